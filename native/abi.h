@@ -1,0 +1,60 @@
+// The border between TypeScript and C++: command lists over one heap.
+//
+// A command is 32-bit words: [opcode | words << 16, operands…], where `words` counts the whole command. A tensor operand
+// is a Span (two words), a scalar is one word, so a command's operands are the memory image of its kernel's struct.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace simdformer {
+
+inline constexpr const char* kVersion = "0.1.0";
+
+// A tensor operand: where it starts in the heap and how many 4-byte words (float32 or int32) it may touch.
+// Length 0 means "absent", which only operands marked optional may be.
+struct Span {
+  uint32_t offset;
+  uint32_t length;
+  bool present() const { return length != 0; }
+  // True if `count` words starting at the span's first word lie inside it.
+  bool covers(uint64_t count) const { return count <= length; }
+  // True if a matrix of `rows` × `cols` whose rows start `stride` words apart lies inside it.
+  bool covers(uint64_t rows, uint64_t cols, uint64_t stride) const {
+    if (rows == 0 || cols == 0) return true;
+    return stride >= cols && rows <= 0xffffffffu && cols <= 0xffffffffu && stride <= 0xffffffffu &&
+           (rows - 1) * stride + cols <= length;
+  }
+};
+
+// Why a command list was refused or failed; `reason` is null when it ran.
+struct Failure {
+  int64_t index = -1;
+  const char* name = nullptr;
+  const char* reason = nullptr;
+};
+
+class Context;
+
+// One kernel of one instruction set, as the engine sees it.
+struct Kernel {
+  const char* name;
+  // Operands in order, separated by blanks: `kind:name`, kind one of in out inout i32 u32 f32 (`in?` = may be absent), and
+  // at the end perhaps `tail`: any number of words.
+  const char* signature;
+  uint32_t words;  // of the operands, without the tail
+  bool tail;
+  // Null, or why these operands cannot run. Sees only the operands, never the heap: it runs before any command does.
+  const char* (*check)(const uint32_t* operands);
+  // Called by every thread of the team with the same operands.
+  void (*run)(const uint32_t* operands, Context& context);
+};
+
+// One instruction set: its name and kernels. `kernels` has the same names in the same order in every set.
+struct Isa {
+  const char* name;
+  const Kernel* kernels;
+  uint32_t count;
+};
+
+}  // namespace simdformer

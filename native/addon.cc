@@ -1,0 +1,224 @@
+// N-API: the engine's methods for Node. It never grows when an op is added.
+#include <napi.h>
+
+#include <condition_variable>
+#include <deque>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine.h"
+
+namespace simdformer {
+namespace {
+
+Napi::Value toJs(Napi::Env env, const Failure& failure) {
+  if (failure.reason == nullptr) return env.Null();
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("index", static_cast<double>(failure.index));
+  object.Set("name", failure.name);
+  object.Set("reason", failure.reason);
+  return object;
+}
+
+// A thread that runs command lists for one device, in order, so that the event loop need not wait for them.
+class Runner {
+ public:
+  Runner(Napi::Env env, std::shared_ptr<Engine> engine) : engine_(std::move(engine)) {
+    done_ = Napi::ThreadSafeFunction::New(env, Napi::Function(), "simdformer.runAsync", 0, 1);
+    done_.Unref(env);
+    thread_ = std::thread(&Runner::work, this);
+  }
+
+  ~Runner() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+    done_.Release();
+  }
+
+  Napi::Value post(Napi::Env env, std::vector<uint32_t> words) {
+    auto* task = new Task{std::move(words), Napi::Promise::Deferred::New(env), {}, this};
+    const Napi::Value promise = task->deferred.Promise();
+    if (pending_++ == 0) done_.Ref(env);  // a run in progress keeps the process alive
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      tasks_.push_back(task);
+    }
+    wake_.notify_one();
+    return promise;
+  }
+
+ private:
+  struct Task {
+    std::vector<uint32_t> words;
+    Napi::Promise::Deferred deferred;
+    Failure failure;
+    Runner* runner;
+  };
+
+  void work() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+      wake_.wait(lock, [&] { return stopping_ || !tasks_.empty(); });
+      if (stopping_) return;
+      Task* task = tasks_.front();
+      tasks_.pop_front();
+      lock.unlock();
+      task->failure = engine_->run(task->words.data(), task->words.size());
+      done_.BlockingCall(task, [](Napi::Env env, Napi::Function, Task* finished) {
+        if (env != nullptr) {
+          if (--finished->runner->pending_ == 0) finished->runner->done_.Unref(env);
+          finished->deferred.Resolve(toJs(env, finished->failure));
+        }
+        delete finished;
+      });
+      lock.lock();
+    }
+  }
+
+  std::shared_ptr<Engine> engine_;
+  Napi::ThreadSafeFunction done_;
+  int pending_ = 0;  // used on the JavaScript thread only
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Task*> tasks_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "Engine",
+                       {
+                           InstanceMethod<&NativeEngine::manifest>("manifest"),
+                           InstanceMethod<&NativeEngine::run>("run"),
+                           InstanceMethod<&NativeEngine::runAsync>("runAsync"),
+                           InstanceMethod<&NativeEngine::grow>("grow"),
+                           InstanceMethod<&NativeEngine::read>("read"),
+                           InstanceMethod<&NativeEngine::write>("write"),
+                           InstanceMethod<&NativeEngine::close>("close"),
+                       });
+  }
+
+  // new Engine(isa, threads)
+  explicit NativeEngine(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeEngine>(info) {
+    const Napi::Env env = info.Env();
+    const Isa* isa = info[0].IsString() ? findIsa(info[0].As<Napi::String>().Utf8Value().c_str()) : availableIsas()[0];
+    const double threads = info[1].IsNumber() ? info[1].As<Napi::Number>().DoubleValue() : 1;
+    if (isa == nullptr) {
+      std::string names;
+      for (const Isa* const* other = availableIsas(); *other != nullptr; ++other) names += std::string(" ") + (*other)->name;
+      Napi::RangeError::New(env, "this machine and build have these instruction sets:" + names).ThrowAsJavaScriptException();
+      return;
+    }
+    if (!(threads >= 1 && threads <= kMaxThreads)) {
+      Napi::RangeError::New(env, "threads must be from 1 to " + std::to_string(kMaxThreads)).ThrowAsJavaScriptException();
+      return;
+    }
+    engine_ = std::make_shared<Engine>(*isa, static_cast<int>(threads));
+    if (!engine_->usable()) Napi::Error::New(env, "out of memory for a device's scratch").ThrowAsJavaScriptException();
+  }
+
+ private:
+  // Null and a JavaScript exception after close().
+  Engine* engine(const Napi::CallbackInfo& info) {
+    if (engine_ == nullptr) Napi::Error::New(info.Env(), "the engine is closed").ThrowAsJavaScriptException();
+    return engine_.get();
+  }
+
+  static bool words(const Napi::CallbackInfo& info, const uint32_t*& data, size_t& count) {
+    if (info[0].IsTypedArray() && info[0].As<Napi::TypedArray>().TypedArrayType() == napi_uint32_array && info[1].IsNumber()) {
+      const auto array = info[0].As<Napi::Uint32Array>();
+      const int64_t wanted = info[1].As<Napi::Number>().Int64Value();
+      if (wanted >= 0 && static_cast<uint64_t>(wanted) <= array.ElementLength()) {
+        data = array.Data();
+        count = static_cast<size_t>(wanted);
+        return true;
+      }
+    }
+    Napi::TypeError::New(info.Env(), "expected (Uint32Array, count)").ThrowAsJavaScriptException();
+    return false;
+  }
+
+  Napi::Value manifest(const Napi::CallbackInfo& info) {
+    Engine* self = engine(info);
+    return self == nullptr ? info.Env().Null() : Napi::String::New(info.Env(), self->manifest());
+  }
+
+  // run(words, count) → null | { index, name, reason }
+  Napi::Value run(const Napi::CallbackInfo& info) {
+    const uint32_t* data = nullptr;
+    size_t count = 0;
+    Engine* self = engine(info);
+    if (self == nullptr || !words(info, data, count)) return info.Env().Null();
+    return toJs(info.Env(), self->run(data, count));
+  }
+
+  // runAsync(words, count) → a promise of the same; the words are copied.
+  Napi::Value runAsync(const Napi::CallbackInfo& info) {
+    const uint32_t* data = nullptr;
+    size_t count = 0;
+    if (engine(info) == nullptr || !words(info, data, count)) return info.Env().Null();
+    if (runner_ == nullptr) runner_ = std::make_unique<Runner>(info.Env(), engine_);
+    return runner_->post(info.Env(), std::vector<uint32_t>(data, data + count));
+  }
+
+  // grow(bytes) → whether the heap now has that many
+  Napi::Value grow(const Napi::CallbackInfo& info) {
+    Engine* self = engine(info);
+    const double bytes = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : -1;
+    const bool grown = self != nullptr && bytes >= 0 && bytes <= static_cast<double>(Heap::kMaxBytes) &&
+                       self->grow(static_cast<uint64_t>(bytes));
+    return Napi::Boolean::New(info.Env(), grown);
+  }
+
+  // Shared by read and write: (byteOffset, typed array).
+  template <class Copy>
+  Napi::Value transfer(const Napi::CallbackInfo& info, Copy copy) {
+    Engine* self = engine(info);
+    if (self == nullptr) return info.Env().Undefined();
+    if (!info[0].IsNumber() || !info[1].IsTypedArray()) {
+      Napi::TypeError::New(info.Env(), "expected (byteOffset, typed array)").ThrowAsJavaScriptException();
+      return info.Env().Undefined();
+    }
+    const double offset = info[0].As<Napi::Number>().DoubleValue();
+    const auto array = info[1].As<Napi::TypedArray>();
+    char* bytes = static_cast<char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+    if (!(offset >= 0 && offset <= static_cast<double>(Heap::kMaxBytes)) ||
+        !copy(*self, static_cast<uint64_t>(offset), bytes, array.ByteLength()))
+      Napi::RangeError::New(info.Env(), "the range is outside the heap").ThrowAsJavaScriptException();
+    return info.Env().Undefined();
+  }
+
+  Napi::Value read(const Napi::CallbackInfo& info) {
+    return transfer(info, [](Engine& self, uint64_t at, void* data, size_t n) { return self.read(at, data, n); });
+  }
+
+  Napi::Value write(const Napi::CallbackInfo& info) {
+    return transfer(info, [](Engine& self, uint64_t at, const void* data, size_t n) { return self.write(at, data, n); });
+  }
+
+  // Waits for a run in progress and gives the heap back.
+  void close(const Napi::CallbackInfo&) {
+    runner_.reset();
+    engine_.reset();
+  }
+
+  std::shared_ptr<Engine> engine_;
+  std::unique_ptr<Runner> runner_;
+};
+
+}  // namespace
+}  // namespace simdformer
+
+static Napi::Object init(Napi::Env env, Napi::Object exports) {
+  exports.Set("Engine", simdformer::NativeEngine::define(env));
+  return exports;
+}
+
+NODE_API_MODULE(simdformer, init)

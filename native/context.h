@@ -1,0 +1,47 @@
+// What a kernel sees of the world while it runs: the heap, its team, its thread's scratch memory, a way to report bad data.
+#pragma once
+#include <atomic>
+
+#include "abi.h"
+#include "threads.h"
+
+namespace simdformer {
+
+// Scratch memory of one thread, 64-byte aligned, contents undefined at the start of each parallel() chunk.
+inline constexpr size_t kScratchBytes = size_t{4} << 20;
+
+// The first bad datum that a run met, and the command that met it.
+struct Fault {
+  std::atomic<const char*> reason{nullptr};
+  int64_t command = -1;
+};
+
+class Context {
+ public:
+  Context(char* heap, char* scratch, Job& job, int seat, Fault& fault)
+      : team(job, seat), heap_(heap), scratch_(scratch), fault_(fault) {}
+
+  float* f32(Span span) const { return reinterpret_cast<float*>(heap_ + size_t{4} * span.offset); }
+  int32_t* i32(Span span) const { return reinterpret_cast<int32_t*>(heap_ + size_t{4} * span.offset); }
+  // The first `count` elements of the calling thread's scratch memory.
+  template <class T>
+  T* scratch(size_t count) const {
+    return count * sizeof(T) <= kScratchBytes ? reinterpret_cast<T*>(scratch_) : nullptr;
+  }
+  // Reports that data in the heap cannot be right (an id outside the vocabulary, a negative length). The command goes on,
+  // without touching memory that is not its own; the run ends with the first such reason. To be called in a chunk.
+  void fail(const char* reason) const {
+    const char* none = nullptr;
+    if (fault_.reason.compare_exchange_strong(none, reason)) fault_.command = command;
+  }
+
+  Team team;
+  int64_t command = 0;  // its index in the list
+
+ private:
+  char* heap_;
+  char* scratch_;
+  Fault& fault_;
+};
+
+}  // namespace simdformer

@@ -1,0 +1,47 @@
+// One device: a heap, an instruction set, a number of threads, and run().
+#pragma once
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "abi.h"
+#include "heap.h"
+#include "threads.h"
+
+namespace simdformer {
+
+// The instruction sets of this build that this machine has, best first.
+const Isa* const* availableIsas();
+// The one named, or null if this build or this machine lacks it.
+const Isa* findIsa(const char* name);
+
+class Engine {
+ public:
+  Engine(const Isa& isa, int threads);
+
+  // Checks every command, then runs them all in order. If one is malformed none has run; if one meets bad data in the heap
+  // the others have run, and what it wrote is unspecified.
+  Failure run(const uint32_t* words, size_t count);
+  bool grow(uint64_t bytes);
+  // False, and nothing is copied, if the range is not inside the heap.
+  bool read(uint64_t byteOffset, void* target, size_t bytes);
+  bool write(uint64_t byteOffset, const void* source, size_t bytes);
+  // JSON: {"version", "isa", "isas", "threads", "ops": [{"name", "operands": [{"name", "kind"}]}]}, ops by opcode.
+  std::string manifest() const;
+
+  bool usable() const { return scratch_ != nullptr; }
+
+ private:
+  struct Walk;
+  const char* check(const uint32_t* words, size_t left) const;
+  static void walk(void* data, Job& job, int seat);
+
+  const Isa& isa_;
+  const int threads_;
+  Heap heap_;
+  Heap scratch_heap_;
+  char* scratch_ = nullptr;
+  std::mutex mutex_;  // held while a run or a copy lasts: those of a device follow one another
+};
+
+}  // namespace simdformer

@@ -1,0 +1,62 @@
+#include "heap.h"
+
+#ifdef _WIN32
+#include <windows.h>
+#else
+#include <sys/mman.h>
+#endif
+
+namespace simdformer {
+namespace {
+
+constexpr uint64_t kStep = uint64_t{2} << 20;  // the size of a huge page, where the system has them
+
+#ifdef _WIN32
+char* reserve(uint64_t bytes) {
+  return static_cast<char*>(VirtualAlloc(nullptr, bytes, MEM_RESERVE, PAGE_NOACCESS));
+}
+bool commit(char* at, uint64_t bytes) { return VirtualAlloc(at, bytes, MEM_COMMIT, PAGE_READWRITE) != nullptr; }
+void release(char* data, uint64_t) { VirtualFree(data, 0, MEM_RELEASE); }
+#else
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0
+#endif
+char* reserve(uint64_t bytes) {
+  void* data = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return data == MAP_FAILED ? nullptr : static_cast<char*>(data);
+}
+bool commit(char* at, uint64_t bytes) {
+  if (mprotect(at, bytes, PROT_READ | PROT_WRITE) != 0) return false;
+#ifdef MADV_HUGEPAGE
+  madvise(at, bytes, MADV_HUGEPAGE);  // fewer TLB misses in large matrices; a wish, not a need
+#endif
+  return true;
+}
+void release(char* data, uint64_t bytes) { munmap(data, bytes); }
+#endif
+
+}  // namespace
+
+Heap::Heap() {
+  // Where address space is limited (ulimit -v, 32-bit), take what there is.
+  for (uint64_t bytes = kMaxBytes + kStep; base_ == nullptr && bytes > kStep; bytes /= 2) {
+    base_ = reserve(bytes);
+    reserved_ = bytes;
+  }
+  if (base_ != nullptr) data_ = base_ + (kStep - reinterpret_cast<uintptr_t>(base_) % kStep) % kStep;
+}
+
+Heap::~Heap() {
+  if (base_ != nullptr) release(base_, reserved_);
+}
+
+bool Heap::grow(uint64_t bytes) {
+  if (bytes <= bytes_) return true;
+  const uint64_t wanted = (bytes + kStep - 1) / kStep * kStep;
+  if (data_ == nullptr || wanted > reserved_ - kStep) return false;
+  if (!commit(data_ + bytes_, wanted - bytes_)) return false;
+  bytes_ = wanted;
+  return true;
+}
+
+}  // namespace simdformer

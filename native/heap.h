@@ -1,0 +1,31 @@
+// A device's linear memory: a large range of addresses, made usable from the front as it grows, so it never moves.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace simdformer {
+
+class Heap {
+ public:
+  // Word offsets are 32 bits wide, so this is all that a command can address: 16 GiB.
+  static constexpr uint64_t kMaxBytes = uint64_t{4} << 32;
+
+  Heap();
+  ~Heap();
+  Heap(const Heap&) = delete;
+  Heap& operator=(const Heap&) = delete;
+
+  // Makes at least `bytes` usable; new memory is zero. False if the system has not that much.
+  bool grow(uint64_t bytes);
+  uint64_t bytes() const { return bytes_; }
+  uint64_t words() const { return bytes_ / 4; }
+  char* data() const { return data_; }
+
+ private:
+  char* base_ = nullptr;  // of the reserved range
+  char* data_ = nullptr;  // the first huge page boundary in it
+  uint64_t reserved_ = 0;
+  uint64_t bytes_ = 0;
+};
+
+}  // namespace simdformer

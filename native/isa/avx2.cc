@@ -1,0 +1,26 @@
+// x86-64 since Haswell (2013) and Zen: 8 floats, FMA, 16 registers.
+#include "isa/begin.h"
+
+#if defined(__x86_64__)
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,bmi,bmi2"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,bmi,bmi2")
+#endif
+
+#define ISA avx2
+#define ISA_NAME "avx2"
+#define VEC_WIDTH 8
+#define TILE_ROWS 6
+#define TILE_VECS 2
+#include "isa/kernels.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif

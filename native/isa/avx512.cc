@@ -1,0 +1,26 @@
+// x86-64 since Skylake-SP (2017) and Zen 4: 16 floats, masks, 32 registers.
+#include "isa/begin.h"
+
+#if defined(__x86_64__)
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx512cd,avx2,fma,bmi,bmi2"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,avx512cd,avx2,fma,bmi,bmi2,prefer-vector-width=512")
+#endif
+
+#define ISA avx512
+#define ISA_NAME "avx512"
+#define VEC_WIDTH 16
+#define TILE_ROWS 12
+#define TILE_VECS 2
+#include "isa/kernels.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif

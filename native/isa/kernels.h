@@ -1,0 +1,89 @@
+// Included by each instruction set's stub inside its target pragma, with ISA (its name), VEC_WIDTH (floats in a vector),
+// TILE_ROWS and TILE_VECS (the matrix tile: rows × vectors of accumulators) defined. Defines <ISA>::isa().
+namespace simdformer::ISA {
+
+namespace {  // every instruction set has its own copy of everything below
+
+// A kernel is a struct whose fields are its operands in the order of its signature; KERNEL(Type) after it puts it into the
+// list. Opcodes are positions in this list.
+//   static constexpr const char* name, *signature;
+//   const char* check() const;      null, or why these operands cannot run
+//   void run(Context&) const;
+template <class T>
+T decode(const uint32_t* operands) {
+  T command;
+  memcpy(&command, operands, sizeof(T));
+  return command;
+}
+
+template <class T>
+constexpr Kernel describe() {
+  return {T::name, T::signature, sizeof(T) / 4, false,
+          [](const uint32_t* operands) { return decode<T>(operands).check(); },
+          [](const uint32_t* operands, Context& context) { decode<T>(operands).run(context); }};
+}
+
+// A kernel whose command ends in any number of words gets its operands as they lie in the list.
+template <class T>
+uint32_t tailWords(const uint32_t* operands) {
+  return (operands[-1] >> 16) - 1 - sizeof(T) / 4;
+}
+
+template <class T>
+constexpr Kernel describeWithTail() {
+  return {T::name, T::signature, sizeof(T) / 4, true, T::check, T::run};
+}
+
+constexpr uint32_t signatureWords(const char* signature) {
+  uint32_t words = 0;
+  for (const char* at = signature; *at != '\0'; ++at) {
+    if (at != signature && at[-1] != ' ') continue;
+    const bool tensor = *at == 'o' || (*at == 'i' && at[1] == 'n');
+    if (*at != 't') words += tensor ? 2 : 1;
+  }
+  return words;
+}
+
+template <int N>
+struct Listed;
+
+enum { kBeforeFirst = __COUNTER__ };
+
+#define KERNEL(Type) LIST_KERNEL(Type, describe<Type>())
+#define KERNEL_WITH_TAIL(Type) LIST_KERNEL(Type, describeWithTail<Type>())
+#define LIST_KERNEL(Type, description)                                                                   \
+  static_assert(sizeof(Type) == 4 * signatureWords(Type::signature), "fields and signature must agree"); \
+  template <>                                                                                            \
+  struct Listed<__COUNTER__ - kBeforeFirst - 1> {                                                        \
+    static constexpr Kernel kernel = description;                                                        \
+  };
+
+// What every check() says first when a condition does not hold.
+#define REQUIRE(condition, reason) \
+  if (!(condition)) return reason
+
+#include "simd/vec.h"
+#include "simd/math.h"
+#include "kernels.inc"
+
+enum { kCount = __COUNTER__ - kBeforeFirst - 1 };
+
+template <size_t... I>
+const Kernel* list(std::index_sequence<I...>) {
+  static constexpr Kernel kernels[] = {Listed<I>::kernel...};
+  return kernels;
+}
+
+}  // namespace
+
+const Isa& isa() {
+  static const Isa self{ISA_NAME, list(std::make_index_sequence<kCount>()), kCount};
+  return self;
+}
+
+}  // namespace simdformer::ISA
+
+#undef KERNEL
+#undef KERNEL_WITH_TAIL
+#undef LIST_KERNEL
+#undef REQUIRE

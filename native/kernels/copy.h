@@ -1,0 +1,78 @@
+// Moving and making data: upload, copy, fill.
+
+// y[i] = data[i]: the words that end the command, however many. Small inputs travel inside the list, in order with the rest.
+struct Upload {
+  static constexpr const char* name = "upload";
+  static constexpr const char* signature = "out:y tail:data";
+  Span y;
+
+  static const char* check(const uint32_t* operands) {
+    REQUIRE(decode<Upload>(operands).y.covers(tailWords<Upload>(operands)), "y is smaller than the data");
+    return nullptr;
+  }
+
+  static void run(const uint32_t* operands, Context& context) {
+    int32_t* to = context.i32(decode<Upload>(operands).y);
+    context.team.parallel(1, [&](uint32_t) {
+      memcpy(to, operands + sizeof(Upload) / 4, tailWords<Upload>(operands) * sizeof(uint32_t));
+    });
+  }
+};
+KERNEL_WITH_TAIL(Upload)
+
+// y[r, c] = x[r, c] (+ y[r, c] if accumulate), rows × cols, rows `xStride` and `yStride` words apart.
+// Strided on both sides, so it also packs, slices and concatenates.
+struct Copy {
+  static constexpr const char* name = "copy";
+  static constexpr const char* signature = "in:x inout:y u32:rows u32:cols u32:xStride u32:yStride u32:accumulate";
+  Span x, y;
+  uint32_t rows, cols, xStride, yStride, accumulate;
+
+  const char* check() const {
+    REQUIRE(x.covers(rows, cols, xStride), "x is smaller than rows, cols and xStride say");
+    REQUIRE(y.covers(rows, cols, yStride), "y is smaller than rows, cols and yStride say");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    const float* from = context.f32(x);
+    float* to = context.f32(y);
+    const uint64_t grain = 1 + 16384 / (cols + 1);
+    context.team.parallelRange(rows, grain, [&](uint64_t first, uint64_t last) {
+      for (uint64_t r = first; r < last; ++r) {
+        const float* source = from + r * xStride;
+        float* target = to + r * yStride;
+        if (accumulate == 0) {
+          memmove(target, source, cols * sizeof(float));
+          continue;
+        }
+        size_t c = 0;
+        for (; c + kWidth <= cols; c += kWidth) store(target + c, load(target + c) + load(source + c));
+        if (c < cols) storeFirst(target + c, loadFirst(target + c, cols - c) + loadFirst(source + c, cols - c), cols - c);
+      }
+    });
+  }
+};
+KERNEL(Copy)
+
+// y[i] = value, the bits of a float or an integer.
+struct Fill {
+  static constexpr const char* name = "fill";
+  static constexpr const char* signature = "out:y u32:rows u32:cols u32:stride u32:value";
+  Span y;
+  uint32_t rows, cols, stride, value;
+
+  const char* check() const {
+    REQUIRE(y.covers(rows, cols, stride), "y is smaller than rows, cols and stride say");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    int32_t* to = context.i32(y);
+    context.team.parallelRange(rows, 1 + 16384 / (cols + 1), [&](uint64_t first, uint64_t last) {
+      for (uint64_t r = first; r < last; ++r)
+        for (uint64_t c = 0; c < cols; ++c) to[r * stride + c] = static_cast<int32_t>(value);
+    });
+  }
+};
+KERNEL(Fill)

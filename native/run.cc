@@ -1,0 +1,128 @@
+#include <string_view>
+
+#include "context.h"
+#include "engine.h"
+
+namespace simdformer {
+namespace {
+
+constexpr uint32_t kOpcodeMask = 0xffff;
+
+// Calls visit(kind, optional, name) for each operand of a signature such as "in:x in?:bias out:y u32:rows".
+template <class Visit>
+void eachOperand(const char* signature, Visit visit) {
+  for (const char* at = signature; *at != '\0';) {
+    const char* end = at;
+    while (*end != ' ' && *end != '\0') ++end;
+    const char* colon = at;
+    while (*colon != ':') ++colon;
+    const bool optional = colon[-1] == '?';
+    visit(std::string_view(at, static_cast<size_t>(colon - at) - optional), optional,
+          std::string_view(colon + 1, static_cast<size_t>(end - colon - 1)));
+    at = *end == ' ' ? end + 1 : end;
+  }
+}
+
+bool isTensor(std::string_view kind) { return kind == "in" || kind == "out" || kind == "inout"; }
+
+}  // namespace
+
+Engine::Engine(const Isa& isa, int threads) : isa_(isa), threads_(threads) {
+  if (scratch_heap_.grow(kScratchBytes * static_cast<size_t>(threads))) scratch_ = scratch_heap_.data();
+}
+
+bool Engine::grow(uint64_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return heap_.grow(bytes);
+}
+
+bool Engine::read(uint64_t byteOffset, void* target, size_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (byteOffset > heap_.bytes() || bytes > heap_.bytes() - byteOffset) return false;
+  if (bytes > 0) memcpy(target, heap_.data() + byteOffset, bytes);
+  return true;
+}
+
+bool Engine::write(uint64_t byteOffset, const void* source, size_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (byteOffset > heap_.bytes() || bytes > heap_.bytes() - byteOffset) return false;
+  if (bytes > 0) memcpy(heap_.data() + byteOffset, source, bytes);
+  return true;
+}
+
+// Null, or why the command that starts at `words` cannot run.
+const char* Engine::check(const uint32_t* words, size_t left) const {
+  const uint32_t opcode = words[0] & kOpcodeMask;
+  if (opcode >= isa_.count) return "unknown opcode";
+  const Kernel& kernel = isa_.kernels[opcode];
+  const uint32_t length = words[0] >> 16;
+  if (length < kernel.words + 1 || (length > kernel.words + 1 && !kernel.tail)) return "wrong number of operand words";
+  if (length > left) return "command list ends inside the command";
+  const uint32_t* operand = words + 1;
+  const char* reason = nullptr;
+  eachOperand(kernel.signature, [&](std::string_view kind, bool optional, std::string_view) {
+    if (!isTensor(kind)) {
+      operand += kind == "tail" ? 0 : 1;
+      return;
+    }
+    const uint64_t end = uint64_t{operand[0]} + operand[1];
+    if (operand[1] == 0 && !optional) reason = "a tensor operand is empty";
+    if (end > heap_.words()) reason = "a tensor operand reaches outside the heap";
+    operand += 2;
+  });
+  return reason != nullptr ? reason : kernel.check(words + 1);
+}
+
+struct Engine::Walk {
+  Engine& engine;
+  const uint32_t* words;
+  size_t count;
+  Fault fault;
+};
+
+void Engine::walk(void* data, Job& job, int seat) {
+  Walk& walk = *static_cast<Walk*>(data);
+  Engine& engine = walk.engine;
+  Context context(engine.heap_.data(), engine.scratch_ + kScratchBytes * static_cast<size_t>(seat), job, seat, walk.fault);
+  for (size_t at = 0; at < walk.count; at += walk.words[at] >> 16, ++context.command)
+    engine.isa_.kernels[walk.words[at] & kOpcodeMask].run(walk.words + at + 1, context);
+}
+
+Failure Engine::run(const uint32_t* words, size_t count) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  int64_t index = 0;
+  for (size_t at = 0; at < count; at += words[at] >> 16, ++index) {
+    if (const char* reason = check(words + at, count - at)) {
+      const uint32_t opcode = words[at] & kOpcodeMask;
+      return {index, opcode < isa_.count ? isa_.kernels[opcode].name : "?", reason};
+    }
+  }
+  if (count == 0) return {};
+  Walk walk{*this, words, count, {}};
+  runJob(threads_, &Engine::walk, &walk);
+  const char* reason = walk.fault.reason.load();
+  if (reason == nullptr) return {};
+  size_t at = 0;
+  for (int64_t i = walk.fault.command; i > 0; --i) at += words[at] >> 16;
+  return {walk.fault.command, isa_.kernels[words[at] & kOpcodeMask].name, reason};
+}
+
+std::string Engine::manifest() const {
+  std::string json = std::string("{\"version\":\"") + kVersion + "\",\"isa\":\"" + isa_.name + "\",\"isas\":[";
+  for (const Isa* const* isa = availableIsas(); *isa != nullptr; ++isa)
+    json += std::string(isa == availableIsas() ? "\"" : ",\"") + (*isa)->name + "\"";
+  json += "],\"threads\":" + std::to_string(threads_) + ",\"ops\":[";
+  for (uint32_t op = 0; op < isa_.count; ++op) {
+    json += std::string(op == 0 ? "" : ",") + "{\"name\":\"" + isa_.kernels[op].name + "\",\"operands\":[";
+    bool first = true;
+    eachOperand(isa_.kernels[op].signature, [&](std::string_view kind, bool optional, std::string_view name) {
+      json.append(first ? "" : ",").append("{\"name\":\"").append(name).append("\",\"kind\":\"").append(kind);
+      json.append(optional ? "?\"}" : "\"}");
+      first = false;
+    });
+    json += "]}";
+  }
+  return json + "]}";
+}
+
+}  // namespace simdformer

@@ -1,0 +1,137 @@
+// Vectors of VEC_WIDTH floats, named the same on every instruction set. The only place where an instruction set shows.
+//
+// Vf and Vi are GCC/Clang vector types (plain float and int32_t when VEC_WIDTH is 1), so + - * / < > & | ^ ~ << >> and
+// `mask ? a : b` work on them as they are; a comparison gives a Vi of 0 and -1 (a bool when scalar).
+
+#if VEC_WIDTH == 1
+using Vf = float;
+using Vi = int32_t;
+#else
+typedef float Vf __attribute__((vector_size(VEC_WIDTH * 4)));
+typedef int32_t Vi __attribute__((vector_size(VEC_WIDTH * 4)));
+#endif
+
+inline constexpr size_t kWidth = VEC_WIDTH;
+
+#define SIMD_INLINE inline __attribute__((always_inline))
+
+SIMD_INLINE Vf load(const float* p) {
+  Vf v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+SIMD_INLINE Vi loadInt(const int32_t* p) {
+  Vi v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+SIMD_INLINE void store(float* p, Vf v) { memcpy(p, &v, sizeof v); }
+SIMD_INLINE void storeInt(int32_t* p, Vi v) { memcpy(p, &v, sizeof v); }
+
+#if VEC_WIDTH == 1
+SIMD_INLINE Vf splat(float x) { return x; }
+SIMD_INLINE Vi splatInt(int32_t x) { return x; }
+SIMD_INLINE Vi asInt(Vf v) {
+  Vi i;
+  memcpy(&i, &v, sizeof i);
+  return i;
+}
+SIMD_INLINE Vf asFloat(Vi v) {
+  Vf f;
+  memcpy(&f, &v, sizeof f);
+  return f;
+}
+SIMD_INLINE Vf toFloat(Vi v) { return static_cast<float>(v); }
+SIMD_INLINE Vi toInt(Vf v) { return static_cast<int32_t>(v); }  // towards zero
+#else
+SIMD_INLINE Vf splat(float x) { return x - Vf{}; }
+SIMD_INLINE Vi splatInt(int32_t x) { return x - Vi{}; }
+SIMD_INLINE Vi asInt(Vf v) { return (Vi)v; }
+SIMD_INLINE Vf asFloat(Vi v) { return (Vf)v; }
+SIMD_INLINE Vf toFloat(Vi v) { return __builtin_convertvector(v, Vf); }
+SIMD_INLINE Vi toInt(Vf v) { return __builtin_convertvector(v, Vi); }  // towards zero
+#endif
+
+// a * b + c, fused where the instruction set can (the compiler contracts it, -ffp-contract=fast).
+SIMD_INLINE Vf fma(Vf a, Vf b, Vf c) { return a * b + c; }
+
+// As x86 does it: the second operand if either is NaN.
+#if VEC_WIDTH == 16
+SIMD_INLINE Vf max(Vf a, Vf b) { return (Vf)_mm512_max_ps((__m512)a, (__m512)b); }
+SIMD_INLINE Vf min(Vf a, Vf b) { return (Vf)_mm512_min_ps((__m512)a, (__m512)b); }
+#elif VEC_WIDTH == 8
+SIMD_INLINE Vf max(Vf a, Vf b) { return (Vf)_mm256_max_ps((__m256)a, (__m256)b); }
+SIMD_INLINE Vf min(Vf a, Vf b) { return (Vf)_mm256_min_ps((__m256)a, (__m256)b); }
+#elif VEC_WIDTH == 4 && defined(__x86_64__)
+SIMD_INLINE Vf max(Vf a, Vf b) { return (Vf)_mm_max_ps((__m128)a, (__m128)b); }
+SIMD_INLINE Vf min(Vf a, Vf b) { return (Vf)_mm_min_ps((__m128)a, (__m128)b); }
+#else
+SIMD_INLINE Vf max(Vf a, Vf b) { return a > b ? a : b; }
+SIMD_INLINE Vf min(Vf a, Vf b) { return a < b ? a : b; }
+#endif
+
+#if VEC_WIDTH == 1
+SIMD_INLINE Vf sqrt(Vf v) { return __builtin_sqrtf(v); }
+#elif VEC_WIDTH == 16
+SIMD_INLINE Vf sqrt(Vf v) { return (Vf)_mm512_sqrt_ps((__m512)v); }
+#elif VEC_WIDTH == 8
+SIMD_INLINE Vf sqrt(Vf v) { return (Vf)_mm256_sqrt_ps((__m256)v); }
+#elif defined(__x86_64__)
+SIMD_INLINE Vf sqrt(Vf v) { return (Vf)_mm_sqrt_ps((__m128)v); }
+#elif defined(__aarch64__)
+SIMD_INLINE Vf sqrt(Vf v) { return (Vf)vsqrtq_f32((float32x4_t)v); }
+#elif defined(__wasm_simd128__)
+SIMD_INLINE Vf sqrt(Vf v) { return (Vf)wasm_f32x4_sqrt((v128_t)v); }
+#endif
+
+// The first n < kWidth floats; the others are 0 and are not touched in memory.
+#if VEC_WIDTH == 16
+SIMD_INLINE __mmask16 firstLanes(size_t n) { return static_cast<__mmask16>((1u << n) - 1); }
+SIMD_INLINE Vf loadFirst(const float* p, size_t n) { return (Vf)_mm512_maskz_loadu_ps(firstLanes(n), p); }
+SIMD_INLINE void storeFirst(float* p, Vf v, size_t n) { _mm512_mask_storeu_ps(p, firstLanes(n), (__m512)v); }
+#elif VEC_WIDTH == 8
+SIMD_INLINE __m256i firstLanes(size_t n) {
+  const Vi lane = {0, 1, 2, 3, 4, 5, 6, 7};
+  return (__m256i)(lane < splatInt(static_cast<int32_t>(n)));
+}
+SIMD_INLINE Vf loadFirst(const float* p, size_t n) { return (Vf)_mm256_maskload_ps(p, firstLanes(n)); }
+SIMD_INLINE void storeFirst(float* p, Vf v, size_t n) { _mm256_maskstore_ps(p, firstLanes(n), (__m256)v); }
+#elif VEC_WIDTH == 1
+SIMD_INLINE Vf loadFirst(const float*, size_t) { return 0; }
+SIMD_INLINE void storeFirst(float*, Vf, size_t) {}
+#else
+SIMD_INLINE Vf loadFirst(const float* p, size_t n) {
+  Vf v = {};
+  for (size_t i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+}
+SIMD_INLINE void storeFirst(float* p, Vf v, size_t n) {
+  for (size_t i = 0; i < n; ++i) p[i] = v[i];
+}
+#endif
+
+// Across a vector, in a fixed order: halves, then halves of that.
+#if VEC_WIDTH == 1
+SIMD_INLINE float sum(Vf v) { return v; }
+SIMD_INLINE float maximum(Vf v) { return v; }
+#else
+template <class Combine>
+SIMD_INLINE float fold(Vf v, Combine combine) {
+  float lanes[kWidth];
+  store(lanes, v);
+  for (size_t half = kWidth / 2; half > 0; half /= 2)
+    for (size_t i = 0; i < half; ++i) lanes[i] = combine(lanes[i], lanes[i + half]);
+  return lanes[0];
+}
+#if VEC_WIDTH == 16
+SIMD_INLINE float sum(Vf v) { return _mm512_reduce_add_ps((__m512)v); }
+SIMD_INLINE float maximum(Vf v) { return _mm512_reduce_max_ps((__m512)v); }
+#else
+SIMD_INLINE float sum(Vf v) {
+  return fold(v, [](float a, float b) { return a + b; });
+}
+SIMD_INLINE float maximum(Vf v) {
+  return fold(v, [](float a, float b) { return a > b ? a : b; });
+}
+#endif
+#endif

@@ -1,0 +1,65 @@
+// One pool of threads per process; a run borrows whoever is free.
+//
+// A run is a list of phases, each a number of chunks. Every thread of a run makes the same sequence of parallel() calls and
+// claims chunks from one atomic ticket, so a phase ends when its chunks are done, not when every thread has come by: a
+// thread that the system has put aside delays only the chunk it holds, and one that arrives late finds the phase over and
+// goes on. Which thread computes a chunk never changes a result: chunks are cut by shape alone.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+namespace simdformer {
+
+inline constexpr int kMaxThreads = 64;
+
+// A run in progress, shared by its threads.
+struct Job {
+  void (*walk)(void* data, Job& job, int seat);  // what each thread does; seat 0 is the caller
+  void* data;
+  int seats;                               // the most threads it may have, the caller included
+  int taken = 1;                           // guarded by the pool's lock
+  alignas(64) std::atomic<uint64_t> ticket{0};  // phase << 32 | next chunk
+  alignas(64) std::atomic<uint32_t> done{0};    // chunks of this phase that are finished
+  alignas(64) std::atomic<int> inside{0};       // pool threads in walk()
+  Job* next = nullptr;
+};
+
+// One thread's place in a job.
+class Team {
+ public:
+  Team(Job& job, int seat) : job_(job), seat_(seat) {}
+  // This thread's number, 0 … threads()-1: for choosing scratch memory, never for dividing work.
+  int seat() const { return seat_; }
+  int threads() const { return job_.seats; }
+
+  // Calls body(chunk) once for every chunk in [0, chunks), spread over the team, and returns when all are done. How many
+  // parallel() calls a kernel makes must depend on its operands only, not on heap data. A late thread may pass through with
+  // stale heap data; its chunks are never run, but the code between two phases must not crash on garbage.
+  template <class Body>
+  void parallel(uint32_t chunks, const Body& body) {
+    parallel(chunks, [](const void* self, uint32_t chunk) { (*static_cast<const Body*>(self))(chunk); }, &body);
+  }
+
+  // The same over [0, count) in runs of `grain` items: body(first, last).
+  template <class Body>
+  void parallelRange(uint64_t count, uint64_t grain, const Body& body) {
+    if (grain == 0) grain = 1;
+    const uint64_t chunks = (count + grain - 1) / grain;
+    parallel(static_cast<uint32_t>(chunks), [&](uint32_t chunk) {
+      const uint64_t first = chunk * grain;
+      body(first, first + grain < count ? first + grain : count);
+    });
+  }
+
+ private:
+  void parallel(uint32_t chunks, void (*body)(const void*, uint32_t), const void* self);
+
+  Job& job_;
+  int seat_;
+  uint32_t phase_ = 0;
+};
+
+// Runs `walk` on the calling thread and on up to threads-1 pool threads; returns when all have left it.
+void runJob(int threads, void (*walk)(void* data, Job& job, int seat), void* data);
+
+}  // namespace simdformer
