@@ -1,0 +1,50 @@
+// The C++ half of `npm run lint` (clang-format, then clang-tidy) and, with --fix, of `npm run format`.
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+
+const fix = process.argv.includes('--fix');
+
+/** The newest of these versions of a clang tool that is installed; formatting differs between versions. */
+function find(tool) {
+  const found = [`${tool}-19`, tool].find((name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0);
+  if (found) return found;
+  console.error(`${tool} is missing. On Debian or Ubuntu: apt-get install ${tool}-19`);
+  process.exit(1);
+}
+
+const tracked = spawnSync('git', ['ls-files', '-co', '--exclude-standard', '*.cc', '*.h', '*.inc'], {
+  encoding: 'utf8',
+});
+const files = tracked.stdout.split('\n').filter((name) => name !== '' && existsSync(name));
+
+const format = spawnSync(find('clang-format'), [...(fix ? ['-i'] : ['--dry-run', '-Werror']), ...files], {
+  stdio: 'inherit',
+});
+if (fix || format.status !== 0) process.exit(format.status ?? 1);
+
+// The kernels are the same text in every instruction set: one vector width and the scalar form show all of it.
+const units = files.filter((name) => name.endsWith('.cc') && !/isa\/(sse2|avx512|neon)\.cc$/.test(name));
+const flags = ['-std=c++20', '-Wall', '-Wextra', '-Wno-psabi', '-Wno-unknown-warning-option', '-Inative'];
+const nodeHeaders = join(dirname(dirname(process.execPath)), 'include/node');
+const addonApi = createRequire(import.meta.url)('node-addon-api').include_dir;
+flags.push('-isystem', nodeHeaders, '-isystem', addonApi, '-DNAPI_VERSION=8', '-DNAPI_DISABLE_CPP_EXCEPTIONS');
+
+/** Prints what clang-tidy finds in one file, without its counts of what it left out. */
+function tidy(name) {
+  return new Promise((resolve) => {
+    const child = spawn(find('clang-tidy'), ['--quiet', name, '--', ...flags], { stdio: ['ignore', 'pipe', 'ignore'] });
+    child.stdout.pipe(process.stdout);
+    child.on('close', resolve);
+  });
+}
+
+let failed = 0;
+await Promise.all(
+  Array.from({ length: availableParallelism() }, async () => {
+    for (let name = units.pop(); name; name = units.pop()) if ((await tidy(name)) !== 0) failed++;
+  }),
+);
+process.exit(failed === 0 ? 0 : 1);
