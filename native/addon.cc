@@ -52,6 +52,12 @@ class Runner {
     return promise;
   }
 
+  // Waits until everything posted has run.
+  void drain() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    idle_.wait(lock, [&] { return tasks_.empty() && !busy_; });
+  }
+
  private:
   struct Task {
     std::vector<uint32_t> words;
@@ -67,8 +73,13 @@ class Runner {
       if (stopping_) return;
       Task* task = tasks_.front();
       tasks_.pop_front();
+      busy_ = true;
       lock.unlock();
       task->failure = engine_->run(task->words.data(), task->words.size());
+      lock.lock();
+      busy_ = false;
+      idle_.notify_all();
+      lock.unlock();
       done_.BlockingCall(task, [](Napi::Env env, Napi::Function, Task* finished) {
         if (env != nullptr) {
           if (--finished->runner->pending_ == 0) finished->runner->done_.Unref(env);
@@ -85,7 +96,9 @@ class Runner {
   int pending_ = 0;  // used on the JavaScript thread only
   std::mutex mutex_;
   std::condition_variable wake_;
+  std::condition_variable idle_;
   std::deque<Task*> tasks_;
+  bool busy_ = false;
   bool stopping_ = false;
   std::thread thread_;
 };
@@ -125,9 +138,10 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
   }
 
  private:
-  // Null and a JavaScript exception after close().
+  // The engine once no run is in progress; null and a JavaScript exception after close().
   Engine* engine(const Napi::CallbackInfo& info) {
     if (engine_ == nullptr) Napi::Error::New(info.Env(), "the engine is closed").ThrowAsJavaScriptException();
+    if (runner_ != nullptr) runner_->drain();
     return engine_.get();
   }
 
@@ -163,7 +177,8 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
   Napi::Value runAsync(const Napi::CallbackInfo& info) {
     const uint32_t* data = nullptr;
     size_t count = 0;
-    if (engine(info) == nullptr || !words(info, data, count)) return info.Env().Null();
+    if (engine_ == nullptr) engine(info);  // throws; what is in progress need not be waited for
+    if (engine_ == nullptr || !words(info, data, count)) return info.Env().Null();
     if (runner_ == nullptr) runner_ = std::make_unique<Runner>(info.Env(), engine_);
     return runner_->post(info.Env(), std::vector<uint32_t>(data, data + count));
   }
@@ -205,6 +220,7 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
 
   // Waits for a run in progress and gives the heap back.
   void close(const Napi::CallbackInfo&) {
+    if (runner_ != nullptr) runner_->drain();
     runner_.reset();
     engine_.reset();
   }

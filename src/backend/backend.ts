@@ -1,0 +1,47 @@
+/** How an operand of a command is encoded: a tensor as offset and length, a scalar as one word, `tail` as what is left. */
+export type OperandKind = 'in' | 'in?' | 'out' | 'out?' | 'inout' | 'inout?' | 'i32' | 'u32' | 'f32' | 'tail';
+
+/** What a loaded engine can do; opcodes are positions in `ops`. */
+export interface Manifest {
+  readonly version: string;
+  readonly isa: string;
+  /** Every instruction set of this build that this machine has, best first. */
+  readonly isas: readonly string[];
+  readonly threads: number;
+  readonly ops: readonly {
+    readonly name: string;
+    readonly operands: readonly { readonly name: string; readonly kind: OperandKind }[];
+  }[];
+}
+
+/** Why a command list did not run to its end. */
+export interface CommandFailure {
+  readonly index: number;
+  readonly name: string;
+  readonly reason: string;
+}
+
+/** The border between TypeScript and the engine: command lists over one heap. It never grows when an op is added. */
+export interface Backend {
+  readonly kind: 'native' | 'wasm';
+  readonly manifest: Manifest;
+  /** Runs the first `count` words; null when all went well. Waits for runs in progress. */
+  run(words: Uint32Array, count: number): CommandFailure | null;
+  /** The same off this thread; the words are copied before it returns. */
+  runAsync(words: Uint32Array, count: number): Promise<CommandFailure | null>;
+  /** Makes at least `bytes` of the heap usable; false if the system has not that much. */
+  grow(bytes: number): boolean;
+  /** Copies from the heap into `target`. */
+  read(byteOffset: number, target: ArrayBufferView): void;
+  /** Copies `source` into the heap. */
+  write(byteOffset: number, source: ArrayBufferView): void;
+  /** Gives the heap back. */
+  close(): void;
+}
+
+export interface BackendOptions {
+  /** Threads a run may use, the calling one included. Default: what the machine offers. */
+  threads?: number;
+  /** Instruction set, one of `device.info.isas`. Default: `SIMDFORMER_ISA` if set, else the best the machine has. */
+  isa?: string;
+}

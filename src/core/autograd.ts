@@ -1,0 +1,246 @@
+// Reverse-mode differentiation. An op that can be differentiated leaves a Node at its outputs; backward() visits the nodes
+// that led to a tensor, newest first, and each one emits its backward commands into the same queue as the forward ones.
+//
+// Gradients live at roots: a view's gradient is its part of the root's. The first writer of a gradient assigns and later
+// ones accumulate, so nothing is zeroed beforehand.
+
+import type { Device } from './device.js';
+import { AutogradError, ShapeError } from './errors.js';
+import { lastOf, sameShape, Tensor, type TensorData } from './tensor.js';
+
+/** What an op remembers to differentiate itself. */
+export interface Node {
+  /** Grows with every node: inputs are older than outputs. */
+  readonly sequence: number;
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+  backward: ((gradients: (Tensor | null)[]) => void) | null;
+  /** Tensors that nobody but the graph needs any more; disposed of after backward. */
+  kept: Tensor[];
+}
+
+/** Where an op's backward command puts a gradient: into `tensor`, added to what is there if `accumulate`. */
+export interface GradientTarget {
+  readonly tensor: Tensor;
+  readonly accumulate: 0 | 1;
+}
+
+/** The gradient of a root, and how much of it has been written. */
+export class GradientSlot {
+  /** Column ranges written so far, disjoint; the whole when it is one range over all columns. */
+  #ranges: [number, number][] = [];
+
+  constructor(
+    private readonly root: Tensor,
+    readonly tensor: Tensor,
+  ) {
+    tensor.storage.retain(); // outlives scopes
+  }
+
+  get written(): boolean {
+    return this.#ranges.length > 0;
+  }
+
+  clear(): void {
+    this.#ranges = [];
+  }
+
+  release(): void {
+    this.tensor.storage.release();
+    this.tensor.dispose();
+  }
+
+  /** The part of the gradient that belongs to `view`. */
+  viewFor(view: Tensor): Tensor {
+    if (view === this.root) return this.tensor;
+    const offset = this.tensor.offset + (view.offset - this.root.offset);
+    const { device, shape, dtype, rowStride } = view;
+    return new Tensor(device, shape, dtype, this.tensor.storage, offset, rowStride, this.tensor.root);
+  }
+
+  /** Declares a writer of `view`'s part. */
+  targetFor(view: Tensor): GradientTarget {
+    const cols = lastOf(this.root.shape);
+    const whole = view.size === this.root.size;
+    const start = (view.offset - this.root.offset) % cols;
+    const isColumns = view.rowStride === cols && view.size / lastOf(view.shape) === this.root.size / cols;
+    const [from, to] = whole ? [0, cols] : [start, start + lastOf(view.shape)];
+    const tensor = this.viewFor(view);
+    if (this.#covers(from, to) || (!whole && !isColumns)) {
+      if (!this.#covers(from, to)) this.complete(); // rows of a gradient of which not all will be written
+      return { tensor, accumulate: 1 };
+    }
+    if (this.#ranges.some(([a, b]) => a < to && from < b)) {
+      this.complete();
+      return { tensor, accumulate: 1 };
+    }
+    this.#ranges.push([from, to]);
+    return { tensor, accumulate: 0 };
+  }
+
+  /** Zeroes what has not been written. */
+  complete(): void {
+    const cols = lastOf(this.root.shape);
+    let from = 0;
+    for (const [a, b] of [...this.#ranges.sort((x, y) => x[0] - y[0]), [cols, cols] as const]) {
+      if (a > from) zero(this.tensor, from, a);
+      from = b;
+    }
+    this.#ranges = [[0, cols]];
+  }
+
+  #covers(from: number, to: number): boolean {
+    let reached = from;
+    for (const [a, b] of this.#ranges.sort((x, y) => x[0] - y[0])) if (a <= reached && b > reached) reached = b;
+    return reached >= to;
+  }
+}
+
+function zero(tensor: Tensor, from: number, to: number): void {
+  const cols = lastOf(tensor.shape);
+  const rows = tensor.size / cols;
+  const { device, dtype, storage, offset } = tensor;
+  const y = new Tensor(device, [rows, to - from], dtype, storage, offset + from, cols, tensor.root);
+  device.emit('fill', { y, rows, cols: to - from, stride: cols, value: 0 });
+}
+
+/**
+ * Registers how to differentiate `output = f(inputs)`, if gradients are on and an input requires one, and returns `output`.
+ * `backward` receives the gradient of the output and emits commands; it asks `gradOf(input)` where to put each result.
+ * Every tensor it uses stays alive until then.
+ */
+export function differentiable(
+  output: Tensor,
+  inputs: readonly (Tensor | null | undefined)[],
+  backward: (dy: Tensor) => void,
+): Tensor {
+  differentiableMany([output], inputs, ([dy]) => {
+    if (dy) backward(dy);
+  });
+  return output;
+}
+
+/** As `differentiable` for several outputs; the gradient of an output that nobody used is null. */
+export function differentiableMany(
+  outputs: readonly Tensor[],
+  inputs: readonly (Tensor | null | undefined)[],
+  backward: (gradients: (Tensor | null)[]) => void,
+): void {
+  const differentiated = inputs.filter((input): input is Tensor => input?.requiresGrad === true);
+  const device = (outputs[0] as Tensor).device;
+  if (differentiated.length === 0 || !device.gradientsOn) return;
+  const node: Node = { sequence: device.nextSequence(), inputs: differentiated, outputs, backward, kept: [] };
+  for (const output of outputs) output.root.node = node;
+}
+
+/** In a backward: where the gradient of `x` goes, or null if it needs none. Call it once for each command that writes it. */
+export function gradOf(x: Tensor | null | undefined): GradientTarget | null {
+  if (!x?.requiresGrad) return null;
+  return slotOf(x.root).targetFor(x);
+}
+
+/** The `accumulate` operand of a backward command: bit i says that the i-th gradient is added to what is there. */
+export function accumulateBits(...targets: (GradientTarget | null)[]): number {
+  return targets.reduce((bits, target, i) => bits | ((target?.accumulate ?? 0) << i), 0);
+}
+
+/** In a backward: adds `dy` itself to the gradient of `x`, without a copy where nothing else needs `dy`'s memory. */
+export function passGrad(x: Tensor | null | undefined, dy: Tensor): void {
+  if (!x?.requiresGrad) return;
+  const unused = x.root === x && x.gradient === null && x.node !== null;
+  // Two references: the slot of the output, which ends with this backward, and its tensor.
+  if (unused && dy.storage.references === 2 && dy.root === dy && dy.isContiguous) {
+    x.gradient = new GradientSlot(x, dy.reshape(x.shape));
+    x.gradient.targetFor(x);
+  } else addGrad(x, dy);
+}
+
+/** Adds a copy of `dy` to the gradient of `x`. */
+function addGrad(x: Tensor, dy: Tensor): void {
+  const { tensor, accumulate } = slotOf(x.root).targetFor(x);
+  const device = x.device;
+  const cols = lastOf(x.shape);
+  const strides = { xStride: dy.rowStride, yStride: tensor.rowStride };
+  device.emit('copy', { x: dy, y: tensor, rows: x.size / cols, cols, ...strides, accumulate });
+}
+
+function slotOf(root: Tensor): GradientSlot {
+  if (root.gradient === null) {
+    const device = root.device;
+    // A leaf's gradient is the caller's to keep; the others end with backward().
+    const tensor = root.node === null ? device.unscoped(() => device.empty(root.shape)) : device.empty(root.shape);
+    root.gradient = new GradientSlot(root, tensor);
+  }
+  return root.gradient;
+}
+
+/** See `Tensor.backward`. */
+export function backward(y: Tensor, upstream?: Tensor | TensorData): void {
+  y.assertUsable('backward');
+  if (y.root.node === null) {
+    throw new AutogradError(
+      'backward: nothing that led to this tensor requires a gradient, or its graph was used before',
+    );
+  }
+  const device = y.device;
+  device.noGrad(() =>
+    device.scope(() => {
+      seed(y, upstream);
+      const nodes = reach(y.root.node as Node);
+      for (const node of nodes) {
+        const gradients = node.outputs.map(finished);
+        if (gradients.some((gradient) => gradient !== null)) node.backward?.(gradients);
+        for (const output of node.outputs) dropGradient(output.root);
+      }
+      for (const node of nodes) release(device, node);
+      for (const leaf of new Set(nodes.flatMap((node) => node.inputs.map((input) => input.root)))) {
+        if (leaf.gradient?.written) leaf.gradient.complete();
+      }
+    }),
+  );
+}
+
+function seed(y: Tensor, upstream?: Tensor | TensorData): void {
+  if (upstream === undefined) {
+    if (y.size !== 1) {
+      throw new AutogradError(
+        `backward: the tensor is [${y.shape.join(', ')}]; give the upstream gradient, of that shape`,
+      );
+    }
+    addGrad(y, y.device.full(y.shape, 1));
+    return;
+  }
+  const given = upstream instanceof Tensor ? upstream : y.device.tensor(upstream, y.shape);
+  if (!sameShape(given.shape, y.shape)) {
+    throw new ShapeError(`backward: upstream is [${given.shape.join(', ')}], the tensor is [${y.shape.join(', ')}]`);
+  }
+  if (given.device !== y.device) throw new AutogradError('backward: upstream is on another device');
+  addGrad(y, given);
+}
+
+/** The nodes that led to `last`, newest first. */
+function reach(last: Node): Node[] {
+  const found = new Set([last]);
+  for (const node of found) {
+    for (const input of node.inputs) if (input.root.node !== null) found.add(input.root.node);
+  }
+  return [...found].sort((a, b) => b.sequence - a.sequence);
+}
+
+function finished(output: Tensor): Tensor | null {
+  const slot = output.root.gradient;
+  if (slot === null || !slot.written) return null;
+  slot.complete();
+  return slot.viewFor(output);
+}
+
+function dropGradient(root: Tensor): void {
+  root.gradient?.release();
+  root.gradient = null;
+}
+
+function release(device: Device, node: Node): void {
+  node.backward = null;
+  for (const output of node.outputs) output.root.node = null;
+  for (const tensor of node.kept.splice(0)) if (tensor.device === device) tensor.dispose();
+}

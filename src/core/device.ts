@@ -1,0 +1,263 @@
+import type { Backend } from '../backend/backend.js';
+import { ArgumentError, DeviceError, ShapeError, SimdformerError } from './errors.js';
+import { Arena, Heap, type Pool } from './heap.js';
+import { type CommandInfo, describeCommand, Program } from './program.js';
+import { CommandList, type Operand, Queue, Scalar } from './queue.js';
+import { type DType, flatten, lastOf, type Shape, Storage, sameShape, sizeOf, Tensor, type TensorData } from './tensor.js';
+
+/** What a device turned out to be. */
+export interface DeviceInfo {
+  readonly backend: 'native' | 'wasm';
+  /** The instruction set in use. */
+  readonly isa: string;
+  /** Threads a run may use, the calling one included. */
+  readonly threads: number;
+  /** Every instruction set that this machine and build have, best first. */
+  readonly isas: readonly string[];
+  /** Of the engine. */
+  readonly version: string;
+}
+
+interface Recording {
+  readonly list: CommandList;
+  readonly commands: CommandInfo[];
+  readonly arena: Arena;
+}
+
+/** Where tensors live and ops run: one heap, one instruction set, a number of threads. Made by `createDevice`. */
+export class Device {
+  readonly info: DeviceInfo;
+  /** @internal */
+  readonly queue: Queue;
+  readonly #heap: Heap;
+  /** Tensors of each open scope, the innermost last. */
+  readonly #scopes: Tensor[][] = [];
+  #recording: Recording | null = null;
+  #gradients = true;
+  #untracked = false;
+  #sequence = 0;
+  #open = true;
+
+  /** @internal */
+  constructor(private readonly backend: Backend) {
+    const { isa, isas, threads, version } = backend.manifest;
+    this.info = { backend: backend.kind, isa, threads, isas, version };
+    this.queue = new Queue(backend);
+    this.#heap = new Heap((words) => words <= 2 ** 32 && backend.grow(words * 4));
+  }
+
+  /**
+   * A tensor with the given values: a typed array (its type decides the dtype) or nested numbers (float32 unless `dtype`
+   * says otherwise). `shape` may be left out for nested numbers.
+   * Throws ShapeError if the values do not fill the shape, DTypeError if they are of another type than asked for.
+   */
+  tensor(data: TensorData, shape?: Shape, options: { dtype?: DType; requiresGrad?: boolean } = {}): Tensor {
+    const dtype = options.dtype ?? (data instanceof Int32Array ? 'int32' : 'float32');
+    const { values, shape: found } = flatten(data, dtype);
+    const wanted = shape ?? found;
+    const fits = values.length === sizeOf(wanted) && (found.length <= 1 || sameShape(found, wanted));
+    if (!fits) throw new ShapeError(`tensor: the data is [${found.join(', ')}], expected [${wanted.join(', ')}]`);
+    const tensor = this.empty(wanted, dtype);
+    this.upload(tensor.offset, values);
+    if (options.requiresGrad) tensor.requiresGrad = true;
+    return tensor;
+  }
+
+  /** A tensor whose values are undefined until something writes them. */
+  empty(shape: Shape, dtype: DType = 'float32'): Tensor {
+    this.assertOpen('empty');
+    for (const dimension of shape) {
+      if (!(Number.isInteger(dimension) && dimension > 0)) {
+        throw new ShapeError(`[${shape.join(', ')}] is no shape: every dimension must be a positive integer`);
+      }
+    }
+    const pool: Pool = this.#recording !== null && !this.#untracked ? this.#recording.arena : this.#heap;
+    const storage = new Storage(pool.take(sizeOf(shape)), pool);
+    return new Tensor(this, [...shape], dtype, storage, storage.block.offset, lastOf(shape));
+  }
+
+  /** A tensor of one value. */
+  full(shape: Shape, value: number, dtype: DType = 'float32'): Tensor {
+    const y = this.empty(shape, dtype);
+    const bits = dtype === 'int32' ? value : (new Int32Array(Float32Array.of(value).buffer)[0] as number);
+    const cols = lastOf(shape);
+    this.emit('fill', { y, rows: y.size / cols, cols, stride: cols, value: bits });
+    return y;
+  }
+
+  zeros(shape: Shape, dtype: DType = 'float32'): Tensor {
+    return this.full(shape, 0, dtype);
+  }
+
+  /** A named number that ops take as an operand and `program.run({ name: value })` can change. */
+  scalar(name: string, value: number): Scalar {
+    return new Scalar(name, value);
+  }
+
+  /**
+   * Runs `fn` and disposes of the tensors made in it, except those in what it returns (a tensor, or arrays and plain objects
+   * of them) and, if those can still be differentiated, the ones that backward needs. Scopes nest.
+   */
+  scope<T>(fn: () => T): T {
+    const tracked: Tensor[] = [];
+    const before = this.#sequence;
+    this.#scopes.push(tracked);
+    let result: T | undefined;
+    try {
+      result = fn();
+      if (result instanceof Promise) throw new ArgumentError('scope: the function must not be asynchronous');
+      return result;
+    } finally {
+      this.#scopes.splice(this.#scopes.indexOf(tracked), 1);
+      this.#endScope(tracked, result, before);
+    }
+  }
+
+  #endScope(tracked: Tensor[], result: unknown, before: number): void {
+    const kept = new Set(tensorsIn(result));
+    const graph = [...kept].find((tensor) => (tensor.root.node?.sequence ?? -1) >= before)?.root.node;
+    const outer = this.#scopes.at(-1);
+    for (const tensor of tracked) {
+      if (kept.has(tensor) || (graph && outer)) outer?.push(tensor);
+      else if (graph) graph.kept.push(tensor);
+      else tensor.dispose();
+    }
+  }
+
+  /** Runs `fn` with tensors belonging to no scope or recording: for state that outlives them. */
+  unscoped<T>(fn: () => T): T {
+    const before = this.#untracked;
+    this.#untracked = true;
+    try {
+      return fn();
+    } finally {
+      this.#untracked = before;
+    }
+  }
+
+  /** Runs `fn` without preparing for backward. */
+  noGrad<T>(fn: () => T): T {
+    const before = this.#gradients;
+    this.#gradients = false;
+    try {
+      return fn();
+    } finally {
+      this.#gradients = before;
+    }
+  }
+
+  /**
+   * Runs `fn`, which computes nothing yet: its ops are kept as a program, to be run any number of times. Tensors made
+   * outside serve as inputs: write to them between runs.
+   */
+  record<T>(fn: () => T): Program<T> {
+    this.assertNotRecording('record');
+    const recording: Recording = { list: new CommandList(), commands: [], arena: new Arena(this.#heap) };
+    this.#recording = recording;
+    const outer = this.#scopes.splice(0); // the program's tensors are not the scope's to free
+    try {
+      const result = fn();
+      return new Program(result, recording.commands, this.queue, recording.list, recording.arena);
+    } catch (error) {
+      recording.arena.release();
+      throw error;
+    } finally {
+      this.#recording = null;
+      this.#scopes.push(...outer);
+    }
+  }
+
+  /** Runs what is queued, off this thread. */
+  flush(): Promise<void> {
+    this.assertOpen('flush');
+    this.assertNotRecording('flush');
+    return this.queue.run();
+  }
+
+  /** Runs what is queued, on this thread. */
+  flushSync(): void {
+    this.assertOpen('flush');
+    this.assertNotRecording('flush');
+    this.queue.runSync();
+  }
+
+  /** Bytes: in use by tensors, the most since `resetPeak`, and taken from the system. */
+  memory(): { used: number; peak: number; capacity: number } {
+    return this.#heap.usage;
+  }
+
+  /** Lets `memory().peak` start again from what is in use now. */
+  resetPeak(): void {
+    this.#heap.resetPeak();
+  }
+
+  /** Gives all memory back; the device and its tensors cannot be used afterwards. */
+  dispose(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.backend.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /**
+   * For authors of ops: queues one command. Operands are named as in the kernel's signature; `flops` counts its
+   * floating-point operations.
+   */
+  emit(op: string, operands: Readonly<Record<string, Operand>>, flops = 0): void {
+    const recording = this.#recording;
+    if (recording === null) {
+      this.queue.emit(op, operands);
+    } else {
+      this.queue.emit(op, operands, recording.list);
+      recording.commands.push(describeCommand(op, operands, flops));
+    }
+  }
+
+  /** @internal */
+  upload(offset: number, values: Float32Array | Int32Array): void {
+    const recording = this.#recording;
+    if (recording === null || this.#untracked) this.queue.upload(offset, values);
+    else {
+      this.queue.upload(offset, values, recording.list);
+      recording.commands.push({ op: 'upload', operands: [['y', [values.length]]], flops: 0 });
+    }
+  }
+
+  /** @internal */
+  track(tensor: Tensor): void {
+    if (!this.#untracked) this.#scopes.at(-1)?.push(tensor);
+  }
+
+  /** @internal */
+  get gradientsOn(): boolean {
+    return this.#gradients;
+  }
+
+  /** @internal */
+  nextSequence(): number {
+    return this.#sequence++;
+  }
+
+  /** @internal */
+  assertOpen(op: string): void {
+    if (!this.#open) throw new DeviceError(`${op}: the device was disposed of before`);
+  }
+
+  /** @internal */
+  assertNotRecording(op: string): void {
+    if (this.#recording !== null) {
+      throw new SimdformerError(`${op}: nothing has a value while a program is being recorded; read after program.run()`);
+    }
+  }
+}
+
+function* tensorsIn(value: unknown): Generator<Tensor> {
+  if (value instanceof Tensor) yield value;
+  else if (Array.isArray(value)) for (const inner of value) yield* tensorsIn(inner);
+  else if (value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype) {
+    for (const inner of Object.values(value)) yield* tensorsIn(inner);
+  }
+}

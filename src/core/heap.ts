@@ -1,0 +1,147 @@
+import { OutOfMemoryError } from './errors.js';
+
+/** Blocks are multiples of this many words: a cache line, so that no two tensors share one. */
+const ALIGNMENT = 16;
+
+/** A source of memory, in words. `take` may hand out more than was asked for; the block's length says how much. */
+export interface Pool {
+  take(words: number): Block;
+  give(block: Block): void;
+}
+
+export interface Block {
+  readonly offset: number;
+  readonly words: number;
+}
+
+/**
+ * Best-fit allocator over one growing address range. Memory is taken and given in program order, the order in which the
+ * engine will run the commands, so a block can be handed out again while commands that use it are still queued.
+ */
+export class Heap implements Pool {
+  /** Free blocks by offset, no two adjacent. */
+  readonly #free: { offset: number; words: number }[] = [];
+  #capacity = 0;
+  #used = 0;
+  #peak = 0;
+
+  /** `extend(words)` makes the range at least that long, or returns false. */
+  constructor(private readonly extend: (words: number) => boolean) {}
+
+  /** Bytes in use, the most there ever were since `resetPeak`, and bytes taken from the system. */
+  get usage(): { used: number; peak: number; capacity: number } {
+    return { used: this.#used * 4, peak: this.#peak * 4, capacity: this.#capacity * 4 };
+  }
+
+  resetPeak(): void {
+    this.#peak = this.#used;
+  }
+
+  take(words: number): Block {
+    const wanted = Math.ceil(words / ALIGNMENT) * ALIGNMENT;
+    const block = takeBestFit(this.#free, wanted) ?? this.#grow(wanted);
+    this.#used += block.words;
+    this.#peak = Math.max(this.#peak, this.#used);
+    return block;
+  }
+
+  give(block: Block): void {
+    this.#used -= block.words;
+    insertFree(this.#free, block);
+  }
+
+  #grow(wanted: number): Block {
+    const last = this.#free.at(-1);
+    const spare = last !== undefined && last.offset + last.words === this.#capacity ? last.words : 0;
+    // Growing by a quarter at least keeps the number of calls low; untouched memory costs nothing.
+    const roomy = this.#capacity + Math.max(wanted - spare, this.#capacity >> 2, 1 << 18);
+    const exact = this.#capacity + wanted - spare;
+    const capacity = this.extend(roomy) ? roomy : this.extend(exact) ? exact : 0;
+    if (capacity === 0) {
+      throw new OutOfMemoryError(
+        `a tensor of ${(wanted * 4) / 2 ** 20} MiB does not fit: ${(this.#used * 4) / 2 ** 20} MiB are in use and the ` +
+          'device cannot grow. Free tensors with device.scope() or dispose(), or use smaller batches',
+      );
+    }
+    insertFree(this.#free, { offset: this.#capacity, words: capacity - this.#capacity });
+    this.#capacity = capacity;
+    return takeBestFit(this.#free, wanted) as Block;
+  }
+}
+
+/**
+ * Memory that belongs to a recorded program: its commands use it again at every run, so nobody else may have what is given
+ * back while recording. Blocks that were given back serve later requests of the same recording.
+ */
+export class Arena implements Pool {
+  readonly #free: { offset: number; words: number }[] = [];
+  readonly #taken: Block[] = [];
+
+  constructor(private readonly parent: Pool) {}
+
+  take(words: number): Block {
+    const wanted = Math.ceil(words / ALIGNMENT) * ALIGNMENT;
+    const reused = takeBestFit(this.#free, wanted);
+    if (reused !== undefined) return reused;
+    const block = this.parent.take(wanted);
+    this.#taken.push(block);
+    return block;
+  }
+
+  give(block: Block): void {
+    insertFree(this.#free, block);
+  }
+
+  /** Words held, in use or not. */
+  get words(): number {
+    return this.#taken.reduce((sum, block) => sum + block.words, 0);
+  }
+
+  release(): void {
+    for (const block of this.#taken.splice(0)) this.parent.give(block);
+  }
+}
+
+function takeBestFit(free: { offset: number; words: number }[], wanted: number): Block | undefined {
+  let best = -1;
+  let bestWords = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < free.length; i++) {
+    const words = (free[i] as Block).words;
+    if (words >= wanted && words < bestWords) {
+      best = i;
+      bestWords = words;
+      if (words === wanted) break;
+    }
+  }
+  if (best < 0) return undefined;
+  const block = free[best] as { offset: number; words: number };
+  const taken = { offset: block.offset, words: wanted };
+  if (block.words === wanted) free.splice(best, 1);
+  else {
+    block.offset += wanted;
+    block.words -= wanted;
+  }
+  return taken;
+}
+
+function insertFree(free: { offset: number; words: number }[], block: Block): void {
+  let low = 0;
+  for (let high = free.length; low < high; ) {
+    const middle = (low + high) >> 1;
+    if ((free[middle] as Block).offset < block.offset) low = middle + 1;
+    else high = middle;
+  }
+  const before = free[low - 1];
+  const after = free[low];
+  const joinsAfter = after !== undefined && block.offset + block.words === after.offset;
+  if (before !== undefined && before.offset + before.words === block.offset) {
+    before.words += block.words;
+    if (joinsAfter) {
+      before.words += after.words;
+      free.splice(low, 1);
+    }
+  } else if (joinsAfter) {
+    after.offset = block.offset;
+    after.words += block.words;
+  } else free.splice(low, 0, { ...block });
+}

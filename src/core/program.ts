@@ -1,0 +1,106 @@
+import { ArgumentError, DisposedError } from './errors.js';
+import type { Arena } from './heap.js';
+import { type CommandList, type Placed, type Queue, Scalar } from './queue.js';
+import type { Shape } from './tensor.js';
+
+/** A recorded command as people read it. */
+export interface CommandInfo {
+  readonly op: string;
+  /** Tensor operands with their shapes, scalars with their values, in the order of the call. */
+  readonly operands: readonly (readonly [name: string, value: Shape | number | string])[];
+  /** Floating-point operations, where the op counts them. */
+  readonly flops: number;
+}
+
+/**
+ * Commands recorded by `device.record(fn)`. Running them again costs no work per op in JavaScript. The tensors made while
+ * recording belong to the program: they hold the results of its latest run until `dispose()`.
+ */
+export class Program<Result = unknown> {
+  readonly #scalars = new Map<string, Scalar[]>();
+  #disposed = false;
+
+  /** @internal */
+  constructor(
+    /** What the recorded function returned. */
+    readonly result: Result,
+    readonly commands: readonly CommandInfo[],
+    private readonly queue: Queue,
+    private readonly list: CommandList,
+    private readonly arena: Arena,
+  ) {
+    for (const { scalar } of list.patches) {
+      const same = this.#scalars.get(scalar.name) ?? [];
+      if (!same.includes(scalar)) this.#scalars.set(scalar.name, [...same, scalar]);
+    }
+  }
+
+  /** The names that `run` can set. */
+  get scalars(): readonly string[] {
+    return [...this.#scalars.keys()];
+  }
+
+  /** Floating-point operations of one run. */
+  get flops(): number {
+    return this.commands.reduce((sum, { flops }) => sum + flops, 0);
+  }
+
+  /** Bytes that the program's tensors take. */
+  get bytes(): number {
+    return this.arena.words * 4;
+  }
+
+  /**
+   * Queues the commands once more, with named scalars set anew; those not named keep their value. Like any op it runs when
+   * something is read (`await program.result.data()`) or at `device.flush()`.
+   */
+  run(scalars: Readonly<Record<string, number>> = {}): Result {
+    if (this.#disposed) throw new DisposedError('program.run: the program was disposed of before');
+    for (const [name, value] of Object.entries(scalars)) {
+      const known = this.#scalars.get(name);
+      if (known === undefined) {
+        const names = this.scalars.join(', ') || 'none';
+        throw new ArgumentError(`program.run: no scalar is called '${name}'; the program has: ${names}`);
+      }
+      for (const scalar of known) scalar.value = value;
+    }
+    for (const { at, kind, scalar } of this.list.patches) this.list.setScalar(at, kind, scalar.value);
+    this.queue.append(this.list.words.subarray(0, this.list.length));
+    return this.result;
+  }
+
+  /** Gives the memory of the program's tensors back. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.arena.release();
+  }
+
+  /** One line a command: its position, name, operands with shapes, and FLOPs; totals at the end. */
+  toString(): string {
+    const lines = this.commands.map(({ op, operands, flops }, i) => {
+      const described = operands.map(([name, value]) => `${name}${typeof value === 'object' ? `[${value.join('×')}]` : `=${value}`}`);
+      return `${String(i).padStart(4)}  ${op.padEnd(22)} ${described.join(' ')}${flops > 0 ? `  ${countFlops(flops)}` : ''}`;
+    });
+    const total = `${this.commands.length} commands, ${countFlops(this.flops)}, ${(this.bytes / 2 ** 20).toFixed(1)} MiB`;
+    return [...lines, total].join('\n');
+  }
+}
+
+/** Describes a command for `Program.toString`. */
+export function describeCommand(op: string, operands: Readonly<Record<string, unknown>>, flops: number): CommandInfo {
+  const described: [string, Shape | number | string][] = [];
+  for (const [name, value] of Object.entries(operands)) {
+    if (value === null || value === undefined) continue;
+    if (value instanceof Scalar) described.push([name, `$${value.name}`]);
+    else if (typeof value === 'object') described.push([name, (value as Placed & { shape: Shape }).shape]);
+    else described.push([name, typeof value === 'number' ? Number(value.toPrecision(6)) : String(value)]);
+  }
+  return { op, operands: described, flops };
+}
+
+function countFlops(flops: number): string {
+  const units = ['FLOP', 'kFLOP', 'MFLOP', 'GFLOP', 'TFLOP'];
+  const unit = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, flops)) / 3));
+  return `${Number((flops / 1000 ** unit).toPrecision(4))} ${units[unit]}`;
+}

@@ -1,0 +1,227 @@
+import type { Backend, CommandFailure, OperandKind } from '../backend/backend.js';
+import { CommandError, SimdformerError } from './errors.js';
+
+/** Words after which a queue that nobody reads from is run. */
+const FULL = 1 << 20;
+/** A command's length has 16 bits. */
+const LONGEST_UPLOAD = 0xffff - 3;
+
+/** A number in a command that a recorded program can change between runs; see `Device.scalar`. */
+export class Scalar {
+  constructor(
+    readonly name: string,
+    public value: number,
+  ) {}
+}
+
+/** Where a tensor operand lies, in words. */
+export interface Region {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** What has a place in the heap: a Tensor. */
+export interface Placed {
+  region(): Region;
+}
+
+export type Operand = Placed | Scalar | number | boolean | null | undefined;
+
+interface OpLayout {
+  readonly name: string;
+  readonly opcode: number;
+  readonly words: number;
+  readonly operands: readonly { readonly name: string; readonly kind: OperandKind }[];
+}
+
+/** A word of a command list that a Scalar decides. */
+export interface Patch {
+  readonly at: number;
+  readonly kind: OperandKind;
+  readonly scalar: Scalar;
+}
+
+/** A growing list of encoded commands. */
+export class CommandList {
+  words = new Uint32Array(1024);
+  floats = new Float32Array(this.words.buffer);
+  length = 0;
+  readonly patches: Patch[] = [];
+
+  reserve(count: number): void {
+    if (this.length + count <= this.words.length) return;
+    const words = new Uint32Array(Math.max(this.words.length * 2, this.length + count));
+    words.set(this.words.subarray(0, this.length));
+    this.words = words;
+    this.floats = new Float32Array(words.buffer);
+  }
+
+  append(words: Uint32Array): void {
+    this.reserve(words.length);
+    this.words.set(words, this.length);
+    this.length += words.length;
+  }
+
+  setScalar(at: number, kind: OperandKind, value: number): void {
+    if (kind === 'f32') this.floats[at] = value;
+    else this.words[at] = value;
+  }
+}
+
+interface Job {
+  words: Uint32Array;
+  count: number;
+  reads: { byteOffset: number; target: ArrayBufferView }[];
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+/** Encodes commands and runs them in order, on this thread or off it. */
+export class Queue {
+  readonly #layouts = new Map<string, OpLayout>();
+  readonly #pending = new CommandList();
+  /** Waiting for their turn to run off this thread; the first one is running when `#running` is set. */
+  readonly #jobs: Job[] = [];
+  #running: Job | null = null;
+
+  constructor(private readonly backend: Backend) {
+    backend.manifest.ops.forEach(({ name, operands }, opcode) => {
+      const words = operands.reduce((sum, { kind }) => sum + (isTensorKind(kind) ? 2 : kind === 'tail' ? 0 : 1), 1);
+      this.#layouts.set(name, { name, opcode, words, operands });
+    });
+  }
+
+  /** Encodes a command at the end of `list`, by default the queue's own, which runs when it is full. */
+  emit(op: string, operands: Readonly<Record<string, Operand>>, list = this.#pending): void {
+    const layout = this.#layout(op);
+    list.reserve(layout.words);
+    const start = list.length;
+    let at = start;
+    list.words[at++] = layout.opcode | (layout.words << 16);
+    for (const { name, kind } of layout.operands) {
+      const value = operands[name];
+      if (isTensorKind(kind)) {
+        if (value === null || value === undefined) {
+          if (!kind.endsWith('?')) throw new SimdformerError(`${op}: operand '${name}' is missing`);
+          list.words[at++] = 0;
+          list.words[at++] = 0;
+        } else {
+          const { offset, length } = (value as Placed).region();
+          list.words[at++] = offset;
+          list.words[at++] = length;
+        }
+      } else if (value instanceof Scalar) {
+        list.patches.push({ at, kind, scalar: value });
+        list.setScalar(at++, kind, value.value);
+      } else if (typeof value === 'number' || typeof value === 'boolean') {
+        list.setScalar(at++, kind, Number(value));
+      } else throw new SimdformerError(`${op}: operand '${name}' is missing`);
+    }
+    list.length = at;
+    if (list === this.#pending) {
+      list.patches.length = 0;
+      if (at > FULL) this.runSync();
+    }
+  }
+
+  /** Copies `data` to the heap, in order with the commands around it. */
+  upload(offset: number, data: Float32Array | Int32Array, list = this.#pending): void {
+    if (list === this.#pending && this.idle) {
+      this.backend.write(offset * 4, data);
+      return;
+    }
+    const words = new Uint32Array(data.buffer, data.byteOffset, data.length);
+    const layout = this.#layout('upload');
+    for (let from = 0; from < words.length; from += LONGEST_UPLOAD) {
+      const part = words.subarray(from, from + LONGEST_UPLOAD);
+      list.append(Uint32Array.of(layout.opcode | ((layout.words + part.length) << 16), offset + from, part.length));
+      list.append(part);
+    }
+  }
+
+  append(words: Uint32Array): void {
+    this.#pending.append(words);
+    if (this.#pending.length > FULL) this.runSync();
+  }
+
+  /** Whether there is nothing to run and nothing running. */
+  get idle(): boolean {
+    return this.#pending.length === 0 && this.#running === null && this.#jobs.length === 0;
+  }
+
+  /** Runs everything on this thread; then copies `target` out of the heap, if given. */
+  runSync(byteOffset = 0, target?: ArrayBufferView): void {
+    this.#catchUp();
+    const list = this.#pending;
+    const count = list.length;
+    list.length = 0;
+    if (count > 0) throwIfFailed(this.backend.run(list.words, count));
+    if (target !== undefined) this.backend.read(byteOffset, target);
+  }
+
+  /** Runs everything off this thread, in order; then copies `target` out of the heap, if given. */
+  run(byteOffset = 0, target?: ArrayBufferView): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const reads = target === undefined ? [] : [{ byteOffset, target }];
+      const words = this.#pending.words.slice(0, this.#pending.length);
+      this.#pending.length = 0;
+      this.#jobs.push({ words, count: words.length, reads, resolve, reject });
+      this.#startNext();
+    });
+  }
+
+  #layout(op: string): OpLayout {
+    const layout = this.#layouts.get(op);
+    if (layout === undefined) {
+      throw new SimdformerError(`the loaded engine has no op '${op}': it is older than this package, rebuild it`);
+    }
+    return layout;
+  }
+
+  #startNext(): void {
+    if (this.#running !== null) return;
+    const job = this.#jobs.shift();
+    if (job === undefined) return;
+    this.#running = job;
+    const finish = (end: () => void) => {
+      this.#running = null;
+      end();
+      this.#startNext();
+    };
+    this.backend.runAsync(job.words, job.count).then(
+      (failure) => finish(() => this.#settle(job, failure)),
+      (error) => finish(() => job.reject(error)),
+    );
+  }
+
+  #settle(job: Job, failure: CommandFailure | null): void {
+    try {
+      throwIfFailed(failure);
+      this.#readResults(job);
+      job.resolve();
+    } catch (error) {
+      job.reject(error);
+    }
+  }
+
+  #readResults(job: Job): void {
+    for (const { byteOffset, target } of job.reads.splice(0)) this.backend.read(byteOffset, target);
+  }
+
+  /** Runs on this thread what waits to be run off it, so that later commands see its results. */
+  #catchUp(): void {
+    if (this.#running !== null) {
+      this.backend.run(new Uint32Array(0), 0); // waits for the run in progress
+      this.#readResults(this.#running); // before later commands can overwrite them
+    }
+    for (const job of this.#jobs.splice(0)) this.#settle(job, this.backend.run(job.words, job.count));
+  }
+}
+
+function isTensorKind(kind: OperandKind): boolean {
+  return kind.startsWith('in') || kind.startsWith('out');
+}
+
+function throwIfFailed(failure: CommandFailure | null): void {
+  if (failure !== null) throw new CommandError(failure.index, failure.name, failure.reason);
+}

@@ -1,0 +1,282 @@
+import type { GradientSlot, Node } from './autograd.js';
+import { backward } from './autograd.js';
+import type { Device } from './device.js';
+import { ArgumentError, AutogradError, DisposedError, DTypeError, ShapeError } from './errors.js';
+import type { Block, Pool } from './heap.js';
+import type { Region } from './queue.js';
+
+export type DType = 'float32' | 'int32';
+export type Shape = readonly number[];
+/** Numbers nested as deep as the tensor has dimensions. */
+export type NestedNumbers = number | readonly NestedNumbers[];
+export type TensorData = Float32Array | Int32Array | readonly NestedNumbers[] | number;
+
+/** Memory that one or more tensors look at. */
+export class Storage {
+  references = 0;
+
+  constructor(
+    readonly block: Block,
+    private readonly pool: Pool,
+  ) {}
+
+  retain(): void {
+    this.references++;
+  }
+
+  release(): void {
+    if (--this.references === 0) this.pool.give(this.block);
+  }
+}
+
+/**
+ * An n-dimensional array in a device's heap: float32 or int32, row-major, the last dimension contiguous. A view (`reshape`,
+ * `columns`, `rows`) shares its root's memory and gradient; its rows may lie `rowStride` > last dimension apart.
+ *
+ * Made by `device.tensor()` and by ops, never directly.
+ */
+export class Tensor {
+  readonly size: number;
+  /** The tensor whose memory and gradient this one shares: itself if it is no view. */
+  readonly root: Tensor;
+  /** @internal What made it, for backward. Of a root. */
+  node: Node | null = null;
+  /** @internal Of a root. */
+  gradient: GradientSlot | null = null;
+  #requiresGrad = false;
+  #disposed = false;
+
+  /** @internal */
+  constructor(
+    readonly device: Device,
+    readonly shape: Shape,
+    readonly dtype: DType,
+    /** @internal */ readonly storage: Storage,
+    /** @internal In words, within the heap. */ readonly offset: number,
+    /** Words from one row (last dimension) to the next. */ readonly rowStride: number,
+    root?: Tensor,
+  ) {
+    this.size = sizeOf(shape);
+    this.root = root ?? this;
+    storage.retain();
+    device.track(this);
+  }
+
+  /** Whether `backward()` computes a gradient for it. Set it on leaves; results of ops have it when an input has. */
+  get requiresGrad(): boolean {
+    return this.root.#requiresGrad || this.root.node !== null;
+  }
+
+  set requiresGrad(value: boolean) {
+    if (this.root !== this) throw new AutogradError('requiresGrad: set it on the tensor itself, not on a view of it');
+    if (this.node !== null) throw new AutogradError('requiresGrad: the result of an op has it from its inputs');
+    if (value && this.dtype !== 'float32') throw new DTypeError('requiresGrad: only float32 tensors have gradients');
+    this.#requiresGrad = value;
+  }
+
+  /** The gradient that `backward()` accumulated, or null. Shaped as the tensor. */
+  get grad(): Tensor | null {
+    const slot = this.root.gradient;
+    if (slot === null || !slot.written) return null;
+    return slot.viewFor(this);
+  }
+
+  /** Forgets the gradient; its memory is kept for the next one. */
+  zeroGrad(): void {
+    this.root.gradient?.clear();
+  }
+
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  get isContiguous(): boolean {
+    return this.rowStride === lastOf(this.shape) || this.size === lastOf(this.shape);
+  }
+
+  /** @internal The words it may touch, as commands name them. */
+  region(): Region {
+    this.assertUsable('tensor');
+    const cols = lastOf(this.shape);
+    return { offset: this.offset, length: (this.size / cols - 1) * this.rowStride + cols };
+  }
+
+  /** @internal */
+  assertUsable(op: string): void {
+    if (this.#disposed) throw new DisposedError(`${op}: a tensor [${this.shape.join(', ')}] was disposed of before`);
+    this.device.assertOpen(op);
+  }
+
+  /** Runs what is queued, off this thread, and returns a copy of the values in row-major order. */
+  async data(): Promise<Float32Array | Int32Array> {
+    const { region, target, pick } = this.#reading();
+    await this.device.queue.run(region.offset * 4, target);
+    return pick(target);
+  }
+
+  /** As `data()`, on this thread. */
+  dataSync(): Float32Array | Int32Array {
+    const { region, target, pick } = this.#reading();
+    this.device.queue.runSync(region.offset * 4, target);
+    return pick(target);
+  }
+
+  /** The value of a tensor with one element. */
+  async item(): Promise<number> {
+    if (this.size !== 1) throw new ShapeError(`item: the tensor is [${this.shape.join(', ')}], expected one element`);
+    return (await this.data())[0] as number;
+  }
+
+  #reading() {
+    this.device.assertNotRecording('data');
+    const region = this.region();
+    const target = this.dtype === 'float32' ? new Float32Array(region.length) : new Int32Array(region.length);
+    const pick = (all: typeof target) => {
+      if (this.isContiguous) return all;
+      const cols = lastOf(this.shape);
+      const packed = this.dtype === 'float32' ? new Float32Array(this.size) : new Int32Array(this.size);
+      for (let row = 0; row * cols < this.size; row++) {
+        packed.set(all.subarray(row * this.rowStride, row * this.rowStride + cols), row * cols);
+      }
+      return packed;
+    };
+    return { region, target, pick };
+  }
+
+  /** Replaces the values, in order with the ops around it. `data` has the tensor's shape, nested or flat. */
+  write(data: TensorData): void {
+    this.assertUsable('write');
+    if (!this.isContiguous)
+      throw new ShapeError('write: the tensor is a view with gaps; write to what it is a view of');
+    const { values, shape } = flatten(data, this.dtype);
+    const flat = ArrayBuffer.isView(data) || shape.length === 1;
+    if (values.length !== this.size || !(flat || sameShape(shape, this.shape))) {
+      throw new ShapeError(`write: the data is [${shape.join(', ')}], the tensor is [${this.shape.join(', ')}]`);
+    }
+    this.device.upload(this.offset, values);
+  }
+
+  /** The same values in another shape; one dimension may be -1. A view: memory and gradient are shared. */
+  reshape(...dimensions: number[] | [Shape]): Tensor {
+    this.assertUsable('reshape');
+    const shape = inferShape(Array.isArray(dimensions[0]) ? dimensions[0] : (dimensions as number[]), this.size);
+    if (shape === null) {
+      throw new ShapeError(`reshape: [${this.shape.join(', ')}] does not fit [${dimensions.flat().join(', ')}]`);
+    }
+    if (!this.isContiguous && lastOf(shape) !== lastOf(this.shape)) {
+      throw new ShapeError('reshape: a view with gaps between its rows keeps its last dimension; copy it first');
+    }
+    const stride = this.isContiguous ? lastOf(shape) : this.rowStride;
+    return new Tensor(this.device, shape, this.dtype, this.storage, this.offset, stride, this.root);
+  }
+
+  /** Columns `start` ≤ c < `end` of the last dimension. A view: memory and gradient are shared. */
+  columns(start: number, end: number): Tensor {
+    this.assertUsable('columns');
+    const cols = lastOf(this.shape);
+    checkRange('columns', start, end, cols);
+    const shape = [...this.shape.slice(0, -1), end - start];
+    const offset = this.offset + start;
+    return new Tensor(this.device, shape, this.dtype, this.storage, offset, this.rowStride, this.root);
+  }
+
+  /** Entries `start` ≤ i < `end` of the first dimension. A view: memory and gradient are shared. */
+  rows(start: number, end: number): Tensor {
+    this.assertUsable('rows');
+    if (this.shape.length < 2) return this.columns(start, end);
+    const first = this.shape[0] as number;
+    checkRange('rows', start, end, first);
+    const rowsEach = this.size / first / lastOf(this.shape);
+    const offset = this.offset + start * rowsEach * this.rowStride;
+    const shape = [end - start, ...this.shape.slice(1)];
+    return new Tensor(this.device, shape, this.dtype, this.storage, offset, this.rowStride, this.root);
+  }
+
+  /**
+   * Computes the gradients of everything that requires them and led to this tensor (reverse-mode differentiation), and adds
+   * them to their `grad`. `upstream` is the gradient with respect to this tensor; default 1, for a tensor with one element.
+   */
+  backward(upstream?: Tensor | TensorData): void {
+    backward(this, upstream);
+  }
+
+  /** Gives the memory back once no view of it is left. Using the tensor afterwards throws DisposedError. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.storage.release();
+    if (this.root === this) {
+      this.gradient?.release();
+      this.gradient = null;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  toString(): string {
+    return `Tensor(${this.dtype} [${this.shape.join(', ')}] on ${this.device.info.backend})`;
+  }
+}
+
+export function sizeOf(shape: Shape): number {
+  return shape.reduce((size, dimension) => size * dimension, 1);
+}
+
+/** The last dimension; 1 for a scalar. */
+export function lastOf(shape: Shape): number {
+  return shape.length === 0 ? 1 : (shape[shape.length - 1] as number);
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((dimension, i) => dimension === b[i]);
+}
+
+/** Values in row-major order and the shape of nested numbers. Throws ShapeError if they are ragged. */
+export function flatten(data: TensorData, dtype: DType): { values: Float32Array | Int32Array; shape: Shape } {
+  if (ArrayBuffer.isView(data)) {
+    const wanted = dtype === 'float32' ? Float32Array : Int32Array;
+    if (!(data instanceof wanted)) {
+      throw new DTypeError(`expected a ${wanted.name} for a ${dtype} tensor, got a ${data.constructor.name}`);
+    }
+    return { values: data as Float32Array | Int32Array, shape: [(data as Float32Array).length] };
+  }
+  const shape: number[] = [];
+  for (let level: NestedNumbers | undefined = data as NestedNumbers; Array.isArray(level); level = level[0]) {
+    shape.push(level.length);
+  }
+  const size = sizeOf(shape);
+  const values = dtype === 'float32' ? new Float32Array(size) : new Int32Array(size);
+  let at = 0;
+  const visit = (level: NestedNumbers, depth: number): void => {
+    if (typeof level === 'number') {
+      if (depth !== shape.length) throw new ShapeError('nested numbers must be equally deep everywhere');
+      if (dtype === 'int32' && level !== (level | 0)) throw new DTypeError(`${level} is no 32-bit integer`);
+      values[at++] = level;
+    } else {
+      if (!Array.isArray(level)) throw new DTypeError(`expected numbers, got ${typeof level}`);
+      if (depth >= shape.length || level.length !== shape[depth]) {
+        throw new ShapeError('nested numbers must be equally long at each depth');
+      }
+      for (const inner of level) visit(inner, depth + 1);
+    }
+  };
+  visit(data as NestedNumbers, 0);
+  return { values, shape };
+}
+
+function inferShape(dimensions: Shape, size: number): Shape | null {
+  const known = dimensions.reduce((product, dimension) => (dimension === -1 ? product : product * dimension), 1);
+  const shape = dimensions.map((dimension) => (dimension === -1 ? size / known : dimension));
+  const valid = shape.every((dimension) => Number.isInteger(dimension) && dimension > 0);
+  return valid && dimensions.filter((dimension) => dimension === -1).length <= 1 && sizeOf(shape) === size
+    ? shape
+    : null;
+}
+
+function checkRange(op: string, start: number, end: number, limit: number): void {
+  if (!(Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start < end && end <= limit)) {
+    throw new ArgumentError(`${op}: ${start} to ${end} is no part of 0 to ${limit}`);
+  }
+}

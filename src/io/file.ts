@@ -1,0 +1,82 @@
+/** Safetensors at a path, for Node. Its file system is imported when first used, so that browsers can load this module. */
+import { FormatError } from '../core/errors.js';
+import {
+  type ByteSource,
+  layOut,
+  type Metadata,
+  readSafetensors,
+  type Safetensors,
+  storedBytes,
+  type Writables,
+} from './safetensors.js';
+
+/** One system call moves at most 2 GiB. */
+const maxTransfer = 1 << 30;
+
+/** An open file; its entries read from it until it is closed. */
+export interface SafetensorsFile extends Safetensors {
+  close(): void;
+}
+
+/**
+ * Opens a safetensors file and reads its header; the data stays in the file until an entry is asked for it.
+ *
+ * @throws FormatError as `parseSafetensors` does, and the system's error if the file cannot be read
+ */
+export async function openSafetensors(path: string): Promise<SafetensorsFile> {
+  const fs = await import('node:fs');
+  const file = fs.openSync(path, 'r');
+  try {
+    const source: ByteSource = {
+      size: fs.fstatSync(file).size,
+      read(position, into) {
+        for (let done = 0; done < into.byteLength; ) {
+          const wanted = Math.min(into.byteLength - done, maxTransfer);
+          const got = fs.readSync(file, into, done, wanted, position + done);
+          if (got === 0) throw new FormatError(`${path} has become shorter while it was read`);
+          done += got;
+        }
+      },
+    };
+    return { ...readSafetensors(source), close: () => fs.closeSync(file) };
+  } catch (error) {
+    fs.closeSync(file);
+    throw error;
+  }
+}
+
+/**
+ * Writes a safetensors file, one tensor at a time. It appears at `path` complete or not at all: a temporary file beside it
+ * is written, brought to the disk and renamed; if anything fails it is removed, and what was at `path` is still there.
+ *
+ * @throws ShapeError, DTypeError if data and shape or dtype do not agree, and the system's error if writing fails
+ */
+export async function saveSafetensors(path: string, tensors: Writables, metadata?: Metadata): Promise<void> {
+  const { header, parts } = layOut(tensors, metadata);
+  const { open, rename, rm } = await import('node:fs/promises');
+  const temporary = `${path}.${globalThis.crypto.randomUUID()}.tmp`;
+  const file = await open(temporary, 'wx');
+  try {
+    try {
+      await writeAll(header);
+      for (const part of parts) {
+        const { tensor } = part;
+        await writeAll(storedBytes(part, typeof tensor.data === 'function' ? await tensor.data() : tensor.data));
+      }
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+
+  async function writeAll(bytes: Uint8Array): Promise<void> {
+    for (let done = 0; done < bytes.byteLength; ) {
+      const { bytesWritten } = await file.write(bytes, done, Math.min(bytes.byteLength - done, maxTransfer));
+      done += bytesWritten;
+    }
+  }
+}

@@ -1,0 +1,327 @@
+/**
+ * The safetensors format (https://github.com/huggingface/safetensors#format): an 8-byte little-endian header length, a
+ * JSON header, the tensors' bytes. This file reads and writes it in memory and runs anywhere; file.ts adds paths.
+ *
+ * A file is input from a stranger. Everything its header claims is checked before any tensor can be asked for, so that
+ * every later read is in bounds by construction. Arrays are used as they lie in memory: little-endian machines only.
+ */
+import { DTypeError, FormatError, ShapeError } from '../core/errors.js';
+import { type DType, dtypes, isDType, quote, type SafetensorsDType } from './stored.js';
+
+export type { SafetensorsDType };
+
+/** Where a file's bytes come from. `read` fills `into` or throws; `view` is there if the bytes lie in memory. */
+export interface ByteSource {
+  readonly size: number;
+  read(position: number, into: Uint8Array): void;
+  view?(position: number, length: number): Uint8Array;
+}
+
+/** The longest header that the format allows. */
+const maxHeaderBytes = 100_000_000;
+
+/** One tensor of a file: what the header says of it, and its data when asked for. */
+export class SafetensorsEntry {
+  /** Number of elements. */
+  readonly size: number;
+
+  constructor(
+    readonly name: string,
+    readonly dtype: SafetensorsDType,
+    readonly shape: readonly number[],
+    /** Bytes of the data in the file. */
+    readonly byteLength: number,
+    private readonly source: ByteSource,
+    private readonly position: number,
+  ) {
+    this.size = byteLength / dtypes[dtype].bytes;
+  }
+
+  /** Fills `into` with the data as stored, from its byte `start` on: straight into memory that the caller owns. */
+  read(into: Uint8Array, start = 0): void {
+    if (!(Number.isInteger(start) && start >= 0 && start + into.byteLength <= this.byteLength)) {
+      const range = `[${start}, ${start + into.byteLength})`;
+      throw new ShapeError(`tensor ${quote(this.name)} has ${this.byteLength} bytes: cannot read ${range}`);
+    }
+    this.source.read(this.position + start, into);
+  }
+
+  /** The data as stored: a view if the file is in memory, otherwise read now. */
+  bytes(): Uint8Array {
+    return this.slice(0, this.byteLength);
+  }
+
+  /**
+   * The data in one of a tensor's two types: F64, F16 and BF16 become float32, integers int32. An F32 or I32 tensor of a
+   * file in memory comes as a view where its alignment allows.
+   *
+   * @throws FormatError if an integer does not fit an int32
+   */
+  data(): Float32Array | Int32Array {
+    return this.decode(this.bytes());
+  }
+
+  /** {@link data} in parts of at most `elements`, for tensors too large to be held twice. */
+  *parts(elements = 1 << 20): Generator<Float32Array | Int32Array> {
+    const step = elements * dtypes[this.dtype].bytes;
+    for (let start = 0; start < this.byteLength; start += step)
+      yield this.decode(this.slice(start, Math.min(step, this.byteLength - start)));
+  }
+
+  private slice(start: number, length: number): Uint8Array {
+    if (this.source.view) return this.source.view(this.position + start, length);
+    const bytes = new Uint8Array(length);
+    this.source.read(this.position + start, bytes);
+    return bytes;
+  }
+
+  private decode(bytes: Uint8Array): Float32Array | Int32Array {
+    const { array: Stored, bytes: width, decode } = dtypes[this.dtype] as DType;
+    const aligned = bytes.byteOffset % width === 0 ? bytes : bytes.slice();
+    return decode(new Stored(aligned.buffer, aligned.byteOffset, aligned.byteLength / width), this.name);
+  }
+}
+
+/** A file's tensors by name, in the order of their data, and its metadata. Maps, so that no name can mean anything else. */
+export interface Safetensors {
+  readonly tensors: ReadonlyMap<string, SafetensorsEntry>;
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
+/**
+ * Reads a file that is in memory. Nothing is copied: the entries are views of `file`.
+ *
+ * @throws FormatError naming the tensor and what was expected, if the header lies in any way
+ */
+export function parseSafetensors(file: Uint8Array | ArrayBuffer): Safetensors {
+  const bytes =
+    file instanceof Uint8Array ? new Uint8Array(file.buffer, file.byteOffset, file.byteLength) : new Uint8Array(file);
+  const view = (position: number, length: number) => bytes.subarray(position, position + length);
+  return readSafetensors({ size: bytes.byteLength, view, read: (at, into) => into.set(view(at, into.byteLength)) });
+}
+
+/** Reads the header of a file that can be read at any position; {@link parseSafetensors} for other places than memory. */
+export function readSafetensors(source: ByteSource): Safetensors {
+  if (source.size < 8)
+    throw new FormatError(`the file has ${source.size} bytes: expected 8 for the header's length at least`);
+  const prefix = new Uint8Array(8);
+  source.read(0, prefix);
+  const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
+  if (length > maxHeaderBytes)
+    throw new FormatError(`the header claims ${length} bytes: at most ${maxHeaderBytes} are allowed`);
+  if (length > source.size - 8)
+    throw new FormatError(`the header claims ${length} bytes: the file has ${source.size - 8} after its length`);
+  const header = new Uint8Array(length);
+  source.read(8, header);
+
+  const metadata = new Map<string, string>();
+  const entries: { name: string; info: TensorInfo }[] = [];
+  for (const [name, value] of Object.entries(parseHeader(header))) {
+    if (name === '__metadata__') readMetadata(value, metadata);
+    else entries.push({ name, info: checkTensor(name, value) });
+  }
+
+  // Ordered by their data, tensors must follow one another without a gap and end where the file does.
+  entries.sort((a, b) => a.info.begin - b.info.begin || a.info.end - b.info.end);
+  const tensors = new Map<string, SafetensorsEntry>();
+  let at = 0;
+  let last = '';
+  for (const { name, info } of entries) {
+    const { dtype, shape, begin, end } = info;
+    if (begin < at)
+      throw new FormatError(
+        `tensor ${quote(name)} begins at byte ${begin} of the data: ${quote(last)} reaches to ${at}`,
+      );
+    if (begin > at)
+      throw new FormatError(
+        `tensor ${quote(name)} begins at byte ${begin} of the data: expected ${at}, holes are not allowed`,
+      );
+    tensors.set(name, new SafetensorsEntry(name, dtype, shape, end - begin, source, 8 + length + begin));
+    at = end;
+    last = name;
+  }
+  const dataBytes = source.size - 8 - length;
+  if (at > dataBytes)
+    throw new FormatError(`tensor ${quote(last)} ends at byte ${at} of the data: the file has only ${dataBytes}`);
+  if (at < dataBytes)
+    throw new FormatError(`the file has ${dataBytes - at} bytes after its last tensor: expected none`);
+  return { tensors, metadata };
+}
+
+function parseHeader(header: Uint8Array): Record<string, unknown> {
+  if (header[0] !== 0x7b) throw new FormatError('the header does not begin with {');
+  let json: string;
+  let value: Record<string, unknown>;
+  try {
+    json = new TextDecoder('utf-8', { fatal: true }).decode(header);
+    value = JSON.parse(json);
+  } catch (error) {
+    throw new FormatError(`the header is not JSON in UTF-8: ${(error as Error).message}`, { cause: error });
+  }
+  checkKeys(json);
+  return value;
+}
+
+/** Of two equal keys JSON.parse keeps the last, and other readers the first: a file could show each a different tensor. */
+function checkKeys(json: string): void {
+  const seen: Set<string>[] = [];
+  for (let at = 0; at < json.length; at++) {
+    if (json[at] === '{') seen.push(new Set());
+    else if (json[at] === '}') seen.pop();
+    else if (json[at] === '"') {
+      const start = at++;
+      while (json[at] !== '"') at += json[at] === '\\' ? 2 : 1;
+      let next = at + 1;
+      while (' \t\r\n'.includes(json[next] as string)) next++;
+      if (json[next] !== ':') continue;
+      const key: string = JSON.parse(json.slice(start, at + 1));
+      const keys = seen[seen.length - 1] as Set<string>;
+      if (keys.has(key)) throw new FormatError(`the header has the key ${quote(key)} twice`);
+      keys.add(key);
+    }
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function readMetadata(value: unknown, metadata: Map<string, string>): void {
+  if (!isObject(value)) throw new FormatError('__metadata__ is not an object');
+  for (const [key, text] of Object.entries(value)) {
+    if (typeof text !== 'string') throw new FormatError(`__metadata__: the value of ${quote(key)} is not a string`);
+    metadata.set(key, text);
+  }
+}
+
+interface TensorInfo {
+  readonly dtype: SafetensorsDType;
+  readonly shape: readonly number[];
+  readonly begin: number;
+  readonly end: number;
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+function checkTensor(name: string, value: unknown): TensorInfo {
+  const refuse = (reason: string): never => {
+    throw new FormatError(`tensor ${quote(name)}: ${reason}`);
+  };
+  if (!isObject(value)) return refuse('expected an object with dtype, shape and data_offsets');
+  const { dtype, shape, data_offsets: offsets } = value;
+  if (!isDType(dtype))
+    return refuse(`unknown dtype ${JSON.stringify(dtype)}: expected one of ${Object.keys(dtypes).join(' ')}`);
+  if (!Array.isArray(shape) || !shape.every(isCount)) return refuse('expected a shape of non-negative integers');
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
+    return refuse('expected data_offsets of two non-negative integers');
+  const [begin, end] = offsets as [number, number];
+  if (end < begin) return refuse(`its data ends at byte ${end}, before it begins at ${begin}`);
+  const bytes = byteLengthOf(dtype, shape) ?? refuse(`its shape [${shape.join(', ')}] has too many elements`);
+  if (bytes !== end - begin)
+    return refuse(`${dtype} of shape [${shape.join(', ')}] takes ${bytes} bytes, its data_offsets hold ${end - begin}`);
+  return { dtype, shape, begin, end };
+}
+
+/** Undefined if it is too large for a number to hold exactly, at any step. */
+function byteLengthOf(dtype: SafetensorsDType, shape: readonly number[]): number | undefined {
+  let bytes: number = dtypes[dtype].bytes;
+  for (const n of shape) {
+    bytes *= n;
+    if (!Number.isSafeInteger(bytes)) return undefined;
+  }
+  return bytes;
+}
+
+/** An array to write: its bytes in a Uint8Array, or elements in the typed array of its dtype (halves in a Uint16Array). */
+export interface SafetensorsArray {
+  readonly dtype: SafetensorsDType;
+  readonly shape: readonly number[];
+  readonly data: ArrayBufferView;
+}
+
+/** What a {@link Tensor} offers to be written. */
+export interface SafetensorsTensor {
+  readonly dtype: 'float32' | 'int32';
+  readonly shape: readonly number[];
+  data(): Promise<ArrayBufferView>;
+  dataSync(): ArrayBufferView;
+}
+
+export type Writable = SafetensorsArray | SafetensorsTensor;
+/** Names and what to write under them; a Map where a name may be anything, such as `__proto__`. */
+export type Writables = Readonly<Record<string, Writable>> | ReadonlyMap<string, Writable>;
+export type Metadata = Readonly<Record<string, string>> | ReadonlyMap<string, string>;
+
+export interface Layout {
+  /** The header with its length before it. */
+  readonly header: Uint8Array;
+  /** In the order of their data, which follows the header. */
+  readonly parts: readonly { name: string; dtype: SafetensorsDType; byteLength: number; tensor: Writable }[];
+  readonly byteLength: number;
+}
+
+const entriesOf = <T>(named: Readonly<Record<string, T>> | ReadonlyMap<string, T>): [string, T][] =>
+  named instanceof Map ? [...named] : Object.entries(named);
+
+const storedDType = (dtype: Writable['dtype']) => (dtype === 'float32' ? 'F32' : dtype === 'int32' ? 'I32' : dtype);
+
+/** Decides where everything goes: wide elements first, then by name, so that all data is aligned to its element. */
+export function layOut(tensors: Writables, metadata: Metadata = {}): Layout {
+  const parts = entriesOf(tensors).map(([name, tensor]) => {
+    const dtype = storedDType(tensor.dtype);
+    if (name === '__metadata__') throw new FormatError('a tensor cannot be named __metadata__');
+    if (!isDType(dtype)) throw new DTypeError(`tensor ${quote(name)}: unknown dtype ${JSON.stringify(dtype)}`);
+    const byteLength = tensor.shape.every(isCount) ? byteLengthOf(dtype, tensor.shape) : undefined;
+    if (byteLength === undefined)
+      throw new ShapeError(`tensor ${quote(name)}: impossible shape [${tensor.shape.join(', ')}]`);
+    return { name, dtype, byteLength, tensor };
+  });
+  parts.sort((a, b) => dtypes[b.dtype].bytes - dtypes[a.dtype].bytes || (a.name < b.name ? -1 : 1));
+
+  const fields: string[] = [];
+  const notes = entriesOf(metadata).map(([key, text]) => `${JSON.stringify(key)}:${JSON.stringify(String(text))}`);
+  if (notes.length > 0) fields.push(`"__metadata__":{${notes.join(',')}}`);
+  let at = 0;
+  for (const { name, dtype, byteLength, tensor } of parts) {
+    const info = { dtype, shape: tensor.shape, data_offsets: [at, at + byteLength] };
+    fields.push(`${JSON.stringify(name)}:${JSON.stringify(info)}`);
+    at += byteLength;
+  }
+  const json = new TextEncoder().encode(`{${fields.join(',')}}`);
+  const padded = Math.ceil(json.byteLength / 8) * 8;
+  if (padded > maxHeaderBytes)
+    throw new FormatError(`the header would take ${padded} bytes: at most ${maxHeaderBytes} are allowed`);
+  const header = new Uint8Array(8 + padded).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(padded), true);
+  header.set(json, 8);
+  return { header, parts, byteLength: header.byteLength + at };
+}
+
+/** The bytes of `data` as they go into the file, after checking that they are what the header will say. */
+export function storedBytes({ name, dtype, byteLength }: Layout['parts'][number], data: ArrayBufferView): Uint8Array {
+  if (!(data instanceof Uint8Array || data instanceof dtypes[dtype].array))
+    throw new DTypeError(`tensor ${quote(name)}: ${dtype} data cannot come in ${Object.prototype.toString.call(data)}`);
+  if (data.byteLength !== byteLength)
+    throw new ShapeError(
+      `tensor ${quote(name)}: its data has ${data.byteLength} bytes, its shape and dtype need ${byteLength}`,
+    );
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/**
+ * Writes a file into memory. Tensors are read with `dataSync()`.
+ *
+ * @throws ShapeError, DTypeError if data and shape or dtype do not agree
+ */
+export function serializeSafetensors(tensors: Writables, metadata?: Metadata): Uint8Array {
+  const { header, parts, byteLength } = layOut(tensors, metadata);
+  const file = new Uint8Array(byteLength);
+  file.set(header);
+  let at = header.byteLength;
+  for (const part of parts) {
+    const { tensor } = part;
+    file.set(storedBytes(part, 'dataSync' in tensor ? tensor.dataSync() : tensor.data), at);
+    at += part.byteLength;
+  }
+  return file;
+}

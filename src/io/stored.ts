@@ -1,0 +1,84 @@
+/** The element types of safetensors files, and how each becomes one of a tensor's two. */
+import { FormatError } from '../core/errors.js';
+
+/** A name from a file, as error messages show it. */
+export const quote = (name: string) => JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
+
+type Ints =
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array;
+type Stored = Ints | Float32Array | Float64Array;
+
+export interface DType {
+  /** Bytes of one element. */
+  readonly bytes: number;
+  /** The typed arrays that hold it as stored. */
+  readonly array: new (
+    buffer: ArrayBufferLike,
+    byteOffset: number,
+    length: number,
+  ) => Stored;
+  readonly decode: (stored: Stored, name: string) => Float32Array | Int32Array;
+}
+
+const asFloats = (stored: Stored) =>
+  stored instanceof Float32Array ? stored : Float32Array.from(stored as Float64Array);
+const asInts = (stored: Stored) => (stored instanceof Int32Array ? stored : Int32Array.from(stored as Uint8Array));
+
+function asCheckedInts(stored: Stored, name: string): Int32Array {
+  const ints = new Int32Array(stored.length);
+  for (let i = 0; i < stored.length; i++) {
+    ints[i] = Number(stored[i]);
+    if (ints[i] !== Number(stored[i]))
+      throw new FormatError(`tensor ${quote(name)}: ${stored[i]} does not fit an int32`);
+  }
+  return ints;
+}
+
+function fromHalf(stored: Stored): Float32Array {
+  const bits = new Uint32Array(stored.length);
+  const floats = new Float32Array(bits.buffer);
+  for (let i = 0; i < bits.length; i++) {
+    const half = stored[i] as number;
+    // The half's exponent and mantissa in a float32's places: too small by the difference of the biases, 2^112. The
+    // multiplication is exact and makes subnormals normal; infinities and NaNs get the float32's exponent instead.
+    bits[i] = (half & 0x7fff) << 13;
+    if ((half & 0x7c00) === 0x7c00) bits[i] = (bits[i] as number) | 0x7f800000;
+    else floats[i] = (floats[i] as number) * 2 ** 112;
+    bits[i] = (bits[i] as number) | ((half & 0x8000) << 16);
+  }
+  return floats;
+}
+
+function fromBfloat16(stored: Stored): Float32Array {
+  const bits = Uint32Array.from(stored as Uint16Array, (half) => half << 16);
+  return new Float32Array(bits.buffer);
+}
+
+export const dtypes = {
+  F64: { bytes: 8, array: Float64Array, decode: asFloats },
+  I64: { bytes: 8, array: BigInt64Array, decode: asCheckedInts },
+  U64: { bytes: 8, array: BigUint64Array, decode: asCheckedInts },
+  F32: { bytes: 4, array: Float32Array, decode: asFloats },
+  I32: { bytes: 4, array: Int32Array, decode: asInts },
+  U32: { bytes: 4, array: Uint32Array, decode: asCheckedInts },
+  F16: { bytes: 2, array: Uint16Array, decode: fromHalf },
+  BF16: { bytes: 2, array: Uint16Array, decode: fromBfloat16 },
+  I16: { bytes: 2, array: Int16Array, decode: asInts },
+  U16: { bytes: 2, array: Uint16Array, decode: asInts },
+  I8: { bytes: 1, array: Int8Array, decode: asInts },
+  U8: { bytes: 1, array: Uint8Array, decode: asInts },
+  BOOL: { bytes: 1, array: Uint8Array, decode: asInts },
+} satisfies Record<string, DType>;
+
+/** The element types that files hold and this reader decodes, by their names in the format. */
+export type SafetensorsDType = keyof typeof dtypes;
+
+export const isDType = (name: unknown): name is SafetensorsDType =>
+  typeof name === 'string' && Object.hasOwn(dtypes, name);

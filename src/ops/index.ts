@@ -1,0 +1,1 @@
+export { contiguous } from './contiguous.js';
