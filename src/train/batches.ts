@@ -1,0 +1,89 @@
+import { ArgumentError } from '../core/errors.js';
+import { Random } from '../core/random.js';
+
+/**
+ * What a model learns from: token ids. `source` is read by the encoder (leave it out for a decoder-only model); `target`
+ * begins with the start token and ends with the end token, the decoder is taught each token from those before it.
+ */
+export interface Example {
+  readonly source?: readonly number[];
+  readonly target: readonly number[];
+}
+
+/** An endless sequence of batches. Batch n depends on nothing but n and the seed, so a run can be resumed anywhere. */
+export interface Batches {
+  /** Batches after which every example has been seen once more. */
+  readonly perEpoch: number;
+  batch(n: number): readonly Example[];
+}
+
+const SHUFFLE_STREAM = 0x5175ff1e;
+
+/**
+ * Batches of similar length: as many examples as fit into `tokens` source and target tokens together. Each epoch draws
+ * anew which examples of equal length meet and in which order the batches come.
+ * Throws ArgumentError if there are no examples, an empty one, or one longer than `tokens`.
+ */
+export function lengthBatches(examples: readonly Example[], { tokens = 4096, seed = 0 } = {}): Batches {
+  if (examples.length === 0) throw new ArgumentError('lengthBatches: there are no examples to train on');
+  const lengths = examples.map((example) => (example.source?.length ?? 0) + example.target.length);
+  lengths.forEach((length, i) => {
+    if (length > tokens || length === 0) {
+      throw new ArgumentError(`lengthBatches: example ${i} has ${length} tokens, a batch may have 1 to ${tokens}`);
+    }
+  });
+  const sorted = [...lengths].sort((a, b) => a - b);
+  const ends: number[] = [];
+  let sum = 0;
+  sorted.forEach((length, i) => {
+    if (sum + length > tokens) {
+      ends.push(i);
+      sum = 0;
+    }
+    sum += length;
+  });
+  ends.push(sorted.length);
+
+  let epoch = -1;
+  let order: number[] = [];
+  let sequence: number[] = [];
+  return {
+    perEpoch: ends.length,
+    batch(n) {
+      const wanted = Math.floor(n / ends.length);
+      if (wanted !== epoch) {
+        epoch = wanted;
+        const random = new Random(seed, SHUFFLE_STREAM + epoch);
+        // Sorting is stable: equal lengths keep the random order.
+        order = random.shuffle(examples.map((_, i) => i)).sort((a, b) => (lengths[a] as number) - (lengths[b] as number));
+        sequence = random.shuffle(ends.map((_, i) => i));
+      }
+      const index = sequence[n % ends.length] as number;
+      const from = index === 0 ? 0 : (ends[index - 1] as number);
+      return order.slice(from, ends[index]).map((i) => examples[i] as Example);
+    },
+  };
+}
+
+/**
+ * Random windows of one long text, for a decoder-only model: each example is `blockSize` + 1 consecutive ids, so that
+ * `blockSize` tokens are predicted.
+ */
+export function windowBatches(
+  ids: ArrayLike<number>,
+  { blockSize, batchSize, seed = 0 }: { blockSize: number; batchSize: number; seed?: number },
+): Batches {
+  if (ids.length <= blockSize) {
+    throw new ArgumentError(`windowBatches: the text has ${ids.length} tokens, a window takes ${blockSize + 1}`);
+  }
+  return {
+    perEpoch: Math.ceil(ids.length / (blockSize * batchSize)),
+    batch(n) {
+      const random = new Random(seed, SHUFFLE_STREAM + n);
+      return Array.from({ length: batchSize }, () => {
+        const start = random.below(ids.length - blockSize);
+        return { target: Array.prototype.slice.call(ids, start, start + blockSize + 1) as number[] };
+      });
+    },
+  };
+}

@@ -1,0 +1,61 @@
+import { ArgumentError } from '../core/errors.js';
+
+/** The learning rate at a step; steps count from 1. */
+export type Schedule = (step: number) => number;
+
+function warm(op: string, peak: number, warmup: number): void {
+  if (!(peak > 0 && Number.isFinite(peak))) throw new ArgumentError(`${op}: peak is ${peak}, expected a positive number`);
+  if (!(Number.isInteger(warmup) && warmup >= 0)) {
+    throw new ArgumentError(`${op}: warmup is ${warmup}, expected a number of steps, 0 or more`);
+  }
+}
+
+/** The same rate at every step after a linear warm-up over `warmup` steps. */
+export function constant(peak: number, { warmup = 0 } = {}): Schedule {
+  warm('constant', peak, warmup);
+  return (step) => peak * Math.min(1, step / Math.max(1, warmup));
+}
+
+/**
+ * Linear warm-up to `peak` at step `warmup`, then ∝ 1/√step: "Attention Is All You Need", §5.3. The paper's own formula,
+ * factor · dModel^−½ · min(step^−½, step · warmup^−1.5), has peak = factor · (dModel · warmup)^−½; see `noam`.
+ */
+export function inverseSquareRoot(peak: number, { warmup = 4000 } = {}): Schedule {
+  warm('inverseSquareRoot', peak, warmup);
+  const w = Math.max(1, warmup);
+  return (step) => peak * Math.min(Math.sqrt(w / step), step / w);
+}
+
+/** The paper's schedule by its own parameters: factor · dModel^−½ · min(step^−½, step · warmup^−1.5). */
+export function noam(dModel: number, { warmup = 4000, factor = 1 } = {}): Schedule {
+  return inverseSquareRoot(factor / Math.sqrt(dModel * Math.max(1, warmup)), { warmup });
+}
+
+/** Linear warm-up to `peak`, then a straight line to `final` at step `steps`. */
+export function linearDecay(peak: number, { steps, warmup = 0, final = 0 }: { steps: number; warmup?: number; final?: number }): Schedule {
+  return decay('linearDecay', peak, steps, warmup, final, (progress) => 1 - progress);
+}
+
+/** Linear warm-up to `peak`, then half a cosine to `final` at step `steps` (Loshchilov & Hutter, 2017, without restarts). */
+export function cosine(peak: number, { steps, warmup = 0, final = 0 }: { steps: number; warmup?: number; final?: number }): Schedule {
+  return decay('cosine', peak, steps, warmup, final, (progress) => (1 + Math.cos(Math.PI * progress)) / 2);
+}
+
+function decay(
+  op: string,
+  peak: number,
+  steps: number,
+  warmup: number,
+  final: number,
+  shape: (progress: number) => number,
+): Schedule {
+  warm(op, peak, warmup);
+  if (!(Number.isInteger(steps) && steps > warmup)) {
+    throw new ArgumentError(`${op}: steps is ${steps}, expected more than the ${warmup} of the warm-up`);
+  }
+  return (step) => {
+    if (step < warmup) return (peak * step) / warmup;
+    const progress = Math.min(1, (step - warmup) / (steps - warmup));
+    return final + (peak - final) * shape(progress);
+  };
+}

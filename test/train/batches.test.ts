@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { ArgumentError } from '../../src/core/errors.js';
+import { type Example, lengthBatches, windowBatches } from '../../src/train/batches.js';
+
+const examples: Example[] = Array.from({ length: 500 }, (_, i) => ({
+  source: Array.from({ length: 1 + ((i * 7) % 13) }, () => i),
+  target: [1, i, 2],
+}));
+
+describe('lengthBatches', () => {
+  it('sees every example once an epoch, within the budget, among its like', () => {
+    const batches = lengthBatches(examples, { tokens: 100, seed: 3 });
+    for (const epoch of [0, 1]) {
+      const seen = new Set<Example>();
+      for (let n = 0; n < batches.perEpoch; n++) {
+        const batch = batches.batch(epoch * batches.perEpoch + n);
+        const lengths = batch.map(({ source, target }) => (source?.length ?? 0) + target.length);
+        expect(lengths.reduce((a, b) => a + b)).toBeLessThanOrEqual(100);
+        expect(Math.max(...lengths) - Math.min(...lengths)).toBeLessThanOrEqual(1);
+        for (const example of batch) seen.add(example);
+      }
+      expect(seen.size).toBe(examples.length);
+    }
+  });
+
+  it('depends on the seed and the number alone', () => {
+    const a = lengthBatches(examples, { tokens: 100, seed: 3 });
+    const b = lengthBatches(examples, { tokens: 100, seed: 3 });
+    const other = lengthBatches(examples, { tokens: 100, seed: 4 });
+    for (let n = 0; n < 20; n++) a.batch(n);
+    const far = a.perEpoch * 5 + 2;
+    expect(a.batch(far)).toEqual(b.batch(far));
+    expect(a.batch(far)).not.toEqual(other.batch(far));
+    expect(a.batch(far)).not.toEqual(a.batch(2));
+  });
+
+  it('refuses an empty corpus and what can never fit', () => {
+    expect(() => lengthBatches([])).toThrow(ArgumentError);
+    expect(() => lengthBatches([{ target: [] }])).toThrow(ArgumentError);
+    expect(() => lengthBatches(examples, { tokens: 5 })).toThrow(/example \d+ has \d+ tokens/);
+  });
+});
+
+describe('windowBatches', () => {
+  it('cuts windows out of the text', () => {
+    const text = Int32Array.from({ length: 100 }, (_, i) => i);
+    const batches = windowBatches(text, { blockSize: 8, batchSize: 5, seed: 1 });
+    const batch = batches.batch(7);
+    expect(batch).toHaveLength(5);
+    for (const { target } of batch) {
+      expect(target).toHaveLength(9);
+      expect(target.map((id) => id - (target[0] as number))).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+    expect(batches.batch(7)).toEqual(batch);
+    expect(() => windowBatches(text, { blockSize: 100, batchSize: 1 })).toThrow(ArgumentError);
+  });
+});
