@@ -1,0 +1,92 @@
+// What the safetensors reader makes of arbitrary bytes: a FormatError, or entries that are in bounds and survive being
+// written and read again. To run it for 30 seconds (jazzer asks for the file by its compiled name):
+//   NODE_OPTIONS="--import tsx" npx jazzer --sync test/fuzz/safetensors.fuzz.js -- -max_total_time=30
+import assert from 'node:assert';
+import { FuzzedDataProvider } from '@jazzer.js/core';
+import { FormatError } from '../../src/core/errors.js';
+import {
+  parseSafetensors,
+  type Safetensors,
+  type SafetensorsArray,
+  serializeSafetensors,
+} from '../../src/io/safetensors.js';
+
+export function fuzz(bytes: Buffer): void {
+  for (const file of [bytes, nearlyRight(new FuzzedDataProvider(bytes))]) {
+    const parsed = orFormatError(() => parseSafetensors(file));
+    if (parsed !== undefined) checkParsed(parsed, file.byteLength);
+  }
+}
+
+/** A file that is right but for a few lies, where mutations of bytes alone seldom arrive. */
+function nearlyRight(random: FuzzedDataProvider): Uint8Array {
+  const lie = () => random.consumeIntegralInRange(0, 15) === 15;
+  const fields: string[] = [];
+  let end = 0;
+  while (random.remainingBytes > 0 && fields.length < 5) {
+    const name = lie()
+      ? random.consumeString(8)
+      : random.pickValue(['a', 'b', 'c', '', '__proto__', '__metadata__', '\ud800']);
+    const dtype = random.pickValue(['F64', 'I64', 'F32', 'I32', 'U32', 'F16', 'BF16', 'I8', 'BOOL', 'F3', 'toString']);
+    const shape = Array.from({ length: random.consumeIntegralInRange(0, 3) }, () =>
+      lie()
+        ? random.pickValue<unknown>([-0, -1, 1.5, 2 ** 53, 1e300, null, '2', [2]])
+        : random.consumeIntegralInRange(0, 3),
+    );
+    const elements = shape.reduce<number>((product, n) => product * Number(n), 1);
+    const begin = lie() ? random.consumeIntegralInRange(-9, 9) : end;
+    end += elements * (/64/.test(dtype) ? 8 : /32/.test(dtype) ? 4 : /16/.test(dtype) ? 2 : 1);
+    const offsets = [begin, lie() ? random.consumeIntegralInRange(-9, 99) : end];
+    const info = name === '__metadata__' ? { note: lie() ? elements : dtype } : { dtype, shape, data_offsets: offsets };
+    fields.push(`${JSON.stringify(name)}: ${JSON.stringify(lie() ? [info] : info)}`);
+  }
+  const header = new TextEncoder().encode(`{${fields.join(', ')}}${' '.repeat(random.consumeIntegralInRange(0, 7))}`);
+  const dataBytes =
+    lie() || !(Number.isInteger(end) && end >= 0 && end < 1e4) ? random.consumeIntegralInRange(0, 99) : end;
+  const file = new Uint8Array(8 + header.byteLength + dataBytes);
+  const length = header.byteLength + (lie() ? random.consumeIntegralInRange(-99, 99) : 0);
+  new DataView(file.buffer).setBigUint64(0, BigInt(length), true);
+  file.set(header, 8);
+  file.set(random.consumeBytes(dataBytes), 8 + header.byteLength);
+  return file;
+}
+
+function orFormatError<T>(action: () => T): T | undefined {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    return undefined;
+  }
+}
+
+function checkParsed({ tensors, metadata }: Safetensors, fileBytes: number): void {
+  let total = 0;
+  for (const entry of tensors.values()) {
+    const stored = entry.bytes();
+    assert.equal(stored.byteLength, entry.byteLength);
+    assert.ok(stored.byteOffset + stored.byteLength <= stored.buffer.byteLength);
+    assert.equal(
+      entry.shape.reduce((product, n) => product * n, 1),
+      entry.size,
+    );
+    const data = orFormatError(() => entry.data());
+    if (data !== undefined) assert.equal(data.length, entry.size);
+    total += entry.byteLength;
+  }
+  assert.ok(total <= fileBytes);
+
+  const copies = new Map<string, SafetensorsArray>();
+  for (const [name, entry] of tensors)
+    copies.set(name, { dtype: entry.dtype, shape: entry.shape, data: entry.bytes() });
+  const again = parseSafetensors(serializeSafetensors(copies, metadata));
+  assert.deepEqual([...again.metadata], [...metadata]);
+  assert.equal(again.tensors.size, tensors.size);
+  for (const [name, entry] of tensors) {
+    const copy = again.tensors.get(name);
+    assert.ok(copy, `${name} is missing`);
+    assert.equal(copy.dtype, entry.dtype);
+    assert.equal(String(copy.shape), String(entry.shape.map(Math.abs))); // -0 is written as 0
+    assert.deepEqual(copy.bytes(), entry.bytes());
+  }
+}
