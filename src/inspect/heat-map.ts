@@ -1,0 +1,49 @@
+import { ArgumentError } from '../core/errors.js';
+
+export interface HeatMapOptions {
+  /** What each row stands for, at its left. */
+  rows: readonly string[];
+  /** What each column stands for, above it. */
+  columns: readonly string[];
+  /** Colour by ANSI escape codes; without it, by shading characters. */
+  color?: boolean;
+}
+
+const SHADES = [' ', '░', '▒', '▓', '█'];
+/** Codes of the 256-colour palette, dark to light: blue, violet, red, orange, yellow. */
+const COLORS = [16, 17, 18, 54, 90, 126, 162, 197, 203, 209, 215, 221, 227, 230];
+
+/**
+ * Draws a matrix for a terminal: a cell for each number, darkest at 0 and lightest at the largest. `weights` is row-major,
+ * as many as rows × columns. Throws ArgumentError if their number is another.
+ */
+export function renderHeatMap(weights: ArrayLike<number>, { rows, columns, color = false }: HeatMapOptions): string {
+  if (weights.length !== rows.length * columns.length) {
+    throw new ArgumentError(
+      `renderHeatMap: ${weights.length} weights, expected ${rows.length} rows × ${columns.length} columns`,
+    );
+  }
+  const labelWidth = Math.max(0, ...rows.map(widthOf));
+  const cellWidth = Math.max(2, ...columns.map((label) => widthOf(label) + 1));
+  const largest = Math.max(Number.MIN_VALUE, ...Array.from(weights));
+  const cell = (weight: number) => {
+    const share = Math.max(0, weight / largest);
+    if (!color) return (SHADES[Math.round(share * (SHADES.length - 1))] as string).repeat(cellWidth - 1).padEnd(cellWidth);
+    return `\u001b[48;5;${COLORS[Math.round(share * (COLORS.length - 1))]}m${' '.repeat(cellWidth)}\u001b[0m`;
+  };
+  const heading = `${' '.repeat(labelWidth + 1)}${columns.map((label) => pad(label, cellWidth)).join('')}`;
+  const lines = rows.map((label, r) => {
+    const cells = columns.map((_, c) => cell(weights[r * columns.length + c] as number));
+    return `${' '.repeat(labelWidth - widthOf(label))}${label} ${cells.join('')}`;
+  });
+  return [heading.trimEnd(), ...lines.map((line) => (color ? line : line.trimEnd()))].join('\n');
+}
+
+/** Columns that a label takes, counting code points. */
+function widthOf(label: string): number {
+  return [...label].length;
+}
+
+function pad(label: string, width: number): string {
+  return label + ' '.repeat(width - widthOf(label));
+}
