@@ -1,14 +1,16 @@
 // Vectors of VEC_WIDTH floats, named the same on every instruction set. The only place where an instruction set shows.
 //
-// Vf and Vi are GCC/Clang vector types (plain float and int32_t when VEC_WIDTH is 1), so + - * / < > & | ^ ~ << >> and
+// Vf, Vi and Vu are GCC/Clang vector types (plain float, int32_t and uint32_t when VEC_WIDTH is 1), so + - * / < > & | ^ ~ << >> and
 // `mask ? a : b` work on them as they are; a comparison gives a Vi of 0 and -1 (a bool when scalar).
 
 #if VEC_WIDTH == 1
 using Vf = float;
 using Vi = int32_t;
+using Vu = uint32_t;
 #else
 typedef float Vf __attribute__((vector_size(VEC_WIDTH * 4)));
 typedef int32_t Vi __attribute__((vector_size(VEC_WIDTH * 4)));
+typedef uint32_t Vu __attribute__((vector_size(VEC_WIDTH * 4)));
 #endif
 
 inline constexpr size_t kWidth = VEC_WIDTH;
@@ -51,6 +53,20 @@ SIMD_INLINE Vf asFloat(Vi v) { return (Vf)v; }
 SIMD_INLINE Vf toFloat(Vi v) { return __builtin_convertvector(v, Vf); }
 SIMD_INLINE Vi toInt(Vf v) { return __builtin_convertvector(v, Vi); }  // towards zero
 #endif
+
+// Unsigned lanes, for random bits: they wrap around.
+#if VEC_WIDTH == 1
+SIMD_INLINE Vu splatBits(uint32_t x) { return x; }
+SIMD_INLINE Vu laneNumbers() { return 0; }
+#else
+SIMD_INLINE Vu splatBits(uint32_t x) { return x - Vu{}; }
+SIMD_INLINE Vu laneNumbers() {
+  Vu v = {};
+  for (uint32_t i = 0; i < kWidth; ++i) v[i] = i;
+  return v;
+}
+#endif
+SIMD_INLINE Vu rotateLeft(Vu v, int bits) { return v << bits | v >> (32 - bits); }
 
 // a * b + c, fused where the instruction set can (the compiler contracts it, -ffp-contract=fast).
 SIMD_INLINE Vf fma(Vf a, Vf b, Vf c) { return a * b + c; }
@@ -134,4 +150,30 @@ SIMD_INLINE float maximum(Vf v) {
   return fold(v, [](float a, float b) { return a > b ? a : b; });
 }
 #endif
+#endif
+
+// Rows become columns. Each round interleaves vector i of the first half with vector i of the second (a perfect shuffle of all
+// kWidth² floats); after log2(kWidth) rounds, position (i, j) has moved to (j, i).
+#if VEC_WIDTH == 1
+SIMD_INLINE void transpose(Vf (&)[1]) {}
+#else
+template <size_t... I>
+SIMD_INLINE void shuffle(const Vf* from, Vf* to, std::index_sequence<I...>) {
+  constexpr size_t kHalf = kWidth / 2;
+  for (size_t i = 0; i < kHalf; ++i) {
+    to[2 * i] = __builtin_shufflevector(from[i], from[i + kHalf], (I / 2 + I % 2 * kWidth)...);
+    to[2 * i + 1] = __builtin_shufflevector(from[i], from[i + kHalf], (kHalf + I / 2 + I % 2 * kWidth)...);
+  }
+}
+SIMD_INLINE void transpose(Vf (&rows)[kWidth]) {
+  Vf other[kWidth];
+  for (size_t round = 1; round < kWidth; round *= 4) {
+    shuffle(rows, other, std::make_index_sequence<kWidth>());
+    if (round * 2 == kWidth) {
+      for (size_t i = 0; i < kWidth; ++i) rows[i] = other[i];
+    } else {
+      shuffle(other, rows, std::make_index_sequence<kWidth>());
+    }
+  }
+}
 #endif

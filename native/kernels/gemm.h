@@ -1,0 +1,176 @@
+// C (+)= A·B on one thread: the register tile, the packing of B and the loops around them, after BLIS (Van Zee, van de Geijn
+// 2015). Strides describe every operand, so that transposed and sliced matrices are read where they lie.
+//
+//   A [rows, depth]   A(i, k) = a[i·aRow + k·aCol]
+//   B [depth, cols]   B(k, j) = b[k·bRow + j]       or, transposed,  b[j·bRow + k]
+//   C [rows, cols]    C(i, j) = c[i·cRow + j]
+//
+// Each C(i, j) is summed over k in order, in blocks of blockDepth(depth) whose sums are added in order. That depends on depth
+// alone, so a row's result is the same bits in any batch, at any place in it, on any number of threads.
+#pragma once
+
+struct Gemm {
+  const float* a;
+  size_t aRow, aCol;
+  const float* b;
+  size_t bRow;
+  bool bTransposed;
+  float* c;
+  size_t cRow;
+  size_t rows, cols, depth;
+  bool accumulate;
+  const float* bias;  // [cols], added at the end, or null
+};
+
+inline constexpr size_t kMaxBlockDepth = 512;
+// A tile of few rows is twice as wide: as many accumulators, and longer runs of B.
+inline constexpr size_t kWideRows = TILE_ROWS / 2;
+inline constexpr size_t kMaxTileCols = 2 * TILE_VECS * kWidth;
+
+// Blocks of nearly the same depth; a last one of a few k would cost as much traffic of C as a full one.
+inline size_t blockDepth(size_t depth) {
+  const size_t blocks = (depth + kMaxBlockDepth - 1) / kMaxBlockDepth;
+  return blocks == 0 ? 0 : (depth + blocks - 1) / blocks;
+}
+
+// Adds what belongs to a tile at the right edge of C, whose sums have been put aside.
+inline void storeEdge(const float* sums, size_t tileCols, size_t rows, size_t cols, float* c, size_t cRow, bool add,
+                      const float* bias) {
+  for (size_t r = 0; r < rows; ++r) {
+    for (size_t j = 0; j < cols; ++j) {
+      float value = sums[r * tileCols + j];
+      if (add) value += c[r * cRow + j];
+      if (bias != nullptr) value += bias[j];
+      c[r * cRow + j] = value;
+    }
+  }
+}
+
+struct TileTarget {
+  float* c;
+  size_t row, cols;
+  bool add;
+  const float* bias;
+};
+
+// rows × (vecs vectors) of C in registers: for each k one outer product of a column of A with a row of B.
+template <size_t kRows, size_t kVecs>
+void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow, const TileTarget& target) {
+  Vf sum[kRows][kVecs] = {};
+  for (; depth > 0; --depth, a += aCol, b += bRow) {
+    Vf row[kVecs];
+#pragma GCC unroll 8
+    for (size_t v = 0; v < kVecs; ++v) row[v] = load(b + v * kWidth);
+    const float* group = a;
+#pragma GCC unroll 16
+    for (size_t r = 0; r < kRows; ++r) {
+      if (r != 0 && r % 4 == 0) group += 4 * aRow;  // x86 addresses reach 0, 1, 2 and 4 strides, so one more register does
+      const Vf x = splat(group[r % 4 * aRow]);
+#pragma GCC unroll 8
+      for (size_t v = 0; v < kVecs; ++v) sum[r][v] = fma(x, row[v], sum[r][v]);
+    }
+  }
+  if (target.cols < kVecs * kWidth) {
+    float sums[kRows * kVecs * kWidth];
+#pragma GCC unroll 16
+    for (size_t r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+      for (size_t v = 0; v < kVecs; ++v) store(sums + (r * kVecs + v) * kWidth, sum[r][v]);
+    return storeEdge(sums, kVecs * kWidth, kRows, target.cols, target.c, target.row, target.add, target.bias);
+  }
+  if (target.add) {
+#pragma GCC unroll 16
+    for (size_t r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+      for (size_t v = 0; v < kVecs; ++v) sum[r][v] += load(target.c + r * target.row + v * kWidth);
+  }
+  if (target.bias != nullptr) {
+#pragma GCC unroll 16
+    for (size_t r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+      for (size_t v = 0; v < kVecs; ++v) sum[r][v] += load(target.bias + v * kWidth);
+  }
+#pragma GCC unroll 16
+  for (size_t r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+    for (size_t v = 0; v < kVecs; ++v) store(target.c + r * target.row + v * kWidth, sum[r][v]);
+}
+
+using Tile = void (*)(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow,
+                      const TileTarget& target);
+
+template <size_t kVecs, size_t... I>
+Tile tileOf(size_t rows, std::index_sequence<I...>) {
+  static constexpr Tile tiles[] = {tile<I + 1, kVecs>...};
+  return tiles[rows - 1];
+}
+
+// B(k … k+depth, j … j+cols) as rows of panelCols floats, zeros beyond cols.
+inline void packRows(const float* b, size_t bRow, size_t depth, size_t cols, size_t panelCols, float* panel) {
+  for (size_t k = 0; k < depth; ++k, b += bRow, panel += panelCols) {
+    for (size_t j = 0; j < panelCols; j += kWidth) {
+      if (j + kWidth <= cols) {
+        store(panel + j, load(b + j));
+      } else {
+        store(panel + j, j < cols ? loadFirst(b + j, cols - j) : splat(0.f));
+      }
+    }
+  }
+}
+
+// The same from Bᵀ, kWidth × kWidth floats at a time.
+inline void packTransposed(const float* b, size_t bRow, size_t depth, size_t cols, size_t panelCols, float* panel) {
+  for (size_t j = 0; j < panelCols; j += kWidth) {
+    const float* from = b + j * bRow;
+    const size_t present = j < cols ? (cols - j < kWidth ? cols - j : kWidth) : 0;
+    for (size_t k = 0; k < depth; k += kWidth) {
+      const size_t length = depth - k < kWidth ? depth - k : kWidth;
+      Vf square[kWidth];
+      for (size_t i = 0; i < kWidth; ++i) {
+        if (i >= present) {
+          square[i] = splat(0.f);
+        } else {
+          square[i] = length == kWidth ? load(from + i * bRow + k) : loadFirst(from + i * bRow + k, length);
+        }
+      }
+      transpose(square);
+      for (size_t i = 0; i < length; ++i) store(panel + (k + i) * panelCols + j, square[i]);
+    }
+  }
+}
+
+// The block of C that one thread computes at a time. `panel` holds kMaxBlockDepth × kMaxTileCols floats.
+// `finish(j, cols)` is called when columns j … j+cols are complete, while they are in the cache.
+template <class Finish>
+void gemmBlock(const Gemm& g, float* panel, const Finish& finish) {
+  const bool wide = g.rows <= kWideRows;
+  const size_t tileRows = wide ? kWideRows : TILE_ROWS;
+  const size_t tileCols = (wide ? 2 : 1) * TILE_VECS * kWidth;
+  const bool pack = g.bTransposed || g.rows > 3 * TILE_ROWS;
+  const size_t step = blockDepth(g.depth);
+  size_t k = 0;
+  do {
+    const size_t depth = g.depth - k < step ? g.depth - k : step;
+    const bool last = k + depth == g.depth;
+    for (size_t j = 0; j < g.cols; j += tileCols) {
+      const size_t cols = g.cols - j < tileCols ? g.cols - j : tileCols;
+      const float* b = g.bTransposed ? g.b + j * g.bRow + k : g.b + k * g.bRow + j;
+      size_t bRow = g.bRow;
+      if (pack || cols < tileCols) {
+        (g.bTransposed ? packTransposed : packRows)(b, g.bRow, depth, cols, tileCols, panel);
+        b = panel;
+        bRow = tileCols;
+      }
+      for (size_t i = 0; i < g.rows; i += tileRows) {
+        const size_t rows = g.rows - i < tileRows ? g.rows - i : tileRows;
+        const TileTarget target{g.c + i * g.cRow + j, g.cRow, cols, k > 0 || g.accumulate,
+                                last && g.bias != nullptr ? g.bias + j : nullptr};
+        const Tile compute = wide ? tileOf<2 * TILE_VECS>(rows, std::make_index_sequence<kWideRows>())
+                                  : tileOf<TILE_VECS>(rows, std::make_index_sequence<TILE_ROWS>());
+        compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, b, bRow, target);
+      }
+      if (last) finish(j, cols);
+    }
+    k += depth;
+  } while (k < g.depth);
+}

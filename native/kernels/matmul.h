@@ -1,0 +1,111 @@
+// Matrix multiplication with everything that a linear layer fuses into it, and the sum of columns for its bias gradient.
+#include "activation_functions.h"
+#include "gemm.h"
+
+// True if `batch` matrices of rows × cols, `batchStride` words apart, lie inside the span.
+inline bool coversBatch(Span span, uint64_t batch, uint64_t batchStride, uint64_t rows, uint64_t cols, uint64_t stride) {
+  if (batch == 0 || rows == 0 || cols == 0) return true;
+  return span.covers(rows, cols, stride) &&
+         (batch - 1) * batchStride <= span.length - ((rows - 1) * stride + cols);
+}
+
+// For each n < batch:  c[n] = f(op(a[n])·op(b[n]) + bias)  or, accumulating,  c[n] += op(a[n])·op(b[n]) + bias.
+//   op(a)  [rows, depth]   stored [depth, rows] if transposeA
+//   op(b)  [depth, cols]   stored [cols, depth] if transposeB
+//   bias   [cols]
+//   pre    [batch, rows, cols], packed: receives the argument of f, which backward needs
+// Strides are between rows as stored and between matrices of a batch; a batch stride of 0 repeats a matrix.
+// Backward of y = f(z), z = x·w + bias:  dz = dy·f'(z),  dx = dz·wᵀ,  dw = xᵀ·dz,  dbias = columnSum(dz).
+struct MatMul {
+  static constexpr const char* name = "matmul";
+  static constexpr const char* signature =
+      "in:a in:b in?:bias inout:c out?:pre u32:rows u32:cols u32:depth u32:transposeA u32:transposeB u32:aStride "
+      "u32:bStride u32:cStride u32:batch u32:aBatch u32:bBatch u32:cBatch u32:accumulate u32:activation";
+  Span a, b, bias, c, pre;
+  uint32_t rows, cols, depth, transposeA, transposeB, aStride, bStride, cStride, batch, aBatch, bBatch, cBatch, accumulate,
+      activation;
+
+  const char* check() const {
+    REQUIRE(coversBatch(a, batch, aBatch, transposeA ? depth : rows, transposeA ? rows : depth, aStride),
+            "a is smaller than its shape and strides say");
+    REQUIRE(coversBatch(b, batch, bBatch, transposeB ? cols : depth, transposeB ? depth : cols, bStride),
+            "b is smaller than its shape and strides say");
+    REQUIRE(coversBatch(c, batch, cBatch, rows, cols, cStride), "c is smaller than its shape and strides say");
+    REQUIRE(batch <= 1 || cBatch >= uint64_t{cols}, "the matrices of c overlap");
+    REQUIRE(!bias.present() || bias.covers(cols), "bias is shorter than a row of c");
+    REQUIRE(activation < kActivations, "unknown activation");
+    REQUIRE(!accumulate || (activation == kNone && !pre.present()), "only a plain product can be accumulated");
+    REQUIRE(!pre.present() || coversBatch(pre, batch, uint64_t{rows} * cols, rows, cols, cols),
+            "pre is smaller than its shape says");
+    return nullptr;
+  }
+
+  // How C is cut into tasks, by shape alone: blocks of rowStep × colStep.
+  struct Blocks {
+    uint64_t rowStep, colStep, down, across;
+  };
+  Blocks blocks() const {
+    const uint64_t tileCols = (rows <= kWideRows ? 2 : 1) * TILE_VECS * kWidth;
+    const uint64_t tilesDown = (rows + TILE_ROWS - 1) / TILE_ROWS, tilesAcross = (cols + tileCols - 1) / tileCols;
+    // 
+    uint64_t high = tilesDown < 20 ? tilesDown : 20, wide = tilesAcross < 8 ? tilesAcross : 8;
+    const uint64_t tileWork = uint64_t{TILE_ROWS} * tileCols * depth;
+    const auto count = [](uint64_t n, uint64_t step) { return (n + step - 1) / step; };
+    while (count(tilesDown, high) * count(tilesAcross, wide) * batch < 32 && high * wide * tileWork > (1 << 18)) {
+      if (wide > 1 && (wide * 4 > high || high <= 10)) {
+        wide = (wide + 1) / 2;
+      } else if (high > 1) {
+        high = (high + 1) / 2;
+      } else {
+        break;
+      }
+    }
+    const uint64_t down = count(tilesDown, high), across = count(tilesAcross, wide);
+    const uint64_t rowStep = count(tilesDown, down) * TILE_ROWS, colStep = count(tilesAcross, across) * tileCols;
+    return {rowStep, colStep, count(rows, rowStep), count(cols, colStep)};
+  }
+
+  void run(Context& context) const {
+    if (rows == 0 || cols == 0 || batch == 0) return context.team.parallel(0, [](uint32_t) {});
+    const Blocks cut = blocks();
+    const uint64_t perMatrix = cut.down * cut.across;
+    context.team.parallel(static_cast<uint32_t>(perMatrix * batch), [&](uint32_t task) {
+      const uint64_t n = task / perMatrix, block = task % perMatrix;
+      compute(context, n, block % cut.down * cut.rowStep, block / cut.down * cut.colStep, cut.rowStep, cut.colStep);
+    });
+  }
+
+  void compute(Context& context, uint64_t n, uint64_t row, uint64_t col, uint64_t rowStep, uint64_t colStep) const {
+    float* out = context.f32(c) + n * cBatch + row * cStride + col;
+    const bool keeps = pre.present();
+    Gemm g;
+    g.a = context.f32(a) + n * aBatch + row * (transposeA ? 1 : aStride);
+    g.aRow = transposeA ? 1 : aStride;
+    g.aCol = transposeA ? aStride : 1;
+    g.b = context.f32(b) + n * bBatch + col * (transposeB ? bStride : 1);
+    g.bRow = bStride;
+    g.bTransposed = transposeB != 0;
+    g.c = keeps ? context.f32(pre) + (n * rows + row) * cols + col : out;
+    g.cRow = keeps ? cols : cStride;
+    g.rows = rows - row < rowStep ? rows - row : rowStep;
+    g.cols = cols - col < colStep ? cols - col : colStep;
+    g.depth = depth;
+    g.accumulate = accumulate != 0;
+    g.bias = bias.present() ? context.f32(bias) + col : nullptr;
+    float* panel = context.scratch<float>(kMaxBlockDepth * kMaxTileCols);
+    withActivation(activation, [&](auto kind) {
+      gemmBlock(g, panel, [&](size_t j, size_t width) {
+        if constexpr (kind() != kNone) {
+          for (size_t i = 0; i < g.rows; ++i) {
+            const float* from = g.c + i * g.cRow + j;
+            float* to = out + i * cStride + j;
+            size_t x = 0;
+            for (; x + kWidth <= width; x += kWidth) store(to + x, activate<kind()>(load(from + x)));
+            if (x < width) storeFirst(to + x, activate<kind()>(loadFirst(from + x, width - x)), width - x);
+          }
+        }
+      });
+    });
+  }
+};
+KERNEL(MatMul)
