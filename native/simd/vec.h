@@ -1,7 +1,7 @@
 // Vectors of VEC_WIDTH floats, named the same on every instruction set. The only place where an instruction set shows.
 //
-// Vf, Vi and Vu are GCC/Clang vector types (plain float, int32_t and uint32_t when VEC_WIDTH is 1), so + - * / < > & | ^ ~ << >> and
-// `mask ? a : b` work on them as they are; a comparison gives a Vi of 0 and -1 (a bool when scalar).
+// Vf, Vi and Vu are GCC/Clang vector types (plain float, int32_t and uint32_t when VEC_WIDTH is 1), so + - * / < > & |
+// ^ ~ << >> and `mask ? a : b` work on them as they are; a comparison gives a Vi of 0 and -1 (a bool when scalar).
 
 #if VEC_WIDTH == 1
 using Vf = float;
@@ -126,6 +126,17 @@ SIMD_INLINE void storeFirst(float* p, Vf v, size_t n) {
 }
 #endif
 
+SIMD_INLINE Vf loadLanes(const float* p, size_t lanes) { return lanes == kWidth ? load(p) : loadFirst(p, lanes); }
+SIMD_INLINE void storeLanes(float* p, Vf v, size_t lanes) { lanes == kWidth ? store(p, v) : storeFirst(p, v, lanes); }
+
+// Calls body(c, lanes) for c = 0, kWidth, … below n: lanes is kWidth but perhaps for the last.
+template <class Body>
+SIMD_INLINE void eachVector(size_t n, const Body& body) {
+  size_t c = 0;
+  for (; c + kWidth <= n; c += kWidth) body(c, kWidth);
+  if (c < n) body(c, n - c);
+}
+
 // Across a vector, in a fixed order: halves, then halves of that.
 #if VEC_WIDTH == 1
 SIMD_INLINE float sum(Vf v) { return v; }
@@ -152,8 +163,8 @@ SIMD_INLINE float maximum(Vf v) {
 #endif
 #endif
 
-// Rows become columns. Each round interleaves vector i of the first half with vector i of the second (a perfect shuffle of all
-// kWidth² floats); after log2(kWidth) rounds, position (i, j) has moved to (j, i).
+// Rows become columns. Each round interleaves vector i of the first half with vector i of the second (a perfect shuffle
+// of all kWidth² floats); after log2(kWidth) rounds, position (i, j) has moved to (j, i).
 #if VEC_WIDTH == 1
 SIMD_INLINE void transpose(Vf (&)[1]) {}
 #else

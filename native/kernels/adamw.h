@@ -1,0 +1,147 @@
+// AdamW (Loshchilov & Hutter 2019) with PyTorch's arithmetic, and the global gradient norm that clips its gradients.
+
+// One tensor's step, in one pass, with g' = factor·g:
+//   m += rate1·(g' - m)    v += rate2·(g'² - v)                        rateᵢ = 1 - βᵢ
+//   p = p·(1 - lr·weightDecay) - lr/correction1 · m / (√v/√correction2 + eps)    correctionᵢ = 1 - βᵢ^step
+// A factor that is not finite (see clipFactor) skips the step: p, m and v stay as they are.
+struct Adamw {
+  static constexpr const char* name = "adamw";
+  static constexpr const char* signature =
+      "inout:p in:g inout:m inout:v in?:factor u32:count f32:lr f32:rate1 f32:rate2 f32:correction1 f32:correction2 "
+      "f32:eps "
+      "f32:weightDecay";
+  Span p, g, m, v, factor;
+  uint32_t count;
+  float lr, rate1, rate2, correction1, correction2, eps, weightDecay;
+
+  const char* check() const {
+    REQUIRE(p.covers(count) && g.covers(count) && m.covers(count) && v.covers(count),
+            "p, g, m or v is smaller than count");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    const Vf stepSize = splat(static_cast<float>(double{lr} / double{correction1}));
+    const Vf rootRate = splat(static_cast<float>(1 / std::sqrt(double{correction2})));
+    const Vf keep = splat(static_cast<float>(1 - double{lr} * double{weightDecay}));
+    context.team.parallelRange(count, 8192, [&](uint64_t first, uint64_t last) {
+      const float clip = factor.present() ? *context.f32(factor) : 1.f;
+      if (!(std::fabs(clip) <= 3.4e38f)) return;
+      float* params = context.f32(p) + first;
+      const float* grads = context.f32(g) + first;
+      float* means = context.f32(m) + first;
+      float* squares = context.f32(v) + first;
+      eachVector(last - first, [&](size_t i, size_t lanes) {
+        const Vf grad = loadLanes(grads + i, lanes) * splat(clip);
+        Vf mean = loadLanes(means + i, lanes);
+        Vf square = loadLanes(squares + i, lanes);
+        mean = fma(grad - mean, splat(rate1), mean);
+        square = fma(grad * grad - square, splat(rate2), square);
+        const Vf step = stepSize * mean / (fma(sqrt(square), rootRate, splat(eps)));
+        storeLanes(means + i, mean, lanes);
+        storeLanes(squares + i, square, lanes);
+        storeLanes(params + i, fma(loadLanes(params + i, lanes), keep, -step), lanes);
+      });
+    });
+  }
+};
+KERNEL(Adamw)
+
+// The sums of squares are float64: a pair of heap words each, that no vector type needs to know.
+struct WidePartials {
+  static constexpr uint64_t kChunk = 8192;  // floats per partial sum; src/train/clip.ts sizes the workspace by it
+  static void put(float* words, uint64_t index, double value) { memcpy(words + 2 * index, &value, sizeof value); }
+  static double get(const float* words, uint64_t index) {
+    double value;
+    memcpy(&value, words + 2 * index, sizeof value);
+    return value;
+  }
+};
+
+// partials[first + j] = Σ x[i]² over the j-th chunk of 8192 elements. Squares of floats are exact in float64, and there
+// are 16 running sums whatever the vector width, so every instruction set gets the same bits.
+struct SumOfSquares {
+  static constexpr const char* name = "sumOfSquares";
+  static constexpr const char* signature = "in:x inout:partials u32:count u32:first";
+  Span x, partials;
+  uint32_t count, first;
+
+  const char* check() const {
+    const uint64_t chunks = (count + WidePartials::kChunk - 1) / WidePartials::kChunk;
+    REQUIRE(x.covers(count), "x is smaller than count");
+    REQUIRE(partials.covers(2 * (first + chunks)), "partials is smaller than count and first say");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    context.team.parallelRange(count, WidePartials::kChunk, [&](uint64_t begin, uint64_t end) {
+      const float* values = context.f32(x);
+      double sums[16] = {};
+      uint64_t i = begin;
+      for (; i + 16 <= end; i += 16)
+        for (uint64_t lane = 0; lane < 16; ++lane) {
+          const double value = values[i + lane];
+          sums[lane] += value * value;
+        }
+      for (; i < end; ++i) sums[i % 16] += double{values[i]} * double{values[i]};
+      for (size_t half = 8; half > 0; half /= 2)
+        for (size_t lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
+      WidePartials::put(context.f32(partials), first + begin / WidePartials::kChunk, sums[0]);
+    });
+  }
+};
+KERNEL(SumOfSquares)
+
+// norm = √Σ partials, factor = min(1, maxNorm/(norm + 1e-6)) as in PyTorch's clip_grad_norm_. If the norm is not finite
+// the factor is NaN, which adamw and rescale take as "leave it": one bad batch does not ruin the parameters, and the
+// norm shows it.
+struct ClipFactor {
+  static constexpr const char* name = "clipFactor";
+  static constexpr const char* signature = "in:partials out:norm out:factor u32:count f32:maxNorm";
+  Span partials, norm, factor;
+  uint32_t count;
+  float maxNorm;
+
+  const char* check() const {
+    REQUIRE(partials.covers(uint64_t{2} * count), "partials is smaller than count");
+    REQUIRE(norm.covers(1) && factor.covers(1), "norm or factor is missing");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    context.team.parallel(1, [&](uint32_t) {
+      double total = 0;
+      for (uint64_t i = 0; i < count; ++i) total += WidePartials::get(context.f32(partials), i);
+      const float length = static_cast<float>(std::sqrt(total));
+      const float ratio = maxNorm / (length + 1e-6f);
+      *context.f32(norm) = length;
+      *context.f32(factor) = !(length <= 3.4e38f) ? __builtin_nanf("") : ratio < 1 ? ratio : 1.f;
+    });
+  }
+};
+KERNEL(ClipFactor)
+
+// x *= factor, unless the factor is NaN.
+struct Rescale {
+  static constexpr const char* name = "rescale";
+  static constexpr const char* signature = "inout:x in:factor u32:count";
+  Span x, factor;
+  uint32_t count;
+
+  const char* check() const {
+    REQUIRE(x.covers(count), "x is smaller than count");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    context.team.parallelRange(count, 16384, [&](uint64_t first, uint64_t last) {
+      const float ratio = *context.f32(factor);
+      if (ratio == 1 || std::isnan(ratio)) return;
+      float* values = context.f32(x) + first;
+      eachVector(last - first, [&](size_t i, size_t lanes) {
+        storeLanes(values + i, loadLanes(values + i, lanes) * splat(ratio), lanes);
+      });
+    });
+  }
+};
+KERNEL(Rescale)

@@ -1,0 +1,76 @@
+// Nested loops over at most six dimensions, n[0] × … × n[5], where each operand has its own step per dimension: the
+// words from one index to the next, 0 where it is broadcast. Shared by the element-wise, reducing and permuting
+// kernels.
+
+inline constexpr uint32_t kRank = 6;
+
+// n[first] × … × n[last - 1], or 2³² if it is more than that: no span is so long.
+inline uint64_t product(const uint32_t* n, uint32_t first, uint32_t last) {
+  uint64_t result = 1;
+  bool empty = false;
+  for (uint32_t d = first; d < last; ++d) {
+    empty |= n[d] == 0;
+    result = result * n[d] < (uint64_t{1} << 32) ? result * n[d] : uint64_t{1} << 32;
+  }
+  return empty ? 0 : result;
+}
+
+// Whether an operand with these steps stays inside its span.
+inline bool reaches(Span span, const uint32_t* n, const uint32_t* step) {
+  if (product(n, 0, kRank) == 0) return true;
+  uint64_t last = 0;
+  for (uint32_t d = 0; d < kRank; ++d) {
+    const uint64_t far = uint64_t{n[d] - 1} * step[d];
+    if (far >= span.length) return false;
+    last += far;
+  }
+  return last < span.length;
+}
+
+// Where each of kOperands operands is, while dimensions [first, last) are stepped through in row-major order.
+template <size_t kOperands>
+class GridWalk {
+ public:
+  GridWalk(const uint32_t* n, const uint32_t* const (&steps)[kOperands], uint32_t first, uint32_t last, uint64_t index)
+      : n_(n), first_(first), last_(last) {
+    for (size_t k = 0; k < kOperands; ++k) steps_[k] = steps[k];
+    for (uint32_t d = last; d-- > first;) {
+      const uint32_t size = n[d] > 0 ? n[d] : 1;
+      index_[d] = static_cast<uint32_t>(index % size);
+      index /= size;
+      for (size_t k = 0; k < kOperands; ++k) at[k] += uint64_t{index_[d]} * steps_[k][d];
+    }
+  }
+
+  void next() {
+    for (uint32_t d = last_; d-- > first_;) {
+      const bool carry = ++index_[d] == n_[d];
+      if (carry) index_[d] = 0;
+      for (size_t k = 0; k < kOperands; ++k) at[k] += steps_[k][d] - (carry ? uint64_t{n_[d]} * steps_[k][d] : 0);
+      if (!carry) return;
+    }
+  }
+
+  uint64_t at[kOperands] = {};  // words from the operand's start
+
+ private:
+  const uint32_t* n_;
+  const uint32_t* steps_[kOperands];
+  uint32_t first_, last_;
+  uint32_t index_[kRank] = {};
+};
+
+// Calls body(firstRow, lastRow, firstCol, lastCol) for blocks of about `grain` items that tile rows × cols < 2³².
+template <class Body>
+void parallelBlocks(Team& team, uint64_t rows, uint64_t cols, uint64_t grain, const Body& body) {
+  if (rows == 0 || cols == 0) return;
+  if (grain == 0) grain = 1;
+  const uint64_t width = cols < grain ? cols : grain;
+  const uint64_t height = grain / width;
+  const uint64_t across = (cols + width - 1) / width;
+  const uint64_t down = (rows + height - 1) / height;
+  team.parallel(static_cast<uint32_t>(across * down), [&](uint32_t chunk) {
+    const uint64_t row = chunk / across * height, col = chunk % across * width;
+    body(row, row + height < rows ? row + height : rows, col, col + width < cols ? col + width : cols);
+  });
+}

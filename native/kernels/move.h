@@ -1,0 +1,139 @@
+// Rearranging: dimensions in another order, rows by number, ragged batches packed and padded.
+
+// y[i] = x[i] (+ y[i] if accumulate) over n0 × … × n5, each operand with its own steps. The caller puts y's contiguous
+// dimension last and, where it is another, x's contiguous one before it: those two are walked in tiles, so that both
+// sides touch whole cache lines.
+struct Permute {
+  static constexpr const char* name = "permute";
+  static constexpr const char* signature =
+      "in:x inout:y u32:n0 u32:n1 u32:n2 u32:n3 u32:n4 u32:n5 u32:x0 u32:x1 u32:x2 u32:x3 u32:x4 u32:x5 "
+      "u32:y0 u32:y1 u32:y2 u32:y3 u32:y4 u32:y5 u32:accumulate";
+  Span x, y;
+  uint32_t n[kRank], xStep[kRank], yStep[kRank];
+  uint32_t accumulate;
+
+  const char* check() const {
+    REQUIRE(x.covers(product(n, 0, kRank)) || y.covers(product(n, 0, kRank)),
+            "x and y are smaller than the dimensions say");
+    REQUIRE(reaches(x, n, xStep), "x is smaller than its dimensions and steps say");
+    REQUIRE(reaches(y, n, yStep), "y is smaller than its dimensions and steps say");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    constexpr uint64_t kTile = 32;
+    const uint64_t tiles = (uint64_t{n[4]} + kTile - 1) / kTile;
+    const uint64_t outer = product(n, 0, 4);
+    const uint64_t run = xStep[5] == 1 && yStep[5] == 1 ? 16 * kTile : kTile;
+    const auto block = [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
+      for (; row < lastRow; ++row) {
+        const GridWalk<2> walk(n, {xStep, yStep}, 0, 4, row / tiles);
+        const uint64_t i0 = row % tiles * kTile, i1 = i0 + kTile < n[4] ? i0 + kTile : n[4];
+        for (uint64_t j0 = c0; j0 < c1; j0 += run)
+          for (uint64_t i = i0; i < i1; ++i) {
+            const float* source = context.f32(x) + walk.at[0] + i * xStep[4] + j0 * xStep[5];
+            float* target = context.f32(y) + walk.at[1] + i * yStep[4] + j0 * yStep[5];
+            moveRun(source, target, j0 + run < c1 ? run : c1 - j0);
+          }
+      }
+    };
+    parallelBlocks(context.team, outer * tiles, n[5], 16 * kTile, block);
+  }
+
+ private:
+  void moveRun(const float* source, float* target, uint64_t count) const {
+    if (accumulate != 0) {
+      for (uint64_t j = 0; j < count; ++j) target[j * yStep[5]] += source[j * xStep[5]];
+    } else if (xStep[5] == 1 && yStep[5] == 1) {
+      memmove(target, source, count * sizeof(float));
+    } else {
+      for (uint64_t j = 0; j < count; ++j) target[j * yStep[5]] = source[j * xStep[5]];
+    }
+  }
+};
+KERNEL(Permute)
+
+// y[i] = x[rows[i]], i < count, each a row of `cols` words; its gradient is embeddingBackward. A row outside x gives
+// zeros and fails the run.
+struct Gather {
+  static constexpr const char* name = "gather";
+  static constexpr const char* signature = "in:x in:rows out:y u32:count u32:cols u32:xRows u32:xStride";
+  Span x, rows, y;
+  uint32_t count, cols, xRows, xStride;
+
+  const char* check() const {
+    REQUIRE(x.covers(xRows, cols, xStride), "x is smaller than its rows, cols and stride say");
+    REQUIRE(rows.covers(count), "rows is smaller than count");
+    REQUIRE(y.covers(count, cols, cols), "y is smaller than count and cols say");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    context.team.parallelRange(count, 1 + 16384 / (uint64_t{cols} + 1), [&](uint64_t i, uint64_t last) {
+      for (; i < last; ++i) {
+        const uint32_t row = static_cast<uint32_t>(context.i32(rows)[i]);
+        float* target = context.f32(y) + i * cols;
+        if (row < xRows) {
+          memmove(target, context.f32(x) + uint64_t{row} * xStride, cols * sizeof(float));
+        } else {
+          context.fail("row outside the tensor");
+          memset(target, 0, cols * sizeof(float));
+        }
+      }
+    });
+  }
+};
+KERNEL(Gather)
+
+// Between a padded batch [batch, time, cols] and its tokens packed end to end [total, cols], item b having lengths[b]
+// of them. `packing` 1: packed = padded's tokens. 0: padded = packed's tokens, and zeros after them. Each is the
+// other's gradient.
+// (+ what is there if accumulate; the padding is left alone then.)
+struct Repack {
+  static constexpr const char* name = "repack";
+  static constexpr const char* signature =
+      "inout:padded inout:packed in:lengths u32:batch u32:time u32:cols u32:total u32:paddedStride u32:packedStride "
+      "u32:packing u32:accumulate";
+  Span padded, packed, lengths;
+  uint32_t batch, time, cols, total, paddedStride, packedStride, packing, accumulate;
+
+  const char* check() const {
+    REQUIRE(padded.covers(uint64_t{batch} * time, cols, paddedStride),
+            "padded is smaller than batch, time and cols say");
+    REQUIRE(packed.covers(total, cols, packedStride), "packed is smaller than total and cols say");
+    REQUIRE(lengths.covers(batch), "lengths is smaller than batch");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    if (cols == 0) return;
+    context.team.parallel(batch, [&](uint32_t item) {
+      const int32_t* counts = context.i32(lengths);
+      uint64_t start = 0;
+      for (uint32_t b = 0; b < item; ++b) start += static_cast<uint32_t>(counts[b]);
+      const uint64_t count = static_cast<uint32_t>(counts[item]);
+      const bool fits = count <= time && start + count <= total && (item + 1 < batch || start + count == total);
+      if (!fits) context.fail("a length is out of range, or the lengths do not add up to the packed rows");
+      float* far = context.f32(padded) + uint64_t{item} * time * paddedStride;
+      float* near = context.f32(packed) + start * packedStride;
+      for (uint64_t t = 0; fits && t < count; ++t) {
+        float* row = far + t * paddedStride;
+        packing != 0 ? moveRow(row, near + t * packedStride) : moveRow(near + t * packedStride, row);
+      }
+      if (packing != 0 || accumulate != 0) return;
+      for (uint64_t t = fits ? count : 0; t < time; ++t) memset(far + t * paddedStride, 0, cols * sizeof(float));
+    });
+  }
+
+ private:
+  void moveRow(const float* source, float* target) const {
+    if (accumulate == 0) {
+      memmove(target, source, cols * sizeof(float));
+      return;
+    }
+    eachVector(cols, [&](size_t c, size_t lanes) {
+      storeLanes(target + c, loadLanes(target + c, lanes) + loadLanes(source + c, lanes), lanes);
+    });
+  }
+};
+KERNEL(Repack)
