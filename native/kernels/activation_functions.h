@@ -59,10 +59,10 @@ SIMD_INLINE Vf activationSlope(Vf x) {
     return fma(clamp(x, 15.f), density, x > splat(0.f) ? splat(1.f) - n.tail : n.tail);
   }
   if constexpr (kind == kGeluTanh) {  // s + x·s'·(2z)'
-    const Vf near = clamp(x, 10.f);
-    const Logistic l = logistic(geluTanhArgument(near));
-    const Vf inner = fma(near * near, splat(3 * kTwoSqrtTwoOverPi * .044715f), splat(kTwoSqrtTwoOverPi));
-    return fma(near * inner, l.slope, l.s);
+    const Vf held = clamp(x, 10.f);
+    const Logistic l = logistic(geluTanhArgument(held));
+    const Vf inner = fma(held * held, splat(3 * kTwoSqrtTwoOverPi * .044715f), splat(kTwoSqrtTwoOverPi));
+    return fma(held * inner, l.slope, l.s);
   }
   if constexpr (kind == kSilu) {  // s + x·s'
     const Logistic l = logistic(x);

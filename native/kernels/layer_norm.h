@@ -1,0 +1,164 @@
+// Layer normalisation (Ba, Kiros, Hinton 2016, arXiv 1607.06450), with the residual addition before it fused.
+//
+//   s = x + residual                      x, residual, s, y  [rows, cols]
+//   x̂ = (s - mean(s))·rstd(s)             mean, rstd         [rows], saved with s for backward
+//   y = gamma·x̂ + beta                    gamma, beta        [cols]
+
+// Without residual s is x; without sum, s is not kept; without gamma it is 1, without beta 0.
+struct LayerNorm {
+  static constexpr const char* name = "layerNorm";
+  static constexpr const char* signature =
+      "in:x in?:residual in?:gamma in?:beta out?:sum out:y out:mean out:rstd u32:rows u32:cols f32:eps";
+  Span x, residual, gamma, beta, sum, y, mean, rstd;
+  uint32_t rows, cols;
+  float eps;
+
+  const char* check() const {
+    const uint64_t size = uint64_t{rows} * cols;
+    REQUIRE(x.covers(size) && y.covers(size), "x or y is smaller than rows and cols say");
+    REQUIRE(!residual.present() || residual.covers(size), "residual is smaller than rows and cols say");
+    REQUIRE(!sum.present() || sum.covers(size), "sum is smaller than rows and cols say");
+    REQUIRE(!gamma.present() || gamma.covers(cols), "gamma is smaller than cols");
+    REQUIRE(!beta.present() || beta.covers(cols), "beta is smaller than cols");
+    REQUIRE(mean.covers(rows) && rstd.covers(rows), "mean or rstd is smaller than rows");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    context.team.parallelRange(rows, rowGrain(cols), [&](uint64_t row, uint64_t last) {
+      for (; row < last; ++row) normalise(context, row);
+    });
+  }
+
+ private:
+  void normalise(Context& context, uint64_t row) const {
+    const uint64_t at = row * cols;
+    const float* input = context.f32(x) + at;
+    float* output = context.f32(y) + at;
+    const float* s = input;
+    Totals<1> first;
+    if (residual.present()) {
+      const float* other = context.f32(residual) + at;
+      float* kept = sum.present() ? context.f32(sum) + at : output;
+      s = kept;
+      first = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) {
+        const Vf v = loadLanes(input + c, lanes) + loadLanes(other + c, lanes);
+        storeLanes(kept + c, v, lanes);
+        sums[0] += v;
+      });
+    } else {
+      first = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) { sums[0] += loadLanes(s + c, lanes); });
+    }
+    // The variance around a first mean, which need not be exact: what it misses is measured and taken off both. A
+    // constant row comes out with variance 0 and its value as the mean.
+    const float pivot = static_cast<float>(first.of[0] / cols);
+    const Totals<2> around = totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {
+      const Vf d = firstLanesOr(loadLanes(s + c, lanes) - splat(pivot), lanes, 0);
+      sums[0] += d;
+      sums[1] = fma(d, d, sums[1]);
+    });
+    const double miss = around.of[0] / cols;
+    const double spread = around.of[1] / cols - miss * miss;
+    const float center = static_cast<float>(pivot + miss);
+    const float scale = static_cast<float>(1 / std::sqrt((spread < 0 ? 0 : spread) + static_cast<double>(eps)));
+    context.f32(mean)[row] = center;
+    context.f32(rstd)[row] = scale;
+    const float* g = context.f32(gamma);
+    const float* b = context.f32(beta);
+    eachVector(cols, [&](size_t c, size_t lanes) {
+      Vf v = (loadLanes(s + c, lanes) - splat(center)) * splat(scale);
+      if (gamma.present()) v *= loadLanes(g + c, lanes);
+      if (beta.present()) v += loadLanes(b + c, lanes);
+      storeLanes(output + c, v, lanes);
+    });
+  }
+};
+KERNEL(LayerNorm)
+
+// With g = gamma·dy:
+//   dx = dresidual = dsum + rstd·(g - mean(g) - x̂·mean(g·x̂))      dgamma = Σ_rows dy·x̂      dbeta = Σ_rows dy
+// dsum, the gradient that reaches s past the normalisation, is optional. Bits of accumulate: dx, dresidual, dgamma,
+// dbeta. partials [partialsOf(rows), 2, cols] is needed with dgamma or dbeta.
+struct LayerNormBackward {
+  static constexpr const char* name = "layerNormBackward";
+  static constexpr const char* signature =
+      "in:dy in?:dsum in:sum in?:gamma in:mean in:rstd inout?:dx inout?:dresidual inout?:dgamma inout?:dbeta "
+      "out?:partials u32:rows u32:cols u32:accumulate";
+  Span dy, dsum, sum, gamma, mean, rstd, dx, dresidual, dgamma, dbeta, partials;
+  uint32_t rows, cols, accumulate;
+
+  const char* check() const {
+    const uint64_t size = uint64_t{rows} * cols;
+    REQUIRE(dy.covers(size) && sum.covers(size), "dy or sum is smaller than rows and cols say");
+    REQUIRE(!dsum.present() || dsum.covers(size), "dsum is smaller than rows and cols say");
+    REQUIRE(!gamma.present() || gamma.covers(cols), "gamma is smaller than cols");
+    REQUIRE(mean.covers(rows) && rstd.covers(rows), "mean or rstd is smaller than rows");
+    REQUIRE(!dx.present() || dx.covers(size), "dx is smaller than rows and cols say");
+    REQUIRE(!dresidual.present() || dresidual.covers(size), "dresidual is smaller than rows and cols say");
+    REQUIRE(!dgamma.present() || dgamma.covers(cols), "dgamma is smaller than cols");
+    REQUIRE(!dbeta.present() || dbeta.covers(cols), "dbeta is smaller than cols");
+    REQUIRE(!sumsColumns() || partials.covers(partialsOf(rows), 2 * uint64_t{cols}, 2 * uint64_t{cols}),
+            "partials is too small");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    const uint64_t count = partialsOf(rows), stride = 2 * uint64_t{cols};
+    float* parts = context.f32(partials);
+    context.team.parallel(static_cast<uint32_t>(count), [&](uint32_t chunk) {
+      float* part = parts + chunk * stride;
+      if (sumsColumns()) memset(part, 0, stride * sizeof(float));
+      const uint64_t end = (chunk + uint64_t{1}) * kRowsPerPartial;
+      for (uint64_t row = chunk * kRowsPerPartial; row < rows && row < end; ++row) differentiate(context, row, part);
+    });
+    if (dgamma.present())
+      addPartials(context.team, parts, count, cols, stride, context.f32(dgamma), (accumulate & 4) != 0);
+    if (dbeta.present())
+      addPartials(context.team, parts + cols, count, cols, stride, context.f32(dbeta), (accumulate & 8) != 0);
+  }
+
+ private:
+  bool sumsColumns() const { return dgamma.present() || dbeta.present(); }
+
+  void differentiate(Context& context, uint64_t row, float* part) const {
+    const uint64_t at = row * cols;
+    const float* upstream = context.f32(dy) + at;
+    const float* past = context.f32(dsum) + at;
+    const float* s = context.f32(sum) + at;
+    const float* weight = context.f32(gamma);
+    const Vf center = splat(context.f32(mean)[row]), scale = splat(context.f32(rstd)[row]);
+    const auto weighted = [&](size_t c, size_t lanes) {
+      const Vf d = loadLanes(upstream + c, lanes);
+      return gamma.present() ? d * loadLanes(weight + c, lanes) : d;
+    };
+    const auto normalised = [&](size_t c, size_t lanes) { return (loadLanes(s + c, lanes) - center) * scale; };
+
+    if (sumsColumns()) {
+      eachVector(cols, [&](size_t c, size_t lanes) {
+        const Vf d = loadLanes(upstream + c, lanes);
+        storeLanes(part + c, fma(d, normalised(c, lanes), loadLanes(part + c, lanes)), lanes);
+        storeLanes(part + cols + c, loadLanes(part + cols + c, lanes) + d, lanes);
+      });
+    }
+    if (!dx.present() && !dresidual.present()) return;
+    // In absent lanes g is 0, and so are both terms.
+    const Totals<2> means = totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {
+      const Vf g = weighted(c, lanes);
+      sums[0] += g;
+      sums[1] = fma(g, normalised(c, lanes), sums[1]);
+    });
+    const Vf meanG = splat(static_cast<float>(means.of[0] / cols)),
+             meanGX = splat(static_cast<float>(means.of[1] / cols));
+    float* first = context.f32(dx) + at;
+    float* second = context.f32(dresidual) + at;
+    eachVector(cols, [&](size_t c, size_t lanes) {
+      Vf d = (weighted(c, lanes) - meanG - normalised(c, lanes) * meanGX) * scale;
+      if (dsum.present()) d += loadLanes(past + c, lanes);
+      // One after the other: they are the same tensor when x and residual are.
+      if (dx.present()) storeLanes(first + c, (accumulate & 1) != 0 ? loadLanes(first + c, lanes) + d : d, lanes);
+      if (dresidual.present())
+        storeLanes(second + c, (accumulate & 2) != 0 ? loadLanes(second + c, lanes) + d : d, lanes);
+    });
+  }
+};
+KERNEL(LayerNormBackward)

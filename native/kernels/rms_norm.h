@@ -1,0 +1,105 @@
+// Root mean square normalisation (Zhang, Sennrich 2019, arXiv 1910.07467).
+//
+//   x̂ = x·rstd(x), rstd = 1/√(mean(x²) + eps)       x, y   [rows, cols];  rstd [rows], saved for backward
+//   y = gamma·x̂                                     gamma  [cols], 1 if absent
+
+struct RmsNorm {
+  static constexpr const char* name = "rmsNorm";
+  static constexpr const char* signature = "in:x in?:gamma out:y out:rstd u32:rows u32:cols f32:eps";
+  Span x, gamma, y, rstd;
+  uint32_t rows, cols;
+  float eps;
+
+  const char* check() const {
+    const uint64_t size = uint64_t{rows} * cols;
+    REQUIRE(x.covers(size) && y.covers(size), "x or y is smaller than rows and cols say");
+    REQUIRE(!gamma.present() || gamma.covers(cols), "gamma is smaller than cols");
+    REQUIRE(rstd.covers(rows), "rstd is smaller than rows");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    const float* weight = context.f32(gamma);
+    context.team.parallelRange(rows, rowGrain(cols), [&](uint64_t row, uint64_t last) {
+      for (; row < last; ++row) {
+        const float* input = context.f32(x) + row * cols;
+        float* output = context.f32(y) + row * cols;
+        const Totals<1> squares = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) {
+          const Vf v = loadLanes(input + c, lanes);
+          sums[0] = fma(v, v, sums[0]);
+        });
+        const float scale = static_cast<float>(1 / std::sqrt(squares.of[0] / cols + static_cast<double>(eps)));
+        context.f32(rstd)[row] = scale;
+        eachVector(cols, [&](size_t c, size_t lanes) {
+          const Vf v = loadLanes(input + c, lanes) * splat(scale);
+          storeLanes(output + c, gamma.present() ? v * loadLanes(weight + c, lanes) : v, lanes);
+        });
+      }
+    });
+  }
+};
+KERNEL(RmsNorm)
+
+// With g = gamma·dy:  dx = rstd·(g - x̂·mean(g·x̂)),  dgamma = Σ_rows dy·x̂. Bits of accumulate: dx, dgamma.
+// partials [partialsOf(rows), cols] is needed with dgamma.
+struct RmsNormBackward {
+  static constexpr const char* name = "rmsNormBackward";
+  static constexpr const char* signature =
+      "in:dy in:x in?:gamma in:rstd inout?:dx inout?:dgamma out?:partials u32:rows u32:cols u32:accumulate";
+  Span dy, x, gamma, rstd, dx, dgamma, partials;
+  uint32_t rows, cols, accumulate;
+
+  const char* check() const {
+    const uint64_t size = uint64_t{rows} * cols;
+    REQUIRE(dy.covers(size) && x.covers(size), "dy or x is smaller than rows and cols say");
+    REQUIRE(!gamma.present() || gamma.covers(cols), "gamma is smaller than cols");
+    REQUIRE(rstd.covers(rows), "rstd is smaller than rows");
+    REQUIRE(!dx.present() || dx.covers(size), "dx is smaller than rows and cols say");
+    REQUIRE(!dgamma.present() || dgamma.covers(cols), "dgamma is smaller than cols");
+    REQUIRE(!dgamma.present() || partials.covers(partialsOf(rows), cols, cols), "partials is too small");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    const uint64_t count = partialsOf(rows);
+    float* parts = context.f32(partials);
+    context.team.parallel(static_cast<uint32_t>(count), [&](uint32_t chunk) {
+      float* part = parts + chunk * uint64_t{cols};
+      if (dgamma.present()) memset(part, 0, cols * sizeof(float));
+      const uint64_t end = (chunk + uint64_t{1}) * kRowsPerPartial;
+      for (uint64_t row = chunk * kRowsPerPartial; row < rows && row < end; ++row) differentiate(context, row, part);
+    });
+    if (dgamma.present())
+      addPartials(context.team, parts, count, cols, cols, context.f32(dgamma), (accumulate & 2) != 0);
+  }
+
+ private:
+  void differentiate(Context& context, uint64_t row, float* part) const {
+    const float* upstream = context.f32(dy) + row * cols;
+    const float* input = context.f32(x) + row * cols;
+    const float* weight = context.f32(gamma);
+    const Vf scale = splat(context.f32(rstd)[row]);
+    const auto weighted = [&](size_t c, size_t lanes) {
+      const Vf d = loadLanes(upstream + c, lanes);
+      return gamma.present() ? d * loadLanes(weight + c, lanes) : d;
+    };
+
+    if (dgamma.present()) {
+      eachVector(cols, [&](size_t c, size_t lanes) {
+        const Vf product = loadLanes(upstream + c, lanes) * (loadLanes(input + c, lanes) * scale);
+        storeLanes(part + c, loadLanes(part + c, lanes) + product, lanes);
+      });
+    }
+    if (!dx.present()) return;
+    const Totals<1> product = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) {
+      sums[0] = fma(weighted(c, lanes), loadLanes(input + c, lanes) * scale, sums[0]);
+    });
+    const Vf meanGX = splat(static_cast<float>(product.of[0] / cols));
+    float* target = context.f32(dx) + row * cols;
+    eachVector(cols, [&](size_t c, size_t lanes) {
+      const Vf d = (weighted(c, lanes) - loadLanes(input + c, lanes) * scale * meanGX) * scale;
+      storeLanes(target + c, (accumulate & 1) != 0 ? loadLanes(target + c, lanes) + d : d, lanes);
+    });
+  }
+};
+KERNEL(RmsNormBackward)

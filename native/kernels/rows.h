@@ -1,0 +1,117 @@
+// What the normalisations, softmax and the loss need of a row, and sums over many rows.
+
+// Σ over a row of each of `n` terms: add(c, lanes, sums) adds the terms of a vector to sums[0 … n), nothing in absent
+// lanes. Two or four vectors are under way at once, which hides the latency of an addition; blocks are added in double,
+// so that the error of a long row stays that of a block.
+template <size_t n>
+struct Totals {
+  double of[n] = {};
+};
+template <size_t n, class Add>
+SIMD_INLINE Totals<n> totals(size_t cols, const Add& add) {
+  constexpr size_t kBlock = 4096, kWays = n == 1 ? 4 : 2;
+  Totals<n> result;
+  for (size_t from = 0; from < cols; from += kBlock) {
+    const size_t end = cols - from < kBlock ? cols : from + kBlock;
+    Vf sums[kWays][n] = {};
+    size_t c = from;
+    for (; c + kWays * kWidth <= end; c += kWays * kWidth)
+      for (size_t way = 0; way < kWays; ++way) add(c + way * kWidth, kWidth, sums[way]);
+    for (; c + kWidth <= end; c += kWidth) add(c, kWidth, sums[0]);
+    if (c < end) add(c, end - c, sums[1]);
+    for (size_t k = 0; k < n; ++k) {
+      for (size_t way = 1; way < kWays; ++way) sums[0][k] += sums[way][k];
+      result.of[k] += static_cast<double>(sum(sums[0][k]));
+    }
+  }
+  return result;
+}
+
+// v, with `other` in all lanes but the first.
+SIMD_INLINE Vf firstLanesOr(Vf v, size_t lanes, float other) {
+  return laneNumbers() < splatBits(static_cast<uint32_t>(lanes)) ? v : splat(other);
+}
+
+// The largest of x[0 … cols), at least kLowest: e^(x - largest) is then 0, not NaN, where x is -infinity. NaN may pass
+// unnoticed.
+inline constexpr float kLowest = -3.402823466e38f;
+SIMD_INLINE float largest(const float* x, size_t cols) {
+  Vf a = splat(kLowest), b = a;
+  size_t c = 0;
+  for (; c + 2 * kWidth <= cols; c += 2 * kWidth) {
+    a = max(a, load(x + c));
+    b = max(b, load(x + c + kWidth));
+  }
+  eachVector(cols - c,
+             [&](size_t i, size_t lanes) { a = max(a, firstLanesOr(loadLanes(x + c + i, lanes), lanes, kLowest)); });
+  return maximum(max(a, b));
+}
+
+// ln Σ e^x over a row, in two parts, which keep their precision when x is large: max + log.
+struct LogSum {
+  float max, log;
+};
+// In one pass over memory (Milakov, Gimelshein 2018, arXiv 1805.02867): the running sum is rescaled when the maximum
+// grows, here once a block, which stays in the cache between its two uses.
+SIMD_INLINE LogSum logSum(const float* x, size_t cols) {
+  constexpr size_t kBlock = 4096;
+  float max = kLowest;
+  double total = 0;
+  for (size_t from = 0; from < cols; from += kBlock) {
+    const size_t n = cols - from < kBlock ? cols - from : kBlock;
+    const float* block = x + from;
+    const float before = max, here = largest(block, n);
+    if (here > max) max = here;
+    const Vf shift = splat(max);
+    const Totals<1> part = totals<1>(n, [&](size_t c, size_t lanes, Vf* sums) {
+      sums[0] += firstLanesOr(exp(loadLanes(block + c, lanes) - shift), lanes, 0);
+    });
+    total = total * std::exp(static_cast<double>(before) - static_cast<double>(max)) + part.of[0];
+  }
+  return {max, static_cast<float>(std::log(total))};
+}
+
+// Column sums over many rows are cut into chunks of this many rows: each is added up into partials [chunks, cols], then
+// those are added in order, so that the result does not depend on the number of threads.
+inline constexpr uint64_t kRowsPerPartial = 32;
+inline uint64_t partialsOf(uint64_t rows) { return (rows + kRowsPerPartial - 1) / kRowsPerPartial; }
+
+// y[c] = Σ partials[k, c] over k < count (+ y[c] if accumulate).
+inline void addPartials(Team& team, const float* partials, uint64_t count, uint64_t cols, uint64_t stride, float* y,
+                        bool accumulate) {
+  constexpr uint64_t kGrain = 256;
+  team.parallelRange(cols, kGrain, [&](uint64_t first, uint64_t last) {
+    eachVector(last - first, [&](size_t c, size_t lanes) {
+      Vf total = accumulate ? loadLanes(y + first + c, lanes) : splat(0);
+      for (uint64_t k = 0; k < count; ++k) total += loadLanes(partials + k * stride + first + c, lanes);
+      storeLanes(y + first + c, total, lanes);
+    });
+  });
+}
+
+// Rows in a chunk of work over `cols` columns.
+inline uint64_t rowGrain(uint64_t cols) { return 1 + 8192 / (cols + 1); }
+
+// a·b·c, or 2³² if it is more than that: no span is so long.
+inline uint64_t volume(uint32_t a, uint32_t b, uint32_t c) {
+  const uint32_t n[] = {a, b, c};
+  return product(n, 0, 3);
+}
+
+// [outer, n, inner] along n: row(at) for each slice if its elements lie side by side (inner is 1), else column(at,
+// lanes) for as many neighbouring slices as fit a vector; `at` is the first element.
+template <class Row, class Column>
+void eachSlice(Team& team, uint64_t outer, uint64_t n, uint64_t inner, const Row& row, const Column& column) {
+  if (n == 0) return;
+  if (inner == 1) {
+    team.parallelRange(outer, rowGrain(n), [&](uint64_t first, uint64_t last) {
+      for (uint64_t i = first; i < last; ++i) row(i * n);
+    });
+    return;
+  }
+  parallelBlocks(team, outer, inner, rowGrain(n) + 4 * kWidth,
+                 [&](uint64_t first, uint64_t last, uint64_t c0, uint64_t c1) {
+                   for (uint64_t i = first; i < last; ++i)
+                     eachVector(c1 - c0, [&](size_t c, size_t lanes) { column(i * n * inner + c0 + c, lanes); });
+                 });
+}

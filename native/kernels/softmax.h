@@ -1,0 +1,127 @@
+// Softmax and its logarithm along one axis. x and y are contiguous, [outer, n, inner]; the axis is the middle one.
+//
+//   softmax     y = e^(x - max) / Σ e^(x - max)
+//   logSoftmax  y = (x - max) - ln Σ e^(x - max)
+//
+// As in PyTorch a -infinity gets probability 0, and a slice that is all -infinity, or has NaN or +infinity, becomes
+// NaN.
+
+template <bool kLog>
+struct SoftmaxForward {
+  static constexpr const char* name = kLog ? "logSoftmax" : "softmax";
+  static constexpr const char* signature = "in:x out:y u32:outer u32:n u32:inner";
+  Span x, y;
+  uint32_t outer, n, inner;
+
+  const char* check() const {
+    REQUIRE(x.covers(volume(outer, n, inner)), "x is smaller than its dimensions say");
+    REQUIRE(y.covers(volume(outer, n, inner)), "y is smaller than its dimensions say");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    const float* from = context.f32(x);
+    float* to = context.f32(y);
+    eachSlice(
+        context.team, outer, n, inner, [&](uint64_t at) { row(from + at, to + at); },
+        [&](uint64_t at, size_t lanes) { column(from + at, to + at, lanes); });
+  }
+
+ private:
+  void row(const float* input, float* output) const {
+    if constexpr (kLog) {
+      const LogSum total = logSum(input, n);
+      eachVector(n, [&](size_t c, size_t lanes) {
+        storeLanes(output + c, loadLanes(input + c, lanes) - splat(total.max) - splat(total.log), lanes);
+      });
+    } else {
+      const Vf max = splat(largest(input, n));
+      const Totals<1> total = totals<1>(n, [&](size_t c, size_t lanes, Vf* sums) {
+        const Vf e = exp(loadLanes(input + c, lanes) - max);
+        storeLanes(output + c, e, lanes);
+        sums[0] += firstLanesOr(e, lanes, 0);
+      });
+      const Vf scale = splat(static_cast<float>(1 / total.of[0]));
+      eachVector(n,
+                 [&](size_t c, size_t lanes) { storeLanes(output + c, loadLanes(output + c, lanes) * scale, lanes); });
+    }
+  }
+
+  // As many slices as there are lanes, side by side.
+  void column(const float* input, float* output, size_t lanes) const {
+    Vf most = splat(kLowest), total = splat(0);
+    for (uint64_t i = 0; i < n; ++i) most = max(most, loadLanes(input + i * inner, lanes));
+    for (uint64_t i = 0; i < n; ++i) {
+      const Vf e = exp(loadLanes(input + i * inner, lanes) - most);
+      if constexpr (!kLog) storeLanes(output + i * inner, e, lanes);
+      total += e;
+    }
+    const Vf scale = kLog ? log(total) : splat(1) / total;
+    for (uint64_t i = 0; i < n; ++i) {
+      const Vf v =
+          kLog ? loadLanes(input + i * inner, lanes) - most - scale : loadLanes(output + i * inner, lanes) * scale;
+      storeLanes(output + i * inner, v, lanes);
+    }
+  }
+};
+using Softmax = SoftmaxForward<false>;
+using LogSoftmax = SoftmaxForward<true>;
+KERNEL(Softmax)
+KERNEL(LogSoftmax)
+
+// softmax:     dx = y·(dy - Σ dy·y)
+// logSoftmax:  dx = dy - e^y·Σ dy           (+ dx if accumulate; y is the output of the forward op)
+template <bool kLog>
+struct SoftmaxGradient {
+  static constexpr const char* name = kLog ? "logSoftmaxBackward" : "softmaxBackward";
+  static constexpr const char* signature = "in:dy in:y inout:dx u32:outer u32:n u32:inner u32:accumulate";
+  Span dy, y, dx;
+  uint32_t outer, n, inner, accumulate;
+
+  const char* check() const {
+    REQUIRE(dy.covers(volume(outer, n, inner)), "dy is smaller than its dimensions say");
+    REQUIRE(y.covers(volume(outer, n, inner)), "y is smaller than its dimensions say");
+    REQUIRE(dx.covers(volume(outer, n, inner)), "dx is smaller than its dimensions say");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    const float* upstream = context.f32(dy);
+    const float* result = context.f32(y);
+    float* to = context.f32(dx);
+    eachSlice(
+        context.team, outer, n, inner, [&](uint64_t at) { row(upstream + at, result + at, to + at); },
+        [&](uint64_t at, size_t lanes) { column(upstream + at, result + at, to + at, lanes); });
+  }
+
+ private:
+  static Vf term(Vf d, Vf v) { return kLog ? d : d * v; }
+
+  void write(float* target, Vf d, Vf v, Vf total, size_t lanes) const {
+    Vf result = kLog ? d - exp(v) * total : v * (d - total);
+    if (accumulate != 0) result += loadLanes(target, lanes);
+    storeLanes(target, result, lanes);
+  }
+
+  void row(const float* upstream, const float* result, float* target) const {
+    const Totals<1> total = totals<1>(n, [&](size_t c, size_t lanes, Vf* sums) {
+      sums[0] += term(loadLanes(upstream + c, lanes), loadLanes(result + c, lanes));
+    });
+    const Vf sum = splat(static_cast<float>(total.of[0]));
+    eachVector(n, [&](size_t c, size_t lanes) {
+      write(target + c, loadLanes(upstream + c, lanes), loadLanes(result + c, lanes), sum, lanes);
+    });
+  }
+
+  void column(const float* upstream, const float* result, float* target, size_t lanes) const {
+    Vf total = splat(0);
+    for (uint64_t i = 0; i < n * uint64_t{inner}; i += inner)
+      total += term(loadLanes(upstream + i, lanes), loadLanes(result + i, lanes));
+    for (uint64_t i = 0; i < n * uint64_t{inner}; i += inner)
+      write(target + i, loadLanes(upstream + i, lanes), loadLanes(result + i, lanes), total, lanes);
+  }
+};
+using SoftmaxBackward = SoftmaxGradient<false>;
+using LogSoftmaxBackward = SoftmaxGradient<true>;
+KERNEL(SoftmaxBackward)
+KERNEL(LogSoftmaxBackward)
