@@ -1,0 +1,195 @@
+// y = softmax(scale · q kᵀ + bias) v for every item of a batch and every head; attention_shape.h has the operands.
+//
+// Blocked with an online softmax (Milakov and Gimelshein 2018; FlashAttention-2, Dao 2023): for each block of keys the
+// sums so far are rescaled to the new maximum, so no more than a block of scores ever exists. Saved for backward, in
+// `stats` [2, heads, rows]: each query's largest score (in bits), and 1 / Σ 2^(score - largest), or 0 if it sees no
+// key.
+#pragma once
+#include "kernels/attention_shape.h"
+
+namespace attention {
+
+inline constexpr uint32_t kQueries = 128;  // in a block: they share the keys' way through the caches
+
+struct Output {
+  float* y;
+  uint32_t stride;
+  float* stats;  // or null
+};
+
+// Blocks of queries of one head, in the calling thread's scratch memory.
+class Forward {
+ public:
+  Forward(const Inputs& in, const Context& context, uint32_t h, const Output& output)
+      : in_(in),
+        context_(context),
+        out_(output),
+        h_(h),
+        largest_(context.scratch<float>(kScratchBytes / sizeof(float))),
+        total_(largest_ + kQueries),
+        scores_(total_ + kQueries),
+        queries_(scores_ + kKeys * kPanel),
+        sums_(queries_ + size_t{kQueries} * in.width),
+        table_(sums_ + size_t{kQueries} * in.valueWidth, in.distances) {
+    if (in.relativeBias.present()) table_.load(context.f32(in.relativeBias) + size_t{h} * in.distances);
+  }
+
+  // Rows first ≤ i < end of item b. Those past its queries become zero.
+  void attend(uint32_t b, const Item& it, uint32_t first, uint32_t end) {
+    const uint32_t last = it.queries < end ? it.queries : end;
+    for (uint32_t i = last > first ? last : first; i < end; ++i) memset(row(it, i), 0, in_.valueWidth * sizeof(float));
+    for (; first < last; first += kQueries)
+      attendBlock(b, it, first, last - first < kQueries ? last - first : kQueries);
+  }
+
+ private:
+  float* row(const Item& it, uint32_t i) const {
+    return out_.y + (it.q + i) * out_.stride + size_t{h_} * in_.valueWidth;
+  }
+
+  void attendBlock(uint32_t b, const Item& it, uint32_t first, uint32_t count) {
+    for (size_t i = 0; i < kQueries; i += kWidth) {
+      store(largest_ + i, splat(-kLargest));
+      store(total_ + i, Vf{});
+    }
+    for (uint32_t p = 0; p < count; p += kPanel)
+      packTransposed(in_.queryRow(context_, it, first + p, h_), in_.qStride, panelSize(p, count), in_.width,
+                     queries_ + p * in_.width, kPanel);
+    const uint32_t keys = in_.visibleKeys(it, first + count);
+    for (uint32_t k = 0; k < keys; k += kKeys) {
+      for (uint32_t p = 0; p < count; p += kPanel) {
+        const uint32_t size = panelSize(p, count);
+        const uint32_t visible = in_.visibleKeys(it, first + p + size);
+        if (visible <= k) continue;
+        Block block{scores_, kPanel, first + p, size, k, visible - k < kKeys ? visible - k : uint32_t{kKeys}};
+        rowProduct({in_.keyRow(context_, it, k, h_), in_.kStride}, {queries_ + p * in_.width, kPanel}, block.keys,
+                   wholeVectors(size), in_.width, in_.scaleInBits(), scores_, kPanel, false);
+        in_.addBiases(context_, block, it, b, h_, table_);
+        softmax(block, p);
+        columnProduct({in_.valueRow(context_, it, k, h_), in_.vStride}, {scores_, kPanel}, in_.valueWidth,
+                      wholeVectors(size), block.keys, 1.f, sums_ + p * in_.valueWidth, kPanel, k > 0);
+      }
+    }
+    for (uint32_t p = 0; p < count; p += kPanel) finish(it, first, p, panelSize(p, count));
+  }
+
+  static uint32_t panelSize(uint32_t p, uint32_t count) {
+    return count - p < kPanel ? count - p : static_cast<uint32_t>(kPanel);
+  }
+
+  // Scores become 2^(score - largest so far); what was summed up before is rescaled to that.
+  void softmax(const Block& block, uint32_t p) {
+    for (uint32_t i = 0; i < block.queries; i += kWidth) {
+      const Vf before = load(largest_ + p + i);
+      Vf largest = before;
+      for (uint32_t j = 0; j < block.keys; ++j) largest = max(largest, load(scores_ + j * kPanel + i));
+      largest = min(largest, splat(kLargest));
+      Vf sum = {};
+      for (uint32_t j = 0; j < block.keys; ++j) {
+        const Vf power = exp2NonPositive(load(scores_ + j * kPanel + i) - largest);
+        store(scores_ + j * kPanel + i, power);
+        sum += power;
+      }
+      const Vf shrink = exp2NonPositive(before - largest);
+      store(largest_ + p + i, largest);
+      store(total_ + p + i, fma(load(total_ + p + i), shrink, sum));
+      if (block.k == 0) continue;
+      float* sums = sums_ + p * in_.valueWidth + i;
+      for (uint32_t d = 0; d < in_.valueWidth; ++d) store(sums + d * kPanel, load(sums + d * kPanel) * shrink);
+    }
+  }
+
+  // Divides by the total and writes the rows of a panel.
+  void finish(const Item& it, uint32_t first, uint32_t p, uint32_t size) {
+    const bool none = in_.visibleKeys(it, first + p + size) == 0;
+    float* sums = sums_ + p * in_.valueWidth;
+    for (uint32_t i = 0; i < size; i += kWidth) {
+      const Vf total = load(total_ + p + i);
+      const Vf inverse = total == splat(0.f) ? splat(0.f) : splat(1.f) / total;
+      store(total_ + p + i, inverse);
+      for (uint32_t d = 0; d < in_.valueWidth; ++d)
+        store(sums + d * kPanel + i, none ? Vf{} : load(sums + d * kPanel + i) * inverse);
+    }
+    float* to = row(it, first + p);
+    transposed(sums, kPanel, in_.valueWidth, size,
+               [&](size_t i, size_t d, Vf v, size_t n) { storePart(to + i * out_.stride + d, v, n); });
+    if (out_.stats == nullptr) return;
+    const uint64_t rows = in_.totalQ();
+    float* stats = out_.stats + h_ * rows + it.q + first + p;
+    memcpy(stats, largest_ + p, size * sizeof(float));
+    memcpy(stats + in_.heads * rows, total_ + p, size * sizeof(float));
+  }
+
+  const Inputs& in_;
+  const Context& context_;
+  const Output& out_;
+  const uint32_t h_;
+  float *largest_, *total_;  // [kQueries]
+  float* scores_;            // [kKeys, kPanel]
+  float* queries_;           // a panel [width, kPanel] after the other
+  float* sums_;              // a panel [valueWidth, kPanel] after the other
+  RelativeTable table_;
+};
+
+}  // namespace attention
+
+struct Attention {
+  static constexpr const char* name = "attention";
+  static constexpr const char* signature = ATTENTION_INPUTS "out:y out?:stats u32:yStride";
+  attention::Inputs in;
+  Span y, stats;
+  uint32_t yStride;
+
+  const char* check() const {
+    if (const char* reason = in.check()) return reason;
+    REQUIRE(y.covers(in.totalQ(), uint64_t{in.heads} * in.valueWidth, yStride), "y is too small");
+    REQUIRE(!stats.present() || stats.covers(2 * uint64_t{in.heads}, in.totalQ(), in.totalQ()), "stats is too small");
+    return nullptr;
+  }
+
+  // A chunk is one head and as many as kQueries rows: of one item, of several short ones, or, packed, of whichever
+  // items lie there. The last rows of an item see most keys if it is causal, so they come first.
+  void run(Context& context) const {
+    in.findOffsets(context);
+    if (in.totalQ() == 0) return;
+    const attention::Output output{context.f32(y), yStride, stats.present() ? context.f32(stats) : nullptr};
+    const uint64_t together = in.packed ? in.batch : itemsTogether();
+    const uint32_t groups = static_cast<uint32_t>((in.batch + together - 1) / together);
+    const uint32_t blocks = 1 + (in.rowsQ - 1) / attention::kQueries;
+    context.team.parallel(blocks * groups * in.heads, [&](uint32_t chunk) {
+      attention::Forward forward(in, context, chunk % in.heads, output);
+      const uint32_t group = chunk / in.heads % groups;
+      const uint32_t first = (blocks - 1 - chunk / in.heads / groups) * attention::kQueries;
+      const uint32_t end = in.rowsQ - first < attention::kQueries ? in.rowsQ : first + attention::kQueries;
+      if (in.packed) return attendPacked(context, forward, first, end);
+      for (uint64_t b = group * together; b < in.batch && b < (group + 1) * together; ++b)
+        forward.attend(static_cast<uint32_t>(b), in.item(context, static_cast<uint32_t>(b)), first, end);
+    });
+  }
+
+ private:
+  // Short items share a chunk until it is worth a thread's while.
+  uint64_t itemsTogether() const {
+    const double work = static_cast<double>(in.rowsQ) * in.rowsK * (in.width + in.valueWidth);
+    return work >= 65536 ? 1 : static_cast<uint64_t>(65536 / (work + 1)) + 1;
+  }
+
+  // Rows first ≤ r < end of the packed ones.
+  void attendPacked(const Context& context, attention::Forward& forward, uint32_t first, uint32_t end) const {
+    uint32_t low = 0;  // the first item that ends behind `first`
+    for (uint32_t high = in.batch; low < high;) {
+      const uint32_t middle = low + (high - low) / 2;
+      if (in.offsetAt(context, 0, middle + 1) > first)
+        high = middle;
+      else
+        low = middle + 1;
+    }
+    for (uint32_t b = low; b < in.batch && in.offsetAt(context, 0, b) < end; ++b) {
+      const attention::Item it = in.item(context, b);
+      const uint64_t begin = first > it.q ? first - it.q : 0;
+      const uint64_t stop = end - it.q < it.queries ? end - it.q : it.queries;
+      if (begin < stop) forward.attend(b, it, static_cast<uint32_t>(begin), static_cast<uint32_t>(stop));
+    }
+  }
+};
+KERNEL(Attention)

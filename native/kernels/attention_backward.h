@@ -1,0 +1,301 @@
+// The gradients of attention. With P the probabilities, recomputed from the saved stats, and D = rowsum(dy ∘ y):
+//   dv = Pᵀ dy,  dS = P ∘ (dy vᵀ - D),  dq = scale · dS k,  dk = scale · dSᵀ q,  dbias = dS
+// (FlashAttention-2, Dao 2023, algorithm 2.) A task is a group of items, a group of heads that share keys, and
+// `chunkKeys` of the keys: it alone writes their dk and dv. If keys come in several chunks, each leaves its part of dq
+// in `partials` [chunks, rows, heads·width], and those are added in order. So are those of relativeBias, by task, in
+// `relativePartials` [groups · chunks, heads, distances]. A bias that items or heads share is written by one task for
+// all.
+#pragma once
+#include "kernels/attention_shape.h"
+
+struct AttentionBackward {
+  static constexpr const char* name = "attentionBackward";
+  static constexpr const char* signature = ATTENTION_INPUTS
+      "in:y in:stats in:dy inout?:dq inout?:dk inout?:dv inout?:dbias inout?:drelativeBias inout?:partials "
+      "inout?:relativePartials u32:yStride u32:dyStride u32:dqStride u32:dkStride u32:dvStride u32:itemsTogether "
+      "u32:chunkKeys u32:accumulate";
+  attention::Inputs in;
+  Span y, stats, dy, dq, dk, dv, dbias, drelativeBias, partials, relativePartials;
+  uint32_t yStride, dyStride, dqStride, dkStride, dvStride, itemsTogether, chunkKeys, accumulate;
+
+  bool adds(int gradient) const { return (accumulate >> gradient & 1) != 0; }
+  uint32_t chunks() const { return in.rowsK == 0 ? 1 : 1 + (in.rowsK - 1) / chunkKeys; }
+  uint32_t items() const { return dbias.present() && in.biasBatch == 0 ? in.batch : itemsTogether; }
+  uint32_t groups() const { return in.batch == 0 ? 0 : 1 + (in.batch - 1) / items(); }
+  bool headsTogether() const { return dbias.present() && in.biasHead == 0; }
+
+  const char* check() const {
+    if (const char* reason = in.check()) return reason;
+    const uint64_t rows = in.totalQ(), width = uint64_t{in.heads} * in.width;
+    REQUIRE(itemsTogether > 0 && chunkKeys > 0, "a task needs items and keys");
+    REQUIRE(y.covers(rows, uint64_t{in.heads} * in.valueWidth, yStride), "y is too small");
+    REQUIRE(dy.covers(rows, uint64_t{in.heads} * in.valueWidth, dyStride), "dy is too small");
+    REQUIRE(stats.covers(2 * uint64_t{in.heads}, rows, rows), "stats is too small");
+    REQUIRE(!dq.present() || dq.covers(rows, width, dqStride), "dq is too small");
+    REQUIRE(!dk.present() || dk.covers(in.totalK(), uint64_t{in.kvHeads} * in.width, dkStride), "dk is too small");
+    REQUIRE(!dv.present() || dv.covers(in.totalK(), uint64_t{in.kvHeads} * in.valueWidth, dvStride), "dv is too small");
+    REQUIRE(!dbias.present() || (in.bias.present() && in.biasFits(dbias)), "dbias is too small");
+    const uint64_t tasks = uint64_t{groups()} * chunks();
+    REQUIRE(tasks * in.kvHeads <= 0xffffffffu, "too many tasks");
+    REQUIRE(!dq.present() || chunks() == 1 ||
+                (rows <= 0xffffffffu / chunks() && partials.covers(chunks() * rows, width, width)),
+            "partials is too small");
+    const uint64_t table = uint64_t{in.heads} * in.distances;
+    REQUIRE(!drelativeBias.present() || (in.relativeBias.present() && drelativeBias.covers(table) &&
+                                         relativePartials.covers(tasks, table, table)),
+            "drelativeBias or relativePartials is too small");
+    return nullptr;
+  }
+
+  void run(Context& context) const;
+};
+
+namespace attention {
+
+// One task's work on one head, in the calling thread's scratch memory.
+class Backward {
+ public:
+  static constexpr uint32_t kQueries = 64;  // in a block
+
+  Backward(const AttentionBackward& op, const Context& context, uint32_t h, uint32_t chunk)
+      : op_(op), in_(op.in), context_(context), h_(h), chunk_(chunk) {
+    float* memory = context.scratch<float>(kScratchBytes / sizeof(float));
+    const auto take = [&](size_t count) {
+      memory += count;
+      return memory - count;
+    };
+    largest_ = take(kQueries);
+    inverse_ = take(kQueries);
+    delta_ = take(kQueries);
+    probabilities_ = take(kKeys * kQueries);
+    slopes_ = take(kKeys * kQueries);
+    qColumns_ = take(in_.width * kQueries);
+    dqColumns_ = take(in_.width * kQueries);
+    dyColumns_ = take(in_.valueWidth * kQueries);
+    qRows_ = take(wholeVectors(in_.width) * kQueries);
+    dyRows_ = take(wholeVectors(in_.valueWidth) * kQueries);
+    table_ = RelativeTable(take(RelativeTable::size(in_.distances)), in_.distances);
+    dtable_ = RelativeTable(take(RelativeTable::size(in_.distances)), in_.distances);
+    if (in_.relativeBias.present()) table_.load(context.f32(in_.relativeBias) + size_t{h} * in_.distances);
+    if (op.drelativeBias.present()) dtable_.clear();
+  }
+
+  // Item b and this chunk of its keys.
+  void differentiate(uint32_t b) {
+    const Item it = in_.item(context_, b);
+    const uint64_t begin = uint64_t{chunk_} * op_.chunkKeys;
+    const uint64_t limit = begin + op_.chunkKeys;
+    const uint32_t first = begin < it.keys ? static_cast<uint32_t>(begin) : it.keys;
+    const uint32_t end = limit < it.keys ? static_cast<uint32_t>(limit) : it.keys;
+    if (h_ % (in_.heads / in_.kvHeads) == 0)
+      clearKeys(it, begin, in_.packed ? end : limit < in_.rowsK ? limit : in_.rowsK);
+    // The first query that sees a key of this chunk.
+    const int64_t seen = in_.causal ? int64_t{first} - it.shift : 0;
+    uint32_t i = first == end || seen > it.queries ? it.queries : seen < 0 ? 0 : static_cast<uint32_t>(seen);
+    clearQueries(it, 0, i);
+    for (; i < it.queries; i += kQueries) {
+      const uint32_t count = it.queries - i < kQueries ? it.queries - i : kQueries;
+      const uint32_t visible = in_.visibleKeys(it, i + count);
+      block(b, it, i, count, first, end < visible ? end : visible);
+    }
+    if (!in_.packed) clearQueries(it, it.queries, in_.rowsQ);
+  }
+
+  // This head's part of the gradient of relativeBias.
+  void unloadTable(float* to) {
+    for (uint32_t t = 0; t < in_.distances; ++t) to[t] = 0.f;
+    dtable_.unload(to);
+  }
+
+ private:
+  float* keyGradient(const Item& it, uint64_t j) const {
+    return context_.f32(op_.dk) + (it.k + j) * op_.dkStride + uint64_t{h_ / (in_.heads / in_.kvHeads)} * in_.width;
+  }
+  float* valueGradient(const Item& it, uint64_t j) const {
+    return context_.f32(op_.dv) + (it.k + j) * op_.dvStride + uint64_t{h_ / (in_.heads / in_.kvHeads)} * in_.valueWidth;
+  }
+  // Several chunks of keys: their parts of dq are kept apart.
+  bool apart() const { return op_.chunks() > 1; }
+  size_t queryStride() const { return apart() ? size_t{in_.heads} * in_.width : op_.dqStride; }
+  float* queryGradient(const Item& it, uint32_t i) const {
+    const uint64_t row = it.q + i + (apart() ? chunk_ * in_.totalQ() : 0);
+    return context_.f32(apart() ? op_.partials : op_.dq) + row * queryStride() + size_t{h_} * in_.width;
+  }
+  bool addsQueries() const { return !apart() && op_.adds(0); }
+
+  void clearKeys(const Item& it, uint64_t first, uint64_t end) const {
+    for (uint64_t j = first; j < end; ++j) {
+      if (op_.dk.present() && !op_.adds(1)) memset(keyGradient(it, j), 0, in_.width * sizeof(float));
+      if (op_.dv.present() && !op_.adds(2)) memset(valueGradient(it, j), 0, in_.valueWidth * sizeof(float));
+    }
+  }
+  void clearQueries(const Item& it, uint32_t first, uint32_t end) const {
+    if (!op_.dq.present() || addsQueries()) return;
+    for (uint32_t i = first; i < end; ++i) memset(queryGradient(it, i), 0, in_.width * sizeof(float));
+  }
+
+  void block(uint32_t b, const Item& it, uint32_t i, uint32_t count, uint32_t firstKey, uint32_t endKey) {
+    if (firstKey >= endKey) return clearQueries(it, i, i + count);
+    prepare(it, i, count);
+    const size_t lanes = wholeVectors(count);
+    for (uint32_t k = firstKey; k < endKey; k += kKeys) {
+      const Factor keys{in_.keyRow(context_, it, k, h_), in_.kStride};
+      const Factor values{in_.valueRow(context_, it, k, h_), in_.vStride};
+      const Block scores{probabilities_, kQueries, i, count, k, endKey - k < kKeys ? endKey - k : uint32_t{kKeys}};
+      rowProduct(keys, {qColumns_, kQueries}, scores.keys, lanes, in_.width, in_.scaleInBits(), probabilities_,
+                 kQueries, false);
+      in_.addBiases(context_, scores, it, b, h_, table_);
+      rowProduct(values, {dyColumns_, kQueries}, scores.keys, lanes, in_.valueWidth, 1.f, slopes_, kQueries, false);
+      findSlopes(scores);
+      if (op_.dbias.present()) addBiasGradient(scores, b);
+      if (op_.drelativeBias.present()) addRelativeGradient(scores, it.shift);
+      if (op_.dv.present())
+        rowProduct({probabilities_, kQueries}, {dyRows_, wholeVectors(in_.valueWidth)}, scores.keys, in_.valueWidth,
+                   count, 1.f, valueGradient(it, k), op_.dvStride, true);
+      if (op_.dk.present())
+        rowProduct({slopes_, kQueries}, {qRows_, wholeVectors(in_.width)}, scores.keys, in_.width, count, in_.scale,
+                   keyGradient(it, k), op_.dkStride, true);
+      if (op_.dq.present())
+        columnProduct(keys, {slopes_, kQueries}, in_.width, lanes, scores.keys, in_.scale, dqColumns_, kQueries,
+                      k > firstKey);
+    }
+    if (!op_.dq.present()) return;
+    float* to = queryGradient(it, i);
+    const size_t stride = queryStride();
+    const bool add = addsQueries();
+    transposed(dqColumns_, kQueries, in_.width, count, [&](size_t query, size_t d, Vf v, size_t n) {
+      float* at = to + query * stride + d;
+      storePart(at, add ? v + loadPart(at, n) : v, n);
+    });
+  }
+
+  // q and dy of a block, as rows and as columns, and what belongs to its queries.
+  void prepare(const Item& it, uint32_t i, uint32_t count) {
+    const float* q = in_.queryRow(context_, it, i, h_);
+    packTransposed(q, in_.qStride, count, in_.width, qColumns_, kQueries);
+    packRows(q, in_.qStride, count, in_.width, qRows_, wholeVectors(in_.width));
+    const size_t column = size_t{h_} * in_.valueWidth;
+    const float* dy = context_.f32(op_.dy) + (it.q + i) * op_.dyStride + column;
+    packTransposed(dy, op_.dyStride, count, in_.valueWidth, dyColumns_, kQueries);
+    packRows(dy, op_.dyStride, count, in_.valueWidth, dyRows_, wholeVectors(in_.valueWidth));
+
+    const uint64_t rows = in_.totalQ();
+    const float* stats = context_.f32(op_.stats) + h_ * rows + it.q + i;
+    for (uint32_t r = 0; r < wholeVectors(count); r += kWidth) {
+      const size_t n = count - r < kWidth ? count - r : kWidth;
+      store(largest_ + r, loadPart(stats + r, n));
+      store(inverse_ + r, loadPart(stats + in_.heads * rows + r, n));
+      store(delta_ + r, Vf{});
+    }
+    for (uint32_t r = 0; r < count; ++r) {
+      const float* y = context_.f32(op_.y) + (it.q + i + r) * op_.yStride + column;
+      Vf dot = {};
+      for (uint32_t d = 0; d < in_.valueWidth; d += kWidth)
+        dot = fma(loadPart(y + d, in_.valueWidth - d < kWidth ? in_.valueWidth - d : kWidth),
+                  load(dyRows_ + r * wholeVectors(in_.valueWidth) + d), dot);
+      delta_[r] = sum(dot);
+    }
+  }
+
+  // Scores become probabilities, and dy·vᵀ becomes the gradient of the scores.
+  void findSlopes(const Block& block) {
+    for (uint32_t i = 0; i < block.queries; i += kWidth) {
+      const Vf largest = load(largest_ + i), inverse = load(inverse_ + i), delta = load(delta_ + i);
+      for (uint32_t j = 0; j < block.keys; ++j) {
+        float* score = probabilities_ + j * kQueries + i;
+        float* slope = slopes_ + j * kQueries + i;
+        const Vf p = exp2NonPositive(load(score) - largest) * inverse;
+        store(score, p);
+        store(slope, p * (load(slope) - delta));
+      }
+    }
+  }
+
+  void addBiasGradient(const Block& block, uint32_t b) const {
+    float* to = context_.f32(op_.dbias) + in_.biasAt(b, h_, block.i, block.k);
+    transposed(slopes_, kQueries, block.keys, block.queries, [&](size_t query, size_t key, Vf v, size_t n) {
+      float* at = to + query * in_.biasRow + key;
+      storePart(at, loadPart(at, n) + v, n);
+    });
+  }
+
+  void addRelativeGradient(const Block& block, int64_t shift) const {
+    for (uint32_t j = 0; j < block.keys; ++j) {
+      for (uint32_t i = 0; i < block.queries; i += kWidth) {
+        float* to = dtable_.at(int64_t{block.i} + i + shift, int64_t{block.k} + j);
+        store(to, load(to) + load(slopes_ + j * kQueries + i));
+      }
+    }
+  }
+
+  const AttentionBackward& op_;
+  const Inputs& in_;
+  const Context& context_;
+  const uint32_t h_, chunk_;
+  float *largest_, *inverse_, *delta_;         // [kQueries]
+  float *probabilities_, *slopes_;             // [kKeys, kQueries]
+  float *qColumns_, *dqColumns_, *dyColumns_;  // [width or valueWidth, kQueries]
+  float *qRows_, *dyRows_;                     // [kQueries, width or valueWidth]
+  RelativeTable table_{nullptr, 0}, dtable_{nullptr, 0};
+};
+
+}  // namespace attention
+
+inline void AttentionBackward::run(Context& context) const {
+  in.findOffsets(context);
+  if (dbias.present()) {
+    float* to = context.f32(dbias);
+    context.team.parallelRange(adds(3) ? 0 : dbias.length, 16384, [&](uint64_t first, uint64_t last) {
+      memset(to + first, 0, (last - first) * sizeof(float));
+    });
+  }
+
+  const uint32_t keyChunks = chunks();
+  const uint32_t headGroups = headsTogether() ? 1 : in.kvHeads;
+  context.team.parallel(groups() * headGroups * keyChunks, [&](uint32_t task) {
+    const uint32_t chunk =
+        task / headGroups % keyChunks;  // the first keys are seen by most queries: largest tasks first
+    const uint32_t group = task / headGroups / keyChunks;
+    const uint32_t headCount = in.heads / headGroups;
+    for (uint32_t h = task % headGroups * headCount, end = h + headCount; h < end; ++h) {
+      attention::Backward backward(*this, context, h, chunk);
+      for (uint64_t b = uint64_t{group} * items(); b < in.batch && b < (uint64_t{group} + 1) * items(); ++b)
+        backward.differentiate(static_cast<uint32_t>(b));
+      if (drelativeBias.present())
+        backward.unloadTable(context.f32(relativePartials) +
+                             ((uint64_t{group} * keyChunks + chunk) * in.heads + h) * in.distances);
+    }
+  });
+
+  if (dq.present() && keyChunks > 1) {
+    const size_t width = size_t{in.heads} * in.width;
+    const uint64_t rows = in.totalQ();
+    context.team.parallelRange(rows, 1 + 16384 / (width * keyChunks), [&](uint64_t first, uint64_t last) {
+      for (uint64_t r = first; r < last; ++r) {
+        float* to = context.f32(dq) + r * dqStride;
+        const float* from = context.f32(partials) + r * width;
+        for (size_t c = 0; c < width; c += kWidth) {
+          const size_t n = width - c < kWidth ? width - c : kWidth;
+          Vf sum = adds(0) ? attention::loadPart(to + c, n) : Vf{};
+          for (uint32_t chunk = 0; chunk < keyChunks; ++chunk)
+            sum += attention::loadPart(from + chunk * rows * width + c, n);
+          attention::storePart(to + c, sum, n);
+        }
+      }
+    });
+  }
+  if (drelativeBias.present()) {
+    const size_t size = size_t{in.heads} * in.distances;
+    const uint64_t tasks = uint64_t{groups()} * keyChunks;
+    context.team.parallelRange(size, 1 + 16384 / (tasks + 1), [&](uint64_t first, uint64_t last) {
+      float* to = context.f32(drelativeBias);
+      const float* from = context.f32(relativePartials);
+      for (uint64_t t = first; t < last; ++t) {
+        float sum = adds(4) ? to[t] : 0.f;
+        for (uint64_t task = 0; task < tasks; ++task) sum += from[task * size + t];
+        to[t] = sum;
+      }
+    });
+  }
+}
+KERNEL(AttentionBackward)

@@ -1,0 +1,125 @@
+// The matrix products inside attention's blocks, and the shape that its kernels share.
+#pragma once
+
+namespace attention {
+
+// A block of queries lies in the lanes of vectors, its keys are rows: scores are kept transposed, [key][query]. So the
+// softmax over keys needs no sums across lanes, the probabilities serve as the right factor of P·V as they are, and all
+// the products read keys and values where they lie.
+inline constexpr size_t kPanel = TILE_VECS * kWidth;  // queries side by side in one tile
+inline constexpr size_t kKeys = 96;                   // keys in a block, whole tiles for every TILE_ROWS
+inline constexpr size_t kMaxWidth = 1024;             // of a head, so that a block fits into a thread's scratch memory
+inline constexpr size_t kMaxDistances = 65537;        // entries in a head's table of relative biases
+
+struct Factor {
+  const float* data;
+  size_t stride;
+};
+
+// C[rows, lanes] = factor · A·B, or added to C. Row r, depth k of A is a[r·stride + k], or, kByColumn, a[k·stride + r].
+// B's rows are readable in whole vectors; C's last vector is written only as far as `lanes` goes.
+template <size_t kRows, size_t kVecs, bool kByColumn>
+void tile(Factor a, Factor b, size_t depth, float factor, float* c, size_t cStride, size_t lanes, bool add) {
+  Vf sum[kRows][kVecs] = {};
+  const float* left = a.data;
+  const float* right = b.data;
+  for (; depth > 0; --depth, left += kByColumn ? a.stride : 1, right += b.stride) {
+    Vf row[kVecs];
+#pragma GCC unroll 8
+    for (size_t v = 0; v < kVecs; ++v) row[v] = load(right + v * kWidth);
+#pragma GCC unroll 16
+    for (size_t r = 0; r < kRows; ++r) {
+      const Vf x = splat(left[kByColumn ? r : r * a.stride]);
+#pragma GCC unroll 8
+      for (size_t v = 0; v < kVecs; ++v) sum[r][v] = fma(x, row[v], sum[r][v]);
+    }
+  }
+  const Vf scale = splat(factor);
+#pragma GCC unroll 16
+  for (size_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (size_t v = 0; v < kVecs; ++v) {
+      float* to = c + r * cStride + v * kWidth;
+      if (v + 1 < kVecs || lanes == kVecs * kWidth) {
+        store(to, add ? fma(sum[r][v], scale, load(to)) : sum[r][v] * scale);
+      } else {
+        const size_t n = lanes - v * kWidth;
+        storeFirst(to, add ? fma(sum[r][v], scale, loadFirst(to, n)) : sum[r][v] * scale, n);
+      }
+    }
+  }
+}
+
+using Tile = void (*)(Factor a, Factor b, size_t depth, float factor, float* c, size_t cStride, size_t lanes, bool add);
+
+// The tile for 1 + i / TILE_VECS rows and 1 + i % TILE_VECS vectors.
+template <bool kByColumn, size_t... I>
+Tile pickTile(size_t rows, size_t vecs, std::index_sequence<I...>) {
+  static constexpr Tile tiles[] = {tile<1 + I / TILE_VECS, 1 + I % TILE_VECS, kByColumn>...};
+  return tiles[(rows - 1) * TILE_VECS + vecs - 1];
+}
+
+// The same for any number of rows and lanes.
+template <bool kByColumn>
+void product(Factor a, Factor b, size_t rows, size_t lanes, size_t depth, float factor, float* c, size_t cStride,
+             bool add) {
+  const size_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+  for (size_t lane = 0; lane < lanes; lane += kPanel) {
+    const size_t width = lanes - lane < kPanel ? lanes - lane : kPanel;
+    const size_t vecs = (width + kWidth - 1) / kWidth;
+    for (size_t t = 0, row = 0; t < tiles; ++t) {
+      const size_t height = rows / tiles + (t < rows % tiles);  // tiles of nearly the same height
+      const Tile run = pickTile<kByColumn>(height, vecs, std::make_index_sequence<TILE_ROWS * TILE_VECS>());
+      run({a.data + row * (kByColumn ? 1 : a.stride), a.stride}, {b.data + lane, b.stride}, depth, factor,
+          c + row * cStride + lane, cStride, width, add);
+      row += height;
+    }
+  }
+}
+
+// C = A·B with A's rows as they lie; C = Aᵀ·B.
+inline constexpr auto& rowProduct = product<false>;
+inline constexpr auto& columnProduct = product<true>;
+
+inline size_t wholeVectors(size_t n) { return (n + kWidth - 1) / kWidth * kWidth; }
+
+// The first n ≤ kWidth floats.
+SIMD_INLINE Vf loadPart(const float* p, size_t n) { return n == kWidth ? load(p) : loadFirst(p, n); }
+SIMD_INLINE void storePart(float* p, Vf v, size_t n) { n == kWidth ? store(p, v) : storeFirst(p, v, n); }
+
+// Calls put(c, r, v, n) with v = in[r…r+n-1, c], n ≤ kWidth, for all of in[rows, cols]; lanes from n on are 0.
+template <class Put>
+SIMD_INLINE void transposed(const float* in, size_t stride, size_t rows, size_t cols, const Put& put) {
+  for (size_t r = 0; r < rows; r += kWidth) {
+    const size_t height = rows - r < kWidth ? rows - r : kWidth;
+    for (size_t c = 0; c < cols; c += kWidth) {
+      const size_t width = cols - c < kWidth ? cols - c : kWidth;
+      const float* corner = in + r * stride + c;
+      Vf block[kWidth];
+      if (height == kWidth && width == kWidth) {
+        for (size_t i = 0; i < kWidth; ++i) block[i] = load(corner + i * stride);
+      } else {
+        for (size_t i = 0; i < kWidth; ++i) {
+          block[i] = i < height ? loadPart(corner + i * stride, width) : Vf{};
+        }
+      }
+      transpose(block);
+      for (size_t i = 0; i < width; ++i) put(c + i, r, block[i], height);
+    }
+  }
+}
+
+// out[c, r] = in[r, c], rows padded with zeros to whole vectors.
+inline void packTransposed(const float* in, size_t stride, size_t rows, size_t cols, float* out, size_t outStride) {
+  transposed(in, stride, rows, cols, [&](size_t c, size_t r, Vf v, size_t) { store(out + c * outStride + r, v); });
+}
+
+// out[r, c] = in[r, c], columns padded with zeros to whole vectors.
+inline void packRows(const float* in, size_t stride, size_t rows, size_t cols, float* out, size_t outStride) {
+  for (size_t r = 0; r < rows; ++r) {
+    for (size_t c = 0; c < cols; c += kWidth)
+      store(out + r * outStride + c, loadPart(in + r * stride + c, cols - c < kWidth ? cols - c : kWidth));
+  }
+}
+
+}  // namespace attention
