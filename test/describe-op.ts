@@ -4,13 +4,8 @@
 import { describe, expect, it } from 'vitest';
 import { createDevice, type Device, type Shape, type Tensor } from '../src/index.js';
 import { Random, sizeOf, type Values } from './random.js';
+import type { Reals } from './reference/reals.js';
 import { allowedError, assertClose, conditionOf, largest } from './tolerance.js';
-
-/** An array of the reference: floats in float64, integers as they are. */
-export interface Reals<Data extends Float64Array | Int32Array = Float64Array> {
-  readonly shape: Shape;
-  readonly data: Data;
-}
 
 type Inputs = Readonly<Record<string, Values | null>>;
 type TensorsOf<In> = { readonly [K in keyof In]: Tensor | Extract<In[K], null> };

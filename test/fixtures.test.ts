@@ -7,6 +7,12 @@ import type { Device, Tensor } from '../src/index.js';
 import * as ops from '../src/index.js';
 import { parseSafetensors, type SafetensorsEntry } from '../src/io/safetensors.js';
 import { deviceFor, isas } from './describe-op.js';
+import { activation } from './reference/activation.js';
+import { attention } from './reference/attention.js';
+import { linear, matmul } from './reference/matmul.js';
+import { layerNorm, rmsNorm, softmax } from './reference/norm.js';
+import type { Reals } from './reference/reals.js';
+import { crossEntropy, embedding } from './reference/tokens.js';
 import { describeShared } from './shared.js';
 import { allowedError, assertClose, largest } from './tolerance.js';
 
@@ -53,6 +59,26 @@ const forward: Record<string, (x: Tensors, options: Case) => Tensor> = {
     ops.crossEntropy(logits, targets, { labelSmoothing, ignoreIndex: ignoreIndex ?? undefined }),
 };
 
+type Arrays = Record<string, Reals>;
+const ints = (array: unknown) => array as Reals<Int32Array>;
+
+/** The float64 references that describeOp compares ops with, on the same cases. */
+const reference: Record<string, (x: Arrays, options: Case) => Reals> = {
+  matmul: ({ a, b }, options) => matmul(a, b, options),
+  linear: ({ x, w, b }, { activation }) => linear(x, w, b, activation),
+  layerNorm: ({ x, gamma, beta }, { eps }) => layerNorm(x, gamma, beta, eps),
+  addLayerNorm: ({ x, gamma, beta, residual }, { eps }) => layerNorm(x, gamma, beta, eps, residual),
+  rmsNorm: ({ x, gamma }, { eps }) => rmsNorm(x, gamma, eps),
+  softmax: ({ x }) => softmax(x),
+  attention: ({ q, k, v, bias, lengthsQ, lengthsK }, options) =>
+    attention(q, k, v, { ...options, bias, lengthsQ: lengthsQ?.data, lengthsK: lengthsK?.data }),
+  embedding: ({ table, ids }, { scale }) => embedding(table, ints(ids), scale),
+  crossEntropy: ({ logits, targets }, options) => crossEntropy(logits, ints(targets), options),
+};
+for (const name of ['relu', 'gelu', 'gelu_tanh', 'silu', 'tanh', 'sigmoid'] as const) {
+  reference[name] = ({ x }) => activation(name, x);
+}
+
 /** The entries whose names begin with `prefix`, without it. */
 function entriesOf(file: ReadonlyMap<string, SafetensorsEntry>, prefix: string): [string, SafetensorsEntry][] {
   return [...file]
@@ -82,6 +108,17 @@ describeShared('fixtures', 'fixtures', (folder) => {
   it('has a test for every op', () => {
     const known = [...Object.keys(forward), 'adamw', 'transformer'];
     expect(known).toEqual(expect.arrayContaining(cases.map(({ op }) => op)));
+  });
+
+  it.each(cases.filter(({ op }) => op in reference))('the reference gives $name', (options) => {
+    const file = read(options.name);
+    const arrays = entriesOf(file, 'in.').map(([name, entry]) => {
+      const data = entry.data();
+      return [name, { shape: entry.shape, data: data instanceof Int32Array ? data : Float64Array.from(data) }];
+    });
+    const expected = file.get('out')!.data(); // rounded to float32
+    const { data } = reference[options.op]!(Object.fromEntries(arrays), options);
+    assertClose('out', data, expected, (i) => 2 ** -24 * Math.abs(expected[i]!) + 1e-14);
   });
 
   describe.each(isas)('%s', (isa) => {

@@ -1,0 +1,161 @@
+// The native core alone, without Node: known answers, every kernel of every instruction set with random commands, and
+// several engines sharing the pool. Built with sanitizers by scripts/native.mjs.
+//
+//   selftest [commands per kernel]
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <thread>
+
+#include "commands.h"
+
+namespace simdformer::test {
+namespace {
+
+int failures = 0;
+
+void expect(bool condition, const char* what, const char* isa) {
+  if (condition) return;
+  ++failures;
+  std::fprintf(stderr, "FAILED (%s): %s\n", isa, what);
+}
+
+uint32_t opcodeOf(const Isa& isa, std::string_view name) {
+  for (uint32_t op = 0; op < isa.count; ++op)
+    if (name == isa.kernels[op].name) return op;
+  std::fprintf(stderr, "no kernel %s\n", std::string(name).c_str());
+  std::abort();
+}
+
+// Appends a command of this name and these operand words.
+void encode(std::vector<uint32_t>& list, const Isa& isa, std::string_view name, std::vector<uint32_t> operands) {
+  list.push_back(opcodeOf(isa, name) | static_cast<uint32_t>(operands.size() + 1) << 16);
+  list.insert(list.end(), operands.begin(), operands.end());
+}
+
+void knownAnswers(const Isa& isa) {
+  Engine engine(isa, 3);
+  expect(engine.usable() && engine.grow(kHeapBytes), "an engine has memory", isa.name);
+  // A row of 1 2 3 copied twice, the second time added to fours: [1 2 3] and [5 6 7], 100 words apart.
+  std::vector<uint32_t> list;
+  const float row[] = {1, 2, 3};
+  uint32_t bits[3];
+  memcpy(bits, row, sizeof bits);
+  encode(list, isa, "upload", {0, 3, bits[0], bits[1], bits[2]});
+  encode(list, isa, "fill", {200, 3, 1, 3, 3, 0x40800000});
+  encode(list, isa, "copy", {0, 3, 100, 3, 1, 3, 3, 3, 0});
+  encode(list, isa, "copy", {0, 3, 200, 3, 1, 3, 3, 3, 1});
+  expect(engine.run(list.data(), list.size()).reason == nullptr, "a good list runs", isa.name);
+  float copied[3], added[3];
+  expect(engine.read(400, copied, sizeof copied) && engine.read(800, added, sizeof added), "its results", isa.name);
+  for (int i = 0; i < 3; ++i) expect(copied[i] == row[i] && added[i] == row[i] + 4, "copy copies and adds", isa.name);
+
+  const auto refused = [&](std::vector<uint32_t> bad, int64_t index, std::string_view reason) {
+    std::vector<uint32_t> whole = list;
+    whole.insert(whole.end(), bad.begin(), bad.end());
+    const Failure failure = engine.run(whole.data(), whole.size());
+    expect(failure.index == index && failure.reason != nullptr && reason == failure.reason, "says what is wrong",
+           isa.name);
+  };
+  const uint32_t fill = opcodeOf(isa, "fill") | 7u << 16;
+  refused({0xffff | 7u << 16, 0, 1, 1, 1, 1, 0}, 4, "unknown opcode");
+  refused({fill, 0, 1, 1, 1, 1}, 4, "command list ends inside the command");
+  refused({opcodeOf(isa, "fill")}, 4, "wrong number of operand words");
+  refused({fill, 0, 0, 1, 1, 1, 0}, 4, "a tensor operand is empty");
+  refused({fill, 0xffffffff, 0xffffffff, 1, 1, 1, 0}, 4, "a tensor operand reaches outside the heap");
+  expect(!engine.read(engine.heap().bytes() - 3, copied, 4), "a read past the end is refused", isa.name);
+  expect(!engine.write(~uint64_t{0}, copied, 4), "a write past the end is refused", isa.name);
+}
+
+// Random bytes, the same in every run.
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(seed) {}
+  Bytes bytes() {
+    for (uint8_t& byte : buffer_) {
+      state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+      byte = static_cast<uint8_t>(state_ >> 56);
+    }
+    return {buffer_, sizeof buffer_};
+  }
+
+ private:
+  uint64_t state_;
+  uint8_t buffer_[256] = {};
+};
+
+// Every kernel runs `wanted` random commands, on one thread and on three, with the same bits for a result.
+void everyKernel(const Isa& isa, int wanted) {
+  Engine one(isa, 1), three(isa, 3);
+  expect(one.grow(kHeapBytes) && three.grow(kHeapBytes), "an engine has memory", isa.name);
+  for (uint32_t op = 0; op < isa.count; ++op) {
+    const Kernel& kernel = isa.kernels[op];
+    Random random(op);
+    int ran = 0;
+    for (int attempt = 0; ran < wanted && attempt < 5000 * wanted; ++attempt) {
+      Bytes bytes = random.bytes();
+      const std::vector<uint32_t> words = makeCommand(op, kernel, bytes);
+      if (kernel.check(words.data() + 1) != nullptr) continue;
+      ++ran;
+      Bytes same = bytes;
+      fillOperands(one, kernel, words.data() + 1, bytes);
+      fillOperands(three, kernel, words.data() + 1, same);
+      const Failure first = runAlone(one, kernel, words);
+      if (runAlone(three, kernel, words).reason != nullptr || first.reason != nullptr) continue;
+      for (const Operand& it : operandsOf(kernel)) {
+        if (!it.output) continue;
+        const size_t count = words[2 + it.at];
+        std::vector<uint32_t> a(count), b(count);
+        one.read(uint64_t{4} * words[1 + it.at], a.data(), count * 4);
+        three.read(uint64_t{4} * words[1 + it.at], b.data(), count * 4);
+        expect(a == b, kernel.name, isa.name);
+      }
+    }
+    if (ran == 0) expect(false, (std::string(kernel.name) + ": no random command passes its check").c_str(), isa.name);
+    std::printf("%s %s: %d commands\n", isa.name, kernel.name, ran);
+  }
+}
+
+// Engines with different numbers of threads, each run from a thread of its own, all on the one pool: long lists of small
+// commands that depend on one another.
+void sharedPool(const Isa& isa) {
+  constexpr uint32_t kRows = 64, kCols = 500, kSteps = 300;
+  const auto drive = [&isa](int threads) {
+    Engine engine(isa, threads);
+    engine.grow(kHeapBytes);
+    std::vector<uint32_t> list;
+    const uint32_t size = kRows * kCols;
+    encode(list, isa, "fill", {0, size, kRows, kCols, kCols, 0x3f800000});
+    encode(list, isa, "fill", {size, size, kRows, kCols, kCols, 0});
+    for (uint32_t step = 0; step < kSteps; ++step)
+      encode(list, isa, "copy", {0, size, size, size, kRows, kCols, kCols, kCols, 1});
+    std::vector<float> result(size);
+    bool right = true;
+    for (int round = 0; round < 5; ++round) {
+      right = right && engine.run(list.data(), list.size()).reason == nullptr;
+      right = right && engine.read(4 * size, result.data(), size * 4);
+      for (const float value : result) right = right && value == kSteps;
+    }
+    return right;
+  };
+  bool right[4];
+  std::vector<std::thread> drivers;
+  for (int i = 0; i < 4; ++i) drivers.emplace_back([&, i] { right[i] = drive(1 << i); });
+  for (std::thread& driver : drivers) driver.join();
+  for (const bool each : right) expect(each, "engines on one pool do not disturb one another", isa.name);
+}
+
+}  // namespace
+}  // namespace simdformer::test
+
+int main(int argc, char** argv) {
+  using namespace simdformer::test;
+  const int wanted = argc > 1 ? std::atoi(argv[1]) : 100;
+  for (const simdformer::Isa* const* isa = simdformer::availableIsas(); *isa != nullptr; ++isa) {
+    knownAnswers(**isa);
+    everyKernel(**isa, wanted);
+    sharedPool(**isa);
+  }
+  std::printf("%s\n", failures == 0 ? "native self test: ok" : "native self test: FAILED");
+  return failures == 0 ? 0 : 1;
+}

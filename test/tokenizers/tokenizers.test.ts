@@ -1,0 +1,268 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { ArgumentError, FormatError } from '../../src/core/errors.js';
+import {
+  BpeTokenizer,
+  ByteTokenizer,
+  CharTokenizer,
+  loadTokenizer,
+  UnknownTokenError,
+  WordTokenizer,
+} from '../../src/tokenizers/index.js';
+
+const special = { pad: '<pad>', bos: '<s>', eos: '</s>' };
+
+const texts = [
+  'low lower lowest, newer and wider',
+  "We've 1234 things; don't they'll  \t know?\n\nEnd ",
+  'naïve café Ж 中文字 👩‍🚀🇩🇪 𝒳𝓎 \u00a0\u2009x',
+  '<s>quoted</s> <pad><mask> a<b',
+  '   leading and trailing   ',
+  'aaaaaaaaaaaaaaaa abababababab',
+  '\u0000\u0007\ufeff\ufffd',
+];
+
+describe('CharTokenizer', () => {
+  it('has one token a code point, the most frequent first', () => {
+    const tokenizer = CharTokenizer.train('banana 👩👩', { special });
+    const vocabulary = ['<pad>', '<s>', '</s>', 'a', 'n', '👩', ' ', 'b'];
+    expect(Array.from({ length: tokenizer.vocabSize }, (_, id) => tokenizer.idToToken(id))).toEqual(vocabulary);
+    expect(tokenizer.encode('ban👩')).toEqual([7, 3, 4, 5]);
+    expect(tokenizer.encode('a', { addSpecial: true })).toEqual([1, 3, 2]);
+    expect(tokenizer.decode([1, 3, 5, 2])).toBe('a👩');
+    expect(tokenizer.decode([1, 3, 5, 2], { skipSpecial: false })).toBe('<s>a👩</s>');
+    expect([tokenizer.padId, tokenizer.bosId, tokenizer.eosId, tokenizer.unkId]).toEqual([0, 1, 2, undefined]);
+  });
+
+  it('names an unknown character and where it is, in code points', () => {
+    const tokenizer = CharTokenizer.train('ab👩', { special });
+    const encode = () => tokenizer.encode('a👩<s>bxa');
+    expect(encode).toThrow(UnknownTokenError);
+    expect(encode).toThrow('"x" at position 6');
+    try {
+      encode();
+    } catch (error) {
+      expect(error).toMatchObject({ token: 'x', position: 6 });
+    }
+  });
+
+  it('uses unk where there is one', () => {
+    const tokenizer = CharTokenizer.train('ab', { special: { unk: '?' } });
+    expect(tokenizer.encode('axb')).toEqual([1, 0, 2]);
+  });
+
+  it('reads the vocabulary of a published model', () => {
+    const file = new URL('../../../shared/data/aren-transliteration/vocabulary.json', import.meta.url);
+    const { target } = JSON.parse(readFileSync(file, 'utf8')) as { target: string[] };
+    const roles = { pad: '<blank>', bos: '<s>', eos: '</s>', unk: '<unk>' };
+    const tokenizer = new CharTokenizer([...target, '<unk>'], roles);
+    expect(tokenizer.decode(tokenizer.encode('atzmon', { addSpecial: true }))).toBe('atzmon');
+    expect(tokenizer.encode('A')).toEqual([target.length]);
+  });
+
+  it('limits the vocabulary', () => {
+    expect(CharTokenizer.train('aabbc', { vocabSize: 2 }).vocabSize).toBe(2);
+    expect(CharTokenizer.train('aabbc', { minFrequency: 2 }).tokenToId('c')).toBeUndefined();
+    expect(() => CharTokenizer.train('a', { special, vocabSize: 3 })).toThrow(ArgumentError);
+  });
+});
+
+describe('WordTokenizer', () => {
+  it('splits at white space or punctuation', () => {
+    const text = "Don't stop, 中文 naïve!";
+    const byPunctuation = WordTokenizer.train(text);
+    expect(byPunctuation.encode(text).map((id) => byPunctuation.idToToken(id))).toEqual(
+      ['Don', "'", 't', 'stop', ',', '中文', 'naïve', '!'], // biome-ignore format: one line
+    );
+    const byWhitespace = WordTokenizer.train(text, { split: 'whitespace' });
+    expect(byWhitespace.decode(byWhitespace.encode(` ${text}\n`))).toBe(text);
+  });
+
+  it('takes a given list', () => {
+    const tokenizer = new WordTokenizer(['</s>', 'HH', 'AH0', 'L', 'OW1'], { eos: '</s>' }, 'whitespace');
+    expect(tokenizer.encode('HH AH0 L OW1', { addSpecial: true })).toEqual([1, 2, 3, 4, 0]);
+    expect(() => tokenizer.encode('HH XX')).toThrow('"XX" at position 3');
+    expect(() => new WordTokenizer(['a', 'a'])).toThrow('"a" is in the vocabulary twice');
+    expect(() => new WordTokenizer(['a'], { eos: '</s>' })).toThrow('special token "</s>" is not in the vocabulary');
+    expect(() => new WordTokenizer(['a'], {}, 'letters' as never)).toThrow(ArgumentError);
+  });
+});
+
+describe('ByteTokenizer', () => {
+  it('encodes every text as its UTF-8 bytes, after the special tokens', () => {
+    const tokenizer = new ByteTokenizer(special);
+    expect(tokenizer.vocabSize).toBe(259);
+    expect(tokenizer.encode('aé')).toEqual([3 + 0x61, 3 + 0xc3, 3 + 0xa9]);
+    for (const text of texts) expect(tokenizer.decode(tokenizer.encode(text), { skipSpecial: false })).toBe(text);
+  });
+
+  it('replaces what is no UTF-8', () => {
+    expect(new ByteTokenizer().decode([0x61, 0xc3, 0x62])).toBe('a\ufffdb');
+  });
+});
+
+describe('BpeTokenizer', () => {
+  it('learns the textbook merges', () => {
+    // "low" 5 times, "lower" twice, "newest" 6 times, "widest" 3 times (Sennrich et al.), one word a text.
+    const corpus = [
+      ...Array(5).fill('low'),
+      ...Array(2).fill('lower'),
+      ...Array(6).fill('newest'),
+      ...Array(3).fill('widest'),
+    ];
+    const tokenizer = BpeTokenizer.train(corpus as string[], { vocabSize: 256 + 4 });
+    expect([256, 257, 258, 259].map((id) => tokenizer.idToToken(id))).toEqual(['es', 'est', 'lo', 'low']);
+    expect(tokenizer.encode('lowest').map((id) => tokenizer.idToToken(id))).toEqual(['low', 'est']);
+  });
+
+  it('agrees with merging by exhaustive recounting', () => {
+    const corpus = 'she sells sea shells, the shells she sells are sea-shells aaaa aaaaa banana bananas '.repeat(3);
+    const words = corpus.match(/ ?\p{L}+| ?[^\s\p{L}]+|\s+(?!\S)|\s+/gu) as string[];
+    const tokenizer = BpeTokenizer.train(corpus, { vocabSize: 256 + 60 });
+    const { merges } = tokenizer.toJSON().model as { merges: [string, string][] };
+    expect(merges).toEqual(slowMerges(words, merges.length));
+    expect(new Set(merges.map(([a, b]) => a + b)).size).toBe(tokenizer.vocabSize - 256);
+  });
+
+  it('stops at the minimum frequency', () => {
+    expect(BpeTokenizer.train('ab ab cd', { vocabSize: 1000, minFrequency: 3 }).vocabSize).toBe(256);
+    expect(BpeTokenizer.train('ab ab cd', { vocabSize: 1000 }).tokenToId('cd')).toBeUndefined();
+    expect(BpeTokenizer.train('ab ab cd', { vocabSize: 1000, minFrequency: 1 }).tokenToId('cd')).toBeDefined();
+  });
+
+  it('gives every text back', () => {
+    const tokenizer = BpeTokenizer.train(texts, { vocabSize: 400, special });
+    for (const text of texts) expect(tokenizer.decode(tokenizer.encode(text), { skipSpecial: false })).toBe(text);
+  });
+
+  it('is quick on megabytes and on words without end', () => {
+    const shakespeare = readFileSync(
+      new URL('../../../shared/data/tinyshakespeare/input.txt', import.meta.url),
+      'utf8',
+    );
+    const begin = performance.now();
+    const tokenizer = BpeTokenizer.train(shakespeare.repeat(3), { vocabSize: 4096 });
+    expect(tokenizer.vocabSize).toBe(4096);
+    expect(tokenizer.decode(tokenizer.encode(shakespeare))).toBe(shakespeare);
+    expect(tokenizer.decode(tokenizer.encode('the'.repeat(50_000)))).toBe('the'.repeat(50_000));
+    expect(performance.now() - begin).toBeLessThan(20_000);
+  });
+
+  it('refuses what cannot be', () => {
+    expect(() => BpeTokenizer.train('ab', { vocabSize: 255 })).toThrow(ArgumentError);
+    expect(() => BpeTokenizer.train('ab', { vocabSize: 300, minFrequency: 0 })).toThrow(ArgumentError);
+    expect(() => new BpeTokenizer([['ab', 'c']])).toThrow('merge 0 joins ab and c');
+  });
+});
+
+describe('every tokenizer', () => {
+  const corpus = [...texts, 'a'];
+  const withUnk = { ...special, unk: '<unk>', additional: ['<mask>'] };
+  const tokenizers = {
+    char: CharTokenizer.train(corpus, { special: withUnk }),
+    'char without special tokens': CharTokenizer.train(corpus),
+    word: WordTokenizer.train(corpus, { special: withUnk, minFrequency: 2 }),
+    'word by whitespace': WordTokenizer.train(corpus, { special, split: 'whitespace' }),
+    byte: new ByteTokenizer(special),
+    bpe: BpeTokenizer.train(corpus, { vocabSize: 330, special: withUnk, minFrequency: 1 }),
+    'bpe without special tokens': BpeTokenizer.train(corpus, { vocabSize: 300 }),
+  };
+
+  it.each(Object.entries(tokenizers))('%s: tokenizer.json is read back and encodes the same', async (_, tokenizer) => {
+    const text = JSON.stringify(tokenizer.toJSON());
+    const own = (tokenizer.constructor as typeof CharTokenizer).fromJSON(JSON.parse(text));
+    const throughHuggingFace = await loadTokenizer(text);
+    for (const restored of [own, throughHuggingFace]) {
+      expect(restored.toJSON()).toEqual(tokenizer.toJSON());
+      for (const key of ['vocabSize', 'padId', 'bosId', 'eosId', 'unkId'] as const) {
+        expect(restored[key], key).toBe(tokenizer[key]);
+      }
+      for (const sample of [...texts, '']) {
+        for (const addSpecial of [false, true]) {
+          const ids = tokenizer.encode(sample, { addSpecial });
+          expect(restored.encode(sample, { addSpecial })).toEqual(ids);
+          for (const skipSpecial of [false, true]) {
+            expect(restored.decode(ids, { skipSpecial })).toBe(tokenizer.decode(ids, { skipSpecial }));
+          }
+        }
+      }
+      expect(() => restored.decode([tokenizer.vocabSize])).toThrow(ArgumentError);
+    }
+  });
+
+  it('is deterministic', () => {
+    const train = () => BpeTokenizer.train(corpus, { vocabSize: 350, special });
+    expect(JSON.stringify(train())).toBe(JSON.stringify(train()));
+  });
+
+  it('refuses an empty corpus', () => {
+    for (const empty of ['', [], ['', '<s>']]) {
+      expect(() => CharTokenizer.train(empty, { special })).toThrow('the corpus is empty');
+      expect(() => WordTokenizer.train(empty, { special })).toThrow(ArgumentError);
+      expect(() => BpeTokenizer.train(empty, { special, vocabSize: 300 })).toThrow(ArgumentError);
+    }
+  });
+
+  it('refuses a tokenizer.json of another kind or none', async () => {
+    const json = JSON.parse(JSON.stringify(tokenizers.bpe.toJSON()));
+    expect(() => CharTokenizer.fromJSON(json)).toThrow(FormatError);
+    expect(() => WordTokenizer.fromJSON(JSON.parse(JSON.stringify(tokenizers.char)))).toThrow(FormatError);
+    expect(() => BpeTokenizer.fromJSON({ ...json, normalizer: { type: 'Lowercase' } })).toThrow(FormatError);
+    expect(() => BpeTokenizer.fromJSON({})).toThrow(FormatError);
+    await expect(loadTokenizer('{"model"')).rejects.toThrow(FormatError);
+    await expect(loadTokenizer({ model: { vocab: {} } })).rejects.toThrow(FormatError);
+  });
+
+  it('names unknown text of files that have no token for it', async () => {
+    const tokenizer = await loadTokenizer(CharTokenizer.train('ab👩').toJSON());
+    expect(() => tokenizer.encode('👩x')).toThrow('"x" at position 1');
+  });
+
+  it('takes roles from tokenizer_config.json', async () => {
+    const json = tokenizers['bpe without special tokens'].toJSON();
+    const added_tokens = [{ id: 300, content: '<|endoftext|>', special: true }];
+    const config = { eos_token: '<|endoftext|>', bos_token: { content: '<|endoftext|>' } };
+    const tokenizer = await loadTokenizer({ ...json, added_tokens }, config);
+    expect([tokenizer.vocabSize, tokenizer.bosId, tokenizer.eosId, tokenizer.padId]).toEqual([
+      301,
+      300,
+      300,
+      undefined,
+    ]);
+  });
+});
+
+/** Counts every pair anew before each merge; ties as in learnMerges. */
+function slowMerges(words: string[], count: number): [string, string][] {
+  const vocabulary = new Map<string, number>();
+  const bytes = new ByteTokenizer();
+  for (let id = 0; id < 256; id++) vocabulary.set(bytes.idToToken(id) as string, id);
+  let split = words.map((word) => bytes.encode(word).map((id) => bytes.idToToken(id) as string));
+  const merges: [string, string][] = [];
+  while (merges.length < count) {
+    const counts = new Map<string, { pair: [string, string]; count: number }>();
+    for (const word of split) {
+      for (let i = 0; i + 1 < word.length; i++) {
+        const pair: [string, string] = [word[i] as string, word[i + 1] as string];
+        const entry = counts.get(pair.join('\n')) ?? { pair, count: 0 };
+        counts.set(pair.join('\n'), { pair, count: entry.count + 1 });
+      }
+    }
+    const id = (token: string) => vocabulary.get(token) as number;
+    const [best] = [...counts.values()].sort(
+      (a, b) => b.count - a.count || id(a.pair[0]) - id(b.pair[0]) || id(a.pair[1]) - id(b.pair[1]),
+    );
+    const [left, right] = (best as { pair: [string, string] }).pair;
+    if (!merges.some(([a, b]) => a === left && b === right)) merges.push([left, right]);
+    if (!vocabulary.has(left + right)) vocabulary.set(left + right, vocabulary.size);
+    split = split.map((word) => {
+      const merged: string[] = [];
+      for (let i = 0; i < word.length; i++) {
+        if (word[i] === left && word[i + 1] === right) merged.push(left + right) && i++;
+        else merged.push(word[i] as string);
+      }
+      return merged;
+    });
+  }
+  return merges;
+}
