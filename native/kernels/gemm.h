@@ -1,12 +1,12 @@
-// C (+)= A·B on one thread: the register tile, the packing of B and the loops around them, after BLIS (Van Zee, van de Geijn
-// 2015). Strides describe every operand, so that transposed and sliced matrices are read where they lie.
+// C (+)= A·B on one thread: the register tile, the packing of B and the loops around them, after BLIS (Van Zee, van de
+// Geijn 2015). Strides describe every operand, so that transposed and sliced matrices are read where they lie.
 //
 //   A [rows, depth]   A(i, k) = a[i·aRow + k·aCol]
 //   B [depth, cols]   B(k, j) = b[k·bRow + j]       or, transposed,  b[j·bRow + k]
 //   C [rows, cols]    C(i, j) = c[i·cRow + j]
 //
-// Each C(i, j) is summed over k in order, in blocks of blockDepth(depth) whose sums are added in order. That depends on depth
-// alone, so a row's result is the same bits in any batch, at any place in it, on any number of threads.
+// Each C(i, j) is summed over k in order, in blocks of blockDepth(depth) whose sums are added in order. That depends on
+// depth alone, so a row's result is the same bits in any batch, at any place in it, on any number of threads.
 #pragma once
 
 struct Gemm {
@@ -53,18 +53,26 @@ struct TileTarget {
   const float* bias;
 };
 
-// rows × (vecs vectors) of C in registers: for each k one outer product of a column of A with a row of B.
-template <size_t kRows, size_t kVecs>
-void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow, const TileTarget& target) {
+// rows × (vecs vectors) of C in registers: for each k one outer product of a column of A with a row of B. With kPacks
+// it also leaves the rows of B that it has read in `panel`, one after the other.
+template <size_t kRows, size_t kVecs, bool kPacks = false>
+void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow, const TileTarget& target,
+          [[maybe_unused]] float* panel) {
   Vf sum[kRows][kVecs] = {};
   for (; depth > 0; --depth, a += aCol, b += bRow) {
     Vf row[kVecs];
 #pragma GCC unroll 8
     for (size_t v = 0; v < kVecs; ++v) row[v] = load(b + v * kWidth);
+    if constexpr (kPacks) {
+#pragma GCC unroll 8
+      for (size_t v = 0; v < kVecs; ++v) store(panel + v * kWidth, row[v]);
+      panel += kVecs * kWidth;
+    }
     const float* group = a;
 #pragma GCC unroll 16
     for (size_t r = 0; r < kRows; ++r) {
-      if (r != 0 && r % 4 == 0) group += 4 * aRow;  // x86 addresses reach 0, 1, 2 and 4 strides, so one more register does
+      if (r != 0 && r % 4 == 0)
+        group += 4 * aRow;  // x86 addresses reach 0, 1, 2 and 4 strides, so one more register does
       const Vf x = splat(group[r % 4 * aRow]);
 #pragma GCC unroll 8
       for (size_t v = 0; v < kVecs; ++v) sum[r][v] = fma(x, row[v], sum[r][v]);
@@ -97,7 +105,7 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
 }
 
 using Tile = void (*)(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow,
-                      const TileTarget& target);
+                      const TileTarget& target, float* panel);
 
 template <size_t kVecs, size_t... I>
 Tile tileOf(size_t rows, std::index_sequence<I...>) {
@@ -121,32 +129,39 @@ inline void packRows(const float* b, size_t bRow, size_t depth, size_t cols, siz
 // The same from Bᵀ, kWidth × kWidth floats at a time.
 inline void packTransposed(const float* b, size_t bRow, size_t depth, size_t cols, size_t panelCols, float* panel) {
   for (size_t j = 0; j < panelCols; j += kWidth) {
-    const float* from = b + j * bRow;
-    const size_t present = j < cols ? (cols - j < kWidth ? cols - j : kWidth) : 0;
+    const size_t lines = cols <= j ? 0 : cols - j < kWidth ? cols - j : kWidth;
     for (size_t k = 0; k < depth; k += kWidth) {
+      const float* from = b + j * bRow + k;
+      float* to = panel + k * panelCols + j;
       const size_t length = depth - k < kWidth ? depth - k : kWidth;
       Vf square[kWidth];
+      if (lines == kWidth && length == kWidth) {
+#pragma GCC unroll 16
+        for (size_t i = 0; i < kWidth; ++i) square[i] = load(from + i * bRow);
+        transpose(square);
+#pragma GCC unroll 16
+        for (size_t i = 0; i < kWidth; ++i) store(to + i * panelCols, square[i]);
+        continue;
+      }
       for (size_t i = 0; i < kWidth; ++i) {
-        if (i >= present) {
-          square[i] = splat(0.f);
-        } else {
-          square[i] = length == kWidth ? load(from + i * bRow + k) : loadFirst(from + i * bRow + k, length);
-        }
+        square[i] =
+            i < lines ? (length == kWidth ? load(from + i * bRow) : loadFirst(from + i * bRow, length)) : splat(0.f);
       }
       transpose(square);
-      for (size_t i = 0; i < length; ++i) store(panel + (k + i) * panelCols + j, square[i]);
+      for (size_t i = 0; i < length; ++i) store(to + i * panelCols, square[i]);
     }
   }
 }
 
-// The block of C that one thread computes at a time. `panel` holds kMaxBlockDepth × kMaxTileCols floats.
-// `finish(j, cols)` is called when columns j … j+cols are complete, while they are in the cache.
+// Computes one thread's block of C. `panel` has room for kMaxBlockDepth × kMaxTileCols floats. finish(j, cols) is
+// called when columns j … j+cols are complete, while they are still in the cache.
 template <class Finish>
 void gemmBlock(const Gemm& g, float* panel, const Finish& finish) {
   const bool wide = g.rows <= kWideRows;
   const size_t tileRows = wide ? kWideRows : TILE_ROWS;
   const size_t tileCols = (wide ? 2 : 1) * TILE_VECS * kWidth;
-  const bool pack = g.bTransposed || g.rows > 3 * TILE_ROWS;
+  // B is read in place unless it is transposed, or its rows lie on different pages and the copy will be used often.
+  const bool packs = !g.bTransposed && g.bRow >= 1024 && g.rows > 3 * TILE_ROWS;
   const size_t step = blockDepth(g.depth);
   size_t k = 0;
   do {
@@ -156,18 +171,25 @@ void gemmBlock(const Gemm& g, float* panel, const Finish& finish) {
       const size_t cols = g.cols - j < tileCols ? g.cols - j : tileCols;
       const float* b = g.bTransposed ? g.b + j * g.bRow + k : g.b + k * g.bRow + j;
       size_t bRow = g.bRow;
-      if (pack || cols < tileCols) {
-        (g.bTransposed ? packTransposed : packRows)(b, g.bRow, depth, cols, tileCols, panel);
+      if (g.bTransposed || cols < tileCols) {
+        (g.bTransposed ? packTransposed : packRows)(b, bRow, depth, cols, tileCols, panel);
         b = panel;
         bRow = tileCols;
       }
       for (size_t i = 0; i < g.rows; i += tileRows) {
         const size_t rows = g.rows - i < tileRows ? g.rows - i : tileRows;
-        const TileTarget target{g.c + i * g.cRow + j, g.cRow, cols, k > 0 || g.accumulate,
-                                last && g.bias != nullptr ? g.bias + j : nullptr};
-        const Tile compute = wide ? tileOf<2 * TILE_VECS>(rows, std::make_index_sequence<kWideRows>())
-                                  : tileOf<TILE_VECS>(rows, std::make_index_sequence<TILE_ROWS>());
-        compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, b, bRow, target);
+        const bool first = packs && b != panel;
+        const Tile compute = first  ? tile<TILE_ROWS, TILE_VECS, true>
+                             : wide ? tileOf<2 * TILE_VECS>(rows, std::make_index_sequence<kWideRows>())
+                                    : tileOf<TILE_VECS>(rows, std::make_index_sequence<TILE_ROWS>());
+        compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, b, bRow,
+                {g.c + i * g.cRow + j, g.cRow, cols, k > 0 || g.accumulate,
+                 last && g.bias != nullptr ? g.bias + j : nullptr},
+                panel);
+        if (first) {
+          b = panel;
+          bRow = tileCols;
+        }
       }
       if (last) finish(j, cols);
     }

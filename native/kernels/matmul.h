@@ -1,12 +1,13 @@
-// Matrix multiplication with everything that a linear layer fuses into it, and the sum of columns for its bias gradient.
+// Matrix multiplication with everything that a linear layer fuses into it, and the sum of columns for its bias
+// gradient.
 #include "activation_functions.h"
 #include "gemm.h"
 
 // True if `batch` matrices of rows × cols, `batchStride` words apart, lie inside the span.
-inline bool coversBatch(Span span, uint64_t batch, uint64_t batchStride, uint64_t rows, uint64_t cols, uint64_t stride) {
+inline bool coversBatch(Span span, uint64_t batch, uint64_t batchStride, uint64_t rows, uint64_t cols,
+                        uint64_t stride) {
   if (batch == 0 || rows == 0 || cols == 0) return true;
-  return span.covers(rows, cols, stride) &&
-         (batch - 1) * batchStride <= span.length - ((rows - 1) * stride + cols);
+  return span.covers(rows, cols, stride) && (batch - 1) * batchStride <= span.length - ((rows - 1) * stride + cols);
 }
 
 // For each n < batch:  c[n] = f(op(a[n])·op(b[n]) + bias)  or, accumulating,  c[n] += op(a[n])·op(b[n]) + bias.
@@ -22,8 +23,8 @@ struct MatMul {
       "in:a in:b in?:bias inout:c out?:pre u32:rows u32:cols u32:depth u32:transposeA u32:transposeB u32:aStride "
       "u32:bStride u32:cStride u32:batch u32:aBatch u32:bBatch u32:cBatch u32:accumulate u32:activation";
   Span a, b, bias, c, pre;
-  uint32_t rows, cols, depth, transposeA, transposeB, aStride, bStride, cStride, batch, aBatch, bBatch, cBatch, accumulate,
-      activation;
+  uint32_t rows, cols, depth, transposeA, transposeB, aStride, bStride, cStride, batch, aBatch, bBatch, cBatch,
+      accumulate, activation;
 
   const char* check() const {
     REQUIRE(coversBatch(a, batch, aBatch, transposeA ? depth : rows, transposeA ? rows : depth, aStride),
@@ -47,7 +48,7 @@ struct MatMul {
   Blocks blocks() const {
     const uint64_t tileCols = (rows <= kWideRows ? 2 : 1) * TILE_VECS * kWidth;
     const uint64_t tilesDown = (rows + TILE_ROWS - 1) / TILE_ROWS, tilesAcross = (cols + tileCols - 1) / tileCols;
-    // 
+    //
     uint64_t high = tilesDown < 20 ? tilesDown : 20, wide = tilesAcross < 8 ? tilesAcross : 8;
     const uint64_t tileWork = uint64_t{TILE_ROWS} * tileCols * depth;
     const auto count = [](uint64_t n, uint64_t step) { return (n + step - 1) / step; };

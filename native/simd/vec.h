@@ -171,6 +171,7 @@ SIMD_INLINE void transpose(Vf (&)[1]) {}
 template <size_t... I>
 SIMD_INLINE void shuffle(const Vf* from, Vf* to, std::index_sequence<I...>) {
   constexpr size_t kHalf = kWidth / 2;
+#pragma GCC unroll 8
   for (size_t i = 0; i < kHalf; ++i) {
     to[2 * i] = __builtin_shufflevector(from[i], from[i + kHalf], (I / 2 + I % 2 * kWidth)...);
     to[2 * i + 1] = __builtin_shufflevector(from[i], from[i + kHalf], (kHalf + I / 2 + I % 2 * kWidth)...);
