@@ -1,0 +1,137 @@
+import TinyQueue from 'tinyqueue';
+import { ArgumentError } from '../core/errors.js';
+import { learnMerges } from './bpe-trainer.js';
+import { ByteTokenizer } from './byte.js';
+import { restoreTokenizer, type TokenizerParts } from './json.js';
+import { type SpecialTokens, specialList } from './special.js';
+import { visitCorpus } from './vocabulary.js';
+
+export interface BpeOptions {
+  /** Tokens at most: special ones, the 256 bytes, and merges. Fewer if the corpus runs out of pairs. */
+  vocabSize: number;
+  /** Pairs that occur less often are not merged. Default 2. */
+  minFrequency?: number;
+  /** Come first in the vocabulary, in the order pad, bos, eos, unk, additional. Default none. */
+  special?: SpecialTokens;
+}
+
+/** Two tokens that become one, as written in the vocabulary. */
+export type Merge = readonly [left: string, right: string];
+
+/** The words that merges stay within: contractions, letters, digits or other signs with a space before, white space (GPT-2). */
+const WORDS = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;
+
+/** Ids stay below it, so that a pair of them fits a number. */
+const ID_LIMIT = 2 ** 26;
+
+const CACHE_ENTRIES = 1 << 16;
+const CACHE_LENGTH = 64;
+
+interface Rule {
+  /** The earliest learnt is applied first. */
+  readonly rank: number;
+  readonly id: number;
+}
+
+interface Candidate extends Rule {
+  readonly at: number;
+  readonly left: number;
+  readonly right: number;
+}
+
+/**
+ * Byte-pair encoding over UTF-8 bytes: frequent words are one token, rare ones several, and no text is unknown.
+ * Sennrich et al., 2016 (https://arxiv.org/abs/1508.07909); on bytes: Radford et al., 2019 (GPT-2).
+ */
+export class BpeTokenizer extends ByteTokenizer {
+  readonly #merges: readonly Merge[];
+  readonly #rules = new Map<number, Rule>();
+  readonly #cache = new Map<string, readonly number[]>();
+
+  /** `merges` in the order in which they were learnt. Throws ArgumentError for one of tokens that are not there yet. */
+  constructor(merges: readonly Merge[], special: SpecialTokens = {}) {
+    super(special, [...new Set(merges.map(([left, right]) => left + right))]);
+    this.#merges = merges;
+    merges.forEach(([left, right], rank) => {
+      const [a, b, id] = [left, right, left + right].map((token) => this.tokenToId(token));
+      if (a === undefined || b === undefined || id === undefined) {
+        throw new ArgumentError(`BpeTokenizer: merge ${rank} joins ${left} and ${right}, which are not both tokens`);
+      }
+      this.#rules.set(a * ID_LIMIT + b, { rank, id });
+    });
+  }
+
+  /**
+   * Learns merges from a corpus. The same corpus and options give the same tokenizer: of equally frequent pairs the one of
+   * the lower ids is merged first. Throws ArgumentError for an empty corpus and for a vocabulary too small for the bytes.
+   */
+  static train(corpus: string | Iterable<string>, options: BpeOptions): BpeTokenizer {
+    const { vocabSize, minFrequency = 2, special = {} } = options;
+    const base = specialList(special).length + 256;
+    if (!(Number.isInteger(vocabSize) && vocabSize >= base && vocabSize < ID_LIMIT)) {
+      throw new ArgumentError(`BpeTokenizer: vocabSize is ${vocabSize}, expected an integer of at least ${base}`);
+    }
+    if (!(minFrequency >= 1))
+      throw new ArgumentError(`BpeTokenizer: minFrequency is ${minFrequency}, expected at least 1`);
+    const counts = new Map<string, number>();
+    visitCorpus('BpeTokenizer', corpus, special, (text) => {
+      for (const word of text.match(WORDS) ?? []) counts.set(word, (counts.get(word) ?? 0) + 1);
+    });
+    const bytes = new ByteTokenizer(special);
+    const words = [...counts].map(([word, count]) => ({ ids: bytes.encode(word), count }));
+    const tokens = Array.from({ length: base }, (_, id) => bytes.idToToken(id) as string);
+    return new BpeTokenizer(learnMerges(words, tokens, vocabSize, minFrequency), special);
+  }
+
+  /** Reads back what `toJSON` wrote. */
+  static override fromJSON(json: unknown): BpeTokenizer {
+    return restoreTokenizer(
+      json,
+      (_, special, { model }) => new BpeTokenizer(model.merges as readonly Merge[], special),
+    );
+  }
+
+  protected override encodeText(text: string, ids: number[]): void {
+    for (const word of text.match(WORDS) ?? []) {
+      let found = this.#cache.get(word);
+      if (found === undefined) {
+        found = this.#encodeWord(word);
+        if (this.#cache.size >= CACHE_ENTRIES) this.#cache.clear();
+        if (word.length <= CACHE_LENGTH) this.#cache.set(word, found);
+      }
+      for (const id of found) ids.push(id);
+    }
+  }
+
+  /** Applies the earliest rule to its leftmost pair until none applies. */
+  #encodeWord(word: string): number[] {
+    const ids: number[] = [];
+    super.encodeText(word, ids);
+    const next = ids.map((_, at) => at + 1);
+    const previous = ids.map((_, at) => at - 1);
+    const queue = new TinyQueue<Candidate>([], (a, b) => a.rank - b.rank || a.at - b.at);
+    const offer = (at: number) => {
+      const [left, right] = [ids[at], ids[next[at] as number]];
+      if (left === undefined || right === undefined) return;
+      const rule = this.#rules.get(left * ID_LIMIT + right);
+      if (rule !== undefined) queue.push({ ...rule, at, left, right });
+    };
+    for (let at = 0; at < ids.length; at++) offer(at);
+    for (let best = queue.pop(); best !== undefined; best = queue.pop()) {
+      const { at, left, right, id } = best;
+      const second = next[at] as number;
+      if (ids[at] !== left || ids[second] !== right) continue; // merged otherwise meanwhile
+      ids[at] = id;
+      ids[second] = -1;
+      next[at] = next[second] as number;
+      previous[next[at]] = at;
+      offer(previous[at] as number);
+      offer(at);
+    }
+    return ids.filter((id) => id >= 0);
+  }
+
+  protected override parts(): TokenizerParts {
+    return this.byteLevel(this.#merges, true);
+  }
+}

@@ -1,0 +1,69 @@
+import { restoreTokenizer, type TokenizerParts } from './json.js';
+import { type SpecialTokens, specialList } from './special.js';
+import { VocabularyTokenizer } from './vocabulary.js';
+
+/**
+ * How bytes are written in vocabularies: printable ones of Latin-1 as themselves, the others as the characters from U+0100
+ * on, in order (as GPT-2 does).
+ */
+const BYTE_NAMES: readonly string[] = (() => {
+  let next = 0x100;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const printable = (byte > 0x20 && byte < 0x7f) || (byte > 0xa0 && byte !== 0xad);
+    return String.fromCharCode(printable ? byte : next++);
+  });
+})();
+
+const BYTES_BY_NAME: ReadonlyMap<string, number> = new Map(BYTE_NAMES.map((name, byte) => [name, byte]));
+
+/** One token a byte of the UTF-8 form: every text has ids, and none is unknown. Special tokens come first, then the bytes. */
+export class ByteTokenizer extends VocabularyTokenizer {
+  /** The id of byte 0. */
+  protected readonly firstByte: number;
+
+  constructor(special: SpecialTokens = {}, merged: readonly string[] = []) {
+    const list = specialList(special);
+    super([...list, ...BYTE_NAMES, ...merged], special);
+    this.firstByte = list.length;
+  }
+
+  /** Reads back what `toJSON` wrote. */
+  static fromJSON(json: unknown): ByteTokenizer {
+    return restoreTokenizer(json, (_, special) => new ByteTokenizer(special));
+  }
+
+  protected override encodeText(text: string, ids: number[]): void {
+    for (const byte of new TextEncoder().encode(text)) ids.push(this.firstByte + byte);
+  }
+
+  protected override decodeIds(ids: readonly number[]): string {
+    const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+    let text = '';
+    let bytes: number[] = [];
+    const flush = () => {
+      text += decoder.decode(Uint8Array.from(bytes));
+      bytes = [];
+    };
+    for (const id of ids) {
+      const token = this.tokens[id] as string;
+      if (this.isSpecial(id)) {
+        flush();
+        text += token;
+      } else for (const name of token) bytes.push(BYTES_BY_NAME.get(name) as number);
+    }
+    flush();
+    return text;
+  }
+
+  protected override parts(): TokenizerParts {
+    return this.byteLevel([], false);
+  }
+
+  /** `wordwise`: merges stay within the words that GPT-2's pattern finds. */
+  protected byteLevel(merges: readonly (readonly string[])[], wordwise: boolean): TokenizerParts {
+    const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: wordwise };
+    const rules = { dropout: null, continuing_subword_prefix: null, end_of_word_suffix: null, fuse_unk: false };
+    const model = { type: 'BPE', ...rules, byte_fallback: false, ignore_merges: false, vocab: this.vocab(), merges };
+    return { pre_tokenizer: byteLevel, decoder: byteLevel, model: { ...model, unk_token: this.special.unk ?? null } };
+  }
+}

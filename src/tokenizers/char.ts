@@ -1,0 +1,51 @@
+import { ArgumentError } from '../core/errors.js';
+import { restoreTokenizer, type TokenizerParts } from './json.js';
+import { type SpecialTokens, specialList } from './special.js';
+import { buildVocabulary, type VocabularyOptions, VocabularyTokenizer } from './vocabulary.js';
+
+/** One token a character (Unicode code point). */
+export class CharTokenizer extends VocabularyTokenizer {
+  /**
+   * `vocabulary` lists characters and special tokens by id; `special` says which are special and what for.
+   * Throws ArgumentError for a token twice, a special one that is missing, or another that is not one character.
+   */
+  constructor(vocabulary: readonly string[], special: SpecialTokens = {}) {
+    super(vocabulary, special);
+    const list = specialList(special);
+    const longer = vocabulary.find((token) => Array.from(token).length !== 1 && !list.includes(token));
+    if (longer !== undefined) throw new ArgumentError(`CharTokenizer: ${JSON.stringify(longer)} is not one character`);
+  }
+
+  /** A tokenizer for the characters of `corpus`, the most frequent first. Throws ArgumentError if it is empty. */
+  static train(corpus: string | Iterable<string>, options: VocabularyOptions = {}): CharTokenizer {
+    return new CharTokenizer(
+      buildVocabulary('CharTokenizer', corpus, options, (text) => text),
+      options.special,
+    );
+  }
+
+  /** Reads back what `toJSON` wrote. */
+  static fromJSON(json: unknown): CharTokenizer {
+    return restoreTokenizer(json, (tokens, special) => new CharTokenizer(tokens, special));
+  }
+
+  protected override encodeText(text: string, ids: number[], position: (index: number) => number): void {
+    let index = 0;
+    for (const character of text) {
+      ids.push(this.idFor(character, () => position(index)));
+      index += character.length;
+    }
+  }
+
+  protected override decodeIds(ids: readonly number[]): string {
+    return ids.map((id) => this.tokens[id]).join('');
+  }
+
+  protected override parts(): TokenizerParts {
+    return {
+      pre_tokenizer: { type: 'Split', pattern: { Regex: '[\\s\\S]' }, behavior: 'Isolated', invert: false },
+      decoder: { type: 'Fuse' },
+      model: this.wordLevel(),
+    };
+  }
+}

@@ -1,0 +1,95 @@
+import type { Tokenizer as Engine } from '@huggingface/tokenizers';
+import { ArgumentError, FormatError } from '../core/errors.js';
+import { checkTokenizerJson, specialTokensOf, type TokenizerJson } from './json.js';
+import { codePointsBefore, type Tokenizer, UnknownTokenError } from './tokenizer.js';
+
+type ConfiguredToken = string | { readonly content: string } | null;
+
+/** The part of a Hugging Face `tokenizer_config.json` that says what special tokens are for; other keys are passed on. */
+export interface TokenizerConfig {
+  readonly pad_token?: ConfiguredToken;
+  readonly bos_token?: ConfiguredToken;
+  readonly eos_token?: ConfiguredToken;
+  readonly unk_token?: ConfiguredToken;
+  readonly [key: string]: unknown;
+}
+
+/**
+ * Reads any `tokenizer.json` (its text or what it parses to) through `@huggingface/tokenizers`, which is loaded on the first
+ * call. `config` is the `tokenizer_config.json` beside it, if there is one; without it, the tokens for pad, begin, end and
+ * unknown are found where the file itself says them. Throws FormatError if it cannot be read.
+ */
+export async function loadTokenizer(json: string | object, config: TokenizerConfig = {}): Promise<Tokenizer> {
+  const { Tokenizer: HuggingFace } = await import('@huggingface/tokenizers');
+  try {
+    const parsed = checkTokenizerJson(typeof json === 'string' ? JSON.parse(json) : json);
+    // Decoding gives back what was encoded: no spaces are cleaned away unless the config asks for it.
+    const unk_token = contentOf(config.unk_token) ?? parsed.model.unk_token;
+    const engine = new HuggingFace(parsed, { clean_up_tokenization_spaces: false, ...config, unk_token });
+    return new HuggingFaceTokenizer(engine, parsed, config);
+  } catch (cause) {
+    if (cause instanceof FormatError) throw cause;
+    throw new FormatError(`this tokenizer.json cannot be read: ${(cause as Error).message}`, { cause });
+  }
+}
+
+class HuggingFaceTokenizer implements Tokenizer {
+  readonly vocabSize: number;
+  readonly padId: number | undefined;
+  readonly bosId: number | undefined;
+  readonly eosId: number | undefined;
+  readonly unkId: number | undefined;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly json: TokenizerJson,
+    config: TokenizerConfig,
+  ) {
+    this.vocabSize = 1 + [...engine.get_vocab().values()].reduce((most, id) => Math.max(most, id), -1);
+    const { pad, bos, eos, unk } = specialTokensOf(json);
+    this.padId = this.#idOf(config.pad_token, pad);
+    this.bosId = this.#idOf(config.bos_token, bos);
+    this.eosId = this.#idOf(config.eos_token, eos);
+    this.unkId = this.#idOf(config.unk_token, unk);
+  }
+
+  encode(text: string, options: { addSpecial?: boolean } = {}): number[] {
+    const { ids, tokens } = this.engine.encode(text, { add_special_tokens: options.addSpecial ?? false });
+    const unknown = (ids as (number | undefined)[]).indexOf(undefined);
+    if (unknown >= 0) {
+      const token = tokens[unknown] as string;
+      throw new UnknownTokenError(token, codePointsBefore(text, Math.max(0, text.indexOf(token))));
+    }
+    return ids;
+  }
+
+  decode(ids: Iterable<number>, options: { skipSpecial?: boolean } = {}): string {
+    const list = [...ids];
+    const unknown = list.find((id) => this.idToToken(id) === undefined);
+    if (unknown !== undefined) {
+      throw new ArgumentError(`decode: there is no id ${unknown} in a vocabulary of ${this.vocabSize} tokens`);
+    }
+    return list.length === 0 ? '' : this.engine.decode(list, { skip_special_tokens: options.skipSpecial ?? true });
+  }
+
+  tokenToId(token: string): number | undefined {
+    return this.engine.token_to_id(token);
+  }
+
+  idToToken(id: number): string | undefined {
+    return this.engine.id_to_token(id);
+  }
+
+  toJSON(): TokenizerJson {
+    return this.json;
+  }
+
+  #idOf(configured: ConfiguredToken | undefined, found: string | undefined): number | undefined {
+    const token = contentOf(configured) ?? found;
+    return token === undefined ? undefined : this.engine.token_to_id(token);
+  }
+}
+
+function contentOf(token: ConfiguredToken | undefined): string | undefined {
+  return typeof token === 'object' ? token?.content : token;
+}

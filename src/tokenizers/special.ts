@@ -1,0 +1,52 @@
+import { ArgumentError } from '../core/errors.js';
+
+/** Tokens that stand for no text, by what they are for. */
+export interface SpecialTokens {
+  /** Fills batches. */
+  readonly pad?: string;
+  /** Begin of sequence. */
+  readonly bos?: string;
+  /** End of sequence. */
+  readonly eos?: string;
+  /** Stands for text that is not in the vocabulary. */
+  readonly unk?: string;
+  readonly additional?: readonly string[];
+}
+
+/** All of them, in the order in which vocabularies made here start. */
+export function specialList({ pad, bos, eos, unk, additional = [] }: SpecialTokens): string[] {
+  const list = [pad, bos, eos, unk, ...additional].filter((token) => token !== undefined);
+  if (list.includes('')) throw new ArgumentError('a special token is the empty string');
+  return [...new Set(list)];
+}
+
+/** A stretch of text without special tokens, or one of them. */
+export interface Section {
+  readonly text: string;
+  /** In UTF-16 units. */
+  readonly start: number;
+  readonly isSpecial: boolean;
+}
+
+/** Finds special tokens in text, the longest where several begin. */
+export class SpecialSplitter {
+  readonly #pattern: RegExp | null;
+
+  constructor(special: readonly string[]) {
+    const longestFirst = [...special].sort((a, b) => b.length - a.length);
+    const alternatives = longestFirst.map((token) => token.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'));
+    this.#pattern = special.length > 0 ? new RegExp(alternatives.join('|'), 'gu') : null;
+  }
+
+  *split(text: string): Generator<Section> {
+    let start = 0;
+    if (this.#pattern !== null) {
+      for (const { 0: token, index } of text.matchAll(this.#pattern)) {
+        if (index > start) yield { text: text.slice(start, index), start, isSpecial: false };
+        yield { text: token, start: index, isSpecial: true };
+        start = index + token.length;
+      }
+    }
+    if (start < text.length) yield { text: text.slice(start), start, isSpecial: false };
+  }
+}

@@ -1,0 +1,42 @@
+import { SimdformerError } from '../core/errors.js';
+import type { TokenizerJson } from './json.js';
+
+/** Text to token ids and back. */
+export interface Tokenizer {
+  /** Ids run from 0 to `vocabSize` − 1. */
+  readonly vocabSize: number;
+  readonly padId: number | undefined;
+  readonly bosId: number | undefined;
+  readonly eosId: number | undefined;
+  readonly unkId: number | undefined;
+  /**
+   * The ids of `text`. Special tokens written in it become their ids. With `addSpecial` the tokens for begin and end, as far
+   * as the tokenizer has them, are put around it. Throws UnknownTokenError for text that the vocabulary does not cover, if
+   * there is no token for it.
+   */
+  encode(text: string, options?: { addSpecial?: boolean }): number[];
+  /** The text of `ids`, with special tokens only if `skipSpecial` is false. Throws ArgumentError for ids out of range. */
+  decode(ids: Iterable<number>, options?: { skipSpecial?: boolean }): string;
+  tokenToId(token: string): number | undefined;
+  idToToken(id: number): string | undefined;
+  /** The content of a Hugging Face `tokenizer.json`; `loadTokenizer` reads it back. */
+  toJSON(): TokenizerJson;
+}
+
+/** Text that the vocabulary has no token for. */
+export class UnknownTokenError extends SimdformerError {
+  constructor(
+    readonly token: string,
+    /** Of its first character in the text, counted in code points from 0. */
+    readonly position: number,
+  ) {
+    super(
+      `${JSON.stringify(token)} at position ${position} is not in the vocabulary, and no 'unk' token stands for it`,
+    );
+  }
+}
+
+/** The position in code points of an index in UTF-16 units. */
+export function codePointsBefore(text: string, index: number): number {
+  return Array.from(text.slice(0, index)).length;
+}

@@ -1,0 +1,167 @@
+import { ArgumentError } from '../core/errors.js';
+import { type TokenizerJson, type TokenizerParts, writeTokenizer } from './json.js';
+import { SpecialSplitter, type SpecialTokens, specialList } from './special.js';
+import { codePointsBefore, type Tokenizer, UnknownTokenError } from './tokenizer.js';
+
+/** What to keep of a corpus when a vocabulary is made from it. */
+export interface VocabularyOptions {
+  /** Come first in the vocabulary, in the order pad, bos, eos, unk, additional. Default none. */
+  special?: SpecialTokens;
+  /** Tokens at most, special ones included; the most frequent stay. Default: all. */
+  vocabSize?: number;
+  /** Tokens that occur less often are left out. Default 1. */
+  minFrequency?: number;
+}
+
+/** A tokenizer with a list of tokens, some of them special. */
+export abstract class VocabularyTokenizer implements Tokenizer {
+  readonly padId: number | undefined;
+  readonly bosId: number | undefined;
+  readonly eosId: number | undefined;
+  readonly unkId: number | undefined;
+  /** By id. */
+  protected readonly tokens: readonly string[];
+  protected readonly special: SpecialTokens;
+  readonly #ids: ReadonlyMap<string, number>;
+  readonly #specialIds: ReadonlySet<number>;
+  readonly #splitter: SpecialSplitter;
+
+  protected constructor(tokens: readonly string[], special: SpecialTokens) {
+    this.tokens = [...tokens];
+    this.special = special;
+    this.#ids = new Map(tokens.map((token, id) => [token, id]));
+    if (this.#ids.size < tokens.length) {
+      const twice = tokens.find((token, id) => this.#ids.get(token) !== id);
+      throw new ArgumentError(`${new.target.name}: ${JSON.stringify(twice)} is in the vocabulary twice`);
+    }
+    const list = specialList(special);
+    const missing = list.find((token) => !this.#ids.has(token));
+    if (missing !== undefined) {
+      throw new ArgumentError(`${new.target.name}: special token ${JSON.stringify(missing)} is not in the vocabulary`);
+    }
+    this.#specialIds = new Set(list.map((token) => this.#ids.get(token) as number));
+    this.#splitter = new SpecialSplitter(list);
+    const idOf = (token: string | undefined) => (token === undefined ? undefined : this.#ids.get(token));
+    this.padId = idOf(special.pad);
+    this.bosId = idOf(special.bos);
+    this.eosId = idOf(special.eos);
+    this.unkId = idOf(special.unk);
+  }
+
+  get vocabSize(): number {
+    return this.tokens.length;
+  }
+
+  tokenToId(token: string): number | undefined {
+    return this.#ids.get(token);
+  }
+
+  idToToken(id: number): string | undefined {
+    return this.tokens[id];
+  }
+
+  encode(text: string, options: { addSpecial?: boolean } = {}): number[] {
+    const ids: number[] = [];
+    if (options.addSpecial && this.bosId !== undefined) ids.push(this.bosId);
+    for (const section of this.#splitter.split(text)) {
+      if (section.isSpecial) ids.push(this.#ids.get(section.text) as number);
+      else this.encodeText(section.text, ids, (index) => codePointsBefore(text, section.start + index));
+    }
+    if (options.addSpecial && this.eosId !== undefined) ids.push(this.eosId);
+    return ids;
+  }
+
+  decode(ids: Iterable<number>, options: { skipSpecial?: boolean } = {}): string {
+    const skip = options.skipSpecial ?? true;
+    const kept: number[] = [];
+    for (const id of ids) {
+      if (this.tokens[id] === undefined) {
+        throw new ArgumentError(`decode: there is no id ${id} in a vocabulary of ${this.vocabSize} tokens`);
+      }
+      if (!(skip && this.isSpecial(id))) kept.push(id);
+    }
+    return this.decodeIds(kept);
+  }
+
+  toJSON(): TokenizerJson {
+    return writeTokenizer(this.special, this.#ids, this.parts());
+  }
+
+  /** Appends the ids of text without special tokens. `position` says where an index into it is in the whole text. */
+  protected abstract encodeText(text: string, ids: number[], position: (index: number) => number): void;
+
+  protected abstract decodeIds(ids: readonly number[]): string;
+
+  protected abstract parts(): TokenizerParts;
+
+  protected isSpecial(id: number): boolean {
+    return this.#specialIds.has(id);
+  }
+
+  /** The id of a token of the text, or the one that stands for unknown text. */
+  protected idFor(token: string, position: () => number): number {
+    const id = this.#ids.get(token) ?? this.unkId;
+    if (id === undefined) throw new UnknownTokenError(token, position());
+    return id;
+  }
+
+  /** The model of tokenizers that look whole tokens up. */
+  protected wordLevel(): TokenizerParts['model'] {
+    // The format demands a name even if no token has it; unknown text then is an error there, too.
+    return { type: 'WordLevel', vocab: this.vocab(), unk_token: this.special.unk ?? '<unk>' };
+  }
+
+  protected vocab(): Record<string, number> {
+    return Object.fromEntries(this.tokens.map((token, id) => [token, id]));
+  }
+}
+
+/** Calls `visit` with every stretch of the corpus between special tokens. Throws ArgumentError if there is no text at all. */
+export function visitCorpus(
+  name: string,
+  corpus: string | Iterable<string>,
+  special: SpecialTokens,
+  visit: (text: string) => void,
+): void {
+  const splitter = new SpecialSplitter(specialList(special));
+  let empty = true;
+  for (const text of typeof corpus === 'string' ? [corpus] : corpus) {
+    for (const section of splitter.split(text)) {
+      if (section.isSpecial) continue;
+      visit(section.text);
+      empty = false;
+    }
+  }
+  if (empty) throw new ArgumentError(`${name}: the corpus is empty`);
+}
+
+/** Special tokens, then those of the corpus: the most frequent first, equally frequent ones in the order of their code points. */
+export function buildVocabulary(
+  name: string,
+  corpus: string | Iterable<string>,
+  options: VocabularyOptions,
+  split: (text: string) => Iterable<string>,
+): string[] {
+  const { special = {}, vocabSize = Number.POSITIVE_INFINITY, minFrequency = 1 } = options;
+  const list = specialList(special);
+  if (!(vocabSize > list.length)) {
+    throw new ArgumentError(`${name}: vocabSize is ${vocabSize}, expected more than the ${list.length} special tokens`);
+  }
+  const counts = new Map<string, number>();
+  visitCorpus(name, corpus, special, (text) => {
+    for (const token of split(text)) counts.set(token, (counts.get(token) ?? 0) + 1);
+  });
+  const found = [...counts].filter(([, count]) => count >= minFrequency);
+  found.sort(([a, n], [b, m]) => m - n || compareCodePoints(a, b));
+  return [...list, ...found.slice(0, vocabSize - list.length).map(([token]) => token)];
+}
+
+/** UTF-16 order differs from it for characters beyond U+FFFF. */
+function compareCodePoints(a: string, b: string): number {
+  const [x, y] = [Array.from(a), Array.from(b)];
+  for (let i = 0; i < Math.min(x.length, y.length); i++) {
+    const difference = (x[i] as string).codePointAt(0)! - (y[i] as string).codePointAt(0)!;
+    if (difference !== 0) return difference;
+  }
+  return x.length - y.length;
+}

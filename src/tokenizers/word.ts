@@ -1,0 +1,75 @@
+import { checkOneOf } from '../core/check.js';
+import { restoreTokenizer, type TokenizerParts } from './json.js';
+import type { SpecialTokens } from './special.js';
+import { buildVocabulary, type VocabularyOptions, VocabularyTokenizer } from './vocabulary.js';
+
+/**
+ * What a word is: `whitespace`, anything between white space; `punctuation`, a run of letters, digits, marks and underscores,
+ * or one character that is none of these.
+ */
+export type WordSplit = 'whitespace' | 'punctuation';
+
+/** White space as Unicode has it: `\s` is another set in every dialect of regular expressions. */
+const WORDS: Record<WordSplit, string> = {
+  whitespace: '\\P{White_Space}+',
+  punctuation: '[\\p{L}\\p{M}\\p{N}_]+|[^\\p{White_Space}\\p{L}\\p{M}\\p{N}_]',
+};
+
+/** One token a word. Decoding puts single spaces between words. */
+export class WordTokenizer extends VocabularyTokenizer {
+  readonly #split: WordSplit;
+  readonly #pattern: RegExp;
+
+  /**
+   * `vocabulary` lists words and special tokens by id; `special` says which are special and what for.
+   * Throws ArgumentError for a token twice or a special one that is missing.
+   */
+  constructor(vocabulary: readonly string[], special: SpecialTokens = {}, split: WordSplit = 'punctuation') {
+    super(vocabulary, special);
+    this.#split = split;
+    this.#pattern = wordPattern(split);
+  }
+
+  /** A tokenizer for the words of `corpus`, the most frequent first. Throws ArgumentError if it is empty. */
+  static train(
+    corpus: string | Iterable<string>,
+    options: VocabularyOptions & { split?: WordSplit } = {},
+  ): WordTokenizer {
+    const { split = 'punctuation', special } = options;
+    const pattern = wordPattern(split);
+    const words = (text: string) => text.match(pattern) ?? [];
+    return new WordTokenizer(buildVocabulary('WordTokenizer', corpus, options, words), special, split);
+  }
+
+  /** Reads back what `toJSON` wrote. */
+  static fromJSON(json: unknown): WordTokenizer {
+    return restoreTokenizer(json, (tokens, special, { pre_tokenizer }) => {
+      const { pattern } = pre_tokenizer as { pattern?: { Regex?: string } };
+      const split = pattern?.Regex === WORDS.whitespace ? 'whitespace' : 'punctuation';
+      return new WordTokenizer(tokens, special, split);
+    });
+  }
+
+  protected override encodeText(text: string, ids: number[], position: (index: number) => number): void {
+    for (const { 0: word, index } of text.matchAll(this.#pattern)) {
+      ids.push(this.idFor(word, () => position(index)));
+    }
+  }
+
+  protected override decodeIds(ids: readonly number[]): string {
+    return ids.map((id) => this.tokens[id]).join(' ');
+  }
+
+  protected override parts(): TokenizerParts {
+    return {
+      pre_tokenizer: { type: 'Split', pattern: { Regex: WORDS[this.#split] }, behavior: 'Removed', invert: true },
+      decoder: null,
+      model: this.wordLevel(),
+    };
+  }
+}
+
+function wordPattern(split: WordSplit): RegExp {
+  checkOneOf('WordTokenizer', 'split', split, Object.keys(WORDS));
+  return new RegExp(WORDS[split], 'gu');
+}
