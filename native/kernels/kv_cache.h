@@ -1,0 +1,96 @@
+// What a decoder keeps between steps: the keys and values of the tokens so far, in a table of `slots` rows for each
+// sequence. Which slot comes next is data in the heap, so one recorded step serves every position.
+
+// cache[r, positions[r]] = x[r], r < rows, each a row of `cols` floats.
+struct CacheAppend {
+  static constexpr const char* name = "cacheAppend";
+  static constexpr const char* signature = "inout:cache in:x in:positions u32:rows u32:slots u32:cols u32:xStride";
+  Span cache, x, positions;
+  uint32_t rows, slots, cols, xStride;
+
+  const char* check() const {
+    REQUIRE(cache.covers(uint64_t{rows} * slots, cols, cols), "cache is smaller than rows, slots and cols say");
+    REQUIRE(x.covers(rows, cols, xStride), "x is smaller than its rows, cols and stride say");
+    REQUIRE(positions.covers(rows), "positions is smaller than rows");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    context.team.parallelRange(rows, 1 + 16384 / (uint64_t{cols} + 1), [&](uint64_t row, uint64_t last) {
+      for (; row < last; ++row) {
+        const uint32_t slot = static_cast<uint32_t>(context.i32(positions)[row]);
+        if (slot >= slots) {
+          context.fail("a position is outside the cache: the sequence is longer than its capacity");
+          continue;
+        }
+        memmove(context.f32(cache) + (row * slots + slot) * cols, context.f32(x) + row * xStride, cols * sizeof(float));
+      }
+    });
+  }
+};
+KERNEL(CacheAppend)
+
+// cache[r, s] = cache[order[r], s] for all r < rows and s < lengths[r], as if all at once: sequence r goes on from what
+// was sequence order[r], which is as long. A chunk owns one slot and some columns of every sequence, so two halves
+// suffice, out to scratch and back.
+struct CacheReorder {
+  static constexpr const char* name = "cacheReorder";
+  static constexpr const char* signature = "inout:cache in:order in:lengths u32:rows u32:slots u32:cols";
+  static constexpr uint64_t kCols = 256;
+  Span cache, order, lengths;
+  uint32_t rows, slots, cols;
+
+  const char* check() const {
+    REQUIRE(cache.covers(uint64_t{rows} * slots, cols, cols), "cache is smaller than rows, slots and cols say");
+    REQUIRE(order.covers(rows) && lengths.covers(rows), "order or lengths is smaller than rows");
+    REQUIRE(rows * kCols * sizeof(float) <= kScratchBytes, "too many rows: at most 4096 can change places");
+    REQUIRE(uint64_t{slots} * across() <= 0xffffffffu, "slots and cols are too large");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    context.team.parallel(static_cast<uint32_t>(slots * across()), [&](uint32_t chunk) {
+      const uint64_t slot = chunk / across(), col = chunk % across() * kCols;
+      const uint64_t width = col + kCols < cols ? kCols : cols - col;
+      const auto place = [&](uint64_t row) { return context.f32(cache) + (row * slots + slot) * cols + col; };
+      const auto moves = [&](uint64_t row) {
+        const uint32_t from = static_cast<uint32_t>(context.i32(order)[row]);
+        if (from >= rows) context.fail("order names a row outside the cache");
+        return from < rows && from != row && slot < static_cast<uint32_t>(context.i32(lengths)[row]);
+      };
+      float* held = context.scratch<float>(rows * kCols);
+      for (uint64_t row = 0; row < rows; ++row)
+        if (moves(row)) memcpy(held + row * kCols, place(static_cast<uint32_t>(context.i32(order)[row])), width * 4);
+      for (uint64_t row = 0; row < rows; ++row)
+        if (moves(row)) memcpy(place(row), held + row * kCols, width * 4);
+    });
+  }
+
+ private:
+  uint64_t across() const { return (uint64_t{cols} + kCols - 1) / kCols; }
+};
+KERNEL(CacheReorder)
+
+// x[i] += by, integers.
+struct Advance {
+  static constexpr const char* name = "advance";
+  static constexpr const char* signature = "inout:x u32:count i32:by";
+  Span x;
+  uint32_t count;
+  int32_t by;
+
+  const char* check() const {
+    REQUIRE(x.covers(count), "x is smaller than count");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    context.team.parallelRange(count, 4096, [&](uint64_t i, uint64_t last) {
+      for (; i < last; ++i) {
+        int32_t& value = context.i32(x)[i];
+        value = static_cast<int32_t>(static_cast<uint32_t>(value) + static_cast<uint32_t>(by));  // wraps if garbage
+      }
+    });
+  }
+};
+KERNEL(Advance)

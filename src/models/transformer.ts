@@ -1,0 +1,373 @@
+import type { Device } from '../core/device.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
+import { Random } from '../core/random.js';
+import type { Tensor } from '../core/tensor.js';
+import { Initializer } from '../nn/init.js';
+import { type CacheSizes, DecoderState, type Memory } from '../nn/kv-cache.js';
+import { Dropout, Embedding, Linear, type Randomness, TiedLinear } from '../nn/layers.js';
+import { Module } from '../nn/module.js';
+import { sinusoids } from '../nn/positions.js';
+import { Decoder, Encoder } from '../nn/stacks.js';
+import { rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
+import { crossEntropy } from '../ops/cross-entropy.js';
+import { embedding } from '../ops/embedding.js';
+import { cacheFill } from '../ops/kv-cache.js';
+import { gather, unpack } from '../ops/move.js';
+import { resolveConfig, type TransformerConfig, type TransformerOptions } from './config.js';
+
+/** Target sequences as training uses them: all tokens but the last go in, all but the first are to come out. */
+export interface TargetBatch {
+  readonly input: TokenBatch;
+  /** int32 [N], packed as `input`. */
+  readonly labels: Tensor;
+}
+
+export interface LossOptions {
+  /** The share of each label's probability that is spread evenly over the vocabulary. Default 0; the paper has 0.1. */
+  labelSmoothing?: number;
+}
+
+/** Attention probabilities of every layer, each [B, heads, Tq, Tk]. */
+export interface AttentionMaps {
+  readonly encoder: Tensor[];
+  readonly decoder: Tensor[];
+  readonly cross: Tensor[];
+}
+
+export interface DecodingOptions {
+  /** What `encode` returned. For models with an encoder. */
+  memory?: Memory;
+  /** How many sequences to decode side by side. For decoder-only models; otherwise the memory decides. Default 1. */
+  sequences?: number;
+  /** Sequences for each source, for beam search. Default 1. */
+  beams?: number;
+  /** Tokens that a sequence can have. Default: the model's maxLength. */
+  maxLength?: number;
+  /** Tokens that a source can have, where the state is to serve others after this one. Default: the memory's longest. */
+  sourceLength?: number;
+}
+
+/** The stream of random numbers that dropout has, apart from the parameters' streams, which count up from 0. */
+const DROPOUT = 2 ** 32 - 1;
+
+/** The stacks, as PyTorch's nn.Transformer names them. */
+class Stacks extends Module {
+  constructor(
+    readonly encoder: Encoder | null,
+    readonly decoder: Decoder | null,
+  ) {
+    super();
+  }
+}
+
+/**
+ * The Transformer (Vaswani et al. 2017, arXiv 1706.03762): encoder–decoder, encoder-only (`decoderLayers: 0`) or
+ * decoder-only (`encoderLayers: 0`).
+ *
+ * A new model is in training mode; `eval()` turns dropout off. Its parameters live until `dispose()`.
+ */
+export class Transformer extends Module {
+  readonly srcEmbed: Embedding | null;
+  readonly tgtEmbed: Embedding | null;
+  /** Trained positions, if there are any. */
+  readonly srcPositions: Embedding | null;
+  readonly tgtPositions: Embedding | null;
+  readonly transformer: Stacks;
+  /** From features to logits. */
+  readonly generator: Linear | TiedLinear;
+  readonly dropout: Dropout;
+  readonly config: TransformerConfig;
+  readonly #sinusoids: Tensor | null;
+  readonly #randomness: Randomness = { seed: 0, streams: 0 };
+  #seeds: Random;
+
+  constructor(
+    readonly device: Device,
+    options: TransformerOptions,
+  ) {
+    super();
+    const config = resolveConfig(options);
+    const { dModel, encoderLayers, decoderLayers, sourceVocab, targetVocab, tieEmbeddings, positions, maxLength } =
+      config;
+    const init = new Initializer(device, config.seed);
+    this.#seeds = new Random(config.seed, DROPOUT);
+    const vectors = (rows: number) => new Embedding(init, rows, dModel);
+    this.config = config;
+    this.srcEmbed = encoderLayers > 0 ? vectors(sourceVocab) : null;
+    const sharesSource = tieEmbeddings === 'all' && this.srcEmbed !== null;
+    this.tgtEmbed = decoderLayers === 0 ? null : sharesSource ? this.srcEmbed : vectors(targetVocab);
+    const learned = positions.kind === 'learned';
+    this.srcPositions = learned && this.srcEmbed ? vectors(maxLength) : null;
+    this.tgtPositions = learned && this.tgtEmbed ? vectors(maxLength) : null;
+    this.dropout = new Dropout(config.dropout, this.#randomness);
+    this.transformer = new Stacks(
+      encoderLayers > 0 ? new Encoder(init, this.#randomness, config, encoderLayers) : null,
+      decoderLayers > 0 ? new Decoder(init, this.#randomness, config, decoderLayers, encoderLayers > 0) : null,
+    );
+    const table = (this.tgtEmbed ?? this.srcEmbed) as Embedding;
+    this.generator = tieEmbeddings ? new TiedLinear(init, table.weight) : new Linear(init, dModel, targetVocab);
+    this.#sinusoids =
+      positions.kind === 'sinusoidal'
+        ? device.unscoped(() => device.tensor(sinusoids(maxLength, dModel, positions), [maxLength, dModel]))
+        : null;
+  }
+
+  /**
+   * Logits for every token: of an encoder–decoder `forward(source, target)`, the next target token's; encoder-only
+   * `forward(source)`; decoder-only `forward(target)` (or `forward(null, target)`).
+   *
+   * Batches are rows of ids or an int32 tensor [B, T], padded at the end with `padId` or ragged; the result is then
+   * [B, T, vocabulary], zero at padding. Or they are packed, `{ ids, lengths }`; the result is then [N, vocabulary]. What a
+   * sequence gives does not depend on the form nor on its neighbours, to the bit.
+   *
+   * Throws ShapeError, DTypeError, ArgumentError. An id outside the vocabulary fails the run (CommandError).
+   */
+  forward(source: Tokens | null, target?: Tokens): Tensor {
+    return this.device.scope(() => {
+      this.#beginPass();
+      const { features, batch } = this.#features(source, target);
+      const logits = this.generator.forward(features);
+      return batch.time === null ? logits : unpack(logits, batch.lengths, batch.time);
+    });
+  }
+
+  /**
+   * The mean cross entropy of the next target token, given `source` and the tokens before it: decoder inputs are all but the
+   * last token of each target, labels all but the first. Encoder-only: `target` has a label for each source token. Labels
+   * that are `padId` do not count. Decoder-only: `source` is null. The result is a scalar, ready for `backward()`.
+   */
+  loss(source: Tokens | null, target: Tokens | TargetBatch, { labelSmoothing = 0 }: LossOptions = {}): Tensor {
+    return this.device.scope(() => {
+      this.#beginPass();
+      const { padId } = this.config;
+      const onlyEncodes = this.transformer.decoder === null;
+      const { input, labels } = 'labels' in target ? target : onlyEncodes ? this.#labels(target) : this.shift(target);
+      const { features } = onlyEncodes ? this.#features(source) : this.#features(source, input);
+      return crossEntropy(this.generator.forward(features), labels, { labelSmoothing, ignoreIndex: padId });
+    });
+  }
+
+  /** Uploads a batch of source or target sequences, for use in any number of calls. */
+  batch(tokens: Tokens): TokenBatch {
+    return this.#batch('batch', tokens);
+  }
+
+  /** Uploads target sequences as `loss` uses them. Each must have two tokens at least. */
+  shift(target: Tokens): TargetBatch {
+    if (target instanceof TokenBatch) throw new ArgumentError('loss: give the target as ids, or what shift() returned');
+    const { rows } = rowsOf('loss: target', target, this.config.padId);
+    rows.forEach((row, i) => {
+      if (row.length < 2)
+        throw new ShapeError(`loss: target ${i} has ${row.length} tokens: nothing comes after the first`);
+    });
+    const ids = rows.map((row) => Array.from(row));
+    const input = this.#batch('loss: target', packed(ids.map((row) => row.slice(0, -1))));
+    return { input, labels: this.device.tensor(Int32Array.from(ids.flatMap((row) => row.slice(1)))) };
+  }
+
+  /** The encoder's output for a source batch. Belongs to the scope it is called in. */
+  encode(source: Tokens): Memory {
+    return this.device.scope(() => {
+      this.#beginPass();
+      const memory = this.#encode(source);
+      return { ...memory };
+    });
+  }
+
+  /** The attention probabilities of every layer for one batch: what each token looked at. Without dropout or gradients. */
+  attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
+    const { encoder, decoder } = this.transformer;
+    const attentions = {
+      encoder: encoder?.layers.map((layer) => layer.selfAttn) ?? [],
+      decoder: decoder?.layers.map((layer) => layer.selfAttn) ?? [],
+      cross: decoder?.layers.flatMap((layer) => layer.multiheadAttn ?? []) ?? [],
+    };
+    const maps: AttentionMaps = { encoder: [], decoder: [], cross: [] };
+    const wasTraining = this.training;
+    this.eval();
+    for (const kind of ['encoder', 'decoder', 'cross'] as const) {
+      for (const attention of attentions[kind]) attention.observe = (weights) => maps[kind].push(weights);
+    }
+    try {
+      return this.device.noGrad(() =>
+        this.device.scope(() => {
+          this.#features(source, target);
+          return maps;
+        }),
+      );
+    } finally {
+      for (const attention of Object.values(attentions).flat()) attention.observe = null;
+      this.train(wasTraining);
+    }
+  }
+
+  /** A state to decode with, one token at a time; see nn/kv-cache.ts. To be disposed of by the caller. */
+  startDecoding(options: DecodingOptions = {}): DecoderState {
+    const { decoder } = this.transformer;
+    const { memory, beams = 1, maxLength = this.config.maxLength } = options;
+    if (decoder === null) throw new ArgumentError('startDecoding: the model has no decoder');
+    const sources = memory?.batch.size ?? options.sequences ?? 1;
+    const sourceCapacity = memory ? (options.sourceLength ?? memory.batch.longest) : 0;
+    for (const [name, value] of Object.entries({ sequences: sources, beams, maxLength })) {
+      if (!(Number.isInteger(value) && value > 0)) throw new ArgumentError(`startDecoding: ${name} is ${value}`);
+    }
+    this.#checkLength('startDecoding', maxLength);
+    const { dModel, heads, kvHeads } = this.config;
+    const width = (2 * kvHeads * dModel) / heads;
+    const sizes: CacheSizes = {
+      layers: decoder.layers.length,
+      width,
+      sources,
+      beams,
+      capacity: maxLength,
+      sourceCapacity,
+    };
+    const state = new DecoderState(this.device, sizes);
+    this.restartDecoding(state, memory);
+    return state;
+  }
+
+  /** Empties a state, for another memory of as many sources. What was recorded with it stays good. */
+  restartDecoding(state: DecoderState, memory?: Memory): void {
+    const { decoder, encoder } = this.transformer;
+    if ((encoder === null) !== (memory === undefined)) {
+      throw new ArgumentError(
+        `startDecoding: memory ${encoder ? 'is missing' : 'is given to a model without an encoder'}`,
+      );
+    }
+    state.setLengths(new Int32Array(state.sequences));
+    if (memory === undefined) return;
+    const { sources, sourceCapacity } = state.sizes;
+    const { hidden, batch } = memory;
+    if (batch.size !== sources || batch.longest > sourceCapacity) {
+      const has = `${sources} sources of at most ${sourceCapacity} tokens`;
+      throw new ShapeError(
+        `startDecoding: the state is for ${has}, the memory has ${batch.size} of up to ${batch.longest}`,
+      );
+    }
+    state.sourceLengths.write(Int32Array.from(batch.counts));
+    this.#withoutGradients(() => {
+      for (const [i, layer] of (decoder as Decoder).layers.entries()) {
+        const keysAndValues = layer.multiheadAttn?.keysAndValues(hidden) as Tensor;
+        cacheFill(state.layers[i]?.cross as Tensor, keysAndValues, batch.lengths);
+      }
+    });
+  }
+
+  /**
+   * Reads a prompt for each sequence of a fresh state in one pass and returns the logits after its last token, [sequences,
+   * vocabulary]. For decoder-only models; a prefix of a translation goes in by steps.
+   */
+  prefill(state: DecoderState, prompts: Tokens): Tensor {
+    const { encoder, decoder } = this.transformer;
+    if (encoder !== null || decoder === null) throw new ArgumentError('prefill: the model is not decoder-only');
+    return this.#withoutGradients(() => {
+      const batch = this.#batch('prefill', prompts);
+      if (batch.size !== state.sequences || batch.longest > state.sizes.capacity) {
+        const has = `${state.sequences} sequences of at most ${state.sizes.capacity} tokens`;
+        throw new ShapeError(`prefill: the state is for ${has}, got ${batch.size} prompts of up to ${batch.longest}`);
+      }
+      const x = this.#embed(this.tgtEmbed, this.tgtPositions, batch.ids, batch.positions);
+      const features = decoder.forward(x, batch, null, state);
+      state.setLengths(Int32Array.from(batch.counts));
+      let end = 0;
+      const last = Int32Array.from(batch.counts, (count) => {
+        end += count;
+        return end - 1;
+      });
+      return this.generator.forward(gather(features, this.device.tensor(last)));
+    });
+  }
+
+  /**
+   * Reads one more token of each sequence, `state.tokens`, and returns the logits of the next, [sequences, vocabulary].
+   * Costs no more per token the longer the sequence, but for attention. Record it once and run it for every position.
+   */
+  step(state: DecoderState): Tensor {
+    const { decoder } = this.transformer;
+    if (decoder === null) throw new ArgumentError('step: the model has no decoder');
+    return this.#withoutGradients(() => {
+      state.advance();
+      const x = this.#embed(this.tgtEmbed, this.tgtPositions, state.tokens, state.positions);
+      return this.generator.forward(decoder.step(x, state));
+    });
+  }
+
+  /** Lets dropout draw anew from `seed`: the passes that follow drop the same elements after the same seed. */
+  seedDropout(seed: number): void {
+    this.#seeds = new Random(seed, DROPOUT);
+  }
+
+  override dispose(): void {
+    super.dispose();
+    this.#sinusoids?.dispose();
+  }
+
+  /** What the last layer makes of every token, [N, dModel], and the batch that says whose they are. */
+  #features(first: Tokens | null, second?: Tokens): { features: Tensor; batch: TokenBatch } {
+    const { encoder, decoder } = this.transformer;
+    const name = encoder && decoder ? 'forward(source, target)' : encoder ? 'forward(source)' : 'forward(target)';
+    const target = encoder === null ? (second ?? first) : second;
+    const complete =
+      (encoder === null || first !== null) && (decoder === null) === (target === undefined || target === null);
+    if (!complete) throw new ArgumentError(`forward: this model takes ${name}`);
+    const memory = encoder === null ? null : this.#encode(first as Tokens);
+    if (decoder === null) {
+      const { hidden, batch } = memory as Memory;
+      return { features: hidden, batch };
+    }
+    const batch = this.#batch('target', target as Tokens);
+    if (memory !== null && memory.batch.size !== batch.size) {
+      throw new ShapeError(`forward: ${memory.batch.size} source and ${batch.size} target sequences`);
+    }
+    const x = this.#embed(this.tgtEmbed, this.tgtPositions, batch.ids, batch.positions);
+    return { features: decoder.forward(x, batch, memory), batch };
+  }
+
+  #encode(source: Tokens): Memory {
+    const { encoder } = this.transformer;
+    if (encoder === null) throw new ArgumentError('encode: the model has no encoder');
+    const batch = this.#batch('source', source);
+    const x = this.#embed(this.srcEmbed, this.srcPositions, batch.ids, batch.positions);
+    return { hidden: encoder.forward(x, batch), batch };
+  }
+
+  /** scale · table[id] + positions[place], and dropout. */
+  #embed(table: Embedding | null, learned: Embedding | null, ids: Tensor, places: Tensor): Tensor {
+    const positions = learned?.weight ?? this.#sinusoids;
+    const scale = this.config.embeddingScale;
+    const placed = positions ? { scale, positions, positionIds: places } : { scale };
+    return this.dropout.forward(embedding((table as Embedding).weight, ids, placed));
+  }
+
+  #batch(name: string, tokens: Tokens): TokenBatch {
+    const batch = TokenBatch.from(this.device, name, tokens, this.config.padId);
+    this.#checkLength(name, batch.longest);
+    return batch;
+  }
+
+  #labels(target: Tokens): TargetBatch {
+    const input = this.#batch('loss: target', target);
+    return { input, labels: input.ids };
+  }
+
+  #checkLength(name: string, length: number): void {
+    const { maxLength } = this.config;
+    if (length > maxLength)
+      throw new ShapeError(`${name}: ${length} tokens, but the model's maxLength is ${maxLength}`);
+  }
+
+  /** Every training pass drops other elements; a recorded one those that `program.run({ dropoutSeed })` says. */
+  #beginPass(): void {
+    if (!this.training || this.config.dropout === 0) return;
+    this.#randomness.seed = this.device.scalar('dropoutSeed', this.#seeds.uint32());
+  }
+
+  #withoutGradients<T>(fn: () => T): T {
+    return this.device.noGrad(() => this.device.scope(fn));
+  }
+}
+
+function packed(rows: readonly (readonly number[])[]): { ids: number[]; lengths: number[] } {
+  return { ids: rows.flat(), lengths: rows.map((row) => row.length) };
+}

@@ -1,0 +1,166 @@
+// Attention, from the plain idea to what the Transformer uses.
+
+import { ShapeError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { tanh } from '../ops/activation.js';
+import { type AttentionOptions, attention } from '../ops/attention.js';
+import { attentionWeights } from '../ops/attention-weights.js';
+import { add } from '../ops/binary.js';
+import { cacheAppend, cacheFill } from '../ops/kv-cache.js';
+import { linear } from '../ops/linear.js';
+import { matmul } from '../ops/matmul.js';
+import { softmax } from '../ops/softmax.js';
+import type { Initializer } from './init.js';
+import type { DecoderState, LayerCache } from './kv-cache.js';
+import { Linear } from './layers.js';
+import { Module } from './module.js';
+import type { Positions } from './positions.js';
+import type { TokenBatch } from './token-batch.js';
+
+/** Self-attention without weights: every vector becomes a mean of all, those weighing most that point its way. */
+export class SelfAttention extends Module {
+  /** softmax(x xᵀ) x; `x` and the result are [..., T, d]. */
+  forward(x: Tensor): Tensor {
+    const scores = matmul(x, x, { transposeB: true });
+    return matmul(softmax(scores), x);
+  }
+}
+
+/** Additive attention (Bahdanau, Cho, Bengio 2015): a small network scores how well a query and a key fit together. */
+export class AdditiveAttention extends Module {
+  readonly queryWeight: Tensor;
+  readonly keyWeight: Tensor;
+  readonly score: Tensor;
+
+  constructor(init: Initializer, queryFeatures: number, keyFeatures: number, hidden: number) {
+    super();
+    this.queryWeight = init.xavierUniform(queryFeatures, hidden);
+    this.keyWeight = init.xavierUniform(keyFeatures, hidden);
+    this.score = init.xavierUniform(hidden, 1);
+  }
+
+  /**
+   * weights = softmax(score · tanh(W query + U key)) over the keys; context = weights · keys.
+   * `query` [B, Tq, queryFeatures], `keys` [B, Tk, keyFeatures]; context [B, Tq, keyFeatures], weights [B, Tq, Tk].
+   */
+  forward(query: Tensor, keys: Tensor): { context: Tensor; weights: Tensor } {
+    if (query.shape.length !== 3 || keys.shape.length !== 3 || query.shape[0] !== keys.shape[0]) {
+      const shapes = `query is [${query.shape.join(', ')}], keys is [${keys.shape.join(', ')}]`;
+      throw new ShapeError(`AdditiveAttention: ${shapes}, expected [B, Tq, features] and [B, Tk, features]`);
+    }
+    const [batch, timeQ] = query.shape as [number, number];
+    const timeK = keys.shape[1] as number;
+    const fromQuery = linear(query, this.queryWeight, null).reshape(batch, timeQ, 1, -1);
+    const fromKeys = linear(keys, this.keyWeight, null).reshape(batch, 1, timeK, -1);
+    const scores = linear(tanh(add(fromQuery, fromKeys)), this.score, null).reshape(batch, timeQ, timeK);
+    const weights = softmax(scores);
+    return { context: matmul(weights, keys), weights };
+  }
+}
+
+export interface MultiHeadOptions {
+  readonly dModel: number;
+  readonly heads: number;
+  /** Heads of keys and values, each shared by heads/kvHeads heads of queries (Ainslie et al. 2023). */
+  readonly kvHeads: number;
+}
+
+/** Who attends to whom. */
+type Which = Pick<AttentionOptions, 'causal' | 'lengthsQ' | 'lengthsK'>;
+
+/** Multi-head attention (Vaswani et al. 2017, 3.2.2) over packed batches, with PyTorch's parameters. */
+export class MultiHeadAttention extends Module {
+  /** [dModel, dModel + 2·kvFeatures]: the projections to queries, keys and values side by side. */
+  readonly inProjWeight: Tensor;
+  readonly inProjBias: Tensor;
+  readonly outProj: Linear;
+  /** [heads, 2·maxDistance + 1]: what to add to the scores, by distance. Only with positions `relativeBias`. */
+  readonly relativeBias: Tensor | null;
+  /** [2·maxDistance + 1, dh]: what to add to keys and to values, by distance. Only with positions `shaw`. */
+  readonly relativeKeys: Tensor | null;
+  readonly relativeValues: Tensor | null;
+  /** Gets the attention probabilities of each forward pass, if set. */
+  observe: ((weights: Tensor) => void) | null = null;
+  readonly #width: number;
+
+  /** `positions` is for self-attention: distances mean nothing between two different sequences. */
+  constructor(
+    init: Initializer,
+    private readonly options: MultiHeadOptions,
+    positions: Required<Positions> | null,
+  ) {
+    super();
+    const { dModel, heads, kvHeads } = options;
+    const headWidth = dModel / heads;
+    this.#width = kvHeads * headWidth;
+    this.inProjWeight = init.xavierUniform(dModel, dModel + 2 * this.#width);
+    this.inProjBias = init.constant([dModel + 2 * this.#width], 0);
+    this.outProj = new Linear(init, dModel, dModel);
+    const distances = 2 * (positions?.maxDistance ?? 0) + 1;
+    const shaw = positions?.kind === 'shaw';
+    this.relativeBias = positions?.kind === 'relativeBias' ? init.constant([heads, distances], 0) : null;
+    this.relativeKeys = shaw ? init.xavierUniform(distances, headWidth) : null;
+    this.relativeValues = shaw ? init.xavierUniform(distances, headWidth) : null;
+  }
+
+  protected override get transposed(): readonly string[] {
+    return ['inProjWeight'];
+  }
+
+  /** Each sequence attends to itself; `causal`: to what is not later. `x` is [N, dModel]. Fills `cache`, if given. */
+  self(x: Tensor, { lengths }: TokenBatch, causal: boolean, cache?: LayerCache): Tensor {
+    const { q, kv } = this.#project(x);
+    if (cache) cacheFill(cache.self, kv, lengths);
+    return this.#attend(q, kv, { causal, lengthsQ: lengths, lengthsK: lengths });
+  }
+
+  /** Each sequence of `x` attends to the sequence of `memory` with the same number. */
+  cross(x: Tensor, batch: TokenBatch, memory: Tensor, memoryBatch: TokenBatch): Tensor {
+    const lengths = { lengthsQ: batch.lengths, lengthsK: memoryBatch.lengths };
+    return this.#attend(this.#query(x), this.keysAndValues(memory), lengths);
+  }
+
+  /** The newest token of each sequence, `x` [sequences, dModel], joins the cache and attends to what is there. */
+  selfStep(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
+    const { q, kv } = this.#project(x);
+    cacheAppend(cache.self, kv, state.positions);
+    const queries = q.reshape(state.sequences, 1, -1);
+    // Causal hides nothing from the newest token, but tells the distances where it stands: at the end.
+    return this.#attend(queries, cache.self, { causal: true, lengthsK: state.lengths }).reshape(x.shape);
+  }
+
+  /** The newest token of each sequence attends to its source; the beams of one source are so many queries. */
+  crossStep(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
+    const { sources, beams } = state.sizes;
+    const queries = this.#query(x).reshape(sources, beams, -1);
+    return this.#attend(queries, cache.cross as Tensor, { lengthsK: state.sourceLengths }).reshape(x.shape);
+  }
+
+  /** [N, kvFeatures | kvFeatures], the keys and values of `x`. */
+  keysAndValues(x: Tensor): Tensor {
+    const { dModel } = this.options;
+    const end = dModel + 2 * this.#width;
+    return linear(x, this.inProjWeight.columns(dModel, end), this.inProjBias.columns(dModel, end));
+  }
+
+  #query(x: Tensor): Tensor {
+    const { dModel } = this.options;
+    return linear(x, this.inProjWeight.columns(0, dModel), this.inProjBias.columns(0, dModel));
+  }
+
+  #project(x: Tensor): { q: Tensor; kv: Tensor } {
+    const { dModel } = this.options;
+    const all = linear(x, this.inProjWeight, this.inProjBias);
+    return { q: all.columns(0, dModel), kv: all.columns(dModel, dModel + 2 * this.#width) };
+  }
+
+  #attend(q: Tensor, kv: Tensor, which: Which): Tensor {
+    const { heads, kvHeads } = this.options;
+    const { relativeBias, relativeKeys, relativeValues } = this;
+    const k = kv.columns(0, this.#width);
+    const v = kv.columns(this.#width, 2 * this.#width);
+    const options = { ...which, heads, kvHeads, relativeBias, relativeKeys, relativeValues };
+    this.observe?.(attentionWeights(q, k, options));
+    return this.outProj.forward(attention(q, k, v, options));
+  }
+}

@@ -1,0 +1,39 @@
+// How parameters begin: the same seed gives the same parameters on every backend.
+
+import type { Device } from '../core/device.js';
+import { Random } from '../core/random.js';
+import { type Shape, sizeOf, type Tensor } from '../core/tensor.js';
+
+/** Makes the parameters of a model on a device, each from its own stream of random numbers. */
+export class Initializer {
+  #stream = 0;
+
+  constructor(
+    readonly device: Device,
+    readonly seed: number,
+  ) {}
+
+  /**
+   * A matrix [in, out] with entries uniform in ±√(6/(in + out)): the variance of activations and of gradients is the same on
+   * both sides (Glorot & Bengio 2010). PyTorch's nn.Transformer begins so, with in_proj counted as one matrix.
+   */
+  xavierUniform(rows: number, cols: number): Tensor {
+    const bound = Math.sqrt(6 / (rows + cols));
+    return this.#fill([rows, cols], (random) => (2 * random.uniform() - 1) * bound);
+  }
+
+  /** Entries from a normal distribution around 0. */
+  normal(shape: Shape, deviation: number): Tensor {
+    return this.#fill(shape, (random) => deviation * random.normal());
+  }
+
+  constant(shape: Shape, value: number): Tensor {
+    return this.#fill(shape, () => value);
+  }
+
+  #fill(shape: Shape, value: (random: Random) => number): Tensor {
+    const random = new Random(this.seed, this.#stream++);
+    const values = Float32Array.from({ length: sizeOf(shape) }, () => value(random));
+    return this.device.unscoped(() => this.device.tensor(values, shape, { requiresGrad: true }));
+  }
+}

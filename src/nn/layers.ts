@@ -1,0 +1,115 @@
+// The small modules that everything is built of.
+
+import type { Scalar } from '../core/queue.js';
+import type { Tensor } from '../core/tensor.js';
+import type { Activation } from '../ops/activation.js';
+import { add } from '../ops/binary.js';
+import { dropout } from '../ops/dropout.js';
+import { addLayerNorm, layerNorm } from '../ops/layer-norm.js';
+import { linear } from '../ops/linear.js';
+import { matmul } from '../ops/matmul.js';
+import type { Initializer } from './init.js';
+import { Module } from './module.js';
+
+/** y = activation(x w + b), x [..., in], y [..., out]. */
+export class Linear extends Module {
+  /** [in, out]; state dicts hold PyTorch's [out, in]. */
+  readonly weight: Tensor;
+  readonly bias: Tensor;
+
+  constructor(init: Initializer, inputs: number, outputs: number) {
+    super();
+    this.weight = init.xavierUniform(inputs, outputs);
+    this.bias = init.constant([outputs], 0);
+  }
+
+  protected override get transposed(): readonly string[] {
+    return ['weight'];
+  }
+
+  forward(x: Tensor, activation: Activation = 'none'): Tensor {
+    return linear(x, this.weight, this.bias, { activation });
+  }
+}
+
+/** Layer normalisation over the last dimension, with the residual addition before it in the same pass if there is one. */
+export class LayerNorm extends Module {
+  readonly weight: Tensor;
+  readonly bias: Tensor;
+
+  constructor(
+    init: Initializer,
+    features: number,
+    private readonly eps: number,
+  ) {
+    super();
+    this.weight = init.constant([features], 1);
+    this.bias = init.constant([features], 0);
+  }
+
+  /** norm(x + residual). */
+  forward(x: Tensor, residual: Tensor | null = null): Tensor {
+    return layerNorm(x, this.weight, this.bias, { eps: this.eps, residual });
+  }
+
+  /** x + residual and its norm. */
+  add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor } {
+    return addLayerNorm(x, residual, this.weight, this.bias, { eps: this.eps });
+  }
+}
+
+/** What the dropouts of a model share: the seed of the forward pass under way. */
+export interface Randomness {
+  seed: Scalar | number;
+  /** Each dropout has a stream of its own, so that no two drop the same places. */
+  streams: number;
+}
+
+/** In training sets each element to 0 with probability p and scales the others by 1/(1-p); otherwise does nothing. */
+export class Dropout extends Module {
+  readonly #stream: number;
+
+  constructor(
+    private readonly p: number,
+    private readonly randomness: Randomness,
+  ) {
+    super();
+    this.#stream = randomness.streams++;
+  }
+
+  forward(x: Tensor): Tensor {
+    if (!this.training || this.p === 0) return x;
+    return dropout(x, { p: this.p, seed: this.randomness.seed, stream: this.#stream });
+  }
+}
+
+/** A table of vectors [rows, features], one for each token of a vocabulary or each position. */
+export class Embedding extends Module {
+  readonly weight: Tensor;
+
+  /**
+   * Entries begin as N(0, 1/features): scaled by √features, as the paper does, a token's vector has the size of a position's,
+   * and as the output projection of a tied model it gives logits of unit variance.
+   */
+  constructor(init: Initializer, rows: number, features: number) {
+    super();
+    this.weight = init.normal([rows, features], features ** -0.5);
+  }
+}
+
+/** An output projection that shares its matrix [out, in] with an embedding (Press & Wolf 2017). */
+export class TiedLinear extends Module {
+  readonly bias: Tensor;
+
+  constructor(
+    init: Initializer,
+    readonly weight: Tensor,
+  ) {
+    super();
+    this.bias = init.constant([weight.shape[0] as number], 0);
+  }
+
+  forward(x: Tensor): Tensor {
+    return add(matmul(x, this.weight, { transposeB: true }), this.bias);
+  }
+}

@@ -1,0 +1,208 @@
+// Modules: parameters and other modules under names. The names are PyTorch's in snake_case (`selfAttn.inProjWeight` is saved
+// as `self_attn.in_proj_weight`), so that state dicts of either side load on the other.
+
+import { ArgumentError, DTypeError, ShapeError } from '../core/errors.js';
+import { type Shape, sameShape, sizeOf, Tensor } from '../core/tensor.js';
+
+/** A tensor as a state dict shows it: in PyTorch's layout, read from the device when asked for. */
+export interface StateEntry {
+  readonly dtype: 'float32';
+  readonly shape: Shape;
+  data(): Promise<Float32Array>;
+  dataSync(): Float32Array;
+}
+
+export type StateDict = Record<string, StateEntry>;
+
+/** What `loadStateDict` takes for a tensor: a Tensor, an entry of a state dict or of a safetensors file, or an array. */
+export interface LoadableTensor {
+  readonly shape: Shape;
+  readonly data: ArrayBufferView | (() => unknown);
+  dataSync?(): ArrayBufferView;
+}
+
+/** A part of a model. Its properties that are tensors are its parameters; those that are modules, or arrays of them, its parts. */
+export abstract class Module {
+  /** Whether dropout is active; see `train` and `eval`. */
+  training = true;
+
+  /** Own parameters that state dicts hold transposed. (nn.Linear's weights are [out, in], ours [in, out].) */
+  protected get transposed(): readonly string[] {
+    return [];
+  }
+
+  /** Sets this module and its parts to training mode: dropout is active. */
+  train(training = true): this {
+    this.training = training;
+    for (const [, part] of this.#parts()) part.train(training);
+    return this;
+  }
+
+  /** Sets this module and its parts to evaluation mode: no dropout. */
+  eval(): this {
+    return this.train(false);
+  }
+
+  /** All parameters with their names, in the order of definition; one that several parts share comes once, first name. */
+  namedParameters(): [name: string, parameter: Tensor][] {
+    return this.#distinct().map(({ name, tensor }) => [name, tensor]);
+  }
+
+  parameters(): Tensor[] {
+    return this.#distinct().map(({ tensor }) => tensor);
+  }
+
+  /**
+   * All parameters by PyTorch's names in PyTorch's layouts; one that several parts share comes under each of its names.
+   * Live: an entry shows the parameter as it is when read.
+   */
+  stateDict(): StateDict {
+    return this.#entries((tensor) => tensor);
+  }
+
+  /** The gradients that `backward()` left, named and laid out as in `stateDict`. */
+  gradientDict(): StateDict {
+    return this.#entries((tensor) => tensor.grad);
+  }
+
+  /**
+   * Sets all parameters. The names must be exactly those of `stateDict()`; for a shared parameter one of its names is enough.
+   *
+   * Throws, before anything is changed, ArgumentError if names are missing or unknown, ShapeError if a shape differs,
+   * DTypeError if something is not float32; one error names all that is wrong.
+   */
+  loadStateDict(tensors: Readonly<Record<string, LoadableTensor>> | ReadonlyMap<string, LoadableTensor>): void {
+    const given = new Map(tensors instanceof Map ? tensors : Object.entries(tensors)) as Map<string, LoadableTensor>;
+    const distinct = this.#distinct();
+    for (const { name, tensor } of this.#named('')) {
+      const first = distinct.find((parameter) => parameter.tensor === tensor) as Parameter;
+      if (first.name !== name) adopt(given, name, first.name);
+    }
+    checkNames(distinct, given);
+    const values = distinct.map(({ name, transposed, tensor }) => {
+      const data = valuesOf(name, given.get(name) as LoadableTensor, tensor.size);
+      return transposed ? transpose(data, stored(tensor.shape, true)) : data;
+    });
+    distinct.forEach(({ tensor }, i) => {
+      tensor.write(values[i] as Float32Array);
+    });
+  }
+
+  /** Frees the parameters. */
+  dispose(): void {
+    for (const parameter of this.parameters()) parameter.dispose();
+  }
+
+  *#parts(): Generator<[name: string, part: Module]> {
+    for (const [key, value] of Object.entries(this)) {
+      if (value instanceof Module) yield [snakeCase(key), value];
+      else if (Array.isArray(value)) {
+        for (const [i, part] of value.entries()) if (part instanceof Module) yield [`${snakeCase(key)}.${i}`, part];
+      }
+    }
+  }
+
+  *#named(prefix: string): Generator<Parameter> {
+    for (const [key, value] of Object.entries(this)) {
+      if (!(value instanceof Tensor)) continue;
+      yield { name: prefix + snakeCase(key), tensor: value, transposed: this.transposed.includes(key) };
+    }
+    for (const [name, part] of this.#parts()) yield* part.#named(`${prefix}${name}.`);
+  }
+
+  #distinct(): Parameter[] {
+    const seen = new Set<Tensor>();
+    return [...this.#named('')].filter(({ tensor }) => !seen.has(tensor) && seen.add(tensor));
+  }
+
+  #entries(pick: (parameter: Tensor) => Tensor | null): StateDict {
+    const entries: StateDict = {};
+    for (const { name, tensor, transposed } of this.#named('')) {
+      const shown = pick(tensor);
+      if (shown !== null) entries[name] = entryOf(shown, transposed);
+    }
+    return entries;
+  }
+}
+
+interface Parameter {
+  readonly name: string;
+  readonly tensor: Tensor;
+  readonly transposed: boolean;
+}
+
+function entryOf(tensor: Tensor, transposed: boolean): StateEntry {
+  const arrange = (values: Float32Array | Int32Array) =>
+    transposed ? transpose(values as Float32Array, tensor.shape) : (values as Float32Array);
+  return {
+    dtype: 'float32',
+    shape: stored(tensor.shape, transposed),
+    data: async () => arrange(await tensor.data()),
+    dataSync: () => arrange(tensor.dataSync()),
+  };
+}
+
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** Moves what was given under another name of a shared parameter to its first name. */
+function adopt(given: Map<string, LoadableTensor>, alias: string, name: string): void {
+  const other = given.get(alias);
+  if (other === undefined) return;
+  given.delete(alias);
+  const own = given.get(name);
+  if (own === undefined) {
+    given.set(name, other);
+    return;
+  }
+  const a = valuesOf(name, own, sizeOf(own.shape));
+  const b = valuesOf(alias, other, sizeOf(other.shape));
+  if (!sameShape(own.shape, other.shape) || a.some((value, i) => value !== b[i])) {
+    throw new ArgumentError(
+      `loadStateDict: ${alias} and ${name} differ, but this model shares one parameter between them`,
+    );
+  }
+}
+
+function checkNames(parameters: readonly Parameter[], given: ReadonlyMap<string, LoadableTensor>): void {
+  const known = new Set(parameters.map(({ name }) => name));
+  const missing = [...known].filter((name) => !given.has(name));
+  const unexpected = [...given.keys()].filter((name) => !known.has(name));
+  const misshapen = parameters.flatMap(({ name, tensor, transposed }) => {
+    const shape = given.get(name)?.shape;
+    const expected = stored(tensor.shape, transposed);
+    if (shape === undefined || sameShape(shape, expected)) return [];
+    return [`${name} is [${shape.join(', ')}], expected [${expected.join(', ')}]`];
+  });
+  const problems = Object.entries({ missing, unexpected, 'of another shape': misshapen })
+    .filter(([, list]) => list.length > 0)
+    .map(
+      ([kind, list]) =>
+        `${kind}: ${list.slice(0, 10).join(', ')}${list.length > 10 ? ` and ${list.length - 10} more` : ''}`,
+    );
+  if (problems.length === 0) return;
+  const Kind = missing.length + unexpected.length > 0 ? ArgumentError : ShapeError;
+  throw new Kind(`loadStateDict: the tensors do not fit this model; ${problems.join('; ')}`);
+}
+
+function valuesOf(name: string, entry: LoadableTensor, size: number): Float32Array {
+  const { data } = entry;
+  const values = entry.dataSync?.() ?? (typeof data === 'function' ? data.call(entry) : data);
+  if (!(values instanceof Float32Array)) throw new DTypeError(`loadStateDict: ${name} is not float32`);
+  if (values.length !== size)
+    throw new ShapeError(`loadStateDict: ${name} has ${values.length} values, its shape ${size}`);
+  return values;
+}
+
+function stored(shape: Shape, transposed: boolean): Shape {
+  return transposed ? [...shape].reverse() : shape;
+}
+
+/** The transpose of a matrix of the given shape. */
+function transpose(values: Float32Array, shape: Shape): Float32Array {
+  const [rows, cols] = shape as readonly [number, number];
+  const turned = new Float32Array(values.length);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < cols; c++) turned[c * rows + r] = values[r * cols + c] as number;
+  return turned;
+}

@@ -1,0 +1,71 @@
+// Where a token stands: attention does not see order, so order is written into the embeddings or into attention itself.
+
+import { checkOneOf } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+
+const kinds = ['sinusoidal', 'learned', 'none', 'relativeBias', 'shaw'] as const;
+const layouts = ['interleaved', 'halves'] as const;
+
+export interface Positions {
+  /**
+   * - `sinusoidal` (default): waves of geometric wavelengths, added to the embeddings (Vaswani et al. 2017, 3.5)
+   * - `learned`: a trained vector for each of `maxLength` positions, added to the embeddings (Gehring et al. 2017)
+   * - `relativeBias`: a trained number for each head and distance, added to the attention scores of self-attention
+   * - `shaw`: trained vectors for each distance, added to keys and values of self-attention (Shaw et al. 2018)
+   * - `none`
+   */
+  readonly kind: (typeof kinds)[number];
+  /**
+   * Sinusoidal: sines on even and cosines on odd features as in the paper (`interleaved`, default), or sines in the first
+   * half and cosines in the second as in tensor2tensor (`halves`).
+   */
+  readonly layout?: (typeof layouts)[number];
+  /** Sinusoidal: the number of the first position. Default 0. */
+  readonly firstPosition?: number;
+  /**
+   * Sinusoidal: radians per position of the i-th of dModel/2 waves. `paper` (default): 10000^(-2i/dModel). `tensor2tensor`:
+   * 10000^(-i/(dModel/2 - 1)), whose last wave has exactly the wavelength 2π·10000. Or a function.
+   */
+  readonly frequencies?: 'paper' | 'tensor2tensor' | ((i: number, dModel: number) => number);
+  /** Relative: distances beyond it count as it. Default 16, as in Shaw et al. */
+  readonly maxDistance?: number;
+}
+
+/** `positions` with its defaults. Throws ArgumentError if it makes no sense. */
+export function resolvePositions(positions: Positions | Positions['kind'] = 'sinusoidal'): Required<Positions> {
+  const given = typeof positions === 'string' ? { kind: positions } : (positions ?? {});
+  const { kind, layout = 'interleaved', firstPosition = 0, frequencies = 'paper', maxDistance = 16 } = given;
+  const op = 'Transformer';
+  checkOneOf(op, 'positions.kind', kind, kinds);
+  checkOneOf(op, 'positions.layout', layout, layouts);
+  if (typeof frequencies !== 'function')
+    checkOneOf(op, 'positions.frequencies', frequencies, ['paper', 'tensor2tensor']);
+  if (!Number.isFinite(firstPosition)) throw new ArgumentError(`${op}: positions.firstPosition is ${firstPosition}`);
+  if (!(Number.isInteger(maxDistance) && maxDistance > 0)) {
+    throw new ArgumentError(`${op}: positions.maxDistance is ${maxDistance}, expected a positive integer`);
+  }
+  return { kind, layout, firstPosition, frequencies, maxDistance };
+}
+
+/** [length, dModel] row-major: row p is the encoding of the p-th position, computed in float64. */
+export function sinusoids(length: number, dModel: number, positions: Required<Positions>): Float32Array {
+  const { layout, firstPosition, frequencies } = positions;
+  const waves = Math.ceil(dModel / 2);
+  const frequency =
+    typeof frequencies === 'function'
+      ? frequencies
+      : frequencies === 'paper'
+        ? (i: number) => 10000 ** ((-2 * i) / dModel)
+        : (i: number) => 10000 ** (-i / Math.max(1, dModel / 2 - 1));
+  const table = new Float32Array(length * dModel);
+  for (let i = 0; i < waves; i++) {
+    const radians = frequency(i, dModel);
+    const [sine, cosine] = layout === 'interleaved' ? [2 * i, 2 * i + 1] : [i, waves + i];
+    for (let row = 0; row < length; row++) {
+      const angle = (firstPosition + row) * radians;
+      table[row * dModel + sine] = Math.sin(angle);
+      if (cosine < dModel) table[row * dModel + cosine] = Math.cos(angle);
+    }
+  }
+  return table;
+}

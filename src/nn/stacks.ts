@@ -1,0 +1,173 @@
+// The encoder and the decoder: layers of attention and feed-forward networks, each with a residual connection around it and
+// a layer normalisation, after the addition (post-norm, Vaswani et al. 2017) or before the sub-layer (pre-norm, which trains
+// without warm-up; Xiong et al. 2020). Names and structure are those of PyTorch's nn.Transformer.
+
+import type { Tensor } from '../core/tensor.js';
+import type { Activation } from '../ops/activation.js';
+import { add } from '../ops/binary.js';
+import { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
+import type { Initializer } from './init.js';
+import type { DecoderState, LayerCache, Memory } from './kv-cache.js';
+import { Dropout, LayerNorm, Linear, type Randomness } from './layers.js';
+import { Module } from './module.js';
+import type { Positions } from './positions.js';
+import type { TokenBatch } from './token-batch.js';
+
+export interface LayerOptions extends MultiHeadOptions {
+  readonly dFF: number;
+  readonly activation: Activation;
+  readonly norm: 'pre' | 'post';
+  readonly finalNorm: boolean;
+  readonly layerNormEps: number;
+  readonly dropout: number;
+  readonly positions: Required<Positions>;
+}
+
+type SubLayer = (x: Tensor) => Tensor;
+
+/** What encoder and decoder layers share. */
+abstract class Layer extends Module {
+  readonly selfAttn: MultiHeadAttention;
+  readonly linear1: Linear;
+  readonly dropout: Dropout;
+  readonly linear2: Linear;
+  readonly norm1: LayerNorm;
+  readonly norm2: LayerNorm;
+  readonly dropout1: Dropout;
+  readonly dropout2: Dropout;
+
+  constructor(
+    init: Initializer,
+    randomness: Randomness,
+    protected readonly options: LayerOptions,
+  ) {
+    super();
+    const { dModel, dFF, layerNormEps, dropout, positions } = options;
+    this.selfAttn = new MultiHeadAttention(init, options, positions);
+    this.linear1 = new Linear(init, dModel, dFF);
+    this.dropout = new Dropout(dropout, randomness);
+    this.linear2 = new Linear(init, dFF, dModel);
+    this.norm1 = new LayerNorm(init, dModel, layerNormEps);
+    this.norm2 = new LayerNorm(init, dModel, layerNormEps);
+    this.dropout1 = new Dropout(dropout, randomness);
+    this.dropout2 = new Dropout(dropout, randomness);
+  }
+
+  /** The position-wise network. */
+  protected readonly feedForward: SubLayer = (x) => {
+    const hidden = this.linear1.forward(x, this.options.activation);
+    return this.linear2.forward(this.dropout.forward(hidden));
+  };
+
+  /** x through one sub-layer after the other, each with its norm and the dropout of its output. */
+  protected residual(x: Tensor, ...steps: readonly (readonly [SubLayer, LayerNorm, Dropout])[]): Tensor {
+    if (this.options.norm === 'post') {
+      for (const [subLayer, norm, dropout] of steps) x = norm.forward(dropout.forward(subLayer(x)), x);
+      return x;
+    }
+    // x + subLayer(norm(x)), where each addition shares a pass over memory with the norm that comes next.
+    let branch: Tensor | null = null;
+    for (const [subLayer, norm, dropout] of steps) {
+      const { sum, normed }: { sum: Tensor; normed: Tensor } = branch
+        ? norm.add(branch, x)
+        : { sum: x, normed: norm.forward(x) };
+      x = sum;
+      branch = dropout.forward(subLayer(normed));
+    }
+    return add(x, branch as Tensor);
+  }
+}
+
+export class EncoderLayer extends Layer {
+  forward(x: Tensor, batch: TokenBatch): Tensor {
+    return this.residual(
+      x,
+      [(y) => this.selfAttn.self(y, batch, false), this.norm1, this.dropout1],
+      [this.feedForward, this.norm2, this.dropout2],
+    );
+  }
+}
+
+/** With `multiheadAttn`, attention to the encoder's memory, or without in a decoder-only model, which has no norm3 either. */
+export class DecoderLayer extends Layer {
+  readonly multiheadAttn: MultiHeadAttention | null = null;
+  readonly norm3: LayerNorm | null = null;
+  readonly dropout3: Dropout | null = null;
+
+  constructor(init: Initializer, randomness: Randomness, options: LayerOptions, hasMemory: boolean) {
+    super(init, randomness, options);
+    if (!hasMemory) return;
+    this.multiheadAttn = new MultiHeadAttention(init, options, null);
+    this.norm3 = new LayerNorm(init, options.dModel, options.layerNormEps);
+    this.dropout3 = new Dropout(options.dropout, randomness);
+  }
+
+  /** `cache`, if given, is filled for the steps that come after. */
+  forward(x: Tensor, batch: TokenBatch, memory: Memory | null, cache?: LayerCache): Tensor {
+    return this.#run(
+      x,
+      (y) => this.selfAttn.self(y, batch, true, cache),
+      (y, cross) => cross.cross(y, batch, (memory as Memory).hidden, (memory as Memory).batch),
+    );
+  }
+
+  /** The newest token of each sequence. */
+  step(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
+    return this.#run(
+      x,
+      (y) => this.selfAttn.selfStep(y, cache, state),
+      (y, cross) => cross.crossStep(y, cache, state),
+    );
+  }
+
+  #run(x: Tensor, self: SubLayer, cross: (x: Tensor, attention: MultiHeadAttention) => Tensor): Tensor {
+    const { multiheadAttn, norm1, norm2, norm3, dropout1, dropout2, dropout3 } = this;
+    if (!multiheadAttn || !norm3 || !dropout3) {
+      return this.residual(x, [self, norm1, dropout1], [this.feedForward, norm2, dropout2]);
+    }
+    return this.residual(
+      x,
+      [self, norm1, dropout1],
+      [(y) => cross(y, multiheadAttn), norm2, dropout2],
+      [this.feedForward, norm3, dropout3],
+    );
+  }
+}
+
+export class Encoder extends Module {
+  readonly layers: readonly EncoderLayer[];
+  readonly norm: LayerNorm | null;
+
+  constructor(init: Initializer, randomness: Randomness, options: LayerOptions, layers: number) {
+    super();
+    this.layers = Array.from({ length: layers }, () => new EncoderLayer(init, randomness, options));
+    this.norm = options.finalNorm ? new LayerNorm(init, options.dModel, options.layerNormEps) : null;
+  }
+
+  forward(x: Tensor, batch: TokenBatch): Tensor {
+    for (const layer of this.layers) x = layer.forward(x, batch);
+    return this.norm?.forward(x) ?? x;
+  }
+}
+
+export class Decoder extends Module {
+  readonly layers: readonly DecoderLayer[];
+  readonly norm: LayerNorm | null;
+
+  constructor(init: Initializer, randomness: Randomness, options: LayerOptions, layers: number, hasMemory: boolean) {
+    super();
+    this.layers = Array.from({ length: layers }, () => new DecoderLayer(init, randomness, options, hasMemory));
+    this.norm = options.finalNorm ? new LayerNorm(init, options.dModel, options.layerNormEps) : null;
+  }
+
+  /** `state`, if given, is filled for the steps that come after. */
+  forward(x: Tensor, batch: TokenBatch, memory: Memory | null, state?: DecoderState): Tensor {
+    for (const [i, layer] of this.layers.entries()) x = layer.forward(x, batch, memory, state?.layers[i]);
+    return this.norm?.forward(x) ?? x;
+  }
+
+  step(x: Tensor, state: DecoderState): Tensor {
+    for (const [i, layer] of this.layers.entries()) x = layer.step(x, state.layers[i] as LayerCache, state);
+    return this.norm?.forward(x) ?? x;
+  }
+}

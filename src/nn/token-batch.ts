@@ -1,0 +1,128 @@
+// Ragged batches of token ids. Sequences of different lengths lie packed end to end, so that no layer ever computes on
+// padding; attention, which must know where each begins, gets the lengths.
+
+import type { Device } from '../core/device.js';
+import { ArgumentError, DTypeError, ShapeError } from '../core/errors.js';
+import { Tensor } from '../core/tensor.js';
+
+/** Sequences packed end to end: `ids` of all together, and how many belong to each. */
+export interface PackedTokens {
+  readonly ids: readonly number[] | Int32Array | Tensor;
+  readonly lengths: readonly number[] | Int32Array | Tensor;
+}
+
+/**
+ * Token ids of a batch: rows of numbers, equally long or not; an int32 tensor [B, T]; or packed sequences. In rows and
+ * tensors the padding ids at the end of each row are no tokens. Tensors are read, which runs what is queued: inside
+ * `device.record()` give arrays, or a TokenBatch made before.
+ */
+export type Tokens = readonly (readonly number[])[] | Tensor | PackedTokens | TokenBatch;
+
+/** A batch of token ids on a device, uploaded once and shared by all layers. Belongs to the scope it was made in. */
+export class TokenBatch {
+  private constructor(
+    /** int32 [N], all sequences end to end. */
+    readonly ids: Tensor,
+    /** int32 [N]: each token's place in its sequence, from 0. */
+    readonly positions: Tensor,
+    /** int32 [B]. */
+    readonly lengths: Tensor,
+    /** The lengths once more, for code that decides shapes. */
+    readonly counts: readonly number[],
+    /** T if the caller's batch was [B, T] or rows; null if it was packed: what comes out has the form of what went in. */
+    readonly time: number | null,
+  ) {}
+
+  /** Packs `tokens`. `name` is for error messages, `padId` null if there is no padding. */
+  static from(device: Device, name: string, tokens: Tokens, padId: number | null): TokenBatch {
+    if (tokens instanceof TokenBatch) return tokens;
+    const { rows, time } = rowsOf(name, tokens, padId);
+    if (rows.length === 0) throw new ShapeError(`${name}: the batch is empty`);
+    rows.forEach((row, i) => {
+      if (row.length === 0) throw new ShapeError(`${name}: sequence ${i} has no tokens`);
+    });
+    const counts = rows.map((row) => row.length);
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    const ids = new Int32Array(total);
+    const positions = new Int32Array(total);
+    let at = 0;
+    for (const row of rows) {
+      for (let position = 0; position < row.length; position++, at++) {
+        const id = row[position] as number;
+        if (!(Number.isInteger(id) && id >= 0)) throw new ArgumentError(`${name}: ${id} is no token id`);
+        ids[at] = id;
+        positions[at] = position;
+      }
+    }
+    const lengths = device.tensor(Int32Array.from(counts));
+    return new TokenBatch(device.tensor(ids), device.tensor(positions), lengths, counts, time);
+  }
+
+  /** Sequences. */
+  get size(): number {
+    return this.counts.length;
+  }
+
+  /** Tokens of all sequences. */
+  get total(): number {
+    return this.ids.size;
+  }
+
+  /** Tokens of the longest sequence. */
+  get longest(): number {
+    return Math.max(...this.counts);
+  }
+}
+
+/** The sequences as rows of numbers without padding. */
+export function rowsOf(
+  name: string,
+  tokens: Exclude<Tokens, TokenBatch>,
+  padId: number | null,
+): { rows: ArrayLike<number>[]; time: number | null } {
+  if (tokens instanceof Tensor) {
+    if (tokens.shape.length !== 2) {
+      throw new ShapeError(`${name}: the tensor is [${tokens.shape.join(', ')}], expected [batch, time] or packed ids`);
+    }
+    const [size, time] = tokens.shape as [number, number];
+    const values = integersOf(name, tokens) as Int32Array;
+    const rows = Array.from({ length: size }, (_, i) => values.subarray(i * time, (i + 1) * time));
+    return { rows: rows.map((row) => row.subarray(0, unpaddedLength(row, padId))), time };
+  }
+  if (Array.isArray(tokens)) {
+    const given = tokens as readonly (readonly number[])[];
+    for (const row of given) {
+      if (!Array.isArray(row)) throw new ShapeError(`${name}: expected one array of token ids for each sequence`);
+    }
+    const time = given.reduce((longest, row) => Math.max(longest, row.length), 0);
+    return { rows: given.map((row) => row.slice(0, unpaddedLength(row, padId))), time };
+  }
+  const { ids, lengths } = (tokens ?? {}) as PackedTokens;
+  if (ids === undefined || lengths === undefined) {
+    throw new ArgumentError(`${name}: expected rows of token ids, an int32 tensor [batch, time] or { ids, lengths }`);
+  }
+  const values = integersOf(name, ids);
+  const rows: ArrayLike<number>[] = [];
+  let start = 0;
+  for (const length of integersOf(name, lengths)) {
+    if (!(Number.isInteger(length) && length >= 0)) throw new ArgumentError(`${name}: ${length} is no length`);
+    rows.push(values.slice(start, start + length));
+    start += length;
+  }
+  if (start !== values.length) {
+    throw new ShapeError(`${name}: the lengths add up to ${start}, but there are ${values.length} ids`);
+  }
+  return { rows, time: null };
+}
+
+function integersOf(name: string, values: readonly number[] | Int32Array | Tensor): readonly number[] | Int32Array {
+  if (!(values instanceof Tensor)) return values;
+  if (values.dtype !== 'int32') throw new DTypeError(`${name}: the tensor is ${values.dtype}, expected int32`);
+  return values.dataSync() as Int32Array;
+}
+
+function unpaddedLength(row: ArrayLike<number>, padId: number | null): number {
+  let length = row.length;
+  while (length > 0 && row[length - 1] === padId) length--;
+  return length;
+}

@@ -1,0 +1,78 @@
+// A decoder's memory between steps. Nothing here is differentiated: training sees whole sequences.
+
+import { checkDevice, checkDType, checkShape, describeShape, matrixOf } from '../core/check.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+
+function shapeOfCache(op: string, cache: Tensor): readonly [rows: number, slots: number, cols: number] {
+  if (cache.shape.length !== 3 || !cache.isContiguous) {
+    throw new ShapeError(`${op}: cache is ${describeShape(cache.shape)}, expected [rows, slots, cols], contiguous`);
+  }
+  return cache.shape as readonly [number, number, number];
+}
+
+/**
+ * Writes row r of `x` into slot `positions[r]` of sequence r: `cache[r, positions[r]] = x[r]`.
+ *
+ * `cache` is float32 [rows, slots, cols], `x` float32 [rows, cols], `positions` int32 [rows]. A position outside the cache
+ * fails the run.
+ */
+export function cacheAppend(cache: Tensor, x: Tensor, positions: Tensor): void {
+  const device = checkDevice('cacheAppend', { cache, x, positions });
+  const [rows, slots, cols] = shapeOfCache('cacheAppend', cache);
+  checkDType('cacheAppend', 'cache', cache, 'float32');
+  checkDType('cacheAppend', 'x', x, 'float32');
+  checkDType('cacheAppend', 'positions', positions, 'int32');
+  checkShape('cacheAppend', 'x', x, [rows, cols]);
+  checkShape('cacheAppend', 'positions', positions, [rows]);
+  device.emit('cacheAppend', { cache, x, positions, rows, slots, cols, xStride: matrixOf(x).stride });
+}
+
+/**
+ * Fills a cache from packed rows: the `lengths[r]` rows of sequence r go to its first slots, zeros to the others.
+ *
+ * `cache` is float32 [rows, slots, cols], `x` float32 [sum of lengths, cols], `lengths` int32 [rows]. A sequence longer than
+ * the cache fails the run.
+ */
+export function cacheFill(cache: Tensor, x: Tensor, lengths: Tensor): void {
+  const device = checkDevice('cacheFill', { cache, x, lengths });
+  const [batch, time, cols] = shapeOfCache('cacheFill', cache);
+  checkDType('cacheFill', 'cache', cache, 'float32');
+  checkDType('cacheFill', 'x', x, 'float32');
+  checkDType('cacheFill', 'lengths', lengths, 'int32');
+  const { rows: total, stride } = matrixOf(x);
+  checkShape('cacheFill', 'x', x, [total, cols]);
+  checkShape('cacheFill', 'lengths', lengths, [batch]);
+  const sizes = { batch, time, cols, total, paddedStride: cols, packedStride: stride };
+  device.emit('repack', { padded: cache, packed: x, lengths, ...sizes, packing: false, accumulate: 0 });
+}
+
+/**
+ * Lets every sequence r go on from what was sequence `order[r]`, in place: `cache[r, s] = cache[order[r], s]` for
+ * s < lengths[r], all at once. Beam search, where some beams split and others end.
+ *
+ * `cache` is float32 [rows, slots, cols], `order` and `lengths` int32 [rows]; at most 4096 rows.
+ */
+export function cacheReorder(cache: Tensor, order: Tensor, lengths: Tensor): void {
+  const device = checkDevice('cacheReorder', { cache, order, lengths });
+  const [rows, slots, cols] = shapeOfCache('cacheReorder', cache);
+  if (rows > 4096) throw new ArgumentError(`cacheReorder: the cache has ${rows} rows, at most 4096 can change places`);
+  checkDType('cacheReorder', 'cache', cache, 'float32');
+  for (const [name, tensor] of [
+    ['order', order],
+    ['lengths', lengths],
+  ] as const) {
+    checkDType('cacheReorder', name, tensor, 'int32');
+    checkShape('cacheReorder', name, tensor, [rows]);
+  }
+  device.emit('cacheReorder', { cache, order, lengths, rows, slots, cols });
+}
+
+/** Adds `by` to every element of an int32 tensor, in place. */
+export function advance(x: Tensor, by = 1): void {
+  const device = checkDevice('advance', { x });
+  checkDType('advance', 'x', x, 'int32');
+  if (!x.isContiguous) throw new ShapeError('advance: x is a view with gaps');
+  if (by !== (by | 0)) throw new ArgumentError(`advance: by is ${by}, expected a 32-bit integer`);
+  device.emit('advance', { x, count: x.size, by });
+}
