@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,7 +23,7 @@ Napi::Value toJs(Napi::Env env, const Failure& failure) {
 }
 
 // A thread that runs command lists for one device, in order, so that the event loop need not wait for them.
-class Runner {
+class Runner : public std::enable_shared_from_this<Runner> {
  public:
   Runner(Napi::Env env, std::shared_ptr<Engine> engine) : engine_(std::move(engine)) {
     done_ = Napi::ThreadSafeFunction::New(env, Napi::Function(), "simdformer.runAsync", 0, 1);
@@ -41,7 +42,7 @@ class Runner {
   }
 
   Napi::Value post(Napi::Env env, std::vector<uint32_t> words) {
-    auto* task = new Task{std::move(words), Napi::Promise::Deferred::New(env), {}, this};
+    auto* task = new Task{std::move(words), Napi::Promise::Deferred::New(env), {}, weak_from_this()};
     const Napi::Value promise = task->deferred.Promise();
     if (pending_++ == 0) done_.Ref(env);  // a run in progress keeps the process alive
     {
@@ -63,14 +64,14 @@ class Runner {
     std::vector<uint32_t> words;
     Napi::Promise::Deferred deferred;
     Failure failure;
-    Runner* runner;
+    std::weak_ptr<Runner> runner;  // gone if the engine was closed before the event loop came to hear of the result
   };
 
   void work() {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
       wake_.wait(lock, [&] { return stopping_ || !tasks_.empty(); });
-      if (stopping_) return;
+      if (tasks_.empty()) return;
       Task* task = tasks_.front();
       tasks_.pop_front();
       busy_ = true;
@@ -82,7 +83,8 @@ class Runner {
       lock.unlock();
       done_.BlockingCall(task, [](Napi::Env env, Napi::Function, Task* finished) {
         if (env != nullptr) {
-          if (--finished->runner->pending_ == 0) finished->runner->done_.Unref(env);
+          const std::shared_ptr<Runner> runner = finished->runner.lock();
+          if (runner != nullptr && --runner->pending_ == 0) runner->done_.Unref(env);
           finished->deferred.Resolve(toJs(env, finished->failure));
         }
         delete finished;
@@ -179,7 +181,7 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
     size_t count = 0;
     if (engine_ == nullptr) engine(info);  // throws; what is in progress need not be waited for
     if (engine_ == nullptr || !words(info, data, count)) return info.Env().Null();
-    if (runner_ == nullptr) runner_ = std::make_unique<Runner>(info.Env(), engine_);
+    if (runner_ == nullptr) runner_ = std::make_shared<Runner>(info.Env(), engine_);
     return runner_->post(info.Env(), std::vector<uint32_t>(data, data + count));
   }
 
@@ -218,7 +220,7 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
     return transfer(info, [](Engine& self, uint64_t at, const void* data, size_t n) { return self.write(at, data, n); });
   }
 
-  // Waits for a run in progress and gives the heap back.
+  // Waits for the runs that were asked for and gives the heap back.
   void close(const Napi::CallbackInfo&) {
     if (runner_ != nullptr) runner_->drain();
     runner_.reset();
@@ -226,7 +228,7 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
   }
 
   std::shared_ptr<Engine> engine_;
-  std::unique_ptr<Runner> runner_;
+  std::shared_ptr<Runner> runner_;
 };
 
 }  // namespace

@@ -195,6 +195,7 @@ export class Device {
   dispose(): void {
     if (!this.#open) return;
     this.#open = false;
+    this.queue.close();
     this.backend.close();
   }
 

@@ -170,6 +170,12 @@ export class Queue {
     });
   }
 
+  /** Ends what is under way, so that nobody waits for it in vain, and forgets what is not. */
+  close(): void {
+    this.#catchUp();
+    this.#pending.length = 0;
+  }
+
   #layout(op: string): OpLayout {
     const layout = this.#layouts.get(op);
     if (layout === undefined) {

@@ -1,0 +1,146 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { describe, expect, it } from 'vitest';
+import {
+  ArgumentError,
+  contiguous,
+  createDevice,
+  DeviceError,
+  type DeviceOptions,
+  DisposedError,
+  OutOfMemoryError,
+  SimdformerError,
+} from '../../src/index.js';
+import { isas } from '../describe-op.js';
+
+describe('createDevice', () => {
+  it('says what it made', async () => {
+    const device = await createDevice({ backend: 'native', threads: 3, isa: 'scalar' });
+    expect(device.info).toMatchObject({ backend: 'native', threads: 3, isa: 'scalar', version: '0.1.0' });
+    device.dispose();
+  });
+
+  it('takes the best instruction set unless told otherwise', async () => {
+    const device = await createDevice();
+    expect(device.info.isa).toBe(process.env.SIMDFORMER_ISA || device.info.isas[0]);
+    expect(device.info.threads).toBeGreaterThanOrEqual(1);
+  });
+
+  it.runIf(process.platform === 'linux')('offers every instruction set that the processor has', () => {
+    const flags = new Set(/^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.split(' '));
+    const has = (...names: string[]) => names.every((name) => flags.has(name));
+    const expected = ['scalar'];
+    if (process.arch === 'arm64') expected.unshift('neon');
+    if (process.arch === 'x64') expected.unshift('sse2');
+    if (has('avx2', 'fma', 'bmi1', 'bmi2')) expected.unshift('avx2');
+    if (has('avx512f', 'avx512bw', 'avx512dq', 'avx512vl', 'avx512cd')) expected.unshift('avx512');
+    expect(isas).toEqual(expected);
+  });
+
+  const bad: [options: unknown, error: new (...args: never[]) => Error, message: RegExp][] = [
+    [{ isa: 'avx1024' }, DeviceError, /isa is 'avx1024'.*scalar/],
+    [{ isa: '' }, DeviceError, /isa is ''/],
+    [{ threads: 0 }, ArgumentError, /threads is 0/],
+    [{ threads: -1 }, ArgumentError, /threads is -1/],
+    [{ threads: 1.5 }, ArgumentError, /threads is 1.5/],
+    [{ threads: Number.NaN }, ArgumentError, /threads is NaN/],
+    [{ threads: 1e9 }, ArgumentError, /threads is 1000000000/],
+    [{ threads: '2' }, ArgumentError, /threads/],
+    [{ backend: 'gpu' }, ArgumentError, /backend is "gpu"/],
+  ];
+  it.each(bad)('refuses %j', async (options, error, message) => {
+    const made = createDevice(options as DeviceOptions);
+    await expect(made).rejects.toThrow(error);
+    await expect(made).rejects.toThrow(message);
+  });
+});
+
+describe('SIMDFORMER_ISA', () => {
+  /** What a fresh process prints of its default device. */
+  function isaWith(value: string) {
+    const script = `import('${new URL('../../src/index.ts', import.meta.url)}')
+      .then(({ createDevice }) => createDevice())
+      .then(({ info }) => console.log(info.isa), (error) => console.log(error.name, error.message));`;
+    const env = { ...process.env, SIMDFORMER_ISA: value };
+    return spawnSync(process.execPath, ['--import', 'tsx', '-e', script], { encoding: 'utf8', env }).stdout.trim();
+  }
+
+  it.each(isas)('forces %s', (isa) => expect(isaWith(isa)).toBe(isa));
+  it('fails loudly for one that the machine lacks', () => {
+    expect(isaWith('sve9')).toMatch(/^DeviceError .*SIMDFORMER_ISA is 'sve9'.*scalar/);
+  });
+});
+
+describe('devices', () => {
+  it('live side by side, with different instruction sets', async () => {
+    const [a, b] = await Promise.all([createDevice({ isa: isas[0] }), createDevice({ isa: isas.at(-1)!, threads: 1 })]);
+    const x = a.tensor([1, 2, 3]);
+    const y = b.tensor([4, 5, 6]);
+    expect(await Promise.all([x.data(), y.data()])).toEqual([Float32Array.of(1, 2, 3), Float32Array.of(4, 5, 6)]);
+    a.dispose();
+    expect(y.dataSync()).toEqual(Float32Array.of(4, 5, 6));
+    expect(() => x.dataSync()).toThrow(DeviceError);
+    expect(() => a.empty([1])).toThrow(DeviceError);
+    a.dispose();
+    b.dispose();
+  });
+
+  it('finish or refuse what is under way when they are disposed of', async () => {
+    for (let round = 0; round < 20; round++) {
+      const device = await createDevice({ threads: 2 });
+      const wide = device.tensor(new Float32Array(1 << 20), [1 << 10, 1 << 10]);
+      const reads = [1, 2, 3].map((from) => contiguous(wide.columns(from, 1000)).data());
+      device.dispose();
+      for (const read of await Promise.allSettled(reads)) {
+        if (read.status === 'rejected') expect(read.reason).toBeInstanceOf(SimdformerError);
+      }
+    }
+  });
+
+  it('work in eight worker threads at once', async () => {
+    const run = (seed: number) =>
+      new Promise<number>((resolve, reject) => {
+        const workerData = { isa: isas[seed % isas.length], threads: 1 + (seed % 3), seed };
+        const script = `import('tsx/esm/api').then(({ register }) => {
+          register();
+          return import('${new URL('./worker.ts', import.meta.url)}');
+        });`;
+        const worker = new Worker(script, { eval: true, workerData });
+        worker.on('message', resolve).on('error', reject);
+      });
+    const expected = (seed: number) => {
+      let sum = 0;
+      for (let round = 0; round < 20; round++) {
+        for (let i = 0; i < 6000; i++) {
+          if (i % 60 >= round && i % 60 < round + 40) sum += Math.fround(Math.sin(seed + i));
+        }
+      }
+      return sum;
+    };
+    const seeds = [0, 1, 2, 3, 4, 5, 6, 7];
+    expect(await Promise.all(seeds.map(run))).toEqual(seeds.map(expected));
+  });
+
+  it('report memory that is not to be had, and go on', async () => {
+    const device = await createDevice({ threads: 1 });
+    expect(() => device.empty([2 ** 20, 2 ** 20])).toThrow(OutOfMemoryError);
+    expect(() => device.empty([2 ** 30, 2 ** 30])).toThrow(SimdformerError);
+    expect(device.tensor([1, 2]).dataSync()).toEqual(Float32Array.of(1, 2));
+    expect(device.memory().used).toBeLessThan(2 ** 10);
+    device.dispose();
+  });
+
+  it('cannot be used after dispose, and say so', async () => {
+    const device = await createDevice({ threads: 1 });
+    const x = device.tensor([[1, 2]]);
+    device.dispose();
+    expect(() => contiguous(x)).toThrow(DeviceError);
+    expect(() => x.write([[1, 2]])).toThrow(DeviceError);
+    expect(() => device.flush()).toThrow(DeviceError);
+    expect(() => device.record(() => device.zeros([1]))).toThrow(DeviceError);
+    await expect(x.data()).rejects.toThrow(SimdformerError);
+    x.dispose();
+    expect(() => x.reshape(2)).toThrow(DisposedError);
+  });
+});
