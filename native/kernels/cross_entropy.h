@@ -83,18 +83,18 @@ struct CrossEntropyBackward {
   static constexpr const char* name = "crossEntropyBackward";
   static constexpr const char* signature =
       "in:dloss in:x in:targets in:logSums in?:weight inout:dx u32:rows u32:classes u32:stride f32:smoothing "
-      "u32:hasIgnored i32:ignored u32:reduction u32:accumulate";
+      "u32:hasIgnored i32:ignored u32:reduction u32:dxStride u32:accumulate";
   Span dloss, x, targets, logSums, weight, dx;
   uint32_t rows, classes, stride;
   float smoothing;
   uint32_t hasIgnored;
   int32_t ignored;
-  uint32_t reduction, accumulate;
+  uint32_t reduction, dxStride, accumulate;
 
   const char* check() const {
     REQUIRE(reduction < kReductions, "unknown reduction");
     REQUIRE(x.covers(rows, classes, stride), "x is smaller than rows, classes and stride say");
-    REQUIRE(dx.covers(rows, classes, classes), "dx is smaller than rows and classes say");
+    REQUIRE(dx.covers(rows, classes, dxStride), "dx is smaller than rows, classes and dxStride say");
     REQUIRE(targets.covers(rows) && logSums.covers(2 * uint64_t{rows}), "targets or logSums is smaller than rows");
     REQUIRE(reduction == kEach ? dloss.covers(rows) : weight.present(),
             "dloss is smaller than rows, or weight is absent");
@@ -110,7 +110,7 @@ struct CrossEntropyBackward {
  private:
   void differentiate(Context& context, uint64_t row) const {
     const float* logits = context.f32(x) + row * stride;
-    float* gradient = context.f32(dx) + row * classes;
+    float* gradient = context.f32(dx) + row * dxStride;
     const int32_t target = context.i32(targets)[row];
     const bool counts = !(hasIgnored != 0 && target == ignored) && static_cast<uint32_t>(target) < classes;
     if (!counts) {

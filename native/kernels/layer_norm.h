@@ -152,7 +152,8 @@ struct LayerNormBackward {
     float* first = context.f32(dx) + at;
     float* second = context.f32(dresidual) + at;
     eachVector(cols, [&](size_t c, size_t lanes) {
-      Vf d = (weighted(c, lanes) - meanG - normalised(c, lanes) * meanGX) * scale;
+      // Rounded as in the mean: a single column, whose g is the mean, has gradient 0.
+      Vf d = (rounded(weighted(c, lanes)) - meanG - normalised(c, lanes) * meanGX) * scale;
       if (dsum.present()) d += loadLanes(past + c, lanes);
       // One after the other: they are the same tensor when x and residual are.
       if (dx.present()) storeLanes(first + c, (accumulate & 1) != 0 ? loadLanes(first + c, lanes) + d : d, lanes);

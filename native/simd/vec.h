@@ -70,6 +70,15 @@ SIMD_INLINE Vu rotateLeft(Vu v, int bits) { return v << bits | v >> (32 - bits);
 
 // a * b + c, fused where the instruction set can (the compiler contracts it, -ffp-contract=fast).
 SIMD_INLINE Vf fma(Vf a, Vf b, Vf c) { return a * b + c; }
+// v, rounded to floats before it is used: a product that made it is not fused into what follows.
+SIMD_INLINE Vf rounded(Vf v) {
+#if defined(__x86_64__)
+  asm("" : "+v"(v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(v));
+#endif
+  return v;
+}
 
 // As x86 does it: the second operand if either is NaN.
 #if VEC_WIDTH == 16

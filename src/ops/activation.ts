@@ -1,0 +1,60 @@
+import { accumulateBits, differentiable, gradOf } from '../core/autograd.js';
+import { checkDevice, checkDType, checkOneOf } from '../core/check.js';
+import type { Tensor } from '../core/tensor.js';
+import { contiguous } from './contiguous.js';
+
+/** In the order of `enum Activation` in native/kernels/activation_functions.h. */
+const activations = ['none', 'relu', 'gelu', 'gelu_tanh', 'silu', 'sigmoid', 'tanh'] as const;
+
+/** An activation that other ops fuse; `gelu` is the exact one, `gelu_tanh` its approximation by tanh. */
+export type Activation = (typeof activations)[number];
+
+/** @internal The activation's number in commands. */
+export function activationKind(op: string, activation: Activation): number {
+  checkOneOf(op, 'activation', activation, activations);
+  return activations.indexOf(activation);
+}
+
+function activate(op: string, x: Tensor, activation: Activation): Tensor {
+  const device = checkDevice(op, { x });
+  checkDType(op, 'x', x, 'float32');
+  const input = contiguous(x);
+  const y = device.empty(x.shape);
+  const kind = activationKind(op, activation);
+  const count = x.size;
+  device.emit('activate', { x: input, y, count, kind }, count);
+  return differentiable(y, [input], (dy) => {
+    const dx = gradOf(input);
+    const operands = { dy: contiguous(dy), x: input, dx: dx?.tensor, count, kind, accumulate: accumulateBits(dx) };
+    device.emit('activateBackward', operands, count);
+  });
+}
+
+/** max(x, 0), element by element. `x`: float32, any shape. Its slope at 0 counts as 0. */
+export function relu(x: Tensor): Tensor {
+  return activate('relu', x, 'relu');
+}
+
+/**
+ * x·Φ(x), Φ the standard normal distribution function (Hendrycks, Gimpel 2016, arXiv 1606.08415). `x`: float32, any shape.
+ * `approximate: 'tanh'` takes x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))) instead, as GPT-2 does. Default 'none'.
+ */
+export function gelu(x: Tensor, { approximate = 'none' }: { approximate?: 'none' | 'tanh' } = {}): Tensor {
+  checkOneOf('gelu', 'approximate', approximate, ['none', 'tanh']);
+  return activate('gelu', x, approximate === 'tanh' ? 'gelu_tanh' : 'gelu');
+}
+
+/** x·sigmoid(x), also called swish, element by element. `x`: float32, any shape. */
+export function silu(x: Tensor): Tensor {
+  return activate('silu', x, 'silu');
+}
+
+/** Hyperbolic tangent, element by element. `x`: float32, any shape. */
+export function tanh(x: Tensor): Tensor {
+  return activate('tanh', x, 'tanh');
+}
+
+/** 1 / (1 + e^-x), element by element. `x`: float32, any shape. */
+export function sigmoid(x: Tensor): Tensor {
+  return activate('sigmoid', x, 'sigmoid');
+}

@@ -1,0 +1,109 @@
+import { accumulateBits, differentiableMany, gradOf, passGrad } from '../core/autograd.js';
+import { checkDevice, checkDType, checkNumber, checkShape, matrixOf } from '../core/check.js';
+import type { Tensor } from '../core/tensor.js';
+import { contiguous } from './contiguous.js';
+
+export interface LayerNormOptions {
+  /** Added to the variance. Default 1e-5. */
+  eps?: number;
+  /** Added to x before the normalisation, of x's shape. */
+  residual?: Tensor | null;
+}
+
+/**
+ * Normalises the last dimension: gamma·(s - mean(s)) / √(variance(s) + eps) + beta with s = x + residual, the variance taken
+ * over n, not n - 1 (Ba, Kiros, Hinton 2016, arXiv 1607.06450). The addition is part of the same pass over memory.
+ *
+ * `x` float32 [..., n]; `gamma` and `beta` float32 [n], null for 1 and 0; result [..., n]. Throws ShapeError, DTypeError.
+ */
+export function layerNorm(
+  x: Tensor,
+  gamma: Tensor | null,
+  beta: Tensor | null,
+  { eps = 1e-5, residual = null }: LayerNormOptions = {},
+): Tensor {
+  const inputs = { x, gamma, beta, residual };
+  return normalise('layerNorm', inputs, eps, false).normed;
+}
+
+/**
+ * As `layerNorm` with a residual, and returns the sum too: one step of a pre-norm Transformer, whose residual stream goes on
+ * as `sum` while the next layer reads `normed`. The gradients of both come back in one pass.
+ */
+export function addLayerNorm(
+  x: Tensor,
+  residual: Tensor,
+  gamma: Tensor | null,
+  beta: Tensor | null,
+  { eps = 1e-5 }: { eps?: number } = {},
+): { sum: Tensor; normed: Tensor } {
+  const { sum, normed } = normalise('addLayerNorm', { x, gamma, beta, residual }, eps, true);
+  return { sum: sum as Tensor, normed };
+}
+
+interface Inputs {
+  readonly x: Tensor;
+  readonly gamma: Tensor | null;
+  readonly beta: Tensor | null;
+  readonly residual: Tensor | null;
+}
+
+function normalise(op: string, given: Inputs, eps: number, wantsSum: boolean): { sum: Tensor | null; normed: Tensor } {
+  const device = checkDevice(op, { ...given });
+  const { rows, cols } = matrixOf(given.x);
+  checkDType(op, 'x', given.x, 'float32');
+  for (const name of ['gamma', 'beta', 'residual'] as const) {
+    const tensor = given[name];
+    if (tensor === null) continue;
+    checkDType(op, name, tensor, 'float32');
+    checkShape(op, name, tensor, name === 'residual' ? given.x.shape : [cols]);
+  }
+  checkNumber(op, 'eps', eps, (value) => value >= 0, 'a number that is not negative');
+
+  return device.scope(() => {
+    const x = contiguous(given.x);
+    const residual = given.residual && contiguous(given.residual);
+    const { gamma, beta } = given;
+    const inputs = [x, residual, gamma, beta];
+    const differentiates = device.gradientsOn && inputs.some((input) => input?.requiresGrad);
+    const sum = residual !== null && (wantsSum || differentiates) ? device.empty(x.shape) : null;
+    const normed = device.empty(x.shape);
+    const mean = device.empty([rows]);
+    const rstd = device.empty([rows]);
+    device.emit('layerNorm', { x, residual, gamma, beta, sum, y: normed, mean, rstd, rows, cols, eps }, 8 * x.size);
+    const outputs = sum !== null && wantsSum ? [normed, sum] : [normed];
+    differentiableMany(outputs, inputs, ([dNormed, dSum]) => {
+      if (!dNormed) {
+        for (const input of [x, residual]) if (dSum) passGrad(input, dSum);
+        return;
+      }
+      const [dx, dresidual, dgamma, dbeta] = inputs.map(gradOf);
+      const partials = dgamma || dbeta ? device.empty([Math.ceil(rows / ROWS_PER_PARTIAL), 2, cols]) : null;
+      device.emit(
+        'layerNormBackward',
+        {
+          dy: contiguous(dNormed),
+          dsum: dSum && contiguous(dSum),
+          sum: sum ?? x,
+          gamma,
+          mean,
+          rstd,
+          dx: dx?.tensor,
+          dresidual: dresidual?.tensor,
+          dgamma: dgamma?.tensor,
+          dbeta: dbeta?.tensor,
+          partials,
+          rows,
+          cols,
+          accumulate: accumulateBits(dx ?? null, dresidual ?? null, dgamma ?? null, dbeta ?? null),
+        },
+        16 * x.size,
+      );
+      partials?.dispose();
+    });
+    return { sum: wantsSum ? sum : null, normed };
+  });
+}
+
+/** As in native/kernels/rows.h: column sums over many rows are added up in chunks of so many. */
+export const ROWS_PER_PARTIAL = 32;

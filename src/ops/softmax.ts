@@ -1,0 +1,41 @@
+import { accumulateBits, differentiable, gradOf } from '../core/autograd.js';
+import { checkAxis, checkDevice, checkDType } from '../core/check.js';
+import { sizeOf, type Tensor } from '../core/tensor.js';
+import { contiguous } from './contiguous.js';
+
+export interface SoftmaxOptions {
+  /** The dimension that sums to 1; negative counts from the end. Default -1. */
+  axis?: number;
+}
+
+/**
+ * e^x / Σ e^x along `axis`, safe for inputs of any size. `x`: float32, any shape but []. An input of -∞ gets probability 0;
+ * inputs that are all -∞, or contain NaN or +∞, give NaN, as in PyTorch. Throws ArgumentError for an axis that x lacks.
+ */
+export function softmax(x: Tensor, { axis = -1 }: SoftmaxOptions = {}): Tensor {
+  return alongAxis('softmax', x, axis);
+}
+
+/** ln softmax(x) along `axis`, without its loss of precision. See `softmax`. */
+export function logSoftmax(x: Tensor, { axis = -1 }: SoftmaxOptions = {}): Tensor {
+  return alongAxis('logSoftmax', x, axis);
+}
+
+function alongAxis(op: 'softmax' | 'logSoftmax', x: Tensor, axis: number): Tensor {
+  const device = checkDevice(op, { x });
+  checkDType(op, 'x', x, 'float32');
+  const position = checkAxis(op, axis, x.shape);
+  const dimensions = {
+    outer: sizeOf(x.shape.slice(0, position)),
+    n: x.shape[position] as number,
+    inner: sizeOf(x.shape.slice(position + 1)),
+  };
+  const input = contiguous(x);
+  const y = device.empty(x.shape);
+  device.emit(op, { x: input, y, ...dimensions }, 4 * x.size);
+  return differentiable(y, [input], (dy) => {
+    const dx = gradOf(input);
+    const operands = { dy: contiguous(dy), y, dx: dx?.tensor, ...dimensions, accumulate: accumulateBits(dx) };
+    device.emit(`${op}Backward`, operands, 4 * x.size);
+  });
+}
