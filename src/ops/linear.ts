@@ -1,0 +1,65 @@
+import { differentiable, gradOf } from '../core/autograd.js';
+import { checkDevice, checkDType, checkShape, describeShape, matrixOf } from '../core/check.js';
+import { ShapeError } from '../core/errors.js';
+import { lastOf, type Tensor } from '../core/tensor.js';
+import { type Activation, activationKind } from './activation.js';
+import { contiguous } from './contiguous.js';
+import { product } from './matmul.js';
+import { broadcastGrad } from './reduce.js';
+
+export interface LinearOptions {
+  /** Applied to the result in the same pass. Default: 'none'. */
+  activation?: Activation;
+}
+
+/**
+ * activation(x·w + b): x [..., in], w [in, out] (PyTorch's transposed), b [out] or none, result [..., out]. Float32; all may
+ * be views. Throws ShapeError if the shapes do not fit.
+ */
+export function linear(x: Tensor, w: Tensor, b?: Tensor | null, { activation = 'none' }: LinearOptions = {}): Tensor {
+  const device = checkDevice('linear', { x, w, b });
+  checkDType('linear', 'x', x, 'float32');
+  checkDType('linear', 'w', w, 'float32');
+  if (w.shape.length !== 2) throw new ShapeError(`linear: w is ${describeShape(w.shape)}, expected [in, out]`);
+  const [depth, cols] = w.shape as [number, number];
+  if (x.shape.length === 0 || lastOf(x.shape) !== depth) {
+    throw new ShapeError(
+      `linear: x is ${describeShape(x.shape)}, w is ${describeShape(w.shape)}: the last dimension of x must equal the first of w`,
+    );
+  }
+  if (b) {
+    checkDType('linear', 'b', b, 'float32');
+    checkShape('linear', 'b', b, [cols]);
+  }
+  const kind = activationKind('linear', activation);
+  const { rows, stride } = matrixOf(x);
+  const y = device.empty([...x.shape.slice(0, -1), cols]);
+  const differs = device.gradientsOn && [x, w, b].some((tensor) => tensor?.requiresGrad);
+  // Backward of relu sees all it needs in y: both are positive at the same places.
+  const pre = differs && kind > 1 ? device.empty(y.shape) : null;
+  const plain = { transposeA: false, transposeB: false, batch: 1, aBatch: 0, bBatch: 0, cBatch: 0, accumulate: 0 };
+  const strides = { aStride: stride, bStride: w.rowStride, cStride: cols };
+  const flops = 2 * rows * depth * cols;
+  device.emit(
+    'matmul',
+    { a: x, b: w, bias: b, c: y, pre, rows, cols, depth, ...plain, ...strides, activation: kind },
+    flops,
+  );
+  return differentiable(y, [x, w, b], (dy) => {
+    const dz = kind === 0 ? dy : device.empty(y.shape);
+    if (kind !== 0) {
+      const operands = { dy: contiguous(dy), x: pre ?? y, dx: dz, count: y.size, kind, accumulate: 0 };
+      device.emit('activateBackward', operands, y.size);
+    }
+    const upstream = { x: asMatrix(dz), transposed: false };
+    const dx = gradOf(x);
+    if (dx) product(upstream, { x: w, transposed: true }, { ...dx, tensor: asMatrix(dx.tensor) }, []);
+    const dw = gradOf(w);
+    if (dw) product({ x: asMatrix(x), transposed: true }, upstream, dw, []);
+    if (b) broadcastGrad(b, dz);
+  });
+}
+
+function asMatrix(x: Tensor): Tensor {
+  return x.reshape(-1, lastOf(x.shape));
+}

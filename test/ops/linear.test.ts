@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import { type Activation, ArgumentError, linear, ShapeError } from '../../src/index.js';
+import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
+import { linear as reference } from '../reference/matmul.js';
+
+interface Case {
+  readonly x: readonly number[];
+  readonly out: number;
+  readonly bias?: boolean;
+  readonly activation?: Activation;
+}
+
+const activations: Activation[] = ['none', 'relu', 'gelu', 'gelu_tanh', 'silu', 'sigmoid', 'tanh'];
+
+describeOp({
+  name: 'linear',
+  cases: [
+    ...activations.map((activation): Case => ({ x: [3, 7, 4], out: 33, activation })),
+    ...activations.map((activation): Case => ({ x: [6], out: 5, activation })),
+    ...activations.map((activation): Case => ({ x: [9, 6], out: 20, activation, bias: false })),
+    ...edges(16, 32).map((out): Case => ({ x: [13, 8], out, activation: 'gelu' })),
+    ...edges(16, 12).map((rows): Case => ({ x: [rows, 8], out: 18, activation: 'silu' })),
+    { x: [14, 600], out: 18 },
+    { x: [700, 11], out: 17 },
+    { x: [150, 30], out: 130, activation: 'relu' },
+  ] as Case[],
+  inputs: ({ x, out, bias = true }, random) => ({
+    x: random.normal(x),
+    w: random.normal([x.at(-1)!, out]),
+    b: bias ? random.normal([out]) : null,
+  }),
+  forward: ({ x, w, b }, { activation }) => linear(x, w, b, { activation }),
+  reference: ({ x, w, b }, { activation }) => reference(x, w, b, activation),
+  gradients: ['x', 'w', 'b'],
+  tolerance: ({ x, out }) => Math.max(x.reduce((product, size) => product * size, 1) / x.at(-1)!, x.at(-1)!, out),
+});
+
+describe('linear', () => {
+  it('takes columns of a fused weight, and fills their part of its gradient', async () => {
+    const device = await deviceFor(isas[0]!, 2);
+    const values = (count: number) => Float32Array.from({ length: count }, (_, i) => Math.cos(i));
+    const x = device.tensor(values(5 * 8), [5, 8]);
+    const make = () => device.tensor(values(8 * 24), [8, 24], { requiresGrad: true });
+    const [fused, apart] = [make(), make()];
+    linear(x, fused).backward(values(5 * 24));
+    for (let part = 0; part < 3; part++) {
+      const upstream = values(5 * 24).filter((_, i) => Math.floor((i % 24) / 8) === part);
+      linear(x, apart.columns(part * 8, part * 8 + 8)).backward(upstream);
+    }
+    expect(await apart.grad!.data()).toEqual(await fused.grad!.data());
+  });
+
+  it('refuses what does not fit', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const zeros = (...shape: number[]) => device.zeros(shape);
+    expect(() => linear(zeros(2, 3), zeros(4, 5))).toThrow(ShapeError);
+    expect(() => linear(zeros(2, 3), zeros(4, 5))).toThrow(
+      'linear: x is [2, 3], w is [4, 5]: the last dimension of x must equal the first of w',
+    );
+    expect(() => linear(zeros(2, 3), zeros(1, 3, 5))).toThrow('w is [1, 3, 5], expected [in, out]');
+    expect(() => linear(zeros(2, 3), zeros(3, 5), zeros(4))).toThrow('b is [4], expected [5]');
+    const activation = 'swish' as Activation;
+    expect(() => linear(zeros(2, 3), zeros(3, 5), null, { activation })).toThrow(ArgumentError);
+  });
+});

@@ -1,0 +1,96 @@
+import { describe, expect, it } from 'vitest';
+import { createDevice, DeviceError, DTypeError, matmul, ShapeError } from '../../src/index.js';
+import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
+import { matmul as reference } from '../reference/matmul.js';
+
+interface Case {
+  readonly a: readonly number[];
+  readonly b: readonly number[];
+  readonly transposeA?: boolean;
+  readonly transposeB?: boolean;
+}
+
+/** Matrices of m × k and k × n, stored in each of the four ways. */
+function product(m: number, k: number, n: number): Case[] {
+  return [false, true].flatMap((transposeA) =>
+    [false, true].map((transposeB) => ({
+      a: transposeA ? [k, m] : [m, k],
+      b: transposeB ? [n, k] : [k, n],
+      transposeA,
+      transposeB,
+    })),
+  );
+}
+
+/** Terms of the longest sum in product or gradients: one of m, k or n, and the matrices that a broadcast one meets. */
+function longestSum({ a, b }: Case): number {
+  const matrices = Math.max(
+    1,
+    ...[a, b].map((shape) => shape.slice(0, -2).reduce((product, size) => product * size, 1)),
+  );
+  return Math.max(...a.slice(-2), ...b.slice(-2)) * matrices;
+}
+
+describeOp({
+  name: 'matmul',
+  cases: [
+    // Each dimension passes through the sizes around vectors and tiles while the others stand at odd ones.
+    ...edges(16, 12).flatMap((m) => product(m, 5, 19)),
+    ...edges(16, 32).flatMap((k) => product(7, k, 3)),
+    ...[...edges(16, 64), 113].flatMap((n) => product(5, 9, n)),
+    ...[...edges(8, 32)].flatMap((n) => product(14, 17, n)),
+    // Sums in several blocks, rows of b on different pages, tasks in both directions.
+    ...product(3, 1500, 5),
+    ...product(26, 530, 17),
+    { a: [40, 5], b: [5, 1100] },
+    // Batches: one to one, one matrix shared by all, broadcast both ways and in between.
+    { a: [3, 4, 5], b: [3, 5, 6] },
+    { a: [3, 4, 5], b: [5, 6] },
+    { a: [4, 5], b: [3, 5, 6] },
+    { a: [2, 3, 5, 4], b: [5, 6], transposeA: true },
+    { a: [2, 1, 4, 5], b: [3, 6, 5], transposeB: true },
+    { a: [2, 3, 2, 4, 5], b: [3, 1, 5, 6] },
+    { a: [1, 4, 5], b: [1, 5, 1] },
+    { a: [4, 20, 33], b: [4, 17, 33], transposeB: true },
+  ] as Case[],
+  inputs: ({ a, b }, random) => ({ a: random.normal(a), b: random.normal(b) }),
+  forward: ({ a, b }, { transposeA, transposeB }) => matmul(a, b, { transposeA, transposeB }),
+  reference: ({ a, b }, options) => reference(a, b, options),
+  gradients: ['a', 'b'],
+  tolerance: longestSum,
+});
+
+describe('matmul', () => {
+  it('gives a row the same bits in any batch', async () => {
+    const device = await deviceFor(isas[0]!, 2);
+    const values = (count: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(i * 1.7));
+    const rows = 61;
+    const a = device.tensor(values(rows * 600), [rows, 600]);
+    const b = device.tensor(values(600 * 150), [600, 150]);
+    const all = await matmul(a, b).data();
+    for (const [from, to] of [
+      [0, 1],
+      [17, 18],
+      [20, 27],
+      [3, 60],
+    ] as const) {
+      expect(await matmul(a.rows(from, to), b).data()).toEqual(all.slice(from * 150, to * 150));
+    }
+  });
+
+  it('refuses what does not fit', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const zeros = (...shape: number[]) => device.zeros(shape);
+    expect(() => matmul(zeros(2, 3), zeros(4, 5))).toThrow(ShapeError);
+    expect(() => matmul(zeros(2, 3), zeros(4, 5))).toThrow(
+      'a is [2, 3], b is [4, 5]: the inner dimensions 3 and 4 differ',
+    );
+    expect(() => matmul(zeros(2, 3), zeros(3, 5), { transposeA: true })).toThrow('a is [2, 3] transposed');
+    expect(() => matmul(zeros(2, 4, 3), zeros(3, 3, 5))).toThrow(ShapeError);
+    expect(() => matmul(zeros(3), zeros(3, 5))).toThrow('a is [3], expected a matrix or a batch');
+    expect(() => matmul(zeros(2, 3), device.zeros([3, 5], 'int32'))).toThrow(DTypeError);
+    const other = await createDevice({ backend: 'native' });
+    expect(() => matmul(zeros(2, 3), other.zeros([3, 5]))).toThrow(DeviceError);
+    other.dispose();
+  });
+});
