@@ -141,7 +141,7 @@ struct Attention {
   uint32_t yStride;
 
   const char* check() const {
-    if (const char* reason = in.check()) return reason;
+    if (const char* reason = in.checkValues()) return reason;
     REQUIRE(y.covers(in.totalQ(), uint64_t{in.heads} * in.valueWidth, yStride), "y is too small");
     REQUIRE(!stats.present() || stats.covers(2 * uint64_t{in.heads}, in.totalQ(), in.totalQ()), "stats is too small");
     return nullptr;

@@ -25,7 +25,7 @@ struct AttentionBackward {
   bool headsTogether() const { return dbias.present() && in.biasHead == 0; }
 
   const char* check() const {
-    if (const char* reason = in.check()) return reason;
+    if (const char* reason = in.checkValues()) return reason;
     const uint64_t rows = in.totalQ(), width = uint64_t{in.heads} * in.width;
     REQUIRE(itemsTogether > 0 && chunkKeys > 0, "a task needs items and keys");
     REQUIRE(y.covers(rows, uint64_t{in.heads} * in.valueWidth, yStride), "y is too small");

@@ -87,9 +87,10 @@ inline void maskFuture(const Block& block, int64_t shift) {
   }
 }
 
-#define ATTENTION_INPUTS                                                                                               \
-  "in:q in:k in:v in?:lengthsQ in?:lengthsK inout?:offsets in?:bias in?:relativeBias u32:batch u32:heads u32:kvHeads " \
-  "u32:width u32:valueWidth u32:rowsQ u32:rowsK u32:packed u32:causal u32:qStride u32:kStride u32:vStride "            \
+#define ATTENTION_INPUTS                                                                                    \
+  "in:q in:k in?:v in?:lengthsQ in?:lengthsK inout?:offsets in?:bias in?:relativeBias u32:batch u32:heads " \
+  "u32:kvHeads "                                                                                            \
+  "u32:width u32:valueWidth u32:rowsQ u32:rowsK u32:packed u32:causal u32:qStride u32:kStride u32:vStride " \
   "u32:biasRows u32:biasCols u32:biasBatch u32:biasHead u32:biasRow u32:distances f32:scale "
 
 // q [rows, heads·width], k [rows, kvHeads·width], v [rows, kvHeads·valueWidth]. Padded (packed = 0): item b has rowsQ
@@ -128,15 +129,22 @@ struct Inputs {
             "a head must be 1 to 1024 wide");
     REQUIRE(q.covers(totalQ(), uint64_t{heads} * width, qStride), "q is too small");
     REQUIRE(k.covers(totalK(), uint64_t{kvHeads} * width, kStride), "k is too small");
-    REQUIRE(v.covers(totalK(), uint64_t{kvHeads} * valueWidth, vStride), "v is too small");
     REQUIRE(totalQ() <= 0xffffffffu && totalK() <= 0xffffffffu, "too many rows");
     REQUIRE(!lengthsQ.present() || lengthsQ.covers(batch), "lengthsQ is too small");
     REQUIRE(!lengthsK.present() || lengthsK.covers(batch), "lengthsK is too small");
     REQUIRE(!packed || (lengthsQ.present() && lengthsK.present()), "packed rows need lengths");
+    REQUIRE(!packed || batch > 0, "packed rows belong to items");
     REQUIRE(!packed || offsets.covers(2 * (uint64_t{batch} + 1)), "offsets is too small");
     REQUIRE(!bias.present() || biasFits(bias), "bias is too small");
     REQUIRE(!relativeBias.present() || (distances % 2 == 1 && distances <= kMaxDistances), "distances must be odd");
     REQUIRE(!relativeBias.present() || relativeBias.covers(uint64_t{heads} * distances), "relativeBias is too small");
+    return nullptr;
+  }
+
+  // Of the kernels that use v.
+  const char* checkValues() const {
+    if (const char* reason = check()) return reason;
+    REQUIRE(v.covers(totalK(), uint64_t{kvHeads} * valueWidth, vStride), "v is too small");
     return nullptr;
   }
 

@@ -1,1 +1,15 @@
+export { type Activation, gelu, relu, sigmoid, silu, tanh } from './activation.js';
+export { type AttentionOptions, attention, type Lengths } from './attention.js';
+export { attentionWeights } from './attention-weights.js';
+export { add, div, mul, scale, sub } from './binary.js';
 export { contiguous } from './contiguous.js';
+export { type CrossEntropyOptions, crossEntropy } from './cross-entropy.js';
+export { type DropoutOptions, dropout } from './dropout.js';
+export { type EmbeddingOptions, embedding } from './embedding.js';
+export { addLayerNorm, type LayerNormOptions, layerNorm } from './layer-norm.js';
+export { type LinearOptions, linear } from './linear.js';
+export { type MatmulOptions, matmul } from './matmul.js';
+export { concat, gather, pack, permute, slice, split, transpose, unpack } from './move.js';
+export { mean, type ReduceOptions, sum } from './reduce.js';
+export { rmsNorm } from './rms-norm.js';
+export { logSoftmax, type SoftmaxOptions, softmax } from './softmax.js';

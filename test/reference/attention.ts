@@ -10,6 +10,17 @@ export interface AttentionOptions {
   readonly lengthsK?: ArrayLike<number>;
   /** [heads, Tq, Tk], or with a batch before. */
   readonly bias?: Reals | null;
+  /** [heads, 2M + 1], by clipped distance of key and query. */
+  readonly relativeBias?: Reals | null;
+  /** [2M + 1, d] and [2M + 1, dv], added to keys and values by clipped distance. */
+  readonly relativeKeys?: Reals | null;
+  readonly relativeValues?: Reals | null;
+}
+
+/** Which entry of a table of 2M + 1 distances belongs to key j and query i; causal aligns the last of both. */
+function entryOf(table: Reals, axis: 0 | 1, distance: number): number {
+  const reach = (table.shape[axis]! - 1) / 2;
+  return Math.max(-reach, Math.min(reach, distance)) + reach;
 }
 
 /**
@@ -17,7 +28,7 @@ export interface AttentionOptions {
  * causal aligns the last query with the last key.
  */
 export function attentionWeights(q: Reals, k: Reals, options: AttentionOptions): Reals {
-  const { heads, kvHeads = heads, causal = false, lengthsQ, lengthsK, bias } = options;
+  const { heads, kvHeads = heads, causal = false, lengthsQ, lengthsK, bias, relativeBias, relativeKeys } = options;
   const [B, Tq, widthQ] = q.shape as [number, number, number];
   const [Tk, widthK] = k.shape.slice(1) as [number, number];
   const d = widthQ / heads;
@@ -37,6 +48,13 @@ export function attentionWeights(q: Reals, k: Reals, options: AttentionOptions):
           const key = k.data.subarray((b * Tk + j) * widthK + kvHead * d);
           const biasRow = bias && bias.data.length > heads * Tq * Tk ? b * heads + h : h;
           row[j] = sum(query, (x, c) => x * key[c]!) * scale + (bias?.data[(biasRow * Tq + i) * Tk + j] ?? 0);
+          const distance = j - (causal ? i + keys - queries : i);
+          if (relativeBias)
+            row[j]! += relativeBias.data[h * relativeBias.shape[1]! + entryOf(relativeBias, 1, distance)]!;
+          if (relativeKeys) {
+            const table = relativeKeys.data.subarray(entryOf(relativeKeys, 0, distance) * d);
+            row[j]! += sum(query, (x, c) => x * table[c]!) * scale;
+          }
         }
         const max = Math.max(...row);
         const total = sum(row, (x) => Math.exp(x - max));
@@ -51,7 +69,7 @@ export function attentionWeights(q: Reals, k: Reals, options: AttentionOptions):
 
 /** The weights times v [B, Tk, kvHeads·dv]: [B, Tq, heads·dv]. */
 export function attention(q: Reals, k: Reals, v: Reals, options: AttentionOptions): Reals {
-  const { heads, kvHeads = heads } = options;
+  const { heads, kvHeads = heads, causal = false, lengthsQ, lengthsK, relativeValues } = options;
   const weights = attentionWeights(q, k, options);
   const [B, , Tq, Tk] = weights.shape as [number, number, number, number];
   const widthV = lastOf(v.shape);
@@ -60,11 +78,15 @@ export function attention(q: Reals, k: Reals, v: Reals, options: AttentionOption
   for (let b = 0; b < B; b++) {
     for (let h = 0; h < heads; h++) {
       const kvHead = Math.floor(h / (heads / kvHeads));
+      const shift = causal ? (lengthsK?.[b] ?? Tk) - (lengthsQ?.[b] ?? Tq) : 0;
       for (let i = 0; i < Tq; i++) {
         const row = weights.data.subarray(((b * heads + h) * Tq + i) * Tk).subarray(0, Tk);
         for (let c = 0; c < dv; c++) {
           const start = b * Tk * widthV + kvHead * dv + c;
-          data[((b * Tq + i) * heads + h) * dv + c] = sum(row, (p, j) => p * v.data[start + j * widthV]!);
+          data[((b * Tq + i) * heads + h) * dv + c] = sum(row, (p, j) => {
+            const relative = relativeValues?.data[entryOf(relativeValues, 0, j - i - shift) * dv + c] ?? 0;
+            return p * (v.data[start + j * widthV]! + relative);
+          });
         }
       }
     }

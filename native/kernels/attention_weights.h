@@ -1,0 +1,80 @@
+// The probabilities themselves, p = softmax(scale · q kᵀ + bias): p [batch, heads, maxQ, maxK], zero where an item has
+// no such query or key. For looking inside; attention itself never forms them.
+#pragma once
+#include "kernels/attention_shape.h"
+
+struct AttentionWeights {
+  static constexpr const char* name = "attentionWeights";
+  static constexpr const char* signature = ATTENTION_INPUTS "out:p u32:maxQ u32:maxK";
+  attention::Inputs in;
+  Span p;
+  uint32_t maxQ, maxK;
+
+  const char* check() const {
+    if (const char* reason = in.check()) return reason;
+    const uint64_t matrices = uint64_t{in.batch} * in.heads;
+    REQUIRE(matrices <= 0xffffffffu && matrices * maxQ <= 0xffffffffu, "too many rows");
+    REQUIRE(p.covers(matrices * maxQ, maxK, maxK), "p is too small");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    in.findOffsets(context);
+    if (maxQ == 0 || maxK == 0) return;
+    const uint32_t panels = 1 + (maxQ - 1) / kRows;
+    context.team.parallel(in.batch * in.heads * panels, [&](uint32_t chunk) {
+      const uint32_t first = chunk % panels * kRows;
+      const uint32_t matrix = chunk / panels;
+      const uint32_t rowCount = maxQ - first < kRows ? maxQ - first : kRows;
+      float* rows = context.f32(p) + (uint64_t{matrix} * maxQ + first) * maxK;
+      for (uint64_t j = 0; j < uint64_t{rowCount} * maxK; ++j) rows[j] = -INFINITY;
+      const attention::Item it = in.item(context, matrix / in.heads);
+      if (it.queries > maxQ || it.keys > maxK) return context.fail("an item is longer than the result");
+      if (first < it.queries)
+        writeScores(context, it, matrix, first, it.queries - first < rowCount ? it.queries - first : rowCount, rows);
+      for (uint32_t i = 0; i < rowCount; ++i) softmax(rows + uint64_t{i} * maxK);
+    });
+  }
+
+ private:
+  static constexpr uint32_t kRows = attention::kPanel;
+
+  void writeScores(const Context& context, const attention::Item& it, uint32_t matrix, uint32_t first, uint32_t count,
+                   float* rows) const {
+    using namespace attention;
+    float* scores = context.scratch<float>(kScratchBytes / sizeof(float));
+    float* queries = scores + kKeys * kPanel;
+    const uint32_t b = matrix / in.heads, h = matrix % in.heads;
+    RelativeTable table(queries + in.width * kPanel, in.distances);
+    if (in.relativeBias.present()) table.load(context.f32(in.relativeBias) + size_t{h} * in.distances);
+    packTransposed(in.queryRow(context, it, first, h), in.qStride, count, in.width, queries, kPanel);
+    const uint32_t visible = in.visibleKeys(it, first + count);
+    for (uint32_t k = 0; k < visible; k += kKeys) {
+      const Block block{scores, kPanel, first, count, k, visible - k < kKeys ? visible - k : uint32_t{kKeys}};
+      rowProduct({in.keyRow(context, it, k, h), in.kStride}, {queries, kPanel}, block.keys, wholeVectors(count),
+                 in.width, in.scaleInBits(), scores, kPanel, false);
+      in.addBiases(context, block, it, b, h, table);
+      transposed(scores, kPanel, block.keys, count,
+                 [&](size_t query, size_t key, Vf v, size_t n) { storePart(rows + query * maxK + k + key, v, n); });
+    }
+  }
+
+  // Scores, -infinity where there are none, become probabilities; a row without scores becomes zero.
+  void softmax(float* row) const {
+    float largest = -attention::kLargest;
+    for (uint32_t j = 0; j < maxK; ++j) largest = row[j] > largest ? row[j] : largest;
+    largest = largest < attention::kLargest ? largest : attention::kLargest;
+    const auto eachVector = [&](auto change) {
+      for (uint32_t j = 0; j < maxK; j += kWidth) {
+        const size_t n = maxK - j < kWidth ? maxK - j : kWidth;
+        attention::storePart(row + j, change(attention::loadPart(row + j, n)), n);
+      }
+    };
+    Vf total = {};
+    eachVector([&](Vf score) { return exp2NonPositive(score - splat(largest)); });
+    eachVector([&](Vf power) { return total += power, power; });
+    const float all = sum(total);
+    eachVector([&](Vf power) { return power * splat(all == 0 ? 0.f : 1.f / all); });
+  }
+};
+KERNEL(AttentionWeights)

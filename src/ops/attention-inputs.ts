@@ -1,0 +1,202 @@
+// What attention and attentionWeights share: their options, the checks, and the operands of their kernels.
+
+import { checkDevice, checkDType, checkNumber, checkShape, describeShape, matrixOf } from '../core/check.js';
+import type { Device } from '../core/device.js';
+import { ShapeError } from '../core/errors.js';
+import { lastOf, type Shape, Tensor } from '../core/tensor.js';
+import { contiguous } from './contiguous.js';
+
+/** How much of each item of a batch takes part: integers, or an int32 tensor [B] whose values are checked when they are used. */
+export type Lengths = readonly number[] | Int32Array | Tensor;
+
+export interface AttentionOptions {
+  /** Heads of q. Default 1. */
+  heads?: number;
+  /** Heads of k and v; each serves heads / kvHeads heads of q (grouped-query attention). Default: `heads`. */
+  kvHeads?: number;
+  /** A query sees no key behind its own position, the last query standing at the last key. Default false. */
+  causal?: boolean;
+  /** Padded: the queries of each item that count (default all). Packed: how many rows each item has. */
+  lengthsQ?: Lengths | null;
+  /** The same for keys. Default, packed: lengthsQ; padded: all. */
+  lengthsK?: Lengths | null;
+  /** Added to the scaled scores: [Tq, Tk], [1 | heads, Tq, Tk] or [1 | B, 1 | heads, Tq, Tk]. Packed: Tq and Tk the longest. */
+  bias?: Tensor | null;
+  /**
+   * [heads, 2M + 1], added to the scores by clipped distance: entry clip(j - i, ±M) + M for key j and query i. Queries count
+   * from 0, or, if causal, so that the last one stands at the last key.
+   */
+  relativeBias?: Tensor | null;
+  /** What scores are multiplied by. Default 1 / √(width of a head). */
+  scale?: number;
+}
+
+/** Checked inputs, and the operands that the kernels have in common. */
+export interface AttentionInputs {
+  readonly device: Device;
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly bias: Tensor | null;
+  readonly relativeBias: Tensor | null;
+  readonly batch: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  /** Of a head. */
+  readonly width: number;
+  readonly packed: boolean;
+  /** Rows of q and k: of each item if padded, of all if packed. */
+  readonly rowsQ: number;
+  readonly rowsK: number;
+  /** The longest item; when packed rows come with lengths in tensors, what the bias allows, or all rows. */
+  readonly maxQ: number;
+  readonly maxK: number;
+  readonly operands: Readonly<Record<string, Tensor | number | boolean | null>>;
+}
+
+export function checkAttention(op: string, q: Tensor, k: Tensor, options: AttentionOptions): AttentionInputs {
+  const { heads = 1, kvHeads = heads, causal = false, lengthsQ = null, bias = null, relativeBias = null } = options;
+  const device = checkDevice(op, { q, k, bias, relativeBias });
+  for (const [name, tensor] of Object.entries({ q, k, bias, relativeBias })) {
+    if (tensor) checkDType(op, name, tensor, 'float32');
+  }
+  const isCount = (value: number) => Number.isInteger(value) && value > 0;
+  checkNumber(op, 'heads', heads, isCount, 'a positive integer');
+  checkNumber(
+    op,
+    'kvHeads',
+    kvHeads,
+    (count) => isCount(count) && heads % count === 0,
+    `a divisor of heads (${heads})`,
+  );
+  const rank = q.shape.length;
+  const packed = rank === 2 && lengthsQ !== null;
+  if ((rank !== 2 && rank !== 3) || k.shape.length !== rank) {
+    throw new ShapeError(`${op}: ${shapesOf({ q, k })}: expected [B, T, width], or [rows, width] with lengths`);
+  }
+  const width = headWidth(op, 'q', q, heads);
+  if (headWidth(op, 'k', k, kvHeads) !== width) {
+    throw new ShapeError(
+      `${op}: ${shapesOf({ q, k })}: a head of q (of ${heads}) and of k (of ${kvHeads}) differ in width`,
+    );
+  }
+  const scale = options.scale ?? 1 / Math.sqrt(width);
+  checkNumber(op, 'scale', scale, Number.isFinite, 'a finite number');
+
+  const batch = packed ? lengthCount(lengthsQ) : rank === 3 ? (q.shape[0] as number) : 1;
+  if (rank === 3 && k.shape[0] !== batch) throw new ShapeError(`${op}: ${shapesOf({ q, k })}: batches differ`);
+  const [rowsQ, rowsK] = [q, k].map((tensor) => tensor.shape[rank - 2] as number) as [number, number];
+  const lengthsK = options.lengthsK ?? (packed ? lengthsQ : null);
+  const q_ = checkLengths(op, 'lengthsQ', device, lengthsQ, batch, rowsQ, packed);
+  const k_ =
+    lengthsK === lengthsQ && rowsK === rowsQ
+      ? q_
+      : checkLengths(op, 'lengthsK', device, lengthsK, batch, rowsK, packed);
+
+  const biasStrides = checkBias(op, bias, { batch, heads, packed, maxQ: q_.longest, maxK: k_.longest });
+  if (relativeBias) {
+    const distances = lastOf(relativeBias.shape);
+    checkShape(op, 'relativeBias', relativeBias, [heads, distances]);
+    checkNumber(
+      op,
+      'the size of relativeBias',
+      distances,
+      (n) => n % 2 === 1 && n <= 65537,
+      'odd (2M + 1), at most 65537',
+    );
+  }
+  const biases = { bias: bias && contiguous(bias), relativeBias: relativeBias && contiguous(relativeBias) };
+  return {
+    ...{ device, q, k, ...biases, batch, heads, kvHeads, width, packed, rowsQ, rowsK },
+    maxQ: packed ? Math.min(q_.longest, biasStrides.biasRows || Infinity) : rowsQ,
+    maxK: packed ? Math.min(k_.longest, biasStrides.biasCols || Infinity) : rowsK,
+    operands: {
+      ...{ q, k, ...biases, ...biasStrides, batch, heads, kvHeads, width, rowsQ, rowsK, packed, causal, scale },
+      lengthsQ: q_.tensor,
+      lengthsK: k_.tensor,
+      offsets: packed ? device.empty([2, batch + 1], 'int32') : null,
+      qStride: matrixOf(q).stride,
+      kStride: matrixOf(k).stride,
+      distances: relativeBias ? lastOf(relativeBias.shape) : 0,
+    },
+  };
+}
+
+/** The width of a head. */
+export function headWidth(op: string, name: string, tensor: Tensor, heads: number): number {
+  const width = lastOf(tensor.shape) / heads;
+  if (!Number.isInteger(width) || width > 1024) {
+    const expected = `a last dimension of ${heads} heads of at most 1024 each`;
+    throw new ShapeError(`${op}: ${name} is ${describeShape(tensor.shape)}, expected ${expected}`);
+  }
+  return width;
+}
+
+function shapesOf(tensors: Record<string, Tensor>): string {
+  return Object.entries(tensors)
+    .map(([name, tensor]) => `${name} is ${describeShape(tensor.shape)}`)
+    .join(', ');
+}
+
+const lengthCount = (lengths: Lengths) => (lengths instanceof Tensor ? lengths.size : lengths.length);
+
+function checkLengths(
+  op: string,
+  name: string,
+  device: Device,
+  lengths: Lengths | null,
+  batch: number,
+  rows: number,
+  packed: boolean,
+): { tensor: Tensor | null; longest: number } {
+  if (lengths === null) return { tensor: null, longest: rows };
+  if (lengths instanceof Tensor) {
+    checkDevice(op, { q: undefined, [name]: lengths });
+    checkDType(op, name, lengths, 'int32');
+    checkShape(op, name, lengths, [batch]);
+    return { tensor: contiguous(lengths), longest: rows };
+  }
+  if (lengths.length !== batch) throw new ShapeError(`${op}: ${name} has ${lengths.length} entries, expected ${batch}`);
+  let longest = 0;
+  let total = 0;
+  for (const length of lengths) {
+    checkNumber(op, `a length in ${name}`, length, (n) => Number.isInteger(n) && n >= 0 && n <= rows, `0 to ${rows}`);
+    longest = Math.max(longest, length);
+    total += length;
+  }
+  if (packed && total !== rows) throw new ShapeError(`${op}: ${name} adds up to ${total}, but there are ${rows} rows`);
+  return { tensor: device.tensor(Int32Array.from(lengths)), longest };
+}
+
+interface BiasLimits {
+  readonly batch: number;
+  readonly heads: number;
+  readonly packed: boolean;
+  readonly maxQ: number;
+  readonly maxK: number;
+}
+
+function checkBias(op: string, bias: Tensor | null, { batch, heads, packed, maxQ, maxK }: BiasLimits) {
+  if (bias === null) return { biasRows: 0, biasCols: 0, biasBatch: 0, biasHead: 0, biasRow: 0 };
+  const rank = bias.shape.length;
+  const [items, itemHeads, rows, cols] = [...Array(Math.max(0, 4 - rank)).fill(1), ...bias.shape] as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  // The lengths of packed items may be known to the kernel only: it checks them against the bias.
+  const fits = packed ? true : rows === maxQ && cols === maxK;
+  if (rank < 2 || rank > 4 || !fits || (items !== 1 && items !== batch) || (itemHeads !== 1 && itemHeads !== heads)) {
+    const expected: Shape = [batch, heads, maxQ, maxK];
+    throw new ShapeError(
+      `${op}: bias is ${describeShape(bias.shape)}, expected ${describeShape(expected)}, the first two 1 or left out as you like`,
+    );
+  }
+  return {
+    biasRows: rows,
+    biasCols: cols,
+    biasBatch: items === 1 ? 0 : itemHeads * rows * cols,
+    biasHead: itemHeads === 1 ? 0 : rows * cols,
+    biasRow: cols,
+  };
+}

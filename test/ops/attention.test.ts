@@ -1,0 +1,319 @@
+import { describe, expect, it } from 'vitest';
+import {
+  ArgumentError,
+  attention,
+  attentionWeights,
+  CommandError,
+  contiguous,
+  DTypeError,
+  ShapeError,
+  scale,
+  sum,
+  type Tensor,
+} from '../../src/index.js';
+import { describeOp, deviceFor, isas } from '../describe-op.js';
+import { Random, type Values } from '../random.js';
+import { attention as reference, attentionWeights as weightsReference } from '../reference/attention.js';
+import type { Reals } from '../reference/reals.js';
+import { allowedError, assertClose, largest } from '../tolerance.js';
+
+interface Sizes {
+  readonly B?: number;
+  readonly Tq: number;
+  readonly Tk: number;
+  readonly heads?: number;
+  readonly kvHeads?: number;
+  readonly d: number;
+  readonly dv?: number;
+  readonly causal?: boolean;
+  readonly lengthsQ?: readonly number[];
+  readonly lengthsK?: readonly number[];
+  readonly packed?: boolean;
+  readonly bias?: readonly number[];
+  readonly distances?: number;
+  readonly scale?: number;
+}
+
+const full = ({ B = 1, heads = 1, kvHeads = heads, ...sizes }: Sizes) => {
+  return { ...sizes, B, heads, kvHeads, dv: sizes.dv ?? sizes.d };
+};
+
+/** Packed rows [ΣT, cols] of a padded [B, T, cols], and back. */
+const rowsOf = (lengths: readonly number[], T: number) =>
+  lengths.flatMap((length, b) => Array.from({ length }, (_, t) => b * T + t));
+
+function scatter(x: Reals, lengths: readonly number[], T: number): Reals {
+  const cols = x.shape[1]!;
+  const data = new Float64Array(lengths.length * T * cols);
+  rowsOf(lengths, T).forEach((to, from) => {
+    data.set(x.data.subarray(from * cols, (from + 1) * cols), to * cols);
+  });
+  return { shape: [lengths.length, T, cols], data };
+}
+
+function gather(x: Reals, lengths: readonly number[], T: number): Reals {
+  const cols = x.shape[2]!;
+  const rows = rowsOf(lengths, T);
+  const data = new Float64Array(rows.length * cols);
+  rows.forEach((from, to) => {
+    data.set(x.data.subarray(from * cols, (from + 1) * cols), to * cols);
+  });
+  return { shape: [rows.length, cols], data };
+}
+
+const total = (lengths: readonly number[]) => lengths.reduce((a, b) => a + b, 0);
+
+const cases: Sizes[] = [
+  { Tq: 1, Tk: 1, d: 1 },
+  { B: 2, Tq: 7, Tk: 9, heads: 2, d: 5, dv: 3 },
+  { B: 2, Tq: 17, Tk: 17, heads: 2, d: 16, causal: true },
+  { B: 3, Tq: 4, Tk: 11, heads: 4, kvHeads: 2, d: 6, causal: true },
+  { B: 2, Tq: 12, Tk: 5, heads: 2, kvHeads: 1, d: 3, dv: 17, causal: true },
+  { Tq: 33, Tk: 97, d: 4, dv: 2 },
+  { Tq: 131, Tk: 193, d: 2, causal: true },
+  { B: 2, Tq: 1, Tk: 40, heads: 3, d: 9, causal: true, lengthsK: [40, 13] },
+  { B: 5, Tq: 6, Tk: 8, heads: 2, d: 4, lengthsQ: [6, 0, 3, 1, 4], lengthsK: [8, 5, 0, 1, 7] },
+  { B: 3, Tq: 9, Tk: 9, heads: 2, d: 4, causal: true, lengthsQ: [2, 9, 5], lengthsK: [3, 9, 1] },
+  { B: 4, Tq: 20, Tk: 20, heads: 2, d: 8, packed: true, lengthsQ: [3, 20, 0, 11], lengthsK: [3, 20, 0, 11] },
+  {
+    B: 3,
+    Tq: 40,
+    Tk: 50,
+    heads: 2,
+    kvHeads: 1,
+    d: 4,
+    packed: true,
+    lengthsQ: [40, 1, 7],
+    lengthsK: [2, 50, 9],
+    causal: true,
+  },
+  { B: 2, Tq: 10, Tk: 10, heads: 4, d: 8, bias: [4, 10, 10] },
+  { B: 2, Tq: 5, Tk: 19, heads: 2, d: 3, bias: [5, 19], causal: true, lengthsQ: [5, 4], lengthsK: [19, 6] },
+  { B: 2, Tq: 18, Tk: 6, heads: 2, d: 3, bias: [2, 1, 18, 6] },
+  { B: 2, Tq: 18, Tk: 6, heads: 2, d: 3, bias: [2, 2, 18, 6], packed: true, lengthsQ: [18, 4], lengthsK: [5, 6] },
+  { B: 2, Tq: 21, Tk: 21, heads: 2, d: 4, distances: 9 },
+  { B: 2, Tq: 3, Tk: 30, heads: 2, d: 4, distances: 17, causal: true },
+  {
+    B: 3,
+    Tq: 24,
+    Tk: 24,
+    heads: 2,
+    d: 4,
+    distances: 5,
+    packed: true,
+    lengthsQ: [24, 2, 9],
+    lengthsK: [24, 2, 9],
+    causal: true,
+  },
+  { B: 1, Tq: 6, Tk: 6, d: 4, scale: -3 },
+];
+
+type Inputs = { q: Values; k: Values; v: Values; bias: Values | null; relativeBias: Values | null };
+
+describeOp<Sizes, Inputs>({
+  name: 'attention',
+  cases,
+  inputs(sizes, random) {
+    const { B, Tq, Tk, heads, kvHeads, d, dv, packed, lengthsQ = [], lengthsK = [], bias, distances } = full(sizes);
+    const rows = (T: number, lengths: readonly number[]) => (packed ? [total(lengths)] : [B, T]);
+    return {
+      q: random.normal([...rows(Tq, lengthsQ), heads * d]),
+      k: random.normal([...rows(Tk, lengthsK), kvHeads * d]),
+      v: random.normal([...rows(Tk, lengthsK), kvHeads * dv]),
+      bias: bias ? random.normal(bias) : null,
+      relativeBias: distances ? random.normal([heads, distances]) : null,
+    };
+  },
+  forward({ q, k, v, bias, relativeBias }, sizes) {
+    const { heads, kvHeads, causal, lengthsQ, lengthsK } = full(sizes);
+    const options = { heads, kvHeads, causal, lengthsQ, lengthsK, bias, relativeBias, scale: sizes.scale };
+    return attention(q, k, v, options);
+  },
+  reference({ q, k, v, bias, relativeBias }, sizes) {
+    const { B, Tq, Tk, packed, lengthsQ = [], lengthsK = [], heads } = full(sizes);
+    const full4 = bias && broadcastBias(bias, [B, heads, Tq, Tk]);
+    const options = { ...full(sizes), bias: full4, relativeBias };
+    if (!packed) return reference(q, k, v, options);
+    const padded = [scatter(q, lengthsQ, Tq), scatter(k, lengthsK, Tk), scatter(v, lengthsK, Tk)] as const;
+    return gather(reference(...padded, options), lengthsQ, Tq);
+  },
+  gradients: ['q', 'k', 'v', 'bias', 'relativeBias'],
+  tolerance: ({ Tq, Tk, d }) => Math.max(Tq, Tk) + d,
+});
+
+function broadcastBias(bias: Reals, shape: readonly [number, number, number, number]): Reals {
+  const [B, heads, Tq, Tk] = shape;
+  const [items, itemHeads] = [...Array(4 - bias.shape.length).fill(1), ...bias.shape] as number[];
+  const data = new Float64Array(B * heads * Tq * Tk);
+  for (let m = 0; m < B * heads; m++) {
+    const b = items === 1 ? 0 : Math.floor(m / heads);
+    const from = (b * itemHeads! + (itemHeads === 1 ? 0 : m % heads)) * Tq * Tk;
+    data.set(bias.data.subarray(from, from + Tq * Tk), m * Tq * Tk);
+  }
+  return { shape, data };
+}
+
+const random = new Random('attention');
+const on = (isa: string) => deviceFor(isa, 2);
+
+describe.each(isas)('attention on %s', (isa) => {
+  it('attends to itself: q, k and v may be one tensor, or columns of one', async () => {
+    const device = await on(isa);
+    const values = random.normal([2, 9, 12]);
+    const upstream = random.normal([2, 9, 12]).data;
+    const gradients: Float32Array[] = [];
+    for (const same of [true, false]) {
+      const x = device.tensor(values.data, values.shape, { requiresGrad: true });
+      const [q, k, v] = same ? [x, x, x] : [x, x, x].map((each) => scale(each, 1));
+      attention(q!, k!, v!, { heads: 3, causal: true }).backward(device.tensor(upstream, values.shape));
+      gradients.push((await x.grad!.data()) as Float32Array);
+    }
+    const [inPlace, apart] = gradients as [Float32Array, Float32Array];
+    assertClose('gradient', inPlace, apart, () => allowedError(40, largest(apart)));
+
+    const fused = device.tensor(random.normal([2, 5, 18]).data, [2, 5, 18], { requiresGrad: true });
+    const parts = [0, 6, 12].map((start) => fused.columns(start, start + 6)) as [Tensor, Tensor, Tensor];
+    const y = attention(...parts, { heads: 2 });
+    const copies = attention(contiguous(parts[0]), contiguous(parts[1]), contiguous(parts[2]), { heads: 2 });
+    expect(await y.data()).toEqual(await copies.data());
+    y.backward(device.zeros([2, 5, 6]));
+    expect(await fused.grad!.data()).toEqual(new Float32Array(180));
+  });
+
+  it('gives the weights of its sums', async () => {
+    const device = await on(isa);
+    for (const { bias, distances, packed, ...sizes } of cases.map(full)) {
+      if (packed || bias || distances) continue;
+      const [q, k] = [
+        random.normal([sizes.B, sizes.Tq, sizes.heads * sizes.d]),
+        random.normal([sizes.B, sizes.Tk, sizes.kvHeads * sizes.d]),
+      ];
+      const weights = attentionWeights(device.tensor(q.data, q.shape), device.tensor(k.data, k.shape), sizes);
+      const wide = [q, k].map(({ shape, data }) => ({ shape, data: Float64Array.from(data) })) as [Reals, Reals];
+      const expected = weightsReference(...wide, sizes);
+      expect(weights.shape).toEqual(expected.shape);
+      assertClose('weights', await weights.data(), expected.data, (i) => allowedError(400, expected.data[i]!) + 1e-9);
+    }
+    const packed = device.tensor(random.normal([7, 4]).data, [7, 4]);
+    const weights = attentionWeights(packed, packed, { lengthsQ: [2, 5], heads: 2 });
+    expect(weights.shape).toEqual([2, 2, 5, 5]);
+    const rows = (await sum(weights, { axis: -1 }).data()) as Float32Array;
+    expect([...rows].map((x) => Math.round(x * 1e5) / 1e5)).toEqual([
+      1,
+      1,
+      0,
+      0,
+      0,
+      1,
+      1,
+      0,
+      0,
+      0,
+      ...Array(10).fill(1),
+    ]);
+  });
+
+  it('takes huge scores, any finite scale and biases of -infinity', async () => {
+    const device = await on(isa);
+    const x = device.tensor(random.normal([1, 40, 8], 1e4).data, [1, 40, 8], { requiresGrad: true });
+    for (const factor of [1, 1e30, -1e38, 0]) {
+      const y = attention(x, x, x, { scale: factor });
+      expect([...(await y.data())].every(Number.isFinite), `scale ${factor}`).toBe(true);
+    }
+    const bias = device.tensor(new Float32Array(40 * 40).fill(Number.NEGATIVE_INFINITY, 40), [40, 40]);
+    const y = attention(x, x, x, { bias });
+    y.backward(device.full([1, 40, 8], 1));
+    const values = await y.data();
+    expect([...values.subarray(0, 8)].every((value) => value !== 0)).toBe(true);
+    expect([...values.subarray(8)].every((value) => value === 0)).toBe(true);
+    expect([...(await x.grad!.data())].every(Number.isFinite)).toBe(true);
+  });
+
+  it('reads lengths in tensors when a program runs, and refuses impossible ones', async () => {
+    const device = await on(isa);
+    const q = device.tensor(random.normal([2, 1, 8]).data, [2, 1, 8]);
+    const kv = device.tensor(random.normal([2, 10, 16]).data, [2, 10, 16]);
+    const [k, v] = [kv.columns(0, 8), kv.columns(8, 16)];
+    const lengths = device.tensor(Int32Array.of(0, 0));
+    const program = device.record(() => attention(q, k, v, { heads: 2, causal: true, lengthsK: lengths }));
+    for (const now of [
+      [3, 10],
+      [4, 1],
+      [0, 7],
+    ]) {
+      lengths.write(Int32Array.from(now));
+      program.run();
+      const fresh = attention(q, k, v, { heads: 2, causal: true, lengthsK: now });
+      expect(await program.result.data()).toEqual(await fresh.data());
+    }
+    for (const wrong of [
+      [-1, 2],
+      [1, 11],
+    ]) {
+      lengths.write(Int32Array.from(wrong));
+      program.run();
+      await expect(program.result.data()).rejects.toThrow(CommandError);
+    }
+    const packed = device.tensor(random.normal([6, 8]).data, [6, 8]);
+    const sums = device.tensor(Int32Array.of(2, 3));
+    await expect(attention(packed, packed, packed, { lengthsQ: sums }).data()).rejects.toThrow('do not add up');
+  });
+});
+
+describe('attention', () => {
+  const tensors = async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const make = (...shape: number[]) => device.tensor(random.normal(shape).data, shape);
+    return { device, make, q: make(2, 3, 8), packed: make(5, 8) };
+  };
+
+  it('refuses what does not fit', async () => {
+    const { device, make, q, packed } = await tensors();
+    expect(() => attention(q, make(2, 4, 6), make(2, 4, 8), { heads: 2 })).toThrow(ShapeError);
+    expect(() => attention(q, make(3, 4, 8), make(3, 4, 8), { heads: 2 })).toThrow(ShapeError);
+    expect(() => attention(q, q, make(2, 4, 8), { heads: 2 })).toThrow(ShapeError);
+    expect(() => attention(q, packed, packed, { heads: 2 })).toThrow(ShapeError);
+    expect(() => attention(q, q, q, { heads: 3 })).toThrow(ShapeError);
+    expect(() => attention(q, q, q, { heads: 4, kvHeads: 3 })).toThrow(ArgumentError);
+    expect(() => attention(q, q, q, { heads: Number.NaN })).toThrow(ArgumentError);
+    expect(() => attention(q, q, q, { scale: Number.POSITIVE_INFINITY })).toThrow(ArgumentError);
+    expect(() => attention(q, q, q, { bias: make(3, 4) })).toThrow(ShapeError);
+    expect(() => attention(q, q, q, { heads: 2, relativeBias: make(3, 5) })).toThrow(ShapeError);
+    expect(() => attention(q, q, q, { heads: 2, relativeBias: make(2, 4) })).toThrow(ArgumentError);
+    expect(() => attention(q, q, q, { lengthsK: device.tensor([1, 2]) })).toThrow(DTypeError);
+    expect(() => attention(q, device.zeros([2, 3, 8], 'int32'), q, {})).toThrow(DTypeError);
+  });
+
+  it('refuses impossible lengths at the call', async () => {
+    const { q, packed } = await tensors();
+    for (const lengths of [
+      [1, Number.NaN],
+      [1, -1],
+      [1, 4],
+      [1, 1.5],
+    ]) {
+      expect(() => attention(q, q, q, { lengthsQ: lengths }), `${lengths}`).toThrow(ArgumentError);
+      expect(() => attention(q, q, q, { lengthsK: lengths }), `${lengths}`).toThrow(ArgumentError);
+    }
+    expect(() => attention(q, q, q, { lengthsK: [1] })).toThrow(ShapeError);
+    expect(() => attention(packed, packed, packed, { lengthsQ: [2, 2] })).toThrow(ShapeError);
+    expect(() => attention(packed, packed, packed, { lengthsQ: [2, 3], lengthsK: [1, 3] })).toThrow(ShapeError);
+  });
+
+  it('needs memory for rows, not for scores', async () => {
+    const device = await deviceFor(isas[0]!, 2);
+    const [q, k, v, dy] = Array.from({ length: 4 }, () => device.zeros([1, 16384, 64])) as [
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
+    for (const x of [q, k, v]) x.requiresGrad = true;
+    device.flushSync();
+    device.resetPeak();
+    const before = device.memory().used;
+    attention(q, k, v, { causal: true }).backward(dy);
+    await q.grad!.data();
+    expect(device.memory().peak - before).toBeLessThan(200e6);
+  });
+});
