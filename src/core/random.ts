@@ -4,7 +4,7 @@
  */
 export class Random {
   #counter = 0;
-  #block = new Uint32Array(4);
+  #block: Uint32Array = new Uint32Array(4);
   #left = 0;
 
   /** `stream` separates uses of one seed: initialisation, shuffling, sampling. */

@@ -1,0 +1,172 @@
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+
+/** Other weights than the last ones, which a run can end with. */
+export interface Averages {
+  /** After step number `step`, queued with it. */
+  update(step: number): void;
+  /** After validation number `count`; `best` if none before was better. */
+  validated(count: number, best: boolean): void;
+  /** Puts them into the model, after `count` validations. */
+  finish(count: number): void;
+  /** What a checkpoint must hold, named. */
+  tensors(): [string, Tensor][];
+  dispose(): void;
+}
+
+export interface AverageOptions {
+  averageLast?: number;
+  emaDecay?: number;
+  earlyStopping?: unknown;
+}
+
+/** The weights that the options of `fit` ask for: a mean, or the best seen, or simply the last. */
+export function averagesOf(params: readonly Tensor[], { averageLast, emaDecay, earlyStopping }: AverageOptions): Averages {
+  if (averageLast !== undefined && emaDecay !== undefined) {
+    throw new ArgumentError('fit: give emaDecay or averageLast, not both');
+  }
+  if (emaDecay !== undefined) return new MovingAverage(params, emaDecay);
+  if (averageLast !== undefined) return new MeanOfLast(params, averageLast);
+  return earlyStopping === undefined ? new Last() : new Best(params);
+}
+
+class Last implements Averages {
+  update(): void {}
+  validated(): void {}
+  finish(): void {}
+  tensors(): [string, Tensor][] {
+    return [];
+  }
+  dispose(): void {}
+}
+
+/** A copy of all parameters that outlives scopes. */
+class Copy {
+  readonly tensors: readonly Tensor[];
+
+  constructor(private readonly params: readonly Tensor[]) {
+    this.tensors = params.map((param) => param.device.unscoped(() => param.device.zeros(param.shape)));
+  }
+
+  /** copy = decay · copy + share · parameters. */
+  blend(decay: number, share: number): void {
+    this.tensors.forEach((copy, i) => {
+      if (decay !== 0) scaleInto(copy, copy, decay, false);
+      scaleInto(this.params[i] as Tensor, copy, share, decay !== 0);
+    });
+  }
+
+  /** parameters = share · copy, or += with `add`. */
+  restore(share = 1, add = false): void {
+    this.tensors.forEach((copy, i) => {
+      scaleInto(copy, this.params[i] as Tensor, share, add);
+    });
+  }
+
+  named(name: string): [string, Tensor][] {
+    return this.tensors.map((tensor, i) => [`${name}.${i}`, tensor]);
+  }
+
+  dispose(): void {
+    for (const tensor of this.tensors) tensor.dispose();
+  }
+}
+
+/** y = scale · x, or y += scale · x. */
+function scaleInto(x: Tensor, y: Tensor, scale: number, accumulate: boolean): void {
+  const strides = { xStride: x.size, yStride: x.size };
+  x.device.emit('affine', { x, y, rows: 1, cols: x.size, ...strides, scale, shift: 0, accumulate });
+}
+
+/** Exponential moving average: after step t with decay min(d, (t − 1) / (t + 9)), so that it forgets early weights fast. */
+class MovingAverage implements Averages {
+  readonly #copy: Copy;
+
+  constructor(
+    params: readonly Tensor[],
+    private readonly decay: number,
+  ) {
+    if (!(decay >= 0 && decay < 1)) throw new ArgumentError(`fit: emaDecay is ${decay}, expected 0 to below 1`);
+    this.#copy = new Copy(params);
+  }
+
+  update(step: number): void {
+    const decay = Math.min(this.decay, (step - 1) / (step + 9));
+    this.#copy.blend(decay, 1 - decay);
+  }
+
+  validated(): void {}
+
+  finish(): void {
+    this.#copy.restore();
+  }
+
+  tensors(): [string, Tensor][] {
+    return this.#copy.named('ema');
+  }
+
+  dispose(): void {
+    this.#copy.dispose();
+  }
+}
+
+/** The mean of the weights at the last validations (checkpoint averaging, as in the paper's §6.1). */
+class MeanOfLast implements Averages {
+  /** Validation n is in place n modulo their number. */
+  readonly #copies: readonly Copy[];
+
+  constructor(params: readonly Tensor[], number: number) {
+    if (!(Number.isInteger(number) && number > 0)) {
+      throw new ArgumentError(`fit: averageLast is ${number}, expected a positive integer`);
+    }
+    this.#copies = Array.from({ length: number }, () => new Copy(params));
+  }
+
+  update(): void {}
+
+  validated(count: number): void {
+    (this.#copies[count % this.#copies.length] as Copy).blend(0, 1);
+  }
+
+  finish(count: number): void {
+    const used = Math.min(count, this.#copies.length);
+    for (let i = 0; i < used; i++) {
+      (this.#copies[(count - i) % this.#copies.length] as Copy).restore(1 / used, i > 0);
+    }
+  }
+
+  tensors(): [string, Tensor][] {
+    return this.#copies.flatMap((copy, i) => copy.named(`average.${i}`));
+  }
+
+  dispose(): void {
+    for (const copy of this.#copies) copy.dispose();
+  }
+}
+
+/** The weights at the best validation. */
+class Best implements Averages {
+  readonly #copy: Copy;
+
+  constructor(params: readonly Tensor[]) {
+    this.#copy = new Copy(params);
+  }
+
+  update(): void {}
+
+  validated(_count: number, best: boolean): void {
+    if (best) this.#copy.blend(0, 1);
+  }
+
+  finish(count: number): void {
+    if (count > 0) this.#copy.restore();
+  }
+
+  tensors(): [string, Tensor][] {
+    return this.#copy.named('best');
+  }
+
+  dispose(): void {
+    this.#copy.dispose();
+  }
+}

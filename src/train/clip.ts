@@ -1,0 +1,50 @@
+import { checkDevice, checkNumber } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+
+/** Elements in a partial sum of squares; `WidePartials::kChunk` in native/kernels/adamw.h. */
+const CHUNK = 8192;
+
+/**
+ * Scales the gradients of `params` in place so that their global norm is at most `maxNorm`, as PyTorch's
+ * `clip_grad_norm_`. Returns the norm before, a scalar tensor; nothing is read back to decide. Parameters without a gradient
+ * count as zero.
+ *
+ * If a gradient is not finite the norm is infinity or NaN and the gradients are left as they are.
+ */
+export function clipGradNorm(params: readonly Tensor[], maxNorm: number): Tensor {
+  const device = checkDevice('clipGradNorm', Object.fromEntries(params.map((param, i) => [`parameter ${i}`, param])));
+  const grads = gradsOf(params);
+  const norm = device.empty([]);
+  const factor = clipFactor('clipGradNorm', grads, maxNorm, norm);
+  for (const x of grads) device.emit('rescale', { x, factor, count: x.size });
+  factor.dispose();
+  return norm;
+}
+
+/**
+ * Computes the global norm of `grads` into `norm` and returns what to multiply them by: min(1, maxNorm / (norm + 1e-6)), or
+ * NaN if the norm is not finite, which the commands that take a factor understand as "change nothing".
+ */
+export function clipFactor(op: string, grads: readonly Tensor[], maxNorm: number, norm: Tensor): Tensor {
+  checkNumber(op, 'maxNorm', maxNorm, (value) => value > 0, 'a positive number');
+  if (grads.length === 0) throw new ArgumentError(`${op}: no parameter has a gradient`);
+  const device = norm.device;
+  const chunksOf = (x: Tensor) => Math.ceil(x.size / CHUNK);
+  const count = grads.reduce((total, x) => total + chunksOf(x), 0);
+  const partials = device.empty([2 * count]); // float64: two words each
+  let first = 0;
+  for (const x of grads) {
+    device.emit('sumOfSquares', { x, partials, count: x.size, first }, 2 * x.size);
+    first += chunksOf(x);
+  }
+  const factor = device.empty([]);
+  device.emit('clipFactor', { partials, norm, factor, count, maxNorm });
+  partials.dispose();
+  return factor;
+}
+
+/** The gradients that there are. */
+export function gradsOf(params: readonly Tensor[]): Tensor[] {
+  return params.map(({ grad }) => grad).filter((grad) => grad !== null);
+}

@@ -1,0 +1,288 @@
+import type { Device } from '../core/device.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { AdamW } from './adamw.js';
+import { type Averages, averagesOf } from './average.js';
+import { type Batches, type Example, lengthBatches } from './batches.js';
+import { loadCheckpoint, saveCheckpoint } from './checkpoint.js';
+import type { Optimizer } from './optimizer.js';
+import { inverseSquareRoot, type Schedule } from './schedule.js';
+
+type Rows = readonly (readonly number[])[];
+
+/** What `fit` needs of a model; `Transformer` has it. */
+export interface Trainable {
+  readonly device: Device;
+  namedParameters(): [name: string, parameter: Tensor][];
+  train(): unknown;
+  eval(): unknown;
+  /** Mean loss per target token, a scalar that can be differentiated; `source` is null if the examples have none. */
+  loss(source: Rows | null, target: Rows, options: { labelSmoothing?: number }): Tensor;
+  /** Chooses what dropout draws. */
+  seedDropout(seed: number): void;
+}
+
+/** Where a run stands, after each step. */
+export interface Progress {
+  /** Steps taken, from 1. */
+  readonly step: number;
+  readonly steps: number;
+  readonly epoch: number;
+  /** Of this step, per target token. */
+  readonly loss: number;
+  readonly learningRate: number;
+  /** Source and target tokens, and examples, seen since the run was started or resumed. */
+  readonly tokens: number;
+  readonly examples: number;
+  /** Since the run was started or resumed. */
+  readonly seconds: number;
+}
+
+/** A validation: the step it was made at and what it measured. */
+export interface Validation {
+  readonly step: number;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+export interface FitOptions {
+  /** Steps to take; or `epochs`. Default: one epoch. */
+  steps?: number;
+  epochs?: number;
+  /** Default: `AdamW` with the paper's β₁ 0.9, β₂ 0.98, ε 1e-9 and no weight decay. */
+  optimizer?: Optimizer;
+  /** Default: inverse square root with a peak of 1e-3 after a tenth of the steps, 4000 at most. */
+  schedule?: Schedule;
+  /** Source and target tokens in a batch, where `data` are examples. Default: 4096. */
+  batchTokens?: number;
+  /** Batches whose gradients make one step, weighted by their target tokens. Default: 1. */
+  gradientAccumulation?: number;
+  /** Largest global norm of the gradients; null leaves them as they are. Default: 1. */
+  clipNorm?: number | null;
+  /** Default: 0. */
+  labelSmoothing?: number;
+  /** Decides batches and dropout. Default: 0. */
+  seed?: number;
+  /** Measures the model, in evaluation mode, every `validateEvery` steps and at the end. */
+  validate?: (step: number) => Promise<Record<string, number>> | Record<string, number>;
+  validateEvery?: number;
+  /** Stops when `metric` has not become lower in `patience` validations, and goes back to the weights of the best. */
+  earlyStopping?: { metric: string; patience: number };
+  /** Ends with the mean of the weights at the last so many validations. */
+  averageLast?: number;
+  /** Ends with the exponential moving average of the weights with this decay, updated at every step. */
+  emaDecay?: number;
+  /** A file that holds all that is needed to go on, written every `checkpointEvery` steps (default 500) and at the end. */
+  checkpoint?: string;
+  checkpointEvery?: number;
+  /** Goes on from the checkpoint if there is one. Default: false. */
+  resume?: boolean;
+  /** Stops after the step under way; a checkpoint is written. */
+  signal?: AbortSignal;
+  onStep?: (progress: Progress) => void;
+  onValidation?: (validation: Validation) => void;
+}
+
+export interface FitResult {
+  /** Steps taken in all, those before a resumption included. */
+  readonly step: number;
+  readonly reason: 'done' | 'aborted' | 'early';
+  /** Loss per target token of every step since the run was started or resumed. */
+  readonly losses: readonly number[];
+  readonly validations: readonly Validation[];
+}
+
+/** What a checkpoint remembers beside tensors. */
+interface RunState {
+  step: number;
+  seed: number;
+  validations: Validation[];
+}
+
+/**
+ * Trains `model` on examples, in batches of similar length, or on batches of your own making. Resolves when done, stopped
+ * early or aborted; the event loop keeps running meanwhile.
+ *
+ * The same seed gives the same losses, bit for bit, on any number of threads and across a resumption.
+ *
+ * Throws ArgumentError for options that make no sense, and what `validate`, the data or the file system throw.
+ */
+export async function fit(model: Trainable, data: readonly Example[] | Batches, options: FitOptions = {}): Promise<FitResult> {
+  const run = new Run(model, data, options);
+  try {
+    return await run.go();
+  } finally {
+    run.close();
+  }
+}
+
+class Run {
+  readonly #batches: Batches;
+  readonly #steps: number;
+  readonly #accumulation: number;
+  readonly #schedule: Schedule;
+  readonly #optimizer: Optimizer;
+  readonly #averages: Averages;
+  readonly #state: RunState;
+  readonly #losses: number[] = [];
+  #tokens = 0;
+  #examples = 0;
+  readonly #start = performance.now();
+
+  constructor(
+    private readonly model: Trainable,
+    data: readonly Example[] | Batches,
+    private readonly options: FitOptions,
+  ) {
+    const { batchTokens = 4096, gradientAccumulation = 1, seed = 0, steps, epochs } = options;
+    this.#batches = 'batch' in data ? data : lengthBatches(data, { tokens: batchTokens, seed });
+    this.#accumulation = gradientAccumulation;
+    if (!(Number.isInteger(gradientAccumulation) && gradientAccumulation > 0)) {
+      throw new ArgumentError(`fit: gradientAccumulation is ${gradientAccumulation}, expected a positive integer`);
+    }
+    if (steps !== undefined && epochs !== undefined) throw new ArgumentError('fit: give steps or epochs, not both');
+    this.#steps = steps ?? Math.ceil(((epochs ?? 1) * this.#batches.perEpoch) / gradientAccumulation);
+    if (!(Number.isInteger(this.#steps) && this.#steps > 0)) {
+      throw new ArgumentError(`fit: ${this.#steps} steps, expected a positive integer`);
+    }
+    const warmup = Math.min(4000, Math.ceil(this.#steps / 10));
+    this.#schedule = options.schedule ?? inverseSquareRoot(1e-3, { warmup });
+    const params = model.namedParameters().map(([, param]) => param);
+    for (const param of params) param.requiresGrad = true;
+    this.#optimizer = options.optimizer ?? new AdamW(params, { beta2: 0.98, eps: 1e-9, weightDecay: 0 });
+    this.#averages = averagesOf(params, options);
+    this.#state = { step: 0, seed, validations: [] };
+  }
+
+  async go(): Promise<FitResult> {
+    const { checkpoint, resume, signal } = this.options;
+    if (resume && checkpoint !== undefined) await this.#resume(checkpoint);
+    this.model.train();
+    let reason: FitResult['reason'] = 'done';
+    // One step is prepared while the one before it runs.
+    let before: Promise<void> = Promise.resolve();
+    while (this.#state.step < this.#steps) {
+      if (signal?.aborted) {
+        reason = 'aborted';
+        break;
+      }
+      const step = ++this.#state.step;
+      const now = this.#step(step);
+      await before;
+      before = now;
+      if (this.#due(step, this.options.validateEvery)) {
+        await before;
+        if (await this.#validate()) {
+          reason = 'early';
+          break;
+        }
+      }
+      if (this.#due(step, this.options.checkpointEvery ?? 500)) {
+        await before;
+        await this.#save();
+      }
+    }
+    await before;
+    if (reason === 'done' && this.#state.validations.at(-1)?.step !== this.#state.step) await this.#validate();
+    await this.#save();
+    if (reason !== 'aborted') this.#averages.finish(this.#state.validations.length);
+    await this.model.device.flush();
+    this.model.eval();
+    const { step, validations } = this.#state;
+    return { step, reason, losses: this.#losses, validations };
+  }
+
+  close(): void {
+    this.#averages.dispose();
+    this.#optimizer.zeroGrad();
+    if (this.options.optimizer === undefined) (this.#optimizer as AdamW).dispose();
+  }
+
+  /** Queues a step and starts it; resolves when its loss is known. */
+  async #step(step: number): Promise<void> {
+    const { labelSmoothing = 0, clipNorm = 1, seed = 0, onStep } = this.options;
+    const first = (step - 1) * this.#accumulation;
+    const batches = Array.from({ length: this.#accumulation }, (_, i) => this.#batches.batch(first + i));
+    const counts = batches.map((batch) => batch.reduce((sum, { target }) => sum + target.length - 1, 0));
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    const learningRate = this.#schedule(step);
+    const parts = this.model.device.scope(() => {
+      const losses = batches.map((examples, i) => {
+        this.model.seedDropout(mix(seed, first + i));
+        const sources = examples.flatMap(({ source }) => (source === undefined ? [] : [source]));
+        const targets = examples.map(({ target }) => target);
+        const loss = this.model.loss(sources.length > 0 ? sources : null, targets, { labelSmoothing });
+        loss.backward(new Float32Array([(counts[i] as number) / total]));
+        return loss;
+      });
+      this.#optimizer.step({ lr: learningRate, maxNorm: clipNorm ?? undefined });
+      this.#optimizer.zeroGrad();
+      this.#averages.update(step);
+      return losses;
+    });
+    this.#tokens += batches.flat().reduce((sum, { source, target }) => sum + (source?.length ?? 0) + target.length, 0);
+    this.#examples += batches.flat().length;
+    const { tokens, examples } = { tokens: this.#tokens, examples: this.#examples };
+    const values = parts.map((loss) => loss.item());
+    for (const loss of parts) loss.dispose();
+    const losses = await Promise.all(values);
+    const loss = losses.reduce((sum, value, i) => sum + (value * (counts[i] as number)) / total, 0);
+    this.#losses.push(loss);
+    const epoch = Math.floor(first / this.#batches.perEpoch);
+    const seconds = (performance.now() - this.#start) / 1000;
+    onStep?.({ step, steps: this.#steps, epoch, loss, learningRate, tokens, examples, seconds });
+  }
+
+  #due(step: number, every: number | undefined): boolean {
+    return every !== undefined && step % every === 0;
+  }
+
+  /** Returns whether it is time to stop. */
+  async #validate(): Promise<boolean> {
+    const { validate, onValidation, earlyStopping } = this.options;
+    if (validate === undefined) return false;
+    this.model.eval();
+    const metrics = await validate(this.#state.step);
+    this.model.train();
+    const validation = { step: this.#state.step, metrics };
+    this.#state.validations.push(validation);
+    onValidation?.(validation);
+    const { length } = this.#state.validations;
+    const sinceBest = earlyStopping === undefined ? 0 : this.#validationsSinceBest(earlyStopping.metric);
+    this.#averages.validated(length, sinceBest === 0);
+    return earlyStopping !== undefined && sinceBest >= earlyStopping.patience;
+  }
+
+  #validationsSinceBest(metric: string): number {
+    const history = this.#state.validations.map(({ metrics }) => metrics[metric] ?? Number.NaN);
+    if (Number.isNaN(history.at(-1))) {
+      throw new ArgumentError(`fit: validate gave no number '${metric}', which earlyStopping watches`);
+    }
+    return history.length - 1 - history.indexOf(Math.min(...history));
+  }
+
+  async #save(): Promise<void> {
+    const { checkpoint } = this.options;
+    if (checkpoint === undefined) return;
+    await saveCheckpoint(checkpoint, this.#tensors(), this.#optimizer, { ...this.#state });
+  }
+
+  async #resume(path: string): Promise<void> {
+    const state = await loadCheckpoint<RunState>(path, this.#tensors(), this.#optimizer);
+    if (state === null) return;
+    if (state.seed !== this.#state.seed) {
+      throw new ArgumentError(`fit: the checkpoint was made with seed ${state.seed}, this run has seed ${this.#state.seed}`);
+    }
+    Object.assign(this.#state, state);
+  }
+
+  /** Everything that a checkpoint holds beside the optimiser's state. */
+  #tensors(): Map<string, Tensor> {
+    const model = this.model.namedParameters().map(([name, tensor]) => [`model.${name}`, tensor] as const);
+    return new Map([...model, ...this.#averages.tensors()]);
+  }
+}
+
+/** A seed for batch `n` of a run. */
+function mix(seed: number, n: number): number {
+  return (Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) + Math.imul(n + 1, 0xc2b2ae35)) >>> 0;
+}
