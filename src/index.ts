@@ -6,3 +6,5 @@ export type { CommandInfo, Program } from './core/program.js';
 export { Scalar } from './core/queue.js';
 export { type DType, type NestedNumbers, type Shape, Tensor, type TensorData } from './core/tensor.js';
 export * from './ops/index.js';
+export { AdamW, type AdamWOptions, type ParameterGroup } from './train/adamw.js';
+export { clipGradNorm } from './train/clip.js';

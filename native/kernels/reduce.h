@@ -122,12 +122,14 @@ struct Reduce {
     parallelBlocks(context.team, rows, cols, kGrain / pieces + 1, addPieces);
   }
 
-  // Σ values[c]·weights[c] over `count` columns, four vectors of sums at once, blocks of 4096 added in double.
+  // Σ values[c]·weights[c] over `count` columns: four vectors of sums at once, each of at most 64 terms, then in
+  // double.
   double sumRow(const float* values, const float* weights, uint64_t count) const {
+    constexpr uint64_t kTerms = 4 * 64 * kWidth;
     const bool moving = w.present() && wStep[5] != 0;
     double total = 0;
-    for (uint64_t from = 0; from < count; from += 4096) {
-      const uint64_t end = count - from < 4096 ? count : from + 4096;
+    for (uint64_t from = 0; from < count; from += kTerms) {
+      const uint64_t end = count - from < kTerms ? count : from + kTerms;
       Vf sums[4] = {};
       const auto add = [&](Vf& partial, uint64_t c, size_t lanes) {
         partial = fma(loadLanes(values + c, lanes), moving ? loadLanes(weights + c, lanes) : splat(*weights), partial);

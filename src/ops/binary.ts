@@ -1,0 +1,88 @@
+import { differentiable, gradOf } from '../core/autograd.js';
+import { checkDevice, checkDType, checkNumber, matrixOf } from '../core/check.js';
+import { Scalar } from '../core/queue.js';
+import { Tensor } from '../core/tensor.js';
+import { broadcastShape, broadcastSteps, dimensionsOf, gridOperands } from './grid.js';
+import { broadcastGrad } from './reduce.js';
+
+/** The operand `kind` of the kernel. */
+const KINDS = { add: 0, sub: 1, mul: 2, div: 3 } as const;
+
+/** a + b with NumPy broadcasting. Float32; `b` may be a number. Throws ShapeError if the shapes do not broadcast. */
+export function add(a: Tensor, b: Tensor | number): Tensor {
+  if (!(b instanceof Tensor)) return affine('add', a, 1, b);
+  return differentiable(binary('add', a, b), [a, b], (dy) => {
+    broadcastGrad(a, dy);
+    broadcastGrad(b, dy);
+  });
+}
+
+/** a − b, as `add`. */
+export function sub(a: Tensor, b: Tensor | number): Tensor {
+  if (!(b instanceof Tensor)) return affine('sub', a, 1, -b);
+  return differentiable(binary('sub', a, b), [a, b], (dy) => {
+    broadcastGrad(a, dy);
+    broadcastGrad(b, dy, null, -1);
+  });
+}
+
+/** a · b element by element, as `add`. */
+export function mul(a: Tensor, b: Tensor | number): Tensor {
+  if (!(b instanceof Tensor)) return affine('mul', a, b, 0);
+  return differentiable(binary('mul', a, b), [a, b], (dy) => {
+    broadcastGrad(a, dy, b);
+    broadcastGrad(b, dy, a);
+  });
+}
+
+/** a / b element by element, as `add`. */
+export function div(a: Tensor, b: Tensor | number): Tensor {
+  if (!(b instanceof Tensor)) return affine('div', a, 1 / b, 0);
+  const y = binary('div', a, b);
+  return differentiable(y, [a, b], (dy) => {
+    const da = binary('div', dy, b); // ∂y/∂b = -y/b
+    broadcastGrad(a, da);
+    broadcastGrad(b, da, y, -1);
+  });
+}
+
+/** x · factor. A Scalar is read when the command is queued or, in a recorded program, when that runs. */
+export function scale(x: Tensor, factor: number | Scalar): Tensor {
+  return affine('scale', x, factor, 0);
+}
+
+function binary(op: keyof typeof KINDS, a: Tensor, b: Tensor): Tensor {
+  const device = checkDevice(op, { a, b });
+  checkDType(op, 'a', a, 'float32');
+  checkDType(op, 'b', b, 'float32');
+  const shape = broadcastShape(op, a.shape, b.shape);
+  const dimensions = dimensionsOf(shape, broadcastSteps(a, shape), broadcastSteps(b, shape));
+  // Vectors run along the last dimension, which a view of one column has not contiguous.
+  if (dimensions.at(-1)?.steps.some((step) => step > 1)) dimensions.push({ size: 1, steps: [0, 0] });
+  const y = device.empty(shape);
+  device.emit('binary', { a, b, y, kind: KINDS[op], ...gridOperands(op, dimensions, ['a', 'b']) }, y.size);
+  return y;
+}
+
+/** factor·x + shift. */
+function affine(op: string, x: Tensor, factor: number | Scalar, shift: number): Tensor {
+  const device = checkDevice(op, { x });
+  checkDType(op, 'x', x, 'float32');
+  if (!(factor instanceof Scalar)) checkNumber(op, 'b', factor, (value) => !Number.isNaN(value), 'a number');
+  checkNumber(op, 'b', shift, (value) => !Number.isNaN(value), 'a number');
+  const y = device.empty(x.shape);
+  const emit = (from: Tensor, to: Tensor, plus: number, accumulate: 0 | 1) => {
+    const { rows, cols } = matrixOf(to);
+    const strides = { xStride: from.rowStride, yStride: to.rowStride };
+    device.emit(
+      'affine',
+      { x: from, y: to, rows, cols, ...strides, scale: factor, shift: plus, accumulate },
+      2 * x.size,
+    );
+  };
+  emit(x, y, shift, 0);
+  return differentiable(y, [x], (dy) => {
+    const dx = gradOf(x);
+    if (dx) emit(dy, dx.tensor, 0, dx.accumulate);
+  });
+}

@@ -1,0 +1,43 @@
+import { differentiable, gradOf } from '../core/autograd.js';
+import { checkDevice, checkDType, checkNumber, matrixOf } from '../core/check.js';
+import { Scalar } from '../core/queue.js';
+import type { Tensor } from '../core/tensor.js';
+
+export interface DropoutOptions {
+  /** The probability that an element becomes 0; the others are multiplied by 1/(1 − p). 0 gives `x` itself, 1 zeros. */
+  p: number;
+  /** Together with `stream` it decides which elements. An unsigned 32-bit integer; as a Scalar, new for each run of a program. */
+  seed: number | Scalar;
+  /** Tells the dropouts of a model from each other, so that they can share a seed. Default: 0. */
+  stream?: number;
+}
+
+/**
+ * Inverted dropout (Srivastava et al., 2014) of float32 `x`. No mask is kept: backward computes the same random bits again.
+ * The same seed, stream and shape give the same bits on every backend, instruction set and number of threads.
+ */
+export function dropout(x: Tensor, { p, seed, stream = 0 }: DropoutOptions): Tensor {
+  const device = checkDevice('dropout', { x });
+  checkDType('dropout', 'x', x, 'float32');
+  checkNumber('dropout', 'p', p, (value) => value >= 0 && value <= 1, 'a number from 0 to 1');
+  if (!(seed instanceof Scalar)) checkNumber('dropout', 'seed', seed, isUint32, 'an integer from 0 to 2³² − 1');
+  checkNumber('dropout', 'stream', stream, isUint32, 'an integer from 0 to 2³² − 1');
+  const threshold = Math.ceil(p * 2 ** 32) - 1; // bits above it keep the element
+  if (threshold < 0) return x;
+  const emit = (from: Tensor, to: Tensor, accumulate: 0 | 1) => {
+    const { rows, cols } = matrixOf(to);
+    const strides = { xStride: from.rowStride, yStride: to.rowStride };
+    const random = { seed, stream, threshold, scale: p < 1 ? 1 / (1 - p) : 0 };
+    device.emit('dropout', { x: from, y: to, rows, cols, ...strides, ...random, accumulate });
+  };
+  const y = device.empty(x.shape);
+  emit(x, y, 0);
+  return differentiable(y, [x], (dy) => {
+    const dx = gradOf(x);
+    if (dx) emit(dy, dx.tensor, dx.accumulate);
+  });
+}
+
+function isUint32(value: number): boolean {
+  return value === value >>> 0;
+}

@@ -1,0 +1,77 @@
+import { differentiable, gradOf } from '../core/autograd.js';
+import { checkDevice, checkDType, checkNumber, checkShape, describeShape } from '../core/check.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+
+export interface EmbeddingOptions {
+  /** Multiplies the rows of the table: √d in "Attention Is All You Need", §3.4. Default: 1. */
+  scale?: number;
+  /** A second table, float32 [maxLength, d], whose rows `positionIds` are added, not scaled. */
+  positions?: Tensor;
+  /** int32, shaped as `ids`. */
+  positionIds?: Tensor;
+}
+
+/**
+ * Rows of a table: `y[i] = scale · table[ids[i]] + positions[positionIds[i]]`.
+ *
+ * `table` is float32 [vocabulary, d], `ids` int32 of any shape; the result is float32 [...ids.shape, d]. An id outside its
+ * table fails the run (CommandError) and gives a row of zeros. Gradients are added up in the order of the ids.
+ */
+export function embedding(table: Tensor, ids: Tensor, options: EmbeddingOptions = {}): Tensor {
+  const { scale = 1, positions, positionIds } = options;
+  const device = checkDevice('embedding', { table, ids, positions, positionIds });
+  checkTable('table', table);
+  checkDType('embedding', 'ids', ids, 'int32');
+  checkContiguous('ids', ids);
+  checkNumber('embedding', 'scale', scale, Number.isFinite, 'a finite number');
+  const [tableRows, cols] = table.shape as [number, number];
+  if ((positions === undefined) !== (positionIds === undefined)) {
+    throw new ArgumentError('embedding: positions and positionIds come together or not at all');
+  }
+  if (positions && positionIds) {
+    checkTable('positions', positions);
+    checkShape('embedding', 'positions', positions, [positions.shape[0] as number, cols]);
+    checkDType('embedding', 'positionIds', positionIds, 'int32');
+    checkShape('embedding', 'positionIds', positionIds, ids.shape);
+    checkContiguous('positionIds', positionIds);
+  }
+  const y = device.empty([...ids.shape, cols]);
+  const rowsAndStrides = {
+    tableRows,
+    tableStride: table.rowStride,
+    positionRows: positions?.shape[0] ?? 0,
+    positionStride: positions?.rowStride ?? 0,
+  };
+  device.emit(
+    'embedding',
+    { table, ids, positions, positionIds, y, count: ids.size, cols, ...rowsAndStrides, scale },
+    2 * y.size,
+  );
+  return differentiable(y, [table, positions], (dy) => {
+    scatterGrad(table, dy, ids, scale);
+    if (positions && positionIds) scatterGrad(positions, dy, positionIds, 1);
+  });
+}
+
+/** Adds `scale`·dy[i] to row ids[i] of the gradient of `table`, a matrix. */
+export function scatterGrad(table: Tensor, dy: Tensor, ids: Tensor, scale: number): void {
+  const dtable = gradOf(table);
+  if (dtable === null) return;
+  const { tensor, accumulate } = dtable;
+  const [tableRows, cols] = table.shape as [number, number];
+  const strides = { dyStride: cols, tableStride: tensor.rowStride };
+  const operands = { dy, ids, dtable: tensor, count: ids.size, cols, ...strides, tableRows, scale, accumulate };
+  table.device.emit('embeddingBackward', operands, 2 * dy.size);
+}
+
+function checkTable(name: string, table: Tensor): void {
+  checkDType('embedding', name, table, 'float32');
+  if (table.shape.length !== 2) {
+    throw new ShapeError(`embedding: ${name} is ${describeShape(table.shape)}, expected [rows, features]`);
+  }
+}
+
+function checkContiguous(name: string, tensor: Tensor): void {
+  if (!tensor.isContiguous) throw new ShapeError(`embedding: ${name} is a view with gaps; copy it with contiguous()`);
+}

@@ -1,0 +1,78 @@
+// What the kernels of native/kernels/grid.h are told: up to six nested dimensions, and for each operand the words from one
+// index of a dimension to the next, 0 where it is broadcast.
+
+import { describeShape } from '../core/check.js';
+import { ShapeError } from '../core/errors.js';
+import type { Shape, Tensor } from '../core/tensor.js';
+
+/** The most dimensions that a kernel walks. */
+export const RANK = 6;
+
+interface Dimension {
+  readonly size: number;
+  /** Of each operand, in words. */
+  readonly steps: readonly number[];
+}
+
+/** The shape that both broadcast to, by NumPy's rule: aligned at the last dimension, equal or 1. */
+export function broadcastShape(op: string, a: Shape, b: Shape): Shape {
+  const rank = Math.max(a.length, b.length);
+  return Array.from({ length: rank }, (_, d) => {
+    const m = a[d - rank + a.length] ?? 1;
+    const n = b[d - rank + b.length] ?? 1;
+    if (m !== n && m !== 1 && n !== 1) {
+      throw new ShapeError(`${op}: ${describeShape(a)} and ${describeShape(b)} do not broadcast: ${m} against ${n}`);
+    }
+    return Math.max(m, n);
+  });
+}
+
+/** Words from one index of each dimension of `x` to the next. */
+export function stepsOf(x: Tensor): number[] {
+  const steps: number[] = x.shape.map(() => 1);
+  for (let d = x.shape.length - 2, step = x.rowStride; d >= 0; step *= x.shape[d--] as number) steps[d] = step;
+  return steps;
+}
+
+/** The same when `x` is broadcast to `shape`. */
+export function broadcastSteps(x: Tensor, shape: Shape): number[] {
+  const steps = stepsOf(x);
+  const missing = shape.length - x.shape.length;
+  return shape.map((_, d) => ((x.shape[d - missing] ?? 1) === 1 ? 0 : (steps[d - missing] as number)));
+}
+
+/** The dimensions of `shape` with the steps of each operand, as few as possible: ones left out, neighbours merged. */
+export function dimensionsOf(shape: Shape, ...operands: (readonly number[])[]): Dimension[] {
+  const merged: Dimension[] = [];
+  shape.forEach((size, d) => {
+    if (size === 1) return;
+    const steps = operands.map((operand) => operand[d] as number);
+    const outer = merged.at(-1);
+    if (outer?.steps.every((step, k) => step === (steps[k] as number) * size)) {
+      merged[merged.length - 1] = { size: outer.size * size, steps };
+    } else merged.push({ size, steps });
+  });
+  return merged;
+}
+
+/** The operands n0 … n5 and, for each name, name0 … name5; the dimensions stand last. */
+export function gridOperands(
+  op: string,
+  dimensions: readonly Dimension[],
+  names: readonly string[],
+): Record<string, number> {
+  if (dimensions.length > RANK) {
+    const sizes = describeShape(dimensions.map(({ size }) => size));
+    throw new ShapeError(`${op}: more than ${RANK} dimensions (${sizes}) remain after merging those that can be`);
+  }
+  const operands: Record<string, number> = {};
+  const missing = RANK - dimensions.length;
+  for (let d = 0; d < RANK; d++) {
+    const { size, steps } = dimensions[d - missing] ?? { size: 1, steps: [] };
+    operands[`n${d}`] = size;
+    names.forEach((name, k) => {
+      operands[`${name}${d}`] = steps[k] ?? 0;
+    });
+  }
+  return operands;
+}

@@ -1,0 +1,90 @@
+import { differentiable, type GradientTarget, gradOf, passGrad } from '../core/autograd.js';
+import { checkAxis, checkDevice, checkDType } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import { type Shape, sameShape, sizeOf, type Tensor } from '../core/tensor.js';
+import { broadcastSteps, dimensionsOf, gridOperands, RANK } from './grid.js';
+
+export interface ReduceOptions {
+  /** One dimension or several, negative ones counted from the end. Default: all. */
+  axis?: number | readonly number[];
+  /** Keeps summed dimensions, with size 1. Default: false. */
+  keepDims?: boolean;
+}
+
+/** The sum of float32 `x` over dimensions. */
+export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
+  return reduce('sum', x, options, () => 1);
+}
+
+/** The mean of float32 `x` over dimensions. */
+export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
+  return reduce('mean', x, options, (count) => 1 / count);
+}
+
+function reduce(
+  op: string,
+  x: Tensor,
+  { axis, keepDims = false }: ReduceOptions,
+  weigh: (count: number) => number,
+): Tensor {
+  const device = checkDevice(op, { x });
+  checkDType(op, 'x', x, 'float32');
+  const axes = axis === undefined ? x.shape.map((_, d) => d) : [axis].flat().map((a) => checkAxis(op, a, x.shape));
+  if (new Set(axes).size < axes.length)
+    throw new ArgumentError(`${op}: axis [${axes.join(', ')}] names a dimension twice`);
+  const kept = x.shape.map((size, d) => (axes.includes(d) ? 1 : size));
+  const y = device.empty(keepDims ? kept : x.shape.filter((_, d) => !axes.includes(d)));
+  const scale = weigh(x.size / y.size);
+  const wide = y.reshape(kept);
+  sumInto({ tensor: wide, accumulate: 0 }, x.shape, x, null, scale);
+  return differentiable(y, [x], (dy) => {
+    const dx = gradOf(x);
+    if (dx) sumInto(dx, x.shape, dy.reshape(kept), null, scale);
+  });
+}
+
+/** Adds `scale`·`dy`·`w` to the gradient of `x`, summed over the dimensions where `x` was broadcast to `dy`. */
+export function broadcastGrad(x: Tensor, dy: Tensor, w: Tensor | null = null, scale = 1): void {
+  if (w === null && scale === 1 && sameShape(x.shape, dy.shape)) {
+    passGrad(x, dy);
+    return;
+  }
+  const dx = gradOf(x);
+  if (dx) sumInto(dx, dy.shape, dy, w, scale);
+}
+
+/** y = scale·Σ x·w (added to y if asked), all three broadcast to `shape`, summed where y is broadcast. */
+function sumInto(
+  { tensor: y, accumulate }: GradientTarget,
+  shape: Shape,
+  x: Tensor,
+  w: Tensor | null,
+  scale: number,
+): void {
+  const broadcast = shape.map(() => 0);
+  const dimensions = dimensionsOf(
+    shape,
+    broadcastSteps(x, shape),
+    w ? broadcastSteps(w, shape) : broadcast,
+    broadcastSteps(y, shape),
+  );
+  const kept = dimensions.filter(({ steps }) => steps[2] !== 0);
+  const summed = dimensions.filter(({ steps }) => steps[2] === 0);
+  // The vector's dimension is the last one if it is contiguous, else one column.
+  const [xStep = 0, wStep = 0, yStep = 0] = dimensions.at(-1)?.steps ?? [];
+  const rowwise = summed.length > 0 && yStep === 0 && xStep === 1 && wStep <= 1;
+  if (!rowwise && !(yStep === 1 && xStep <= 1 && wStep <= 1)) kept.push({ size: 1, steps: [0, 0, 1] });
+  const pieces = rowwise
+    ? piecesOf(summed.at(-1)?.size ?? 1, 8192)
+    : piecesOf(sizeOf(summed.map(({ size }) => size)), 256);
+  const workspace = pieces === 1 ? null : x.device.empty([pieces * y.size]);
+  const grid = gridOperands('sum', [...kept, ...summed], ['x', 'w', 'y']);
+  const operands = { x, w, y, workspace, kept: RANK - summed.length, rowwise, pieces, scale, accumulate, ...grid };
+  x.device.emit('reduce', operands, sizeOf(shape) * (w ? 2 : 1));
+  workspace?.dispose();
+}
+
+/** Long sums are cut into pieces of about `length` terms. */
+function piecesOf(terms: number, length: number): number {
+  return terms <= 2 * length ? 1 : Math.ceil(terms / length);
+}

@@ -1,0 +1,105 @@
+import { describe, expect, it } from 'vitest';
+import { add, div, mul, Scalar, ShapeError, scale, sub } from '../../src/index.js';
+import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
+import { broadcastIndex, elementwise, type Reals } from '../reference/reals.js';
+
+const shapes: [readonly number[], readonly number[]][] = [
+  ...edges().map((n): [number[], number[]] => [
+    [3, n],
+    [3, n],
+  ]),
+  [[2, 3, 17], [17]],
+  [[17], [2, 3, 17]],
+  [
+    [5, 1],
+    [1, 7],
+  ],
+  [
+    [2, 1, 3, 1, 5, 1],
+    [4, 1, 3, 1, 2],
+  ],
+  [[4, 3], []],
+  [[600, 5], [5]],
+  [
+    [2, 17000],
+    [2, 1],
+  ],
+];
+
+const operations = {
+  add: [add, (a: number, b: number) => a + b],
+  sub: [sub, (a: number, b: number) => a - b],
+  mul: [mul, (a: number, b: number) => a * b],
+  div: [div, (a: number, b: number) => a / b],
+} as const;
+
+for (const [name, [op, f]] of Object.entries(operations)) {
+  describeOp({
+    name,
+    cases: shapes.map(([a, b]) => ({ a, b })),
+    inputs: ({ a, b }, random) => ({ a: random.normal(a), b: random.uniform(b, 0.5, 2) }),
+    forward: ({ a, b }) => op(a, b),
+    reference: ({ a, b }) => elementwise(a, b, f),
+    gradients: ['a', 'b'],
+    gradient({ a, b }, upstream) {
+      const { shape } = elementwise(a, b, f);
+      const dy = { shape, data: upstream };
+      const times = (x: Reals, y: Reals) => elementwise(x, y, operations.mul[1]);
+      const by = (x: Reals, y: Reals) => elementwise(x, y, operations.div[1]);
+      const minus = (x: Reals) => ({ shape: x.shape, data: x.data.map((value) => -value) });
+      const terms = {
+        add: () => [dy, dy],
+        sub: () => [dy, minus(dy)],
+        mul: () => [times(dy, b), times(dy, a)],
+        div: () => [by(dy, b), minus(by(by(times(dy, a), b), b))],
+      }[name as keyof typeof operations]() as [Reals, Reals];
+      return { a: sumTo(terms[0], a), b: sumTo(terms[1], b) };
+    },
+    tolerance: ({ a, b }) => Math.max(...a, ...b),
+  });
+}
+
+/** Sums over the dimensions where `like` was broadcast. */
+function sumTo(wide: Reals, like: Reals): Float64Array {
+  const sums = new Float64Array(like.data.length);
+  wide.data.forEach((value, i) => {
+    sums[broadcastIndex(like.shape, wide.shape, i)]! += value;
+  });
+  return sums;
+}
+
+describeOp({
+  name: 'arithmetic with a number',
+  cases: edges(),
+  inputs: (n, random) => ({ x: random.normal([2, n]) }),
+  forward: ({ x }) => div(sub(add(mul(scale(x, 3), -0.5), 2), 0.25), 4),
+  reference: ({ x }) => ({ shape: x.shape, data: x.data.map((v) => (v * 3 * -0.5 + 2 - 0.25) / 4) }),
+  gradients: ['x'],
+});
+
+describe('binary ops', () => {
+  it('refuse shapes that do not broadcast, naming both', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const [a, b] = [device.zeros([2, 3]), device.zeros([2, 4])];
+    expect(() => add(a, b)).toThrow(ShapeError);
+    expect(() => add(a, b)).toThrow('add: [2, 3] and [2, 4] do not broadcast: 3 against 4');
+    expect(() => mul(a, device.zeros([2, 3], 'int32'))).toThrow('mul: b is int32, expected float32');
+  });
+
+  it('add a tensor to itself', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const x = device.tensor([1, 2, 3], undefined, { requiresGrad: true });
+    const y = add(mul(x, x), mul(x, 1)); // x² + x
+    add(y, y).backward([1, 10, 100]);
+    expect([...x.grad!.dataSync()]).toEqual([6, 100, 1400]);
+  });
+
+  it('scale by a Scalar that a program changes', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const x = device.tensor([1, 2]);
+    const program = device.record(() => scale(x, new Scalar('factor', 2)));
+    expect([...program.run().dataSync()]).toEqual([2, 4]);
+    expect([...program.run({ factor: -1 }).dataSync()]).toEqual([-1, -2]);
+    program.dispose();
+  });
+});
