@@ -1,10 +1,38 @@
 export type { BackendOptions } from './backend/backend.js';
 export { createDevice, type DeviceOptions } from './backend/pick.js';
+export {
+  accumulateBits,
+  differentiable,
+  differentiableMany,
+  type GradientTarget,
+  gradOf,
+  passGrad,
+} from './core/autograd.js';
 export type { Device, DeviceInfo } from './core/device.js';
 export * from './core/errors.js';
 export type { CommandInfo, Program } from './core/program.js';
 export { Scalar } from './core/queue.js';
+export { Random } from './core/random.js';
 export { type DType, type NestedNumbers, type Shape, Tensor, type TensorData } from './core/tensor.js';
+export { type HeatMapOptions, renderHeatMap } from './inspect/heat-map.js';
+export { openSafetensors, type SafetensorsFile, saveSafetensors } from './io/file.js';
+export { parseSafetensors, type Safetensors, SafetensorsEntry, serializeSafetensors } from './io/safetensors.js';
+export type { TransformerConfig, TransformerOptions } from './models/config.js';
+export { type AttentionMaps, type DecodingOptions, type LossOptions, Transformer } from './models/transformer.js';
+export { AdditiveAttention, MultiHeadAttention, type MultiHeadOptions, SelfAttention } from './nn/attention.js';
+export { DecoderState, type Memory } from './nn/kv-cache.js';
+export { Dropout, Embedding, LayerNorm, Linear } from './nn/layers.js';
+export { type LoadableTensor, Module, type StateDict, type StateEntry } from './nn/module.js';
+export type { Positions } from './nn/positions.js';
+export { Decoder, DecoderLayer, Encoder, EncoderLayer } from './nn/stacks.js';
+export { type PackedTokens, TokenBatch, type Tokens } from './nn/token-batch.js';
+export * from './models/index.js';
+export * from './nn/index.js';
 export * from './ops/index.js';
+export * from './tokenizers/index.js';
 export { AdamW, type AdamWOptions, type ParameterGroup } from './train/adamw.js';
+export { type Batches, type Example, lengthBatches, windowBatches } from './train/batches.js';
 export { clipGradNorm } from './train/clip.js';
+export { type FitOptions, type FitResult, fit, type Progress, type Trainable, type Validation } from './train/fit.js';
+export type { Optimizer, OptimizerState } from './train/optimizer.js';
+export { constant, cosine, inverseSquareRoot, linearDecay, noam, type Schedule } from './train/schedule.js';

@@ -1,0 +1,8 @@
+export type { TransformerConfig, TransformerOptions } from './config.js';
+export {
+  type AttentionMaps,
+  type DecodingOptions,
+  type LossOptions,
+  type TargetBatch,
+  Transformer,
+} from './transformer.js';
