@@ -1,19 +1,25 @@
-import { eachRow, type Reals, sum } from './reals.js';
+import { eachRow, elementwise, type Reals, sum } from './reals.js';
 
 /** (x − mean) / √(variance + eps) · gamma + beta over the last dimension, of x + residual if there is one. */
-export function layerNorm(x: Reals, gamma: Reals, beta: Reals, eps = 1e-5, residual: Reals | null = null): Reals {
-  return eachRow(residual ? { shape: x.shape, data: x.data.map((v, i) => v + residual.data[i]!) } : x, (row) => {
+export function layerNorm(
+  x: Reals,
+  gamma: Reals | null,
+  beta: Reals | null,
+  eps = 1e-5,
+  residual: Reals | null = null,
+): Reals {
+  return eachRow(residual ? elementwise(x, residual, (a, b) => a + b) : x, (row) => {
     const mean = sum(row) / row.length;
     const variance = sum(row, (v) => (v - mean) ** 2) / row.length;
-    return row.map((v, i) => ((v - mean) / Math.sqrt(variance + eps)) * gamma.data[i]! + beta.data[i]!);
+    return row.map((v, i) => ((v - mean) / Math.sqrt(variance + eps)) * (gamma?.data[i] ?? 1) + (beta?.data[i] ?? 0));
   });
 }
 
 /** x / √(mean of x² + eps) · gamma over the last dimension. */
-export function rmsNorm(x: Reals, gamma: Reals, eps = 1e-5): Reals {
+export function rmsNorm(x: Reals, gamma: Reals | null, eps = 1e-5): Reals {
   return eachRow(x, (row) => {
     const root = Math.sqrt(sum(row, (v) => v * v) / row.length + eps);
-    return row.map((v, i) => (v / root) * gamma.data[i]!);
+    return row.map((v, i) => (v / root) * (gamma?.data[i] ?? 1));
   });
 }
 

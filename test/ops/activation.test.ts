@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import { gelu, relu, sigmoid, silu, type Tensor, tanh } from '../../src/index.js';
+import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
+import { type Activation, activation } from '../reference/activation.js';
+
+const ops: Record<Exclude<Activation, 'none'>, (x: Tensor) => Tensor> = {
+  relu,
+  gelu: (x) => gelu(x),
+  gelu_tanh: (x) => gelu(x, { approximate: 'tanh' }),
+  silu,
+  tanh,
+  sigmoid,
+};
+const names = Object.keys(ops) as (keyof typeof ops)[];
+
+for (const name of names) {
+  describeOp({
+    name,
+    cases: [...edges().map((size) => [size]), [3, 5, 7], [9001]],
+    inputs: (shape, random) => ({ x: random.normal(shape, 2) }),
+    forward: ({ x }) => ops[name](x),
+    reference: ({ x }) => activation(name, x),
+    gradients: ['x'],
+  });
+}
+
+describe.each(isas.flatMap((isa) => names.map((name) => [isa, name] as const)))('%s %s', (isa, name) => {
+  it('has the right limits', async () => {
+    const device = await deviceFor(isa, 1);
+    const x = device.tensor([-Infinity, -3e38, -100, 100, 3e38, Infinity, Number.NaN], [7], { requiresGrad: true });
+    const y = ops[name](x);
+    y.backward(device.full([7], 1));
+    const values = await y.data();
+    const slopes = await x.grad!.data();
+    const bounded = name === 'tanh' || name === 'sigmoid';
+    const low = name === 'tanh' ? -1 : 0;
+    // x·sigmoid(…) is -∞·0 = NaN at -∞, in PyTorch too.
+    if (name !== 'silu' && name !== 'gelu_tanh') expect(values[0]).toBeCloseTo(low, 30);
+    for (const value of values.subarray(1, 3)) expect(value).toBeCloseTo(low, 30);
+    expect([...values.subarray(3, 6)]).toEqual(bounded ? [1, 1, 1] : [100, Math.fround(3e38), Infinity]);
+    for (const slope of slopes.subarray(0, 3)) expect(slope).toBeCloseTo(0, 30);
+    for (const slope of slopes.subarray(3, 6)) expect(slope).toBeCloseTo(bounded ? 0 : 1, 30);
+    expect(values[6]).toBeNaN();
+  });
+});

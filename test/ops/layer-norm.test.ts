@@ -1,0 +1,135 @@
+import { describe, expect, it } from 'vitest';
+import { addLayerNorm, concat, layerNorm, ShapeError } from '../../src/index.js';
+import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
+import type { Random } from '../random.js';
+import { layerNorm as reference } from '../reference/norm.js';
+import { eachRow, elementwise, lastOf, type Reals, sum } from '../reference/reals.js';
+
+interface Sizes {
+  readonly shape: readonly number[];
+  readonly eps?: number;
+  readonly scale?: number;
+  readonly shift?: number;
+}
+
+const sizes: Sizes[] = [
+  ...edges().map((cols) => ({ shape: [3, cols] })),
+  { shape: [1, 5000] },
+  { shape: [2, 33, 20] }, // more rows than are summed into one partial gradient
+  { shape: [5, 24], eps: 1e-12 },
+  { shape: [5, 24], scale: 1e-3, shift: 10 },
+];
+
+function inputsOf({ shape, scale = 1, shift = 0 }: Sizes, random: Random) {
+  const x = random.normal(shape, scale);
+  x.data.forEach((value, i) => {
+    x.data[i] = value + shift;
+  });
+  return { x, gamma: random.normal([lastOf(shape)]), beta: random.normal([lastOf(shape)]) };
+}
+
+const plus = (a: Reals, b: Reals) => elementwise(a, b, (left, right) => left + right);
+
+/** The gradient of nearly equal values is what is left of terms of size rstd·gamma·dy. */
+function cancelling(s: Reals, { eps = 1e-5 }: Sizes): number {
+  const rstd = eachRow(s, (row) => {
+    const mean = sum(row) / row.length;
+    const deviation = Math.sqrt(sum(row, (value) => (value - mean) ** 2) / row.length + eps);
+    return row.map(() => (1 + Math.abs(mean)) / deviation);
+  });
+  return Math.max(...rstd.data);
+}
+
+describeOp({
+  name: 'layerNorm',
+  cases: sizes,
+  inputs: inputsOf,
+  forward: ({ x, gamma, beta }, { eps }) => layerNorm(x, gamma, beta, { eps }),
+  reference: ({ x, gamma, beta }, { eps }) => reference(x, gamma, beta, eps),
+  gradients: ['x', 'gamma', 'beta'],
+  tolerance: ({ shape }) => Math.max(...shape),
+  cancelling: ({ x }, given) => cancelling(x, given),
+});
+
+describeOp({
+  name: 'layerNorm without gamma and beta',
+  cases: [{ shape: [4, 19] }],
+  inputs: ({ shape }: Sizes, random) => ({ x: random.normal(shape) }),
+  forward: ({ x }) => layerNorm(x, null, null),
+  reference: ({ x }) => reference(x, null, null),
+  gradients: ['x'],
+  tolerance: ({ shape }) => lastOf(shape),
+});
+
+describeOp({
+  name: 'layerNorm of a sum',
+  cases: sizes,
+  inputs: (given: Sizes, random) => ({ ...inputsOf(given, random), residual: random.normal(given.shape) }),
+  forward: ({ x, gamma, beta, residual }, { eps }) => layerNorm(x, gamma, beta, { eps, residual }),
+  reference: ({ x, gamma, beta, residual }, { eps }) => reference(x, gamma, beta, eps, residual),
+  gradients: ['x', 'gamma', 'beta', 'residual'],
+  tolerance: ({ shape }) => Math.max(...shape),
+  cancelling: ({ x, residual }, given) => cancelling(plus(x, residual), given),
+});
+
+describeOp({
+  name: 'addLayerNorm, both results',
+  cases: sizes,
+  inputs: (given: Sizes, random) => ({ ...inputsOf(given, random), residual: random.normal(given.shape) }),
+  forward({ x, gamma, beta, residual }, { eps }) {
+    const { sum, normed } = addLayerNorm(x, residual, gamma, beta, { eps });
+    return concat([sum, normed]);
+  },
+  reference({ x, gamma, beta, residual }, { shape, eps }) {
+    const normed = reference(x, gamma, beta, eps, residual);
+    const data = Float64Array.of(...plus(x, residual).data, ...normed.data);
+    return { shape: [2 * shape[0]!, ...shape.slice(1)], data };
+  },
+  gradients: ['x', 'gamma', 'beta', 'residual'],
+  tolerance: ({ shape }) => Math.max(...shape),
+  cancelling: ({ x, residual }, given) => cancelling(plus(x, residual), given),
+});
+
+describe.each(isas)('layerNorm, %s', (isa) => {
+  it('turns a constant row into beta, even with a tiny eps', async () => {
+    const device = await deviceFor(isa, 1);
+    const cols = 37;
+    const beta = device.tensor(new Float32Array(cols).fill(0.5), [cols]);
+    const x = device.tensor(new Float32Array(2 * cols).fill(0.1), [2, cols], { requiresGrad: true });
+    const y = layerNorm(x, null, beta, { eps: 1e-12 });
+    y.backward(device.full([2, cols], 1));
+    expect(new Set(await y.data())).toEqual(new Set([0.5]));
+    for (const gradient of await x.grad!.data()) expect(gradient).toBeCloseTo(0, 1);
+  });
+
+  it('gives the gradients of the sum alone when only the sum is used', async () => {
+    const device = await deviceFor(isa, 1);
+    const [x, residual] = [1, 2].map((value) => device.tensor([[value, 3 * value]], [1, 2], { requiresGrad: true }));
+    const { sum } = addLayerNorm(x!, residual!, null, null);
+    sum.backward([[5, 7]]);
+    expect([...(await x!.grad!.data())]).toEqual([5, 7]);
+    expect([...(await residual!.grad!.data())]).toEqual([5, 7]);
+  });
+
+  it('adds both gradients when x is its own residual', async () => {
+    const device = await deviceFor(isa, 1);
+    const x = device.tensor([[1, 2, 4]], [1, 3], { requiresGrad: true });
+    const twice = device.tensor([[2, 4, 8]], [1, 3], { requiresGrad: true });
+    layerNorm(x, null, null, { residual: x }).backward([[1, -1, 2]]);
+    layerNorm(twice, null, null).backward([[1, -1, 2]]);
+    const expected = await twice.grad!.data();
+    expect([...(await x.grad!.data())]).toEqual([...expected].map((gradient) => 2 * gradient));
+  });
+});
+
+describe('layerNorm', () => {
+  it('names the op and the shapes that do not fit', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const x = device.zeros([2, 3]);
+    expect(() => layerNorm(x, device.zeros([4]), null)).toThrow(
+      new ShapeError('layerNorm: gamma is [4], expected [3]'),
+    );
+    expect(() => layerNorm(x, null, null, { residual: device.zeros([3]) })).toThrow(/residual is \[3\]/);
+    expect(() => layerNorm(x, null, null, { eps: -1 })).toThrow(/eps is -1/);
+  });
+});
