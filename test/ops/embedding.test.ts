@@ -1,0 +1,87 @@
+import { describe, expect, it } from 'vitest';
+import { CommandError, embedding } from '../../src/index.js';
+import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
+import { elementwise } from '../reference/reals.js';
+import { embedding as reference } from '../reference/tokens.js';
+
+describeOp({
+  name: 'embedding',
+  cases: [
+    ...edges().map((d) => ({ vocabulary: 7, d, ids: [2, 5], scale: 1 })),
+    { vocabulary: 1, d: 4, ids: [], scale: 1 },
+    { vocabulary: 1030, d: 130, ids: [20], scale: Math.sqrt(130) }, // many blocks of the table
+    { vocabulary: 3, d: 8, ids: [3, 700], scale: -0.5 }, // long sums
+  ],
+  inputs: ({ vocabulary, d, ids }, random) => ({
+    table: random.normal([vocabulary, d]),
+    ids: random.integers(ids, vocabulary),
+  }),
+  forward: ({ table, ids }, { scale }) => embedding(table, ids, { scale }),
+  reference: ({ table, ids }, { scale }) => reference(table, ids, scale),
+  gradients: ['table'],
+  gradient({ table, ids }, upstream, { d, scale }) {
+    const sums = new Float64Array(table.data.length);
+    upstream.forEach((dy, i) => {
+      sums[ids.data[Math.floor(i / d)]! * d + (i % d)]! += scale * dy;
+    });
+    return { table: sums };
+  },
+  tolerance: ({ ids }) => ids.reduce((size, n) => size * n, 1),
+});
+
+describeOp({
+  name: 'embedding with positions',
+  cases: edges().map((d) => ({ d })),
+  inputs: ({ d }, random) => ({
+    table: random.normal([5, d]),
+    ids: random.integers([3, 4], 5),
+    positions: random.normal([4, d]),
+    positionIds: random.integers([3, 4], 4),
+  }),
+  forward: ({ table, ids, positions, positionIds }) => embedding(table, ids, { scale: 3, positions, positionIds }),
+  reference: ({ table, ids, positions, positionIds }) =>
+    elementwise(reference(table, ids, 3), reference(positions, positionIds), (a, b) => a + b),
+  gradients: ['table', 'positions'],
+  tolerance: () => 12,
+});
+
+describe('embedding', () => {
+  it('fails on an id outside its table, with a row of zeros, and goes on', async () => {
+    for (const isa of isas) {
+      const device = await deviceFor(isa, 2);
+      const table = device.full([3, 4], 1, 'float32');
+      table.requiresGrad = true;
+      for (const bad of [3, -1, 2 ** 31 - 1, -(2 ** 31)]) {
+        const y = embedding(table, device.tensor(Int32Array.of(2, bad)));
+        await expect(y.data()).rejects.toThrow(CommandError);
+        expect([...(await y.data())]).toEqual([1, 1, 1, 1, 0, 0, 0, 0]);
+      }
+      const positions = device.full([2, 4], 1);
+      const options = { positions, positionIds: device.tensor(Int32Array.of(2)) };
+      const y = embedding(table, device.tensor(Int32Array.of(0)), options);
+      await expect(y.data()).rejects.toThrow('position outside the table of positions');
+    }
+  });
+
+  it('leaves gradients of ids outside the table out', async () => {
+    const device = await deviceFor(isas[0]!, 2);
+    const table = device.tensor([[1], [2]], undefined, { requiresGrad: true });
+    const ids = device.tensor(Int32Array.of(1, 5, 1));
+    embedding(table, ids).backward([[1], [10], [100]]);
+    await expect(device.flush()).rejects.toThrow('id outside the vocabulary');
+    expect([...table.grad!.dataSync()]).toEqual([0, 101]);
+  });
+
+  it('refuses other dtypes and shapes', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const table = device.zeros([3, 4]);
+    const ids = device.zeros([2], 'int32');
+    expect(() => embedding(table, device.zeros([2]))).toThrow('embedding: ids is float32, expected int32');
+    expect(() => embedding(device.zeros([3]), ids)).toThrow('embedding: table is [3], expected [rows, features]');
+    expect(() => embedding(table, ids, { positions: table })).toThrow('come together');
+    const positions = device.zeros([9, 5]);
+    expect(() => embedding(table, ids, { positions, positionIds: ids })).toThrow(
+      'positions is [9, 5], expected [9, 4]',
+    );
+  });
+});
