@@ -2,6 +2,10 @@ import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import type { Tensor } from '../core/tensor.js';
+import { generate, stream } from '../generate/generate.js';
+import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/options.js';
+import { type ScoreResult, score } from '../generate/score.js';
+import { disposeSessions } from '../generate/session.js';
 import { Initializer } from '../nn/init.js';
 import { type CacheSizes, DecoderState, type Memory } from '../nn/kv-cache.js';
 import { Dropout, Embedding, Linear, type Randomness, TiedLinear } from '../nn/layers.js';
@@ -174,6 +178,33 @@ export class Transformer extends Module {
     });
   }
 
+  /**
+   * Writes a target for each source, or goes on from each prompt of a decoder-only model (an empty one is its `bosId`):
+   * greedily, by beam search, or by sampling. Inputs may differ in length, and no output depends on its neighbours. Memory
+   * and programs are kept for the next call with a batch like this one.
+   *
+   * Nothing is computed on this thread. Throws ArgumentError for impossible options, and what `forward` throws.
+   */
+  generate(input: Tokens, options: GenerateOptions = {}): Promise<GenerateResult> {
+    return generate(this, input, options);
+  }
+
+  /**
+   * As `generate`, giving every token as soon as it is chosen; what the iterator returns at its end is the result. Leaving
+   * the loop ends the generation. Without beams.
+   */
+  stream(input: Tokens, options: GenerateOptions = {}): AsyncGenerator<TokenEvent, GenerateResult, void> {
+    return stream(this, input, options);
+  }
+
+  /**
+   * The log-probability of every token of given targets, as `loss` takes them: the first one only begins it, and the end
+   * counts if it is there. `source` is null for decoder-only models.
+   */
+  score(source: Tokens | null, target: Tokens): Promise<ScoreResult> {
+    return score(this, source, target);
+  }
+
   /** The attention probabilities of every layer for one batch: what each token looked at. Without dropout or gradients. */
   attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
     const { encoder, decoder } = this.transformer;
@@ -299,6 +330,7 @@ export class Transformer extends Module {
   }
 
   override dispose(): void {
+    disposeSessions(this);
     super.dispose();
     this.#sinusoids?.dispose();
   }
