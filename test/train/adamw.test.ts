@@ -1,0 +1,234 @@
+import { describe, expect, it } from 'vitest';
+import {
+  AdamW,
+  type AdamWOptions,
+  ArgumentError,
+  AutogradError,
+  clipGradNorm,
+  type Device,
+  FormatError,
+  mul,
+  type Tensor,
+} from '../../src/index.js';
+import { deviceFor, isas } from '../describe-op.js';
+import { Random } from '../random.js';
+import { allowedError, assertClose, largest } from '../tolerance.js';
+
+const sizes = [1, 15, 16, 17, 128, 9000, 20000];
+
+/** Parameters of the test's sizes, and gradients for each of some steps. */
+function draw(steps: number, scale = 1): { params: Float32Array[]; grads: Float32Array[][] } {
+  const random = new Random('adamw');
+  const values = () => sizes.map((n) => random.normal([n], scale).data);
+  return { params: sizes.map((n) => random.normal([n]).data), grads: Array.from({ length: steps }, values) };
+}
+
+function setGradients(params: readonly Tensor[], grads: readonly Float32Array[]): void {
+  params.forEach((param, i) => {
+    mul(param, 1).backward(grads[i]!);
+  });
+}
+
+/** PyTorch's AdamW in float64. */
+function reference(
+  params: Float32Array[],
+  grads: Float32Array[][],
+  options: Required<AdamWOptions>,
+  maxNorm = Infinity,
+) {
+  const { lr, beta1, beta2, eps, weightDecay } = options;
+  const state = params.map((values) => {
+    const p = Float64Array.from(values);
+    return { p, m: p.map(() => 0), v: p.map(() => 0) };
+  });
+  grads.forEach((all, step) => {
+    const factor = Math.min(1, maxNorm / (normOf(all) + 1e-6));
+    const correction1 = 1 - beta1 ** (step + 1);
+    const correction2 = 1 - beta2 ** (step + 1);
+    state.forEach(({ p, m, v }, k) => {
+      for (let i = 0; i < p.length; i++) {
+        const g = factor * all[k]![i]!;
+        m[i] = beta1 * m[i]! + (1 - beta1) * g;
+        v[i] = beta2 * v[i]! + (1 - beta2) * g * g;
+        p[i] = p[i]! * (1 - lr * weightDecay) - (lr * (m[i]! / correction1)) / (Math.sqrt(v[i]! / correction2) + eps);
+      }
+    });
+  });
+  return state.map(({ p }) => p);
+}
+
+function normOf(arrays: readonly Float32Array[]): number {
+  return Math.sqrt(arrays.reduce((total, values) => total + values.reduce((sum, x) => sum + x * x, 0), 0));
+}
+
+async function train(device: Device, steps: number, options: AdamWOptions, maxNorm?: number): Promise<Float32Array[]> {
+  const { params, grads } = draw(steps);
+  const tensors = params.map((values) => device.tensor(values, undefined, { requiresGrad: true }));
+  const optimizer = new AdamW(tensors, options);
+  for (const step of grads) {
+    setGradients(tensors, step);
+    optimizer.step({ maxNorm });
+    optimizer.zeroGrad();
+  }
+  const results: Float32Array[] = [];
+  for (const tensor of tensors) results.push((await tensor.data()) as Float32Array);
+  optimizer.dispose();
+  for (const tensor of tensors) tensor.dispose();
+  return results;
+}
+
+describe('AdamW', () => {
+  const options = { lr: 3e-3, beta1: 0.9, beta2: 0.98, eps: 1e-9, weightDecay: 0.05 };
+
+  it.each(isas)('%s: is PyTorch’s, with and without clipping, for any number of threads', async (isa) => {
+    const { params, grads } = draw(5);
+    for (const maxNorm of [undefined, 1.5]) {
+      const expected = reference(params, grads, options, maxNorm);
+      const first = await train(await deviceFor(isa, 1), 5, options, maxNorm);
+      first.forEach((values, k) => {
+        // Each of the five steps rounds the parameter, which is larger than the step.
+        const scale = largest(expected[k]!);
+        assertClose(`parameter ${k}`, values, expected[k]!, () => allowedError(5, scale));
+      });
+      for (const threads of [2, 3, 8])
+        expect(await train(await deviceFor(isa, threads), 5, options, maxNorm)).toEqual(first);
+    }
+  });
+
+  it('gives groups their own rate and decay', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const make = () => device.tensor([1], undefined, { requiresGrad: true });
+    const [a, b, c] = [make(), make(), make()];
+    const groups = [{ params: [a] }, { params: [b], weightDecay: 0 }, { params: [c], lr: 0.5, weightDecay: 0 }];
+    const optimizer = new AdamW(groups, { weightDecay: 0.5, eps: 0 });
+    setGradients([a, b, c], [Float32Array.of(1), Float32Array.of(2), Float32Array.of(-3)]);
+    optimizer.step({ lr: 0.25 }); // the first step is lr · sign(g)
+    expect([a, b, c].map((x) => x.dataSync()[0])).toEqual([1 - 0.125 - 0.25, 0.75, 1.5]);
+  });
+
+  it('leaves parameters without a gradient alone', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const x = device.tensor([3], undefined, { requiresGrad: true });
+    new AdamW([x]).step();
+    expect(x.dataSync()[0]).toBe(3);
+  });
+
+  it('recorded and replayed gives the same bits as step by step', async () => {
+    const device = await deviceFor(isas[0]!, 2);
+    const make = () => device.tensor([1, -2, 3], undefined, { requiresGrad: true });
+    const [eager, replayed] = [make(), make()];
+    const [one, other] = [new AdamW([eager], options), new AdamW([replayed], options)];
+    const backward = (x: Tensor) => mul(mul(x, x), x).backward([1, 1, 1]);
+    const program = device.record(() => {
+      backward(replayed);
+      other.apply({ maxNorm: 2 });
+      other.zeroGrad();
+    });
+    expect(program.scalars).toEqual(expect.arrayContaining(['lr', 'correction1', 'correction2']));
+    for (let step = 1; step <= 4; step++) {
+      device.scope(() => backward(eager));
+      one.step({ lr: step / 100, maxNorm: 2 });
+      one.zeroGrad();
+      program.run(other.advance({ lr: step / 100 }));
+      expect(await replayed.data()).toEqual(await eager.data());
+      expect(await other.gradNorm.data()).toEqual(await one.gradNorm.data());
+    }
+    program.dispose();
+  });
+
+  it('continues from its state with the same bits', async () => {
+    const device = await deviceFor(isas[0]!, 2);
+    const x = device.tensor([1, 2], undefined, { requiresGrad: true });
+    const first = new AdamW([x], options);
+    const step = (optimizer: AdamW, y: Tensor) => {
+      setGradients([y], [Float32Array.of(0.3, -2)]);
+      optimizer.step();
+      optimizer.zeroGrad();
+    };
+    step(first, x);
+    const { tensors, numbers } = first.state();
+    const saved = new Map([...tensors].map(([name, tensor]) => [name, tensor.dataSync() as Float32Array]));
+    const y = device.tensor(x.dataSync(), undefined, { requiresGrad: true });
+    const second = new AdamW([y], options);
+    expect(() => second.loadState({ tensors: new Map(), numbers })).toThrow(FormatError);
+    expect(() => second.loadState({ tensors: saved, numbers: {} })).toThrow(FormatError);
+    second.loadState({ tensors: saved, numbers });
+    step(first, x);
+    step(second, y);
+    expect(y.dataSync()).toEqual(x.dataSync());
+    expect(second.steps).toBe(2);
+  });
+
+  it('skips a step whose gradients are not finite when it clips, and shows the norm', async () => {
+    for (const isa of isas) {
+      const device = await deviceFor(isa, 2);
+      for (const [bad, norm] of [
+        [Number.NaN, Number.NaN],
+        [Infinity, Infinity],
+        [-Infinity, Infinity],
+      ] as const) {
+        const x = device.tensor([1, 2, 3], undefined, { requiresGrad: true });
+        const optimizer = new AdamW([x]);
+        setGradients([x], [Float32Array.of(0, bad, 1)]);
+        optimizer.step({ maxNorm: 1 });
+        expect(await optimizer.gradNorm.item()).toBe(norm);
+        expect([...(await x.data())]).toEqual([1, 2, 3]);
+        optimizer.step(); // without clipping they go through
+        expect((await x.data())[1]).toBeNaN();
+      }
+    }
+  });
+
+  it('refuses what it cannot optimise', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const x = device.tensor([1], undefined, { requiresGrad: true });
+    expect(() => new AdamW([])).toThrow(ArgumentError);
+    expect(() => new AdamW([x, x])).toThrow('a parameter is given twice');
+    expect(() => new AdamW([mul(x, 2)])).toThrow(AutogradError);
+    expect(() => new AdamW([x], { lr: -1 })).toThrow('AdamW: lr is -1, expected a number, 0 or more');
+    expect(() => new AdamW([{ params: [x], weightDecay: Number.NaN }])).toThrow(ArgumentError);
+    expect(() => new AdamW([x], { beta2: 1 })).toThrow(ArgumentError);
+    setGradients([x], [Float32Array.of(1)]);
+    expect(() => new AdamW([x]).step({ maxNorm: 0 })).toThrow(ArgumentError);
+  });
+});
+
+describe('clipGradNorm', () => {
+  it.each(isas)('%s: scales gradients to the norm and returns the norm before', async (isa) => {
+    const { params, grads } = draw(1);
+    const norm = normOf(grads[0]!);
+    for (const threads of [1, 3]) {
+      const device = await deviceFor(isa, threads);
+      for (const maxNorm of [norm / 7, norm * 2]) {
+        const tensors = params.map((values) => device.tensor(values, undefined, { requiresGrad: true }));
+        setGradients(tensors, grads[0]!);
+        expect(await clipGradNorm(tensors, maxNorm).item()).toBe(Math.fround(norm)); // summed in float64
+        const factor = Math.min(1, maxNorm / (norm + 1e-6));
+        for (const [k, tensor] of tensors.entries()) {
+          const expected = Float64Array.from(grads[0]![k]!, (g) => factor * g);
+          assertClose(`gradient ${k}`, await tensor.grad!.data(), expected, (i) =>
+            allowedError(1, Math.abs(expected[i]!)),
+          );
+        }
+      }
+    }
+  });
+
+  it('neither overflows nor underflows where the norm fits a float', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    for (const size of [1e30, 1e-30]) {
+      const x = device.tensor([0, 0], undefined, { requiresGrad: true });
+      setGradients([x], [Float32Array.of(3 * size, 4 * size)]);
+      expect((await clipGradNorm([x], 1).item()) / (5 * size)).toBeCloseTo(1, 6);
+    }
+  });
+
+  it('leaves gradients that are not finite as they are', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const x = device.tensor([0, 0], undefined, { requiresGrad: true });
+    setGradients([x], [Float32Array.of(Infinity, 5)]);
+    expect(await clipGradNorm([x], 1).item()).toBe(Infinity);
+    expect([...x.grad!.dataSync()]).toEqual([Infinity, 5]);
+    expect(() => clipGradNorm([device.zeros([1])], 1)).toThrow('clipGradNorm: no parameter has a gradient');
+  });
+});
