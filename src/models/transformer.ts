@@ -171,10 +171,10 @@ export class Transformer extends Module {
 
   /** The encoder's output for a source batch. Belongs to the scope it is called in. */
   encode(source: Tokens): Memory {
+    const batch = this.#batch('source', source); // outlives the scope, as part of the memory
     return this.device.scope(() => {
       this.#beginPass();
-      const memory = this.#encode(source);
-      return { ...memory };
+      return this.#encode(batch);
     });
   }
 

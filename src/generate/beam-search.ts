@@ -1,0 +1,180 @@
+import type { FinishReason, Hypothesis, Plan, TokenEvent } from './options.js';
+import { type LogitsProcessor, processorsOf } from './processors.js';
+import { checkedLogSumExp, type Search } from './search.js';
+
+/** An unfinished hypothesis. */
+interface Beam {
+  /** What the decoder has read, the start or the prompt included. */
+  readonly read: readonly number[];
+  readonly tokens: readonly number[];
+  readonly logProbabilities: readonly number[];
+  /** Of log-probabilities, as processors left them. */
+  readonly sum: number;
+}
+
+/** A way to go on. */
+interface Candidate {
+  readonly beam: number;
+  readonly token: number;
+  readonly sum: number;
+  readonly logProbability: number;
+}
+
+/**
+ * Keeps the `numBeams` best unfinished hypotheses of each input. Of the best ways to go on, those that end are finished if they
+ * are among the first numBeams, and the others fill the beams again. As in Hugging Face, the score of a hypothesis is
+ *
+ *   sum of log-probabilities / length^lengthPenalty, where length counts the end but not the start or the prompt.
+ */
+export class BeamSearch implements Search {
+  readonly tokens: Int32Array;
+  readonly #order: Int32Array;
+  readonly #inputs: InputBeams[];
+
+  constructor(private readonly plan: Plan) {
+    const { prompts, prefixes, numBeams } = plan;
+    this.#inputs = prompts.map((prompt, i) => new InputBeams(plan, prompt, prefixes[i] as readonly number[]));
+    this.tokens = new Int32Array(prompts.length * numBeams);
+    this.#order = new Int32Array(prompts.length * numBeams);
+  }
+
+  get done(): boolean {
+    return this.#inputs.every((input) => input.done);
+  }
+
+  get order(): Int32Array | null {
+    return this.#order.some((from, to) => from !== to) ? this.#order : null;
+  }
+
+  choose(logits: Float32Array): TokenEvent[] {
+    const { numBeams } = this.plan;
+    const vocabulary = logits.length / this.tokens.length;
+    this.#inputs.forEach((input, i) => {
+      const first = i * numBeams;
+      const rows = logits.subarray(first * vocabulary, (first + numBeams) * vocabulary);
+      const kept = input.done ? [] : input.advance(rows, first);
+      for (let beam = 0; beam < numBeams; beam++) {
+        this.#order[first + beam] = first + (kept[beam]?.beam ?? beam);
+        this.tokens[first + beam] = kept[beam]?.token ?? 0;
+      }
+    });
+    return [];
+  }
+
+  hypotheses(): Hypothesis[][] {
+    return this.#inputs.map((input) => input.finished.slice(0, this.plan.numReturnSequences));
+  }
+}
+
+/** The beams of one input. */
+class InputBeams {
+  /** At most numBeams, best first. */
+  readonly finished: Hypothesis[] = [];
+  done = false;
+  readonly #processors: readonly LogitsProcessor[];
+  #beams: readonly Beam[];
+
+  constructor(
+    private readonly plan: Plan,
+    prompt: readonly number[],
+    private readonly prefix: readonly number[],
+  ) {
+    this.#processors = processorsOf(plan, prompt.length);
+    this.#beams = [{ read: prompt, tokens: [], logProbabilities: [], sum: 0 }];
+  }
+
+  /** One token further; returns which beams go on, and how. `firstSequence` is for error messages. */
+  advance(rows: Float32Array, firstSequence: number): Candidate[] {
+    const { numBeams, stopTokens, maxNewTokens } = this.plan;
+    const length = (this.#beams[0] as Beam).tokens.length + 1;
+    const kept: Candidate[] = [];
+    const next: Beam[] = [];
+    for (const [rank, candidate] of this.#candidates(rows, firstSequence).entries()) {
+      const grown = this.#grow(candidate);
+      const ends = stopTokens.has(candidate.token) && length > this.prefix.length;
+      if (ends || this.plan.stop?.(grown.tokens)) {
+        const tokens = ends ? grown.tokens.slice(0, -1) : grown.tokens;
+        if (rank < numBeams) this.#finish({ ...grown, tokens }, 'stop');
+      } else {
+        kept.push(candidate);
+        next.push(grown);
+      }
+      if (kept.length === numBeams) break;
+    }
+    this.#beams = next;
+    if (next.length > 0 && length >= maxNewTokens) for (const beam of next) this.#finish(beam, 'length');
+    this.done = next.length === 0 || length >= maxNewTokens || this.#cannotImprove(length);
+    return kept;
+  }
+
+  /** The best ways to go on, best first: enough to fill the beams even if those that end are among them. */
+  #candidates(rows: Float32Array, firstSequence: number): Candidate[] {
+    const { numBeams, stopTokens } = this.plan;
+    const vocabulary = rows.length / numBeams;
+    const best = new Best(numBeams * (1 + Math.max(1, stopTokens.size)));
+    this.#beams.forEach(({ read, tokens, sum }, beam) => {
+      const row = rows.subarray(beam * vocabulary, (beam + 1) * vocabulary);
+      const total = checkedLogSumExp(row, firstSequence + beam);
+      const forced = this.prefix[tokens.length];
+      if (forced !== undefined) {
+        const logProbability = (row[forced] as number) - total;
+        best.offer({ beam, token: forced, sum: sum + logProbability, logProbability });
+        return;
+      }
+      const scores = this.#processors.length > 0 ? row.map((logit) => logit - total) : row;
+      for (const process of this.#processors) process(scores, read);
+      const base = scores === row ? sum - total : sum;
+      for (let token = 0; token < vocabulary; token++) {
+        const candidate = base + (scores[token] as number);
+        if (candidate > best.least) {
+          best.offer({ beam, token, sum: candidate, logProbability: (row[token] as number) - total });
+        }
+      }
+    });
+    return best.list;
+  }
+
+  #grow({ beam, token, sum, logProbability }: Candidate): Beam {
+    const { read, tokens, logProbabilities } = this.#beams[beam] as Beam;
+    return {
+      read: [...read, token],
+      tokens: [...tokens, token],
+      logProbabilities: [...logProbabilities, logProbability],
+      sum,
+    };
+  }
+
+  #finish({ tokens, logProbabilities, sum }: Beam, reason: FinishReason): void {
+    const score = sum / logProbabilities.length ** this.plan.lengthPenalty;
+    const better = this.finished.findIndex((other) => score > other.score);
+    this.finished.splice(better < 0 ? this.finished.length : better, 0, { tokens, logProbabilities, score, reason });
+    this.finished.splice(this.plan.numBeams);
+  }
+
+  #cannotImprove(length: number): boolean {
+    const { numBeams, earlyStopping, lengthPenalty, maxNewTokens } = this.plan;
+    const worst = this.finished[numBeams - 1];
+    if (worst === undefined) return false;
+    if (earlyStopping === true) return true;
+    // The sum only falls. Divided by more it rises again, if the penalty is positive: at most at the greatest length.
+    const reached = earlyStopping === 'never' && lengthPenalty > 0 ? maxNewTokens : length;
+    return worst.score >= (this.#beams[0] as Beam).sum / reached ** lengthPenalty;
+  }
+}
+
+/** The greatest sums offered so far, in order; of equals the first. */
+class Best {
+  readonly list: Candidate[] = [];
+  /** What a candidate must exceed. */
+  least = Number.NEGATIVE_INFINITY;
+
+  constructor(private readonly size: number) {}
+
+  offer(candidate: Candidate): void {
+    let at = this.list.length;
+    while (at > 0 && (this.list[at - 1] as Candidate).sum < candidate.sum) at--;
+    this.list.splice(at, 0, candidate);
+    if (this.list.length > this.size) this.list.pop();
+    if (this.list.length === this.size) this.least = (this.list[this.size - 1] as Candidate).sum;
+  }
+}

@@ -1,0 +1,178 @@
+import { checkNumber } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { AttentionMaps, Transformer } from '../models/transformer.js';
+import type { LogitsProcessor } from './processors.js';
+
+/** Names and meanings are Hugging Face's where it has the option. */
+export interface GenerateOptions {
+  /** Tokens after the start (or the prompt) at most, those of `prefix` included. Default 256, or what the model's maxLength leaves. */
+  maxNewTokens?: number;
+  /** The end is not chosen before there are so many tokens. Default 0. */
+  minNewTokens?: number;
+  /** Tokens that the output is forced to begin with: for all inputs, or one row for each. Default none. */
+  prefix?: readonly number[] | readonly (readonly number[])[];
+  /** Tokens that end a sequence and are no part of it. Default: the model's eosId. */
+  stopTokens?: readonly number[];
+  /** Ends a sequence after its newest token, which stays in it, by returning true. Gets what was generated so far. */
+  stop?: (tokens: readonly number[]) => boolean;
+
+  /** Hypotheses that beam search keeps for each input. Default 1: greedy, or sampling. */
+  numBeams?: number;
+  /** Hypotheses are ranked by sum of log-probabilities / length^lengthPenalty, the end counted as a token. Default 1. */
+  lengthPenalty?: number;
+  /**
+   * When beam search ends, once there are numBeams finished hypotheses. true: at once. false (default): when the best
+   * unfinished one is worse, at the length it has now. 'never': when it cannot become better at any length.
+   */
+  earlyStopping?: boolean | 'never';
+  /** Sequences for each input: the best of the beams, or so many samples. Default 1. */
+  numReturnSequences?: number;
+
+  /** Draws tokens by their probabilities. Default false: the most probable. */
+  doSample?: boolean;
+  /** Divides logits: below 1 likely tokens become likelier. Default 1. */
+  temperature?: number;
+  /** Only the so many most probable tokens. Default 0: all. */
+  topK?: number;
+  /** Only the most probable tokens that together have this probability. Default 1: all. */
+  topP?: number;
+  /** Only tokens that have this share of the most probable one's probability. Default 0: all. */
+  minP?: number;
+  /** Same seed, same tokens. Default 0. */
+  seed?: number;
+
+  /** Above 1: tokens that are there already become less likely. Default 1. */
+  repetitionPenalty?: number;
+  /** No sequence of so many tokens comes twice. Default 0: no limit. */
+  noRepeatNgramSize?: number;
+  /** Change scores before tokens are chosen, in this order, after the two above and before temperature and the rest. */
+  logitsProcessors?: readonly LogitsProcessor[];
+
+  /** Ends it: the promise rejects with the signal's reason, by default an AbortError. */
+  signal?: AbortSignal;
+  /** Called with every token as it is chosen. Not with beams, whose tokens are final only at the end. */
+  onToken?: (event: TokenEvent) => void;
+  /** Computes the attention of every layer over the finished sequences: `attentions` of the result. Default false. */
+  outputAttentions?: boolean;
+}
+
+/** A token that was chosen. */
+export interface TokenEvent {
+  /** Which sequence of the result it belongs to. */
+  readonly sequence: number;
+  readonly token: number;
+  readonly logProbability: number;
+}
+
+/** `numReturnSequences` sequences for each input, best first, one input after the other. */
+export interface GenerateResult {
+  /** Tokens from `prefix` on, without the start or the prompt, and without the token that ended it. */
+  readonly sequences: number[][];
+  /** Sum of log-probabilities / length^lengthPenalty; of beams with the penalties that ranked them. */
+  readonly scores: number[];
+  /** The model's log-probability of every token, and of the token that ended it, if one did. */
+  readonly logProbabilities: number[][];
+  /** Whether a stop token or function ended it, or maxNewTokens. */
+  readonly finishReasons: FinishReason[];
+  /** Which input each sequence belongs to. */
+  readonly inputs: number[];
+  /** With `outputAttentions`: of `[start, ...sequence]`, or the prompt and the sequence. To be disposed of by the caller. */
+  readonly attentions?: AttentionMaps;
+}
+
+export type FinishReason = 'stop' | 'length';
+
+/** A sequence on its way. */
+export interface Hypothesis {
+  readonly tokens: readonly number[];
+  readonly logProbabilities: readonly number[];
+  readonly score: number;
+  readonly reason: FinishReason;
+}
+
+/** Options with defaults, and what they mean for a batch. */
+export interface Plan extends Required<Omit<GenerateOptions, 'stop' | 'signal' | 'onToken' | 'prefix' | 'stopTokens'>> {
+  readonly stop: ((tokens: readonly number[]) => boolean) | undefined;
+  readonly stopTokens: ReadonlySet<number>;
+  /** For each input: what the decoder reads first. */
+  readonly prompts: readonly (readonly number[])[];
+  /** For each input. */
+  readonly prefixes: readonly (readonly number[])[];
+  /** Sequences decoded side by side for each input. */
+  readonly width: number;
+}
+
+const isCount = (least: number) => (value: number) => Number.isInteger(value) && value >= least;
+
+/** Checks options. `rows` are the inputs: sources, or prompts of a decoder-only model. */
+export function resolveOptions(
+  model: Transformer,
+  rows: readonly (readonly number[])[],
+  options: GenerateOptions,
+): Plan {
+  const { config } = model;
+  const { numBeams = 1, numReturnSequences = 1, doSample = false, earlyStopping = false } = options;
+  const { temperature = 1, topK = 0, topP = 1, minP = 0, seed = 0, lengthPenalty = 1 } = options;
+  const { repetitionPenalty = 1, noRepeatNgramSize = 0, logitsProcessors = [], outputAttentions = false } = options;
+  const { minNewTokens = 0, stopTokens = [config.eosId] } = options;
+  const start = [config.bosId];
+  const prompts = config.encoderLayers > 0 ? rows.map(() => start) : rows.map((row) => (row.length > 0 ? row : start));
+  const room = config.maxLength - Math.max(...prompts.map((prompt) => prompt.length)) + 1;
+  const { maxNewTokens = Math.min(256, room) } = options;
+  const check = (name: string, value: number, accepts: (value: number) => boolean, expected: string) =>
+    checkNumber('generate', name, value, accepts, expected);
+
+  check('numBeams', numBeams, isCount(1), 'a positive integer');
+  check('numReturnSequences', numReturnSequences, isCount(1), 'a positive integer');
+  check('maxNewTokens', maxNewTokens, isCount(1), 'a positive integer');
+  check(
+    'maxNewTokens',
+    maxNewTokens,
+    (n) => n <= room,
+    `at most ${room}: the model's maxLength is ${config.maxLength}`,
+  );
+  check('minNewTokens', minNewTokens, (n) => isCount(0)(n) && n <= maxNewTokens, `0 to maxNewTokens, ${maxNewTokens}`);
+  check('lengthPenalty', lengthPenalty, Number.isFinite, 'a finite number');
+  check('temperature', temperature, (t) => t > 0 && Number.isFinite(t), 'a positive number');
+  check('topK', topK, isCount(0), 'an integer from 0 on');
+  check('topP', topP, (p) => p > 0 && p <= 1, 'a number above 0, at most 1');
+  check('minP', minP, (p) => p >= 0 && p <= 1, 'a number from 0 to 1');
+  check('seed', seed, (n) => Number.isSafeInteger(n) && n >= 0, 'an integer from 0 on');
+  check('repetitionPenalty', repetitionPenalty, (p) => p > 0 && Number.isFinite(p), 'a positive number');
+  check('noRepeatNgramSize', noRepeatNgramSize, isCount(0), 'an integer from 0 on');
+  const isToken = (id: number) => isCount(0)(id) && id < config.targetVocab;
+  for (const id of stopTokens) check('a stop token', id, isToken, `a token below ${config.targetVocab}`);
+  const refuse = (message: string) => {
+    throw new ArgumentError(`generate: ${message}`);
+  };
+  if (![true, false, 'never'].includes(earlyStopping))
+    refuse(`earlyStopping is ${earlyStopping}, expected true, false or 'never'`);
+  if (numBeams > 1 && doSample) refuse('numBeams and doSample exclude each other');
+  if (numBeams > 1 && options.onToken) refuse('onToken is given, but tokens of beams are final only at the end');
+  if (numBeams > 1 && numReturnSequences > numBeams) {
+    refuse(`numReturnSequences is ${numReturnSequences}, but there are only ${numBeams} beams`);
+  }
+  if (numBeams === 1 && !doSample && numReturnSequences > 1) refuse('numReturnSequences needs beams or doSample');
+  if (!doSample && (temperature !== 1 || topK !== 0 || topP !== 1 || minP !== 0)) {
+    refuse('temperature, topK, topP and minP need doSample: true');
+  }
+  const prefixes = prefixRows(options.prefix, rows.length);
+  for (const id of prefixes.flat()) check('a token of prefix', id, isToken, `a token below ${config.targetVocab}`);
+  const longest = Math.max(...prefixes.map((prefix) => prefix.length));
+  if (longest > maxNewTokens) refuse(`prefix has ${longest} tokens, but maxNewTokens is ${maxNewTokens}`);
+
+  return {
+    ...{ numBeams, numReturnSequences, doSample, earlyStopping, temperature, topK, topP, minP, seed, lengthPenalty },
+    ...{ repetitionPenalty, noRepeatNgramSize, logitsProcessors, outputAttentions, maxNewTokens, minNewTokens },
+    ...{ stop: options.stop, stopTokens: new Set(stopTokens), prompts, prefixes },
+    width: numBeams > 1 ? numBeams : numReturnSequences,
+  };
+}
+
+function prefixRows(prefix: GenerateOptions['prefix'] = [], count: number): readonly (readonly number[])[] {
+  if (!prefix.some(Array.isArray)) return Array.from({ length: count }, () => prefix as readonly number[]);
+  if (prefix.length !== count) {
+    throw new ArgumentError(`generate: prefix has ${prefix.length} rows, but there are ${count} inputs`);
+  }
+  return prefix as readonly (readonly number[])[];
+}

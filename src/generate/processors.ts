@@ -1,0 +1,114 @@
+// What changes scores before a token is chosen. Each works in place; −∞ forbids a token.
+
+import type { Plan } from './options.js';
+
+/**
+ * Changes the scores of the next token, one for each of the vocabulary: logits, or log-probabilities with beams. `tokens` is
+ * what the decoder has read so far, the start or the prompt included.
+ */
+export type LogitsProcessor = (scores: Float32Array, tokens: readonly number[]) => void;
+
+const NEVER = Number.NEGATIVE_INFINITY;
+
+/** Those that the options ask for, in Hugging Face's order. `promptLength` is what comes before new tokens. */
+export function processorsOf(plan: Plan, promptLength: number): LogitsProcessor[] {
+  const { repetitionPenalty: penalty, noRepeatNgramSize, minNewTokens, doSample, temperature: heat } = plan;
+  const list: (LogitsProcessor | null)[] = [
+    penalty !== 1 ? repetitionPenalty(penalty) : null,
+    noRepeatNgramSize > 0 ? noRepeatNgram(noRepeatNgramSize) : null,
+    minNewTokens > 0 ? forbidBefore(promptLength + minNewTokens, plan.stopTokens) : null,
+    ...plan.logitsProcessors,
+    doSample && heat !== 1 ? temperature(heat) : null,
+    plan.topK > 0 ? topK(plan.topK) : null,
+    plan.topP < 1 ? topP(plan.topP) : null,
+    plan.minP > 0 ? minP(plan.minP) : null,
+  ];
+  return list.filter((processor) => processor !== null);
+}
+
+/** Every token that is there already: positive scores divided by the penalty, negative ones multiplied (CTRL, Keskar et al. 2019). */
+export function repetitionPenalty(penalty: number): LogitsProcessor {
+  return (scores, tokens) => {
+    for (const token of new Set(tokens)) {
+      const score = scores[token] as number;
+      scores[token] = score > 0 ? score / penalty : score * penalty;
+    }
+  };
+}
+
+/** Forbids what would complete a sequence of `size` tokens that is there already. */
+export function noRepeatNgram(size: number): LogitsProcessor {
+  return (scores, tokens) => {
+    const start = tokens.length - (size - 1); // of the newest size - 1 tokens
+    if (start < 0) return;
+    for (let at = 0; at + size - 1 < tokens.length; at++) {
+      let same = 0;
+      while (same < size - 1 && tokens[at + same] === tokens[start + same]) same++;
+      if (same === size - 1) scores[tokens[at + same] as number] = NEVER;
+    }
+  };
+}
+
+/** Forbids tokens as long as there are fewer than `length`. */
+export function forbidBefore(length: number, forbidden: Iterable<number>): LogitsProcessor {
+  return (scores, tokens) => {
+    if (tokens.length < length) for (const token of forbidden) scores[token] = NEVER;
+  };
+}
+
+export function temperature(value: number): LogitsProcessor {
+  return (scores) => {
+    for (let token = 0; token < scores.length; token++) scores[token] = (scores[token] as number) / value;
+  };
+}
+
+/** The k best; more if several are equal to the last of them. */
+export function topK(k: number): LogitsProcessor {
+  return (scores) => {
+    if (k >= scores.length) return;
+    const worst = Float32Array.from(scores).sort()[scores.length - k] as number;
+    for (let token = 0; token < scores.length; token++) if ((scores[token] as number) < worst) scores[token] = NEVER;
+  };
+}
+
+/** The fewest tokens that together have probability p (nucleus sampling, Holtzman et al. 2020). */
+export function topP(p: number): LogitsProcessor {
+  return (scores) => {
+    const total = logSumExp(scores);
+    const probability = (token: number) => Math.exp((scores[token] as number) - total);
+    // Those that are rarer than this have less than 1 - p all together: the others contain the nucleus.
+    const least = total + Math.log((1 - p) / scores.length);
+    const likely: number[] = [];
+    for (let token = 0; token < scores.length; token++) if ((scores[token] as number) >= least) likely.push(token);
+    likely.sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b);
+    let mass = 0;
+    let count = 0;
+    while (count < likely.length && mass < p) mass += probability(likely[count++] as number);
+    const nucleus = likely.slice(0, count).map((token) => [token, scores[token] as number] as const);
+    scores.fill(NEVER);
+    for (const [token, score] of nucleus) scores[token] = score;
+  };
+}
+
+/** Those with at least `share` of the best one's probability. */
+export function minP(share: number): LogitsProcessor {
+  return (scores) => {
+    const least = (scores[argmax(scores)] as number) + Math.log(share);
+    for (let token = 0; token < scores.length; token++) if ((scores[token] as number) < least) scores[token] = NEVER;
+  };
+}
+
+/** The place of the greatest, the first of equals. */
+export function argmax(scores: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < scores.length; i++) if ((scores[i] as number) > (scores[best] as number)) best = i;
+  return best;
+}
+
+/** log Σ exp(score), NaN if there is no probability in the scores. */
+export function logSumExp(scores: Float32Array): number {
+  const greatest = scores[argmax(scores)] as number;
+  let sum = 0;
+  for (let i = 0; i < scores.length; i++) sum += Math.exp((scores[i] as number) - greatest);
+  return greatest + Math.log(sum);
+}

@@ -1,0 +1,39 @@
+import { ArgumentError, ShapeError } from '../core/errors.js';
+import type { Transformer } from '../models/transformer.js';
+import type { Tokens } from '../nn/token-batch.js';
+import { gather } from '../ops/move.js';
+import { logSoftmax } from '../ops/softmax.js';
+import { readRows } from './generate.js';
+import { inference, packed } from './session.js';
+
+/** What a model thinks of given targets. */
+export interface ScoreResult {
+  /** For each target, of every token but the first, which only begins it. */
+  readonly logProbabilities: number[][];
+  /** Their sums. */
+  readonly scores: number[];
+}
+
+/** See `Transformer.score`. */
+export async function score(model: Transformer, source: Tokens | null, target: Tokens): Promise<ScoreResult> {
+  if (model.transformer.decoder === null) throw new ArgumentError('score: the model has no decoder');
+  const sources = source === null ? null : packed(await readRows('score: source', model, source));
+  const targets = await readRows('score: target', model, target);
+  const { targetVocab } = model.config;
+  targets.forEach((row, i) => {
+    if (row.length < 2)
+      throw new ShapeError(`score: target ${i} has ${row.length} tokens: nothing comes after the first`);
+    const wrong = row.find((id) => !(Number.isInteger(id) && id >= 0 && id < targetVocab));
+    if (wrong !== undefined) throw new ArgumentError(`score: ${wrong} in target ${i} is no token below ${targetVocab}`);
+  });
+  const labels = targets.flatMap((row) => row.slice(1));
+  const { reading } = inference(model, () => {
+    const logits = model.forward(sources, packed(targets.map((row) => row.slice(0, -1))));
+    const all = logSoftmax(logits).reshape(-1, 1);
+    const places = Int32Array.from(labels, (label, i) => i * targetVocab + label);
+    return { reading: gather(all, model.device.tensor(places)).data() };
+  });
+  const values = Array.from(await reading);
+  const logProbabilities = targets.map((row) => values.splice(0, row.length - 1));
+  return { logProbabilities, scores: logProbabilities.map((row) => row.reduce((sum, value) => sum + value, 0)) };
+}

@@ -1,0 +1,132 @@
+import { SimdformerError } from '../core/errors.js';
+import { Random } from '../core/random.js';
+import type { FinishReason, Hypothesis, Plan, TokenEvent } from './options.js';
+import { argmax, type LogitsProcessor, logSumExp, processorsOf } from './processors.js';
+
+/** Chooses tokens, given logits. */
+export interface Search {
+  /** Takes the logits of the next token of every sequence, [sequences, vocabulary]; returns what is decided. */
+  choose(logits: Float32Array): TokenEvent[];
+  /** What the decoder reads next. */
+  readonly tokens: Int32Array;
+  /** Which sequence each one goes on from; null if all from themselves. */
+  readonly order: Int32Array | null;
+  readonly done: boolean;
+  /** For each input, best first. */
+  hypotheses(): Hypothesis[][];
+}
+
+interface Track {
+  /** What the decoder has read, the start or the prompt included. */
+  readonly read: number[];
+  readonly tokens: number[];
+  readonly logProbabilities: number[];
+  readonly prefix: readonly number[];
+  readonly processors: readonly LogitsProcessor[];
+  readonly random: Random;
+  reason: FinishReason | null;
+}
+
+/** One token after the other: the most probable, or drawn. What a sequence becomes does not depend on its neighbours. */
+export class TokenSearch implements Search {
+  readonly tokens: Int32Array;
+  readonly order = null;
+  readonly #tracks: Track[];
+  #open: number;
+
+  constructor(private readonly plan: Plan) {
+    const { prompts, prefixes, width, seed } = plan;
+    this.#tracks = prompts.flatMap((prompt, input) =>
+      Array.from({ length: width }, (_, i) => ({
+        read: [...prompt],
+        tokens: [],
+        logProbabilities: [],
+        prefix: prefixes[input] as readonly number[],
+        processors: processorsOf(plan, prompt.length),
+        random: new Random(seed, input * width + i),
+        reason: null,
+      })),
+    );
+    this.#open = this.#tracks.length;
+    this.tokens = new Int32Array(this.#open);
+  }
+
+  get done(): boolean {
+    return this.#open === 0;
+  }
+
+  choose(logits: Float32Array): TokenEvent[] {
+    const vocabulary = logits.length / this.#tracks.length;
+    const events: TokenEvent[] = [];
+    this.#tracks.forEach((track, sequence) => {
+      if (track.reason !== null) return;
+      const row = logits.subarray(sequence * vocabulary, (sequence + 1) * vocabulary);
+      const total = checkedLogSumExp(row, sequence);
+      const token = track.prefix[track.tokens.length] ?? this.#pick(row, track);
+      const logProbability = (row[token] as number) - total;
+      track.logProbabilities.push(logProbability);
+      if (this.#isEnd(track, token)) this.#end(track, 'stop');
+      else {
+        track.tokens.push(token);
+        track.read.push(token);
+        this.tokens[sequence] = token;
+        events.push({ sequence, token, logProbability });
+        if (this.plan.stop?.(track.tokens)) this.#end(track, 'stop');
+        else if (track.tokens.length >= this.plan.maxNewTokens) this.#end(track, 'length');
+      }
+    });
+    return events;
+  }
+
+  hypotheses(): Hypothesis[][] {
+    const { width, lengthPenalty } = this.plan;
+    const all = this.#tracks.map(({ tokens, logProbabilities, reason }) => {
+      const sum = logProbabilities.reduce((total, value) => total + value, 0);
+      const score = sum / logProbabilities.length ** lengthPenalty;
+      return { tokens, logProbabilities, score, reason: reason as FinishReason };
+    });
+    const byInput = this.plan.prompts.map((_, input) => all.slice(input * width, (input + 1) * width));
+    return byInput.map((samples) => samples.sort((a, b) => b.score - a.score));
+  }
+
+  #pick(row: Float32Array, { read, processors, random }: Track): number {
+    const scores = processors.length > 0 ? row.slice() : row;
+    for (const process of processors) process(scores, read);
+    return this.plan.doSample ? draw(scores, random) : argmax(scores);
+  }
+
+  /** A forced token never ends a sequence. */
+  #isEnd({ tokens, prefix }: Track, token: number): boolean {
+    return this.plan.stopTokens.has(token) && tokens.length >= prefix.length;
+  }
+
+  #end(track: Track, reason: FinishReason): void {
+    track.reason = reason;
+    this.#open--;
+  }
+}
+
+/** As `logSumExp`; throws if there is nothing to choose from. */
+export function checkedLogSumExp(row: Float32Array, sequence: number): number {
+  const total = logSumExp(row);
+  if (Number.isFinite(total)) return total;
+  throw new SimdformerError(
+    `generate: the scores of the next token of sequence ${sequence} are ${total}, no probabilities`,
+  );
+}
+
+/** A token with probability proportional to exp(score). */
+export function draw(scores: Float32Array, random: Random): number {
+  const total = checkedLogSumExp(scores, 0);
+  const uniform = random.uniform() + random.uniform() * 2 ** -24; // 48 bits: rare tokens of large vocabularies count, too
+  let mass = 0;
+  let last = 0;
+  for (let token = 0; token < scores.length; token++) {
+    const probability = Math.exp((scores[token] as number) - total);
+    if (probability === 0) continue;
+    mass += probability;
+    if (mass > uniform) return token;
+    last = token;
+  }
+  return last;
+}

@@ -1,0 +1,146 @@
+import type { Program } from '../core/program.js';
+import type { Tensor } from '../core/tensor.js';
+import type { Transformer } from '../models/transformer.js';
+import type { DecoderState, Memory } from '../nn/kv-cache.js';
+
+/** Idle sessions that a model keeps. */
+const KEPT = 4;
+
+/** What a session is good for; sizes are rounded up so that similar batches share one. */
+interface Sizes {
+  readonly sources: number;
+  readonly beams: number;
+  readonly maxLength: number;
+  /** 0 without an encoder. */
+  readonly sourceLength: number;
+}
+
+export interface SessionInput {
+  /** Source sequences, or null for a decoder-only model. */
+  readonly source: readonly (readonly number[])[] | null;
+  /** What the decoder reads first: one row for each input. */
+  readonly prompts: readonly (readonly number[])[];
+  /** Sequences for each input. */
+  readonly beams: number;
+  readonly maxNewTokens: number;
+}
+
+/**
+ * A decoder state and the programs that advance it, recorded once. Sessions go back to the model after use and serve the next
+ * batch of the same sizes.
+ */
+export class Session {
+  readonly #order: Tensor;
+  readonly #step: Program<Tensor>;
+  readonly #reorder: Program<void>;
+
+  constructor(
+    readonly key: string,
+    model: Transformer,
+    readonly state: DecoderState,
+  ) {
+    const { device } = model;
+    this.#order = device.unscoped(() => device.zeros([state.sequences], 'int32'));
+    this.#step = device.record(() => model.step(state));
+    this.#reorder = device.record(() => state.reorder(this.#order));
+  }
+
+  /** The logits after one more token of each sequence, where sequence r first goes on from what was `order[r]`. */
+  step(tokens: Int32Array, order: Int32Array | null): Promise<Float32Array> {
+    if (order !== null) {
+      this.#order.write(order);
+      this.#reorder.run();
+    }
+    this.state.tokens.write(tokens);
+    return this.#step.run().data() as Promise<Float32Array>;
+  }
+
+  dispose(): void {
+    this.#step.dispose();
+    this.#reorder.dispose();
+    this.#order.dispose();
+    this.state.dispose();
+  }
+}
+
+/** Of each model the sessions that wait for the next batch, the one used last at the end. */
+const idle = new WeakMap<Transformer, Session[]>();
+
+/** A session that has read the inputs, and the logits of the first new tokens. Give it back with `endSession`. */
+export function startSession(
+  model: Transformer,
+  { source, prompts, beams, maxNewTokens }: SessionInput,
+): { session: Session; logits: Promise<Float32Array> } {
+  return inference(model, () => {
+    const memory = source ? model.encode(packed(source)) : undefined;
+    const session = takeSession(model, memory, {
+      sources: prompts.length,
+      beams,
+      maxLength: Math.min(model.config.maxLength, roundUp(longest(prompts) + maxNewTokens - 1)),
+      sourceLength: source ? Math.min(model.config.maxLength, roundUp(longest(source))) : 0,
+    });
+    try {
+      if (memory) return { session, logits: session.step(Int32Array.from(repeat(prompts, beams).flat()), null) };
+      const logits = model.prefill(session.state, packed(repeat(prompts, beams)));
+      return { session, logits: logits.data() as Promise<Float32Array> };
+    } catch (error) {
+      session.dispose();
+      throw error;
+    }
+  });
+}
+
+export function endSession(model: Transformer, session: Session): void {
+  const kept = idle.get(model) ?? [];
+  idle.set(model, kept);
+  kept.push(session);
+  if (kept.length > KEPT) kept.shift()?.dispose();
+}
+
+/** Frees what the model keeps for generation. */
+export function disposeSessions(model: Transformer): void {
+  for (const session of idle.get(model)?.splice(0) ?? []) session.dispose();
+}
+
+/** Runs `fn` without dropout and gradients, in a scope. */
+export function inference<T>(model: Transformer, fn: () => T): T {
+  const { training, device } = model;
+  if (training) model.eval();
+  try {
+    return device.noGrad(() => device.scope(fn));
+  } finally {
+    if (training) model.train();
+  }
+}
+
+/** Sequences end to end, in which no token is mistaken for padding. */
+export function packed(rows: readonly (readonly number[])[]): { ids: number[]; lengths: number[] } {
+  return { ids: rows.flat(), lengths: rows.map((row) => row.length) };
+}
+
+function takeSession(model: Transformer, memory: Memory | undefined, sizes: Sizes): Session {
+  const key = Object.values(sizes).join(' ');
+  const kept = idle.get(model) ?? [];
+  const at = kept.findIndex((session) => session.key === key);
+  if (at < 0) {
+    const { sources: sequences, beams, maxLength, sourceLength } = sizes;
+    const options = memory ? { memory, beams, maxLength, sourceLength } : { sequences, beams, maxLength };
+    return new Session(key, model, model.startDecoding(options));
+  }
+  const [session] = kept.splice(at, 1) as [Session];
+  model.restartDecoding(session.state, memory);
+  return session;
+}
+
+function repeat<T>(items: readonly T[], times: number): T[] {
+  return items.flatMap((item) => Array.from({ length: times }, () => item));
+}
+
+function longest(rows: readonly (readonly number[])[]): number {
+  return Math.max(...rows.map((row) => row.length));
+}
+
+/** To a power of two, 16 at least. */
+function roundUp(length: number): number {
+  return Math.max(16, 2 ** Math.ceil(Math.log2(length)));
+}
