@@ -19,9 +19,10 @@ struct Span {
   bool present() const { return length != 0; }
   // True if `count` words starting at the span's first word lie inside it.
   bool covers(uint64_t count) const { return count <= length; }
-  // True if a matrix of `rows` × `cols` whose rows start `stride` words apart lies inside it.
+  // True if a matrix of `rows` × `cols` whose rows start `stride` words apart lies inside it. One without elements must
+  // still be no longer than the span, or a loop over 2³² times nothing would seem to hang.
   bool covers(uint64_t rows, uint64_t cols, uint64_t stride) const {
-    if (rows == 0 || cols == 0) return true;
+    if (rows == 0 || cols == 0) return rows <= length && cols <= length;
     return stride >= cols && rows <= 0xffffffffu && cols <= 0xffffffffu && stride <= 0xffffffffu &&
            (rows - 1) * stride + cols <= length;
   }

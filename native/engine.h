@@ -29,6 +29,7 @@ class Engine {
   // JSON: {"version", "isa", "isas", "threads", "ops": [{"name", "operands": [{"name", "kind"}]}]}, ops by opcode.
   std::string manifest() const;
 
+  const Heap& heap() const { return heap_; }
   bool usable() const { return scratch_ != nullptr; }
 
  private:

@@ -49,7 +49,8 @@ struct CacheReorder {
   }
 
   void run(Context& context) const {
-    context.team.parallel(static_cast<uint32_t>(slots * across()), [&](uint32_t chunk) {
+    const uint64_t chunks = rows == 0 ? 0 : slots * across();
+    context.team.parallel(static_cast<uint32_t>(chunks), [&](uint32_t chunk) {
       const uint64_t slot = chunk / across(), col = chunk % across() * kCols;
       const uint64_t width = col + kCols < cols ? kCols : cols - col;
       const auto place = [&](uint64_t row) { return context.f32(cache) + (row * slots + slot) * cols + col; };

@@ -43,9 +43,10 @@ SIMD_INLINE Vf polynomial(Vf x, float first, Rest... rest) {
 SIMD_INLINE Vf log(Vf x) {
   const Vi subnormal = x < splat(1.17549435e-38f);
   const Vf scaled = subnormal ? x * splat(8388608.f) : x;  // · 2²³
-  // Adding the distance from √½ to 1 carries into the exponent just when the mantissa is at least that of √½.
-  const Vi shifted = asInt(scaled) + splatInt(0x3f800000 - 0x3f3504f3);
-  const Vf k = toFloat((shifted >> 23) - (subnormal ? splatInt(127 + 23) : splatInt(127)));
+  // Subtracting √½ borrows from the exponent just when the mantissa is less than that of √½. The sign, which does not
+  // matter, is dropped so that nothing overflows.
+  const Vi shifted = (asInt(scaled) & splatInt(0x7fffffff)) - splatInt(0x3f3504f3);
+  const Vf k = toFloat((shifted >> 23) - (subnormal ? splatInt(23) : splatInt(0)));
   const Vf f = asFloat((shifted & splatInt(0x007fffff)) + splatInt(0x3f3504f3)) - splat(1.f);
   const Vf p = polynomial(f, -.07632224962f, .127606524f, -.1316060746f, .1420191242f, -.1662332878f, .2000121967f,
                           -.2500082175f, .3333333178f);
@@ -58,9 +59,6 @@ SIMD_INLINE Vf log(Vf x) {
   result = x == splat(0.f) ? splat(-INFINITY) : result;
   return x >= splat(0.f) ? result : splat(NAN);
 }
-
-// 1 / (1 + e^-x), within 2.5 ulp where the result is normal.
-SIMD_INLINE Vf sigmoid(Vf x) { return splat(1.f) / (splat(1.f) + exp(-x)); }
 
 // tanh x, within 5.5 ulp and never beyond ±1: x · p(x²) / q(x²) fitted to the relative error on |x| ≤ 9.1, from where
 // the result rounds to ±1.

@@ -61,11 +61,12 @@ inline std::vector<Operand> operandsOf(const Kernel& kernel) {
     left.remove_prefix(item.size() < left.size() ? item.size() + 1 : left.size());
     const std::string_view kind = item.substr(0, item.find(':'));
     const bool tensor = kind.starts_with("in") || kind.starts_with("out");
-    operands.push_back({tensor          ? Operand::kTensor
-                        : kind == "f32" ? Operand::kFloat
+    operands.push_back({tensor           ? Operand::kTensor
+                        : kind == "f32"  ? Operand::kFloat
                         : kind == "tail" ? Operand::kTail
                                          : Operand::kInteger,
-                        kind.ends_with('?'), tensor && kind.find("out") != kind.npos, item.substr(kind.size() + 1), at});
+                        kind.ends_with('?'), tensor && kind.find("out") != kind.npos, item.substr(kind.size() + 1),
+                        at});
     at += tensor ? 2 : kind == "tail" ? 0 : 1;
   }
   return operands;
@@ -144,17 +145,21 @@ inline void fillOperands(Engine& engine, const Kernel& kernel, const uint32_t* o
       state = state * 6364136223846793005u + 1442695040888963407u;
       const uint32_t random = static_cast<uint32_t>(state >> 32);
       const float number = static_cast<float>(random) * 0x1p-31f - 1;
-      if (what < 3) memcpy(&word, &number, sizeof word);
-      else if (what < 5) word = random >> 30;
-      else if (what < 6) word = random >> 26;
-      else word = random;
+      if (what < 3)
+        memcpy(&word, &number, sizeof word);
+      else if (what < 5)
+        word = random >> 30;
+      else if (what < 6)
+        word = random >> 26;
+      else
+        word = random;
     }
     engine.write(uint64_t{4} * operand[it.at], data.data(), data.size() * 4);
   }
 }
 
 // Runs one command with nothing but its operands' memory to touch.
-inline Failure runAlone(Engine& engine, const Kernel& kernel, const std::vector<uint32_t>& words) {
+inline Failure runAlone(Engine& engine, [[maybe_unused]] const Kernel& kernel, const std::vector<uint32_t>& words) {
 #ifdef POISON_OUTSIDE
   char* heap = engine.heap().data();
   ASAN_POISON_MEMORY_REGION(heap, engine.heap().bytes());

@@ -41,10 +41,17 @@ void runCommand(const Target& target, Bytes& bytes) {
     for (uint32_t changes = bytes.below(4); changes > 0; --changes) {
       uint32_t& word = words[1 + bytes.below(static_cast<uint32_t>(std::min<size_t>(words.size() - 1, 256)))];
       switch (bytes.below(4)) {
-        case 0: word = bytes.word(); break;
-        case 1: word = words[1 + bytes.below(kernel.words)]; break;
-        case 2: ++word; break;
-        default: --word;
+        case 0:
+          word = bytes.word();
+          break;
+        case 1:
+          word = words[1 + bytes.below(kernel.words)];
+          break;
+        case 2:
+          ++word;
+          break;
+        default:
+          --word;
       }
     }
   }
@@ -59,7 +66,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Bytes bytes(data, size);
   const uint32_t choice = bytes.byte();
   const Target& target = targets()[choice % targets().size()];
-  if (choice < 32) runWords(*target.engine, bytes);
-  else runCommand(target, bytes);
+  if (choice < 32)
+    runWords(*target.engine, bytes);
+  else
+    runCommand(target, bytes);
   return 0;
 }
