@@ -9,6 +9,7 @@ SIMD_INLINE void threefry(Vu& c0, Vu& c1, uint32_t key0, uint32_t key1) {
   const uint32_t keys[] = {key0, key1, key0 ^ key1 ^ 0x1BD11BDAu};
   c0 += splatBits(keys[0]);
   c1 += splatBits(keys[1]);
+#pragma GCC unroll 20
   for (uint32_t round = 0; round < 20; ++round) {
     c0 += c1;
     c1 = rotateLeft(c1, kRotations[round % 8]) ^ c0;
