@@ -15,25 +15,68 @@ interface Task {
 
 const tasks: Record<string, Task> = {
   quickstart: {
-    model: { dModel: 128, heads: 4, encoderLayers: 2, decoderLayers: 2, dFF: 512, activation: 'relu', norm: 'pre', maxLength: 64, sourceVocab: 30, targetVocab: 42 },
+    model: {
+      dModel: 128,
+      heads: 4,
+      encoderLayers: 2,
+      decoderLayers: 2,
+      dFF: 512,
+      activation: 'relu',
+      norm: 'pre',
+      maxLength: 64,
+      sourceVocab: 30,
+      targetVocab: 42,
+    },
     batch: 256,
     source: [7, 8],
     target: [8, 9],
   },
   small: {
-    model: { dModel: 128, heads: 4, encoderLayers: 4, decoderLayers: 4, dFF: 512, activation: 'relu', norm: 'pre', maxLength: 64, sourceVocab: 50, targetVocab: 50 },
+    model: {
+      dModel: 128,
+      heads: 4,
+      encoderLayers: 4,
+      decoderLayers: 4,
+      dFF: 512,
+      activation: 'relu',
+      norm: 'pre',
+      maxLength: 64,
+      sourceVocab: 50,
+      targetVocab: 50,
+    },
     batch: 256,
     source: [10, 10],
     target: [10, 10],
   },
   paper: {
-    model: { dModel: 512, heads: 8, encoderLayers: 6, decoderLayers: 6, dFF: 2048, activation: 'relu', norm: 'post', maxLength: 64, sourceVocab: 8000, targetVocab: 8000 },
+    model: {
+      dModel: 512,
+      heads: 8,
+      encoderLayers: 6,
+      decoderLayers: 6,
+      dFF: 2048,
+      activation: 'relu',
+      norm: 'post',
+      maxLength: 64,
+      sourceVocab: 8000,
+      targetVocab: 8000,
+    },
     batch: 16,
     source: [32, 32],
     target: [33, 33],
   },
   nanogpt: {
-    model: { dModel: 128, heads: 4, encoderLayers: 0, decoderLayers: 4, dFF: 512, activation: 'gelu', norm: 'pre', maxLength: 64, targetVocab: 65 },
+    model: {
+      dModel: 128,
+      heads: 4,
+      encoderLayers: 0,
+      decoderLayers: 4,
+      dFF: 512,
+      activation: 'gelu',
+      norm: 'pre',
+      maxLength: 64,
+      targetVocab: 65,
+    },
     batch: 12,
     source: [0, 0],
     target: [65, 65],
@@ -49,7 +92,8 @@ const { values } = parseArgs({
   },
 });
 const task = tasks[values.model];
-if (task === undefined) throw new Error(`--model is '${values.model}', expected one of ${Object.keys(tasks).join(', ')}`);
+if (task === undefined)
+  throw new Error(`--model is '${values.model}', expected one of ${Object.keys(tasks).join(', ')}`);
 const threads = Number(values.threads);
 const labelSmoothing = 0.1;
 
@@ -92,7 +136,9 @@ let versions: { torch: string; threads: number } | null = null;
 try {
   versions = await peer.ask({ ...model.config, threads, labelSmoothing, ignoreIndex: model.config.padId ?? -100 });
 } catch (error) {
-  console.error(`PyTorch is not measured: ${(error as Error).message}. On Debian: apt install python3-torch libopenblas0-openmp`);
+  console.error(
+    `PyTorch is not measured: ${(error as Error).message}. On Debian: apt install python3-torch libopenblas0-openmp`,
+  );
 }
 
 const ours: number[] = [];
@@ -106,7 +152,10 @@ for (let step = 0; step < Number(values.steps) + warmUp; step++) {
   losses.ours = mine.loss;
   if (step >= warmUp) ours.push(mine.milliseconds);
   if (versions === null) continue;
-  const answer = await peer.ask<{ milliseconds: number; loss: number }>({ source: padded(source), target: padded(target) });
+  const answer = await peer.ask<{ milliseconds: number; loss: number }>({
+    source: padded(source),
+    target: padded(target),
+  });
   losses.theirs = answer.loss;
   if (step >= warmUp) theirs.push(answer.milliseconds);
 }
@@ -126,9 +175,16 @@ const result = {
 };
 if (values.json) console.log(JSON.stringify(result));
 else {
-  const peerText = versions ? `PyTorch ${versions.torch} ${result.torchMilliseconds?.toFixed(1)} ms (fastest ${result.torchFastest?.toFixed(1)})` : 'no PyTorch';
-  console.log(`${values.model}, ${device.info.isa}, ${threads} threads: simdformer ${result.milliseconds.toFixed(1)} ms (fastest ${result.fastest.toFixed(1)}), ${peerText}`);
-  if (result.speedup !== null) console.log(`median of the ratios, step by step: ${result.speedup.toFixed(2)}× as fast as PyTorch`);
-  console.log(`last losses, each with initial weights of its own: ${losses.ours.toFixed(3)}, ${losses.theirs.toFixed(3)}`);
+  const peerText = versions
+    ? `PyTorch ${versions.torch} ${result.torchMilliseconds?.toFixed(1)} ms (fastest ${result.torchFastest?.toFixed(1)})`
+    : 'no PyTorch';
+  console.log(
+    `${values.model}, ${device.info.isa}, ${threads} threads: simdformer ${result.milliseconds.toFixed(1)} ms (fastest ${result.fastest.toFixed(1)}), ${peerText}`,
+  );
+  if (result.speedup !== null)
+    console.log(`median of the ratios, step by step: ${result.speedup.toFixed(2)}× as fast as PyTorch`);
+  console.log(
+    `last losses, each with initial weights of its own: ${losses.ours.toFixed(3)}, ${losses.theirs.toFixed(3)}`,
+  );
 }
 device.dispose();

@@ -28,7 +28,8 @@ export function renderHeatMap(weights: ArrayLike<number>, { rows, columns, color
   const largest = Math.max(Number.MIN_VALUE, ...Array.from(weights));
   const cell = (weight: number) => {
     const share = Math.max(0, weight / largest);
-    if (!color) return (SHADES[Math.round(share * (SHADES.length - 1))] as string).repeat(cellWidth - 1).padEnd(cellWidth);
+    if (!color)
+      return (SHADES[Math.round(share * (SHADES.length - 1))] as string).repeat(cellWidth - 1).padEnd(cellWidth);
     return `\u001b[48;5;${COLORS[Math.round(share * (COLORS.length - 1))]}m${' '.repeat(cellWidth)}\u001b[0m`;
   };
   const heading = `${' '.repeat(labelWidth + 1)}${columns.map((label) => pad(label, cellWidth)).join('')}`;

@@ -21,7 +21,10 @@ export interface AverageOptions {
 }
 
 /** The weights that the options of `fit` ask for: a mean, or the best seen, or simply the last. */
-export function averagesOf(params: readonly Tensor[], { averageLast, emaDecay, earlyStopping }: AverageOptions): Averages {
+export function averagesOf(
+  params: readonly Tensor[],
+  { averageLast, emaDecay, earlyStopping }: AverageOptions,
+): Averages {
   if (averageLast !== undefined && emaDecay !== undefined) {
     throw new ArgumentError('fit: give emaDecay or averageLast, not both');
   }

@@ -55,7 +55,9 @@ export function lengthBatches(examples: readonly Example[], { tokens = 4096, see
         epoch = wanted;
         const random = new Random(seed, SHUFFLE_STREAM + epoch);
         // Sorting is stable: equal lengths keep the random order.
-        order = random.shuffle(examples.map((_, i) => i)).sort((a, b) => (lengths[a] as number) - (lengths[b] as number));
+        order = random
+          .shuffle(examples.map((_, i) => i))
+          .sort((a, b) => (lengths[a] as number) - (lengths[b] as number));
         sequence = random.shuffle(ends.map((_, i) => i));
       }
       const index = sequence[n % ends.length] as number;

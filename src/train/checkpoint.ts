@@ -61,7 +61,8 @@ export async function loadCheckpoint<State>(
         );
       }
     }
-    if (values.size !== tensors.size) throw new FormatError(`${path} is a checkpoint of another model, with more parameters`);
+    if (values.size !== tensors.size)
+      throw new FormatError(`${path} is a checkpoint of another model, with more parameters`);
     optimizer.loadState({ tensors: optimizerValues, numbers: saved.optimizer });
     for (const [name, tensor] of tensors) tensor.write(values.get(name) as Float32Array);
     return saved.state;

@@ -106,7 +106,11 @@ interface RunState {
  *
  * Throws ArgumentError for options that make no sense, and what `validate`, the data or the file system throw.
  */
-export async function fit(model: Trainable, data: readonly Example[] | Batches, options: FitOptions = {}): Promise<FitResult> {
+export async function fit(
+  model: Trainable,
+  data: readonly Example[] | Batches,
+  options: FitOptions = {},
+): Promise<FitResult> {
   const run = new Run(model, data, options);
   try {
     return await run.go();
@@ -270,7 +274,9 @@ class Run {
     const state = await loadCheckpoint<RunState>(path, this.#tensors(), this.#optimizer);
     if (state === null) return;
     if (state.seed !== this.#state.seed) {
-      throw new ArgumentError(`fit: the checkpoint was made with seed ${state.seed}, this run has seed ${this.#state.seed}`);
+      throw new ArgumentError(
+        `fit: the checkpoint was made with seed ${state.seed}, this run has seed ${this.#state.seed}`,
+      );
     }
     Object.assign(this.#state, state);
   }

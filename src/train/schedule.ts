@@ -4,7 +4,8 @@ import { ArgumentError } from '../core/errors.js';
 export type Schedule = (step: number) => number;
 
 function warm(op: string, peak: number, warmup: number): void {
-  if (!(peak > 0 && Number.isFinite(peak))) throw new ArgumentError(`${op}: peak is ${peak}, expected a positive number`);
+  if (!(peak > 0 && Number.isFinite(peak)))
+    throw new ArgumentError(`${op}: peak is ${peak}, expected a positive number`);
   if (!(Number.isInteger(warmup) && warmup >= 0)) {
     throw new ArgumentError(`${op}: warmup is ${warmup}, expected a number of steps, 0 or more`);
   }
@@ -32,12 +33,18 @@ export function noam(dModel: number, { warmup = 4000, factor = 1 } = {}): Schedu
 }
 
 /** Linear warm-up to `peak`, then a straight line to `final` at step `steps`. */
-export function linearDecay(peak: number, { steps, warmup = 0, final = 0 }: { steps: number; warmup?: number; final?: number }): Schedule {
+export function linearDecay(
+  peak: number,
+  { steps, warmup = 0, final = 0 }: { steps: number; warmup?: number; final?: number },
+): Schedule {
   return decay('linearDecay', peak, steps, warmup, final, (progress) => 1 - progress);
 }
 
 /** Linear warm-up to `peak`, then half a cosine to `final` at step `steps` (Loshchilov & Hutter, 2017, without restarts). */
-export function cosine(peak: number, { steps, warmup = 0, final = 0 }: { steps: number; warmup?: number; final?: number }): Schedule {
+export function cosine(
+  peak: number,
+  { steps, warmup = 0, final = 0 }: { steps: number; warmup?: number; final?: number },
+): Schedule {
   return decay('cosine', peak, steps, warmup, final, (progress) => (1 + Math.cos(Math.PI * progress)) / 2);
 }
 
