@@ -3,7 +3,7 @@
 // Blocked with an online softmax (Milakov and Gimelshein 2018; FlashAttention-2, Dao 2023): for each block of keys the
 // sums so far are rescaled to the new maximum, so no more than a block of scores ever exists. Saved for backward, in
 // `stats` [2, heads, rows]: each query's largest score (in bits), and 1 / Σ 2^(score - largest), or 0 if it sees no
-// key.
+// key. relativeWeights [rows, heads, scoreDistances], if wanted, are the probabilities summed up by clipped distance.
 #pragma once
 #include "kernels/attention_shape.h"
 
@@ -14,7 +14,8 @@ inline constexpr uint32_t kQueries = 128;  // in a block: they share the keys' w
 struct Output {
   float* y;
   uint32_t stride;
-  float* stats;  // or null
+  float* stats;          // or null
+  Span relativeWeights;  // or absent
 };
 
 // Blocks of queries of one head, in the calling thread's scratch memory.
@@ -38,6 +39,7 @@ class Forward {
   void attend(uint32_t b, const Item& it, uint32_t first, uint32_t end) {
     const uint32_t last = it.queries < end ? it.queries : end;
     for (uint32_t i = last > first ? last : first; i < end; ++i) memset(row(it, i), 0, in_.valueWidth * sizeof(float));
+    if (sumsWeights() && first < end) weights(it, first).clear(end - first);
     for (; first < last; first += kQueries)
       attendBlock(b, it, first, last - first < kQueries ? last - first : kQueries);
   }
@@ -45,6 +47,11 @@ class Forward {
  private:
   float* row(const Item& it, uint32_t i) const {
     return out_.y + (it.q + i) * out_.stride + size_t{h_} * in_.valueWidth;
+  }
+
+  bool sumsWeights() const { return out_.relativeWeights.present(); }
+  DistanceRows weights(const Item& it, uint32_t i) const {
+    return in_.distanceRows(context_, out_.relativeWeights, it, i, h_);
   }
 
   void attendBlock(uint32_t b, const Item& it, uint32_t first, uint32_t count) {
@@ -65,7 +72,8 @@ class Forward {
         rowProduct({in_.keyRow(context_, it, k, h_), in_.kStride}, {queries_ + p * in_.width, kPanel}, block.keys,
                    wholeVectors(size), in_.width, in_.scaleInBits(), scores_, kPanel, false);
         in_.addBiases(context_, block, it, b, h_, table_);
-        softmax(block, p);
+        softmax(it, block, p);
+        if (sumsWeights()) sumEntries(block, weights(it, block.i), it.shift, 1.f);
         columnProduct({in_.valueRow(context_, it, k, h_), in_.vStride}, {scores_, kPanel}, in_.valueWidth,
                       wholeVectors(size), block.keys, 1.f, sums_ + p * in_.valueWidth, kPanel, k > 0);
       }
@@ -78,7 +86,7 @@ class Forward {
   }
 
   // Scores become 2^(score - largest so far); what was summed up before is rescaled to that.
-  void softmax(const Block& block, uint32_t p) {
+  void softmax(const Item& it, const Block& block, uint32_t p) {
     for (uint32_t i = 0; i < block.queries; i += kWidth) {
       const Vf before = load(largest_ + p + i);
       Vf largest = before;
@@ -96,7 +104,14 @@ class Forward {
       if (block.k == 0) continue;
       float* sums = sums_ + p * in_.valueWidth + i;
       for (uint32_t d = 0; d < in_.valueWidth; ++d) store(sums + d * kPanel, load(sums + d * kPanel) * shrink);
+      if (sumsWeights()) scaleWeights(it, block.i + i, block.queries - i, shrink);
     }
+  }
+
+  void scaleWeights(const Item& it, uint32_t i, uint32_t count, Vf factors) const {
+    float lanes[kWidth];
+    store(lanes, factors);
+    for (size_t r = 0; r < kWidth && r < count; ++r) weights(it, i).scale(r, lanes[r]);
   }
 
   // Divides by the total and writes the rows of a panel.
@@ -107,6 +122,7 @@ class Forward {
       const Vf total = load(total_ + p + i);
       const Vf inverse = total == splat(0.f) ? splat(0.f) : splat(1.f) / total;
       store(total_ + p + i, inverse);
+      if (sumsWeights()) scaleWeights(it, first + p + i, size - i, inverse);
       for (uint32_t d = 0; d < in_.valueWidth; ++d)
         store(sums + d * kPanel + i, none ? Vf{} : load(sums + d * kPanel + i) * inverse);
     }
@@ -135,15 +151,17 @@ class Forward {
 
 struct Attention {
   static constexpr const char* name = "attention";
-  static constexpr const char* signature = ATTENTION_INPUTS "out:y out?:stats u32:yStride";
+  static constexpr const char* signature = ATTENTION_INPUTS "out:y out?:stats out?:relativeWeights u32:yStride";
   attention::Inputs in;
-  Span y, stats;
+  Span y, stats, relativeWeights;
   uint32_t yStride;
 
   const char* check() const {
     if (const char* reason = in.checkValues()) return reason;
     REQUIRE(y.covers(in.totalQ(), uint64_t{in.heads} * in.valueWidth, yStride), "y is too small");
     REQUIRE(!stats.present() || stats.covers(2 * uint64_t{in.heads}, in.totalQ(), in.totalQ()), "stats is too small");
+    REQUIRE(!relativeWeights.present() || (in.scoreDistances % 2 == 1 && in.distanceRowsFit(relativeWeights)),
+            "relativeWeights is too small");
     return nullptr;
   }
 
@@ -152,7 +170,8 @@ struct Attention {
   void run(Context& context) const {
     in.findOffsets(context);
     if (in.totalQ() == 0) return;
-    const attention::Output output{context.f32(y), yStride, stats.present() ? context.f32(stats) : nullptr};
+    const attention::Output output{context.f32(y), yStride, stats.present() ? context.f32(stats) : nullptr,
+                                   relativeWeights};
     const uint64_t together = in.packed ? in.batch : itemsTogether();
     const uint32_t groups = static_cast<uint32_t>((in.batch + together - 1) / together);
     const uint32_t blocks = 1 + (in.rowsQ - 1) / attention::kQueries;

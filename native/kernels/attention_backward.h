@@ -5,17 +5,20 @@
 // in `partials` [chunks, rows, heads·width], and those are added in order. So are those of relativeBias, by task, in
 // `relativePartials` [groups · chunks, heads, distances]. A bias that items or heads share is written by one task for
 // all.
+// With sums of the probabilities by distance (relativeWeights) as another output, dy vᵀ and D gain their part of it.
 #pragma once
 #include "kernels/attention_shape.h"
 
 struct AttentionBackward {
   static constexpr const char* name = "attentionBackward";
   static constexpr const char* signature = ATTENTION_INPUTS
-      "in:y in:stats in:dy inout?:dq inout?:dk inout?:dv inout?:dbias inout?:drelativeBias inout?:partials "
+      "in:y in:stats in:dy in?:relativeWeights in?:drelativeWeights inout?:dq inout?:dk inout?:dv inout?:dbias "
+      "inout?:drelativeBias inout?:drelativeScores inout?:partials "
       "inout?:relativePartials u32:yStride u32:dyStride u32:dqStride u32:dkStride u32:dvStride u32:itemsTogether "
       "u32:chunkKeys u32:accumulate";
   attention::Inputs in;
-  Span y, stats, dy, dq, dk, dv, dbias, drelativeBias, partials, relativePartials;
+  Span y, stats, dy, relativeWeights, drelativeWeights, dq, dk, dv, dbias, drelativeBias, drelativeScores, partials,
+      relativePartials;
   uint32_t yStride, dyStride, dqStride, dkStride, dvStride, itemsTogether, chunkKeys, accumulate;
 
   bool adds(int gradient) const { return (accumulate >> gradient & 1) != 0; }
@@ -44,6 +47,12 @@ struct AttentionBackward {
     REQUIRE(!drelativeBias.present() || (in.relativeBias.present() && drelativeBias.covers(table) &&
                                          relativePartials.covers(tasks, table, table)),
             "drelativeBias or relativePartials is too small");
+    REQUIRE(!drelativeScores.present() ||
+                (in.relativeScores.present() && in.distanceRowsFit(drelativeScores) && chunks() == 1),
+            "drelativeScores is too small, or the keys are in chunks");
+    REQUIRE(!drelativeWeights.present() || (in.scoreDistances % 2 == 1 && in.distanceRowsFit(relativeWeights) &&
+                                            in.distanceRowsFit(drelativeWeights)),
+            "relativeWeights or drelativeWeights is too small");
     return nullptr;
   }
 
@@ -93,6 +102,7 @@ class Backward {
     const int64_t seen = in_.causal ? int64_t{first} - it.shift : 0;
     uint32_t i = first == end || seen > it.queries ? it.queries : seen < 0 ? 0 : static_cast<uint32_t>(seen);
     clearQueries(it, 0, i);
+    if (op_.drelativeScores.present() && !op_.adds(5)) scoreRows(it, 0).clear(in_.packed ? it.queries : in_.rowsQ);
     for (; i < it.queries; i += kQueries) {
       const uint32_t count = it.queries - i < kQueries ? it.queries - i : kQueries;
       const uint32_t visible = in_.visibleKeys(it, i + count);
@@ -123,6 +133,10 @@ class Backward {
   }
   bool addsQueries() const { return !apart() && op_.adds(0); }
 
+  DistanceRows scoreRows(const Item& it, uint32_t i) const {
+    return in_.distanceRows(context_, op_.drelativeScores, it, i, h_);
+  }
+
   void clearKeys(const Item& it, uint64_t first, uint64_t end) const {
     for (uint64_t j = first; j < end; ++j) {
       if (op_.dk.present() && !op_.adds(1)) memset(keyGradient(it, j), 0, in_.width * sizeof(float));
@@ -141,23 +155,27 @@ class Backward {
     for (uint32_t k = firstKey; k < endKey; k += kKeys) {
       const Factor keys{in_.keyRow(context_, it, k, h_), in_.kStride};
       const Factor values{in_.valueRow(context_, it, k, h_), in_.vStride};
-      const Block scores{probabilities_, kQueries, i, count, k, endKey - k < kKeys ? endKey - k : uint32_t{kKeys}};
-      rowProduct(keys, {qColumns_, kQueries}, scores.keys, lanes, in_.width, in_.scaleInBits(), probabilities_,
-                 kQueries, false);
+      const uint32_t size = endKey - k < kKeys ? endKey - k : uint32_t{kKeys};
+      const Block scores{probabilities_, kQueries, i, count, k, size};
+      const Block slopes{slopes_, kQueries, i, count, k, size};
+      rowProduct(keys, {qColumns_, kQueries}, size, lanes, in_.width, in_.scaleInBits(), probabilities_, kQueries,
+                 false);
       in_.addBiases(context_, scores, it, b, h_, table_);
-      rowProduct(values, {dyColumns_, kQueries}, scores.keys, lanes, in_.valueWidth, 1.f, slopes_, kQueries, false);
+      rowProduct(values, {dyColumns_, kQueries}, size, lanes, in_.valueWidth, 1.f, slopes_, kQueries, false);
+      if (op_.drelativeWeights.present())
+        addEntries(slopes, in_.distanceRows(context_, op_.drelativeWeights, it, i, h_), it.shift, 1.f);
       findSlopes(scores);
-      if (op_.dbias.present()) addBiasGradient(scores, b);
-      if (op_.drelativeBias.present()) addRelativeGradient(scores, it.shift);
+      if (op_.dbias.present()) addBiasGradient(slopes, b);
+      if (op_.drelativeBias.present()) addRelativeGradient(slopes, it.shift);
+      if (op_.drelativeScores.present()) sumEntries(slopes, scoreRows(it, i), it.shift, in_.scale);
       if (op_.dv.present())
-        rowProduct({probabilities_, kQueries}, {dyRows_, wholeVectors(in_.valueWidth)}, scores.keys, in_.valueWidth,
-                   count, 1.f, valueGradient(it, k), op_.dvStride, true);
+        rowProduct({probabilities_, kQueries}, {dyRows_, wholeVectors(in_.valueWidth)}, size, in_.valueWidth, count,
+                   1.f, valueGradient(it, k), op_.dvStride, true);
       if (op_.dk.present())
-        rowProduct({slopes_, kQueries}, {qRows_, wholeVectors(in_.width)}, scores.keys, in_.width, count, in_.scale,
+        rowProduct({slopes_, kQueries}, {qRows_, wholeVectors(in_.width)}, size, in_.width, count, in_.scale,
                    keyGradient(it, k), op_.dkStride, true);
       if (op_.dq.present())
-        columnProduct(keys, {slopes_, kQueries}, in_.width, lanes, scores.keys, in_.scale, dqColumns_, kQueries,
-                      k > firstKey);
+        columnProduct(keys, {slopes_, kQueries}, in_.width, lanes, size, in_.scale, dqColumns_, kQueries, k > firstKey);
     }
     if (!op_.dq.present()) return;
     float* to = queryGradient(it, i);
@@ -195,6 +213,12 @@ class Backward {
                   load(dyRows_ + r * wholeVectors(in_.valueWidth) + d), dot);
       delta_[r] = sum(dot);
     }
+    if (!op_.drelativeWeights.present()) return;
+    const DistanceRows weights = in_.distanceRows(context_, op_.relativeWeights, it, i, h_);
+    const DistanceRows slopes = in_.distanceRows(context_, op_.drelativeWeights, it, i, h_);
+    for (uint32_t r = 0; r < count; ++r)
+      for (uint32_t t = 0; t < in_.scoreDistances; ++t)
+        delta_[r] += weights.data[r * weights.stride + t] * slopes.data[r * slopes.stride + t];
   }
 
   // Scores become probabilities, and dy·vᵀ becomes the gradient of the scores.

@@ -1,11 +1,8 @@
 // What the attention kernels have in common: their inputs, which rows belong to whom, and the scores of a block.
 #pragma once
-#include "kernels/attention_tile.h"
+#include "kernels/attention_distance.h"
 
 namespace attention {
-
-inline constexpr float kLog2E = 1.44269504088896341f;
-inline constexpr float kLargest = 3.402823466e38f;
 
 // One item of the batch: its first rows in q and in k, and how many of each take part.
 struct Item {
@@ -15,62 +12,12 @@ struct Item {
   int64_t shift;
 };
 
-// A head's relative biases, prepared so that the lanes of a vector (queries i, i+1, …) read neighbours for one key j:
-// entry i - j, so reversed, with the ends repeated for a vector's reach beyond either of them.
-class RelativeTable {
- public:
-  static size_t size(uint32_t distances) { return distances + 2 * kWidth; }
-
-  RelativeTable(float* memory, uint32_t distances) : table_(memory), distances_(distances) {}
-
-  void load(const float* bias) {
-    for (size_t t = 0; t < size(distances_); ++t) table_[t] = bias[entry(t)] * kLog2E;
-  }
-  void clear() {
-    for (size_t t = 0; t < size(distances_); ++t) table_[t] = 0.f;
-  }
-  // Adds what was summed up in this form to `to`, in its own.
-  void unload(float* to) const {
-    for (size_t t = 0; t < size(distances_); ++t) to[entry(t)] += table_[t];
-  }
-  // Where the lanes of queries at positions i… find key j.
-  float* at(int64_t i, int64_t j) const {
-    const int64_t start = i - j + distances_ / 2 + static_cast<int64_t>(kWidth);
-    const int64_t last = static_cast<int64_t>(distances_ + kWidth);
-    return table_ + (start < 0 ? 0 : start > last ? last : start);
-  }
-
- private:
-  size_t entry(size_t t) const {
-    const size_t fromEnd = t < kWidth ? 0 : t - kWidth < distances_ ? t - kWidth : distances_ - 1;
-    return distances_ - 1 - fromEnd;
-  }
-
-  float* table_;
-  uint32_t distances_;
-};
-
-// A block of scores [keys][queries], its rows `stride` apart: queries from i, keys from k of one item.
-struct Block {
-  float* scores;
-  size_t stride;
-  uint32_t i, queries, k, keys;
-};
-
 // bias[i, j] comes with its rows along the queries.
 inline void addBias(const Block& block, const float* bias, size_t biasRow) {
   transposed(bias, biasRow, block.queries, block.keys, [&](size_t key, size_t query, Vf v, size_t) {
     float* to = block.scores + key * block.stride + query;
     store(to, fma(v, splat(kLog2E), min(splat(kLargest), load(to))));
   });
-}
-
-inline void addRelativeBias(const Block& block, const RelativeTable& table, int64_t shift) {
-  for (uint32_t j = 0; j < block.keys; ++j) {
-    float* row = block.scores + j * block.stride;
-    for (uint32_t i = 0; i < block.queries; i += kWidth)
-      store(row + i, load(row + i) + load(table.at(int64_t{block.i} + i + shift, int64_t{block.k} + j)));
-  }
 }
 
 // Scores of keys after their query become -infinity.
@@ -87,11 +34,12 @@ inline void maskFuture(const Block& block, int64_t shift) {
   }
 }
 
-#define ATTENTION_INPUTS                                                                                    \
-  "in:q in:k in?:v in?:lengthsQ in?:lengthsK inout?:offsets in?:bias in?:relativeBias u32:batch u32:heads " \
-  "u32:kvHeads "                                                                                            \
-  "u32:width u32:valueWidth u32:rowsQ u32:rowsK u32:packed u32:causal u32:qStride u32:kStride u32:vStride " \
-  "u32:biasRows u32:biasCols u32:biasBatch u32:biasHead u32:biasRow u32:distances f32:scale "
+#define ATTENTION_INPUTS                                                                                             \
+  "in:q in:k in?:v in?:lengthsQ in?:lengthsK inout?:offsets in?:bias in?:relativeBias in?:relativeScores u32:batch " \
+  "u32:heads "                                                                                                       \
+  "u32:kvHeads "                                                                                                     \
+  "u32:width u32:valueWidth u32:rowsQ u32:rowsK u32:packed u32:causal u32:qStride u32:kStride u32:vStride "          \
+  "u32:biasRows u32:biasCols u32:biasBatch u32:biasHead u32:biasRow u32:distances u32:scoreDistances f32:scale "
 
 // q [rows, heads·width], k [rows, kvHeads·width], v [rows, kvHeads·valueWidth]. Padded (packed = 0): item b has rowsQ
 // rows of q and rowsK of k and v from b·rowsQ and b·rowsK on, of which lengthsQ[b] and lengthsK[b] take part, all if
@@ -102,9 +50,9 @@ inline void maskFuture(const Block& block, int64_t shift) {
 // i·biasRow on; relativeBias [heads, distances]: entry clip(j - i, ±M) + M for key j and a query at position i, with
 // distances = 2M + 1.
 struct Inputs {
-  Span q, k, v, lengthsQ, lengthsK, offsets, bias, relativeBias;
+  Span q, k, v, lengthsQ, lengthsK, offsets, bias, relativeBias, relativeScores;
   uint32_t batch, heads, kvHeads, width, valueWidth, rowsQ, rowsK, packed, causal, qStride, kStride, vStride;
-  uint32_t biasRows, biasCols, biasBatch, biasHead, biasRow, distances;
+  uint32_t biasRows, biasCols, biasBatch, biasHead, biasRow, distances, scoreDistances;
   float scale;
 
   uint64_t totalQ() const { return packed ? rowsQ : uint64_t{batch} * rowsQ; }
@@ -138,7 +86,15 @@ struct Inputs {
     REQUIRE(!bias.present() || biasFits(bias), "bias is too small");
     REQUIRE(!relativeBias.present() || (distances % 2 == 1 && distances <= kMaxDistances), "distances must be odd");
     REQUIRE(!relativeBias.present() || relativeBias.covers(uint64_t{heads} * distances), "relativeBias is too small");
+    REQUIRE(!relativeScores.present() || (scoreDistances % 2 == 1 && distanceRowsFit(relativeScores)),
+            "relativeScores is too small");
     return nullptr;
+  }
+
+  // True if `span` is [rows, heads, scoreDistances].
+  bool distanceRowsFit(Span span) const {
+    const uint64_t row = uint64_t{heads} * scoreDistances;
+    return span.covers(totalQ(), row, row);
   }
 
   // Of the kernels that use v.
@@ -227,6 +183,12 @@ struct Inputs {
     return context.f32(v) + (it.k + j) * vStride + uint64_t{h / (heads / kvHeads)} * valueWidth;
   }
 
+  // The rows of head h, from query i of an item on, in a tensor [rows, heads, scoreDistances].
+  DistanceRows distanceRows(const Context& context, Span span, const Item& it, uint32_t i, uint32_t h) const {
+    return {context.f32(span) + ((it.q + i) * heads + h) * scoreDistances, size_t{heads} * scoreDistances,
+            scoreDistances};
+  }
+
   size_t biasAt(uint32_t b, uint32_t h, uint32_t i, uint32_t j) const {
     return uint64_t{b} * biasBatch + uint64_t{h} * biasHead + uint64_t{i} * biasRow + j;
   }
@@ -236,6 +198,8 @@ struct Inputs {
                  const RelativeTable& table) const {
     if (bias.present()) addBias(block, context.f32(bias) + biasAt(b, h, block.i, block.k), biasRow);
     if (relativeBias.present()) addRelativeBias(block, table, it.shift);
+    if (relativeScores.present())
+      addEntries(block, distanceRows(context, relativeScores, it, block.i, h), it.shift, scaleInBits());
     if (causal) maskFuture(block, it.shift);
   }
 };

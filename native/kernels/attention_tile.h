@@ -11,6 +11,9 @@ inline constexpr size_t kKeys = 96;                   // keys in a block, whole 
 inline constexpr size_t kMaxWidth = 1024;             // of a head, so that a block fits into a thread's scratch memory
 inline constexpr size_t kMaxDistances = 65537;        // entries in a head's table of relative biases
 
+inline constexpr float kLog2E = 1.44269504088896341f;
+inline constexpr float kLargest = 3.402823466e38f;
+
 struct Factor {
   const float* data;
   size_t stride;

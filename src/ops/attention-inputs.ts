@@ -5,6 +5,7 @@ import type { Device } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
 import { lastOf, type Shape, Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
+import { matmul } from './matmul.js';
 
 /** How much of each item of a batch takes part: integers, or an int32 tensor [B] whose values are checked when they are used. */
 export type Lengths = readonly number[] | Int32Array | Tensor;
@@ -27,6 +28,11 @@ export interface AttentionOptions {
    * from 0, or, if causal, so that the last one stands at the last key.
    */
   relativeBias?: Tensor | null;
+  /**
+   * [2M + 1, d], shared by the heads: key j of query i is k[j] + relativeKeys[clip(j - i, ±M) + M] (Shaw, Uszkoreit, Vaswani
+   * 2018, arXiv 1803.02155). Distances as for relativeBias. Costs 2M + 1 floats for each row and head.
+   */
+  relativeKeys?: Tensor | null;
   /** What scores are multiplied by. Default 1 / √(width of a head). */
   scale?: number;
 }
@@ -38,6 +44,8 @@ export interface AttentionInputs {
   readonly k: Tensor;
   readonly bias: Tensor | null;
   readonly relativeBias: Tensor | null;
+  /** q times every row of relativeKeys: [rows, heads, 2M + 1]. */
+  readonly relativeScores: Tensor | null;
   readonly batch: number;
   readonly heads: number;
   readonly kvHeads: number;
@@ -55,8 +63,9 @@ export interface AttentionInputs {
 
 export function checkAttention(op: string, q: Tensor, k: Tensor, options: AttentionOptions): AttentionInputs {
   const { heads = 1, kvHeads = heads, causal = false, lengthsQ = null, bias = null, relativeBias = null } = options;
-  const device = checkDevice(op, { q, k, bias, relativeBias });
-  for (const [name, tensor] of Object.entries({ q, k, bias, relativeBias })) {
+  const relativeKeys = options.relativeKeys ?? null;
+  const device = checkDevice(op, { q, k, bias, relativeBias, relativeKeys });
+  for (const [name, tensor] of Object.entries({ q, k, bias, relativeBias, relativeKeys })) {
     if (tensor) checkDType(op, name, tensor, 'float32');
   }
   const isCount = (value: number) => Number.isInteger(value) && value > 0;
@@ -93,24 +102,18 @@ export function checkAttention(op: string, q: Tensor, k: Tensor, options: Attent
       : checkLengths(op, 'lengthsK', device, lengthsK, batch, rowsK, packed);
 
   const biasStrides = checkBias(op, bias, { batch, heads, packed, maxQ: q_.longest, maxK: k_.longest });
-  if (relativeBias) {
-    const distances = lastOf(relativeBias.shape);
-    checkShape(op, 'relativeBias', relativeBias, [heads, distances]);
-    checkNumber(
-      op,
-      'the size of relativeBias',
-      distances,
-      (n) => n % 2 === 1 && n <= 65537,
-      'odd (2M + 1), at most 65537',
-    );
-  }
+  if (relativeBias) checkDistances(op, 'relativeBias', relativeBias, 1, heads);
+  if (relativeKeys) checkDistances(op, 'relativeKeys', relativeKeys, 0, width);
+  const relativeScores = relativeKeys && scoresByDistance(q, relativeKeys, heads);
   const biases = { bias: bias && contiguous(bias), relativeBias: relativeBias && contiguous(relativeBias) };
   return {
-    ...{ device, q, k, ...biases, batch, heads, kvHeads, width, packed, rowsQ, rowsK },
+    ...{ device, q, k, ...biases, relativeScores, batch, heads, kvHeads, width, packed, rowsQ, rowsK },
     maxQ: packed ? Math.min(q_.longest, biasStrides.biasRows || Infinity) : rowsQ,
     maxK: packed ? Math.min(k_.longest, biasStrides.biasCols || Infinity) : rowsK,
     operands: {
       ...{ q, k, ...biases, ...biasStrides, batch, heads, kvHeads, width, rowsQ, rowsK, packed, causal, scale },
+      relativeScores,
+      scoreDistances: relativeKeys ? (relativeKeys.shape[0] as number) : 0,
       lengthsQ: q_.tensor,
       lengthsK: k_.tensor,
       offsets: packed ? device.empty([2, batch + 1], 'int32') : null,
@@ -119,6 +122,21 @@ export function checkAttention(op: string, q: Tensor, k: Tensor, options: Attent
       distances: relativeBias ? lastOf(relativeBias.shape) : 0,
     },
   };
+}
+
+/** That `table` has an odd number of distances along `axis`, and `other` entries along the other one. */
+export function checkDistances(op: string, name: string, table: Tensor, axis: 0 | 1, other: number): void {
+  const distances = table.shape[axis] ?? 0;
+  checkShape(op, name, table, axis === 0 ? [distances, other] : [other, distances]);
+  const isOdd = (count: number) => count % 2 === 1 && count <= 65537;
+  checkNumber(op, `the number of distances in ${name}`, distances, isOdd, 'odd (2M + 1), at most 65537');
+}
+
+/** Each head of each row of q times all of relativeKeys, whatever the keys: only the places of the products depend on those. */
+function scoresByDistance(q: Tensor, relativeKeys: Tensor, heads: number): Tensor {
+  const distances = relativeKeys.shape[0] as number;
+  const queries = contiguous(q).reshape(-1, relativeKeys.shape[1] as number);
+  return matmul(queries, relativeKeys, { transposeB: true }).reshape(-1, heads * distances);
 }
 
 /** The width of a head. */

@@ -1,10 +1,23 @@
-import { accumulateBits, differentiable, gradOf, passGrad } from '../core/autograd.js';
+import { accumulateBits, differentiableMany, gradOf, passGrad } from '../core/autograd.js';
 import { checkDevice, checkDType, describeShape, matrixOf } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
-import { lastOf, sizeOf, type Tensor } from '../core/tensor.js';
-import { type AttentionInputs, type AttentionOptions, checkAttention, headWidth } from './attention-inputs.js';
+import { lastOf, type Tensor } from '../core/tensor.js';
+import {
+  type AttentionInputs,
+  type AttentionOptions,
+  checkAttention,
+  checkDistances,
+  headWidth,
+} from './attention-inputs.js';
+import { add } from './binary.js';
+import { matmul } from './matmul.js';
 
 export type { AttentionOptions, Lengths } from './attention-inputs.js';
+
+export interface AttentionValueOptions extends AttentionOptions {
+  /** [2M + 1, dv], as relativeKeys (and as many, if both are given): value j of query i is v[j] + relativeValues[…]. */
+  relativeValues?: Tensor | null;
+}
 
 /**
  * softmax(scale · q kᵀ + bias) v for each head (Vaswani et al. 2017, arXiv 1706.03762), in memory proportional to the rows, both
@@ -17,61 +30,78 @@ export type { AttentionOptions, Lengths } from './attention-inputs.js';
  *
  * Throws ShapeError, DTypeError, ArgumentError; the run fails with CommandError if lengths in a tensor turn out impossible.
  */
-export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
-  checkDevice('attention', { q, k, v });
+export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionValueOptions = {}): Tensor {
+  const { relativeValues = null } = options;
+  checkDevice('attention', { q, k, v, relativeValues });
   const inputs = checkAttention('attention', q, k, options);
   checkDType('attention', 'v', v, 'float32');
   const valueWidth = headWidth('attention', 'v', v, inputs.kvHeads);
   if (v.shape.length !== k.shape.length || v.shape.slice(0, -1).some((dimension, i) => dimension !== k.shape[i])) {
-    throw new ShapeError(
-      `attention: k is ${describeShape(k.shape)}, v is ${describeShape(v.shape)}: their rows differ`,
-    );
+    const shapes = `k is ${describeShape(k.shape)}, v is ${describeShape(v.shape)}`;
+    throw new ShapeError(`attention: ${shapes}: their rows differ`);
   }
-  const { device, heads, bias, relativeBias } = inputs;
+  if (relativeValues === null) return attend(inputs, v, valueWidth, 0).y;
+  checkDType('attention', 'relativeValues', relativeValues, 'float32');
+  checkDistances('attention', 'relativeValues', relativeValues, 0, valueWidth);
+  const distances = relativeValues.shape[0] as number;
+  if (options.relativeKeys && options.relativeKeys.shape[0] !== distances) {
+    const shapes = `relativeKeys is ${describeShape(options.relativeKeys.shape)}, relativeValues is ${describeShape(relativeValues.shape)}`;
+    throw new ShapeError(`attention: ${shapes}: their distances differ`);
+  }
+  // Σ p (v + r) = Σ p v + Σ (p summed up by distance) r
+  const { y, relativeWeights } = attend(inputs, v, valueWidth, distances);
+  const relative = matmul((relativeWeights as Tensor).reshape(-1, distances), relativeValues);
+  return add(y, relative.reshape(y.shape));
+}
+
+/** The command, its outputs and its gradients; with the probabilities by distance, if there are `distances`. */
+function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distances: number) {
+  const { device, q, k, heads, bias, relativeBias, relativeScores } = inputs;
+  const rows = q.size / lastOf(q.shape);
   const y = device.empty([...q.shape.slice(0, -1), heads * valueWidth]);
-  const differentiated = [q, k, v, bias, relativeBias];
+  const relativeWeights = distances > 0 ? device.empty([rows, heads * distances]) : null;
+  const differentiated = [q, k, v, bias, relativeBias, relativeScores];
   const learns = device.gradientsOn && differentiated.some((input) => input?.requiresGrad);
-  const stats = learns ? device.empty([2, heads, sizeOf(q.shape.slice(0, -1))]) : null;
   const operands = {
-    ...inputs.operands,
-    v,
-    valueWidth,
-    vStride: matrixOf(v).stride,
-    y,
-    stats,
-    yStride: lastOf(y.shape),
+    ...{ ...inputs.operands, v, valueWidth, vStride: matrixOf(v).stride, y, relativeWeights, yStride: lastOf(y.shape) },
+    scoreDistances: distances || (inputs.operands.scoreDistances as number),
+    stats: learns ? device.empty([2, heads, rows]) : null,
   };
   const flops = 2 * products(inputs) * (inputs.width + valueWidth);
   device.emit('attention', operands, flops);
 
-  return differentiable(y, differentiated, (dy) => {
+  const outputs = relativeWeights ? [y, relativeWeights] : [y];
+  differentiableMany(outputs, differentiated, ([dy, drelativeWeights]) => {
     const task = taskSize(inputs, valueWidth);
+    // One command writes all three, in no order: what shares columns with another gets its gradient aside.
     const targets = [q, k, v].map((x, i, all) => {
-      // One command writes all three, in no order: what shares columns with another gets its gradient aside.
-      const aside = all.some((other, j) => j < i && overlap(x, other)) && x.requiresGrad;
+      const aside = x.requiresGrad && all.some((other, j) => j < i && overlap(x, other));
       return aside ? { tensor: device.empty(x.shape), accumulate: 0 as const, of: x } : { ...gradOf(x), of: null };
     });
     const [dq, dk, dv] = targets.map(({ tensor }) => tensor ?? null) as [Tensor | null, Tensor | null, Tensor | null];
-    const dbias = gradOf(bias);
-    const drelative = gradOf(relativeBias);
     const bits = targets.reduce((sum, { accumulate = 0 }, i) => sum | (accumulate << i), 0);
+    const dbias = gradOf(bias);
+    const dtable = gradOf(relativeBias);
+    const dscores = gradOf(relativeScores);
+    const upstream = dy ?? device.zeros(y.shape);
     device.emit(
       'attentionBackward',
       {
-        ...operands,
-        ...{ dy, dq, dk, dv, dbias: dbias?.tensor, drelativeBias: drelative?.tensor, ...task },
-        dyStride: matrixOf(dy).stride,
+        ...{ ...operands, ...task, dy: upstream, drelativeWeights, dq, dk, dv },
+        ...{ dbias: dbias?.tensor, drelativeBias: dtable?.tensor, drelativeScores: dscores?.tensor },
+        dyStride: matrixOf(upstream).stride,
         dqStride: dq?.rowStride ?? 0,
         dkStride: dk?.rowStride ?? 0,
         dvStride: dv?.rowStride ?? 0,
         partials: dq && task.keyChunks > 1 ? device.empty([task.keyChunks, ...q.shape]) : null,
-        relativePartials: drelative && device.empty([task.groups * task.keyChunks, ...drelative.tensor.shape]),
-        accumulate: bits | (accumulateBits(dbias, drelative) << 3),
+        relativePartials: dtable && device.empty([task.groups * task.keyChunks, ...dtable.tensor.shape]),
+        accumulate: bits | (accumulateBits(dbias, dtable, dscores) << 3),
       },
       2.5 * flops,
     );
     for (const { tensor, of } of targets) if (of && tensor) passGrad(of, tensor);
   });
+  return { y, relativeWeights };
 }
 
 /** Pairs of a query and a key of one head, as far as the shapes tell: exact without lengths in tensors. */
@@ -84,10 +114,11 @@ function products({ batch, heads, rowsQ, rowsK, packed, operands }: AttentionInp
  * How backward is cut into tasks, by shapes alone so that the result does not depend on the threads: short items together, the
  * keys of long ones in chunks where there are few of them. Each chunk costs as much memory as q.
  */
-function taskSize({ batch, kvHeads, rowsQ, rowsK, packed, width }: AttentionInputs, valueWidth: number) {
+function taskSize(inputs: AttentionInputs, valueWidth: number) {
+  const { batch, kvHeads, rowsQ, rowsK, packed, width, relativeScores } = inputs;
   const perItem = (packed ? (rowsQ / batch) * (rowsK / batch) : rowsQ * rowsK) * (width + valueWidth);
   const itemsTogether = Math.max(1, Math.min(batch, Math.floor(2 ** 18 / perItem)));
-  const wanted = Math.ceil(16 / (batch * kvHeads));
+  const wanted = relativeScores?.requiresGrad ? 1 : Math.ceil(16 / (batch * kvHeads)); // its rows have one writer
   const chunkKeys = Math.ceil(Math.max(rowsK / wanted, Math.min(rowsK, 512)) / 96) * 96;
   return {
     itemsTogether,

@@ -1,5 +1,5 @@
 export { type Activation, gelu, relu, sigmoid, silu, tanh } from './activation.js';
-export { type AttentionOptions, attention, type Lengths } from './attention.js';
+export { type AttentionOptions, type AttentionValueOptions, attention, type Lengths } from './attention.js';
 export { attentionWeights } from './attention-weights.js';
 export { add, div, mul, scale, sub } from './binary.js';
 export { contiguous } from './contiguous.js';

@@ -31,6 +31,7 @@ interface Sizes {
   readonly packed?: boolean;
   readonly bias?: readonly number[];
   readonly distances?: number;
+  readonly shaw?: { readonly keys?: number; readonly values?: number };
   readonly scale?: number;
 }
 
@@ -105,16 +106,39 @@ const cases: Sizes[] = [
     lengthsK: [24, 2, 9],
     causal: true,
   },
-  { B: 1, Tq: 6, Tk: 6, d: 4, scale: -3 },
+  { B: 2, Tq: 21, Tk: 21, heads: 2, d: 4, dv: 3, shaw: { keys: 9, values: 9 } },
+  { B: 2, Tq: 37, Tk: 70, heads: 2, kvHeads: 1, d: 4, shaw: { keys: 61, values: 61 }, causal: true },
+  { B: 2, Tq: 1, Tk: 120, heads: 2, d: 4, shaw: { keys: 7 }, causal: true, lengthsK: [120, 5] },
+  {
+    ...{ B: 3, Tq: 24, Tk: 24, heads: 2, d: 4, shaw: { values: 5 }, causal: true },
+    ...{ packed: true, lengthsQ: [24, 2, 9], lengthsK: [24, 2, 9] },
+  },
+  { B: 2, Tq: 5, Tk: 4, d: 4, shaw: { keys: 3, values: 3 }, lengthsQ: [3, 5], lengthsK: [4, 0] },
+  { B: 1, Tq: 6, Tk: 6, d: 4, scale: -3, shaw: { keys: 5 } },
 ];
 
-type Inputs = { q: Values; k: Values; v: Values; bias: Values | null; relativeBias: Values | null };
+type Inputs = { q: Values; k: Values; v: Values } & Record<Extra, Values | null>;
+type Extra = 'bias' | 'relativeBias' | 'relativeKeys' | 'relativeValues';
 
 describeOp<Sizes, Inputs>({
   name: 'attention',
   cases,
   inputs(sizes, random) {
-    const { B, Tq, Tk, heads, kvHeads, d, dv, packed, lengthsQ = [], lengthsK = [], bias, distances } = full(sizes);
+    const {
+      B,
+      Tq,
+      Tk,
+      heads,
+      kvHeads,
+      d,
+      dv,
+      packed,
+      lengthsQ = [],
+      lengthsK = [],
+      bias,
+      distances,
+      shaw,
+    } = full(sizes);
     const rows = (T: number, lengths: readonly number[]) => (packed ? [total(lengths)] : [B, T]);
     return {
       q: random.normal([...rows(Tq, lengthsQ), heads * d]),
@@ -122,22 +146,24 @@ describeOp<Sizes, Inputs>({
       v: random.normal([...rows(Tk, lengthsK), kvHeads * dv]),
       bias: bias ? random.normal(bias) : null,
       relativeBias: distances ? random.normal([heads, distances]) : null,
+      relativeKeys: shaw?.keys ? random.normal([shaw.keys, d]) : null,
+      relativeValues: shaw?.values ? random.normal([shaw.values, dv]) : null,
     };
   },
-  forward({ q, k, v, bias, relativeBias }, sizes) {
+  forward({ q, k, v, ...extras }, sizes) {
     const { heads, kvHeads, causal, lengthsQ, lengthsK } = full(sizes);
-    const options = { heads, kvHeads, causal, lengthsQ, lengthsK, bias, relativeBias, scale: sizes.scale };
+    const options = { heads, kvHeads, causal, lengthsQ, lengthsK, ...extras, scale: sizes.scale };
     return attention(q, k, v, options);
   },
-  reference({ q, k, v, bias, relativeBias }, sizes) {
+  reference({ q, k, v, bias, ...extras }, sizes) {
     const { B, Tq, Tk, packed, lengthsQ = [], lengthsK = [], heads } = full(sizes);
     const full4 = bias && broadcastBias(bias, [B, heads, Tq, Tk]);
-    const options = { ...full(sizes), bias: full4, relativeBias };
+    const options = { ...full(sizes), bias: full4, ...extras };
     if (!packed) return reference(q, k, v, options);
     const padded = [scatter(q, lengthsQ, Tq), scatter(k, lengthsK, Tk), scatter(v, lengthsK, Tk)] as const;
     return gather(reference(...padded, options), lengthsQ, Tq);
   },
-  gradients: ['q', 'k', 'v', 'bias', 'relativeBias'],
+  gradients: ['q', 'k', 'v', 'bias', 'relativeBias', 'relativeKeys', 'relativeValues'],
   tolerance: ({ Tq, Tk, d }) => Math.max(Tq, Tk) + d,
 });
 
@@ -182,8 +208,8 @@ describe.each(isas)('attention on %s', (isa) => {
 
   it('gives the weights of its sums', async () => {
     const device = await on(isa);
-    for (const { bias, distances, packed, ...sizes } of cases.map(full)) {
-      if (packed || bias || distances) continue;
+    for (const { bias, distances, shaw, packed, ...sizes } of cases.map(full)) {
+      if (packed || bias || distances || shaw) continue;
       const [q, k] = [
         random.normal([sizes.B, sizes.Tq, sizes.heads * sizes.d]),
         random.normal([sizes.B, sizes.Tk, sizes.kvHeads * sizes.d]),
