@@ -18,6 +18,15 @@ import { embedding } from '../ops/embedding.js';
 import { cacheFill } from '../ops/kv-cache.js';
 import { gather, unpack } from '../ops/move.js';
 import { resolveConfig, type TransformerConfig, type TransformerOptions } from './config.js';
+import {
+  type ModelFiles,
+  modelFrom,
+  readFolder,
+  type SaveOptions,
+  type Tokenizers,
+  toFiles,
+  writeFolder,
+} from './saved.js';
 
 /** Target sequences as training uses them: all tokens but the last go in, all but the first are to come out. */
 export interface TargetBatch {
@@ -81,6 +90,8 @@ export class Transformer extends Module {
   readonly generator: Linear | TiedLinear;
   readonly dropout: Dropout;
   readonly config: TransformerConfig;
+  /** What it was trained with: saved and loaded together with it. */
+  tokenizers: Tokenizers = {};
   readonly #sinusoids: Tensor | null;
   readonly #randomness: Randomness = { seed: 0, streams: 0 };
   #seeds: Random;
@@ -121,8 +132,8 @@ export class Transformer extends Module {
    * `forward(source)`; decoder-only `forward(target)` (or `forward(null, target)`).
    *
    * Batches are rows of ids or an int32 tensor [B, T], padded at the end with `padId` or ragged; the result is then
-   * [B, T, vocabulary], zero at padding. Or they are packed, `{ ids, lengths }`; the result is then [N, vocabulary]. What a
-   * sequence gives does not depend on the form nor on its neighbours, to the bit.
+   * [B, T, vocabulary], zero at padding. Or they are packed, `{ ids, lengths }`; the result is then [N, vocabulary]. The
+   * form makes no difference to the bits, nor do the other sequences, up to rounding, to what one gives.
    *
    * Throws ShapeError, DTypeError, ArgumentError. An id outside the vocabulary fails the run (CommandError).
    */
@@ -322,6 +333,29 @@ export class Transformer extends Module {
       const x = this.#embed(this.tgtEmbed, this.tgtPositions, state.tokens, state.positions);
       return this.generator.forward(decoder.step(x, state));
     });
+  }
+
+  /**
+   * Writes `config.json`, `model.safetensors` and the tokenizers to a folder. All or nothing is replaced; an error leaves what
+   * was there. In browsers, where there are no folders, use `toFiles`.
+   */
+  async save(folder: string, options: SaveOptions = {}): Promise<void> {
+    await writeFolder(folder, await toFiles(this, options));
+  }
+
+  /** Reads what `save` wrote, for evaluation. Throws FormatError, naming the file, if something is missing or damaged. */
+  static async load(device: Device, folder: string): Promise<Transformer> {
+    return Transformer.fromFiles(device, await readFolder(folder));
+  }
+
+  /** What `save` writes, in memory, by name. */
+  toFiles(options: SaveOptions = {}): Promise<ModelFiles> {
+    return toFiles(this, options);
+  }
+
+  /** As `load`, from files in memory: fetched, or dropped on a page. */
+  static fromFiles(device: Device, files: ModelFiles): Promise<Transformer> {
+    return modelFrom(device, files, (device, options) => new Transformer(device, options));
   }
 
   /** Lets dropout draw anew from `seed`: the passes that follow drop the same elements after the same seed. */

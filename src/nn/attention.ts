@@ -79,7 +79,7 @@ export class MultiHeadAttention extends Module {
   /** [2·maxDistance + 1, dh]: what to add to keys and to values, by distance. Only with positions `shaw`. */
   readonly relativeKeys: Tensor | null;
   readonly relativeValues: Tensor | null;
-  /** Gets the attention probabilities of each forward pass, if set. */
+  /** Gets the attention probabilities of each forward pass, if set; not of decoding steps. */
   observe: ((weights: Tensor) => void) | null = null;
   readonly #width: number;
 
@@ -108,16 +108,16 @@ export class MultiHeadAttention extends Module {
   }
 
   /** Each sequence attends to itself; `causal`: to what is not later. `x` is [N, dModel]. Fills `cache`, if given. */
-  self(x: Tensor, { lengths }: TokenBatch, causal: boolean, cache?: LayerCache): Tensor {
+  self(x: Tensor, { lengths, counts }: TokenBatch, causal: boolean, cache?: LayerCache): Tensor {
     const { q, kv } = this.#project(x);
     if (cache) cacheFill(cache.self, kv, lengths);
-    return this.#attend(q, kv, { causal, lengthsQ: lengths, lengthsK: lengths });
+    return this.#attend(q, kv, { causal, lengthsQ: lengths, lengthsK: lengths }, [counts, counts]);
   }
 
   /** Each sequence of `x` attends to the sequence of `memory` with the same number. */
   cross(x: Tensor, batch: TokenBatch, memory: Tensor, memoryBatch: TokenBatch): Tensor {
     const lengths = { lengthsQ: batch.lengths, lengthsK: memoryBatch.lengths };
-    return this.#attend(this.#query(x), this.keysAndValues(memory), lengths);
+    return this.#attend(this.#query(x), this.keysAndValues(memory), lengths, [batch.counts, memoryBatch.counts]);
   }
 
   /** The newest token of each sequence, `x` [sequences, dModel], joins the cache and attends to what is there. */
@@ -154,13 +154,16 @@ export class MultiHeadAttention extends Module {
     return { q: all.columns(0, dModel), kv: all.columns(dModel, dModel + 2 * this.#width) };
   }
 
-  #attend(q: Tensor, kv: Tensor, which: Which): Tensor {
+  /** `counts` are the lengths of packed queries and keys as numbers, which decide the shape of what `observe` gets. */
+  #attend(q: Tensor, kv: Tensor, which: Which, counts?: readonly [readonly number[], readonly number[]]): Tensor {
     const { heads, kvHeads } = this.options;
     const { relativeBias, relativeKeys, relativeValues } = this;
     const k = kv.columns(0, this.#width);
     const v = kv.columns(this.#width, 2 * this.#width);
-    const options = { ...which, heads, kvHeads, relativeBias, relativeKeys, relativeValues };
-    this.observe?.(attentionWeights(q, k, options));
-    return this.outProj.forward(attention(q, k, v, options));
+    const options = { ...which, heads, kvHeads, relativeBias, relativeKeys };
+    if (this.observe && counts) {
+      this.observe(attentionWeights(q, k, { ...options, lengthsQ: counts[0], lengthsK: counts[1] }));
+    }
+    return this.outProj.forward(attention(q, k, v, { ...options, relativeValues }));
   }
 }

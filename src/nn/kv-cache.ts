@@ -79,9 +79,9 @@ export class DecoderState {
     };
     this.sequences = sources * beams;
     this.tokens = own(() => device.zeros([this.sequences], 'int32'));
-    this.#counters = own(() => device.zeros([2, this.sequences], 'int32'));
-    this.positions = own(() => this.#counters.rows(0, 1).reshape(this.sequences));
-    this.lengths = own(() => this.#counters.rows(1, 2).reshape(this.sequences));
+    this.#counters = own(() => device.zeros([2 * this.sequences], 'int32'));
+    this.positions = own(() => this.#counters.columns(0, this.sequences));
+    this.lengths = own(() => this.#counters.columns(this.sequences, 2 * this.sequences));
     this.sourceLengths = own(() => device.zeros([sources], 'int32'));
     this.beamCounts = own(() => device.full([sources], beams, 'int32'));
     this.layers = Array.from({ length: layers }, () => ({

@@ -19,7 +19,8 @@ describeShared('transliteration', 'data/aren-transliteration', (folder) => {
   const vocabulary = json<Record<'source' | 'target', string[]>>('vocabulary.json');
   const expected = json<Expected>('expected.json');
   const weights = parseSafetensors(readFileSync(join(folder, 'model.safetensors'))).tensors;
-  const idsOf = (side: 'source' | 'target', text: string) => [...text].map((letter) => vocabulary[side].indexOf(letter));
+  const idsOf = (side: 'source' | 'target', text: string) =>
+    [...text].map((letter) => vocabulary[side].indexOf(letter));
 
   function build(device: Device): Transformer {
     const model = new Transformer(device, {

@@ -1,0 +1,80 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createDevice } from '../../src/backend/pick.js';
+import type { Device } from '../../src/core/device.js';
+import { FormatError } from '../../src/core/errors.js';
+import { Transformer } from '../../src/models/transformer.js';
+import { CharTokenizer, WordTokenizer } from '../../src/tokenizers/index.js';
+
+let device: Device;
+let folder: string;
+let model: Transformer;
+const source = [[3, 4, 5]];
+const target = [[1, 3, 4]];
+const special = { pad: '<pad>', bos: '<s>', eos: '</s>' };
+
+beforeAll(async () => {
+  device = await createDevice({ threads: 1 });
+  folder = await mkdtemp(join(tmpdir(), 'simdformer-'));
+  const letters = CharTokenizer.train('abcde', { special });
+  const phonemes = WordTokenizer.train('AA BB CC', { special });
+  const sizes = { dModel: 16, heads: 2, encoderLayers: 1, decoderLayers: 2, dFF: 24, maxLength: 20 };
+  const vocabularies = { sourceVocab: letters.vocabSize, targetVocab: phonemes.vocabSize };
+  model = new Transformer(device, { ...sizes, ...vocabularies, positions: 'shaw', norm: 'pre' });
+  model.tokenizers = { source: letters, target: phonemes };
+});
+
+afterAll(async () => {
+  device.dispose();
+  await rm(folder, { recursive: true });
+});
+
+describe('save and load', () => {
+  it('give the same model and tokenizers back', async () => {
+    const path = join(folder, 'whole');
+    await model.save(path);
+    await model.save(path); // over an older one
+    expect((await readdir(path)).sort()).toEqual([
+      'config.json',
+      'model.safetensors',
+      'source-tokenizer.json',
+      'target-tokenizer.json',
+    ]);
+    const loaded = await Transformer.load(device, path);
+    expect(loaded.config).toEqual(model.config);
+    expect(await loaded.forward(source, target).data()).toEqual(await model.eval().forward(source, target).data());
+    expect(loaded.tokenizers.source?.encode('bad')).toEqual(model.tokenizers.source?.encode('bad'));
+    expect(loaded.tokenizers.target?.decode([3, 4, 5])).toBe(model.tokenizers.target?.decode([3, 4, 5]));
+    expect(loaded.training).toBe(false);
+  });
+
+  it('store float16 in half the bytes, near the same', async () => {
+    const half = await model.toFiles({ dtype: 'float16' });
+    const full = await model.toFiles();
+    const weights = 'model.safetensors';
+    expect((half[weights] as Uint8Array).length).toBeLessThan(0.8 * (full[weights] as Uint8Array).length);
+    const loaded = await Transformer.fromFiles(device, half);
+    const [a, b] = [await loaded.forward(source, target).data(), await model.eval().forward(source, target).data()];
+    a.forEach((value, i) => {
+      expect(Math.abs(value - (b[i] as number))).toBeLessThan(0.02);
+    });
+  });
+
+  it('say which file is wrong', async () => {
+    const path = join(folder, 'broken');
+    await expect(Transformer.load(device, join(folder, 'nowhere'))).rejects.toThrow(/no config.json/);
+    await model.save(path);
+    const weights = join(path, 'model.safetensors');
+    const bytes = await readFile(weights);
+    await writeFile(weights, bytes.subarray(0, bytes.length - 4));
+    await expect(Transformer.load(device, path)).rejects.toThrow(FormatError);
+    const config = JSON.parse(await readFile(join(path, 'config.json'), 'utf8'));
+    await writeFile(weights, bytes);
+    await writeFile(join(path, 'config.json'), JSON.stringify({ ...config, model: { ...config.model, dFF: 32 } }));
+    await expect(Transformer.load(device, path)).rejects.toThrow(/model.safetensors is not of the model/);
+    await writeFile(join(path, 'config.json'), '{');
+    await expect(Transformer.load(device, path)).rejects.toThrow(/config.json is no JSON/);
+  });
+});
