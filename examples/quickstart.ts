@@ -51,7 +51,7 @@ const interrupted = new AbortController();
 process.once('SIGINT', () => interrupted.abort());
 const progress = showProgress();
 const start = performance.now();
-const { reason, step } = await it(model, examples, {
+const { reason, step } = await fit(model, examples, {
   steps,
   batchTokens: 4096,
   schedule: linearDecay(3e-3, { steps: Math.max(steps, 51), warmup: 50 }),

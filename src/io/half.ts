@@ -1,0 +1,25 @@
+/** float32 values as the bits of the nearest float16 (IEEE 754 binary16), ties to even; too large ones become infinity. */
+export function toHalf(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const halves = new Uint16Array(values.length);
+  for (let i = 0; i < values.length; i++) {
+    const sign = ((bits[i] as number) >>> 16) & 0x8000;
+    const magnitude = (bits[i] as number) & 0x7fffffff;
+    halves[i] = sign | magnitudeToHalf(magnitude, Math.abs(values[i] as number));
+  }
+  return halves;
+}
+
+function magnitudeToHalf(bits: number, value: number): number {
+  if (bits > 0x7f800000) return 0x7e00; // NaN
+  if (bits >= 0x477ff000) return 0x7c00; // rounds to more than 65504
+  if (bits < 0x38800000) return roundToEven(value * 2 ** 24); // subnormal: multiples of 2^-24
+  // Exponent bias 127 → 15; adding half of the last place, minus one if it is even, rounds the 13 lost bits.
+  return (bits - 0x38000000 + 0xfff + ((bits >>> 13) & 1)) >>> 13;
+}
+
+function roundToEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
+}

@@ -1,0 +1,154 @@
+// A model as a folder: config.json, model.safetensors and the tokenizers' JSON.
+
+import type { Device } from '../core/device.js';
+import { ArgumentError, FormatError } from '../core/errors.js';
+import { toHalf } from '../io/half.js';
+import { parseSafetensors, type SafetensorsEntry, serializeSafetensors } from '../io/safetensors.js';
+import { loadTokenizer } from '../tokenizers/huggingface.js';
+import type { Tokenizer } from '../tokenizers/tokenizer.js';
+import type { TransformerOptions } from './config.js';
+import type { Transformer } from './transformer.js';
+
+/** What turns text into a model's ids and back: one for both sides, or one for each. */
+export interface Tokenizers {
+  readonly source?: Tokenizer;
+  readonly target?: Tokenizer;
+}
+
+export interface SaveOptions {
+  /** How weights are stored. float16 halves the size and rounds to 11 bits. Default `float32`. */
+  dtype?: 'float32' | 'float16';
+}
+
+/** The files of a saved model, by name. */
+export type ModelFiles = Readonly<Record<string, Uint8Array>>;
+
+const CONFIG = 'config.json';
+const WEIGHTS = 'model.safetensors';
+const TOKENIZERS = { source: 'source-tokenizer.json', target: 'target-tokenizer.json' } as const;
+const FORMAT = 'simdformer';
+
+/** A model as files in memory: what `save` writes. */
+export async function toFiles(model: Transformer, { dtype = 'float32' }: SaveOptions = {}): Promise<ModelFiles> {
+  if (dtype !== 'float32' && dtype !== 'float16') {
+    throw new ArgumentError(`save: dtype is ${JSON.stringify(dtype)}, expected 'float32' or 'float16'`);
+  }
+  if (typeof model.config.positions.frequencies === 'function') {
+    throw new ArgumentError(
+      "save: positions.frequencies is a function, which no file holds; expected 'paper' or 'tensor2tensor'",
+    );
+  }
+  const state = Object.entries(model.stateDict());
+  const tensors = await Promise.all(
+    state.map(async ([name, { shape, data }]) => {
+      const values = await data();
+      return [
+        name,
+        dtype === 'float32' ? { dtype: 'F32', shape, data: values } : { dtype: 'F16', shape, data: toHalf(values) },
+      ];
+    }),
+  );
+  const files: Record<string, Uint8Array> = {};
+  for (const [side, name] of Object.entries(TOKENIZERS)) {
+    const tokenizer = model.tokenizers[side as keyof Tokenizers];
+    if (tokenizer !== undefined) files[name] = encodeJson(tokenizer.toJSON());
+  }
+  files[CONFIG] = encodeJson({ format: FORMAT, model: model.config });
+  files[WEIGHTS] = serializeSafetensors(Object.fromEntries(tensors), { format: FORMAT });
+  return files;
+}
+
+/** What the files of a saved model say. Throws FormatError if one is missing or damaged. */
+export async function readFiles(
+  files: ModelFiles,
+): Promise<{ config: TransformerOptions; tensors: ReadonlyMap<string, SafetensorsEntry>; tokenizers: Tokenizers }> {
+  const { format, model } = decodeJson(files, CONFIG) as { format?: string; model?: TransformerOptions };
+  if (format !== FORMAT || typeof model !== 'object') {
+    throw new FormatError(`${CONFIG} is not of a model saved by this package`);
+  }
+  const weights = files[WEIGHTS];
+  if (weights === undefined) throw new FormatError(`the model has no ${WEIGHTS}`);
+  const tokenizers: { source?: Tokenizer; target?: Tokenizer } = {};
+  for (const side of ['source', 'target'] as const) {
+    const name = TOKENIZERS[side];
+    if (files[name] !== undefined) tokenizers[side] = await loadTokenizer(decodeJson(files, name));
+  }
+  return { config: model, tensors: parseSafetensors(weights).tensors, tokenizers };
+}
+
+/** Writes files to a folder: all under temporary names first, so that a full disk leaves the old ones as they were. */
+export async function writeFolder(folder: string, files: ModelFiles): Promise<void> {
+  const { mkdir, open, rename, rm } = await import('node:fs/promises');
+  const { join } = await import('node:path');
+  await mkdir(folder, { recursive: true });
+  const suffix = `.${globalThis.crypto.randomUUID()}.tmp`;
+  const names = Object.keys(files);
+  try {
+    for (const name of names) {
+      const file = await open(join(folder, name + suffix), 'wx');
+      try {
+        await file.writeFile(files[name] as Uint8Array);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+    }
+    for (const name of names) await rename(join(folder, name + suffix), join(folder, name));
+  } catch (error) {
+    for (const name of names) await rm(join(folder, name + suffix), { force: true });
+    throw error;
+  }
+}
+
+/** Reads the files of a saved model from a folder. */
+export async function readFolder(folder: string): Promise<ModelFiles> {
+  const { readFile } = await import('node:fs/promises');
+  const { join } = await import('node:path');
+  const files: Record<string, Uint8Array> = {};
+  for (const name of [CONFIG, WEIGHTS, ...Object.values(TOKENIZERS)]) {
+    try {
+      files[name] = await readFile(join(folder, name));
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
+    }
+  }
+  if (files[CONFIG] === undefined) throw new FormatError(`${folder} holds no model: there is no ${CONFIG} in it`);
+  return files;
+}
+
+/** Makes a model from files, with `make` for its constructor. */
+export async function modelFrom(
+  device: Device,
+  files: ModelFiles,
+  make: (device: Device, options: TransformerOptions) => Transformer,
+): Promise<Transformer> {
+  const { config, tensors, tokenizers } = await readFiles(files);
+  const model = make(device, config);
+  try {
+    model.loadStateDict(tensors);
+  } catch (error) {
+    model.dispose();
+    throw new FormatError(`${WEIGHTS} is not of the model that ${CONFIG} describes: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  model.tokenizers = tokenizers;
+  return model.eval();
+}
+
+function encodeJson(value: unknown): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(value, null, 1)}\n`);
+}
+
+function decodeJson(files: ModelFiles, name: string): object {
+  const bytes = files[name];
+  if (bytes === undefined) throw new FormatError(`the model has no ${name}`);
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    if (typeof value === 'object' && value !== null) return value;
+  } catch (cause) {
+    throw new FormatError(`${name} is no JSON: ${(cause as Error).message}`, { cause });
+  }
+  throw new FormatError(`${name} is no JSON object`);
+}
