@@ -15,12 +15,12 @@ inline uint64_t product(const uint32_t* n, uint32_t first, uint32_t last) {
   return empty ? 0 : result;
 }
 
-// Whether an operand with these steps stays inside its span.
+// Whether an operand with these steps stays inside its span. An empty dimension counts as one, so that addresses are
+// good even where nothing is read.
 inline bool reaches(Span span, const uint32_t* n, const uint32_t* step) {
-  if (product(n, 0, kRank) == 0) return true;
   uint64_t last = 0;
   for (uint32_t d = 0; d < kRank; ++d) {
-    const uint64_t far = uint64_t{n[d] - 1} * step[d];
+    const uint64_t far = n[d] > 0 ? uint64_t{n[d] - 1} * step[d] : 0;
     if (far >= span.length) return false;
     last += far;
   }

@@ -114,14 +114,13 @@ struct Repack {
       const uint64_t count = static_cast<uint32_t>(counts[item]);
       const bool fits = count <= time && start + count <= total && (item + 1 < batch || start + count == total);
       if (!fits) context.fail("a length is out of range, or the lengths do not add up to the packed rows");
-      float* far = context.f32(padded) + uint64_t{item} * time * paddedStride;
-      float* near = context.f32(packed) + start * packedStride;
-      for (uint64_t t = 0; fits && t < count; ++t) {
-        float* row = far + t * paddedStride;
-        packing != 0 ? moveRow(row, near + t * packedStride) : moveRow(near + t * packedStride, row);
-      }
+      const uint64_t tokens = fits ? count : 0;
+      float* row = context.f32(padded) + uint64_t{item} * time * paddedStride;
+      float* token = context.f32(packed) + (fits ? start : 0) * packedStride;
+      for (uint64_t t = 0; t < tokens; ++t, row += paddedStride, token += packedStride)
+        packing != 0 ? moveRow(row, token) : moveRow(token, row);
       if (packing != 0 || accumulate != 0) return;
-      for (uint64_t t = fits ? count : 0; t < time; ++t) memset(far + t * paddedStride, 0, cols * sizeof(float));
+      for (uint64_t t = tokens; t < time; ++t, row += paddedStride) memset(row, 0, cols * sizeof(float));
     });
   }
 
