@@ -123,6 +123,7 @@ class InputBeams {
       }
       const scores = this.#processors.length > 0 ? row.map((logit) => logit - total) : row;
       for (const process of this.#processors) process(scores, read);
+      if (scores !== row) checkedLogSumExp(scores, firstSequence + beam);
       const base = scores === row ? sum - total : sum;
       for (let token = 0; token < vocabulary; token++) {
         const candidate = base + (scores[token] as number);

@@ -95,9 +95,12 @@ function attentionsOf(
   model: Transformer,
   rows: readonly (readonly number[])[],
   { prompts }: Plan,
-  { sequences, inputs }: GenerateResult,
+  { sequences, inputs, logProbabilities }: GenerateResult,
 ): AttentionMaps {
-  const read = sequences.map((tokens, i) => [...(prompts[inputs[i] as number] as readonly number[]), ...tokens]);
+  const read = sequences.map((tokens, i) => {
+    const prompt = prompts[inputs[i] as number] as readonly number[];
+    return [...prompt, ...tokens.slice(0, (logProbabilities[i] as number[]).length - 1)];
+  });
   const sources = inputs.map((input) => rows[input] as readonly number[]);
   return model.attentionMaps(model.transformer.encoder ? packed(sources) : null, packed(read));
 }

@@ -38,7 +38,7 @@ export interface GenerateOptions {
   topP?: number;
   /** Only tokens that have this share of the most probable one's probability. Default 0: all. */
   minP?: number;
-  /** Same seed, same tokens. Default 0. */
+  /** Same seed, same tokens; every sequence of the result has its own random numbers. Default 0. */
   seed?: number;
 
   /** Above 1: tokens that are there already become less likely. Default 1. */
@@ -64,7 +64,7 @@ export interface TokenEvent {
   readonly logProbability: number;
 }
 
-/** `numReturnSequences` sequences for each input, best first, one input after the other. */
+/** `numReturnSequences` sequences for each input, of beams the best first, one input after the other. */
 export interface GenerateResult {
   /** Tokens from `prefix` on, without the start or the prompt, and without the token that ended it. */
   readonly sequences: number[][];
@@ -76,7 +76,10 @@ export interface GenerateResult {
   readonly finishReasons: FinishReason[];
   /** Which input each sequence belongs to. */
   readonly inputs: number[];
-  /** With `outputAttentions`: of `[start, ...sequence]`, or the prompt and the sequence. To be disposed of by the caller. */
+  /**
+   * With `outputAttentions`: of the sources and of what the decoder read, the start or the prompt and all tokens with one after
+   * them. The last rows of each are what it looked at for each of its `logProbabilities`. To be disposed of by the caller.
+   */
   readonly attentions?: AttentionMaps;
 }
 
@@ -118,6 +121,9 @@ export function resolveOptions(
   const start = [config.bosId];
   const prompts = config.encoderLayers > 0 ? rows.map(() => start) : rows.map((row) => (row.length > 0 ? row : start));
   const room = config.maxLength - Math.max(...prompts.map((prompt) => prompt.length)) + 1;
+  if (room < 1) {
+    throw new ArgumentError(`generate: a prompt is longer than the model's maxLength, ${config.maxLength}`);
+  }
   const { maxNewTokens = Math.min(256, room) } = options;
   const check = (name: string, value: number, accepts: (value: number) => boolean, expected: string) =>
     checkNumber('generate', name, value, accepts, expected);

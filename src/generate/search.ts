@@ -12,7 +12,7 @@ export interface Search {
   /** Which sequence each one goes on from; null if all from themselves. */
   readonly order: Int32Array | null;
   readonly done: boolean;
-  /** For each input, best first. */
+  /** For each input: the beams, best first, or the samples in order. */
   hypotheses(): Hypothesis[][];
 }
 
@@ -62,7 +62,7 @@ export class TokenSearch implements Search {
       if (track.reason !== null) return;
       const row = logits.subarray(sequence * vocabulary, (sequence + 1) * vocabulary);
       const total = checkedLogSumExp(row, sequence);
-      const token = track.prefix[track.tokens.length] ?? this.#pick(row, track);
+      const token = track.prefix[track.tokens.length] ?? this.#pick(row, track, sequence);
       const logProbability = (row[token] as number) - total;
       track.logProbabilities.push(logProbability);
       if (this.#isEnd(track, token)) this.#end(track, 'stop');
@@ -85,13 +85,13 @@ export class TokenSearch implements Search {
       const score = sum / logProbabilities.length ** lengthPenalty;
       return { tokens, logProbabilities, score, reason: reason as FinishReason };
     });
-    const byInput = this.plan.prompts.map((_, input) => all.slice(input * width, (input + 1) * width));
-    return byInput.map((samples) => samples.sort((a, b) => b.score - a.score));
+    return this.plan.prompts.map((_, input) => all.slice(input * width, (input + 1) * width));
   }
 
-  #pick(row: Float32Array, { read, processors, random }: Track): number {
+  #pick(row: Float32Array, { read, processors, random }: Track, sequence: number): number {
     const scores = processors.length > 0 ? row.slice() : row;
     for (const process of processors) process(scores, read);
+    if (processors.length > 0) checkedLogSumExp(scores, sequence);
     return this.plan.doSample ? draw(scores, random) : argmax(scores);
   }
 
@@ -107,17 +107,18 @@ export class TokenSearch implements Search {
 }
 
 /** As `logSumExp`; throws if there is nothing to choose from. */
-export function checkedLogSumExp(row: Float32Array, sequence: number): number {
-  const total = logSumExp(row);
+export function checkedLogSumExp(scores: Float32Array, sequence: number): number {
+  const total = logSumExp(scores);
   if (Number.isFinite(total)) return total;
-  throw new SimdformerError(
-    `generate: the scores of the next token of sequence ${sequence} are ${total}, no probabilities`,
-  );
+  const reason = scores.every((score) => score === Number.NEGATIVE_INFINITY)
+    ? 'every token is forbidden'
+    : 'not all are numbers';
+  throw new SimdformerError(`generate: no next token can be chosen for sequence ${sequence}: ${reason}`);
 }
 
 /** A token with probability proportional to exp(score). */
 export function draw(scores: Float32Array, random: Random): number {
-  const total = checkedLogSumExp(scores, 0);
+  const total = logSumExp(scores);
   const uniform = random.uniform() + random.uniform() * 2 ** -24; // 48 bits: rare tokens of large vocabularies count, too
   let mass = 0;
   let last = 0;

@@ -30,25 +30,23 @@ export interface SessionInput {
  * batch of the same sizes.
  */
 export class Session {
-  readonly #order: Tensor;
   readonly #step: Program<Tensor>;
-  readonly #reorder: Program<void>;
+  /** Made when beams change places for the first time. */
+  #reorder: Program<Tensor> | null = null;
 
   constructor(
     readonly key: string,
-    model: Transformer,
+    private readonly model: Transformer,
     readonly state: DecoderState,
   ) {
-    const { device } = model;
-    this.#order = device.unscoped(() => device.zeros([state.sequences], 'int32'));
-    this.#step = device.record(() => model.step(state));
-    this.#reorder = device.record(() => state.reorder(this.#order));
+    this.#step = model.device.record(() => model.step(state));
   }
 
   /** The logits after one more token of each sequence, where sequence r first goes on from what was `order[r]`. */
   step(tokens: Int32Array, order: Int32Array | null): Promise<Float32Array> {
     if (order !== null) {
-      this.#order.write(order);
+      this.#reorder ??= this.#recordReorder();
+      this.#reorder.result.write(order);
       this.#reorder.run();
     }
     this.state.tokens.write(tokens);
@@ -57,9 +55,18 @@ export class Session {
 
   dispose(): void {
     this.#step.dispose();
-    this.#reorder.dispose();
-    this.#order.dispose();
+    this.#reorder?.dispose();
     this.state.dispose();
+  }
+
+  /** Its result is the order, to be written before it runs. */
+  #recordReorder(): Program<Tensor> {
+    const { device } = this.model;
+    return device.record(() => {
+      const order = device.empty([this.state.sequences], 'int32');
+      this.state.reorder(order);
+      return order;
+    });
   }
 }
 
@@ -127,8 +134,9 @@ function takeSession(model: Transformer, memory: Memory | undefined, sizes: Size
     const options = memory ? { memory, beams, maxLength, sourceLength } : { sequences, beams, maxLength };
     return new Session(key, model, model.startDecoding(options));
   }
-  const [session] = kept.splice(at, 1) as [Session];
+  const session = kept[at] as Session;
   model.restartDecoding(session.state, memory);
+  kept.splice(at, 1);
   return session;
 }
 

@@ -1,0 +1,126 @@
+import { describe, expect, it } from 'vitest';
+import { Random } from '../../src/core/random.js';
+import {
+  forbidBefore,
+  type LogitsProcessor,
+  minP,
+  noRepeatNgram,
+  repetitionPenalty,
+  temperature,
+  topK,
+  topP,
+} from '../../src/generate/processors.js';
+import { draw } from '../../src/generate/search.js';
+
+/** Scores of tokens with these probabilities, up to a constant that no result may depend on. */
+const scoresOf = (...probabilities: number[]) => Float32Array.from(probabilities, (p) => Math.log(p) + 3);
+
+function kept(processor: LogitsProcessor, scores: Float32Array, tokens: number[] = []): number[] {
+  const before = scores.slice();
+  processor(scores, tokens);
+  const left = [...scores.keys()].filter((token) => scores[token] !== Number.NEGATIVE_INFINITY);
+  for (const token of left) expect(scores[token]).toBe(before[token]);
+  return left;
+}
+
+describe('topK', () => {
+  it('keeps the k best, and what equals the last of them', () => {
+    expect(kept(topK(2), scoresOf(0.1, 0.4, 0.2, 0.3))).toEqual([1, 3]);
+    expect(kept(topK(2), scoresOf(0.2, 0.4, 0.2, 0.2))).toEqual([0, 1, 2, 3]);
+    expect(kept(topK(9), scoresOf(0.5, 0.5))).toEqual([0, 1]);
+  });
+});
+
+describe('topP', () => {
+  it('keeps the fewest tokens that have probability p together', () => {
+    const scores = () => scoresOf(0.1, 0.4, 0.2, 0.3);
+    expect(kept(topP(0.01), scores())).toEqual([1]);
+    expect(kept(topP(0.39), scores())).toEqual([1]);
+    expect(kept(topP(0.41), scores())).toEqual([1, 3]);
+    expect(kept(topP(0.69), scores())).toEqual([1, 3]);
+    expect(kept(topP(0.71), scores())).toEqual([1, 2, 3]);
+    expect(kept(topP(0.95), scores())).toEqual([0, 1, 2, 3]);
+  });
+
+  it('takes the first of equals', () => {
+    expect(kept(topP(0.45), scoresOf(0.25, 0.25, 0.25, 0.25))).toEqual([0, 1]);
+  });
+
+  it('counts what other processors left', () => {
+    const scores = scoresOf(0.1, 0.4, 0.2, 0.3);
+    scores[1] = Number.NEGATIVE_INFINITY;
+    expect(kept(topP(0.49), scores)).toEqual([3]);
+  });
+
+  it('finds the nucleus of a large vocabulary', () => {
+    const random = new Random(5);
+    const scores = Float32Array.from({ length: 5000 }, () => 2 * random.normal());
+    const total = scores.reduce((sum, score) => sum + Math.exp(score), 0);
+    const sorted = [...scores.keys()].sort((a, b) => scores[b]! - scores[a]!);
+    let mass = 0;
+    const nucleus = sorted.filter((token) => {
+      const before = mass;
+      mass += Math.exp(scores[token]!) / total;
+      return before < 0.9;
+    });
+    expect(kept(topP(0.9), scores)).toEqual(nucleus.sort((a, b) => a - b));
+  });
+});
+
+describe('minP', () => {
+  it('keeps tokens with a share of the greatest probability', () => {
+    expect(kept(minP(0.5), scoresOf(0.1, 0.4, 0.21, 0.29))).toEqual([1, 2, 3]);
+    expect(kept(minP(1), scoresOf(0.1, 0.4, 0.4, 0.1))).toEqual([1, 2]);
+  });
+});
+
+describe('repetitionPenalty', () => {
+  it('divides positive and multiplies negative scores, once for each token', () => {
+    const scores = Float32Array.of(2, -2, 3, 0);
+    repetitionPenalty(2)(scores, [0, 1, 0, 3]);
+    expect([...scores]).toEqual([1, -4, 3, 0]);
+  });
+});
+
+describe('noRepeatNgram', () => {
+  const forbidden = (size: number, tokens: number[]) => {
+    const left = kept(noRepeatNgram(size), new Float32Array(5), tokens);
+    return [0, 1, 2, 3, 4].filter((token) => !left.includes(token));
+  };
+
+  it('forbids what would complete a sequence that is there', () => {
+    expect(forbidden(3, [0, 1, 2, 3, 0, 1])).toEqual([2]);
+    expect(forbidden(3, [0, 1, 2, 0, 1, 4, 0, 1])).toEqual([2, 4]);
+    expect(forbidden(2, [1, 1])).toEqual([1]);
+    expect(forbidden(1, [3, 1])).toEqual([1, 3]);
+    expect(forbidden(3, [0, 1])).toEqual([]);
+    expect(forbidden(3, [0])).toEqual([]);
+  });
+});
+
+describe('temperature and forbidBefore', () => {
+  it('change scores', () => {
+    const scores = Float32Array.of(1, 2);
+    temperature(0.5)(scores, []);
+    expect([...scores]).toEqual([2, 4]);
+    expect(kept(forbidBefore(2, [0]), new Float32Array(3), [1])).toEqual([1, 2]);
+    expect(kept(forbidBefore(2, [0]), new Float32Array(3), [1, 1])).toEqual([0, 1, 2]);
+  });
+});
+
+describe('draw', () => {
+  it('follows the probabilities and never takes what is forbidden', () => {
+    const probabilities = [0.5, 0, 0.3, 0.15, 0.05];
+    const random = new Random(1);
+    const counts = new Array(5).fill(0);
+    const draws = 20_000;
+    for (let i = 0; i < draws; i++) counts[draw(scoresOf(...probabilities), random)]++;
+    expect(counts[1]).toBe(0);
+    // Of 3 degrees of freedom: above 21.1 with probability 0.0001.
+    const chiSquare = [0, 2, 3, 4].reduce((sum, token) => {
+      const expected = probabilities[token]! * draws;
+      return sum + (counts[token] - expected) ** 2 / expected;
+    }, 0);
+    expect(chiSquare).toBeLessThan(21.1);
+  });
+});
