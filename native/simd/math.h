@@ -78,9 +78,9 @@ SIMD_INLINE Vf normalTail(Vf u, Vf gaussian) {
   return gaussian * p / q;
 }
 
-// 2^x for x ≤ 0, within 2 ulp down to x = -125 and 0 below; x > 0 counts as 0, NaN stays NaN. For probabilities relative to
-// the largest: it costs half of exp().
-// 2^x = 2^k · 2^r with k = round(x), and a polynomial for 2^r fitted to the relative error on |r| ≤ ½ (9.2e-8), 1 at 0.
+// 2^x for x ≤ 0, within 2 ulp down to x = -125 and 0 below; x > 0 counts as 0, NaN stays NaN. For probabilities
+// relative to the largest: it costs half of exp(). 2^x = 2^k · 2^r with k = round(x), and a polynomial for 2^r fitted
+// to the relative error on |r| ≤ ½ (9.2e-8), 1 at 0.
 SIMD_INLINE Vf exp2NonPositive(Vf x) {
   const Vf clamped = min(splat(0.f), max(splat(-126.f), x));
   const Vf magic = splat(12582912.f);  // 1.5·2²³: adding it rounds to an integer, which is left in the low bits
