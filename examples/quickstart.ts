@@ -3,7 +3,7 @@
 
 import { parseArgs } from 'node:util';
 import { duration, showProgress } from '../src/cli/progress.js';
-import { createDevice, type Example, linearDecay, renderHeatMap, Transformer } from '../src/index.js';
+import { createDevice, type Example, fit, linearDecay, renderHeatMap, Transformer } from '../src/index.js';
 import { type Entry, loadEntries, Spelling } from './dictionary.js';
 
 const { values, positionals: words } = parseArgs({
@@ -88,7 +88,7 @@ for (const word of asked) if (!usable.includes(word)) console.log(`  ${word}: it
 if (usable.length > 0) {
   console.log('\nYour words:');
   const spoken = await pronounce(usable);
-  usable.forEach((word, i) => console.log(`  ${word.padEnd(16)} ${spoken[i]}`));
+  for (const [i, word] of usable.entries()) console.log(`  ${word.padEnd(16)} ${spoken[i]}`);
 }
 
 const shown =
