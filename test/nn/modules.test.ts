@@ -1,0 +1,114 @@
+import { describe, expect, it } from 'vitest';
+import { Dropout, Embedding, Initializer, LayerNorm, Linear, Module, TiedLinear, TokenBatch } from '../../src/index.js';
+import { deviceFor, isas } from '../describe-op.js';
+
+const device = await deviceFor(isas[0]!, 2);
+
+describe('Module', () => {
+  class Part extends Module {
+    readonly firstLinear = new Linear(new Initializer(device, 1), 2, 3);
+    readonly layers: readonly Module[];
+    readonly absent = null;
+    readonly sharedWeight: TiedLinear;
+
+    constructor(dropout: Dropout) {
+      super();
+      const init = new Initializer(device, 2);
+      const embedding = new Embedding(init, 5, 3);
+      this.layers = [embedding, new LayerNorm(init, 3, 1e-5), dropout];
+      this.sharedWeight = new TiedLinear(init, embedding.weight);
+    }
+  }
+  const dropout = new Dropout(0.5, { seed: 1, streams: 0 });
+  const module = new Part(dropout);
+
+  it("names its parameters as PyTorch does, each once, in PyTorch's layouts", () => {
+    const own = ['first_linear.weight', 'first_linear.bias', 'layers.0.weight', 'layers.1.weight', 'layers.1.bias'];
+    expect(module.namedParameters().map(([name]) => name)).toEqual([...own, 'shared_weight.bias']);
+    const state = module.stateDict();
+    expect(Object.keys(state)).toEqual([...own, 'shared_weight.weight', 'shared_weight.bias']);
+    expect(state['first_linear.weight']!.shape).toEqual([3, 2]);
+    const [weight, loaded] = [module.firstLinear.weight.dataSync(), state['first_linear.weight']!.dataSync()];
+    for (const i of [0, 1]) for (const o of [0, 1, 2]) expect(loaded[o * 2 + i]).toBe(weight[i * 3 + o]);
+    expect(state['shared_weight.weight']!.dataSync()).toEqual(state['layers.0.weight']!.dataSync());
+  });
+
+  it('passes its mode on', () => {
+    module.eval();
+    expect([module.training, dropout.training]).toEqual([false, false]);
+    const x = device.full([4, 4], 1);
+    expect(dropout.forward(x)).toBe(x);
+    module.train();
+    expect(dropout.training).toBe(true);
+    expect(new Set(dropout.forward(x).dataSync())).toEqual(new Set([0, 2]));
+  });
+});
+
+describe('Initializer', () => {
+  it('gives the same parameters for the same seed, others for another', () => {
+    const draw = (seed: number) => new Initializer(device, seed).normal([50], 1).dataSync();
+    expect(draw(3)).toEqual(draw(3));
+    expect(draw(3)).not.toEqual(draw(4));
+  });
+
+  it('draws from the distributions that it says', () => {
+    const init = new Initializer(device, 7);
+    const moments = (values: ArrayLike<number>) => {
+      const all = Array.from(values);
+      const mean = all.reduce((sum, x) => sum + x, 0) / all.length;
+      return {
+        mean,
+        variance: all.reduce((sum, x) => sum + (x - mean) ** 2, 0) / all.length,
+        max: Math.max(...all.map(Math.abs)),
+      };
+    };
+    const bound = Math.sqrt(6 / (100 + 200));
+    const uniform = moments(init.xavierUniform(100, 200).dataSync());
+    expect(uniform.max).toBeLessThanOrEqual(bound);
+    // 20 000 draws: five standard deviations of the estimates.
+    expect(Math.abs(uniform.mean)).toBeLessThan((5 * bound) / Math.sqrt(3 * 20000));
+    expect(Math.abs(uniform.variance / (bound ** 2 / 3) - 1)).toBeLessThan(5 * Math.sqrt(0.8 / 20000));
+    const normal = moments(init.normal([20000], 0.5).dataSync());
+    expect(Math.abs(normal.mean)).toBeLessThan(2.5 / Math.sqrt(20000));
+    expect(Math.abs(normal.variance / 0.25 - 1)).toBeLessThan(5 * Math.sqrt(2 / 20000));
+  });
+});
+
+describe('TokenBatch', () => {
+  const read = ({ ids, positions, lengths, counts, time }: TokenBatch) => ({
+    ids: [...ids.dataSync()],
+    positions: [...positions.dataSync()],
+    lengths: [...lengths.dataSync()],
+    counts,
+    time,
+  });
+  const expected = { ids: [7, 8, 0, 9, 5], positions: [0, 1, 2, 3, 0], lengths: [4, 1], counts: [4, 1] };
+
+  it('packs whatever form the tokens come in; only padding at the end is none', () => {
+    const rows = [
+      [7, 8, 0, 9, 0, 0],
+      [5, 0, 0, 0, 0, 0],
+    ]; // prettier
+    expect(read(TokenBatch.from(device, 'test', rows, 0))).toEqual({ ...expected, time: 6 });
+    const tensor = device.tensor(Int32Array.from(rows.flat()), [2, 6]);
+    expect(read(TokenBatch.from(device, 'test', tensor, 0))).toEqual({ ...expected, time: 6 });
+    expect(read(TokenBatch.from(device, 'test', [[7, 8, 0, 9], [5]], 0))).toEqual({ ...expected, time: 4 });
+    const packed = { ids: [7, 8, 0, 9, 5], lengths: [4, 1] };
+    expect(read(TokenBatch.from(device, 'test', packed, 0))).toEqual({ ...expected, time: null });
+    const tensors = { ids: device.tensor(Int32Array.from(packed.ids)), lengths: Int32Array.of(4, 1) };
+    expect(read(TokenBatch.from(device, 'test', tensors, 0))).toEqual({ ...expected, time: null });
+  });
+
+  it('knows no padding where there is none', () => {
+    const { counts, longest, total, size } = TokenBatch.from(
+      device,
+      'test',
+      [
+        [7, 0],
+        [0, 0],
+      ],
+      null,
+    );
+    expect({ counts, longest, total, size }).toEqual({ counts: [2, 2], longest: 2, total: 4, size: 2 });
+  });
+});

@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import { ArgumentError, resolvePositions, sinusoids } from '../../src/index.js';
+
+describe('sinusoids', () => {
+  it('are those of the paper: sines on even features, cosines on odd ones', () => {
+    const table = sinusoids(50, 6, resolvePositions());
+    for (const position of [0, 1, 49]) {
+      for (const i of [0, 1, 2]) {
+        const angle = position / 10000 ** ((2 * i) / 6);
+        expect(table[position * 6 + 2 * i]).toBe(Math.fround(Math.sin(angle)));
+        expect(table[position * 6 + 2 * i + 1]).toBe(Math.fround(Math.cos(angle)));
+      }
+    }
+  });
+
+  it("are tensor2tensor's: halves, and a last wavelength of 2π·10000", () => {
+    const options = { kind: 'sinusoidal', layout: 'halves', firstPosition: 1, frequencies: 'tensor2tensor' } as const;
+    const table = sinusoids(3, 8, resolvePositions(options));
+    for (const row of [0, 1, 2]) {
+      for (const i of [0, 1, 2, 3]) {
+        const angle = (row + 1) * Math.exp((-i * Math.log(10000)) / 3);
+        expect(table[row * 8 + i]).toBeCloseTo(Math.sin(angle), 7);
+        expect(table[row * 8 + 4 + i]).toBeCloseTo(Math.cos(angle), 7);
+      }
+    }
+  });
+
+  it('have any frequencies, and an odd number of features', () => {
+    const frequencies = (i: number, dModel: number) => i / dModel;
+    const interleaved = sinusoids(2, 3, resolvePositions({ kind: 'sinusoidal', frequencies, firstPosition: 2 }));
+    const expected = [0, 1, Math.sin(2 / 3), 0, 1, Math.sin(1)];
+    expect(interleaved).toEqual(Float32Array.from(expected));
+    const halves = sinusoids(
+      1,
+      3,
+      resolvePositions({ kind: 'sinusoidal', layout: 'halves', frequencies, firstPosition: 3 }),
+    );
+    expect(halves).toEqual(Float32Array.of(0, Math.sin(1), 1));
+  });
+});
+
+it('positions that make no sense are refused', () => {
+  expect(() => resolvePositions('absolute' as 'none')).toThrow(ArgumentError);
+  expect(() => resolvePositions({ kind: 'sinusoidal', firstPosition: Number.NaN })).toThrow('firstPosition');
+  expect(() => resolvePositions({ kind: 'shaw', maxDistance: 1.5 })).toThrow('maxDistance');
+});
