@@ -78,7 +78,7 @@ const commands = {
     mkdirSync(corpus, { recursive: true });
     const limits = [`-max_total_time=${seconds}`, '-timeout=10', ...options];
     if (target === 'safetensors') {
-      const file = 'test/fuzz/safetensors.fuzz.ts';
+      const file = 'test/fuzz/safetensors.fuzz'; // jazzer appends .js, for which tsx finds .ts
       return run('node_modules/.bin/jazzer', ['--sync', file, corpus, '--', ...limits], {
         NODE_OPTIONS: '--import tsx',
       });
