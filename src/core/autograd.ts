@@ -167,15 +167,33 @@ function addGrad(x: Tensor, dy: Tensor): void {
 function slotOf(root: Tensor): GradientSlot {
   if (root.gradient === null) {
     const device = root.device;
-    // A leaf's gradient is the caller's to keep; the others end with backward().
-    const tensor = root.node === null ? device.unscoped(() => device.empty(root.shape)) : device.empty(root.shape);
+    // A leaf's gradient is the caller's to keep, beyond scopes and recordings; the others end with backward().
+    const make = () => device.empty(root.shape);
+    const tensor = root.node === null ? device.unscoped(make) : device.keep(make());
     root.gradient = new GradientSlot(root, tensor);
   }
   return root.gradient;
 }
 
-/** See `Tensor.backward`. */
-export function backward(y: Tensor, upstream?: Tensor | TensorData): void {
+/**
+ * Calls `fn` without keeping what its backward needs, and calls it again when that comes: gradient checkpointing (Chen et al.
+ * 2016, arXiv 1604.06174), which trades one more forward pass of this part for the memory of its inner results. `inputs` are
+ * all tensors that `fn` uses; it must compute the same both times.
+ */
+export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
+  const device = (inputs[0] as Tensor).device;
+  if (!device.gradientsOn) return fn();
+  const y = device.noGrad(() => device.scope(fn));
+  return differentiable(y, inputs, (dy) => {
+    device.scope(() => {
+      const since = device.nextSequence();
+      backward(device.withGrad(fn), dy, since);
+    });
+  });
+}
+
+/** See `Tensor.backward`. Nodes older than `since` are left to who called. */
+export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0): void {
   y.assertUsable('backward');
   if (y.root.node === null) {
     throw new AutogradError(
@@ -186,7 +204,7 @@ export function backward(y: Tensor, upstream?: Tensor | TensorData): void {
   device.noGrad(() =>
     device.scope(() => {
       seed(y, upstream);
-      const nodes = reach(y.root.node as Node);
+      const nodes = reach(y.root.node as Node, since);
       for (const node of nodes) {
         const gradients = node.outputs.map(finished);
         if (gradients.some((gradient) => gradient !== null)) node.backward?.(gradients);
@@ -194,7 +212,7 @@ export function backward(y: Tensor, upstream?: Tensor | TensorData): void {
       }
       for (const node of nodes) release(device, node);
       for (const leaf of new Set(nodes.flatMap((node) => node.inputs.map((input) => input.root)))) {
-        if (leaf.gradient?.written) leaf.gradient.complete();
+        if (leaf.node === null && leaf.gradient?.written) leaf.gradient.complete();
       }
     }),
   );
@@ -219,10 +237,10 @@ function seed(y: Tensor, upstream?: Tensor | TensorData): void {
 }
 
 /** The nodes that led to `last`, newest first. */
-function reach(last: Node): Node[] {
+function reach(last: Node, since: number): Node[] {
   const found = new Set([last]);
-  for (const node of found) {
-    for (const input of node.inputs) if (input.root.node !== null) found.add(input.root.node);
+  for (const { inputs } of found) {
+    for (const { root } of inputs) if (root.node !== null && root.node.sequence >= since) found.add(root.node);
   }
   return [...found].sort((a, b) => b.sequence - a.sequence);
 }

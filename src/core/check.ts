@@ -15,7 +15,8 @@ export function checkDevice(op: string, tensors: Readonly<Record<string, Tensor 
     if (!(tensor instanceof Tensor)) throw new ArgumentError(`${op}: ${name} is ${typeof tensor}, expected a tensor`);
     tensor.assertUsable(`${op}: ${name}`);
     first ??= tensor;
-    if (tensor.device !== first.device) throw new DeviceError(`${op}: ${name} is on another device than its other tensors`);
+    if (tensor.device !== first.device)
+      throw new DeviceError(`${op}: ${name} is on another device than its other tensors`);
   }
   if (first === undefined) throw new ArgumentError(`${op}: expected a tensor`);
   return first.device;
@@ -31,8 +32,15 @@ export function checkShape(op: string, name: string, tensor: Tensor, shape: Shap
   }
 }
 
-export function checkNumber(op: string, name: string, value: number, accepts: (value: number) => boolean, expected: string): void {
-  if (typeof value !== 'number' || !accepts(value)) throw new ArgumentError(`${op}: ${name} is ${value}, expected ${expected}`);
+export function checkNumber(
+  op: string,
+  name: string,
+  value: number,
+  accepts: (value: number) => boolean,
+  expected: string,
+): void {
+  if (typeof value !== 'number' || !accepts(value))
+    throw new ArgumentError(`${op}: ${name} is ${value}, expected ${expected}`);
 }
 
 /** A choice among names. */

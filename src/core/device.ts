@@ -3,7 +3,17 @@ import { ArgumentError, DeviceError, ShapeError, SimdformerError } from './error
 import { Arena, Heap, type Pool } from './heap.js';
 import { type CommandInfo, describeCommand, Program } from './program.js';
 import { CommandList, type Operand, Queue, Scalar } from './queue.js';
-import { type DType, flatten, lastOf, type Shape, Storage, sameShape, sizeOf, Tensor, type TensorData } from './tensor.js';
+import {
+  type DType,
+  flatten,
+  lastOf,
+  type Shape,
+  Storage,
+  sameShape,
+  sizeOf,
+  Tensor,
+  type TensorData,
+} from './tensor.js';
 
 /** What a device turned out to be. */
 export interface DeviceInfo {
@@ -135,10 +145,28 @@ export class Device {
     }
   }
 
+  /** Takes a tensor out of the scopes it belongs to: it lives until it is disposed of. */
+  keep(tensor: Tensor): Tensor {
+    for (const scope of this.#scopes) {
+      const at = scope.lastIndexOf(tensor);
+      if (at >= 0) scope.splice(at, 1);
+    }
+    return tensor;
+  }
+
   /** Runs `fn` without preparing for backward. */
   noGrad<T>(fn: () => T): T {
+    return this.#withGradients(false, fn);
+  }
+
+  /** Runs `fn` as outside any `noGrad`. */
+  withGrad<T>(fn: () => T): T {
+    return this.#withGradients(true, fn);
+  }
+
+  #withGradients<T>(on: boolean, fn: () => T): T {
     const before = this.#gradients;
-    this.#gradients = false;
+    this.#gradients = on;
     try {
       return fn();
     } finally {
@@ -250,7 +278,9 @@ export class Device {
   /** @internal */
   assertNotRecording(op: string): void {
     if (this.#recording !== null) {
-      throw new SimdformerError(`${op}: nothing has a value while a program is being recorded; read after program.run()`);
+      throw new SimdformerError(
+        `${op}: nothing has a value while a program is being recorded; read after program.run()`,
+      );
     }
   }
 }

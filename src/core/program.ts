@@ -79,7 +79,9 @@ export class Program<Result = unknown> {
   /** One line a command: its position, name, operands with shapes, and FLOPs; totals at the end. */
   toString(): string {
     const lines = this.commands.map(({ op, operands, flops }, i) => {
-      const described = operands.map(([name, value]) => `${name}${typeof value === 'object' ? `[${value.join('×')}]` : `=${value}`}`);
+      const described = operands.map(
+        ([name, value]) => `${name}${typeof value === 'object' ? `[${value.join('×')}]` : `=${value}`}`,
+      );
       return `${String(i).padStart(4)}  ${op.padEnd(22)} ${described.join(' ')}${flops > 0 ? `  ${countFlops(flops)}` : ''}`;
     });
     const total = `${this.commands.length} commands, ${countFlops(this.flops)}, ${(this.bytes / 2 ** 20).toFixed(1)} MiB`;

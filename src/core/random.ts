@@ -71,7 +71,7 @@ function philox(counter: number, stream: number, seed: number): Uint32Array {
 /** Bits 32 to 63 of the product of two 32-bit integers. */
 function highWord(a: number, b: number): number {
   const low = (a & 0xffff) * (b & 0xffff);
-  const middle1 = (a >>> 16) * (b & 0xffff) + (low / 65536 >>> 0);
+  const middle1 = (a >>> 16) * (b & 0xffff) + ((low / 65536) >>> 0);
   const middle2 = (a & 0xffff) * (b >>> 16) + (middle1 & 0xffff);
   return ((a >>> 16) * (b >>> 16) + Math.floor(middle1 / 65536) + Math.floor(middle2 / 65536)) >>> 0;
 }
