@@ -20,10 +20,7 @@ const shapes: [readonly number[], readonly number[]][] = [
   ],
   [[4, 3], []],
   [[600, 5], [5]],
-  [
-    [2, 17000],
-    [2, 1],
-  ],
+  [[17000], [1]],
 ];
 
 const operations = {

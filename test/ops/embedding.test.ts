@@ -9,7 +9,8 @@ describeOp({
   cases: [
     ...edges().map((d) => ({ vocabulary: 7, d, ids: [2, 5], scale: 1 })),
     { vocabulary: 1, d: 4, ids: [], scale: 1 },
-    { vocabulary: 1030, d: 130, ids: [20], scale: Math.sqrt(130) }, // many blocks of the table
+    { vocabulary: 1030, d: 3, ids: [40], scale: Math.sqrt(3) }, // more rows than a block of the table has
+    { vocabulary: 6, d: 300, ids: [9], scale: 1 }, // more columns
     { vocabulary: 3, d: 8, ids: [3, 700], scale: -0.5 }, // long sums
   ],
   inputs: ({ vocabulary, d, ids }, random) => ({
