@@ -23,6 +23,8 @@ export function checkDevice(op: string, tensors: Readonly<Record<string, Tensor 
 }
 
 export function checkDType(op: string, name: string, tensor: Tensor, dtype: DType): void {
+  // Checked again for callers without types: checkDevice takes what is absent for optional.
+  if (!(tensor instanceof Tensor)) throw new ArgumentError(`${op}: ${name} is ${tensor}, expected a tensor`);
   if (tensor.dtype !== dtype) throw new DTypeError(`${op}: ${name} is ${tensor.dtype}, expected ${dtype}`);
 }
 

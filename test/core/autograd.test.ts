@@ -1,0 +1,148 @@
+import { describe, expect, it } from 'vitest';
+import {
+  ArgumentError,
+  AutogradError,
+  add,
+  createDevice,
+  DisposedError,
+  matmul,
+  mul,
+  ShapeError,
+  sum,
+  type Tensor,
+} from '../../src/index.js';
+
+const device = await createDevice({ threads: 2 });
+const leaf = (...values: number[]) => device.tensor(values, [values.length], { requiresGrad: true });
+const gradient = (x: Tensor) => [...x.grad!.dataSync()];
+
+describe('backward', () => {
+  it('adds up what reaches a tensor by several ways', () => {
+    const x = leaf(1, 2, 3);
+    const y = mul(x, x);
+    sum(add(add(y, x), y)).backward(); // 2x² + x
+    expect(gradient(x)).toEqual([5, 9, 13]);
+  });
+
+  it('accumulates over calls until zeroGrad', () => {
+    const x = leaf(1, 2);
+    sum(mul(x, 3)).backward();
+    sum(mul(x, 4)).backward();
+    expect(gradient(x)).toEqual([7, 7]);
+    x.zeroGrad();
+    expect(x.grad).toBeNull();
+    sum(mul(x, 5)).backward();
+    expect(gradient(x)).toEqual([5, 5]);
+  });
+
+  it('gives views their part of the gradient, and zeros to what was not used', () => {
+    const x = device.tensor(new Float32Array(12).fill(1), [3, 4], { requiresGrad: true });
+    sum(mul(x.columns(1, 3), 2)).backward();
+    expect(gradient(x)).toEqual([0, 2, 2, 0, 0, 2, 2, 0, 0, 2, 2, 0]);
+    expect(gradient(x.columns(2, 4))).toEqual([2, 0, 2, 0, 2, 0]);
+    x.zeroGrad();
+    sum(add(sum(mul(x.rows(1, 2), 3)), sum(mul(x.columns(0, 2), 5)))).backward();
+    expect(gradient(x)).toEqual([5, 5, 0, 0, 8, 8, 3, 3, 5, 5, 0, 0]);
+  });
+
+  it('gives views of a result that overlap each their due', () => {
+    const x = leaf(1, 2, 3, 4);
+    const y = mul(x, 10).reshape(2, 2);
+    const z = add(sum(mul(y.columns(0, 1), 2)), sum(mul(y, 3)));
+    add(z, sum(y.rows(0, 1))).backward();
+    expect(gradient(x)).toEqual([60, 40, 50, 30]);
+  });
+
+  it('takes an upstream gradient of the tensor’s shape', () => {
+    const x = leaf(1, 2);
+    mul(x, x).backward([10, 100]);
+    expect(gradient(x)).toEqual([20, 400]);
+    const y = mul(x, x);
+    expect(() => y.backward()).toThrow(AutogradError);
+    expect(() => y.backward([1, 2, 3])).toThrow(ShapeError);
+    x.zeroGrad();
+    y.backward(device.tensor([1, 1]));
+    expect(gradient(x)).toEqual([2, 4]);
+  });
+
+  it('goes through a graph once', () => {
+    const x = leaf(1);
+    const y = mul(x, x);
+    y.backward();
+    expect(() => y.backward()).toThrow(/used before/);
+  });
+
+  it('computes no gradient that nobody wants', () => {
+    const [x, w] = [leaf(1, 2), device.tensor([3, 4])];
+    sum(mul(x, w)).backward();
+    expect(w.grad).toBeNull();
+    const y = device.noGrad(() => mul(x, x));
+    expect(y.requiresGrad).toBe(false);
+    expect(() => sum(y).backward()).toThrow(AutogradError);
+  });
+
+  it('refuses a graph whose inputs were disposed of', () => {
+    const x = leaf(1, 2);
+    const w = device.tensor([3, 4]);
+    const y = sum(mul(x, w));
+    w.dispose();
+    expect(() => y.backward()).toThrow(DisposedError);
+    expect(device.tensor([1]).dataSync()).toEqual(Float32Array.of(1));
+  });
+});
+
+describe('device.scope', () => {
+  it('frees what is not returned', () => {
+    const x = leaf(1, 2, 3);
+    const before = device.memory().used;
+    const { y, list } = device.scope(() => {
+      const z = add(mul(x, x), 1);
+      return { y: add(z, 1), list: [mul(z, 2)] };
+    });
+    expect(y.dataSync()).toEqual(Float32Array.of(3, 6, 11));
+    expect(list[0]!.dataSync()).toEqual(Float32Array.of(4, 10, 20));
+    sum(y).backward();
+    for (const tensor of [y, ...list]) tensor.dispose();
+    expect(device.memory().used - before).toBeLessThanOrEqual(3 * 64); // the gradient, and the sum
+  });
+
+  it('keeps what backward needs until then, and no longer', () => {
+    const x = device.tensor(new Float32Array(4096).fill(0.5), [64, 64], { requiresGrad: true });
+    const kept = () => device.scope(() => sum(matmul(mul(x, x), x)));
+    kept().backward();
+    const settled = device.memory().used;
+    for (let round = 0; round < 20; round++) {
+      x.zeroGrad();
+      const loss = kept();
+      loss.backward();
+      loss.dispose();
+    }
+    expect(device.memory().used).toBe(settled);
+  });
+
+  it('nests, and frees everything when the function throws', () => {
+    const x = leaf(1);
+    const before = device.memory().used;
+    const fail = () =>
+      device.scope(() => {
+        device.scope(() => add(x, 1));
+        throw new Error('inside');
+      });
+    expect(fail).toThrow('inside');
+    expect(device.memory().used).toBe(before);
+    const y = device.scope(() => device.scope(() => add(x, 1)));
+    expect(y.dataSync()).toEqual(Float32Array.of(2));
+  });
+
+  it('frees gradients with their tensors', () => {
+    const before = device.memory().used;
+    const x = leaf(1, 2);
+    device.scope(() => sum(mul(x, 2))).backward();
+    x.dispose();
+    expect(device.memory().used).toBeLessThanOrEqual(before + 64); // the sum
+  });
+
+  it('refuses asynchronous functions', () => {
+    expect(() => device.scope(async () => 1)).toThrow(ArgumentError);
+  });
+});

@@ -1,0 +1,108 @@
+import { describe, expect, it } from 'vitest';
+import {
+  ArgumentError,
+  add,
+  createDevice,
+  DisposedError,
+  linear,
+  matmul,
+  mul,
+  SimdformerError,
+  scale,
+  sum,
+  type Tensor,
+} from '../../src/index.js';
+import { Random } from '../random.js';
+
+const device = await createDevice({ threads: 2 });
+const random = new Random('program');
+const tensorOf = (...shape: number[]) => device.tensor(random.normal(shape).data, shape);
+
+describe('device.record', () => {
+  it('computes nothing until run', async () => {
+    const count = device.zeros([1]);
+    const operands = {
+      x: count,
+      y: count,
+      rows: 1,
+      cols: 1,
+      xStride: 1,
+      yStride: 1,
+      scale: 1,
+      shift: 1,
+      accumulate: 0,
+    };
+    const program = device.record(() => device.emit('affine', operands));
+    expect(await count.data()).toEqual(Float32Array.of(0));
+    program.run();
+    program.run();
+    expect(await count.data()).toEqual(Float32Array.of(2));
+  });
+
+  it('gives what eager ops give, bit by bit, at every run', async () => {
+    const [x, w, b] = [tensorOf(9, 17), tensorOf(17, 33), tensorOf(33)];
+    for (const leaf of [w, b]) leaf.requiresGrad = true;
+    const step = () => {
+      const loss = sum(linear(x, w, b, { activation: 'silu' }));
+      loss.backward();
+      return loss;
+    };
+    const results = (loss: Tensor) => Promise.all([loss, w.grad!, b.grad!].map((tensor) => tensor.data()));
+    const program = device.record(step);
+    for (let round = 0; round < 3; round++) {
+      x.write(random.normal(x.shape).data);
+      const recorded = await results(program.run());
+      w.zeroGrad();
+      b.zeroGrad();
+      expect(await results(device.scope(step))).toEqual(recorded);
+    }
+    program.dispose();
+  });
+
+  it('takes named scalars anew at each run and keeps those that are not named', async () => {
+    const x = device.tensor([1, 2]);
+    const program = device.record(() => scale(scale(x, device.scalar('a', 3)), device.scalar('b', 5)));
+    expect(program.scalars).toEqual(['a', 'b']);
+    expect(await program.run().data()).toEqual(Float32Array.of(15, 30));
+    expect(await program.run({ a: 2 }).data()).toEqual(Float32Array.of(10, 20));
+    expect(await program.run({ b: 1 }).data()).toEqual(Float32Array.of(2, 4));
+    expect(() => program.run({ c: 1 })).toThrow(ArgumentError);
+    expect(() => program.run({ c: 1 })).toThrow(/'c'.*a, b/);
+  });
+
+  it('keeps its memory to itself between runs, and gives it back', async () => {
+    const x = tensorOf(8, 8);
+    const before = device.memory().used;
+    const program = device.record(() => matmul(matmul(x, x), x));
+    const expected = await program.run().data();
+    const others = [tensorOf(8, 8), tensorOf(16, 16), add(x, 1)];
+    expect(await program.result.data()).toEqual(expected);
+    expect(await program.run().data()).toEqual(expected);
+    for (const tensor of others) tensor.dispose();
+    expect(device.memory().used).toBe(before + program.bytes);
+    program.dispose();
+    program.dispose();
+    expect(device.memory().used).toBe(before);
+    expect(() => program.run()).toThrow(DisposedError);
+  });
+
+  it('prints every command with names, shapes and FLOPs', () => {
+    const [x, w] = [tensorOf(4, 6), tensorOf(6, 10)];
+    const program = device.record(() => mul(matmul(x, w), 2));
+    const lines = program.toString().split('\n');
+    expect(lines).toHaveLength(program.commands.length + 1);
+    expect(lines[0]).toMatch(/^ +0 .*4×6.*6×10.* 480 FLOP$/);
+    expect(lines.at(-1)).toMatch(new RegExp(`^${program.commands.length} commands, .*FLOP, .* MiB$`));
+    expect(program.flops).toBeGreaterThanOrEqual(480);
+  });
+
+  it('has no values to read, does not nest, and survives an error inside', async () => {
+    const x = tensorOf(2, 2);
+    const before = device.memory().used;
+    expect(() => device.record(() => add(x, 1).dataSync())).toThrow(SimdformerError);
+    expect(() => device.record(() => device.record(() => x))).toThrow(SimdformerError);
+    expect(() => device.record(() => matmul(add(x, 1), tensorOf(3, 3)))).toThrow(/matmul/);
+    expect(device.memory().used).toBe(before);
+    expect(await device.tensor([3]).data()).toEqual(Float32Array.of(3));
+  });
+});

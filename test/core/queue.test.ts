@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+import { add, createDevice, type Device, linear, matmul, mul, softmax, sum, type Tensor } from '../../src/index.js';
+import { deviceFor, isas } from '../describe-op.js';
+import { Random } from '../random.js';
+
+/** A tensor whose value takes a while to compute. */
+function slow(device: Device): Tensor {
+  const n = 512;
+  const start = device.tensor(new Random('slow').normal([n, n], 1 / Math.sqrt(n)).data, [n, n]);
+  return device.scope(() => {
+    let x = start;
+    for (let i = 0; i < 150; i++) x = matmul(x, start);
+    return x;
+  });
+}
+
+describe('asynchronous runs', () => {
+  it('leave the event loop to others', async () => {
+    const device = await createDevice({ threads: 1 });
+    let ticks = 0;
+    const timer = setInterval(() => ticks++, 1);
+    const begun = performance.now();
+    await slow(device).data();
+    const elapsed = performance.now() - begun;
+    clearInterval(timer);
+    expect(elapsed).toBeGreaterThan(50);
+    expect(ticks).toBeGreaterThan(elapsed / 20);
+    device.dispose();
+  });
+
+  it('give every reader the value of its moment, whatever is queued after', async () => {
+    const device = await deviceFor(isas[0]!, 2);
+    const x = device.tensor([1]);
+    const busy = slow(device);
+    const reads = [busy.data()];
+    for (let i = 2; i < 50; i++) {
+      reads.push(x.data());
+      x.write([i]);
+    }
+    expect(x.dataSync()).toEqual(Float32Array.of(49)); // waits for those before it
+    const [, ...values] = await Promise.all(reads);
+    expect(values.map(([value]) => value)).toEqual(Array.from({ length: 48 }, (_, i) => i + 1));
+  });
+
+  it('reject their own reader only', async () => {
+    const device = await deviceFor(isas[0]!, 2);
+    const x = device.tensor([1, 2]);
+    const bad = device.tensor(Int32Array.of(7), [1]);
+    const first = x.data();
+    device.emit('gather', {
+      x: x.reshape(2, 1),
+      rows: bad,
+      y: device.empty([1, 1]),
+      count: 1,
+      cols: 1,
+      xRows: 2,
+      xStride: 1,
+    });
+    const second = x.data();
+    const third = add(x, 1).data();
+    expect((await Promise.allSettled([first, second, third])).map(({ status }) => status)).toEqual([
+      'fulfilled',
+      'rejected',
+      'fulfilled',
+    ]);
+  });
+
+  it('run by themselves when much is queued', async () => {
+    const device = await createDevice({ threads: 1 });
+    const x = device.tensor([0]);
+    for (let i = 0; i < 150_000; i++)
+      device.emit('affine', { x, y: x, rows: 1, cols: 1, xStride: 1, yStride: 1, scale: 1, shift: 1, accumulate: 0 });
+    expect(x.dataSync()).toEqual(Float32Array.of(150_000));
+    device.dispose();
+  });
+});
+
+describe('a training step', () => {
+  /** Loss and gradients of two layers, as bits. */
+  async function step(device: Device): Promise<Int32Array[]> {
+    const random = new Random('step');
+    const tensors = [random.normal([37, 65]), random.normal([65, 130]), random.normal([130]), random.normal([130, 9])];
+    const [x, w1, b1, w2] = tensors.map(({ data, shape }) => device.tensor(data, shape, { requiresGrad: true }));
+    const loss = device.scope(() => {
+      const p = softmax(linear(linear(x!, w1!, b1!, { activation: 'gelu' }), w2!));
+      const total = sum(mul(p, p));
+      total.backward();
+      return total;
+    });
+    const results = [loss, ...[x, w1, b1, w2].map((leaf) => leaf!.grad!)];
+    const values = await Promise.all(results.map((result) => result.data()));
+    return values.map(({ buffer }) => new Int32Array(buffer));
+  }
+
+  it.each(isas)('has the same bits with 1, 2, 3 and 8 threads on %s', async (isa) => {
+    const expected = await step(await deviceFor(isa, 1));
+    for (const threads of [2, 3, 8]) expect(await step(await deviceFor(isa, threads))).toEqual(expected);
+  });
+});
