@@ -7,6 +7,7 @@ export {
   type GradientTarget,
   gradOf,
   passGrad,
+  recompute,
 } from './core/autograd.js';
 export type { Device, DeviceInfo } from './core/device.js';
 export * from './core/errors.js';
@@ -37,3 +38,4 @@ export { clipGradNorm } from './train/clip.js';
 export { type FitOptions, type FitResult, fit, type Progress, type Trainable, type Validation } from './train/fit.js';
 export type { Optimizer, OptimizerState } from './train/optimizer.js';
 export { constant, cosine, inverseSquareRoot, linearDecay, noam, type Schedule } from './train/schedule.js';
+export { SGD, type SGDOptions } from './train/sgd.js';

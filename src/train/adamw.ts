@@ -1,10 +1,10 @@
-import { checkDevice, checkDType, checkNumber } from '../core/check.js';
+import { checkNumber } from '../core/check.js';
 import type { Device } from '../core/device.js';
-import { ArgumentError, AutogradError, FormatError } from '../core/errors.js';
+import { FormatError } from '../core/errors.js';
 import type { Scalar } from '../core/queue.js';
 import { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf } from './clip.js';
-import type { Optimizer, OptimizerState } from './optimizer.js';
+import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
 
 export interface AdamWOptions {
   /** Learning rate of groups without their own. Default: 1e-3. */
@@ -65,7 +65,7 @@ export class AdamW implements Optimizer {
     checkOptions(this.#options);
     const groups = isGroups(params) ? params : [{ params }];
     this.params = groups.flatMap((group) => group.params);
-    this.#device = checkParameters(this.params);
+    this.#device = checkParameters('AdamW', this.params);
     const device = this.#device;
     this.#lr = device.scalar('lr', this.#options.lr);
     this.#correction1 = device.scalar('correction1', 1);
@@ -132,17 +132,8 @@ export class AdamW implements Optimizer {
 
   /** Throws FormatError, and changes nothing, unless the state is of an AdamW with parameters of the same sizes. */
   loadState({ tensors, numbers }: Parameters<Optimizer['loadState']>[0]): void {
-    const own = this.state().tensors;
-    for (const [name, tensor] of own) {
-      const length = tensors.get(name)?.length;
-      if (length !== tensor.size) {
-        throw new FormatError(`AdamW: the state has ${length ?? 'no'} values for ${name}, expected ${tensor.size}`);
-      }
-    }
-    if (!Number.isInteger(numbers.steps) || tensors.size !== own.size) {
-      throw new FormatError('AdamW: the state has no number of steps, or is of more parameters');
-    }
-    for (const [name, tensor] of own) tensor.write(tensors.get(name) as Float32Array);
+    if (!Number.isInteger(numbers.steps)) throw new FormatError('AdamW: the state has no number of steps');
+    loadTensors('AdamW', this.state().tensors, tensors);
     this.steps = numbers.steps as number;
   }
 
@@ -172,17 +163,4 @@ function checkOptions({ lr, beta1, beta2, eps, weightDecay }: Required<AdamWOpti
   checkNumber('AdamW', 'beta2', beta2, isPart, 'a number from 0 to below 1');
   checkNumber('AdamW', 'eps', eps, notNegative, 'a number, 0 or more');
   checkNumber('AdamW', 'weightDecay', weightDecay, notNegative, 'a number, 0 or more');
-}
-
-function checkParameters(params: readonly Tensor[]): Device {
-  const device = checkDevice('AdamW', Object.fromEntries(params.map((param, i) => [`parameter ${i}`, param])));
-  device.assertNotRecording('AdamW');
-  params.forEach((param, i) => {
-    checkDType('AdamW', `parameter ${i}`, param, 'float32');
-    if (param.root !== param || param.node !== null) {
-      throw new AutogradError(`AdamW: parameter ${i} is a view or the result of an op, expected a leaf`);
-    }
-  });
-  if (new Set(params).size < params.length) throw new ArgumentError('AdamW: a parameter is given twice');
-  return device;
 }

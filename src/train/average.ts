@@ -1,4 +1,5 @@
 import { ArgumentError } from '../core/errors.js';
+import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 
 /** Other weights than the last ones, which a run can end with. */
@@ -76,7 +77,7 @@ class Copy {
 }
 
 /** y = scale · x, or y += scale · x. */
-function scaleInto(x: Tensor, y: Tensor, scale: number, accumulate: boolean): void {
+export function scaleInto(x: Tensor, y: Tensor, scale: number | Scalar, accumulate: boolean): void {
   const strides = { xStride: x.size, yStride: x.size };
   x.device.emit('affine', { x, y, rows: 1, cols: x.size, ...strides, scale, shift: 0, accumulate });
 }

@@ -1,3 +1,6 @@
+import { checkDevice, checkDType } from '../core/check.js';
+import type { Device } from '../core/device.js';
+import { ArgumentError, AutogradError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 
 /** What changes parameters by their gradients. */
@@ -19,4 +22,34 @@ export interface Optimizer {
 export interface OptimizerState {
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly numbers: Readonly<Record<string, number>>;
+}
+
+/** The device of an optimiser's parameters, once they are leaves of float32, each there once. */
+export function checkParameters(op: string, params: readonly Tensor[]): Device {
+  const device = checkDevice(op, Object.fromEntries(params.map((param, i) => [`parameter ${i}`, param])));
+  device.assertNotRecording(op);
+  params.forEach((param, i) => {
+    checkDType(op, `parameter ${i}`, param, 'float32');
+    if (param.root !== param || param.node !== null) {
+      throw new AutogradError(`${op}: parameter ${i} is a view or the result of an op, expected a leaf`);
+    }
+  });
+  if (new Set(params).size < params.length) throw new ArgumentError(`${op}: a parameter is given twice`);
+  return device;
+}
+
+/** Writes saved state into `own`. Throws FormatError, and changes nothing, if names or sizes differ. */
+export function loadTensors(
+  op: string,
+  own: ReadonlyMap<string, Tensor>,
+  saved: ReadonlyMap<string, Float32Array>,
+): void {
+  for (const [name, tensor] of own) {
+    const length = saved.get(name)?.length;
+    if (length !== tensor.size) {
+      throw new FormatError(`${op}: the state has ${length ?? 'no'} values for ${name}, expected ${tensor.size}`);
+    }
+  }
+  if (saved.size !== own.size) throw new FormatError(`${op}: the state is of more parameters`);
+  for (const [name, tensor] of own) tensor.write(saved.get(name) as Float32Array);
 }
