@@ -6,8 +6,9 @@ import { generate, stream } from '../generate/generate.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/options.js';
 import { type ScoreResult, score } from '../generate/score.js';
 import { disposeSessions } from '../generate/session.js';
+import { type AttentionMaps, observeAttention } from '../inspect/attention-maps.js';
 import { Initializer } from '../nn/init.js';
-import { type CacheSizes, DecoderState, type Memory } from '../nn/kv-cache.js';
+import { DecoderState, type Memory } from '../nn/kv-cache.js';
 import { Dropout, Embedding, Linear, type Randomness, TiedLinear } from '../nn/layers.js';
 import { Module } from '../nn/module.js';
 import { sinusoids } from '../nn/positions.js';
@@ -15,9 +16,9 @@ import { Decoder, Encoder } from '../nn/stacks.js';
 import { rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
 import { embedding } from '../ops/embedding.js';
-import { cacheFill } from '../ops/kv-cache.js';
 import { gather, unpack } from '../ops/move.js';
 import { resolveConfig, type TransformerConfig, type TransformerOptions } from './config.js';
+import { cacheSizes, checkMemory, checkPrompts, type DecodingOptions } from './decoding.js';
 import {
   type ModelFiles,
   modelFrom,
@@ -27,6 +28,9 @@ import {
   toFiles,
   writeFolder,
 } from './saved.js';
+
+export type { AttentionMaps } from '../inspect/attention-maps.js';
+export type { DecodingOptions } from './decoding.js';
 
 /** Target sequences as training uses them: all tokens but the last go in, all but the first are to come out. */
 export interface TargetBatch {
@@ -38,26 +42,6 @@ export interface TargetBatch {
 export interface LossOptions {
   /** The share of each label's probability that is spread evenly over the vocabulary. Default 0; the paper has 0.1. */
   labelSmoothing?: number;
-}
-
-/** Attention probabilities of every layer, each [B, heads, Tq, Tk]. */
-export interface AttentionMaps {
-  readonly encoder: Tensor[];
-  readonly decoder: Tensor[];
-  readonly cross: Tensor[];
-}
-
-export interface DecodingOptions {
-  /** What `encode` returned. For models with an encoder. */
-  memory?: Memory;
-  /** How many sequences to decode side by side. For decoder-only models; otherwise the memory decides. Default 1. */
-  sequences?: number;
-  /** Sequences for each source, for beam search. Default 1. */
-  beams?: number;
-  /** Tokens that a sequence can have. Default: the model's maxLength. */
-  maxLength?: number;
-  /** Tokens that a source can have, where the state is to serve others after this one. Default: the memory's longest. */
-  sourceLength?: number;
 }
 
 /** The stream of random numbers that dropout has, apart from the parameters' streams, which count up from 0. */
@@ -152,13 +136,21 @@ export class Transformer extends Module {
    * that are `padId` do not count. Decoder-only: `source` is null. The result is a scalar, ready for `backward()`.
    */
   loss(source: Tokens | null, target: Tokens | TargetBatch, { labelSmoothing = 0 }: LossOptions = {}): Tensor {
+    const { padId } = this.config;
     return this.device.scope(() => {
       this.#beginPass();
-      const { padId } = this.config;
-      const onlyEncodes = this.transformer.decoder === null;
-      const { input, labels } = 'labels' in target ? target : onlyEncodes ? this.#labels(target) : this.shift(target);
-      const { features } = onlyEncodes ? this.#features(source) : this.#features(source, input);
-      return crossEntropy(this.generator.forward(features), labels, { labelSmoothing, ignoreIndex: padId });
+      const prepared = 'labels' in Object(target) ? (target as TargetBatch) : null;
+      let pass: { features: Tensor; batch: TokenBatch };
+      let labels = prepared?.labels;
+      if (this.transformer.decoder === null) {
+        pass = this.#features(source);
+        labels ??= this.#labels(target as Tokens, pass.batch);
+      } else {
+        const shifted = prepared ?? this.shift(target as Tokens);
+        pass = this.#features(source, shifted.input);
+        labels = shifted.labels;
+      }
+      return crossEntropy(this.generator.forward(pass.features), labels, { labelSmoothing, ignoreIndex: padId });
     });
   }
 
@@ -218,81 +210,22 @@ export class Transformer extends Module {
 
   /** The attention probabilities of every layer for one batch: what each token looked at. Without dropout or gradients. */
   attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
-    const { encoder, decoder } = this.transformer;
-    const attentions = {
-      encoder: encoder?.layers.map((layer) => layer.selfAttn) ?? [],
-      decoder: decoder?.layers.map((layer) => layer.selfAttn) ?? [],
-      cross: decoder?.layers.flatMap((layer) => layer.multiheadAttn ?? []) ?? [],
-    };
-    const maps: AttentionMaps = { encoder: [], decoder: [], cross: [] };
-    const wasTraining = this.training;
-    this.eval();
-    for (const kind of ['encoder', 'decoder', 'cross'] as const) {
-      for (const attention of attentions[kind]) attention.observe = (weights) => maps[kind].push(weights);
-    }
-    try {
-      return this.device.noGrad(() =>
-        this.device.scope(() => {
-          this.#features(source, target);
-          return maps;
-        }),
-      );
-    } finally {
-      for (const attention of Object.values(attentions).flat()) attention.observe = null;
-      this.train(wasTraining);
-    }
+    return this.#inference(() => observeAttention(this.transformer, () => this.#features(source, target)));
   }
 
   /** A state to decode with, one token at a time; see nn/kv-cache.ts. To be disposed of by the caller. */
   startDecoding(options: DecodingOptions = {}): DecoderState {
-    const { decoder } = this.transformer;
-    const { memory, beams = 1, maxLength = this.config.maxLength } = options;
-    if (decoder === null) throw new ArgumentError('startDecoding: the model has no decoder');
-    const sources = memory?.batch.size ?? options.sequences ?? 1;
-    const sourceCapacity = memory ? (options.sourceLength ?? memory.batch.longest) : 0;
-    for (const [name, value] of Object.entries({ sequences: sources, beams, maxLength })) {
-      if (!(Number.isInteger(value) && value > 0)) throw new ArgumentError(`startDecoding: ${name} is ${value}`);
-    }
-    this.#checkLength('startDecoding', maxLength);
-    const { dModel, heads, kvHeads } = this.config;
-    const width = (2 * kvHeads * dModel) / heads;
-    const sizes: CacheSizes = {
-      layers: decoder.layers.length,
-      width,
-      sources,
-      beams,
-      capacity: maxLength,
-      sourceCapacity,
-    };
-    const state = new DecoderState(this.device, sizes);
-    this.restartDecoding(state, memory);
+    const state = new DecoderState(this.device, cacheSizes(this.config, options));
+    this.restartDecoding(state, options.memory);
     return state;
   }
 
   /** Empties a state, for another memory of as many sources. What was recorded with it stays good. */
   restartDecoding(state: DecoderState, memory?: Memory): void {
-    const { decoder, encoder } = this.transformer;
-    if ((encoder === null) !== (memory === undefined)) {
-      throw new ArgumentError(
-        `startDecoding: memory ${encoder ? 'is missing' : 'is given to a model without an encoder'}`,
-      );
-    }
-    state.setLengths(new Int32Array(state.sequences));
-    if (memory === undefined) return;
-    const { sources, sourceCapacity } = state.sizes;
-    const { hidden, batch } = memory;
-    if (batch.size !== sources || batch.longest > sourceCapacity) {
-      const has = `${sources} sources of at most ${sourceCapacity} tokens`;
-      throw new ShapeError(
-        `startDecoding: the state is for ${has}, the memory has ${batch.size} of up to ${batch.longest}`,
-      );
-    }
-    state.sourceLengths.write(Int32Array.from(batch.counts));
-    this.#withoutGradients(() => {
-      for (const [i, layer] of (decoder as Decoder).layers.entries()) {
-        const keysAndValues = layer.multiheadAttn?.keysAndValues(hidden) as Tensor;
-        cacheFill(state.layers[i]?.cross as Tensor, keysAndValues, batch.lengths);
-      }
+    checkMemory(this.config, state.sizes, memory);
+    this.#inference(() => {
+      state.setLengths(new Int32Array(state.sequences));
+      if (memory) this.#decoder('startDecoding').remember(memory, state);
     });
   }
 
@@ -301,14 +234,10 @@ export class Transformer extends Module {
    * vocabulary]. For decoder-only models; a prefix of a translation goes in by steps.
    */
   prefill(state: DecoderState, prompts: Tokens): Tensor {
-    const { encoder, decoder } = this.transformer;
-    if (encoder !== null || decoder === null) throw new ArgumentError('prefill: the model is not decoder-only');
-    return this.#withoutGradients(() => {
+    const decoder = this.#decoder('prefill');
+    return this.#inference(() => {
       const batch = this.#batch('prefill', prompts);
-      if (batch.size !== state.sequences || batch.longest > state.sizes.capacity) {
-        const has = `${state.sequences} sequences of at most ${state.sizes.capacity} tokens`;
-        throw new ShapeError(`prefill: the state is for ${has}, got ${batch.size} prompts of up to ${batch.longest}`);
-      }
+      checkPrompts(this.config, state, batch);
       const x = this.#embed(this.tgtEmbed, this.tgtPositions, batch.ids, batch.positions);
       const features = decoder.forward(x, batch, null, state);
       state.setLengths(Int32Array.from(batch.counts));
@@ -326,9 +255,8 @@ export class Transformer extends Module {
    * Costs no more per token the longer the sequence, but for attention. Record it once and run it for every position.
    */
   step(state: DecoderState): Tensor {
-    const { decoder } = this.transformer;
-    if (decoder === null) throw new ArgumentError('step: the model has no decoder');
-    return this.#withoutGradients(() => {
+    const decoder = this.#decoder('step');
+    return this.#inference(() => {
       state.advance();
       const x = this.#embed(this.tgtEmbed, this.tgtPositions, state.tokens, state.positions);
       return this.generator.forward(decoder.step(x, state));
@@ -412,9 +340,18 @@ export class Transformer extends Module {
     return batch;
   }
 
-  #labels(target: Tokens): TargetBatch {
-    const input = this.#batch('loss: target', target);
-    return { input, labels: input.ids };
+  /** Labels of an encoder-only model: one for each source token, `padId` among them for tokens that have none. */
+  #labels(target: Tokens, { counts }: TokenBatch): Tensor {
+    if (target instanceof TokenBatch) return target.ids;
+    const { rows, time } = rowsOf('loss: target', target, null);
+    const fits = (row: ArrayLike<number>, i: number) => {
+      const count = counts[i] as number;
+      return time === null ? row.length === count : row.length >= count;
+    };
+    if (rows.length !== counts.length || !rows.every(fits)) {
+      throw new ShapeError('loss: target has other lengths than source: expected a label for each source token');
+    }
+    return this.device.tensor(Int32Array.from(rows.flatMap((row, i) => Array.from(row).slice(0, counts[i]))));
   }
 
   #checkLength(name: string, length: number): void {
@@ -429,8 +366,21 @@ export class Transformer extends Module {
     this.#randomness.seed = this.device.scalar('dropoutSeed', this.#seeds.uint32());
   }
 
-  #withoutGradients<T>(fn: () => T): T {
-    return this.device.noGrad(() => this.device.scope(fn));
+  #decoder(op: string): Decoder {
+    const { decoder } = this.transformer;
+    if (decoder === null) throw new ArgumentError(`${op}: the model has no decoder`);
+    return decoder;
+  }
+
+  /** Runs `fn` without dropout and gradients, in a scope. */
+  #inference<T>(fn: () => T): T {
+    const { training, device } = this;
+    if (training) this.eval();
+    try {
+      return device.noGrad(() => device.scope(fn));
+    } finally {
+      if (training) this.train();
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 import type { Tensor } from '../core/tensor.js';
 import type { Activation } from '../ops/activation.js';
 import { add } from '../ops/binary.js';
+import { cacheFill } from '../ops/kv-cache.js';
 import { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
 import type { Initializer } from './init.js';
 import type { DecoderState, LayerCache, Memory } from './kv-cache.js';
@@ -164,6 +165,15 @@ export class Decoder extends Module {
   forward(x: Tensor, batch: TokenBatch, memory: Memory | null, state?: DecoderState): Tensor {
     for (const [i, layer] of this.layers.entries()) x = layer.forward(x, batch, memory, state?.layers[i]);
     return this.norm?.forward(x) ?? x;
+  }
+
+  /** Puts the memory's keys and values into the state, where every step will find them. */
+  remember({ hidden, batch }: Memory, state: DecoderState): void {
+    state.sourceLengths.write(Int32Array.from(batch.counts));
+    for (const [i, { multiheadAttn }] of this.layers.entries()) {
+      const cache = state.layers[i]?.cross;
+      if (multiheadAttn && cache) cacheFill(cache, multiheadAttn.keysAndValues(hidden), batch.lengths);
+    }
   }
 
   step(x: Tensor, state: DecoderState): Tensor {

@@ -3,6 +3,7 @@ import {
   ArgumentError,
   AutogradError,
   CommandError,
+  crossEntropy,
   type Device,
   DTypeError,
   ShapeError,
@@ -118,25 +119,27 @@ describe.each(Object.entries(models))('%s', (_, options) => {
     expect(await single.forward(source, target).data()).toEqual(together);
   });
 
-  it.runIf(options.decoderLayers !== 0)('tells no target token what comes after it', async () => {
-    const model = build(await deviceFor(best, 2), options);
-    const source = options.encoderLayers === 0 ? null : [[3, 4, 5]];
-    const earlier = (last: number) => {
-      const logits = model.forward(source, [[1, 4, 5, last]]).dataSync();
-      return logits.subarray(0, (logits.length * 3) / 4);
-    };
-    expect(earlier(6)).toEqual(earlier(7));
-  });
+  if (options.decoderLayers !== 0)
+    it('tells no target token what comes after it', async () => {
+      const model = build(await deviceFor(best, 2), options);
+      const source = options.encoderLayers === 0 ? null : [[3, 4, 5]];
+      const earlier = (last: number) => {
+        const logits = model.forward(source, [[1, 4, 5, last]]).dataSync();
+        return logits.subarray(0, (logits.length * 3) / 4);
+      };
+      expect(earlier(6)).toEqual(earlier(7));
+    });
 
-  it.runIf(options.encoderLayers !== 0)('lets source tokens look both ways', async () => {
-    const model = build(await deviceFor(best, 2), options);
-    const first = (last: number) =>
-      model
-        .encode([[3, 4, 5, last]])
-        .hidden.rows(0, 1)
-        .dataSync();
-    expect(first(6)).not.toEqual(first(7));
-  });
+  if (options.encoderLayers !== 0)
+    it('lets source tokens look both ways', async () => {
+      const model = build(await deviceFor(best, 2), options);
+      const first = (last: number) =>
+        model
+          .encode([[3, 4, 5, last]])
+          .hidden.rows(0, 1)
+          .dataSync();
+      expect(first(6)).not.toEqual(first(7));
+    });
 
   it('shows what it looks at', async () => {
     const model = build(await deviceFor(best, 2), options);
@@ -258,6 +261,26 @@ describe('loss', () => {
   });
 });
 
+it('learns labels of source tokens, but not where the label is padding', async () => {
+  const device = await deviceFor(best, 2);
+  const model = build(device, { decoderLayers: 0, targetVocab: 9 });
+  const labels = [
+    [5, 0, 2, 0, 0],
+    [3, 0, 0, 0, 0],
+    [0, 8, 0, 0, 0],
+  ];
+  const loss = model.loss(sources, labels).dataSync()[0]!;
+  const logits = model.forward(sources);
+  const flat = device.tensor(Int32Array.from(labels.flat()), [3, 5]);
+  expect(loss).toBeCloseTo(crossEntropy(logits, flat, { ignoreIndex: 0 }).dataSync()[0]!, 6);
+  const ragged = labels.map((row, b) => row.slice(0, sources[b]!.length));
+  expect(model.loss(sources, ragged).dataSync()[0]).toBe(loss);
+  const packed = { ids: ragged.flat(), lengths: ragged.map((row) => row.length) };
+  expect(model.loss(sources, packed).dataSync()[0]).toBe(loss);
+  expect(() => model.loss(sources, [[5], [3], [2]])).toThrow(ShapeError);
+  expect(() => model.loss(sources, labels.slice(1))).toThrow(ShapeError);
+});
+
 describe('what cannot be', () => {
   it('configurations', async () => {
     const device = await deviceFor(best, 1);
@@ -310,6 +333,7 @@ describe('what cannot be', () => {
       [ShapeError, 'add up to 3', () => model.forward({ ids: [3, 4], lengths: [1, 2] }, [[1], [1]])],
       [ArgumentError, 'NaN is no length', () => model.forward({ ids: [3, 4], lengths: [Number.NaN] }, [[1]])],
       [ArgumentError, 'expected rows of token ids', () => model.forward({} as never, [[1]])],
+      [ArgumentError, 'expected rows of token ids', () => model.loss(source, undefined as never)],
       [ShapeError, 'nothing comes after', () => model.loss(source, [[1]])],
       [
         SimdformerError,

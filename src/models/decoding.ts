@@ -1,0 +1,66 @@
+// What has to fit together when a Transformer decodes step by step; nn/kv-cache.ts says how that goes.
+
+import { ArgumentError, ShapeError } from '../core/errors.js';
+import type { CacheSizes, DecoderState, Memory } from '../nn/kv-cache.js';
+import type { TokenBatch } from '../nn/token-batch.js';
+import type { TransformerConfig } from './config.js';
+
+export interface DecodingOptions {
+  /** What `encode` returned. For models with an encoder. */
+  memory?: Memory;
+  /** How many sequences to decode side by side. For decoder-only models; otherwise the memory decides. Default 1. */
+  sequences?: number;
+  /** Sequences for each source, for beam search. Default 1. */
+  beams?: number;
+  /** Tokens that a sequence can have. Default: the model's maxLength. */
+  maxLength?: number;
+  /** Tokens that a source can have, where the state is to serve others after this one. Default: the memory's longest. */
+  sourceLength?: number;
+}
+
+/** The sizes of a state for `options`. */
+export function cacheSizes(config: TransformerConfig, options: DecodingOptions): CacheSizes {
+  const { memory, beams = 1, maxLength: capacity = config.maxLength } = options;
+  const { dModel, heads, kvHeads, decoderLayers: layers, maxLength } = config;
+  const sources = memory?.batch.size ?? options.sequences ?? 1;
+  const sourceCapacity = memory ? (options.sourceLength ?? memory.batch.longest) : 0;
+  if (layers === 0) throw new ArgumentError('startDecoding: the model has no decoder');
+  for (const [name, value] of Object.entries({ sequences: sources, beams, maxLength: capacity })) {
+    if (!(Number.isInteger(value) && value > 0)) {
+      throw new ArgumentError(`startDecoding: ${name} is ${value}, expected a positive integer`);
+    }
+  }
+  if (capacity > maxLength) {
+    throw new ArgumentError(`startDecoding: maxLength is ${capacity}, but the model's maxLength is ${maxLength}`);
+  }
+  checkMemory(config, { sources, sourceCapacity }, memory);
+  return { layers, width: (2 * kvHeads * dModel) / heads, sources, beams, capacity, sourceCapacity };
+}
+
+/** Throws unless the memory is one for this model and fits into a state of these sizes. */
+export function checkMemory(
+  { encoderLayers }: TransformerConfig,
+  { sources, sourceCapacity }: Pick<CacheSizes, 'sources' | 'sourceCapacity'>,
+  memory: Memory | undefined,
+): void {
+  if (encoderLayers > 0 !== (memory !== undefined)) {
+    const problem = memory ? 'is given to a model without an encoder' : 'is missing';
+    throw new ArgumentError(`startDecoding: memory ${problem}`);
+  }
+  if (memory === undefined) return;
+  const { size, longest } = memory.batch;
+  if (size !== sources || longest > sourceCapacity) {
+    const has = `${sources} sources of at most ${sourceCapacity} tokens`;
+    throw new ShapeError(`startDecoding: the state is for ${has}, the memory has ${size} of up to ${longest}`);
+  }
+}
+
+/** Throws unless the state can read these prompts at once. */
+export function checkPrompts({ encoderLayers }: TransformerConfig, state: DecoderState, prompts: TokenBatch): void {
+  if (encoderLayers > 0) throw new ArgumentError('prefill: the model is not decoder-only');
+  const { capacity } = state.sizes;
+  if (prompts.size !== state.sequences || prompts.longest > capacity) {
+    const has = `${state.sequences} sequences of at most ${capacity} tokens`;
+    throw new ShapeError(`prefill: the state is for ${has}, got ${prompts.size} prompts of up to ${prompts.longest}`);
+  }
+}
