@@ -1,4 +1,4 @@
-import type { FinishReason, Hypothesis, Plan, TokenEvent } from './options.js';
+import type { FinishReason, Hypothesis, Plan, PlannedInput, TokenEvent } from './options.js';
 import { type LogitsProcessor, processorsOf } from './processors.js';
 import { checkedLogSumExp, type Search } from './search.js';
 
@@ -32,10 +32,10 @@ export class BeamSearch implements Search {
   readonly #inputs: InputBeams[];
 
   constructor(private readonly plan: Plan) {
-    const { prompts, prefixes, numBeams } = plan;
-    this.#inputs = prompts.map((prompt, i) => new InputBeams(plan, prompt, prefixes[i] as readonly number[]));
-    this.tokens = new Int32Array(prompts.length * numBeams);
-    this.#order = new Int32Array(prompts.length * numBeams);
+    const { inputs, numBeams } = plan;
+    this.#inputs = inputs.map((input) => new InputBeams(plan, input));
+    this.tokens = new Int32Array(inputs.length * numBeams);
+    this.#order = new Int32Array(inputs.length * numBeams);
   }
 
   get done(): boolean {
@@ -52,7 +52,7 @@ export class BeamSearch implements Search {
     this.#inputs.forEach((input, i) => {
       const first = i * numBeams;
       const rows = logits.subarray(first * vocabulary, (first + numBeams) * vocabulary);
-      const kept = input.done ? [] : input.advance(rows, first);
+      const kept = input.done ? [] : input.advance(rows);
       for (let beam = 0; beam < numBeams; beam++) {
         this.#order[first + beam] = first + (kept[beam]?.beam ?? beam);
         this.tokens[first + beam] = kept[beam]?.token ?? 0;
@@ -76,22 +76,22 @@ class InputBeams {
 
   constructor(
     private readonly plan: Plan,
-    prompt: readonly number[],
-    private readonly prefix: readonly number[],
+    private readonly input: PlannedInput,
   ) {
+    const { prompt } = input;
     this.#processors = processorsOf(plan, prompt.length);
     this.#beams = [{ read: prompt, tokens: [], logProbabilities: [], sum: 0 }];
   }
 
-  /** One token further; returns which beams go on, and how. `firstSequence` is for error messages. */
-  advance(rows: Float32Array, firstSequence: number): Candidate[] {
+  /** One token further; returns which beams go on, and how. */
+  advance(rows: Float32Array): Candidate[] {
     const { numBeams, stopTokens, maxNewTokens } = this.plan;
     const length = (this.#beams[0] as Beam).tokens.length + 1;
     const kept: Candidate[] = [];
     const next: Beam[] = [];
-    for (const [rank, candidate] of this.#candidates(rows, firstSequence).entries()) {
+    for (const [rank, candidate] of this.#candidates(rows).entries()) {
       const grown = this.#grow(candidate);
-      const ends = stopTokens.has(candidate.token) && length > this.prefix.length;
+      const ends = stopTokens.has(candidate.token) && length > this.input.prefix.length;
       if (ends || this.plan.stop?.(grown.tokens)) {
         const tokens = ends ? grown.tokens.slice(0, -1) : grown.tokens;
         if (rank < numBeams) this.#finish({ ...grown, tokens }, 'stop');
@@ -108,14 +108,14 @@ class InputBeams {
   }
 
   /** The best ways to go on, best first: enough to fill the beams even if those that end are among them. */
-  #candidates(rows: Float32Array, firstSequence: number): Candidate[] {
+  #candidates(rows: Float32Array): Candidate[] {
     const { numBeams, stopTokens } = this.plan;
     const vocabulary = rows.length / numBeams;
     const best = new Best(numBeams * (1 + Math.max(1, stopTokens.size)));
     this.#beams.forEach(({ read, tokens, sum }, beam) => {
       const row = rows.subarray(beam * vocabulary, (beam + 1) * vocabulary);
-      const total = checkedLogSumExp(row, firstSequence + beam);
-      const forced = this.prefix[tokens.length];
+      const total = checkedLogSumExp(row, this.input.index);
+      const forced = this.input.prefix[tokens.length];
       if (forced !== undefined) {
         const logProbability = (row[forced] as number) - total;
         best.offer({ beam, token: forced, sum: sum + logProbability, logProbability });
@@ -123,7 +123,7 @@ class InputBeams {
       }
       const scores = this.#processors.length > 0 ? row.map((logit) => logit - total) : row;
       for (const process of this.#processors) process(scores, read);
-      if (scores !== row) checkedLogSumExp(scores, firstSequence + beam);
+      if (scores !== row) checkedLogSumExp(scores, this.input.index);
       const base = scores === row ? sum - total : sum;
       for (let token = 0; token < vocabulary; token++) {
         const candidate = base + (scores[token] as number);

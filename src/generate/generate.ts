@@ -2,9 +2,20 @@ import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
 import { rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { BeamSearch } from './beam-search.js';
-import { type GenerateOptions, type GenerateResult, type Plan, resolveOptions, type TokenEvent } from './options.js';
+import {
+  type GenerateOptions,
+  type GenerateResult,
+  type Hypothesis,
+  type Plan,
+  type PlannedInput,
+  resolveOptions,
+  type TokenEvent,
+} from './options.js';
 import { type Search, TokenSearch } from './search.js';
 import { endSession, packed, startSession } from './session.js';
+
+/** Milliseconds after which other work gets its turn. */
+const PAUSE_AFTER = 5;
 
 /** See `Transformer.generate`. */
 export async function generate(
@@ -52,33 +63,65 @@ async function* run(
 ): AsyncGenerator<TokenEvent[], GenerateResult, void> {
   const { signal } = options;
   signal?.throwIfAborted();
-  const { encoder, decoder } = model.transformer;
-  if (decoder === null) throw new ArgumentError('generate: the model has no decoder');
+  if (model.transformer.decoder === null) throw new ArgumentError('generate: the model has no decoder');
   const rows = await readRows('generate', model, input);
   if (rows.length === 0) throw new ArgumentError('generate: there are no inputs');
   const plan = resolveOptions(model, rows, options);
-  const { prompts, width: beams, maxNewTokens } = plan;
-  const search: Search = plan.numBeams > 1 ? new BeamSearch(plan) : new TokenSearch(plan);
+  const found: Hypothesis[][] = [];
+  for (const inputs of batches(plan)) {
+    const search = yield* decode(model, { ...plan, inputs }, signal);
+    search.hypotheses().forEach((hypotheses, i) => {
+      found[(inputs[i] as PlannedInput).index] = hypotheses;
+    });
+  }
+  const result = collect(found);
+  return options.outputAttentions ? { ...result, attentions: attentionsOf(model, plan, result) } : result;
+}
 
-  const { session, logits } = startSession(model, { source: encoder ? rows : null, prompts, beams, maxNewTokens });
+/** The inputs of one batch to their ends. */
+async function* decode(
+  model: Transformer,
+  plan: Plan,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<TokenEvent[], Search, void> {
+  const search = plan.numBeams > 1 ? new BeamSearch(plan) : new TokenSearch(plan);
+  const { session, logits } = startSession(model, plan);
   try {
     let scores = await logits;
     for (;;) {
+      await giveWay();
       signal?.throwIfAborted();
       yield search.choose(scores);
-      if (search.done) break;
+      if (search.done) return search;
       scores = await session.step(search.tokens, search.order);
     }
   } finally {
     endSession(model, session);
   }
-  const result = collect(search);
-  return options.outputAttentions ? { ...result, attentions: attentionsOf(model, rows, plan, result) } : result;
 }
 
-function collect(search: Search): GenerateResult {
+let lastPause = 0;
+
+/** Steps may follow each other so closely that the event loop gets to nothing else: lets it, every few milliseconds. */
+async function giveWay(): Promise<void> {
+  if (performance.now() - lastPause < PAUSE_AFTER) return;
+  await new Promise<void>((resolve) => {
+    (globalThis.setImmediate ?? setTimeout)(resolve);
+  });
+  lastPause = performance.now();
+}
+
+/** All inputs if they are few; otherwise those of similar length together, the longest first. */
+function batches({ inputs, batchSize }: Plan): (readonly PlannedInput[])[] {
+  if (inputs.length <= batchSize) return [inputs];
+  const sorted = [...inputs].sort((a, b) => b.row.length - a.row.length || a.index - b.index);
+  const count = Math.ceil(inputs.length / batchSize);
+  return Array.from({ length: count }, (_, i) => sorted.slice(i * batchSize, (i + 1) * batchSize));
+}
+
+function collect(found: readonly (readonly Hypothesis[])[]): GenerateResult {
   const result: GenerateResult = { sequences: [], scores: [], logProbabilities: [], finishReasons: [], inputs: [] };
-  search.hypotheses().forEach((hypotheses, input) => {
+  found.forEach((hypotheses, input) => {
     for (const { tokens, score, logProbabilities, reason } of hypotheses) {
       result.sequences.push([...tokens]);
       result.scores.push(score);
@@ -91,18 +134,13 @@ function collect(search: Search): GenerateResult {
 }
 
 /** What each token that was read looked at: one pass over the finished sequences, so that steps need not keep it. */
-function attentionsOf(
-  model: Transformer,
-  rows: readonly (readonly number[])[],
-  { prompts }: Plan,
-  { sequences, inputs, logProbabilities }: GenerateResult,
-): AttentionMaps {
-  const read = sequences.map((tokens, i) => {
-    const prompt = prompts[inputs[i] as number] as readonly number[];
-    return [...prompt, ...tokens.slice(0, (logProbabilities[i] as number[]).length - 1)];
+function attentionsOf(model: Transformer, { inputs }: Plan, result: GenerateResult): AttentionMaps {
+  const of = result.inputs.map((input) => inputs[input] as PlannedInput);
+  const read = result.sequences.map((tokens, i) => {
+    const { prompt } = of[i] as PlannedInput;
+    return [...prompt, ...tokens.slice(0, (result.logProbabilities[i] as number[]).length - 1)];
   });
-  const sources = inputs.map((input) => rows[input] as readonly number[]);
-  return model.attentionMaps(model.transformer.encoder ? packed(sources) : null, packed(read));
+  return model.attentionMaps(model.transformer.encoder ? packed(of.map(({ row }) => row)) : null, packed(read));
 }
 
 /** The sequences as arrays. */

@@ -11,7 +11,7 @@ export interface GenerateOptions {
   minNewTokens?: number;
   /** Tokens that the output is forced to begin with: for all inputs, or one row for each. Default none. */
   prefix?: readonly number[] | readonly (readonly number[])[];
-  /** Tokens that end a sequence and are no part of it. Default: the model's eosId. */
+  /** Tokens that end a sequence and are no part of it. Default: the end of the model's target tokenizer, or its eosId. */
   stopTokens?: readonly number[];
   /** Ends a sequence after its newest token, which stays in it, by returning true. Gets what was generated so far. */
   stop?: (tokens: readonly number[]) => boolean;
@@ -48,6 +48,11 @@ export interface GenerateOptions {
   /** Change scores before tokens are chosen, in this order, after the two above and before temperature and the rest. */
   logitsProcessors?: readonly LogitsProcessor[];
 
+  /**
+   * Inputs at most that are decoded side by side. More are sorted by length and taken in turn: a batch takes as long as its
+   * longest output. Default 64.
+   */
+  batchSize?: number;
   /** Ends it: the promise rejects with the signal's reason, by default an AbortError. */
   signal?: AbortSignal;
   /** Called with every token as it is chosen. Not with beams, whose tokens are final only at the end. */
@@ -93,14 +98,22 @@ export interface Hypothesis {
   readonly reason: FinishReason;
 }
 
-/** Options with defaults, and what they mean for a batch. */
+/** One input, and what its outputs begin with. */
+export interface PlannedInput {
+  /** Its place among all inputs. */
+  readonly index: number;
+  /** The source, or the prompt of a decoder-only model. */
+  readonly row: readonly number[];
+  /** What the decoder reads first. */
+  readonly prompt: readonly number[];
+  readonly prefix: readonly number[];
+}
+
+/** Options with defaults, and what they mean for the inputs. */
 export interface Plan extends Required<Omit<GenerateOptions, 'stop' | 'signal' | 'onToken' | 'prefix' | 'stopTokens'>> {
   readonly stop: ((tokens: readonly number[]) => boolean) | undefined;
   readonly stopTokens: ReadonlySet<number>;
-  /** For each input: what the decoder reads first. */
-  readonly prompts: readonly (readonly number[])[];
-  /** For each input. */
-  readonly prefixes: readonly (readonly number[])[];
+  readonly inputs: readonly PlannedInput[];
   /** Sequences decoded side by side for each input. */
   readonly width: number;
 }
@@ -117,7 +130,7 @@ export function resolveOptions(
   const { numBeams = 1, numReturnSequences = 1, doSample = false, earlyStopping = false } = options;
   const { temperature = 1, topK = 0, topP = 1, minP = 0, seed = 0, lengthPenalty = 1 } = options;
   const { repetitionPenalty = 1, noRepeatNgramSize = 0, logitsProcessors = [], outputAttentions = false } = options;
-  const { minNewTokens = 0, stopTokens = [config.eosId] } = options;
+  const { minNewTokens = 0, stopTokens = endOf(model), batchSize = 64 } = options;
   const start = [config.bosId];
   const prompts = config.encoderLayers > 0 ? rows.map(() => start) : rows.map((row) => (row.length > 0 ? row : start));
   const room = config.maxLength - Math.max(...prompts.map((prompt) => prompt.length)) + 1;
@@ -129,6 +142,7 @@ export function resolveOptions(
     checkNumber('generate', name, value, accepts, expected);
 
   check('numBeams', numBeams, isCount(1), 'a positive integer');
+  check('batchSize', batchSize, isCount(1), 'a positive integer');
   check('numReturnSequences', numReturnSequences, isCount(1), 'a positive integer');
   check('maxNewTokens', maxNewTokens, isCount(1), 'a positive integer');
   check(
@@ -170,9 +184,21 @@ export function resolveOptions(
   return {
     ...{ numBeams, numReturnSequences, doSample, earlyStopping, temperature, topK, topP, minP, seed, lengthPenalty },
     ...{ repetitionPenalty, noRepeatNgramSize, logitsProcessors, outputAttentions, maxNewTokens, minNewTokens },
-    ...{ stop: options.stop, stopTokens: new Set(stopTokens), prompts, prefixes },
+    ...{ stop: options.stop, stopTokens: new Set(stopTokens), batchSize },
+    inputs: rows.map((row, index) => ({
+      index,
+      row,
+      prompt: prompts[index] as readonly number[],
+      prefix: prefixes[index] as readonly number[],
+    })),
     width: numBeams > 1 ? numBeams : numReturnSequences,
   };
+}
+
+/** A tokenizer that has no end means that there is none, whatever number the config gives it. */
+function endOf({ config, tokenizers }: Transformer): number[] {
+  const eosId = tokenizers.target ? tokenizers.target.eosId : config.eosId;
+  return eosId !== undefined && eosId < config.targetVocab ? [eosId] : [];
 }
 
 function prefixRows(prefix: GenerateOptions['prefix'] = [], count: number): readonly (readonly number[])[] {

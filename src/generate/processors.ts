@@ -75,18 +75,18 @@ export function topK(k: number): LogitsProcessor {
 export function topP(p: number): LogitsProcessor {
   return (scores) => {
     const total = logSumExp(scores);
-    const probability = (token: number) => Math.exp((scores[token] as number) - total);
     // Those that are rarer than this have less than 1 - p all together: the others contain the nucleus.
     const least = total + Math.log((1 - p) / scores.length);
-    const likely: number[] = [];
-    for (let token = 0; token < scores.length; token++) if ((scores[token] as number) >= least) likely.push(token);
-    likely.sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b);
+    const likely = scores.filter((score) => score >= least).sort();
     let mass = 0;
-    let count = 0;
-    while (count < likely.length && mass < p) mass += probability(likely[count++] as number);
-    const nucleus = likely.slice(0, count).map((token) => [token, scores[token] as number] as const);
-    scores.fill(NEVER);
-    for (const [token, score] of nucleus) scores[token] = score;
+    let from = likely.length;
+    while (from > 0 && mass < p) mass += Math.exp((likely[--from] as number) - total);
+    const worst = likely[from] as number;
+    let equals = likely.lastIndexOf(worst) - from + 1; // of those that are as bad, the first ones
+    for (let token = 0; token < scores.length; token++) {
+      const score = scores[token] as number;
+      if (score < worst || (score === worst && equals-- <= 0)) scores[token] = NEVER;
+    }
   };
 }
 

@@ -17,6 +17,9 @@ export interface Search {
 }
 
 interface Track {
+  readonly input: number;
+  /** Its place in the result. */
+  readonly sequence: number;
   /** What the decoder has read, the start or the prompt included. */
   readonly read: number[];
   readonly tokens: number[];
@@ -35,15 +38,17 @@ export class TokenSearch implements Search {
   #open: number;
 
   constructor(private readonly plan: Plan) {
-    const { prompts, prefixes, width, seed } = plan;
-    this.#tracks = prompts.flatMap((prompt, input) =>
+    const { inputs, width, seed } = plan;
+    this.#tracks = inputs.flatMap(({ index, prompt, prefix }) =>
       Array.from({ length: width }, (_, i) => ({
+        input: index,
+        sequence: index * width + i,
         read: [...prompt],
         tokens: [],
         logProbabilities: [],
-        prefix: prefixes[input] as readonly number[],
+        prefix,
         processors: processorsOf(plan, prompt.length),
-        random: new Random(seed, input * width + i),
+        random: new Random(seed, index * width + i),
         reason: null,
       })),
     );
@@ -58,18 +63,19 @@ export class TokenSearch implements Search {
   choose(logits: Float32Array): TokenEvent[] {
     const vocabulary = logits.length / this.#tracks.length;
     const events: TokenEvent[] = [];
-    this.#tracks.forEach((track, sequence) => {
+    this.#tracks.forEach((track, i) => {
       if (track.reason !== null) return;
-      const row = logits.subarray(sequence * vocabulary, (sequence + 1) * vocabulary);
-      const total = checkedLogSumExp(row, sequence);
-      const token = track.prefix[track.tokens.length] ?? this.#pick(row, track, sequence);
+      const { sequence } = track;
+      const row = logits.subarray(i * vocabulary, (i + 1) * vocabulary);
+      const total = checkedLogSumExp(row, track.input);
+      const token = track.prefix[track.tokens.length] ?? this.#pick(row, track);
       const logProbability = (row[token] as number) - total;
       track.logProbabilities.push(logProbability);
       if (this.#isEnd(track, token)) this.#end(track, 'stop');
       else {
         track.tokens.push(token);
         track.read.push(token);
-        this.tokens[sequence] = token;
+        this.tokens[i] = token;
         events.push({ sequence, token, logProbability });
         if (this.plan.stop?.(track.tokens)) this.#end(track, 'stop');
         else if (track.tokens.length >= this.plan.maxNewTokens) this.#end(track, 'length');
@@ -85,13 +91,13 @@ export class TokenSearch implements Search {
       const score = sum / logProbabilities.length ** lengthPenalty;
       return { tokens, logProbabilities, score, reason: reason as FinishReason };
     });
-    return this.plan.prompts.map((_, input) => all.slice(input * width, (input + 1) * width));
+    return this.plan.inputs.map((_, i) => all.slice(i * width, (i + 1) * width));
   }
 
-  #pick(row: Float32Array, { read, processors, random }: Track, sequence: number): number {
+  #pick(row: Float32Array, { input, read, processors, random }: Track): number {
     const scores = processors.length > 0 ? row.slice() : row;
     for (const process of processors) process(scores, read);
-    if (processors.length > 0) checkedLogSumExp(scores, sequence);
+    if (processors.length > 0) checkedLogSumExp(scores, input);
     return this.plan.doSample ? draw(scores, random) : argmax(scores);
   }
 
@@ -107,13 +113,13 @@ export class TokenSearch implements Search {
 }
 
 /** As `logSumExp`; throws if there is nothing to choose from. */
-export function checkedLogSumExp(scores: Float32Array, sequence: number): number {
+export function checkedLogSumExp(scores: Float32Array, input: number): number {
   const total = logSumExp(scores);
   if (Number.isFinite(total)) return total;
   const reason = scores.every((score) => score === Number.NEGATIVE_INFINITY)
     ? 'every token is forbidden'
     : 'not all are numbers';
-  throw new SimdformerError(`generate: no next token can be chosen for sequence ${sequence}: ${reason}`);
+  throw new SimdformerError(`generate: no next token can be chosen for input ${input}: ${reason}`);
 }
 
 /** A token with probability proportional to exp(score). */

@@ -2,6 +2,7 @@ import type { Program } from '../core/program.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Transformer } from '../models/transformer.js';
 import type { DecoderState, Memory } from '../nn/kv-cache.js';
+import type { Plan } from './options.js';
 
 /** Idle sessions that a model keeps. */
 const KEPT = 4;
@@ -13,16 +14,6 @@ interface Sizes {
   readonly maxLength: number;
   /** 0 without an encoder. */
   readonly sourceLength: number;
-}
-
-export interface SessionInput {
-  /** Source sequences, or null for a decoder-only model. */
-  readonly source: readonly (readonly number[])[] | null;
-  /** What the decoder reads first: one row for each input. */
-  readonly prompts: readonly (readonly number[])[];
-  /** Sequences for each input. */
-  readonly beams: number;
-  readonly maxNewTokens: number;
 }
 
 /**
@@ -76,20 +67,23 @@ const idle = new WeakMap<Transformer, Session[]>();
 /** A session that has read the inputs, and the logits of the first new tokens. Give it back with `endSession`. */
 export function startSession(
   model: Transformer,
-  { source, prompts, beams, maxNewTokens }: SessionInput,
+  { inputs, width, maxNewTokens }: Plan,
 ): { session: Session; logits: Promise<Float32Array> } {
+  const { maxLength } = model.config;
+  const prompts = inputs.map(({ prompt }) => prompt);
+  const sources = inputs.map(({ row }) => row);
   return inference(model, () => {
-    const memory = source ? model.encode(packed(source)) : undefined;
+    const memory = model.transformer.encoder ? model.encode(packed(sources)) : undefined;
     const session = takeSession(model, memory, {
-      sources: prompts.length,
-      beams,
-      maxLength: Math.min(model.config.maxLength, roundUp(longest(prompts) + maxNewTokens - 1)),
-      sourceLength: source ? Math.min(model.config.maxLength, roundUp(longest(source))) : 0,
+      sources: inputs.length,
+      beams: width,
+      maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1)),
+      sourceLength: memory ? Math.min(maxLength, roundUp(longest(sources))) : 0,
     });
     try {
-      if (memory) return { session, logits: session.step(Int32Array.from(repeat(prompts, beams).flat()), null) };
-      const logits = model.prefill(session.state, packed(repeat(prompts, beams)));
-      return { session, logits: logits.data() as Promise<Float32Array> };
+      const first = prompts.flatMap((prompt) => Array.from({ length: width }, () => prompt));
+      if (memory) return { session, logits: session.step(Int32Array.from(first.flat()), null) };
+      return { session, logits: model.prefill(session.state, packed(first)).data() as Promise<Float32Array> };
     } catch (error) {
       session.dispose();
       throw error;
@@ -138,10 +132,6 @@ function takeSession(model: Transformer, memory: Memory | undefined, sizes: Size
   model.restartDecoding(session.state, memory);
   kept.splice(at, 1);
   return session;
-}
-
-function repeat<T>(items: readonly T[], times: number): T[] {
-  return items.flatMap((item) => Array.from({ length: times }, () => item));
 }
 
 function longest(rows: readonly (readonly number[])[]): number {
