@@ -139,18 +139,11 @@ export class Transformer extends Module {
     const { padId } = this.config;
     return this.device.scope(() => {
       this.#beginPass();
-      const prepared = 'labels' in Object(target) ? (target as TargetBatch) : null;
-      let pass: { features: Tensor; batch: TokenBatch };
-      let labels = prepared?.labels;
-      if (this.transformer.decoder === null) {
-        pass = this.#features(source);
-        labels ??= this.#labels(target as Tokens, pass.batch);
-      } else {
-        const shifted = prepared ?? this.shift(target as Tokens);
-        pass = this.#features(source, shifted.input);
-        labels = shifted.labels;
-      }
-      return crossEntropy(this.generator.forward(pass.features), labels, { labelSmoothing, ignoreIndex: padId });
+      const decodes = this.transformer.decoder !== null;
+      const shifted = isTargetBatch(target) ? target : decodes ? this.shift(target) : null;
+      const { features, batch } = this.#features(source, decodes ? shifted?.input : undefined);
+      const labels = shifted?.labels ?? this.#labels(target as Tokens, batch);
+      return crossEntropy(this.generator.forward(features), labels, { labelSmoothing, ignoreIndex: padId });
     });
   }
 
@@ -382,6 +375,10 @@ export class Transformer extends Module {
       if (training) this.train();
     }
   }
+}
+
+function isTargetBatch(target: Tokens | TargetBatch): target is TargetBatch {
+  return 'labels' in Object(target);
 }
 
 function packed(rows: readonly (readonly number[])[]): { ids: number[]; lengths: number[] } {
