@@ -1,4 +1,4 @@
-import { differentiable, gradOf } from '../core/autograd.js';
+import { differentiable, type GradientTarget, gradOf } from '../core/autograd.js';
 import { checkDevice, checkDType, checkNumber, checkShape, describeShape } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
@@ -54,15 +54,23 @@ export function embedding(table: Tensor, ids: Tensor, options: EmbeddingOptions 
   });
 }
 
-/** Adds `scale`·dy[i] to row ids[i] of the gradient of `table`, a matrix. */
-export function scatterGrad(table: Tensor, dy: Tensor, ids: Tensor, scale: number): void {
+function scatterGrad(table: Tensor, dy: Tensor, ids: Tensor, scale: number): void {
   const dtable = gradOf(table);
-  if (dtable === null) return;
-  const { tensor, accumulate } = dtable;
-  const [tableRows, cols] = table.shape as [number, number];
-  const strides = { dyStride: cols, tableStride: tensor.rowStride };
-  const operands = { dy, ids, dtable: tensor, count: ids.size, cols, ...strides, tableRows, scale, accumulate };
-  table.device.emit('embeddingBackward', operands, 2 * dy.size);
+  if (dtable) scatterRows(dtable, table.shape[0] as number, dtable.tensor.rowStride, dy, ids, scale);
+}
+
+/** Adds `scale`·dy[i] to row ids[i] of a gradient of `rows` rows, `stride` words apart. */
+export function scatterRows(
+  { tensor, accumulate }: GradientTarget,
+  rows: number,
+  stride: number,
+  dy: Tensor,
+  ids: Tensor,
+  scale = 1,
+): void {
+  const cols = dy.size / ids.size;
+  const layout = { count: ids.size, cols, dyStride: cols, tableRows: rows, tableStride: stride };
+  dy.device.emit('embeddingBackward', { dy, ids, dtable: tensor, ...layout, scale, accumulate }, 2 * dy.size);
 }
 
 function checkTable(name: string, table: Tensor): void {

@@ -1,11 +1,13 @@
 // Rearranging: other orders of dimensions, parts of tensors, rows by number, ragged batches.
 
-import { differentiable, type GradientTarget, gradOf } from '../core/autograd.js';
-import { checkAxis, checkDevice, checkDType, checkShape, describeShape } from '../core/check.js';
+import { differentiable, gradOf } from '../core/autograd.js';
+import { checkAxis, checkDevice, checkDType, checkShape, describeShape, matrixOf } from '../core/check.js';
+import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import { type Shape, sizeOf, Tensor } from '../core/tensor.js';
+import type { Placed } from '../core/queue.js';
+import { lastOf, type Shape, sizeOf, Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
-import { scatterGrad } from './embedding.js';
+import { scatterRows } from './embedding.js';
 import { dimensionsOf, gridOperands, stepsOf } from './grid.js';
 
 /** `x` with its dimensions in another order: dimension d of the result is dimension `axes[d]` of `x`. A copy. */
@@ -17,10 +19,10 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
   }
   const reorder = (values: readonly number[]) => order.map((axis) => values[axis] as number);
   const y = device.empty(reorder(x.shape), x.dtype);
-  copyInto({ tensor: y, accumulate: 0 }, stepsOf(y), x, reorder(stepsOf(x)), y.shape);
+  copyInto(device, y, stepsOf(y), x, reorder(stepsOf(x)), y.shape);
   return differentiable(y, [x], (dy) => {
     const dx = gradOf(x);
-    if (dx) copyInto(dx, reorder(stepsOf(dx.tensor)), dy, stepsOf(dy), y.shape);
+    if (dx) copyInto(device, dx.tensor, reorder(stepsOf(dx.tensor)), dy, stepsOf(dy), y.shape, dx.accumulate);
   });
 }
 
@@ -44,21 +46,21 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   });
   const ends = runningSums(tensors.map((tensor) => tensor.shape[d] as number));
   const y = device.empty(shape.with(d, ends.at(-1) as number), dtype);
-  const place = (whole: Tensor, i: number) => part(whole, d, ends[i - 1] ?? 0, ends[i] as number);
+  const place = (whole: Tensor, i: number) => startingAt(whole, d, ends[i - 1] ?? 0);
   tensors.forEach((x, i) => {
-    copyInto({ tensor: place(y, i), accumulate: 0 }, stepsOf(y), x, stepsOf(x), x.shape);
+    copyInto(device, place(y, i), stepsOf(y), x, stepsOf(x), x.shape);
   });
   return differentiable(y, tensors, (dy) => {
     tensors.forEach((x, i) => {
       const dx = gradOf(x);
-      if (dx) copyInto(dx, stepsOf(dx.tensor), place(dy, i), stepsOf(dy), x.shape);
+      if (dx) copyInto(device, dx.tensor, stepsOf(dx.tensor), place(dy, i), stepsOf(dy), x.shape, dx.accumulate);
     });
   });
 }
 
 /** Entries `start` ≤ i < `end` of a dimension. A view where that is the first or the last dimension, else a copy. */
 export function slice(x: Tensor, axis: number, start: number, end: number): Tensor {
-  checkDevice('slice', { x });
+  const device = checkDevice('slice', { x });
   const d = checkAxis('slice', axis, x.shape);
   const length = x.shape[d] as number;
   if (!(Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start < end && end <= length)) {
@@ -66,7 +68,15 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
   }
   if (d === x.shape.length - 1) return x.columns(start, end);
   if (d === 0) return x.rows(start, end);
-  return contiguous(part(contiguous(x), d, start, end)).reshape(x.shape.with(d, end - start));
+  const y = device.empty(x.shape.with(d, end - start), x.dtype);
+  copyInto(device, y, stepsOf(y), startingAt(x, d, start), stepsOf(x), y.shape);
+  return differentiable(y, [x], (dy) => {
+    const dx = gradOf(x);
+    if (dx === null) return;
+    const { rows, cols, stride } = matrixOf(dx.tensor);
+    if (dx.accumulate === 0) device.emit('fill', { y: dx.tensor, rows, cols, stride, value: 0 });
+    copyInto(device, startingAt(dx.tensor, d, start), stepsOf(dx.tensor), dy, stepsOf(dy), y.shape, dx.accumulate);
+  });
 }
 
 /** Consecutive parts of a dimension with the given sizes, which add up to it; see `slice`. */
@@ -98,12 +108,16 @@ export function gather(x: Tensor, rows: Tensor): Tensor {
   checkDType('gather', 'rows', rows, 'int32');
   const [xRows, ...rest] = x.shape;
   if (xRows === undefined) throw new ShapeError('gather: x is [], expected at least one dimension');
-  const matrix = asMatrix(x, xRows);
-  const ids = contiguous(rows);
+  const source = withRows(x, xRows);
+  const numbers = contiguous(rows);
   const y = device.empty([...rows.shape, ...rest], x.dtype);
   const cols = sizeOf(rest);
-  device.emit('gather', { x: matrix, rows: ids, y, count: rows.size, cols, xRows, xStride: matrix.rowStride });
-  return differentiable(y, [matrix], (dy) => scatterGrad(matrix, dy, ids, 1));
+  const operands = { x: source, rows: numbers, y, count: rows.size, cols, xRows, xStride: strideOf(source, xRows) };
+  device.emit('gather', operands);
+  return differentiable(y, [source], (dy) => {
+    const dx = gradOf(source);
+    if (dx) scatterRows(dx, xRows, strideOf(dx.tensor, xRows), dy, numbers);
+  });
 }
 
 /**
@@ -112,88 +126,92 @@ export function gather(x: Tensor, rows: Tensor): Tensor {
  * tensor. Lengths that do not fit fail the run (CommandError).
  */
 export function pack(x: Tensor, lengths: Tensor | readonly number[], total?: number): Tensor {
-  const [batch, time, ...rest] = batchShape('pack', x);
+  const device = checkDevice('pack', { x });
+  if (x.shape.length < 2) throw new ShapeError(`pack: x is ${describeShape(x.shape)}, expected [batch, time, ...]`);
+  const [batch, time, ...rest] = x.shape as [number, number, ...number[]];
   const count = total ?? (lengths instanceof Tensor ? undefined : lengths.reduce((sum, length) => sum + length, 0));
   if (count === undefined) throw new ArgumentError('pack: lengths is a tensor, so total, their sum, must be given');
-  const counts = lengthsTensor('pack', x, lengths, batch);
-  const padded = asMatrix(x, batch * time);
-  const packed = x.device.empty([count, ...rest], x.dtype);
-  const move = repack(counts, batch, time, count);
-  move(padded, asMatrix(packed, count), true, 0);
+  const move = repacking('pack', x, lengths, batch, time, count);
+  const padded = withRows(x, batch * time);
+  const packed = device.empty([count, ...rest], x.dtype);
+  move(padded, packed, true, 0);
   return differentiable(packed, [padded], (dy) => {
     const dx = gradOf(padded);
-    if (dx) move(dx.tensor, asMatrix(dy, count), false, dx.accumulate);
+    if (dx) move(dx.tensor, dy, false, dx.accumulate);
   });
 }
 
 /** The inverse of `pack`: [total, ...] becomes [batch, time, ...], zero after each item's length. */
 export function unpack(x: Tensor, lengths: Tensor | readonly number[], time: number): Tensor {
+  const device = checkDevice('unpack', { x });
   const batch = lengths instanceof Tensor ? lengths.size : lengths.length;
   const [total, ...rest] = x.shape;
   if (total === undefined) throw new ShapeError('unpack: x is [], expected [total, ...]');
-  const counts = lengthsTensor('unpack', x, lengths, batch);
-  const packed = asMatrix(x, total);
-  const padded = x.device.empty([batch, time, ...rest], x.dtype);
-  const move = repack(counts, batch, time, total);
-  move(asMatrix(padded, batch * time), packed, false, 0);
+  const move = repacking('unpack', x, lengths, batch, time, total);
+  const packed = withRows(x, total);
+  const padded = device.empty([batch, time, ...rest], x.dtype);
+  move(padded, packed, false, 0);
   return differentiable(padded, [packed], (dy) => {
     const dx = gradOf(packed);
-    if (dx) move(asMatrix(dy, batch * time), dx.tensor, true, dx.accumulate);
+    if (dx) move(dy, dx.tensor, true, dx.accumulate);
   });
 }
 
-function repack(lengths: Tensor, batch: number, time: number, total: number) {
+/** Checks the lengths; returns what queues the command between a padded and a packed tensor. */
+function repacking(
+  op: string,
+  x: Tensor,
+  lengths: Tensor | readonly number[],
+  batch: number,
+  time: number,
+  total: number,
+) {
+  if (lengths instanceof Tensor) {
+    checkDevice(op, { x, lengths });
+    checkDType(op, 'lengths', lengths, 'int32');
+    checkShape(op, 'lengths', lengths, [batch]);
+  } else if (lengths.length !== batch) {
+    throw new ShapeError(`${op}: there are ${lengths.length} lengths, expected ${batch}`);
+  }
   return (padded: Tensor, packed: Tensor, packing: boolean, accumulate: 0 | 1): void => {
-    const cols = packed.size / total;
-    const strides = { paddedStride: padded.rowStride, packedStride: packed.rowStride };
-    lengths.device.emit('repack', {
-      padded,
-      packed,
-      lengths,
-      batch,
-      time,
-      cols,
-      total,
-      ...strides,
-      packing,
-      accumulate,
-    });
+    const counts = lengths instanceof Tensor ? lengths : x.device.tensor(Int32Array.from(lengths));
+    const strides = { paddedStride: strideOf(padded, batch * time), packedStride: strideOf(packed, total) };
+    const sizes = { batch, time, cols: packed.size / total, total };
+    x.device.emit('repack', { padded, packed, lengths: counts, ...sizes, ...strides, packing, accumulate });
+    if (counts !== lengths) counts.dispose();
   };
 }
 
-function batchShape(op: string, x: Tensor): readonly [number, number, ...number[]] {
-  if (x.shape.length < 2) throw new ShapeError(`${op}: x is ${describeShape(x.shape)}, expected [batch, time, ...]`);
-  return x.shape as readonly number[] as [number, number, ...number[]];
+/** `x`, or a copy of it if it cannot be read as `rows` rows that lie equally far apart. */
+function withRows(x: Tensor, rows: number): Tensor {
+  return lastOf(x.shape) === x.size / rows ? x : contiguous(x);
 }
 
-function lengthsTensor(op: string, x: Tensor, lengths: Tensor | readonly number[], batch: number): Tensor {
-  const tensor = lengths instanceof Tensor ? lengths : x.device.tensor(Int32Array.from(lengths));
-  checkDevice(op, { x, lengths: tensor });
-  checkDType(op, 'lengths', tensor, 'int32');
-  checkShape(op, 'lengths', tensor, [batch]);
-  return tensor;
-}
-
-/** `x` as [rows, the rest], a view of it where its memory allows, else of a copy. */
-function asMatrix(x: Tensor, rows: number): Tensor {
+/** Words from one to the next of the `rows` rows of a tensor from `withRows`. */
+function strideOf(x: Tensor, rows: number): number {
   const cols = x.size / rows;
-  return (x.shape.at(-1) === cols ? x : contiguous(x)).reshape(rows, cols);
+  return lastOf(x.shape) === cols ? x.rowStride : cols;
 }
 
-/** Entries [from, to) of dimension d of a contiguous tensor, as a matrix: its other dimensions before d, and those after. */
-function part(x: Tensor, d: number, from: number, to: number): Tensor {
-  const inner = sizeOf(x.shape.slice(d + 1));
-  const outer = sizeOf(x.shape.slice(0, d));
-  return x.reshape(outer, (x.shape[d] as number) * inner).columns(from * inner, to * inner);
+/** The words of `x` from entry `start` of dimension d on. */
+function startingAt(x: Tensor, d: number, start: number): Placed & { shape: Shape } {
+  const skipped = start * (stepsOf(x)[d] as number);
+  const region = () => {
+    const { offset, length } = x.region();
+    return { offset: offset + skipped, length: length - skipped };
+  };
+  return { region, shape: x.shape };
 }
 
 /** Copies `shape` from x to y (adding if asked), each with its own steps. */
 function copyInto(
-  { tensor: y, accumulate }: GradientTarget,
+  device: Device,
+  y: Placed,
   ySteps: number[],
-  x: Tensor,
+  x: Placed,
   xSteps: number[],
   shape: Shape,
+  accumulate: 0 | 1 = 0,
 ): void {
   const dimensions = dimensionsOf(shape, xSteps, ySteps);
   // The kernel works in tiles of the last two dimensions: one is contiguous in x, the last one in y.
@@ -201,5 +219,5 @@ function copyInto(
     const at = dimensions.findIndex(({ steps }) => steps[operand] === 1);
     if (at >= 0) dimensions.push(...dimensions.splice(at, 1));
   }
-  x.device.emit('permute', { x, y, ...gridOperands('permute', dimensions, ['x', 'y']), accumulate });
+  device.emit('permute', { x, y, ...gridOperands('permute', dimensions, ['x', 'y']), accumulate });
 }

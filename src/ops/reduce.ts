@@ -37,6 +37,7 @@ function reduce(
   const scale = weigh(x.size / y.size);
   const wide = y.reshape(kept);
   sumInto({ tensor: wide, accumulate: 0 }, x.shape, x, null, scale);
+  wide.dispose();
   return differentiable(y, [x], (dy) => {
     const dx = gradOf(x);
     if (dx) sumInto(dx, x.shape, dy.reshape(kept), null, scale);

@@ -4,6 +4,8 @@ import {
   add,
   CommandError,
   concat,
+  createDevice,
+  dropout,
   gather,
   pack,
   permute,
@@ -198,6 +200,18 @@ describe('rearranging ops', () => {
     expect([...gather(x, device.tensor(Int32Array.of(1))).dataSync()]).toEqual([4, 5, 6]);
   });
 
+  it('leave no memory behind but their results', async () => {
+    const device = await createDevice({ threads: 1 });
+    const x = device.zeros([4, 6, 2]);
+    const rows = device.zeros([3], 'int32');
+    const { used } = device.memory();
+    const results = [permute(x, [2, 0, 1]), concat([x, x], 1), slice(x, 1, 2, 4), gather(x, rows), sum(x, { axis: 1 })];
+    results.push(pack(x, [1, 2, 3, 4]), unpack(slice(x, 0, 0, 3), [1, 2], 2), dropout(x, { p: 0.5, seed: 1 }));
+    for (const result of results) result.dispose();
+    expect(device.memory().used).toBe(used);
+    device.dispose();
+  });
+
   it('slice columns and rows without copying', async () => {
     const x = (await open()).zeros([4, 6]);
     for (const part of [slice(x, 1, 2, 4), slice(x, 0, 1, 3), ...split(x, [2, 4], -1)]) expect(part.root).toBe(x);
@@ -231,7 +245,7 @@ describe('rearranging ops', () => {
     expect(() => concat([])).toThrow(ArgumentError);
     expect(() => slice(x, 1, 2, 2)).toThrow('slice: 2 to 2 is no part of dimension 1 of [2, 3]');
     expect(() => split(x, [1, 1], 1)).toThrow(ShapeError);
-    expect(() => pack(x, [1])).toThrow('pack: lengths is [1], expected [2]');
+    expect(() => pack(x, [1])).toThrow('pack: there are 1 lengths, expected 2');
     expect(() => pack(x, device.zeros([2], 'int32'))).toThrow('total, their sum, must be given');
     expect(() => unpack(x, device.zeros([2]), 3)).toThrow('unpack: lengths is float32, expected int32');
   });
