@@ -11,12 +11,16 @@ export {
 } from './core/autograd.js';
 export type { Device, DeviceInfo } from './core/device.js';
 export * from './core/errors.js';
-export type { CommandInfo, Program } from './core/program.js';
+export type { CommandInfo, CommandTiming, Program } from './core/program.js';
 export { Scalar } from './core/queue.js';
 export { Random } from './core/random.js';
 export { type DType, type NestedNumbers, type Shape, Tensor, type TensorData } from './core/tensor.js';
 export * from './generate/index.js';
+export { type ModelCost, modelCost } from './inspect/cost.js';
+export { type HeadStatistics, headStatistics } from './inspect/heads.js';
 export { type HeatMapOptions, renderHeatMap } from './inspect/heat-map.js';
+export { type OpProfile, profile, renderProfile } from './inspect/profile.js';
+export { type AttentionMap, type Curve, curvesSvg, heatMapGridSvg } from './inspect/svg.js';
 export { openSafetensors, type SafetensorsFile, saveSafetensors } from './io/file.js';
 export { parseSafetensors, type Safetensors, SafetensorsEntry, serializeSafetensors } from './io/safetensors.js';
 export type { TransformerConfig, TransformerOptions } from './models/config.js';

@@ -250,8 +250,9 @@ export class Device {
     const recording = this.#recording;
     if (recording === null || this.#untracked) this.queue.upload(offset, values);
     else {
-      this.queue.upload(offset, values, recording.list);
-      recording.commands.push({ op: 'upload', operands: [['y', [values.length]]], flops: 0 });
+      for (const length of this.queue.upload(offset, values, recording.list)) {
+        recording.commands.push({ op: 'upload', operands: [['y', [length]]], flops: 0 });
+      }
     }
   }
 

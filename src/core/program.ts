@@ -12,6 +12,11 @@ export interface CommandInfo {
   readonly flops: number;
 }
 
+/** A command that was run, and how long it took, the way there and back included. */
+export interface CommandTiming extends CommandInfo {
+  readonly milliseconds: number;
+}
+
 /**
  * Commands recorded by `device.record(fn)`. Running them again costs no work per op in JavaScript. The tensors made while
  * recording belong to the program: they hold the results of its latest run until `dispose()`.
@@ -64,9 +69,30 @@ export class Program<Result = unknown> {
       }
       for (const scalar of known) scalar.value = value;
     }
-    for (const { at, kind, scalar } of this.list.patches) this.list.setScalar(at, kind, scalar.value);
+    this.#patch();
     this.queue.append(this.list.words.subarray(0, this.list.length));
     return this.result;
+  }
+
+  /** Runs the commands one by one on this thread and says how long each took. */
+  profile(): CommandTiming[] {
+    if (this.#disposed) throw new DisposedError('program.profile: the program was disposed of before');
+    this.#patch();
+    this.queue.runSync();
+    const { words, length } = this.list;
+    const timings: CommandTiming[] = [];
+    for (let at = 0, size = 0; at < length; at += size) {
+      size = (words[at] as number) >>> 16;
+      this.queue.append(words.subarray(at, at + size));
+      const start = performance.now();
+      this.queue.runSync();
+      timings.push({ ...(this.commands[timings.length] as CommandInfo), milliseconds: performance.now() - start });
+    }
+    return timings;
+  }
+
+  #patch(): void {
+    for (const { at, kind, scalar } of this.list.patches) this.list.setScalar(at, kind, scalar.value);
   }
 
   /** Gives the memory of the program's tensors back. */

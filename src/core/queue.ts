@@ -124,19 +124,22 @@ export class Queue {
     }
   }
 
-  /** Copies `data` to the heap, in order with the commands around it. */
-  upload(offset: number, data: Float32Array | Int32Array, list = this.#pending): void {
+  /** Copies `data` to the heap, in order with the commands around it. Returns how many words each command it took has. */
+  upload(offset: number, data: Float32Array | Int32Array, list = this.#pending): number[] {
     if (list === this.#pending && this.idle) {
       this.backend.write(offset * 4, data);
-      return;
+      return [];
     }
+    const lengths: number[] = [];
     const words = new Uint32Array(data.buffer, data.byteOffset, data.length);
     const layout = this.#layout('upload');
     for (let from = 0; from < words.length; from += LONGEST_UPLOAD) {
       const part = words.subarray(from, from + LONGEST_UPLOAD);
       list.append(Uint32Array.of(layout.opcode | ((layout.words + part.length) << 16), offset + from, part.length));
       list.append(part);
+      lengths.push(part.length);
     }
+    return lengths;
   }
 
   append(words: Uint32Array): void {

@@ -1,0 +1,29 @@
+import type { Transformer } from '../models/transformer.js';
+
+/** What a model takes, known before it is run. */
+export interface ModelCost {
+  readonly parameters: number;
+  /** Floating-point operations of one forward pass. */
+  readonly forwardFlops: number;
+  /** Bytes of all that a forward pass computes. */
+  readonly forwardBytes: number;
+}
+
+/**
+ * Counts parameters, and the work of a forward pass over one source and one target of the given lengths, by recording the
+ * pass without running it. Lengths that the model has no side for are ignored.
+ */
+export function modelCost(model: Transformer, { source = 32, target = 32 } = {}): ModelCost {
+  const { device, config } = model;
+  const { padId, encoderLayers, decoderLayers } = config;
+  const id = padId === 0 ? 1 : 0;
+  const tokens = (length: number) => [Array<number>(length).fill(id)];
+  const sources = encoderLayers > 0 ? tokens(source) : null;
+  const program = device.noGrad(() =>
+    device.record(() => (decoderLayers > 0 ? model.forward(sources, tokens(target)) : model.forward(sources))),
+  );
+  const { flops: forwardFlops, bytes: forwardBytes } = program;
+  program.dispose();
+  const parameters = model.parameters().reduce((sum, { size }) => sum + size, 0);
+  return { parameters, forwardFlops, forwardBytes };
+}

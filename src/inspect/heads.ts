@@ -1,0 +1,56 @@
+import { ShapeError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+
+/** What a head does, in numbers, each a mean over the queries of a batch. */
+export interface HeadStatistics {
+  /** Entropy of the weights, in bits: 0 looks at one place, log2 of the number of keys everywhere alike. */
+  readonly entropy: number;
+  /** Places between query and key, by weight. */
+  readonly distance: number;
+  /** Weight on the place before the query's, over the queries that have one: near 1 for a "previous token" head. */
+  readonly previous: number;
+}
+
+/** Statistics of every head of one layer's attention weights, [B, heads, Tq, Tk]. Rows without weight do not count. */
+export async function headStatistics(weights: Tensor): Promise<HeadStatistics[]> {
+  if (weights.shape.length !== 4) {
+    throw new ShapeError(
+      `headStatistics: weights are [${weights.shape.join(', ')}], expected [batch, heads, queries, keys]`,
+    );
+  }
+  const [batch, heads, queries, keys] = weights.shape as [number, number, number, number];
+  const values = (await weights.data()) as Float32Array;
+  return Array.from({ length: heads }, (_, head) => {
+    const sums = { rows: 0, entropy: 0, distance: 0, previous: 0, rowsWithPrevious: 0 };
+    for (let b = 0; b < batch; b++) {
+      for (let q = 0; q < queries; q++) {
+        const start = ((b * heads + head) * queries + q) * keys;
+        addRow(sums, values.subarray(start, start + keys), q);
+      }
+    }
+    const { rows, rowsWithPrevious } = sums;
+    const distance = sums.distance / rows;
+    return { entropy: sums.entropy / rows, distance, previous: sums.previous / Math.max(1, rowsWithPrevious) };
+  });
+}
+
+function addRow(
+  sums: { rows: number; entropy: number; distance: number; previous: number; rowsWithPrevious: number },
+  row: Float32Array,
+  query: number,
+): void {
+  let weight = 0;
+  for (let key = 0; key < row.length; key++) {
+    const p = row[key] as number;
+    if (p === 0) continue;
+    weight += p;
+    sums.entropy -= p * Math.log2(p);
+    sums.distance += p * Math.abs(key - query);
+  }
+  if (weight === 0) return;
+  sums.rows++;
+  if (query > 0 && query <= row.length) {
+    sums.rowsWithPrevious++;
+    sums.previous += row[query - 1] as number;
+  }
+}

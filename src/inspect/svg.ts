@@ -1,0 +1,103 @@
+// Pictures as SVG text: attention as grids of heat maps, training as curves. No DOM needed.
+
+import { scaleLinear } from 'd3-scale';
+import { interpolateViridis } from 'd3-scale-chromatic';
+import { line } from 'd3-shape';
+import { ArgumentError } from '../core/errors.js';
+
+/** One map of a grid. */
+export interface AttentionMap {
+  readonly title: string;
+  /** Row-major, a row for each query. */
+  readonly weights: ArrayLike<number>;
+}
+
+const CELL = 14;
+const GAP = 28;
+const STYLE = 'font: 11px ui-monospace, monospace; fill: #333';
+
+/**
+ * A grid of heat maps, one for each head: rows are queries, columns keys, dark is 0 and bright 1. `columns` says how many
+ * stand side by side; default 4. Throws ArgumentError if the weights of a map do not fill it.
+ */
+export function heatMapGridSvg(
+  maps: readonly AttentionMap[],
+  { queries, keys, columns = 4 }: { queries: readonly string[]; keys: readonly string[]; columns?: number },
+): string {
+  const label = 8 * Math.max(1, ...queries.map((text) => [...text].length)) + 6;
+  const width = label + keys.length * CELL + GAP;
+  const height = 16 + 14 + queries.length * CELL + GAP;
+  const drawn = maps.map(({ title, weights }, i) => {
+    if (weights.length !== queries.length * keys.length) {
+      throw new ArgumentError(
+        `heatMapGridSvg: '${title}' has ${weights.length} weights, expected ${queries.length} × ${keys.length}`,
+      );
+    }
+    const cells = Array.from(weights, (weight, at) => {
+      const [x, y] = [label + (at % keys.length) * CELL, 30 + Math.floor(at / keys.length) * CELL];
+      const hover = `${queries[Math.floor(at / keys.length)]} → ${keys[at % keys.length]}: ${weight.toFixed(3)}`;
+      return `<rect x="${x}" y="${y}" width="${CELL}" height="${CELL}" fill="${interpolateViridis(weight)}"><title>${escapeXml(hover)}</title></rect>`;
+    });
+    const rows = queries.map(
+      (text, q) => `<text x="${label - 4}" y="${30 + (q + 0.8) * CELL}" text-anchor="end">${escapeXml(text)}</text>`,
+    );
+    const heads = keys.map(
+      (text, k) => `<text x="${label + (k + 0.5) * CELL}" y="26" text-anchor="middle">${escapeXml(text)}</text>`,
+    );
+    const place = `translate(${(i % columns) * width + GAP / 2}, ${Math.floor(i / columns) * height + GAP / 2})`;
+    return `<g transform="${place}"><text x="${label}" y="10" font-weight="bold">${escapeXml(title)}</text>${heads.join('')}${rows.join('')}${cells.join('')}</g>`;
+  });
+  const across = Math.min(columns, maps.length);
+  return svg(across * width + GAP / 2, Math.ceil(maps.length / columns) * height + GAP / 2, 'Attention weights', drawn);
+}
+
+/** A curve of a chart. */
+export interface Curve {
+  readonly name: string;
+  readonly points: readonly (readonly [x: number, y: number])[];
+}
+
+const INK = ['#4269d0', '#ff725c', '#3ca951', '#a463f2'];
+
+/** Curves over a common x axis, which starts at the smallest x; the y axis starts at 0. */
+export function curvesSvg(curves: readonly Curve[], { x, y }: { x: string; y: string }): string {
+  const [width, height, left, bottom, top] = [720, 360, 56, 44, 16];
+  const points = curves.flatMap((curve) => curve.points).filter(([, value]) => Number.isFinite(value));
+  if (points.length === 0) throw new ArgumentError('curvesSvg: there are no points to draw');
+  const xs = points.map(([at]) => at);
+  const least = xs.reduce((a, b) => Math.min(a, b));
+  const most = xs.reduce((a, b) => Math.max(a, b));
+  const highest = points.reduce((largest, [, value]) => Math.max(largest, value), 0);
+  const toX = scaleLinear([least, Math.max(most, least + 1)], [left, width - 16]).nice();
+  const toY = scaleLinear([0, highest || 1], [height - bottom, top]).nice();
+  const grid = toY
+    .ticks(6)
+    .map(
+      (tick) =>
+        `<path d="M${left} ${toY(tick)}H${width - 16}" stroke="#ddd"/><text x="${left - 6}" y="${toY(tick) + 4}" text-anchor="end">${tick}</text>`,
+    );
+  const ticks = toX
+    .ticks(8)
+    .map((tick) => `<text x="${toX(tick)}" y="${height - bottom + 16}" text-anchor="middle">${tick}</text>`);
+  const draw = line<readonly [number, number]>(
+    ([at]) => toX(at),
+    ([, value]) => toY(value),
+  ).defined(([, value]) => Number.isFinite(value));
+  const lines = curves.map(({ name, points }, i) => {
+    const ink = INK[i % INK.length];
+    const legend = `<path d="M${left + 20 + i * 150} ${top + 6}h18" stroke="${ink}" stroke-width="2"/><text x="${left + 44 + i * 150}" y="${top + 10}">${escapeXml(name)}</text>`;
+    return `<path d="${draw([...points])}" fill="none" stroke="${ink}" stroke-width="1.5"/>${legend}`;
+  });
+  const names = `<text x="${width - 16}" y="${height - 8}" text-anchor="end">${escapeXml(x)}</text><text x="8" y="12">${escapeXml(y)}</text>`;
+  return svg(width, height, `${y} by ${x}`, [...grid, ...ticks, ...lines, names]);
+}
+
+function svg(width: number, height: number, title: string, content: readonly string[]): string {
+  const open = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" style="${STYLE}">`;
+  const background = `<rect width="${width}" height="${height}" fill="white"/>`;
+  return `${open}<title>${escapeXml(title)}</title>${background}${content.join('')}</svg>\n`;
+}
+
+function escapeXml(text: string): string {
+  return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;');
+}

@@ -1,0 +1,105 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createDevice } from '../../src/backend/pick.js';
+import type { Device } from '../../src/core/device.js';
+import { ArgumentError } from '../../src/core/errors.js';
+import { modelCost } from '../../src/inspect/cost.js';
+import { headStatistics } from '../../src/inspect/heads.js';
+import { profile, renderProfile } from '../../src/inspect/profile.js';
+import { curvesSvg, heatMapGridSvg } from '../../src/inspect/svg.js';
+import { Transformer } from '../../src/models/transformer.js';
+
+let device: Device;
+beforeAll(async () => {
+  device = await createDevice({ threads: 2 });
+});
+afterAll(() => device.dispose());
+
+const encoder = { encoderLayers: 1, decoderLayers: 0, dModel: 8, heads: 2, dFF: 16, sourceVocab: 5, maxLength: 32 };
+
+describe('headStatistics', () => {
+  it('tells a previous-token head from one that looks everywhere', async () => {
+    const T = 8;
+    const previous = Array.from({ length: T }, (_, q) =>
+      Array.from({ length: T }, (_, k) => Number(k === Math.max(0, q - 1))),
+    );
+    const uniform = Array.from({ length: T }, () => Array<number>(T).fill(1 / T));
+    const [first, second] = await headStatistics(device.tensor([[previous, uniform]]));
+    expect(first).toEqual({ entropy: 0, distance: (T - 1) / T, previous: 1 });
+    expect(second?.entropy).toBeCloseTo(3, 6);
+    expect(second?.distance).toBeCloseTo((T * T - 1) / (3 * T), 5);
+    expect(second?.previous).toBeCloseTo(1 / T, 6);
+  });
+
+  it('leaves padding out', async () => {
+    const [head] = await headStatistics(
+      device.tensor([
+        [
+          [
+            [1, 0],
+            [0, 0],
+          ],
+        ],
+      ]),
+    );
+    expect(head).toEqual({ entropy: 0, distance: 0, previous: 0 });
+  });
+});
+
+describe('modelCost', () => {
+  it('counts parameters and products without running anything', () => {
+    const model = new Transformer(device, encoder);
+    const { parameters, forwardFlops } = modelCost(model, { source: 10 });
+    const layer = 4 * (8 * 8 + 8) + (8 * 16 + 16) + (16 * 8 + 8) + 2 * 16;
+    expect(parameters).toBe(5 * 8 + layer + 16 + (8 * 5 + 5));
+    const products = 2 * 10 * (4 * 8 * 8 + 2 * 8 * 16 + 8 * 5);
+    const attention = 2 * 2 * 10 * 10 * 8;
+    expect(forwardFlops).toBeGreaterThanOrEqual(products + attention);
+    expect(forwardFlops).toBeLessThan(1.3 * (products + attention));
+  });
+});
+
+describe('profile', () => {
+  it('accounts for every command and changes no result', async () => {
+    const model = new Transformer(device, encoder).eval();
+    const program = device.record(() => model.forward([[1, 2, 3, 4]]));
+    program.run();
+    const before = await program.result.data();
+    const ops = profile(program);
+    expect(ops.reduce((sum, { calls }) => sum + calls, 0)).toBe(program.commands.length);
+    expect(ops.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 9);
+    expect(ops.find(({ op }) => op === 'matmul')?.gflopsPerSecond).toBeGreaterThan(0);
+    expect(await program.result.data()).toEqual(before);
+    expect(renderProfile(ops).split('\n')).toHaveLength(ops.length + 1);
+    program.dispose();
+  });
+});
+
+describe('pictures', () => {
+  it('draws a cell for each weight, with what it means', () => {
+    const maps = [{ title: 'layer 1, head <1>', weights: [1, 0, 0.25, 0.75] }];
+    const drawn = heatMapGridSvg(maps, { queries: ['A', '&'], keys: ['x', 'y'] });
+    expect(drawn.match(/<rect x=/g)).toHaveLength(4);
+    expect(drawn).toContain('<title>&amp; → y: 0.750</title>');
+    expect(drawn).toContain('head &lt;1&gt;');
+    expect(() => heatMapGridSvg(maps, { queries: ['A'], keys: ['x'] })).toThrow(ArgumentError);
+  });
+
+  it('draws curves', () => {
+    const drawn = curvesSvg(
+      [
+        {
+          name: 'loss',
+          points: [
+            [1, 4],
+            [2, 2],
+            [3, Number.NaN],
+            [4, 1],
+          ],
+        },
+      ],
+      { x: 'step', y: 'loss' },
+    );
+    expect(drawn.match(/<path d="M[^"]*L/g)).toHaveLength(1);
+    expect(() => curvesSvg([{ name: 'none', points: [] }], { x: 'a', y: 'b' })).toThrow(ArgumentError);
+  });
+});
