@@ -24,20 +24,11 @@ const WORDS = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(
 /** Ids stay below it, so that a pair of them fits a number. */
 const ID_LIMIT = 2 ** 26;
 
+/** Where a token was that has been merged into the one before. */
+const GONE = -1;
+
 const CACHE_ENTRIES = 1 << 16;
 const CACHE_LENGTH = 64;
-
-interface Rule {
-  /** The earliest learnt is applied first. */
-  readonly rank: number;
-  readonly id: number;
-}
-
-interface Candidate extends Rule {
-  readonly at: number;
-  readonly left: number;
-  readonly right: number;
-}
 
 /**
  * Byte-pair encoding over UTF-8 bytes: frequent words are one token, rare ones several, and no text is unknown.
@@ -45,19 +36,23 @@ interface Candidate extends Rule {
  */
 export class BpeTokenizer extends ByteTokenizer {
   readonly #merges: readonly Merge[];
-  readonly #rules = new Map<number, Rule>();
+  /** The place among the merges of each pair of ids: the earliest is applied first. */
+  readonly #ranks = new Map<number, number>();
+  /** What each merge makes. */
+  readonly #made: readonly number[];
   readonly #cache = new Map<string, readonly number[]>();
 
   /** `merges` in the order in which they were learnt. Throws ArgumentError for one of tokens that are not there yet. */
   constructor(merges: readonly Merge[], special: SpecialTokens = {}) {
     super(special, [...new Set(merges.map(([left, right]) => left + right))]);
     this.#merges = merges;
-    merges.forEach(([left, right], rank) => {
-      const [a, b, id] = [left, right, left + right].map((token) => this.tokenToId(token));
-      if (a === undefined || b === undefined || id === undefined) {
+    this.#made = merges.map(([left, right], rank) => {
+      const [a, b, made] = [left, right, left + right].map((token) => this.tokenToId(token));
+      if (a === undefined || b === undefined || made === undefined) {
         throw new ArgumentError(`BpeTokenizer: merge ${rank} joins ${left} and ${right}, which are not both tokens`);
       }
-      this.#rules.set(a * ID_LIMIT + b, { rank, id });
+      this.#ranks.set(a * ID_LIMIT + b, rank);
+      return made;
     });
   }
 
@@ -103,32 +98,34 @@ export class BpeTokenizer extends ByteTokenizer {
     }
   }
 
-  /** Applies the earliest rule to its leftmost pair until none applies. */
+  /** Applies the earliest merge to its leftmost pair until none applies. */
   #encodeWord(word: string): number[] {
     const ids: number[] = [];
     super.encodeText(word, ids);
     const next = ids.map((_, at) => at + 1);
     const previous = ids.map((_, at) => at - 1);
-    const queue = new TinyQueue<Candidate>([], (a, b) => a.rank - b.rank || a.at - b.at);
+    const rankAt = (at: number) =>
+      this.#ranks.get((ids[at] as number) * ID_LIMIT + (ids[next[at] as number] as number));
+    // Ranks and places in one number each, ordered by rank, then place.
+    const queue = new TinyQueue<number>();
     const offer = (at: number) => {
-      const [left, right] = [ids[at], ids[next[at] as number]];
-      if (left === undefined || right === undefined) return;
-      const rule = this.#rules.get(left * ID_LIMIT + right);
-      if (rule !== undefined) queue.push({ ...rule, at, left, right });
+      const rank = rankAt(at);
+      if (rank !== undefined) queue.push(rank * ID_LIMIT + at);
     };
     for (let at = 0; at < ids.length; at++) offer(at);
     for (let best = queue.pop(); best !== undefined; best = queue.pop()) {
-      const { at, left, right, id } = best;
+      const at = best % ID_LIMIT;
+      const rank = (best - at) / ID_LIMIT;
+      if (rankAt(at) !== rank) continue; // merged otherwise meanwhile
       const second = next[at] as number;
-      if (ids[at] !== left || ids[second] !== right) continue; // merged otherwise meanwhile
-      ids[at] = id;
-      ids[second] = -1;
+      ids[at] = this.#made[rank] as number;
+      ids[second] = GONE;
       next[at] = next[second] as number;
       previous[next[at]] = at;
       offer(previous[at] as number);
       offer(at);
     }
-    return ids.filter((id) => id >= 0);
+    return ids.filter((id) => id !== GONE);
   }
 
   protected override parts(): TokenizerParts {
