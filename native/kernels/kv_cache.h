@@ -54,16 +54,18 @@ struct CacheReorder {
       const uint64_t slot = chunk / across(), col = chunk % across() * kCols;
       const uint64_t width = col + kCols < cols ? kCols : cols - col;
       const auto place = [&](uint64_t row) { return context.f32(cache) + (row * slots + slot) * cols + col; };
-      const auto moves = [&](uint64_t row) {
+      const auto sourceOf = [&](uint64_t row) -> uint64_t {
         const uint32_t from = static_cast<uint32_t>(context.i32(order)[row]);
         if (from >= rows) context.fail("order names a row outside the cache");
-        return from < rows && from != row && slot < static_cast<uint32_t>(context.i32(lengths)[row]);
+        return from < rows && slot < static_cast<uint32_t>(context.i32(lengths)[row]) ? from : row;
       };
       float* held = context.scratch<float>(rows * kCols);
+      for (uint64_t row = 0; row < rows; ++row) {
+        const uint64_t from = sourceOf(row);  // read once: in a malformed list the order may lie inside the cache
+        if (from != row) memcpy(held + row * kCols, place(from), width * sizeof(float));
+      }
       for (uint64_t row = 0; row < rows; ++row)
-        if (moves(row)) memcpy(held + row * kCols, place(static_cast<uint32_t>(context.i32(order)[row])), width * 4);
-      for (uint64_t row = 0; row < rows; ++row)
-        if (moves(row)) memcpy(place(row), held + row * kCols, width * 4);
+        if (sourceOf(row) != row) memcpy(place(row), held + row * kCols, width * sizeof(float));
     });
   }
 
