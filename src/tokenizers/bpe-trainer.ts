@@ -1,5 +1,12 @@
 import TinyQueue from 'tinyqueue';
-import type { Merge } from './bpe.js';
+
+/** Two tokens that become one, as written in the vocabulary. */
+export type Merge = readonly [left: string, right: string];
+
+/** Ids stay below it, so that a pair of them fits a number. */
+export const ID_LIMIT = 2 ** 26;
+
+export const pairKey = (left: number, right: number): number => left * ID_LIMIT + right;
 
 /** A word of the corpus as token ids, and how often it occurs. */
 export interface CountedWord {
@@ -123,7 +130,7 @@ class PairText {
   #pairAt(at: number): Pair {
     const left = this.#ids[at] as number;
     const right = this.#ids[this.#next[at] as number] as number;
-    const key = left * 2 ** 26 + right;
+    const key = pairKey(left, right);
     let pair = this.pairs.get(key);
     if (pair === undefined) {
       pair = { left, right, count: 0, positions: [], learnt: false };

@@ -1,6 +1,6 @@
 import TinyQueue from 'tinyqueue';
 import { ArgumentError } from '../core/errors.js';
-import { learnMerges } from './bpe-trainer.js';
+import { ID_LIMIT, learnMerges, type Merge, pairKey } from './bpe-trainer.js';
 import { ByteTokenizer } from './byte.js';
 import { restoreTokenizer, type TokenizerParts } from './json.js';
 import { type SpecialTokens, specialList } from './special.js';
@@ -15,14 +15,8 @@ export interface BpeOptions {
   special?: SpecialTokens;
 }
 
-/** Two tokens that become one, as written in the vocabulary. */
-export type Merge = readonly [left: string, right: string];
-
 /** The words that merges stay within: contractions, letters, digits or other signs with a space before, white space (GPT-2). */
 const WORDS = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;
-
-/** Ids stay below it, so that a pair of them fits a number. */
-const ID_LIMIT = 2 ** 26;
 
 /** Where a token was that has been merged into the one before. */
 const GONE = -1;
@@ -51,7 +45,7 @@ export class BpeTokenizer extends ByteTokenizer {
       if (a === undefined || b === undefined || made === undefined) {
         throw new ArgumentError(`BpeTokenizer: merge ${rank} joins ${left} and ${right}, which are not both tokens`);
       }
-      this.#ranks.set(a * ID_LIMIT + b, rank);
+      this.#ranks.set(pairKey(a, b), rank);
       return made;
     });
   }
@@ -104,8 +98,7 @@ export class BpeTokenizer extends ByteTokenizer {
     super.encodeText(word, ids);
     const next = ids.map((_, at) => at + 1);
     const previous = ids.map((_, at) => at - 1);
-    const rankAt = (at: number) =>
-      this.#ranks.get((ids[at] as number) * ID_LIMIT + (ids[next[at] as number] as number));
+    const rankAt = (at: number) => this.#ranks.get(pairKey(ids[at] as number, ids[next[at] as number] as number));
     // Ranks and places in one number each, ordered by rank, then place.
     const queue = new TinyQueue<number>();
     const offer = (at: number) => {

@@ -1,4 +1,5 @@
-export { type BpeOptions, BpeTokenizer, type Merge } from './bpe.js';
+export { type BpeOptions, BpeTokenizer } from './bpe.js';
+export type { Merge } from './bpe-trainer.js';
 export { ByteTokenizer } from './byte.js';
 export { CharTokenizer } from './char.js';
 export { loadTokenizer, type TokenizerConfig } from './huggingface.js';
