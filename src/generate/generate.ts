@@ -1,6 +1,6 @@
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
-import { rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
+import { packed, rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { BeamSearch } from './beam-search.js';
 import {
   type GenerateOptions,
@@ -12,7 +12,7 @@ import {
   type TokenEvent,
 } from './options.js';
 import { type Search, TokenSearch } from './search.js';
-import { endSession, packed, startSession } from './session.js';
+import { endSession, startSession } from './session.js';
 
 /** Milliseconds after which other work gets its turn. */
 const PAUSE_AFTER = 5;

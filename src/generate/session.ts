@@ -2,6 +2,7 @@ import type { Program } from '../core/program.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Transformer } from '../models/transformer.js';
 import type { DecoderState, Memory } from '../nn/kv-cache.js';
+import { packed } from '../nn/token-batch.js';
 import type { Plan } from './options.js';
 
 /** Idle sessions that a model keeps. */
@@ -112,11 +113,6 @@ export function inference<T>(model: Transformer, fn: () => T): T {
   } finally {
     if (training) model.train();
   }
-}
-
-/** Sequences end to end, in which no token is mistaken for padding. */
-export function packed(rows: readonly (readonly number[])[]): { ids: number[]; lengths: number[] } {
-  return { ids: rows.flat(), lengths: rows.map((row) => row.length) };
 }
 
 function takeSession(model: Transformer, memory: Memory | undefined, sizes: Sizes): Session {

@@ -13,7 +13,7 @@ import { Dropout, Embedding, Linear, type Randomness, TiedLinear } from '../nn/l
 import { Module } from '../nn/module.js';
 import { sinusoids } from '../nn/positions.js';
 import { Decoder, Encoder } from '../nn/stacks.js';
-import { rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
+import { packed, rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
 import { embedding } from '../ops/embedding.js';
 import { gather, unpack } from '../ops/move.js';
@@ -379,8 +379,4 @@ export class Transformer extends Module {
 
 function isTargetBatch(target: Tokens | TargetBatch): target is TargetBatch {
   return 'labels' in Object(target);
-}
-
-function packed(rows: readonly (readonly number[])[]): { ids: number[]; lengths: number[] } {
-  return { ids: rows.flat(), lengths: rows.map((row) => row.length) };
 }

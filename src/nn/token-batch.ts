@@ -74,6 +74,11 @@ export class TokenBatch {
   }
 }
 
+/** Sequences end to end, in which no token is taken for padding. */
+export function packed(rows: readonly (readonly number[])[]): { ids: number[]; lengths: number[] } {
+  return { ids: rows.flat(), lengths: rows.map((row) => row.length) };
+}
+
 /** The sequences as rows of numbers without padding. */
 export function rowsOf(
   name: string,
