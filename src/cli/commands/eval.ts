@@ -1,0 +1,49 @@
+import { readFile } from 'node:fs/promises';
+import { Command } from 'commander';
+import { readPairs } from '../data.js';
+import { loadModel, openDevice, positiveInteger, printJson } from '../shared.js';
+import { evaluatePairs, textLoss, tokenizersOf } from '../tasks.js';
+
+export function evalCommand(): Command {
+  return new Command('eval')
+    .description('measure a model: error rates on pairs, or the loss on a text')
+    .argument('<model>', 'folder or name of a model')
+    .argument('<file>', 'lines of source, tab, target, and further targets that are right, too; or a text')
+    .option('--beams <n>', 'hypotheses of beam search', positiveInteger, 1)
+    .option('--outputs', 'print every output that is wrong')
+    .option('--json', 'print JSON')
+    .action(
+      async (
+        name: string,
+        file: string,
+        options: { beams: number; outputs?: boolean; json?: boolean },
+        command: Command,
+      ) => {
+        using device = await openDevice(command);
+        const model = await loadModel(device, name);
+        const start = performance.now();
+        if (model.config.encoderLayers === 0) {
+          const ids = Int32Array.from(tokenizersOf(model).target.encode(await readFile(file, 'utf8')));
+          const loss = await textLoss(model, ids);
+          if (options.json) return printJson({ tokens: ids.length - 1, loss });
+          console.log(
+            `loss ${loss.toFixed(4)} per token, perplexity ${Math.exp(loss).toFixed(3)}, ${ids.length - 1} tokens`,
+          );
+          return;
+        }
+        const pairs = await readPairs(file, { lowerCase: true });
+        const { outputs, count, wordError, tokenError } = await evaluatePairs(model, pairs, { beams: options.beams });
+        const seconds = (performance.now() - start) / 1000;
+        if (options.json) return printJson({ count, wordError, tokenError, seconds });
+        if (options.outputs) {
+          pairs.forEach(({ source, targets }, i) => {
+            const output = (outputs[i] as string[]).join(' ');
+            if (!targets.includes(output)) console.log(`${source}\t${output}\t${targets.join('\t')}`);
+          });
+        }
+        console.log(
+          `word error ${(100 * wordError).toFixed(2)} %, token error ${(100 * tokenError).toFixed(2)} %, ${count} words in ${seconds.toFixed(1)} s`,
+        );
+      },
+    );
+}

@@ -1,0 +1,41 @@
+import { Command } from 'commander';
+import { modelCost } from '../../inspect/cost.js';
+import { loadModel, openDevice, positiveInteger, printJson } from '../shared.js';
+
+export function infoCommand(): Command {
+  return new Command('info')
+    .description('say what runs here, and what a model is made of')
+    .argument('[model]', 'folder or name of a model')
+    .option('--length <n>', 'tokens of the sequences whose cost is counted', positiveInteger, 32)
+    .option('--json', 'print JSON')
+    .action(async (name: string | undefined, options: { length: number; json?: boolean }, command: Command) => {
+      using device = await openDevice(command);
+      const { info } = device;
+      if (name === undefined) {
+        if (options.json) printJson(info);
+        else {
+          console.log(`simdformer ${info.version}, ${info.backend} backend`);
+          console.log(`instruction set  ${info.isa} (this machine has: ${info.isas.join(', ')})`);
+          console.log(`threads          ${info.threads}`);
+        }
+        return;
+      }
+      const model = await loadModel(device, name);
+      const { source, target } = model.tokenizers;
+      const cost = modelCost(model, {
+        source: Math.min(options.length, model.config.maxLength),
+        target: Math.min(options.length, model.config.maxLength),
+      });
+      if (options.json) return printJson({ device: info, config: model.config, ...cost });
+      const { encoderLayers, decoderLayers, dModel, heads, dFF, norm, positions } = model.config;
+      console.log(`layers           ${encoderLayers} encoder, ${decoderLayers} decoder (${norm}-norm)`);
+      console.log(`sizes            dModel ${dModel}, ${heads} heads, dFF ${dFF}, positions ${positions.kind}`);
+      console.log(
+        `vocabularies     ${model.config.sourceVocab} source, ${model.config.targetVocab} target; tokenizers ${source ? 'yes' : 'no'}, ${target ? 'yes' : 'no'}`,
+      );
+      console.log(`parameters       ${(cost.parameters / 1e6).toFixed(2)} million`);
+      console.log(
+        `a forward pass   ${(cost.forwardFlops / 1e6).toFixed(1)} MFLOP, ${(cost.forwardBytes / 2 ** 20).toFixed(1)} MiB, for ${options.length} tokens a side`,
+      );
+    });
+}

@@ -1,0 +1,33 @@
+import { Command } from 'commander';
+import { loadModel, openDevice, printJson } from '../shared.js';
+import { tokenizersOf } from '../tasks.js';
+
+export function scoreCommand(): Command {
+  return new Command('score')
+    .description('say how probable an output is: log-probabilities, token by token')
+    .argument('<model>', 'folder or name of a model')
+    .argument('<texts...>', 'a source and its target; of a decoder-only model, the text')
+    .option('--json', 'print JSON')
+    .action(async (name: string, texts: string[], options: { json?: boolean }, command: Command) => {
+      using device = await openDevice(command);
+      const model = await loadModel(device, name);
+      const { source, target } = tokenizersOf(model);
+      const expected = model.config.encoderLayers > 0 ? 2 : 1;
+      if (texts.length !== expected) {
+        command.error(
+          `error: ${texts.length} texts, but this model scores ${expected === 2 ? 'a source and a target' : 'one text'}`,
+        );
+      }
+      const ids = target.encode(texts.at(-1) as string, { addSpecial: true });
+      const sources = expected === 2 ? [source.encode(texts[0] as string)] : null;
+      const { logProbabilities, scores } = await model.score(sources, [ids]);
+      const each = (logProbabilities[0] as number[]).map((logProbability, i) => ({
+        token: target.idToToken(ids[i + 1] as number),
+        logProbability,
+      }));
+      const total = scores[0] as number;
+      if (options.json) return printJson({ total, tokens: each });
+      for (const { token, logProbability } of each) console.log(`${logProbability.toFixed(6).padStart(12)}  ${token}`);
+      console.log(`${total.toFixed(6).padStart(12)}  in all, ${Math.exp(-total / each.length).toFixed(3)} perplexity`);
+    });
+}

@@ -1,0 +1,56 @@
+// What commands share.
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Command } from 'commander';
+import { createDevice } from '../backend/pick.js';
+import type { Device } from '../core/device.js';
+import { ArgumentError } from '../core/errors.js';
+import { Transformer } from '../models/transformer.js';
+
+/** Models that come with the package. */
+const MODELS = fileURLToPath(new URL('../../models/', import.meta.url));
+
+/** The device that the command's options ask for. */
+export function openDevice(command: Command): Promise<Device> {
+  const { threads, isa } = command.optsWithGlobals<{ threads?: number; isa?: string }>();
+  return createDevice({ threads, isa });
+}
+
+/** A model by its folder, or by the name of one that comes with the package. */
+export function loadModel(device: Device, name: string): Promise<Transformer> {
+  const shipped = join(MODELS, name);
+  const folder = existsSync(name) || !existsSync(join(shipped, 'config.json')) ? name : shipped;
+  if (!existsSync(folder)) throw new ArgumentError(`there is no model '${name}': expected the folder of a saved model`);
+  return Transformer.load(device, folder);
+}
+
+/** The texts given as arguments, or the lines of standard input. */
+export async function readTexts(texts: readonly string[]): Promise<string[]> {
+  if (texts.length > 0) return [...texts];
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  const lines = Buffer.concat(chunks).toString('utf8').split(/\r?\n/);
+  const filled = lines.filter((line) => line !== '');
+  if (filled.length === 0) throw new ArgumentError('there is no text: give it as arguments or on standard input');
+  return filled;
+}
+
+/** A positive integer, for commander. */
+export function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (!(Number.isInteger(value) && value > 0)) throw new ArgumentError(`'${text}' is not a positive integer`);
+  return value;
+}
+
+/** A number, for commander. */
+export function number(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || Number.isNaN(value)) throw new ArgumentError(`'${text}' is not a number`);
+  return value;
+}
+
+export function printJson(value: unknown): void {
+  console.log(JSON.stringify(value, null, 2));
+}
