@@ -3,9 +3,7 @@
 import { checkOneOf } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type Positions, resolvePositions } from '../nn/positions.js';
-import type { Activation } from '../ops/activation.js';
-
-const activations = ['relu', 'gelu', 'geluTanh', 'silu', 'sigmoid', 'tanh', 'none'] as const;
+import { type Activation, activationKind } from '../ops/activation.js';
 
 /** Defaults are those of the base model of "Attention Is All You Need" where not said otherwise. */
 export interface TransformerOptions {
@@ -95,7 +93,7 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
   checkCounts({ targetVocab }, 1);
   check(dModel % heads === 0, `dModel is ${dModel}, expected a multiple of heads, ${heads}`);
   check(heads % kvHeads === 0, `heads is ${heads}, expected a multiple of kvHeads, ${kvHeads}`);
-  checkOneOf('Transformer', 'activation', activation, activations);
+  activationKind('Transformer', activation);
   checkOneOf('Transformer', 'norm', norm, ['pre', 'post']);
   check(typeof finalNorm === 'boolean', `finalNorm is ${finalNorm}, expected true or false`);
   check(dropout >= 0 && dropout < 1, `dropout is ${dropout}, expected a probability below 1`);

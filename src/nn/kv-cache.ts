@@ -57,8 +57,6 @@ export class DecoderState {
   readonly lengths: Tensor;
   /** int32 [sources]: tokens of each source. */
   readonly sourceLengths: Tensor;
-  /** int32 [sources], all `beams`: to cross attention the beams of a source are so many queries of one memory. */
-  readonly beamCounts: Tensor;
   readonly layers: readonly LayerCache[];
   /** Sequences decoded side by side: sources · beams. */
   readonly sequences: number;
@@ -83,7 +81,6 @@ export class DecoderState {
     this.positions = own(() => this.#counters.columns(0, this.sequences));
     this.lengths = own(() => this.#counters.columns(this.sequences, 2 * this.sequences));
     this.sourceLengths = own(() => device.zeros([sources], 'int32'));
-    this.beamCounts = own(() => device.full([sources], beams, 'int32'));
     this.layers = Array.from({ length: layers }, () => ({
       self: own(() => device.zeros([this.sequences, capacity, width])),
       cross: sourceCapacity > 0 ? own(() => device.zeros([sources, sourceCapacity, width])) : null,
