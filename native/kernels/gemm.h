@@ -23,9 +23,15 @@ struct Gemm {
 };
 
 inline constexpr size_t kMaxBlockDepth = 512;
-// A tile of few rows is twice as wide: as many accumulators, and longer runs of B.
 inline constexpr size_t kWideRows = TILE_ROWS / 2;
-inline constexpr size_t kMaxTileCols = 2 * TILE_VECS * kWidth;
+inline constexpr size_t kTileCols = TILE_VECS * kWidth, kMaxTileCols = 4 * kTileCols;
+
+// A tile of few rows is wider: as many accumulators, and longer runs of B, which such a product reads as fast as memory
+// goes.
+inline size_t tileColsOf(size_t rows, size_t cols, bool bTransposed) {
+  if (rows == 1 && cols >= kMaxTileCols && !bTransposed) return kMaxTileCols;
+  return rows <= kWideRows && cols > kTileCols ? 2 * kTileCols : kTileCols;
+}
 
 // Blocks of nearly the same depth; a last one of a few k would cost as much traffic of C as a full one.
 inline size_t blockDepth(size_t depth) {
@@ -108,9 +114,16 @@ using Tile = void (*)(size_t depth, const float* a, size_t aRow, size_t aCol, co
                       const TileTarget& target, float* panel);
 
 template <size_t kVecs, size_t... I>
-Tile tileOf(size_t rows, std::index_sequence<I...>) {
+Tile tileWith(size_t rows, std::index_sequence<I...>) {
   static constexpr Tile tiles[] = {tile<I + 1, kVecs>...};
   return tiles[rows - 1];
+}
+
+inline Tile tileOf(size_t rows, size_t cols) {
+  if (cols == kMaxTileCols) return tile<1, 4 * TILE_VECS>;
+  if (cols > kTileCols) return tileWith<2 * TILE_VECS>(rows, std::make_index_sequence<kWideRows>());
+  if (cols > kWidth) return tileWith<TILE_VECS>(rows, std::make_index_sequence<TILE_ROWS>());
+  return tileWith<1>(rows, std::make_index_sequence<TILE_ROWS>());
 }
 
 // B(k … k+depth, j … j+cols) as rows of panelCols floats, zeros beyond cols.
@@ -157,9 +170,7 @@ inline void packTransposed(const float* b, size_t bRow, size_t depth, size_t col
 // called when columns j … j+cols are complete, while they are still in the cache.
 template <class Finish>
 void gemmBlock(const Gemm& g, float* panel, const Finish& finish) {
-  const bool wide = g.rows <= kWideRows;
-  const size_t tileRows = wide ? kWideRows : TILE_ROWS;
-  const size_t tileCols = (wide ? 2 : 1) * TILE_VECS * kWidth;
+  const size_t tileCols = tileColsOf(g.rows, g.cols, g.bTransposed);
   // B is read in place unless it is transposed, or its rows lie on different pages and the copy will be used often.
   const bool packs = !g.bTransposed && g.bRow >= 1024 && g.rows > 3 * TILE_ROWS;
   const size_t step = blockDepth(g.depth);
@@ -170,25 +181,24 @@ void gemmBlock(const Gemm& g, float* panel, const Finish& finish) {
     for (size_t j = 0; j < g.cols; j += tileCols) {
       const size_t cols = g.cols - j < tileCols ? g.cols - j : tileCols;
       const float* b = g.bTransposed ? g.b + j * g.bRow + k : g.b + k * g.bRow + j;
+      const size_t width = cols <= kWidth ? kWidth : cols <= kTileCols ? kTileCols : tileCols;
       size_t bRow = g.bRow;
-      if (g.bTransposed || cols < tileCols) {
-        (g.bTransposed ? packTransposed : packRows)(b, bRow, depth, cols, tileCols, panel);
+      if (g.bTransposed || cols < width) {
+        (g.bTransposed ? packTransposed : packRows)(b, bRow, depth, cols, width, panel);
         b = panel;
-        bRow = tileCols;
+        bRow = width;
       }
-      for (size_t i = 0; i < g.rows; i += tileRows) {
-        const size_t rows = g.rows - i < tileRows ? g.rows - i : tileRows;
-        const bool first = packs && b != panel;
-        const Tile compute = first  ? tile<TILE_ROWS, TILE_VECS, true>
-                             : wide ? tileOf<2 * TILE_VECS>(rows, std::make_index_sequence<kWideRows>())
-                                    : tileOf<TILE_VECS>(rows, std::make_index_sequence<TILE_ROWS>());
+      for (size_t i = 0; i < g.rows; i += TILE_ROWS) {
+        const size_t rows = g.rows - i < TILE_ROWS ? g.rows - i : TILE_ROWS;
+        const bool first = packs && b != panel && width == tileCols;
+        const Tile compute = first ? tile<TILE_ROWS, TILE_VECS, true> : tileOf(rows, width);
         compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, b, bRow,
                 {g.c + i * g.cRow + j, g.cRow, cols, k > 0 || g.accumulate,
                  last && g.bias != nullptr ? g.bias + j : nullptr},
                 panel);
         if (first) {
           b = panel;
-          bRow = tileCols;
+          bRow = width;
         }
       }
       if (last) finish(j, cols);

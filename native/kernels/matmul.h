@@ -41,26 +41,21 @@ struct MatMul {
     return nullptr;
   }
 
-  // How C is cut into tasks, by shape alone: blocks of rowStep × colStep.
+  // How C is cut into tasks, by its shape alone.
   struct Blocks {
     uint64_t rowStep, colStep, down, across;
   };
   Blocks blocks() const {
-    const uint64_t tileCols = (rows <= kWideRows ? 2 : 1) * TILE_VECS * kWidth;
-    const uint64_t tilesDown = (rows + TILE_ROWS - 1) / TILE_ROWS, tilesAcross = (cols + tileCols - 1) / tileCols;
-    //
-    uint64_t high = tilesDown < 20 ? tilesDown : 20, wide = tilesAcross < 8 ? tilesAcross : 8;
-    const uint64_t tileWork = uint64_t{TILE_ROWS} * tileCols * depth;
     const auto count = [](uint64_t n, uint64_t step) { return (n + step - 1) / step; };
-    while (count(tilesDown, high) * count(tilesAcross, wide) * batch < 32 && high * wide * tileWork > (1 << 18)) {
-      if (wide > 1 && (wide * 4 > high || high <= 10)) {
-        wide = (wide + 1) / 2;
-      } else if (high > 1) {
-        high = (high + 1) / 2;
-      } else {
-        break;
-      }
-    }
+    const uint64_t tileCols = tileColsOf(rows, cols, transposeB != 0);
+    const uint64_t tilesDown = count(rows, TILE_ROWS), tilesAcross = count(cols, tileCols);
+    // At first as large as a level-2 cache likes it.
+    uint64_t high = tilesDown < 20 ? tilesDown : 20, wide = tilesAcross < 8 ? tilesAcross : 8;
+    const auto tasks = [&] { return count(tilesDown, high) * count(tilesAcross, wide) * batch; };
+    const auto tooLong = [&] { return high * wide * TILE_ROWS * tileCols * depth > 1 << 19; };  // about 5 µs
+    // Then narrower, until threads share them evenly, and lower only if they are few: each block packs B for itself.
+    while (tasks() < 32 && wide > 1 && tooLong()) wide = (wide + 1) / 2;
+    while (tasks() < 16 && high > 1 && tooLong()) high = (high + 1) / 2;
     const uint64_t down = count(tilesDown, high), across = count(tilesAcross, wide);
     const uint64_t rowStep = count(tilesDown, down) * TILE_ROWS, colStep = count(tilesAcross, across) * tileCols;
     return {rowStep, colStep, count(rows, rowStep), count(cols, colStep)};
