@@ -87,6 +87,6 @@ SIMD_INLINE Vf exp2NonPositive(Vf x) {
   const Vf shifted = clamped + magic;
   const Vf r = clamped - (shifted - magic);
   const Vf p = polynomial(r, 1.326472706e-3f, 9.671512649e-3f, 5.550733744e-2f, .2402224209f, .6931469776f, 1.f);
-  const Vf result = asFloat(asInt(p) + (asInt(shifted) << 23));
+  const Vf result = asFloat((Vi)((Vu)asInt(p) + ((Vu)asInt(shifted) << 23)));  // unsigned: may wrap if x is NaN
   return x < splat(-125.f) ? splat(0.f) : result;
 }
