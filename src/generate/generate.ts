@@ -27,7 +27,6 @@ export async function generate(
   for (;;) {
     const { value, done } = await steps.next();
     if (done) return value;
-    if (options.onToken) for (const event of value) options.onToken(event);
   }
 }
 
@@ -45,10 +44,7 @@ export async function* stream(
     for (;;) {
       const { value, done } = await steps.next();
       if (done) return value;
-      for (const event of value) {
-        options.onToken?.(event);
-        yield event;
-      }
+      yield* value;
     }
   } finally {
     await steps.return(undefined as never);
@@ -61,15 +57,14 @@ async function* run(
   input: Tokens,
   options: GenerateOptions,
 ): AsyncGenerator<TokenEvent[], GenerateResult, void> {
-  const { signal } = options;
-  signal?.throwIfAborted();
+  options.signal?.throwIfAborted();
   if (model.transformer.decoder === null) throw new ArgumentError('generate: the model has no decoder');
   const rows = await readRows('generate', model, input);
   if (rows.length === 0) throw new ArgumentError('generate: there are no inputs');
   const plan = resolveOptions(model, rows, options);
   const found: Hypothesis[][] = [];
   for (const inputs of batches(plan)) {
-    const search = yield* decode(model, { ...plan, inputs }, signal);
+    const search = yield* decode(model, { ...plan, inputs }, options);
     search.hypotheses().forEach((hypotheses, i) => {
       found[(inputs[i] as PlannedInput).index] = hypotheses;
     });
@@ -82,7 +77,7 @@ async function* run(
 async function* decode(
   model: Transformer,
   plan: Plan,
-  signal: AbortSignal | undefined,
+  { signal, onToken }: GenerateOptions,
 ): AsyncGenerator<TokenEvent[], Search, void> {
   const search = plan.numBeams > 1 ? new BeamSearch(plan) : new TokenSearch(plan);
   const { session, logits } = startSession(model, plan);
@@ -91,7 +86,9 @@ async function* decode(
     for (;;) {
       await giveWay();
       signal?.throwIfAborted();
-      yield search.choose(scores);
+      const events = search.choose(scores);
+      for (const event of events) onToken?.(event);
+      yield events;
       if (search.done) return search;
       scores = await session.step(search.tokens, search.order);
     }

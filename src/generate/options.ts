@@ -131,7 +131,7 @@ export function resolveOptions(
   const { temperature = 1, topK = 0, topP = 1, minP = 0, seed = 0, lengthPenalty = 1 } = options;
   const { repetitionPenalty = 1, noRepeatNgramSize = 0, logitsProcessors = [], outputAttentions = false } = options;
   const { minNewTokens = 0, stopTokens = endOf(model), batchSize = 64 } = options;
-  const start = [config.bosId];
+  const start = [model.tokenizers.target?.bosId ?? config.bosId];
   const prompts = config.encoderLayers > 0 ? rows.map(() => start) : rows.map((row) => (row.length > 0 ? row : start));
   const room = config.maxLength - Math.max(...prompts.map((prompt) => prompt.length)) + 1;
   if (room < 1) {

@@ -30,7 +30,7 @@ interface Track {
   reason: FinishReason | null;
 }
 
-/** One token after the other: the most probable, or drawn. What a sequence becomes does not depend on its neighbours. */
+/** One token after the other: the most probable, or drawn. */
 export class TokenSearch implements Search {
   readonly tokens: Int32Array;
   readonly order = null;

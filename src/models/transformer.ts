@@ -176,10 +176,11 @@ export class Transformer extends Module {
 
   /**
    * Writes a target for each source, or goes on from each prompt of a decoder-only model (an empty one is its `bosId`):
-   * greedily, by beam search, or by sampling. Inputs may differ in length, and no output depends on its neighbours. Memory
-   * and programs are kept for the next call with a batch like this one.
+   * greedily, by beam search, or by sampling. Inputs may differ in length, and no output depends on its neighbours. If there
+   * are `tokenizers`, the target's begin and end stand for the config's `bosId` and `eosId`. Memory and programs are kept for
+   * the next call with a batch like this one.
    *
-   * Nothing is computed on this thread. Throws ArgumentError for impossible options, and what `forward` throws.
+   * The model runs off this thread. Throws ArgumentError for impossible options, and what `forward` throws.
    */
   generate(input: Tokens, options: GenerateOptions = {}): Promise<GenerateResult> {
     return generate(this, input, options);

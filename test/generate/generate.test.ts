@@ -436,6 +436,19 @@ describe('streaming', () => {
     model.dispose();
   });
 
+  it('ends when a callback throws', async () => {
+    const model = makeModel();
+    const { sequences } = await model.generate(inputs);
+    const { used } = device.memory();
+    const onToken = () => {
+      throw new Error('no more');
+    };
+    await expect(model.generate(inputs, { onToken })).rejects.toThrow('no more');
+    expect((await model.generate(inputs)).sequences).toEqual(sequences);
+    expect(device.memory().used).toBe(used);
+    model.dispose();
+  });
+
   it('ends when the loop is left', async () => {
     const model = makeModel();
     const options = { stopTokens: [] };
