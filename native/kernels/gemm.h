@@ -9,6 +9,8 @@
 // depth alone, so a row's result is the same bits in any batch, at any place in it, on any number of threads.
 #pragma once
 
+inline size_t atMost(size_t limit, size_t n) { return n < limit ? n : limit; }
+
 struct Gemm {
   const float* a;
   size_t aRow, aCol;
@@ -26,8 +28,7 @@ inline constexpr size_t kMaxBlockDepth = 512;
 inline constexpr size_t kWideRows = TILE_ROWS / 2;
 inline constexpr size_t kTileCols = TILE_VECS * kWidth, kMaxTileCols = 4 * kTileCols;
 
-// A tile of few rows is wider: as many accumulators, and longer runs of B, which such a product reads as fast as memory
-// goes.
+// A tile of few rows is wider: as many accumulators, and longer runs of B, whose reading such a product waits for.
 inline size_t tileColsOf(size_t rows, size_t cols, bool bTransposed) {
   if (rows == 1 && cols >= kMaxTileCols && !bTransposed) return kMaxTileCols;
   return rows <= kWideRows && cols > kTileCols ? 2 * kTileCols : kTileCols;
@@ -36,28 +37,38 @@ inline size_t tileColsOf(size_t rows, size_t cols, bool bTransposed) {
 // Blocks of nearly the same depth; a last one of a few k would cost as much traffic of C as a full one.
 inline size_t blockDepth(size_t depth) {
   const size_t blocks = (depth + kMaxBlockDepth - 1) / kMaxBlockDepth;
-  return blocks == 0 ? 0 : (depth + blocks - 1) / blocks;
+  return (depth + blocks - 1) / blocks;
 }
 
-// Adds what belongs to a tile at the right edge of C, whose sums have been put aside.
-inline void storeEdge(const float* sums, size_t tileCols, size_t rows, size_t cols, float* c, size_t cRow, bool add,
-                      const float* bias) {
-  for (size_t r = 0; r < rows; ++r) {
-    for (size_t j = 0; j < cols; ++j) {
-      float value = sums[r * tileCols + j];
-      if (add) value += c[r * cRow + j];
-      if (bias != nullptr) value += bias[j];
-      c[r * cRow + j] = value;
-    }
-  }
-}
-
+// Where a tile's sums go: `cols` columns of C, added to what is there if `add`, with `bias` (of these columns) if any.
 struct TileTarget {
   float* c;
   size_t row, cols;
   bool add;
   const float* bias;
 };
+
+// The sums of a tile at the right edge of C, which have been put aside, rows of tileCols.
+inline void storeEdge(const float* sums, size_t tileCols, size_t rows, const TileTarget& target) {
+  for (size_t r = 0; r < rows; ++r) {
+    for (size_t j = 0; j < target.cols; ++j) {
+      float value = sums[r * tileCols + j];
+      if (target.add) value += target.c[r * target.row + j];
+      if (target.bias != nullptr) value += target.bias[j];
+      target.c[r * target.row + j] = value;
+    }
+  }
+}
+
+// Calls body(r, v) for each accumulator of a tile, unrolled: those that an index names at run time would not stay in
+// registers.
+template <size_t kRows, size_t kVecs, class Body>
+SIMD_INLINE void eachAccumulator(const Body& body) {
+#pragma GCC unroll 16
+  for (size_t r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+    for (size_t v = 0; v < kVecs; ++v) body(r, v);
+}
 
 // rows × (vecs vectors) of C in registers: for each k one outer product of a column of A with a row of B. With kPacks
 // it also leaves the rows of B that it has read in `panel`, one after the other.
@@ -67,47 +78,32 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
   Vf sum[kRows][kVecs] = {};
   for (; depth > 0; --depth, a += aCol, b += bRow) {
     Vf row[kVecs];
-#pragma GCC unroll 8
-    for (size_t v = 0; v < kVecs; ++v) row[v] = load(b + v * kWidth);
+    eachAccumulator<1, kVecs>([&](size_t, size_t v) { row[v] = load(b + v * kWidth); });
     if constexpr (kPacks) {
-#pragma GCC unroll 8
-      for (size_t v = 0; v < kVecs; ++v) store(panel + v * kWidth, row[v]);
+      eachAccumulator<1, kVecs>([&](size_t, size_t v) { store(panel + v * kWidth, row[v]); });
       panel += kVecs * kWidth;
     }
     const float* group = a;
 #pragma GCC unroll 16
     for (size_t r = 0; r < kRows; ++r) {
-      if (r != 0 && r % 4 == 0)
-        group += 4 * aRow;  // x86 addresses reach 0, 1, 2 and 4 strides, so one more register does
+      if (r != 0 && r % 4 == 0) group += 4 * aRow;  // an x86 address reaches at most 3 rows beyond a register
       const Vf x = splat(group[r % 4 * aRow]);
-#pragma GCC unroll 8
-      for (size_t v = 0; v < kVecs; ++v) sum[r][v] = fma(x, row[v], sum[r][v]);
+      eachAccumulator<1, kVecs>([&](size_t, size_t v) { sum[r][v] = fma(x, row[v], sum[r][v]); });
     }
   }
   if (target.cols < kVecs * kWidth) {
     float sums[kRows * kVecs * kWidth];
-#pragma GCC unroll 16
-    for (size_t r = 0; r < kRows; ++r)
-#pragma GCC unroll 8
-      for (size_t v = 0; v < kVecs; ++v) store(sums + (r * kVecs + v) * kWidth, sum[r][v]);
-    return storeEdge(sums, kVecs * kWidth, kRows, target.cols, target.c, target.row, target.add, target.bias);
+    eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { store(sums + (r * kVecs + v) * kWidth, sum[r][v]); });
+    return storeEdge(sums, kVecs * kWidth, kRows, target);
   }
   if (target.add) {
-#pragma GCC unroll 16
-    for (size_t r = 0; r < kRows; ++r)
-#pragma GCC unroll 8
-      for (size_t v = 0; v < kVecs; ++v) sum[r][v] += load(target.c + r * target.row + v * kWidth);
+    eachAccumulator<kRows, kVecs>(
+        [&](size_t r, size_t v) { sum[r][v] += load(target.c + r * target.row + v * kWidth); });
   }
   if (target.bias != nullptr) {
-#pragma GCC unroll 16
-    for (size_t r = 0; r < kRows; ++r)
-#pragma GCC unroll 8
-      for (size_t v = 0; v < kVecs; ++v) sum[r][v] += load(target.bias + v * kWidth);
+    eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { sum[r][v] += load(target.bias + v * kWidth); });
   }
-#pragma GCC unroll 16
-  for (size_t r = 0; r < kRows; ++r)
-#pragma GCC unroll 8
-    for (size_t v = 0; v < kVecs; ++v) store(target.c + r * target.row + v * kWidth, sum[r][v]);
+  eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { store(target.c + r * target.row + v * kWidth, sum[r][v]); });
 }
 
 using Tile = void (*)(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow,
@@ -128,40 +124,29 @@ inline Tile tileOf(size_t rows, size_t cols) {
 
 // B(k … k+depth, j … j+cols) as rows of panelCols floats, zeros beyond cols.
 inline void packRows(const float* b, size_t bRow, size_t depth, size_t cols, size_t panelCols, float* panel) {
-  for (size_t k = 0; k < depth; ++k, b += bRow, panel += panelCols) {
-    for (size_t j = 0; j < panelCols; j += kWidth) {
-      if (j + kWidth <= cols) {
-        store(panel + j, load(b + j));
-      } else {
-        store(panel + j, j < cols ? loadFirst(b + j, cols - j) : splat(0.f));
-      }
-    }
-  }
+  for (; depth > 0; --depth, b += bRow, panel += panelCols)
+    for (size_t j = 0; j < panelCols; j += kWidth)
+      store(panel + j, loadLanes(b + j, j < cols ? atMost(kWidth, cols - j) : 0));
 }
 
 // The same from Bᵀ, kWidth × kWidth floats at a time.
 inline void packTransposed(const float* b, size_t bRow, size_t depth, size_t cols, size_t panelCols, float* panel) {
   for (size_t j = 0; j < panelCols; j += kWidth) {
-    const size_t lines = cols <= j ? 0 : cols - j < kWidth ? cols - j : kWidth;
+    const size_t lines = j < cols ? atMost(kWidth, cols - j) : 0;
     for (size_t k = 0; k < depth; k += kWidth) {
       const float* from = b + j * bRow + k;
       float* to = panel + k * panelCols + j;
-      const size_t length = depth - k < kWidth ? depth - k : kWidth;
+      const size_t length = atMost(kWidth, depth - k);
       Vf square[kWidth];
       if (lines == kWidth && length == kWidth) {
-#pragma GCC unroll 16
-        for (size_t i = 0; i < kWidth; ++i) square[i] = load(from + i * bRow);
+        eachAccumulator<kWidth, 1>([&](size_t i, size_t) { square[i] = load(from + i * bRow); });
         transpose(square);
-#pragma GCC unroll 16
-        for (size_t i = 0; i < kWidth; ++i) store(to + i * panelCols, square[i]);
-        continue;
+        eachAccumulator<kWidth, 1>([&](size_t i, size_t) { store(to + i * panelCols, square[i]); });
+      } else {
+        for (size_t i = 0; i < kWidth; ++i) square[i] = i < lines ? loadLanes(from + i * bRow, length) : splat(0.f);
+        transpose(square);
+        for (size_t i = 0; i < length; ++i) store(to + i * panelCols, square[i]);
       }
-      for (size_t i = 0; i < kWidth; ++i) {
-        square[i] =
-            i < lines ? (length == kWidth ? load(from + i * bRow) : loadFirst(from + i * bRow, length)) : splat(0.f);
-      }
-      transpose(square);
-      for (size_t i = 0; i < length; ++i) store(to + i * panelCols, square[i]);
     }
   }
 }
@@ -174,14 +159,13 @@ void gemmBlock(const Gemm& g, float* panel, const Finish& finish) {
   // B is read in place unless it is transposed, or its rows lie on different pages and the copy will be used often.
   const bool packs = !g.bTransposed && g.bRow >= 1024 && g.rows > 3 * TILE_ROWS;
   const size_t step = blockDepth(g.depth);
-  size_t k = 0;
-  do {
-    const size_t depth = g.depth - k < step ? g.depth - k : step;
+  for (size_t k = 0; k < g.depth; k += step) {
+    const size_t depth = atMost(step, g.depth - k);
     const bool last = k + depth == g.depth;
     for (size_t j = 0; j < g.cols; j += tileCols) {
-      const size_t cols = g.cols - j < tileCols ? g.cols - j : tileCols;
-      const float* b = g.bTransposed ? g.b + j * g.bRow + k : g.b + k * g.bRow + j;
+      const size_t cols = atMost(tileCols, g.cols - j);
       const size_t width = cols <= kWidth ? kWidth : cols <= kTileCols ? kTileCols : tileCols;
+      const float* b = g.bTransposed ? g.b + j * g.bRow + k : g.b + k * g.bRow + j;
       size_t bRow = g.bRow;
       if (g.bTransposed || cols < width) {
         (g.bTransposed ? packTransposed : packRows)(b, bRow, depth, cols, width, panel);
@@ -189,20 +173,17 @@ void gemmBlock(const Gemm& g, float* panel, const Finish& finish) {
         bRow = width;
       }
       for (size_t i = 0; i < g.rows; i += TILE_ROWS) {
-        const size_t rows = g.rows - i < TILE_ROWS ? g.rows - i : TILE_ROWS;
-        const bool first = packs && b != panel && width == tileCols;
-        const Tile compute = first ? tile<TILE_ROWS, TILE_VECS, true> : tileOf(rows, width);
+        const bool packing = packs && b != panel && width == tileCols;
+        const Tile compute = packing ? tile<TILE_ROWS, TILE_VECS, true> : tileOf(atMost(TILE_ROWS, g.rows - i), width);
+        const float* bias = last && g.bias != nullptr ? g.bias + j : nullptr;
         compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, b, bRow,
-                {g.c + i * g.cRow + j, g.cRow, cols, k > 0 || g.accumulate,
-                 last && g.bias != nullptr ? g.bias + j : nullptr},
-                panel);
-        if (first) {
+                {g.c + i * g.cRow + j, g.cRow, cols, k > 0 || g.accumulate, bias}, panel);
+        if (packing) {
           b = panel;
           bRow = width;
         }
       }
       if (last) finish(j, cols);
     }
-    k += depth;
-  } while (k < g.depth);
+  }
 }

@@ -1,5 +1,4 @@
-// Matrix multiplication with everything that a linear layer fuses into it, and the sum of columns for its bias
-// gradient.
+// Matrix multiplication with everything that a linear layer fuses into it.
 #include "activation_functions.h"
 #include "gemm.h"
 
@@ -16,7 +15,7 @@ inline bool coversBatch(Span span, uint64_t batch, uint64_t batchStride, uint64_
 //   bias   [cols]
 //   pre    [batch, rows, cols], packed: receives the argument of f, which backward needs
 // Strides are between rows as stored and between matrices of a batch; a batch stride of 0 repeats a matrix.
-// Backward of y = f(z), z = x·w + bias:  dz = dy·f'(z),  dx = dz·wᵀ,  dw = xᵀ·dz,  dbias = columnSum(dz).
+// Backward of y = f(z), z = x·w + bias:  dz = dy·f'(z),  dx = dz·wᵀ,  dw = xᵀ·dz,  dbias = the sum of dz's rows.
 struct MatMul {
   static constexpr const char* name = "matmul";
   static constexpr const char* signature =
@@ -27,12 +26,13 @@ struct MatMul {
       accumulate, activation;
 
   const char* check() const {
+    REQUIRE(depth > 0, "depth is 0");
     REQUIRE(coversBatch(a, batch, aBatch, transposeA ? depth : rows, transposeA ? rows : depth, aStride),
             "a is smaller than its shape and strides say");
     REQUIRE(coversBatch(b, batch, bBatch, transposeB ? cols : depth, transposeB ? depth : cols, bStride),
             "b is smaller than its shape and strides say");
     REQUIRE(coversBatch(c, batch, cBatch, rows, cols, cStride), "c is smaller than its shape and strides say");
-    REQUIRE(batch <= 1 || cBatch >= uint64_t{cols}, "the matrices of c overlap");
+    REQUIRE(uint64_t{batch} * (uint64_t{rows} * cols) <= c.length, "the matrices of c overlap");
     REQUIRE(!bias.present() || bias.covers(cols), "bias is shorter than a row of c");
     REQUIRE(activation < kActivations, "unknown activation");
     REQUIRE(!accumulate || (activation == kNone && !pre.present()), "only a plain product can be accumulated");
@@ -50,14 +50,15 @@ struct MatMul {
     const uint64_t tileCols = tileColsOf(rows, cols, transposeB != 0);
     const uint64_t tilesDown = count(rows, TILE_ROWS), tilesAcross = count(cols, tileCols);
     // At first as large as a level-2 cache likes it.
-    uint64_t high = tilesDown < 20 ? tilesDown : 20, wide = tilesAcross < 8 ? tilesAcross : 8;
+    uint64_t high = atMost(20, tilesDown), wide = atMost(8, tilesAcross);
     const auto tasks = [&] { return count(tilesDown, high) * count(tilesAcross, wide) * batch; };
-    const auto tooLong = [&] { return high * wide * TILE_ROWS * tileCols * depth > 1 << 19; };  // about 5 µs
+    const auto tooLong = [&] { return high * wide * TILE_ROWS * tileCols * depth > 2 * kLeastWork; };
     // Then narrower, until threads share them evenly, and lower only if they are few: each block packs B for itself.
     while (tasks() < 32 && wide > 1 && tooLong()) wide = (wide + 1) / 2;
     while (tasks() < 16 && high > 1 && tooLong()) high = (high + 1) / 2;
-    const uint64_t down = count(tilesDown, high), across = count(tilesAcross, wide);
-    const uint64_t rowStep = count(tilesDown, down) * TILE_ROWS, colStep = count(tilesAcross, across) * tileCols;
+    // Of nearly the same size.
+    const uint64_t rowStep = count(tilesDown, count(tilesDown, high)) * TILE_ROWS;
+    const uint64_t colStep = count(tilesAcross, count(tilesAcross, wide)) * tileCols;
     return {rowStep, colStep, count(rows, rowStep), count(cols, colStep)};
   }
 
@@ -65,13 +66,19 @@ struct MatMul {
     if (rows == 0 || cols == 0 || batch == 0) return context.team.parallel(0, [](uint32_t) {});
     const Blocks cut = blocks();
     const uint64_t perMatrix = cut.down * cut.across;
-    context.team.parallel(static_cast<uint32_t>(perMatrix * batch), [&](uint32_t task) {
-      const uint64_t n = task / perMatrix, block = task % perMatrix;
-      compute(context, n, block % cut.down * cut.rowStep, block / cut.down * cut.colStep, cut.rowStep, cut.colStep);
+    const uint64_t together = kLeastWork / (cut.rowStep * cut.colStep * depth) + 1;  // small matrices of a batch
+    context.team.parallelRange(perMatrix * batch, together, [&](uint64_t block, uint64_t end) {
+      for (; block < end; ++block) {
+        const uint64_t row = block % cut.down * cut.rowStep, col = block / cut.down % cut.across * cut.colStep;
+        compute(context, block / perMatrix, row, col, cut);
+      }
     });
   }
 
-  void compute(Context& context, uint64_t n, uint64_t row, uint64_t col, uint64_t rowStep, uint64_t colStep) const {
+ private:
+  static constexpr uint64_t kLeastWork = 1 << 18;  // multiply-adds that are worth a task: a few microseconds
+
+  void compute(Context& context, uint64_t n, uint64_t row, uint64_t col, const Blocks& cut) const {
     float* out = context.f32(c) + n * cBatch + row * cStride + col;
     const bool keeps = pre.present();
     Gemm g;
@@ -83,22 +90,20 @@ struct MatMul {
     g.bTransposed = transposeB != 0;
     g.c = keeps ? context.f32(pre) + (n * rows + row) * cols + col : out;
     g.cRow = keeps ? cols : cStride;
-    g.rows = rows - row < rowStep ? rows - row : rowStep;
-    g.cols = cols - col < colStep ? cols - col : colStep;
+    g.rows = atMost(cut.rowStep, rows - row);
+    g.cols = atMost(cut.colStep, cols - col);
     g.depth = depth;
     g.accumulate = accumulate != 0;
     g.bias = bias.present() ? context.f32(bias) + col : nullptr;
-    float* panel = context.scratch<float>(kMaxBlockDepth * kMaxTileCols);
-    withActivation(activation, [&](auto kind) {
-      gemmBlock(g, panel, [&](size_t j, size_t width) {
-        if constexpr (kind() != kNone) {
-          for (size_t i = 0; i < g.rows; ++i) {
-            const float* from = g.c + i * g.cRow + j;
-            float* to = out + i * cStride + j;
-            size_t x = 0;
-            for (; x + kWidth <= width; x += kWidth) store(to + x, activate<kind()>(load(from + x)));
-            if (x < width) storeFirst(to + x, activate<kind()>(loadFirst(from + x, width - x)), width - x);
-          }
+    gemmBlock(g, context.scratch<float>(kMaxBlockDepth * kMaxTileCols), [&](size_t j, size_t width) {
+      if (activation == kNone && !keeps) return;
+      withActivation(activation, [&](auto f) {
+        for (size_t i = 0; i < g.rows; ++i) {
+          const float* from = g.c + i * g.cRow + j;
+          float* to = out + i * cStride + j;
+          eachVector(width, [&](size_t x, size_t lanes) {
+            storeLanes(to + x, activate<f()>(loadLanes(from + x, lanes)), lanes);
+          });
         }
       });
     });
