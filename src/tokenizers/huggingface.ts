@@ -1,7 +1,15 @@
-import type { Tokenizer as Engine } from '@huggingface/tokenizers';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { checkTokenizerJson, specialTokensOf, type TokenizerJson } from './json.js';
 import { codePointsBefore, type Tokenizer, UnknownTokenError } from './tokenizer.js';
+
+/** What is used of the package's Tokenizer; its own declarations do not resolve in Node's module mode. */
+interface Engine {
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: (number | undefined)[]; tokens: string[] };
+  decode(ids: number[], options: { skip_special_tokens: boolean }): string;
+  token_to_id(token: string): number | undefined;
+  id_to_token(id: number): string | undefined;
+  get_vocab(): Map<string, number>;
+}
 
 type ConfiguredToken = string | { readonly content: string } | null;
 
@@ -25,7 +33,7 @@ export async function loadTokenizer(json: string | object, config: TokenizerConf
     const parsed = checkTokenizerJson(typeof json === 'string' ? JSON.parse(json) : json);
     // Decoding gives back what was encoded: no spaces are cleaned away unless the config asks for it.
     const unk_token = contentOf(config.unk_token) ?? parsed.model.unk_token;
-    const engine = new HuggingFace(parsed, { clean_up_tokenization_spaces: false, ...config, unk_token });
+    const engine: Engine = new HuggingFace(parsed, { clean_up_tokenization_spaces: false, ...config, unk_token });
     return new HuggingFaceTokenizer(engine, parsed, config);
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;
@@ -55,12 +63,12 @@ class HuggingFaceTokenizer implements Tokenizer {
 
   encode(text: string, options: { addSpecial?: boolean } = {}): number[] {
     const { ids, tokens } = this.engine.encode(text, { add_special_tokens: options.addSpecial ?? false });
-    const unknown = (ids as (number | undefined)[]).indexOf(undefined);
+    const unknown = ids.indexOf(undefined);
     if (unknown >= 0) {
       const token = tokens[unknown] as string;
       throw new UnknownTokenError(token, codePointsBefore(text, Math.max(0, text.indexOf(token))));
     }
-    return ids;
+    return ids as number[];
   }
 
   decode(ids: Iterable<number>, options: { skipSpecial?: boolean } = {}): string {
