@@ -1,3 +1,4 @@
+import { checkNumber } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { Random } from '../core/random.js';
@@ -6,7 +7,8 @@ import { generate, stream } from '../generate/generate.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/options.js';
 import { type ScoreResult, score } from '../generate/score.js';
 import { disposeSessions } from '../generate/session.js';
-import { type AttentionMaps, observeAttention } from '../inspect/attention-maps.js';
+import { type AttentionMaps, observeAttention, observeHeads } from '../inspect/attention-maps.js';
+import { withHeadDiversity } from '../nn/diversity.js';
 import { Initializer } from '../nn/init.js';
 import { DecoderState, type Memory } from '../nn/kv-cache.js';
 import { Dropout, Embedding, Linear, type Randomness, TiedLinear } from '../nn/layers.js';
@@ -42,6 +44,11 @@ export interface TargetBatch {
 export interface LossOptions {
   /** The share of each label's probability that is spread evenly over the vocabulary. Default 0; the paper has 0.1. */
   labelSmoothing?: number;
+  /**
+   * Adds this much of the mean cosine between the outputs of any two heads of an attention, so that heads learn to differ
+   * (Li et al. 2018). Default 0. Not together with `gradientCheckpointing`.
+   */
+  headDiversity?: number;
 }
 
 /** The stream of random numbers that dropout has, apart from the parameters' streams, which count up from 0. */
@@ -135,16 +142,36 @@ export class Transformer extends Module {
    * last token of each target, labels all but the first. Encoder-only: `target` has a label for each source token. Labels
    * that are `padId` do not count. Decoder-only: `source` is null. The result is a scalar, ready for `backward()`.
    */
-  loss(source: Tokens | null, target: Tokens | TargetBatch, { labelSmoothing = 0 }: LossOptions = {}): Tensor {
-    const { padId } = this.config;
+  loss(source: Tokens | null, target: Tokens | TargetBatch, options: LossOptions = {}): Tensor {
+    const { padId, heads } = this.config;
+    const { labelSmoothing = 0, headDiversity = 0 } = options;
+    checkNumber('loss', 'headDiversity', headDiversity, (x) => x >= 0 && Number.isFinite(x), 'a number, 0 or more');
+    if (headDiversity > 0 && this.gradientCheckpointing) {
+      throw new ArgumentError('loss: headDiversity needs what gradientCheckpointing forgets; use one of them');
+    }
     return this.device.scope(() => {
       this.#beginPass();
       const decodes = this.transformer.decoder !== null;
       const shifted = isTargetBatch(target) ? target : decodes ? this.shift(target) : null;
-      const { features, batch } = this.#features(source, decodes ? shifted?.input : undefined);
+      const pass = () => this.#features(source, decodes ? shifted?.input : undefined);
+      const outputs: Tensor[] = [];
+      const { features, batch } = headDiversity > 0 ? observeHeads(this.transformer, outputs, pass) : pass();
       const labels = shifted?.labels ?? this.#labels(target as Tokens, batch);
-      return crossEntropy(this.generator.forward(features), labels, { labelSmoothing, ignoreIndex: padId });
+      const loss = crossEntropy(this.generator.forward(features), labels, { labelSmoothing, ignoreIndex: padId });
+      return headDiversity > 0 ? withHeadDiversity(loss, headDiversity, outputs, heads) : loss;
     });
+  }
+
+  /**
+   * Whether backward computes every layer once more instead of keeping what it needs: a third more work for a fraction of the
+   * memory. The results are the same to the bit. Default false.
+   */
+  get gradientCheckpointing(): boolean {
+    return this.#layers().some((layer) => layer.recomputes);
+  }
+
+  set gradientCheckpointing(on: boolean) {
+    for (const layer of this.#layers()) layer.recomputes = on;
   }
 
   /** Uploads a batch of source or target sequences, for use in any number of calls. */
@@ -289,6 +316,11 @@ export class Transformer extends Module {
     disposeSessions(this);
     super.dispose();
     this.#sinusoids?.dispose();
+  }
+
+  #layers() {
+    const { encoder, decoder } = this.transformer;
+    return [...(encoder?.layers ?? []), ...(decoder?.layers ?? [])];
   }
 
   /** What the last layer makes of every token, [N, dModel], and the batch that says whose they are. */

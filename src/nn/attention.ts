@@ -81,6 +81,8 @@ export class MultiHeadAttention extends Module {
   readonly relativeValues: Tensor | null;
   /** Gets the attention probabilities of each forward pass, if set; not of decoding steps. */
   observe: ((weights: Tensor) => void) | null = null;
+  /** Gets what the heads give, [N, heads·dv], in each forward pass, if set: for regularisers of the loss. */
+  observeHeads: ((outputs: Tensor) => void) | null = null;
   readonly #width: number;
 
   /** `positions` is for self-attention: distances mean nothing between two different sequences. */
@@ -164,6 +166,8 @@ export class MultiHeadAttention extends Module {
     if (this.observe && counts) {
       this.observe(attentionWeights(q, k, { ...options, lengthsQ: counts[0], lengthsK: counts[1] }));
     }
-    return this.outProj.forward(attention(q, k, v, { ...options, relativeValues }));
+    const outputs = attention(q, k, v, { ...options, relativeValues });
+    if (counts) this.observeHeads?.(outputs);
+    return this.outProj.forward(outputs);
   }
 }

@@ -2,6 +2,7 @@
 // a layer normalisation, after the addition (post-norm, Vaswani et al. 2017) or before the sub-layer (pre-norm, which trains
 // without warm-up; Xiong et al. 2020). Names and structure are those of PyTorch's nn.Transformer.
 
+import { recompute } from '../core/autograd.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Activation } from '../ops/activation.js';
 import { add } from '../ops/binary.js';
@@ -28,6 +29,8 @@ type SubLayer = (x: Tensor) => Tensor;
 
 /** What encoder and decoder layers share. */
 abstract class Layer extends Module {
+  /** Whether backward computes the layer's inner results once more instead of keeping them (gradient checkpointing). */
+  recomputes = false;
   readonly selfAttn: MultiHeadAttention;
   readonly linear1: Linear;
   readonly dropout: Dropout;
@@ -39,7 +42,7 @@ abstract class Layer extends Module {
 
   constructor(
     init: Initializer,
-    randomness: Randomness,
+    private readonly randomness: Randomness,
     protected readonly options: LayerOptions,
   ) {
     super();
@@ -59,6 +62,22 @@ abstract class Layer extends Module {
     const hidden = this.linear1.forward(x, this.options.activation);
     return this.linear2.forward(this.dropout.forward(hidden));
   };
+
+  /** The layer's pass over `inputs`, or, if it recomputes, one that forgets its inner results and draws them again. */
+  protected pass(inputs: readonly Tensor[], forward: () => Tensor): Tensor {
+    if (!this.recomputes || !this.training) return forward();
+    const { randomness } = this;
+    const { seed } = randomness;
+    return recompute([...inputs, ...this.parameters()], () => {
+      const { seed: current } = randomness;
+      randomness.seed = seed; // another pass may have begun since
+      try {
+        return forward();
+      } finally {
+        randomness.seed = current;
+      }
+    });
+  }
 
   /** x through one sub-layer after the other, each with its norm and the dropout of its output. */
   protected residual(x: Tensor, ...steps: readonly (readonly [SubLayer, LayerNorm, Dropout])[]): Tensor {
@@ -81,10 +100,12 @@ abstract class Layer extends Module {
 
 export class EncoderLayer extends Layer {
   forward(x: Tensor, batch: TokenBatch): Tensor {
-    return this.residual(
-      x,
-      [(y) => this.selfAttn.self(y, batch, false), this.norm1, this.dropout1],
-      [this.feedForward, this.norm2, this.dropout2],
+    return this.pass([x], () =>
+      this.residual(
+        x,
+        [(y) => this.selfAttn.self(y, batch, false), this.norm1, this.dropout1],
+        [this.feedForward, this.norm2, this.dropout2],
+      ),
     );
   }
 }
@@ -105,10 +126,12 @@ export class DecoderLayer extends Layer {
 
   /** `cache`, if given, is filled for the steps that come after. */
   forward(x: Tensor, batch: TokenBatch, memory: Memory | null, cache?: LayerCache): Tensor {
-    return this.#run(
-      x,
-      (y) => this.selfAttn.self(y, batch, true, cache),
-      (y, cross) => cross.cross(y, batch, (memory as Memory).hidden, (memory as Memory).batch),
+    return this.pass(memory ? [x, memory.hidden] : [x], () =>
+      this.#run(
+        x,
+        (y) => this.selfAttn.self(y, batch, true, cache),
+        (y, cross) => cross.cross(y, batch, (memory as Memory).hidden, (memory as Memory).batch),
+      ),
     );
   }
 

@@ -61,7 +61,8 @@ export class AdamW implements Optimizer {
   readonly #correction2: Scalar;
 
   constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: AdamWOptions = {}) {
-    this.#options = { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01, ...options };
+    const { lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01 } = options;
+    this.#options = { lr, beta1, beta2, eps, weightDecay };
     checkOptions(this.#options);
     const groups = isGroups(params) ? params : [{ params }];
     this.params = groups.flatMap((group) => group.params);
