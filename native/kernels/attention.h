@@ -5,18 +5,11 @@
 // `stats` [2, heads, rows]: each query's largest score (in bits), and 1 / Σ 2^(score - largest), or 0 if it sees no
 // key. relativeWeights [rows, heads, scoreDistances], if wanted, are the probabilities summed up by clipped distance.
 #pragma once
-#include "kernels/attention_shape.h"
+#include "kernels/attention_decode.h"
 
 namespace attention {
 
 inline constexpr uint32_t kQueries = 128;  // in a block: they share the keys' way through the caches
-
-struct Output {
-  float* y;
-  uint32_t stride;
-  float* stats;          // or null
-  Span relativeWeights;  // or absent
-};
 
 // Blocks of queries of one head, in the calling thread's scratch memory.
 class Forward {
@@ -45,9 +38,7 @@ class Forward {
   }
 
  private:
-  float* row(const Item& it, uint32_t i) const {
-    return out_.y + (it.q + i) * out_.stride + size_t{h_} * in_.valueWidth;
-  }
+  float* row(const Item& it, uint32_t i) const { return out_.row(it, i, h_, in_.valueWidth); }
 
   bool sumsWeights() const { return out_.relativeWeights.present(); }
   DistanceRows weights(const Item& it, uint32_t i) const {
@@ -172,6 +163,7 @@ struct Attention {
     if (in.totalQ() == 0) return;
     const attention::Output output{context.f32(y), yStride, stats.present() ? context.f32(stats) : nullptr,
                                    relativeWeights};
+    if (attention::Decode::fits(in) && !relativeWeights.present()) return decode(context, output);
     const uint64_t together = in.packed ? in.batch : itemsTogether();
     const uint32_t groups = static_cast<uint32_t>((in.batch + together - 1) / together);
     const uint32_t blocks = 1 + (in.rowsQ - 1) / attention::kQueries;
@@ -187,6 +179,16 @@ struct Attention {
   }
 
  private:
+  void decode(Context& context, const attention::Output& output) const {
+    const uint32_t together = attention::Decode::headsTogether(in);
+    const uint32_t headChunks = (in.heads + together - 1) / together;
+    context.team.parallel(in.batch * headChunks, [&](uint32_t chunk) {
+      const uint32_t first = chunk % headChunks * together;
+      const uint32_t end = in.heads - first < together ? in.heads : first + together;
+      attention::Decode(in, context, output, first, end).attend(chunk / headChunks);
+    });
+  }
+
   // Short items share a chunk until it is worth a thread's while.
   uint64_t itemsTogether() const {
     const double work = static_cast<double>(in.rowsQ) * in.rowsK * (in.width + in.valueWidth);

@@ -69,6 +69,14 @@ struct DistanceRows {
   // Whether a vector of entries from `at` on has none of its ends clipped.
   bool inside(int64_t at) const { return at >= 0 && at + static_cast<int64_t>(kWidth) <= distances; }
 
+  // A vector of row i's entries from `at` on, its ends repeated.
+  Vf vector(size_t i, int64_t at) const {
+    const float* row = data + i * stride;
+    if (inside(at)) return load(row + at);
+    float clipped[kWidth];
+    for (size_t lane = 0; lane < kWidth; ++lane) clipped[lane] = row[clip(at + static_cast<int64_t>(lane))];
+    return load(clipped);
+  }
   void clear(size_t rows) const {
     for (size_t i = 0; i < rows; ++i) memset(data + i * stride, 0, distances * sizeof(float));
   }
@@ -86,15 +94,7 @@ inline void addEntries(const Block& block, const DistanceRows& rows, int64_t shi
       for (size_t r = 0; r < kWidth; ++r) {
         entries[r] = Vf{};
         if (i + r >= block.queries) continue;
-        const float* row = rows.data + (i + r) * rows.stride;
-        const int64_t at = rows.entry(block, i + r, shift) + static_cast<int64_t>(j);
-        if (rows.inside(at)) {
-          entries[r] = load(row + at);
-        } else {
-          float clipped[kWidth];
-          for (size_t lane = 0; lane < kWidth; ++lane) clipped[lane] = row[rows.clip(at + static_cast<int64_t>(lane))];
-          entries[r] = load(clipped);
-        }
+        entries[r] = rows.vector(i + r, rows.entry(block, i + r, shift) + static_cast<int64_t>(j));
       }
       transpose(entries);
       for (size_t r = 0; r < kWidth && j + r < block.keys; ++r) {

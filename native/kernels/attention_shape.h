@@ -204,4 +204,16 @@ struct Inputs {
   }
 };
 
+// Where attention's results go.
+struct Output {
+  float* y;
+  uint32_t stride;
+  float* stats;          // or null
+  Span relativeWeights;  // or absent
+
+  float* row(const Item& it, uint32_t i, uint32_t h, uint32_t valueWidth) const {
+    return y + (it.q + i) * stride + uint64_t{h} * valueWidth;
+  }
+};
+
 }  // namespace attention

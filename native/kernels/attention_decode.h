@@ -1,0 +1,187 @@
+// Attention of few queries, as in generating one token after the other: nothing is computed twice, so what counts is
+// how fast keys and values stream by. The heads of a row lie side by side, so a block of rows serves all of a chunk's
+// heads before the next one; lanes run along the width of a head.
+#pragma once
+#include "kernels/attention_shape.h"
+
+namespace attention {
+
+class Decode {
+ public:
+  static constexpr uint32_t kRows = 32 > 2 * kWidth ? 32 : 2 * kWidth;  // keys in a block
+
+  // Whether this way is the faster one: others would fill a vector with queries.
+  static bool fits(const Inputs& in) { return !in.packed && (in.rowsQ == 1 || in.rowsQ * 4 <= kWidth); }
+
+  // Heads of a chunk: all, if the batch keeps the threads busy, and as many as fit into the scratch memory.
+  static uint32_t headsTogether(const Inputs& in) {
+    const uint64_t wanted = (uint64_t{in.heads} * in.batch + 15) / 16;
+    const uint64_t room = (kScratchBytes / sizeof(float) - kRows) / ((stateSize(in) + 4 * kWidth) * in.rowsQ);
+    const uint64_t heads = wanted < room ? wanted : room;
+    return static_cast<uint32_t>(heads < 1 ? 1 : heads < in.heads ? heads : in.heads);
+  }
+
+  Decode(const Inputs& in, const Context& context, const Output& output, uint32_t firstHead, uint32_t endHead)
+      : in_(in),
+        context_(context),
+        out_(output),
+        firstHead_(firstHead),
+        endHead_(endHead),
+        scores_(context.scratch<float>(kScratchBytes / sizeof(float))) {}
+
+  void attend(uint32_t b) {
+    const Item it = in_.item(context_, b);
+    for (uint32_t h = firstHead_; h < endHead_; ++h)
+      for (uint32_t i = 0; i < it.queries; ++i) start(it, h, i);
+    for (uint32_t k = 0; k < it.keys; k += kRows)
+      for (uint32_t h = firstHead_; h < endHead_; ++h)
+        for (uint32_t i = 0; i < it.queries; ++i) step(b, it, h, i, k);
+    for (uint32_t h = firstHead_; h < endHead_; ++h)
+      for (uint32_t i = 0; i < in_.rowsQ; ++i) finish(it, h, i);
+  }
+
+ private:
+  // Of a query and head: its largest score and total, in a vector each, its row of q and its sums.
+  static size_t stateSize(const Inputs& in) {
+    return 2 * kWidth + wholeVectors(in.width) + wholeVectors(in.valueWidth);
+  }
+  struct State {
+    float *largest, *total, *query, *sums;
+  };
+  State state(uint32_t h, uint32_t i) const {
+    float* at = scores_ + kRows + (size_t{h - firstHead_} * in_.rowsQ + i) * stateSize(in_);
+    return {at, at + kWidth, at + 2 * kWidth, at + 2 * kWidth + wholeVectors(in_.width)};
+  }
+
+  void start(const Item& it, uint32_t h, uint32_t i) const {
+    const State s = state(h, i);
+    *s.largest = -kLargest;
+    *s.total = 0.f;
+    packRows(in_.queryRow(context_, it, i, h), in_.qStride, 1, in_.width, s.query, wholeVectors(in_.width));
+    for (size_t d = 0; d < in_.valueWidth; d += kWidth) store(s.sums + d, Vf{});
+  }
+
+  void step(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k) const {
+    const uint32_t visible = in_.visibleKeys(it, i + 1);
+    if (visible <= k) return;
+    const uint32_t keys = visible - k < kRows ? visible - k : kRows;
+    const State s = state(h, i);
+    Vf largest = splat(*s.largest);
+    for (uint32_t j = 0; j < keys; j += kWidth) {
+      const Vf score = scoresOf(in_.keyRow(context_, it, k + j, h), s.query, keys - j);
+      store(scores_ + j, addBiases(score, b, it, h, i, k + j, keys - j));
+      largest = max(largest, load(scores_ + j));
+    }
+    largest = splat(maximum(largest));
+    largest = min(largest, splat(kLargest));
+    Vf total = {};
+    for (uint32_t j = 0; j < keys; j += kWidth) {
+      const Vf power = exp2NonPositive(load(scores_ + j) - largest);
+      store(scores_ + j, power);
+      total += power;
+    }
+    float shrink[kWidth];
+    store(shrink, exp2NonPositive(splat(*s.largest) - largest));
+    store(s.largest, largest);
+    *s.total = *s.total * shrink[0] + sum(total);
+    addValues(in_.valueRow(context_, it, k, h), keys, shrink[0], s.sums);
+  }
+
+  // Lane r: the query times row r of the keys, -infinity from `count` on.
+  Vf scoresOf(const float* keys, const float* query, uint32_t count) const {
+    Vf dots[kWidth] = {};
+    if (count >= kWidth) {
+      multiplyRows<kWidth>(keys, query, dots);
+    } else {
+      for (uint32_t r = 0; r < count; ++r) multiplyRows<1>(keys + r * size_t{in_.kStride}, query, dots + r);
+    }
+    transpose(dots);
+    for (size_t half = kWidth / 2; half > 0; half /= 2)
+      for (size_t r = 0; r < half; ++r) dots[r] += dots[r + half];
+    const Vf score = dots[0] * splat(in_.scaleInBits());
+    const Vi lane = (Vi)laneNumbers();
+    return lane < splatInt(static_cast<int32_t>(count < kWidth ? count : kWidth)) ? score : splat(-INFINITY);
+  }
+
+  // Products of the query with rows of keys, still to be summed across lanes.
+  template <size_t kRows>
+  SIMD_INLINE void multiplyRows(const float* keys, const float* query, Vf* products) const {
+    Vf sum[kRows] = {};
+    size_t d = 0;
+    for (; d + kWidth <= in_.width; d += kWidth) {
+      const Vf q = load(query + d);
+#pragma GCC unroll 16
+      for (size_t r = 0; r < kRows; ++r) sum[r] = fma(q, load(keys + r * in_.kStride + d), sum[r]);
+    }
+    if (d < in_.width) {
+      const Vf q = load(query + d);
+#pragma GCC unroll 16
+      for (size_t r = 0; r < kRows; ++r) sum[r] = fma(q, loadFirst(keys + r * in_.kStride + d, in_.width - d), sum[r]);
+    }
+#pragma GCC unroll 16
+    for (size_t r = 0; r < kRows; ++r) products[r] = sum[r];
+  }
+
+  Vf addBiases(Vf score, uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t j, uint32_t count) const {
+    const size_t n = count < kWidth ? count : kWidth;
+    if (in_.bias.present())
+      score =
+          fma(loadPart(context_.f32(in_.bias) + in_.biasAt(b, h, i, j), n), splat(kLog2E), min(splat(kLargest), score));
+    const int64_t distance = int64_t{j} - i - it.shift;
+    if (in_.relativeBias.present()) {
+      const DistanceRows row{context_.f32(in_.relativeBias) + size_t{h} * in_.distances, 0, in_.distances};
+      score = fma(row.vector(0, distance + in_.distances / 2), splat(kLog2E), score);
+    }
+    if (in_.relativeScores.present()) {
+      const DistanceRows row = in_.distanceRows(context_, in_.relativeScores, it, i, h);
+      score = fma(row.vector(0, distance + in_.scoreDistances / 2), splat(in_.scaleInBits()), score);
+    }
+    return score;
+  }
+
+  // sums = sums · shrink + Σ scores[j] · row j of the values, four vectors of columns at a time.
+  void addValues(const float* values, uint32_t keys, float shrink, float* sums) const {
+    size_t d = 0;
+    for (; d + 4 * kWidth <= in_.valueWidth; d += 4 * kWidth) {
+      Vf sum[4];
+      for (size_t v = 0; v < 4; ++v) sum[v] = load(sums + d + v * kWidth) * splat(shrink);
+      for (uint32_t j = 0; j < keys; ++j) {
+        const Vf p = splat(scores_[j]);
+#pragma GCC unroll 4
+        for (size_t v = 0; v < 4; ++v) sum[v] = fma(p, load(values + j * size_t{in_.vStride} + d + v * kWidth), sum[v]);
+      }
+      for (size_t v = 0; v < 4; ++v) store(sums + d + v * kWidth, sum[v]);
+    }
+    for (; d < in_.valueWidth; d += kWidth) {
+      const size_t n = in_.valueWidth - d < kWidth ? in_.valueWidth - d : kWidth;
+      Vf sum = load(sums + d) * splat(shrink);
+      for (uint32_t j = 0; j < keys; ++j)
+        sum = fma(splat(scores_[j]), loadPart(values + j * size_t{in_.vStride} + d, n), sum);
+      store(sums + d, sum);
+    }
+  }
+
+  void finish(const Item& it, uint32_t h, uint32_t i) const {
+    float* to = out_.row(it, i, h, in_.valueWidth);
+    if (i >= it.queries) {
+      memset(to, 0, in_.valueWidth * sizeof(float));
+      return;
+    }
+    const State s = state(h, i);
+    const float inverse = *s.total == 0 ? 0.f : 1.f / *s.total;
+    for (size_t d = 0; d < in_.valueWidth; d += kWidth)
+      storePart(to + d, load(s.sums + d) * splat(inverse), in_.valueWidth - d < kWidth ? in_.valueWidth - d : kWidth);
+    if (out_.stats == nullptr) return;
+    const uint64_t rows = in_.totalQ();
+    out_.stats[h * rows + it.q + i] = *s.largest;
+    out_.stats[(in_.heads + h) * rows + it.q + i] = inverse;
+  }
+
+  const Inputs& in_;
+  const Context& context_;
+  const Output& out_;
+  const uint32_t firstHead_, endHead_;
+  float* scores_;  // [kRows], and after it the states
+};
+
+}  // namespace attention
