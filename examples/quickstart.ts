@@ -1,12 +1,27 @@
-// Teaches a small Transformer to pronounce English, then lets it pronounce words it never saw.
+// Pronounces words with the model that comes with the package; then teaches a new, small Transformer to pronounce English,
+// shows what it makes of words it never saw, and where it looked.
 //   npm run quickstart -- [words…] [--steps N] [--threads N] [--seed N]
 
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { type Pair, readDictionary } from '../src/cli/data.js';
 import { duration, showProgress } from '../src/cli/progress.js';
-import { createDevice, type Example, fit, linearDecay, renderHeatMap, Transformer } from '../src/index.js';
-import { type Entry, loadEntries, Spelling } from './dictionary.js';
+import { positiveInteger } from '../src/cli/shared.js';
+import { tokenizersOf } from '../src/cli/tasks.js';
+import {
+  CharTokenizer,
+  createDevice,
+  type Example,
+  fit,
+  linearDecay,
+  Random,
+  renderHeatMap,
+  Transformer,
+  WordTokenizer,
+} from '../src/index.js';
 
-const { values, positionals: words } = parseArgs({
+const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     steps: { type: 'string', default: '700' },
@@ -15,101 +30,133 @@ const { values, positionals: words } = parseArgs({
   },
 });
 const seed = Number(values.seed);
-const steps = Number(values.steps);
+const steps = positiveInteger(values.steps);
+const device = await createDevice(values.threads === undefined ? {} : { threads: positiveInteger(values.threads) });
+const words = positionals.map((word) => word.toLowerCase()).filter(isSpellable);
 
-const entries = loadEntries(seed);
-const heldOut = entries.slice(0, 1000);
-const known = entries.slice(1000);
-const { letters, phonemes } = new Spelling(entries);
-const examples: Example[] = known.flatMap(({ word, pronunciations }) =>
-  pronunciations.map((pronunciation) => ({
-    source: letters.encode(word),
-    target: phonemes.encode(pronunciation, { addSpecial: true }),
-  })),
+await pronounceAtOnce();
+
+const pairs = new Random(seed).shuffle(await readDictionary());
+const unseen = pairs.slice(0, 1000);
+const seen = pairs.slice(1000);
+const special = { pad: '<pad>', bos: '<s>', eos: '</s>' };
+const letters = CharTokenizer.train("abcdefghijklmnopqrstuvwxyz'", { special });
+const phonemes = WordTokenizer.train(
+  seen.flatMap(({ targets }) => targets),
+  { special },
 );
-
-const device = await createDevice(values.threads === undefined ? {} : { threads: Number(values.threads) });
+const examples: Example[] = seen.flatMap(({ source, targets }) =>
+  targets.map((target) => ({ source: letters.encode(source), target: phonemes.encode(target, { addSpecial: true }) })),
+);
 const model = new Transformer(device, {
   dModel: 128,
   heads: 4,
   encoderLayers: 2,
   decoderLayers: 2,
   norm: 'pre',
-  dropout: 0,
   sourceVocab: letters.vocabSize,
   targetVocab: phonemes.vocabSize,
   maxLength: 64,
   seed,
 });
-const size = model.parameters().reduce((sum, { size }) => sum + size, 0);
-console.log(
-  `Training a Transformer of ${(size / 1e6).toFixed(1)} million parameters on ${known.length} words of the CMU dictionary,` +
-    ` on ${device.info.threads} threads (${device.info.backend}, ${device.info.isa}).`,
-);
+model.tokenizers = { source: letters, target: phonemes };
 
-const interrupted = new AbortController();
-process.once('SIGINT', () => interrupted.abort());
-const progress = showProgress();
-const start = performance.now();
-const { reason, step } = await fit(model, examples, {
-  steps,
-  batchTokens: 4096,
-  schedule: linearDecay(3e-3, { steps: Math.max(steps, 51), warmup: 50 }),
-  seed,
-  signal: interrupted.signal,
-  onStep: progress.onStep,
-});
-progress.stop();
-const seconds = (performance.now() - start) / 1000;
-console.log(`${reason === 'aborted' ? 'Stopped' : 'Done'} after ${step} steps, ${duration(seconds)}.\n`);
+await train();
+await showUnseen();
+await say(model, words, '\nYour words, as it pronounces them now:');
+await showAttention(words[0]);
+device.dispose();
 
-async function pronounce(list: readonly string[]): Promise<string[]> {
-  const { sequences } = await model.generate(
-    list.map((word) => letters.encode(word)),
-    { maxNewTokens: 48 },
+/** Whether the model can read it; says so if not. */
+function isSpellable(word: string): boolean {
+  const spellable = /^[a-z']{1,48}$/.test(word);
+  if (!spellable) console.log(`'${word}' is left out: only words of 1 to 48 letters a to z and ' can be pronounced.`);
+  return spellable;
+}
+
+async function pronounceAtOnce(): Promise<void> {
+  const folder = fileURLToPath(new URL('../models/g2p-en', import.meta.url));
+  if (!existsSync(folder)) return;
+  const shipped = await Transformer.load(device, folder);
+  const asked = words.length > 0 ? words : ['hello', 'world', 'transformer'];
+  await say(shipped, asked, 'The model that comes with the package pronounces:');
+  shipped.dispose();
+  console.log();
+}
+
+async function train(): Promise<void> {
+  const { threads, backend, isa } = device.info;
+  const size = model.parameters().reduce((sum, parameter) => sum + parameter.size, 0);
+  const where = `on ${threads} threads (${backend}, ${isa})`;
+  console.log(
+    `Training a new Transformer of ${(size / 1e6).toFixed(1)} million parameters on ${seen.length} words, ${where}.`,
   );
-  return sequences.map((ids) => phonemes.decode(ids));
+  const interrupted = new AbortController();
+  const interrupt = () => interrupted.abort();
+  process.once('SIGINT', interrupt);
+  const progress = showProgress();
+  const start = performance.now();
+  const { reason, step } = await fit(model, examples, {
+    steps,
+    schedule: linearDecay(3e-3, { steps: Math.max(steps, 51), warmup: 50 }),
+    seed,
+    signal: interrupted.signal,
+    onStep: progress.onStep,
+  }).finally(progress.stop);
+  process.off('SIGINT', interrupt);
+  const seconds = (performance.now() - start) / 1000;
+  console.log(`${reason === 'aborted' ? 'Stopped' : 'Done'} after ${step} steps, ${duration(seconds)}.\n`);
 }
 
-const answers = await pronounce(heldOut.map(({ word }) => word));
-const isRight = ({ pronunciations }: Entry, i: number) => pronunciations.includes(answers[i] as string);
-const right = heldOut.filter(isRight).length;
-console.log(
-  `Of ${heldOut.length} words it never saw, it pronounces ${right} as the dictionary does. The first of them:`,
-);
-heldOut.slice(0, 12).forEach((entry, i) => {
-  const verdict = isRight(entry, i) ? 'right' : `the dictionary says: ${entry.pronunciations.join(' or ')}`;
-  console.log(`  ${entry.word.padEnd(16)} ${(answers[i] as string).padEnd(32)} ${verdict}`);
-});
-
-const asked = words.map((word) => word.toLowerCase());
-const usable = asked.filter((word) => /^[a-z']+$/.test(word));
-for (const word of asked) if (!usable.includes(word)) console.log(`  ${word}: it knows the letters a to z and ' only`);
-if (usable.length > 0) {
-  console.log('\nYour words:');
-  const spoken = await pronounce(usable);
-  for (const [i, word] of usable.entries()) console.log(`  ${word.padEnd(16)} ${spoken[i]}`);
+async function showUnseen(): Promise<void> {
+  const answers = await pronounce(
+    model,
+    unseen.map(({ source }) => source),
+  );
+  const isRight = ({ targets }: Pair, i: number) => targets.includes(answers[i] as string);
+  const right = unseen.filter(isRight).length;
+  console.log(
+    `Of ${unseen.length} words it never saw it pronounces ${right} as the dictionary does. The first of them:`,
+  );
+  for (const [i, pair] of unseen.slice(0, 12).entries()) {
+    const verdict = isRight(pair, i) ? 'right' : `wrong: the dictionary has ${pair.targets.join(' or ')}`;
+    console.log(`  ${pair.source.padEnd(16)} ${(answers[i] as string).padEnd(32)} ${verdict}`);
+  }
 }
 
-const shown =
-  usable[0] ?? heldOut.find((entry, i) => entry.word.length > 6 && isRight(entry, i))?.word ?? 'transformer';
-const { attentions, sequences } = await model.generate([letters.encode(shown)], {
-  outputAttentions: true,
-  maxNewTokens: 48,
-});
-const cross = attentions?.cross.at(-1);
-if (cross !== undefined) {
-  const [, heads, steps, length] = cross.shape as [number, number, number, number];
+async function say(speaker: Transformer, list: readonly string[], heading: string): Promise<void> {
+  if (list.length === 0) return;
+  console.log(heading);
+  const answers = await pronounce(speaker, list);
+  for (const [i, word] of list.entries()) console.log(`  ${word.padEnd(16)} ${answers[i]}`);
+}
+
+async function pronounce(speaker: Transformer, list: readonly string[]): Promise<string[]> {
+  const { source, target } = tokenizersOf(speaker);
+  const { sequences } = await speaker.generate(
+    list.map((word) => source.encode(word)),
+    { maxNewTokens: 60 },
+  );
+  return sequences.map((ids) => target.decode(ids));
+}
+
+/** The heat map of one word: the one asked for, or the first long one that it never saw. */
+async function showAttention(asked: string | undefined): Promise<void> {
+  const word = asked ?? unseen.find(({ source }) => source.length > 6)?.source ?? 'transformer';
+  const { attentions, sequences } = await model.generate([letters.encode(word)], { outputAttentions: true });
+  const cross = attentions?.cross.at(-1);
+  if (cross === undefined) return;
+  const [, heads, rows, columns] = cross.shape as [number, number, number, number];
   const weights = await cross.data();
-  const mean = Float32Array.from({ length: steps * length }, (_, i) => {
+  const mean = Float32Array.from({ length: rows * columns }, (_, i) => {
     let sum = 0;
-    for (let head = 0; head < heads; head++) sum += weights[head * steps * length + i] as number;
+    for (let head = 0; head < heads; head++) sum += weights[head * rows * columns + i] as number;
     return sum / heads;
   });
-  const rows = [...(sequences[0] as number[]).map((id) => phonemes.idToToken(id) as string), 'end'];
+  const spoken = (sequences[0] as number[]).map((id) => phonemes.idToToken(id) as string);
   console.log(
-    `\nWhich letters of "${shown}" each phoneme looked at (cross attention of the last layer, mean of its heads):`,
+    `\nWhich letters of "${word}" each phoneme looked at (cross attention of the last layer, mean of its heads):`,
   );
-  console.log(renderHeatMap(mean, { rows, columns: [...shown], color: process.stdout.isTTY }));
+  const labels = { rows: [...spoken, 'end'], columns: [...word] };
+  console.log(renderHeatMap(mean, { ...labels, color: process.stdout.isTTY }));
 }
-device.dispose();
