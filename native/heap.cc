@@ -12,9 +12,7 @@ namespace {
 constexpr uint64_t kStep = uint64_t{2} << 20;  // the size of a huge page, where the system has them
 
 #ifdef _WIN32
-char* reserve(uint64_t bytes) {
-  return static_cast<char*>(VirtualAlloc(nullptr, bytes, MEM_RESERVE, PAGE_NOACCESS));
-}
+char* reserve(uint64_t bytes) { return static_cast<char*>(VirtualAlloc(nullptr, bytes, MEM_RESERVE, PAGE_NOACCESS)); }
 bool commit(char* at, uint64_t bytes) { return VirtualAlloc(at, bytes, MEM_COMMIT, PAGE_READWRITE) != nullptr; }
 void release(char* data, uint64_t) { VirtualFree(data, 0, MEM_RELEASE); }
 #else

@@ -1,4 +1,5 @@
-// A device's linear memory: a large range of addresses, made usable from the front as it grows, so it never moves.
+// A device's linear memory: a large range of addresses, made usable from the front as it grows, so it never moves. In
+// WebAssembly it is the end of the module's memory.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -15,16 +16,22 @@ class Heap {
   Heap(const Heap&) = delete;
   Heap& operator=(const Heap&) = delete;
 
-  // Makes at least `bytes` usable; new memory is zero. False if the system has not that much.
+  // Makes at least `bytes` usable. False if the system has not that much.
   bool grow(uint64_t bytes);
+#ifdef __wasm__
+  // `bytes` of memory just behind the heap, to be used until it grows; null if the system has not that much.
+  char* roomBehind(uint64_t bytes) const;
+#endif
   uint64_t bytes() const { return bytes_; }
   uint64_t words() const { return bytes_ / 4; }
   char* data() const { return data_; }
 
  private:
-  char* base_ = nullptr;  // of the reserved range
-  char* data_ = nullptr;  // the first huge page boundary in it
+#ifndef __wasm__
+  char* base_ = nullptr;  // of the reserved range; data_ is the first huge page boundary in it
   uint64_t reserved_ = 0;
+#endif
+  char* data_ = nullptr;
   uint64_t bytes_ = 0;
 };
 

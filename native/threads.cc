@@ -1,7 +1,6 @@
 #include "threads.h"
 
 #include <chrono>
-#include <condition_variable>
 #include <mutex>
 #include <thread>
 
@@ -16,12 +15,67 @@ inline void pause() {
 #endif
 }
 
+#ifdef __wasm__
+
+// A browser's main thread must not sleep, and nobody holds the pool's lock for long.
+class Mutex {
+ public:
+  void lock() {
+    while (held_.exchange(true, std::memory_order_acquire)) pause();
+  }
+  void unlock() { held_.store(false, std::memory_order_release); }
+
+ private:
+  std::atomic<bool> held_{false};
+};
+
+inline void yield() {}
+
+void sleepWhile([[maybe_unused]] std::atomic<uint32_t>& word, [[maybe_unused]] uint32_t value) {
+#ifdef __wasm_atomics__
+  __builtin_wasm_memory_atomic_wait32(reinterpret_cast<int*>(&word), static_cast<int>(value), -1);
+#endif
+}
+
+void wakeSleepers([[maybe_unused]] std::atomic<uint32_t>& word) {
+#ifdef __wasm_atomics__
+  __builtin_wasm_memory_atomic_notify(reinterpret_cast<int*>(&word), kMaxThreads);
+#endif
+}
+
+// WebAssembly has no clock of its own.
+class Patience {
+ public:
+  bool ended() { return --rounds_ == 0; }
+
+ private:
+  int rounds_ = 512;
+};
+
+#else
+
+using Mutex = std::mutex;
+
+inline void yield() { std::this_thread::yield(); }
+void sleepWhile(std::atomic<uint32_t>& word, uint32_t value) { word.wait(value, std::memory_order_acquire); }
+void wakeSleepers(std::atomic<uint32_t>& word) { word.notify_all(); }
+
+class Patience {
+ public:
+  bool ended() { return std::chrono::steady_clock::now() >= end_; }
+
+ private:
+  const std::chrono::steady_clock::time_point end_ = std::chrono::steady_clock::now() + std::chrono::microseconds(50);
+};
+
+#endif
+
 // Spins for a few microseconds, then lets other threads of the machine run.
 class Backoff {
  public:
   void wait() {
     if (++spins_ < 2000) return pause();
-    std::this_thread::yield();
+    yield();
   }
 
  private:
@@ -37,37 +91,35 @@ class Pool {
   }
 
   void post(Job& job) {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<Mutex> lock(mutex_);
+#ifndef __wasm__  // where JavaScript starts them
     for (; workers_ < job.seats - 1; ++workers_) std::thread(&Pool::work, this).detach();
+#endif
     job.next = jobs_;
     jobs_ = &job;
     posted_.fetch_add(1, std::memory_order_release);
-    if (sleepers_ > 0) wake_.notify_all();
+    wakeSleepers(posted_);
   }
 
   void close(Job& job) {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<Mutex> lock(mutex_);
     Job** link = &jobs_;
     while (*link != &job) link = &(*link)->next;
     *link = job.next;
   }
 
- private:
-  void work() {
-    for (uint32_t seen = 0;;) {
+  // The life of a pool thread.
+  [[noreturn]] void work() {
+    for (;;) {
       int seat = 0;
       Job* job = nullptr;
       {
-        std::unique_lock<std::mutex> lock(mutex_);
+        std::unique_lock<Mutex> lock(mutex_);
         while ((job = openJob()) == nullptr) {
-          seen = posted_.load(std::memory_order_relaxed);
+          const uint32_t seen = posted_.load(std::memory_order_relaxed);
           lock.unlock();
-          const bool found = spin(seen);
+          if (!spin(seen)) sleepWhile(posted_, seen);
           lock.lock();
-          if (found || posted_.load(std::memory_order_relaxed) != seen) continue;
-          ++sleepers_;
-          wake_.wait(lock, [&] { return posted_.load(std::memory_order_relaxed) != seen; });
-          --sleepers_;
         }
         seat = job->taken++;
         job->inside.fetch_add(1, std::memory_order_relaxed);
@@ -77,6 +129,7 @@ class Pool {
     }
   }
 
+ private:
   // A job with a free seat; the lock is held.
   Job* openJob() {
     for (Job* job = jobs_; job != nullptr; job = job->next)
@@ -86,21 +139,21 @@ class Pool {
 
   // Waits for a new job for as long as the gap between two runs of a busy program lasts.
   bool spin(uint32_t seen) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(50);
+    Patience patience;
     do {
       for (int i = 0; i < 64; ++i) {
         if (posted_.load(std::memory_order_acquire) != seen) return true;
         pause();
       }
-    } while (std::chrono::steady_clock::now() < end);
+    } while (!patience.ended());
     return false;
   }
 
-  std::mutex mutex_;
-  std::condition_variable wake_;
+  Mutex mutex_;
   Job* jobs_ = nullptr;
+#ifndef __wasm__
   int workers_ = 0;
-  int sleepers_ = 0;
+#endif
   std::atomic<uint32_t> posted_{0};
 };
 
@@ -138,5 +191,9 @@ void runJob(int threads, void (*walk)(void* data, Job& job, int seat), void* dat
   Pool::get().close(job);
   for (Backoff backoff; job.inside.load(std::memory_order_acquire) != 0;) backoff.wait();
 }
+
+#ifdef __wasm__
+void joinPool() { Pool::get().work(); }
+#endif
 
 }  // namespace simdformer

@@ -62,4 +62,9 @@ class Team {
 // Runs `walk` on the calling thread and on up to threads-1 pool threads; returns when all have left it.
 void runJob(int threads, void (*walk)(void* data, Job& job, int seat), void* data);
 
+#ifdef __wasm__
+// Makes the calling thread one of the pool, for ever.
+[[noreturn]] void joinPool();
+#endif
+
 }  // namespace simdformer

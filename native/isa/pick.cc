@@ -1,5 +1,5 @@
-// Which instruction sets this build and this machine have. Reads cpuid itself: __builtin_cpu_supports differs by compiler
-// and does not ask the operating system whether it saves the wide registers.
+// Which instruction sets this build and this machine have. Reads cpuid itself: __builtin_cpu_supports differs by
+// compiler and does not ask the operating system whether it saves the wide registers.
 #include <cstring>
 
 #include "engine.h"
@@ -10,9 +10,19 @@
 
 namespace simdformer {
 
+#if defined(__wasm_relaxed_simd__)
+namespace relaxed {
+const Isa& isa();
+}
+#elif defined(__wasm__)
+namespace simd128 {
+const Isa& isa();
+}
+#else
 namespace scalar {
 const Isa& isa();
 }
+#endif
 #if defined(__x86_64__)
 namespace sse2 {
 const Isa& isa();
@@ -67,7 +77,13 @@ struct Available {
 #elif defined(__aarch64__)
     isas[n++] = &neon::isa();
 #endif
+#if defined(__wasm_relaxed_simd__)  // a module has one: JavaScript chooses the module
+    isas[n++] = &relaxed::isa();
+#elif defined(__wasm__)
+    isas[n++] = &simd128::isa();
+#else
     isas[n++] = &scalar::isa();
+#endif
   }
 };
 

@@ -69,7 +69,11 @@ SIMD_INLINE Vu laneNumbers() {
 SIMD_INLINE Vu rotateLeft(Vu v, int bits) { return v << bits | v >> (32 - bits); }
 
 // a * b + c, fused where the instruction set can (the compiler contracts it, -ffp-contract=fast).
+#if defined(__wasm_relaxed_simd__)
+SIMD_INLINE Vf fma(Vf a, Vf b, Vf c) { return (Vf)wasm_f32x4_relaxed_madd((v128_t)a, (v128_t)b, (v128_t)c); }
+#else
 SIMD_INLINE Vf fma(Vf a, Vf b, Vf c) { return a * b + c; }
+#endif
 // v, rounded to floats before it is used: a product that made it is not fused into what follows.
 SIMD_INLINE Vf rounded(Vf v) {
 #if defined(__x86_64__)

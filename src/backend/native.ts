@@ -1,8 +1,6 @@
-import { createRequire } from 'node:module';
-import { availableParallelism } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import { ArgumentError, DeviceError } from '../core/errors.js';
+import { DeviceError } from '../core/errors.js';
 import type { Backend, BackendOptions, CommandFailure, Manifest } from './backend.js';
+import { environment, isNode, nodeModule } from './node.js';
 
 interface NativeEngine {
   manifest(): string;
@@ -14,39 +12,37 @@ interface NativeEngine {
   close(): void;
 }
 
-interface Addon {
+export interface Addon {
   Engine: new (isa: string | undefined, threads: number) => NativeEngine;
+  /** Of the machine. */
+  parallelism: number;
 }
 
-let addon: Addon | undefined;
-
-function loadAddon(): Addon {
-  if (addon !== undefined) return addon;
+/** Throws DeviceError, with the reason and what to do about it, if the addon does not load. */
+export async function loadAddon(): Promise<Addon> {
+  if (!isNode) throw new DeviceError('the native addon is for Node, Bun and Deno');
+  const { createRequire } = await nodeModule<typeof import('node:module')>('module');
+  const { availableParallelism } = await nodeModule<typeof import('node:os')>('os');
+  const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');
   // src/backend/ and dist/backend/ are equally deep.
   const path = fileURLToPath(new URL('../../build/Release/simdformer.node', import.meta.url));
   try {
-    addon = createRequire(import.meta.url)(path) as Addon;
-    return addon;
+    return { ...(createRequire(import.meta.url)(path) as Pick<Addon, 'Engine'>), parallelism: availableParallelism() };
   } catch (error) {
     throw new DeviceError(
       `the native addon for ${process.platform}-${process.arch} did not load from ${path}: ${(error as Error).message}. ` +
-        'Build it with `npm run build:native` (needs a C++20 compiler and Python 3).',
+        'Build it with `npm run build` (needs a C++20 compiler and Python 3).',
       { cause: error },
     );
   }
 }
 
-/** An engine of the N-API addon. Throws DeviceError if the addon does not load or lacks the instruction set. */
-export function createNativeBackend(options: BackendOptions): Backend {
-  const { Engine } = loadAddon();
-  const threads = options.threads ?? Math.min(availableParallelism(), 64);
-  if (!Number.isInteger(threads) || threads < 1 || threads > 64) {
-    throw new ArgumentError(`createDevice: threads is ${threads}, expected an integer from 1 to 64`);
-  }
-  const isa = options.isa ?? (process.env.SIMDFORMER_ISA || undefined);
+/** An engine of the N-API addon. Throws DeviceError if it or the machine lacks the instruction set. */
+export function createNativeBackend({ Engine, parallelism }: Addon, options: BackendOptions): Backend {
+  const isa = options.isa ?? environment('SIMDFORMER_ISA');
   let engine: NativeEngine;
   try {
-    engine = new Engine(isa, threads);
+    engine = new Engine(isa, options.threads ?? Math.min(parallelism, 64));
   } catch (error) {
     const asked = options.isa !== undefined ? 'isa' : 'SIMDFORMER_ISA';
     throw new DeviceError(`createDevice: ${asked} is '${isa}', but ${(error as Error).message}`, { cause: error });

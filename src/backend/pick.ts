@@ -1,11 +1,15 @@
 import { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { BackendOptions } from './backend.js';
-import { createNativeBackend } from './native.js';
+import { environment } from './node.js';
+import { createWasmBackend } from './wasm.js';
 
 export interface DeviceOptions extends BackendOptions {
-  /** `native`: the C++ addon. `auto` (default): the best that loads here. */
-  backend?: 'auto' | 'native';
+  /**
+   * `native`: the C++ addon, in Node. `wasm`: the same kernels in WebAssembly. `auto`: the best that loads here;
+   * `device.info.reason` says why it is not the addon. Default: `SIMDFORMER_BACKEND` if set, else `auto`.
+   */
+  backend?: 'auto' | 'native' | 'wasm';
 }
 
 /**
@@ -15,9 +19,37 @@ export interface DeviceOptions extends BackendOptions {
  * makes no sense.
  */
 export async function createDevice(options: DeviceOptions = {}): Promise<Device> {
-  const { backend = 'auto', ...rest } = options;
-  if (backend !== 'auto' && backend !== 'native') {
-    throw new ArgumentError(`createDevice: backend is ${JSON.stringify(backend)}, expected 'auto' or 'native'`);
+  const { backend = environment('SIMDFORMER_BACKEND') ?? 'auto', ...rest } = options;
+  const { threads } = rest;
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
+    throw new ArgumentError(`createDevice: threads is ${threads}, expected an integer from 1 to 64`);
   }
-  return new Device(createNativeBackend(rest));
+  switch (backend) {
+    case 'native':
+      return openNative(rest);
+    case 'wasm':
+      return new Device(await createWasmBackend(rest));
+    case 'auto':
+      return openBest(rest);
+    default:
+      throw new ArgumentError(
+        `createDevice: backend is ${JSON.stringify(backend)}, expected 'auto', 'native' or 'wasm'`,
+      );
+  }
+}
+
+async function openNative(options: BackendOptions): Promise<Device> {
+  const { createNativeBackend, loadAddon } = await import('./native.js'); // which browsers never need
+  return new Device(createNativeBackend(await loadAddon(), options));
+}
+
+async function openBest(options: BackendOptions): Promise<Device> {
+  const { createNativeBackend, loadAddon } = await import('./native.js');
+  let addon: Awaited<ReturnType<typeof loadAddon>>;
+  try {
+    addon = await loadAddon();
+  } catch (error) {
+    return new Device(await createWasmBackend(options), (error as Error).message);
+  }
+  return new Device(createNativeBackend(addon, options));
 }

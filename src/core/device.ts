@@ -1,5 +1,6 @@
 import type { Backend } from '../backend/backend.js';
-import { ArgumentError, DeviceError, ShapeError, SimdformerError } from './errors.js';
+import { Keeping } from './autograd.js';
+import { ArgumentError, DeviceError, DTypeError, ShapeError, SimdformerError } from './errors.js';
 import { Arena, Heap, type Pool } from './heap.js';
 import { type CommandInfo, describeCommand, Program } from './program.js';
 import { CommandList, type Operand, Queue, Scalar } from './queue.js';
@@ -26,12 +27,16 @@ export interface DeviceInfo {
   readonly isas: readonly string[];
   /** Of the engine. */
   readonly version: string;
+  /** Why it is not the native addon, where the backend was left to choose. */
+  readonly reason?: string;
 }
 
 interface Recording {
   readonly list: CommandList;
   readonly commands: CommandInfo[];
   readonly arena: Arena;
+  /** Memory from outside that the commands use. */
+  readonly inputs: Set<Storage>;
 }
 
 /** Where tensors live and ops run: one heap, one instruction set, a number of threads. Made by `createDevice`. */
@@ -49,9 +54,12 @@ export class Device {
   #open = true;
 
   /** @internal */
-  constructor(private readonly backend: Backend) {
+  constructor(
+    private readonly backend: Backend,
+    reason?: string,
+  ) {
     const { isa, isas, threads, version } = backend.manifest;
-    this.info = { backend: backend.kind, isa, threads, isas, version };
+    this.info = { backend: backend.kind, isa, threads, isas, version, ...(reason === undefined ? {} : { reason }) };
     this.queue = new Queue(backend);
     this.#heap = new Heap((words) => words <= 2 ** 32 && backend.grow(words * 4));
   }
@@ -63,6 +71,7 @@ export class Device {
    */
   tensor(data: TensorData, shape?: Shape, options: { dtype?: DType; requiresGrad?: boolean } = {}): Tensor {
     const dtype = options.dtype ?? (data instanceof Int32Array ? 'int32' : 'float32');
+    checkForm(shape ?? [], dtype);
     const { values, shape: found } = flatten(data, dtype);
     const wanted = shape ?? found;
     const fits = values.length === sizeOf(wanted) && (found.length <= 1 || sameShape(found, wanted));
@@ -76,6 +85,7 @@ export class Device {
   /** A tensor whose values are undefined until something writes them. */
   empty(shape: Shape, dtype: DType = 'float32'): Tensor {
     this.assertOpen('empty');
+    checkForm(shape, dtype);
     for (const dimension of shape) {
       if (!(Number.isInteger(dimension) && dimension > 0)) {
         throw new ShapeError(`[${shape.join(', ')}] is no shape: every dimension must be a positive integer`);
@@ -124,14 +134,14 @@ export class Device {
   }
 
   #endScope(tracked: Tensor[], result: unknown, before: number): void {
-    const kept = new Set(tensorsIn(result));
-    const graph = [...kept].find((tensor) => (tensor.root.node?.sequence ?? -1) >= before)?.root.node;
-    const outer = this.#scopes.at(-1);
-    for (const tensor of tracked) {
-      if (kept.has(tensor) || (graph && outer)) outer?.push(tensor);
-      else if (graph) graph.kept.push(tensor);
-      else tensor.dispose();
-    }
+    const results = new Set(tensorsIn(result));
+    const differentiable = [...results].filter(({ root }) => (root.node?.sequence ?? -1) >= before);
+    const others = tracked.filter((tensor) => !results.has(tensor));
+    if (differentiable.length > 0) {
+      const keeping = new Keeping(others, differentiable.length);
+      for (const tensor of differentiable) tensor.hold(keeping);
+    } else for (const tensor of others) tensor.dispose();
+    this.#scopes.at(-1)?.push(...tracked.filter((tensor) => results.has(tensor)));
   }
 
   /** Runs `fn` with tensors belonging to no scope or recording: for state that outlives them. */
@@ -180,14 +190,24 @@ export class Device {
    */
   record<T>(fn: () => T): Program<T> {
     this.assertNotRecording('record');
-    const recording: Recording = { list: new CommandList(), commands: [], arena: new Arena(this.#heap) };
+    const recording = {
+      list: new CommandList(),
+      commands: [],
+      arena: new Arena(this.#heap),
+      inputs: new Set<Storage>(),
+    };
     this.#recording = recording;
     const outer = this.#scopes.splice(0); // the program's tensors are not the scope's to free
+    const release = () => {
+      recording.arena.release();
+      for (const storage of recording.inputs) storage.release();
+    };
     try {
       const result = fn();
-      return new Program(result, recording.commands, this.queue, recording.list, recording.arena);
+      if (result instanceof Promise) throw new ArgumentError('record: the function must not be asynchronous');
+      return new Program(result, recording.commands, this.queue, recording.list, recording.arena.words * 4, release);
     } catch (error) {
-      recording.arena.release();
+      release();
       throw error;
     } finally {
       this.#recording = null;
@@ -242,6 +262,7 @@ export class Device {
     } else {
       this.queue.emit(op, operands, recording.list);
       recording.commands.push(describeCommand(op, operands, flops));
+      for (const operand of Object.values(operands)) if (operand instanceof Tensor) hold(recording, operand.storage);
     }
   }
 
@@ -284,6 +305,21 @@ export class Device {
       );
     }
   }
+}
+
+/** For callers without types. */
+function checkForm(shape: Shape, dtype: DType): void {
+  if (!Array.isArray(shape)) throw new ShapeError(`${String(shape)} is no shape: expected an array of dimensions`);
+  if (dtype !== 'float32' && dtype !== 'int32') {
+    throw new DTypeError(`dtype is ${JSON.stringify(dtype)}, expected 'float32' or 'int32'`);
+  }
+}
+
+/** Memory that a program uses but does not own stays as it is for as long as there is the program. */
+function hold({ arena, inputs }: Recording, storage: Storage): void {
+  if (storage.pool === arena || inputs.has(storage)) return;
+  inputs.add(storage);
+  storage.retain();
 }
 
 function* tensorsIn(value: unknown): Generator<Tensor> {

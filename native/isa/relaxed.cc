@@ -1,0 +1,11 @@
+// WASM relaxed SIMD (Chrome 114, Node 22, Firefox 145): 4 floats, and the machine's FMA where it has one.
+#include "isa/begin.h"
+
+#if defined(__wasm_relaxed_simd__)
+#define ISA relaxed
+#define ISA_NAME "relaxed"
+#define VEC_WIDTH 4
+#define TILE_ROWS 6
+#define TILE_VECS 2
+#include "isa/kernels.h"
+#endif

@@ -1,0 +1,50 @@
+// The engine's methods for WebAssembly: one instance of the module is one device. Like the addon, it never grows when
+// an op is added. JavaScript copies into and out of the memory itself; pointers go to it as they are.
+#include <string>
+
+#include "engine.h"
+
+#define EXPORT(name) extern "C" __attribute__((export_name(#name)))
+
+namespace simdformer {
+namespace {
+
+// Made by create() and never destroyed: they end with the instance.
+Engine* engine = nullptr;
+std::string* json = nullptr;
+
+// A Failure as JavaScript reads it: three words.
+struct {
+  int32_t index;
+  const char* name;
+  const char* reason;
+} failed;
+
+}  // namespace
+
+// Everything that the C library allocates is allocated here: what follows in memory is the heap's.
+EXPORT(create) bool create(int threads) {
+  engine = new Engine(*availableIsas()[0], threads);
+  json = new std::string(engine->manifest());
+  return engine->usable() && engine->grow(1);
+}
+
+EXPORT(manifest) const char* manifest() { return json->c_str(); }
+
+// Room for a command list of `words`, behind the heap until that grows, where no command reaches; null if there is
+// none.
+EXPORT(commands) char* commands(uint32_t words) { return engine->heap().roomBehind(uint64_t{words} * 4); }
+
+// Runs the list in commands(words); null, or why it did not run to its end.
+EXPORT(run) const void* run(uint32_t words) {
+  const Failure failure = engine->run(reinterpret_cast<const uint32_t*>(commands(words)), words);
+  if (failure.reason == nullptr) return nullptr;
+  failed = {static_cast<int32_t>(failure.index), failure.name, failure.reason};
+  return &failed;
+}
+
+EXPORT(grow) bool grow(double bytes) { return engine->grow(static_cast<uint64_t>(bytes)); }
+EXPORT(heap) char* heap() { return engine->heap().data(); }
+EXPORT(heapBytes) uint32_t heapBytes() { return static_cast<uint32_t>(engine->heap().bytes()); }
+
+}  // namespace simdformer

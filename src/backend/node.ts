@@ -1,0 +1,14 @@
+// What is asked of Node where there may be none.
+
+/** Whether Node's own modules are to be had: in Node, Bun and Deno. */
+export const isNode: boolean = typeof process !== 'undefined' && process.versions?.node !== undefined;
+
+/** One of Node's own modules, named so that bundlers for browsers do not look for it. */
+export function nodeModule<T>(name: string): Promise<T> {
+  return import(/* @vite-ignore */ /* webpackIgnore: true */ `node:${name}`) as Promise<T>;
+}
+
+/** An environment variable that is set and not empty. */
+export function environment(name: string): string | undefined {
+  return (isNode && process.env[name]) || undefined;
+}

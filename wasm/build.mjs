@@ -1,0 +1,73 @@
+// Compiles the engine to WebAssembly: wasm/dist/<name>.wasm, one module for each instruction set, without and with threads.
+// The modules import nothing (with threads: their memory) and need no generated JavaScript; src/backend/wasm.ts drives them.
+//
+//   node wasm/build.mjs              builds what is older than its sources
+//   node wasm/build.mjs --optional   the same, but without Emscripten it only says so
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const outputs = join(root, 'wasm/dist');
+
+const flags = ['-std=c++20', '-O3', '-Wall', '-Wextra', '-Werror', '-fno-exceptions', '-fno-rtti', '-Inative'];
+flags.push('-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast', '-msimd128');
+flags.push('-sSTANDALONE_WASM', '-sPURE_WASI', '--no-entry');
+// The stack lies below everything else, so that an overflow traps instead of overwriting.
+flags.push('-sSTACK_SIZE=256KB', '-Wl,--stack-first');
+flags.push('-sALLOW_MEMORY_GROWTH', '-sINITIAL_MEMORY=1MB', '-sMAXIMUM_MEMORY=4GB');
+
+// Threads without Emscripten's: every worker instantiates the module over the same memory, with a stack of its own. Only
+// the device's thread allocates, so the C library may be the one that knows of no threads, and the linker must not object.
+const threads = ['-matomics', '-mbulk-memory', '-sIMPORTED_MEMORY'];
+threads.push('-Wl,--shared-memory,--no-check-features,--export=__stack_pointer');
+
+const sources = ['wasm.cc', 'heap_wasm.cc', 'run.cc', 'threads.cc', 'isa/pick.cc'].map((name) => `native/${name}`);
+const modules = {
+  simd128: ['native/isa/simd128.cc'],
+  'simd128-threads': ['native/isa/simd128.cc', ...threads],
+  relaxed: ['native/isa/relaxed.cc', '-mrelaxed-simd'],
+  'relaxed-threads': ['native/isa/relaxed.cc', '-mrelaxed-simd', ...threads],
+};
+
+function findCompiler() {
+  const candidates = ['em++'];
+  if (process.env.EMSDK) candidates.unshift(join(process.env.EMSDK, 'upstream/emscripten/em++'));
+  return candidates.find((command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0);
+}
+
+/** When the youngest of the sources was changed. */
+function youngest() {
+  const names = readdirSync(join(root, 'native'), { recursive: true }).map((name) => join(root, 'native', name));
+  return Math.max(...[fileURLToPath(import.meta.url), ...names].map((name) => statSync(name).mtimeMs));
+}
+
+const changed = youngest();
+const stale = Object.keys(modules).filter((name) => {
+  const path = join(outputs, `${name}.wasm`);
+  return !existsSync(path) || statSync(path).mtimeMs < changed;
+});
+
+const compiler = stale.length > 0 && findCompiler();
+if (stale.length > 0 && !compiler) {
+  const how =
+    'Install the Emscripten SDK (https://emscripten.org) and set EMSDK, or on Debian and Ubuntu: apt-get install emscripten';
+  console.error(`The WebAssembly engine was not built: no em++ on PATH or in EMSDK. ${how}`);
+  process.exit(process.argv.includes('--optional') ? 0 : 1);
+}
+
+mkdirSync(outputs, { recursive: true });
+async function buildNext() {
+  for (let name = stale.pop(); name; name = stale.pop()) {
+    const output = join('wasm/dist', `${name}.wasm`);
+    console.log(`> em++ ${output}`);
+    const child = spawn(compiler, [...flags, ...sources, ...modules[name], '-o', output], {
+      cwd: root,
+      stdio: 'inherit',
+    });
+    if ((await new Promise((resolve) => child.on('close', resolve))) !== 0) process.exit(1);
+  }
+}
+await Promise.all(Array.from({ length: availableParallelism() }, buildNext));
