@@ -5,6 +5,7 @@
 // itself and then the shortest span that the kernel's check() accepts, so a check that lets through one word too few
 // shows: under AddressSanitizer, everything outside the spans is poisoned while the command runs.
 #pragma once
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 #include <vector>
@@ -77,7 +78,7 @@ inline constexpr uint32_t kSlots = 32;
 inline constexpr uint64_t kHeapBytes = uint64_t{4} * kSlotWords * kSlots;
 
 inline uint32_t anyInteger(Bytes& bytes) {
-  constexpr uint32_t kEdges[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 64, 65};
+  constexpr uint32_t kEdges[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 64, 65, 130, 500};
   constexpr uint32_t kHuge[] = {0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xfffffff0, 0xffffffff};
   const uint32_t choice = bytes.byte();
   if (choice < 96) return choice % 5;
@@ -92,6 +93,30 @@ inline uint32_t anyFloat(Bytes& bytes) {
   uint32_t word;
   memcpy(&word, &value, sizeof word);
   return word;
+}
+
+// Changes integers one by one until check() has nothing to say. It names the first condition that does not hold, so a
+// reason not heard before is progress, and a change that leads back to an earlier one is taken back.
+inline void repair(const Kernel& kernel, const std::vector<Operand>& operands, uint32_t* operand, uint64_t seed) {
+  std::vector<const char*> heard;
+  const char* reason = kernel.check(operand);
+  for (int attempt = 0; attempt < 500 && reason != nullptr; ++attempt) {
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    uint8_t choices[4];
+    memcpy(choices, reinterpret_cast<const char*>(&seed) + 4, sizeof choices);
+    const Operand& changed = operands[choices[0] % operands.size()];
+    if (changed.kind != Operand::kInteger) continue;
+    const uint32_t before = operand[changed.at];
+    Bytes bytes(choices + 2, 2);
+    operand[changed.at] = choices[1] < 128 ? choices[1] % 3 : anyInteger(bytes);
+    const char* now = kernel.check(operand);
+    if (std::find(heard.begin(), heard.end(), now) != heard.end()) {
+      operand[changed.at] = before;
+    } else if (now != reason) {
+      heard.push_back(reason);
+      reason = now;
+    }
+  }
 }
 
 // A command for this kernel: [header, operands…]. Its check() may refuse it.
@@ -119,6 +144,7 @@ inline std::vector<uint32_t> makeCommand(uint32_t opcode, const Kernel& kernel, 
     }
   }
   for (uint32_t i = 0; i < tail; ++i) operand[kernel.words + i] = bytes.word();
+  if (!bytes.oneIn(4)) repair(kernel, operands, operand, bytes.byte());
   if (kernel.check(operand) != nullptr) return words;
   for (const Operand& it : operands) {
     if (it.kind != Operand::kTensor || operand[it.at + 1] == 0) continue;
