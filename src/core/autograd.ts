@@ -4,8 +4,7 @@
 // Gradients live at roots: a view's gradient is its part of the root's. The first writer of a gradient assigns and later
 // ones accumulate, so nothing is zeroed beforehand.
 
-import type { Device } from './device.js';
-import { AutogradError, ShapeError } from './errors.js';
+import { AutogradError, DTypeError, ShapeError } from './errors.js';
 import { lastOf, sameShape, Tensor, type TensorData } from './tensor.js';
 
 /** What an op remembers to differentiate itself. */
@@ -15,8 +14,23 @@ export interface Node {
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
   backward: ((gradients: (Tensor | null)[]) => void) | null;
-  /** Tensors that nobody but the graph needs any more; disposed of after backward. */
-  kept: Tensor[];
+  /** Results of scopes that hold what this node, or an older one, still needs; see Keeping. */
+  readonly holders: Tensor[];
+}
+
+/**
+ * What a scope would have disposed of but its results' graphs still need. Each result lets go of it once, when its graph is
+ * used or it is disposed of itself; the last one frees it.
+ */
+export class Keeping {
+  constructor(
+    private readonly tensors: readonly Tensor[],
+    private holders: number,
+  ) {}
+
+  letGo(): void {
+    if (--this.holders === 0) for (const tensor of this.tensors) tensor.dispose();
+  }
 }
 
 /** Where an op's backward command puts a gradient: into `tensor`, added to what is there if `accumulate`. */
@@ -129,7 +143,7 @@ export function differentiableMany(
   const differentiated = inputs.filter((input): input is Tensor => input?.requiresGrad === true);
   const device = (outputs[0] as Tensor).device;
   if (differentiated.length === 0 || !device.gradientsOn) return;
-  const node: Node = { sequence: device.nextSequence(), inputs: differentiated, outputs, backward, kept: [] };
+  const node: Node = { sequence: device.nextSequence(), inputs: differentiated, outputs, backward, holders: [] };
   for (const output of outputs) output.root.node = node;
 }
 
@@ -195,25 +209,27 @@ export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
 /** See `Tensor.backward`. Nodes older than `since` are left to who called. */
 export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0): void {
   y.assertUsable('backward');
-  if (y.root.node === null) {
+  if (!y.requiresGrad) {
     throw new AutogradError(
       'backward: nothing that led to this tensor requires a gradient, or its graph was used before',
     );
   }
   const device = y.device;
+  const nodes = y.root.node === null ? [] : reach(y.root.node, since);
+  const leaves = new Set([y, ...nodes.flatMap(({ inputs }) => inputs)].map(({ root }) => root));
   device.noGrad(() =>
     device.scope(() => {
       seed(y, upstream);
-      const nodes = reach(y.root.node as Node, since);
-      for (const node of nodes) {
-        const gradients = node.outputs.map(finished);
-        if (gradients.some((gradient) => gradient !== null)) node.backward?.(gradients);
-        for (const output of node.outputs) dropGradient(output.root);
+      try {
+        for (const node of nodes) {
+          const gradients = node.outputs.map(finished);
+          if (gradients.some((gradient) => gradient !== null)) node.backward?.(gradients);
+          for (const output of node.outputs) dropGradient(output.root);
+        }
+      } finally {
+        for (const node of nodes) release(node);
       }
-      for (const node of nodes) release(device, node);
-      for (const leaf of new Set(nodes.flatMap((node) => node.inputs.map((input) => input.root)))) {
-        if (leaf.node === null && leaf.gradient?.written) leaf.gradient.complete();
-      }
+      for (const leaf of leaves) if (leaf.node === null && leaf.gradient?.written) leaf.gradient.complete();
     }),
   );
 }
@@ -229,6 +245,7 @@ function seed(y: Tensor, upstream?: Tensor | TensorData): void {
     return;
   }
   const given = upstream instanceof Tensor ? upstream : y.device.tensor(upstream, y.shape);
+  if (given.dtype !== 'float32') throw new DTypeError(`backward: upstream is ${given.dtype}, expected float32`);
   if (!sameShape(given.shape, y.shape)) {
     throw new ShapeError(`backward: upstream is [${given.shape.join(', ')}], the tensor is [${y.shape.join(', ')}]`);
   }
@@ -240,7 +257,15 @@ function seed(y: Tensor, upstream?: Tensor | TensorData): void {
 function reach(last: Node, since: number): Node[] {
   const found = new Set([last]);
   for (const { inputs } of found) {
-    for (const { root } of inputs) if (root.node !== null && root.node.sequence >= since) found.add(root.node);
+    for (const { root, requiresGrad } of inputs) {
+      if (!requiresGrad) {
+        throw new AutogradError(
+          `backward: the graph behind a tensor [${root.shape.join(', ')}] was used by an earlier backward(); add the ` +
+            'losses and call it once, or compute that part again',
+        );
+      }
+      if (root.node !== null && root.node.sequence >= since) found.add(root.node);
+    }
   }
   return [...found].sort((a, b) => b.sequence - a.sequence);
 }
@@ -257,8 +282,11 @@ function dropGradient(root: Tensor): void {
   root.gradient = null;
 }
 
-function release(device: Device, node: Node): void {
+function release(node: Node): void {
   node.backward = null;
-  for (const output of node.outputs) output.root.node = null;
-  for (const tensor of node.kept.splice(0)) if (tensor.device === device) tensor.dispose();
+  for (const { root } of node.outputs) {
+    dropGradient(root);
+    root.node = null;
+  }
+  for (const holder of node.holders.splice(0)) holder.letGo();
 }

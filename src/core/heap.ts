@@ -5,6 +5,8 @@ const ALIGNMENT = 16;
 
 /** A source of memory, in words. `take` may hand out more than was asked for; the block's length says how much. */
 export interface Pool {
+  /** Whether all its memory was given back at once, whoever still has a block. */
+  readonly released: boolean;
   take(words: number): Block;
   give(block: Block): void;
 }
@@ -19,6 +21,7 @@ export interface Block {
  * engine will run the commands, so a block can be handed out again while commands that use it are still queued.
  */
 export class Heap implements Pool {
+  readonly released = false;
   /** Free blocks by offset, no two adjacent. */
   readonly #free: { offset: number; words: number }[] = [];
   #capacity = 0;
@@ -74,6 +77,7 @@ export class Heap implements Pool {
  * back while recording. Blocks that were given back serve later requests of the same recording.
  */
 export class Arena implements Pool {
+  released = false;
   readonly #free: { offset: number; words: number }[] = [];
   readonly #taken: Block[] = [];
 
@@ -98,6 +102,7 @@ export class Arena implements Pool {
   }
 
   release(): void {
+    this.released = true;
     for (const block of this.#taken.splice(0)) this.parent.give(block);
   }
 }

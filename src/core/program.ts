@@ -1,5 +1,4 @@
 import { ArgumentError, DisposedError } from './errors.js';
-import type { Arena } from './heap.js';
 import { type CommandList, type Placed, type Queue, Scalar } from './queue.js';
 import type { Shape } from './tensor.js';
 
@@ -32,7 +31,9 @@ export class Program<Result = unknown> {
     readonly commands: readonly CommandInfo[],
     private readonly queue: Queue,
     private readonly list: CommandList,
-    private readonly arena: Arena,
+    /** Bytes that the program's tensors take. */
+    readonly bytes: number,
+    private readonly release: () => void,
   ) {
     for (const { scalar } of list.patches) {
       const same = this.#scalars.get(scalar.name) ?? [];
@@ -48,11 +49,6 @@ export class Program<Result = unknown> {
   /** Floating-point operations of one run. */
   get flops(): number {
     return this.commands.reduce((sum, { flops }) => sum + flops, 0);
-  }
-
-  /** Bytes that the program's tensors take. */
-  get bytes(): number {
-    return this.arena.words * 4;
   }
 
   /**
@@ -95,11 +91,11 @@ export class Program<Result = unknown> {
     for (const { at, kind, scalar } of this.list.patches) this.list.setScalar(at, kind, scalar.value);
   }
 
-  /** Gives the memory of the program's tensors back. */
+  /** Gives the memory of the program's tensors back; they cannot be used afterwards. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.arena.release();
+    this.release();
   }
 
   /** One line a command: its position, name, operands with shapes, and FLOPs; totals at the end. */

@@ -22,7 +22,8 @@ export interface Region {
 
 /** What has a place in the heap: a Tensor. */
 export interface Placed {
-  region(): Region;
+  /** `op` is for error messages. */
+  region(op?: string): Region;
 }
 
 export type Operand = Placed | Scalar | number | boolean | null | undefined;
@@ -106,7 +107,7 @@ export class Queue {
           list.words[at++] = 0;
           list.words[at++] = 0;
         } else {
-          const { offset, length } = (value as Placed).region();
+          const { offset, length } = (value as Placed).region(op);
           list.words[at++] = offset;
           list.words[at++] = length;
         }

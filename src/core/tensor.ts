@@ -1,4 +1,4 @@
-import type { GradientSlot, Node } from './autograd.js';
+import type { GradientSlot, Keeping, Node } from './autograd.js';
 import { backward } from './autograd.js';
 import type { Device } from './device.js';
 import { ArgumentError, AutogradError, DisposedError, DTypeError, ShapeError } from './errors.js';
@@ -17,7 +17,7 @@ export class Storage {
 
   constructor(
     readonly block: Block,
-    private readonly pool: Pool,
+    readonly pool: Pool,
   ) {}
 
   retain(): void {
@@ -45,6 +45,8 @@ export class Tensor {
   gradient: GradientSlot | null = null;
   #requiresGrad = false;
   #disposed = false;
+  /** What backward needs from the scopes that it is a result of. */
+  #keepings: Keeping[] = [];
 
   /** @internal */
   constructor(
@@ -86,8 +88,19 @@ export class Tensor {
     this.root.gradient?.clear();
   }
 
+  /** @internal Holds on to what its graph needs until that is used or the tensor disposed of. */
+  hold(keeping: Keeping): void {
+    this.#keepings.push(keeping);
+    this.root.node?.holders.push(this);
+  }
+
+  /** @internal */
+  letGo(): void {
+    for (const keeping of this.#keepings.splice(0)) keeping.letGo();
+  }
+
   get disposed(): boolean {
-    return this.#disposed;
+    return this.#disposed || this.storage.pool.released;
   }
 
   get isContiguous(): boolean {
@@ -95,15 +108,15 @@ export class Tensor {
   }
 
   /** @internal The words it may touch, as commands name them. */
-  region(): Region {
-    this.assertUsable('tensor');
+  region(op = 'tensor'): Region {
+    this.assertUsable(op);
     const cols = lastOf(this.shape);
     return { offset: this.offset, length: (this.size / cols - 1) * this.rowStride + cols };
   }
 
   /** @internal */
   assertUsable(op: string): void {
-    if (this.#disposed) throw new DisposedError(`${op}: a tensor [${this.shape.join(', ')}] was disposed of before`);
+    if (this.disposed) throw new DisposedError(`${op}: a tensor [${this.shape.join(', ')}] was disposed of before`);
     this.device.assertOpen(op);
   }
 
@@ -205,6 +218,7 @@ export class Tensor {
     if (this.#disposed) return;
     this.#disposed = true;
     this.storage.release();
+    this.letGo();
     if (this.root === this) {
       this.gradient?.release();
       this.gradient = null;
@@ -238,7 +252,9 @@ export function flatten(data: TensorData, dtype: DType): { values: Float32Array 
   if (ArrayBuffer.isView(data)) {
     const wanted = dtype === 'float32' ? Float32Array : Int32Array;
     if (!(data instanceof wanted)) {
-      throw new DTypeError(`expected a ${wanted.name} for a ${dtype} tensor, got a ${data.constructor.name}`);
+      throw new DTypeError(
+        `expected a ${wanted.name} for a ${dtype} tensor, got a ${data.constructor.name}: convert it with ${wanted.name}.from()`,
+      );
     }
     return { values: data as Float32Array | Int32Array, shape: [(data as Float32Array).length] };
   }

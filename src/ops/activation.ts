@@ -18,15 +18,17 @@ export function activationKind(op: string, activation: Activation): number {
 function activate(op: string, x: Tensor, activation: Activation): Tensor {
   const device = checkDevice(op, { x });
   checkDType(op, 'x', x, 'float32');
-  const input = contiguous(x);
-  const y = device.empty(x.shape);
   const kind = activationKind(op, activation);
   const count = x.size;
-  device.emit('activate', { x: input, y, count, kind }, count);
-  return differentiable(y, [input], (dy) => {
-    const dx = gradOf(input);
-    const operands = { dy: contiguous(dy), x: input, dx: dx?.tensor, count, kind, accumulate: accumulateBits(dx) };
-    device.emit('activateBackward', operands, count);
+  return device.scope(() => {
+    const input = contiguous(x);
+    const y = device.empty(x.shape);
+    device.emit('activate', { x: input, y, count, kind }, count);
+    return differentiable(y, [input], (dy) => {
+      const dx = gradOf(input);
+      const operands = { dy: contiguous(dy), x: input, dx: dx?.tensor, count, kind, accumulate: accumulateBits(dx) };
+      device.emit('activateBackward', operands, count);
+    });
   });
 }
 

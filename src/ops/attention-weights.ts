@@ -1,3 +1,4 @@
+import { checkDevice } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { type AttentionOptions, checkAttention } from './attention-inputs.js';
 
@@ -7,9 +8,12 @@ import { type AttentionOptions, checkAttention } from './attention-inputs.js';
  * and errors as `attention`; not differentiable.
  */
 export function attentionWeights(q: Tensor, k: Tensor, options: AttentionOptions = {}): Tensor {
-  const { device, batch, heads, maxQ, maxK, width, operands } = checkAttention('attentionWeights', q, k, options);
-  const p = device.empty([batch, heads, maxQ, maxK]);
-  const unused = { v: null, valueWidth: width, vStride: 0 };
-  device.emit('attentionWeights', { ...operands, ...unused, p, maxQ, maxK }, 2 * p.size * width);
-  return p;
+  const device = checkDevice('attentionWeights', { q, k });
+  return device.scope(() => {
+    const { batch, heads, maxQ, maxK, width, operands } = checkAttention('attentionWeights', q, k, options);
+    const p = device.empty([batch, heads, maxQ, maxK]);
+    const unused = { v: null, valueWidth: width, vStride: 0 };
+    device.emit('attentionWeights', { ...operands, ...unused, p, maxQ, maxK }, 2 * p.size * width);
+    return p;
+  });
 }

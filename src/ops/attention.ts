@@ -31,6 +31,11 @@ export interface AttentionValueOptions extends AttentionOptions {
  * Throws ShapeError, DTypeError, ArgumentError; the run fails with CommandError if lengths in a tensor turn out impossible.
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionValueOptions = {}): Tensor {
+  const device = checkDevice('attention', { q, k, v });
+  return device.scope(() => attentionOf(q, k, v, options)); // frees lengths and statistics once backward is done
+}
+
+function attentionOf(q: Tensor, k: Tensor, v: Tensor, options: AttentionValueOptions): Tensor {
   const { relativeValues = null } = options;
   checkDevice('attention', { q, k, v, relativeValues });
   const inputs = checkAttention('attention', q, k, options);

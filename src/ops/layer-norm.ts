@@ -18,8 +18,8 @@ export interface LayerNormOptions {
  */
 export function layerNorm(
   x: Tensor,
-  gamma: Tensor | null,
-  beta: Tensor | null,
+  gamma: Tensor | null = null,
+  beta: Tensor | null = null,
   { eps = 1e-5, residual = null }: LayerNormOptions = {},
 ): Tensor {
   const inputs = { x, gamma, beta, residual };
@@ -33,8 +33,8 @@ export function layerNorm(
 export function addLayerNorm(
   x: Tensor,
   residual: Tensor,
-  gamma: Tensor | null,
-  beta: Tensor | null,
+  gamma: Tensor | null = null,
+  beta: Tensor | null = null,
   { eps = 1e-5 }: { eps?: number } = {},
 ): { sum: Tensor; normed: Tensor } {
   const { sum, normed } = normalise('addLayerNorm', { x, gamma, beta, residual }, eps, true);

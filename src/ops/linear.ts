@@ -33,30 +33,32 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, { activation = '
   }
   const kind = activationKind('linear', activation);
   const { rows, stride } = matrixOf(x);
-  const y = device.empty([...x.shape.slice(0, -1), cols]);
-  const differs = device.gradientsOn && [x, w, b].some((tensor) => tensor?.requiresGrad);
-  // Backward of relu sees all it needs in y: both are positive at the same places.
-  const pre = differs && kind > 1 ? device.empty(y.shape) : null;
-  const plain = { transposeA: false, transposeB: false, batch: 1, aBatch: 0, bBatch: 0, cBatch: 0, accumulate: 0 };
-  const strides = { aStride: stride, bStride: w.rowStride, cStride: cols };
-  const flops = 2 * rows * depth * cols;
-  device.emit(
-    'matmul',
-    { a: x, b: w, bias: b, c: y, pre, rows, cols, depth, ...plain, ...strides, activation: kind },
-    flops,
-  );
-  return differentiable(y, [x, w, b], (dy) => {
-    const dz = kind === 0 ? dy : device.empty(y.shape);
-    if (kind !== 0) {
-      const operands = { dy: contiguous(dy), x: pre ?? y, dx: dz, count: y.size, kind, accumulate: 0 };
-      device.emit('activateBackward', operands, y.size);
-    }
-    const upstream = { x: asMatrix(dz), transposed: false };
-    const dx = gradOf(x);
-    if (dx) product(upstream, { x: w, transposed: true }, { ...dx, tensor: asMatrix(dx.tensor) }, []);
-    const dw = gradOf(w);
-    if (dw) product({ x: asMatrix(x), transposed: true }, upstream, dw, []);
-    if (b) broadcastGrad(b, dz);
+  return device.scope(() => {
+    const y = device.empty([...x.shape.slice(0, -1), cols]);
+    const differs = device.gradientsOn && [x, w, b].some((tensor) => tensor?.requiresGrad);
+    // Backward of relu sees all it needs in y: both are positive at the same places.
+    const pre = differs && kind > 1 ? device.empty(y.shape) : null;
+    const plain = { transposeA: false, transposeB: false, batch: 1, aBatch: 0, bBatch: 0, cBatch: 0, accumulate: 0 };
+    const strides = { aStride: stride, bStride: w.rowStride, cStride: cols };
+    const flops = 2 * rows * depth * cols;
+    device.emit(
+      'matmul',
+      { a: x, b: w, bias: b, c: y, pre, rows, cols, depth, ...plain, ...strides, activation: kind },
+      flops,
+    );
+    return differentiable(y, [x, w, b], (dy) => {
+      const dz = kind === 0 ? dy : device.empty(y.shape);
+      if (kind !== 0) {
+        const operands = { dy: contiguous(dy), x: pre ?? y, dx: dz, count: y.size, kind, accumulate: 0 };
+        device.emit('activateBackward', operands, y.size);
+      }
+      const upstream = { x: asMatrix(dz), transposed: false };
+      const dx = gradOf(x);
+      if (dx) product(upstream, { x: w, transposed: true }, { ...dx, tensor: asMatrix(dx.tensor) }, []);
+      const dw = gradOf(w);
+      if (dw) product({ x: asMatrix(x), transposed: true }, upstream, dw, []);
+      if (b) broadcastGrad(b, dz);
+    });
   });
 }
 

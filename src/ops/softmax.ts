@@ -30,12 +30,14 @@ function alongAxis(op: 'softmax' | 'logSoftmax', x: Tensor, axis: number): Tenso
     n: x.shape[position] as number,
     inner: sizeOf(x.shape.slice(position + 1)),
   };
-  const input = contiguous(x);
-  const y = device.empty(x.shape);
-  device.emit(op, { x: input, y, ...dimensions }, 4 * x.size);
-  return differentiable(y, [input], (dy) => {
-    const dx = gradOf(input);
-    const operands = { dy: contiguous(dy), y, dx: dx?.tensor, ...dimensions, accumulate: accumulateBits(dx) };
-    device.emit(`${op}Backward`, operands, 4 * x.size);
+  return device.scope(() => {
+    const input = contiguous(x);
+    const y = device.empty(x.shape);
+    device.emit(op, { x: input, y, ...dimensions }, 4 * x.size);
+    return differentiable(y, [input], (dy) => {
+      const dx = gradOf(input);
+      const operands = { dy: contiguous(dy), y, dx: dx?.tensor, ...dimensions, accumulate: accumulateBits(dx) };
+      device.emit(`${op}Backward`, operands, 4 * x.size);
+    });
   });
 }

@@ -3,11 +3,20 @@ import {
   ArgumentError,
   AutogradError,
   add,
+  attention,
+  attentionWeights,
   createDevice,
   DisposedError,
+  DTypeError,
+  differentiable,
+  layerNorm,
+  linear,
   matmul,
   mul,
+  passGrad,
+  relu,
   ShapeError,
+  softmax,
   sum,
   type Tensor,
 } from '../../src/index.js';
@@ -60,6 +69,7 @@ describe('backward', () => {
     const y = mul(x, x);
     expect(() => y.backward()).toThrow(AutogradError);
     expect(() => y.backward([1, 2, 3])).toThrow(ShapeError);
+    expect(() => y.backward(device.tensor(Int32Array.of(1, 1)))).toThrow(DTypeError);
     x.zeroGrad();
     y.backward(device.tensor([1, 1]));
     expect(gradient(x)).toEqual([2, 4]);
@@ -70,6 +80,37 @@ describe('backward', () => {
     const y = mul(x, x);
     y.backward();
     expect(() => y.backward()).toThrow(/used before/);
+  });
+
+  it('refuses a part of a graph that was used, rather than leaving its gradient out', () => {
+    const x = leaf(1);
+    const shared = mul(x, x);
+    const [a, b] = [mul(shared, 2), add(mul(shared, 3), x)];
+    a.backward();
+    expect(() => b.backward()).toThrow(/used by an earlier backward/);
+    expect(gradient(x)).toEqual([4]);
+  });
+
+  it('starts at a leaf, too', () => {
+    const x = leaf(1, 2);
+    x.backward([3, 4]);
+    x.backward([1, 1]);
+    expect(gradient(x)).toEqual([4, 5]);
+  });
+
+  it('leaves nothing behind when an op fails in it', () => {
+    const x = leaf(2, 3);
+    const shared = mul(x, x);
+    const failing = differentiable(device.zeros([2]), [shared], (dy) => {
+      passGrad(shared, dy);
+      throw new Error('inside');
+    });
+    const before = device.memory().used;
+    expect(() => failing.backward([1, 1])).toThrow('inside');
+    expect(device.memory().used).toBeLessThanOrEqual(before);
+    x.zeroGrad();
+    sum(mul(x, x)).backward();
+    expect(gradient(x)).toEqual([4, 6]);
   });
 
   it('computes no gradient that nobody wants', () => {
@@ -118,6 +159,52 @@ describe('device.scope', () => {
       loss.dispose();
     }
     expect(device.memory().used).toBe(settled);
+  });
+
+  it('keeps what several results need until the last of them is used or disposed of', () => {
+    const x = leaf(1, 2);
+    const parts = () =>
+      device.scope(() => [sum(mul(mul(x, x), x)), sum(mul(mul(x, 3), mul(x, x))).reshape(1)] as const);
+    for (const order of [
+      [0, 1],
+      [1, 0],
+    ] as const) {
+      const results = parts();
+      for (const i of order) results[i].backward();
+      expect(gradient(x)).toEqual([3 + 9, 12 + 36]);
+      x.zeroGrad();
+      for (const result of results) result.dispose();
+    }
+    const before = device.memory().used;
+    const [used, unused] = parts();
+    used.backward();
+    for (const result of [used, unused]) result.dispose();
+    expect(device.memory().used).toBe(before);
+  });
+
+  it('frees what ops took for themselves once their result is differentiated or disposed of', () => {
+    const x = device.tensor(new Float32Array(24).fill(0.5), [2, 3, 4], { requiresGrad: true });
+    const w = device.tensor(new Float32Array(16).fill(0.5), [4, 4], { requiresGrad: true });
+    const ops = [
+      () => attention(x, x, x, { heads: 2, lengthsK: [1, 2] }),
+      () => attentionWeights(x, x, { lengthsK: [1, 2] }),
+      () => linear(x, w, null, { activation: 'gelu' }),
+      () => relu(x.columns(0, 2)),
+      () => softmax(x.columns(0, 2)),
+      () => layerNorm(x.columns(0, 2)),
+    ];
+    for (const op of ops) {
+      const once = (differentiates: boolean) => {
+        const y = op();
+        if (differentiates && y.requiresGrad) device.scope(() => y.backward(device.full(y.shape, 1)));
+        y.dispose();
+      };
+      once(true); // the gradients of x and w stay
+      const before = device.memory().used;
+      once(true);
+      once(false);
+      expect(device.memory().used).toBe(before);
+    }
   });
 
   it('nests, and frees everything when the function throws', () => {

@@ -84,6 +84,23 @@ describe('device.record', () => {
     program.dispose();
     expect(device.memory().used).toBe(before);
     expect(() => program.run()).toThrow(DisposedError);
+    expect(() => program.result.dataSync()).toThrow(DisposedError);
+  });
+
+  it('holds on to what it reads', async () => {
+    const before = device.memory().used;
+    const x = device.tensor([1, 2]);
+    const program = device.record(() => mul(x, 2));
+    x.dispose();
+    const other = device.tensor([7, 7]);
+    expect(await program.run().data()).toEqual(Float32Array.of(2, 4));
+    program.dispose();
+    other.dispose();
+    expect(device.memory().used).toBe(before);
+  });
+
+  it('refuses asynchronous functions', () => {
+    expect(() => device.record(async () => 1)).toThrow(ArgumentError);
   });
 
   it('prints every command with names, shapes and FLOPs', () => {
