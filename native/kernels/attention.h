@@ -164,8 +164,8 @@ struct Attention {
     const attention::Output output{context.f32(y), yStride, stats.present() ? context.f32(stats) : nullptr,
                                    relativeWeights};
     if (attention::Decode::fits(in) && !relativeWeights.present()) return decode(context, output);
-    const uint64_t together = in.packed ? in.batch : itemsTogether();
-    const uint32_t groups = static_cast<uint32_t>((in.batch + together - 1) / together);
+    const uint64_t together = itemsTogether();
+    const uint32_t groups = in.packed ? 1 : static_cast<uint32_t>((in.batch + together - 1) / together);
     const uint32_t blocks = 1 + (in.rowsQ - 1) / attention::kQueries;
     context.team.parallel(blocks * groups * in.heads, [&](uint32_t chunk) {
       attention::Forward forward(in, context, chunk % in.heads, output);

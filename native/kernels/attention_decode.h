@@ -11,7 +11,7 @@ class Decode {
   static constexpr uint32_t kRows = 32 > 2 * kWidth ? 32 : 2 * kWidth;  // keys in a block
 
   // Whether this way is the faster one: others would fill a vector with queries.
-  static bool fits(const Inputs& in) { return !in.packed && (in.rowsQ == 1 || in.rowsQ * 4 <= kWidth); }
+  static bool fits(const Inputs& in) { return !in.packed && (in.rowsQ == 1 || in.rowsQ <= kWidth / 4); }
 
   // Heads of a chunk: all, if the batch keeps the threads busy, and as many as fit into the scratch memory.
   static uint32_t headsTogether(const Inputs& in) {
