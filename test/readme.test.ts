@@ -1,0 +1,32 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const readme = await readFile(join(root, 'README.md'), 'utf8');
+const examples = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code as string);
+const tsx = fileURLToPath(import.meta.resolve('tsx'));
+
+describe("the README's examples", () => {
+  it('are there', () => expect(examples.length).toBeGreaterThanOrEqual(3));
+
+  it.each(examples.map((code, i) => [i + 1, code] as const))(
+    'example %i runs as it is',
+    async (_, code) => {
+      const folder = await mkdtemp(join(root, 'node_modules/.readme-'));
+      try {
+        const file = join(folder, 'example.mts');
+        await writeFile(file, code.replaceAll("'simdformer'", JSON.stringify(join(root, 'src/index.ts'))));
+        const { stdout } = await promisify(execFile)(process.execPath, ['--import', tsx, file], { cwd: folder });
+        expect(stdout).not.toBe('');
+        if (code.includes('badcafe')) expect(stdout).toContain('efacdab');
+      } finally {
+        await rm(folder, { recursive: true });
+      }
+    },
+    120_000,
+  );
+});
