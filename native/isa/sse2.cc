@@ -5,7 +5,7 @@
 #define ISA sse2
 #define ISA_NAME "sse2"
 #define VEC_WIDTH 4
-#define TILE_ROWS 4
+#define TILE_ROWS 6
 #define TILE_VECS 2
 #include "isa/kernels.h"
 #endif
