@@ -26,7 +26,7 @@ const format = spawnSync(find('clang-format'), [...(fix ? ['-i'] : ['--dry-run',
 if (fix || format.status !== 0) process.exit(format.status ?? 1);
 
 // The kernels are the same text in every instruction set: one vector width and the scalar form show all of it.
-const units = files.filter((name) => name.endsWith('.cc') && !/isa\/(sse2|avx512|neon)\.cc$/.test(name));
+const units = files.filter((name) => name.endsWith('.cc') && !/(isa\/(sse2|avx512|neon)|wasm)\.cc$/.test(name));
 const flags = ['-std=c++20', '-Wall', '-Wextra', '-Wno-psabi', '-Wno-unknown-warning-option', '-Inative'];
 const nodeHeaders = join(dirname(dirname(process.execPath)), 'include/node');
 const addonApi = createRequire(import.meta.url)('node-addon-api').include_dir;

@@ -43,7 +43,7 @@ const devices = new Map<string, Promise<Device>>();
 /** One device for each instruction set and number of threads, shared by the ops of a file. */
 export function deviceFor(isa: string, threads: number): Promise<Device> {
   const key = `${isa} ${threads}`;
-  if (!devices.has(key)) devices.set(key, createDevice({ backend: 'native', isa, threads }));
+  if (!devices.has(key)) devices.set(key, createDevice({ isa, threads }));
   return devices.get(key)!;
 }
 

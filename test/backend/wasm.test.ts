@@ -1,0 +1,87 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { afterAll, describe, expect, it } from 'vitest';
+import { add, createDevice, DeviceError, matmul, OutOfMemoryError, SimdformerError } from '../../src/index.js';
+import { Random } from '../random.js';
+
+describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a device in WebAssembly', async () => {
+  const device = await createDevice({ backend: 'wasm', threads: 1 });
+  afterAll(() => device.dispose());
+
+  it('says what it is', () => {
+    expect(device.info).toMatchObject({ backend: 'wasm', threads: 1, version: '0.1.0' });
+    expect(device.info.isas).toContain('simd128');
+    expect(device.info.isa).toBe(device.info.isas[0]);
+    expect(device.info.reason).toBeUndefined();
+  });
+
+  it('takes an instruction set that the runtime has, and refuses others', async () => {
+    for (const isa of device.info.isas) {
+      const forced = await createDevice({ backend: 'wasm', isa });
+      expect(forced.info.isa).toBe(isa);
+      forced.dispose();
+    }
+    await expect(createDevice({ backend: 'wasm', isa: 'avx2' })).rejects.toThrow(/isa is 'avx2'.*simd128/);
+    await expect(createDevice({ backend: 'wasm', isa: 'avx2' })).rejects.toThrow(DeviceError);
+  });
+
+  it('grows while commands are queued, and keeps what it holds', async () => {
+    const own = await createDevice({ backend: 'wasm', threads: 1 });
+    const small = own.tensor([1, 2, 3]);
+    const sums = [];
+    for (let i = 0; i < 8; i++) sums.push(add(own.full([1 << 20], i), own.full([1 << 20], 1)));
+    expect(own.memory().capacity).toBeGreaterThan(8 * 2 ** 22);
+    for (const [i, sum] of sums.entries()) expect((await sum.data())[12345]).toBe(i + 1);
+    expect(small.dataSync()).toEqual(Float32Array.of(1, 2, 3));
+    own.dispose();
+  });
+
+  it('reaches nearly 4 GiB, says when there is no more, and goes on', async () => {
+    const own = await createDevice({ backend: 'wasm', threads: 1 });
+    const blocks = [];
+    const fill = () => {
+      for (;;) blocks.push(own.empty([1 << 26])); // 256 MiB
+    };
+    expect(fill).toThrow(OutOfMemoryError);
+    expect(blocks.length).toBe(15);
+    const end = blocks[14]!.rows((1 << 26) - 2, 1 << 26); // beyond what a signed pointer reaches
+    end.write(Float32Array.of(5, 6));
+    const sum = add(end, 1);
+    expect(sum.dataSync()).toEqual(Float32Array.of(6, 7));
+    for (const tensor of [...blocks, end, sum]) tensor.dispose();
+    expect(own.memory().used).toBeLessThan(2 ** 10);
+    expect(own.tensor([1]).dataSync()).toEqual(Float32Array.of(1));
+    own.dispose();
+  });
+
+  it('ends what is under way when it is disposed of', async () => {
+    const own = await createDevice({ backend: 'wasm', threads: 1 });
+    const reads = [own.full([3], 1).data(), own.full([3], 2).data()];
+    own.dispose();
+    for (const read of await Promise.allSettled(reads)) {
+      if (read.status === 'rejected') expect(read.reason).toBeInstanceOf(SimdformerError);
+    }
+    expect(() => own.empty([1])).toThrow(DeviceError);
+  });
+
+  it('agrees with the addon', async () => {
+    const native = await createDevice({ backend: 'native', threads: 1 });
+    const random = new Random('backends');
+    const [a, b] = [random.normal([33, 300]), random.normal([300, 65])];
+    const [y, z] = [device, native].map((on) => matmul(on.tensor(a.data, a.shape), on.tensor(b.data, b.shape)));
+    const expected = await z!.data();
+    // Sums of 300 products of size 1, each rounded once or twice.
+    for (const [i, value] of (await y!.data()).entries())
+      expect(Math.abs(value - expected[i]!)).toBeLessThan(300 * 2 ** -22);
+    native.dispose();
+  });
+});
+
+it.runIf(existsSync('wasm/dist/simd128.wasm'))('stands in for an addon that does not load, and says why', () => {
+  const script = `import('${new URL('../../src/index.ts', import.meta.url)}')
+    .then(({ createDevice }) => createDevice())
+    .then(({ info }) => console.log(info.backend, info.reason), (error) => console.log(error.name, error.message));`;
+  const deny = `process.dlopen = () => { throw new Error('wrong architecture'); };`;
+  const { stdout } = spawnSync(process.execPath, ['--import', 'tsx', '-e', deny + script], { encoding: 'utf8' });
+  expect(stdout).toMatch(/^wasm .*did not load from .*simdformer\.node: wrong architecture/);
+});
