@@ -151,8 +151,8 @@ inline void packTransposed(const float* b, size_t bRow, size_t depth, size_t col
   }
 }
 
-// Computes one thread's block of C. `panel` has room for kMaxBlockDepth × kMaxTileCols floats. finish(j, cols) is
-// called when columns j … j+cols are complete, while they are still in the cache.
+// Computes one thread's block of C. `panel` has room for kMaxBlockDepth × kMaxTileCols floats. finish(i, j, rows,
+// cols) is called when that part of C is complete, while it is still in the cache.
 template <class Finish>
 void gemmBlock(const Gemm& g, float* panel, const Finish& finish) {
   const size_t tileCols = tileColsOf(g.rows, g.cols, g.bTransposed);
@@ -173,8 +173,9 @@ void gemmBlock(const Gemm& g, float* panel, const Finish& finish) {
         bRow = width;
       }
       for (size_t i = 0; i < g.rows; i += TILE_ROWS) {
+        const size_t rows = atMost(TILE_ROWS, g.rows - i);
         const bool packing = packs && b != panel && width == tileCols;
-        const Tile compute = packing ? tile<TILE_ROWS, TILE_VECS, true> : tileOf(atMost(TILE_ROWS, g.rows - i), width);
+        const Tile compute = packing ? tile<TILE_ROWS, TILE_VECS, true> : tileOf(rows, width);
         const float* bias = last && g.bias != nullptr ? g.bias + j : nullptr;
         compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, b, bRow,
                 {g.c + i * g.cRow + j, g.cRow, cols, k > 0 || g.accumulate, bias}, panel);
@@ -182,8 +183,8 @@ void gemmBlock(const Gemm& g, float* panel, const Finish& finish) {
           b = panel;
           bRow = width;
         }
+        if (last) finish(i, j, rows, cols);
       }
-      if (last) finish(j, cols);
     }
   }
 }

@@ -95,18 +95,19 @@ struct MatMul {
     g.depth = depth;
     g.accumulate = accumulate != 0;
     g.bias = bias.present() ? context.f32(bias) + col : nullptr;
-    gemmBlock(g, context.scratch<float>(kMaxBlockDepth * kMaxTileCols), [&](size_t j, size_t width) {
-      if (activation == kNone && !keeps) return;
-      withActivation(activation, [&](auto f) {
-        for (size_t i = 0; i < g.rows; ++i) {
-          const float* from = g.c + i * g.cRow + j;
-          float* to = out + i * cStride + j;
-          eachVector(width, [&](size_t x, size_t lanes) {
-            storeLanes(to + x, activate<f()>(loadLanes(from + x, lanes)), lanes);
-          });
-        }
-      });
-    });
+    gemmBlock(g, context.scratch<float>(kMaxBlockDepth * kMaxTileCols),
+              [&](size_t i, size_t j, size_t height, size_t width) {
+                if (activation == kNone && !keeps) return;
+                withActivation(activation, [&](auto f) {
+                  for (const size_t end = i + height; i < end; ++i) {
+                    const float* from = g.c + i * g.cRow + j;
+                    float* to = out + i * cStride + j;
+                    eachVector(width, [&](size_t x, size_t lanes) {
+                      storeLanes(to + x, activate<f()>(loadLanes(from + x, lanes)), lanes);
+                    });
+                  }
+                });
+              });
   }
 };
 KERNEL(MatMul)
