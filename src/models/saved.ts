@@ -35,7 +35,7 @@ export async function toFiles(model: Transformer, { dtype = 'float32' }: SaveOpt
   }
   if (typeof model.config.positions.frequencies === 'function') {
     throw new ArgumentError(
-      "save: positions.frequencies is a function, which no file holds; expected 'paper' or 'tensor2tensor'",
+      "save: positions.frequencies is a function, which no file holds; expected 'paper', 'tensor2tensor' or an array",
     );
   }
   const state = Object.entries(model.stateDict());

@@ -1,6 +1,6 @@
 // Where a token stands: attention does not see order, so order is written into the embeddings or into attention itself.
 
-import { checkOneOf } from '../core/check.js';
+import { checkNumber, checkOneOf } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
 const kinds = ['sinusoidal', 'learned', 'none', 'relativeBias', 'shaw'] as const;
@@ -24,9 +24,9 @@ export interface Positions {
   readonly firstPosition?: number;
   /**
    * Sinusoidal: radians per position of the i-th of dModel/2 waves. `paper` (default): 10000^(-2i/dModel). `tensor2tensor`:
-   * 10000^(-i/(dModel/2 - 1)), whose last wave has exactly the wavelength 2π·10000. Or a function.
+   * 10000^(-i/(dModel/2 - 1)), whose last wave has exactly the wavelength 2π·10000. Or a number for each wave, or a function.
    */
-  readonly frequencies?: 'paper' | 'tensor2tensor' | ((i: number, dModel: number) => number);
+  readonly frequencies?: 'paper' | 'tensor2tensor' | readonly number[] | ((i: number, dModel: number) => number);
   /** Relative: distances beyond it count as it. Default 16, as in Shaw et al. */
   readonly maxDistance?: number;
 }
@@ -38,8 +38,11 @@ export function resolvePositions(positions: Positions | Positions['kind'] = 'sin
   const op = 'Transformer';
   checkOneOf(op, 'positions.kind', kind, kinds);
   checkOneOf(op, 'positions.layout', layout, layouts);
-  if (typeof frequencies !== 'function')
+  if (Array.isArray(frequencies)) {
+    for (const radians of frequencies) checkNumber(op, 'a frequency', radians, Number.isFinite, 'a finite number');
+  } else if (typeof frequencies !== 'function') {
     checkOneOf(op, 'positions.frequencies', frequencies, ['paper', 'tensor2tensor']);
+  }
   if (!Number.isFinite(firstPosition)) throw new ArgumentError(`${op}: positions.firstPosition is ${firstPosition}`);
   if (!(Number.isInteger(maxDistance) && maxDistance > 0)) {
     throw new ArgumentError(`${op}: positions.maxDistance is ${maxDistance}, expected a positive integer`);
@@ -51,12 +54,11 @@ export function resolvePositions(positions: Positions | Positions['kind'] = 'sin
 export function sinusoids(length: number, dModel: number, positions: Required<Positions>): Float32Array {
   const { layout, firstPosition, frequencies } = positions;
   const waves = Math.ceil(dModel / 2);
-  const frequency =
-    typeof frequencies === 'function'
-      ? frequencies
-      : frequencies === 'paper'
-        ? (i: number) => 10000 ** ((-2 * i) / dModel)
-        : (i: number) => 10000 ** (-i / Math.max(1, dModel / 2 - 1));
+  if (Array.isArray(frequencies) && frequencies.length !== waves) {
+    const count = `positions.frequencies has ${frequencies.length} numbers`;
+    throw new ArgumentError(`Transformer: ${count}, expected ${waves} for dModel ${dModel}`);
+  }
+  const frequency = frequencyOf(frequencies);
   const table = new Float32Array(length * dModel);
   for (let i = 0; i < waves; i++) {
     const radians = frequency(i, dModel);
@@ -68,4 +70,11 @@ export function sinusoids(length: number, dModel: number, positions: Required<Po
     }
   }
   return table;
+}
+
+function frequencyOf(frequencies: Required<Positions>['frequencies']): (i: number, dModel: number) => number {
+  if (typeof frequencies === 'function') return frequencies;
+  if (frequencies === 'paper') return (i, dModel) => 10000 ** ((-2 * i) / dModel);
+  if (frequencies === 'tensor2tensor') return (i, dModel) => 10000 ** (-i / Math.max(1, dModel / 2 - 1));
+  return (i) => frequencies[i] as number;
 }

@@ -16,7 +16,7 @@ export interface PackedTokens {
  * tensors the padding ids at the end of each row are no tokens. Tensors are read, which runs what is queued: inside
  * `device.record()` give arrays, or a TokenBatch made before.
  */
-export type Tokens = readonly (readonly number[])[] | Tensor | PackedTokens | TokenBatch;
+export type Tokens = readonly (readonly number[] | Int32Array)[] | Tensor | PackedTokens | TokenBatch;
 
 /** A batch of token ids on a device, uploaded once and shared by all layers. Belongs to the scope it was made in. */
 export class TokenBatch {
@@ -95,9 +95,10 @@ export function rowsOf(
     return { rows: rows.map((row) => row.subarray(0, unpaddedLength(row, padId))), time };
   }
   if (Array.isArray(tokens)) {
-    const given = tokens as readonly (readonly number[])[];
+    const given = tokens as readonly (readonly number[] | Int32Array)[];
     for (const row of given) {
-      if (!Array.isArray(row)) throw new ShapeError(`${name}: expected one array of token ids for each sequence`);
+      if (!(Array.isArray(row) || row instanceof Int32Array))
+        throw new ShapeError(`${name}: expected one array of token ids for each sequence`);
     }
     const time = given.reduce((longest, row) => Math.max(longest, row.length), 0);
     return { rows: given.map((row) => row.slice(0, unpaddedLength(row, padId))), time };

@@ -93,6 +93,8 @@ describe('TokenBatch', () => {
     const tensor = device.tensor(Int32Array.from(rows.flat()), [2, 6]);
     expect(read(TokenBatch.from(device, 'test', tensor, 0))).toEqual({ ...expected, time: 6 });
     expect(read(TokenBatch.from(device, 'test', [[7, 8, 0, 9], [5]], 0))).toEqual({ ...expected, time: 4 });
+    const typed = [Int32Array.of(7, 8, 0, 9), Int32Array.of(5, 0)];
+    expect(read(TokenBatch.from(device, 'test', typed, 0))).toEqual({ ...expected, time: 4 });
     const packed = { ids: [7, 8, 0, 9, 5], lengths: [4, 1] };
     expect(read(TokenBatch.from(device, 'test', packed, 0))).toEqual({ ...expected, time: null });
     const tensors = { ids: device.tensor(Int32Array.from(packed.ids)), lengths: Int32Array.of(4, 1) };

@@ -36,11 +36,15 @@ describe('sinusoids', () => {
       resolvePositions({ kind: 'sinusoidal', layout: 'halves', frequencies, firstPosition: 3 }),
     );
     expect(halves).toEqual(Float32Array.of(0, Math.sin(1), 1));
+    const listed = { kind: 'sinusoidal', frequencies: [0, 1 / 3], firstPosition: 2 } as const;
+    expect(sinusoids(2, 3, resolvePositions(listed))).toEqual(interleaved);
+    expect(() => sinusoids(2, 8, resolvePositions(listed))).toThrow('has 2 numbers, expected 4');
   });
 });
 
 it('positions that make no sense are refused', () => {
   expect(() => resolvePositions('absolute' as 'none')).toThrow(ArgumentError);
   expect(() => resolvePositions({ kind: 'sinusoidal', firstPosition: Number.NaN })).toThrow('firstPosition');
+  expect(() => resolvePositions({ kind: 'sinusoidal', frequencies: [Number.NaN] })).toThrow('frequency');
   expect(() => resolvePositions({ kind: 'shaw', maxDistance: 1.5 })).toThrow('maxDistance');
 });
