@@ -145,14 +145,14 @@ void sharedPool(const Isa& isa) {
     bool right = true;
     for (int round = 0; round < 5; ++round) {
       right = right && engine.run(list.data(), list.size()).reason == nullptr;
-      right = right && engine.read(4 * size, result.data(), size * 4);
+      right = right && engine.read(uint64_t{4} * size, result.data(), sizeof(float) * size);
       for (const float value : result) right = right && value == kSteps;
     }
     return right;
   };
   bool right[4];
-  std::vector<std::thread> drivers;
-  for (int i = 0; i < 4; ++i) drivers.emplace_back([&, i] { right[i] = drive(1 << i); });
+  std::thread drivers[4];
+  for (int i = 0; i < 4; ++i) drivers[i] = std::thread([&, i] { right[i] = drive(1 << i); });
   for (std::thread& driver : drivers) driver.join();
   for (const bool each : right) expect(each, "engines on one pool do not disturb one another", isa.name);
 }
