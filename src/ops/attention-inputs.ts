@@ -101,15 +101,16 @@ export function checkAttention(op: string, q: Tensor, k: Tensor, options: Attent
       ? q_
       : checkLengths(op, 'lengthsK', device, lengthsK, batch, rowsK, packed);
 
-  const biasStrides = checkBias(op, bias, { batch, heads, packed, maxQ: q_.longest, maxK: k_.longest });
+  const [maxQ, maxK] = packed ? [q_.longest, k_.longest] : [rowsQ, rowsK];
+  const biasStrides = checkBias(op, bias, { batch, heads, packed, maxQ, maxK });
   if (relativeBias) checkDistances(op, 'relativeBias', relativeBias, 1, heads);
   if (relativeKeys) checkDistances(op, 'relativeKeys', relativeKeys, 0, width);
   const relativeScores = relativeKeys && scoresByDistance(q, relativeKeys, heads);
   const biases = { bias: bias && contiguous(bias), relativeBias: relativeBias && contiguous(relativeBias) };
   return {
     ...{ device, q, k, ...biases, relativeScores, batch, heads, kvHeads, width, packed, rowsQ, rowsK },
-    maxQ: packed ? Math.min(q_.longest, biasStrides.biasRows || Infinity) : rowsQ,
-    maxK: packed ? Math.min(k_.longest, biasStrides.biasCols || Infinity) : rowsK,
+    maxQ: packed ? Math.min(maxQ, biasStrides.biasRows || Infinity) : maxQ,
+    maxK: packed ? Math.min(maxK, biasStrides.biasCols || Infinity) : maxK,
     operands: {
       ...{ q, k, ...biases, ...biasStrides, batch, heads, kvHeads, width, rowsQ, rowsK, packed, causal, scale },
       relativeScores,

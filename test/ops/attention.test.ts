@@ -91,6 +91,7 @@ const cases: Sizes[] = [
   { B: 2, Tq: 10, Tk: 10, heads: 4, d: 8, bias: [4, 10, 10] },
   { B: 2, Tq: 5, Tk: 19, heads: 2, d: 3, bias: [5, 19], causal: true, lengthsQ: [5, 4], lengthsK: [19, 6] },
   { B: 2, Tq: 18, Tk: 6, heads: 2, d: 3, bias: [2, 1, 18, 6] },
+  { B: 2, Tq: 5, Tk: 9, heads: 2, d: 3, bias: [5, 9], lengthsQ: [3, 4], lengthsK: [8, 2] },
   { B: 2, Tq: 1, Tk: 37, heads: 6, kvHeads: 2, d: 18, dv: 70, bias: [1, 6, 1, 37], distances: 5, lengthsK: [37, 18] },
   { B: 2, Tq: 18, Tk: 6, heads: 2, d: 3, bias: [2, 2, 18, 6], packed: true, lengthsQ: [18, 4], lengthsK: [5, 6] },
   { B: 2, Tq: 21, Tk: 21, heads: 2, d: 4, distances: 9 },
