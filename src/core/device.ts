@@ -189,6 +189,7 @@ export class Device {
    * outside serve as inputs: write to them between runs.
    */
   record<T>(fn: () => T): Program<T> {
+    this.assertOpen('record');
     this.assertNotRecording('record');
     const recording = {
       list: new CommandList(),

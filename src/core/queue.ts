@@ -1,5 +1,5 @@
 import type { Backend, CommandFailure, OperandKind } from '../backend/backend.js';
-import { CommandError, SimdformerError } from './errors.js';
+import { CommandError, DeviceError, SimdformerError } from './errors.js';
 
 /** Words after which a queue that nobody reads from is run. */
 const FULL = 1 << 20;
@@ -84,6 +84,7 @@ export class Queue {
   /** Waiting for their turn to run off this thread; the first one is running when `#running` is set. */
   readonly #jobs: Job[] = [];
   #running: Job | null = null;
+  #closed = false;
 
   constructor(private readonly backend: Backend) {
     backend.manifest.ops.forEach(({ name, operands }, opcode) => {
@@ -144,6 +145,7 @@ export class Queue {
   }
 
   append(words: Uint32Array): void {
+    if (this.#closed) throw new DeviceError('program: the device was disposed of before');
     this.#pending.append(words);
     if (this.#pending.length > FULL) this.runSync();
   }
@@ -176,6 +178,7 @@ export class Queue {
 
   /** Ends what is under way, so that nobody waits for it in vain, and forgets what is not. */
   close(): void {
+    this.#closed = true;
     this.#catchUp();
     this.#pending.length = 0;
   }

@@ -134,7 +134,10 @@ describe('devices', () => {
   it('cannot be used after dispose, and say so', async () => {
     const device = await createDevice({ threads: 1 });
     const x = device.tensor([[1, 2]]);
+    const program = device.record(() => device.zeros([1]));
     device.dispose();
+    expect(() => program.run()).toThrow(DeviceError);
+    expect(() => device.record(() => 1)).toThrow(DeviceError);
     expect(() => contiguous(x)).toThrow(DeviceError);
     expect(() => x.write([[1, 2]])).toThrow(DeviceError);
     expect(() => device.flush()).toThrow(DeviceError);
