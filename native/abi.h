@@ -1,7 +1,7 @@
 // The border between TypeScript and C++: command lists over one heap.
 //
-// A command is 32-bit words: [opcode | words << 16, operands…], where `words` counts the whole command. A tensor operand
-// is a Span (two words), a scalar is one word, so a command's operands are the memory image of its kernel's struct.
+// A command is 32-bit words: [opcode | words << 16, operands…], where `words` counts the whole command. A tensor
+// operand is a Span (two words), a scalar one word, so the operands are the memory image of the kernel's struct.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -40,8 +40,8 @@ class Context;
 // One kernel of one instruction set, as the engine sees it.
 struct Kernel {
   const char* name;
-  // Operands in order, separated by blanks: `kind:name`, kind one of in out inout i32 u32 f32 (`in?` = may be absent), and
-  // at the end perhaps `tail`: any number of words.
+  // Operands in order, separated by blanks: `kind:name`, kind one of in out inout i32 u32 f32 (`in?` = may be absent),
+  // and at the end perhaps `tail`: any number of words.
   const char* signature;
   uint32_t words;  // of the operands, without the tail
   bool tail;

@@ -127,12 +127,15 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
     const double threads = info[1].IsNumber() ? info[1].As<Napi::Number>().DoubleValue() : 1;
     if (isa == nullptr) {
       std::string names;
-      for (const Isa* const* other = availableIsas(); *other != nullptr; ++other) names += std::string(" ") + (*other)->name;
-      Napi::RangeError::New(env, "this machine and build have these instruction sets:" + names).ThrowAsJavaScriptException();
+      for (const Isa* const* other = availableIsas(); *other != nullptr; ++other)
+        names += std::string(" ") + (*other)->name;
+      Napi::RangeError::New(env, "this machine and build have these instruction sets:" + names)
+          .ThrowAsJavaScriptException();
       return;
     }
     if (!(threads >= 1 && threads <= kMaxThreads)) {
-      Napi::RangeError::New(env, "threads must be from 1 to " + std::to_string(kMaxThreads)).ThrowAsJavaScriptException();
+      Napi::RangeError::New(env, "threads must be from 1 to " + std::to_string(kMaxThreads))
+          .ThrowAsJavaScriptException();
       return;
     }
     engine_ = std::make_shared<Engine>(*isa, static_cast<int>(threads));
@@ -148,7 +151,8 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
   }
 
   static bool words(const Napi::CallbackInfo& info, const uint32_t*& data, size_t& count) {
-    if (info[0].IsTypedArray() && info[0].As<Napi::TypedArray>().TypedArrayType() == napi_uint32_array && info[1].IsNumber()) {
+    if (info[0].IsTypedArray() && info[0].As<Napi::TypedArray>().TypedArrayType() == napi_uint32_array &&
+        info[1].IsNumber()) {
       const auto array = info[0].As<Napi::Uint32Array>();
       const int64_t wanted = info[1].As<Napi::Number>().Int64Value();
       if (wanted >= 0 && static_cast<uint64_t>(wanted) <= array.ElementLength()) {
@@ -217,7 +221,8 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
   }
 
   Napi::Value write(const Napi::CallbackInfo& info) {
-    return transfer(info, [](Engine& self, uint64_t at, const void* data, size_t n) { return self.write(at, data, n); });
+    return transfer(info,
+                    [](Engine& self, uint64_t at, const void* data, size_t n) { return self.write(at, data, n); });
   }
 
   // Waits for the runs that were asked for and gives the heap back.

@@ -1,4 +1,5 @@
-// What a kernel sees of the world while it runs: the heap, its team, its thread's scratch memory, a way to report bad data.
+// What a kernel sees of the world while it runs: the heap, its team, its thread's scratch memory, where to report bad
+// data to.
 #pragma once
 #include <atomic>
 
@@ -28,8 +29,8 @@ class Context {
   T* scratch(size_t count) const {
     return count * sizeof(T) <= kScratchBytes ? reinterpret_cast<T*>(scratch_) : nullptr;
   }
-  // Reports that data in the heap cannot be right (an id outside the vocabulary, a negative length). The command goes on,
-  // without touching memory that is not its own; the run ends with the first such reason. To be called in a chunk.
+  // Reports that data in the heap cannot be right (an id outside the vocabulary, a negative length). The command goes
+  // on, without touching memory that is not its own; the run ends with the first such reason. To be called in a chunk.
   void fail(const char* reason) const {
     const char* none = nullptr;
     if (fault_.reason.compare_exchange_strong(none, reason)) fault_.command = command;

@@ -19,8 +19,8 @@ class Engine {
  public:
   Engine(const Isa& isa, int threads);
 
-  // Checks every command, then runs them all in order. If one is malformed none has run; if one meets bad data in the heap
-  // the others have run, and what it wrote is unspecified.
+  // Checks every command, then runs them all in order. If one is malformed none has run; if one meets bad data in the
+  // heap the others have run, and what it wrote is unspecified.
   Failure run(const uint32_t* words, size_t count);
   bool grow(uint64_t bytes);
   // False, and nothing is copied, if the range is not inside the heap.

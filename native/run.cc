@@ -83,7 +83,8 @@ struct Engine::Walk {
 void Engine::walk(void* data, Job& job, int seat) {
   Walk& walk = *static_cast<Walk*>(data);
   Engine& engine = walk.engine;
-  Context context(engine.heap_.data(), engine.scratch_ + kScratchBytes * static_cast<size_t>(seat), job, seat, walk.fault);
+  Context context(engine.heap_.data(), engine.scratch_ + kScratchBytes * static_cast<size_t>(seat), job, seat,
+                  walk.fault);
   for (size_t at = 0; at < walk.count; at += walk.words[at] >> 16, ++context.command)
     engine.isa_.kernels[walk.words[at] & kOpcodeMask].run(walk.words + at + 1, context);
 }

@@ -1,9 +1,9 @@
 // One pool of threads per process; a run borrows whoever is free.
 //
-// A run is a list of phases, each a number of chunks. Every thread of a run makes the same sequence of parallel() calls and
-// claims chunks from one atomic ticket, so a phase ends when its chunks are done, not when every thread has come by: a
-// thread that the system has put aside delays only the chunk it holds, and one that arrives late finds the phase over and
-// goes on. Which thread computes a chunk never changes a result: chunks are cut by shape alone.
+// A run is a list of phases, each a number of chunks. Every thread of a run makes the same sequence of parallel() calls
+// and claims chunks from one atomic ticket, so a phase ends when its chunks are done, not when every thread has come
+// by: a thread that the system has put aside delays only the chunk it holds, and one that arrives late finds the phase
+// over and goes on. Which thread computes a chunk never changes a result: chunks are cut by shape alone.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -16,8 +16,8 @@ inline constexpr int kMaxThreads = 64;
 struct Job {
   void (*walk)(void* data, Job& job, int seat);  // what each thread does; seat 0 is the caller
   void* data;
-  int seats;                               // the most threads it may have, the caller included
-  int taken = 1;                           // guarded by the pool's lock
+  int seats;                                    // the most threads it may have, the caller included
+  int taken = 1;                                // guarded by the pool's lock
   alignas(64) std::atomic<uint64_t> ticket{0};  // phase << 32 | next chunk
   alignas(64) std::atomic<uint32_t> done{0};    // chunks of this phase that are finished
   alignas(64) std::atomic<int> inside{0};       // pool threads in walk()
@@ -32,9 +32,9 @@ class Team {
   int seat() const { return seat_; }
   int threads() const { return job_.seats; }
 
-  // Calls body(chunk) once for every chunk in [0, chunks), spread over the team, and returns when all are done. How many
-  // parallel() calls a kernel makes must depend on its operands only, not on heap data. A late thread may pass through with
-  // stale heap data; its chunks are never run, but the code between two phases must not crash on garbage.
+  // Calls body(chunk) once for every chunk in [0, chunks), spread over the team, and returns when all are done. How
+  // many parallel() calls a kernel makes must depend on its operands only, not on heap data. A late thread may pass
+  // through with stale heap data; its chunks are never run, but the code between two phases must not crash on garbage.
   template <class Body>
   void parallel(uint32_t chunks, const Body& body) {
     parallel(chunks, [](const void* self, uint32_t chunk) { (*static_cast<const Body*>(self))(chunk); }, &body);

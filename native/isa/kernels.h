@@ -1,11 +1,11 @@
-// Included by each instruction set's stub inside its target pragma, with ISA (its name), VEC_WIDTH (floats in a vector),
-// TILE_ROWS and TILE_VECS (the matrix tile: rows × vectors of accumulators) defined. Defines <ISA>::isa().
+// Included by each instruction set's stub inside its target pragma, with ISA (its name), VEC_WIDTH (floats in a
+// vector), TILE_ROWS and TILE_VECS (the matrix tile: rows × vectors of accumulators) defined. Defines <ISA>::isa().
 namespace simdformer::ISA {
 
 namespace {  // every instruction set has its own copy of everything below
 
-// A kernel is a struct whose fields are its operands in the order of its signature; KERNEL(Type) after it puts it into the
-// list. Opcodes are positions in this list.
+// A kernel is a struct whose fields are its operands in the order of its signature; KERNEL(Type) after it puts it into
+// the list. Opcodes are positions in this list.
 //   static constexpr const char* name, *signature;
 //   const char* check() const;      null, or why these operands cannot run
 //   void run(Context&) const;
@@ -18,7 +18,10 @@ T decode(const uint32_t* operands) {
 
 template <class T>
 constexpr Kernel describe() {
-  return {T::name, T::signature, sizeof(T) / 4, false,
+  return {T::name,
+          T::signature,
+          sizeof(T) / 4,
+          false,
           [](const uint32_t* operands) { return decode<T>(operands).check(); },
           [](const uint32_t* operands, Context& context) { decode<T>(operands).run(context); }};
 }

@@ -1,6 +1,7 @@
 // Moving and making data: upload, copy, fill.
 
-// y[i] = data[i]: the words that end the command, however many. Small inputs travel inside the list, in order with the rest.
+// y[i] = data[i]: the words that end the command, however many. Small inputs travel in the list, in order with the
+// rest.
 struct Upload {
   static constexpr const char* name = "upload";
   static constexpr const char* signature = "out:y tail:data";
@@ -48,7 +49,8 @@ struct Copy {
         }
         size_t c = 0;
         for (; c + kWidth <= cols; c += kWidth) store(target + c, load(target + c) + load(source + c));
-        if (c < cols) storeFirst(target + c, loadFirst(target + c, cols - c) + loadFirst(source + c, cols - c), cols - c);
+        if (c < cols)
+          storeFirst(target + c, loadFirst(target + c, cols - c) + loadFirst(source + c, cols - c), cols - c);
       }
     });
   }
