@@ -84,12 +84,6 @@ class Backoff {
 
 class Pool {
  public:
-  // Never destroyed: its threads outlive main() and end with the process.
-  static Pool& get() {
-    static Pool* pool = new Pool;
-    return *pool;
-  }
-
   void post(Job& job) {
     const std::lock_guard<Mutex> lock(mutex_);
 #ifndef __wasm__  // where JavaScript starts them
@@ -157,6 +151,9 @@ class Pool {
   std::atomic<uint32_t> posted_{0};
 };
 
+// Never destroyed: its threads outlive main() and end with the process.
+Pool& pool = *new Pool;
+
 }  // namespace
 
 void Team::parallel(uint32_t chunks, void (*body)(const void*, uint32_t), const void* self) {
@@ -185,15 +182,15 @@ void Team::parallel(uint32_t chunks, void (*body)(const void*, uint32_t), const 
 
 void runJob(int threads, void (*walk)(void* data, Job& job, int seat), void* data) {
   Job job{.walk = walk, .data = data, .seats = threads};
-  if (threads > 1) Pool::get().post(job);
+  if (threads > 1) pool.post(job);
   walk(data, job, 0);
   if (threads == 1) return;
-  Pool::get().close(job);
+  pool.close(job);
   for (Backoff backoff; job.inside.load(std::memory_order_acquire) != 0;) backoff.wait();
 }
 
 #ifdef __wasm__
-void joinPool() { Pool::get().work(); }
+void joinPool() { pool.work(); }
 #endif
 
 }  // namespace simdformer

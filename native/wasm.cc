@@ -1,5 +1,6 @@
 // The engine's methods for WebAssembly: one instance of the module is one device. Like the addon, it never grows when
 // an op is added. JavaScript copies into and out of the memory itself; pointers go to it as they are.
+#include <cstdlib>
 #include <string>
 
 #include "engine.h"
@@ -12,6 +13,9 @@ namespace {
 // Made by create() and never destroyed: they end with the instance.
 Engine* engine = nullptr;
 std::string* json = nullptr;
+char* stacks = nullptr;
+
+constexpr size_t kStackBytes = 256 << 10;
 
 // A Failure as JavaScript reads it: three words.
 struct {
@@ -26,8 +30,14 @@ struct {
 EXPORT(create) bool create(int threads) {
   engine = new Engine(*availableIsas()[0], threads);
   json = new std::string(engine->manifest());
-  return engine->usable() && engine->grow(1);
+  stacks = static_cast<char*>(aligned_alloc(16, kStackBytes * static_cast<size_t>(threads)));
+  return stacks != nullptr && engine->usable() && engine->grow(1);
 }
+
+// A thread that JavaScript started enters the pool: it sets its instance's stack pointer to stackOf(seat), for seats
+// from 1 to threads - 1, and calls join(), which does not return.
+EXPORT(stackOf) char* stackOf(int seat) { return stacks + kStackBytes * static_cast<size_t>(seat); }
+EXPORT(join) void join() { joinPool(); }
 
 EXPORT(manifest) const char* manifest() { return json->c_str(); }
 

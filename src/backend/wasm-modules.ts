@@ -23,24 +23,29 @@ export const wasmIsas: readonly WasmIsa[] = [
   ...(validates(...zero) ? ['simd128' as const] : []),
 ];
 
+type ModuleName = WasmIsa | `${WasmIsa}-threads`;
+
 /** Written out, because bundlers look for the literal form. src/backend/ and dist/backend/ are equally deep. */
-const urls: Record<WasmIsa, () => URL> = {
+const urls: Record<ModuleName, () => URL> = {
   simd128: () => new URL('../../wasm/dist/simd128.wasm', import.meta.url),
+  'simd128-threads': () => new URL('../../wasm/dist/simd128-threads.wasm', import.meta.url),
   relaxed: () => new URL('../../wasm/dist/relaxed.wasm', import.meta.url),
+  'relaxed-threads': () => new URL('../../wasm/dist/relaxed-threads.wasm', import.meta.url),
 };
 
-const compiled = new Map<WasmIsa, Promise<WebAssembly.Module>>();
+const compiled = new Map<ModuleName, Promise<WebAssembly.Module>>();
 
 /** The compiled module, which devices share. */
-export function wasmModule(isa: WasmIsa): Promise<WebAssembly.Module> {
-  const known = compiled.get(isa);
+export function wasmModule(isa: WasmIsa, threads: boolean): Promise<WebAssembly.Module> {
+  const name: ModuleName = threads ? `${isa}-threads` : isa;
+  const known = compiled.get(name);
   if (known !== undefined) return known;
-  const url = urls[isa]();
+  const url = urls[name]();
   const module = compile(url).catch((error) => {
-    compiled.delete(isa);
+    compiled.delete(name);
     throw new DeviceError(`the WebAssembly engine did not load from ${url}: ${error.message}`, { cause: error });
   });
-  compiled.set(isa, module);
+  compiled.set(name, module);
   return module;
 }
 

@@ -1,12 +1,16 @@
 import { DeviceError } from '../core/errors.js';
 import type { Backend, BackendOptions, CommandFailure, Manifest } from './backend.js';
 import { type WasmIsa, wasmIsas, wasmModule } from './wasm-modules.js';
+import { startThreads, threadsHere } from './wasm-threads.js';
+import type { RunningWorker } from './workers.js';
 
 /** What native/wasm.cc exports. Pointers are signed: those beyond 2 GiB come as negative numbers. */
 interface Exports {
-  readonly memory: WebAssembly.Memory;
+  /** Unless it is imported. */
+  readonly memory?: WebAssembly.Memory;
   _initialize(): void;
   create(threads: number): number;
+  stackOf(seat: number): number;
   manifest(): number;
   commands(words: number): number;
   run(words: number): number;
@@ -28,13 +32,25 @@ class WasmBackend implements Backend {
   readonly #heap: number;
   #exports: Exports | null;
   readonly #waiting: Waiting[] = [];
+  #threads: RunningWorker[] = [];
 
-  constructor(exports: Exports) {
+  constructor(
+    exports: Exports,
+    private readonly memory: WebAssembly.Memory,
+    threads: number,
+  ) {
     this.#exports = exports;
     exports._initialize();
-    if (!exports.create(1)) throw new DeviceError('createDevice: out of memory for a device');
+    if (!exports.create(threads)) throw new DeviceError('createDevice: out of memory for a device');
     this.manifest = { ...(JSON.parse(this.#text(exports.manifest())) as Manifest), isas: wasmIsas };
     this.#heap = exports.heap() >>> 0;
+  }
+
+  /** Starts the threads of a device that has more than one. */
+  async start(module: WebAssembly.Module): Promise<void> {
+    const exports = this.#open();
+    const stacks = Array.from({ length: this.manifest.threads - 1 }, (_, i) => exports.stackOf(i + 1));
+    this.#threads = await startThreads(module, this.memory, stacks);
   }
 
   run(words: Uint32Array, count: number): CommandFailure | null {
@@ -66,6 +82,7 @@ class WasmBackend implements Backend {
   close(): void {
     if (this.#exports !== null) this.#runWaiting();
     this.#exports = null;
+    for (const thread of this.#threads.splice(0)) thread.terminate();
   }
 
   #open(): Exports {
@@ -88,10 +105,10 @@ class WasmBackend implements Backend {
     if (words.length === 0) return null;
     const list = exports.commands(words.length) >>> 0;
     if (list === 0) throw new DeviceError(`out of memory for a command list of ${words.length} words`);
-    new Uint32Array(exports.memory.buffer, list, words.length).set(words);
+    new Uint32Array(this.memory.buffer, list, words.length).set(words);
     const failure = exports.run(words.length) >>> 0;
     if (failure === 0) return null;
-    const [index, name, reason] = new Uint32Array(exports.memory.buffer, failure, 3) as unknown as [
+    const [index, name, reason] = new Uint32Array(this.memory.buffer, failure, 3) as unknown as [
       number,
       number,
       number,
@@ -104,12 +121,12 @@ class WasmBackend implements Backend {
     if (!(byteOffset >= 0 && byteOffset + length <= exports.heapBytes() >>> 0)) {
       throw new RangeError('the range is outside the heap');
     }
-    return new Uint8Array(exports.memory.buffer, this.#heap + byteOffset, length);
+    return new Uint8Array(this.memory.buffer, this.#heap + byteOffset, length);
   }
 
   /** The ASCII text at a pointer, up to its zero. */
   #text(pointer: number): string {
-    const memory = new Uint8Array(this.#open().memory.buffer);
+    const memory = new Uint8Array(this.memory.buffer);
     let text = '';
     for (let at = pointer; memory[at] !== 0; at++) text += String.fromCharCode(memory[at] as number);
     return text;
@@ -140,6 +157,12 @@ export async function createWasmBackend(options: BackendOptions): Promise<Backen
     const have = wasmIsas.length > 0 ? wasmIsas.join(' ') : 'none: its WebAssembly has no SIMD';
     throw new DeviceError(`createDevice: isa is '${isa}', but this runtime has these instruction sets: ${have}`);
   }
-  const instance = await WebAssembly.instantiate(await wasmModule(isa as WasmIsa));
-  return new WasmBackend(instance.exports as unknown as Exports);
+  const threads = await threadsHere(options.threads);
+  const module = await wasmModule(isa as WasmIsa, threads > 1);
+  const imported = threads > 1 ? new WebAssembly.Memory({ initial: 16, maximum: 65536, shared: true }) : undefined;
+  const instance = await WebAssembly.instantiate(module, imported && { env: { memory: imported } });
+  const exports = instance.exports as unknown as Exports;
+  const backend = new WasmBackend(exports, imported ?? (exports.memory as WebAssembly.Memory), threads);
+  await backend.start(module);
+  return backend;
 }

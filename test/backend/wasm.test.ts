@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
-import { add, createDevice, DeviceError, matmul, OutOfMemoryError, SimdformerError } from '../../src/index.js';
+import { add, createDevice, DeviceError, matmul, OutOfMemoryError, SimdformerError, type Tensor } from '../../src/index.js';
 import { Random } from '../random.js';
 
 describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a device in WebAssembly', async () => {
@@ -38,7 +38,7 @@ describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a device in WebAssembly', 
 
   it('reaches nearly 4 GiB, says when there is no more, and goes on', async () => {
     const own = await createDevice({ backend: 'wasm', threads: 1 });
-    const blocks = [];
+    const blocks: Tensor[] = [];
     const fill = () => {
       for (;;) blocks.push(own.empty([1 << 26])); // 256 MiB
     };

@@ -1,0 +1,56 @@
+// The pool threads of a WebAssembly device: workers that run wasm/thread.js over the device's memory.
+import { isNode, nodeModule } from './node.js';
+import { type RunningWorker, startWorker } from './workers.js';
+
+/** Why memory cannot be shared with workers here, and what to do about it; null if it can. */
+function whyNotShared(): string | null {
+  if (typeof SharedArrayBuffer !== 'undefined' && globalThis.crossOriginIsolated !== false) return null;
+  return (
+    'the page is not cross-origin isolated. Serve it with the headers Cross-Origin-Opener-Policy: same-origin and ' +
+    'Cross-Origin-Embedder-Policy: require-corp'
+  );
+}
+
+let warned = false;
+
+/** How many threads a device gets: what was asked for or else what the machine offers, but one where none can work. */
+export async function threadsHere(asked: number | undefined): Promise<number> {
+  const wanted = asked ?? Math.min(await parallelism(), 64);
+  const reason = whyNotShared();
+  if (wanted === 1 || reason === null) return wanted;
+  if (!warned) console.warn(`simdformer computes on one thread: ${reason}.`);
+  warned = true;
+  return 1;
+}
+
+async function parallelism(): Promise<number> {
+  if (isNode) return (await nodeModule<typeof import('node:os')>('os')).availableParallelism();
+  return globalThis.navigator?.hardwareConcurrency ?? 1;
+}
+
+/** Starts a worker for each of these stacks. They are in the pool when this resolves. */
+export function startThreads(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  stacks: readonly number[],
+): Promise<RunningWorker[]> {
+  const url = new URL('../../wasm/thread.js', import.meta.url);
+  const inBrowser = () => new Worker(new URL('../../wasm/thread.js', import.meta.url), { type: 'module' });
+  return Promise.all(
+    stacks.map(
+      (stack) =>
+        new Promise<RunningWorker>((resolve, reject) => {
+          const ready = async () => {
+            const worker = await starting;
+            worker.keepAlive(false);
+            resolve(worker);
+          };
+          const starting = startWorker(url, inBrowser, ready, reject);
+          starting.then((worker) => {
+            worker.keepAlive(true); // as createDevice() is waiting for it
+            worker.post({ module, memory, stack });
+          }, reject);
+        }),
+    ),
+  );
+}

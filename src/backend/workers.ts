@@ -1,0 +1,43 @@
+// Workers, as Node and browsers have them.
+import { DeviceError } from '../core/errors.js';
+import { isNode, nodeModule } from './node.js';
+
+/** A worker that is running. */
+export interface RunningWorker {
+  post(message: unknown, transfer?: Transferable[]): void;
+  /** Node: whether the process must not end before the worker does. */
+  keepAlive(yes: boolean): void;
+  terminate(): void;
+}
+
+/**
+ * Starts a module in a worker. `inBrowser` makes the worker, because bundlers look for the literal form of that; `url` is
+ * what Node loads. Messages go to `receive`; `lost` hears why the worker does not run, if it does not.
+ */
+export async function startWorker(
+  url: URL,
+  inBrowser: () => Worker,
+  receive: (message: unknown) => void,
+  lost: (error: DeviceError) => void,
+): Promise<RunningWorker> {
+  const fail = (reason: string) => lost(new DeviceError(`the worker ${url} does not run: ${reason}`));
+  if (isNode) {
+    const { Worker: NodeWorker } = await nodeModule<typeof import('node:worker_threads')>('worker_threads');
+    const worker = new NodeWorker(url);
+    worker.on('message', receive).on('error', (error: Error) => fail(error.message));
+    worker.unref();
+    return {
+      post: (message, transfer) => worker.postMessage(message, transfer as never),
+      keepAlive: (yes) => (yes ? worker.ref() : worker.unref()),
+      terminate: () => void worker.terminate(),
+    };
+  }
+  const worker = inBrowser();
+  worker.onmessage = ({ data }) => receive(data);
+  worker.onerror = (event) => fail(event.message ?? 'it did not load');
+  return {
+    post: (message, transfer = []) => worker.postMessage(message, transfer),
+    keepAlive: () => {},
+    terminate: () => worker.terminate(),
+  };
+}
