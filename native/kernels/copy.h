@@ -1,7 +1,7 @@
 // Moving and making data: upload, copy, fill.
 
-// y[i] = data[i]: the words that end the command, however many. Small inputs travel in the list, in order with the
-// rest.
+// y[i] = data[i]: the words that end the command, however many. So small inputs travel inside the list, in order with
+// the other commands.
 struct Upload {
   static constexpr const char* name = "upload";
   static constexpr const char* signature = "out:y tail:data";
