@@ -1,4 +1,5 @@
 /** Safetensors at a path, for Node. Its file system is imported when first used, so that browsers can load this module. */
+import { nodeModule } from '../backend/node.js';
 import { FormatError } from '../core/errors.js';
 import {
   type ByteSource,
@@ -24,7 +25,7 @@ export interface SafetensorsFile extends Safetensors {
  * @throws FormatError as `parseSafetensors` does, and the system's error if the file cannot be read
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
-  const fs = await import('node:fs');
+  const fs = await nodeModule<typeof import('node:fs')>('fs');
   const file = fs.openSync(path, 'r');
   try {
     const source: ByteSource = {
@@ -53,7 +54,7 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
  */
 export async function saveSafetensors(path: string, tensors: Writables, metadata?: Metadata): Promise<void> {
   const { header, parts } = layOut(tensors, metadata);
-  const { open, rename, rm } = await import('node:fs/promises');
+  const { open, rename, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const temporary = `${path}.${globalThis.crypto.randomUUID()}.tmp`;
   const file = await open(temporary, 'wx');
   try {

@@ -1,5 +1,6 @@
 // A model as a folder: config.json, model.safetensors and the tokenizers' JSON.
 
+import { nodeModule } from '../backend/node.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { toHalf } from '../io/half.js';
@@ -78,8 +79,8 @@ export async function readFiles(
 
 /** Writes files to a folder: all under temporary names first, so that a full disk leaves the old ones as they were. */
 export async function writeFolder(folder: string, files: ModelFiles): Promise<void> {
-  const { mkdir, open, rename, rm } = await import('node:fs/promises');
-  const { join } = await import('node:path');
+  const { mkdir, open, rename, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { join } = await nodeModule<typeof import('node:path')>('path');
   await mkdir(folder, { recursive: true });
   const suffix = `.${globalThis.crypto.randomUUID()}.tmp`;
   const names = Object.keys(files);
@@ -102,8 +103,8 @@ export async function writeFolder(folder: string, files: ModelFiles): Promise<vo
 
 /** Reads the files of a saved model from a folder. */
 export async function readFolder(folder: string): Promise<ModelFiles> {
-  const { readFile } = await import('node:fs/promises');
-  const { join } = await import('node:path');
+  const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { join } = await nodeModule<typeof import('node:path')>('path');
   const files: Record<string, Uint8Array> = {};
   for (const name of [CONFIG, WEIGHTS, ...Object.values(TOKENIZERS)]) {
     try {

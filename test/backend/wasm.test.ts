@@ -1,7 +1,15 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
-import { add, createDevice, DeviceError, matmul, OutOfMemoryError, SimdformerError, type Tensor } from '../../src/index.js';
+import {
+  add,
+  createDevice,
+  DeviceError,
+  matmul,
+  OutOfMemoryError,
+  SimdformerError,
+  type Tensor,
+} from '../../src/index.js';
 import { Random } from '../random.js';
 
 describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a device in WebAssembly', async () => {
