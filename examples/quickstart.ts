@@ -6,8 +6,8 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type Pair, readDictionary } from '../src/cli/data.js';
+import { integer } from '../src/cli/parsers.js';
 import { duration, showProgress } from '../src/cli/progress.js';
-import { positiveInteger } from '../src/cli/shared.js';
 import { tokenizersOf } from '../src/cli/tasks.js';
 import {
   CharTokenizer,
@@ -30,8 +30,8 @@ const { values, positionals } = parseArgs({
   },
 });
 const seed = Number(values.seed);
-const steps = positiveInteger(values.steps);
-const device = await createDevice(values.threads === undefined ? {} : { threads: positiveInteger(values.threads) });
+const steps = integer(1)(values.steps);
+const device = await createDevice(values.threads === undefined ? {} : { threads: integer(1)(values.threads) });
 const words = positionals.map((word) => word.toLowerCase()).filter(isSpellable);
 
 await pronounceAtOnce();

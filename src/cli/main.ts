@@ -1,8 +1,7 @@
 #!/usr/bin/env node
-// The command line. Each command is a file in commands/; what they share is here.
+// The command line. Each command is a file in commands/; what they share is in shared.ts.
 
-import { Command, CommanderError } from 'commander';
-import { SimdformerError } from '../core/errors.js';
+import { Command, CommanderError, Option } from 'commander';
 import { attentionCommand } from './commands/attention.js';
 import { benchCommand } from './commands/bench.js';
 import { evalCommand } from './commands/eval.js';
@@ -10,24 +9,36 @@ import { infoCommand } from './commands/info.js';
 import { runCommand } from './commands/run.js';
 import { scoreCommand } from './commands/score.js';
 import { trainCommand } from './commands/train.js';
+import { describeError, EXIT } from './exit.js';
+import { integer } from './parsers.js';
+
+/** Of all backends; which of them a machine has, `info` says. */
+const INSTRUCTION_SETS = ['avx512', 'avx2', 'sse2', 'neon', 'scalar', 'relaxed', 'simd128'];
 
 const program = new Command('simdformer')
   .description('Train, run and look into Transformers on the CPU.')
-  .option('--threads <n>', 'threads to use (default: all cores)', Number)
-  .option('--isa <name>', 'instruction set to use (default: the best there is)')
+  .option('--threads <n>', 'threads to use (default: all cores)', integer(1, 64))
+  .addOption(new Option('--isa <name>', 'instruction set to use (default: the best)').choices(INSTRUCTION_SETS))
   .showHelpAfterError('(add --help for what is possible)')
   .exitOverride();
 const commands = [infoCommand, trainCommand, runCommand, scoreCommand, attentionCommand, evalCommand, benchCommand];
 for (const command of commands) program.addCommand(command().copyInheritedSettings(program));
 
+// The reader of a pipe may leave early, as `head` does.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(EXIT.done);
+});
+
 try {
-  await program.parseAsync();
+  if (process.argv.length <= 2) program.outputHelp();
+  else await program.parseAsync();
 } catch (error) {
   // Commander has said by itself what was wrong with the arguments.
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
   else {
-    const known = error instanceof SimdformerError || (error as NodeJS.ErrnoException).code !== undefined;
-    console.error(known ? `simdformer: ${(error as Error).message}` : error);
-    process.exitCode = 1;
+    const message = describeError(error);
+    console.error(message === undefined ? error : `simdformer: ${message}`);
+    process.exitCode = EXIT.failed;
   }
 }

@@ -1,9 +1,10 @@
 import cliProgress from 'cli-progress';
-import type { Progress } from '../train/fit.js';
+import type { Progress, Validation } from '../train/fit.js';
 
-/** Shows a training run: `onStep` is for `fit`, `stop` ends it. */
+/** Shows a training run: the first two are for `fit`, `stop` ends it. */
 export interface ProgressView {
   onStep(progress: Progress): void;
+  onValidation(validation: Validation): void;
   stop(): void;
 }
 
@@ -12,46 +13,58 @@ const SMOOTHING = 0.9;
 /** Seconds between two lines where there is no terminal. */
 const LINE_EVERY = 5;
 
-/** A bar with loss, words per second and time left on a terminal; plain lines where `stream` is something else. */
+/** A bar with loss, tokens per second and time left on a terminal; plain lines where `stream` is something else. */
 export function showProgress(stream: NodeJS.WriteStream = process.stderr): ProgressView {
   const describe = describer();
   if (!stream.isTTY) {
     let next = 0;
     return {
       onStep(progress) {
-        const { loss, words, left } = describe(progress);
+        const { loss, tokens, left } = describe(progress);
         if (progress.seconds < next && progress.step < progress.steps) return;
         next = progress.seconds + LINE_EVERY;
-        stream.write(`step ${progress.step}/${progress.steps}, loss ${loss}, ${words} words/s, ${left} left\n`);
+        stream.write(`step ${progress.step}/${progress.steps}, loss ${loss}, ${tokens} tokens/s, ${left} left\n`);
       },
+      onValidation: ({ step, metrics }) => void stream.write(`step ${step}, validation: ${list(metrics)}\n`),
       stop() {},
     };
   }
-  const format = '{bar} {percentage}% | loss {loss} | {words} words/s | {left} left';
+  const format = '{bar} {percentage}% | loss {loss} | {tokens} tokens/s | {left} left{validation}';
   const bar = new cliProgress.SingleBar(
     { stream, format, hideCursor: true, barsize: 28 },
     cliProgress.Presets.shades_classic,
   );
   let started = false;
+  let validation = '';
   return {
     onStep(progress) {
-      const shown = describe(progress);
+      const shown = { ...describe(progress), validation };
       if (!started) bar.start(progress.steps, 0, shown);
       started = true;
       bar.update(progress.step, shown);
+    },
+    onValidation({ metrics }) {
+      validation = ` | ${list(metrics)}`;
     },
     stop: () => bar.stop(),
   };
 }
 
+/** "wordError 0.2104, tokenError 0.0510". */
+function list(metrics: Readonly<Record<string, number>>): string {
+  return Object.entries(metrics)
+    .map(([name, value]) => `${name} ${value.toFixed(4)}`)
+    .join(', ');
+}
+
 function describer() {
   let smoothed: number | undefined;
   let before = 0; // steps of an earlier run that this one goes on from
-  return ({ step, steps, loss, examples, seconds }: Progress) => {
+  return ({ step, steps, loss, tokens, seconds }: Progress) => {
     if (smoothed === undefined) before = step - 1;
     smoothed = smoothed === undefined ? loss : SMOOTHING * smoothed + (1 - SMOOTHING) * loss;
     const left = (seconds / (step - before)) * (steps - step);
-    return { loss: smoothed.toFixed(3), words: Math.round(examples / seconds), left: duration(left) };
+    return { loss: smoothed.toFixed(3), tokens: Math.round(tokens / seconds), left: duration(left) };
   };
 }
 

@@ -29,6 +29,7 @@ export function loadModel(device: Device, name: string): Promise<Transformer> {
 /** The texts given as arguments, or the lines of standard input. */
 export async function readTexts(texts: readonly string[]): Promise<string[]> {
   if (texts.length > 0) return [...texts];
+  if (process.stdin.isTTY) console.error('Reading lines; Ctrl-D ends them.');
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
   const lines = Buffer.concat(chunks).toString('utf8').split(/\r?\n/);
@@ -37,20 +38,11 @@ export async function readTexts(texts: readonly string[]): Promise<string[]> {
   return filled;
 }
 
-/** A positive integer, for commander. */
-export function positiveInteger(text: string): number {
-  const value = Number(text);
-  if (!(Number.isInteger(value) && value > 0)) throw new ArgumentError(`'${text}' is not a positive integer`);
-  return value;
-}
-
-/** A number, for commander. */
-export function number(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || Number.isNaN(value)) throw new ArgumentError(`'${text}' is not a number`);
-  return value;
-}
-
 export function printJson(value: unknown): void {
   console.log(JSON.stringify(value, null, 2));
+}
+
+/** A token that can be seen where it labels a row or column. */
+export function visible(token: string): string {
+  return token.replaceAll('\n', '⏎').replaceAll('\t', '⇥').replaceAll(' ', '␣');
 }

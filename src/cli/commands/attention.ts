@@ -5,17 +5,20 @@ import type { Tensor } from '../../core/tensor.js';
 import { type HeadStatistics, headStatistics } from '../../inspect/heads.js';
 import { renderHeatMap } from '../../inspect/heat-map.js';
 import { heatMapGridSvg } from '../../inspect/svg.js';
-import type { AttentionMaps } from '../../models/transformer.js';
-import { loadModel, openDevice, positiveInteger, printJson } from '../shared.js';
-import { tokenizersOf } from '../tasks.js';
+import type { AttentionMaps, Transformer } from '../../models/transformer.js';
+import { integer } from '../parsers.js';
+import { loadModel, openDevice, printJson, visible } from '../shared.js';
+import { encode, tokenizersOf } from '../tasks.js';
 
 interface AttentionOptions {
   output?: string;
-  kind: keyof AttentionMaps;
+  kind?: keyof AttentionMaps;
   layer?: number;
   head?: number;
   json?: boolean;
 }
+
+const KINDS = ['encoder', 'decoder', 'cross'];
 
 export function attentionCommand(): Command {
   return new Command('attention')
@@ -23,22 +26,18 @@ export function attentionCommand(): Command {
     .argument('<model>', 'folder or name of a model')
     .argument('<text>', 'input; of a decoder-only model, the text that is read')
     .option('-o, --output <file.svg>', 'write all maps as a picture')
-    .addOption(new Option('--kind <kind>', 'which attention').choices(['encoder', 'decoder', 'cross']).default('cross'))
-    .option('--layer <n>', 'only this layer, from 1', positiveInteger)
-    .option('--head <n>', 'only this head, from 1', positiveInteger)
+    .addOption(new Option('--kind <kind>', 'which attention (default: cross, if the model has it)').choices(KINDS))
+    .option('--layer <n>', 'only this layer, from 1', integer(1))
+    .option('--head <n>', 'only this head, from 1', integer(1))
     .option('--json', 'print weights and statistics as JSON')
     .action(async (name: string, text: string, options: AttentionOptions, command: Command) => {
       using device = await openDevice(command);
       const model = await loadModel(device, name);
       const { source, target } = tokenizersOf(model);
-      const hasEncoder = model.config.encoderLayers > 0;
-      const kind = hasEncoder ? options.kind : 'decoder';
-      const read = hasEncoder ? source.encode(text) : target.encode(text);
-      const written = hasEncoder
-        ? [model.config.bosId, ...((await model.generate([read])).sequences[0] as number[])]
-        : read;
-      const maps = model.attentionMaps(hasEncoder ? [read] : null, [written]);
-      const label = (tokenizer: typeof source) => (id: number) => tokenizer.idToToken(id) ?? `${id}`;
+      const kind = kindOf(model, options.kind);
+      const read = encode(source, text);
+      const { maps, written } = await observe(model, read);
+      const label = (tokenizer: typeof source) => (id: number) => visible(tokenizer.idToToken(id) ?? `${id}`);
       const inputs = read.map(label(source));
       const outputs = written.map(label(target));
       const queries = kind === 'encoder' ? inputs : outputs;
@@ -58,6 +57,27 @@ export function attentionCommand(): Command {
         console.log(renderHeatMap(weights, { rows: queries, columns: keys, color: process.stdout.isTTY }));
       }
     });
+}
+
+/** The attention that is asked for; without a wish, the one that says most. */
+function kindOf({ config }: Transformer, wanted: AttentionOptions['kind']): keyof AttentionMaps {
+  const { encoderLayers, decoderLayers } = config;
+  if (encoderLayers > 0 && decoderLayers > 0) return wanted ?? 'cross';
+  const only = encoderLayers > 0 ? 'encoder' : 'decoder';
+  if ((wanted ?? only) !== only)
+    throw new ArgumentError(`the model has ${only} attention only, no ${wanted} attention`);
+  return only;
+}
+
+/** All maps for a text, and what the decoder read while they were made. */
+async function observe(model: Transformer, read: number[]): Promise<{ maps: AttentionMaps; written: number[] }> {
+  const { encoderLayers, decoderLayers, bosId } = model.config;
+  if (decoderLayers === 0) return { maps: model.attentionMaps([read]), written: [] };
+  if (encoderLayers === 0) return { maps: model.attentionMaps(null, [read]), written: read };
+  const { sequences } = await model.generate([read]);
+  const begin = model.tokenizers.target?.bosId ?? bosId;
+  const written = [begin, ...(sequences[0] as number[])].slice(0, model.config.maxLength);
+  return { maps: model.attentionMaps([read], [written]), written };
 }
 
 interface Head extends HeadStatistics {

@@ -2,7 +2,8 @@ import { Command } from 'commander';
 import { Random } from '../../core/random.js';
 import { profile, renderProfile } from '../../inspect/profile.js';
 import { Transformer } from '../../models/transformer.js';
-import { openDevice, positiveInteger, printJson } from '../shared.js';
+import { integer } from '../parsers.js';
+import { openDevice, printJson } from '../shared.js';
 
 interface BenchOptions {
   dModel: number;
@@ -21,11 +22,11 @@ export function benchCommand(): Command {
     .description(
       'time a forward pass of an encoder here, op by op (comparisons with other libraries: bench/ of the repository)',
     )
-    .option('--d-model <n>', 'features', positiveInteger, 384)
-    .option('--heads <n>', 'attention heads', positiveInteger, 12)
-    .option('--layers <n>', 'layers', positiveInteger, 6)
-    .option('--batch <n>', 'sequences', positiveInteger, 1)
-    .option('--length <n>', 'tokens of each', positiveInteger, 128)
+    .option('--d-model <n>', 'features', integer(1), 384)
+    .option('--heads <n>', 'attention heads', integer(1), 12)
+    .option('--layers <n>', 'layers', integer(1), 6)
+    .option('--batch <n>', 'sequences', integer(1), 1)
+    .option('--length <n>', 'tokens of each', integer(1), 128)
     .option('--json', 'print JSON')
     .action(async ({ dModel, heads, layers, batch, length, json }: BenchOptions, command: Command) => {
       using device = await openDevice(command);

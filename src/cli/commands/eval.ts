@@ -1,15 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
+import { ArgumentError } from '../../core/errors.js';
 import { readPairs } from '../data.js';
-import { loadModel, openDevice, positiveInteger, printJson } from '../shared.js';
-import { evaluatePairs, textLoss, tokenizersOf } from '../tasks.js';
+import { integer } from '../parsers.js';
+import { loadModel, openDevice, printJson } from '../shared.js';
+import { encode, evaluatePairs, textLoss, tokenizersOf } from '../tasks.js';
 
 export function evalCommand(): Command {
   return new Command('eval')
     .description('measure a model: error rates on pairs, or the loss on a text')
     .argument('<model>', 'folder or name of a model')
     .argument('<file>', 'lines of source, tab, target, and further targets that are right, too; or a text')
-    .option('--beams <n>', 'hypotheses of beam search', positiveInteger, 1)
+    .option('--beams <n>', 'hypotheses of beam search', integer(1), 1)
     .option('--outputs', 'print every output that is wrong')
     .option('--json', 'print JSON')
     .action(
@@ -23,7 +25,8 @@ export function evalCommand(): Command {
         const model = await loadModel(device, name);
         const start = performance.now();
         if (model.config.encoderLayers === 0) {
-          const ids = Int32Array.from(tokenizersOf(model).target.encode(await readFile(file, 'utf8')));
+          const ids = Int32Array.from(encode(tokenizersOf(model).target, await readFile(file, 'utf8')));
+          if (ids.length < 2) throw new ArgumentError(`${file} has no two tokens: nothing is predicted`);
           const loss = await textLoss(model, ids);
           if (options.json) return printJson({ tokens: ids.length - 1, loss });
           console.log(

@@ -1,12 +1,13 @@
 import { Command } from 'commander';
 import { modelCost } from '../../inspect/cost.js';
-import { loadModel, openDevice, positiveInteger, printJson } from '../shared.js';
+import { integer } from '../parsers.js';
+import { loadModel, openDevice, printJson } from '../shared.js';
 
 export function infoCommand(): Command {
   return new Command('info')
     .description('say what runs here, and what a model is made of')
     .argument('[model]', 'folder or name of a model')
-    .option('--length <n>', 'tokens of the sequences whose cost is counted', positiveInteger, 32)
+    .option('--length <n>', 'tokens of the sequences whose cost is counted', integer(1), 32)
     .option('--json', 'print JSON')
     .action(async (name: string | undefined, options: { length: number; json?: boolean }, command: Command) => {
       using device = await openDevice(command);
@@ -22,10 +23,8 @@ export function infoCommand(): Command {
       }
       const model = await loadModel(device, name);
       const { source, target } = model.tokenizers;
-      const cost = modelCost(model, {
-        source: Math.min(options.length, model.config.maxLength),
-        target: Math.min(options.length, model.config.maxLength),
-      });
+      const length = Math.min(options.length, model.config.maxLength);
+      const cost = modelCost(model, { source: length, target: length });
       if (options.json) return printJson({ device: info, config: model.config, ...cost });
       const { encoderLayers, decoderLayers, dModel, heads, dFF, norm, positions } = model.config;
       console.log(`layers           ${encoderLayers} encoder, ${decoderLayers} decoder (${norm}-norm)`);
@@ -35,7 +34,7 @@ export function infoCommand(): Command {
       );
       console.log(`parameters       ${(cost.parameters / 1e6).toFixed(2)} million`);
       console.log(
-        `a forward pass   ${(cost.forwardFlops / 1e6).toFixed(1)} MFLOP, ${(cost.forwardBytes / 2 ** 20).toFixed(1)} MiB, for ${options.length} tokens a side`,
+        `a forward pass   ${(cost.forwardFlops / 1e6).toFixed(1)} MFLOP, ${(cost.forwardBytes / 2 ** 20).toFixed(1)} MiB, for ${length} tokens a side`,
       );
     });
 }

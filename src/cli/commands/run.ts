@@ -1,10 +1,12 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import type { GenerateOptions } from '../../generate/options.js';
-import { loadModel, number, openDevice, positiveInteger, printJson, readTexts } from '../shared.js';
-import { tokenizersOf } from '../tasks.js';
+import type { Transformer } from '../../models/transformer.js';
+import { integer, positive } from '../parsers.js';
+import { loadModel, openDevice, printJson, readTexts } from '../shared.js';
+import { encode, tokenizersOf } from '../tasks.js';
 
 interface RunOptions {
-  beams: number;
+  beams?: number;
   nBest: number;
   sample?: boolean;
   temperature?: number;
@@ -16,24 +18,31 @@ interface RunOptions {
   json?: boolean;
 }
 
+/** Options that only mean something where tokens are drawn. */
+const drawing = (flags: string, description: string) => new Option(flags, description).implies({ sample: true });
+
 export function runCommand(): Command {
   return new Command('run')
     .description('let a model write: the output for each text, or what follows it')
     .argument('<model>', 'folder or name of a model, such as g2p-en')
     .argument('[text...]', 'inputs; without them, the lines of standard input')
-    .option('--beams <n>', 'hypotheses of beam search', positiveInteger, 1)
-    .option('--n-best <n>', 'outputs for each text', positiveInteger, 1)
-    .option('--sample', 'draw tokens by their probabilities')
-    .option('--temperature <t>', 'below 1: likely tokens become likelier (with --sample)', number)
-    .option('--top-k <k>', 'draw from the k most probable tokens (with --sample)', positiveInteger)
-    .option(
-      '--top-p <p>',
-      'draw from the most probable tokens that together have probability p (with --sample)',
-      number,
+    .addOption(
+      new Option('--beams <n>', 'hypotheses of beam search (default: 1, greedy)')
+        .argParser(integer(1))
+        .conflicts(['sample', 'temperature', 'topK', 'topP', 'minP']),
     )
-    .option('--min-p <p>', 'draw from tokens with this share of the highest probability (with --sample)', number)
-    .option('--max-tokens <n>', 'tokens to write at most', positiveInteger)
-    .option('--seed <n>', 'same seed, same output', number, 0)
+    .option('--n-best <n>', 'outputs for each text: the best of as many beams, or samples', integer(1), 1)
+    .option('--sample', 'draw tokens by their probabilities')
+    .addOption(drawing('--temperature <t>', 'sample; below 1, likely tokens become likelier').argParser(positive()))
+    .addOption(drawing('--top-k <k>', 'sample from the k most probable tokens').argParser(integer(1)))
+    .addOption(
+      drawing('--top-p <p>', 'sample from the most probable tokens that together have probability p').argParser(
+        positive(1),
+      ),
+    )
+    .addOption(drawing('--min-p <p>', "sample from tokens with this share of the highest's").argParser(positive(1)))
+    .option('--max-tokens <n>', 'tokens to write at most', integer(1))
+    .option('--seed <n>', 'same seed, same output', integer(0), 0)
     .option('--json', 'print JSON, with scores')
     .action(async (name: string, texts: string[], options: RunOptions, command: Command) => {
       using device = await openDevice(command);
@@ -41,58 +50,51 @@ export function runCommand(): Command {
       const { source, target } = tokenizersOf(model);
       const inputs = await readTexts(texts);
       const encoded = inputs.map((text) => encode(source, text));
-      // A text model without an end token writes until it has written enough.
-      const stopTokens = target.eosId === undefined ? [] : [target.eosId];
-      const generated = await model.generate(encoded, { ...generateOptions(options), stopTokens });
-      const outputs = generated.sequences.map((ids) => target.decode(ids));
-      if (options.json) {
-        printJson(
-          outputs.map((output, i) => ({
-            input: inputs[generated.inputs[i] as number],
-            output,
-            score: generated.scores[i],
-          })),
-        );
-        return;
+      const settings = generateOptions(options);
+      const goesOn = model.config.encoderLayers === 0;
+      if (
+        goesOn &&
+        process.stdout.isTTY &&
+        inputs.length === 1 &&
+        settings.numBeams === 1 &&
+        options.nBest === 1 &&
+        !options.json
+      ) {
+        return await write(model, inputs[0] as string, encoded[0] as number[], settings);
       }
-      const single = model.config.encoderLayers === 0;
-      outputs.forEach((output, i) => {
-        const input = inputs[generated.inputs[i] as number] as string;
-        console.log(single ? input + output : inputs.length > 1 || options.nBest > 1 ? `${input}\t${output}` : output);
-      });
+      const generated = await model.generate(encoded, settings);
+      const results = generated.sequences.map((ids, i) => ({
+        input: inputs[generated.inputs[i] as number] as string,
+        output: target.decode(ids),
+        score: generated.scores[i],
+      }));
+      if (options.json) return printJson(results);
+      const named = inputs.length > 1 || options.nBest > 1;
+      for (const { input, output } of results)
+        console.log(goesOn ? input + output : named ? `${input}\t${output}` : output);
     });
 }
 
-/** Letters that a model knows in lower case only are no reason to fail. */
-function encode(tokenizer: { encode(text: string): number[] }, text: string): number[] {
-  try {
-    return tokenizer.encode(text);
-  } catch (error) {
-    if (text.toLowerCase() === text) throw error;
-    return tokenizer.encode(text.toLowerCase());
+/** Shows each token as it comes. */
+async function write(model: Transformer, text: string, prompt: number[], settings: GenerateOptions): Promise<void> {
+  const { target } = tokenizersOf(model);
+  process.stdout.write(text);
+  const ids: number[] = [];
+  let shown = '';
+  for await (const { token } of model.stream([prompt], settings)) {
+    ids.push(token);
+    const written = target.decode(ids);
+    if (written.endsWith('\ufffd')) continue; // the rest of a character is in the next token
+    process.stdout.write(written.slice(shown.length));
+    shown = written;
   }
+  process.stdout.write('\n');
 }
 
-function generateOptions({
-  beams,
-  nBest,
-  sample,
-  temperature,
-  topK,
-  topP,
-  minP,
-  maxTokens,
-  seed,
-}: RunOptions): GenerateOptions {
-  const drawing = { doSample: sample, temperature, topK, topP, minP };
-  return {
-    ...defined({ ...drawing, maxNewTokens: maxTokens }),
-    numBeams: beams,
-    numReturnSequences: nBest,
-    seed,
-  };
-}
-
-function defined<T extends object>(options: T): Partial<T> {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
+function generateOptions({ beams = 1, nBest, sample, maxTokens, seed, ...options }: RunOptions): GenerateOptions {
+  const { temperature, topK, topP, minP } = options;
+  const optional = { doSample: sample, temperature, topK, topP, minP, maxNewTokens: maxTokens };
+  const given = Object.entries(optional).filter(([, value]) => value !== undefined);
+  const numBeams = sample ? 1 : Math.max(beams, nBest);
+  return { ...Object.fromEntries(given), numBeams, numReturnSequences: nBest, seed };
 }

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
-import { loadModel, openDevice, printJson } from '../shared.js';
-import { tokenizersOf } from '../tasks.js';
+import { ArgumentError } from '../../core/errors.js';
+import { loadModel, openDevice, printJson, visible } from '../shared.js';
+import { encode, tokenizersOf } from '../tasks.js';
 
 export function scoreCommand(): Command {
   return new Command('score')
@@ -18,16 +19,20 @@ export function scoreCommand(): Command {
           `error: ${texts.length} texts, but this model scores ${expected === 2 ? 'a source and a target' : 'one text'}`,
         );
       }
-      const ids = target.encode(texts.at(-1) as string, { addSpecial: true });
-      const sources = expected === 2 ? [source.encode(texts[0] as string)] : null;
+      const { bosId, eosId } = target;
+      const tokens = encode(target, texts.at(-1) as string);
+      const ids = [bosId, ...tokens, eosId].filter((id) => id !== undefined);
+      if (ids.length < 2) throw new ArgumentError('there is nothing to score: give a longer text');
+      const sources = expected === 2 ? [encode(source, texts[0] as string)] : null;
       const { logProbabilities, scores } = await model.score(sources, [ids]);
       const each = (logProbabilities[0] as number[]).map((logProbability, i) => ({
-        token: target.idToToken(ids[i + 1] as number),
+        token: target.idToToken(ids[i + 1] as number) as string,
         logProbability,
       }));
       const total = scores[0] as number;
       if (options.json) return printJson({ total, tokens: each });
-      for (const { token, logProbability } of each) console.log(`${logProbability.toFixed(6).padStart(12)}  ${token}`);
+      for (const { token, logProbability } of each)
+        console.log(`${logProbability.toFixed(6).padStart(12)}  ${visible(token)}`);
       console.log(`${total.toFixed(6).padStart(12)}  in all, ${Math.exp(-total / each.length).toFixed(3)} perplexity`);
     });
 }

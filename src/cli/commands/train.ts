@@ -1,25 +1,24 @@
-import { appendFile, mkdir, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Command } from 'commander';
-import { curvesSvg } from '../../inspect/svg.js';
-import { fit, type Validation } from '../../train/fit.js';
+import { Command, Option } from 'commander';
+import { ArgumentError } from '../../core/errors.js';
+import { type FitResult, fit } from '../../train/fit.js';
+import { readTask, TASKS, type TaskConfig } from '../config.js';
+import { EXIT } from '../exit.js';
+import { integer, positive } from '../parsers.js';
 import { duration, showProgress } from '../progress.js';
-import { number, openDevice, positiveInteger, printJson } from '../shared.js';
-import { prepareTask, readTask, TASKS } from '../tasks.js';
+import { openDevice, printJson } from '../shared.js';
+import { type PreparedTask, prepareTask } from '../tasks.js';
+import { TrainingLog } from '../training-log.js';
 
-interface TrainOptions {
+interface TrainOptions extends Pick<TaskConfig, 'data' | 'steps' | 'epochs' | 'batch' | 'seed'> {
   out: string;
-  data?: string;
-  steps?: number;
-  epochs?: number;
-  batch?: number;
-  seed?: number;
+  dtype: 'float32' | 'float16';
   resume?: boolean;
+  overwrite?: boolean;
   json?: boolean;
 }
-
-/** Standard exit code of a program that Ctrl-C ended. */
-const INTERRUPTED = 130;
 
 export function trainCommand(): Command {
   return new Command('train')
@@ -27,78 +26,88 @@ export function trainCommand(): Command {
     .argument('<task>', `${TASKS.join(' or ')}, or a JSON file that configures one`)
     .requiredOption('-o, --out <folder>', 'where the model goes')
     .option('--data <file>', 'what to learn: lines of source, tab, target; or a text')
-    .option('--steps <n>', 'steps to take', positiveInteger)
-    .option('--epochs <n>', 'times to see all data', number)
-    .option('--batch <n>', 'tokens in a batch; for characters, windows', positiveInteger)
-    .option('--seed <n>', 'same seed, same model', number)
+    .addOption(new Option('--steps <n>', 'steps to take').argParser(integer(1)).conflicts('epochs'))
+    .option('--epochs <n>', 'times to see all data', positive())
+    .option('--batch <n>', 'tokens in a batch; for characters, windows', integer(1))
+    .option('--seed <n>', 'same seed, same model', integer(0))
+    .addOption(
+      new Option('--dtype <type>', 'of the saved weights: float16 takes half the space')
+        .choices(['float32', 'float16'])
+        .default('float32'),
+    )
     .option('--resume', 'go on from the checkpoint in the folder')
+    .addOption(new Option('--overwrite', 'forget an earlier training in the folder').conflicts('resume'))
     .option('--json', 'print the result as JSON')
     .action(async (taskName: string, options: TrainOptions, command: Command) => {
+      const { out, data, steps, epochs, batch, seed, dtype } = options;
+      const given = Object.entries({ data, steps, epochs, batch, seed }).filter(([, value]) => value !== undefined);
+      const config = await readTask(taskName, Object.fromEntries(given));
+      checkFolder(options);
       using device = await openDevice(command);
-      const { out, data, steps, epochs, batch, seed, resume } = options;
-      const overrides = Object.entries({ data, steps, epochs, batch, seed }).filter(([, value]) => value !== undefined);
-      const config = await readTask(taskName, Object.fromEntries(overrides));
       const task = await prepareTask(device, config);
-      const { model } = task;
       await mkdir(out, { recursive: true });
-      await writeFile(join(out, 'task.json'), `${JSON.stringify(task.config, null, 1)}\n`);
-      const log = join(out, 'log.jsonl');
-      if (!resume) await writeFile(log, '');
-
-      const interrupted = new AbortController();
-      const interrupt = () => interrupted.abort();
-      process.once('SIGINT', interrupt);
-      const progress = showProgress();
-      const lines: string[] = [];
-      const losses: [number, number][] = [];
-      const note = (entry: object) => lines.push(`${JSON.stringify(entry)}\n`);
       const start = performance.now();
-      const result = await fit(model, task.batches, {
-        ...(({ labelSmoothing, clipNorm, averageLast, emaDecay, validateEvery }) => ({
-          labelSmoothing,
-          clipNorm,
-          averageLast,
-          emaDecay,
-          validateEvery,
-        }))(task.config),
-        steps: task.steps,
-        schedule: task.schedule,
-        optimizer: task.optimizer,
-        seed: task.config.seed,
-        validate: task.validate,
-        checkpoint: join(out, 'checkpoint.safetensors'),
-        resume,
-        signal: interrupted.signal,
-        onStep(step) {
-          progress.onStep(step);
-          losses.push([step.step, step.loss]);
-          note({ step: step.step, loss: step.loss, learningRate: step.learningRate, seconds: step.seconds });
-        },
-        onValidation: note,
-      }).finally(() => {
-        progress.stop();
-        process.off('SIGINT', interrupt);
-      });
-      await appendFile(log, lines.join(''));
-      await model.save(out);
-      if (losses.length > 0) await writeFile(join(out, 'loss.svg'), lossCurves(losses, result.validations));
-      const seconds = (performance.now() - start) / 1000;
-      const metrics = result.validations.at(-1)?.metrics ?? {};
-      if (result.reason === 'aborted') process.exitCode = INTERRUPTED;
-      if (options.json) return printJson({ reason: result.reason, step: result.step, seconds, metrics, model: out });
-      const measured = Object.entries(metrics).map(([name, value]) => `${name} ${value.toFixed(4)}`);
-      const ending = result.reason === 'aborted' ? 'Stopped; --resume goes on.' : 'Done.';
-      console.log(`${ending} Step ${result.step} after ${duration(seconds)}. ${measured.join(', ')}. Model: ${out}`);
+      const result = await train(task, options);
+      await task.model.save(out, { dtype });
+      report(result, options, (performance.now() - start) / 1000);
     });
 }
 
-function lossCurves(losses: readonly [number, number][], validations: readonly Validation[]): string {
-  const curves = [{ name: 'training loss', points: losses }];
-  for (const name of Object.keys(validations[0]?.metrics ?? {})) {
-    curves.push({
-      name: `validation ${name}`,
-      points: validations.map(({ step, metrics }) => [step, metrics[name] ?? Number.NaN]),
-    });
+const checkpointIn = (folder: string) => join(folder, 'checkpoint.safetensors');
+
+/** A training may have taken days: nothing replaces it unless that is said. */
+function checkFolder({ out, resume, overwrite }: TrainOptions): void {
+  const found = existsSync(checkpointIn(out));
+  if (found && !resume && !overwrite) {
+    throw new ArgumentError(
+      `${out} holds the checkpoint of another training: --resume goes on from it, --overwrite forgets it`,
+    );
   }
-  return curvesSvg(curves, { x: 'step', y: 'loss' });
+  if (!found && resume) console.error(`There is no checkpoint in ${out}: starting from the beginning.`);
+}
+
+/** Fits the model, with log, progress and checkpoint; Ctrl-C and a log that cannot be written stop it in order. */
+async function train({ config, model, batches, ...task }: PreparedTask, options: TrainOptions): Promise<FitResult> {
+  const { out, resume } = options;
+  const stop = new AbortController();
+  const interrupt = () => stop.abort();
+  const log = new TrainingLog(join(out, 'log.jsonl'), interrupt);
+  const progress = showProgress();
+  process.once('SIGINT', interrupt);
+  const { labelSmoothing, clipNorm, averageLast, emaDecay, validateEvery, seed } = config;
+  const result = await fit(model, batches, {
+    ...task,
+    ...{ labelSmoothing, clipNorm, averageLast, emaDecay, validateEvery, seed },
+    checkpoint: checkpointIn(out),
+    resume,
+    signal: stop.signal,
+    onStep(step) {
+      progress.onStep(step);
+      log.onStep(step);
+    },
+    onValidation(validation) {
+      progress.onValidation(validation);
+      log.onValidation(validation);
+    },
+  }).finally(() => {
+    progress.stop();
+    process.off('SIGINT', interrupt);
+  });
+  log.check();
+  await writeFile(join(out, 'task.json'), `${JSON.stringify(config, null, 1)}\n`);
+  const curves = log.curves();
+  if (curves !== undefined) await writeFile(join(out, 'loss.svg'), curves);
+  return result;
+}
+
+function report({ reason, step, validations }: FitResult, { out, json }: TrainOptions, seconds: number): void {
+  const metrics = validations.at(-1)?.metrics ?? {};
+  if (reason === 'aborted') process.exitCode = EXIT.interrupted;
+  if (json) {
+    printJson({ reason, step, seconds, metrics, model: out });
+    return;
+  }
+  const ending = reason === 'aborted' ? 'Stopped; --resume goes on.' : 'Done.';
+  const measured = Object.entries(metrics).map(([name, value]) => `${name} ${value.toFixed(4)}. `);
+  console.log(`${ending} Step ${step} after ${duration(seconds)}. ${measured.join('')}Model: ${out}`);
 }

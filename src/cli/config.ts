@@ -1,0 +1,205 @@
+// What `simdformer train` is told: the built-in tasks, JSON files on top of them, options of the command on top of these.
+
+import { readFile } from 'node:fs/promises';
+import { ArgumentError } from '../core/errors.js';
+import { resolveConfig, type TransformerOptions } from '../models/config.js';
+
+/** A task as a JSON file gives it; what is left out is taken from the built-in task named by `task`. */
+export interface TaskConfig {
+  /** `pronunciation`: pairs, letters to phonemes. `characters`: a text, character by character. */
+  task: 'pronunciation' | 'characters';
+  /** A file; for `pronunciation` the npm dictionary if it is left out. */
+  data?: string;
+  model?: TransformerOptions;
+  /** Steps to take; or `epochs`. */
+  steps?: number;
+  epochs?: number;
+  /** Tokens in a batch; for `characters` windows in a batch. */
+  batch?: number;
+  schedule?: { kind?: (typeof SCHEDULES)[number]; peak?: number; warmup?: number };
+  optimizer?: { beta1?: number; beta2?: number; eps?: number; weightDecay?: number };
+  labelSmoothing?: number;
+  clipNorm?: number | null;
+  averageLast?: number;
+  emaDecay?: number;
+  /** Pairs, or the share of a text, held out for validation. */
+  validation?: number;
+  validateEvery?: number;
+  seed?: number;
+}
+
+const SCHEDULES = ['constant', 'cosine', 'linear', 'inverseSquareRoot'] as const;
+
+const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
+  pronunciation: {
+    task: 'pronunciation',
+    model: {
+      dModel: 128,
+      heads: 4,
+      encoderLayers: 4,
+      decoderLayers: 4,
+      dFF: 512,
+      norm: 'pre',
+      dropout: 0.1,
+      maxLength: 64,
+    },
+    epochs: 30,
+    batch: 4096,
+    schedule: { kind: 'linear', peak: 2e-3, warmup: 1000 },
+    optimizer: { beta2: 0.98, eps: 1e-9, weightDecay: 0 },
+    labelSmoothing: 0.1,
+    validation: 1500,
+    validateEvery: 1000,
+  },
+  // nanoGPT's configuration for CPUs: config/train_shakespeare_char.py with the arguments of its README.
+  characters: {
+    task: 'characters',
+    model: {
+      dModel: 128,
+      heads: 4,
+      encoderLayers: 0,
+      decoderLayers: 4,
+      dFF: 512,
+      activation: 'gelu',
+      norm: 'pre',
+      dropout: 0,
+      maxLength: 64,
+      positions: 'learned',
+      embeddingScale: false,
+      tieEmbeddings: true,
+    },
+    steps: 2000,
+    batch: 12,
+    schedule: { kind: 'cosine', peak: 1e-3, warmup: 100 },
+    optimizer: { beta2: 0.99, eps: 1e-8, weightDecay: 0.1 },
+    validation: 0.1,
+    validateEvery: 250,
+  },
+};
+
+export const TASKS = Object.keys(BUILT_IN);
+
+/**
+ * A built-in task by name, or one from a JSON file, with `overrides` on top. Throws ArgumentError, naming the file and the
+ * setting, for what it does not know or cannot be.
+ */
+export async function readTask(nameOrPath: string, overrides: Partial<TaskConfig> = {}): Promise<TaskConfig> {
+  const given = Object.hasOwn(BUILT_IN, nameOrPath)
+    ? { task: nameOrPath as TaskConfig['task'] }
+    : await readConfig(nameOrPath);
+  const base = BUILT_IN[given.task];
+  // Steps of one replace epochs of another.
+  const ends = [overrides, given, base].find(({ steps, epochs }) => steps !== undefined || epochs !== undefined);
+  return {
+    ...base,
+    ...given,
+    ...overrides,
+    steps: ends?.steps,
+    epochs: ends?.epochs,
+    model: { ...base.model, ...given.model },
+    schedule: { ...base.schedule, ...given.schedule },
+    optimizer: { ...base.optimizer, ...given.optimizer },
+  };
+}
+
+async function readConfig(path: string): Promise<TaskConfig> {
+  if (!path.endsWith('.json')) {
+    throw new ArgumentError(`'${path}' is neither a task (${TASKS.join(', ')}) nor a .json file`);
+  }
+  const text = await readFile(path, 'utf8');
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new ArgumentError(`${path} is no JSON: ${(cause as Error).message}`, { cause });
+  }
+  checkConfig(path, value);
+  return value;
+}
+
+type Check = readonly [accepts: (value: unknown) => boolean, expected: string];
+
+const numberThat = (accepts: (value: number) => boolean, expected: string): Check => [
+  (value) => typeof value === 'number' && Number.isFinite(value) && accepts(value),
+  expected,
+];
+const oneOf = (names: readonly string[]): Check => [(value) => names.includes(value as string), names.join(' or ')];
+const object: Check = [(value) => typeof value === 'object' && value !== null && !Array.isArray(value), 'an object'];
+const count = numberThat((n) => Number.isInteger(n) && n > 0, 'a positive integer');
+const countOrZero = numberThat((n) => Number.isInteger(n) && n >= 0, 'an integer, 0 or more');
+const positive = numberThat((n) => n > 0, 'a positive number');
+const notNegative = numberThat((n) => n >= 0, 'a number, 0 or more');
+const share = numberThat((n) => n >= 0 && n < 1, 'a number from 0 to below 1');
+
+const CHECKS: Record<keyof TaskConfig, Check> = {
+  task: oneOf(TASKS),
+  data: [(value) => typeof value === 'string', 'the path of a file'],
+  model: object,
+  steps: count,
+  epochs: positive,
+  batch: count,
+  schedule: object,
+  optimizer: object,
+  labelSmoothing: share,
+  clipNorm: [(value) => value === null || positive[0](value), 'a positive number or null'],
+  averageLast: count,
+  emaDecay: share,
+  validation: notNegative,
+  validateEvery: count,
+  seed: countOrZero,
+};
+const SCHEDULE_CHECKS: Record<keyof NonNullable<TaskConfig['schedule']>, Check> = {
+  kind: oneOf(SCHEDULES),
+  peak: positive,
+  warmup: countOrZero,
+};
+const OPTIMIZER_CHECKS: Record<keyof NonNullable<TaskConfig['optimizer']>, Check> = {
+  beta1: share,
+  beta2: share,
+  eps: notNegative,
+  weightDecay: notNegative,
+};
+
+function checkConfig(path: string, value: unknown): asserts value is TaskConfig {
+  if (!object[0](value)) throw new ArgumentError(`${path} holds no JSON object`);
+  const config = value as TaskConfig;
+  checkEach(path, '', Object.assign({ task: undefined }, config), CHECKS);
+  checkEach(path, 'schedule.', config.schedule, SCHEDULE_CHECKS);
+  checkEach(path, 'optimizer.', config.optimizer, OPTIMIZER_CHECKS);
+  if (config.steps !== undefined && config.epochs !== undefined) {
+    throw new ArgumentError(`${path}: there are steps and epochs, expected one of them`);
+  }
+  if (config.averageLast !== undefined && config.emaDecay !== undefined) {
+    throw new ArgumentError(`${path}: there are averageLast and emaDecay, expected one of them`);
+  }
+  if (config.validation !== undefined) {
+    const [accepts, expected] = config.task === 'pronunciation' ? countOrZero : share;
+    if (!accepts(config.validation))
+      throw new ArgumentError(`${path}: validation is ${config.validation}, expected ${expected}`);
+  }
+  checkModel(path, { ...BUILT_IN[config.task].model, ...config.model });
+}
+
+function checkEach(path: string, prefix: string, given: object = {}, checks: Readonly<Record<string, Check>>): void {
+  for (const [name, value] of Object.entries(given)) {
+    const check = Object.hasOwn(checks, name) ? checks[name] : undefined;
+    if (check === undefined) {
+      throw new ArgumentError(`${path}: there is no setting ${prefix}${name}, only ${Object.keys(checks).join(', ')}`);
+    }
+    const [accepts, expected] = check;
+    if (!accepts(value)) {
+      throw new ArgumentError(`${path}: ${prefix}${name} is ${JSON.stringify(value)}, expected ${expected}`);
+    }
+  }
+}
+
+/** Vocabularies come from the data; all else is as the model checks it itself. */
+function checkModel(path: string, model: TransformerOptions): void {
+  try {
+    const known = Object.keys(resolveConfig({ ...model, sourceVocab: 1, targetVocab: 1 }));
+    const unknown = Object.keys(model).find((name) => !known.includes(name));
+    if (unknown !== undefined) throw new ArgumentError(`there is no such option of a model: ${unknown}`);
+  } catch (cause) {
+    throw new ArgumentError(`${path}: model: ${(cause as Error).message}`, { cause });
+  }
+}

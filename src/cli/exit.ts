@@ -1,0 +1,34 @@
+import { SimdformerError } from '../core/errors.js';
+
+/** Exit codes. */
+export const EXIT = {
+  done: 0,
+  /** The command was understood, but could not be done. */
+  failed: 1,
+  /** The arguments make no sense. */
+  usage: 2,
+  /** Ctrl-C, as shells have it. */
+  interrupted: 130,
+} as const;
+
+const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file or folder',
+  EACCES: 'this is not allowed',
+  EPERM: 'this is not allowed',
+  EROFS: 'its disk can only be read',
+  EISDIR: 'it is a folder',
+  ENOTDIR: 'a part of the path is a file',
+  EEXIST: 'there is a file of that name',
+  ENOSPC: 'its disk is full',
+  EDQUOT: 'its disk is full',
+};
+
+/** What a user should read about an error; undefined if it is a fault of the program, whose stack should be seen. */
+export function describeError(error: unknown): string | undefined {
+  if (error instanceof SimdformerError) return error.message;
+  const { code, path, message } = error as NodeJS.ErrnoException;
+  if (typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) return undefined;
+  const reason = SYSTEM_ERRORS[code];
+  if (reason === undefined) return message;
+  return path === undefined ? `${reason} (${message})` : `${path}: ${reason} (${code})`;
+}

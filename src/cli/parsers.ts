@@ -1,0 +1,31 @@
+// Values of options, for commander: what they throw is shown as an error of usage.
+
+import { InvalidArgumentError } from 'commander';
+
+type Parser = (text: string) => number;
+
+/** An integer from `least` to `most`. */
+export function integer(least: number, most = Number.MAX_SAFE_INTEGER): Parser {
+  return (text) => {
+    const value = parse(text);
+    if (Number.isInteger(value) && value >= least && value <= most) return value;
+    const range = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`;
+    throw new InvalidArgumentError(`Expected an integer, ${range}.`);
+  };
+}
+
+/** A number above 0, at most `most`. */
+export function positive(most = Number.POSITIVE_INFINITY): Parser {
+  return (text) => {
+    const value = parse(text);
+    if (value > 0 && value <= most && Number.isFinite(value)) return value;
+    throw new InvalidArgumentError(
+      most === Number.POSITIVE_INFINITY ? 'Expected a number above 0.' : `Expected a number above 0, at most ${most}.`,
+    );
+  };
+}
+
+/** `Number`, but for blank text, which is no number. */
+function parse(text: string): number {
+  return text.trim() === '' ? Number.NaN : Number(text);
+}

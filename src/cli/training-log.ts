@@ -1,0 +1,109 @@
+import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { type Curve, curvesSvg } from '../inspect/svg.js';
+import type { Progress, Validation } from '../train/fit.js';
+
+/** A line of the log: a step, or a validation after it. */
+type Entry = { step: number; loss: number; learningRate: number; seconds: number } | Validation;
+
+/** Points of a curve; more cannot be told apart. */
+const POINTS = 600;
+
+/**
+ * What a training run went through, a line of JSON for each step and validation, written as they come: whatever ends the
+ * program, the file is there. A run that goes on from a checkpoint goes on with its log.
+ */
+export class TrainingLog {
+  #entries: Entry[] = [];
+  #begun = false;
+  #error: unknown;
+
+  /** `failed` is called when the file cannot be written, once. */
+  constructor(
+    private readonly path: string,
+    private readonly failed: () => void,
+  ) {}
+
+  onStep({ step, loss, learningRate, seconds }: Progress): void {
+    if (!this.#begun) this.#begin(step);
+    this.#add({ step, loss, learningRate, seconds });
+  }
+
+  onValidation(validation: Validation): void {
+    this.#add(validation);
+  }
+
+  /** Throws what kept the log from being written. */
+  check(): void {
+    if (this.#error !== undefined) throw this.#error;
+  }
+
+  /** Training loss, each point the mean of its neighbours, and all that validations measured; undefined without a step. */
+  curves(): string | undefined {
+    const entries = this.#begun ? this.#entries : this.#read();
+    const losses = entries.flatMap((entry) => ('loss' in entry ? [[entry.step, entry.loss] as const] : []));
+    if (losses.length === 0) return undefined;
+    const validations = entries.filter((entry) => 'metrics' in entry);
+    const names = new Set(validations.flatMap(({ metrics }) => Object.keys(metrics)));
+    const curves: Curve[] = [{ name: 'training loss', points: means(losses) }];
+    for (const name of names) {
+      const points = validations.map(({ step, metrics }) => [step, metrics[name] ?? Number.NaN] as const);
+      curves.push({ name: `validation ${name}`, points });
+    }
+    return curvesSvg(curves, { x: 'step', y: 'loss' });
+  }
+
+  /** Keeps of an earlier log what came before the first step of this run. */
+  #begin(first: number): void {
+    this.#begun = true;
+    this.#entries = first > 1 ? this.#read().filter(({ step }) => step < first) : [];
+    this.#write(() => {
+      if (this.#entries.length === 0) return writeFileSync(this.path, '');
+      const temporary = `${this.path}.tmp`;
+      writeFileSync(temporary, this.#entries.map(lineOf).join(''));
+      renameSync(temporary, this.path);
+    });
+  }
+
+  #add(entry: Entry): void {
+    this.#entries.push(entry);
+    this.#write(() => appendFileSync(this.path, lineOf(entry)));
+  }
+
+  /** A disk that is full must not end a step half way: `failed` can stop the run in order. */
+  #write(write: () => void): void {
+    if (this.#error !== undefined) return;
+    try {
+      write();
+    } catch (error) {
+      this.#error = error;
+      this.failed();
+    }
+  }
+
+  /** The entries of an earlier run, without a line that its end cut short. */
+  #read(): Entry[] {
+    if (!existsSync(this.path)) return [];
+    return readFileSync(this.path, 'utf8')
+      .split('\n')
+      .flatMap((line) => {
+        try {
+          return [JSON.parse(line) as Entry];
+        } catch {
+          return [];
+        }
+      });
+  }
+}
+
+function lineOf(entry: Entry): string {
+  return `${JSON.stringify(entry)}\n`;
+}
+
+function means(points: readonly (readonly [number, number])[]): [number, number][] {
+  const size = Math.ceil(points.length / POINTS);
+  return Array.from({ length: Math.ceil(points.length / size) }, (_, i) => {
+    const part = points.slice(i * size, (i + 1) * size);
+    const mean = (axis: 0 | 1) => part.reduce((sum, point) => sum + point[axis], 0) / part.length;
+    return [mean(0), mean(1)];
+  });
+}
