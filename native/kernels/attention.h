@@ -9,7 +9,7 @@
 
 namespace attention {
 
-inline constexpr uint32_t kQueries = 128;  // in a block: they share the keys' way through the caches
+inline constexpr uint32_t kQueries = 256;  // at most, in a block: they share the keys' way through the caches
 
 // Blocks of queries of one head, in the calling thread's scratch memory.
 class Forward {
@@ -166,12 +166,15 @@ struct Attention {
     if (attention::Decode::fits(in) && !relativeWeights.present()) return decode(context, output);
     const uint64_t together = itemsTogether();
     const uint32_t groups = in.packed ? 1 : static_cast<uint32_t>((in.batch + together - 1) / together);
-    const uint32_t blocks = 1 + (in.rowsQ - 1) / attention::kQueries;
+    // Smaller blocks where there are few, for more threads to share.
+    const bool many = uint64_t{in.rowsQ} * groups * in.heads >= 32 * attention::kQueries;
+    const uint32_t size = many ? attention::kQueries : attention::kQueries / 2;
+    const uint32_t blocks = 1 + (in.rowsQ - 1) / size;
     context.team.parallel(blocks * groups * in.heads, [&](uint32_t chunk) {
       attention::Forward forward(in, context, chunk % in.heads, output);
       const uint32_t group = chunk / in.heads % groups;
-      const uint32_t first = (blocks - 1 - chunk / in.heads / groups) * attention::kQueries;
-      const uint32_t end = in.rowsQ - first < attention::kQueries ? in.rowsQ : first + attention::kQueries;
+      const uint32_t first = (blocks - 1 - chunk / in.heads / groups) * size;
+      const uint32_t end = in.rowsQ - first < size ? in.rowsQ : first + size;
       if (in.packed) return attendPacked(context, forward, first, end);
       for (uint64_t b = group * together; b < in.batch && b < (group + 1) * together; ++b)
         forward.attend(static_cast<uint32_t>(b), in.item(context, static_cast<uint32_t>(b)), first, end);
