@@ -1,0 +1,125 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type * as Simdformer from '../../src/index.js';
+import * as simdformerInNode from '../../src/index.js';
+import { type StaticServer, serve } from './server.js';
+
+const executablePath = ['/usr/bin/chromium', process.env.CHROME_PATH].find((path) => path && existsSync(path));
+const possible = executablePath !== undefined && existsSync('wasm/dist/simd128.wasm');
+if (!possible)
+  console.warn('WARNING: NOT TESTED in Chromium: it (/usr/bin/chromium, CHROME_PATH) or the wasm build is missing');
+
+it.skipIf(!possible && !process.env.CI)('Chromium and the WebAssembly engine are there', () =>
+  expect(possible).toBe(true),
+);
+
+/** Losses of a few steps of training and what the model then generates. Its text runs in the page. */
+async function trainAndGenerate({ AdamW, createDevice, Transformer }: typeof Simdformer) {
+  const device = await createDevice({ threads: 2 });
+  const sizes = { dModel: 32, heads: 2, encoderLayers: 1, decoderLayers: 1, dFF: 64, maxLength: 16 };
+  const model = new Transformer(device, { ...sizes, sourceVocab: 9, targetVocab: 9, norm: 'pre', seed: 7 });
+  const optimizer = new AdamW(model.parameters(), { lr: 0.01 });
+  const losses: number[] = [];
+  for (let step = 0; step < 20; step++) {
+    const loss = device.scope(() => {
+      const mean = model.loss(
+        [
+          [3, 4, 5],
+          [6, 7],
+        ],
+        [
+          [1, 5, 4, 3, 2],
+          [1, 7, 6, 2],
+        ],
+      );
+      mean.backward();
+      return mean;
+    });
+    optimizer.step();
+    optimizer.zeroGrad();
+    losses.push(await loss.item());
+  }
+  const { sequences } = await model.generate(
+    [
+      [3, 4, 5],
+      [6, 7],
+    ],
+    { numBeams: 2, maxNewTokens: 8 },
+  );
+  device.dispose();
+  return { losses, sequences };
+}
+
+describe.runIf(possible)('a bare page in Chromium', () => {
+  const output = 'build/browser-test/dist/browser';
+  let browser: Browser;
+  const servers: StaticServer[] = [];
+
+  beforeAll(async () => {
+    execFileSync(process.execPath, ['scripts/browser.mjs', output]);
+    browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+  });
+  afterAll(async () => {
+    await browser?.close();
+    for (const server of servers) server.close();
+  });
+
+  /** An open page whose `simdformer` is the package, and what it has warned of. */
+  async function open(isolated: boolean): Promise<{ page: Page; warnings: string[] }> {
+    const server = await serve({ '/dist/browser/': `${output}/`, '/wasm/': 'wasm/' }, isolated);
+    servers.push(server);
+    const page = await browser.newPage();
+    const warnings: string[] = [];
+    page.on('console', (message) => message.type() === 'warning' && warnings.push(message.text()));
+    page.on('pageerror', (error) => warnings.push(String(error)));
+    await page.goto(server.origin);
+    await page.addScriptTag({
+      type: 'module',
+      content: `import * as simdformer from '/dist/browser/index.js'; globalThis.simdformer = simdformer;`,
+    });
+    await page.waitForFunction(() => 'simdformer' in globalThis);
+    return { page, warnings };
+  }
+
+  it.each([
+    ['cross-origin isolated', true],
+    ['not isolated', false],
+  ])('%s: computes in WebAssembly, and says how', async (_, isolated) => {
+    const { page, warnings } = await open(isolated);
+    const found = await page.evaluate(async () => {
+      const { createDevice, matmul } = (globalThis as unknown as { simdformer: typeof Simdformer }).simdformer;
+      const device = await createDevice({ threads: 2 });
+      const again = await createDevice({ threads: 2 });
+      const n = 200;
+      const x = device.tensor(
+        Float32Array.from({ length: n * n }, (_, i) => (i % 7) - 3),
+        [n, n],
+      );
+      const y = Float32Array.from(await matmul(x, x).data());
+      again.dispose();
+      return { info: device.info, sum: y.reduce((sum, value) => sum + value, 0) };
+    });
+    let sum = 0;
+    const at = (i: number, j: number) => ((i * 200 + j) % 7) - 3;
+    for (let i = 0; i < 200; i++)
+      for (let j = 0; j < 200; j++) for (let k = 0; k < 200; k++) sum += at(i, k) * at(k, j);
+    expect(found.sum).toBe(sum);
+    expect(found.info).toMatchObject({ backend: 'wasm', threads: isolated ? 2 : 1, reason: /Node/ });
+    expect(warnings).toEqual(
+      isolated ? [] : [expect.stringMatching(/one thread: the page is not cross-origin isolated/)],
+    );
+  });
+
+  it('trains and generates as the addon does', async () => {
+    const { page } = await open(true);
+    const { losses, sequences } = (await page.evaluate(`(${trainAndGenerate})(globalThis.simdformer)`)) as Awaited<
+      ReturnType<typeof trainAndGenerate>
+    >;
+    const expected = await trainAndGenerate(simdformerInNode);
+    expect(sequences).toEqual(expected.sequences);
+    expect(losses).toHaveLength(expected.losses.length);
+    for (const [i, loss] of losses.entries()) expect(loss).toBeCloseTo(expected.losses[i]!, 4);
+  });
+});
