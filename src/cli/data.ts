@@ -17,7 +17,7 @@ export async function readPairs(path: string, { lowerCase = false } = {}): Promi
   lines.forEach((line, i) => {
     if (line === '') return;
     const [source = '', ...targets] = line.split('\t');
-    if (source === '' || targets.length === 0) {
+    if (source === '' || targets.length === 0 || targets.includes('')) {
       throw new ArgumentError(`${path}:${i + 1}: expected a source, a tab and a target, got ${JSON.stringify(line)}`);
     }
     const key = lowerCase ? source.toLowerCase() : source;

@@ -14,6 +14,10 @@ export interface AttentionMap {
 
 const CELL = 14;
 const GAP = 28;
+/** Pixels of a character of the font. */
+const CHARACTER = 7;
+/** Labels of columns that are longer stand upright. */
+const LYING = 3;
 const STYLE = 'font: 11px ui-monospace, monospace; fill: #333';
 
 /**
@@ -24,9 +28,13 @@ export function heatMapGridSvg(
   maps: readonly AttentionMap[],
   { queries, keys, columns = 4 }: { queries: readonly string[]; keys: readonly string[]; columns?: number },
 ): string {
-  const label = 8 * Math.max(1, ...queries.map((text) => [...text].length)) + 6;
-  const width = label + keys.length * CELL + GAP;
-  const height = 16 + 14 + queries.length * CELL + GAP;
+  const label = CHARACTER * longest(queries) + 8;
+  const upright = longest(keys) > LYING;
+  const cellWidth = upright ? CELL : Math.max(CELL, CHARACTER * longest(keys) + 4);
+  const top = 18 + (upright ? CHARACTER * longest(keys) + 2 : CELL - 2);
+  const width =
+    Math.max(label + keys.length * cellWidth, label + CHARACTER * longest(maps.map(({ title }) => title))) + GAP;
+  const height = top + queries.length * CELL + GAP;
   const drawn = maps.map(({ title, weights }, i) => {
     if (weights.length !== queries.length * keys.length) {
       throw new ArgumentError(
@@ -34,21 +42,32 @@ export function heatMapGridSvg(
       );
     }
     const cells = Array.from(weights, (weight, at) => {
-      const [x, y] = [label + (at % keys.length) * CELL, 30 + Math.floor(at / keys.length) * CELL];
-      const hover = `${queries[Math.floor(at / keys.length)]} → ${keys[at % keys.length]}: ${weight.toFixed(3)}`;
-      return `<rect x="${x}" y="${y}" width="${CELL}" height="${CELL}" fill="${interpolateViridis(weight)}"><title>${escapeXml(hover)}</title></rect>`;
+      const [row, column] = [Math.floor(at / keys.length), at % keys.length];
+      const place = `x="${label + column * cellWidth}" y="${top + row * CELL}" width="${cellWidth}" height="${CELL}"`;
+      const hover = escapeXml(`${queries[row]} → ${keys[column]}: ${weight.toFixed(3)}`);
+      return `<rect ${place} fill="${interpolateViridis(weight)}"><title>${hover}</title></rect>`;
     });
     const rows = queries.map(
-      (text, q) => `<text x="${label - 4}" y="${30 + (q + 0.8) * CELL}" text-anchor="end">${escapeXml(text)}</text>`,
+      (text, q) => `<text x="${label - 4}" y="${top + (q + 0.8) * CELL}" text-anchor="end">${escapeXml(text)}</text>`,
     );
-    const heads = keys.map(
-      (text, k) => `<text x="${label + (k + 0.5) * CELL}" y="26" text-anchor="middle">${escapeXml(text)}</text>`,
-    );
+    const heads = keys.map((text, k) => {
+      const x = label + (k + 0.5) * cellWidth;
+      const place = upright
+        ? `transform="translate(${x + 4}, ${top - 4}) rotate(-90)"`
+        : `x="${x}" y="${top - 4}" text-anchor="middle"`;
+      return `<text ${place}>${escapeXml(text)}</text>`;
+    });
     const place = `translate(${(i % columns) * width + GAP / 2}, ${Math.floor(i / columns) * height + GAP / 2})`;
-    return `<g transform="${place}"><text x="${label}" y="10" font-weight="bold">${escapeXml(title)}</text>${heads.join('')}${rows.join('')}${cells.join('')}</g>`;
+    const heading = `<text x="${label}" y="10" font-weight="bold">${escapeXml(title)}</text>`;
+    return `<g transform="${place}">${heading}${heads.join('')}${rows.join('')}${cells.join('')}</g>`;
   });
   const across = Math.min(columns, maps.length);
   return svg(across * width + GAP / 2, Math.ceil(maps.length / columns) * height + GAP / 2, 'Attention weights', drawn);
+}
+
+/** Characters of the longest text, 1 at least. */
+function longest(texts: readonly string[]): number {
+  return texts.reduce((most, text) => Math.max(most, [...text].length), 1);
 }
 
 /** A curve of a chart. */
@@ -57,24 +76,27 @@ export interface Curve {
   readonly points: readonly (readonly [x: number, y: number])[];
 }
 
+/** Curves of so many points show each of them. */
+const DOTS = 40;
+
 const INK = ['#4269d0', '#ff725c', '#3ca951', '#a463f2'];
 
 /** Curves over a common x axis, which starts at the smallest x; the y axis starts at 0. */
 export function curvesSvg(curves: readonly Curve[], { x, y }: { x: string; y: string }): string {
-  const [width, height, left, bottom, top] = [720, 360, 56, 44, 16];
+  const [width, height, left, bottom, top] = [720, 376, 56, 44, 32];
   const points = curves.flatMap((curve) => curve.points).filter(([, value]) => Number.isFinite(value));
   if (points.length === 0) throw new ArgumentError('curvesSvg: there are no points to draw');
   const xs = points.map(([at]) => at);
   const least = xs.reduce((a, b) => Math.min(a, b));
   const most = xs.reduce((a, b) => Math.max(a, b));
   const highest = points.reduce((largest, [, value]) => Math.max(largest, value), 0);
-  const toX = scaleLinear([least, Math.max(most, least + 1)], [left, width - 16]).nice();
+  const toX = scaleLinear([least, Math.max(most, least + 1)], [left, width - 24]).nice();
   const toY = scaleLinear([0, highest || 1], [height - bottom, top]).nice();
   const grid = toY
     .ticks(6)
     .map(
       (tick) =>
-        `<path d="M${left} ${toY(tick)}H${width - 16}" stroke="#ddd"/><text x="${left - 6}" y="${toY(tick) + 4}" text-anchor="end">${tick}</text>`,
+        `<path d="M${left} ${toY(tick)}H${width - 24}" stroke="#ddd"/><text x="${left - 6}" y="${toY(tick) + 4}" text-anchor="end">${tick}</text>`,
     );
   const ticks = toX
     .ticks(8)
@@ -83,12 +105,19 @@ export function curvesSvg(curves: readonly Curve[], { x, y }: { x: string; y: st
     ([at]) => toX(at),
     ([, value]) => toY(value),
   ).defined(([, value]) => Number.isFinite(value));
+  let legendX = left + 44;
   const lines = curves.map(({ name, points }, i) => {
     const ink = INK[i % INK.length];
-    const legend = `<path d="M${left + 20 + i * 150} ${top + 6}h18" stroke="${ink}" stroke-width="2"/><text x="${left + 44 + i * 150}" y="${top + 10}">${escapeXml(name)}</text>`;
-    return `<path d="${draw([...points])}" fill="none" stroke="${ink}" stroke-width="1.5"/>${legend}`;
+    const key = `<path d="M${legendX} 8h18" stroke="${ink}" stroke-width="2"/>`;
+    const text = `<text x="${legendX + 24}" y="12">${escapeXml(name)}</text>`;
+    legendX += 44 + CHARACTER * [...name].length;
+    // Points that are few are shown: there is no line through one.
+    const dots = points.length > DOTS ? [] : points.filter(([, value]) => Number.isFinite(value));
+    const marks = dots.map(([at, value]) => `<circle cx="${toX(at)}" cy="${toY(value)}" r="2.5" fill="${ink}"/>`);
+    const curve = `<path d="${draw([...points])}" fill="none" stroke="${ink}" stroke-width="1.5"/>`;
+    return `${curve}${marks.join('')}${key}${text}`;
   });
-  const names = `<text x="${width - 16}" y="${height - 8}" text-anchor="end">${escapeXml(x)}</text><text x="8" y="12">${escapeXml(y)}</text>`;
+  const names = `<text x="${width - 24}" y="${height - 8}" text-anchor="end">${escapeXml(x)}</text><text x="8" y="12">${escapeXml(y)}</text>`;
   return svg(width, height, `${y} by ${x}`, [...grid, ...ticks, ...lines, names]);
 }
 
