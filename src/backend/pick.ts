@@ -20,9 +20,12 @@ export interface DeviceOptions extends BackendOptions {
  */
 export async function createDevice(options: DeviceOptions = {}): Promise<Device> {
   const { backend = environment('SIMDFORMER_BACKEND') ?? 'auto', ...rest } = options;
-  const { threads } = rest;
+  const { threads, isa } = rest;
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
     throw new ArgumentError(`createDevice: threads is ${threads}, expected an integer from 1 to 64`);
+  }
+  if (isa !== undefined && typeof isa !== 'string') {
+    throw new ArgumentError(`createDevice: isa is ${JSON.stringify(isa)}, expected the name of an instruction set`);
   }
   switch (backend) {
     case 'native':

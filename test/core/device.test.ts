@@ -41,6 +41,7 @@ describe('createDevice', () => {
   const bad: [options: unknown, error: new (...args: never[]) => Error, message: RegExp][] = [
     [{ isa: 'avx1024' }, DeviceError, /isa is 'avx1024'.*scalar/],
     [{ isa: '' }, DeviceError, /isa is ''/],
+    [{ isa: 42 }, ArgumentError, /isa is 42/],
     [{ threads: 0 }, ArgumentError, /threads is 0/],
     [{ threads: -1 }, ArgumentError, /threads is -1/],
     [{ threads: 1.5 }, ArgumentError, /threads is 1.5/],
