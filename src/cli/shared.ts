@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { createDevice } from '../backend/pick.js';
 import type { Device } from '../core/device.js';
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import { Transformer } from '../models/transformer.js';
 
 /** Models that come with the package. */
@@ -19,11 +19,16 @@ export function openDevice(command: Command): Promise<Device> {
 }
 
 /** A model by its folder, or by the name of one that comes with the package. */
-export function loadModel(device: Device, name: string): Promise<Transformer> {
+export async function loadModel(device: Device, name: string): Promise<Transformer> {
   const shipped = join(MODELS, name);
   const folder = existsSync(name) || !existsSync(join(shipped, 'config.json')) ? name : shipped;
   if (!existsSync(folder)) throw new ArgumentError(`there is no model '${name}': expected the folder of a saved model`);
-  return Transformer.load(device, folder);
+  try {
+    return await Transformer.load(device, folder);
+  } catch (cause) {
+    if (!(cause instanceof SimdformerError)) throw cause;
+    throw new FormatError(`the model '${name}' cannot be loaded: ${cause.message}`, { cause });
+  }
 }
 
 /** The texts given as arguments, or the lines of standard input. */

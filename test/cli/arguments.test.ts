@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest';
+import { simdformer } from './run-cli.js';
+
+const COMMANDS = ['info', 'train', 'run', 'score', 'attention', 'eval', 'bench'];
+
+describe('arguments', () => {
+  it.concurrent.each(COMMANDS)('%s --help', async (command) => {
+    const { code, stdout, stderr } = await simdformer([command, '--help']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(new RegExp(`^Usage: simdformer ${command}`));
+    expect(stdout.split('\n').filter((line) => line.length > 100)).toEqual([]);
+  });
+
+  it.concurrent('without any, shows what there is', async () => {
+    const { code, stdout } = await simdformer([], { threads: null });
+    expect(code).toBe(0);
+    for (const command of COMMANDS) expect(stdout).toContain(`  ${command} `);
+  });
+
+  it.concurrent.each<[string, RegExp]>([
+    ['trian', /unknown command 'trian'\n\(Did you mean train\?\)/],
+    ['info --jsno', /unknown option '--jsno'\n\(Did you mean --json\?\)/],
+    ['run', /missing required argument 'model'/],
+    ['run model text --beams x', /'--beams <n>' argument 'x' is invalid. Expected an integer, 1 or more/],
+    ['run model text --beams 4 --top-k 3', /cannot be used with/],
+    ['run model text --top-p 1.5', /Expected a number above 0, at most 1/],
+    ['train characters', /required option '-o, --out <folder>' not specified/],
+    ['train characters -o x --steps 0', /'--steps <n>' argument '0' is invalid/],
+    ['train characters -o x --steps 1 --epochs 1', /cannot be used with/],
+    ['train characters -o x --dtype int8', /Allowed choices are float32, float16/],
+    ['info --threads 0', /'--threads <n>' argument '0' is invalid. Expected an integer, 1 to 64/],
+    ['info --isa mmx', /Allowed choices are avx512/],
+  ])('%s: an error of usage', async (args, message) => {
+    const { code, stdout, stderr } = await simdformer(args.split(' '));
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(message);
+    expect(stderr).toContain('--help');
+  });
+
+  it.concurrent.each<[string, RegExp]>([
+    ['run no-such-model text', /there is no model 'no-such-model': expected the folder/],
+    ['train pronounciation -o x', /neither a task \(pronunciation, characters\) nor a .json file/],
+    ['train no-such.json -o x', /no-such.json: there is no such file/],
+    ['train characters -o x', /give the file with --data/],
+    ['train characters -o x --data no-such.txt', /no-such.txt: there is no such file/],
+  ])('%s: an error that says what is missing', async (args, message) => {
+    const { code, stdout, stderr } = await simdformer(args.split(' '));
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(message);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  });
+});
+
+describe('without a model', () => {
+  it.concurrent('info says what runs here', async () => {
+    const { code, stdout } = await simdformer(['info', '--json']);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ threads: 1, version: expect.any(String), isa: expect.any(String) });
+  });
+
+  it.concurrent('bench times every op', async () => {
+    const sizes = '--d-model 16 --heads 2 --layers 1 --length 8'.split(' ');
+    const { code, stdout } = await simdformer(['bench', '--json', ...sizes]);
+    expect(code).toBe(0);
+    const { milliseconds, ops } = JSON.parse(stdout);
+    expect(milliseconds).toBeGreaterThan(0);
+    expect(ops.map(({ op }: { op: string }) => op)).toContain('matmul');
+  });
+});

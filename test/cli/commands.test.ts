@@ -1,0 +1,207 @@
+// From training to looking inside, as a user does it.
+
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { platform } from 'node:os';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Ended, simdformer, temporaryFolder } from './run-cli.js';
+
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let trained: Ended;
+let text: Ended;
+
+const WORDS = ['ab', 'ba', 'aab', 'abb', 'bab', 'aba', 'bba', 'baa', 'abab', 'baba', 'aabb', 'bbaa'];
+const SOUNDS: Record<string, string> = { a: 'AH', b: 'B' };
+const pairs = WORDS.map((word) => `${word}\t${[...word].map((letter) => SOUNDS[letter]).join(' ')}`);
+const TEXT = 'to be, or not to be: that is the question.\n'.repeat(20);
+const sizes = { dModel: 16, heads: 2, dFF: 32, dropout: 0 };
+const pairModel = { ...sizes, encoderLayers: 1, decoderLayers: 1, maxLength: 8 };
+const pairTask = { task: 'pronunciation', model: pairModel, validation: 2, validateEvery: 20, batch: 200 };
+const schedule = { kind: 'constant', peak: 0.01, warmup: 0 };
+
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  await writeFile(folder.at('pairs.tsv'), `${pairs.join('\n')}\n`);
+  await writeFile(folder.at('text.txt'), TEXT);
+  await writeFile(folder.at('pairs.json'), JSON.stringify({ ...pairTask, schedule, data: folder.at('pairs.tsv') }));
+  const textModel = { ...sizes, decoderLayers: 1, maxLength: 16 };
+  await writeFile(folder.at('text.json'), JSON.stringify({ task: 'characters', model: textModel, schedule }));
+  [trained, text] = await Promise.all([
+    train('pairs', 'pairs', '--steps', '100', '--json'),
+    train('text', 'text', '--steps', '40', '--data', folder.at('text.txt'), '--dtype', 'float16'),
+  ]);
+});
+afterAll(() => folder.remove());
+
+const train = (task: string, out: string, ...args: string[]) =>
+  simdformer(['train', folder.at(`${task}.json`), '-o', folder.at(out), ...args]);
+
+const log = async (out: string): Promise<{ step: number; loss?: number }[]> =>
+  (await readFile(folder.at(`${out}/log.jsonl`), 'utf8'))
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+
+/** The command failed with one line, and printed nothing else. */
+function expectFailure({ code, stdout, stderr }: Ended, message: RegExp): void {
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  expect(stderr).toMatch(message);
+  expect(stderr).not.toMatch(/\n\s+at /);
+}
+
+describe('train', () => {
+  it('reports, and leaves model, checkpoint, log and picture', async () => {
+    expect(trained.code).toBe(0);
+    expect(JSON.parse(trained.stdout)).toMatchObject({ reason: 'done', step: 100, metrics: { wordError: 0 } });
+    expect(trained.stderr).toMatch(/^step 1\/100, loss \d/);
+    expect(trained.stderr).toMatch(/^step 20, validation: wordError \d\.\d{4}, tokenError/m);
+    expect(trained.stderr).not.toContain('\u001b');
+    expect((await log('pairs')).filter(({ loss }) => loss !== undefined)).toHaveLength(100);
+    expect(await readFile(folder.at('pairs/loss.svg'), 'utf8')).toContain('validation wordError');
+  });
+
+  it('does not replace a training that is there', async () => {
+    expectFailure(await train('pairs', 'pairs'), /--resume goes on from it, --overwrite forgets it/);
+  });
+
+  it('stops at Ctrl-C, and goes on', async () => {
+    const stopped = await simdformer(
+      ['train', folder.at('pairs.json'), '-o', folder.at('stopped'), '--steps', '100000'],
+      { interruptAt: /step 40, / },
+    );
+    expect(stopped.code).toBe(130);
+    expect(stopped.stdout).toMatch(/^Stopped; --resume goes on\. Step \d+ /);
+    const steps = (await log('stopped')).at(-1)?.step as number;
+    expect(steps).toBeGreaterThanOrEqual(40);
+    await writeFile(folder.at('stopped/log.jsonl'), '{"step":', { flag: 'a' }); // as a kill leaves it
+    const resumed = await train('pairs', 'stopped', '--steps', `${steps + 10}`, '--resume', '--json');
+    expect(resumed.code).toBe(0);
+    expect(JSON.parse(resumed.stdout)).toMatchObject({ reason: 'done', step: steps + 10 });
+    const losses = (await log('stopped')).filter(({ loss }) => loss !== undefined);
+    expect(losses.map(({ step }) => step)).toEqual(Array.from({ length: steps + 10 }, (_, i) => i + 1));
+  });
+
+  it('refuses the checkpoint of another model, which stays', async () => {
+    const before = await readFile(folder.at('pairs/checkpoint.safetensors'));
+    const task = { ...pairTask, model: { ...pairModel, dFF: 48 }, data: folder.at('pairs.tsv') };
+    await writeFile(folder.at('other.json'), JSON.stringify(task));
+    expectFailure(await train('other', 'pairs', '--resume'), /checkpoint of another model: it has \[/);
+    expect(await readFile(folder.at('pairs/checkpoint.safetensors'))).toEqual(before);
+    expect(await log('pairs')).not.toEqual([]);
+  });
+
+  it.each<[string, string, RegExp]>([
+    ['no pairs', '', /has no pairs in it/],
+    ['a line without a tab', 'word\n', /:1: expected a source, a tab and a target/],
+    [
+      'a target that is too long',
+      `${pairs.join('\n')}\na\t${'AH '.repeat(9)}\n`,
+      /the target of 'a'.* has 10 tokens, but maxLength is 8/,
+    ],
+    ['too few pairs', 'a\tAH\n', /validation holds out 2 pairs, but there are 1/],
+  ])('refuses %s before it starts', async (_, data, message) => {
+    await writeFile(folder.at('bad.tsv'), data);
+    expectFailure(await train('pairs', 'bad', '--data', folder.at('bad.tsv')), message);
+  });
+
+  it('refuses a text that is too short', async () => {
+    await writeFile(folder.at('short.txt'), 'too short');
+    expectFailure(await train('text', 'bad', '--data', folder.at('short.txt')), /expected more than maxLength, 16/);
+  });
+
+  it('names a folder that cannot be made', async () => {
+    expectFailure(await train('pairs', 'text.txt/model'), /text\.txt\/model: a part of the path is a file/);
+  });
+
+  it.runIf(platform() === 'linux')('keeps a checkpoint when the disk is full', async () => {
+    await mkdir(folder.at('full'));
+    await symlink('/dev/full', folder.at('full/log.jsonl'));
+    expectFailure(await train('pairs', 'full', '--steps', '100000'), /disk is full/);
+    expect((await readFile(folder.at('full/checkpoint.safetensors'))).length).toBeGreaterThan(1000);
+  });
+});
+
+describe('a trained model', () => {
+  const model = () => folder.at('pairs');
+
+  it('runs on arguments and on standard input', async () => {
+    const [single, several, json] = await Promise.all([
+      simdformer(['run', model(), 'AB']),
+      simdformer(['run', model(), '--beams', '2'], { input: 'ab\r\n\nba\n' }),
+      simdformer(['run', model(), 'ab', '--n-best', '2', '--json']),
+    ]);
+    expect(single).toEqual({ code: 0, stdout: 'AH B\n', stderr: '' });
+    expect(several.stdout).toBe('ab\tAH B\nba\tB AH\n');
+    const outputs = JSON.parse(json.stdout) as { input: string; output: string; score: number }[];
+    expect(outputs).toHaveLength(2);
+    expect(outputs[0]).toMatchObject({ input: 'ab', output: 'AH B' });
+    expect(outputs[0]?.score).toBeGreaterThan(outputs[1]?.score as number);
+  });
+
+  it('names what it cannot read', async () => {
+    const [unknown, empty, long] = await Promise.all([
+      simdformer(['run', model(), 'abc']),
+      simdformer(['run', model()]),
+      simdformer(['run', model(), 'ab'.repeat(5)]),
+    ]);
+    expectFailure(unknown, /does not know "c", character 3 of "abc"/);
+    expectFailure(empty, /give it as arguments or on standard input/);
+    expectFailure(long, /10 tokens, but the model's maxLength is 8/);
+  });
+
+  it('is scored, evaluated and described', async () => {
+    const [score, evaluation, info] = await Promise.all([
+      simdformer(['score', model(), 'ab', 'AH B', '--json']),
+      simdformer(['eval', model(), folder.at('pairs.tsv'), '--json']),
+      simdformer(['info', model(), '--json']),
+    ]);
+    const { total, tokens } = JSON.parse(score.stdout);
+    expect(tokens.map(({ token }: { token: string }) => token)).toEqual(['AH', 'B', '</s>']);
+    expect(total).toBeLessThan(0);
+    expect(JSON.parse(evaluation.stdout)).toMatchObject({ count: WORDS.length, wordError: 0, tokenError: 0 });
+    expect(JSON.parse(info.stdout)).toMatchObject({ config: { dModel: 16 }, parameters: expect.any(Number) });
+  });
+
+  it('shows where it looks', async () => {
+    const [json, picture, missing] = await Promise.all([
+      simdformer(['attention', model(), 'ab', '--json']),
+      simdformer(['attention', model(), 'ab', '-o', folder.at('heads.svg')]),
+      simdformer(['attention', model(), 'ab', '--layer', '9']),
+    ]);
+    const { queries, keys, heads } = JSON.parse(json.stdout);
+    expect({ queries, keys }).toEqual({ queries: ['<s>', 'AH', 'B'], keys: ['a', 'b'] });
+    expect(heads).toHaveLength(2);
+    expect(picture.code).toBe(0);
+    expect(await readFile(folder.at('heads.svg'), 'utf8')).toContain('layer 1, head 2');
+    expectFailure(missing, /there is no such head: the model has 1 layers of 2 heads/);
+  });
+
+  it('of characters goes on with a text, and is measured on one', async () => {
+    expect(text.code).toBe(0);
+    const [run, evaluation, attention, score] = await Promise.all([
+      simdformer(['run', folder.at('text'), 'to be', '--max-tokens', '5']),
+      simdformer(['eval', folder.at('text'), folder.at('text.txt'), '--json']),
+      simdformer(['attention', folder.at('text'), 'to be']),
+      simdformer(['score', folder.at('text'), 'to', 'be']),
+    ]);
+    expect(run.stdout).toMatch(/^to be.{5}\n$/s);
+    expect(JSON.parse(evaluation.stdout)).toMatchObject({ tokens: TEXT.length - 1, loss: expect.any(Number) });
+    expect(attention.stdout).toContain('decoder, layer 1, head 2');
+    expect(score.code).toBe(2);
+    expect(score.stderr).toContain('2 texts, but this model scores one text');
+  });
+
+  it('that is damaged is refused by name', async () => {
+    await mkdir(folder.at('broken'));
+    await writeFile(folder.at('broken/config.json'), '{"format":');
+    await mkdir(folder.at('cut'));
+    await writeFile(folder.at('cut/config.json'), await readFile(folder.at('pairs/config.json')));
+    const weights = await readFile(folder.at('pairs/model.safetensors'));
+    await writeFile(folder.at('cut/model.safetensors'), weights.subarray(0, 1000));
+    await mkdir(folder.at('empty'));
+    const run = (name: string) => simdformer(['run', folder.at(name), 'ab']);
+    const [broken, cut, empty] = await Promise.all([run('broken'), run('cut'), run('empty')]);
+    expectFailure(broken, /the model '.*broken' cannot be loaded: config\.json is no JSON/);
+    expectFailure(cut, /the model '.*cut' cannot be loaded: the header claims/);
+    expectFailure(empty, /holds no model: there is no config\.json in it/);
+  });
+});

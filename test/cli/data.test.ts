@@ -1,0 +1,52 @@
+import { writeFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readDictionary, readPairs } from '../../src/cli/data.js';
+import { ArgumentError } from '../../src/core/errors.js';
+import { temporaryFolder } from './run-cli.js';
+
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+beforeAll(async () => {
+  folder = await temporaryFolder();
+});
+afterAll(() => folder.remove());
+
+async function fileOf(text: string): Promise<string> {
+  const path = folder.at('pairs.tsv');
+  await writeFile(path, text);
+  return path;
+}
+
+describe('readPairs', () => {
+  it('joins lines of the same source and takes several targets from one', async () => {
+    const path = await fileOf('a\tX\tY\r\nb\tZ\n\na\tX\na\tW');
+    expect(await readPairs(path)).toEqual([
+      { source: 'a', targets: ['X', 'Y', 'W'] },
+      { source: 'b', targets: ['Z'] },
+    ]);
+  });
+
+  it('makes sources lower case if asked to', async () => {
+    const path = await fileOf('Ab\tX\naB\tY\n');
+    expect(await readPairs(path)).toHaveLength(2);
+    expect(await readPairs(path, { lowerCase: true })).toEqual([{ source: 'ab', targets: ['X', 'Y'] }]);
+  });
+
+  it.each([
+    ['a\tX\nb\n', /:2: expected a source, a tab and a target, got "b"/],
+    ['\tX\n', /:1: expected a source/],
+    ['a\t\n', /:1: expected a source/],
+    ['', /has no pairs in it/],
+    ['\n\n', /has no pairs in it/],
+  ])('refuses %j', async (text, message) => {
+    const path = await fileOf(text);
+    await expect(readPairs(path)).rejects.toThrow(ArgumentError);
+    await expect(readPairs(path)).rejects.toThrow(message);
+  });
+});
+
+it('readDictionary gives words with their pronunciations, without stress', async () => {
+  const pairs = new Map((await readDictionary()).map(({ source, targets }) => [source, targets]));
+  expect(pairs.size).toBeGreaterThan(100_000);
+  expect(pairs.get('hello')).toEqual(['HH AH L OW', 'HH EH L OW']);
+  expect(pairs.get('read')?.toSorted()).toEqual(['R EH D', 'R IY D']);
+});

@@ -1,0 +1,57 @@
+// The command line as a user meets it: a process of its own.
+
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const TSX = fileURLToPath(import.meta.resolve('tsx'));
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  /** Standard input; nothing by default. */
+  input?: string;
+  /** Ctrl-C, when standard error has come to hold this. */
+  interruptAt?: RegExp;
+  /** Default 1; null leaves the option out. */
+  threads?: number | null;
+}
+
+/** Runs `simdformer` with arguments to its end. */
+export function simdformer(
+  args: readonly string[],
+  { input = '', interruptAt, threads = 1 }: RunOptions = {},
+): Promise<Ended> {
+  const shared = threads === null ? [] : ['--threads', `${threads}`];
+  const child = spawn(process.execPath, ['--import', TSX, MAIN, ...shared, ...args]);
+  const output = { stdout: '', stderr: '' };
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output.stdout += text;
+  });
+  let interrupted = false;
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    output.stderr += text;
+    if (interrupted || !interruptAt?.test(output.stderr)) return;
+    interrupted = true;
+    child.kill('SIGINT');
+  });
+  child.stdin.on('error', () => {}); // it may end without reading
+  child.stdin.end(input);
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, ...output }));
+  });
+}
+
+/** A folder for one file of tests, and what removes it. */
+export async function temporaryFolder(): Promise<{ at: (name: string) => string; remove: () => Promise<void> }> {
+  const folder = await mkdtemp(join(tmpdir(), 'simdformer-'));
+  return { at: (name) => join(folder, name), remove: () => rm(folder, { recursive: true }) };
+}
