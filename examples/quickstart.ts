@@ -21,17 +21,8 @@ import {
   WordTokenizer,
 } from '../src/index.js';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    steps: { type: 'string', default: '700' },
-    threads: { type: 'string' },
-    seed: { type: 'string', default: '0' },
-  },
-});
-const seed = Number(values.seed);
-const steps = integer(1)(values.steps);
-const device = await createDevice(values.threads === undefined ? {} : { threads: integer(1)(values.threads) });
+const { seed, steps, threads, positionals } = readArguments();
+const device = await createDevice({ threads });
 const words = positionals.map((word) => word.toLowerCase()).filter(isSpellable);
 
 await pronounceAtOnce();
@@ -66,6 +57,32 @@ await showUnseen();
 await say(model, words, '\nYour words, as it pronounces them now:');
 await showAttention(words[0]);
 device.dispose();
+
+/** What the command line says; a line about what is wrong with it ends the program. */
+function readArguments() {
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: {
+        steps: { type: 'string', default: '700' },
+        threads: { type: 'string' },
+        seed: { type: 'string', default: '0' },
+      },
+    });
+    const read = (name: keyof typeof values, least: number, most?: number) => {
+      try {
+        return integer(least, most)(values[name] as string);
+      } catch (error) {
+        throw new Error(`--${name} ${values[name]}: ${(error as Error).message}`);
+      }
+    };
+    const threads = values.threads === undefined ? undefined : read('threads', 1, 64);
+    return { seed: read('seed', 0), steps: read('steps', 1), threads, positionals };
+  } catch (error) {
+    console.error(`quickstart: ${(error as Error).message.replaceAll('\n', ' ')}`);
+    process.exit(2);
+  }
+}
 
 /** Whether the model can read it; says so if not. */
 function isSpellable(word: string): boolean {
