@@ -1,0 +1,20 @@
+import { InvalidArgumentError } from 'commander';
+import { describe, expect, it } from 'vitest';
+import { integer, positive } from '../../src/cli/parsers.js';
+
+describe('values of options', () => {
+  it('are read', () => {
+    expect(integer(0)('0')).toBe(0);
+    expect(integer(1, 64)('64')).toBe(64);
+    expect(positive()('1e-3')).toBe(0.001);
+    expect(positive(1)('1')).toBe(1);
+  });
+
+  it.each(['', ' ', 'x', '1.5', '0', '-1', '65', 'NaN', 'Infinity'])('%j is no integer from 1 to 64', (text) => {
+    expect(() => integer(1, 64)(text)).toThrow(InvalidArgumentError);
+  });
+
+  it.each(['', 'x', '0', '-1', '1.5', 'NaN', 'Infinity'])('%j is no share above 0', (text) => {
+    expect(() => positive(1)(text)).toThrow(InvalidArgumentError);
+  });
+});
