@@ -111,7 +111,7 @@ async function train(): Promise<void> {
   const interrupted = new AbortController();
   const interrupt = () => interrupted.abort();
   process.once('SIGINT', interrupt);
-  const progress = showProgress();
+  const progress = showProgress('words');
   const start = performance.now();
   const { reason, step } = await fit(model, examples, {
     steps,

@@ -13,23 +13,26 @@ const SMOOTHING = 0.9;
 /** Seconds between two lines where there is no terminal. */
 const LINE_EVERY = 5;
 
-/** A bar with loss, tokens per second and time left on a terminal; plain lines where `stream` is something else. */
-export function showProgress(stream: NodeJS.WriteStream = process.stderr): ProgressView {
-  const describe = describer();
+/** What is counted per second: an example is a word where models learn words. */
+type Unit = 'tokens' | 'words';
+
+/** A bar with loss, speed and time left on a terminal; plain lines where `stream` is something else. */
+export function showProgress(unit: Unit = 'tokens', stream: NodeJS.WriteStream = process.stderr): ProgressView {
+  const describe = describer(unit);
   if (!stream.isTTY) {
     let next = 0;
     return {
       onStep(progress) {
-        const { loss, tokens, left } = describe(progress);
+        const { loss, speed, left } = describe(progress);
         if (progress.seconds < next && progress.step < progress.steps) return;
         next = progress.seconds + LINE_EVERY;
-        stream.write(`step ${progress.step}/${progress.steps}, loss ${loss}, ${tokens} tokens/s, ${left} left\n`);
+        stream.write(`step ${progress.step}/${progress.steps}, loss ${loss}, ${speed}, ${left} left\n`);
       },
       onValidation: ({ step, metrics }) => void stream.write(`step ${step}, validation: ${list(metrics)}\n`),
       stop() {},
     };
   }
-  const format = '{bar} {percentage}% | loss {loss} | {tokens} tokens/s | {left} left{validation}';
+  const format = '{bar} {percentage}% | loss {loss} | {speed} | {left} left{validation}';
   const bar = new cliProgress.SingleBar(
     { stream, format, hideCursor: true, barsize: 28 },
     cliProgress.Presets.shades_classic,
@@ -57,14 +60,15 @@ function list(metrics: Readonly<Record<string, number>>): string {
     .join(', ');
 }
 
-function describer() {
+function describer(unit: Unit) {
   let smoothed: number | undefined;
   let before = 0; // steps of an earlier run that this one goes on from
-  return ({ step, steps, loss, tokens, seconds }: Progress) => {
+  return ({ step, steps, loss, tokens, examples, seconds }: Progress) => {
     if (smoothed === undefined) before = step - 1;
     smoothed = smoothed === undefined ? loss : SMOOTHING * smoothed + (1 - SMOOTHING) * loss;
     const left = (seconds / (step - before)) * (steps - step);
-    return { loss: smoothed.toFixed(3), tokens: Math.round(tokens / seconds), left: duration(left) };
+    const perSecond = Math.round((unit === 'words' ? examples : tokens) / seconds);
+    return { loss: smoothed.toFixed(3), speed: `${perSecond} ${unit}/s`, left: duration(left) };
   };
 }
 

@@ -72,7 +72,7 @@ async function train({ config, model, batches, ...task }: PreparedTask, options:
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   const log = new TrainingLog(join(out, 'log.jsonl'), interrupt);
-  const progress = showProgress();
+  const progress = showProgress(config.task === 'pronunciation' ? 'words' : 'tokens');
   process.once('SIGINT', interrupt);
   const { labelSmoothing, clipNorm, averageLast, emaDecay, validateEvery, seed } = config;
   const result = await fit(model, batches, {
