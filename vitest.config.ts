@@ -12,6 +12,7 @@ export default defineConfig({
     reporters: ['default', './test/reporter.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    server: { deps: { external: [/\/build\//] } }, // what was bundled is loaded as it is
     projects: [
       { extends: true, test: { name: 'native', include: ['test/**/*.test.ts'] } },
       {

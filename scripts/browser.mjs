@@ -9,7 +9,15 @@ import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const options = { absWorkingDir: root, bundle: true, splitting: true, format: 'esm', target: 'es2022', minify: true };
+const options = {
+  absWorkingDir: root,
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  target: 'es2022',
+  minify: true,
+  keepNames: true,
+};
 
 /** Bytes, compressed, of the scripts that a page which trains and generates loads at once. */
 async function scriptBytes() {
@@ -34,5 +42,10 @@ if (process.argv[2] === '--size') {
   }
 } else {
   // As deep in the package as src/backend/, for the paths to wasm/ are relative to that.
-  await build({ ...options, entryPoints: ['src/index.ts'], outdir: process.argv[2] ?? 'dist/browser' });
+  await build({
+    ...options,
+    entryPoints: ['src/index.ts', 'src/backend/worker.ts'],
+    entryNames: '[name]',
+    outdir: process.argv[2] ?? 'dist/browser',
+  });
 }

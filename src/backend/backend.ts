@@ -33,6 +33,8 @@ export interface Backend {
   grow(bytes: number): boolean;
   /** Copies from the heap into `target`. */
   read(byteOffset: number, target: ArrayBufferView): void;
+  /** The same, in order with the runs that were asked for. Only of engines in a worker, whose `run` and `read` throw. */
+  readAsync?(byteOffset: number, target: ArrayBufferView): Promise<void>;
   /** Copies `source` into the heap. */
   write(byteOffset: number, source: ArrayBufferView): void;
   /** Gives the heap back. */

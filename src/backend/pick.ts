@@ -10,6 +10,11 @@ export interface DeviceOptions extends BackendOptions {
    * `device.info.reason` says why it is not the addon. Default: `SIMDFORMER_BACKEND` if set, else `auto`.
    */
   backend?: 'auto' | 'native' | 'wasm';
+  /**
+   * WebAssembly computes in a worker, so that a page never waits for it; `dataSync()` and other waiting methods throw. The
+   * addon computes beside the calling thread anyway. Default false.
+   */
+  worker?: boolean;
 }
 
 /**
@@ -19,7 +24,7 @@ export interface DeviceOptions extends BackendOptions {
  * makes no sense.
  */
 export async function createDevice(options: DeviceOptions = {}): Promise<Device> {
-  const { backend = environment('SIMDFORMER_BACKEND') ?? 'auto', ...rest } = options;
+  const { backend = environment('SIMDFORMER_BACKEND') ?? 'auto', worker = false, ...rest } = options;
   const { threads, isa } = rest;
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
     throw new ArgumentError(`createDevice: threads is ${threads}, expected an integer from 1 to 64`);
@@ -31,9 +36,9 @@ export async function createDevice(options: DeviceOptions = {}): Promise<Device>
     case 'native':
       return openNative(rest);
     case 'wasm':
-      return new Device(await createWasmBackend(rest));
+      return openWasm(rest, worker);
     case 'auto':
-      return openBest(rest);
+      return openBest(rest, worker);
     default:
       throw new ArgumentError(
         `createDevice: backend is ${JSON.stringify(backend)}, expected 'auto', 'native' or 'wasm'`,
@@ -46,13 +51,18 @@ async function openNative(options: BackendOptions): Promise<Device> {
   return new Device(createNativeBackend(await loadAddon(), options));
 }
 
-async function openBest(options: BackendOptions): Promise<Device> {
+async function openWasm(options: BackendOptions, worker: boolean, reason?: string): Promise<Device> {
+  const create = worker ? (await import('./wasm-worker.js')).createWorkerBackend : createWasmBackend;
+  return new Device(await create(options), reason);
+}
+
+async function openBest(options: BackendOptions, worker: boolean): Promise<Device> {
   const { createNativeBackend, loadAddon } = await import('./native.js');
   let addon: Awaited<ReturnType<typeof loadAddon>>;
   try {
     addon = await loadAddon();
   } catch (error) {
-    return new Device(await createWasmBackend(options), (error as Error).message);
+    return openWasm(options, worker, (error as Error).message);
   }
   return new Device(createNativeBackend(addon, options));
 }

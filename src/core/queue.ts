@@ -85,6 +85,7 @@ export class Queue {
   readonly #jobs: Job[] = [];
   #running: Job | null = null;
   #closed = false;
+  #unreported: unknown;
 
   constructor(private readonly backend: Backend) {
     backend.manifest.ops.forEach(({ name, operands }, opcode) => {
@@ -122,7 +123,7 @@ export class Queue {
     list.length = at;
     if (list === this.#pending) {
       list.patches.length = 0;
-      if (at > FULL) this.runSync();
+      if (at > FULL) this.#runFull();
     }
   }
 
@@ -147,7 +148,7 @@ export class Queue {
   append(words: Uint32Array): void {
     if (this.#closed) throw new DeviceError('program: the device was disposed of before');
     this.#pending.append(words);
-    if (this.#pending.length > FULL) this.runSync();
+    if (this.#pending.length > FULL) this.#runFull();
   }
 
   /** Whether there is nothing to run and nothing running. */
@@ -155,10 +156,17 @@ export class Queue {
     return this.#pending.length === 0 && this.#running === null && this.#jobs.length === 0;
   }
 
+  /** Nobody waits for this run: where it cannot be waited for either, the next one reports its error. */
+  #runFull(): void {
+    if (this.backend.readAsync === undefined) this.runSync();
+    else this.run().catch((error) => (this.#unreported ??= error));
+  }
+
   /** Runs everything on this thread; then copies `target` out of the heap, if given. */
   runSync(byteOffset = 0, target?: ArrayBufferView): void {
-    this.#catchUp();
     const list = this.#pending;
+    if (this.backend.readAsync !== undefined) this.backend.run(list.words, 0); // throws, and says what to do instead
+    this.#catchUp();
     const count = list.length;
     list.length = 0;
     if (count > 0) throwIfFailed(this.backend.run(list.words, count));
@@ -179,7 +187,9 @@ export class Queue {
   /** Ends what is under way, so that nobody waits for it in vain, and forgets what is not. */
   close(): void {
     this.#closed = true;
-    this.#catchUp();
+    if (this.backend.readAsync === undefined) this.#catchUp();
+    const error = new DeviceError('the device was disposed of before');
+    for (const job of this.#jobs.splice(0)) job.reject(error);
     this.#pending.length = 0;
   }
 
@@ -201,10 +211,25 @@ export class Queue {
       end();
       this.#startNext();
     };
-    this.backend.runAsync(job.words, job.count).then(
+    this.#perform(job).then(
       (failure) => finish(() => this.#settle(job, failure)),
       (error) => finish(() => job.reject(error)),
     );
+  }
+
+  async #perform(job: Job): Promise<CommandFailure | null> {
+    const run = this.backend.runAsync(job.words, job.count);
+    const { backend } = this;
+    const reads = backend.readAsync
+      ? job.reads.splice(0).map((read) => backend.readAsync?.(read.byteOffset, read.target))
+      : [];
+    const [failure] = await Promise.all([run, ...reads]);
+    if (this.#unreported !== undefined) {
+      const error = this.#unreported;
+      this.#unreported = undefined;
+      throw error;
+    }
+    return failure;
   }
 
   #settle(job: Job, failure: CommandFailure | null): void {

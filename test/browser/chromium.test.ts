@@ -53,7 +53,7 @@ async function trainAndGenerate({ AdamW, createDevice, Transformer }: typeof Sim
 }
 
 describe.runIf(possible)('a bare page in Chromium', () => {
-  const output = 'build/browser-test/dist/browser';
+  const output = 'build/browser';
   let browser: Browser;
   const servers: StaticServer[] = [];
 
@@ -68,7 +68,7 @@ describe.runIf(possible)('a bare page in Chromium', () => {
 
   /** An open page whose `simdformer` is the package, and what it has warned of. */
   async function open(isolated: boolean): Promise<{ page: Page; warnings: string[] }> {
-    const server = await serve({ '/dist/browser/': `${output}/`, '/wasm/': 'wasm/' }, isolated);
+    const server = await serve({ '/build/browser/': `${output}/`, '/wasm/': 'wasm/' }, isolated);
     servers.push(server);
     const page = await browser.newPage();
     const warnings: string[] = [];
@@ -77,7 +77,7 @@ describe.runIf(possible)('a bare page in Chromium', () => {
     await page.goto(server.origin);
     await page.addScriptTag({
       type: 'module',
-      content: `import * as simdformer from '/dist/browser/index.js'; globalThis.simdformer = simdformer;`,
+      content: `import * as simdformer from '/build/browser/index.js'; globalThis.simdformer = simdformer;`,
     });
     await page.waitForFunction(() => 'simdformer' in globalThis);
     return { page, warnings };
@@ -121,5 +121,34 @@ describe.runIf(possible)('a bare page in Chromium', () => {
     expect(sequences).toEqual(expected.sequences);
     expect(losses).toHaveLength(expected.losses.length);
     for (const [i, loss] of losses.entries()) expect(loss).toBeCloseTo(expected.losses[i]!, 4);
+  });
+
+  it.each([
+    ['cross-origin isolated', true],
+    ['not isolated', false],
+  ])('%s: a worker computes while the page stays responsive', async (_, isolated) => {
+    const { page } = await open(isolated);
+    const { value, longest, elapsed } = await page.evaluate(async () => {
+      const { createDevice, matmul } = (globalThis as unknown as { simdformer: typeof Simdformer }).simdformer;
+      const device = await createDevice({ worker: true, threads: 1 });
+      const n = 512;
+      const start = device.full([n, n], 1 / n);
+      await device.flush();
+      const begun = performance.now();
+      let last = begun;
+      let longest = 0;
+      const timer = setInterval(() => {
+        longest = Math.max(longest, performance.now() - last);
+        last = performance.now();
+      }, 1);
+      let x = start;
+      for (let i = 0; i < 100; i++) x = matmul(x, start);
+      const value = (await x.data())[n]! * n;
+      clearInterval(timer);
+      device.dispose();
+      return { value, longest, elapsed: performance.now() - begun };
+    });
+    expect(value).toBeCloseTo(1, 4);
+    expect(longest).toBeLessThan(elapsed / 2);
   });
 });

@@ -1,0 +1,110 @@
+import { DeviceError } from '../core/errors.js';
+import type { Backend, BackendOptions, CommandFailure, Manifest } from './backend.js';
+import type { Answer, Answers, Request } from './worker-protocol.js';
+import { type RunningWorker, startWorker } from './workers.js';
+
+/** What WebAssembly can address, less what the engine itself takes. */
+const MOST_BYTES = 2 ** 32 - 2 ** 28;
+
+interface Asked {
+  resolve(result: never): void;
+  reject(error: DeviceError): void;
+}
+
+/** The near end of an engine in a worker. It can be told and asked, in order, but not waited for. */
+class WorkerBackend implements Backend {
+  readonly kind = 'wasm';
+  declare readonly manifest: Manifest;
+  #worker: RunningWorker | null = null;
+  /** Questions without an answer yet, in order. */
+  readonly #asked: Asked[] = [];
+  #lost: DeviceError | null = null;
+
+  /** Starts the worker and its engine. */
+  async open(options: BackendOptions): Promise<this> {
+    this.#worker = await startWorker(
+      new URL('./worker.js', import.meta.url),
+      () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module' }),
+      (answer) => this.#hear(answer as Answer),
+      (error) => this.#lose(error),
+    );
+    try {
+      Object.assign(this, { manifest: await this.#ask<'open'>({ do: 'open', options }) });
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    return this;
+  }
+
+  run(): never {
+    throw new DeviceError(
+      'this device computes in a worker, which cannot be waited for: use await and data(), flush()',
+    );
+  }
+
+  runAsync(words: Uint32Array, count: number): Promise<CommandFailure | null> {
+    const copy = words.slice(0, count);
+    return this.#ask<'run'>({ do: 'run', words: copy }, [copy.buffer]);
+  }
+
+  /** Taken for granted while the memory can be had at all: the worker says so at the next run if it cannot. */
+  grow(bytes: number): boolean {
+    if (bytes > MOST_BYTES) return false;
+    this.#tell({ do: 'grow', bytes });
+    return true;
+  }
+
+  read(): never {
+    return this.run();
+  }
+
+  async readAsync(byteOffset: number, target: ArrayBufferView): Promise<void> {
+    const bytes = await this.#ask<'read'>({ do: 'read', byteOffset, length: target.byteLength });
+    new Uint8Array(target.buffer, target.byteOffset, target.byteLength).set(bytes);
+  }
+
+  write(byteOffset: number, source: ArrayBufferView): void {
+    const bytes = new Uint8Array(source.buffer, source.byteOffset, source.byteLength).slice();
+    this.#tell({ do: 'write', byteOffset, bytes }, [bytes.buffer]);
+  }
+
+  close(): void {
+    this.#lose(new DeviceError('the device was disposed of before'));
+  }
+
+  #tell(request: Request, transfer: Transferable[] = []): void {
+    if (this.#worker === null) throw this.#lost ?? new DeviceError('the engine is closed');
+    this.#worker.post(request, transfer);
+  }
+
+  #ask<Kind extends keyof Answers>(
+    request: Request & { do: Kind },
+    transfer: Transferable[] = [],
+  ): Promise<Answers[Kind]> {
+    return new Promise((resolve, reject) => {
+      this.#tell(request, transfer);
+      this.#asked.push({ resolve, reject });
+      this.#worker?.keepAlive(true);
+    });
+  }
+
+  #hear(answer: Answer): void {
+    const asked = this.#asked.shift();
+    if (this.#asked.length === 0) this.#worker?.keepAlive(false);
+    if ('error' in answer) asked?.reject(new DeviceError(answer.error));
+    else asked?.resolve(answer.result as never);
+  }
+
+  #lose(error: DeviceError): void {
+    this.#lost = error;
+    this.#worker?.terminate();
+    this.#worker = null;
+    for (const { reject } of this.#asked.splice(0)) reject(error);
+  }
+}
+
+/** An engine in WebAssembly in a worker of its own, so that this thread stays free. */
+export function createWorkerBackend(options: BackendOptions): Promise<Backend> {
+  return new WorkerBackend().open(options);
+}

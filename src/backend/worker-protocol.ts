@@ -1,0 +1,19 @@
+// What a device and the worker that computes for it say to each other. The worker does things in the order it is told.
+import type { BackendOptions, CommandFailure, Manifest } from './backend.js';
+
+export type Request =
+  | { do: 'open'; options: BackendOptions }
+  | { do: 'run'; words: Uint32Array }
+  | { do: 'read'; byteOffset: number; length: number }
+  | { do: 'write'; byteOffset: number; bytes: Uint8Array }
+  | { do: 'grow'; bytes: number };
+
+/** What a request is answered with; `write` and `grow` are not. */
+export interface Answers {
+  open: Manifest;
+  run: CommandFailure | null;
+  read: Uint8Array;
+}
+
+/** An error ends the request that it met. */
+export type Answer = { result: Answers[keyof Answers] } | { error: string };

@@ -1,0 +1,56 @@
+// A worker that computes for a device on another thread: an engine in WebAssembly, driven by messages.
+import type { Backend, CommandFailure } from './backend.js';
+import { isNode, nodeModule } from './node.js';
+import { createWasmBackend } from './wasm.js';
+import type { Answer, Answers, Request } from './worker-protocol.js';
+
+interface Port {
+  onmessage: ((event: { data: Request }) => void) | null;
+  postMessage(answer: Answer, transfer: Transferable[]): void;
+}
+
+const port = (isNode
+  ? (await nodeModule<typeof import('node:worker_threads')>('worker_threads')).parentPort
+  : globalThis) as unknown as Port;
+
+let engine: Backend;
+/** Set when the memory could not grow as the device took for granted: nothing can be computed any more. */
+let broken: Error | undefined;
+
+function run(words: Uint32Array): CommandFailure | null {
+  if (broken !== undefined) throw broken;
+  return engine.run(words, words.length);
+}
+
+function read(byteOffset: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  engine.read(byteOffset, bytes);
+  return bytes;
+}
+
+port.onmessage = async ({ data: request }) => {
+  const answer = (result: Answers[keyof Answers], transfer: Transferable[] = []) =>
+    port.postMessage({ result }, transfer);
+  try {
+    switch (request.do) {
+      case 'open':
+        engine = await createWasmBackend(request.options);
+        return answer(engine.manifest);
+      case 'run':
+        return answer(run(request.words));
+      case 'read': {
+        const bytes = read(request.byteOffset, request.length);
+        return answer(bytes, [bytes.buffer as ArrayBuffer]);
+      }
+      case 'write':
+        if (broken === undefined) engine.write(request.byteOffset, request.bytes);
+        return;
+      case 'grow':
+        if (!engine.grow(request.bytes))
+          broken = new Error(`the worker's memory cannot grow to ${request.bytes} bytes`);
+    }
+  } catch (error) {
+    if (request.do === 'write') broken = error as Error;
+    else port.postMessage({ error: (error as Error).message }, []);
+  }
+};

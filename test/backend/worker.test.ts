@@ -1,0 +1,77 @@
+// The bundle for browsers runs in Node too, whose workers cannot load TypeScript.
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type * as Simdformer from '../../src/index.js';
+
+describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a device in a worker', () => {
+  let simdformer: typeof Simdformer;
+  let device: Simdformer.Device;
+
+  beforeAll(async () => {
+    execFileSync(process.execPath, ['scripts/browser.mjs', 'build/browser-node']);
+    simdformer = await import(/* @vite-ignore */ pathToFileURL('build/browser-node/index.js').href);
+    device = await simdformer.createDevice({ backend: 'wasm', worker: true, threads: 2 });
+  });
+  afterAll(() => device.dispose());
+
+  it('computes without blocking the thread that asked', async () => {
+    expect(device.info).toMatchObject({ backend: 'wasm', threads: 2 });
+    const n = 512;
+    const start = device.full([n, n], 1 / n);
+    let ticks = 0;
+    const timer = setInterval(() => ticks++, 1);
+    const begun = performance.now();
+    const y = device.scope(() => {
+      let x = start;
+      for (let i = 0; i < 50; i++) x = simdformer.matmul(x, start);
+      return x;
+    });
+    expect((await y.data())[n]).toBeCloseTo(1 / n, 6);
+    const elapsed = performance.now() - begun;
+    clearInterval(timer);
+    expect(ticks).toBeGreaterThan(elapsed / 20);
+  });
+
+  it('reads and writes in the order of the program', async () => {
+    const x = device.tensor([1, 2]);
+    const reads = [];
+    for (let i = 0; i < 20; i++) {
+      reads.push(simdformer.add(x, 1).data());
+      x.write([i, i]);
+    }
+    const values = (await Promise.all(reads)).map(([first]) => first);
+    expect(values).toEqual([2, ...Array.from({ length: 19 }, (_, i) => i + 1)]);
+  });
+
+  it('says that it cannot be waited for', () => {
+    expect(() => device.tensor([1]).dataSync()).toThrow(/worker.*data\(\)/);
+    expect(() => device.flushSync()).toThrow(simdformer.DeviceError);
+  });
+
+  it('runs by itself when much is queued, and reports what went wrong', async () => {
+    const x = device.tensor([0]);
+    const affine = { rows: 1, cols: 1, xStride: 1, yStride: 1, scale: 1, shift: 1, accumulate: 0 };
+    for (let i = 0; i < 150_000; i++) device.emit('affine', { x, y: x, ...affine });
+    expect(await x.data()).toEqual(Float32Array.of(150_000));
+    device.emit('affine', { x, y: x, ...affine, cols: 7 });
+    await expect(x.data()).rejects.toThrow(simdformer.CommandError);
+    expect(await x.data()).toEqual(Float32Array.of(150_000));
+  });
+
+  it('refuses what the engine would refuse', async () => {
+    await expect(simdformer.createDevice({ backend: 'wasm', worker: true, isa: 'avx2' })).rejects.toThrow(
+      /isa is 'avx2'/,
+    );
+    expect(() => device.empty([2 ** 15, 2 ** 15, 2])).toThrow(simdformer.OutOfMemoryError);
+  });
+
+  it('ends what is under way when it is disposed of', async () => {
+    const own = await simdformer.createDevice({ backend: 'wasm', worker: true, threads: 1 });
+    const reads = [1, 2, 3].map((value) => own.full([3], value).data());
+    own.dispose();
+    for (const read of await Promise.allSettled(reads)) expect(read.status).toBe('rejected');
+    expect(() => own.empty([1])).toThrow(simdformer.DeviceError);
+  });
+});
