@@ -177,6 +177,7 @@ class Run {
       }
       const step = ++this.#state.step;
       const now = this.#step(step);
+      now.catch(() => {}); // reported when it is awaited, unless the step before has failed first
       await before;
       before = now;
       if (this.#due(step, this.options.validateEvery)) {

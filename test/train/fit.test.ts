@@ -190,6 +190,15 @@ describe('fit', () => {
     });
   });
 
+  it('ends with what a callback throws, and the device stays usable', async () => {
+    const model = smallModel(device);
+    const onStep = () => {
+      throw new Error('enough');
+    };
+    await expect(fit(model, examples, { ...common, steps: 5, onStep })).rejects.toThrow('enough');
+    expect((await fit(model, examples, { ...common, steps: 2 })).reason).toBe('done');
+  });
+
   it('refuses options that make no sense', async () => {
     const model = smallModel(device);
     await expect(fit(model, [], common)).rejects.toThrow(ArgumentError);
