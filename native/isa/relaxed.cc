@@ -5,7 +5,7 @@
 #define ISA relaxed
 #define ISA_NAME "relaxed"
 #define VEC_WIDTH 4
-#define TILE_ROWS 6
+#define TILE_ROWS 4
 #define TILE_VECS 2
 #include "isa/kernels.h"
 #endif
