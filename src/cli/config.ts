@@ -10,6 +10,8 @@ export interface TaskConfig {
   task: 'pronunciation' | 'characters';
   /** A file; for `pronunciation` the npm dictionary if it is left out. */
   data?: string;
+  /** A saved model to begin from: its options, weights and tokenizers. `model` may then change dropout and seed. */
+  init?: string;
   model?: TransformerOptions;
   /** Steps to take; or `epochs`. */
   steps?: number;
@@ -90,13 +92,16 @@ export async function readTask(nameOrPath: string, overrides: Partial<TaskConfig
   const base = BUILT_IN[given.task];
   // Steps of one replace epochs of another.
   const ends = [overrides, given, base].find(({ steps, epochs }) => steps !== undefined || epochs !== undefined);
+  const init = overrides.init ?? given.init;
+  const model = init === undefined ? { ...base.model, ...given.model } : { ...given.model };
+  checkModel(nameOrPath, given.task, model, init);
   return {
     ...base,
     ...given,
     ...overrides,
     steps: ends?.steps,
     epochs: ends?.epochs,
-    model: { ...base.model, ...given.model },
+    model,
     schedule: { ...base.schedule, ...given.schedule },
     optimizer: { ...base.optimizer, ...given.optimizer },
   };
@@ -134,6 +139,7 @@ const share = numberThat((n) => n >= 0 && n < 1, 'a number from 0 to below 1');
 const CHECKS: Record<keyof TaskConfig, Check> = {
   task: oneOf(TASKS),
   data: [(value) => typeof value === 'string', 'the path of a file'],
+  init: [(value) => typeof value === 'string', 'the folder or name of a model'],
   model: object,
   steps: count,
   epochs: positive,
@@ -177,7 +183,6 @@ function checkConfig(path: string, value: unknown): asserts value is TaskConfig 
     if (!accepts(config.validation))
       throw new ArgumentError(`${path}: validation is ${config.validation}, expected ${expected}`);
   }
-  checkModel(path, { ...BUILT_IN[config.task].model, ...config.model });
 }
 
 function checkEach(path: string, prefix: string, given: object = {}, checks: Readonly<Record<string, Check>>): void {
@@ -193,13 +198,28 @@ function checkEach(path: string, prefix: string, given: object = {}, checks: Rea
   }
 }
 
-/** Vocabularies come from the data; all else is as the model checks it itself. */
-function checkModel(path: string, model: TransformerOptions): void {
+/** Vocabularies come from the data; what a saved model says is not known yet; all else is as the model checks it itself. */
+function checkModel(path: string, task: TaskConfig['task'], model: TransformerOptions, init: string | undefined): void {
+  const vocabularies = { sourceVocab: 1, targetVocab: 1 };
+  const known = Object.keys(resolveConfig(vocabularies));
+  const unknown = Object.keys(model).find((name) => !known.includes(name));
+  if (unknown !== undefined) throw new ArgumentError(`${path}: model: there is no such option of a model: ${unknown}`);
+  if (init !== undefined) return;
   try {
-    const known = Object.keys(resolveConfig({ ...model, sourceVocab: 1, targetVocab: 1 }));
-    const unknown = Object.keys(model).find((name) => !known.includes(name));
-    if (unknown !== undefined) throw new ArgumentError(`there is no such option of a model: ${unknown}`);
+    const problem = taskProblem(task, resolveConfig({ ...model, ...vocabularies }));
+    if (problem !== undefined) throw new ArgumentError(problem);
   } catch (cause) {
     throw new ArgumentError(`${path}: model: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** Why a model of these layers cannot learn a task, if it cannot. */
+export function taskProblem(
+  task: TaskConfig['task'],
+  { encoderLayers, decoderLayers }: { encoderLayers: number; decoderLayers: number },
+): string | undefined {
+  const fits = decoderLayers > 0 && encoderLayers > 0 === (task === 'pronunciation');
+  if (fits) return undefined;
+  const needs = task === 'pronunciation' ? 'encoder and decoder layers' : 'decoder layers alone';
+  return `it has ${encoderLayers} encoder and ${decoderLayers} decoder layers, but ${task} needs ${needs}`;
 }

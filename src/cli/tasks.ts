@@ -6,13 +6,15 @@ import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { Transformer } from '../models/transformer.js';
 import { CharTokenizer } from '../tokenizers/char.js';
-import { type Tokenizer, UnknownTokenError } from '../tokenizers/tokenizer.js';
+import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import { WordTokenizer } from '../tokenizers/word.js';
 import { AdamW } from '../train/adamw.js';
 import { type Batches, type Example, lengthBatches, windowBatches } from '../train/batches.js';
 import { constant, cosine, inverseSquareRoot, linearDecay, type Schedule } from '../train/schedule.js';
 import type { TaskConfig } from './config.js';
 import { type Pair, readDictionary, readPairs } from './data.js';
+import { encode, encodeData, tokenizersOf } from './encoding.js';
+import { initialModel } from './initial-model.js';
 import { errorRates } from './metrics.js';
 
 /** Ready to be trained. */
@@ -37,7 +39,8 @@ type PairExample = Example & { readonly source: readonly number[] };
 const SPECIAL = { pad: '<pad>', bos: '<s>', eos: '</s>' };
 
 async function preparePairs(device: Device, config: TaskConfig): Promise<PreparedTask> {
-  const { data, seed = 0, validation = 0, batch = 4096, model: options } = config;
+  const { data, seed = 0, validation = 0, batch = 4096 } = config;
+  const initial = await initialModel(device, config);
   const pairs = data === undefined ? await readDictionary() : await readPairs(data, { lowerCase: true });
   if (validation >= pairs.length) {
     throw new ArgumentError(
@@ -45,6 +48,28 @@ async function preparePairs(device: Device, config: TaskConfig): Promise<Prepare
     );
   }
   new Random(seed, 1).shuffle(pairs);
+  const model = initial ?? pairModel(device, config, pairs);
+  const { source, target } = tokenizersOf(model);
+  const examples = pairs.slice(validation).flatMap((pair) =>
+    pair.targets.map((text) => {
+      const example = {
+        source: encodeData(source, pair.source),
+        target: encodeData(target, text, { addSpecial: true }),
+      };
+      checkLength(pair.source, example, model.config.maxLength, batch);
+      return example;
+    }),
+  );
+  const heldOut = pairs.slice(0, validation);
+  const validate = async () => {
+    const { wordError, tokenError } = await evaluatePairs(model, heldOut);
+    return { wordError, tokenError };
+  };
+  return finish(config, model, lengthBatches(examples, { tokens: batch, seed }), validation > 0 ? validate : undefined);
+}
+
+/** A new model, for the letters and words of all pairs. */
+function pairModel(device: Device, { model: options, seed }: TaskConfig, pairs: readonly Pair[]): Transformer {
   const source = CharTokenizer.train(
     pairs.map((pair) => pair.source),
     { special: SPECIAL },
@@ -56,19 +81,7 @@ async function preparePairs(device: Device, config: TaskConfig): Promise<Prepare
   const vocabularies = { sourceVocab: source.vocabSize, targetVocab: target.vocabSize };
   const model = new Transformer(device, { ...options, ...vocabularies, ...specialIds(target), seed });
   model.tokenizers = { source, target };
-  const examples = pairs.slice(validation).flatMap((pair) =>
-    pair.targets.map((text) => {
-      const example = { source: source.encode(pair.source), target: target.encode(text, { addSpecial: true }) };
-      checkLength(pair.source, example, model.config.maxLength, batch);
-      return example;
-    }),
-  );
-  const heldOut = pairs.slice(0, validation);
-  const validate = async () => {
-    const { wordError, tokenError } = await evaluatePairs(model, heldOut);
-    return { wordError, tokenError };
-  };
-  return finish(config, model, lengthBatches(examples, { tokens: batch, seed }), validation > 0 ? validate : undefined);
+  return model;
 }
 
 /** Found here, a pair that is too long costs no training. */
@@ -108,43 +121,22 @@ export async function evaluatePairs(model: Transformer, pairs: readonly Pair[], 
   };
 }
 
-/** The ids of a text that people gave. Throws ArgumentError, naming the text, for characters that the model does not know. */
-export function encode(tokenizer: Tokenizer, text: string): number[] {
-  try {
-    return tokenizer.encode(text);
-  } catch (error) {
-    if (!(error instanceof UnknownTokenError)) throw error;
-    // Letters that a model knows in lower case only are no reason to fail.
-    if (text.toLowerCase() !== text) return encode(tokenizer, text.toLowerCase());
-    const token = JSON.stringify(error.token);
-    const place = `character ${error.position + 1} of ${JSON.stringify(shorten(text))}`;
-    throw new ArgumentError(`the model does not know ${token}, ${place}: it was not in what it learnt from`, {
-      cause: error,
-    });
-  }
-}
-
-function shorten(text: string): string {
-  return text.length > 40 ? `${text.slice(0, 39)}…` : text;
-}
-
 function words(text: string): string[] {
   return text.split(' ').filter((word) => word !== '');
 }
 
 async function prepareText(device: Device, config: TaskConfig): Promise<PreparedTask> {
-  const { data, seed = 0, validation = 0, batch = 12, model: options } = config;
+  const { data, seed = 0, validation = 0, batch = 12 } = config;
+  const initial = await initialModel(device, config);
   if (data === undefined) throw new ArgumentError('the task reads a text: give the file with --data');
   const text = await readFile(data, 'utf8');
   if (text === '') throw new ArgumentError(`${data} is empty: there is nothing to learn`);
-  const tokenizer = CharTokenizer.train(text);
-  const ids = Int32Array.from(tokenizer.encode(text));
+  const model = initial ?? textModel(device, config, text);
+  const ids = Int32Array.from(encodeData(tokenizersOf(model).target, text));
   const cut = Math.floor(ids.length * (1 - validation));
-  const model = new Transformer(device, { ...options, targetVocab: tokenizer.vocabSize, seed });
-  model.tokenizers = { target: tokenizer };
   const blockSize = model.config.maxLength;
   if (cut <= blockSize) {
-    throw new ArgumentError(`${data} has ${cut} characters to learn from, expected more than maxLength, ${blockSize}`);
+    throw new ArgumentError(`${data} has ${cut} tokens to learn from, expected more than maxLength, ${blockSize}`);
   }
   const train = windowBatches(ids.subarray(0, cut), { blockSize, batchSize: batch, seed });
   const heldOut = ids.subarray(cut);
@@ -155,6 +147,14 @@ async function prepareText(device: Device, config: TaskConfig): Promise<Prepared
     loss: await textLoss(model, heldOut, step < task.steps ? VALIDATION_WINDOWS : undefined),
   });
   return { ...task, validate };
+}
+
+/** A new model, for the characters of the text. */
+function textModel(device: Device, { model: options, seed }: TaskConfig, text: string): Transformer {
+  const tokenizer = CharTokenizer.train(text);
+  const model = new Transformer(device, { ...options, targetVocab: tokenizer.vocabSize, seed });
+  model.tokenizers = { target: tokenizer };
+  return model;
 }
 
 /** As many as nanoGPT's configuration for CPUs takes: 20 batches of 12. */
@@ -226,13 +226,4 @@ function scheduleOf({ kind, peak = 1e-3, warmup = 0 }: NonNullable<TaskConfig['s
 function specialIds(tokenizer: Tokenizer) {
   const { padId, bosId, eosId } = tokenizer;
   return { padId, bosId, eosId };
-}
-
-/** The tokenizers that a model was saved with. */
-export function tokenizersOf(model: Transformer): { source: Tokenizer; target: Tokenizer } {
-  const { source, target } = model.tokenizers;
-  const output = target ?? source;
-  const input = source ?? target;
-  if (input === undefined || output === undefined) throw new ArgumentError('the model was saved without its tokenizer');
-  return { source: input, target: output };
 }

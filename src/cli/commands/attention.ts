@@ -6,9 +6,9 @@ import { type HeadStatistics, headStatistics } from '../../inspect/heads.js';
 import { renderHeatMap } from '../../inspect/heat-map.js';
 import { heatMapGridSvg } from '../../inspect/svg.js';
 import type { AttentionMaps, Transformer } from '../../models/transformer.js';
+import { encode, tokenizersOf } from '../encoding.js';
 import { integer } from '../parsers.js';
 import { loadModel, openDevice, printJson, visible } from '../shared.js';
-import { encode, tokenizersOf } from '../tasks.js';
 
 interface AttentionOptions {
   output?: string;

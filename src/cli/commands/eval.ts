@@ -2,9 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import { readPairs } from '../data.js';
+import { encode, tokenizersOf } from '../encoding.js';
 import { integer } from '../parsers.js';
 import { loadModel, openDevice, printJson } from '../shared.js';
-import { encode, evaluatePairs, textLoss, tokenizersOf } from '../tasks.js';
+import { evaluatePairs, textLoss } from '../tasks.js';
 
 export function evalCommand(): Command {
   return new Command('eval')

@@ -1,9 +1,9 @@
 import { Command, Option } from 'commander';
 import type { GenerateOptions } from '../../generate/options.js';
 import type { Transformer } from '../../models/transformer.js';
+import { encode, tokenizersOf } from '../encoding.js';
 import { integer, positive } from '../parsers.js';
 import { loadModel, openDevice, printJson, readTexts } from '../shared.js';
-import { encode, tokenizersOf } from '../tasks.js';
 
 interface RunOptions {
   beams?: number;

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
+import { encode, tokenizersOf } from '../encoding.js';
 import { loadModel, openDevice, printJson, visible } from '../shared.js';
-import { encode, tokenizersOf } from '../tasks.js';
 
 export function scoreCommand(): Command {
   return new Command('score')

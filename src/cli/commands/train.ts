@@ -12,7 +12,7 @@ import { openDevice, printJson } from '../shared.js';
 import { type PreparedTask, prepareTask } from '../tasks.js';
 import { TrainingLog } from '../training-log.js';
 
-interface TrainOptions extends Pick<TaskConfig, 'data' | 'steps' | 'epochs' | 'batch' | 'seed'> {
+interface TrainOptions extends Pick<TaskConfig, 'data' | 'init' | 'steps' | 'epochs' | 'batch' | 'seed'> {
   out: string;
   dtype: 'float32' | 'float16';
   resume?: boolean;
@@ -26,6 +26,7 @@ export function trainCommand(): Command {
     .argument('<task>', `${TASKS.join(' or ')}, or a JSON file that configures one`)
     .requiredOption('-o, --out <folder>', 'where the model goes')
     .option('--data <file>', 'what to learn: lines of source, tab, target; or a text')
+    .option('--init <model>', 'a saved model to begin from: its sizes, weights and tokenizers')
     .addOption(new Option('--steps <n>', 'steps to take').argParser(integer(1)).conflicts('epochs'))
     .option('--epochs <n>', 'times to see all data', positive())
     .option('--batch <n>', 'tokens in a batch; for characters, windows', integer(1))
@@ -39,8 +40,10 @@ export function trainCommand(): Command {
     .addOption(new Option('--overwrite', 'forget an earlier training in the folder').conflicts('resume'))
     .option('--json', 'print the result as JSON')
     .action(async (taskName: string, options: TrainOptions, command: Command) => {
-      const { out, data, steps, epochs, batch, seed, dtype } = options;
-      const given = Object.entries({ data, steps, epochs, batch, seed }).filter(([, value]) => value !== undefined);
+      const { out, data, init, steps, epochs, batch, seed, dtype } = options;
+      const given = Object.entries({ data, init, steps, epochs, batch, seed }).filter(
+        ([, value]) => value !== undefined,
+      );
       const config = await readTask(taskName, Object.fromEntries(given));
       checkFolder(options);
       using device = await openDevice(command);

@@ -1,0 +1,49 @@
+// The model that a training begins from where `--init` names one that was saved.
+
+import type { Device } from '../core/device.js';
+import { ArgumentError } from '../core/errors.js';
+import { resolveConfig, type TransformerConfig, type TransformerOptions } from '../models/config.js';
+import { Transformer } from '../models/transformer.js';
+import { type TaskConfig, taskProblem } from './config.js';
+import { loadModel } from './shared.js';
+
+/** What training alone decides: it may differ from what the model was saved with. */
+const FREE: readonly string[] = ['dropout', 'seed'];
+
+/**
+ * The saved model that `config.init` names, with its tokenizers, or null without one. Of the `config.model` options those of
+ * training replace what was saved; the others must agree with it. Throws ArgumentError if one does not, or if it is no model
+ * for the task.
+ */
+export async function initialModel(device: Device, config: TaskConfig): Promise<Transformer | null> {
+  const { init: name, model: wanted = {}, seed } = config;
+  if (name === undefined) return null;
+  const saved = await loadModel(device, name);
+  checkFits(name, saved, config);
+  checkAgreement(name, saved.config, wanted);
+  const { dropout = saved.config.dropout } = wanted;
+  const model = new Transformer(device, { ...saved.config, dropout, seed });
+  model.loadStateDict(saved.stateDict());
+  model.tokenizers = saved.tokenizers;
+  saved.dispose();
+  return model;
+}
+
+function checkFits(name: string, { config, tokenizers }: Transformer, { task }: TaskConfig): void {
+  const problem = taskProblem(task, config);
+  if (problem !== undefined) throw new ArgumentError(`the model '${name}' cannot be trained further: ${problem}`);
+  const { source, target = source } = tokenizers;
+  const complete = target !== undefined && (task === 'characters' || (target.bosId ?? target.eosId) !== undefined);
+  if (!complete) throw new ArgumentError(`the model '${name}' was saved without the tokenizers that ${task} needs`);
+}
+
+function checkAgreement(name: string, saved: TransformerConfig, wanted: TransformerOptions): void {
+  const resolved = resolveConfig({ ...saved, ...wanted });
+  for (const option of Object.keys(wanted) as (keyof TransformerConfig)[]) {
+    const [has, asked] = [saved, resolved].map((config) => JSON.stringify(config[option]));
+    if (has === asked || FREE.includes(option)) continue;
+    throw new ArgumentError(
+      `model.${option} is ${asked}, but the model '${name}' that training begins from has ${has}: leave it out`,
+    );
+  }
+}
