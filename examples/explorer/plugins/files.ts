@@ -1,0 +1,29 @@
+import { readFile } from 'node:fs/promises';
+import type { Plugin } from 'vite';
+
+/** Where a file comes from: a path, or what makes its text. */
+type Origin = string | (() => string | Promise<string>);
+
+/** Serves files from elsewhere beside the page, and puts them into its build, by the names they have there. */
+export function files(origins: Readonly<Record<string, Origin>>): Plugin {
+  const read = (origin: Origin) => (typeof origin === 'string' ? readFile(origin) : origin());
+  return {
+    name: 'explorer-files',
+    configureServer({ middlewares }) {
+      middlewares.use(async (request, response, next) => {
+        const origin = origins[(request.url ?? '').slice(1).split('?')[0] as string];
+        if (origin === undefined) return next();
+        try {
+          response.end(await read(origin));
+        } catch (error) {
+          next(error);
+        }
+      });
+    },
+    async generateBundle() {
+      for (const [fileName, origin] of Object.entries(origins)) {
+        this.emitFile({ type: 'asset', fileName, source: await read(origin) });
+      }
+    },
+  };
+}

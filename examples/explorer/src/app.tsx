@@ -1,0 +1,91 @@
+import type { ComponentType } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { Tooltip } from './draw/tooltip.js';
+import { Header } from './header.js';
+import { type PartProps, parts } from './parts/parts.js';
+import type { Session } from './session.js';
+
+/** The page: a header with the word, and the part that the address names. */
+export function App({ session }: PartProps) {
+  const [shown, setShown] = useState(partInAddress);
+  const main = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const follow = () => {
+      setShown(partInAddress());
+      scrollTo(0, 0);
+      main.current?.focus({ preventScroll: true });
+    };
+    addEventListener('hashchange', follow);
+    return () => removeEventListener('hashchange', follow);
+  }, []);
+  const part = parts[shown] as (typeof parts)[number];
+  useEffect(() => {
+    document.title = `${part.title} · Transformer explorer`;
+  }, [part]);
+  const next = parts[shown + 1];
+  return (
+    <>
+      <button type="button" class="skip" onClick={() => main.current?.focus()}>
+        Skip to the content
+      </button>
+      <Header session={session} shown={part.id} />
+      <main id="main" tabIndex={-1} ref={main} aria-labelledby="part-title">
+        <Trouble session={session} />
+        <header class="part-head">
+          <h2 id="part-title">{part.title}</h2>
+          <p>{part.promise}</p>
+        </header>
+        <PartView key={part.id} load={part.load} session={session} />
+        {next && (
+          <p class="next">
+            <a href={`#${next.id}`}>Next: {next.title} →</a>
+          </p>
+        )}
+      </main>
+      <Tooltip />
+    </>
+  );
+}
+
+function partInAddress(): number {
+  const at = parts.findIndex(({ id }) => `#${id}` === location.hash);
+  return Math.max(0, at);
+}
+
+/** A part, once it is loaded. */
+function PartView({ load, session }: PartProps & { load: () => Promise<{ default: ComponentType<PartProps> }> }) {
+  const [Part, setPart] = useState<ComponentType<PartProps> | null>(null);
+  useEffect(() => {
+    let here = true;
+    load().then(
+      (module) => here && setPart(() => module.default),
+      (error) => session.report(error),
+    );
+    return () => {
+      here = false;
+    };
+  }, [load, session]);
+  return Part ? <Part session={session} /> : <p class="waiting">Loading…</p>;
+}
+
+/** What went wrong, until it is put away. */
+function Trouble({ session }: { session: Session }) {
+  const error = session.error.value;
+  return (
+    <div role="alert">
+      {error !== null && (
+        <div class="trouble">
+          <p>{error}</p>
+          <button
+            type="button"
+            onClick={() => {
+              session.error.value = null;
+            }}
+          >
+            Close
+          </button>
+        </div>
+      )}
+    </div>
+  );
+}

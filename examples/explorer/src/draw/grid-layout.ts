@@ -1,0 +1,85 @@
+/** A place in a grid. */
+export interface Cell {
+  readonly row: number;
+  readonly column: number;
+}
+
+/** Where names and cells of a grid go, in CSS pixels. */
+export interface GridLayout {
+  /** Of the first cell. */
+  readonly left: number;
+  readonly top: number;
+  /** Width and height of a cell. */
+  readonly cell: number;
+  readonly height: number;
+  readonly fullWidth: number;
+  readonly fullHeight: number;
+}
+
+export const FONT = '12px ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace';
+const LETTER = 7.3;
+const LINE = 14;
+
+interface Grid {
+  readonly rows: readonly string[];
+  readonly columns: readonly string[];
+  readonly cellSize?: number;
+  readonly cellHeight?: number;
+}
+
+/** Fits a grid into the width that there is. Empty names take no room. */
+export function layOut({ rows, columns, cellSize = 40, cellHeight }: Grid, width: number): GridLayout {
+  const left = longest(rows) === 0 ? 1 : Math.min(longest(rows) * LETTER + 10, 120);
+  const top = longest(columns) === 0 ? 1 : 20;
+  const cell = Math.max(1, Math.min(cellSize, (width - left - 2) / Math.max(1, columns.length)));
+  const height = cellHeight ?? cell;
+  return {
+    ...{ left, top, cell, height },
+    fullWidth: left + cell * columns.length + 2,
+    fullHeight: top + height * rows.length + 2,
+  };
+}
+
+/** Names of rows and columns, only every second, third … where there is no room for all. */
+export function drawNames(
+  context: CanvasRenderingContext2D,
+  rows: readonly string[],
+  columns: readonly string[],
+  { left, top, cell, height }: GridLayout,
+): void {
+  context.textBaseline = 'middle';
+  context.textAlign = 'right';
+  const everyRow = Math.ceil(LINE / height);
+  for (let row = 0; row < rows.length; row += everyRow) {
+    context.fillText(rows[row] as string, left - 6, top + (row + 0.5) * height);
+  }
+  context.textAlign = 'center';
+  const everyColumn = Math.ceil((longest(columns) * LETTER + 4) / cell);
+  for (let column = 0; column < columns.length; column += everyColumn) {
+    context.fillText(columns[column] as string, left + (column + 0.5) * cell, top - 10);
+  }
+}
+
+/** Where a key leads from a cell; null if it is none that moves. */
+export function neighbour(key: string, { row, column }: Cell, rows: number, columns: number): Cell | null {
+  switch (key) {
+    case 'ArrowUp':
+      return { row: Math.max(0, row - 1), column };
+    case 'ArrowDown':
+      return { row: Math.min(rows - 1, row + 1), column };
+    case 'ArrowLeft':
+      return { row, column: Math.max(0, column - 1) };
+    case 'ArrowRight':
+      return { row, column: Math.min(columns - 1, column + 1) };
+    case 'Home':
+      return { row, column: 0 };
+    case 'End':
+      return { row, column: columns - 1 };
+    default:
+      return null;
+  }
+}
+
+function longest(names: readonly string[]): number {
+  return Math.max(0, ...names.map((name) => name.length));
+}

@@ -1,0 +1,147 @@
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { prepareCanvas, useWidth } from './canvas.js';
+import { type ColourScale, cssColours, inkOn } from './colours.js';
+import { type Cell, drawNames, FONT, layOut, neighbour } from './grid-layout.js';
+import { hideTooltip, showTooltip } from './tooltip.js';
+
+interface HeatMapProps {
+  /** What the picture shows, for those who do not see it. */
+  readonly label: string;
+  readonly rows: readonly string[];
+  readonly columns: readonly string[];
+  /** Row by row; NaN leaves a cell empty. */
+  readonly values: ArrayLike<number>;
+  readonly colour: ColourScale;
+  /** What a cell says when it is pointed at or has the focus. */
+  readonly describe: (cell: Cell) => string;
+  /** Numbers in the cells, where they fit. Default none. */
+  readonly format?: (value: number) => string;
+  /** Pixels of a cell: at most, and its height if that is not its width. */
+  readonly cellSize?: number;
+  readonly cellHeight?: number;
+  /** Hears of the cell that is pointed at or has the focus; null if none has. */
+  readonly onActive?: (cell: Cell | null) => void;
+  /** Hears of clicks and Enter. */
+  readonly onChoose?: (cell: Cell) => void;
+  /** A cell to point out, that was chosen elsewhere. */
+  readonly marked?: Cell | null;
+}
+
+/** A grid of colours on a canvas; arrow keys walk through its cells. Labels are left out where there is no room for them. */
+export function HeatMap(props: HeatMapProps) {
+  const { label, rows, columns, values, colour, describe, format, onActive, onChoose, marked } = props;
+  const id = useId();
+  const frame = useRef<HTMLDivElement>(null);
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const width = useWidth(frame);
+  const [active, setActive] = useState<Cell | null>(null);
+  const [focused, setFocused] = useState(false);
+  const place = layOut(props, width);
+  const { left, top, cell, height } = place;
+
+  useLayoutEffect(() => {
+    if (width === 0 || canvas.current === null) return;
+    const context = prepareCanvas(canvas.current, place.fullWidth, place.fullHeight);
+    const colours = cssColours.value;
+    context.font = FONT;
+    for (let row = 0; row < rows.length; row++) {
+      for (let column = 0; column < columns.length; column++) {
+        const value = values[row * columns.length + column] as number;
+        if (Number.isNaN(value)) continue;
+        const fill = colour(value);
+        context.fillStyle = fill;
+        const gap = cell > 8 ? 1 : 0;
+        context.fillRect(left + column * cell, top + row * height, cell - gap, height - gap);
+        if (format === undefined || cell < 34) continue;
+        context.fillStyle = inkOn(fill);
+        context.textAlign = 'center';
+        context.textBaseline = 'middle';
+        context.fillText(format(value), left + (column + 0.5) * cell, top + (row + 0.5) * height);
+      }
+    }
+    context.fillStyle = colours('ink-soft');
+    drawNames(context, rows, columns, place);
+    for (const [spot, strong] of [
+      [marked ?? null, false],
+      [active, true],
+    ] as const) {
+      if (spot === null) continue;
+      context.strokeStyle = colours(strong ? 'focus' : 'ink');
+      context.lineWidth = 2;
+      context.strokeRect(left + spot.column * cell - 1, top + spot.row * height - 1, cell + 1, height + 1);
+    }
+  });
+
+  const activate = (cellAt: Cell | null, x = 0, y = 0) => {
+    if (cellAt?.row !== active?.row || cellAt?.column !== active?.column) {
+      setActive(cellAt);
+      onActive?.(cellAt);
+    }
+    if (cellAt === null) hideTooltip();
+    else showTooltip(describe(cellAt), x, y);
+  };
+  const cellAt = (event: MouseEvent): Cell | null => {
+    const box = (canvas.current as HTMLCanvasElement).getBoundingClientRect();
+    const column = Math.floor((event.clientX - box.left - left) / cell);
+    const row = Math.floor((event.clientY - box.top - top) / height);
+    return row >= 0 && row < rows.length && column >= 0 && column < columns.length ? { row, column } : null;
+  };
+  const focusOn = (spot: Cell) => {
+    const box = (canvas.current as HTMLCanvasElement).getBoundingClientRect();
+    activate(spot, box.left + left + (spot.column + 0.5) * cell, box.top + top + (spot.row + 1) * height - 10);
+  };
+  const press = (event: KeyboardEvent) => {
+    const from = active ?? { row: 0, column: 0 };
+    if (event.key === 'Enter' || event.key === ' ') onChoose?.(from);
+    else if (event.key === 'Escape') return activate(null);
+    else {
+      const to = neighbour(event.key, from, rows.length, columns.length);
+      if (to === null) return;
+      focusOn(to);
+    }
+    event.preventDefault();
+  };
+
+  return (
+    <div class="heat-map" ref={frame}>
+      <div class="heat-map-picture" style={{ width: `${place.fullWidth}px`, height: `${place.fullHeight}px` }}>
+        <canvas ref={canvas} />
+        {/* A table of a thousand cells would be slow: there is only the cell that has the focus. */}
+        {/* biome-ignore lint/a11y/useSemanticElements: as above */}
+        <div
+          role="grid"
+          tabIndex={0}
+          aria-label={`${label} Arrow keys move between cells.`}
+          aria-rowcount={rows.length}
+          aria-colcount={columns.length}
+          aria-activedescendant={active && focused ? `${id}-cell` : undefined}
+          onKeyDown={press}
+          onFocus={(event) => {
+            setFocused(true);
+            if (event.currentTarget.matches(':focus-visible')) focusOn(active ?? { row: 0, column: 0 });
+          }}
+          onBlur={() => {
+            setFocused(false);
+            activate(null);
+          }}
+          onPointerMove={(event) => activate(cellAt(event), event.clientX, event.clientY)}
+          onPointerLeave={() => activate(null)}
+          onClick={(event) => {
+            const spot = cellAt(event);
+            if (spot) onChoose?.(spot);
+          }}
+        >
+          {/* biome-ignore lint/a11y/useSemanticElements: as above */}
+          {/* biome-ignore lint/a11y/useFocusableInteractive: the grid has the focus */}
+          <div role="row" class="visually-hidden" aria-rowindex={(active?.row ?? 0) + 1}>
+            {/* biome-ignore lint/a11y/useSemanticElements: as above */}
+            {/* biome-ignore lint/a11y/useFocusableInteractive: the grid has the focus */}
+            <div role="gridcell" id={`${id}-cell`} aria-colindex={(active?.column ?? 0) + 1}>
+              {describe(active ?? { row: 0, column: 0 })}
+            </div>
+          </div>
+        </div>
+      </div>
+    </div>
+  );
+}

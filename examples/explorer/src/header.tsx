@@ -1,0 +1,68 @@
+import { type PartProps, parts } from './parts/parts.js';
+import { theme, toggleTheme } from './theme.js';
+
+const EXAMPLES = ['transformer', 'attention', 'phoenix', 'through', 'colonel', 'croissant'];
+
+/** The name of the page, the word that all parts show, and the way to them. */
+export function Header({ session, shown }: PartProps & { shown: string }) {
+  return (
+    <header class="top">
+      <div class="top-row">
+        <h1>
+          <a href="#pronounce">Transformer explorer</a>
+        </h1>
+        <WordField session={session} />
+        <button
+          type="button"
+          class="quiet theme"
+          onClick={toggleTheme}
+          aria-label={`Switch to the ${theme.value === 'dark' ? 'light' : 'dark'} theme`}
+        >
+          {theme.value === 'dark' ? '☀' : '☾'}
+        </button>
+      </div>
+      <nav aria-label="Parts">
+        <ol>
+          {parts.map(({ id, title }) => (
+            <li key={id}>
+              <a href={`#${id}`} aria-current={id === shown ? 'page' : undefined}>
+                {title}
+              </a>
+            </li>
+          ))}
+        </ol>
+      </nav>
+    </header>
+  );
+}
+
+function WordField({ session }: PartProps) {
+  const { word, complaint, pronunciation, model } = session;
+  const said = pronunciation.value;
+  return (
+    <div class="word">
+      <label for="word">Word</label>
+      <input
+        id="word"
+        value={word.value}
+        list="examples"
+        autocomplete="off"
+        autocapitalize="none"
+        spellcheck={false}
+        aria-invalid={complaint.value !== null}
+        aria-describedby="said"
+        onInput={(event) => {
+          word.value = event.currentTarget.value;
+        }}
+      />
+      <datalist id="examples">
+        {EXAMPLES.map((example) => (
+          <option key={example} value={example} />
+        ))}
+      </datalist>
+      <output id="said" for="word" class={complaint.value ? 'said complaint' : 'said'}>
+        {complaint.value ?? said?.phonemes.join(' ') ?? (model.value ? '…' : 'The model is loading…')}
+      </output>
+    </div>
+  );
+}

@@ -1,0 +1,113 @@
+import { type Device, type Tokenizer, Transformer } from 'simdformer';
+
+/** A model that the page can look into: an encoder and a decoder, with what turns text into their tokens. */
+export interface Model {
+  readonly name: string;
+  readonly transformer: Transformer;
+  readonly source: Tokenizer;
+  readonly target: Tokenizer;
+}
+
+/** What a person can do something about. Its message is shown as it is. */
+export class Complaint extends Error {}
+
+export type Files = Readonly<Record<string, Uint8Array>>;
+
+const NAMES = ['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'];
+
+/** The files of a saved model, below `url`. */
+export async function fetchModel(url: string): Promise<Files> {
+  const files = NAMES.map(async (name) => {
+    const response = await fetch(new URL(name, new URL(url, document.baseURI)));
+    if (!response.ok) throw new Complaint(`The model did not load: ${name} gave HTTP status ${response.status}.`);
+    return [name, new Uint8Array(await response.arrayBuffer())] as const;
+  });
+  return Object.fromEntries(await Promise.all(files));
+}
+
+/** Makes a model from what was saved of it. Throws Complaint if it is none that the page can show. */
+export async function openModel(device: Device, name: string, files: Files): Promise<Model> {
+  const transformer = await Transformer.fromFiles(device, files);
+  try {
+    return describe(name, transformer);
+  } catch (error) {
+    transformer.dispose();
+    throw error;
+  }
+}
+
+/** A model of the package as the page shows it. */
+export function describe(name: string, transformer: Transformer): Model {
+  const { config, tokenizers } = transformer;
+  if (config.encoderLayers === 0 || config.decoderLayers === 0) {
+    const missing = config.encoderLayers === 0 ? 'encoder' : 'decoder';
+    throw new Complaint(`“${name}” has no ${missing}. The explorer shows models that have both.`);
+  }
+  const { source, target } = tokenizers;
+  if (!source || !target) {
+    throw new Complaint(
+      `“${name}” was saved without tokenizers. Set model.tokenizers before model.save, then try again.`,
+    );
+  }
+  return { name, transformer, source, target };
+}
+
+/** The ids of what a person wrote. Throws Complaint if the model cannot read it. */
+export function encodeWord({ name, transformer, source }: Model, word: string): number[] {
+  const text = readable(source, word.trim());
+  if (text === '') throw new Complaint('Type a word for the model to pronounce.');
+  const { maxLength } = transformer.config;
+  if (text.length > 4 * maxLength) throw tooLong(text.length, maxLength);
+  const unknown = [...new Set(text)].filter((character) => !canRead(source, character));
+  if (unknown.length > 0) {
+    const some = unknown.slice(0, 5).map((character) => `“${character}”`);
+    throw new Complaint(`“${name}” never learnt ${some.join(', ')}. It reads ${alphabet(source)}.`);
+  }
+  const ids = source.encode(text);
+  if (ids.length > maxLength) throw tooLong(ids.length, maxLength);
+  return ids;
+}
+
+/** As a tokenizer's token is shown; `special` tokens by what they are for. */
+export function tokenName(tokenizer: Tokenizer, id: number): string {
+  if (id === tokenizer.bosId) return 'start';
+  if (id === tokenizer.eosId) return 'end';
+  if (id === tokenizer.padId) return 'pad';
+  return tokenizer.idToToken(id) ?? `#${id}`;
+}
+
+function tooLong(length: number, most: number): Complaint {
+  return new Complaint(`That is ${length.toLocaleString('en')} letters; this model reads ${most} at most.`);
+}
+
+/** In lower case, if that is what the tokenizer was trained on. */
+function readable(tokenizer: Tokenizer, text: string): string {
+  return tokenizer.tokenToId('E') === undefined && tokenizer.tokenToId('e') !== undefined ? text.toLowerCase() : text;
+}
+
+function canRead(tokenizer: Tokenizer, character: string): boolean {
+  try {
+    return !tokenizer.encode(character).includes(tokenizer.unkId ?? -1);
+  } catch {
+    return false;
+  }
+}
+
+/** Its single characters, runs of them shortened: “a–z and '”. */
+function alphabet(tokenizer: Tokenizer): string {
+  const characters = Array.from({ length: tokenizer.vocabSize }, (_, id) => tokenizer.idToToken(id) ?? '')
+    .filter((token) => Array.from(token).length === 1)
+    .map((token) => token.codePointAt(0) as number)
+    .sort((a, b) => a - b);
+  const runs: string[] = [];
+  for (let from = 0; from < characters.length; ) {
+    let to = from;
+    while (characters[to + 1] === (characters[to] as number) + 1) to++;
+    const [first, last] = [characters[from] as number, characters[to] as number].map((code) =>
+      String.fromCodePoint(code),
+    );
+    runs.push(to - from > 1 ? `${first}–${last}` : Array.from(new Set([first, last])).join(' '));
+    from = to + 1;
+  }
+  return runs.length > 12 ? `${runs.slice(0, 12).join(' ')} and more` : runs.join(' ');
+}

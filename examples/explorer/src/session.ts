@@ -1,0 +1,98 @@
+import { effect, type Signal, signal } from '@preact/signals';
+import { createDevice, type Device } from 'simdformer';
+import { Complaint, type Files, fetchModel, type Model, openModel } from './model.js';
+import { type Decoding, type Pronunciation, pronounce } from './pronounce.js';
+
+/**
+ * What the parts of the page share: the device, the model on it, the word, and what the model makes of it. Parts read the
+ * signals and compute with `run`, which gives each its turn.
+ */
+export class Session {
+  /** In a worker: read with `await x.data()`. */
+  readonly device: Signal<Device | null> = signal(null);
+  readonly model: Signal<Model | null> = signal(null);
+  readonly word = signal('transformer');
+  readonly decoding: Signal<Decoding> = signal({ kind: 'greedy' });
+  /** Of `word` by `model`, with `decoding`; null until there is one, and for words that the model cannot read. */
+  readonly pronunciation: Signal<Pronunciation | null> = signal(null);
+  /** What is wrong with the word, if anything is. */
+  readonly complaint: Signal<string | null> = signal(null);
+  /** What went wrong otherwise; shown until it is put away. */
+  readonly error: Signal<string | null> = signal(null);
+  readonly status: Signal<'starting' | 'ready' | 'failed'> = signal('starting');
+
+  #turn: Promise<unknown> = Promise.resolve();
+  #asked = new AbortController();
+
+  /** Opens the device and the model below `url`. */
+  async start(url: string): Promise<void> {
+    effect(() => this.#pronounce(this.model.value, this.word.value, this.decoding.value));
+    const files = fetchModel(url);
+    files.catch(() => {}); // awaited below, once there is a device
+    try {
+      this.device.value = await createDevice({ backend: 'wasm', worker: true });
+      this.status.value = 'ready';
+      await this.open('g2p-en', await files);
+    } catch (error) {
+      if (this.device.value === null) this.status.value = 'failed';
+      this.report(error);
+    }
+  }
+
+  /** Replaces the model by one that was saved. The old one stays if it cannot be read; throws what is wrong with it. */
+  async open(name: string, files: Files): Promise<void> {
+    const device = this.device.value as Device;
+    await this.#inTurn(async () => {
+      const model = await openModel(device, name, files);
+      const before = this.model.value;
+      this.#asked.abort();
+      this.pronunciation.value = null;
+      this.model.value = model;
+      before?.transformer.dispose();
+    });
+  }
+
+  /**
+   * Runs `task` when those before it are done, so that two never share a model at a time. Gives it the model that is there by
+   * then. Rejects with what it throws.
+   */
+  run<T>(task: (model: Model) => Promise<T>): Promise<T> {
+    return this.#inTurn(() => {
+      const model = this.model.value;
+      if (model === null) throw new Complaint('There is no model yet.');
+      return task(model);
+    });
+  }
+
+  /** Shows what went wrong. An abort is nothing wrong. */
+  report(error: unknown): void {
+    if (error instanceof Error && error.name === 'AbortError') return;
+    this.error.value = error instanceof Error ? error.message : String(error);
+  }
+
+  #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(task);
+    this.#turn = mine.catch(() => {});
+    return mine;
+  }
+
+  #pronounce(model: Model | null, word: string, decoding: Decoding): void {
+    this.#asked.abort();
+    if (model === null) return;
+    const asked = new AbortController();
+    this.#asked = asked;
+    const { signal } = asked;
+    this.run(async (current) => {
+      if (signal.aborted || current !== model) return;
+      const pronunciation = await pronounce(model, word, decoding, signal);
+      if (signal.aborted) return;
+      this.pronunciation.value = pronunciation;
+      this.complaint.value = null;
+    }).catch((error) => {
+      if (signal.aborted) return;
+      this.pronunciation.value = null;
+      if (error instanceof Complaint) this.complaint.value = error.message;
+      else this.report(error);
+    });
+  }
+}

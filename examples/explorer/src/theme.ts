@@ -1,0 +1,29 @@
+import { computed, effect, signal } from '@preact/signals';
+
+export type Theme = 'light' | 'dark';
+
+const dark = matchMedia('(prefers-color-scheme: dark)');
+const systemTheme = signal<Theme>(dark.matches ? 'dark' : 'light');
+dark.addEventListener('change', () => {
+  systemTheme.value = dark.matches ? 'dark' : 'light';
+});
+
+/** What was chosen on the page; null follows the system. */
+const chosen = signal<Theme | null>(null);
+
+export const theme = computed(() => chosen.value ?? systemTheme.value);
+
+export function toggleTheme(): void {
+  chosen.value = theme.value === 'dark' ? 'light' : 'dark';
+}
+
+effect(() => {
+  document.documentElement.dataset.theme = theme.value;
+});
+
+const still = matchMedia('(prefers-reduced-motion: reduce)');
+
+/** Whether nothing should move by itself. */
+export function reducedMotion(): boolean {
+  return still.matches;
+}

@@ -1,0 +1,36 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vite';
+import { files } from './plugins/files.js';
+import { wordList } from './plugins/words.js';
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+/** Without these headers a page has no shared memory, and the engine one thread. */
+const isolated = {
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+};
+
+const modelFiles = ['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'];
+
+export default defineConfig({
+  root: here('.'),
+  base: './',
+  publicDir: false,
+  resolve: { alias: { simdformer: here('../../src/index.ts') } },
+  plugins: [
+    files({
+      ...Object.fromEntries(modelFiles.map((name) => [`model/${name}`, here(`../../models/g2p-en/${name}`)])),
+      'words.tsv': wordList,
+    }),
+  ],
+  server: { headers: isolated },
+  preview: { headers: isolated },
+  worker: { format: 'es' },
+  build: {
+    outDir: here('dist'),
+    emptyOutDir: true,
+    target: 'es2022',
+    assetsInlineLimit: 0, // the engine's worker and modules are to stay files
+  },
+});
