@@ -15,7 +15,7 @@ import { Dropout, Embedding, Linear, type Randomness, TiedLinear } from '../nn/l
 import { Module } from '../nn/module.js';
 import { sinusoids } from '../nn/positions.js';
 import { Decoder, Encoder } from '../nn/stacks.js';
-import { packed, rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
+import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
 import { embedding } from '../ops/embedding.js';
 import { gather, unpack } from '../ops/move.js';
@@ -30,26 +30,11 @@ import {
   toFiles,
   writeFolder,
 } from './saved.js';
+import { isTargetBatch, type LossOptions, shiftedTargets, type TargetBatch, tokenLabels } from './targets.js';
 
 export type { AttentionMaps } from '../inspect/attention-maps.js';
 export type { DecodingOptions } from './decoding.js';
-
-/** Target sequences as training uses them: all tokens but the last go in, all but the first are to come out. */
-export interface TargetBatch {
-  readonly input: TokenBatch;
-  /** int32 [N], packed as `input`. */
-  readonly labels: Tensor;
-}
-
-export interface LossOptions {
-  /** The share of each label's probability that is spread evenly over the vocabulary. Default 0; the paper has 0.1. */
-  labelSmoothing?: number;
-  /**
-   * Adds this much of the mean cosine between the outputs of any two heads of an attention, so that heads learn to differ
-   * (Li et al. 2018). Default 0. Not together with `gradientCheckpointing`.
-   */
-  headDiversity?: number;
-}
+export type { LossOptions, TargetBatch } from './targets.js';
 
 /** The stream of random numbers that dropout has, apart from the parameters' streams, which count up from 0. */
 const DROPOUT = 2 ** 32 - 1;
@@ -156,7 +141,7 @@ export class Transformer extends Module {
       const pass = () => this.#features(source, decodes ? shifted?.input : undefined);
       const outputs: Tensor[] = [];
       const { features, batch } = headDiversity > 0 ? observeHeads(this.transformer, outputs, pass) : pass();
-      const labels = shifted?.labels ?? this.#labels(target as Tokens, batch);
+      const labels = shifted?.labels ?? tokenLabels(this.device, target as Tokens, batch);
       const loss = crossEntropy(this.generator.forward(features), labels, { labelSmoothing, ignoreIndex: padId });
       return headDiversity > 0 ? withHeadDiversity(loss, headDiversity, outputs, heads) : loss;
     });
@@ -181,15 +166,9 @@ export class Transformer extends Module {
 
   /** Uploads target sequences as `loss` uses them. Each must have two tokens at least. */
   shift(target: Tokens): TargetBatch {
-    if (target instanceof TokenBatch) throw new ArgumentError('loss: give the target as ids, or what shift() returned');
-    const { rows } = rowsOf('loss: target', target, this.config.padId);
-    rows.forEach((row, i) => {
-      if (row.length < 2)
-        throw new ShapeError(`loss: target ${i} has ${row.length} tokens: nothing comes after the first`);
-    });
-    const ids = rows.map((row) => Array.from(row));
-    const input = this.#batch('loss: target', packed(ids.map((row) => row.slice(0, -1))));
-    return { input, labels: this.device.tensor(Int32Array.from(ids.flatMap((row) => row.slice(1)))) };
+    const { inputs, labels } = shiftedTargets(target, this.config.padId);
+    const input = this.#batch('loss: target', packed(inputs));
+    return { input, labels: this.device.tensor(labels) };
   }
 
   /** The encoder's output for a source batch. Belongs to the scope it is called in. */
@@ -366,20 +345,6 @@ export class Transformer extends Module {
     return batch;
   }
 
-  /** Labels of an encoder-only model: one for each source token, `padId` among them for tokens that have none. */
-  #labels(target: Tokens, { counts }: TokenBatch): Tensor {
-    if (target instanceof TokenBatch) return target.ids;
-    const { rows, time } = rowsOf('loss: target', target, null);
-    const fits = (row: ArrayLike<number>, i: number) => {
-      const count = counts[i] as number;
-      return time === null ? row.length === count : row.length >= count;
-    };
-    if (rows.length !== counts.length || !rows.every(fits)) {
-      throw new ShapeError('loss: target has other lengths than source: expected a label for each source token');
-    }
-    return this.device.tensor(Int32Array.from(rows.flatMap((row, i) => Array.from(row).slice(0, counts[i]))));
-  }
-
   #checkLength(name: string, length: number): void {
     const { maxLength } = this.config;
     if (length > maxLength)
@@ -408,8 +373,4 @@ export class Transformer extends Module {
       if (training) this.train();
     }
   }
-}
-
-function isTargetBatch(target: Tokens | TargetBatch): target is TargetBatch {
-  return 'labels' in Object(target);
 }

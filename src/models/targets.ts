@@ -1,0 +1,54 @@
+// What a model is to say, as `loss` compares it with what the model does say.
+
+import type { Device } from '../core/device.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
+
+/** Target sequences as training uses them: all tokens but the last go in, all but the first are to come out. */
+export interface TargetBatch {
+  readonly input: TokenBatch;
+  /** int32 [N], packed as `input`. */
+  readonly labels: Tensor;
+}
+
+export interface LossOptions {
+  /** The share of each label's probability that is spread evenly over the vocabulary. Default 0; the paper has 0.1. */
+  labelSmoothing?: number;
+  /**
+   * Adds this much of the mean cosine between the outputs of any two heads of an attention, so that heads learn to differ
+   * (Li et al. 2018). Default 0. Not together with `gradientCheckpointing`.
+   */
+  headDiversity?: number;
+}
+
+export function isTargetBatch(target: Tokens | TargetBatch): target is TargetBatch {
+  return 'labels' in Object(target);
+}
+
+/** Of each target all tokens but the last, and of all together the labels: all but the first. */
+export function shiftedTargets(target: Tokens, padId: number | null): { inputs: number[][]; labels: Int32Array } {
+  if (target instanceof TokenBatch) throw new ArgumentError('loss: give the target as ids, or what shift() returned');
+  const rows = rowsOf('loss: target', target, padId).rows.map((row) => Array.from(row));
+  rows.forEach(({ length }, i) => {
+    if (length < 2) throw new ShapeError(`loss: target ${i} has ${length} tokens: nothing comes after the first`);
+  });
+  return {
+    inputs: rows.map((row) => row.slice(0, -1)),
+    labels: Int32Array.from(rows.flatMap((row) => row.slice(1))),
+  };
+}
+
+/** Labels of an encoder-only model: one for each source token, `padId` among them for tokens that have none. */
+export function tokenLabels(device: Device, target: Tokens, { counts }: TokenBatch): Tensor {
+  if (target instanceof TokenBatch) return target.ids;
+  const { rows, time } = rowsOf('loss: target', target, null);
+  const fits = (row: ArrayLike<number>, i: number) => {
+    const count = counts[i] as number;
+    return time === null ? row.length === count : row.length >= count;
+  };
+  if (rows.length !== counts.length || !rows.every(fits)) {
+    throw new ShapeError('loss: target has other lengths than source: expected a label for each source token');
+  }
+  return device.tensor(Int32Array.from(rows.flatMap((row, i) => Array.from(row).slice(0, counts[i]))));
+}
