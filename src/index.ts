@@ -21,6 +21,19 @@ export { type HeadStatistics, headStatistics } from './inspect/heads.js';
 export { type HeatMapOptions, renderHeatMap } from './inspect/heat-map.js';
 export { type OpProfile, profile, renderProfile } from './inspect/profile.js';
 export { type AttentionMap, type Curve, curvesSvg, heatMapGridSvg } from './inspect/svg.js';
+export {
+  type AttentionTrace,
+  type EmbeddingTrace,
+  type FeedForwardTrace,
+  type LayerTrace,
+  type NormTrace,
+  type StackTrace,
+  type SubLayerTrace,
+  type Trace,
+  trace,
+  type Values,
+} from './inspect/trace.js';
+export { type HeadId, withoutHeads } from './inspect/without-heads.js';
 export { openSafetensors, type SafetensorsFile, saveSafetensors } from './io/file.js';
 export { parseSafetensors, type Safetensors, SafetensorsEntry, serializeSafetensors } from './io/safetensors.js';
 export type { TransformerConfig, TransformerOptions } from './models/config.js';

@@ -13,7 +13,7 @@ interface Stacks {
   readonly decoder: Decoder | null;
 }
 
-function attentionsOf({ encoder, decoder }: Stacks) {
+export function attentionsOf({ encoder, decoder }: Stacks) {
   return {
     encoder: encoder?.layers.map((layer) => layer.selfAttn) ?? [],
     decoder: decoder?.layers.map((layer) => layer.selfAttn) ?? [],

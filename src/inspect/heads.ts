@@ -1,5 +1,6 @@
 import { ShapeError } from '../core/errors.js';
-import type { Tensor } from '../core/tensor.js';
+import { Tensor } from '../core/tensor.js';
+import type { Values } from './trace.js';
 
 /** What a head does, in numbers, each a mean over the queries of a batch. */
 export interface HeadStatistics {
@@ -11,15 +12,18 @@ export interface HeadStatistics {
   readonly previous: number;
 }
 
-/** Statistics of every head of one layer's attention weights, [B, heads, Tq, Tk]. Rows without weight do not count. */
-export async function headStatistics(weights: Tensor): Promise<HeadStatistics[]> {
-  if (weights.shape.length !== 4) {
-    throw new ShapeError(
-      `headStatistics: weights are [${weights.shape.join(', ')}], expected [batch, heads, queries, keys]`,
-    );
+/**
+ * Statistics of every head of one layer's attention weights, [B, heads, Tq, Tk] or [heads, Tq, Tk], as `attentionMaps` or a
+ * trace has them. Rows without weight do not count.
+ */
+export async function headStatistics(weights: Tensor | Values): Promise<HeadStatistics[]> {
+  const { shape } = weights;
+  if (shape.length !== 3 && shape.length !== 4) {
+    throw new ShapeError(`headStatistics: weights are [${shape.join(', ')}], expected [batch, heads, queries, keys]`);
   }
-  const [batch, heads, queries, keys] = weights.shape as [number, number, number, number];
-  const values = (await weights.data()) as Float32Array;
+  const [heads, queries, keys] = shape.slice(-3) as [number, number, number];
+  const batch = shape.length === 4 ? (shape[0] as number) : 1;
+  const values = weights instanceof Tensor ? ((await weights.data()) as Float32Array) : weights.data;
   return Array.from({ length: heads }, (_, head) => {
     const sums = { rows: 0, entropy: 0, distance: 0, previous: 0, rowsWithPrevious: 0 };
     for (let b = 0; b < batch; b++) {

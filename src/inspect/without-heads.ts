@@ -1,0 +1,91 @@
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { Transformer } from '../models/transformer.js';
+import { type AttentionMaps, attentionsOf } from './attention-maps.js';
+
+/** One head of a model, numbered from 0. */
+export interface HeadId {
+  /** The encoder's self-attention, the decoder's masked self-attention, or the decoder's attention to the encoder's output. */
+  readonly attention: keyof AttentionMaps;
+  readonly layer: number;
+  readonly head: number;
+}
+
+/**
+ * Runs `fn` while the given heads add nothing to the output of their attention: the rows of the output projection that read
+ * them are zero, which is the same as if the heads gave zeros (Michel, Levy, Neubig 2019, arXiv 1905.10650). Afterwards the
+ * rows are what they were, to the bit, whatever `fn` did. Who uses the model meanwhile sees it so; do not train it. Calls may
+ * nest and overlap.
+ *
+ * Throws ArgumentError, before anything is changed, if the model has no such head.
+ */
+export async function withoutHeads<T>(
+  model: Transformer,
+  heads: readonly HeadId[],
+  fn: () => T | Promise<T>,
+): Promise<T> {
+  const places = heads.map((head) => placeOf(model, head));
+  const switchedOn: (() => void)[] = [];
+  try {
+    for (const place of places) switchedOn.push(await switchOff(place));
+    return await fn();
+  } finally {
+    for (const switchOn of switchedOn) switchOn();
+  }
+}
+
+/** The rows of an output projection that read one head. */
+interface Place {
+  readonly weight: Tensor;
+  readonly start: number;
+  readonly end: number;
+}
+
+function placeOf(model: Transformer, { attention, layer, head }: HeadId): Place {
+  const { dModel, heads } = model.config;
+  const layers = attentionsOf(model.transformer)[attention] ?? [];
+  const module = layers[layer];
+  if (!module || !(Number.isInteger(head) && head >= 0 && head < heads)) {
+    const has = `it has ${layers.length} layers of ${heads} heads there, numbered from 0`;
+    throw new ArgumentError(`withoutHeads: the model has no head ${head} in layer ${layer} of '${attention}': ${has}`);
+  }
+  const width = dModel / heads;
+  return { weight: module.outProj.weight, start: head * width, end: (head + 1) * width };
+}
+
+/** Rows that are zero for now: what they were, and for how many callers. */
+interface Hidden {
+  readonly before: Promise<Float32Array>;
+  callers: number;
+}
+
+/** By weight and first row. */
+const hidden = new WeakMap<Tensor, Map<number, Hidden>>();
+
+/** Sets the rows to zero; what it returns takes that back, once nobody else wants them so. */
+async function switchOff(place: Place): Promise<() => void> {
+  const { weight, start } = place;
+  const ofWeight = hidden.get(weight) ?? new Map<number, Hidden>();
+  hidden.set(weight, ofWeight);
+  const known = ofWeight.get(start) ?? { before: onRows(place, (rows) => rows.data()), callers: 0 };
+  const entry = known as Hidden;
+  ofWeight.set(start, entry);
+  entry.callers++;
+  const before = await entry.before;
+  onRows(place, (rows) => rows.write(new Float32Array(before.length)));
+  return () => {
+    entry.callers--;
+    if (entry.callers > 0) return;
+    ofWeight.delete(start);
+    if (!weight.disposed) onRows(place, (rows) => rows.write(before));
+  };
+}
+
+function onRows<T>({ weight, start, end }: Place, use: (rows: Tensor) => T): T {
+  const rows = weight.device.unscoped(() => weight.rows(start, end));
+  try {
+    return use(rows);
+  } finally {
+    rows.dispose();
+  }
+}

@@ -1,0 +1,188 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  ArgumentError,
+  type AttentionTrace,
+  CommandError,
+  createDevice,
+  type Device,
+  headStatistics,
+  ShapeError,
+  type StackTrace,
+  type Trace,
+  type Transformer,
+  trace,
+  type Values,
+} from '../../src/index.js';
+import { allowedError, assertClose, largest } from '../tolerance.js';
+import { build, inputsOf, models, source, target } from './models.js';
+
+let device: Device;
+beforeAll(async () => {
+  device = await createDevice({ threads: 2 });
+});
+afterAll(() => device.dispose());
+
+/** As many roundings as there are between a pass and one that computes the same in other steps. */
+function expectClose(what: string, actual: ArrayLike<number>, expected: ArrayLike<number>): void {
+  assertClose(what, actual, expected, () => allowedError(200, 2 * largest(expected)));
+}
+
+function attentionsOf(traced: Trace): AttentionTrace[] {
+  const layers = [traced.encoder, traced.decoder].flatMap((stack) => stack?.layers ?? []);
+  return layers.flatMap(({ selfAttention, crossAttention }) =>
+    crossAttention ? [selfAttention.inside, crossAttention.inside] : [selfAttention.inside],
+  );
+}
+
+/** Row r of a matrix, or of the last two dimensions at a head. */
+function row({ shape, data }: Values, r: number, head = 0): number[] {
+  const [rows, cols] = shape.slice(-2) as [number, number];
+  return [...data.subarray((head * rows + r) * cols, (head * rows + r + 1) * cols)];
+}
+
+const dot = (a: readonly number[], b: readonly number[]) => a.reduce((sum, x, i) => sum + x * b[i]!, 0);
+
+describe.each(Object.entries(models))('%s', (_, options) => {
+  let model: Transformer;
+  let traced: Trace;
+  beforeAll(async () => {
+    model = build(device, options);
+    traced = await trace(model, ...inputsOf(model));
+  });
+
+  it('comes to the logits of forward, and to their softmax', async () => {
+    const [from, to] = inputsOf(model);
+    const logits = await model.forward(from && [from], to && [to]).data();
+    expect(traced.logits.shape).toEqual([(to ?? (from as number[])).length, model.config.targetVocab]);
+    expectClose('logits', traced.logits.data, logits);
+    for (let i = 0; i < (traced.logits.shape[0] as number); i++) {
+      const exponentials = row(traced.logits, i).map(Math.exp);
+      const sum = exponentials.reduce((a, b) => a + b);
+      expectClose(
+        'probabilities',
+        row(traced.probabilities, i),
+        exponentials.map((e) => e / sum),
+      );
+    }
+  });
+
+  it('has the weights of attentionMaps, and rows that sum to 1', async () => {
+    const [from, to] = inputsOf(model);
+    const maps = model.attentionMaps(from && [from], to && [to]);
+    const layersOf = (stack: StackTrace | null) => stack?.layers ?? [];
+    const pairs = [
+      ...layersOf(traced.encoder).map((layer, i) => [layer.selfAttention, maps.encoder[i]!] as const),
+      ...layersOf(traced.decoder).map((layer, i) => [layer.selfAttention, maps.decoder[i]!] as const),
+      ...layersOf(traced.decoder).flatMap(({ crossAttention }, i) =>
+        crossAttention ? [[crossAttention, maps.cross[i]!] as const] : [],
+      ),
+    ];
+    expect(pairs).toHaveLength(maps.encoder.length + maps.decoder.length + maps.cross.length);
+    for (const [{ inside }, map] of pairs) {
+      expect([1, ...inside.weights.shape]).toEqual(map.shape);
+      expectClose('weights', inside.weights.data, await map.data());
+      const [heads, queries] = inside.weights.shape as [number, number];
+      for (let head = 0; head < heads; head++) {
+        for (let i = 0; i < queries; i++) {
+          const weights = row(inside.weights, i, head);
+          expect(
+            Math.abs(
+              dot(
+                weights,
+                weights.map(() => 1),
+              ) - 1,
+            ),
+          ).toBeLessThan(allowedError(weights.length, 1));
+          if (inside.causal) expect(weights.slice(i + 1).every((weight) => weight === 0)).toBe(true);
+        }
+      }
+      expect(await headStatistics(inside.weights)).toEqual(
+        await headStatistics(device.tensor(inside.weights.data, map.shape)),
+      );
+    }
+  });
+
+  it('has scores that are what its queries, keys and distances say', () => {
+    const { heads, dModel } = model.config;
+    for (const { q, k, products, relative, bias, scale, scores } of attentionsOf(traced)) {
+      expect(scale).toBe(1 / Math.sqrt(dModel / heads));
+      const [, queries, keys] = products.shape as [number, number, number];
+      const at = (values: Values | null, i: number) => values?.data[i] ?? 0;
+      const expected = Array.from({ length: heads * queries * keys }, (_, n) => {
+        const [head, i, j] = [Math.floor(n / (queries * keys)), Math.floor(n / keys) % queries, n % keys];
+        return dot(row(q, i, head), row(k, j, head));
+      });
+      expectClose('products', products.data, expected);
+      expectClose(
+        'scores',
+        scores.data,
+        expected.map((product, n) => (product + at(relative, n)) * scale + at(bias, n)),
+      );
+    }
+  });
+
+  it('has norms that are what mean and variance say, and sums that are input and output', () => {
+    const { norm: place, layerNormEps } = model.config;
+    for (const stack of [traced.encoder, traced.decoder]) {
+      let stream = stack?.embedding.sum;
+      for (const layer of stack?.layers ?? []) {
+        for (const step of [layer.selfAttention, layer.crossAttention, layer.feedForward]) {
+          if (step === null) continue;
+          const { input, inside, norm, sum, output } = step;
+          expect(input).toEqual(stream);
+          expect(inside.input).toEqual(place === 'pre' ? norm.output : input);
+          expect(norm.input).toEqual(place === 'pre' ? input : sum);
+          expect(output).toEqual(place === 'pre' ? sum : norm.output);
+          expect(sum.data).toEqual(input.data.map((x, i) => x + inside.output.data[i]!));
+          for (let i = 0; i < input.shape[0]!; i++) {
+            const x = row(norm.input, i);
+            const mean = x.reduce((a, b) => a + b) / x.length;
+            const variance = x.reduce((total, value) => total + (value - mean) ** 2, 0) / x.length;
+            assertClose('mean', row(norm.mean, i), [mean], () => allowedError(x.length, largest(x)));
+            expectClose('variance', row(norm.variance, i), [variance]);
+            const normed = x.map((value, j) => {
+              return (norm.weight.data[j]! * (value - mean)) / Math.sqrt(variance + layerNormEps) + norm.bias.data[j]!;
+            });
+            expectClose('norm', row(norm.output, i), normed);
+          }
+          stream = output;
+        }
+      }
+      expect(stack?.output).toEqual(stack?.norm?.output ?? stream);
+    }
+  });
+});
+
+it('leaves no memory behind and no mark on the model', async () => {
+  const model = build(device, { norm: 'pre' });
+  await trace(model, source, target);
+  const { used } = device.memory();
+  await trace(model, source, target);
+  expect(device.memory().used).toBe(used);
+  expect(model.parameters().every(({ grad }) => grad === null)).toBe(true);
+});
+
+it('adds position vectors to the scaled rows of the table', async () => {
+  const model = build(device, { positions: 'learned' });
+  const { embedding } = (await trace(model, source, target)).encoder as StackTrace;
+  const table = {
+    shape: [11, 24],
+    data: (await (model.srcEmbed as { weight: typeof model.generator.weight }).weight.data()) as Float32Array,
+  };
+  source.forEach((id, i) => {
+    expect(row(embedding.token, i)).toEqual(row(table, id).map((x) => Math.fround(x * Math.fround(Math.sqrt(24)))));
+    const sum = row(embedding.position as Values, i).map((x, j) => Math.fround(x + row(embedding.token, i)[j]!));
+    expect(row(embedding.sum, i)).toEqual(sum);
+  });
+});
+
+it('says what it cannot trace', async () => {
+  const model = build(device, {});
+  await expect(trace(model, null, target)).rejects.toThrow(ArgumentError);
+  await expect(trace(model, source)).rejects.toThrow('this model takes a source and a target');
+  await expect(trace(model, [], target)).rejects.toThrow(ShapeError);
+  await expect(trace(model, Array(13).fill(3), target)).rejects.toThrow(
+    "source has 13 tokens, but the model's maxLength is 12",
+  );
+  await expect(trace(model, [99], target)).rejects.toThrow(CommandError);
+});

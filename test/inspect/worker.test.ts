@@ -1,0 +1,40 @@
+// As in test/backend/worker.test.ts, through the bundle, because workers in Node cannot load TypeScript.
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import * as here from '../../src/index.js';
+import { allowedError, assertClose, largest } from '../tolerance.js';
+import { build, source, target } from './models.js';
+
+describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a model on a device in a worker', () => {
+  let there: typeof here;
+  let device: here.Device;
+  let model: here.Transformer;
+
+  beforeAll(async () => {
+    execFileSync(process.execPath, ['scripts/browser.mjs', 'build/inspect-node']);
+    there = await import(/* @vite-ignore */ pathToFileURL('build/inspect-node/index.js').href);
+    device = await there.createDevice({ backend: 'wasm', worker: true, threads: 1 });
+    model = build(device, { positions: 'shaw', norm: 'pre' }, there.Transformer);
+  });
+  afterAll(() => device.dispose());
+
+  it('is traced as here', async () => {
+    const addon = await here.createDevice();
+    const expected = await here.trace(build(addon, { positions: 'shaw', norm: 'pre' }), source, target);
+    const traced = await there.trace(model, source, target);
+    const { data } = expected.logits;
+    assertClose('logits', traced.logits.data, data, () => allowedError(200, 2 * largest(data)));
+    expect(traced.decoder?.layers[1]?.crossAttention?.inside.weights.shape).toEqual([4, target.length, source.length]);
+    addon.dispose();
+  });
+
+  it('generates without heads, and with them again', async () => {
+    const write = async () => (await model.generate([source], { maxNewTokens: 6 })).scores;
+    const heads = [0, 1, 2, 3].map((head) => ({ attention: 'cross', layer: 0, head }) as const);
+    const before = await write();
+    expect(await there.withoutHeads(model, heads, write)).not.toEqual(before);
+    expect(await write()).toEqual(before);
+  });
+});
