@@ -1,7 +1,8 @@
 import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { theme } from '../theme.js';
 import { prepareCanvas, useWidth } from './canvas.js';
 import { type ColourScale, cssColours, inkOn } from './colours.js';
-import { type Cell, drawNames, FONT, layOut, neighbour } from './grid-layout.js';
+import { type Cell, drawNames, FONT, type GridLayout, layOut, neighbour } from './grid-layout.js';
 import { hideTooltip, showTooltip } from './tooltip.js';
 
 interface HeatMapProps {
@@ -11,6 +12,7 @@ interface HeatMapProps {
   readonly columns: readonly string[];
   /** Row by row; NaN leaves a cell empty. */
   readonly values: ArrayLike<number>;
+  /** One that is new draws the picture anew: memoise it where pointing at a cell renders what is around. */
   readonly colour: ColourScale;
   /** What a cell says when it is pointed at or has the focus. */
   readonly describe: (cell: Cell) => string;
@@ -61,16 +63,8 @@ export function HeatMap(props: HeatMapProps) {
     }
     context.fillStyle = colours('ink-soft');
     drawNames(context, rows, columns, place);
-    for (const [spot, strong] of [
-      [marked ?? null, false],
-      [active, true],
-    ] as const) {
-      if (spot === null) continue;
-      context.strokeStyle = colours(strong ? 'focus' : 'ink');
-      context.lineWidth = 2;
-      context.strokeRect(left + spot.column * cell - 1, top + spot.row * height - 1, cell + 1, height + 1);
-    }
-  });
+    // Pointing at cells draws nothing anew; `place` follows from the rest.
+  }, [rows, columns, values, colour, format, width, height, theme.value]);
 
   const activate = (cellAt: Cell | null, x = 0, y = 0) => {
     if (cellAt?.row !== active?.row || cellAt?.column !== active?.column) {
@@ -106,6 +100,8 @@ export function HeatMap(props: HeatMapProps) {
     <div class="heat-map" ref={frame}>
       <div class="heat-map-picture" style={{ width: `${place.fullWidth}px`, height: `${place.fullHeight}px` }}>
         <canvas ref={canvas} />
+        {marked && <Outline at={marked} place={place} kind="marked" />}
+        {active && <Outline at={active} place={place} kind="active" />}
         {/* A table of a thousand cells would be slow: there is only the cell that has the focus. */}
         {/* biome-ignore lint/a11y/useSemanticElements: as above */}
         <div
@@ -144,4 +140,11 @@ export function HeatMap(props: HeatMapProps) {
       </div>
     </div>
   );
+}
+
+/** A frame around a cell. */
+function Outline({ at, place, kind }: { at: Cell; place: GridLayout; kind: string }) {
+  const { left, top, cell, height } = place;
+  const spot = { left: `${left + at.column * cell - 2}px`, top: `${top + at.row * height - 2}px` };
+  return <div class={`outline ${kind}`} style={{ ...spot, width: `${cell + 3}px`, height: `${height + 3}px` }} />;
 }
