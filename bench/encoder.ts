@@ -1,0 +1,90 @@
+// A forward pass of BERT's layers, beside ONNX Runtime and PyTorch with the same weights.
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createDevice, saveSafetensors } from '../src/index.js';
+import type { Bench, Run } from './harness/bench.js';
+import { type Contestant, contest, type Turn } from './harness/contest.js';
+import {
+  type EncoderBatch,
+  type EncoderSizes,
+  encoderBatches,
+  encoderSizes,
+  encoderWork,
+  makeEncoder,
+  PERIOD,
+  recordEncoder,
+  stackOf,
+} from './harness/encoders.js';
+import { describeDevice } from './harness/machine.js';
+import { recorded } from './harness/ours.js';
+import type { Peer } from './harness/peer.js';
+import { onnxruntime, pytorch } from './harness/peers.js';
+import { encoderOnnx } from './peers/encoder-onnx.js';
+
+/** Everybody adds in another order, and a dozen layers of float32 keep the difference below this. */
+const TOLERANCE = 1e-3;
+
+export default {
+  question: 'How fast is an encoder of 12 × 768 or 6 × 384, beside ONNX Runtime and PyTorch?',
+  async run(run) {
+    const ort = await onnxruntime(run);
+    const torch = await pytorch(run, 'encoder_torch.py');
+    const device = await createDevice({ threads: run.threads });
+    run.version('simdformer', describeDevice(device));
+    for (const [name, sizes] of Object.entries(encoderSizes)) {
+      const batches = encoderBatches.filter((batch) => run.wants(nameOf(name, batch)));
+      if (batches.length === 0) continue;
+      const model = makeEncoder(device, sizes);
+      const folder = mkdtempSync(join(tmpdir(), 'simdformer-encoder-'));
+      try {
+        const [onnx, weights] = [join(folder, 'encoder.onnx'), join(folder, 'encoder.safetensors')];
+        writeFileSync(onnx, encoderOnnx(stackOf(model), sizes));
+        await ort?.ask({ load: onnx, threads: run.threads });
+        await saveSafetensors(weights, stackOf(model).stateDict());
+        await torch?.ask({ load: weights, ...sizes });
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+      for (const batch of batches) {
+        const { program, dispose } = recordEncoder(device, model, batch);
+        const peers = [
+          ...asContestant('ONNX Runtime', ort, sizes, batch),
+          ...asContestant('PyTorch', torch, sizes, batch),
+        ];
+        const outcome = await contest([recorded(device, program), ...peers], {
+          rounds: run.rounds(11),
+          tolerance: TOLERANCE,
+        });
+        await rowOf(run, nameOf(name, batch), outcome, encoderWork(sizes, batch));
+        dispose();
+      }
+      model.dispose();
+    }
+    device.dispose();
+  },
+} satisfies Bench;
+
+const nameOf = (encoder: string, [batch, tokens]: EncoderBatch) => `${encoder}, ${batch} × ${tokens} tokens`;
+
+async function rowOf(
+  run: Run,
+  name: string,
+  outcome: Awaited<ReturnType<typeof contest>>,
+  work: { flops: number; bytes: number },
+): Promise<void> {
+  run.row(name, outcome, await run.limits.least(work, run.threads), {
+    'GFLOP/s': work.flops / (outcome.times.simdformer?.median as number) / 1e9,
+  });
+}
+
+function asContestant(
+  name: string,
+  peer: Peer | null,
+  { dModel }: EncoderSizes,
+  [batch, tokens]: EncoderBatch,
+): Contestant[] {
+  if (peer === null) return [];
+  return [{ name, take: (repeats) => peer.ask<Turn>({ batch, tokens, dModel, period: PERIOD, repeats }) }];
+}

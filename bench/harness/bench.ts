@@ -1,0 +1,200 @@
+// One run of one benchmark: what was asked for, what came out, and where that goes.
+
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Outcome } from './contest.js';
+import { Limits } from './limits.js';
+import { commit, type Machine, thisMachine } from './machine.js';
+import { OURS } from './ours.js';
+import type { Peer } from './peer.js';
+import type { Timing } from './statistics.js';
+
+export interface BenchOptions {
+  readonly name: string;
+  readonly threads: number;
+  readonly json: boolean;
+  /** A few rounds only, for a first look. */
+  readonly quick: boolean;
+  /** Only rows whose names match are measured. */
+  readonly only: RegExp | null;
+  /** The command line, as typed after `npm run`. */
+  readonly command: string;
+}
+
+/** A file of bench/: a question, and how it is answered. */
+export interface Bench {
+  readonly question: string;
+  run(run: Run): Promise<void>;
+}
+
+export interface Row {
+  readonly what: string;
+  /** By contestant, in seconds. */
+  readonly times: Readonly<Record<string, Timing>>;
+  /** How many times as fast as each of the others we are. */
+  readonly ratios: Readonly<Record<string, number>>;
+  /** Seconds that the machine needs at least. */
+  readonly limit?: number;
+  /** The limit in our time: 1 is as fast as the machine allows. */
+  readonly ofLimit?: number;
+  /** Further figures by name, their unit in it. */
+  readonly figures?: Readonly<Record<string, number>>;
+}
+
+/** bench/results/<name>.json. */
+export interface Results {
+  readonly bench: string;
+  readonly question: string;
+  readonly command: string;
+  readonly date: string;
+  readonly commit: string;
+  readonly threads: number;
+  readonly machine: Machine;
+  readonly versions: Readonly<Record<string, string>>;
+  /** Measured in this run. */
+  readonly machineLimits: Readonly<Record<string, number>>;
+  /** What is not measured, and why. */
+  readonly notes: readonly string[];
+  /** Single figures of the whole, such as a mean of ratios. */
+  readonly summary: Readonly<Record<string, number>>;
+  readonly rows: readonly Row[];
+}
+
+export const resultsFolder = fileURLToPath(new URL('../results/', import.meta.url));
+
+export class Run {
+  readonly rows: Row[] = [];
+  readonly summary: Record<string, number> = {};
+  readonly limits = new Limits();
+  readonly #versions: Record<string, string> = { node: process.version };
+  readonly #machineLimits: Record<string, number> = {};
+  readonly #notes: string[] = [];
+  readonly #peers: Peer[] = [];
+
+  constructor(
+    readonly options: BenchOptions,
+    private readonly question: string,
+  ) {
+    this.say(`${options.name}: ${question}`);
+  }
+
+  get threads(): number {
+    return this.options.threads;
+  }
+
+  /** How often everybody takes a turn. */
+  rounds(usual: number): number {
+    return this.options.quick ? Math.min(3, usual) : usual;
+  }
+
+  wants(what: string): boolean {
+    return this.options.only?.test(what) ?? true;
+  }
+
+  /** A peer, or null and a note if it cannot be had. `start` gives it and its version. */
+  async peer(name: string, how: string, start: () => Promise<readonly [Peer, string]>): Promise<Peer | null> {
+    try {
+      const [peer, version] = await start();
+      this.#peers.push(peer);
+      this.version(name, version);
+      return peer;
+    } catch (error) {
+      this.note(`${name} is NOT measured: ${(error as Error).message}. ${how}`);
+      return null;
+    }
+  }
+
+  version(of: string, version: string): void {
+    this.#versions[of] = version;
+  }
+
+  note(text: string): void {
+    this.#notes.push(text);
+    console.error(text);
+  }
+
+  /** Measures the peaks that every result is told beside. */
+  async measureMachine(): Promise<void> {
+    const { threads } = this;
+    for (const count of new Set([1, threads])) {
+      this.#machineLimits[`GFLOP/s, ${count} thread${count > 1 ? 's' : ''}`] = (await this.limits.flops(count)) / 1e9;
+      this.#machineLimits[`memory GB/s, ${count} thread${count > 1 ? 's' : ''}`] =
+        (await this.limits.reading(count)) / 1e9;
+    }
+    const told = Object.entries(this.#machineLimits).map(([name, value]) => `${name}: ${value.toFixed(0)}`);
+    this.say(`this machine reaches ${told.join('; ')}\n`);
+  }
+
+  /** Notes a row and prints it. */
+  row(what: string, { times, ratios }: Outcome, limit?: number, figures?: Readonly<Record<string, number>>): void {
+    const ours = times[OURS]?.median;
+    const row: Row = {
+      what,
+      times,
+      ratios,
+      ...(limit === undefined || ours === undefined ? {} : { limit, ofLimit: limit / ours }),
+      ...(figures === undefined ? {} : { figures }),
+    };
+    this.rows.push(row);
+    this.say(renderRow(row));
+  }
+
+  /** A line for people. */
+  say(text: string): void {
+    if (!this.options.json) console.log(text);
+  }
+
+  /** Ends the run: prints the JSON, and keeps it if it is all of it. */
+  finish(): void {
+    for (const [name, value] of Object.entries(this.summary)) this.say(`${name}: ${value.toPrecision(3)}`);
+    const { name, threads, command, quick, only, json } = this.options;
+    const results: Results = {
+      bench: name,
+      question: this.question,
+      command,
+      date: new Date().toISOString().slice(0, 16),
+      commit: commit(),
+      threads,
+      machine: thisMachine(),
+      versions: this.#versions,
+      machineLimits: this.#machineLimits,
+      notes: this.#notes,
+      summary: this.summary,
+      rows: this.rows,
+    };
+    const text = `${JSON.stringify(results, (_, value) => (typeof value === 'number' ? Number(value.toPrecision(5)) : value), 2)}\n`;
+    if (json) process.stdout.write(text);
+    if (quick || only) {
+      this.say('\nA part, or quick: bench/results is left as it was.');
+      return;
+    }
+    const path = join(resultsFolder, `${name}.json`);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(`${path}.${process.pid}`, text);
+    renameSync(`${path}.${process.pid}`, path);
+    this.say(`\n→ bench/results/${name}.json`);
+  }
+
+  close(): void {
+    this.limits.close();
+    for (const peer of this.#peers) peer.close();
+  }
+}
+
+/** A time as people read it. */
+export function duration(seconds: number): string {
+  const [value, unit] = seconds < 1e-3 ? [seconds * 1e6, 'µs'] : seconds < 1 ? [seconds * 1e3, 'ms'] : [seconds, 's'];
+  return `${value.toPrecision(value < 100 ? 3 : 4)} ${unit}`;
+}
+
+function renderRow({ what, times, ratios, ofLimit, figures }: Row): string {
+  const sides = Object.entries(times).map(([name, { median, quartiles }]) => {
+    const spread = (100 * (quartiles[1] - quartiles[0])) / median;
+    const ratio = ratios[name] === undefined ? '' : ` (${ratios[name].toFixed(2)}×)`;
+    return `${name} ${duration(median)} ±${(spread / 2).toFixed(0)} %${ratio}`;
+  });
+  if (ofLimit !== undefined) sides.push(`${(100 * ofLimit).toFixed(0)} % of the limit`);
+  for (const [name, value] of Object.entries(figures ?? {})) sides.push(`${name} ${Number(value.toPrecision(3))}`);
+  return `${what.padEnd(34)} ${sides.join('   ')}`;
+}

@@ -1,0 +1,80 @@
+// Who is faster? The contestants take turns, round by round, so that a machine that slows down slows all of them.
+
+import { setTimeout } from 'node:timers/promises';
+import { median, summarize, type Timing } from './statistics.js';
+
+/** What a contestant says after doing its work `repeats` times: seconds of one time, and some numbers of the result. */
+export interface Turn {
+  readonly seconds: number;
+  readonly sample?: readonly number[];
+}
+
+export interface Contestant {
+  readonly name: string;
+  take(repeats: number): Turn | Promise<Turn>;
+}
+
+export interface ContestOptions {
+  readonly rounds: number;
+  /** The largest difference between samples, relative to the largest value. Default 1e-3. */
+  readonly tolerance?: number;
+  /** Seconds that a turn should take at least, filled with repeats. Default 0.03. */
+  readonly turn?: number;
+}
+
+export interface Outcome {
+  /** By the contestants' names. */
+  readonly times: Readonly<Record<string, Timing>>;
+  /** How many times as fast as each other contestant the first one is: the median of the rounds' ratios. */
+  readonly ratios: Readonly<Record<string, number>>;
+}
+
+/** Seconds for which threads of the last turn may go on spinning, waiting for work. */
+const REST = 0.02;
+
+/** Times every contestant in every round, after seeing that they agree with the first one. */
+export async function contest(contestants: readonly Contestant[], options: ContestOptions): Promise<Outcome> {
+  const { rounds, tolerance = 1e-3, turn = 0.03 } = options;
+  const [first] = contestants;
+  if (first === undefined) throw new Error('a contest needs a contestant');
+  const repeats: number[] = [];
+  let expected: readonly number[] | undefined;
+  for (const { name, take } of contestants) {
+    const { sample } = await take(1);
+    expected ??= sample;
+    if (expected && sample) agree(first.name, expected, name, sample, tolerance);
+    const { seconds } = await take(2);
+    repeats.push(Math.max(1, Math.round(turn / seconds)));
+  }
+  const times = contestants.map((): number[] => []);
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < contestants.length; i++) {
+      const who = (i + round) % contestants.length; // each goes first in turn
+      await setTimeout(REST * 1e3);
+      const { seconds } = await (contestants[who] as Contestant).take(repeats[who] as number);
+      (times[who] as number[]).push(seconds);
+    }
+  }
+  const ours = times[0] as number[];
+  const ratio = (theirs: readonly number[]) => median(theirs.map((time, i) => time / (ours[i] as number)));
+  return {
+    times: Object.fromEntries(contestants.map(({ name }, i) => [name, summarize(times[i] as number[])])),
+    ratios: Object.fromEntries(contestants.slice(1).map(({ name }, i) => [name, ratio(times[i + 1] as number[])])),
+  };
+}
+
+/** Throws unless the samples are alike. */
+export function agree(
+  name: string,
+  sample: readonly number[],
+  otherName: string,
+  other: readonly number[],
+  tolerance: number,
+): void {
+  const largest = Math.max(...sample.map(Math.abs), 1e-30);
+  const differences = sample.map((x, i) => Math.abs(x - (other[i] as number)) / largest);
+  const worst = differences.some(Number.isNaN) ? Number.NaN : Math.max(...differences);
+  if (sample.length !== other.length || !(worst <= tolerance)) {
+    throw new Error(`${name} and ${otherName} disagree by ${worst} of the largest value, ${tolerance} is allowed`);
+  }
+}

@@ -1,0 +1,37 @@
+// Our side of a contest.
+
+import type { Device, Program, Tensor } from '../../src/index.js';
+import type { Contestant } from './contest.js';
+
+export const OURS = 'simdformer';
+
+/** Values that every contestant makes for itself: i mod period, scaled to ±1. Peers in C and Python do the same. */
+export function pattern(size: number, period: number): Float32Array {
+  return Float32Array.from({ length: size }, (_, i) => (i % period) * (2 / period) - 1);
+}
+
+export function patterned(device: Device, shape: readonly number[], period: number): Tensor {
+  const size = shape.reduce((product, dimension) => product * dimension, 1);
+  return device.tensor(pattern(size, period), shape);
+}
+
+/** Some elements of a result, spread over all of it. */
+export function sampleOf(values: ArrayLike<number>): number[] {
+  return Array.from({ length: 64 }, (_, i) => values[(i * 104729) % values.length] as number);
+}
+
+/** Runs a recorded program, over and over. */
+export function recorded(device: Device, program: Program<Tensor>): Contestant {
+  return {
+    name: OURS,
+    take: (repeats) => {
+      const start = performance.now();
+      for (let i = 0; i < repeats; i++) {
+        program.run();
+        device.flushSync();
+      }
+      const seconds = (performance.now() - start) / 1e3 / repeats;
+      return { seconds, sample: sampleOf(program.result.dataSync()) };
+    },
+  };
+}

@@ -1,0 +1,34 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** What is made once on a machine and used by every benchmark. Not in git. */
+export const cacheFolder = fileURLToPath(new URL('../../.cache/bench/', import.meta.url));
+
+/** Peers from npm that are too large to install with the development dependencies: 288 and 139 MB. */
+const versions = { 'onnxruntime-node': '1.30.0', 'onnxruntime-web': '1.30.0' } as const;
+
+export type PeerPackage = keyof typeof versions;
+
+/** The folder of a peer's package and its version, installed now if this machine has not had it yet. */
+export function peerPackage(name: PeerPackage): { folder: string; version: string } {
+  const version = versions[name];
+  const home = join(cacheFolder, `${name}-${version}`);
+  const folder = join(home, 'node_modules', name);
+  if (!existsSync(home)) {
+    console.error(`installing ${name} ${version} into .cache/bench, once …`);
+    const unfinished = `${home}.${process.pid}`;
+    mkdirSync(unfinished, { recursive: true });
+    writeFileSync(join(unfinished, 'package.json'), '{ "private": true }\n');
+    // Without scripts: that of onnxruntime-node would fetch the CUDA provider.
+    const args = ['install', '--ignore-scripts', '--no-audit', '--no-fund', `${name}@${version}`];
+    const { status, stderr, error } = spawnSync('npm', args, { cwd: unfinished, encoding: 'utf8' });
+    if (status !== 0) {
+      rmSync(unfinished, { recursive: true, force: true });
+      throw new Error(error?.message ?? stderr.trim().split('\n').at(-1) ?? `npm install ${name} failed`);
+    }
+    renameSync(unfinished, home);
+  }
+  return { folder, version };
+}

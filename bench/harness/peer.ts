@@ -1,0 +1,53 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+/** Where the programs beside which we measure lie. */
+export const peersFolder = fileURLToPath(new URL('../peers/', import.meta.url));
+
+/** A program in a process of its own that answers one line of JSON with one line of JSON. */
+export class Peer {
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+  #errors = '';
+
+  constructor(command: string, args: readonly string[], variables: Readonly<Record<string, string>> = {}) {
+    // These two, where set, hold OpenBLAS back to old kernels.
+    const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...env } = process.env;
+    this.#child = spawn(command, args, { env: { ...env, ...variables }, stdio: ['pipe', 'pipe', 'pipe'] });
+    this.#child.on('error', (error) => {
+      this.#errors += error.message;
+    });
+    this.#child.stdin?.on('error', () => {});
+    this.#child.stderr?.on('data', (text) => {
+      this.#errors += text;
+    });
+    const lines = createInterface({ input: this.#child.stdout as NodeJS.ReadableStream });
+    this.#lines = lines[Symbol.asyncIterator]();
+  }
+
+  /** A peer in Python, with the system's packages. */
+  static python(script: string): Peer {
+    return new Peer('/usr/bin/python3', [`${peersFolder}${script}`]);
+  }
+
+  /** A peer in Node. */
+  static node(script: string, args: readonly string[]): Peer {
+    return new Peer(process.execPath, [`${peersFolder}${script}`, ...args]);
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  async ask<Answer>(question: unknown): Promise<Answer> {
+    this.#child.stdin?.write(`${JSON.stringify(question)}\n`);
+    const { value, done } = await this.#lines.next();
+    if (done) throw new Error(`the peer ended: ${this.#errors.trim().split('\n').at(-1) || 'it could not be started'}`);
+    return JSON.parse(value) as Answer;
+  }
+
+  close(): void {
+    this.#child.kill();
+  }
+}

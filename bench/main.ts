@@ -1,0 +1,91 @@
+// npm run bench -- <name> [options]: us beside the best there is, in one run. Each file of this folder asks one question.
+
+import { spawnSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { Command, InvalidArgumentError } from 'commander';
+import { type Bench, Run } from './harness/bench.js';
+
+/** In the order in which `all` runs them. */
+const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
+  encoder: () => import('./encoder.js'),
+};
+
+interface Options {
+  threads: number;
+  json?: boolean;
+  quick?: boolean;
+  only?: RegExp;
+}
+
+function threads(text: string): number {
+  const count = Number(text);
+  if (!(Number.isInteger(count) && count >= 1 && count <= 64)) {
+    throw new InvalidArgumentError('expected a number of threads from 1 to 64');
+  }
+  return count;
+}
+
+function pattern(text: string): RegExp {
+  try {
+    return new RegExp(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}
+
+async function runOne(name: string, options: Options): Promise<void> {
+  const { default: bench } = await (benches[name] as () => Promise<{ default: Bench }>)();
+  const { threads, json = false, quick = false, only = null } = options;
+  const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`;
+  const run = new Run({ name, threads, json, quick, only, command }, bench.question);
+  try {
+    await run.measureMachine();
+    await bench.run(run);
+    run.finish();
+  } finally {
+    run.close();
+  }
+}
+
+/** Every benchmark in a process of its own, so that none meets what another one left. */
+function runAll(): void {
+  const failed: string[] = [];
+  for (const name of Object.keys(benches)) {
+    const args = process.argv.slice(2).map((arg) => (arg === 'all' ? name : arg));
+    const child = [...process.execArgv, fileURLToPath(import.meta.url), ...args];
+    if (spawnSync(process.execPath, child, { stdio: 'inherit' }).status !== 0) failed.push(name);
+    console.log();
+  }
+  if (failed.length === 0) return;
+  console.error(`failed: ${failed.join(', ')}`);
+  process.exitCode = 1;
+}
+
+async function list(): Promise<string> {
+  const lines = await Promise.all(
+    Object.entries(benches).map(async ([name, load]) => `  ${name.padEnd(12)} ${(await load()).default.question}`),
+  );
+  return `${lines.join('\n')}\n  ${'all'.padEnd(12)} Every one of them, one after the other.`;
+}
+
+const program = new Command('npm run bench --')
+  .description('Times simdformer beside other libraries, in turn, after checking that their answers agree.')
+  .argument('[name]', 'the benchmark')
+  .option('--threads <n>', 'threads of every contestant', threads, Math.min(2, availableParallelism()))
+  .option('--only <regex>', 'rows whose names match', pattern)
+  .option('--quick', 'few rounds, for a first look')
+  .option('--json', 'print the results as JSON')
+  .addHelpText('after', `\nBenchmarks:\n${await list()}`)
+  .showHelpAfterError('(--help tells more)')
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
+  .action(async (name: string | undefined, options: Options) => {
+    if (name === undefined) return program.outputHelp();
+    if (name === 'all') return runAll();
+    if (!Object.hasOwn(benches, name)) {
+      program.error(`error: there is no benchmark '${name}'; there are ${Object.keys(benches).join(', ')} and all`);
+    }
+    await runOne(name, options);
+  });
+
+await program.parseAsync();

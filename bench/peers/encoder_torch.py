@@ -1,0 +1,43 @@
+"""PyTorch's nn.TransformerEncoder for bench/encoder.ts and contention.ts, driven over a pipe.
+
+Reads one JSON object a line: first {"threads"}, answered by {"torch": version}; then {"load": path of a safetensors file,
+"layers", "dModel", "heads", "dFF"}, answered by {}; or {"batch", "tokens", "dModel", "period", "repeats"}, answered by
+{"seconds": of one repeat, "sample": of the result}. In eval() and inference_mode() the layers take PyTorch's fast path.
+"""
+
+import json
+import sys
+import time
+
+import torch
+from patterns import load_safetensors, patterned, sample
+from torch import nn
+
+
+def make(question):
+    layer = nn.TransformerEncoderLayer(question["dModel"], question["heads"], question["dFF"], activation="gelu",
+                                       batch_first=True)
+    model = nn.TransformerEncoder(layer, question["layers"], enable_nested_tensor=False)
+    model.load_state_dict(load_safetensors(question["load"]))
+    return model.eval()
+
+
+@torch.inference_mode()
+def main():
+    torch.set_num_threads(json.loads(sys.stdin.readline())["threads"])
+    print(json.dumps({"torch": torch.__version__}), flush=True)
+    for line in sys.stdin:
+        question = json.loads(line)
+        if "load" in question:
+            model = make(question)
+            print("{}", flush=True)
+            continue
+        x = patterned([question[name] for name in ("batch", "tokens", "dModel")], question["period"])
+        start = time.perf_counter()
+        for _ in range(question["repeats"]):
+            y = model(x)
+        seconds = (time.perf_counter() - start) / question["repeats"]
+        print(json.dumps({"seconds": seconds, "sample": sample(y)}), flush=True)
+
+
+main()

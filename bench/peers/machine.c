@@ -1,0 +1,160 @@
+// What this machine can do at most, driven over a pipe by bench/harness/limits.ts, which builds it.
+//
+// Reads a line, answers with {"seconds": …} of one repetition by the slowest thread, all of them having begun together:
+//   [0, threads, repeats]                        a million rounds of twelve multiply-adds of vectors in registers; also "flops"
+//   [1, threads, repeats, reads, writes, bytes]  one pass over `reads` + `writes` arrays of `bytes` each
+// Large arrays are written past the caches as well, and the faster of both counts.
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
+
+enum { kChains = 12, kRound = 1000000, kMaxThreads = 64, kMaxStreams = 8, kUnroll = 4 };
+
+#ifdef __AVX512F__
+enum { kBytes = 64 };
+#else
+enum { kBytes = 32 };
+#endif
+typedef float Vector __attribute__((vector_size(kBytes)));
+
+typedef struct {
+  int kind, threads, repeats, reads, writes;
+  size_t bytes;
+  bool streaming;
+} Question;
+
+static Question question;
+static pthread_barrier_t together;
+static volatile float sink;
+static Vector* arrays[kMaxStreams];
+static size_t allocated;
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void multiplyAdd(void) {
+  const Vector zero = {0}, x = zero + .5f, y = zero + (float)question.repeats;
+  Vector sum[kChains];
+  for (int c = 0; c < kChains; ++c) sum[c] = zero + (float)c;  // chains that differ cannot become one
+  for (long i = question.repeats * (long)kRound; i > 0; --i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) sum[c] = sum[c] * x + y;
+  }
+  for (int c = 0; c < kChains; ++c) sink = sum[c][0];
+}
+
+static inline void put(Vector* to, Vector x, bool streaming) {
+#if defined __AVX512F__
+  if (streaming) return _mm512_stream_ps((float*)to, (__m512)x);
+#elif defined __AVX__
+  if (streaming) return _mm256_stream_ps((float*)to, (__m256)x);
+#endif
+  *to = x;
+}
+
+/** The sum of what is read, and the sum's latest term to every array that is written. */
+static inline __attribute__((always_inline)) void pass(int reads, int writes, size_t first, size_t last, bool streaming) {
+  Vector sum[kUnroll] = {{0}};
+  for (size_t i = first; i + kUnroll <= last; i += kUnroll) {
+    Vector x[kUnroll];
+#pragma GCC unroll 4
+    for (int u = 0; u < kUnroll; ++u) {
+      x[u] = sum[u];
+      for (int r = 0; r < reads; ++r) x[u] += arrays[r][i + u];
+      if (writes == 0) sum[u] = x[u];
+      for (int w = 0; w < writes; ++w) put(&arrays[reads + w][i + u], x[u], streaming);
+    }
+  }
+  for (int u = 0; u < kUnroll; ++u) sink = sum[u][0];
+}
+
+static void move(int thread) {
+  const size_t vectors = question.bytes / kBytes, step = (vectors / (size_t)question.threads) & ~(size_t)(kUnroll - 1);
+  const size_t first = step * (size_t)thread, last = thread + 1 == question.threads ? vectors : first + step;
+  const bool streaming = question.streaming;
+  for (int i = 0; i < question.repeats; ++i) {
+    switch (question.reads * 10 + question.writes) {  // numbers that the compiler knows
+      case 10: pass(1, 0, first, last, streaming); break;
+      case 11: pass(1, 1, first, last, streaming); break;
+      case 21: pass(2, 1, first, last, streaming); break;
+      case 31: pass(3, 1, first, last, streaming); break;
+      case 43: pass(4, 3, first, last, streaming); break;
+      default: pass(question.reads, question.writes, first, last, streaming);
+    }
+  }
+}
+
+static void* work(void* threadAndTime) {
+  double* time = threadAndTime;
+  const int thread = (int)*time;
+  pthread_barrier_wait(&together);
+  const double start = now();
+  if (question.kind == 0) multiplyAdd();
+  else move(thread);
+  *time = now() - start;
+  return NULL;
+}
+
+/** Seconds of the slowest thread, for one repetition. */
+static double measure(void) {
+  pthread_t threads[kMaxThreads];
+  double times[kMaxThreads];
+  pthread_barrier_init(&together, NULL, (unsigned)question.threads);
+  for (int t = 0; t < question.threads; ++t) times[t] = t;
+  for (int t = 1; t < question.threads; ++t) pthread_create(&threads[t], NULL, work, &times[t]);
+  work(&times[0]);
+  for (int t = 1; t < question.threads; ++t) pthread_join(threads[t], NULL);
+  pthread_barrier_destroy(&together);
+  double slowest = 0;
+  for (int t = 0; t < question.threads; ++t) slowest = times[t] > slowest ? times[t] : slowest;
+  return slowest / question.repeats;
+}
+
+static void allocate(size_t bytes) {
+  if (bytes == allocated) return;
+  for (int i = 0; i < kMaxStreams; ++i) {
+    free(arrays[i]);
+    arrays[i] = NULL;
+  }
+  allocated = bytes;
+}
+
+int main(void) {
+  char line[256];
+  while (fgets(line, sizeof line, stdin) != NULL) {
+    question = (Question){.bytes = 0};
+    const int fields = sscanf(line, "[%d,%d,%d,%d,%d,%zu]", &question.kind, &question.threads, &question.repeats,
+                              &question.reads, &question.writes, &question.bytes);
+    if ((fields != 3 && fields != 6) || question.threads < 1 || question.threads > kMaxThreads ||
+        question.reads + question.writes > kMaxStreams)
+      return 1;
+    const size_t bytes = question.bytes / (kBytes * kUnroll) * (kBytes * kUnroll);
+    question.bytes = bytes;
+    allocate(bytes);
+    for (int i = 0; i < question.reads + question.writes; ++i) {
+      if (arrays[i] != NULL) continue;
+      // Odd numbers of lines apart: arrays at the same place of every page would share sets of the caches.
+      const size_t size = bytes + 4096;
+      if (posix_memalign((void**)&arrays[i], 1 << 21, (size + (1 << 21) - 1) >> 21 << 21) != 0) return 1;
+      for (size_t at = 0; at < bytes / kBytes; ++at) arrays[i][at] = (Vector){1};
+    }
+    double seconds = measure();
+    if (question.writes > 0) {
+      question.streaming = true;
+      const double past = measure();
+      seconds = past < seconds ? past : seconds;
+    }
+    const double flops = 2. * kBytes / sizeof(float) * kChains * kRound * question.threads;
+    printf("{\"seconds\": %.9g, \"flops\": %.9g}\n", seconds, question.kind == 0 ? flops : 0);
+    fflush(stdout);
+  }
+  return 0;
+}
