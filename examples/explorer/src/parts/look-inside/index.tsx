@@ -1,11 +1,144 @@
+import { useMemo, useState } from 'preact/hooks';
+import { type HeadId, withoutHeads } from 'simdformer';
+import { Choice } from '../../draw/controls.js';
+import { Figure } from '../../draw/figure.js';
+import { type Pronunciation, pronounce } from '../../pronounce.js';
+import type { Session } from '../../session.js';
+import { type Traced, traceOf, useTrace } from '../../traced.js';
+import { useResult } from '../../use-result.js';
 import type { PartProps } from '../parts.js';
+import { HeadFigure } from './head-figure.js';
+import { HeadGrid } from './head-grid.js';
+import { HeadTable } from './head-table.js';
+import {
+  type Attention,
+  attentions,
+  type HeadView,
+  layersOf,
+  nameOf,
+  overlap,
+  promises,
+  sameHead,
+  statisticsOf,
+  viewOf,
+  weightText,
+} from './heads.js';
+import { SwitchedOff } from './switched-off.js';
+import './look-inside.css';
 
+/** What a model makes of a word without some heads. */
+export interface Without {
+  readonly off: readonly HeadId[];
+  /** How it reads the word and the answer that it gave with all heads. */
+  readonly traced: Traced;
+  /** What it answers now. */
+  readonly answer: Pronunciation;
+}
+
+/** Attention of every layer and head on the word. */
 export default function LookInside({ session }: PartProps) {
-  const said = session.pronunciation.value;
-  if (said === null) return null;
+  const before = useTrace(session);
+  if (before === null) return <p class="empty">As soon as the model has pronounced a word, its heads are here.</p>;
+  return <Heads key={before.said.model} session={session} before={before} />;
+}
+
+function Heads({ session, before }: PartProps & { before: Traced }) {
+  const { said } = before;
+  const [chosen, setChosen] = useState<HeadId>(() => ({
+    attention: 'cross',
+    layer: layersOf(before.trace, 'cross').length - 1,
+    head: 0,
+  }));
+  const [pinned, setPinned] = useState<HeadId | null>(null);
+  const [off, setOff] = useState<readonly HeadId[]>([]);
+  const without = useWithout(session, said, off);
+  const traced = without?.traced ?? before;
+  const rows = useResult(
+    session,
+    useMemo(() => ({ ...traced, model: said.model }), [traced]),
+    ({ trace }) => statisticsOf(trace),
+  );
+  const view = useMemo(() => viewOf(traced, chosen), [traced, chosen]);
+  const pinnedView = useMemo(() => pinned && viewOf(traced, pinned), [traced, pinned]);
+
+  const isOff = (head: HeadId) => off.some((other) => sameHead(other, head));
+  const switchOn = (heads: readonly HeadId[]) =>
+    setOff(off.filter((head) => !heads.some((other) => sameHead(other, head))));
+  const toggle = (head: HeadId) => (isOff(head) ? switchOn([head]) : setOff([...off, head]));
+  const figure = (shown: HeadView) => (
+    <HeadFigure view={shown} isOff={isOff(shown.id)}>
+      <button
+        type="button"
+        aria-pressed={pinned !== null && sameHead(pinned, shown.id)}
+        onClick={() => setPinned(pinned && sameHead(pinned, shown.id) ? null : shown.id)}
+      >
+        Pin to compare
+      </button>
+      <button type="button" aria-pressed={isOff(shown.id)} onClick={() => toggle(shown.id)}>
+        Switch off
+      </button>
+    </HeadFigure>
+  );
+  const compared = pinnedView !== null && !sameHead(pinnedView.id, chosen) ? pinnedView : null;
   return (
-    <p>
-      {said.letters.length} letters, {said.phonemes.length} phonemes.
+    <div class="look-inside">
+      <Figure
+        title="All heads at once"
+        says="Every small picture is one head, a row for each layer; the darker a spot, the more a token below looks at one above. Choose a head to see it large, and pin it to compare it with another."
+      >
+        <div class="controls">
+          <Choice<Attention>
+            label="Which attention"
+            value={chosen.attention}
+            options={attentions}
+            onChange={(attention) =>
+              setChosen({
+                ...chosen,
+                attention,
+                layer: Math.min(chosen.layer, layersOf(traced.trace, attention).length - 1),
+              })
+            }
+          />
+          <span class="promise">{promises[chosen.attention]}</span>
+        </div>
+        <HeadGrid
+          traced={traced}
+          attention={chosen.attention}
+          chosen={chosen}
+          pinned={pinned}
+          off={off}
+          onChoose={setChosen}
+        />
+      </Figure>
+      <div class="columns">
+        {figure(view)}
+        {compared && figure(compared)}
+      </div>
+      {compared && <Comparison a={view} b={compared} />}
+      <SwitchedOff before={before} without={without} off={off} onSwitchOn={switchOn} />
+      {rows && <HeadTable rows={rows} chosen={chosen} onChoose={setChosen} />}
+    </div>
+  );
+}
+
+function Comparison({ a, b }: { a: HeadView; b: HeadView }) {
+  if (a.id.attention !== b.id.attention) return null;
+  return (
+    <p class="note">
+      {nameOf(a.id)} and {nameOf(b.id)} put {weightText(overlap(a, b))} of their weight in the same places.
     </p>
   );
+}
+
+/** Null while all heads are on, and until there is an answer. */
+function useWithout(session: Session, said: Pronunciation, off: readonly HeadId[]): Without | null {
+  const question = useMemo(() => (off.length === 0 ? null : { model: said.model, said, off }), [said, off]);
+  const answer = useResult(session, question, ({ model, said, off }): Promise<Without> => {
+    return withoutHeads(model.transformer, off, async () => ({
+      off,
+      traced: await traceOf(said),
+      answer: await pronounce(model, said.word, said.decoding),
+    }));
+  });
+  return answer?.traced.said === said ? answer : null;
 }

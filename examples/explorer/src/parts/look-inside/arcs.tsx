@@ -1,0 +1,90 @@
+import { linkVertical } from 'd3-shape';
+import { useMemo, useRef } from 'preact/hooks';
+import { useWidth } from '../../draw/canvas.js';
+import { type HeadView, weightText } from './heads.js';
+
+/** Pixels that a token needs. */
+const ROOM = 26;
+const HEIGHT = 150;
+/** Weights below it are not drawn. */
+const FAINT = 0.03;
+
+const curve = linkVertical();
+
+interface ArcsProps {
+  readonly view: HeadView;
+  /** The query whose arcs stand out. */
+  readonly row: number | null;
+  readonly onRow: (row: number | null) => void;
+}
+
+/** Who looks at whom: an arc from each token below to those above, the thicker the more it looks. */
+export function Arcs({ view, row, onRow }: ArcsProps) {
+  const box = useRef<HTMLDivElement>(null);
+  const { keys, queries, weights, id } = view;
+  const width = Math.max(useWidth(box), ROOM * Math.max(keys.length, queries.length));
+  const arcs = useMemo(() => {
+    const x = (i: number, count: number) => ((i + 0.5) / count) * width;
+    return Array.from(weights, (weight, at) => ({ weight, from: Math.floor(at / keys.length), to: at % keys.length }))
+      .filter(({ weight }) => weight >= FAINT)
+      .map((arc) => ({
+        ...arc,
+        path: curve({ source: [x(arc.from, queries.length), HEIGHT], target: [x(arc.to, keys.length), 0] }) as string,
+      }));
+  }, [weights, keys, queries, width]);
+  const kinds = {
+    keys: id.attention === 'decoder' ? 'sound' : 'letter',
+    queries: id.attention === 'encoder' ? 'letter' : 'sound',
+  };
+  const columns = (count: number) => ({ gridTemplateColumns: `repeat(${count}, minmax(0, 1fr))` });
+  return (
+    <div class="arcs" ref={box}>
+      <div style={{ width: `${width}px` }}>
+        <div class={`tokens ${kinds.keys}`} style={columns(keys.length)} aria-hidden="true">
+          {keys.map((key, i) => (
+            <span key={i} class={row !== null && (weights[row * keys.length + i] as number) < FAINT ? 'dim' : ''}>
+              {key}
+            </span>
+          ))}
+        </div>
+        <svg width={width} height={HEIGHT} aria-hidden="true">
+          {arcs.map(({ path, weight, from, to }) => (
+            <path
+              key={`${from} ${to}`}
+              d={path}
+              class={row === null ? '' : row === from ? 'strong' : 'dim'}
+              stroke-width={0.5 + 5 * weight}
+              stroke-opacity={row === from ? 1 : 0.15 + 0.7 * weight}
+            />
+          ))}
+        </svg>
+        <div class={`tokens ${kinds.queries}`} style={columns(queries.length)}>
+          {queries.map((query, i) => (
+            <button
+              key={i}
+              type="button"
+              aria-label={sayRow(view, i)}
+              class={row === i ? 'strong' : ''}
+              onPointerEnter={() => onRow(i)}
+              onPointerLeave={() => onRow(null)}
+              onFocus={() => onRow(i)}
+              onBlur={() => onRow(null)}
+            >
+              {query}
+            </button>
+          ))}
+        </div>
+      </div>
+    </div>
+  );
+}
+
+/** “R looks at r 71 %, a 12 %, n 8 %”. */
+function sayRow({ weights, keys, queries }: HeadView, row: number): string {
+  const most = keys
+    .map((key, i) => ({ key, weight: weights[row * keys.length + i] as number }))
+    .sort((a, b) => b.weight - a.weight)
+    .slice(0, 3)
+    .map(({ key, weight }) => `${key} ${weightText(weight)}`);
+  return `${queries[row]} looks at ${most.join(', ')}`;
+}

@@ -1,0 +1,63 @@
+import type { ComponentChildren } from 'preact';
+import { useMemo, useState } from 'preact/hooks';
+import { sequentialScale } from '../../draw/colours.js';
+import { Figure } from '../../draw/figure.js';
+import type { Cell } from '../../draw/grid-layout.js';
+import { HeatMap } from '../../draw/heat-map.js';
+import { theme } from '../../theme.js';
+import { Arcs } from './arcs.js';
+import { attentions, type HeadView, sayWeight, strongest } from './heads.js';
+import { Products } from './products.js';
+
+interface HeadFigureProps {
+  readonly view: HeadView;
+  readonly isOff: boolean;
+  readonly children: ComponentChildren;
+}
+
+const says = {
+  encoder: 'Each row is a letter, and its colours say how much it looks at the letters above.',
+  decoder:
+    'Each row is a sound that was said, looking back; the corner is empty, for what comes later does not exist yet.',
+  cross: 'Each row is the sound about to be said, and its colours say which letters it is read from.',
+};
+
+/** One head, large: its weights as a heat map and as arcs, and the vectors behind the weight that is pointed at. */
+export function HeadFigure({ view, isOff, children }: HeadFigureProps) {
+  const { id, queries, keys, weights, causal } = view;
+  const [cell, setCell] = useState<Cell | null>(null);
+  const [arcRow, setArcRow] = useState<number | null>(null);
+  const most = useMemo(() => strongest(view), [view]);
+  const colour = useMemo(() => sequentialScale(), [theme.value]);
+  const values = useMemo(
+    () =>
+      causal
+        ? weights.map((weight, i) => (i % keys.length > Math.floor(i / keys.length) ? Number.NaN : weight))
+        : weights,
+    [weights, causal, keys],
+  );
+  const shown = cell && cell.row < queries.length && cell.column < keys.length ? cell : most;
+  return (
+    <Figure
+      class={`head${isOff ? ' off' : ''}`}
+      title={`Layer ${id.layer + 1}, head ${id.head + 1}`}
+      says={`${says[id.attention]} Point at a cell, or walk there with the arrow keys, for its weight and the q·k behind it.`}
+    >
+      <div class="controls">{children}</div>
+      {isOff && <p class="note">Switched off: it looks, but what it finds is not passed on.</p>}
+      <HeatMap
+        label={`${attentions[id.attention]}, layer ${id.layer + 1}, head ${id.head + 1}: rows look at columns.`}
+        rows={queries}
+        columns={keys}
+        values={values}
+        colour={colour}
+        cellSize={36}
+        describe={({ row, column }) => sayWeight(view, row, column)}
+        marked={cell ? null : most}
+        onActive={setCell}
+      />
+      <Products view={view} cell={shown} />
+      <Arcs view={view} row={arcRow ?? cell?.row ?? null} onRow={setArcRow} />
+    </Figure>
+  );
+}

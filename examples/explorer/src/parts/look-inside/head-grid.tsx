@@ -1,0 +1,83 @@
+import { useLayoutEffect, useRef } from 'preact/hooks';
+import type { HeadId } from 'simdformer';
+import { sequentialScale } from '../../draw/colours.js';
+import { neighbour } from '../../draw/grid-layout.js';
+import { theme } from '../../theme.js';
+import type { Traced } from '../../traced.js';
+import { type Attention, type HeadView, layersOf, nameOf, sameHead, viewOf } from './heads.js';
+
+interface HeadGridProps {
+  readonly traced: Traced;
+  readonly attention: Attention;
+  readonly chosen: HeadId;
+  readonly pinned: HeadId | null;
+  readonly off: readonly HeadId[];
+  readonly onChoose: (head: HeadId) => void;
+}
+
+/** Every head of one attention, small: a row for each layer. Arrow keys walk among them. */
+export function HeadGrid({ traced, attention, chosen, pinned, off, onChoose }: HeadGridProps) {
+  const box = useRef<HTMLDivElement>(null);
+  const layers = layersOf(traced.trace, attention).length;
+  const { heads } = traced.said.model.transformer.config;
+  const press = (event: KeyboardEvent) => {
+    const to = neighbour(event.key, { row: chosen.layer, column: chosen.head }, layers, heads);
+    if (to === null) return;
+    event.preventDefault();
+    onChoose({ attention, layer: to.row, head: to.column });
+    box.current?.querySelectorAll('button')[to.row * heads + to.column]?.focus();
+  };
+  const button = (id: HeadId) => {
+    const isOff = off.some((other) => sameHead(other, id));
+    const isPinned = pinned !== null && sameHead(pinned, id);
+    const isChosen = sameHead(chosen, id);
+    return (
+      <button
+        key={`${id.layer} ${id.head}`}
+        type="button"
+        class={`thumbnail${isOff ? ' off' : ''}`}
+        aria-pressed={isChosen}
+        aria-label={`${nameOf(id)}${isPinned ? ', pinned' : ''}${isOff ? ', switched off' : ''}`}
+        tabIndex={isChosen ? 0 : -1}
+        onClick={() => onChoose(id)}
+      >
+        <Thumbnail view={viewOf(traced, id)} />
+        <span aria-hidden="true">
+          {id.layer + 1}·{id.head + 1}
+          {isPinned ? ' pinned' : ''}
+          {isOff ? ' off' : ''}
+        </span>
+      </button>
+    );
+  };
+  return (
+    <div
+      class="head-grid"
+      ref={box}
+      role="toolbar"
+      aria-label="Heads, a row for each layer. Arrow keys move between them."
+      style={{ gridTemplateColumns: `repeat(${heads}, minmax(0, 1fr))` }}
+      onKeyDown={press}
+    >
+      {Array.from({ length: layers * heads }, (_, i) =>
+        button({ attention, layer: Math.floor(i / heads), head: i % heads }),
+      )}
+    </div>
+  );
+}
+
+/** A pixel for each weight, made larger by the style sheet. */
+function Thumbnail({ view }: { view: HeadView }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const { weights, queries, keys } = view;
+  useLayoutEffect(() => {
+    const context = canvas.current?.getContext('2d');
+    if (!context) return;
+    const colour = sequentialScale();
+    weights.forEach((weight, i) => {
+      context.fillStyle = colour(weight);
+      context.fillRect(i % keys.length, Math.floor(i / keys.length), 1, 1);
+    });
+  }, [weights, keys, theme.value]);
+  return <canvas ref={canvas} width={keys.length} height={queries.length} />;
+}

@@ -1,0 +1,132 @@
+// What the pictures of this part have in common: which heads there are, and what their weights are between.
+
+import { type AttentionTrace, type HeadId, type HeadStatistics, headStatistics, type Trace } from 'simdformer';
+import type { Pronunciation } from '../../pronounce.js';
+import { matrixOf, rowOf, type Traced } from '../../traced.js';
+
+export type Attention = HeadId['attention'];
+
+export const attentions: Readonly<Record<Attention, string>> = {
+  encoder: 'Encoder',
+  decoder: 'Masked decoder',
+  cross: 'Cross attention',
+};
+
+export const promises: Readonly<Record<Attention, string>> = {
+  encoder: 'letters look at letters',
+  decoder: 'sounds look at the sounds before them',
+  cross: 'sounds look at letters',
+};
+
+export function layersOf(trace: Trace, attention: Attention): AttentionTrace[] {
+  if (attention === 'encoder') return trace.encoder?.layers.map(({ selfAttention }) => selfAttention.inside) ?? [];
+  const layers = trace.decoder?.layers ?? [];
+  return attention === 'decoder'
+    ? layers.map(({ selfAttention }) => selfAttention.inside)
+    : layers.flatMap(({ crossAttention }) => crossAttention?.inside ?? []);
+}
+
+export function sameHead(a: HeadId, b: HeadId): boolean {
+  return a.attention === b.attention && a.layer === b.layer && a.head === b.head;
+}
+
+/** For people, who count from 1. */
+export function nameOf({ attention, layer, head }: HeadId): string {
+  return `${attentions[attention]}, layer ${layer + 1}, head ${head + 1}`;
+}
+
+/** One head, as it worked on a word. */
+export interface HeadView {
+  readonly id: HeadId;
+  /** [queries, keys], row-major. */
+  readonly weights: Float32Array;
+  readonly products: Float32Array;
+  /** What is added to the products by distance, if the model has that: before and after they are scaled. */
+  readonly relative: Float32Array | null;
+  readonly bias: Float32Array | null;
+  readonly scale: number;
+  readonly scores: Float32Array;
+  readonly causal: boolean;
+  /** Names of the tokens that look, and of those that are looked at. */
+  readonly queries: readonly string[];
+  readonly keys: readonly string[];
+  query(row: number): Float32Array;
+  key(column: number): Float32Array;
+}
+
+export function viewOf({ said, trace }: Traced, id: HeadId): HeadView {
+  const attention = layersOf(trace, id.attention)[id.layer] as AttentionTrace;
+  const ofHead = (values: AttentionTrace['weights']) => matrixOf(values, id.head).data;
+  const { weights, products, relative, bias, scale, scores, causal, q, k } = attention;
+  return {
+    ...{ id, scale, causal, ...tokensOf(said, id.attention) },
+    weights: ofHead(weights),
+    products: ofHead(products),
+    relative: relative && ofHead(relative),
+    bias: bias && ofHead(bias),
+    scores: ofHead(scores),
+    query: (row) => rowOf(matrixOf(q, id.head), row),
+    key: (column) => rowOf(matrixOf(k, id.head), column),
+  };
+}
+
+/** In cross attention a query is named by the sound that it is about to say, in the decoder by the one that it has read. */
+export function tokensOf({ letters, phonemes }: Pronunciation, attention: Attention) {
+  const read = ['start', ...phonemes];
+  if (attention === 'encoder') return { queries: letters, keys: letters };
+  if (attention === 'decoder') return { queries: read, keys: read };
+  return { queries: [...phonemes, 'end'], keys: letters };
+}
+
+/** Where a head looks most. */
+export function strongest({ weights, keys }: HeadView): { row: number; column: number } {
+  const at = weights.indexOf(weights.reduce((a, b) => Math.max(a, b)));
+  return { row: Math.floor(at / keys.length), column: at % keys.length };
+}
+
+/** “p looks at h: weight 0.71”, and the sum that it comes from. */
+export function sayWeight(view: HeadView, row: number, column: number): string {
+  const at = row * view.keys.length + column;
+  const [query, key] = [view.queries[row], view.keys[column]];
+  if (view.causal && column > row) return `${query} may not look at ${key}: it comes later`;
+  const verb = view.id.attention === 'cross' ? `To say ${query}, it looks at ${key}` : `${query} looks at ${key}`;
+  return `${verb}: ${weightText(view.weights[at] as number)}\n${scoreText(view, at)}`;
+}
+
+/** “score 2.18 = (q·k 11.9 + q·r 0.4) / √32”. */
+export function scoreText({ products, relative, bias, scale, scores }: HeadView, at: number): string {
+  const product = `q·k ${numberText(products[at] as number)}`;
+  const sum = relative ? `(${product} + q·r ${numberText(relative[at] as number)})` : product;
+  const added = bias ? ` + bias ${numberText(bias[at] as number)}` : '';
+  return `score ${numberText(scores[at] as number)} = ${sum} / √${Math.round(scale ** -2)}${added}`;
+}
+
+export function weightText(weight: number): string {
+  return `${(100 * weight).toFixed(weight < 0.1 ? 1 : 0)} %`;
+}
+
+export function numberText(value: number): string {
+  return value.toFixed(2).replace('-', '−');
+}
+
+/** A head with what it does on a word, in numbers. */
+export interface HeadRow extends HeadStatistics {
+  readonly id: HeadId;
+}
+
+export async function statisticsOf(trace: Trace): Promise<HeadRow[]> {
+  const rows: HeadRow[] = [];
+  for (const attention of Object.keys(attentions) as Attention[]) {
+    for (const [layer, { weights }] of layersOf(trace, attention).entries()) {
+      const heads = await headStatistics(weights);
+      rows.push(...heads.map((head, i) => ({ id: { attention, layer, head: i }, ...head })));
+    }
+  }
+  return rows;
+}
+
+/** The weight that two heads put in the same places, 0 to 1: one less half of the sum of |difference|, a mean over queries. */
+export function overlap(a: HeadView, b: HeadView): number {
+  const difference = a.weights.reduce((sum, weight, i) => sum + Math.abs(weight - (b.weights[i] as number)), 0);
+  return 1 - difference / 2 / a.queries.length;
+}

@@ -1,0 +1,31 @@
+import { type Trace, trace, type Values } from 'simdformer';
+import type { Pronunciation } from './pronounce.js';
+import type { Session } from './session.js';
+import { useResult } from './use-result.js';
+
+/** A pronunciation, and every value that the model computes when it reads the word and, token by token, the answer. */
+export interface Traced {
+  readonly said: Pronunciation;
+  readonly trace: Trace;
+}
+
+export function useTrace(session: Session): Traced | null {
+  return useResult(session, session.pronunciation.value, traceOf);
+}
+
+export async function traceOf(said: Pronunciation): Promise<Traced> {
+  return { said, trace: await trace(said.model.transformer, said.source, said.read) };
+}
+
+/** One matrix of a stack of them: of a head, say. */
+export function matrixOf({ shape, data }: Values, index: number): Values {
+  const [rows, columns] = shape.slice(-2) as [number, number];
+  const size = rows * columns;
+  return { shape: [rows, columns], data: data.subarray(index * size, (index + 1) * size) };
+}
+
+/** One row of a matrix. */
+export function rowOf({ shape, data }: Values, row: number): Float32Array {
+  const columns = shape.at(-1) as number;
+  return data.subarray(row * columns, (row + 1) * columns);
+}
