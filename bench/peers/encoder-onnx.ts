@@ -37,7 +37,7 @@ export function encoderOnnx(encoder: Encoder, { dModel, heads }: EncoderSizes): 
     const mixed = node(
       'Attention',
       at('attention'),
-      [x, constant(at('qkv.weight'), selfAttn.inProjWeight), constant(at('qkv.bias'), selfAttn.inProjBias)],
+      [x, constant(at('qkv.weight'), selfAttn.inProjWeight), constant(at('qkv.bias'), selfAttn.inProjBias as Tensor)],
       { num_heads: { int: heads } },
     );
     const normed = node(
@@ -47,14 +47,14 @@ export function encoderOnnx(encoder: Encoder, { dModel, heads }: EncoderSizes): 
         product(at('out'), mixed, selfAttn.outProj),
         x,
         constant(at('norm1.weight'), norm1.weight),
-        constant(at('norm1.bias'), norm1.bias),
-        constant(at('out.bias'), selfAttn.outProj.bias),
+        constant(at('norm1.bias'), norm1.bias as Tensor),
+        constant(at('out.bias'), selfAttn.outProj.bias as Tensor),
       ],
       epsilon,
     );
     const hidden = node('BiasGelu', at('hidden'), [
       product(at('linear1'), normed, linear1),
-      constant(at('linear1.bias'), linear1.bias),
+      constant(at('linear1.bias'), linear1.bias as Tensor),
     ]);
     x = node(
       'SkipLayerNormalization',
@@ -63,8 +63,8 @@ export function encoderOnnx(encoder: Encoder, { dModel, heads }: EncoderSizes): 
         product(at('linear2'), hidden, linear2),
         normed,
         constant(at('norm2.weight'), norm2.weight),
-        constant(at('norm2.bias'), norm2.bias),
-        constant(at('linear2.bias'), linear2.bias),
+        constant(at('norm2.bias'), norm2.bias as Tensor),
+        constant(at('linear2.bias'), linear2.bias as Tensor),
       ],
       epsilon,
     );

@@ -51,7 +51,7 @@ export function traceAttention(
   const { inProjWeight, inProjBias, relativeBias, relativeKeys, relativeValues, outProj } = attention;
   const width = dModel / heads;
   const [timeQ, timeK] = [input.shape[0] as number, memory.shape[0] as number];
-  const queries = linear(input, inProjWeight.columns(0, dModel), inProjBias.columns(0, dModel));
+  const queries = linear(input, inProjWeight.columns(0, dModel), inProjBias?.columns(0, dModel));
   const keysAndValues = attention.keysAndValues(memory);
   const q = headsOf(queries, heads);
   const k = shared(headsOf(keysAndValues.columns(0, kvHeads * width), kvHeads), heads);

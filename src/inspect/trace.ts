@@ -42,7 +42,7 @@ export interface NormTrace<T = Values> {
   readonly variance: T;
   /** [dModel] */
   readonly weight: T;
-  readonly bias: T;
+  readonly bias: T | null;
   readonly output: T;
 }
 

@@ -25,6 +25,11 @@ export interface TransformerOptions {
   norm?: 'pre' | 'post';
   /** A normalisation after the last layer of each stack. Default true, as in PyTorch's nn.Transformer. */
   finalNorm?: boolean;
+  /**
+   * Whether linear layers, normalisations and the output projection add a bias: PyTorch's `bias` of nn.Transformer, which has
+   * no output projection, and nanoGPT's. Default true.
+   */
+  bias?: boolean;
   /** How tokens know where they stand. Default `sinusoidal`. */
   positions?: Positions | Positions['kind'];
   /**
@@ -71,6 +76,7 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     encoderLayers = 6,
     decoderLayers = 6,
     finalNorm = true,
+    bias = true,
     tieEmbeddings = false,
   } = options;
   const {
@@ -95,7 +101,9 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
   check(heads % kvHeads === 0, `heads is ${heads}, expected a multiple of kvHeads, ${kvHeads}`);
   activationKind('Transformer', activation);
   checkOneOf('Transformer', 'norm', norm, ['pre', 'post']);
-  check(typeof finalNorm === 'boolean', `finalNorm is ${finalNorm}, expected true or false`);
+  for (const [name, value] of Object.entries({ finalNorm, bias })) {
+    check(typeof value === 'boolean', `${name} is ${value}, expected true or false`);
+  }
   check(dropout >= 0 && dropout < 1, `dropout is ${dropout}, expected a probability below 1`);
   check(layerNormEps >= 0, `layerNormEps is ${layerNormEps}, expected a number that is not negative`);
   check(Number.isFinite(embeddingScale), `embeddingScale is ${scale}, expected a number, a boolean or 'sqrt(dModel)'`);
@@ -117,6 +125,7 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     activation,
     norm,
     finalNorm,
+    bias,
     positions: resolvePositions(options.positions),
     dropout,
     sourceVocab,

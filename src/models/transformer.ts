@@ -78,8 +78,8 @@ export class Transformer extends Module {
   ) {
     super();
     const config = resolveConfig(options);
-    const { dModel, encoderLayers, decoderLayers, sourceVocab, targetVocab, tieEmbeddings, positions, maxLength } =
-      config;
+    const { dModel, encoderLayers, decoderLayers, sourceVocab, targetVocab } = config;
+    const { tieEmbeddings, positions, maxLength, bias } = config;
     const init = new Initializer(device, config.seed);
     this.#seeds = new Random(config.seed, DROPOUT);
     const vectors = (rows: number) => new Embedding(init, rows, dModel);
@@ -96,7 +96,9 @@ export class Transformer extends Module {
       decoderLayers > 0 ? new Decoder(init, this.#randomness, config, decoderLayers, encoderLayers > 0) : null,
     );
     const table = (this.tgtEmbed ?? this.srcEmbed) as Embedding;
-    this.generator = tieEmbeddings ? new TiedLinear(init, table.weight) : new Linear(init, dModel, targetVocab);
+    this.generator = tieEmbeddings
+      ? new TiedLinear(init, table.weight, bias)
+      : new Linear(init, dModel, targetVocab, bias);
     this.#sinusoids =
       positions.kind === 'sinusoidal'
         ? device.unscoped(() => device.tensor(sinusoids(maxLength, dModel, positions), [maxLength, dModel]))

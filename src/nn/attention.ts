@@ -63,6 +63,8 @@ export interface MultiHeadOptions {
   readonly heads: number;
   /** Heads of keys and values, each shared by heads/kvHeads heads of queries (Ainslie et al. 2023). */
   readonly kvHeads: number;
+  /** Whether the projections add a bias. */
+  readonly bias: boolean;
 }
 
 /** Who attends to whom. */
@@ -72,7 +74,7 @@ type Which = Pick<AttentionOptions, 'causal' | 'lengthsQ' | 'lengthsK'>;
 export class MultiHeadAttention extends Module {
   /** [dModel, dModel + 2·kvFeatures]: the projections to queries, keys and values side by side. */
   readonly inProjWeight: Tensor;
-  readonly inProjBias: Tensor;
+  readonly inProjBias: Tensor | null;
   readonly outProj: Linear;
   /** [heads, 2·maxDistance + 1]: what to add to the scores, by distance. Only with positions `relativeBias`. */
   readonly relativeBias: Tensor | null;
@@ -92,12 +94,12 @@ export class MultiHeadAttention extends Module {
     positions: Required<Positions> | null,
   ) {
     super();
-    const { dModel, heads, kvHeads } = options;
+    const { dModel, heads, kvHeads, bias } = options;
     const headWidth = dModel / heads;
     this.#width = kvHeads * headWidth;
     this.inProjWeight = init.xavierUniform(dModel, dModel + 2 * this.#width);
-    this.inProjBias = init.constant([dModel + 2 * this.#width], 0);
-    this.outProj = new Linear(init, dModel, dModel);
+    this.inProjBias = bias ? init.constant([dModel + 2 * this.#width], 0) : null;
+    this.outProj = new Linear(init, dModel, dModel, bias);
     const distances = 2 * (positions?.maxDistance ?? 0) + 1;
     const shaw = positions?.kind === 'shaw';
     this.relativeBias = positions?.kind === 'relativeBias' ? init.constant([heads, distances], 0) : null;
@@ -142,12 +144,12 @@ export class MultiHeadAttention extends Module {
   keysAndValues(x: Tensor): Tensor {
     const { dModel } = this.options;
     const end = dModel + 2 * this.#width;
-    return linear(x, this.inProjWeight.columns(dModel, end), this.inProjBias.columns(dModel, end));
+    return linear(x, this.inProjWeight.columns(dModel, end), this.inProjBias?.columns(dModel, end));
   }
 
   #query(x: Tensor): Tensor {
     const { dModel } = this.options;
-    return linear(x, this.inProjWeight.columns(0, dModel), this.inProjBias.columns(0, dModel));
+    return linear(x, this.inProjWeight.columns(0, dModel), this.inProjBias?.columns(0, dModel));
   }
 
   #project(x: Tensor): { q: Tensor; kv: Tensor } {

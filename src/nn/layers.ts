@@ -11,16 +11,16 @@ import { matmul } from '../ops/matmul.js';
 import type { Initializer } from './init.js';
 import { Module } from './module.js';
 
-/** y = activation(x w + b), x [..., in], y [..., out]. */
+/** y = activation(x w + b), x [..., in], y [..., out]; b is there unless `bias` is false, as in all modules here. */
 export class Linear extends Module {
   /** [in, out]; state dicts hold PyTorch's [out, in]. */
   readonly weight: Tensor;
-  readonly bias: Tensor;
+  readonly bias: Tensor | null;
 
-  constructor(init: Initializer, inputs: number, outputs: number) {
+  constructor(init: Initializer, inputs: number, outputs: number, bias = true) {
     super();
     this.weight = init.xavierUniform(inputs, outputs);
-    this.bias = init.constant([outputs], 0);
+    this.bias = bias ? init.constant([outputs], 0) : null;
   }
 
   protected override get transposed(): readonly string[] {
@@ -35,16 +35,17 @@ export class Linear extends Module {
 /** Layer normalisation over the last dimension, with the residual addition before it in the same pass if there is one. */
 export class LayerNorm extends Module {
   readonly weight: Tensor;
-  readonly bias: Tensor;
+  readonly bias: Tensor | null;
 
   constructor(
     init: Initializer,
     features: number,
     private readonly eps: number,
+    bias = true,
   ) {
     super();
     this.weight = init.constant([features], 1);
-    this.bias = init.constant([features], 0);
+    this.bias = bias ? init.constant([features], 0) : null;
   }
 
   /** norm(x + residual). */
@@ -99,17 +100,19 @@ export class Embedding extends Module {
 
 /** An output projection that shares its matrix [out, in] with an embedding (Press & Wolf 2017). */
 export class TiedLinear extends Module {
-  readonly bias: Tensor;
+  readonly bias: Tensor | null;
 
   constructor(
     init: Initializer,
     readonly weight: Tensor,
+    bias = true,
   ) {
     super();
-    this.bias = init.constant([weight.shape[0] as number], 0);
+    this.bias = bias ? init.constant([weight.shape[0] as number], 0) : null;
   }
 
   forward(x: Tensor): Tensor {
-    return add(matmul(x, this.weight, { transposeB: true }), this.bias);
+    const y = matmul(x, this.weight, { transposeB: true });
+    return this.bias ? add(y, this.bias) : y;
   }
 }

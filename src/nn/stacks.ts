@@ -46,13 +46,13 @@ abstract class Layer extends Module {
     protected readonly options: LayerOptions,
   ) {
     super();
-    const { dModel, dFF, layerNormEps, dropout, positions } = options;
+    const { dModel, dFF, layerNormEps, dropout, positions, bias } = options;
     this.selfAttn = new MultiHeadAttention(init, options, positions);
-    this.linear1 = new Linear(init, dModel, dFF);
+    this.linear1 = new Linear(init, dModel, dFF, bias);
     this.dropout = new Dropout(dropout, randomness);
-    this.linear2 = new Linear(init, dFF, dModel);
-    this.norm1 = new LayerNorm(init, dModel, layerNormEps);
-    this.norm2 = new LayerNorm(init, dModel, layerNormEps);
+    this.linear2 = new Linear(init, dFF, dModel, bias);
+    this.norm1 = new LayerNorm(init, dModel, layerNormEps, bias);
+    this.norm2 = new LayerNorm(init, dModel, layerNormEps, bias);
     this.dropout1 = new Dropout(dropout, randomness);
     this.dropout2 = new Dropout(dropout, randomness);
   }
@@ -120,7 +120,7 @@ export class DecoderLayer extends Layer {
     super(init, randomness, options);
     if (!hasMemory) return;
     this.multiheadAttn = new MultiHeadAttention(init, options, null);
-    this.norm3 = new LayerNorm(init, options.dModel, options.layerNormEps);
+    this.norm3 = new LayerNorm(init, options.dModel, options.layerNormEps, options.bias);
     this.dropout3 = new Dropout(options.dropout, randomness);
   }
 
@@ -165,7 +165,7 @@ export class Encoder extends Module {
   constructor(init: Initializer, randomness: Randomness, options: LayerOptions, layers: number) {
     super();
     this.layers = Array.from({ length: layers }, () => new EncoderLayer(init, randomness, options));
-    this.norm = options.finalNorm ? new LayerNorm(init, options.dModel, options.layerNormEps) : null;
+    this.norm = finalNorm(init, options);
   }
 
   forward(x: Tensor, batch: TokenBatch): Tensor {
@@ -181,7 +181,7 @@ export class Decoder extends Module {
   constructor(init: Initializer, randomness: Randomness, options: LayerOptions, layers: number, hasMemory: boolean) {
     super();
     this.layers = Array.from({ length: layers }, () => new DecoderLayer(init, randomness, options, hasMemory));
-    this.norm = options.finalNorm ? new LayerNorm(init, options.dModel, options.layerNormEps) : null;
+    this.norm = finalNorm(init, options);
   }
 
   /** `state`, if given, is filled for the steps that come after. */
@@ -203,4 +203,8 @@ export class Decoder extends Module {
     for (const [i, layer] of this.layers.entries()) x = layer.step(x, state.layers[i] as LayerCache, state);
     return this.norm?.forward(x) ?? x;
   }
+}
+
+function finalNorm(init: Initializer, { finalNorm, dModel, layerNormEps, bias }: LayerOptions): LayerNorm | null {
+  return finalNorm ? new LayerNorm(init, dModel, layerNormEps, bias) : null;
 }

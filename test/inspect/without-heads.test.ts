@@ -31,7 +31,7 @@ async function crossOf(model: Transformer): Promise<AttentionTrace> {
 }
 
 function crossBias(model: Transformer) {
-  return model.transformer.decoder!.layers[0]!.multiheadAttn!.outProj.bias.data();
+  return model.transformer.decoder!.layers[0]!.multiheadAttn!.outProj.bias!.data();
 }
 
 describe.each(Object.entries(models))('%s', (_, options) => {

@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import type { Transformer } from '../../src/index.js';
+import { deviceFor } from '../describe-op.js';
+import { best, build, lossOf, sources, targets } from './small-models.js';
+
+describe('dropout', () => {
+  const options = { dropout: 0.3, positions: 'sinusoidal' } as const;
+  const lossAt = (model: Transformer) => lossOf(model).dataSync()[0]!;
+
+  it('is there in training mode only, and new in each pass', async () => {
+    const device = await deviceFor(best, 2);
+    const model = build(device, options);
+    const plain = build(device, { dropout: 0 });
+    expect(lossAt(model)).not.toBe(lossAt(model));
+    model.eval();
+    expect(lossAt(model)).toBe(lossAt(plain));
+    model.train();
+    expect(lossAt(model)).not.toBe(lossAt(plain));
+  });
+
+  it('repeats itself from the same seed, whatever the threads', async () => {
+    const losses = [1, 2, 3].map(async (threads) => {
+      const model = build(await deviceFor(best, threads), options);
+      return [lossAt(model), lossAt(model)];
+    });
+    const [first, ...others] = await Promise.all(losses);
+    for (const other of others) expect(other).toEqual(first);
+    const model = build(await deviceFor(best, 2), options);
+    model.seedDropout(77);
+    const one = lossAt(model);
+    expect(lossAt(model)).not.toBe(one);
+    model.seedDropout(77);
+    expect(lossAt(model)).toBe(one);
+  });
+
+  it('can be drawn anew for each run of a program', async () => {
+    const device = await deviceFor(best, 2);
+    const model = build(device, options);
+    const [batch, shifted] = [model.batch(sources), model.shift(targets)];
+    const program = device.record(() => model.loss(batch, shifted));
+    expect(program.scalars).toEqual(['dropoutSeed']);
+    const at = (dropoutSeed: number) => program.run({ dropoutSeed }).dataSync()[0]!;
+    const [one, two] = [at(1), at(2)];
+    expect(one).not.toBe(two);
+    expect(at(1)).toBe(one);
+  });
+
+  it('is the same in backward', async () => {
+    const model = build(await deviceFor(best, 2), options);
+    const passAt = () => {
+      model.seedDropout(9);
+      return lossOf(model);
+    };
+    passAt().backward();
+    const weight = model.transformer.encoder!.layers[0]!.linear2.weight;
+    const gradient = weight.grad!.dataSync();
+    const before = weight.dataSync();
+    const length = norm(gradient);
+    const at = (step: number) => {
+      weight.write(Float32Array.from(before, (x, i) => x + (step * gradient[i]!) / length));
+      return passAt().dataSync()[0]!;
+    };
+    const slope = (at(2 ** -6) - at(-(2 ** -6))) * 2 ** 5;
+    expect(Math.abs(slope - length)).toBeLessThan(0.01 * length);
+  });
+});
+
+function norm(values: ArrayLike<number>): number {
+  return Math.hypot(...Array.from(values));
+}

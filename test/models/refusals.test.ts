@@ -1,0 +1,117 @@
+import { describe, expect, it } from 'vitest';
+import {
+  ArgumentError,
+  AutogradError,
+  CommandError,
+  DTypeError,
+  ShapeError,
+  SimdformerError,
+  type TransformerOptions,
+} from '../../src/index.js';
+import { deviceFor } from '../describe-op.js';
+import { best, build, sources, targets } from './small-models.js';
+
+describe('what cannot be', () => {
+  it('configurations', async () => {
+    const device = await deviceFor(best, 1);
+    const impossible: Record<string, TransformerOptions> = {
+      'a multiple of heads': { heads: 5 },
+      'a multiple of kvHeads': { kvHeads: 3 },
+      sourceVocab: { sourceVocab: undefined },
+      targetVocab: { targetVocab: 0 },
+      'both 0': { encoderLayers: 0, decoderLayers: 0 },
+      'encoderLayers is -1': { encoderLayers: -1 },
+      'expected an integer': { dModel: 24.5 },
+      activation: { activation: 'swish' as 'silu' },
+      norm: { norm: 'both' as 'pre' },
+      finalNorm: { finalNorm: 1 as unknown as boolean },
+      'positions.kind': { positions: 'rotary' as 'none' },
+      'positions.layout': { positions: { kind: 'sinusoidal', layout: 'thirds' as 'halves' } },
+      'positions.frequencies': { positions: { kind: 'sinusoidal', frequencies: 'none' as 'paper' } },
+      'positions.maxDistance': { positions: { kind: 'shaw', maxDistance: 0 } },
+      dropout: { dropout: 1 },
+      layerNormEps: { layerNormEps: Number.NaN },
+      embeddingScale: { embeddingScale: 'sqrt' as 'sqrt(dModel)' },
+      'tieEmbeddings is some': { tieEmbeddings: 'some' as 'all' },
+      'one vocabulary': { tieEmbeddings: 'all' },
+      seed: { seed: -1 },
+    };
+    const before = device.memory().used;
+    for (const [message, options] of Object.entries(impossible)) {
+      expect(() => build(device, options), message).toThrow(ArgumentError);
+      expect(() => build(device, options)).toThrow(message);
+    }
+    expect(device.memory().used).toBe(before);
+  });
+
+  it('inputs', async () => {
+    const device = await deviceFor(best, 1);
+    const model = build(device, {});
+    const source = [[3, 4]];
+    const long = [Array(13).fill(3)];
+    const wrong: [new (...args: never[]) => Error, string, () => unknown][] = [
+      [ArgumentError, 'forward(source, target)', () => model.forward(source)],
+      [ArgumentError, 'forward(source, target)', () => model.forward(null, source)],
+      [ShapeError, '1 source and 2 target', () => model.forward(source, [[1], [1]])],
+      [ShapeError, 'maxLength is 12', () => model.forward(source, long)],
+      [ShapeError, 'sequence 1 has no tokens', () => model.forward([[3], [0, 0]], [[1], [1]])],
+      [ShapeError, 'the batch is empty', () => model.forward([], [])],
+      [ArgumentError, '-1 is no token id', () => model.forward([[-1]], [[1]])],
+      [ArgumentError, '1.5 is no token id', () => model.forward(source, [[1.5]])],
+      [ShapeError, 'expected [batch, time]', () => model.forward(device.tensor(Int32Array.of(3, 4)), [[1]])],
+      [DTypeError, 'expected int32', () => model.forward(device.tensor([[3, 4]]), [[1]])],
+      [ShapeError, 'add up to 3', () => model.forward({ ids: [3, 4], lengths: [1, 2] }, [[1], [1]])],
+      [ArgumentError, 'NaN is no length', () => model.forward({ ids: [3, 4], lengths: [Number.NaN] }, [[1]])],
+      [ArgumentError, 'expected rows of token ids', () => model.forward({} as never, [[1]])],
+      [ArgumentError, 'expected rows of token ids', () => model.loss(source, undefined as never)],
+      [ShapeError, 'nothing comes after', () => model.loss(source, [[1]])],
+      [
+        SimdformerError,
+        'recorded',
+        () => device.record(() => model.forward(device.tensor([[3]], [1, 1], { dtype: 'int32' }), [[1]])),
+      ],
+      [ArgumentError, 'memory is missing', () => model.startDecoding()],
+      [AutogradError, 'upstream', () => model.forward(source, [[1]]).backward()],
+    ];
+    for (const [Kind, message, act] of wrong) {
+      expect(act, message).toThrow(Kind);
+      expect(act).toThrow(message);
+    }
+    const outside = model.forward([[3, 11]], [[1]]);
+    expect(() => outside.dataSync()).toThrow(CommandError);
+    expect(
+      model
+        .forward(source, [[1]])
+        .dataSync()
+        .every(Number.isFinite),
+    ).toBe(true);
+  });
+
+  it('state dicts', async () => {
+    const model = build(await deviceFor(best, 1), {});
+    const state = model.stateDict();
+    const { 'generator.bias': bias, ...others } = state;
+    const before = model.forward(sources, targets).dataSync();
+    const load = (tensors: Parameters<typeof model.loadStateDict>[0]) => () => model.loadStateDict(tensors);
+    expect(load(others)).toThrow(ArgumentError);
+    expect(load(others)).toThrow('missing: generator.bias');
+    expect(load({ ...state, extra: bias! })).toThrow('unexpected: extra');
+    const reshaped = { ...state, 'generator.bias': { shape: [3], data: new Float32Array(3) } };
+    expect(load(reshaped)).toThrow(ShapeError);
+    expect(load(reshaped)).toThrow('generator.bias is [3], expected [9]');
+    const integers = { ...state, 'generator.bias': { shape: [9], data: new Int32Array(9) } };
+    expect(load(integers)).toThrow(DTypeError);
+    const lying = { ...state, 'generator.bias': { shape: [9], data: new Float32Array(8) } };
+    expect(load(lying)).toThrow(ShapeError);
+    expect(model.forward(sources, targets).dataSync()).toEqual(before);
+
+    const tied = build(model.device, { tieEmbeddings: true });
+    const own = tied.stateDict();
+    const weight = own['tgt_embed.weight']!;
+    const other = { shape: weight.shape, data: weight.dataSync().map((x) => x + 1) };
+    expect(() => tied.loadStateDict({ ...own, 'generator.weight': other })).toThrow('differ');
+    const { 'tgt_embed.weight': _, ...rest } = own;
+    tied.loadStateDict({ ...rest, 'generator.weight': other });
+    expect(weight.dataSync()).toEqual(other.data);
+  });
+});
