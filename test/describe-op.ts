@@ -37,7 +37,8 @@ export interface OpDescription<Case, In extends Inputs> {
   cancelling?(arrays: RealsOf<In>, sizes: Case): number;
 }
 
-const threadCounts = [1, 2, 3, 8];
+/** Pages that are not cross-origin isolated have no threads. */
+const threadCounts = globalThis.crossOriginIsolated === false ? [1] : [1, 2, 3, 8];
 
 const devices = new Map<string, Promise<Device>>();
 /** One device for each instruction set and number of threads, shared by the ops of a file. */

@@ -1,7 +1,5 @@
 // The cases of ../shared/fixtures: inputs, and the outputs and gradients that PyTorch computed from them in float64. The
 // transformer cases are in test/models.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Device, Tensor } from '../src/index.js';
 import * as ops from '../src/index.js';
@@ -111,9 +109,9 @@ function inputsOf(device: Device, file: ReadonlyMap<string, SafetensorsEntry>): 
   );
 }
 
-describeShared('fixtures', 'fixtures', (folder) => {
-  const cases: Case[] = JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8'));
-  const read = (name: string) => parseSafetensors(readFileSync(join(folder, `${name}.safetensors`))).tensors;
+await describeShared('fixtures', 'fixtures', 'index.json', async (shared) => {
+  const cases = await shared.json<Case[]>('index.json');
+  const read = async (name: string) => parseSafetensors(await shared.bytes(`${name}.safetensors`)).tensors;
   /** Compares with a stored result. No sum in a case is longer than its longest dimension. */
   function compare(
     what: string,
@@ -133,8 +131,8 @@ describeShared('fixtures', 'fixtures', (folder) => {
     expect(known).toEqual(expect.arrayContaining(cases.map(({ op }) => op)));
   });
 
-  it.each(cases.filter(({ op }) => op in reference))('the reference gives $name', (options) => {
-    const file = read(options.name);
+  it.each(cases.filter(({ op }) => op in reference))('the reference gives $name', async (options) => {
+    const file = await read(options.name);
     const arrays = entriesOf(file, 'in.').map(([name, entry]) => {
       const data = entry.data();
       return [name, { shape: entry.shape, data: data instanceof Int32Array ? data : Float64Array.from(data) }];
@@ -147,7 +145,7 @@ describeShared('fixtures', 'fixtures', (folder) => {
   describe.each(isas)('%s', (isa) => {
     it.each(cases.filter(({ op }) => op in forward))('$name', async (options) => {
       const device = await deviceFor(isa, 2);
-      const file = read(options.name);
+      const file = await read(options.name);
       const inputs = inputsOf(device, file);
       const y = forward[options.op]!(inputs, options);
       compare('out', await y.data(), file, 'out');
@@ -160,7 +158,7 @@ describeShared('fixtures', 'fixtures', (folder) => {
 
     it.each(cases.filter(({ op }) => op === 'adamw'))('$name', async (options) => {
       const device = await deviceFor(isa, 2);
-      const file = read(options.name);
+      const file = await read(options.name);
       const { param, grads } = inputsOf(device, file);
       param!.requiresGrad = true;
       const optimizer = new ops.AdamW([param!], options);

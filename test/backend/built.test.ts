@@ -1,8 +1,14 @@
 import { existsSync } from 'node:fs';
 import { expect, it } from 'vitest';
-
-const built = existsSync('wasm/dist/simd128.wasm');
-if (!built) console.warn('WARNING: NOT TESTED on WebAssembly: its engine was not built (npm run build:wasm)');
+import { chromium } from '../browser/chromium.js';
 
 // The tests of a backend that is missing do not run at all, which nobody would notice in CI.
-it.skipIf(!built && !process.env.CI)('the WebAssembly engine is there to be tested', () => expect(built).toBe(true));
+const wanted = {
+  'the WebAssembly engine (npm run build:wasm)': existsSync('wasm/dist/simd128.wasm'),
+  'Chromium (apt-get install chromium, or CHROME_PATH)': chromium !== undefined,
+};
+
+for (const [name, there] of Object.entries(wanted)) {
+  if (!there) console.warn(`WARNING: NOT TESTED, as it is missing: ${name}`);
+  it.skipIf(!there && !process.env.CI)(`${name} is there to be tested with`, () => expect(there).toBe(true));
+}

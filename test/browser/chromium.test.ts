@@ -1,19 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import { type Browser, type Page, chromium as playwright } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type * as Simdformer from '../../src/index.js';
 import * as simdformerInNode from '../../src/index.js';
+import { chromium } from './chromium.js';
 import { type StaticServer, serve } from './server.js';
 
-const executablePath = ['/usr/bin/chromium', process.env.CHROME_PATH].find((path) => path && existsSync(path));
-const possible = executablePath !== undefined && existsSync('wasm/dist/simd128.wasm');
-if (!possible)
-  console.warn('WARNING: NOT TESTED in Chromium: it (/usr/bin/chromium, CHROME_PATH) or the wasm build is missing');
-
-it.skipIf(!possible && !process.env.CI)('Chromium and the WebAssembly engine are there', () =>
-  expect(possible).toBe(true),
-);
+const built = existsSync('wasm/dist/simd128.wasm'); // test/backend/built.test.ts says so if not
 
 /** Losses of a few steps of training and what the model then generates. Its text runs in the page. */
 async function trainAndGenerate({ AdamW, createDevice, Transformer }: typeof Simdformer) {
@@ -52,14 +46,14 @@ async function trainAndGenerate({ AdamW, createDevice, Transformer }: typeof Sim
   return { losses, sequences };
 }
 
-describe.runIf(possible)('a bare page in Chromium', () => {
+describe.runIf(chromium && built)('a bare page in Chromium', () => {
   const output = 'build/browser';
   let browser: Browser;
   const servers: StaticServer[] = [];
 
   beforeAll(async () => {
     execFileSync(process.execPath, ['scripts/browser.mjs', output]);
-    browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+    browser = await playwright.launch(chromium);
   });
   afterAll(async () => {
     await browser?.close();

@@ -1,6 +1,6 @@
-// A small static server, as a page without a bundler would have.
+// Files over HTTP: a small static server, as a page without a bundler would have, and the same as a part of Vite's.
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname } from 'node:path';
 
@@ -10,31 +10,45 @@ const types: Record<string, string> = {
   '.wasm': 'application/wasm',
 };
 
+/** Without these, pages have no shared memory and WebAssembly no threads. */
+export const isolation: Readonly<Record<string, string>> = {
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+};
+
+/** Folders by the prefix of the path. */
+export type Folders = Readonly<Record<string, string>>;
+
+/** Answers what lies in the folders, and leaves the rest to `next`. */
+export function filesOf(folders: Folders, headers: Readonly<Record<string, string>> = {}) {
+  return async ({ url = '/' }: IncomingMessage, response: ServerResponse, next: () => void): Promise<void> => {
+    const { pathname } = new URL(url, 'http://localhost');
+    const prefix = Object.keys(folders).find((start) => pathname.startsWith(start));
+    if (prefix === undefined) return next();
+    try {
+      const body = await readFile(folders[prefix] + pathname.slice(prefix.length));
+      const type = types[extname(pathname)] ?? 'application/octet-stream';
+      response.writeHead(200, { 'Content-Type': type, ...headers }).end(body);
+    } catch {
+      response.writeHead(404).end();
+    }
+  };
+}
+
 export interface StaticServer {
   readonly origin: string;
   close(): void;
 }
 
-/**
- * Serves folders by the prefix of the path, and an empty page at `/`. `isolated` sends the headers without which pages have
- * no shared memory.
- */
-export async function serve(folders: Readonly<Record<string, string>>, isolated: boolean): Promise<StaticServer> {
-  const headers = isolated
-    ? { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' }
-    : {};
-  const server = createServer(async ({ url = '/' }, response) => {
-    const { pathname } = new URL(url, 'http://localhost');
-    const prefix = Object.keys(folders).find((start) => pathname.startsWith(start));
-    try {
-      const body =
-        prefix === undefined ? '<!doctype html>' : await readFile(folders[prefix] + pathname.slice(prefix.length));
-      const type = types[prefix === undefined ? '.html' : extname(pathname)] ?? 'application/octet-stream';
-      response.writeHead(200, { 'Content-Type': type, ...headers }).end(body);
-    } catch {
-      response.writeHead(404).end();
-    }
-  });
+/** Serves the folders, and an empty page at every other path. */
+export async function serve(folders: Folders, isolated: boolean): Promise<StaticServer> {
+  const headers = isolated ? isolation : {};
+  const files = filesOf(folders, headers);
+  const server = createServer((request, response) =>
+    files(request, response, () => {
+      response.writeHead(200, { 'Content-Type': 'text/html', ...headers }).end('<!doctype html>');
+    }),
+  );
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   return { origin: `http://127.0.0.1:${port}`, close: () => server.close() };

@@ -1,8 +1,6 @@
 // A trained model whose authors publish what it gives: greedy and beam search outputs, and log-probabilities.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { CharTokenizer, parseSafetensors, Transformer } from '../../src/index.js';
+import { CharTokenizer, parseSafetensors, Transformer, type TransformerOptions } from '../../src/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { describeShared } from '../shared.js';
 
@@ -14,17 +12,16 @@ interface Expected {
   readonly logProbabilities: { source: string; target: string; perToken: number[] }[];
 }
 
-describeShared('aren-transliteration', 'data/aren-transliteration', (folder) => {
-  const json = (name: string) => JSON.parse(readFileSync(join(folder, name), 'utf8'));
-  const expected = json('expected.json') as Expected;
-  const vocabulary = json('vocabulary.json') as { source: string[]; target: string[] };
+await describeShared('aren-transliteration', 'data/aren-transliteration', 'config.json', async ({ bytes, json }) => {
+  const expected = await json<Expected>('expected.json');
+  const vocabulary = await json<{ source: string[]; target: string[] }>('vocabulary.json');
   const special = { pad: '<blank>', bos: '<s>', eos: '</s>', unk: '<unk>' };
   const source = new CharTokenizer([...vocabulary.source, '<unk>'], special);
   const target = new CharTokenizer([...vocabulary.target, '<unk>'], special);
 
   describe.each(isas)('%s', (isa) => {
     async function load() {
-      const { positions, ...config } = json('config.json');
+      const { positions, ...config } = await json<TransformerOptions>('config.json');
       const model = new Transformer(await deviceFor(isa, 2), {
         ...config,
         positions: { kind: 'sinusoidal', layout: 'halves', firstPosition: 1, frequencies: 'tensor2tensor' },
@@ -32,7 +29,7 @@ describeShared('aren-transliteration', 'data/aren-transliteration', (folder) => 
         targetVocab: target.vocabSize,
         maxLength: 128,
       });
-      model.loadStateDict(parseSafetensors(readFileSync(join(folder, 'model.safetensors'))).tensors);
+      model.loadStateDict(parseSafetensors(await bytes('model.safetensors')).tensors);
       return model;
     }
 

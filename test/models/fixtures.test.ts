@@ -1,6 +1,4 @@
 // The transformer cases of ../shared/fixtures: PyTorch's nn.Transformer in float64, and eight steps of training it.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { AdamW, type Device, type Tokens, Transformer } from '../../src/index.js';
 import { parseSafetensors, type SafetensorsEntry } from '../../src/io/safetensors.js';
@@ -26,14 +24,12 @@ interface Case {
   readonly eosId: number;
 }
 
-describeShared('transformer fixtures', 'fixtures', (folder) => {
-  const cases = (JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8')) as Case[]).filter(
-    ({ op }) => op === 'transformer',
-  );
+await describeShared('transformer fixtures', 'fixtures', 'index.json', async (shared) => {
+  const cases = (await shared.json<Case[]>('index.json')).filter(({ op }) => op === 'transformer');
 
   describe.each(isas)('%s', (isa) => {
-    describe.each(cases)('$name', (config) => {
-      const file = parseSafetensors(readFileSync(join(folder, `${config.name}.safetensors`))).tensors;
+    describe.each(cases)('$name', async (config) => {
+      const file = parseSafetensors(await shared.bytes(`${config.name}.safetensors`)).tensors;
       const entry = (name: string) => file.get(name) as SafetensorsEntry;
       const under = (prefix: string) =>
         new Map(

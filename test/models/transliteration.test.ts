@@ -1,7 +1,5 @@
 // A Transformer that others trained, from the tests of CTranslate2: Arabic names into Latin script. Its authors publish what
 // it says and how likely it holds that.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type Device, logSoftmax, Transformer, type TransformerOptions } from '../../src/index.js';
 import { parseSafetensors } from '../../src/io/safetensors.js';
@@ -13,12 +11,11 @@ interface Expected {
   readonly logProbabilities: readonly { source: string; target: string; perToken: readonly number[] }[];
 }
 
-describeShared('transliteration', 'data/aren-transliteration', (folder) => {
-  const json = <T>(name: string) => JSON.parse(readFileSync(join(folder, name), 'utf8')) as T;
-  const config = json<TransformerOptions & { bosId: number; eosId: number }>('config.json');
-  const vocabulary = json<Record<'source' | 'target', string[]>>('vocabulary.json');
-  const expected = json<Expected>('expected.json');
-  const weights = parseSafetensors(readFileSync(join(folder, 'model.safetensors'))).tensors;
+await describeShared('transliteration', 'data/aren-transliteration', 'config.json', async ({ bytes, json }) => {
+  const config = await json<TransformerOptions & { bosId: number; eosId: number }>('config.json');
+  const vocabulary = await json<Record<'source' | 'target', string[]>>('vocabulary.json');
+  const expected = await json<Expected>('expected.json');
+  const weights = parseSafetensors(await bytes('model.safetensors')).tensors;
   const idsOf = (side: 'source' | 'target', text: string) =>
     [...text].map((letter) => vocabulary[side].indexOf(letter));
 
