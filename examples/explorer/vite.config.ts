@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
-import { files } from './plugins/files.js';
+import { files, without } from './plugins/files.js';
 import { wordList } from './plugins/words.js';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -23,6 +23,7 @@ export default defineConfig({
       ...Object.fromEntries(modelFiles.map((name) => [`model/${name}`, here(`../../models/g2p-en/${name}`)])),
       'words.tsv': wordList,
     }),
+    without(/\.node$/, /\.ts$/),
   ],
   server: { headers: isolated },
   preview: { headers: isolated },

@@ -27,3 +27,13 @@ export function files(origins: Readonly<Record<string, Origin>>): Plugin {
     },
   };
 }
+
+/** Leaves out of a build what matches, though the package names it: it is for Node. */
+export function without(...patterns: readonly RegExp[]): Plugin {
+  return {
+    name: 'explorer-without',
+    generateBundle(_, bundle) {
+      for (const name of Object.keys(bundle)) if (patterns.some((pattern) => pattern.test(name))) delete bundle[name];
+    },
+  };
+}

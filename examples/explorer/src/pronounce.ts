@@ -1,4 +1,4 @@
-import type { GenerateOptions } from 'simdformer';
+import { type GenerateOptions, logSoftmax } from 'simdformer';
 import { encodeWord, type Model, tokenName } from './model.js';
 
 /** How tokens are chosen. */
@@ -13,11 +13,10 @@ export type Decoding =
       readonly seed: number;
     };
 
-/** One answer of the decoder: the probabilities of what comes after the tokens that it read. */
-export interface Step {
+/** What the decoder said while beam search asked it: the log-probabilities of what comes after tokens that it read. */
+export interface Asked {
   /** Begins with the start token. */
   readonly read: readonly number[];
-  /** Log-probabilities, one for each token of the vocabulary; before temperature and the like. */
   readonly logProbabilities: Float32Array;
 }
 
@@ -36,32 +35,41 @@ export interface Pronunciation {
   readonly model: Model;
   readonly word: string;
   readonly decoding: Decoding;
+  /** Tokens that the answer was made to begin with. */
+  readonly forced: readonly number[];
   /** Ids of the letters, as the encoder reads them. */
   readonly source: readonly number[];
   /** Ids of the answer, without start and end. */
   readonly target: readonly number[];
-  /** Ids that the decoder reads to give the answer: the start, and all of `target`. */
+  /** Ids that the decoder reads to give the answer: the start, and all of `target` if it came to an end. */
   readonly read: readonly number[];
   readonly letters: readonly string[];
   readonly phonemes: readonly string[];
   /** Best first: one, but for beam search. */
   readonly hypotheses: readonly Hypothesis[];
-  /** In the order in which the decoder answered; with beams there is one for each that was alive. */
-  readonly steps: readonly Step[];
+  /** For each token of `read` the log-probabilities of what comes next; before temperature and the like. */
+  readonly steps: readonly Float32Array[];
+  /** By beam search, in the order in which it asked; empty otherwise. */
+  readonly asked: readonly Asked[];
 }
 
-/** Lets a model pronounce a word, and keeps what it was asked on the way. Throws Complaint for what it cannot read. */
+/** Lets a model pronounce a word, and keeps what it thought on the way. Throws Complaint for what it cannot read. */
 export async function pronounce(
   model: Model,
   word: string,
   decoding: Decoding,
+  forced: readonly number[] = [],
   signal?: AbortSignal,
 ): Promise<Pronunciation> {
   const source = encodeWord(model, word);
-  const steps: Step[] = [];
-  const { sequences, logProbabilities, scores, finishReasons } = await model.transformer.generate([source], {
+  const asked: Asked[] = [];
+  const watch = (scores: Float32Array, read: readonly number[]) =>
+    void asked.push({ read: [...read], logProbabilities: scores.slice() });
+  const { transformer } = model;
+  const { sequences, logProbabilities, scores, finishReasons } = await transformer.generate([source], {
     ...optionsOf(decoding),
-    logitsProcessors: [(scores, read) => void steps.push({ read: [...read], logProbabilities: logSoftmax(scores) })],
+    prefix: forced,
+    logitsProcessors: decoding.kind === 'beam' ? [watch] : [],
     signal,
   });
   const hypotheses = sequences.map((tokens, i) => ({
@@ -70,13 +78,31 @@ export async function pronounce(
     score: scores[i] as number,
     ended: finishReasons[i] === 'stop',
   }));
-  const target = sequences[0] as number[];
+  const { tokens: target, logProbabilities: chosen } = hypotheses[0] as Hypothesis;
+  const start = model.target.bosId ?? transformer.config.bosId;
+  const read = [start, ...target].slice(0, chosen.length);
   return {
-    ...{ model, word, decoding, source, target, hypotheses, steps },
-    read: [(steps[0] as Step).read[0] as number, ...target],
+    ...{ model, word, decoding, forced, source, target, read, hypotheses, asked },
     letters: source.map((id) => tokenName(model.source, id)),
     phonemes: target.map((id) => tokenName(model.target, id)),
+    steps: await nextTokens(model, source, read),
   };
+}
+
+/** For each token that the decoder reads the log-probabilities of the next, in one pass. */
+async function nextTokens(
+  { transformer }: Model,
+  source: readonly number[],
+  read: readonly number[],
+): Promise<Float32Array[]> {
+  const { device, config } = transformer;
+  const { reading } = device.noGrad(() =>
+    device.scope(() => ({
+      reading: logSoftmax(transformer.forward([source], [read])).data() as Promise<Float32Array>,
+    })),
+  );
+  const all = await reading;
+  return read.map((_, i) => all.slice(i * config.targetVocab, (i + 1) * config.targetVocab));
 }
 
 function optionsOf(decoding: Decoding): GenerateOptions {
@@ -85,17 +111,11 @@ function optionsOf(decoding: Decoding): GenerateOptions {
       return {};
     case 'beam': {
       const { beams, lengthPenalty } = decoding;
-      return beams === 1 ? {} : { numBeams: beams, numReturnSequences: beams, lengthPenalty };
+      return { numBeams: beams, numReturnSequences: beams, lengthPenalty };
     }
     case 'sample': {
       const { temperature, topK, topP, seed } = decoding;
       return { doSample: true, temperature, topK, topP, seed };
     }
   }
-}
-
-function logSoftmax(scores: Float32Array): Float32Array {
-  const most = scores.reduce((a, b) => Math.max(a, b));
-  const total = most + Math.log(scores.reduce((sum, score) => sum + Math.exp(score - most), 0));
-  return scores.map((score) => score - total);
 }

@@ -13,6 +13,8 @@ export class Session {
   readonly model: Signal<Model | null> = signal(null);
   readonly word = signal('transformer');
   readonly decoding: Signal<Decoding> = signal({ kind: 'greedy' });
+  /** Tokens that the answer for a word is made to begin with. */
+  readonly forced: Signal<{ readonly word: string; readonly tokens: readonly number[] } | null> = signal(null);
   /** Of `word` by `model`, with `decoding`; null until there is one, and for words that the model cannot read. */
   readonly pronunciation: Signal<Pronunciation | null> = signal(null);
   /** What is wrong with the word, if anything is. */
@@ -26,7 +28,11 @@ export class Session {
 
   /** Opens the device and the model below `url`. */
   async start(url: string): Promise<void> {
-    effect(() => this.#pronounce(this.model.value, this.word.value, this.decoding.value));
+    effect(() => {
+      const { model, word, decoding, forced } = this;
+      const prefix = forced.value?.word === word.value ? forced.value.tokens : [];
+      this.#pronounce(model.value, word.value, decoding.value, prefix);
+    });
     const files = fetchModel(url);
     files.catch(() => {}); // awaited below, once there is a device
     try {
@@ -47,6 +53,7 @@ export class Session {
       const before = this.model.value;
       this.#asked.abort();
       this.pronunciation.value = null;
+      this.forced.value = null;
       this.model.value = model;
       before?.transformer.dispose();
     });
@@ -76,7 +83,7 @@ export class Session {
     return mine;
   }
 
-  #pronounce(model: Model | null, word: string, decoding: Decoding): void {
+  #pronounce(model: Model | null, word: string, decoding: Decoding, forced: readonly number[]): void {
     this.#asked.abort();
     if (model === null) return;
     const asked = new AbortController();
@@ -84,7 +91,7 @@ export class Session {
     const { signal } = asked;
     this.run(async (current) => {
       if (signal.aborted || current !== model) return;
-      const pronunciation = await pronounce(model, word, decoding, signal);
+      const pronunciation = await pronounce(model, word, decoding, forced, signal);
       if (signal.aborted) return;
       this.pronunciation.value = pronunciation;
       this.complaint.value = null;

@@ -1,0 +1,11 @@
+/** A probability in percent, with a digit after the point where that tells something. */
+export function percent(probability: number): string {
+  const value = probability * 100;
+  if (value > 0 && value < 0.1) return '<0.1 %';
+  return `${value > 99.95 || value === 0 ? value.toFixed(0) : value.toFixed(1)} %`;
+}
+
+/** A number with so many digits after the point and a true minus. */
+export function decimal(value: number, digits = 2): string {
+  return value.toFixed(digits).replace('-', '−');
+}

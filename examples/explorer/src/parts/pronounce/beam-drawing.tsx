@@ -1,0 +1,71 @@
+import { linkHorizontal } from 'd3-shape';
+import { decimal } from '../../draw/format.js';
+import type { BeamNode } from './beam-layout.js';
+
+/** Pixels of a column and a row of the tree. */
+export const COLUMN = 92;
+export const ROW = 40;
+
+const RADIUS = 15;
+
+const link = linkHorizontal<unknown, [number, number]>();
+
+function place({ depth, rank }: BeamNode): [x: number, y: number] {
+  return [depth * COLUMN + RADIUS + 6, rank * ROW + ROW / 2];
+}
+
+export function BeamEdge({ node, parent }: { node: BeamNode; parent: BeamNode }) {
+  const [x, y] = place(parent);
+  const [toX, toY] = place(node);
+  const path = link({ source: [x + RADIUS, y], target: [toX - RADIUS, toY] }) ?? '';
+  return <path class={`beam-edge ${node.fate} ${node.best ? 'best' : ''}`} d={path} />;
+}
+
+interface SpotProps {
+  readonly node: BeamNode;
+  readonly name: string;
+  readonly label: string;
+  /** Whether the tab key leads here. */
+  readonly reachable: boolean;
+  readonly keep: (element: SVGGElement | null) => void;
+  readonly onKeyDown: (event: KeyboardEvent) => void;
+  readonly onShow: (box: DOMRect) => void;
+  readonly onHide: () => void;
+}
+
+/** A beginning: a circle, or a square where the word ended, with its last sound and the sum of log-probabilities. */
+export function BeamSpot({ node, name, label, reachable, keep, onKeyDown, onShow, onHide }: SpotProps) {
+  const [x, y] = place(node);
+  const show = (event: { currentTarget: SVGGElement }) => onShow(event.currentTarget.getBoundingClientRect());
+  return (
+    <g
+      class={`beam-spot ${node.fate} ${node.best ? 'best' : ''}`}
+      transform={`translate(${x} ${y})`}
+      role="treeitem"
+      aria-level={node.depth + 1}
+      aria-selected={node.best}
+      aria-label={label}
+      tabIndex={reachable ? 0 : -1}
+      ref={keep}
+      onKeyDown={onKeyDown}
+      onFocus={show}
+      onBlur={onHide}
+      onPointerEnter={show}
+      onPointerLeave={onHide}
+    >
+      {node.fate === 'finished' ? (
+        <rect x={-RADIUS} y={-RADIUS + 2} width={2 * RADIUS} height={2 * RADIUS - 4} rx={3} />
+      ) : (
+        <circle r={RADIUS - 1} />
+      )}
+      <text class="beam-name" dy="0.35em">
+        {name === 'start' ? '▸' : name}
+      </text>
+      {node.parent && (
+        <text class="beam-sum" x={RADIUS + 4} dy="0.35em">
+          {decimal(node.sum)}
+        </text>
+      )}
+    </g>
+  );
+}

@@ -1,0 +1,79 @@
+import type { Pronunciation } from '../../pronounce.js';
+
+export type Fate = 'alive' | 'finished' | 'pruned';
+
+/** A beginning that beam search thought of. */
+export interface BeamNode {
+  readonly key: string;
+  readonly parent: BeamNode | null;
+  readonly token: number;
+  /** Of the log-probabilities on the way here. */
+  readonly sum: number;
+  /** Sum / length^lengthPenalty, the score of what is finished. */
+  readonly score: number;
+  readonly fate: Fate;
+  /** Tokens from the root on. */
+  readonly depth: number;
+  /** From the top of its column. */
+  readonly rank: number;
+  /** Whether it lies on the way to the answer. */
+  readonly best: boolean;
+  /** In which column and row of the picture it stands. */
+  readonly children: BeamNode[];
+}
+
+/**
+ * The tree of a beam search, as columns by depth: from what the decoder was asked follows what was alive, from the hypotheses
+ * what was finished; the best of the rest were pruned.
+ */
+export function beamTree(said: Pronunciation): BeamNode[][] {
+  const { asked, hypotheses, target, read, model, decoding } = said;
+  const penalty = decoding.kind === 'beam' ? decoding.lengthPenalty : 1;
+  const beams = decoding.kind === 'beam' ? decoding.beams : 1;
+  const root = asked[0];
+  if (root === undefined) return [];
+  const begin = root.read.length;
+  const end = model.target.eosId ?? model.transformer.config.eosId;
+  const alive = new Set(asked.map(({ read }) => read.join(' ')));
+  const start = read[0] as number;
+  const answer = [start, ...target, end].join(' ');
+  const finished = new Map(
+    hypotheses.map(({ tokens, score, ended }) => [[start, ...tokens, ...(ended ? [end] : [])].join(' '), score]),
+  );
+  const onTheWay = (key: string) => answer === key || answer.startsWith(`${key} `);
+
+  const node = (parent: BeamNode | null, read: readonly number[], sum: number, fate: Fate): BeamNode => {
+    const key = read.join(' ');
+    const length = Math.max(1, read.length - 1);
+    const score = finished.get(key) ?? sum / length ** penalty;
+    const [token, depth] = [read.at(-1) as number, read.length - begin];
+    return { key, parent, token, sum, score, fate, depth, rank: 0, best: onTheWay(key), children: [] };
+  };
+
+  const columns: BeamNode[][] = [[node(null, root.read, 0, 'alive')]];
+  const answers = new Map(asked.map(({ read, logProbabilities }) => [read.join(' '), { read, logProbabilities }]));
+  for (let depth = 0; columns[depth] !== undefined; depth++) {
+    const found: BeamNode[] = [];
+    for (const parent of columns[depth] as BeamNode[]) {
+      const answer = parent.fate === 'alive' ? answers.get(parent.key) : undefined;
+      answer?.logProbabilities.forEach((logProbability, token) => {
+        const read = [...answer.read, token];
+        const key = read.join(' ');
+        const fate = finished.has(key) ? 'finished' : alive.has(key) ? 'alive' : 'pruned';
+        found.push(node(parent, read, parent.sum + logProbability, fate));
+      });
+    }
+    if (found.length === 0) break;
+    columns.push(keep(found, beams));
+  }
+  for (const child of columns.flat()) child.parent?.children.push(child);
+  return columns;
+}
+
+/** All that lived on or was finished, and the best few of what was pruned, by their sums. */
+function keep(found: readonly BeamNode[], pruned: number): BeamNode[] {
+  const sorted = [...found].sort((a, b) => b.sum - a.sum);
+  const lost = sorted.filter(({ fate }) => fate === 'pruned').slice(0, pruned);
+  const kept = sorted.filter((node) => node.fate !== 'pruned' || lost.includes(node));
+  return kept.map((node, rank) => ({ ...node, rank }));
+}
