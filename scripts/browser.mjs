@@ -1,51 +1,86 @@
-// The package for pages without a bundler: dist/browser/index.js and its chunks, with what they depend on.
+// What browsers load, after tsc has made dist/: dist/browser/, the package for pages without a bundler, with what it depends
+// on, and the engine that dist/browser.js has in it for bundles.
 //
-//   node scripts/browser.mjs [folder]    builds it, into another folder if one is given
+//   node scripts/browser.mjs [folder]    builds; with a folder, only the package for pages, into that
 //   node scripts/browser.mjs --size      prints what a page downloads, and fails if that is too much
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { gzipSync } from 'node:zlib';
+import { deflateRawSync, gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const read = (name) => readFileSync(join(root, name));
+
+/** What src/backend/embedded.ts is in a build. */
+function embedded() {
+  if (!existsSync(join(root, 'wasm/dist/simd128.wasm'))) return read('src/backend/embedded.ts').toString();
+  const wasm = deflateRawSync(read('wasm/dist/simd128.wasm'), { level: 9 }).toString('base64');
+  const worker = read('wasm/dist/worker.js').toString();
+  return `export const wasm = ${JSON.stringify(wasm)};\nexport const worker = ${JSON.stringify(worker)};\n`;
+}
+
+/** Pictures draw with d3, a third of all code: pages get them from svg.js. */
+function withoutPictures() {
+  const index = read('src/index.ts').toString();
+  const without = index.replace(/^export .* from '\.\/inspect\/svg\.js';$/m, '');
+  if (without === index) throw new Error('src/index.ts exports no pictures: adapt scripts/browser.mjs');
+  return without;
+}
+
+const filled = {
+  name: 'filled',
+  setup(build) {
+    build.onLoad({ filter: /backend[\\/]embedded\.ts$/ }, () => ({ contents: embedded(), loader: 'ts' }));
+    build.onLoad({ filter: /src[\\/]index\.ts$/ }, () => ({ contents: withoutPictures(), loader: 'ts' }));
+  },
+};
+
 const options = {
   absWorkingDir: root,
+  plugins: [filled],
   bundle: true,
   splitting: true,
   format: 'esm',
   target: 'es2022',
   minify: true,
-  keepNames: true,
+};
+const forPages = { ...options, entryPoints: { index: 'src/browser.ts', svg: 'src/inspect/svg.ts' } };
+/** What bundlers make of a page that trains and generates. */
+const forBundlers = {
+  ...options,
+  stdin: { resolveDir: root, contents: "export { createDevice, fit, Transformer } from './src/browser.js'" },
 };
 
-/** Bytes, compressed, of the scripts that a page which trains and generates loads at once. */
-async function scriptBytes() {
-  const page = `export { createDevice, fit, Transformer } from './src/index.js';`;
-  const stdin = { contents: page, resolveDir: root, loader: 'ts' };
-  const { outputFiles } = await build({ ...options, stdin, write: false, outdir: '/', chunkNames: 'chunk-[hash]' });
+/** Bytes, compressed, of what a build makes of an entry and of all that this imports at once. */
+async function downloaded(buildOptions, entry) {
+  const { outputFiles } = await build({ ...buildOptions, outdir: '/', write: false });
   const byName = new Map(outputFiles.map(({ path, text }) => [path.replaceAll('\\', '/').split('/').at(-1), text]));
-  const loaded = new Set(['stdin.js']);
+  const loaded = new Set([entry]);
   for (const name of loaded) {
     for (const [, chunk] of byName.get(name).matchAll(/(?:from|import)"\.\/([^"]+)"/g)) loaded.add(chunk);
   }
   return [...loaded].reduce((sum, name) => sum + gzipSync(byName.get(name), { level: 9 }).length, 0);
 }
 
-if (process.argv[2] === '--size') {
+async function checkSizes() {
   const modules = ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'].map((name) => `wasm/dist/${name}.wasm`);
-  const sizes = modules.map((name) => [name, gzipSync(readFileSync(join(root, name)), { level: 9 }).length, 150]);
-  sizes.push(['JavaScript', await scriptBytes(), 60]);
+  const sizes = modules.map((name) => [name, gzipSync(read(name), { level: 9 }).length, 150]);
+  sizes.push(['JavaScript of a page without a bundler', await downloaded(forPages, 'index.js'), 60]);
+  sizes.push(['JavaScript that trains and generates, bundled', await downloaded(forBundlers, 'stdin.js'), 60]);
+  sizes.push(['worker.js', gzipSync(read('wasm/dist/worker.js'), { level: 9 }).length, 60]);
   for (const [name, bytes, limit] of sizes) {
     console.log(`${name}: ${(bytes / 1000).toFixed(1)} kB gzipped, at most ${limit}`);
     if (bytes > limit * 1000) process.exitCode = 1;
   }
+}
+
+if (process.argv[2] === '--size') {
+  await checkSizes();
 } else {
   // As deep in the package as src/backend/, for the paths to wasm/ are relative to that.
-  await build({
-    ...options,
-    entryPoints: ['src/index.ts', 'src/backend/worker.ts'],
-    entryNames: '[name]',
-    outdir: process.argv[2] ?? 'dist/browser',
-  });
+  const outdir = process.argv[2] ?? 'dist/browser';
+  rmSync(join(root, outdir), { recursive: true, force: true }); // chunks have other names every time
+  await build({ ...forPages, outdir });
+  if (process.argv[2] === undefined) writeFileSync(join(root, 'dist/backend/embedded.js'), embedded());
 }

@@ -1,13 +1,15 @@
-// Compiles the engine to WebAssembly: wasm/dist/<name>.wasm, one module for each instruction set, without and with threads.
-// The modules import nothing (with threads: their memory) and need no generated JavaScript; src/backend/wasm.ts drives them.
+// Makes wasm/dist, the files that runtimes load by URL. The engine as WebAssembly, <name>.wasm, one module for each
+// instruction set, without and with threads: the modules import nothing (with threads: their memory) and need no generated
+// JavaScript; src/backend/wasm.ts drives them. And the scripts of workers: worker.js, thread.js.
 //
 //   node wasm/build.mjs              builds what is older than its sources
 //   node wasm/build.mjs --optional   the same, but without Emscripten it only says so
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const outputs = join(root, 'wasm/dist');
@@ -44,6 +46,17 @@ function youngest() {
   return Math.max(...[fileURLToPath(import.meta.url), ...names].map((name) => statSync(name).mtimeMs));
 }
 
+mkdirSync(outputs, { recursive: true });
+copyFileSync(join(root, 'wasm/thread.js'), join(outputs, 'thread.js'));
+await build({
+  entryPoints: [join(root, 'src/backend/worker.ts')],
+  outdir: outputs,
+  bundle: true,
+  format: 'esm',
+  target: 'es2022',
+  minify: true,
+});
+
 const changed = youngest();
 const stale = Object.keys(modules).filter((name) => {
   const path = join(outputs, `${name}.wasm`);
@@ -58,7 +71,6 @@ if (stale.length > 0 && !compiler) {
   process.exit(process.argv.includes('--optional') ? 0 : 1);
 }
 
-mkdirSync(outputs, { recursive: true });
 async function buildNext() {
   for (let name = stale.pop(); name; name = stale.pop()) {
     const output = join('wasm/dist', `${name}.wasm`);

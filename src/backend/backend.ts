@@ -47,3 +47,11 @@ export interface BackendOptions {
   /** Instruction set, one of `device.info.isas`. Default: `SIMDFORMER_ISA` if set, else the best the machine has. */
   isa?: string;
 }
+
+export interface WasmOptions extends BackendOptions {
+  /**
+   * The folder with the files of `simdformer/wasm/`, for pages to which a bundler did not bring them: a URL, absolute or
+   * relative to the page (in Node, to the working directory). Default: where the package or the bundler has put them.
+   */
+  wasmUrl?: string | URL;
+}

@@ -1,7 +1,10 @@
 // What is asked of Node where there may be none.
 
-/** Whether Node's own modules are to be had: in Node, Bun and Deno. */
-export const isNode: boolean = typeof process !== 'undefined' && process.versions?.node !== undefined;
+/** Whether Node's own modules are to be had: in Node, Bun and Deno, but not in Cloudflare's workerd, which may look like it. */
+export const isNode: boolean =
+  typeof process !== 'undefined' &&
+  process.versions?.node !== undefined &&
+  globalThis.navigator?.userAgent !== 'Cloudflare-Workers';
 
 /** One of Node's own modules, named so that bundlers for browsers do not look for it. */
 export function nodeModule<T>(name: string): Promise<T> {

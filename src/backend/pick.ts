@@ -1,10 +1,10 @@
 import { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
-import type { BackendOptions } from './backend.js';
+import type { BackendOptions, WasmOptions } from './backend.js';
 import { environment } from './node.js';
 import { createWasmBackend } from './wasm.js';
 
-export interface DeviceOptions extends BackendOptions {
+export interface DeviceOptions extends WasmOptions {
   /**
    * `native`: the C++ addon, in Node. `wasm`: the same kernels in WebAssembly. `auto`: the best that loads here;
    * `device.info.reason` says why it is not the addon. Default: `SIMDFORMER_BACKEND` if set, else `auto`.
@@ -51,12 +51,12 @@ async function openNative(options: BackendOptions): Promise<Device> {
   return new Device(createNativeBackend(await loadAddon(), options));
 }
 
-async function openWasm(options: BackendOptions, worker: boolean, reason?: string): Promise<Device> {
+async function openWasm(options: WasmOptions, worker: boolean, reason?: string): Promise<Device> {
   const create = worker ? (await import('./wasm-worker.js')).createWorkerBackend : createWasmBackend;
   return new Device(await create(options), reason);
 }
 
-async function openBest(options: BackendOptions, worker: boolean): Promise<Device> {
+async function openBest(options: WasmOptions, worker: boolean): Promise<Device> {
   const { createNativeBackend, loadAddon } = await import('./native.js');
   let addon: Awaited<ReturnType<typeof loadAddon>>;
   try {

@@ -1,8 +1,29 @@
 // Which of the modules in wasm/dist this runtime can run, and how it gets them.
 import { DeviceError } from '../core/errors.js';
-import { nodeModule } from './node.js';
+import type { WasmOptions } from './backend.js';
+import { isNode, nodeModule } from './node.js';
+import { threadsHere } from './wasm-threads.js';
 
 export type WasmIsa = 'simd128' | 'relaxed';
+
+/** What an engine is made from, here or in a worker, to which it can be posted. */
+export interface WasmEngine {
+  readonly module: WebAssembly.Module;
+  /** If more than one, the module is one with threads. */
+  readonly threads: number;
+  /** Where thread.js and worker.js lie, if `wasmUrl` said so. */
+  readonly folder?: string;
+  /** The text of worker.js, if the engine came in a bundle. */
+  readonly worker?: string;
+}
+
+/** An engine without threads that is part of the code. */
+export interface BundledEngine {
+  readonly isa: WasmIsa;
+  /** Before anything is fetched, or when that failed. */
+  readonly use: 'first' | 'last';
+  load(): Promise<Pick<WasmEngine, 'module' | 'worker'>>;
+}
 
 /** A module whose one function, of type () → v128, has these instructions. */
 function validates(...instructions: number[]): boolean {
@@ -33,31 +54,82 @@ const urls: Record<ModuleName, () => URL> = {
   'relaxed-threads': () => new URL('../../wasm/dist/relaxed-threads.wasm', import.meta.url),
 };
 
-const compiled = new Map<ModuleName, Promise<WebAssembly.Module>>();
+/** Of the entry that was imported: src/browser.ts or src/workerd.ts. */
+let bundled: BundledEngine | null = null;
+
+export function bringEngine(engine: BundledEngine): void {
+  bundled = engine;
+}
+
+/** Finds and compiles what the options ask for. Throws DeviceError if the runtime has not got it or it does not load. */
+export async function wasmEngine(options: WasmOptions): Promise<WasmEngine> {
+  const { threads, wasmUrl, isa = wasmIsas[0] } = options;
+  if (!wasmIsas.includes(isa as WasmIsa)) {
+    const have = wasmIsas.length > 0 ? wasmIsas.join(' ') : 'none: its WebAssembly has no SIMD';
+    throw new DeviceError(`createDevice: isa is '${isa}', but this runtime has these instruction sets: ${have}`);
+  }
+  const count = await threadsHere(threads);
+  if (bundled?.use === 'first' && bundled.isa === isa) return { ...(await bundled.load()), threads: 1 };
+  const name = (count > 1 ? `${isa}-threads` : isa) as ModuleName;
+  if (wasmUrl !== undefined) {
+    const folder = await folderUrl(wasmUrl);
+    return { module: await wasmModule(new URL(`${name}.wasm`, folder)), threads: count, folder };
+  }
+  try {
+    return { module: await wasmModule(urls[name]()), threads: count };
+  } catch (error) {
+    if (bundled === null || (options.isa ?? bundled.isa) !== bundled.isa) throw error;
+    const engine = await bundled.load();
+    warnOfBundled(error as Error);
+    return { ...engine, threads: 1 };
+  }
+}
+
+let warned = false;
+
+function warnOfBundled({ message }: Error): void {
+  if (!warned) {
+    console.warn(
+      'simdformer computes with a plain copy of its engine, on one thread, as the bundler left the files of the best one ' +
+        `behind (${message}). Copy them from node_modules/simdformer/wasm/dist/ to a folder of your site, and name it: ` +
+        "createDevice({ wasmUrl: '/folder/' }).",
+    );
+  }
+  warned = true;
+}
+
+async function folderUrl(folder: string | URL): Promise<string> {
+  const base = isNode
+    ? (await nodeModule<typeof import('node:url')>('url')).pathToFileURL(`${process.cwd()}/`).href
+    : (globalThis.document?.baseURI ?? globalThis.location?.href);
+  const { href } = new URL(folder, base);
+  return href.endsWith('/') ? href : `${href}/`;
+}
+
+const compiled = new Map<string, Promise<WebAssembly.Module>>();
 
 /** The compiled module, which devices share. */
-export function wasmModule(isa: WasmIsa, threads: boolean): Promise<WebAssembly.Module> {
-  const name: ModuleName = threads ? `${isa}-threads` : isa;
-  const known = compiled.get(name);
+function wasmModule(url: URL): Promise<WebAssembly.Module> {
+  const known = compiled.get(url.href);
   if (known !== undefined) return known;
-  const url = urls[name]();
   const module = compile(url).catch((error) => {
-    compiled.delete(name);
+    compiled.delete(url.href);
     throw new DeviceError(`the WebAssembly engine did not load from ${url}: ${error.message}`, { cause: error });
   });
-  compiled.set(name, module);
+  compiled.set(url.href, module);
   return module;
 }
 
 async function compile(url: URL): Promise<WebAssembly.Module> {
-  if (url.protocol === 'file:') {
+  if (url.protocol === 'file:' && isNode) {
     const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
     return WebAssembly.compile(await readFile(url));
   }
   const response = await fetch(url);
   if (!response.ok) throw new Error(`HTTP status ${response.status}`);
-  // Streaming needs the right content type, which small static servers often do not send.
-  return response.headers.get('content-type') === 'application/wasm'
-    ? WebAssembly.compileStreaming(response)
-    : WebAssembly.compile(await response.arrayBuffer());
+  const type = response.headers.get('content-type');
+  if (type === 'application/wasm') return WebAssembly.compileStreaming(response);
+  // Small static servers often do not send the type that streaming needs; others send a page for what they have not got.
+  if (type?.startsWith('text/html')) throw new Error('the server sent a page, text/html');
+  return WebAssembly.compile(await response.arrayBuffer());
 }

@@ -1,9 +1,11 @@
 // The pool threads of a WebAssembly device: workers that run wasm/thread.js over the device's memory.
 import { isNode, nodeModule } from './node.js';
+import type { WasmEngine } from './wasm-modules.js';
 import { type RunningWorker, startWorker } from './workers.js';
 
 /** Why memory cannot be shared with workers here, and what to do about it; null if it can. */
 function whyNotShared(): string | null {
+  if (!isNode && typeof Worker === 'undefined') return 'this runtime has no workers';
   if (typeof SharedArrayBuffer !== 'undefined' && globalThis.crossOriginIsolated !== false) return null;
   return (
     'the page is not cross-origin isolated. Serve it with the headers Cross-Origin-Opener-Policy: same-origin and ' +
@@ -28,14 +30,20 @@ async function parallelism(): Promise<number> {
   return globalThis.navigator?.hardwareConcurrency ?? 1;
 }
 
+/** As the literal below, but unseen by bundlers. */
+const THREAD = '../../wasm/dist/thread.js';
+
 /** Starts a worker for each of these stacks. They are in the pool when this resolves. */
 export function startThreads(
-  module: WebAssembly.Module,
+  { module, folder }: WasmEngine,
   memory: WebAssembly.Memory,
   stacks: readonly number[],
 ): Promise<RunningWorker[]> {
-  const url = new URL('../../wasm/thread.js', import.meta.url);
-  const inBrowser = () => new Worker(new URL('../../wasm/thread.js', import.meta.url), { type: 'module' });
+  const url = folder === undefined ? new URL(THREAD, import.meta.url) : new URL('thread.js', folder);
+  const inBrowser =
+    folder === undefined
+      ? () => new Worker(new URL('../../wasm/dist/thread.js', import.meta.url), { type: 'module' })
+      : () => new Worker(url, { type: 'module' });
   return Promise.all(
     stacks.map(
       (stack) =>

@@ -1,7 +1,8 @@
 import { DeviceError } from '../core/errors.js';
-import type { Backend, BackendOptions, CommandFailure, Manifest } from './backend.js';
+import type { Backend, CommandFailure, Manifest, WasmOptions } from './backend.js';
+import { type WasmEngine, wasmEngine } from './wasm-modules.js';
 import type { Answer, Answers, Request } from './worker-protocol.js';
-import { type RunningWorker, startWorker } from './workers.js';
+import { type RunningWorker, scriptUrl, startWorker } from './workers.js';
 
 /** What WebAssembly can address, less what the engine itself takes. */
 const MOST_BYTES = 2 ** 32 - 2 ** 28;
@@ -21,15 +22,15 @@ class WorkerBackend implements Backend {
   #lost: DeviceError | null = null;
 
   /** Starts the worker and its engine. */
-  async open(options: BackendOptions): Promise<this> {
+  async open(options: WasmOptions): Promise<this> {
+    const engine = await wasmEngine(options);
     this.#worker = await startWorker(
-      new URL('./worker.js', import.meta.url),
-      () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module' }),
+      ...workerOf(engine),
       (answer) => this.#hear(answer as Answer),
       (error) => this.#lose(error),
     );
     try {
-      Object.assign(this, { manifest: await this.#ask<'open'>({ do: 'open', options }) });
+      Object.assign(this, { manifest: await this.#ask<'open'>({ do: 'open', engine }) });
     } catch (error) {
       this.close();
       throw error;
@@ -105,6 +106,19 @@ class WorkerBackend implements Backend {
 }
 
 /** An engine in WebAssembly in a worker of its own, so that this thread stays free. */
-export function createWorkerBackend(options: BackendOptions): Promise<Backend> {
+export function createWorkerBackend(options: WasmOptions): Promise<Backend> {
   return new WorkerBackend().open(options);
+}
+
+/** As the literal below, but unseen by bundlers. */
+const WORKER = '../../wasm/dist/worker.js';
+
+/** Where the worker's module is, and what starts it in browsers. */
+function workerOf({ folder, worker: text }: WasmEngine): [url: URL, inBrowser: () => Worker] {
+  if (folder === undefined && text === undefined) {
+    const literal = () => new Worker(new URL('../../wasm/dist/worker.js', import.meta.url), { type: 'module' });
+    return [new URL(WORKER, import.meta.url), literal];
+  }
+  const url = new URL(text === undefined ? new URL('worker.js', folder) : scriptUrl(text));
+  return [url, () => new Worker(url, { type: 'module' })];
 }

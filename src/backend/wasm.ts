@@ -1,7 +1,7 @@
 import { DeviceError } from '../core/errors.js';
-import type { Backend, BackendOptions, CommandFailure, Manifest } from './backend.js';
-import { type WasmIsa, wasmIsas, wasmModule } from './wasm-modules.js';
-import { startThreads, threadsHere } from './wasm-threads.js';
+import type { Backend, CommandFailure, Manifest, WasmOptions } from './backend.js';
+import { type WasmEngine, wasmEngine, wasmIsas } from './wasm-modules.js';
+import { startThreads } from './wasm-threads.js';
 import type { RunningWorker } from './workers.js';
 
 /** What native/wasm.cc exports. Pointers are signed: those beyond 2 GiB come as negative numbers. */
@@ -47,10 +47,10 @@ class WasmBackend implements Backend {
   }
 
   /** Starts the threads of a device that has more than one. */
-  async start(module: WebAssembly.Module): Promise<void> {
+  async start(engine: WasmEngine): Promise<void> {
     const exports = this.#open();
     const stacks = Array.from({ length: this.manifest.threads - 1 }, (_, i) => exports.stackOf(i + 1));
-    this.#threads = await startThreads(module, this.memory, stacks);
+    this.#threads = await startThreads(engine, this.memory, stacks);
   }
 
   run(words: Uint32Array, count: number): CommandFailure | null {
@@ -138,31 +138,34 @@ function bytesOf(view: ArrayBufferView): Uint8Array {
 }
 
 /** Calls `fn` once the events that wait already have been handled. Timers would wait for milliseconds. */
-const afterEvents: (fn: () => void) => void =
+const afterEvents: (fn: () => void) => unknown =
   typeof setImmediate === 'function'
     ? setImmediate
-    : (fn) => {
-        const { port1, port2 } = new MessageChannel();
-        port1.onmessage = () => {
-          port1.close();
-          fn();
-        };
-        port2.postMessage(null);
-      };
+    : typeof MessageChannel === 'function'
+      ? byMessage
+      : (fn) => setTimeout(fn);
 
-/** An engine in WebAssembly. Throws DeviceError if the runtime lacks the instruction set or the module does not load. */
-export async function createWasmBackend(options: BackendOptions): Promise<Backend> {
-  const isa = options.isa ?? wasmIsas[0];
-  if (!wasmIsas.includes(isa as WasmIsa)) {
-    const have = wasmIsas.length > 0 ? wasmIsas.join(' ') : 'none: its WebAssembly has no SIMD';
-    throw new DeviceError(`createDevice: isa is '${isa}', but this runtime has these instruction sets: ${have}`);
-  }
-  const threads = await threadsHere(options.threads);
-  const module = await wasmModule(isa as WasmIsa, threads > 1);
+function byMessage(fn: () => void): void {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => {
+    port1.close();
+    fn();
+  };
+  port2.postMessage(null);
+}
+
+/** A backend made from an engine, on this thread. */
+export async function openEngine(engine: WasmEngine): Promise<Backend> {
+  const { module, threads } = engine;
   const imported = threads > 1 ? new WebAssembly.Memory({ initial: 16, maximum: 65536, shared: true }) : undefined;
   const instance = await WebAssembly.instantiate(module, imported && { env: { memory: imported } });
   const exports = instance.exports as unknown as Exports;
   const backend = new WasmBackend(exports, imported ?? (exports.memory as WebAssembly.Memory), threads);
-  await backend.start(module);
+  await backend.start(engine);
   return backend;
+}
+
+/** An engine in WebAssembly. Throws DeviceError if the runtime lacks the instruction set or the module does not load. */
+export async function createWasmBackend(options: WasmOptions): Promise<Backend> {
+  return openEngine(await wasmEngine(options));
 }

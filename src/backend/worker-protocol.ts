@@ -1,8 +1,9 @@
 // What a device and the worker that computes for it say to each other. The worker does things in the order it is told.
-import type { BackendOptions, CommandFailure, Manifest } from './backend.js';
+import type { CommandFailure, Manifest } from './backend.js';
+import type { WasmEngine } from './wasm-modules.js';
 
 export type Request =
-  | { do: 'open'; options: BackendOptions }
+  | { do: 'open'; engine: WasmEngine }
   | { do: 'run'; words: Uint32Array }
   | { do: 'read'; byteOffset: number; length: number }
   | { do: 'write'; byteOffset: number; bytes: Uint8Array }

@@ -1,17 +1,13 @@
 // A worker that computes for a device on another thread: an engine in WebAssembly, driven by messages.
 import type { Backend, CommandFailure } from './backend.js';
 import { isNode, nodeModule } from './node.js';
-import { createWasmBackend } from './wasm.js';
+import { openEngine } from './wasm.js';
 import type { Answer, Answers, Request } from './worker-protocol.js';
 
 interface Port {
   onmessage: ((event: { data: Request }) => void) | null;
   postMessage(answer: Answer, transfer: Transferable[]): void;
 }
-
-const port = (isNode
-  ? (await nodeModule<typeof import('node:worker_threads')>('worker_threads')).parentPort
-  : globalThis) as unknown as Port;
 
 let engine: Backend;
 /** Set when the memory could not grow as the device took for granted: nothing can be computed any more. */
@@ -28,13 +24,13 @@ function read(byteOffset: number, length: number): Uint8Array {
   return bytes;
 }
 
-port.onmessage = async ({ data: request }) => {
+async function handle(port: Port, request: Request): Promise<void> {
   const answer = (result: Answers[keyof Answers], transfer: Transferable[] = []) =>
     port.postMessage({ result }, transfer);
   try {
     switch (request.do) {
       case 'open':
-        engine = await createWasmBackend(request.options);
+        engine = await openEngine(request.engine);
         return answer(engine.manifest);
       case 'run':
         return answer(run(request.words));
@@ -53,4 +49,17 @@ port.onmessage = async ({ data: request }) => {
     if (request.do === 'write') broken = error as Error;
     else port.postMessage({ error: (error as Error).message }, []);
   }
-};
+}
+
+function listen(port: Port): void {
+  port.onmessage = ({ data }) => handle(port, data);
+}
+
+// No top-level await: bundlers may make a classic script of this.
+if (isNode) {
+  nodeModule<typeof import('node:worker_threads')>('worker_threads').then(({ parentPort }) =>
+    listen(parentPort as unknown as Port),
+  );
+} else {
+  listen(globalThis as unknown as Port);
+}

@@ -32,7 +32,7 @@ export async function startWorker(
       terminate: () => void worker.terminate(),
     };
   }
-  const worker = inBrowser();
+  const worker = startHere(url, inBrowser);
   worker.onmessage = ({ data }) => receive(data);
   worker.onerror = (event) => fail(event.message ?? 'it did not load');
   return {
@@ -40,4 +40,19 @@ export async function startWorker(
     keepAlive: () => {},
     terminate: () => worker.terminate(),
   };
+}
+
+function startHere(url: URL, inBrowser: () => Worker): Worker {
+  try {
+    return inBrowser();
+  } catch (error) {
+    if (url.origin === globalThis.location?.origin) throw error;
+    // Workers must be of the page's origin, which modules from a CDN are not. What they import need not be.
+    return new Worker(scriptUrl(`import ${JSON.stringify(url)};`), { type: 'module' });
+  }
+}
+
+/** A URL for the text of a script. */
+export function scriptUrl(text: string): string {
+  return URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
 }

@@ -1,37 +1,53 @@
 /** The base of every error that simdformer throws. */
 export class SimdformerError extends Error {
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = new.target.name;
-  }
+  // Written out, as minifiers shorten the names of classes.
+  override name = 'SimdformerError';
 }
 
 /** Shapes that do not fit the op or each other. */
-export class ShapeError extends SimdformerError {}
+export class ShapeError extends SimdformerError {
+  override name = 'ShapeError';
+}
 
 /** A tensor or array of the wrong element type. */
-export class DTypeError extends SimdformerError {}
+export class DTypeError extends SimdformerError {
+  override name = 'DTypeError';
+}
 
 /** Tensors of different devices, a closed device, or a device that cannot be made. */
-export class DeviceError extends SimdformerError {}
+export class DeviceError extends SimdformerError {
+  override name = 'DeviceError';
+}
 
 /** A tensor or program used after its memory was given back. */
-export class DisposedError extends SimdformerError {}
+export class DisposedError extends SimdformerError {
+  override name = 'DisposedError';
+}
 
 /** An argument or option outside what the function accepts. */
-export class ArgumentError extends SimdformerError {}
+export class ArgumentError extends SimdformerError {
+  override name = 'ArgumentError';
+}
 
 /** Automatic differentiation asked for what it cannot give. */
-export class AutogradError extends SimdformerError {}
+export class AutogradError extends SimdformerError {
+  override name = 'AutogradError';
+}
 
 /** The device's memory cannot grow further. */
-export class OutOfMemoryError extends SimdformerError {}
+export class OutOfMemoryError extends SimdformerError {
+  override name = 'OutOfMemoryError';
+}
 
 /** A file or buffer that is not what its format demands. */
-export class FormatError extends SimdformerError {}
+export class FormatError extends SimdformerError {
+  override name = 'FormatError';
+}
 
 /** A command that the engine refused or that met bad data: an id outside the vocabulary, a negative length. */
 export class CommandError extends SimdformerError {
+  override name = 'CommandError';
+
   constructor(
     /** Position in the command list that was run. */
     readonly index: number,

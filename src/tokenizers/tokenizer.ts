@@ -25,6 +25,8 @@ export interface Tokenizer {
 
 /** Text that the vocabulary has no token for. */
 export class UnknownTokenError extends SimdformerError {
+  override name = 'UnknownTokenError';
+
   constructor(
     readonly token: string,
     /** Of its first character in the text, counted in code points from 0. */
