@@ -1,3 +1,4 @@
+import type { Signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
 import { sequentialScale } from '../../draw/colours.js';
@@ -6,11 +7,17 @@ import type { Cell } from '../../draw/grid-layout.js';
 import { HeatMap } from '../../draw/heat-map.js';
 import { theme } from '../../theme.js';
 import { Arcs } from './arcs.js';
-import { attentions, type HeadView, sayWeight, strongest } from './heads.js';
+import { type Attention, attentions, type HeadView, sayWeight, strongest } from './heads.js';
 import { Products } from './products.js';
+
+/** A cell, and the attention that it belongs to: heads that are compared point at the same one. */
+export interface Pointed extends Cell {
+  readonly attention: Attention;
+}
 
 interface HeadFigureProps {
   readonly view: HeadView;
+  readonly pointed: Signal<Pointed | null>;
   readonly isOff: boolean;
   readonly children: ComponentChildren;
 }
@@ -23,9 +30,8 @@ const says = {
 };
 
 /** One head, large: its weights as a heat map and as arcs, and the vectors behind the weight that is pointed at. */
-export function HeadFigure({ view, isOff, children }: HeadFigureProps) {
+export function HeadFigure({ view, pointed, isOff, children }: HeadFigureProps) {
   const { id, queries, keys, weights, causal } = view;
-  const [cell, setCell] = useState<Cell | null>(null);
   const [arcRow, setArcRow] = useState<number | null>(null);
   const most = useMemo(() => strongest(view), [view]);
   const colour = useMemo(() => sequentialScale(), [theme.value]);
@@ -36,7 +42,9 @@ export function HeadFigure({ view, isOff, children }: HeadFigureProps) {
         : weights,
     [weights, causal, keys],
   );
-  const shown = cell && cell.row < queries.length && cell.column < keys.length ? cell : most;
+  const { value } = pointed;
+  const cell =
+    value?.attention === id.attention && value.row < queries.length && value.column < keys.length ? value : null;
   return (
     <Figure
       class={`head${isOff ? ' off' : ''}`}
@@ -45,19 +53,25 @@ export function HeadFigure({ view, isOff, children }: HeadFigureProps) {
     >
       <div class="controls">{children}</div>
       {isOff && <p class="note">Switched off: it looks, but what it finds is not passed on.</p>}
-      <HeatMap
-        label={`${attentions[id.attention]}, layer ${id.layer + 1}, head ${id.head + 1}: rows look at columns.`}
-        rows={queries}
-        columns={keys}
-        values={values}
-        colour={colour}
-        cellSize={36}
-        describe={({ row, column }) => sayWeight(view, row, column)}
-        marked={cell ? null : most}
-        onActive={setCell}
-      />
-      <Products view={view} cell={shown} />
-      <Arcs view={view} row={arcRow ?? cell?.row ?? null} onRow={setArcRow} />
+      <div class="head-pictures">
+        <HeatMap
+          label={`${attentions[id.attention]}, layer ${id.layer + 1}, head ${id.head + 1}: rows look at columns.`}
+          rows={queries}
+          columns={keys}
+          values={values}
+          colour={colour}
+          cellSize={40}
+          describe={({ row, column }) => sayWeight(view, row, column)}
+          marked={cell ?? most}
+          onActive={(active) => {
+            pointed.value = active && { ...active, attention: id.attention };
+          }}
+        />
+        <div>
+          <Products view={view} cell={cell ?? most} />
+          <Arcs view={view} row={arcRow ?? cell?.row ?? null} onRow={setArcRow} />
+        </div>
+      </div>
     </Figure>
   );
 }

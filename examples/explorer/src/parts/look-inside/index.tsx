@@ -1,3 +1,4 @@
+import { useSignal } from '@preact/signals';
 import { useMemo, useState } from 'preact/hooks';
 import { type HeadId, withoutHeads } from 'simdformer';
 import { Choice } from '../../draw/controls.js';
@@ -7,7 +8,7 @@ import type { Session } from '../../session.js';
 import { type Traced, traceOf, useTrace } from '../../traced.js';
 import { useResult } from '../../use-result.js';
 import type { PartProps } from '../parts.js';
-import { HeadFigure } from './head-figure.js';
+import { HeadFigure, type Pointed } from './head-figure.js';
 import { HeadGrid } from './head-grid.js';
 import { HeadTable } from './head-table.js';
 import {
@@ -51,6 +52,7 @@ function Heads({ session, before }: PartProps & { before: Traced }) {
   }));
   const [pinned, setPinned] = useState<HeadId | null>(null);
   const [off, setOff] = useState<readonly HeadId[]>([]);
+  const pointed = useSignal<Pointed | null>(null);
   const without = useWithout(session, said, off);
   const traced = without?.traced ?? before;
   const rows = useResult(
@@ -66,7 +68,7 @@ function Heads({ session, before }: PartProps & { before: Traced }) {
     setOff(off.filter((head) => !heads.some((other) => sameHead(other, head))));
   const toggle = (head: HeadId) => (isOff(head) ? switchOn([head]) : setOff([...off, head]));
   const figure = (shown: HeadView) => (
-    <HeadFigure view={shown} isOff={isOff(shown.id)}>
+    <HeadFigure view={shown} pointed={pointed} isOff={isOff(shown.id)}>
       <button
         type="button"
         aria-pressed={pinned !== null && sameHead(pinned, shown.id)}

@@ -1,0 +1,44 @@
+import type { Values } from 'simdformer';
+import { Figure } from '../../draw/figure.js';
+import { matrixOf, rowOf } from '../../traced.js';
+import { spread, weighted } from './numbers.js';
+import { joined, Strips } from './strips.js';
+import type { Way } from './way.js';
+
+/** The values by weight, their sum, and what the heads make together. */
+export function Mixing({ way }: { way: Way }) {
+  const { weights, v, outputs, output } = way.step.inside;
+  const ofToken = rowOf(matrixOf(weights, way.head), way.token);
+  const shares = weighted(ofToken, matrixOf(v, way.head));
+  const found = rowOf(matrixOf(outputs, way.head), way.token);
+  const heads = Array.from({ length: way.config.heads }, (_, head) =>
+    rowOf(matrixOf(outputs, head) as Values, way.token),
+  );
+  const full = spread(shares, found);
+  return (
+    <Figure
+      title="The weighted sum"
+      says={`Each value counts as much as its weight, and their sum is what this head found for “${way.name}”. All heads side by side go through one more matrix, whose result is what attention adds to the token.`}
+    >
+      <h4>Values × weights</h4>
+      <Strips label="Values times weights." names={way.keys} values={shares} most={full} />
+      <h4>Their sum{way.config.positions.kind === 'shaw' && ', and what the distances add'}</h4>
+      <Strips label="Sum." names={['sum']} values={found} most={full} />
+      <div class="pair">
+        <div>
+          <h4>All heads</h4>
+          <Strips
+            label="What each head found."
+            names={heads.map((_, head) => `head ${head + 1}`)}
+            values={joined(...heads)}
+            marked={way.head}
+          />
+        </div>
+        <div>
+          <h4>After the output matrix</h4>
+          <Strips label="Output of attention." names={['output']} values={rowOf(output, way.token)} />
+        </div>
+      </div>
+    </Figure>
+  );
+}

@@ -1,0 +1,87 @@
+import { useState } from 'preact/hooks';
+import type { NormTrace } from 'simdformer';
+import { Figure } from '../../draw/figure.js';
+import { rowOf } from '../../traced.js';
+import { batchNorm, numberText, spread } from './numbers.js';
+import { joined, Strips } from './strips.js';
+import type { Way } from './way.js';
+
+interface NormProps {
+  readonly way: Way;
+  readonly norm: NormTrace;
+}
+
+/** Layer normalisation of every token, beside what batch normalisation would have made of them. */
+export function Norm({ way, norm }: NormProps) {
+  const [halved, setHalved] = useState(false);
+  const { tokens, token, config } = way;
+  const width = config.dModel;
+  const all = tokens.map(() => true);
+  const present = halved ? tokens.map((_, i) => i % 2 === token % 2) : all;
+  const layer = norm.output.data.map((value, i) => (present[Math.floor(i / width)] ? value : Number.NaN));
+  const batch = batchNorm(norm, config.layerNormEps, present);
+  const full = spread(norm.output.data);
+  const moved = meanDifference(
+    rowOf({ shape: [width], data: batch }, token),
+    rowOf({ shape: [width], data: batchNorm(norm, config.layerNormEps, all) }, token),
+  );
+  const [mean, variance] = [norm.mean, norm.variance].map(({ data }) => data[token] as number) as [number, number];
+  return (
+    <Figure
+      title="Layer norm, and why not batch norm"
+      says="Layer norm brings each token, each row here, to mean 0 and variance 1 by itself, then scales every feature by a learned weight. Batch norm would do that to each column over all tokens, so that a token’s numbers depend on which others happen to be there: leave some out and see."
+    >
+      <BeforeAndAfter way={way} norm={norm} />
+      <p class="finding">
+        The {width} numbers of “{way.name}” have mean {numberText(mean)} and variance {numberText(variance)} before.
+      </p>
+      <div class="controls">
+        <label>
+          <input type="checkbox" checked={halved} onChange={() => setHalved(!halved)} /> leave every second token out
+        </label>
+      </div>
+      <div class="pair">
+        <div>
+          <h4>Layer norm</h4>
+          <Strips label="Tokens after layer norm." names={tokens} values={layer} most={full} marked={token} />
+        </div>
+        <div>
+          <h4>Batch norm</h4>
+          <Strips label="Tokens after batch norm." names={tokens} values={batch} most={full} marked={token} />
+        </div>
+      </div>
+      {halved && (
+        <p class="finding" aria-live="polite">
+          Without the others, batch norm moves the numbers of “{way.name}” by {numberText(moved)} on average; layer norm
+          by 0.
+        </p>
+      )}
+    </Figure>
+  );
+}
+
+/** The norm of the feed-forward network: the same once more, with weights of its own. */
+export function NormAgain({ way, norm }: NormProps) {
+  return (
+    <Figure
+      title="Layer norm again"
+      says="Every sub-layer has a layer norm with weights of its own. It keeps the numbers in a range that the next matrix was trained for, however much was added before."
+    >
+      <BeforeAndAfter way={way} norm={norm} />
+    </Figure>
+  );
+}
+
+function BeforeAndAfter({ way: { name, token }, norm }: NormProps) {
+  return (
+    <Strips
+      label={`Vector of ${name} before and after layer norm.`}
+      names={['before', 'after']}
+      values={joined(rowOf(norm.input, token), rowOf(norm.output, token))}
+    />
+  );
+}
+
+function meanDifference(a: Float32Array, b: Float32Array): number {
+  return a.reduce((sum, x, i) => sum + Math.abs(x - (b[i] as number)), 0) / a.length;
+}

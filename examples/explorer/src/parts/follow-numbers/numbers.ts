@@ -1,0 +1,87 @@
+// What the page computes itself: the steps of attention that can be left out, and the norm that Transformers do not use.
+
+import type { AttentionTrace, NormTrace, Values } from 'simdformer';
+import { matrixOf } from '../../traced.js';
+
+export interface Switches {
+  /** Divides scores by √d. */
+  readonly scaled: boolean;
+  /** Hides the keys that come later. */
+  readonly masked: boolean;
+}
+
+/** The scores of a head, -∞ where a key is hidden, and their softmax; both [Tq, Tk]. */
+export function attend(
+  { products, relative, bias, scale }: AttentionTrace,
+  head: number,
+  { scaled, masked }: Switches,
+): { scores: Float32Array; weights: Float32Array } {
+  const { shape, data } = matrixOf(products, head);
+  const columns = shape[1] as number;
+  const [byDistance, added] = [relative, bias].map((values) => values && matrixOf(values, head).data);
+  const scores = data.map((product, i) => {
+    if (masked && i % columns > Math.floor(i / columns)) return Number.NEGATIVE_INFINITY;
+    return (product + (byDistance?.[i] ?? 0)) * (scaled ? scale : 1) + (added?.[i] ?? 0);
+  });
+  const weights = new Float32Array(scores.length);
+  for (let start = 0; start < scores.length; start += columns) {
+    weights.set(softmax(scores.subarray(start, start + columns)), start);
+  }
+  return { scores, weights };
+}
+
+export function softmax(scores: Float32Array): Float32Array {
+  const most = scores.reduce((a, b) => Math.max(a, b));
+  const powers = Array.from(scores, (score) => Math.exp(score - most));
+  const total = powers.reduce((a, b) => a + b);
+  return Float32Array.from(powers, (power) => power / total);
+}
+
+/** In bits. */
+export function entropy(weights: Float32Array): number {
+  return weights.reduce((sum, p) => (p > 0 ? sum - p * Math.log2(p) : sum), 0);
+}
+
+/**
+ * What batch normalisation makes of the same numbers with the same weight and bias (Ioffe, Szegedy 2015): it takes mean and
+ * variance of each feature over the tokens that are `present`, where layer normalisation takes those of each token over its
+ * features. NaN for the tokens that are not there.
+ */
+export function batchNorm({ input, weight, bias }: NormTrace, eps: number, present: readonly boolean[]): Float32Array {
+  const columns = input.shape.at(-1) as number;
+  const rows = present.flatMap((is, row) => (is ? [row] : []));
+  const output = new Float32Array(input.data.length).fill(Number.NaN);
+  for (let column = 0; column < columns; column++) {
+    const at = (row: number) => input.data[row * columns + column] as number;
+    const mean = rows.reduce((sum, row) => sum + at(row), 0) / rows.length;
+    const variance = rows.reduce((sum, row) => sum + (at(row) - mean) ** 2, 0) / rows.length;
+    for (const row of rows) {
+      const normed = (at(row) - mean) / Math.sqrt(variance + eps);
+      output[row * columns + column] = (weight.data[column] as number) * normed + (bias?.data[column] ?? 0);
+    }
+  }
+  return output;
+}
+
+/** What nearly all values lie within, so that one that is far out does not make the rest pale. */
+export function spread(...parts: readonly ArrayLike<number>[]): number {
+  const sizes = Float32Array.from(
+    parts.flatMap((part) => Array.from(part, Math.abs)).filter((size) => size < Infinity),
+  );
+  return sizes.sort()[Math.floor(0.98 * (sizes.length - 1))] || 1;
+}
+
+/** Row by row, values times a weight each. */
+export function weighted(weights: Float32Array, { shape, data }: Values): Float32Array {
+  const columns = shape.at(-1) as number;
+  return data.map((value, i) => value * (weights[Math.floor(i / columns)] as number));
+}
+
+export function numberText(value: number): string {
+  if (value === Number.NEGATIVE_INFINITY) return '−∞';
+  return value.toFixed(2).replace('-', '−');
+}
+
+export function percentText(share: number): string {
+  return `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+}

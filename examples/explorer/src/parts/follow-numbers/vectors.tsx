@@ -1,0 +1,90 @@
+// The figures that are nothing but vectors: the start, the projections, the sums, and the way through the layers.
+
+import type { SubLayerTrace, Values } from 'simdformer';
+import { Figure } from '../../draw/figure.js';
+import { matrixOf, rowOf } from '../../traced.js';
+import { spread } from './numbers.js';
+import { joined, Strips } from './strips.js';
+import type { Way } from './way.js';
+
+export function Embedding({ way }: { way: Way }) {
+  const { token, position, sum } = way.stack.embedding;
+  const parts = position ? { token, position, sum } : { token };
+  const rows = Object.values(parts).map((values) => rowOf(values, way.token));
+  const relative = way.config.positions.kind !== 'none';
+  return (
+    <Figure
+      title={position ? 'Embedding + position' : 'Embedding'}
+      says={
+        position
+          ? `“${way.name}” is looked up in a table of ${way.config.dModel} trained numbers, and place ${way.token + 1} adds a vector of its own. Choose the same token elsewhere in the word: the first strip stays, the second changes.`
+          : `“${way.name}” is looked up in a table of ${way.config.dModel} trained numbers. ${relative ? 'This model adds no vector for the place: attention itself knows the distances.' : 'This model does not know where a token stands.'}`
+      }
+    >
+      <Strips label="Embedding and position." names={Object.keys(parts)} values={joined(...rows)} />
+    </Figure>
+  );
+}
+
+export function Projections({ way }: { way: Way }) {
+  const { q, k, v } = way.step.inside;
+  const [query, keys, values] = [q, k, v].map((all) => matrixOf(all, way.head)) as [Values, Values, Values];
+  return (
+    <Figure
+      title="Query, keys and values"
+      says={`Three learned matrices turn vectors of ${way.config.dModel} numbers into shorter ones for this head: what “${way.name}” asks for, what each token offers, and what each will hand over. A key that looks like the query, colour by colour, will get much weight.`}
+    >
+      <h4>Query of {way.name}</h4>
+      <Strips label={`Query of ${way.name}.`} names={[way.name]} values={rowOf(query, way.token)} />
+      <div class="pair">
+        <div>
+          <h4>Keys</h4>
+          <Strips label="Keys." names={way.keys} values={keys.data} />
+        </div>
+        <div>
+          <h4>Values</h4>
+          <Strips label="Values." names={way.keys} values={values.data} />
+        </div>
+      </div>
+    </Figure>
+  );
+}
+
+interface SumProps {
+  readonly way: Way;
+  readonly of: SubLayerTrace<{ output: Values }>;
+  readonly what: string;
+}
+
+export function Sum({ way, of, what }: SumProps) {
+  const rows = [of.input, of.inside.output, of.sum].map((values) => rowOf(values, way.token));
+  return (
+    <Figure
+      title={`Add what ${what} found`}
+      says={`The token’s vector is not replaced: ${what} adds to it. So whatever earlier layers wrote stays readable, and gradients have a straight way back.`}
+    >
+      <Strips label="Before, added, and sum." names={['before', 'added', 'sum']} values={joined(...rows)} />
+    </Figure>
+  );
+}
+
+export function Layers({ way }: { way: Way }) {
+  const { embedding, layers, norm } = way.stack;
+  const rows = [embedding.sum, ...layers.map(({ feedForward }) => feedForward.output), ...(norm ? [norm.output] : [])];
+  const names = ['start', ...layers.map((_, i) => `layer ${i + 1}`), ...(norm ? ['norm'] : [])];
+  const vectors = rows.map((values) => rowOf(values, way.token));
+  return (
+    <Figure
+      title="Through all layers"
+      says="The same steps happen in every layer, each with its own weights. Read downwards to see which features the token gains and which it keeps."
+    >
+      <Strips
+        label={`Vector of ${way.name} after each layer.`}
+        names={names}
+        values={joined(...vectors)}
+        most={spread(...vectors)}
+        marked={way.layer + 1}
+      />
+    </Figure>
+  );
+}

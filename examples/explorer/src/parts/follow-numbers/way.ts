@@ -1,0 +1,50 @@
+// What was chosen to be followed, and where its numbers lie in the trace.
+
+import type { AttentionTrace, LayerTrace, StackTrace, SubLayerTrace, TransformerConfig } from 'simdformer';
+import type { Traced } from '../../traced.js';
+
+export interface Choices {
+  readonly side: 'encoder' | 'decoder';
+  readonly token: number;
+  readonly layer: number;
+  readonly head: number;
+  /** Of a decoder layer's two attentions. */
+  readonly attention: 'self' | 'cross';
+}
+
+/** The way of one token through one side of the model. */
+export interface Way extends Choices {
+  readonly traced: Traced;
+  readonly config: TransformerConfig;
+  readonly stack: StackTrace;
+  readonly steps: LayerTrace;
+  readonly step: SubLayerTrace<AttentionTrace>;
+  /** The tokens of this side, and those that attention looks at. */
+  readonly tokens: readonly string[];
+  readonly keys: readonly string[];
+  readonly name: string;
+}
+
+/** Choices that do not fit this model or word are replaced by what is nearest. */
+export function wayOf(traced: Traced, choices: Choices): Way {
+  const { said, trace } = traced;
+  const { config } = said.model.transformer;
+  const stack = trace[choices.side] as StackTrace;
+  const tokens = namesOf(traced, choices.side);
+  const token = Math.min(choices.token, tokens.length - 1);
+  const layer = Math.min(choices.layer, stack.layers.length - 1);
+  const head = Math.min(choices.head, config.heads - 1);
+  const steps = stack.layers[layer] as LayerTrace;
+  const crosses = choices.side === 'decoder' && choices.attention === 'cross';
+  const step = (crosses && steps.crossAttention) || steps.selfAttention;
+  return {
+    ...{ ...choices, token, layer, head, traced, config, stack, steps, step, tokens },
+    keys: crosses ? said.letters : tokens,
+    name: tokens[token] as string,
+  };
+}
+
+/** What each side reads. */
+export function namesOf({ said }: Traced, side: Choices['side']): readonly string[] {
+  return side === 'encoder' ? said.letters : ['start', ...said.phonemes];
+}
