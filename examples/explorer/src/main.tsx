@@ -3,6 +3,7 @@ import { App } from './app.js';
 import { Session } from './session.js';
 import './styles/base.css';
 import './styles/layout.css';
+import './styles/charts.css';
 import './styles/controls.css';
 
 const session = new Session();

@@ -13,11 +13,12 @@ export class Complaint extends Error {}
 
 export type Files = Readonly<Record<string, Uint8Array>>;
 
-const NAMES = ['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'];
+/** What `model.save` writes. */
+export const MODEL_FILES = ['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'];
 
 /** The files of a saved model, below `url`. */
 export async function fetchModel(url: string): Promise<Files> {
-  const files = NAMES.map(async (name) => {
+  const files = MODEL_FILES.map(async (name) => {
     const response = await fetch(new URL(name, new URL(url, document.baseURI)));
     if (!response.ok) throw new Complaint(`The model did not load: ${name} gave HTTP status ${response.status}.`);
     return [name, new Uint8Array(await response.arrayBuffer())] as const;

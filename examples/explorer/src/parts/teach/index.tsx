@@ -1,5 +1,21 @@
+import './teach.css';
 import type { PartProps } from '../parts.js';
+import { AttemptsFigure } from './attempts-figure.js';
+import { CurvesFigure } from './curves-figure.js';
+import { Enrolment } from './enrolment.js';
+import { trainerOf } from './trainer.js';
+import { TrainingControls } from './training-controls.js';
 
 export default function Teach({ session }: PartProps) {
-  return <p>The model here is {session.model.value?.name}.</p>;
+  const trainer = trainerOf(session);
+  const phase = trainer.phase.value;
+  if (phase === 'idle') return <Enrolment session={session} trainer={trainer} />;
+  if (phase === 'preparing') return <p class="waiting">Preparing the lesson…</p>;
+  return (
+    <>
+      <TrainingControls session={session} trainer={trainer} />
+      <CurvesFigure report={trainer.report.value} />
+      <AttemptsFigure report={trainer.report.value} />
+    </>
+  );
 }

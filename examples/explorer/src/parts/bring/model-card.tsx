@@ -1,0 +1,28 @@
+import type { Model } from '../../model.js';
+
+/** What is to be known of a model, as a list. */
+export function ModelCard({ model }: { model: Model }) {
+  const { config } = model.transformer;
+  const parameters = model.transformer.parameters().reduce((sum, { size }) => sum + size, 0);
+  const facts: [string, string][] = [
+    ['Name', model.name],
+    ['Parameters', parameters.toLocaleString('en')],
+    ['Layers', `${config.encoderLayers} encoder, ${config.decoderLayers} decoder`],
+    ['Width', `${config.dModel}, in ${config.heads} heads of ${config.dModel / config.heads}`],
+    ['Feed-forward', `${config.dFF}, ${config.activation}`],
+    ['Norm', config.norm === 'pre' ? 'before each sub-layer' : 'after each sub-layer'],
+    ['Positions', config.positions.kind],
+    ['Vocabulary', `${config.sourceVocab} in, ${config.targetVocab} out`],
+    ['Longest sequence', `${config.maxLength} tokens`],
+  ];
+  return (
+    <dl class="model-card">
+      {facts.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}

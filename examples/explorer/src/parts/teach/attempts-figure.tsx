@@ -1,0 +1,54 @@
+import { Figure } from '../../draw/figure.js';
+import type { Report } from './trainer.js';
+
+/** Earlier answers that are shown. */
+const EARLIER = 3;
+
+/** Single words getting better. */
+export function AttemptsFigure({ report }: { report: Report }) {
+  return (
+    <Figure
+      title="What it answers"
+      says="Your word and some that it is not taught: what they should be, what the model says now, and what it said before, the latest first. A check mark means right, a cross means not yet."
+    >
+      <div class="attempts-scroll">
+        <table class="attempts">
+          <thead>
+            <tr>
+              <th scope="col">Word</th>
+              <th scope="col">Should be</th>
+              <th scope="col">Now</th>
+              <th scope="col">Before</th>
+            </tr>
+          </thead>
+          <tbody>
+            {report.attempts.map(({ word, expected, answers, right }) => (
+              <tr key={word}>
+                <th scope="row">{word}</th>
+                <td>{expected ?? <span class="note">your word</span>}</td>
+                <td class={right ? 'right' : ''}>
+                  {expected !== null && (
+                    <span role="img" aria-label={right ? 'right' : 'not yet'}>
+                      {right ? '✓' : '✗'}
+                    </span>
+                  )}{' '}
+                  {answers.at(-1)?.text || '(nothing)'}
+                </td>
+                <td class="before">
+                  {answers
+                    .slice(-1 - EARLIER, -1)
+                    .reverse()
+                    .map(({ step, text }) => (
+                      <span key={step}>
+                        {text || '(nothing)'} <span class="note">step {step}</span>
+                      </span>
+                    ))}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Figure>
+  );
+}

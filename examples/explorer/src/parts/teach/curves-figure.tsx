@@ -1,0 +1,42 @@
+import { Figure } from '../../draw/figure.js';
+import { decimal, percent } from '../../draw/format.js';
+import { LineChart } from '../../draw/line-chart.js';
+import type { Report } from './trainer.js';
+
+/** What training is judged by, as it goes. */
+export function CurvesFigure({ report }: { report: Report }) {
+  const { losses, errors } = report;
+  const loss = losses.at(-1);
+  const error = errors.at(-1);
+  const xRange = [0, Math.max(100, loss?.[0] ?? 0)] as const;
+  return (
+    <div class="columns">
+      <Figure
+        title="Loss"
+        says="How surprised the model is by the right next sound, on the words it is taught. It falls steeply while the model learns which sounds are frequent, then slowly as it learns to read."
+      >
+        <LineChart
+          label={loss ? `Loss by step, ${decimal(loss[1], 3)} at step ${loss[0]}.` : 'Loss by step, nothing yet.'}
+          series={[{ name: 'loss', points: losses, look: 'main' }]}
+          xTitle="steps"
+          yFormat={(value) => decimal(value, 1)}
+          xRange={xRange}
+          yRange={[0, 1]}
+        />
+      </Figure>
+      <Figure
+        title="Test words that are wrong"
+        says="The share of words kept back from training that come out wrong, if only in one sound. When the loss falls but this does not, the model learns its words by heart."
+      >
+        <LineChart
+          label={error ? `Word error by step, ${percent(error[1])} at step ${error[0]}.` : 'Word error by step.'}
+          series={[{ name: 'word error', points: errors, look: 'main' }]}
+          xTitle="steps"
+          yFormat={(value) => `${Math.round(value * 100)} %`}
+          xRange={xRange}
+          yRange={[0, 1]}
+        />
+      </Figure>
+    </div>
+  );
+}

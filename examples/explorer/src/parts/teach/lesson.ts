@@ -1,0 +1,101 @@
+import { CharTokenizer, type Example, Random, type Tokenizer, WordTokenizer } from 'simdformer';
+import { Complaint } from '../../model.js';
+
+/** What is written on the left and what is to come out on the right. */
+export interface Pair {
+  readonly source: string;
+  readonly target: string;
+}
+
+/** Pairs to learn from, and others to find out how much was learnt. */
+export interface Lesson {
+  readonly train: readonly Pair[];
+  readonly test: readonly Pair[];
+  /** Of words that occur more than once every answer is right. */
+  readonly answers: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly source: Tokenizer;
+  readonly target: Tokenizer;
+}
+
+/** Letters, or tokens of an answer, at most. */
+export const LONGEST = 46;
+const MOST_PAIRS = 20_000;
+const LEAST_PAIRS = 20;
+const TESTED = 200;
+const special = { pad: '<pad>', bos: '<s>', eos: '</s>' };
+
+/** The words that come with the page. */
+export async function builtInPairs(): Promise<Pair[]> {
+  const response = await fetch(new URL('words.tsv', document.baseURI));
+  if (!response.ok) throw new Complaint(`The words did not load: HTTP status ${response.status}.`);
+  return parsePairs(await response.text());
+}
+
+/** Reads lines of a word, a tab or space, and its answer. Throws Complaint, naming the line, for what is none. */
+export function parsePairs(text: string): Pair[] {
+  const pairs: Pair[] = [];
+  for (const [i, line] of text.split(/\r?\n/).entries()) {
+    if (line.trim() === '') continue;
+    const [, source, target] = /^\s*(\S+)\s+(\S.*?)\s*$/.exec(line) ?? [];
+    if (source === undefined || target === undefined) {
+      throw new Complaint(`Line ${i + 1}, “${shorten(line)}”, has no answer. Write a word, a space, and its answer.`);
+    }
+    if (Array.from(source).length > LONGEST || target.split(/\s+/).length > LONGEST) {
+      throw new Complaint(
+        `Line ${i + 1}, “${shorten(line)}”, is too long: ${LONGEST} letters and ${LONGEST} sounds at most.`,
+      );
+    }
+    pairs.push({ source, target: target.replace(/\s+/g, ' ') });
+  }
+  if (pairs.length < LEAST_PAIRS) {
+    throw new Complaint(`${count(pairs.length)} to learn from are too few. Give ${LEAST_PAIRS} or more.`);
+  }
+  if (pairs.length > MOST_PAIRS) {
+    throw new Complaint(
+      `${count(pairs.length)} are more than a page can teach. Give ${MOST_PAIRS.toLocaleString('en')} at most.`,
+    );
+  }
+  return pairs;
+}
+
+/** Splits pairs, the same way at each call, and makes tokenizers: of answers by words if they have spaces, else by letters. */
+export function lessonOf(pairs: readonly Pair[], tokenizers: { source?: Tokenizer; target?: Tokenizer } = {}): Lesson {
+  const shuffled = new Random(1).shuffle([...pairs]);
+  const tested = Math.min(TESTED, Math.ceil(pairs.length / 10));
+  const targets = pairs.map(({ target }) => target);
+  const spaced = targets.some((target) => target.includes(' '));
+  const longest = Math.max(...targets.map((target) => (spaced ? target.split(' ') : Array.from(target)).length));
+  if (longest > LONGEST)
+    throw new Complaint(`An answer has ${longest} letters; ${LONGEST} are possible. Put spaces between its parts.`);
+  const answers = new Map<string, Set<string>>();
+  for (const { source, target } of pairs) answers.set(source, (answers.get(source) ?? new Set()).add(target));
+  return {
+    train: shuffled.slice(tested),
+    test: shuffled.slice(0, tested),
+    answers,
+    source:
+      tokenizers.source ??
+      CharTokenizer.train(
+        pairs.map(({ source }) => source),
+        { special },
+      ),
+    target: tokenizers.target ?? (spaced ? WordTokenizer : CharTokenizer).train(targets, { special }),
+  };
+}
+
+/** Pairs as a model learns them. Throws UnknownTokenError for what its tokenizers do not cover. */
+export function examplesOf({ train, source, target }: Lesson): Example[] {
+  return train.map((pair) => ({
+    source: source.encode(pair.source),
+    target: target.encode(pair.target, { addSpecial: true }),
+  }));
+}
+
+function shorten(line: string): string {
+  const text = line.trim();
+  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
+}
+
+function count(pairs: number): string {
+  return pairs === 1 ? '1 pair' : `${pairs.toLocaleString('en')} pairs`;
+}
