@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createDevice, saveSafetensors } from '../src/index.js';
-import type { Bench, Run } from './harness/bench.js';
+import type { Bench } from './harness/bench.js';
 import { type Contestant, contest, type Turn } from './harness/contest.js';
 import {
   type EncoderBatch,
@@ -18,7 +18,7 @@ import {
   stackOf,
 } from './harness/encoders.js';
 import { describeDevice } from './harness/machine.js';
-import { recorded } from './harness/ours.js';
+import { OURS, recorded } from './harness/ours.js';
 import type { Peer } from './harness/peer.js';
 import { onnxruntime, pytorch } from './harness/peers.js';
 import { encoderOnnx } from './peers/encoder-onnx.js';
@@ -32,7 +32,7 @@ export default {
     const ort = await onnxruntime(run);
     const torch = await pytorch(run, 'encoder_torch.py');
     const device = await createDevice({ threads: run.threads });
-    run.version('simdformer', describeDevice(device));
+    run.version(OURS, describeDevice(device));
     for (const [name, sizes] of Object.entries(encoderSizes)) {
       const batches = encoderBatches.filter((batch) => run.wants(nameOf(name, batch)));
       if (batches.length === 0) continue;
@@ -57,7 +57,9 @@ export default {
           rounds: run.rounds(11),
           tolerance: TOLERANCE,
         });
-        await rowOf(run, nameOf(name, batch), outcome, encoderWork(sizes, batch));
+        const work = encoderWork(sizes, batch);
+        const speed = work.flops / (outcome.times[OURS]?.median as number);
+        await run.row(nameOf(name, batch), outcome, work, { 'GFLOP/s': speed / 1e9 });
         dispose();
       }
       model.dispose();
@@ -67,17 +69,6 @@ export default {
 } satisfies Bench;
 
 const nameOf = (encoder: string, [batch, tokens]: EncoderBatch) => `${encoder}, ${batch} × ${tokens} tokens`;
-
-async function rowOf(
-  run: Run,
-  name: string,
-  outcome: Awaited<ReturnType<typeof contest>>,
-  work: { flops: number; bytes: number },
-): Promise<void> {
-  run.row(name, outcome, await run.limits.least(work, run.threads), {
-    'GFLOP/s': work.flops / (outcome.times.simdformer?.median as number) / 1e9,
-  });
-}
 
 function asContestant(
   name: string,

@@ -8,6 +8,7 @@ import { type Bench, Run } from './harness/bench.js';
 
 /** In the order in which `all` runs them. */
 const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
+  gemm: () => import('./gemm.js'),
   encoder: () => import('./encoder.js'),
 };
 
@@ -42,7 +43,7 @@ async function runOne(name: string, options: Options): Promise<void> {
   try {
     await run.measureMachine();
     await bench.run(run);
-    run.finish();
+    await run.finish();
   } finally {
     run.close();
   }

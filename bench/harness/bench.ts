@@ -4,7 +4,7 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Outcome } from './contest.js';
-import { Limits } from './limits.js';
+import { Limits, type Work } from './limits.js';
 import { commit, type Machine, thisMachine } from './machine.js';
 import { OURS } from './ours.js';
 import type { Peer } from './peer.js';
@@ -39,7 +39,15 @@ export interface Row {
   /** The limit in our time: 1 is as fast as the machine allows. */
   readonly ofLimit?: number;
   /** Further figures by name, their unit in it. */
-  readonly figures?: Readonly<Record<string, number>>;
+  readonly figures: Figures;
+}
+
+type Figures = Readonly<Record<string, number>>;
+
+/** A row before it is beside its limit, which may turn out higher as the run goes on. */
+interface Entry {
+  readonly row: Row;
+  readonly work: Work | null;
 }
 
 /** bench/results/<name>.json. */
@@ -64,11 +72,10 @@ export interface Results {
 export const resultsFolder = fileURLToPath(new URL('../results/', import.meta.url));
 
 export class Run {
-  readonly rows: Row[] = [];
+  readonly #rows: Entry[] = [];
   readonly summary: Record<string, number> = {};
   readonly limits = new Limits();
   readonly #versions: Record<string, string> = { node: process.version };
-  readonly #machineLimits: Record<string, number> = {};
   readonly #notes: string[] = [];
   readonly #peers: Peer[] = [];
 
@@ -114,30 +121,34 @@ export class Run {
     console.error(text);
   }
 
-  /** Measures the peaks that every result is told beside. */
+  /** Measures the peaks beside which every result is told. */
   async measureMachine(): Promise<void> {
-    const { threads } = this;
-    for (const count of new Set([1, threads])) {
-      this.#machineLimits[`GFLOP/s, ${count} thread${count > 1 ? 's' : ''}`] = (await this.limits.flops(count)) / 1e9;
-      this.#machineLimits[`memory GB/s, ${count} thread${count > 1 ? 's' : ''}`] =
-        (await this.limits.reading(count)) / 1e9;
+    const told = Object.entries(await this.#machineLimits()).map(([name, value]) => `${value.toFixed(0)} ${name}`);
+    this.say(`this machine reaches ${told.join(', ')}\n`);
+  }
+
+  async #machineLimits(): Promise<Record<string, number>> {
+    const limits: Record<string, number> = {};
+    for (const threads of new Set([1, this.threads])) {
+      const by = `with ${threads} thread${threads > 1 ? 's' : ''}`;
+      limits[`GFLOP/s ${by}`] = (await this.limits.flops(threads)) / 1e9;
+      limits[`GB/s from memory ${by}`] = (await this.limits.reading(threads)) / 1e9;
     }
-    const told = Object.entries(this.#machineLimits).map(([name, value]) => `${name}: ${value.toFixed(0)}`);
-    this.say(`this machine reaches ${told.join('; ')}\n`);
+    return limits;
   }
 
   /** Notes a row and prints it. */
-  row(what: string, { times, ratios }: Outcome, limit?: number, figures?: Readonly<Record<string, number>>): void {
-    const ours = times[OURS]?.median;
-    const row: Row = {
-      what,
-      times,
-      ratios,
-      ...(limit === undefined || ours === undefined ? {} : { limit, ofLimit: limit / ours }),
-      ...(figures === undefined ? {} : { figures }),
-    };
-    this.rows.push(row);
-    this.say(renderRow(row));
+  async row(what: string, { times, ratios }: Outcome, work: Work | null, figures: Figures = {}): Promise<void> {
+    const entry = { row: { what, times, ratios, figures }, work };
+    this.#rows.push(entry);
+    this.say(renderRow(await this.#besideLimit(entry)));
+  }
+
+  async #besideLimit({ row, work }: Entry): Promise<Row> {
+    const ours = row.times[OURS]?.median;
+    if (work === null || ours === undefined) return row;
+    const limit = await this.limits.least(work, this.threads);
+    return { ...row, limit, ofLimit: limit / ours };
   }
 
   /** A line for people. */
@@ -146,7 +157,10 @@ export class Run {
   }
 
   /** Ends the run: prints the JSON, and keeps it if it is all of it. */
-  finish(): void {
+  async finish(): Promise<void> {
+    await this.limits.again();
+    const rows = [];
+    for (const entry of this.#rows) rows.push(await this.#besideLimit(entry));
     for (const [name, value] of Object.entries(this.summary)) this.say(`${name}: ${value.toPrecision(3)}`);
     const { name, threads, command, quick, only, json } = this.options;
     const results: Results = {
@@ -158,10 +172,10 @@ export class Run {
       threads,
       machine: thisMachine(),
       versions: this.#versions,
-      machineLimits: this.#machineLimits,
+      machineLimits: await this.#machineLimits(),
       notes: this.#notes,
       summary: this.summary,
-      rows: this.rows,
+      rows,
     };
     const text = `${JSON.stringify(results, (_, value) => (typeof value === 'number' ? Number(value.toPrecision(5)) : value), 2)}\n`;
     if (json) process.stdout.write(text);
@@ -195,6 +209,6 @@ function renderRow({ what, times, ratios, ofLimit, figures }: Row): string {
     return `${name} ${duration(median)} ±${(spread / 2).toFixed(0)} %${ratio}`;
   });
   if (ofLimit !== undefined) sides.push(`${(100 * ofLimit).toFixed(0)} % of the limit`);
-  for (const [name, value] of Object.entries(figures ?? {})) sides.push(`${name} ${Number(value.toPrecision(3))}`);
+  for (const [name, value] of Object.entries(figures)) sides.push(`${name} ${Number(value.toPrecision(3))}`);
   return `${what.padEnd(34)} ${sides.join('   ')}`;
 }

@@ -20,6 +20,8 @@ export interface ContestOptions {
   readonly tolerance?: number;
   /** Seconds that a turn should take at least, filled with repeats. Default 0.03. */
   readonly turn?: number;
+  /** Seconds after which no more than FEWEST rounds are made. Default 10. */
+  readonly seconds?: number;
 }
 
 export interface Outcome {
@@ -31,23 +33,25 @@ export interface Outcome {
 
 /** Seconds for which threads of the last turn may go on spinning, waiting for work. */
 const REST = 0.02;
+const FEWEST = 3;
 
 /** Times every contestant in every round, after seeing that they agree with the first one. */
 export async function contest(contestants: readonly Contestant[], options: ContestOptions): Promise<Outcome> {
-  const { rounds, tolerance = 1e-3, turn = 0.03 } = options;
+  const { rounds, tolerance = 1e-3, turn = 0.03, seconds: budget = 10 } = options;
   const [first] = contestants;
   if (first === undefined) throw new Error('a contest needs a contestant');
   const repeats: number[] = [];
   let expected: readonly number[] | undefined;
   for (const { name, take } of contestants) {
-    const { sample } = await take(1);
+    const { seconds: cold, sample } = await take(1);
     expected ??= sample;
     if (expected && sample) agree(first.name, expected, name, sample, tolerance);
-    const { seconds } = await take(2);
+    const { seconds } = cold > turn ? { seconds: cold } : await take(2);
     repeats.push(Math.max(1, Math.round(turn / seconds)));
   }
   const times = contestants.map((): number[] => []);
-  for (let round = 0; round < rounds; round++) {
+  const end = performance.now() + 1e3 * budget;
+  for (let round = 0; round < rounds && (round < FEWEST || performance.now() < end); round++) {
     for (let i = 0; i < contestants.length; i++) {
       const who = (i + round) % contestants.length; // each goes first in turn
       await setTimeout(REST * 1e3);

@@ -7,7 +7,9 @@ export const OURS = 'simdformer';
 
 /** Values that every contestant makes for itself: i mod period, scaled to ±1. Peers in C and Python do the same. */
 export function pattern(size: number, period: number): Float32Array {
-  return Float32Array.from({ length: size }, (_, i) => (i % period) * (2 / period) - 1);
+  const values = new Float32Array(size);
+  for (let i = 0; i < size; i++) values[i] = (i % period) * (2 / period) - 1;
+  return values;
 }
 
 export function patterned(device: Device, shape: readonly number[], period: number): Tensor {

@@ -40,8 +40,13 @@ export class Peer {
     return this.#child.pid;
   }
 
-  async ask<Answer>(question: unknown): Promise<Answer> {
+  ask<Answer>(question: unknown): Promise<Answer> {
     this.#child.stdin?.write(`${JSON.stringify(question)}\n`);
+    return this.hear();
+  }
+
+  /** The next line that it prints. */
+  async hear<Answer>(): Promise<Answer> {
     const { value, done } = await this.#lines.next();
     if (done) throw new Error(`the peer ended: ${this.#errors.trim().split('\n').at(-1) || 'it could not be started'}`);
     return JSON.parse(value) as Answer;
