@@ -1,5 +1,5 @@
 import { Figure } from '../../draw/figure.js';
-import type { Report } from './trainer.js';
+import type { Report } from '../../training/trainer.js';
 
 /** Earlier answers that are shown. */
 const EARLIER = 3;

@@ -1,7 +1,7 @@
 import { Figure } from '../../draw/figure.js';
 import { decimal, percent } from '../../draw/format.js';
 import { LineChart } from '../../draw/line-chart.js';
-import type { Report } from './trainer.js';
+import type { Report } from '../../training/trainer.js';
 
 /** What training is judged by, as it goes. */
 export function CurvesFigure({ report }: { report: Report }) {

@@ -1,8 +1,9 @@
 import { useState } from 'preact/hooks';
 import { Choice } from '../../draw/controls.js';
 import type { Session } from '../../session.js';
-import { builtInPairs, lessonOf, parsePairs } from './lesson.js';
-import type { Settings, Trainer } from './trainer.js';
+import type { Settings } from '../../training/course.js';
+import { builtInPairs, lessonOf, parsePairs } from '../../training/lesson.js';
+import type { Trainer } from '../../training/trainer.js';
 
 const TOPICS = { dictionary: 'English words', own: 'Pairs of your own' } as const;
 const PUPILS = { small: 'Small', medium: 'Medium', large: 'Large', current: 'The model on this page' } as const;

@@ -1,9 +1,9 @@
 import './teach.css';
+import { trainerOf } from '../../training/trainer.js';
 import type { PartProps } from '../parts.js';
 import { AttemptsFigure } from './attempts-figure.js';
 import { CurvesFigure } from './curves-figure.js';
 import { Enrolment } from './enrolment.js';
-import { trainerOf } from './trainer.js';
 import { TrainingControls } from './training-controls.js';
 
 export default function Teach({ session }: PartProps) {

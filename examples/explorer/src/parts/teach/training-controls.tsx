@@ -1,7 +1,7 @@
 import { Slider } from '../../draw/controls.js';
 import { saveFiles } from '../../save-files.js';
 import type { Session } from '../../session.js';
-import type { Trainer } from './trainer.js';
+import type { Trainer } from '../../training/trainer.js';
 
 interface TrainingProps {
   readonly session: Session;

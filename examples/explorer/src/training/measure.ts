@@ -1,4 +1,4 @@
-import type { Model } from '../../model.js';
+import type { Model } from '../model.js';
 import type { Lesson } from './lesson.js';
 
 /** What a model made of a word, now and before. */

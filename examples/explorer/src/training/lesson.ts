@@ -1,5 +1,5 @@
 import { CharTokenizer, type Example, Random, type Tokenizer, WordTokenizer } from 'simdformer';
-import { Complaint } from '../../model.js';
+import { Complaint } from '../model.js';
 
 /** What is written on the left and what is to come out on the right. */
 export interface Pair {

@@ -1,0 +1,99 @@
+import { batch, type Signal, signal } from '@preact/signals';
+import type { Device, Tensor } from 'simdformer';
+import type { Model } from '../../model.js';
+import type { Session } from '../../session.js';
+import { Course, newModel } from '../../training/course.js';
+import { builtInPairs, lessonOf } from '../../training/lesson.js';
+import { openTrainingDevice } from '../../training/trainer.js';
+
+export const KINDS = ['learned', 'relativeBias', 'shaw'] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** What a model has learnt about places: a table, and where it is from. */
+export interface Learned {
+  readonly rows: number;
+  readonly columns: number;
+  readonly values: Float32Array;
+  /** Steps of training; null for a model that was brought. */
+  readonly steps: number | null;
+}
+
+const STRETCH = 20;
+const MOST_STEPS = 600;
+const LEARNING_RATE = 4e-3;
+
+/** Three small models, alike but in how they tell places apart, that learn the same words side by side. */
+export class School {
+  readonly learned: Record<Kind, Signal<Learned | null>> = {
+    learned: signal(null),
+    relativeBias: signal(null),
+    shaw: signal(null),
+  };
+  readonly step = signal(0);
+  readonly running = signal(false);
+  readonly done = signal(false);
+  #device: Device | null = null;
+  readonly #courses = new Map<Kind, Course>();
+
+  /** Opens it: models that know nothing. */
+  async open(): Promise<void> {
+    if (this.#courses.size > 0) return;
+    this.#device ??= await openTrainingDevice();
+    const lesson = lessonOf(await builtInPairs());
+    for (const kind of KINDS) {
+      const course = new Course(newModel(this.#device, lesson, { size: 'small', positions: kind }), lesson);
+      this.#courses.set(kind, course);
+      this.learned[kind].value = await tableOf(kind, course.model, 0);
+    }
+  }
+
+  /** Lets all three learn, in turn, until `stop` or until there is little left to see. */
+  async run(): Promise<void> {
+    this.running.value = true;
+    try {
+      await this.open();
+      while (this.running.value && this.step.value < MOST_STEPS) {
+        const step = this.step.value + STRETCH;
+        const tables: [Kind, Learned | null][] = [];
+        for (const [kind, course] of this.#courses) {
+          await course.train({ steps: STRETCH, learningRate: () => LEARNING_RATE });
+          tables.push([kind, await tableOf(kind, course.model, step)]);
+        }
+        batch(() => {
+          this.step.value = step;
+          for (const [kind, table] of tables) this.learned[kind].value = table;
+        });
+      }
+      this.done.value = this.step.value >= MOST_STEPS;
+    } finally {
+      this.running.value = false;
+    }
+  }
+
+  stop(): void {
+    this.running.value = false;
+  }
+}
+
+/** What a model's encoder has learnt about places, if it does so in the way that `kind` says. */
+export async function tableOf(kind: Kind, { transformer }: Model, steps: number | null): Promise<Learned | null> {
+  const attention = transformer.transformer.encoder?.layers[0]?.selfAttn;
+  const tensors: Record<Kind, Tensor | null | undefined> = {
+    learned: transformer.srcPositions?.weight,
+    relativeBias: attention?.relativeBias,
+    shaw: attention?.relativeKeys,
+  };
+  const tensor = tensors[kind];
+  if (!tensor) return null;
+  const [rows, columns] = tensor.shape as [number, number];
+  return { rows, columns, values: Float32Array.from(await tensor.data()), steps };
+}
+
+const schools = new WeakMap<Session, School>();
+
+/** The session's school, which goes on while other parts are shown. */
+export function schoolOf(session: Session): School {
+  const known = schools.get(session) ?? new School();
+  schools.set(session, known);
+  return known;
+}

@@ -1,0 +1,63 @@
+import { useState } from 'preact/hooks';
+import { divergingScale } from '../../draw/colours.js';
+import { Figure } from '../../draw/figure.js';
+import { decimal } from '../../draw/format.js';
+import { HeatMap } from '../../draw/heat-map.js';
+import { LineChart, type Point } from '../../draw/line-chart.js';
+import type { Table } from './index.js';
+
+interface TableFigureProps {
+  readonly table: Table;
+  readonly layout: 'interleaved' | 'halves';
+}
+
+/** The sinusoidal table as a picture, and two of its columns as waves. */
+export function TableFigure({ table, layout }: TableFigureProps) {
+  const { length, width, values } = table;
+  const [pointed, setPointed] = useState(8);
+  const column = Math.min(pointed, width - 1);
+  const half = Math.ceil(width / 2);
+  const isSine = (feature: number) => (layout === 'interleaved' ? feature % 2 === 0 : feature < half);
+  const wave = layout === 'interleaved' ? Math.floor(column / 2) : column % half;
+  const [sine, cosine] = layout === 'interleaved' ? [2 * wave, 2 * wave + 1] : [wave, half + wave];
+  const curve = (feature: number) =>
+    Array.from({ length }, (_, position): Point => [position, values[position * width + feature] as number]);
+  return (
+    <div class="positions-table">
+      <Figure
+        title="The sinusoidal table"
+        says="Each row is the vector that is added to the token at that position, each column one feature: a wave, fast on the left and slower to the right. Blue is above zero and orange below; point at a column to see its wave."
+      >
+        <HeatMap
+          label={`Sinusoidal position vectors, ${length} positions by ${width} features.`}
+          rows={Array.from({ length }, (_, position) => String(position))}
+          columns={Array.from({ length: width }, (_, feature) => String(feature))}
+          values={values}
+          colour={divergingScale(1)}
+          cellHeight={9}
+          describe={({ row, column }) =>
+            `position ${row}, feature ${column} (${isSine(column) ? 'sine' : 'cosine'}): ${decimal(values[row * width + column] as number, 3)}`
+          }
+          onActive={(cell) => cell && setPointed(cell.column)}
+        />
+      </Figure>
+      <Figure
+        title={`The waves of features ${sine} and ${cosine}`}
+        says="A sine and a cosine of the same wavelength, read down two columns of the table. Together they are the hand of a clock, and each pair of columns is a clock of another speed."
+      >
+        <LineChart
+          label={`Feature ${sine} is a sine over positions, feature ${cosine} the cosine of the same wavelength.`}
+          series={[
+            { name: `feature ${sine}, sine`, points: curve(sine), look: 'main' },
+            ...(cosine < width
+              ? [{ name: `feature ${cosine}, cosine`, points: curve(cosine), look: 'dashed' as const }]
+              : []),
+          ]}
+          xTitle="position"
+          yFormat={(value) => decimal(value, 1)}
+          yRange={[-1, 1]}
+        />
+      </Figure>
+    </div>
+  );
+}
