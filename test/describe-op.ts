@@ -1,7 +1,8 @@
 // describeOp: the whole test of an op. For every instruction set of this machine and every case it compares the op with its
 // float64 reference, forward and backward, on contiguous and on strided inputs, and demands the same bits of every number of
-// threads. Gradients are compared with finite differences of the reference, so the reference is all that is to be written.
+// threads, and of WebAssembly in Node that it agrees with the addon. Gradients are compared with finite differences of the reference, so the reference is all that is to be written.
 import { describe, expect, it } from 'vitest';
+import { environment } from '../src/backend/node.js';
 import { createDevice, type Device, type Shape, type Tensor } from '../src/index.js';
 import { Random, sizeOf, type Values } from './random.js';
 import type { Reals } from './reference/reals.js';
@@ -54,6 +55,10 @@ export const isas = await createDevice({ threads: 1 }).then((device) => {
   return device.info.isas;
 });
 
+/** What WebAssembly is compared with. */
+const addon =
+  environment('SIMDFORMER_BACKEND') === 'wasm' ? await createDevice({ backend: 'native', threads: 1 }) : null;
+
 /** Sizes around what kernels step by: 1, width ± 1, tile ± 1, and a tile with a remainder. Ascending, each once. */
 export function edges(width = 16, tile = 32): number[] {
   const sizes = [1, width - 1, width, width + 1, tile - 1, tile, tile + 1, tile + width + 1];
@@ -77,6 +82,7 @@ export function describeOp<Case, In extends Inputs>(op: OpDescription<Case, In>)
           const result = await runOn(await deviceFor(isa, threads), op, sizes, expected, 'plain');
           expectSameBits(`${threads} threads`, result, first);
         }
+        if (addon !== null) expectAgreement(first, await runOn(addon, op, sizes, expected, 'plain'), expected);
         exercised.add((await deviceFor(isa, 1)).info.isa);
       });
     }
@@ -299,6 +305,16 @@ function check<In>(where: string, result: Result, expected: Expected<In>): void 
     assertClose(`${where}gradient of ${name}`, picked, values, (i) => errors[i]!);
     const twice = at.map((i) => result.accumulated.get(name)![i]! / 2);
     assertClose(`${where}gradient of ${name}, accumulated`, twice, values, (i) => 2 * errors[i]!);
+  }
+}
+
+/** Errors that are independent of each other, as those of two backends, differ by √2 times what each is allowed. */
+function expectAgreement<In>(actual: Result, addon: Result, expected: Expected<In>): void {
+  const apart = (errors: Float64Array) => (i: number) => Math.SQRT2 * errors[i]!;
+  assertClose('output, not as by the addon', actual.output, addon.output, apart(expected.outputError));
+  for (const [name, { at, errors }] of expected.gradients) {
+    const [ours, theirs] = [actual, addon].map(({ gradients }) => at.map((i) => gradients.get(name)![i]!));
+    assertClose(`gradient of ${name}, not as by the addon`, ours!, theirs!, apart(errors));
   }
 }
 

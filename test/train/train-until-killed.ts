@@ -1,4 +1,4 @@
-// Trains and writes a checkpoint after every step until it is killed: the process that fit.test.ts kills.
+// Trains and writes a checkpoint after every step until it is killed: the process that checkpoint.test.ts kills.
 
 import { createDevice } from '../../src/backend/pick.js';
 import { fit } from '../../src/train/fit.js';
