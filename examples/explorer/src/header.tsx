@@ -60,7 +60,7 @@ function WordField({ session }: PartProps) {
           <option key={example} value={example} />
         ))}
       </datalist>
-      <output id="said" for="word" data-ready={said !== null} class={complaint.value ? 'said complaint' : 'said'}>
+      <output id="said" for="word" aria-busy={session.busy.value} class={complaint.value ? 'said complaint' : 'said'}>
         {complaint.value ?? said?.phonemes.join(' ') ?? (model.value ? '…' : 'The model is loading…')}
       </output>
     </div>

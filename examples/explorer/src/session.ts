@@ -1,4 +1,4 @@
-import { effect, type Signal, signal } from '@preact/signals';
+import { batch, effect, type Signal, signal } from '@preact/signals';
 import { createDevice, type Device } from 'simdformer';
 import { Complaint, type Files, fetchModel, type Model, openModel } from './model.js';
 import { type Decoding, type Pronunciation, pronounce } from './pronounce.js';
@@ -17,6 +17,8 @@ export class Session {
   readonly forced: Signal<{ readonly word: string; readonly tokens: readonly number[] } | null> = signal(null);
   /** Of `word` by `model`, with `decoding`; null until there is one, and for words that the model cannot read. */
   readonly pronunciation: Signal<Pronunciation | null> = signal(null);
+  /** Whether the answer to the word, as it is now, is still to come. */
+  readonly busy = signal(true);
   /** What is wrong with the word, if anything is. */
   readonly complaint: Signal<string | null> = signal(null);
   /** What went wrong otherwise; shown until it is put away. */
@@ -85,21 +87,25 @@ export class Session {
 
   #pronounce(model: Model | null, word: string, decoding: Decoding, forced: readonly number[]): void {
     this.#asked.abort();
+    this.busy.value = true;
     if (model === null) return;
     const asked = new AbortController();
     this.#asked = asked;
     const { signal } = asked;
+    const answer = (pronunciation: Pronunciation | null, complaint: string | null) =>
+      batch(() => {
+        this.pronunciation.value = pronunciation;
+        this.complaint.value = complaint;
+        this.busy.value = false;
+      });
     this.run(async (current) => {
       if (signal.aborted || current !== model) return;
       const pronunciation = await pronounce(model, word, decoding, forced, signal);
-      if (signal.aborted) return;
-      this.pronunciation.value = pronunciation;
-      this.complaint.value = null;
+      if (!signal.aborted) answer(pronunciation, null);
     }).catch((error) => {
       if (signal.aborted) return;
-      this.pronunciation.value = null;
-      if (error instanceof Complaint) this.complaint.value = error.message;
-      else this.report(error);
+      if (!(error instanceof Complaint)) this.report(error);
+      answer(null, error instanceof Complaint ? error.message : null);
     });
   }
 }

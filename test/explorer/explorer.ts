@@ -1,0 +1,89 @@
+// The explorer, built and served as a static host would, open in Chromium.
+import { existsSync } from 'node:fs';
+import { type Browser, type BrowserContextOptions, type Page, chromium as playwright } from 'playwright-core';
+import { build } from 'vite';
+import { createDevice, Transformer } from '../../src/index.js';
+import { chromium } from '../browser/chromium.js';
+import { type StaticServer, serve } from '../browser/server.js';
+
+/** test/backend/built.test.ts says so if not. */
+export const possible = existsSync('wasm/dist/simd128.wasm') && chromium !== undefined;
+
+/** The shipped model in Node, to compare with. */
+export async function modelInNode(): Promise<Transformer> {
+  return Transformer.load(await createDevice(), 'models/g2p-en');
+}
+
+/** Builds the explorer into a folder of its own, below build/explorer. */
+export async function buildExplorer(name: string): Promise<string> {
+  const outDir = `${process.cwd()}/build/explorer/${name}`;
+  await build({ configFile: 'examples/explorer/vite.config.ts', build: { outDir }, logLevel: 'error' });
+  return `${outDir}/`;
+}
+
+/** Serves a build, below a path as on a shared host. */
+export function serveExplorer(folder: string, isolated = true): Promise<StaticServer> {
+  return serve({ '/some/path/': folder }, isolated);
+}
+
+/** A browser with the explorer in it, for the tests of one file. */
+export class Explorer {
+  readonly #servers: StaticServer[] = [];
+
+  private constructor(
+    private readonly browser: Browser,
+    readonly folder: string,
+  ) {}
+
+  static async start(name: string): Promise<Explorer> {
+    const folder = await buildExplorer(name);
+    return new Explorer(await playwright.launch(chromium), folder);
+  }
+
+  /** Opens a part of the page, once the first word is pronounced. */
+  async open(part = 'pronounce', options: BrowserContextOptions = {}, isolated = true): Promise<ExplorerPage> {
+    const server = await serveExplorer(this.folder, isolated);
+    this.#servers.push(server);
+    const context = await this.browser.newContext(options);
+    const page = new ExplorerPage(await context.newPage());
+    await page.page.goto(`${server.origin}/some/path/index.html#${part}`);
+    await page.settled();
+    return page;
+  }
+
+  async close(): Promise<void> {
+    await this.browser.close();
+    for (const server of this.#servers) server.close();
+  }
+}
+
+/** A page, and what it complained about on its console. */
+export class ExplorerPage {
+  readonly trouble: string[] = [];
+
+  constructor(readonly page: Page) {
+    page.on('pageerror', (error) => this.trouble.push(String(error)));
+    page.on('console', (message) => message.type() === 'error' && this.trouble.push(message.text()));
+  }
+
+  /** Until the page has answered to the word. */
+  async settled(): Promise<void> {
+    await this.page.locator('#said[aria-busy=false]').waitFor();
+  }
+
+  async show(part: string): Promise<void> {
+    await this.page.getByRole('navigation').getByRole('link', { name: part }).click();
+    await this.page.getByRole('heading', { name: part, level: 2 }).waitFor();
+  }
+
+  /** Types a word and returns what the page says to it, phonemes or complaint. */
+  async say(word: string): Promise<string> {
+    await this.page.getByLabel('Word', { exact: true }).fill(word);
+    return this.said();
+  }
+
+  async said(): Promise<string> {
+    await this.settled();
+    return (await this.page.locator('#said').textContent()) ?? '';
+  }
+}
