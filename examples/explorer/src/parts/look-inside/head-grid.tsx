@@ -1,4 +1,4 @@
-import { useLayoutEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import type { HeadId } from 'simdformer';
 import { sequentialScale } from '../../draw/colours.js';
 import { neighbour } from '../../draw/grid-layout.js';
@@ -20,6 +20,13 @@ export function HeadGrid({ traced, attention, chosen, pinned, off, onChoose }: H
   const box = useRef<HTMLDivElement>(null);
   const layers = layersOf(traced.trace, attention).length;
   const { heads } = traced.said.model.transformer.config;
+  const views = useMemo(
+    () =>
+      Array.from({ length: layers * heads }, (_, i) =>
+        viewOf(traced, { attention, layer: Math.floor(i / heads), head: i % heads }),
+      ),
+    [traced, attention, layers, heads],
+  );
   const press = (event: KeyboardEvent) => {
     const to = neighbour(event.key, { row: chosen.layer, column: chosen.head }, layers, heads);
     if (to === null) return;
@@ -27,7 +34,8 @@ export function HeadGrid({ traced, attention, chosen, pinned, off, onChoose }: H
     onChoose({ attention, layer: to.row, head: to.column });
     box.current?.querySelectorAll('button')[to.row * heads + to.column]?.focus();
   };
-  const button = (id: HeadId) => {
+  const button = (view: HeadView) => {
+    const { id } = view;
     const isOff = off.some((other) => sameHead(other, id));
     const isPinned = pinned !== null && sameHead(pinned, id);
     const isChosen = sameHead(chosen, id);
@@ -41,7 +49,7 @@ export function HeadGrid({ traced, attention, chosen, pinned, off, onChoose }: H
         tabIndex={isChosen ? 0 : -1}
         onClick={() => onChoose(id)}
       >
-        <Thumbnail view={viewOf(traced, id)} />
+        <Thumbnail view={view} />
         <span aria-hidden="true">
           {id.layer + 1}·{id.head + 1}
           {isPinned ? ' pinned' : ''}
@@ -59,9 +67,7 @@ export function HeadGrid({ traced, attention, chosen, pinned, off, onChoose }: H
       style={{ gridTemplateColumns: `repeat(${heads}, minmax(0, 1fr))` }}
       onKeyDown={press}
     >
-      {Array.from({ length: layers * heads }, (_, i) =>
-        button({ attention, layer: Math.floor(i / heads), head: i % heads }),
-      )}
+      {views.map(button)}
     </div>
   );
 }

@@ -7,9 +7,9 @@ type Column = 'name' | 'entropy' | 'distance' | 'previous';
 
 const columns: Readonly<Record<Column, string>> = {
   name: 'Head',
-  entropy: 'Entropy, bits',
-  distance: 'Distance, places',
-  previous: 'Weight on the place before',
+  entropy: 'Entropy (bits)',
+  distance: 'Distance',
+  previous: 'Place before',
 };
 
 interface HeadTableProps {
@@ -34,7 +34,7 @@ export function HeadTable({ rows, chosen, onChoose }: HeadTableProps) {
   return (
     <Figure
       title="What each head does"
-      says="Entropy is low where a head looks at one place and high where it looks everywhere; distance is how far away it looks. Sort by the last column: a head near 100 % copies from the place before."
+      says="Entropy is low where a head looks at one place and high where it looks everywhere; distance is how many places away it looks. The last column is its weight on the place before its own: a head near 100 % always looks at the previous letter or sound."
     >
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls */}
       <section class="head-table" tabIndex={0} aria-label="Table of heads">

@@ -67,6 +67,8 @@ function Heads({ session, before }: PartProps & { before: Traced }) {
   const switchOn = (heads: readonly HeadId[]) =>
     setOff(off.filter((head) => !heads.some((other) => sameHead(other, head))));
   const toggle = (head: HeadId) => (isOff(head) ? switchOn([head]) : setOff([...off, head]));
+  const layerOf = ({ attention, layer }: HeadId) =>
+    Array.from({ length: said.model.transformer.config.heads }, (_, head) => ({ attention, layer, head }));
   const figure = (shown: HeadView) => (
     <HeadFigure view={shown} pointed={pointed} isOff={isOff(shown.id)}>
       <button
@@ -79,6 +81,9 @@ function Heads({ session, before }: PartProps & { before: Traced }) {
       <button type="button" aria-pressed={isOff(shown.id)} onClick={() => toggle(shown.id)}>
         Switch off
       </button>
+      <button type="button" onClick={() => setOff([...off, ...layerOf(shown.id).filter((head) => !isOff(head))])}>
+        Switch off its layer
+      </button>
     </HeadFigure>
   );
   const compared = pinnedView !== null && !sameHead(pinnedView.id, chosen) ? pinnedView : null;
@@ -86,7 +91,7 @@ function Heads({ session, before }: PartProps & { before: Traced }) {
     <div class="look-inside">
       <Figure
         title="All heads at once"
-        says="Every small picture is one head, a row for each layer; the darker a spot, the more a token below looks at one above. Choose a head to see it large, and pin it to compare it with another."
+        says="Every small picture is one head, a row for each layer; the stronger a spot, the more the token of its row looks at that of its column. Choose a head to see it large, and pin it to compare it with another."
       >
         <div class="controls">
           <Choice<Attention>
