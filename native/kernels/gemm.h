@@ -70,6 +70,8 @@ SIMD_INLINE void eachAccumulator(const Body& body) {
     for (size_t v = 0; v < kVecs; ++v) body(r, v);
 }
 
+inline constexpr size_t kRowsAhead = 12;  // what packing prefetches
+
 // rows × (vecs vectors) of C in registers: for each k one outer product of a column of A with a row of B. With kPacks
 // it also leaves the rows of B that it has read in `panel`, one after the other.
 template <size_t kRows, size_t kVecs, bool kPacks = false>
@@ -80,6 +82,8 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
     Vf row[kVecs];
     eachAccumulator<1, kVecs>([&](size_t, size_t v) { row[v] = load(b + v * kWidth); });
     if constexpr (kPacks) {
+      // Rows on other pages come as a surprise to the processor's own prefetching.
+      eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(b + kRowsAhead * bRow + v * kWidth); });
       eachAccumulator<1, kVecs>([&](size_t, size_t v) { store(panel + v * kWidth, row[v]); });
       panel += kVecs * kWidth;
     }
@@ -151,16 +155,39 @@ inline void packTransposed(const float* b, size_t bRow, size_t depth, size_t col
   }
 }
 
-// Computes one thread's block of C. `panel` has room for kMaxBlockDepth × kMaxTileCols floats. finish(i, j, rows,
-// cols) is called when that part of C is complete, while it is still in the cache.
+// Room for a packed tile of A. Somewhat more than it takes, or all tiles would begin in the same set of the cache.
+inline constexpr size_t kPackedTile = kMaxBlockDepth * TILE_ROWS + kWidth;
+inline constexpr size_t kMaxTilesDown = 20;  // in a block of C
+
+// A(i … i+rows, k … k+depth) from Aᵀ as tiles of TILE_ROWS rows, kPackedTile apart: A(i, k) = tile[k·TILE_ROWS + i].
+// Aᵀ is read row by row as it lies; a tile, reading from row to row, would wait for memory each time.
+inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, float* packed) {
+  for (size_t k = 0; k < depth; ++k, a += aCol) {
+    float* to = packed + k * TILE_ROWS;
+    for (size_t i = 0; i < rows; i += TILE_ROWS, to += kPackedTile) {
+      __builtin_prefetch(a + kRowsAhead * aCol + i);
+      // Whole vectors: what is too much lies where the next k comes.
+      for (size_t r = 0; r < TILE_ROWS && i + r < rows; r += kWidth)
+        store(to + r, loadLanes(a + i + r, atMost(kWidth, rows - i - r)));
+    }
+  }
+}
+
+// Computes one thread's block of C, of at most kMaxTilesDown tiles of rows. `memory` has room for kGemmMemory floats.
+// finish(i, j, rows, cols) is called when that part of C is complete, while it is still in the cache.
+inline constexpr size_t kPanelFloats = kMaxBlockDepth * kMaxTileCols;
+inline constexpr size_t kGemmMemory = kPanelFloats + kMaxTilesDown * kPackedTile;
 template <class Finish>
-void gemmBlock(const Gemm& g, float* panel, const Finish& finish) {
+void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
+  float *panel = memory, *packedA = memory + kPanelFloats;
   const size_t tileCols = tileColsOf(g.rows, g.cols, g.bTransposed);
-  // B is read in place unless it is transposed, or its rows lie on different pages and the copy will be used often.
-  const bool packs = !g.bTransposed && g.bRow >= 1024 && g.rows > 3 * TILE_ROWS;
+  // B is read in place unless it is transposed, or its rows lie far apart and the copy will be used often; A likewise.
+  const bool packs = !g.bTransposed && g.bRow >= 256 && g.rows > 3 * TILE_ROWS;
+  const bool packsA = g.aRow == 1 && g.aCol > 1 && g.cols > tileCols;
   const size_t step = blockDepth(g.depth);
   for (size_t k = 0; k < g.depth; k += step) {
     const size_t depth = atMost(step, g.depth - k);
+    if (packsA) packColumns(g.a + k * g.aCol, g.aCol, depth, g.rows, packedA);
     const bool last = k + depth == g.depth;
     for (size_t j = 0; j < g.cols; j += tileCols) {
       const size_t cols = atMost(tileCols, g.cols - j);
@@ -177,7 +204,8 @@ void gemmBlock(const Gemm& g, float* panel, const Finish& finish) {
         const bool packing = packs && b != panel && width == tileCols;
         const Tile compute = packing ? tile<TILE_ROWS, TILE_VECS, true> : tileOf(rows, width);
         const float* bias = last && g.bias != nullptr ? g.bias + j : nullptr;
-        compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, b, bRow,
+        const float* a = packsA ? packedA + i / TILE_ROWS * kPackedTile : g.a + i * g.aRow + k * g.aCol;
+        compute(depth, a, g.aRow, packsA ? TILE_ROWS : g.aCol, b, bRow,
                 {g.c + i * g.cRow + j, g.cRow, cols, k > 0 || g.accumulate, bias}, panel);
         if (packing) {
           b = panel;

@@ -50,12 +50,16 @@ struct MatMul {
     const uint64_t tileCols = tileColsOf(rows, cols, transposeB != 0);
     const uint64_t tilesDown = count(rows, TILE_ROWS), tilesAcross = count(cols, tileCols);
     // At first as large as a level-2 cache likes it.
-    uint64_t high = atMost(20, tilesDown), wide = atMost(8, tilesAcross);
+    uint64_t high = atMost(kMaxTilesDown, tilesDown), wide = atMost(8, tilesAcross);
     const auto tasks = [&] { return count(tilesDown, high) * count(tilesAcross, wide) * batch; };
     const auto tooLong = [&] { return high * wide * TILE_ROWS * tileCols * depth > 2 * kLeastWork; };
-    // Then narrower, until threads share them evenly, and lower only if they are few: each block packs B for itself.
-    while (tasks() < 32 && wide > 1 && tooLong()) wide = (wide + 1) / 2;
-    while (tasks() < 16 && high > 1 && tooLong()) high = (high + 1) / 2;
+    // A gradient of weights sums over all rows of both factors: square blocks read least of them.
+    const auto halve = [](uint64_t& n) { n = (n + 1) / 2; };
+    while (transposeA && high * wide > 1 && tasks() < 12 && tooLong())
+      halve(wide == 1 || (high > 1 && high * TILE_ROWS >= wide * tileCols) ? high : wide);
+    // Others become narrower, until threads share them evenly, and lower only if they are few: each packs B for itself.
+    while (!transposeA && tasks() < 32 && wide > 1 && tooLong()) halve(wide);
+    while (!transposeA && tasks() < 16 && high > 1 && tooLong()) halve(high);
     // Of nearly the same size.
     const uint64_t rowStep = count(tilesDown, count(tilesDown, high)) * TILE_ROWS;
     const uint64_t colStep = count(tilesAcross, count(tilesAcross, wide)) * tileCols;
@@ -95,19 +99,18 @@ struct MatMul {
     g.depth = depth;
     g.accumulate = accumulate != 0;
     g.bias = bias.present() ? context.f32(bias) + col : nullptr;
-    gemmBlock(g, context.scratch<float>(kMaxBlockDepth * kMaxTileCols),
-              [&](size_t i, size_t j, size_t height, size_t width) {
-                if (activation == kNone && !keeps) return;
-                withActivation(activation, [&](auto f) {
-                  for (const size_t end = i + height; i < end; ++i) {
-                    const float* from = g.c + i * g.cRow + j;
-                    float* to = out + i * cStride + j;
-                    eachVector(width, [&](size_t x, size_t lanes) {
-                      storeLanes(to + x, activate<f()>(loadLanes(from + x, lanes)), lanes);
-                    });
-                  }
-                });
-              });
+    gemmBlock(g, context.scratch<float>(kGemmMemory), [&](size_t i, size_t j, size_t height, size_t width) {
+      if (activation == kNone && !keeps) return;
+      withActivation(activation, [&](auto f) {
+        for (const size_t end = i + height; i < end; ++i) {
+          const float* from = g.c + i * g.cRow + j;
+          float* to = out + i * cStride + j;
+          eachVector(width, [&](size_t x, size_t lanes) {
+            storeLanes(to + x, activate<f()>(loadLanes(from + x, lanes)), lanes);
+          });
+        }
+      });
+    });
   }
 };
 KERNEL(MatMul)
