@@ -14,7 +14,7 @@ export interface PackedTokens {
 /**
  * Token ids of a batch: rows of numbers, equally long or not; an int32 tensor [B, T]; or packed sequences. In rows and
  * tensors the padding ids at the end of each row are no tokens. Tensors are read, which runs what is queued: inside
- * `device.record()` give arrays, or a TokenBatch made before.
+ * `device.record()`, or where the device computes in a worker, give arrays, or a TokenBatch made before.
  */
 export type Tokens = readonly (readonly number[] | Int32Array)[] | Tensor | PackedTokens | TokenBatch;
 
@@ -79,6 +79,19 @@ export function packed(rows: readonly (readonly number[])[]): { ids: number[]; l
   return { ids: rows.flat(), lengths: rows.map((row) => row.length) };
 }
 
+/** The same tokens as numbers: what is in tensors is read without waiting for the device. */
+export async function readTokens(name: string, tokens: Tokens): Promise<Exclude<Tokens, Tensor | TokenBatch>> {
+  if (Array.isArray(tokens)) return tokens;
+  if (tokens instanceof Tensor) {
+    const [size, time] = matrixOf(name, tokens);
+    const values = await readIntegers(name, tokens);
+    return Array.from({ length: size }, (_, i) => values.slice(i * time, (i + 1) * time));
+  }
+  const { ids, lengths } =
+    tokens instanceof TokenBatch ? { ids: tokens.ids, lengths: tokens.counts } : ((tokens ?? {}) as PackedTokens);
+  return { ids: await readIntegers(name, ids), lengths: await readIntegers(name, lengths) };
+}
+
 /** The sequences as rows of numbers without padding. */
 export function rowsOf(
   name: string,
@@ -86,10 +99,7 @@ export function rowsOf(
   padId: number | null,
 ): { rows: ArrayLike<number>[]; time: number | null } {
   if (tokens instanceof Tensor) {
-    if (tokens.shape.length !== 2) {
-      throw new ShapeError(`${name}: the tensor is [${tokens.shape.join(', ')}], expected [batch, time] or packed ids`);
-    }
-    const [size, time] = tokens.shape as [number, number];
+    const [size, time] = matrixOf(name, tokens);
     const values = integersOf(name, tokens) as Int32Array;
     const rows = Array.from({ length: size }, (_, i) => values.subarray(i * time, (i + 1) * time));
     return { rows: rows.map((row) => row.subarray(0, unpaddedLength(row, padId))), time };
@@ -121,10 +131,27 @@ export function rowsOf(
   return { rows, time: null };
 }
 
-function integersOf(name: string, values: readonly number[] | Int32Array | Tensor): readonly number[] | Int32Array {
+function matrixOf(name: string, { shape }: Tensor): readonly [size: number, time: number] {
+  if (shape.length === 2) return shape as readonly number[] as [number, number];
+  throw new ShapeError(`${name}: the tensor is [${shape.join(', ')}], expected [batch, time] or packed ids`);
+}
+
+type Integers = readonly number[] | Int32Array | Tensor;
+
+function integersOf(name: string, values: Integers): readonly number[] | Int32Array {
   if (!(values instanceof Tensor)) return values;
-  if (values.dtype !== 'int32') throw new DTypeError(`${name}: the tensor is ${values.dtype}, expected int32`);
+  assertIntegers(name, values);
   return values.dataSync() as Int32Array;
+}
+
+async function readIntegers(name: string, values: Integers): Promise<readonly number[] | Int32Array> {
+  if (!(values instanceof Tensor)) return values;
+  assertIntegers(name, values);
+  return (await values.data()) as Int32Array;
+}
+
+function assertIntegers(name: string, { dtype }: Tensor): void {
+  if (dtype !== 'int32') throw new DTypeError(`${name}: the tensor is ${dtype}, expected int32`);
 }
 
 function unpaddedLength(row: ArrayLike<number>, padId: number | null): number {
