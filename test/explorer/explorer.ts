@@ -51,6 +51,16 @@ export class Explorer {
     return page;
   }
 
+  /** Opens the page on a host that lacks a file. */
+  async openWithout(file: string): Promise<Page> {
+    const server = await serveExplorer(this.folder);
+    this.#servers.push(server);
+    const page = await this.browser.newPage();
+    await page.route(`**/${file}`, (route) => route.fulfill({ status: 404 }));
+    await page.goto(`${server.origin}/some/path/index.html`);
+    return page;
+  }
+
   async close(): Promise<void> {
     await this.browser.close();
     for (const server of this.#servers) server.close();

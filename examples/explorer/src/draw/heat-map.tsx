@@ -16,7 +16,7 @@ interface HeatMapProps {
   readonly colour: ColourScale;
   /** What a cell says when it is pointed at or has the focus. */
   readonly describe: (cell: Cell) => string;
-  /** Numbers in the cells, where they fit. Default none. */
+  /** Numbers in the cells, where they fit. Default: a minus in those below zero, so that colour is not alone in telling. */
   readonly format?: (value: number) => string;
   /** Pixels of a cell: at most, and its height if that is not its width. */
   readonly cellSize?: number;
@@ -46,6 +46,9 @@ export function HeatMap(props: HeatMapProps) {
     const context = prepareCanvas(canvas.current, place.fullWidth, place.fullHeight);
     const colours = cssColours.value;
     context.font = FONT;
+    context.textAlign = 'center';
+    context.textBaseline = 'middle';
+    const hasRoomForSign = Math.min(cell, height) >= 12;
     for (let row = 0; row < rows.length; row++) {
       for (let column = 0; column < columns.length; column++) {
         const value = values[row * columns.length + column] as number;
@@ -54,11 +57,10 @@ export function HeatMap(props: HeatMapProps) {
         context.fillStyle = fill;
         const gap = cell > 8 ? 1 : 0;
         context.fillRect(left + column * cell, top + row * height, cell - gap, height - gap);
-        if (format === undefined || cell < 34) continue;
+        const text = format !== undefined && cell >= 34 ? format(value) : value < 0 && hasRoomForSign ? '−' : '';
+        if (text === '') continue;
         context.fillStyle = inkOn(fill);
-        context.textAlign = 'center';
-        context.textBaseline = 'middle';
-        context.fillText(format(value), left + (column + 0.5) * cell, top + (row + 0.5) * height);
+        context.fillText(text, left + (column + 0.5) * cell, top + (row + 0.5) * height);
       }
     }
     context.fillStyle = colours('ink-soft');

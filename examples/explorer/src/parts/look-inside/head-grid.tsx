@@ -45,7 +45,7 @@ export function HeadGrid({ traced, attention, chosen, pinned, off, onChoose }: H
         type="button"
         class={`thumbnail${isOff ? ' off' : ''}`}
         aria-pressed={isChosen}
-        aria-label={`${nameOf(id)}${isPinned ? ', pinned' : ''}${isOff ? ', switched off' : ''}`}
+        aria-label={`${id.layer + 1}·${id.head + 1}${isPinned ? ' pinned' : ''}${isOff ? ' off' : ''}: ${nameOf(id)}`}
         tabIndex={isChosen ? 0 : -1}
         onClick={() => onChoose(id)}
       >

@@ -58,7 +58,7 @@ export function HeadTable({ rows, chosen, onChoose }: HeadTableProps) {
             {sorted.map(({ id, entropy, distance, previous }) => (
               <tr key={nameOf(id)} class={sameHead(id, chosen) ? 'chosen' : ''}>
                 <th scope="row">
-                  <button type="button" aria-label={nameOf(id)} onClick={() => onChoose(id)}>
+                  <button type="button" onClick={() => onChoose(id)}>
                     {attentions[id.attention]} {id.layer + 1}·{id.head + 1}
                   </button>
                 </th>

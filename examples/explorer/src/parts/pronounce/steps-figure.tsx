@@ -89,10 +89,9 @@ function StepCard({ number, chosen, forced, probabilities, chances, model, onCho
                 class={`candidate ${token === chosen ? 'chosen' : ''} ${cut ? 'cut' : ''}`}
                 aria-pressed={token === chosen}
                 disabled={isEnd}
-                aria-label={`${name(token)}, ${says}${token === chosen ? ', chosen' : ''}`}
                 onClick={() => onChoose(token)}
               >
-                <span class="candidate-name">{name(token)}</span>
+                <span class="candidate-name">{name(token)}</span>{' '}
                 <span class="candidate-bar">
                   {chance !== undefined && <span class="bar ghost" style={{ width: `${probability * 100}%` }} />}
                   <span class="bar" style={{ width: `${(chance ?? probability) * 100}%` }} />

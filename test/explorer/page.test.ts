@@ -1,0 +1,120 @@
+import { mkdir } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import type { AxeResults } from 'axe-core';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Explorer, possible } from './explorer.js';
+
+const PARTS = ['pronounce', 'look-inside', 'follow-numbers', 'positions', 'teach', 'bring'];
+const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+/** To be looked at by eye. */
+const pictures = 'build/explorer/pictures';
+
+const SCREENS = {
+  light: { viewport: { width: 1280, height: 900 }, colorScheme: 'light' },
+  dark: { viewport: { width: 1280, height: 900 }, colorScheme: 'dark' },
+  narrow: { viewport: { width: 360, height: 740 }, colorScheme: 'light', isMobile: true, hasTouch: true },
+  wide: { viewport: { width: 3840, height: 2160 }, colorScheme: 'light' },
+} as const;
+
+/** What axe finds serious, one example of each kind. */
+async function seriousViolations(page: Page): Promise<string[]> {
+  const { violations } = await page.evaluate<AxeResults>('axe.run({ resultTypes: ["violations"] })');
+  return violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, nodes }) => `${id}, ${nodes.length} times: ${nodes[0]?.html}`);
+}
+
+describe.runIf(possible)('the explorer’s page', () => {
+  let explorer: Explorer;
+  beforeAll(async () => {
+    explorer = await Explorer.start('page');
+    await mkdir(pictures, { recursive: true });
+  });
+  afterAll(() => explorer?.close());
+
+  it.each(Object.entries(SCREENS))('%s: every part fits, is accessible, and is pictured', async (screen, options) => {
+    const { page, trouble } = await explorer.open('pronounce', { ...options, reducedMotion: 'reduce' });
+    await page.addScriptTag({ path: axe });
+    for (const part of PARTS) {
+      await page.evaluate((hash) => {
+        location.hash = hash;
+      }, part);
+      await page.locator('main .waiting').waitFor({ state: 'detached' });
+      await page.locator('main .figure, main .drop').first().waitFor();
+      await page.waitForTimeout(300); // pictures are drawn a frame after their values are there
+      await page.screenshot({ path: `${pictures}/${part} ${screen}.png`, fullPage: true });
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      expect(overflow, `${part}: pixels to scroll sideways`).toBeLessThanOrEqual(0);
+      if (screen !== 'wide') expect(await seriousViolations(page), part).toEqual([]);
+    }
+    expect(trouble).toEqual([]);
+    await page.context().close();
+  });
+
+  it('bad words get a friendly answer, and good ones work afterwards', async () => {
+    const explorerPage = await explorer.open();
+    const before = await explorerPage.said();
+    expect(await explorerPage.say('')).toMatch(/Type a word/);
+    expect(await explorerPage.say('naïve 🙂')).toMatch(/never learnt “ï”, “ ”, “🙂”\. It reads ' a–z\./);
+    expect(await explorerPage.say('x'.repeat(10_000))).toMatch(/10,000 letters; this model reads 64 at most/);
+    expect(await explorerPage.say('x'.repeat(65))).toMatch(/65 letters/);
+    for (const part of ['Look inside', 'Follow the numbers', 'Positions']) await explorerPage.show(part);
+    expect(await explorerPage.say('x'.repeat(64))).toMatch(/^[A-Z ]+$/);
+    expect(await explorerPage.say('Transformer ')).toBe(before);
+    expect(explorerPage.trouble).toEqual([]);
+  });
+
+  it('keeps up with fast typing: the last word is answered', async () => {
+    const explorerPage = await explorer.open();
+    const expected = await explorerPage.say('attention');
+    await explorerPage.say('');
+    await explorerPage.page.getByLabel('Word', { exact: true }).pressSequentially('attention');
+    expect(await explorerPage.said()).toBe(expected);
+  });
+
+  it('the theme can be chosen, and the parts reached by keyboard', async () => {
+    const { page } = await explorer.open('pronounce', { colorScheme: 'light' });
+    await page.getByRole('button', { name: 'Switch to the dark theme' }).click();
+    expect(await page.evaluate(() => document.documentElement.dataset.theme)).toBe('dark');
+    await page.keyboard.press('Tab');
+    for (let i = 0; i < 3; i++) await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Positions', level: 2 }).waitFor();
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('main');
+    expect(await page.title()).toMatch(/^Positions/);
+  });
+
+  it('works where pages are not cross-origin isolated', async () => {
+    const isolated = await explorer.open();
+    const alone = await explorer.open('pronounce', {}, false);
+    expect(await alone.page.evaluate(() => crossOriginIsolated)).toBe(false);
+    expect(await alone.say('phoenix')).toBe(await isolated.say('phoenix'));
+    expect(alone.trouble).toEqual([]);
+  });
+
+  it('downloads less than 5 MB, the model included', async () => {
+    const { page } = await explorer.open();
+    for (const part of PARTS) {
+      await page.evaluate((hash) => {
+        location.hash = hash;
+      }, part);
+      await page.locator('main .waiting').waitFor({ state: 'detached' });
+    }
+    const bytes = await page.evaluate(() =>
+      [...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')].reduce(
+        (sum, entry) => sum + (entry as PerformanceResourceTiming).encodedBodySize,
+        0,
+      ),
+    );
+    expect(bytes).toBeGreaterThan(3e6);
+    expect(bytes).toBeLessThan(5e6);
+  });
+
+  it('says so when its model cannot be had', async () => {
+    const page = await explorer.openWithout('model.safetensors');
+    await page.getByRole('alert').getByText('model.safetensors gave HTTP status 404').waitFor();
+    await page.getByRole('navigation').getByRole('link', { name: 'Bring a model' }).click();
+    await page.getByText('Drop a model’s folder or files here').waitFor();
+  });
+});
