@@ -54,7 +54,9 @@ await build({
   bundle: true,
   format: 'esm',
   target: 'es2022',
-  minify: true,
+  // White space stays, and with it the comments that bundlers heed.
+  minifyIdentifiers: true,
+  minifySyntax: true,
 });
 
 const changed = youngest();

@@ -1,6 +1,6 @@
 import { DeviceError } from '../core/errors.js';
 import type { Backend, BackendOptions, CommandFailure, Manifest } from './backend.js';
-import { environment, isNode, nodeModule } from './node.js';
+import { besides, environment, isNode, nodeModule } from './node.js';
 
 interface NativeEngine {
   manifest(): string;
@@ -25,7 +25,7 @@ export async function loadAddon(): Promise<Addon> {
   const { availableParallelism } = await nodeModule<typeof import('node:os')>('os');
   const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');
   // src/backend/ and dist/backend/ are equally deep.
-  const path = fileURLToPath(new URL('../../build/Release/simdformer.node', import.meta.url));
+  const path = fileURLToPath(besides(import.meta.url, '../../build/Release/simdformer.node'));
   try {
     return { ...(createRequire(import.meta.url)(path) as Pick<Addon, 'Engine'>), parallelism: availableParallelism() };
   } catch (error) {

@@ -6,6 +6,11 @@ export const isNode: boolean =
   process.versions?.node !== undefined &&
   globalThis.navigator?.userAgent !== 'Cloudflare-Workers';
 
+/** A URL relative to a module's `import.meta.url`, in a form that bundlers do not look for. */
+export function besides(moduleUrl: string, path: string): URL {
+  return new URL(path, moduleUrl);
+}
+
 /** One of Node's own modules, named so that bundlers for browsers do not look for it. */
 export function nodeModule<T>(name: string): Promise<T> {
   return import(/* @vite-ignore */ /* webpackIgnore: true */ `node:${name}`) as Promise<T>;

@@ -1,5 +1,5 @@
 // The pool threads of a WebAssembly device: workers that run wasm/thread.js over the device's memory.
-import { isNode, nodeModule } from './node.js';
+import { besides, isNode, nodeModule } from './node.js';
 import type { WasmEngine } from './wasm-modules.js';
 import { type RunningWorker, startWorker } from './workers.js';
 
@@ -30,20 +30,12 @@ async function parallelism(): Promise<number> {
   return globalThis.navigator?.hardwareConcurrency ?? 1;
 }
 
-/** As the literal below, but unseen by bundlers. */
-const THREAD = '../../wasm/dist/thread.js';
-
 /** Starts a worker for each of these stacks. They are in the pool when this resolves. */
 export function startThreads(
   { module, folder }: WasmEngine,
   memory: WebAssembly.Memory,
   stacks: readonly number[],
 ): Promise<RunningWorker[]> {
-  const url = folder === undefined ? new URL(THREAD, import.meta.url) : new URL('thread.js', folder);
-  const inBrowser =
-    folder === undefined
-      ? () => new Worker(new URL('../../wasm/dist/thread.js', import.meta.url), { type: 'module' })
-      : () => new Worker(url, { type: 'module' });
   return Promise.all(
     stacks.map(
       (stack) =>
@@ -53,7 +45,7 @@ export function startThreads(
             worker.keepAlive(false);
             resolve(worker);
           };
-          const starting = startWorker(url, inBrowser, ready, reject);
+          const starting = startWorker(...scriptIn(folder), ready, reject);
           starting.then((worker) => {
             worker.keepAlive(true); // as createDevice() is waiting for it
             worker.post({ module, memory, stack });
@@ -61,4 +53,14 @@ export function startThreads(
         }),
     ),
   );
+}
+
+/** Where thread.js is, and what starts it in browsers. */
+function scriptIn(folder?: string): [url: URL, inBrowser: () => Worker] {
+  if (folder === undefined) {
+    const literal = () => new Worker(new URL('../../wasm/dist/thread.js', import.meta.url), { type: 'module' });
+    return [besides(import.meta.url, '../../wasm/dist/thread.js'), literal];
+  }
+  const url = new URL('thread.js', folder);
+  return [url, () => new Worker(url, { type: 'module' })];
 }

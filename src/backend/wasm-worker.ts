@@ -1,5 +1,6 @@
 import { DeviceError } from '../core/errors.js';
 import type { Backend, CommandFailure, Manifest, WasmOptions } from './backend.js';
+import { besides } from './node.js';
 import { type WasmEngine, wasmEngine } from './wasm-modules.js';
 import type { Answer, Answers, Request } from './worker-protocol.js';
 import { type RunningWorker, scriptUrl, startWorker } from './workers.js';
@@ -110,14 +111,11 @@ export function createWorkerBackend(options: WasmOptions): Promise<Backend> {
   return new WorkerBackend().open(options);
 }
 
-/** As the literal below, but unseen by bundlers. */
-const WORKER = '../../wasm/dist/worker.js';
-
 /** Where the worker's module is, and what starts it in browsers. */
 function workerOf({ folder, worker: text }: WasmEngine): [url: URL, inBrowser: () => Worker] {
   if (folder === undefined && text === undefined) {
     const literal = () => new Worker(new URL('../../wasm/dist/worker.js', import.meta.url), { type: 'module' });
-    return [new URL(WORKER, import.meta.url), literal];
+    return [besides(import.meta.url, '../../wasm/dist/worker.js'), literal];
   }
   const url = new URL(text === undefined ? new URL('worker.js', folder) : scriptUrl(text));
   return [url, () => new Worker(url, { type: 'module' })];

@@ -1,0 +1,119 @@
+// The package as users get it: packed, and installed with the example projects and all that these need. Done once for as
+// long as nothing of it changes, whichever test comes first.
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { cp, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { it } from 'vitest';
+
+/** The example projects that are installed: folders of examples/. */
+export const examples = ['script', 'vite', 'webpack', 'esbuild', 'rollup', 'extension'] as const;
+
+/** Outside of the repository, whose packages and tsconfig.json would be found from inside. */
+const folder = join(tmpdir(), `simdformer-packages-${digest(resolve('.')).slice(0, 8)}`);
+const tarball = join(folder, 'simdformer-0.1.0.tgz');
+
+/** Runs a program to its end; what it printed is in the error if it fails. */
+export const run = promisify(execFile);
+const npm = (args: readonly string[], cwd: string) =>
+  run('npm', [...args, '--no-audit', '--no-fund', '--prefer-offline'], { cwd, env: { ...process.env, CI: '' } });
+
+function digest(...parts: (string | Uint8Array)[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  return hash.digest('hex');
+}
+
+/** Does `work` while no other process does. */
+async function alone<T>(work: () => Promise<T>): Promise<T> {
+  const lock = `${folder}.lock`;
+  for (;;) {
+    try {
+      await mkdir(lock);
+      break;
+    } catch {
+      const age = Date.now() - ((await stat(lock).catch(() => null))?.mtimeMs ?? Date.now());
+      if (age > 300_000) await rm(lock, { recursive: true, force: true }); // of a process that was killed
+      await setTimeout(100);
+    }
+  }
+  try {
+    return await work();
+  } finally {
+    await rm(lock, { recursive: true, force: true });
+  }
+}
+
+async function pack(): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await npm(['pack', '--pack-destination', folder], '.');
+}
+
+/** Copies the examples; their package.json names the tarball. Returns what was written, as text. */
+async function copyExamples(): Promise<string> {
+  let written = '';
+  for (const name of examples) {
+    const to = join(folder, name);
+    await rm(to, { recursive: true, force: true });
+    await mkdir(to);
+    for (const file of await readdir(join('examples', name))) {
+      if (file !== 'node_modules' && file !== 'dist') await cp(join('examples', name, file), join(to, file));
+    }
+    const own = JSON.parse(await readFile(join(to, 'package.json'), 'utf8'));
+    own.dependencies.simdformer = `file:${tarball}`;
+    const text = JSON.stringify(own);
+    await writeFile(join(to, 'package.json'), text);
+    written += text;
+  }
+  const root = JSON.stringify({ private: true, type: 'module', workspaces: examples });
+  await writeFile(join(folder, 'package.json'), root);
+  return written + root;
+}
+
+async function install(): Promise<string> {
+  await pack();
+  const wanted = createHash('sha256')
+    .update(await copyExamples())
+    .update(await readFile(tarball))
+    .digest('hex');
+  const stamp = join(folder, 'node_modules/.installed');
+  if ((await readFile(stamp, 'utf8').catch(() => '')) !== wanted) {
+    // The lockfile holds the digest of the tarball before.
+    for (const old of ['package-lock.json', 'node_modules/.package-lock.json', 'node_modules/simdformer'])
+      await rm(join(folder, old), { recursive: true, force: true });
+    await npm(['install', '--ignore-scripts'], folder);
+    await writeFile(stamp, wanted);
+  }
+  // npm installs it once, above the projects; a project by itself would have it in its own folder.
+  for (const name of examples) {
+    await cp(join(folder, 'node_modules/simdformer'), join(folder, name, 'node_modules/simdformer'), {
+      recursive: true,
+    });
+  }
+  return folder;
+}
+
+/**
+ * The folder with the installed package and examples. Where it cannot be installed, a test says so: skipped, or failed in
+ * CI, and the result is null.
+ */
+export async function installed(): Promise<string | null> {
+  try {
+    return await alone(install);
+  } catch (error) {
+    untested('the installed package', (error as Error).message);
+    return null;
+  }
+}
+
+/** Says what cannot be tested here and why; in CI that is a failure. */
+export function untested(what: string, reason: string): void {
+  const title = `${what}: NOT TESTED, ${reason}`;
+  console.warn(`WARNING: ${title}`);
+  it.skipIf(!process.env.CI)(title, () => {
+    throw new Error(title);
+  });
+}
