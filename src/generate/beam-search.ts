@@ -1,6 +1,7 @@
+import { Random } from '../core/random.js';
 import type { FinishReason, Hypothesis, Plan, PlannedInput, TokenEvent } from './options.js';
 import { type LogitsProcessor, processorsOf } from './processors.js';
-import { checkedLogSumExp, type Search } from './search.js';
+import { checkedLogSumExp, gumbel, type Search } from './search.js';
 
 /** An unfinished hypothesis. */
 interface Beam {
@@ -25,31 +26,46 @@ interface Candidate {
  * are among the first numBeams, and the others fill the beams again. As in Hugging Face, the score of a hypothesis is
  *
  *   sum of log-probabilities / length^lengthPenalty, where length counts the end but not the start or the prompt.
+ *
+ * With `doSample` the ways to go on are drawn without replacement, each with probability ∝ exp(its sum): the greatest sums plus
+ * Gumbel noise (Kool et al. 2019, arXiv 1903.06059).
  */
 export class BeamSearch implements Search {
-  readonly tokens: Int32Array;
-  readonly #order: Int32Array;
-  readonly #inputs: InputBeams[];
+  tokens: Int32Array;
+  #order: Int32Array;
+  readonly #all: readonly InputBeams[];
+  #batch: readonly InputBeams[];
 
   constructor(private readonly plan: Plan) {
     const { inputs, numBeams } = plan;
-    this.#inputs = inputs.map((input) => new InputBeams(plan, input));
+    this.#all = inputs.map((input) => new InputBeams(plan, input));
+    this.#batch = this.#all;
     this.tokens = new Int32Array(inputs.length * numBeams);
     this.#order = new Int32Array(inputs.length * numBeams);
   }
 
+  get open(): number {
+    return this.#batch.filter(({ done }) => !done).length;
+  }
+
   get done(): boolean {
-    return this.#inputs.every((input) => input.done);
+    return this.#batch.every(({ done }) => done);
   }
 
   get order(): Int32Array | null {
     return this.#order.some((from, to) => from !== to) ? this.#order : null;
   }
 
-  choose(logits: Float32Array): TokenEvent[] {
+  get contexts(): readonly (readonly number[])[] {
     const { numBeams } = this.plan;
-    const vocabulary = logits.length / this.tokens.length;
-    this.#inputs.forEach((input, i) => {
+    return this.#batch.flatMap((input) =>
+      Array.from({ length: numBeams }, (_, beam) => input.beams[beam]?.read ?? [0]),
+    );
+  }
+
+  choose(logits: Float32Array): TokenEvent[] {
+    const { numBeams, vocabulary } = this.plan;
+    this.#batch.forEach((input, i) => {
       const first = i * numBeams;
       const rows = logits.subarray(first * vocabulary, (first + numBeams) * vocabulary);
       const kept = input.done ? [] : input.advance(rows);
@@ -61,8 +77,16 @@ export class BeamSearch implements Search {
     return [];
   }
 
+  compact(): void {
+    const { numBeams } = this.plan;
+    const isOpen = (_: number, row: number) => !(this.#batch[Math.floor(row / numBeams)] as InputBeams).done;
+    this.#order = this.#order.filter(isOpen);
+    this.tokens = this.tokens.filter(isOpen);
+    this.#batch = this.#batch.filter(({ done }) => !done);
+  }
+
   hypotheses(): Hypothesis[][] {
-    return this.#inputs.map((input) => input.finished.slice(0, this.plan.numReturnSequences));
+    return this.#all.map((input) => input.finished.slice(0, this.plan.numReturnSequences));
   }
 }
 
@@ -71,8 +95,11 @@ class InputBeams {
   /** At most numBeams, best first. */
   readonly finished: Hypothesis[] = [];
   done = false;
+  /** At most numBeams, best first. */
+  beams: readonly Beam[];
   readonly #processors: readonly LogitsProcessor[];
-  #beams: readonly Beam[];
+  /** Of its own for each input, if beams are drawn. */
+  readonly #random: Random | null;
 
   constructor(
     private readonly plan: Plan,
@@ -80,13 +107,14 @@ class InputBeams {
   ) {
     const { prompt } = input;
     this.#processors = processorsOf(plan, prompt.length);
-    this.#beams = [{ read: prompt, tokens: [], logProbabilities: [], sum: 0 }];
+    this.#random = plan.doSample ? new Random(plan.seed, input.index) : null;
+    this.beams = [{ read: prompt, tokens: [], logProbabilities: [], sum: 0 }];
   }
 
   /** One token further; returns which beams go on, and how. */
   advance(rows: Float32Array): Candidate[] {
     const { numBeams, stopTokens, maxNewTokens } = this.plan;
-    const length = (this.#beams[0] as Beam).tokens.length + 1;
+    const length = (this.beams[0] as Beam).tokens.length + 1;
     const kept: Candidate[] = [];
     const next: Beam[] = [];
     for (const [rank, candidate] of this.#candidates(rows).entries()) {
@@ -101,24 +129,26 @@ class InputBeams {
       }
       if (kept.length === numBeams) break;
     }
-    this.#beams = next;
+    this.beams = next;
     if (next.length > 0 && length >= maxNewTokens) for (const beam of next) this.#finish(beam, 'length');
     this.done = next.length === 0 || length >= maxNewTokens || this.#cannotImprove(length);
     return kept;
   }
 
-  /** The best ways to go on, best first: enough to fill the beams even if those that end are among them. */
+  /**
+   * The best ways to go on, best first: enough to fill the beams even if those that end are among them. With `doSample` so many
+   * drawn by their probabilities instead, none twice.
+   */
   #candidates(rows: Float32Array): Candidate[] {
-    const { numBeams, stopTokens } = this.plan;
-    const vocabulary = rows.length / numBeams;
+    const { numBeams, stopTokens, vocabulary } = this.plan;
     const best = new Best(numBeams * (1 + Math.max(1, stopTokens.size)));
-    this.#beams.forEach(({ read, tokens, sum }, beam) => {
+    this.beams.forEach(({ read, tokens, sum }, beam) => {
       const row = rows.subarray(beam * vocabulary, (beam + 1) * vocabulary);
       const total = checkedLogSumExp(row, this.input.index);
       const forced = this.input.prefix[tokens.length];
       if (forced !== undefined) {
         const logProbability = (row[forced] as number) - total;
-        best.offer({ beam, token: forced, sum: sum + logProbability, logProbability });
+        best.offer({ beam, token: forced, sum: sum + logProbability, logProbability }, sum + logProbability);
         return;
       }
       const scores = this.#processors.length > 0 ? row.map((logit) => logit - total) : row;
@@ -127,16 +157,20 @@ class InputBeams {
       const base = scores === row ? sum - total : sum;
       for (let token = 0; token < vocabulary; token++) {
         const candidate = base + (scores[token] as number);
-        if (candidate > best.least) {
-          best.offer({ beam, token, sum: candidate, logProbability: (row[token] as number) - total });
+        const key =
+          this.#random === null || candidate === Number.NEGATIVE_INFINITY
+            ? candidate
+            : candidate + gumbel(this.#random);
+        if (key > best.least) {
+          best.offer({ beam, token, sum: candidate, logProbability: (row[token] as number) - total }, key);
         }
       }
     });
-    return best.list;
+    return this.#random === null ? best.list : [...best.list].sort((a, b) => b.sum - a.sum);
   }
 
   #grow({ beam, token, sum, logProbability }: Candidate): Beam {
-    const { read, tokens, logProbabilities } = this.#beams[beam] as Beam;
+    const { read, tokens, logProbabilities } = this.beams[beam] as Beam;
     return {
       read: [...read, token],
       tokens: [...tokens, token],
@@ -159,23 +193,28 @@ class InputBeams {
     if (earlyStopping === true) return true;
     // The sum only falls. Divided by more it rises again, if the penalty is positive: at most at the greatest length.
     const reached = earlyStopping === 'never' && lengthPenalty > 0 ? maxNewTokens : length;
-    return worst.score >= (this.#beams[0] as Beam).sum / reached ** lengthPenalty;
+    return worst.score >= (this.beams[0] as Beam).sum / reached ** lengthPenalty;
   }
 }
 
-/** The greatest sums offered so far, in order; of equals the first. */
+/** What was offered with the greatest keys so far, in their order; of equals the first. */
 class Best {
   readonly list: Candidate[] = [];
-  /** What a candidate must exceed. */
+  readonly #keys: number[] = [];
+  /** What a key must exceed. */
   least = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly size: number) {}
 
-  offer(candidate: Candidate): void {
+  offer(candidate: Candidate, key: number): void {
     let at = this.list.length;
-    while (at > 0 && (this.list[at - 1] as Candidate).sum < candidate.sum) at--;
+    while (at > 0 && (this.#keys[at - 1] as number) < key) at--;
     this.list.splice(at, 0, candidate);
-    if (this.list.length > this.size) this.list.pop();
-    if (this.list.length === this.size) this.least = (this.list[this.size - 1] as Candidate).sum;
+    this.#keys.splice(at, 0, key);
+    if (this.list.length > this.size) {
+      this.list.pop();
+      this.#keys.pop();
+    }
+    if (this.list.length === this.size) this.least = this.#keys[this.size - 1] as number;
   }
 }

@@ -1,6 +1,6 @@
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
-import { packed, rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
+import { packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
 import { BeamSearch } from './beam-search.js';
 import {
   type GenerateOptions,
@@ -12,7 +12,7 @@ import {
   type TokenEvent,
 } from './options.js';
 import { type Search, TokenSearch } from './search.js';
-import { endSession, startSession } from './session.js';
+import { endSession, MOVABLE, startSession } from './session.js';
 
 /** Milliseconds after which other work gets its turn. */
 const PAUSE_AFTER = 5;
@@ -90,7 +90,8 @@ async function* decode(
       for (const event of events) onToken?.(event);
       yield events;
       if (search.done) return search;
-      scores = await session.step(search.tokens, search.order);
+      if (session.shrinks(search.open)) search.compact();
+      scores = await (session.full ? session.read(search.contexts) : session.step(search.tokens, search.order));
     }
   } finally {
     endSession(model, session);
@@ -109,11 +110,12 @@ async function giveWay(): Promise<void> {
 }
 
 /** All inputs if they are few; otherwise those of similar length together, the longest first. */
-function batches({ inputs, batchSize }: Plan): (readonly PlannedInput[])[] {
-  if (inputs.length <= batchSize) return [inputs];
+function batches({ inputs, batchSize, width }: Plan): (readonly PlannedInput[])[] {
+  const size = Math.max(1, Math.min(batchSize, Math.floor(MOVABLE / width)));
+  if (inputs.length <= size) return [inputs];
   const sorted = [...inputs].sort((a, b) => b.row.length - a.row.length || a.index - b.index);
-  const count = Math.ceil(inputs.length / batchSize);
-  return Array.from({ length: count }, (_, i) => sorted.slice(i * batchSize, (i + 1) * batchSize));
+  const count = Math.ceil(inputs.length / size);
+  return Array.from({ length: count }, (_, i) => sorted.slice(i * size, (i + 1) * size));
 }
 
 function collect(found: readonly (readonly Hypothesis[])[]): GenerateResult {
@@ -142,7 +144,5 @@ function attentionsOf(model: Transformer, { inputs }: Plan, result: GenerateResu
 
 /** The sequences as arrays. */
 export async function readRows(name: string, model: Transformer, tokens: Tokens): Promise<number[][]> {
-  if (!Array.isArray(tokens)) await model.device.flush(); // so that reading tensors waits for nothing
-  const given = tokens instanceof TokenBatch ? { ids: tokens.ids, lengths: tokens.counts } : tokens;
-  return rowsOf(name, given, model.config.padId).rows.map((row) => Array.from(row));
+  return rowsOf(name, await readTokens(name, tokens), model.config.padId).rows.map((row) => Array.from(row));
 }

@@ -2,6 +2,7 @@ import { checkNumber } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
 import type { LogitsProcessor } from './processors.js';
+import { MOVABLE } from './session.js';
 
 /** Names and meanings are Hugging Face's where it has the option. */
 export interface GenerateOptions {
@@ -13,6 +14,12 @@ export interface GenerateOptions {
   prefix?: readonly number[] | readonly (readonly number[])[];
   /** Tokens that end a sequence and are no part of it. Default: the end of the model's target tokenizer, or its eosId. */
   stopTokens?: readonly number[];
+  /**
+   * Decoder-only: once a sequence is as long as the model's maxLength, every further token is chosen after reading the last
+   * maxLength tokens anew, as nanoGPT does: prompts and outputs can be of any length, but such a token costs a whole pass.
+   * Default false: prompt and output must fit into maxLength.
+   */
+  cropContext?: boolean;
   /** Ends a sequence after its newest token, which stays in it, by returning true. Gets what was generated so far. */
   stop?: (tokens: readonly number[]) => boolean;
 
@@ -28,7 +35,10 @@ export interface GenerateOptions {
   /** Sequences for each input: the best of the beams, or so many samples. Default 1. */
   numReturnSequences?: number;
 
-  /** Draws tokens by their probabilities. Default false: the most probable. */
+  /**
+   * Draws tokens by their probabilities. Default false: the most probable. With beams: draws without replacement among the
+   * ways to go on of all beams, as Hugging Face's beam sampling; results are still ranked by their scores.
+   */
   doSample?: boolean;
   /** Divides logits: below 1 likely tokens become likelier. Default 1. */
   temperature?: number;
@@ -116,6 +126,10 @@ export interface Plan extends Required<Omit<GenerateOptions, 'stop' | 'signal' |
   readonly inputs: readonly PlannedInput[];
   /** Sequences decoded side by side for each input. */
   readonly width: number;
+  /** So many of them leave the batch together: those that share a source, or are beams. */
+  readonly group: number;
+  /** Logits of a sequence. */
+  readonly vocabulary: number;
 }
 
 const isCount = (least: number) => (value: number) => Number.isInteger(value) && value >= least;
@@ -130,10 +144,11 @@ export function resolveOptions(
   const { numBeams = 1, numReturnSequences = 1, doSample = false, earlyStopping = false } = options;
   const { temperature = 1, topK = 0, topP = 1, minP = 0, seed = 0, lengthPenalty = 1 } = options;
   const { repetitionPenalty = 1, noRepeatNgramSize = 0, logitsProcessors = [], outputAttentions = false } = options;
-  const { minNewTokens = 0, stopTokens = endOf(model), batchSize = 64 } = options;
+  const { minNewTokens = 0, cropContext = false, stopTokens = endOf(model), batchSize = 64 } = options;
   const start = [model.tokenizers.target?.bosId ?? config.bosId];
   const prompts = config.encoderLayers > 0 ? rows.map(() => start) : rows.map((row) => (row.length > 0 ? row : start));
-  const room = config.maxLength - Math.max(...prompts.map((prompt) => prompt.length)) + 1;
+  const left = config.maxLength - Math.max(...prompts.map((prompt) => prompt.length)) + 1;
+  const room = cropContext ? Number.MAX_SAFE_INTEGER : left;
   if (room < 1) {
     throw new ArgumentError(`generate: a prompt is longer than the model's maxLength, ${config.maxLength}`);
   }
@@ -141,7 +156,7 @@ export function resolveOptions(
   const check = (name: string, value: number, accepts: (value: number) => boolean, expected: string) =>
     checkNumber('generate', name, value, accepts, expected);
 
-  check('numBeams', numBeams, isCount(1), 'a positive integer');
+  check('numBeams', numBeams, (n) => isCount(1)(n) && n <= MOVABLE, `an integer from 1 to ${MOVABLE}`);
   check('batchSize', batchSize, isCount(1), 'a positive integer');
   check('numReturnSequences', numReturnSequences, isCount(1), 'a positive integer');
   check('maxNewTokens', maxNewTokens, isCount(1), 'a positive integer');
@@ -167,7 +182,9 @@ export function resolveOptions(
   };
   if (![true, false, 'never'].includes(earlyStopping))
     refuse(`earlyStopping is ${earlyStopping}, expected true, false or 'never'`);
-  if (numBeams > 1 && doSample) refuse('numBeams and doSample exclude each other');
+  if (cropContext && config.encoderLayers > 0) refuse('cropContext needs a decoder-only model');
+  if (cropContext && outputAttentions && maxNewTokens > left)
+    refuse('outputAttentions needs outputs that the model can read at once: not beyond its maxLength');
   if (numBeams > 1 && options.onToken) refuse('onToken is given, but tokens of beams are final only at the end');
   if (numBeams > 1 && numReturnSequences > numBeams) {
     refuse(`numReturnSequences is ${numReturnSequences}, but there are only ${numBeams} beams`);
@@ -178,12 +195,21 @@ export function resolveOptions(
   }
   const prefixes = prefixRows(options.prefix, rows.length);
   for (const id of prefixes.flat()) check('a token of prefix', id, isToken, `a token below ${config.targetVocab}`);
+  const width = numBeams > 1 ? numBeams : numReturnSequences;
   const longest = Math.max(...prefixes.map((prefix) => prefix.length));
   if (longest > maxNewTokens) refuse(`prefix has ${longest} tokens, but maxNewTokens is ${maxNewTokens}`);
 
   return {
     ...{ numBeams, numReturnSequences, doSample, earlyStopping, temperature, topK, topP, minP, seed, lengthPenalty },
-    ...{ repetitionPenalty, noRepeatNgramSize, logitsProcessors, outputAttentions, maxNewTokens, minNewTokens },
+    ...{
+      repetitionPenalty,
+      noRepeatNgramSize,
+      logitsProcessors,
+      outputAttentions,
+      maxNewTokens,
+      minNewTokens,
+      cropContext,
+    },
     ...{ stop: options.stop, stopTokens: new Set(stopTokens), batchSize },
     inputs: rows.map((row, index) => ({
       index,
@@ -191,7 +217,9 @@ export function resolveOptions(
       prompt: prompts[index] as readonly number[],
       prefix: prefixes[index] as readonly number[],
     })),
-    width: numBeams > 1 ? numBeams : numReturnSequences,
+    width,
+    group: config.encoderLayers > 0 || numBeams > 1 ? width : 1,
+    vocabulary: config.targetVocab,
   };
 }
 

@@ -1,12 +1,16 @@
+import type { Device } from '../core/device.js';
 import type { Program } from '../core/program.js';
 import type { Tensor } from '../core/tensor.js';
-import type { Transformer } from '../models/transformer.js';
+import type { DecodingOptions, Transformer } from '../models/transformer.js';
 import type { DecoderState, Memory } from '../nn/kv-cache.js';
 import { packed } from '../nn/token-batch.js';
 import type { Plan } from './options.js';
 
 /** Idle sessions that a model keeps. */
 const KEPT = 4;
+
+/** Sequences that can change places in a cache. */
+export const MOVABLE = 4096;
 
 /** What a session is good for; sizes are rounded up so that similar batches share one. */
 interface Sizes {
@@ -17,49 +21,144 @@ interface Sizes {
   readonly sourceLength: number;
 }
 
+/** The first sequences of a session, with a recorded step that computes for them alone. */
+interface Part {
+  readonly state: DecoderState;
+  readonly program: Program<Tensor>;
+}
+
 /**
  * A decoder state and the programs that advance it, recorded once. Sessions go back to the model after use and serve the next
- * batch of the same sizes.
+ * batch of the same sizes. Sequences can leave: the others then move to the front, and steps go no further than they must.
  */
 export class Session {
-  readonly #step: Program<Tensor>;
-  /** Made when beams change places for the first time. */
+  /** By the items they have. */
+  readonly #parts = new Map<number, Part>();
+  /** Made when beams change places for the first time, and when sources do. Their results are the orders. */
   #reorder: Program<Tensor> | null = null;
+  #reorderSources: Program<Tensor> | null = null;
+  readonly state: DecoderState;
+  /** The size of the latest step, in items. */
+  #items = 0;
+  /** What `state.lengths` and `state.sourceLengths` hold. */
+  #lengths = new Int32Array();
+  #sourceLengths = new Int32Array();
 
   constructor(
     readonly key: string,
     private readonly model: Transformer,
-    readonly state: DecoderState,
+    options: DecodingOptions,
   ) {
-    this.#step = model.device.record(() => model.step(state));
+    this.state = model.startDecoding(options);
+    this.#begin(options.memory);
   }
 
-  /** The logits after one more token of each sequence, where sequence r first goes on from what was `order[r]`. */
+  /** Makes it ready for another batch. */
+  restart(memory?: Memory): void {
+    this.model.restartDecoding(this.state, memory);
+    this.#begin(memory);
+  }
+
+  #begin(memory: Memory | undefined): void {
+    this.#items = this.state.sizes.sources;
+    this.#lengths = new Int32Array(this.state.sequences);
+    this.#sourceLengths = Int32Array.from(memory?.batch.counts ?? []);
+  }
+
+  /** Whether steps would be smaller if only `items` went on. */
+  shrinks(items: number): boolean {
+    return this.state.sequences <= MOVABLE && this.#itemsFor(items) < this.#items;
+  }
+
+  /** Whether a sequence has no room for another token. */
+  get full(): boolean {
+    const { beams, capacity } = this.state.sizes;
+    return this.#lengths.subarray(0, this.#items * beams).some((length) => length >= capacity);
+  }
+
+  /**
+   * The logits after one more token of each sequence, [sequences, vocabulary], where sequence r first goes on from what was
+   * `order[r]`. Sequences beyond these have left; there may be more rows than sequences.
+   */
   step(tokens: Int32Array, order: Int32Array | null): Promise<Float32Array> {
-    if (order !== null) {
-      this.#reorder ??= this.#recordReorder();
-      this.#reorder.result.write(order);
-      this.#reorder.run();
-    }
-    this.state.tokens.write(tokens);
-    return this.#step.run().data() as Promise<Float32Array>;
+    if (order !== null) this.#move(order);
+    const { state, program } = this.#shrink(tokens.length);
+    const next = new Int32Array(state.sequences);
+    next.set(tokens);
+    state.tokens.write(next);
+    this.#lengths = this.#lengths.map((length) => length + 1);
+    return program.run().data() as Promise<Float32Array>;
+  }
+
+  /** Reads `contexts` instead of what it has read, of each as much of its end as there is room for. Decoder-only; else as `step`. */
+  read(contexts: readonly (readonly number[])[]): Promise<Float32Array> {
+    const { state } = this.#shrink(contexts.length);
+    const all = Array.from({ length: state.sequences }, (_, i) => (contexts[i] ?? [0]).slice(-state.sizes.capacity));
+    this.#lengths.set(all.map(({ length }) => length));
+    return this.model.prefill(state, packed(all)).data() as Promise<Float32Array>;
   }
 
   dispose(): void {
-    this.#step.dispose();
+    for (const { state, program } of this.#parts.values()) {
+      program.dispose();
+      if (state !== this.state) state.dispose();
+    }
     this.#reorder?.dispose();
+    this.#reorderSources?.dispose();
     this.state.dispose();
   }
 
-  /** Its result is the order, to be written before it runs. */
-  #recordReorder(): Program<Tensor> {
-    const { device } = this.model;
-    return device.record(() => {
-      const order = device.empty([this.state.sequences], 'int32');
-      this.state.reorder(order);
-      return order;
-    });
+  #shrink(sequences: number): Part {
+    this.#items = this.#itemsFor(sequences / this.state.sizes.beams);
+    return this.#part(this.#items);
   }
+
+  /** A few sizes are enough: each is recorded once. */
+  #itemsFor(items: number): number {
+    return Math.min(this.#items, 2 ** Math.ceil(Math.log2(items)));
+  }
+
+  #part(items: number): Part {
+    let part = this.#parts.get(items);
+    if (part === undefined) {
+      const { model } = this;
+      const state = items === this.state.sizes.sources ? this.state : this.state.first(items);
+      part = { state, program: model.device.record(() => model.step(state)) };
+      this.#parts.set(items, part);
+    }
+    return part;
+  }
+
+  #move(order: Int32Array): void {
+    const { state } = this;
+    const { sources, beams } = state.sizes;
+    const { device } = this.model;
+    const from = Int32Array.from({ length: state.sequences }, (_, to) => order[to] ?? to);
+    const sourceFrom = Int32Array.from({ length: sources }, (_, to) =>
+      Math.floor((from[to * beams] as number) / beams),
+    );
+    if (sourceFrom.some((source, to) => source !== to)) {
+      this.#lengths = from.map((sequence) => this.#lengths[sequence] as number);
+      state.setLengths(this.#lengths);
+      this.#sourceLengths = sourceFrom.map((source) => this.#sourceLengths[source] as number);
+      state.sourceLengths.write(this.#sourceLengths);
+      this.#reorderSources ??= recordReorder(device, sources, (places) => state.reorderSources(places));
+      this.#reorderSources.result.write(sourceFrom);
+      this.#reorderSources.run();
+    }
+    this.#reorder ??= recordReorder(device, state.sequences, (places) => state.reorder(places));
+    this.#reorder.result.write(from);
+    this.#reorder.run();
+  }
+}
+
+/** Its result is the order, to be written before it runs. */
+function recordReorder(device: Device, length: number, reorder: (order: Tensor) => void): Program<Tensor> {
+  return device.record(() => {
+    const order = device.empty([length], 'int32');
+    reorder(order);
+    return order;
+  });
 }
 
 /** Of each model the sessions that wait for the next batch, the one used last at the end. */
@@ -68,7 +167,7 @@ const idle = new WeakMap<Transformer, Session[]>();
 /** A session that has read the inputs, and the logits of the first new tokens. Give it back with `endSession`. */
 export function startSession(
   model: Transformer,
-  { inputs, width, maxNewTokens }: Plan,
+  { inputs, width, group, maxNewTokens }: Plan,
 ): { session: Session; logits: Promise<Float32Array> } {
   const { maxLength } = model.config;
   const prompts = inputs.map(({ prompt }) => prompt);
@@ -76,15 +175,15 @@ export function startSession(
   return inference(model, () => {
     const memory = model.transformer.encoder ? model.encode(packed(sources)) : undefined;
     const session = takeSession(model, memory, {
-      sources: inputs.length,
-      beams: width,
+      sources: (inputs.length * width) / group,
+      beams: group,
       maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1)),
       sourceLength: memory ? Math.min(maxLength, roundUp(longest(sources))) : 0,
     });
     try {
       const first = prompts.flatMap((prompt) => Array.from({ length: width }, () => prompt));
       if (memory) return { session, logits: session.step(Int32Array.from(first.flat()), null) };
-      return { session, logits: model.prefill(session.state, packed(first)).data() as Promise<Float32Array> };
+      return { session, logits: session.read(first) };
     } catch (error) {
       session.dispose();
       throw error;
@@ -121,12 +220,14 @@ function takeSession(model: Transformer, memory: Memory | undefined, sizes: Size
   const at = kept.findIndex((session) => session.key === key);
   if (at < 0) {
     const { sources: sequences, beams, maxLength, sourceLength } = sizes;
-    const options = memory ? { memory, beams, maxLength, sourceLength } : { sequences, beams, maxLength };
-    return new Session(key, model, model.startDecoding(options));
+    return new Session(
+      key,
+      model,
+      memory ? { memory, beams, maxLength, sourceLength } : { sequences, beams, maxLength },
+    );
   }
-  const session = kept[at] as Session;
-  model.restartDecoding(session.state, memory);
-  kept.splice(at, 1);
+  const [session] = kept.splice(at, 1) as [Session];
+  session.restart(memory);
   return session;
 }
 

@@ -64,10 +64,11 @@ export class DecoderState {
   readonly #counters: Tensor;
   readonly #owned: Tensor[] = [];
 
-  /** @internal */
+  /** @internal With `whole`, a part of that state's memory. */
   constructor(
-    device: Device,
+    private readonly device: Device,
     readonly sizes: CacheSizes,
+    whole?: DecoderState,
   ) {
     const { layers, width, sources, beams, capacity, sourceCapacity } = sizes;
     const own = (make: () => Tensor): Tensor => {
@@ -75,17 +76,32 @@ export class DecoderState {
       this.#owned.push(tensor);
       return tensor;
     };
-    this.sequences = sources * beams;
-    this.tokens = own(() => device.zeros([this.sequences], 'int32'));
-    this.#counters = own(() => device.zeros([2 * this.sequences], 'int32'));
-    this.positions = own(() => this.#counters.columns(0, this.sequences));
-    this.lengths = own(() => this.#counters.columns(this.sequences, 2 * this.sequences));
-    this.sourceLengths = own(() => device.zeros([sources], 'int32'));
-    this.layers = Array.from({ length: layers }, () => ({
-      self: own(() => device.zeros([this.sequences, capacity, width])),
-      cross: sourceCapacity > 0 ? own(() => device.zeros([sources, sourceCapacity, width])) : null,
-    }));
-    this.setLengths(new Int32Array(this.sequences));
+    const rowsOf = (of: Tensor | null | undefined, count: number, make: () => Tensor) =>
+      own(() => of?.rows(0, count) ?? make());
+    const sequences = sources * beams;
+    this.sequences = sequences;
+    this.tokens = rowsOf(whole?.tokens, sequences, () => device.zeros([sequences], 'int32'));
+    this.#counters = whole ? whole.#counters : own(() => device.zeros([2 * sequences], 'int32'));
+    this.positions = rowsOf(whole?.positions, sequences, () => this.#counters.columns(0, sequences));
+    this.lengths = rowsOf(whole?.lengths, sequences, () => this.#counters.columns(sequences, 2 * sequences));
+    this.sourceLengths = rowsOf(whole?.sourceLengths, sources, () => device.zeros([sources], 'int32'));
+    this.layers = Array.from({ length: layers }, (_, i) => {
+      const { self, cross } = whole?.layers[i] ?? {};
+      const crossCache = () => rowsOf(cross, sources, () => device.zeros([sources, sourceCapacity, width]));
+      return {
+        self: rowsOf(self, sequences, () => device.zeros([sequences, capacity, width])),
+        cross: sourceCapacity > 0 ? crossCache() : null,
+      };
+    });
+    if (!whole) this.setLengths(new Int32Array(sequences));
+  }
+
+  /**
+   * The first `sources` items as a state of its own in the same memory: its steps compute for them alone, but count the others'
+   * positions and lengths on. To be disposed of before this one.
+   */
+  first(sources: number): DecoderState {
+    return new DecoderState(this.device, { ...this.sizes, sources }, this);
   }
 
   /** Makes room for one more token in every sequence: the newest is now at `positions`. */
@@ -94,11 +110,17 @@ export class DecoderState {
   }
 
   /**
-   * Lets every sequence r go on from what was sequence `order[r]`, one of the same source. `order` is int32 [sequences] and
-   * data in the heap: record this once and write `order` between runs.
+   * Lets every sequence r go on from what was sequence `order[r]`, one of the same source unless `reorderSources` moves that,
+   * too. Lengths stay, so they must be equal or set before. `order` is int32 [sequences] and data in the heap: record this once
+   * and write `order` between runs.
    */
   reorder(order: Tensor): void {
     for (const { self } of this.layers) cacheReorder(self, order, this.lengths);
+  }
+
+  /** Lets every item s have what was the source of item `order[s]`; as `reorder`, with int32 [sources]. */
+  reorderSources(order: Tensor): void {
+    for (const { cross } of this.layers) if (cross) cacheReorder(cross, order, this.sourceLengths);
   }
 
   /** Says how many tokens each sequence has. */

@@ -1,0 +1,152 @@
+import { describe, expect, it } from 'vitest';
+import { CLOSE, decoderOnly, inputs, makeModel } from './small-model.js';
+
+describe('beam search', () => {
+  it('with one beam is greedy', async () => {
+    const model = makeModel();
+    expect(await model.generate(inputs, { numBeams: 1 })).toEqual(await model.generate(inputs));
+    model.dispose();
+  });
+
+  it('finds nothing worse than greedy does', async () => {
+    for (let seed = 0; seed < 5; seed++) {
+      const model = makeModel({ seed });
+      const options = { maxNewTokens: 10, lengthPenalty: 0 };
+      const greedy = await model.generate(inputs, options);
+      const beams = await model.generate(inputs, { ...options, numBeams: 6, earlyStopping: 'never' });
+      beams.scores.forEach((score, i) => {
+        expect(score).toBeGreaterThan(greedy.scores[i]! - CLOSE);
+      });
+      model.dispose();
+    }
+  });
+
+  it.each([-0.5, 0, 0.7, 1, 2])(
+    'with as many beams as there are outputs ranks them all: lengthPenalty %f',
+    async (lengthPenalty) => {
+      const model = makeModel({ targetVocab: 4 });
+      // Of the tokens 0, 1, 3, and the end 2: all outputs of at most three tokens.
+      const outputs: number[][] = [];
+      const extend = (tokens: number[]) => {
+        outputs.push(tokens.length < 3 ? [...tokens, 2] : tokens);
+        if (tokens.length < 3) for (const token of [0, 1, 3]) extend([...tokens, token]);
+      };
+      extend([]);
+      const ended = [...outputs, ...[...outputs].filter((tokens) => tokens.length === 3 && tokens[2] !== 2)];
+      const unique = [...new Map(ended.map((tokens) => [tokens.join(), tokens])).values()];
+      expect(unique.length).toBe(1 + 3 + 9 + 27);
+      const source = unique.map(() => inputs[0]!);
+      const { scores } = await model.score(
+        { ids: source.flat(), lengths: source.map((row) => row.length) },
+        {
+          ids: unique.flatMap((tokens) => [1, ...tokens]),
+          lengths: unique.map((tokens) => tokens.length + 1),
+        },
+      );
+      const ranked = unique
+        .map((tokens, i) => ({ tokens, score: scores[i]! / tokens.length ** lengthPenalty }))
+        .sort((a, b) => b.score - a.score);
+      const found = await model.generate([inputs[0]!], {
+        ...{ numBeams: 40, numReturnSequences: 40, maxNewTokens: 3, earlyStopping: 'never', lengthPenalty },
+      });
+      expect(found.scores.length).toBe(40);
+      found.scores.forEach((score, i) => {
+        expect(Math.abs(score - ranked[i]!.score)).toBeLessThan(CLOSE);
+        const { tokens } = ranked[i]!;
+        expect(found.sequences[i]).toEqual(tokens.at(-1) === 2 ? tokens.slice(0, -1) : tokens);
+        expect(found.finishReasons[i]).toBe(tokens.at(-1) === 2 ? 'stop' : 'length');
+      });
+      model.dispose();
+    },
+  );
+
+  it('returns the n best, best first', async () => {
+    const model = makeModel();
+    const { scores, inputs: of, sequences } = await model.generate(inputs, { numBeams: 4, numReturnSequences: 3 });
+    expect(of).toEqual([0, 0, 0, 1, 1, 1, 2, 2, 2]);
+    for (const first of [0, 3, 6]) {
+      const three = scores.slice(first, first + 3);
+      expect(three).toEqual([...three].sort((a, b) => b - a));
+      expect(new Set(sequences.slice(first, first + 3).map(String)).size).toBe(3);
+    }
+    model.dispose();
+  });
+
+  it('stops earlier when told to', async () => {
+    const model = makeModel();
+    const lengths: number[] = [];
+    for (const earlyStopping of [true, false, 'never'] as const) {
+      let steps = 0;
+      const count = () => {
+        steps++;
+      };
+      await model.generate([inputs[0]!], { numBeams: 4, earlyStopping, lengthPenalty: 2, logitsProcessors: [count] });
+      lengths.push(steps);
+    }
+    expect(lengths).toEqual([...lengths].sort((a, b) => a - b));
+    model.dispose();
+  });
+});
+
+describe('beam sampling', () => {
+  it('draws ways to go on without replacement, by their probabilities', async () => {
+    const model = makeModel({ ...decoderOnly, targetVocab: 6 });
+    const logits = ((await model.forward([[3]]).data()) as Float32Array).slice(-6).map((logit) => logit / 4);
+    const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
+    const p = Array.from(logits, (logit) => Math.exp(logit) / total);
+    // Of four drawn the two most probable stay. The chance of each pair, over all orders in which four can be drawn:
+    const expected = new Map<string, number>();
+    const draw = (drawn: number[], chance: number, left: number) => {
+      if (drawn.length === 4) {
+        const pair = [...drawn].sort((a, b) => p[b]! - p[a]!).slice(0, 2);
+        expected.set(pair.join(), (expected.get(pair.join()) ?? 0) + chance);
+        return;
+      }
+      for (let token = 0; token < 6; token++) {
+        if (!drawn.includes(token)) draw([...drawn, token], (chance * p[token]!) / left, left - p[token]!);
+      }
+    };
+    draw([], 1, 1);
+    const draws = 2000;
+    const options = {
+      temperature: 4,
+      numBeams: 2,
+      numReturnSequences: 2,
+      doSample: true,
+      maxNewTokens: 1,
+      stopTokens: [],
+      batchSize: draws,
+    };
+    const { sequences } = await model.generate(Array(draws).fill([3]), options);
+    const counts = new Map<string, number>();
+    for (let i = 0; i < 2 * draws; i += 2) {
+      const pair = [sequences[i]![0], sequences[i + 1]![0]].join();
+      counts.set(pair, (counts.get(pair) ?? 0) + 1);
+    }
+    const common = [...expected].filter(([, chance]) => chance * draws >= 5);
+    const chiSquare = common.reduce((sum, [pair, chance]) => {
+      return sum + ((counts.get(pair) ?? 0) - chance * draws) ** 2 / (chance * draws);
+    }, 0);
+    expect(common.length).toBeGreaterThan(2);
+    expect(chiSquare).toBeLessThan(38); // of at most 14 degrees of freedom: above 38.1 with probability 0.0005
+    model.dispose();
+  });
+
+  it('is reproducible, ranked by score, and beam search where nothing is left to chance', async () => {
+    const model = makeModel();
+    const options = { numBeams: 4, numReturnSequences: 4, doSample: true, seed: 1 };
+    const first = await model.generate(inputs, options);
+    expect(await model.generate(inputs, options)).toEqual(first);
+    expect((await model.generate(inputs, { ...options, seed: 2 })).sequences).not.toEqual(first.sequences);
+    for (const at of [0, 4, 8]) {
+      const scores = first.scores.slice(at, at + 4);
+      expect(scores).toEqual([...scores].sort((a, b) => b - a));
+    }
+    const cold = { numBeams: 2, earlyStopping: true, maxNewTokens: 6 };
+    const search = await model.generate(inputs, cold);
+    expect((await model.generate(inputs, { ...cold, doSample: true, temperature: 1e-5 })).sequences[1]).toEqual(
+      search.sequences[1],
+    );
+    model.dispose();
+  });
+});

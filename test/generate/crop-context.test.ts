@@ -1,0 +1,72 @@
+// Outputs longer than the model can read at once.
+
+import { expect, it } from 'vitest';
+import type { GenerateOptions, Transformer } from '../../src/index.js';
+import { decoderOnly, expectClose, inputs, makeModel } from './small-model.js';
+
+const maxLength = 8;
+const options = { cropContext: true, maxNewTokens: 20, stopTokens: [] };
+const prompts = [...inputs, Array.from({ length: 15 }, (_, i) => 3 + (i % 7))];
+
+/** The log-probabilities of what comes after `prompt`, each given the last tokens that the model can read, no more. */
+async function scoresOf(model: Transformer, prompt: number[], tokens: number[]): Promise<number[]> {
+  const scores: number[] = [];
+  for (let at = 0; at < tokens.length; at++) {
+    const read = [...prompt, ...tokens.slice(0, at)].slice(-maxLength);
+    const logits = ((await model.forward([read]).data()) as Float32Array).slice(-model.config.targetVocab);
+    const total = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
+    scores.push(logits[tokens[at]!]! - total);
+  }
+  return scores;
+}
+
+it.each<GenerateOptions>([
+  {},
+  { doSample: true, numReturnSequences: 2 },
+  { numBeams: 3 },
+  { numBeams: 2, doSample: true },
+])('goes on with what the model can read: %o', async (search) => {
+  const model = makeModel({ ...decoderOnly, maxLength }).eval();
+  const result = await model.generate(prompts, { ...options, ...search });
+  for (const [i, tokens] of result.sequences.entries()) {
+    expect(tokens.length).toBe(20);
+    expectClose(result.logProbabilities[i]!, await scoresOf(model, prompts[result.inputs[i]!]!, tokens));
+  }
+  model.dispose();
+});
+
+it('is what a shorter output would have been, and greedy is the most probable', async () => {
+  const model = makeModel({ ...decoderOnly, maxLength, positions: 'learned' }).eval();
+  const short = await model.generate([[3]], { maxNewTokens: 8, stopTokens: [] });
+  const long = await model.generate([[3]], options);
+  expect(long.sequences[0]!.slice(0, 8)).toEqual(short.sequences[0]);
+  const tokens = [3, ...long.sequences[0]!];
+  for (let at = 1; at < tokens.length; at++) {
+    const logits = (await model.forward([tokens.slice(Math.max(0, at - maxLength), at)]).data()).slice(-11);
+    expect(tokens[at]).toBe(logits.indexOf(Math.max(...logits)));
+  }
+  model.dispose();
+});
+
+it('streams, stops and leaves the batch as ever', async () => {
+  const model = makeModel({ ...decoderOnly, maxLength });
+  const whole = await model.generate(prompts, options);
+  const stop = (tokens: readonly number[]) => tokens.length > tokens[0]!;
+  const left = await model.generate(prompts, { ...options, stop });
+  left.sequences.forEach((tokens, i) => {
+    expect(tokens).toEqual(whole.sequences[i]!.slice(0, tokens.length));
+  });
+  const streamed: number[] = [];
+  for await (const { token } of model.stream([prompts[3]!], options)) streamed.push(token);
+  expect(streamed).toEqual(whole.sequences[3]);
+  model.dispose();
+});
+
+it('is not there unasked, and has no attention maps beyond the model', async () => {
+  const model = makeModel({ ...decoderOnly, maxLength });
+  await expect(model.generate([prompts[3]!])).rejects.toThrow("longer than the model's maxLength");
+  await expect(model.generate([[3]], { ...options, outputAttentions: true })).rejects.toThrow('outputAttentions');
+  const { attentions } = await model.generate([[3]], { ...options, maxNewTokens: 8, outputAttentions: true });
+  expect(attentions?.decoder[0]?.shape.at(-1)).toBe(8);
+  model.dispose();
+});

@@ -1,0 +1,94 @@
+import { describe, expect, it } from 'vitest';
+import { CharTokenizer } from '../../src/index.js';
+import { decoderOnly, inputs, makeModel } from './small-model.js';
+
+describe('where outputs end', () => {
+  it('at stop tokens, which are left out, at the stop function, or at the greatest length', async () => {
+    const model = makeModel();
+    const long = await model.generate(inputs, { stopTokens: [], maxNewTokens: 10 });
+    expect(long.finishReasons).toEqual(['length', 'length', 'length']);
+    const [tokens] = long.sequences as [number[]];
+    const third = tokens[2]!;
+    const expected = tokens.slice(0, tokens.indexOf(third));
+    const stopped = await model.generate(inputs, { stopTokens: [third], maxNewTokens: 10 });
+    expect([stopped.sequences[0], stopped.finishReasons[0]]).toEqual([expected, 'stop']);
+    expect(stopped.logProbabilities[0]!.length).toBe(expected.length + 1);
+    for (const numBeams of [1, 2]) {
+      const stop = (written: readonly number[]) => written.length === 4;
+      const byFunction = await model.generate(inputs, { stop, stopTokens: [], numBeams });
+      for (const sequence of byFunction.sequences) expect(sequence.length).toBe(4);
+      expect(byFunction.finishReasons).toEqual(['stop', 'stop', 'stop']);
+    }
+    model.dispose();
+  });
+
+  it("at the target tokenizer's end, if there is a tokenizer", async () => {
+    const model = makeModel();
+    model.tokenizers = { target: new CharTokenizer([...'abcdefghijk']) };
+    const endless = await model.generate(inputs, { maxNewTokens: 10 });
+    expect(endless.finishReasons).toEqual(['length', 'length', 'length']);
+    model.tokenizers = {
+      target: new CharTokenizer([...'abcdefghijk'], { eos: 'abcdefghijk'[endless.sequences[0]![3]!]! }),
+    };
+    const { finishReasons, sequences } = await model.generate(inputs, { maxNewTokens: 10 });
+    expect(finishReasons[0]).toBe('stop');
+    expect(sequences[0]!.length).toBeLessThan(4);
+    model.dispose();
+  });
+
+  it('not before minNewTokens', async () => {
+    const model = makeModel();
+    const push = (scores: Float32Array) => scores.fill(100, 2, 3);
+    for (const numBeams of [1, 3]) {
+      const options = { numBeams, minNewTokens: 5, logitsProcessors: [] };
+      expect((await model.generate(inputs, { numBeams, logitsProcessors: [push] })).sequences[0]!.length).toBeLessThan(
+        3,
+      );
+      for (const tokens of (await model.generate(inputs, options)).sequences) {
+        expect(tokens.length).toBeGreaterThanOrEqual(5);
+      }
+    }
+    model.dispose();
+  });
+
+  it('by default at 256 tokens or where the model ends', async () => {
+    const model = makeModel({ ...decoderOnly, maxLength: 300 });
+    const { sequences } = await model.generate([[3], Array(290).fill(4)], { stopTokens: [] });
+    expect(sequences.map((tokens) => tokens.length)).toEqual([11, 11]);
+    const [long] = (await model.generate([[3]], { stopTokens: [] })).sequences;
+    expect(long!.length).toBe(256);
+    model.dispose();
+  });
+});
+
+describe('penalties', () => {
+  it('no n-gram comes twice', async () => {
+    const model = makeModel();
+    for (const numBeams of [1, 3]) {
+      const options = { numBeams, noRepeatNgramSize: 2, stopTokens: [], maxNewTokens: 20 };
+      for (const tokens of (await model.generate(inputs, options)).sequences) {
+        const pairs = tokens.slice(1).map((token, i) => `${tokens[i]} ${token}`);
+        expect(new Set(pairs).size).toBe(pairs.length);
+      }
+    }
+    model.dispose();
+  });
+
+  it('own processors see scores and what was read', async () => {
+    const model = makeModel(decoderOnly);
+    const seen: number[][] = [];
+    const only = (scores: Float32Array, tokens: readonly number[]) => {
+      seen.push([...tokens]);
+      scores.fill(Number.NEGATIVE_INFINITY);
+      scores[9] = 0;
+    };
+    const { sequences } = await model.generate([[3, 4]], { logitsProcessors: [only], maxNewTokens: 3 });
+    expect(sequences).toEqual([[9, 9, 9]]);
+    expect(seen).toEqual([
+      [3, 4],
+      [3, 4, 9],
+      [3, 4, 9, 9],
+    ]);
+    model.dispose();
+  });
+});

@@ -1,0 +1,94 @@
+// Finished sequences leave the batch: the others get what they would have got, with less work.
+
+import { expect, it } from 'vitest';
+import { resolveOptions } from '../../src/generate/options.js';
+import { startSession } from '../../src/generate/session.js';
+import type { GenerateOptions, Transformer } from '../../src/index.js';
+import { decoderOnly, expectClose, inputs, kinds, makeModel } from './small-model.js';
+
+const many = Array.from({ length: 9 }, (_, i) => inputs[i % 3]!.map((token) => 3 + ((token + i) % 8)));
+
+/** Ends every output at a length of its own, which its first tokens decide. */
+const stop = (tokens: readonly number[]) => tokens.length > (tokens[0]! * 5 + (tokens[1] ?? 0) * 3) % 12;
+
+const searches: [string, GenerateOptions][] = [
+  ['greedy', {}],
+  ['drawn', { doSample: true }],
+  ['drawn several times', { doSample: true, numReturnSequences: 3 }],
+];
+
+for (const [kind, options] of Object.entries(kinds)) {
+  it.each(searches)(`${kind}, %s: as if all stayed to the end`, async (_, search) => {
+    const model = makeModel(options);
+    const settings = { ...search, maxNewTokens: 14, stopTokens: [] };
+    const whole = await model.generate(many, settings);
+    const left = await model.generate(many, { ...settings, stop });
+    const lengths = left.sequences.map((tokens) => tokens.length);
+    expect(new Set(lengths).size).toBeGreaterThan(2);
+    left.sequences.forEach((tokens, i) => {
+      expect(tokens).toEqual(whole.sequences[i]!.slice(0, tokens.length));
+      expectClose(left.logProbabilities[i]!, whole.logProbabilities[i]!.slice(0, tokens.length));
+      expect(left.finishReasons[i]).toBe(stop(tokens) ? 'stop' : 'length');
+    });
+    model.dispose();
+  });
+
+  it.each<GenerateOptions>([{}, { doSample: true, seed: 3 }])(`${kind}, beams: as alone, %o`, async (search) => {
+    const model = makeModel(options);
+    const settings = { numBeams: 3, numReturnSequences: 3, earlyStopping: true, ...search };
+    const together = await model.generate(many.slice(0, 1).concat(many.slice(3)), { ...settings, stop });
+    const alone = await model.generate(many.slice(0, 1), { ...settings, stop });
+    expect(together.sequences.slice(0, 3)).toEqual(alone.sequences);
+    for (const [i, values] of alone.logProbabilities.entries()) expectClose(values, together.logProbabilities[i]!);
+    model.dispose();
+  });
+}
+
+it('a session computes for those that are left', async () => {
+  const model = makeModel();
+  const rowsOf = (logits: Float32Array) => logits.length / model.config.targetVocab;
+  const { session, logits } = startSession(model, resolveOptions(model, many, {}));
+  expect(rowsOf(await logits)).toBe(9);
+  expect([9, 8, 7, 5, 4].map((open) => session.shrinks(open))).toEqual([false, true, true, true, true]);
+  expect(rowsOf(await session.step(Int32Array.of(3, 4, 5), Int32Array.of(8, 1, 4)))).toBe(4);
+  expect(session.shrinks(3)).toBe(false);
+  expect(rowsOf(await session.step(Int32Array.of(3), null))).toBe(1);
+  session.restart(model.encode(many));
+  expect(rowsOf(await session.step(new Int32Array(9).fill(1), null))).toBe(9);
+  session.dispose();
+  model.dispose();
+});
+
+it('several of one prompt leave one by one, several of one source together', async () => {
+  const lengths = async (model: Transformer) => {
+    const plan = resolveOptions(model, many, { doSample: true, numReturnSequences: 4 });
+    const { session, logits } = startSession(model, plan);
+    await logits;
+    const { sources, beams } = session.state.sizes;
+    session.dispose();
+    model.dispose();
+    return [sources, beams];
+  };
+  expect(await lengths(makeModel(decoderOnly))).toEqual([36, 1]);
+  expect(await lengths(makeModel())).toEqual([9, 4]);
+});
+
+it('more sequences than can change places stay where they are', async () => {
+  const model = makeModel({ ...decoderOnly, dModel: 4, dFF: 4, decoderLayers: 1 });
+  const options = { doSample: true, numReturnSequences: 4100, maxNewTokens: 4, stopTokens: [] };
+  const whole = await model.generate([[3]], options);
+  const left = await model.generate([[3]], { ...options, stop: (tokens) => tokens[0]! < 9 });
+  left.sequences.forEach((tokens, i) => {
+    expect(tokens).toEqual(whole.sequences[i]!.slice(0, whole.sequences[i]![0]! < 9 ? 1 : 4));
+  });
+  model.dispose();
+});
+
+it('beams of many inputs are taken in turns', async () => {
+  const model = makeModel({ ...decoderOnly, dModel: 4, dFF: 4, decoderLayers: 1 });
+  const options = { numBeams: 100, maxNewTokens: 2 };
+  const { sequences } = await model.generate(Array(50).fill([3, 4]), options);
+  const [alone] = (await model.generate([[3, 4]], options)).sequences;
+  expect(sequences).toEqual(Array(50).fill(alone));
+  model.dispose();
+});

@@ -1,0 +1,85 @@
+import { describe, expect, it } from 'vitest';
+import type { GenerateOptions } from '../../src/index.js';
+import { decoderOnly, device, inputs, makeModel } from './small-model.js';
+
+describe('models and memory', () => {
+  it('generations of one model can run at the same time', async () => {
+    const model = makeModel();
+    const options: GenerateOptions[] = [{}, { numBeams: 3 }, { doSample: true }, {}, { maxNewTokens: 5 }];
+    const alone = [];
+    for (const each of options) alone.push(await model.generate(inputs, each));
+    expect(await Promise.all(options.map((each) => model.generate(inputs, each)))).toEqual(alone);
+    model.dispose();
+  });
+
+  it('memory is used again, and given back with the model', async () => {
+    const before = device.memory().used;
+    const model = makeModel();
+    await model.generate(inputs);
+    const after = device.memory().used;
+    for (let i = 0; i < 3; i++) await model.generate(inputs.slice(0, 2).concat([[4, 4, 4]]));
+    expect(device.memory().used).toBe(after);
+    for (let width = 1; width < 9; width++) await model.generate(Array(width).fill([3, 4]), { numBeams: 2 });
+    await model.score(inputs, [
+      [1, 5, 2],
+      [1, 2],
+      [1, 2],
+    ]);
+    model.dispose();
+    expect(device.memory().used).toBe(before);
+  });
+
+  it('dropout is off, and training goes on afterwards', async () => {
+    const model = makeModel({ dropout: 0.5 });
+    const [first, second] = [await model.generate(inputs), await model.generate(inputs)];
+    expect(first).toEqual(second);
+    expect(model.training).toBe(true);
+    expect(model.transformer.decoder!.layers[0]!.dropout.training).toBe(true);
+    expect(
+      await model.score(inputs, [
+        [1, 5, 2],
+        [1, 2],
+        [1, 2],
+      ]),
+    ).toEqual(
+      await model.score(inputs, [
+        [1, 5, 2],
+        [1, 2],
+        [1, 2],
+      ]),
+    );
+    model.dispose();
+  });
+
+  it('follows the parameters', async () => {
+    const [model, other] = [makeModel(), makeModel({ seed: 9 })];
+    const expected = await other.generate(inputs);
+    expect(await model.generate(inputs)).not.toEqual(expected);
+    model.loadStateDict(other.stateDict());
+    expect(await model.generate(inputs)).toEqual(expected);
+    model.dispose();
+    other.dispose();
+  });
+
+  it('takes inputs in every form', async () => {
+    const model = makeModel();
+    const expected = await model.generate([
+      [3, 4],
+      [5, 6, 7],
+    ]);
+    const tensor = device.tensor(
+      [
+        [3, 4, 0],
+        [5, 6, 7],
+      ],
+      undefined,
+      { dtype: 'int32' },
+    );
+    const packed = { ids: [3, 4, 5, 6, 7], lengths: [2, 3] };
+    for (const input of [tensor, packed, model.batch(packed)]) expect(await model.generate(input)).toEqual(expected);
+    const decoder = makeModel(decoderOnly);
+    expect(await decoder.generate([[]])).toEqual(await decoder.generate([[1]]));
+    model.dispose();
+    decoder.dispose();
+  });
+});

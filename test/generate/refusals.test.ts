@@ -1,0 +1,81 @@
+import { describe, expect, it } from 'vitest';
+import { ArgumentError, CommandError, type GenerateOptions, ShapeError, SimdformerError } from '../../src/index.js';
+import { decoderOnly, inputs, makeModel } from './small-model.js';
+
+describe('bad input', () => {
+  const wrong: [string, GenerateOptions][] = [
+    ['maxNewTokens', { maxNewTokens: 0 }],
+    ["model's maxLength", { maxNewTokens: 25 }],
+    ['minNewTokens', { minNewTokens: 30 }],
+    ['numBeams', { numBeams: 1.5 }],
+    ['numReturnSequences', { numReturnSequences: 0 }],
+    ['batchSize', { batchSize: 0 }],
+    ['only 2 beams', { numBeams: 2, numReturnSequences: 3 }],
+    ['needs beams or doSample', { numReturnSequences: 2 }],
+    ['an integer from 1 to 4096', { numBeams: 5000 }],
+    ['needs a decoder-only model', { cropContext: true }],
+    ['doSample', { topK: 3 }],
+    ['temperature', { doSample: true, temperature: 0 }],
+    ['temperature', { doSample: true, temperature: Number.NaN }],
+    ['topK', { doSample: true, topK: -1 }],
+    ['topP', { doSample: true, topP: 0 }],
+    ['minP', { doSample: true, minP: 2 }],
+    ['seed', { doSample: true, seed: -1 }],
+    ['lengthPenalty', { numBeams: 2, lengthPenalty: Number.POSITIVE_INFINITY }],
+    ['earlyStopping', { numBeams: 2, earlyStopping: 'always' as never }],
+    ['repetitionPenalty', { repetitionPenalty: 0 }],
+    ['noRepeatNgramSize', { noRepeatNgramSize: 1.5 }],
+    ['stop token', { stopTokens: [11] }],
+    ['prefix', { prefix: [99] }],
+    ['prefix has 2 rows', { prefix: [[3], [4]] }],
+    ['prefix has 4 tokens', { prefix: [3, 3, 3, 3], maxNewTokens: 3 }],
+    ['onToken', { numBeams: 2, onToken: () => {} }],
+  ];
+
+  it.each(wrong)('%s: %o', async (message, options) => {
+    const model = makeModel();
+    const failure = expect(model.generate(inputs, options)).rejects;
+    await failure.toThrow(ArgumentError);
+    await failure.toThrow(message);
+    model.dispose();
+  });
+
+  it('inputs that make no batch', async () => {
+    const model = makeModel();
+    await expect(model.generate([])).rejects.toThrow(ArgumentError);
+    await expect(model.generate([[]])).rejects.toThrow(ShapeError);
+    await expect(model.generate([[1.5]])).rejects.toThrow(ArgumentError);
+    await expect(model.generate([Array(25).fill(3)])).rejects.toThrow(ShapeError);
+    await expect(model.generate([[12]])).rejects.toThrow(CommandError);
+    await expect(model.stream([[3]], { numBeams: 2 }).next()).rejects.toThrow(ArgumentError);
+    const { sequences } = await model.generate(inputs);
+    expect(sequences.length).toBe(3);
+    const decoder = makeModel(decoderOnly);
+    await expect(decoder.generate([Array(25).fill(3)])).rejects.toThrow('longer than the model');
+    const encoder = makeModel({ decoderLayers: 0 });
+    await expect(encoder.generate(inputs)).rejects.toThrow('no decoder');
+    await expect(encoder.score(inputs, inputs)).rejects.toThrow('no decoder');
+    await expect(model.score(inputs, [[1], [1], [1]])).rejects.toThrow(ShapeError);
+    await expect(
+      model.score(inputs, [
+        [1, 11],
+        [1, 2],
+        [1, 2],
+      ]),
+    ).rejects.toThrow(ArgumentError);
+    await expect(model.score(inputs, [[1, 2]])).rejects.toThrow(ShapeError);
+    for (const each of [model, decoder, encoder]) each.dispose();
+  });
+
+  it('scores that allow no choice', async () => {
+    const model = makeModel();
+    for (const options of [{}, { numBeams: 2 }, { doSample: true }]) {
+      const forbid = (scores: Float32Array) => scores.fill(Number.NEGATIVE_INFINITY);
+      const failure = expect(model.generate(inputs, { ...options, logitsProcessors: [forbid] })).rejects;
+      await failure.toThrow('every token is forbidden');
+      const spoil = (scores: Float32Array) => scores.fill(Number.NaN, 3, 4);
+      await expect(model.generate(inputs, { ...options, logitsProcessors: [spoil] })).rejects.toThrow(SimdformerError);
+    }
+    model.dispose();
+  });
+});
