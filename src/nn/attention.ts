@@ -63,8 +63,8 @@ export interface MultiHeadOptions {
   readonly heads: number;
   /** Heads of keys and values, each shared by heads/kvHeads heads of queries (Ainslie et al. 2023). */
   readonly kvHeads: number;
-  /** Whether the projections add a bias. */
-  readonly bias: boolean;
+  /** Whether the projections add a bias. Default true. */
+  readonly bias?: boolean;
 }
 
 /** Who attends to whom. */
@@ -94,7 +94,7 @@ export class MultiHeadAttention extends Module {
     positions: Required<Positions> | null,
   ) {
     super();
-    const { dModel, heads, kvHeads, bias } = options;
+    const { dModel, heads, kvHeads, bias = true } = options;
     const headWidth = dModel / heads;
     this.#width = kvHeads * headWidth;
     this.inProjWeight = init.xavierUniform(dModel, dModel + 2 * this.#width);

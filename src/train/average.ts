@@ -1,6 +1,6 @@
 import { ArgumentError } from '../core/errors.js';
-import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
+import { scaleInto } from './optimizer.js';
 
 /** Other weights than the last ones, which a run can end with. */
 export interface Averages {
@@ -74,12 +74,6 @@ class Copy {
   dispose(): void {
     for (const tensor of this.tensors) tensor.dispose();
   }
-}
-
-/** y = scale · x, or y += scale · x. */
-export function scaleInto(x: Tensor, y: Tensor, scale: number | Scalar, accumulate: boolean): void {
-  const strides = { xStride: x.size, yStride: x.size };
-  x.device.emit('affine', { x, y, rows: 1, cols: x.size, ...strides, scale, shift: 0, accumulate });
 }
 
 /** Exponential moving average: after step t with decay min(d, (t − 1) / (t + 9)), so that it forgets early weights fast. */

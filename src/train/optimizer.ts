@@ -1,6 +1,7 @@
 import { checkDevice, checkDType } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, AutogradError, FormatError } from '../core/errors.js';
+import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 
 /** What changes parameters by their gradients. */
@@ -52,4 +53,10 @@ export function loadTensors(
   }
   if (saved.size !== own.size) throw new FormatError(`${op}: the state is of more parameters`);
   for (const [name, tensor] of own) tensor.write(saved.get(name) as Float32Array);
+}
+
+/** y = scale · x, or y += scale · x. */
+export function scaleInto(x: Tensor, y: Tensor, scale: number | Scalar, accumulate: boolean): void {
+  const strides = { xStride: x.size, yStride: x.size };
+  x.device.emit('affine', { x, y, rows: 1, cols: x.size, ...strides, scale, shift: 0, accumulate });
 }

@@ -1,9 +1,8 @@
 import { checkNumber } from '../core/check.js';
 import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
-import { scaleInto } from './average.js';
 import { clipGradNorm } from './clip.js';
-import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
+import { checkParameters, loadTensors, type Optimizer, type OptimizerState, scaleInto } from './optimizer.js';
 
 export interface SGDOptions {
   /** Learning rate. Default: 1e-3. */

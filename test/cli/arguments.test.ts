@@ -22,7 +22,6 @@ describe('arguments', () => {
     ['info --jsno', /unknown option '--jsno'\n\(Did you mean --json\?\)/],
     ['run', /missing required argument 'model'/],
     ['run model text --beams x', /'--beams <n>' argument 'x' is invalid. Expected an integer, 1 or more/],
-    ['run model text --beams 4 --top-k 3', /cannot be used with/],
     ['train characters', /required option '-o, --out <folder>' not specified/],
     ['train characters -o x --steps 1 --epochs 1', /cannot be used with/],
     ['info --threads 0', /'--threads <n>' argument '0' is invalid. Expected an integer, 1 to 64/],

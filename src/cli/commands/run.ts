@@ -26,11 +26,7 @@ export function runCommand(): Command {
     .description('let a model write: the output for each text, or what follows it')
     .argument('<model>', 'folder or name of a model, such as g2p-en')
     .argument('[text...]', 'inputs; without them, the lines of standard input')
-    .addOption(
-      new Option('--beams <n>', 'hypotheses of beam search (default: 1, greedy)')
-        .argParser(integer(1))
-        .conflicts(['sample', 'temperature', 'topK', 'topP', 'minP']),
-    )
+    .option('--beams <n>', 'hypotheses of beam search (default: 1, greedy)', integer(1))
     .option('--n-best <n>', 'outputs for each text: the best of as many beams, or samples', integer(1), 1)
     .option('--sample', 'draw tokens by their probabilities')
     .addOption(drawing('--temperature <t>', 'sample; below 1, likely tokens become likelier').argParser(positive()))
@@ -41,7 +37,7 @@ export function runCommand(): Command {
       ),
     )
     .addOption(drawing('--min-p <p>', "sample from tokens with this share of the highest's").argParser(positive(1)))
-    .option('--max-tokens <n>', 'tokens to write at most', integer(1))
+    .option('--max-tokens <n>', 'tokens to write at most (default: 256, or what the model can)', integer(1))
     .option('--seed <n>', 'same seed, same output', integer(0), 0)
     .option('--json', 'print JSON, with scores')
     .action(async (name: string, texts: string[], options: RunOptions, command: Command) => {
@@ -50,8 +46,9 @@ export function runCommand(): Command {
       const { source, target } = tokenizersOf(model);
       const inputs = await readTexts(texts);
       const encoded = inputs.map((text) => encode(source, text));
-      const settings = generateOptions(options);
       const goesOn = model.config.encoderLayers === 0;
+      // A text that grows beyond what the model can read goes on from its end.
+      const settings = { ...generateOptions(options), cropContext: goesOn };
       if (
         goesOn &&
         process.stdout.isTTY &&
@@ -95,6 +92,6 @@ function generateOptions({ beams = 1, nBest, sample, maxTokens, seed, ...options
   const { temperature, topK, topP, minP } = options;
   const optional = { doSample: sample, temperature, topK, topP, minP, maxNewTokens: maxTokens };
   const given = Object.entries(optional).filter(([, value]) => value !== undefined);
-  const numBeams = sample ? 1 : Math.max(beams, nBest);
+  const numBeams = sample ? beams : Math.max(beams, nBest);
   return { ...Object.fromEntries(given), numBeams, numReturnSequences: nBest, seed };
 }
