@@ -10,6 +10,8 @@ import { type Bench, Run } from './harness/bench.js';
 const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   gemm: () => import('./gemm.js'),
   encoder: () => import('./encoder.js'),
+  train: () => import('./train.js'),
+  decode: () => import('./decode.js'),
 };
 
 interface Options {

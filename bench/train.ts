@@ -1,190 +1,183 @@
-// A training step beside the same model in PyTorch, in turn, on the same batches.
-//   npx tsx bench/train.ts [--threads N] [--steps N] [--model quickstart|paper|nanogpt|small] [--json]
+// A training step (forward, backward, clipping, AdamW) beside the same model in PyTorch, with the same weights and batches.
 
-import { parseArgs } from 'node:util';
-import { AdamW, createDevice, Random, Transformer, type TransformerOptions } from '../src/index.js';
-import { median, Peer } from './peer.js';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  AdamW,
+  createDevice,
+  type Device,
+  modelCost,
+  Random,
+  saveSafetensors,
+  Transformer,
+  type TransformerOptions,
+} from '../src/index.js';
+import type { Bench } from './harness/bench.js';
+import { agree, type Contestant, contest, type Turn } from './harness/contest.js';
+import { describeDevice } from './harness/machine.js';
+import { OURS } from './harness/ours.js';
+import { pytorch } from './harness/peers.js';
 
 interface Task {
-  model: TransformerOptions & { dModel: number; encoderLayers: number; maxLength: number };
-  /** Sequences, and the lengths that they are drawn from. */
-  batch: number;
-  source: [number, number];
-  target: [number, number];
+  readonly model: TransformerOptions;
+  /** Sequences, and the lengths from which theirs are drawn; a target begins with one token that is only read. */
+  readonly batch: number;
+  readonly source: readonly [number, number] | null;
+  readonly target: readonly [number, number];
 }
 
-const tasks: Record<string, Task> = {
-  quickstart: {
-    model: {
-      dModel: 128,
-      heads: 4,
-      encoderLayers: 2,
-      decoderLayers: 2,
-      dFF: 512,
-      activation: 'relu',
-      norm: 'pre',
-      maxLength: 64,
-      sourceVocab: 30,
-      targetVocab: 42,
-    },
-    batch: 256,
-    source: [7, 8],
-    target: [8, 9],
-  },
-  small: {
-    model: {
-      dModel: 128,
-      heads: 4,
-      encoderLayers: 4,
-      decoderLayers: 4,
-      dFF: 512,
-      activation: 'relu',
-      norm: 'pre',
-      maxLength: 64,
-      sourceVocab: 50,
-      targetVocab: 50,
-    },
-    batch: 256,
-    source: [10, 10],
-    target: [10, 10],
-  },
-  paper: {
-    model: {
-      dModel: 512,
-      heads: 8,
-      encoderLayers: 6,
-      decoderLayers: 6,
-      dFF: 2048,
-      activation: 'relu',
-      norm: 'post',
-      maxLength: 64,
-      sourceVocab: 8000,
-      targetVocab: 8000,
-    },
+const tasks: Readonly<Record<string, Task>> = {
+  'paper: 6+6 layers, d 512': {
+    model: { dModel: 512, heads: 8, dFF: 2048, sourceVocab: 8000, targetVocab: 8000 },
     batch: 16,
     source: [32, 32],
     target: [33, 33],
   },
-  nanogpt: {
+  'small: 4+4 layers, d 128': {
+    model: { dModel: 128, heads: 4, encoderLayers: 4, decoderLayers: 4, norm: 'pre', sourceVocab: 50, targetVocab: 50 },
+    batch: 256,
+    source: [10, 10],
+    target: [10, 10],
+  },
+  "nanoGPT's CPU configuration": {
     model: {
       dModel: 128,
       heads: 4,
       encoderLayers: 0,
       decoderLayers: 4,
-      dFF: 512,
-      activation: 'gelu',
       norm: 'pre',
-      maxLength: 64,
+      activation: 'gelu',
       targetVocab: 65,
     },
     batch: 12,
-    source: [0, 0],
+    source: null,
     target: [65, 65],
   },
-};
-
-const { values } = parseArgs({
-  options: {
-    threads: { type: 'string', default: '2' },
-    steps: { type: 'string', default: '15' },
-    model: { type: 'string', default: 'quickstart' },
-    json: { type: 'boolean', default: false },
+  "the quickstart's, ragged": {
+    model: { dModel: 128, heads: 4, encoderLayers: 2, decoderLayers: 2, norm: 'pre', sourceVocab: 30, targetVocab: 42 },
+    batch: 256,
+    source: [3, 12],
+    target: [3, 12],
   },
-});
-const task = tasks[values.model];
-if (task === undefined)
-  throw new Error(`--model is '${values.model}', expected one of ${Object.keys(tasks).join(', ')}`);
-const threads = Number(values.threads);
-const labelSmoothing = 0.1;
-
-const device = await createDevice({ threads });
-const model = new Transformer(device, { dropout: 0, ...task.model });
-const params = model.parameters();
-for (const param of params) param.requiresGrad = true;
-const optimizer = new AdamW(params, { lr: 1e-3, beta2: 0.98, eps: 1e-9, weightDecay: 0 });
-
-async function ourStep(source: number[][], target: number[][]): Promise<{ milliseconds: number; loss: number }> {
-  const start = performance.now();
-  const loss = device.scope(() => {
-    const result = model.loss(source.length > 0 ? source : null, target, { labelSmoothing });
-    result.backward();
-    optimizer.step({ maxNorm: 1 });
-    optimizer.zeroGrad();
-    return result;
-  });
-  const value = await loss.item();
-  loss.dispose();
-  return { milliseconds: performance.now() - start, loss: value };
-}
-
-const random = new Random(1);
-function sequences([shortest, longest]: [number, number], vocabulary: number): number[][] {
-  if (longest === 0) return [];
-  return Array.from({ length: task.batch }, () => {
-    const length = shortest + random.below(longest - shortest + 1);
-    return Array.from({ length }, () => 3 + random.below(vocabulary - 3));
-  });
-}
-
-const padded = (rows: number[][]) => {
-  const longest = Math.max(0, ...rows.map((row) => row.length));
-  return rows.map((row) => [...row, ...Array<number>(longest - row.length).fill(0)]);
 };
 
-const peer = Peer.python('train_torch.py');
-let versions: { torch: string; threads: number } | null = null;
-try {
-  versions = await peer.ask({ ...model.config, threads, labelSmoothing, ignoreIndex: model.config.padId ?? -100 });
-} catch (error) {
-  console.error(
-    `PyTorch is not measured: ${(error as Error).message}. On Debian: apt install python3-torch libopenblas0-openmp`,
-  );
+const BATCHES = 4;
+/** Of the losses of the first steps: what rounding does to the gradients, the optimiser makes larger. */
+const TOLERANCE = 1e-3;
+const OPTIMIZER = { lr: 1e-4, beta1: 0.9, beta2: 0.98, eps: 1e-9, weightDecay: 0 };
+const LABEL_SMOOTHING = 0.1;
+
+interface Batch {
+  readonly source: number[][] | null;
+  readonly target: number[][];
 }
 
-const ours: number[] = [];
-const theirs: number[] = [];
-const losses = { ours: 0, theirs: 0 };
-const warmUp = 3;
-for (let step = 0; step < Number(values.steps) + warmUp; step++) {
-  const source = sequences(task.source, task.model.sourceVocab ?? 0);
-  const target = sequences(task.target, task.model.targetVocab ?? 0);
-  const mine = await ourStep(source, target);
-  losses.ours = mine.loss;
-  if (step >= warmUp) ours.push(mine.milliseconds);
-  if (versions === null) continue;
-  const answer = await peer.ask<{ milliseconds: number; loss: number }>({
-    source: padded(source),
-    target: padded(target),
-  });
-  losses.theirs = answer.loss;
-  if (step >= warmUp) theirs.push(answer.milliseconds);
-}
-peer.close();
+export default {
+  question: 'How fast is a training step, beside PyTorch?',
+  async run(run) {
+    const torch = await pytorch(run, 'train_torch.py');
+    const device = await createDevice({ threads: run.threads });
+    run.version(OURS, describeDevice(device));
+    for (const [name, task] of Object.entries(tasks)) {
+      if (!run.wants(name)) continue;
+      const model = new Transformer(device, { ...task.model, dropout: 0, maxLength: 64 });
+      const batches = makeBatches(task);
+      const contestants = [ours(device, model, batches)];
+      if (torch) {
+        const folder = mkdtempSync(join(tmpdir(), 'simdformer-train-'));
+        try {
+          const weights = join(folder, 'weights.safetensors');
+          await saveSafetensors(weights, model.stateDict());
+          const { config } = model;
+          const optimizer = { ...OPTIMIZER, labelSmoothing: LABEL_SMOOTHING };
+          await torch.ask({ load: weights, config, optimizer, batches: batches.map(padded) });
+        } finally {
+          rmSync(folder, { recursive: true });
+        }
+        contestants.push({ name: 'PyTorch', take: (repeats) => torch.ask<Turn>({ repeats }) });
+      }
+      await checkLosses(contestants);
+      const outcome = await contest(contestants, { rounds: run.rounds(15), turn: 0.1 });
+      const tokens = batches.flatMap(({ target }) => target).reduce((sum, row) => sum + row.length - 1, 0) / BATCHES;
+      await run.row(name, outcome, trainingWork(model, task), {
+        'target tokens/s': tokens / (outcome.times[OURS]?.median as number),
+      });
+      model.dispose();
+    }
+    device.dispose();
+  },
+} satisfies Bench;
 
-const result = {
-  model: values.model,
-  isa: device.info.isa,
-  threads,
-  torch: versions?.torch ?? null,
-  milliseconds: median(ours),
-  fastest: Math.min(...ours),
-  torchMilliseconds: versions && median(theirs),
-  torchFastest: versions && Math.min(...theirs),
-  speedup: versions && median(theirs.map((time, i) => time / (ours[i] as number))),
-  losses,
-};
-if (values.json) console.log(JSON.stringify(result));
-else {
-  const peerText = versions
-    ? `PyTorch ${versions.torch} ${result.torchMilliseconds?.toFixed(1)} ms (fastest ${result.torchFastest?.toFixed(1)})`
-    : 'no PyTorch';
-  console.log(
-    `${values.model}, ${device.info.isa}, ${threads} threads: simdformer ${result.milliseconds.toFixed(1)} ms (fastest ${result.fastest.toFixed(1)}), ${peerText}`,
-  );
-  if (result.speedup !== null)
-    console.log(`median of the ratios, step by step: ${result.speedup.toFixed(2)}× as fast as PyTorch`);
-  console.log(
-    `last losses, each with initial weights of its own: ${losses.ours.toFixed(3)}, ${losses.theirs.toFixed(3)}`,
-  );
+function ours(device: Device, model: Transformer, batches: readonly Batch[]): Contestant {
+  const params = model.parameters();
+  for (const param of params) param.requiresGrad = true;
+  const optimizer = new AdamW(params, OPTIMIZER);
+  let steps = 0;
+  const step = async ({ source, target }: Batch): Promise<number> => {
+    const loss = device.scope(() => {
+      const result = model.loss(source, target, { labelSmoothing: LABEL_SMOOTHING });
+      result.backward();
+      optimizer.step({ maxNorm: 1 });
+      optimizer.zeroGrad();
+      return result;
+    });
+    const value = await loss.item();
+    loss.dispose();
+    return value;
+  };
+  const take = async (repeats: number) => {
+    let loss = 0;
+    const start = performance.now();
+    for (let i = 0; i < repeats; i++) loss = await step(batches[steps++ % BATCHES] as Batch);
+    return { seconds: (performance.now() - start) / 1e3 / repeats, sample: [loss] };
+  };
+  return { name: OURS, take };
 }
-device.dispose();
+
+/** Three steps of everybody: the second loss is right only if the first gradients and AdamW's first step were. */
+async function checkLosses(contestants: readonly Contestant[]): Promise<void> {
+  for (let step = 0; step < 3; step++) {
+    const losses: (readonly number[])[] = [];
+    for (const { take } of contestants) losses.push((await take(1)).sample ?? []);
+    for (const [i, loss] of losses.entries()) {
+      agree(OURS, losses[0] as number[], (contestants[i] as Contestant).name, loss, TOLERANCE);
+    }
+  }
+}
+
+function makeBatches({ model, batch, source, target }: Task): Batch[] {
+  const random = new Random(1);
+  const sequences = ([shortest, longest]: readonly [number, number], vocabulary: number) =>
+    Array.from({ length: batch }, () => {
+      const length = shortest + random.below(longest - shortest + 1);
+      return Array.from({ length }, () => 3 + random.below(vocabulary - 3));
+    });
+  return Array.from({ length: BATCHES }, () => ({
+    source: source && sequences(source, model.sourceVocab ?? 0),
+    target: sequences(target, model.targetVocab ?? 0),
+  }));
+}
+
+/** As PyTorch takes them: rows of equal length. */
+function padded({ source, target }: Batch): Batch {
+  const pad = (rows: number[][]) => {
+    const longest = Math.max(...rows.map((row) => row.length));
+    return rows.map((row) => [...row, ...Array<number>(longest - row.length).fill(0)]);
+  };
+  return { source: source && pad(source), target: pad(target) };
+}
+
+/** Backward takes two products for each one of forward; the weights, their gradients and AdamW's moments pass by once. */
+function trainingWork(model: Transformer, { batch, source, target }: Task) {
+  const middle = ([shortest, longest]: readonly [number, number]) => Math.round((shortest + longest) / 2);
+  const lengths = { source: middle(source ?? [1, 1]), target: middle(target) - 1 };
+  const { forwardFlops, parameters } = modelCost(model, lengths);
+  const products = { flops: 3 * batch * forwardFlops, bytes: 4 * parameters };
+  return {
+    steps: [
+      [1, products],
+      [1, { reads: 4, writes: 3, bytes: 4 * parameters }],
+    ],
+  } as const;
+}

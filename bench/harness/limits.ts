@@ -10,8 +10,11 @@ export interface Traffic {
   readonly bytes: number;
 }
 
-/** What something takes at least: operations while weights are read once, or a pass over memory. */
-export type Work = { readonly flops: number; readonly bytes: number } | Traffic;
+/** What something has to do: operations while weights are read once; a pass over memory; or several after another, each so often. */
+export type Work =
+  | { readonly flops: number; readonly bytes: number }
+  | Traffic
+  | { readonly steps: readonly (readonly [times: number, work: Work])[] };
 
 /** Bytes of an array that lies in no cache. */
 const MEMORY = 256 << 20;
@@ -48,6 +51,11 @@ export class Limits {
 
   /** Seconds that the work takes at least. */
   async least(work: Work, threads: number): Promise<number> {
+    if ('steps' in work) {
+      let seconds = 0;
+      for (const [times, step] of work.steps) seconds += times * (await this.least(step, threads));
+      return seconds;
+    }
     if ('reads' in work) return this.moving(work, threads);
     const reading = work.bytes / (await this.reading(threads, work.bytes));
     return Math.max(work.flops / (await this.flops(threads)), reading);

@@ -1,7 +1,8 @@
-"""A PyTorch training step of the Transformer that bench/train.ts measures, driven over a pipe.
+"""A PyTorch training step of the models of bench/train.ts, driven over a pipe.
 
-Reads one JSON object a line: first the configuration, then batches {"source": [[id…]…], "target": [[id…]…]}, padded with 0.
-Answers each with one line: {"milliseconds": …, "loss": …}; the first with the versions.
+Reads one JSON object a line: first {"threads"}, answered by {"torch": version}; then {"load": path of a safetensors file,
+"config", "optimizer", "batches": [{"source": [[id…]…] or null, "target": [[id…]…]}…], padded with 0}, answered by {}; or
+{"repeats"}, answered by {"seconds": of one step, "sample": [the last loss]}. Batches are taken in turn.
 """
 
 import json
@@ -10,65 +11,97 @@ import sys
 import time
 
 import torch
+from patterns import load_safetensors
 from torch import nn
 
 
 class Model(nn.Module):
+    """Names as in our state dicts."""
+
     def __init__(self, c):
         super().__init__()
         d = c["dModel"]
-        self.d = d
-        self.source = nn.Embedding(c["sourceVocab"], d) if c["encoderLayers"] else None
-        self.target = nn.Embedding(c["targetVocab"], d)
+        self.scale = math.sqrt(d)
+        self.src_embed = nn.Embedding(c["sourceVocab"], d) if c["encoderLayers"] else None
+        self.tgt_embed = nn.Embedding(c["targetVocab"], d)
         self.generator = nn.Linear(d, c["targetVocab"])
-        layer = dict(d_model=d, nhead=c["heads"], dim_feedforward=c["dFF"], dropout=c["dropout"],
-                     activation=c["activation"], batch_first=True, norm_first=c["norm"] == "pre")
+        layer = dict(d_model=d, nhead=c["heads"], dim_feedforward=c["dFF"], dropout=0, activation=c["activation"],
+                     batch_first=True, norm_first=c["norm"] == "pre")
         if c["encoderLayers"]:
-            self.core = nn.Transformer(num_encoder_layers=c["encoderLayers"], num_decoder_layers=c["decoderLayers"], **layer)
+            self.transformer = nn.Transformer(num_encoder_layers=c["encoderLayers"],
+                                              num_decoder_layers=c["decoderLayers"], **layer)
         else:
-            self.core = nn.TransformerEncoder(nn.TransformerEncoderLayer(**layer), c["decoderLayers"], nn.LayerNorm(d))
+            self.transformer = nn.Module()
+            self.transformer.decoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(**layer), c["decoderLayers"],
+                                                             nn.LayerNorm(d), enable_nested_tensor=False)
         position = torch.arange(c["maxLength"]).unsqueeze(1)
         rate = torch.exp(torch.arange(0, d, 2) * (-math.log(10000.0) / d))
         table = torch.zeros(c["maxLength"], d)
         table[:, 0::2] = torch.sin(position * rate)
         table[:, 1::2] = torch.cos(position * rate)
-        self.register_buffer("table", table)
+        self.register_buffer("table", table, persistent=False)
 
     def embed(self, embedding, ids):
-        return embedding(ids) * math.sqrt(self.d) + self.table[: ids.shape[1]]
+        return embedding(ids) * self.scale + self.table[: ids.shape[1]]
 
-    def forward(self, source, target):
+    def forward(self, source, target, padding):
+        """`padding` is None where there is none: masks that change nothing would only cost time."""
         mask = nn.Transformer.generate_square_subsequent_mask(target.shape[1])
-        y = self.embed(self.target, target)
-        if self.source is None:
-            return self.generator(self.core(y, mask=mask, is_causal=True))
-        padding = source == 0
-        x = self.embed(self.source, source)
-        y = self.core(x, y, tgt_mask=mask, src_key_padding_mask=padding, memory_key_padding_mask=padding, tgt_is_causal=True)
+        y = self.embed(self.tgt_embed, target)
+        if self.src_embed is None:
+            return self.generator(self.transformer.decoder(y, mask=mask, is_causal=True))
+        x = self.embed(self.src_embed, source)
+        y = self.transformer(x, y, tgt_mask=mask, src_key_padding_mask=padding, memory_key_padding_mask=padding,
+                             tgt_is_causal=True)
         return self.generator(y)
 
 
-def main():
-    config = json.loads(sys.stdin.readline())
-    torch.set_num_threads(config["threads"])
-    torch.manual_seed(0)
-    model = Model(config)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0, fused=True)
-    criterion = nn.CrossEntropyLoss(ignore_index=config["ignoreIndex"], label_smoothing=config["labelSmoothing"])
-    print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
-    for line in sys.stdin:
-        batch = json.loads(line)
-        source = torch.tensor(batch["source"]) if batch["source"] else None
-        target = torch.tensor(batch["target"])
-        start = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        logits = model(source, target[:, :-1])
-        loss = criterion(logits.flatten(0, 1), target[:, 1:].flatten())
+class Training:
+    def __init__(self, question):
+        options = question["optimizer"]
+        self.model = Model(question["config"])
+        self.model.load_state_dict(load_safetensors(question["load"]))
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=options["lr"], eps=options["eps"], fused=True,
+                                           betas=(options["beta1"], options["beta2"]),
+                                           weight_decay=options["weightDecay"])
+        ignored = question["config"]["padId"]
+        self.criterion = nn.CrossEntropyLoss(ignore_index=-100 if ignored is None else ignored,
+                                             label_smoothing=options["labelSmoothing"])
+        self.batches = [self.tensors(**batch) for batch in question["batches"]]
+        self.steps = 0
+
+    @staticmethod
+    def tensors(source, target):
+        source = None if source is None else torch.tensor(source)
+        padding = None if source is None or not (source == 0).any() else source == 0
+        return source, torch.tensor(target), padding
+
+    def step(self):
+        source, target, padding = self.batches[self.steps % len(self.batches)]
+        self.steps += 1
+        self.optimizer.zero_grad(set_to_none=True)
+        logits = self.model(source, target[:, :-1], padding)
+        loss = self.criterion(logits.flatten(0, 1), target[:, 1:].flatten())
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        value = loss.item()
-        print(json.dumps({"milliseconds": (time.perf_counter() - start) * 1e3, "loss": value}), flush=True)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        return loss.item()
+
+
+def main():
+    torch.set_num_threads(json.loads(sys.stdin.readline())["threads"])
+    print(json.dumps({"torch": torch.__version__}), flush=True)
+    for line in sys.stdin:
+        question = json.loads(line)
+        if "load" in question:
+            training = Training(question)
+            print("{}", flush=True)
+            continue
+        start = time.perf_counter()
+        for _ in range(question["repeats"]):
+            loss = training.step()
+        seconds = (time.perf_counter() - start) / question["repeats"]
+        print(json.dumps({"seconds": seconds, "sample": [loss]}), flush=True)
 
 
 main()
