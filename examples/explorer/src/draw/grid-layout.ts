@@ -12,11 +12,14 @@ export interface GridLayout {
   /** Width and height of a cell. */
   readonly cell: number;
   readonly height: number;
+  /** Of its text. */
+  readonly scale: number;
   readonly fullWidth: number;
   readonly fullHeight: number;
 }
 
-export const FONT = '12px ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace';
+/** At a root font size of 16 pixels; pictures grow with the page's text. */
+const FONT_SIZE = 12;
 const LETTER = 7.3;
 const LINE = 14;
 
@@ -27,14 +30,23 @@ interface Grid {
   readonly cellHeight?: number;
 }
 
+/** How much larger than 16 pixels the page's text is. */
+export function textScale(): number {
+  return Number.parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+}
+
+export function fontAt(scale: number): string {
+  return `${FONT_SIZE * scale}px ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace`;
+}
+
 /** Fits a grid into the width that there is. Empty names take no room. */
-export function layOut({ rows, columns, cellSize = 40, cellHeight }: Grid, width: number): GridLayout {
-  const left = longest(rows) === 0 ? 1 : Math.min(longest(rows) * LETTER + 10, 120);
-  const top = longest(columns) === 0 ? 1 : 20;
-  const cell = Math.max(1, Math.min(cellSize, (width - left - 2) / Math.max(1, columns.length)));
-  const height = cellHeight ?? cell;
+export function layOut({ rows, columns, cellSize = 40, cellHeight }: Grid, width: number, scale: number): GridLayout {
+  const left = longest(rows) === 0 ? 1 : Math.min(longest(rows) * LETTER + 10, 120) * scale;
+  const top = longest(columns) === 0 ? 1 : 20 * scale;
+  const cell = Math.max(1, Math.min(cellSize * scale, (width - left - 2) / Math.max(1, columns.length)));
+  const height = cellHeight ? cellHeight * scale : cell;
   return {
-    ...{ left, top, cell, height },
+    ...{ left, top, cell, height, scale },
     fullWidth: left + cell * columns.length + 2,
     fullHeight: top + height * rows.length + 2,
   };
@@ -45,18 +57,18 @@ export function drawNames(
   context: CanvasRenderingContext2D,
   rows: readonly string[],
   columns: readonly string[],
-  { left, top, cell, height }: GridLayout,
+  { left, top, cell, height, scale }: GridLayout,
 ): void {
   context.textBaseline = 'middle';
   context.textAlign = 'right';
-  const everyRow = Math.ceil(LINE / height);
+  const everyRow = Math.ceil((LINE * scale) / height);
   for (let row = 0; row < rows.length; row += everyRow) {
-    context.fillText(rows[row] as string, left - 6, top + (row + 0.5) * height);
+    context.fillText(rows[row] as string, left - 6 * scale, top + (row + 0.5) * height);
   }
   context.textAlign = 'center';
-  const everyColumn = Math.ceil((longest(columns) * LETTER + 4) / cell);
+  const everyColumn = Math.ceil(((longest(columns) * LETTER + 4) * scale) / cell);
   for (let column = 0; column < columns.length; column += everyColumn) {
-    context.fillText(columns[column] as string, left + (column + 0.5) * cell, top - 10);
+    context.fillText(columns[column] as string, left + (column + 0.5) * cell, top - 10 * scale);
   }
 }
 

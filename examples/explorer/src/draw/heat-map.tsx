@@ -2,7 +2,7 @@ import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { theme } from '../theme.js';
 import { prepareCanvas, useWidth } from './canvas.js';
 import { type ColourScale, cssColours, inkOn } from './colours.js';
-import { type Cell, drawNames, FONT, type GridLayout, layOut, neighbour } from './grid-layout.js';
+import { type Cell, drawNames, fontAt, type GridLayout, layOut, neighbour, textScale } from './grid-layout.js';
 import { hideTooltip, showTooltip } from './tooltip.js';
 
 interface HeatMapProps {
@@ -18,7 +18,7 @@ interface HeatMapProps {
   readonly describe: (cell: Cell) => string;
   /** Numbers in the cells, where they fit. Default: a minus in those below zero, so that colour is not alone in telling. */
   readonly format?: (value: number) => string;
-  /** Pixels of a cell: at most, and its height if that is not its width. */
+  /** Pixels of a cell: at most, and its height if that is not its width; more where the page's text is larger. */
   readonly cellSize?: number;
   readonly cellHeight?: number;
   /** Hears of the cell that is pointed at or has the focus; null if none has. */
@@ -38,17 +38,17 @@ export function HeatMap(props: HeatMapProps) {
   const width = useWidth(frame);
   const [active, setActive] = useState<Cell | null>(null);
   const [focused, setFocused] = useState(false);
-  const place = layOut(props, width);
-  const { left, top, cell, height } = place;
+  const place = layOut(props, width, textScale());
+  const { left, top, cell, height, scale } = place;
 
   useLayoutEffect(() => {
     if (width === 0 || canvas.current === null) return;
     const context = prepareCanvas(canvas.current, place.fullWidth, place.fullHeight);
     const colours = cssColours.value;
-    context.font = FONT;
+    context.font = fontAt(scale);
     context.textAlign = 'center';
     context.textBaseline = 'middle';
-    const hasRoomForSign = Math.min(cell, height) >= 12;
+    const hasRoomForSign = Math.min(cell, height) >= 12 * scale;
     for (let row = 0; row < rows.length; row++) {
       for (let column = 0; column < columns.length; column++) {
         const value = values[row * columns.length + column] as number;
@@ -57,7 +57,8 @@ export function HeatMap(props: HeatMapProps) {
         context.fillStyle = fill;
         const gap = cell > 8 ? 1 : 0;
         context.fillRect(left + column * cell, top + row * height, cell - gap, height - gap);
-        const text = format !== undefined && cell >= 34 ? format(value) : value < 0 && hasRoomForSign ? '−' : '';
+        const text =
+          format !== undefined && cell >= 34 * scale ? format(value) : value < 0 && hasRoomForSign ? '−' : '';
         if (text === '') continue;
         context.fillStyle = inkOn(fill);
         context.fillText(text, left + (column + 0.5) * cell, top + (row + 0.5) * height);
