@@ -44,6 +44,11 @@ export class FormatError extends SimdformerError {
   override name = 'FormatError';
 }
 
+/** A file that the network or its server did not deliver. */
+export class FetchError extends SimdformerError {
+  override name = 'FetchError';
+}
+
 /** A command that the engine refused or that met bad data: an id outside the vocabulary, a negative length. */
 export class CommandError extends SimdformerError {
   override name = 'CommandError';

@@ -3,6 +3,7 @@
 import { nodeModule } from '../backend/node.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
+import { type LoadOptions, pathOf, readFolder } from '../io/folder.js';
 import { toHalf } from '../io/half.js';
 import { parseSafetensors, type SafetensorsEntry, serializeSafetensors } from '../io/safetensors.js';
 import { loadTokenizer } from '../tokenizers/huggingface.js';
@@ -78,15 +79,16 @@ export async function readFiles(
 }
 
 /** Writes files to a folder: all under temporary names first, so that a full disk leaves the old ones as they were. */
-export async function writeFolder(folder: string, files: ModelFiles): Promise<void> {
+export async function writeFolder(folder: string | URL, files: ModelFiles): Promise<void> {
+  const path = await pathOf(folder);
   const { mkdir, open, rename, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { join } = await nodeModule<typeof import('node:path')>('path');
-  await mkdir(folder, { recursive: true });
+  await mkdir(path, { recursive: true });
   const suffix = `.${globalThis.crypto.randomUUID()}.tmp`;
   const names = Object.keys(files);
   try {
     for (const name of names) {
-      const file = await open(join(folder, name + suffix), 'wx');
+      const file = await open(join(path, name + suffix), 'wx');
       try {
         await file.writeFile(files[name] as Uint8Array);
         await file.sync();
@@ -94,28 +96,16 @@ export async function writeFolder(folder: string, files: ModelFiles): Promise<vo
         await file.close();
       }
     }
-    for (const name of names) await rename(join(folder, name + suffix), join(folder, name));
+    for (const name of names) await rename(join(path, name + suffix), join(path, name));
   } catch (error) {
-    for (const name of names) await rm(join(folder, name + suffix), { force: true });
+    for (const name of names) await rm(join(path, name + suffix), { force: true });
     throw error;
   }
 }
 
-/** Reads the files of a saved model from a folder. */
-export async function readFolder(folder: string): Promise<ModelFiles> {
-  const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
-  const { join } = await nodeModule<typeof import('node:path')>('path');
-  const files: Record<string, Uint8Array> = {};
-  for (const name of [CONFIG, WEIGHTS, ...Object.values(TOKENIZERS)]) {
-    try {
-      files[name] = await readFile(join(folder, name));
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
-    }
-  }
-  if (files[CONFIG] === undefined) throw new FormatError(`${folder} holds no model: there is no ${CONFIG} in it`);
-  return files;
+/** Reads the files of a saved model from a folder: a path in Node, or a URL. */
+export function readModel(folder: string | URL, options?: LoadOptions): Promise<ModelFiles> {
+  return readFolder(folder, { required: [CONFIG, WEIGHTS], optional: Object.values(TOKENIZERS) }, options);
 }
 
 /** Makes a model from files, with `make` for its constructor. */

@@ -8,6 +8,7 @@ import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/op
 import { type ScoreResult, score } from '../generate/score.js';
 import { disposeSessions } from '../generate/session.js';
 import { type AttentionMaps, observeAttention, observeHeads } from '../inspect/attention-maps.js';
+import type { LoadOptions } from '../io/folder.js';
 import { withHeadDiversity } from '../nn/diversity.js';
 import { Initializer } from '../nn/init.js';
 import { DecoderState, type Memory } from '../nn/kv-cache.js';
@@ -24,7 +25,7 @@ import { cacheSizes, checkMemory, checkPrompts, type DecodingOptions } from './d
 import {
   type ModelFiles,
   modelFrom,
-  readFolder,
+  readModel,
   type SaveOptions,
   type Tokenizers,
   toFiles,
@@ -269,13 +270,16 @@ export class Transformer extends Module {
    * Writes `config.json`, `model.safetensors` and the tokenizers to a folder. All or nothing is replaced; an error leaves what
    * was there. In browsers, where there are no folders, use `toFiles`.
    */
-  async save(folder: string, options: SaveOptions = {}): Promise<void> {
+  async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
     await writeFolder(folder, await toFiles(this, options));
   }
 
-  /** Reads what `save` wrote, for evaluation. Throws FormatError, naming the file, if something is missing or damaged. */
-  static async load(device: Device, folder: string): Promise<Transformer> {
-    return Transformer.fromFiles(device, await readFolder(folder));
+  /**
+   * Reads what `save` wrote, for evaluation: from a path in Node, from a URL anywhere; in browsers it may be relative to the page.
+   * Throws FormatError, naming the file, if something is missing or damaged, FetchError if the network or server fails.
+   */
+  static async load(device: Device, folder: string | URL, options?: LoadOptions): Promise<Transformer> {
+    return Transformer.fromFiles(device, await readModel(folder, options));
   }
 
   /** What `save` writes, in memory, by name. */

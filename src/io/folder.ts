@@ -1,0 +1,109 @@
+// Files of a folder, which is a path in Node or a URL anywhere.
+import { isNode, nodeModule } from '../backend/node.js';
+import { ArgumentError, FetchError, FormatError } from '../core/errors.js';
+
+export interface LoadOptions {
+  /** Ends the loading with its reason when it is aborted. */
+  signal?: AbortSignal;
+}
+
+/** Files by name, with those of the optional ones that are there. */
+export interface FolderFiles {
+  readonly required: readonly string[];
+  readonly optional: readonly string[];
+}
+
+/**
+ * Reads files of a folder: a path, relative to the working directory, in Node; a URL, in browsers also one relative to the page.
+ *
+ * @throws FormatError if a required file is not there, FetchError if the network or the server fails, the system's error if
+ * a file cannot be read, and the reason of the signal
+ */
+export async function readFolder(
+  folder: string | URL,
+  { required, optional }: FolderFiles,
+  { signal }: LoadOptions = {},
+): Promise<Record<string, Uint8Array>> {
+  signal?.throwIfAborted();
+  const url = remote(folder);
+  const find =
+    url === null ? await fileReader(await pathOf(folder)) : (name: string) => fetchFile(inside(url, name), signal);
+  const files: Record<string, Uint8Array> = {};
+  const read = async (name: string) => {
+    const found = await find(name, signal);
+    if (typeof found !== 'string') files[name] = found;
+    else if (required.includes(name)) throw new FormatError(`${folder} holds no model: no ${name} in it${found}`);
+  };
+  const [first, ...others] = [...required, ...optional];
+  await read(first as string); // is it a model at all?
+  await Promise.all(others.map(read));
+  return files;
+}
+
+/** The path of a folder in Node. Throws ArgumentError if there can be none. */
+export async function pathOf(folder: string | URL): Promise<string> {
+  if (!isNode) throw new ArgumentError(`${folder} cannot be written: there are no folders here, use toFiles()`);
+  if (remote(folder) !== null) throw new ArgumentError(`${folder} is no folder of this machine`);
+  const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');
+  return folder instanceof URL || folder.startsWith('file:') ? fileURLToPath(folder) : folder;
+}
+
+/** The URL to fetch from; null for what Node's file system has. */
+function remote(folder: string | URL): URL | null {
+  // One letter before the colon is a drive of Windows.
+  const isPath = isNode && typeof folder === 'string' && !/^[a-z][a-z\d+.-]+:/i.test(folder);
+  if (isPath) return null;
+  try {
+    if (!(typeof folder === 'string' || folder instanceof URL)) throw new TypeError(`it is a ${typeof folder}`);
+    const url = new URL(folder, globalThis.document?.baseURI ?? globalThis.location?.href);
+    return isNode && url.protocol === 'file:' ? null : url;
+  } catch (cause) {
+    throw new ArgumentError(`${folder} is neither a path nor a URL: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** The URL of a file in a folder, whose own may end in a slash or not, and in a query. */
+function inside(folder: URL, name: string): URL {
+  const url = new URL(folder);
+  url.pathname = `${url.pathname.replace(/\/$/, '')}/${name}`;
+  return url;
+}
+
+/** A file's bytes, or else text in brackets that says why it is not there. */
+type Found = Uint8Array | string;
+
+type Find = (name: string, signal?: AbortSignal) => Promise<Found>;
+
+async function fileReader(path: string): Promise<Find> {
+  const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { join } = await nodeModule<typeof import('node:path')>('path');
+  return async (name, signal) => {
+    try {
+      return await readFile(join(path, name), { signal });
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOENT' || code === 'ENOTDIR') return '';
+      throw signal?.aborted ? signal.reason : error;
+    }
+  };
+}
+
+async function fetchFile(url: URL, signal?: AbortSignal): Promise<Found> {
+  let response: Response;
+  let bytes: ArrayBuffer;
+  try {
+    response = await fetch(url, { signal });
+    bytes = await response.arrayBuffer();
+  } catch (error) {
+    if (signal?.aborted) throw signal.reason;
+    const { message, cause } = error as Error;
+    const why = cause instanceof Error ? cause.message : message; // Node's message is only 'fetch failed'
+    throw new FetchError(`${url} cannot be fetched: ${why}`, { cause: error });
+  }
+  const { status } = response;
+  if (status === 404 || status === 410) return ` (HTTP status ${status} for ${url})`;
+  if (!response.ok) throw new FetchError(`${url} cannot be fetched: HTTP status ${status}`);
+  // Servers of single-page applications send their page for whatever is not there.
+  const page = response.headers.get('content-type')?.startsWith('text/html');
+  return page ? ` (${url} is a page, text/html)` : new Uint8Array(bytes);
+}
