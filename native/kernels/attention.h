@@ -24,7 +24,8 @@ class Forward {
         scores_(total_ + kQueries),
         queries_(scores_ + kKeys * kPanel),
         sums_(queries_ + size_t{kQueries} * in.width),
-        table_(sums_ + size_t{kQueries} * in.valueWidth, in.distances) {
+        values_(sums_),
+        table_(sums_ + size_t{kQueries} * wholeVectors(in.valueWidth), in.distances) {
     if (in.relativeBias.present()) table_.load(context.f32(in.relativeBias) + size_t{h} * in.distances);
   }
 
@@ -46,6 +47,7 @@ class Forward {
   }
 
   void attendBlock(uint32_t b, const Item& it, uint32_t first, uint32_t count) {
+    if (it.keys <= kKeys && !sumsWeights()) return attendAtOnce(b, it, first, count);
     for (size_t i = 0; i < kQueries; i += kWidth) {
       store(largest_ + i, splat(-kLargest));
       store(total_ + i, Vf{});
@@ -71,6 +73,35 @@ class Forward {
     }
     for (uint32_t p = 0; p < count; p += kPanel) finish(it, first, p, panelSize(p, count));
   }
+
+  // The same where all keys fit into a block: probabilities are final before they meet the values, whose products then
+  // need no rescaling and come out as the rows of y.
+  void attendAtOnce(uint32_t b, const Item& it, uint32_t first, uint32_t count) {
+    const Factor values = wholeRows(in_.valueRow(context_, it, 0, h_), in_.vStride, it.keys, in_.valueWidth, values_);
+    for (uint32_t p = 0; p < count; p += kPanel) {
+      const uint32_t size = panelSize(p, count), i = first + p;
+      const Block block{scores_, kPanel, i, size, 0, in_.visibleKeys(it, i + size)};
+      packTransposed(in_.queryRow(context_, it, i, h_), in_.qStride, size, in_.width, queries_, kPanel);
+      rowProduct({in_.keyRow(context_, it, 0, h_), in_.kStride}, {queries_, kPanel}, block.keys, wholeVectors(size),
+                 in_.width, in_.scaleInBits(), scores_, kPanel, false);
+      in_.addBiases(context_, block, it, b, h_, table_);
+      for (uint32_t lane = 0; lane < size; lane += kWidth) {
+        store(largest_ + lane, splat(-kLargest));
+        store(total_ + lane, Vf{});
+      }
+      softmax(it, block, 0);
+      for (uint32_t lane = 0; lane < size; lane += kWidth) {
+        const Vf inverse = inverseOf(load(total_ + lane));
+        store(total_ + lane, inverse);
+        for (uint32_t j = 0; j < block.keys; ++j)
+          store(scores_ + j * kPanel + lane, load(scores_ + j * kPanel + lane) * inverse);
+      }
+      columnProduct({scores_, kPanel}, values, size, in_.valueWidth, block.keys, 1.f, row(it, i), out_.stride, false);
+      keepStats(it, i, 0, size);
+    }
+  }
+
+  static Vf inverseOf(Vf total) { return total == splat(0.f) ? splat(0.f) : splat(1.f) / total; }
 
   static uint32_t panelSize(uint32_t p, uint32_t count) {
     return count - p < kPanel ? count - p : static_cast<uint32_t>(kPanel);
@@ -110,8 +141,7 @@ class Forward {
     const bool none = in_.visibleKeys(it, first + p + size) == 0;
     float* sums = sums_ + p * in_.valueWidth;
     for (uint32_t i = 0; i < size; i += kWidth) {
-      const Vf total = load(total_ + p + i);
-      const Vf inverse = total == splat(0.f) ? splat(0.f) : splat(1.f) / total;
+      const Vf inverse = inverseOf(load(total_ + p + i));
       store(total_ + p + i, inverse);
       if (sumsWeights()) scaleWeights(it, first + p + i, size - i, inverse);
       for (uint32_t d = 0; d < in_.valueWidth; ++d)
@@ -120,9 +150,14 @@ class Forward {
     float* to = row(it, first + p);
     transposed(sums, kPanel, in_.valueWidth, size,
                [&](size_t i, size_t d, Vf v, size_t n) { storePart(to + i * out_.stride + d, v, n); });
+    keepStats(it, first + p, p, size);
+  }
+
+  // Of queries i …, the p-th and following of a block.
+  void keepStats(const Item& it, uint32_t i, uint32_t p, uint32_t size) const {
     if (out_.stats == nullptr) return;
     const uint64_t rows = in_.totalQ();
-    float* stats = out_.stats + h_ * rows + it.q + first + p;
+    float* stats = out_.stats + h_ * rows + it.q + i;
     memcpy(stats, largest_ + p, size * sizeof(float));
     memcpy(stats + in_.heads * rows, total_ + p, size * sizeof(float));
   }
@@ -135,6 +170,7 @@ class Forward {
   float* scores_;            // [kKeys, kPanel]
   float* queries_;           // a panel [width, kPanel] after the other
   float* sums_;              // a panel [valueWidth, kPanel] after the other
+  float* values_;            // [kKeys, valueWidth], where there are no sums
   RelativeTable table_;
 };
 
@@ -156,28 +192,28 @@ struct Attention {
     return nullptr;
   }
 
-  // A chunk is one head and as many as kQueries rows: of one item, of several short ones, or, packed, of whichever
-  // items lie there. The last rows of an item see most keys if it is causal, so they come first.
+  // A chunk is one head and as many as kQueries rows: of one item or, packed, of whichever items lie there. The last
+  // rows of an item see most keys if it is causal, so they come first. Short items share a chunk, and so do their
+  // heads, which read the same rows.
   void run(Context& context) const {
     in.findOffsets(context);
     if (in.totalQ() == 0) return;
     const attention::Output output{context.f32(y), yStride, stats.present() ? context.f32(stats) : nullptr,
                                    relativeWeights};
     if (attention::Decode::fits(in) && !relativeWeights.present()) return decode(context, output);
-    const uint64_t together = itemsTogether();
-    const uint32_t groups = in.packed ? 1 : static_cast<uint32_t>((in.batch + together - 1) / together);
+    if (in.workOf(1) < kLeastWork) return attendShort(context, output);
+    const uint32_t items = in.packed ? 1 : in.batch;
     // Smaller blocks where there are few, for more threads to share.
-    const bool many = uint64_t{in.rowsQ} * groups * in.heads >= 32 * attention::kQueries;
+    const bool many = uint64_t{in.rowsQ} * items * in.heads >= 32 * attention::kQueries;
     const uint32_t size = many ? attention::kQueries : attention::kQueries / 2;
     const uint32_t blocks = 1 + (in.rowsQ - 1) / size;
-    context.team.parallel(blocks * groups * in.heads, [&](uint32_t chunk) {
+    context.team.parallel(blocks * items * in.heads, [&](uint32_t chunk) {
       attention::Forward forward(in, context, chunk % in.heads, output);
-      const uint32_t group = chunk / in.heads % groups;
-      const uint32_t first = (blocks - 1 - chunk / in.heads / groups) * size;
+      const uint32_t b = chunk / in.heads % items;
+      const uint32_t first = (blocks - 1 - chunk / in.heads / items) * size;
       const uint32_t end = in.rowsQ - first < size ? in.rowsQ : first + size;
       if (in.packed) return attendPacked(context, forward, first, end);
-      for (uint64_t b = group * together; b < in.batch && b < (group + 1) * together; ++b)
-        forward.attend(static_cast<uint32_t>(b), in.item(context, static_cast<uint32_t>(b)), first, end);
+      forward.attend(b, in.item(context, b), first, end);
     });
   }
 
@@ -192,10 +228,18 @@ struct Attention {
     });
   }
 
-  // Short items share a chunk until it is worth a thread's while.
-  uint64_t itemsTogether() const {
-    const double work = static_cast<double>(in.rowsQ) * in.rowsK * (in.width + in.valueWidth);
-    return work >= 65536 ? 1 : static_cast<uint64_t>(65536 / (work + 1)) + 1;
+  static constexpr double kLeastWork = 1 << 18;  // multiply-adds that are worth a chunk
+
+  void attendShort(Context& context, const attention::Output& output) const {
+    const uint64_t together = static_cast<uint64_t>(kLeastWork / (in.workOf(in.heads) + 1)) + 1;
+    context.team.parallelRange(in.batch, together, [&](uint64_t b, uint64_t end) {
+      for (; b < end; ++b) {
+        const attention::Item it = in.item(context, static_cast<uint32_t>(b));
+        const uint32_t rows = in.packed ? it.queries : in.rowsQ;
+        for (uint32_t h = 0; h < in.heads; ++h)
+          attention::Forward(in, context, h, output).attend(static_cast<uint32_t>(b), it, 0, rows);
+      }
+    });
   }
 
   // Rows first ≤ r < end of the packed ones.

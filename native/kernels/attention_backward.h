@@ -25,7 +25,8 @@ struct AttentionBackward {
   uint32_t chunks() const { return in.rowsK == 0 ? 1 : 1 + (in.rowsK - 1) / chunkKeys; }
   uint32_t items() const { return dbias.present() && in.biasBatch == 0 ? in.batch : itemsTogether; }
   uint32_t groups() const { return in.batch == 0 ? 0 : 1 + (in.batch - 1) / items(); }
-  bool headsTogether() const { return dbias.present() && in.biasHead == 0; }
+  // Heads that share a bias have one writer; those of short items read the same rows.
+  bool headsTogether() const { return itemsTogether > 1 || (dbias.present() && in.biasHead == 0); }
 
   const char* check() const {
     if (const char* reason = in.checkValues()) return reason;
@@ -79,10 +80,10 @@ class Backward {
     probabilities_ = take(kKeys * kQueries);
     slopes_ = take(kKeys * kQueries);
     qColumns_ = take(in_.width * kQueries);
-    dqColumns_ = take(in_.width * kQueries);
     dyColumns_ = take(in_.valueWidth * kQueries);
     qRows_ = take(wholeVectors(in_.width) * kQueries);
     dyRows_ = take(wholeVectors(in_.valueWidth) * kQueries);
+    keyRows_ = take(wholeVectors(in_.width) * kKeys);
     table_ = RelativeTable(take(RelativeTable::size(in_.distances)), in_.distances);
     dtable_ = RelativeTable(take(RelativeTable::size(in_.distances)), in_.distances);
     if (in_.relativeBias.present()) table_.load(context.f32(in_.relativeBias) + size_t{h} * in_.distances);
@@ -96,15 +97,17 @@ class Backward {
     const uint64_t limit = begin + op_.chunkKeys;
     const uint32_t first = begin < it.keys ? static_cast<uint32_t>(begin) : it.keys;
     const uint32_t end = limit < it.keys ? static_cast<uint32_t>(limit) : it.keys;
-    if (h_ % (in_.heads / in_.kvHeads) == 0)
-      clearKeys(it, begin, in_.packed ? end : limit < in_.rowsK ? limit : in_.rowsK);
     // The first query that sees a key of this chunk.
     const int64_t seen = in_.causal ? int64_t{first} - it.shift : 0;
     uint32_t i = first == end || seen > it.queries ? it.queries : seen < 0 ? 0 : static_cast<uint32_t>(seen);
+    // Gradients of keys begin as zeros, or with what the first block of queries gives if it sees them all.
+    const bool firstHead = h_ % (in_.heads / in_.kvHeads) == 0;
+    begins_ = firstHead && i < it.queries && in_.visibleKeys(it, i + blockSize(it, i)) >= end;
+    if (firstHead) clearKeys(it, begins_ ? end : begin, in_.packed ? end : limit < in_.rowsK ? limit : in_.rowsK);
     clearQueries(it, 0, i);
     if (op_.drelativeScores.present() && !op_.adds(5)) scoreRows(it, 0).clear(in_.packed ? it.queries : in_.rowsQ);
-    for (; i < it.queries; i += kQueries) {
-      const uint32_t count = it.queries - i < kQueries ? it.queries - i : kQueries;
+    for (; i < it.queries; i += kQueries, begins_ = false) {
+      const uint32_t count = blockSize(it, i);
       const uint32_t visible = in_.visibleKeys(it, i + count);
       block(b, it, i, count, first, end < visible ? end : visible);
     }
@@ -118,6 +121,9 @@ class Backward {
   }
 
  private:
+  static uint32_t blockSize(const Item& it, uint32_t i) {
+    return it.queries - i < kQueries ? it.queries - i : kQueries;
+  }
   float* keyGradient(const Item& it, uint64_t j) const {
     return context_.f32(op_.dk) + (it.k + j) * op_.dkStride + uint64_t{h_ / (in_.heads / in_.kvHeads)} * in_.width;
   }
@@ -151,6 +157,7 @@ class Backward {
   void block(uint32_t b, const Item& it, uint32_t i, uint32_t count, uint32_t firstKey, uint32_t endKey) {
     if (firstKey >= endKey) return clearQueries(it, i, i + count);
     prepare(it, i, count);
+    const Factor q = wholeRows(in_.queryRow(context_, it, i, h_), in_.qStride, count, in_.width, qRows_);
     const size_t lanes = wholeVectors(count);
     for (uint32_t k = firstKey; k < endKey; k += kKeys) {
       const Factor keys{in_.keyRow(context_, it, k, h_), in_.kStride};
@@ -169,33 +176,25 @@ class Backward {
       if (op_.drelativeBias.present()) addRelativeGradient(slopes, it.shift);
       if (op_.drelativeScores.present()) sumEntries(slopes, scoreRows(it, i), it.shift, in_.scale);
       if (op_.dv.present())
-        rowProduct({probabilities_, kQueries}, {dyRows_, wholeVectors(in_.valueWidth)}, size, in_.valueWidth, count,
-                   1.f, valueGradient(it, k), op_.dvStride, true);
+        rowProduct({probabilities_, kQueries}, dy_, size, in_.valueWidth, count, 1.f, valueGradient(it, k),
+                   op_.dvStride, !begins_ || op_.adds(2));
       if (op_.dk.present())
-        rowProduct({slopes_, kQueries}, {qRows_, wholeVectors(in_.width)}, size, in_.width, count, in_.scale,
-                   keyGradient(it, k), op_.dkStride, true);
+        rowProduct({slopes_, kQueries}, q, size, in_.width, count, in_.scale, keyGradient(it, k), op_.dkStride,
+                   !begins_ || op_.adds(1));
       if (op_.dq.present())
-        columnProduct(keys, {slopes_, kQueries}, in_.width, lanes, size, in_.scale, dqColumns_, kQueries, k > firstKey);
+        columnProduct({slopes_, kQueries}, wholeRows(keys.data, keys.stride, size, in_.width, keyRows_), count,
+                      in_.width, size, in_.scale, queryGradient(it, i), queryStride(), k > firstKey || addsQueries());
     }
-    if (!op_.dq.present()) return;
-    float* to = queryGradient(it, i);
-    const size_t stride = queryStride();
-    const bool add = addsQueries();
-    transposed(dqColumns_, kQueries, in_.width, count, [&](size_t query, size_t d, Vf v, size_t n) {
-      float* at = to + query * stride + d;
-      storePart(at, add ? v + loadPart(at, n) : v, n);
-    });
   }
 
   // q and dy of a block, as rows and as columns, and what belongs to its queries.
   void prepare(const Item& it, uint32_t i, uint32_t count) {
     const float* q = in_.queryRow(context_, it, i, h_);
     packTransposed(q, in_.qStride, count, in_.width, qColumns_, kQueries);
-    packRows(q, in_.qStride, count, in_.width, qRows_, wholeVectors(in_.width));
     const size_t column = size_t{h_} * in_.valueWidth;
     const float* dy = context_.f32(op_.dy) + (it.q + i) * op_.dyStride + column;
     packTransposed(dy, op_.dyStride, count, in_.valueWidth, dyColumns_, kQueries);
-    packRows(dy, op_.dyStride, count, in_.valueWidth, dyRows_, wholeVectors(in_.valueWidth));
+    dy_ = wholeRows(dy, op_.dyStride, count, in_.valueWidth, dyRows_);
 
     const uint64_t rows = in_.totalQ();
     const float* stats = context_.f32(op_.stats) + h_ * rows + it.q + i;
@@ -210,7 +209,7 @@ class Backward {
       Vf dot = {};
       for (uint32_t d = 0; d < in_.valueWidth; d += kWidth)
         dot = fma(loadPart(y + d, in_.valueWidth - d < kWidth ? in_.valueWidth - d : kWidth),
-                  load(dyRows_ + r * wholeVectors(in_.valueWidth) + d), dot);
+                  load(dy_.data + r * dy_.stride + d), dot);
       delta_[r] = sum(dot);
     }
     if (!op_.drelativeWeights.present()) return;
@@ -256,10 +255,12 @@ class Backward {
   const Inputs& in_;
   const Context& context_;
   const uint32_t h_, chunk_;
-  float *largest_, *inverse_, *delta_;         // [kQueries]
-  float *probabilities_, *slopes_;             // [kKeys, kQueries]
-  float *qColumns_, *dqColumns_, *dyColumns_;  // [width or valueWidth, kQueries]
-  float *qRows_, *dyRows_;                     // [kQueries, width or valueWidth]
+  float *largest_, *inverse_, *delta_;  // [kQueries]
+  float *probabilities_, *slopes_;      // [kKeys, kQueries]
+  float *qColumns_, *dyColumns_;        // [width or valueWidth, kQueries]
+  float *qRows_, *dyRows_, *keyRows_;   // [kQueries or kKeys, width or valueWidth], if not read where they lie
+  Factor dy_{nullptr, 0};               // of the block under way, as rows
+  bool begins_ = false;                 // whether the block under way is the first to write gradients of keys
   RelativeTable table_{nullptr, 0}, dtable_{nullptr, 0};
 };
 
@@ -280,14 +281,20 @@ inline void AttentionBackward::run(Context& context) const {
     const uint32_t chunk =
         task / headGroups % keyChunks;  // the first keys are seen by most queries: largest tasks first
     const uint32_t group = task / headGroups / keyChunks;
-    const uint32_t headCount = in.heads / headGroups;
-    for (uint32_t h = task % headGroups * headCount, end = h + headCount; h < end; ++h) {
+    const uint32_t heads = in.heads / headGroups, firstHead = task % headGroups * heads;
+    const uint64_t firstItem = uint64_t{group} * items(), room = in.batch - firstItem;
+    const uint64_t endItem = firstItem + (items() < room ? items() : room);
+    if (!drelativeBias.present()) {
+      for (uint64_t b = firstItem; b < endItem; ++b)
+        for (uint32_t h = firstHead; h < firstHead + heads; ++h)
+          attention::Backward(*this, context, h, chunk).differentiate(static_cast<uint32_t>(b));
+      return;
+    }
+    for (uint32_t h = firstHead; h < firstHead + heads; ++h) {
       attention::Backward backward(*this, context, h, chunk);
-      for (uint64_t b = uint64_t{group} * items(); b < in.batch && b < (uint64_t{group} + 1) * items(); ++b)
-        backward.differentiate(static_cast<uint32_t>(b));
-      if (drelativeBias.present())
-        backward.unloadTable(context.f32(relativePartials) +
-                             ((uint64_t{group} * keyChunks + chunk) * in.heads + h) * in.distances);
+      for (uint64_t b = firstItem; b < endItem; ++b) backward.differentiate(static_cast<uint32_t>(b));
+      backward.unloadTable(context.f32(relativePartials) +
+                           ((uint64_t{group} * keyChunks + chunk) * in.heads + h) * in.distances);
     }
   });
 

@@ -58,6 +58,12 @@ struct Inputs {
   uint64_t totalQ() const { return packed ? rowsQ : uint64_t{batch} * rowsQ; }
   uint64_t totalK() const { return packed ? rowsK : uint64_t{batch} * rowsK; }
 
+  // Multiply-adds that so many heads of an item take on average.
+  double workOf(uint32_t count) const {
+    const double items = packed ? batch : 1;
+    return rowsQ / items * (rowsK / items) * (width + valueWidth) * count;
+  }
+
   // True if the last entry of a bias, or of its gradient, lies inside `span`.
   bool biasFits(Span span) const {
     if (biasRows == 0 || biasCols == 0 || batch == 0) return true;

@@ -125,4 +125,11 @@ inline void packRows(const float* in, size_t stride, size_t rows, size_t cols, f
   }
 }
 
+// Rows as a right factor: where they lie if they are whole vectors, else copied to `memory`.
+inline Factor wholeRows(const float* in, size_t stride, size_t rows, size_t cols, float* memory) {
+  if (cols % kWidth == 0) return {in, stride};
+  packRows(in, stride, rows, cols, memory, wholeVectors(cols));
+  return {memory, wholeVectors(cols)};
+}
+
 }  // namespace attention

@@ -122,7 +122,7 @@ function products({ batch, heads, rowsQ, rowsK, packed, operands }: AttentionInp
 function taskSize(inputs: AttentionInputs, valueWidth: number) {
   const { batch, kvHeads, rowsQ, rowsK, packed, width, relativeScores } = inputs;
   const perItem = (packed ? (rowsQ / batch) * (rowsK / batch) : rowsQ * rowsK) * (width + valueWidth);
-  const itemsTogether = Math.max(1, Math.min(batch, Math.floor(2 ** 18 / perItem)));
+  const itemsTogether = Math.max(1, Math.min(batch, Math.floor(2 ** 19 / (perItem * inputs.heads))));
   const wanted = relativeScores?.requiresGrad ? 1 : Math.ceil(16 / (batch * kvHeads)); // its rows have one writer
   const chunkKeys = Math.ceil(Math.max(rowsK / wanted, Math.min(rowsK, 512)) / 96) * 96;
   return {
