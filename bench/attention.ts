@@ -1,13 +1,14 @@
-// Attention beside PyTorch's scaled_dot_product_attention, in turn, on the same values; answers are compared.
-//   npx tsx bench/attention.ts [--threads N] [--rounds N] [--only TEXT] [--isa NAME] [--json]
+// Attention beside PyTorch's scaled_dot_product_attention.
 
-import { setTimeout } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
-import { attention, createDevice, type Tensor } from '../src/index.js';
-import { median, Peer } from './peer.js';
+import { attention, createDevice, type Device, type Tensor } from '../src/index.js';
+import type { Bench } from './harness/bench.js';
+import { type Contestant, contest, type Turn } from './harness/contest.js';
+import { describeDevice } from './harness/machine.js';
+import { OURS, patterned, sampleOf } from './harness/ours.js';
+import { pytorch } from './harness/peers.js';
 
 interface Shape {
-  readonly what: string;
+  readonly name: string;
   readonly batch: number;
   readonly heads: number;
   readonly width: number;
@@ -15,148 +16,105 @@ interface Shape {
   readonly keys: number;
 }
 
-const square = (rows: number): Shape => {
-  return { what: `T ${rows}`, batch: 1, heads: 12, width: 64, queries: rows, keys: rows };
-};
-const shapes: Shape[] = [
-  ...[128, 512, 1024, 4096].map(square),
-  { what: 'short: 256 × T 10', batch: 256, heads: 4, width: 32, queries: 10, keys: 10 },
-  { what: 'decode: 8 × 1 of 2048', batch: 8, heads: 12, width: 64, queries: 1, keys: 2048 },
-];
-
-const { values: options } = parseArgs({
-  options: {
-    threads: { type: 'string', default: '2' },
-    rounds: { type: 'string', default: '11' },
-    only: { type: 'string', default: '' },
-    isa: { type: 'string' },
-    json: { type: 'boolean', default: false },
-  },
-});
-const threads = Number(options.threads);
-
-/** Seconds that threads of the last turn may go on spinning for work. */
-const pause = 0.02;
-/** Of a turn, about. */
-const turn = 0.03;
-
-interface Answer {
-  readonly seconds: number;
-  readonly sample: readonly number[];
-}
 interface Question extends Shape {
   readonly causal: boolean;
   readonly backward: boolean;
 }
 
-let peer: Peer | null = Peer.python('attention_torch.py');
-let torch: string | null = null;
-try {
-  ({ torch } = await peer.ask<{ torch: string }>({ threads }));
-} catch (error) {
-  const how = 'apt install python3-torch libopenblas0-openmp';
-  console.error(`PyTorch is NOT measured: ${(error as Error).message}. On Debian: ${how}`);
-  peer = null;
-}
+const square = (rows: number): Shape => {
+  return { name: `T ${rows}`, batch: 1, heads: 12, width: 64, queries: rows, keys: rows };
+};
+const shapes: readonly Shape[] = [
+  ...[128, 512, 1024, 4096].map(square),
+  { name: '256 × T 10, 4 heads × 32', batch: 256, heads: 4, width: 32, queries: 10, keys: 10 },
+];
+const kinds = [
+  { causal: false, backward: false },
+  { causal: true, backward: false },
+  { causal: false, backward: true },
+  { causal: true, backward: true },
+];
+const questions: readonly Question[] = [
+  ...shapes.flatMap((shape) => kinds.map((kind) => ({ ...shape, ...kind }))),
+  { name: '8 × 1 of 2048', batch: 8, heads: 12, width: 64, queries: 1, keys: 2048, causal: false, backward: false },
+];
 
-const device = await createDevice({ threads, ...(options.isa ? { isa: options.isa } : {}) });
+const nameOf = ({ name, causal, backward }: Question) =>
+  `${name}${causal ? ', causal' : ''}${backward ? ', backward' : ''}`;
 
-/** As attention_torch.py fills it. */
-function filled(shape: readonly number[], period: number): Tensor {
-  const size = shape.reduce((product, dimension) => product * dimension, 1);
-  return device.tensor(
-    Float32Array.from({ length: size }, (_, i) => (i % period) * (2 / period) - 1),
-    shape,
-  );
-}
+export default {
+  question: 'How fast is attention, forward and backward, full and causal, beside PyTorch?',
+  async run(run) {
+    const torch = await pytorch(run, 'attention_torch.py');
+    const device = await createDevice({ threads: run.threads });
+    run.version(OURS, describeDevice(device));
+    const medians = new Map<string, number>();
+    for (const question of questions) {
+      const name = nameOf(question);
+      if (!run.wants(name)) continue;
+      const ours = contestant(device, question);
+      const take = (repeats: number) => torch?.ask<Turn>({ ...question, repeats }) as Promise<Turn>;
+      const contestants: Contestant[] = torch ? [ours, { name: 'PyTorch', take }] : [ours];
+      const outcome = await contest(contestants, { rounds: run.rounds(11), tolerance: 1e-4, seconds: 5 });
+      ours.dispose();
+      const seconds = outcome.times[OURS]?.median as number;
+      medians.set(name, seconds);
+      const full = medians.get(nameOf({ ...question, causal: false }));
+      const forward = medians.get(nameOf({ ...question, backward: false }));
+      const work = workOf(question);
+      await run.row(name, outcome, work, {
+        'GFLOP/s': work.flops / seconds / 1e9,
+        ...(question.causal && full ? { 'times as fast as full': full / seconds } : {}),
+        ...(question.backward && forward ? { 'times forward': seconds / forward } : {}),
+      });
+    }
+    device.dispose();
+  },
+} satisfies Bench;
 
-/** Answers a question as the peer does. */
-function prepare({ batch, heads, width, queries, keys, causal, backward }: Question) {
-  const make = (rows: number, period: number) => filled([batch, rows, heads * width], period);
+/** Answers a question as attention_torch.py does; backward is timed without the forward pass before it. */
+function contestant(device: Device, { batch, heads, width, queries, keys, causal, backward }: Question) {
+  const make = (rows: number, period: number) => patterned(device, [batch, rows, heads * width], period);
   const [q, k, v, dy] = [make(queries, 1021), make(keys, 1019), make(keys, 1013), make(queries, 1009)];
   const inputs = [q, k, v];
   for (const x of inputs) x.requiresGrad = backward;
-  const ask = (repeats: number): Answer => {
-    let seconds = 0;
+  const once = (): { milliseconds: number; result: Tensor } => {
+    for (const x of inputs) x.zeroGrad();
+    device.flushSync();
+    let start = performance.now();
+    const y = attention(q, k, v, { heads, causal });
+    device.flushSync();
+    if (backward) {
+      start = performance.now();
+      y.backward(dy);
+      device.flushSync();
+    }
+    return { milliseconds: performance.now() - start, result: backward ? (q.grad as Tensor) : y };
+  };
+  const take = (repeats: number): Turn => {
+    let total = 0;
     let sample: number[] = [];
     for (let i = 0; i < repeats; i++) {
       device.scope(() => {
-        for (const x of inputs) x.zeroGrad();
-        device.flushSync();
-        let start = performance.now();
-        const y = attention(q, k, v, { heads, causal });
-        device.flushSync();
-        if (backward) {
-          start = performance.now();
-          y.backward(dy);
-          device.flushSync();
-        }
-        seconds += (performance.now() - start) / 1000;
-        if (i === repeats - 1) {
-          const values = (backward ? (q.grad as Tensor) : y).dataSync();
-          sample = Array.from({ length: 64 }, (_, j) => values[(j * 104729) % values.length] as number);
-        }
+        const { milliseconds, result } = once();
+        total += milliseconds;
+        if (i === repeats - 1) sample = sampleOf(result.dataSync());
       });
     }
-    return { seconds: seconds / repeats, sample };
+    return { seconds: total / 1e3 / repeats, sample };
   };
   const dispose = () => {
     for (const x of [...inputs, dy]) x.dispose();
   };
-  return { ask, dispose };
+  return { name: OURS, take, dispose };
 }
 
-const results = [];
-const ms = (seconds: number) => `${(seconds * 1000).toPrecision(4)} ms`.padStart(12);
-if (!options.json) {
-  const peerName = torch === null ? '' : `, PyTorch ${torch}`;
-  console.log(`${device.info.isa}, ${threads} threads${peerName}; medians of ${options.rounds} turns`);
+/** Two products forward and five backward, of half as many scores where later keys are masked. */
+function workOf({ batch, heads, width, queries, keys, causal, backward }: Question) {
+  const scores = (batch * heads * queries * keys) / (causal ? 2 : 1);
+  const tensors = backward ? 8 : 4;
+  return {
+    flops: 2 * (backward ? 5 : 2) * scores * width,
+    bytes: (tensors / 2) * 4 * batch * heads * width * (queries + keys),
+  };
 }
-for (const shape of shapes) {
-  const forward: number[] = [];
-  for (const [causal, backward] of [
-    [false, false],
-    [true, false],
-    [false, true],
-    [true, true],
-  ] as const) {
-    const name = `${shape.what}${causal ? ' causal' : ''}${backward ? ' backward' : ''}`;
-    if (!name.includes(options.only) || (shape.queries !== shape.keys && (causal || backward))) continue;
-    const question: Question = { ...shape, causal, backward };
-    const ours = prepare(question);
-    const repeats = Math.max(1, Math.round(turn / ours.ask(2).seconds));
-    const times: [number[], number[]] = [[], []];
-    let error = 0;
-    for (let round = 0; round < Number(options.rounds); round++) {
-      const mine = ours.ask(repeats);
-      times[0].push(mine.seconds);
-      await setTimeout(pause * 1000);
-      if (peer === null) continue;
-      const theirs = await peer.ask<Answer>({ ...question, repeats });
-      times[1].push(theirs.seconds);
-      const largest = Math.max(...theirs.sample.map(Math.abs));
-      error = Math.max(...theirs.sample.map((x, i) => Math.abs(x - (mine.sample[i] as number)) / largest));
-      if (!(error < 1e-4)) throw new Error(`${name}: the answers differ by ${error} of the largest`);
-      await setTimeout(pause * 1000);
-    }
-    ours.dispose();
-    const seconds = median(times[0]);
-    const torchSeconds = peer === null ? null : median(times[1]);
-    const pairs = (shape.batch * shape.heads * shape.queries * shape.keys) / (causal ? 2 : 1);
-    const gflops = (4 * pairs * shape.width * (backward ? 2.5 : 1)) / seconds / 1e9;
-    const ratio = torchSeconds === null ? null : torchSeconds / seconds;
-    results.push({ name, seconds, torchSeconds, ratio, gflops });
-    if (options.json) continue;
-    const beside = torchSeconds === null ? '' : `  PyTorch ${ms(torchSeconds)}  ${ratio?.toFixed(2)}× as fast`;
-    const [full] = forward;
-    const note = backward ? `  ${(seconds / forward[Number(causal)]!).toFixed(2)}× forward` : '';
-    const skipped = causal && !backward && full ? `  ${(full / seconds).toFixed(2)}× full` : '';
-    console.log(`${name.padEnd(28)}${ms(seconds)}  ${gflops.toFixed(0).padStart(4)} GFLOP/s${beside}${note}${skipped}`);
-    if (!backward) forward[Number(causal)] = seconds;
-  }
-}
-if (options.json) {
-  console.log(JSON.stringify({ isa: device.info.isa, threads, torch, results }, null, 2));
-}
-peer?.close();
-device.dispose();

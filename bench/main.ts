@@ -9,9 +9,14 @@ import { type Bench, Run } from './harness/bench.js';
 /** In the order in which `all` runs them. */
 const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   gemm: () => import('./gemm.js'),
+  attention: () => import('./attention.js'),
+  pointwise: () => import('./pointwise.js'),
   encoder: () => import('./encoder.js'),
   train: () => import('./train.js'),
   decode: () => import('./decode.js'),
+  contention: () => import('./contention.js'),
+  start: () => import('./start.js'),
+  javascript: () => import('./javascript.js'),
 };
 
 interface Options {

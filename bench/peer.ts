@@ -1,2 +1,0 @@
-export { Peer } from './harness/peer.js';
-export { median } from './harness/statistics.js';
