@@ -75,7 +75,7 @@ export async function readFiles(
     const name = TOKENIZERS[side];
     if (files[name] !== undefined) tokenizers[side] = await loadTokenizer(decodeJson(files, name));
   }
-  return { config: model, tensors: parseSafetensors(weights).tensors, tokenizers };
+  return { config: model, tensors: parseWeights(weights), tokenizers };
 }
 
 /** Writes files to a folder: all under temporary names first, so that a full disk leaves the old ones as they were. */
@@ -126,6 +126,14 @@ export async function modelFrom(
   }
   model.tokenizers = tokenizers;
   return model.eval();
+}
+
+function parseWeights(bytes: Uint8Array): ReadonlyMap<string, SafetensorsEntry> {
+  try {
+    return parseSafetensors(bytes).tensors;
+  } catch (cause) {
+    throw new FormatError(`${WEIGHTS} is damaged: ${(cause as Error).message}`, { cause });
+  }
 }
 
 function encodeJson(value: unknown): Uint8Array {

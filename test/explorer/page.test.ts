@@ -25,7 +25,7 @@ async function seriousViolations(page: Page): Promise<string[]> {
     .map(({ id, nodes }) => `${id}, ${nodes.length} times: ${nodes[0]?.html}`);
 }
 
-describe.runIf(possible)('the explorer’s page', () => {
+describe.runIf(possible)('the explorer’s page', { timeout: 180_000 }, () => {
   let explorer: Explorer;
   beforeAll(async () => {
     explorer = await Explorer.start('page');
