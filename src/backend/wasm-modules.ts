@@ -69,19 +69,31 @@ export async function wasmEngine(options: WasmOptions): Promise<WasmEngine> {
     throw new DeviceError(`createDevice: isa is '${isa}', but this runtime has these instruction sets: ${have}`);
   }
   const count = await threadsHere(threads);
-  if (bundled?.use === 'first' && bundled.isa === isa) return { ...(await bundled.load()), threads: 1 };
+  if (bundled?.use === 'first') {
+    if ((options.isa ?? bundled.isa) === bundled.isa) return { ...(await bundled.load()), threads: 1 };
+    throw new DeviceError(`createDevice: isa is '${isa}', but here is only the engine of '${bundled.isa}'`);
+  }
   const name = (count > 1 ? `${isa}-threads` : isa) as ModuleName;
   if (wasmUrl !== undefined) {
     const folder = await folderUrl(wasmUrl);
     return { module: await wasmModule(new URL(`${name}.wasm`, folder)), threads: count, folder };
   }
   try {
-    return { module: await wasmModule(urls[name]()), threads: count };
+    return { module: await wasmModule(packaged(name)), threads: count };
   } catch (error) {
     if (bundled === null || (options.isa ?? bundled.isa) !== bundled.isa) throw error;
     const engine = await bundled.load();
     warnOfBundled(error as Error);
     return { ...engine, threads: 1 };
+  }
+}
+
+/** Where the bundler or the package has a module. */
+function packaged(name: ModuleName): URL {
+  try {
+    return urls[name]();
+  } catch (cause) {
+    throw new DeviceError('the WebAssembly engine cannot be found: the code does not know its own URL', { cause });
   }
 }
 

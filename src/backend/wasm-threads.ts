@@ -1,11 +1,11 @@
 // The pool threads of a WebAssembly device: workers that run wasm/thread.js over the device's memory.
 import { besides, isNode, nodeModule } from './node.js';
 import type { WasmEngine } from './wasm-modules.js';
-import { type RunningWorker, startWorker } from './workers.js';
+import { hasWorkers, type RunningWorker, startWorker } from './workers.js';
 
 /** Why memory cannot be shared with workers here, and what to do about it; null if it can. */
 function whyNotShared(): string | null {
-  if (!isNode && typeof Worker === 'undefined') return 'this runtime has no workers';
+  if (!hasWorkers) return 'this runtime has no workers';
   if (typeof SharedArrayBuffer !== 'undefined' && globalThis.crossOriginIsolated !== false) return null;
   return (
     'the page is not cross-origin isolated. Serve it with the headers Cross-Origin-Opener-Policy: same-origin and ' +

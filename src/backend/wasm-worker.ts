@@ -3,7 +3,7 @@ import type { Backend, CommandFailure, Manifest, WasmOptions } from './backend.j
 import { besides } from './node.js';
 import { type WasmEngine, wasmEngine } from './wasm-modules.js';
 import type { Answer, Answers, Request } from './worker-protocol.js';
-import { type RunningWorker, scriptUrl, startWorker } from './workers.js';
+import { hasWorkers, type RunningWorker, scriptUrl, startWorker } from './workers.js';
 
 /** What WebAssembly can address, less what the engine itself takes. */
 const MOST_BYTES = 2 ** 32 - 2 ** 28;
@@ -24,6 +24,7 @@ class WorkerBackend implements Backend {
 
   /** Starts the worker and its engine. */
   async open(options: WasmOptions): Promise<this> {
+    if (!hasWorkers) throw new DeviceError('createDevice: worker is true, but this runtime has no workers');
     const engine = await wasmEngine(options);
     this.#worker = await startWorker(
       ...workerOf(engine),

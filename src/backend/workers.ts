@@ -2,6 +2,9 @@
 import { DeviceError } from '../core/errors.js';
 import { isNode, nodeModule } from './node.js';
 
+/** Cloudflare's workerd has none. */
+export const hasWorkers: boolean = isNode || typeof Worker !== 'undefined';
+
 /** A worker that is running. */
 export interface RunningWorker {
   post(message: unknown, transfer?: Transferable[]): void;

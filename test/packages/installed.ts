@@ -47,9 +47,22 @@ async function alone<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** When the youngest of the files that the package is made from was changed. */
+async function youngest(): Promise<number> {
+  const folders = await Promise.all(
+    ['src', 'native', 'wasm', 'models'].map(async (name) =>
+      (await readdir(name, { recursive: true })).map((file) => join(name, file)),
+    ),
+  );
+  const files = ['package.json', 'README.md', 'scripts/browser.mjs', ...folders.flat()];
+  return Math.max(...(await Promise.all(files.map(async (file) => (await stat(file)).mtimeMs))));
+}
+
+/** Packs what is younger than the tarball. */
 async function pack(): Promise<void> {
   await mkdir(folder, { recursive: true });
-  await npm(['pack', '--pack-destination', folder], '.');
+  const packed = await stat(tarball).catch(() => null);
+  if (packed === null || packed.mtimeMs < (await youngest())) await npm(['pack', '--pack-destination', folder], '.');
 }
 
 /** Copies the examples; their package.json names the tarball. Returns what was written, as text. */
