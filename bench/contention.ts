@@ -83,7 +83,7 @@ async function beside(run: Run, what: string, contestants: readonly Contestant[]
 async function devices(run: Run, what: string): Promise<void> {
   const workers = Array.from(
     { length: DEVICES },
-    () => new Worker(new URL('harness/encoder-worker.ts', import.meta.url), { workerData: { threads: run.threads } }),
+    () => new Worker(new URL('harness/encoder-worker.mjs', import.meta.url), { workerData: { threads: run.threads } }),
   );
   const pass = async (some: readonly Worker[]): Promise<number[]> => {
     const rates = some.map(async (worker) => {
