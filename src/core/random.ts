@@ -4,7 +4,7 @@
  */
 export class Random {
   #counter = 0;
-  #block: Uint32Array = new Uint32Array(4);
+  readonly #block = new Uint32Array(4);
   #left = 0;
 
   /** `stream` separates uses of one seed: initialisation, shuffling, sampling. */
@@ -16,7 +16,7 @@ export class Random {
   /** An integer from 0 to 2³² − 1. */
   uint32(): number {
     if (this.#left === 0) {
-      this.#block = philox(this.#counter++, this.stream, this.seed);
+      philox(this.#counter++, this.stream, this.seed, this.#block);
       this.#left = 4;
     }
     return this.#block[4 - this.#left--] as number;
@@ -52,26 +52,38 @@ export class Random {
   }
 }
 
-function philox(counter: number, stream: number, seed: number): Uint32Array {
-  const c = Uint32Array.of(counter, counter / 2 ** 32, stream, stream / 2 ** 32);
-  let k0 = seed >>> 0;
-  let k1 = Math.floor(seed / 2 ** 32) >>> 0;
+/** In variables rather than arrays, since millions of parameters begin so. */
+function philox(counter: number, stream: number, seed: number, block: Uint32Array): void {
+  let c0 = counter | 0;
+  let c1 = (counter / 2 ** 32) | 0;
+  let c2 = stream | 0;
+  let c3 = (stream / 2 ** 32) | 0;
+  let k0 = seed | 0;
+  let k1 = Math.floor(seed / 2 ** 32) | 0;
   for (let round = 0; round < 10; round++) {
-    const [c0, c1, c2, c3] = c as unknown as [number, number, number, number];
-    c[0] = highWord(0xcd9e8d57, c2) ^ c1 ^ k0;
-    c[1] = Math.imul(0xcd9e8d57, c2);
-    c[2] = highWord(0xd2511f53, c0) ^ c3 ^ k1;
-    c[3] = Math.imul(0xd2511f53, c0);
-    k0 = (k0 + 0x9e3779b9) >>> 0;
-    k1 = (k1 + 0xbb67ae85) >>> 0;
+    const high0 = highWord(0xcd9e8d57, c2);
+    const high1 = highWord(0xd2511f53, c0);
+    const low1 = Math.imul(0xd2511f53, c0);
+    c0 = high0 ^ c1 ^ k0;
+    c1 = Math.imul(0xcd9e8d57, c2);
+    c2 = high1 ^ c3 ^ k1;
+    c3 = low1;
+    k0 = (k0 + 0x9e3779b9) | 0;
+    k1 = (k1 + 0xbb67ae85) | 0;
   }
-  return c;
+  block[0] = c0;
+  block[1] = c1;
+  block[2] = c2;
+  block[3] = c3;
 }
 
-/** Bits 32 to 63 of the product of two 32-bit integers. */
+/** Bits 32 to 63 of the product of two unsigned 32-bit integers; no step leaves 32 bits. */
 function highWord(a: number, b: number): number {
-  const low = (a & 0xffff) * (b & 0xffff);
-  const middle1 = (a >>> 16) * (b & 0xffff) + ((low / 65536) >>> 0);
-  const middle2 = (a & 0xffff) * (b >>> 16) + (middle1 & 0xffff);
-  return ((a >>> 16) * (b >>> 16) + Math.floor(middle1 / 65536) + Math.floor(middle2 / 65536)) >>> 0;
+  const aLow = a & 0xffff;
+  const aHigh = a >>> 16;
+  const bLow = b & 0xffff;
+  const bHigh = b >>> 16;
+  const middle = (Math.imul(aHigh, bLow) + (Math.imul(aLow, bLow) >>> 16)) >>> 0;
+  const other = (Math.imul(aLow, bHigh) + (middle & 0xffff)) >>> 0;
+  return (Math.imul(aHigh, bHigh) + (middle >>> 16) + (other >>> 16)) | 0;
 }

@@ -33,7 +33,8 @@ export class Initializer {
 
   #fill(shape: Shape, value: (random: Random) => number): Tensor {
     const random = new Random(this.seed, this.#stream++);
-    const values = Float32Array.from({ length: sizeOf(shape) }, () => value(random));
+    const values = new Float32Array(sizeOf(shape));
+    for (let i = 0; i < values.length; i++) values[i] = value(random);
     return this.device.unscoped(() => this.device.tensor(values, shape, { requiresGrad: true }));
   }
 }
