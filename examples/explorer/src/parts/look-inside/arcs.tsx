@@ -1,9 +1,10 @@
 import { linkVertical } from 'd3-shape';
 import { useMemo, useRef } from 'preact/hooks';
 import { useWidth } from '../../draw/canvas.js';
+import { textScale } from '../../draw/grid-layout.js';
 import { type HeadView, weightText } from './heads.js';
 
-/** Pixels that a token needs. */
+/** Pixels that a token needs, and of the arcs, where the page's text is 16 pixels. */
 const ROOM = 26;
 const HEIGHT = 150;
 /** Weights below it are not drawn. */
@@ -18,20 +19,39 @@ interface ArcsProps {
   readonly onRow: (row: number | null) => void;
 }
 
+interface Arc {
+  readonly weight: number;
+  readonly from: number;
+  readonly to: number;
+  readonly path: string;
+}
+
 /** Who looks at whom: an arc from each token below to those above, the thicker the more it looks. */
 export function Arcs({ view, row, onRow }: ArcsProps) {
   const box = useRef<HTMLDivElement>(null);
   const { keys, queries, weights, id } = view;
-  const width = Math.max(useWidth(box), ROOM * Math.max(keys.length, queries.length));
-  const arcs = useMemo(() => {
+  const scale = textScale();
+  const height = HEIGHT * scale;
+  const width = Math.max(useWidth(box), ROOM * scale * Math.max(keys.length, queries.length));
+  const arcs = useMemo((): Arc[] => {
     const x = (i: number, count: number) => ((i + 0.5) / count) * width;
     return Array.from(weights, (weight, at) => ({ weight, from: Math.floor(at / keys.length), to: at % keys.length }))
       .filter(({ weight }) => weight >= FAINT)
       .map((arc) => ({
         ...arc,
-        path: curve({ source: [x(arc.from, queries.length), HEIGHT], target: [x(arc.to, keys.length), 0] }) as string,
+        path: curve({ source: [x(arc.from, queries.length), height], target: [x(arc.to, keys.length), 0] }) as string,
       }));
-  }, [weights, keys, queries, width]);
+  }, [weights, keys, queries, width, height]);
+  const draw = ({ path, weight, from, to }: Arc) => (
+    <path
+      key={`${from} ${to}`}
+      d={path}
+      stroke-width={(0.5 + 5 * weight) * scale}
+      stroke-opacity={0.15 + 0.7 * weight}
+    />
+  );
+  // One that is memoised is not compared when another token is pointed at.
+  const all = useMemo(() => <g>{arcs.map(draw)}</g>, [arcs]);
   const kinds = {
     keys: id.attention === 'decoder' ? 'sound' : 'letter',
     queries: id.attention === 'encoder' ? 'letter' : 'sound',
@@ -47,16 +67,9 @@ export function Arcs({ view, row, onRow }: ArcsProps) {
             </span>
           ))}
         </div>
-        <svg width={width} height={HEIGHT} aria-hidden="true">
-          {arcs.map(({ path, weight, from, to }) => (
-            <path
-              key={`${from} ${to}`}
-              d={path}
-              class={row === null ? '' : row === from ? 'strong' : 'dim'}
-              stroke-width={0.5 + 5 * weight}
-              stroke-opacity={row === from ? 1 : 0.15 + 0.7 * weight}
-            />
-          ))}
+        <svg width={width} height={height} class={row === null ? '' : 'pointed'} aria-hidden="true">
+          {all}
+          {row !== null && <g class="strong">{arcs.filter(({ from }) => from === row).map(draw)}</g>}
         </svg>
         <div class={`tokens ${kinds.queries}`} style={columns(queries.length)}>
           {queries.map((query, i) => (
