@@ -87,6 +87,7 @@ export default {
         rounds: run.rounds(7),
         tolerance: TOLERANCE,
         turn: 0.015,
+        seconds: 2,
       });
       const flops = 2 * m * n * k;
       const speed = flops / (outcome.times[OURS]?.median as number);

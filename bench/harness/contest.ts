@@ -32,7 +32,7 @@ export interface Outcome {
 }
 
 /** Seconds for which threads of the last turn may go on spinning, waiting for work. */
-const REST = 0.02;
+const REST = 0.01;
 const FEWEST = 3;
 
 /** Times every contestant in every round, after seeing that they agree with the first one. */

@@ -1,0 +1,152 @@
+// The README's Speed section, between its two comments, and bench/results/chart.svg, both from bench/results/*.json.
+//
+//   node scripts/bench-readme.mjs
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { scaleLog } from 'd3-scale';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const OURS = 'simdformer';
+const BEGIN = '<!-- made by npm run bench:readme -->';
+const END = '<!-- until here -->';
+
+/** What is shown, in this order; results/ has all rows. */
+const sections = [
+  { bench: 'encoder', title: 'Encoder, a forward pass' },
+  { bench: 'attention', title: 'Attention, 12 heads × 64', rows: /^T (128|1024|4096)/ },
+  { bench: 'train', title: 'A training step' },
+  { bench: 'decode', title: 'Generation, 32 tokens from 32' },
+  { bench: 'gemm', title: 'Matrix products', rows: /^linear (1|8|128|2048): (512→2048|3072→768|512→32000)/ },
+  { bench: 'pointwise', title: 'Ops that move memory' },
+  { bench: 'wasm', title: 'WebAssembly' },
+  { bench: 'contention', title: 'Beside others' },
+  { bench: 'start', title: 'Start' },
+];
+
+const results = sections.flatMap(({ bench, title, rows = /./ }) => {
+  const path = join(root, 'bench/results', `${bench}.json`);
+  if (!existsSync(path)) return [];
+  const result = JSON.parse(readFileSync(path, 'utf8'));
+  return [{ ...result, title, rows: result.rows.filter(({ what }) => rows.test(what)) }];
+});
+if (results.length === 0) {
+  console.error('bench/results has no results; make some: npm run bench -- all');
+  process.exit(1);
+}
+
+const digits = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+
+function duration(seconds) {
+  if (seconds < 1e-3) return `${digits(seconds * 1e6)} µs`;
+  return seconds < 1 ? `${digits(seconds * 1e3)} ms` : `${digits(seconds)} s`;
+}
+
+/** The peer that is hardest to beat, and how many times as fast we are; null without peers. */
+function hardest({ ratios }) {
+  const peers = Object.entries(ratios).sort(([, a], [, b]) => a - b);
+  return peers.length === 0 ? null : { name: peers[0][0], ratio: peers[0][1] };
+}
+
+function tableRow(row) {
+  const { what, times, ofLimit, figures } = row;
+  const peers = Object.entries(times).filter(([name]) => name !== OURS);
+  const best = hardest(row);
+  const ratio = best === null ? '' : `${best.ratio.toFixed(2)}${best.ratio < 1 ? ' (slower)' : ''}`;
+  const others = peers.map(([name, { median }]) => `${name} ${duration(median)}`).join(', ');
+  const limit = ofLimit === undefined ? '' : `${(100 * ofLimit).toFixed(0)} %`;
+  const told = Object.entries(figures).map(([name, value]) => `${name} ${digits(value)}`);
+  return `| ${[what, duration(times[OURS].median), others, ratio, limit, told.join(', ')].join(' | ')} |`;
+}
+
+function section({ title, bench, rows, summary, notes, commit, date }) {
+  const head = `| ${title} | ${OURS} | peers | ratio | of the limit | |\n|---|---|---|---|---|---|`;
+  const means = Object.entries(summary).map(([name, value]) => `${name}: ${value.toFixed(2)}.`);
+  const below = [
+    `\`npm run bench -- ${bench}\` (${date.slice(0, 10)}, ${commit}).`,
+    ...means,
+    ...notes.map((note) => `${note}.`),
+  ];
+  return `${[head, ...rows.map(tableRow)].join('\n')}\n\n${below.join(' ')}`;
+}
+
+function introduction() {
+  const [{ machine, threads }] = results;
+  const limits = results.map(({ machineLimits }) => machineLimits);
+  const best = (what) => Math.max(...limits.map((values) => values[`${what} with ${threads} threads`] ?? 0)).toFixed(0);
+  const versions = Object.assign({}, ...results.map((result) => result.versions));
+  const peers = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return `Measured on ${machine.cores} cores of ${machine.cpu} (${machine.system}), which reach ${best('GFLOP/s')} GFLOP/s and \
+${best('GB/s from memory')} GB/s, with ${threads} threads of everybody, in turn, after a check that the answers agree; medians. A ratio \
+above 1 is how many times as fast as the fastest peer ${OURS} is; the limit is the time that the machine's multiply-adds or memory \
+need at least, measured in the same run. ${peers.join(', ')}. [\`bench/results\`](bench/results) has every row and its spread.`;
+}
+
+const escapeXml = (text) => text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
+
+/** Bars from 1 to the ratio beside the hardest peer, on a logarithmic axis. */
+function chart() {
+  const bars = results.flatMap((result) => {
+    return result.rows.flatMap((row) => {
+      const best = hardest(row);
+      return best === null || result.bench === 'contention' || result.bench === 'start'
+        ? []
+        : [{ what: row.what, title: result.title, ...best }];
+    });
+  });
+  const [left, width, line, top] = [330, 860, 18, 46];
+  const extent = bars.map(({ ratio }) => ratio);
+  const x = scaleLog([Math.min(0.5, ...extent) * 0.95, Math.max(2, ...extent) * 1.05], [left, width - 150]);
+  const height = top + line * (bars.length + new Set(bars.map(({ title }) => title)).size) + 12;
+  const parts = [];
+  let y = top;
+  let group = '';
+  for (const { what, title, name, ratio } of bars) {
+    if (title !== group) {
+      parts.push(`<text x="8" y="${y + 13}" class="title">${escapeXml(title)}</text>`);
+      group = title;
+      y += line;
+    }
+    const [from, to] = [Math.min(x(1), x(ratio)), Math.max(x(1), x(ratio))];
+    parts.push(
+      `<text x="${left - 10}" y="${y + 13}" text-anchor="end">${escapeXml(what)}</text>`,
+      `<rect x="${from.toFixed(1)}" y="${y + 3}" width="${(to - from).toFixed(1)}" height="${line - 6}" class="${ratio < 1 ? 'slower' : 'faster'}"/>`,
+      `<text x="${(to + 6).toFixed(1)}" y="${y + 13}">${ratio.toFixed(2)} × ${escapeXml(name)}</text>`,
+    );
+    y += line;
+  }
+  const ticks = [0.25, 0.5, 1, 2, 4, 8, 16].filter((value) => value >= x.domain()[0] && value <= x.domain()[1]);
+  const axis = ticks.map(
+    (value) =>
+      `<line x1="${x(value).toFixed(1)}" x2="${x(value).toFixed(1)}" y1="${top - 6}" y2="${height - 8}" class="${value === 1 ? 'one' : 'tick'}"/>` +
+      `<text x="${x(value).toFixed(1)}" y="${top - 12}" text-anchor="middle">${value}×</text>`,
+  );
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">
+<title>How many times as fast as its fastest peer simdformer is</title>
+<style>
+  text { font: 12px system-ui, sans-serif; fill: #333 } .title { font-weight: 600 } .tick { stroke: #8884 } .one { stroke: #888 }
+  .faster { fill: #2a9d6f } .slower { fill: #d1495b } @media (prefers-color-scheme: dark) { text { fill: #ddd } }
+</style>
+<text x="8" y="18" class="title">Times as fast as the fastest peer</text>
+${[...axis, ...parts].join('\n')}
+</svg>
+`;
+}
+
+function replace(path, text) {
+  writeFileSync(`${path}.tmp`, text);
+  renameSync(`${path}.tmp`, path);
+}
+
+const readmePath = join(root, 'README.md');
+const readme = readFileSync(readmePath, 'utf8');
+const [begin, end] = [readme.indexOf(BEGIN), readme.indexOf(END)];
+if (begin < 0 || end < begin) {
+  console.error(`README.md has no section between ${BEGIN} and ${END}`);
+  process.exit(1);
+}
+const picture = '![Times as fast as the fastest peer](bench/results/chart.svg)';
+const text = [introduction(), picture, ...results.map(section)].join('\n\n');
+replace(readmePath, `${readme.slice(0, begin + BEGIN.length)}\n\n${text}\n\n${readme.slice(end)}`);
+replace(join(root, 'bench/results/chart.svg'), chart());
+console.log(`README.md and bench/results/chart.svg: ${results.map(({ bench }) => bench).join(', ')}`);
