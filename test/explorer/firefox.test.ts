@@ -1,0 +1,73 @@
+import { existsSync } from 'node:fs';
+import puppeteer, { type Browser, type Page } from 'puppeteer-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { StaticServer } from '../browser/server.js';
+import { buildExplorer, modelInNode, serveExplorer } from './explorer.js';
+
+const executablePath = [process.env.FIREFOX_PATH, '/usr/bin/firefox-esr', '/usr/bin/firefox'].find(
+  (path) => path && existsSync(path),
+);
+const possible = executablePath !== undefined && existsSync('wasm/dist/simd128.wasm');
+if (!possible)
+  console.warn('WARNING: the explorer is NOT TESTED in Firefox: it (FIREFOX_PATH) or the wasm build is missing');
+it.skipIf(!possible && !process.env.CI)('Firefox and the WebAssembly engine are there', () =>
+  expect(possible).toBe(true),
+);
+
+describe.runIf(possible)('the explorer in Firefox', { timeout: 120_000 }, () => {
+  let browser: Browser;
+  let server: StaticServer;
+  let page: Page;
+  const trouble: string[] = [];
+
+  beforeAll(async () => {
+    server = await serveExplorer(await buildExplorer('firefox'));
+    browser = await puppeteer.launch({ browser: 'firefox', executablePath, headless: true });
+    page = await browser.newPage();
+    page.on('pageerror', (error) => trouble.push(String(error)));
+    await page.goto(`${server.origin}/some/path/index.html`);
+  }, 120_000);
+  afterAll(async () => {
+    await browser?.close();
+    server?.close();
+  });
+
+  async function said(): Promise<string> {
+    await page.waitForSelector('#said[aria-busy=false]');
+    return page.$eval('#said', (element) => element.textContent ?? '');
+  }
+
+  it('pronounces as the model in Node does', async () => {
+    await page.waitForSelector('#said[aria-busy=false]', { timeout: 60_000 });
+    const input = (await page.$('#word'))!;
+    await input.evaluate((element) => (element as HTMLInputElement).select());
+    await input.type('phoenix');
+    const model = await modelInNode();
+    const { source, target } = model.tokenizers;
+    const { sequences } = await model.generate([source?.encode('phoenix') as number[]]);
+    expect(await said()).toBe(target?.decode(sequences[0] as number[]));
+  });
+
+  it.each(['look-inside', 'follow-numbers', 'positions', 'bring'])('shows %s', async (part) => {
+    await page.evaluate((hash) => {
+      location.hash = hash;
+    }, part);
+    await page.waitForSelector('main .figure');
+    expect(trouble).toEqual([]);
+  });
+
+  it('teaches a model', async () => {
+    await page.evaluate(() => {
+      location.hash = 'teach';
+    });
+    await page.waitForSelector('.enrolment');
+    await (await page.waitForSelector('text/Small'))?.click();
+    await (await page.waitForSelector('text/Start teaching'))?.click();
+    await page.waitForFunction(() => Number(document.querySelector('.facts dd')?.textContent) > 20, {
+      timeout: 90_000,
+    });
+    await (await page.waitForSelector('text/Pause'))?.click();
+    await page.waitForSelector('text/Resume');
+    expect(trouble).toEqual([]);
+  });
+});

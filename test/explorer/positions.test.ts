@@ -1,0 +1,69 @@
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { resolvePositions, sinusoids } from '../../src/index.js';
+import { Explorer, type ExplorerPage, possible } from './explorer.js';
+
+const LENGTH = 48;
+
+describe.runIf(possible)('the explorer shows positions', { timeout: 120_000 }, () => {
+  let explorer: Explorer;
+  let shown: ExplorerPage;
+  let page: Page;
+  beforeAll(async () => {
+    explorer = await Explorer.start('positions');
+    shown = await explorer.open('positions');
+    page = shown.page;
+  });
+  afterAll(() => explorer?.close());
+
+  /** What a grid says of the cell that some presses of arrow keys lead to. */
+  async function cell(label: RegExp, down: number, right: number): Promise<string> {
+    const grid = page.getByRole('grid', { name: label });
+    await grid.focus();
+    await page.keyboard.press('Home');
+    for (let i = 0; i < LENGTH; i++) await page.keyboard.press('ArrowUp');
+    for (let i = 0; i < down; i++) await page.keyboard.press('ArrowDown');
+    for (let i = 0; i < right; i++) await page.keyboard.press('ArrowRight');
+    return (await grid.getByRole('gridcell').textContent()) ?? '';
+  }
+
+  const numberIn = (text: string) => Number(text.split(': ')[1]?.replace('−', '-'));
+
+  it.each<['interleaved' | 'halves', string, number]>([
+    ['interleaved', 'Sines and cosines in turn', 128],
+    ['halves', 'Sines first, cosines after', 64],
+  ])('sinusoids and their dot products, %s', async (layout, name, width) => {
+    await page.getByText(name).click();
+    await page.getByRole('slider', { name: 'Features' }).fill(String(width));
+    const table = sinusoids(LENGTH, width, resolvePositions({ kind: 'sinusoidal', layout }));
+    for (const [position, feature] of [
+      [0, 1],
+      [5, 2],
+      [7, 9],
+    ] as const) {
+      const says = await cell(/Sinusoidal position vectors/, position, feature);
+      expect(says).toMatch(new RegExp(`^position ${position}, feature ${feature} `));
+      expect(numberIn(says)).toBeCloseTo(table[position * width + feature] as number, 2);
+    }
+    for (const [a, b] of [
+      [0, 0],
+      [3, 8],
+    ] as const) {
+      let product = 0;
+      for (let i = 0; i < width; i++) product += table[a * width + i]! * table[b * width + i]!;
+      await expect.poll(async () => numberIn(await cell(/Dot products/, a, b))).toBeCloseTo(product, 1);
+    }
+  });
+
+  it('what small models learn instead begins as it is made, and changes', async () => {
+    const bias = page.getByRole('grid', { name: /^Relative bias, before training: 2 rows by 17 columns/ });
+    await bias.waitFor();
+    expect(await cell(/^Relative bias/, 0, 7)).toBe('head 1, distance −1: 0.000');
+    await page.getByRole('button', { name: 'Let them learn' }).click();
+    await page.getByRole('heading', { name: /Relative vectors, after ([4-9]\d|\d{3}) steps/ }).waitFor({ timeout: 60_000 });
+    await page.getByRole('button', { name: 'Stop' }).click();
+    await page.getByRole('button', { name: 'Go on' }).waitFor();
+    expect(await cell(/^Relative bias/, 0, 7)).not.toBe('head 1, distance −1: 0.000');
+    expect(shown.trouble).toEqual([]);
+  });
+});
