@@ -15,13 +15,16 @@ inline bool coversBatch(Span span, uint64_t batch, uint64_t batchStride, uint64_
 //   bias   [cols]
 //   pre    [batch, rows, cols], packed: receives the argument of f, which backward needs
 // Strides are between rows as stored and between matrices of a batch; a batch stride of 0 repeats a matrix.
-// Backward of y = f(z), z = x·w + bias:  dz = dy·f'(z),  dx = dz·wᵀ,  dw = xᵀ·dz,  dbias = the sum of dz's rows.
+//   sums   [cols], with op(a) transposed: receives the column sums of b
+// Bits of accumulate: c, sums.
+// Backward of y = f(z), z = x·w + bias:  dz = dy·f'(z),  dx = dz·wᵀ,  dw = xᵀ·dz,  dbias = the column sums of dz.
 struct MatMul {
   static constexpr const char* name = "matmul";
   static constexpr const char* signature =
-      "in:a in:b in?:bias inout:c out?:pre u32:rows u32:cols u32:depth u32:transposeA u32:transposeB u32:aStride "
+      "in:a in:b in?:bias inout:c out?:pre inout?:sums u32:rows u32:cols u32:depth u32:transposeA u32:transposeB "
+      "u32:aStride "
       "u32:bStride u32:cStride u32:batch u32:aBatch u32:bBatch u32:cBatch u32:accumulate u32:activation";
-  Span a, b, bias, c, pre;
+  Span a, b, bias, c, pre, sums;
   uint32_t rows, cols, depth, transposeA, transposeB, aStride, bStride, cStride, batch, aBatch, bBatch, cBatch,
       accumulate, activation;
 
@@ -35,6 +38,8 @@ struct MatMul {
     REQUIRE(uint64_t{batch} * (uint64_t{rows} * cols) <= c.length, "the matrices of c overlap");
     REQUIRE(!bias.present() || bias.covers(cols), "bias is shorter than a row of c");
     REQUIRE(activation < kActivations, "unknown activation");
+    REQUIRE(!sums.present() || (transposeA && !transposeB && batch == 1), "sums are for a gradient of weights");
+    REQUIRE(!sums.present() || sums.covers(cols), "sums is shorter than a row of b");
     REQUIRE(!accumulate || (activation == kNone && !pre.present()), "only a plain product can be accumulated");
     REQUIRE(!pre.present() || coversBatch(pre, batch, uint64_t{rows} * cols, rows, cols, cols),
             "pre is smaller than its shape says");
@@ -97,7 +102,7 @@ struct MatMul {
     g.rows = atMost(cut.rowStep, rows - row);
     g.cols = atMost(cut.colStep, cols - col);
     g.depth = depth;
-    g.accumulate = accumulate != 0;
+    g.accumulate = (accumulate & 1) != 0;
     g.bias = bias.present() ? context.f32(bias) + col : nullptr;
     gemmBlock(g, context.scratch<float>(kGemmMemory), [&](size_t i, size_t j, size_t height, size_t width) {
       if (activation == kNone && !keeps) return;
@@ -110,6 +115,22 @@ struct MatMul {
           });
         }
       });
+    });
+    if (sums.present() && row == 0) sumColumns(g, context.f32(sums) + col);
+  }
+
+  // The column sums of this block's part of b, while it is still in the cache, in the order of a product.
+  void sumColumns(const Gemm& g, float* to) const {
+    const size_t step = blockDepth(depth);
+    eachVector(g.cols, [&](size_t j, size_t lanes) {
+      Vf total = (accumulate & 2) != 0 ? loadLanes(to + j, lanes) : splat(0.f);
+      for (size_t k = 0; k < depth; k += step) {
+        Vf part = splat(0.f);
+        for (size_t i = k, end = k + atMost(step, depth - k); i < end; ++i)
+          part += loadLanes(g.b + i * g.bRow + j, lanes);
+        total += part;
+      }
+      storeLanes(to + j, total, lanes);
     });
   }
 };

@@ -56,8 +56,8 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, { activation = '
       const dx = gradOf(x);
       if (dx) product(upstream, { x: w, transposed: true }, { ...dx, tensor: asMatrix(dx.tensor) }, []);
       const dw = gradOf(w);
-      if (dw) product({ x: asMatrix(x), transposed: true }, upstream, dw, []);
-      if (b) broadcastGrad(b, dz);
+      if (dw) product({ x: asMatrix(x), transposed: true }, upstream, dw, [], gradOf(b));
+      else if (b) broadcastGrad(b, dz);
     });
   });
 }

@@ -63,10 +63,16 @@ function colsOf({ x, transposed }: Factor): number {
 }
 
 /**
- * Emits target (+)= left·right. All three have `batch` for leading dimensions or broadcast to it; where the target does, as
+ * Emits target (+)= left·right, and `sums` (+)= the column sums of a matrix `right`, where `left` is transposed. All three have `batch` for leading dimensions or broadcast to it; where the target does, as
  * the gradient of a broadcast operand, products are added up.
  */
-export function product(left: Factor, right: Factor, target: GradientTarget, batch: Shape): void {
+export function product(
+  left: Factor,
+  right: Factor,
+  target: GradientTarget,
+  batch: Shape,
+  sums: GradientTarget | null = null,
+): void {
   const y = target.tensor;
   let rows = rowsOf(left);
   let depth = colsOf(left);
@@ -122,7 +128,8 @@ export function product(left: Factor, right: Factor, target: GradientTarget, bat
       again ||= steps.c === 0 && index > 0;
     }
     const operands = { a: beyond(left.x, from.a), b: beyond(right.x, from.b), c: beyond(y, from.c) };
-    y.device.emit('matmul', { ...operands, ...common, accumulate: again || target.accumulate === 1 }, flops);
+    const accumulate = Number(again || target.accumulate === 1) | ((sums?.accumulate ?? 0) << 1);
+    y.device.emit('matmul', { ...operands, ...common, sums: sums?.tensor, accumulate }, flops);
   }
 }
 
