@@ -10,6 +10,7 @@ export const models: Record<string, TransformerOptions> = {
   'relative keys and values, pre-norm': { positions: { kind: 'shaw', maxDistance: 2 }, norm: 'pre' },
   'relative keys and values, post-norm, one key-value head': { positions: 'shaw', kvHeads: 1 },
   'no final norms, no positions': { finalNorm: false, positions: 'none', embeddingScale: false },
+  'no biases': { bias: false, norm: 'pre' },
   'encoder-only': { decoderLayers: 0, targetVocab: 11, tieEmbeddings: true, norm: 'pre' },
   'decoder-only': { encoderLayers: 0, padId: 0, positions: 'shaw' },
 };

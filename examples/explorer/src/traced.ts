@@ -17,6 +17,17 @@ export async function traceOf(said: Pronunciation): Promise<Traced> {
   return { said, trace: await trace(said.model.transformer, said.source, said.read) };
 }
 
+/** Names of the tokens that the decoder read. */
+export function readNames({ phonemes, read }: Pronunciation): string[] {
+  return ['start', ...phonemes].slice(0, read.length);
+}
+
+/** Names and ids of those that it said to each of them; one that came to no end says none. */
+export function saidTokens({ model, phonemes, target, read }: Pronunciation): { name: string; id: number }[] {
+  const end = { name: 'end', id: model.target.eosId ?? model.transformer.config.eosId };
+  return [...target.map((id, i) => ({ name: phonemes[i] as string, id })), end].slice(0, read.length);
+}
+
 /** One matrix of a stack of them: of a head, say. */
 export function matrixOf({ shape, data }: Values, index: number): Values {
   const [rows, columns] = shape.slice(-2) as [number, number];

@@ -1,7 +1,7 @@
 // What was chosen to be followed, and where its numbers lie in the trace.
 
 import type { AttentionTrace, LayerTrace, StackTrace, SubLayerTrace, TransformerConfig } from 'simdformer';
-import type { Traced } from '../../traced.js';
+import { readNames, type Traced } from '../../traced.js';
 
 export interface Choices {
   readonly side: 'encoder' | 'decoder';
@@ -46,5 +46,5 @@ export function wayOf(traced: Traced, choices: Choices): Way {
 
 /** What each side reads. */
 export function namesOf({ said }: Traced, side: Choices['side']): readonly string[] {
-  return side === 'encoder' ? said.letters : ['start', ...said.phonemes];
+  return side === 'encoder' ? said.letters : readNames(said);
 }

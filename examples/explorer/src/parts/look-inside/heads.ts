@@ -2,7 +2,7 @@
 
 import { type AttentionTrace, type HeadId, type HeadStatistics, headStatistics, type Trace } from 'simdformer';
 import type { Pronunciation } from '../../pronounce.js';
-import { matrixOf, rowOf, type Traced } from '../../traced.js';
+import { matrixOf, readNames, rowOf, saidTokens, type Traced } from '../../traced.js';
 
 export type Attention = HeadId['attention'];
 
@@ -71,11 +71,11 @@ export function viewOf({ said, trace }: Traced, id: HeadId): HeadView {
 }
 
 /** In cross attention a query is named by the sound that it is about to say, in the decoder by the one that it has read. */
-export function tokensOf({ letters, phonemes }: Pronunciation, attention: Attention) {
-  const read = ['start', ...phonemes];
-  if (attention === 'encoder') return { queries: letters, keys: letters };
+export function tokensOf(said: Pronunciation, attention: Attention) {
+  const read = readNames(said);
+  if (attention === 'encoder') return { queries: said.letters, keys: said.letters };
   if (attention === 'decoder') return { queries: read, keys: read };
-  return { queries: [...phonemes, 'end'], keys: letters };
+  return { queries: saidTokens(said).map(({ name }) => name), keys: said.letters };
 }
 
 /** Where a head looks most. */

@@ -144,7 +144,7 @@ function useWithout(session: Session, said: Pronunciation, off: readonly HeadId[
     return withoutHeads(model.transformer, off, async () => ({
       off,
       traced: await traceOf(said),
-      answer: await pronounce(model, said.word, said.decoding),
+      answer: await pronounce(model, said.word, said.decoding, said.forced),
     }));
   });
   return answer?.traced.said === said ? answer : null;

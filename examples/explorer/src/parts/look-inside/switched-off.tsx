@@ -1,6 +1,6 @@
 import type { HeadId } from 'simdformer';
 import { Figure } from '../../draw/figure.js';
-import type { Traced } from '../../traced.js';
+import { saidTokens, type Traced } from '../../traced.js';
 import { nameOf, weightText } from './heads.js';
 import type { Without } from './index.js';
 
@@ -15,12 +15,10 @@ interface SwitchedOffProps {
 export function SwitchedOff({ before, without, off, onSwitchOn }: SwitchedOffProps) {
   const { said } = before;
   const now = without?.answer ?? said;
-  const answer = [...said.phonemes, 'end'];
+  const answer = saidTokens(said);
   const [sure, surer] = [before, without?.traced ?? before].map(({ trace }) => {
-    const { data } = trace.probabilities;
-    const vocabulary = data.length / answer.length;
-    const wanted = [...said.target, said.model.transformer.config.eosId];
-    return wanted.map((id, i) => data[i * vocabulary + id] as number);
+    const { shape, data } = trace.probabilities;
+    return answer.map(({ id }, i) => data[i * (shape[1] as number) + id] as number);
   }) as [number[], number[]];
   return (
     <Figure
@@ -59,9 +57,9 @@ export function SwitchedOff({ before, without, off, onSwitchOn }: SwitchedOffPro
         </dd>
       </dl>
       <ol class="sureness">
-        {answer.map((sound, i) => (
+        {answer.map(({ name }, i) => (
           <li key={i}>
-            <span class="mono">{sound}</span>
+            <span class="mono">{name}</span>
             <Bar probability={sure[i] as number} kind="was" />
             <Bar probability={surer[i] as number} kind="is" />
           </li>
