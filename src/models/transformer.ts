@@ -76,12 +76,14 @@ export class Transformer extends Module {
   constructor(
     readonly device: Device,
     options: TransformerOptions,
+    /** @internal Leaves the parameters undefined. */
+    blank = false,
   ) {
     super();
     const config = resolveConfig(options);
     const { dModel, encoderLayers, decoderLayers, sourceVocab, targetVocab } = config;
     const { tieEmbeddings, positions, maxLength, bias } = config;
-    const init = new Initializer(device, config.seed);
+    const init = new Initializer(device, config.seed, blank);
     this.#seeds = new Random(config.seed, DROPOUT);
     const vectors = (rows: number) => new Embedding(init, rows, dModel);
     this.config = config;
@@ -289,7 +291,7 @@ export class Transformer extends Module {
 
   /** As `load`, from files in memory: fetched, or dropped on a page. */
   static fromFiles(device: Device, files: ModelFiles): Promise<Transformer> {
-    return modelFrom(device, files, (device, options) => new Transformer(device, options));
+    return modelFrom(device, files, (device, options) => new Transformer(device, options, true));
   }
 
   /** Lets dropout draw anew from `seed`: the passes that follow drop the same elements after the same seed. */

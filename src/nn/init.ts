@@ -4,13 +4,17 @@ import type { Device } from '../core/device.js';
 import { Random } from '../core/random.js';
 import { type Shape, sizeOf, type Tensor } from '../core/tensor.js';
 
-/** Makes the parameters of a model on a device, each from its own stream of random numbers. */
+/**
+ * Makes the parameters of a model on a device, each from its own stream of random numbers; or `blank`, with undefined values,
+ * where saved ones are about to take their place: drawing a hundred million numbers takes longer than reading them.
+ */
 export class Initializer {
   #stream = 0;
 
   constructor(
     readonly device: Device,
     readonly seed: number,
+    private readonly blank = false,
   ) {}
 
   /**
@@ -32,9 +36,16 @@ export class Initializer {
   }
 
   #fill(shape: Shape, value: (random: Random) => number): Tensor {
+    if (this.blank) return this.#own(() => this.device.empty(shape));
     const random = new Random(this.seed, this.#stream++);
     const values = new Float32Array(sizeOf(shape));
     for (let i = 0; i < values.length; i++) values[i] = value(random);
-    return this.device.unscoped(() => this.device.tensor(values, shape, { requiresGrad: true }));
+    return this.#own(() => this.device.tensor(values, shape));
+  }
+
+  #own(make: () => Tensor): Tensor {
+    const parameter = this.device.unscoped(make);
+    parameter.requiresGrad = true;
+    return parameter;
   }
 }

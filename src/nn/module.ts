@@ -79,12 +79,10 @@ export abstract class Module {
       if (first.name !== name) adopt(given, name, first.name);
     }
     checkNames(distinct, given);
-    const values = distinct.map(({ name, transposed, tensor }) => {
-      const data = valuesOf(name, given.get(name) as LoadableTensor, tensor.size);
-      return transposed ? transpose(data, stored(tensor.shape, true)) : data;
-    });
-    distinct.forEach(({ tensor }, i) => {
-      tensor.write(values[i] as Float32Array);
+    const values = distinct.map(({ name, tensor }) => valuesOf(name, given.get(name) as LoadableTensor, tensor.size));
+    distinct.forEach(({ transposed, tensor }, i) => {
+      const data = values[i] as Float32Array;
+      tensor.write(transposed ? transpose(data, stored(tensor.shape, true)) : data);
     });
   }
 
@@ -199,10 +197,18 @@ function stored(shape: Shape, transposed: boolean): Shape {
   return transposed ? [...shape].reverse() : shape;
 }
 
-/** The transpose of a matrix of the given shape. */
+/** The transpose of a matrix of the given shape, by blocks that fit into the first cache. */
 function transpose(values: Float32Array, shape: Shape): Float32Array {
   const [rows, cols] = shape as readonly [number, number];
   const turned = new Float32Array(values.length);
-  for (let r = 0; r < rows; r++) for (let c = 0; c < cols; c++) turned[c * rows + r] = values[r * cols + c] as number;
+  const block = 32;
+  for (let top = 0; top < rows; top += block) {
+    const bottom = Math.min(rows, top + block);
+    for (let left = 0; left < cols; left += block) {
+      const right = Math.min(cols, left + block);
+      for (let r = top; r < bottom; r++)
+        for (let c = left; c < right; c++) turned[c * rows + r] = values[r * cols + c] as number;
+    }
+  }
   return turned;
 }
