@@ -14,7 +14,7 @@ const folder = chromium && (await installed());
 if (!chromium) untested('the examples', 'there is no Chromium (/usr/bin/chromium, CHROME_PATH)');
 
 interface Extensions {
-  readonly chrome: { readonly developerPrivate: { getExtensionsInfo(): Promise<{ id: string }[]> } };
+  readonly chrome: { readonly developerPrivate: { getExtensionsInfo(): Promise<{ id: string; name: string }[]> } };
 }
 
 const trained = /^137 backwards is 731 \((\w+), threads: (\d+)\)$/;
@@ -106,7 +106,7 @@ describe.runIf(folder)('the example', () => {
     await page.goto('chrome://extensions');
     const id = await page.evaluate(async () => {
       const { developerPrivate } = (globalThis as unknown as Extensions).chrome;
-      return (await developerPrivate.getExtensionsInfo())[0]?.id;
+      return (await developerPrivate.getExtensionsInfo()).find(({ name }) => name === 'simdformer')?.id;
     });
     expect(await resultOf(page, `chrome-extension://${id}/index.html`)).toEqual(best);
   });

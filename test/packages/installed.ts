@@ -65,47 +65,38 @@ async function pack(): Promise<void> {
   if (packed === null || packed.mtimeMs < (await youngest())) await npm(['pack', '--pack-destination', folder], '.');
 }
 
-/** Copies the examples; their package.json names the tarball. Returns what was written, as text. */
-async function copyExamples(): Promise<string> {
-  let written = '';
+/** The examples' files by path; their package.json names the tarball, and one above them makes them one installation. */
+async function projects(): Promise<Map<string, string>> {
+  const root = { private: true, type: 'module', workspaces: examples };
+  const files = new Map([['package.json', JSON.stringify(root)]]);
   for (const name of examples) {
-    const to = join(folder, name);
-    await rm(to, { recursive: true, force: true });
-    await mkdir(to);
-    for (const file of await readdir(join('examples', name))) {
-      if (file !== 'node_modules' && file !== 'dist') await cp(join('examples', name, file), join(to, file));
+    for (const file of await readdir(join('examples', name), { withFileTypes: true })) {
+      if (file.isFile()) files.set(join(name, file.name), await readFile(join('examples', name, file.name), 'utf8'));
     }
-    const own = JSON.parse(await readFile(join(to, 'package.json'), 'utf8'));
+    const own = JSON.parse(files.get(join(name, 'package.json')) as string);
     own.dependencies.simdformer = `file:${tarball}`;
-    const text = JSON.stringify(own);
-    await writeFile(join(to, 'package.json'), text);
-    written += text;
+    files.set(join(name, 'package.json'), JSON.stringify(own));
   }
-  const root = JSON.stringify({ private: true, type: 'module', workspaces: examples });
-  await writeFile(join(folder, 'package.json'), root);
-  return written + root;
+  return files;
 }
 
 async function install(): Promise<string> {
-  await pack();
-  const wanted = createHash('sha256')
-    .update(await copyExamples())
-    .update(await readFile(tarball))
-    .digest('hex');
+  const files = await projects();
+  const wanted = digest(JSON.stringify([...files]), await readFile(tarball));
   const stamp = join(folder, 'node_modules/.installed');
-  if ((await readFile(stamp, 'utf8').catch(() => '')) !== wanted) {
-    // The lockfile holds the digest of the tarball before.
-    for (const old of ['package-lock.json', 'node_modules/.package-lock.json', 'node_modules/simdformer'])
-      await rm(join(folder, old), { recursive: true, force: true });
-    await npm(['install', '--ignore-scripts'], folder);
-    await writeFile(stamp, wanted);
-  }
+  if ((await readFile(stamp, 'utf8').catch(() => '')) === wanted) return folder;
+  // The lockfile holds the digest of the tarball before.
+  for (const old of ['package-lock.json', 'node_modules/.package-lock.json', 'node_modules/simdformer', ...examples])
+    await rm(join(folder, old), { recursive: true, force: true });
+  for (const name of examples) await mkdir(join(folder, name));
+  for (const [path, text] of files) await writeFile(join(folder, path), text);
+  await npm(['install', '--ignore-scripts'], folder);
   // npm installs it once, above the projects; a project by itself would have it in its own folder.
   for (const name of examples) {
-    await cp(join(folder, 'node_modules/simdformer'), join(folder, name, 'node_modules/simdformer'), {
-      recursive: true,
-    });
+    const own = join(folder, name, 'node_modules/simdformer');
+    await cp(join(folder, 'node_modules/simdformer'), own, { recursive: true });
   }
+  await writeFile(stamp, wanted);
   return folder;
 }
 
@@ -113,13 +104,16 @@ async function install(): Promise<string> {
  * The folder with the installed package and examples. Where it cannot be installed, a test says so: skipped, or failed in
  * CI, and the result is null.
  */
-export async function installed(): Promise<string | null> {
-  try {
-    return await alone(install);
-  } catch (error) {
-    untested('the installed package', (error as Error).message);
-    return null;
-  }
+export function installed(): Promise<string | null> {
+  return alone(async () => {
+    await pack();
+    try {
+      return await install();
+    } catch (error) {
+      untested('the installed package', (error as Error).message);
+      return null;
+    }
+  });
 }
 
 /** Says what cannot be tested here and why; in CI that is a failure. */
