@@ -55,7 +55,7 @@ export default {
       const ours = contestant(device, question);
       const take = (repeats: number) => torch?.ask<Turn>({ ...question, repeats }) as Promise<Turn>;
       const contestants: Contestant[] = torch ? [ours, { name: 'PyTorch', take }] : [ours];
-      const outcome = await contest(contestants, { rounds: run.rounds(11), tolerance: 1e-4, seconds: 5 });
+      const outcome = await contest(contestants, { rounds: run.rounds(11), tolerance: 1e-4, seconds: 2 });
       ours.dispose();
       const seconds = outcome.times[OURS]?.median as number;
       medians.set(name, seconds);

@@ -58,6 +58,7 @@ async function beside(run: Run, what: string, contestants: readonly Contestant[]
   const burner = new Burner();
   const contended = ({ name, take }: Contestant): Contestant => ({
     name: name + CONTENDED,
+    isReference: true,
     take: async (repeats) => {
       burner.burn(true);
       try {
@@ -69,7 +70,7 @@ async function beside(run: Run, what: string, contestants: readonly Contestant[]
   });
   try {
     const all = [...contestants, ...contestants.map(contended)];
-    const { times, ratios } = await contest(all, { rounds: run.rounds(15), turn: 0.2, seconds: 25 });
+    const { times, ratios } = await contest(all, { rounds: run.rounds(15), turn: 0.1, seconds: 10 });
     const slower = contestants.map(({ name }): [string, number] => {
       return [`${name}, times as long`, (times[name + CONTENDED]?.median as number) / (times[name]?.median as number)];
     });
@@ -109,7 +110,8 @@ async function devices(run: Run, what: string): Promise<void> {
     'one device alone': summarize(alone.map((rate) => 1 / rate)),
   };
   const throughput = summarize(together.map((rate, i) => rate / (alone[i] as number))).median;
-  await run.row(what, { times, ratios: { 'one device alone': throughput } }, null, {
+  await run.row(what, { times, ratios: {} }, null, {
+    'together, of what one does alone': throughput,
     'least share of a device, of the largest': summarize(shares).median,
   });
 }

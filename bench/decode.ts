@@ -75,7 +75,7 @@ export default {
         const kernels =
           task.beams === 1 && vocabulary === VOCABULARY.small ? kernelsAlone(device, model, sources) : null;
         if (kernels) contestants.push(kernels);
-        const { times, ratios } = await contest(contestants, { rounds: run.rounds(9), seconds: 5 });
+        const { times, ratios } = await contest(contestants, { rounds: run.rounds(9), seconds: 3 });
         kernels?.dispose();
         const work = workOf(model, task);
         const limit = await run.limits.least(work, run.threads);
@@ -137,7 +137,7 @@ function kernelsAlone(device: Device, model: Transformer, sources: number[][]): 
       state.dispose();
       encoding.dispose();
     };
-    return { name: KERNELS, take, dispose };
+    return { name: KERNELS, isReference: true, take, dispose };
   });
 }
 

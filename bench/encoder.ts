@@ -56,6 +56,7 @@ export default {
         const outcome = await contest([recorded(device, program), ...peers], {
           rounds: run.rounds(11),
           tolerance: TOLERANCE,
+          seconds: 5,
         });
         const work = encoderWork(sizes, batch);
         const speed = work.flops / (outcome.times[OURS]?.median as number);

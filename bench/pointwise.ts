@@ -63,7 +63,7 @@ export default {
       const ours = op.op === 'adamw' ? optimizer(device, op) : forward(device, op);
       const take = (repeats: number) => torch?.ask<Turn>({ ...op, repeats }) as Promise<Turn>;
       const contestants: Contestant[] = torch ? [ours, { name: 'PyTorch', take }] : [ours];
-      const outcome = await contest(contestants, { rounds: run.rounds(11), tolerance: 1e-4, seconds: 5 });
+      const outcome = await contest(contestants, { rounds: run.rounds(11), tolerance: 1e-4, seconds: 2 });
       const bytes = 4 * op.rows * op.cols;
       const moved: Traffic = { reads: op.reads, writes: op.writes, bytes };
       const speed = ((op.reads + op.writes) * bytes) / (outcome.times[OURS]?.median as number);

@@ -47,7 +47,11 @@ export default {
           return { seconds: answer.milliseconds / 1e3 };
         },
       };
-      const reading: Contestant = { name: 'reading the file', take: () => ({ seconds: readAll(folder) }) };
+      const reading: Contestant = {
+        name: 'reading the file',
+        isReference: true,
+        take: () => ({ seconds: readAll(folder) }),
+      };
       const outcome = await contest([ours, reading], { rounds: run.rounds(7), turn: 0, seconds: 15 });
       await run.row(what, outcome, null, {
         'GB/s': bytes / (outcome.times[OURS]?.median as number) / 1e9,

@@ -11,6 +11,8 @@ export interface Turn {
 
 export interface Contestant {
   readonly name: string;
+  /** No peer but something to see beside us, which has a time and no ratio. */
+  readonly isReference?: boolean;
   take(repeats: number): Turn | Promise<Turn>;
 }
 
@@ -27,7 +29,7 @@ export interface ContestOptions {
 export interface Outcome {
   /** By the contestants' names. */
   readonly times: Readonly<Record<string, Timing>>;
-  /** How many times as fast as each other contestant the first one is: the median of the rounds' ratios. */
+  /** How many times as fast as each peer the first one is: the median of the rounds' ratios. */
   readonly ratios: Readonly<Record<string, number>>;
 }
 
@@ -63,7 +65,11 @@ export async function contest(contestants: readonly Contestant[], options: Conte
   const ratio = (theirs: readonly number[]) => median(theirs.map((time, i) => time / (ours[i] as number)));
   return {
     times: Object.fromEntries(contestants.map(({ name }, i) => [name, summarize(times[i] as number[])])),
-    ratios: Object.fromEntries(contestants.slice(1).map(({ name }, i) => [name, ratio(times[i + 1] as number[])])),
+    ratios: Object.fromEntries(
+      contestants.flatMap(({ name, isReference }, i) =>
+        i === 0 || isReference ? [] : [[name, ratio(times[i] as number[])]],
+      ),
+    ),
   };
 }
 

@@ -46,6 +46,13 @@ describe('a contest', () => {
     expect(asked.slice(4).join('')).toBe('abbaabba');
   });
 
+  test('has no ratio beside what is no peer', async () => {
+    const reference = { ...telling('copy', 0.02, [1, 2], []), isReference: true };
+    const { times, ratios } = await contest([telling('a', 0.01, [1, 2], []), reference], { rounds: 1 });
+    expect(times.copy?.median).toBe(0.02);
+    expect(ratios).toEqual({});
+  });
+
   test('is refused where answers differ', async () => {
     const contestants = [telling('a', 0.01, [1, 2], []), telling('b', 0.01, [1, 2.1], [])];
     await expect(contest(contestants, { rounds: 1 })).rejects.toThrow('a and b disagree by 0.05');
