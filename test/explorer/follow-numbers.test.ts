@@ -89,12 +89,10 @@ describe.runIf(possible)('the explorer follows the numbers that the package comp
     );
     const { inside, norm } = selfAttention;
     await expectStrips('Layer norm, and why', 'before and after', ofToken(norm.input, norm.output));
-    await expectStrips('Query, keys and values', 'Query of', [rowOf(inside.q, token, head)]);
-    await expectStrips(
-      'Query, keys and values',
-      'Keys.',
-      [0, 1, 2].map((key) => rowOf(inside.k, key, head)),
-    );
+    await expectStrips('Query, keys and values', 'Query and keys.', [
+      rowOf(inside.q, token, head),
+      ...[0, 1, 2].map((key) => rowOf(inside.k, key, head)),
+    ]);
     await expectStrips(
       'Query, keys and values',
       'Values.',

@@ -34,12 +34,14 @@ export function Projections({ way }: { way: Way }) {
       title="Query, keys and values"
       says={`Three learned matrices turn vectors of ${way.config.dModel} numbers into shorter ones for this head: what “${way.name}” asks for, what each token offers, and what each will hand over. A key that looks like the query, colour by colour, will get much weight.`}
     >
-      <h4>Query of {way.name}</h4>
-      <Strips label={`Query of ${way.name}.`} names={[way.name]} values={rowOf(query, way.token)} />
       <div class="pair">
         <div>
-          <h4>Keys</h4>
-          <Strips label="Keys." names={way.keys} values={keys.data} />
+          <h4>Query of {way.name}, and the keys</h4>
+          <Strips
+            label="Query and keys."
+            names={['query', ...way.keys]}
+            values={joined(rowOf(query, way.token), keys.data)}
+          />
         </div>
         <div>
           <h4>Values</h4>
