@@ -3,9 +3,10 @@
 import { readFile } from 'node:fs/promises';
 import { ArgumentError } from '../core/errors.js';
 import { resolveConfig, type TransformerOptions } from '../models/config.js';
+import type { FitOptions } from '../train/fit.js';
 
 /** A task as a JSON file gives it; what is left out is taken from the built-in task named by `task`. */
-export interface TaskConfig {
+export interface TaskConfig extends FitSettings {
   /** `pronunciation`: pairs, letters to phonemes. `characters`: a text, character by character. */
   task: 'pronunciation' | 'characters';
   /** A file; for `pronunciation` the npm dictionary if it is left out. */
@@ -20,15 +21,17 @@ export interface TaskConfig {
   batch?: number;
   schedule?: { kind?: (typeof SCHEDULES)[number]; peak?: number; warmup?: number };
   optimizer?: { beta1?: number; beta2?: number; eps?: number; weightDecay?: number };
-  labelSmoothing?: number;
-  clipNorm?: number | null;
-  averageLast?: number;
-  emaDecay?: number;
   /** Pairs, or the share of a text, held out for validation. */
   validation?: number;
-  validateEvery?: number;
-  seed?: number;
 }
+
+/** What `fit` is told as it stands in a file. */
+type FitSettings = Pick<FitOptions, (typeof FIT_SETTINGS)[number]>;
+
+const FIT_SETTINGS = [
+  ...(['labelSmoothing', 'headDiversity', 'clipNorm', 'gradientAccumulation', 'gradientCheckpointing'] as const),
+  ...(['averageLast', 'emaDecay', 'earlyStopping', 'validateEvery', 'checkpointEvery', 'seed'] as const),
+];
 
 const SCHEDULES = ['constant', 'cosine', 'linear', 'inverseSquareRoot'] as const;
 
@@ -107,6 +110,11 @@ export async function readTask(nameOrPath: string, overrides: Partial<TaskConfig
   };
 }
 
+/** The part of a task that is for `fit`. */
+export function fitSettings(config: TaskConfig): FitSettings {
+  return Object.fromEntries(FIT_SETTINGS.map((name) => [name, config[name]]));
+}
+
 async function readConfig(path: string): Promise<TaskConfig> {
   if (!path.endsWith('.json')) {
     throw new ArgumentError(`'${path}' is neither a task (${TASKS.join(', ')}) nor a .json file`);
@@ -147,6 +155,11 @@ const CHECKS: Record<keyof TaskConfig, Check> = {
   schedule: object,
   optimizer: object,
   labelSmoothing: share,
+  headDiversity: notNegative,
+  gradientAccumulation: count,
+  gradientCheckpointing: [(value) => typeof value === 'boolean', 'true or false'],
+  earlyStopping: object,
+  checkpointEvery: count,
   clipNorm: [(value) => value === null || positive[0](value), 'a positive number or null'],
   averageLast: count,
   emaDecay: share,
@@ -166,12 +179,18 @@ const OPTIMIZER_CHECKS: Record<keyof NonNullable<TaskConfig['optimizer']>, Check
   weightDecay: notNegative,
 };
 
+const STOPPING_CHECKS: Record<keyof NonNullable<TaskConfig['earlyStopping']>, Check> = {
+  metric: [(value) => typeof value === 'string', 'the name of what validation measures'],
+  patience: count,
+};
+
 function checkConfig(path: string, value: unknown): asserts value is TaskConfig {
   if (!object[0](value)) throw new ArgumentError(`${path} holds no JSON object`);
   const config = value as TaskConfig;
   checkEach(path, '', Object.assign({ task: undefined }, config), CHECKS);
   checkEach(path, 'schedule.', config.schedule, SCHEDULE_CHECKS);
   checkEach(path, 'optimizer.', config.optimizer, OPTIMIZER_CHECKS);
+  checkEach(path, 'earlyStopping.', config.earlyStopping, STOPPING_CHECKS);
   if (config.steps !== undefined && config.epochs !== undefined) {
     throw new ArgumentError(`${path}: there are steps and epochs, expected one of them`);
   }

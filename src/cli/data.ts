@@ -7,13 +7,23 @@ export interface Pair {
   readonly targets: readonly string[];
 }
 
+/** Reads a text file. Throws ArgumentError if it is not in UTF-8. */
+export async function readText(path: string): Promise<string> {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path));
+  } catch (cause) {
+    if (!(cause instanceof TypeError)) throw cause;
+    throw new ArgumentError(`${path} is no text in UTF-8`, { cause });
+  }
+}
+
 /**
  * Reads a file of pairs: a line each, source and one or more targets separated by tabs. Lines of the same source are joined.
  * Sources become lower case where `lowerCase` says so.
  */
 export async function readPairs(path: string, { lowerCase = false } = {}): Promise<Pair[]> {
   const pairs = new Map<string, Set<string>>();
-  const lines = (await readFile(path, 'utf8')).split(/\r?\n/);
+  const lines = (await readText(path)).split(/\r?\n/);
   lines.forEach((line, i) => {
     if (line === '') return;
     const [source = '', ...targets] = line.split('\t');

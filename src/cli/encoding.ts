@@ -13,16 +13,39 @@ export function tokenizersOf(model: Transformer): { source: Tokenizer; target: T
   return { source: input, target: output };
 }
 
-/** The ids of a text that people gave. Throws ArgumentError, naming the text, for characters that the model does not know. */
+/**
+ * The ids of a text that people gave; capital letters that the model does not know are read as small ones. Throws
+ * ArgumentError, naming the text, for other characters that it does not know.
+ */
 export function encode(tokenizer: Tokenizer, text: string): number[] {
+  const lower = text.toLowerCase();
   try {
     return tokenizer.encode(text);
   } catch (error) {
     if (!(error instanceof UnknownTokenError)) throw error;
-    // Letters that a model knows in lower case only are no reason to fail.
-    if (text.toLowerCase() !== text) return encode(tokenizer, text.toLowerCase());
-    throw unknownIn(text, error);
+    if (lower === text) throw unknownIn(text, error);
+    try {
+      return tokenizer.encode(lower);
+    } catch (second) {
+      // What stops it later says more.
+      const further = second instanceof UnknownTokenError && second.position > error.position;
+      throw further ? unknownIn(lower, second) : unknownIn(text, error);
+    }
   }
+}
+
+/** `encode` of every text. Throws ArgumentError for an empty one, if the model needs something to read. */
+export function encodeInputs(model: Transformer, texts: readonly string[]): number[][] {
+  const { source, target } = tokenizersOf(model);
+  const begins = model.config.encoderLayers === 0 && target.bosId !== undefined;
+  return texts.map((text, i) => {
+    const ids = encode(source, text);
+    if (ids.length === 0 && !begins) {
+      const which = texts.length > 1 ? `text ${i + 1}` : 'the text';
+      throw new ArgumentError(`${which} is empty: the model needs something to begin from`);
+    }
+    return ids;
+  });
 }
 
 /** The ids of a text to learn from, as it stands there. Throws as `encode` does. */

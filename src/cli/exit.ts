@@ -7,8 +7,10 @@ export const EXIT = {
   failed: 1,
   /** The arguments make no sense. */
   usage: 2,
-  /** Ctrl-C, as shells have it. */
-  interrupted: 130,
+  /** Ended by a signal, as shells have it: 128 and its number. Ctrl-C is SIGINT. */
+  SIGHUP: 129,
+  SIGINT: 130,
+  SIGTERM: 143,
 } as const;
 
 const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
@@ -30,5 +32,5 @@ export function describeError(error: unknown): string | undefined {
   if (typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) return undefined;
   const reason = SYSTEM_ERRORS[code];
   if (reason === undefined) return message;
-  return path === undefined ? `${reason} (${message})` : `${path}: ${reason} (${code})`;
+  return path === undefined ? `a file cannot be used: ${reason} (${message})` : `${path}: ${reason} (${code})`;
 }

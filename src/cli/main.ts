@@ -24,10 +24,14 @@ const program = new Command('simdformer')
 const commands = [infoCommand, trainCommand, runCommand, scoreCommand, attentionCommand, evalCommand, benchCommand];
 for (const command of commands) program.addCommand(command().copyInheritedSettings(program));
 
-// The reader of a pipe may leave early, as `head` does.
+// The reader of a pipe may leave early, as `head` does. Without one for the output there is nothing to do; progress that nobody
+// reads is no reason to end a training.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(EXIT.done);
+});
+process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
 });
 
 try {

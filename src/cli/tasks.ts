@@ -1,6 +1,5 @@
 // What `simdformer train` can train: data, tokenizers, a model's options and how to fit it, with a measure of success.
 
-import { readFile } from 'node:fs/promises';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
@@ -12,7 +11,7 @@ import { AdamW } from '../train/adamw.js';
 import { type Batches, type Example, lengthBatches, windowBatches } from '../train/batches.js';
 import { constant, cosine, inverseSquareRoot, linearDecay, type Schedule } from '../train/schedule.js';
 import type { TaskConfig } from './config.js';
-import { type Pair, readDictionary, readPairs } from './data.js';
+import { type Pair, readDictionary, readPairs, readText } from './data.js';
 import { encode, encodeData, tokenizersOf } from './encoding.js';
 import { initialModel } from './initial-model.js';
 import { errorRates } from './metrics.js';
@@ -129,14 +128,16 @@ async function prepareText(device: Device, config: TaskConfig): Promise<Prepared
   const { data, seed = 0, validation = 0, batch = 12 } = config;
   const initial = await initialModel(device, config);
   if (data === undefined) throw new ArgumentError('the task reads a text: give the file with --data');
-  const text = await readFile(data, 'utf8');
+  const text = await readText(data);
   if (text === '') throw new ArgumentError(`${data} is empty: there is nothing to learn`);
   const model = initial ?? textModel(device, config, text);
   const ids = Int32Array.from(encodeData(tokenizersOf(model).target, text));
   const cut = Math.floor(ids.length * (1 - validation));
   const blockSize = model.config.maxLength;
   if (cut <= blockSize) {
-    throw new ArgumentError(`${data} has ${cut} tokens to learn from, expected more than maxLength, ${blockSize}`);
+    throw new ArgumentError(
+      `${data} is too short: ${cut} tokens to learn from, expected more than maxLength, ${blockSize}`,
+    );
   }
   const train = windowBatches(ids.subarray(0, cut), { blockSize, batchSize: batch, seed });
   const heldOut = ids.subarray(cut);

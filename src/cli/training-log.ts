@@ -1,6 +1,7 @@
-import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { type Curve, curvesSvg } from '../inspect/svg.js';
 import type { Progress, Validation } from '../train/fit.js';
+import { writeWhole } from './whole-file.js';
 
 /** A line of the log: a step, or a validation after it. */
 type Entry = { step: number; loss: number; learningRate: number; seconds: number } | Validation;
@@ -57,10 +58,8 @@ export class TrainingLog {
     this.#begun = true;
     this.#entries = first > 1 ? this.#read().filter(({ step }) => step < first) : [];
     this.#write(() => {
-      if (this.#entries.length === 0) return writeFileSync(this.path, '');
-      const temporary = `${this.path}.tmp`;
-      writeFileSync(temporary, this.#entries.map(lineOf).join(''));
-      renameSync(temporary, this.path);
+      if (this.#entries.length === 0) writeFileSync(this.path, '');
+      else writeWhole(this.path, this.#entries.map(lineOf).join(''));
     });
   }
 

@@ -1,8 +1,8 @@
-import { checkNumber } from '../core/check.js';
+import { checkNumber, checkOptions } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { FormatError } from '../core/errors.js';
 import type { Scalar } from '../core/queue.js';
-import { Tensor } from '../core/tensor.js';
+import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf } from './clip.js';
 import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
 
@@ -61,9 +61,9 @@ export class AdamW implements Optimizer {
   readonly #correction2: Scalar;
 
   constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: AdamWOptions = {}) {
-    const { lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01 } = options;
+    const { lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01 } = checkOptions('AdamW', options);
     this.#options = { lr, beta1, beta2, eps, weightDecay };
-    checkOptions(this.#options);
+    checkValues(this.#options);
     const groups = isGroups(params) ? params : [{ params }];
     this.params = groups.flatMap((group) => group.params);
     this.#device = checkParameters('AdamW', this.params);
@@ -73,7 +73,7 @@ export class AdamW implements Optimizer {
     this.#correction2 = device.scalar('correction2', 1);
     this.gradNorm = device.unscoped(() => device.zeros([]));
     this.#entries = groups.flatMap(({ params, lr, weightDecay = this.#options.weightDecay }) => {
-      checkOptions({ ...this.#options, lr: lr ?? 0, weightDecay });
+      checkValues({ ...this.#options, lr: lr ?? 0, weightDecay });
       return params.map((param) => {
         const [m, v] = device.unscoped(() => [device.zeros(param.shape), device.zeros(param.shape)] as const);
         return { param, m, v, lr: lr ?? this.#lr, weightDecay };
@@ -153,10 +153,10 @@ export class AdamW implements Optimizer {
 }
 
 function isGroups(params: readonly Tensor[] | readonly ParameterGroup[]): params is readonly ParameterGroup[] {
-  return params.length > 0 && !(params[0] instanceof Tensor);
+  return Array.isArray(params) && params.length > 0 && params.every((each) => Array.isArray(each?.params));
 }
 
-function checkOptions({ lr, beta1, beta2, eps, weightDecay }: Required<AdamWOptions>): void {
+function checkValues({ lr, beta1, beta2, eps, weightDecay }: Required<AdamWOptions>): void {
   const isPart = (value: number) => value >= 0 && value < 1;
   const notNegative = (value: number) => value >= 0 && Number.isFinite(value);
   checkNumber('AdamW', 'lr', lr, notNegative, 'a number, 0 or more');

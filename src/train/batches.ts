@@ -1,3 +1,4 @@
+import { checkNumber, checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 
@@ -24,7 +25,9 @@ const SHUFFLE_STREAM = 0x5175ff1e;
  * anew which examples of equal length meet and in which order the batches come.
  * Throws ArgumentError if there are no examples, an empty one, or one longer than `tokens`.
  */
-export function lengthBatches(examples: readonly Example[], { tokens = 4096, seed = 0 } = {}): Batches {
+export function lengthBatches(examples: readonly Example[], options: { tokens?: number; seed?: number } = {}): Batches {
+  const { tokens = 4096, seed = 0 } = checkOptions('lengthBatches', options);
+  checkExamples(examples);
   if (examples.length === 0) throw new ArgumentError('lengthBatches: there are no examples to train on');
   const lengths = examples.map((example) => (example.source?.length ?? 0) + example.target.length);
   lengths.forEach((length, i) => {
@@ -73,8 +76,13 @@ export function lengthBatches(examples: readonly Example[], { tokens = 4096, see
  */
 export function windowBatches(
   ids: ArrayLike<number>,
-  { blockSize, batchSize, seed = 0 }: { blockSize: number; batchSize: number; seed?: number },
+  options: { blockSize: number; batchSize: number; seed?: number },
 ): Batches {
+  const { blockSize, batchSize, seed = 0 } = checkOptions('windowBatches', options);
+  const isCount = (value: number) => Number.isInteger(value) && value > 0;
+  checkNumber('windowBatches', 'blockSize', blockSize, isCount, 'a positive integer');
+  checkNumber('windowBatches', 'batchSize', batchSize, isCount, 'a positive integer');
+  if (typeof ids?.length !== 'number') throw new ArgumentError(`windowBatches: the text is ${ids}, expected ids`);
   if (ids.length <= blockSize) {
     throw new ArgumentError(`windowBatches: the text has ${ids.length} tokens, a window takes ${blockSize + 1}`);
   }
@@ -88,4 +96,11 @@ export function windowBatches(
       });
     },
   };
+}
+
+function checkExamples(examples: readonly Example[]): void {
+  if (!Array.isArray(examples))
+    throw new ArgumentError(`lengthBatches: the examples are ${examples}, expected an array`);
+  const wrong = examples.findIndex((example) => typeof example?.target?.length !== 'number');
+  if (wrong >= 0) throw new ArgumentError(`lengthBatches: example ${wrong} has no target`);
 }

@@ -30,12 +30,14 @@ export async function saveCheckpoint(
 
 /**
  * Reads a checkpoint into the same tensors and optimiser and returns its state, or null if there is no file.
- * Throws FormatError, and changes nothing, if it is no checkpoint or one of another model or optimiser.
+ * Throws FormatError, and changes nothing, if it is no checkpoint or one of another model or optimiser, and what `check` throws
+ * about its state.
  */
 export async function loadCheckpoint<State>(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,
   optimizer: Optimizer,
+  check: (state: State) => void = () => {},
 ): Promise<State | null> {
   let file: Awaited<ReturnType<typeof openSafetensors>>;
   try {
@@ -46,6 +48,7 @@ export async function loadCheckpoint<State>(
   }
   try {
     const saved = parse<State>(path, file.metadata.get(KEY));
+    check(saved.state);
     const values = new Map<string, Float32Array>();
     const optimizerValues = new Map<string, Float32Array>();
     for (const [name, entry] of file.tensors) {

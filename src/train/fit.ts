@@ -1,3 +1,4 @@
+import { checkNumber, checkOptions } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
@@ -76,7 +77,10 @@ export interface FitOptions {
   averageLast?: number;
   /** Ends with the exponential moving average of the weights with this decay, updated at every step. */
   emaDecay?: number;
-  /** A file that holds all that is needed to go on, written every `checkpointEvery` steps (default 500) and at the end. */
+  /**
+   * A file that holds all that is needed to go on, written at the beginning, every `checkpointEvery` steps (default: 500, or
+   * once a minute if that is more often) and at the end.
+   */
   checkpoint?: string;
   checkpointEvery?: number;
   /** Goes on from the checkpoint if there is one. Default: false. */
@@ -95,6 +99,9 @@ export interface FitResult {
   readonly losses: readonly number[];
   readonly validations: readonly Validation[];
 }
+
+/** Milliseconds of work that a run may lose. */
+const SAVE_AFTER = 60_000;
 
 /** What a checkpoint remembers beside tensors. */
 interface RunState {
@@ -116,6 +123,7 @@ export async function fit(
   data: readonly Example[] | Batches,
   options: FitOptions = {},
 ): Promise<FitResult> {
+  checkOptions('fit', options);
   const run = new Run(model, data, options);
   try {
     return await run.go();
@@ -136,6 +144,7 @@ class Run {
   #tokens = 0;
   #examples = 0;
   readonly #start = performance.now();
+  #saved = performance.now();
 
   constructor(
     private readonly model: Trainable,
@@ -143,11 +152,12 @@ class Run {
     private readonly options: FitOptions,
   ) {
     const { batchTokens = 4096, gradientAccumulation = 1, seed = 0, steps, epochs } = options;
-    this.#batches = 'batch' in data ? data : lengthBatches(data, { tokens: batchTokens, seed });
+    this.#batches = isBatches(data) ? data : lengthBatches(data, { tokens: batchTokens, seed });
     this.#accumulation = gradientAccumulation;
     if (!(Number.isInteger(gradientAccumulation) && gradientAccumulation > 0)) {
       throw new ArgumentError(`fit: gradientAccumulation is ${gradientAccumulation}, expected a positive integer`);
     }
+    checkSettings(options);
     if (steps !== undefined && epochs !== undefined) throw new ArgumentError('fit: give steps or epochs, not both');
     this.#steps = steps ?? Math.ceil(((epochs ?? 1) * this.#batches.perEpoch) / gradientAccumulation);
     if (!(Number.isInteger(this.#steps) && this.#steps > 0)) {
@@ -164,7 +174,8 @@ class Run {
 
   async go(): Promise<FitResult> {
     const { checkpoint, resume, signal } = this.options;
-    if (resume && checkpoint !== undefined) await this.#resume(checkpoint);
+    const resumed = resume && checkpoint !== undefined && (await this.#resume(checkpoint));
+    if (!resumed) await this.#save();
     this.model.train();
     this.model.gradientCheckpointing = this.options.gradientCheckpointing ?? false;
     let reason: FitResult['reason'] = 'done';
@@ -187,7 +198,7 @@ class Run {
           break;
         }
       }
-      if (this.#due(step, this.options.checkpointEvery ?? 500)) {
+      if (this.#due(step, this.options.checkpointEvery ?? 500) || this.#isLate()) {
         await before;
         await this.#save();
       }
@@ -247,12 +258,18 @@ class Run {
     return every !== undefined && step % every === 0;
   }
 
+  /** Whether much would be lost by now; where the user has said when checkpoints are written, that is known. */
+  #isLate(): boolean {
+    const { checkpoint, checkpointEvery } = this.options;
+    return checkpoint !== undefined && checkpointEvery === undefined && performance.now() - this.#saved > SAVE_AFTER;
+  }
+
   /** Returns whether it is time to stop. */
   async #validate(): Promise<boolean> {
     const { validate, onValidation, earlyStopping } = this.options;
     if (validate === undefined) return false;
     this.model.eval();
-    const metrics = await validate(this.#state.step);
+    const metrics = checkOptions('fit: what validate returned', await validate(this.#state.step));
     this.model.train();
     const validation = { step: this.#state.step, metrics };
     this.#state.validations.push(validation);
@@ -275,17 +292,19 @@ class Run {
     const { checkpoint } = this.options;
     if (checkpoint === undefined) return;
     await saveCheckpoint(checkpoint, this.#tensors(), this.#optimizer, { ...this.#state });
+    this.#saved = performance.now();
   }
 
-  async #resume(path: string): Promise<void> {
-    const state = await loadCheckpoint<RunState>(path, this.#tensors(), this.#optimizer);
-    if (state === null) return;
-    if (state.seed !== this.#state.seed) {
-      throw new ArgumentError(
-        `fit: the checkpoint was made with seed ${state.seed}, this run has seed ${this.#state.seed}`,
-      );
-    }
+  /** Returns whether there was a checkpoint. */
+  async #resume(path: string): Promise<boolean> {
+    const { seed } = this.#state;
+    const state = await loadCheckpoint<RunState>(path, this.#tensors(), this.#optimizer, (saved) => {
+      if (saved.seed === seed) return;
+      throw new ArgumentError(`fit: the checkpoint was made with seed ${saved.seed}, this run has seed ${seed}`);
+    });
+    if (state === null) return false;
     Object.assign(this.#state, state);
+    return true;
   }
 
   /** Everything that a checkpoint holds beside the optimiser's state. */
@@ -298,4 +317,21 @@ class Run {
 /** A seed for batch `n` of a run. */
 function mix(seed: number, n: number): number {
   return (Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) + Math.imul(n + 1, 0xc2b2ae35)) >>> 0;
+}
+
+function isBatches(data: readonly Example[] | Batches): data is Batches {
+  return 'batch' in Object(data);
+}
+
+function checkSettings({ seed = 0, validateEvery = 1, checkpointEvery = 1, ...options }: FitOptions): void {
+  const isCount = (value: number) => Number.isInteger(value) && value > 0;
+  checkNumber('fit', 'seed', seed, (value) => Number.isSafeInteger(value) && value >= 0, 'an integer, 0 or more');
+  checkNumber('fit', 'validateEvery', validateEvery, isCount, 'a positive integer');
+  checkNumber('fit', 'checkpointEvery', checkpointEvery, isCount, 'a positive integer');
+  if (options.earlyStopping !== undefined && options.validate === undefined) {
+    throw new ArgumentError('fit: earlyStopping watches what validate measures, but there is no validate');
+  }
+  if (options.resume && options.checkpoint === undefined) {
+    throw new ArgumentError('fit: resume needs the checkpoint to go on from');
+  }
 }

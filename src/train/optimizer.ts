@@ -27,6 +27,8 @@ export interface OptimizerState {
 
 /** The device of an optimiser's parameters, once they are leaves of float32, each there once. */
 export function checkParameters(op: string, params: readonly Tensor[]): Device {
+  if (!Array.isArray(params))
+    throw new ArgumentError(`${op}: the parameters are ${params}, expected an array of tensors`);
   const device = checkDevice(op, Object.fromEntries(params.map((param, i) => [`parameter ${i}`, param])));
   device.assertNotRecording(op);
   params.forEach((param, i) => {

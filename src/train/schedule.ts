@@ -1,3 +1,4 @@
+import { checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
 /** The learning rate at a step; steps count from 1. */
@@ -12,7 +13,8 @@ function warm(op: string, peak: number, warmup: number): void {
 }
 
 /** The same rate at every step after a linear warm-up over `warmup` steps. */
-export function constant(peak: number, { warmup = 0 } = {}): Schedule {
+export function constant(peak: number, options: { warmup?: number } = {}): Schedule {
+  const { warmup = 0 } = checkOptions('constant', options);
   warm('constant', peak, warmup);
   return (step) => peak * Math.min(1, step / Math.max(1, warmup));
 }
@@ -21,41 +23,36 @@ export function constant(peak: number, { warmup = 0 } = {}): Schedule {
  * Linear warm-up to `peak` at step `warmup`, then ∝ 1/√step: "Attention Is All You Need", §5.3. The paper's own formula,
  * factor · dModel^−½ · min(step^−½, step · warmup^−1.5), has peak = factor · (dModel · warmup)^−½; see `noam`.
  */
-export function inverseSquareRoot(peak: number, { warmup = 4000 } = {}): Schedule {
+export function inverseSquareRoot(peak: number, options: { warmup?: number } = {}): Schedule {
+  const { warmup = 4000 } = checkOptions('inverseSquareRoot', options);
   warm('inverseSquareRoot', peak, warmup);
   const w = Math.max(1, warmup);
   return (step) => peak * Math.min(Math.sqrt(w / step), step / w);
 }
 
 /** The paper's schedule by its own parameters: factor · dModel^−½ · min(step^−½, step · warmup^−1.5). */
-export function noam(dModel: number, { warmup = 4000, factor = 1 } = {}): Schedule {
+export function noam(dModel: number, options: { warmup?: number; factor?: number } = {}): Schedule {
+  const { warmup = 4000, factor = 1 } = checkOptions('noam', options);
   return inverseSquareRoot(factor / Math.sqrt(dModel * Math.max(1, warmup)), { warmup });
 }
 
 /** Linear warm-up to `peak`, then a straight line to `final` at step `steps`. */
-export function linearDecay(
-  peak: number,
-  { steps, warmup = 0, final = 0 }: { steps: number; warmup?: number; final?: number },
-): Schedule {
-  return decay('linearDecay', peak, steps, warmup, final, (progress) => 1 - progress);
+export function linearDecay(peak: number, options: { steps: number; warmup?: number; final?: number }): Schedule {
+  return decay('linearDecay', peak, options, (progress) => 1 - progress);
 }
 
 /** Linear warm-up to `peak`, then half a cosine to `final` at step `steps` (Loshchilov & Hutter, 2017, without restarts). */
-export function cosine(
-  peak: number,
-  { steps, warmup = 0, final = 0 }: { steps: number; warmup?: number; final?: number },
-): Schedule {
-  return decay('cosine', peak, steps, warmup, final, (progress) => (1 + Math.cos(Math.PI * progress)) / 2);
+export function cosine(peak: number, options: { steps: number; warmup?: number; final?: number }): Schedule {
+  return decay('cosine', peak, options, (progress) => (1 + Math.cos(Math.PI * progress)) / 2);
 }
 
 function decay(
   op: string,
   peak: number,
-  steps: number,
-  warmup: number,
-  final: number,
+  options: { steps: number; warmup?: number; final?: number },
   shape: (progress: number) => number,
 ): Schedule {
+  const { steps, warmup = 0, final = 0 } = checkOptions(op, options);
   warm(op, peak, warmup);
   if (!(Number.isInteger(steps) && steps > warmup)) {
     throw new ArgumentError(`${op}: steps is ${steps}, expected more than the ${warmup} of the warm-up`);

@@ -1,4 +1,4 @@
-import { checkNumber } from '../core/check.js';
+import { checkNumber, checkOptions } from '../core/check.js';
 import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipGradNorm } from './clip.js';
@@ -27,8 +27,8 @@ export class SGD implements Optimizer {
     readonly params: readonly Tensor[],
     options: SGDOptions = {},
   ) {
-    this.#options = { lr: 1e-3, momentum: 0, weightDecay: 0, ...options };
-    const { lr, momentum, weightDecay } = this.#options;
+    const { lr = 1e-3, momentum = 0, weightDecay = 0 } = checkOptions('SGD', options);
+    this.#options = { lr, momentum, weightDecay };
     checkNumber('SGD', 'lr', lr, (value) => value >= 0 && Number.isFinite(value), 'a number, 0 or more');
     checkNumber('SGD', 'momentum', momentum, (value) => value >= 0 && value < 1, 'a number from 0 to below 1');
     checkNumber('SGD', 'weightDecay', weightDecay, (value) => value >= 0, 'a number, 0 or more');

@@ -80,6 +80,25 @@ describe('train', () => {
     expect(losses.map(({ step }) => step)).toEqual(Array.from({ length: steps + 10 }, (_, i) => i + 1));
   });
 
+  it('stops in order when it is told to end, before and after its first steps', async () => {
+    const args = ['train', folder.at('pairs.json'), '-o', folder.at('ended'), '--steps', '100000'];
+    const ended = await simdformer(args, { interruptAt: /step 20, /, signal: 'SIGTERM' });
+    expect(ended.code).toBe(143);
+    expect(ended.stdout).toMatch(/^Stopped; --resume goes on\./);
+    const killed = await simdformer([...args, '--overwrite'], { interruptAt: /step 1\//, signal: 'SIGKILL' });
+    expect(killed.code).toBe(null);
+    const resumed = await train('pairs', 'ended', '--steps', '3', '--resume', '--json');
+    expect(JSON.parse(resumed.stdout)).toMatchObject({ reason: 'done', step: 3 });
+  });
+
+  it('does not replace a model', async () => {
+    await mkdir(folder.at('model'));
+    const weights = await readFile(folder.at('pairs/model.safetensors'));
+    await writeFile(folder.at('model/model.safetensors'), weights);
+    expectFailure(await train('pairs', 'model'), /holds a model already: --overwrite replaces it/);
+    expect(await readFile(folder.at('model/model.safetensors'))).toEqual(weights);
+  });
+
   it('refuses the checkpoint of another model, which stays', async () => {
     const before = await readFile(folder.at('pairs/checkpoint.safetensors'));
     const task = { ...pairTask, model: { ...pairModel, dFF: 48 }, data: folder.at('pairs.tsv') };
@@ -103,7 +122,9 @@ describe('train', () => {
     expectFailure(await train('pairs', 'bad', '--data', folder.at('bad.tsv')), message);
   });
 
-  it('refuses a text that is too short', async () => {
+  it('refuses a text that is too short, or none', async () => {
+    await writeFile(folder.at('noise.txt'), Uint8Array.of(0x61, 0xff, 0xfe));
+    expectFailure(await train('text', 'bad', '--data', folder.at('noise.txt')), /noise\.txt is no text in UTF-8/);
     await writeFile(folder.at('short.txt'), 'too short');
     expectFailure(await train('text', 'bad', '--data', folder.at('short.txt')), /expected more than maxLength, 16/);
   });
@@ -138,6 +159,12 @@ describe('a trained model', () => {
   });
 
   it('names what it cannot read', async () => {
+    const [capital, blank] = await Promise.all([
+      simdformer(['score', model(), 'AB', 'AH ZZ']),
+      simdformer(['run', model(), 'ab', '']),
+    ]);
+    expectFailure(capital, /does not know "ZZ", character 4 of "AH ZZ"/);
+    expectFailure(blank, /text 2 is empty/);
     const [unknown, empty, long] = await Promise.all([
       simdformer(['run', model(), 'abc']),
       simdformer(['run', model()]),
@@ -178,21 +205,22 @@ describe('a trained model', () => {
   it('of characters goes on with a text, and is measured on one', async () => {
     expect(text.code).toBe(0);
     const [run, evaluation, attention, score] = await Promise.all([
-      simdformer(['run', folder.at('text'), 'to be', '--max-tokens', '5']),
+      simdformer(['run', folder.at('text'), 'to be', '--max-tokens', '50']),
       simdformer(['eval', folder.at('text'), folder.at('text.txt'), '--json']),
       simdformer(['attention', folder.at('text'), 'to be']),
       simdformer(['score', folder.at('text'), 'to', 'be']),
     ]);
-    expect(run.stdout).toMatch(/^to be.{5}\n$/s);
+    expect(run.stdout).toMatch(/^to be.{50}\n$/s); // the model reads 16 at once
     expect(JSON.parse(evaluation.stdout)).toMatchObject({ tokens: TEXT.length - 1, loss: expect.any(Number) });
     expect(attention.stdout).toContain('decoder, layer 1, head 2');
     expect(score.code).toBe(2);
-    expect(score.stderr).toContain('2 texts, but this model scores one text');
+    expect(score.stderr).toContain('this model scores one text, but 2 were given');
   });
 
   it('that is damaged is refused by name', async () => {
     await mkdir(folder.at('broken'));
     await writeFile(folder.at('broken/config.json'), '{"format":');
+    await writeFile(folder.at('broken/model.safetensors'), '');
     await mkdir(folder.at('cut'));
     await writeFile(folder.at('cut/config.json'), await readFile(folder.at('pairs/config.json')));
     const weights = await readFile(folder.at('pairs/model.safetensors'));

@@ -18,8 +18,10 @@ export interface Ended {
 export interface RunOptions {
   /** Standard input; nothing by default. */
   input?: string;
-  /** Ctrl-C, when standard error has come to hold this. */
+  /** A signal, when standard error has come to hold this. */
   interruptAt?: RegExp;
+  /** Default: that of Ctrl-C. */
+  signal?: NodeJS.Signals;
   /** Default 1; null leaves the option out. */
   threads?: number | null;
 }
@@ -27,7 +29,7 @@ export interface RunOptions {
 /** Runs `simdformer` with arguments to its end. */
 export function simdformer(
   args: readonly string[],
-  { input = '', interruptAt, threads = 1 }: RunOptions = {},
+  { input = '', interruptAt, signal = 'SIGINT', threads = 1 }: RunOptions = {},
 ): Promise<Ended> {
   const shared = threads === null ? [] : ['--threads', `${threads}`];
   const child = spawn(process.execPath, ['--import', TSX, MAIN, ...shared, ...args]);
@@ -40,7 +42,7 @@ export function simdformer(
     output.stderr += text;
     if (interrupted || !interruptAt?.test(output.stderr)) return;
     interrupted = true;
-    child.kill('SIGINT');
+    child.kill(signal);
   });
   child.stdin.on('error', () => {}); // it may end without reading
   child.stdin.end(input);

@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
@@ -6,9 +5,10 @@ import { type HeadStatistics, headStatistics } from '../../inspect/heads.js';
 import { renderHeatMap } from '../../inspect/heat-map.js';
 import { heatMapGridSvg } from '../../inspect/svg.js';
 import type { AttentionMaps, Transformer } from '../../models/transformer.js';
-import { encode, tokenizersOf } from '../encoding.js';
+import { encodeInputs, tokenizersOf } from '../encoding.js';
 import { integer } from '../parsers.js';
 import { loadModel, openDevice, printJson, visible } from '../shared.js';
+import { writeWhole } from '../whole-file.js';
 
 interface AttentionOptions {
   output?: string;
@@ -35,7 +35,7 @@ export function attentionCommand(): Command {
       const model = await loadModel(device, name);
       const { source, target } = tokenizersOf(model);
       const kind = kindOf(model, options.kind);
-      const read = encode(source, text);
+      const [read] = encodeInputs(model, [text]) as [number[]];
       const { maps, written } = await observe(model, read);
       const label = (tokenizer: typeof source) => (id: number) => visible(tokenizer.idToToken(id) ?? `${id}`);
       const inputs = read.map(label(source));
@@ -46,7 +46,7 @@ export function attentionCommand(): Command {
       if (options.json) return printJson({ kind, queries, keys, heads });
       if (options.output !== undefined) {
         const titled = heads.map(({ layer, head, weights }) => ({ title: `layer ${layer}, head ${head}`, weights }));
-        await writeFile(options.output, heatMapGridSvg(titled, { queries, keys }));
+        writeWhole(options.output, heatMapGridSvg(titled, { queries, keys }));
         console.log(`${heads.length} ${kind} attention maps: ${options.output}`);
         return;
       }

@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
-import { readPairs } from '../data.js';
+import { readPairs, readText } from '../data.js';
 import { encode, tokenizersOf } from '../encoding.js';
 import { integer } from '../parsers.js';
 import { loadModel, openDevice, printJson } from '../shared.js';
@@ -26,7 +25,10 @@ export function evalCommand(): Command {
         const model = await loadModel(device, name);
         const start = performance.now();
         if (model.config.encoderLayers === 0) {
-          const ids = Int32Array.from(encode(tokenizersOf(model).target, await readFile(file, 'utf8')));
+          if (options.beams > 1 || options.outputs) {
+            command.error("error: this model's loss on a text is measured: --beams and --outputs are for pairs");
+          }
+          const ids = Int32Array.from(encode(tokenizersOf(model).target, await readText(file)));
           if (ids.length < 2) throw new ArgumentError(`${file} has no two tokens: nothing is predicted`);
           const loss = await textLoss(model, ids);
           if (options.json) return printJson({ tokens: ids.length - 1, loss });

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import type { GenerateOptions } from '../../generate/options.js';
 import type { Transformer } from '../../models/transformer.js';
-import { encode, tokenizersOf } from '../encoding.js';
+import { encodeInputs, tokenizersOf } from '../encoding.js';
 import { integer, positive } from '../parsers.js';
 import { loadModel, openDevice, printJson, readTexts } from '../shared.js';
 
@@ -43,9 +43,9 @@ export function runCommand(): Command {
     .action(async (name: string, texts: string[], options: RunOptions, command: Command) => {
       using device = await openDevice(command);
       const model = await loadModel(device, name);
-      const { source, target } = tokenizersOf(model);
+      const { target } = tokenizersOf(model);
       const inputs = await readTexts(texts);
-      const encoded = inputs.map((text) => encode(source, text));
+      const encoded = encodeInputs(model, inputs);
       const goesOn = model.config.encoderLayers === 0;
       // A text that grows beyond what the model can read goes on from its end.
       const settings = { ...generateOptions(options), cropContext: goesOn };

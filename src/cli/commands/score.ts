@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
-import { encode, tokenizersOf } from '../encoding.js';
+import { encode, encodeInputs, tokenizersOf } from '../encoding.js';
 import { loadModel, openDevice, printJson, visible } from '../shared.js';
 
 export function scoreCommand(): Command {
@@ -12,18 +12,18 @@ export function scoreCommand(): Command {
     .action(async (name: string, texts: string[], options: { json?: boolean }, command: Command) => {
       using device = await openDevice(command);
       const model = await loadModel(device, name);
-      const { source, target } = tokenizersOf(model);
+      const { target } = tokenizersOf(model);
       const expected = model.config.encoderLayers > 0 ? 2 : 1;
       if (texts.length !== expected) {
         command.error(
-          `error: ${texts.length} texts, but this model scores ${expected === 2 ? 'a source and a target' : 'one text'}`,
+          `error: this model scores ${expected === 2 ? 'a source and a target' : 'one text'}, but ${texts.length} were given`,
         );
       }
       const { bosId, eosId } = target;
       const tokens = encode(target, texts.at(-1) as string);
       const ids = [bosId, ...tokens, eosId].filter((id) => id !== undefined);
       if (ids.length < 2) throw new ArgumentError('there is nothing to score: give a longer text');
-      const sources = expected === 2 ? [encode(source, texts[0] as string)] : null;
+      const sources = expected === 2 ? encodeInputs(model, texts.slice(0, 1)) : null;
       const { logProbabilities, scores } = await model.score(sources, [ids]);
       const each = (logProbabilities[0] as number[]).map((logProbability, i) => ({
         token: target.idToToken(ids[i + 1] as number) as string,

@@ -1,16 +1,17 @@
 import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import { type FitResult, fit } from '../../train/fit.js';
-import { readTask, TASKS, type TaskConfig } from '../config.js';
+import { fitSettings, readTask, TASKS, type TaskConfig } from '../config.js';
 import { EXIT } from '../exit.js';
 import { integer, positive } from '../parsers.js';
 import { duration, showProgress } from '../progress.js';
 import { openDevice, printJson } from '../shared.js';
 import { type PreparedTask, prepareTask } from '../tasks.js';
 import { TrainingLog } from '../training-log.js';
+import { writeWhole } from '../whole-file.js';
 
 interface TrainOptions extends Pick<TaskConfig, 'data' | 'init' | 'steps' | 'epochs' | 'batch' | 'seed'> {
   out: string;
@@ -37,7 +38,7 @@ export function trainCommand(): Command {
         .default('float32'),
     )
     .option('--resume', 'go on from the checkpoint in the folder')
-    .addOption(new Option('--overwrite', 'forget an earlier training in the folder').conflicts('resume'))
+    .addOption(new Option('--overwrite', 'replace an earlier training, or model, in the folder').conflicts('resume'))
     .option('--json', 'print the result as JSON')
     .action(async (taskName: string, options: TrainOptions, command: Command) => {
       const { out, data, init, steps, epochs, batch, seed, dtype } = options;
@@ -56,9 +57,12 @@ export function trainCommand(): Command {
     });
 }
 
+/** What asks a program to end. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 const checkpointIn = (folder: string) => join(folder, 'checkpoint.safetensors');
 
-/** A training may have taken days: nothing replaces it unless that is said. */
+/** A training may have taken days: nothing replaces it, or the model it gave, unless that is said. */
 function checkFolder({ out, resume, overwrite }: TrainOptions): void {
   const found = existsSync(checkpointIn(out));
   if (found && !resume && !overwrite) {
@@ -66,21 +70,28 @@ function checkFolder({ out, resume, overwrite }: TrainOptions): void {
       `${out} holds the checkpoint of another training: --resume goes on from it, --overwrite forgets it`,
     );
   }
+  if (!found && !overwrite && existsSync(join(out, 'model.safetensors'))) {
+    throw new ArgumentError(
+      `${out} holds a model already: --overwrite replaces it; to train it further, give it as --init`,
+    );
+  }
   if (!found && resume) console.error(`There is no checkpoint in ${out}: starting from the beginning.`);
 }
 
-/** Fits the model, with log, progress and checkpoint; Ctrl-C and a log that cannot be written stop it in order. */
+/** Fits the model, with log, progress and checkpoint; signals and a log that cannot be written stop it in order. */
 async function train({ config, model, batches, ...task }: PreparedTask, options: TrainOptions): Promise<FitResult> {
   const { out, resume } = options;
   const stop = new AbortController();
-  const interrupt = () => stop.abort();
-  const log = new TrainingLog(join(out, 'log.jsonl'), interrupt);
+  const interrupt = (signal?: NodeJS.Signals) => {
+    stop.abort();
+    if (signal !== undefined) process.exitCode = EXIT[signal as (typeof SIGNALS)[number]];
+  };
+  const log = new TrainingLog(join(out, 'log.jsonl'), () => interrupt());
   const progress = showProgress(config.task === 'pronunciation' ? 'words' : 'tokens');
-  process.once('SIGINT', interrupt);
-  const { labelSmoothing, clipNorm, averageLast, emaDecay, validateEvery, seed } = config;
+  for (const signal of SIGNALS) process.once(signal, interrupt);
   const result = await fit(model, batches, {
     ...task,
-    ...{ labelSmoothing, clipNorm, averageLast, emaDecay, validateEvery, seed },
+    ...fitSettings(config),
     checkpoint: checkpointIn(out),
     resume,
     signal: stop.signal,
@@ -94,18 +105,17 @@ async function train({ config, model, batches, ...task }: PreparedTask, options:
     },
   }).finally(() => {
     progress.stop();
-    process.off('SIGINT', interrupt);
+    for (const signal of SIGNALS) process.off(signal, interrupt);
   });
   log.check();
-  await writeFile(join(out, 'task.json'), `${JSON.stringify(config, null, 1)}\n`);
+  writeWhole(join(out, 'task.json'), `${JSON.stringify(config, null, 1)}\n`);
   const curves = log.curves();
-  if (curves !== undefined) await writeFile(join(out, 'loss.svg'), curves);
+  if (curves !== undefined) writeWhole(join(out, 'loss.svg'), curves);
   return result;
 }
 
 function report({ reason, step, validations }: FitResult, { out, json }: TrainOptions, seconds: number): void {
   const metrics = validations.at(-1)?.metrics ?? {};
-  if (reason === 'aborted') process.exitCode = EXIT.interrupted;
   if (json) {
     printJson({ reason, step, seconds, metrics, model: out });
     return;
