@@ -260,8 +260,8 @@ function reach(last: Node, since: number): Node[] {
     for (const { root, requiresGrad } of inputs) {
       if (!requiresGrad) {
         throw new AutogradError(
-          `backward: the graph behind a tensor [${root.shape.join(', ')}] was used by an earlier backward(); add the ` +
-            'losses and call it once, or compute that part again',
+          `backward: the graph behind a tensor [${root.shape.join(', ')}] was used by an earlier backward(): add the ` +
+            'losses and call it once, or compute that part again; or requiresGrad of that tensor was set to false since',
         );
       }
       if (root.node !== null && root.node.sequence >= since) found.add(root.node);

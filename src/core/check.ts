@@ -45,6 +45,12 @@ export function checkNumber(
     throw new ArgumentError(`${op}: ${name} is ${value}, expected ${expected}`);
 }
 
+/** Options of a function, once they are an object: callers without types give null, too. */
+export function checkOptions<Options extends object>(op: string, options: Options): Options {
+  if (typeof options === 'object' && options !== null) return options;
+  throw new ArgumentError(`${op}: the options are ${options}, expected an object`);
+}
+
 /** A choice among names. */
 export function checkOneOf(op: string, name: string, value: unknown, names: readonly string[]): void {
   if (!names.includes(value as string)) {

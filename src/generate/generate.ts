@@ -1,3 +1,4 @@
+import { checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
 import { packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
@@ -23,6 +24,7 @@ export async function generate(
   input: Tokens,
   options: GenerateOptions = {},
 ): Promise<GenerateResult> {
+  checkOptions('generate', options);
   const steps = run(model, input, options);
   for (;;) {
     const { value, done } = await steps.next();
@@ -36,7 +38,7 @@ export async function* stream(
   input: Tokens,
   options: GenerateOptions = {},
 ): AsyncGenerator<TokenEvent, GenerateResult, void> {
-  if ((options.numBeams ?? 1) > 1) {
+  if ((checkOptions('stream', options).numBeams ?? 1) > 1) {
     throw new ArgumentError('stream: tokens of beams are final only at the end; leave numBeams 1');
   }
   const steps = run(model, input, options);
@@ -57,6 +59,7 @@ async function* run(
   input: Tokens,
   options: GenerateOptions,
 ): AsyncGenerator<TokenEvent[], GenerateResult, void> {
+  checkHooks(options);
   options.signal?.throwIfAborted();
   if (model.transformer.decoder === null) throw new ArgumentError('generate: the model has no decoder');
   const rows = await readRows('generate', model, input);
@@ -71,6 +74,19 @@ async function* run(
   }
   const result = collect(found);
   return options.outputAttentions ? { ...result, attentions: attentionsOf(model, plan, result) } : result;
+}
+
+/** What is called from here, by callers without types, too. */
+function checkHooks({ signal, onToken, stop, logitsProcessors = [] }: GenerateOptions): void {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new ArgumentError('generate: signal is no AbortSignal');
+  }
+  for (const [name, hook] of Object.entries({ onToken, stop })) {
+    if (hook !== undefined && typeof hook !== 'function') throw new ArgumentError(`generate: ${name} is no function`);
+  }
+  if (!Array.isArray(logitsProcessors) || !logitsProcessors.every((processor) => typeof processor === 'function')) {
+    throw new ArgumentError('generate: logitsProcessors is no array of functions');
+  }
 }
 
 /** The inputs of one batch to their ends. */

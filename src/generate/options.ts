@@ -175,11 +175,12 @@ export function resolveOptions(
   check('seed', seed, (n) => Number.isSafeInteger(n) && n >= 0, 'an integer from 0 on');
   check('repetitionPenalty', repetitionPenalty, (p) => p > 0 && Number.isFinite(p), 'a positive number');
   check('noRepeatNgramSize', noRepeatNgramSize, isCount(0), 'an integer from 0 on');
-  const isToken = (id: number) => isCount(0)(id) && id < config.targetVocab;
-  for (const id of stopTokens) check('a stop token', id, isToken, `a token below ${config.targetVocab}`);
-  const refuse = (message: string) => {
+  const refuse = (message: string): never => {
     throw new ArgumentError(`generate: ${message}`);
   };
+  if (!isList(stopTokens)) refuse('stopTokens is no array of tokens');
+  const isToken = (id: number) => isCount(0)(id) && id < config.targetVocab;
+  for (const id of stopTokens) check('a stop token', id, isToken, `a token below ${config.targetVocab}`);
   if (![true, false, 'never'].includes(earlyStopping))
     refuse(`earlyStopping is ${earlyStopping}, expected true, false or 'never'`);
   if (cropContext && config.encoderLayers > 0) refuse('cropContext needs a decoder-only model');
@@ -229,8 +230,14 @@ function endOf({ config, tokenizers }: Transformer): number[] {
   return eosId !== undefined && eosId < config.targetVocab ? [eosId] : [];
 }
 
+const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value) || value instanceof Int32Array;
+
 function prefixRows(prefix: GenerateOptions['prefix'] = [], count: number): readonly (readonly number[])[] {
-  if (!prefix.some(Array.isArray)) return Array.from({ length: count }, () => prefix as readonly number[]);
+  const rows = isList(prefix) && prefix.every((row) => isList(row));
+  if (!isList(prefix) || (!rows && prefix.some((row) => typeof row !== 'number'))) {
+    throw new ArgumentError('generate: prefix is neither an array of tokens nor one of such arrays');
+  }
+  if (prefix.length === 0 || !rows) return Array.from({ length: count }, () => prefix as readonly number[]);
   if (prefix.length !== count) {
     throw new ArgumentError(`generate: prefix has ${prefix.length} rows, but there are ${count} inputs`);
   }

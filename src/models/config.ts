@@ -1,6 +1,6 @@
 // What a Transformer can be made of.
 
-import { checkOneOf } from '../core/check.js';
+import { checkOneOf, checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type Positions, resolvePositions } from '../nn/positions.js';
 import { type Activation, activationKind } from '../ops/activation.js';
@@ -70,6 +70,7 @@ export interface TransformerConfig extends Required<TransformerOptions> {
 
 /** All options with their defaults. Throws ArgumentError, naming the option, if they make no model. */
 export function resolveConfig(options: TransformerOptions): TransformerConfig {
+  checkOptions('Transformer', options);
   const {
     dModel = 512,
     heads = 8,

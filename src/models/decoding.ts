@@ -1,5 +1,6 @@
 // What has to fit together when a Transformer decodes step by step; nn/kv-cache.ts says how that goes.
 
+import { checkOptions } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { CacheSizes, DecoderState, Memory } from '../nn/kv-cache.js';
 import type { TokenBatch } from '../nn/token-batch.js';
@@ -20,7 +21,7 @@ export interface DecodingOptions {
 
 /** The sizes of a state for `options`. */
 export function cacheSizes(config: TransformerConfig, options: DecodingOptions): CacheSizes {
-  const { memory, beams = 1, maxLength: capacity = config.maxLength } = options;
+  const { memory, beams = 1, maxLength: capacity = config.maxLength } = checkOptions('startDecoding', options);
   const { dModel, heads, kvHeads, decoderLayers: layers, maxLength } = config;
   const sources = memory?.batch.size ?? options.sequences ?? 1;
   const sourceCapacity = memory ? (options.sourceLength ?? memory.batch.longest) : 0;

@@ -1,6 +1,7 @@
 // A model as a folder: config.json, model.safetensors and the tokenizers' JSON.
 
 import { nodeModule } from '../backend/node.js';
+import { checkOptions } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { type LoadOptions, pathOf, readFolder } from '../io/folder.js';
@@ -31,7 +32,8 @@ const TOKENIZERS = { source: 'source-tokenizer.json', target: 'target-tokenizer.
 const FORMAT = 'simdformer';
 
 /** A model as files in memory: what `save` writes. */
-export async function toFiles(model: Transformer, { dtype = 'float32' }: SaveOptions = {}): Promise<ModelFiles> {
+export async function toFiles(model: Transformer, options: SaveOptions = {}): Promise<ModelFiles> {
+  const { dtype = 'float32' } = checkOptions('save', options);
   if (dtype !== 'float32' && dtype !== 'float16') {
     throw new ArgumentError(`save: dtype is ${JSON.stringify(dtype)}, expected 'float32' or 'float16'`);
   }
@@ -64,6 +66,7 @@ export async function toFiles(model: Transformer, { dtype = 'float32' }: SaveOpt
 export async function readFiles(
   files: ModelFiles,
 ): Promise<{ config: TransformerOptions; tensors: ReadonlyMap<string, SafetensorsEntry>; tokenizers: Tokenizers }> {
+  checkOptions('fromFiles', files);
   const { format, model } = decodeJson(files, CONFIG) as { format?: string; model?: TransformerOptions };
   if (format !== FORMAT || typeof model !== 'object') {
     throw new FormatError(`${CONFIG} is not of a model saved by this package`);

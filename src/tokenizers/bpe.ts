@@ -1,4 +1,5 @@
 import TinyQueue from 'tinyqueue';
+import { checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { ID_LIMIT, learnMerges, type Merge, pairKey } from './bpe-trainer.js';
 import { ByteTokenizer } from './byte.js';
@@ -38,6 +39,7 @@ export class BpeTokenizer extends ByteTokenizer {
 
   /** `merges` in the order in which they were learnt. Throws ArgumentError for one of tokens that are not there yet. */
   constructor(merges: readonly Merge[], special: SpecialTokens = {}) {
+    if (!Array.isArray(merges)) throw new ArgumentError(`BpeTokenizer: the merges are ${merges}, expected an array`);
     super(special, [...new Set(merges.map(([left, right]) => left + right))]);
     this.#merges = merges;
     this.#made = merges.map(([left, right], rank) => {
@@ -55,7 +57,7 @@ export class BpeTokenizer extends ByteTokenizer {
    * the lower ids is merged first. Throws ArgumentError for an empty corpus and for a vocabulary too small for the bytes.
    */
   static train(corpus: string | Iterable<string>, options: BpeOptions): BpeTokenizer {
-    const { vocabSize, minFrequency = 2, special = {} } = options;
+    const { vocabSize, minFrequency = 2, special = {} } = checkOptions('BpeTokenizer', options);
     const base = specialList(special).length + 256;
     if (!(Number.isInteger(vocabSize) && vocabSize >= base && vocabSize < ID_LIMIT)) {
       throw new ArgumentError(`BpeTokenizer: vocabSize is ${vocabSize}, expected an integer of at least ${base}`);

@@ -1,6 +1,7 @@
+import { checkOptions } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { checkTokenizerJson, specialTokensOf, type TokenizerJson } from './json.js';
-import { codePointsBefore, type Tokenizer, UnknownTokenError } from './tokenizer.js';
+import { checkIds, checkText, codePointsBefore, type Tokenizer, UnknownTokenError } from './tokenizer.js';
 
 /** What is used of the package's Tokenizer; its own declarations do not resolve in Node's module mode. */
 interface Engine {
@@ -62,6 +63,8 @@ class HuggingFaceTokenizer implements Tokenizer {
   }
 
   encode(text: string, options: { addSpecial?: boolean } = {}): number[] {
+    checkText('encode', text);
+    checkOptions('encode', options);
     const { ids, tokens } = this.engine.encode(text, { add_special_tokens: options.addSpecial ?? false });
     const unknown = ids.indexOf(undefined);
     if (unknown >= 0) {
@@ -72,6 +75,8 @@ class HuggingFaceTokenizer implements Tokenizer {
   }
 
   decode(ids: Iterable<number>, options: { skipSpecial?: boolean } = {}): string {
+    checkOptions('decode', options);
+    checkIds(ids);
     const list = [...ids];
     const unknown = list.find((id) => this.idToToken(id) === undefined);
     if (unknown !== undefined) {

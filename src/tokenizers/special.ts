@@ -1,3 +1,4 @@
+import { checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
 /** Tokens that stand for no text, by what they are for. */
@@ -14,8 +15,10 @@ export interface SpecialTokens {
 }
 
 /** All of them, in the order in which vocabularies made here start. */
-export function specialList({ pad, bos, eos, unk, additional = [] }: SpecialTokens): string[] {
+export function specialList(special: SpecialTokens): string[] {
+  const { pad, bos, eos, unk, additional = [] } = checkOptions('special tokens', special);
   const list = [pad, bos, eos, unk, ...additional].filter((token) => token !== undefined);
+  if (!list.every((token) => typeof token === 'string')) throw new ArgumentError('a special token is no string');
   if (list.includes('')) throw new ArgumentError('a special token is the empty string');
   return [...new Set(list)];
 }

@@ -1,4 +1,4 @@
-import { SimdformerError } from '../core/errors.js';
+import { ArgumentError, SimdformerError } from '../core/errors.js';
 import type { TokenizerJson } from './json.js';
 
 /** Text to token ids and back. */
@@ -36,6 +36,17 @@ export class UnknownTokenError extends SimdformerError {
       `${JSON.stringify(token)} at position ${position} is not in the vocabulary, and no 'unk' token stands for it`,
     );
   }
+}
+
+/** Throws ArgumentError for what is no text, given without types. */
+export function checkText(op: string, text: string): void {
+  if (typeof text !== 'string') throw new ArgumentError(`${op}: the text is ${text}, expected a string`);
+}
+
+/** As `checkText`, for `decode`. */
+export function checkIds(ids: Iterable<number>): void {
+  if (typeof ids?.[Symbol.iterator] !== 'function')
+    throw new ArgumentError(`decode: the ids are ${ids}, expected an array`);
 }
 
 /** The position in code points of an index in UTF-16 units. */

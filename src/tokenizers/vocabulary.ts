@@ -1,7 +1,8 @@
+import { checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type TokenizerJson, type TokenizerParts, writeTokenizer } from './json.js';
 import { SpecialSplitter, type SpecialTokens, specialList } from './special.js';
-import { codePointsBefore, type Tokenizer, UnknownTokenError } from './tokenizer.js';
+import { checkIds, checkText, codePointsBefore, type Tokenizer, UnknownTokenError } from './tokenizer.js';
 
 /** What to keep of a corpus when a vocabulary is made from it. */
 export interface VocabularyOptions {
@@ -27,6 +28,8 @@ export abstract class VocabularyTokenizer implements Tokenizer {
   readonly #splitter: SpecialSplitter;
 
   protected constructor(tokens: readonly string[], special: SpecialTokens) {
+    if (!Array.isArray(tokens))
+      throw new ArgumentError(`${new.target.name}: the vocabulary is ${tokens}, expected an array`);
     this.tokens = [...tokens];
     this.special = special;
     this.#ids = new Map(tokens.map((token, id) => [token, id]));
@@ -61,6 +64,8 @@ export abstract class VocabularyTokenizer implements Tokenizer {
   }
 
   encode(text: string, options: { addSpecial?: boolean } = {}): number[] {
+    checkText('encode', text);
+    checkOptions('encode', options);
     const ids: number[] = [];
     if (options.addSpecial && this.bosId !== undefined) ids.push(this.bosId);
     for (const section of this.#splitter.split(text)) {
@@ -72,7 +77,8 @@ export abstract class VocabularyTokenizer implements Tokenizer {
   }
 
   decode(ids: Iterable<number>, options: { skipSpecial?: boolean } = {}): string {
-    const skip = options.skipSpecial ?? true;
+    const skip = checkOptions('decode', options).skipSpecial ?? true;
+    checkIds(ids);
     const kept: number[] = [];
     for (const id of ids) {
       if (this.tokens[id] === undefined) {
@@ -125,7 +131,11 @@ export function visitCorpus(
 ): void {
   const splitter = new SpecialSplitter(specialList(special));
   let empty = true;
+  if (typeof corpus !== 'string' && typeof corpus?.[Symbol.iterator] !== 'function') {
+    throw new ArgumentError(`${name}: the corpus is ${corpus}, expected a string or several`);
+  }
   for (const text of typeof corpus === 'string' ? [corpus] : corpus) {
+    checkText(name, text);
     for (const section of splitter.split(text)) {
       if (section.isSpecial) continue;
       visit(section.text);
@@ -142,7 +152,7 @@ export function buildVocabulary(
   options: VocabularyOptions,
   split: (text: string) => Iterable<string>,
 ): string[] {
-  const { special = {}, vocabSize = Number.POSITIVE_INFINITY, minFrequency = 1 } = options;
+  const { special = {}, vocabSize = Number.POSITIVE_INFINITY, minFrequency = 1 } = checkOptions(name, options);
   const list = specialList(special);
   if (!(vocabSize > list.length)) {
     throw new ArgumentError(`${name}: vocabSize is ${vocabSize}, expected more than the ${list.length} special tokens`);

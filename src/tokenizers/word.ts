@@ -1,4 +1,4 @@
-import { checkOneOf } from '../core/check.js';
+import { checkOneOf, checkOptions } from '../core/check.js';
 import { restoreTokenizer, type TokenizerParts } from './json.js';
 import type { SpecialTokens } from './special.js';
 import { buildVocabulary, type VocabularyOptions, VocabularyTokenizer } from './vocabulary.js';
@@ -35,7 +35,7 @@ export class WordTokenizer extends VocabularyTokenizer {
     corpus: string | Iterable<string>,
     options: VocabularyOptions & { split?: WordSplit } = {},
   ): WordTokenizer {
-    const { split = 'punctuation', special } = options;
+    const { split = 'punctuation', special } = checkOptions('WordTokenizer', options);
     const pattern = wordPattern(split);
     const words = (text: string) => text.match(pattern) ?? [];
     return new WordTokenizer(buildVocabulary('WordTokenizer', corpus, options, words), special, split);

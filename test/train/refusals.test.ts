@@ -1,0 +1,47 @@
+// What callers without types may give, and options that make no sense together.
+
+import { expect, it } from 'vitest';
+import {
+  AdamW,
+  ArgumentError,
+  constant,
+  cosine,
+  createDevice,
+  fit,
+  lengthBatches,
+  SGD,
+  windowBatches,
+} from '../../src/index.js';
+import { smallModel } from './task.js';
+
+const device = await createDevice({ threads: 1 });
+const model = smallModel(device);
+const examples = [{ source: [3], target: [1, 3, 2] }];
+const nothing = null as never;
+
+const wrong: Record<string, () => unknown> = {
+  'the examples are null, expected': () => fit(model, nothing),
+  'fit: the options are null': () => fit(model, examples, nothing),
+  'example 1 has no target': () => fit(model, [...examples, { source: [3] } as never]),
+  'example 0 has no target': () => lengthBatches([nothing]),
+  'the examples are null': () => lengthBatches(nothing),
+  'validateEvery is 0': () => fit(model, examples, { validateEvery: 0 }),
+  'checkpointEvery is 0.5': () => fit(model, examples, { checkpointEvery: 0.5 }),
+  'seed is 1.5': () => fit(model, examples, { seed: 1.5 }),
+  'there is no validate': () => fit(model, examples, { earlyStopping: { metric: 'loss', patience: 1 } }),
+  'resume needs the checkpoint': () => fit(model, examples, { resume: true }),
+  'what validate returned': () => fit(model, examples, { steps: 1, validate: () => nothing }),
+  'constant: the options are null': () => constant(1, nothing),
+  'cosine: the options are undefined': () => cosine(1, undefined as never),
+  'SGD: the options are null': () => new SGD(model.parameters(), nothing),
+  'AdamW: the options are null': () => new AdamW(model.parameters(), nothing),
+  'AdamW: expected a tensor': () => new AdamW(nothing),
+  'blockSize is 0': () => windowBatches([1, 2, 3], { blockSize: 0, batchSize: 1 }),
+  'batchSize is undefined': () => windowBatches([1, 2, 3], { blockSize: 1 } as never),
+};
+
+it.each(Object.entries(wrong))('%s', async (message, act) => {
+  const failure = expect((async () => act())()).rejects;
+  await failure.toThrow(ArgumentError);
+  await failure.toThrow(message);
+});
