@@ -24,14 +24,15 @@ export async function loadAddon(): Promise<Addon> {
   const { createRequire } = await nodeModule<typeof import('node:module')>('module');
   const { availableParallelism } = await nodeModule<typeof import('node:os')>('os');
   const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');
-  // src/backend/ and dist/backend/ are equally deep.
-  const path = fileURLToPath(besides(import.meta.url, '../../build/Release/simdformer.node'));
+  let path = 'build/Release/simdformer.node';
   try {
+    path = fileURLToPath(besides(import.meta.url, `../../${path}`)); // src/backend/ and dist/backend/ are equally deep
     return { ...(createRequire(import.meta.url)(path) as Pick<Addon, 'Engine'>), parallelism: availableParallelism() };
   } catch (error) {
     throw new DeviceError(
       `the native addon for ${process.platform}-${process.arch} did not load from ${path}: ${(error as Error).message}. ` +
-        'Build it with `npm run build` (needs a C++20 compiler and Python 3).',
+        'Build it with `npm run build` in a clone, with `npx node-gyp rebuild -C node_modules/simdformer` where it is ' +
+        'installed (needs a C++20 compiler, make and Python 3).',
       { cause: error },
     );
   }
