@@ -1,6 +1,6 @@
 import { DeviceError } from '../core/errors.js';
 import type { Backend, BackendOptions, CommandFailure, Manifest } from './backend.js';
-import { besides, environment, isNode, nodeModule } from './node.js';
+import { besides, environment, nodeModule } from './node.js';
 
 interface NativeEngine {
   manifest(): string;
@@ -20,7 +20,6 @@ export interface Addon {
 
 /** Throws DeviceError, with the reason and what to do about it, if the addon does not load. */
 export async function loadAddon(): Promise<Addon> {
-  if (!isNode) throw new DeviceError('the native addon is for Node, Bun and Deno');
   const { createRequire } = await nodeModule<typeof import('node:module')>('module');
   const { availableParallelism } = await nodeModule<typeof import('node:os')>('os');
   const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');

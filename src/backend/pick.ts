@@ -1,7 +1,7 @@
 import { Device } from '../core/device.js';
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError, DeviceError } from '../core/errors.js';
 import type { BackendOptions, WasmOptions } from './backend.js';
-import { environment } from './node.js';
+import { environment, isNode } from './node.js';
 import { createWasmBackend } from './wasm.js';
 
 export interface DeviceOptions extends WasmOptions {
@@ -46,8 +46,11 @@ export async function createDevice(options: DeviceOptions = {}): Promise<Device>
   }
 }
 
+const NO_ADDON = 'the native addon is for Node, Bun and Deno';
+
 async function openNative(options: BackendOptions): Promise<Device> {
-  const { createNativeBackend, loadAddon } = await import('./native.js'); // which browsers never need
+  if (!isNode) throw new DeviceError(NO_ADDON);
+  const { createNativeBackend, loadAddon } = await import('./native.js');
   return new Device(createNativeBackend(await loadAddon(), options));
 }
 
@@ -57,6 +60,7 @@ async function openWasm(options: WasmOptions, worker: boolean, reason?: string):
 }
 
 async function openBest(options: WasmOptions, worker: boolean): Promise<Device> {
+  if (!isNode) return openWasm(options, worker, NO_ADDON); // loading nothing that cannot be used
   const { createNativeBackend, loadAddon } = await import('./native.js');
   let addon: Awaited<ReturnType<typeof loadAddon>>;
   try {

@@ -1,5 +1,5 @@
 // Which of the modules in wasm/dist this runtime can run, and how it gets them.
-import { DeviceError } from '../core/errors.js';
+import { ArgumentError, DeviceError } from '../core/errors.js';
 import type { WasmOptions } from './backend.js';
 import { isNode, nodeModule } from './node.js';
 import { threadsHere } from './wasm-threads.js';
@@ -114,8 +114,12 @@ async function folderUrl(folder: string | URL): Promise<string> {
   const base = isNode
     ? (await nodeModule<typeof import('node:url')>('url')).pathToFileURL(`${process.cwd()}/`).href
     : (globalThis.document?.baseURI ?? globalThis.location?.href);
-  const { href } = new URL(folder, base);
-  return href.endsWith('/') ? href : `${href}/`;
+  try {
+    const { href } = new URL(folder, base);
+    return href.endsWith('/') ? href : `${href}/`;
+  } catch (cause) {
+    throw new ArgumentError(`createDevice: wasmUrl is '${folder}', expected a URL`, { cause });
+  }
 }
 
 const compiled = new Map<string, Promise<WebAssembly.Module>>();

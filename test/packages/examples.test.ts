@@ -37,7 +37,7 @@ async function resultOf(page: Page, url: string) {
   return { isa, threads: Number(threads), complaints };
 }
 
-describe.runIf(folder)('the example', () => {
+describe.runIf(folder)('the example', { timeout: 120_000 }, () => {
   const project = (name: string) => join(folder as string, name);
   const build = async (name: string) => {
     const { stdout, stderr } = await run('npm', ['run', 'build', '--silent'], { cwd: project(name) });
