@@ -1,0 +1,66 @@
+// The installed package in Node, where nothing has built its addon.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { installed, run } from './installed.js';
+
+const folder = await installed();
+
+describe.runIf(folder)('the installed package in Node', () => {
+  const script = async (text: string) => {
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', text], { cwd: folder as string });
+    return JSON.parse(stdout);
+  };
+
+  it('computes in WebAssembly without the addon, and says why; asked for the addon, it says what to do', async () => {
+    const [info, error] = await script(`
+      import { createDevice } from 'simdformer';
+      const { info } = await createDevice();
+      const error = await createDevice({ backend: 'native' }).catch(({ name, message }) => ({ name, message }));
+      console.log(JSON.stringify([info, error]));
+    `);
+    expect(info).toMatchObject({ backend: 'wasm', reason: error.message });
+    expect(error.name).toBe('DeviceError');
+    expect(error.message).toMatch(
+      /did not load from .*simdformer\.node: .*npx node-gyp rebuild -C node_modules\/simdformer/,
+    );
+  });
+
+  it('has its files as subpaths, and its types', async () => {
+    const names = [
+      'relaxed.wasm',
+      'relaxed-threads.wasm',
+      'simd128.wasm',
+      'simd128-threads.wasm',
+      'thread.js',
+      'worker.js',
+    ];
+    const subpaths = ['', '/browser', '/browser/svg', ...names.map((name) => `/wasm/${name}`)];
+    const urls: string[] = await script(
+      `console.log(JSON.stringify(${JSON.stringify(subpaths)}.map((path) => import.meta.resolve('simdformer' + path))))`,
+    );
+    for (const url of urls) expect(existsSync(new URL(url)), url).toBe(true);
+    const own = join(folder as string, 'node_modules/simdformer');
+    expect(existsSync(join(own, 'dist/index.d.ts'))).toBe(true);
+    const { stdout } = await run(process.execPath, [join(own, 'dist/cli/main.js'), 'run', 'g2p-en', 'hello'], {
+      cwd: folder as string,
+    });
+    expect(stdout).toContain('HH');
+  });
+
+  it('computes in WebAssembly from a folder that wasmUrl names, and says so if that is wrong', async () => {
+    const results = await script(`
+      import { createDevice } from 'simdformer';
+      const open = (wasmUrl, threads) => createDevice({ backend: 'wasm', wasmUrl, threads })
+        .then(({ info }) => info.threads, ({ name, message }) => name + ': ' + message);
+      const folder = './node_modules/simdformer/wasm/dist';
+      console.log(JSON.stringify([await open(folder, 2), await open(new URL(folder + '/', 'file://' + process.cwd() + '/'), 1), await open('./nowhere', 1)]));
+      process.exit();
+    `);
+    expect(results).toEqual([
+      2,
+      1,
+      expect.stringMatching(/^DeviceError: .*did not load from file:.*nowhere\/simd128.wasm: /),
+    ]);
+  });
+});
