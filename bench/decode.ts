@@ -3,6 +3,7 @@
 import { createDevice, type Device, type GenerateOptions, Random, Transformer } from '../src/index.js';
 import type { Bench } from './harness/bench.js';
 import { type Contestant, contest } from './harness/contest.js';
+import { BenchError } from './harness/error.js';
 import type { Work } from './harness/limits.js';
 import { describeDevice } from './harness/machine.js';
 import { OURS } from './harness/ours.js';
@@ -107,7 +108,7 @@ async function check(model: Transformer, sources: number[][], options: GenerateO
     const given = logProbabilities[i] as number[];
     const worst = Math.max(...expected.map((value, at) => Math.abs(value - (given[at] as number))));
     if (given.length !== LENGTH || !(worst < 1e-3))
-      throw new Error(`sequence ${i} of ${given.length} tokens is off by ${worst}`);
+      throw new BenchError(`sequence ${i} of ${given.length} tokens is off by ${worst}`);
   }
 }
 

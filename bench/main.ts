@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError } from 'commander';
 import { type Bench, Run } from './harness/bench.js';
+import { BenchError } from './harness/error.js';
 
 /** In the order in which `all` runs them. */
 const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
@@ -46,13 +47,18 @@ async function runOne(name: string, options: Options): Promise<void> {
   const { default: bench } = await (benches[name] as () => Promise<{ default: Bench }>)();
   const { threads, json = false, quick = false, only = null } = options;
   const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`;
-  const run = new Run({ name, threads, json, quick, only, command }, bench.question);
+  let run: Run | undefined;
   try {
+    run = new Run({ name, threads, json, quick, only, command }, bench.question);
     await run.measureMachine();
     await bench.run(run);
     await run.finish();
+  } catch (error) {
+    if (!(error instanceof BenchError)) throw error;
+    console.error(`${name}: ${error.message}`);
+    process.exitCode = 1;
   } finally {
-    run.close();
+    run?.close();
   }
 }
 

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { createDevice, Transformer } from '../src/index.js';
 import type { Bench } from './harness/bench.js';
 import { type Contestant, contest } from './harness/contest.js';
+import { BenchError } from './harness/error.js';
 import { OURS } from './harness/ours.js';
 import { summarize } from './harness/statistics.js';
 
@@ -15,7 +16,7 @@ const probePath = fileURLToPath(new URL('harness/start-probe.mjs', import.meta.u
 
 function probe<Answer extends { milliseconds: number }>(...args: string[]): Answer {
   const { status, stdout, stderr } = spawnSync(process.execPath, [probePath, ...args], { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`start-probe ${args.join(' ')}: ${stderr.trim().split('\n').at(-1)}`);
+  if (status !== 0) throw new BenchError(`start-probe ${args.join(' ')}: ${stderr.trim().split('\n').at(-1)}`);
   return JSON.parse(stdout) as Answer;
 }
 

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
+import { BenchError } from './error.js';
 import { cacheFolder } from './packages.js';
 import { peersFolder } from './peer.js';
 
@@ -16,7 +17,10 @@ export function compile(source: string, libraries: readonly string[] = []): stri
   const unfinished = `${program}.${process.pid}`;
   const args = ['-O3', '-march=native', path, '-o', unfinished, '-pthread', '-ldl', '-lm', ...libraries];
   const { status, stderr, error } = spawnSync('cc', args, { encoding: 'utf8' });
-  if (status !== 0) throw new Error(error ? `no C compiler: ${error.message}` : stderr.trim());
+  if (status !== 0) {
+    const reason = error ? `there is no C compiler: ${error.message}` : stderr.trim();
+    throw new BenchError(`bench/peers/${source} cannot be compiled, ${reason}. On Debian: apt install gcc`);
+  }
   renameSync(unfinished, program);
   return program;
 }

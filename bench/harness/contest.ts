@@ -1,6 +1,7 @@
 // Who is faster? The contestants take turns, round by round, so that a machine that slows down slows all of them.
 
 import { setTimeout } from 'node:timers/promises';
+import { BenchError } from './error.js';
 import { median, summarize, type Timing } from './statistics.js';
 
 /** What a contestant says after doing its work `repeats` times: seconds of one time, and some numbers of the result. */
@@ -85,6 +86,6 @@ export function agree(
   const differences = sample.map((x, i) => Math.abs(x - (other[i] as number)) / largest);
   const worst = differences.some(Number.isNaN) ? Number.NaN : Math.max(...differences);
   if (sample.length !== other.length || !(worst <= tolerance)) {
-    throw new Error(`${name} and ${otherName} disagree by ${worst} of the largest value, ${tolerance} is allowed`);
+    throw new BenchError(`${name} and ${otherName} disagree by ${worst} of the largest value, ${tolerance} is allowed`);
   }
 }

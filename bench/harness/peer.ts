@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { BenchError } from './error.js';
 
 /** Where the programs beside which we measure lie. */
 export const peersFolder = fileURLToPath(new URL('../peers/', import.meta.url));
@@ -52,7 +53,8 @@ export class Peer {
   /** The next line that it prints. */
   async hear<Answer>(): Promise<Answer> {
     const { value, done } = await this.#lines.next();
-    if (done) throw new Error(`the peer ended: ${this.#errors.trim().split('\n').at(-1) || 'it could not be started'}`);
+    if (done)
+      throw new BenchError(`the peer ended: ${this.#errors.trim().split('\n').at(-1) || 'it could not be started'}`);
     return JSON.parse(value) as Answer;
   }
 
