@@ -117,7 +117,7 @@ export async function trace(
 
 function tracePass(model: Transformer, source: readonly number[] | null, target?: readonly number[]): Trace<Tensor> {
   const { encoder, decoder } = model.transformer;
-  if ((encoder === null) !== (source === null) || (decoder === null) !== (target === undefined)) {
+  if ((encoder !== null) !== Boolean(source) || (decoder !== null) !== Boolean(target)) {
     const takes = encoder && decoder ? 'a source and a target' : encoder ? 'a source only' : 'null and a target';
     throw new ArgumentError(`trace: this model takes ${takes}`);
   }

@@ -181,6 +181,7 @@ it('adds position vectors to the scaled rows of the table', async () => {
 it('says what it cannot trace', async () => {
   const model = build(device, {});
   await expect(trace(model, null, target)).rejects.toThrow(ArgumentError);
+  await expect(trace(model, undefined as never, target)).rejects.toThrow(ArgumentError);
   await expect(trace(model, source)).rejects.toThrow('this model takes a source and a target');
   await expect(trace(model, [], target)).rejects.toThrow(ShapeError);
   await expect(trace(model, Array(13).fill(3), target)).rejects.toThrow(
