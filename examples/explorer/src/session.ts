@@ -38,7 +38,8 @@ export class Session {
     const files = fetchModel(url);
     files.catch(() => {}); // awaited below, once there is a device
     try {
-      this.device.value = await createDevice({ backend: 'wasm', worker: true });
+      // One thread: a word is little work, and a pool of threads would take longer to start than the word to answer.
+      this.device.value = await createDevice({ backend: 'wasm', worker: true, threads: 1 });
       this.status.value = 'ready';
       await this.open('g2p-en', await files);
     } catch (error) {
@@ -97,6 +98,7 @@ export class Session {
         this.pronunciation.value = pronunciation;
         this.complaint.value = complaint;
         this.busy.value = false;
+        performance.mark('pronounced');
       });
     this.run(async (current) => {
       if (signal.aborted || current !== model) return;
