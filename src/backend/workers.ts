@@ -26,7 +26,8 @@ export async function startWorker(
   const fail = (reason: string) => lost(new DeviceError(`the worker ${url} does not run: ${reason}`));
   if (isNode) {
     const { Worker: NodeWorker } = await nodeModule<typeof import('node:worker_threads')>('worker_threads');
-    const worker = new NodeWorker(url);
+    // Of the process's own options some are refused, as --input-type, and loaders would only take time.
+    const worker = new NodeWorker(url, { execArgv: [] });
     worker.on('message', receive).on('error', (error: Error) => fail(error.message));
     worker.unref();
     return {
