@@ -2,6 +2,7 @@ import { scaleLinear } from 'd3-scale';
 import { line } from 'd3-shape';
 import { useRef } from 'preact/hooks';
 import { useWidth } from './canvas.js';
+import { textScale } from './grid-layout.js';
 
 export type Point = readonly [x: number, y: number];
 
@@ -23,13 +24,16 @@ interface LineChartProps {
   readonly yRange?: Point;
 }
 
+/** At a root font size of 16 pixels. */
 const HEIGHT = 220;
 const MARGIN = { left: 52, right: 14, top: 12, bottom: 38 };
 
 /** Lines over a common axis. */
 export function LineChart({ label, series, xTitle, yFormat, xRange, yRange }: LineChartProps) {
   const frame = useRef<HTMLDivElement>(null);
-  const width = useWidth(frame);
+  const scale = textScale();
+  // In the picture's own units, which grow with the page's text.
+  const width = useWidth(frame) / scale;
   const points = series.flatMap((one) => one.points);
   const x = scaleLinear()
     .domain(
@@ -55,7 +59,13 @@ export function LineChart({ label, series, xTitle, yFormat, xRange, yRange }: Li
   return (
     <div class="line-chart" ref={frame}>
       {width > 0 && (
-        <svg role="img" aria-label={label} width={width} height={HEIGHT}>
+        <svg
+          role="img"
+          aria-label={label}
+          width={width * scale}
+          height={HEIGHT * scale}
+          viewBox={`0 0 ${width} ${HEIGHT}`}
+        >
           {y.ticks(4).map((tick) => (
             <g key={tick} transform={`translate(0 ${y(tick)})`}>
               <line class="grid-line" x1={MARGIN.left} x2={width - MARGIN.right} />

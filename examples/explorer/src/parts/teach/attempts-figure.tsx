@@ -11,7 +11,8 @@ export function AttemptsFigure({ report }: { report: Report }) {
       title="What it answers"
       says="Your word and some that it is not taught: what they should be, what the model says now, and what it said before, the latest first. A check mark means right, a cross means not yet."
     >
-      <div class="attempts-scroll">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: narrow screens scroll it sideways */}
+      <section class="attempts-scroll" tabIndex={0} aria-label="Answers">
         <table class="attempts">
           <thead>
             <tr>
@@ -48,7 +49,7 @@ export function AttemptsFigure({ report }: { report: Report }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </section>
     </Figure>
   );
 }
