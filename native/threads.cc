@@ -29,19 +29,36 @@ class Mutex {
   std::atomic<bool> held_{false};
 };
 
-inline void yield() {}
+// Whether the thread that runs jobs may sleep: a page's own may not. Those of the pool may.
+bool callerSleeps = false;
 
-void sleepWhile([[maybe_unused]] std::atomic<uint32_t>& word, [[maybe_unused]] uint32_t value) {
+// How often Backoff looks before it lets others run: some ten microseconds, as naps are no shorter than that.
+constexpr int kLooks = 20000;
+
 #ifdef __wasm_atomics__
+
+void sleepWhile(std::atomic<uint32_t>& word, uint32_t value) {
   __builtin_wasm_memory_atomic_wait32(reinterpret_cast<int*>(&word), static_cast<int>(value), -1);
-#endif
 }
 
-void wakeSleepers([[maybe_unused]] std::atomic<uint32_t>& word) {
-#ifdef __wasm_atomics__
+void wakeSleepers(std::atomic<uint32_t>& word) {
   __builtin_wasm_memory_atomic_notify(reinterpret_cast<int*>(&word), kMaxThreads);
-#endif
 }
+
+// A nap, from which nobody wakes it.
+void yield() {
+  static int never = 0;
+  constexpr int64_t kNanoseconds = 20000;
+  __builtin_wasm_memory_atomic_wait32(&never, 0, kNanoseconds);
+}
+
+#else
+
+void sleepWhile(std::atomic<uint32_t>&, uint32_t) {}
+void wakeSleepers(std::atomic<uint32_t>&) {}
+void yield() {}
+
+#endif
 
 // WebAssembly has no clock of its own.
 class Patience {
@@ -55,6 +72,9 @@ class Patience {
 #else
 
 using Mutex = std::mutex;
+
+constexpr bool callerSleeps = true;
+constexpr int kLooks = 2000;
 
 inline void yield() { std::this_thread::yield(); }
 void sleepWhile(std::atomic<uint32_t>& word, uint32_t value) { word.wait(value, std::memory_order_acquire); }
@@ -73,13 +93,16 @@ class Patience {
 // Spins for a few microseconds, then lets other threads of the machine run.
 class Backoff {
  public:
+  explicit Backoff(int seat) : yields_(seat != 0 || callerSleeps) {}
+
   void wait() {
-    if (++spins_ < 2000) return pause();
+    if (++looks_ < kLooks || !yields_) return pause();
     yield();
   }
 
  private:
-  int spins_ = 0;
+  const bool yields_;
+  int looks_ = 0;
 };
 
 class Pool {
@@ -185,7 +208,7 @@ void Team::parallel(uint32_t chunks, void (*body)(const void*, uint32_t), const 
     }
     ticket = job_.ticket.load(std::memory_order_acquire);
   }
-  for (Backoff backoff; job_.ticket.load(std::memory_order_acquire) >> 32 == phase;) backoff.wait();
+  for (Backoff backoff(seat_); job_.ticket.load(std::memory_order_acquire) >> 32 == phase;) backoff.wait();
 }
 
 void runJob(int threads, void (*walk)(void* data, Job& job, int seat), void* data) {
@@ -194,11 +217,12 @@ void runJob(int threads, void (*walk)(void* data, Job& job, int seat), void* dat
   walk(data, job, 0);
   if (threads == 1) return;
   pool.close(job);
-  for (Backoff backoff; job.inside.load(std::memory_order_acquire) != 0;) backoff.wait();
+  for (Backoff backoff(0); job.inside.load(std::memory_order_acquire) != 0;) backoff.wait();
 }
 
 #ifdef __wasm__
 void joinPool() { pool.work(); }
+void letCallerSleep() { callerSleeps = true; }
 #endif
 
 }  // namespace simdformer

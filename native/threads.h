@@ -65,6 +65,8 @@ void runJob(int threads, void (*walk)(void* data, Job& job, int seat), void* dat
 #ifdef __wasm__
 // Makes the calling thread one of the pool, for ever.
 [[noreturn]] void joinPool();
+// The thread that calls runJob() may sleep while it waits for others.
+void letCallerSleep();
 #endif
 
 }  // namespace simdformer

@@ -26,8 +26,10 @@ struct {
 
 }  // namespace
 
-// Everything that the C library allocates is allocated here: what follows in memory is the heap's.
-EXPORT(create) bool create(int threads) {
+// Everything that the C library allocates is allocated here: what follows in memory is the heap's. `sleeps`: the
+// calling thread may wait for others asleep, which a page's own may not.
+EXPORT(create) bool create(int threads, bool sleeps) {
+  if (sleeps) letCallerSleep();
   engine = new Engine(*availableIsas()[0], threads);
   json = new std::string(engine->manifest());
   stacks = static_cast<char*>(aligned_alloc(16, kStackBytes * static_cast<size_t>(threads)));

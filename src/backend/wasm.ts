@@ -9,7 +9,7 @@ interface Exports {
   /** Unless it is imported. */
   readonly memory?: WebAssembly.Memory;
   _initialize(): void;
-  create(threads: number): number;
+  create(threads: number, sleeps: boolean): number;
   stackOf(seat: number): number;
   manifest(): number;
   commands(words: number): number;
@@ -41,7 +41,8 @@ class WasmBackend implements Backend {
   ) {
     this.#exports = exports;
     exports._initialize();
-    if (!exports.create(threads)) throw new DeviceError('createDevice: out of memory for a device');
+    if (!exports.create(threads, threads > 1 && maySleep()))
+      throw new DeviceError('createDevice: out of memory for a device');
     this.manifest = { ...(JSON.parse(this.#text(exports.manifest())) as Manifest), isas: wasmIsas };
     this.#heap = exports.heap() >>> 0;
   }
@@ -130,6 +131,16 @@ class WasmBackend implements Backend {
     let text = '';
     for (let at = pointer; memory[at] !== 0; at++) text += String.fromCharCode(memory[at] as number);
     return text;
+  }
+}
+
+/** Whether this thread may wait for others asleep: all may but those of pages. */
+function maySleep(): boolean {
+  try {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 1); // which is 0, so that it does not wait
+    return true;
+  } catch {
+    return false;
   }
 }
 
