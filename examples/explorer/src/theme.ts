@@ -20,10 +20,3 @@ export function toggleTheme(): void {
 effect(() => {
   document.documentElement.dataset.theme = theme.value;
 });
-
-const still = matchMedia('(prefers-reduced-motion: reduce)');
-
-/** Whether nothing should move by itself. */
-export function reducedMotion(): boolean {
-  return still.matches;
-}

@@ -50,6 +50,9 @@ export async function measure(
   const shown = lesson.test
     .slice(0, SHOWN)
     .map(({ source, target }, i) => attempt(source, target, texts[i] as string, isRight(i)));
-  const mine = own === null ? [] : [attempt(own.word, null, texts.at(-1) as string, false)];
+  const mine =
+    own === null || shown.some(({ word }) => word === own.word)
+      ? []
+      : [attempt(own.word, null, texts.at(-1) as string, false)];
   return { wordError: wrong / words.length, attempts: [...mine, ...shown] };
 }

@@ -18,7 +18,6 @@ export interface BeamNode {
   readonly rank: number;
   /** Whether it lies on the way to the answer. */
   readonly best: boolean;
-  /** In which column and row of the picture it stands. */
   readonly children: BeamNode[];
 }
 
