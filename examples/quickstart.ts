@@ -105,10 +105,8 @@ async function pronounceAtOnce(): Promise<void> {
 async function train(): Promise<void> {
   const { threads, backend, isa } = device.info;
   const size = model.parameters().reduce((sum, parameter) => sum + parameter.size, 0);
-  const where = `on ${threads} threads (${backend}, ${isa})`;
-  console.log(
-    `Training a new Transformer of ${(size / 1e6).toFixed(1)} million parameters on ${seen.length} words, ${where}.`,
-  );
+  console.log(`Training a new Transformer of ${(size / 1e6).toFixed(1)} million parameters on ${seen.length} words`);
+  console.log(`(${threads} threads, ${backend}, ${isa}):`);
   const interrupted = new AbortController();
   const interrupt = () => interrupted.abort();
   process.once('SIGINT', interrupt);
@@ -133,12 +131,10 @@ async function showUnseen(): Promise<void> {
   );
   const isRight = ({ targets }: Pair, i: number) => targets.includes(answers[i] as string);
   const right = unseen.filter(isRight).length;
-  console.log(
-    `Of ${unseen.length} words it never saw it pronounces ${right} as the dictionary does. The first of them:`,
-  );
+  console.log(`Of ${unseen.length} words it never saw it pronounces ${right} as the dictionary does. The first:`);
   for (const [i, pair] of unseen.slice(0, 12).entries()) {
-    const verdict = isRight(pair, i) ? 'right' : `wrong: the dictionary has ${pair.targets.join(' or ')}`;
-    console.log(`  ${pair.source.padEnd(16)} ${(answers[i] as string).padEnd(32)} ${verdict}`);
+    const verdict = isRight(pair, i) ? 'right' : `it is ${pair.targets[0]}`;
+    console.log(`  ${pair.source.padEnd(14)} ${(answers[i] as string).padEnd(28)} ${verdict}`);
   }
 }
 
@@ -173,7 +169,7 @@ async function showAttention(asked: string | undefined): Promise<void> {
   });
   const spoken = (sequences[0] as number[]).map((id) => phonemes.idToToken(id) as string);
   console.log(
-    `\nWhich letters of "${word}" each phoneme looked at (cross attention of the last layer, mean of its heads):`,
+    `\nWhich letters of "${word}" each phoneme looked at\n(cross attention of the last layer, mean of its heads):`,
   );
   const labels = { rows: [...spoken, 'end'], columns: [...word] };
   console.log(renderHeatMap(mean, { ...labels, color: process.stdout.isTTY }));

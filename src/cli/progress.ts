@@ -34,7 +34,7 @@ export function showProgress(unit: Unit = 'tokens', stream: NodeJS.WriteStream =
   }
   const format = '{bar} {percentage}% | loss {loss} | {speed} | {left} left{validation}';
   const bar = new cliProgress.SingleBar(
-    { stream, format, hideCursor: true, barsize: 28 },
+    { stream, format, hideCursor: true, barsize: 20 },
     cliProgress.Presets.shades_classic,
   );
   let started = false;
@@ -47,7 +47,8 @@ export function showProgress(unit: Unit = 'tokens', stream: NodeJS.WriteStream =
       bar.update(progress.step, shown);
     },
     onValidation({ metrics }) {
-      validation = ` | ${list(metrics)}`;
+      const [first] = Object.entries(metrics); // one has room in 80 columns
+      if (first) validation = ` | ${first[0]} ${first[1].toFixed(4)}`;
     },
     stop: () => bar.stop(),
   };

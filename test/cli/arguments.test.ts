@@ -62,4 +62,12 @@ describe('without a model', () => {
     expect(milliseconds).toBeGreaterThan(0);
     expect(ops.map(({ op }: { op: string }) => op)).toContain('matmul');
   });
+
+  it.concurrent('bench --train says what gradient checkpointing saves', async () => {
+    const sizes = '--d-model 16 --heads 2 --layers 4 --batch 4 --length 32'.split(' ');
+    const { code, stdout } = await simdformer(['bench', '--train', '--json', ...sizes]);
+    expect(code).toBe(0);
+    const { plain, checkpointed } = JSON.parse(stdout);
+    expect(checkpointed.bytes).toBeLessThan(0.6 * plain.bytes);
+  });
 });

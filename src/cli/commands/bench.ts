@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { Random } from '../../core/random.js';
 import { profile, renderProfile } from '../../inspect/profile.js';
 import { Transformer } from '../../models/transformer.js';
+import { AdamW } from '../../train/adamw.js';
 import { integer } from '../parsers.js';
 import { openDevice, printJson } from '../shared.js';
 
@@ -11,11 +12,14 @@ interface BenchOptions {
   layers: number;
   batch: number;
   length: number;
+  train?: boolean;
   json?: boolean;
 }
 
 /** Time each of them long enough to be no accident. */
 const SECONDS = 2;
+
+const MIB = 2 ** 20;
 
 export function benchCommand(): Command {
   return new Command('bench')
@@ -27,39 +31,89 @@ export function benchCommand(): Command {
     .option('--layers <n>', 'layers', integer(1), 6)
     .option('--batch <n>', 'sequences', integer(1), 1)
     .option('--length <n>', 'tokens of each', integer(1), 128)
+    .option('--train', 'time a training step, and measure its memory without and with gradient checkpointing')
     .option('--json', 'print JSON')
-    .action(async ({ dModel, heads, layers, batch, length, json }: BenchOptions, command: Command) => {
+    .action(async ({ dModel, heads, layers, batch, length, train, json }: BenchOptions, command: Command) => {
       using device = await openDevice(command);
       const sizes = { dModel, heads, encoderLayers: layers, decoderLayers: 0, maxLength: length };
-      const model = new Transformer(device, { ...sizes, sourceVocab: 256 }).eval();
+      const model = new Transformer(device, { ...sizes, sourceVocab: 256 });
       const random = new Random(0);
       const tokens = Array.from({ length: batch }, () => Array.from({ length }, () => 1 + random.below(255)));
+      const title = `${layers} layers, d ${dModel}, ${batch} × ${length} tokens, ${device.info.isa}, ${device.info.threads} threads`;
+      if (train) {
+        const steps = trainingSteps(model, tokens);
+        if (json) return printJson({ ...device.info, ...sizes, batch, ...steps });
+        console.log(`${title}: a training step`);
+        console.log(describeStep('plain', steps.plain));
+        console.log(describeStep('gradient checkpointing', steps.checkpointed));
+        return;
+      }
+      model.eval();
       const program = device.noGrad(() => device.record(() => model.forward(tokens)));
-      const times: number[] = [];
-      for (const end = performance.now() + 1000 * SECONDS; performance.now() < end; ) {
-        const start = performance.now();
+      const [median, fastest] = timesOf(() => {
         program.run();
         device.flushSync();
-        times.push(performance.now() - start);
-      }
-      times.sort((a, b) => a - b);
-      const median = times[times.length >> 1] as number;
+      });
       const ops = profile(program);
       const result = {
         ...device.info,
         ...sizes,
         batch,
         milliseconds: median,
-        fastest: times[0],
+        fastest,
         gflopsPerSecond: program.flops / median / 1e6,
       };
       if (json) return printJson({ ...result, ops });
+      console.log(title);
       console.log(
-        `${layers} layers, d ${dModel}, ${batch} × ${length} tokens, ${device.info.isa}, ${device.info.threads} threads`,
-      );
-      console.log(
-        `median ${median.toFixed(2)} ms, fastest ${times[0]?.toFixed(2)} ms, ${result.gflopsPerSecond.toFixed(0)} GFLOP/s\n`,
+        `median ${median.toFixed(2)} ms, fastest ${fastest.toFixed(2)} ms, ${result.gflopsPerSecond.toFixed(0)} GFLOP/s\n`,
       );
       console.log(renderProfile(ops));
     });
+}
+
+/** Milliseconds that `run` takes. */
+function timesOf(run: () => void): [median: number, fastest: number] {
+  const times: number[] = [];
+  for (const end = performance.now() + 1000 * SECONDS; performance.now() < end; ) {
+    const start = performance.now();
+    run();
+    times.push(performance.now() - start);
+  }
+  times.sort((a, b) => a - b);
+  return [times[times.length >> 1] as number, times[0] as number];
+}
+
+interface TrainingStep {
+  readonly milliseconds: number;
+  /** At most in use, beyond parameters and the optimiser's state. */
+  readonly bytes: number;
+}
+
+/** A step of AdamW on the loss of guessing each token, with and without keeping what backward needs. */
+function trainingSteps(model: Transformer, tokens: number[][]): Record<'plain' | 'checkpointed', TrainingStep> {
+  const { device } = model;
+  const adamw = new AdamW(model.parameters());
+  const source = model.batch(tokens);
+  const measure = (gradientCheckpointing: boolean): TrainingStep => {
+    model.gradientCheckpointing = gradientCheckpointing;
+    const step = () => {
+      device.scope(() => {
+        model.loss(source, tokens).backward();
+        adamw.step({ maxNorm: 1 });
+        adamw.zeroGrad();
+      });
+      device.flushSync();
+    };
+    step();
+    const { used } = device.memory();
+    device.resetPeak();
+    const [milliseconds] = timesOf(step);
+    return { milliseconds, bytes: device.memory().peak - used };
+  };
+  return { plain: measure(false), checkpointed: measure(true) };
+}
+
+function describeStep(name: string, { milliseconds, bytes }: TrainingStep): string {
+  return `${name.padEnd(23)} ${milliseconds.toFixed(1).padStart(8)} ms ${(bytes / MIB).toFixed(1).padStart(9)} MiB`;
 }
