@@ -28,8 +28,9 @@ export async function loadAddon(): Promise<Addon> {
     path = fileURLToPath(besides(import.meta.url, `../../${path}`)); // src/backend/ and dist/backend/ are equally deep
     return { ...(createRequire(import.meta.url)(path) as Pick<Addon, 'Engine'>), parallelism: availableParallelism() };
   } catch (error) {
+    const [reason] = (error as Error).message.split('\n'); // without the stack of modules that were loaded
     throw new DeviceError(
-      `the native addon for ${process.platform}-${process.arch} did not load from ${path}: ${(error as Error).message}. ` +
+      `the native addon for ${process.platform}-${process.arch} did not load from ${path}: ${reason}. ` +
         'Build it with `npm run build` in a clone, with `npx node-gyp rebuild -C node_modules/simdformer` where it is ' +
         'installed (needs a C++20 compiler, make and Python 3).',
       { cause: error },
