@@ -15,6 +15,7 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   encoder: () => import('./encoder.js'),
   train: () => import('./train.js'),
   decode: () => import('./decode.js'),
+  wasm: () => import('./wasm.js'),
   contention: () => import('./contention.js'),
   start: () => import('./start.js'),
   javascript: () => import('./javascript.js'),
