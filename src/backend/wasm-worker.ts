@@ -42,7 +42,7 @@ class WorkerBackend implements Backend {
 
   run(): never {
     throw new DeviceError(
-      'this device computes in a worker, which cannot be waited for: use await and data(), flush()',
+      'this device computes in a worker, which cannot be waited for: read with await tensor.data(), run with await device.flush()',
     );
   }
 
