@@ -12,10 +12,17 @@ const nodeOnly = ['test/models/saved.test.ts', 'test/train/checkpoint.test.ts'];
 
 // test/backend/built.test.ts says so, and fails in CI, where the engine was not built or Chromium is missing.
 const wasmBuilt = existsSync('wasm/dist/simd128.wasm');
-const inBrowser = wasmBuilt && chromium !== undefined ? everyBackend : [];
+/** In pages alone, and when nothing else keeps the machine busy: they look at how smoothly a page runs. */
+const pageOnly = ['test/browser/*.page.test.ts'];
+const hasPages = wasmBuilt && chromium !== undefined;
 
-/** Everything once more in a page, with threads or without. */
-function page(name: string, headers: Record<string, string>): TestProjectInlineConfiguration {
+/** Tests in a page, which has threads if the headers isolate it. Projects of a higher order run after the others. */
+function page(
+  name: string,
+  headers: Record<string, string>,
+  include: string[],
+  groupOrder: number,
+): TestProjectInlineConfiguration {
   const shared = filesOf({ '/shared/': '../shared/' });
   return {
     extends: true,
@@ -23,8 +30,9 @@ function page(name: string, headers: Record<string, string>): TestProjectInlineC
     plugins: [{ name: 'shared', configureServer: ({ middlewares }) => void middlewares.use(shared) }],
     test: {
       name,
-      include: inBrowser,
+      include: hasPages ? include : [],
       exclude: [...addonOnly, ...nodeOnly],
+      sequence: { groupOrder },
       browser: {
         enabled: true,
         headless: true,
@@ -43,7 +51,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     server: { deps: { external: [/\/build\//] } }, // what was bundled is loaded as it is
     projects: [
-      { extends: true, test: { name: 'native', include: ['test/**/*.test.ts'] } },
+      { extends: true, test: { name: 'native', include: ['test/**/*.test.ts'], exclude: pageOnly } },
       {
         extends: true,
         test: {
@@ -53,8 +61,10 @@ export default defineConfig({
           exclude: addonOnly,
         },
       },
-      page('isolated page', isolation),
-      page('page', {}),
+      page('isolated page', isolation, everyBackend, 0),
+      page('page', {}, everyBackend, 0),
+      page('isolated page, alone', isolation, pageOnly, 1),
+      page('page, alone', {}, pageOnly, 2),
     ],
   },
 });
