@@ -27,12 +27,14 @@ struct Activate {
 };
 KERNEL(Activate)
 
-// dx[i] = dy[i]·f'(x[i]) (+ dx[i] if accumulate).
+// dx[i] = scale·dy[i]·f'(x[i]) (+ dx[i] if accumulate).
 struct ActivateBackward {
   static constexpr const char* name = "activateBackward";
-  static constexpr const char* signature = "in:dy in:x inout:dx u32:count u32:kind u32:accumulate";
+  static constexpr const char* signature = "in:dy in:x inout:dx u32:count u32:kind f32:scale u32:accumulate";
   Span dy, x, dx;
-  uint32_t count, kind, accumulate;
+  uint32_t count, kind;
+  float scale;
+  uint32_t accumulate;
 
   const char* check() const {
     REQUIRE(kind < kActivations, "unknown kind");
@@ -48,7 +50,7 @@ struct ActivateBackward {
       context.team.parallelRange(count, 8192, [&](uint64_t first, uint64_t last) {
         eachVector(last - first, [&](size_t c, size_t lanes) {
           const uint64_t i = first + c;
-          const Vf slope = activationSlope<f()>(loadLanes(from + i, lanes));
+          const Vf slope = activationSlope<f()>(loadLanes(from + i, lanes)) * splat(scale);
           const Vf before = accumulate != 0 ? loadLanes(to + i, lanes) : splat(0);
           storeLanes(to + i, fma(loadLanes(upstream + i, lanes), slope, before), lanes);
         });

@@ -20,18 +20,45 @@ SIMD_INLINE void threefry(Vu& c0, Vu& c1, uint32_t key0, uint32_t key1) {
   }
 }
 
-// y[r, c] = bits(r, c) > threshold ? scale·x[r, c] : 0 (+ y[r, c] if accumulate), with threshold = ⌈p·2³²⌉ - 1 and
-// scale = 1/(1-p). The gradient is the same kernel from dy to dx.
-// The bits are keyed by (seed, stream). Each 32 columns take 16 counters (i, r), i = 0 …: the first word of each is for
-// columns 0-15, the second for 16-31, whatever the vector width.
+// What is dropped, and what the others are multiplied by: bits(r, c) > threshold keeps, with threshold = ⌈p·2³²⌉ - 1
+// and scale = 1/(1-p). The bits are keyed by (seed, stream). Each 32 columns of a row r take 16 counters (i, r), i = 0
+// …: the first word of each is for columns 0-15, the second for 16-31, whatever the vector width.
+struct Dropping {
+  uint32_t seed, stream, threshold;
+  float scale;
+
+  // Calls put(c, lanes, kept) for the vectors of columns first ≤ c < end of a row, `first` a multiple of kWidth: `kept`
+  // multiplies what is there by scale or 0.
+  template <class Put>
+  SIMD_INLINE void eachVector(uint64_t row, uint64_t first, uint64_t end, const Put& put) const {
+    for (uint64_t block = first / 32; 32 * block < end; ++block) {
+      for (uint64_t lane = 0; lane < 16; lane += kWidth) {
+        const uint64_t c = 32 * block + lane;
+        if ((c < first && c + 16 < first) || (c >= end && c + 16 >= end)) continue;
+        Vu low = laneNumbers() + splatBits(static_cast<uint32_t>(16 * block + lane));
+        Vu high = splatBits(static_cast<uint32_t>(row));
+        threefry(low, high, seed, stream);
+        const auto part = [&](uint64_t column, Vu bits) {
+          if (column < first || column >= end) return;
+          put(column, column + kWidth <= end ? kWidth : end - column,
+              [&](Vf x) { return bits > splatBits(threshold) ? x * splat(scale) : splat(0); });
+        };
+        part(c, low);
+        part(c + 16, high);
+      }
+    }
+  }
+};
+
+// y[r, c] = scale·x[r, c] if it is kept, else 0 (+ y[r, c] if accumulate). The gradient is the same from dy to dx.
 struct Dropout {
   static constexpr const char* name = "dropout";
   static constexpr const char* signature =
       "in:x inout:y u32:rows u32:cols u32:xStride u32:yStride u32:seed u32:stream u32:threshold f32:scale "
       "u32:accumulate";
   Span x, y;
-  uint32_t rows, cols, xStride, yStride, seed, stream, threshold;
-  float scale;
+  uint32_t rows, cols, xStride, yStride;
+  Dropping dropping;
   uint32_t accumulate;
 
   const char* check() const {
@@ -46,30 +73,14 @@ struct Dropout {
       for (; row < lastRow; ++row) {
         const float* source = context.f32(x) + row * xStride;
         float* target = context.f32(y) + row * yStride;
-        for (uint64_t block = firstBlock; block < lastBlock; ++block)
-          for (uint64_t lane = 0; lane < 16; lane += kWidth) {
-            Vu first = laneNumbers() + splatBits(static_cast<uint32_t>(16 * block + lane));
-            Vu second = splatBits(static_cast<uint32_t>(row));
-            threefry(first, second, seed, stream);
-            apply(source, target, 32 * block + lane, first);
-            apply(source, target, 32 * block + lane + 16, second);
-          }
+        const uint64_t end = 32 * lastBlock < cols ? 32 * lastBlock : cols;
+        dropping.eachVector(row, 32 * firstBlock, end, [&](uint64_t c, size_t lanes, const auto& kept) {
+          const Vf v = kept(loadLanes(source + c, lanes));
+          storeLanes(target + c, accumulate == 0 ? v : v + loadLanes(target + c, lanes), lanes);
+        });
       }
     };
     parallelBlocks(context.team, rows, blocks, 256, dropBlocks);
-  }
-
- private:
-  void apply(const float* source, float* target, uint64_t column, Vu bits) const {
-    const auto drop = [&](size_t lanes) {
-      const Vf kept = bits > splatBits(threshold) ? loadLanes(source + column, lanes) * splat(scale) : splat(0);
-      storeLanes(target + column, accumulate == 0 ? kept : kept + loadLanes(target + column, lanes), lanes);
-    };
-    if (column + kWidth <= cols) {
-      drop(kWidth);
-    } else if (column < cols) {
-      drop(cols - column);
-    }
   }
 };
 KERNEL(Dropout)

@@ -15,6 +15,7 @@ inline bool coversBatch(Span span, uint64_t batch, uint64_t batchStride, uint64_
 //   bias   [cols]
 //   pre    [batch, rows, cols], packed: receives the argument of f, which backward needs
 // Strides are between rows as stored and between matrices of a batch; a batch stride of 0 repeats a matrix.
+//   drop   applied after f unless its scale is 0: see dropout.h
 //   sums   [cols], with op(a) transposed: receives the column sums of b
 // Bits of accumulate: c, sums.
 // Backward of y = f(z), z = x·w + bias:  dz = dy·f'(z),  dx = dz·wᵀ,  dw = xᵀ·dz,  dbias = the column sums of dz.
@@ -23,10 +24,12 @@ struct MatMul {
   static constexpr const char* signature =
       "in:a in:b in?:bias inout:c out?:pre inout?:sums u32:rows u32:cols u32:depth u32:transposeA u32:transposeB "
       "u32:aStride "
-      "u32:bStride u32:cStride u32:batch u32:aBatch u32:bBatch u32:cBatch u32:accumulate u32:activation";
+      "u32:bStride u32:cStride u32:batch u32:aBatch u32:bBatch u32:cBatch u32:accumulate u32:activation "
+      "u32:seed u32:stream u32:threshold f32:dropScale";
   Span a, b, bias, c, pre, sums;
   uint32_t rows, cols, depth, transposeA, transposeB, aStride, bStride, cStride, batch, aBatch, bBatch, cBatch,
       accumulate, activation;
+  Dropping drop;
 
   const char* check() const {
     REQUIRE(depth > 0, "depth is 0");
@@ -40,7 +43,9 @@ struct MatMul {
     REQUIRE(activation < kActivations, "unknown activation");
     REQUIRE(!sums.present() || (transposeA && !transposeB && batch == 1), "sums are for a gradient of weights");
     REQUIRE(!sums.present() || sums.covers(cols), "sums is shorter than a row of b");
-    REQUIRE(!accumulate || (activation == kNone && !pre.present()), "only a plain product can be accumulated");
+    REQUIRE(!accumulate || (activation == kNone && !pre.present() && drop.scale == 0),
+            "only a plain product can be accumulated");
+    REQUIRE(drop.scale == 0 || batch == 1, "only one matrix can have dropout");
     REQUIRE(!pre.present() || coversBatch(pre, batch, uint64_t{rows} * cols, rows, cols, cols),
             "pre is smaller than its shape says");
     return nullptr;
@@ -105,13 +110,18 @@ struct MatMul {
     g.accumulate = (accumulate & 1) != 0;
     g.bias = bias.present() ? context.f32(bias) + col : nullptr;
     gemmBlock(g, context.scratch<float>(kGemmMemory), [&](size_t i, size_t j, size_t height, size_t width) {
-      if (activation == kNone && !keeps) return;
+      if (activation == kNone && !keeps && drop.scale == 0) return;
       withActivation(activation, [&](auto f) {
         for (const size_t end = i + height; i < end; ++i) {
           const float* from = g.c + i * g.cRow + j;
           float* to = out + i * cStride + j;
           eachVector(width, [&](size_t x, size_t lanes) {
             storeLanes(to + x, activate<f()>(loadLanes(from + x, lanes)), lanes);
+          });
+          if (drop.scale == 0) continue;
+          drop.eachVector(row + i, col + j, col + j + width, [&](uint64_t x, size_t lanes, const auto& kept) {
+            float* at = to + (x - col - j);
+            storeLanes(at, kept(loadLanes(at, lanes)), lanes);
           });
         }
       });

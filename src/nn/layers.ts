@@ -4,7 +4,7 @@ import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Activation } from '../ops/activation.js';
 import { add } from '../ops/binary.js';
-import { dropout } from '../ops/dropout.js';
+import { type DropoutOptions, dropout } from '../ops/dropout.js';
 import { addLayerNorm, layerNorm } from '../ops/layer-norm.js';
 import { linear } from '../ops/linear.js';
 import { matmul } from '../ops/matmul.js';
@@ -27,8 +27,9 @@ export class Linear extends Module {
     return ['weight'];
   }
 
-  forward(x: Tensor, activation: Activation = 'none'): Tensor {
-    return linear(x, this.weight, this.bias, { activation });
+  /** With `dropout` of the result, if given. */
+  forward(x: Tensor, activation: Activation = 'none', dropout: Dropout | null = null): Tensor {
+    return linear(x, this.weight, this.bias, { activation, dropout: dropout?.options });
   }
 }
 
@@ -78,9 +79,15 @@ export class Dropout extends Module {
     this.#stream = randomness.streams++;
   }
 
+  /** What it does at the moment; null if nothing. */
+  get options(): DropoutOptions | null {
+    if (!this.training || this.p === 0) return null;
+    return { p: this.p, seed: this.randomness.seed, stream: this.#stream };
+  }
+
   forward(x: Tensor): Tensor {
-    if (!this.training || this.p === 0) return x;
-    return dropout(x, { p: this.p, seed: this.randomness.seed, stream: this.#stream });
+    const { options } = this;
+    return options ? dropout(x, options) : x;
   }
 }
 

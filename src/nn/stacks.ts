@@ -59,8 +59,7 @@ abstract class Layer extends Module {
 
   /** The position-wise network. */
   protected readonly feedForward: SubLayer = (x) => {
-    const hidden = this.linear1.forward(x, this.options.activation);
-    return this.linear2.forward(this.dropout.forward(hidden));
+    return this.linear2.forward(this.linear1.forward(x, this.options.activation, this.dropout));
   };
 
   /** The layer's pass over `inputs`, or, if it recomputes, one that forgets its inner results and draws them again. */

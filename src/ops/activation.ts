@@ -26,7 +26,15 @@ function activate(op: string, x: Tensor, activation: Activation): Tensor {
     device.emit('activate', { x: input, y, count, kind }, count);
     return differentiable(y, [input], (dy) => {
       const dx = gradOf(input);
-      const operands = { dy: contiguous(dy), x: input, dx: dx?.tensor, count, kind, accumulate: accumulateBits(dx) };
+      const operands = {
+        dy: contiguous(dy),
+        x: input,
+        dx: dx?.tensor,
+        count,
+        kind,
+        scale: 1,
+        accumulate: accumulateBits(dx),
+      };
       device.emit('activateBackward', operands, count);
     });
   });

@@ -16,18 +16,14 @@ export interface DropoutOptions {
  * Inverted dropout (Srivastava et al., 2014) of float32 `x`. No mask is kept: backward computes the same random bits again.
  * The same seed, stream and shape give the same bits on every backend, instruction set and number of threads.
  */
-export function dropout(x: Tensor, { p, seed, stream = 0 }: DropoutOptions): Tensor {
+export function dropout(x: Tensor, options: DropoutOptions): Tensor {
   const device = checkDevice('dropout', { x });
   checkDType('dropout', 'x', x, 'float32');
-  checkNumber('dropout', 'p', p, (value) => value >= 0 && value <= 1, 'a number from 0 to 1');
-  if (!(seed instanceof Scalar)) checkNumber('dropout', 'seed', seed, isUint32, 'an integer from 0 to 2³² − 1');
-  checkNumber('dropout', 'stream', stream, isUint32, 'an integer from 0 to 2³² − 1');
-  const threshold = Math.ceil(p * 2 ** 32) - 1; // bits above it keep the element
-  if (threshold < 0) return x;
+  const random = checkDropping('dropout', options);
+  if (random === null) return x;
   const emit = (from: Tensor, to: Tensor, accumulate: 0 | 1) => {
     const { rows, cols } = matrixOf(to);
     const strides = { xStride: from.rowStride, yStride: to.rowStride };
-    const random = { seed, stream, threshold, scale: p < 1 ? 1 / (1 - p) : 0 };
     device.emit('dropout', { x: from, y: to, rows, cols, ...strides, ...random, accumulate });
   };
   const y = device.empty(x.shape);
@@ -36,6 +32,15 @@ export function dropout(x: Tensor, { p, seed, stream = 0 }: DropoutOptions): Ten
     const dx = gradOf(x);
     if (dx) emit(dy, dx.tensor, dx.accumulate);
   });
+}
+
+/** The operands of dropout; null if nothing is dropped. */
+export function checkDropping(op: string, { p, seed, stream = 0 }: DropoutOptions) {
+  checkNumber(op, 'p', p, (value) => value >= 0 && value <= 1, 'a number from 0 to 1');
+  if (!(seed instanceof Scalar)) checkNumber(op, 'seed', seed, isUint32, 'an integer from 0 to 2³² − 1');
+  checkNumber(op, 'stream', stream, isUint32, 'an integer from 0 to 2³² − 1');
+  const threshold = Math.ceil(p * 2 ** 32) - 1; // bits above it keep the element
+  return threshold < 0 ? null : { seed, stream, threshold, scale: p < 1 ? 1 / (1 - p) : 0 };
 }
 
 function isUint32(value: number): boolean {

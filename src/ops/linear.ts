@@ -4,19 +4,23 @@ import { ShapeError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 import { type Activation, activationKind } from './activation.js';
 import { contiguous } from './contiguous.js';
+import { checkDropping, type DropoutOptions, dropout } from './dropout.js';
 import { product } from './matmul.js';
 import { broadcastGrad } from './reduce.js';
 
 export interface LinearOptions {
   /** Applied to the result in the same pass. Default: 'none'. */
   activation?: Activation;
+  /** Applied after it, as `dropout` does, with relu in the same pass. Default: none. */
+  dropout?: DropoutOptions | null;
 }
 
 /**
- * activation(x·w + b): x [..., in], w [in, out] (PyTorch's transposed), b [out] or none, result [..., out]. Float32; all may
- * be views. Throws ShapeError if the shapes do not fit.
+ * dropout(activation(x·w + b)): x [..., in], w [in, out] (PyTorch's transposed), b [out] or none, result [..., out]. Float32;
+ * all may be views. Throws ShapeError if the shapes do not fit.
  */
-export function linear(x: Tensor, w: Tensor, b?: Tensor | null, { activation = 'none' }: LinearOptions = {}): Tensor {
+export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearOptions = {}): Tensor {
+  const { activation = 'none', dropout: dropping = null } = options;
   const device = checkDevice('linear', { x, w, b });
   checkDType('linear', 'x', x, 'float32');
   checkDType('linear', 'w', w, 'float32');
@@ -32,24 +36,37 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, { activation = '
     checkShape('linear', 'b', b, [cols]);
   }
   const kind = activationKind('linear', activation);
+  const random = dropping && checkDropping('linear', dropping);
+  // Backward of relu and dropout sees all it needs in y: both left it positive. Of others it needs what each was given.
+  if (dropping && random && (kind !== 1 || random.scale === 0))
+    return dropout(linear(x, w, b, { activation }), dropping);
   const { rows, stride } = matrixOf(x);
   return device.scope(() => {
     const y = device.empty([...x.shape.slice(0, -1), cols]);
     const differs = device.gradientsOn && [x, w, b].some((tensor) => tensor?.requiresGrad);
-    // Backward of relu sees all it needs in y: both are positive at the same places.
     const pre = differs && kind > 1 ? device.empty(y.shape) : null;
     const plain = { transposeA: false, transposeB: false, batch: 1, aBatch: 0, bBatch: 0, cBatch: 0, accumulate: 0 };
+    const { seed = 0, stream = 0, threshold = 0, scale: dropScale = 0 } = random ?? {};
+    const drop = { seed, stream, threshold, dropScale };
     const strides = { aStride: stride, bStride: w.rowStride, cStride: cols };
     const flops = 2 * rows * depth * cols;
     device.emit(
       'matmul',
-      { a: x, b: w, bias: b, c: y, pre, rows, cols, depth, ...plain, ...strides, activation: kind },
+      { a: x, b: w, bias: b, c: y, pre, rows, cols, depth, ...plain, ...strides, activation: kind, ...drop },
       flops,
     );
     return differentiable(y, [x, w, b], (dy) => {
       const dz = kind === 0 ? dy : device.empty(y.shape);
       if (kind !== 0) {
-        const operands = { dy: contiguous(dy), x: pre ?? y, dx: dz, count: y.size, kind, accumulate: 0 };
+        const operands = {
+          dy: contiguous(dy),
+          x: pre ?? y,
+          dx: dz,
+          count: y.size,
+          kind,
+          scale: dropScale || 1,
+          accumulate: 0,
+        };
         device.emit('activateBackward', operands, y.size);
       }
       const upstream = { x: asMatrix(dz), transposed: false };

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { type Activation, ArgumentError, linear, ShapeError } from '../../src/index.js';
+import { type Activation, ArgumentError, dropout, linear, mul, ShapeError, sum } from '../../src/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
+import { Random } from '../random.js';
 import { linear as reference } from '../reference/matmul.js';
 
 interface Case {
@@ -49,6 +50,39 @@ describe('linear', () => {
     }
     expect(await apart.grad!.data()).toEqual(await fused.grad!.data());
   });
+
+  it.each(isas.flatMap((isa) => (['relu', 'gelu'] as const).map((activation) => ({ isa, activation }))))(
+    'drops the bits that dropout does, there and back: $activation, $isa',
+    async ({ isa, activation }) => {
+      const device = await deviceFor(isa, 2);
+      const random = new Random('drop');
+      const drop = { p: 0.3, seed: 7, stream: 2 };
+      for (const [rows, depth, out] of [
+        [30, 9, 70],
+        [13, 40, 33],
+        [1, 5, 3],
+      ] as const) {
+        const make = (shape: number[]) => device.tensor(random.normal(shape).data, shape, { requiresGrad: true });
+        const [x, w, b, upstream] = [make([rows, depth]), make([depth, out]), make([out]), make([rows, out])];
+        const results = [
+          linear(x, w, b, { activation, dropout: drop }),
+          dropout(linear(x, w, b, { activation }), drop),
+        ].map((y) => {
+          sum(mul(y, upstream)).backward();
+          const grads = [x, w, b].map(({ grad }) => Array.from(grad!.dataSync()));
+          for (const leaf of [x, w, b, upstream]) leaf.zeroGrad();
+          return { y: Array.from(y.dataSync()), grads };
+        });
+        expect(results[0]!.y).toEqual(results[1]!.y);
+        expect(results[0]!.y).toContain(0);
+        for (const [i, grad] of results[0]!.grads.entries()) {
+          grad.forEach((value, j) => {
+            expect(value).toBeCloseTo(results[1]!.grads[i]![j]!, 4);
+          });
+        }
+      }
+    },
+  );
 
   it('refuses what does not fit', async () => {
     const device = await deviceFor(isas[0]!, 1);
