@@ -52,7 +52,7 @@ function tableRow(row) {
   const { what, times, ofLimit, figures } = row;
   const peers = Object.entries(times).filter(([name]) => name !== OURS);
   const best = hardest(row);
-  const ratio = best === null ? '' : `${best.ratio.toFixed(2)}${best.ratio < 1 ? ' (slower)' : ''}`;
+  const ratio = best === null ? '' : `${best.ratio.toFixed(2)}${best.ratio < 0.995 ? ' (slower)' : ''}`;
   const others = peers.map(([name, { median }]) => `${name} ${duration(median)}`).join(', ');
   const limit = ofLimit === undefined ? '' : `${(100 * ofLimit).toFixed(0)} %`;
   const told = Object.entries(figures).map(([name, value]) => `${name} ${digits(value)}`);
