@@ -1,4 +1,5 @@
-// The README's Speed section, between its two comments, and bench/results/chart.svg, both from bench/results/*.json.
+// From bench/results/*.json: README's Speed section, between its two comments, bench/results/README.md with all tables, and the
+// chart.
 //
 //   node scripts/bench-readme.mjs
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -11,24 +12,27 @@ const OURS = 'simdformer';
 const BEGIN = '<!-- made by npm run bench:readme -->';
 const END = '<!-- until here -->';
 
-/** What is shown, in this order; results/ has all rows. */
+/** All results, in this order; what the README shows of each. */
 const sections = [
-  { bench: 'encoder', title: 'Encoder, a forward pass' },
-  { bench: 'attention', title: 'Attention, 12 heads × 64', rows: /^T (128|1024|4096)/ },
-  { bench: 'train', title: 'A training step' },
+  { bench: 'encoder', title: 'Encoder, a forward pass', headlines: /./ },
+  {
+    bench: 'attention',
+    title: 'Attention, 12 heads × 64',
+    headlines: /^T (128|1024|4096)(, causal)?$|^T 1024, backward/,
+  },
+  { bench: 'train', title: 'A training step', headlines: /./ },
+  { bench: 'gemm', title: 'Matrix products', headlines: /^linear (8|512|2048): (512→2048|3072→768)/ },
   { bench: 'decode', title: 'Generation, 32 tokens from 32' },
-  { bench: 'gemm', title: 'Matrix products', rows: /^linear (1|8|128|2048): (512→2048|3072→768|512→32000)/ },
   { bench: 'pointwise', title: 'Ops that move memory' },
   { bench: 'wasm', title: 'WebAssembly' },
   { bench: 'contention', title: 'Beside others' },
   { bench: 'start', title: 'Start' },
 ];
 
-const results = sections.flatMap(({ bench, title, rows = /./ }) => {
+const results = sections.flatMap(({ bench, title, headlines }) => {
   const path = join(root, 'bench/results', `${bench}.json`);
   if (!existsSync(path)) return [];
-  const result = JSON.parse(readFileSync(path, 'utf8'));
-  return [{ ...result, title, rows: result.rows.filter(({ what }) => rows.test(what)) }];
+  return [{ ...JSON.parse(readFileSync(path, 'utf8')), title, headlines }];
 });
 if (results.length === 0) {
   console.error('bench/results has no results; make some: npm run bench -- all');
@@ -52,7 +56,7 @@ function tableRow(row) {
   const { what, times, ofLimit, figures } = row;
   const peers = Object.entries(times).filter(([name]) => name !== OURS);
   const best = hardest(row);
-  const ratio = best === null ? '' : `${best.ratio.toFixed(2)}${best.ratio < 0.995 ? ' (slower)' : ''}`;
+  const ratio = best === null ? '' : shownRatio(best.ratio);
   const others = peers.map(([name, { median }]) => `${name} ${duration(median)}`).join(', ');
   const limit = ofLimit === undefined ? '' : `${(100 * ofLimit).toFixed(0)} %`;
   const told = Object.entries(figures).map(([name, value]) => `${name} ${digits(value)}`);
@@ -70,16 +74,35 @@ function section({ title, bench, rows, summary, notes, commit, date }) {
   return `${[head, ...rows.map(tableRow)].join('\n')}\n\n${below.join(' ')}`;
 }
 
+const shownRatio = (ratio) => `${ratio.toFixed(2)}${ratio < 0.995 ? ' (slower)' : ''}`;
+
+/** One table of what matters most, beside the hardest peer. */
+function headlineTable() {
+  const rows = results.flatMap(({ bench, title, rows, headlines }) => {
+    const chosen = rows.filter((row) => headlines?.test(row.what) && hardest(row) !== null);
+    return chosen.map(({ what, times, ratios }, i) => {
+      const { name, ratio } = hardest({ ratios });
+      const peer = `${name} ${duration(times[name].median)}`;
+      const [heading, command] = i === 0 ? [`**${title}**: `, `\`npm run bench -- ${bench}\``] : ['', ''];
+      return `| ${[heading + what, duration(times[OURS].median), peer, shownRatio(ratio), command].join(' | ')} |`;
+    });
+  });
+  return [`| | ${OURS} | hardest peer | ratio | |`, '|---|---|---|---|---|', ...rows].join('\n');
+}
+
 function introduction() {
   const [{ machine, threads }] = results;
   const limits = results.map(({ machineLimits }) => machineLimits);
   const best = (what) => Math.max(...limits.map((values) => values[`${what} with ${threads} threads`] ?? 0)).toFixed(0);
   const versions = Object.assign({}, ...results.map((result) => result.versions));
-  const peers = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  // OpenBLAS tells how it was built, too.
+  const peers = Object.entries(versions).map(
+    ([name, version]) => `${name} ${/\bv?\d\S*/.exec(version)?.[0] ?? version}`,
+  );
   return `Measured on ${machine.cores} cores of ${machine.cpu} (${machine.system}), which reach ${best('GFLOP/s')} GFLOP/s and \
 ${best('GB/s from memory')} GB/s, with ${threads} threads of everybody, in turn, after a check that the answers agree; medians. A ratio \
 above 1 is how many times as fast as the fastest peer ${OURS} is; the limit is the time that the machine's multiply-adds or memory \
-need at least, measured in the same run. ${peers.join(', ')}. [\`bench/results\`](bench/results) has every row and its spread.`;
+need at least, measured in the same run. ${peers.join(', ')}.`;
 }
 
 const escapeXml = (text) => text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
@@ -145,8 +168,11 @@ if (begin < 0 || end < begin) {
   console.error(`README.md has no section between ${BEGIN} and ${END}`);
   process.exit(1);
 }
-const picture = '![Times as fast as the fastest peer](bench/results/chart.svg)';
-const text = [introduction(), picture, ...results.map(section)].join('\n\n');
+const more = '[bench/results](bench/results/README.md) has all tables, and where we lose as plainly as where we win.';
+const text = [introduction(), headlineTable(), more].join('\n\n');
 replace(readmePath, `${readme.slice(0, begin + BEGIN.length)}\n\n${text}\n\n${readme.slice(end)}`);
+const picture = '![Times as fast as the fastest peer](chart.svg)';
+const all = ['# Speed', introduction(), picture, ...results.map(section)].join('\n\n');
+replace(join(root, 'bench/results/README.md'), `${all}\n`);
 replace(join(root, 'bench/results/chart.svg'), chart());
-console.log(`README.md and bench/results/chart.svg: ${results.map(({ bench }) => bench).join(', ')}`);
+console.log(`README.md and bench/results: ${results.map(({ bench }) => bench).join(', ')}`);
