@@ -216,7 +216,7 @@ export class Device {
     }
   }
 
-  /** Runs what is queued, off this thread unless it is done within a fraction of a millisecond. */
+  /** Runs what is queued, off this thread. */
   flush(): Promise<void> {
     this.assertOpen('flush');
     this.assertNotRecording('flush');
@@ -259,9 +259,9 @@ export class Device {
   emit(op: string, operands: Readonly<Record<string, Operand>>, flops = 0): void {
     const recording = this.#recording;
     if (recording === null) {
-      this.queue.emit(op, operands, flops);
+      this.queue.emit(op, operands);
     } else {
-      this.queue.emit(op, operands, flops, recording.list);
+      this.queue.emit(op, operands, recording.list);
       recording.commands.push(describeCommand(op, operands, flops));
       for (const operand of Object.values(operands)) if (operand instanceof Tensor) hold(recording, operand.storage);
     }

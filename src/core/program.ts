@@ -66,7 +66,7 @@ export class Program<Result = unknown> {
       for (const scalar of known) scalar.value = value;
     }
     this.#patch();
-    this.queue.append(this.list.words.subarray(0, this.list.length), this.list.cost);
+    this.queue.append(this.list.words.subarray(0, this.list.length));
     return this.result;
   }
 
@@ -79,7 +79,7 @@ export class Program<Result = unknown> {
     const timings: CommandTiming[] = [];
     for (let at = 0, size = 0; at < length; at += size) {
       size = (words[at] as number) >>> 16;
-      this.queue.append(words.subarray(at, at + size), 0);
+      this.queue.append(words.subarray(at, at + size));
       const start = performance.now();
       this.queue.runSync();
       timings.push({ ...(this.commands[timings.length] as CommandInfo), milliseconds: performance.now() - start });

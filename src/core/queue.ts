@@ -3,15 +3,6 @@ import { CommandError, DeviceError, SimdformerError } from './errors.js';
 
 /** Words after which a queue that nobody reads from is run. */
 const FULL = 1 << 20;
-/**
- * What is worth the way to another thread and back, as words of memory: some tenths of a millisecond. The steps of a small
- * model that generates take less than that way does.
- */
-const WORTH_A_THREAD = 1 << 21;
-/** Floating-point operations in the time of a word. */
-const FLOPS_PER_WORD = 16;
-/** Milliseconds after which the event loop gets its turn, however little there is to do. */
-const TURN_AFTER = 4;
 /** A command's length has 16 bits. */
 const LONGEST_UPLOAD = 0xffff - 3;
 
@@ -56,8 +47,6 @@ export class CommandList {
   words = new Uint32Array(1024);
   floats = new Float32Array(this.words.buffer);
   length = 0;
-  /** About how long it takes, in words of memory. */
-  cost = 0;
   readonly patches: Patch[] = [];
 
   reserve(count: number): void {
@@ -72,11 +61,6 @@ export class CommandList {
     this.reserve(words.length);
     this.words.set(words, this.length);
     this.length += words.length;
-  }
-
-  clear(): void {
-    this.length = 0;
-    this.cost = 0;
   }
 
   setScalar(at: number, kind: OperandKind, value: number): void {
@@ -101,8 +85,6 @@ export class Queue {
   readonly #jobs: Job[] = [];
   #running: Job | null = null;
   #closed = false;
-  /** When a result last came from another thread, so that the event loop has turned. */
-  #turned = Number.NEGATIVE_INFINITY;
   #unreported: unknown;
 
   constructor(private readonly backend: Backend) {
@@ -113,10 +95,9 @@ export class Queue {
   }
 
   /** Encodes a command at the end of `list`, by default the queue's own, which runs when it is full. */
-  emit(op: string, operands: Readonly<Record<string, Operand>>, flops = 0, list = this.#pending): void {
+  emit(op: string, operands: Readonly<Record<string, Operand>>, list = this.#pending): void {
     const layout = this.#layout(op);
     list.reserve(layout.words);
-    list.cost += flops / FLOPS_PER_WORD;
     const start = list.length;
     let at = start;
     list.words[at++] = layout.opcode | (layout.words << 16);
@@ -131,7 +112,6 @@ export class Queue {
           const { offset, length } = (value as Placed).region(op);
           list.words[at++] = offset;
           list.words[at++] = length;
-          list.cost += length;
         }
       } else if (value instanceof Scalar) {
         list.patches.push({ at, kind, scalar: value });
@@ -165,23 +145,15 @@ export class Queue {
     return lengths;
   }
 
-  /** Queues recorded words that take about `cost`. */
-  append(words: Uint32Array, cost: number): void {
+  append(words: Uint32Array): void {
     if (this.#closed) throw new DeviceError('program: the device was disposed of before');
     this.#pending.append(words);
-    this.#pending.cost += cost;
     if (this.#pending.length > FULL) this.#runFull();
   }
 
   /** Whether there is nothing to run and nothing running. */
   get idle(): boolean {
     return this.#pending.length === 0 && this.#running === null && this.#jobs.length === 0;
-  }
-
-  /** Whether there is so little to run, and nothing before it, that this thread had better do it at once. */
-  get #isLittle(): boolean {
-    const waits = this.backend.readAsync !== undefined || this.#running !== null || this.#jobs.length > 0;
-    return !waits && this.#pending.cost < WORTH_A_THREAD && performance.now() - this.#turned < TURN_AFTER;
   }
 
   /** Nobody waits for this run: where it cannot be waited for either, the next one reports its error. */
@@ -196,22 +168,17 @@ export class Queue {
     if (this.backend.readAsync !== undefined) this.backend.run(list.words, 0); // throws, and says what to do instead
     this.#catchUp();
     const count = list.length;
-    list.clear();
+    list.length = 0;
     if (count > 0) throwIfFailed(this.backend.run(list.words, count));
     if (target !== undefined) this.backend.read(byteOffset, target);
   }
 
-  /** Runs everything off this thread, unless it is little, in order; then copies `target` out of the heap, if given. */
+  /** Runs everything off this thread, in order; then copies `target` out of the heap, if given. */
   run(byteOffset = 0, target?: ArrayBufferView): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#isLittle) {
-        this.runSync(byteOffset, target);
-        resolve();
-        return;
-      }
       const reads = target === undefined ? [] : [{ byteOffset, target }];
       const words = this.#pending.words.slice(0, this.#pending.length);
-      this.#pending.clear();
+      this.#pending.length = 0;
       this.#jobs.push({ words, count: words.length, reads, resolve, reject });
       this.#startNext();
     });
@@ -223,7 +190,7 @@ export class Queue {
     if (this.backend.readAsync === undefined) this.#catchUp();
     const error = new DeviceError('the device was disposed of before');
     for (const job of this.#jobs.splice(0)) job.reject(error);
-    this.#pending.clear();
+    this.#pending.length = 0;
   }
 
   #layout(op: string): OpLayout {
@@ -241,7 +208,6 @@ export class Queue {
     this.#running = job;
     const finish = (end: () => void) => {
       this.#running = null;
-      this.#turned = performance.now();
       end();
       this.#startNext();
     };

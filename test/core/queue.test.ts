@@ -31,24 +31,6 @@ describe('asynchronous runs', () => {
     device.dispose();
   });
 
-  it('are not worth it for little work, but every few milliseconds the event loop gets its turn', async () => {
-    const device = await createDevice({ threads: 1 });
-    let turns = 0;
-    const timer = setInterval(() => turns++, 1);
-    let atOnce = 0;
-    for (let i = 0; i < 1e6 && (turns === 0 || atOnce === 0); i++) {
-      const x = add(device.full([4], i), 1);
-      const value = x.data();
-      atOnce += Number(device.queue.idle);
-      expect((await value)[0]).toBe(i + 1);
-      x.dispose();
-    }
-    clearInterval(timer);
-    expect(turns).toBeGreaterThan(0);
-    if (backend === 'native') expect(atOnce).toBeGreaterThan(0);
-    device.dispose();
-  });
-
   it('give every reader the value of its moment, whatever is queued after', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const x = device.tensor([1]);
