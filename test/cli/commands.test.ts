@@ -14,7 +14,7 @@ const SOUNDS: Record<string, string> = { a: 'AH', b: 'B' };
 const pairs = WORDS.map((word) => `${word}\t${[...word].map((letter) => SOUNDS[letter]).join(' ')}`);
 const TEXT = 'to be, or not to be: that is the question.\n'.repeat(20);
 const sizes = { dModel: 16, heads: 2, dFF: 32, dropout: 0 };
-const pairModel = { ...sizes, encoderLayers: 1, decoderLayers: 1, maxLength: 8 };
+const pairModel = { ...sizes, encoderLayers: 1, decoderLayers: 1, maxLength: 8, positions: 'sinusoidal' };
 const pairTask = { task: 'pronunciation', model: pairModel, validation: 2, validateEvery: 20, batch: 200 };
 const schedule = { kind: 'constant', peak: 0.01, warmup: 0 };
 

@@ -76,7 +76,9 @@ describe.runIf(possible)('the explorer looks inside as the package does in Node'
         const at = (id.head * rows + row) * columns + column;
         if (causal && column > row) expect(says).toContain('may not look');
         else {
-          const [, percent, score, product] = says.match(/: ([\d.]+) %\nscore ([−\d.]+) = q·k ([−\d.]+)/) as string[];
+          const [, percent, score, product] = says.match(
+            /: ([\d.]+) %\nscore ([−\d.]+) = \(?q·k ([−\d.]+)/,
+          ) as string[];
           expectNear(percent!, 100 * weights.data[at]!, percent!.includes('.') ? 0.051 : 0.51);
           expectNear(score!, scores.data[at]!, 0.0051);
           expectNear(product!, products.data[at]!, 0.0051);
@@ -153,13 +155,13 @@ describe.runIf(possible)('the explorer looks inside as the package does in Node'
     expect(names(expected.answer)).not.toBe(names(target));
     await expect.poll(() => now.getAttribute('data-now')).toBe(names(expected.answer));
     const { shape, data } = expected.probabilities;
-    for (const [i, percent] of (await sure()).entries()) {
-      const id = [...target, sounds.eosId as number][i] as number;
-      expect(Math.abs(percent - 100 * data[i * shape[1]! + id]!)).toBeLessThan(0.51);
-    }
+    const ids = [...target, sounds.eosId as number];
+    const likely = ids.map((id, i) => 100 * (data[i * shape[1]! + id] as number));
+    const furthest = async () => Math.max(...(await sure()).map((percent, i) => Math.abs(percent - likely[i]!)));
+    await expect.poll(furthest).toBeLessThan(0.51); // the answer may be the same with one layer off and with both
     await page.getByRole('button', { name: 'Switch all on' }).click();
     await expect.poll(() => now.getAttribute('data-now')).toBe(names(target));
-    expect(await sure()).toEqual(before);
+    await expect.poll(sure).toEqual(before);
   });
 
   it('two heads side by side, and how much they agree', async () => {
