@@ -14,6 +14,8 @@ const nodeOnly = ['test/models/saved.test.ts', 'test/train/checkpoint.test.ts'];
 const wasmBuilt = existsSync('wasm/dist/simd128.wasm');
 /** In pages alone, and when nothing else keeps the machine busy: they look at how smoothly a page runs. */
 const pageOnly = ['test/browser/*.page.test.ts'];
+/** Of a page in which models learn while a person clicks: one at a time, after the others. */
+const explorer = ['test/explorer/*.test.ts'];
 const hasPages = wasmBuilt && chromium !== undefined;
 
 /** Tests in a page, which has threads if the headers isolate it. Projects of a higher order run after the others. */
@@ -51,7 +53,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     server: { deps: { external: [/\/build\//] } }, // what was bundled is loaded as it is
     projects: [
-      { extends: true, test: { name: 'native', include: ['test/**/*.test.ts'], exclude: pageOnly } },
+      { extends: true, test: { name: 'native', include: ['test/**/*.test.ts'], exclude: [...pageOnly, ...explorer] } },
       {
         extends: true,
         test: {
@@ -65,6 +67,10 @@ export default defineConfig({
       page('page', {}, everyBackend, 0),
       page('isolated page, alone', isolation, pageOnly, 1),
       page('page, alone', {}, pageOnly, 2),
+      {
+        extends: true,
+        test: { name: 'explorer', include: explorer, fileParallelism: false, sequence: { groupOrder: 3 } },
+      },
     ],
   },
 });
