@@ -76,13 +76,13 @@ describe.runIf(possible)('the explorer’s page', { timeout: 180_000 }, () => {
   it('the theme can be chosen, and the parts reached by keyboard', async () => {
     const { page } = await explorer.open('pronounce', { colorScheme: 'light' });
     await page.getByRole('button', { name: 'Switch to the dark theme' }).click();
-    expect(await page.evaluate(() => document.documentElement.dataset.theme)).toBe('dark');
+    await expect.poll(() => page.evaluate(() => document.documentElement.dataset.theme)).toBe('dark');
     await page.keyboard.press('Tab');
     for (let i = 0; i < 3; i++) await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: 'Positions', level: 2 }).waitFor();
-    expect(await page.evaluate(() => document.activeElement?.id)).toBe('main');
-    expect(await page.title()).toMatch(/^Positions/);
+    await expect.poll(() => page.evaluate(() => document.activeElement?.id)).toBe('main');
+    await expect.poll(() => page.title()).toMatch(/^Positions/);
   });
 
   it('works where pages are not cross-origin isolated', async () => {
