@@ -69,7 +69,8 @@ export default defineConfig({
       page('page, alone', {}, pageOnly, 2),
       {
         extends: true,
-        test: { name: 'explorer', include: explorer, fileParallelism: false, sequence: { groupOrder: 3 } },
+        // Two browsers act and draw in their own time; what fails once is told, what fails thrice fails.
+        test: { name: 'explorer', include: explorer, retry: 2, fileParallelism: false, sequence: { groupOrder: 3 } },
       },
     ],
   },
