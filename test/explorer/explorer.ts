@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { type Browser, type BrowserContextOptions, type Page, chromium as playwright } from 'playwright-core';
 import { build } from 'vite';
+import { expect } from 'vitest';
 import { createDevice, Transformer } from '../../src/index.js';
 import { chromium } from '../browser/chromium.js';
 import { type StaticServer, serve } from '../browser/server.js';
@@ -96,4 +97,10 @@ export class ExplorerPage {
     await this.settled();
     return (await this.page.locator('#said').textContent()) ?? '';
   }
+}
+
+/** What the page shows of a number, with a true minus sign. */
+export function expectNear(shown: string, expected: number, allowed: number): void {
+  const shownNumber = Number.parseFloat(shown.replace('−', '-'));
+  expect(Math.abs(shownNumber - expected), `${shown}, ${expected}`).toBeLessThan(allowed);
 }

@@ -1,7 +1,7 @@
 import type { Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Tokenizer, type Trace, type Transformer, trace, type Values } from '../../src/index.js';
-import { Explorer, type ExplorerPage, modelInNode, possible } from './explorer.js';
+import { Explorer, type ExplorerPage, expectNear, modelInNode, possible } from './explorer.js';
 
 describe.runIf(possible)('the explorer follows the numbers that the package computes in Node', () => {
   let explorer: Explorer;
@@ -237,11 +237,4 @@ function rowOf({ shape, data }: Values, row: number, matrix = 0): Float32Array {
   const [rows, columns] = shape.slice(-2) as [number, number];
   const at = (matrix * rows + row) * columns;
   return data.subarray(at, at + columns);
-}
-
-/** What the page shows of a number, with a true minus sign. */
-function expectNear(shown: string, expected: number, allowed: number): void {
-  expect(Math.abs(Number.parseFloat(shown.replace('−', '-')) - expected), `${shown}, ${expected}`).toBeLessThan(
-    allowed,
-  );
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Transformer, type TransformerOptions, trace } from '../../src/index.js';
 import { Random } from '../random.js';
-import { Explorer, modelInNode, possible } from './explorer.js';
+import { Explorer, expectNear, modelInNode, possible } from './explorer.js';
 
 const FILES = ['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'];
 
@@ -80,7 +80,7 @@ describe.runIf(possible)('the explorer shows models of other kinds', () => {
       ] as const) {
         const shown = says.match(what)?.[1];
         expect(shown === undefined, says).toBe(values === null);
-        if (values && shown) expectNear(shown, values.data[at]!);
+        if (values && shown) expectNear(shown, values.data[at]!, 0.0051);
       }
       await page.keyboard.press('ArrowRight');
     }
@@ -92,8 +92,8 @@ describe.runIf(possible)('the explorer shows models of other kinds', () => {
     const shown = await page.locator('.scores').first().locator('tbody tr td:nth-child(3)').allTextContents();
     const { scores } = decoder!.layers[0]!.selfAttention.inside;
     expect(shown).toHaveLength(read.length);
-    expectNear(shown[0]!, scores.data[read.length]!); // of the second token, which is followed at first
-    expectNear(shown[1]!, scores.data[read.length + 1]!);
+    expectNear(shown[0]!, scores.data[read.length]!, 0.0051); // of the second token, which is followed at first
+    expectNear(shown[1]!, scores.data[read.length + 1]!, 0.0051);
     expect(shown[2]).toBe('−∞');
     const titles = await page.getByRole('heading', { level: 3 }).allTextContents();
     const norm = titles.findIndex((title) => title.includes('why not batch norm'));
@@ -101,8 +101,3 @@ describe.runIf(possible)('the explorer shows models of other kinds', () => {
     expect(explorerPage.trouble).toEqual([]);
   });
 });
-
-/** What the page shows of a number, with a true minus sign and two digits after the point. */
-function expectNear(shown: string, expected: number): void {
-  expect(Math.abs(Number.parseFloat(shown.replace('−', '-')) - expected), `${shown}, ${expected}`).toBeLessThan(0.0051);
-}

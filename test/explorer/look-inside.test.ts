@@ -10,7 +10,7 @@ import {
   trace,
   withoutHeads,
 } from '../../src/index.js';
-import { Explorer, type ExplorerPage, modelInNode, possible } from './explorer.js';
+import { Explorer, type ExplorerPage, expectNear, modelInNode, possible } from './explorer.js';
 
 const attentions = { encoder: 'Encoder', decoder: 'Masked decoder', cross: 'Cross attention' } as const;
 
@@ -201,10 +201,3 @@ describe.runIf(possible)('the explorer looks inside as the package does in Node'
 
   it('complains of nothing', () => expect(explorerPage.trouble).toEqual([]));
 });
-
-/** What the page shows of a number, with a true minus sign. */
-function expectNear(shown: string, expected: number, allowed: number): void {
-  expect(Math.abs(Number.parseFloat(shown.replace('−', '-')) - expected), `${shown}, ${expected}`).toBeLessThan(
-    allowed,
-  );
-}

@@ -1,3 +1,4 @@
+import { Facts } from '../../draw/facts.js';
 import type { Model } from '../../model.js';
 
 /** What is to be known of a model, as a list. */
@@ -15,14 +16,5 @@ export function ModelCard({ model }: { model: Model }) {
     ['Vocabulary', `${config.sourceVocab} in, ${config.targetVocab} out`],
     ['Longest sequence', `${config.maxLength} tokens`],
   ];
-  return (
-    <dl class="model-card">
-      {facts.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return <Facts class="model-card" facts={facts} />;
 }

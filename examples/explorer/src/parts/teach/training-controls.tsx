@@ -1,4 +1,5 @@
 import { Slider } from '../../draw/controls.js';
+import { Facts } from '../../draw/facts.js';
 import { saveFiles } from '../../save-files.js';
 import type { Session } from '../../session.js';
 import type { Trainer } from '../../training/trainer.js';
@@ -75,14 +76,5 @@ function Status({ trainer }: { trainer: Trainer }) {
     ['Test words right', `${Math.round((1 - error) * 100)} %`],
     ['Parameters', parameters.toLocaleString('en')],
   ];
-  return (
-    <dl class="facts">
-      {facts.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return <Facts class="facts" facts={facts} />;
 }
