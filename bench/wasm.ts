@@ -1,12 +1,14 @@
-// WebAssembly in Node, beside onnxruntime-web and beside a loop that only multiplies and adds.
+// WebAssembly in Node and in Chromium, beside onnxruntime-web and beside a loop that only multiplies and adds.
 
 import { createRequire } from 'node:module';
-import type { Bench } from './harness/bench.js';
+import type { Bench, Run } from './harness/bench.js';
 import { type Contestant, contest } from './harness/contest.js';
 import { encoderSizes, encoderWork } from './harness/encoders.js';
 import { OURS } from './harness/ours.js';
 import { peerPackage } from './harness/packages.js';
-import { type LinearSizes, type OnnxRuntime, Side } from './wasm/side.js';
+import { summarize } from './harness/statistics.js';
+import { ChromiumSide, coldStarts, whyNoChromium } from './wasm/chromium.js';
+import { type LinearSizes, type OnnxRuntime, Side, type Sides } from './wasm/side.js';
 
 const shapes: readonly LinearSizes[] = [
   { rows: 128, inputs: 512, outputs: 512 },
@@ -19,30 +21,52 @@ export default {
   async run(run) {
     const { folder, version } = peerPackage('onnxruntime-web');
     run.version('onnxruntime-web', version);
-    const side = new Side(createRequire(import.meta.url)(folder) as OnnxRuntime);
-    const contestant = (name: string, shown = name): Contestant => ({
-      name: shown,
-      take: (repeats) => side.take(name, repeats),
-    });
-    for (const size of Object.keys(encoderSizes) as (keyof typeof encoderSizes)[]) {
-      const what = `Node: encoder ${size}, 1 × 128 tokens`;
-      if (!run.wants(what)) continue;
-      run.version(OURS, `wasm ${await side.encoder(size, [1, 128])}`);
-      const outcome = await contest([contestant('ours', OURS), contestant('onnxruntime-web')], {
-        rounds: run.rounds(11),
-      });
-      const { flops } = encoderWork(encoderSizes[size], [1, 128]);
-      await run.row(what, outcome, null, { 'GFLOP/s': flops / (outcome.times[OURS]?.median as number) / 1e9 });
+    await measure(run, 'Node', new Side(createRequire(import.meta.url)(folder) as OnnxRuntime));
+    const missing = whyNoChromium();
+    if (missing !== null) return run.note(`Chromium is NOT measured: ${missing}`);
+    const chromium = await ChromiumSide.open(folder);
+    try {
+      run.version('Chromium', chromium.version());
+      await measure(run, 'Chromium', chromium);
+    } finally {
+      await chromium.close();
     }
-    for (const shape of shapes) {
-      const what = `Node: linear ${shape.rows} rows, ${shape.inputs}→${shape.outputs}`;
-      if (!run.wants(what)) continue;
-      await side.linear(shape);
-      const others = [contestant('hand-tiled loop'), contestant('2 threads')];
-      const outcome = await contest([contestant('1 thread', OURS), ...others], { rounds: run.rounds(21) });
-      const flops = 2 * shape.rows * shape.inputs * shape.outputs;
-      await run.row(what, outcome, null, { 'GFLOP/s': flops / (outcome.times[OURS]?.median as number) / 1e9 });
-    }
-    await side.clear();
+    const what = 'Chromium: import to first result, files in the HTTP cache';
+    if (run.wants(what))
+      await run.row(what, { times: { [OURS]: summarize(await coldStarts(run.rounds(15))) }, ratios: {} }, null);
   },
 } satisfies Bench;
+
+async function measure(run: Run, where: string, side: Sides): Promise<void> {
+  const contestant = (name: string, shown = name, isReference = false): Contestant => ({
+    name: shown,
+    isReference,
+    take: (repeats) => side.take(name, repeats),
+  });
+  for (const size of Object.keys(encoderSizes) as (keyof typeof encoderSizes)[]) {
+    const what = `${where}: encoder ${size}, 1 × 128 tokens`;
+    if (!run.wants(what)) continue;
+    run.version(`${OURS} in ${where}`, `wasm ${await side.encoder(size, [1, 128])}`);
+    const outcome = await contest([contestant('ours', OURS), contestant('onnxruntime-web')], {
+      rounds: run.rounds(11),
+    });
+    const { flops } = encoderWork(encoderSizes[size], [1, 128]);
+    await run.row(what, outcome, null, { 'GFLOP/s': flops / (outcome.times[OURS]?.median as number) / 1e9 });
+  }
+  for (const shape of shapes) {
+    const what = `${where}: linear ${shape.rows} rows, ${shape.inputs}→${shape.outputs}`;
+    if (!run.wants(what)) continue;
+    await side.linear(shape);
+    const others = ['hand-tiled loop', '2 threads'].map((name) => contestant(name, name, true));
+    const outcome = await contest([contestant('1 thread', OURS), ...others], { rounds: run.rounds(21) });
+    const [one, loop, two] = [OURS, 'hand-tiled loop', '2 threads'].map(
+      (name) => outcome.times[name]?.median as number,
+    ) as [number, number, number];
+    await run.row(what, outcome, null, {
+      'GFLOP/s': (2 * shape.rows * shape.inputs * shape.outputs) / one / 1e9,
+      'of the hand-tiled loop': loop / one,
+      'times as fast on 2 threads': one / two,
+    });
+  }
+  await side.clear();
+}

@@ -33,8 +33,17 @@ export interface LinearSizes {
 
 type Take = (repeats: number) => Turn | Promise<Turn>;
 
-/** Contestants by name, made anew for every row. */
-export class Side {
+/** Contestants by name, made anew for every row: those of this process, or of a page. */
+export interface Sides {
+  /** `ours` and `onnxruntime-web`: the same encoder with the same weights, on one thread. Returns our instruction set. */
+  encoder(size: keyof typeof encoderSizes, batch: EncoderBatch): Promise<string>;
+  /** `1 thread` and `2 threads`: a linear layer. `hand-tiled loop`: as many operations in a loop that only multiplies and adds. */
+  linear(sizes: LinearSizes): Promise<void>;
+  take(name: string, repeats: number): Turn | Promise<Turn>;
+  clear(): Promise<void>;
+}
+
+export class Side implements Sides {
   readonly #takes = new Map<string, Take>();
   readonly #cleanup: (() => unknown)[] = [];
 
@@ -42,7 +51,6 @@ export class Side {
     ort.env.wasm.numThreads = 1;
   }
 
-  /** `ours` and `onnxruntime-web`: the same encoder with the same weights, on one thread. Returns our instruction set. */
   async encoder(size: keyof typeof encoderSizes, batch: EncoderBatch): Promise<string> {
     await this.clear();
     const device = await this.#device(1);
@@ -68,7 +76,6 @@ export class Side {
     return device.info.isa;
   }
 
-  /** `1 thread` and `2 threads`: a linear layer. `hand-tiled loop`: as many operations in a loop that only multiplies and adds. */
   async linear({ rows, inputs, outputs }: LinearSizes): Promise<void> {
     await this.clear();
     for (const threads of [1, 2]) {

@@ -8,6 +8,7 @@ const types: Record<string, string> = {
   '.css': 'text/css',
   '.html': 'text/html',
   '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
   '.wasm': 'application/wasm',
 };
 
@@ -41,9 +42,13 @@ export interface StaticServer {
   close(): void;
 }
 
-/** Serves the folders, and an empty page at every other path. */
-export async function serve(folders: Folders, isolated: boolean): Promise<StaticServer> {
-  const headers = isolated ? isolation : {};
+/** Serves the folders, and an empty page at every other path. `further` headers come with all of it. */
+export async function serve(
+  folders: Folders,
+  isolated: boolean,
+  further: Readonly<Record<string, string>> = {},
+): Promise<StaticServer> {
+  const headers = { ...(isolated ? isolation : {}), ...further };
   const files = filesOf(folders, headers);
   const server = createServer((request, response) =>
     files(request, response, () => {

@@ -1,0 +1,119 @@
+// The other side of bench/wasm.ts: pages of headless Chromium, with the package as pages without a bundler load it.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build, type Plugin } from 'esbuild';
+import { type Browser, type Page, chromium as playwright } from 'playwright-core';
+import type * as Simdformer from '../../src/index.js';
+import { chromium } from '../../test/browser/chromium.js';
+import { type StaticServer, serve } from '../../test/browser/server.js';
+import type { Turn } from '../harness/contest.js';
+import type { Sides } from './side.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+/** As deep in the package as src/backend/, for the paths to wasm/ are relative to that. */
+const built = 'build/bench-wasm';
+
+/** Why there is no Chromium to measure in; null if there is one. */
+export function whyNoChromium(): string | null {
+  if (chromium === undefined) return 'it is neither at CHROME_PATH nor at /usr/bin/chromium';
+  return existsSync(join(root, 'wasm/dist/relaxed.wasm')) ? null : 'the modules are not built: npm run build:wasm';
+}
+
+/** The package is not bundled once more, but the one that the page loads. */
+const package_: Plugin = {
+  name: 'package',
+  setup: ({ onResolve }) => onResolve({ filter: /src\/index\.js$/ }, () => ({ path: './index.js', external: true })),
+};
+
+async function serveBuilt(folders: Record<string, string>, headers: Record<string, string> = {}) {
+  execFileSync(process.execPath, [join(root, 'scripts/browser.mjs'), built]);
+  const here = { [`/${built}/`]: `${root}${built}/`, '/wasm/': `${root}wasm/` };
+  return serve({ ...here, ...folders }, true, headers);
+}
+
+type InPage = typeof globalThis & { side: Sides };
+
+/** `Side` in one page, which is cross-origin isolated. */
+export class ChromiumSide implements Sides {
+  private constructor(
+    private readonly server: StaticServer,
+    private readonly browser: Browser,
+    private readonly page: Page,
+  ) {}
+
+  /** With onnxruntime-web from its folder: its build for WebAssembly alone, as its documentation advises. */
+  static async open(onnxRuntime: string): Promise<ChromiumSide> {
+    const server = await serveBuilt({ '/onnxruntime-web/': `${onnxRuntime}/` });
+    const entryPoints = [fileURLToPath(new URL('side.ts', import.meta.url))];
+    await build({ entryPoints, outdir: join(root, built), bundle: true, format: 'esm', plugins: [package_] });
+    const browser = await playwright.launch(chromium);
+    const page = await browser.newPage();
+    await page.goto(server.origin);
+    await page.evaluate(`(async () => {
+      const onnxRuntime = await import('/onnxruntime-web/dist/ort.wasm.bundle.min.mjs');
+      const { Side } = await import('/${built}/side.js');
+      globalThis.side = new Side(onnxRuntime);
+    })()`);
+    return new ChromiumSide(server, browser, page);
+  }
+
+  version(): string {
+    return this.browser.version();
+  }
+
+  encoder(...args: Parameters<Sides['encoder']>): Promise<string> {
+    return this.page.evaluate((args) => (globalThis as InPage).side.encoder(...args), args);
+  }
+
+  linear(...args: Parameters<Sides['linear']>): Promise<void> {
+    return this.page.evaluate((args) => (globalThis as InPage).side.linear(...args), args);
+  }
+
+  take(...args: Parameters<Sides['take']>): Promise<Turn> {
+    return this.page.evaluate((args) => (globalThis as InPage).side.take(...args), args);
+  }
+
+  clear(): Promise<void> {
+    return this.page.evaluate(() => (globalThis as InPage).side.clear());
+  }
+
+  async close(): Promise<void> {
+    await this.browser.close();
+    this.server.close();
+  }
+}
+
+/** Seconds from `import` to the first result. Its text runs in the page. */
+async function firstResult(url: string): Promise<number> {
+  const start = performance.now();
+  const { createDevice, softmax } = (await import(url)) as typeof Simdformer;
+  const device = await createDevice({ threads: 1 });
+  const [first] = await softmax(device.tensor([[1, 2, 3]])).data();
+  if (Math.abs((first as number) - 0.0900306) > 1e-6) throw new Error(`softmax gave ${first}`);
+  return (performance.now() - start) / 1e3;
+}
+
+/** Seconds to the first result in so many browsers, one after the other, that all have the files in their HTTP cache. */
+export async function coldStarts(count: number): Promise<number[]> {
+  const server = await serveBuilt({}, { 'Cache-Control': 'max-age=3600' });
+  const profile = mkdtempSync(join(tmpdir(), 'simdformer-chromium-'));
+  const seconds: number[] = [];
+  try {
+    for (let i = -1; i < count; i++) {
+      const browser = await playwright.launchPersistentContext(profile, chromium);
+      const page = await browser.newPage();
+      await page.goto(server.origin);
+      const time = await page.evaluate(`(${firstResult})('/${built}/index.js')`);
+      if (i >= 0) seconds.push(time as number); // before that, the files were fetched
+      await browser.close();
+    }
+  } finally {
+    server.close();
+    rmSync(profile, { recursive: true });
+  }
+  return seconds;
+}
