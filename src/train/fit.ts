@@ -83,7 +83,10 @@ export interface FitOptions {
    */
   checkpoint?: string;
   checkpointEvery?: number;
-  /** Goes on from the checkpoint if there is one. Default: false. */
+  /**
+   * Goes on from the checkpoint if there is one. Seed, data, batches and gradientAccumulation must be the same; steps, rates and
+   * the like may be others. Default: false.
+   */
   resume?: boolean;
   /** Stops after the step under way; a checkpoint is written. */
   signal?: AbortSignal;
@@ -107,6 +110,9 @@ const SAVE_AFTER = 60_000;
 interface RunState {
   step: number;
   seed: number;
+  gradientAccumulation: number;
+  /** Tells apart what a run learns from: other data, batches of another size or another order begin otherwise. */
+  firstBatch: number;
   validations: Validation[];
 }
 
@@ -163,13 +169,14 @@ class Run {
     if (!(Number.isInteger(this.#steps) && this.#steps > 0)) {
       throw new ArgumentError(`fit: ${this.#steps} steps, expected a positive integer`);
     }
+    const firstBatch = fingerprint(this.#batches.batch(0));
     const warmup = Math.min(4000, Math.ceil(this.#steps / 10));
     this.#schedule = options.schedule ?? inverseSquareRoot(1e-3, { warmup });
     const params = model.namedParameters().map(([, param]) => param);
     for (const param of params) param.requiresGrad = true;
     this.#optimizer = options.optimizer ?? new AdamW(params, { beta2: 0.98, eps: 1e-9, weightDecay: 0 });
     this.#averages = averagesOf(params, options);
-    this.#state = { step: 0, seed, validations: [] };
+    this.#state = { step: 0, seed, gradientAccumulation, firstBatch, validations: [] };
   }
 
   async go(): Promise<FitResult> {
@@ -297,11 +304,9 @@ class Run {
 
   /** Returns whether there was a checkpoint. */
   async #resume(path: string): Promise<boolean> {
-    const { seed } = this.#state;
-    const state = await loadCheckpoint<RunState>(path, this.#tensors(), this.#optimizer, (saved) => {
-      if (saved.seed === seed) return;
-      throw new ArgumentError(`fit: the checkpoint was made with seed ${saved.seed}, this run has seed ${seed}`);
-    });
+    const state = await loadCheckpoint<RunState>(path, this.#tensors(), this.#optimizer, (saved) =>
+      checkSameBatches(saved, this.#state),
+    );
     if (state === null) return false;
     Object.assign(this.#state, state);
     return true;
@@ -312,6 +317,25 @@ class Run {
     const model = this.model.namedParameters().map(([name, tensor]) => [`model.${name}`, tensor] as const);
     return new Map([...model, ...this.#averages.tensors()]);
   }
+}
+
+/** Throws ArgumentError if a checkpoint, unless it is old and does not tell, is of a run that had other batches. */
+function checkSameBatches(saved: Partial<RunState>, own: RunState): void {
+  for (const name of ['seed', 'gradientAccumulation'] as const) {
+    if ((saved[name] ?? own[name]) === own[name]) continue;
+    throw new ArgumentError(`fit: the checkpoint was made with ${name} ${saved[name]}, this run has ${own[name]}`);
+  }
+  if ((saved.firstBatch ?? own.firstBatch) !== own.firstBatch) {
+    throw new ArgumentError(
+      'fit: the checkpoint was made with other batches: resume with the same data and batchTokens',
+    );
+  }
+}
+
+/** A number that two batches share only if they are equal, or by chance of one in 2³². */
+function fingerprint(batch: readonly Example[]): number {
+  const ids = batch.flatMap(({ source = [], target }) => [source.length, ...source, target.length, ...target]);
+  return ids.reduce((hash, id) => Math.imul(hash ^ id, 0x01000193) >>> 0, 0x811c9dc5); // FNV-1a (Fowler, Noll, Vo)
 }
 
 /** A seed for batch `n` of a run. */

@@ -88,6 +88,7 @@ describe('train', () => {
     const killed = await simdformer([...args, '--overwrite'], { interruptAt: /step 1\//, signal: 'SIGKILL' });
     expect(killed.code).toBe(null);
     const resumed = await train('pairs', 'ended', '--steps', '3', '--resume', '--json');
+    expect(resumed.stderr).toMatch(/^Changed: steps: 100000 → 3$/m);
     expect(JSON.parse(resumed.stdout)).toMatchObject({ reason: 'done', step: 3 });
   });
 
@@ -99,11 +100,15 @@ describe('train', () => {
     expect(await readFile(folder.at('model/model.safetensors'))).toEqual(weights);
   });
 
-  it('refuses the checkpoint of another model, which stays', async () => {
+  it('refuses to go on with another model or other batches, and nothing changes', async () => {
     const before = await readFile(folder.at('pairs/checkpoint.safetensors'));
     const task = { ...pairTask, model: { ...pairModel, dFF: 48 }, data: folder.at('pairs.tsv') };
     await writeFile(folder.at('other.json'), JSON.stringify(task));
-    expectFailure(await train('other', 'pairs', '--resume'), /checkpoint of another model: it has \[/);
+    expectFailure(await train('other', 'pairs', '--resume'), /settings differ: model\.dFF: 32 → 48\. /);
+    const other = ['--data', folder.at('more.tsv')];
+    await writeFile(folder.at('more.tsv'), `${[...pairs, 'b\tB'].join('\n')}\n`);
+    expectFailure(await train('pairs', 'pairs', '--resume', '--batch', '100'), /settings differ: batch: 200 → 100\. /);
+    expectFailure(await train('pairs', 'pairs', '--resume', ...other), /made with other batches: resume with the same/);
     expect(await readFile(folder.at('pairs/checkpoint.safetensors'))).toEqual(before);
     expect(await log('pairs')).not.toEqual([]);
   });

@@ -95,6 +95,9 @@ describe('a checkpoint', () => {
     await expect(fit(wide, examples, resume)).rejects.toThrow(FormatError);
     expect(await weights(wide)).toEqual(before);
     await expect(fit(small, examples, { ...resume, seed: 6 })).rejects.toThrow(/seed 5/);
+    await expect(fit(small, examples, { ...resume, gradientAccumulation: 2 })).rejects.toThrow(/Accumulation 1, this/);
+    await expect(fit(small, examples, { ...resume, batchTokens: 200 })).rejects.toThrow(/made with other batches/);
+    await expect(fit(small, examples.slice(1), resume)).rejects.toThrow(/made with other batches/);
     await writeFile(path, (await readFile(path)).subarray(0, 1000));
     await expect(fit(small, examples, resume)).rejects.toThrow(FormatError);
     expect((await readdir(folder)).filter((name) => name.endsWith('.tmp'))).toEqual([]);

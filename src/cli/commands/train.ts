@@ -8,6 +8,7 @@ import { fitSettings, readTask, TASKS, type TaskConfig } from '../config.js';
 import { EXIT } from '../exit.js';
 import { integer, positive } from '../parsers.js';
 import { duration, showProgress } from '../progress.js';
+import { changedSettings } from '../resumption.js';
 import { openDevice, printJson } from '../shared.js';
 import { type PreparedTask, prepareTask } from '../tasks.js';
 import { TrainingLog } from '../training-log.js';
@@ -37,7 +38,7 @@ export function trainCommand(): Command {
         .choices(['float32', 'float16'])
         .default('float32'),
     )
-    .option('--resume', 'go on from the checkpoint in the folder')
+    .option('--resume', 'go on from the checkpoint in the folder; more steps and other rates are fine')
     .addOption(new Option('--overwrite', 'replace an earlier training, or model, in the folder').conflicts('resume'))
     .option('--json', 'print the result as JSON')
     .action(async (taskName: string, options: TrainOptions, command: Command) => {
@@ -81,6 +82,13 @@ function checkFolder({ out, resume, overwrite }: TrainOptions): void {
 /** Fits the model, with log, progress and checkpoint; signals and a log that cannot be written stop it in order. */
 async function train({ config, model, batches, ...task }: PreparedTask, options: TrainOptions): Promise<FitResult> {
   const { out, resume } = options;
+  const settings = join(out, 'task.json');
+  const saveSettings = () => writeWhole(settings, `${JSON.stringify(config, null, 1)}\n`);
+  if (resume && existsSync(checkpointIn(out))) {
+    for (const change of changedSettings(settings, config)) console.error(`Changed: ${change}`);
+  } else {
+    saveSettings(); // before the first checkpoint, so that whoever resumes from one can compare
+  }
   const stop = new AbortController();
   const interrupt = (signal?: NodeJS.Signals) => {
     stop.abort();
@@ -108,7 +116,7 @@ async function train({ config, model, batches, ...task }: PreparedTask, options:
     for (const signal of SIGNALS) process.off(signal, interrupt);
   });
   log.check();
-  writeWhole(join(out, 'task.json'), `${JSON.stringify(config, null, 1)}\n`);
+  saveSettings();
   const curves = log.curves();
   if (curves !== undefined) writeWhole(join(out, 'loss.svg'), curves);
   return result;

@@ -1,0 +1,48 @@
+// What a training that is resumed may have changed: how long and how fast it goes on, not what it learns or in which order.
+
+import { readFileSync } from 'node:fs';
+import { ArgumentError } from '../core/errors.js';
+import type { TaskConfig } from './config.js';
+
+/** Settings, with all that is in them, that may change. Where a file lies is free; that it holds the same data `fit` sees. */
+const FREE = [
+  ...['data', 'steps', 'epochs', 'schedule', 'optimizer', 'labelSmoothing', 'headDiversity', 'clipNorm'],
+  ...['gradientCheckpointing', 'validateEvery', 'checkpointEvery', 'earlyStopping.patience', 'model.dropout'],
+];
+
+/**
+ * The settings that differ from those of the training that left `path`, each as "name: old → new". None if the file is not
+ * there or no JSON. Throws ArgumentError, naming them, if some may not.
+ */
+export function changedSettings(path: string, config: TaskConfig): string[] {
+  const before = readSettings(path);
+  if (before === null) return [];
+  const now = settingsOf(config);
+  const changed = [...new Set([...before.keys(), ...now.keys()])].filter((name) => before.get(name) !== now.get(name));
+  const describe = (name: string) => `${name}: ${before.get(name) ?? 'none'} → ${now.get(name) ?? 'none'}`;
+  const fixed = changed.filter((name) => !FREE.some((free) => name === free || name.startsWith(`${free}.`)));
+  if (fixed.length > 0) {
+    throw new ArgumentError(
+      `--resume goes on with the training that is there, but its settings differ: ${fixed.map(describe).join(', ')}. Give it what it had, or another folder`,
+    );
+  }
+  return changed.map(describe);
+}
+
+/** Each number, text and choice by its path, 'model.dropout'. */
+function settingsOf(value: object, prefix = ''): Map<string, string> {
+  const entries = Object.entries(value).flatMap(([name, setting]): [string, string][] => {
+    if (setting === undefined) return [];
+    if (typeof setting === 'object' && setting !== null) return [...settingsOf(setting, `${prefix}${name}.`)];
+    return [[prefix + name, JSON.stringify(setting)]];
+  });
+  return new Map(entries);
+}
+
+function readSettings(path: string): Map<string, string> | null {
+  try {
+    return settingsOf(JSON.parse(readFileSync(path, 'utf8')) as object);
+  } catch {
+    return null;
+  }
+}
