@@ -23,7 +23,7 @@ function probe<Answer extends { milliseconds: number }>(...args: string[]): Answ
 export default {
   question: 'How long is it from import to the first result, and how long does loading 400 MB take?',
   async run(run) {
-    if (!existsSync(new URL('../dist/index.js', import.meta.url))) {
+    if (!existsSync(new URL('../dist/node/index.js', import.meta.url))) {
       run.note('Start is NOT measured: the package is not built. npm run build');
       return;
     }

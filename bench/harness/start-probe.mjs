@@ -4,7 +4,7 @@
 
 const [task, folder] = process.argv.slice(2);
 const start = performance.now();
-const { createDevice, softmax, Transformer } = await import('../../dist/index.js');
+const { createDevice, softmax, Transformer } = await import('simdformer');
 
 if (task === 'load') {
   const device = await createDevice();

@@ -25,7 +25,7 @@ export async function loadAddon(): Promise<Addon> {
   const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');
   let path = 'build/Release/simdformer.node';
   try {
-    path = fileURLToPath(besides(import.meta.url, `../../${path}`)); // src/backend/ and dist/backend/ are equally deep
+    path = fileURLToPath(besides(import.meta.url, `../../${path}`)); // src/backend/ and dist/node/ are equally deep
     return { ...(createRequire(import.meta.url)(path) as Pick<Addon, 'Engine'>), parallelism: availableParallelism() };
   } catch (error) {
     const [reason] = (error as Error).message.split('\n'); // without the stack of modules that were loaded
