@@ -3,7 +3,6 @@ function listen(port) {
   port.onmessage = async ({ data: { module, memory, stack } }) => {
     const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
     exports.__stack_pointer.value = stack; // the module's own is that of the device's thread
-    port.postMessage('ready');
     exports.join();
   };
 }

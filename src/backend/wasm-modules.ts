@@ -46,7 +46,7 @@ export const wasmIsas: readonly WasmIsa[] = [
 
 type ModuleName = WasmIsa | `${WasmIsa}-threads`;
 
-/** Written out, because bundlers look for the literal form. src/backend/ and dist/backend/ are equally deep. */
+/** Written out, because bundlers look for the literal form. src/backend/, dist/backend/ and dist/node/ are equally deep. */
 const urls: Record<ModuleName, () => URL> = {
   simd128: () => new URL('../../wasm/dist/simd128.wasm', import.meta.url),
   'simd128-threads': () => new URL('../../wasm/dist/simd128-threads.wasm', import.meta.url),
@@ -138,8 +138,9 @@ function wasmModule(url: URL): Promise<WebAssembly.Module> {
 
 async function compile(url: URL): Promise<WebAssembly.Module> {
   if (url.protocol === 'file:' && isNode) {
-    const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
-    return WebAssembly.compile(await readFile(url));
+    // Not readFile(), which would start threads for that.
+    const { readFileSync } = await nodeModule<typeof import('node:fs')>('fs');
+    return WebAssembly.compile(readFileSync(url));
   }
   const response = await fetch(url);
   if (!response.ok) throw new Error(`HTTP status ${response.status}`);

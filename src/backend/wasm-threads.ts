@@ -1,4 +1,5 @@
 // The pool threads of a WebAssembly device: workers that run wasm/thread.js over the device's memory.
+import type { DeviceError } from '../core/errors.js';
 import { besides, isNode, nodeModule } from './node.js';
 import type { WasmEngine } from './wasm-modules.js';
 import { hasWorkers, type RunningWorker, startWorker } from './workers.js';
@@ -30,28 +31,22 @@ async function parallelism(): Promise<number> {
   return globalThis.navigator?.hardwareConcurrency ?? 1;
 }
 
-/** Starts a worker for each of these stacks. They are in the pool when this resolves. */
+/**
+ * Starts a worker for each of these stacks. Each enters the pool when it is up, in some 30 ms in Node; until then, the others
+ * do its part. `lost` hears if one does not come up.
+ */
 export function startThreads(
   { module, folder }: WasmEngine,
   memory: WebAssembly.Memory,
   stacks: readonly number[],
+  lost: (error: DeviceError) => void,
 ): Promise<RunningWorker[]> {
   return Promise.all(
-    stacks.map(
-      (stack) =>
-        new Promise<RunningWorker>((resolve, reject) => {
-          const ready = async () => {
-            const worker = await starting;
-            worker.keepAlive(false);
-            resolve(worker);
-          };
-          const starting = startWorker(...scriptIn(folder), ready, reject);
-          starting.then((worker) => {
-            worker.keepAlive(true); // as createDevice() is waiting for it
-            worker.post({ module, memory, stack });
-          }, reject);
-        }),
-    ),
+    stacks.map(async (stack) => {
+      const worker = await startWorker(...scriptIn(folder), () => {}, lost);
+      worker.post({ module, memory, stack });
+      return worker;
+    }),
   );
 }
 

@@ -33,6 +33,7 @@ class WasmBackend implements Backend {
   #exports: Exports | null;
   readonly #waiting: Waiting[] = [];
   #threads: RunningWorker[] = [];
+  #lost: DeviceError | null = null;
 
   constructor(
     exports: Exports,
@@ -47,11 +48,13 @@ class WasmBackend implements Backend {
     this.#heap = exports.heap() >>> 0;
   }
 
-  /** Starts the threads of a device that has more than one. */
+  /** Starts the threads of a device that has more than one, without waiting until they are up. */
   async start(engine: WasmEngine): Promise<void> {
     const exports = this.#open();
     const stacks = Array.from({ length: this.manifest.threads - 1 }, (_, i) => exports.stackOf(i + 1));
-    this.#threads = await startThreads(engine, this.memory, stacks);
+    this.#threads = await startThreads(engine, this.memory, stacks, (error) => {
+      this.#lost = error;
+    });
   }
 
   run(words: Uint32Array, count: number): CommandFailure | null {
@@ -88,6 +91,7 @@ class WasmBackend implements Backend {
 
   #open(): Exports {
     if (this.#exports === null) throw new DeviceError('the engine is closed');
+    if (this.#lost !== null) throw this.#lost;
     return this.#exports;
   }
 

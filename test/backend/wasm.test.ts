@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import {
   add,
@@ -60,6 +62,17 @@ describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a device in WebAssembly', 
     expect(own.memory().used).toBeLessThan(2 ** 10);
     expect(own.tensor([1]).dataSync()).toEqual(Float32Array.of(1));
     own.dispose();
+  });
+
+  it('says why it cannot compute with a thread that does not start', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'simdformer-'));
+    copyFileSync('wasm/dist/simd128-threads.wasm', join(folder, 'simd128-threads.wasm'));
+    const own = await createDevice({ backend: 'wasm', isa: 'simd128', threads: 2, wasmUrl: folder });
+    const compute = async () => own.tensor([1]).data();
+    await expect.poll(() => compute().catch((error) => error), { timeout: 10_000 }).toBeInstanceOf(DeviceError);
+    await expect(compute()).rejects.toThrow(/worker .*thread\.js does not run/);
+    own.dispose();
+    rmSync(folder, { recursive: true });
   });
 
   it('ends what is under way when it is disposed of', async () => {
