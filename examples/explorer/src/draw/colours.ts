@@ -16,29 +16,47 @@ const palettes = {
   },
 };
 
+/** Colours of a palette: more than eyes tell apart, and few enough to be made once. */
+const STEPS = 512;
+
+const tables = computed(() => {
+  const { sequential, diverging } = palettes[theme.value];
+  return { sequential: steps(sequential), diverging: steps(diverging) };
+});
+
+function steps(palette: readonly string[]): string[] {
+  const colour = scaleLinear<string>()
+    .domain(palette.map((_, i) => (i / (palette.length - 1)) * (STEPS - 1)))
+    .range(palette);
+  return Array.from({ length: STEPS }, (_, i) => colour(i));
+}
+
 /** For 0 to `most`, the surface's colour for nothing. */
 export function sequentialScale(most = 1): ColourScale {
-  const { sequential } = palettes[theme.value];
-  return scaleLinear<string>()
-    .domain(sequential.map((_, i) => (i / (sequential.length - 1)) * most))
-    .range(sequential)
-    .clamp(true);
+  return scale(tables.value.sequential, 0, most);
 }
 
 /** For −`most` to `most`: orange below zero, blue above it. */
 export function divergingScale(most = 1): ColourScale {
-  const { diverging } = palettes[theme.value];
-  return scaleLinear<string>()
-    .domain([-most, -most / 2, 0, most / 2, most])
-    .range(diverging)
-    .clamp(true);
+  return scale(tables.value.diverging, -most, most);
 }
+
+function scale(table: readonly string[], least: number, most: number): ColourScale {
+  const step = (STEPS - 1) / (most - least);
+  return (value) => table[Math.max(0, Math.min(STEPS - 1, Math.round((value - least) * step)))] as string;
+}
+
+const inks = new Map<string, string>();
 
 /** Ink that is readable on a colour made by a scale. */
 export function inkOn(colour: string): string {
-  const [r, g, b] = colour.startsWith('#') ? fromHex(colour) : (colour.match(/\d+/g) ?? []).map(Number);
-  const luminance = 0.2126 * (r as number) + 0.7152 * (g as number) + 0.0722 * (b as number);
-  return luminance > 130 ? '#14161a' : '#ffffff';
+  let ink = inks.get(colour);
+  if (ink === undefined) {
+    const [r, g, b] = (colour.match(/\d+/g) ?? []).map(Number) as [number, number, number];
+    ink = 0.2126 * r + 0.7152 * g + 0.0722 * b > 130 ? '#14161a' : '#ffffff';
+    inks.set(colour, ink);
+  }
+  return ink;
 }
 
 /** A custom property of the style sheet, for canvases; read anew when the theme changes. */
@@ -47,7 +65,3 @@ export const cssColours = computed(() => {
   const style = getComputedStyle(document.documentElement);
   return (name: string) => style.getPropertyValue(`--${name}`).trim();
 });
-
-function fromHex(colour: string): number[] {
-  return [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16));
-}

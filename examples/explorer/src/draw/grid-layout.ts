@@ -30,9 +30,16 @@ interface Grid {
   readonly cellHeight?: number;
 }
 
+/** What textScale() returns; null if it is not known. To ask for a style makes the browser compute it anew, in the midst of things. */
+let knownScale: number | null = null;
+addEventListener('resize', () => {
+  knownScale = null;
+});
+
 /** How much larger than 16 pixels the page's text is. */
 export function textScale(): number {
-  return Number.parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+  knownScale ??= Number.parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+  return knownScale;
 }
 
 export function fontAt(scale: number): string {

@@ -1,8 +1,10 @@
 import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { theme } from '../theme.js';
-import { prepareCanvas, useWidth } from './canvas.js';
-import { type ColourScale, cssColours, inkOn } from './colours.js';
-import { type Cell, drawNames, fontAt, type GridLayout, layOut, neighbour, textScale } from './grid-layout.js';
+import { useWidth } from './canvas.js';
+import { drawCells } from './cells.js';
+import type { ColourScale } from './colours.js';
+import { drawSoon, watch } from './frames.js';
+import { type Cell, type GridLayout, layOut, neighbour, textScale } from './grid-layout.js';
 import { hideTooltip, showTooltip } from './tooltip.js';
 
 interface HeatMapProps {
@@ -39,33 +41,12 @@ export function HeatMap(props: HeatMapProps) {
   const [active, setActive] = useState<Cell | null>(null);
   const [focused, setFocused] = useState(false);
   const place = layOut(props, width, textScale());
-  const { left, top, cell, height, scale } = place;
+  const { left, top, cell, height } = place;
 
+  useLayoutEffect(() => watch(canvas.current as HTMLCanvasElement), []);
   useLayoutEffect(() => {
-    if (width === 0 || canvas.current === null) return;
-    const context = prepareCanvas(canvas.current, place.fullWidth, place.fullHeight);
-    const colours = cssColours.value;
-    context.font = fontAt(scale);
-    context.textAlign = 'center';
-    context.textBaseline = 'middle';
-    const hasRoomForSign = Math.min(cell, height) >= 12 * scale;
-    for (let row = 0; row < rows.length; row++) {
-      for (let column = 0; column < columns.length; column++) {
-        const value = values[row * columns.length + column] as number;
-        if (Number.isNaN(value)) continue;
-        const fill = colour(value);
-        context.fillStyle = fill;
-        const gap = cell > 8 ? 1 : 0;
-        context.fillRect(left + column * cell, top + row * height, cell - gap, height - gap);
-        const text =
-          format !== undefined && cell >= 34 * scale ? format(value) : value < 0 && hasRoomForSign ? '−' : '';
-        if (text === '') continue;
-        context.fillStyle = inkOn(fill);
-        context.fillText(text, left + (column + 0.5) * cell, top + (row + 0.5) * height);
-      }
-    }
-    context.fillStyle = colours('ink-soft');
-    drawNames(context, rows, columns, place);
+    const picture = canvas.current as HTMLCanvasElement;
+    if (width > 0) drawSoon(picture, () => drawCells(picture, props, place));
     // Pointing at cells draws nothing anew; `place` follows from the rest.
   }, [rows, columns, values, colour, format, width, height, theme.value]);
 

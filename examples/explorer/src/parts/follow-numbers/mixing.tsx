@@ -1,8 +1,8 @@
 import type { Values } from 'simdformer';
 import { Figure } from '../../draw/figure.js';
 import { matrixOf, rowOf } from '../../traced.js';
-import { spread, weighted } from './numbers.js';
-import { joined, Strips } from './strips.js';
+import { joined, spread, weighted } from './numbers.js';
+import { Strips } from './strips.js';
 import type { Way } from './way.js';
 
 /** The values by weight, their sum, and what the heads make together. */

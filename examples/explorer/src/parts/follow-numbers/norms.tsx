@@ -2,8 +2,8 @@ import { useState } from 'preact/hooks';
 import type { NormTrace } from 'simdformer';
 import { Figure } from '../../draw/figure.js';
 import { rowOf } from '../../traced.js';
-import { batchNorm, numberText, spread } from './numbers.js';
-import { joined, Strips } from './strips.js';
+import { batchNorm, joined, numberText, spread } from './numbers.js';
+import { Strips } from './strips.js';
 import type { Way } from './way.js';
 
 interface NormProps {

@@ -64,11 +64,23 @@ export function batchNorm({ input, weight, bias }: NormTrace, eps: number, prese
 }
 
 /** What nearly all values lie within, so that one that is far out does not make the rest pale. */
-export function spread(...parts: readonly ArrayLike<number>[]): number {
-  const sizes = Float32Array.from(
-    parts.flatMap((part) => Array.from(part, Math.abs)).filter((size) => size < Infinity),
-  );
-  return sizes.sort()[Math.floor(0.98 * (sizes.length - 1))] || 1;
+export function spread(...parts: readonly Float32Array[]): number {
+  const sizes = joined(...parts)
+    .map(Math.abs)
+    .filter((size) => size < Infinity)
+    .sort();
+  return sizes[Math.floor(0.98 * (sizes.length - 1))] || 1;
+}
+
+/** Vectors of one width end to end. */
+export function joined(...vectors: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(vectors.reduce((sum, { length }) => sum + length, 0));
+  let end = 0;
+  for (const vector of vectors) {
+    all.set(vector, end);
+    end += vector.length;
+  }
+  return all;
 }
 
 /** Row by row, values times a weight each. */

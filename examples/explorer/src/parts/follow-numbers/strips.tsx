@@ -20,8 +20,8 @@ interface StripsProps {
 export function Strips({ label, names, values, most, marked }: StripsProps) {
   const width = values.length / names.length;
   const columns = useMemo(() => Array.from({ length: width }, () => ''), [width]);
-  const rows = names.map((name, row) => (row === marked ? `▸ ${name}` : name));
-  const full = most ?? spread(values);
+  const rows = useMemo(() => names.map((name, row) => (row === marked ? `▸ ${name}` : name)), [names, marked]);
+  const full = useMemo(() => most ?? spread(values), [most, values]);
   const colour = useMemo(() => divergingScale(full), [full, theme.value]);
   return (
     <HeatMap
@@ -37,9 +37,4 @@ export function Strips({ label, names, values, most, marked }: StripsProps) {
       }
     />
   );
-}
-
-/** Vectors of one width end to end. */
-export function joined(...vectors: readonly Float32Array[]): Float32Array {
-  return Float32Array.from(vectors.flatMap((vector) => Array.from(vector)));
 }

@@ -3,8 +3,8 @@
 import type { SubLayerTrace, Values } from 'simdformer';
 import { Figure } from '../../draw/figure.js';
 import { matrixOf, rowOf } from '../../traced.js';
-import { spread } from './numbers.js';
-import { joined, Strips } from './strips.js';
+import { joined, spread } from './numbers.js';
+import { Strips } from './strips.js';
 import type { Way } from './way.js';
 
 export function Embedding({ way }: { way: Way }) {

@@ -1,6 +1,7 @@
 import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import type { HeadId } from 'simdformer';
 import { sequentialScale } from '../../draw/colours.js';
+import { drawSoon, watch } from '../../draw/frames.js';
 import { neighbour } from '../../draw/grid-layout.js';
 import { theme } from '../../theme.js';
 import type { Traced } from '../../traced.js';
@@ -76,14 +77,19 @@ export function HeadGrid({ traced, attention, chosen, pinned, off, onChoose }: H
 function Thumbnail({ view }: { view: HeadView }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const { weights, queries, keys } = view;
+  useLayoutEffect(() => watch(canvas.current as HTMLCanvasElement), []);
   useLayoutEffect(() => {
-    const context = canvas.current?.getContext('2d');
-    if (!context) return;
-    const colour = sequentialScale();
-    weights.forEach((weight, i) => {
-      context.fillStyle = colour(weight);
-      context.fillRect(i % keys.length, Math.floor(i / keys.length), 1, 1);
+    const picture = canvas.current as HTMLCanvasElement;
+    drawSoon(picture, () => {
+      picture.width = keys.length;
+      picture.height = queries.length;
+      const context = picture.getContext('2d') as CanvasRenderingContext2D;
+      const colour = sequentialScale();
+      weights.forEach((weight, i) => {
+        context.fillStyle = colour(weight);
+        context.fillRect(i % keys.length, Math.floor(i / keys.length), 1, 1);
+      });
     });
-  }, [weights, keys, theme.value]);
-  return <canvas ref={canvas} width={keys.length} height={queries.length} />;
+  }, [weights, keys, queries, theme.value]);
+  return <canvas ref={canvas} />;
 }

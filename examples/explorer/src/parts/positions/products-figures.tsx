@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { matmul } from 'simdformer';
 import { divergingScale } from '../../draw/colours.js';
 import { Slider } from '../../draw/controls.js';
@@ -7,6 +7,7 @@ import { decimal } from '../../draw/format.js';
 import { HeatMap } from '../../draw/heat-map.js';
 import { LineChart, type Point } from '../../draw/line-chart.js';
 import type { Session } from '../../session.js';
+import { theme } from '../../theme.js';
 import { useResult } from '../../use-result.js';
 import type { Table } from './index.js';
 
@@ -14,10 +15,11 @@ import type { Table } from './index.js';
 export function ProductsFigures({ session, table }: { session: Session; table: Table }) {
   const [from, setFrom] = useState(16);
   const products = useResult(session, table, productsOf);
+  const { values, length } = products ?? { values: [], length: 0 };
+  const most = values[0] ?? 1;
+  const names = useMemo(() => Array.from({ length }, (_, position) => String(position)), [length]);
+  const colour = useMemo(() => divergingScale(most), [most, theme.value]);
   if (products === null) return null;
-  const { values, length } = products;
-  const most = values[0] as number;
-  const names = Array.from({ length }, (_, position) => String(position));
   const row = (position: number) =>
     Array.from({ length }, (_, other): Point => [other - position, values[position * length + other] as number]);
   return (
@@ -31,7 +33,7 @@ export function ProductsFigures({ session, table }: { session: Session; table: T
           rows={names}
           columns={names}
           values={values}
-          colour={divergingScale(most)}
+          colour={colour}
           cellSize={9}
           describe={({ row, column }) =>
             `positions ${row} and ${column}, distance ${decimal(column - row, 0)}: ${decimal(values[row * length + column] as number)}`

@@ -1,9 +1,10 @@
-import { useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { divergingScale } from '../../draw/colours.js';
 import { Figure } from '../../draw/figure.js';
 import { decimal } from '../../draw/format.js';
 import { HeatMap } from '../../draw/heat-map.js';
 import { LineChart, type Point } from '../../draw/line-chart.js';
+import { theme } from '../../theme.js';
 import type { Table } from './index.js';
 
 interface TableFigureProps {
@@ -22,6 +23,10 @@ export function TableFigure({ table, layout }: TableFigureProps) {
   const [sine, cosine] = layout === 'interleaved' ? [2 * wave, 2 * wave + 1] : [wave, half + wave];
   const curve = (feature: number) =>
     Array.from({ length }, (_, position): Point => [position, values[position * width + feature] as number]);
+  // The same while columns are pointed at, so that the picture is not drawn anew.
+  const rows = useMemo(() => numbers(length), [length]);
+  const columns = useMemo(() => numbers(width), [width]);
+  const colour = useMemo(() => divergingScale(), [theme.value]);
   return (
     <div class="positions-table">
       <Figure
@@ -30,10 +35,10 @@ export function TableFigure({ table, layout }: TableFigureProps) {
       >
         <HeatMap
           label={`Sinusoidal position vectors, ${length} positions by ${width} features.`}
-          rows={Array.from({ length }, (_, position) => String(position))}
-          columns={Array.from({ length: width }, (_, feature) => String(feature))}
+          rows={rows}
+          columns={columns}
           values={values}
-          colour={divergingScale(1)}
+          colour={colour}
           cellHeight={9}
           describe={({ row, column }) =>
             `position ${row}, feature ${column} (${isSine(column) ? 'sine' : 'cosine'}): ${decimal(values[row * width + column] as number, 3)}`
@@ -60,4 +65,8 @@ export function TableFigure({ table, layout }: TableFigureProps) {
       </Figure>
     </div>
   );
+}
+
+function numbers(count: number): string[] {
+  return Array.from({ length: count }, (_, number) => String(number));
 }

@@ -4,6 +4,7 @@ import { Figure } from '../../draw/figure.js';
 import { decimal } from '../../draw/format.js';
 import { HeatMap } from '../../draw/heat-map.js';
 import type { Session } from '../../session.js';
+import { theme } from '../../theme.js';
 import { useResult } from '../../use-result.js';
 import { KINDS, type Kind, type Learned, schoolOf, tableOf } from './school.js';
 
@@ -93,13 +94,10 @@ function Variant({ kind, session, taught }: { kind: Kind; session: Session; taug
   const key = useMemo(() => model && { model, kind }, [model, kind]);
   const own = useResult(session, key, ({ model, kind }) => tableOf(kind, model, null));
   const table = own ?? taught;
-  const { title, says, rows, columns, describe, cellHeight } = LOOKS[kind];
-  if (table === null) return null;
-  const most = Math.max(
-    table.values.reduce((a, b) => Math.max(a, Math.abs(b)), 0),
-    0.05,
-  );
-  const names = { rows: rows(table), columns: columns(table) };
+  const { title, says, describe, cellHeight } = LOOKS[kind];
+  const look = useMemo(() => table && lookOf(kind, table), [kind, table, theme.value]);
+  if (table === null || look === null) return null;
+  const { most, colour, names } = look;
   const origin =
     table.steps === null ? `of ${model?.name}` : table.steps === 0 ? 'before training' : `after ${table.steps} steps`;
   return (
@@ -108,7 +106,7 @@ function Variant({ kind, session, taught }: { kind: Kind; session: Session; taug
         label={`${title}, ${origin}: ${table.rows} rows by ${table.columns} columns.`}
         {...names}
         values={table.values}
-        colour={divergingScale(most)}
+        colour={colour}
         cellHeight={cellHeight}
         describe={({ row, column }) =>
           describe(
@@ -121,4 +119,13 @@ function Variant({ kind, session, taught }: { kind: Kind; session: Session; taug
       <p class="hint">Full colour is ±{decimal(most)}.</p>
     </Figure>
   );
+}
+
+function lookOf(kind: Kind, table: Learned) {
+  const { rows, columns } = LOOKS[kind];
+  const most = Math.max(
+    table.values.reduce((a, b) => Math.max(a, Math.abs(b)), 0),
+    0.05,
+  );
+  return { most, colour: divergingScale(most), names: { rows: rows(table), columns: columns(table) } };
 }
