@@ -18,6 +18,7 @@ import { agree, type Contestant, contest, type Turn } from './harness/contest.js
 import { describeDevice } from './harness/machine.js';
 import { OURS } from './harness/ours.js';
 import { pytorch } from './harness/peers.js';
+import { wholeScript } from './nanogpt.js';
 
 interface Task {
   readonly model: TransformerOptions;
@@ -105,6 +106,7 @@ export default {
       });
       model.dispose();
     }
+    await wholeScript(run, device);
     device.dispose();
   },
 } satisfies Bench;
