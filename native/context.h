@@ -17,10 +17,16 @@ struct Fault {
   int64_t command = -1;
 };
 
+// How a run goes, which all of its threads see.
+struct Course {
+  Fault fault;
+  std::atomic<int64_t> last{INT64_MAX};  // the command after which it ends
+};
+
 class Context {
  public:
-  Context(char* heap, char* scratch, Job& job, int seat, Fault& fault)
-      : team(job, seat), heap_(heap), scratch_(scratch), fault_(fault) {}
+  Context(char* heap, char* scratch, Job& job, int seat, Course& course)
+      : team(job, seat), heap_(heap), scratch_(scratch), course_(course) {}
 
   float* f32(Span span) const { return reinterpret_cast<float*>(heap_ + size_t{4} * span.offset); }
   int32_t* i32(Span span) const { return reinterpret_cast<int32_t*>(heap_ + size_t{4} * span.offset); }
@@ -33,8 +39,11 @@ class Context {
   // on, without touching memory that is not its own; the run ends with the first such reason. To be called in a chunk.
   void fail(const char* reason) const {
     const char* none = nullptr;
-    if (fault_.reason.compare_exchange_strong(none, reason)) fault_.command = command;
+    if (course_.fault.reason.compare_exchange_strong(none, reason)) course_.fault.command = command;
   }
+  // Ends the run after this command. To be called in a chunk, so that no thread has gone on to the next.
+  void leave() const { course_.last = command; }
+  bool ended() const { return command > course_.last; }
 
   Team team;
   int64_t command = 0;  // its index in the list
@@ -42,7 +51,7 @@ class Context {
  private:
   char* heap_;
   char* scratch_;
-  Fault& fault_;
+  Course& course_;
 };
 
 }  // namespace simdformer

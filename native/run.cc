@@ -77,15 +77,15 @@ struct Engine::Walk {
   Engine& engine;
   const uint32_t* words;
   size_t count;
-  Fault fault;
+  Course course;
 };
 
 void Engine::walk(void* data, Job& job, int seat) {
   Walk& walk = *static_cast<Walk*>(data);
   Engine& engine = walk.engine;
   Context context(engine.heap_.data(), engine.scratch_ + kScratchBytes * static_cast<size_t>(seat), job, seat,
-                  walk.fault);
-  for (size_t at = 0; at < walk.count; at += walk.words[at] >> 16, ++context.command)
+                  walk.course);
+  for (size_t at = 0; at < walk.count && !context.ended(); at += walk.words[at] >> 16, ++context.command)
     engine.isa_.kernels[walk.words[at] & kOpcodeMask].run(walk.words + at + 1, context);
 }
 
@@ -101,11 +101,12 @@ Failure Engine::run(const uint32_t* words, size_t count) {
   if (count == 0) return {};
   Walk walk{*this, words, count, {}};
   runJob(threads_, &Engine::walk, &walk);
-  const char* reason = walk.fault.reason.load();
+  const Fault& fault = walk.course.fault;
+  const char* reason = fault.reason.load();
   if (reason == nullptr) return {};
   size_t at = 0;
-  for (int64_t i = walk.fault.command; i > 0; --i) at += words[at] >> 16;
-  return {walk.fault.command, isa_.kernels[words[at] & kOpcodeMask].name, reason};
+  for (int64_t i = fault.command; i > 0; --i) at += words[at] >> 16;
+  return {fault.command, isa_.kernels[words[at] & kOpcodeMask].name, reason};
 }
 
 std::string Engine::manifest() const {

@@ -69,10 +69,16 @@ export class CommandList {
   }
 }
 
+/** A part of the heap to copy out. */
+export interface Read {
+  readonly byteOffset: number;
+  readonly target: ArrayBufferView;
+}
+
 interface Job {
   words: Uint32Array;
   count: number;
-  reads: { byteOffset: number; target: ArrayBufferView }[];
+  reads: Read[];
   resolve(): void;
   reject(error: unknown): void;
 }
@@ -173,10 +179,9 @@ export class Queue {
     if (target !== undefined) this.backend.read(byteOffset, target);
   }
 
-  /** Runs everything off this thread, in order; then copies `target` out of the heap, if given. */
-  run(byteOffset = 0, target?: ArrayBufferView): Promise<void> {
+  /** Runs everything off this thread, in order; then copies `reads` out of the heap. */
+  run(...reads: Read[]): Promise<void> {
     return new Promise((resolve, reject) => {
-      const reads = target === undefined ? [] : [{ byteOffset, target }];
       const words = this.#pending.words.slice(0, this.#pending.length);
       this.#pending.length = 0;
       this.#jobs.push({ words, count: words.length, reads, resolve, reject });

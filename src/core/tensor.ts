@@ -123,8 +123,16 @@ export class Tensor {
   /** Runs what is queued, off this thread, and returns a copy of the values in row-major order. */
   async data(): Promise<Float32Array | Int32Array> {
     const { region, target, pick } = this.#reading();
-    await this.device.queue.run(region.offset * 4, target);
+    await this.device.queue.run({ byteOffset: region.offset * 4, target });
     return pick(target);
+  }
+
+  /** As `data()` of each, all of one device, with one way there and back. */
+  static async dataOf(...tensors: [Tensor, ...Tensor[]]): Promise<(Float32Array | Int32Array)[]> {
+    const readings = tensors.map((tensor) => tensor.#reading());
+    const reads = readings.map(({ region, target }) => ({ byteOffset: region.offset * 4, target }));
+    await tensors[0].device.queue.run(...reads);
+    return readings.map(({ target, pick }) => pick(target));
   }
 
   /** As `data()`, on this thread. */

@@ -1,7 +1,8 @@
 import { Random } from '../core/random.js';
 import type { FinishReason, Hypothesis, Plan, PlannedInput, TokenEvent } from './options.js';
 import { type LogitsProcessor, processorsOf } from './processors.js';
-import { checkedLogSumExp, gumbel, type Search } from './search.js';
+import { candidatesOf, type Ranking } from './ranking.js';
+import { checkedTotal, checkScores, gumbel, rowOf, type Search } from './search.js';
 
 /** An unfinished hypothesis. */
 interface Beam {
@@ -37,11 +38,10 @@ export class BeamSearch implements Search {
   #batch: readonly InputBeams[];
 
   constructor(private readonly plan: Plan) {
-    const { inputs, numBeams } = plan;
-    this.#all = inputs.map((input) => new InputBeams(plan, input));
+    this.#all = plan.inputs.map((input) => new InputBeams(plan, input));
     this.#batch = this.#all;
-    this.tokens = new Int32Array(inputs.length * numBeams);
-    this.#order = new Int32Array(inputs.length * numBeams);
+    this.tokens = Int32Array.from(this.contexts, (read) => read.at(-1) as number);
+    this.#order = Int32Array.from(this.tokens.keys());
   }
 
   get open(): number {
@@ -52,6 +52,13 @@ export class BeamSearch implements Search {
     return this.#batch.every(({ done }) => done);
   }
 
+  get finished(): Int32Array {
+    const { numBeams } = this.plan;
+    return Int32Array.from(this.tokens, (_, row) =>
+      Number((this.#batch[Math.floor(row / numBeams)] as InputBeams).done),
+    );
+  }
+
   get order(): Int32Array | null {
     return this.#order.some((from, to) => from !== to) ? this.#order : null;
   }
@@ -59,16 +66,15 @@ export class BeamSearch implements Search {
   get contexts(): readonly (readonly number[])[] {
     const { numBeams } = this.plan;
     return this.#batch.flatMap((input) =>
-      Array.from({ length: numBeams }, (_, beam) => input.beams[beam]?.read ?? [0]),
+      Array.from({ length: numBeams }, (_, beam) => (input.beams[beam] ?? input.beams[0])?.read ?? [0]),
     );
   }
 
-  choose(logits: Float32Array): TokenEvent[] {
-    const { numBeams, vocabulary } = this.plan;
+  choose(ranking: Ranking): TokenEvent[] {
+    const { numBeams } = this.plan;
     this.#batch.forEach((input, i) => {
       const first = i * numBeams;
-      const rows = logits.subarray(first * vocabulary, (first + numBeams) * vocabulary);
-      const kept = input.done ? [] : input.advance(rows);
+      const kept = input.done ? [] : input.advance(ranking, first);
       for (let beam = 0; beam < numBeams; beam++) {
         this.#order[first + beam] = first + (kept[beam]?.beam ?? beam);
         this.tokens[first + beam] = kept[beam]?.token ?? 0;
@@ -111,13 +117,13 @@ class InputBeams {
     this.beams = [{ read: prompt, tokens: [], logProbabilities: [], sum: 0 }];
   }
 
-  /** One token further; returns which beams go on, and how. */
-  advance(rows: Float32Array): Candidate[] {
+  /** One token further; returns which beams go on, and how. The beams are the rows from `first` on. */
+  advance(ranking: Ranking, first: number): Candidate[] {
     const { numBeams, stopTokens, maxNewTokens } = this.plan;
     const length = (this.beams[0] as Beam).tokens.length + 1;
     const kept: Candidate[] = [];
     const next: Beam[] = [];
-    for (const [rank, candidate] of this.#candidates(rows).entries()) {
+    for (const [rank, candidate] of this.#candidates(ranking, first).entries()) {
       const grown = this.#grow(candidate);
       const ends = stopTokens.has(candidate.token) && length > this.input.prefix.length;
       if (ends || this.plan.stop?.(grown.tokens)) {
@@ -139,34 +145,48 @@ class InputBeams {
    * The best ways to go on, best first: enough to fill the beams even if those that end are among them. With `doSample` so many
    * drawn by their probabilities instead, none twice.
    */
-  #candidates(rows: Float32Array): Candidate[] {
-    const { numBeams, stopTokens, vocabulary } = this.plan;
-    const best = new Best(numBeams * (1 + Math.max(1, stopTokens.size)));
-    this.beams.forEach(({ read, tokens, sum }, beam) => {
-      const row = rows.subarray(beam * vocabulary, (beam + 1) * vocabulary);
-      const total = checkedLogSumExp(row, this.input.index);
-      const forced = this.input.prefix[tokens.length];
-      if (forced !== undefined) {
-        const logProbability = (row[forced] as number) - total;
-        best.offer({ beam, token: forced, sum: sum + logProbability, logProbability }, sum + logProbability);
-        return;
-      }
-      const scores = this.#processors.length > 0 ? row.map((logit) => logit - total) : row;
-      for (const process of this.#processors) process(scores, read);
-      if (scores !== row) checkedLogSumExp(scores, this.input.index);
-      const base = scores === row ? sum - total : sum;
-      for (let token = 0; token < vocabulary; token++) {
-        const candidate = base + (scores[token] as number);
-        const key =
-          this.#random === null || candidate === Number.NEGATIVE_INFINITY
-            ? candidate
-            : candidate + gumbel(this.#random);
-        if (key > best.least) {
-          best.offer({ beam, token, sum: candidate, logProbability: (row[token] as number) - total }, key);
-        }
-      }
-    });
+  #candidates(ranking: Ranking, first: number): Candidate[] {
+    const { numBeams, stopTokens } = this.plan;
+    const best = new Best(candidatesOf(numBeams, stopTokens.size));
+    for (let beam = 0; beam < this.beams.length; beam++) {
+      const row = first + beam;
+      const total = checkedTotal(ranking, row, this.input.index);
+      if (ranking.logits === null) this.#offerRanked(best, beam, ranking, row, total);
+      else this.#offerLogits(best, beam, rowOf(ranking.logits, row, this.plan), total);
+    }
     return this.#random === null ? best.list : [...best.list].sort((a, b) => b.sum - a.sum);
+  }
+
+  #offerRanked(best: Best, beam: number, ranking: Ranking, row: number, total: number): void {
+    const { sum } = this.beams[beam] as Beam;
+    for (let rank = 0; rank < ranking.count; rank++) {
+      const logProbability = ranking.logit(row, rank) - total;
+      const candidate = sum + logProbability;
+      if (!(candidate > best.least)) return; // nor are those after it
+      best.offer({ beam, token: ranking.token(row, rank), sum: candidate, logProbability }, candidate);
+    }
+  }
+
+  #offerLogits(best: Best, beam: number, row: Float32Array, total: number): void {
+    const { read, tokens, sum } = this.beams[beam] as Beam;
+    const forced = this.input.prefix[tokens.length];
+    if (forced !== undefined) {
+      const logProbability = (row[forced] as number) - total;
+      best.offer({ beam, token: forced, sum: sum + logProbability, logProbability }, sum + logProbability);
+      return;
+    }
+    const scores = this.#processors.length > 0 ? row.map((logit) => logit - total) : row;
+    for (const process of this.#processors) process(scores, read);
+    if (scores !== row) checkScores(scores, this.input.index);
+    const base = scores === row ? sum - total : sum;
+    for (let token = 0; token < row.length; token++) {
+      const candidate = base + (scores[token] as number);
+      const key =
+        this.#random === null || candidate === Number.NEGATIVE_INFINITY ? candidate : candidate + gumbel(this.#random);
+      if (key > best.least) {
+        best.offer({ beam, token, sum: candidate, logProbability: (row[token] as number) - total }, key);
+      }
+    }
   }
 
   #grow({ beam, token, sum, logProbability }: Candidate): Beam {

@@ -12,8 +12,9 @@ import {
   resolveOptions,
   type TokenEvent,
 } from './options.js';
+import { needsLogits, type Ranking } from './ranking.js';
 import { type Search, TokenSearch } from './search.js';
-import { endSession, MOVABLE, startSession } from './session.js';
+import { endSession, MOVABLE, type Session, startSession } from './session.js';
 
 /** Milliseconds after which other work gets its turn. */
 const PAUSE_AFTER = 5;
@@ -96,22 +97,36 @@ async function* decode(
   { signal, onToken }: GenerateOptions,
 ): AsyncGenerator<TokenEvent[], Search, void> {
   const search = plan.numBeams > 1 ? new BeamSearch(plan) : new TokenSearch(plan);
-  const { session, logits } = startSession(model, plan);
+  const session = startSession(model, plan);
   try {
-    let scores = await logits;
-    for (;;) {
+    for (let length = 0; ; ) {
+      const rankings = await advance(session, search, plan, length);
       await giveWay();
-      signal?.throwIfAborted();
-      const events = search.choose(scores);
-      for (const event of events) onToken?.(event);
-      yield events;
-      if (search.done) return search;
+      for (const ranking of rankings) {
+        signal?.throwIfAborted();
+        const events = search.choose(ranking);
+        length++;
+        for (const event of events) onToken?.(event);
+        yield events;
+        if (search.done) return search;
+      }
       if (session.shrinks(search.open)) search.compact();
-      scores = await (session.full ? session.read(search.contexts) : session.step(search.tokens, search.order));
     }
   } finally {
     endSession(model, session);
   }
+}
+
+/** What decides about the next token of every sequence, which has `length`, or about the next ones. */
+function advance(session: Session, search: Search, plan: Plan, length: number): Promise<readonly Ranking[]> {
+  const { inputs, numBeams, stop, maxNewTokens, minNewTokens } = plan;
+  const logits = needsLogits(plan) || inputs.some(({ prefix }) => length < prefix.length);
+  const forbids = !logits && length < minNewTokens;
+  const left = Math.min(session.room, (forbids ? minNewTokens : maxNewTokens) - length);
+  const steps = logits || numBeams > 1 || stop ? 1 : left;
+  const ahead = { steps, logits, forbids, finished: search.finished };
+  if (session.room < 1 || session.readsPrompts) return session.read(search.contexts, ahead);
+  return session.step(search.tokens, search.order, ahead);
 }
 
 let lastPause = 0;

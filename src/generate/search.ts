@@ -2,11 +2,12 @@ import { SimdformerError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import type { FinishReason, Hypothesis, Plan, TokenEvent } from './options.js';
 import { argmax, type LogitsProcessor, logSumExp, processorsOf } from './processors.js';
+import type { Ranking } from './ranking.js';
 
-/** Chooses tokens, given logits. The sequences of all unfinished inputs, and some finished ones, are its batch. */
+/** Chooses tokens, given rankings, with logits if `needsLogits`. The sequences of all unfinished inputs, and some finished ones, are its batch. */
 export interface Search {
-  /** Takes the logits of the next token of every sequence of the batch, [sequences, vocabulary]; returns what is decided. */
-  choose(logits: Float32Array): TokenEvent[];
+  /** Takes what the model says of the next token of every sequence of the batch; returns what is decided. */
+  choose(ranking: Ranking): TokenEvent[];
   /** What the decoder reads next. */
   readonly tokens: Int32Array;
   /** Which sequence each one goes on from; null if all from themselves. */
@@ -16,6 +17,8 @@ export interface Search {
   /** Groups of `plan.group` sequences that are not finished. */
   readonly open: number;
   readonly done: boolean;
+  /** Which sequences of the batch are finished: 1, or 0. */
+  readonly finished: Int32Array;
   /** Takes finished groups out of the batch, between `choose` and the use of `tokens` and `order`. */
   compact(): void;
   /** For each input: the beams, best first, or the samples in order. */
@@ -59,7 +62,7 @@ export class TokenSearch implements Search {
       })),
     );
     this.#batch = this.#all;
-    this.tokens = new Int32Array(this.#all.length);
+    this.tokens = Int32Array.from(this.#all, ({ read }) => read.at(-1) as number);
   }
 
   get open(): number {
@@ -70,33 +73,43 @@ export class TokenSearch implements Search {
     return this.#batch.every(({ reason }) => reason !== null);
   }
 
+  get finished(): Int32Array {
+    return Int32Array.from(this.#batch, ({ reason }) => Number(reason !== null));
+  }
+
   get contexts(): readonly (readonly number[])[] {
     return this.#batch.map(({ read }) => read);
   }
 
-  choose(logits: Float32Array): TokenEvent[] {
-    const { vocabulary } = this.plan;
+  choose(ranking: Ranking): TokenEvent[] {
     const events: TokenEvent[] = [];
     this.order = null;
-    this.#batch.forEach((track, i) => {
-      if (track.reason !== null) return;
-      const { sequence } = track;
-      const row = logits.subarray(i * vocabulary, (i + 1) * vocabulary);
-      const total = checkedLogSumExp(row, track.input);
-      const token = track.prefix[track.tokens.length] ?? this.#pick(row, track);
-      const logProbability = (row[token] as number) - total;
+    for (let i = 0; i < this.#batch.length; i++) {
+      const track = this.#batch[i] as Track;
+      if (track.reason !== null) continue;
+      const total = checkedTotal(ranking, i, track.input);
+      const [token, logit] = this.#choice(ranking, i);
+      const logProbability = logit - total;
       track.logProbabilities.push(logProbability);
       if (this.#isEnd(track, token)) track.reason = 'stop';
       else {
         track.tokens.push(token);
         track.read.push(token);
         this.tokens[i] = token;
-        events.push({ sequence, token, logProbability });
+        events.push({ sequence: track.sequence, token, logProbability });
         if (this.plan.stop?.(track.tokens)) track.reason = 'stop';
         else if (track.tokens.length >= this.plan.maxNewTokens) track.reason = 'length';
       }
-    });
+    }
     return events;
+  }
+
+  #choice(ranking: Ranking, i: number): [token: number, logit: number] {
+    if (ranking.logits === null) return [ranking.token(i, 0), ranking.logit(i, 0)];
+    const track = this.#batch[i] as Track;
+    const row = rowOf(ranking.logits, i, this.plan);
+    const token = track.prefix[track.tokens.length] ?? this.#pick(row, track);
+    return [token, row[token] as number];
   }
 
   compact(): void {
@@ -120,7 +133,7 @@ export class TokenSearch implements Search {
   #pick(row: Float32Array, { input, read, processors, random }: Track): number {
     const scores = processors.length > 0 ? row.slice() : row;
     for (const process of processors) process(scores, read);
-    if (processors.length > 0) checkedLogSumExp(scores, input);
+    if (processors.length > 0) checkScores(scores, input);
     return this.plan.doSample ? draw(scores, random) : argmax(scores);
   }
 
@@ -140,14 +153,30 @@ export class TokenSearch implements Search {
   }
 }
 
-/** As `logSumExp`; throws if there is nothing to choose from. */
-export function checkedLogSumExp(scores: Float32Array, input: number): number {
-  const total = logSumExp(scores);
-  if (Number.isFinite(total)) return total;
-  const reason = scores.every((score) => score === Number.NEGATIVE_INFINITY)
-    ? 'every token is forbidden'
-    : 'not all are numbers';
-  throw new SimdformerError(`generate: no next token can be chosen for input ${input}: ${reason}`);
+export function rowOf(logits: Float32Array, row: number, { vocabulary }: Plan): Float32Array {
+  return logits.subarray(row * vocabulary, (row + 1) * vocabulary);
+}
+
+/** log Σ e^logit of a sequence; throws if there is nothing to choose from. */
+export function checkedTotal(ranking: Ranking, row: number, input: number): number {
+  const total = ranking.total(row);
+  const isForbidden = ranking.logit(row, 0) === Number.NEGATIVE_INFINITY;
+  if (!Number.isFinite(total) || isForbidden) throw noneFor(input, isForbidden && !Number.isNaN(total));
+  return total;
+}
+
+/** Throws if processors left nothing to choose from. */
+export function checkScores(scores: Float32Array, input: number): void {
+  if (!Number.isFinite(logSumExp(scores)))
+    throw noneFor(
+      input,
+      scores.every((score) => score === Number.NEGATIVE_INFINITY),
+    );
+}
+
+function noneFor(input: number, isForbidden: boolean): SimdformerError {
+  const reason = isForbidden ? 'every token is forbidden' : 'not all are numbers';
+  return new SimdformerError(`generate: no next token can be chosen for input ${input}: ${reason}`);
 }
 
 /** A token with probability proportional to exp(score). */

@@ -5,12 +5,16 @@ import type { DecodingOptions, Transformer } from '../models/transformer.js';
 import type { DecoderState, Memory } from '../nn/kv-cache.js';
 import { packed } from '../nn/token-batch.js';
 import type { Plan } from './options.js';
+import { AHEAD, Ranker, type Ranking, rankedOf } from './ranking.js';
 
 /** Idle sessions that a model keeps. */
 const KEPT = 4;
 
 /** Sequences that can change places in a cache. */
 export const MOVABLE = 4096;
+
+/** Milliseconds that steps may take before something is heard of them. */
+const NEWS_AFTER = 2;
 
 /** What a session is good for; sizes are rounded up so that similar batches share one. */
 interface Sizes {
@@ -19,12 +23,27 @@ interface Sizes {
   readonly maxLength: number;
   /** 0 without an encoder. */
   readonly sourceLength: number;
+  /** Best tokens of each sequence that are found. */
+  readonly ranked: number;
+  readonly stops: number;
 }
 
 /** The first sequences of a session, with a recorded step that computes for them alone. */
 interface Part {
   readonly state: DecoderState;
   readonly program: Program<Tensor>;
+}
+
+/** What else the next steps are to know. */
+export interface Ahead {
+  /** The most steps to take. */
+  readonly steps: number;
+  /** Whether all logits are wanted. */
+  readonly logits: boolean;
+  /** Whether stop tokens may not be chosen yet. */
+  readonly forbids: boolean;
+  /** Which sequences are finished: 1, or 0. */
+  readonly finished: Int32Array;
 }
 
 /**
@@ -43,13 +62,19 @@ export class Session {
   /** What `state.lengths` and `state.sourceLengths` hold. */
   #lengths = new Int32Array();
   #sourceLengths = new Int32Array();
+  readonly #ranker: Ranker;
+  /** Milliseconds of a step, once known. */
+  #pace = Number.POSITIVE_INFINITY;
+  #isFirst = true;
 
   constructor(
     readonly key: string,
     private readonly model: Transformer,
     options: DecodingOptions,
+    { ranked, stops }: Pick<Sizes, 'ranked' | 'stops'>,
   ) {
     this.state = model.startDecoding(options);
+    this.#ranker = new Ranker(model.device, ranked, this.state.sequences, stops);
     this.#begin(options.memory);
   }
 
@@ -60,6 +85,7 @@ export class Session {
   }
 
   #begin(memory: Memory | undefined): void {
+    this.#isFirst = true;
     this.#items = this.state.sizes.sources;
     this.#lengths = new Int32Array(this.state.sequences);
     this.#sourceLengths = Int32Array.from(memory?.batch.counts ?? []);
@@ -70,32 +96,57 @@ export class Session {
     return this.state.sequences <= MOVABLE && this.#itemsFor(items) < this.#items;
   }
 
-  /** Whether a sequence has no room for another token. */
-  get full(): boolean {
+  /** Whether it begins with prompts, by `read`. */
+  get readsPrompts(): boolean {
+    return this.#isFirst && this.state.sizes.sourceCapacity === 0;
+  }
+
+  /** Tokens for which every sequence has room. */
+  get room(): number {
     const { beams, capacity } = this.state.sizes;
-    return this.#lengths.subarray(0, this.#items * beams).some((length) => length >= capacity);
+    const lengths = this.#lengths.subarray(0, this.#items * beams);
+    return capacity - lengths.reduce((longest, length) => Math.max(longest, length), 0);
+  }
+
+  /** Says what ends a sequence: as many tokens as its sizes say. */
+  setStops(tokens: Iterable<number>): void {
+    this.#ranker.setStops(tokens);
   }
 
   /**
-   * The logits after one more token of each sequence, [sequences, vocabulary], where sequence r first goes on from what was
-   * `order[r]`. Sequences beyond these have left; there may be more rows than sequences.
+   * What follows after one more token of each sequence, where sequence r first goes on from what was `order[r]`. Sequences beyond
+   * these have left. If sequences then go on with their best tokens there may be more steps than one: as many as take little time.
+   * Those after the one that finishes the last sequence are left out, and mean nothing.
    */
-  step(tokens: Int32Array, order: Int32Array | null): Promise<Float32Array> {
+  async step(tokens: Int32Array, order: Int32Array | null, ahead: Ahead): Promise<Ranking[]> {
     if (order !== null) this.#move(order);
     const { state, program } = this.#shrink(tokens.length);
+    const steps = Math.max(1, Math.min(AHEAD, ahead.steps, Math.floor(NEWS_AFTER / this.#pace)));
+    const isFirst = this.#isFirst;
+    this.#isFirst = false;
+    this.#lengths = this.#lengths.map((length) => length + steps);
     const next = new Int32Array(state.sequences);
     next.set(tokens);
     state.tokens.write(next);
-    this.#lengths = this.#lengths.map((length) => length + 1);
-    return program.run().data() as Promise<Float32Array>;
+    this.#ranker.setFinished(ahead.finished);
+    for (let slot = 0; slot < steps; slot++) program.run(this.#ranker.scalars(slot, ahead.forbids));
+    const start = performance.now();
+    const rankings = await this.#ranker.read(steps, state.sequences, ahead.logits ? program.result : null);
+    if (!isFirst) this.#pace = (performance.now() - start) / steps; // the encoder is no part of it
+    return rankings;
   }
 
   /** Reads `contexts` instead of what it has read, of each as much of its end as there is room for. Decoder-only; else as `step`. */
-  read(contexts: readonly (readonly number[])[]): Promise<Float32Array> {
+  read(contexts: readonly (readonly number[])[], { logits, forbids }: Ahead): Promise<Ranking[]> {
     const { state } = this.#shrink(contexts.length);
     const all = Array.from({ length: state.sequences }, (_, i) => (contexts[i] ?? [0]).slice(-state.sizes.capacity));
     this.#lengths.set(all.map(({ length }) => length));
-    return this.model.prefill(state, packed(all)).data() as Promise<Float32Array>;
+    this.#isFirst = false;
+    const result = this.model.prefill(state, packed(all));
+    this.#ranker.rank(result, state.tokens, forbids);
+    const rankings = this.#ranker.read(1, state.sequences, logits ? result : null);
+    result.dispose(); // once that has run
+    return rankings;
   }
 
   dispose(): void {
@@ -105,6 +156,7 @@ export class Session {
     }
     this.#reorder?.dispose();
     this.#reorderSources?.dispose();
+    this.#ranker.dispose();
     this.state.dispose();
   }
 
@@ -123,7 +175,12 @@ export class Session {
     if (part === undefined) {
       const { model } = this;
       const state = items === this.state.sizes.sources ? this.state : this.state.first(items);
-      part = { state, program: model.device.record(() => model.step(state)) };
+      const program = model.device.record(() => {
+        const logits = model.step(state);
+        this.#ranker.rank(logits, state.tokens);
+        return logits;
+      });
+      part = { state, program };
       this.#parts.set(items, part);
     }
     return part;
@@ -164,11 +221,9 @@ function recordReorder(device: Device, length: number, reorder: (order: Tensor) 
 /** Of each model the sessions that wait for the next batch, the one used last at the end. */
 const idle = new WeakMap<Transformer, Session[]>();
 
-/** A session that has read the inputs, and the logits of the first new tokens. Give it back with `endSession`. */
-export function startSession(
-  model: Transformer,
-  { inputs, width, group, maxNewTokens }: Plan,
-): { session: Session; logits: Promise<Float32Array> } {
+/** A session for the inputs, which has read their sources. Give it back with `endSession`. */
+export function startSession(model: Transformer, plan: Plan): Session {
+  const { inputs, width, group, maxNewTokens, stopTokens } = plan;
   const { maxLength } = model.config;
   const prompts = inputs.map(({ prompt }) => prompt);
   const sources = inputs.map(({ row }) => row);
@@ -179,15 +234,11 @@ export function startSession(
       beams: group,
       maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1)),
       sourceLength: memory ? Math.min(maxLength, roundUp(longest(sources))) : 0,
+      ranked: rankedOf(plan),
+      stops: stopTokens.size,
     });
-    try {
-      const first = prompts.flatMap((prompt) => Array.from({ length: width }, () => prompt));
-      if (memory) return { session, logits: session.step(Int32Array.from(first.flat()), null) };
-      return { session, logits: session.read(first) };
-    } catch (error) {
-      session.dispose();
-      throw error;
-    }
+    session.setStops(stopTokens);
+    return session;
   });
 }
 
@@ -220,11 +271,8 @@ function takeSession(model: Transformer, memory: Memory | undefined, sizes: Size
   const at = kept.findIndex((session) => session.key === key);
   if (at < 0) {
     const { sources: sequences, beams, maxLength, sourceLength } = sizes;
-    return new Session(
-      key,
-      model,
-      memory ? { memory, beams, maxLength, sourceLength } : { sequences, beams, maxLength },
-    );
+    const options = memory ? { memory, beams, maxLength, sourceLength } : { sequences, beams, maxLength };
+    return new Session(key, model, options, sizes);
   }
   const [session] = kept.splice(at, 1) as [Session];
   session.restart(memory);

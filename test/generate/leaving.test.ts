@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { resolveOptions } from '../../src/generate/options.js';
 import { startSession } from '../../src/generate/session.js';
 import type { GenerateOptions, Transformer } from '../../src/index.js';
-import { decoderOnly, expectClose, inputs, kinds, makeModel } from './small-model.js';
+import { decoderOnly, device, expectClose, inputs, kinds, makeModel } from './small-model.js';
 
 const many = Array.from({ length: 9 }, (_, i) => inputs[i % 3]!.map((token) => 3 + ((token + i) % 8)));
 
@@ -46,15 +46,19 @@ for (const [kind, options] of Object.entries(kinds)) {
 
 it('a session computes for those that are left', async () => {
   const model = makeModel();
-  const rowsOf = (logits: Float32Array) => logits.length / model.config.targetVocab;
-  const { session, logits } = startSession(model, resolveOptions(model, many, {}));
-  expect(rowsOf(await logits)).toBe(9);
+  const step = async (tokens: readonly number[], order: readonly number[] | null = null) => {
+    const ahead = { steps: 1, logits: true, forbids: false, finished: new Int32Array(tokens.length) };
+    const [ranking] = await session.step(Int32Array.from(tokens), order && Int32Array.from(order), ahead);
+    return ranking!.logits!.length / model.config.targetVocab;
+  };
+  const session = startSession(model, resolveOptions(model, many, {}));
+  expect(await step(Array(9).fill(1))).toBe(9);
   expect([9, 8, 7, 5, 4].map((open) => session.shrinks(open))).toEqual([false, true, true, true, true]);
-  expect(rowsOf(await session.step(Int32Array.of(3, 4, 5), Int32Array.of(8, 1, 4)))).toBe(4);
+  expect(await step([3, 4, 5], [8, 1, 4])).toBe(4);
   expect(session.shrinks(3)).toBe(false);
-  expect(rowsOf(await session.step(Int32Array.of(3), null))).toBe(1);
+  expect(await step([3])).toBe(1);
   session.restart(model.encode(many));
-  expect(rowsOf(await session.step(new Int32Array(9).fill(1), null))).toBe(9);
+  expect(await step(Array(9).fill(1))).toBe(9);
   session.dispose();
   model.dispose();
 });
@@ -62,8 +66,8 @@ it('a session computes for those that are left', async () => {
 it('several of one prompt leave one by one, several of one source together', async () => {
   const lengths = async (model: Transformer) => {
     const plan = resolveOptions(model, many, { doSample: true, numReturnSequences: 4 });
-    const { session, logits } = startSession(model, plan);
-    await logits;
+    const session = startSession(model, plan);
+    await device.flush();
     const { sources, beams } = session.state.sizes;
     session.dispose();
     model.dispose();

@@ -1,0 +1,126 @@
+// The best tokens of each sequence, found where the logits are: generation that chooses by them reads a few words of each
+// step, and greedy generation takes several steps before it reads any.
+
+import type { Device } from '../core/device.js';
+import { Tensor } from '../core/tensor.js';
+import { type Best, MOST, takeTokens, topK } from '../ops/choose.js';
+import type { Plan } from './options.js';
+
+/** Steps at most without a way back to JavaScript. */
+export const AHEAD = 16;
+
+/** Whether tokens are chosen by all logits, not by the best and log Σ e^logit alone. */
+export function needsLogits(plan: Plan): boolean {
+  const { numBeams, stopTokens, vocabulary, doSample, repetitionPenalty, noRepeatNgramSize, logitsProcessors } = plan;
+  const candidates = numBeams > 1 ? candidatesOf(numBeams, stopTokens.size) : 1;
+  const changed = repetitionPenalty !== 1 || noRepeatNgramSize > 0 || logitsProcessors.length > 0;
+  return doSample || changed || candidates > Math.min(MOST, vocabulary);
+}
+
+/** How many of a sequence's best tokens are found. */
+export function rankedOf(plan: Plan): number {
+  return plan.numBeams > 1 && !needsLogits(plan) ? candidatesOf(plan.numBeams, plan.stopTokens.size) : 1;
+}
+
+/** Ways to go on that fill all beams even if those that end are among them. */
+export function candidatesOf(numBeams: number, stops: number): number {
+  return numBeams * (1 + Math.max(1, stops));
+}
+
+/** What a step says of the next token of each sequence. */
+export class Ranking {
+  /** Of the step whose rows begin at `first` in `data`. */
+  constructor(
+    readonly count: number,
+    private readonly data: readonly [values: Float32Array, ids: Int32Array, logSums: Float32Array],
+    private readonly first: number,
+    /** [sequences, vocabulary], if they were asked for. */
+    readonly logits: Float32Array | null,
+  ) {}
+
+  /** The token that is `rank`th best of sequence `row`, from 0. */
+  token(row: number, rank: number): number {
+    return this.data[1][(this.first + row) * this.count + rank] as number;
+  }
+
+  /** Its logit; −∞ if there is none. */
+  logit(row: number, rank: number): number {
+    return this.data[0][(this.first + row) * this.count + rank] as number;
+  }
+
+  /** log Σ e^logit over all tokens of sequence `row`. */
+  total(row: number): number {
+    const at = 2 * (this.first + row);
+    return (this.data[2][at] as number) + (this.data[2][at + 1] as number);
+  }
+}
+
+/** The memory for rankings of steps. With `count` 1 steps follow each other, each reading the best tokens of the one before. */
+export class Ranker {
+  readonly #best: Best;
+  readonly #stops: Tensor | null;
+  readonly #finished: Tensor;
+
+  constructor(
+    private readonly device: Device,
+    readonly count: number,
+    sequences: number,
+    stops: number,
+  ) {
+    const slots = this.follows ? AHEAD : 1;
+    [this.#best, this.#stops, this.#finished] = device.unscoped(() => [
+      {
+        values: device.empty([slots, sequences, count]),
+        ids: device.empty([slots, sequences, count], 'int32'),
+        logSums: device.empty([slots, sequences, 2]),
+      },
+      stops > 0 ? device.empty([stops], 'int32') : null,
+      device.empty([sequences], 'int32'),
+    ]);
+  }
+
+  get follows(): boolean {
+    return this.count === 1;
+  }
+
+  setStops(tokens: Iterable<number>): void {
+    this.#stops?.write(Int32Array.from(tokens));
+  }
+
+  setFinished(finished: Int32Array): void {
+    const all = new Int32Array(this.#finished.size).fill(1);
+    all.set(finished);
+    this.#finished.write(all);
+  }
+
+  /** Queues, or records, the ranking of `logits`, [sequences, vocabulary]. */
+  rank(logits: Tensor, tokens: Tensor, forbids = false): void {
+    const slot = this.device.scalar('slot', 0);
+    const without = this.device.scalar('without', this.#without(forbids));
+    topK(logits, this.#best, { slot, forbidden: this.#stops, without });
+    if (this.follows) takeTokens(this.#best, tokens, this.#finished, { slot, stops: this.#stops });
+  }
+
+  /** What a recorded ranking takes for the step in `slot`. */
+  scalars(slot: number, forbids: boolean): Record<string, number> {
+    return { slot, without: this.#without(forbids) };
+  }
+
+  #without(forbids: boolean): number {
+    return forbids && this.#stops ? this.#stops.size : 0;
+  }
+
+  /** Runs what is queued; the rankings of `steps` steps, each of `sequences`, with the logits of the last if given. */
+  async read(steps: number, sequences: number, logits: Tensor | null): Promise<Ranking[]> {
+    const { values, ids, logSums } = this.#best;
+    const tensors: [Tensor, ...Tensor[]] = logits ? [values, ids, logSums, logits] : [values, ids, logSums];
+    const read = (await Tensor.dataOf(...tensors)) as [Float32Array, Int32Array, Float32Array, Float32Array?];
+    const [valuesRead, idsRead, sumsRead, logitsRead = null] = read;
+    const data = [valuesRead, idsRead, sumsRead] as const;
+    return Array.from({ length: steps }, (_, step) => new Ranking(this.count, data, step * sequences, logitsRead));
+  }
+
+  dispose(): void {
+    for (const tensor of [...Object.values(this.#best), this.#stops, this.#finished]) tensor?.dispose();
+  }
+}

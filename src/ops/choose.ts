@@ -1,0 +1,80 @@
+// Choosing the next tokens where their scores are. Nothing here is differentiated.
+
+import { checkDevice, checkDType, checkNumber, checkShape, describeShape, matrixOf } from '../core/check.js';
+import { ShapeError } from '../core/errors.js';
+import type { Scalar } from '../core/queue.js';
+import type { Tensor } from '../core/tensor.js';
+
+/** The most that `topK` finds. */
+export const MOST = 256;
+
+/** The best of each row, best first, with room for several steps. */
+export interface Best {
+  /** float32 and int32 [slots, rows, k]. */
+  readonly values: Tensor;
+  readonly ids: Tensor;
+  /** float32 [slots, rows, 2]: the two add up to log Σ e^x over the row. */
+  readonly logSums: Tensor;
+}
+
+export interface TopKOptions {
+  /** Which of `best`'s slots to write. Default 0. */
+  slot?: number | Scalar;
+  /** int32: what is passed over, the first `without` of them. */
+  forbidden?: Tensor | null;
+  without?: number | Scalar;
+}
+
+function shapeOfBest(op: string, values: Tensor): readonly [slots: number, rows: number, k: number] {
+  if (values.shape.length !== 3 || !values.isContiguous)
+    throw new ShapeError(`${op}: best is ${describeShape(values.shape)}, expected [slots, rows, k], contiguous`);
+  return values.shape as readonly [number, number, number];
+}
+
+/**
+ * Finds the k greatest of each row of `x`, float32 [rows, cols], of equals the first, and the row's log Σ e^x. `best` may have been
+ * made for more rows: its slots are then those of so many rows side by side. Where too few are above −∞, or not forbidden, the
+ * others are −∞ and 0.
+ */
+export function topK(x: Tensor, best: Best, { slot = 0, forbidden = null, without = 0 }: TopKOptions = {}): void {
+  const { values, ids, logSums } = best;
+  const device = checkDevice('topK', { x, values, ids, logSums, forbidden });
+  const [slots, most, k] = shapeOfBest('topK', values);
+  const { rows, cols, stride } = matrixOf(x);
+  checkDType('topK', 'x', x, 'float32');
+  checkDType('topK', 'values', values, 'float32');
+  checkDType('topK', 'ids', ids, 'int32');
+  checkShape('topK', 'ids', ids, values.shape);
+  checkShape('topK', 'logSums', logSums, [slots, most, 2]);
+  if (forbidden) checkDType('topK', 'forbidden', forbidden, 'int32');
+  checkNumber('topK', 'k', k, (n) => n >= 1 && n <= Math.min(MOST, cols), `from 1 to ${MOST} and the columns, ${cols}`);
+  if (rows > most) throw new ShapeError(`topK: x is ${describeShape(x.shape)}, but best has room for ${most} rows`);
+  device.emit('topK', { x, forbidden, values, ids, logSums, rows, cols, stride, k, slot, without });
+}
+
+/**
+ * Reads on with the best: `tokens[r] = ids[slot, r]`, of a `best` that was made for the one best of each row; `finished[r] = 1` if
+ * that is one of `stops`. Once every row is finished the run ends here, so what is queued behind must not be missed.
+ *
+ * `tokens` is int32 [rows], `finished` and `stops` are int32, the one at least as long, the other perhaps absent.
+ */
+export function takeTokens(
+  { ids }: Best,
+  tokens: Tensor,
+  finished: Tensor,
+  { slot = 0, stops = null }: { slot?: number | Scalar; stops?: Tensor | null } = {},
+): void {
+  const device = checkDevice('takeTokens', { ids, tokens, finished, stops });
+  const [, most, k] = shapeOfBest('takeTokens', ids);
+  const rows = tokens.size;
+  for (const [name, tensor] of Object.entries({ ids, tokens, finished, stops }))
+    if (tensor) checkDType('takeTokens', name, tensor, 'int32');
+  checkShape('takeTokens', 'tokens', tokens, [rows]);
+  checkNumber('takeTokens', 'k', k, (n) => n === 1, 'the one best');
+  if (rows > Math.min(most, finished.size)) {
+    throw new ShapeError(
+      `takeTokens: there are ${rows} tokens, but best has ${most} rows and finished ${finished.size}`,
+    );
+  }
+  device.emit('takeTokens', { ids, stops, tokens, finished, rows, slot, stopCount: stops?.size ?? 0 });
+}
