@@ -11,8 +11,9 @@ export interface DeviceOptions extends WasmOptions {
    */
   backend?: 'auto' | 'native' | 'wasm';
   /**
-   * WebAssembly computes in a worker, so that a page never waits for it; `dataSync()` and other waiting methods throw. The
-   * addon computes beside the calling thread anyway. Default false.
+   * WebAssembly computes in a worker, so that a page never waits for it; `dataSync()` and other waiting methods throw. In
+   * pages `threads` is then one less than there are cores by default, so that the page can draw. The addon computes beside
+   * the calling thread anyway. Default false.
    */
   worker?: boolean;
 }

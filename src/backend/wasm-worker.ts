@@ -1,6 +1,6 @@
 import { DeviceError } from '../core/errors.js';
 import type { Backend, CommandFailure, Manifest, WasmOptions } from './backend.js';
-import { besides } from './node.js';
+import { besides, isNode } from './node.js';
 import { type WasmEngine, wasmEngine } from './wasm-modules.js';
 import type { Answer, Answers, Request } from './worker-protocol.js';
 import { hasWorkers, type RunningWorker, scriptUrl, startWorker } from './workers.js';
@@ -25,7 +25,7 @@ class WorkerBackend implements Backend {
   /** Starts the worker and its engine. */
   async open(options: WasmOptions): Promise<this> {
     if (!hasWorkers) throw new DeviceError('createDevice: worker is true, but this runtime has no workers');
-    const engine = await wasmEngine(options);
+    const engine = await wasmEngine({ ...options, threads: options.threads ?? besidePage() });
     this.#worker = await startWorker(
       ...workerOf(engine),
       (answer) => this.#hear(answer as Answer),
@@ -105,6 +105,12 @@ class WorkerBackend implements Backend {
     this.#worker = null;
     for (const { reject } of this.#asked.splice(0)) reject(error);
   }
+}
+
+/** Threads that leave a core to the page, which else draws late: every core but one. Node has no page. */
+function besidePage(): number | undefined {
+  if (isNode) return undefined;
+  return Math.max(1, Math.min((globalThis.navigator?.hardwareConcurrency ?? 1) - 1, 64));
 }
 
 /** An engine in WebAssembly in a worker of its own, so that this thread stays free. */
