@@ -26,6 +26,9 @@ export interface AttentionTrace<T = Values> {
   readonly relative: T | null;
   /** The trained number of the distance; with positions `relativeBias` only. */
   readonly bias: T | null;
+  /** [2M + 1, d], the trained vectors r and r' of the distances -M … M from query to key; with positions `shaw` only. */
+  readonly relativeKeys: T | null;
+  readonly relativeValues: T | null;
   /** 1/√d */
   readonly scale: number;
   /** (products + relative)·scale + bias, before the mask. */
@@ -72,7 +75,8 @@ export function traceAttention(
     ? add(means, queriesFirst(matmul(queriesFirst(weights), byDistance(relativeValues, timeQ, timeK))))
     : means;
   const output = outProj.forward(queriesFirst(outputs).reshape(timeQ, dModel));
-  const all = { q, k, v, products, relative, bias, scale: factor, scores, causal, weights, outputs, output };
+  const distances = { relative, bias, relativeKeys, relativeValues };
+  const all = { q, k, v, products, ...distances, scale: factor, scores, causal, weights, outputs, output };
   return { input, memory, ...all };
 }
 

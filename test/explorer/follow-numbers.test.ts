@@ -87,6 +87,15 @@ describe.runIf(possible)('the explorer follows the numbers that the package comp
       await expectStrips('Embedding + position', 'Embedding and position.', ofToken(looked, position, sum));
     } else await expectStrips('Embedding', 'Embedding and position.', ofToken(looked));
     const { inside, norm } = selfAttention;
+    const { relativeKeys, relativeValues } = inside;
+    const most = (relativeKeys!.shape[0]! - 1) / 2;
+    for (const [what, table] of [
+      ['keys', relativeKeys!],
+      ['values', relativeValues!],
+    ] as const) {
+      const seen = [0, 1, 2].map((key) => rowOf(table, most + Math.max(-most, key - token)));
+      await expectStrips('Distances instead of places', `Vectors of distances, for ${what}.`, seen);
+    }
     await expectStrips('Layer norm, and why', 'before and after', ofToken(norm.input, norm.output));
     await expectStrips('Query, keys and values', 'Query and keys.', [
       rowOf(inside.q, token, head),
@@ -132,7 +141,7 @@ describe.runIf(possible)('the explorer follows the numbers that the package comp
     const titles = await page.getByRole('heading', { level: 3 }).allTextContents();
     expect(model.config.norm).toBe('pre');
     expect(titles.map((title) => title.slice(0, 9))).toEqual([
-      ...['Embedding', 'Layer nor', 'Query, ke', 'Scores, s', 'The weigh', 'Add what '],
+      ...['Embedding', 'Distances', 'Layer nor', 'Query, ke', 'Scores, s', 'The weigh', 'Add what '],
       ...['Layer nor', 'Feed-forw', 'Add what ', 'Through a', 'What the '],
     ]);
   });

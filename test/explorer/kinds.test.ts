@@ -88,6 +88,15 @@ describe.runIf(possible)('the explorer shows models of other kinds', () => {
     await page.getByRole('button', { name: 'Switch all on' }).click();
 
     await explorerPage.show('Follow the numbers');
+    const distances = page.locator('.figure', { hasText: 'Distances instead of places' }).getByRole('grid').first();
+    await distances.focus(); // on the first letter, seen from the second
+    const selfAttention = encoder!.layers[0]!.selfAttention.inside;
+    const [byDistance] = selfAttention.bias
+      ? [selfAttention.bias.data[source.length]]
+      : [selfAttention.relativeKeys!.data[(8 * (selfAttention.relativeKeys!.shape[0]! - 3)) / 2]];
+    const says = (await distances.getByRole('gridcell').textContent()) as string;
+    expect(says).toMatch(/^p −1, feature 1: /);
+    expectNear(says.split(': ')[1]!, byDistance!, 0.0051);
     await page.getByText('A sound, in the decoder').click();
     const shown = await page.locator('.scores').first().locator('tbody tr td:nth-child(3)').allTextContents();
     const { scores } = decoder!.layers[0]!.selfAttention.inside;

@@ -199,5 +199,25 @@ describe.runIf(possible)('the explorer looks inside as the package does in Node'
     expect(says).toMatch(/^t looks at \w [\d.]+ %, \w [\d.]+ %, \w [\d.]+ %$/);
   });
 
+  it('leads to the numbers of a token in a head, and back', async () => {
+    await explorerPage.say('phoenix');
+    const figure = await choose({ attention: 'encoder', layer: 2, head: 1 });
+    const grid = figure.getByRole('grid').first();
+    await grid.focus();
+    for (const key of ['Home', 'ArrowUp', 'ArrowUp', 'ArrowUp', 'ArrowDown', 'ArrowDown', 'ArrowDown', 'Enter']) {
+      await page.keyboard.press(key);
+    }
+    await figure.getByRole('link', { name: 'Follow “e” through this head' }).click();
+    await page.getByRole('heading', { name: 'Follow the numbers', level: 2 }).waitFor();
+    const chosen = () =>
+      page.locator('.chooser input:checked').evaluateAll((all) => all.map((input) => input.parentElement?.textContent));
+    await expect.poll(chosen).toEqual(['A letter, in the encoder', 'e', '3', '2']);
+    await page.getByRole('group', { name: 'Head' }).getByRole('radio').nth(3).check({ force: true });
+    await page.getByRole('link', { name: 'See this head among the others' }).click();
+    await page.getByRole('heading', { name: 'Layer 3, head 4', level: 3 }).waitFor();
+    expect(await page.evaluate(() => location.hash)).toBe('#look-inside/encoder/3/4/4');
+    expect(await page.locator('.products p').first().getAttribute('data-at')).toMatch(/^3 /);
+  });
+
   it('complains of nothing', () => expect(explorerPage.trouble).toEqual([]));
 });

@@ -104,7 +104,7 @@ describe.each(Object.entries(models))('%s', (_, options) => {
 
   it('has scores that are what its queries, keys and distances say', () => {
     const { heads, dModel } = model.config;
-    for (const { q, k, products, relative, bias, scale, scores } of attentionsOf(traced)) {
+    for (const { q, k, products, relative, relativeKeys, bias, scale, scores } of attentionsOf(traced)) {
       expect(scale).toBe(1 / Math.sqrt(dModel / heads));
       const [, queries, keys] = products.shape as [number, number, number];
       const at = (values: Values | null, i: number) => values?.data[i] ?? 0;
@@ -113,6 +113,15 @@ describe.each(Object.entries(models))('%s', (_, options) => {
         return dot(row(q, i, head), row(k, j, head));
       });
       expectClose('products', products.data, expected);
+      expect(relative === null).toBe(relativeKeys === null);
+      if (relative && relativeKeys) {
+        const most = (relativeKeys.shape[0]! - 1) / 2;
+        const byDistance = expected.map((_, n) => {
+          const [head, i, j] = [Math.floor(n / (queries * keys)), Math.floor(n / keys) % queries, n % keys];
+          return dot(row(q, i, head), row(relativeKeys, most + Math.max(-most, Math.min(most, j - i))));
+        });
+        expectClose('relative', relative.data, byDistance);
+      }
       expectClose(
         'scores',
         scores.data,

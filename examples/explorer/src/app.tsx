@@ -1,5 +1,6 @@
 import type { ComponentType } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { partInAddress } from './address.js';
 import { Tooltip } from './draw/tooltip.js';
 import { Header } from './header.js';
 import { type PartProps, parts } from './parts/parts.js';
@@ -7,11 +8,11 @@ import type { Session } from './session.js';
 
 /** The page: a header with the word, and the part that the address names. */
 export function App({ session }: PartProps) {
-  const [shown, setShown] = useState(partInAddress);
+  const [shown, setShown] = useState(shownPart);
   const main = useRef<HTMLElement>(null);
   useEffect(() => {
     const follow = () => {
-      setShown(partInAddress());
+      setShown(shownPart());
       scrollTo(0, 0);
       main.current?.focus({ preventScroll: true });
     };
@@ -47,8 +48,8 @@ export function App({ session }: PartProps) {
   );
 }
 
-function partInAddress(): number {
-  const at = parts.findIndex(({ id }) => `#${id}` === location.hash);
+function shownPart(): number {
+  const at = parts.findIndex(({ id }) => id === partInAddress());
   return Math.max(0, at);
 }
 

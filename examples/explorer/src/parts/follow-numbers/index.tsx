@@ -1,22 +1,24 @@
 import type { ComponentChildren } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
 import type { SubLayerTrace, Values } from 'simdformer';
+import { placeInAddress } from '../../address.js';
 import { useTrace } from '../../traced.js';
 import type { PartProps } from '../parts.js';
 import { Chooser } from './chooser.js';
+import { Distances } from './distances.js';
 import { FeedForward } from './feed-forward.js';
 import { Mixing } from './mixing.js';
 import { Norm, NormAgain } from './norms.js';
 import { Outcome } from './outcome.js';
 import { Scores } from './scores.js';
 import { Embedding, Layers, Projections, Sum } from './vectors.js';
-import { type Choices, type Way, wayOf } from './way.js';
+import { type Choices, choicesOf, type Way, wayOf } from './way.js';
 import './follow-numbers.css';
 
 /** One token's way through the model, figure by figure in the order in which the model computes. */
 export default function FollowNumbers({ session }: PartProps) {
   const traced = useTrace(session);
-  const [choices, setChoices] = useState<Choices>({ side: 'encoder', token: 1, layer: 0, head: 0, attention: 'self' });
+  const [choices, setChoices] = useState<Choices>(() => choicesOf(placeInAddress()));
   const way = useMemo(() => traced && wayOf(traced, choices), [traced, choices]);
   if (way === null) return <p class="empty">As soon as the model has pronounced a word, its numbers are here.</p>;
   const attention = way.attention === 'cross' && way.side === 'decoder' ? 'cross attention' : 'self-attention';
@@ -24,6 +26,7 @@ export default function FollowNumbers({ session }: PartProps) {
     <div class="follow-numbers">
       <Chooser way={way} onChange={setChoices} />
       <Embedding way={way} />
+      <Distances way={way} />
       <SubLayer way={way} step={way.step} what={attention} norm={<Norm way={way} norm={way.step.norm} />}>
         <Projections way={way} />
         <Scores way={way} onToken={(token) => setChoices({ ...choices, token })} />

@@ -1,10 +1,11 @@
 import { useMemo, useState } from 'preact/hooks';
+import { addressOf } from '../../address.js';
 import { sequentialScale } from '../../draw/colours.js';
 import { Figure } from '../../draw/figure.js';
 import { HeatMap } from '../../draw/heat-map.js';
 import { theme } from '../../theme.js';
 import { attend, entropy, numberText, percentText } from './numbers.js';
-import type { Way } from './way.js';
+import { placeOf, type Way } from './way.js';
 
 interface ScoresProps {
   readonly way: Way;
@@ -38,6 +39,7 @@ export function Scores({ way, onToken }: ScoresProps) {
             <input type="checkbox" checked={masked} onChange={() => setUnmasked(!unmasked)} /> mask what comes later
           </label>
         )}
+        <a href={addressOf('look-inside', placeOf(way))}>See this head among the others →</a>
       </div>
       <p class="finding" aria-live="polite">
         Entropy of the weights: {entropy(weights).toFixed(2)} bits

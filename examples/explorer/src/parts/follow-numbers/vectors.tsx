@@ -18,7 +18,7 @@ export function Embedding({ way }: { way: Way }) {
       says={
         position
           ? `“${way.name}” is looked up in a table of ${way.config.dModel} trained numbers, and place ${way.token + 1} adds a vector of its own. Choose the same token elsewhere in the word: the first strip stays, the second changes.`
-          : `“${way.name}” is looked up in a table of ${way.config.dModel} trained numbers. ${relative ? 'This model adds no vector for the place: attention itself knows the distances.' : 'This model does not know where a token stands.'}`
+          : `“${way.name}” is looked up in a table of ${way.config.dModel} trained numbers. ${relative ? 'This model adds no vector for the place: attention itself knows the distances, as shown next.' : 'This model does not know where a token stands.'}`
       }
     >
       <Strips label="Embedding and position." names={Object.keys(parts)} values={joined(...rows)} />

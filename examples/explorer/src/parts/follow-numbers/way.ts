@@ -1,6 +1,7 @@
 // What was chosen to be followed, and where its numbers lie in the trace.
 
 import type { AttentionTrace, LayerTrace, StackTrace, SubLayerTrace, TransformerConfig } from 'simdformer';
+import type { Place } from '../../address.js';
 import { readNames, type Traced } from '../../traced.js';
 
 export interface Choices {
@@ -47,4 +48,16 @@ export function wayOf(traced: Traced, choices: Choices): Way {
 /** What each side reads. */
 export function namesOf({ said }: Traced, side: Choices['side']): readonly string[] {
   return side === 'encoder' ? said.letters : readNames(said);
+}
+
+/** To begin with: where a person was sent, or the second letter. */
+export function choicesOf(place: Place | null): Choices {
+  const { attention = 'encoder', token = 1, layer = 0, head = 0 } = place ?? {};
+  const side = attention === 'encoder' ? 'encoder' : 'decoder';
+  return { side, token, layer, head, attention: attention === 'cross' ? 'cross' : 'self' };
+}
+
+/** Where other parts find this head, and its token. */
+export function placeOf({ side, attention, layer, head, token }: Way): Place {
+  return { attention: side === 'decoder' && attention === 'cross' ? 'cross' : side, layer, head, token };
 }

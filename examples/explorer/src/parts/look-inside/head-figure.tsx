@@ -1,6 +1,7 @@
 import type { Signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
+import { addressOf } from '../../address.js';
 import { sequentialScale } from '../../draw/colours.js';
 import { Figure } from '../../draw/figure.js';
 import type { Cell } from '../../draw/grid-layout.js';
@@ -18,6 +19,9 @@ export interface Pointed extends Cell {
 interface HeadFigureProps {
   readonly view: HeadView;
   readonly pointed: Signal<Pointed | null>;
+  /** The token whose row a person came for or chose. */
+  readonly row: number | null;
+  readonly onRow: (row: number) => void;
   readonly isOff: boolean;
   readonly children: ComponentChildren;
 }
@@ -30,10 +34,10 @@ const says = {
 };
 
 /** One head, large: its weights as a heat map and as arcs, and the vectors behind the weight that is pointed at. */
-export function HeadFigure({ view, pointed, isOff, children }: HeadFigureProps) {
+export function HeadFigure({ view, pointed, row, onRow, isOff, children }: HeadFigureProps) {
   const { id, queries, keys, weights, causal } = view;
   const [arcRow, setArcRow] = useState<number | null>(null);
-  const most = useMemo(() => strongest(view), [view]);
+  const most = useMemo(() => strongest(view, row !== null && row < queries.length ? row : undefined), [view, row]);
   const colour = useMemo(() => sequentialScale(), [theme.value]);
   const values = useMemo(
     () =>
@@ -49,9 +53,14 @@ export function HeadFigure({ view, pointed, isOff, children }: HeadFigureProps) 
     <Figure
       class={`head${isOff ? ' off' : ''}`}
       title={`Layer ${id.layer + 1}, head ${id.head + 1}`}
-      says={`${says[id.attention]} Point at a cell, or walk there with the arrow keys, for its weight and the q·k behind it.`}
+      says={`${says[id.attention]} Point at a cell, or walk there with the arrow keys, for its weight and the q·k behind it; click or Enter keeps its row.`}
     >
-      <div class="controls">{children}</div>
+      <div class="controls">
+        {children}
+        <a href={addressOf('follow-numbers', { ...id, token: most.row })}>
+          Follow “{queries[most.row]}” through this head →
+        </a>
+      </div>
       {isOff && <p class="note">Switched off: it looks, but what it finds is not passed on.</p>}
       <div class="head-pictures">
         <HeatMap
@@ -63,6 +72,7 @@ export function HeadFigure({ view, pointed, isOff, children }: HeadFigureProps) 
           cellSize={40}
           describe={({ row, column }) => sayWeight(view, row, column)}
           marked={cell ?? most}
+          onChoose={(chosen) => onRow(chosen.row)}
           onActive={(active) => {
             pointed.value = active && { ...active, attention: id.attention };
           }}

@@ -78,9 +78,11 @@ export function tokensOf(said: Pronunciation, attention: Attention) {
   return { queries: saidTokens(said).map(({ name }) => name), keys: said.letters };
 }
 
-/** Where a head looks most. */
-export function strongest({ weights, keys }: HeadView): { row: number; column: number } {
-  const at = weights.indexOf(weights.reduce((a, b) => Math.max(a, b)));
+/** Where a head looks most, or one of its tokens. */
+export function strongest({ weights, keys }: HeadView, row?: number): { row: number; column: number } {
+  const [from, to] = row === undefined ? [0, weights.length] : [row * keys.length, (row + 1) * keys.length];
+  const part = weights.subarray(from, to);
+  const at = from + part.indexOf(part.reduce((a, b) => Math.max(a, b)));
   return { row: Math.floor(at / keys.length), column: at % keys.length };
 }
 

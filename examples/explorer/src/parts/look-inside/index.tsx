@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals';
 import { useMemo, useState } from 'preact/hooks';
 import { type HeadId, withoutHeads } from 'simdformer';
+import { placeInAddress } from '../../address.js';
 import { Choice } from '../../draw/controls.js';
 import { Figure } from '../../draw/figure.js';
 import { type Pronunciation, pronounce } from '../../pronounce.js';
@@ -45,11 +46,8 @@ export default function LookInside({ session }: PartProps) {
 
 function Heads({ session, before }: PartProps & { before: Traced }) {
   const { said } = before;
-  const [chosen, setChosen] = useState<HeadId>(() => ({
-    attention: 'cross',
-    layer: layersOf(before.trace, 'cross').length - 1,
-    head: 0,
-  }));
+  const [chosen, setChosen] = useState<HeadId>(() => firstHead(before));
+  const [row, setRow] = useState<number | null>(placeInAddress()?.token ?? null);
   const [pinned, setPinned] = useState<HeadId | null>(null);
   const [off, setOff] = useState<readonly HeadId[]>([]);
   const pointed = useSignal<Pointed | null>(null);
@@ -70,7 +68,7 @@ function Heads({ session, before }: PartProps & { before: Traced }) {
   const layerOf = ({ attention, layer }: HeadId) =>
     Array.from({ length: said.model.transformer.config.heads }, (_, head) => ({ attention, layer, head }));
   const figure = (shown: HeadView) => (
-    <HeadFigure view={shown} pointed={pointed} isOff={isOff(shown.id)}>
+    <HeadFigure view={shown} pointed={pointed} row={row} onRow={setRow} isOff={isOff(shown.id)}>
       <button
         type="button"
         aria-pressed={pinned !== null && sameHead(pinned, shown.id)}
@@ -126,6 +124,13 @@ function Heads({ session, before }: PartProps & { before: Traced }) {
       {rows && <HeadTable rows={rows} chosen={chosen} onChoose={setChosen} />}
     </div>
   );
+}
+
+/** The one that a person came for, or the first of the last cross attention. */
+function firstHead({ said, trace }: Traced): HeadId {
+  const { attention = 'cross', layer = Number.POSITIVE_INFINITY, head = 0 } = placeInAddress() ?? {};
+  const { heads } = said.model.transformer.config;
+  return { attention, layer: Math.min(layer, layersOf(trace, attention).length - 1), head: Math.min(head, heads - 1) };
 }
 
 function Comparison({ a, b }: { a: HeadView; b: HeadView }) {

@@ -1,0 +1,28 @@
+// What the page's address says after its #: a part, `#look-inside`, and where it begins if that is at a token in a head,
+// `#look-inside/encoder/3/2/4`: layer, head and token, counted from 1.
+import type { HeadId } from 'simdformer';
+
+/** A head, and the token that looks. */
+export interface Place extends HeadId {
+  readonly token: number;
+}
+
+const ATTENTIONS: readonly string[] = ['encoder', 'decoder', 'cross'] satisfies HeadId['attention'][];
+
+export function partInAddress(): string {
+  return location.hash.slice(1).split('/')[0] as string;
+}
+
+/** Null if there is none, or one that makes no sense. */
+export function placeInAddress(): Place | null {
+  const [, attention = '', ...counted] = location.hash.split('/');
+  const [layer, head, token] = counted.map((number) => Number(number) - 1) as [number, number, number];
+  const fits = counted.length === 3 && [layer, head, token].every((number) => Number.isInteger(number) && number >= 0);
+  return fits && ATTENTIONS.includes(attention)
+    ? { attention: attention as HeadId['attention'], layer, head, token }
+    : null;
+}
+
+export function addressOf(part: string, { attention, layer, head, token }: Place): string {
+  return `#${part}/${attention}/${layer + 1}/${head + 1}/${token + 1}`;
+}
