@@ -155,9 +155,30 @@ inline void packTransposed(const float* b, size_t bRow, size_t depth, size_t col
   }
 }
 
+// `count` panels of whole tiles side by side, one behind the other.
+inline void packPanels(const float* b, size_t bRow, size_t depth, size_t count, float* panels) {
+  for (size_t k = 0; k < depth; ++k, b += bRow)
+    for (size_t p = 0; p < count; ++p)
+      for (size_t v = 0; v < kTileCols; v += kWidth)
+        store(panels + (p * depth + k) * kTileCols + v, load(b + p * kTileCols + v));
+}
+
 // Room for a packed tile of A. Somewhat more than it takes, or all tiles would begin in the same set of the cache.
 inline constexpr size_t kPackedTile = kMaxBlockDepth * TILE_ROWS + kWidth;
-inline constexpr size_t kMaxTilesDown = 20;  // in a block of C
+
+// WebAssembly cannot prefetch, and its narrow tiles read half a line of B at a time. There panels are packed before
+// they are used, so that whole lines are waited for, many at once; blocks of C are larger, for they share that.
+#if defined(__wasm__)
+inline constexpr bool kPacksAhead = true;
+inline constexpr size_t kPackedFrom = 2 * TILE_ROWS;  // B for more rows than these
+inline constexpr size_t kMaxTilesDown = 32;           // in a block of C
+inline constexpr size_t kMinTilesAcross = kMaxTileCols / kTileCols, kEnoughTasks = 16;
+#else
+inline constexpr bool kPacksAhead = false;
+inline constexpr size_t kPackedFrom = 3 * TILE_ROWS;
+inline constexpr size_t kMaxTilesDown = 20;
+inline constexpr size_t kMinTilesAcross = 1, kEnoughTasks = 32;
+#endif
 
 // A(i … i+rows, k … k+depth) from Aᵀ as tiles of TILE_ROWS rows, kPackedTile apart: A(i, k) = tile[k·TILE_ROWS + i].
 // Aᵀ is read row by row as it lies; a tile, reading from row to row, would wait for memory each time.
@@ -182,7 +203,7 @@ void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
   float *panel = memory, *packedA = memory + kPanelFloats;
   const size_t tileCols = tileColsOf(g.rows, g.cols, g.bTransposed);
   // B is read in place unless it is transposed, or its rows lie far apart and the copy will be used often; A likewise.
-  const bool packs = !g.bTransposed && g.bRow >= 256 && g.rows > 3 * TILE_ROWS;
+  const bool packs = !g.bTransposed && g.bRow >= 256 && g.rows > kPackedFrom;
   const bool packsA = g.aRow == 1 && g.aCol > 1 && g.cols > tileCols;
   const size_t step = blockDepth(g.depth);
   for (size_t k = 0; k < g.depth; k += step) {
@@ -194,14 +215,19 @@ void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
       const size_t width = cols <= kWidth ? kWidth : cols <= kTileCols ? kTileCols : tileCols;
       const float* b = g.bTransposed ? g.b + j * g.bRow + k : g.b + k * g.bRow + j;
       size_t bRow = g.bRow;
-      if (g.bTransposed || cols < width) {
+      if (kPacksAhead && packs && cols == tileCols) {
+        const size_t done = j % kMaxTileCols;
+        if (done == 0) packPanels(b, bRow, depth, atMost(kMaxTileCols, g.cols - j) / kTileCols, panel);
+        b = panel + done * depth;
+        bRow = width;
+      } else if (g.bTransposed || cols < width) {
         (g.bTransposed ? packTransposed : packRows)(b, bRow, depth, cols, width, panel);
         b = panel;
         bRow = width;
       }
       for (size_t i = 0; i < g.rows; i += TILE_ROWS) {
         const size_t rows = atMost(TILE_ROWS, g.rows - i);
-        const bool packing = packs && b != panel && width == tileCols;
+        const bool packing = !kPacksAhead && packs && b != panel && width == tileCols;
         const Tile compute = packing ? tile<TILE_ROWS, TILE_VECS, true> : tileOf(rows, width);
         const float* bias = last && g.bias != nullptr ? g.bias + j : nullptr;
         const float* a = packsA ? packedA + i / TILE_ROWS * kPackedTile : g.a + i * g.aRow + k * g.aCol;

@@ -68,8 +68,8 @@ struct MatMul {
     while (transposeA && high * wide > 1 && tasks() < 12 && tooLong())
       halve(wide == 1 || (high > 1 && high * TILE_ROWS >= wide * tileCols) ? high : wide);
     // Others become narrower, until threads share them evenly, and lower only if they are few: each packs B for itself.
-    while (!transposeA && tasks() < 32 && wide > 1 && tooLong()) halve(wide);
-    while (!transposeA && tasks() < 16 && high > 1 && tooLong()) halve(high);
+    while (!transposeA && tasks() < kEnoughTasks && wide > kMinTilesAcross && tooLong()) halve(wide);
+    while (!transposeA && tasks() < kEnoughTasks / 2 && high > 1 && tooLong()) halve(high);
     // Of nearly the same size.
     const uint64_t rowStep = count(tilesDown, count(tilesDown, high)) * TILE_ROWS;
     const uint64_t colStep = count(tilesAcross, count(tilesAcross, wide)) * tileCols;
