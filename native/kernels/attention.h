@@ -21,10 +21,12 @@ class Forward {
         h_(h),
         largest_(context.scratch<float>(kScratchBytes / sizeof(float))),
         total_(largest_ + kQueries),
-        scores_(total_ + kQueries),
-        queries_(scores_ + kKeys * kPanel),
+        shrink_(total_ + kQueries),
+        scores_(shrink_ + kPanel),
+        keyMemory_(scores_ + kKeys * kPanel),
+        valueMemory_(keyMemory_ + kKeys * wholeVectors(in.width)),
+        queries_(valueMemory_ + kKeys * wholeVectors(in.valueWidth)),
         sums_(queries_ + size_t{kQueries} * in.width),
-        values_(sums_),
         table_(sums_ + size_t{kQueries} * wholeVectors(in.valueWidth), in.distances) {
     if (in.relativeBias.present()) table_.load(context.f32(in.relativeBias) + size_t{h} * in.distances);
   }
@@ -47,8 +49,7 @@ class Forward {
   }
 
   void attendBlock(uint32_t b, const Item& it, uint32_t first, uint32_t count) {
-    if (it.keys <= kKeys && !sumsWeights()) return attendAtOnce(b, it, first, count);
-    for (size_t i = 0; i < kQueries; i += kWidth) {
+    for (size_t i = 0; i < count; i += kWidth) {
       store(largest_ + i, splat(-kLargest));
       store(total_ + i, Vf{});
     }
@@ -57,63 +58,72 @@ class Forward {
                      queries_ + p * in_.width, kPanel);
     const uint32_t keys = in_.visibleKeys(it, first + count);
     for (uint32_t k = 0; k < keys; k += kKeys) {
+      const uint32_t size = keys - k < kKeys ? keys - k : uint32_t{kKeys};
+      readKeys(it, k, size, count);
       for (uint32_t p = 0; p < count; p += kPanel) {
-        const uint32_t size = panelSize(p, count);
-        const uint32_t visible = in_.visibleKeys(it, first + p + size);
+        const uint32_t lanes = panelSize(p, count);
+        const uint32_t visible = in_.visibleKeys(it, first + p + lanes);
         if (visible <= k) continue;
-        Block block{scores_, kPanel, first + p, size, k, visible - k < kKeys ? visible - k : uint32_t{kKeys}};
-        rowProduct({in_.keyRow(context_, it, k, h_), in_.kStride}, {queries_ + p * in_.width, kPanel}, block.keys,
-                   wholeVectors(size), in_.width, in_.scaleInBits(), scores_, kPanel, false);
+        const Block block{scores_, kPanel, first + p, lanes, k, visible - k < size ? visible - k : size};
+        rowProduct(keys_, {queries_ + p * in_.width, kPanel}, block.keys, wholeVectors(lanes), in_.width,
+                   {.c = scores_, .stride = kPanel, .factor = in_.scaleInBits()});
         in_.addBiases(context_, block, it, b, h_, table_);
         softmax(it, block, p);
         if (sumsWeights()) sumEntries(block, weights(it, block.i), it.shift, 1.f);
-        columnProduct({in_.valueRow(context_, it, k, h_), in_.vStride}, {scores_, kPanel}, in_.valueWidth,
-                      wholeVectors(size), block.keys, 1.f, sums_ + p * in_.valueWidth, kPanel, k > 0);
+        if (visible <= kKeys) invert(it, block.i, p, lanes);
+        columnProduct({scores_, kPanel}, values_, lanes, in_.valueWidth, block.keys, target(it, block, p, visible));
       }
     }
-    for (uint32_t p = 0; p < count; p += kPanel) finish(it, first, p, panelSize(p, count));
+    for (uint32_t p = 0; p < count; p += kPanel) finish(it, first + p, p, panelSize(p, count));
   }
 
-  // The same where all keys fit into a block: probabilities are final before they meet the values, whose products then
-  // need no rescaling and come out as the rows of y.
-  void attendAtOnce(uint32_t b, const Item& it, uint32_t first, uint32_t count) {
-    const Factor values = wholeRows(in_.valueRow(context_, it, 0, h_), in_.vStride, it.keys, in_.valueWidth, values_);
-    for (uint32_t p = 0; p < count; p += kPanel) {
-      const uint32_t size = panelSize(p, count), i = first + p;
-      const Block block{scores_, kPanel, i, size, 0, in_.visibleKeys(it, i + size)};
-      packTransposed(in_.queryRow(context_, it, i, h_), in_.qStride, size, in_.width, queries_, kPanel);
-      rowProduct({in_.keyRow(context_, it, 0, h_), in_.kStride}, {queries_, kPanel}, block.keys, wholeVectors(size),
-                 in_.width, in_.scaleInBits(), scores_, kPanel, false);
-      in_.addBiases(context_, block, it, b, h_, table_);
-      for (uint32_t lane = 0; lane < size; lane += kWidth) {
-        store(largest_ + lane, splat(-kLargest));
-        store(total_ + lane, Vf{});
-      }
-      softmax(it, block, 0);
-      for (uint32_t lane = 0; lane < size; lane += kWidth) {
-        const Vf inverse = inverseOf(load(total_ + lane));
-        store(total_ + lane, inverse);
-        for (uint32_t j = 0; j < block.keys; ++j)
-          store(scores_ + j * kPanel + lane, load(scores_ + j * kPanel + lane) * inverse);
-      }
-      columnProduct({scores_, kPanel}, values, size, in_.valueWidth, block.keys, 1.f, row(it, i), out_.stride, false);
-      keepStats(it, i, 0, size);
+  // Where a panel's products with values go: to y and divided by the total if no more will come, else to sums_.
+  Result target(const Item& it, const Block& block, uint32_t p, uint32_t visible) const {
+    if (visible <= kKeys) return {.c = row(it, block.i), .stride = out_.stride, .factors = total_ + p};
+    const bool add = block.k > 0;
+    return {.c = sums_ + p * sumsStride(), .stride = sumsStride(), .add = add, .factors = add ? shrink_ : nullptr};
+  }
+
+  // Keys and values k … of a block. Where many queries meet them they are copied, as rows far apart would compete for
+  // the same few sets of the level-1 cache.
+  void readKeys(const Item& it, uint32_t k, uint32_t size, uint32_t count) {
+    const float *keys = in_.keyRow(context_, it, k, h_), *values = in_.valueRow(context_, it, k, h_);
+    if (count <= kPanel) {
+      keys_ = {keys, in_.kStride};
+      values_ = wholeRows(values, in_.vStride, size, in_.valueWidth, valueMemory_);
+      return;
     }
+    keys_ = {keyMemory_, wholeVectors(in_.width)};
+    values_ = {valueMemory_, wholeVectors(in_.valueWidth)};
+    packRows(keys, in_.kStride, size, in_.width, keyMemory_, keys_.stride);
+    packRows(values, in_.vStride, size, in_.valueWidth, valueMemory_, values_.stride);
   }
 
-  static Vf inverseOf(Vf total) { return total == splat(0.f) ? splat(0.f) : splat(1.f) / total; }
+  size_t sumsStride() const { return wholeVectors(in_.valueWidth); }
 
   static uint32_t panelSize(uint32_t p, uint32_t count) {
     return count - p < kPanel ? count - p : static_cast<uint32_t>(kPanel);
   }
 
-  // Scores become 2^(score - largest so far); what was summed up before is rescaled to that.
+  // Of `keys` vectors kPanel apart, and `most`. Four at a time, or each would wait for the one before.
+  static Vf largestOf(const float* scores, uint32_t keys, Vf most) {
+    Vf a = most, b = most, c = most;
+    uint32_t j = 0;
+    for (; j + 4 <= keys; j += 4, scores += 4 * kPanel) {
+      a = max(a, load(scores));
+      b = max(b, load(scores + kPanel));
+      c = max(c, load(scores + 2 * kPanel));
+      most = max(most, load(scores + 3 * kPanel));
+    }
+    for (; j < keys; ++j, scores += kPanel) most = max(most, load(scores));
+    return max(max(a, b), max(c, most));
+  }
+
+  // Scores become 2^(score - largest so far), and shrink_ what rescales to that what was summed up before.
   void softmax(const Item& it, const Block& block, uint32_t p) {
     for (uint32_t i = 0; i < block.queries; i += kWidth) {
       const Vf before = load(largest_ + p + i);
-      Vf largest = before;
-      for (uint32_t j = 0; j < block.keys; ++j) largest = max(largest, load(scores_ + j * kPanel + i));
-      largest = min(largest, splat(kLargest));
+      const Vf largest = min(largestOf(scores_ + i, block.keys, before), splat(kLargest));
       Vf sum = {};
       for (uint32_t j = 0; j < block.keys; ++j) {
         const Vf power = exp2NonPositive(load(scores_ + j * kPanel + i) - largest);
@@ -123,10 +133,8 @@ class Forward {
       const Vf shrink = exp2NonPositive(before - largest);
       store(largest_ + p + i, largest);
       store(total_ + p + i, fma(load(total_ + p + i), shrink, sum));
-      if (block.k == 0) continue;
-      float* sums = sums_ + p * in_.valueWidth + i;
-      for (uint32_t d = 0; d < in_.valueWidth; ++d) store(sums + d * kPanel, load(sums + d * kPanel) * shrink);
-      if (sumsWeights()) scaleWeights(it, block.i + i, block.queries - i, shrink);
+      store(shrink_ + i, shrink);
+      if (block.k > 0 && sumsWeights()) scaleWeights(it, block.i + i, block.queries - i, shrink);
     }
   }
 
@@ -136,21 +144,29 @@ class Forward {
     for (size_t r = 0; r < kWidth && r < count; ++r) weights(it, i).scale(r, lanes[r]);
   }
 
-  // Divides by the total and writes the rows of a panel.
-  void finish(const Item& it, uint32_t first, uint32_t p, uint32_t size) {
-    const bool none = in_.visibleKeys(it, first + p + size) == 0;
-    float* sums = sums_ + p * in_.valueWidth;
-    for (uint32_t i = 0; i < size; i += kWidth) {
-      const Vf inverse = inverseOf(load(total_ + p + i));
-      store(total_ + p + i, inverse);
-      if (sumsWeights()) scaleWeights(it, first + p + i, size - i, inverse);
-      for (uint32_t d = 0; d < in_.valueWidth; ++d)
-        store(sums + d * kPanel + i, none ? Vf{} : load(sums + d * kPanel + i) * inverse);
+  // Totals of queries i … become their inverses.
+  void invert(const Item& it, uint32_t i, uint32_t p, uint32_t size) {
+    for (uint32_t lane = 0; lane < size; lane += kWidth) {
+      const Vf total = load(total_ + p + lane);
+      const Vf inverse = total == splat(0.f) ? splat(0.f) : splat(1.f) / total;
+      store(total_ + p + lane, inverse);
+      if (sumsWeights()) scaleWeights(it, i + lane, size - lane, inverse);
     }
-    float* to = row(it, first + p);
-    transposed(sums, kPanel, in_.valueWidth, size,
-               [&](size_t i, size_t d, Vf v, size_t n) { storePart(to + i * out_.stride + d, v, n); });
-    keepStats(it, first + p, p, size);
+  }
+
+  // Writes the rows of a panel, queries i …, unless that has been done.
+  void finish(const Item& it, uint32_t i, uint32_t p, uint32_t size) {
+    const uint32_t visible = in_.visibleKeys(it, i + size);
+    if (visible > kKeys) invert(it, i, p, size);
+    for (uint32_t r = 0; r < size; ++r) {
+      float* to = row(it, i + r);
+      if (visible == 0) memset(to, 0, in_.valueWidth * sizeof(float));
+      if (visible <= kKeys) continue;
+      const float* from = sums_ + (p + r) * sumsStride();
+      const Vf inverse = splat(total_[p + r]);
+      eachVector(in_.valueWidth, [&](size_t c, size_t n) { storeLanes(to + c, load(from + c) * inverse, n); });
+    }
+    keepStats(it, i, p, size);
   }
 
   // Of queries i …, the p-th and following of a block.
@@ -166,11 +182,13 @@ class Forward {
   const Context& context_;
   const Output& out_;
   const uint32_t h_;
-  float *largest_, *total_;  // [kQueries]
-  float* scores_;            // [kKeys, kPanel]
-  float* queries_;           // a panel [width, kPanel] after the other
-  float* sums_;              // a panel [valueWidth, kPanel] after the other
-  float* values_;            // [kKeys, valueWidth], where there are no sums
+  float *largest_, *total_;                       // [kQueries]
+  float* shrink_;                                 // [kPanel]
+  float* scores_;                                 // [kKeys, kPanel]
+  float *keyMemory_, *valueMemory_;               // [kKeys, width], [kKeys, valueWidth]
+  float* queries_;                                // a panel [width, kPanel] after the other
+  float* sums_;                                   // [kQueries, valueWidth]
+  Factor keys_{nullptr, 0}, values_{nullptr, 0};  // of the block under way
   RelativeTable table_;
 };
 
@@ -192,9 +210,9 @@ struct Attention {
     return nullptr;
   }
 
-  // A chunk is one head and as many as kQueries rows: of one item or, packed, of whichever items lie there. The last
-  // rows of an item see most keys if it is causal, so they come first. Short items share a chunk, and so do their
-  // heads, which read the same rows.
+  // A chunk is one head and as many as kQueries rows: of one item or, packed, of whichever items lie there. Those of a
+  // head follow one another, its keys and values still in the cache, and those that see most keys if it is causal come
+  // first. Short items share a chunk, and so do their heads, which read the same rows.
   void run(Context& context) const {
     in.findOffsets(context);
     if (in.totalQ() == 0) return;
@@ -208,9 +226,9 @@ struct Attention {
     const uint32_t size = many ? attention::kQueries : attention::kQueries / 2;
     const uint32_t blocks = 1 + (in.rowsQ - 1) / size;
     context.team.parallel(blocks * items * in.heads, [&](uint32_t chunk) {
-      attention::Forward forward(in, context, chunk % in.heads, output);
-      const uint32_t b = chunk / in.heads % items;
-      const uint32_t first = (blocks - 1 - chunk / in.heads / items) * size;
+      attention::Forward forward(in, context, chunk / blocks % in.heads, output);
+      const uint32_t b = chunk / blocks / in.heads;
+      const uint32_t first = (blocks - 1 - chunk % blocks) * size;
       const uint32_t end = in.rowsQ - first < size ? in.rowsQ : first + size;
       if (in.packed) return attendPacked(context, forward, first, end);
       forward.attend(b, in.item(context, b), first, end);

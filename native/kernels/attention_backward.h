@@ -66,6 +66,7 @@ namespace attention {
 class Backward {
  public:
   static constexpr uint32_t kQueries = 64;  // in a block
+  static constexpr uint32_t kKeys = 96;     // in a block, whose probabilities and slopes share a level-1 cache
 
   Backward(const AttentionBackward& op, const Context& context, uint32_t h, uint32_t chunk)
       : op_(op), in_(op.in), context_(context), h_(h), chunk_(chunk) {
@@ -165,10 +166,10 @@ class Backward {
       const uint32_t size = endKey - k < kKeys ? endKey - k : uint32_t{kKeys};
       const Block scores{probabilities_, kQueries, i, count, k, size};
       const Block slopes{slopes_, kQueries, i, count, k, size};
-      rowProduct(keys, {qColumns_, kQueries}, size, lanes, in_.width, in_.scaleInBits(), probabilities_, kQueries,
-                 false);
+      rowProduct(keys, {qColumns_, kQueries}, size, lanes, in_.width,
+                 {.c = probabilities_, .stride = kQueries, .factor = in_.scaleInBits()});
       in_.addBiases(context_, scores, it, b, h_, table_);
-      rowProduct(values, {dyColumns_, kQueries}, size, lanes, in_.valueWidth, 1.f, slopes_, kQueries, false);
+      rowProduct(values, {dyColumns_, kQueries}, size, lanes, in_.valueWidth, {.c = slopes_, .stride = kQueries});
       if (op_.drelativeWeights.present())
         addEntries(slopes, in_.distanceRows(context_, op_.drelativeWeights, it, i, h_), it.shift, 1.f);
       findSlopes(scores);
@@ -176,14 +177,19 @@ class Backward {
       if (op_.drelativeBias.present()) addRelativeGradient(slopes, it.shift);
       if (op_.drelativeScores.present()) sumEntries(slopes, scoreRows(it, i), it.shift, in_.scale);
       if (op_.dv.present())
-        rowProduct({probabilities_, kQueries}, dy_, size, in_.valueWidth, count, 1.f, valueGradient(it, k),
-                   op_.dvStride, !begins_ || op_.adds(2));
+        rowProduct({probabilities_, kQueries}, dy_, size, in_.valueWidth, count,
+                   {.c = valueGradient(it, k), .stride = op_.dvStride, .add = !begins_ || op_.adds(2)});
       if (op_.dk.present())
-        rowProduct({slopes_, kQueries}, q, size, in_.width, count, in_.scale, keyGradient(it, k), op_.dkStride,
-                   !begins_ || op_.adds(1));
+        rowProduct(
+            {slopes_, kQueries}, q, size, in_.width, count,
+            {.c = keyGradient(it, k), .stride = op_.dkStride, .add = !begins_ || op_.adds(1), .factor = in_.scale});
       if (op_.dq.present())
         columnProduct({slopes_, kQueries}, wholeRows(keys.data, keys.stride, size, in_.width, keyRows_), count,
-                      in_.width, size, in_.scale, queryGradient(it, i), queryStride(), k > firstKey || addsQueries());
+                      in_.width, size,
+                      {.c = queryGradient(it, i),
+                       .stride = queryStride(),
+                       .add = k > firstKey || addsQueries(),
+                       .factor = in_.scale});
     }
   }
 

@@ -4,10 +4,9 @@
 namespace attention {
 
 // A block of queries lies in the lanes of vectors, its keys are rows: scores are kept transposed, [key][query]. So the
-// softmax over keys needs no sums across lanes, the probabilities serve as the right factor of P·V as they are, and all
-// the products read keys and values where they lie.
+// softmax over keys needs no sums across lanes, and no product needs its keys, values or probabilities transposed.
 inline constexpr size_t kPanel = TILE_VECS * kWidth;  // queries side by side in one tile
-inline constexpr size_t kKeys = 96;                   // keys in a block, whole tiles for every TILE_ROWS
+inline constexpr size_t kKeys = 128;                  // keys in a block: up to so many need no rescaling
 inline constexpr size_t kMaxWidth = 1024;             // of a head, so that a block fits into a thread's scratch memory
 inline constexpr size_t kMaxDistances = 65537;        // entries in a head's table of relative biases
 
@@ -19,10 +18,24 @@ struct Factor {
   size_t stride;
 };
 
-// C[rows, lanes] = factor · A·B, or added to C. Row r, depth k of A is a[r·stride + k], or, kByColumn, a[k·stride + r].
-// B's rows are readable in whole vectors; C's last vector is written only as far as `lanes` goes.
+// The first n ≤ kWidth floats.
+SIMD_INLINE Vf loadPart(const float* p, size_t n) { return n == kWidth ? load(p) : loadFirst(p, n); }
+SIMD_INLINE void storePart(float* p, Vf v, size_t n) { n == kWidth ? store(p, v) : storeFirst(p, v, n); }
+
+// Where a product goes, and what becomes of it: C = factor · A·B, or, with `add`, C += factor · A·B. With a factor for
+// each row instead: C[r] = factors[r] · (A·B)[r], or C[r] = factors[r] · C[r] + (A·B)[r].
+struct Result {
+  float* c;
+  size_t stride;
+  bool add = false;
+  float factor = 1.f;
+  const float* factors = nullptr;
+};
+
+// C[rows, lanes] from A·B. Row r, depth k of A is a[r·stride + k], or, kByColumn, a[k·stride + r]. B's rows are
+// readable in whole vectors; C's last vector is written only as far as `lanes` goes.
 template <size_t kRows, size_t kVecs, bool kByColumn>
-void tile(Factor a, Factor b, size_t depth, float factor, float* c, size_t cStride, size_t lanes, bool add) {
+void tile(Factor a, Factor b, size_t depth, const Result& result, size_t lanes) {
   Vf sum[kRows][kVecs] = {};
   const float* left = a.data;
   const float* right = b.data;
@@ -37,23 +50,30 @@ void tile(Factor a, Factor b, size_t depth, float factor, float* c, size_t cStri
       for (size_t v = 0; v < kVecs; ++v) sum[r][v] = fma(x, row[v], sum[r][v]);
     }
   }
-  const Vf scale = splat(factor);
+  const auto write = [&](const auto& value) {
 #pragma GCC unroll 16
-  for (size_t r = 0; r < kRows; ++r) {
+    for (size_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
-    for (size_t v = 0; v < kVecs; ++v) {
-      float* to = c + r * cStride + v * kWidth;
-      if (v + 1 < kVecs || lanes == kVecs * kWidth) {
-        store(to, add ? fma(sum[r][v], scale, load(to)) : sum[r][v] * scale);
-      } else {
-        const size_t n = lanes - v * kWidth;
-        storeFirst(to, add ? fma(sum[r][v], scale, loadFirst(to, n)) : sum[r][v] * scale, n);
+      for (size_t v = 0; v < kVecs; ++v) {
+        float* to = result.c + r * result.stride + v * kWidth;
+        const size_t n = v + 1 < kVecs ? kWidth : lanes - v * kWidth;
+        storePart(to, value(sum[r][v], r, to, n), n);
       }
     }
-  }
+  };
+  const Vf factor = splat(result.factor);
+  const float* factors = result.factors;
+  if (factors == nullptr && !result.add)
+    write([&](Vf x, size_t, const float*, size_t) { return x * factor; });
+  else if (factors == nullptr)
+    write([&](Vf x, size_t, const float* to, size_t n) { return fma(x, factor, loadPart(to, n)); });
+  else if (!result.add)
+    write([&](Vf x, size_t r, const float*, size_t) { return x * splat(factors[r]); });
+  else
+    write([&](Vf x, size_t r, const float* to, size_t n) { return fma(loadPart(to, n), splat(factors[r]), x); });
 }
 
-using Tile = void (*)(Factor a, Factor b, size_t depth, float factor, float* c, size_t cStride, size_t lanes, bool add);
+using Tile = void (*)(Factor a, Factor b, size_t depth, const Result& result, size_t lanes);
 
 // The tile for 1 + i / TILE_VECS rows and 1 + i % TILE_VECS vectors.
 template <bool kByColumn, size_t... I>
@@ -64,8 +84,7 @@ Tile pickTile(size_t rows, size_t vecs, std::index_sequence<I...>) {
 
 // The same for any number of rows and lanes.
 template <bool kByColumn>
-void product(Factor a, Factor b, size_t rows, size_t lanes, size_t depth, float factor, float* c, size_t cStride,
-             bool add) {
+void product(Factor a, Factor b, size_t rows, size_t lanes, size_t depth, const Result& result) {
   const size_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
   for (size_t lane = 0; lane < lanes; lane += kPanel) {
     const size_t width = lanes - lane < kPanel ? lanes - lane : kPanel;
@@ -73,8 +92,10 @@ void product(Factor a, Factor b, size_t rows, size_t lanes, size_t depth, float 
     for (size_t t = 0, row = 0; t < tiles; ++t) {
       const size_t height = rows / tiles + (t < rows % tiles);  // tiles of nearly the same height
       const Tile run = pickTile<kByColumn>(height, vecs, std::make_index_sequence<TILE_ROWS * TILE_VECS>());
-      run({a.data + row * (kByColumn ? 1 : a.stride), a.stride}, {b.data + lane, b.stride}, depth, factor,
-          c + row * cStride + lane, cStride, width, add);
+      Result part = result;
+      part.c += row * result.stride + lane;
+      if (part.factors != nullptr) part.factors += row;
+      run({a.data + row * (kByColumn ? 1 : a.stride), a.stride}, {b.data + lane, b.stride}, depth, part, width);
       row += height;
     }
   }
@@ -85,10 +106,6 @@ inline constexpr auto& rowProduct = product<false>;
 inline constexpr auto& columnProduct = product<true>;
 
 inline size_t wholeVectors(size_t n) { return (n + kWidth - 1) / kWidth * kWidth; }
-
-// The first n ≤ kWidth floats.
-SIMD_INLINE Vf loadPart(const float* p, size_t n) { return n == kWidth ? load(p) : loadFirst(p, n); }
-SIMD_INLINE void storePart(float* p, Vf v, size_t n) { n == kWidth ? store(p, v) : storeFirst(p, v, n); }
 
 // Calls put(c, r, v, n) with v = in[r…r+n-1, c], n ≤ kWidth, for all of in[rows, cols]; lanes from n on are 0.
 template <class Put>

@@ -52,7 +52,7 @@ struct AttentionWeights {
     for (uint32_t k = 0; k < visible; k += kKeys) {
       const Block block{scores, kPanel, first, count, k, visible - k < kKeys ? visible - k : uint32_t{kKeys}};
       rowProduct({in.keyRow(context, it, k, h), in.kStride}, {queries, kPanel}, block.keys, wholeVectors(count),
-                 in.width, in.scaleInBits(), scores, kPanel, false);
+                 in.width, {.c = scores, .stride = kPanel, .factor = in.scaleInBits()});
       in.addBiases(context, block, it, b, h, table);
       transposed(scores, kPanel, block.keys, count,
                  [&](size_t query, size_t key, Vf v, size_t n) { storePart(rows + query * maxK + k + key, v, n); });

@@ -77,7 +77,7 @@ function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distance
 
   const outputs = relativeWeights ? [y, relativeWeights] : [y];
   differentiableMany(outputs, differentiated, ([dy, drelativeWeights]) => {
-    const task = taskSize(inputs, valueWidth);
+    const { itemsTogether, chunkKeys, groups, keyChunks } = taskSize(inputs, valueWidth);
     // One command writes all three, in no order: what shares columns with another gets its gradient aside.
     const targets = [q, k, v].map((x, i, all) => {
       const aside = x.requiresGrad && all.some((other, j) => j < i && overlap(x, other));
@@ -92,14 +92,14 @@ function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distance
     device.emit(
       'attentionBackward',
       {
-        ...{ ...operands, ...task, dy: upstream, drelativeWeights, dq, dk, dv },
+        ...{ ...operands, itemsTogether, chunkKeys, dy: upstream, drelativeWeights, dq, dk, dv },
         ...{ dbias: dbias?.tensor, drelativeBias: dtable?.tensor, drelativeScores: dscores?.tensor },
         dyStride: matrixOf(upstream).stride,
         dqStride: dq?.rowStride ?? 0,
         dkStride: dk?.rowStride ?? 0,
         dvStride: dv?.rowStride ?? 0,
-        partials: dq && task.keyChunks > 1 ? device.empty([task.keyChunks, ...q.shape]) : null,
-        relativePartials: dtable && device.empty([task.groups * task.keyChunks, ...dtable.tensor.shape]),
+        partials: dq && keyChunks > 1 ? device.empty([keyChunks, ...q.shape]) : null,
+        relativePartials: dtable && device.empty([groups * keyChunks, ...dtable.tensor.shape]),
         accumulate: bits | (accumulateBits(dbias, dtable, dscores) << 3),
       },
       2.5 * flops,
