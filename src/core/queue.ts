@@ -168,15 +168,20 @@ export class Queue {
     else this.run().catch((error) => (this.#unreported ??= error));
   }
 
-  /** Runs everything on this thread; then copies `target` out of the heap, if given. */
-  runSync(byteOffset = 0, target?: ArrayBufferView): void {
+  /** Whether what is queued can run on this thread without waiting for anything that came before. */
+  get isFree(): boolean {
+    return this.backend.readAsync === undefined && this.#running === null && this.#jobs.length === 0;
+  }
+
+  /** Runs everything on this thread; then copies `reads` out of the heap. */
+  runSync(...reads: Read[]): void {
     const list = this.#pending;
     if (this.backend.readAsync !== undefined) this.backend.run(list.words, 0); // throws, and says what to do instead
     this.#catchUp();
     const count = list.length;
     list.length = 0;
     if (count > 0) throwIfFailed(this.backend.run(list.words, count));
-    if (target !== undefined) this.backend.read(byteOffset, target);
+    for (const { byteOffset, target } of reads) this.backend.read(byteOffset, target);
   }
 
   /** Runs everything off this thread, in order; then copies `reads` out of the heap. */

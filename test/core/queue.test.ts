@@ -100,3 +100,16 @@ describe('a training step', () => {
     for (const threads of [2, 3, 8]) expect(await step(await deviceFor(isa, threads))).toEqual(expected);
   });
 });
+
+describe('a command', () => {
+  it('has every operand that the engine knows, and no other', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const y = device.empty([2]);
+    const fill = { y, rows: 1, cols: 2, stride: 2, value: 0 };
+    device.emit('fill', { ...fill, newest: undefined });
+    expect(() => device.emit('fill', { ...fill, newest: 1 })).toThrow(/'fill' has no operand 'newest'.* rebuild it/);
+    expect(() => device.emit('fill', { ...fill, cols: undefined })).toThrow("operand 'cols' is missing");
+    expect(() => device.emit('newest', {})).toThrow(/no op 'newest'.* rebuild it/);
+    expect(y.dataSync()).toEqual(Float32Array.of(0, 0));
+  });
+});
