@@ -1,20 +1,13 @@
 // The addon and WebAssembly, one beside the other: what they compute differs by roundings alone, and what they decide, not at
 // all. (Every op is compared in test/describe-op.ts.)
-import { fileURLToPath } from 'node:url';
-import { dictionary } from 'cmu-pronouncing-dictionary';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice, type Device, Transformer } from '../../src/index.js';
-import { allowedError, assertClose, largest } from '../tolerance.js';
+import { assertLogits, shippedModel, targetsOf, words } from '../shipped.js';
 
 const wasm = await createDevice({ backend: 'wasm', threads: 1 }).catch(() => null);
 wasm?.dispose();
 
-const words = Object.keys(dictionary)
-  .filter((word) => /^[a-z]{3,12}$/.test(word))
-  .filter((_, i) => i % 1200 === 0);
-
 describe.runIf(wasm)('the addon and WebAssembly', () => {
-  const folder = fileURLToPath(new URL('../../models/g2p-en', import.meta.url));
   const devices: Device[] = [];
   const models: Transformer[] = [];
   let sources: number[][];
@@ -22,7 +15,7 @@ describe.runIf(wasm)('the addon and WebAssembly', () => {
   beforeAll(async () => {
     devices.push(await createDevice({ backend: 'native', threads: 2 }));
     for (const isa of wasm!.info.isas) devices.push(await createDevice({ backend: 'wasm', isa, threads: 2 }));
-    for (const device of devices) models.push(await Transformer.load(device, folder));
+    for (const device of devices) models.push(await Transformer.load(device, shippedModel));
     sources = words.map((word) => models[0]!.tokenizers.source!.encode(word));
   });
   afterAll(() => {
@@ -30,20 +23,9 @@ describe.runIf(wasm)('the addon and WebAssembly', () => {
   });
 
   it('give the shipped model the same logits, but for roundings', async () => {
-    const targets = sources.map((ids) => [1, ...ids.map((id) => 3 + (id % 30))]);
+    const targets = targetsOf(sources);
     const [expected, ...others] = await Promise.all(models.map((model) => model.forward(sources, targets).data()));
-    const { encoderLayers, decoderLayers, dFF, dModel } = models[0]!.config;
-    // A chain of n sums of m terms rounds like one sum of n·m terms: the longest sum, once for each sub-layer.
-    const terms = (2 * encoderLayers + 3 * decoderLayers) * Math.max(dFF, 3 * dModel);
-    const scale = largest(expected!);
-    for (const logits of others) {
-      assertClose(
-        'logits',
-        logits,
-        expected!,
-        (i) => Math.SQRT2 * allowedError(terms, Math.abs(expected![i]!) + scale),
-      );
-    }
+    for (const logits of others) assertLogits(logits, expected!, models[0]!.config);
   });
 
   it.each([1, 5])('let the shipped model say the same, with %i beams', async (numBeams) => {

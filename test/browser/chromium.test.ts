@@ -4,6 +4,7 @@ import { type Browser, type Page, chromium as playwright } from 'playwright-core
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type * as Simdformer from '../../src/index.js';
 import * as simdformerInNode from '../../src/index.js';
+import { assertLogits, shippedModel, targetsOf, words } from '../shipped.js';
 import { chromium } from './chromium.js';
 import { type StaticServer, serve } from './server.js';
 
@@ -46,6 +47,23 @@ async function trainAndGenerate({ AdamW, createDevice, Transformer }: typeof Sim
   return { losses, sequences };
 }
 
+/** What the shipped model makes of these letters. Its text runs in the page. */
+async function useShipped(
+  { createDevice, Transformer }: typeof Simdformer,
+  url: string,
+  sources: number[][],
+  targets: number[][],
+  isa?: string,
+) {
+  const device = await createDevice({ threads: 2, isa: isa as Simdformer.DeviceOptions['isa'] });
+  const model = await Transformer.load(device, url);
+  const logits = [...(await model.forward(sources, targets).data())];
+  const sequences = [];
+  for (const numBeams of [1, 5]) sequences.push((await model.generate(sources, { numBeams })).sequences);
+  device.dispose();
+  return { logits, sequences, config: model.config };
+}
+
 describe.runIf(chromium && built)('a bare page in Chromium', () => {
   const output = 'build/browser';
   let browser: Browser;
@@ -62,7 +80,8 @@ describe.runIf(chromium && built)('a bare page in Chromium', () => {
 
   /** An open page whose `simdformer` is the package, and what it has warned of. */
   async function open(isolated: boolean): Promise<{ page: Page; warnings: string[] }> {
-    const server = await serve({ '/build/browser/': `${output}/`, '/wasm/': 'wasm/' }, isolated);
+    const folders = { '/build/browser/': `${output}/`, '/wasm/': 'wasm/', '/models/': 'models/' };
+    const server = await serve(folders, isolated);
     servers.push(server);
     const page = await browser.newPage();
     const warnings: string[] = [];
@@ -115,6 +134,53 @@ describe.runIf(chromium && built)('a bare page in Chromium', () => {
     expect(sequences).toEqual(expected.sequences);
     expect(losses).toHaveLength(expected.losses.length);
     for (const [i, loss] of losses.entries()) expect(loss).toBeCloseTo(expected.losses[i]!, 4);
+  });
+
+  it.each(['relaxed', 'simd128'])('the shipped model says what it says with the addon, %s', async (isa) => {
+    const { page } = await open(true);
+    const device = await simdformerInNode.createDevice({ backend: 'native' });
+    const { source } = (await simdformerInNode.Transformer.load(device, shippedModel)).tokenizers;
+    device.dispose();
+    const sources = words.map((word) => source!.encode(word));
+    const asked = [sources, targetsOf(sources)] as const;
+    const expected = await useShipped(simdformerInNode, shippedModel, ...asked);
+    const args = JSON.stringify([`/${shippedModel}/`, ...asked, isa]);
+    const found = (await page.evaluate(`(${useShipped})(simdformer, ...${args})`)) as typeof expected;
+    expect(expected.sequences[0]!.length).toBeGreaterThan(50);
+    expect(found.sequences).toEqual(expected.sequences);
+    assertLogits(found.logits, expected.logits, expected.config);
+  });
+
+  it.each([
+    ['cross-origin isolated', true],
+    ['not isolated', false],
+  ])('%s: reaches nearly 4 GiB, says when there is no more, and goes on', async (_, isolated) => {
+    const { page } = await open(isolated);
+    const { blocks, error, last, again } = await page.evaluate(async () => {
+      const { add, createDevice, OutOfMemoryError } = (globalThis as unknown as { simdformer: typeof Simdformer })
+        .simdformer;
+      const device = await createDevice({ threads: 2 });
+      const blocks: Simdformer.Tensor[] = [];
+      let error: unknown;
+      while (error === undefined && blocks.length < 99) {
+        try {
+          blocks.push(device.empty([1 << 26])); // 256 MiB
+        } catch (reason) {
+          error = reason;
+        }
+      }
+      const end = blocks.at(-1)!.rows((1 << 26) - 2, 1 << 26);
+      end.write(Float32Array.of(5, 6));
+      const last = [...(await add(end, 1).data())];
+      for (const tensor of [...blocks, end]) tensor.dispose();
+      const again = [...(await device.tensor([1]).data())];
+      device.dispose();
+      return { blocks: blocks.length, error: error instanceof OutOfMemoryError && error.message, last, again };
+    });
+    expect(blocks).toBe(15);
+    expect(error).toMatch(/256 MiB does not fit: 3840 MiB are in use/);
+    expect(last).toEqual([6, 7]);
+    expect(again).toEqual([1]);
   });
 
   it.each([
