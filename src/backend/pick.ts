@@ -1,3 +1,4 @@
+import { checkOptions } from '../core/check.js';
 import { Device } from '../core/device.js';
 import { ArgumentError, DeviceError } from '../core/errors.js';
 import type { BackendOptions, WasmOptions } from './backend.js';
@@ -25,7 +26,11 @@ export interface DeviceOptions extends WasmOptions {
  * makes no sense.
  */
 export async function createDevice(options: DeviceOptions = {}): Promise<Device> {
-  const { backend = environment('SIMDFORMER_BACKEND') ?? 'auto', worker = false, ...rest } = options;
+  const {
+    backend = environment('SIMDFORMER_BACKEND') ?? 'auto',
+    worker = false,
+    ...rest
+  } = checkOptions('createDevice', options);
   const { threads, isa } = rest;
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
     throw new ArgumentError(`createDevice: threads is ${threads}, expected an integer from 1 to 64`);

@@ -1,3 +1,5 @@
+import { checkNumber, checkOptions } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
 import type { Transformer } from '../models/transformer.js';
 
 /** What a model takes, known before it is run. */
@@ -13,7 +15,14 @@ export interface ModelCost {
  * Counts parameters, and the work of a forward pass over one source and one target of the given lengths, by recording the
  * pass without running it. Lengths that the model has no side for are ignored.
  */
-export function modelCost(model: Transformer, { source = 32, target = 32 } = {}): ModelCost {
+export function modelCost(model: Transformer, options: { source?: number; target?: number } = {}): ModelCost {
+  if (typeof model?.forward !== 'function') {
+    throw new ArgumentError(`modelCost: the model is ${model}, expected a Transformer`);
+  }
+  const { source = 32, target = 32 } = checkOptions('modelCost', options);
+  for (const [name, length] of Object.entries({ source, target })) {
+    checkNumber('modelCost', name, length, (value) => Number.isInteger(value) && value > 0, 'a positive integer');
+  }
   const { device, config } = model;
   const { padId, encoderLayers, decoderLayers } = config;
   const id = padId === 0 ? 1 : 0;

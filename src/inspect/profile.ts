@@ -1,3 +1,5 @@
+import { checkNumber } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
 import type { CommandTiming, Program } from '../core/program.js';
 
 /** What one op took of a run. */
@@ -18,6 +20,10 @@ export interface OpProfile {
  * are the fastest of the runs, call by call; each has a few microseconds that the call itself costs.
  */
 export function profile(program: Program, runs = 3): OpProfile[] {
+  if (typeof program?.profile !== 'function') {
+    throw new ArgumentError(`profile: the program is ${program}, expected what device.record() returned`);
+  }
+  checkNumber('profile', 'runs', runs, (value) => Number.isInteger(value) && value > 0, 'a positive integer');
   const all = Array.from({ length: runs }, () => program.profile());
   const fastest = (all[0] as CommandTiming[]).map((timing, i) => ({
     ...timing,

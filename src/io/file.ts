@@ -1,6 +1,7 @@
 /** Safetensors at a path, for Node. Its file system is imported when first used, so that browsers can load this module. */
 import { nodeModule } from '../backend/node.js';
-import { FormatError } from '../core/errors.js';
+import { checkOptions } from '../core/check.js';
+import { ArgumentError, FormatError } from '../core/errors.js';
 import {
   type ByteSource,
   layOut,
@@ -14,6 +15,10 @@ import {
 /** One system call moves at most 2 GiB. */
 const maxTransfer = 1 << 30;
 
+function checkPath(op: string, path: string): void {
+  if (typeof path !== 'string') throw new ArgumentError(`${op}: the path is ${path}, expected a string`);
+}
+
 /** An open file; its entries read from it until it is closed. */
 export interface SafetensorsFile extends Safetensors {
   close(): void;
@@ -25,6 +30,7 @@ export interface SafetensorsFile extends Safetensors {
  * @throws FormatError as `parseSafetensors` does, and the system's error if the file cannot be read
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
+  checkPath('openSafetensors', path);
   const fs = await nodeModule<typeof import('node:fs')>('fs');
   const file = fs.openSync(path, 'r');
   try {
@@ -53,7 +59,8 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
  * @throws ShapeError, DTypeError if data and shape or dtype do not agree, and the system's error if writing fails
  */
 export async function saveSafetensors(path: string, tensors: Writables, metadata?: Metadata): Promise<void> {
-  const { header, parts } = layOut(tensors, metadata);
+  checkPath('saveSafetensors', path);
+  const { header, parts } = layOut(checkOptions('saveSafetensors', tensors), metadata);
   const { open, rename, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const temporary = `${path}.${globalThis.crypto.randomUUID()}.tmp`;
   const file = await open(temporary, 'wx');

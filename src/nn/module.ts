@@ -72,6 +72,7 @@ export abstract class Module {
    * DTypeError if something is not float32; one error names all that is wrong.
    */
   loadStateDict(tensors: Readonly<Record<string, LoadableTensor>> | ReadonlyMap<string, LoadableTensor>): void {
+    checkGiven(tensors);
     const given = new Map(tensors instanceof Map ? tensors : Object.entries(tensors)) as Map<string, LoadableTensor>;
     const distinct = this.#distinct();
     for (const { name, tensor } of this.#named('')) {
@@ -142,6 +143,18 @@ function entryOf(tensor: Tensor, transposed: boolean): StateEntry {
 
 function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** For callers without types. */
+function checkGiven(tensors: object): void {
+  if (typeof tensors !== 'object' || tensors === null) {
+    throw new ArgumentError(`loadStateDict: the tensors are ${tensors}, expected an object or a Map of them`);
+  }
+  for (const [name, entry] of tensors instanceof Map ? tensors : Object.entries(tensors)) {
+    if (!Array.isArray(entry?.shape)) {
+      throw new ArgumentError(`loadStateDict: ${name} is ${entry}, expected a tensor or what has its shape and data`);
+    }
+  }
 }
 
 /** Moves what was given under another name of a shared parameter to its first name. */

@@ -87,13 +87,15 @@ export class AdamW implements Optimizer {
    * With `maxNorm` the gradients count as scaled down to that global norm. If that norm is not finite nothing changes, and
    * `gradNorm` tells; without `maxNorm` such gradients reach the parameters, as in PyTorch.
    */
-  step({ lr, maxNorm }: { lr?: number; maxNorm?: number } = {}): void {
+  step(options: { lr?: number; maxNorm?: number } = {}): void {
+    const { lr, maxNorm } = checkOptions('AdamW.step', options);
     this.advance({ lr });
     this.apply({ maxNorm });
   }
 
   /** Counts a step and returns the scalars that a recorded `apply` needs for it. */
-  advance({ lr = this.#options.lr }: { lr?: number } = {}): { lr: number; correction1: number; correction2: number } {
+  advance(options: { lr?: number } = {}): { lr: number; correction1: number; correction2: number } {
+    const { lr = this.#options.lr } = checkOptions('AdamW.advance', options);
     checkNumber('AdamW', 'lr', lr, (value) => value >= 0 && Number.isFinite(value), 'a number, 0 or more');
     this.steps++;
     this.#lr.value = lr;
@@ -103,7 +105,8 @@ export class AdamW implements Optimizer {
   }
 
   /** Queues the update of every parameter that has a gradient. */
-  apply({ maxNorm }: { maxNorm?: number } = {}): void {
+  apply(options: { maxNorm?: number } = {}): void {
+    const { maxNorm } = checkOptions('AdamW.apply', options);
     const { beta1, beta2, eps } = this.#options;
     const factor = maxNorm === undefined ? null : clipFactor('AdamW', gradsOf(this.params), maxNorm, this.gradNorm);
     const shared = { factor, correction1: this.#correction1, correction2: this.#correction2, eps };

@@ -27,9 +27,7 @@ export interface OptimizerState {
 
 /** The device of an optimiser's parameters, once they are leaves of float32, each there once. */
 export function checkParameters(op: string, params: readonly Tensor[]): Device {
-  if (!Array.isArray(params))
-    throw new ArgumentError(`${op}: the parameters are ${params}, expected an array of tensors`);
-  const device = checkDevice(op, Object.fromEntries(params.map((param, i) => [`parameter ${i}`, param])));
+  const device = checkTensors(op, params);
   device.assertNotRecording(op);
   params.forEach((param, i) => {
     checkDType(op, `parameter ${i}`, param, 'float32');
@@ -39,6 +37,15 @@ export function checkParameters(op: string, params: readonly Tensor[]): Device {
   });
   if (new Set(params).size < params.length) throw new ArgumentError(`${op}: a parameter is given twice`);
   return device;
+}
+
+/** The device of an array of tensors. */
+export function checkTensors(op: string, params: readonly Tensor[]): Device {
+  if (!Array.isArray(params))
+    throw new ArgumentError(`${op}: the parameters are ${params}, expected an array of tensors`);
+  const missing = params.findIndex((param) => param === null || param === undefined); // which checkDevice takes for optional
+  if (missing >= 0) throw new ArgumentError(`${op}: parameter ${missing} is ${params[missing]}, expected a tensor`);
+  return checkDevice(op, Object.fromEntries(params.map((param, i) => [`parameter ${i}`, param])));
 }
 
 /** Writes saved state into `own`. Throws FormatError, and changes nothing, if names or sizes differ. */

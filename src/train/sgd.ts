@@ -37,7 +37,8 @@ export class SGD implements Optimizer {
     this.#velocities = params.map(({ shape }) => device.unscoped(() => device.zeros(shape)));
   }
 
-  step({ lr = this.#options.lr, maxNorm }: { lr?: number; maxNorm?: number } = {}): void {
+  step(options: { lr?: number; maxNorm?: number } = {}): void {
+    const { lr = this.#options.lr, maxNorm } = checkOptions('SGD.step', options);
     checkNumber('SGD', 'lr', lr, (value) => value >= 0 && Number.isFinite(value), 'a number, 0 or more');
     const { momentum, weightDecay } = this.#options;
     this.#rate.value = -lr;

@@ -4,12 +4,17 @@ import { expect, it } from 'vitest';
 import {
   AdamW,
   ArgumentError,
+  clipGradNorm,
   constant,
   cosine,
   createDevice,
   fit,
   lengthBatches,
+  modelCost,
+  openSafetensors,
+  profile,
   SGD,
+  saveSafetensors,
   windowBatches,
 } from '../../src/index.js';
 import { smallModel } from './task.js';
@@ -18,6 +23,7 @@ const device = await createDevice({ threads: 1 });
 const model = smallModel(device);
 const examples = [{ source: [3], target: [1, 3, 2] }];
 const nothing = null as never;
+const program = device.record(() => device.zeros([1]));
 
 const wrong: Record<string, () => unknown> = {
   'the examples are null, expected': () => fit(model, nothing),
@@ -35,7 +41,21 @@ const wrong: Record<string, () => unknown> = {
   'cosine: the options are undefined': () => cosine(1, undefined as never),
   'SGD: the options are null': () => new SGD(model.parameters(), nothing),
   'AdamW: the options are null': () => new AdamW(model.parameters(), nothing),
-  'AdamW: expected a tensor': () => new AdamW(nothing),
+  'SGD.step: the options are null': () => new SGD(model.parameters()).step(nothing),
+  'AdamW.step: the options are null': () => new AdamW(model.parameters()).step(nothing),
+  'clipGradNorm: the parameters are null': () => clipGradNorm(nothing, 1),
+  'clipGradNorm: parameter 0 is undefined': () => clipGradNorm([undefined as never], 1),
+  'createDevice: the options are null': () => createDevice(nothing),
+  'modelCost: the model is null': () => modelCost(nothing),
+  'modelCost: the options are null': () => modelCost(model, nothing),
+  'modelCost: source is 0': () => modelCost(model, { source: 0 }),
+  'profile: the program is null': () => profile(nothing),
+  'profile: runs is 0': () => profile(program, 0),
+  'loadStateDict: the tensors are null': () => model.loadStateDict(nothing),
+  'loadStateDict: a is null': () => model.loadStateDict({ a: nothing }),
+  'openSafetensors: the path is null': () => openSafetensors(nothing),
+  'saveSafetensors: the path is undefined': () => saveSafetensors(undefined as never, {}),
+  'AdamW: parameter 0 is null, expected a tensor': () => new AdamW(nothing),
   'blockSize is 0': () => windowBatches([1, 2, 3], { blockSize: 0, batchSize: 1 }),
   'batchSize is undefined': () => windowBatches([1, 2, 3], { blockSize: 1 } as never),
 };
