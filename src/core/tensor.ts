@@ -127,18 +127,23 @@ export class Tensor {
     return pick(target);
   }
 
-  /** As `data()` of each, all of one device, with one way there and back. */
-  static async dataOf(...tensors: [Tensor, ...Tensor[]]): Promise<(Float32Array | Int32Array)[]> {
+  /**
+   * @internal As `data()` of each, all of one device, with one way there and back; on this thread if what is queued is `brief`
+   * and there is nothing to wait for.
+   */
+  static async dataOf(tensors: [Tensor, ...Tensor[]], brief = false): Promise<(Float32Array | Int32Array)[]> {
     const readings = tensors.map((tensor) => tensor.#reading());
     const reads = readings.map(({ region, target }) => ({ byteOffset: region.offset * 4, target }));
-    await tensors[0].device.queue.run(...reads);
+    const { queue } = tensors[0].device;
+    if (brief && queue.isFree) queue.runSync(...reads);
+    else await queue.run(...reads);
     return readings.map(({ target, pick }) => pick(target));
   }
 
   /** As `data()`, on this thread. */
   dataSync(): Float32Array | Int32Array {
     const { region, target, pick } = this.#reading();
-    this.device.queue.runSync(region.offset * 4, target);
+    this.device.queue.runSync({ byteOffset: region.offset * 4, target });
     return pick(target);
   }
 

@@ -110,11 +110,14 @@ export class Ranker {
     return forbids && this.#stops ? this.#stops.size : 0;
   }
 
-  /** Runs what is queued; the rankings of `steps` steps, each of `sequences`, with the logits of the last if given. */
-  async read(steps: number, sequences: number, logits: Tensor | null): Promise<Ranking[]> {
+  /**
+   * Runs what is queued, on this thread if that is `brief`; the rankings of `steps` steps, each of `sequences`, with the logits of
+   * the last if given.
+   */
+  async read(steps: number, sequences: number, logits: Tensor | null, brief = false): Promise<Ranking[]> {
     const { values, ids, logSums } = this.#best;
     const tensors: [Tensor, ...Tensor[]] = logits ? [values, ids, logSums, logits] : [values, ids, logSums];
-    const read = (await Tensor.dataOf(...tensors)) as [Float32Array, Int32Array, Float32Array, Float32Array?];
+    const read = (await Tensor.dataOf(tensors, brief)) as [Float32Array, Int32Array, Float32Array, Float32Array?];
     const [valuesRead, idsRead, sumsRead, logitsRead = null] = read;
     const data = [valuesRead, idsRead, sumsRead] as const;
     return Array.from({ length: steps }, (_, step) => new Ranking(this.count, data, step * sequences, logitsRead));

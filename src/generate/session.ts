@@ -16,6 +16,9 @@ export const MOVABLE = 4096;
 /** Milliseconds that steps may take before something is heard of them. */
 const NEWS_AFTER = 2;
 
+/** Milliseconds for which the way to another thread and back is not worth it; the event loop gets its turns all the same. */
+const BRIEF = 0.5;
+
 /** What a session is good for; sizes are rounded up so that similar batches share one. */
 interface Sizes {
   readonly sources: number;
@@ -131,7 +134,9 @@ export class Session {
     this.#ranker.setFinished(ahead.finished);
     for (let slot = 0; slot < steps; slot++) program.run(this.#ranker.scalars(slot, ahead.forbids));
     const start = performance.now();
-    const rankings = await this.#ranker.read(steps, state.sequences, ahead.logits ? program.result : null);
+    const isBrief = !isFirst && steps * this.#pace <= BRIEF;
+    const logits = ahead.logits ? program.result : null;
+    const rankings = await this.#ranker.read(steps, state.sequences, logits, isBrief);
     if (!isFirst) this.#pace = (performance.now() - start) / steps; // the encoder is no part of it
     return rankings;
   }
