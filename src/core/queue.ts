@@ -32,7 +32,8 @@ interface OpLayout {
   readonly name: string;
   readonly opcode: number;
   readonly words: number;
-  readonly operands: readonly { readonly name: string; readonly kind: OperandKind }[];
+  readonly operands: readonly { readonly name: string; readonly kind: OperandKind; readonly isTensor: boolean }[];
+  readonly names: ReadonlySet<string>;
 }
 
 /** A word of a command list that a Scalar decides. */
@@ -94,22 +95,27 @@ export class Queue {
   #unreported: unknown;
 
   constructor(private readonly backend: Backend) {
-    backend.manifest.ops.forEach(({ name, operands }, opcode) => {
-      const words = operands.reduce((sum, { kind }) => sum + (isTensorKind(kind) ? 2 : kind === 'tail' ? 0 : 1), 1);
-      this.#layouts.set(name, { name, opcode, words, operands });
-    });
+    for (const [opcode, { name, operands: given }] of backend.manifest.ops.entries()) {
+      const operands = given.map((operand) => ({ ...operand, isTensor: isTensorKind(operand.kind) }));
+      const words = operands.reduce((sum, { kind, isTensor }) => sum + (isTensor ? 2 : kind === 'tail' ? 0 : 1), 1);
+      this.#layouts.set(name, { name, opcode, words, operands, names: new Set(operands.map(({ name }) => name)) });
+    }
   }
 
   /** Encodes a command at the end of `list`, by default the queue's own, which runs when it is full. */
   emit(op: string, operands: Readonly<Record<string, Operand>>, list = this.#pending): void {
     const layout = this.#layout(op);
+    for (const name in operands) {
+      if (!layout.names.has(name) && operands[name] !== undefined && operands[name] !== null)
+        throw unknownOperand(op, name);
+    }
     list.reserve(layout.words);
     const start = list.length;
     let at = start;
     list.words[at++] = layout.opcode | (layout.words << 16);
-    for (const { name, kind } of layout.operands) {
+    for (const { name, kind, isTensor } of layout.operands) {
       const value = operands[name];
-      if (isTensorKind(kind)) {
+      if (isTensor) {
         if (value === null || value === undefined) {
           if (!kind.endsWith('?')) throw new SimdformerError(`${op}: operand '${name}' is missing`);
           list.words[at++] = 0;
@@ -268,6 +274,12 @@ export class Queue {
 
 function isTensorKind(kind: OperandKind): boolean {
   return kind.startsWith('in') || kind.startsWith('out');
+}
+
+function unknownOperand(op: string, name: string): SimdformerError {
+  return new SimdformerError(
+    `the loaded engine's op '${op}' has no operand '${name}': it is older than this package, rebuild it`,
+  );
 }
 
 function throwIfFailed(failure: CommandFailure | null): void {
