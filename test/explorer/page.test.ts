@@ -52,6 +52,30 @@ describe.runIf(possible)('the explorer’s page', { timeout: 180_000 }, () => {
     await page.context().close();
   });
 
+  it.each(['light', 'dark'] as const)(
+    '%s: accessible with the beam tree shown, while a model learns, and at a token in a head',
+    async (colorScheme) => {
+      const { page, trouble } = await explorer.open('pronounce', { colorScheme, reducedMotion: 'reduce' });
+      await page.addScriptTag({ path: axe });
+      await page.getByText('Beam search').click();
+      await page.getByRole('treeitem', { selected: true }).first().waitFor();
+      expect(await seriousViolations(page), 'the beam tree').toEqual([]);
+      await page.evaluate(() => {
+        location.hash = 'teach';
+      });
+      await page.getByRole('button', { name: 'Start teaching' }).click();
+      await page.locator('.attempts').waitFor();
+      expect(await seriousViolations(page), 'while it learns').toEqual([]);
+      await page.evaluate(() => {
+        location.hash = 'look-inside/decoder/2/3/4';
+      });
+      await page.getByRole('heading', { name: 'Layer 2, head 3', level: 3 }).waitFor();
+      expect(await seriousViolations(page), 'at a token in a head').toEqual([]);
+      expect(trouble).toEqual([]);
+      await page.context().close();
+    },
+  );
+
   it('bad words get a friendly answer, and good ones work afterwards', async () => {
     const explorerPage = await explorer.open();
     const before = await explorerPage.said();

@@ -97,7 +97,7 @@ function Variant({ kind, session, taught }: { kind: Kind; session: Session; taug
   const { title, says, describe, cellHeight } = LOOKS[kind];
   const look = useMemo(() => table && lookOf(kind, table), [kind, table, theme.value]);
   if (table === null || look === null) return null;
-  const { most, colour, names } = look;
+  const { most, allZero, colour, names } = look;
   const origin =
     table.steps === null ? `of ${model?.name}` : table.steps === 0 ? 'before training' : `after ${table.steps} steps`;
   return (
@@ -116,16 +116,19 @@ function Variant({ kind, session, taught }: { kind: Kind; session: Session; taug
           )
         }
       />
-      <p class="hint">Full colour is ±{decimal(most)}.</p>
+      <p class="hint">{allZero ? 'All of them are still 0.' : `Full colour is ±${decimal(most)}.`}</p>
     </Figure>
   );
 }
 
 function lookOf(kind: Kind, table: Learned) {
   const { rows, columns } = LOOKS[kind];
-  const most = Math.max(
-    table.values.reduce((a, b) => Math.max(a, Math.abs(b)), 0),
-    0.05,
-  );
-  return { most, colour: divergingScale(most), names: { rows: rows(table), columns: columns(table) } };
+  const largest = table.values.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+  const most = Math.max(largest, 0.05);
+  return {
+    most,
+    allZero: largest === 0,
+    colour: divergingScale(most),
+    names: { rows: rows(table), columns: columns(table) },
+  };
 }

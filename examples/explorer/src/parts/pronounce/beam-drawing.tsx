@@ -60,9 +60,9 @@ export function BeamSpot({ node, name, label, reachable, keep, onKeyDown, onShow
       )}
       <text class="beam-name" dy="0.35em">
         {name === 'start' ? '▸' : name}
-      </text>
+      </text>{' '}
       {node.parent && (
-        <text class="beam-sum" x={RADIUS + 4} dy="0.35em">
+        <text class="beam-sum" x={RADIUS + 4} dy="-0.45em">
           {decimal(node.sum)}
         </text>
       )}

@@ -67,7 +67,7 @@ function Tree({ said, nodes, width, height }: TreeProps) {
             key={node.key}
             node={node}
             name={name(node)}
-            label={describe(node)}
+            label={node.parent ? `${name(node)} ${decimal(node.sum)}: ${describe(node)}` : describe(node)}
             reachable={node.key === reachable}
             keep={(element) => (element ? spots.current.set(node.key, element) : spots.current.delete(node.key))}
             onKeyDown={(event) => press(event, node)}
