@@ -219,5 +219,12 @@ describe.runIf(possible)('the explorer looks inside as the package does in Node'
     expect(await page.locator('.products p').first().getAttribute('data-at')).toMatch(/^3 /);
   });
 
+  it('keeps the head that was chosen while words come that it cannot read', async () => {
+    await choose({ attention: 'decoder', layer: 1, head: 2 });
+    for (const word of ['', '🙂', 'bee']) await explorerPage.say(word);
+    await expect.poll(() => page.locator('.head .tokens.sound').first().textContent()).toMatch(/^startBIY$/);
+    await page.getByRole('heading', { name: 'Layer 2, head 3', level: 3 }).waitFor();
+  });
+
   it('complains of nothing', () => expect(explorerPage.trouble).toEqual([]));
 });

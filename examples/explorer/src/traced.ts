@@ -1,3 +1,4 @@
+import { useRef } from 'preact/hooks';
 import { type Trace, trace, type Values } from 'simdformer';
 import type { Pronunciation } from './pronounce.js';
 import type { Session } from './session.js';
@@ -9,8 +10,12 @@ export interface Traced {
   readonly trace: Trace;
 }
 
+/** Of the latest word that the model could read: what was chosen to be seen of it stays while another is typed. */
 export function useTrace(session: Session): Traced | null {
-  return useResult(session, session.pronunciation.value, traceOf);
+  const said = useRef<Pronunciation | null>(null);
+  said.current = session.pronunciation.value ?? said.current;
+  if (said.current?.model !== session.model.value) said.current = null;
+  return useResult(session, said.current, traceOf);
 }
 
 export async function traceOf(said: Pronunciation): Promise<Traced> {
