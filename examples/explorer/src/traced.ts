@@ -10,11 +10,12 @@ export interface Traced {
   readonly trace: Trace;
 }
 
-/** Of the latest word that the model could read: what was chosen to be seen of it stays while another is typed. */
+/** Of the latest word that could be read: what was chosen to be seen of it stays while another word, or model, is on its way. */
 export function useTrace(session: Session): Traced | null {
+  const { pronunciation, model, complaint } = session;
   const said = useRef<Pronunciation | null>(null);
-  said.current = session.pronunciation.value ?? said.current;
-  if (said.current?.model !== session.model.value) said.current = null;
+  said.current = pronunciation.value ?? said.current;
+  if (complaint.value !== null && said.current?.model !== model.value) said.current = null;
   return useResult(session, said.current, traceOf);
 }
 

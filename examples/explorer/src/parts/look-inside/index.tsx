@@ -41,7 +41,9 @@ export interface Without {
 export default function LookInside({ session }: PartProps) {
   const before = useTrace(session);
   if (before === null) return <p class="empty">As soon as the model has pronounced a word, its heads are here.</p>;
-  return <Heads key={before.said.model} session={session} before={before} />;
+  const { encoderLayers, decoderLayers, heads } = before.said.model.transformer.config;
+  // What was chosen stays when the model learns, and goes with one that has other heads.
+  return <Heads key={`${encoderLayers} ${decoderLayers} ${heads}`} session={session} before={before} />;
 }
 
 function Heads({ session, before }: PartProps & { before: Traced }) {
