@@ -120,7 +120,7 @@ struct CrossEntropyBackward {
     const float d = reduction == kEach ? context.f32(dloss)[row] : *context.f32(dloss) * *context.f32(weight);
     const float max = context.f32(logSums)[2 * row], log = context.f32(logSums)[2 * row + 1];
     const Vf spread = splat(smoothing / static_cast<float>(classes));
-    const auto probability = [&](Vf logit) { return exp(logit - splat(max) - splat(log)) - spread; };
+    const auto probability = [&](Vf logit) { return expNonPositive(logit - splat(max) - splat(log)) - spread; };
     eachVector(classes, [&](size_t c, size_t lanes) {
       const Vf before = accumulate != 0 ? loadLanes(gradient + c, lanes) : splat(0);
       storeLanes(gradient + c, fma(probability(loadLanes(logits + c, lanes)), splat(d), before), lanes);

@@ -64,7 +64,7 @@ SIMD_INLINE LogSum logSum(const float* x, size_t cols) {
     if (here > max) max = here;
     const Vf shift = splat(max);
     const Totals<1> part = totals<1>(n, [&](size_t c, size_t lanes, Vf* sums) {
-      sums[0] += firstLanesOr(exp(loadLanes(block + c, lanes) - shift), lanes, 0);
+      sums[0] += firstLanesOr(expNonPositive(loadLanes(block + c, lanes) - shift), lanes, 0);
     });
     total = total * std::exp(static_cast<double>(before) - static_cast<double>(max)) + part.of[0];
   }

@@ -37,7 +37,7 @@ struct SoftmaxForward {
     } else {
       const Vf max = splat(largest(input, n));
       const Totals<1> total = totals<1>(n, [&](size_t c, size_t lanes, Vf* sums) {
-        const Vf e = exp(loadLanes(input + c, lanes) - max);
+        const Vf e = expNonPositive(loadLanes(input + c, lanes) - max);
         storeLanes(output + c, e, lanes);
         sums[0] += firstLanesOr(e, lanes, 0);
       });
@@ -52,7 +52,7 @@ struct SoftmaxForward {
     Vf most = splat(kLowest), total = splat(0);
     for (uint64_t i = 0; i < n; ++i) most = max(most, loadLanes(input + i * inner, lanes));
     for (uint64_t i = 0; i < n; ++i) {
-      const Vf e = exp(loadLanes(input + i * inner, lanes) - most);
+      const Vf e = expNonPositive(loadLanes(input + i * inner, lanes) - most);
       if constexpr (!kLog) storeLanes(output + i * inner, e, lanes);
       total += e;
     }

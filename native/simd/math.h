@@ -90,3 +90,7 @@ SIMD_INLINE Vf exp2NonPositive(Vf x) {
   const Vf result = asFloat((Vi)((Vu)asInt(p) + ((Vu)asInt(shifted) << 23)));  // unsigned: may wrap if x is NaN
   return x < splat(-125.f) ? splat(0.f) : result;
 }
+
+// e^x for x ≤ 0, the same way: 0 below -86.6, within 2 ulp and |x| · 1e-7 of itself. Terms of a sum whose largest is 1
+// need no more, the smaller they are the less.
+SIMD_INLINE Vf expNonPositive(Vf x) { return exp2NonPositive(x * splat(1.44269504088896341f)); }
