@@ -31,25 +31,47 @@ export interface SafetensorsFile extends Safetensors {
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   checkPath('openSafetensors', path);
-  const fs = await nodeModule<typeof import('node:fs')>('fs');
-  const file = fs.openSync(path, 'r');
+  const file = await openFile(path);
   try {
-    const source: ByteSource = {
-      size: fs.fstatSync(file).size,
-      read(position, into) {
-        for (let done = 0; done < into.byteLength; ) {
-          const wanted = Math.min(into.byteLength - done, maxTransfer);
-          const got = fs.readSync(file, into, done, wanted, position + done);
-          if (got === 0) throw new FormatError(`${path} has become shorter while it was read`);
-          done += got;
-        }
-      },
-    };
-    return { ...readSafetensors(source), close: () => fs.closeSync(file) };
+    return { ...readSafetensors(file), close: file.close };
   } catch (error) {
-    fs.closeSync(file);
+    file.close();
     throw error;
   }
+}
+
+export interface OpenFile extends ByteSource {
+  close(): void;
+}
+
+/** Opens a file for reading. Throws the system's error if that fails; reading what is no longer there is a FormatError. */
+export async function openFile(path: string): Promise<OpenFile> {
+  const fs = await nodeModule<typeof import('node:fs')>('fs');
+  const file = fs.openSync(path, 'r');
+  const shorter = () => new FormatError(`${path} has become shorter while it was read`);
+  return {
+    size: fs.fstatSync(file).size,
+    read(position, into) {
+      for (let done = 0; done < into.byteLength; ) {
+        const wanted = Math.min(into.byteLength - done, maxTransfer);
+        const got = fs.readSync(file, into, done, wanted, position + done);
+        if (got === 0) throw shorter();
+        done += got;
+      }
+    },
+    async readAsync(position, into) {
+      for (let done = 0; done < into.byteLength; ) {
+        const got = await new Promise<number>((resolve, reject) =>
+          fs.read(file, into, done, into.byteLength - done, position + done, (error, count) =>
+            error === null ? resolve(count) : reject(error),
+          ),
+        );
+        if (got === 0) throw shorter();
+        done += got;
+      }
+    },
+    close: () => fs.closeSync(file),
+  };
 }
 
 /**

@@ -1,6 +1,8 @@
 // Files of a folder, which is a path in Node or a URL anywhere.
 import { isNode, nodeModule } from '../backend/node.js';
 import { ArgumentError, FetchError, FormatError } from '../core/errors.js';
+import { type OpenFile, openFile } from './file.js';
+import { inMemory } from './safetensors.js';
 
 export interface LoadOptions {
   /** Ends the loading with its reason when it is aborted. */
@@ -38,6 +40,29 @@ export async function readFolder(
   await read(first as string); // is it a model at all?
   await Promise.all(others.map(read));
   return files;
+}
+
+/**
+ * As `readFolder`, but one of the required files is only opened where it is a file of Node's file system.
+ */
+export async function openFolder(
+  folder: string | URL,
+  { required, optional }: FolderFiles,
+  large: string,
+  options?: LoadOptions,
+): Promise<{ files: Record<string, Uint8Array>; opened: OpenFile }> {
+  if (remote(folder) !== null) {
+    const files = await readFolder(folder, { required: [...required, large], optional }, options);
+    return { files, opened: { ...inMemory(files[large] as Uint8Array), close() {} } };
+  }
+  const files = await readFolder(folder, { required, optional }, options);
+  const { join } = await nodeModule<typeof import('node:path')>('path');
+  try {
+    return { files, opened: await openFile(join(await pathOf(folder), large)) };
+  } catch (error) {
+    if (isMissing(error)) throw new FormatError(`${folder} holds no model: no ${large} in it`);
+    throw error;
+  }
 }
 
 /** The path of a folder in Node. Throws ArgumentError if there can be none. */
@@ -81,11 +106,15 @@ async function fileReader(path: string): Promise<Find> {
     try {
       return await readFile(join(path, name), { signal });
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === 'ENOENT' || code === 'ENOTDIR') return '';
+      if (isMissing(error)) return '';
       throw signal?.aborted ? signal.reason : error;
     }
   };
+}
+
+function isMissing(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
 async function fetchFile(url: URL, signal?: AbortSignal): Promise<Found> {

@@ -14,6 +14,8 @@ export type { SafetensorsDType };
 export interface ByteSource {
   readonly size: number;
   read(position: number, into: Uint8Array): void;
+  /** The same without blocking, where reading takes time. */
+  readAsync?(position: number, into: Uint8Array): Promise<void>;
   view?(position: number, length: number): Uint8Array;
 }
 
@@ -68,6 +70,23 @@ export class SafetensorsEntry {
       yield this.decode(this.slice(start, Math.min(step, this.byteLength - start)));
   }
 
+  /**
+   * @internal {@link data} in parts of a multiple of so many elements, read without blocking. Each may lie in `buffer`, which has
+   * eight bytes at least for each of them, until the next one is asked for.
+   */
+  async *stream(buffer: Uint8Array, multiple: number): AsyncGenerator<Float32Array | Int32Array> {
+    const step = Math.floor(buffer.byteLength / 8 / multiple) * multiple * dtypes[this.dtype].bytes;
+    for (let start = 0; start < this.byteLength; start += step) {
+      const length = Math.min(step, this.byteLength - start);
+      if (this.source.readAsync === undefined) yield this.decode(this.slice(start, length));
+      else {
+        const part = buffer.subarray(0, length);
+        await this.source.readAsync(this.position + start, part);
+        yield this.decode(part);
+      }
+    }
+  }
+
   private slice(start: number, length: number): Uint8Array {
     if (this.source.view) return this.source.view(this.position + start, length);
     const bytes = new Uint8Array(length);
@@ -94,10 +113,14 @@ export interface Safetensors {
  * @throws FormatError naming the tensor and what was expected, if the header lies in any way
  */
 export function parseSafetensors(file: Uint8Array | ArrayBuffer): Safetensors {
+  return readSafetensors(inMemory(file));
+}
+
+export function inMemory(file: Uint8Array | ArrayBuffer): ByteSource {
   const bytes =
     file instanceof Uint8Array ? new Uint8Array(file.buffer, file.byteOffset, file.byteLength) : new Uint8Array(file);
   const view = (position: number, length: number) => bytes.subarray(position, position + length);
-  return readSafetensors({ size: bytes.byteLength, view, read: (at, into) => into.set(view(at, into.byteLength)) });
+  return { size: bytes.byteLength, view, read: (at, into) => into.set(view(at, into.byteLength)) };
 }
 
 /** Reads the header of a file that can be read at any position; {@link parseSafetensors} for other places than memory. */

@@ -41,17 +41,26 @@ function asCheckedInts(stored: Stored, name: string): Int32Array {
   return ints;
 }
 
+let halves: Float32Array | undefined;
+
+/** By a table of all there are, which takes a third of the time. */
 function fromHalf(stored: Stored): Float32Array {
-  const bits = new Uint32Array(stored.length);
+  halves ??= everyHalf();
+  const floats = new Float32Array(stored.length);
+  for (let i = 0; i < floats.length; i++) floats[i] = halves[stored[i] as number] as number;
+  return floats;
+}
+
+function everyHalf(): Float32Array {
+  const bits = new Uint32Array(1 << 16);
   const floats = new Float32Array(bits.buffer);
-  for (let i = 0; i < bits.length; i++) {
-    const half = stored[i] as number;
+  for (let half = 0; half < bits.length; half++) {
     // The half's exponent and mantissa in a float32's places: too small by the difference of the biases, 2^112. The
     // multiplication is exact and makes subnormals normal; infinities and NaNs get the float32's exponent instead.
-    bits[i] = (half & 0x7fff) << 13;
-    if ((half & 0x7c00) === 0x7c00) bits[i] = (bits[i] as number) | 0x7f800000;
-    else floats[i] = (floats[i] as number) * 2 ** 112;
-    bits[i] = (bits[i] as number) | ((half & 0x8000) << 16);
+    bits[half] = (half & 0x7fff) << 13;
+    if ((half & 0x7c00) === 0x7c00) bits[half] = (bits[half] as number) | 0x7f800000;
+    else floats[half] = (floats[half] as number) * 2 ** 112;
+    bits[half] = (bits[half] as number) | ((half & 0x8000) << 16);
   }
   return floats;
 }

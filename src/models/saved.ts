@@ -2,11 +2,16 @@
 
 import { nodeModule } from '../backend/node.js';
 import { checkOptions } from '../core/check.js';
-import type { Device } from '../core/device.js';
-import { ArgumentError, FormatError } from '../core/errors.js';
-import { type LoadOptions, pathOf, readFolder } from '../io/folder.js';
+import { ArgumentError, DTypeError, FormatError, ShapeError } from '../core/errors.js';
+import { type LoadOptions, openFolder, pathOf } from '../io/folder.js';
 import { toHalf } from '../io/half.js';
-import { parseSafetensors, type SafetensorsEntry, serializeSafetensors } from '../io/safetensors.js';
+import {
+  type ByteSource,
+  inMemory,
+  readSafetensors,
+  type SafetensorsEntry,
+  serializeSafetensors,
+} from '../io/safetensors.js';
 import { loadTokenizer } from '../tokenizers/huggingface.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import type { TransformerOptions } from './config.js';
@@ -63,15 +68,14 @@ export async function toFiles(model: Transformer, options: SaveOptions = {}): Pr
 }
 
 /** What the files of a saved model say. Throws FormatError if one is missing or damaged. */
-export async function readFiles(
+async function readFiles(
   files: ModelFiles,
+  weights: ByteSource | undefined,
 ): Promise<{ config: TransformerOptions; tensors: ReadonlyMap<string, SafetensorsEntry>; tokenizers: Tokenizers }> {
-  checkOptions('fromFiles', files);
   const { format, model } = decodeJson(files, CONFIG) as { format?: string; model?: TransformerOptions };
   if (format !== FORMAT || typeof model !== 'object') {
     throw new FormatError(`${CONFIG} is not of a model saved by this package`);
   }
-  const weights = files[WEIGHTS];
   if (weights === undefined) throw new FormatError(`the model has no ${WEIGHTS}`);
   const tokenizers: { source?: Tokenizer; target?: Tokenizer } = {};
   for (const side of ['source', 'target'] as const) {
@@ -106,23 +110,39 @@ export async function writeFolder(folder: string | URL, files: ModelFiles): Prom
   }
 }
 
-/** Reads the files of a saved model from a folder: a path in Node, or a URL. */
-export function readModel(folder: string | URL, options?: LoadOptions): Promise<ModelFiles> {
-  return readFolder(folder, { required: [CONFIG, WEIGHTS], optional: Object.values(TOKENIZERS) }, options);
+type Make = (options: TransformerOptions) => Transformer;
+
+/** Makes a model of what is in a folder, a path in Node or a URL, with `make` for its constructor. */
+export async function modelFromFolder(folder: string | URL, make: Make, options?: LoadOptions): Promise<Transformer> {
+  const names = { required: [CONFIG], optional: Object.values(TOKENIZERS) };
+  const { files, opened } = await openFolder(folder, names, WEIGHTS, options);
+  try {
+    return await modelFrom(files, opened, make, options?.signal);
+  } finally {
+    opened.close();
+  }
 }
 
-/** Makes a model from files, with `make` for its constructor. */
-export async function modelFrom(
-  device: Device,
+/** The same of files in memory. */
+export async function modelFromFiles(files: ModelFiles, make: Make): Promise<Transformer> {
+  const weights = checkOptions('fromFiles', files)[WEIGHTS];
+  return modelFrom(files, weights && inMemory(weights), make);
+}
+
+async function modelFrom(
   files: ModelFiles,
-  make: (device: Device, options: TransformerOptions) => Transformer,
+  weights: ByteSource | undefined,
+  make: Make,
+  signal?: AbortSignal,
 ): Promise<Transformer> {
-  const { config, tensors, tokenizers } = await readFiles(files);
-  const model = make(device, config);
+  const { config, tensors, tokenizers } = await readFiles(files, weights);
+  const model = make(config);
   try {
-    model.loadStateDict(tensors);
+    await model.readState(tensors, signal);
   } catch (error) {
     model.dispose();
+    const isOther = [ArgumentError, ShapeError, DTypeError].some((Kind) => error instanceof Kind);
+    if (!isOther) throw error;
     throw new FormatError(`${WEIGHTS} is not of the model that ${CONFIG} describes: ${(error as Error).message}`, {
       cause: error,
     });
@@ -131,9 +151,9 @@ export async function modelFrom(
   return model.eval();
 }
 
-function parseWeights(bytes: Uint8Array): ReadonlyMap<string, SafetensorsEntry> {
+function parseWeights(source: ByteSource): ReadonlyMap<string, SafetensorsEntry> {
   try {
-    return parseSafetensors(bytes).tensors;
+    return readSafetensors(source).tensors;
   } catch (cause) {
     throw new FormatError(`${WEIGHTS} is damaged: ${(cause as Error).message}`, { cause });
   }

@@ -24,8 +24,8 @@ import { resolveConfig, type TransformerConfig, type TransformerOptions } from '
 import { cacheSizes, checkMemory, checkPrompts, type DecodingOptions } from './decoding.js';
 import {
   type ModelFiles,
-  modelFrom,
-  readModel,
+  modelFromFiles,
+  modelFromFolder,
   type SaveOptions,
   type Tokenizers,
   toFiles,
@@ -281,7 +281,7 @@ export class Transformer extends Module {
    * Throws FormatError, naming the file, if something is missing or damaged, FetchError if the network or server fails.
    */
   static async load(device: Device, folder: string | URL, options?: LoadOptions): Promise<Transformer> {
-    return Transformer.fromFiles(device, await readModel(folder, options));
+    return modelFromFolder(folder, (sizes) => new Transformer(device, sizes, true), options);
   }
 
   /** What `save` writes, in memory, by name. */
@@ -291,7 +291,7 @@ export class Transformer extends Module {
 
   /** As `load`, from files in memory: fetched, or dropped on a page. */
   static fromFiles(device: Device, files: ModelFiles): Promise<Transformer> {
-    return modelFrom(device, files, (device, options) => new Transformer(device, options, true));
+    return modelFromFiles(files, (sizes) => new Transformer(device, sizes, true));
   }
 
   /** Lets dropout draw anew from `seed`: the passes that follow drop the same elements after the same seed. */

@@ -3,6 +3,7 @@
 
 import { ArgumentError, DTypeError, ShapeError } from '../core/errors.js';
 import { type Shape, sameShape, sizeOf, Tensor } from '../core/tensor.js';
+import { readParameters, type StoredTensor } from './read-parameters.js';
 
 /** A tensor as a state dict shows it: in PyTorch's layout, read from the device when asked for. */
 export interface StateEntry {
@@ -73,13 +74,7 @@ export abstract class Module {
    */
   loadStateDict(tensors: Readonly<Record<string, LoadableTensor>> | ReadonlyMap<string, LoadableTensor>): void {
     checkGiven(tensors);
-    const given = new Map(tensors instanceof Map ? tensors : Object.entries(tensors)) as Map<string, LoadableTensor>;
-    const distinct = this.#distinct();
-    for (const { name, tensor } of this.#named('')) {
-      const first = distinct.find((parameter) => parameter.tensor === tensor) as Parameter;
-      if (first.name !== name) adopt(given, name, first.name);
-    }
-    checkNames(distinct, given);
+    const { distinct, given } = this.#match(tensors instanceof Map ? tensors : Object.entries(tensors));
     const values = distinct.map(({ name, tensor }) => valuesOf(name, given.get(name) as LoadableTensor, tensor.size));
     distinct.forEach(({ transposed, tensor }, i) => {
       const data = values[i] as Float32Array;
@@ -87,9 +82,35 @@ export abstract class Module {
     });
   }
 
+  /**
+   * @internal As `loadStateDict`, from a file and piece by piece. Throws the same errors before anything is changed; if reading
+   * fails later, only some parameters have been set.
+   */
+  async readState(tensors: ReadonlyMap<string, LoadableTensor & StoredTensor>, signal?: AbortSignal): Promise<void> {
+    const { distinct, given } = this.#match(tensors);
+    const readings = distinct.map((parameter) => {
+      const entry = given.get(parameter.name) as LoadableTensor & StoredTensor;
+      if (!/^B?F/.test(entry.dtype)) throw new DTypeError(`loadStateDict: ${parameter.name} is not float32`);
+      return { ...parameter, entry };
+    });
+    await readParameters(readings, signal);
+  }
+
   /** Frees the parameters. */
   dispose(): void {
     for (const parameter of this.parameters()) parameter.dispose();
+  }
+
+  /** The parameters, and what was given for each under its first name. */
+  #match<T extends LoadableTensor>(tensors: Iterable<readonly [string, T]>) {
+    const given = new Map(tensors);
+    const distinct = this.#distinct();
+    for (const { name, tensor } of this.#named('')) {
+      const first = distinct.find((parameter) => parameter.tensor === tensor) as Parameter;
+      if (first.name !== name) adopt(given, name, first.name);
+    }
+    checkNames(distinct, given);
+    return { distinct, given };
   }
 
   *#parts(): Generator<[name: string, part: Module]> {
@@ -158,7 +179,7 @@ function checkGiven(tensors: object): void {
 }
 
 /** Moves what was given under another name of a shared parameter to its first name. */
-function adopt(given: Map<string, LoadableTensor>, alias: string, name: string): void {
+function adopt<T extends LoadableTensor>(given: Map<string, T>, alias: string, name: string): void {
   const other = given.get(alias);
   if (other === undefined) return;
   given.delete(alias);

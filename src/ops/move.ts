@@ -35,6 +35,11 @@ export function transpose(x: Tensor, a = -2, b = -1): Tensor {
   return permute(x, axes);
 }
 
+/** Writes the transpose of a matrix into another, which may be columns of a larger one. Without a gradient. */
+export function transposeInto(x: Tensor, y: Tensor): void {
+  copyInto(x.device, y, stepsOf(y), x, stepsOf(x).reverse(), y.shape);
+}
+
 /** Tensors joined along a dimension, in which alone their shapes may differ. */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const device = checkDevice('concat', Object.fromEntries(tensors.map((tensor, i) => [`tensor ${i}`, tensor])));

@@ -50,6 +50,34 @@ describe('save and load', () => {
     expect(loaded.training).toBe(false);
   });
 
+  it('give weights of several pieces back, from a folder, from memory, and as halves', async () => {
+    // The generator's weights, which files hold transposed, are 1.3 million.
+    const sizes = { dModel: 64, heads: 2, encoderLayers: 1, decoderLayers: 0, sourceVocab: 20_500 };
+    const wide = new Transformer(device, { ...sizes, maxLength: 8 });
+    const path = join(folder, 'wide');
+    await wide.save(path);
+    const before = device.memory().used;
+    const [read, given] = [
+      await Transformer.load(device, path),
+      await Transformer.fromFiles(device, await wide.toFiles()),
+    ];
+    const halves = await Transformer.fromFiles(device, await wide.toFiles({ dtype: 'float16' }));
+    for (const [name, { data }] of Object.entries(wide.stateDict())) {
+      const expected = await data();
+      const same = (values: Float32Array, bound: number) =>
+        values.every((value, i) => Math.abs(value - expected[i]!) <= bound * (Math.abs(expected[i]!) + 2 ** -13));
+      for (const model of [read, given]) expect(same(await model.stateDict()[name]!.data(), 0), name).toBe(true);
+      expect(same(await halves.stateDict()[name]!.data(), 2 ** -11), name).toBe(true);
+    }
+    for (const model of [read, given, halves]) model.dispose();
+    const weights = join(path, 'model.safetensors');
+    await writeFile(weights, (await readFile(weights)).subarray(0, -4));
+    await expect(Transformer.load(device, path)).rejects.toThrow(/model.safetensors is damaged/);
+    await expect(Transformer.load(device, path, { signal: AbortSignal.abort(new Error('no')) })).rejects.toThrow('no');
+    expect(device.memory().used).toBe(before);
+    wide.dispose();
+  });
+
   it('store float16 in half the bytes, near the same', async () => {
     const half = await model.toFiles({ dtype: 'float16' });
     const full = await model.toFiles();
