@@ -25,8 +25,12 @@ struct Gemm {
 };
 
 inline constexpr size_t kMaxBlockDepth = 512;
-inline constexpr size_t kWideRows = TILE_ROWS / 2;
-inline constexpr size_t kTileCols = TILE_VECS * kWidth, kMaxTileCols = 4 * kTileCols;
+
+// The tile. Of 16 floats a vector it is 8 × 3, which loads less for each multiply-add than attention's 12 × 2, and
+// reads fewer rows of A at a time: a power of two apart, they share few sets of the cache.
+inline constexpr size_t kTileRows = kWidth == 16 ? 8 : TILE_ROWS, kTileVecs = kWidth == 16 ? 3 : TILE_VECS;
+inline constexpr size_t kWideRows = kTileRows / 2;
+inline constexpr size_t kTileCols = kTileVecs * kWidth, kMaxTileCols = 8 * kWidth;
 
 // A tile of few rows is wider: as many accumulators, and longer runs of B, whose reading such a product waits for.
 inline size_t tileColsOf(size_t rows, size_t cols, bool bTransposed) {
@@ -70,29 +74,53 @@ SIMD_INLINE void eachAccumulator(const Body& body) {
     for (size_t v = 0; v < kVecs; ++v) body(r, v);
 }
 
-inline constexpr size_t kRowsAhead = 12;  // what packing prefetches
+// WebAssembly cannot prefetch, and its narrow tiles read half a line of B at a time. There panels are packed before
+// they are used, so that whole lines are waited for, many at once; blocks of C are larger, for they share that.
+#if defined(__wasm__)
+inline constexpr bool kPacksAhead = true;
+inline constexpr size_t kPackedFrom = 2 * kTileRows;  // B for more rows than these
+inline constexpr size_t kMaxTilesDown = 32;           // in a block of C
+inline constexpr size_t kMinTilesAcross = kMaxTileCols / kTileCols, kEnoughTasks = 16;
+#else
+inline constexpr bool kPacksAhead = false;
+inline constexpr size_t kPackedFrom = 3 * kTileRows;
+inline constexpr size_t kMaxTilesDown = 320 / kTileRows;  // their A takes most of a level-2 cache of 1 MB
+inline constexpr size_t kMinTilesAcross = 1, kEnoughTasks = 32;
+#endif
+
+inline constexpr size_t kRowsAhead = 12;   // what packing prefetches
+inline constexpr size_t kLeastAhead = 64;  // the depth from which it is worth to prefetch C
 
 // rows × (vecs vectors) of C in registers: for each k one outer product of a column of A with a row of B. With kPacks
-// it also leaves the rows of B that it has read in `panel`, one after the other.
+// it also leaves the rows of B that it has read in `panel`, one after the other. C, whose rows lie on other pages, is
+// fetched meanwhile; a large tile by halves, as all of it at once would hold up the reading of A and B.
 template <size_t kRows, size_t kVecs, bool kPacks = false>
 void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow, const TileTarget& target,
           [[maybe_unused]] float* panel) {
   Vf sum[kRows][kVecs] = {};
-  for (; depth > 0; --depth, a += aCol, b += bRow) {
-    Vf row[kVecs];
-    eachAccumulator<1, kVecs>([&](size_t, size_t v) { row[v] = load(b + v * kWidth); });
-    if constexpr (kPacks) {
-      // Rows on other pages come as a surprise to the processor's own prefetching.
-      eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(b + kRowsAhead * bRow + v * kWidth); });
-      eachAccumulator<1, kVecs>([&](size_t, size_t v) { store(panel + v * kWidth, row[v]); });
-      panel += kVecs * kWidth;
+  constexpr size_t kParts = !kPacksAhead && kRows * kVecs > 8 ? 2 : 1, kPartRows = (kRows + kParts - 1) / kParts;
+  for (size_t part = 0, k = 0; part < kParts; ++part) {
+    if (depth >= kLeastAhead) {
+      const float* ahead = target.c + part * (kRows - kPartRows) * target.row;
+      eachAccumulator<kPartRows, kVecs>(
+          [&](size_t r, size_t v) { __builtin_prefetch(ahead + r * target.row + v * kWidth, 1); });
     }
-    const float* group = a;
+    for (const size_t end = depth * (part + 1) / kParts; k < end; ++k, a += aCol, b += bRow) {
+      Vf row[kVecs];
+      eachAccumulator<1, kVecs>([&](size_t, size_t v) { row[v] = load(b + v * kWidth); });
+      if constexpr (kPacks) {
+        // Rows on other pages come as a surprise to the processor's own prefetching.
+        eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(b + kRowsAhead * bRow + v * kWidth); });
+        eachAccumulator<1, kVecs>([&](size_t, size_t v) { store(panel + v * kWidth, row[v]); });
+        panel += kVecs * kWidth;
+      }
+      const float* group = a;
 #pragma GCC unroll 16
-    for (size_t r = 0; r < kRows; ++r) {
-      if (r != 0 && r % 4 == 0) group += 4 * aRow;  // an x86 address reaches at most 3 rows beyond a register
-      const Vf x = splat(group[r % 4 * aRow]);
-      eachAccumulator<1, kVecs>([&](size_t, size_t v) { sum[r][v] = fma(x, row[v], sum[r][v]); });
+      for (size_t r = 0; r < kRows; ++r) {
+        if (r != 0 && r % 4 == 0) group += 4 * aRow;  // an x86 address reaches at most 3 rows beyond a register
+        const Vf x = splat(group[r % 4 * aRow]);
+        eachAccumulator<1, kVecs>([&](size_t, size_t v) { sum[r][v] = fused(x, row[v], sum[r][v]); });
+      }
     }
   }
   if (target.cols < kVecs * kWidth) {
@@ -120,10 +148,23 @@ Tile tileWith(size_t rows, std::index_sequence<I...>) {
 }
 
 inline Tile tileOf(size_t rows, size_t cols) {
-  if (cols == kMaxTileCols) return tile<1, 4 * TILE_VECS>;
-  if (cols > kTileCols) return tileWith<2 * TILE_VECS>(rows, std::make_index_sequence<kWideRows>());
-  if (cols > kWidth) return tileWith<TILE_VECS>(rows, std::make_index_sequence<TILE_ROWS>());
-  return tileWith<1>(rows, std::make_index_sequence<TILE_ROWS>());
+  constexpr auto all = std::make_index_sequence<kTileRows>();
+  if (cols == kMaxTileCols) return tile<1, 8>;
+  if (cols > kTileCols) return tileWith<2 * kTileVecs>(rows, std::make_index_sequence<kWideRows>());
+  if (cols == kTileCols) return tileWith<kTileVecs>(rows, all);
+  if (cols == kWidth) return tileWith<1>(rows, all);
+  return tileWith<2>(rows, all);
+}
+
+// The width of the next tile where `cols` columns are left: at the edge of C a narrower one.
+inline size_t widthOf(size_t cols, size_t tileCols) {
+  if (cols >= tileCols) return tileCols;
+  return atMost(kTileCols, (cols + kWidth - 1) / kWidth * kWidth);
+}
+
+inline Tile packingTileOf(size_t cols) {
+  if (cols == kTileCols) return tile<kTileRows, kTileVecs, true>;
+  return cols == kWidth ? tile<kTileRows, 1, true> : tile<kTileRows, 2, true>;
 }
 
 // B(k … k+depth, j … j+cols) as rows of panelCols floats, zeros beyond cols.
@@ -164,31 +205,17 @@ inline void packPanels(const float* b, size_t bRow, size_t depth, size_t count, 
 }
 
 // Room for a packed tile of A. Somewhat more than it takes, or all tiles would begin in the same set of the cache.
-inline constexpr size_t kPackedTile = kMaxBlockDepth * TILE_ROWS + kWidth;
+inline constexpr size_t kPackedTile = kMaxBlockDepth * kTileRows + kWidth;
 
-// WebAssembly cannot prefetch, and its narrow tiles read half a line of B at a time. There panels are packed before
-// they are used, so that whole lines are waited for, many at once; blocks of C are larger, for they share that.
-#if defined(__wasm__)
-inline constexpr bool kPacksAhead = true;
-inline constexpr size_t kPackedFrom = 2 * TILE_ROWS;  // B for more rows than these
-inline constexpr size_t kMaxTilesDown = 32;           // in a block of C
-inline constexpr size_t kMinTilesAcross = kMaxTileCols / kTileCols, kEnoughTasks = 16;
-#else
-inline constexpr bool kPacksAhead = false;
-inline constexpr size_t kPackedFrom = 3 * TILE_ROWS;
-inline constexpr size_t kMaxTilesDown = 20;
-inline constexpr size_t kMinTilesAcross = 1, kEnoughTasks = 32;
-#endif
-
-// A(i … i+rows, k … k+depth) from Aᵀ as tiles of TILE_ROWS rows, kPackedTile apart: A(i, k) = tile[k·TILE_ROWS + i].
+// A(i … i+rows, k … k+depth) from Aᵀ as tiles of kTileRows rows, kPackedTile apart: A(i, k) = tile[k·kTileRows + i].
 // Aᵀ is read row by row as it lies; a tile, reading from row to row, would wait for memory each time.
 inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, float* packed) {
   for (size_t k = 0; k < depth; ++k, a += aCol) {
-    float* to = packed + k * TILE_ROWS;
-    for (size_t i = 0; i < rows; i += TILE_ROWS, to += kPackedTile) {
+    float* to = packed + k * kTileRows;
+    for (size_t i = 0; i < rows; i += kTileRows, to += kPackedTile) {
       __builtin_prefetch(a + kRowsAhead * aCol + i);
       // Whole vectors: what is too much lies where the next k comes.
-      for (size_t r = 0; r < TILE_ROWS && i + r < rows; r += kWidth)
+      for (size_t r = 0; r < kTileRows && i + r < rows; r += kWidth)
         store(to + r, loadLanes(a + i + r, atMost(kWidth, rows - i - r)));
     }
   }
@@ -210,9 +237,9 @@ void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
     const size_t depth = atMost(step, g.depth - k);
     if (packsA) packColumns(g.a + k * g.aCol, g.aCol, depth, g.rows, packedA);
     const bool last = k + depth == g.depth;
-    for (size_t j = 0; j < g.cols; j += tileCols) {
-      const size_t cols = atMost(tileCols, g.cols - j);
-      const size_t width = cols <= kWidth ? kWidth : cols <= kTileCols ? kTileCols : tileCols;
+    for (size_t j = 0, width = 0; j < g.cols; j += width) {
+      width = widthOf(g.cols - j, tileCols);
+      const size_t cols = atMost(width, g.cols - j);
       const float* b = g.bTransposed ? g.b + j * g.bRow + k : g.b + k * g.bRow + j;
       size_t bRow = g.bRow;
       if (kPacksAhead && packs && cols == tileCols) {
@@ -225,13 +252,13 @@ void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
         b = panel;
         bRow = width;
       }
-      for (size_t i = 0; i < g.rows; i += TILE_ROWS) {
-        const size_t rows = atMost(TILE_ROWS, g.rows - i);
-        const bool packing = !kPacksAhead && packs && b != panel && width == tileCols;
-        const Tile compute = packing ? tile<TILE_ROWS, TILE_VECS, true> : tileOf(rows, width);
+      for (size_t i = 0; i < g.rows; i += kTileRows) {
+        const size_t rows = atMost(kTileRows, g.rows - i);
+        const bool packing = !kPacksAhead && packs && b != panel;
+        const Tile compute = packing ? packingTileOf(width) : tileOf(rows, width);
         const float* bias = last && g.bias != nullptr ? g.bias + j : nullptr;
-        const float* a = packsA ? packedA + i / TILE_ROWS * kPackedTile : g.a + i * g.aRow + k * g.aCol;
-        compute(depth, a, g.aRow, packsA ? TILE_ROWS : g.aCol, b, bRow,
+        const float* a = packsA ? packedA + i / kTileRows * kPackedTile : g.a + i * g.aRow + k * g.aCol;
+        compute(depth, a, g.aRow, packsA ? kTileRows : g.aCol, b, bRow,
                 {g.c + i * g.cRow + j, g.cRow, cols, k > 0 || g.accumulate, bias}, panel);
         if (packing) {
           b = panel;

@@ -58,20 +58,22 @@ struct MatMul {
   Blocks blocks() const {
     const auto count = [](uint64_t n, uint64_t step) { return (n + step - 1) / step; };
     const uint64_t tileCols = tileColsOf(rows, cols, transposeB != 0);
-    const uint64_t tilesDown = count(rows, TILE_ROWS), tilesAcross = count(cols, tileCols);
+    const uint64_t tilesDown = count(rows, kTileRows), tilesAcross = count(cols, tileCols);
     // At first as large as a level-2 cache likes it.
     uint64_t high = atMost(kMaxTilesDown, tilesDown), wide = atMost(8, tilesAcross);
     const auto tasks = [&] { return count(tilesDown, high) * count(tilesAcross, wide) * batch; };
-    const auto tooLong = [&] { return high * wide * TILE_ROWS * tileCols * depth > 2 * kLeastWork; };
+    const auto tooLong = [&] { return high * wide * kTileRows * tileCols * depth > 2 * kLeastWork; };
     // A gradient of weights sums over all rows of both factors: square blocks read least of them.
     const auto halve = [](uint64_t& n) { n = (n + 1) / 2; };
     while (transposeA && high * wide > 1 && tasks() < 12 && tooLong())
-      halve(wide == 1 || (high > 1 && high * TILE_ROWS >= wide * tileCols) ? high : wide);
-    // Others become narrower, until threads share them evenly, and lower only if they are few: each packs B for itself.
-    while (!transposeA && tasks() < kEnoughTasks && wide > kMinTilesAcross && tooLong()) halve(wide);
+      halve(wide == 1 || (high > 1 && high * kTileRows >= wide * tileCols) ? high : wide);
+    // Others are cut until threads share them evenly: a column of B, which each packs for itself, costs as much as two
+    // rows of A.
+    const auto tall = [&] { return !kPacksAhead && high > 1 && high * kTileRows >= 2 * wide * tileCols; };
+    while (!transposeA && tasks() < kEnoughTasks && wide > kMinTilesAcross && tooLong()) halve(tall() ? high : wide);
     while (!transposeA && tasks() < kEnoughTasks / 2 && high > 1 && tooLong()) halve(high);
     // Of nearly the same size.
-    const uint64_t rowStep = count(tilesDown, count(tilesDown, high)) * TILE_ROWS;
+    const uint64_t rowStep = count(tilesDown, count(tilesDown, high)) * kTileRows;
     const uint64_t colStep = count(tilesAcross, count(tilesAcross, wide)) * tileCols;
     return {rowStep, colStep, count(rows, rowStep), count(cols, colStep)};
   }
@@ -83,7 +85,8 @@ struct MatMul {
     const uint64_t together = kLeastWork / (cut.rowStep * cut.colStep * depth) + 1;  // small matrices of a batch
     context.team.parallelRange(perMatrix * batch, together, [&](uint64_t block, uint64_t end) {
       for (; block < end; ++block) {
-        const uint64_t row = block % cut.down * cut.rowStep, col = block / cut.down % cut.across * cut.colStep;
+        // By rows, so that a thread meets the same rows of A in its cache, and those of the layer before.
+        const uint64_t row = block / cut.across % cut.down * cut.rowStep, col = block % cut.across * cut.colStep;
         compute(context, block / perMatrix, row, col, cut);
       }
     });
