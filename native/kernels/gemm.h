@@ -83,20 +83,26 @@ inline constexpr size_t kMaxTilesDown = 32;           // in a block of C
 inline constexpr size_t kMinTilesAcross = kMaxTileCols / kTileCols, kEnoughTasks = 16;
 #else
 inline constexpr bool kPacksAhead = false;
-inline constexpr size_t kPackedFrom = 3 * kTileRows;
+inline constexpr size_t kPackedFrom = kTileRows;          // fewer make one tile a panel: it fetches the next panel
 inline constexpr size_t kMaxTilesDown = 320 / kTileRows;  // their A takes most of a level-2 cache of 1 MB
 inline constexpr size_t kMinTilesAcross = 1, kEnoughTasks = 32;
 #endif
 
-inline constexpr size_t kRowsAhead = 12;   // what packing prefetches
+inline constexpr size_t kFarRows = 256;    // from one row of B to the next, beyond what processors foresee
+inline constexpr size_t kRowsAhead = 32;   // what packing prefetches
+inline constexpr int kFetchTo = 2;         // the level-2 cache: a panel of B fills that of level 1
 inline constexpr size_t kLeastAhead = 64;  // the depth from which it is worth to prefetch C
 
-// rows × (vecs vectors) of C in registers: for each k one outer product of a column of A with a row of B. With kPacks
-// it also leaves the rows of B that it has read in `panel`, one after the other. C, whose rows lie on other pages, is
-// fetched meanwhile; a large tile by halves, as all of it at once would hold up the reading of A and B.
-template <size_t kRows, size_t kVecs, bool kPacks = false>
+// What a tile does beside: nothing; leave the rows of B that it has read in `panel`, one after the other; or fetch
+// `next`, the part of B that the following tiles will read where it lies.
+enum class Beside { kNothing, kPacks, kFetches };
+
+// rows × (vecs vectors) of C in registers: for each k one outer product of a column of A with a row of B. C, whose rows
+// lie on other pages, is fetched meanwhile; a large tile by halves, as all of it at once would hold up the reading of A
+// and B.
+template <size_t kRows, size_t kVecs, Beside kBeside = Beside::kNothing>
 void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow, const TileTarget& target,
-          [[maybe_unused]] float* panel) {
+          [[maybe_unused]] float* panel, [[maybe_unused]] const float* next) {
   Vf sum[kRows][kVecs] = {};
   constexpr size_t kParts = !kPacksAhead && kRows * kVecs > 8 ? 2 : 1, kPartRows = (kRows + kParts - 1) / kParts;
   for (size_t part = 0, k = 0; part < kParts; ++part) {
@@ -108,7 +114,11 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
     for (const size_t end = depth * (part + 1) / kParts; k < end; ++k, a += aCol, b += bRow) {
       Vf row[kVecs];
       eachAccumulator<1, kVecs>([&](size_t, size_t v) { row[v] = load(b + v * kWidth); });
-      if constexpr (kPacks) {
+      if constexpr (kBeside == Beside::kFetches) {
+        eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
+        next += bRow;
+      }
+      if constexpr (kBeside == Beside::kPacks) {
         // Rows on other pages come as a surprise to the processor's own prefetching.
         eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(b + kRowsAhead * bRow + v * kWidth); });
         eachAccumulator<1, kVecs>([&](size_t, size_t v) { store(panel + v * kWidth, row[v]); });
@@ -139,21 +149,22 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
 }
 
 using Tile = void (*)(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow,
-                      const TileTarget& target, float* panel);
+                      const TileTarget& target, float* panel, const float* next);
 
-template <size_t kVecs, size_t... I>
+template <size_t kVecs, Beside kBeside, size_t... I>
 Tile tileWith(size_t rows, std::index_sequence<I...>) {
-  static constexpr Tile tiles[] = {tile<I + 1, kVecs>...};
+  static constexpr Tile tiles[] = {tile<I + 1, kVecs, kBeside>...};
   return tiles[rows - 1];
 }
 
-inline Tile tileOf(size_t rows, size_t cols) {
+template <Beside kBeside>
+Tile tileOf(size_t rows, size_t cols) {
   constexpr auto all = std::make_index_sequence<kTileRows>();
-  if (cols == kMaxTileCols) return tile<1, 8>;
-  if (cols > kTileCols) return tileWith<2 * kTileVecs>(rows, std::make_index_sequence<kWideRows>());
-  if (cols == kTileCols) return tileWith<kTileVecs>(rows, all);
-  if (cols == kWidth) return tileWith<1>(rows, all);
-  return tileWith<2>(rows, all);
+  if (cols == kMaxTileCols) return tile<1, 8, kBeside>;
+  if (cols > kTileCols) return tileWith<2 * kTileVecs, kBeside>(rows, std::make_index_sequence<kWideRows>());
+  if (cols == kTileCols) return tileWith<kTileVecs, kBeside>(rows, all);
+  if (cols == kWidth) return tileWith<1, kBeside>(rows, all);
+  return tileWith<2, kBeside>(rows, all);
 }
 
 // The width of the next tile where `cols` columns are left: at the edge of C a narrower one.
@@ -163,8 +174,8 @@ inline size_t widthOf(size_t cols, size_t tileCols) {
 }
 
 inline Tile packingTileOf(size_t cols) {
-  if (cols == kTileCols) return tile<kTileRows, kTileVecs, true>;
-  return cols == kWidth ? tile<kTileRows, 1, true> : tile<kTileRows, 2, true>;
+  if (cols == kTileCols) return tile<kTileRows, kTileVecs, Beside::kPacks>;
+  return cols == kWidth ? tile<kTileRows, 1, Beside::kPacks> : tile<kTileRows, 2, Beside::kPacks>;
 }
 
 // B(k … k+depth, j … j+cols) as rows of panelCols floats, zeros beyond cols.
@@ -230,7 +241,8 @@ void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
   float *panel = memory, *packedA = memory + kPanelFloats;
   const size_t tileCols = tileColsOf(g.rows, g.cols, g.bTransposed);
   // B is read in place unless it is transposed, or its rows lie far apart and the copy will be used often; A likewise.
-  const bool packs = !g.bTransposed && g.bRow >= 256 && g.rows > kPackedFrom;
+  const bool far = !g.bTransposed && g.bRow >= kFarRows;
+  const bool packs = far && g.rows > kPackedFrom, fetches = !kPacksAhead && far && !packs;
   const bool packsA = g.aRow == 1 && g.aCol > 1 && g.cols > tileCols;
   const size_t step = blockDepth(g.depth);
   for (size_t k = 0; k < g.depth; k += step) {
@@ -252,14 +264,18 @@ void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
         b = panel;
         bRow = width;
       }
+      const float* next = nullptr;  // where B will be read next
+      if (fetches && b != panel) next = j + width < g.cols ? b + width : last ? nullptr : g.b + (k + depth) * bRow;
       for (size_t i = 0; i < g.rows; i += kTileRows) {
         const size_t rows = atMost(kTileRows, g.rows - i);
         const bool packing = !kPacksAhead && packs && b != panel;
-        const Tile compute = packing ? packingTileOf(width) : tileOf(rows, width);
+        const Tile compute = packing ? packingTileOf(width)
+                             : next  ? tileOf<Beside::kFetches>(rows, width)
+                                     : tileOf<Beside::kNothing>(rows, width);
         const float* bias = last && g.bias != nullptr ? g.bias + j : nullptr;
         const float* a = packsA ? packedA + i / kTileRows * kPackedTile : g.a + i * g.aRow + k * g.aCol;
         compute(depth, a, g.aRow, packsA ? kTileRows : g.aCol, b, bRow,
-                {g.c + i * g.cRow + j, g.cRow, cols, k > 0 || g.accumulate, bias}, panel);
+                {g.c + i * g.cRow + j, g.cRow, cols, k > 0 || g.accumulate, bias}, panel, next);
         if (packing) {
           b = panel;
           bRow = width;

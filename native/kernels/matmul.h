@@ -70,8 +70,10 @@ struct MatMul {
     // Others are cut until threads share them evenly: a column of B, which each packs for itself, costs as much as two
     // rows of A.
     const auto tall = [&] { return !kPacksAhead && high > 1 && high * kTileRows >= 2 * wide * tileCols; };
-    while (!transposeA && tasks() < kEnoughTasks && wide > kMinTilesAcross && tooLong()) halve(tall() ? high : wide);
-    while (!transposeA && tasks() < kEnoughTasks / 2 && high > 1 && tooLong()) halve(high);
+    // Few rows wait for B, and do so less in long runs of panels, where each fetches the next.
+    const uint64_t enough = tilesDown == 1 ? kEnoughTasks / 4 : kEnoughTasks;
+    while (!transposeA && tasks() < enough && wide > kMinTilesAcross && tooLong()) halve(tall() ? high : wide);
+    while (!transposeA && tasks() < enough / 2 && high > 1 && tooLong()) halve(high);
     // Of nearly the same size.
     const uint64_t rowStep = count(tilesDown, count(tilesDown, high)) * kTileRows;
     const uint64_t colStep = count(tilesAcross, count(tilesAcross, wide)) * tileCols;
