@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
+import { licenses } from './licenses.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const read = (name) => readFileSync(join(root, name));
@@ -81,6 +82,7 @@ if (process.argv[2] === '--size') {
   // As deep in the package as src/backend/, for the paths to wasm/ are relative to that.
   const outdir = process.argv[2] ?? 'dist/browser';
   rmSync(join(root, outdir), { recursive: true, force: true }); // chunks have other names every time
-  await build({ ...forPages, outdir });
+  const { metafile } = await build({ ...forPages, outdir, metafile: true });
+  writeFileSync(join(root, outdir, 'LICENSES.txt'), licenses(metafile, root));
   if (process.argv[2] === undefined) writeFileSync(join(root, 'dist/backend/embedded.js'), embedded());
 }
