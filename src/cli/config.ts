@@ -46,10 +46,10 @@ const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
       dFF: 512,
       norm: 'pre',
       positions: 'shaw', // what a letter sounds like depends on its neighbours, wherever they stand
-      dropout: 0.1,
+      dropout: 0.07,
       maxLength: 64,
     },
-    epochs: 38,
+    epochs: 47,
     batch: 2048,
     schedule: { kind: 'linear', peak: 1.5e-3, warmup: 1000 },
     optimizer: { beta2: 0.98, eps: 1e-9, weightDecay: 0 },
