@@ -73,7 +73,8 @@ struct MatMul {
     // Few rows wait for B, and do so less in long runs of panels, where each fetches the next.
     const uint64_t enough = tilesDown == 1 ? kEnoughTasks / 4 : kEnoughTasks;
     while (!transposeA && tasks() < enough && wide > kMinTilesAcross && tooLong()) halve(tall() ? high : wide);
-    while (!transposeA && tasks() < enough / 2 && high > 1 && tooLong()) halve(high);
+    // Lower blocks read B again, and are the last resort.
+    while (!transposeA && tasks() < 8 && high > 1 && tooLong()) halve(high);
     // Of nearly the same size.
     const uint64_t rowStep = count(tilesDown, count(tilesDown, high)) * kTileRows;
     const uint64_t colStep = count(tilesAcross, count(tilesAcross, wide)) * tileCols;
