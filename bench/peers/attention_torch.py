@@ -5,12 +5,10 @@ Reads one JSON object a line: first {"threads"}, answered by {"torch": version};
 q, k and v are [batch, rows, heads, width] in memory, as ours. Backward is timed without the forward pass before it.
 """
 
-import json
-import sys
 import time
 
 import torch
-from patterns import patterned, sample
+from patterns import answer, patterned, questions, sample
 from torch.nn.functional import scaled_dot_product_attention
 
 
@@ -21,11 +19,8 @@ def prepare(batch, heads, width, queries, keys):
 
 
 def main():
-    torch.set_num_threads(json.loads(sys.stdin.readline())["threads"])
-    print(json.dumps({"torch": torch.__version__}), flush=True)
     shape = inputs = dy = None
-    for line in sys.stdin:
-        question = json.loads(line)
+    for question in questions():
         asked = [question[name] for name in ("batch", "heads", "width", "queries", "keys")]
         if asked != shape:
             shape = asked
@@ -42,8 +37,7 @@ def main():
                     y.backward(dy)
                 seconds += time.perf_counter() - start
         result = inputs[0].grad if question["backward"] else y
-        answer = {"seconds": seconds / question["repeats"], "sample": sample(result.transpose(1, 2))}
-        print(json.dumps(answer), flush=True)
+        answer({"seconds": seconds / question["repeats"], "sample": sample(result.transpose(1, 2))})
 
 
 main()

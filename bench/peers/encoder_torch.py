@@ -5,12 +5,10 @@ Reads one JSON object a line: first {"threads"}, answered by {"torch": version};
 {"seconds": of one repeat, "sample": of the result}. In eval() and inference_mode() the layers take PyTorch's fast path.
 """
 
-import json
-import sys
 import time
 
 import torch
-from patterns import load_safetensors, patterned, sample
+from patterns import answer, load_safetensors, patterned, questions, sample
 from torch import nn
 
 
@@ -24,20 +22,17 @@ def make(question):
 
 @torch.inference_mode()
 def main():
-    torch.set_num_threads(json.loads(sys.stdin.readline())["threads"])
-    print(json.dumps({"torch": torch.__version__}), flush=True)
-    for line in sys.stdin:
-        question = json.loads(line)
+    for question in questions():
         if "load" in question:
             model = make(question)
-            print("{}", flush=True)
+            answer({})
             continue
         x = patterned([question[name] for name in ("batch", "tokens", "dModel")], question["period"])
         start = time.perf_counter()
         for _ in range(question["repeats"]):
             y = model(x)
         seconds = (time.perf_counter() - start) / question["repeats"]
-        print(json.dumps({"seconds": seconds, "sample": sample(y)}), flush=True)
+        answer({"seconds": seconds, "sample": sample(y)})
 
 
 main()

@@ -6,12 +6,11 @@ Reads one JSON object a line: first {"threads"}, answered by {"torch": version};
 by {"loss": mean over the whole held-out tenth, in windows that do not overlap}.
 """
 
-import json
 import math
-import sys
 import time
 
 import torch
+from patterns import answer, questions
 from torch import nn
 from torch.nn import functional as F
 
@@ -114,21 +113,17 @@ class Training:
 
 
 def main():
-    torch.set_num_threads(json.loads(sys.stdin.readline())["threads"])
-    print(json.dumps({"torch": torch.__version__}), flush=True)
-    for line in sys.stdin:
-        question = json.loads(line)
+    for question in questions():
         if "text" in question:
             training = Training(**question)
-            answer = {}
+            answer({})
         elif "train" in question:
             start = time.perf_counter()
             training.train(question["train"])
             loss = training.estimate()
-            answer = {"seconds": time.perf_counter() - start, "loss": loss}
+            answer({"seconds": time.perf_counter() - start, "loss": loss})
         else:
-            answer = {"loss": training.held_out()}
-        print(json.dumps(answer), flush=True)
+            answer({"loss": training.held_out()})
 
 
 main()

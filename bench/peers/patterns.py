@@ -1,9 +1,22 @@
-"""What the peers in Python share: inputs and samples as bench/harness/ours.ts has them, and weights from safetensors."""
+"""What the peers in Python share: the pipe, inputs and samples as bench/harness/ours.ts has them, weights from safetensors."""
 
 import json
+import sys
 
 import numpy
 import torch
+
+
+def questions():
+    """One JSON object a line from the bench, after the first, {"threads"}, which is answered by PyTorch's version."""
+    torch.set_num_threads(json.loads(sys.stdin.readline())["threads"])
+    answer({"torch": torch.__version__})
+    for line in sys.stdin:
+        yield json.loads(line)
+
+
+def answer(values):
+    print(json.dumps(values), flush=True)
 
 
 def patterned(shape, period):

@@ -4,12 +4,10 @@ Reads one JSON object a line: first {"threads"}, answered by {"torch": version};
 {"seconds": of one repeat, "sample": of the result, for AdamW of the parameter}.
 """
 
-import json
-import sys
 import time
 
 import torch
-from patterns import patterned, sample
+from patterns import answer, patterned, questions, sample
 from torch.nn import functional
 
 
@@ -39,11 +37,8 @@ def optimizer(rows, cols):
 
 
 def main():
-    torch.set_num_threads(json.loads(sys.stdin.readline())["threads"])
-    print(json.dumps({"torch": torch.__version__}), flush=True)
     asked = run = None
-    for line in sys.stdin:
-        question = json.loads(line)
+    for question in questions():
         op, rows, cols = (question[name] for name in ("op", "rows", "cols"))
         if asked != (op, rows, cols):
             asked = (op, rows, cols)
@@ -53,7 +48,7 @@ def main():
             for _ in range(question["repeats"]):
                 result = run()
             seconds = (time.perf_counter() - start) / question["repeats"]
-        print(json.dumps({"seconds": seconds, "sample": sample(result)}), flush=True)
+        answer({"seconds": seconds, "sample": sample(result)})
 
 
 main()

@@ -5,13 +5,11 @@ Reads one JSON object a line: first {"threads"}, answered by {"torch": version};
 {"repeats"}, answered by {"seconds": of one step, "sample": [the last loss]}. Batches are taken in turn.
 """
 
-import json
 import math
-import sys
 import time
 
 import torch
-from patterns import load_safetensors
+from patterns import answer, load_safetensors, questions
 from torch import nn
 
 
@@ -89,19 +87,16 @@ class Training:
 
 
 def main():
-    torch.set_num_threads(json.loads(sys.stdin.readline())["threads"])
-    print(json.dumps({"torch": torch.__version__}), flush=True)
-    for line in sys.stdin:
-        question = json.loads(line)
+    for question in questions():
         if "load" in question:
             training = Training(question)
-            print("{}", flush=True)
+            answer({})
             continue
         start = time.perf_counter()
         for _ in range(question["repeats"]):
             loss = training.step()
         seconds = (time.perf_counter() - start) / question["repeats"]
-        print(json.dumps({"seconds": seconds, "sample": [loss]}), flush=True)
+        answer({"seconds": seconds, "sample": [loss]})
 
 
 main()
