@@ -65,7 +65,7 @@ export default {
   question: 'How fast are matrix products, beside oneDNN and OpenBLAS?',
   async run(run) {
     const peers = {
-      oneDNN: await run.peer('oneDNN', 'On Debian: apt install libdnnl3', () => start('onednn')),
+      oneDNN: await run.peer('oneDNN', 'On Debian: apt install libdnnl-dev', () => start('onednn')),
       OpenBLAS: await run.peer('OpenBLAS', 'On Debian: apt install libopenblas0-openmp', () => start('openblas')),
     };
     const device = await createDevice({ threads: run.threads });

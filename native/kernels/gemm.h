@@ -7,6 +7,9 @@
 //
 // Each C(i, j) is summed over k in order, in blocks of blockDepth(depth) whose sums are added in order. That depends on
 // depth alone, so a row's result is the same bits in any batch, at any place in it, on any number of threads.
+//
+// Many rows of A meet a panel of B, as wide as a tile, in the level-1 cache. Few rows wait for B, and memory gives most
+// when its rows are read from end to end: there all columns go some k at a time, and their sums wait in a buffer.
 #pragma once
 
 inline size_t atMost(size_t limit, size_t n) { return n < limit ? n : limit; }
@@ -32,7 +35,7 @@ inline constexpr size_t kTileRows = kWidth == 16 ? 8 : TILE_ROWS, kTileVecs = kW
 inline constexpr size_t kWideRows = kTileRows / 2;
 inline constexpr size_t kTileCols = kTileVecs * kWidth, kMaxTileCols = 8 * kWidth;
 
-// A tile of few rows is wider: as many accumulators, and longer runs of B, whose reading such a product waits for.
+// A tile of few rows is wider, so that it has as many accumulators.
 inline size_t tileColsOf(size_t rows, size_t cols, bool bTransposed) {
   if (rows == 1 && cols >= kMaxTileCols && !bTransposed) return kMaxTileCols;
   return rows <= kWideRows && cols > kTileCols ? 2 * kTileCols : kTileCols;
@@ -45,11 +48,14 @@ inline size_t blockDepth(size_t depth) {
 }
 
 // Where a tile's sums go: `cols` columns of C, added to what is there if `add`, with `bias` (of these columns) if any.
+// They begin with the sums at `start`, or with zeros if it is null.
 struct TileTarget {
   float* c;
   size_t row, cols;
   bool add;
   const float* bias;
+  const float* start = nullptr;
+  size_t startRow = 0;
 };
 
 // The sums of a tile at the right edge of C, which have been put aside, rows of tileCols.
@@ -78,23 +84,20 @@ SIMD_INLINE void eachAccumulator(const Body& body) {
 // they are used, so that whole lines are waited for, many at once; blocks of C are larger, for they share that.
 #if defined(__wasm__)
 inline constexpr bool kPacksAhead = true;
-inline constexpr size_t kPackedFrom = 2 * kTileRows;  // B for more rows than these
-inline constexpr size_t kMaxTilesDown = 32;           // in a block of C
+inline constexpr size_t kMaxTilesDown = 32;  // in a block of C
 inline constexpr size_t kMinTilesAcross = kMaxTileCols / kTileCols, kEnoughTasks = 16;
 #else
 inline constexpr bool kPacksAhead = false;
-inline constexpr size_t kPackedFrom = kTileRows;          // fewer make one tile a panel: it fetches the next panel
 inline constexpr size_t kMaxTilesDown = 320 / kTileRows;  // their A takes most of a level-2 cache of 1 MB
 inline constexpr size_t kMinTilesAcross = 1, kEnoughTasks = 32;
 #endif
 
 inline constexpr size_t kFarRows = 256;    // from one row of B to the next, beyond what processors foresee
 inline constexpr size_t kRowsAhead = 32;   // what packing prefetches
-inline constexpr int kFetchTo = 2;         // the level-2 cache: a panel of B fills that of level 1
 inline constexpr size_t kLeastAhead = 64;  // the depth from which it is worth to prefetch C
 
 // What a tile does beside: nothing; leave the rows of B that it has read in `panel`, one after the other; or fetch
-// `next`, the part of B that the following tiles will read where it lies.
+// `next`, the part of B that a tile to come will read where it lies.
 enum class Beside { kNothing, kPacks, kFetches };
 
 // rows × (vecs vectors) of C in registers: for each k one outer product of a column of A with a row of B. C, whose rows
@@ -104,6 +107,10 @@ template <size_t kRows, size_t kVecs, Beside kBeside = Beside::kNothing>
 void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow, const TileTarget& target,
           [[maybe_unused]] float* panel, [[maybe_unused]] const float* next) {
   Vf sum[kRows][kVecs] = {};
+  if (target.start != nullptr) {
+    eachAccumulator<kRows, kVecs>(
+        [&](size_t r, size_t v) { sum[r][v] = load(target.start + r * target.startRow + v * kWidth); });
+  }
   constexpr size_t kParts = !kPacksAhead && kRows * kVecs > 8 ? 2 : 1, kPartRows = (kRows + kParts - 1) / kParts;
   for (size_t part = 0, k = 0; part < kParts; ++part) {
     if (depth >= kLeastAhead) {
@@ -115,7 +122,7 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
       Vf row[kVecs];
       eachAccumulator<1, kVecs>([&](size_t, size_t v) { row[v] = load(b + v * kWidth); });
       if constexpr (kBeside == Beside::kFetches) {
-        eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
+        eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(next + v * kWidth); });
         next += bRow;
       }
       if constexpr (kBeside == Beside::kPacks) {
@@ -160,7 +167,7 @@ Tile tileWith(size_t rows, std::index_sequence<I...>) {
 template <Beside kBeside>
 Tile tileOf(size_t rows, size_t cols) {
   constexpr auto all = std::make_index_sequence<kTileRows>();
-  if (cols == kMaxTileCols) return tile<1, 8, kBeside>;
+  if (cols == kMaxTileCols) return tile<1, 8, Beside::kNothing>;  // the processor foresees what one row reads
   if (cols > kTileCols) return tileWith<2 * kTileVecs, kBeside>(rows, std::make_index_sequence<kWideRows>());
   if (cols == kTileCols) return tileWith<kTileVecs, kBeside>(rows, all);
   if (cols == kWidth) return tileWith<1, kBeside>(rows, all);
@@ -232,17 +239,73 @@ inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, 
   }
 }
 
-// Computes one thread's block of C, of at most kMaxTilesDown tiles of rows. `memory` has room for kGemmMemory floats.
-// finish(i, j, rows, cols) is called when that part of C is complete, while it is still in the cache.
+// Whether B is read where it lies: up to a number of rows of A, and twice that of a B so large that it comes from
+// memory.
+inline constexpr size_t kFewRows = kPacksAhead ? 2 * kTileRows : 64, kLargeB = size_t{1} << 20;
+inline bool isFew(size_t rows, size_t bRow, size_t depth, bool bTransposed) {
+  return !bTransposed && rows <= (bRow * depth >= kLargeB ? 2 : 1) * kFewRows;
+}
+
 inline constexpr size_t kPanelFloats = kMaxBlockDepth * kMaxTileCols;
-inline constexpr size_t kGemmMemory = kPanelFloats + kMaxTilesDown * kPackedTile;
+// Of few rows, a block of C has at most so many columns, rounded up to whole vectors.
+inline constexpr size_t kFewFloats = size_t{1} << 18;
+inline size_t maxFewCols(size_t rows) { return atMost(4096, kFewFloats / rows); }
+inline constexpr size_t kSumsFloats = kFewFloats + 2 * kFewRows * 3 * kWidth;
+
+inline constexpr size_t kPartFloats = size_t{1} << 15;  // of B
+inline constexpr size_t kCachedB = size_t{1} << 18;     // floats of B that stay in a level-2 cache
+
+// A·B for few rows and at most maxFewCols() columns. At the edge of C the part of B that is no whole tile is packed.
 template <class Finish>
-void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
-  float *panel = memory, *packedA = memory + kPanelFloats;
+void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
+  // The k that all columns go at a time: some rows of B, more where they are short.
+  const size_t least = g.rows <= 32 ? 32 : 64, most = kPartFloats / g.cols, part = most > least ? most : least;
+  const size_t tileCols = tileColsOf(g.rows, g.cols, false), block = blockDepth(g.depth);
+  const size_t sumsRow = (g.cols + kWidth - 1) / kWidth * kWidth + kWidth;  // not a power of two
+  const bool fetches = g.bRow * g.depth > kCachedB;
+  // Tiles of nearly the same height: a last one of a row or two would compute at a fraction of the speed.
+  const size_t tilesDown = (g.rows + kTileRows - 1) / kTileRows, height = (g.rows + tilesDown - 1) / tilesDown;
+  for (size_t start = 0; start < g.depth; start += block) {
+    const size_t end = atMost(g.depth, start + block);
+    for (size_t k = start, depth = 0; k < end; k += depth) {
+      depth = atMost(part, end - k);
+      const bool last = k + depth == g.depth;
+      for (size_t j = 0, width = 0; j < g.cols; j += width) {
+        width = widthOf(g.cols - j, tileCols);
+        const size_t cols = atMost(width, g.cols - j);
+        const float* b = g.b + k * g.bRow + j;
+        const bool whole = cols == width;
+        if (!whole) packRows(b, g.bRow, depth, cols, width, edge);
+        // While the rows of A meet this part of B, the next is on its way from memory.
+        const float* next = j + width < g.cols ? b + width : g.b + (k + depth) * g.bRow;
+        for (size_t i = 0; i < g.rows; i += height) {
+          const size_t rows = atMost(height, g.rows - i);
+          float* sum = sums + i * sumsRow + j;
+          TileTarget target{sum, sumsRow, width, false, nullptr, k > start ? sum : nullptr, sumsRow};
+          if (k + depth == end) {
+            target.c = g.c + i * g.cRow + j;
+            target.row = g.cRow;
+            target.cols = cols;
+            target.add = start > 0 || g.accumulate;
+            target.bias = last && g.bias != nullptr ? g.bias + j : nullptr;
+          }
+          const bool fetching = fetches && whole && i == 0;
+          const Tile compute = fetching ? tileOf<Beside::kFetches>(rows, width) : tileOf<Beside::kNothing>(rows, width);
+          compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b : edge, whole ? g.bRow : width,
+                  target, nullptr, next);
+          if (last) finish(i, j, rows, cols);
+        }
+      }
+    }
+  }
+}
+
+// A·B for many rows, at most kMaxTilesDown tiles.
+template <class Finish>
+void manyRows(const Gemm& g, float* panel, float* packedA, const Finish& finish) {
   const size_t tileCols = tileColsOf(g.rows, g.cols, g.bTransposed);
-  // B is read in place unless it is transposed, or its rows lie far apart and the copy will be used often; A likewise.
-  const bool far = !g.bTransposed && g.bRow >= kFarRows;
-  const bool packs = far && g.rows > kPackedFrom, fetches = !kPacksAhead && far && !packs;
+  // B is read in place unless it is transposed, or its rows lie far apart; A likewise.
+  const bool packs = !g.bTransposed && g.bRow >= kFarRows;
   const bool packsA = g.aRow == 1 && g.aCol > 1 && g.cols > tileCols;
   const size_t step = blockDepth(g.depth);
   for (size_t k = 0; k < g.depth; k += step) {
@@ -264,18 +327,14 @@ void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
         b = panel;
         bRow = width;
       }
-      const float* next = nullptr;  // where B will be read next
-      if (fetches && b != panel) next = j + width < g.cols ? b + width : last ? nullptr : g.b + (k + depth) * bRow;
       for (size_t i = 0; i < g.rows; i += kTileRows) {
         const size_t rows = atMost(kTileRows, g.rows - i);
-        const bool packing = !kPacksAhead && packs && b != panel;
-        const Tile compute = packing ? packingTileOf(width)
-                             : next  ? tileOf<Beside::kFetches>(rows, width)
-                                     : tileOf<Beside::kNothing>(rows, width);
+        const bool packing = !kPacksAhead && packs && b != panel && rows == kTileRows;
+        const Tile compute = packing ? packingTileOf(width) : tileOf<Beside::kNothing>(rows, width);
         const float* bias = last && g.bias != nullptr ? g.bias + j : nullptr;
         const float* a = packsA ? packedA + i / kTileRows * kPackedTile : g.a + i * g.aRow + k * g.aCol;
         compute(depth, a, g.aRow, packsA ? kTileRows : g.aCol, b, bRow,
-                {g.c + i * g.cRow + j, g.cRow, cols, k > 0 || g.accumulate, bias}, panel, next);
+                {g.c + i * g.cRow + j, g.cRow, cols, k > 0 || g.accumulate, bias}, panel, nullptr);
         if (packing) {
           b = panel;
           bRow = width;
@@ -284,4 +343,14 @@ void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
       }
     }
   }
+}
+
+// Computes one thread's block of C. `memory` has room for kGemmMemory floats. finish(i, j, rows, cols) is called when
+// that part of C is complete, while it is still in the cache.
+inline constexpr size_t kPackedFloats = kMaxTilesDown * kPackedTile;
+inline constexpr size_t kGemmMemory = kPanelFloats + (kPackedFloats > kSumsFloats ? kPackedFloats : kSumsFloats);
+template <class Finish>
+void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
+  (isFew(g.rows, g.bRow, g.depth, g.bTransposed) ? fewRows<Finish> : manyRows<Finish>)(g, memory, memory + kPanelFloats,
+                                                                                       finish);
 }

@@ -51,14 +51,15 @@ struct MatMul {
     return nullptr;
   }
 
-  // How C is cut into tasks, by its shape alone.
+  // How C is cut into tasks. No bit depends on it.
   struct Blocks {
     uint64_t rowStep, colStep, down, across;
   };
-  Blocks blocks() const {
+  Blocks blocks(uint64_t threads) const {
     const auto count = [](uint64_t n, uint64_t step) { return (n + step - 1) / step; };
     const uint64_t tileCols = tileColsOf(rows, cols, transposeB != 0);
     const uint64_t tilesDown = count(rows, kTileRows), tilesAcross = count(cols, tileCols);
+    if (isFew(rows, bStride, depth, transposeB != 0)) return fewBlocks(threads);
     // At first as large as a level-2 cache likes it.
     uint64_t high = atMost(kMaxTilesDown, tilesDown), wide = atMost(8, tilesAcross);
     const auto tasks = [&] { return count(tilesDown, high) * count(tilesAcross, wide) * batch; };
@@ -70,9 +71,7 @@ struct MatMul {
     // Others are cut until threads share them evenly: a column of B, which each packs for itself, costs as much as two
     // rows of A.
     const auto tall = [&] { return !kPacksAhead && high > 1 && high * kTileRows >= 2 * wide * tileCols; };
-    // Few rows wait for B, and do so less in long runs of panels, where each fetches the next.
-    const uint64_t enough = tilesDown == 1 ? kEnoughTasks / 4 : kEnoughTasks;
-    while (!transposeA && tasks() < enough && wide > kMinTilesAcross && tooLong()) halve(tall() ? high : wide);
+    while (!transposeA && tasks() < kEnoughTasks && wide > kMinTilesAcross && tooLong()) halve(tall() ? high : wide);
     // Lower blocks read B again, and are the last resort.
     while (!transposeA && tasks() < 8 && high > 1 && tooLong()) halve(high);
     // Of nearly the same size.
@@ -81,11 +80,25 @@ struct MatMul {
     return {rowStep, colStep, count(rows, rowStep), count(cols, colStep)};
   }
 
+  // Few rows wait for B, as long as computing with eight takes. A task a thread reads it in the longest runs; where it
+  // stays in the caches, smaller tasks end at the same time. Short runs are left as they are, and rows are cut.
+  Blocks fewBlocks(uint64_t threads) const {
+    const auto count = [](uint64_t n, uint64_t step) { return (n + step - 1) / step; };
+    const uint64_t floats = uint64_t{cols} * depth, worth = (rows < 8 ? 8 : rows) * floats / kLeastWork + 1;
+    const uint64_t tasks =
+        count(floats <= kCachedB && worth >= 2 * threads ? 2 * threads : atMost(threads, worth), batch);
+    const uint64_t down = cols < kLongRun * tasks ? atMost(tasks, count(rows, kTileRows)) : 1;
+    const uint64_t least = count(cols, maxFewCols(rows)), wanted = count(tasks, down);
+    const uint64_t across = wanted >= least ? wanted : count(least, threads) * threads;
+    const uint64_t rowStep = count(rows, down), colStep = count(count(cols, across), kWidth) * kWidth;
+    return {rowStep, colStep, count(rows, rowStep), count(cols, colStep)};
+  }
+
   void run(Context& context) const {
     if (rows == 0 || cols == 0 || batch == 0) return context.team.parallel(0, [](uint32_t) {});
-    const Blocks cut = blocks();
+    const Blocks cut = blocks(static_cast<uint64_t>(context.team.threads()));
     const uint64_t perMatrix = cut.down * cut.across;
-    const uint64_t together = kLeastWork / (cut.rowStep * cut.colStep * depth) + 1;  // small matrices of a batch
+    const uint64_t together = perMatrix > 1 ? 1 : kLeastWork / (uint64_t{rows} * cols * depth) + 1;  // small matrices
     context.team.parallelRange(perMatrix * batch, together, [&](uint64_t block, uint64_t end) {
       for (; block < end; ++block) {
         // By rows, so that a thread meets the same rows of A in its cache, and those of the layer before.
@@ -96,6 +109,7 @@ struct MatMul {
   }
 
  private:
+  static constexpr uint64_t kLongRun = 192;        // floats
   static constexpr uint64_t kLeastWork = 1 << 18;  // multiply-adds that are worth a task: a few microseconds
 
   void compute(Context& context, uint64_t n, uint64_t row, uint64_t col, const Blocks& cut) const {

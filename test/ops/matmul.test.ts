@@ -43,6 +43,10 @@ describeOp({
     ...product(3, 1500, 5),
     ...product(26, 530, 17),
     { a: [40, 5], b: [5, 1100] },
+    // Few rows: all columns some k at a time, in runs of columns.
+    { a: [1, 3], b: [3, 4200] },
+    { a: [11, 70], b: [70, 1001] },
+    { a: [60, 530], b: [530, 33] },
     // Batches: one to one, one matrix shared by all, broadcast both ways and in between.
     { a: [3, 4, 5], b: [3, 5, 6] },
     { a: [3, 4, 5], b: [5, 6] },
@@ -64,17 +68,20 @@ describe('matmul', () => {
   it('gives a row the same bits in any batch', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const values = (count: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(i * 1.7));
-    const rows = 61;
+    const rows = 161;
     const a = device.tensor(values(rows * 600), [rows, 600]);
-    const b = device.tensor(values(600 * 150), [600, 150]);
-    const all = await matmul(a, b).data();
-    for (const [from, to] of [
-      [0, 1],
-      [17, 18],
-      [20, 27],
-      [3, 60],
-    ] as const) {
-      expect(await matmul(a.rows(from, to), b).data()).toEqual(all.slice(from * 150, to * 150));
+    for (const cols of [150, 2000]) {
+      const b = device.tensor(values(600 * cols), [600, cols]);
+      const all = await matmul(a, b).data();
+      for (const [from, to] of [
+        [0, 1],
+        [17, 18],
+        [20, 27],
+        [3, 60],
+        [40, 130],
+      ] as const) {
+        expect(await matmul(a.rows(from, to), b).data()).toEqual(all.slice(from * cols, to * cols));
+      }
     }
   });
 
