@@ -48,7 +48,7 @@ inline size_t blockDepth(size_t depth) {
 }
 
 // Where a tile's sums go: `cols` columns of C, added to what is there if `add`, with `bias` (of these columns) if any.
-// They begin with the sums at `start`, or with zeros if it is null.
+// Those of few rows begin with the sums at `start`, or with zeros if it is null.
 struct TileTarget {
   float* c;
   size_t row, cols;
@@ -96,9 +96,9 @@ inline constexpr size_t kFarRows = 256;    // from one row of B to the next, bey
 inline constexpr size_t kRowsAhead = 32;   // what packing prefetches
 inline constexpr size_t kLeastAhead = 64;  // the depth from which it is worth to prefetch C
 
-// What a tile does beside: nothing; leave the rows of B that it has read in `panel`, one after the other; or fetch
-// `next`, the part of B that a tile to come will read where it lies.
-enum class Beside { kNothing, kPacks, kFetches };
+// What a tile does beside: nothing; leave the rows of B that it has read in `panel`, one after the other; go on with
+// sums that were begun; or that, and fetch `next`, the part of B that the next tile will read.
+enum class Beside { kNothing, kPacks, kContinues, kFetches };
 
 // rows × (vecs vectors) of C in registers: for each k one outer product of a column of A with a row of B. C, whose rows
 // lie on other pages, is fetched meanwhile; a large tile by halves, as all of it at once would hold up the reading of A
@@ -107,7 +107,7 @@ template <size_t kRows, size_t kVecs, Beside kBeside = Beside::kNothing>
 void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow, const TileTarget& target,
           [[maybe_unused]] float* panel, [[maybe_unused]] const float* next) {
   Vf sum[kRows][kVecs] = {};
-  if (target.start != nullptr) {
+  if ((kBeside == Beside::kContinues || kBeside == Beside::kFetches) && target.start != nullptr) {
     eachAccumulator<kRows, kVecs>(
         [&](size_t r, size_t v) { sum[r][v] = load(target.start + r * target.startRow + v * kWidth); });
   }
@@ -167,7 +167,7 @@ Tile tileWith(size_t rows, std::index_sequence<I...>) {
 template <Beside kBeside>
 Tile tileOf(size_t rows, size_t cols) {
   constexpr auto all = std::make_index_sequence<kTileRows>();
-  if (cols == kMaxTileCols) return tile<1, 8, Beside::kNothing>;  // the processor foresees what one row reads
+  if (cols == kMaxTileCols) return tile<1, 8, Beside::kContinues>;  // the processor foresees what one row reads
   if (cols > kTileCols) return tileWith<2 * kTileVecs, kBeside>(rows, std::make_index_sequence<kWideRows>());
   if (cols == kTileCols) return tileWith<kTileVecs, kBeside>(rows, all);
   if (cols == kWidth) return tileWith<1, kBeside>(rows, all);
@@ -262,7 +262,7 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
   const size_t least = g.rows <= 32 ? 32 : 64, most = kPartFloats / g.cols, part = most > least ? most : least;
   const size_t tileCols = tileColsOf(g.rows, g.cols, false), block = blockDepth(g.depth);
   const size_t sumsRow = (g.cols + kWidth - 1) / kWidth * kWidth + kWidth;  // not a power of two
-  const bool fetches = g.bRow * g.depth > kCachedB;
+  const bool fetches = !kPacksAhead && g.bRow * g.depth > kCachedB;
   // Tiles of nearly the same height: a last one of a row or two would compute at a fraction of the speed.
   const size_t tilesDown = (g.rows + kTileRows - 1) / kTileRows, height = (g.rows + tilesDown - 1) / tilesDown;
   for (size_t start = 0; start < g.depth; start += block) {
@@ -290,7 +290,8 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
             target.bias = last && g.bias != nullptr ? g.bias + j : nullptr;
           }
           const bool fetching = fetches && whole && i == 0;
-          const Tile compute = fetching ? tileOf<Beside::kFetches>(rows, width) : tileOf<Beside::kNothing>(rows, width);
+          const Tile compute =
+              fetching ? tileOf<Beside::kFetches>(rows, width) : tileOf<Beside::kContinues>(rows, width);
           compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b : edge, whole ? g.bRow : width,
                   target, nullptr, next);
           if (last) finish(i, j, rows, cols);
