@@ -253,16 +253,18 @@ inline size_t maxFewCols(size_t rows) { return atMost(4096, kFewFloats / rows); 
 inline constexpr size_t kSumsFloats = kFewFloats + 2 * kFewRows * 3 * kWidth;
 
 inline constexpr size_t kPartFloats = size_t{1} << 15;  // of B
-inline constexpr size_t kCachedB = size_t{1} << 18;     // floats of B that stay in a level-2 cache
+inline constexpr size_t kCachedB = size_t{1} << 16;     // floats of B that may still be in a cache
 
 // A·B for few rows and at most maxFewCols() columns. At the edge of C the part of B that is no whole tile is packed.
 template <class Finish>
 void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
   // The k that all columns go at a time: some rows of B, more where they are short.
-  const size_t least = g.rows <= 32 ? 32 : 64, most = kPartFloats / g.cols, part = most > least ? most : least;
+  const bool isCached = g.bRow * g.depth <= kCachedB;
+  const size_t least = g.rows <= 32 ? 32 : 64, most = isCached ? kPartFloats / g.cols : 0;
+  const size_t part = most > least ? most : least;
   const size_t tileCols = tileColsOf(g.rows, g.cols, false), block = blockDepth(g.depth);
   const size_t sumsRow = (g.cols + kWidth - 1) / kWidth * kWidth + kWidth;  // not a power of two
-  const bool fetches = !kPacksAhead && g.bRow * g.depth > kCachedB;
+  const bool fetches = !kPacksAhead && !isCached;
   // Tiles of nearly the same height: a last one of a row or two would compute at a fraction of the speed.
   const size_t tilesDown = (g.rows + kTileRows - 1) / kTileRows, height = (g.rows + tilesDown - 1) / tilesDown;
   for (size_t start = 0; start < g.depth; start += block) {
