@@ -25,6 +25,7 @@ struct Gemm {
   size_t rows, cols, depth;
   bool accumulate;
   const float* bias;  // [cols], added at the end, or null
+  bool few;           // isFew(), of the whole product
 };
 
 inline constexpr size_t kMaxBlockDepth = 512;
@@ -94,6 +95,7 @@ inline constexpr size_t kMinTilesAcross = 1, kEnoughTasks = 32;
 
 inline constexpr size_t kFarRows = 256;    // from one row of B to the next, beyond what processors foresee
 inline constexpr size_t kRowsAhead = 32;   // what packing prefetches
+inline constexpr int kFetchTo = 2;         // the level-2 cache: that of level 1 has B and sums in it
 inline constexpr size_t kLeastAhead = 64;  // the depth from which it is worth to prefetch C
 
 // What a tile does beside: nothing; leave the rows of B that it has read in `panel`, one after the other; go on with
@@ -122,7 +124,7 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
       Vf row[kVecs];
       eachAccumulator<1, kVecs>([&](size_t, size_t v) { row[v] = load(b + v * kWidth); });
       if constexpr (kBeside == Beside::kFetches) {
-        eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(next + v * kWidth); });
+        eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
         next += bRow;
       }
       if constexpr (kBeside == Beside::kPacks) {
@@ -354,6 +356,5 @@ inline constexpr size_t kPackedFloats = kMaxTilesDown * kPackedTile;
 inline constexpr size_t kGemmMemory = kPanelFloats + (kPackedFloats > kSumsFloats ? kPackedFloats : kSumsFloats);
 template <class Finish>
 void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
-  (isFew(g.rows, g.bRow, g.depth, g.bTransposed) ? fewRows<Finish> : manyRows<Finish>)(g, memory, memory + kPanelFloats,
-                                                                                       finish);
+  (g.few ? fewRows<Finish> : manyRows<Finish>)(g, memory, memory + kPanelFloats, finish);
 }

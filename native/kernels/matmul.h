@@ -129,6 +129,7 @@ struct MatMul {
     g.depth = depth;
     g.accumulate = (accumulate & 1) != 0;
     g.bias = bias.present() ? context.f32(bias) + col : nullptr;
+    g.few = isFew(rows, bStride, depth, transposeB != 0);
     gemmBlock(g, context.scratch<float>(kGemmMemory), [&](size_t i, size_t j, size_t height, size_t width) {
       if (activation == kNone && !keeps && drop.scale == 0) return;
       withActivation(activation, [&](auto f) {
