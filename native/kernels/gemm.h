@@ -86,11 +86,11 @@ SIMD_INLINE void eachAccumulator(const Body& body) {
 #if defined(__wasm__)
 inline constexpr bool kPacksAhead = true;
 inline constexpr size_t kMaxTilesDown = 32;  // in a block of C
-inline constexpr size_t kMinTilesAcross = kMaxTileCols / kTileCols, kEnoughTasks = 16;
+inline constexpr size_t kMinTilesAcross = kMaxTileCols / kTileCols;
 #else
 inline constexpr bool kPacksAhead = false;
 inline constexpr size_t kMaxTilesDown = 320 / kTileRows;  // their A takes most of a level-2 cache of 1 MB
-inline constexpr size_t kMinTilesAcross = 1, kEnoughTasks = 32;
+inline constexpr size_t kMinTilesAcross = 1;
 #endif
 
 inline constexpr size_t kFarRows = 256;    // from one row of B to the next, beyond what processors foresee

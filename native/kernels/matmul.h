@@ -64,16 +64,16 @@ struct MatMul {
     uint64_t high = atMost(kMaxTilesDown, tilesDown), wide = atMost(8, tilesAcross);
     const auto tasks = [&] { return count(tilesDown, high) * count(tilesAcross, wide) * batch; };
     const auto tooLong = [&] { return high * wide * kTileRows * tileCols * depth > 2 * kLeastWork; };
-    // A gradient of weights sums over all rows of both factors: square blocks read least of them.
+    // A gradient of weights sums over all rows of both factors: few square blocks read least of them.
     const auto halve = [](uint64_t& n) { n = (n + 1) / 2; };
-    while (transposeA && high * wide > 1 && tasks() < 12 && tooLong())
+    while (transposeA && high * wide > 1 && tasks() < 2 * threads && tooLong())
       halve(wide == 1 || (high > 1 && high * kTileRows >= wide * tileCols) ? high : wide);
     // Others are cut until threads share them evenly: a column of B, which each packs for itself, costs as much as two
     // rows of A.
     const auto tall = [&] { return !kPacksAhead && high > 1 && high * kTileRows >= 2 * wide * tileCols; };
-    while (!transposeA && tasks() < kEnoughTasks && wide > kMinTilesAcross && tooLong()) halve(tall() ? high : wide);
+    while (!transposeA && tasks() < 8 * threads && wide > kMinTilesAcross && tooLong()) halve(tall() ? high : wide);
     // Lower blocks read B again, and are the last resort.
-    while (!transposeA && tasks() < 8 && high > 1 && tooLong()) halve(high);
+    while (!transposeA && tasks() < 4 * threads && high > 1 && tooLong()) halve(high);
     // Of nearly the same size.
     const uint64_t rowStep = count(tilesDown, count(tilesDown, high)) * kTileRows;
     const uint64_t colStep = count(tilesAcross, count(tilesAcross, wide)) * tileCols;
