@@ -85,10 +85,12 @@ SIMD_INLINE void eachAccumulator(const Body& body) {
 // they are used, so that whole lines are waited for, many at once; blocks of C are larger, for they share that.
 #if defined(__wasm__)
 inline constexpr bool kPacksAhead = true;
+inline constexpr int kUnrolled = 1;          // k; in V8 longer loops are slower
 inline constexpr size_t kMaxTilesDown = 32;  // in a block of C
 inline constexpr size_t kMinTilesAcross = kMaxTileCols / kTileCols;
 #else
 inline constexpr bool kPacksAhead = false;
+inline constexpr int kUnrolled = 2;                       // k; 4 are slower than 1
 inline constexpr size_t kMaxTilesDown = 320 / kTileRows;  // their A takes most of a level-2 cache of 1 MB
 inline constexpr size_t kMinTilesAcross = 1;
 #endif
@@ -120,6 +122,7 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
       eachAccumulator<kPartRows, kVecs>(
           [&](size_t r, size_t v) { __builtin_prefetch(ahead + r * target.row + v * kWidth, 1); });
     }
+#pragma GCC unroll kUnrolled
     for (const size_t end = depth * (part + 1) / kParts; k < end; ++k, a += aCol, b += bRow) {
       Vf row[kVecs];
       eachAccumulator<1, kVecs>([&](size_t, size_t v) { row[v] = load(b + v * kWidth); });
