@@ -3,7 +3,8 @@
 // A run is a list of phases, each a number of chunks. Every thread of a run makes the same sequence of parallel() calls
 // and claims chunks from one atomic ticket, so a phase ends when its chunks are done, not when every thread has come
 // by: a thread that the system has put aside delays only the chunk it holds, and one that arrives late finds the phase
-// over and goes on. Which thread computes a chunk never changes a result: chunks are cut by shape alone.
+// over and goes on. Which thread computes a chunk never changes a result: chunks are cut by shape alone, or so that no
+// bit depends on how.
 #pragma once
 #include <atomic>
 #include <cstdint>

@@ -105,8 +105,6 @@ void product(Factor a, Factor b, size_t rows, size_t lanes, size_t depth, const 
 inline constexpr auto& rowProduct = product<false>;
 inline constexpr auto& columnProduct = product<true>;
 
-inline size_t wholeVectors(size_t n) { return (n + kWidth - 1) / kWidth * kWidth; }
-
 // Calls put(c, r, v, n) with v = in[r…r+n-1, c], n ≤ kWidth, for all of in[rows, cols]; lanes from n on are 0.
 template <class Put>
 SIMD_INLINE void transposed(const float* in, size_t stride, size_t rows, size_t cols, const Put& put) {

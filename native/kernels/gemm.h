@@ -8,8 +8,8 @@
 // Each C(i, j) is summed over k in order, in blocks of blockDepth(depth) whose sums are added in order. That depends on
 // depth alone, so a row's result is the same bits in any batch, at any place in it, on any number of threads.
 //
-// Many rows of A meet a panel of B, as wide as a tile, in the level-1 cache. Few rows wait for B, and memory gives most
-// when its rows are read from end to end: there all columns go some k at a time, and their sums wait in a buffer.
+// Many rows of A meet a panel of B, as wide as a tile, while it is in a cache. Few rows wait for B, and memory gives
+// most when its rows are read from end to end: there all columns go some k at a time, and their sums wait in a buffer.
 #pragma once
 
 inline size_t atMost(size_t limit, size_t n) { return n < limit ? n : limit; }
@@ -182,7 +182,7 @@ Tile tileOf(size_t rows, size_t cols) {
 // The width of the next tile where `cols` columns are left: at the edge of C a narrower one.
 inline size_t widthOf(size_t cols, size_t tileCols) {
   if (cols >= tileCols) return tileCols;
-  return atMost(kTileCols, (cols + kWidth - 1) / kWidth * kWidth);
+  return atMost(kTileCols, wholeVectors(cols));
 }
 
 inline Tile packingTileOf(size_t cols) {
@@ -268,41 +268,34 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
   const size_t least = g.rows <= 32 ? 32 : 64, most = isCached ? kPartFloats / g.cols : 0;
   const size_t part = most > least ? most : least;
   const size_t tileCols = tileColsOf(g.rows, g.cols, false), block = blockDepth(g.depth);
-  const size_t sumsRow = (g.cols + kWidth - 1) / kWidth * kWidth + kWidth;  // not a power of two
+  const size_t sumsRow = wholeVectors(g.cols) + kWidth;  // not a power of two
   const bool fetches = !kPacksAhead && !isCached;
   // Tiles of nearly the same height: a last one of a row or two would compute at a fraction of the speed.
   const size_t tilesDown = (g.rows + kTileRows - 1) / kTileRows, height = (g.rows + tilesDown - 1) / tilesDown;
-  for (size_t start = 0; start < g.depth; start += block) {
-    const size_t end = atMost(g.depth, start + block);
-    for (size_t k = start, depth = 0; k < end; k += depth) {
-      depth = atMost(part, end - k);
-      const bool last = k + depth == g.depth;
-      for (size_t j = 0, width = 0; j < g.cols; j += width) {
-        width = widthOf(g.cols - j, tileCols);
-        const size_t cols = atMost(width, g.cols - j);
-        const float* b = g.b + k * g.bRow + j;
-        const bool whole = cols == width;
-        if (!whole) packRows(b, g.bRow, depth, cols, width, edge);
-        // While the rows of A meet this part of B, the next is on its way from memory.
-        const float* next = j + width < g.cols ? b + width : g.b + (k + depth) * g.bRow;
-        for (size_t i = 0; i < g.rows; i += height) {
-          const size_t rows = atMost(height, g.rows - i);
-          float* sum = sums + i * sumsRow + j;
-          TileTarget target{sum, sumsRow, width, false, nullptr, k > start ? sum : nullptr, sumsRow};
-          if (k + depth == end) {
-            target.c = g.c + i * g.cRow + j;
-            target.row = g.cRow;
-            target.cols = cols;
-            target.add = start > 0 || g.accumulate;
-            target.bias = last && g.bias != nullptr ? g.bias + j : nullptr;
-          }
-          const bool fetching = fetches && whole && i == 0;
-          const Tile compute =
-              fetching ? tileOf<Beside::kFetches>(rows, width) : tileOf<Beside::kContinues>(rows, width);
-          compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b : edge, whole ? g.bRow : width,
-                  target, nullptr, next);
-          if (last) finish(i, j, rows, cols);
-        }
+  for (size_t k = 0, depth = 0; k < g.depth; k += depth) {
+    const size_t start = k / block * block, end = atMost(g.depth, start + block);
+    depth = atMost(part, end - k);
+    const bool ends = k + depth == end, last = k + depth == g.depth;
+    for (size_t j = 0, width = 0; j < g.cols; j += width) {
+      width = widthOf(g.cols - j, tileCols);
+      const size_t cols = atMost(width, g.cols - j);
+      const float* b = g.b + k * g.bRow + j;
+      const bool whole = cols == width;
+      if (!whole) packRows(b, g.bRow, depth, cols, width, edge);
+      // While the rows of A meet this part of B, the next is on its way from memory.
+      const float* next = j + width < g.cols ? b + width : g.b + (k + depth) * g.bRow;
+      const float* bias = last && g.bias != nullptr ? g.bias + j : nullptr;
+      for (size_t i = 0; i < g.rows; i += height) {
+        const size_t rows = atMost(height, g.rows - i);
+        float* sum = sums + i * sumsRow + j;
+        const float* begun = k > start ? sum : nullptr;
+        const TileTarget inC{g.c + i * g.cRow + j, g.cRow, cols, start > 0 || g.accumulate, bias, begun, sumsRow};
+        const TileTarget inSums{sum, sumsRow, width, false, nullptr, begun, sumsRow};
+        const bool fetching = fetches && whole && i == 0;
+        const Tile compute = fetching ? tileOf<Beside::kFetches>(rows, width) : tileOf<Beside::kContinues>(rows, width);
+        compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b : edge, whole ? g.bRow : width,
+                ends ? inC : inSums, nullptr, next);
+        if (last) finish(i, j, rows, cols);
       }
     }
   }

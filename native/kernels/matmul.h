@@ -51,15 +51,13 @@ struct MatMul {
     return nullptr;
   }
 
-  // How C is cut into tasks. No bit depends on it.
+  // How C is cut into tasks. No bit depends on it, so that it may look at how many threads there are.
   struct Blocks {
     uint64_t rowStep, colStep, down, across;
   };
-  Blocks blocks(uint64_t threads) const {
-    const auto count = [](uint64_t n, uint64_t step) { return (n + step - 1) / step; };
+  Blocks manyBlocks(uint64_t threads) const {
     const uint64_t tileCols = tileColsOf(rows, cols, transposeB != 0);
     const uint64_t tilesDown = count(rows, kTileRows), tilesAcross = count(cols, tileCols);
-    if (isFew(rows, bStride, depth, transposeB != 0)) return fewBlocks(threads);
     // At first as large as a level-2 cache likes it.
     uint64_t high = atMost(kMaxTilesDown, tilesDown), wide = atMost(8, tilesAcross);
     const auto tasks = [&] { return count(tilesDown, high) * count(tilesAcross, wide) * batch; };
@@ -83,20 +81,20 @@ struct MatMul {
   // Few rows wait for B, as long as computing with eight takes. A task a thread reads it in the longest runs; where it
   // stays in the caches, smaller tasks end at the same time. Short runs are left as they are, and rows are cut.
   Blocks fewBlocks(uint64_t threads) const {
-    const auto count = [](uint64_t n, uint64_t step) { return (n + step - 1) / step; };
     const uint64_t floats = uint64_t{cols} * depth, worth = (rows < 8 ? 8 : rows) * floats / kLeastWork + 1;
     const uint64_t tasks =
         count(floats <= kCachedB && worth >= 2 * threads ? 2 * threads : atMost(threads, worth), batch);
     const uint64_t down = cols < kLongRun * tasks ? atMost(tasks, count(rows, kTileRows)) : 1;
     const uint64_t least = count(cols, maxFewCols(rows)), wanted = count(tasks, down);
     const uint64_t across = wanted >= least ? wanted : count(least, threads) * threads;
-    const uint64_t rowStep = count(rows, down), colStep = count(count(cols, across), kWidth) * kWidth;
+    const uint64_t rowStep = count(rows, down), colStep = wholeVectors(count(cols, across));
     return {rowStep, colStep, count(rows, rowStep), count(cols, colStep)};
   }
 
   void run(Context& context) const {
     if (rows == 0 || cols == 0 || batch == 0) return context.team.parallel(0, [](uint32_t) {});
-    const Blocks cut = blocks(static_cast<uint64_t>(context.team.threads()));
+    const uint64_t threads = static_cast<uint64_t>(context.team.threads());
+    const Blocks cut = few() ? fewBlocks(threads) : manyBlocks(threads);
     const uint64_t perMatrix = cut.down * cut.across;
     const uint64_t together = perMatrix > 1 ? 1 : kLeastWork / (uint64_t{rows} * cols * depth) + 1;  // small matrices
     context.team.parallelRange(perMatrix * batch, together, [&](uint64_t block, uint64_t end) {
@@ -111,6 +109,9 @@ struct MatMul {
  private:
   static constexpr uint64_t kLongRun = 192;        // floats
   static constexpr uint64_t kLeastWork = 1 << 18;  // multiply-adds that are worth a task: a few microseconds
+
+  bool few() const { return isFew(rows, bStride, depth, transposeB != 0); }
+  static uint64_t count(uint64_t n, uint64_t step) { return (n + step - 1) / step; }
 
   void compute(Context& context, uint64_t n, uint64_t row, uint64_t col, const Blocks& cut) const {
     float* out = context.f32(c) + n * cBatch + row * cStride + col;
@@ -129,7 +130,7 @@ struct MatMul {
     g.depth = depth;
     g.accumulate = (accumulate & 1) != 0;
     g.bias = bias.present() ? context.f32(bias) + col : nullptr;
-    g.few = isFew(rows, bStride, depth, transposeB != 0);
+    g.few = few();
     gemmBlock(g, context.scratch<float>(kGemmMemory), [&](size_t i, size_t j, size_t height, size_t width) {
       if (activation == kNone && !keeps && drop.scale == 0) return;
       withActivation(activation, [&](auto f) {

@@ -151,6 +151,9 @@ SIMD_INLINE void storeFirst(float* p, Vf v, size_t n) {
 SIMD_INLINE Vf loadLanes(const float* p, size_t lanes) { return lanes == kWidth ? load(p) : loadFirst(p, lanes); }
 SIMD_INLINE void storeLanes(float* p, Vf v, size_t lanes) { lanes == kWidth ? store(p, v) : storeFirst(p, v, lanes); }
 
+// n, rounded up to a multiple of kWidth.
+inline size_t wholeVectors(size_t n) { return (n + kWidth - 1) / kWidth * kWidth; }
+
 // Calls body(c, lanes) for c = 0, kWidth, … below n: lanes is kWidth but perhaps for the last.
 template <class Body>
 SIMD_INLINE void eachVector(size_t n, const Body& body) {
