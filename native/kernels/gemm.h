@@ -24,8 +24,10 @@ struct Gemm {
   size_t cRow;
   size_t rows, cols, depth;
   bool accumulate;
-  const float* bias;  // [cols], added at the end, or null
-  bool few;           // isFew(), of the whole product
+  const float* bias;   // [cols], added at the end, or null
+  float* columnSums;   // [cols] (+)= those of B, or null; not for few rows
+  bool accumulateSums;
+  bool few;            // isFew(), of the whole product
 };
 
 inline constexpr size_t kMaxBlockDepth = 512;
@@ -301,6 +303,15 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
   }
 }
 
+// sums (+)= the column sums of rows of B that a cache still holds.
+inline void sumColumns(const float* b, size_t bRow, size_t depth, size_t cols, bool accumulate, float* sums) {
+  eachVector(cols, [&](size_t j, size_t lanes) {
+    Vf sum = splat(0.f);
+    for (size_t k = 0; k < depth; ++k) sum += loadLanes(b + k * bRow + j, lanes);
+    storeLanes(sums + j, accumulate ? loadLanes(sums + j, lanes) + sum : sum, lanes);
+  });
+}
+
 // A·B for many rows, at most kMaxTilesDown tiles.
 template <class Finish>
 void manyRows(const Gemm& g, float* panel, float* packedA, const Finish& finish) {
@@ -342,6 +353,7 @@ void manyRows(const Gemm& g, float* panel, float* packedA, const Finish& finish)
         }
         if (last) finish(i, j, rows, cols);
       }
+      if (g.columnSums != nullptr) sumColumns(b, bRow, depth, cols, k > 0 || g.accumulateSums, g.columnSums + j);
     }
   }
 }

@@ -110,7 +110,7 @@ struct MatMul {
   static constexpr uint64_t kLongRun = 192;        // floats
   static constexpr uint64_t kLeastWork = 1 << 18;  // multiply-adds that are worth a task: a few microseconds
 
-  bool few() const { return isFew(rows, bStride, depth, transposeB != 0); }
+  bool few() const { return !transposeA && isFew(rows, bStride, depth, transposeB != 0); }
   static uint64_t count(uint64_t n, uint64_t step) { return (n + step - 1) / step; }
 
   void compute(Context& context, uint64_t n, uint64_t row, uint64_t col, const Blocks& cut) const {
@@ -130,6 +130,8 @@ struct MatMul {
     g.depth = depth;
     g.accumulate = (accumulate & 1) != 0;
     g.bias = bias.present() ? context.f32(bias) + col : nullptr;
+    g.columnSums = sums.present() && row == 0 ? context.f32(sums) + col : nullptr;
+    g.accumulateSums = (accumulate & 2) != 0;
     g.few = few();
     gemmBlock(g, context.scratch<float>(kGemmMemory), [&](size_t i, size_t j, size_t height, size_t width) {
       if (activation == kNone && !keeps && drop.scale == 0) return;
@@ -147,22 +149,6 @@ struct MatMul {
           });
         }
       });
-    });
-    if (sums.present() && row == 0) sumColumns(g, context.f32(sums) + col);
-  }
-
-  // The column sums of this block's part of b, while it is still in the cache, in the order of a product.
-  void sumColumns(const Gemm& g, float* to) const {
-    const size_t step = blockDepth(depth);
-    eachVector(g.cols, [&](size_t j, size_t lanes) {
-      Vf total = (accumulate & 2) != 0 ? loadLanes(to + j, lanes) : splat(0.f);
-      for (size_t k = 0; k < depth; k += step) {
-        Vf part = splat(0.f);
-        for (size_t i = k, end = k + atMost(step, depth - k); i < end; ++i)
-          part += loadLanes(g.b + i * g.bRow + j, lanes);
-        total += part;
-      }
-      storeLanes(to + j, total, lanes);
     });
   }
 };
