@@ -24,10 +24,10 @@ struct Gemm {
   size_t cRow;
   size_t rows, cols, depth;
   bool accumulate;
-  const float* bias;   // [cols], added at the end, or null
-  float* columnSums;   // [cols] (+)= those of B, or null; not for few rows
+  const float* bias;  // [cols], added at the end, or null
+  float* columnSums;  // [cols] (+)= those of B, or null; not for few rows
   bool accumulateSums;
-  bool few;            // isFew(), of the whole product
+  bool few;  // isFew(), of the whole product
 };
 
 inline constexpr size_t kMaxBlockDepth = 512;
@@ -83,18 +83,20 @@ SIMD_INLINE void eachAccumulator(const Body& body) {
     for (size_t v = 0; v < kVecs; ++v) body(r, v);
 }
 
-// WebAssembly cannot prefetch, and its narrow tiles read half a line of B at a time. There panels are packed before
-// they are used, so that whole lines are waited for, many at once; blocks of C are larger, for they share that.
+// WebAssembly cannot prefetch, and its narrow tiles read and write half a line at a time. There panels are touched and
+// packed before they are used, so that whole lines are waited for, many at once, and some meet each tile of A together,
+// so that whole lines of C are written; blocks of C are larger, for they share that.
 #if defined(__wasm__)
 inline constexpr bool kPacksAhead = true;
-inline constexpr int kUnrolled = 1;          // k; in V8 longer loops are slower
-inline constexpr size_t kMaxTilesDown = 32;  // in a block of C
-inline constexpr size_t kMinTilesAcross = kMaxTileCols / kTileCols;
+inline constexpr int kUnrolled = 1;                                 // k; in V8 longer loops are slower
+inline constexpr size_t kMaxTilesDown = 32, kMaxTilesAcross = 16;   // in a block of C
+inline constexpr size_t kTilesTogether = kMaxTileCols / kTileCols;  // panels that meet a tile of A
+inline constexpr size_t kTouchedCols = kMaxTilesAcross * kTileCols;
 #else
 inline constexpr bool kPacksAhead = false;
 inline constexpr int kUnrolled = 2;                       // k; 4 are slower than 1
 inline constexpr size_t kMaxTilesDown = 320 / kTileRows;  // their A takes most of a level-2 cache of 1 MB
-inline constexpr size_t kMinTilesAcross = 1;
+inline constexpr size_t kMaxTilesAcross = 8, kTilesTogether = 1, kTouchedCols = 1;
 #endif
 
 inline constexpr size_t kFarRows = 256;    // from one row of B to the next, beyond what processors foresee
@@ -221,6 +223,12 @@ inline void packTransposed(const float* b, size_t bRow, size_t depth, size_t col
   }
 }
 
+// Loads a word of every line, so that all are on their way from memory at once.
+inline void touch(const float* b, size_t bRow, size_t depth, size_t cols) {
+  for (; depth > 0; --depth, b += bRow)
+    for (size_t j = 0; j < cols; j += 16) (void)*static_cast<const volatile float*>(b + j);
+}
+
 // `count` panels of whole tiles side by side, one behind the other.
 inline void packPanels(const float* b, size_t bRow, size_t depth, size_t count, float* panels) {
   for (size_t k = 0; k < depth; ++k, b += bRow)
@@ -318,21 +326,23 @@ void manyRows(const Gemm& g, float* panel, float* packedA, const Finish& finish)
   const size_t tileCols = tileColsOf(g.rows, g.cols, g.bTransposed);
   // B is read in place unless it is transposed, or its rows lie far apart; A likewise.
   const bool packs = !g.bTransposed && g.bRow >= kFarRows;
+  const bool packsAhead = kPacksAhead && packs && tileCols == kTileCols;
   const bool packsA = g.aRow == 1 && g.aCol > 1 && g.cols > tileCols;
   const size_t step = blockDepth(g.depth);
   for (size_t k = 0; k < g.depth; k += step) {
     const size_t depth = atMost(step, g.depth - k);
     if (packsA) packColumns(g.a + k * g.aCol, g.aCol, depth, g.rows, packedA);
     const bool last = k + depth == g.depth;
-    for (size_t j = 0, width = 0; j < g.cols; j += width) {
-      width = widthOf(g.cols - j, tileCols);
-      const size_t cols = atMost(width, g.cols - j);
+    for (size_t j = 0, done = 0; j < g.cols; j += done) {
+      const size_t width = widthOf(g.cols - j, tileCols), cols = atMost(width, g.cols - j);
+      const size_t panels = packsAhead && cols == tileCols ? atMost(kTilesTogether, (g.cols - j) / tileCols) : 1;
+      done = panels * width;
       const float* b = g.bTransposed ? g.b + j * g.bRow + k : g.b + k * g.bRow + j;
       size_t bRow = g.bRow;
-      if (kPacksAhead && packs && cols == tileCols) {
-        const size_t done = j % kMaxTileCols;
-        if (done == 0) packPanels(b, bRow, depth, atMost(kMaxTileCols, g.cols - j) / kTileCols, panel);
-        b = panel + done * depth;
+      if (packsAhead && cols == tileCols) {
+        if (j % kTouchedCols == 0) touch(b, bRow, depth, atMost(kTouchedCols, g.cols - j));
+        packPanels(b, bRow, depth, panels, panel);
+        b = panel;
         bRow = width;
       } else if (g.bTransposed || cols < width) {
         (g.bTransposed ? packTransposed : packRows)(b, bRow, depth, cols, width, panel);
@@ -343,17 +353,21 @@ void manyRows(const Gemm& g, float* panel, float* packedA, const Finish& finish)
         const size_t rows = atMost(kTileRows, g.rows - i);
         const bool packing = !kPacksAhead && packs && b != panel && rows == kTileRows;
         const Tile compute = packing ? packingTileOf(width) : tileOf<Beside::kNothing>(rows, width);
-        const float* bias = last && g.bias != nullptr ? g.bias + j : nullptr;
         const float* a = packsA ? packedA + i / kTileRows * kPackedTile : g.a + i * g.aRow + k * g.aCol;
-        compute(depth, a, g.aRow, packsA ? kTileRows : g.aCol, b, bRow,
-                {g.c + i * g.cRow + j, g.cRow, cols, k > 0 || g.accumulate, bias}, panel, nullptr);
+        for (size_t p = 0, col = j; p < panels; ++p, col += width) {
+          const float* bias = last && g.bias != nullptr ? g.bias + col : nullptr;
+          compute(depth, a, g.aRow, packsA ? kTileRows : g.aCol, b + p * depth * width, bRow,
+                  {g.c + i * g.cRow + col, g.cRow, cols, k > 0 || g.accumulate, bias}, panel, nullptr);
+        }
+        if (last) finish(i, j, rows, (panels - 1) * width + cols);
         if (packing) {
           b = panel;
           bRow = width;
         }
-        if (last) finish(i, j, rows, cols);
       }
-      if (g.columnSums != nullptr) sumColumns(b, bRow, depth, cols, k > 0 || g.accumulateSums, g.columnSums + j);
+      if (g.columnSums == nullptr) continue;
+      for (size_t p = 0; p < panels; ++p)
+        sumColumns(b + p * depth * width, bRow, depth, cols, k > 0 || g.accumulateSums, g.columnSums + j + p * width);
     }
   }
 }

@@ -59,19 +59,22 @@ struct MatMul {
     const uint64_t tileCols = tileColsOf(rows, cols, transposeB != 0);
     const uint64_t tilesDown = count(rows, kTileRows), tilesAcross = count(cols, tileCols);
     // At first as large as a level-2 cache likes it.
-    uint64_t high = atMost(kMaxTilesDown, tilesDown), wide = atMost(8, tilesAcross);
+    uint64_t high = atMost(kMaxTilesDown, tilesDown), wide = atMost(kMaxTilesAcross, tilesAcross);
     const auto tasks = [&] { return count(tilesDown, high) * count(tilesAcross, wide) * batch; };
-    const auto tooLong = [&] { return high * wide * kTileRows * tileCols * depth > 2 * kLeastWork; };
+    const auto tooFew = [&](uint64_t perThread) {
+      const bool isLong = high * wide * kTileRows * tileCols * depth > 2 * kLeastWork;
+      return threads > 1 && tasks() < perThread * threads && isLong;
+    };
     // A gradient of weights sums over all rows of both factors: few square blocks read least of them.
     const auto halve = [](uint64_t& n) { n = (n + 1) / 2; };
-    while (transposeA && high * wide > 1 && tasks() < 2 * threads && tooLong())
+    while (transposeA && high * wide > 1 && tooFew(2))
       halve(wide == 1 || (high > 1 && high * kTileRows >= wide * tileCols) ? high : wide);
     // Others are cut until threads share them evenly: a column of B, which each packs for itself, costs as much as two
     // rows of A.
     const auto tall = [&] { return !kPacksAhead && high > 1 && high * kTileRows >= 2 * wide * tileCols; };
-    while (!transposeA && tasks() < 8 * threads && wide > kMinTilesAcross && tooLong()) halve(tall() ? high : wide);
+    while (!transposeA && wide > kTilesTogether && tooFew(8)) halve(tall() ? high : wide);
     // Lower blocks read B again, and are the last resort.
-    while (!transposeA && tasks() < 4 * threads && high > 1 && tooLong()) halve(high);
+    while (!transposeA && high > 1 && tooFew(4)) halve(high);
     // Of nearly the same size.
     const uint64_t rowStep = count(tilesDown, count(tilesDown, high)) * kTileRows;
     const uint64_t colStep = count(tilesAcross, count(tilesAcross, wide)) * tileCols;

@@ -30,10 +30,12 @@ SIMD_INLINE Vf exp(Vf x) {
 SIMD_INLINE Vf absolute(Vf x) { return asFloat(asInt(x) & splatInt(0x7fffffff)); }
 
 // a·x^(n-1) + … down to the constant, which comes last.
-template <class... Rest>
-SIMD_INLINE Vf polynomial(Vf x, float first, Rest... rest) {
-  Vf p = splat(first);
-  ((p = fma(p, x, splat(rest))), ...);
+template <size_t kTerms>
+SIMD_INLINE Vf polynomial(Vf x, const float (&terms)[kTerms]) {
+  const float* term = inMemory(terms);
+  Vf p = splat(term[0]);
+#pragma GCC unroll 16
+  for (size_t i = 1; i < kTerms; ++i) p = fma(p, x, splat(term[i]));
   return p;
 }
 
@@ -48,8 +50,9 @@ SIMD_INLINE Vf log(Vf x) {
   const Vi shifted = (asInt(scaled) & splatInt(0x7fffffff)) - splatInt(0x3f3504f3);
   const Vf k = toFloat((shifted >> 23) - (subnormal ? splatInt(23) : splatInt(0)));
   const Vf f = asFloat((shifted & splatInt(0x007fffff)) + splatInt(0x3f3504f3)) - splat(1.f);
-  const Vf p = polynomial(f, -.07632224962f, .127606524f, -.1316060746f, .1420191242f, -.1662332878f, .2000121967f,
-                          -.2500082175f, .3333333178f);
+  static constexpr float kP[] = {-.07632224962f, .127606524f,  -.1316060746f, .1420191242f,
+                                 -.1662332878f,  .2000121967f, -.2500082175f, .3333333178f};
+  const Vf p = polynomial(f, kP);
   const Vf square = f * f;
   // ln 2 in two parts as in exp(); the small terms first.
   Vf result = fma(p * square, f, k * splat(1.428606765330187045e-6f));
@@ -65,16 +68,20 @@ SIMD_INLINE Vf log(Vf x) {
 SIMD_INLINE Vf tanh(Vf x) {
   const Vf clamped = min(splat(9.1f), max(splat(-9.1f), x));  // in this order NaN stays NaN
   const Vf square = clamped * clamped;
-  const Vf p = polynomial(square, 1.318618951e-8f, 2.048810285e-5f, 3.488259562e-3f, .1337486228f, 1.f);
-  const Vf q = polynomial(square, 7.707789588e-7f, 3.273633892e-4f, .025849124f, .4670817661f, 1.f);
+  static constexpr float kP[] = {1.318618951e-8f, 2.048810285e-5f, 3.488259562e-3f, .1337486228f, 1.f};
+  const Vf p = polynomial(square, kP);
+  static constexpr float kQ[] = {7.707789588e-7f, 3.273633892e-4f, .025849124f, .4670817661f, 1.f};
+  const Vf q = polynomial(square, kQ);
   return min(splat(1.f), max(splat(-1.f), clamped * p / q));
 }
 
 // The normal distribution's upper tail 1 - Φ(u) = (1 - erf(u/√2))/2 for 0 ≤ u ≤ 15, given e^(-u²/2), within 5e-7 of
 // itself plus the error of the latter: relative, which erf cannot give far out. The quotient is fitted on that range.
 SIMD_INLINE Vf normalTail(Vf u, Vf gaussian) {
-  const Vf p = polynomial(u, 4.149796533e-3f, .04085974827f, .1839085221f, .4392060736f, .5f);
-  const Vf q = polynomial(u, .01040188543f, .1024263285f, .4712478997f, 1.205303662f, 1.676297147f, 1.f);
+  static constexpr float kP[] = {4.149796533e-3f, .04085974827f, .1839085221f, .4392060736f, .5f};
+  const Vf p = polynomial(u, kP);
+  static constexpr float kQ[] = {.01040188543f, .1024263285f, .4712478997f, 1.205303662f, 1.676297147f, 1.f};
+  const Vf q = polynomial(u, kQ);
   return gaussian * p / q;
 }
 
@@ -86,7 +93,8 @@ SIMD_INLINE Vf exp2NonPositive(Vf x) {
   const Vf magic = splat(12582912.f);  // 1.5·2²³: adding it rounds to an integer, which is left in the low bits
   const Vf shifted = clamped + magic;
   const Vf r = clamped - (shifted - magic);
-  const Vf p = polynomial(r, 1.326472706e-3f, 9.671512649e-3f, 5.550733744e-2f, .2402224209f, .6931469776f, 1.f);
+  static constexpr float kP[] = {1.326472706e-3f, 9.671512649e-3f, 5.550733744e-2f, .2402224209f, .6931469776f, 1.f};
+  const Vf p = polynomial(r, kP);
   const Vf result = asFloat((Vi)((Vu)asInt(p) + ((Vu)asInt(shifted) << 23)));  // unsigned: may wrap if x is NaN
   return x < splat(-125.f) ? splat(0.f) : result;
 }

@@ -154,6 +154,14 @@ SIMD_INLINE void storeLanes(float* p, Vf v, size_t lanes) { lanes == kWidth ? st
 // n, rounded up to a multiple of kWidth.
 inline size_t wholeVectors(size_t n) { return (n + kWidth - 1) / kWidth * kWidth; }
 
+// Constants that are to be read from memory: V8 makes each anew where it is used, in three instructions.
+SIMD_INLINE const float* inMemory(const float* constants) {
+#ifdef __wasm_relaxed_simd__
+  asm("" : "+r"(constants));
+#endif
+  return constants;
+}
+
 // Calls body(c, lanes) for c = 0, kWidth, … below n: lanes is kWidth but perhaps for the last.
 template <class Body>
 SIMD_INLINE void eachVector(size_t n, const Body& body) {
