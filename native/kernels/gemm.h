@@ -99,7 +99,7 @@ inline constexpr size_t kMaxTilesDown = 320 / kTileRows;  // their A takes most 
 inline constexpr size_t kMaxTilesAcross = 8, kTilesTogether = 1, kTouchedCols = 1;
 #endif
 
-inline constexpr size_t kFarRows = 256;    // from one row of B to the next, beyond what processors foresee
+inline constexpr size_t kFarRows = 128;    // from one row of B to the next; nearer ones are read in place
 inline constexpr size_t kRowsAhead = 32;   // what packing prefetches
 inline constexpr int kFetchTo = 2;         // the level-2 cache: that of level 1 has B and sums in it
 inline constexpr size_t kLeastAhead = 64;  // the depth from which it is worth to prefetch C
@@ -247,9 +247,10 @@ inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, 
     float* to = packed + k * kTileRows;
     for (size_t i = 0; i < rows; i += kTileRows, to += kPackedTile) {
       __builtin_prefetch(a + kRowsAhead * aCol + i);
-      // Whole vectors: what is too much lies where the next k comes.
-      for (size_t r = 0; r < kTileRows && i + r < rows; r += kWidth)
-        store(to + r, loadLanes(a + i + r, atMost(kWidth, rows - i - r)));
+      if (i + kTileRows <= rows)
+        memcpy(to, a + i, kTileRows * sizeof(float));
+      else
+        memcpy(to, a + i, (rows - i) * sizeof(float));
     }
   }
 }

@@ -67,8 +67,8 @@ struct MatMul {
     };
     // A gradient of weights sums over all rows of both factors: few square blocks read least of them.
     const auto halve = [](uint64_t& n) { n = (n + 1) / 2; };
-    while (transposeA && high * wide > 1 && tooFew(2))
-      halve(wide == 1 || (high > 1 && high * kTileRows >= wide * tileCols) ? high : wide);
+    while (transposeA && high * wide > 1 && tooFew(1))
+      halve(wide == 1 || (high > 1 && high * kTileRows >= atMost(cols, wide * tileCols)) ? high : wide);
     // Others are cut until threads share them evenly: a column of B, which each packs for itself, costs as much as two
     // rows of A.
     const auto tall = [&] { return !kPacksAhead && high > 1 && high * kTileRows >= 2 * wide * tileCols; };
@@ -77,7 +77,8 @@ struct MatMul {
     while (!transposeA && high > 1 && tooFew(4)) halve(high);
     // Of nearly the same size.
     const uint64_t rowStep = count(tilesDown, count(tilesDown, high)) * kTileRows;
-    const uint64_t colStep = count(tilesAcross, count(tilesAcross, wide)) * tileCols;
+    const uint64_t across = count(tilesAcross, wide);
+    const uint64_t colStep = transposeA ? wholeVectors(count(cols, across)) : count(tilesAcross, across) * tileCols;
     return {rowStep, colStep, count(rows, rowStep), count(cols, colStep)};
   }
 
