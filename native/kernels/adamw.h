@@ -68,7 +68,7 @@ struct SumOfSquares {
   uint32_t count, first;
 
   const char* check() const {
-    const uint64_t chunks = (count + WidePartials::kChunk - 1) / WidePartials::kChunk;
+    const uint64_t chunks = divideUp(count, WidePartials::kChunk);
     REQUIRE(x.covers(count), "x is smaller than count");
     REQUIRE(partials.covers(2 * (first + chunks)), "partials is smaller than count and first say");
     return nullptr;

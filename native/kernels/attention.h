@@ -238,7 +238,7 @@ struct Attention {
  private:
   void decode(Context& context, const attention::Output& output) const {
     const uint32_t together = attention::Decode::headsTogether(in);
-    const uint32_t headChunks = (in.heads + together - 1) / together;
+    const uint32_t headChunks = divideUp(in.heads, together);
     context.team.parallel(in.batch * headChunks, [&](uint32_t chunk) {
       const uint32_t first = chunk % headChunks * together;
       const uint32_t end = in.heads - first < together ? in.heads : first + together;

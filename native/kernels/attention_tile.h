@@ -85,10 +85,10 @@ Tile pickTile(size_t rows, size_t vecs, std::index_sequence<I...>) {
 // The same for any number of rows and lanes.
 template <bool kByColumn>
 void product(Factor a, Factor b, size_t rows, size_t lanes, size_t depth, const Result& result) {
-  const size_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+  const size_t tiles = divideUp(rows, size_t{TILE_ROWS});
   for (size_t lane = 0; lane < lanes; lane += kPanel) {
     const size_t width = lanes - lane < kPanel ? lanes - lane : kPanel;
-    const size_t vecs = (width + kWidth - 1) / kWidth;
+    const size_t vecs = divideUp(width, kWidth);
     for (size_t t = 0, row = 0; t < tiles; ++t) {
       const size_t height = rows / tiles + (t < rows % tiles);  // tiles of nearly the same height
       const Tile run = pickTile<kByColumn>(height, vecs, std::make_index_sequence<TILE_ROWS * TILE_VECS>());

@@ -70,8 +70,8 @@ struct EmbeddingBackward {
     // Tall blocks where the table is large, so that few chunks read the ids; narrow ones where it is small, to have
     // chunks.
     constexpr uint64_t kRows = 1024, kCols = 128;
-    const uint64_t across = (uint64_t{cols} + kCols - 1) / kCols;
-    const uint64_t down = (uint64_t{tableRows} + kRows - 1) / kRows;
+    const uint64_t across = divideUp(cols, kCols);
+    const uint64_t down = divideUp(tableRows, kRows);
     context.team.parallel(static_cast<uint32_t>(across * down), [&](uint32_t chunk) {
       const uint64_t row = chunk / across * kRows, col = chunk % across * kCols;
       const uint64_t height = row + kRows < tableRows ? kRows : tableRows - row;

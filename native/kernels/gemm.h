@@ -45,10 +45,7 @@ inline size_t tileColsOf(size_t rows, size_t cols, bool bTransposed) {
 }
 
 // Blocks of nearly the same depth; a last one of a few k would cost as much traffic of C as a full one.
-inline size_t blockDepth(size_t depth) {
-  const size_t blocks = (depth + kMaxBlockDepth - 1) / kMaxBlockDepth;
-  return (depth + blocks - 1) / blocks;
-}
+inline size_t blockDepth(size_t depth) { return divideUp(depth, divideUp(depth, kMaxBlockDepth)); }
 
 // Where a tile's sums go: `cols` columns of C, added to what is there if `add`, with `bias` (of these columns) if any.
 // Those of few rows begin with the sums at `start`, or with zeros if it is null.
@@ -119,7 +116,7 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
     eachAccumulator<kRows, kVecs>(
         [&](size_t r, size_t v) { sum[r][v] = load(target.start + r * target.startRow + v * kWidth); });
   }
-  constexpr size_t kParts = !kPacksAhead && kRows * kVecs > 8 ? 2 : 1, kPartRows = (kRows + kParts - 1) / kParts;
+  constexpr size_t kParts = !kPacksAhead && kRows * kVecs > 8 ? 2 : 1, kPartRows = divideUp(kRows, kParts);
   for (size_t part = 0, k = 0; part < kParts; ++part) {
     if (depth >= kLeastAhead) {
       const float* ahead = target.c + part * (kRows - kPartRows) * target.row;
@@ -282,7 +279,7 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
   const size_t sumsRow = wholeVectors(g.cols) + kWidth;  // not a power of two
   const bool fetches = !kPacksAhead && !isCached;
   // Tiles of nearly the same height: a last one of a row or two would compute at a fraction of the speed.
-  const size_t tilesDown = (g.rows + kTileRows - 1) / kTileRows, height = (g.rows + tilesDown - 1) / tilesDown;
+  const size_t height = divideUp(g.rows, divideUp(g.rows, kTileRows));
   for (size_t k = 0, depth = 0; k < g.depth; k += depth) {
     const size_t start = k / block * block, end = atMost(g.depth, start + block);
     depth = atMost(part, end - k);

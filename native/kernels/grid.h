@@ -67,8 +67,8 @@ void parallelBlocks(Team& team, uint64_t rows, uint64_t cols, uint64_t grain, co
   if (grain == 0) grain = 1;
   const uint64_t width = cols < grain ? cols : grain;
   const uint64_t height = grain / width;
-  const uint64_t across = (cols + width - 1) / width;
-  const uint64_t down = (rows + height - 1) / height;
+  const uint64_t across = divideUp(cols, width);
+  const uint64_t down = divideUp(rows, height);
   team.parallel(static_cast<uint32_t>(across * down), [&](uint32_t chunk) {
     const uint64_t row = chunk / across * height, col = chunk % across * width;
     body(row, row + height < rows ? row + height : rows, col, col + width < cols ? col + width : cols);

@@ -70,7 +70,7 @@ struct CacheReorder {
   }
 
  private:
-  uint64_t across() const { return (uint64_t{cols} + kCols - 1) / kCols; }
+  uint64_t across() const { return divideUp(cols, kCols); }
 };
 KERNEL(CacheReorder)
 

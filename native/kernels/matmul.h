@@ -57,10 +57,10 @@ struct MatMul {
   };
   Blocks manyBlocks(uint64_t threads) const {
     const uint64_t tileCols = tileColsOf(rows, cols, transposeB != 0);
-    const uint64_t tilesDown = count(rows, kTileRows), tilesAcross = count(cols, tileCols);
+    const uint64_t tilesDown = divideUp(rows, kTileRows), tilesAcross = divideUp(cols, tileCols);
     // At first as large as a level-2 cache likes it.
     uint64_t high = atMost(kMaxTilesDown, tilesDown), wide = atMost(kMaxTilesAcross, tilesAcross);
-    const auto tasks = [&] { return count(tilesDown, high) * count(tilesAcross, wide) * batch; };
+    const auto tasks = [&] { return divideUp(tilesDown, high) * divideUp(tilesAcross, wide) * batch; };
     const auto tooFew = [&](uint64_t perThread) {
       const bool isLong = high * wide * kTileRows * tileCols * depth > 2 * kLeastWork;
       return threads > 1 && tasks() < perThread * threads && isLong;
@@ -76,10 +76,11 @@ struct MatMul {
     // Lower blocks read B again, and are the last resort.
     while (!transposeA && high > 1 && tooFew(4)) halve(high);
     // Of nearly the same size.
-    const uint64_t rowStep = count(tilesDown, count(tilesDown, high)) * kTileRows;
-    const uint64_t across = count(tilesAcross, wide);
-    const uint64_t colStep = transposeA ? wholeVectors(count(cols, across)) : count(tilesAcross, across) * tileCols;
-    return {rowStep, colStep, count(rows, rowStep), count(cols, colStep)};
+    const uint64_t rowStep = divideUp(tilesDown, divideUp(tilesDown, high)) * kTileRows;
+    const uint64_t across = divideUp(tilesAcross, wide);
+    const uint64_t colStep =
+        transposeA ? wholeVectors(divideUp(cols, across)) : divideUp(tilesAcross, across) * tileCols;
+    return {rowStep, colStep, divideUp(rows, rowStep), divideUp(cols, colStep)};
   }
 
   // Few rows wait for B, as long as computing with eight takes. A task a thread reads it in the longest runs; where it
@@ -87,12 +88,12 @@ struct MatMul {
   Blocks fewBlocks(uint64_t threads) const {
     const uint64_t floats = uint64_t{cols} * depth, worth = (rows < 8 ? 8 : rows) * floats / kLeastWork + 1;
     const uint64_t tasks =
-        count(floats <= kCachedB && worth >= 2 * threads ? 2 * threads : atMost(threads, worth), batch);
-    const uint64_t down = cols < kLongRun * tasks ? atMost(tasks, count(rows, kTileRows)) : 1;
-    const uint64_t least = count(cols, maxFewCols(rows)), wanted = count(tasks, down);
-    const uint64_t across = wanted >= least ? wanted : count(least, threads) * threads;
-    const uint64_t rowStep = count(rows, down), colStep = wholeVectors(count(cols, across));
-    return {rowStep, colStep, count(rows, rowStep), count(cols, colStep)};
+        divideUp(floats <= kCachedB && worth >= 2 * threads ? 2 * threads : atMost(threads, worth), batch);
+    const uint64_t down = cols < kLongRun * tasks ? atMost(tasks, divideUp(rows, kTileRows)) : 1;
+    const uint64_t least = divideUp(cols, maxFewCols(rows)), wanted = divideUp(tasks, down);
+    const uint64_t across = wanted >= least ? wanted : divideUp(least, threads) * threads;
+    const uint64_t rowStep = divideUp(rows, down), colStep = wholeVectors(divideUp(cols, across));
+    return {rowStep, colStep, divideUp(rows, rowStep), divideUp(cols, colStep)};
   }
 
   void run(Context& context) const {
@@ -115,7 +116,6 @@ struct MatMul {
   static constexpr uint64_t kLeastWork = 1 << 18;  // multiply-adds that are worth a task: a few microseconds
 
   bool few() const { return !transposeA && isFew(rows, bStride, depth, transposeB != 0); }
-  static uint64_t count(uint64_t n, uint64_t step) { return (n + step - 1) / step; }
 
   void compute(Context& context, uint64_t n, uint64_t row, uint64_t col, const Blocks& cut) const {
     float* out = context.f32(c) + n * cBatch + row * cStride + col;

@@ -22,7 +22,7 @@ struct Permute {
 
   void run(Context& context) const {
     constexpr uint64_t kTile = 32;
-    const uint64_t tiles = (uint64_t{n[4]} + kTile - 1) / kTile;
+    const uint64_t tiles = divideUp(n[4], kTile);
     const uint64_t outer = product(n, 0, 4);
     const uint64_t run = xStep[5] == 1 && yStep[5] == 1 ? 16 * kTile : kTile;
     const auto block = [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {

@@ -91,7 +91,7 @@ struct Reduce {
   void sumColumns(Context& context) const {
     const uint32_t inner = kept - 1;
     const uint64_t rows = product(n, 0, inner), cols = n[inner], depth = product(n, kept, kRank);
-    const uint64_t piece = (depth + pieces - 1) / pieces;
+    const uint64_t piece = divideUp(depth, pieces);
     const uint64_t grain = kGrain / (piece + 1) + kBlock * kWidth;
     const auto sumPiece = [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
       for (; row < lastRow; ++row) {
@@ -143,7 +143,7 @@ struct Reduce {
   void sumRows(Context& context) const {
     static constexpr float kOne = 1;
     const uint64_t outputs = product(n, 0, kept), cols = n[5], depth = cols > 0 ? product(n, kept, 5) : 0;
-    const uint64_t piece = (cols + pieces - 1) / pieces;
+    const uint64_t piece = divideUp(cols, pieces);
     const auto write = [&](uint64_t at, double total) {
       float& target = context.f32(y)[at];
       const float value = scale * static_cast<float>(total);

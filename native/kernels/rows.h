@@ -74,7 +74,7 @@ SIMD_INLINE LogSum logSum(const float* x, size_t cols) {
 // Column sums over many rows are cut into chunks of this many rows: each is added up into partials [chunks, cols], then
 // those are added in order, so that the result does not depend on the number of threads.
 inline constexpr uint64_t kRowsPerPartial = 32;
-inline uint64_t partialsOf(uint64_t rows) { return (rows + kRowsPerPartial - 1) / kRowsPerPartial; }
+inline uint64_t partialsOf(uint64_t rows) { return divideUp(rows, kRowsPerPartial); }
 
 // y[c] = Σ partials[k, c] over k < count (+ y[c] if accumulate).
 inline void addPartials(Team& team, const float* partials, uint64_t count, uint64_t cols, uint64_t stride, float* y,

@@ -151,8 +151,14 @@ SIMD_INLINE void storeFirst(float* p, Vf v, size_t n) {
 SIMD_INLINE Vf loadLanes(const float* p, size_t lanes) { return lanes == kWidth ? load(p) : loadFirst(p, lanes); }
 SIMD_INLINE void storeLanes(float* p, Vf v, size_t lanes) { lanes == kWidth ? store(p, v) : storeFirst(p, v, lanes); }
 
+// n / step, rounded up.
+template <class N, class Step>
+constexpr auto divideUp(N n, Step step) {
+  return (n + step - 1) / step;
+}
+
 // n, rounded up to a multiple of kWidth.
-inline size_t wholeVectors(size_t n) { return (n + kWidth - 1) / kWidth * kWidth; }
+inline size_t wholeVectors(size_t n) { return divideUp(n, kWidth) * kWidth; }
 
 // Constants that are to be read from memory: V8 makes each anew where it is used, in three instructions.
 SIMD_INLINE const float* inMemory(const float* constants) {
