@@ -4,6 +4,7 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Outcome } from './contest.js';
+import { BenchError } from './error.js';
 import { Limits, type Work } from './limits.js';
 import { commit, type Machine, thisMachine } from './machine.js';
 import { OURS } from './ours.js';
@@ -78,6 +79,7 @@ export class Run {
   readonly #versions: Record<string, string> = { node: process.version };
   readonly #notes: string[] = [];
   readonly #peers: Peer[] = [];
+  readonly #unwanted: string[] = [];
 
   constructor(
     readonly options: BenchOptions,
@@ -96,7 +98,9 @@ export class Run {
   }
 
   wants(what: string): boolean {
-    return this.options.only?.test(what) ?? true;
+    const isWanted = this.options.only?.test(what) ?? true;
+    if (!isWanted) this.#unwanted.push(what);
+    return isWanted;
   }
 
   /** A peer, or null and a note if it cannot be had. `start` gives it and its version. */
@@ -158,6 +162,9 @@ export class Run {
 
   /** Ends the run: prints the JSON, and keeps it if it is all of it. */
   async finish(): Promise<void> {
+    if (this.#rows.length === 0 && this.#unwanted.length > 0) {
+      throw new BenchError(`no row matches ${this.options.only}; there are:\n  ${this.#unwanted.join('\n  ')}`);
+    }
     await this.limits.again();
     const rows = [];
     for (const entry of this.#rows) rows.push(await this.#besideLimit(entry));

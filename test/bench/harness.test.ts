@@ -91,6 +91,12 @@ describe('npm run bench', () => {
     expect(status).toBe(2);
   });
 
+  test('names the rows there are if none is wanted', () => {
+    const { status, stderr } = bench('pointwise', '--only', 'no such row');
+    expect(stderr).toMatch(/no row matches .*\n {2}layerNorm/);
+    expect(status).toBe(1);
+  });
+
   test('lists every benchmark with its question', () => {
     const { status, stdout } = bench();
     expect(status).toBe(0);
