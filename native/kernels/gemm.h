@@ -318,13 +318,36 @@ inline void sumColumns(const float* b, size_t bRow, size_t depth, size_t cols, b
   });
 }
 
+// Columns of B that meet each tile of A together: panels of `width` columns, `depth` rows `row` apart, one panel behind
+// the other. There are several only if they are packed.
+struct Panels {
+  const float* b;
+  size_t row, width, count;
+  size_t cols;  // of C, in the last of them
+};
+
+// Those from column j on, rows k … of a block of k, where they lie or packed in `memory`.
+inline Panels panelsFrom(const Gemm& g, size_t k, size_t depth, size_t j, size_t tileCols, bool ahead, float* memory) {
+  const size_t left = g.cols - j, width = widthOf(left, tileCols), cols = atMost(width, left);
+  const float* b = g.bTransposed ? g.b + j * g.bRow + k : g.b + k * g.bRow + j;
+  if (ahead && cols == tileCols) {
+    const size_t count = atMost(kTilesTogether, left / tileCols);
+    if (j % kTouchedCols == 0) touch(b, g.bRow, depth, atMost(kTouchedCols, left));
+    packPanels(b, g.bRow, depth, count, memory);
+    return {memory, width, width, count, cols};
+  }
+  if (!g.bTransposed && cols == width) return {b, g.bRow, width, 1, cols};
+  (g.bTransposed ? packTransposed : packRows)(b, g.bRow, depth, cols, width, memory);
+  return {memory, width, width, 1, cols};
+}
+
 // A·B for many rows, at most kMaxTilesDown tiles.
 template <class Finish>
-void manyRows(const Gemm& g, float* panel, float* packedA, const Finish& finish) {
+void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish) {
   const size_t tileCols = tileColsOf(g.rows, g.cols, g.bTransposed);
   // B is read in place unless it is transposed, or its rows lie far apart; A likewise.
   const bool packs = !g.bTransposed && g.bRow >= kFarRows;
-  const bool packsAhead = kPacksAhead && packs && tileCols == kTileCols;
+  const bool ahead = kPacksAhead && packs && tileCols == kTileCols;
   const bool packsA = g.aRow == 1 && g.aCol > 1 && g.cols > tileCols;
   const size_t step = blockDepth(g.depth);
   for (size_t k = 0; k < g.depth; k += step) {
@@ -332,40 +355,26 @@ void manyRows(const Gemm& g, float* panel, float* packedA, const Finish& finish)
     if (packsA) packColumns(g.a + k * g.aCol, g.aCol, depth, g.rows, packedA);
     const bool last = k + depth == g.depth;
     for (size_t j = 0, done = 0; j < g.cols; j += done) {
-      const size_t width = widthOf(g.cols - j, tileCols), cols = atMost(width, g.cols - j);
-      const size_t panels = packsAhead && cols == tileCols ? atMost(kTilesTogether, (g.cols - j) / tileCols) : 1;
-      done = panels * width;
-      const float* b = g.bTransposed ? g.b + j * g.bRow + k : g.b + k * g.bRow + j;
-      size_t bRow = g.bRow;
-      if (packsAhead && cols == tileCols) {
-        if (j % kTouchedCols == 0) touch(b, bRow, depth, atMost(kTouchedCols, g.cols - j));
-        packPanels(b, bRow, depth, panels, panel);
-        b = panel;
-        bRow = width;
-      } else if (g.bTransposed || cols < width) {
-        (g.bTransposed ? packTransposed : packRows)(b, bRow, depth, cols, width, panel);
-        b = panel;
-        bRow = width;
-      }
+      Panels panels = panelsFrom(g, k, depth, j, tileCols, ahead, memory);
+      const size_t width = panels.width;
+      done = panels.count * width;
       for (size_t i = 0; i < g.rows; i += kTileRows) {
         const size_t rows = atMost(kTileRows, g.rows - i);
-        const bool packing = !kPacksAhead && packs && b != panel && rows == kTileRows;
+        const bool packing = !kPacksAhead && packs && panels.b != memory && rows == kTileRows;
         const Tile compute = packing ? packingTileOf(width) : tileOf<Beside::kNothing>(rows, width);
         const float* a = packsA ? packedA + i / kTileRows * kPackedTile : g.a + i * g.aRow + k * g.aCol;
-        for (size_t p = 0, col = j; p < panels; ++p, col += width) {
+        for (size_t p = 0, col = j; p < panels.count; ++p, col += width) {
           const float* bias = last && g.bias != nullptr ? g.bias + col : nullptr;
-          compute(depth, a, g.aRow, packsA ? kTileRows : g.aCol, b + p * depth * width, bRow,
-                  {g.c + i * g.cRow + col, g.cRow, cols, k > 0 || g.accumulate, bias}, panel, nullptr);
+          compute(depth, a, g.aRow, packsA ? kTileRows : g.aCol, panels.b + p * depth * width, panels.row,
+                  {g.c + i * g.cRow + col, g.cRow, panels.cols, k > 0 || g.accumulate, bias}, memory, nullptr);
         }
-        if (last) finish(i, j, rows, (panels - 1) * width + cols);
-        if (packing) {
-          b = panel;
-          bRow = width;
-        }
+        if (last) finish(i, j, rows, done - width + panels.cols);
+        if (packing) panels.b = memory, panels.row = width;
       }
       if (g.columnSums == nullptr) continue;
-      for (size_t p = 0; p < panels; ++p)
-        sumColumns(b + p * depth * width, bRow, depth, cols, k > 0 || g.accumulateSums, g.columnSums + j + p * width);
+      for (size_t p = 0, col = j; p < panels.count; ++p, col += width)
+        sumColumns(panels.b + p * depth * width, panels.row, depth, panels.cols, k > 0 || g.accumulateSums,
+                   g.columnSums + col);
     }
   }
 }
