@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ArgumentError, FormatError } from '../../src/core/errors.js';
 import {
@@ -10,6 +9,7 @@ import {
   UnknownTokenError,
   WordTokenizer,
 } from '../../src/tokenizers/index.js';
+import { describeShared } from '../shared.js';
 
 const special = { pad: '<pad>', bos: '<s>', eos: '</s>' };
 
@@ -50,15 +50,6 @@ describe('CharTokenizer', () => {
   it('uses unk where there is one', () => {
     const tokenizer = CharTokenizer.train('ab', { special: { unk: '?' } });
     expect(tokenizer.encode('axb')).toEqual([1, 0, 2]);
-  });
-
-  it('reads the vocabulary of a published model', () => {
-    const file = new URL('../../../shared/data/aren-transliteration/vocabulary.json', import.meta.url);
-    const { target } = JSON.parse(readFileSync(file, 'utf8')) as { target: string[] };
-    const roles = { pad: '<blank>', bos: '<s>', eos: '</s>', unk: '<unk>' };
-    const tokenizer = new CharTokenizer([...target, '<unk>'], roles);
-    expect(tokenizer.decode(tokenizer.encode('atzmon', { addSpecial: true }))).toBe('atzmon');
-    expect(tokenizer.encode('A')).toEqual([target.length]);
   });
 
   it('limits the vocabulary', () => {
@@ -134,19 +125,6 @@ describe('BpeTokenizer', () => {
   it('gives every text back', () => {
     const tokenizer = BpeTokenizer.train(texts, { vocabSize: 400, special });
     for (const text of texts) expect(tokenizer.decode(tokenizer.encode(text), { skipSpecial: false })).toBe(text);
-  });
-
-  it('is quick on megabytes and on words without end', () => {
-    const shakespeare = readFileSync(
-      new URL('../../../shared/data/tinyshakespeare/input.txt', import.meta.url),
-      'utf8',
-    );
-    const begin = performance.now();
-    const tokenizer = BpeTokenizer.train(shakespeare.repeat(3), { vocabSize: 4096 });
-    expect(tokenizer.vocabSize).toBe(4096);
-    expect(tokenizer.decode(tokenizer.encode(shakespeare))).toBe(shakespeare);
-    expect(tokenizer.decode(tokenizer.encode('the'.repeat(50_000)))).toBe('the'.repeat(50_000));
-    expect(performance.now() - begin).toBeLessThan(20_000);
   });
 
   it('refuses what cannot be', () => {
@@ -267,3 +245,27 @@ function slowMerges(words: string[], count: number): [string, string][] {
   }
   return merges;
 }
+
+await describeShared('CharTokenizer', 'data/aren-transliteration', 'vocabulary.json', async ({ json }) => {
+  const { target } = await json<{ target: string[] }>('vocabulary.json');
+
+  it('reads the vocabulary of a published model', () => {
+    const roles = { pad: '<blank>', bos: '<s>', eos: '</s>', unk: '<unk>' };
+    const tokenizer = new CharTokenizer([...target, '<unk>'], roles);
+    expect(tokenizer.decode(tokenizer.encode('atzmon', { addSpecial: true }))).toBe('atzmon');
+    expect(tokenizer.encode('A')).toEqual([target.length]);
+  });
+});
+
+await describeShared('BpeTokenizer', 'data/tinyshakespeare', 'input.txt', async ({ bytes }) => {
+  const shakespeare = new TextDecoder().decode(await bytes('input.txt'));
+
+  it('is quick on megabytes and on words without end', () => {
+    const begin = performance.now();
+    const tokenizer = BpeTokenizer.train(shakespeare.repeat(3), { vocabSize: 4096 });
+    expect(tokenizer.vocabSize).toBe(4096);
+    expect(tokenizer.decode(tokenizer.encode(shakespeare))).toBe(shakespeare);
+    expect(tokenizer.decode(tokenizer.encode('the'.repeat(50_000)))).toBe('the'.repeat(50_000));
+    expect(performance.now() - begin).toBeLessThan(20_000);
+  });
+});
