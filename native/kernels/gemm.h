@@ -244,7 +244,7 @@ inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, 
     float* to = packed + k * kTileRows;
     for (size_t i = 0; i < rows; i += kTileRows, to += kPackedTile) {
       __builtin_prefetch(a + kRowsAhead * aCol + i);
-      if (i + kTileRows <= rows)
+      if (i + kTileRows <= rows)  // a size that the compiler knows is a load and a store
         memcpy(to, a + i, kTileRows * sizeof(float));
       else
         memcpy(to, a + i, (rows - i) * sizeof(float));

@@ -115,6 +115,7 @@ struct MatMul {
   static constexpr uint64_t kLongRun = 192;        // floats
   static constexpr uint64_t kLeastWork = 1 << 18;  // multiply-adds that are worth a task: a few microseconds
 
+  // Not of a gradient of weights, which brings column sums and reads A across its rows.
   bool few() const { return !transposeA && isFew(rows, bStride, depth, transposeB != 0); }
 
   void compute(Context& context, uint64_t n, uint64_t row, uint64_t col, const Blocks& cut) const {
