@@ -266,7 +266,7 @@ inline size_t maxFewCols(size_t rows) { return atMost(4096, kFewFloats / rows); 
 inline constexpr size_t kSumsFloats = kFewFloats + 2 * kFewRows * 3 * kWidth;
 
 inline constexpr size_t kPartFloats = size_t{1} << 15;  // of B
-inline constexpr size_t kCachedB = size_t{1} << 16;     // floats of B that may still be in a cache
+inline constexpr size_t kCachedB = size_t{1} << 16;     // floats of a small B, which some cache still holds
 
 // A·B for few rows and at most maxFewCols() columns. At the edge of C the part of B that is no whole tile is packed.
 template <class Finish>
@@ -277,7 +277,8 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
   const size_t part = most > least ? most : least;
   const size_t tileCols = tileColsOf(g.rows, g.cols, false), block = blockDepth(g.depth);
   const size_t sumsRow = wholeVectors(g.cols) + kWidth;  // not a power of two
-  const bool fetches = !kPacksAhead && !isCached;
+  // The processor foresees what one row reads of a small B.
+  const bool fetches = !kPacksAhead && (!isCached || g.rows > 1);
   // Tiles of nearly the same height: a last one of a row or two would compute at a fraction of the speed.
   const size_t height = divideUp(g.rows, divideUp(g.rows, kTileRows));
   for (size_t k = 0, depth = 0; k < g.depth; k += depth) {

@@ -14,7 +14,7 @@ const KEPT = 4;
 export const MOVABLE = 4096;
 
 /** Milliseconds that steps may take before something is heard of them. */
-const NEWS_AFTER = 2;
+const NEWS_AFTER = 5;
 
 /** Milliseconds for which the way to another thread and back is not worth it; the event loop gets its turns all the same. */
 const BRIEF = 0.5;
