@@ -189,12 +189,12 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
     return runner_->post(info.Env(), std::vector<uint32_t>(data, data + count));
   }
 
-  // grow(bytes) → whether the heap now has that many
+  // grow(bytes) → whether the heap now has that many; a run in progress need not end for it
   Napi::Value grow(const Napi::CallbackInfo& info) {
-    Engine* self = engine(info);
+    if (engine_ == nullptr) engine(info);  // throws
     const double bytes = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : -1;
-    const bool grown = self != nullptr && bytes >= 0 && bytes <= static_cast<double>(Heap::kMaxBytes) &&
-                       self->grow(static_cast<uint64_t>(bytes));
+    const bool grown = engine_ != nullptr && bytes >= 0 && bytes <= static_cast<double>(Heap::kMaxBytes) &&
+                       engine_->grow(static_cast<uint64_t>(bytes));
     return Napi::Boolean::New(info.Env(), grown);
   }
 

@@ -9,7 +9,7 @@
 namespace simdformer {
 
 // Scratch memory of one thread, 64-byte aligned, contents undefined at the start of each parallel() chunk.
-inline constexpr size_t kScratchBytes = size_t{4} << 20;
+inline constexpr size_t kScratchBytes = size_t{4} << 20, kScratchFloats = kScratchBytes / sizeof(float);
 
 // The first bad datum that a run met, and the command that met it.
 struct Fault {
@@ -30,11 +30,8 @@ class Context {
 
   float* f32(Span span) const { return reinterpret_cast<float*>(heap_ + size_t{4} * span.offset); }
   int32_t* i32(Span span) const { return reinterpret_cast<int32_t*>(heap_ + size_t{4} * span.offset); }
-  // The first `count` elements of the calling thread's scratch memory.
-  template <class T>
-  T* scratch(size_t count) const {
-    return count * sizeof(T) <= kScratchBytes ? reinterpret_cast<T*>(scratch_) : nullptr;
-  }
+  // The calling thread's scratch memory: kScratchFloats.
+  float* scratch() const { return reinterpret_cast<float*>(scratch_); }
   // Reports that data in the heap cannot be right (an id outside the vocabulary, a negative length). The command goes
   // on, without touching memory that is not its own; the run ends with the first such reason. To be called in a chunk.
   void fail(const char* reason) const {

@@ -22,6 +22,7 @@ class Engine {
   // Checks every command, then runs them all in order. If one is malformed none has run; if one meets bad data in the
   // heap the others have run, and what it wrote is unspecified.
   Failure run(const uint32_t* words, size_t count);
+  // Does not wait for a run: what lies in the heap stays where it is.
   bool grow(uint64_t bytes);
   // False, and nothing is copied, if the range is not inside the heap.
   bool read(uint64_t byteOffset, void* target, size_t bytes);
@@ -42,6 +43,7 @@ class Engine {
   Heap heap_;
   Heap scratch_heap_;
   char* scratch_ = nullptr;
+  std::mutex growing_;
   std::mutex mutex_;  // held while a run or a copy lasts: those of a device follow one another
 };
 

@@ -49,11 +49,12 @@ Heap::~Heap() {
 }
 
 bool Heap::grow(uint64_t bytes) {
-  if (bytes <= bytes_) return true;
+  const uint64_t had = this->bytes();
+  if (bytes <= had) return true;
   const uint64_t wanted = (bytes + kStep - 1) / kStep * kStep;
   if (data_ == nullptr || wanted > reserved_ - kStep) return false;
-  if (!commit(data_ + bytes_, wanted - bytes_)) return false;
-  bytes_ = wanted;
+  if (!commit(data_ + had, wanted - had)) return false;
+  bytes_.store(wanted, std::memory_order_release);
   return true;
 }
 

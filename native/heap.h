@@ -1,6 +1,7 @@
 // A device's linear memory: a large range of addresses, made usable from the front as it grows, so it never moves. In
 // WebAssembly it is the end of the module's memory.
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -16,14 +17,15 @@ class Heap {
   Heap(const Heap&) = delete;
   Heap& operator=(const Heap&) = delete;
 
-  // Makes at least `bytes` usable. False if the system has not that much.
+  // Makes at least `bytes` usable. False if the system has not that much. Others may read and write meanwhile what was
+  // usable before.
   bool grow(uint64_t bytes);
 #ifdef __wasm__
   // `bytes` of memory just behind the heap, to be used until it grows; null if the system has not that much.
   char* roomBehind(uint64_t bytes) const;
 #endif
-  uint64_t bytes() const { return bytes_; }
-  uint64_t words() const { return bytes_ / 4; }
+  uint64_t bytes() const { return bytes_.load(std::memory_order_acquire); }
+  uint64_t words() const { return bytes() / 4; }
   char* data() const { return data_; }
 
  private:
@@ -32,7 +34,7 @@ class Heap {
   uint64_t reserved_ = 0;
 #endif
   char* data_ = nullptr;
-  uint64_t bytes_ = 0;
+  std::atomic<uint64_t> bytes_{0};
 };
 
 }  // namespace simdformer

@@ -20,25 +20,26 @@ Heap::Heap() = default;
 Heap::~Heap() = default;
 
 bool Heap::grow(uint64_t bytes) {
-  if (bytes <= bytes_) return true;
+  const uint64_t had = this->bytes();
+  if (bytes <= had) return true;
   char* end = static_cast<char*>(sbrk(0));
   if (data_ == nullptr) {
     if (!extend(-reinterpret_cast<uintptr_t>(end) % kLine)) return false;
     data_ = end = static_cast<char*>(sbrk(0));
   }
-  if (end != data_ + bytes_) return false;  // something else took the memory behind
+  if (end != data_ + had) return false;  // something else took the memory behind
   const uint64_t wanted = (bytes + kPage - 1) / kPage * kPage;
-  if (!extend(wanted - bytes_)) return false;
-  bytes_ = wanted;
+  if (!extend(wanted - had)) return false;
+  bytes_.store(wanted, std::memory_order_release);
   return true;
 }
 
 char* Heap::roomBehind(uint64_t bytes) const {
-  const uint64_t end = reinterpret_cast<uintptr_t>(data_) + bytes_ + bytes;
+  const uint64_t end = reinterpret_cast<uintptr_t>(data_) + this->bytes() + bytes;
   const uint64_t pages = (end + kPage - 1) / kPage;
   const uint64_t have = __builtin_wasm_memory_size(0);
   if (pages > have && __builtin_wasm_memory_grow(0, static_cast<size_t>(pages - have)) == SIZE_MAX) return nullptr;
-  return data_ + bytes_;
+  return data_ + this->bytes();
 }
 
 }  // namespace simdformer

@@ -32,7 +32,7 @@ Engine::Engine(const Isa& isa, int threads) : isa_(isa), threads_(threads) {
 }
 
 bool Engine::grow(uint64_t bytes) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const std::lock_guard<std::mutex> lock(growing_);
   return heap_.grow(bytes);
 }
 

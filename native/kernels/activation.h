@@ -1,4 +1,5 @@
 // Activations on their own; matrix multiplication fuses the same functions.
+#include "kernels/shared/activations.h"
 
 // y[i] = f(x[i]), i < count. y may be x.
 struct Activate {

@@ -5,7 +5,7 @@
 // `stats` [2, heads, rows]: each query's largest score (in bits), and 1 / Σ 2^(score - largest), or 0 if it sees no
 // key. relativeWeights [rows, heads, scoreDistances], if wanted, are the probabilities summed up by clipped distance.
 #pragma once
-#include "kernels/attention_decode.h"
+#include "kernels/shared/attention_decode.h"
 
 namespace attention {
 
@@ -14,12 +14,16 @@ inline constexpr uint32_t kQueries = 256;  // at most, in a block: they share th
 // Blocks of queries of one head, in the calling thread's scratch memory.
 class Forward {
  public:
+  static_assert(2 * kQueries + kPanel + kKeys * kPanel + 2 * (kKeys + kQueries) * kMaxWidth +
+                    RelativeTable::size(kMaxDistances) <=
+                kScratchFloats);
+
   Forward(const Inputs& in, const Context& context, uint32_t h, const Output& output)
       : in_(in),
         context_(context),
         out_(output),
         h_(h),
-        largest_(context.scratch<float>(kScratchBytes / sizeof(float))),
+        largest_(context.scratch()),
         total_(largest_ + kQueries),
         shrink_(total_ + kQueries),
         scores_(shrink_ + kPanel),

@@ -7,7 +7,8 @@
 // all.
 // With sums of the probabilities by distance (relativeWeights) as another output, dy vᵀ and D gain their part of it.
 #pragma once
-#include "kernels/attention_shape.h"
+#include "kernels/shared/attention_shape.h"
+#include "kernels/shared/grid.h"
 
 struct AttentionBackward {
   static constexpr const char* name = "attentionBackward";
@@ -67,10 +68,13 @@ class Backward {
  public:
   static constexpr uint32_t kQueries = 64;  // in a block
   static constexpr uint32_t kKeys = 96;     // in a block, whose probabilities and slopes share a level-1 cache
+  static_assert((3 + 2 * kKeys + 4 * kMaxWidth) * kQueries + kMaxWidth * kKeys +
+                    2 * RelativeTable::size(kMaxDistances) <=
+                kScratchFloats);
 
   Backward(const AttentionBackward& op, const Context& context, uint32_t h, uint32_t chunk)
       : op_(op), in_(op.in), context_(context), h_(h), chunk_(chunk) {
-    float* memory = context.scratch<float>(kScratchBytes / sizeof(float));
+    float* memory = context.scratch();
     const auto take = [&](size_t count) {
       memory += count;
       return memory - count;
@@ -206,15 +210,15 @@ class Backward {
     const float* stats = context_.f32(op_.stats) + h_ * rows + it.q + i;
     for (uint32_t r = 0; r < wholeVectors(count); r += kWidth) {
       const size_t n = count - r < kWidth ? count - r : kWidth;
-      store(largest_ + r, loadPart(stats + r, n));
-      store(inverse_ + r, loadPart(stats + in_.heads * rows + r, n));
+      store(largest_ + r, loadLanes(stats + r, n));
+      store(inverse_ + r, loadLanes(stats + in_.heads * rows + r, n));
       store(delta_ + r, Vf{});
     }
     for (uint32_t r = 0; r < count; ++r) {
       const float* y = context_.f32(op_.y) + (it.q + i + r) * op_.yStride + column;
       Vf dot = {};
       for (uint32_t d = 0; d < in_.valueWidth; d += kWidth)
-        dot = fma(loadPart(y + d, in_.valueWidth - d < kWidth ? in_.valueWidth - d : kWidth),
+        dot = fma(loadLanes(y + d, in_.valueWidth - d < kWidth ? in_.valueWidth - d : kWidth),
                   load(dy_.data + r * dy_.stride + d), dot);
       delta_[r] = sum(dot);
     }
@@ -244,7 +248,7 @@ class Backward {
     float* to = context_.f32(op_.dbias) + in_.biasAt(b, h_, block.i, block.k);
     transposed(slopes_, kQueries, block.keys, block.queries, [&](size_t query, size_t key, Vf v, size_t n) {
       float* at = to + query * in_.biasRow + key;
-      storePart(at, loadPart(at, n) + v, n);
+      storeLanes(at, loadLanes(at, n) + v, n);
     });
   }
 
@@ -305,26 +309,23 @@ inline void AttentionBackward::run(Context& context) const {
   });
 
   if (dq.present() && keyChunks > 1) {
-    const size_t width = size_t{in.heads} * in.width;
-    const uint64_t rows = in.totalQ();
-    context.team.parallelRange(rows, 1 + 16384 / (width * keyChunks), [&](uint64_t first, uint64_t last) {
+    const uint64_t width = uint64_t{in.heads} * in.width, rows = in.totalQ();
+    context.team.parallelRange(rows, copyGrain(width * keyChunks), [&](uint64_t first, uint64_t last) {
       for (uint64_t r = first; r < last; ++r) {
         float* to = context.f32(dq) + r * dqStride;
         const float* from = context.f32(partials) + r * width;
-        for (size_t c = 0; c < width; c += kWidth) {
-          const size_t n = width - c < kWidth ? width - c : kWidth;
-          Vf sum = adds(0) ? attention::loadPart(to + c, n) : Vf{};
-          for (uint32_t chunk = 0; chunk < keyChunks; ++chunk)
-            sum += attention::loadPart(from + chunk * rows * width + c, n);
-          attention::storePart(to + c, sum, n);
-        }
+        eachVector(width, [&](size_t c, size_t lanes) {
+          Vf sum = adds(0) ? loadLanes(to + c, lanes) : Vf{};
+          for (uint32_t chunk = 0; chunk < keyChunks; ++chunk) sum += loadLanes(from + chunk * rows * width + c, lanes);
+          storeLanes(to + c, sum, lanes);
+        });
       }
     });
   }
   if (drelativeBias.present()) {
     const size_t size = size_t{in.heads} * in.distances;
     const uint64_t tasks = uint64_t{groups()} * keyChunks;
-    context.team.parallelRange(size, 1 + 16384 / (tasks + 1), [&](uint64_t first, uint64_t last) {
+    context.team.parallelRange(size, copyGrain(tasks), [&](uint64_t first, uint64_t last) {
       float* to = context.f32(drelativeBias);
       const float* from = context.f32(relativePartials);
       for (uint64_t t = first; t < last; ++t) {

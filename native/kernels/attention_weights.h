@@ -1,7 +1,7 @@
 // The probabilities themselves, p = softmax(scale · q kᵀ + bias): p [batch, heads, maxQ, maxK], zero where an item has
 // no such query or key. For looking inside; attention itself never forms them.
 #pragma once
-#include "kernels/attention_shape.h"
+#include "kernels/shared/attention_shape.h"
 
 struct AttentionWeights {
   static constexpr const char* name = "attentionWeights";
@@ -13,6 +13,7 @@ struct AttentionWeights {
   const char* check() const {
     if (const char* reason = in.check()) return reason;
     const uint64_t matrices = uint64_t{in.batch} * in.heads;
+    REQUIRE(maxQ <= attention::kMaxRows && maxK <= attention::kMaxRows, "too many rows");
     REQUIRE(matrices <= 0xffffffffu && matrices * maxQ <= 0xffffffffu, "too many rows");
     REQUIRE(p.covers(matrices * maxQ, maxK, maxK), "p is too small");
     return nullptr;
@@ -42,7 +43,8 @@ struct AttentionWeights {
   void writeScores(const Context& context, const attention::Item& it, uint32_t matrix, uint32_t first, uint32_t count,
                    float* rows) const {
     using namespace attention;
-    float* scores = context.scratch<float>(kScratchBytes / sizeof(float));
+    static_assert((kKeys + kMaxWidth) * kPanel + RelativeTable::size(kMaxDistances) <= kScratchFloats);
+    float* scores = context.scratch();
     float* queries = scores + kKeys * kPanel;
     const uint32_t b = matrix / in.heads, h = matrix % in.heads;
     RelativeTable table(queries + in.width * kPanel, in.distances);
@@ -55,7 +57,7 @@ struct AttentionWeights {
                  in.width, {.c = scores, .stride = kPanel, .factor = in.scaleInBits()});
       in.addBiases(context, block, it, b, h, table);
       transposed(scores, kPanel, block.keys, count,
-                 [&](size_t query, size_t key, Vf v, size_t n) { storePart(rows + query * maxK + k + key, v, n); });
+                 [&](size_t query, size_t key, Vf v, size_t n) { storeLanes(rows + query * maxK + k + key, v, n); });
     }
   }
 
@@ -67,7 +69,7 @@ struct AttentionWeights {
     const auto eachVector = [&](auto change) {
       for (uint32_t j = 0; j < maxK; j += kWidth) {
         const size_t n = maxK - j < kWidth ? maxK - j : kWidth;
-        attention::storePart(row + j, change(attention::loadPart(row + j, n)), n);
+        storeLanes(row + j, change(loadLanes(row + j, n)), n);
       }
     };
     Vf total = {};

@@ -1,4 +1,5 @@
 // Element-wise arithmetic with NumPy broadcasting. Gradients are sums over the broadcast dimensions: see reduce.h.
+#include "kernels/shared/grid.h"
 
 // y[i] = a[i] ∘ b[i], ∘ by `kind`: 0 +, 1 −, 2 ×, 3 ÷. y is contiguous, n0 × … × n5; a and b have a step per dimension,
 // 0 where they are broadcast, and 0 or 1 in the last.

@@ -1,5 +1,6 @@
 // Choosing the next tokens of a text where their scores are, so that neither the scores nor the choice need to leave
 // the heap.
+#include "kernels/shared/rows.h"
 
 // The k greatest of each row of x [rows, cols], `stride` words between rows: best first, of equals the first. The first
 // `without` of `forbidden` are passed over; where too few are above -infinity, the others are (-infinity, 0).

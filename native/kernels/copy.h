@@ -1,4 +1,5 @@
 // Moving and making data: upload, copy, fill.
+#include "kernels/shared/grid.h"
 
 // y[i] = data[i]: the words that end the command, however many. So small inputs travel inside the list, in order with
 // the other commands.
@@ -38,8 +39,7 @@ struct Copy {
   void run(Context& context) const {
     const float* from = context.f32(x);
     float* to = context.f32(y);
-    const uint64_t grain = 1 + 16384 / (cols + 1);
-    context.team.parallelRange(rows, grain, [&](uint64_t first, uint64_t last) {
+    context.team.parallelRange(rows, copyGrain(cols), [&](uint64_t first, uint64_t last) {
       for (uint64_t r = first; r < last; ++r) {
         const float* source = from + r * xStride;
         float* target = to + r * yStride;
@@ -47,10 +47,9 @@ struct Copy {
           memmove(target, source, cols * sizeof(float));
           continue;
         }
-        size_t c = 0;
-        for (; c + kWidth <= cols; c += kWidth) store(target + c, load(target + c) + load(source + c));
-        if (c < cols)
-          storeFirst(target + c, loadFirst(target + c, cols - c) + loadFirst(source + c, cols - c), cols - c);
+        eachVector(cols, [&](size_t c, size_t lanes) {
+          storeLanes(target + c, loadLanes(target + c, lanes) + loadLanes(source + c, lanes), lanes);
+        });
       }
     });
   }
@@ -71,7 +70,7 @@ struct Fill {
 
   void run(Context& context) const {
     int32_t* to = context.i32(y);
-    context.team.parallelRange(rows, 1 + 16384 / (cols + 1), [&](uint64_t first, uint64_t last) {
+    context.team.parallelRange(rows, copyGrain(cols), [&](uint64_t first, uint64_t last) {
       for (uint64_t r = first; r < last; ++r)
         for (uint64_t c = 0; c < cols; ++c) to[r * stride + c] = static_cast<int32_t>(value);
     });

@@ -1,4 +1,5 @@
 // Rows of a table by number, and the sums of rows that their gradients are.
+#include "kernels/shared/grid.h"
 
 // y[i] = scale·table[ids[i]] + positions[positionIds[i]] (positions optional), i < count, each a row of `cols` floats.
 // An id outside its table gives a row of zeros and fails the run.
@@ -23,7 +24,7 @@ struct Embedding {
 
   void run(Context& context) const {
     const int32_t* words = context.i32(ids);
-    context.team.parallelRange(count, 1 + 16384 / (uint64_t{cols} + 1), [&](uint64_t i, uint64_t last) {
+    context.team.parallelRange(count, copyGrain(cols), [&](uint64_t i, uint64_t last) {
       for (; i < last; ++i) {
         float* target = context.f32(y) + i * cols;
         const uint32_t word = static_cast<uint32_t>(words[i]);

@@ -1,5 +1,6 @@
 // What a decoder keeps between steps: the keys and values of the tokens so far, in a table of `slots` rows for each
 // sequence. Which slot comes next is data in the heap, so one recorded step serves every position.
+#include "kernels/shared/grid.h"
 
 // cache[r, positions[r]] = x[r], r < rows, each a row of `cols` floats.
 struct CacheAppend {
@@ -16,7 +17,7 @@ struct CacheAppend {
   }
 
   void run(Context& context) const {
-    context.team.parallelRange(rows, 1 + 16384 / (uint64_t{cols} + 1), [&](uint64_t row, uint64_t last) {
+    context.team.parallelRange(rows, copyGrain(cols), [&](uint64_t row, uint64_t last) {
       for (; row < last; ++row) {
         const uint32_t slot = static_cast<uint32_t>(context.i32(positions)[row]);
         if (slot >= slots) {
@@ -43,7 +44,7 @@ struct CacheReorder {
   const char* check() const {
     REQUIRE(cache.covers(uint64_t{rows} * slots, cols, cols), "cache is smaller than rows, slots and cols say");
     REQUIRE(order.covers(rows) && lengths.covers(rows), "order or lengths is smaller than rows");
-    REQUIRE(rows * kCols * sizeof(float) <= kScratchBytes, "too many rows: at most 4096 can change places");
+    REQUIRE(rows * kCols <= kScratchFloats, "too many rows: at most 4096 can change places");
     REQUIRE(uint64_t{slots} * across() <= 0xffffffffu, "slots and cols are too large");
     return nullptr;
   }
@@ -59,7 +60,7 @@ struct CacheReorder {
         if (from >= rows) context.fail("order names a row outside the cache");
         return from < rows && slot < static_cast<uint32_t>(context.i32(lengths)[row]) ? from : row;
       };
-      float* held = context.scratch<float>(rows * kCols);
+      float* held = context.scratch();
       for (uint64_t row = 0; row < rows; ++row) {
         const uint64_t from = sourceOf(row);  // read once: in a malformed list the order may lie inside the cache
         if (from != row) memcpy(held + row * kCols, place(from), width * sizeof(float));

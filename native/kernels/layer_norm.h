@@ -3,6 +3,7 @@
 //   s = x + residual                      x, residual, s, y  [rows, cols]
 //   x̂ = (s - mean(s))·rstd(s)             mean, rstd         [rows], saved with s for backward
 //   y = gamma·x̂ + beta                    gamma, beta        [cols]
+#include "kernels/shared/rows.h"
 
 // Without residual s is x; without sum, s is not kept; without gamma it is 1, without beta 0.
 struct LayerNorm {

@@ -1,6 +1,7 @@
 // Matrix multiplication with everything that a linear layer fuses into it.
-#include "activation_functions.h"
-#include "gemm.h"
+#include "kernels/shared/activations.h"
+#include "kernels/shared/dropping.h"
+#include "kernels/shared/gemm.h"
 
 // True if `batch` matrices of rows × cols, `batchStride` words apart, lie inside the span.
 inline bool coversBatch(Span span, uint64_t batch, uint64_t batchStride, uint64_t rows, uint64_t cols,
@@ -15,7 +16,7 @@ inline bool coversBatch(Span span, uint64_t batch, uint64_t batchStride, uint64_
 //   bias   [cols]
 //   pre    [batch, rows, cols], packed: receives the argument of f, which backward needs
 // Strides are between rows as stored and between matrices of a batch; a batch stride of 0 repeats a matrix.
-//   drop   applied after f unless its scale is 0: see dropout.h
+//   drop   applied after f unless its scale is 0: see dropping.h
 //   sums   [cols], with op(a) transposed: receives the column sums of b
 // Bits of accumulate: c, sums.
 // Backward of y = f(z), z = x·w + bias:  dz = dy·f'(z),  dx = dz·wᵀ,  dw = xᵀ·dz,  dbias = the column sums of dz.
@@ -38,7 +39,7 @@ struct MatMul {
     REQUIRE(coversBatch(b, batch, bBatch, transposeB ? cols : depth, transposeB ? depth : cols, bStride),
             "b is smaller than its shape and strides say");
     REQUIRE(coversBatch(c, batch, cBatch, rows, cols, cStride), "c is smaller than its shape and strides say");
-    REQUIRE(uint64_t{batch} * (uint64_t{rows} * cols) <= c.length, "the matrices of c overlap");
+    REQUIRE(batch <= 1 || rows == 0 || cBatch >= uint64_t{rows - 1} * cStride + cols, "the matrices of c overlap");
     REQUIRE(!bias.present() || bias.covers(cols), "bias is shorter than a row of c");
     REQUIRE(activation < kActivations, "unknown activation");
     REQUIRE(!sums.present() || (transposeA && !transposeB && batch == 1), "sums are for a gradient of weights");
@@ -138,7 +139,7 @@ struct MatMul {
     g.columnSums = sums.present() && row == 0 ? context.f32(sums) + col : nullptr;
     g.accumulateSums = (accumulate & 2) != 0;
     g.few = few();
-    gemmBlock(g, context.scratch<float>(kGemmMemory), [&](size_t i, size_t j, size_t height, size_t width) {
+    gemmBlock(g, context.scratch(), [&](size_t i, size_t j, size_t height, size_t width) {
       if (activation == kNone && !keeps && drop.scale == 0) return;
       withActivation(activation, [&](auto f) {
         for (const size_t end = i + height; i < end; ++i) {

@@ -1,4 +1,5 @@
 // Rearranging: dimensions in another order, rows by number, ragged batches packed and padded.
+#include "kernels/shared/grid.h"
 
 // y[i] = x[i] (+ y[i] if accumulate) over n0 × … × n5, each operand with its own steps. The caller puts y's contiguous
 // dimension last and, where it is another, x's contiguous one before it: those two are walked in tiles, so that both
@@ -69,7 +70,7 @@ struct Gather {
   }
 
   void run(Context& context) const {
-    context.team.parallelRange(count, 1 + 16384 / (uint64_t{cols} + 1), [&](uint64_t i, uint64_t last) {
+    context.team.parallelRange(count, copyGrain(cols), [&](uint64_t i, uint64_t last) {
       for (; i < last; ++i) {
         const uint32_t row = static_cast<uint32_t>(context.i32(rows)[i]);
         float* target = context.f32(y) + i * cols;

@@ -1,4 +1,5 @@
 // Sums over any dimensions: sum, mean, and the gradients of broadcast operands.
+#include "kernels/shared/grid.h"
 
 // y[k] = scale · Σ_r x[k, r]·w[k, r] (+ y[k] if accumulate); without w the weights are 1.
 // The first `kept` of the six dimensions index y (k), the others are summed (r). One of them is the vector's: the last

@@ -2,6 +2,7 @@
 //
 //   x̂ = x·rstd(x), rstd = 1/√(mean(x²) + eps)       x, y   [rows, cols];  rstd [rows], saved for backward
 //   y = gamma·x̂                                     gamma  [cols], 1 if absent
+#include "kernels/shared/rows.h"
 
 struct RmsNorm {
   static constexpr const char* name = "rmsNorm";

@@ -5,6 +5,7 @@
 //
 // As in PyTorch a -infinity gets probability 0, and a slice that is all -infinity, or has NaN or +infinity, becomes
 // NaN.
+#include "kernels/shared/rows.h"
 
 template <bool kLog>
 struct SoftmaxForward {

@@ -157,6 +157,9 @@ constexpr auto divideUp(N n, Step step) {
   return (n + step - 1) / step;
 }
 
+// The lesser of the two.
+inline size_t atMost(size_t limit, size_t n) { return n < limit ? n : limit; }
+
 // n, rounded up to a multiple of kWidth.
 inline size_t wholeVectors(size_t n) { return divideUp(n, kWidth) * kWidth; }
 

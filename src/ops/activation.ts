@@ -3,7 +3,7 @@ import { checkDevice, checkDType, checkOneOf } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 
-/** In the order of `enum Activation` in native/kernels/activation_functions.h. */
+/** In the order of `enum Activation` in native/kernels/shared/activations.h. */
 const activations = ['none', 'relu', 'gelu', 'gelu_tanh', 'silu', 'sigmoid', 'tanh'] as const;
 
 /** An activation that other ops fuse; `gelu` is the exact one, `gelu_tanh` its approximation by tanh. */

@@ -1,4 +1,4 @@
-// What the kernels of native/kernels/grid.h are told: up to six nested dimensions, and for each operand the words from one
+// What the kernels of native/kernels/shared/grid.h are told: up to six nested dimensions, and for each operand the words from one
 // index of a dimension to the next, 0 where it is broadcast.
 
 import { describeShape } from '../core/check.js';

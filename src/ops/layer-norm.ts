@@ -105,5 +105,5 @@ function normalise(op: string, given: Inputs, eps: number, wantsSum: boolean): {
   });
 }
 
-/** As in native/kernels/rows.h: column sums over many rows are added up in chunks of so many. */
+/** As in native/kernels/shared/rows.h: column sums over many rows are added up in chunks of so many. */
 export const ROWS_PER_PARTIAL = 32;

@@ -31,6 +31,25 @@ describe('asynchronous runs', () => {
     device.dispose();
   });
 
+  it.skipIf(backend === 'wasm')('do not hold up who needs more memory', async () => {
+    const device = await createDevice({ threads: 1 });
+    let isDone = false;
+    const read = slow(device)
+      .data()
+      .then(() => {
+        isDone = true;
+      });
+    const { capacity, used } = device.memory();
+    const begun = performance.now();
+    device.empty([(capacity - used) / 4 + 1000]);
+    const elapsed = performance.now() - begun;
+    await new Promise((resolve) => setTimeout(resolve));
+    expect(isDone).toBe(false);
+    expect(elapsed).toBeLessThan(40);
+    await read;
+    device.dispose();
+  });
+
   it('give every reader the value of its moment, whatever is queued after', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const x = device.tensor([1]);

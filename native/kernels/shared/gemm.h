@@ -11,8 +11,7 @@
 // Many rows of A meet a panel of B, as wide as a tile, while it is in a cache. Few rows wait for B, and memory gives
 // most when its rows are read from end to end: there all columns go some k at a time, and their sums wait in a buffer.
 #pragma once
-
-inline size_t atMost(size_t limit, size_t n) { return n < limit ? n : limit; }
+#include "kernels/shared/pack.h"
 
 struct Gemm {
   const float* a;
@@ -191,35 +190,6 @@ inline Tile packingTileOf(size_t cols) {
   return cols == kWidth ? tile<kTileRows, 1, Beside::kPacks> : tile<kTileRows, 2, Beside::kPacks>;
 }
 
-// B(k … k+depth, j … j+cols) as rows of panelCols floats, zeros beyond cols.
-inline void packRows(const float* b, size_t bRow, size_t depth, size_t cols, size_t panelCols, float* panel) {
-  for (; depth > 0; --depth, b += bRow, panel += panelCols)
-    for (size_t j = 0; j < panelCols; j += kWidth)
-      store(panel + j, loadLanes(b + j, j < cols ? atMost(kWidth, cols - j) : 0));
-}
-
-// The same from Bᵀ, kWidth × kWidth floats at a time.
-inline void packTransposed(const float* b, size_t bRow, size_t depth, size_t cols, size_t panelCols, float* panel) {
-  for (size_t j = 0; j < panelCols; j += kWidth) {
-    const size_t lines = j < cols ? atMost(kWidth, cols - j) : 0;
-    for (size_t k = 0; k < depth; k += kWidth) {
-      const float* from = b + j * bRow + k;
-      float* to = panel + k * panelCols + j;
-      const size_t length = atMost(kWidth, depth - k);
-      Vf square[kWidth];
-      if (lines == kWidth && length == kWidth) {
-        eachAccumulator<kWidth, 1>([&](size_t i, size_t) { square[i] = load(from + i * bRow); });
-        transpose(square);
-        eachAccumulator<kWidth, 1>([&](size_t i, size_t) { store(to + i * panelCols, square[i]); });
-      } else {
-        for (size_t i = 0; i < kWidth; ++i) square[i] = i < lines ? loadLanes(from + i * bRow, length) : splat(0.f);
-        transpose(square);
-        for (size_t i = 0; i < length; ++i) store(to + i * panelCols, square[i]);
-      }
-    }
-  }
-}
-
 // Loads a word of every line, so that all are on their way from memory at once.
 inline void touch(const float* b, size_t bRow, size_t depth, size_t cols) {
   for (; depth > 0; --depth, b += bRow)
@@ -290,7 +260,7 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
       const size_t cols = atMost(width, g.cols - j);
       const float* b = g.b + k * g.bRow + j;
       const bool whole = cols == width;
-      if (!whole) packRows(b, g.bRow, depth, cols, width, edge);
+      if (!whole) packRows(b, g.bRow, depth, cols, edge, width);
       // While the rows of A meet this part of B, the next is on its way from memory.
       const float* next = j + width < g.cols ? b + width : g.b + (k + depth) * g.bRow;
       const float* bias = last && g.bias != nullptr ? g.bias + j : nullptr;
@@ -338,7 +308,10 @@ inline Panels panelsFrom(const Gemm& g, size_t k, size_t depth, size_t j, size_t
     return {memory, width, width, count, cols};
   }
   if (!g.bTransposed && cols == width) return {b, g.bRow, width, 1, cols};
-  (g.bTransposed ? packTransposed : packRows)(b, g.bRow, depth, cols, width, memory);
+  if (g.bTransposed)
+    packTransposed(b, g.bRow, cols, depth, memory, width);
+  else
+    packRows(b, g.bRow, depth, cols, memory, width);
   return {memory, width, width, 1, cols};
 }
 
@@ -384,6 +357,7 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
 // that part of C is complete, while it is still in the cache.
 inline constexpr size_t kPackedFloats = kMaxTilesDown * kPackedTile;
 inline constexpr size_t kGemmMemory = kPanelFloats + (kPackedFloats > kSumsFloats ? kPackedFloats : kSumsFloats);
+static_assert(kGemmMemory <= kScratchFloats);
 template <class Finish>
 void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
   (g.few ? fewRows<Finish> : manyRows<Finish>)(g, memory, memory + kPanelFloats, finish);

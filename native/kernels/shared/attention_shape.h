@@ -1,6 +1,6 @@
 // What the attention kernels have in common: their inputs, which rows belong to whom, and the scores of a block.
 #pragma once
-#include "kernels/attention_distance.h"
+#include "kernels/shared/attention_distance.h"
 
 namespace attention {
 
@@ -83,7 +83,7 @@ struct Inputs {
             "a head must be 1 to 1024 wide");
     REQUIRE(q.covers(totalQ(), uint64_t{heads} * width, qStride), "q is too small");
     REQUIRE(k.covers(totalK(), uint64_t{kvHeads} * width, kStride), "k is too small");
-    REQUIRE(totalQ() <= 0xffffffffu && totalK() <= 0xffffffffu, "too many rows");
+    REQUIRE(totalQ() <= kMaxRows && totalK() <= kMaxRows && rowsQ <= kMaxRows && rowsK <= kMaxRows, "too many rows");
     REQUIRE(!lengthsQ.present() || lengthsQ.covers(batch), "lengthsQ is too small");
     REQUIRE(!lengthsK.present() || lengthsK.covers(batch), "lengthsK is too small");
     REQUIRE(!packed || (lengthsQ.present() && lengthsK.present()), "packed rows need lengths");

@@ -1,5 +1,6 @@
 // The matrix products inside attention's blocks, and the shape that its kernels share.
 #pragma once
+#include "kernels/shared/pack.h"
 
 namespace attention {
 
@@ -8,6 +9,7 @@ namespace attention {
 inline constexpr size_t kPanel = TILE_VECS * kWidth;  // queries side by side in one tile
 inline constexpr size_t kKeys = 128;                  // keys in a block: up to so many need no rescaling
 inline constexpr size_t kMaxWidth = 1024;             // of a head, so that a block fits into a thread's scratch memory
+inline constexpr uint32_t kMaxRows = 0x7fffffff;      // of q and k: counters of rows may pass their end
 inline constexpr size_t kMaxDistances = 65537;        // entries in a head's table of relative biases
 
 inline constexpr float kLog2E = 1.44269504088896341f;
@@ -17,10 +19,6 @@ struct Factor {
   const float* data;
   size_t stride;
 };
-
-// The first n ≤ kWidth floats.
-SIMD_INLINE Vf loadPart(const float* p, size_t n) { return n == kWidth ? load(p) : loadFirst(p, n); }
-SIMD_INLINE void storePart(float* p, Vf v, size_t n) { n == kWidth ? store(p, v) : storeFirst(p, v, n); }
 
 // Where a product goes, and what becomes of it: C = factor · A·B, or, with `add`, C += factor · A·B. With a factor for
 // each row instead: C[r] = factors[r] · (A·B)[r], or C[r] = factors[r] · C[r] + (A·B)[r].
@@ -57,7 +55,7 @@ void tile(Factor a, Factor b, size_t depth, const Result& result, size_t lanes) 
       for (size_t v = 0; v < kVecs; ++v) {
         float* to = result.c + r * result.stride + v * kWidth;
         const size_t n = v + 1 < kVecs ? kWidth : lanes - v * kWidth;
-        storePart(to, value(sum[r][v], r, to, n), n);
+        storeLanes(to, value(sum[r][v], r, to, n), n);
       }
     }
   };
@@ -66,11 +64,11 @@ void tile(Factor a, Factor b, size_t depth, const Result& result, size_t lanes) 
   if (factors == nullptr && !result.add)
     write([&](Vf x, size_t, const float*, size_t) { return x * factor; });
   else if (factors == nullptr)
-    write([&](Vf x, size_t, const float* to, size_t n) { return fma(x, factor, loadPart(to, n)); });
+    write([&](Vf x, size_t, const float* to, size_t n) { return fma(x, factor, loadLanes(to, n)); });
   else if (!result.add)
     write([&](Vf x, size_t r, const float*, size_t) { return x * splat(factors[r]); });
   else
-    write([&](Vf x, size_t r, const float* to, size_t n) { return fma(loadPart(to, n), splat(factors[r]), x); });
+    write([&](Vf x, size_t r, const float* to, size_t n) { return fma(loadLanes(to, n), splat(factors[r]), x); });
 }
 
 using Tile = void (*)(Factor a, Factor b, size_t depth, const Result& result, size_t lanes);
@@ -104,41 +102,6 @@ void product(Factor a, Factor b, size_t rows, size_t lanes, size_t depth, const 
 // C = A·B with A's rows as they lie; C = Aᵀ·B.
 inline constexpr auto& rowProduct = product<false>;
 inline constexpr auto& columnProduct = product<true>;
-
-// Calls put(c, r, v, n) with v = in[r…r+n-1, c], n ≤ kWidth, for all of in[rows, cols]; lanes from n on are 0.
-template <class Put>
-SIMD_INLINE void transposed(const float* in, size_t stride, size_t rows, size_t cols, const Put& put) {
-  for (size_t r = 0; r < rows; r += kWidth) {
-    const size_t height = rows - r < kWidth ? rows - r : kWidth;
-    for (size_t c = 0; c < cols; c += kWidth) {
-      const size_t width = cols - c < kWidth ? cols - c : kWidth;
-      const float* corner = in + r * stride + c;
-      Vf block[kWidth];
-      if (height == kWidth && width == kWidth) {
-        for (size_t i = 0; i < kWidth; ++i) block[i] = load(corner + i * stride);
-      } else {
-        for (size_t i = 0; i < kWidth; ++i) {
-          block[i] = i < height ? loadPart(corner + i * stride, width) : Vf{};
-        }
-      }
-      transpose(block);
-      for (size_t i = 0; i < width; ++i) put(c + i, r, block[i], height);
-    }
-  }
-}
-
-// out[c, r] = in[r, c], rows padded with zeros to whole vectors.
-inline void packTransposed(const float* in, size_t stride, size_t rows, size_t cols, float* out, size_t outStride) {
-  transposed(in, stride, rows, cols, [&](size_t c, size_t r, Vf v, size_t) { store(out + c * outStride + r, v); });
-}
-
-// out[r, c] = in[r, c], columns padded with zeros to whole vectors.
-inline void packRows(const float* in, size_t stride, size_t rows, size_t cols, float* out, size_t outStride) {
-  for (size_t r = 0; r < rows; ++r) {
-    for (size_t c = 0; c < cols; c += kWidth)
-      store(out + r * outStride + c, loadPart(in + r * stride + c, cols - c < kWidth ? cols - c : kWidth));
-  }
-}
 
 // Rows as a right factor: where they lie if they are whole vectors, else copied to `memory`.
 inline Factor wholeRows(const float* in, size_t stride, size_t rows, size_t cols, float* memory) {

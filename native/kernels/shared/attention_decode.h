@@ -2,7 +2,7 @@
 // how fast keys and values stream by. The heads of a row lie side by side, so a block of rows serves all of a chunk's
 // heads before the next one; lanes run along the width of a head.
 #pragma once
-#include "kernels/attention_shape.h"
+#include "kernels/shared/attention_shape.h"
 
 namespace attention {
 
@@ -16,7 +16,7 @@ class Decode {
   // Heads of a chunk: all, if the batch keeps the threads busy, and as many as fit into the scratch memory.
   static uint32_t headsTogether(const Inputs& in) {
     const uint64_t wanted = (uint64_t{in.heads} * in.batch + 15) / 16;
-    const uint64_t room = (kScratchBytes / sizeof(float) - kRows) / ((stateSize(in) + 4 * kWidth) * in.rowsQ);
+    const uint64_t room = (kScratchFloats - kRows) / ((stateSize(in) + 4 * kWidth) * in.rowsQ);
     const uint64_t heads = wanted < room ? wanted : room;
     return static_cast<uint32_t>(heads < 1 ? 1 : heads < in.heads ? heads : in.heads);
   }
@@ -27,7 +27,7 @@ class Decode {
         out_(output),
         firstHead_(firstHead),
         endHead_(endHead),
-        scores_(context.scratch<float>(kScratchBytes / sizeof(float))) {}
+        scores_(context.scratch()) {}
 
   void attend(uint32_t b) {
     const Item it = in_.item(context_, b);
@@ -125,8 +125,8 @@ class Decode {
   Vf addBiases(Vf score, uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t j, uint32_t count) const {
     const size_t n = count < kWidth ? count : kWidth;
     if (in_.bias.present())
-      score =
-          fma(loadPart(context_.f32(in_.bias) + in_.biasAt(b, h, i, j), n), splat(kLog2E), min(splat(kLargest), score));
+      score = fma(loadLanes(context_.f32(in_.bias) + in_.biasAt(b, h, i, j), n), splat(kLog2E),
+                  min(splat(kLargest), score));
     const int64_t distance = int64_t{j} - i - it.shift;
     if (in_.relativeBias.present()) {
       const DistanceRows row{context_.f32(in_.relativeBias) + size_t{h} * in_.distances, 0, in_.distances};
@@ -156,7 +156,7 @@ class Decode {
       const size_t n = in_.valueWidth - d < kWidth ? in_.valueWidth - d : kWidth;
       Vf sum = load(sums + d) * splat(shrink);
       for (uint32_t j = 0; j < keys; ++j)
-        sum = fma(splat(scores_[j]), loadPart(values + j * size_t{in_.vStride} + d, n), sum);
+        sum = fma(splat(scores_[j]), loadLanes(values + j * size_t{in_.vStride} + d, n), sum);
       store(sums + d, sum);
     }
   }
@@ -170,7 +170,7 @@ class Decode {
     const State s = state(h, i);
     const float inverse = *s.total == 0 ? 0.f : 1.f / *s.total;
     for (size_t d = 0; d < in_.valueWidth; d += kWidth)
-      storePart(to + d, load(s.sums + d) * splat(inverse), in_.valueWidth - d < kWidth ? in_.valueWidth - d : kWidth);
+      storeLanes(to + d, load(s.sums + d) * splat(inverse), in_.valueWidth - d < kWidth ? in_.valueWidth - d : kWidth);
     if (out_.stats == nullptr) return;
     const uint64_t rows = in_.totalQ();
     out_.stats[h * rows + it.q + i] = *s.largest;

@@ -1,6 +1,7 @@
 // Nested loops over at most six dimensions, n[0] × … × n[5], where each operand has its own step per dimension: the
 // words from one index to the next, 0 where it is broadcast. Shared by the element-wise, reducing and permuting
 // kernels.
+#pragma once
 
 inline constexpr uint32_t kRank = 6;
 
@@ -59,6 +60,9 @@ class GridWalk {
   uint32_t first_, last_;
   uint32_t index_[kRank] = {};
 };
+
+// Rows in a chunk of work that moves `words` for each.
+inline uint64_t copyGrain(uint64_t words) { return 1 + 16384 / (words + 1); }
 
 // Calls body(firstRow, lastRow, firstCol, lastCol) for blocks of about `grain` items that tile rows × cols < 2³².
 template <class Body>

@@ -1,7 +1,7 @@
 // Relative positions: what belongs to a query and a key by their distance, clipped to ±M. A row has 2M + 1 entries, and
 // key j of a query at position i has entry clip(j - i, ±M) + M.
 #pragma once
-#include "kernels/attention_tile.h"
+#include "kernels/shared/attention_tile.h"
 
 namespace attention {
 
@@ -16,7 +16,7 @@ struct Block {
 // entry i - j, so reversed, with the ends repeated for a vector's reach beyond either of them.
 class RelativeTable {
  public:
-  static size_t size(uint32_t distances) { return distances + 2 * kWidth; }
+  static constexpr size_t size(size_t distances) { return distances + 2 * kWidth; }
 
   RelativeTable(float* memory, uint32_t distances) : table_(memory), distances_(distances) {}
 

@@ -1,4 +1,6 @@
 // What the normalisations, softmax and the loss need of a row, and sums over many rows.
+#pragma once
+#include "kernels/shared/grid.h"
 
 // Σ over a row of each of `n` terms: add(c, lanes, sums) adds the terms of a vector to sums[0 … n), nothing in absent
 // lanes. Two or four vectors are under way at once, which hides the latency of an addition; blocks are added in double,
