@@ -1,10 +1,10 @@
 import { ArgumentError, ShapeError } from '../core/errors.js';
+import { inference } from '../models/inference.js';
 import type { Transformer } from '../models/transformer.js';
 import { packed, type Tokens } from '../nn/token-batch.js';
 import { gather } from '../ops/move.js';
 import { logSoftmax } from '../ops/softmax.js';
 import { readRows } from './generate.js';
-import { inference } from './session.js';
 
 /** What a model thinks of given targets. */
 export interface ScoreResult {

@@ -1,6 +1,7 @@
 import type { Device } from '../core/device.js';
 import type { Program } from '../core/program.js';
 import type { Tensor } from '../core/tensor.js';
+import { inference } from '../models/inference.js';
 import type { DecodingOptions, Transformer } from '../models/transformer.js';
 import type { DecoderState, Memory } from '../nn/kv-cache.js';
 import { packed } from '../nn/token-batch.js';
@@ -257,17 +258,6 @@ export function endSession(model: Transformer, session: Session): void {
 /** Frees what the model keeps for generation. */
 export function disposeSessions(model: Transformer): void {
   for (const session of idle.get(model)?.splice(0) ?? []) session.dispose();
-}
-
-/** Runs `fn` without dropout and gradients, in a scope. */
-export function inference<T>(model: Transformer, fn: () => T): T {
-  const { training, device } = model;
-  if (training) model.eval();
-  try {
-    return device.noGrad(() => device.scope(fn));
-  } finally {
-    if (training) model.train();
-  }
 }
 
 function takeSession(model: Transformer, memory: Memory | undefined, sizes: Sizes): Session {

@@ -1,5 +1,6 @@
 import { checkNumber, checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
+import { inference } from '../models/inference.js';
 import type { Transformer } from '../models/transformer.js';
 
 /** What a model takes, known before it is run. */
@@ -12,8 +13,11 @@ export interface ModelCost {
 }
 
 /**
- * Counts parameters, and the work of a forward pass over one source and one target of the given lengths, by recording the
- * pass without running it. Lengths that the model has no side for are ignored.
+ * Counts parameters, and the work of a forward pass over one source and one target of the given lengths, 32 by default, by
+ * recording the pass without running it. Dropout is no part of it, in training mode either, and the dropout of later passes
+ * stays what it would have been. Lengths that the model has no side for are ignored.
+ *
+ * Throws ArgumentError if a length is not a positive integer, ShapeError if it is above the model's `maxLength`.
  */
 export function modelCost(model: Transformer, options: { source?: number; target?: number } = {}): ModelCost {
   if (typeof model?.forward !== 'function') {
@@ -28,7 +32,7 @@ export function modelCost(model: Transformer, options: { source?: number; target
   const id = padId === 0 ? 1 : 0;
   const tokens = (length: number) => [Array<number>(length).fill(id)];
   const sources = encoderLayers > 0 ? tokens(source) : null;
-  const program = device.noGrad(() =>
+  const program = inference(model, () =>
     device.record(() => (decoderLayers > 0 ? model.forward(sources, tokens(target)) : model.forward(sources))),
   );
   const { flops: forwardFlops, bytes: forwardBytes } = program;

@@ -22,6 +22,7 @@ import { embedding } from '../ops/embedding.js';
 import { gather, unpack } from '../ops/move.js';
 import { resolveConfig, type TransformerConfig, type TransformerOptions } from './config.js';
 import { cacheSizes, checkMemory, checkPrompts, type DecodingOptions } from './decoding.js';
+import { inference } from './inference.js';
 import {
   type ModelFiles,
   modelFromFiles,
@@ -215,7 +216,7 @@ export class Transformer extends Module {
 
   /** The attention probabilities of every layer for one batch: what each token looked at. Without dropout or gradients. */
   attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
-    return this.#inference(() => observeAttention(this.transformer, () => this.#features(source, target)));
+    return inference(this, () => observeAttention(this.transformer, () => this.#features(source, target)));
   }
 
   /** A state to decode with, one token at a time; see nn/kv-cache.ts. To be disposed of by the caller. */
@@ -228,7 +229,7 @@ export class Transformer extends Module {
   /** Empties a state, for another memory of as many sources. What was recorded with it stays good. */
   restartDecoding(state: DecoderState, memory?: Memory): void {
     checkMemory(this.config, state.sizes, memory);
-    this.#inference(() => {
+    inference(this, () => {
       state.setLengths(new Int32Array(state.sequences));
       if (memory) this.#decoder('startDecoding').remember(memory, state);
     });
@@ -240,7 +241,7 @@ export class Transformer extends Module {
    */
   prefill(state: DecoderState, prompts: Tokens): Tensor {
     const decoder = this.#decoder('prefill');
-    return this.#inference(() => {
+    return inference(this, () => {
       const batch = this.#batch('prefill', prompts);
       checkPrompts(this.config, state, batch);
       const x = this.#embed(this.tgtEmbed, this.tgtPositions, batch.ids, batch.positions);
@@ -261,7 +262,7 @@ export class Transformer extends Module {
    */
   step(state: DecoderState): Tensor {
     const decoder = this.#decoder('step');
-    return this.#inference(() => {
+    return inference(this, () => {
       state.advance();
       const x = this.#embed(this.tgtEmbed, this.tgtPositions, state.tokens, state.positions);
       return this.generator.forward(decoder.step(x, state));
@@ -369,16 +370,5 @@ export class Transformer extends Module {
     const { decoder } = this.transformer;
     if (decoder === null) throw new ArgumentError(`${op}: the model has no decoder`);
     return decoder;
-  }
-
-  /** Runs `fn` without dropout and gradients, in a scope. */
-  #inference<T>(fn: () => T): T {
-    const { training, device } = this;
-    if (training) this.eval();
-    try {
-      return device.noGrad(() => device.scope(fn));
-    } finally {
-      if (training) this.train();
-    }
   }
 }

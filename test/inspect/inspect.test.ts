@@ -56,6 +56,18 @@ describe('modelCost', () => {
     expect(forwardFlops).toBeGreaterThanOrEqual(products + attention);
     expect(forwardFlops).toBeLessThan(1.3 * (products + attention));
   });
+
+  it('leaves dropout out, and the dropout of later passes as it was', () => {
+    const model = new Transformer(device, { ...encoder, dropout: 0.5 });
+    const cost = modelCost(model);
+    expect(model.training).toBe(true);
+    model.seedDropout(1);
+    const expected = model.forward([[1, 2, 3]]).dataSync();
+    model.seedDropout(1);
+    expect(modelCost(model)).toEqual(cost);
+    expect(model.forward([[1, 2, 3]]).dataSync()).toEqual(expected);
+    expect(modelCost(model.eval())).toEqual(cost);
+  });
 });
 
 describe('profile', () => {
