@@ -2,6 +2,7 @@ import { checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
 import { packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
+import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
 import { BeamSearch } from './beam-search.js';
 import {
   type GenerateOptions,
@@ -14,7 +15,7 @@ import {
 } from './options.js';
 import { needsLogits, type Ranking } from './ranking.js';
 import { type Search, TokenSearch } from './search.js';
-import { endSession, MOVABLE, type Session, startSession } from './session.js';
+import { endSession, type Session, startSession } from './session.js';
 
 /** Milliseconds after which other work gets its turn. */
 const PAUSE_AFTER = 5;
@@ -142,7 +143,7 @@ async function giveWay(): Promise<void> {
 
 /** All inputs if they are few; otherwise those of similar length together, the longest first. */
 function batches({ inputs, batchSize, width }: Plan): (readonly PlannedInput[])[] {
-  const size = Math.max(1, Math.min(batchSize, Math.floor(MOVABLE / width)));
+  const size = Math.max(1, Math.min(batchSize, Math.floor(MAX_CACHE_ROWS / width)));
   if (inputs.length <= size) return [inputs];
   const sorted = [...inputs].sort((a, b) => b.row.length - a.row.length || a.index - b.index);
   const count = Math.ceil(inputs.length / size);

@@ -1,8 +1,8 @@
 import { checkNumber } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
+import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
 import type { LogitsProcessor } from './processors.js';
-import { MOVABLE } from './session.js';
 
 /** Names and meanings are Hugging Face's where it has the option. */
 export interface GenerateOptions {
@@ -156,7 +156,7 @@ export function resolveOptions(
   const check = (name: string, value: number, accepts: (value: number) => boolean, expected: string) =>
     checkNumber('generate', name, value, accepts, expected);
 
-  check('numBeams', numBeams, (n) => isCount(1)(n) && n <= MOVABLE, `an integer from 1 to ${MOVABLE}`);
+  check('numBeams', numBeams, (n) => isCount(1)(n) && n <= MAX_CACHE_ROWS, `an integer from 1 to ${MAX_CACHE_ROWS}`);
   check('batchSize', batchSize, isCount(1), 'a positive integer');
   check('numReturnSequences', numReturnSequences, isCount(1), 'a positive integer');
   check('maxNewTokens', maxNewTokens, isCount(1), 'a positive integer');

@@ -3,11 +3,11 @@
 
 import type { Device } from '../core/device.js';
 import { Tensor } from '../core/tensor.js';
-import { type Best, MOST, takeTokens, topK } from '../ops/choose.js';
+import { type Best, MOST, takeTokens, topKInto } from '../ops/choose.js';
 import type { Plan } from './options.js';
 
 /** Steps at most without a way back to JavaScript. */
-export const AHEAD = 16;
+export const MAX_STEPS_AHEAD = 16;
 
 /** Whether tokens are chosen by all logits, not by the best and log Σ e^logit alone. */
 export function needsLogits(plan: Plan): boolean {
@@ -67,7 +67,7 @@ export class Ranker {
     sequences: number,
     stops: number,
   ) {
-    const slots = this.follows ? AHEAD : 1;
+    const slots = this.follows ? MAX_STEPS_AHEAD : 1;
     [this.#best, this.#stops, this.#finished] = device.unscoped(() => [
       {
         values: device.empty([slots, sequences, count]),
@@ -97,7 +97,7 @@ export class Ranker {
   rank(logits: Tensor, tokens: Tensor, forbids = false): void {
     const slot = this.device.scalar('slot', 0);
     const without = this.device.scalar('without', this.#without(forbids));
-    topK(logits, this.#best, { slot, forbidden: this.#stops, without });
+    topKInto(logits, this.#best, { slot, forbidden: this.#stops, without });
     if (this.follows) takeTokens(this.#best, tokens, this.#finished, { slot, stops: this.#stops });
   }
 

@@ -5,14 +5,12 @@ import { inference } from '../models/inference.js';
 import type { DecodingOptions, Transformer } from '../models/transformer.js';
 import type { DecoderState, Memory } from '../nn/kv-cache.js';
 import { packed } from '../nn/token-batch.js';
+import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
 import type { Plan } from './options.js';
-import { AHEAD, Ranker, type Ranking, rankedOf } from './ranking.js';
+import { MAX_STEPS_AHEAD, Ranker, type Ranking, rankedOf } from './ranking.js';
 
 /** Idle sessions that a model keeps. */
 const KEPT = 4;
-
-/** Sequences that can change places in a cache. */
-export const MOVABLE = 4096;
 
 /** Milliseconds that steps may take before something is heard of them. */
 const NEWS_AFTER = 5;
@@ -97,7 +95,7 @@ export class Session {
 
   /** Whether steps would be smaller if only `items` went on. */
   shrinks(items: number): boolean {
-    return this.state.sequences <= MOVABLE && this.#itemsFor(items) < this.#items;
+    return this.state.sequences <= MAX_CACHE_ROWS && this.#itemsFor(items) < this.#items;
   }
 
   /** Whether it begins with prompts, by `read`. */
@@ -125,7 +123,7 @@ export class Session {
   async step(tokens: Int32Array, order: Int32Array | null, ahead: Ahead): Promise<Ranking[]> {
     if (order !== null) this.#move(order);
     const { state, program } = this.#shrink(tokens.length);
-    const steps = Math.max(1, Math.min(AHEAD, ahead.steps, Math.floor(NEWS_AFTER / this.#pace)));
+    const steps = Math.max(1, Math.min(MAX_STEPS_AHEAD, ahead.steps, Math.floor(NEWS_AFTER / this.#pace)));
     const isFirst = this.#isFirst;
     this.#isFirst = false;
     this.#lengths = this.#lengths.map((length) => length + steps);

@@ -5,7 +5,7 @@ import { ShapeError } from '../core/errors.js';
 import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 
-/** The most that `topK` finds. */
+/** The most that `topKInto` finds. */
 export const MOST = 256;
 
 /** The best of each row, best first, with room for several steps. */
@@ -17,7 +17,7 @@ export interface Best {
   readonly logSums: Tensor;
 }
 
-export interface TopKOptions {
+export interface TopKIntoOptions {
   /** Which of `best`'s slots to write. Default 0. */
   slot?: number | Scalar;
   /** int32: what is passed over, the first `without` of them. */
@@ -36,19 +36,29 @@ function shapeOfBest(op: string, values: Tensor): readonly [slots: number, rows:
  * made for more rows: its slots are then those of so many rows side by side. Where too few are above −∞, or not forbidden, the
  * others are −∞ and 0.
  */
-export function topK(x: Tensor, best: Best, { slot = 0, forbidden = null, without = 0 }: TopKOptions = {}): void {
+export function topKInto(
+  x: Tensor,
+  best: Best,
+  { slot = 0, forbidden = null, without = 0 }: TopKIntoOptions = {},
+): void {
   const { values, ids, logSums } = best;
-  const device = checkDevice('topK', { x, values, ids, logSums, forbidden });
-  const [slots, most, k] = shapeOfBest('topK', values);
+  const device = checkDevice('topKInto', { x, values, ids, logSums, forbidden });
+  const [slots, most, k] = shapeOfBest('topKInto', values);
   const { rows, cols, stride } = matrixOf(x);
-  checkDType('topK', 'x', x, 'float32');
-  checkDType('topK', 'values', values, 'float32');
-  checkDType('topK', 'ids', ids, 'int32');
-  checkShape('topK', 'ids', ids, values.shape);
-  checkShape('topK', 'logSums', logSums, [slots, most, 2]);
-  if (forbidden) checkDType('topK', 'forbidden', forbidden, 'int32');
-  checkNumber('topK', 'k', k, (n) => n >= 1 && n <= Math.min(MOST, cols), `from 1 to ${MOST} and the columns, ${cols}`);
-  if (rows > most) throw new ShapeError(`topK: x is ${describeShape(x.shape)}, but best has room for ${most} rows`);
+  checkDType('topKInto', 'x', x, 'float32');
+  checkDType('topKInto', 'values', values, 'float32');
+  checkDType('topKInto', 'ids', ids, 'int32');
+  checkShape('topKInto', 'ids', ids, values.shape);
+  checkShape('topKInto', 'logSums', logSums, [slots, most, 2]);
+  if (forbidden) checkDType('topKInto', 'forbidden', forbidden, 'int32');
+  checkNumber(
+    'topKInto',
+    'k',
+    k,
+    (n) => n >= 1 && n <= Math.min(MOST, cols),
+    `from 1 to ${MOST} and the columns, ${cols}`,
+  );
+  if (rows > most) throw new ShapeError(`topKInto: x is ${describeShape(x.shape)}, but best has room for ${most} rows`);
   device.emit('topK', { x, forbidden, values, ids, logSums, rows, cols, stride, k, slot, without });
 }
 

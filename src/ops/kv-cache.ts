@@ -4,6 +4,9 @@ import { checkDevice, checkDType, checkShape, describeShape, matrixOf } from '..
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 
+/** The most sequences that can change places in a cache. */
+export const MAX_CACHE_ROWS = 4096;
+
 function shapeOfCache(op: string, cache: Tensor): readonly [rows: number, slots: number, cols: number] {
   if (cache.shape.length !== 3 || !cache.isContiguous) {
     throw new ShapeError(`${op}: cache is ${describeShape(cache.shape)}, expected [rows, slots, cols], contiguous`);
@@ -51,12 +54,13 @@ export function cacheFill(cache: Tensor, x: Tensor, lengths: Tensor): void {
  * Lets every sequence r go on from what was sequence `order[r]`, in place: `cache[r, s] = cache[order[r], s]` for
  * s < lengths[r], all at once. Beam search, where some beams split and others end.
  *
- * `cache` is float32 [rows, slots, cols], `order` and `lengths` int32 [rows]; at most 4096 rows.
+ * `cache` is float32 [rows, slots, cols], `order` and `lengths` int32 [rows]; at most MAX_CACHE_ROWS rows.
  */
 export function cacheReorder(cache: Tensor, order: Tensor, lengths: Tensor): void {
   const device = checkDevice('cacheReorder', { cache, order, lengths });
   const [rows, slots, cols] = shapeOfCache('cacheReorder', cache);
-  if (rows > 4096) throw new ArgumentError(`cacheReorder: the cache has ${rows} rows, at most 4096 can change places`);
+  if (rows > MAX_CACHE_ROWS)
+    throw new ArgumentError(`cacheReorder: the cache has ${rows} rows, at most ${MAX_CACHE_ROWS} can change places`);
   checkDType('cacheReorder', 'cache', cache, 'float32');
   for (const [name, tensor] of [
     ['order', order],

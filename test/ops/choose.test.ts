@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ArgumentError, type Device, DTypeError, ShapeError } from '../../src/index.js';
-import { type Best, takeTokens, topK } from '../../src/ops/choose.js';
+import { type Best, takeTokens, topKInto } from '../../src/ops/choose.js';
 import { advance } from '../../src/ops/kv-cache.js';
 import { deviceFor, edges, isas } from '../describe-op.js';
 import { Random } from '../random.js';
@@ -36,7 +36,7 @@ describe.each(isas)('choosing tokens, %s', (isa) => {
       const data = new Random('top').normal([3, cols + 2]).data.map((x) => Math.round(4 * x) / 4);
       const x = device.tensor(data, [3, cols + 2]).columns(1, cols + 1);
       const best = bestFor(device, 2, 3, k);
-      topK(x, best, { slot: 1 });
+      topKInto(x, best, { slot: 1 });
       const [values, ids, logSums] = await Promise.all([best.values.data(), best.ids.data(), best.logSums.data()]);
       expect(values.slice(0, 3 * k)).toEqual(new Float32Array(3 * k).fill(7));
       for (let row = 0; row < 3; row++) {
@@ -52,11 +52,11 @@ describe.each(isas)('choosing tokens, %s', (isa) => {
     const device = await deviceFor(isa, 2);
     const data = Float32Array.of(1, 5, Number.NEGATIVE_INFINITY, 3, 5, 2);
     const best = bestFor(device, 1, 4, 4);
-    topK(device.tensor(data, [1, 6]), best, { forbidden: device.tensor(ints(4, 0, 1)), without: 2 });
+    topKInto(device.tensor(data, [1, 6]), best, { forbidden: device.tensor(ints(4, 0, 1)), without: 2 });
     expect([...(await best.values.data()).slice(0, 4)]).toEqual([5, 3, 2, Number.NEGATIVE_INFINITY]);
     expect([...(await best.ids.data()).slice(0, 4)]).toEqual([1, 3, 5, 0]);
     expectSum((await best.logSums.data()) as Float32Array, 0, data);
-    topK(device.full([1, 6], Number.NaN), best);
+    topKInto(device.full([1, 6], Number.NaN), best);
     expect(Math.max(...(await best.ids.data()).slice(0, 4))).toBeLessThan(6);
     expect((await best.logSums.data())[1]).toBeNaN();
   });
@@ -85,15 +85,15 @@ describe.each(isas)('choosing tokens, %s', (isa) => {
     const device = await deviceFor(isa, 2);
     const best = bestFor(device, 1, 2, 3);
     const tokens = device.tensor(ints(0, 0));
-    expect(() => topK(device.zeros([3, 4]), best)).toThrow(ShapeError);
-    expect(() => topK(device.zeros([2, 2]), best)).toThrow(ArgumentError);
-    expect(() => topK(tokens.reshape(1, 2), best)).toThrow(DTypeError);
-    expect(() => topK(device.zeros([2, 4]), { ...best, logSums: best.values })).toThrow(ShapeError);
+    expect(() => topKInto(device.zeros([3, 4]), best)).toThrow(ShapeError);
+    expect(() => topKInto(device.zeros([2, 2]), best)).toThrow(ArgumentError);
+    expect(() => topKInto(tokens.reshape(1, 2), best)).toThrow(DTypeError);
+    expect(() => topKInto(device.zeros([2, 4]), { ...best, logSums: best.values })).toThrow(ShapeError);
     expect(() => takeTokens(best, tokens, tokens)).toThrow(ArgumentError);
     const one = bestFor(device, 1, 2, 1);
     expect(() => takeTokens(one, device.tensor(ints(0, 0, 0)), tokens)).toThrow(ShapeError);
     expect(() => takeTokens(one, device.zeros([2]), tokens)).toThrow(DTypeError);
-    topK(device.zeros([2, 4]), best, { slot: 1 });
+    topKInto(device.zeros([2, 4]), best, { slot: 1 });
     expect(() => device.flushSync()).toThrow('values or ids is smaller');
   });
 });
