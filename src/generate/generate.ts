@@ -105,6 +105,7 @@ async function* decode(
       await giveWay();
       for (const ranking of rankings) {
         signal?.throwIfAborted();
+        session.assertUsable();
         const events = search.choose(ranking);
         length++;
         for (const event of events) onToken?.(event);

@@ -1,4 +1,5 @@
 import type { Device } from '../core/device.js';
+import { DisposedError } from '../core/errors.js';
 import type { Program } from '../core/program.js';
 import type { Tensor } from '../core/tensor.js';
 import { inference } from '../models/inference.js';
@@ -68,6 +69,7 @@ export class Session {
   /** Milliseconds of a step, once known. */
   #pace = Number.POSITIVE_INFINITY;
   #isFirst = true;
+  #disposed = false;
 
   constructor(
     readonly key: string,
@@ -121,6 +123,7 @@ export class Session {
    * Those after the one that finishes the last sequence are left out, and mean nothing.
    */
   async step(tokens: Int32Array, order: Int32Array | null, ahead: Ahead): Promise<Ranking[]> {
+    this.assertUsable();
     if (order !== null) this.#move(order);
     const { state, program } = this.#shrink(tokens.length);
     const steps = Math.max(1, Math.min(MAX_STEPS_AHEAD, ahead.steps, Math.floor(NEWS_AFTER / this.#pace)));
@@ -141,7 +144,8 @@ export class Session {
   }
 
   /** Reads `contexts` instead of what it has read, of each as much of its end as there is room for. Decoder-only; else as `step`. */
-  read(contexts: readonly (readonly number[])[], { logits, forbids }: Ahead): Promise<Ranking[]> {
+  async read(contexts: readonly (readonly number[])[], { logits, forbids }: Ahead): Promise<Ranking[]> {
+    this.assertUsable();
     const { state } = this.#shrink(contexts.length);
     const all = Array.from({ length: state.sequences }, (_, i) => (contexts[i] ?? [0]).slice(-state.sizes.capacity));
     this.#lengths.set(all.map(({ length }) => length));
@@ -153,7 +157,16 @@ export class Session {
     return rankings;
   }
 
+  /** Throws if the model was disposed of, and this with it. */
+  assertUsable(): void {
+    if (!this.#disposed) return;
+    const toDo = 'await or abort its generations, and leave the loops of its streams, before model.dispose()';
+    throw new DisposedError(`generate: the model was disposed of before the end; ${toDo}`);
+  }
+
+  /** What runs meanwhile is not disturbed: memory is used again only by what is queued later. */
   dispose(): void {
+    this.#disposed = true;
     for (const { state, program } of this.#parts.values()) {
       program.dispose();
       if (state !== this.state) state.dispose();
@@ -222,8 +235,24 @@ function recordReorder(device: Device, length: number, reorder: (order: Tensor) 
   });
 }
 
-/** Of each model the sessions that wait for the next batch, the one used last at the end. */
-const idle = new WeakMap<Transformer, Session[]>();
+/** The sessions of a model. */
+interface Sessions {
+  /** Those that wait for the next batch, the one used last at the end. */
+  readonly idle: Session[];
+  /** Those that generate, or that a stream which nobody reads any more has left. */
+  readonly busy: Set<Session>;
+}
+
+/** null: the model was disposed of. */
+const registry = new WeakMap<Transformer, Sessions | null>();
+
+function sessionsOf(model: Transformer): Sessions {
+  const known = registry.get(model);
+  if (known === null) throw new DisposedError('generate: the model was disposed of before');
+  const sessions = known ?? { idle: [], busy: new Set() };
+  registry.set(model, sessions);
+  return sessions;
+}
 
 /** A session for the inputs, which has read their sources. Give it back with `endSession`. */
 export function startSession(model: Transformer, plan: Plan): Session {
@@ -231,9 +260,10 @@ export function startSession(model: Transformer, plan: Plan): Session {
   const { maxLength } = model.config;
   const prompts = inputs.map(({ prompt }) => prompt);
   const sources = inputs.map(({ row }) => row);
+  const sessions = sessionsOf(model);
   return inference(model, () => {
     const memory = model.transformer.encoder ? model.encode(packed(sources)) : undefined;
-    const session = takeSession(model, memory, {
+    const session = takeSession(sessions, model, memory, {
       sources: (inputs.length * width) / group,
       beams: group,
       maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1)),
@@ -241,33 +271,36 @@ export function startSession(model: Transformer, plan: Plan): Session {
       ranked: rankedOf(plan),
       stops: stopTokens.size,
     });
+    sessions.busy.add(session);
     session.setStops(stopTokens);
     return session;
   });
 }
 
+/** Keeps it for the next batch, unless it went with its model. */
 export function endSession(model: Transformer, session: Session): void {
-  const kept = idle.get(model) ?? [];
-  idle.set(model, kept);
-  kept.push(session);
-  if (kept.length > KEPT) kept.shift()?.dispose();
+  const sessions = registry.get(model);
+  if (!sessions?.busy.delete(session)) return;
+  sessions.idle.push(session);
+  if (sessions.idle.length > KEPT) sessions.idle.shift()?.dispose();
 }
 
-/** Frees what the model keeps for generation. */
+/** Frees what the model has for generation, for good: what generates with it fails at its next step. */
 export function disposeSessions(model: Transformer): void {
-  for (const session of idle.get(model)?.splice(0) ?? []) session.dispose();
+  const { idle, busy } = registry.get(model) ?? { idle: [], busy: [] };
+  registry.set(model, null);
+  for (const session of [...idle, ...busy]) session.dispose();
 }
 
-function takeSession(model: Transformer, memory: Memory | undefined, sizes: Sizes): Session {
+function takeSession({ idle }: Sessions, model: Transformer, memory: Memory | undefined, sizes: Sizes): Session {
   const key = Object.values(sizes).join(' ');
-  const kept = idle.get(model) ?? [];
-  const at = kept.findIndex((session) => session.key === key);
+  const at = idle.findIndex((session) => session.key === key);
   if (at < 0) {
     const { sources: sequences, beams, maxLength, sourceLength } = sizes;
     const options = memory ? { memory, beams, maxLength, sourceLength } : { sequences, beams, maxLength };
     return new Session(key, model, options, sizes);
   }
-  const [session] = kept.splice(at, 1) as [Session];
+  const [session] = idle.splice(at, 1) as [Session];
   session.restart(memory);
   return session;
 }

@@ -300,6 +300,10 @@ export class Transformer extends Module {
     this.#seeds = new Random(seed, DROPOUT);
   }
 
+  /**
+   * Frees the parameters and what generation keeps. Generations under way, and streams, end with DisposedError at their next
+   * step; what they held is free at once.
+   */
   override dispose(): void {
     disposeSessions(this);
     super.dispose();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { GenerateOptions } from '../../src/index.js';
-import { decoderOnly, device, inputs, makeModel } from './small-model.js';
+import { DisposedError, type GenerateOptions } from '../../src/index.js';
+import { decoderOnly, device, inputs, kinds, makeModel } from './small-model.js';
 
 describe('models and memory', () => {
   it('generations of one model can run at the same time', async () => {
@@ -27,6 +27,50 @@ describe('models and memory', () => {
     ]);
     model.dispose();
     expect(device.memory().used).toBe(before);
+  });
+
+  it.each(Object.entries(kinds))('a model can go while it generates: %s', async (_, kind) => {
+    const before = device.memory().used;
+    for (const options of [{}, { numBeams: 3 }, { doSample: true }] as GenerateOptions[]) {
+      const model = makeModel(kind);
+      await model.generate(inputs, options); // a session to use again
+      const underWay = [options, options, { ...options, maxNewTokens: 3 }].map((each) =>
+        expect(model.generate(inputs, { ...each, stopTokens: [] })).rejects.toThrow(DisposedError),
+      );
+      await new Promise((resolve) => setImmediate(resolve));
+      model.dispose();
+      await Promise.all(underWay);
+      await expect(model.generate(inputs, options)).rejects.toThrow('the model was disposed of before');
+      expect(device.memory().used).toBe(before);
+    }
+  });
+
+  it.each(Object.entries(kinds))('and while it streams to nobody: %s', async (_, kind) => {
+    const before = device.memory().used;
+    const model = makeModel(kind);
+    const [left, ended] = [model.stream(inputs, { stopTokens: [] }), model.stream(inputs, { stopTokens: [] })];
+    await Promise.all([left.next(), ended.next()]);
+    model.dispose();
+    expect(device.memory().used).toBe(before);
+    const readOn = async () => {
+      for await (const _ of left);
+    };
+    await expect(readOn()).rejects.toThrow('leave the loops of its streams');
+    await ended.return(undefined as never);
+    expect(device.memory().used).toBe(before);
+  });
+
+  it('a callback may dispose of the model', async () => {
+    const before = device.memory().used;
+    for (const numBeams of [1, 2]) {
+      const model = makeModel();
+      const stop = () => {
+        model.dispose();
+        return false;
+      };
+      await expect(model.generate(inputs, { numBeams, stop })).rejects.toThrow(DisposedError);
+      expect(device.memory().used).toBe(before);
+    }
   });
 
   it('dropout is off, and training goes on afterwards', async () => {
