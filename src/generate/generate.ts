@@ -8,6 +8,7 @@ import {
   type GenerateOptions,
   type GenerateResult,
   type Hypothesis,
+  kindOf,
   type Plan,
   type PlannedInput,
   resolveOptions,
@@ -81,13 +82,17 @@ async function* run(
 /** What is called from here, by callers without types, too. */
 function checkHooks({ signal, onToken, stop, logitsProcessors = [] }: GenerateOptions): void {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new ArgumentError('generate: signal is no AbortSignal');
+    throw new ArgumentError(`generate: signal is ${kindOf(signal)}, expected an AbortSignal`);
   }
-  for (const [name, hook] of Object.entries({ onToken, stop })) {
-    if (hook !== undefined && typeof hook !== 'function') throw new ArgumentError(`generate: ${name} is no function`);
+  if (!Array.isArray(logitsProcessors)) {
+    const kind = kindOf(logitsProcessors);
+    throw new ArgumentError(`generate: logitsProcessors is ${kind}, expected an array of functions`);
   }
-  if (!Array.isArray(logitsProcessors) || !logitsProcessors.every((processor) => typeof processor === 'function')) {
-    throw new ArgumentError('generate: logitsProcessors is no array of functions');
+  const given = Object.entries({ onToken, stop }).filter(([, hook]) => hook !== undefined);
+  const processors = logitsProcessors.map((processor, i) => [`logitsProcessors[${i}]`, processor] as const);
+  for (const [name, hook] of [...given, ...processors]) {
+    if (typeof hook === 'function') continue;
+    throw new ArgumentError(`generate: ${name} is ${kindOf(hook)}, expected a function`);
   }
 }
 

@@ -11,16 +11,19 @@ export interface GenerateOptions {
   /** The end is not chosen before there are so many tokens. Default 0. */
   minNewTokens?: number;
   /** Tokens that the output is forced to begin with: for all inputs, or one row for each. Default none. */
-  prefix?: readonly number[] | readonly (readonly number[])[];
+  prefix?: readonly number[] | Int32Array | readonly (readonly number[] | Int32Array)[];
   /** Tokens that end a sequence and are no part of it. Default: the end of the model's target tokenizer, or its eosId. */
-  stopTokens?: readonly number[];
+  stopTokens?: readonly number[] | Int32Array;
   /**
    * Decoder-only: once a sequence is as long as the model's maxLength, every further token is chosen after reading the last
    * maxLength tokens anew, as nanoGPT does: prompts and outputs can be of any length, but such a token costs a whole pass.
    * Default false: prompt and output must fit into maxLength.
    */
   cropContext?: boolean;
-  /** Ends a sequence after its newest token, which stays in it, by returning true. Gets what was generated so far. */
+  /**
+   * Ends a sequence after its newest token, which stays in it, by returning true. Gets what was generated so far, once that
+   * has all of `prefix`.
+   */
   stop?: (tokens: readonly number[]) => boolean;
 
   /** Hypotheses that beam search keeps for each input. Default 1: greedy, or sampling. */
@@ -32,7 +35,10 @@ export interface GenerateOptions {
    * unfinished one is worse, at the length it has now. 'never': when it cannot become better at any length.
    */
   earlyStopping?: boolean | 'never';
-  /** Sequences for each input: the best of the beams, or so many samples. Default 1. */
+  /**
+   * Sequences for each input: the best of the beams, or so many samples. Beams give fewer, but one at least, where there are
+   * not so many outputs: tokens are forbidden, the vocabulary is tiny, `prefix` leaves few tokens. Default 1.
+   */
   numReturnSequences?: number;
 
   /**
@@ -79,7 +85,10 @@ export interface TokenEvent {
   readonly logProbability: number;
 }
 
-/** `numReturnSequences` sequences for each input, of beams the best first, one input after the other. */
+/**
+ * At most `numReturnSequences` sequences for each input, of beams the best first, one input after the other: `inputs` says
+ * which input each belongs to.
+ */
 export interface GenerateResult {
   /** Tokens from `prefix` on, without the start or the prompt, and without the token that ended it. */
   readonly sequences: number[][];
@@ -145,9 +154,8 @@ export function resolveOptions(
   const { temperature = 1, topK = 0, topP = 1, minP = 0, seed = 0, lengthPenalty = 1 } = options;
   const { repetitionPenalty = 1, noRepeatNgramSize = 0, logitsProcessors = [], outputAttentions = false } = options;
   const { minNewTokens = 0, cropContext = false, stopTokens = endOf(model), batchSize = 64 } = options;
-  const start = [model.tokenizers.target?.bosId ?? config.bosId];
-  const prompts = config.encoderLayers > 0 ? rows.map(() => start) : rows.map((row) => (row.length > 0 ? row : start));
-  const left = config.maxLength - Math.max(...prompts.map((prompt) => prompt.length)) + 1;
+  const prompts = promptsOf(model, rows);
+  const left = config.maxLength - longest(prompts) + 1;
   const room = cropContext ? Number.MAX_SAFE_INTEGER : left;
   if (room < 1) {
     throw new ArgumentError(`generate: a prompt is longer than the model's maxLength, ${config.maxLength}`);
@@ -178,7 +186,7 @@ export function resolveOptions(
   const refuse = (message: string): never => {
     throw new ArgumentError(`generate: ${message}`);
   };
-  if (!isList(stopTokens)) refuse('stopTokens is no array of tokens');
+  if (!isList(stopTokens)) refuse(`stopTokens is ${kindOf(stopTokens)}, expected an array of tokens`);
   const isToken = (id: number) => isCount(0)(id) && id < config.targetVocab;
   for (const id of stopTokens) check('a stop token', id, isToken, `a token below ${config.targetVocab}`);
   if (![true, false, 'never'].includes(earlyStopping))
@@ -197,8 +205,8 @@ export function resolveOptions(
   const prefixes = prefixRows(options.prefix, rows.length);
   for (const id of prefixes.flat()) check('a token of prefix', id, isToken, `a token below ${config.targetVocab}`);
   const width = numBeams > 1 ? numBeams : numReturnSequences;
-  const longest = Math.max(...prefixes.map((prefix) => prefix.length));
-  if (longest > maxNewTokens) refuse(`prefix has ${longest} tokens, but maxNewTokens is ${maxNewTokens}`);
+  const forced = longest(prefixes);
+  if (forced > maxNewTokens) refuse(`prefix has ${forced} tokens, but maxNewTokens is ${maxNewTokens}`);
 
   return {
     ...{ numBeams, numReturnSequences, doSample, earlyStopping, temperature, topK, topP, minP, seed, lengthPenalty },
@@ -224,10 +232,32 @@ export function resolveOptions(
   };
 }
 
+/** What the decoder reads first: the input of a decoder-only model, elsewhere the start. */
+function promptsOf({ config, tokenizers }: Transformer, rows: readonly (readonly number[])[]) {
+  const bosId = tokenizers.target?.bosId ?? config.bosId;
+  const prompts = rows.map((row) => (config.encoderLayers > 0 || row.length === 0 ? [bosId] : row));
+  if (bosId >= config.targetVocab && prompts.some((prompt, i) => prompt !== rows[i])) {
+    const otherwise = config.encoderLayers > 0 ? '' : ', or give prompts that are not empty';
+    throw new ArgumentError(
+      `generate: bosId is ${bosId}, but it begins outputs and targetVocab is ${config.targetVocab}: ` +
+        `make the model, or its target tokenizer, with a bosId below that${otherwise}`,
+    );
+  }
+  return prompts;
+}
+
 /** A tokenizer that has no end means that there is none, whatever number the config gives it. */
 function endOf({ config, tokenizers }: Transformer): number[] {
   const eosId = tokenizers.target ? tokenizers.target.eosId : config.eosId;
   return eosId !== undefined && eosId < config.targetVocab ? [eosId] : [];
+}
+
+/** For messages about values of a wrong type. */
+export const kindOf = (value: unknown): string => (value === null ? 'null' : typeof value);
+
+/** The length of the longest. */
+export function longest(rows: readonly (readonly number[])[]): number {
+  return rows.reduce((most, row) => Math.max(most, row.length), 0);
 }
 
 const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value) || value instanceof Int32Array;
@@ -237,9 +267,12 @@ function prefixRows(prefix: GenerateOptions['prefix'] = [], count: number): read
   if (!isList(prefix) || (!rows && prefix.some((row) => typeof row !== 'number'))) {
     throw new ArgumentError('generate: prefix is neither an array of tokens nor one of such arrays');
   }
-  if (prefix.length === 0 || !rows) return Array.from({ length: count }, () => prefix as readonly number[]);
+  if (prefix.length === 0 || !rows) {
+    const row = Array.from(prefix as readonly number[]);
+    return Array.from({ length: count }, () => row);
+  }
   if (prefix.length !== count) {
     throw new ArgumentError(`generate: prefix has ${prefix.length} rows, but there are ${count} inputs`);
   }
-  return prefix as readonly (readonly number[])[];
+  return prefix.map((row) => Array.from(row as readonly number[]));
 }

@@ -24,7 +24,8 @@ export async function score(model: Transformer, source: Tokens | null, target: T
     if (row.length < 2)
       throw new ShapeError(`score: target ${i} has ${row.length} tokens: nothing comes after the first`);
     const wrong = row.find((id) => !(Number.isInteger(id) && id >= 0 && id < targetVocab));
-    if (wrong !== undefined) throw new ArgumentError(`score: ${wrong} in target ${i} is no token below ${targetVocab}`);
+    if (wrong !== undefined)
+      throw new ArgumentError(`score: ${wrong} in target ${i} is not a token below ${targetVocab}`);
   });
   const labels = targets.flatMap((row) => row.slice(1));
   const { reading } = inference(model, () => {

@@ -7,7 +7,7 @@ import type { DecodingOptions, Transformer } from '../models/transformer.js';
 import type { DecoderState, Memory } from '../nn/kv-cache.js';
 import { packed } from '../nn/token-batch.js';
 import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
-import type { Plan } from './options.js';
+import { longest, type Plan } from './options.js';
 import { MAX_STEPS_AHEAD, Ranker, type Ranking, rankedOf } from './ranking.js';
 
 /** Idle sessions that a model keeps. */
@@ -303,10 +303,6 @@ function takeSession({ idle }: Sessions, model: Transformer, memory: Memory | un
   const [session] = idle.splice(at, 1) as [Session];
   session.restart(memory);
   return session;
-}
-
-function longest(rows: readonly (readonly number[])[]): number {
-  return Math.max(...rows.map((row) => row.length));
 }
 
 /** To a power of two, 16 at least. */

@@ -55,9 +55,9 @@ export interface TransformerOptions {
   embeddingScale?: number | boolean | 'sqrt(dModel)';
   /** At the end of a row this id is padding, and no label to learn anywhere. null: none. Default 0, null for decoder-only. */
   padId?: number | null;
-  /** Begins what is generated. Default 1. */
+  /** Begins what is generated, for which it must be below `targetVocab`. Default 1. */
   bosId?: number;
-  /** Ends what is generated. Default 2. */
+  /** Ends what is generated; nothing does if it is not below `targetVocab`. Default 2. */
   eosId?: number;
   /** Of the initial parameters and of dropout. Default 0. */
   seed?: number;

@@ -6,11 +6,14 @@ import { inputs, makeModel } from './small-model.js';
 
 const wrong: Record<string, unknown> = {
   'the options are null': null,
-  'signal is no AbortSignal': { signal: {} },
-  'onToken is no function': { onToken: 3 },
-  'stop is no function': { stop: 'end' },
-  'logitsProcessors is no array of functions': { logitsProcessors: null },
-  'stopTokens is no array': { stopTokens: null },
+  'signal is object, expected an AbortSignal': { signal: {} },
+  'onToken is number, expected a function': { onToken: 3 },
+  'stop is string, expected a function': { stop: 'end' },
+  'logitsProcessors is null, expected an array of functions': { logitsProcessors: null },
+  'logitsProcessors[1] is string, expected a function': { logitsProcessors: [() => {}, 'topK'] },
+  'logitsProcessors[0] is undefined': { logitsProcessors: [undefined] },
+
+  'stopTokens is null, expected an array': { stopTokens: null },
   'prefix is neither': { prefix: [[3], 4, 5] },
 };
 
