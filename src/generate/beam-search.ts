@@ -2,7 +2,7 @@ import { Random } from '../core/random.js';
 import type { FinishReason, Hypothesis, Plan, PlannedInput, TokenEvent } from './options.js';
 import { type LogitsProcessor, processorsOf } from './processors.js';
 import { candidatesOf, type Ranking } from './ranking.js';
-import { checkedTotal, checkScores, gumbel, rowOf, type Search } from './search.js';
+import { checkedTotal, gumbel, isAnyAllowed, noneAllowed, rowOf, type Search } from './search.js';
 
 /** An unfinished hypothesis. */
 interface Beam {
@@ -126,7 +126,7 @@ class InputBeams {
     for (const [rank, candidate] of this.#candidates(ranking, first).entries()) {
       const grown = this.#grow(candidate);
       const ends = stopTokens.has(candidate.token) && length > this.input.prefix.length;
-      if (ends || this.plan.stop?.(grown.tokens)) {
+      if (ends || (length >= this.input.prefix.length && this.plan.stop?.(grown.tokens))) {
         const tokens = ends ? grown.tokens.slice(0, -1) : grown.tokens;
         if (rank < numBeams) this.#finish({ ...grown, tokens }, 'stop');
       } else {
@@ -143,7 +143,8 @@ class InputBeams {
 
   /**
    * The best ways to go on, best first: enough to fill the beams even if those that end are among them. With `doSample` so many
-   * drawn by their probabilities instead, none twice.
+   * drawn by their probabilities instead, none twice. A beam that has none drops out; without any the search is over, and
+   * throws if it found nothing.
    */
   #candidates(ranking: Ranking, first: number): Candidate[] {
     const { numBeams, stopTokens } = this.plan;
@@ -151,9 +152,11 @@ class InputBeams {
     for (let beam = 0; beam < this.beams.length; beam++) {
       const row = first + beam;
       const total = checkedTotal(ranking, row, this.input.index);
+      if (total === null) continue;
       if (ranking.logits === null) this.#offerRanked(best, beam, ranking, row, total);
       else this.#offerLogits(best, beam, rowOf(ranking.logits, row, this.plan), total);
     }
+    if (best.list.length === 0 && this.finished.length === 0) throw noneAllowed(this.input.index);
     return this.#random === null ? best.list : [...best.list].sort((a, b) => b.sum - a.sum);
   }
 
@@ -177,7 +180,7 @@ class InputBeams {
     }
     const scores = this.#processors.length > 0 ? row.map((logit) => logit - total) : row;
     for (const process of this.#processors) process(scores, read);
-    if (scores !== row) checkScores(scores, this.input.index);
+    if (scores !== row && !isAnyAllowed(scores, this.input.index)) return;
     const base = scores === row ? sum - total : sum;
     for (let token = 0; token < row.length; token++) {
       const candidate = base + (scores[token] as number);

@@ -1,10 +1,15 @@
-// What changes scores before a token is chosen. Each works in place; −∞ forbids a token.
+// What changes scores before a token is chosen. Each works in place; −∞ forbids a token, +∞ forces it.
 
 import type { Plan } from './options.js';
 
 /**
  * Changes the scores of the next token, one for each of the vocabulary: logits, or log-probabilities with beams. `tokens` is
  * what the decoder has read so far, the start or the prompt included.
+ *
+ * -Infinity forbids a token. +Infinity forces it: after the last of `logitsProcessors` it counts as 0, and all that are not
+ * +Infinity as -Infinity. Greedily that is Hugging Face's choice, the first of those with +Infinity; its beams and samples,
+ * whose softmax of +Infinity is NaN, end in an error or go astray. SimdformerError ends the generation if a score is NaN, or
+ * if every token is forbidden: with beams if that is so of every beam of an input, and none has finished yet.
  */
 export type LogitsProcessor = (scores: Float32Array, tokens: readonly number[]) => void;
 
@@ -18,6 +23,7 @@ export function processorsOf(plan: Plan, promptLength: number): LogitsProcessor[
     noRepeatNgramSize > 0 ? noRepeatNgram(noRepeatNgramSize) : null,
     minNewTokens > 0 ? forbidBefore(promptLength + minNewTokens, plan.stopTokens) : null,
     ...plan.logitsProcessors,
+    plan.logitsProcessors.length > 0 ? force : null,
     doSample && heat !== 1 ? temperature(heat) : null,
     plan.topK > 0 ? topK(plan.topK) : null,
     plan.topP < 1 ? topP(plan.topP) : null,
@@ -55,6 +61,16 @@ export function forbidBefore(length: number, forbidden: Iterable<number>): Logit
     if (tokens.length < length) for (const token of forbidden) scores[token] = NEVER;
   };
 }
+
+/** Scores that say the same without +∞: 0 for what has it, −∞ for all else. NaN stays, to be refused. */
+export const force: LogitsProcessor = (scores) => {
+  if (!scores.includes(Number.POSITIVE_INFINITY)) return;
+  for (let token = 0; token < scores.length; token++) {
+    const score = scores[token] as number;
+    if (score === Number.POSITIVE_INFINITY) scores[token] = 0;
+    else if (!Number.isNaN(score)) scores[token] = NEVER;
+  }
+};
 
 export function temperature(value: number): LogitsProcessor {
   return (scores) => {

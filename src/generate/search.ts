@@ -88,6 +88,7 @@ export class TokenSearch implements Search {
       const track = this.#batch[i] as Track;
       if (track.reason !== null) continue;
       const total = checkedTotal(ranking, i, track.input);
+      if (total === null) throw noneAllowed(track.input);
       const [token, logit] = this.#choice(ranking, i);
       const logProbability = logit - total;
       track.logProbabilities.push(logProbability);
@@ -97,7 +98,8 @@ export class TokenSearch implements Search {
         track.read.push(token);
         this.tokens[i] = token;
         events.push({ sequence: track.sequence, token, logProbability });
-        if (this.plan.stop?.(track.tokens)) track.reason = 'stop';
+        const mayStop = track.tokens.length >= track.prefix.length;
+        if (mayStop && this.plan.stop?.(track.tokens)) track.reason = 'stop';
         else if (track.tokens.length >= this.plan.maxNewTokens) track.reason = 'length';
       }
     }
@@ -133,7 +135,7 @@ export class TokenSearch implements Search {
   #pick(row: Float32Array, { input, read, processors, random }: Track): number {
     const scores = processors.length > 0 ? row.slice() : row;
     for (const process of processors) process(scores, read);
-    if (processors.length > 0) checkScores(scores, input);
+    if (processors.length > 0 && !isAnyAllowed(scores, input)) throw noneAllowed(input);
     return this.plan.doSample ? draw(scores, random) : argmax(scores);
   }
 
@@ -157,25 +159,27 @@ export function rowOf(logits: Float32Array, row: number, { vocabulary }: Plan): 
   return logits.subarray(row * vocabulary, (row + 1) * vocabulary);
 }
 
-/** log Σ e^logit of a sequence; throws if there is nothing to choose from. */
-export function checkedTotal(ranking: Ranking, row: number, input: number): number {
+const NOT_NUMBERS = 'some scores are NaN or Infinity';
+
+/** log Σ e^logit of a sequence; null if every token is forbidden. Throws if there is NaN or +∞ among the logits. */
+export function checkedTotal(ranking: Ranking, row: number, input: number): number | null {
   const total = ranking.total(row);
-  const isForbidden = ranking.logit(row, 0) === Number.NEGATIVE_INFINITY;
-  if (!Number.isFinite(total) || isForbidden) throw noneFor(input, isForbidden && !Number.isNaN(total));
-  return total;
+  if (!(total < Number.POSITIVE_INFINITY)) throw noneFor(input, NOT_NUMBERS);
+  return ranking.logit(row, 0) === Number.NEGATIVE_INFINITY ? null : total;
 }
 
-/** Throws if processors left nothing to choose from. */
-export function checkScores(scores: Float32Array, input: number): void {
-  if (!Number.isFinite(logSumExp(scores)))
-    throw noneFor(
-      input,
-      scores.every((score) => score === Number.NEGATIVE_INFINITY),
-    );
+/** Whether a token is allowed. Throws if there is NaN or +∞ among the scores. */
+export function isAnyAllowed(scores: Float32Array, input: number): boolean {
+  const greatest = scores.reduce((most, score) => Math.max(most, score)); // NaN if one is
+  if (!(greatest < Number.POSITIVE_INFINITY)) throw noneFor(input, NOT_NUMBERS);
+  return greatest !== Number.NEGATIVE_INFINITY;
 }
 
-function noneFor(input: number, isForbidden: boolean): SimdformerError {
-  const reason = isForbidden ? 'every token is forbidden' : 'not all are numbers';
+export function noneAllowed(input: number): SimdformerError {
+  return noneFor(input, 'every token is forbidden');
+}
+
+function noneFor(input: number, reason: string): SimdformerError {
   return new SimdformerError(`generate: no next token can be chosen for input ${input}: ${reason}`);
 }
 

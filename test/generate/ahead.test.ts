@@ -62,6 +62,6 @@ it('says when there is nothing to choose from', async () => {
   const { weight } = model.generator;
   weight.write(weight.dataSync().fill(Number.NaN) as Float32Array);
   for (const numBeams of [1, 2])
-    await expect(model.generate(inputs, { numBeams })).rejects.toThrow('not all are numbers');
+    await expect(model.generate(inputs, { numBeams })).rejects.toThrow('some scores are NaN');
   model.dispose();
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CLOSE, decoderOnly, inputs, makeModel } from './small-model.js';
+import { CLOSE, decoderOnly, expectClose, inputs, makeModel } from './small-model.js';
 
 describe('beam search', () => {
   it('with one beam is greedy', async () => {
@@ -69,6 +69,50 @@ describe('beam search', () => {
       expect(three).toEqual([...three].sort((a, b) => b - a));
       expect(new Set(sequences.slice(first, first + 3).map(String)).size).toBe(3);
     }
+    model.dispose();
+  });
+
+  it('goes on without a beam that has no way to go on', async () => {
+    const model = makeModel(decoderOnly);
+    const options = { numBeams: 2, numReturnSequences: 2, maxNewTokens: 4, stopTokens: [] };
+    const [best, second] = (await model.generate([[3]], { ...options, maxNewTokens: 1 })).sequences as number[][];
+    const forbid = (scores: Float32Array, tokens: readonly number[]) => {
+      if (tokens[1] === best![0]) scores.fill(Number.NEGATIVE_INFINITY);
+    };
+    for (const doSample of [false, true]) {
+      const { sequences } = await model.generate([[3]], { ...options, doSample, logitsProcessors: [forbid] });
+      expect(sequences.length).toBe(2);
+      for (const tokens of sequences) expect(tokens).toHaveLength(4);
+      if (!doSample) for (const tokens of sequences) expect(tokens[0]).toBe(second![0]);
+    }
+    model.dispose();
+  });
+
+  it('gives fewer where there are fewer outputs, and says whose they are', async () => {
+    const model = makeModel({ ...decoderOnly, targetVocab: 3 });
+    const options = { numBeams: 20, numReturnSequences: 20, noRepeatNgramSize: 2, stopTokens: [] };
+    // All 9 pairs, each once: most walks reach a dead end before, so beams drop out on their way.
+    const { sequences, inputs: of } = await model.generate([[0], [1]], { ...options, maxNewTokens: 9 });
+    expect(sequences.length).toBeLessThan(40);
+    expect(new Set(of)).toEqual(new Set([0, 1]));
+    expect(of.length).toBe(sequences.length);
+    await expect(model.generate([[0]], { ...options, maxNewTokens: 10 })).rejects.toThrow('every token is forbidden');
+    const { sequences: ended } = await model.generate([[0]], { ...options, maxNewTokens: 10, stopTokens: [2] });
+    expect(ended.length).toBeGreaterThan(0); // no beam goes on, but some had finished
+    const forced = await model.generate([[0]], { ...options, noRepeatNgramSize: 0, prefix: [1], maxNewTokens: 1 });
+    expect(forced.sequences).toEqual([[1]]);
+    model.dispose();
+  });
+
+  it('takes a forced token as certain', async () => {
+    const model = makeModel(decoderOnly);
+    const force = (scores: Float32Array, tokens: readonly number[]) => {
+      if (tokens.length === 1) scores[7] = Number.POSITIVE_INFINITY;
+    };
+    const options = { numBeams: 3, lengthPenalty: 0, maxNewTokens: 3, stopTokens: [], logitsProcessors: [force] };
+    const { sequences, scores, logProbabilities } = await model.generate([[3]], options);
+    expect(sequences[0]![0]).toBe(7);
+    expectClose(scores, [logProbabilities[0]!.slice(1).reduce((sum, value) => sum + value, 0)]);
     model.dispose();
   });
 

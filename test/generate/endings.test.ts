@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CharTokenizer } from '../../src/index.js';
+import { ArgumentError, CharTokenizer } from '../../src/index.js';
 import { decoderOnly, inputs, makeModel } from './small-model.js';
 
 describe('where outputs end', () => {
@@ -18,6 +18,21 @@ describe('where outputs end', () => {
       const byFunction = await model.generate(inputs, { stop, stopTokens: [], numBeams });
       for (const sequence of byFunction.sequences) expect(sequence.length).toBe(4);
       expect(byFunction.finishReasons).toEqual(['stop', 'stop', 'stop']);
+    }
+    model.dispose();
+  });
+
+  it('not within a forced prefix', async () => {
+    const model = makeModel(decoderOnly);
+    const prefix = [5, 6, 7];
+    for (const numBeams of [1, 2]) {
+      const asked: number[][] = [];
+      const stop = (tokens: readonly number[]) => {
+        asked.push([...tokens]);
+        return tokens.at(-1) === 5 || tokens.at(-1) === 7;
+      };
+      const { sequences, finishReasons } = await model.generate([[3]], { prefix, stop, numBeams });
+      expect([sequences, finishReasons, asked]).toEqual([[prefix], ['stop'], [prefix]]);
     }
     model.dispose();
   });
@@ -61,6 +76,32 @@ describe('where outputs end', () => {
   });
 });
 
+describe('what comes first', () => {
+  it('may be given as typed arrays', async () => {
+    const model = makeModel();
+    for (const numBeams of [1, 2]) {
+      const expected = await model.generate(inputs, { prefix: [4, 5], stopTokens: [2], numBeams });
+      const one = Int32Array.of(4, 5);
+      const options = { stopTokens: Int32Array.of(2), numBeams };
+      expect(await model.generate(inputs, { prefix: one, ...options })).toEqual(expected);
+      expect(await model.generate(inputs, { prefix: inputs.map(() => one), ...options })).toEqual(expected);
+    }
+    model.dispose();
+  });
+
+  it('must be a token, if it is the start', async () => {
+    const model = makeModel({ targetVocab: 1 });
+    const wrong = expect(model.generate(inputs)).rejects;
+    await wrong.toThrow(ArgumentError);
+    await wrong.toThrow('bosId is 1, but it begins outputs and targetVocab is 1');
+    model.dispose();
+    const decoder = makeModel({ ...decoderOnly, targetVocab: 1 });
+    await expect(decoder.generate([[0], []])).rejects.toThrow('prompts that are not empty');
+    expect((await decoder.generate([[0]], { maxNewTokens: 2 })).sequences).toEqual([[0, 0]]);
+    decoder.dispose();
+  });
+});
+
 describe('penalties', () => {
   it('no n-gram comes twice', async () => {
     const model = makeModel();
@@ -71,6 +112,20 @@ describe('penalties', () => {
         expect(new Set(pairs).size).toBe(pairs.length);
       }
     }
+    model.dispose();
+  });
+
+  it('a token is forced by +Infinity, the first of several if it is not drawn', async () => {
+    const model = makeModel(decoderOnly);
+    const force = (scores: Float32Array) => scores.fill(Number.POSITIVE_INFINITY, 7, 9);
+    const options = { logitsProcessors: [force], maxNewTokens: 3 };
+    expect((await model.generate([[3]], options)).sequences).toEqual([[7, 7, 7]]);
+    const settings = { doSample: true, temperature: 0.5, topP: 0.9, minP: 0.1, numReturnSequences: 20 };
+    const { sequences } = await model.generate([[3]], { ...options, ...settings });
+    expect(new Set(sequences.flat())).toEqual(new Set([7, 8]));
+    const spoil = (scores: Float32Array) => scores.fill(Number.NaN, 3, 4);
+    const both = { ...options, logitsProcessors: [force, spoil] };
+    await expect(model.generate([[3]], both)).rejects.toThrow('some scores are NaN');
     model.dispose();
   });
 

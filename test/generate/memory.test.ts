@@ -37,7 +37,7 @@ describe('models and memory', () => {
       const underWay = [options, options, { ...options, maxNewTokens: 3 }].map((each) =>
         expect(model.generate(inputs, { ...each, stopTokens: [] })).rejects.toThrow(DisposedError),
       );
-      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise((resolve) => setTimeout(resolve));
       model.dispose();
       await Promise.all(underWay);
       await expect(model.generate(inputs, options)).rejects.toThrow('the model was disposed of before');

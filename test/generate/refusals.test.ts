@@ -73,6 +73,12 @@ describe('bad input', () => {
       const forbid = (scores: Float32Array) => scores.fill(Number.NEGATIVE_INFINITY);
       const failure = expect(model.generate(inputs, { ...options, logitsProcessors: [forbid] })).rejects;
       await failure.toThrow('every token is forbidden');
+      const one = (scores: Float32Array, tokens: readonly number[]) => {
+        if (tokens.length > 1) scores.fill(Number.NEGATIVE_INFINITY); // of every beam, once there are several
+      };
+      await expect(model.generate(inputs, { ...options, stopTokens: [], logitsProcessors: [one] })).rejects.toThrow(
+        'every token is forbidden',
+      );
       const spoil = (scores: Float32Array) => scores.fill(Number.NaN, 3, 4);
       await expect(model.generate(inputs, { ...options, logitsProcessors: [spoil] })).rejects.toThrow(SimdformerError);
     }
