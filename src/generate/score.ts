@@ -1,5 +1,6 @@
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { inference } from '../models/inference.js';
+import { checkSides } from '../models/sides.js';
 import type { Transformer } from '../models/transformer.js';
 import { packed, type Tokens } from '../nn/token-batch.js';
 import { gather } from '../ops/move.js';
@@ -17,6 +18,7 @@ export interface ScoreResult {
 /** See `Transformer.score`. */
 export async function score(model: Transformer, source: Tokens | null, target: Tokens): Promise<ScoreResult> {
   if (model.transformer.decoder === null) throw new ArgumentError('score: the model has no decoder');
+  checkSides('score', model.transformer, source, target);
   const sources = source === null ? null : packed(await readRows('score: source', model, source));
   const targets = await readRows('score: target', model, target);
   const { targetVocab } = model.config;

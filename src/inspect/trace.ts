@@ -1,8 +1,9 @@
 // A forward pass, step by step as the papers write it, with every intermediate value at hand. The engine fuses these steps
 // and never writes most of the values down; here each is computed by an op of its own, from the model's own parameters.
 
-import { ArgumentError, ShapeError } from '../core/errors.js';
+import { ShapeError } from '../core/errors.js';
 import { type Shape, Tensor } from '../core/tensor.js';
+import { checkSides } from '../models/sides.js';
 import type { Transformer } from '../models/transformer.js';
 import type { Embedding, LayerNorm } from '../nn/layers.js';
 import { sinusoids } from '../nn/positions.js';
@@ -117,10 +118,7 @@ export async function trace(
 
 function tracePass(model: Transformer, source: readonly number[] | null, target?: readonly number[]): Trace<Tensor> {
   const { encoder, decoder } = model.transformer;
-  if ((encoder !== null) !== Boolean(source) || (decoder !== null) !== Boolean(target)) {
-    const takes = encoder && decoder ? 'a source and a target' : encoder ? 'a source only' : 'null and a target';
-    throw new ArgumentError(`trace: this model takes ${takes}`);
-  }
+  checkSides('trace', model.transformer, source, target);
   const sides = {
     encoder: encoder && traceStack(model, encoder, model.srcEmbed, model.srcPositions, ['source', source], null),
     decoder: null as StackTrace<Tensor> | null,

@@ -32,6 +32,7 @@ import {
   toFiles,
   writeFolder,
 } from './saved.js';
+import { checkSides } from './sides.js';
 import { isTargetBatch, type LossOptions, shiftedTargets, type TargetBatch, tokenLabels } from './targets.js';
 
 export type { AttentionMaps } from '../inspect/attention-maps.js';
@@ -117,12 +118,13 @@ export class Transformer extends Module {
    * [B, T, vocabulary], zero at padding. Or they are packed, `{ ids, lengths }`; the result is then [N, vocabulary]. The
    * form makes no difference to the bits, nor do the other sequences, up to rounding, to what one gives.
    *
-   * Throws ShapeError, DTypeError, ArgumentError. An id outside the vocabulary fails the run (CommandError).
+   * Throws ShapeError, DTypeError, and ArgumentError if a source is given to a model without an encoder, a target to one
+   * without a decoder, or one of them is missing. An id outside the vocabulary fails the run (CommandError).
    */
   forward(source: Tokens | null, target?: Tokens): Tensor {
     return this.device.scope(() => {
       this.#beginPass();
-      const { features, batch } = this.#features(source, target);
+      const { features, batch } = this.#features('forward', source, target);
       const logits = this.generator.forward(features);
       return batch.time === null ? logits : unpack(logits, batch.lengths, batch.time);
     });
@@ -144,7 +146,7 @@ export class Transformer extends Module {
       this.#beginPass();
       const decodes = this.transformer.decoder !== null;
       const shifted = isTargetBatch(target) ? target : decodes ? this.shift(target) : null;
-      const pass = () => this.#features(source, decodes ? shifted?.input : undefined);
+      const pass = () => this.#features('loss', source, decodes ? shifted?.input : undefined);
       const outputs: Tensor[] = [];
       const { features, batch } = headDiversity > 0 ? observeHeads(this.transformer, outputs, pass) : pass();
       const labels = shifted?.labels ?? tokenLabels(this.device, target as Tokens, batch);
@@ -216,7 +218,9 @@ export class Transformer extends Module {
 
   /** The attention probabilities of every layer for one batch: what each token looked at. Without dropout or gradients. */
   attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
-    return inference(this, () => observeAttention(this.transformer, () => this.#features(source, target)));
+    return inference(this, () =>
+      observeAttention(this.transformer, () => this.#features('attentionMaps', source, target)),
+    );
   }
 
   /** A state to decode with, one token at a time; see nn/kv-cache.ts. To be disposed of by the caller. */
@@ -316,21 +320,18 @@ export class Transformer extends Module {
   }
 
   /** What the last layer makes of every token, [N, dModel], and the batch that says whose they are. */
-  #features(first: Tokens | null, second?: Tokens): { features: Tensor; batch: TokenBatch } {
+  #features(op: string, first: Tokens | null, second?: Tokens | null): { features: Tensor; batch: TokenBatch } {
     const { encoder, decoder } = this.transformer;
-    const name = encoder && decoder ? 'forward(source, target)' : encoder ? 'forward(source)' : 'forward(target)';
-    const target = encoder === null ? (second ?? first) : second;
-    const complete =
-      (encoder === null || first !== null) && (decoder === null) === (target === undefined || target === null);
-    if (!complete) throw new ArgumentError(`forward: this model takes ${name}`);
-    const memory = encoder === null ? null : this.#encode(first as Tokens);
+    const [source, target] = encoder === null ? [second ? first : null, second ?? first] : [first, second];
+    checkSides(op, this.transformer, source, target);
+    const memory = encoder === null ? null : this.#encode(source as Tokens);
     if (decoder === null) {
       const { hidden, batch } = memory as Memory;
       return { features: hidden, batch };
     }
     const batch = this.#batch('target', target as Tokens);
     if (memory !== null && memory.batch.size !== batch.size) {
-      throw new ShapeError(`forward: ${memory.batch.size} source and ${batch.size} target sequences`);
+      throw new ShapeError(`${op}: ${memory.batch.size} source and ${batch.size} target sequences`);
     }
     const x = this.#embed(this.tgtEmbed, this.tgtPositions, batch.ids, batch.positions);
     return { features: decoder.forward(x, batch, memory), batch };

@@ -50,8 +50,9 @@ describe('what cannot be', () => {
     const source = [[3, 4]];
     const long = [Array(13).fill(3)];
     const wrong: [new (...args: never[]) => Error, string, () => unknown][] = [
-      [ArgumentError, 'forward(source, target)', () => model.forward(source)],
-      [ArgumentError, 'forward(source, target)', () => model.forward(null, source)],
+      [ArgumentError, 'forward: this model takes a source and a target', () => model.forward(source)],
+      [ArgumentError, 'forward: this model takes a source and a target', () => model.forward(null, source)],
+      [ArgumentError, 'loss: this model takes a source and a target', () => model.loss(null, [[1, 2]])],
       [ShapeError, '1 source and 2 target', () => model.forward(source, [[1], [1]])],
       [ShapeError, 'maxLength is 12', () => model.forward(source, long)],
       [ShapeError, 'sequence 1 has no tokens', () => model.forward([[3], [0, 0]], [[1], [1]])],
@@ -85,6 +86,25 @@ describe('what cannot be', () => {
         .dataSync()
         .every(Number.isFinite),
     ).toBe(true);
+  });
+
+  it('a side that the model does not have', async () => {
+    const device = await deviceFor(best, 1);
+    const [source, target] = [[[3, 4]], [[1, 3, 2]]];
+    const decoder = build(device, { encoderLayers: 0 });
+    const acts = {
+      forward: () => decoder.forward(source, target),
+      loss: () => decoder.loss(source, target),
+      attentionMaps: () => decoder.attentionMaps(source, target),
+    };
+    for (const [op, act] of Object.entries(acts)) {
+      expect(act, op).toThrow(ArgumentError);
+      expect(act).toThrow(`${op}: this model takes a target only; it has no encoder, so give null as the source`);
+    }
+    await expect(decoder.score(source, target)).rejects.toThrow('score: this model takes a target only');
+    expect(decoder.forward(target).dataSync()).toEqual(decoder.forward(null, target).dataSync());
+    const encoder = build(device, { decoderLayers: 0 });
+    expect(() => encoder.forward(source, target)).toThrow('takes a source only; it has no decoder');
   });
 
   it('state dicts', async () => {
