@@ -55,7 +55,7 @@ function placeOf(model: Transformer, { attention, layer, head }: HeadId): Place 
 
 /** Rows that are zero for now: what they were, and for how many callers. */
 interface Hidden {
-  readonly before: Promise<Float32Array>;
+  readonly before: Promise<Float32Array | Int32Array>;
   callers: number;
 }
 
@@ -67,11 +67,13 @@ async function switchOff(place: Place): Promise<() => void> {
   const { weight, start } = place;
   const ofWeight = hidden.get(weight) ?? new Map<number, Hidden>();
   hidden.set(weight, ofWeight);
-  const known = ofWeight.get(start) ?? { before: onRows(place, (rows) => rows.data()), callers: 0 };
-  const entry = known as Hidden;
+  const entry: Hidden = ofWeight.get(start) ?? { before: onRows(place, (rows) => rows.data()), callers: 0 };
   ofWeight.set(start, entry);
   entry.callers++;
-  const before = await entry.before;
+  const before = await entry.before.catch((error: unknown) => {
+    if (ofWeight.get(start) === entry) ofWeight.delete(start); // the next caller reads anew
+    throw error;
+  });
   onRows(place, (rows) => rows.write(new Float32Array(before.length)));
   return () => {
     entry.callers--;

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   ArgumentError,
   type AttentionTrace,
+  CommandError,
   createDevice,
   type Device,
   type HeadId,
@@ -91,6 +92,18 @@ it('nests, overlaps and survives exceptions', async () => {
     throw new RangeError('own');
   });
   await expect(failing).rejects.toThrow(RangeError);
+  expect(await logitsOf(model)).toEqual(before);
+});
+
+it('works again after an op that was queued before it has failed', async () => {
+  const model = build(device, {});
+  const before = await logitsOf(model);
+  const heads = all('cross', 0);
+  model.forward([[99]], [[1]]); // an id outside the vocabulary
+  const failing = [1, 2].map(() => withoutHeads(model, heads, () => logitsOf(model)));
+  await expect(failing[0]).rejects.toThrow(CommandError);
+  await Promise.allSettled(failing);
+  expect(await withoutHeads(model, heads, () => logitsOf(model))).not.toEqual(before);
   expect(await logitsOf(model)).toEqual(before);
 });
 
