@@ -1,4 +1,4 @@
-import { ShapeError } from '../core/errors.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import type { Values } from './trace.js';
 
@@ -15,6 +15,8 @@ export interface HeadStatistics {
 /**
  * Statistics of every head of one layer's attention weights, [B, heads, Tq, Tk] or [heads, Tq, Tk], as `attentionMaps` or a
  * trace has them. Rows without weight do not count.
+ *
+ * Throws ShapeError if the weights have another form, ArgumentError if one is not a finite number from 0 on or a head has none.
  */
 export async function headStatistics(weights: Tensor | Values): Promise<HeadStatistics[]> {
   const { shape } = weights;
@@ -24,6 +26,13 @@ export async function headStatistics(weights: Tensor | Values): Promise<HeadStat
   const [heads, queries, keys] = shape.slice(-3) as [number, number, number];
   const batch = shape.length === 4 ? (shape[0] as number) : 1;
   const values = weights instanceof Tensor ? ((await weights.data()) as Float32Array) : weights.data;
+  if (values.length !== batch * heads * queries * keys) {
+    throw new ShapeError(`headStatistics: ${values.length} weights do not fill [${shape.join(', ')}]`);
+  }
+  const wrong = values.findIndex((weight) => !(weight >= 0 && weight < Number.POSITIVE_INFINITY));
+  if (wrong >= 0) {
+    throw new ArgumentError(`headStatistics: weight ${wrong} is ${values[wrong]}, expected a finite number from 0 on`);
+  }
   return Array.from({ length: heads }, (_, head) => {
     const sums = { rows: 0, entropy: 0, distance: 0, previous: 0, rowsWithPrevious: 0 };
     for (let b = 0; b < batch; b++) {
@@ -33,6 +42,9 @@ export async function headStatistics(weights: Tensor | Values): Promise<HeadStat
       }
     }
     const { rows, rowsWithPrevious } = sums;
+    if (rows === 0) {
+      throw new ArgumentError(`headStatistics: head ${head} has no weights: all are 0, expected a row that sums to 1`);
+    }
     const distance = sums.distance / rows;
     return { entropy: sums.entropy / rows, distance, previous: sums.previous / Math.max(1, rowsWithPrevious) };
   });

@@ -1,11 +1,11 @@
-import { ArgumentError } from '../core/errors.js';
+import { checkWeights } from './check-weights.js';
 
 export interface HeatMapOptions {
   /** What each row stands for, at its left. */
   rows: readonly string[];
   /** What each column stands for, above it. */
   columns: readonly string[];
-  /** Colour by ANSI escape codes; without it, by shading characters. */
+  /** Whether cells are coloured, by ANSI escape codes, or shaded, by characters. Default false: shaded. */
   color?: boolean;
 }
 
@@ -14,18 +14,14 @@ const SHADES = [' ', '░', '▒', '▓', '█'];
 const COLORS = [16, 17, 18, 54, 90, 126, 162, 197, 203, 209, 215, 221, 227, 230];
 
 /**
- * Draws a matrix for a terminal: a cell for each number, darkest at 0 and lightest at the largest. `weights` is row-major,
- * as many as rows × columns. Throws ArgumentError if their number is another.
+ * Draws a matrix for a terminal: a cell for each number, darkest at 0 and below, lightest at the largest. `weights` is
+ * row-major, as many as rows × columns. Throws ArgumentError if their number is another, or one of them is not finite.
  */
 export function renderHeatMap(weights: ArrayLike<number>, { rows, columns, color = false }: HeatMapOptions): string {
-  if (weights.length !== rows.length * columns.length) {
-    throw new ArgumentError(
-      `renderHeatMap: ${weights.length} weights, expected ${rows.length} rows × ${columns.length} columns`,
-    );
-  }
-  const labelWidth = Math.max(0, ...rows.map(widthOf));
-  const cellWidth = Math.max(2, ...columns.map((label) => widthOf(label) + 1));
-  const largest = Math.max(Number.MIN_VALUE, ...Array.from(weights));
+  checkWeights('renderHeatMap', weights, rows.length, columns.length);
+  const labelWidth = widest(rows);
+  const cellWidth = Math.max(1, widest(columns)) + 1;
+  const largest = Array.from(weights).reduce((most, weight) => Math.max(most, weight), Number.MIN_VALUE);
   const cell = (weight: number) => {
     const share = Math.max(0, weight / largest);
     if (!color)
@@ -43,6 +39,10 @@ export function renderHeatMap(weights: ArrayLike<number>, { rows, columns, color
 /** Columns that a label takes, counting code points. */
 function widthOf(label: string): number {
   return [...label].length;
+}
+
+function widest(labels: readonly string[]): number {
+  return labels.reduce((most, label) => Math.max(most, widthOf(label)), 0);
 }
 
 function pad(label: string, width: number): string {

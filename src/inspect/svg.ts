@@ -4,6 +4,7 @@ import { scaleLinear } from 'd3-scale';
 import { interpolateViridis } from 'd3-scale-chromatic';
 import { line } from 'd3-shape';
 import { ArgumentError } from '../core/errors.js';
+import { checkWeights } from './check-weights.js';
 
 /** One map of a grid. */
 export interface AttentionMap {
@@ -22,12 +23,16 @@ const STYLE = 'font: 11px ui-monospace, monospace; fill: #333';
 
 /**
  * A grid of heat maps, one for each head: rows are queries, columns keys, dark is 0 and bright 1. `columns` says how many
- * stand side by side; default 4. Throws ArgumentError if the weights of a map do not fill it.
+ * stand side by side; default 4. Throws ArgumentError if the weights of a map do not fill it or one of them is not finite, or
+ * if `columns` is not a positive integer.
  */
 export function heatMapGridSvg(
   maps: readonly AttentionMap[],
   { queries, keys, columns = 4 }: { queries: readonly string[]; keys: readonly string[]; columns?: number },
 ): string {
+  if (!(Number.isInteger(columns) && columns > 0)) {
+    throw new ArgumentError(`heatMapGridSvg: columns is ${columns}, expected a positive integer`);
+  }
   const label = CHARACTER * longest(queries) + 8;
   const upright = longest(keys) > LYING;
   const cellWidth = upright ? CELL : Math.max(CELL, CHARACTER * longest(keys) + 4);
@@ -36,11 +41,7 @@ export function heatMapGridSvg(
     Math.max(label + keys.length * cellWidth, label + CHARACTER * longest(maps.map(({ title }) => title))) + GAP;
   const height = top + queries.length * CELL + GAP;
   const drawn = maps.map(({ title, weights }, i) => {
-    if (weights.length !== queries.length * keys.length) {
-      throw new ArgumentError(
-        `heatMapGridSvg: '${title}' has ${weights.length} weights, expected ${queries.length} × ${keys.length}`,
-      );
-    }
+    checkWeights(`heatMapGridSvg: '${title}'`, weights, queries.length, keys.length);
     const cells = Array.from(weights, (weight, at) => {
       const [row, column] = [Math.floor(at / keys.length), at % keys.length];
       const place = `x="${label + column * cellWidth}" y="${top + row * CELL}" width="${cellWidth}" height="${CELL}"`;
@@ -81,11 +82,17 @@ const DOTS = 40;
 
 const INK = ['#4269d0', '#ff725c', '#3ca951', '#a463f2'];
 
-/** Curves over a common x axis, which starts at the smallest x; the y axis starts at 0. */
+const isFinitePoint = (point: readonly [x: number, y: number]) => point.every(Number.isFinite);
+
+/**
+ * Curves over a common x axis, which starts at the smallest x; the y axis starts at 0. Points that are not finite are left out
+ * and interrupt their curve. Throws ArgumentError if no point is left.
+ */
 export function curvesSvg(curves: readonly Curve[], { x, y }: { x: string; y: string }): string {
   const [width, height, left, bottom, top] = [720, 376, 56, 44, 32];
-  const points = curves.flatMap((curve) => curve.points).filter(([, value]) => Number.isFinite(value));
-  if (points.length === 0) throw new ArgumentError('curvesSvg: there are no points to draw');
+  const points = curves.flatMap((curve) => curve.points).filter(isFinitePoint);
+  if (points.length === 0)
+    throw new ArgumentError('curvesSvg: there are no points to draw, expected one with finite coordinates');
   const xs = points.map(([at]) => at);
   const least = xs.reduce((a, b) => Math.min(a, b));
   const most = xs.reduce((a, b) => Math.max(a, b));
@@ -104,7 +111,7 @@ export function curvesSvg(curves: readonly Curve[], { x, y }: { x: string; y: st
   const draw = line<readonly [number, number]>(
     ([at]) => toX(at),
     ([, value]) => toY(value),
-  ).defined(([, value]) => Number.isFinite(value));
+  ).defined(isFinitePoint);
   let legendX = left + 44;
   const lines = curves.map(({ name, points }, i) => {
     const ink = INK[i % INK.length];
@@ -112,9 +119,9 @@ export function curvesSvg(curves: readonly Curve[], { x, y }: { x: string; y: st
     const text = `<text x="${legendX + 24}" y="12">${escapeXml(name)}</text>`;
     legendX += 44 + CHARACTER * [...name].length;
     // Points that are few are shown: there is no line through one.
-    const dots = points.length > DOTS ? [] : points.filter(([, value]) => Number.isFinite(value));
+    const dots = points.length > DOTS ? [] : points.filter(isFinitePoint);
     const marks = dots.map(([at, value]) => `<circle cx="${toX(at)}" cy="${toY(value)}" r="2.5" fill="${ink}"/>`);
-    const curve = `<path d="${draw([...points])}" fill="none" stroke="${ink}" stroke-width="1.5"/>`;
+    const curve = `<path d="${draw([...points]) ?? ''}" fill="none" stroke="${ink}" stroke-width="1.5"/>`;
     return `${curve}${marks.join('')}${key}${text}`;
   });
   const names = `<text x="${width - 24}" y="${height - 8}" text-anchor="end">${escapeXml(x)}</text><text x="8" y="12">${escapeXml(y)}</text>`;
@@ -127,6 +134,8 @@ function svg(width: number, height: number, title: string, content: readonly str
   return `${open}<title>${escapeXml(title)}</title>${background}${content.join('')}</svg>\n`;
 }
 
+/** What XML has no way to write, as control characters and halves of surrogate pairs, is replaced. */
 function escapeXml(text: string): string {
-  return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;');
+  const writable = text.replace(/[^\t\n\r\u{20}-\u{D7FF}\u{E000}-\u{FFFD}\u{10000}-\u{10FFFF}]/gu, '\u{FFFD}');
+  return writable.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;');
 }

@@ -12,6 +12,19 @@ it('draws weights as colours', () => {
   expect(drawn).toContain('\u001b[48;5;16m  \u001b[0m\u001b[48;5;230m  \u001b[0m');
 });
 
-it('refuses weights that do not fill it', () => {
+it('draws large matrices', () => {
+  const [rows, columns] = [Array<string>(130).fill('a'), Array<string>(1000).fill('x')];
+  const weights = new Float32Array(130_000).fill(1);
+  expect(renderHeatMap(weights, { rows, columns }).split('\n')).toHaveLength(131);
+});
+
+it('refuses weights that do not fill it, or are none', () => {
   expect(() => renderHeatMap([1, 2], { rows: ['a'], columns: ['x'] })).toThrow(ArgumentError);
+  for (const color of [false, true]) {
+    for (const wrong of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+      const draw = () => renderHeatMap([0, 1, 2, wrong], { rows: ['a', 'b'], columns: ['x', 'y'], color });
+      expect(draw).toThrow(ArgumentError);
+      expect(draw).toThrow(`the weight of row 1, column 1 is ${wrong}, expected a finite number`);
+    }
+  }
 });

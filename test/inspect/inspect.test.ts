@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice } from '../../src/backend/pick.js';
 import type { Device } from '../../src/core/device.js';
-import { ArgumentError } from '../../src/core/errors.js';
+import { ArgumentError, ShapeError } from '../../src/core/errors.js';
 import { modelCost } from '../../src/inspect/cost.js';
 import { headStatistics } from '../../src/inspect/heads.js';
 import { profile, renderProfile } from '../../src/inspect/profile.js';
-import { curvesSvg, heatMapGridSvg } from '../../src/inspect/svg.js';
+import { type Curve, curvesSvg, heatMapGridSvg } from '../../src/inspect/svg.js';
 import { Transformer } from '../../src/models/transformer.js';
 
 let device: Device;
@@ -42,6 +42,15 @@ describe('headStatistics', () => {
       ]),
     );
     expect(head).toEqual({ entropy: 0, distance: 0, previous: 0 });
+  });
+
+  it('refuses what are no weights', async () => {
+    const of = (shape: number[], ...weights: number[]) => headStatistics({ shape, data: Float32Array.from(weights) });
+    await expect(of([2, 1, 2], 1, 0)).rejects.toThrow(ShapeError);
+    await expect(of([2, 1, 2], 1, 0)).rejects.toThrow('2 weights do not fill [2, 1, 2]');
+    await expect(of([2, 1, 2], 1, 0, 0, 0)).rejects.toThrow('head 1 has no weights');
+    await expect(of([1, 1, 2], 1, Number.NaN)).rejects.toThrow('weight 1 is NaN, expected a finite number from 0 on');
+    await expect(of([1, 1, 2], 2, -1)).rejects.toThrow(ArgumentError);
   });
 });
 
@@ -94,6 +103,22 @@ describe('pictures', () => {
     expect(drawn).toContain('<title>&amp; → y: 0.750</title>');
     expect(drawn).toContain('head &lt;1&gt;');
     expect(() => heatMapGridSvg(maps, { queries: ['A'], keys: ['x'] })).toThrow(ArgumentError);
+    const spoilt = [{ title: 'spoilt', weights: [Number.NaN] }];
+    expect(() => heatMapGridSvg(spoilt, { queries: ['A'], keys: ['x'] })).toThrow("'spoilt': the weight of row 0");
+    for (const columns of [0, -1, 1.5, Number.NaN]) {
+      const draw = () => heatMapGridSvg(maps, { queries: ['A', '&'], keys: ['x', 'y'], columns });
+      expect(draw).toThrow(ArgumentError);
+      expect(draw).toThrow(`columns is ${columns}, expected a positive integer`);
+    }
+  });
+
+  it('are XML whatever the text', () => {
+    const text = (codes: number[]) => String.fromCharCode(...codes);
+    const wrong = [...Array(0x20).keys()].filter((code) => ![9, 10, 13].includes(code)).concat(0xd800, 0xfffe, 0xffff);
+    const title = `${text(wrong)}|\t\n\r|\u{1f600}é\ue000\ufffd|${text([0xdc00])}`;
+    const drawn = heatMapGridSvg([{ title, weights: [1] }], { queries: ['a'], keys: ['b'] });
+    const expected = `${'\ufffd'.repeat(wrong.length)}|\t\n\r|\u{1f600}é\ue000\ufffd|\ufffd`;
+    expect(drawn).toContain(`>${expected}</text>`);
   });
 
   it('draws curves', () => {
@@ -112,6 +137,22 @@ describe('pictures', () => {
       { x: 'step', y: 'loss' },
     );
     expect(drawn.match(/<path d="M[^"]*L/g)).toHaveLength(1);
+    const [all, none]: Curve[] = [
+      ...[
+        {
+          name: 'all',
+          points: [
+            [1, 1],
+            [Number.NaN, 2],
+            [Number.POSITIVE_INFINITY, 2],
+            [2, 3],
+          ] as const,
+        },
+      ],
+      ...[{ name: 'none', points: [[Number.NaN, 1]] as const }],
+    ];
+    expect(curvesSvg([all!, none!], { x: 'step', y: 'loss' })).not.toMatch(/NaN|Infinity|null/);
+    expect(() => curvesSvg([none!], { x: 'a', y: 'b' })).toThrow(ArgumentError);
     expect(() => curvesSvg([{ name: 'none', points: [] }], { x: 'a', y: 'b' })).toThrow(ArgumentError);
   });
 });
