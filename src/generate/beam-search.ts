@@ -23,13 +23,14 @@ interface Candidate {
 }
 
 /**
- * Keeps the `numBeams` best unfinished hypotheses of each input. Of the best ways to go on, those that end are finished if they
- * are among the first numBeams, and the others fill the beams again. As in Hugging Face, the score of a hypothesis is
+ * Keeps the `numBeams` best unfinished hypotheses of each input. Of the best ways to go on, those that end are finished
+ * if they are among the first numBeams, and the others fill the beams again. As in Hugging Face, the score of a
+ * hypothesis is
  *
  *   sum of log-probabilities / length^lengthPenalty, where length counts the end but not the start or the prompt.
  *
- * With `doSample` the ways to go on are drawn without replacement, each with probability ∝ exp(its sum): the greatest sums plus
- * Gumbel noise (Kool et al. 2019, arXiv 1903.06059).
+ * With `doSample` the ways to go on are drawn without replacement, each with probability ∝ exp(its sum): the greatest
+ * sums plus Gumbel noise (Kool et al. 2019, arXiv 1903.06059).
  */
 export class BeamSearch implements Search {
   tokens: Int32Array;
@@ -142,9 +143,9 @@ class InputBeams {
   }
 
   /**
-   * The best ways to go on, best first: enough to fill the beams even if those that end are among them. With `doSample` so many
-   * drawn by their probabilities instead, none twice. A beam that has none drops out; without any the search is over, and
-   * throws if it found nothing.
+   * The best ways to go on, best first: enough to fill the beams even if those that end are among them. With `doSample`
+   * so many drawn by their probabilities instead, none twice. A beam that has none drops out; without any the search is
+   * over, and throws if it found nothing.
    */
   #candidates(ranking: Ranking, first: number): Candidate[] {
     const { numBeams, stopTokens } = this.plan;

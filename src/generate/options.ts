@@ -6,29 +6,36 @@ import type { LogitsProcessor } from './processors.js';
 
 /** Names and meanings are Hugging Face's where it has the option. */
 export interface GenerateOptions {
-  /** Tokens after the start (or the prompt) at most, those of `prefix` included. Default 256, or what the model's maxLength leaves. */
+  /**
+   * Tokens after the start (or the prompt) at most, those of `prefix` included. Default 256, or what the model's
+   * maxLength leaves.
+   */
   maxNewTokens?: number;
   /** The end is not chosen before there are so many tokens. Default 0. */
   minNewTokens?: number;
   /** Tokens that the output is forced to begin with: for all inputs, or one row for each. Default none. */
   prefix?: readonly number[] | Int32Array | readonly (readonly number[] | Int32Array)[];
-  /** Tokens that end a sequence and are no part of it. Default: the end of the model's target tokenizer, or its eosId. */
+  /**
+   * Tokens that end a sequence and are no part of it. Default: the end of the model's target tokenizer, or its eosId.
+   */
   stopTokens?: readonly number[] | Int32Array;
   /**
-   * Decoder-only: once a sequence is as long as the model's maxLength, every further token is chosen after reading the last
-   * maxLength tokens anew, as nanoGPT does: prompts and outputs can be of any length, but such a token costs a whole pass.
-   * Default false: prompt and output must fit into maxLength.
+   * Decoder-only: once a sequence is as long as the model's maxLength, every further token is chosen after reading the
+   * last maxLength tokens anew, as nanoGPT does: prompts and outputs can be of any length, but such a token costs a
+   * whole pass. Default false: prompt and output must fit into maxLength.
    */
   cropContext?: boolean;
   /**
-   * Ends a sequence after its newest token, which stays in it, by returning true. Gets what was generated so far, once that
-   * has all of `prefix`.
+   * Ends a sequence after its newest token, which stays in it, by returning true. Gets what was generated so far, once
+   * that has all of `prefix`.
    */
   stop?: (tokens: readonly number[]) => boolean;
 
   /** Hypotheses that beam search keeps for each input. Default 1: greedy, or sampling. */
   numBeams?: number;
-  /** Hypotheses are ranked by sum of log-probabilities / length^lengthPenalty, the end counted as a token. Default 1. */
+  /**
+   * Hypotheses are ranked by sum of log-probabilities / length^lengthPenalty, the end counted as a token. Default 1.
+   */
   lengthPenalty?: number;
   /**
    * When beam search ends, once there are numBeams finished hypotheses. true: at once. false (default): when the best
@@ -36,14 +43,14 @@ export interface GenerateOptions {
    */
   earlyStopping?: boolean | 'never';
   /**
-   * Sequences for each input: the best of the beams, or so many samples. Beams give fewer, but one at least, where there are
-   * not so many outputs: tokens are forbidden, the vocabulary is tiny, `prefix` leaves few tokens. Default 1.
+   * Sequences for each input: the best of the beams, or so many samples. Beams give fewer, but one at least, where
+   * there are not so many outputs: tokens are forbidden, the vocabulary is tiny, `prefix` leaves few tokens. Default 1.
    */
   numReturnSequences?: number;
 
   /**
-   * Draws tokens by their probabilities. Default false: the most probable. With beams: draws without replacement among the
-   * ways to go on of all beams, as Hugging Face's beam sampling; results are still ranked by their scores.
+   * Draws tokens by their probabilities. Default false: the most probable. With beams: draws without replacement among
+   * the ways to go on of all beams, as Hugging Face's beam sampling; results are still ranked by their scores.
    */
   doSample?: boolean;
   /** Divides logits: below 1 likely tokens become likelier. Default 1. */
@@ -65,8 +72,8 @@ export interface GenerateOptions {
   logitsProcessors?: readonly LogitsProcessor[];
 
   /**
-   * Inputs at most that are decoded side by side. More are sorted by length and taken in turn: a batch takes as long as its
-   * longest output. Default 64.
+   * Inputs at most that are decoded side by side. More are sorted by length and taken in turn: a batch takes as long as
+   * its longest output. Default 64.
    */
   batchSize?: number;
   /** Ends it: the promise rejects with the signal's reason, by default an AbortError. */
@@ -86,8 +93,8 @@ export interface TokenEvent {
 }
 
 /**
- * At most `numReturnSequences` sequences for each input, of beams the best first, one input after the other: `inputs` says
- * which input each belongs to.
+ * At most `numReturnSequences` sequences for each input, of beams the best first, one input after the other: `inputs`
+ * says which input each belongs to.
  */
 export interface GenerateResult {
   /** Tokens from `prefix` on, without the start or the prompt, and without the token that ended it. */
@@ -101,8 +108,9 @@ export interface GenerateResult {
   /** Which input each sequence belongs to. */
   readonly inputs: number[];
   /**
-   * With `outputAttentions`: of the sources and of what the decoder read, the start or the prompt and all tokens with one after
-   * them. The last rows of each are what it looked at for each of its `logProbabilities`. To be disposed of by the caller.
+   * With `outputAttentions`: of the sources and of what the decoder read, the start or the prompt and all tokens with
+   * one after them. The last rows of each are what it looked at for each of its `logProbabilities`. To be disposed of
+   * by the caller.
    */
   readonly attentions?: AttentionMaps;
 }

@@ -3,13 +3,14 @@
 import type { Plan } from './options.js';
 
 /**
- * Changes the scores of the next token, one for each of the vocabulary: logits, or log-probabilities with beams. `tokens` is
- * what the decoder has read so far, the start or the prompt included.
+ * Changes the scores of the next token, one for each of the vocabulary: logits, or log-probabilities with beams.
+ * `tokens` is what the decoder has read so far, the start or the prompt included.
  *
- * -Infinity forbids a token. +Infinity forces it: after the last of `logitsProcessors` it counts as 0, and all that are not
- * +Infinity as -Infinity. Greedily that is Hugging Face's choice, the first of those with +Infinity; its beams and samples,
- * whose softmax of +Infinity is NaN, end in an error or go astray. SimdformerError ends the generation if a score is NaN, or
- * if every token is forbidden: with beams if that is so of every beam of an input, and none has finished yet.
+ * -Infinity forbids a token. +Infinity forces it: after the last of `logitsProcessors` it counts as 0, and all that are
+ * not +Infinity as -Infinity. Greedily that is Hugging Face's choice, the first of those with +Infinity; its beams and
+ * samples, whose softmax of +Infinity is NaN, end in an error or go astray. SimdformerError ends the generation if a
+ * score is NaN, or if every token is forbidden: with beams if that is so of every beam of an input, and none has
+ * finished yet.
  */
 export type LogitsProcessor = (scores: Float32Array, tokens: readonly number[]) => void;
 
@@ -32,7 +33,10 @@ export function processorsOf(plan: Plan, promptLength: number): LogitsProcessor[
   return list.filter((processor) => processor !== null);
 }
 
-/** Every token that is there already: positive scores divided by the penalty, negative ones multiplied (CTRL, Keskar et al. 2019). */
+/**
+ * Every token that is there already: positive scores divided by the penalty, negative ones multiplied (CTRL, Keskar et
+ * al. 2019).
+ */
 export function repetitionPenalty(penalty: number): LogitsProcessor {
   return (scores, tokens) => {
     for (const token of new Set(tokens)) {

@@ -1,5 +1,5 @@
-// The best tokens of each sequence, found where the logits are: generation that chooses by them reads a few words of each
-// step, and greedy generation takes several steps before it reads any.
+// The best tokens of each sequence, found where the logits are: generation that chooses by them reads a few words of
+// each step, and greedy generation takes several steps before it reads any.
 
 import type { Device } from '../core/device.js';
 import { Tensor } from '../core/tensor.js';
@@ -55,7 +55,10 @@ export class Ranking {
   }
 }
 
-/** The memory for rankings of steps. With `count` 1 steps follow each other, each reading the best tokens of the one before. */
+/**
+ * The memory for rankings of steps. With `count` 1 steps follow each other, each reading the best tokens of the one
+ * before.
+ */
 export class Ranker {
   readonly #best: Best;
   readonly #stops: Tensor | null;
@@ -111,8 +114,8 @@ export class Ranker {
   }
 
   /**
-   * Runs what is queued, on this thread if that is `brief`; the rankings of `steps` steps, each of `sequences`, with the logits of
-   * the last if given.
+   * Runs what is queued, on this thread if that is `brief`; the rankings of `steps` steps, each of `sequences`, with
+   * the logits of the last if given.
    */
   async read(steps: number, sequences: number, logits: Tensor | null, brief = false): Promise<Ranking[]> {
     const { values, ids, logSums } = this.#best;

@@ -4,7 +4,10 @@ import type { FinishReason, Hypothesis, Plan, TokenEvent } from './options.js';
 import { argmax, type LogitsProcessor, logSumExp, processorsOf } from './processors.js';
 import type { Ranking } from './ranking.js';
 
-/** Chooses tokens, given rankings, with logits if `needsLogits`. The sequences of all unfinished inputs, and some finished ones, are its batch. */
+/**
+ * Chooses tokens, given rankings, with logits if `needsLogits`. The sequences of all unfinished inputs, and some
+ * finished ones, are its batch.
+ */
 export interface Search {
   /** Takes what the model says of the next token of every sequence of the batch; returns what is decided. */
   choose(ranking: Ranking): TokenEvent[];

@@ -16,7 +16,10 @@ const KEPT = 4;
 /** Milliseconds that steps may take before something is heard of them. */
 const NEWS_AFTER = 5;
 
-/** Milliseconds for which the way to another thread and back is not worth it; the event loop gets its turns all the same. */
+/**
+ * Milliseconds for which the way to another thread and back is not worth it; the event loop gets its turns all the
+ * same.
+ */
 const BRIEF = 0.5;
 
 /** What a session is good for; sizes are rounded up so that similar batches share one. */
@@ -50,8 +53,9 @@ export interface Ahead {
 }
 
 /**
- * A decoder state and the programs that advance it, recorded once. Sessions go back to the model after use and serve the next
- * batch of the same sizes. Sequences can leave: the others then move to the front, and steps go no further than they must.
+ * A decoder state and the programs that advance it, recorded once. Sessions go back to the model after use and serve
+ * the next batch of the same sizes. Sequences can leave: the others then move to the front, and steps go no further
+ * than they must.
  */
 export class Session {
   /** By the items they have. */
@@ -118,9 +122,9 @@ export class Session {
   }
 
   /**
-   * What follows after one more token of each sequence, where sequence r first goes on from what was `order[r]`. Sequences beyond
-   * these have left. If sequences then go on with their best tokens there may be more steps than one: as many as take little time.
-   * Those after the one that finishes the last sequence are left out, and mean nothing.
+   * What follows after one more token of each sequence, where sequence r first goes on from what was `order[r]`.
+   * Sequences beyond these have left. If sequences then go on with their best tokens there may be more steps than one:
+   * as many as take little time. Those after the one that finishes the last sequence are left out, and mean nothing.
    */
   async step(tokens: Int32Array, order: Int32Array | null, ahead: Ahead): Promise<Ranking[]> {
     this.assertUsable();
@@ -143,7 +147,10 @@ export class Session {
     return rankings;
   }
 
-  /** Reads `contexts` instead of what it has read, of each as much of its end as there is room for. Decoder-only; else as `step`. */
+  /**
+   * Reads `contexts` instead of what it has read, of each as much of its end as there is room for. Decoder-only; else
+   * as `step`.
+   */
   async read(contexts: readonly (readonly number[])[], { logits, forbids }: Ahead): Promise<Ranking[]> {
     this.assertUsable();
     const { state } = this.#shrink(contexts.length);

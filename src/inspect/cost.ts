@@ -13,9 +13,9 @@ export interface ModelCost {
 }
 
 /**
- * Counts parameters, and the work of a forward pass over one source and one target of the given lengths, 32 by default, by
- * recording the pass without running it. Dropout is no part of it, in training mode either, and the dropout of later passes
- * stays what it would have been. Lengths that the model has no side for are ignored.
+ * Counts parameters, and the work of a forward pass over one source and one target of the given lengths, 32 by default,
+ * by recording the pass without running it. Dropout is no part of it, in training mode either, and the dropout of later
+ * passes stays what it would have been. Lengths that the model has no side for are ignored.
  *
  * Throws ArgumentError if a length is not a positive integer, ShapeError if it is above the model's `maxLength`.
  */

@@ -13,10 +13,11 @@ export interface HeadStatistics {
 }
 
 /**
- * Statistics of every head of one layer's attention weights, [B, heads, Tq, Tk] or [heads, Tq, Tk], as `attentionMaps` or a
- * trace has them. Rows without weight do not count.
+ * Statistics of every head of one layer's attention weights, [B, heads, Tq, Tk] or [heads, Tq, Tk], as `attentionMaps`
+ * or a trace has them. Rows without weight do not count.
  *
- * Throws ShapeError if the weights have another form, ArgumentError if one is not a finite number from 0 on or a head has none.
+ * Throws ShapeError if the weights have another form, ArgumentError if one is not a finite number from 0 on or a head
+ * has none.
  */
 export async function headStatistics(weights: Tensor | Values): Promise<HeadStatistics[]> {
   const { shape } = weights;

@@ -16,8 +16,8 @@ export interface OpProfile {
 }
 
 /**
- * Runs a recorded program `runs` times, command by command, and adds up what each op took, the most expensive first. Times
- * are the fastest of the runs, call by call; each has a few microseconds that the call itself costs.
+ * Runs a recorded program `runs` times, command by command, and adds up what each op took, the most expensive first.
+ * Times are the fastest of the runs, call by call; each has a few microseconds that the call itself costs.
  */
 export function profile(program: Program, runs = 3): OpProfile[] {
   if (typeof program?.profile !== 'function') {
@@ -50,7 +50,8 @@ function bytesOf({ operands }: CommandTiming): number {
 
 /** A profile as a table for a terminal. */
 export function renderProfile(ops: readonly OpProfile[]): string {
-  const heading = `${'op'.padEnd(24)}${['calls', 'ms', 'share', 'GFLOP/s', 'MB'].map((name) => name.padStart(10)).join('')}`;
+  const names = ['calls', 'ms', 'share', 'GFLOP/s', 'MB'].map((name) => name.padStart(10));
+  const heading = `${'op'.padEnd(24)}${names.join('')}`;
   const lines = ops.map(({ op, calls, milliseconds, share, gflopsPerSecond, bytes }) => {
     const speed = gflopsPerSecond > 0 ? gflopsPerSecond.toFixed(1) : '';
     const columns = [

@@ -22,9 +22,9 @@ const LYING = 3;
 const STYLE = 'font: 11px ui-monospace, monospace; fill: #333';
 
 /**
- * A grid of heat maps, one for each head: rows are queries, columns keys, dark is 0 and bright 1. `columns` says how many
- * stand side by side; default 4. Throws ArgumentError if the weights of a map do not fill it or one of them is not finite, or
- * if `columns` is not a positive integer.
+ * A grid of heat maps, one for each head: rows are queries, columns keys, dark is 0 and bright 1. `columns` says how
+ * many stand side by side; default 4. Throws ArgumentError if the weights of a map do not fill it or one of them is not
+ * finite, or if `columns` is not a positive integer.
  */
 export function heatMapGridSvg(
   maps: readonly AttentionMap[],
@@ -85,8 +85,8 @@ const INK = ['#4269d0', '#ff725c', '#3ca951', '#a463f2'];
 const isFinitePoint = (point: readonly [x: number, y: number]) => point.every(Number.isFinite);
 
 /**
- * Curves over a common x axis, which starts at the smallest x; the y axis starts at 0. Points that are not finite are left out
- * and interrupt their curve. Throws ArgumentError if no point is left.
+ * Curves over a common x axis, which starts at the smallest x; the y axis starts at 0. Points that are not finite are
+ * left out and interrupt their curve. Throws ArgumentError if no point is left.
  */
 export function curvesSvg(curves: readonly Curve[], { x, y }: { x: string; y: string }): string {
   const [width, height, left, bottom, top] = [720, 376, 56, 44, 32];
@@ -99,12 +99,10 @@ export function curvesSvg(curves: readonly Curve[], { x, y }: { x: string; y: st
   const highest = points.reduce((largest, [, value]) => Math.max(largest, value), 0);
   const toX = scaleLinear([least, Math.max(most, least + 1)], [left, width - 24]).nice();
   const toY = scaleLinear([0, highest || 1], [height - bottom, top]).nice();
-  const grid = toY
-    .ticks(6)
-    .map(
-      (tick) =>
-        `<path d="M${left} ${toY(tick)}H${width - 24}" stroke="#ddd"/><text x="${left - 6}" y="${toY(tick) + 4}" text-anchor="end">${tick}</text>`,
-    );
+  const grid = toY.ticks(6).map((tick) => {
+    const rule = `<path d="M${left} ${toY(tick)}H${width - 24}" stroke="#ddd"/>`;
+    return `${rule}<text x="${left - 6}" y="${toY(tick) + 4}" text-anchor="end">${tick}</text>`;
+  });
   const ticks = toX
     .ticks(8)
     .map((tick) => `<text x="${toX(tick)}" y="${height - bottom + 16}" text-anchor="middle">${tick}</text>`);
@@ -124,12 +122,16 @@ export function curvesSvg(curves: readonly Curve[], { x, y }: { x: string; y: st
     const curve = `<path d="${draw([...points]) ?? ''}" fill="none" stroke="${ink}" stroke-width="1.5"/>`;
     return `${curve}${marks.join('')}${key}${text}`;
   });
-  const names = `<text x="${width - 24}" y="${height - 8}" text-anchor="end">${escapeXml(x)}</text><text x="8" y="12">${escapeXml(y)}</text>`;
-  return svg(width, height, `${y} by ${x}`, [...grid, ...ticks, ...lines, names]);
+  const names = [
+    `<text x="${width - 24}" y="${height - 8}" text-anchor="end">${escapeXml(x)}</text>`,
+    `<text x="8" y="12">${escapeXml(y)}</text>`,
+  ];
+  return svg(width, height, `${y} by ${x}`, [...grid, ...ticks, ...lines, ...names]);
 }
 
 function svg(width: number, height: number, title: string, content: readonly string[]): string {
-  const open = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" style="${STYLE}">`;
+  const size = `width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"`;
+  const open = `<svg xmlns="http://www.w3.org/2000/svg" ${size} role="img" style="${STYLE}">`;
   const background = `<rect width="${width}" height="${height}" fill="white"/>`;
   return `${open}<title>${escapeXml(title)}</title>${background}${content.join('')}</svg>\n`;
 }

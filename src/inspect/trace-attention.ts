@@ -9,11 +9,16 @@ import { gather, permute } from '../ops/move.js';
 import { softmax } from '../ops/softmax.js';
 import type { Values } from './trace.js';
 
-/** Multi-head attention: outputs = softmax((q·k + q·r)·scale + bias) · (v + r'), the relative terms only where the model has them. */
+/**
+ * Multi-head attention: outputs = softmax((q·k + q·r)·scale + bias) · (v + r'), the relative terms only where the model
+ * has them.
+ */
 export interface AttentionTrace<T = Values> {
   /** [Tq, dModel] */
   readonly input: T;
-  /** [Tk, dModel], what keys and values are made of: `input` in self-attention, the encoder's output in cross attention. */
+  /**
+   * [Tk, dModel], what keys and values are made of: `input` in self-attention, the encoder's output in cross attention.
+   */
   readonly memory: T;
   /** [heads, Tq, d] */
   readonly q: T;
@@ -26,7 +31,9 @@ export interface AttentionTrace<T = Values> {
   readonly relative: T | null;
   /** The trained number of the distance; with positions `relativeBias` only. */
   readonly bias: T | null;
-  /** [2M + 1, d], the trained vectors r and r' of the distances -M … M from query to key; with positions `shaw` only. */
+  /**
+   * [2M + 1, d], the trained vectors r and r' of the distances -M … M from query to key; with positions `shaw` only.
+   */
   readonly relativeKeys: T | null;
   readonly relativeValues: T | null;
   /** 1/√d */

@@ -1,5 +1,6 @@
-// A forward pass, step by step as the papers write it, with every intermediate value at hand. The engine fuses these steps
-// and never writes most of the values down; here each is computed by an op of its own, from the model's own parameters.
+// A forward pass, step by step as the papers write it, with every intermediate value at hand. The engine fuses these
+// steps and never writes most of the values down; here each is computed by an op of its own, from the model's own
+// parameters.
 
 import { ShapeError } from '../core/errors.js';
 import { type Shape, Tensor } from '../core/tensor.js';
@@ -56,7 +57,10 @@ export interface FeedForwardTrace<T = Values> {
   readonly output: T;
 }
 
-/** A sub-layer with its residual connection and its norm: pre-norm input + inside(norm(input)), post-norm norm(input + inside(input)). */
+/**
+ * A sub-layer with its residual connection and its norm: pre-norm input + inside(norm(input)), post-norm norm(input +
+ * inside(input)).
+ */
 export interface SubLayerTrace<Inside, T = Values> {
   /** [T, dModel], as all that has no other shape. */
   readonly input: T;

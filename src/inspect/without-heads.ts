@@ -5,17 +5,20 @@ import { type AttentionMaps, attentionsOf } from './attention-maps.js';
 
 /** One head of a model, numbered from 0. */
 export interface HeadId {
-  /** The encoder's self-attention, the decoder's masked self-attention, or the decoder's attention to the encoder's output. */
+  /**
+   * The encoder's self-attention, the decoder's masked self-attention, or the decoder's attention to the encoder's
+   * output.
+   */
   readonly attention: keyof AttentionMaps;
   readonly layer: number;
   readonly head: number;
 }
 
 /**
- * Runs `fn` while the given heads add nothing to the output of their attention: the rows of the output projection that read
- * them are zero, which is the same as if the heads gave zeros (Michel, Levy, Neubig 2019, arXiv 1905.10650). Afterwards the
- * rows are what they were, to the bit, whatever `fn` did. Who uses the model meanwhile sees it so; do not train it. Calls may
- * nest and overlap.
+ * Runs `fn` while the given heads add nothing to the output of their attention: the rows of the output projection that
+ * read them are zero, which is the same as if the heads gave zeros (Michel, Levy, Neubig 2019, arXiv 1905.10650).
+ * Afterwards the rows are what they were, to the bit, whatever `fn` did. Who uses the model meanwhile sees it so; do
+ * not train it. Calls may nest and overlap.
  *
  * Throws ArgumentError, before anything is changed, if the model has no such head.
  */

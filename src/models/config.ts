@@ -26,25 +26,28 @@ export interface TransformerOptions {
   /** A normalisation after the last layer of each stack. Default true, as in PyTorch's nn.Transformer. */
   finalNorm?: boolean;
   /**
-   * Whether linear layers, normalisations and the output projection add a bias: PyTorch's `bias` of nn.Transformer, which has
-   * no output projection, and nanoGPT's. Default true.
+   * Whether linear layers, normalisations and the output projection add a bias: PyTorch's `bias` of nn.Transformer,
+   * which has no output projection, and nanoGPT's. Default true.
    */
   bias?: boolean;
   /** How tokens know where they stand. Default `sinusoidal`. */
   positions?: Positions | Positions['kind'];
   /**
-   * The probability of dropping, in training mode, an element of the embeddings, of each sub-layer's output and of the hidden
-   * layer of the feed-forward networks (PyTorch's places; the attention probabilities, which never exist as a whole here, are
-   * not dropped). Default 0; the paper's base model has 0.1.
+   * The probability of dropping, in training mode, an element of the embeddings, of each sub-layer's output and of the
+   * hidden layer of the feed-forward networks (PyTorch's places; the attention probabilities, which never exist as a
+   * whole here, are not dropped). Default 0; the paper's base model has 0.1.
    */
   dropout?: number;
   /** Ids of the source are below it. Needed with encoder layers. */
   sourceVocab?: number;
-  /** Ids of the target are below it, and it is the number of logits. Needed with decoder layers; otherwise `sourceVocab`. */
+  /**
+   * Ids of the target are below it, and it is the number of logits. Needed with decoder layers; otherwise
+   * `sourceVocab`.
+   */
   targetVocab?: number;
   /**
-   * Whether the output projection is the target embedding (encoder-only: the source embedding). `all`, as in the paper: source
-   * and target embedding are one, too. Default false.
+   * Whether the output projection is the target embedding (encoder-only: the source embedding). `all`, as in the paper:
+   * source and target embedding are one, too. Default false.
    */
   tieEmbeddings?: boolean | 'all';
   /** The longest sequence, source or target. Default 1024. */
@@ -53,7 +56,10 @@ export interface TransformerOptions {
   layerNormEps?: number;
   /** Multiplies the token embeddings; true (default) and `sqrt(dModel)`: √dModel as in the paper; false: 1. */
   embeddingScale?: number | boolean | 'sqrt(dModel)';
-  /** At the end of a row this id is padding, and no label to learn anywhere. null: none. Default 0, null for decoder-only. */
+  /**
+   * At the end of a row this id is padding, and no label to learn anywhere. null: none. Default 0, null for
+   * decoder-only.
+   */
   padId?: number | null;
   /** Begins what is generated, for which it must be below `targetVocab`. Default 1. */
   bosId?: number;

@@ -15,7 +15,9 @@ export interface DecodingOptions {
   beams?: number;
   /** Tokens that a sequence can have. Default: the model's maxLength. */
   maxLength?: number;
-  /** Tokens that a source can have, where the state is to serve others after this one. Default: the memory's longest. */
+  /**
+   * Tokens that a source can have, where the state is to serve others after this one. Default: the memory's longest.
+   */
   sourceLength?: number;
 }
 

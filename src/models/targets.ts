@@ -16,8 +16,8 @@ export interface LossOptions {
   /** The share of each label's probability that is spread evenly over the vocabulary. Default 0; the paper has 0.1. */
   labelSmoothing?: number;
   /**
-   * Adds this much of the mean cosine between the outputs of any two heads of an attention, so that heads learn to differ
-   * (Li et al. 2018). Default 0. Not together with `gradientCheckpointing`.
+   * Adds this much of the mean cosine between the outputs of any two heads of an attention, so that heads learn to
+   * differ (Li et al. 2018). Default 0. Not together with `gradientCheckpointing`.
    */
   headDiversity?: number;
 }

@@ -115,11 +115,11 @@ export class Transformer extends Module {
    * `forward(source)`; decoder-only `forward(target)` (or `forward(null, target)`).
    *
    * Batches are rows of ids or an int32 tensor [B, T], padded at the end with `padId` or ragged; the result is then
-   * [B, T, vocabulary], zero at padding. Or they are packed, `{ ids, lengths }`; the result is then [N, vocabulary]. The
-   * form makes no difference to the bits, nor do the other sequences, up to rounding, to what one gives.
+   * [B, T, vocabulary], zero at padding. Or they are packed, `{ ids, lengths }`; the result is then [N, vocabulary].
+   * The form makes no difference to the bits, nor do the other sequences, up to rounding, to what one gives.
    *
-   * Throws ShapeError, DTypeError, and ArgumentError if a source is given to a model without an encoder, a target to one
-   * without a decoder, or one of them is missing. An id outside the vocabulary fails the run (CommandError).
+   * Throws ShapeError, DTypeError, and ArgumentError if a source is given to a model without an encoder, a target to
+   * one without a decoder, or one of them is missing. An id outside the vocabulary fails the run (CommandError).
    */
   forward(source: Tokens | null, target?: Tokens): Tensor {
     return this.device.scope(() => {
@@ -131,9 +131,10 @@ export class Transformer extends Module {
   }
 
   /**
-   * The mean cross entropy of the next target token, given `source` and the tokens before it: decoder inputs are all but the
-   * last token of each target, labels all but the first. Encoder-only: `target` has a label for each source token. Labels
-   * that are `padId` do not count. Decoder-only: `source` is null. The result is a scalar, ready for `backward()`.
+   * The mean cross entropy of the next target token, given `source` and the tokens before it: decoder inputs are all
+   * but the last token of each target, labels all but the first. Encoder-only: `target` has a label for each source
+   * token. Labels that are `padId` do not count. Decoder-only: `source` is null. The result is a scalar, ready for
+   * `backward()`.
    */
   loss(source: Tokens | null, target: Tokens | TargetBatch, options: LossOptions = {}): Tensor {
     const { padId, heads } = this.config;
@@ -156,8 +157,8 @@ export class Transformer extends Module {
   }
 
   /**
-   * Whether backward computes every layer once more instead of keeping what it needs: a third more work for a fraction of the
-   * memory. The results are the same to the bit. Default false.
+   * Whether backward computes every layer once more instead of keeping what it needs: a third more work for a fraction
+   * of the memory. The results are the same to the bit. Default false.
    */
   get gradientCheckpointing(): boolean {
     return this.#layers().some((layer) => layer.recomputes);
@@ -190,33 +191,36 @@ export class Transformer extends Module {
 
   /**
    * Writes a target for each source, or goes on from each prompt of a decoder-only model (an empty one is its `bosId`):
-   * greedily, by beam search, or by sampling. Inputs may differ in length, and no output depends on its neighbours. If there
-   * are `tokenizers`, the target's begin and end stand for the config's `bosId` and `eosId`. Memory and programs are kept for
-   * the next call with a batch like this one.
+   * greedily, by beam search, or by sampling. Inputs may differ in length, and no output depends on its neighbours. If
+   * there are `tokenizers`, the target's begin and end stand for the config's `bosId` and `eosId`. Memory and programs
+   * are kept for the next call with a batch like this one.
    *
-   * The model runs off this thread. Throws ArgumentError for impossible options, and what `forward` throws.
+   * The model runs off this thread. Throws ArgumentError for impossible options, DisposedError if the model is disposed
+   * of meanwhile, and what `forward` throws.
    */
   generate(input: Tokens, options: GenerateOptions = {}): Promise<GenerateResult> {
     return generate(this, input, options);
   }
 
   /**
-   * As `generate`, giving every token as soon as it is chosen; what the iterator returns at its end is the result. Leaving
-   * the loop ends the generation. Without beams.
+   * As `generate`, giving every token as soon as it is chosen; what the iterator returns at its end is the result.
+   * Leaving the loop ends the generation. Without beams.
    */
   stream(input: Tokens, options: GenerateOptions = {}): AsyncGenerator<TokenEvent, GenerateResult, void> {
     return stream(this, input, options);
   }
 
   /**
-   * The log-probability of every token of given targets, as `loss` takes them: the first one only begins it, and the end
-   * counts if it is there. `source` is null for decoder-only models.
+   * The log-probability of every token of given targets, as `loss` takes them: the first one only begins it, and the
+   * end counts if it is there. `source` is null for decoder-only models.
    */
   score(source: Tokens | null, target: Tokens): Promise<ScoreResult> {
     return score(this, source, target);
   }
 
-  /** The attention probabilities of every layer for one batch: what each token looked at. Without dropout or gradients. */
+  /**
+   * The attention probabilities of every layer for one batch: what each token looked at. Without dropout or gradients.
+   */
   attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
     return inference(this, () =>
       observeAttention(this.transformer, () => this.#features('attentionMaps', source, target)),
@@ -240,8 +244,8 @@ export class Transformer extends Module {
   }
 
   /**
-   * Reads a prompt for each sequence of a fresh state in one pass and returns the logits after its last token, [sequences,
-   * vocabulary]. For decoder-only models; a prefix of a translation goes in by steps.
+   * Reads a prompt for each sequence of a fresh state in one pass and returns the logits after its last token,
+   * [sequences, vocabulary]. For decoder-only models; a prefix of a translation goes in by steps.
    */
   prefill(state: DecoderState, prompts: Tokens): Tensor {
     const decoder = this.#decoder('prefill');
@@ -274,16 +278,17 @@ export class Transformer extends Module {
   }
 
   /**
-   * Writes `config.json`, `model.safetensors` and the tokenizers to a folder. All or nothing is replaced; an error leaves what
-   * was there. In browsers, where there are no folders, use `toFiles`.
+   * Writes `config.json`, `model.safetensors` and the tokenizers to a folder. All or nothing is replaced; an error
+   * leaves what was there. In browsers, where there are no folders, use `toFiles`.
    */
   async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
     await writeFolder(folder, await toFiles(this, options));
   }
 
   /**
-   * Reads what `save` wrote, for evaluation: from a path in Node, from a URL anywhere; in browsers it may be relative to the page.
-   * Throws FormatError, naming the file, if something is missing or damaged, FetchError if the network or server fails.
+   * Reads what `save` wrote, for evaluation: from a path in Node, from a URL anywhere; in browsers it may be relative
+   * to the page. Throws FormatError, naming the file, if something is missing or damaged, FetchError if the network or
+   * server fails.
    */
   static async load(device: Device, folder: string | URL, options?: LoadOptions): Promise<Transformer> {
     return modelFromFolder(folder, (sizes) => new Transformer(device, sizes, true), options);
@@ -305,8 +310,8 @@ export class Transformer extends Module {
   }
 
   /**
-   * Frees the parameters and what generation keeps. Generations under way, and streams, end with DisposedError at their next
-   * step; what they held is free at once.
+   * Frees the parameters and what generation keeps. Generations under way, and streams, end with DisposedError at their
+   * next step; what they held is free at once.
    */
   override dispose(): void {
     disposeSessions(this);

@@ -32,9 +32,9 @@ function shapeOfBest(op: string, values: Tensor): readonly [slots: number, rows:
 }
 
 /**
- * Finds the k greatest of each row of `x`, float32 [rows, cols], of equals the first, and the row's log Σ e^x. `best` may have been
- * made for more rows: its slots are then those of so many rows side by side. Where too few are above −∞, or not forbidden, the
- * others are −∞ and 0.
+ * Finds the k greatest of each row of `x`, float32 [rows, cols], of equals the first, and the row's log Σ e^x. `best`
+ * may have been made for more rows: its slots are then those of so many rows side by side. Where too few are above −∞,
+ * or not forbidden, the others are −∞ and 0.
  */
 export function topKInto(
   x: Tensor,
@@ -63,8 +63,9 @@ export function topKInto(
 }
 
 /**
- * Reads on with the best: `tokens[r] = ids[slot, r]`, of a `best` that was made for the one best of each row; `finished[r] = 1` if
- * that is one of `stops`. Once every row is finished the run ends here, so what is queued behind must not be missed.
+ * Reads on with the best: `tokens[r] = ids[slot, r]`, of a `best` that was made for the one best of each row;
+ * `finished[r] = 1` if that is one of `stops`. Once every row is finished the run ends here, so what is queued behind
+ * must not be missed.
  *
  * `tokens` is int32 [rows], `finished` and `stops` are int32, the one at least as long, the other perhaps absent.
  */

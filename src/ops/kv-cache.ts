@@ -17,8 +17,8 @@ function shapeOfCache(op: string, cache: Tensor): readonly [rows: number, slots:
 /**
  * Writes row r of `x` into slot `positions[r]` of sequence r: `cache[r, positions[r]] = x[r]`.
  *
- * `cache` is float32 [rows, slots, cols], `x` float32 [rows, cols], `positions` int32 [rows]. A position outside the cache
- * fails the run.
+ * `cache` is float32 [rows, slots, cols], `x` float32 [rows, cols], `positions` int32 [rows]. A position outside the
+ * cache fails the run.
  */
 export function cacheAppend(cache: Tensor, x: Tensor, positions: Tensor): void {
   const device = checkDevice('cacheAppend', { cache, x, positions });
@@ -34,8 +34,8 @@ export function cacheAppend(cache: Tensor, x: Tensor, positions: Tensor): void {
 /**
  * Fills a cache from packed rows: the `lengths[r]` rows of sequence r go to its first slots, zeros to the others.
  *
- * `cache` is float32 [rows, slots, cols], `x` float32 [sum of lengths, cols], `lengths` int32 [rows]. A sequence longer than
- * the cache fails the run.
+ * `cache` is float32 [rows, slots, cols], `x` float32 [sum of lengths, cols], `lengths` int32 [rows]. A sequence longer
+ * than the cache fails the run.
  */
 export function cacheFill(cache: Tensor, x: Tensor, lengths: Tensor): void {
   const device = checkDevice('cacheFill', { cache, x, lengths });

@@ -1,4 +1,5 @@
-// Several steps without a way back to JavaScript, and choosing by the best tokens alone: the same as step by step, by all logits.
+// Several steps without a way back to JavaScript, and choosing by the best tokens alone: the same as step by step, by
+// all logits.
 
 import { describe, expect, it } from 'vitest';
 import type { GenerateOptions } from '../../src/index.js';
@@ -20,7 +21,8 @@ describe.each(Object.entries(kinds))('%s', (_, kind) => {
   it.each(many)('greedy, %o', async (options) => {
     const model = makeModel(kind);
     const expected = await model.generate(inputs, { ...options, logitsProcessors });
-    for (let i = 0; i < 4; i++) expect(await model.generate(inputs, options)).toEqual(expected); // later ones go further ahead
+    // Later ones go further ahead.
+    for (let i = 0; i < 4; i++) expect(await model.generate(inputs, options)).toEqual(expected);
     model.dispose();
   });
 

@@ -11,7 +11,9 @@ export const size: TransformerOptions = {
 /** Sources or prompts of different lengths. */
 export const inputs = [[5, 6, 7, 8, 9], [4], [3, 3, 10, 4, 5, 6, 7]];
 
-/** Log-probabilities of the same tokens, computed in steps, in one pass, or in another batch, differ by rounding only. */
+/**
+ * Log-probabilities of the same tokens, computed in steps, in one pass, or in another batch, differ by rounding only.
+ */
 export const CLOSE = 5e-5;
 
 export function expectClose(actual: readonly number[], expected: readonly number[]): void {

@@ -128,8 +128,9 @@ await describeShared('transformer fixtures', 'fixtures', 'index.json', async (sh
       it('learns as PyTorch does', async () => {
         const device = await deviceFor(isa, 2);
         const losses = train(device);
-        // Adam's first steps have the size of the learning rate however small a gradient is, and ReLUs have kinks: training
-        // multiplies roundings, here by up to 10⁵. By how much is seen where each parameter begins one rounding away.
+        // Adam's first steps have the size of the learning rate however small a gradient is, and ReLUs have kinks:
+        // training multiplies roundings, here by up to 10⁵. By how much is seen where each parameter begins one
+        // rounding away.
         const random = new Random(config.name);
         const nearby = Array.from({ length: 6 }, () => train(device, () => 1 + random.sign() * 2 ** -24));
         const expected = entry('out.losses').data();
