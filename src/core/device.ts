@@ -263,7 +263,9 @@ export class Device {
     } else {
       this.queue.emit(op, operands, recording.list);
       recording.commands.push(describeCommand(op, operands, flops));
-      for (const operand of Object.values(operands)) if (operand instanceof Tensor) hold(recording, operand.storage);
+      for (const operand of Object.values(operands)) {
+        if (typeof operand === 'object' && operand !== null && 'storage' in operand) hold(recording, operand.storage);
+      }
     }
   }
 

@@ -117,7 +117,7 @@ export function describeCommand(op: string, operands: Readonly<Record<string, un
   for (const [name, value] of Object.entries(operands)) {
     if (value === null || value === undefined) continue;
     if (value instanceof Scalar) described.push([name, `$${value.name}`]);
-    else if (typeof value === 'object') described.push([name, (value as Placed & { shape: Shape }).shape]);
+    else if (typeof value === 'object') described.push([name, (value as Placed).shape]);
     else described.push([name, typeof value === 'number' ? Number(value.toPrecision(6)) : String(value)]);
   }
   return { op, operands: described, flops };

@@ -1,5 +1,6 @@
 import type { Backend, CommandFailure, OperandKind } from '../backend/backend.js';
 import { CommandError, DeviceError, SimdformerError } from './errors.js';
+import type { Shape, Storage } from './tensor.js';
 
 /** Words after which a queue that nobody reads from is run. */
 const FULL = 1 << 20;
@@ -20,8 +21,11 @@ export interface Region {
   readonly length: number;
 }
 
-/** What has a place in the heap: a Tensor. */
+/** What has a place in the heap: a Tensor, or a part of one. */
 export interface Placed {
+  readonly shape: Shape;
+  /** What a recorded program must hold, as it goes on using the place. */
+  readonly storage: Storage;
   /** `op` is for error messages. */
   region(op?: string): Region;
 }

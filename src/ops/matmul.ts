@@ -136,8 +136,9 @@ export function product(
 }
 
 /** `x` without its first `words`, as an operand. */
-function beyond(x: Tensor, words: number): Placed & { shape: Shape } {
+function beyond(x: Tensor, words: number): Placed {
   if (words === 0) return x;
   const { offset, length } = x.region();
-  return { shape: x.shape, region: () => ({ offset: offset + words, length: length - words }) };
+  const region = () => ({ offset: offset + words, length: length - words });
+  return { region, shape: x.shape, storage: x.storage };
 }

@@ -199,13 +199,13 @@ function strideOf(x: Tensor, rows: number): number {
 }
 
 /** The words of `x` from entry `start` of dimension d on. */
-function startingAt(x: Tensor, d: number, start: number): Placed & { shape: Shape } {
+function startingAt(x: Tensor, d: number, start: number): Placed {
   const skipped = start * (stepsOf(x)[d] as number);
   const region = () => {
     const { offset, length } = x.region();
     return { offset: offset + skipped, length: length - skipped };
   };
-  return { region, shape: x.shape };
+  return { region, shape: x.shape, storage: x.storage };
 }
 
 /** Copies `shape` from x to y (adding if asked), each with its own steps. */

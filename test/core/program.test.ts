@@ -9,6 +9,7 @@ import {
   mul,
   SimdformerError,
   scale,
+  slice,
   sum,
   type Tensor,
 } from '../../src/index.js';
@@ -94,6 +95,19 @@ describe('device.record', () => {
     x.dispose();
     const other = device.tensor([7, 7]);
     expect(await program.run().data()).toEqual(Float32Array.of(2, 4));
+    program.dispose();
+    other.dispose();
+    expect(device.memory().used).toBe(before);
+  });
+
+  it('holds on to what it reads a part of', async () => {
+    const before = device.memory().used;
+    const x = tensorOf(2, 3, 4);
+    const program = device.record(() => slice(x, 1, 1, 2));
+    const expected = await program.run().data();
+    x.dispose();
+    const other = device.full([24], 99);
+    expect(await program.run().data()).toEqual(expected);
     program.dispose();
     other.dispose();
     expect(device.memory().used).toBe(before);
