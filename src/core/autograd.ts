@@ -5,7 +5,10 @@
 // ones accumulate, so nothing is zeroed beforehand.
 
 import { AutogradError, DTypeError, ShapeError } from './errors.js';
+import { GradientSlot, type GradientTarget } from './gradient-slot.js';
 import { lastOf, sameShape, Tensor, type TensorData } from './tensor.js';
+
+export type { GradientTarget } from './gradient-slot.js';
 
 /** What an op remembers to differentiate itself. */
 export interface Node {
@@ -31,91 +34,6 @@ export class Keeping {
   letGo(): void {
     if (--this.holders === 0) for (const tensor of this.tensors) tensor.dispose();
   }
-}
-
-/** Where an op's backward command puts a gradient: into `tensor`, added to what is there if `accumulate`. */
-export interface GradientTarget {
-  readonly tensor: Tensor;
-  readonly accumulate: 0 | 1;
-}
-
-/** The gradient of a root, and how much of it has been written. */
-export class GradientSlot {
-  /** Column ranges written so far, disjoint; the whole when it is one range over all columns. */
-  #ranges: [number, number][] = [];
-
-  constructor(
-    private readonly root: Tensor,
-    readonly tensor: Tensor,
-  ) {
-    tensor.storage.retain(); // outlives scopes
-  }
-
-  get written(): boolean {
-    return this.#ranges.length > 0;
-  }
-
-  clear(): void {
-    this.#ranges = [];
-  }
-
-  release(): void {
-    this.tensor.storage.release();
-    this.tensor.dispose();
-  }
-
-  /** The part of the gradient that belongs to `view`. */
-  viewFor(view: Tensor): Tensor {
-    if (view === this.root) return this.tensor;
-    const offset = this.tensor.offset + (view.offset - this.root.offset);
-    const { device, shape, dtype, rowStride } = view;
-    return new Tensor(device, shape, dtype, this.tensor.storage, offset, rowStride, this.tensor.root);
-  }
-
-  /** Declares a writer of `view`'s part. */
-  targetFor(view: Tensor): GradientTarget {
-    const cols = lastOf(this.root.shape);
-    const whole = view.size === this.root.size;
-    const start = (view.offset - this.root.offset) % cols;
-    const isColumns = view.rowStride === cols && view.size / lastOf(view.shape) === this.root.size / cols;
-    const [from, to] = whole ? [0, cols] : [start, start + lastOf(view.shape)];
-    const tensor = this.viewFor(view);
-    if (this.#covers(from, to) || (!whole && !isColumns)) {
-      if (!this.#covers(from, to)) this.complete(); // rows of a gradient of which not all will be written
-      return { tensor, accumulate: 1 };
-    }
-    if (this.#ranges.some(([a, b]) => a < to && from < b)) {
-      this.complete();
-      return { tensor, accumulate: 1 };
-    }
-    this.#ranges.push([from, to]);
-    return { tensor, accumulate: 0 };
-  }
-
-  /** Zeroes what has not been written. */
-  complete(): void {
-    const cols = lastOf(this.root.shape);
-    let from = 0;
-    for (const [a, b] of [...this.#ranges.sort((x, y) => x[0] - y[0]), [cols, cols] as const]) {
-      if (a > from) zero(this.tensor, from, a);
-      from = b;
-    }
-    this.#ranges = [[0, cols]];
-  }
-
-  #covers(from: number, to: number): boolean {
-    let reached = from;
-    for (const [a, b] of this.#ranges.sort((x, y) => x[0] - y[0])) if (a <= reached && b > reached) reached = b;
-    return reached >= to;
-  }
-}
-
-function zero(tensor: Tensor, from: number, to: number): void {
-  const cols = lastOf(tensor.shape);
-  const rows = tensor.size / cols;
-  const { device, dtype, storage, offset } = tensor;
-  const y = new Tensor(device, [rows, to - from], dtype, storage, offset + from, cols, tensor.root);
-  device.emit('fill', { y, rows, cols: to - from, stride: cols, value: 0 });
 }
 
 /**

@@ -1,7 +1,7 @@
-import type { GradientSlot, Keeping, Node } from './autograd.js';
-import { backward } from './autograd.js';
+import { backward, type Keeping, type Node } from './autograd.js';
 import type { Device } from './device.js';
 import { ArgumentError, AutogradError, DisposedError, DTypeError, ShapeError } from './errors.js';
+import type { GradientSlot } from './gradient-slot.js';
 import type { Block, Pool } from './heap.js';
 import type { Region } from './queue.js';
 
