@@ -4,7 +4,7 @@
 // Gradients live at roots: a view's gradient is its part of the root's. The first writer of a gradient assigns and later
 // ones accumulate, so nothing is zeroed beforehand.
 
-import { AutogradError, DTypeError, ShapeError } from './errors.js';
+import { ArgumentError, AutogradError, DTypeError, ShapeError } from './errors.js';
 import { GradientSlot, type GradientTarget } from './gradient-slot.js';
 import { lastOf, sameShape, Tensor, type TensorData } from './tensor.js';
 
@@ -38,8 +38,8 @@ export class Keeping {
 
 /**
  * Registers how to differentiate `output = f(inputs)`, if gradients are on and an input requires one, and returns `output`.
- * `backward` receives the gradient of the output and emits commands; it asks `gradOf(input)` where to put each result.
- * Every tensor it uses stays alive until then.
+ * `backward` receives `dy`, the gradient of the output, contiguous and in the output's shape, and emits commands; it asks
+ * `gradOf(input)` where to put each result. Every tensor it uses stays alive until then.
  */
 export function differentiable(
   output: Tensor,
@@ -82,22 +82,25 @@ export function passGrad(x: Tensor | null | undefined, dy: Tensor): void {
   const unused = x.root === x && x.gradient === null && x.node !== null;
   // Two references: the slot of the output, which ends with this backward, and its tensor.
   if (unused && dy.storage.references === 2 && dy.root === dy && dy.isContiguous) {
-    x.gradient = new GradientSlot(x, dy.reshape(x.shape));
+    x.gradient = new GradientSlot(x, x.device.keep(dy.reshape(x.shape))); // `x` may be older than the scope
     x.gradient.targetFor(x);
   } else addGrad(x, dy);
 }
 
 /** Adds a copy of `dy` to the gradient of `x`. */
 function addGrad(x: Tensor, dy: Tensor): void {
-  const { tensor, accumulate } = slotOf(x.root).targetFor(x);
-  const device = x.device;
-  const cols = lastOf(x.shape);
-  const strides = { xStride: dy.rowStride, yStride: tensor.rowStride };
-  device.emit('copy', { x: dy, y: tensor, rows: x.size / cols, cols, ...strides, accumulate });
+  copy(dy, slotOf(x.root).targetFor(x));
+}
+
+function copy(x: Tensor, { tensor, accumulate }: GradientTarget): void {
+  const cols = lastOf(tensor.shape);
+  const strides = { xStride: x.rowStride, yStride: tensor.rowStride };
+  x.device.emit('copy', { x, y: tensor, rows: tensor.size / cols, cols, ...strides, accumulate });
 }
 
 function slotOf(root: Tensor): GradientSlot {
   if (root.gradient === null) {
+    if (root.node === null) root.assertUsable('backward'); // as a view of it may be: nobody would free the gradient
     const device = root.device;
     // A leaf's gradient is the caller's to keep, beyond scopes and recordings; the others end with backward().
     const make = () => device.empty(root.shape);
@@ -110,12 +113,14 @@ function slotOf(root: Tensor): GradientSlot {
 /**
  * Calls `fn` without keeping what its backward needs, and calls it again when that comes: gradient checkpointing (Chen et al.
  * 2016, arXiv 1604.06174), which trades one more forward pass of this part for the memory of its inner results. `inputs` are
- * all tensors that `fn` uses; it must compute the same both times.
+ * all tensors that `fn` uses; it must compute the same both times. Throws ArgumentError if `inputs` is empty.
  */
 export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
-  const device = (inputs[0] as Tensor).device;
+  const device = inputs[0]?.device;
+  if (device === undefined) throw new ArgumentError('recompute: inputs is empty, expected every tensor that fn uses');
   if (!device.gradientsOn) return fn();
   const y = device.noGrad(() => device.scope(fn));
+  if (inputs.some(({ root }) => root === y.root)) return y; // fn did nothing, as dropout does where p is 0
   return differentiable(y, inputs, (dy) => {
     device.scope(() => {
       const since = device.nextSequence();
@@ -192,7 +197,11 @@ function finished(output: Tensor): Tensor | null {
   const slot = output.root.gradient;
   if (slot === null || !slot.written) return null;
   slot.complete();
-  return slot.viewFor(output);
+  const dy = slot.viewFor(output);
+  if (dy.isContiguous) return dy;
+  const packed = dy.device.empty(dy.shape); // only of columns, which recompute may be given
+  copy(dy, { tensor: packed, accumulate: 0 });
+  return packed;
 }
 
 function dropGradient(root: Tensor): void {

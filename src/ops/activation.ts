@@ -27,7 +27,7 @@ function activate(op: string, x: Tensor, activation: Activation): Tensor {
     return differentiable(y, [input], (dy) => {
       const dx = gradOf(input);
       const operands = {
-        dy: contiguous(dy),
+        dy,
         x: input,
         dx: dx?.tensor,
         count,

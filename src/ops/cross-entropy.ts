@@ -63,7 +63,7 @@ export function crossEntropy(
       const dx = gradOf(logits);
       const dxStride = dx?.tensor.rowStride ?? classes;
       const gradient = { dx: dx?.tensor, dxStride, accumulate: accumulateBits(dx) };
-      device.emit('crossEntropyBackward', { ...operands, dloss: contiguous(dloss), ...gradient }, 4 * logits.size);
+      device.emit('crossEntropyBackward', { ...operands, dloss, ...gradient }, 4 * logits.size);
     });
   });
 }

@@ -82,8 +82,8 @@ function normalise(op: string, given: Inputs, eps: number, wantsSum: boolean): {
       device.emit(
         'layerNormBackward',
         {
-          dy: contiguous(dNormed),
-          dsum: dSum && contiguous(dSum),
+          dy: dNormed,
+          dsum: dSum,
           sum: sum ?? x,
           gamma,
           mean,

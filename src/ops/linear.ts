@@ -3,7 +3,6 @@ import { checkDevice, checkDType, checkShape, describeShape, matrixOf } from '..
 import { ShapeError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 import { type Activation, activationKind } from './activation.js';
-import { contiguous } from './contiguous.js';
 import { checkDropping, type DropoutOptions, dropout } from './dropout.js';
 import { product } from './matmul.js';
 import { broadcastGrad } from './reduce.js';
@@ -59,7 +58,7 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearO
       const dz = kind === 0 ? dy : device.empty(y.shape);
       if (kind !== 0) {
         const operands = {
-          dy: contiguous(dy),
+          dy,
           x: pre ?? y,
           dx: dz,
           count: y.size,

@@ -30,11 +30,7 @@ export function rmsNorm(x: Tensor, gamma: Tensor | null = null, { eps = 2 ** -23
       const dgamma = gradOf(gamma);
       const partials = dgamma && device.empty([Math.ceil(rows / ROWS_PER_PARTIAL), cols]);
       const gradients = { dx: dx?.tensor, dgamma: dgamma?.tensor, accumulate: accumulateBits(dx, dgamma) };
-      device.emit(
-        'rmsNormBackward',
-        { dy: contiguous(dy), x: input, gamma, rstd, partials, rows, cols, ...gradients },
-        10 * x.size,
-      );
+      device.emit('rmsNormBackward', { dy, x: input, gamma, rstd, partials, rows, cols, ...gradients }, 10 * x.size);
       partials?.dispose();
     });
   });

@@ -36,7 +36,7 @@ function alongAxis(op: 'softmax' | 'logSoftmax', x: Tensor, axis: number): Tenso
     device.emit(op, { x: input, y, ...dimensions }, 4 * x.size);
     return differentiable(y, [input], (dy) => {
       const dx = gradOf(input);
-      const operands = { dy: contiguous(dy), y, dx: dx?.tensor, ...dimensions, accumulate: accumulateBits(dx) };
+      const operands = { dy, y, dx: dx?.tensor, ...dimensions, accumulate: accumulateBits(dx) };
       device.emit(`${op}Backward`, operands, 4 * x.size);
     });
   });

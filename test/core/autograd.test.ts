@@ -5,6 +5,7 @@ import {
   add,
   attention,
   attentionWeights,
+  contiguous,
   createDevice,
   DisposedError,
   DTypeError,
@@ -129,6 +130,43 @@ describe('backward', () => {
     w.dispose();
     expect(() => y.backward()).toThrow(DisposedError);
     expect(device.tensor([1]).dataSync()).toEqual(Float32Array.of(1));
+  });
+
+  it('refuses a view of a leaf that was disposed of, whose gradient nobody could free', () => {
+    const before = device.memory().used;
+    const x = device.tensor([1, 2, 3, 4], [2, 2], { requiresGrad: true });
+    const view = x.columns(0, 1);
+    x.dispose();
+    const y = mul(view, 2);
+    expect(() => y.backward([[1], [1]])).toThrow(DisposedError);
+    for (const tensor of [view, y]) tensor.dispose();
+    expect(device.memory().used).toBe(before);
+  });
+
+  it('gives an op its dy contiguous and in the shape of its output', () => {
+    const outputs = [(y: Tensor) => y, (y: Tensor) => y.reshape(2, 6), (y: Tensor) => y.columns(1, 3)];
+    const users: ((y: Tensor) => Tensor)[] = [
+      (y) => y,
+      (y) => add(y, y),
+      (y) => add(y, device.zeros(y.shape)), // which passes its own dy on
+      (y) => add(y.columns(0, 1), contiguous(y)),
+      (y) => y.rows(1, 2),
+    ];
+    for (const output of outputs) {
+      for (const use of users) {
+        const y = output(device.zeros([3, 4]));
+        let values: unknown;
+        differentiable(y, [leaf(1)], (dy) => {
+          expect(dy).toMatchObject({ shape: y.shape, isContiguous: true });
+          values = dy.dataSync();
+        });
+        sum(use(y)).backward();
+        const same = device.zeros(y.shape);
+        same.requiresGrad = true;
+        sum(use(same)).backward();
+        expect(values).toEqual(same.grad!.dataSync());
+      }
+    }
   });
 });
 

@@ -4,7 +4,7 @@ import { recompute } from '../../src/core/autograd.js';
 import type { Device } from '../../src/core/device.js';
 import { Random } from '../../src/core/random.js';
 import type { Tensor } from '../../src/core/tensor.js';
-import { gelu, linear, sum } from '../../src/index.js';
+import { ArgumentError, add, gelu, linear, mul, relu, sum } from '../../src/index.js';
 
 let device: Device;
 beforeAll(async () => {
@@ -47,5 +47,37 @@ describe('recompute', () => {
     const again = run(recompute);
     expect(again.gradients).toEqual(plain.gradients);
     expect(again.peak).toBeLessThan(0.5 * plain.peak);
+  });
+
+  const plainly = (_: Tensor[], fn: () => Tensor) => fn();
+  const functions: [what: string, fn: (h: Tensor) => Tensor][] = [
+    ['a sum of its input and more', (h) => add(h, relu(h))],
+    ['its input alone', (h) => h],
+    ['a view of its input', (h) => h.columns(1, 3)],
+    ['columns of a result', (h) => mul(h, h).columns(1, 3)],
+  ];
+  it.each(functions)('may return %s', (_, fn) => {
+    const w = tensor([3, 4], 2);
+    const gradient = (through: typeof plainly) => {
+      w.zeroGrad();
+      const before = device.memory().used;
+      device.scope(() => {
+        const h = mul(w, 2);
+        sum(
+          mul(
+            through([h], () => fn(h)),
+            3,
+          ),
+        ).backward();
+      });
+      return { values: w.grad?.dataSync(), leaked: device.memory().used - before };
+    };
+    gradient(plainly); // makes room for the gradient
+    expect(gradient(recompute)).toEqual(gradient(plainly));
+  });
+
+  it('refuses to have no inputs', () => {
+    expect(() => recompute([], () => device.zeros([1]))).toThrow(ArgumentError);
+    expect(() => recompute([], () => device.zeros([1]))).toThrow('recompute: inputs is empty');
   });
 });
