@@ -244,8 +244,11 @@ export class Device {
   dispose(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.queue.close();
-    this.backend.close();
+    try {
+      this.queue.close();
+    } finally {
+      this.backend.close();
+    }
   }
 
   [Symbol.dispose](): void {

@@ -114,8 +114,8 @@ export class Queue {
         throw unknownOperand(op, name);
     }
     list.reserve(layout.words);
-    const start = list.length;
-    let at = start;
+    const patches: Patch[] = [];
+    let at = list.length;
     list.words[at++] = layout.opcode | (layout.words << 16);
     for (const { name, kind, isTensor } of layout.operands) {
       const value = operands[name];
@@ -130,17 +130,16 @@ export class Queue {
           list.words[at++] = length;
         }
       } else if (value instanceof Scalar) {
-        list.patches.push({ at, kind, scalar: value });
+        patches.push({ at, kind, scalar: value });
         list.setScalar(at++, kind, value.value);
       } else if (typeof value === 'number' || typeof value === 'boolean') {
         list.setScalar(at++, kind, Number(value));
       } else throw new SimdformerError(`${op}: operand '${name}' is missing`);
     }
+    // Only now, so that a command that was refused leaves nothing behind.
     list.length = at;
-    if (list === this.#pending) {
-      list.patches.length = 0;
-      if (at > FULL) this.#runFull();
-    }
+    if (list === this.#pending) this.#runIfFull();
+    else list.patches.push(...patches);
   }
 
   /** Copies `data` to the heap, in order with the commands around it. Returns how many words each command it took has. */
@@ -158,13 +157,14 @@ export class Queue {
       list.append(part);
       lengths.push(part.length);
     }
+    if (list === this.#pending) this.#runIfFull();
     return lengths;
   }
 
   append(words: Uint32Array): void {
     if (this.#closed) throw new DeviceError('program: the device was disposed of before');
     this.#pending.append(words);
-    if (this.#pending.length > FULL) this.#runFull();
+    this.#runIfFull();
   }
 
   /** Whether there is nothing to run and nothing running. */
@@ -173,7 +173,8 @@ export class Queue {
   }
 
   /** Nobody waits for this run: where it cannot be waited for either, the next one reports its error. */
-  #runFull(): void {
+  #runIfFull(): void {
+    if (this.#pending.length <= FULL) return;
     if (this.backend.readAsync === undefined) this.runSync();
     else this.run().catch((error) => (this.#unreported ??= error));
   }
@@ -207,10 +208,13 @@ export class Queue {
   /** Ends what is under way, so that nobody waits for it in vain, and forgets what is not. */
   close(): void {
     this.#closed = true;
-    if (this.backend.readAsync === undefined) this.#catchUp();
-    const error = new DeviceError('the device was disposed of before');
-    for (const job of this.#jobs.splice(0)) job.reject(error);
-    this.#pending.length = 0;
+    try {
+      if (this.backend.readAsync === undefined) this.#catchUp();
+    } finally {
+      const error = new DeviceError('the device has already been disposed');
+      for (const job of this.#jobs.splice(0)) job.reject(error);
+      this.#pending.length = 0;
+    }
   }
 
   #layout(op: string): OpLayout {
@@ -232,7 +236,7 @@ export class Queue {
       this.#startNext();
     };
     this.#perform(job).then(
-      (failure) => finish(() => this.#settle(job, failure)),
+      (failure) => finish(() => this.#settle(job, () => failure)),
       (error) => finish(() => job.reject(error)),
     );
   }
@@ -252,9 +256,10 @@ export class Queue {
     return failure;
   }
 
-  #settle(job: Job, failure: CommandFailure | null): void {
+  /** `run` gives, or throws, why the job failed. */
+  #settle(job: Job, run: () => CommandFailure | null): void {
     try {
-      throwIfFailed(failure);
+      throwIfFailed(run());
       this.#readResults(job);
       job.resolve();
     } catch (error) {
@@ -272,7 +277,9 @@ export class Queue {
       this.backend.run(new Uint32Array(0), 0); // waits for the run in progress
       this.#readResults(this.#running); // before later commands can overwrite them
     }
-    for (const job of this.#jobs.splice(0)) this.#settle(job, this.backend.run(job.words, job.count));
+    for (const job of this.#jobs.splice(0)) {
+      this.#settle(job, () => this.backend.run(job.words, job.count));
+    }
   }
 }
 

@@ -71,6 +71,20 @@ describe('device.record', () => {
     expect(() => program.run({ c: 1 })).toThrow(/'c'.*a, b/);
   });
 
+  it('leaves nothing of a command behind that was refused', async () => {
+    const x = device.tensor([1, 2, 3, 4]);
+    const y = device.zeros([4]);
+    const operands = { x, y, rows: 1, cols: 4, xStride: 4, yStride: 4, shift: 0 };
+    const program = device.record(() => {
+      const refused = { ...operands, scale: device.scalar('a', 5) };
+      expect(() => device.emit('affine', refused)).toThrow("operand 'accumulate' is missing");
+      device.emit('affine', { ...operands, scale: 2, accumulate: 0 });
+      return y;
+    });
+    expect(program.scalars).toEqual([]);
+    expect(await program.run().data()).toEqual(Float32Array.of(2, 4, 6, 8));
+  });
+
   it('keeps its memory to itself between runs, and gives it back', async () => {
     const x = tensorOf(8, 8);
     const before = device.memory().used;

@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { add, createDevice, type Device, linear, matmul, mul, softmax, sum, type Tensor } from '../../src/index.js';
+import type { Backend } from '../../src/backend/backend.js';
+import { Device } from '../../src/core/device.js';
+import { Queue } from '../../src/core/queue.js';
+import { add, createDevice, linear, matmul, mul, softmax, sum, type Tensor } from '../../src/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { Random } from '../random.js';
 
@@ -130,5 +133,67 @@ describe('a command', () => {
     expect(() => device.emit('fill', { ...fill, cols: undefined })).toThrow("operand 'cols' is missing");
     expect(() => device.emit('newest', {})).toThrow(/no op 'newest'.* rebuild it/);
     expect(y.dataSync()).toEqual(Float32Array.of(0, 0));
+  });
+});
+
+describe('a queue whose engine fails or is busy', () => {
+  const wait = new Promise<null>(() => {});
+  const engine: Backend = {
+    kind: 'native',
+    manifest: {
+      version: '',
+      isa: '',
+      isas: [],
+      threads: 1,
+      ops: [{ name: 'upload', operands: [{ name: 'data', kind: 'tail' }] }],
+    },
+    run: () => null,
+    runAsync: () => wait,
+    grow: () => true,
+    read: () => {},
+    write: () => {},
+    close: () => {},
+  };
+  const fail = (): never => {
+    throw new Error('lost');
+  };
+
+  it('tells everybody who waits', async () => {
+    const queue = new Queue({ ...engine, run: (_, count) => (count > 0 ? fail() : null) });
+    queue.run(); // is running for ever
+    const jobs = [1, 2, 3].map((value) => {
+      queue.upload(0, Int32Array.of(value));
+      return queue.run();
+    });
+    queue.runSync();
+    for (const job of jobs) await expect(job).rejects.toThrow('lost');
+  });
+
+  it('lets its device close all the same, and nobody wait in vain', async () => {
+    let closed = false;
+    const device = new Device({
+      ...engine,
+      run: fail,
+      close: () => {
+        closed = true;
+      },
+    });
+    device.flush(); // is running for ever
+    const waiting = device.flush();
+    expect(() => device.dispose()).toThrow('lost');
+    expect(closed).toBe(true);
+    await expect(waiting).rejects.toThrow('the device has already been disposed');
+  });
+
+  it('is run when much was written while it was busy', () => {
+    const counts: number[] = [];
+    const run = (_: unknown, count: number) => {
+      if (count > 0) counts.push(count);
+      return null;
+    };
+    const queue = new Queue({ ...engine, run });
+    queue.run(); // is running for ever
+    for (let i = 0; i < 5; i++) queue.upload(0, new Int32Array(1 << 19));
+    expect(counts).toHaveLength(2); // each when two parts made it full
   });
 });
