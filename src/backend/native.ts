@@ -38,15 +38,20 @@ export async function loadAddon(): Promise<Addon> {
   }
 }
 
-/** An engine of the N-API addon. Throws DeviceError if it or the machine lacks the instruction set. */
+/** An engine of the N-API addon. Throws DeviceError if it or the machine lacks the instruction set, or memory. */
 export function createNativeBackend({ Engine, parallelism }: Addon, options: BackendOptions): Backend {
   const isa = options.isa ?? environment('SIMDFORMER_ISA');
   let engine: NativeEngine;
   try {
     engine = new Engine(isa, options.threads ?? Math.min(parallelism, 64));
   } catch (error) {
-    const asked = options.isa !== undefined ? 'isa' : 'SIMDFORMER_ISA';
-    throw new DeviceError(`createDevice: ${asked} is '${isa}', but ${(error as Error).message}`, { cause: error });
+    const { message } = error as Error;
+    const asked = options.isa === undefined ? 'SIMDFORMER_ISA' : 'isa';
+    const why =
+      error instanceof RangeError && isa !== undefined
+        ? `${asked} is '${isa}', but ${message}`
+        : `${message}. Use fewer threads, or raise the limit of address space (ulimit -v)`;
+    throw new DeviceError(`createDevice: ${why}`, { cause: error });
   }
   return {
     kind: 'native',

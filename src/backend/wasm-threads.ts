@@ -33,21 +33,26 @@ async function parallelism(): Promise<number> {
 
 /**
  * Starts a worker for each of these stacks. Each enters the pool when it is up, in some 30 ms in Node; until then, the others
- * do its part. `lost` hears if one does not come up.
+ * do its part. `lost` hears if one does not come up. Throws if one cannot even be made, and ends the others.
  */
-export function startThreads(
+export async function startThreads(
   { module, folder }: WasmEngine,
   memory: WebAssembly.Memory,
   stacks: readonly number[],
   lost: (error: DeviceError) => void,
 ): Promise<RunningWorker[]> {
-  return Promise.all(
+  const workers: RunningWorker[] = [];
+  const started = await Promise.allSettled(
     stacks.map(async (stack) => {
       const worker = await startWorker(...scriptIn(folder), () => {}, lost);
+      workers.push(worker);
       worker.post({ module, memory, stack });
-      return worker;
     }),
   );
+  const failed = started.find((result) => result.status === 'rejected');
+  if (failed === undefined) return workers;
+  for (const worker of workers) worker.terminate();
+  throw failed.reason;
 }
 
 /** Where thread.js is, and what starts it in browsers. */

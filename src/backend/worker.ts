@@ -10,7 +10,7 @@ interface Port {
 }
 
 let engine: Backend;
-/** Set when the memory could not grow as the device took for granted: nothing can be computed any more. */
+/** Set when what the device took for granted, to grow or write, failed: nothing can be computed any more. */
 let broken: Error | undefined;
 
 function run(words: Uint32Array): CommandFailure | null {
@@ -46,7 +46,8 @@ async function handle(port: Port, request: Request): Promise<void> {
           broken = new Error(`the worker's memory cannot grow to ${request.bytes} bytes`);
     }
   } catch (error) {
-    if (request.do === 'write') broken = error as Error;
+    if (request.do === 'write' || request.do === 'grow')
+      broken = error as Error; // which nobody waits for
     else port.postMessage({ error: (error as Error).message }, []);
   }
 }

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type * as Simdformer from '../../src/index.js';
 
@@ -65,6 +66,20 @@ describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a device in a worker', () 
       /isa is 'avx2'/,
     );
     expect(() => device.empty([2 ** 15, 2 ** 15, 2])).toThrow(simdformer.OutOfMemoryError);
+  });
+
+  it('hears answers to its questions alone, whatever fails', async () => {
+    const worker = new Worker('./wasm/dist/worker.js');
+    const answers: unknown[] = [];
+    worker.on('message', (answer) => answers.push(answer));
+    for (const request of [{ do: 'grow' }, { do: 'write' }, { do: 'run', words: new Uint32Array(0) }]) {
+      worker.postMessage(request); // without an engine, which throws
+    }
+    worker.postMessage({ do: 'open', engine: {} });
+    const error = (text: string) => ({ error: expect.stringContaining(text) });
+    await expect.poll(() => answers).toContainEqual(error('WebAssembly.instantiate'));
+    expect(answers).toEqual([error('undefined'), error('WebAssembly.instantiate')]);
+    await worker.terminate();
   });
 
   it('ends what is under way when it is disposed of', async () => {

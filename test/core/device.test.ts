@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
+import { type Addon, createNativeBackend } from '../../src/backend/native.js';
 import {
   ArgumentError,
   contiguous,
@@ -55,6 +56,17 @@ describe('createDevice', () => {
     await expect(made).rejects.toThrow(error);
     await expect(made).rejects.toThrow(message);
   });
+});
+
+it('blames no instruction set for what is not its fault', () => {
+  const Engine = class {
+    constructor() {
+      throw new Error("out of memory for a device's scratch");
+    }
+  };
+  const create = () => createNativeBackend({ Engine: Engine as unknown as Addon['Engine'], parallelism: 2 }, {});
+  expect(create).toThrow(DeviceError);
+  expect(create).toThrow(/^createDevice: out of memory for a device's scratch\. Use fewer threads, or .*ulimit/);
 });
 
 describe('SIMDFORMER_ISA', () => {
