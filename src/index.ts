@@ -36,17 +36,8 @@ export {
 export { type HeadId, withoutHeads } from './inspect/without-heads.js';
 export { openSafetensors, type SafetensorsFile, saveSafetensors } from './io/file.js';
 export { parseSafetensors, type Safetensors, SafetensorsEntry, serializeSafetensors } from './io/safetensors.js';
-export type { TransformerConfig, TransformerOptions } from './models/config.js';
 export * from './models/index.js';
-export { type AttentionMaps, type DecodingOptions, type LossOptions, Transformer } from './models/transformer.js';
-export { AdditiveAttention, MultiHeadAttention, type MultiHeadOptions, SelfAttention } from './nn/attention.js';
 export * from './nn/index.js';
-export { DecoderState, type Memory } from './nn/kv-cache.js';
-export { Dropout, Embedding, LayerNorm, Linear } from './nn/layers.js';
-export { type LoadableTensor, Module, type StateDict, type StateEntry } from './nn/module.js';
-export type { Positions } from './nn/positions.js';
-export { Decoder, DecoderLayer, Encoder, EncoderLayer } from './nn/stacks.js';
-export { type PackedTokens, TokenBatch, type Tokens } from './nn/token-batch.js';
 export * from './ops/index.js';
 export * from './tokenizers/index.js';
 export { AdamW, type AdamWOptions, type ParameterGroup } from './train/adamw.js';

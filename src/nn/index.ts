@@ -1,6 +1,6 @@
 export { AdditiveAttention, MultiHeadAttention, type MultiHeadOptions, SelfAttention } from './attention.js';
 export { Initializer } from './init.js';
-export { type CacheSizes, DecoderState, type LayerCache, type Memory } from './kv-cache.js';
+export { DecoderState, type LayerCache, type Memory } from './kv-cache.js';
 export { Dropout, Embedding, LayerNorm, Linear, type Randomness, TiedLinear } from './layers.js';
 export { type LoadableTensor, Module, type StateDict, type StateEntry } from './module.js';
 export { type Positions, resolvePositions, sinusoids } from './positions.js';

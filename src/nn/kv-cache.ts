@@ -67,7 +67,7 @@ export class DecoderState {
   /** @internal With `whole`, a part of that state's memory. */
   constructor(
     private readonly device: Device,
-    readonly sizes: CacheSizes,
+    /** @internal */ readonly sizes: CacheSizes,
     whole?: DecoderState,
   ) {
     const { layers, width, sources, beams, capacity, sourceCapacity } = sizes;
