@@ -1,6 +1,5 @@
-import { checkDevice } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
-import { type AttentionOptions, checkAttention } from './attention-inputs.js';
+import { type AttentionOptions, checkAttention, checkTensors } from './attention-inputs.js';
 
 /**
  * The probabilities softmax(scale · q kᵀ + bias) that `attention` uses without ever writing them down: [B, heads, Tq, Tk], zero
@@ -8,12 +7,12 @@ import { type AttentionOptions, checkAttention } from './attention-inputs.js';
  * and errors as `attention`; not differentiable.
  */
 export function attentionWeights(q: Tensor, k: Tensor, options: AttentionOptions = {}): Tensor {
-  const device = checkDevice('attentionWeights', { q, k });
+  const op = 'attentionWeights';
+  const device = checkTensors(op, { q, k }, options);
   return device.scope(() => {
-    const { batch, heads, maxQ, maxK, width, operands } = checkAttention('attentionWeights', q, k, options);
+    const { batch, heads, maxQ, maxK, width, operands } = checkAttention(op, device, q, k, options);
     const p = device.empty([batch, heads, maxQ, maxK]);
-    const unused = { v: null, valueWidth: width, vStride: 0 };
-    device.emit('attentionWeights', { ...operands, ...unused, p, maxQ, maxK }, 2 * p.size * width);
+    device.emit(op, { ...operands, v: null, valueWidth: width, vStride: 0, p, maxQ, maxK }, 2 * p.size * width);
     return p;
   });
 }

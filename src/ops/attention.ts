@@ -1,5 +1,6 @@
 import { accumulateBits, differentiableMany, gradOf, passGrad } from '../core/autograd.js';
-import { checkDevice, checkDType, describeShape, matrixOf } from '../core/check.js';
+import { checkDType, describeShape, matrixOf } from '../core/check.js';
+import type { Device } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 import {
@@ -7,6 +8,7 @@ import {
   type AttentionOptions,
   checkAttention,
   checkDistances,
+  checkTensors,
   headWidth,
 } from './attention-inputs.js';
 import { add } from './binary.js';
@@ -31,14 +33,14 @@ export interface AttentionValueOptions extends AttentionOptions {
  * Throws ShapeError, DTypeError, ArgumentError; the run fails with CommandError if lengths in a tensor turn out impossible.
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionValueOptions = {}): Tensor {
-  const device = checkDevice('attention', { q, k, v });
-  return device.scope(() => attentionOf(q, k, v, options)); // frees lengths and statistics once backward is done
+  const { relativeValues = null } = options;
+  const device = checkTensors('attention', { q, k, v, relativeValues }, options);
+  return device.scope(() => attentionOf(device, q, k, v, options)); // frees lengths and statistics once backward is done
 }
 
-function attentionOf(q: Tensor, k: Tensor, v: Tensor, options: AttentionValueOptions): Tensor {
+function attentionOf(device: Device, q: Tensor, k: Tensor, v: Tensor, options: AttentionValueOptions): Tensor {
   const { relativeValues = null } = options;
-  checkDevice('attention', { q, k, v, relativeValues });
-  const inputs = checkAttention('attention', q, k, options);
+  const inputs = checkAttention('attention', device, q, k, options);
   checkDType('attention', 'v', v, 'float32');
   const valueWidth = headWidth('attention', 'v', v, inputs.kvHeads);
   if (v.shape.length !== k.shape.length || v.shape.slice(0, -1).some((dimension, i) => dimension !== k.shape[i])) {
@@ -68,7 +70,13 @@ function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distance
   const differentiated = [q, k, v, bias, relativeBias, relativeScores];
   const learns = device.gradientsOn && differentiated.some((input) => input?.requiresGrad);
   const operands = {
-    ...{ ...inputs.operands, v, valueWidth, vStride: matrixOf(v).stride, y, relativeWeights, yStride: lastOf(y.shape) },
+    ...inputs.operands,
+    v,
+    valueWidth,
+    vStride: matrixOf(v).stride,
+    y,
+    yStride: lastOf(y.shape),
+    relativeWeights,
     scoreDistances: distances || (inputs.operands.scoreDistances as number),
     stats: learns ? device.empty([2, heads, rows]) : null,
   };
@@ -92,9 +100,18 @@ function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distance
     device.emit(
       'attentionBackward',
       {
-        ...{ ...operands, itemsTogether, chunkKeys, dy: upstream, drelativeWeights, dq, dk, dv },
-        ...{ dbias: dbias?.tensor, drelativeBias: dtable?.tensor, drelativeScores: dscores?.tensor },
-        dyStride: matrixOf(upstream).stride,
+        ...operands,
+        itemsTogether,
+        chunkKeys,
+        dy: upstream,
+        dyStride: lastOf(upstream.shape),
+        drelativeWeights,
+        dq,
+        dk,
+        dv,
+        dbias: dbias?.tensor,
+        drelativeBias: dtable?.tensor,
+        drelativeScores: dscores?.tensor,
         dqStride: dq?.rowStride ?? 0,
         dkStride: dk?.rowStride ?? 0,
         dvStride: dv?.rowStride ?? 0,

@@ -107,6 +107,15 @@ describe('bad input is a typed error that names the op, and the device goes on',
     ['reading a disposed tensor', () => disposed().dataSync(), DisposedError, /\[2, 2\]/],
     ['an op on a disposed tensor', () => matmul(disposed(), floats(2, 2)), DisposedError, /matmul/],
     ['tensors of two devices', () => add(floats(2), other.zeros([2])), DeviceError, /add/],
+    [
+      'lengths of another device',
+      () => {
+        const x = floats(1, 2, 4);
+        return attention(x, x, x, { lengthsK: other.tensor(Int32Array.of(1)) });
+      },
+      DeviceError,
+      /attention: lengthsK/,
+    ],
     ['undefined for a tensor', () => matmul(undefined as unknown as Tensor, floats(2, 2)), ArgumentError, /matmul/],
     ['an array for a tensor', () => add([1] as unknown as Tensor, floats(1)), ArgumentError, /add/],
     [
