@@ -73,7 +73,7 @@ class WorkerBackend implements Backend {
   }
 
   close(): void {
-    this.#lose(new DeviceError('the device was disposed of before'));
+    this.#lose(new DeviceError('the device has already been disposed'));
   }
 
   #tell(request: Request, transfer: Transferable[] = []): void {

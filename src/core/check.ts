@@ -68,7 +68,7 @@ export function matrixOf(tensor: Tensor): { rows: number; cols: number; stride: 
 export function checkAxis(op: string, axis: number, shape: Shape): number {
   const position = axis < 0 ? axis + shape.length : axis;
   if (!(Number.isInteger(axis) && position >= 0 && position < shape.length)) {
-    throw new ArgumentError(`${op}: axis ${axis} is no dimension of ${describeShape(shape)}`);
+    throw new ArgumentError(`${op}: axis ${axis} is not a dimension of ${describeShape(shape)}`);
   }
   return position;
 }

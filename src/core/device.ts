@@ -82,13 +82,16 @@ export class Device {
     return tensor;
   }
 
-  /** A tensor whose values are undefined until something writes them. */
+  /**
+   * A tensor whose values are undefined until something writes them. Throws ShapeError for dimensions that are not positive
+   * integers, DTypeError for another dtype, OutOfMemoryError if the device cannot grow so far.
+   */
   empty(shape: Shape, dtype: DType = 'float32'): Tensor {
     this.assertOpen('empty');
     checkForm(shape, dtype);
     for (const dimension of shape) {
       if (!(Number.isInteger(dimension) && dimension > 0)) {
-        throw new ShapeError(`[${shape.join(', ')}] is no shape: every dimension must be a positive integer`);
+        throw new ShapeError(`[${shape.join(', ')}] is not a valid shape: every dimension must be a positive integer`);
       }
     }
     const pool: Pool = this.#recording !== null && !this.#untracked ? this.#recording.arena : this.#heap;
@@ -96,7 +99,7 @@ export class Device {
     return new Tensor(this, [...shape], dtype, storage, storage.block.offset, lastOf(shape));
   }
 
-  /** A tensor of one value. */
+  /** A tensor whose elements all equal `value`. Throws as `empty`. */
   full(shape: Shape, value: number, dtype: DType = 'float32'): Tensor {
     const y = this.empty(shape, dtype);
     const bits = dtype === 'int32' ? value : (new Int32Array(Float32Array.of(value).buffer)[0] as number);
@@ -105,6 +108,7 @@ export class Device {
     return y;
   }
 
+  /** A tensor whose elements are all 0. Throws as `empty`. */
   zeros(shape: Shape, dtype: DType = 'float32'): Tensor {
     return this.full(shape, 0, dtype);
   }
@@ -116,7 +120,8 @@ export class Device {
 
   /**
    * Runs `fn` and disposes of the tensors made in it, except those in what it returns (a tensor, or arrays and plain objects
-   * of them) and, if those can still be differentiated, the ones that backward needs. Scopes nest.
+   * of them) and, if those can still be differentiated, the ones that backward needs. Scopes nest. Throws ArgumentError if
+   * `fn` is asynchronous.
    */
   scope<T>(fn: () => T): T {
     const tracked: Tensor[] = [];
@@ -125,7 +130,8 @@ export class Device {
     let result: T | undefined;
     try {
       result = fn();
-      if (result instanceof Promise) throw new ArgumentError('scope: the function must not be asynchronous');
+      if (result instanceof Promise)
+        throw new ArgumentError('scope: fn is asynchronous, expected one that returns no Promise');
       return result;
     } finally {
       this.#scopes.splice(this.#scopes.indexOf(tracked), 1);
@@ -186,7 +192,8 @@ export class Device {
 
   /**
    * Runs `fn`, which computes nothing yet: its ops are kept as a program, to be run any number of times. Tensors made
-   * outside serve as inputs: write to them between runs.
+   * outside serve as inputs: write to them between runs. Throws ArgumentError if `fn` is asynchronous, SimdformerError if it
+   * reads values or a program is being recorded already.
    */
   record<T>(fn: () => T): Program<T> {
     this.assertOpen('record');
@@ -205,7 +212,8 @@ export class Device {
     };
     try {
       const result = fn();
-      if (result instanceof Promise) throw new ArgumentError('record: the function must not be asynchronous');
+      if (result instanceof Promise)
+        throw new ArgumentError('record: fn is asynchronous, expected one that returns no Promise');
       return new Program(result, recording.commands, this.queue, recording.list, recording.arena.words * 4, release);
     } catch (error) {
       release();
@@ -300,7 +308,7 @@ export class Device {
 
   /** @internal */
   assertOpen(op: string): void {
-    if (!this.#open) throw new DeviceError(`${op}: the device was disposed of before`);
+    if (!this.#open) throw new DeviceError(`${op}: the device has already been disposed`);
   }
 
   /** @internal */
@@ -315,7 +323,8 @@ export class Device {
 
 /** For callers without types. */
 function checkForm(shape: Shape, dtype: DType): void {
-  if (!Array.isArray(shape)) throw new ShapeError(`${String(shape)} is no shape: expected an array of dimensions`);
+  if (!Array.isArray(shape))
+    throw new ShapeError(`${String(shape)} is not a valid shape: expected an array of dimensions`);
   if (dtype !== 'float32' && dtype !== 'int32') {
     throw new DTypeError(`dtype is ${JSON.stringify(dtype)}, expected 'float32' or 'int32'`);
   }

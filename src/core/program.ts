@@ -53,10 +53,11 @@ export class Program<Result = unknown> {
 
   /**
    * Queues the commands once more, with named scalars set anew; those not named keep their value. Like any op it runs when
-   * something is read (`await program.result.data()`) or at `device.flush()`.
+   * something is read (`await program.result.data()`) or at `device.flush()`, which then throw CommandError if a command fails.
+   * Throws ArgumentError for a scalar that the program has not, DisposedError after `dispose()`, DeviceError after the device's.
    */
   run(scalars: Readonly<Record<string, number>> = {}): Result {
-    if (this.#disposed) throw new DisposedError('program.run: the program was disposed of before');
+    if (this.#disposed) throw new DisposedError('program.run: the program has already been disposed');
     for (const [name, value] of Object.entries(scalars)) {
       const known = this.#scalars.get(name);
       if (known === undefined) {
@@ -70,9 +71,12 @@ export class Program<Result = unknown> {
     return this.result;
   }
 
-  /** Runs the commands one by one on this thread and says how long each took. */
+  /**
+   * Runs the commands one by one on this thread and says how long each took. Throws CommandError if one fails, DisposedError
+   * after `dispose()`, DeviceError if the device computes in a worker.
+   */
   profile(): CommandTiming[] {
-    if (this.#disposed) throw new DisposedError('program.profile: the program was disposed of before');
+    if (this.#disposed) throw new DisposedError('program.profile: the program has already been disposed');
     this.#patch();
     this.queue.runSync();
     const { words, length } = this.list;

@@ -162,7 +162,7 @@ export class Queue {
   }
 
   append(words: Uint32Array): void {
-    if (this.#closed) throw new DeviceError('program: the device was disposed of before');
+    if (this.#closed) throw new DeviceError('program: the device has already been disposed');
     this.#pending.append(words);
     this.#runIfFull();
   }

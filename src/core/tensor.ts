@@ -116,7 +116,7 @@ export class Tensor {
 
   /** @internal */
   assertUsable(op: string): void {
-    if (this.disposed) throw new DisposedError(`${op}: a tensor [${this.shape.join(', ')}] was disposed of before`);
+    if (this.disposed) throw new DisposedError(`${op}: a tensor [${this.shape.join(', ')}] has already been disposed`);
     this.device.assertOpen(op);
   }
 
@@ -281,7 +281,7 @@ export function flatten(data: TensorData, dtype: DType): { values: Float32Array 
   const visit = (level: NestedNumbers, depth: number): void => {
     if (typeof level === 'number') {
       if (depth !== shape.length) throw new ShapeError('nested numbers must be equally deep everywhere');
-      if (dtype === 'int32' && level !== (level | 0)) throw new DTypeError(`${level} is no 32-bit integer`);
+      if (dtype === 'int32' && level !== (level | 0)) throw new DTypeError(`${level} is not a 32-bit integer`);
       values[at++] = level;
     } else {
       if (!Array.isArray(level)) throw new DTypeError(`expected numbers, got ${typeof level}`);
@@ -306,6 +306,6 @@ function inferShape(dimensions: Shape, size: number): Shape | null {
 
 function checkRange(op: string, start: number, end: number, limit: number): void {
   if (!(Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start < end && end <= limit)) {
-    throw new ArgumentError(`${op}: ${start} to ${end} is no part of 0 to ${limit}`);
+    throw new ArgumentError(`${op}: ${start} to ${end} is out of range for 0 to ${limit}`);
   }
 }

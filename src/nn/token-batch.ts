@@ -49,7 +49,7 @@ export class TokenBatch {
     for (const row of rows) {
       for (let position = 0; position < row.length; position++, at++) {
         const id = row[position] as number;
-        if (!(Number.isInteger(id) && id >= 0)) throw new ArgumentError(`${name}: ${id} is no token id`);
+        if (!(Number.isInteger(id) && id >= 0)) throw new ArgumentError(`${name}: ${id} is not a token id`);
         ids[at] = id;
         positions[at] = position;
       }
@@ -121,7 +121,7 @@ export function rowsOf(
   const rows: ArrayLike<number>[] = [];
   let start = 0;
   for (const length of integersOf(name, lengths)) {
-    if (!(Number.isInteger(length) && length >= 0)) throw new ArgumentError(`${name}: ${length} is no length`);
+    if (!(Number.isInteger(length) && length >= 0)) throw new ArgumentError(`${name}: ${length} is not a length`);
     rows.push(values.slice(start, start + length));
     start += length;
   }

@@ -13,8 +13,9 @@ export interface DropoutOptions {
 }
 
 /**
- * Inverted dropout (Srivastava et al., 2014) of float32 `x`. No mask is kept: backward computes the same random bits again.
- * The same seed, stream and shape give the same bits on every backend, instruction set and number of threads.
+ * Inverted dropout (Srivastava et al., 2014). `x`: float32, any shape; the result has its shape. No mask is kept: backward
+ * computes the same random bits again. The same seed, stream and shape give the same bits on every backend, instruction set and
+ * number of threads. Throws DTypeError, ArgumentError.
  */
 export function dropout(x: Tensor, options: DropoutOptions): Tensor {
   const device = checkDevice('dropout', { x });

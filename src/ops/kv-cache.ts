@@ -76,7 +76,7 @@ export function cacheReorder(cache: Tensor, order: Tensor, lengths: Tensor): voi
 export function advance(x: Tensor, by = 1): void {
   const device = checkDevice('advance', { x });
   checkDType('advance', 'x', x, 'int32');
-  if (!x.isContiguous) throw new ShapeError('advance: x is a view with gaps');
+  if (!x.isContiguous) throw new ShapeError('advance: x is a view with gaps; advance what it is a view of');
   if (by !== (by | 0)) throw new ArgumentError(`advance: by is ${by}, expected a 32-bit integer`);
   device.emit('advance', { x, count: x.size, by });
 }

@@ -63,8 +63,9 @@ function colsOf({ x, transposed }: Factor): number {
 }
 
 /**
- * Emits target (+)= left·right, and `sums` (+)= the column sums of a matrix `right`, where `left` is transposed. All three have `batch` for leading dimensions or broadcast to it; where the target does, as
- * the gradient of a broadcast operand, products are added up.
+ * Emits target (+)= left·right, and `sums` (+)= the column sums of a matrix `right`, where `left` is transposed. All three
+ * have `batch` for leading dimensions or broadcast to it; where the target does, as the gradient of a broadcast operand,
+ * products are added up.
  */
 export function product(
   left: Factor,

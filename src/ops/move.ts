@@ -10,12 +10,17 @@ import { contiguous } from './contiguous.js';
 import { scatterRows } from './embedding.js';
 import { dimensionsOf, gridOperands, stepsOf } from './grid.js';
 
-/** `x` with its dimensions in another order: dimension d of the result is dimension `axes[d]` of `x`. A copy. */
+/**
+ * `x` with its dimensions in another order: dimension d of the result is dimension `axes[d]` of `x`, negative ones counted from
+ * the end. `x`: any shape and dtype; the result is a copy. Throws ArgumentError if `axes` does not name each dimension once.
+ */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
   const device = checkDevice('permute', { x });
   const order = axes.map((axis) => checkAxis('permute', axis, x.shape));
   if (order.length !== x.shape.length || new Set(order).size !== order.length) {
-    throw new ArgumentError(`permute: [${axes.join(', ')}] is no order of the dimensions of ${describeShape(x.shape)}`);
+    throw new ArgumentError(
+      `permute: [${axes.join(', ')}] is not an order of the dimensions of ${describeShape(x.shape)}`,
+    );
   }
   const reorder = (values: readonly number[]) => order.map((axis) => values[axis] as number);
   const y = device.empty(reorder(x.shape), x.dtype);
@@ -26,7 +31,10 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
   });
 }
 
-/** `x` with two dimensions exchanged, by default the last two. A copy. */
+/**
+ * `x` with dimensions `a` and `b` exchanged, by default the last two; negative ones count from the end. `x`: any shape and dtype;
+ * the result is a copy. Throws ArgumentError for a dimension that `x` lacks.
+ */
 export function transpose(x: Tensor, a = -2, b = -1): Tensor {
   const axes = x.shape.map((_, d) => d);
   const [i, j] = [checkAxis('transpose', a, x.shape), checkAxis('transpose', b, x.shape)];
@@ -40,7 +48,11 @@ export function transposeInto(x: Tensor, y: Tensor): void {
   copyInto(x.device, y, stepsOf(y), x, stepsOf(x).reverse(), y.shape);
 }
 
-/** Tensors joined along a dimension, in which alone their shapes may differ. */
+/**
+ * Tensors joined along dimension `axis` (default 0, negative counts from the end), in which alone their shapes may differ: of
+ * [..., n, ...] and [..., m, ...] the result is [..., n + m, ...], a copy. All of one dtype, any. Throws ShapeError, DTypeError,
+ * ArgumentError if there are no tensors or they lack the dimension.
+ */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const device = checkDevice('concat', Object.fromEntries(tensors.map((tensor, i) => [`tensor ${i}`, tensor])));
   const { shape, dtype } = tensors[0] as Tensor;
@@ -63,13 +75,19 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   });
 }
 
-/** Entries `start` ≤ i < `end` of a dimension. A view where that is the first or the last dimension, else a copy. */
+/**
+ * Entries `start` ≤ i < `end` of dimension `axis` (negative counts from the end). `x`: any shape and dtype; the result has
+ * `end` - `start` entries there. A view where that is the first or the last dimension, else a copy. Throws ArgumentError if they
+ * are out of range.
+ */
 export function slice(x: Tensor, axis: number, start: number, end: number): Tensor {
   const device = checkDevice('slice', { x });
   const d = checkAxis('slice', axis, x.shape);
   const length = x.shape[d] as number;
   if (!(Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start < end && end <= length)) {
-    throw new ArgumentError(`slice: ${start} to ${end} is no part of dimension ${axis} of ${describeShape(x.shape)}`);
+    throw new ArgumentError(
+      `slice: ${start} to ${end} is out of range for dimension ${axis} of ${describeShape(x.shape)}`,
+    );
   }
   if (d === x.shape.length - 1) return x.columns(start, end);
   if (d === 0) return x.rows(start, end);
@@ -84,7 +102,10 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
   });
 }
 
-/** Consecutive parts of a dimension with the given sizes, which add up to it; see `slice`. */
+/**
+ * Consecutive parts of dimension `axis`, with the given sizes there; views or copies as of `slice`. Throws ShapeError if the
+ * sizes do not add up to the dimension, ArgumentError if `x` lacks it or a size is not a positive integer.
+ */
 export function split(x: Tensor, sizes: readonly number[], axis: number): Tensor[] {
   const length = x.shape[checkAxis('split', axis, x.shape)] as number;
   const ends = runningSums(sizes);
@@ -106,7 +127,8 @@ function runningSums(sizes: readonly number[]): number[] {
 
 /**
  * Entries of the first dimension by number: `y[i] = x[rows[i]]`. `rows` is int32 of any shape; the result is
- * [...rows.shape, ...x.shape without its first dimension]. A number outside `x` fails the run (CommandError).
+ * [...rows.shape, ...x.shape without its first dimension], of `x`'s dtype. A number outside `x` fails the run (CommandError).
+ * Throws DTypeError, ShapeError if `x` is [].
  */
 export function gather(x: Tensor, rows: Tensor): Tensor {
   const device = checkDevice('gather', { x, rows });
@@ -128,7 +150,8 @@ export function gather(x: Tensor, rows: Tensor): Tensor {
 /**
  * The tokens of a padded batch, end to end. `x` is [batch, time, ...], `lengths` int32 [batch] or numbers, of which item b
  * keeps its first `lengths[b]` steps; the result is [total, ...] with `total` their sum, to be given if `lengths` is a
- * tensor. Lengths that do not fit fail the run (CommandError).
+ * tensor. Any dtype. Lengths that do not fit fail the run (CommandError). Throws ShapeError, DTypeError, ArgumentError if
+ * `total` is missing.
  */
 export function pack(x: Tensor, lengths: Tensor | readonly number[], total?: number): Tensor {
   const device = checkDevice('pack', { x });
@@ -146,7 +169,10 @@ export function pack(x: Tensor, lengths: Tensor | readonly number[], total?: num
   });
 }
 
-/** The inverse of `pack`: [total, ...] becomes [batch, time, ...], zero after each item's length. */
+/**
+ * The inverse of `pack`: `x` [total, ...] becomes [batch, time, ...], zero after each item's length. `lengths` as for `pack`. Throws
+ * ShapeError, DTypeError.
+ */
 export function unpack(x: Tensor, lengths: Tensor | readonly number[], time: number): Tensor {
   const device = checkDevice('unpack', { x });
   const batch = lengths instanceof Tensor ? lengths.size : lengths.length;

@@ -11,12 +11,15 @@ export interface ReduceOptions {
   keepDims?: boolean;
 }
 
-/** The sum of float32 `x` over dimensions. */
+/**
+ * The sum over dimensions. `x`: float32, any shape; the result is float32 of the dimensions that are left, [] by default. Throws
+ * DTypeError, ArgumentError for an axis that `x` lacks or that is named twice.
+ */
 export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   return reduce('sum', x, options, () => 1);
 }
 
-/** The mean of float32 `x` over dimensions. */
+/** The mean over dimensions; shapes, dtypes and errors as of `sum`. */
 export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
   return reduce('mean', x, options, (count) => 1 / count);
 }

@@ -91,7 +91,7 @@ describe('sum', () => {
   it('refuses an axis that is not there or is named twice', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.zeros([2, 3]);
-    expect(() => sum(x, { axis: 2 })).toThrow('sum: axis 2 is no dimension of [2, 3]');
+    expect(() => sum(x, { axis: 2 })).toThrow('sum: axis 2 is not a dimension of [2, 3]');
     expect(() => mean(x, { axis: [0, -2] })).toThrow('mean: axis [0, 0] names a dimension twice');
   });
 });

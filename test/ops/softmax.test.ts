@@ -82,7 +82,7 @@ describe.each(isas)('softmax, %s', (isa) => {
 describe('softmax', () => {
   it('refuses an axis that is not there', async () => {
     const device = await deviceFor(isas[0]!, 1);
-    expect(() => softmax(device.zeros([2, 3]), { axis: 2 })).toThrow('softmax: axis 2 is no dimension of [2, 3]');
-    expect(() => logSoftmax(device.zeros([]))).toThrow('logSoftmax: axis -1 is no dimension of []');
+    expect(() => softmax(device.zeros([2, 3]), { axis: 2 })).toThrow('softmax: axis 2 is not a dimension of [2, 3]');
+    expect(() => logSoftmax(device.zeros([]))).toThrow('logSoftmax: axis -1 is not a dimension of []');
   });
 });
