@@ -1,4 +1,6 @@
-/** How an operand of a command is encoded: a tensor as offset and length, a scalar as one word, `tail` as what is left. */
+/**
+ * How an operand of a command is encoded: a tensor as offset and length, a scalar as one word, `tail` as what is left.
+ */
 export type OperandKind = 'in' | 'in?' | 'out' | 'out?' | 'inout' | 'inout?' | 'i32' | 'u32' | 'f32' | 'tail';
 
 /** What a loaded engine can do; opcodes are positions in `ops`. */
@@ -33,7 +35,9 @@ export interface Backend {
   grow(bytes: number): boolean;
   /** Copies from the heap into `target`. */
   read(byteOffset: number, target: ArrayBufferView): void;
-  /** The same, in order with the runs that were asked for. Only of engines in a worker, whose `run` and `read` throw. */
+  /**
+   * The same, in order with the runs that were asked for. Only of engines in a worker, whose `run` and `read` throw.
+   */
   readAsync?(byteOffset: number, target: ArrayBufferView): Promise<void>;
   /** Copies `source` into the heap. */
   write(byteOffset: number, source: ArrayBufferView): void;
@@ -50,8 +54,9 @@ export interface BackendOptions {
 
 export interface WasmOptions extends BackendOptions {
   /**
-   * The folder with the files of `simdformer/wasm/`, for pages to which a bundler did not bring them: a URL, absolute or
-   * relative to the page (in Node, to the working directory). Default: where the package or the bundler has put them.
+   * The folder with the files of `simdformer/wasm/`, for pages to which a bundler did not bring them: a URL, absolute
+   * or relative to the page (in Node, to the working directory). Default: where the package or the bundler has put
+   * them.
    */
   wasmUrl?: string | URL;
 }

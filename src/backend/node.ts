@@ -1,6 +1,9 @@
 // What is asked of Node where there may be none.
 
-/** Whether Node's own modules are to be had: in Node, Bun and Deno, but not in Cloudflare's workerd, which may look like it. */
+/**
+ * Whether Node's own modules are to be had: in Node, Bun and Deno, but not in Cloudflare's workerd, which may look like
+ * it.
+ */
 export const isNode: boolean =
   typeof process !== 'undefined' &&
   process.versions?.node !== undefined &&

@@ -12,9 +12,9 @@ export interface DeviceOptions extends WasmOptions {
    */
   backend?: 'auto' | 'native' | 'wasm';
   /**
-   * WebAssembly computes in a worker, so that a page never waits for it; `dataSync()` and other waiting methods throw. In
-   * pages `threads` is then one less than there are cores by default, so that the page can draw. The addon computes beside
-   * the calling thread anyway. Default false.
+   * WebAssembly computes in a worker, so that a page never waits for it; `dataSync()` and other waiting methods throw.
+   * In pages `threads` is then one less than there are cores by default, so that the page can draw. The addon computes
+   * beside the calling thread anyway. Default false.
    */
   worker?: boolean;
 }
@@ -22,8 +22,8 @@ export interface DeviceOptions extends WasmOptions {
 /**
  * Opens a device. Any number can be open at once; each has its own heap.
  *
- * Throws DeviceError if the backend does not load or lacks the instruction set asked for, ArgumentError for an option that
- * makes no sense.
+ * Throws DeviceError if the backend does not load or lacks the instruction set asked for, ArgumentError for an option
+ * that makes no sense.
  */
 export async function createDevice(options: DeviceOptions = {}): Promise<Device> {
   const {

@@ -46,7 +46,9 @@ export const wasmIsas: readonly WasmIsa[] = [
 
 type ModuleName = WasmIsa | `${WasmIsa}-threads`;
 
-/** Written out, because bundlers look for the literal form. src/backend/, dist/backend/ and dist/node/ are equally deep. */
+/**
+ * Written out, because bundlers look for the literal form. src/backend/, dist/backend/ and dist/node/ are equally deep.
+ */
 const urls: Record<ModuleName, () => URL> = {
   simd128: () => new URL('../../wasm/dist/simd128.wasm', import.meta.url),
   'simd128-threads': () => new URL('../../wasm/dist/simd128-threads.wasm', import.meta.url),
@@ -61,7 +63,9 @@ export function bringEngine(engine: BundledEngine): void {
   bundled = engine;
 }
 
-/** Finds and compiles what the options ask for. Throws DeviceError if the runtime has not got it or it does not load. */
+/**
+ * Finds and compiles what the options ask for. Throws DeviceError if the runtime has not got it or it does not load.
+ */
 export async function wasmEngine(options: WasmOptions): Promise<WasmEngine> {
   const { threads, wasmUrl, isa = wasmIsas[0] } = options;
   if (!wasmIsas.includes(isa as WasmIsa)) {
@@ -146,7 +150,8 @@ async function compile(url: URL): Promise<WebAssembly.Module> {
   if (!response.ok) throw new Error(`HTTP status ${response.status}`);
   const type = response.headers.get('content-type');
   if (type === 'application/wasm') return WebAssembly.compileStreaming(response);
-  // Small static servers often do not send the type that streaming needs; others send a page for what they have not got.
+  // Small static servers often do not send the type that streaming needs; others send a page for what they have not
+  // got.
   if (type?.startsWith('text/html')) throw new Error('the server sent a page, text/html');
   return WebAssembly.compile(await response.arrayBuffer());
 }

@@ -32,8 +32,8 @@ async function parallelism(): Promise<number> {
 }
 
 /**
- * Starts a worker for each of these stacks. Each enters the pool when it is up, in some 30 ms in Node; until then, the others
- * do its part. `lost` hears if one does not come up. Throws if one cannot even be made, and ends the others.
+ * Starts a worker for each of these stacks. Each enters the pool when it is up, in some 30 ms in Node; until then, the
+ * others do its part. `lost` hears if one does not come up. Throws if one cannot even be made, and ends the others.
  */
 export async function startThreads(
   { module, folder }: WasmEngine,

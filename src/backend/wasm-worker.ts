@@ -42,7 +42,8 @@ class WorkerBackend implements Backend {
 
   run(): never {
     throw new DeviceError(
-      'this device computes in a worker, which cannot be waited for: read with await tensor.data(), run with await device.flush()',
+      'this device computes in a worker, which cannot be waited for: ' +
+        'read with await tensor.data(), run with await device.flush()',
     );
   }
 

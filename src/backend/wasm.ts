@@ -180,7 +180,9 @@ export async function openEngine(engine: WasmEngine): Promise<Backend> {
   return backend;
 }
 
-/** An engine in WebAssembly. Throws DeviceError if the runtime lacks the instruction set or the module does not load. */
+/**
+ * An engine in WebAssembly. Throws DeviceError if the runtime lacks the instruction set or the module does not load.
+ */
 export async function createWasmBackend(options: WasmOptions): Promise<Backend> {
   return openEngine(await wasmEngine(options));
 }

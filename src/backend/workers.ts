@@ -14,8 +14,8 @@ export interface RunningWorker {
 }
 
 /**
- * Starts a module in a worker. `inBrowser` makes the worker, because bundlers look for the literal form of that; `url` is
- * what Node loads. Messages go to `receive`; `lost` hears why the worker does not run, if it does not.
+ * Starts a module in a worker. `inBrowser` makes the worker, because bundlers look for the literal form of that; `url`
+ * is what Node loads. Messages go to `receive`; `lost` hears why the worker does not run, if it does not.
  */
 export async function startWorker(
   url: URL,

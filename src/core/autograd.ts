@@ -1,8 +1,9 @@
-// Reverse-mode differentiation. An op that can be differentiated leaves a Node at its outputs; backward() visits the nodes
-// that led to a tensor, newest first, and each one emits its backward commands into the same queue as the forward ones.
+// Reverse-mode differentiation. An op that can be differentiated leaves a Node at its outputs; backward() visits the
+// nodes that led to a tensor, newest first, and each one emits its backward commands into the same queue as the forward
+// ones.
 //
-// Gradients live at roots: a view's gradient is its part of the root's. The first writer of a gradient assigns and later
-// ones accumulate, so nothing is zeroed beforehand.
+// Gradients live at roots: a view's gradient is its part of the root's. The first writer of a gradient assigns and
+// later ones accumulate, so nothing is zeroed beforehand.
 
 import { ArgumentError, AutogradError, DTypeError, ShapeError } from './errors.js';
 import { GradientSlot, type GradientTarget } from './gradient-slot.js';
@@ -22,8 +23,8 @@ export interface Node {
 }
 
 /**
- * What a scope would have disposed of but its results' graphs still need. Each result lets go of it once, when its graph is
- * used or it is disposed of itself; the last one frees it.
+ * What a scope would have disposed of but its results' graphs still need. Each result lets go of it once, when its
+ * graph is used or it is disposed of itself; the last one frees it.
  */
 export class Keeping {
   constructor(
@@ -37,9 +38,9 @@ export class Keeping {
 }
 
 /**
- * Registers how to differentiate `output = f(inputs)`, if gradients are on and an input requires one, and returns `output`.
- * `backward` receives `dy`, the gradient of the output, contiguous and in the output's shape, and emits commands; it asks
- * `gradOf(input)` where to put each result. Every tensor it uses stays alive until then.
+ * Registers how to differentiate `output = f(inputs)`, if gradients are on and an input requires one, and returns
+ * `output`. `backward` receives `dy`, the gradient of the output, contiguous and in the output's shape, and emits
+ * commands; it asks `gradOf(input)` where to put each result. Every tensor it uses stays alive until then.
  */
 export function differentiable(
   output: Tensor,
@@ -65,7 +66,10 @@ export function differentiableMany(
   for (const output of outputs) output.root.node = node;
 }
 
-/** In a backward: where the gradient of `x` goes, or null if it needs none. Call it once for each command that writes it. */
+/**
+ * In a backward: where the gradient of `x` goes, or null if it needs none. Call it once for each command that writes
+ * it.
+ */
 export function gradOf(x: Tensor | null | undefined): GradientTarget | null {
   if (!x?.requiresGrad) return null;
   return slotOf(x.root).targetFor(x);
@@ -111,9 +115,10 @@ function slotOf(root: Tensor): GradientSlot {
 }
 
 /**
- * Calls `fn` without keeping what its backward needs, and calls it again when that comes: gradient checkpointing (Chen et al.
- * 2016, arXiv 1604.06174), which trades one more forward pass of this part for the memory of its inner results. `inputs` are
- * all tensors that `fn` uses; it must compute the same both times. Throws ArgumentError if `inputs` is empty.
+ * Calls `fn` without keeping what its backward needs, and calls it again when that comes: gradient checkpointing (Chen
+ * et al. 2016, arXiv 1604.06174), which trades one more forward pass of this part for the memory of its inner results.
+ * `inputs` are all tensors that `fn` uses; it must compute the same both times. Throws ArgumentError if `inputs` is
+ * empty.
  */
 export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
   const device = inputs[0]?.device;

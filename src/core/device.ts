@@ -65,8 +65,8 @@ export class Device {
   }
 
   /**
-   * A tensor with the given values: a typed array (its type decides the dtype) or nested numbers (float32 unless `dtype`
-   * says otherwise). `shape` may be left out for nested numbers.
+   * A tensor with the given values: a typed array (its type decides the dtype) or nested numbers (float32 unless
+   * `dtype` says otherwise). `shape` may be left out for nested numbers.
    * Throws ShapeError if the values do not fill the shape, DTypeError if they are of another type than asked for.
    */
   tensor(data: TensorData, shape?: Shape, options: { dtype?: DType; requiresGrad?: boolean } = {}): Tensor {
@@ -83,8 +83,8 @@ export class Device {
   }
 
   /**
-   * A tensor whose values are undefined until something writes them. Throws ShapeError for dimensions that are not positive
-   * integers, DTypeError for another dtype, OutOfMemoryError if the device cannot grow so far.
+   * A tensor whose values are undefined until something writes them. Throws ShapeError for dimensions that are not
+   * positive integers, DTypeError for another dtype, OutOfMemoryError if the device cannot grow so far.
    */
   empty(shape: Shape, dtype: DType = 'float32'): Tensor {
     this.assertOpen('empty');
@@ -119,9 +119,9 @@ export class Device {
   }
 
   /**
-   * Runs `fn` and disposes of the tensors made in it, except those in what it returns (a tensor, or arrays and plain objects
-   * of them) and, if those can still be differentiated, the ones that backward needs. Scopes nest. Throws ArgumentError if
-   * `fn` is asynchronous.
+   * Runs `fn` and disposes of the tensors made in it, except those in what it returns (a tensor, or arrays and plain
+   * objects of them) and, if those can still be differentiated, the ones that backward needs. Scopes nest. Throws
+   * ArgumentError if `fn` is asynchronous.
    */
   scope<T>(fn: () => T): T {
     const tracked: Tensor[] = [];
@@ -192,8 +192,8 @@ export class Device {
 
   /**
    * Runs `fn`, which computes nothing yet: its ops are kept as a program, to be run any number of times. Tensors made
-   * outside serve as inputs: write to them between runs. Throws ArgumentError if `fn` is asynchronous, SimdformerError if it
-   * reads values or a program is being recorded already.
+   * outside serve as inputs: write to them between runs. Throws ArgumentError if `fn` is asynchronous, SimdformerError
+   * if it reads values or a program is being recorded already.
    */
   record<T>(fn: () => T): Program<T> {
     this.assertOpen('record');

@@ -1,5 +1,5 @@
-// The gradient of a root, of which views write their columns one after the other: which are written already, and so which
-// writers assign and which accumulate.
+// The gradient of a root, of which views write their columns one after the other: which are written already, and so
+// which writers assign and which accumulate.
 
 import { lastOf, Tensor } from './tensor.js';
 

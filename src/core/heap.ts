@@ -73,8 +73,8 @@ export class Heap implements Pool {
 }
 
 /**
- * Memory that belongs to a recorded program: its commands use it again at every run, so nobody else may have what is given
- * back while recording. Blocks that were given back serve later requests of the same recording.
+ * Memory that belongs to a recorded program: its commands use it again at every run, so nobody else may have what is
+ * given back while recording. Blocks that were given back serve later requests of the same recording.
  */
 export class Arena implements Pool {
   released = false;

@@ -17,8 +17,8 @@ export interface CommandTiming extends CommandInfo {
 }
 
 /**
- * Commands recorded by `device.record(fn)`. Running them again costs no work per op in JavaScript. The tensors made while
- * recording belong to the program: they hold the results of its latest run until `dispose()`.
+ * Commands recorded by `device.record(fn)`. Running them again costs no work per op in JavaScript. The tensors made
+ * while recording belong to the program: they hold the results of its latest run until `dispose()`.
  */
 export class Program<Result = unknown> {
   readonly #scalars = new Map<string, Scalar[]>();
@@ -52,9 +52,10 @@ export class Program<Result = unknown> {
   }
 
   /**
-   * Queues the commands once more, with named scalars set anew; those not named keep their value. Like any op it runs when
-   * something is read (`await program.result.data()`) or at `device.flush()`, which then throw CommandError if a command fails.
-   * Throws ArgumentError for a scalar that the program has not, DisposedError after `dispose()`, DeviceError after the device's.
+   * Queues the commands once more, with named scalars set anew; those not named keep their value. Like any op it runs
+   * when something is read (`await program.result.data()`) or at `device.flush()`, which then throw CommandError if a
+   * command fails. Throws ArgumentError for a scalar that the program has not, DisposedError after `dispose()`,
+   * DeviceError after the device's.
    */
   run(scalars: Readonly<Record<string, number>> = {}): Result {
     if (this.#disposed) throw new DisposedError('program.run: the program has already been disposed');
@@ -72,8 +73,8 @@ export class Program<Result = unknown> {
   }
 
   /**
-   * Runs the commands one by one on this thread and says how long each took. Throws CommandError if one fails, DisposedError
-   * after `dispose()`, DeviceError if the device computes in a worker.
+   * Runs the commands one by one on this thread and says how long each took. Throws CommandError if one fails,
+   * DisposedError after `dispose()`, DeviceError if the device computes in a worker.
    */
   profile(): CommandTiming[] {
     if (this.#disposed) throw new DisposedError('program.profile: the program has already been disposed');
@@ -108,9 +109,11 @@ export class Program<Result = unknown> {
       const described = operands.map(
         ([name, value]) => `${name}${typeof value === 'object' ? `[${value.join('×')}]` : `=${value}`}`,
       );
-      return `${String(i).padStart(4)}  ${op.padEnd(22)} ${described.join(' ')}${flops > 0 ? `  ${countFlops(flops)}` : ''}`;
+      const cost = flops > 0 ? `  ${countFlops(flops)}` : '';
+      return `${String(i).padStart(4)}  ${op.padEnd(22)} ${described.join(' ')}${cost}`;
     });
-    const total = `${this.commands.length} commands, ${countFlops(this.flops)}, ${(this.bytes / 2 ** 20).toFixed(1)} MiB`;
+    const mebibytes = (this.bytes / 2 ** 20).toFixed(1);
+    const total = `${this.commands.length} commands, ${countFlops(this.flops)}, ${mebibytes} MiB`;
     return [...lines, total].join('\n');
   }
 }

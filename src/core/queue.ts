@@ -142,7 +142,9 @@ export class Queue {
     else list.patches.push(...patches);
   }
 
-  /** Copies `data` to the heap, in order with the commands around it. Returns how many words each command it took has. */
+  /**
+   * Copies `data` to the heap, in order with the commands around it. Returns how many words each command it took has.
+   */
   upload(offset: number, data: Float32Array | Int32Array, list = this.#pending): number[] {
     if (list === this.#pending && this.idle) {
       this.backend.write(offset * 4, data);

@@ -1,6 +1,6 @@
 /**
- * Counter-based random numbers: number n of a stream is a function of (seed, stream, n), so the same seed gives the same
- * numbers on every machine and any one of them can be computed alone. Philox4x32-10 (Salmon et al., 2011).
+ * Counter-based random numbers: number n of a stream is a function of (seed, stream, n), so the same seed gives the
+ * same numbers on every machine and any one of them can be computed alone. Philox4x32-10 (Salmon et al., 2011).
  */
 export class Random {
   #counter = 0;

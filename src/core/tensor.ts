@@ -30,8 +30,9 @@ export class Storage {
 }
 
 /**
- * An n-dimensional array in a device's heap: float32 or int32, row-major, the last dimension contiguous. A view (`reshape`,
- * `columns`, `rows`) shares its root's memory and gradient; its rows may lie `rowStride` > last dimension apart.
+ * An n-dimensional array in a device's heap: float32 or int32, row-major, the last dimension contiguous. A view
+ * (`reshape`, `columns`, `rows`) shares its root's memory and gradient; its rows may lie `rowStride` > last dimension
+ * apart.
  *
  * Made by `device.tensor()` and by ops, never directly.
  */
@@ -128,8 +129,8 @@ export class Tensor {
   }
 
   /**
-   * @internal As `data()` of each, all of one device, with one way there and back; on this thread if what is queued is `brief`
-   * and there is nothing to wait for.
+   * @internal As `data()` of each, all of one device, with one way there and back; on this thread if what is queued is
+   * `brief` and there is nothing to wait for.
    */
   static async dataOf(tensors: [Tensor, ...Tensor[]], brief = false): Promise<(Float32Array | Int32Array)[]> {
     const readings = tensors.map((tensor) => tensor.#reading());
@@ -219,8 +220,9 @@ export class Tensor {
   }
 
   /**
-   * Computes the gradients of everything that requires them and led to this tensor (reverse-mode differentiation), and adds
-   * them to their `grad`. `upstream` is the gradient with respect to this tensor; default 1, for a tensor with one element.
+   * Computes the gradients of everything that requires them and led to this tensor (reverse-mode differentiation), and
+   * adds them to their `grad`. `upstream` is the gradient with respect to this tensor; default 1, for a tensor with one
+   * element.
    */
   backward(upstream?: Tensor | TensorData): void {
     backward(this, upstream);
@@ -266,7 +268,8 @@ export function flatten(data: TensorData, dtype: DType): { values: Float32Array 
     const wanted = dtype === 'float32' ? Float32Array : Int32Array;
     if (!(data instanceof wanted)) {
       throw new DTypeError(
-        `expected a ${wanted.name} for a ${dtype} tensor, got a ${data.constructor.name}: convert it with ${wanted.name}.from()`,
+        `expected a ${wanted.name} for a ${dtype} tensor, got a ${data.constructor.name}: ` +
+          `convert it with ${wanted.name}.from()`,
       );
     }
     return { values: data as Float32Array | Int32Array, shape: [(data as Float32Array).length] };

@@ -4,9 +4,9 @@ import { mean, sum } from '../ops/reduce.js';
 import { rmsNorm } from '../ops/rms-norm.js';
 
 /**
- * How alike the heads of one attention are: the mean cosine between the outputs of any two heads, [N, heads·dv], each pair and
- * each head with itself counted, so from near 0 or below to 1. Added to the loss it makes heads differ (output disagreement,
- * Li et al. 2018, arXiv 1810.10183).
+ * How alike the heads of one attention are: the mean cosine between the outputs of any two heads, [N, heads·dv], each
+ * pair and each head with itself counted, so from near 0 or below to 1. Added to the loss it makes heads differ (output
+ * disagreement, Li et al. 2018, arXiv 1810.10183).
  */
 export function headSimilarity(outputs: Tensor, heads: number): Tensor {
   const rows = outputs.size / (outputs.shape.at(-1) as number);

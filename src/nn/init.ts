@@ -5,8 +5,9 @@ import { Random } from '../core/random.js';
 import { type Shape, sizeOf, type Tensor } from '../core/tensor.js';
 
 /**
- * Makes the parameters of a model on a device, each from its own stream of random numbers; or `blank`, with undefined values,
- * where saved ones are about to take their place: drawing a hundred million numbers takes longer than reading them.
+ * Makes the parameters of a model on a device, each from its own stream of random numbers; or `blank`, with undefined
+ * values, where saved ones are about to take their place: drawing a hundred million numbers takes longer than reading
+ * them.
  */
 export class Initializer {
   #stream = 0;
@@ -18,8 +19,8 @@ export class Initializer {
   ) {}
 
   /**
-   * A matrix [in, out] with entries uniform in ±√(6/(in + out)): the variance of activations and of gradients is the same on
-   * both sides (Glorot & Bengio 2010). PyTorch's nn.Transformer begins so, with in_proj counted as one matrix.
+   * A matrix [in, out] with entries uniform in ±√(6/(in + out)): the variance of activations and of gradients is the
+   * same on both sides (Glorot & Bengio 2010). PyTorch's nn.Transformer begins so, with in_proj counted as one matrix.
    */
   xavierUniform(rows: number, cols: number): Tensor {
     const bound = Math.sqrt(6 / (rows + cols));

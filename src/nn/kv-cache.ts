@@ -97,8 +97,8 @@ export class DecoderState {
   }
 
   /**
-   * The first `sources` items as a state of its own in the same memory: its steps compute for them alone, but count the others'
-   * positions and lengths on. To be disposed of before this one.
+   * The first `sources` items as a state of its own in the same memory: its steps compute for them alone, but count the
+   * others' positions and lengths on. To be disposed of before this one.
    */
   first(sources: number): DecoderState {
     return new DecoderState(this.device, { ...this.sizes, sources }, this);
@@ -110,9 +110,9 @@ export class DecoderState {
   }
 
   /**
-   * Lets every sequence r go on from what was sequence `order[r]`, one of the same source unless `reorderSources` moves that,
-   * too. Lengths stay, so they must be equal or set before. `order` is int32 [sequences] and data in the heap: record this once
-   * and write `order` between runs.
+   * Lets every sequence r go on from what was sequence `order[r]`, one of the same source unless `reorderSources` moves
+   * that, too. Lengths stay, so they must be equal or set before. `order` is int32 [sequences] and data in the heap:
+   * record this once and write `order` between runs.
    */
   reorder(order: Tensor): void {
     for (const { self } of this.layers) cacheReorder(self, order, this.lengths);

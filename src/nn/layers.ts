@@ -33,7 +33,9 @@ export class Linear extends Module {
   }
 }
 
-/** Layer normalisation over the last dimension, with the residual addition before it in the same pass if there is one. */
+/**
+ * Layer normalisation over the last dimension, with the residual addition before it in the same pass if there is one.
+ */
 export class LayerNorm extends Module {
   readonly weight: Tensor;
   readonly bias: Tensor | null;
@@ -96,8 +98,8 @@ export class Embedding extends Module {
   readonly weight: Tensor;
 
   /**
-   * Entries begin as N(0, 1/features): scaled by √features, as the paper does, a token's vector has the size of a position's,
-   * and as the output projection of a tied model it gives logits of unit variance.
+   * Entries begin as N(0, 1/features): scaled by √features, as the paper does, a token's vector has the size of a
+   * position's, and as the output projection of a tied model it gives logits of unit variance.
    */
   constructor(init: Initializer, rows: number, features: number) {
     super();

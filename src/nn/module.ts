@@ -1,5 +1,5 @@
-// Modules: parameters and other modules under names. The names are PyTorch's in snake_case (`selfAttn.inProjWeight` is saved
-// as `self_attn.in_proj_weight`), so that state dicts of either side load on the other.
+// Modules: parameters and other modules under names. The names are PyTorch's in snake_case (`selfAttn.inProjWeight` is
+// saved as `self_attn.in_proj_weight`), so that state dicts of either side load on the other.
 
 import { ArgumentError, DTypeError, ShapeError } from '../core/errors.js';
 import { type Shape, sameShape, sizeOf, Tensor } from '../core/tensor.js';
@@ -15,14 +15,19 @@ export interface StateEntry {
 
 export type StateDict = Record<string, StateEntry>;
 
-/** What `loadStateDict` takes for a tensor: a Tensor, an entry of a state dict or of a safetensors file, or an array. */
+/**
+ * What `loadStateDict` takes for a tensor: a Tensor, an entry of a state dict or of a safetensors file, or an array.
+ */
 export interface LoadableTensor {
   readonly shape: Shape;
   readonly data: ArrayBufferView | (() => unknown);
   dataSync?(): ArrayBufferView;
 }
 
-/** A part of a model. Its properties that are tensors are its parameters; those that are modules, or arrays of them, its parts. */
+/**
+ * A part of a model. Its properties that are tensors are its parameters; those that are modules, or arrays of them, its
+ * parts.
+ */
 export abstract class Module {
   /** Whether dropout is active; see `train` and `eval`. */
   training = true;
@@ -44,7 +49,9 @@ export abstract class Module {
     return this.train(false);
   }
 
-  /** All parameters with their names, in the order of definition; one that several parts share comes once, first name. */
+  /**
+   * All parameters with their names, in the order of definition; one that several parts share comes once, first name.
+   */
   namedParameters(): [name: string, parameter: Tensor][] {
     return this.#distinct().map(({ name, tensor }) => [name, tensor]);
   }
@@ -67,7 +74,8 @@ export abstract class Module {
   }
 
   /**
-   * Sets all parameters. The names must be exactly those of `stateDict()`; for a shared parameter one of its names is enough.
+   * Sets all parameters. The names must be exactly those of `stateDict()`; for a shared parameter one of its names is
+   * enough.
    *
    * Throws, before anything is changed, ArgumentError if names are missing or unknown, ShapeError if a shape differs,
    * DTypeError if something is not float32; one error names all that is wrong.
@@ -83,8 +91,8 @@ export abstract class Module {
   }
 
   /**
-   * @internal As `loadStateDict`, from a file and piece by piece. Throws the same errors before anything is changed; if reading
-   * fails later, only some parameters have been set.
+   * @internal As `loadStateDict`, from a file and piece by piece. Throws the same errors before anything is changed; if
+   * reading fails later, only some parameters have been set.
    */
   async readState(tensors: ReadonlyMap<string, LoadableTensor & StoredTensor>, signal?: AbortSignal): Promise<void> {
     const { distinct, given } = this.#match(tensors);

@@ -16,15 +16,16 @@ export interface Positions {
    */
   readonly kind: (typeof kinds)[number];
   /**
-   * Sinusoidal: sines on even and cosines on odd features as in the paper (`interleaved`, default), or sines in the first
-   * half and cosines in the second as in tensor2tensor (`halves`).
+   * Sinusoidal: sines on even and cosines on odd features as in the paper (`interleaved`, default), or sines in the
+   * first half and cosines in the second as in tensor2tensor (`halves`).
    */
   readonly layout?: (typeof layouts)[number];
   /** Sinusoidal: the number of the first position. Default 0. */
   readonly firstPosition?: number;
   /**
-   * Sinusoidal: radians per position of the i-th of dModel/2 waves. `paper` (default): 10000^(-2i/dModel). `tensor2tensor`:
-   * 10000^(-i/(dModel/2 - 1)), whose last wave has exactly the wavelength 2π·10000. Or a number for each wave, or a function.
+   * Sinusoidal: radians per position of the i-th of dModel/2 waves. `paper` (default): 10000^(-2i/dModel).
+   * `tensor2tensor`: 10000^(-i/(dModel/2 - 1)), whose last wave has exactly the wavelength 2π·10000. Or a number for
+   * each wave, or a function.
    */
   readonly frequencies?: 'paper' | 'tensor2tensor' | readonly number[] | ((i: number, dModel: number) => number);
   /** Relative: distances beyond it count as it. Default 16, as in Shaw et al. */

@@ -1,5 +1,5 @@
-// Parameters read from a file straight into the device's memory, a piece at a time: nothing is held twice, and no read or
-// copy blocks the event loop for long.
+// Parameters read from a file straight into the device's memory, a piece at a time: nothing is held twice, and no read
+// or copy blocks the event loop for long.
 
 import type { Tensor } from '../core/tensor.js';
 import { lastOf } from '../core/tensor.js';
@@ -12,7 +12,9 @@ const PIECE = 8 << 20;
 export interface StoredTensor {
   readonly shape: readonly number[];
   readonly dtype: string;
-  /** Its values in order, a multiple of so many at a time; a piece may lie in `buffer` until the next one is asked for. */
+  /**
+   * Its values in order, a multiple of so many at a time; a piece may lie in `buffer` until the next one is asked for.
+   */
   stream(buffer: Uint8Array, multiple: number): AsyncIterable<Float32Array | Int32Array>;
 }
 
@@ -23,7 +25,10 @@ export interface Reading {
   readonly entry: StoredTensor;
 }
 
-/** Reads all of them. If that fails, with an error of the file or the signal's reason, those not reached are as they were. */
+/**
+ * Reads all of them. If that fails, with an error of the file or the signal's reason, those not reached are as they
+ * were.
+ */
 export async function readParameters(readings: readonly Reading[], signal?: AbortSignal): Promise<void> {
   const row = ({ entry }: Reading) => lastOf(entry.shape);
   const buffer = new Uint8Array(Math.max(PIECE, ...readings.map((reading) => 8 * row(reading))));

@@ -1,6 +1,6 @@
-// The encoder and the decoder: layers of attention and feed-forward networks, each with a residual connection around it and
-// a layer normalisation, after the addition (post-norm, Vaswani et al. 2017) or before the sub-layer (pre-norm, which trains
-// without warm-up; Xiong et al. 2020). Names and structure are those of PyTorch's nn.Transformer.
+// The encoder and the decoder: layers of attention and feed-forward networks, each with a residual connection around it
+// and a layer normalisation, after the addition (post-norm, Vaswani et al. 2017) or before the sub-layer (pre-norm,
+// which trains without warm-up; Xiong et al. 2020). Names and structure are those of PyTorch's nn.Transformer.
 
 import { recompute } from '../core/autograd.js';
 import type { Tensor } from '../core/tensor.js';
@@ -109,7 +109,10 @@ export class EncoderLayer extends Layer {
   }
 }
 
-/** With `multiheadAttn`, attention to the encoder's memory, or without in a decoder-only model, which has no norm3 either. */
+/**
+ * With `multiheadAttn`, attention to the encoder's memory, or without in a decoder-only model, which has no norm3
+ * either.
+ */
 export class DecoderLayer extends Layer {
   readonly multiheadAttn: MultiHeadAttention | null = null;
   readonly norm3: LayerNorm | null = null;

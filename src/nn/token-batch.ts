@@ -29,7 +29,9 @@ export class TokenBatch {
     readonly lengths: Tensor,
     /** The lengths once more, for code that decides shapes. */
     readonly counts: readonly number[],
-    /** T if the caller's batch was [B, T] or rows; null if it was packed: what comes out has the form of what went in. */
+    /**
+     * T if the caller's batch was [B, T] or rows; null if it was packed: what comes out has the form of what went in.
+     */
     readonly time: number | null,
   ) {}
 

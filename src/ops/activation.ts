@@ -46,8 +46,8 @@ export function relu(x: Tensor): Tensor {
 }
 
 /**
- * x·Φ(x), Φ the standard normal distribution function (Hendrycks, Gimpel 2016, arXiv 1606.08415). `x`: float32, any shape.
- * `approximate: 'tanh'` takes x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))) instead, as GPT-2 does. Default 'none'.
+ * x·Φ(x), Φ the standard normal distribution function (Hendrycks, Gimpel 2016, arXiv 1606.08415). `x`: float32, any
+ * shape. `approximate: 'tanh'` takes x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))) instead, as GPT-2 does. Default 'none'.
  */
 export function gelu(x: Tensor, { approximate = 'none' }: { approximate?: 'none' | 'tanh' } = {}): Tensor {
   checkOneOf('gelu', 'approximate', approximate, ['none', 'tanh']);

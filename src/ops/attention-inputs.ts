@@ -7,7 +7,10 @@ import { lastOf, type Shape, Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 import { matmul } from './matmul.js';
 
-/** How much of each item of a batch takes part: integers, or an int32 tensor [B] whose values are checked when they are used. */
+/**
+ * How much of each item of a batch takes part: integers, or an int32 tensor [B] whose values are checked when they are
+ * used.
+ */
 export type Lengths = readonly number[] | Int32Array | Tensor;
 
 export interface AttentionOptions {
@@ -21,16 +24,19 @@ export interface AttentionOptions {
   lengthsQ?: Lengths | null;
   /** The same for keys. Default, packed: lengthsQ; padded: all. */
   lengthsK?: Lengths | null;
-  /** Added to the scaled scores: [Tq, Tk], [1 | heads, Tq, Tk] or [1 | B, 1 | heads, Tq, Tk]. Packed: Tq and Tk the longest. */
+  /**
+   * Added to the scaled scores: [Tq, Tk], [1 | heads, Tq, Tk] or [1 | B, 1 | heads, Tq, Tk]. Packed: Tq and Tk the
+   * longest.
+   */
   bias?: Tensor | null;
   /**
-   * [heads, 2M + 1], added to the scores by clipped distance: entry clip(j - i, ±M) + M for key j and query i. Queries count
-   * from 0, or, if causal, so that the last one stands at the last key.
+   * [heads, 2M + 1], added to the scores by clipped distance: entry clip(j - i, ±M) + M for key j and query i. Queries
+   * count from 0, or, if causal, so that the last one stands at the last key.
    */
   relativeBias?: Tensor | null;
   /**
-   * [2M + 1, d], shared by the heads: key j of query i is k[j] + relativeKeys[clip(j - i, ±M) + M] (Shaw, Uszkoreit, Vaswani
-   * 2018, arXiv 1803.02155). Distances as for relativeBias. Costs 2M + 1 floats for each row and head.
+   * [2M + 1, d], shared by the heads: key j of query i is k[j] + relativeKeys[clip(j - i, ±M) + M] (Shaw, Uszkoreit,
+   * Vaswani 2018, arXiv 1803.02155). Distances as for relativeBias. Costs 2M + 1 floats for each row and head.
    */
   relativeKeys?: Tensor | null;
   /** What scores are multiplied by. Default 1 / √(width of a head). */
@@ -182,7 +188,10 @@ export function checkDistances(op: string, name: string, table: Tensor, axis: 0 
   checkNumber(op, `the number of distances in ${name}`, distances, isOdd, 'odd (2M + 1), at most 65537');
 }
 
-/** Each head of each row of q times all of relativeKeys, whatever the keys: only the places of the products depend on those. */
+/**
+ * Each head of each row of q times all of relativeKeys, whatever the keys: only the places of the products depend on
+ * those.
+ */
 function scoresByDistance(q: Tensor, relativeKeys: Tensor, heads: number): Tensor {
   const distances = relativeKeys.shape[0] as number;
   const queries = contiguous(q).reshape(-1, relativeKeys.shape[1] as number);
@@ -256,7 +265,8 @@ function checkBias(op: string, bias: Tensor | null, { batch, heads, packed, maxQ
   if (rank < 2 || rank > 4 || !fits || (items !== 1 && items !== batch) || (itemHeads !== 1 && itemHeads !== heads)) {
     const expected: Shape = [batch, heads, maxQ, maxK];
     throw new ShapeError(
-      `${op}: bias is ${describeShape(bias.shape)}, expected ${describeShape(expected)}, the first two 1 or left out as you like`,
+      `${op}: bias is ${describeShape(bias.shape)}, expected ${describeShape(expected)}, ` +
+        'the first two 1 or left out as you like',
     );
   }
   return {

@@ -2,9 +2,9 @@ import type { Tensor } from '../core/tensor.js';
 import { type AttentionOptions, checkAttention, checkTensors } from './attention-inputs.js';
 
 /**
- * The probabilities softmax(scale · q kᵀ + bias) that `attention` uses without ever writing them down: [B, heads, Tq, Tk], zero
- * for rows and keys past their lengths. Packed: Tq and Tk are the longest items'; give the lengths as arrays then. Same options
- * and errors as `attention`; not differentiable.
+ * The probabilities softmax(scale · q kᵀ + bias) that `attention` uses without ever writing them down: float32
+ * [B, heads, Tq, Tk], zero for rows and keys past their lengths. Packed: Tq and Tk are the longest items'; give the
+ * lengths as arrays then. Same options and errors as `attention`; not differentiable.
  */
 export function attentionWeights(q: Tensor, k: Tensor, options: AttentionOptions = {}): Tensor {
   const op = 'attentionWeights';

@@ -22,20 +22,22 @@ export interface AttentionValueOptions extends AttentionOptions {
 }
 
 /**
- * softmax(scale · q kᵀ + bias) v for each head (Vaswani et al. 2017, arXiv 1706.03762), in memory proportional to the rows, both
- * ways (FlashAttention-2, Dao 2023, arXiv 2307.08691).
+ * softmax(scale · q kᵀ + bias) v for each head (Vaswani et al. 2017, arXiv 1706.03762), in memory proportional to the
+ * rows, both ways (FlashAttention-2, Dao 2023, arXiv 2307.08691).
  *
- * Padded: `q` float32 [B, Tq, heads·d], `k` [B, Tk, kvHeads·d], `v` [B, Tk, kvHeads·dv], result [B, Tq, heads·dv]; rows past
- * their length are zero in the result and get no gradient. Packed: the rows of all items end to end, `q` [ΣTq, heads·d] and so
- * on, with lengths. [T, width] without lengths is one sequence. A query that sees no key gives zeros. q, k and v may be columns
- * of one matrix, and are read in place.
+ * Padded: `q` float32 [B, Tq, heads·d], `k` [B, Tk, kvHeads·d], `v` [B, Tk, kvHeads·dv], result [B, Tq, heads·dv]; rows
+ * past their length are zero in the result and get no gradient. Packed: the rows of all items end to end, with lengths,
+ * `q` [ΣTq, heads·d] and so on. [T, width] without lengths is one sequence. A query that sees no key gives zeros. q, k
+ * and v may be columns of one matrix, and are read in place.
  *
- * Throws ShapeError, DTypeError, ArgumentError; the run fails with CommandError if lengths in a tensor turn out impossible.
+ * Throws ShapeError, DTypeError, ArgumentError; the run fails with CommandError if lengths in a tensor turn out
+ * impossible.
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionValueOptions = {}): Tensor {
   const { relativeValues = null } = options;
   const device = checkTensors('attention', { q, k, v, relativeValues }, options);
-  return device.scope(() => attentionOf(device, q, k, v, options)); // frees lengths and statistics once backward is done
+  // The scope frees lengths and statistics once backward is done.
+  return device.scope(() => attentionOf(device, q, k, v, options));
 }
 
 function attentionOf(device: Device, q: Tensor, k: Tensor, v: Tensor, options: AttentionValueOptions): Tensor {
@@ -52,7 +54,8 @@ function attentionOf(device: Device, q: Tensor, k: Tensor, v: Tensor, options: A
   checkDistances('attention', 'relativeValues', relativeValues, 0, valueWidth);
   const distances = relativeValues.shape[0] as number;
   if (options.relativeKeys && options.relativeKeys.shape[0] !== distances) {
-    const shapes = `relativeKeys is ${describeShape(options.relativeKeys.shape)}, relativeValues is ${describeShape(relativeValues.shape)}`;
+    const [keys, values] = [options.relativeKeys, relativeValues].map(({ shape }) => describeShape(shape));
+    const shapes = `relativeKeys is ${keys}, relativeValues is ${values}`;
     throw new ShapeError(`attention: ${shapes}: their distances differ`);
   }
   // Σ p (v + r) = Σ p v + Σ (p summed up by distance) r
@@ -133,8 +136,8 @@ function products({ batch, heads, rowsQ, rowsK, packed, operands }: AttentionInp
 }
 
 /**
- * How backward is cut into tasks, by shapes alone so that the result does not depend on the threads: short items together, the
- * keys of long ones in chunks where there are few of them. Each chunk costs as much memory as q.
+ * How backward is cut into tasks, by shapes alone so that the result does not depend on the threads: short items
+ * together, the keys of long ones in chunks where there are few of them. Each chunk costs as much memory as q.
  */
 function taskSize(inputs: AttentionInputs, valueWidth: number) {
   const { batch, kvHeads, rowsQ, rowsK, packed, width, relativeScores } = inputs;

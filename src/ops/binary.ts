@@ -47,8 +47,8 @@ export function div(a: Tensor, b: Tensor | number): Tensor {
 }
 
 /**
- * x · factor. `x`: float32, any shape. A Scalar is read when the command is queued or, in a recorded program, when that runs.
- * Throws DTypeError, ArgumentError if the factor is NaN.
+ * x · factor. `x`: float32, any shape. A Scalar is read when the command is queued or, in a recorded program, when that
+ * runs. Throws DTypeError, ArgumentError if the factor is NaN.
  */
 export function scale(x: Tensor, factor: number | Scalar): Tensor {
   return affine('scale', x, factor, 0);

@@ -17,12 +17,12 @@ export interface CrossEntropyOptions {
 }
 
 /**
- * -ln softmax(logits)[target], with labels smoothed as in Szegedy et al. 2015 (arXiv 1512.00567). Probabilities are never
- * stored: the logits are read once forward and once backward.
+ * -ln softmax(logits)[target], with labels smoothed as in Szegedy et al. 2015 (arXiv 1512.00567). Probabilities are
+ * never stored: the logits are read once forward and once backward.
  *
- * `logits` float32 [..., classes]; `targets` int32 [...]; result [], or [...] with reduction 'none'. The mean over no targets is
- * NaN, as in PyTorch. A target that is neither a class nor ignored fails the run (CommandError). Throws ShapeError,
- * DTypeError, ArgumentError.
+ * `logits` float32 [..., classes]; `targets` int32 [...]; result [], or [...] with reduction 'none'. The mean over no
+ * targets is NaN, as in PyTorch. A target that is neither a class nor ignored fails the run (CommandError). Throws
+ * ShapeError, DTypeError, ArgumentError.
  */
 export function crossEntropy(
   logits: Tensor,

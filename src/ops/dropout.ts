@@ -6,16 +6,19 @@ import type { Tensor } from '../core/tensor.js';
 export interface DropoutOptions {
   /** The probability that an element becomes 0; the others are multiplied by 1/(1 − p). 0 gives `x` itself, 1 zeros. */
   p: number;
-  /** Together with `stream` it decides which elements. An unsigned 32-bit integer; as a Scalar, new for each run of a program. */
+  /**
+   * Together with `stream` it decides which elements. An unsigned 32-bit integer; as a Scalar, new for each run of a
+   * program.
+   */
   seed: number | Scalar;
   /** Tells the dropouts of a model from each other, so that they can share a seed. Default: 0. */
   stream?: number;
 }
 
 /**
- * Inverted dropout (Srivastava et al., 2014). `x`: float32, any shape; the result has its shape. No mask is kept: backward
- * computes the same random bits again. The same seed, stream and shape give the same bits on every backend, instruction set and
- * number of threads. Throws DTypeError, ArgumentError.
+ * Inverted dropout (Srivastava et al., 2014). `x`: float32, any shape; the result has its shape. No mask is kept:
+ * backward computes the same random bits again. The same seed, stream and shape give the same bits on every backend,
+ * instruction set and number of threads. Throws DTypeError, ArgumentError.
  */
 export function dropout(x: Tensor, options: DropoutOptions): Tensor {
   const device = checkDevice('dropout', { x });

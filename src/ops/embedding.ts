@@ -15,8 +15,8 @@ export interface EmbeddingOptions {
 /**
  * Rows of a table: `y[i] = scale · table[ids[i]] + positions[positionIds[i]]`.
  *
- * `table` is float32 [vocabulary, d], `ids` int32 of any shape; the result is float32 [...ids.shape, d]. An id outside its
- * table fails the run (CommandError) and gives a row of zeros. Gradients are added up in the order of the ids.
+ * `table` is float32 [vocabulary, d], `ids` int32 of any shape; the result is float32 [...ids.shape, d]. An id outside
+ * its table fails the run (CommandError) and gives a row of zeros. Gradients are added up in the order of the ids.
  */
 export function embedding(table: Tensor, ids: Tensor, options: EmbeddingOptions = {}): Tensor {
   const { scale = 1, positions, positionIds } = options;

@@ -11,10 +11,12 @@ export interface LayerNormOptions {
 }
 
 /**
- * Normalises the last dimension: gamma·(s - mean(s)) / √(variance(s) + eps) + beta with s = x + residual, the variance taken
- * over n, not n - 1 (Ba, Kiros, Hinton 2016, arXiv 1607.06450). The addition is part of the same pass over memory.
+ * Normalises the last dimension: gamma·(s - mean(s)) / √(variance(s) + eps) + beta with s = x + residual, the variance
+ * taken over n, not n - 1 (Ba, Kiros, Hinton 2016, arXiv 1607.06450). The addition is part of the same pass over
+ * memory.
  *
- * `x` float32 [..., n]; `gamma` and `beta` float32 [n], null for 1 and 0; result [..., n]. Throws ShapeError, DTypeError.
+ * `x` float32 [..., n]; `gamma` and `beta` float32 [n], null for 1 and 0; result [..., n]. Throws ShapeError,
+ * DTypeError.
  */
 export function layerNorm(
   x: Tensor,
@@ -27,8 +29,8 @@ export function layerNorm(
 }
 
 /**
- * As `layerNorm` with a residual, and returns the sum too: one step of a pre-norm Transformer, whose residual stream goes on
- * as `sum` while the next layer reads `normed`. The gradients of both come back in one pass.
+ * As `layerNorm` with a residual, and returns the sum too: one step of a pre-norm Transformer, whose residual stream
+ * goes on as `sum` while the next layer reads `normed`. The gradients of both come back in one pass.
  */
 export function addLayerNorm(
   x: Tensor,

@@ -15,8 +15,8 @@ export interface LinearOptions {
 }
 
 /**
- * dropout(activation(x·w + b)): x [..., in], w [in, out] (PyTorch's transposed), b [out] or none, result [..., out]. Float32;
- * all may be views. Throws ShapeError if the shapes do not fit.
+ * dropout(activation(x·w + b)): x [..., in], w [in, out] (PyTorch's transposed), b [out] or none, result [..., out].
+ * Float32; all may be views. Throws ShapeError if the shapes do not fit.
  */
 export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearOptions = {}): Tensor {
   const { activation = 'none', dropout: dropping = null } = options;
@@ -27,7 +27,8 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearO
   const [depth, cols] = w.shape as [number, number];
   if (x.shape.length === 0 || lastOf(x.shape) !== depth) {
     throw new ShapeError(
-      `linear: x is ${describeShape(x.shape)}, w is ${describeShape(w.shape)}: the last dimension of x must equal the first of w`,
+      `linear: x is ${describeShape(x.shape)}, w is ${describeShape(w.shape)}: ` +
+        'the last dimension of x must equal the first of w',
     );
   }
   if (b) {

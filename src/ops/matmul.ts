@@ -13,8 +13,9 @@ export interface MatmulOptions {
 }
 
 /**
- * The matrix products of the last two dimensions: a [..., m, k] · b [..., k, n] is [..., m, n]; leading dimensions broadcast
- * by NumPy's rule. Float32. Throws ShapeError if the inner dimensions differ or the leading ones do not broadcast.
+ * The matrix products of the last two dimensions: a [..., m, k] · b [..., k, n] is [..., m, n]; leading dimensions
+ * broadcast by NumPy's rule. Float32. Throws ShapeError if the inner dimensions differ or the leading ones do not
+ * broadcast.
  */
 export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = false }: MatmulOptions = {}): Tensor {
   const device = checkDevice('matmul', { a, b });
@@ -63,9 +64,9 @@ function colsOf({ x, transposed }: Factor): number {
 }
 
 /**
- * Emits target (+)= left·right, and `sums` (+)= the column sums of a matrix `right`, where `left` is transposed. All three
- * have `batch` for leading dimensions or broadcast to it; where the target does, as the gradient of a broadcast operand,
- * products are added up.
+ * Emits target (+)= left·right, and `sums` (+)= the column sums of a matrix `right`, where `left` is transposed. All
+ * three have `batch` for leading dimensions or broadcast to it; where the target does, as the gradient of a broadcast
+ * operand, products are added up.
  */
 export function product(
   left: Factor,
@@ -83,8 +84,8 @@ export function product(
     const [a, b, c] = steps as [number, number, number];
     return { size, a, b, c };
   });
-  // From the innermost on, what can be one matrix becomes one: taller if all share the right factor, a longer sum if the
-  // matrices of each factor follow one another along it.
+  // From the innermost on, what can be one matrix becomes one: taller if all share the right factor, a longer sum if
+  // the matrices of each factor follow one another along it.
   const separate = dimensions.reverse().filter(({ size, a, b, c }) => {
     if (b === 0 && !left.transposed && a === rows * left.x.rowStride && c === rows * y.rowStride) {
       rows *= size;

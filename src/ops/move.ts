@@ -11,8 +11,9 @@ import { scatterRows } from './embedding.js';
 import { dimensionsOf, gridOperands, stepsOf } from './grid.js';
 
 /**
- * `x` with its dimensions in another order: dimension d of the result is dimension `axes[d]` of `x`, negative ones counted from
- * the end. `x`: any shape and dtype; the result is a copy. Throws ArgumentError if `axes` does not name each dimension once.
+ * `x` with its dimensions in another order: dimension d of the result is dimension `axes[d]` of `x`, negative ones
+ * counted from the end. `x`: any shape and dtype; the result is a copy. Throws ArgumentError if `axes` does not name
+ * each dimension once.
  */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
   const device = checkDevice('permute', { x });
@@ -32,8 +33,8 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
 }
 
 /**
- * `x` with dimensions `a` and `b` exchanged, by default the last two; negative ones count from the end. `x`: any shape and dtype;
- * the result is a copy. Throws ArgumentError for a dimension that `x` lacks.
+ * `x` with dimensions `a` and `b` exchanged, by default the last two; negative ones count from the end. `x`: any shape
+ * and dtype; the result is a copy. Throws ArgumentError for a dimension that `x` lacks.
  */
 export function transpose(x: Tensor, a = -2, b = -1): Tensor {
   const axes = x.shape.map((_, d) => d);
@@ -49,9 +50,9 @@ export function transposeInto(x: Tensor, y: Tensor): void {
 }
 
 /**
- * Tensors joined along dimension `axis` (default 0, negative counts from the end), in which alone their shapes may differ: of
- * [..., n, ...] and [..., m, ...] the result is [..., n + m, ...], a copy. All of one dtype, any. Throws ShapeError, DTypeError,
- * ArgumentError if there are no tensors or they lack the dimension.
+ * Tensors joined along dimension `axis` (default 0, negative counts from the end), in which alone their shapes may
+ * differ: of [..., n, ...] and [..., m, ...] the result is [..., n + m, ...], a copy. All of one dtype, any. Throws
+ * ShapeError, DTypeError, ArgumentError if there are no tensors or they lack the dimension.
  */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const device = checkDevice('concat', Object.fromEntries(tensors.map((tensor, i) => [`tensor ${i}`, tensor])));
@@ -76,9 +77,9 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
 }
 
 /**
- * Entries `start` ≤ i < `end` of dimension `axis` (negative counts from the end). `x`: any shape and dtype; the result has
- * `end` - `start` entries there. A view where that is the first or the last dimension, else a copy. Throws ArgumentError if they
- * are out of range.
+ * Entries `start` ≤ i < `end` of dimension `axis` (negative counts from the end). `x`: any shape and dtype; the result
+ * has `end` - `start` entries there. A view where that is the first or the last dimension, else a copy. Throws
+ * ArgumentError if they are out of range.
  */
 export function slice(x: Tensor, axis: number, start: number, end: number): Tensor {
   const device = checkDevice('slice', { x });
@@ -103,8 +104,8 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
 }
 
 /**
- * Consecutive parts of dimension `axis`, with the given sizes there; views or copies as of `slice`. Throws ShapeError if the
- * sizes do not add up to the dimension, ArgumentError if `x` lacks it or a size is not a positive integer.
+ * Consecutive parts of dimension `axis`, with the given sizes there; views or copies as of `slice`. Throws ShapeError
+ * if the sizes do not add up to the dimension, ArgumentError if `x` lacks it or a size is not a positive integer.
  */
 export function split(x: Tensor, sizes: readonly number[], axis: number): Tensor[] {
   const length = x.shape[checkAxis('split', axis, x.shape)] as number;
@@ -127,8 +128,8 @@ function runningSums(sizes: readonly number[]): number[] {
 
 /**
  * Entries of the first dimension by number: `y[i] = x[rows[i]]`. `rows` is int32 of any shape; the result is
- * [...rows.shape, ...x.shape without its first dimension], of `x`'s dtype. A number outside `x` fails the run (CommandError).
- * Throws DTypeError, ShapeError if `x` is [].
+ * [...rows.shape, ...x.shape without its first dimension], of `x`'s dtype. A number outside `x` fails the run
+ * (CommandError). Throws DTypeError, ShapeError if `x` is [].
  */
 export function gather(x: Tensor, rows: Tensor): Tensor {
   const device = checkDevice('gather', { x, rows });
@@ -148,10 +149,10 @@ export function gather(x: Tensor, rows: Tensor): Tensor {
 }
 
 /**
- * The tokens of a padded batch, end to end. `x` is [batch, time, ...], `lengths` int32 [batch] or numbers, of which item b
- * keeps its first `lengths[b]` steps; the result is [total, ...] with `total` their sum, to be given if `lengths` is a
- * tensor. Any dtype. Lengths that do not fit fail the run (CommandError). Throws ShapeError, DTypeError, ArgumentError if
- * `total` is missing.
+ * The tokens of a padded batch, end to end. `x` is [batch, time, ...], `lengths` int32 [batch] or numbers, of which
+ * item b keeps its first `lengths[b]` steps; the result is [total, ...] with `total` their sum, to be given if
+ * `lengths` is a tensor. Any dtype. Lengths that do not fit fail the run (CommandError). Throws ShapeError, DTypeError,
+ * ArgumentError if `total` is missing.
  */
 export function pack(x: Tensor, lengths: Tensor | readonly number[], total?: number): Tensor {
   const device = checkDevice('pack', { x });
@@ -170,8 +171,8 @@ export function pack(x: Tensor, lengths: Tensor | readonly number[], total?: num
 }
 
 /**
- * The inverse of `pack`: `x` [total, ...] becomes [batch, time, ...], zero after each item's length. `lengths` as for `pack`. Throws
- * ShapeError, DTypeError.
+ * The inverse of `pack`: `x` [total, ...] becomes [batch, time, ...], zero after each item's length. `lengths` as for
+ * `pack`. Throws ShapeError, DTypeError.
  */
 export function unpack(x: Tensor, lengths: Tensor | readonly number[], time: number): Tensor {
   const device = checkDevice('unpack', { x });

@@ -12,8 +12,8 @@ export interface ReduceOptions {
 }
 
 /**
- * The sum over dimensions. `x`: float32, any shape; the result is float32 of the dimensions that are left, [] by default. Throws
- * DTypeError, ArgumentError for an axis that `x` lacks or that is named twice.
+ * The sum over dimensions. `x`: float32, any shape; the result is float32 of the dimensions that are left, [] by
+ * default. Throws DTypeError, ArgumentError for an axis that `x` lacks or that is named twice.
  */
 export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   return reduce('sum', x, options, () => 1);

@@ -5,10 +5,11 @@ import { contiguous } from './contiguous.js';
 import { ROWS_PER_PARTIAL } from './layer-norm.js';
 
 /**
- * Divides the last dimension by its root mean square: gamma·x / √(mean(x²) + eps) (Zhang, Sennrich 2019, arXiv 1910.07467).
+ * Divides the last dimension by its root mean square: gamma·x / √(mean(x²) + eps) (Zhang, Sennrich 2019, arXiv
+ * 1910.07467).
  *
- * `x` float32 [..., n]; `gamma` float32 [n] or null for 1; result [..., n]. `eps` is float32's machine epsilon by default, as
- * in PyTorch. Throws ShapeError, DTypeError.
+ * `x` float32 [..., n]; `gamma` float32 [n] or null for 1; result [..., n]. `eps` is float32's machine epsilon by
+ * default, as in PyTorch. Throws ShapeError, DTypeError.
  */
 export function rmsNorm(x: Tensor, gamma: Tensor | null = null, { eps = 2 ** -23 }: { eps?: number } = {}): Tensor {
   const device = checkDevice('rmsNorm', { x, gamma });

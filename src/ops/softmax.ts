@@ -9,8 +9,9 @@ export interface SoftmaxOptions {
 }
 
 /**
- * e^x / Σ e^x along `axis`, safe for inputs of any size. `x`: float32, any shape but []. An input of -∞ gets probability 0;
- * inputs that are all -∞, or contain NaN or +∞, give NaN, as in PyTorch. Throws ArgumentError for an axis that x lacks.
+ * e^x / Σ e^x along `axis`, safe for inputs of any size. `x`: float32, any shape but []. An input of -∞ gets
+ * probability 0; inputs that are all -∞, or contain NaN or +∞, give NaN, as in PyTorch. Throws ArgumentError for an
+ * axis that x lacks.
  */
 export function softmax(x: Tensor, { axis = -1 }: SoftmaxOptions = {}): Tensor {
   return alongAxis('softmax', x, axis);
