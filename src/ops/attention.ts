@@ -89,16 +89,12 @@ function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distance
   const outputs = relativeWeights ? [y, relativeWeights] : [y];
   differentiableMany(outputs, differentiated, ([dy, drelativeWeights]) => {
     const { itemsTogether, chunkKeys, groups, keyChunks } = taskSize(inputs, valueWidth);
-    // One command writes all three, in no order: what shares columns with another gets its gradient aside.
-    const targets = [q, k, v].map((x, i, all) => {
-      const aside = x.requiresGrad && all.some((other, j) => j < i && overlap(x, other));
-      return aside ? { tensor: device.empty(x.shape), accumulate: 0 as const, of: x } : { ...gradOf(x), of: null };
+    // One command writes all of them, in no order: what shares memory with another gets its gradient aside.
+    const targets = differentiated.map((x, i, all) => {
+      const isAside = x?.requiresGrad && all.some((other, j) => j < i && other?.requiresGrad && overlap(x, other));
+      return isAside ? { tensor: device.empty(x.shape), accumulate: 0 as const, of: x } : gradOf(x);
     });
-    const [dq, dk, dv] = targets.map(({ tensor }) => tensor ?? null) as [Tensor | null, Tensor | null, Tensor | null];
-    const bits = targets.reduce((sum, { accumulate = 0 }, i) => sum | (accumulate << i), 0);
-    const dbias = gradOf(bias);
-    const dtable = gradOf(relativeBias);
-    const dscores = gradOf(relativeScores);
+    const [dq, dk, dv, dbias, drelativeBias, drelativeScores] = targets.map((target) => target?.tensor ?? null);
     const upstream = dy ?? device.zeros(y.shape);
     device.emit(
       'attentionBackward',
@@ -112,19 +108,19 @@ function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distance
         dq,
         dk,
         dv,
-        dbias: dbias?.tensor,
-        drelativeBias: dtable?.tensor,
-        drelativeScores: dscores?.tensor,
+        dbias,
+        drelativeBias,
+        drelativeScores,
         dqStride: dq?.rowStride ?? 0,
         dkStride: dk?.rowStride ?? 0,
         dvStride: dv?.rowStride ?? 0,
         partials: dq && keyChunks > 1 ? device.empty([keyChunks, ...q.shape]) : null,
-        relativePartials: dtable && device.empty([groups * keyChunks, ...dtable.tensor.shape]),
-        accumulate: bits | (accumulateBits(dbias, dtable, dscores) << 3),
+        relativePartials: drelativeBias ? device.empty([groups * keyChunks, ...drelativeBias.shape]) : null,
+        accumulate: accumulateBits(...targets),
       },
       2.5 * flops,
     );
-    for (const { tensor, of } of targets) if (of && tensor) passGrad(of, tensor);
+    for (const target of targets) if (target && 'of' in target) passGrad(target.of, target.tensor);
   });
   return { y, relativeWeights };
 }
@@ -153,8 +149,14 @@ function taskSize(inputs: AttentionInputs, valueWidth: number) {
   };
 }
 
+/** Whether a word may belong to both: columns of one matrix are known to lie apart. */
 function overlap(a: Tensor, b: Tensor): boolean {
   if (a.root !== b.root) return false;
-  const [startA, startB] = [a, b].map((x) => (x.offset - x.root.offset) % lastOf(x.root.shape)) as [number, number];
-  return startA < startB + lastOf(b.shape) && startB < startA + lastOf(a.shape);
+  const meet = (startA: number, endA: number, startB: number, endB: number) => startA < endB && startB < endA;
+  const [wordsA, wordsB] = [a.region(), b.region()];
+  if (!meet(wordsA.offset, wordsA.offset + wordsA.length, wordsB.offset, wordsB.offset + wordsB.length)) return false;
+  const cols = lastOf(a.root.shape);
+  if (a.rowStride !== cols || b.rowStride !== cols) return true;
+  const [startA, startB] = [a, b].map(({ offset, root }) => (offset - root.offset) % cols) as [number, number];
+  return meet(startA, startA + lastOf(a.shape), startB, startB + lastOf(b.shape));
 }

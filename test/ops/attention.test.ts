@@ -208,6 +208,29 @@ describe.each(isas)('attention on %s', (isa) => {
     expect(await fused.grad!.data()).toEqual(new Float32Array(180));
   });
 
+  it('adds up the gradients of inputs that share memory', async () => {
+    const device = await on(isa);
+    const apart = (x: Tensor) => scale(x, 1); // the same numbers in memory of its own
+    const rows = (p: Tensor) => p.reshape(4, 2).rows(2, 4); // whose places in a row are not those in the root
+    const cases: [number[], (p: Tensor) => Tensor[]][] = [
+      [[4, 4], (p) => [p, p, p, p]],
+      [[8], (p) => [p.reshape(4, 2), rows(p), rows(p)]],
+    ];
+    for (const [shape, partsOf] of cases) {
+      const values = random.normal(shape).data;
+      const upstream = random.normal([4, shape.at(-1) === 4 ? 4 : 2]).data;
+      const [shared, separate] = await Promise.all(
+        [(x: Tensor) => x, apart].map((each) => {
+          const p = device.tensor(values, shape, { requiresGrad: true });
+          const [q, k, v, bias] = partsOf(p).map(each);
+          attention(q!, k!, v!, { bias: bias ?? null }).backward(upstream);
+          return p.grad!.data();
+        }),
+      );
+      assertClose('gradient', shared!, separate!, () => allowedError(40, largest(separate!)));
+    }
+  });
+
   it('gives the weights of its sums', async () => {
     const device = await on(isa);
     for (const { bias, distances, shaw, packed, ...sizes } of cases.map(full)) {
