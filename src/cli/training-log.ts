@@ -1,7 +1,6 @@
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { type Curve, curvesSvg } from '../inspect/svg.js';
 import type { Progress, Validation } from '../train/fit.js';
-import { writeWhole } from './whole-file.js';
 
 /** A line of the log: a step, or a validation after it. */
 type Entry = { step: number; loss: number; learningRate: number; seconds: number } | Validation;
@@ -53,13 +52,13 @@ export class TrainingLog {
     return curvesSvg(curves, { x: 'step', y: 'loss' });
   }
 
-  /** Keeps of an earlier log what came before the first step of this run. */
+  /** Keeps of an earlier log what came before the first step of this run. That only cuts it short, so no full disk matters. */
   #begin(first: number): void {
     this.#begun = true;
-    this.#entries = first > 1 ? this.#read().filter(({ step }) => step < first) : [];
+    this.#entries = first > 1 ? this.#read(first) : [];
     this.#write(() => {
       if (this.#entries.length === 0) writeFileSync(this.path, '');
-      else writeWhole(this.path, this.#entries.map(lineOf).join(''));
+      else truncateSync(this.path, Buffer.byteLength(this.#entries.map(lineOf).join('')));
     });
   }
 
@@ -79,18 +78,24 @@ export class TrainingLog {
     }
   }
 
-  /** The entries of an earlier run, without a line that its end cut short. */
-  #read(): Entry[] {
+  /** The entries of an earlier run before a step, up to a line that its end cut short. */
+  #read(before = Number.POSITIVE_INFINITY): Entry[] {
     if (!existsSync(this.path)) return [];
-    return readFileSync(this.path, 'utf8')
-      .split('\n')
-      .flatMap((line) => {
-        try {
-          return [JSON.parse(line) as Entry];
-        } catch {
-          return [];
-        }
-      });
+    const entries: Entry[] = [];
+    for (const line of readFileSync(this.path, 'utf8').split('\n')) {
+      const entry = parseLine(line);
+      if (entry === undefined || entry.step >= before) break;
+      entries.push(entry);
+    }
+    return entries;
+  }
+}
+
+function parseLine(line: string): Entry | undefined {
+  try {
+    return JSON.parse(line) as Entry;
+  } catch {
+    return undefined;
   }
 }
 

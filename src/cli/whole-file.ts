@@ -1,14 +1,10 @@
-import { renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { statSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { writeAtomically } from '../io/atomic-write.js';
 
 /** Writes a file that appears whole or not at all: a disk that is full leaves what was there. A device is written to. */
-export function writeWhole(path: string, text: string): void {
+export async function writeWhole(path: string, text: string): Promise<void> {
   const isOther = statSync(path, { throwIfNoEntry: false })?.isFile() === false;
-  const temporary = isOther ? path : `${path}.${process.pid}.tmp`;
-  try {
-    writeFileSync(temporary, text);
-    if (!isOther) renameSync(temporary, path);
-  } catch (error) {
-    if (!isOther) rmSync(temporary, { force: true });
-    throw error;
-  }
+  if (isOther) await writeFile(path, text);
+  else await writeAtomically(new Map([[path, [new TextEncoder().encode(text)]]]));
 }

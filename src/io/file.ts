@@ -2,6 +2,7 @@
 import { nodeModule } from '../backend/node.js';
 import { checkOptions } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
+import { maxTransfer, writeAtomically } from './atomic-write.js';
 import {
   type ByteSource,
   layOut,
@@ -11,9 +12,6 @@ import {
   storedBytes,
   type Writables,
 } from './safetensors.js';
-
-/** One system call moves at most 2 GiB. */
-const maxTransfer = 1 << 30;
 
 function checkPath(op: string, path: string): void {
   if (typeof path !== 'string') throw new ArgumentError(`${op}: the path is ${path}, expected a string`);
@@ -75,38 +73,21 @@ export async function openFile(path: string): Promise<OpenFile> {
 }
 
 /**
- * Writes a safetensors file, one tensor at a time. It appears at `path` complete or not at all: a temporary file beside it
- * is written, brought to the disk and renamed; if anything fails it is removed, and what was at `path` is still there.
+ * Writes a safetensors file, one tensor at a time. It appears at `path` complete or not at all: if
+ * anything fails, what was at `path` is still there.
  *
  * @throws ShapeError, DTypeError if data and shape or dtype do not agree, and the system's error if writing fails
  */
 export async function saveSafetensors(path: string, tensors: Writables, metadata?: Metadata): Promise<void> {
   checkPath('saveSafetensors', path);
   const { header, parts } = layOut(checkOptions('saveSafetensors', tensors), metadata);
-  const { open, rename, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
-  const temporary = `${path}.${globalThis.crypto.randomUUID()}.tmp`;
-  const file = await open(temporary, 'wx');
-  try {
-    try {
-      await writeAll(header);
-      for (const part of parts) {
-        const { tensor } = part;
-        await writeAll(storedBytes(part, typeof tensor.data === 'function' ? await tensor.data() : tensor.data));
-      }
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
+  await writeAtomically(new Map([[path, contents()]]));
 
-  async function writeAll(bytes: Uint8Array): Promise<void> {
-    for (let done = 0; done < bytes.byteLength; ) {
-      const { bytesWritten } = await file.write(bytes, done, Math.min(bytes.byteLength - done, maxTransfer));
-      done += bytesWritten;
+  async function* contents(): AsyncGenerator<Uint8Array> {
+    yield header;
+    for (const part of parts) {
+      const { tensor } = part;
+      yield storedBytes(part, typeof tensor.data === 'function' ? await tensor.data() : tensor.data);
     }
   }
 }

@@ -3,6 +3,7 @@
 import { nodeModule } from '../backend/node.js';
 import { checkOptions } from '../core/check.js';
 import { ArgumentError, DTypeError, FormatError, ShapeError } from '../core/errors.js';
+import { writeAtomically } from '../io/atomic-write.js';
 import { type LoadOptions, openFolder, pathOf } from '../io/folder.js';
 import { toHalf } from '../io/half.js';
 import {
@@ -85,29 +86,13 @@ async function readFiles(
   return { config: model, tensors: parseWeights(weights), tokenizers };
 }
 
-/** Writes files to a folder: all under temporary names first, so that a full disk leaves the old ones as they were. */
+/** Writes files to a folder: all or nothing is replaced, so that a full disk leaves the old ones as they were. */
 export async function writeFolder(folder: string | URL, files: ModelFiles): Promise<void> {
   const path = await pathOf(folder);
-  const { mkdir, open, rename, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { mkdir } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { join } = await nodeModule<typeof import('node:path')>('path');
   await mkdir(path, { recursive: true });
-  const suffix = `.${globalThis.crypto.randomUUID()}.tmp`;
-  const names = Object.keys(files);
-  try {
-    for (const name of names) {
-      const file = await open(join(path, name + suffix), 'wx');
-      try {
-        await file.writeFile(files[name] as Uint8Array);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-    }
-    for (const name of names) await rename(join(path, name + suffix), join(path, name));
-  } catch (error) {
-    for (const name of names) await rm(join(path, name + suffix), { force: true });
-    throw error;
-  }
+  await writeAtomically(new Map(Object.entries(files).map(([name, bytes]) => [join(path, name), [bytes]])));
 }
 
 type Make = (options: TransformerOptions) => Transformer;

@@ -46,7 +46,7 @@ export function attentionCommand(): Command {
       if (options.json) return printJson({ kind, queries, keys, heads });
       if (options.output !== undefined) {
         const titled = heads.map(({ layer, head, weights }) => ({ title: `layer ${layer}, head ${head}`, weights }));
-        writeWhole(options.output, heatMapGridSvg(titled, { queries, keys }));
+        await writeWhole(options.output, heatMapGridSvg(titled, { queries, keys }));
         console.log(`${heads.length} ${kind} attention maps: ${options.output}`);
         return;
       }

@@ -87,7 +87,7 @@ async function train({ config, model, batches, ...task }: PreparedTask, options:
   if (resume && existsSync(checkpointIn(out))) {
     for (const change of changedSettings(settings, config)) console.error(`Changed: ${change}`);
   } else {
-    saveSettings(); // before the first checkpoint, so that whoever resumes from one can compare
+    await saveSettings(); // before the first checkpoint, so that whoever resumes from one can compare
   }
   const stop = new AbortController();
   const interrupt = (signal?: NodeJS.Signals) => {
@@ -116,9 +116,9 @@ async function train({ config, model, batches, ...task }: PreparedTask, options:
     for (const signal of SIGNALS) process.off(signal, interrupt);
   });
   log.check();
-  saveSettings();
+  await saveSettings();
   const curves = log.curves();
-  if (curves !== undefined) writeWhole(join(out, 'loss.svg'), curves);
+  if (curves !== undefined) await writeWhole(join(out, 'loss.svg'), curves);
   return result;
 }
 

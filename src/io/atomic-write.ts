@@ -1,0 +1,45 @@
+// Files that appear complete or not at all, in Node.
+import type { FileHandle } from 'node:fs/promises';
+import { nodeModule } from '../backend/node.js';
+
+/** The bytes of a file, one part after another. */
+export type FileParts = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
+/** One system call moves at most 2 GiB. */
+export const maxTransfer = 1 << 30;
+
+/**
+ * Writes files, given by path. Each goes to a temporary file beside it, which is brought to the disk; when all are there, they
+ * are renamed. If anything fails, the temporary files are removed, and what was at the paths is still there. Throws the
+ * system's error, or what the parts throw.
+ */
+export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Promise<void> {
+  const { open, rename, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const suffix = `.${globalThis.crypto.randomUUID()}.tmp`;
+  try {
+    for (const [path, parts] of files) await writeParts(await open(path + suffix, 'wx'), parts);
+    for (const path of files.keys()) await rename(path + suffix, path);
+  } catch (error) {
+    for (const path of files.keys()) await rm(path + suffix, { force: true }).catch(ignore);
+    throw error;
+  }
+}
+
+async function writeParts(file: FileHandle, parts: FileParts): Promise<void> {
+  try {
+    for await (const part of parts) {
+      for (let done = 0; done < part.byteLength; ) {
+        const { bytesWritten } = await file.write(part, done, Math.min(part.byteLength - done, maxTransfer));
+        done += bytesWritten;
+      }
+    }
+    await file.sync();
+  } catch (error) {
+    await file.close().catch(ignore);
+    throw error;
+  }
+  await file.close();
+}
+
+/** What fails while cleaning up must not hide the error that made it necessary. */
+function ignore(): void {}

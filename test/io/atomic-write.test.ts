@@ -1,0 +1,83 @@
+import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { writeWhole } from '../../src/cli/whole-file.js';
+import { type FileParts, writeAtomically } from '../../src/io/atomic-write.js';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'simdformer-'));
+  await writeFile(join(folder, 'a'), 'old');
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await rm(folder, { recursive: true });
+});
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+const write = (files: Record<string, FileParts>) =>
+  writeAtomically(new Map(Object.entries(files).map(([name, parts]) => [join(folder, name), parts])));
+const content = (name: string) => readFile(join(folder, name), 'utf8');
+
+/** What every open file's `sync` is. */
+async function fileMethods() {
+  const file = await open(join(folder, 'a'));
+  await file.close();
+  return Object.getPrototypeOf(file) as typeof file;
+}
+
+describe('writeAtomically', () => {
+  it('replaces files by their parts', async () => {
+    await write({ a: [bytes('new'), bytes('er')], b: [] });
+    expect([await content('a'), await content('b')]).toEqual(['newer', '']);
+    expect(await readdir(folder)).toEqual(['a', 'b']);
+  });
+
+  it('leaves all files as they were if one fails', async () => {
+    const failing = (async function* () {
+      yield bytes('part');
+      throw new Error('gone');
+    })();
+    await expect(write({ a: [bytes('new')], b: failing })).rejects.toThrow('gone');
+    await expect(write({ a: [bytes('new')], 'nowhere/b': [] })).rejects.toThrow('ENOENT');
+    expect(await readdir(folder)).toEqual(['a']);
+    expect(await content('a')).toBe('old');
+  });
+
+  it('throws what went wrong first, even if cleaning up fails, too', async () => {
+    const failing = (async function* () {
+      const temporary = (await readdir(folder)).find((name) => name.endsWith('.tmp')) as string;
+      await rm(join(folder, temporary));
+      await mkdir(join(folder, temporary)); // which is not removed as a file
+      yield bytes('');
+      throw new Error('gone');
+    })();
+    await expect(write({ a: failing })).rejects.toThrow('gone');
+  });
+});
+
+describe('writeWhole', () => {
+  it('brings a file to the disk before it replaces another', async () => {
+    const before: string[] = [];
+    const sync = vi.spyOn(await fileMethods(), 'sync').mockImplementation(async () => {
+      before.push(await content('a'));
+    });
+    await writeWhole(join(folder, 'a'), 'nёw');
+    expect(sync).toHaveBeenCalledOnce();
+    expect(before).toEqual(['old']);
+    expect(await content('a')).toBe('nёw');
+    expect(await readdir(folder)).toEqual(['a']);
+  });
+
+  it('leaves what was there, and nothing else, if it fails', async () => {
+    vi.spyOn(await fileMethods(), 'sync').mockRejectedValue(new Error('disk full'));
+    await expect(writeWhole(join(folder, 'a'), 'new')).rejects.toThrow('disk full');
+    expect(await content('a')).toBe('old');
+    expect(await readdir(folder)).toEqual(['a']);
+  });
+
+  it.skipIf(process.platform === 'win32')('writes to a device', async () => {
+    await writeWhole('/dev/null', 'text');
+  });
+});
