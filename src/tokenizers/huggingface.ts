@@ -1,26 +1,19 @@
 import { checkOptions } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
-import { checkTokenizerJson, specialTokensOf, type TokenizerJson } from './json.js';
+import { checkTokenizerJson } from './check-json.js';
+import { type ConfiguredToken, specialTokensOf, type TokenizerConfig, type TokenizerJson } from './json.js';
 import { checkIds, checkText, codePointsBefore, type Tokenizer, UnknownTokenError } from './tokenizer.js';
 
 /** What is used of the package's Tokenizer; its own declarations do not resolve in Node's module mode. */
 interface Engine {
-  encode(text: string, options: { add_special_tokens: boolean }): { ids: (number | undefined)[]; tokens: string[] };
+  encode(
+    text: string,
+    options: { add_special_tokens: boolean },
+  ): { ids: (number | null | undefined)[]; tokens: string[] };
   decode(ids: number[], options: { skip_special_tokens: boolean }): string;
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
   get_vocab(): Map<string, number>;
-}
-
-type ConfiguredToken = string | { readonly content: string } | null;
-
-/** The part of a Hugging Face `tokenizer_config.json` that says what special tokens are for; other keys are passed on. */
-export interface TokenizerConfig {
-  readonly pad_token?: ConfiguredToken;
-  readonly bos_token?: ConfiguredToken;
-  readonly eos_token?: ConfiguredToken;
-  readonly unk_token?: ConfiguredToken;
-  readonly [key: string]: unknown;
 }
 
 /**
@@ -66,7 +59,7 @@ class HuggingFaceTokenizer implements Tokenizer {
     checkText('encode', text);
     checkOptions('encode', options);
     const { ids, tokens } = this.engine.encode(text, { add_special_tokens: options.addSpecial ?? false });
-    const unknown = ids.indexOf(undefined);
+    const unknown = ids.findIndex(isUnknown);
     if (unknown >= 0) {
       const token = tokens[unknown] as string;
       throw new UnknownTokenError(token, codePointsBefore(text, Math.max(0, text.indexOf(token))));
@@ -105,4 +98,9 @@ class HuggingFaceTokenizer implements Tokenizer {
 
 function contentOf(token: ConfiguredToken | undefined): string | undefined {
   return typeof token === 'object' ? token?.content : token;
+}
+
+/** What the engine gives for text without a token: null in Unigram models. */
+function isUnknown(id: number | null | undefined): boolean {
+  return typeof id !== 'number';
 }

@@ -1,4 +1,5 @@
 import { FormatError } from '../core/errors.js';
+import { checkTokenizerJson } from './check-json.js';
 import { type SpecialTokens, specialList } from './special.js';
 
 /** A Hugging Face `tokenizer.json`, as far as this package looks into it. */
@@ -16,16 +17,40 @@ export interface TokenizerJson {
 
 export interface TokenizerModel {
   readonly type?: string;
-  /** Token to id; Unigram models list theirs otherwise. */
-  readonly vocab: Readonly<Record<string, number>>;
+  /** Token to id; in Unigram models a list by id. */
+  readonly vocab: Readonly<Record<string, number>> | ScoredTokens;
   readonly merges?: readonly (readonly string[])[];
   readonly unk_token?: string | null;
+  /** What Unigram models have instead. */
+  readonly unk_id?: number | null;
+}
+
+type ScoredTokens = readonly (readonly [token: string, score: number])[];
+
+export type ConfiguredToken = string | { readonly content: string } | null;
+
+/** The part of Hugging Face's `tokenizer_config.json` that says what special tokens are for; other keys are passed on. */
+export interface TokenizerConfig {
+  readonly pad_token?: ConfiguredToken;
+  readonly bos_token?: ConfiguredToken;
+  readonly eos_token?: ConfiguredToken;
+  readonly unk_token?: ConfiguredToken;
+  readonly [key: string]: unknown;
 }
 
 /** What differs between the tokenizers made here. */
 export type TokenizerParts = Pick<TokenizerJson, 'pre_tokenizer' | 'decoder' | 'model'>;
 
 type TemplatePiece = { SpecialToken: { id: string; type_id: number } } | { Sequence: { id: string; type_id: number } };
+
+type NamedToken = readonly [token: string, id: number];
+
+/** What puts special tokens around text, as far as this package looks into it. */
+type PostProcessor =
+  | { readonly type: 'TemplateProcessing'; readonly single: readonly TemplatePiece[]; readonly [key: string]: unknown }
+  | { readonly type: 'BertProcessing' | 'RobertaProcessing'; readonly cls: NamedToken; readonly sep: NamedToken }
+  | { readonly type: 'Sequence'; readonly processors: readonly PostProcessor[] }
+  | { readonly type: 'ByteLevel' };
 
 /** Writes a `tokenizer.json`. The roles of special tokens are kept where the format has a place for them. */
 export function writeTokenizer(
@@ -55,7 +80,7 @@ function paddingWith(pad_token: string, pad_id: number) {
   return { strategy: 'BatchLongest', direction: 'Right', pad_to_multiple_of: null, pad_id, pad_type_id: 0, pad_token };
 }
 
-function templateOf({ bos, eos }: SpecialTokens, idOf: (token: string) => number): unknown {
+function templateOf({ bos, eos }: SpecialTokens, idOf: (token: string) => number): PostProcessor | null {
   const around = [bos, eos].filter((token) => token !== undefined);
   if (around.length === 0) return null;
   const surrounded = (sequence: string): TemplatePiece[] => [
@@ -71,32 +96,46 @@ function templateOf({ bos, eos }: SpecialTokens, idOf: (token: string) => number
   };
 }
 
-/** Checks the outline of what was parsed from a `tokenizer.json`. */
-export function checkTokenizerJson(json: unknown): TokenizerJson {
-  const candidate = json as Partial<TokenizerJson> | null;
-  if (typeof candidate !== 'object' || candidate === null || typeof candidate.model?.vocab !== 'object') {
-    throw new FormatError('this is no tokenizer.json: it has no model with a vocabulary');
-  }
-  if (!Array.isArray(candidate.added_tokens)) throw new FormatError('this tokenizer.json has no list of added_tokens');
-  return candidate as TokenizerJson;
-}
-
 /** The roles of special tokens, read from where `writeTokenizer` and Hugging Face's own tools put them. */
-export function specialTokensOf(json: TokenizerJson): SpecialTokens {
-  const special = json.added_tokens.filter((token) => token.special).map((token) => token.content);
-  const template = (json.post_processor ?? {}) as { single?: TemplatePiece[] };
-  const pieces = template.single ?? [];
-  const text = pieces.findIndex((piece) => 'Sequence' in piece);
-  const [before, after] = [pieces[text - 1], pieces[text + 1]];
-  const unk = json.model.unk_token ?? undefined;
+export function specialTokensOf({ added_tokens, padding, post_processor, model }: TokenizerJson): SpecialTokens {
+  const special = added_tokens.filter((token) => token.special).map((token) => token.content);
   const roles = {
-    pad: json.padding?.pad_token,
-    bos: before && 'SpecialToken' in before ? before.SpecialToken.id : undefined,
-    eos: after && 'SpecialToken' in after ? after.SpecialToken.id : undefined,
-    unk: unk !== undefined && (special.includes(unk) || unk in json.model.vocab) ? unk : undefined,
+    pad: padding?.pad_token,
+    ...tokensAround(post_processor as PostProcessor | null),
+    unk: unknownOf(model, special),
   };
   const named: (string | undefined)[] = Object.values(roles);
   return { ...roles, additional: special.filter((token) => !named.includes(token)) };
+}
+
+/** The tokens next to the text. */
+function tokensAround(processor: PostProcessor | null | undefined): { bos?: string; eos?: string } {
+  switch (processor?.type) {
+    case 'TemplateProcessing': {
+      const text = processor.single.findIndex((piece) => 'Sequence' in piece);
+      const [before, after] = text < 0 ? [] : [processor.single[text - 1], processor.single[text + 1]];
+      const nameOf = (piece?: TemplatePiece) => (piece && 'SpecialToken' in piece ? piece.SpecialToken.id : undefined);
+      return { bos: nameOf(before), eos: nameOf(after) };
+    }
+    case 'BertProcessing':
+    case 'RobertaProcessing':
+      return { bos: processor.cls[0], eos: processor.sep[0] };
+    case 'Sequence':
+      return processor.processors.map(tokensAround).find(({ bos, eos }) => bos ?? eos) ?? {};
+    default:
+      return {};
+  }
+}
+
+/** The token for unknown text; a name that no token has says that there is none. */
+function unknownOf({ vocab, unk_token, unk_id }: TokenizerModel, special: readonly string[]): string | undefined {
+  if (isScored(vocab)) return vocab[unk_id ?? -1]?.[0];
+  const isThere = typeof unk_token === 'string' && (special.includes(unk_token) || Object.hasOwn(vocab, unk_token));
+  return isThere ? unk_token : undefined;
+}
+
+function isScored(vocab: TokenizerModel['vocab']): vocab is ScoredTokens {
+  return Array.isArray(vocab);
 }
 
 /**
@@ -108,7 +147,8 @@ export function restoreTokenizer<T extends { toJSON(): TokenizerJson }>(
   make: (tokens: string[], special: SpecialTokens, json: TokenizerJson) => T,
 ): T {
   const read = checkTokenizerJson(json);
-  const byId = Object.entries(read.model.vocab).sort(([, a], [, b]) => a - b);
+  const { vocab } = read.model;
+  const byId = (isScored(vocab) ? [] : Object.entries(vocab)).sort(([, a], [, b]) => a - b);
   let tokenizer: T;
   try {
     tokenizer = make(
@@ -130,7 +170,7 @@ export function restoreTokenizer<T extends { toJSON(): TokenizerJson }>(
   return tokenizer;
 }
 
-function sameJson(a: unknown, b: unknown): boolean {
+export function sameJson(a: unknown, b: unknown): boolean {
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b;
   const keys = Object.keys(a);
   if (keys.length !== Object.keys(b).length) return false;

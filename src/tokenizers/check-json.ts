@@ -1,0 +1,98 @@
+// A tokenizer.json is input from a stranger. What this package reads of one is checked here, by what Hugging Face's own
+// readers demand; ids must fit an int32, too, as models read them.
+import { FormatError } from '../core/errors.js';
+import type { TokenizerJson } from './json.js';
+
+const LAST_ID = 2 ** 31 - 1;
+const MODELS = ['BPE', 'Unigram', 'WordLevel', 'WordPiece'];
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Checks what was parsed from a `tokenizer.json`, which may lack `added_tokens`. Throws FormatError. */
+export function checkTokenizerJson(json: unknown): TokenizerJson {
+  if (!isFields(json) || !isFields(json.model) || typeof json.model.vocab !== 'object' || json.model.vocab === null) {
+    throw new FormatError('this is not a tokenizer.json: it has no model with a vocabulary');
+  }
+  const { model, added_tokens = [], post_processor } = json;
+  checkModel(model as Fields);
+  checkAddedTokens(added_tokens);
+  checkPostProcessor(post_processor);
+  return { ...json, added_tokens } as unknown as TokenizerJson;
+}
+
+function checkModel({ type, vocab, unk_id }: Fields): void {
+  // Files of old have no type.
+  if (type !== undefined && !MODELS.includes(type as string)) {
+    refuse(`has a model of type ${JSON.stringify(type)}, expected one of ${MODELS.join(', ')}`);
+  }
+  if (type !== undefined && Array.isArray(vocab) !== (type === 'Unigram')) {
+    const [given, expected] = type === 'Unigram' ? ['an object', 'a list'] : ['a list', 'an object'];
+    refuse(`has ${given} for the vocabulary of its ${type} model, expected ${expected}`);
+  }
+  if (!Array.isArray(vocab)) {
+    for (const [token, id] of Object.entries(vocab as Fields)) checkId(token, id);
+    return;
+  }
+  const odd = vocab.find((entry) => !isPair(entry) || typeof entry[1] !== 'number');
+  if (odd !== undefined) refuse(`has ${JSON.stringify(odd)} in its vocabulary, expected a token and its score`);
+  if (unk_id !== undefined && unk_id !== null && vocab[unk_id as number] === undefined) {
+    refuse(`has the unk_id ${JSON.stringify(unk_id)}, expected an id of its ${vocab.length} tokens`);
+  }
+}
+
+function checkAddedTokens(tokens: unknown): void {
+  if (!Array.isArray(tokens)) refuse(`has ${JSON.stringify(tokens)} for added_tokens, expected a list`);
+  for (const token of tokens as unknown[]) {
+    if (!isFields(token) || typeof token.content !== 'string') {
+      refuse(`has ${JSON.stringify(token)} among its added_tokens, expected an object with id and content`);
+    }
+    checkId(token.content, token.id);
+  }
+}
+
+function checkPostProcessor(processor: unknown): void {
+  if (!isFields(processor)) return;
+  const { type, processors, single, pair = [], cls, sep } = processor;
+  if (type === 'Sequence') {
+    if (!Array.isArray(processors)) refuse('has a sequence of post-processors that is not a list');
+    processors.forEach(checkPostProcessor);
+  } else if (type === 'TemplateProcessing') {
+    for (const template of [single, pair]) {
+      if (!Array.isArray(template)) refuse(`has ${JSON.stringify(template)} for a template, expected a list`);
+      const odd = template.find((piece) => !isPiece(piece));
+      if (odd !== undefined) refuse(`has ${JSON.stringify(odd)} in a template, expected a SpecialToken or a Sequence`);
+    }
+  } else if (type === 'BertProcessing' || type === 'RobertaProcessing') {
+    for (const token of [cls, sep]) {
+      if (!isPair(token)) refuse(`has ${JSON.stringify(token)} in its ${type}, expected a token and its id`);
+      checkId(token[0], token[1]);
+    }
+  }
+}
+
+function checkId(token: string, id: unknown): void {
+  if (Number.isInteger(id) && (id as number) >= 0 && (id as number) <= LAST_ID) return;
+  refuse(
+    `gives the token ${JSON.stringify(token)} the id ${JSON.stringify(id)}, expected an integer from 0 to ${LAST_ID}`,
+  );
+}
+
+/** Of a template: a special token, or the first or second text. */
+function isPiece(piece: unknown): boolean {
+  if (!isFields(piece) || Object.keys(piece).length !== 1) return false;
+  const { SpecialToken: special, Sequence: sequence } = piece;
+  if (isFields(special)) return typeof special.id === 'string';
+  return isFields(sequence) && (sequence.id === 'A' || sequence.id === 'B');
+}
+
+function isPair(value: unknown): value is [string, unknown] {
+  return Array.isArray(value) && value.length === 2 && typeof value[0] === 'string';
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function refuse(why: string): never {
+  throw new FormatError(`this tokenizer.json ${why}`);
+}

@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest';
+import { FormatError } from '../../src/core/errors.js';
+import { CharTokenizer, loadTokenizer, type TokenizerJson, UnknownTokenError } from '../../src/tokenizers/index.js';
+
+const parsed = (tokenizer: { toJSON(): TokenizerJson }): TokenizerJson => JSON.parse(JSON.stringify(tokenizer));
+
+const special = { bos: '<s>', eos: '</s>' };
+const letters = parsed(CharTokenizer.train('abc', { special }));
+const withModel = (model: object) => ({ ...letters, model: { ...letters.model, ...model } });
+const withProcessor = (post_processor: unknown) => ({ ...letters, post_processor });
+const template = letters.post_processor as { single: object[]; pair: object[] };
+
+describe('loadTokenizer', () => {
+  it.each([
+    [
+      'the template of a sequence, as Llama 3 has it',
+      { type: 'Sequence', processors: [{ type: 'ByteLevel' }, template] },
+    ],
+    ['RobertaProcessing', { type: 'RobertaProcessing', cls: ['<s>', 0], sep: ['</s>', 1], trim_offsets: true }],
+    ['BertProcessing', { type: 'BertProcessing', cls: ['<s>', 0], sep: ['</s>', 1] }],
+  ])('finds begin and end in %s', async (_, post_processor) => {
+    const tokenizer = await loadTokenizer(withProcessor(post_processor));
+    expect([tokenizer.bosId, tokenizer.eosId]).toEqual([0, 1]);
+    expect(tokenizer.encode('ab', { addSpecial: true })).toEqual([0, 2, 3, 1]);
+  });
+
+  it('finds no begin or end in a template without text', async () => {
+    const { bosId, eosId } = await loadTokenizer(withProcessor({ ...template, single: template.single.slice(0, 1) }));
+    expect([bosId, eosId]).toEqual([undefined, undefined]);
+  });
+
+  it('finds the unknown token of Unigram models', async () => {
+    const vocab = [['a', -1], ['<unk>', 0], ['b', -2]]; // biome-ignore format: one line
+    const load = (unk_id: number | null) =>
+      loadTokenizer({ ...letters, added_tokens: [], post_processor: null, model: { type: 'Unigram', vocab, unk_id } });
+    const tokenizer = await load(1);
+    expect(tokenizer.unkId).toBe(1);
+    expect(tokenizer.encode('abx')).toEqual([0, 2, 1]);
+    const without = await load(null);
+    expect(without.unkId).toBeUndefined();
+    expect(() => without.encode('abx')).toThrow(UnknownTokenError);
+  });
+
+  it('reads a file without added_tokens', async () => {
+    const { added_tokens: _, ...json } = parsed(CharTokenizer.train('abc'));
+    const tokenizer = await loadTokenizer(json);
+    expect(tokenizer.encode('cab')).toEqual([2, 0, 1]);
+    expect(tokenizer.toJSON().added_tokens).toEqual([]);
+  });
+
+  const { single } = template;
+  it.each<[string, object, string]>([
+    ...['x', -1, 1.5, {}, null, 2 ** 31, 2 ** 40].map((id): [string, object, string] => [
+      `the id ${JSON.stringify(id)}`,
+      withModel({ vocab: { a: id } }),
+      `the token "a" the id ${JSON.stringify(id)}, expected an integer from 0 to 2147483647`,
+    ]),
+    ['an added token of id -1', { ...letters, added_tokens: [{ content: 'z', id: -1 }] }, 'the token "z" the id -1'],
+    ['an added token that is null', { ...letters, added_tokens: [null] }, 'null among its added_tokens'],
+    ['added tokens that are no list', { ...letters, added_tokens: null }, 'null for added_tokens'],
+    ['a model of another type', withModel({ type: 'Foo' }), 'a model of type "Foo", expected one of BPE, Unigram'],
+    ['a list of words', withModel({ vocab: [['a', 0]] }), 'a list for the vocabulary of its WordLevel model'],
+    ['scores by token', withModel({ type: 'Unigram' }), 'an object for the vocabulary of its Unigram model'],
+    ['no score', withModel({ type: 'Unigram', vocab: [['a']] }), '["a"] in its vocabulary'],
+    ['an unk_id too large', withModel({ type: 'Unigram', vocab: [['a', 0]], unk_id: 1 }), 'the unk_id 1'],
+    ['an odd piece', withProcessor({ ...template, single: [...single, { Foo: 1 }] }), '{"Foo":1} in a template'],
+    ['an odd piece of a pair', withProcessor({ ...template, pair: [{ Foo: 1 }] }), '{"Foo":1} in a template'],
+    [
+      'an odd piece in a sequence',
+      withProcessor({ type: 'Sequence', processors: [{ ...template, single: [{ Foo: 1 }] }] }),
+      '{"Foo":1} in a template',
+    ],
+    ['a third text', withProcessor({ ...template, single: [{ Sequence: { id: 'C' } }] }), '"C"}} in a template'],
+    ['no template', withProcessor({ ...template, single: '$A' }), '"$A" for a template, expected a list'],
+    ['a sep without id', withProcessor({ type: 'BertProcessing', cls: ['<s>', 0], sep: '</s>' }), '"</s>" in its Bert'],
+    ['a sequence of nothing', withProcessor({ type: 'Sequence' }), 'a sequence of post-processors that is not a list'],
+  ])('refuses %s', async (_, json, message) => {
+    const refused = loadTokenizer(json);
+    await expect(refused).rejects.toThrow(FormatError);
+    await expect(refused).rejects.toThrow(message);
+    expect(() => CharTokenizer.fromJSON(json)).toThrow(message);
+  });
+});
