@@ -1,8 +1,9 @@
-// A model as a folder: config.json, model.safetensors and the tokenizers' JSON.
+// A model as a folder: config.json, model.safetensors and the tokenizers' JSON. What Hugging Face has in a
+// tokenizer_config.json beside a tokenizer.json is in config.json here, so that no file of an older model can be left over.
 
 import { nodeModule } from '../backend/node.js';
 import { checkOptions } from '../core/check.js';
-import { ArgumentError, DTypeError, FormatError, ShapeError } from '../core/errors.js';
+import { ArgumentError, DTypeError, FormatError, ShapeError, SimdformerError } from '../core/errors.js';
 import { writeAtomically } from '../io/atomic-write.js';
 import { type LoadOptions, openFolder, pathOf } from '../io/folder.js';
 import { toHalf } from '../io/half.js';
@@ -14,6 +15,7 @@ import {
   serializeSafetensors,
 } from '../io/safetensors.js';
 import { loadTokenizer } from '../tokenizers/huggingface.js';
+import type { TokenizerConfig } from '../tokenizers/json.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import type { TransformerOptions } from './config.js';
 import type { Transformer } from './transformer.js';
@@ -37,6 +39,14 @@ const WEIGHTS = 'model.safetensors';
 const TOKENIZERS = { source: 'source-tokenizer.json', target: 'target-tokenizer.json' } as const;
 const FORMAT = 'simdformer';
 
+/** What config.json holds. */
+interface Config {
+  readonly format: typeof FORMAT;
+  readonly model: TransformerOptions;
+  /** Those of tokenizers that were loaded with one. */
+  readonly tokenizers?: { readonly source?: TokenizerConfig; readonly target?: TokenizerConfig };
+}
+
 /** A model as files in memory: what `save` writes. */
 export async function toFiles(model: Transformer, options: SaveOptions = {}): Promise<ModelFiles> {
   const { dtype = 'float32' } = checkOptions('save', options);
@@ -59,11 +69,12 @@ export async function toFiles(model: Transformer, options: SaveOptions = {}): Pr
     }),
   );
   const files: Record<string, Uint8Array> = {};
-  for (const [side, name] of Object.entries(TOKENIZERS)) {
-    const tokenizer = model.tokenizers[side as keyof Tokenizers];
-    if (tokenizer !== undefined) files[name] = encodeJson(tokenizer.toJSON());
-  }
-  files[CONFIG] = encodeJson({ format: FORMAT, model: model.config });
+  const { source, target } = model.tokenizers;
+  if (source !== undefined) files[TOKENIZERS.source] = encodeJson(source.toJSON());
+  if (target !== undefined) files[TOKENIZERS.target] = encodeJson(target.toJSON());
+  const configs = { source: source?.config, target: target?.config };
+  const tokenizers = (configs.source ?? configs.target) ? configs : undefined;
+  files[CONFIG] = encodeJson({ format: FORMAT, model: model.config, tokenizers } satisfies Config);
   files[WEIGHTS] = serializeSafetensors(Object.fromEntries(tensors), { format: FORMAT });
   return files;
 }
@@ -73,15 +84,14 @@ async function readFiles(
   files: ModelFiles,
   weights: ByteSource | undefined,
 ): Promise<{ config: TransformerOptions; tensors: ReadonlyMap<string, SafetensorsEntry>; tokenizers: Tokenizers }> {
-  const { format, model } = decodeJson(files, CONFIG) as { format?: string; model?: TransformerOptions };
+  const { format, model, tokenizers: configs } = decodeJson(files, CONFIG) as Partial<Config>;
   if (format !== FORMAT || typeof model !== 'object') {
     throw new FormatError(`${CONFIG} is not of a model saved by this package`);
   }
   if (weights === undefined) throw new FormatError(`the model has no ${WEIGHTS}`);
   const tokenizers: { source?: Tokenizer; target?: Tokenizer } = {};
   for (const side of ['source', 'target'] as const) {
-    const name = TOKENIZERS[side];
-    if (files[name] !== undefined) tokenizers[side] = await loadTokenizer(decodeJson(files, name));
+    if (files[TOKENIZERS[side]] !== undefined) tokenizers[side] = await readTokenizer(files, side, configs?.[side]);
   }
   return { config: model, tensors: parseWeights(weights), tokenizers };
 }
@@ -136,6 +146,17 @@ async function modelFrom(
   return model.eval();
 }
 
+async function readTokenizer(files: ModelFiles, side: keyof Tokenizers, config?: TokenizerConfig): Promise<Tokenizer> {
+  const name = TOKENIZERS[side];
+  const json = decodeJson(files, name);
+  try {
+    return await loadTokenizer(json, config);
+  } catch (cause) {
+    if (!(cause instanceof SimdformerError)) throw cause;
+    throw new FormatError(`${name}, or its part of ${CONFIG}, is damaged: ${cause.message}`, { cause });
+  }
+}
+
 function parseWeights(source: ByteSource): ReadonlyMap<string, SafetensorsEntry> {
   try {
     return readSafetensors(source).tensors;
@@ -155,7 +176,7 @@ function decodeJson(files: ModelFiles, name: string): object {
     const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
     if (typeof value === 'object' && value !== null) return value;
   } catch (cause) {
-    throw new FormatError(`${name} is no JSON: ${(cause as Error).message}`, { cause });
+    throw new FormatError(`${name} is not JSON: ${(cause as Error).message}`, { cause });
   }
-  throw new FormatError(`${name} is no JSON object`);
+  throw new FormatError(`${name} is not a JSON object`);
 }

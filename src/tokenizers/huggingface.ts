@@ -19,15 +19,17 @@ interface Engine {
 /**
  * Reads any `tokenizer.json` (its text or what it parses to) through `@huggingface/tokenizers`, which is loaded on the first
  * call. `config` is the `tokenizer_config.json` beside it, if there is one; without it, the tokens for pad, begin, end and
- * unknown are found where the file itself says them. Throws FormatError if it cannot be read.
+ * unknown are found where the file itself says them. Throws FormatError if it cannot be read, ArgumentError if the config
+ * is not an object.
  */
-export async function loadTokenizer(json: string | object, config: TokenizerConfig = {}): Promise<Tokenizer> {
+export async function loadTokenizer(json: string | object, config?: TokenizerConfig): Promise<Tokenizer> {
+  const options = checkOptions('loadTokenizer', config ?? {});
   const { Tokenizer: HuggingFace } = await import('@huggingface/tokenizers');
   try {
     const parsed = checkTokenizerJson(typeof json === 'string' ? JSON.parse(json) : json);
     // Decoding gives back what was encoded: no spaces are cleaned away unless the config asks for it.
-    const unk_token = contentOf(config.unk_token) ?? parsed.model.unk_token;
-    const engine: Engine = new HuggingFace(parsed, { clean_up_tokenization_spaces: false, ...config, unk_token });
+    const unk_token = contentOf(options.unk_token) ?? parsed.model.unk_token;
+    const engine: Engine = new HuggingFace(parsed, { clean_up_tokenization_spaces: false, ...options, unk_token });
     return new HuggingFaceTokenizer(engine, parsed, config);
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;
@@ -45,14 +47,14 @@ class HuggingFaceTokenizer implements Tokenizer {
   constructor(
     private readonly engine: Engine,
     private readonly json: TokenizerJson,
-    config: TokenizerConfig,
+    readonly config?: TokenizerConfig,
   ) {
     this.vocabSize = 1 + [...engine.get_vocab().values()].reduce((most, id) => Math.max(most, id), -1);
     const { pad, bos, eos, unk } = specialTokensOf(json);
-    this.padId = this.#idOf(config.pad_token, pad);
-    this.bosId = this.#idOf(config.bos_token, bos);
-    this.eosId = this.#idOf(config.eos_token, eos);
-    this.unkId = this.#idOf(config.unk_token, unk);
+    this.padId = this.#idOf(config?.pad_token, pad);
+    this.bosId = this.#idOf(config?.bos_token, bos);
+    this.eosId = this.#idOf(config?.eos_token, eos);
+    this.unkId = this.#idOf(config?.unk_token, unk);
   }
 
   encode(text: string, options: { addSpecial?: boolean } = {}): number[] {

@@ -1,5 +1,5 @@
 import { ArgumentError, SimdformerError } from '../core/errors.js';
-import type { TokenizerJson } from './json.js';
+import type { TokenizerConfig, TokenizerJson } from './json.js';
 
 /** Text to token ids and back. */
 export interface Tokenizer {
@@ -19,8 +19,10 @@ export interface Tokenizer {
   decode(ids: Iterable<number>, options?: { skipSpecial?: boolean }): string;
   tokenToId(token: string): number | undefined;
   idToToken(id: number): string | undefined;
-  /** The content of a Hugging Face `tokenizer.json`; `loadTokenizer` reads it back. */
+  /** The content of a Hugging Face `tokenizer.json`; `loadTokenizer` reads it back, with `config` if there is one. */
   toJSON(): TokenizerJson;
+  /** The `tokenizer_config.json` that the tokenizer was loaded with. Saved models keep it. */
+  readonly config?: TokenizerConfig;
 }
 
 /** Text that the vocabulary has no token for. */

@@ -233,7 +233,7 @@ describe('a trained model', () => {
     await mkdir(folder.at('empty'));
     const run = (name: string) => simdformer(['run', folder.at(name), 'ab']);
     const [broken, cut, empty] = await Promise.all([run('broken'), run('cut'), run('empty')]);
-    expectFailure(broken, /the model '.*broken' cannot be loaded: config\.json is no JSON/);
+    expectFailure(broken, /the model '.*broken' cannot be loaded: config\.json is not JSON/);
     expectFailure(cut, /the model '.*cut' cannot be loaded: model\.safetensors is damaged: the header/);
     expectFailure(empty, /holds no model: no config\.json in it/);
   });

@@ -83,7 +83,7 @@ describe.runIf(possible)('the explorer shows a model that is brought', { timeout
       /no model: config.json and model.safetensors are missing.*“cat.png”/,
     ],
     ['half a model', () => ({ 'config.json': files['config.json']! }), /model.safetensors is missing/],
-    ['a config that is no JSON', () => ({ ...files, 'config.json': text('{') }), /config.json is no JSON/],
+    ['a config that is not JSON', () => ({ ...files, 'config.json': text('{') }), /config.json is not JSON/],
     ['another config', () => ({ ...files, 'config.json': text('{}') }), /not of a model saved by this package/],
     [
       'weights that break off',

@@ -6,7 +6,7 @@ import { createDevice } from '../../src/backend/pick.js';
 import type { Device } from '../../src/core/device.js';
 import { FormatError } from '../../src/core/errors.js';
 import { Transformer } from '../../src/models/transformer.js';
-import { CharTokenizer, WordTokenizer } from '../../src/tokenizers/index.js';
+import { CharTokenizer, loadTokenizer, WordTokenizer } from '../../src/tokenizers/index.js';
 
 let device: Device;
 let folder: string;
@@ -48,6 +48,38 @@ describe('save and load', () => {
     expect(loaded.tokenizers.source?.encode('bad')).toEqual(model.tokenizers.source?.encode('bad'));
     expect(loaded.tokenizers.target?.decode([3, 4, 5])).toBe(model.tokenizers.target?.decode([3, 4, 5]));
     expect(loaded.training).toBe(false);
+  });
+
+  it('keep what tokenizers were loaded with: without it generation would not know the end', async () => {
+    const roles = { bos_token: '<s>', eos_token: { content: '</s>' }, pad_token: '<s>' };
+    const config = { ...roles, clean_up_tokenization_spaces: true };
+    const json = { ...CharTokenizer.train('a .', { special }).toJSON(), padding: null, post_processor: null };
+    const { source, target } = model.tokenizers;
+    try {
+      model.tokenizers = { source, target: await loadTokenizer(json, config) };
+      const path = join(folder, 'configured');
+      await model.save(path);
+      for (const again of [
+        await Transformer.load(device, path),
+        await Transformer.fromFiles(device, await model.toFiles()),
+      ]) {
+        const { bosId, eosId, padId, ...others } = again.tokenizers.target!;
+        expect([bosId, eosId, padId]).toEqual([1, 2, 1]);
+        expect(others.config).toEqual(config);
+        expect(again.tokenizers.target!.decode(again.tokenizers.target!.encode('a .'))).toBe('a.');
+        expect(again.tokenizers.source?.config).toBeUndefined();
+        again.dispose();
+      }
+      const files = await model.toFiles();
+      const damaged = { format: 'simdformer', model: model.config, tokenizers: { target: 5 } };
+      const broken = { ...files, 'config.json': new TextEncoder().encode(JSON.stringify(damaged)) };
+      const refused = Transformer.fromFiles(device, broken);
+      await expect(refused).rejects.toThrow(FormatError);
+      await expect(refused).rejects.toThrow(/^target-tokenizer.json, or its part of config.json, is damaged/);
+    } finally {
+      model.tokenizers = { source, target };
+    }
+    expect(new TextDecoder().decode((await model.toFiles())['config.json'])).not.toContain('tokenizers');
   });
 
   it('give weights of several pieces back, from a folder, from memory, and as halves', async () => {
@@ -103,6 +135,6 @@ describe('save and load', () => {
     await writeFile(join(path, 'config.json'), JSON.stringify({ ...config, model: { ...config.model, dFF: 32 } }));
     await expect(Transformer.load(device, path)).rejects.toThrow(/model.safetensors is not of the model/);
     await writeFile(join(path, 'config.json'), '{');
-    await expect(Transformer.load(device, path)).rejects.toThrow(/config.json is no JSON/);
+    await expect(Transformer.load(device, path)).rejects.toThrow(/config.json is not JSON/);
   });
 });

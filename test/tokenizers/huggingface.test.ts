@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { FormatError } from '../../src/core/errors.js';
+import { ArgumentError, FormatError } from '../../src/core/errors.js';
 import { CharTokenizer, loadTokenizer, type TokenizerJson, UnknownTokenError } from '../../src/tokenizers/index.js';
 
 const parsed = (tokenizer: { toJSON(): TokenizerJson }): TokenizerJson => JSON.parse(JSON.stringify(tokenizer));
@@ -39,6 +39,13 @@ describe('loadTokenizer', () => {
     const without = await load(null);
     expect(without.unkId).toBeUndefined();
     expect(() => without.encode('abx')).toThrow(UnknownTokenError);
+  });
+
+  it('keeps its config, and refuses what is none', async () => {
+    const config = { pad_token: 'a' };
+    expect((await loadTokenizer(letters, config)).config).toEqual(config);
+    expect((await loadTokenizer(letters)).config).toBeUndefined();
+    await expect(loadTokenizer(letters, 'config' as never)).rejects.toThrow(ArgumentError);
   });
 
   it('reads a file without added_tokens', async () => {
