@@ -28,7 +28,7 @@ export function encode(tokenizer: Tokenizer, text: string): number[] {
       return tokenizer.encode(lower);
     } catch (second) {
       // What stops it later says more.
-      const further = second instanceof UnknownTokenError && second.position > error.position;
+      const further = second instanceof UnknownTokenError && (second.position ?? 0) > (error.position ?? 0);
       throw further ? unknownIn(lower, second) : unknownIn(text, error);
     }
   }
@@ -59,10 +59,13 @@ export function encodeData(tokenizer: Tokenizer, text: string, options?: { addSp
 
 function unknownIn(text: string, error: UnknownTokenError): ArgumentError {
   const token = JSON.stringify(error.token);
-  const place = `character ${error.position + 1} of ${JSON.stringify(shorten(text))}`;
-  return new ArgumentError(`the model does not know ${token}, ${place}: it was not in what it learnt from`, {
-    cause: error,
-  });
+  const place = error.position === undefined ? ' in' : `, character ${error.position + 1} of`;
+  return new ArgumentError(
+    `the model does not know ${token}${place} ${JSON.stringify(shorten(text))}: it was not in what it learnt from`,
+    {
+      cause: error,
+    },
+  );
 }
 
 function shorten(text: string): string {

@@ -62,10 +62,7 @@ class HuggingFaceTokenizer implements Tokenizer {
     checkOptions('encode', options);
     const { ids, tokens } = this.engine.encode(text, { add_special_tokens: options.addSpecial ?? false });
     const unknown = ids.findIndex(isUnknown);
-    if (unknown >= 0) {
-      const token = tokens[unknown] as string;
-      throw new UnknownTokenError(token, codePointsBefore(text, Math.max(0, text.indexOf(token))));
-    }
+    if (unknown >= 0) throw new UnknownTokenError(tokens[unknown] as string, this.#placeOfUnknown(text));
     return ids as number[];
   }
 
@@ -92,6 +89,11 @@ class HuggingFaceTokenizer implements Tokenizer {
     return this.json;
   }
 
+  #placeOfUnknown(text: string): number | undefined {
+    const { ids, tokens } = this.engine.encode(text, { add_special_tokens: false });
+    return placeOfLast(text, tokens.slice(0, 1 + ids.findIndex(isUnknown)));
+  }
+
   #idOf(configured: ConfiguredToken | undefined, found: string | undefined): number | undefined {
     const token = contentOf(configured) ?? found;
     return token === undefined ? undefined : this.engine.token_to_id(token);
@@ -105,4 +107,20 @@ function contentOf(token: ConfiguredToken | undefined): string | undefined {
 /** What the engine gives for text without a token: null in Unigram models. */
 function isUnknown(id: number | null | undefined): boolean {
   return typeof id !== 'number';
+}
+
+/**
+ * Where the last of the tokens that a text begins with is, in code points. Undefined if it cannot be known, as the tokens
+ * are not written as the text is: one after another, or after white space.
+ */
+function placeOfLast(text: string, tokens: readonly string[]): number | undefined {
+  const space = /\p{White_Space}*/uy;
+  let start: number | undefined;
+  for (const token of tokens) {
+    if (!text.startsWith(token, space.lastIndex)) space.test(text);
+    start = space.lastIndex;
+    if (!text.startsWith(token, start)) return undefined;
+    space.lastIndex = start + token.length;
+  }
+  return start === undefined ? undefined : codePointsBefore(text, start);
 }

@@ -31,16 +31,18 @@ export class UnknownTokenError extends SimdformerError {
 
   constructor(
     readonly token: string,
-    /** Of its first character in the text, counted in code points from 0. */
-    readonly position: number,
+    /**
+     * Of its first character in the text, counted in code points from 0. Undefined where it cannot be known: a loaded
+     * tokenizer has changed the text before.
+     */
+    readonly position: number | undefined,
   ) {
-    super(
-      `${JSON.stringify(token)} at position ${position} is not in the vocabulary, and no 'unk' token stands for it`,
-    );
+    const place = position === undefined ? '' : ` at position ${position}`;
+    super(`${JSON.stringify(token)}${place} is not in the vocabulary, and no 'unk' token stands for it`);
   }
 }
 
-/** Throws ArgumentError for what is no text, given without types. */
+/** Throws ArgumentError for what is not text, given without types. */
 export function checkText(op: string, text: string): void {
   if (typeof text !== 'string') throw new ArgumentError(`${op}: the text is ${text}, expected a string`);
 }

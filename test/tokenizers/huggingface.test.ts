@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { ArgumentError, FormatError } from '../../src/core/errors.js';
-import { CharTokenizer, loadTokenizer, type TokenizerJson, UnknownTokenError } from '../../src/tokenizers/index.js';
+import {
+  CharTokenizer,
+  loadTokenizer,
+  type TokenizerJson,
+  UnknownTokenError,
+  WordTokenizer,
+} from '../../src/tokenizers/index.js';
 
 const parsed = (tokenizer: { toJSON(): TokenizerJson }): TokenizerJson => JSON.parse(JSON.stringify(tokenizer));
 
@@ -9,6 +15,16 @@ const letters = parsed(CharTokenizer.train('abc', { special }));
 const withModel = (model: object) => ({ ...letters, model: { ...letters.model, ...model } });
 const withProcessor = (post_processor: unknown) => ({ ...letters, post_processor });
 const template = letters.post_processor as { single: object[]; pair: object[] };
+
+/** The position that the error of encoding a text says. */
+function positionIn(encode: () => unknown): number | undefined {
+  try {
+    encode();
+  } catch (error) {
+    if (error instanceof UnknownTokenError) return error.position;
+  }
+  throw new Error('there was no UnknownTokenError');
+}
 
 describe('loadTokenizer', () => {
   it.each([
@@ -46,6 +62,22 @@ describe('loadTokenizer', () => {
     expect((await loadTokenizer(letters, config)).config).toEqual(config);
     expect((await loadTokenizer(letters)).config).toBeUndefined();
     await expect(loadTokenizer(letters, 'config' as never)).rejects.toThrow(ArgumentError);
+  });
+
+  it('says where unknown text is, and not if it cannot know', async () => {
+    const words = WordTokenizer.train('this was it', { special });
+    const json = parsed(words);
+    const loaded = await loadTokenizer(json);
+    for (const text of ['this is', 'it this\u0085 \nwas is', '👩', '<s> this</s>is', 'this it th', 'this this thi']) {
+      for (const addSpecial of [false, true]) {
+        const expected = positionIn(() => words.encode(text, { addSpecial }));
+        expect(positionIn(() => loaded.encode(text, { addSpecial }))).toBe(expected);
+      }
+    }
+    const lower = await loadTokenizer({ ...json, normalizer: { type: 'Lowercase' } });
+    expect(() => lower.encode('IS is')).toThrow('"is" is not in the vocabulary');
+    expect(positionIn(() => lower.encode('IS is'))).toBeUndefined();
+    expect(positionIn(() => lower.encode('this is'))).toBe(5);
   });
 
   it('reads a file without added_tokens', async () => {
