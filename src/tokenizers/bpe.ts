@@ -5,12 +5,12 @@ import { ID_LIMIT, learnMerges, type Merge, pairKey } from './bpe-trainer.js';
 import { ByteTokenizer } from './byte.js';
 import { restoreTokenizer, type TokenizerParts } from './json.js';
 import { type SpecialTokens, specialList } from './special.js';
-import { visitCorpus } from './vocabulary.js';
+import { checkMinFrequency, visitCorpus } from './vocabulary.js';
 
 export interface BpeOptions {
   /** Tokens at most: special ones, the 256 bytes, and merges. Fewer if the corpus runs out of pairs. */
   vocabSize: number;
-  /** Pairs that occur less often are not merged. Default 2. */
+  /** Pairs that occur less often are not merged; a number of at least 1. Default 2. */
   minFrequency?: number;
   /** Come first in the vocabulary, in the order pad, bos, eos, unk, additional. Default none. */
   special?: SpecialTokens;
@@ -62,8 +62,7 @@ export class BpeTokenizer extends ByteTokenizer {
     if (!(Number.isInteger(vocabSize) && vocabSize >= base && vocabSize < ID_LIMIT)) {
       throw new ArgumentError(`BpeTokenizer: vocabSize is ${vocabSize}, expected an integer of at least ${base}`);
     }
-    if (!(minFrequency >= 1))
-      throw new ArgumentError(`BpeTokenizer: minFrequency is ${minFrequency}, expected at least 1`);
+    checkMinFrequency('BpeTokenizer', minFrequency);
     const counts = new Map<string, number>();
     visitCorpus('BpeTokenizer', corpus, special, (text) => {
       for (const word of text.match(WORDS) ?? []) counts.set(word, (counts.get(word) ?? 0) + 1);

@@ -7,7 +7,8 @@ import { buildVocabulary, type VocabularyOptions, VocabularyTokenizer } from './
 export class CharTokenizer extends VocabularyTokenizer {
   /**
    * `vocabulary` lists characters and special tokens by id; `special` says which are special and what for.
-   * Throws ArgumentError for a token twice, a special one that is missing, or another that is not one character.
+   * Throws ArgumentError for no token, a token twice, a special one that is missing, or another that is not one
+   * character.
    */
   constructor(vocabulary: readonly string[], special: SpecialTokens = {}) {
     super(vocabulary, special);
@@ -16,7 +17,7 @@ export class CharTokenizer extends VocabularyTokenizer {
     if (longer !== undefined) throw new ArgumentError(`CharTokenizer: ${JSON.stringify(longer)} is not one character`);
   }
 
-  /** A tokenizer for the characters of `corpus`, the most frequent first. Throws ArgumentError if it is empty. */
+  /** A tokenizer for the characters of `corpus`, the most frequent first. Throws ArgumentError if none is left. */
   static train(corpus: string | Iterable<string>, options: VocabularyOptions = {}): CharTokenizer {
     return new CharTokenizer(
       buildVocabulary('CharTokenizer', corpus, options, (text) => text),

@@ -1,4 +1,4 @@
-import { checkOptions } from '../core/check.js';
+import { checkNumber, checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type TokenizerJson, type TokenizerParts, writeTokenizer } from './json.js';
 import { SpecialSplitter, type SpecialTokens, specialList } from './special.js';
@@ -10,7 +10,7 @@ export interface VocabularyOptions {
   special?: SpecialTokens;
   /** Tokens at most, special ones included; the most frequent stay. Default: all. */
   vocabSize?: number;
-  /** Tokens that occur less often are left out. Default 1. */
+  /** Tokens that occur less often are left out; a number of at least 1. Default 1. */
   minFrequency?: number;
 }
 
@@ -30,6 +30,8 @@ export abstract class VocabularyTokenizer implements Tokenizer {
   protected constructor(tokens: readonly string[], special: SpecialTokens) {
     if (!Array.isArray(tokens))
       throw new ArgumentError(`${new.target.name}: the vocabulary is ${tokens}, expected an array`);
+    if (tokens.length === 0)
+      throw new ArgumentError(`${new.target.name}: the vocabulary is empty, expected one token at least`);
     this.tokens = [...tokens];
     this.special = special;
     this.#ids = new Map(tokens.map((token, id) => [token, id]));
@@ -113,8 +115,11 @@ export abstract class VocabularyTokenizer implements Tokenizer {
 
   /** The model of tokenizers that look whole tokens up. */
   protected wordLevel(): TokenizerParts['model'] {
-    // The format demands a name even if no token has it; unknown text then is an error there, too.
-    return { type: 'WordLevel', vocab: this.vocab(), unk_token: this.special.unk ?? '<unk>' };
+    // The format demands a name. Without a token for unknown text it is one that no token has, so that such
+    // text is an error there, too.
+    let unk_token = this.special.unk ?? '<unk>';
+    while (this.special.unk === undefined && this.#ids.has(unk_token)) unk_token = `<${unk_token}>`;
+    return { type: 'WordLevel', vocab: this.vocab(), unk_token };
   }
 
   protected vocab(): Record<string, number> {
@@ -145,7 +150,14 @@ export function visitCorpus(
   if (empty) throw new ArgumentError(`${name}: the corpus is empty`);
 }
 
-/** Special tokens, then those of the corpus: the most frequent first, equally frequent ones in the order of their code points. */
+export function checkMinFrequency(name: string, minFrequency: number): void {
+  checkNumber(name, 'minFrequency', minFrequency, (value) => value >= 1, 'a number of at least 1');
+}
+
+/**
+ * Special tokens, then those of the corpus: the most frequent first, equally frequent ones in the order of their code
+ * points. Throws ArgumentError if none of the corpus are left.
+ */
 export function buildVocabulary(
   name: string,
   corpus: string | Iterable<string>,
@@ -157,11 +169,20 @@ export function buildVocabulary(
   if (!(vocabSize > list.length)) {
     throw new ArgumentError(`${name}: vocabSize is ${vocabSize}, expected more than the ${list.length} special tokens`);
   }
+  checkMinFrequency(name, minFrequency);
   const counts = new Map<string, number>();
   visitCorpus(name, corpus, special, (text) => {
     for (const token of split(text)) counts.set(token, (counts.get(token) ?? 0) + 1);
   });
   const found = [...counts].filter(([, count]) => count >= minFrequency);
+  if (counts.size === 0) {
+    throw new ArgumentError(`${name}: the corpus is nothing but white space, expected text to learn tokens from`);
+  }
+  if (found.length === 0) {
+    const most = [...counts.values()].reduce((a, b) => Math.max(a, b));
+    const why = `no token occurs more than ${most} times: lower it or give more text`;
+    throw new ArgumentError(`${name}: minFrequency is ${minFrequency}, but ${why}`);
+  }
   found.sort(([a, n], [b, m]) => m - n || compareCodePoints(a, b));
   return [...list, ...found.slice(0, vocabSize - list.length).map(([token]) => token)];
 }

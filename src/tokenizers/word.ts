@@ -22,7 +22,7 @@ export class WordTokenizer extends VocabularyTokenizer {
 
   /**
    * `vocabulary` lists words and special tokens by id; `special` says which are special and what for.
-   * Throws ArgumentError for a token twice or a special one that is missing.
+   * Throws ArgumentError for no token, a token twice or a special one that is missing.
    */
   constructor(vocabulary: readonly string[], special: SpecialTokens = {}, split: WordSplit = 'punctuation') {
     super(vocabulary, special);
@@ -30,7 +30,7 @@ export class WordTokenizer extends VocabularyTokenizer {
     this.#pattern = wordPattern(split);
   }
 
-  /** A tokenizer for the words of `corpus`, the most frequent first. Throws ArgumentError if it is empty. */
+  /** A tokenizer for the words of `corpus`, the most frequent first. Throws ArgumentError if none is left. */
   static train(
     corpus: string | Iterable<string>,
     options: VocabularyOptions & { split?: WordSplit } = {},

@@ -57,6 +57,15 @@ describe('CharTokenizer', () => {
     expect(CharTokenizer.train('aabbc', { minFrequency: 2 }).tokenToId('c')).toBeUndefined();
     expect(() => CharTokenizer.train('a', { special, vocabSize: 3 })).toThrow(ArgumentError);
   });
+
+  it('refuses an empty vocabulary', () => {
+    expect(() => new CharTokenizer([])).toThrow('CharTokenizer: the vocabulary is empty');
+    for (const options of [{}, { special }]) {
+      expect(() => CharTokenizer.train('aabc', { ...options, minFrequency: 3 })).toThrow(
+        'CharTokenizer: minFrequency is 3, but no token occurs more than 2 times: lower it or give more text',
+      );
+    }
+  });
 });
 
 describe('WordTokenizer', () => {
@@ -78,6 +87,20 @@ describe('WordTokenizer', () => {
     expect(() => new WordTokenizer(['a'], { eos: '</s>' })).toThrow('special token "</s>" is not in the vocabulary');
     expect(() => new WordTokenizer(['a'], {}, 'letters' as never)).toThrow(ArgumentError);
   });
+
+  it('does not take a word for the unknown token', async () => {
+    const tokenizer = WordTokenizer.train('the <unk> <<unk>> sat', { split: 'whitespace' });
+    const json = JSON.parse(JSON.stringify(tokenizer));
+    for (const restored of [tokenizer, WordTokenizer.fromJSON(json), await loadTokenizer(json)]) {
+      expect(restored.unkId).toBeUndefined();
+      expect(restored.encode('<unk> sat')).toEqual(tokenizer.encode('<unk> sat'));
+      expect(() => restored.encode('the zebra')).toThrow('"zebra" at position 4');
+    }
+  });
+
+  it('refuses a corpus of white space', () => {
+    expect(() => WordTokenizer.train(' \n', { special })).toThrow('the corpus is nothing but white space');
+  });
 });
 
 describe('ByteTokenizer', () => {
@@ -88,7 +111,7 @@ describe('ByteTokenizer', () => {
     for (const text of texts) expect(tokenizer.decode(tokenizer.encode(text), { skipSpecial: false })).toBe(text);
   });
 
-  it('replaces what is no UTF-8', () => {
+  it('replaces what is not UTF-8', () => {
     expect(new ByteTokenizer().decode([0x61, 0xc3, 0x62])).toBe('a\ufffdb');
   });
 });
@@ -180,6 +203,14 @@ describe('every tokenizer', () => {
       expect(() => WordTokenizer.train(empty, { special })).toThrow(ArgumentError);
       expect(() => BpeTokenizer.train(empty, { special, vocabSize: 300 })).toThrow(ArgumentError);
     }
+  });
+
+  it.each([0, Number.NaN, '2'])('refuses a minFrequency of %j', (value) => {
+    const minFrequency = value as number;
+    const expected = `minFrequency is ${value}, expected a number of at least 1`;
+    expect(() => CharTokenizer.train('aabc', { minFrequency })).toThrow(`CharTokenizer: ${expected}`);
+    expect(() => WordTokenizer.train('a a b', { minFrequency })).toThrow(`WordTokenizer: ${expected}`);
+    expect(() => BpeTokenizer.train('aabc', { minFrequency, vocabSize: 300 })).toThrow(`BpeTokenizer: ${expected}`);
   });
 
   it('refuses a tokenizer.json of another kind or none', async () => {
