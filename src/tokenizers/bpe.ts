@@ -2,8 +2,8 @@ import TinyQueue from 'tinyqueue';
 import { checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { ID_LIMIT, learnMerges, type Merge, pairKey } from './bpe-trainer.js';
-import { ByteTokenizer } from './byte.js';
-import { restoreTokenizer, type TokenizerParts } from './json.js';
+import { BYTE_LEVEL, ByteTokenizer } from './byte.js';
+import { restoreTokenizer, sameJson, type TokenizerParts } from './json.js';
 import { type SpecialTokens, specialList } from './special.js';
 import { checkMinFrequency, visitCorpus } from './vocabulary.js';
 
@@ -16,8 +16,25 @@ export interface BpeOptions {
   special?: SpecialTokens;
 }
 
-/** The words that merges stay within: contractions, letters, digits or other signs with a space before, white space (GPT-2). */
-const WORDS = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;
+/**
+ * The words that merges stay within: contractions, letters, digits or other signs with a space before, white space
+ * (GPT-2). `\s` is another set in every dialect of regular expressions.
+ */
+const PATTERN =
+  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\p{White_Space}\\p{L}\\p{N}]+" +
+  '|\\p{White_Space}+(?!\\P{White_Space})|\\p{White_Space}+';
+const WORDS = new RegExp(PATTERN, 'gu');
+
+const WORDWISE: Pick<TokenizerParts, 'pre_tokenizer' | 'decoder'> = {
+  pre_tokenizer: {
+    type: 'Sequence',
+    pretokenizers: [{ type: 'Split', pattern: { Regex: PATTERN }, behavior: 'Isolated', invert: false }, BYTE_LEVEL],
+  },
+  decoder: BYTE_LEVEL,
+};
+
+/** What was written before: each reader's own form of GPT-2's pattern, which differ in what is white space. */
+const GPT2 = { ...BYTE_LEVEL, use_regex: true };
 
 /** Where a token was that has been merged into the one before. */
 const GONE = -1;
@@ -75,8 +92,10 @@ export class BpeTokenizer extends ByteTokenizer {
 
   /** Reads back what `toJSON` wrote. */
   static override fromJSON(json: unknown): BpeTokenizer {
+    const { pre_tokenizer, decoder } = (json ?? {}) as Partial<TokenizerParts>;
+    const isOlder = sameJson(pre_tokenizer, GPT2) && sameJson(decoder, GPT2);
     return restoreTokenizer(
-      json,
+      isOlder ? { ...(json as object), ...WORDWISE } : json,
       (_, special, { model }) => new BpeTokenizer(model.merges as readonly Merge[], special),
     );
   }
@@ -123,6 +142,6 @@ export class BpeTokenizer extends ByteTokenizer {
   }
 
   protected override parts(): TokenizerParts {
-    return this.byteLevel(this.#merges, true);
+    return { ...WORDWISE, model: this.bytePairs(this.#merges) };
   }
 }

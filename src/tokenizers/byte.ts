@@ -16,6 +16,9 @@ const BYTE_NAMES: readonly string[] = (() => {
 
 const BYTES_BY_NAME: ReadonlyMap<string, number> = new Map(BYTE_NAMES.map((name, byte) => [name, byte]));
 
+/** What writes text as these names, and reads it back. */
+export const BYTE_LEVEL = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false } as const;
+
 /** One token a byte of the UTF-8 form: every text has ids, and none is unknown. Special tokens come first, then the bytes. */
 export class ByteTokenizer extends VocabularyTokenizer {
   /** The id of byte 0. */
@@ -56,14 +59,13 @@ export class ByteTokenizer extends VocabularyTokenizer {
   }
 
   protected override parts(): TokenizerParts {
-    return this.byteLevel([], false);
+    return { pre_tokenizer: BYTE_LEVEL, decoder: BYTE_LEVEL, model: this.bytePairs([]) };
   }
 
-  /** `wordwise`: merges stay within the words that GPT-2's pattern finds. */
-  protected byteLevel(merges: readonly (readonly string[])[], wordwise: boolean): TokenizerParts {
-    const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: wordwise };
+  /** The format's model of bytes: pairs that are merged, in their order. */
+  protected bytePairs(merges: readonly (readonly string[])[]): TokenizerParts['model'] {
     const rules = { dropout: null, continuing_subword_prefix: null, end_of_word_suffix: null, fuse_unk: false };
     const model = { type: 'BPE', ...rules, byte_fallback: false, ignore_merges: false, vocab: this.vocab(), merges };
-    return { pre_tokenizer: byteLevel, decoder: byteLevel, model: { ...model, unk_token: this.special.unk ?? null } };
+    return { ...model, unk_token: this.special.unk ?? null };
   }
 }

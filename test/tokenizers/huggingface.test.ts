@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ArgumentError, FormatError } from '../../src/core/errors.js';
 import {
+  BpeTokenizer,
   CharTokenizer,
   loadTokenizer,
   type TokenizerJson,
@@ -118,5 +119,42 @@ describe('loadTokenizer', () => {
     await expect(refused).rejects.toThrow(FormatError);
     await expect(refused).rejects.toThrow(message);
     expect(() => CharTokenizer.fromJSON(json)).toThrow(message);
+  });
+});
+
+describe('a saved BpeTokenizer', () => {
+  // White space to Unicode is U+0085, and not U+FEFF; in JavaScript's \s it is the other way round.
+  const corpus = ['\ufeff!', '\u0085!', ' low lower', "it's\n\n 12"].flatMap((text) => [text, text]);
+  const tokenizer = BpeTokenizer.train(corpus, { vocabSize: 300, special });
+
+  it("splits at Unicode's white space in every reader", async () => {
+    expect(tokenizer.encode('\ufeff!')).toHaveLength(1);
+    expect(tokenizer.encode('\u0085!')).toHaveLength(2);
+    const json = parsed(tokenizer);
+    // A regular expression of its own is read alike everywhere; the one that use_regex stands for is not.
+    expect(JSON.stringify(json)).not.toContain('"use_regex":true');
+    expect(json.pre_tokenizer).toMatchObject({
+      type: 'Sequence',
+      pretokenizers: [{ type: 'Split' }, { type: 'ByteLevel' }],
+    });
+    const loaded = await loadTokenizer(json);
+    for (const text of [...corpus, 'a \u0085\u0085 b', ' \ufeff\ufeff x', 'x\u3000\u00a0 \r\n']) {
+      expect(loaded.encode(text)).toEqual(tokenizer.encode(text));
+    }
+  });
+
+  it('is read in the form that was written before', async () => {
+    const gpt2 = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
+    const older = { ...parsed(tokenizer), pre_tokenizer: gpt2, decoder: gpt2 };
+    const restored = BpeTokenizer.fromJSON(older);
+    expect(restored.toJSON()).toEqual(tokenizer.toJSON());
+    const loaded = await loadTokenizer(older);
+    for (const text of [' low lower', "it's\n\n 12 <s>lowest"]) {
+      for (const reader of [restored, loaded]) {
+        expect(reader.encode(text, { addSpecial: true })).toEqual(tokenizer.encode(text, { addSpecial: true }));
+      }
+    }
+    const prefixed = { ...gpt2, add_prefix_space: true };
+    expect(() => BpeTokenizer.fromJSON({ ...older, pre_tokenizer: prefixed })).toThrow(FormatError);
   });
 });
