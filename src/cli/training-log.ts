@@ -52,7 +52,7 @@ export class TrainingLog {
     return curvesSvg(curves, { x: 'step', y: 'loss' });
   }
 
-  /** Keeps of an earlier log what came before the first step of this run. That only cuts it short, so no full disk matters. */
+  /** Cuts an earlier log short, which needs no space on the disk, to what came before the first step of this run. */
   #begin(first: number): void {
     this.#begun = true;
     this.#entries = first > 1 ? this.#read(first) : [];

@@ -68,7 +68,7 @@ export async function openFolder(
 /** The path of a folder in Node. Throws ArgumentError if there can be none. */
 export async function pathOf(folder: string | URL): Promise<string> {
   if (!isNode) throw new ArgumentError(`${folder} cannot be written: there are no folders here, use toFiles()`);
-  if (remote(folder) !== null) throw new ArgumentError(`${folder} is no folder of this machine`);
+  if (remote(folder) !== null) throw new ArgumentError(`${folder} is not a folder of this machine`);
   const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');
   return folder instanceof URL || folder.startsWith('file:') ? fileURLToPath(folder) : folder;
 }

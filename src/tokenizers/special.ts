@@ -18,8 +18,9 @@ export interface SpecialTokens {
 export function specialList(special: SpecialTokens): string[] {
   const { pad, bos, eos, unk, additional = [] } = checkOptions('special tokens', special);
   const list = [pad, bos, eos, unk, ...additional].filter((token) => token !== undefined);
-  if (!list.every((token) => typeof token === 'string')) throw new ArgumentError('a special token is no string');
-  if (list.includes('')) throw new ArgumentError('a special token is the empty string');
+  const odd = list.find((token) => typeof token !== 'string' || token === '');
+  if (odd !== undefined)
+    throw new ArgumentError(`special tokens: ${JSON.stringify(odd)} is one of them, expected text such as <s>`);
   return [...new Set(list)];
 }
 

@@ -85,6 +85,10 @@ describe('WordTokenizer', () => {
     expect(() => tokenizer.encode('HH XX')).toThrow('"XX" at position 3');
     expect(() => new WordTokenizer(['a', 'a'])).toThrow('"a" is in the vocabulary twice');
     expect(() => new WordTokenizer(['a'], { eos: '</s>' })).toThrow('special token "</s>" is not in the vocabulary');
+    for (const eos of ['', 5 as never]) {
+      const message = `special tokens: ${JSON.stringify(eos)} is one of them, expected text`;
+      expect(() => new WordTokenizer(['a'], { eos })).toThrow(message);
+    }
     expect(() => new WordTokenizer(['a'], {}, 'letters' as never)).toThrow(ArgumentError);
   });
 
