@@ -96,13 +96,17 @@ async function readFiles(
   return { config: model, tensors: parseWeights(weights), tokenizers };
 }
 
-/** Writes files to a folder: all or nothing is replaced, so that a full disk leaves the old ones as they were. */
+/**
+ * Writes files to a folder: all or nothing is replaced, so that a full disk leaves the old ones as they were. Tokenizers of
+ * a model that was there before go.
+ */
 export async function writeFolder(folder: string | URL, files: ModelFiles): Promise<void> {
   const path = await pathOf(folder);
-  const { mkdir } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { mkdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { join } = await nodeModule<typeof import('node:path')>('path');
   await mkdir(path, { recursive: true });
   await writeAtomically(new Map(Object.entries(files).map(([name, bytes]) => [join(path, name), [bytes]])));
+  for (const name of Object.values(TOKENIZERS)) if (!(name in files)) await rm(join(path, name), { force: true });
 }
 
 type Make = (options: TransformerOptions) => Transformer;

@@ -48,6 +48,10 @@ describe('save and load', () => {
     expect(loaded.tokenizers.source?.encode('bad')).toEqual(model.tokenizers.source?.encode('bad'));
     expect(loaded.tokenizers.target?.decode([3, 4, 5])).toBe(model.tokenizers.target?.decode([3, 4, 5]));
     expect(loaded.training).toBe(false);
+
+    const decoder = new Transformer(device, { dModel: 16, heads: 2, encoderLayers: 0, decoderLayers: 1, targetVocab: 9 });
+    await decoder.save(path); // whose tokenizers must not become this one's
+    expect((await readdir(path)).sort()).toEqual(['config.json', 'model.safetensors']);
   });
 
   it('keep what tokenizers were loaded with: without it generation would not know the end', async () => {
