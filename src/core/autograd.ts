@@ -18,6 +18,8 @@ export interface Node {
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
   backward: ((gradients: (Tensor | null)[]) => void) | null;
+  /** An input whose own graph had been used, so that gradients end there without having to. */
+  readonly spent: Tensor | undefined;
   /** Results of scopes that hold what this node, or an older one, still needs; see Keeping. */
   readonly holders: Tensor[];
 }
@@ -62,7 +64,8 @@ export function differentiableMany(
   const differentiated = inputs.filter((input): input is Tensor => input?.requiresGrad === true);
   const device = (outputs[0] as Tensor).device;
   if (differentiated.length === 0 || !device.gradientsOn) return;
-  const node: Node = { sequence: device.nextSequence(), inputs: differentiated, outputs, backward, holders: [] };
+  const spent = inputs.find((input) => input?.root.spent) ?? undefined;
+  const node: Node = { sequence: device.nextSequence(), inputs: differentiated, outputs, backward, spent, holders: [] };
   for (const output of outputs) output.root.node = node;
 }
 
@@ -103,6 +106,7 @@ function copy(x: Tensor, { tensor, accumulate }: GradientTarget): void {
 }
 
 function slotOf(root: Tensor): GradientSlot {
+  if (root.gradient?.tensor.disposed) dropGradient(root); // by who was given it as `grad`
   if (root.gradient === null) {
     if (root.node === null) root.assertUsable('backward'); // as a view of it may be: nobody would free the gradient
     const device = root.device;
@@ -111,6 +115,7 @@ function slotOf(root: Tensor): GradientSlot {
     const tensor = root.node === null ? device.unscoped(make) : device.keep(make());
     root.gradient = new GradientSlot(root, tensor);
   }
+  if (root.node === null) root.device.notesGradient(root.gradient);
   return root.gradient;
 }
 
@@ -184,14 +189,16 @@ function seed(y: Tensor, upstream?: Tensor | TensorData): void {
 /** The nodes that led to `last`, newest first. */
 function reach(last: Node, since: number): Node[] {
   const found = new Set([last]);
-  for (const { inputs } of found) {
-    for (const { root, requiresGrad } of inputs) {
-      if (!requiresGrad) {
-        throw new AutogradError(
-          `backward: the graph behind a tensor [${root.shape.join(', ')}] was used by an earlier backward(): add the ` +
-            'losses and call it once, or compute that part again; or requiresGrad of that tensor was set to false since',
-        );
-      }
+  for (const { inputs, spent } of found) {
+    const used = spent ?? inputs.find(({ requiresGrad }) => !requiresGrad);
+    if (used !== undefined) {
+      throw new AutogradError(
+        `backward: the graph behind a tensor [${used.root.shape.join(', ')}] was used by an earlier backward(): add the ` +
+          'losses and call it once, compute that part again, or go on from its detach(); or requiresGrad of that tensor ' +
+          'was set to false since',
+      );
+    }
+    for (const { root } of inputs) {
       if (root.node !== null && root.node.sequence >= since) found.add(root.node);
     }
   }
@@ -219,6 +226,7 @@ function release(node: Node): void {
   for (const { root } of node.outputs) {
     dropGradient(root);
     root.node = null;
+    root.spent = true;
   }
   for (const holder of node.holders.splice(0)) holder.letGo();
 }

@@ -1,6 +1,7 @@
 import type { Backend } from '../backend/backend.js';
 import { Keeping } from './autograd.js';
 import { ArgumentError, DeviceError, DTypeError, ShapeError, SimdformerError } from './errors.js';
+import type { GradientSlot } from './gradient-slot.js';
 import { Arena, Heap, type Pool } from './heap.js';
 import { type CommandInfo, describeCommand, Program } from './program.js';
 import { CommandList, type Operand, Queue, Scalar } from './queue.js';
@@ -37,6 +38,8 @@ interface Recording {
   readonly arena: Arena;
   /** Memory from outside that the commands use. */
   readonly inputs: Set<Storage>;
+  /** Of leaves, with what was written of them before. */
+  readonly gradients: Map<GradientSlot, GradientSlot['state']>;
 }
 
 /** Where tensors live and ops run: one heap, one instruction set, a number of threads. Made by `createDevice`. */
@@ -129,9 +132,7 @@ export class Device {
     this.#scopes.push(tracked);
     let result: T | undefined;
     try {
-      result = fn();
-      if (result instanceof Promise)
-        throw new ArgumentError('scope: fn is asynchronous, expected one that returns no Promise');
+      result = checkSynchronous('scope', fn());
       return result;
     } finally {
       this.#scopes.splice(this.#scopes.indexOf(tracked), 1);
@@ -170,7 +171,7 @@ export class Device {
     return tensor;
   }
 
-  /** Runs `fn` without preparing for backward. */
+  /** Runs `fn` without preparing for backward. Throws ArgumentError if `fn` is asynchronous. */
   noGrad<T>(fn: () => T): T {
     return this.#withGradients(false, fn);
   }
@@ -184,7 +185,7 @@ export class Device {
     const before = this.#gradients;
     this.#gradients = on;
     try {
-      return fn();
+      return checkSynchronous('noGrad', fn());
     } finally {
       this.#gradients = before;
     }
@@ -192,7 +193,8 @@ export class Device {
 
   /**
    * Runs `fn`, which computes nothing yet: its ops are kept as a program, to be run any number of times. Tensors made
-   * outside serve as inputs: write to them between runs. Throws ArgumentError if `fn` is asynchronous, SimdformerError
+   * outside serve as inputs: write to them between runs. A `backward()` in it gives every run the same gradients: one
+   * that was assigned when recorded is assigned anew, one that was added to what was there is added again. Throws ArgumentError if `fn` is asynchronous, SimdformerError
    * if it reads values or a program is being recorded already.
    */
   record<T>(fn: () => T): Program<T> {
@@ -203,6 +205,7 @@ export class Device {
       commands: [],
       arena: new Arena(this.#heap),
       inputs: new Set<Storage>(),
+      gradients: new Map<GradientSlot, GradientSlot['state']>(),
     };
     this.#recording = recording;
     const outer = this.#scopes.splice(0); // the program's tensors are not the scope's to free
@@ -211,15 +214,16 @@ export class Device {
       for (const storage of recording.inputs) storage.release();
     };
     try {
-      const result = fn();
-      if (result instanceof Promise)
-        throw new ArgumentError('record: fn is asynchronous, expected one that returns no Promise');
-      return new Program(result, recording.commands, this.queue, recording.list, recording.arena.words * 4, release);
+      const result = checkSynchronous('record', fn());
+      const leaves = [...recording.gradients].map(([slot, before]) => ({ slot, before, after: slot.state }));
+      const { commands, list, arena } = recording;
+      return new Program(result, commands, this.queue, list, arena.words * 4, leaves, release);
     } catch (error) {
       release();
       throw error;
     } finally {
       this.#recording = null;
+      for (const [slot, before] of recording.gradients) slot.restore(before);
       this.#scopes.push(...outer);
     }
   }
@@ -296,6 +300,12 @@ export class Device {
     if (!this.#untracked) this.#scopes.at(-1)?.push(tensor);
   }
 
+  /** @internal Before the gradient of a leaf changes. */
+  notesGradient(slot: GradientSlot): void {
+    const gradients = this.#recording?.gradients;
+    if (gradients !== undefined && !gradients.has(slot)) gradients.set(slot, slot.state);
+  }
+
   /** @internal */
   get gradientsOn(): boolean {
     return this.#gradients;
@@ -319,6 +329,11 @@ export class Device {
       );
     }
   }
+}
+
+function checkSynchronous<T>(op: string, result: T): T {
+  if (!(result instanceof Promise)) return result;
+  throw new ArgumentError(`${op}: fn is asynchronous, expected one that returns no Promise`);
 }
 
 /** For callers without types. */

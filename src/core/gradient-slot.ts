@@ -9,10 +9,13 @@ export interface GradientTarget {
   readonly accumulate: 0 | 1;
 }
 
+/** Columns `from` ≤ c < `to`. */
+type Range = readonly [from: number, to: number];
+
 /** The gradient of a root, and how much of it has been written. */
 export class GradientSlot {
-  /** Column ranges written so far, disjoint; the whole when it is one range over all columns. */
-  #ranges: [number, number][] = [];
+  /** Those written so far, in order, disjoint; the whole when it is one range over all columns. */
+  #ranges: readonly Range[] = [];
 
   constructor(
     private readonly root: Tensor,
@@ -27,6 +30,15 @@ export class GradientSlot {
 
   clear(): void {
     this.#ranges = [];
+  }
+
+  /** What has been written, to be restored: recording changes nothing, each run of its program does. */
+  get state(): readonly Range[] {
+    return this.#ranges;
+  }
+
+  restore(state: readonly Range[]): void {
+    this.#ranges = state;
   }
 
   release(): void {
@@ -58,7 +70,7 @@ export class GradientSlot {
       this.complete();
       return { tensor, accumulate: 1 };
     }
-    this.#ranges.push([from, to]);
+    this.#ranges = [...this.#ranges, [from, to] as const].sort((x, y) => x[0] - y[0]);
     return { tensor, accumulate: 0 };
   }
 
@@ -66,7 +78,7 @@ export class GradientSlot {
   complete(): void {
     const cols = lastOf(this.root.shape);
     let from = 0;
-    for (const [a, b] of [...this.#ranges.sort((x, y) => x[0] - y[0]), [cols, cols] as const]) {
+    for (const [a, b] of [...this.#ranges, [cols, cols] as const]) {
       if (a > from) zero(this.tensor, from, a);
       from = b;
     }
@@ -75,7 +87,7 @@ export class GradientSlot {
 
   #covers(from: number, to: number): boolean {
     let reached = from;
-    for (const [a, b] of this.#ranges.sort((x, y) => x[0] - y[0])) if (a <= reached && b > reached) reached = b;
+    for (const [a, b] of this.#ranges) if (a <= reached && b > reached) reached = b;
     return reached >= to;
   }
 }

@@ -1,4 +1,5 @@
 import { ArgumentError, DisposedError } from './errors.js';
+import type { GradientSlot } from './gradient-slot.js';
 import { type CommandList, type Placed, type Queue, Scalar } from './queue.js';
 import type { Shape } from './tensor.js';
 
@@ -14,6 +15,13 @@ export interface CommandInfo {
 /** A command that was run, and how long it took, the way there and back included. */
 export interface CommandTiming extends CommandInfo {
   readonly milliseconds: number;
+}
+
+/** The gradient of a leaf that a program changes: how much was written when it was recorded, before it and after. */
+interface LeafGradient {
+  readonly slot: GradientSlot;
+  readonly before: GradientSlot['state'];
+  readonly after: GradientSlot['state'];
 }
 
 /**
@@ -33,6 +41,7 @@ export class Program<Result = unknown> {
     private readonly list: CommandList,
     /** Bytes that the program's tensors take. */
     readonly bytes: number,
+    private readonly leaves: readonly LeafGradient[],
     private readonly release: () => void,
   ) {
     for (const { scalar } of list.patches) {
@@ -67,7 +76,7 @@ export class Program<Result = unknown> {
       }
       for (const scalar of known) scalar.value = value;
     }
-    this.#patch();
+    this.#prepare();
     this.queue.append(this.list.words.subarray(0, this.list.length));
     return this.result;
   }
@@ -78,7 +87,7 @@ export class Program<Result = unknown> {
    */
   profile(): CommandTiming[] {
     if (this.#disposed) throw new DisposedError('program.profile: the program has already been disposed');
-    this.#patch();
+    this.#prepare();
     this.queue.runSync();
     const { words, length } = this.list;
     const timings: CommandTiming[] = [];
@@ -92,8 +101,13 @@ export class Program<Result = unknown> {
     return timings;
   }
 
-  #patch(): void {
+  /** Sets scalars, and gradients up as they were when recorded; they then count as what the run makes of them. */
+  #prepare(): void {
     for (const { at, kind, scalar } of this.list.patches) this.list.setScalar(at, kind, scalar.value);
+    for (const { slot, before, after } of this.leaves) {
+      if (before.length > 0 && !slot.written) slot.complete(); // with zeros, to be added to
+      slot.restore(after);
+    }
   }
 
   /** Gives the memory of the program's tensors back; they cannot be used afterwards. */

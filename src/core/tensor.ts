@@ -44,6 +44,8 @@ export class Tensor {
   node: Node | null = null;
   /** @internal Of a root. */
   gradient: GradientSlot | null = null;
+  /** @internal Of a root: whether backward() has used the graph behind it. */
+  spent = false;
   #requiresGrad = false;
   #disposed = false;
   /** What backward needs from the scopes that it is a result of. */
@@ -74,19 +76,32 @@ export class Tensor {
     if (this.root !== this) throw new AutogradError('requiresGrad: set it on the tensor itself, not on a view of it');
     if (this.node !== null) throw new AutogradError('requiresGrad: the result of an op has it from its inputs');
     if (value && this.dtype !== 'float32') throw new DTypeError('requiresGrad: only float32 tensors have gradients');
+    if (value && !this.isContiguous) {
+      throw new AutogradError('requiresGrad: rows of this detached view lie apart; set it on a copy, contiguous(x)');
+    }
     this.#requiresGrad = value;
+    this.spent = false;
   }
 
   /** The gradient that `backward()` accumulated, or null. Shaped as the tensor. */
   get grad(): Tensor | null {
     const slot = this.root.gradient;
-    if (slot === null || !slot.written) return null;
+    if (slot === null || !slot.written || slot.tensor.disposed) return null;
     return slot.viewFor(this);
   }
 
   /** Forgets the gradient; its memory is kept for the next one. */
   zeroGrad(): void {
-    this.root.gradient?.clear();
+    const slot = this.root.gradient;
+    if (slot === null) return;
+    this.device.notesGradient(slot);
+    slot.clear();
+  }
+
+  /** The same values in the same memory, of which `backward()` knows nothing: no gradient goes through it. */
+  detach(): Tensor {
+    this.assertUsable('detach');
+    return new Tensor(this.device, this.shape, this.dtype, this.storage, this.offset, this.rowStride);
   }
 
   /** @internal Holds on to what its graph needs until that is used or the tensor disposed of. */

@@ -92,6 +92,42 @@ describe('backward', () => {
     expect(gradient(x)).toEqual([4]);
   });
 
+  it('refuses to go through a result whose graph was used before; detached it is a constant', () => {
+    const [w, u] = [leaf(2), leaf(3)];
+    const h = mul(w, w);
+    h.backward();
+    expect(() => mul(h, u).backward()).toThrow(AutogradError);
+    mul(h.detach(), u).backward();
+    expect(gradient(u)).toEqual([4]);
+    expect(gradient(w)).toEqual([4]); // of h alone
+  });
+
+  it('detaches in the same memory, without a graph', () => {
+    const x = leaf(1, 2, 3, 4);
+    const y = mul(x, 2);
+    const d = y.detach();
+    expect(d.requiresGrad).toBe(false);
+    y.dispose();
+    expect([...d.dataSync()]).toEqual([2, 4, 6, 8]);
+    d.requiresGrad = true; // a leaf of its own
+    sum(mul(d, d)).backward();
+    expect(gradient(d)).toEqual([4, 8, 12, 16]);
+    expect(x.grad).toBeNull();
+    const gaps = device.tensor([1, 2, 3, 4], [2, 2]).columns(0, 1).detach();
+    expect(() => {
+      gaps.requiresGrad = true;
+    }).toThrow(AutogradError);
+  });
+
+  it('makes another gradient when the one it gave was disposed of', () => {
+    const x = leaf(1, 2);
+    sum(mul(x, 3)).backward();
+    x.grad!.dispose();
+    expect(x.grad).toBeNull();
+    sum(mul(x, 4)).backward();
+    expect(gradient(x)).toEqual([4, 4]);
+  });
+
   it('starts at a leaf, too', () => {
     const x = leaf(1, 2);
     x.backward([3, 4]);
@@ -268,6 +304,7 @@ describe('device.scope', () => {
   });
 
   it('refuses asynchronous functions', () => {
+    expect(() => device.noGrad(async () => 1)).toThrow(ArgumentError);
     expect(() => device.scope(async () => 1)).toThrow(ArgumentError);
   });
 });

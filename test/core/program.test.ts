@@ -7,6 +7,7 @@ import {
   linear,
   matmul,
   mul,
+  SGD,
   SimdformerError,
   scale,
   slice,
@@ -125,6 +126,54 @@ describe('device.record', () => {
     program.dispose();
     other.dispose();
     expect(device.memory().used).toBe(before);
+  });
+
+  it('leaves gradients behind at every run, for optimisers outside of it', async () => {
+    const trained = async (steps: (w: Tensor, step: () => void) => void) => {
+      const w = device.tensor([1, 2, 3], [3], { requiresGrad: true });
+      const sgd = new SGD([w], { lr: 0.1 });
+      steps(w, () => {
+        sgd.step();
+        sgd.zeroGrad();
+      });
+      return w.data();
+    };
+    const loss = (w: Tensor) => sum(mul(w, w));
+    const recorded = await trained((w, step) => {
+      const program = device.record(() => loss(w).backward());
+      expect(w.grad).toBeNull(); // nothing has run
+      for (let i = 0; i < 5; i++) {
+        program.run();
+        step();
+      }
+    });
+    const eager = await trained((w, step) => {
+      for (let i = 0; i < 5; i++) {
+        loss(w).backward();
+        step();
+      }
+    });
+    expect(recorded).toEqual(eager);
+  });
+
+  it('adds to gradients as it did when recorded, and leaves none behind if recording fails', async () => {
+    const w = device.tensor([1, 2, 3], [3], { requiresGrad: true });
+    expect(() =>
+      device.record(() => {
+        sum(w).backward();
+        throw new Error('no');
+      }),
+    ).toThrow('no');
+    expect(w.grad).toBeNull();
+
+    sum(w).backward();
+    const program = device.record(() => sum(mul(w, w)).backward());
+    program.run();
+    expect([...(await w.grad!.data())]).toEqual([3, 5, 7]);
+    w.zeroGrad();
+    program.run(); // to zeros
+    sum(w).backward();
+    expect([...(await w.grad!.data())]).toEqual([3, 5, 7]);
   });
 
   it('refuses asynchronous functions', () => {
