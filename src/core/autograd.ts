@@ -5,6 +5,7 @@
 // Gradients live at roots: a view's gradient is its part of the root's. The first writer of a gradient assigns and
 // later ones accumulate, so nothing is zeroed beforehand.
 
+import { checkFunction } from './check.js';
 import { ArgumentError, AutogradError, DTypeError, ShapeError } from './errors.js';
 import { GradientSlot, type GradientTarget } from './gradient-slot.js';
 import { lastOf, sameShape, Tensor, type TensorData } from './tensor.js';
@@ -16,6 +17,8 @@ export interface Node {
   /** Grows with every node: inputs are older than outputs. */
   readonly sequence: number;
   readonly inputs: readonly Tensor[];
+  /** Of the inputs' memory. */
+  readonly versions: readonly number[];
   readonly outputs: readonly Tensor[];
   backward: ((gradients: (Tensor | null)[]) => void) | null;
   /** An input whose own graph had been used, so that gradients end there without having to. */
@@ -65,7 +68,15 @@ export function differentiableMany(
   const device = (outputs[0] as Tensor).device;
   if (differentiated.length === 0 || !device.gradientsOn) return;
   const spent = inputs.find((input) => input?.root.spent) ?? undefined;
-  const node: Node = { sequence: device.nextSequence(), inputs: differentiated, outputs, backward, spent, holders: [] };
+  const node: Node = {
+    sequence: device.nextSequence(),
+    inputs: differentiated,
+    versions: differentiated.map(({ storage }) => storage.version),
+    outputs,
+    backward,
+    spent,
+    holders: [],
+  };
   for (const output of outputs) output.root.node = node;
 }
 
@@ -126,6 +137,7 @@ function slotOf(root: Tensor): GradientSlot {
  * empty.
  */
 export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
+  checkFunction('recompute', fn);
   const device = inputs[0]?.device;
   if (device === undefined) throw new ArgumentError('recompute: inputs is empty, expected every tensor that fn uses');
   if (!device.gradientsOn) return fn();
@@ -156,7 +168,10 @@ export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0): 
       try {
         for (const node of nodes) {
           const gradients = node.outputs.map(finished);
-          if (gradients.some((gradient) => gradient !== null)) node.backward?.(gradients);
+          if (gradients.some((gradient) => gradient !== null)) {
+            assertUnchanged(node);
+            node.backward?.(gradients);
+          }
           for (const output of node.outputs) dropGradient(output.root);
         }
       } finally {
@@ -203,6 +218,16 @@ function reach(last: Node, since: number): Node[] {
     }
   }
   return [...found].sort((a, b) => b.sequence - a.sequence);
+}
+
+/** What is written to later than used would be differentiated at its new values. */
+function assertUnchanged({ inputs, versions }: Node): void {
+  const changed = inputs.find(({ storage }, i) => storage.version !== versions[i]);
+  if (changed === undefined) return;
+  throw new AutogradError(
+    `backward: a tensor [${changed.shape.join(', ')}] was written to since it was used, by write() or an optimizer's ` +
+      'step: call backward() before, or compute that part again',
+  );
 }
 
 function finished(output: Tensor): Tensor | null {

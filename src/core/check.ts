@@ -51,6 +51,11 @@ export function checkOptions<Options extends object>(op: string, options: Option
   throw new ArgumentError(`${op}: the options are ${options}, expected an object`);
 }
 
+/** A function to call, for callers without types. */
+export function checkFunction(op: string, fn: unknown): void {
+  if (typeof fn !== 'function') throw new ArgumentError(`${op}: fn is ${typeof fn}, expected a function`);
+}
+
 /** A choice among names. */
 export function checkOneOf(op: string, name: string, value: unknown, names: readonly string[]): void {
   if (!names.includes(value as string)) {

@@ -1,5 +1,6 @@
 import type { Backend } from '../backend/backend.js';
 import { Keeping } from './autograd.js';
+import { checkFunction } from './check.js';
 import { ArgumentError, DeviceError, DTypeError, ShapeError, SimdformerError } from './errors.js';
 import type { GradientSlot } from './gradient-slot.js';
 import { Arena, Heap, type Pool } from './heap.js';
@@ -198,6 +199,7 @@ export class Device {
    * if it reads values or a program is being recorded already.
    */
   record<T>(fn: () => T): Program<T> {
+    checkFunction('record', fn);
     this.assertOpen('record');
     this.assertNotRecording('record');
     const recording = {

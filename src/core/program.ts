@@ -1,3 +1,4 @@
+import { checkNumber, checkOptions } from './check.js';
 import { ArgumentError, DisposedError } from './errors.js';
 import type { GradientSlot } from './gradient-slot.js';
 import { type CommandList, type Placed, type Queue, Scalar } from './queue.js';
@@ -68,12 +69,13 @@ export class Program<Result = unknown> {
    */
   run(scalars: Readonly<Record<string, number>> = {}): Result {
     if (this.#disposed) throw new DisposedError('program.run: the program has already been disposed');
-    for (const [name, value] of Object.entries(scalars)) {
+    for (const [name, value] of Object.entries(checkOptions('program.run', scalars))) {
       const known = this.#scalars.get(name);
       if (known === undefined) {
         const names = this.scalars.join(', ') || 'none';
         throw new ArgumentError(`program.run: no scalar is called '${name}'; the program has: ${names}`);
       }
+      checkNumber('program.run', name, value, () => true, 'a number');
       for (const scalar of known) scalar.value = value;
     }
     this.#prepare();

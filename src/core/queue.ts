@@ -36,7 +36,12 @@ interface OpLayout {
   readonly name: string;
   readonly opcode: number;
   readonly words: number;
-  readonly operands: readonly { readonly name: string; readonly kind: OperandKind; readonly isTensor: boolean }[];
+  readonly operands: readonly {
+    readonly name: string;
+    readonly kind: OperandKind;
+    readonly isTensor: boolean;
+    readonly isWritten: boolean;
+  }[];
   readonly names: ReadonlySet<string>;
 }
 
@@ -100,7 +105,11 @@ export class Queue {
 
   constructor(private readonly backend: Backend) {
     for (const [opcode, { name, operands: given }] of backend.manifest.ops.entries()) {
-      const operands = given.map((operand) => ({ ...operand, isTensor: isTensorKind(operand.kind) }));
+      const operands = given.map((operand) => ({
+        ...operand,
+        isTensor: isTensorKind(operand.kind),
+        isWritten: operand.kind.includes('out'),
+      }));
       const words = operands.reduce((sum, { kind, isTensor }) => sum + (isTensor ? 2 : kind === 'tail' ? 0 : 1), 1);
       this.#layouts.set(name, { name, opcode, words, operands, names: new Set(operands.map(({ name }) => name)) });
     }
@@ -117,7 +126,7 @@ export class Queue {
     const patches: Patch[] = [];
     let at = list.length;
     list.words[at++] = layout.opcode | (layout.words << 16);
-    for (const { name, kind, isTensor } of layout.operands) {
+    for (const { name, kind, isTensor, isWritten } of layout.operands) {
       const value = operands[name];
       if (isTensor) {
         if (value === null || value === undefined) {
@@ -125,9 +134,11 @@ export class Queue {
           list.words[at++] = 0;
           list.words[at++] = 0;
         } else {
-          const { offset, length } = (value as Placed).region(op);
+          const placed = value as Placed;
+          const { offset, length } = placed.region(op);
           list.words[at++] = offset;
           list.words[at++] = length;
+          if (isWritten) placed.storage.version++;
         }
       } else if (value instanceof Scalar) {
         patches.push({ at, kind, scalar: value });

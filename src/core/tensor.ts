@@ -14,6 +14,8 @@ export type TensorData = Float32Array | Int32Array | readonly NestedNumbers[] | 
 /** Memory that one or more tensors look at. */
 export class Storage {
   references = 0;
+  /** Grows whenever something is written to it. */
+  version = 0;
 
   constructor(
     readonly block: Block,
@@ -196,6 +198,7 @@ export class Tensor {
       throw new ShapeError(`write: the data is [${shape.join(', ')}], the tensor is [${this.shape.join(', ')}]`);
     }
     this.device.upload(this.offset, values);
+    this.storage.version++;
   }
 
   /** The same values in another shape; one dimension may be -1. A view: memory and gradient are shared. */
@@ -237,7 +240,9 @@ export class Tensor {
   /**
    * Computes the gradients of everything that requires them and led to this tensor (reverse-mode differentiation), and
    * adds them to their `grad`. `upstream` is the gradient with respect to this tensor; default 1, for a tensor with one
-   * element.
+   * element. Throws AutogradError if there is nothing to differentiate, if a part of the graph was used before, or if a
+   * tensor in it was written to since (by `write()` or an optimizer's step); DTypeError or ShapeError for an upstream
+   * that does not fit.
    */
   backward(upstream?: Tensor | TensorData): void {
     backward(this, upstream);

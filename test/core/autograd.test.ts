@@ -16,6 +16,7 @@ import {
   mul,
   passGrad,
   relu,
+  SGD,
   ShapeError,
   softmax,
   sum,
@@ -100,6 +101,23 @@ describe('backward', () => {
     mul(h.detach(), u).backward();
     expect(gradient(u)).toEqual([4]);
     expect(gradient(w)).toEqual([4]); // of h alone
+  });
+
+  it('refuses tensors that were written to since they were used', () => {
+    const x = leaf(1, 2);
+    const loss = sum(mul(x, x));
+    x.write([10, 10]);
+    expect(() => loss.backward()).toThrow(/written to since/);
+    expect(x.grad).toBeNull();
+
+    const sgd = new SGD([x], { lr: 0.1 });
+    const late = sum(mul(x, x));
+    sum(x).backward();
+    sgd.step();
+    expect(() => late.backward()).toThrow(AutogradError);
+    sgd.zeroGrad();
+    sum(mul(x, 2)).backward();
+    expect(gradient(x)).toEqual([2, 2]);
   });
 
   it('detaches in the same memory, without a graph', () => {
