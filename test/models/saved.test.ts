@@ -49,7 +49,13 @@ describe('save and load', () => {
     expect(loaded.tokenizers.target?.decode([3, 4, 5])).toBe(model.tokenizers.target?.decode([3, 4, 5]));
     expect(loaded.training).toBe(false);
 
-    const decoder = new Transformer(device, { dModel: 16, heads: 2, encoderLayers: 0, decoderLayers: 1, targetVocab: 9 });
+    const decoder = new Transformer(device, {
+      dModel: 16,
+      heads: 2,
+      encoderLayers: 0,
+      decoderLayers: 1,
+      targetVocab: 9,
+    });
     await decoder.save(path); // whose tokenizers must not become this one's
     expect((await readdir(path)).sort()).toEqual(['config.json', 'model.safetensors']);
   });
