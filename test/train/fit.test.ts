@@ -62,6 +62,34 @@ describe('fit', () => {
     });
   });
 
+  it.each([
+    ['an encoder', { decoderLayers: 0 }],
+    ['padded targets', {}],
+  ])('weighs batches of %s by the labels that their loss is over', async (kind, layers) => {
+    const padded = (ids: readonly number[], i: number) => [...ids, ...Array.from({ length: i % 4 }, () => 0)];
+    const labelled = examples.slice(0, 14).map(({ source = [], target }, i) => {
+      if (kind === 'an encoder')
+        return { source, target: source.map((id, at) => (at > 0 && at % 2 === i % 2 ? 0 : id)) };
+      return { source, target: padded(target, i) };
+    });
+    const parts = [labelled.slice(0, 2), labelled.slice(2, 14)];
+    const batches = { perEpoch: 2, batch: (n: number) => parts[n % 2]! };
+    const [one, two] = [smallModel(device, layers), smallModel(device, layers)];
+    const a = await fit(one, { perEpoch: 1, batch: () => labelled }, { ...common, steps: 2 });
+    const b = await fit(two, batches, { ...common, steps: 2, gradientAccumulation: 2 });
+    a.losses.forEach((loss, i) => {
+      expect(Math.abs(loss - b.losses[i]!)).toBeLessThan(1e-5);
+    });
+  });
+
+  it('learns from single labels, and refuses a batch without any', async () => {
+    const model = smallModel(device, { decoderLayers: 0 });
+    const { losses } = await fit(model, [{ source: [3], target: [4] }], { ...common, steps: 3 });
+    expect(losses.every(Number.isFinite)).toBe(true);
+    const none = fit(model, [{ source: [3], target: [0] }], common);
+    await expect(none).rejects.toThrow(/batch 0: it has no labels but padId, 0, which the loss ignores/);
+  });
+
   it('stops early with the best weights, and averages', async () => {
     const model = smallModel(device);
     const scores = [3, 2, 4, 5, 1];

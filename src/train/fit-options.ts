@@ -1,0 +1,121 @@
+// What `fit` is given and what it gives back.
+
+import { checkNumber } from '../core/check.js';
+import type { Device } from '../core/device.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { Optimizer } from './optimizer.js';
+import type { Schedule } from './schedule.js';
+
+type Rows = readonly (readonly number[])[];
+
+/** What `fit` needs of a model; `Transformer` has it. */
+export interface Trainable {
+  readonly device: Device;
+  namedParameters(): [name: string, parameter: Tensor][];
+  train(): unknown;
+  eval(): unknown;
+  /** Mean loss per label, a scalar that can be differentiated; `source` is null if the examples have none. */
+  loss(source: Rows | null, target: Rows, options: { labelSmoothing?: number; headDiversity?: number }): Tensor;
+  /**
+   * Which target tokens that mean is over. With decoder layers all but the first of each target, without them one for each
+   * source token; `padId` does not count. Default: all but the first.
+   */
+  readonly config?: { readonly decoderLayers: number; readonly padId: number | null };
+  gradientCheckpointing: boolean;
+  /** Chooses what dropout draws. */
+  seedDropout(seed: number): void;
+}
+
+/** Where a run stands, after each step. */
+export interface Progress {
+  /** Steps taken, from 1. */
+  readonly step: number;
+  readonly steps: number;
+  readonly epoch: number;
+  /** Of this step, per label. */
+  readonly loss: number;
+  readonly learningRate: number;
+  /** Source and target tokens, and examples, seen since the run was started or resumed. */
+  readonly tokens: number;
+  readonly examples: number;
+  /** Since the run was started or resumed. */
+  readonly seconds: number;
+}
+
+/** A validation: the step it was made at and what it measured. */
+export interface Validation {
+  readonly step: number;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+export interface FitOptions {
+  /** Steps to take; or `epochs`. Default: one epoch. */
+  steps?: number;
+  epochs?: number;
+  /** Default: `AdamW` with the paper's β₁ 0.9, β₂ 0.98, ε 1e-9 and no weight decay. */
+  optimizer?: Optimizer;
+  /** Default: inverse square root with a peak of 1e-3 after a tenth of the steps, 4000 at most. */
+  schedule?: Schedule;
+  /** Source and target tokens in a batch, where `data` are examples. Default: 4096. */
+  batchTokens?: number;
+  /** Batches whose gradients make one step, weighted by their labels. Default: 1. */
+  gradientAccumulation?: number;
+  /** Largest global norm of the gradients; null leaves them as they are. Default: 1. */
+  clipNorm?: number | null;
+  /** Default: 0. */
+  labelSmoothing?: number;
+  /** Makes heads differ: see `LossOptions`. Default: 0. */
+  headDiversity?: number;
+  /** Trains with a fraction of the memory for a third more work: see `Transformer.gradientCheckpointing`. Default: false. */
+  gradientCheckpointing?: boolean;
+  /** Decides batches and dropout. Default: 0. */
+  seed?: number;
+  /** Measures the model, in evaluation mode, every `validateEvery` steps and at the end. */
+  validate?: (step: number) => Promise<Record<string, number>> | Record<string, number>;
+  validateEvery?: number;
+  /** Stops when `metric` has not become lower in `patience` validations, and goes back to the weights of the best. */
+  earlyStopping?: { metric: string; patience: number };
+  /** Ends with the mean of the weights at the last so many validations. */
+  averageLast?: number;
+  /** Ends with the exponential moving average of the weights with this decay, updated at every step. */
+  emaDecay?: number;
+  /**
+   * A file that holds all that is needed to go on, written at the beginning, every `checkpointEvery` steps (default: 500, or
+   * once a minute if that is more often) and at the end.
+   */
+  checkpoint?: string;
+  checkpointEvery?: number;
+  /**
+   * Goes on from the checkpoint if there is one. Seed, data, batches and gradientAccumulation must be the same; steps, rates and
+   * the like may be others. Default: false.
+   */
+  resume?: boolean;
+  /** Stops after the step under way; a checkpoint is written. */
+  signal?: AbortSignal;
+  onStep?: (progress: Progress) => void;
+  onValidation?: (validation: Validation) => void;
+}
+
+export interface FitResult {
+  /** Steps taken in all, those before a resumption included. */
+  readonly step: number;
+  readonly reason: 'done' | 'aborted' | 'early';
+  /** Loss per label of every step since the run was started or resumed. */
+  readonly losses: readonly number[];
+  readonly validations: readonly Validation[];
+}
+
+/** Throws ArgumentError for options of `fit` that make no sense, alone or together. */
+export function checkSettings({ seed = 0, validateEvery = 1, checkpointEvery = 1, ...options }: FitOptions): void {
+  const isCount = (value: number) => Number.isInteger(value) && value > 0;
+  checkNumber('fit', 'seed', seed, (value) => Number.isSafeInteger(value) && value >= 0, 'an integer, 0 or more');
+  checkNumber('fit', 'validateEvery', validateEvery, isCount, 'a positive integer');
+  checkNumber('fit', 'checkpointEvery', checkpointEvery, isCount, 'a positive integer');
+  if (options.earlyStopping !== undefined && options.validate === undefined) {
+    throw new ArgumentError('fit: earlyStopping watches what validate measures, but there is no validate');
+  }
+  if (options.resume && options.checkpoint === undefined) {
+    throw new ArgumentError('fit: resume needs the checkpoint to go on from');
+  }
+}
