@@ -21,7 +21,7 @@ export interface AverageOptions {
   earlyStopping?: unknown;
 }
 
-/** The weights that the options of `fit` ask for: a mean, or the best seen, or simply the last. */
+/** The weights of `params` that the options of `fit` ask for: a mean, or the best seen, or simply the last. */
 export function averagesOf(
   params: readonly Tensor[],
   { averageLast, emaDecay, earlyStopping }: AverageOptions,

@@ -5,6 +5,7 @@ import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Optimizer } from './optimizer.js';
+import { checkKnown } from './options.js';
 import type { Schedule } from './schedule.js';
 
 type Rows = readonly (readonly number[])[];
@@ -53,7 +54,10 @@ export interface FitOptions {
   /** Steps to take; or `epochs`. Default: one epoch. */
   steps?: number;
   epochs?: number;
-  /** Default: `AdamW` with the paper's β₁ 0.9, β₂ 0.98, ε 1e-9 and no weight decay. */
+  /**
+   * Default: `AdamW` with the paper's β₁ 0.9, β₂ 0.98, ε 1e-9 and no weight decay, of all parameters whose `requiresGrad` is
+   * true. Parameters that it does not own are left alone.
+   */
   optimizer?: Optimizer;
   /** Default: inverse square root with a peak of 1e-3 after a tenth of the steps, 4000 at most. */
   schedule?: Schedule;
@@ -71,12 +75,18 @@ export interface FitOptions {
   gradientCheckpointing?: boolean;
   /** Decides batches and dropout. Default: 0. */
   seed?: number;
-  /** Measures the model, in evaluation mode, every `validateEvery` steps and at the end. */
+  /**
+   * Measures the model, in evaluation mode and with the weights of the step, not averaged ones, every `validateEvery` steps
+   * (default: never) and at the end.
+   */
   validate?: (step: number) => Promise<Record<string, number>> | Record<string, number>;
   validateEvery?: number;
-  /** Stops when `metric` has not become lower in `patience` validations, and goes back to the weights of the best. */
+  /**
+   * Stops when `metric` has not become lower in `patience` validations, at least 1, and ends with the weights of the best; NaN
+   * is worse than any number. Needs `validate`; not together with `averageLast` or `emaDecay`, which end with other weights.
+   */
   earlyStopping?: { metric: string; patience: number };
-  /** Ends with the mean of the weights at the last so many validations. */
+  /** Ends with the mean of the weights at the last so many validations; needs `validate`. Not together with `emaDecay`. */
   averageLast?: number;
   /** Ends with the exponential moving average of the weights with this decay, updated at every step. */
   emaDecay?: number;
@@ -108,14 +118,35 @@ export interface FitResult {
 
 /** Throws ArgumentError for options of `fit` that make no sense, alone or together. */
 export function checkSettings({ seed = 0, validateEvery = 1, checkpointEvery = 1, ...options }: FitOptions): void {
-  const isCount = (value: number) => Number.isInteger(value) && value > 0;
   checkNumber('fit', 'seed', seed, (value) => Number.isSafeInteger(value) && value >= 0, 'an integer, 0 or more');
   checkNumber('fit', 'validateEvery', validateEvery, isCount, 'a positive integer');
   checkNumber('fit', 'checkpointEvery', checkpointEvery, isCount, 'a positive integer');
-  if (options.earlyStopping !== undefined && options.validate === undefined) {
-    throw new ArgumentError('fit: earlyStopping watches what validate measures, but there is no validate');
+  if (options.earlyStopping !== undefined) checkStopping(options.earlyStopping, options);
+  if (options.averageLast !== undefined && options.validate === undefined) {
+    throw new ArgumentError('fit: averageLast is the mean of the weights at validations, but there is no validate');
   }
   if (options.resume && options.checkpoint === undefined) {
     throw new ArgumentError('fit: resume needs the checkpoint to go on from');
   }
+}
+
+function checkStopping(stopping: NonNullable<FitOptions['earlyStopping']>, options: FitOptions): void {
+  const { metric, patience } = checkKnown('fit: earlyStopping', stopping, ['metric', 'patience']);
+  if (typeof metric !== 'string') {
+    throw new ArgumentError(`fit: earlyStopping.metric is ${metric}, expected the name of what validate measures`);
+  }
+  checkNumber('fit', 'earlyStopping.patience', patience, isCount, 'a positive integer');
+  if (options.validate === undefined) {
+    throw new ArgumentError('fit: earlyStopping watches what validate measures, but there is no validate');
+  }
+  const average = (['averageLast', 'emaDecay'] as const).find((name) => options[name] !== undefined);
+  if (average !== undefined) {
+    throw new ArgumentError(
+      `fit: earlyStopping ends with the weights of the best validation, ${average} with others: use one of them`,
+    );
+  }
+}
+
+function isCount(value: number): boolean {
+  return Number.isInteger(value) && value > 0;
 }

@@ -1,4 +1,4 @@
-import { checkOptions } from '../core/check.js';
+import { checkNumber, checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { AdamW } from './adamw.js';
@@ -53,6 +53,8 @@ class Run {
   readonly #accumulation: number;
   readonly #schedule: Schedule;
   readonly #optimizer: Optimizer;
+  /** Of the model and the optimizer, whoever owns them. */
+  readonly #parameters: ReadonlySet<Tensor>;
   readonly #averages: Averages;
   readonly #state: RunState;
   readonly #losses: number[] = [];
@@ -82,9 +84,14 @@ class Run {
     const warmup = Math.min(4000, Math.ceil(this.#steps / 10));
     this.#schedule = options.schedule ?? inverseSquareRoot(1e-3, { warmup });
     const params = model.namedParameters().map(([, param]) => param);
-    for (const param of params) param.requiresGrad = true;
-    this.#optimizer = options.optimizer ?? new AdamW(params, { beta2: 0.98, eps: 1e-9, weightDecay: 0 });
-    this.#averages = averagesOf(params, options);
+    const trained = params.filter((param) => param.requiresGrad);
+    const { optimizer = new AdamW(trained, { beta2: 0.98, eps: 1e-9, weightDecay: 0 }) } = options;
+    if (!trained.some((param) => optimizer.params.includes(param))) {
+      throw new ArgumentError('fit: the optimizer has none of the parameters of the model whose requiresGrad is true');
+    }
+    this.#optimizer = optimizer;
+    this.#parameters = new Set([...params, ...optimizer.params]);
+    this.#averages = averagesOf(trained, options);
     this.#state = { step: 0, seed, gradientAccumulation, firstBatch, validations: [] };
   }
 
@@ -94,10 +101,13 @@ class Run {
     if (!resumed) await this.#save();
     this.model.train();
     this.model.gradientCheckpointing = this.options.gradientCheckpointing ?? false;
-    let reason: FitResult['reason'] = 'done';
+    this.#zeroGrad(); // what was computed before is none of this run's
+    const { earlyStopping } = this.options;
+    // A run that had stopped early, and has no more patience now, does not go on.
+    let reason: FitResult['reason'] = resumed && this.#hasWaited(earlyStopping) ? 'early' : 'done';
     // One step is prepared while the one before it runs.
     let before: Promise<void> = Promise.resolve();
-    while (this.#state.step < this.#steps) {
+    while (reason === 'done' && this.#state.step < this.#steps) {
       if (signal?.aborted) {
         reason = 'aborted';
         break;
@@ -131,7 +141,7 @@ class Run {
 
   close(): void {
     this.#averages.dispose();
-    this.#optimizer.zeroGrad();
+    this.#zeroGrad();
     if (this.options.optimizer === undefined) (this.#optimizer as AdamW).dispose();
   }
 
@@ -153,7 +163,7 @@ class Run {
         return loss;
       });
       this.#optimizer.step({ lr: learningRate, maxNorm: clipNorm ?? undefined });
-      this.#optimizer.zeroGrad();
+      this.#zeroGrad();
       this.#averages.update(step);
       return losses;
     });
@@ -185,23 +195,24 @@ class Run {
     const { validate, onValidation, earlyStopping } = this.options;
     if (validate === undefined) return false;
     this.model.eval();
-    const metrics = checkOptions('fit: what validate returned', await validate(this.#state.step));
+    const metrics = checkMetrics(await validate(this.#state.step), earlyStopping?.metric);
     this.model.train();
     const validation = { step: this.#state.step, metrics };
     this.#state.validations.push(validation);
     onValidation?.(validation);
-    const { length } = this.#state.validations;
-    const sinceBest = earlyStopping === undefined ? 0 : this.#validationsSinceBest(earlyStopping.metric);
-    this.#averages.validated(length, sinceBest === 0);
-    return earlyStopping !== undefined && sinceBest >= earlyStopping.patience;
+    const { validations } = this.#state;
+    const best = earlyStopping === undefined || validationsSinceBest(validations, earlyStopping.metric) === 0;
+    this.#averages.validated(validations.length, best);
+    return this.#hasWaited(earlyStopping);
   }
 
-  #validationsSinceBest(metric: string): number {
-    const history = this.#state.validations.map(({ metrics }) => metrics[metric] ?? Number.NaN);
-    if (Number.isNaN(history.at(-1))) {
-      throw new ArgumentError(`fit: validate gave no number '${metric}', which earlyStopping watches`);
-    }
-    return history.length - 1 - history.indexOf(Math.min(...history));
+  #hasWaited(stopping: FitOptions['earlyStopping']): boolean {
+    const { validations } = this.#state;
+    return stopping !== undefined && validationsSinceBest(validations, stopping.metric) >= stopping.patience;
+  }
+
+  #zeroGrad(): void {
+    for (const param of this.#parameters) param.zeroGrad();
   }
 
   async #save(): Promise<void> {
@@ -226,6 +237,25 @@ class Run {
     const model = this.model.namedParameters().map(([name, tensor]) => [`model.${name}`, tensor] as const);
     return new Map([...model, ...this.#averages.tensors()]);
   }
+}
+
+/** What `validate` returned, once it is numbers by name, `watched` among them. */
+function checkMetrics(given: Readonly<Record<string, number>>, watched: string | undefined) {
+  const metrics = checkOptions('fit: what validate returned', given);
+  for (const [name, value] of Object.entries(metrics)) {
+    checkNumber('fit: what validate returned', name, value, () => true, 'a number');
+  }
+  if (watched === undefined || Object.hasOwn(metrics, watched)) return metrics;
+  const names = Object.keys(metrics).join(', ') || 'nothing';
+  throw new ArgumentError(`fit: earlyStopping watches '${watched}', but validate measured ${names}`);
+}
+
+/** How many validations ago `metric` was lowest. Where it was not measured, or NaN, it was worse than any number. */
+function validationsSinceBest(validations: readonly Validation[], metric: string): number {
+  const history = validations.map(({ metrics: { [metric]: value = Number.NaN } }) =>
+    Number.isNaN(value) ? Infinity : value,
+  );
+  return history.length - 1 - history.indexOf(Math.min(...history));
 }
 
 /** Throws ArgumentError if a checkpoint, unless it is old and does not tell, is of a run that had other batches. */

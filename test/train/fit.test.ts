@@ -2,7 +2,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice } from '../../src/backend/pick.js';
 import type { Device } from '../../src/core/device.js';
 import { ArgumentError } from '../../src/core/errors.js';
-import { fit } from '../../src/train/fit.js';
+import { AdamW } from '../../src/train/adamw.js';
+import { type FitOptions, fit } from '../../src/train/fit.js';
+import { SGD } from '../../src/train/sgd.js';
 import { common, reversals, smallModel, weights } from './task.js';
 
 let device: Device;
@@ -127,6 +129,51 @@ describe('fit', () => {
     });
   });
 
+  it('takes NaN for worse than any number, and does not go on where patience is at its end', async () => {
+    const model = smallModel(device);
+    const scores = [Number.NaN, 4, Number.NaN, Number.NaN];
+    const options: FitOptions = {
+      ...common,
+      steps: 10,
+      validateEvery: 1,
+      validate: (step) => ({ wer: scores[step - 1]! }),
+      earlyStopping: { metric: 'wer', patience: 2 },
+    };
+    const { reason, step, validations } = await fit(model, examples, options);
+    expect([reason, step]).toEqual(['early', 4]);
+    expect(validations.map(({ metrics }) => metrics.wer)).toEqual(scores);
+  });
+
+  it('leaves frozen parameters, and those that the optimizer does not own, alone', async () => {
+    const model = smallModel(device);
+    const [frozen, foreign, ...own] = model.parameters();
+    frozen!.requiresGrad = false;
+    const before = await weights(model);
+    await fit(model, examples, { ...common, steps: 3, emaDecay: 0.5 });
+    expect(frozen!.requiresGrad).toBe(false);
+    const between = await weights(model);
+    expect(between[0]).toEqual(before[0]);
+    expect(between[1]).not.toEqual(before[1]);
+    await fit(model, examples, { ...common, steps: 3, optimizer: new SGD(own) });
+    const after = await weights(model);
+    expect(after.slice(0, 2)).toEqual(between.slice(0, 2));
+    expect(after[2]).not.toEqual(between[2]);
+    expect(model.parameters().filter(({ grad }) => grad !== null)).toEqual([]);
+    foreign!.requiresGrad = false;
+    const optimizer = new AdamW([frozen!, foreign!]);
+    await expect(fit(model, examples, { ...common, optimizer })).rejects.toThrow(/has none of the parameters/);
+  });
+
+  it('begins without the gradients that were there before', async () => {
+    const [clean, other] = [smallModel(device), smallModel(device)];
+    const { source, target } = examples[0]!;
+    device.scope(() => other.loss([source!], [target]).backward());
+    for (const model of [clean, other]) {
+      await fit(model, examples, { ...common, steps: 1, optimizer: new SGD(model.parameters()), clipNorm: null });
+    }
+    expect(await weights(other)).toEqual(await weights(clean));
+  });
+
   it('ends with what a callback throws, and the device stays usable', async () => {
     const model = smallModel(device);
     const onStep = () => {
@@ -144,6 +191,6 @@ describe('fit', () => {
     await expect(fit(model, examples, { ...common, gradientAccumulation: 0 })).rejects.toThrow(/gradientAccumulation/);
     await expect(fit(model, examples, { ...common, emaDecay: 1 })).rejects.toThrow(/emaDecay/);
     const missing = { ...common, steps: 1, validate: () => ({}), earlyStopping: { metric: 'wer', patience: 1 } };
-    await expect(fit(model, examples, missing)).rejects.toThrow(/'wer'/);
+    await expect(fit(model, examples, missing)).rejects.toThrow(/watches 'wer', but validate measured nothing/);
   });
 });

@@ -8,6 +8,7 @@ import {
   constant,
   cosine,
   createDevice,
+  type FitOptions,
   fit,
   lengthBatches,
   modelCost,
@@ -25,6 +26,11 @@ const examples = [{ source: [3], target: [1, 3, 2] }];
 const nothing = null as never;
 const program = device.record(() => device.zeros([1]));
 
+const watching = (earlyStopping: object): FitOptions => ({
+  validate: () => ({ x: 1 }),
+  earlyStopping: earlyStopping as never,
+});
+
 const wrong: Record<string, () => unknown> = {
   'the examples are null, expected': () => fit(model, nothing),
   'fit: the options are null': () => fit(model, examples, nothing),
@@ -35,6 +41,21 @@ const wrong: Record<string, () => unknown> = {
   'checkpointEvery is 0.5': () => fit(model, examples, { checkpointEvery: 0.5 }),
   'seed is 1.5': () => fit(model, examples, { seed: 1.5 }),
   'there is no validate': () => fit(model, examples, { earlyStopping: { metric: 'loss', patience: 1 } }),
+  'earlyStopping.patience is undefined': () => fit(model, examples, watching({ metric: 'x' })),
+  'earlyStopping.patience is NaN': () => fit(model, examples, watching({ metric: 'x', patience: Number.NaN })),
+  'earlyStopping.patience is 0, expected a positive': () =>
+    fit(model, examples, watching({ metric: 'x', patience: 0 })),
+  'earlyStopping.metric is undefined': () => fit(model, examples, watching({ patience: 1 })),
+  'earlyStopping: there is no option patient, only metric, patience': () =>
+    fit(model, examples, watching({ metric: 'x', patient: 1 })),
+  'earlyStopping ends with the weights of the best validation, emaDecay with others': () =>
+    fit(model, examples, { ...watching({ metric: 'x', patience: 1 }), emaDecay: 0.9 }),
+  'earlyStopping ends with the weights of the best validation, averageLast with others': () =>
+    fit(model, examples, { ...watching({ metric: 'x', patience: 1 }), averageLast: 2 }),
+  'averageLast is the mean of the weights at validations, but there is no validate': () =>
+    fit(model, examples, { averageLast: 2 }),
+  'what validate returned: x is 1, expected a number': () =>
+    fit(model, examples, { steps: 1, validate: () => ({ x: '1' as never }) }),
   'resume needs the checkpoint': () => fit(model, examples, { resume: true }),
   'what validate returned': () => fit(model, examples, { steps: 1, validate: () => nothing }),
   'constant: the options are null': () => constant(1, nothing),
