@@ -1,6 +1,8 @@
-import { checkNumber, checkOptions } from '../core/check.js';
+import { checkNumber } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
+import { fingerprint, fingerprintOf } from './fingerprint.js';
+import { checkKnown, isCount } from './options.js';
 
 /**
  * What a model learns from: token ids. `source` is read by the encoder (leave it out for a decoder-only model); `target`
@@ -16,6 +18,11 @@ export interface Batches {
   /** Batches after which every example has been seen once more. */
   readonly perEpoch: number;
   batch(n: number): readonly Example[];
+  /**
+   * A number that other data or other batches of them do not share, which a run that is resumed is compared by. Default: none;
+   * the first batches are compared then.
+   */
+  readonly fingerprint?: number;
 }
 
 const SHUFFLE_STREAM = 0x5175ff1e;
@@ -26,7 +33,8 @@ const SHUFFLE_STREAM = 0x5175ff1e;
  * Throws ArgumentError if there are no examples, an empty one, or one longer than `tokens`.
  */
 export function lengthBatches(examples: readonly Example[], options: { tokens?: number; seed?: number } = {}): Batches {
-  const { tokens = 4096, seed = 0 } = checkOptions('lengthBatches', options);
+  const { tokens = 4096, seed = 0 } = checkKnown('lengthBatches', options, ['tokens', 'seed']);
+  checkNumber('lengthBatches', 'tokens', tokens, isCount, 'a positive integer');
   checkExamples(examples);
   if (examples.length === 0) throw new ArgumentError('lengthBatches: there are no examples to train on');
   const lengths = examples.map((example) => (example.source?.length ?? 0) + example.target.length);
@@ -52,6 +60,9 @@ export function lengthBatches(examples: readonly Example[], options: { tokens?: 
   let sequence: number[] = [];
   return {
     perEpoch: ends.length,
+    get fingerprint() {
+      return fingerprint([tokens], fingerprintOf(examples));
+    },
     batch(n) {
       const wanted = Math.floor(n / ends.length);
       if (wanted !== epoch) {
@@ -78,8 +89,7 @@ export function windowBatches(
   ids: ArrayLike<number>,
   options: { blockSize: number; batchSize: number; seed?: number },
 ): Batches {
-  const { blockSize, batchSize, seed = 0 } = checkOptions('windowBatches', options);
-  const isCount = (value: number) => Number.isInteger(value) && value > 0;
+  const { blockSize, batchSize, seed = 0 } = checkKnown('windowBatches', options, ['blockSize', 'batchSize', 'seed']);
   checkNumber('windowBatches', 'blockSize', blockSize, isCount, 'a positive integer');
   checkNumber('windowBatches', 'batchSize', batchSize, isCount, 'a positive integer');
   if (typeof ids?.length !== 'number') throw new ArgumentError(`windowBatches: the text is ${ids}, expected ids`);
@@ -87,6 +97,9 @@ export function windowBatches(
     throw new ArgumentError(`windowBatches: the text has ${ids.length} tokens, a window takes ${blockSize + 1}`);
   }
   return {
+    get fingerprint() {
+      return fingerprint([blockSize, batchSize], fingerprint(ids));
+    },
     perEpoch: Math.ceil(ids.length / (blockSize * batchSize)),
     batch(n) {
       const random = new Random(seed, SHUFFLE_STREAM + n);

@@ -1,3 +1,4 @@
+import { nodeModule } from '../backend/node.js';
 import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { openSafetensors, saveSafetensors } from '../io/file.js';
@@ -29,56 +30,75 @@ export async function saveCheckpoint(
 }
 
 /**
- * Reads a checkpoint into the same tensors and optimiser and returns its state, or null if there is no file.
- * Throws FormatError, and changes nothing, if it is no checkpoint or one of another model or optimiser, and what `check` throws
- * about its state.
+ * Reads a checkpoint into the same tensors and optimiser and returns its state as `decode` reads it, or null if there is no
+ * file. Throws FormatError, naming the file, if it is damaged, no checkpoint, or one of another model or optimiser, and what
+ * else `decode` throws; nothing is changed then.
  */
 export async function loadCheckpoint<State>(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,
   optimizer: Optimizer,
-  check: (state: State) => void = () => {},
+  decode: (state: unknown) => State,
 ): Promise<State | null> {
   let file: Awaited<ReturnType<typeof openSafetensors>>;
   try {
     file = await openSafetensors(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
+    throw named(path, error);
   }
   try {
-    const saved = parse<State>(path, file.metadata.get(KEY));
-    check(saved.state);
+    const saved = parse(file.metadata.get(KEY));
+    const state = decode(saved.state);
     const values = new Map<string, Float32Array>();
     const optimizerValues = new Map<string, Float32Array>();
     for (const [name, entry] of file.tensors) {
-      if (name.startsWith('optimizer.')) optimizerValues.set(name.slice(10), entry.data() as Float32Array);
-      else values.set(name, entry.data() as Float32Array);
+      const data = entry.data();
+      if (!(data instanceof Float32Array)) throw new FormatError(`${name} is ${entry.dtype}, expected F32`);
+      if (name.startsWith('optimizer.')) optimizerValues.set(name.slice(10), data);
+      else values.set(name, data);
     }
     for (const [name, tensor] of tensors) {
       const shape = file.tensors.get(name)?.shape;
       if (shape?.join() !== tensor.shape.join()) {
         const found = shape === undefined ? 'no' : `[${shape.join(', ')}] for`;
-        throw new FormatError(
-          `${path} is a checkpoint of another model: it has ${found} ${name}, expected [${tensor.shape.join(', ')}]`,
-        );
+        throw new FormatError(`it is of another model: it has ${found} ${name}, expected [${tensor.shape.join(', ')}]`);
       }
     }
-    if (values.size !== tensors.size)
-      throw new FormatError(`${path} is a checkpoint of another model, with more parameters`);
+    if (values.size !== tensors.size) throw new FormatError('it is of another model, with more parameters');
     optimizer.loadState({ tensors: optimizerValues, numbers: saved.optimizer });
     for (const [name, tensor] of tensors) tensor.write(values.get(name) as Float32Array);
-    return saved.state;
+    return state;
+  } catch (error) {
+    throw named(path, error);
   } finally {
     file.close();
   }
 }
 
-function parse<State>(path: string, json: string | undefined): Saved<State> {
-  if (json === undefined) throw new FormatError(`${path} is a safetensors file, but no checkpoint`);
+/**
+ * Removes what writers of a file left beside it when they were killed. Nobody may be writing it.
+ */
+export async function removeUnfinished(path: string): Promise<void> {
+  const { readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { basename, dirname, join } = await nodeModule<typeof import('node:path')>('path');
+  const left = (name: string) => name.startsWith(`${basename(path)}.`) && /\.[\da-f-]+\.tmp$/.test(name);
+  const names = await readdir(dirname(path)).catch(() => []); // writing says what is wrong with the folder
+  for (const name of names.filter(left)) await rm(join(dirname(path), name), { force: true });
+}
+
+function parse(json: string | undefined): Saved<unknown> {
+  if (json === undefined) throw new FormatError('it is a safetensors file, but no checkpoint');
   try {
-    return JSON.parse(json) as Saved<State>;
-  } catch {
-    throw new FormatError(`${path} is a checkpoint whose state is damaged`);
-  }
+    const { state, optimizer } = JSON.parse(json) as Saved<unknown>;
+    const numbers = Object.entries(optimizer).every(([, value]) => typeof value === 'number');
+    if (typeof optimizer === 'object' && numbers) return { state, optimizer };
+  } catch {} // JSON, or null, that is not what was written
+  throw new FormatError('its state is damaged');
+}
+
+/** What is wrong with the file at `path`, with its name. */
+function named(path: string, error: unknown): unknown {
+  if (!(error instanceof FormatError)) return error;
+  return new FormatError(`the checkpoint ${path} cannot be used: ${error.message}`, { cause: error });
 }

@@ -5,7 +5,7 @@ import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Optimizer } from './optimizer.js';
-import { checkKnown } from './options.js';
+import { checkKnown, isCount } from './options.js';
 import type { Schedule } from './schedule.js';
 
 type Rows = readonly (readonly number[])[];
@@ -145,8 +145,4 @@ function checkStopping(stopping: NonNullable<FitOptions['earlyStopping']>, optio
       `fit: earlyStopping ends with the weights of the best validation, ${average} with others: use one of them`,
     );
   }
-}
-
-function isCount(value: number): boolean {
-  return Number.isInteger(value) && value > 0;
 }

@@ -4,10 +4,11 @@ import type { Tensor } from '../core/tensor.js';
 import { AdamW } from './adamw.js';
 import { type Averages, averagesOf } from './average.js';
 import { type Batches, type Example, lengthBatches } from './batches.js';
-import { loadCheckpoint, saveCheckpoint } from './checkpoint.js';
+import { loadCheckpoint, removeUnfinished, saveCheckpoint } from './checkpoint.js';
 import { checkSettings, type FitOptions, type FitResult, type Trainable, type Validation } from './fit-options.js';
 import { countLabels } from './labels.js';
 import type { Optimizer } from './optimizer.js';
+import { decodeState, encodeState, identityOf, type RunState } from './run-state.js';
 import { inverseSquareRoot, type Schedule } from './schedule.js';
 
 export type { FitOptions, FitResult, Progress, Trainable, Validation } from './fit-options.js';
@@ -15,23 +16,14 @@ export type { FitOptions, FitResult, Progress, Trainable, Validation } from './f
 /** Milliseconds of work that a run may lose. */
 const SAVE_AFTER = 60_000;
 
-/** What a checkpoint remembers beside tensors. */
-interface RunState {
-  step: number;
-  seed: number;
-  gradientAccumulation: number;
-  /** Tells apart what a run learns from: other data, batches of another size or another order begin otherwise. */
-  firstBatch: number;
-  validations: Validation[];
-}
-
 /**
  * Trains `model` on examples, in batches of similar length, or on batches of your own making. Resolves when done, stopped
  * early or aborted; the event loop keeps running meanwhile.
  *
  * The same seed gives the same losses, bit for bit, on any number of threads and across a resumption.
  *
- * Throws ArgumentError for options that make no sense, and what `validate`, the data or the file system throw.
+ * Throws ArgumentError for options that make no sense, FormatError for a checkpoint that is damaged or of another model, and
+ * what `validate`, the data or the file system throw.
  */
 export async function fit(
   model: Trainable,
@@ -80,7 +72,6 @@ class Run {
     if (!(Number.isInteger(this.#steps) && this.#steps > 0)) {
       throw new ArgumentError(`fit: ${this.#steps} steps, expected a positive integer`);
     }
-    const firstBatch = fingerprint(this.#batches.batch(0));
     const warmup = Math.min(4000, Math.ceil(this.#steps / 10));
     this.#schedule = options.schedule ?? inverseSquareRoot(1e-3, { warmup });
     const params = model.namedParameters().map(([, param]) => param);
@@ -92,11 +83,12 @@ class Run {
     this.#optimizer = optimizer;
     this.#parameters = new Set([...params, ...optimizer.params]);
     this.#averages = averagesOf(trained, options);
-    this.#state = { step: 0, seed, gradientAccumulation, firstBatch, validations: [] };
+    this.#state = { step: 0, seed, gradientAccumulation, ...identityOf(this.#batches), validations: [] };
   }
 
   async go(): Promise<FitResult> {
     const { checkpoint, resume, signal } = this.options;
+    if (checkpoint !== undefined) await removeUnfinished(checkpoint);
     const resumed = resume && checkpoint !== undefined && (await this.#resume(checkpoint));
     if (!resumed) await this.#save();
     this.model.train();
@@ -218,14 +210,14 @@ class Run {
   async #save(): Promise<void> {
     const { checkpoint } = this.options;
     if (checkpoint === undefined) return;
-    await saveCheckpoint(checkpoint, this.#tensors(), this.#optimizer, { ...this.#state });
+    await saveCheckpoint(checkpoint, this.#tensors(), this.#optimizer, encodeState(this.#state));
     this.#saved = performance.now();
   }
 
   /** Returns whether there was a checkpoint. */
   async #resume(path: string): Promise<boolean> {
-    const state = await loadCheckpoint<RunState>(path, this.#tensors(), this.#optimizer, (saved) =>
-      checkSameBatches(saved, this.#state),
+    const state = await loadCheckpoint(path, this.#tensors(), this.#optimizer, (saved) =>
+      decodeState(saved, this.#state),
     );
     if (state === null) return false;
     Object.assign(this.#state, state);
@@ -256,25 +248,6 @@ function validationsSinceBest(validations: readonly Validation[], metric: string
     Number.isNaN(value) ? Infinity : value,
   );
   return history.length - 1 - history.indexOf(Math.min(...history));
-}
-
-/** Throws ArgumentError if a checkpoint, unless it is old and does not tell, is of a run that had other batches. */
-function checkSameBatches(saved: Partial<RunState>, own: RunState): void {
-  for (const name of ['seed', 'gradientAccumulation'] as const) {
-    if ((saved[name] ?? own[name]) === own[name]) continue;
-    throw new ArgumentError(`fit: the checkpoint was made with ${name} ${saved[name]}, this run has ${own[name]}`);
-  }
-  if ((saved.firstBatch ?? own.firstBatch) !== own.firstBatch) {
-    throw new ArgumentError(
-      'fit: the checkpoint was made with other batches: resume with the same data and batchTokens',
-    );
-  }
-}
-
-/** A number that two batches share only if they are equal, or by chance of one in 2³². */
-function fingerprint(batch: readonly Example[]): number {
-  const ids = batch.flatMap(({ source = [], target }) => [source.length, ...source, target.length, ...target]);
-  return ids.reduce((hash, id) => Math.imul(hash ^ id, 0x01000193) >>> 0, 0x811c9dc5); // FNV-1a (Fowler, Noll, Vo)
 }
 
 /** A seed for batch `n` of a run. */

@@ -34,9 +34,24 @@ describe('lengthBatches', () => {
     expect(a.batch(far)).not.toEqual(a.batch(2));
   });
 
+  it('tells other data, other batches and another order of examples apart', () => {
+    const [first, ...rest] = examples;
+    const last = { source: [1], target: [1, 499, 3] };
+    const data = [examples, [...rest, first!], [...examples.slice(0, -1), last], rest];
+    const fingerprints = data.map((each) => lengthBatches(each, { tokens: 100 }).fingerprint);
+    expect(new Set([...fingerprints, lengthBatches(examples, { tokens: 101 }).fingerprint]).size).toBe(5);
+    expect(lengthBatches(examples.slice(), { tokens: 100 }).fingerprint).toBe(fingerprints[0]);
+    const windows = [
+      [1, 2, 3, 4],
+      [1, 2, 4, 3],
+    ].map((ids) => windowBatches(ids, { blockSize: 2, batchSize: 1 }));
+    expect(windows[0]!.fingerprint).not.toBe(windows[1]!.fingerprint);
+  });
+
   it('refuses an empty corpus and what can never fit', () => {
     expect(() => lengthBatches([])).toThrow(ArgumentError);
     expect(() => lengthBatches([{ target: [] }])).toThrow(ArgumentError);
+    expect(() => lengthBatches(examples, { tokens: Number.NaN })).toThrow(/tokens is NaN, expected a positive integer/);
     expect(() => lengthBatches(examples, { tokens: 5 })).toThrow(/example \d+ has \d+ tokens/);
   });
 });

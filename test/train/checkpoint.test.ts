@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice } from '../../src/backend/pick.js';
 import type { Device } from '../../src/core/device.js';
 import { FormatError } from '../../src/core/errors.js';
-import { openSafetensors } from '../../src/io/file.js';
+import { openSafetensors, saveSafetensors } from '../../src/io/file.js';
 import { type FitOptions, fit } from '../../src/train/fit.js';
 import { common, reversals, smallModel, weights } from './task.js';
 
@@ -98,8 +98,64 @@ describe('a checkpoint', () => {
     await expect(fit(small, examples, { ...resume, gradientAccumulation: 2 })).rejects.toThrow(/Accumulation 1, this/);
     await expect(fit(small, examples, { ...resume, batchTokens: 200 })).rejects.toThrow(/made with other batches/);
     await expect(fit(small, examples.slice(1), resume)).rejects.toThrow(/made with other batches/);
+    const last = examples.at(-1)!;
+    const changed = [...examples.slice(0, -1), { ...last, target: [1, ...last.target.slice(1, -1).reverse(), 2] }];
+    await expect(fit(small, changed, resume)).rejects.toThrow(/made with other batches/);
     await writeFile(path, (await readFile(path)).subarray(0, 1000));
-    await expect(fit(small, examples, resume)).rejects.toThrow(FormatError);
+    await expect(fit(small, examples, resume)).rejects.toThrow(/other\.safetensors cannot be used: /);
     expect((await readdir(folder)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  });
+
+  it.each<[string, unknown, RegExp]>([
+    ['no state', null, /its state is damaged/],
+    ['no optimizer', { state: { step: 1 } }, /its state is damaged/],
+    ['a state that is null', { state: null, optimizer: {} }, /the state is null, expected an object/],
+    ['half a step', { state: { step: 0.5 }, optimizer: {} }, /its step is 0\.5, expected an integer, 0 or more/],
+    ['no validations', { state: { step: 1 }, optimizer: {} }, /it has no list of validations/],
+    ['a validation of nothing', { state: { step: 1, validations: [3] }, optimizer: {} }, /a validation is 3, expected/],
+    [
+      'no tensors',
+      { state: { step: 1, validations: [] }, optimizer: { steps: 1 } },
+      /another model: it has no model\./,
+    ],
+  ])('with %s is refused by name', async (_, saved, message) => {
+    const path = join(folder, 'damaged.safetensors');
+    await saveSafetensors(path, {}, { 'simdformer.checkpoint': JSON.stringify(saved) });
+    const model = smallModel(device);
+    const resumed = expect(fit(model, examples, { ...common, steps: 2, checkpoint: path, resume: true })).rejects;
+    await resumed.toThrow(FormatError);
+    await resumed.toThrow(message);
+    await resumed.toThrow(`the checkpoint ${path} cannot be used: `);
+  });
+
+  it('knows metrics that are not finite, and that patience is at its end', async () => {
+    const path = join(folder, 'metrics.safetensors');
+    const scores = [Infinity, 5, Number.NaN, 6, 7, 8];
+    const options: FitOptions = {
+      ...common,
+      checkpoint: path,
+      validateEvery: 1,
+      validate: (step) => ({ wer: scores[step - 1]! }),
+      earlyStopping: { metric: 'wer', patience: 2 },
+    };
+    const first = await fit(smallModel(device), examples, { ...options, steps: 3 });
+    const model = smallModel(device);
+    const rest = await fit(model, examples, { ...options, steps: 6, resume: true });
+    expect(first.validations.map(({ metrics }) => metrics.wer)).toEqual([Infinity, 5, Number.NaN]);
+    expect(rest).toEqual({ step: 4, reason: 'early', losses: [expect.any(Number)], validations: rest.validations });
+    expect(rest.validations.map(({ metrics }) => metrics.wer)).toEqual(scores.slice(0, 4));
+    const again = smallModel(device);
+    const nothing = await fit(again, examples, { ...options, steps: 6, resume: true });
+    expect(nothing).toMatchObject({ step: 4, reason: 'early', losses: [] });
+    expect(await weights(again)).toEqual(await weights(model));
+  });
+
+  it('removes what killed writers of it have left, and nothing else', async () => {
+    const own = await mkdtemp(join(folder, 'left-'));
+    const path = join(own, 'checkpoint.safetensors');
+    const others = ['checkpoint.safetensors.old', 'other.safetensors.12.tmp', 'checkpoint.safetensors.mine.tmp'];
+    for (const name of ['checkpoint.safetensors.0f-9a.tmp', ...others]) await writeFile(join(own, name), 'x');
+    await fit(smallModel(device), examples, { ...common, steps: 1, checkpoint: path });
+    expect((await readdir(own)).toSorted()).toEqual(['checkpoint.safetensors', ...others].toSorted());
   });
 });

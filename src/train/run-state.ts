@@ -1,0 +1,86 @@
+// What a checkpoint of `fit` remembers beside tensors.
+
+import { ArgumentError, FormatError } from '../core/errors.js';
+import type { Batches } from './batches.js';
+import { fingerprintOf } from './fingerprint.js';
+import type { Validation } from './fit-options.js';
+
+export interface RunState {
+  step: number;
+  seed: number;
+  gradientAccumulation: number;
+  /** Tell apart what a run learns from: all of it, where `Batches` has a fingerprint, and what it begins with. */
+  data?: number | undefined;
+  firstBatch: number;
+  validations: Validation[];
+}
+
+/** `data` and `firstBatch` of a run on `batches`. */
+export function identityOf(batches: Batches): Pick<RunState, 'data' | 'firstBatch'> {
+  return { data: batches.fingerprint, firstBatch: fingerprintOf(batches.batch(0)) };
+}
+
+/** The state as JSON can hold it: numbers that are not finite, as metrics of a diverged model are, become their names. */
+export function encodeState(state: RunState): unknown {
+  const encode = (value: number) => (Number.isFinite(value) ? value : String(value));
+  return {
+    ...state,
+    validations: state.validations.map(({ step, metrics }) => ({ step, metrics: map(metrics, encode) })),
+  };
+}
+
+/**
+ * The state that `encodeState` made. Throws FormatError if it is damaged, and ArgumentError if it is of a run that had other
+ * batches than `own`; what old checkpoints do not tell is not compared.
+ */
+export function decodeState(given: unknown, own: RunState): RunState {
+  const { seed, gradientAccumulation, firstBatch } = own;
+  const saved = { seed, gradientAccumulation, firstBatch, ...objectOf('the state', given) } as RunState;
+  checkCount('step', saved.step);
+  checkCount('seed', saved.seed);
+  checkCount('gradientAccumulation', saved.gradientAccumulation);
+  checkCount('firstBatch', saved.firstBatch);
+  if (saved.data !== undefined) checkCount('data', saved.data);
+  if (!Array.isArray(saved.validations)) throw new FormatError('it has no list of validations');
+  const validations = saved.validations.map((validation: unknown) => {
+    const { step, metrics } = objectOf('a validation', validation) as Record<string, unknown>;
+    checkCount('the step of a validation', step);
+    return { step: step as number, metrics: map(objectOf('metrics', metrics), decodeMetric) };
+  });
+  const state: RunState = { ...saved, validations };
+  checkSameBatches(state, own);
+  return { ...state, data: own.data, firstBatch: own.firstBatch };
+}
+
+function checkSameBatches(saved: RunState, own: RunState): void {
+  for (const name of ['seed', 'gradientAccumulation'] as const) {
+    if (saved[name] === own[name]) continue;
+    throw new ArgumentError(`fit: the checkpoint was made with ${name} ${saved[name]}, this run has ${own[name]}`);
+  }
+  if (saved.firstBatch === own.firstBatch && (saved.data ?? own.data) === own.data) return;
+  throw new ArgumentError('fit: the checkpoint was made with other batches: resume with the same data and batchTokens');
+}
+
+function checkCount(name: string, value: unknown): void {
+  if (Number.isSafeInteger(value) && (value as number) >= 0) return;
+  throw new FormatError(`its ${name} is ${JSON.stringify(value)}, expected an integer, 0 or more`);
+}
+
+function objectOf(name: string, value: unknown): object {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+  throw new FormatError(`${name} is ${JSON.stringify(value)}, expected an object`);
+}
+
+/** Old checkpoints have null for what was not finite. */
+function decodeMetric(value: unknown): number {
+  if (typeof value === 'number') return value;
+  if (value === null || ['NaN', 'Infinity', '-Infinity'].includes(value as string)) return Number(value ?? 'NaN');
+  throw new FormatError(`a metric is ${JSON.stringify(value)}, expected a number`);
+}
+
+function map<From, To>(
+  values: Readonly<Record<string, From>> | object,
+  change: (value: From) => To,
+): Record<string, To> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, change(value as From)]));
+}
