@@ -1,10 +1,11 @@
-import { checkNumber, checkOptions } from '../core/check.js';
+import { checkNumber } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { FormatError } from '../core/errors.js';
 import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf } from './clip.js';
-import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
+import { checkParameters, isRecording, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
+import { checkKnown } from './options.js';
 
 export interface AdamWOptions {
   /** Learning rate of groups without their own. Default: 1e-3. */
@@ -27,6 +28,9 @@ export interface ParameterGroup {
   weightDecay?: number;
 }
 
+/** What makes up for means that begin at zero: 1 − βᵢ to the power of the steps. */
+type Corrections<Value extends number | Scalar> = { readonly correction1: Value; readonly correction2: Value };
+
 /** One parameter and its state. */
 interface Entry {
   readonly param: Tensor;
@@ -34,13 +38,20 @@ interface Entry {
   readonly v: Tensor;
   readonly lr: number | Scalar;
   readonly weightDecay: number;
+  /** Steps in which it had a gradient. */
+  steps: number;
+  /** The step of the optimiser that was counted last. */
+  counted: number;
+  /** Where a program that was recorded reads its corrections; null if none was. */
+  recorded: Corrections<Scalar> | null;
 }
 
 /**
  * Adam with decoupled weight decay (Loshchilov & Hutter, 2019), with PyTorch's arithmetic: one fused pass over each
- * parameter. Parameters without a gradient are left alone.
+ * parameter. Parameters without a gradient are left alone, and a step is none of theirs: the first one with a gradient has the
+ * size of the rate, whenever it comes.
  *
- * In a recorded program use `apply` and give each run what `advance` returns:
+ * In a recorded program, whose runs count for all parameters that it updates, use `apply` and give each run what `advance` returns:
  *
  * ```ts
  * const program = device.record(() => { loss().backward(); adamw.apply({ maxNorm: 1 }); adamw.zeroGrad() });
@@ -57,26 +68,36 @@ export class AdamW implements Optimizer {
   readonly #entries: readonly Entry[];
   readonly #options: Required<AdamWOptions>;
   readonly #lr: Scalar;
-  readonly #correction1: Scalar;
-  readonly #correction2: Scalar;
+  /** Of parameters that had a gradient at every step, in programs. */
+  readonly #corrections: Corrections<Scalar>;
 
   constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: AdamWOptions = {}) {
-    const { lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01 } = checkOptions('AdamW', options);
+    const {
+      lr = 1e-3,
+      beta1 = 0.9,
+      beta2 = 0.999,
+      eps = 1e-8,
+      weightDecay = 0.01,
+    } = checkKnown('AdamW', options, ['lr', 'beta1', 'beta2', 'eps', 'weightDecay']);
     this.#options = { lr, beta1, beta2, eps, weightDecay };
     checkValues(this.#options);
-    const groups = isGroups(params) ? params : [{ params }];
+    const groups: readonly ParameterGroup[] = isGroups(params) ? params : [{ params }];
     this.params = groups.flatMap((group) => group.params);
     this.#device = checkParameters('AdamW', this.params);
     const device = this.#device;
     this.#lr = device.scalar('lr', this.#options.lr);
-    this.#correction1 = device.scalar('correction1', 1);
-    this.#correction2 = device.scalar('correction2', 1);
+    this.#corrections = this.#scalars('');
     this.gradNorm = device.unscoped(() => device.zeros([]));
-    this.#entries = groups.flatMap(({ params, lr, weightDecay = this.#options.weightDecay }) => {
+    this.#entries = groups.flatMap((group) => {
+      const {
+        params,
+        lr,
+        weightDecay = this.#options.weightDecay,
+      } = checkKnown('AdamW: a group', group, ['params', 'lr', 'weightDecay']);
       checkValues({ ...this.#options, lr: lr ?? 0, weightDecay });
       return params.map((param) => {
         const [m, v] = device.unscoped(() => [device.zeros(param.shape), device.zeros(param.shape)] as const);
-        return { param, m, v, lr: lr ?? this.#lr, weightDecay };
+        return { param, m, v, lr: lr ?? this.#lr, weightDecay, steps: 0, counted: 0, recorded: null };
       });
     });
   }
@@ -88,35 +109,77 @@ export class AdamW implements Optimizer {
    * `gradNorm` tells; without `maxNorm` such gradients reach the parameters, as in PyTorch.
    */
   step(options: { lr?: number; maxNorm?: number } = {}): void {
-    const { lr, maxNorm } = checkOptions('AdamW.step', options);
-    this.advance({ lr });
+    const { lr, maxNorm } = checkKnown('AdamW.step', options, ['lr', 'maxNorm']);
+    this.#begin(lr);
     this.apply({ maxNorm });
   }
 
   /** Counts a step and returns the scalars that a recorded `apply` needs for it. */
-  advance(options: { lr?: number } = {}): { lr: number; correction1: number; correction2: number } {
-    const { lr = this.#options.lr } = checkOptions('AdamW.advance', options);
+  advance(options: { lr?: number } = {}): { lr: number } & Corrections<number> {
+    this.#begin(checkKnown('AdamW.advance', options, ['lr']).lr);
+    for (const entry of this.#entries) if (entry.recorded !== null) this.#count(entry);
+    const { correction1, correction2 } = this.#corrections;
+    return { lr: this.#lr.value, correction1: correction1.value, correction2: correction2.value };
+  }
+
+  #begin(lr = this.#options.lr): void {
     checkNumber('AdamW', 'lr', lr, (value) => value >= 0 && Number.isFinite(value), 'a number, 0 or more');
     this.steps++;
     this.#lr.value = lr;
-    this.#correction1.value = 1 - this.#options.beta1 ** this.steps;
-    this.#correction2.value = 1 - this.#options.beta2 ** this.steps;
-    return { lr, correction1: this.#correction1.value, correction2: this.#correction2.value };
+    this.#set(this.#corrections, this.steps);
+  }
+
+  /** Counts the optimiser's step as one of a parameter's, once. */
+  #count(entry: Entry): void {
+    if (entry.counted === this.steps) return;
+    entry.counted = this.steps;
+    entry.steps++;
+    if (entry.recorded !== null && entry.recorded !== this.#corrections) this.#set(entry.recorded, entry.steps);
+  }
+
+  #correctionsAfter(steps: number): Corrections<number> {
+    const { beta1, beta2 } = this.#options;
+    return steps === 0
+      ? { correction1: 1, correction2: 1 }
+      : { correction1: 1 - beta1 ** steps, correction2: 1 - beta2 ** steps };
+  }
+
+  #set(scalars: Corrections<Scalar>, steps: number): void {
+    const { correction1, correction2 } = this.#correctionsAfter(steps);
+    scalars.correction1.value = correction1;
+    scalars.correction2.value = correction2;
+  }
+
+  #scalars(suffix: string): Corrections<Scalar> {
+    const scalar = (name: string) => this.#device.scalar(name + suffix, 1);
+    return { correction1: scalar('correction1'), correction2: scalar('correction2') };
+  }
+
+  /** The scalars of parameter i in programs: the common ones, unless it has missed a step. */
+  #record(entry: Entry, i: number): Corrections<Scalar> {
+    if (entry.recorded === null) {
+      entry.recorded = entry.steps === this.steps ? this.#corrections : this.#scalars(`.${i}`);
+      this.#set(entry.recorded, entry.steps);
+    }
+    return entry.recorded;
   }
 
   /** Queues the update of every parameter that has a gradient. */
   apply(options: { maxNorm?: number } = {}): void {
-    const { maxNorm } = checkOptions('AdamW.apply', options);
+    const { maxNorm } = checkKnown('AdamW.apply', options, ['maxNorm']);
     const { beta1, beta2, eps } = this.#options;
+    const records = isRecording(this.#device);
     const factor = maxNorm === undefined ? null : clipFactor('AdamW', gradsOf(this.params), maxNorm, this.gradNorm);
-    const shared = { factor, correction1: this.#correction1, correction2: this.#correction2, eps };
-    const rates = { rate1: 1 - beta1, rate2: 1 - beta2 };
-    for (const { param, m, v, lr, weightDecay } of this.#entries) {
+    const shared = { factor, eps, rate1: 1 - beta1, rate2: 1 - beta2 };
+    for (const [i, entry] of this.#entries.entries()) {
+      const { param, m, v, lr, weightDecay } = entry;
       const g = param.grad;
       if (g === null) continue;
+      if (!records) this.#count(entry);
+      const corrections = records ? this.#record(entry, i) : this.#correctionsAfter(entry.steps);
       this.#device.emit(
         'adamw',
-        { p: param, g, m, v, count: param.size, lr, weightDecay, ...rates, ...shared },
+        { p: param, g, m, v, count: param.size, lr, weightDecay, ...corrections, ...shared },
         14 * param.size,
       );
     }
@@ -128,17 +191,26 @@ export class AdamW implements Optimizer {
     for (const param of this.params) param.zeroGrad();
   }
 
-  /** The running means of parameter i as `i.m` and `i.v`, and the number of steps. */
+  /** The running means of parameter i as `i.m` and `i.v`, the number of steps, and as `i.steps` its own if they are fewer. */
   state(): OptimizerState {
     const tensors = this.#entries.flatMap(({ m, v }, i) => [[`${i}.m`, m] as const, [`${i}.v`, v] as const]);
-    return { tensors: new Map(tensors), numbers: { steps: this.steps } };
+    const missed = this.#entries.flatMap(({ steps }, i) => (steps < this.steps ? [[`${i}.steps`, steps]] : []));
+    return { tensors: new Map(tensors), numbers: { steps: this.steps, ...Object.fromEntries(missed) } };
   }
 
   /** Throws FormatError, and changes nothing, unless the state is of an AdamW with parameters of the same sizes. */
   loadState({ tensors, numbers }: Parameters<Optimizer['loadState']>[0]): void {
-    if (!Number.isInteger(numbers.steps)) throw new FormatError('AdamW: the state has no number of steps');
+    const { steps = Number.NaN } = numbers;
+    const own = this.#entries.map((_, i) => numbers[`${i}.steps`] ?? steps);
+    if (![steps, ...own].every((count) => Number.isSafeInteger(count) && count >= 0 && count <= steps)) {
+      throw new FormatError('AdamW: the state has no number of steps, or a wrong one');
+    }
     loadTensors('AdamW', this.state().tensors, tensors);
-    this.steps = numbers.steps as number;
+    this.steps = steps;
+    for (const [i, entry] of this.#entries.entries()) {
+      entry.steps = own[i] as number;
+      entry.counted = steps;
+    }
   }
 
   /** Gives the memory of the state back. The parameters stay. */

@@ -39,6 +39,16 @@ export function checkParameters(op: string, params: readonly Tensor[]): Device {
   return device;
 }
 
+/** Whether commands are recorded, for later, instead of queued. */
+export function isRecording(device: Device): boolean {
+  try {
+    device.assertNotRecording('');
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 /** The device of an array of tensors. */
 export function checkTensors(op: string, params: readonly Tensor[]): Device {
   if (!Array.isArray(params))
@@ -64,8 +74,8 @@ export function loadTensors(
   for (const [name, tensor] of own) tensor.write(saved.get(name) as Float32Array);
 }
 
-/** y = scale · x, or y += scale · x. */
-export function scaleInto(x: Tensor, y: Tensor, scale: number | Scalar, accumulate: boolean): void {
+/** y = scale · x + shift, added to y if `accumulate`. */
+export function scaleInto(x: Tensor, y: Tensor, scale: number | Scalar, accumulate: boolean, shift = 0): void {
   const strides = { xStride: x.size, yStride: x.size };
-  x.device.emit('affine', { x, y, rows: 1, cols: x.size, ...strides, scale, shift: 0, accumulate });
+  x.device.emit('affine', { x, y, rows: 1, cols: x.size, ...strides, scale, shift, accumulate });
 }

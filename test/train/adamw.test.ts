@@ -113,6 +113,63 @@ describe('AdamW', () => {
     expect(x.dataSync()[0]).toBe(3);
   });
 
+  describe('counts for each parameter the steps in which it had a gradient', () => {
+    const patterns = [() => true, (step: number) => step >= 10, (step: number) => step % 2 === 0];
+    const steps = Array.from({ length: 20 }, (_, i) => i + 1);
+    const gradient = (step: number, k: number) => Math.fround(Math.sin(3 * step + k)) || 1;
+    const make = (device: Device) => patterns.map(() => device.tensor([0.5], undefined, { requiresGrad: true }));
+    /** Each parameter alone, with its own steps. */
+    const expected = patterns.map((has, k) => {
+      const own = steps.filter(has).map((step) => [Float32Array.of(gradient(step, k))]);
+      return reference([Float32Array.of(0.5)], own, options)[0]![0]!;
+    });
+    const step = (optimizer: AdamW, params: readonly Tensor[], n: number) => {
+      params.forEach((param, k) => {
+        if (patterns[k]!(n)) mul(param, 1).backward([gradient(n, k)]);
+      });
+      optimizer.step();
+      optimizer.zeroGrad();
+    };
+    const compare = (params: readonly Tensor[]) =>
+      params.forEach((param, k) => {
+        assertClose(`parameter ${k}`, param.dataSync(), [expected[k]!], () => allowedError(20, 1));
+      });
+
+    it('step by step, and across a resumption', async () => {
+      const device = await deviceFor(isas[0]!, 1);
+      const params = make(device);
+      const first = new AdamW(params, options);
+      for (const n of steps.slice(0, 12)) step(first, params, n);
+      const { tensors, numbers } = first.state();
+      expect(numbers).toEqual({ steps: 12, '1.steps': 3, '2.steps': 6 });
+      const second = new AdamW(params, options);
+      const saved = new Map([...tensors].map(([name, tensor]) => [name, tensor.dataSync() as Float32Array]));
+      second.loadState({ tensors: saved, numbers });
+      for (const n of steps.slice(12)) step(second, params, n);
+      compare(params);
+      const wrong = { steps: 12, '1.steps': 13 };
+      expect(() => second.loadState({ tensors: saved, numbers: wrong })).toThrow(/no number of steps, or a wrong one/);
+    });
+
+    it('in a program that is recorded when some have missed steps', async () => {
+      const device = await deviceFor(isas[0]!, 1);
+      const params = make(device);
+      const optimizer = new AdamW(params, options);
+      for (const n of steps.slice(0, 15)) step(optimizer, params, n);
+      const upstream = params.map((_, k) => device.tensor([gradient(16, k)]));
+      const program = device.record(() => {
+        params.forEach((param, k) => void mul(param, upstream[k]!).backward([1]));
+        optimizer.apply();
+        optimizer.zeroGrad();
+      });
+      program.run(optimizer.advance());
+      for (const n of steps.slice(16)) step(optimizer, params, n);
+      program.dispose();
+      compare(params);
+      expect(optimizer.state().numbers).toEqual({ steps: 20, '1.steps': 11, '2.steps': 10 });
+    });
+  });
+
   it('recorded and replayed gives the same bits as step by step', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const make = () => device.tensor([1, -2, 3], undefined, { requiresGrad: true });
@@ -187,6 +244,8 @@ describe('AdamW', () => {
     expect(() => new AdamW([mul(x, 2)])).toThrow(AutogradError);
     expect(() => new AdamW([x], { lr: -1 })).toThrow('AdamW: lr is -1, expected a number, 0 or more');
     expect(() => new AdamW([{ params: [x], weightDecay: Number.NaN }])).toThrow(ArgumentError);
+    const misspelt = [{ params: [x], weight_decay: 0 }] as never;
+    expect(() => new AdamW(misspelt)).toThrow('no option weight_decay, only params, lr, weightDecay');
     expect(() => new AdamW([x], { beta2: 1 })).toThrow(ArgumentError);
     setGradients([x], [Float32Array.of(1)]);
     expect(() => new AdamW([x]).step({ maxNorm: 0 })).toThrow(ArgumentError);
