@@ -116,8 +116,35 @@ export interface FitResult {
   readonly validations: readonly Validation[];
 }
 
+const NAMES: Readonly<Record<keyof FitOptions, true>> = {
+  steps: true,
+  epochs: true,
+  optimizer: true,
+  schedule: true,
+  batchTokens: true,
+  gradientAccumulation: true,
+  clipNorm: true,
+  labelSmoothing: true,
+  headDiversity: true,
+  gradientCheckpointing: true,
+  seed: true,
+  validate: true,
+  validateEvery: true,
+  earlyStopping: true,
+  averageLast: true,
+  emaDecay: true,
+  checkpoint: true,
+  checkpointEvery: true,
+  resume: true,
+  signal: true,
+  onStep: true,
+  onValidation: true,
+};
+
 /** Throws ArgumentError for options of `fit` that make no sense, alone or together. */
-export function checkSettings({ seed = 0, validateEvery = 1, checkpointEvery = 1, ...options }: FitOptions): void {
+export function checkSettings(options: FitOptions): void {
+  checkKnown('fit', options, Object.keys(NAMES) as (keyof FitOptions)[]);
+  const { seed = 0, validateEvery = 1, checkpointEvery = 1 } = options;
   checkNumber('fit', 'seed', seed, (value) => Number.isSafeInteger(value) && value >= 0, 'an integer, 0 or more');
   checkNumber('fit', 'validateEvery', validateEvery, isCount, 'a positive integer');
   checkNumber('fit', 'checkpointEvery', checkpointEvery, isCount, 'a positive integer');

@@ -30,7 +30,6 @@ export async function fit(
   data: readonly Example[] | Batches,
   options: FitOptions = {},
 ): Promise<FitResult> {
-  checkOptions('fit', options);
   const run = new Run(model, data, options);
   try {
     return await run.go();
@@ -60,13 +59,13 @@ class Run {
     data: readonly Example[] | Batches,
     private readonly options: FitOptions,
   ) {
+    checkSettings(options);
     const { batchTokens = 4096, gradientAccumulation = 1, seed = 0, steps, epochs } = options;
     this.#batches = isBatches(data) ? data : lengthBatches(data, { tokens: batchTokens, seed });
     this.#accumulation = gradientAccumulation;
     if (!(Number.isInteger(gradientAccumulation) && gradientAccumulation > 0)) {
       throw new ArgumentError(`fit: gradientAccumulation is ${gradientAccumulation}, expected a positive integer`);
     }
-    checkSettings(options);
     if (steps !== undefined && epochs !== undefined) throw new ArgumentError('fit: give steps or epochs, not both');
     this.#steps = steps ?? Math.ceil(((epochs ?? 1) * this.#batches.perEpoch) / gradientAccumulation);
     if (!(Number.isInteger(this.#steps) && this.#steps > 0)) {

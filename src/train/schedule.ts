@@ -1,5 +1,6 @@
-import { checkOptions } from '../core/check.js';
+import { checkNumber } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
+import { checkKnown } from './options.js';
 
 /** The learning rate at a step; steps count from 1. */
 export type Schedule = (step: number) => number;
@@ -14,7 +15,7 @@ function warm(op: string, peak: number, warmup: number): void {
 
 /** The same rate at every step after a linear warm-up over `warmup` steps. */
 export function constant(peak: number, options: { warmup?: number } = {}): Schedule {
-  const { warmup = 0 } = checkOptions('constant', options);
+  const { warmup = 0 } = checkKnown('constant', options, ['warmup']);
   warm('constant', peak, warmup);
   return (step) => peak * Math.min(1, step / Math.max(1, warmup));
 }
@@ -24,7 +25,7 @@ export function constant(peak: number, options: { warmup?: number } = {}): Sched
  * factor · dModel^−½ · min(step^−½, step · warmup^−1.5), has peak = factor · (dModel · warmup)^−½; see `noam`.
  */
 export function inverseSquareRoot(peak: number, options: { warmup?: number } = {}): Schedule {
-  const { warmup = 4000 } = checkOptions('inverseSquareRoot', options);
+  const { warmup = 4000 } = checkKnown('inverseSquareRoot', options, ['warmup']);
   warm('inverseSquareRoot', peak, warmup);
   const w = Math.max(1, warmup);
   return (step) => peak * Math.min(Math.sqrt(w / step), step / w);
@@ -32,16 +33,19 @@ export function inverseSquareRoot(peak: number, options: { warmup?: number } = {
 
 /** The paper's schedule by its own parameters: factor · dModel^−½ · min(step^−½, step · warmup^−1.5). */
 export function noam(dModel: number, options: { warmup?: number; factor?: number } = {}): Schedule {
-  const { warmup = 4000, factor = 1 } = checkOptions('noam', options);
+  const { warmup = 4000, factor = 1 } = checkKnown('noam', options, ['warmup', 'factor']);
   return inverseSquareRoot(factor / Math.sqrt(dModel * Math.max(1, warmup)), { warmup });
 }
 
-/** Linear warm-up to `peak`, then a straight line to `final` at step `steps`. */
+/** Linear warm-up to `peak`, then a straight line to `final` (default: 0) at step `steps`. */
 export function linearDecay(peak: number, options: { steps: number; warmup?: number; final?: number }): Schedule {
   return decay('linearDecay', peak, options, (progress) => 1 - progress);
 }
 
-/** Linear warm-up to `peak`, then half a cosine to `final` at step `steps` (Loshchilov & Hutter, 2017, without restarts). */
+/**
+ * Linear warm-up to `peak`, then half a cosine to `final` (default: 0) at step `steps` (Loshchilov & Hutter, 2017, without
+ * restarts).
+ */
 export function cosine(peak: number, options: { steps: number; warmup?: number; final?: number }): Schedule {
   return decay('cosine', peak, options, (progress) => (1 + Math.cos(Math.PI * progress)) / 2);
 }
@@ -52,11 +56,12 @@ function decay(
   options: { steps: number; warmup?: number; final?: number },
   shape: (progress: number) => number,
 ): Schedule {
-  const { steps, warmup = 0, final = 0 } = checkOptions(op, options);
+  const { steps, warmup = 0, final = 0 } = checkKnown(op, options, ['steps', 'warmup', 'final']);
   warm(op, peak, warmup);
   if (!(Number.isInteger(steps) && steps > warmup)) {
     throw new ArgumentError(`${op}: steps is ${steps}, expected more than the ${warmup} of the warm-up`);
   }
+  checkNumber(op, 'final', final, (value) => value >= 0 && Number.isFinite(value), 'a number, 0 or more');
   return (step) => {
     if (step < warmup) return (peak * step) / warmup;
     const progress = Math.min(1, (step - warmup) / (steps - warmup));

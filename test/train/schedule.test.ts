@@ -27,6 +27,9 @@ describe('schedules', () => {
 
   it('refuse what makes no sense', () => {
     expect(() => cosine(1, { steps: 10, warmup: 10 })).toThrow(ArgumentError);
+    for (const final of [Number.NaN, -1, Infinity]) {
+      expect(() => cosine(1, { steps: 10, final })).toThrow(`cosine: final is ${final}, expected a number, 0 or more`);
+    }
     expect(() => constant(Number.NaN)).toThrow(ArgumentError);
     expect(() => inverseSquareRoot(1, { warmup: -1 })).toThrow(ArgumentError);
   });

@@ -32,3 +32,31 @@ it("follows PyTorch's formula", async () => {
   expect(() => new SGD([param], { momentum: 1 })).toThrow(ArgumentError);
   device.dispose();
 });
+
+it('scales gradients down to a norm, and skips a step whose norm is not finite', async () => {
+  const device = await createDevice({ threads: 2 });
+  const param = device.tensor([1, -2], [2], { requiresGrad: true });
+  const other = device.tensor([3], [1], { requiresGrad: true });
+  const sgd = new SGD([param, other], { lr: 0.5, momentum: 0.5, weightDecay: 0.25 });
+  const step = (g: number[]) => {
+    device.scope(() => sum(mul(param, device.tensor(g))).backward());
+    device.scope(() => sum(other).backward([0]));
+    sgd.step({ maxNorm: 2.5 });
+    sgd.zeroGrad();
+  };
+  const values = async () => [...(await param.data()), ...(await other.data())];
+  step([3, 4]); // of norm 5: halved
+  const velocity = [1.5 + 0.25, 2 - 0.5, 0.75];
+  const first = [1 - velocity[0]! / 2, -2 - velocity[1]! / 2, 3 - velocity[2]! / 2];
+  (await values()).forEach((value, i) => void expect(value).toBeCloseTo(first[i]!, 5));
+  const before = await values();
+  const state = async () => Promise.all([...sgd.state().tensors.values()].map((tensor) => tensor.data()));
+  const velocities = await state();
+  for (const bad of [Number.NaN, Infinity, -Infinity]) step([bad, 1]);
+  expect(await values()).toEqual(before);
+  expect(await state()).toEqual(velocities);
+  step([0, 1]);
+  const second = first.map((p, i) => p - (0.5 * velocity[i]! + [0, 1, 0][i]! + 0.25 * p) / 2);
+  (await values()).forEach((value, i) => void expect(value).toBeCloseTo(second[i]!, 5));
+  device.dispose();
+});
