@@ -1,9 +1,9 @@
 // What `simdformer train` is told: the built-in tasks, JSON files on top of them, options of the command on top of these.
 
-import { readFile } from 'node:fs/promises';
 import { ArgumentError } from '../core/errors.js';
 import { resolveConfig, type TransformerOptions } from '../models/config.js';
 import type { FitOptions } from '../train/fit.js';
+import { readText } from './data.js';
 
 /** A task as a JSON file gives it; what is left out is taken from the built-in task named by `task`. */
 export interface TaskConfig extends FitSettings {
@@ -19,6 +19,7 @@ export interface TaskConfig extends FitSettings {
   epochs?: number;
   /** Tokens in a batch; for `characters` windows in a batch. */
   batch?: number;
+  /** Steps of `warmup`; by default a number for each task, or a quarter of all steps if that is less. */
   schedule?: { kind?: (typeof SCHEDULES)[number]; peak?: number; warmup?: number };
   optimizer?: { beta1?: number; beta2?: number; eps?: number; weightDecay?: number };
   /** Pairs, or the share of a text, held out for validation. */
@@ -32,6 +33,9 @@ const FIT_SETTINGS = [
   ...(['labelSmoothing', 'headDiversity', 'clipNorm', 'gradientAccumulation', 'gradientCheckpointing'] as const),
   ...(['averageLast', 'emaDecay', 'earlyStopping', 'validateEvery', 'checkpointEvery', 'seed'] as const),
 ];
+
+/** A model's seed has 31 bits. */
+export const LARGEST_SEED = 2 ** 31 - 1;
 
 const SCHEDULES = ['constant', 'cosine', 'linear', 'inverseSquareRoot'] as const;
 
@@ -51,7 +55,7 @@ const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
     },
     epochs: 47,
     batch: 2048,
-    schedule: { kind: 'linear', peak: 1.5e-3, warmup: 1000 },
+    schedule: { kind: 'linear', peak: 1.5e-3 },
     optimizer: { beta2: 0.98, eps: 1e-9, weightDecay: 0 },
     labelSmoothing: 0.1,
     validation: 1500,
@@ -76,11 +80,20 @@ const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
     },
     steps: 2000,
     batch: 12,
-    schedule: { kind: 'cosine', peak: 1e-3, warmup: 100 },
+    schedule: { kind: 'cosine', peak: 1e-3 },
     optimizer: { beta2: 0.99, eps: 1e-8, weightDecay: 0.1 },
     validation: 0.1,
     validateEvery: 250,
   },
+};
+
+/** Steps of warm-up where a task does not say; those of a short trial are cut. */
+export const WARMUP: Record<TaskConfig['task'], number> = { pronunciation: 1000, characters: 100 };
+
+/** What validation measures. */
+const METRICS: Record<TaskConfig['task'], readonly string[]> = {
+  pronunciation: ['wordError', 'tokenError'],
+  characters: ['loss'],
 };
 
 export const TASKS = Object.keys(BUILT_IN);
@@ -120,7 +133,7 @@ async function readConfig(path: string): Promise<TaskConfig> {
   if (!path.endsWith('.json')) {
     throw new ArgumentError(`'${path}' is neither a task (${TASKS.join(', ')}) nor a .json file`);
   }
-  const text = await readFile(path, 'utf8');
+  const text = await readText(path);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -166,7 +179,7 @@ const CHECKS: Record<keyof TaskConfig, Check> = {
   emaDecay: share,
   validation: notNegative,
   validateEvery: count,
-  seed: countOrZero,
+  seed: numberThat((n) => Number.isInteger(n) && n >= 0 && n <= LARGEST_SEED, `an integer, 0 to ${LARGEST_SEED}`),
 };
 const SCHEDULE_CHECKS: Record<keyof NonNullable<TaskConfig['schedule']>, Check> = {
   kind: oneOf(SCHEDULES),
@@ -180,29 +193,36 @@ const OPTIMIZER_CHECKS: Record<keyof NonNullable<TaskConfig['optimizer']>, Check
   weightDecay: notNegative,
 };
 
-const STOPPING_CHECKS: Record<keyof NonNullable<TaskConfig['earlyStopping']>, Check> = {
-  metric: [(value) => typeof value === 'string', 'the name of what validation measures'],
-  patience: count,
-};
-
 function checkConfig(path: string, value: unknown): asserts value is TaskConfig {
   if (!object[0](value)) throw new ArgumentError(`${path} holds no JSON object`);
   const config = value as TaskConfig;
   checkEach(path, '', Object.assign({ task: undefined }, config), CHECKS);
   checkEach(path, 'schedule.', config.schedule, SCHEDULE_CHECKS);
   checkEach(path, 'optimizer.', config.optimizer, OPTIMIZER_CHECKS);
-  checkEach(path, 'earlyStopping.', config.earlyStopping, STOPPING_CHECKS);
   if (config.steps !== undefined && config.epochs !== undefined) {
     throw new ArgumentError(`${path}: there are steps and epochs, expected one of them`);
   }
   if (config.averageLast !== undefined && config.emaDecay !== undefined) {
     throw new ArgumentError(`${path}: there are averageLast and emaDecay, expected one of them`);
   }
+  checkStopping(path, config);
   if (config.validation !== undefined) {
     const [accepts, expected] = config.task === 'pronunciation' ? countOrZero : share;
     if (!accepts(config.validation))
       throw new ArgumentError(`${path}: validation is ${config.validation}, expected ${expected}`);
   }
+}
+
+function checkStopping(path: string, config: TaskConfig): void {
+  const { task, earlyStopping } = config;
+  if (earlyStopping === undefined) return;
+  const checks = { metric: oneOf(METRICS[task]), patience: count };
+  checkEach(path, 'earlyStopping.', Object.assign({ metric: undefined, patience: undefined }, earlyStopping), checks);
+  const average = (['averageLast', 'emaDecay'] as const).find((name) => config[name] !== undefined);
+  if (average === undefined) return;
+  throw new ArgumentError(
+    `${path}: earlyStopping ends with the weights of the best validation, ${average} with others: use one of them`,
+  );
 }
 
 function checkEach(path: string, prefix: string, given: object = {}, checks: Readonly<Record<string, Check>>): void {
@@ -224,6 +244,11 @@ function checkModel(path: string, task: TaskConfig['task'], model: TransformerOp
   const known = Object.keys(resolveConfig(vocabularies));
   const unknown = Object.keys(model).find((name) => !known.includes(name));
   if (unknown !== undefined) throw new ArgumentError(`${path}: model: there is no such option of a model: ${unknown}`);
+  for (const name of ['dropout', 'layerNormEps'] as const) {
+    const value: unknown = model[name]; // "0.1" would pass for a number until something is added to it
+    if (value === undefined || typeof value === 'number') continue;
+    throw new ArgumentError(`${path}: model: ${name} is ${JSON.stringify(value)}, expected a number`);
+  }
   if (init !== undefined) return;
   try {
     const problem = taskProblem(task, resolveConfig({ ...model, ...vocabularies }));

@@ -9,11 +9,15 @@ export interface Pair {
 
 /** Reads a text file. Throws ArgumentError if it is not in UTF-8. */
 export async function readText(path: string): Promise<string> {
+  return decodeText(path, await readFile(path));
+}
+
+/** Bytes as UTF-8, without a byte order mark. Throws ArgumentError, naming them, if they are none. */
+export function decodeText(name: string, bytes: Uint8Array): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path));
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    if (!(cause instanceof TypeError)) throw cause;
-    throw new ArgumentError(`${path} is no text in UTF-8`, { cause });
+    throw new ArgumentError(`${name} is no text in UTF-8`, { cause });
   }
 }
 
@@ -27,7 +31,7 @@ export async function readPairs(path: string, { lowerCase = false } = {}): Promi
   lines.forEach((line, i) => {
     if (line === '') return;
     const [source = '', ...targets] = line.split('\t');
-    if (source === '' || targets.length === 0 || targets.includes('')) {
+    if (source === '' || targets.length === 0 || targets.some((target) => target.trim() === '')) {
       throw new ArgumentError(`${path}:${i + 1}: expected a source, a tab and a target, got ${JSON.stringify(line)}`);
     }
     const key = lowerCase ? source.toLowerCase() : source;

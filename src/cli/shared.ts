@@ -8,6 +8,7 @@ import { createDevice } from '../backend/pick.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import { Transformer } from '../models/transformer.js';
+import { decodeText } from './data.js';
 
 /** Models that come with the package. */
 const MODELS = fileURLToPath(new URL('../../models/', import.meta.url));
@@ -37,7 +38,7 @@ export async function readTexts(texts: readonly string[]): Promise<string[]> {
   if (process.stdin.isTTY) console.error('Reading lines; Ctrl-D ends them.');
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  const lines = Buffer.concat(chunks).toString('utf8').split(/\r?\n/);
+  const lines = decodeText('standard input', Buffer.concat(chunks)).split(/\r?\n/);
   const filled = lines.filter((line) => line !== '');
   if (filled.length === 0) throw new ArgumentError('there is no text: give it as arguments or on standard input');
   return filled;

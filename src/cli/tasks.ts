@@ -9,8 +9,9 @@ import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import { WordTokenizer } from '../tokenizers/word.js';
 import { AdamW } from '../train/adamw.js';
 import { type Batches, type Example, lengthBatches, windowBatches } from '../train/batches.js';
+import { fingerprint } from '../train/fingerprint.js';
 import { constant, cosine, inverseSquareRoot, linearDecay, type Schedule } from '../train/schedule.js';
-import type { TaskConfig } from './config.js';
+import { type TaskConfig, WARMUP } from './config.js';
 import { type Pair, readDictionary, readPairs, readText } from './data.js';
 import { encode, encodeData, tokenizersOf } from './encoding.js';
 import { initialModel } from './initial-model.js';
@@ -30,7 +31,12 @@ export interface PreparedTask {
 
 /** Reads the data of a task and makes its model. */
 export async function prepareTask(device: Device, config: TaskConfig): Promise<PreparedTask> {
-  return config.task === 'pronunciation' ? preparePairs(device, config) : prepareText(device, config);
+  const task = await (config.task === 'pronunciation' ? preparePairs(device, config) : prepareText(device, config));
+  const needs = (['averageLast', 'earlyStopping'] as const).find((name) => config[name] !== undefined);
+  if (task.validate !== undefined || needs === undefined) return task;
+  throw new ArgumentError(
+    `${needs} needs validations, but nothing is held out: raise validation, or leave ${needs} out`,
+  );
 }
 
 type PairExample = Example & { readonly source: readonly number[] };
@@ -60,11 +66,14 @@ async function preparePairs(device: Device, config: TaskConfig): Promise<Prepare
     }),
   );
   const heldOut = pairs.slice(0, validation);
+  for (const pair of heldOut) checkSource(pair.source, encode(source, pair.source).length, model.config.maxLength);
   const validate = async () => {
     const { wordError, tokenError } = await evaluatePairs(model, heldOut);
     return { wordError, tokenError };
   };
-  return finish(config, model, lengthBatches(examples, { tokens: batch, seed }), validation > 0 ? validate : undefined);
+  const batches = lengthBatches(examples, { tokens: batch, seed });
+  const task = finish(config, model, withHeldOut(batches, codesOf(heldOut)));
+  return validation > 0 ? { ...task, validate } : task;
 }
 
 /** A new model, for the letters and words of all pairs. */
@@ -86,13 +95,18 @@ function pairModel(device: Device, { model: options, seed }: TaskConfig, pairs: 
 /** Found here, a pair that is too long costs no training. */
 function checkLength(text: string, { source, target }: PairExample, maxLength: number, batch: number): void {
   const read = target.length - 1; // the end is written, but not read
-  const refuse = (what: string, length: number, limit: string) => {
-    throw new ArgumentError(`${what} has ${length} tokens, but ${limit}: leave it out, or raise that in a JSON file`);
-  };
-  if (source.length > maxLength) refuse(`'${text}'`, source.length, `maxLength is ${maxLength}`);
-  if (read > maxLength) refuse(`the target of '${text}', with its start,`, read, `maxLength is ${maxLength}`);
+  checkSource(text, source.length, maxLength);
+  if (read > maxLength) throw tooLong(`the target of '${text}', with its start,`, read, `maxLength is ${maxLength}`);
   const both = source.length + target.length;
-  if (both > batch) refuse(`'${text}' with its target`, both, `batch is ${batch}`);
+  if (both > batch) throw tooLong(`'${text}' with its target`, both, `batch is ${batch}`);
+}
+
+function checkSource(text: string, length: number, maxLength: number): void {
+  if (length > maxLength) throw tooLong(`'${text}'`, length, `maxLength is ${maxLength}`);
+}
+
+function tooLong(what: string, length: number, limit: string): ArgumentError {
+  return new ArgumentError(`${what} has ${length} tokens, but ${limit}: leave it out, or raise that in a JSON file`);
 }
 
 /** Error rates of a model on pairs, greedily or by beam search. */
@@ -120,7 +134,8 @@ export async function evaluatePairs(model: Transformer, pairs: readonly Pair[], 
   };
 }
 
-function words(text: string): string[] {
+/** Of an output or a reference; blanks separate them, however many. */
+export function words(text: string): string[] {
   return text.split(' ').filter((word) => word !== '');
 }
 
@@ -141,7 +156,7 @@ async function prepareText(device: Device, config: TaskConfig): Promise<Prepared
   }
   const train = windowBatches(ids.subarray(0, cut), { blockSize, batchSize: batch, seed });
   const heldOut = ids.subarray(cut);
-  const task = finish(config, model, train, undefined);
+  const task = finish(config, model, withHeldOut(train, heldOut));
   if (heldOut.length < 2) return task;
   // On the way a sample is enough, so that measuring does not take as long as learning; the last word is on everything.
   const validate = async (step: number) => ({
@@ -189,13 +204,21 @@ export async function textLoss(model: Transformer, ids: Int32Array, sample?: num
 /** Windows whose loss is measured at once. */
 const LOSS_BATCH = 64;
 
-function finish(
-  config: TaskConfig,
-  model: Transformer,
-  batches: Batches,
-  validate: PreparedTask['validate'],
-): PreparedTask {
-  const { seed = 0, steps = Math.ceil((config.epochs ?? 1) * batches.perEpoch), optimizer = {} } = config;
+/** Batches that are others, too, where other data are held out: what was validated before compares with nothing then. */
+function withHeldOut(batches: Batches, heldOut: ArrayLike<number>): Batches {
+  const { perEpoch, batch, fingerprint: learnt } = batches;
+  return { perEpoch, batch, fingerprint: fingerprint(heldOut, learnt) };
+}
+
+function codesOf(pairs: readonly Pair[]): Uint16Array {
+  const text = pairs.map(({ source, targets }) => [source, ...targets].join('\t')).join('\n');
+  return Uint16Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
+}
+
+/** All but how the model is validated. */
+function finish(config: TaskConfig, model: Transformer, batches: Batches): PreparedTask {
+  const { seed = 0, epochs = 1, gradientAccumulation = 1, optimizer = {} } = config;
+  const { steps = Math.ceil((epochs * batches.perEpoch) / gradientAccumulation) } = config;
   const decayed = model.parameters().filter(({ shape }) => shape.length > 1);
   const others = model.parameters().filter(({ shape }) => shape.length <= 1);
   const groups = [{ params: decayed }, { params: others, weightDecay: 0 }];
@@ -204,23 +227,24 @@ function finish(
     model,
     batches,
     steps,
-    schedule: scheduleOf(config.schedule ?? {}, steps),
+    schedule: scheduleOf(config, steps),
     optimizer: new AdamW(groups, { beta1: 0.9, ...optimizer }),
-    validate,
+    validate: undefined,
   };
 }
 
-function scheduleOf({ kind, peak = 1e-3, warmup = 0 }: NonNullable<TaskConfig['schedule']>, steps: number): Schedule {
-  const warm = Math.min(warmup, Math.floor(steps / 4)); // a short trial still comes down
+function scheduleOf({ task, schedule = {} }: TaskConfig, steps: number): Schedule {
+  // Unless it is asked for otherwise, a short trial still comes down.
+  const { kind, peak = 1e-3, warmup = Math.min(WARMUP[task], Math.floor(steps / 4)) } = schedule;
   switch (kind) {
     case 'cosine':
-      return cosine(peak, { steps, warmup: warm, final: peak / 10 });
+      return cosine(peak, { steps, warmup, final: peak / 10 });
     case 'linear':
-      return linearDecay(peak, { steps, warmup: warm });
+      return linearDecay(peak, { steps, warmup });
     case 'inverseSquareRoot':
-      return inverseSquareRoot(peak, { warmup: warm });
+      return inverseSquareRoot(peak, { warmup });
     default:
-      return constant(peak, { warmup: warm });
+      return constant(peak, { warmup });
   }
 }
 

@@ -35,7 +35,7 @@ describe('readTask', () => {
     });
     const { model, schedule, optimizer, batch, seed } = await readTask(path, { seed: 4 });
     expect(model).toMatchObject({ dModel: 64, heads: 4 });
-    expect(schedule).toEqual({ kind: 'linear', peak: 0.01, warmup: 1000 });
+    expect(schedule).toEqual({ kind: 'linear', peak: 0.01 });
     expect(optimizer).toEqual({ beta2: 0.9, eps: 1e-9, weightDecay: 0 });
     expect({ batch, seed }).toEqual({ batch: 100, seed: 4 });
   });
@@ -70,7 +70,17 @@ describe('readTask', () => {
     [{ task, seed: -1 }, /seed is -1/],
     [{ task, labelSmoothing: 1 }, /labelSmoothing is 1/],
     [{ task, gradientCheckpointing: 1 }, /gradientCheckpointing is 1, expected true or false/],
-    [{ task, earlyStopping: { metric: 'loss', patience: 0 } }, /earlyStopping.patience is 0/],
+    [{ task, earlyStopping: { metric: 'wordError', patience: 0 } }, /earlyStopping.patience is 0/],
+    [{ task, earlyStopping: { metric: 'wordError' } }, /earlyStopping.patience is undefined, expected a positive/],
+    [{ task, earlyStopping: { patience: 3 } }, /earlyStopping.metric is undefined, expected wordError or tokenError/],
+    [{ task, earlyStopping: { metric: 'loss', patience: 3 } }, /metric is "loss", expected wordError or tokenError/],
+    [{ task: 'characters', earlyStopping: { metric: 'x', patience: 3 } }, /metric is "x", expected loss/],
+    [
+      { task, earlyStopping: { metric: 'wordError', patience: 3 }, averageLast: 2 },
+      /earlyStopping ends with the weights of the best validation, averageLast with others/,
+    ],
+    [{ task, seed: 3_000_000_000 }, /seed is 3000000000, expected an integer, 0 to 2147483647/],
+    [{ task, model: { dropout: '0.1' } }, /model: dropout is "0.1", expected a number/],
     [{ task, model: { encoderLayers: 0 } }, /0 encoder and 4 decoder layers, but pronunciation needs/],
     [{ task: 'characters', model: { encoderLayers: 1 } }, /characters needs decoder layers alone/],
     [{ task, clipNorm: 'none' }, /clipNorm is "none", expected a positive number or null/],
@@ -89,6 +99,10 @@ describe('readTask', () => {
     const path = await fileOf(config);
     await expect(readTask(path)).rejects.toThrow(ArgumentError);
     await expect(readTask(path)).rejects.toThrow(message);
+  });
+
+  it('reads a file with a byte order mark', async () => {
+    expect(await readTask(await fileOf('\ufeff{"task": "characters", "steps": 3}'))).toMatchObject({ steps: 3 });
   });
 
   it('refuses a task that is neither a name nor a file', async () => {

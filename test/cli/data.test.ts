@@ -35,6 +35,7 @@ describe('readPairs', () => {
     ['a\tX\nb\n', /:2: expected a source, a tab and a target, got "b"/],
     ['\tX\n', /:1: expected a source/],
     ['a\t\n', /:1: expected a source/],
+    ['a\tX\nb\t  \n', /:2: expected a source, a tab and a target, got "b\\t {2}"/],
     ['', /has no pairs in it/],
     ['\n\n', /has no pairs in it/],
   ])('refuses %j', async (text, message) => {

@@ -1,0 +1,76 @@
+// What a training is made of, before it begins.
+
+import { writeFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readTask, type TaskConfig } from '../../src/cli/config.js';
+import { prepareTask } from '../../src/cli/tasks.js';
+import { createDevice, type Device } from '../../src/index.js';
+import { temporaryFolder } from './run-cli.js';
+
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let device: Device;
+
+const words = Array.from({ length: 40 }, (_, i) => [...`${i + 10}`].map((digit) => 'abcdefghij'[+digit]).join(''));
+const pairs = words.map((word) => `${word}\t${[...word].join(' ')}`);
+const model = { dModel: 16, heads: 2, dFF: 32, encoderLayers: 1, decoderLayers: 1, maxLength: 8 };
+
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  device = await createDevice({ threads: 1 });
+  await writeFile(folder.at('pairs.tsv'), `${pairs.join('\n')}\n`);
+});
+afterAll(async () => {
+  device.dispose();
+  await folder.remove();
+});
+
+async function prepare(config: Partial<TaskConfig>, lines = pairs) {
+  await writeFile(folder.at('pairs.tsv'), `${lines.join('\n')}\n`);
+  const given = { task: 'pronunciation', model, data: folder.at('pairs.tsv'), validation: 2, batch: 40, ...config };
+  await writeFile(folder.at('task.json'), JSON.stringify(given));
+  return prepareTask(device, await readTask(folder.at('task.json')));
+}
+
+describe('a task', () => {
+  it('sees all data once an epoch, however many batches make a step', async () => {
+    const { batches, steps } = await prepare({ epochs: 3 });
+    const accumulated = await prepare({ epochs: 3, gradientAccumulation: 4 });
+    expect(steps).toBe(3 * batches.perEpoch);
+    expect(accumulated.steps).toBe(Math.ceil((3 * batches.perEpoch) / 4));
+  });
+
+  it('warms up as long as is asked for, by default a quarter of the steps at most', async () => {
+    const schedule = { kind: 'constant', peak: 1 } as const;
+    expect((await prepare({ steps: 40, schedule })).schedule(5)).toBe(0.5);
+    expect((await prepare({ steps: 40, schedule: { ...schedule, warmup: 20 } })).schedule(5)).toBe(0.25);
+    expect((await prepare({ steps: 5000, schedule })).schedule(500)).toBe(0.5);
+  });
+
+  it('knows its data, held out or not', async () => {
+    const fingerprintOf = async (lines: string[]) => (await prepare({}, lines)).batches.fingerprint;
+    const all = await Promise.all([fingerprintOf(pairs)]);
+    for (let i = 0; i < pairs.length; i++) {
+      const [source, target] = pairs[i]!.split('\t') as [string, string];
+      const changed = pairs.with(i, `${source}\t${[...target].reverse().join('')}`);
+      if (changed[i] !== pairs[i]) all.push(await fingerprintOf(changed));
+    }
+    expect(new Set(all).size).toBe(all.length);
+    expect(all.length).toBeGreaterThan(30);
+  });
+
+  it('refuses pairs that are too long, those held out, too', async () => {
+    const long = words.map((word) => `${word.repeat(5)}\ta`);
+    await expect(prepare({}, [...pairs.slice(0, 2), ...long])).rejects.toThrow(/has 10 tokens, but maxLength is 8/);
+    for (let i = 0; i < pairs.length; i++) {
+      const lines = pairs.with(i, `${words[i]!.repeat(5)}\ta`);
+      await expect(prepare({}, lines)).rejects.toThrow(`'${words[i]!.repeat(5)}' has 10 tokens, but maxLength is 8`);
+    }
+  });
+
+  it('refuses what needs validations where nothing is held out', async () => {
+    const refused = /needs validations, but nothing is held out/;
+    await expect(prepare({ validation: 0, averageLast: 2 })).rejects.toThrow(refused);
+    const earlyStopping = { metric: 'wordError', patience: 2 };
+    await expect(prepare({ validation: 0, earlyStopping })).rejects.toThrow(refused);
+  });
+});
