@@ -28,9 +28,22 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
 /** What a user should read about an error; undefined if it is a fault of the program, whose stack should be seen. */
 export function describeError(error: unknown): string | undefined {
   if (error instanceof SimdformerError) return error.message;
+  // What V8 says where an array is longer than it has memory for.
+  if (error instanceof RangeError && /array (buffer|length)|allocation/i.test(error.message)) {
+    return `this takes more memory than there is (${error.message}): give smaller sizes`;
+  }
   const { code, path, message } = error as NodeJS.ErrnoException;
   if (typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) return undefined;
+  if (SYSTEM_ERRORS[code] === undefined) return message;
+  // Files are written beside their place first; what was asked for is the place.
+  const named = path?.replace(/\.[\da-f-]+\.tmp$/, '');
+  return named === undefined
+    ? `a file cannot be used: ${reasonOf(error as Error)}`
+    : `${named}: ${reasonOf(error as Error)}`;
+}
+
+/** Why the system refuses, in words. */
+export function reasonOf({ code = '', message }: NodeJS.ErrnoException): string {
   const reason = SYSTEM_ERRORS[code];
-  if (reason === undefined) return message;
-  return path === undefined ? `a file cannot be used: ${reason} (${message})` : `${path}: ${reason} (${code})`;
+  return reason === undefined ? message : `${reason} (${code})`;
 }

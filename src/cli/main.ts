@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 // The command line. Each command is a file in commands/; what they share is in shared.ts.
 
+import { readFileSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { Command, CommanderError, Option } from 'commander';
 import { attentionCommand } from './commands/attention.js';
 import { benchCommand } from './commands/bench.js';
@@ -9,14 +11,21 @@ import { infoCommand } from './commands/info.js';
 import { runCommand } from './commands/run.js';
 import { scoreCommand } from './commands/score.js';
 import { trainCommand } from './commands/train.js';
-import { describeError, EXIT } from './exit.js';
+import { describeError, EXIT, reasonOf } from './exit.js';
 import { integer } from './parsers.js';
+
+/** Of this package, whether it is run from src or dist. */
+function version(): string {
+  const file = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
 
 /** Of all backends; which of them a machine has, `info` says. */
 const INSTRUCTION_SETS = ['avx512', 'avx2', 'sse2', 'neon', 'scalar', 'relaxed', 'simd128'];
 
 const program = new Command('simdformer')
   .description('Train, run and look into Transformers on the CPU.')
+  .version(version())
   .option('--threads <n>', 'threads to use (default: all cores)', integer(1, 64))
   .addOption(new Option('--isa <name>', 'instruction set to use (default: the best)').choices(INSTRUCTION_SETS))
   .showHelpAfterError('(add --help for what is possible)')
@@ -24,14 +33,19 @@ const program = new Command('simdformer')
 const commands = [infoCommand, trainCommand, runCommand, scoreCommand, attentionCommand, evalCommand, benchCommand];
 for (const command of commands) program.addCommand(command().copyInheritedSettings(program));
 
-// The reader of a pipe may leave early, as `head` does. Without one for the output there is nothing to do; progress that nobody
-// reads is no reason to end a training.
+// The reader of a pipe may leave early, as `head` does, and without one for the output there is nothing to do. Progress that
+// nobody reads, as the pipe, the terminal or the disk behind it is gone or full, is no reason to end a training.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(EXIT.done);
+  if (error.code === 'EPIPE') process.exit(process.exitCode ?? EXIT.done);
+  console.error(`simdformer: the output cannot be written: ${reasonOf(error)}`);
+  process.exit(process.exitCode || EXIT.failed);
 });
-process.stderr.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
+process.stderr.on('error', () => {});
+
+// Node aborts, with a core dump, when it sets back a terminal that has closed. What ends then is ended by its closing.
+const terminals = [0, 1, 2].filter((stream) => isatty(stream));
+process.on('exit', () => {
+  if (terminals.some((stream) => !isatty(stream))) process.kill(process.pid, 'SIGHUP');
 });
 
 try {

@@ -40,7 +40,9 @@ export class TrainingLog {
   /** Training loss, each point the mean of its neighbours, and all that validations measured; undefined without a step. */
   curves(): string | undefined {
     const entries = this.#begun ? this.#entries : this.#read();
-    const losses = entries.flatMap((entry) => ('loss' in entry ? [[entry.step, entry.loss] as const] : []));
+    const losses = entries.flatMap((entry) =>
+      'loss' in entry ? [[entry.step, entry.loss ?? Number.NaN] as const] : [],
+    );
     if (losses.length === 0) return undefined;
     const validations = entries.filter((entry) => 'metrics' in entry);
     const names = new Set(validations.flatMap(({ metrics }) => Object.keys(metrics)));

@@ -198,7 +198,7 @@ function adopt<T extends LoadableTensor>(given: Map<string, T>, alias: string, n
   }
   const a = valuesOf(name, own, sizeOf(own.shape));
   const b = valuesOf(alias, other, sizeOf(other.shape));
-  if (!sameShape(own.shape, other.shape) || a.some((value, i) => value !== b[i])) {
+  if (!sameShape(own.shape, other.shape) || a.some((value, i) => value !== b[i] && !Object.is(value, b[i]))) {
     throw new ArgumentError(
       `loadStateDict: ${alias} and ${name} differ, but this model shares one parameter between them`,
     );

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { simdformer } from './run-cli.js';
 
@@ -9,6 +10,11 @@ describe('arguments', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(new RegExp(`^Usage: simdformer ${command}`));
     expect(stdout.split('\n').filter((line) => line.length > 100)).toEqual([]);
+  });
+
+  it.concurrent('--version is that of the package', async () => {
+    const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
+    expect(await simdformer(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
   });
 
   it.concurrent('without any, shows what there is', async () => {
@@ -25,6 +31,7 @@ describe('arguments', () => {
     ['train characters', /required option '-o, --out <folder>' not specified/],
     ['train characters -o x --steps 1 --epochs 1', /cannot be used with/],
     ['info --threads 0', /'--threads <n>' argument '0' is invalid. Expected an integer, 1 to 64/],
+    ['train characters -o x --seed 3000000000', /Expected an integer, 0 to 2147483647/],
     ['info --isa mmx', /Allowed choices are avx512/],
   ])('%s: an error of usage', async (args, message) => {
     const { code, stdout, stderr } = await simdformer(args.split(' '));
@@ -61,6 +68,13 @@ describe('without a model', () => {
     const { milliseconds, ops } = JSON.parse(stdout);
     expect(milliseconds).toBeGreaterThan(0);
     expect(ops.map(({ op }: { op: string }) => op)).toContain('matmul');
+  });
+
+  it.concurrent('bench says when a model is too large', async () => {
+    const { code, stdout, stderr } = await simdformer(['bench', '--d-model', '1000000', '--heads', '1']);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+    expect(stderr).toMatch(/memory/);
   });
 
   it.concurrent('bench --train says what gradient checkpointing saves', async () => {

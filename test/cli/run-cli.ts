@@ -1,6 +1,7 @@
 // The command line as a user meets it: a process of its own.
 
 import { spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,30 +23,46 @@ export interface RunOptions {
   interruptAt?: RegExp;
   /** Default: that of Ctrl-C. */
   signal?: NodeJS.Signals;
+  /** How often it comes. Default 1. */
+  times?: number;
+  /** Files that the output and the errors go to, instead of `Ended`. */
+  stdout?: string;
+  stderr?: string;
   /** Default 1; null leaves the option out. */
   threads?: number | null;
+}
+
+/** What Node is given to run `simdformer` with arguments. */
+export function argumentsOf(args: readonly string[], threads: number | null = 1): string[] {
+  const shared = threads === null ? [] : ['--threads', `${threads}`];
+  return ['--import', TSX, MAIN, ...shared, ...args];
 }
 
 /** Runs `simdformer` with arguments to its end. */
 export function simdformer(
   args: readonly string[],
-  { input = '', interruptAt, signal = 'SIGINT', threads = 1 }: RunOptions = {},
+  { input = '', interruptAt, signal = 'SIGINT', times = 1, threads = 1, ...files }: RunOptions = {},
 ): Promise<Ended> {
-  const shared = threads === null ? [] : ['--threads', `${threads}`];
-  const child = spawn(process.execPath, ['--import', TSX, MAIN, ...shared, ...args]);
+  const [stdout, stderr] = [files.stdout, files.stderr].map((path) =>
+    path === undefined ? 'pipe' : openSync(path, 'w'),
+  );
+  const child = spawn(process.execPath, argumentsOf(args, threads), {
+    stdio: ['pipe', stdout, stderr],
+  });
+  for (const file of [stdout, stderr]) if (typeof file === 'number') closeSync(file);
   const output = { stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     output.stdout += text;
   });
   let interrupted = false;
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     output.stderr += text;
     if (interrupted || !interruptAt?.test(output.stderr)) return;
     interrupted = true;
-    child.kill(signal);
+    for (let i = 0; i < times; i++) child.kill(signal);
   });
-  child.stdin.on('error', () => {}); // it may end without reading
-  child.stdin.end(input);
+  child.stdin?.on('error', () => {}); // it may end without reading
+  child.stdin?.end(input);
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code) => resolve({ code, ...output }));

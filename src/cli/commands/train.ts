@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { ArgumentError } from '../../core/errors.js';
+import { ArgumentError, FormatError } from '../../core/errors.js';
 import { type FitResult, fit } from '../../train/fit.js';
-import { fitSettings, readTask, TASKS, type TaskConfig } from '../config.js';
+import { fitSettings, LARGEST_SEED, readTask, TASKS, type TaskConfig } from '../config.js';
 import { EXIT } from '../exit.js';
+import { takeFolder } from '../out-folder.js';
 import { integer, positive } from '../parsers.js';
 import { duration, showProgress } from '../progress.js';
 import { changedSettings } from '../resumption.js';
@@ -32,7 +32,7 @@ export function trainCommand(): Command {
     .addOption(new Option('--steps <n>', 'steps to take').argParser(integer(1)).conflicts('epochs'))
     .option('--epochs <n>', 'times to see all data', positive())
     .option('--batch <n>', 'tokens in a batch; for characters, windows', integer(1))
-    .option('--seed <n>', 'same seed, same model', integer(0))
+    .option('--seed <n>', 'same seed, same model', integer(0, LARGEST_SEED))
     .addOption(
       new Option('--dtype <type>', 'of the saved weights: float16 takes half the space')
         .choices(['float32', 'float16'])
@@ -50,18 +50,44 @@ export function trainCommand(): Command {
       checkFolder(options);
       using device = await openDevice(command);
       const task = await prepareTask(device, config);
-      await mkdir(out, { recursive: true });
+      using _folder = await takeFolder(out);
+      checkFolder(options); // again: another training may have ended there meanwhile
+      using stop = stopping();
       const start = performance.now();
-      const result = await train(task, options);
+      const result = await train(task, options, stop);
       await task.model.save(out, { dtype });
+      if (result.reason === 'aborted' && stop.by !== undefined) process.exitCode = EXIT[stop.by];
       report(result, options, (performance.now() - start) / 1000);
     });
 }
 
 /** What asks a program to end. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+type Signal = (typeof SIGNALS)[number];
 
 const checkpointIn = (folder: string) => join(folder, 'checkpoint.safetensors');
+
+/** The end of a training that a signal asks for, or `now`; until it is disposed of. */
+function stopping(): Disposable & { readonly signal: AbortSignal; readonly by: Signal | undefined; now(): void } {
+  const aborter = new AbortController();
+  let by: Signal | undefined;
+  const stop = (name: NodeJS.Signals) => {
+    by ??= name as Signal;
+    aborter.abort();
+  };
+  // Asked twice to end, a program ends at once; but a terminal that closes may say so more than once.
+  for (const name of SIGNALS) process[name === 'SIGHUP' ? 'on' : 'once'](name, stop);
+  return {
+    signal: aborter.signal,
+    get by() {
+      return by;
+    },
+    now: () => aborter.abort(),
+    [Symbol.dispose]() {
+      for (const name of SIGNALS) process.off(name, stop);
+    },
+  };
+}
 
 /** A training may have taken days: nothing replaces it, or the model it gave, unless that is said. */
 function checkFolder({ out, resume, overwrite }: TrainOptions): void {
@@ -76,27 +102,25 @@ function checkFolder({ out, resume, overwrite }: TrainOptions): void {
       `${out} holds a model already: --overwrite replaces it; to train it further, give it as --init`,
     );
   }
-  if (!found && resume) console.error(`There is no checkpoint in ${out}: starting from the beginning.`);
 }
 
-/** Fits the model, with log, progress and checkpoint; signals and a log that cannot be written stop it in order. */
-async function train({ config, model, batches, ...task }: PreparedTask, options: TrainOptions): Promise<FitResult> {
+/** Fits the model, with log, progress and checkpoint; `stop` and a log that cannot be written end it in order. */
+async function train(
+  { config, model, batches, ...task }: PreparedTask,
+  options: TrainOptions,
+  stop: ReturnType<typeof stopping>,
+): Promise<FitResult> {
   const { out, resume } = options;
   const settings = join(out, 'task.json');
   const saveSettings = () => writeWhole(settings, `${JSON.stringify(config, null, 1)}\n`);
   if (resume && existsSync(checkpointIn(out))) {
     for (const change of changedSettings(settings, config)) console.error(`Changed: ${change}`);
   } else {
-    await saveSettings(); // before the first checkpoint, so that whoever resumes from one can compare
+    if (resume) console.error(`There is no checkpoint in ${out}: starting from the beginning.`);
+    saveSettings(); // before the first checkpoint, so that whoever resumes from one can compare
   }
-  const stop = new AbortController();
-  const interrupt = (signal?: NodeJS.Signals) => {
-    stop.abort();
-    if (signal !== undefined) process.exitCode = EXIT[signal as (typeof SIGNALS)[number]];
-  };
-  const log = new TrainingLog(join(out, 'log.jsonl'), () => interrupt());
+  const log = new TrainingLog(join(out, 'log.jsonl'), stop.now);
   const progress = showProgress(config.task === 'pronunciation' ? 'words' : 'tokens');
-  for (const signal of SIGNALS) process.once(signal, interrupt);
   const result = await fit(model, batches, {
     ...task,
     ...fitSettings(config),
@@ -111,10 +135,12 @@ async function train({ config, model, batches, ...task }: PreparedTask, options:
       progress.onValidation(validation);
       log.onValidation(validation);
     },
-  }).finally(() => {
-    progress.stop();
-    for (const signal of SIGNALS) process.off(signal, interrupt);
-  });
+  })
+    .catch((error: unknown) => {
+      if (!(error instanceof FormatError)) throw error; // a checkpoint that is no good
+      throw new FormatError(`${error.message}. --overwrite starts again`, { cause: error });
+    })
+    .finally(progress.stop);
   log.check();
   await saveSettings();
   const curves = log.curves();
@@ -122,7 +148,14 @@ async function train({ config, model, batches, ...task }: PreparedTask, options:
   return result;
 }
 
-function report({ reason, step, validations }: FitResult, { out, json }: TrainOptions, seconds: number): void {
+function report({ reason, step, losses, validations }: FitResult, { out, json }: TrainOptions, seconds: number): void {
+  const last = losses.at(-1) ?? 0;
+  if (!Number.isFinite(last)) {
+    process.exitCode ||= EXIT.failed;
+    console.error(
+      `simdformer: the training diverged: its last loss is ${last}. Lower schedule.peak and start again with --overwrite`,
+    );
+  }
   const metrics = validations.at(-1)?.metrics ?? {};
   if (json) {
     printJson({ reason, step, seconds, metrics, model: out });

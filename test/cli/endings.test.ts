@@ -1,0 +1,115 @@
+// How trainings end, are kept apart, and go on.
+
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { platform } from 'node:os';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { saveSafetensors } from '../../src/index.js';
+import { argumentsOf, type RunOptions, simdformer, temporaryFolder } from './run-cli.js';
+
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+const model = { dModel: 16, heads: 2, dFF: 32, decoderLayers: 1, maxLength: 16, tieEmbeddings: true };
+const task = { task: 'characters', model, batch: 4, steps: 4, validateEvery: 1000 };
+
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  await writeFile(folder.at('text.txt'), 'to be, or not to be: that is the question.\n'.repeat(20));
+  await writeFile(folder.at('task.json'), JSON.stringify({ ...task, data: folder.at('text.txt') }));
+});
+afterAll(() => folder.remove());
+
+const train = (out: string, args: string[] = [], options: RunOptions = {}, config = 'task.json') =>
+  simdformer(['train', folder.at(config), '-o', folder.at(out), ...args], options);
+const lastStep = async (out: string) =>
+  JSON.parse((await readFile(folder.at(`${out}/log.jsonl`), 'utf8')).trimEnd().split('\n').at(-1)!).step;
+
+describe('a training', () => {
+  it('stops with a checkpoint when its terminal closes, however often that is said', async () => {
+    const options = { interruptAt: /step 1\//, signal: 'SIGHUP', times: 3 } as const;
+    const { code, stdout } = await train('closed', ['--steps', '1000000'], options);
+    expect(code).toBe(129);
+    const [, step] = /^Stopped; --resume goes on\. Step (\d+)/.exec(stdout)!;
+    expect(Number(step)).toBe(await lastStep('closed'));
+    const resumed = await train('closed', ['--resume', '--json', '--steps', `${Number(step) + 2}`]);
+    expect(JSON.parse(resumed.stdout)).toMatchObject({ reason: 'done', step: Number(step) + 2 });
+  });
+
+  it.runIf(platform() === 'linux')('does the same on a terminal that is gone', async () => {
+    const close = [
+      'import os, pty, sys',
+      'pid, terminal = pty.fork()',
+      'if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])',
+      "while b'%' not in os.read(terminal, 65536): pass",
+      'os.close(terminal)',
+      'print(os.WTERMSIG(os.waitpid(pid, 0)[1]))',
+    ].join('\n');
+    const args = ['train', folder.at('task.json'), '-o', folder.at('gone'), '--steps', '1000000'];
+    const { stdout } = await promisify(execFile)('python3', ['-c', close, process.execPath, ...argumentsOf(args)]);
+    expect(stdout.trim()).toBe('1'); // by SIGHUP, as shells have it 129
+    const step = await lastStep('gone');
+    expect(step).toBeGreaterThan(0);
+    const resumed = await train('gone', ['--resume', '--json', '--steps', `${step + 1}`]);
+    expect(JSON.parse(resumed.stdout)).toMatchObject({ reason: 'done', step: step + 1 });
+    expect(await lastStep('gone')).toBe(step + 1);
+  });
+
+  it.runIf(platform() === 'linux')(
+    'goes on without its messages, and tells that a result cannot be written',
+    async () => {
+      const mute = await train('mute', [], { stderr: '/dev/full' });
+      expect(mute).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Done\. Step 4/) });
+      const lost = await train('lost', [], { stdout: '/dev/full' });
+      expect(lost.code).toBe(1);
+      expect(lost.stderr).toMatch(/^simdformer: the output cannot be written: its disk is full \(ENOSPC\)$/m);
+      expect(lost.stderr).not.toMatch(/\n\s+at /);
+    },
+  );
+
+  it('that is complete when it is told to stop is done', async () => {
+    const { code, stdout } = await train('complete', [], { interruptAt: /step 4\/4/ });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^Done\. Step 4/) });
+  });
+
+  it('has its folder for itself, unless the one before was killed, and removes what that has left', async () => {
+    await mkdir(folder.at('shared'));
+    await writeFile(folder.at('shared/lock'), `${process.ppid}`);
+    const second = await train('shared');
+    expect(second).toMatchObject({ code: 1, stdout: '' });
+    expect(second.stderr).toMatch(`in use by another training, process ${process.ppid}: wait for it`);
+    expect(await readdir(folder.at('shared'))).toEqual(['lock']);
+    const killed = await train('shared-2', ['--steps', '1000000'], { interruptAt: /step 1\//, signal: 'SIGKILL' });
+    expect(killed.code).toBe(null);
+    expect(existsSync(folder.at('shared-2/lock'))).toBe(true);
+    const left = ['checkpoint.safetensors.0f-1e.tmp', 'model.safetensors.0f-1e.tmp', 'task.json.123.tmp'];
+    for (const name of left) await writeFile(folder.at(`shared-2/${name}`), 'x');
+    expect((await train('shared-2', ['--overwrite'])).code).toBe(0);
+    expect((await readdir(folder.at('shared-2'))).filter((name) => /lock|tmp/.test(name))).toEqual([]);
+  });
+
+  it('that diverges is saved, but fails', async () => {
+    const schedule = { kind: 'constant', peak: 1e30, warmup: 0 };
+    const diverging = { ...task, data: folder.at('text.txt'), schedule, clipNorm: null };
+    await writeFile(folder.at('diverging.json'), JSON.stringify(diverging));
+    const { code, stdout, stderr } = await train('diverged', ['--json'], {}, 'diverging.json');
+    expect(code).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({ reason: 'done', step: 4, metrics: { loss: null } });
+    expect(stderr).toMatch(/^simdformer: the training diverged: its last loss is NaN\. Lower schedule\.peak/m);
+    expect((await simdformer(['info', folder.at('diverged')])).code).toBe(0);
+    expect(await readFile(folder.at('diverged/loss.svg'), 'utf8')).not.toContain('NaN');
+    const resumed = await train('diverged', ['--resume', '--steps', '5'], {}, 'diverging.json');
+    expect(resumed.stderr).toMatch(/the training diverged/);
+  });
+
+  it('names a checkpoint that is damaged, and what to do', async () => {
+    await mkdir(folder.at('damaged'));
+    const checkpoint = folder.at('damaged/checkpoint.safetensors');
+    await saveSafetensors(checkpoint, {}, { 'simdformer.checkpoint': '{"state": {"step": -1}, "optimizer": {}}' });
+    const { code, stdout, stderr } = await train('damaged', ['--resume']);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(
+      /checkpoint\.safetensors cannot be used: its step is -1, expected .*\. --overwrite starts again$/m,
+    );
+  });
+});
