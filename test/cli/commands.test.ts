@@ -152,7 +152,7 @@ describe('a trained model', () => {
   it('runs on arguments and on standard input', async () => {
     const [single, several, json] = await Promise.all([
       simdformer(['run', model(), 'AB']),
-      simdformer(['run', model(), '--beams', '2'], { input: 'ab\r\n\nba\n' }),
+      simdformer(['run', model(), '--beams', '2'], { input: '\ufeffab\r\n\nba\n' }),
       simdformer(['run', model(), 'ab', '--n-best', '2', '--json']),
     ]);
     expect(single).toEqual({ code: 0, stdout: 'AH B\n', stderr: '' });
@@ -193,9 +193,20 @@ describe('a trained model', () => {
     expect(JSON.parse(info.stdout)).toMatchObject({ config: { dModel: 16 }, parameters: expect.any(Number) });
   });
 
+  it('is measured on sources as they stand, and on words however they are separated', async () => {
+    await writeFile(folder.at('capitals.tsv'), 'ab\tAH  B \nAB\tAH B\naB\tB\n');
+    const [json, lines] = await Promise.all([
+      simdformer(['eval', model(), folder.at('capitals.tsv'), '--outputs', '--json']),
+      simdformer(['eval', model(), folder.at('capitals.tsv'), '--outputs']),
+    ]);
+    const outputs = [{ source: 'aB', targets: ['B'], output: 'AH B' }];
+    expect(JSON.parse(json.stdout)).toMatchObject({ count: 3, wordError: 1 / 3, outputs });
+    expect(lines.stdout).toMatch(/^aB\tAH B\tB\nword error 33\.33 %/);
+  });
+
   it('shows where it looks', async () => {
     const [json, picture, missing] = await Promise.all([
-      simdformer(['attention', model(), 'ab', '--json']),
+      simdformer(['attention', model(), 'ab', '--json', '-o', folder.at('both.svg')]),
       simdformer(['attention', model(), 'ab', '-o', folder.at('heads.svg')]),
       simdformer(['attention', model(), 'ab', '--layer', '9']),
     ]);
@@ -203,6 +214,7 @@ describe('a trained model', () => {
     expect({ queries, keys }).toEqual({ queries: ['<s>', 'AH', 'B'], keys: ['a', 'b'] });
     expect(heads).toHaveLength(2);
     expect(picture.code).toBe(0);
+    expect(await readFile(folder.at('both.svg'), 'utf8')).toEqual(await readFile(folder.at('heads.svg'), 'utf8'));
     expect(await readFile(folder.at('heads.svg'), 'utf8')).toContain('layer 1, head 2');
     expectFailure(missing, /there is no such head: the model has 1 layers of 2 heads/);
   });

@@ -43,13 +43,12 @@ export function attentionCommand(): Command {
       const queries = kind === 'encoder' ? inputs : outputs;
       const keys = kind === 'decoder' ? outputs : inputs;
       const heads = await headsOf(maps[kind], options);
-      if (options.json) return printJson({ kind, queries, keys, heads });
       if (options.output !== undefined) {
         const titled = heads.map(({ layer, head, weights }) => ({ title: `layer ${layer}, head ${head}`, weights }));
         await writeWhole(options.output, heatMapGridSvg(titled, { queries, keys }));
-        console.log(`${heads.length} ${kind} attention maps: ${options.output}`);
-        return;
+        if (!options.json) return console.log(`${heads.length} ${kind} attention maps: ${options.output}`);
       }
+      if (options.json) return printJson({ kind, queries, keys, heads });
       for (const { layer, head, entropy, distance, previous, weights } of heads) {
         const numbers = `entropy ${entropy.toFixed(2)} bits, distance ${distance.toFixed(1)}`;
         const looksBack = kind === 'cross' ? '' : `, previous token ${(100 * previous).toFixed(0)} %`;

@@ -4,7 +4,7 @@ import { readPairs, readText } from '../data.js';
 import { encode, tokenizersOf } from '../encoding.js';
 import { integer } from '../parsers.js';
 import { loadModel, openDevice, printJson } from '../shared.js';
-import { evaluatePairs, textLoss } from '../tasks.js';
+import { evaluatePairs, textLoss, words } from '../tasks.js';
 
 export function evalCommand(): Command {
   return new Command('eval')
@@ -37,15 +37,19 @@ export function evalCommand(): Command {
           );
           return;
         }
-        const pairs = await readPairs(file, { lowerCase: true });
+        const pairs = await readPairs(file);
         const { outputs, count, wordError, tokenError } = await evaluatePairs(model, pairs, { beams: options.beams });
         const seconds = (performance.now() - start) / 1000;
-        if (options.json) return printJson({ count, wordError, tokenError, seconds });
+        const results = pairs.map((pair, i) => ({ ...pair, output: (outputs[i] as string[]).join(' ') }));
+        // Blanks separate words, however many there are, as for the error rates.
+        const wrong = results.filter(
+          ({ targets, output }) => !targets.some((text) => words(text).join(' ') === output),
+        );
+        if (options.json) {
+          return printJson({ count, wordError, tokenError, seconds, ...(options.outputs && { outputs: wrong }) });
+        }
         if (options.outputs) {
-          pairs.forEach(({ source, targets }, i) => {
-            const output = (outputs[i] as string[]).join(' ');
-            if (!targets.includes(output)) console.log(`${source}\t${output}\t${targets.join('\t')}`);
-          });
+          for (const { source, output, targets } of wrong) console.log(`${source}\t${output}\t${targets.join('\t')}`);
         }
         console.log(
           `word error ${(100 * wordError).toFixed(2)} %, token error ${(100 * tokenError).toFixed(2)} %, ${count} words in ${seconds.toFixed(1)} s`,

@@ -117,7 +117,7 @@ async function train(
     for (const change of changedSettings(settings, config)) console.error(`Changed: ${change}`);
   } else {
     if (resume) console.error(`There is no checkpoint in ${out}: starting from the beginning.`);
-    saveSettings(); // before the first checkpoint, so that whoever resumes from one can compare
+    await saveSettings(); // before the first checkpoint, so that whoever resumes from one can compare
   }
   const log = new TrainingLog(join(out, 'log.jsonl'), stop.now);
   const progress = showProgress(config.task === 'pronunciation' ? 'words' : 'tokens');
