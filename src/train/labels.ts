@@ -8,10 +8,13 @@ import type { Trainable } from './fit-options.js';
  */
 export function countLabels({ config }: Trainable, batch: readonly Example[], n: number): number {
   const { decoderLayers = 1, padId = null } = config ?? {};
-  const count = batch.reduce((sum, example) => sum + labelsOf(example, decoderLayers > 0, padId), 0);
+  const decodes = decoderLayers > 0;
+  const count = batch.reduce((sum, example) => sum + labelsOf(example, decodes, padId), 0);
   if (count > 0) return count;
-  const cause = padId === null ? 'it has no labels' : `it has no labels but padId, ${padId}, which the loss ignores`;
-  throw new ArgumentError(`fit: nothing can be learnt from batch ${n}: ${cause}; leave such examples out`);
+  const none = [...(decodes ? ['the first token of a target'] : []), ...(padId === null ? [] : [`padId ${padId}`])];
+  throw new ArgumentError(
+    `fit: there is no label to learn in batch ${n} (${none.join(' and ')} count as none): leave such examples out`,
+  );
 }
 
 function labelsOf({ source, target }: Example, decodes: boolean, padId: number | null): number {

@@ -89,7 +89,9 @@ describe('fit', () => {
     const { losses } = await fit(model, [{ source: [3], target: [4] }], { ...common, steps: 3 });
     expect(losses.every(Number.isFinite)).toBe(true);
     const none = fit(model, [{ source: [3], target: [0] }], common);
-    await expect(none).rejects.toThrow(/batch 0: it has no labels but padId, 0, which the loss ignores/);
+    const start = fit(smallModel(device), [{ source: [3], target: [1] }], common);
+    await expect(start).rejects.toThrow(/\(the first token of a target and padId 0 count as none\)/);
+    await expect(none).rejects.toThrow(/no label to learn in batch 0 \(padId 0 count as none\)/);
   });
 
   it('stops early with the best weights, and averages', async () => {
