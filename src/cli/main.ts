@@ -33,8 +33,9 @@ const program = new Command('simdformer')
 const commands = [infoCommand, trainCommand, runCommand, scoreCommand, attentionCommand, evalCommand, benchCommand];
 for (const command of commands) program.addCommand(command().copyInheritedSettings(program));
 
-// The reader of a pipe may leave early, as `head` does, and without one for the output there is nothing to do. Progress that
-// nobody reads, as the pipe, the terminal or the disk behind it is gone or full, is no reason to end a training.
+// The reader of a pipe may leave early, as `head` does, and without one for the output there is nothing to do.
+// Progress that nobody reads, as the pipe, the terminal or the disk behind it is gone or full, is no reason to end a
+// training.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(process.exitCode ?? EXIT.done);
   console.error(`simdformer: the output cannot be written: ${reasonOf(error)}`);

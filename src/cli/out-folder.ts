@@ -9,8 +9,9 @@ import { removeUnfinished } from '../train/checkpoint.js';
 const FILES = ['task.json', 'log.jsonl', 'loss.svg', 'config.json', 'model.safetensors'];
 
 /**
- * Makes the folder and takes it for this process, until the result is disposed of: the file `lock` in it holds the process's
- * number. That of a process which is no longer there is taken over. Throws ArgumentError if another training has the folder.
+ * Makes the folder and takes it for this process, until the result is disposed of: the file `lock` in it holds the
+ * process's number. That of a process which is no longer there is taken over. Throws ArgumentError if another training
+ * has the folder.
  */
 export async function takeFolder(folder: string): Promise<Disposable> {
   mkdirSync(folder, { recursive: true });
@@ -53,7 +54,6 @@ function runs(pid: number): boolean {
 }
 
 function inUse(folder: string, path: string, owner: string): ArgumentError {
-  return new ArgumentError(
-    `${folder} is in use by another training, process ${owner}: wait for it, or give another folder (if that is no training, remove ${path})`,
-  );
+  const advice = `wait for it, or give another folder; if that is no training, remove ${path}`;
+  return new ArgumentError(`${folder} is in use by another training, process ${owner}: ${advice}`);
 }

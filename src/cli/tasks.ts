@@ -204,7 +204,9 @@ export async function textLoss(model: Transformer, ids: Int32Array, sample?: num
 /** Windows whose loss is measured at once. */
 const LOSS_BATCH = 64;
 
-/** Batches that are others, too, where other data are held out: what was validated before compares with nothing then. */
+/**
+ * Batches that are others, too, where other data are held out: what was validated before compares with nothing then.
+ */
 function withHeldOut(batches: Batches, heldOut: ArrayLike<number>): Batches {
   const { perEpoch, batch, fingerprint: learnt } = batches;
   return { perEpoch, batch, fingerprint: fingerprint(heldOut, learnt) };

@@ -48,10 +48,11 @@ interface Entry {
 
 /**
  * Adam with decoupled weight decay (Loshchilov & Hutter, 2019), with PyTorch's arithmetic: one fused pass over each
- * parameter. Parameters without a gradient are left alone, and a step is none of theirs: the first one with a gradient has the
- * size of the rate, whenever it comes.
+ * parameter. Parameters without a gradient are left alone, and a step is none of theirs: the first one with a gradient
+ * has the size of the rate, whenever it comes.
  *
- * In a recorded program, whose runs count for all parameters that it updates, use `apply` and give each run what `advance` returns:
+ * In a recorded program, whose runs count for all parameters that it updates, use `apply` and give each run what
+ * `advance` returns:
  *
  * ```ts
  * const program = device.record(() => { loss().backward(); adamw.apply({ maxNorm: 1 }); adamw.zeroGrad() });
@@ -191,7 +192,10 @@ export class AdamW implements Optimizer {
     for (const param of this.params) param.zeroGrad();
   }
 
-  /** The running means of parameter i as `i.m` and `i.v`, the number of steps, and as `i.steps` its own if they are fewer. */
+  /**
+   * The running means of parameter i as `i.m` and `i.v`, the number of steps, and as `i.steps` its own if they are
+   * fewer.
+   */
   state(): OptimizerState {
     const tensors = this.#entries.flatMap(({ m, v }, i) => [[`${i}.m`, m] as const, [`${i}.v`, v] as const]);
     const missed = this.#entries.flatMap(({ steps }, i) => (steps < this.steps ? [[`${i}.steps`, steps]] : []));

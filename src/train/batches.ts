@@ -19,8 +19,8 @@ export interface Batches {
   readonly perEpoch: number;
   batch(n: number): readonly Example[];
   /**
-   * A number that other data or other batches of them do not share, which a run that is resumed is compared by. Default: none;
-   * the first batches are compared then.
+   * A number that other data or other batches of them do not share, which a run that is resumed is compared by.
+   * Default: none; the first batches are compared then.
    */
   readonly fingerprint?: number;
 }

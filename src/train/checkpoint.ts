@@ -30,9 +30,9 @@ export async function saveCheckpoint(
 }
 
 /**
- * Reads a checkpoint into the same tensors and optimiser and returns its state as `decode` reads it, or null if there is no
- * file. Throws FormatError, naming the file, if it is damaged, no checkpoint, or one of another model or optimiser, and what
- * else `decode` throws; nothing is changed then.
+ * Reads a checkpoint into the same tensors and optimiser and returns its state as `decode` reads it, or null if there
+ * is no file. Throws FormatError, naming the file, if it is damaged, no checkpoint, or one of another model or
+ * optimiser, and what else `decode` throws; nothing is changed then.
  */
 export async function loadCheckpoint<State>(
   path: string,

@@ -3,8 +3,8 @@ import type { Example } from './batches.js';
 const EMPTY = 0x811c9dc5;
 
 /**
- * FNV-1a (Fowler, Noll, Vo) of integers, added to `hash`: a number that two lists share only if they are equal, or by chance
- * of one in 2³².
+ * FNV-1a (Fowler, Noll, Vo) of integers, added to `hash`: a number that two lists share only if they are equal, or by
+ * chance of one in 2³².
  */
 export function fingerprint(ids: ArrayLike<number>, hash = EMPTY): number {
   let result = hash;

@@ -19,8 +19,8 @@ export interface Trainable {
   /** Mean loss per label, a scalar that can be differentiated; `source` is null if the examples have none. */
   loss(source: Rows | null, target: Rows, options: { labelSmoothing?: number; headDiversity?: number }): Tensor;
   /**
-   * Which target tokens that mean is over. With decoder layers all but the first of each target, without them one for each
-   * source token; `padId` does not count. Default: all but the first.
+   * Which target tokens that mean is over. With decoder layers all but the first of each target, without them one for
+   * each source token; `padId` does not count. Default: all but the first.
    */
   readonly config?: { readonly decoderLayers: number; readonly padId: number | null };
   gradientCheckpointing: boolean;
@@ -55,8 +55,8 @@ export interface FitOptions {
   steps?: number;
   epochs?: number;
   /**
-   * Default: `AdamW` with the paper's β₁ 0.9, β₂ 0.98, ε 1e-9 and no weight decay, of all parameters whose `requiresGrad` is
-   * true. Parameters that it does not own are left alone.
+   * Default: `AdamW` with the paper's β₁ 0.9, β₂ 0.98, ε 1e-9 and no weight decay, of all parameters whose
+   * `requiresGrad` is true. Parameters that it does not own are left alone.
    */
   optimizer?: Optimizer;
   /** Default: inverse square root with a peak of 1e-3 after a tenth of the steps, 4000 at most. */
@@ -71,34 +71,40 @@ export interface FitOptions {
   labelSmoothing?: number;
   /** Makes heads differ: see `LossOptions`. Default: 0. */
   headDiversity?: number;
-  /** Trains with a fraction of the memory for a third more work: see `Transformer.gradientCheckpointing`. Default: false. */
+  /**
+   * Trains with a fraction of the memory for a third more work: see `Transformer.gradientCheckpointing`. Default:
+   * false.
+   */
   gradientCheckpointing?: boolean;
   /** Decides batches and dropout. Default: 0. */
   seed?: number;
   /**
-   * Measures the model, in evaluation mode and with the weights of the step, not averaged ones, every `validateEvery` steps
-   * (default: never) and at the end.
+   * Measures the model, in evaluation mode and with the weights of the step, not averaged ones, every `validateEvery`
+   * steps (default: never) and at the end.
    */
   validate?: (step: number) => Promise<Record<string, number>> | Record<string, number>;
   validateEvery?: number;
   /**
-   * Stops when `metric` has not become lower in `patience` validations, at least 1, and ends with the weights of the best; NaN
-   * is worse than any number. Needs `validate`; not together with `averageLast` or `emaDecay`, which end with other weights.
+   * Stops when `metric` has not become lower in `patience` validations, at least 1, and ends with the weights of the
+   * best; NaN is worse than any number. Needs `validate`; not together with `averageLast` or `emaDecay`, which end
+   * with other weights.
    */
   earlyStopping?: { metric: string; patience: number };
-  /** Ends with the mean of the weights at the last so many validations; needs `validate`. Not together with `emaDecay`. */
+  /**
+   * Ends with the mean of the weights at the last so many validations; needs `validate`. Not together with `emaDecay`.
+   */
   averageLast?: number;
   /** Ends with the exponential moving average of the weights with this decay, updated at every step. */
   emaDecay?: number;
   /**
-   * A file that holds all that is needed to go on, written at the beginning, every `checkpointEvery` steps (default: 500, or
-   * once a minute if that is more often) and at the end.
+   * A file that holds all that is needed to go on, written at the beginning, every `checkpointEvery` steps (default:
+   * 500, or once a minute if that is more often) and at the end.
    */
   checkpoint?: string;
   checkpointEvery?: number;
   /**
-   * Goes on from the checkpoint if there is one. Seed, data, batches and gradientAccumulation must be the same; steps, rates and
-   * the like may be others. Default: false.
+   * Goes on from the checkpoint if there is one. Seed, data, batches and gradientAccumulation must be the same; steps,
+   * rates and the like may be others. Default: false.
    */
   resume?: boolean;
   /** Stops after the step under way; a checkpoint is written. */

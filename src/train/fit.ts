@@ -17,13 +17,13 @@ export type { FitOptions, FitResult, Progress, Trainable, Validation } from './f
 const SAVE_AFTER = 60_000;
 
 /**
- * Trains `model` on examples, in batches of similar length, or on batches of your own making. Resolves when done, stopped
- * early or aborted; the event loop keeps running meanwhile.
+ * Trains `model` on examples, in batches of similar length, or on batches of your own making. Resolves when done,
+ * stopped early or aborted; the event loop keeps running meanwhile.
  *
  * The same seed gives the same losses, bit for bit, on any number of threads and across a resumption.
  *
- * Throws ArgumentError for options that make no sense, FormatError for a checkpoint that is damaged or of another model, and
- * what `validate`, the data or the file system throw.
+ * Throws ArgumentError for options that make no sense, FormatError for a checkpoint that is damaged or of another
+ * model, and what `validate`, the data or the file system throw.
  */
 export async function fit(
   model: Trainable,

@@ -3,8 +3,8 @@ import type { Example } from './batches.js';
 import type { Trainable } from './fit-options.js';
 
 /**
- * How many labels the mean loss of batch `n` is over, which is what it weighs beside others. Throws ArgumentError if there are
- * none, as the mean is NaN then.
+ * How many labels the mean loss of batch `n` is over, which is what it weighs beside others. Throws ArgumentError if
+ * there are none, as the mean is NaN then.
  */
 export function countLabels({ config }: Trainable, batch: readonly Example[], n: number): number {
   const { decoderLayers = 1, padId = null } = config ?? {};

@@ -20,7 +20,9 @@ export function identityOf(batches: Batches): Pick<RunState, 'data' | 'firstBatc
   return { data: batches.fingerprint, firstBatch: fingerprintOf(batches.batch(0)) };
 }
 
-/** The state as JSON can hold it: numbers that are not finite, as metrics of a diverged model are, become their names. */
+/**
+ * The state as JSON can hold it: numbers that are not finite, as metrics of a diverged model are, become their names.
+ */
 export function encodeState(state: RunState): unknown {
   const encode = (value: number) => (Number.isFinite(value) ? value : String(value));
   return {
@@ -30,8 +32,8 @@ export function encodeState(state: RunState): unknown {
 }
 
 /**
- * The state that `encodeState` made. Throws FormatError if it is damaged, and ArgumentError if it is of a run that had other
- * batches than `own`; what old checkpoints do not tell is not compared.
+ * The state that `encodeState` made. Throws FormatError if it is damaged, and ArgumentError if it is of a run that had
+ * other batches than `own`; what old checkpoints do not tell is not compared.
  */
 export function decodeState(given: unknown, own: RunState): RunState {
   const { seed, gradientAccumulation, firstBatch } = own;

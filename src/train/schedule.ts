@@ -43,8 +43,8 @@ export function linearDecay(peak: number, options: { steps: number; warmup?: num
 }
 
 /**
- * Linear warm-up to `peak`, then half a cosine to `final` (default: 0) at step `steps` (Loshchilov & Hutter, 2017, without
- * restarts).
+ * Linear warm-up to `peak`, then half a cosine to `final` (default: 0) at step `steps` (Loshchilov & Hutter, 2017,
+ * without restarts).
  */
 export function cosine(peak: number, options: { steps: number; warmup?: number; final?: number }): Schedule {
   return decay('cosine', peak, options, (progress) => (1 + Math.cos(Math.PI * progress)) / 2);

@@ -98,8 +98,8 @@ export class SGD implements Optimizer {
 }
 
 /**
- * y = keep·y + scale·factor·x, or y as it was if `factor` is not finite. AdamW's pass does that, as it is with means that begin
- * at zero and forget at once, nothing to divide by, and the decay of weights for `keep`.
+ * y = keep·y + scale·factor·x, or y as it was if `factor` is not finite. AdamW's pass does that, as it is with means
+ * that begin at zero and forget at once, nothing to divide by, and the decay of weights for `keep`.
  */
 function addScaled(x: Tensor, y: Tensor, scale: number | Scalar, factor: Tensor | null, keep = 1): void {
   if (factor === null) {
@@ -110,7 +110,7 @@ function addScaled(x: Tensor, y: Tensor, scale: number | Scalar, factor: Tensor 
   const { device } = x;
   device.scope(() => {
     const [m, v] = [device.zeros(x.shape), device.zeros(x.shape)];
-    const identity = { rate1: 1, rate2: 0, correction1: -1, correction2: 1, eps: 1 }; // lr / −1 is added, not subtracted
+    const identity = { rate1: 1, rate2: 0, correction1: -1, correction2: 1, eps: 1 }; // lr / −1 is added
     const weightDecay = 1 - keep;
     device.emit('adamw', { p: y, g: x, m, v, factor, count: x.size, lr: scale, ...identity, weightDecay });
   });

@@ -152,9 +152,8 @@ function report({ reason, step, losses, validations }: FitResult, { out, json }:
   const last = losses.at(-1) ?? 0;
   if (!Number.isFinite(last)) {
     process.exitCode ||= EXIT.failed;
-    console.error(
-      `simdformer: the training diverged: its last loss is ${last}. Lower schedule.peak and start again with --overwrite`,
-    );
+    const advice = 'Lower schedule.peak and start again with --overwrite';
+    console.error(`simdformer: the training diverged: its last loss is ${last}. ${advice}`);
   }
   const metrics = validations.at(-1)?.metrics ?? {};
   if (json) {
