@@ -161,7 +161,8 @@ await describeShared('fixtures', 'fixtures', 'index.json', async (shared) => {
       const file = await read(options.name);
       const { param, grads } = inputsOf(device, file);
       param!.requiresGrad = true;
-      const optimizer = new ops.AdamW([param!], options);
+      const { lr, beta1, beta2, eps, weightDecay } = options;
+      const optimizer = new ops.AdamW([param!], { lr, beta1, beta2, eps, weightDecay });
       const steps: number[] = [];
       for (let step = 0; step < grads!.shape[0]!; step++) {
         ops.mul(param!, 1).backward(grads!.rows(step, step + 1).reshape(param!.shape));
