@@ -323,6 +323,11 @@ export class Device {
     if (!this.#open) throw new DeviceError(`${op}: the device has already been disposed`);
   }
 
+  /** Whether ops are being recorded as a program, and compute nothing yet. */
+  get recording(): boolean {
+    return this.#recording !== null;
+  }
+
   /** @internal */
   assertNotRecording(op: string): void {
     if (this.#recording !== null) {

@@ -4,7 +4,7 @@ import { FormatError } from '../core/errors.js';
 import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf } from './clip.js';
-import { checkParameters, isRecording, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
+import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
 import { checkKnown } from './options.js';
 
 export interface AdamWOptions {
@@ -169,7 +169,7 @@ export class AdamW implements Optimizer {
   apply(options: { maxNorm?: number } = {}): void {
     const { maxNorm } = checkKnown('AdamW.apply', options, ['maxNorm']);
     const { beta1, beta2, eps } = this.#options;
-    const records = isRecording(this.#device);
+    const records = this.#device.recording;
     const factor = maxNorm === undefined ? null : clipFactor('AdamW', gradsOf(this.params), maxNorm, this.gradNorm);
     const shared = { factor, eps, rate1: 1 - beta1, rate2: 1 - beta2 };
     for (const [i, entry] of this.#entries.entries()) {

@@ -1,7 +1,6 @@
 import { checkDevice, checkDType } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, AutogradError, FormatError } from '../core/errors.js';
-import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 
 /** What changes parameters by their gradients. */
@@ -39,16 +38,6 @@ export function checkParameters(op: string, params: readonly Tensor[]): Device {
   return device;
 }
 
-/** Whether commands are recorded, for later, instead of queued. */
-export function isRecording(device: Device): boolean {
-  try {
-    device.assertNotRecording('');
-    return false;
-  } catch {
-    return true;
-  }
-}
-
 /** The device of an array of tensors. */
 export function checkTensors(op: string, params: readonly Tensor[]): Device {
   if (!Array.isArray(params))
@@ -74,8 +63,8 @@ export function loadTensors(
   for (const [name, tensor] of own) tensor.write(saved.get(name) as Float32Array);
 }
 
-/** y = scale · x + shift, added to y if `accumulate`. */
-export function scaleInto(x: Tensor, y: Tensor, scale: number | Scalar, accumulate: boolean, shift = 0): void {
+/** y = scale · x, added to y if `accumulate`. */
+export function scaleInto(x: Tensor, y: Tensor, scale: number, accumulate: boolean): void {
   const strides = { xStride: x.size, yStride: x.size };
-  x.device.emit('affine', { x, y, rows: 1, cols: x.size, ...strides, scale, shift, accumulate });
+  x.device.emit('affine', { x, y, rows: 1, cols: x.size, ...strides, scale, shift: 0, accumulate });
 }

@@ -1,9 +1,8 @@
 import { checkNumber } from '../core/check.js';
 import type { Device } from '../core/device.js';
-import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf } from './clip.js';
-import { checkParameters, loadTensors, type Optimizer, type OptimizerState, scaleInto } from './optimizer.js';
+import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
 import { checkKnown } from './options.js';
 
 export interface SGDOptions {
@@ -23,8 +22,6 @@ export class SGD implements Optimizer {
   readonly #device: Device;
   readonly #velocities: readonly Tensor[];
   readonly #options: Required<SGDOptions>;
-  /** −lr. */
-  readonly #rate: Scalar;
 
   constructor(
     readonly params: readonly Tensor[],
@@ -43,7 +40,6 @@ export class SGD implements Optimizer {
     );
     const device = checkParameters('SGD', params);
     this.#device = device;
-    this.#rate = device.scalar('negativeLr', -lr);
     this.#velocities = params.map(({ shape }) => device.unscoped(() => device.zeros(shape)));
   }
 
@@ -51,28 +47,16 @@ export class SGD implements Optimizer {
   step(options: { lr?: number; maxNorm?: number } = {}): void {
     const { lr = this.#options.lr, maxNorm } = checkKnown('SGD.step', options, ['lr', 'maxNorm']);
     checkNumber('SGD', 'lr', lr, (value) => value >= 0 && Number.isFinite(value), 'a number, 0 or more');
-    this.#rate.value = -lr;
-    if (maxNorm === undefined) this.#apply(null, null);
-    else {
-      this.#device.scope(() => {
-        const clip = clipFactor('SGD', gradsOf(this.params), maxNorm, this.#device.empty([]));
-        const one = this.#device.empty([]); // but NaN, which forbids, where `clip` is
-        scaleInto(clip, one, 0, false, 1);
-        this.#apply(clip, one);
-      });
-    }
-  }
-
-  /** Queues the updates. The factors are for gradients and for all else; see `addScaled`. */
-  #apply(clip: Tensor | null, one: Tensor | null): void {
     const { momentum, weightDecay } = this.#options;
-    this.params.forEach((param, i) => {
-      const velocity = this.#velocities[i] as Tensor;
-      if (param.grad === null) return;
-      addScaled(param.grad, velocity, 1, clip, momentum);
-      if (weightDecay > 0) addScaled(param, velocity, weightDecay, one);
-      addScaled(velocity, param, this.#rate, one);
+    const norm = maxNorm === undefined ? null : this.#device.empty([]);
+    const factor = norm && clipFactor('SGD', gradsOf(this.params), maxNorm as number, norm);
+    this.params.forEach((p, i) => {
+      const v = this.#velocities[i] as Tensor;
+      if (p.grad === null) return;
+      this.#device.emit('sgd', { p, g: p.grad, v, factor, count: p.size, lr, momentum, weightDecay }, 6 * p.size);
     });
+    factor?.dispose();
+    norm?.dispose();
   }
 
   zeroGrad(): void {
@@ -95,23 +79,4 @@ export class SGD implements Optimizer {
   [Symbol.dispose](): void {
     this.dispose();
   }
-}
-
-/**
- * y = keep·y + scale·factor·x, or y as it was if `factor` is not finite. AdamW's pass does that, as it is with means
- * that begin at zero and forget at once, nothing to divide by, and the decay of weights for `keep`.
- */
-function addScaled(x: Tensor, y: Tensor, scale: number | Scalar, factor: Tensor | null, keep = 1): void {
-  if (factor === null) {
-    if (keep !== 1) scaleInto(y, y, keep, false);
-    scaleInto(x, y, scale, true);
-    return;
-  }
-  const { device } = x;
-  device.scope(() => {
-    const [m, v] = [device.zeros(x.shape), device.zeros(x.shape)];
-    const identity = { rate1: 1, rate2: 0, correction1: -1, correction2: 1, eps: 1 }; // lr / −1 is added
-    const weightDecay = 1 - keep;
-    device.emit('adamw', { p: y, g: x, m, v, factor, count: x.size, lr: scale, ...identity, weightDecay });
-  });
 }

@@ -1,0 +1,34 @@
+// Stochastic gradient descent with momentum, in PyTorch's form, in one pass:
+//   v = momentum·v + factor·g + weightDecay·p    p -= lr·v
+// A factor that is not finite (see ClipFactor) skips the step: p and v stay as they are.
+struct Sgd {
+  static constexpr const char* name = "sgd";
+  static constexpr const char* signature =
+      "inout:p in:g inout:v in?:factor u32:count f32:lr f32:momentum f32:weightDecay";
+  Span p, g, v, factor;
+  uint32_t count;
+  float lr, momentum, weightDecay;
+
+  const char* check() const {
+    REQUIRE(p.covers(count) && g.covers(count) && v.covers(count), "p, g or v is smaller than count");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    context.team.parallelRange(count, 8192, [&](uint64_t first, uint64_t last) {
+      const float clip = factor.present() ? *context.f32(factor) : 1.f;
+      if (!(std::fabs(clip) <= 3.4e38f)) return;
+      float* params = context.f32(p) + first;
+      const float* grads = context.f32(g) + first;
+      float* velocities = context.f32(v) + first;
+      eachVector(last - first, [&](size_t i, size_t lanes) {
+        const Vf param = loadLanes(params + i, lanes);
+        const Vf gradient = fma(param, splat(weightDecay), loadLanes(grads + i, lanes) * splat(clip));
+        const Vf velocity = fma(loadLanes(velocities + i, lanes), splat(momentum), gradient);
+        storeLanes(velocities + i, velocity, lanes);
+        storeLanes(params + i, fma(velocity, splat(-lr), param), lanes);
+      });
+    });
+  }
+};
+KERNEL(Sgd)
