@@ -4,7 +4,7 @@
 //   node scripts/browser.mjs [folder]    builds; with a folder, only the package for pages, into that
 //   node scripts/browser.mjs --size      prints what a page downloads, and fails if that is too much
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
@@ -29,24 +29,52 @@ function withoutPictures() {
   return without;
 }
 
-const filled = {
-  name: 'filled',
+/** What a module that reads and writes files is in a page: its functions, which refuse. */
+function withoutFiles(path) {
+  const names = [
+    ...read(path)
+      .toString()
+      .matchAll(/^export (?:async )?function (\w+)/gm),
+  ].map(([, name]) => name);
+  return `import { SimdformerError } from '../core/errors.js';
+async function refuse() {
+  throw new SimdformerError('a page has no files: models go through toFiles, fromFiles and URLs, safetensors through bytes');
+}
+export { ${names.map((name) => `refuse as ${name}`).join(', ')} };`;
+}
+
+const withEngine = {
+  name: 'with engine',
   setup(build) {
     build.onLoad({ filter: /backend[\\/]embedded\.ts$/ }, () => ({ contents: embedded(), loader: 'ts' }));
+  },
+};
+
+const asInPages = {
+  name: 'as in pages',
+  setup(build) {
     build.onLoad({ filter: /src[\\/]index\.ts$/ }, () => ({ contents: withoutPictures(), loader: 'ts' }));
+    build.onLoad({ filter: /(train[\\/]checkpoint|io[\\/](file|atomic-write))\.ts$/ }, ({ path }) => ({
+      contents: withoutFiles(relative(root, path)),
+      resolveDir: dirname(path),
+    }));
   },
 };
 
 const options = {
   absWorkingDir: root,
-  plugins: [filled],
+  plugins: [withEngine],
   bundle: true,
   splitting: true,
   format: 'esm',
   target: 'es2022',
   minify: true,
 };
-const forPages = { ...options, entryPoints: { index: 'src/browser.ts', svg: 'src/inspect/svg.ts' } };
+const forPages = {
+  ...options,
+  plugins: [withEngine, asInPages],
+  entryPoints: { index: 'src/browser.ts', svg: 'src/inspect/svg.ts' },
+};
 /** What bundlers make of a page that trains and generates. */
 const forBundlers = {
   ...options,

@@ -3,43 +3,44 @@ import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { openSafetensors, saveSafetensors } from '../io/file.js';
 import type { Optimizer } from './optimizer.js';
+import { decodeState, encodeState, type RunState } from './run-state.js';
 
 /** The metadata key of a checkpoint's numbers. */
 const KEY = 'simdformer.checkpoint';
 
-interface Saved<State> {
-  state: State;
+interface Saved {
+  state: unknown;
   optimizer: Readonly<Record<string, number>>;
 }
 
 /**
- * Writes tensors, an optimiser's state and `state` (anything JSON can hold) to one safetensors file. It appears whole or not
- * at all; what was at `path` before stays until then.
+ * Writes tensors, an optimiser's state and a run's to one safetensors file. It appears whole or not at all; what was at
+ * `path` before stays until then.
  */
 export async function saveCheckpoint(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,
   optimizer: Optimizer,
-  state: unknown,
+  state: RunState,
 ): Promise<void> {
   const { tensors: optimizerTensors, numbers } = optimizer.state();
   const all = new Map(tensors);
   for (const [name, tensor] of optimizerTensors) all.set(`optimizer.${name}`, tensor);
-  const saved: Saved<unknown> = { state, optimizer: numbers };
+  const saved: Saved = { state: encodeState(state), optimizer: numbers };
   await saveSafetensors(path, all, { [KEY]: JSON.stringify(saved) });
 }
 
 /**
- * Reads a checkpoint into the same tensors and optimiser and returns its state as `decode` reads it, or null if there
- * is no file. Throws FormatError, naming the file, if it is damaged, no checkpoint, or one of another model or
- * optimiser, and what else `decode` throws; nothing is changed then.
+ * Reads a checkpoint into the same tensors and optimiser and returns the run's state, or null if there is no file.
+ * Throws FormatError, naming the file, if it is damaged, no checkpoint, or one of another model or optimiser, and
+ * ArgumentError if that run had other batches than `own`; nothing is changed then.
  */
-export async function loadCheckpoint<State>(
+export async function loadCheckpoint(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,
   optimizer: Optimizer,
-  decode: (state: unknown) => State,
-): Promise<State | null> {
+  own: RunState,
+): Promise<RunState | null> {
   let file: Awaited<ReturnType<typeof openSafetensors>>;
   try {
     file = await openSafetensors(path);
@@ -49,7 +50,7 @@ export async function loadCheckpoint<State>(
   }
   try {
     const saved = parse(file.metadata.get(KEY));
-    const state = decode(saved.state);
+    const state = decodeState(saved.state, own);
     const values = new Map<string, Float32Array>();
     const optimizerValues = new Map<string, Float32Array>();
     for (const [name, entry] of file.tensors) {
@@ -87,10 +88,10 @@ export async function removeUnfinished(path: string): Promise<void> {
   for (const name of names.filter(left)) await rm(join(dirname(path), name), { force: true });
 }
 
-function parse(json: string | undefined): Saved<unknown> {
+function parse(json: string | undefined): Saved {
   if (json === undefined) throw new FormatError('it is a safetensors file, but no checkpoint');
   try {
-    const { state, optimizer } = JSON.parse(json) as Saved<unknown>;
+    const { state, optimizer } = JSON.parse(json) as Saved;
     const numbers = Object.entries(optimizer).every(([, value]) => typeof value === 'number');
     if (typeof optimizer === 'object' && numbers) return { state, optimizer };
   } catch {} // JSON, or null, that is not what was written

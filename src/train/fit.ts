@@ -5,10 +5,11 @@ import { AdamW } from './adamw.js';
 import { type Averages, averagesOf } from './average.js';
 import { type Batches, type Example, lengthBatches } from './batches.js';
 import { loadCheckpoint, removeUnfinished, saveCheckpoint } from './checkpoint.js';
+import { fingerprintOf } from './fingerprint.js';
 import { checkSettings, type FitOptions, type FitResult, type Trainable, type Validation } from './fit-options.js';
 import { countLabels } from './labels.js';
 import type { Optimizer } from './optimizer.js';
-import { decodeState, encodeState, identityOf, type RunState } from './run-state.js';
+import type { RunState } from './run-state.js';
 import { inverseSquareRoot, type Schedule } from './schedule.js';
 
 export type { FitOptions, FitResult, Progress, Trainable, Validation } from './fit-options.js';
@@ -82,13 +83,14 @@ class Run {
     this.#optimizer = optimizer;
     this.#parameters = new Set([...params, ...optimizer.params]);
     this.#averages = averagesOf(trained, options);
-    this.#state = { step: 0, seed, gradientAccumulation, ...identityOf(this.#batches), validations: [] };
+    const batches = { data: this.#batches.fingerprint, firstBatch: fingerprintOf(this.#batches.batch(0)) };
+    this.#state = { step: 0, seed, gradientAccumulation, ...batches, validations: [] };
   }
 
   async go(): Promise<FitResult> {
     const { checkpoint, resume, signal } = this.options;
     if (checkpoint !== undefined) await removeUnfinished(checkpoint);
-    const resumed = resume && checkpoint !== undefined && (await this.#resume(checkpoint));
+    const resumed = resume && (await this.#resume());
     if (!resumed) await this.#save();
     this.model.train();
     this.model.gradientCheckpointing = this.options.gradientCheckpointing ?? false;
@@ -209,15 +211,15 @@ class Run {
   async #save(): Promise<void> {
     const { checkpoint } = this.options;
     if (checkpoint === undefined) return;
-    await saveCheckpoint(checkpoint, this.#tensors(), this.#optimizer, encodeState(this.#state));
+    await saveCheckpoint(checkpoint, this.#tensors(), this.#optimizer, this.#state);
     this.#saved = performance.now();
   }
 
   /** Returns whether there was a checkpoint. */
-  async #resume(path: string): Promise<boolean> {
-    const state = await loadCheckpoint(path, this.#tensors(), this.#optimizer, (saved) =>
-      decodeState(saved, this.#state),
-    );
+  async #resume(): Promise<boolean> {
+    const { checkpoint } = this.options;
+    if (checkpoint === undefined) return false;
+    const state = await loadCheckpoint(checkpoint, this.#tensors(), this.#optimizer, this.#state);
     if (state === null) return false;
     Object.assign(this.#state, state);
     return true;

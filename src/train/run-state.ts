@@ -1,8 +1,6 @@
 // What a checkpoint of `fit` remembers beside tensors.
 
 import { ArgumentError, FormatError } from '../core/errors.js';
-import type { Batches } from './batches.js';
-import { fingerprintOf } from './fingerprint.js';
 import type { Validation } from './fit-options.js';
 
 export interface RunState {
@@ -13,11 +11,6 @@ export interface RunState {
   data?: number | undefined;
   firstBatch: number;
   validations: Validation[];
-}
-
-/** `data` and `firstBatch` of a run on `batches`. */
-export function identityOf(batches: Batches): Pick<RunState, 'data' | 'firstBatch'> {
-  return { data: batches.fingerprint, firstBatch: fingerprintOf(batches.batch(0)) };
 }
 
 /**
