@@ -40,7 +40,10 @@ function activate(op: string, x: Tensor, activation: Activation): Tensor {
   });
 }
 
-/** max(x, 0), element by element. `x`: float32, any shape. Its slope at 0 counts as 0. */
+/**
+ * max(x, 0), element by element. `x`: float32, any shape. Its slope at 0 counts as 0, and so does that
+ * at NaN, where PyTorch passes the gradient on.
+ */
 export function relu(x: Tensor): Tensor {
   return activate('relu', x, 'relu');
 }

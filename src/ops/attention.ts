@@ -28,7 +28,8 @@ export interface AttentionValueOptions extends AttentionOptions {
  * Padded: `q` float32 [B, Tq, heads·d], `k` [B, Tk, kvHeads·d], `v` [B, Tk, kvHeads·dv], result [B, Tq, heads·dv]; rows
  * past their length are zero in the result and get no gradient. Packed: the rows of all items end to end, with lengths,
  * `q` [ΣTq, heads·d] and so on. [T, width] without lengths is one sequence. A query that sees no key gives zeros. q, k
- * and v may be columns of one matrix, and are read in place.
+ * and v may be columns of one matrix, and are read in place. A score of +∞, which may come from a bias, gives its key
+ * the weight 1, where PyTorch and `softmax` give NaN.
  *
  * Throws ShapeError, DTypeError, ArgumentError; the run fails with CommandError if lengths in a tensor turn out
  * impossible.

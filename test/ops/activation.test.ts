@@ -41,5 +41,6 @@ describe.each(isas.flatMap((isa) => names.map((name) => [isa, name] as const)))(
     for (const slope of slopes.subarray(0, 3)) expect(slope).toBeCloseTo(0, 30);
     for (const slope of slopes.subarray(3, 6)) expect(slope).toBeCloseTo(bounded ? 0 : 1, 30);
     expect(values[6]).toBeNaN();
+    if (name === 'relu') expect(slopes[6]).toBe(0);
   });
 });

@@ -318,6 +318,15 @@ describe('attention', () => {
     return { device, make, q: make(2, 3, 8), packed: make(5, 8) };
   };
 
+  it('gives a key with a score of +∞ the weight 1', async () => {
+    const { device, q } = await tensors();
+    const bias = device.tensor([[0, Infinity, 0]].flatMap((row) => [row, row, row]));
+    const [y, middle] = [attention(q, q, q, { bias }).dataSync(), q.dataSync()];
+    y.forEach((value, i) => {
+      expect(value).toBe(middle[Math.floor(i / 24) * 24 + 8 + (i % 8)]);
+    });
+  });
+
   it('refuses what does not fit', async () => {
     const { device, make, q, packed } = await tensors();
     expect(() => attention(q, make(2, 4, 6), make(2, 4, 8), { heads: 2 })).toThrow(ShapeError);
