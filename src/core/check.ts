@@ -1,31 +1,59 @@
 // What ops check before they emit anything. Every message names the op, what was given and what was expected.
 
+import type { Device } from './device.js';
 import { ArgumentError, DeviceError, DTypeError, ShapeError } from './errors.js';
 import { type DType, lastOf, type Shape, sameShape, Tensor } from './tensor.js';
 
-export function describeShape(shape: Shape): string {
-  return `[${shape.join(', ')}]`;
+/** What was given, for a message. Callers without types give what has no text or no short one, too. */
+export function describeValue(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value === 'function') return 'a function';
+  if (typeof value !== 'object' || value === null) return String(value);
+  if (value instanceof Tensor) return `a tensor ${describeShape(value.shape)}`;
+  return Array.isArray(value) ? 'an array' : 'an object';
 }
 
-/** All tensors of an op: usable and of one device, which it returns. */
-export function checkDevice(op: string, tensors: Readonly<Record<string, Tensor | null | undefined>>) {
-  let first: Tensor | undefined;
-  for (const [name, tensor] of Object.entries(tensors)) {
-    if (tensor === null || tensor === undefined) continue;
-    if (!(tensor instanceof Tensor)) throw new ArgumentError(`${op}: ${name} is ${typeof tensor}, expected a tensor`);
-    tensor.assertUsable(`${op}: ${name}`);
-    first ??= tensor;
-    if (tensor.device !== first.device)
-      throw new DeviceError(`${op}: ${name} is on another device than its other tensors`);
+export function describeShape(shape: readonly unknown[]): string {
+  return `[${shape.map(describeValue).join(', ')}]`;
+}
+
+/** All tensors of an op, of which the `optional` ones may be absent: usable and of one device, which it returns. */
+export function checkDevice(
+  op: string,
+  tensors: Readonly<Record<string, Tensor>>,
+  optional?: Readonly<Record<string, Tensor | null | undefined>>,
+): Device {
+  let device: Device | undefined;
+  for (const name in tensors) device = checkTensor(op, name, tensors[name] as Tensor, device);
+  for (const name in optional) {
+    const tensor = optional[name];
+    if (tensor !== null && tensor !== undefined) device = checkTensor(op, name, tensor, device);
   }
-  if (first === undefined) throw new ArgumentError(`${op}: expected a tensor`);
-  return first.device;
+  if (device === undefined) throw new ArgumentError(`${op}: expected a tensor`);
+  return device;
+}
+
+/** A tensor: usable and of `device`, if that is known from others. Returns its device. */
+export function checkTensor(op: string, name: string, tensor: Tensor, device?: Device): Device {
+  if (!(tensor instanceof Tensor))
+    throw new ArgumentError(`${op}: ${name} is ${describeValue(tensor)}, expected a tensor`);
+  tensor.assertUsable(`${op}: ${name}`);
+  if (device !== undefined && tensor.device !== device)
+    throw new DeviceError(`${op}: ${name} is on another device than its other tensors`);
+  return tensor.device;
 }
 
 export function checkDType(op: string, name: string, tensor: Tensor, dtype: DType): void {
-  // Checked again for callers without types: checkDevice takes what is absent for optional.
-  if (!(tensor instanceof Tensor)) throw new ArgumentError(`${op}: ${name} is ${tensor}, expected a tensor`);
   if (tensor.dtype !== dtype) throw new DTypeError(`${op}: ${name} is ${tensor.dtype}, expected ${dtype}`);
+}
+
+/** The same of several tensors, some of which may be absent. */
+export function checkDTypes(op: string, tensors: Readonly<Record<string, Tensor | null>>, dtype: DType): void {
+  for (const name in tensors) {
+    const tensor = tensors[name];
+    if (tensor) checkDType(op, name, tensor, dtype);
+  }
 }
 
 export function checkShape(op: string, name: string, tensor: Tensor, shape: Shape): void {
@@ -34,21 +62,29 @@ export function checkShape(op: string, name: string, tensor: Tensor, shape: Shap
   }
 }
 
+/** A number that `accepts` likes. Returns it. */
 export function checkNumber(
   op: string,
   name: string,
   value: number,
   accepts: (value: number) => boolean,
   expected: string,
-): void {
+): number {
   if (typeof value !== 'number' || !accepts(value))
-    throw new ArgumentError(`${op}: ${name} is ${value}, expected ${expected}`);
+    throw new ArgumentError(`${op}: ${name} is ${describeValue(value)}, expected ${expected}`);
+  return value;
 }
 
-/** Options of a function, once they are an object: callers without types give null, too. */
+export const isNumber = (value: number) => !Number.isNaN(value);
+export const isCount = (value: number) => Number.isInteger(value) && value > 0;
+/** Others would wrap where the engine keeps them. */
+export const isInt32 = (value: number) => value === (value | 0);
+
+/** Options of a function; for callers without types, who give null or a value without its name, too. */
 export function checkOptions<Options extends object>(op: string, options: Options): Options {
-  if (typeof options === 'object' && options !== null) return options;
-  throw new ArgumentError(`${op}: the options are ${options}, expected an object`);
+  const isObject = typeof options === 'object' && options !== null;
+  if (isObject && !Array.isArray(options) && !(options instanceof Tensor)) return options;
+  throw new ArgumentError(`${op}: the options are ${describeValue(options)}, expected an object like { name: value }`);
 }
 
 /** A function to call, for callers without types. */
@@ -59,8 +95,17 @@ export function checkFunction(op: string, fn: unknown): void {
 /** A choice among names. */
 export function checkOneOf(op: string, name: string, value: unknown, names: readonly string[]): void {
   if (!names.includes(value as string)) {
-    throw new ArgumentError(`${op}: ${name} is ${JSON.stringify(value)}, expected one of ${names.join(', ')}`);
+    throw new ArgumentError(`${op}: ${name} is ${describeValue(value)}, expected one of ${names.join(', ')}`);
   }
+}
+
+export function checkArray(op: string, name: string, value: readonly unknown[], expected: string): void {
+  if (!Array.isArray(value)) throw new ArgumentError(`${op}: ${name} is ${describeValue(value)}, expected ${expected}`);
+}
+
+/** Integers where a tensor would do as well; what they may be is left to the op. */
+export function checkIntegers(op: string, name: string, values: readonly number[] | Int32Array): void {
+  if (!(values instanceof Int32Array)) checkArray(op, name, values, 'an array of integers or an int32 tensor');
 }
 
 /** A tensor as a matrix: its last dimension are the columns, all others together the rows. */
@@ -71,9 +116,9 @@ export function matrixOf(tensor: Tensor): { rows: number; cols: number; stride: 
 
 /** The position of `axis` (negative counts from the end) in `shape`. */
 export function checkAxis(op: string, axis: number, shape: Shape): number {
-  const position = axis < 0 ? axis + shape.length : axis;
-  if (!(Number.isInteger(axis) && position >= 0 && position < shape.length)) {
-    throw new ArgumentError(`${op}: axis ${axis} is not a dimension of ${describeShape(shape)}`);
+  const position = Number.isInteger(axis) ? (axis < 0 ? axis + shape.length : axis) : -1;
+  if (!(position >= 0 && position < shape.length)) {
+    throw new ArgumentError(`${op}: axis ${describeValue(axis)} is not a dimension of ${describeShape(shape)}`);
   }
   return position;
 }

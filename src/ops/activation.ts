@@ -1,5 +1,5 @@
 import { accumulateBits, differentiable, gradOf } from '../core/autograd.js';
-import { checkDevice, checkDType, checkOneOf } from '../core/check.js';
+import { checkDevice, checkDType, checkOneOf, checkOptions } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 
@@ -51,8 +51,10 @@ export function relu(x: Tensor): Tensor {
 /**
  * x·Φ(x), Φ the standard normal distribution function (Hendrycks, Gimpel 2016, arXiv 1606.08415). `x`: float32, any
  * shape. `approximate: 'tanh'` takes x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))) instead, as GPT-2 does. Default 'none'.
+ * Throws DTypeError, ArgumentError.
  */
-export function gelu(x: Tensor, { approximate = 'none' }: { approximate?: 'none' | 'tanh' } = {}): Tensor {
+export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' } = {}): Tensor {
+  const { approximate = 'none' } = checkOptions('gelu', options);
   checkOneOf('gelu', 'approximate', approximate, ['none', 'tanh']);
   return activate('gelu', x, approximate === 'tanh' ? 'gelu_tanh' : 'gelu');
 }

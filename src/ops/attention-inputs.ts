@@ -1,6 +1,17 @@
 // What attention and attentionWeights share: their options, the checks, and the operands of their kernels.
 
-import { checkDevice, checkDType, checkNumber, checkShape, describeShape, matrixOf } from '../core/check.js';
+import {
+  checkDevice,
+  checkDType,
+  checkDTypes,
+  checkIntegers,
+  checkNumber,
+  checkOptions,
+  checkShape,
+  describeShape,
+  isCount,
+  matrixOf,
+} from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
 import { lastOf, type Shape, Tensor } from '../core/tensor.js';
@@ -43,17 +54,22 @@ export interface AttentionOptions {
   scale?: number;
 }
 
-/** The device of all tensors that are given: `own` ones and those of the options. */
-export function checkTensors(op: string, own: Record<string, Tensor | null>, options: AttentionOptions): Device {
-  const { bias, relativeBias, relativeKeys, lengthsQ, lengthsK } = options;
-  return checkDevice(op, {
-    ...own,
-    bias,
-    relativeBias,
-    relativeKeys,
-    lengthsQ: lengthsQ instanceof Tensor ? lengthsQ : null,
-    lengthsK: lengthsK instanceof Tensor ? lengthsK : null,
-  });
+/** The device of all tensors that are given: an op's `own` ones, and those of the options. */
+export function checkTensors(
+  op: string,
+  own: Record<string, Tensor>,
+  options: AttentionOptions & { relativeValues?: Tensor | null },
+): Device {
+  const { bias, relativeBias, relativeKeys, relativeValues } = checkOptions(op, options);
+  const lengthsQ = tensorOf(op, 'lengthsQ', options.lengthsQ);
+  const lengthsK = tensorOf(op, 'lengthsK', options.lengthsK);
+  return checkDevice(op, own, { bias, relativeBias, relativeKeys, relativeValues, lengthsQ, lengthsK });
+}
+
+function tensorOf(op: string, name: string, lengths: Lengths | null | undefined): Tensor | null {
+  if (lengths instanceof Tensor) return lengths;
+  if (lengths !== null && lengths !== undefined) checkIntegers(op, name, lengths);
+  return null;
 }
 
 /** Checked inputs, and the operands that the kernels have in common. */
@@ -90,10 +106,7 @@ export function checkAttention(
 ): AttentionInputs {
   const { heads = 1, kvHeads = heads, causal = false, lengthsQ = null, bias = null, relativeBias = null } = options;
   const relativeKeys = options.relativeKeys ?? null;
-  for (const [name, tensor] of Object.entries({ q, k, bias, relativeBias, relativeKeys })) {
-    if (tensor) checkDType(op, name, tensor, 'float32');
-  }
-  const isCount = (value: number) => Number.isInteger(value) && value > 0;
+  checkDTypes(op, { q, k, bias, relativeBias, relativeKeys }, 'float32');
   checkNumber(op, 'heads', heads, isCount, 'a positive integer');
   checkNumber(
     op,

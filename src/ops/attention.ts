@@ -35,8 +35,7 @@ export interface AttentionValueOptions extends AttentionOptions {
  * impossible.
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionValueOptions = {}): Tensor {
-  const { relativeValues = null } = options;
-  const device = checkTensors('attention', { q, k, v, relativeValues }, options);
+  const device = checkTensors('attention', { q, k, v }, options);
   // The scope frees lengths and statistics once backward is done.
   return device.scope(() => attentionOf(device, q, k, v, options));
 }

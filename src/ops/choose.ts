@@ -1,6 +1,14 @@
 // Choosing the next tokens where their scores are. Nothing here is differentiated.
 
-import { checkDevice, checkDType, checkNumber, checkShape, describeShape, matrixOf } from '../core/check.js';
+import {
+  checkDevice,
+  checkDType,
+  checkDTypes,
+  checkNumber,
+  checkShape,
+  describeShape,
+  matrixOf,
+} from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
 import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
@@ -42,7 +50,7 @@ export function topKInto(
   { slot = 0, forbidden = null, without = 0 }: TopKIntoOptions = {},
 ): void {
   const { values, ids, logSums } = best;
-  const device = checkDevice('topKInto', { x, values, ids, logSums, forbidden });
+  const device = checkDevice('topKInto', { x, values, ids, logSums }, { forbidden });
   const [slots, most, k] = shapeOfBest('topKInto', values);
   const { rows, cols, stride } = matrixOf(x);
   checkDType('topKInto', 'x', x, 'float32');
@@ -75,11 +83,10 @@ export function takeTokens(
   finished: Tensor,
   { slot = 0, stops = null }: { slot?: number | Scalar; stops?: Tensor | null } = {},
 ): void {
-  const device = checkDevice('takeTokens', { ids, tokens, finished, stops });
+  const device = checkDevice('takeTokens', { ids, tokens, finished }, { stops });
   const [, most, k] = shapeOfBest('takeTokens', ids);
   const rows = tokens.size;
-  for (const [name, tensor] of Object.entries({ ids, tokens, finished, stops }))
-    if (tensor) checkDType('takeTokens', name, tensor, 'int32');
+  checkDTypes('takeTokens', { ids, tokens, finished, stops }, 'int32');
   checkShape('takeTokens', 'tokens', tokens, [rows]);
   checkNumber('takeTokens', 'k', k, (n) => n === 1, 'the one best');
   if (rows > Math.min(most, finished.size)) {

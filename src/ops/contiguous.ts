@@ -1,10 +1,10 @@
 import { differentiable, passGrad } from '../core/autograd.js';
-import { matrixOf } from '../core/check.js';
+import { checkTensor, matrixOf } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 
 /** `x` itself if its rows follow one another without gaps, else a copy that does. Same shape and dtype. */
 export function contiguous(x: Tensor): Tensor {
-  x.assertUsable('contiguous');
+  checkTensor('contiguous', 'x', x);
   if (x.isContiguous) return x;
   const y = x.device.empty(x.shape, x.dtype);
   const { rows, cols, stride } = matrixOf(x);

@@ -1,5 +1,14 @@
 import { accumulateBits, differentiable, gradOf } from '../core/autograd.js';
-import { checkDevice, checkDType, checkNumber, checkOneOf, checkShape, matrixOf } from '../core/check.js';
+import {
+  checkDevice,
+  checkDType,
+  checkNumber,
+  checkOneOf,
+  checkOptions,
+  checkShape,
+  isInt32,
+  matrixOf,
+} from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
@@ -10,7 +19,7 @@ const reductions = ['none', 'mean', 'sum'] as const;
 export interface CrossEntropyOptions {
   /** The share of each target's probability that is spread evenly over all classes. 0 to 1, default 0. */
   labelSmoothing?: number;
-  /** A target that is left out of the loss, such as the padding id; null for none (the default). */
+  /** A target that is left out of the loss, a 32-bit integer such as the padding id; null for none (the default). */
   ignoreIndex?: number | null;
   /** The mean over targets that are not ignored (the default), their sum, or the loss of each target (0 if ignored). */
   reduction?: (typeof reductions)[number];
@@ -24,19 +33,16 @@ export interface CrossEntropyOptions {
  * targets is NaN, as in PyTorch. A target that is neither a class nor ignored fails the run (CommandError). Throws
  * ShapeError, DTypeError, ArgumentError.
  */
-export function crossEntropy(
-  logits: Tensor,
-  targets: Tensor,
-  { labelSmoothing = 0, ignoreIndex = null, reduction = 'mean' }: CrossEntropyOptions = {},
-): Tensor {
+export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
   const op = 'crossEntropy';
+  const { labelSmoothing = 0, ignoreIndex = null, reduction = 'mean' } = checkOptions(op, options);
   const device = checkDevice(op, { logits, targets });
   checkDType(op, 'logits', logits, 'float32');
   checkDType(op, 'targets', targets, 'int32');
   if (logits.shape.length === 0) throw new ShapeError(`${op}: logits is [], expected [..., classes]`);
   checkShape(op, 'targets', targets, logits.shape.slice(0, -1));
   checkNumber(op, 'labelSmoothing', labelSmoothing, (value) => value >= 0 && value <= 1, 'a number from 0 to 1');
-  checkNumber(op, 'ignoreIndex', ignoreIndex ?? 0, Number.isInteger, 'an integer or null');
+  if (ignoreIndex !== null) checkNumber(op, 'ignoreIndex', ignoreIndex, isInt32, 'a 32-bit integer or null');
   checkOneOf(op, 'reduction', reduction, reductions);
 
   return device.scope(() => {

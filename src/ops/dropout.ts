@@ -1,5 +1,5 @@
 import { differentiable, gradOf } from '../core/autograd.js';
-import { checkDevice, checkDType, checkNumber, matrixOf } from '../core/check.js';
+import { checkDevice, checkDType, checkNumber, checkOptions, matrixOf } from '../core/check.js';
 import { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 
@@ -39,7 +39,8 @@ export function dropout(x: Tensor, options: DropoutOptions): Tensor {
 }
 
 /** The operands of dropout; null if nothing is dropped. */
-export function checkDropping(op: string, { p, seed, stream = 0 }: DropoutOptions) {
+export function checkDropping(op: string, options: DropoutOptions) {
+  const { p, seed, stream = 0 } = checkOptions(op, options);
   checkNumber(op, 'p', p, (value) => value >= 0 && value <= 1, 'a number from 0 to 1');
   if (!(seed instanceof Scalar)) checkNumber(op, 'seed', seed, isUint32, 'an integer from 0 to 2³² − 1');
   checkNumber(op, 'stream', stream, isUint32, 'an integer from 0 to 2³² − 1');

@@ -1,5 +1,5 @@
 import { differentiable, type GradientTarget, gradOf } from '../core/autograd.js';
-import { checkDevice, checkDType, checkNumber, checkShape, describeShape } from '../core/check.js';
+import { checkDevice, checkDType, checkNumber, checkOptions, checkShape, describeShape } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 
@@ -19,8 +19,8 @@ export interface EmbeddingOptions {
  * its table fails the run (CommandError) and gives a row of zeros. Gradients are added up in the order of the ids.
  */
 export function embedding(table: Tensor, ids: Tensor, options: EmbeddingOptions = {}): Tensor {
-  const { scale = 1, positions, positionIds } = options;
-  const device = checkDevice('embedding', { table, ids, positions, positionIds });
+  const { scale = 1, positions, positionIds } = checkOptions('embedding', options);
+  const device = checkDevice('embedding', { table, ids }, { positions, positionIds });
   checkTable('table', table);
   checkDType('embedding', 'ids', ids, 'int32');
   checkContiguous('ids', ids);

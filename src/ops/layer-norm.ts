@@ -1,5 +1,6 @@
 import { accumulateBits, differentiableMany, gradOf, passGrad } from '../core/autograd.js';
-import { checkDevice, checkDType, checkNumber, checkShape, matrixOf } from '../core/check.js';
+import { checkDevice, checkDType, checkNumber, checkOptions, checkShape, matrixOf } from '../core/check.js';
+import type { Device } from '../core/device.js';
 import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 
@@ -16,16 +17,17 @@ export interface LayerNormOptions {
  * memory.
  *
  * `x` float32 [..., n]; `gamma` and `beta` float32 [n], null for 1 and 0; result [..., n]. Throws ShapeError,
- * DTypeError.
+ * DTypeError, ArgumentError.
  */
 export function layerNorm(
   x: Tensor,
   gamma: Tensor | null = null,
   beta: Tensor | null = null,
-  { eps = 1e-5, residual = null }: LayerNormOptions = {},
+  options: LayerNormOptions = {},
 ): Tensor {
-  const inputs = { x, gamma, beta, residual };
-  return normalise('layerNorm', inputs, eps, false).normed;
+  const { eps = 1e-5, residual = null } = checkOptions('layerNorm', options);
+  const device = checkDevice('layerNorm', { x }, { gamma, beta, residual });
+  return normalise('layerNorm', device, { x, gamma, beta, residual }, eps, false).normed;
 }
 
 /**
@@ -37,9 +39,11 @@ export function addLayerNorm(
   residual: Tensor,
   gamma: Tensor | null = null,
   beta: Tensor | null = null,
-  { eps = 1e-5 }: { eps?: number } = {},
+  options: { eps?: number } = {},
 ): { sum: Tensor; normed: Tensor } {
-  const { sum, normed } = normalise('addLayerNorm', { x, gamma, beta, residual }, eps, true);
+  const { eps = 1e-5 } = checkOptions('addLayerNorm', options);
+  const device = checkDevice('addLayerNorm', { x, residual }, { gamma, beta });
+  const { sum, normed } = normalise('addLayerNorm', device, { x, gamma, beta, residual }, eps, true);
   return { sum: sum as Tensor, normed };
 }
 
@@ -50,8 +54,13 @@ interface Inputs {
   readonly residual: Tensor | null;
 }
 
-function normalise(op: string, given: Inputs, eps: number, wantsSum: boolean): { sum: Tensor | null; normed: Tensor } {
-  const device = checkDevice(op, { ...given });
+function normalise(
+  op: string,
+  device: Device,
+  given: Inputs,
+  eps: number,
+  wantsSum: boolean,
+): { sum: Tensor | null; normed: Tensor } {
   const { rows, cols } = matrixOf(given.x);
   checkDType(op, 'x', given.x, 'float32');
   for (const name of ['gamma', 'beta', 'residual'] as const) {

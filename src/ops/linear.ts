@@ -1,5 +1,5 @@
 import { differentiable, gradOf } from '../core/autograd.js';
-import { checkDevice, checkDType, checkShape, describeShape, matrixOf } from '../core/check.js';
+import { checkDevice, checkDType, checkOptions, checkShape, describeShape, matrixOf } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 import { type Activation, activationKind } from './activation.js';
@@ -16,11 +16,11 @@ export interface LinearOptions {
 
 /**
  * dropout(activation(x·w + b)): x [..., in], w [in, out] (PyTorch's transposed), b [out] or none, result [..., out].
- * Float32; all may be views. Throws ShapeError if the shapes do not fit.
+ * Float32; all may be views. Throws ShapeError if the shapes do not fit, DTypeError, ArgumentError.
  */
 export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearOptions = {}): Tensor {
-  const { activation = 'none', dropout: dropping = null } = options;
-  const device = checkDevice('linear', { x, w, b });
+  const { activation = 'none', dropout: dropping = null } = checkOptions('linear', options);
+  const device = checkDevice('linear', { x, w }, { b });
   checkDType('linear', 'x', x, 'float32');
   checkDType('linear', 'w', w, 'float32');
   if (w.shape.length !== 2) throw new ShapeError(`linear: w is ${describeShape(w.shape)}, expected [in, out]`);
@@ -36,7 +36,7 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearO
     checkShape('linear', 'b', b, [cols]);
   }
   const kind = activationKind('linear', activation);
-  const random = dropping && checkDropping('linear', dropping);
+  const random = dropping === null ? null : checkDropping('linear: dropout', dropping);
   // Backward of relu and dropout sees all it needs in y: both left it positive. Of others it needs what each was given.
   if (dropping && random && (kind !== 1 || random.scale === 0))
     return dropout(linear(x, w, b, { activation }), dropping);

@@ -1,5 +1,5 @@
 import { differentiable, type GradientTarget, gradOf } from '../core/autograd.js';
-import { checkDevice, checkDType, describeShape } from '../core/check.js';
+import { checkDevice, checkDType, checkOptions, describeShape } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
 import type { Placed } from '../core/queue.js';
 import { lastOf, type Shape, sizeOf, type Tensor } from '../core/tensor.js';
@@ -17,14 +17,13 @@ export interface MatmulOptions {
  * broadcast by NumPy's rule. Float32. Throws ShapeError if the inner dimensions differ or the leading ones do not
  * broadcast.
  */
-export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = false }: MatmulOptions = {}): Tensor {
+export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+  const { transposeA = false, transposeB = false } = checkOptions('matmul', options);
   const device = checkDevice('matmul', { a, b });
   checkDType('matmul', 'a', a, 'float32');
   checkDType('matmul', 'b', b, 'float32');
-  for (const [name, { shape }] of Object.entries({ a, b })) {
-    if (shape.length < 2)
-      throw new ShapeError(`matmul: ${name} is ${describeShape(shape)}, expected a matrix or a batch`);
-  }
+  checkMatrices('a', a);
+  checkMatrices('b', b);
   const left = { x: a, transposed: transposeA };
   const right = { x: b, transposed: transposeB };
   if (colsOf(left) !== rowsOf(right)) {
@@ -47,6 +46,11 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
     if (db && transposeB) product(flipped, left, db, batch);
     if (db && !transposeB) product({ x: a, transposed: !transposeA }, upstream, db, batch);
   });
+}
+
+function checkMatrices(name: string, { shape }: Tensor): void {
+  if (shape.length < 2)
+    throw new ShapeError(`matmul: ${name} is ${describeShape(shape)}, expected a matrix or a batch`);
 }
 
 /** A matrix, or a batch of them, and whether its transpose is meant. */

@@ -1,7 +1,21 @@
 // Rearranging: other orders of dimensions, parts of tensors, rows by number, ragged batches.
 
 import { differentiable, gradOf } from '../core/autograd.js';
-import { checkAxis, checkDevice, checkDType, checkShape, describeShape, matrixOf } from '../core/check.js';
+import {
+  checkArray,
+  checkAxis,
+  checkDevice,
+  checkDType,
+  checkIntegers,
+  checkNumber,
+  checkShape,
+  checkTensor,
+  describeShape,
+  describeValue,
+  isCount,
+  isInt32,
+  matrixOf,
+} from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Placed } from '../core/queue.js';
@@ -17,10 +31,11 @@ import { dimensionsOf, gridOperands, stepsOf } from './grid.js';
  */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
   const device = checkDevice('permute', { x });
+  checkArray('permute', 'axes', axes, 'an array of dimensions');
   const order = axes.map((axis) => checkAxis('permute', axis, x.shape));
   if (order.length !== x.shape.length || new Set(order).size !== order.length) {
     throw new ArgumentError(
-      `permute: [${axes.join(', ')}] is not an order of the dimensions of ${describeShape(x.shape)}`,
+      `permute: ${describeShape(axes)} is not an order of the dimensions of ${describeShape(x.shape)}`,
     );
   }
   const reorder = (values: readonly number[]) => order.map((axis) => values[axis] as number);
@@ -37,6 +52,7 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
  * and dtype; the result is a copy. Throws ArgumentError for a dimension that `x` lacks.
  */
 export function transpose(x: Tensor, a = -2, b = -1): Tensor {
+  checkTensor('transpose', 'x', x);
   const axes = x.shape.map((_, d) => d);
   const [i, j] = [checkAxis('transpose', a, x.shape), checkAxis('transpose', b, x.shape)];
   axes[i] = j;
@@ -55,7 +71,10 @@ export function transposeInto(x: Tensor, y: Tensor): void {
  * ShapeError, DTypeError, ArgumentError if there are no tensors or they lack the dimension.
  */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
-  const device = checkDevice('concat', Object.fromEntries(tensors.map((tensor, i) => [`tensor ${i}`, tensor])));
+  checkArray('concat', 'tensors', tensors, 'an array of tensors');
+  let device: Device | undefined;
+  for (const [i, tensor] of tensors.entries()) device = checkTensor('concat', `tensor ${i}`, tensor, device);
+  if (device === undefined) throw new ArgumentError('concat: tensors is [], expected at least one tensor');
   const { shape, dtype } = tensors[0] as Tensor;
   const d = checkAxis('concat', axis, shape);
   tensors.forEach((tensor, i) => {
@@ -87,7 +106,8 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
   const length = x.shape[d] as number;
   if (!(Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start < end && end <= length)) {
     throw new ArgumentError(
-      `slice: ${start} to ${end} is out of range for dimension ${axis} of ${describeShape(x.shape)}`,
+      `slice: ${describeValue(start)} to ${describeValue(end)} is out of range for dimension ${axis} of ` +
+        describeShape(x.shape),
     );
   }
   if (d === x.shape.length - 1) return x.columns(start, end);
@@ -108,11 +128,14 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
  * if the sizes do not add up to the dimension, ArgumentError if `x` lacks it or a size is not a positive integer.
  */
 export function split(x: Tensor, sizes: readonly number[], axis: number): Tensor[] {
+  checkTensor('split', 'x', x);
   const length = x.shape[checkAxis('split', axis, x.shape)] as number;
+  checkArray('split', 'sizes', sizes, 'an array of numbers');
+  for (const size of sizes) checkNumber('split', 'a size', size, isCount, 'a positive integer');
   const ends = runningSums(sizes);
   if (ends.at(-1) !== length) {
     throw new ShapeError(
-      `split: sizes [${sizes.join(', ')}] do not add up to dimension ${axis} of ${describeShape(x.shape)}`,
+      `split: sizes ${describeShape(sizes)} do not add up to dimension ${axis} of ${describeShape(x.shape)}`,
     );
   }
   return ends.map((end, i) => slice(x, axis, ends[i - 1] ?? 0, end));
@@ -152,14 +175,15 @@ export function gather(x: Tensor, rows: Tensor): Tensor {
  * The tokens of a padded batch, end to end. `x` is [batch, time, ...], `lengths` int32 [batch] or numbers, of which
  * item b keeps its first `lengths[b]` steps; the result is [total, ...] with `total` their sum, to be given if
  * `lengths` is a tensor. Any dtype. Lengths that do not fit fail the run (CommandError). Throws ShapeError, DTypeError,
- * ArgumentError if `total` is missing.
+ * ArgumentError if a length is no integer or `total` is missing or not positive.
  */
 export function pack(x: Tensor, lengths: Tensor | readonly number[], total?: number): Tensor {
-  const device = checkDevice('pack', { x });
+  const device = checkRagged('pack', x, lengths);
   if (x.shape.length < 2) throw new ShapeError(`pack: x is ${describeShape(x.shape)}, expected [batch, time, ...]`);
   const [batch, time, ...rest] = x.shape as [number, number, ...number[]];
   const count = total ?? (lengths instanceof Tensor ? undefined : lengths.reduce((sum, length) => sum + length, 0));
   if (count === undefined) throw new ArgumentError('pack: lengths is a tensor, so total, their sum, must be given');
+  checkNumber('pack', 'the sum of the lengths', count, isCount, 'a positive integer');
   const move = repacking('pack', x, lengths, batch, time, count);
   const padded = withRows(x, batch * time);
   const packed = device.empty([count, ...rest], x.dtype);
@@ -172,10 +196,11 @@ export function pack(x: Tensor, lengths: Tensor | readonly number[], total?: num
 
 /**
  * The inverse of `pack`: `x` [total, ...] becomes [batch, time, ...], zero after each item's length. `lengths` as for
- * `pack`. Throws ShapeError, DTypeError.
+ * `pack`. Throws ShapeError, DTypeError, ArgumentError if a length is no integer or `time` is not positive.
  */
 export function unpack(x: Tensor, lengths: Tensor | readonly number[], time: number): Tensor {
-  const device = checkDevice('unpack', { x });
+  const device = checkRagged('unpack', x, lengths);
+  checkNumber('unpack', 'time', time, isCount, 'a positive integer');
   const batch = lengths instanceof Tensor ? lengths.size : lengths.length;
   const [total, ...rest] = x.shape;
   if (total === undefined) throw new ShapeError('unpack: x is [], expected [total, ...]');
@@ -189,7 +214,19 @@ export function unpack(x: Tensor, lengths: Tensor | readonly number[], time: num
   });
 }
 
-/** Checks the lengths; returns what queues the command between a padded and a packed tensor. */
+/** The device of a ragged batch. Lengths in an array would be rounded to integers. */
+function checkRagged(op: string, x: Tensor, lengths: Tensor | readonly number[]): Device {
+  if (lengths instanceof Tensor) {
+    const device = checkDevice(op, { x, lengths });
+    checkDType(op, 'lengths', lengths, 'int32');
+    return device;
+  }
+  checkIntegers(op, 'lengths', lengths);
+  for (const length of lengths) checkNumber(op, 'a length', length, isInt32, 'an integer');
+  return checkDevice(op, { x });
+}
+
+/** Checks how many lengths there are; returns what queues the command between a padded and a packed tensor. */
 function repacking(
   op: string,
   x: Tensor,
@@ -198,11 +235,8 @@ function repacking(
   time: number,
   total: number,
 ) {
-  if (lengths instanceof Tensor) {
-    checkDevice(op, { x, lengths });
-    checkDType(op, 'lengths', lengths, 'int32');
-    checkShape(op, 'lengths', lengths, [batch]);
-  } else if (lengths.length !== batch) {
+  if (lengths instanceof Tensor) checkShape(op, 'lengths', lengths, [batch]);
+  else if (lengths.length !== batch) {
     throw new ShapeError(`${op}: there are ${lengths.length} lengths, expected ${batch}`);
   }
   return (padded: Tensor, packed: Tensor, packing: boolean, accumulate: 0 | 1): void => {

@@ -1,5 +1,5 @@
 import { differentiable, type GradientTarget, gradOf, passGrad } from '../core/autograd.js';
-import { checkAxis, checkDevice, checkDType } from '../core/check.js';
+import { checkAxis, checkDevice, checkDType, checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type Shape, sameShape, sizeOf, type Tensor } from '../core/tensor.js';
 import { broadcastSteps, dimensionsOf, gridOperands, RANK } from './grid.js';
@@ -24,12 +24,8 @@ export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
   return reduce('mean', x, options, (count) => 1 / count);
 }
 
-function reduce(
-  op: string,
-  x: Tensor,
-  { axis, keepDims = false }: ReduceOptions,
-  weigh: (count: number) => number,
-): Tensor {
+function reduce(op: string, x: Tensor, options: ReduceOptions, weigh: (count: number) => number): Tensor {
+  const { axis, keepDims = false } = checkOptions(op, options);
   const device = checkDevice(op, { x });
   checkDType(op, 'x', x, 'float32');
   const axes = axis === undefined ? x.shape.map((_, d) => d) : [axis].flat().map((a) => checkAxis(op, a, x.shape));

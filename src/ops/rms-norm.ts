@@ -1,5 +1,5 @@
 import { accumulateBits, differentiable, gradOf } from '../core/autograd.js';
-import { checkDevice, checkDType, checkNumber, checkShape, matrixOf } from '../core/check.js';
+import { checkDevice, checkDType, checkNumber, checkOptions, checkShape, matrixOf } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 import { ROWS_PER_PARTIAL } from './layer-norm.js';
@@ -9,10 +9,11 @@ import { ROWS_PER_PARTIAL } from './layer-norm.js';
  * 1910.07467).
  *
  * `x` float32 [..., n]; `gamma` float32 [n] or null for 1; result [..., n]. `eps` is float32's machine epsilon by
- * default, as in PyTorch. Throws ShapeError, DTypeError.
+ * default, as in PyTorch. Throws ShapeError, DTypeError, ArgumentError.
  */
-export function rmsNorm(x: Tensor, gamma: Tensor | null = null, { eps = 2 ** -23 }: { eps?: number } = {}): Tensor {
-  const device = checkDevice('rmsNorm', { x, gamma });
+export function rmsNorm(x: Tensor, gamma: Tensor | null = null, options: { eps?: number } = {}): Tensor {
+  const { eps = 2 ** -23 } = checkOptions('rmsNorm', options);
+  const device = checkDevice('rmsNorm', { x }, { gamma });
   const { rows, cols } = matrixOf(x);
   checkDType('rmsNorm', 'x', x, 'float32');
   if (gamma !== null) {

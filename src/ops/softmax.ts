@@ -1,5 +1,5 @@
 import { accumulateBits, differentiable, gradOf } from '../core/autograd.js';
-import { checkAxis, checkDevice, checkDType } from '../core/check.js';
+import { checkAxis, checkDevice, checkDType, checkOptions } from '../core/check.js';
 import { sizeOf, type Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 
@@ -13,16 +13,17 @@ export interface SoftmaxOptions {
  * probability 0; inputs that are all -∞, or contain NaN or +∞, give NaN, as in PyTorch. Throws ArgumentError for an
  * axis that x lacks.
  */
-export function softmax(x: Tensor, { axis = -1 }: SoftmaxOptions = {}): Tensor {
-  return alongAxis('softmax', x, axis);
+export function softmax(x: Tensor, options: SoftmaxOptions = {}): Tensor {
+  return alongAxis('softmax', x, options);
 }
 
 /** ln softmax(x) along `axis`, without its loss of precision. See `softmax`. */
-export function logSoftmax(x: Tensor, { axis = -1 }: SoftmaxOptions = {}): Tensor {
-  return alongAxis('logSoftmax', x, axis);
+export function logSoftmax(x: Tensor, options: SoftmaxOptions = {}): Tensor {
+  return alongAxis('logSoftmax', x, options);
 }
 
-function alongAxis(op: 'softmax' | 'logSoftmax', x: Tensor, axis: number): Tensor {
+function alongAxis(op: 'softmax' | 'logSoftmax', x: Tensor, options: SoftmaxOptions): Tensor {
+  const { axis = -1 } = checkOptions(op, options);
   const device = checkDevice(op, { x });
   checkDType(op, 'x', x, 'float32');
   const position = checkAxis(op, axis, x.shape);

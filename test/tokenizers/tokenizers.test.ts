@@ -209,9 +209,13 @@ describe('every tokenizer', () => {
     }
   });
 
-  it.each([0, Number.NaN, '2'])('refuses a minFrequency of %j', (value) => {
+  it.each([
+    [0, '0'],
+    [Number.NaN, 'NaN'],
+    ['2', '"2"'],
+  ])('refuses a minFrequency of %j', (value, shown) => {
     const minFrequency = value as number;
-    const expected = `minFrequency is ${value}, expected a number of at least 1`;
+    const expected = `minFrequency is ${shown}, expected a number of at least 1`;
     expect(() => CharTokenizer.train('aabc', { minFrequency })).toThrow(`CharTokenizer: ${expected}`);
     expect(() => WordTokenizer.train('a a b', { minFrequency })).toThrow(`WordTokenizer: ${expected}`);
     expect(() => BpeTokenizer.train('aabc', { minFrequency, vocabSize: 300 })).toThrow(`BpeTokenizer: ${expected}`);
