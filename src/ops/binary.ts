@@ -1,5 +1,5 @@
 import { differentiable, gradOf } from '../core/autograd.js';
-import { checkDevice, checkDType, checkNumber, matrixOf } from '../core/check.js';
+import { checkDevice, checkDType, checkNumber, isNumber, matrixOf } from '../core/check.js';
 import { Scalar } from '../core/queue.js';
 import { Tensor } from '../core/tensor.js';
 import { broadcastShape, broadcastSteps, dimensionsOf, gridOperands } from './grid.js';
@@ -8,9 +8,12 @@ import { broadcastGrad } from './reduce.js';
 /** The operand `kind` of the kernel. */
 const KINDS = { add: 0, sub: 1, mul: 2, div: 3 } as const;
 
-/** a + b with NumPy broadcasting. Float32; `b` may be a number. Throws ShapeError if the shapes do not broadcast. */
+/**
+ * a + b with NumPy broadcasting. Float32; `b` may be a number. Throws ShapeError if the shapes do not broadcast,
+ * DTypeError, ArgumentError if `b` is NaN or neither a tensor nor a number.
+ */
 export function add(a: Tensor, b: Tensor | number): Tensor {
-  if (!(b instanceof Tensor)) return affine('add', a, 1, b);
+  if (!(b instanceof Tensor)) return affine('add', a, 1, checkOperand('add', b));
   return differentiable(binary('add', a, b), [a, b], (dy) => {
     broadcastGrad(a, dy);
     broadcastGrad(b, dy);
@@ -19,7 +22,7 @@ export function add(a: Tensor, b: Tensor | number): Tensor {
 
 /** a − b, as `add`. */
 export function sub(a: Tensor, b: Tensor | number): Tensor {
-  if (!(b instanceof Tensor)) return affine('sub', a, 1, -b);
+  if (!(b instanceof Tensor)) return affine('sub', a, 1, -checkOperand('sub', b));
   return differentiable(binary('sub', a, b), [a, b], (dy) => {
     broadcastGrad(a, dy);
     broadcastGrad(b, dy, null, -1);
@@ -28,16 +31,16 @@ export function sub(a: Tensor, b: Tensor | number): Tensor {
 
 /** a · b element by element, as `add`. */
 export function mul(a: Tensor, b: Tensor | number): Tensor {
-  if (!(b instanceof Tensor)) return affine('mul', a, b, 0);
+  if (!(b instanceof Tensor)) return affine('mul', a, checkOperand('mul', b));
   return differentiable(binary('mul', a, b), [a, b], (dy) => {
     broadcastGrad(a, dy, b);
     broadcastGrad(b, dy, a);
   });
 }
 
-/** a / b element by element, as `add`. */
+/** a / b element by element, correctly rounded; otherwise as `add`. */
 export function div(a: Tensor, b: Tensor | number): Tensor {
-  if (!(b instanceof Tensor)) return affine('div', a, 1 / b, 0);
+  if (!(b instanceof Tensor)) return divByNumber(a, checkOperand('div', b));
   const y = binary('div', a, b);
   return differentiable(y, [a, b], (dy) => {
     const da = binary('div', dy, b); // ∂y/∂b = -y/b
@@ -46,12 +49,22 @@ export function div(a: Tensor, b: Tensor | number): Tensor {
   });
 }
 
+function divByNumber(a: Tensor, b: number): Tensor {
+  const inverse = 1 / b;
+  // Multiplying by a rounded 1/b would round twice. It is exact for powers of two within the range of float32.
+  if (Math.fround(b) === b && Math.fround(inverse) === inverse && b * inverse === 1) return affine('div', a, inverse);
+  const device = checkDevice('div', { a });
+  checkDType('div', 'a', a, 'float32');
+  return device.scope(() => div(a, device.full([], b)));
+}
+
 /**
  * x · factor. `x`: float32, any shape. A Scalar is read when the command is queued or, in a recorded program, when that
  * runs. Throws DTypeError, ArgumentError if the factor is NaN.
  */
 export function scale(x: Tensor, factor: number | Scalar): Tensor {
-  return affine('scale', x, factor, 0);
+  if (!(factor instanceof Scalar)) checkNumber('scale', 'factor', factor, isNumber, 'a number or a Scalar');
+  return affine('scale', x, factor);
 }
 
 function binary(op: keyof typeof KINDS, a: Tensor, b: Tensor): Tensor {
@@ -67,12 +80,14 @@ function binary(op: keyof typeof KINDS, a: Tensor, b: Tensor): Tensor {
   return y;
 }
 
-/** factor·x + shift. */
-function affine(op: string, x: Tensor, factor: number | Scalar, shift: number): Tensor {
+function checkOperand(op: keyof typeof KINDS, b: number): number {
+  return checkNumber(op, 'b', b, isNumber, 'a tensor or a number');
+}
+
+/** factor·x + shift; by default it adds -0, which leaves a product of -0 as it is. */
+function affine(op: string, x: Tensor, factor: number | Scalar, shift = -0): Tensor {
   const device = checkDevice(op, { x });
   checkDType(op, 'x', x, 'float32');
-  if (!(factor instanceof Scalar)) checkNumber(op, 'b', factor, (value) => !Number.isNaN(value), 'a number');
-  checkNumber(op, 'b', shift, (value) => !Number.isNaN(value), 'a number');
   const y = device.empty(x.shape);
   const emit = (from: Tensor, to: Tensor, plus: number, accumulate: 0 | 1) => {
     const { rows, cols } = matrixOf(to);
@@ -86,6 +101,6 @@ function affine(op: string, x: Tensor, factor: number | Scalar, shift: number): 
   emit(x, y, shift, 0);
   return differentiable(y, [x], (dy) => {
     const dx = gradOf(x);
-    if (dx) emit(dy, dx.tensor, 0, dx.accumulate);
+    if (dx) emit(dy, dx.tensor, -0, dx.accumulate);
   });
 }

@@ -100,3 +100,42 @@ describe('binary ops', () => {
     program.dispose();
   });
 });
+
+describe.each(isas)('div by a number, %s', (isa) => {
+  const values = [1, 3, 5, -7, 10, 1e-39, 2e-39, 1e-45, 3e38, 1.7e38, -0, 0, Infinity, Number.NaN];
+  const divisors = [3, 7, 0.1, -49, 1e-39, 3e38, 2, -0.25, 2 ** 127, 2 ** -127, 2 ** -149, 2 ** 128, 0, -Infinity];
+  const rounded = (a: readonly number[], b: number) => a.map((v) => Math.fround(Math.fround(v) / Math.fround(b)));
+
+  it.each(divisors)('is correctly rounded, and so is its gradient: %d', async (b) => {
+    const device = await deviceFor(isa, 1);
+    const x = device.tensor(values, [values.length], { requiresGrad: true });
+    const y = device.scope(() => div(x, b));
+    y.backward(values);
+    expect([...y.dataSync()]).toEqual(rounded(values, b));
+    expect([...x.grad!.dataSync()]).toEqual(rounded(values, b));
+  });
+
+  it('costs a power of two no division, and is part of a program', async () => {
+    const device = await deviceFor(isa, 1);
+    const x = device.tensor([1, 2]);
+    const program = device.record(() => [div(x, 4), div(x, 3)] as const);
+    expect(program.commands.map(({ op }) => op)).toEqual(['affine', 'fill', 'binary']);
+    for (const numbers of [
+      [1, 2],
+      [5, 10],
+    ]) {
+      x.write(numbers);
+      program.run();
+      expect(program.result.map((y) => [...y.dataSync()])).toEqual([rounded(numbers, 4), rounded(numbers, 3)]);
+    }
+    program.dispose();
+  });
+
+  it('keeps nothing', async () => {
+    const device = await deviceFor(isa, 1);
+    const x = device.tensor([1, 2]);
+    const before = device.memory().used;
+    div(x, 3).dispose();
+    expect(device.memory().used).toBe(before);
+  });
+});
