@@ -1,6 +1,15 @@
 import type { Backend } from '../backend/backend.js';
 import { Keeping } from './autograd.js';
-import { checkFunction } from './check.js';
+import {
+  checkFunction,
+  checkNumber,
+  checkOptions,
+  describeShape,
+  describeValue,
+  isCount,
+  isInt32,
+  isNumber,
+} from './check.js';
 import { ArgumentError, DeviceError, DTypeError, ShapeError, SimdformerError } from './errors.js';
 import type { GradientSlot } from './gradient-slot.js';
 import { Arena, Heap, type Pool } from './heap.js';
@@ -71,16 +80,18 @@ export class Device {
   /**
    * A tensor with the given values: a typed array (its type decides the dtype) or nested numbers (float32 unless
    * `dtype` says otherwise). `shape` may be left out for nested numbers.
-   * Throws ShapeError if the values do not fill the shape, DTypeError if they are of another type than asked for.
+   * Throws ShapeError if the values do not fill the shape, DTypeError if they are of another type than asked for,
+   * ArgumentError for options that are no object.
    */
   tensor(data: TensorData, shape?: Shape, options: { dtype?: DType; requiresGrad?: boolean } = {}): Tensor {
-    const dtype = options.dtype ?? (data instanceof Int32Array ? 'int32' : 'float32');
-    checkForm(shape ?? [], dtype);
+    const given = checkOptions('tensor', options).dtype;
+    const dtype = given ?? (data instanceof Int32Array ? 'int32' : 'float32');
+    checkForm('tensor', shape ?? [], dtype);
     const { values, shape: found } = flatten(data, dtype);
     const wanted = shape ?? found;
     const fits = values.length === sizeOf(wanted) && (found.length <= 1 || sameShape(found, wanted));
     if (!fits) throw new ShapeError(`tensor: the data is [${found.join(', ')}], expected [${wanted.join(', ')}]`);
-    const tensor = this.empty(wanted, dtype);
+    const tensor = this.#allocate('tensor', wanted, dtype);
     this.upload(tensor.offset, values);
     if (options.requiresGrad) tensor.requiresGrad = true;
     return tensor;
@@ -91,21 +102,29 @@ export class Device {
    * positive integers, DTypeError for another dtype, OutOfMemoryError if the device cannot grow so far.
    */
   empty(shape: Shape, dtype: DType = 'float32'): Tensor {
-    this.assertOpen('empty');
-    checkForm(shape, dtype);
-    for (const dimension of shape) {
-      if (!(Number.isInteger(dimension) && dimension > 0)) {
-        throw new ShapeError(`[${shape.join(', ')}] is not a valid shape: every dimension must be a positive integer`);
-      }
-    }
+    return this.#allocate('empty', shape, dtype);
+  }
+
+  #allocate(op: string, shape: Shape, dtype: DType): Tensor {
+    this.assertOpen(op);
+    checkForm(op, shape, dtype);
     const pool: Pool = this.#recording !== null && !this.#untracked ? this.#recording.arena : this.#heap;
     const storage = new Storage(pool.take(sizeOf(shape)), pool);
     return new Tensor(this, [...shape], dtype, storage, storage.block.offset, lastOf(shape));
   }
 
-  /** A tensor whose elements all equal `value`. Throws as `empty`. */
+  /**
+   * A tensor whose elements all equal `value`. Throws as `empty`, and ArgumentError if `value` is no number or, for
+   * int32, no 32-bit integer.
+   */
   full(shape: Shape, value: number, dtype: DType = 'float32'): Tensor {
-    const y = this.empty(shape, dtype);
+    if (dtype === 'int32') checkNumber('full', 'value', value, isInt32, 'a 32-bit integer');
+    else checkNumber('full', 'value', value, () => true, 'a number');
+    return this.#filled('full', shape, value, dtype);
+  }
+
+  #filled(op: string, shape: Shape, value: number, dtype: DType): Tensor {
+    const y = this.#allocate(op, shape, dtype);
     const bits = dtype === 'int32' ? value : (new Int32Array(Float32Array.of(value).buffer)[0] as number);
     const cols = lastOf(shape);
     this.emit('fill', { y, rows: y.size / cols, cols, stride: cols, value: bits });
@@ -114,20 +133,24 @@ export class Device {
 
   /** A tensor whose elements are all 0. Throws as `empty`. */
   zeros(shape: Shape, dtype: DType = 'float32'): Tensor {
-    return this.full(shape, 0, dtype);
+    return this.#filled('zeros', shape, 0, dtype);
   }
 
-  /** A named number that ops take as an operand and `program.run({ name: value })` can change. */
+  /**
+   * A named number that ops take as an operand and `program.run({ name: value })` can change. Throws ArgumentError if
+   * `value` is NaN or no number.
+   */
   scalar(name: string, value: number): Scalar {
-    return new Scalar(name, value);
+    return new Scalar(name, checkNumber('scalar', 'value', value, isNumber, 'a number'));
   }
 
   /**
    * Runs `fn` and disposes of the tensors made in it, except those in what it returns (a tensor, or arrays and plain
    * objects of them) and, if those can still be differentiated, the ones that backward needs. Scopes nest. Throws
-   * ArgumentError if `fn` is asynchronous.
+   * ArgumentError if `fn` is no function or asynchronous.
    */
   scope<T>(fn: () => T): T {
+    if (typeof fn !== 'function') throw new ArgumentError(`scope: fn is ${describeValue(fn)}, expected a function`);
     const tracked: Tensor[] = [];
     const before = this.#sequence;
     this.#scopes.push(tracked);
@@ -344,12 +367,17 @@ function checkSynchronous<T>(op: string, result: T): T {
 }
 
 /** For callers without types. */
-function checkForm(shape: Shape, dtype: DType): void {
+function checkForm(op: string, shape: Shape, dtype: DType): void {
   if (!Array.isArray(shape))
-    throw new ShapeError(`${String(shape)} is not a valid shape: expected an array of dimensions`);
-  if (dtype !== 'float32' && dtype !== 'int32') {
-    throw new DTypeError(`dtype is ${JSON.stringify(dtype)}, expected 'float32' or 'int32'`);
+    throw new ShapeError(`${op}: ${describeValue(shape)} is not a valid shape: expected an array of dimensions`);
+  for (const dimension of shape) {
+    if (!isCount(dimension)) {
+      const expected = 'every dimension must be a positive integer';
+      throw new ShapeError(`${op}: ${describeShape(shape)} is not a valid shape: ${expected}`);
+    }
   }
+  if (dtype !== 'float32' && dtype !== 'int32')
+    throw new DTypeError(`${op}: dtype is ${describeValue(dtype)}, expected 'float32' or 'int32'`);
 }
 
 /** Memory that a program uses but does not own stays as it is for as long as there is the program. */

@@ -10,7 +10,9 @@ import {
   DeviceError,
   type DeviceOptions,
   DisposedError,
+  DTypeError,
   OutOfMemoryError,
+  ShapeError,
   SimdformerError,
 } from '../../src/index.js';
 import { isas } from '../describe-op.js';
@@ -142,6 +144,34 @@ describe('devices', () => {
     expect(device.tensor([1, 2]).dataSync()).toEqual(Float32Array.of(1, 2));
     expect(device.memory().used).toBeLessThan(2 ** 10);
     device.dispose();
+  });
+
+  it('refuse shapes, dtypes and functions that are none, naming what was called', async () => {
+    const device = await createDevice({ threads: 1 });
+    const before = device.memory().used;
+    const shape = [2, 0];
+    const makers: Record<string, (shape: never, dtype?: never) => unknown> = {
+      empty: (shape, dtype) => device.empty(shape, dtype),
+      full: (shape, dtype) => device.full(shape, 1, dtype),
+      zeros: (shape, dtype) => device.zeros(shape, dtype),
+      tensor: (shape, dtype) => device.tensor([], shape, { dtype }),
+    };
+    for (const [name, make] of Object.entries(makers)) {
+      expect(() => make(shape as never)).toThrow(ShapeError);
+      expect(() => make(shape as never)).toThrow(`${name}: [2, 0] is not a valid shape: every dimension must be`);
+      expect(() => make([Symbol('x')] as never)).toThrow(`${name}: [Symbol(x)] is not a valid shape`);
+      expect(() => make(3 as never)).toThrow(`${name}: 3 is not a valid shape: expected an array of dimensions`);
+      expect(() => make([1] as never, 3n as never)).toThrow(DTypeError);
+      expect(() => make([1] as never, 'float64' as never)).toThrow(`${name}: dtype is "float64", expected 'float32'`);
+    }
+    for (const fn of [undefined, null, 3, {}, Symbol('x'), device.zeros([1])]) {
+      expect(() => device.scope(fn as never)).toThrow(ArgumentError);
+      expect(() => device.scope(fn as never)).toThrow(/^scope: fn is .*, expected a function$/);
+    }
+    expect(device.full([2], Number.NaN).dataSync()).toEqual(Float32Array.of(Number.NaN, Number.NaN));
+    expect(device.full([1], -(2 ** 31), 'int32').dataSync()).toEqual(Int32Array.of(-(2 ** 31)));
+    device.dispose();
+    expect(before).toBe(0);
   });
 
   it('cannot be used after dispose, and say so', async () => {

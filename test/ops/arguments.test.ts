@@ -1,0 +1,205 @@
+// What callers without types give: every op refuses it by an error that names the op, before anything is queued.
+import { describe, expect, it } from 'vitest';
+import { describeValue } from '../../src/core/check.js';
+import { ArgumentError } from '../../src/index.js';
+import * as ops from '../../src/ops/index.js';
+import { deviceFor, isas } from '../describe-op.js';
+
+const { add, addLayerNorm, attention, attentionWeights, concat, contiguous, crossEntropy, div, dropout } = ops;
+const { embedding, gather, gelu, layerNorm, linear, logSoftmax, matmul, mean, mul, pack, permute, relu } = ops;
+const { rmsNorm, scale, sigmoid, silu, slice, softmax, split, sub, sum, tanh, transpose, unpack } = ops;
+
+const device = await deviceFor(isas[0]!, 1);
+const x = device.zeros([2, 4]);
+const w = device.zeros([4, 4]);
+const v = device.zeros([4]);
+const batch = device.zeros([1, 2, 4]);
+const ids = device.zeros([2], 'int32');
+
+/** Takes what no type allows. */
+type Call = (given: never) => unknown;
+type Calls = Readonly<Record<string, Call>>;
+
+/** Every value is refused: ArgumentError, by a message that begins with the op and shows the value. */
+function refuse(calls: Calls, values: readonly unknown[]) {
+  const cases = Object.entries(calls).flatMap(([name, call]) =>
+    values.map((value) => [name, describeValue(value), () => call(value as never)] as const),
+  );
+  it.each(cases)('%s: %s', (name, shown, act) => {
+    const before = device.memory().used;
+    expect(act).toThrow(ArgumentError);
+    expect(act).toThrow(new RegExp(`^${name.split(/[ :]/)[0]}: .* (is|are) .*, expected `));
+    expect(device.memory().used, shown).toBe(before);
+  });
+}
+
+describe('options that are no object', () => {
+  const calls: Calls = {
+    addLayerNorm: (o) => addLayerNorm(x, x, v, v, o),
+    attention: (o) => attention(x, x, x, o),
+    attentionWeights: (o) => attentionWeights(x, x, o),
+    crossEntropy: (o) => crossEntropy(x, ids, o),
+    dropout: (o) => dropout(x, o),
+    embedding: (o) => embedding(w, ids, o),
+    gelu: (o) => gelu(x, o),
+    layerNorm: (o) => layerNorm(x, v, v, o),
+    linear: (o) => linear(x, w, v, o),
+    logSoftmax: (o) => logSoftmax(x, o),
+    matmul: (o) => matmul(x, w, o),
+    mean: (o) => mean(x, o),
+    rmsNorm: (o) => rmsNorm(x, v, o),
+    softmax: (o) => softmax(x, o),
+    sum: (o) => sum(x, o),
+    tensor: (o) => device.tensor([1], [1], o),
+  };
+  refuse(calls, [0, 1e-6, Number.NaN, 'tanh', true, null, [0], x, Symbol('axis'), 2n, () => 0]);
+  refuse({ dropout: (o) => dropout(x, o) }, [undefined]);
+  refuse({ 'linear: dropout': (dropping) => linear(x, w, v, { dropout: dropping }) }, [0, 0.5, false, 'x', [], x]);
+
+  it('says what to do', () => {
+    expect(() => softmax(x, 0 as never)).toThrow('softmax: the options are 0, expected an object like { name: value }');
+    expect(() => gelu(x, x as never)).toThrow('gelu: the options are a tensor [2, 4], expected an object');
+  });
+});
+
+describe('what is no tensor', () => {
+  const required: Calls = {
+    'add a': (t) => add(t, x),
+    'addLayerNorm x': (t) => addLayerNorm(t, x),
+    'addLayerNorm residual': (t) => addLayerNorm(x, t),
+    'attention q': (t) => attention(t, x, x),
+    'attention k': (t) => attention(x, t, x),
+    'attention v': (t) => attention(x, x, t),
+    'attentionWeights q': (t) => attentionWeights(t, x),
+    'attentionWeights k': (t) => attentionWeights(x, t),
+    'concat part': (t) => concat([x, t]),
+    contiguous: (t) => contiguous(t),
+    'crossEntropy logits': (t) => crossEntropy(t, ids),
+    'crossEntropy targets': (t) => crossEntropy(x, t),
+    'div a': (t) => div(t, x),
+    'div a, by a number': (t) => div(t, 3),
+    dropout: (t) => dropout(t, { p: 0.5, seed: 1 }),
+    'embedding table': (t) => embedding(t, ids),
+    'embedding ids': (t) => embedding(w, t),
+    'gather x': (t) => gather(t, ids),
+    'gather rows': (t) => gather(x, t),
+    gelu: (t) => gelu(t),
+    layerNorm: (t) => layerNorm(t),
+    'linear x': (t) => linear(t, w),
+    'linear w': (t) => linear(x, t),
+    logSoftmax: (t) => logSoftmax(t),
+    'matmul a': (t) => matmul(t, w),
+    'matmul b': (t) => matmul(x, t),
+    mean: (t) => mean(t),
+    'mul a': (t) => mul(t, x),
+    pack: (t) => pack(t, [1, 1]),
+    permute: (t) => permute(t, [1, 0]),
+    relu: (t) => relu(t),
+    rmsNorm: (t) => rmsNorm(t),
+    scale: (t) => scale(t, 2),
+    sigmoid: (t) => sigmoid(t),
+    silu: (t) => silu(t),
+    slice: (t) => slice(t, 0, 0, 1),
+    softmax: (t) => softmax(t),
+    split: (t) => split(t, [1, 1], 0),
+    'sub a': (t) => sub(t, x),
+    sum: (t) => sum(t),
+    tanh: (t) => tanh(t),
+    transpose: (t) => transpose(t),
+    unpack: (t) => unpack(t, [1, 1], 1),
+  };
+  const optional: Calls = {
+    'addLayerNorm gamma': (t) => addLayerNorm(x, x, t),
+    'attention bias': (bias) => attention(x, x, x, { bias }),
+    'attention relativeBias': (relativeBias) => attention(x, x, x, { relativeBias }),
+    'attention relativeKeys': (relativeKeys) => attention(x, x, x, { relativeKeys }),
+    'attention relativeValues': (relativeValues) => attention(x, x, x, { relativeValues }),
+    'embedding positions': (positions) => embedding(w, ids, { positions, positionIds: ids }),
+    'layerNorm gamma': (t) => layerNorm(x, t),
+    'layerNorm beta': (t) => layerNorm(x, v, t),
+    'layerNorm residual': (residual) => layerNorm(x, v, v, { residual }),
+    'linear b': (t) => linear(x, w, t),
+    'rmsNorm gamma': (t) => rmsNorm(x, t),
+  };
+  const values = [0, 'x', false, [1], {}, Symbol('x'), 2n, () => x];
+  refuse({ ...required, ...optional }, values);
+  refuse(required, [undefined, null]);
+
+  it('is every tensor that an op needs', () => {
+    const tested = new Set(Object.keys(required).map((name) => name.split(' ')[0]));
+    expect(Object.keys(ops).filter((name) => !tested.has(name))).toEqual([]);
+  });
+});
+
+describe('numbers, choices and lists of another type', () => {
+  const nothing = [undefined, null, 'x', '3', true, {}, [], [2], Symbol('x'), 2n];
+  const operands: Calls = {
+    add: (b) => add(x, b),
+    sub: (b) => sub(x, b),
+    mul: (b) => mul(x, b),
+    div: (b) => div(x, b),
+    scale: (factor) => scale(x, factor),
+    'full float32': (value) => device.full([2], value),
+    'full int32': (value) => device.full([2], value, 'int32'),
+    scalar: (value) => device.scalar('s', value),
+    'dropout p': (p) => dropout(x, { p, seed: 1 }),
+  };
+  refuse(operands, nothing);
+  refuse({ add: operands.add!, sub: operands.sub!, div: operands.div!, scalar: operands.scalar! }, [Number.NaN]);
+  refuse({ mul: (b) => mul(x, b) }, [device.scalar('factor', 2)]); // which scale takes
+  refuse({ 'full int32': operands['full int32']! }, [
+    Number.NaN,
+    2 ** 31,
+    2 ** 40,
+    -(2 ** 31) - 1,
+    0.5,
+    Number.POSITIVE_INFINITY,
+  ]);
+  refuse({ crossEntropy: (ignoreIndex) => crossEntropy(x, ids, { ignoreIndex }) }, [
+    2 ** 31,
+    2 ** 32,
+    Number.NaN,
+    '1',
+    2n,
+  ]);
+
+  const choices: Calls = {
+    crossEntropy: (reduction) => crossEntropy(x, ids, { reduction }),
+    gelu: (approximate) => gelu(x, { approximate }),
+    linear: (activation) => linear(x, w, v, { activation }),
+  };
+  refuse(choices, [null, 'x', 1, Symbol('x'), 2n, x, []]);
+
+  const lists: Calls = {
+    'attention lengthsQ': (lengthsQ) => attention(x, x, x, { lengthsQ }),
+    'attention lengthsK': (lengthsK) => attention(batch, batch, batch, { lengthsK }),
+    'attentionWeights lengthsQ': (lengthsQ) => attentionWeights(x, x, { lengthsQ }),
+    concat: (tensors) => concat(tensors),
+    'pack lengths': (lengths) => pack(batch, lengths),
+    'permute axes': (axes) => permute(x, axes),
+    'split sizes': (sizes) => split(x, sizes, 0),
+    'unpack lengths': (lengths) => unpack(x, lengths, 2),
+  };
+  refuse(lists, [3, true, {}, 'x', Symbol('x'), 2n, () => 0]);
+  const { 'attention lengthsQ': _q, 'attention lengthsK': _k, 'attentionWeights lengthsQ': _w, ...required } = lists;
+  refuse(required, [undefined, null]);
+
+  const entries: Calls = {
+    'pack a length': (n) => pack(batch, [n]),
+    'pack total': (total) => pack(batch, ids.rows(0, 1), total),
+    'split a size': (n) => split(x, [n, 1], 0),
+    'unpack a length': (n) => unpack(x, [n, 1], 2),
+    'unpack time': (time) => unpack(x, [1, 1], time),
+  };
+  refuse(entries, [0.5, Number.NaN, '1', Symbol('x'), 2n]);
+  refuse({ 'unpack time': entries['unpack time']!, 'pack total': entries['pack total']! }, [0, -1]);
+  refuse({ 'pack lengths of 0': (n) => pack(batch, [n]) }, [0]);
+
+  it.each([1.5, '0', null, Symbol('x'), 1n])('an axis of another type', (axis) => {
+    const given = axis as never;
+    for (const act of [() => softmax(x, { axis: given }), () => sum(x, { axis: given }), () => transpose(x, given)]) {
+      expect(act).toThrow(ArgumentError);
+      expect(act).toThrow(/^(softmax|sum|transpose): axis .* is not a dimension of \[2, 4\]/);
+    }
+  });
+});
