@@ -3,7 +3,7 @@
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import { rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
+import { checkIds, rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
 
 /** Target sequences as training uses them: all tokens but the last go in, all but the first are to come out. */
 export interface TargetBatch {
@@ -33,6 +33,7 @@ export function shiftedTargets(target: Tokens, padId: number | null): { inputs: 
   rows.forEach(({ length }, i) => {
     if (length < 2) throw new ShapeError(`loss: target ${i} has ${length} tokens: nothing comes after the first`);
   });
+  checkIds('loss: target', rows);
   return {
     inputs: rows.map((row) => row.slice(0, -1)),
     labels: Int32Array.from(rows.flatMap((row) => row.slice(1))),
@@ -50,5 +51,7 @@ export function tokenLabels(device: Device, target: Tokens, { counts }: TokenBat
   if (rows.length !== counts.length || !rows.every(fits)) {
     throw new ShapeError('loss: target has other lengths than source: expected a label for each source token');
   }
-  return device.tensor(Int32Array.from(rows.flatMap((row, i) => Array.from(row).slice(0, counts[i]))));
+  const labels = rows.map((row, i) => Array.from(row).slice(0, counts[i]));
+  checkIds('loss: target', labels);
+  return device.tensor(Int32Array.from(labels.flat()));
 }

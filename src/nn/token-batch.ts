@@ -1,6 +1,7 @@
 // Ragged batches of token ids. Sequences of different lengths lie packed end to end, so that no layer ever computes on
 // padding; attention, which must know where each begins, gets the lengths.
 
+import { checkIntegers, describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, DTypeError, ShapeError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
@@ -35,7 +36,10 @@ export class TokenBatch {
     readonly time: number | null,
   ) {}
 
-  /** Packs `tokens`. `name` is for error messages, `padId` null if there is no padding. */
+  /**
+   * Packs `tokens`. `name` is for error messages, `padId` null if there is no padding. Throws ArgumentError for what is
+   * no token id, ShapeError if a sequence or the batch is empty, DTypeError.
+   */
   static from(device: Device, name: string, tokens: Tokens, padId: number | null): TokenBatch {
     if (tokens instanceof TokenBatch) return tokens;
     const { rows, time } = rowsOf(name, tokens, padId);
@@ -43,6 +47,7 @@ export class TokenBatch {
     rows.forEach((row, i) => {
       if (row.length === 0) throw new ShapeError(`${name}: sequence ${i} has no tokens`);
     });
+    checkIds(name, rows);
     const counts = rows.map((row) => row.length);
     const total = counts.reduce((sum, count) => sum + count, 0);
     const ids = new Int32Array(total);
@@ -50,9 +55,7 @@ export class TokenBatch {
     let at = 0;
     for (const row of rows) {
       for (let position = 0; position < row.length; position++, at++) {
-        const id = row[position] as number;
-        if (!(Number.isInteger(id) && id >= 0)) throw new ArgumentError(`${name}: ${id} is not a token id`);
-        ids[at] = id;
+        ids[at] = row[position] as number;
         positions[at] = position;
       }
     }
@@ -74,6 +77,20 @@ export class TokenBatch {
   get longest(): number {
     return Math.max(...this.counts);
   }
+}
+
+/** That rows have nothing that int32 would round or wrap: 2³² + 1 would be read as token 1. */
+export function checkIds(name: string, rows: readonly ArrayLike<number>[]): void {
+  rows.forEach((row, i) => {
+    for (let position = 0; position < row.length; position++) {
+      const id = row[position] as number;
+      if (Number.isInteger(id) && id >= 0 && id < 2 ** 31) continue;
+      const place = `${name}: sequence ${i}, position ${position}`;
+      throw new ArgumentError(
+        `${place}: ${describeValue(id)} is not a token id, expected an integer from 0 to 2³¹ − 1`,
+      );
+    }
+  });
 }
 
 /** Sequences end to end, in which no token is taken for padding. */
@@ -102,7 +119,7 @@ export function rowsOf(
 ): { rows: ArrayLike<number>[]; time: number | null } {
   if (tokens instanceof Tensor) {
     const [size, time] = matrixOf(name, tokens);
-    const values = integersOf(name, tokens) as Int32Array;
+    const values = integersOf(name, 'ids', tokens) as Int32Array;
     const rows = Array.from({ length: size }, (_, i) => values.subarray(i * time, (i + 1) * time));
     return { rows: rows.map((row) => row.subarray(0, unpaddedLength(row, padId))), time };
   }
@@ -119,11 +136,12 @@ export function rowsOf(
   if (ids === undefined || lengths === undefined) {
     throw new ArgumentError(`${name}: expected rows of token ids, an int32 tensor [batch, time] or { ids, lengths }`);
   }
-  const values = integersOf(name, ids);
+  const values = integersOf(name, 'ids', ids);
   const rows: ArrayLike<number>[] = [];
   let start = 0;
-  for (const length of integersOf(name, lengths)) {
-    if (!(Number.isInteger(length) && length >= 0)) throw new ArgumentError(`${name}: ${length} is not a length`);
+  for (const length of integersOf(name, 'lengths', lengths)) {
+    if (!(Number.isInteger(length) && length >= 0))
+      throw new ArgumentError(`${name}: ${describeValue(length)} is not a length, expected an integer, 0 or more`);
     rows.push(values.slice(start, start + length));
     start += length;
   }
@@ -140,8 +158,11 @@ function matrixOf(name: string, { shape }: Tensor): readonly [size: number, time
 
 type Integers = readonly number[] | Int32Array | Tensor;
 
-function integersOf(name: string, values: Integers): readonly number[] | Int32Array {
-  if (!(values instanceof Tensor)) return values;
+function integersOf(name: string, part: string, values: Integers): readonly number[] | Int32Array {
+  if (!(values instanceof Tensor)) {
+    checkIntegers(name, part, values);
+    return values;
+  }
   assertIntegers(name, values);
   return values.dataSync() as Int32Array;
 }

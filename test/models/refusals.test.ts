@@ -47,6 +47,7 @@ describe('what cannot be', () => {
   it('inputs', async () => {
     const device = await deviceFor(best, 1);
     const model = build(device, {});
+    const tagger = build(device, { decoderLayers: 0 });
     const source = [[3, 4]];
     const long = [Array(13).fill(3)];
     const wrong: [new (...args: never[]) => Error, string, () => unknown][] = [
@@ -59,6 +60,29 @@ describe('what cannot be', () => {
       [ShapeError, 'the batch is empty', () => model.forward([], [])],
       [ArgumentError, '-1 is not a token id', () => model.forward([[-1]], [[1]])],
       [ArgumentError, '1.5 is not a token id', () => model.forward(source, [[1.5]])],
+      [
+        ArgumentError,
+        'source: sequence 1, position 2: 4294967297 is not a token id, expected an integer from 0 to 2³¹ − 1',
+        () => model.forward([[3], [3, 4, 2 ** 32 + 1]], [[1], [1]]),
+      ],
+      [ArgumentError, 'Symbol(x) is not a token id', () => model.forward([[Symbol('x') as never]], [[1]])],
+      [
+        ArgumentError,
+        'source: ids is 3, expected an array',
+        () => model.forward({ ids: 3, lengths: [1] } as never, [[1]]),
+      ],
+      [ArgumentError, 'lengths is 1, expected', () => model.forward({ ids: [3], lengths: 1 } as never, [[1]])],
+      [ArgumentError, 'sequence 0, position 2: 2.7 is not', () => model.loss(source, [[1, 3, 2.7]])],
+      [
+        ArgumentError,
+        'loss: target: sequence 0, position 1: "2" is not',
+        () => model.loss(source, [[1, '2' as never]]),
+      ],
+      [ArgumentError, 'position 1: 4294967298 is not', () => model.loss(source, [[1, 2 ** 32 + 2]])],
+      [ArgumentError, 'position 1: undefined is not', () => model.loss(source, [[1, undefined as never]])],
+      [ArgumentError, 'position 1: NaN is not', () => model.loss(source, [[1, Number.NaN]])],
+      [ArgumentError, 'position 0: 1.5 is not', () => tagger.loss([[3, 4]], [[1.5, 2]])],
+      [ArgumentError, 'sequence 1, position 1: "2" is not', () => tagger.loss([[3], [3, 4]], [[1], [1, '2' as never]])],
       [ShapeError, 'expected [batch, time]', () => model.forward(device.tensor(Int32Array.of(3, 4)), [[1]])],
       [DTypeError, 'expected int32', () => model.forward(device.tensor([[3, 4]]), [[1]])],
       [ShapeError, 'add up to 3', () => model.forward({ ids: [3, 4], lengths: [1, 2] }, [[1], [1]])],
