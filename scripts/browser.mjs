@@ -3,11 +3,12 @@
 //
 //   node scripts/browser.mjs [folder]    builds; with a folder, only the package for pages, into that
 //   node scripts/browser.mjs --size      prints what a page downloads, and fails if that is too much
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
+import { minify } from 'terser';
 import { licenses } from './licenses.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -81,22 +82,37 @@ const forBundlers = {
   stdin: { resolveDir: root, contents: "export { createDevice, fit, Transformer } from './src/browser.js'" },
 };
 
-/** Bytes, compressed, of what a build makes of an entry and of all that this imports at once. */
-async function downloaded(buildOptions, entry) {
-  const { outputFiles } = await build({ ...buildOptions, outdir: '/', write: false });
-  const byName = new Map(outputFiles.map(({ path, text }) => [path.replaceAll('\\', '/').split('/').at(-1), text]));
+/** What a build makes: the texts of its files by name. */
+async function bundle(buildOptions) {
+  const { outputFiles, metafile } = await build({ ...buildOptions, outdir: '/', write: false, metafile: true });
+  const files = new Map(outputFiles.map(({ path, text }) => [path.replaceAll('\\', '/').split('/').at(-1), text]));
+  return { files, metafile };
+}
+
+/** The package for pages, which terser makes 4 % smaller than esbuild does. */
+async function bundleForPages() {
+  const { files, metafile } = await bundle(forPages);
+  for (const [name, text] of files) {
+    const { code } = await minify(text, { module: true, ecma: 2022, compress: { passes: 3 } });
+    files.set(name, code);
+  }
+  return { files, metafile };
+}
+
+/** Bytes, compressed, of a file and of all that it imports at once. */
+function downloaded({ files }, entry) {
   const loaded = new Set([entry]);
   for (const name of loaded) {
-    for (const [, chunk] of byName.get(name).matchAll(/(?:from|import)"\.\/([^"]+)"/g)) loaded.add(chunk);
+    for (const [, chunk] of files.get(name).matchAll(/(?:from|import)"\.\/([^"]+)"/g)) loaded.add(chunk);
   }
-  return [...loaded].reduce((sum, name) => sum + gzipSync(byName.get(name), { level: 9 }).length, 0);
+  return [...loaded].reduce((sum, name) => sum + gzipSync(files.get(name), { level: 9 }).length, 0);
 }
 
 async function checkSizes() {
   const modules = ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'].map((name) => `wasm/dist/${name}.wasm`);
   const sizes = modules.map((name) => [name, gzipSync(read(name), { level: 9 }).length, 150]);
-  sizes.push(['JavaScript of a page without a bundler', await downloaded(forPages, 'index.js'), 60]);
-  sizes.push(['JavaScript that trains and generates, bundled', await downloaded(forBundlers, 'stdin.js'), 60]);
+  sizes.push(['JavaScript of a page without a bundler', downloaded(await bundleForPages(), 'index.js'), 60]);
+  sizes.push(['JavaScript that trains and generates, bundled', downloaded(await bundle(forBundlers), 'stdin.js'), 60]);
   sizes.push(['worker.js', gzipSync(read('wasm/dist/worker.js'), { level: 9 }).length, 60]);
   for (const [name, bytes, limit] of sizes) {
     console.log(`${name}: ${(bytes / 1000).toFixed(1)} kB gzipped, at most ${limit}`);
@@ -110,7 +126,9 @@ if (process.argv[2] === '--size') {
   // As deep in the package as src/backend/, for the paths to wasm/ are relative to that.
   const outdir = process.argv[2] ?? 'dist/browser';
   rmSync(join(root, outdir), { recursive: true, force: true }); // chunks have other names every time
-  const { metafile } = await build({ ...forPages, outdir, metafile: true });
+  mkdirSync(join(root, outdir), { recursive: true });
+  const { files, metafile } = await bundleForPages();
+  for (const [name, text] of files) writeFileSync(join(root, outdir, name), text);
   writeFileSync(join(root, outdir, 'LICENSES.txt'), licenses(metafile, root));
   if (process.argv[2] === undefined) writeFileSync(join(root, 'dist/backend/embedded.js'), embedded());
 }

@@ -89,7 +89,7 @@ export function checkOptions<Options extends object>(op: string, options: Option
 
 /** A function to call, for callers without types. */
 export function checkFunction(op: string, fn: unknown): void {
-  if (typeof fn !== 'function') throw new ArgumentError(`${op}: fn is ${typeof fn}, expected a function`);
+  if (typeof fn !== 'function') throw new ArgumentError(`${op}: fn is ${describeValue(fn)}, expected a function`);
 }
 
 /** A choice among names. */

@@ -87,7 +87,7 @@ export class Device {
     const given = checkOptions('tensor', options).dtype;
     const dtype = given ?? (data instanceof Int32Array ? 'int32' : 'float32');
     checkForm('tensor', shape ?? [], dtype);
-    const { values, shape: found } = flatten(data, dtype);
+    const { values, shape: found } = flatten('tensor', data, dtype);
     const wanted = shape ?? found;
     const fits = values.length === sizeOf(wanted) && (found.length <= 1 || sameShape(found, wanted));
     if (!fits) throw new ShapeError(`tensor: the data is [${found.join(', ')}], expected [${wanted.join(', ')}]`);
@@ -150,7 +150,7 @@ export class Device {
    * ArgumentError if `fn` is no function or asynchronous.
    */
   scope<T>(fn: () => T): T {
-    if (typeof fn !== 'function') throw new ArgumentError(`scope: fn is ${describeValue(fn)}, expected a function`);
+    checkFunction('scope', fn);
     const tracked: Tensor[] = [];
     const before = this.#sequence;
     this.#scopes.push(tracked);

@@ -192,7 +192,7 @@ export class Tensor {
     this.assertUsable('write');
     if (!this.isContiguous)
       throw new ShapeError('write: the tensor is a view with gaps; write to what it is a view of');
-    const { values, shape } = flatten(data, this.dtype);
+    const { values, shape } = flatten('write', data, this.dtype);
     const flat = ArrayBuffer.isView(data) || shape.length === 1;
     if (values.length !== this.size || !(flat || sameShape(shape, this.shape))) {
       throw new ShapeError(`write: the data is [${shape.join(', ')}], the tensor is [${this.shape.join(', ')}]`);
@@ -283,12 +283,16 @@ export function sameShape(a: Shape, b: Shape): boolean {
 }
 
 /** Values in row-major order and the shape of nested numbers. Throws ShapeError if they are ragged. */
-export function flatten(data: TensorData, dtype: DType): { values: Float32Array | Int32Array; shape: Shape } {
+export function flatten(
+  op: string,
+  data: TensorData,
+  dtype: DType,
+): { values: Float32Array | Int32Array; shape: Shape } {
   if (ArrayBuffer.isView(data)) {
     const wanted = dtype === 'float32' ? Float32Array : Int32Array;
     if (!(data instanceof wanted)) {
       throw new DTypeError(
-        `expected a ${wanted.name} for a ${dtype} tensor, got a ${data.constructor.name}: ` +
+        `${op}: expected a ${wanted.name} for a ${dtype} tensor, got a ${data.constructor.name}: ` +
           `convert it with ${wanted.name}.from()`,
       );
     }
@@ -303,13 +307,13 @@ export function flatten(data: TensorData, dtype: DType): { values: Float32Array 
   let at = 0;
   const visit = (level: NestedNumbers, depth: number): void => {
     if (typeof level === 'number') {
-      if (depth !== shape.length) throw new ShapeError('nested numbers must be equally deep everywhere');
-      if (dtype === 'int32' && level !== (level | 0)) throw new DTypeError(`${level} is not a 32-bit integer`);
+      if (depth !== shape.length) throw new ShapeError(`${op}: nested numbers must be equally deep everywhere`);
+      if (dtype === 'int32' && level !== (level | 0)) throw new DTypeError(`${op}: ${level} is not a 32-bit integer`);
       values[at++] = level;
     } else {
-      if (!Array.isArray(level)) throw new DTypeError(`expected numbers, got ${typeof level}`);
+      if (!Array.isArray(level)) throw new DTypeError(`${op}: expected numbers, got ${typeof level}`);
       if (depth >= shape.length || level.length !== shape[depth]) {
-        throw new ShapeError('nested numbers must be equally long at each depth');
+        throw new ShapeError(`${op}: nested numbers must be equally long at each depth`);
       }
       for (const inner of level) visit(inner, depth + 1);
     }

@@ -1,6 +1,5 @@
 import { checkOptions } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
-import { checkTokenizerJson } from './check-json.js';
 import { type ConfiguredToken, specialTokensOf, type TokenizerConfig, type TokenizerJson } from './json.js';
 import { checkIds, checkText, codePointsBefore, type Tokenizer, UnknownTokenError } from './tokenizer.js';
 
@@ -24,7 +23,10 @@ interface Engine {
  */
 export async function loadTokenizer(json: string | object, config?: TokenizerConfig): Promise<Tokenizer> {
   const options = checkOptions('loadTokenizer', config ?? {});
-  const { Tokenizer: HuggingFace } = await import('@huggingface/tokenizers');
+  const [{ Tokenizer: HuggingFace }, { checkTokenizerJson }] = await Promise.all([
+    import('@huggingface/tokenizers'),
+    import('./check-json.js'),
+  ]);
   try {
     const parsed = checkTokenizerJson(typeof json === 'string' ? JSON.parse(json) : json);
     // Decoding gives back what was encoded: no spaces are cleaned away unless the config asks for it.

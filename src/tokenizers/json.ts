@@ -1,5 +1,4 @@
 import { FormatError } from '../core/errors.js';
-import { checkTokenizerJson } from './check-json.js';
 import { type SpecialTokens, specialList } from './special.js';
 
 /** A Hugging Face `tokenizer.json`, as far as this package looks into it. */
@@ -146,21 +145,21 @@ export function restoreTokenizer<T extends { toJSON(): TokenizerJson }>(
   json: unknown,
   make: (tokens: string[], special: SpecialTokens, json: TokenizerJson) => T,
 ): T {
-  const read = checkTokenizerJson(json);
-  const { vocab } = read.model;
-  const byId = (isScored(vocab) ? [] : Object.entries(vocab)).sort(([, a], [, b]) => a - b);
+  const read = json as TokenizerJson; // if it is one, it is what the tokenizer writes
   let tokenizer: T;
   try {
+    const byId = Object.entries(read.model.vocab).sort(([, a], [, b]) => a - b);
     tokenizer = make(
       byId.map(([token]) => token),
       specialTokensOf(read),
       read,
     );
   } catch (cause) {
-    throw new FormatError(`this tokenizer.json does not hold such a tokenizer; loadTokenizer reads others`, { cause });
+    throw new FormatError('this tokenizer.json does not hold such a tokenizer; loadTokenizer reads others', { cause });
   }
   const written = tokenizer.toJSON();
-  for (const part of ['model', 'normalizer', 'pre_tokenizer', 'decoder'] as const) {
+  const parts = ['model', 'added_tokens', 'normalizer', 'pre_tokenizer', 'post_processor', 'decoder'] as const;
+  for (const part of parts) {
     if (!sameJson(written[part], read[part])) {
       throw new FormatError(
         `the ${part} of this tokenizer.json is another than such a tokenizer's; loadTokenizer reads others`,
