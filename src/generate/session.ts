@@ -255,7 +255,7 @@ const registry = new WeakMap<Transformer, Sessions | null>();
 
 function sessionsOf(model: Transformer): Sessions {
   const known = registry.get(model);
-  if (known === null) throw new DisposedError('generate: the model was disposed of before');
+  if (known === null) throw new DisposedError('generate: the model has already been disposed');
   const sessions = known ?? { idle: [], busy: new Set() };
   registry.set(model, sessions);
   return sessions;

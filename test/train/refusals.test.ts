@@ -54,7 +54,7 @@ const wrong: Record<string, () => unknown> = {
     fit(model, examples, { ...watching({ metric: 'x', patience: 1 }), averageLast: 2 }),
   'averageLast is the mean of the weights at validations, but there is no validate': () =>
     fit(model, examples, { averageLast: 2 }),
-  'what validate returned: x is 1, expected a number': () =>
+  'what validate returned: x is "1", expected a number': () =>
     fit(model, examples, { steps: 1, validate: () => ({ x: '1' as never }) }),
   'fit: there is no option step, only steps, epochs': () => fit(model, examples, { step: 2 } as never),
   'SGD: there is no option weight_decay, only lr': () => new SGD(model.parameters(), { weight_decay: 0 } as never),
