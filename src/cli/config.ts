@@ -138,7 +138,7 @@ async function readConfig(path: string): Promise<TaskConfig> {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new ArgumentError(`${path} is no JSON: ${(cause as Error).message}`, { cause });
+    throw new ArgumentError(`${path} is not JSON: ${(cause as Error).message}`, { cause });
   }
   checkConfig(path, value);
   return value;
@@ -194,7 +194,7 @@ const OPTIMIZER_CHECKS: Record<keyof NonNullable<TaskConfig['optimizer']>, Check
 };
 
 function checkConfig(path: string, value: unknown): asserts value is TaskConfig {
-  if (!object[0](value)) throw new ArgumentError(`${path} holds no JSON object`);
+  if (!object[0](value)) throw new ArgumentError(`${path} is not a JSON object`);
   const config = value as TaskConfig;
   checkEach(path, '', Object.assign({ task: undefined }, config), CHECKS);
   checkEach(path, 'schedule.', config.schedule, SCHEDULE_CHECKS);

@@ -12,12 +12,12 @@ export async function readText(path: string): Promise<string> {
   return decodeText(path, await readFile(path));
 }
 
-/** Bytes as UTF-8, without a byte order mark. Throws ArgumentError, naming them, if they are none. */
+/** Bytes as UTF-8, without a byte order mark. Throws ArgumentError, naming them, if they are not. */
 export function decodeText(name: string, bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new ArgumentError(`${name} is no text in UTF-8`, { cause });
+    throw new ArgumentError(`${name} is not text in UTF-8`, { cause });
   }
 }
 

@@ -1,6 +1,6 @@
 // The folder of a training: one training at a time, and nothing left in it of those that were killed.
 
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ArgumentError } from '../core/errors.js';
 import { removeUnfinished } from '../train/checkpoint.js';
@@ -16,28 +16,50 @@ const FILES = ['task.json', 'log.jsonl', 'loss.svg', 'config.json', 'model.safet
 export async function takeFolder(folder: string): Promise<Disposable> {
   mkdirSync(folder, { recursive: true });
   const path = join(folder, 'lock');
-  if (!create(path)) {
-    const owner = readFileSync(path, 'utf8');
+  while (!create(path)) {
+    const owner = ownerOf(path);
+    if (owner === null) continue; // it has ended meanwhile
     if (runs(Number(owner))) throw inUse(folder, path, owner);
-    // Of several that see the same leftover one can move it; a lock that has come meanwhile is moved back.
-    const aside = `${path}.${process.pid}`;
-    renameSync(path, aside);
-    const moved = readFileSync(aside, 'utf8');
-    if (moved !== owner) renameSync(aside, path);
-    else rmSync(aside);
-    if (!create(path)) throw inUse(folder, path, readFileSync(path, 'utf8'));
+    takeAway(path, owner);
   }
   for (const file of FILES) await removeUnfinished(join(folder, file));
   return { [Symbol.dispose]: () => rmSync(path, { force: true }) };
 }
 
-/** Returns whether there was no lock yet. */
+/** Returns whether there was no lock yet. It is there with its number or not at all. */
 function create(path: string): boolean {
+  const own = `${path}.${process.pid}`;
+  writeFileSync(own, `${process.pid}`);
   try {
-    writeFileSync(path, `${process.pid}`, { flag: 'wx' });
+    return moves(() => linkSync(own, path), 'EEXIST');
+  } finally {
+    rmSync(own);
+  }
+}
+
+function ownerOf(path: string): string | null {
+  let owner: string | null = null;
+  moves(() => {
+    owner = readFileSync(path, 'utf8');
+  }, 'ENOENT');
+  return owner;
+}
+
+/** Removes a leftover lock. Of several that see it one can; a lock that has come meanwhile is put back. */
+function takeAway(path: string, owner: string): void {
+  const aside = `${path}.${process.pid}`;
+  if (!moves(() => renameSync(path, aside), 'ENOENT')) return;
+  if (readFileSync(aside, 'utf8') !== owner) moves(() => linkSync(aside, path), 'EEXIST');
+  rmSync(aside);
+}
+
+/** Does something to a file; false if that fails by `code`, as another process was faster. */
+function moves(act: () => void, code: string): boolean {
+  try {
+    act();
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    if ((error as NodeJS.ErrnoException).code === code) return false;
     throw error;
   }
 }
@@ -54,6 +76,6 @@ function runs(pid: number): boolean {
 }
 
 function inUse(folder: string, path: string, owner: string): ArgumentError {
-  const advice = `wait for it, or give another folder; if that is no training, remove ${path}`;
+  const advice = `wait for it, or give another folder; if that is not a training, remove ${path}`;
   return new ArgumentError(`${folder} is in use by another training, process ${owner}: ${advice}`);
 }

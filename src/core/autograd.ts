@@ -5,8 +5,8 @@
 // Gradients live at roots: a view's gradient is its part of the root's. The first writer of a gradient assigns and
 // later ones accumulate, so nothing is zeroed beforehand.
 
-import { checkFunction } from './check.js';
-import { ArgumentError, AutogradError, DTypeError, ShapeError } from './errors.js';
+import { checkFunction, checkTensorList } from './check.js';
+import { AutogradError, DTypeError, ShapeError } from './errors.js';
 import { GradientSlot, type GradientTarget } from './gradient-slot.js';
 import { lastOf, sameShape, Tensor, type TensorData } from './tensor.js';
 
@@ -138,8 +138,7 @@ function slotOf(root: Tensor): GradientSlot {
  */
 export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
   checkFunction('recompute', fn);
-  const device = inputs[0]?.device;
-  if (device === undefined) throw new ArgumentError('recompute: inputs is empty, expected every tensor that fn uses');
+  const device = checkTensorList('recompute', 'inputs', inputs); // all that fn uses
   if (!device.gradientsOn) return fn();
   const y = device.noGrad(() => device.scope(fn));
   if (inputs.some(({ root }) => root === y.root)) return y; // fn did nothing, as dropout does where p is 0

@@ -44,6 +44,15 @@ export function checkTensor(op: string, name: string, tensor: Tensor, device?: D
   return tensor.device;
 }
 
+/** An array of at least one tensor, as `checkTensor`. Returns their device. */
+export function checkTensorList(op: string, name: string, tensors: readonly Tensor[]): Device {
+  checkArray(op, name, tensors, 'an array of tensors');
+  let device: Device | undefined;
+  for (const [i, tensor] of tensors.entries()) device = checkTensor(op, `${name}[${i}]`, tensor, device);
+  if (device === undefined) throw new ArgumentError(`${op}: ${name} is [], expected at least one tensor`);
+  return device;
+}
+
 export function checkDType(op: string, name: string, tensor: Tensor, dtype: DType): void {
   if (tensor.dtype !== dtype) throw new DTypeError(`${op}: ${name} is ${tensor.dtype}, expected ${dtype}`);
 }

@@ -46,8 +46,8 @@ interface Recording {
   readonly list: CommandList;
   readonly commands: CommandInfo[];
   readonly arena: Arena;
-  /** Memory from outside that the commands use. */
-  readonly inputs: Set<Storage>;
+  /** Memory from outside that the commands use, with its version before. */
+  readonly inputs: Map<Storage, number>;
   /** Of leaves, with what was written of them before. */
   readonly gradients: Map<GradientSlot, GradientSlot['state']>;
 }
@@ -195,9 +195,10 @@ export class Device {
     return tensor;
   }
 
-  /** Runs `fn` without preparing for backward. Throws ArgumentError if `fn` is asynchronous. */
+  /** Runs `fn` without preparing for backward. Throws ArgumentError if `fn` is no function or asynchronous. */
   noGrad<T>(fn: () => T): T {
-    return this.#withGradients(false, fn);
+    checkFunction('noGrad', fn);
+    return this.#withGradients(false, () => checkSynchronous('noGrad', fn()));
   }
 
   /** Runs `fn` as outside any `noGrad`. */
@@ -209,7 +210,7 @@ export class Device {
     const before = this.#gradients;
     this.#gradients = on;
     try {
-      return checkSynchronous('noGrad', fn());
+      return fn();
     } finally {
       this.#gradients = before;
     }
@@ -218,8 +219,9 @@ export class Device {
   /**
    * Runs `fn`, which computes nothing yet: its ops are kept as a program, to be run any number of times. Tensors made
    * outside serve as inputs: write to them between runs. A `backward()` in it gives every run the same gradients: one
-   * that was assigned when recorded is assigned anew, one that was added to what was there is added again. Throws ArgumentError if `fn` is asynchronous, SimdformerError
-   * if it reads values or a program is being recorded already.
+   * that was assigned when recorded is assigned anew, one that was added to what was there is added again. Throws
+   * ArgumentError if `fn` is no function or asynchronous, SimdformerError if it reads values or a program is being
+   * recorded already.
    */
   record<T>(fn: () => T): Program<T> {
     checkFunction('record', fn);
@@ -229,26 +231,29 @@ export class Device {
       list: new CommandList(),
       commands: [],
       arena: new Arena(this.#heap),
-      inputs: new Set<Storage>(),
+      inputs: new Map<Storage, number>(),
       gradients: new Map<GradientSlot, GradientSlot['state']>(),
     };
     this.#recording = recording;
     const outer = this.#scopes.splice(0); // the program's tensors are not the scope's to free
     const release = () => {
       recording.arena.release();
-      for (const storage of recording.inputs) storage.release();
+      for (const storage of recording.inputs.keys()) storage.release();
     };
     try {
       const result = checkSynchronous('record', fn());
-      const leaves = [...recording.gradients].map(([slot, before]) => ({ slot, before, after: slot.state }));
+      const gradients = [...recording.gradients].map(([slot, before]) => ({ slot, before, after: slot.state }));
+      const written = [...recording.inputs].filter(([{ version }, before]) => version !== before);
+      const effects = { gradients, written: written.map(([storage]) => storage) };
       const { commands, list, arena } = recording;
-      return new Program(result, commands, this.queue, list, arena.words * 4, leaves, release);
+      return new Program(result, commands, this.queue, list, arena.words * 4, effects, release);
     } catch (error) {
       release();
       throw error;
     } finally {
       this.#recording = null;
-      for (const [slot, before] of recording.gradients) slot.restore(before);
+      for (const [slot, before] of recording.gradients) slot.restore(before); // nothing has run
+      for (const [storage, version] of recording.inputs) storage.version = version;
       this.#scopes.push(...outer);
     }
   }
@@ -301,11 +306,11 @@ export class Device {
     if (recording === null) {
       this.queue.emit(op, operands);
     } else {
-      this.queue.emit(op, operands, recording.list);
-      recording.commands.push(describeCommand(op, operands, flops));
       for (const operand of Object.values(operands)) {
         if (typeof operand === 'object' && operand !== null && 'storage' in operand) hold(recording, operand.storage);
       }
+      this.queue.emit(op, operands, recording.list);
+      recording.commands.push(describeCommand(op, operands, flops));
     }
   }
 
@@ -346,7 +351,7 @@ export class Device {
     if (!this.#open) throw new DeviceError(`${op}: the device has already been disposed`);
   }
 
-  /** Whether ops are being recorded as a program, and compute nothing yet. */
+  /** @internal Whether ops are being recorded as a program, and compute nothing yet. */
   get recording(): boolean {
     return this.#recording !== null;
   }
@@ -383,7 +388,7 @@ function checkForm(op: string, shape: Shape, dtype: DType): void {
 /** Memory that a program uses but does not own stays as it is for as long as there is the program. */
 function hold({ arena, inputs }: Recording, storage: Storage): void {
   if (storage.pool === arena || inputs.has(storage)) return;
-  inputs.add(storage);
+  inputs.set(storage, storage.version);
   storage.retain();
 }
 

@@ -2,7 +2,7 @@ import { checkNumber, checkOptions } from './check.js';
 import { ArgumentError, DisposedError } from './errors.js';
 import type { GradientSlot } from './gradient-slot.js';
 import { type CommandList, type Placed, type Queue, Scalar } from './queue.js';
-import type { Shape } from './tensor.js';
+import type { Shape, Storage } from './tensor.js';
 
 /** A recorded command as people read it. */
 export interface CommandInfo {
@@ -25,6 +25,12 @@ interface LeafGradient {
   readonly after: GradientSlot['state'];
 }
 
+/** What runs change of what is not the program's own. */
+interface Effects {
+  readonly gradients: readonly LeafGradient[];
+  readonly written: readonly Storage[];
+}
+
 /**
  * Commands recorded by `device.record(fn)`. Running them again costs no work per op in JavaScript. The tensors made
  * while recording belong to the program: they hold the results of its latest run until `dispose()`.
@@ -42,7 +48,7 @@ export class Program<Result = unknown> {
     private readonly list: CommandList,
     /** Bytes that the program's tensors take. */
     readonly bytes: number,
-    private readonly leaves: readonly LeafGradient[],
+    private readonly effects: Effects,
     private readonly release: () => void,
   ) {
     for (const { scalar } of list.patches) {
@@ -106,7 +112,8 @@ export class Program<Result = unknown> {
   /** Sets scalars, and gradients up as they were when recorded; they then count as what the run makes of them. */
   #prepare(): void {
     for (const { at, kind, scalar } of this.list.patches) this.list.setScalar(at, kind, scalar.value);
-    for (const { slot, before, after } of this.leaves) {
+    for (const storage of this.effects.written) storage.version++;
+    for (const { slot, before, after } of this.effects.gradients) {
       if (before.length > 0 && !slot.written) slot.complete(); // with zeros, to be added to
       slot.restore(after);
     }

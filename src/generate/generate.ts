@@ -1,4 +1,4 @@
-import { checkOptions } from '../core/check.js';
+import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
 import { packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
@@ -8,7 +8,6 @@ import {
   type GenerateOptions,
   type GenerateResult,
   type Hypothesis,
-  kindOf,
   type Plan,
   type PlannedInput,
   resolveOptions,
@@ -82,17 +81,17 @@ async function* run(
 /** What is called from here, by callers without types, too. */
 function checkHooks({ signal, onToken, stop, logitsProcessors = [] }: GenerateOptions): void {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new ArgumentError(`generate: signal is ${kindOf(signal)}, expected an AbortSignal`);
+    throw new ArgumentError(`generate: signal is ${describeValue(signal)}, expected an AbortSignal`);
   }
   if (!Array.isArray(logitsProcessors)) {
-    const kind = kindOf(logitsProcessors);
+    const kind = describeValue(logitsProcessors);
     throw new ArgumentError(`generate: logitsProcessors is ${kind}, expected an array of functions`);
   }
   const given = Object.entries({ onToken, stop }).filter(([, hook]) => hook !== undefined);
   const processors = logitsProcessors.map((processor, i) => [`logitsProcessors[${i}]`, processor] as const);
   for (const [name, hook] of [...given, ...processors]) {
     if (typeof hook === 'function') continue;
-    throw new ArgumentError(`generate: ${name} is ${kindOf(hook)}, expected a function`);
+    throw new ArgumentError(`generate: ${name} is ${describeValue(hook)}, expected a function`);
   }
 }
 

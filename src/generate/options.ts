@@ -1,4 +1,4 @@
-import { checkNumber } from '../core/check.js';
+import { checkNumber, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
 import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
@@ -194,7 +194,7 @@ export function resolveOptions(
   const refuse = (message: string): never => {
     throw new ArgumentError(`generate: ${message}`);
   };
-  if (!isList(stopTokens)) refuse(`stopTokens is ${kindOf(stopTokens)}, expected an array of tokens`);
+  if (!isList(stopTokens)) refuse(`stopTokens is ${describeValue(stopTokens)}, expected an array of tokens`);
   const isToken = (id: number) => isCount(0)(id) && id < config.targetVocab;
   for (const id of stopTokens) check('a stop token', id, isToken, `a token below ${config.targetVocab}`);
   if (![true, false, 'never'].includes(earlyStopping))
@@ -259,9 +259,6 @@ function endOf({ config, tokenizers }: Transformer): number[] {
   const eosId = tokenizers.target ? tokenizers.target.eosId : config.eosId;
   return eosId !== undefined && eosId < config.targetVocab ? [eosId] : [];
 }
-
-/** For messages about values of a wrong type. */
-export const kindOf = (value: unknown): string => (value === null ? 'null' : typeof value);
 
 /** The length of the longest. */
 export function longest(rows: readonly (readonly number[])[]): number {

@@ -168,7 +168,7 @@ export class Session {
   assertUsable(): void {
     if (!this.#disposed) return;
     const toDo = 'await or abort its generations, and leave the loops of its streams, before model.dispose()';
-    throw new DisposedError(`generate: the model was disposed of before the end; ${toDo}`);
+    throw new DisposedError(`generate: the model has been disposed during generation; ${toDo}`);
   }
 
   /** What runs meanwhile is not disturbed: memory is used again only by what is queued later. */

@@ -177,7 +177,8 @@ function assertIntegers(name: string, { dtype }: Tensor): void {
   if (dtype !== 'int32') throw new DTypeError(`${name}: the tensor is ${dtype}, expected int32`);
 }
 
-function unpaddedLength(row: ArrayLike<number>, padId: number | null): number {
+/** @internal Entries before the padding at the end of a row. */
+export function unpaddedLength(row: ArrayLike<number>, padId: number | null): number {
   let length = row.length;
   while (length > 0 && row[length - 1] === padId) length--;
   return length;

@@ -10,6 +10,7 @@ import {
   checkNumber,
   checkShape,
   checkTensor,
+  checkTensorList,
   describeShape,
   describeValue,
   isCount,
@@ -71,15 +72,12 @@ export function transposeInto(x: Tensor, y: Tensor): void {
  * ShapeError, DTypeError, ArgumentError if there are no tensors or they lack the dimension.
  */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
-  checkArray('concat', 'tensors', tensors, 'an array of tensors');
-  let device: Device | undefined;
-  for (const [i, tensor] of tensors.entries()) device = checkTensor('concat', `tensor ${i}`, tensor, device);
-  if (device === undefined) throw new ArgumentError('concat: tensors is [], expected at least one tensor');
+  const device = checkTensorList('concat', 'tensors', tensors);
   const { shape, dtype } = tensors[0] as Tensor;
   const d = checkAxis('concat', axis, shape);
   tensors.forEach((tensor, i) => {
-    checkDType('concat', `tensor ${i}`, tensor, dtype);
-    checkShape('concat', `tensor ${i}`, tensor, shape.with(d, tensor.shape[d] as number));
+    checkDType('concat', `tensors[${i}]`, tensor, dtype);
+    checkShape('concat', `tensors[${i}]`, tensor, shape.with(d, tensor.shape[d] as number));
   });
   const ends = runningSums(tensors.map((tensor) => tensor.shape[d] as number));
   const y = device.empty(shape.with(d, ends.at(-1) as number), dtype);

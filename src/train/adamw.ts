@@ -42,7 +42,7 @@ interface Entry {
   steps: number;
   /** The step of the optimiser that was counted last. */
   counted: number;
-  /** Where a program that was recorded reads its corrections; null if none was. */
+  /** What programs read; null if none was recorded. */
   recorded: Corrections<Scalar> | null;
 }
 
@@ -69,8 +69,6 @@ export class AdamW implements Optimizer {
   readonly #entries: readonly Entry[];
   readonly #options: Required<AdamWOptions>;
   readonly #lr: Scalar;
-  /** Of parameters that had a gradient at every step, in programs. */
-  readonly #corrections: Corrections<Scalar>;
 
   constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: AdamWOptions = {}) {
     const {
@@ -87,7 +85,6 @@ export class AdamW implements Optimizer {
     this.#device = checkParameters('AdamW', this.params);
     const device = this.#device;
     this.#lr = device.scalar('lr', this.#options.lr);
-    this.#corrections = this.#scalars('');
     this.gradNorm = device.unscoped(() => device.zeros([]));
     this.#entries = groups.flatMap((group) => {
       const {
@@ -115,19 +112,18 @@ export class AdamW implements Optimizer {
     this.apply({ maxNorm });
   }
 
-  /** Counts a step and returns the scalars that a recorded `apply` needs for it. */
-  advance(options: { lr?: number } = {}): { lr: number } & Corrections<number> {
+  /** Counts a step of all parameters that programs update and returns the scalar that their `apply` takes. */
+  advance(options: { lr?: number } = {}): { lr?: number } {
     this.#begin(checkKnown('AdamW.advance', options, ['lr']).lr);
     for (const entry of this.#entries) if (entry.recorded !== null) this.#count(entry);
-    const { correction1, correction2 } = this.#corrections;
-    return { lr: this.#lr.value, correction1: correction1.value, correction2: correction2.value };
+    const isShared = this.#entries.some(({ lr }) => lr === this.#lr);
+    return isShared ? { lr: this.#lr.value } : {};
   }
 
   #begin(lr = this.#options.lr): void {
     checkNumber('AdamW', 'lr', lr, (value) => value >= 0 && Number.isFinite(value), 'a number, 0 or more');
     this.steps++;
     this.#lr.value = lr;
-    this.#set(this.#corrections, this.steps);
   }
 
   /** Counts the optimiser's step as one of a parameter's, once. */
@@ -135,7 +131,15 @@ export class AdamW implements Optimizer {
     if (entry.counted === this.steps) return;
     entry.counted = this.steps;
     entry.steps++;
-    if (entry.recorded !== null && entry.recorded !== this.#corrections) this.#set(entry.recorded, entry.steps);
+    this.#correct(entry);
+  }
+
+  /** Tells the programs that update a parameter how many steps it has taken. */
+  #correct({ recorded, steps }: Entry): void {
+    if (recorded === null) return;
+    const { correction1, correction2 } = this.#correctionsAfter(steps);
+    recorded.correction1.value = correction1;
+    recorded.correction2.value = correction2;
   }
 
   #correctionsAfter(steps: number): Corrections<number> {
@@ -145,22 +149,12 @@ export class AdamW implements Optimizer {
       : { correction1: 1 - beta1 ** steps, correction2: 1 - beta2 ** steps };
   }
 
-  #set(scalars: Corrections<Scalar>, steps: number): void {
-    const { correction1, correction2 } = this.#correctionsAfter(steps);
-    scalars.correction1.value = correction1;
-    scalars.correction2.value = correction2;
-  }
-
-  #scalars(suffix: string): Corrections<Scalar> {
-    const scalar = (name: string) => this.#device.scalar(name + suffix, 1);
-    return { correction1: scalar('correction1'), correction2: scalar('correction2') };
-  }
-
-  /** The scalars of parameter i in programs: the common ones, unless it has missed a step. */
+  /** What programs read for parameter i. */
   #record(entry: Entry, i: number): Corrections<Scalar> {
     if (entry.recorded === null) {
-      entry.recorded = entry.steps === this.steps ? this.#corrections : this.#scalars(`.${i}`);
-      this.#set(entry.recorded, entry.steps);
+      const scalar = (name: string) => this.#device.scalar(`${name}.${i}`, 1);
+      entry.recorded = { correction1: scalar('correction1'), correction2: scalar('correction2') };
+      this.#correct(entry);
     }
     return entry.recorded;
   }
@@ -214,6 +208,7 @@ export class AdamW implements Optimizer {
     for (const [i, entry] of this.#entries.entries()) {
       entry.steps = own[i] as number;
       entry.counted = steps;
+      this.#correct(entry);
     }
   }
 

@@ -1,7 +1,6 @@
-import { checkNumber } from '../core/check.js';
+import { checkNumber, checkTensorList } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import { checkTensors } from './optimizer.js';
 
 /** Elements in a partial sum of squares; `WidePartials::kChunk` in native/kernels/adamw.h. */
 const CHUNK = 8192;
@@ -14,7 +13,7 @@ const CHUNK = 8192;
  * If a gradient is not finite the norm is infinity or NaN and the gradients are left as they are.
  */
 export function clipGradNorm(params: readonly Tensor[], maxNorm: number): Tensor {
-  const device = checkTensors('clipGradNorm', params);
+  const device = checkTensorList('clipGradNorm', 'params', params);
   const grads = gradsOf(params);
   const norm = device.empty([]);
   const factor = clipFactor('clipGradNorm', grads, maxNorm, norm);

@@ -13,9 +13,9 @@ export function fingerprint(ids: ArrayLike<number>, hash = EMPTY): number {
 }
 
 /** The same of examples, in their order. */
-export function fingerprintOf(examples: readonly Example[], hash = EMPTY): number {
+export function fingerprintOf(examples: readonly Example[]): number {
   return examples.reduce((before, { source = [], target }) => {
     const read = fingerprint(source, fingerprint([source.length], before));
     return fingerprint(target, fingerprint([target.length], read));
-  }, hash);
+  }, EMPTY);
 }

@@ -1,4 +1,5 @@
 import { ArgumentError } from '../core/errors.js';
+import { unpaddedLength } from '../nn/token-batch.js';
 import type { Example } from './batches.js';
 import type { Trainable } from './fit-options.js';
 
@@ -20,10 +21,4 @@ export function countLabels({ config }: Trainable, batch: readonly Example[], n:
 function labelsOf({ source, target }: Example, decodes: boolean, padId: number | null): number {
   const labels = decodes ? target.slice(1) : target.slice(0, unpaddedLength(source ?? target, padId));
   return labels.filter((id) => id !== padId).length;
-}
-
-function unpaddedLength(ids: readonly number[], padId: number | null): number {
-  let { length } = ids;
-  while (length > 0 && ids[length - 1] === padId) length--;
-  return length;
 }

@@ -1,4 +1,4 @@
-import { checkDevice, checkDType } from '../core/check.js';
+import { checkDType, checkTensorList } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, AutogradError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
@@ -26,25 +26,16 @@ export interface OptimizerState {
 
 /** The device of an optimiser's parameters, once they are leaves of float32, each there once. */
 export function checkParameters(op: string, params: readonly Tensor[]): Device {
-  const device = checkTensors(op, params);
+  const device = checkTensorList(op, 'params', params);
   device.assertNotRecording(op);
   params.forEach((param, i) => {
-    checkDType(op, `parameter ${i}`, param, 'float32');
+    checkDType(op, `params[${i}]`, param, 'float32');
     if (param.root !== param || param.node !== null) {
-      throw new AutogradError(`${op}: parameter ${i} is a view or the result of an op, expected a leaf`);
+      throw new AutogradError(`${op}: params[${i}] is a view or the result of an op, expected a leaf`);
     }
   });
   if (new Set(params).size < params.length) throw new ArgumentError(`${op}: a parameter is given twice`);
   return device;
-}
-
-/** The device of an array of tensors. */
-export function checkTensors(op: string, params: readonly Tensor[]): Device {
-  if (!Array.isArray(params))
-    throw new ArgumentError(`${op}: the parameters are ${params}, expected an array of tensors`);
-  const missing = params.findIndex((param) => param === null || param === undefined); // which checkDevice takes for optional
-  if (missing >= 0) throw new ArgumentError(`${op}: parameter ${missing} is ${params[missing]}, expected a tensor`);
-  return checkDevice(op, Object.fromEntries(params.map((param, i) => [`parameter ${i}`, param])));
 }
 
 /** Writes saved state into `own`. Throws FormatError, and changes nothing, if names or sizes differ. */

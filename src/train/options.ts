@@ -14,7 +14,3 @@ export function checkKnown<Options extends object>(
   }
   return options;
 }
-
-export function isCount(value: number): boolean {
-  return Number.isInteger(value) && value > 0;
-}

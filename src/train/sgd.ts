@@ -1,5 +1,6 @@
 import { checkNumber } from '../core/check.js';
 import type { Device } from '../core/device.js';
+import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf } from './clip.js';
 import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
@@ -22,6 +23,7 @@ export class SGD implements Optimizer {
   readonly #device: Device;
   readonly #velocities: readonly Tensor[];
   readonly #options: Required<SGDOptions>;
+  readonly #lr: Scalar;
 
   constructor(
     readonly params: readonly Tensor[],
@@ -40,6 +42,7 @@ export class SGD implements Optimizer {
     );
     const device = checkParameters('SGD', params);
     this.#device = device;
+    this.#lr = device.scalar('lr', lr);
     this.#velocities = params.map(({ shape }) => device.unscoped(() => device.zeros(shape)));
   }
 
@@ -47,13 +50,15 @@ export class SGD implements Optimizer {
   step(options: { lr?: number; maxNorm?: number } = {}): void {
     const { lr = this.#options.lr, maxNorm } = checkKnown('SGD.step', options, ['lr', 'maxNorm']);
     checkNumber('SGD', 'lr', lr, (value) => value >= 0 && Number.isFinite(value), 'a number, 0 or more');
+    this.#lr.value = lr;
     const { momentum, weightDecay } = this.#options;
     const norm = maxNorm === undefined ? null : this.#device.empty([]);
     const factor = norm && clipFactor('SGD', gradsOf(this.params), maxNorm as number, norm);
     this.params.forEach((p, i) => {
       const v = this.#velocities[i] as Tensor;
       if (p.grad === null) return;
-      this.#device.emit('sgd', { p, g: p.grad, v, factor, count: p.size, lr, momentum, weightDecay }, 6 * p.size);
+      const rates = { lr: this.#lr, momentum, weightDecay };
+      this.#device.emit('sgd', { p, g: p.grad, v, factor, count: p.size, ...rates }, 6 * p.size);
     });
     factor?.dispose();
     norm?.dispose();

@@ -129,7 +129,7 @@ describe('train', () => {
 
   it('refuses a text that is too short, or none', async () => {
     await writeFile(folder.at('noise.txt'), Uint8Array.of(0x61, 0xff, 0xfe));
-    expectFailure(await train('text', 'bad', '--data', folder.at('noise.txt')), /noise\.txt is no text in UTF-8/);
+    expectFailure(await train('text', 'bad', '--data', folder.at('noise.txt')), /noise\.txt is not text in UTF-8/);
     await writeFile(folder.at('short.txt'), 'too short');
     expectFailure(await train('text', 'bad', '--data', folder.at('short.txt')), /expected more than maxLength, 16/);
   });

@@ -54,9 +54,9 @@ describe('readTask', () => {
 
   const task = 'pronunciation';
   it.each<[unknown, RegExp]>([
-    ['{"task": ', /is no JSON: /],
-    ['[]', /holds no JSON object/],
-    ['null', /holds no JSON object/],
+    ['{"task": ', /is not JSON: /],
+    ['[]', /is not a JSON object/],
+    ['null', /is not a JSON object/],
     [{}, /task is undefined, expected pronunciation or characters/],
     [{ task: 'x' }, /task is "x", expected pronunciation or characters/],
     [{ task, stepps: 3 }, /there is no setting stepps, only task, data/],

@@ -156,6 +156,24 @@ describe('device.record', () => {
     expect(recorded).toEqual(eager);
   });
 
+  it('counts as writing when it runs, not when it is recorded', async () => {
+    const w = device.tensor([1, 2], [2], { requiresGrad: true });
+    const sgd = new SGD([w], { lr: 0.1 });
+    const before = sum(mul(w, w));
+    const program = device.record((): void => {
+      sum(w).backward();
+      sgd.step();
+      sgd.zeroGrad();
+    });
+    before.backward();
+    expect([...(await w.grad!.data())]).toEqual([2, 4]);
+    w.zeroGrad();
+    const late = sum(mul(w, w));
+    program.run({ lr: 0.5 });
+    expect(() => late.backward()).toThrow(/written to since/);
+    expect([...(await w.data())]).toEqual([0.5, 1.5]);
+  });
+
   it('adds to gradients as it did when recorded, and leaves none behind if recording fails', async () => {
     const w = device.tensor([1, 2, 3], [3], { requiresGrad: true });
     expect(() =>

@@ -6,11 +6,11 @@ import { inputs, makeModel } from './small-model.js';
 
 const wrong: Record<string, unknown> = {
   'the options are null': null,
-  'signal is object, expected an AbortSignal': { signal: {} },
-  'onToken is number, expected a function': { onToken: 3 },
-  'stop is string, expected a function': { stop: 'end' },
+  'signal is an object, expected an AbortSignal': { signal: {} },
+  'onToken is 3, expected a function': { onToken: 3 },
+  'stop is "end", expected a function': { stop: 'end' },
   'logitsProcessors is null, expected an array of functions': { logitsProcessors: null },
-  'logitsProcessors[1] is string, expected a function': { logitsProcessors: [() => {}, 'topK'] },
+  'logitsProcessors[1] is "topK", expected a function': { logitsProcessors: [() => {}, 'topK'] },
   'logitsProcessors[0] is undefined': { logitsProcessors: [undefined] },
 
   'stopTokens is null, expected an array': { stopTokens: null },
