@@ -1,4 +1,5 @@
-// What `simdformer train` is told: the built-in tasks, JSON files on top of them, options of the command on top of these.
+// What `simdformer train` is told: the built-in tasks, JSON files on top of them, options of the command on top of
+// these.
 
 import { ArgumentError } from '../core/errors.js';
 import { resolveConfig, type TransformerOptions } from '../models/config.js';
@@ -99,8 +100,8 @@ const METRICS: Record<TaskConfig['task'], readonly string[]> = {
 export const TASKS = Object.keys(BUILT_IN);
 
 /**
- * A built-in task by name, or one from a JSON file, with `overrides` on top. Throws ArgumentError, naming the file and the
- * setting, for what it does not know or cannot be.
+ * A built-in task by name, or one from a JSON file, with `overrides` on top. Throws ArgumentError, naming the file and
+ * the setting, for what it does not know or cannot be.
  */
 export async function readTask(nameOrPath: string, overrides: Partial<TaskConfig> = {}): Promise<TaskConfig> {
   const given = Object.hasOwn(BUILT_IN, nameOrPath)
@@ -238,7 +239,9 @@ function checkEach(path: string, prefix: string, given: object = {}, checks: Rea
   }
 }
 
-/** Vocabularies come from the data; what a saved model says is not known yet; all else is as the model checks it itself. */
+/**
+ * Vocabularies come from the data; what a saved model says is not known yet; all else is as the model checks it itself.
+ */
 function checkModel(path: string, task: TaskConfig['task'], model: TransformerOptions, init: string | undefined): void {
   const vocabularies = { sourceVocab: 1, targetVocab: 1 };
   const known = Object.keys(resolveConfig(vocabularies));

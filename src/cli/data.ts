@@ -22,8 +22,8 @@ export function decodeText(name: string, bytes: Uint8Array): string {
 }
 
 /**
- * Reads a file of pairs: a line each, source and one or more targets separated by tabs. Lines of the same source are joined.
- * Sources become lower case where `lowerCase` says so.
+ * Reads a file of pairs: a line each, source and one or more targets separated by tabs. Lines of the same source are
+ * joined. Sources become lower case where `lowerCase` says so.
  */
 export async function readPairs(path: string, { lowerCase = false } = {}): Promise<Pair[]> {
   const pairs = new Map<string, Set<string>>();

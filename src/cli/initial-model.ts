@@ -11,9 +11,9 @@ import { loadModel } from './shared.js';
 const FREE: readonly string[] = ['dropout', 'seed'];
 
 /**
- * The saved model that `config.init` names, with its tokenizers, or null without one. Of the `config.model` options those of
- * training replace what was saved; the others must agree with it. Throws ArgumentError if one does not, or if it is no model
- * for the task.
+ * The saved model that `config.init` names, with its tokenizers, or null without one. Of the `config.model` options
+ * those of training replace what was saved; the others must agree with it. Throws ArgumentError if one does not, or if
+ * it is no model for the task.
  */
 export async function initialModel(device: Device, config: TaskConfig): Promise<Transformer | null> {
   const { init: name, model: wanted = {}, seed } = config;

@@ -1,18 +1,22 @@
-// What a training that is resumed may have changed: how long and how fast it goes on, not what it learns or in which order.
+// What a training that is resumed may have changed: how long and how fast it goes on, not what it learns or in which
+// order.
 
 import { readFileSync } from 'node:fs';
 import { ArgumentError } from '../core/errors.js';
 import type { TaskConfig } from './config.js';
 
-/** Settings, with all that is in them, that may change. Where a file lies is free; that it holds the same data `fit` sees. */
+/**
+ * Settings, with all that is in them, that may change. Where a file lies is free; that it holds the same data `fit`
+ * sees.
+ */
 const FREE = [
   ...['data', 'steps', 'epochs', 'schedule', 'optimizer', 'labelSmoothing', 'headDiversity', 'clipNorm'],
   ...['gradientCheckpointing', 'validateEvery', 'checkpointEvery', 'earlyStopping.patience', 'model.dropout'],
 ];
 
 /**
- * The settings that differ from those of the training that left `path`, each as "name: old → new". None if the file is not
- * there or no JSON. Throws ArgumentError, naming them, if some may not.
+ * The settings that differ from those of the training that left `path`, each as "name: old → new". None if the file is
+ * not there or no JSON. Throws ArgumentError, naming them, if some may not.
  */
 export function changedSettings(path: string, config: TaskConfig): string[] {
   const before = readSettings(path);

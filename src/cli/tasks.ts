@@ -177,8 +177,8 @@ function textModel(device: Device, { model: options, seed }: TaskConfig, text: s
 const VALIDATION_WINDOWS = 240;
 
 /**
- * Mean loss per token over a text, cut into windows of the model's maxLength that do not overlap; or over `sample` of them,
- * evenly spread.
+ * Mean loss per token over a text, cut into windows of the model's maxLength that do not overlap; or over `sample` of
+ * them, evenly spread.
  */
 export async function textLoss(model: Transformer, ids: Int32Array, sample?: number): Promise<number> {
   const { maxLength } = model.config;

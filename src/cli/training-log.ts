@@ -9,8 +9,8 @@ type Entry = { step: number; loss: number; learningRate: number; seconds: number
 const POINTS = 600;
 
 /**
- * What a training run went through, a line of JSON for each step and validation, written as they come: whatever ends the
- * program, the file is there. A run that goes on from a checkpoint goes on with its log.
+ * What a training run went through, a line of JSON for each step and validation, written as they come: whatever ends
+ * the program, the file is there. A run that goes on from a checkpoint goes on with its log.
  */
 export class TrainingLog {
   #entries: Entry[] = [];
@@ -37,7 +37,9 @@ export class TrainingLog {
     if (this.#error !== undefined) throw this.#error;
   }
 
-  /** Training loss, each point the mean of its neighbours, and all that validations measured; undefined without a step. */
+  /**
+   * Training loss, each point the mean of its neighbours, and all that validations measured; undefined without a step.
+   */
   curves(): string | undefined {
     const entries = this.#begun ? this.#entries : this.#read();
     const losses = entries.flatMap((entry) =>

@@ -9,9 +9,9 @@ export type FileParts = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 export const maxTransfer = 1 << 30;
 
 /**
- * Writes files, given by path. Each goes to a temporary file beside it, which is brought to the disk; when all are there,
- * they are renamed. If anything fails before, what was at the paths is still there; no temporary file stays. Throws the
- * system's error, or what the parts throw.
+ * Writes files, given by path. Each goes to a temporary file beside it, which is brought to the disk; when all are
+ * there, they are renamed. If anything fails before, what was at the paths is still there; no temporary file stays.
+ * Throws the system's error, or what the parts throw.
  */
 export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Promise<void> {
   const { open, rename, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');

@@ -1,4 +1,6 @@
-/** Safetensors at a path, for Node. Its file system is imported when first used, so that browsers can load this module. */
+/**
+ * Safetensors at a path, for Node. Its file system is imported when first used, so that browsers can load this module.
+ */
 import { nodeModule } from '../backend/node.js';
 import { checkOptions } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
@@ -42,7 +44,9 @@ export interface OpenFile extends ByteSource {
   close(): void;
 }
 
-/** Opens a file for reading. Throws the system's error if that fails; reading what is no longer there is a FormatError. */
+/**
+ * Opens a file for reading. Throws the system's error if that fails; reading what is no longer there is a FormatError.
+ */
 export async function openFile(path: string): Promise<OpenFile> {
   const fs = await nodeModule<typeof import('node:fs')>('fs');
   const file = fs.openSync(path, 'r');

@@ -16,7 +16,8 @@ export interface FolderFiles {
 }
 
 /**
- * Reads files of a folder: a path, relative to the working directory, in Node; a URL, in browsers also one relative to the page.
+ * Reads files of a folder: a path, relative to the working directory, in Node; a URL, in browsers also one relative to
+ * the page.
  *
  * @throws FormatError if a required file is not there, FetchError if the network or the server fails, the system's error if
  * a file cannot be read, and the reason of the signal

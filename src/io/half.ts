@@ -1,4 +1,6 @@
-/** float32 values as the bits of the nearest float16 (IEEE 754 binary16), ties to even; too large ones become infinity. */
+/**
+ * float32 values as the bits of the nearest float16 (IEEE 754 binary16), ties to even; too large ones become infinity.
+ */
 export function toHalf(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const halves = new Uint16Array(values.length);

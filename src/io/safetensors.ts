@@ -54,8 +54,8 @@ export class SafetensorsEntry {
   }
 
   /**
-   * The data in one of a tensor's two types: F64, F16 and BF16 become float32, integers int32. An F32 or I32 tensor of a
-   * file in memory comes as a view where its alignment allows.
+   * The data in one of a tensor's two types: F64, F16 and BF16 become float32, integers int32. An F32 or I32 tensor of
+   * a file in memory comes as a view where its alignment allows.
    *
    * @throws FormatError if an integer does not fit an int32
    */
@@ -101,7 +101,9 @@ export class SafetensorsEntry {
   }
 }
 
-/** A file's tensors by name, in the order of their data, and its metadata. Maps, so that no name can mean anything else. */
+/**
+ * A file's tensors by name, in the order of their data, and its metadata. Maps, so that no name can mean anything else.
+ */
 export interface Safetensors {
   readonly tensors: ReadonlyMap<string, SafetensorsEntry>;
   readonly metadata: ReadonlyMap<string, string>;
@@ -123,7 +125,9 @@ export function inMemory(file: Uint8Array | ArrayBuffer): ByteSource {
   return { size: bytes.byteLength, view, read: (at, into) => into.set(view(at, into.byteLength)) };
 }
 
-/** Reads the header of a file that can be read at any position; {@link parseSafetensors} for other places than memory. */
+/**
+ * Reads the header of a file that can be read at any position; {@link parseSafetensors} for other places than memory.
+ */
 export function readSafetensors(source: ByteSource): Safetensors {
   if (source.size < 8)
     throw new FormatError(`the file has ${source.size} bytes: expected 8 for the header's length at least`);
@@ -185,7 +189,9 @@ function parseHeader(header: Uint8Array): Record<string, unknown> {
   return value;
 }
 
-/** Of two equal keys JSON.parse keeps the last, and other readers the first: a file could show each a different tensor. */
+/**
+ * Of two equal keys JSON.parse keeps the last, and other readers the first: a file could show each a different tensor.
+ */
 function checkKeys(json: string): void {
   const seen: Set<string>[] = [];
   for (let at = 0; at < json.length; at++) {
@@ -255,7 +261,9 @@ function byteLengthOf(dtype: SafetensorsDType, shape: readonly number[]): number
   return bytes;
 }
 
-/** An array to write: its bytes in a Uint8Array, or elements in the typed array of its dtype (halves in a Uint16Array). */
+/**
+ * An array to write: its bytes in a Uint8Array, or elements in the typed array of its dtype (halves in a Uint16Array).
+ */
 export interface SafetensorsArray {
   readonly dtype: SafetensorsDType;
   readonly shape: readonly number[];

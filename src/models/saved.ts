@@ -1,5 +1,6 @@
 // A model as a folder: config.json, model.safetensors and the tokenizers' JSON. What Hugging Face has in a
-// tokenizer_config.json beside a tokenizer.json is in config.json here, so that no file of an older model can be left over.
+// tokenizer_config.json beside a tokenizer.json is in config.json here, so that no file of an older model can be left
+// over.
 
 import { nodeModule } from '../backend/node.js';
 import { checkOptions } from '../core/check.js';
@@ -97,8 +98,8 @@ async function readFiles(
 }
 
 /**
- * Writes files to a folder: all or nothing is replaced, so that a full disk leaves the old ones as they were. Tokenizers of
- * a model that was there before go.
+ * Writes files to a folder: all or nothing is replaced, so that a full disk leaves the old ones as they were.
+ * Tokenizers of a model that was there before go.
  */
 export async function writeFolder(folder: string | URL, files: ModelFiles): Promise<void> {
   const path = await pathOf(folder);

@@ -1,5 +1,5 @@
-// What the kernels of native/kernels/shared/grid.h are told: up to six nested dimensions, and for each operand the words
-// from one index of a dimension to the next, 0 where it is broadcast.
+// What the kernels of native/kernels/shared/grid.h are told: up to six nested dimensions, and for each operand the
+// words from one index of a dimension to the next, 0 where it is broadcast.
 
 import { describeShape } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';

@@ -70,8 +70,9 @@ export class BpeTokenizer extends ByteTokenizer {
   }
 
   /**
-   * Learns merges from a corpus. The same corpus and options give the same tokenizer: of equally frequent pairs the one of
-   * the lower ids is merged first. Throws ArgumentError for an empty corpus and for a vocabulary too small for the bytes.
+   * Learns merges from a corpus. The same corpus and options give the same tokenizer: of equally frequent pairs the one
+   * of the lower ids is merged first. Throws ArgumentError for an empty corpus and for a vocabulary too small for the
+   * bytes.
    */
   static train(corpus: string | Iterable<string>, options: BpeOptions): BpeTokenizer {
     const { vocabSize, minFrequency = 2, special = {} } = checkOptions('BpeTokenizer', options);

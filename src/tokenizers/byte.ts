@@ -3,8 +3,8 @@ import { type SpecialTokens, specialList } from './special.js';
 import { VocabularyTokenizer } from './vocabulary.js';
 
 /**
- * How bytes are written in vocabularies: printable ones of Latin-1 as themselves, the others as the characters from U+0100
- * on, in order (as GPT-2 does).
+ * How bytes are written in vocabularies: printable ones of Latin-1 as themselves, the others as the characters from
+ * U+0100 on, in order (as GPT-2 does).
  */
 const BYTE_NAMES: readonly string[] = (() => {
   let next = 0x100;
@@ -19,7 +19,10 @@ const BYTES_BY_NAME: ReadonlyMap<string, number> = new Map(BYTE_NAMES.map((name,
 /** What writes text as these names, and reads it back. */
 export const BYTE_LEVEL = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false } as const;
 
-/** One token a byte of the UTF-8 form: every text has ids, and none is unknown. Special tokens come first, then the bytes. */
+/**
+ * One token a byte of the UTF-8 form: every text has ids, and none is unknown. Special tokens come first, then the
+ * bytes.
+ */
 export class ByteTokenizer extends VocabularyTokenizer {
   /** The id of byte 0. */
   protected readonly firstByte: number;

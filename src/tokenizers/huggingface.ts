@@ -16,10 +16,10 @@ interface Engine {
 }
 
 /**
- * Reads any `tokenizer.json` (its text or what it parses to) through `@huggingface/tokenizers`, which is loaded on the first
- * call. `config` is the `tokenizer_config.json` beside it, if there is one; without it, the tokens for pad, begin, end and
- * unknown are found where the file itself says them. Throws FormatError if it cannot be read, ArgumentError if the config
- * is not an object.
+ * Reads any `tokenizer.json` (its text or what it parses to) through `@huggingface/tokenizers`, which is loaded on the
+ * first call. `config` is the `tokenizer_config.json` beside it, if there is one; without it, the tokens for pad,
+ * begin, end and unknown are found where the file itself says them. Throws FormatError if it cannot be read,
+ * ArgumentError if the config is not an object.
  */
 export async function loadTokenizer(json: string | object, config?: TokenizerConfig): Promise<Tokenizer> {
   const options = checkOptions('loadTokenizer', config ?? {});
@@ -112,8 +112,8 @@ function isUnknown(id: number | null | undefined): boolean {
 }
 
 /**
- * Where the last of the tokens that a text begins with is, in code points. Undefined if it cannot be known, as the tokens
- * are not written as the text is: one after another, or after white space.
+ * Where the last of the tokens that a text begins with is, in code points. Undefined if it cannot be known, as the
+ * tokens are not written as the text is: one after another, or after white space.
  */
 function placeOfLast(text: string, tokens: readonly string[]): number | undefined {
   const space = /\p{White_Space}*/uy;

@@ -28,7 +28,9 @@ type ScoredTokens = readonly (readonly [token: string, score: number])[];
 
 export type ConfiguredToken = string | { readonly content: string } | null;
 
-/** The part of Hugging Face's `tokenizer_config.json` that says what special tokens are for; other keys are passed on. */
+/**
+ * The part of Hugging Face's `tokenizer_config.json` that says what special tokens are for; other keys are passed on.
+ */
 export interface TokenizerConfig {
   readonly pad_token?: ConfiguredToken;
   readonly bos_token?: ConfiguredToken;

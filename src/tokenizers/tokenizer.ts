@@ -10,12 +10,14 @@ export interface Tokenizer {
   readonly eosId: number | undefined;
   readonly unkId: number | undefined;
   /**
-   * The ids of `text`. Special tokens written in it become their ids. With `addSpecial` the tokens for begin and end, as far
-   * as the tokenizer has them, are put around it. Throws UnknownTokenError for text that the vocabulary does not cover, if
-   * there is no token for it.
+   * The ids of `text`. Special tokens written in it become their ids. With `addSpecial` the tokens for begin and end,
+   * as far as the tokenizer has them, are put around it. Throws UnknownTokenError for text that the vocabulary does not
+   * cover, if there is no token for it.
    */
   encode(text: string, options?: { addSpecial?: boolean }): number[];
-  /** The text of `ids`, with special tokens only if `skipSpecial` is false. Throws ArgumentError for ids out of range. */
+  /**
+   * The text of `ids`, with special tokens only if `skipSpecial` is false. Throws ArgumentError for ids out of range.
+   */
   decode(ids: Iterable<number>, options?: { skipSpecial?: boolean }): string;
   tokenToId(token: string): number | undefined;
   idToToken(id: number): string | undefined;

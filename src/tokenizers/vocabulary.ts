@@ -127,7 +127,10 @@ export abstract class VocabularyTokenizer implements Tokenizer {
   }
 }
 
-/** Calls `visit` with every stretch of the corpus between special tokens. Throws ArgumentError if there is no text at all. */
+/**
+ * Calls `visit` with every stretch of the corpus between special tokens. Throws ArgumentError if there is no text at
+ * all.
+ */
 export function visitCorpus(
   name: string,
   corpus: string | Iterable<string>,

@@ -4,8 +4,8 @@ import type { SpecialTokens } from './special.js';
 import { buildVocabulary, type VocabularyOptions, VocabularyTokenizer } from './vocabulary.js';
 
 /**
- * What a word is: `whitespace`, anything between white space; `punctuation`, a run of letters, digits, marks and underscores,
- * or one character that is none of these.
+ * What a word is: `whitespace`, anything between white space; `punctuation`, a run of letters, digits, marks and
+ * underscores, or one character that is none of these.
  */
 export type WordSplit = 'whitespace' | 'punctuation';
 

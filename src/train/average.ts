@@ -76,7 +76,9 @@ class Copy {
   }
 }
 
-/** Exponential moving average: after step t with decay min(d, (t − 1) / (t + 9)), so that it forgets early weights fast. */
+/**
+ * Exponential moving average: after step t with decay min(d, (t − 1) / (t + 9)), so that it forgets early weights fast.
+ */
 class MovingAverage implements Averages {
   readonly #copy: Copy;
 

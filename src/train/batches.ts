@@ -5,8 +5,9 @@ import { fingerprint, fingerprintOf } from './fingerprint.js';
 import { checkKnown } from './options.js';
 
 /**
- * What a model learns from: token ids. `source` is read by the encoder (leave it out for a decoder-only model); `target`
- * begins with the start token and ends with the end token, the decoder is taught each token from those before it.
+ * What a model learns from: token ids. `source` is read by the encoder (leave it out for a decoder-only model);
+ * `target` begins with the start token and ends with the end token, the decoder is taught each token from those before
+ * it.
  */
 export interface Example {
   readonly source?: readonly number[];

@@ -23,8 +23,8 @@ export function clipGradNorm(params: readonly Tensor[], maxNorm: number): Tensor
 }
 
 /**
- * Computes the global norm of `grads` into `norm` and returns what to multiply them by: min(1, maxNorm / (norm + 1e-6)), or
- * NaN if the norm is not finite, which the commands that take a factor understand as "change nothing".
+ * Computes the global norm of `grads` into `norm` and returns what to multiply them by: min(1, maxNorm / (norm +
+ * 1e-6)), or NaN if the norm is not finite, which the commands that take a factor understand as "change nothing".
  */
 export function clipFactor(op: string, grads: readonly Tensor[], maxNorm: number, norm: Tensor): Tensor {
   checkNumber(op, 'maxNorm', maxNorm, (value) => value > 0, 'a positive number');

@@ -8,8 +8,8 @@ export interface Optimizer {
   /** Every parameter it changes. */
   readonly params: readonly Tensor[];
   /**
-   * Applies the gradients. `lr` overrides the learning rate of this step; `maxNorm` scales the gradients down so that their
-   * global norm is at most that.
+   * Applies the gradients. `lr` overrides the learning rate of this step; `maxNorm` scales the gradients down so that
+   * their global norm is at most that.
    */
   step(options?: { lr?: number; maxNorm?: number }): void;
   /** Forgets the gradients. */

@@ -21,8 +21,8 @@ export function constant(peak: number, options: { warmup?: number } = {}): Sched
 }
 
 /**
- * Linear warm-up to `peak` at step `warmup`, then ∝ 1/√step: "Attention Is All You Need", §5.3. The paper's own formula,
- * factor · dModel^−½ · min(step^−½, step · warmup^−1.5), has peak = factor · (dModel · warmup)^−½; see `noam`.
+ * Linear warm-up to `peak` at step `warmup`, then ∝ 1/√step: "Attention Is All You Need", §5.3. The paper's own
+ * formula, factor · dModel^−½ · min(step^−½, step · warmup^−1.5), has peak = factor · (dModel · warmup)^−½; see `noam`.
  */
 export function inverseSquareRoot(peak: number, options: { warmup?: number } = {}): Schedule {
   const { warmup = 4000 } = checkKnown('inverseSquareRoot', options, ['warmup']);
