@@ -101,6 +101,12 @@ export function checkFunction(op: string, fn: unknown): void {
   if (typeof fn !== 'function') throw new ArgumentError(`${op}: fn is ${describeValue(fn)}, expected a function`);
 }
 
+/** What a function returned that must not be asynchronous. */
+export function checkSynchronous<T>(op: string, result: T): T {
+  if (!(result instanceof Promise)) return result;
+  throw new ArgumentError(`${op}: fn is asynchronous, expected one that returns no Promise`);
+}
+
 /** A choice among names. */
 export function checkOneOf(op: string, name: string, value: unknown, names: readonly string[]): void {
   if (!names.includes(value as string)) {

@@ -4,13 +4,14 @@ import {
   checkFunction,
   checkNumber,
   checkOptions,
+  checkSynchronous,
   describeShape,
   describeValue,
   isCount,
   isInt32,
   isNumber,
 } from './check.js';
-import { ArgumentError, DeviceError, DTypeError, ShapeError, SimdformerError } from './errors.js';
+import { DeviceError, DTypeError, ShapeError, SimdformerError } from './errors.js';
 import type { GradientSlot } from './gradient-slot.js';
 import { Arena, Heap, type Pool } from './heap.js';
 import { type CommandInfo, describeCommand, Program } from './program.js';
@@ -364,11 +365,6 @@ export class Device {
       );
     }
   }
-}
-
-function checkSynchronous<T>(op: string, result: T): T {
-  if (!(result instanceof Promise)) return result;
-  throw new ArgumentError(`${op}: fn is asynchronous, expected one that returns no Promise`);
 }
 
 /** For callers without types. */

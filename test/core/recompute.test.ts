@@ -78,6 +78,8 @@ describe('recompute', () => {
 
   it('refuses to have no inputs', () => {
     expect(() => recompute([], () => device.zeros([1]))).toThrow(ArgumentError);
-    expect(() => recompute([], () => device.zeros([1]))).toThrow('recompute: inputs is [], expected at least one tensor');
+    expect(() => recompute([], () => device.zeros([1]))).toThrow(
+      'recompute: inputs is [], expected at least one tensor',
+    );
   });
 });
