@@ -1,4 +1,5 @@
 // AdamW (Loshchilov & Hutter 2019) with PyTorch's arithmetic, and the global gradient norm that clips its gradients.
+#include "kernels/shared/clip.h"
 
 // One tensor's step, in one pass, with g' = factor·g:
 //   m += rate1·(g' - m)    v += rate2·(g'² - v)                        rateᵢ = 1 - βᵢ
@@ -25,8 +26,8 @@ struct Adamw {
     const Vf rootRate = splat(static_cast<float>(1 / std::sqrt(double{correction2})));
     const Vf keep = splat(static_cast<float>(1 - double{lr} * double{weightDecay}));
     context.team.parallelRange(count, 8192, [&](uint64_t first, uint64_t last) {
-      const float clip = factor.present() ? *context.f32(factor) : 1.f;
-      if (!(std::fabs(clip) <= 3.4e38f)) return;
+      const float clip = clipOf(context, factor);
+      if (leavesOut(clip)) return;
       float* params = context.f32(p) + first;
       const float* grads = context.f32(g) + first;
       float* means = context.f32(m) + first;

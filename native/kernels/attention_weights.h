@@ -66,17 +66,14 @@ struct AttentionWeights {
     float largest = -attention::kLargest;
     for (uint32_t j = 0; j < maxK; ++j) largest = row[j] > largest ? row[j] : largest;
     largest = largest < attention::kLargest ? largest : attention::kLargest;
-    const auto eachVector = [&](auto change) {
-      for (uint32_t j = 0; j < maxK; j += kWidth) {
-        const size_t n = maxK - j < kWidth ? maxK - j : kWidth;
-        storeLanes(row + j, change(loadLanes(row + j, n)), n);
-      }
+    const auto change = [&](const auto& f) {
+      eachVector(maxK, [&](size_t j, size_t lanes) { storeLanes(row + j, f(loadLanes(row + j, lanes)), lanes); });
     };
     Vf total = {};
-    eachVector([&](Vf score) { return exp2NonPositive(score - splat(largest)); });
-    eachVector([&](Vf power) { return total += power, power; });
+    change([&](Vf score) { return exp2NonPositive(score - splat(largest)); });
+    change([&](Vf power) { return total += power, power; });
     const float all = sum(total);
-    eachVector([&](Vf power) { return power * splat(all == 0 ? 0.f : 1.f / all); });
+    change([&](Vf power) { return power * splat(all == 0 ? 0.f : 1.f / all); });
   }
 };
 KERNEL(AttentionWeights)

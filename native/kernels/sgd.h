@@ -1,6 +1,8 @@
 // Stochastic gradient descent with momentum, in PyTorch's form, in one pass:
 //   v = momentum·v + factor·g + weightDecay·p    p -= lr·v
 // A factor that is not finite (see ClipFactor) skips the step: p and v stay as they are.
+#include "kernels/shared/clip.h"
+
 struct Sgd {
   static constexpr const char* name = "sgd";
   static constexpr const char* signature =
@@ -16,8 +18,8 @@ struct Sgd {
 
   void run(Context& context) const {
     context.team.parallelRange(count, 8192, [&](uint64_t first, uint64_t last) {
-      const float clip = factor.present() ? *context.f32(factor) : 1.f;
-      if (!(std::fabs(clip) <= 3.4e38f)) return;
+      const float clip = clipOf(context, factor);
+      if (leavesOut(clip)) return;
       float* params = context.f32(p) + first;
       const float* grads = context.f32(g) + first;
       float* velocities = context.f32(v) + first;
