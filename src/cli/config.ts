@@ -4,6 +4,7 @@
 import { ArgumentError } from '../core/errors.js';
 import { resolveConfig, type TransformerOptions } from '../models/config.js';
 import type { FitOptions } from '../train/fit.js';
+import { checkNoAverage } from '../train/fit-options.js';
 import { readText } from './data.js';
 
 /** A task as a JSON file gives it; what is left out is taken from the built-in task named by `task`. */
@@ -219,11 +220,7 @@ function checkStopping(path: string, config: TaskConfig): void {
   if (earlyStopping === undefined) return;
   const checks = { metric: oneOf(METRICS[task]), patience: count };
   checkEach(path, 'earlyStopping.', Object.assign({ metric: undefined, patience: undefined }, earlyStopping), checks);
-  const average = (['averageLast', 'emaDecay'] as const).find((name) => config[name] !== undefined);
-  if (average === undefined) return;
-  throw new ArgumentError(
-    `${path}: earlyStopping ends with the weights of the best validation, ${average} with others: use one of them`,
-  );
+  checkNoAverage(path, config);
 }
 
 function checkEach(path: string, prefix: string, given: object = {}, checks: Readonly<Record<string, Check>>): void {

@@ -36,8 +36,8 @@ const NONE = -1;
 
 /**
  * Merges the most frequent pair of neighbouring tokens, again and again, until there are `vocabSize` tokens or no pair
- * occurs
- * `minFrequency` times. Ties go to the lower left id, then the lower right one. `tokens` lists those to begin with.
+ * occurs `minFrequency` times. Ties go to the lower left id, then the lower right one. `tokens` lists those to begin
+ * with.
  *
  * All distinct words lie one after another in one linked list. A merge visits only the places of its pair and corrects
  * the counts of the pairs around them; the queue holds outdated counts, which only ever are too high and are corrected

@@ -104,8 +104,7 @@ export class AdamW implements Optimizer {
    * One step: `advance`, then `apply`.
    *
    * With `maxNorm` the gradients count as scaled down to that global norm. If that norm is not finite nothing changes,
-   * and
-   * `gradNorm` tells; without `maxNorm` such gradients reach the parameters, as in PyTorch.
+   * and `gradNorm` tells; without `maxNorm` such gradients reach the parameters, as in PyTorch.
    */
   step(options: { lr?: number; maxNorm?: number } = {}): void {
     const { lr, maxNorm } = checkKnown('AdamW.step', options, ['lr', 'maxNorm']);

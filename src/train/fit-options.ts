@@ -172,10 +172,14 @@ function checkStopping(stopping: NonNullable<FitOptions['earlyStopping']>, optio
   if (options.validate === undefined) {
     throw new ArgumentError('fit: earlyStopping watches what validate measures, but there is no validate');
   }
+  checkNoAverage('fit', options);
+}
+
+/** Throws ArgumentError, beginning with `where`, if weights are averaged where early stopping chooses them. */
+export function checkNoAverage(where: string, options: Pick<FitOptions, 'averageLast' | 'emaDecay'>): void {
   const average = (['averageLast', 'emaDecay'] as const).find((name) => options[name] !== undefined);
-  if (average !== undefined) {
-    throw new ArgumentError(
-      `fit: earlyStopping ends with the weights of the best validation, ${average} with others: use one of them`,
-    );
-  }
+  if (average === undefined) return;
+  throw new ArgumentError(
+    `${where}: earlyStopping ends with the weights of the best validation, ${average} with others: use one of them`,
+  );
 }

@@ -83,7 +83,10 @@ class Run {
     this.#optimizer = optimizer;
     this.#parameters = new Set([...params, ...optimizer.params]);
     this.#averages = averagesOf(trained, options);
-    const batches = { data: this.#batches.fingerprint, firstBatch: fingerprintOf(this.#batches.batch(0)) };
+    const batches = {
+      data: options.checkpoint === undefined ? undefined : this.#batches.fingerprint, // which reads all of it
+      firstBatch: fingerprintOf(this.#batches.batch(0)),
+    };
     this.#state = { step: 0, seed, gradientAccumulation, ...batches, validations: [] };
   }
 
