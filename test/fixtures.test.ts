@@ -34,7 +34,13 @@ interface Case {
   readonly weightDecay: number;
 }
 
-type Tensors = Record<string, Tensor>;
+/** By the names of inputs in the cases; which of them are there, the op decides. */
+type Inputs<Value> = Record<
+  | ('a' | 'b' | 'w' | 'x' | 'gamma' | 'beta' | 'residual' | 'table' | 'ids' | 'logits' | 'targets' | 'param' | 'grads')
+  | ('q' | 'k' | 'v' | 'bias' | 'lengthsQ' | 'lengthsK'),
+  Value
+>;
+type Tensors = Inputs<Tensor>;
 
 /** Each op as its cases call it. */
 const forward: Record<string, (x: Tensors, options: Case) => Tensor> = {
@@ -57,7 +63,7 @@ const forward: Record<string, (x: Tensors, options: Case) => Tensor> = {
     ops.crossEntropy(logits, targets, { labelSmoothing, ignoreIndex: ignoreIndex ?? undefined }),
 };
 
-type Arrays = Record<string, Reals>;
+type Arrays = Inputs<Reals>;
 const ints = (array: unknown) => array as Reals<Int32Array>;
 
 /** The float64 references that describeOp compares ops with, on the same cases. */
@@ -102,11 +108,10 @@ function entriesOf(file: ReadonlyMap<string, SafetensorsEntry>, prefix: string):
 }
 
 function inputsOf(device: Device, file: ReadonlyMap<string, SafetensorsEntry>): Tensors {
-  return Object.fromEntries(
-    entriesOf(file, 'in.').map(([name, entry]) => {
-      return [name, device.tensor(entry.data(), entry.shape, { requiresGrad: file.has(`grad.${name}`) })];
-    }),
-  );
+  const tensors = entriesOf(file, 'in.').map(([name, entry]) => {
+    return [name, device.tensor(entry.data(), entry.shape, { requiresGrad: file.has(`grad.${name}`) })];
+  });
+  return Object.fromEntries(tensors) as Tensors;
 }
 
 await describeShared('fixtures', 'fixtures', 'index.json', async (shared) => {
@@ -138,7 +143,7 @@ await describeShared('fixtures', 'fixtures', 'index.json', async (shared) => {
       return [name, { shape: entry.shape, data: data instanceof Int32Array ? data : Float64Array.from(data) }];
     });
     const expected = file.get('out')!.data(); // rounded to float32
-    const { data } = reference[options.op]!(Object.fromEntries(arrays), options);
+    const { data } = reference[options.op]!(Object.fromEntries(arrays) as Arrays, options);
     assertClose('out', data, expected, (i) => 2 ** -24 * Math.abs(expected[i]!) + 1e-14);
   });
 
@@ -153,22 +158,25 @@ await describeShared('fixtures', 'fixtures', 'index.json', async (shared) => {
       const gradients = entriesOf(file, 'grad.');
       expect(gradients.length).toBeGreaterThan(0);
       const terms = cancellingTerms(options, file);
-      for (const [name] of gradients) compare(name, await inputs[name]!.grad!.data(), file, `grad.${name}`, terms);
+      for (const [name] of gradients) {
+        const { grad } = inputs[name as keyof Tensors];
+        compare(name, await grad!.data(), file, `grad.${name}`, terms);
+      }
     });
 
     it.each(cases.filter(({ op }) => op === 'adamw'))('$name', async (options) => {
       const device = await deviceFor(isa, 2);
       const file = await read(options.name);
       const { param, grads } = inputsOf(device, file);
-      param!.requiresGrad = true;
+      param.requiresGrad = true;
       const { lr, beta1, beta2, eps, weightDecay } = options;
-      const optimizer = new ops.AdamW([param!], { lr, beta1, beta2, eps, weightDecay });
+      const optimizer = new ops.AdamW([param], { lr, beta1, beta2, eps, weightDecay });
       const steps: number[] = [];
-      for (let step = 0; step < grads!.shape[0]!; step++) {
-        ops.mul(param!, 1).backward(grads!.rows(step, step + 1).reshape(param!.shape));
+      for (let step = 0; step < grads.shape[0]!; step++) {
+        ops.mul(param, 1).backward(grads.rows(step, step + 1).reshape(param.shape));
         optimizer.step();
-        param!.zeroGrad();
-        steps.push(...(await param!.data()));
+        param.zeroGrad();
+        steps.push(...(await param.data()));
       }
       compare('params', steps, file, 'out.params');
     });
