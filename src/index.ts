@@ -1,5 +1,4 @@
 export type { BackendOptions } from './backend/backend.js';
-export { createDevice, type DeviceOptions } from './backend/pick.js';
 export {
   accumulateBits,
   differentiable,
@@ -9,6 +8,7 @@ export {
   passGrad,
   recompute,
 } from './core/autograd.js';
+export { createDevice, type DeviceOptions } from './core/create-device.js';
 export type { Device, DeviceInfo } from './core/device.js';
 export * from './core/errors.js';
 export type { CommandInfo, CommandTiming, Program } from './core/program.js';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createDevice } from '../../src/backend/pick.js';
 import { recompute } from '../../src/core/autograd.js';
+import { createDevice } from '../../src/core/create-device.js';
 import type { Device } from '../../src/core/device.js';
 import { Random } from '../../src/core/random.js';
 import type { Tensor } from '../../src/core/tensor.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createDevice } from '../../src/backend/pick.js';
+import { createDevice } from '../../src/core/create-device.js';
 import type { Device } from '../../src/core/device.js';
 import { ArgumentError, ShapeError } from '../../src/core/errors.js';
 import { modelCost } from '../../src/inspect/cost.js';

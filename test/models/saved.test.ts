@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createDevice } from '../../src/backend/pick.js';
+import { createDevice } from '../../src/core/create-device.js';
 import type { Device } from '../../src/core/device.js';
 import { FormatError } from '../../src/core/errors.js';
 import { Transformer } from '../../src/models/transformer.js';

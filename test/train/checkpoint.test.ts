@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createDevice } from '../../src/backend/pick.js';
+import { createDevice } from '../../src/core/create-device.js';
 import type { Device } from '../../src/core/device.js';
 import { FormatError } from '../../src/core/errors.js';
 import { openSafetensors, saveSafetensors } from '../../src/io/file.js';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { createDevice } from '../../src/backend/pick.js';
+import { createDevice } from '../../src/core/create-device.js';
 import { ArgumentError } from '../../src/core/errors.js';
 import { Random } from '../../src/core/random.js';
 import { mul, sum } from '../../src/index.js';

@@ -1,6 +1,6 @@
 // Trains and writes a checkpoint after every step until it is killed: the process that checkpoint.test.ts kills.
 
-import { createDevice } from '../../src/backend/pick.js';
+import { createDevice } from '../../src/core/create-device.js';
 import { fit } from '../../src/train/fit.js';
 import { constant } from '../../src/train/schedule.js';
 import { reversals, smallModel } from './task.js';

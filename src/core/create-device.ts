@@ -1,9 +1,9 @@
-import { checkOptions } from '../core/check.js';
-import { Device } from '../core/device.js';
-import { ArgumentError, DeviceError } from '../core/errors.js';
-import type { BackendOptions, WasmOptions } from './backend.js';
-import { environment, isNode } from './node.js';
-import { createWasmBackend } from './wasm.js';
+import type { BackendOptions, WasmOptions } from '../backend/backend.js';
+import { environment, isNode } from '../backend/node.js';
+import { createWasmBackend } from '../backend/wasm.js';
+import { checkOptions } from './check.js';
+import { Device } from './device.js';
+import { ArgumentError, DeviceError } from './errors.js';
 
 export interface DeviceOptions extends WasmOptions {
   /**
@@ -56,18 +56,18 @@ const NO_ADDON = 'the native addon is for Node, Bun and Deno';
 
 async function openNative(options: BackendOptions): Promise<Device> {
   if (!isNode) throw new DeviceError(NO_ADDON);
-  const { createNativeBackend, loadAddon } = await import('./native.js');
+  const { createNativeBackend, loadAddon } = await import('../backend/native.js');
   return new Device(createNativeBackend(await loadAddon(), options));
 }
 
 async function openWasm(options: WasmOptions, worker: boolean, reason?: string): Promise<Device> {
-  const create = worker ? (await import('./wasm-worker.js')).createWorkerBackend : createWasmBackend;
+  const create = worker ? (await import('../backend/wasm-worker.js')).createWorkerBackend : createWasmBackend;
   return new Device(await create(options), reason);
 }
 
 async function openBest(options: WasmOptions, worker: boolean): Promise<Device> {
   if (!isNode) return openWasm(options, worker, NO_ADDON); // loading nothing that cannot be used
-  const { createNativeBackend, loadAddon } = await import('./native.js');
+  const { createNativeBackend, loadAddon } = await import('../backend/native.js');
   let addon: Awaited<ReturnType<typeof loadAddon>>;
   try {
     addon = await loadAddon();
