@@ -1,4 +1,4 @@
-import { checkNumber, checkOptions } from '../core/check.js';
+import { checkNumber, checkOptions, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { inference } from '../models/inference.js';
 import type { Transformer } from '../models/transformer.js';
@@ -25,7 +25,7 @@ export function modelCost(model: Transformer, options: { source?: number; target
   }
   const { source = 32, target = 32 } = checkOptions('modelCost', options);
   for (const [name, length] of Object.entries({ source, target })) {
-    checkNumber('modelCost', name, length, (value) => Number.isInteger(value) && value > 0, 'a positive integer');
+    checkNumber('modelCost', name, length, isCount, 'a positive integer');
   }
   const { device, config } = model;
   const { padId, encoderLayers, decoderLayers } = config;

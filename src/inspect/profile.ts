@@ -1,4 +1,4 @@
-import { checkNumber } from '../core/check.js';
+import { checkNumber, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { CommandTiming, Program } from '../core/program.js';
 
@@ -23,7 +23,7 @@ export function profile(program: Program, runs = 3): OpProfile[] {
   if (typeof program?.profile !== 'function') {
     throw new ArgumentError(`profile: the program is ${program}, expected what device.record() returned`);
   }
-  checkNumber('profile', 'runs', runs, (value) => Number.isInteger(value) && value > 0, 'a positive integer');
+  checkNumber('profile', 'runs', runs, isCount, 'a positive integer');
   const all = Array.from({ length: runs }, () => program.profile());
   const fastest = (all[0] as CommandTiming[]).map((timing, i) => ({
     ...timing,

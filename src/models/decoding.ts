@@ -1,6 +1,6 @@
 // What has to fit together when a Transformer decodes step by step; nn/kv-cache.ts says how that goes.
 
-import { checkOptions } from '../core/check.js';
+import { checkNumber, checkOptions, isCount } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { CacheSizes, DecoderState, Memory } from '../nn/kv-cache.js';
 import type { TokenBatch } from '../nn/token-batch.js';
@@ -29,9 +29,7 @@ export function cacheSizes(config: TransformerConfig, options: DecodingOptions):
   const sourceCapacity = memory ? (options.sourceLength ?? memory.batch.longest) : 0;
   if (layers === 0) throw new ArgumentError('startDecoding: the model has no decoder');
   for (const [name, value] of Object.entries({ sequences: sources, beams, maxLength: capacity })) {
-    if (!(Number.isInteger(value) && value > 0)) {
-      throw new ArgumentError(`startDecoding: ${name} is ${value}, expected a positive integer`);
-    }
+    checkNumber('startDecoding', name, value, isCount, 'a positive integer');
   }
   if (capacity > maxLength) {
     throw new ArgumentError(`startDecoding: maxLength is ${capacity}, but the model's maxLength is ${maxLength}`);

@@ -1,6 +1,6 @@
 // Where a token stands: attention does not see order, so order is written into the embeddings or into attention itself.
 
-import { checkNumber, checkOneOf } from '../core/check.js';
+import { checkNumber, checkOneOf, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
 const kinds = ['sinusoidal', 'learned', 'none', 'relativeBias', 'shaw'] as const;
@@ -44,10 +44,8 @@ export function resolvePositions(positions: Positions | Positions['kind'] = 'sin
   } else if (typeof frequencies !== 'function') {
     checkOneOf(op, 'positions.frequencies', frequencies, ['paper', 'tensor2tensor']);
   }
-  if (!Number.isFinite(firstPosition)) throw new ArgumentError(`${op}: positions.firstPosition is ${firstPosition}`);
-  if (!(Number.isInteger(maxDistance) && maxDistance > 0)) {
-    throw new ArgumentError(`${op}: positions.maxDistance is ${maxDistance}, expected a positive integer`);
-  }
+  checkNumber(op, 'positions.firstPosition', firstPosition, Number.isFinite, 'a finite number');
+  checkNumber(op, 'positions.maxDistance', maxDistance, isCount, 'a positive integer');
   return { kind, layout, firstPosition, frequencies, maxDistance };
 }
 

@@ -1,4 +1,4 @@
-import { checkNumber } from '../core/check.js';
+import { checkNumber, isNotNegative } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { FormatError } from '../core/errors.js';
 import type { Scalar } from '../core/queue.js';
@@ -121,7 +121,7 @@ export class AdamW implements Optimizer {
   }
 
   #begin(lr = this.#options.lr): void {
-    checkNumber('AdamW', 'lr', lr, (value) => value >= 0 && Number.isFinite(value), 'a number, 0 or more');
+    checkNumber('AdamW', 'lr', lr, isNotNegative, 'a number, 0 or more');
     this.steps++;
     this.#lr.value = lr;
   }
@@ -232,10 +232,9 @@ function isGroups(params: readonly Tensor[] | readonly ParameterGroup[]): params
 
 function checkValues({ lr, beta1, beta2, eps, weightDecay }: Required<AdamWOptions>): void {
   const isPart = (value: number) => value >= 0 && value < 1;
-  const notNegative = (value: number) => value >= 0 && Number.isFinite(value);
-  checkNumber('AdamW', 'lr', lr, notNegative, 'a number, 0 or more');
+  checkNumber('AdamW', 'lr', lr, isNotNegative, 'a number, 0 or more');
   checkNumber('AdamW', 'beta1', beta1, isPart, 'a number from 0 to below 1');
   checkNumber('AdamW', 'beta2', beta2, isPart, 'a number from 0 to below 1');
-  checkNumber('AdamW', 'eps', eps, notNegative, 'a number, 0 or more');
-  checkNumber('AdamW', 'weightDecay', weightDecay, notNegative, 'a number, 0 or more');
+  checkNumber('AdamW', 'eps', eps, isNotNegative, 'a number, 0 or more');
+  checkNumber('AdamW', 'weightDecay', weightDecay, isNotNegative, 'a number, 0 or more');
 }

@@ -1,16 +1,12 @@
-import { checkNumber } from '../core/check.js';
-import { ArgumentError } from '../core/errors.js';
+import { checkNumber, isNotNegative } from '../core/check.js';
 import { checkKnown } from './options.js';
 
 /** The learning rate at a step; steps count from 1. */
 export type Schedule = (step: number) => number;
 
 function warm(op: string, peak: number, warmup: number): void {
-  if (!(peak > 0 && Number.isFinite(peak)))
-    throw new ArgumentError(`${op}: peak is ${peak}, expected a positive number`);
-  if (!(Number.isInteger(warmup) && warmup >= 0)) {
-    throw new ArgumentError(`${op}: warmup is ${warmup}, expected a number of steps, 0 or more`);
-  }
+  checkNumber(op, 'peak', peak, (value) => value > 0 && Number.isFinite(value), 'a positive number');
+  checkNumber(op, 'warmup', warmup, (value) => Number.isInteger(value) && value >= 0, 'a number of steps, 0 or more');
 }
 
 /** The same rate at every step after a linear warm-up over `warmup` steps. */
@@ -58,10 +54,9 @@ function decay(
 ): Schedule {
   const { steps, warmup = 0, final = 0 } = checkKnown(op, options, ['steps', 'warmup', 'final']);
   warm(op, peak, warmup);
-  if (!(Number.isInteger(steps) && steps > warmup)) {
-    throw new ArgumentError(`${op}: steps is ${steps}, expected more than the ${warmup} of the warm-up`);
-  }
-  checkNumber(op, 'final', final, (value) => value >= 0 && Number.isFinite(value), 'a number, 0 or more');
+  const isLonger = (value: number) => Number.isInteger(value) && value > warmup;
+  checkNumber(op, 'steps', steps, isLonger, `more than the ${warmup} of the warm-up`);
+  checkNumber(op, 'final', final, isNotNegative, 'a number, 0 or more');
   return (step) => {
     if (step < warmup) return (peak * step) / warmup;
     const progress = Math.min(1, (step - warmup) / (steps - warmup));

@@ -1,4 +1,4 @@
-import { checkNumber } from '../core/check.js';
+import { checkNumber, isNotNegative } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
@@ -31,15 +31,9 @@ export class SGD implements Optimizer {
   ) {
     const { lr = 1e-3, momentum = 0, weightDecay = 0 } = checkKnown('SGD', options, ['lr', 'momentum', 'weightDecay']);
     this.#options = { lr, momentum, weightDecay };
-    checkNumber('SGD', 'lr', lr, (value) => value >= 0 && Number.isFinite(value), 'a number, 0 or more');
+    checkNumber('SGD', 'lr', lr, isNotNegative, 'a number, 0 or more');
     checkNumber('SGD', 'momentum', momentum, (value) => value >= 0 && value < 1, 'a number from 0 to below 1');
-    checkNumber(
-      'SGD',
-      'weightDecay',
-      weightDecay,
-      (value) => value >= 0 && Number.isFinite(value),
-      'a number, 0 or more',
-    );
+    checkNumber('SGD', 'weightDecay', weightDecay, isNotNegative, 'a number, 0 or more');
     const device = checkParameters('SGD', params);
     this.#device = device;
     this.#lr = device.scalar('lr', lr);
@@ -49,7 +43,7 @@ export class SGD implements Optimizer {
   /** One step. With `maxNorm` nothing changes if the global norm of the gradients is not finite, as with AdamW. */
   step(options: { lr?: number; maxNorm?: number } = {}): void {
     const { lr = this.#options.lr, maxNorm } = checkKnown('SGD.step', options, ['lr', 'maxNorm']);
-    checkNumber('SGD', 'lr', lr, (value) => value >= 0 && Number.isFinite(value), 'a number, 0 or more');
+    checkNumber('SGD', 'lr', lr, isNotNegative, 'a number, 0 or more');
     this.#lr.value = lr;
     const { momentum, weightDecay } = this.#options;
     const norm = maxNorm === undefined ? null : this.#device.empty([]);
