@@ -1,4 +1,3 @@
-import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { scaleInto } from './optimizer.js';
 
@@ -26,9 +25,6 @@ export function averagesOf(
   params: readonly Tensor[],
   { averageLast, emaDecay, earlyStopping }: AverageOptions,
 ): Averages {
-  if (averageLast !== undefined && emaDecay !== undefined) {
-    throw new ArgumentError('fit: give emaDecay or averageLast, not both');
-  }
   if (emaDecay !== undefined) return new MovingAverage(params, emaDecay);
   if (averageLast !== undefined) return new MeanOfLast(params, averageLast);
   return earlyStopping === undefined ? new Last() : new Best(params);
@@ -86,7 +82,6 @@ class MovingAverage implements Averages {
     params: readonly Tensor[],
     private readonly decay: number,
   ) {
-    if (!(decay >= 0 && decay < 1)) throw new ArgumentError(`fit: emaDecay is ${decay}, expected 0 to below 1`);
     this.#copy = new Copy(params);
   }
 
@@ -116,9 +111,6 @@ class MeanOfLast implements Averages {
   readonly #copies: readonly Copy[];
 
   constructor(params: readonly Tensor[], number: number) {
-    if (!(Number.isInteger(number) && number > 0)) {
-      throw new ArgumentError(`fit: averageLast is ${number}, expected a positive integer`);
-    }
     this.#copies = Array.from({ length: number }, () => new Copy(params));
   }
 

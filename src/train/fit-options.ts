@@ -150,10 +150,15 @@ const NAMES: Readonly<Record<keyof FitOptions, true>> = {
 /** Throws ArgumentError for options of `fit` that make no sense, alone or together. */
 export function checkSettings(options: FitOptions): void {
   checkKnown('fit', options, Object.keys(NAMES) as (keyof FitOptions)[]);
-  const { seed = 0, validateEvery = 1, checkpointEvery = 1 } = options;
+  const { seed = 0, gradientAccumulation = 1, validateEvery = 1, checkpointEvery = 1 } = options;
+  const { averageLast = 1, emaDecay = 0 } = options;
   checkNumber('fit', 'seed', seed, (value) => Number.isSafeInteger(value) && value >= 0, 'an integer, 0 or more');
-  checkNumber('fit', 'validateEvery', validateEvery, isCount, 'a positive integer');
-  checkNumber('fit', 'checkpointEvery', checkpointEvery, isCount, 'a positive integer');
+  for (const [name, value] of Object.entries({ gradientAccumulation, validateEvery, checkpointEvery, averageLast })) {
+    checkNumber('fit', name, value, isCount, 'a positive integer');
+  }
+  checkNumber('fit', 'emaDecay', emaDecay, (value) => value >= 0 && value < 1, 'a number from 0 to below 1');
+  checkEither(options, 'steps', 'epochs');
+  checkEither(options, 'averageLast', 'emaDecay');
   if (options.earlyStopping !== undefined) checkStopping(options.earlyStopping, options);
   if (options.averageLast !== undefined && options.validate === undefined) {
     throw new ArgumentError('fit: averageLast is the mean of the weights at validations, but there is no validate');
@@ -161,6 +166,11 @@ export function checkSettings(options: FitOptions): void {
   if (options.resume && options.checkpoint === undefined) {
     throw new ArgumentError('fit: resume needs the checkpoint to go on from');
   }
+}
+
+function checkEither(options: FitOptions, one: keyof FitOptions, other: keyof FitOptions): void {
+  if (options[one] === undefined || options[other] === undefined) return;
+  throw new ArgumentError(`fit: give ${one} or ${other}, not both`);
 }
 
 function checkStopping(stopping: NonNullable<FitOptions['earlyStopping']>, options: FitOptions): void {

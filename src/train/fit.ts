@@ -1,4 +1,4 @@
-import { checkNumber, checkOptions } from '../core/check.js';
+import { checkNumber, checkOptions, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { AdamW } from './adamw.js';
@@ -61,17 +61,11 @@ class Run {
     private readonly options: FitOptions,
   ) {
     checkSettings(options);
-    const { batchTokens = 4096, gradientAccumulation = 1, seed = 0, steps, epochs } = options;
+    const { batchTokens = 4096, gradientAccumulation = 1, seed = 0, steps, epochs = 1 } = options;
     this.#batches = isBatches(data) ? data : lengthBatches(data, { tokens: batchTokens, seed });
     this.#accumulation = gradientAccumulation;
-    if (!(Number.isInteger(gradientAccumulation) && gradientAccumulation > 0)) {
-      throw new ArgumentError(`fit: gradientAccumulation is ${gradientAccumulation}, expected a positive integer`);
-    }
-    if (steps !== undefined && epochs !== undefined) throw new ArgumentError('fit: give steps or epochs, not both');
-    this.#steps = steps ?? Math.ceil(((epochs ?? 1) * this.#batches.perEpoch) / gradientAccumulation);
-    if (!(Number.isInteger(this.#steps) && this.#steps > 0)) {
-      throw new ArgumentError(`fit: ${this.#steps} steps, expected a positive integer`);
-    }
+    this.#steps = steps ?? Math.ceil((epochs * this.#batches.perEpoch) / gradientAccumulation);
+    checkNumber('fit', 'the number of steps', this.#steps, isCount, 'a positive integer');
     const warmup = Math.min(4000, Math.ceil(this.#steps / 10));
     this.#schedule = options.schedule ?? inverseSquareRoot(1e-3, { warmup });
     const params = model.namedParameters().map(([, param]) => param);
@@ -165,7 +159,7 @@ class Run {
     });
     this.#tokens += batches.flat().reduce((sum, { source, target }) => sum + (source?.length ?? 0) + target.length, 0);
     this.#examples += batches.flat().length;
-    const { tokens, examples } = { tokens: this.#tokens, examples: this.#examples };
+    const [tokens, examples] = [this.#tokens, this.#examples]; // before another step is prepared
     const values = parts.map((loss) => loss.item());
     for (const loss of parts) loss.dispose();
     const losses = await Promise.all(values);
