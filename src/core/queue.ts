@@ -86,9 +86,9 @@ export interface Read {
 }
 
 interface Job {
-  words: Uint32Array;
-  count: number;
-  reads: Read[];
+  readonly words: Uint32Array;
+  /** Those that are still to be made. */
+  readonly reads: Read[];
   resolve(): void;
   reject(error: unknown): void;
 }
@@ -97,7 +97,7 @@ interface Job {
 export class Queue {
   readonly #layouts = new Map<string, OpLayout>();
   readonly #pending = new CommandList();
-  /** Waiting for their turn to run off this thread; the first one is running when `#running` is set. */
+  /** Waiting for their turn to run off this thread, behind the one that runs. */
   readonly #jobs: Job[] = [];
   #running: Job | null = null;
   #closed = false;
@@ -213,7 +213,7 @@ export class Queue {
     return new Promise((resolve, reject) => {
       const words = this.#pending.words.slice(0, this.#pending.length);
       this.#pending.length = 0;
-      this.#jobs.push({ words, count: words.length, reads, resolve, reject });
+      this.#jobs.push({ words, reads, resolve, reject });
       this.#startNext();
     });
   }
@@ -255,8 +255,8 @@ export class Queue {
   }
 
   async #perform(job: Job): Promise<CommandFailure | null> {
-    const run = this.backend.runAsync(job.words, job.count);
     const { backend } = this;
+    const run = backend.runAsync(job.words, job.words.length);
     const reads = backend.readAsync
       ? job.reads.splice(0).map((read) => backend.readAsync?.(read.byteOffset, read.target))
       : [];
@@ -291,7 +291,7 @@ export class Queue {
       this.#readResults(this.#running); // before later commands can overwrite them
     }
     for (const job of this.#jobs.splice(0)) {
-      this.#settle(job, () => this.backend.run(job.words, job.count));
+      this.#settle(job, () => this.backend.run(job.words, job.words.length));
     }
   }
 }
