@@ -16,14 +16,21 @@ export interface Block {
   readonly words: number;
 }
 
+/** Free blocks by offset, no two adjacent. */
+type FreeList = { offset: number; words: number }[];
+
+/** The length of the block that so many words get. */
+function aligned(words: number): number {
+  return Math.ceil(words / ALIGNMENT) * ALIGNMENT;
+}
+
 /**
  * Best-fit allocator over one growing address range. Memory is taken and given in program order, the order in which the
  * engine will run the commands, so a block can be handed out again while commands that use it are still queued.
  */
 export class Heap implements Pool {
   readonly released = false;
-  /** Free blocks by offset, no two adjacent. */
-  readonly #free: { offset: number; words: number }[] = [];
+  readonly #free: FreeList = [];
   #capacity = 0;
   #used = 0;
   #peak = 0;
@@ -41,7 +48,7 @@ export class Heap implements Pool {
   }
 
   take(words: number): Block {
-    const wanted = Math.ceil(words / ALIGNMENT) * ALIGNMENT;
+    const wanted = aligned(words);
     const block = takeBestFit(this.#free, wanted) ?? this.#grow(wanted);
     this.#used += block.words;
     this.#peak = Math.max(this.#peak, this.#used);
@@ -78,13 +85,13 @@ export class Heap implements Pool {
  */
 export class Arena implements Pool {
   released = false;
-  readonly #free: { offset: number; words: number }[] = [];
+  readonly #free: FreeList = [];
   readonly #taken: Block[] = [];
 
   constructor(private readonly parent: Pool) {}
 
   take(words: number): Block {
-    const wanted = Math.ceil(words / ALIGNMENT) * ALIGNMENT;
+    const wanted = aligned(words);
     const reused = takeBestFit(this.#free, wanted);
     if (reused !== undefined) return reused;
     const block = this.parent.take(wanted);
@@ -107,7 +114,7 @@ export class Arena implements Pool {
   }
 }
 
-function takeBestFit(free: { offset: number; words: number }[], wanted: number): Block | undefined {
+function takeBestFit(free: FreeList, wanted: number): Block | undefined {
   let best = -1;
   let bestWords = Number.POSITIVE_INFINITY;
   for (let i = 0; i < free.length; i++) {
@@ -119,7 +126,7 @@ function takeBestFit(free: { offset: number; words: number }[], wanted: number):
     }
   }
   if (best < 0) return undefined;
-  const block = free[best] as { offset: number; words: number };
+  const block = free[best] as FreeList[number];
   const taken = { offset: block.offset, words: wanted };
   if (block.words === wanted) free.splice(best, 1);
   else {
@@ -129,7 +136,7 @@ function takeBestFit(free: { offset: number; words: number }[], wanted: number):
   return taken;
 }
 
-function insertFree(free: { offset: number; words: number }[], block: Block): void {
+function insertFree(free: FreeList, block: Block): void {
   let low = 0;
   for (let high = free.length; low < high; ) {
     const middle = (low + high) >> 1;
