@@ -3,6 +3,7 @@
 
 import { describeShape } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
+import type { Placed } from '../core/queue.js';
 import type { Shape, Tensor } from '../core/tensor.js';
 
 /** The most dimensions that a kernel walks. */
@@ -39,6 +40,14 @@ export function broadcastSteps(x: Tensor, shape: Shape): number[] {
   const steps = stepsOf(x);
   const missing = shape.length - x.shape.length;
   return shape.map((_, d) => ((x.shape[d - missing] ?? 1) === 1 ? 0 : (steps[d - missing] as number)));
+}
+
+/** `x` without its first `words`, as an operand. */
+export function beyond(x: Tensor, words: number): Placed {
+  if (words === 0) return x;
+  const { offset, length } = x.region();
+  const region = () => ({ offset: offset + words, length: length - words });
+  return { region, shape: x.shape, storage: x.storage };
 }
 
 /** The dimensions of `shape` with the steps of each operand, as few as possible: ones left out, neighbours merged. */

@@ -1,9 +1,8 @@
 import { differentiable, type GradientTarget, gradOf } from '../core/autograd.js';
 import { checkDevice, checkDType, checkOptions, describeShape } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
-import type { Placed } from '../core/queue.js';
 import { lastOf, type Shape, sizeOf, type Tensor } from '../core/tensor.js';
-import { broadcastShape, broadcastSteps, dimensionsOf } from './grid.js';
+import { beyond, broadcastShape, broadcastSteps, dimensionsOf } from './grid.js';
 
 export interface MatmulOptions {
   /** Takes `a` as stored [..., k, m]. Default: false. */
@@ -139,12 +138,4 @@ export function product(
     // One spread: with two V8 takes the slow way, 10 µs and more.
     y.device.emit('matmul', { a, b, c, sums: sums?.tensor, accumulate, ...common }, flops);
   }
-}
-
-/** `x` without its first `words`, as an operand. */
-function beyond(x: Tensor, words: number): Placed {
-  if (words === 0) return x;
-  const { offset, length } = x.region();
-  const region = () => ({ offset: offset + words, length: length - words });
-  return { region, shape: x.shape, storage: x.storage };
 }

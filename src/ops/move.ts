@@ -23,7 +23,7 @@ import type { Placed } from '../core/queue.js';
 import { lastOf, type Shape, sizeOf, Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 import { scatterRows } from './embedding.js';
-import { dimensionsOf, gridOperands, stepsOf } from './grid.js';
+import { beyond, dimensionsOf, gridOperands, stepsOf } from './grid.js';
 
 /**
  * `x` with its dimensions in another order: dimension d of the result is dimension `axes[d]` of `x`, negative ones
@@ -259,12 +259,7 @@ function strideOf(x: Tensor, rows: number): number {
 
 /** The words of `x` from entry `start` of dimension d on. */
 function startingAt(x: Tensor, d: number, start: number): Placed {
-  const skipped = start * (stepsOf(x)[d] as number);
-  const region = () => {
-    const { offset, length } = x.region();
-    return { offset: offset + skipped, length: length - skipped };
-  };
-  return { region, shape: x.shape, storage: x.storage };
+  return beyond(x, start * (stepsOf(x)[d] as number));
 }
 
 /** Copies `shape` from x to y (adding if asked), each with its own steps. */
