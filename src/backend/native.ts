@@ -1,15 +1,10 @@
 import { DeviceError } from '../core/errors.js';
-import type { Backend, BackendOptions, CommandFailure, Manifest } from './backend.js';
+import type { Backend, BackendOptions, Manifest } from './backend.js';
 import { besides, environment, nodeModule } from './node.js';
 
-interface NativeEngine {
+/** What native/addon.cc makes: a backend, but for its manifest, which is JSON. */
+interface NativeEngine extends Omit<Backend, 'kind' | 'manifest' | 'readAsync'> {
   manifest(): string;
-  run(words: Uint32Array, count: number): CommandFailure | null;
-  runAsync(words: Uint32Array, count: number): Promise<CommandFailure | null>;
-  grow(bytes: number): boolean;
-  read(byteOffset: number, target: ArrayBufferView): void;
-  write(byteOffset: number, source: ArrayBufferView): void;
-  close(): void;
 }
 
 export interface Addon {

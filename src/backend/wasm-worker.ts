@@ -1,6 +1,7 @@
 import { DeviceError } from '../core/errors.js';
 import type { Backend, CommandFailure, Manifest, WasmOptions } from './backend.js';
 import { besides, isNode } from './node.js';
+import { bytesOf } from './wasm.js';
 import { type WasmEngine, wasmEngine } from './wasm-modules.js';
 import type { Answer, Answers, Request } from './worker-protocol.js';
 import { hasWorkers, type RunningWorker, scriptUrl, startWorker } from './workers.js';
@@ -65,11 +66,11 @@ class WorkerBackend implements Backend {
 
   async readAsync(byteOffset: number, target: ArrayBufferView): Promise<void> {
     const bytes = await this.#ask<'read'>({ do: 'read', byteOffset, length: target.byteLength });
-    new Uint8Array(target.buffer, target.byteOffset, target.byteLength).set(bytes);
+    bytesOf(target).set(bytes);
   }
 
   write(byteOffset: number, source: ArrayBufferView): void {
-    const bytes = new Uint8Array(source.buffer, source.byteOffset, source.byteLength).slice();
+    const bytes = bytesOf(source).slice();
     this.#tell({ do: 'write', byteOffset, bytes }, [bytes.buffer]);
   }
 
@@ -125,6 +126,6 @@ function workerOf({ folder, worker: text }: WasmEngine): [url: URL, inBrowser: (
     const literal = () => new Worker(new URL('../../wasm/dist/worker.js', import.meta.url), { type: 'module' });
     return [besides(import.meta.url, '../../wasm/dist/worker.js'), literal];
   }
-  const url = new URL(text === undefined ? new URL('worker.js', folder) : scriptUrl(text));
+  const url = text === undefined ? new URL('worker.js', folder) : new URL(scriptUrl(text));
   return [url, () => new Worker(url, { type: 'module' })];
 }
