@@ -2,10 +2,10 @@
 
 import { attention, createDevice, type Device, type Tensor } from '../src/index.js';
 import type { Bench } from './harness/bench.js';
-import { type Contestant, contest, type Turn } from './harness/contest.js';
+import { contest, type Turn } from './harness/contest.js';
 import { describeDevice } from './harness/machine.js';
 import { OURS, patterned, sampleOf } from './harness/ours.js';
-import { pytorch } from './harness/peers.js';
+import { asContestant, pytorch } from './harness/peers.js';
 
 interface Shape {
   readonly name: string;
@@ -53,9 +53,8 @@ export default {
       const name = nameOf(question);
       if (!run.wants(name)) continue;
       const ours = contestant(device, question);
-      const take = (repeats: number) => torch?.ask<Turn>({ ...question, repeats }) as Promise<Turn>;
-      const contestants: Contestant[] = torch ? [ours, { name: 'PyTorch', take }] : [ours];
-      const outcome = await contest(contestants, { rounds: run.rounds(11), tolerance: 1e-4, seconds: 2 });
+      const peers = asContestant('PyTorch', torch, (repeats) => ({ ...question, repeats }));
+      const outcome = await contest([ours, ...peers], { rounds: run.rounds(11), tolerance: 1e-4, seconds: 2 });
       ours.dispose();
       const seconds = outcome.times[OURS]?.median as number;
       medians.set(name, seconds);

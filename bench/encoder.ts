@@ -5,10 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createDevice, saveSafetensors } from '../src/index.js';
 import type { Bench } from './harness/bench.js';
-import { type Contestant, contest, type Turn } from './harness/contest.js';
+import { contest } from './harness/contest.js';
 import {
   type EncoderBatch,
-  type EncoderSizes,
   encoderBatches,
   encoderSizes,
   encoderWork,
@@ -19,8 +18,7 @@ import {
 } from './harness/encoders.js';
 import { describeDevice } from './harness/machine.js';
 import { OURS, recorded } from './harness/ours.js';
-import type { Peer } from './harness/peer.js';
-import { onnxruntime, pytorch } from './harness/peers.js';
+import { asContestant, onnxruntime, pytorch } from './harness/peers.js';
 import { encoderOnnx } from './peers/encoder-onnx.js';
 
 /** Everybody adds in another order, and a dozen layers of float32 keep the difference below this. */
@@ -49,10 +47,11 @@ export default {
       }
       for (const batch of batches) {
         const { program, dispose } = recordEncoder(device, model, batch);
-        const peers = [
-          ...asContestant('ONNX Runtime', ort, sizes, batch),
-          ...asContestant('PyTorch', torch, sizes, batch),
-        ];
+        const [sequences, tokens] = batch;
+        const question = (repeats: number) => {
+          return { batch: sequences, tokens, dModel: sizes.dModel, period: PERIOD, repeats };
+        };
+        const peers = [...asContestant('ONNX Runtime', ort, question), ...asContestant('PyTorch', torch, question)];
         const outcome = await contest([recorded(device, program), ...peers], {
           rounds: run.rounds(11),
           tolerance: TOLERANCE,
@@ -70,13 +69,3 @@ export default {
 } satisfies Bench;
 
 const nameOf = (encoder: string, [batch, tokens]: EncoderBatch) => `${encoder}, ${batch} × ${tokens} tokens`;
-
-function asContestant(
-  name: string,
-  peer: Peer | null,
-  { dModel }: EncoderSizes,
-  [batch, tokens]: EncoderBatch,
-): Contestant[] {
-  if (peer === null) return [];
-  return [{ name, take: (repeats) => peer.ask<Turn>({ batch, tokens, dModel, period: PERIOD, repeats }) }];
-}

@@ -3,10 +3,11 @@
 import { createDevice, linear, matmul } from '../src/index.js';
 import type { Bench } from './harness/bench.js';
 import { compile } from './harness/compile.js';
-import { type Contestant, contest, type Turn } from './harness/contest.js';
+import { contest } from './harness/contest.js';
 import { describeDevice } from './harness/machine.js';
 import { OURS, patterned, recorded } from './harness/ours.js';
 import { Peer } from './harness/peer.js';
+import { asContestant } from './harness/peers.js';
 import { geometricMean } from './harness/statistics.js';
 
 interface Shape {
@@ -80,8 +81,8 @@ export default {
       const bias = device.zeros([n]);
       const program = device.record(() => (isLinear ? linear(a, b, bias) : matmul(a, b, { transposeA, transposeB })));
       const question = [transposeA, transposeB, m, n, k, run.threads].map(Number);
-      const others = Object.entries(peers).flatMap(([name, peer]): Contestant[] =>
-        peer ? [{ name, take: (repeats) => peer.ask<Turn>([...question, repeats]) }] : [],
+      const others = Object.entries(peers).flatMap(([name, peer]) =>
+        asContestant(name, peer, (repeats) => [...question, repeats]),
       );
       const outcome = await contest([recorded(device, program), ...others], {
         rounds: run.rounds(7),

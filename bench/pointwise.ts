@@ -17,7 +17,7 @@ import { type Contestant, contest, type Turn } from './harness/contest.js';
 import type { Traffic } from './harness/limits.js';
 import { describeDevice } from './harness/machine.js';
 import { OURS, patterned, recorded, sampleOf } from './harness/ours.js';
-import { pytorch } from './harness/peers.js';
+import { asContestant, pytorch } from './harness/peers.js';
 
 interface Op {
   /** Also the peer's name for it. */
@@ -61,9 +61,8 @@ export default {
       const name = nameOf(op);
       if (!run.wants(name)) continue;
       const ours = op.op === 'adamw' ? optimizer(device, op) : forward(device, op);
-      const take = (repeats: number) => torch?.ask<Turn>({ ...op, repeats }) as Promise<Turn>;
-      const contestants: Contestant[] = torch ? [ours, { name: 'PyTorch', take }] : [ours];
-      const outcome = await contest(contestants, { rounds: run.rounds(11), tolerance: 1e-4, seconds: 2 });
+      const peers = asContestant('PyTorch', torch, (repeats) => ({ ...op, repeats }));
+      const outcome = await contest([ours, ...peers], { rounds: run.rounds(11), tolerance: 1e-4, seconds: 2 });
       const bytes = 4 * op.rows * op.cols;
       const moved: Traffic = { reads: op.reads, writes: op.writes, bytes };
       const speed = ((op.reads + op.writes) * bytes) / (outcome.times[OURS]?.median as number);

@@ -112,9 +112,7 @@ export default {
 } satisfies Bench;
 
 function ours(device: Device, model: Transformer, batches: readonly Batch[]): Contestant {
-  const params = model.parameters();
-  for (const param of params) param.requiresGrad = true;
-  const optimizer = new AdamW(params, OPTIMIZER);
+  const optimizer = new AdamW(model.parameters(), OPTIMIZER);
   let steps = 0;
   const step = async ({ source, target }: Batch): Promise<number> => {
     const loss = device.scope(() => {

@@ -1,6 +1,7 @@
 // The peers that more than one benchmark has, and how to get them.
 
 import type { Run } from './bench.js';
+import type { Contestant, Turn } from './contest.js';
 import { peerPackage } from './packages.js';
 import { Peer } from './peer.js';
 
@@ -17,4 +18,9 @@ export function onnxruntime(run: Run): Promise<Peer | null> {
     const { folder, version } = peerPackage('onnxruntime-node');
     return [Peer.node('onnxruntime.mjs', [folder]), version] as const;
   });
+}
+
+/** A peer that answers such questions, as a contestant; none if it could not be had. */
+export function asContestant(name: string, peer: Peer | null, question: (repeats: number) => unknown): Contestant[] {
+  return peer === null ? [] : [{ name, take: (repeats) => peer.ask<Turn>(question(repeats)) }];
 }

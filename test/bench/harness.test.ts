@@ -82,7 +82,7 @@ describe('npm run bench', () => {
 
   test.each([
     [['nothing'], "there is no benchmark 'nothing'"],
-    [['gemm', '--threads', 'two'], 'expected a number of threads'],
+    [['gemm', '--threads', 'two'], 'Expected an integer, 1 to 64'],
     [['gemm', '--only', '('], 'Unterminated group'],
     [['gemm', '--faster'], "unknown option '--faster'"],
   ])('%j is refused with exit code 2', (args, message) => {
