@@ -26,7 +26,7 @@ export function decodeText(name: string, bytes: Uint8Array): string {
  * joined. Sources become lower case where `lowerCase` says so.
  */
 export async function readPairs(path: string, { lowerCase = false } = {}): Promise<Pair[]> {
-  const pairs = new Map<string, Set<string>>();
+  const pairs: [source: string, targets: readonly string[]][] = [];
   const lines = (await readText(path)).split(/\r?\n/);
   lines.forEach((line, i) => {
     if (line === '') return;
@@ -34,11 +34,10 @@ export async function readPairs(path: string, { lowerCase = false } = {}): Promi
     if (source === '' || targets.length === 0 || targets.some((target) => target.trim() === '')) {
       throw new ArgumentError(`${path}:${i + 1}: expected a source, a tab and a target, got ${JSON.stringify(line)}`);
     }
-    const key = lowerCase ? source.toLowerCase() : source;
-    pairs.set(key, new Set([...(pairs.get(key) ?? []), ...targets]));
+    pairs.push([lowerCase ? source.toLowerCase() : source, targets]);
   });
-  if (pairs.size === 0) throw new ArgumentError(`${path} has no pairs in it`);
-  return [...pairs].map(([source, targets]) => ({ source, targets: [...targets] }));
+  if (pairs.length === 0) throw new ArgumentError(`${path} has no pairs in it`);
+  return joined(pairs);
 }
 
 /** The CMU pronouncing dictionary of npm's `cmu-pronouncing-dictionary`, without stress. */
@@ -52,12 +51,21 @@ export async function readDictionary(): Promise<Pair[]> {
       { cause },
     );
   }
-  const pairs = new Map<string, Set<string>>();
-  for (const [key, value] of Object.entries(dictionary)) {
+  const pairs = Object.entries(dictionary).flatMap(([key, value]): [string, string[]][] => {
     const word = key.replace(/\(\d+\)$/, ''); // "read(2)" is another pronunciation of "read"
-    if (!/^[a-z']+$/.test(word)) continue;
     const pronunciation = value.replace(/ *#.*$/, '').replace(/\d/g, '');
-    pairs.set(word, (pairs.get(word) ?? new Set()).add(pronunciation));
+    return /^[a-z']+$/.test(word) ? [[word, [pronunciation]]] : [];
+  });
+  return joined(pairs);
+}
+
+/** Pairs of the same source as one, in the order in which sources and targets come first. */
+function joined(pairs: readonly (readonly [source: string, targets: readonly string[]])[]): Pair[] {
+  const all = new Map<string, Set<string>>();
+  for (const [source, targets] of pairs) {
+    const found = all.get(source) ?? new Set();
+    for (const target of targets) found.add(target);
+    all.set(source, found);
   }
-  return [...pairs].map(([source, targets]) => ({ source, targets: [...targets] }));
+  return [...all].map(([source, targets]) => ({ source, targets: [...targets] }));
 }
