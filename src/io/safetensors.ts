@@ -6,7 +6,7 @@
  * every later read is in bounds by construction. Arrays are used as they lie in memory: little-endian machines only.
  */
 import { DTypeError, FormatError, ShapeError } from '../core/errors.js';
-import { type DType, dtypes, isDType, quote, type SafetensorsDType } from './stored.js';
+import { dtypes, type ElementType, isDType, quote, type SafetensorsDType } from './stored.js';
 
 export type { SafetensorsDType };
 
@@ -95,7 +95,7 @@ export class SafetensorsEntry {
   }
 
   private decode(bytes: Uint8Array): Float32Array | Int32Array {
-    const { array: Stored, bytes: width, decode } = dtypes[this.dtype] as DType;
+    const { array: Stored, bytes: width, decode } = dtypes[this.dtype] as ElementType;
     const aligned = bytes.byteOffset % width === 0 ? bytes : bytes.slice();
     return decode(new Stored(aligned.buffer, aligned.byteOffset, aligned.byteLength / width), this.name);
   }
@@ -230,7 +230,7 @@ interface TensorInfo {
   readonly end: number;
 }
 
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 function checkTensor(name: string, value: unknown): TensorInfo {
   const refuse = (reason: string): never => {
@@ -240,8 +240,8 @@ function checkTensor(name: string, value: unknown): TensorInfo {
   const { dtype, shape, data_offsets: offsets } = value;
   if (!isDType(dtype))
     return refuse(`unknown dtype ${JSON.stringify(dtype)}: expected one of ${Object.keys(dtypes).join(' ')}`);
-  if (!Array.isArray(shape) || !shape.every(isCount)) return refuse('expected a shape of non-negative integers');
-  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
+  if (!Array.isArray(shape) || !shape.every(isSize)) return refuse('expected a shape of non-negative integers');
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize))
     return refuse('expected data_offsets of two non-negative integers');
   const [begin, end] = offsets as [number, number];
   if (end < begin) return refuse(`its data ends at byte ${end}, before it begins at ${begin}`);
@@ -302,7 +302,7 @@ export function layOut(tensors: Writables, metadata: Metadata = {}): Layout {
     const dtype = storedDType(tensor.dtype);
     if (name === '__metadata__') throw new FormatError('a tensor cannot be named __metadata__');
     if (!isDType(dtype)) throw new DTypeError(`tensor ${quote(name)}: unknown dtype ${JSON.stringify(dtype)}`);
-    const byteLength = tensor.shape.every(isCount) ? byteLengthOf(dtype, tensor.shape) : undefined;
+    const byteLength = tensor.shape.every(isSize) ? byteLengthOf(dtype, tensor.shape) : undefined;
     if (byteLength === undefined)
       throw new ShapeError(`tensor ${quote(name)}: impossible shape [${tensor.shape.join(', ')}]`);
     return { name, dtype, byteLength, tensor };

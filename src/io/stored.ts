@@ -15,7 +15,8 @@ type Ints =
   | BigUint64Array;
 type Stored = Ints | Float32Array | Float64Array;
 
-export interface DType {
+/** How files hold elements of one type. */
+export interface ElementType {
   /** Bytes of one element. */
   readonly bytes: number;
   /** The typed arrays that hold it as stored. */
@@ -84,7 +85,7 @@ export const dtypes = {
   I8: { bytes: 1, array: Int8Array, decode: asInts },
   U8: { bytes: 1, array: Uint8Array, decode: asInts },
   BOOL: { bytes: 1, array: Uint8Array, decode: asInts },
-} satisfies Record<string, DType>;
+} satisfies Record<string, ElementType>;
 
 /** The element types that files hold and this reader decodes, by their names in the format. */
 export type SafetensorsDType = keyof typeof dtypes;
