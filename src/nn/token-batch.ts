@@ -75,7 +75,7 @@ export class TokenBatch {
 
   /** Tokens of the longest sequence. */
   get longest(): number {
-    return Math.max(...this.counts);
+    return this.counts.reduce((most, count) => Math.max(most, count)); // as arguments, there may be too many
   }
 }
 

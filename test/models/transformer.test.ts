@@ -142,6 +142,15 @@ describe('loss', () => {
   });
 });
 
+it('takes more sequences than a function takes arguments', async () => {
+  const model = build(await deviceFor(best, 2), { encoderLayers: 0, dModel: 4, heads: 1, dFF: 1, decoderLayers: 1 });
+  const count = 150_000;
+  const { logProbabilities } = await model.score(null, Array<number[]>(count).fill([1, 2]));
+  expect(logProbabilities.length).toBe(count);
+  expect(logProbabilities.at(-1)).toEqual(logProbabilities[0]);
+  model.dispose();
+});
+
 it('learns labels of source tokens, but not where the label is padding', async () => {
   const device = await deviceFor(best, 2);
   const model = build(device, { decoderLayers: 0, targetVocab: 9 });
