@@ -97,6 +97,20 @@ export function checkOptions<Options extends object>(op: string, options: Option
   throw new ArgumentError(`${op}: the options are ${describeValue(options)}, expected an object like { name: value }`);
 }
 
+/** Options, once they are an object with nothing in it but `names`: what is misspelt must not count as left out. */
+export function checkKnown<Options extends object>(
+  op: string,
+  options: Options,
+  names: readonly (keyof Options & string)[],
+): Options {
+  const known: readonly string[] = names;
+  const unknown = Object.keys(checkOptions(op, options)).find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new ArgumentError(`${op}: there is no option ${unknown}, only ${known.join(', ')}`);
+  }
+  return options;
+}
+
 /** A function to call, for callers without types. */
 export function checkFunction(op: string, fn: unknown): void {
   if (typeof fn !== 'function') throw new ArgumentError(`${op}: fn is ${describeValue(fn)}, expected a function`);

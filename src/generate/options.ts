@@ -1,4 +1,4 @@
-import { checkNumber, describeValue } from '../core/check.js';
+import { checkKnown, checkNumber, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
 import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
@@ -216,7 +216,7 @@ export function resolveOptions(
   const forced = longest(prefixes);
   if (forced > maxNewTokens) refuse(`prefix has ${forced} tokens, but maxNewTokens is ${maxNewTokens}`);
 
-  return {
+  const resolved = {
     ...{ numBeams, numReturnSequences, doSample, earlyStopping, temperature, topK, topP, minP, seed, lengthPenalty },
     ...{
       repetitionPenalty,
@@ -228,6 +228,11 @@ export function resolveOptions(
       cropContext,
     },
     ...{ stop: options.stop, stopTokens: new Set(stopTokens), batchSize },
+  };
+  const names = [...Object.keys(resolved), 'prefix', 'signal', 'onToken'] as (keyof GenerateOptions)[];
+  checkKnown('generate', options, names);
+  return {
+    ...resolved,
     inputs: rows.map((row, index) => ({
       index,
       row,

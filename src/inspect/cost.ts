@@ -1,4 +1,4 @@
-import { checkNumber, checkOptions, isCount } from '../core/check.js';
+import { checkKnown, checkNumber, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { inference } from '../models/inference.js';
 import type { Transformer } from '../models/transformer.js';
@@ -23,7 +23,7 @@ export function modelCost(model: Transformer, options: { source?: number; target
   if (typeof model?.forward !== 'function') {
     throw new ArgumentError(`modelCost: the model is ${model}, expected a Transformer`);
   }
-  const { source = 32, target = 32 } = checkOptions('modelCost', options);
+  const { source = 32, target = 32 } = checkKnown('modelCost', options, ['source', 'target']);
   for (const [name, length] of Object.entries({ source, target })) {
     checkNumber('modelCost', name, length, isCount, 'a positive integer');
   }

@@ -1,6 +1,6 @@
 // What a Transformer can be made of.
 
-import { checkOneOf, checkOptions } from '../core/check.js';
+import { checkKnown, checkOneOf, checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type Positions, resolvePositions } from '../nn/positions.js';
 import { type Activation, activationKind } from '../ops/activation.js';
@@ -122,7 +122,7 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     `tieEmbeddings needs one vocabulary, but sourceVocab is ${sourceVocab} and targetVocab ${targetVocab}`,
   );
 
-  return {
+  const config = {
     dModel,
     heads,
     kvHeads,
@@ -146,6 +146,8 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     eosId,
     seed,
   };
+  checkKnown('Transformer', options, Object.keys(config) as (keyof TransformerOptions)[]);
+  return config;
 }
 
 function checkCounts(values: Readonly<Record<string, number>>, least: number): void {

@@ -3,7 +3,7 @@
 // over.
 
 import { nodeModule } from '../backend/node.js';
-import { checkOptions } from '../core/check.js';
+import { checkKnown, checkOptions } from '../core/check.js';
 import { ArgumentError, DTypeError, FormatError, ShapeError, SimdformerError } from '../core/errors.js';
 import { writeAtomically } from '../io/atomic-write.js';
 import { type LoadOptions, openFolder, pathOf } from '../io/folder.js';
@@ -50,7 +50,7 @@ interface Config {
 
 /** A model as files in memory: what `save` writes. */
 export async function toFiles(model: Transformer, options: SaveOptions = {}): Promise<ModelFiles> {
-  const { dtype = 'float32' } = checkOptions('save', options);
+  const { dtype = 'float32' } = checkKnown('save', options, ['dtype']);
   if (dtype !== 'float32' && dtype !== 'float16') {
     throw new ArgumentError(`save: dtype is ${JSON.stringify(dtype)}, expected 'float32' or 'float16'`);
   }

@@ -1,4 +1,4 @@
-import { checkNumber, checkOptions, isNotNegative } from '../core/check.js';
+import { checkKnown, checkNumber, isNotNegative } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { Random } from '../core/random.js';
@@ -138,7 +138,7 @@ export class Transformer extends Module {
    */
   loss(source: Tokens | null, target: Tokens | TargetBatch, options: LossOptions = {}): Tensor {
     const { padId, heads } = this.config;
-    const { labelSmoothing = 0, headDiversity = 0 } = checkOptions('loss', options);
+    const { labelSmoothing = 0, headDiversity = 0 } = checkKnown('loss', options, ['labelSmoothing', 'headDiversity']);
     checkNumber('loss', 'headDiversity', headDiversity, isNotNegative, 'a number, 0 or more');
     if (headDiversity > 0 && this.gradientCheckpointing) {
       throw new ArgumentError('loss: headDiversity needs what gradientCheckpointing forgets; use one of them');

@@ -1,6 +1,6 @@
 // Where a token stands: attention does not see order, so order is written into the embeddings or into attention itself.
 
-import { checkNumber, checkOneOf, isCount } from '../core/check.js';
+import { checkKnown, checkNumber, checkOneOf, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
 const kinds = ['sinusoidal', 'learned', 'none', 'relativeBias', 'shaw'] as const;
@@ -46,7 +46,9 @@ export function resolvePositions(positions: Positions | Positions['kind'] = 'sin
   }
   checkNumber(op, 'positions.firstPosition', firstPosition, Number.isFinite, 'a finite number');
   checkNumber(op, 'positions.maxDistance', maxDistance, isCount, 'a positive integer');
-  return { kind, layout, firstPosition, frequencies, maxDistance };
+  const resolved = { kind, layout, firstPosition, frequencies, maxDistance };
+  checkKnown(`${op}: positions`, given, Object.keys(resolved) as (keyof Positions)[]);
+  return resolved;
 }
 
 /** [length, dModel] row-major: row p is the encoding of the p-th position, computed in float64. */

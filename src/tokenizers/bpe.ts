@@ -1,5 +1,5 @@
 import TinyQueue from 'tinyqueue';
-import { checkOptions } from '../core/check.js';
+import { checkKnown } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { ID_LIMIT, learnMerges, type Merge, pairKey } from './bpe-trainer.js';
 import { BYTE_LEVEL, ByteTokenizer } from './byte.js';
@@ -75,7 +75,11 @@ export class BpeTokenizer extends ByteTokenizer {
    * bytes.
    */
   static train(corpus: string | Iterable<string>, options: BpeOptions): BpeTokenizer {
-    const { vocabSize, minFrequency = 2, special = {} } = checkOptions('BpeTokenizer', options);
+    const {
+      vocabSize,
+      minFrequency = 2,
+      special = {},
+    } = checkKnown('BpeTokenizer', options, ['vocabSize', 'minFrequency', 'special']);
     const base = specialList(special).length + 256;
     if (!(Number.isInteger(vocabSize) && vocabSize >= base && vocabSize < ID_LIMIT)) {
       throw new ArgumentError(`BpeTokenizer: vocabSize is ${vocabSize}, expected an integer of at least ${base}`);

@@ -1,4 +1,4 @@
-import { checkOptions } from '../core/check.js';
+import { checkKnown, checkOptions } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { type ConfiguredToken, specialTokensOf, type TokenizerConfig, type TokenizerJson } from './json.js';
 import { checkIds, checkText, codePointsBefore, type Tokenizer, UnknownTokenError } from './tokenizer.js';
@@ -61,7 +61,7 @@ class HuggingFaceTokenizer implements Tokenizer {
 
   encode(text: string, options: { addSpecial?: boolean } = {}): number[] {
     checkText('encode', text);
-    checkOptions('encode', options);
+    checkKnown('encode', options, ['addSpecial']);
     const { ids, tokens } = this.engine.encode(text, { add_special_tokens: options.addSpecial ?? false });
     const unknown = ids.findIndex(isUnknown);
     if (unknown >= 0) throw new UnknownTokenError(tokens[unknown] as string, this.#placeOfUnknown(text));
@@ -69,7 +69,7 @@ class HuggingFaceTokenizer implements Tokenizer {
   }
 
   decode(ids: Iterable<number>, options: { skipSpecial?: boolean } = {}): string {
-    checkOptions('decode', options);
+    checkKnown('decode', options, ['skipSpecial']);
     checkIds(ids);
     const list = [...ids];
     const unknown = list.find((id) => this.idToToken(id) === undefined);

@@ -1,4 +1,4 @@
-import { checkOptions } from '../core/check.js';
+import { checkKnown } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
 /** Tokens that stand for no text, by what they are for. */
@@ -14,9 +14,11 @@ export interface SpecialTokens {
   readonly additional?: readonly string[];
 }
 
+const ROLES = ['pad', 'bos', 'eos', 'unk', 'additional'] as const;
+
 /** All of them, in the order in which vocabularies made here start. */
 export function specialList(special: SpecialTokens): string[] {
-  const { pad, bos, eos, unk, additional = [] } = checkOptions('special tokens', special);
+  const { pad, bos, eos, unk, additional = [] } = checkKnown('special tokens', special, ROLES);
   const list = [pad, bos, eos, unk, ...additional].filter((token) => token !== undefined);
   const odd = list.find((token) => typeof token !== 'string' || token === '');
   if (odd !== undefined)

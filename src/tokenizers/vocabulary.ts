@@ -1,4 +1,4 @@
-import { checkNumber, checkOptions } from '../core/check.js';
+import { checkKnown, checkNumber } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type TokenizerJson, type TokenizerParts, writeTokenizer } from './json.js';
 import { SpecialSplitter, type SpecialTokens, specialList } from './special.js';
@@ -13,6 +13,8 @@ export interface VocabularyOptions {
   /** Tokens that occur less often are left out; a number of at least 1. Default 1. */
   minFrequency?: number;
 }
+
+const KEPT = ['special', 'vocabSize', 'minFrequency'] as const;
 
 /** A tokenizer with a list of tokens, some of them special. */
 export abstract class VocabularyTokenizer implements Tokenizer {
@@ -67,7 +69,7 @@ export abstract class VocabularyTokenizer implements Tokenizer {
 
   encode(text: string, options: { addSpecial?: boolean } = {}): number[] {
     checkText('encode', text);
-    checkOptions('encode', options);
+    checkKnown('encode', options, ['addSpecial']);
     const ids: number[] = [];
     if (options.addSpecial && this.bosId !== undefined) ids.push(this.bosId);
     for (const section of this.#splitter.split(text)) {
@@ -79,7 +81,7 @@ export abstract class VocabularyTokenizer implements Tokenizer {
   }
 
   decode(ids: Iterable<number>, options: { skipSpecial?: boolean } = {}): string {
-    const skip = checkOptions('decode', options).skipSpecial ?? true;
+    const skip = checkKnown('decode', options, ['skipSpecial']).skipSpecial ?? true;
     checkIds(ids);
     const kept: number[] = [];
     for (const id of ids) {
@@ -167,7 +169,7 @@ export function buildVocabulary(
   options: VocabularyOptions,
   split: (text: string) => Iterable<string>,
 ): string[] {
-  const { special = {}, vocabSize = Number.POSITIVE_INFINITY, minFrequency = 1 } = checkOptions(name, options);
+  const { special = {}, vocabSize = Number.POSITIVE_INFINITY, minFrequency = 1 } = checkKnown(name, options, KEPT);
   const list = specialList(special);
   if (!(vocabSize > list.length)) {
     throw new ArgumentError(`${name}: vocabSize is ${vocabSize}, expected more than the ${list.length} special tokens`);

@@ -35,10 +35,10 @@ export class WordTokenizer extends VocabularyTokenizer {
     corpus: string | Iterable<string>,
     options: VocabularyOptions & { split?: WordSplit } = {},
   ): WordTokenizer {
-    const { split = 'punctuation', special } = checkOptions('WordTokenizer', options);
+    const { split = 'punctuation', ...kept } = checkOptions('WordTokenizer', options);
     const pattern = wordPattern(split);
     const words = (text: string) => text.match(pattern) ?? [];
-    return new WordTokenizer(buildVocabulary('WordTokenizer', corpus, options, words), special, split);
+    return new WordTokenizer(buildVocabulary('WordTokenizer', corpus, kept, words), kept.special, split);
   }
 
   /** Reads back what `toJSON` wrote. */

@@ -1,11 +1,10 @@
-import { checkNumber, isNotNegative } from '../core/check.js';
+import { checkKnown, checkNumber, isNotNegative } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { FormatError } from '../core/errors.js';
 import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf } from './clip.js';
 import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
-import { checkKnown } from './options.js';
 
 export interface AdamWOptions {
   /** Learning rate of groups without their own. Default: 1e-3. */

@@ -1,8 +1,7 @@
-import { checkNumber, isCount } from '../core/check.js';
+import { checkKnown, checkNumber, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { fingerprint, fingerprintOf } from './fingerprint.js';
-import { checkKnown } from './options.js';
 
 /**
  * What a model learns from: token ids. `source` is read by the encoder (leave it out for a decoder-only model);

@@ -1,11 +1,10 @@
 // What `fit` is given and what it gives back.
 
-import { checkNumber, isCount } from '../core/check.js';
+import { checkKnown, checkNumber, isCount } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Optimizer } from './optimizer.js';
-import { checkKnown } from './options.js';
 import type { Schedule } from './schedule.js';
 
 type Rows = readonly (readonly number[])[];

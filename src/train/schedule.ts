@@ -1,5 +1,4 @@
-import { checkNumber, isNotNegative } from '../core/check.js';
-import { checkKnown } from './options.js';
+import { checkKnown, checkNumber, isNotNegative } from '../core/check.js';
 
 /** The learning rate at a step; steps count from 1. */
 export type Schedule = (step: number) => number;

@@ -1,10 +1,9 @@
-import { checkNumber, isNotNegative } from '../core/check.js';
+import { checkKnown, checkNumber, isNotNegative } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf } from './clip.js';
 import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
-import { checkKnown } from './options.js';
 
 export interface SGDOptions {
   /** Learning rate. Default: 1e-3. */

@@ -29,6 +29,7 @@ describe('bad input', () => {
     ['prefix', { prefix: [99] }],
     ['prefix has 2 rows', { prefix: [[3], [4]] }],
     ['prefix has 4 tokens', { prefix: [3, 3, 3, 3], maxNewTokens: 3 }],
+    ['there is no option beams, only', { beams: 4 } as never],
     ['onToken', { numBeams: 2, onToken: () => {} }],
   ];
 

@@ -35,6 +35,8 @@ describe('what cannot be', () => {
       'tieEmbeddings is some': { tieEmbeddings: 'some' as 'all' },
       'one vocabulary': { tieEmbeddings: 'all' },
       seed: { seed: -1 },
+      'there is no option nHeads': { nHeads: 4 } as TransformerOptions,
+      'positions: there is no option distance': { positions: { kind: 'shaw', distance: 4 } as never },
     };
     const before = device.memory().used;
     for (const [message, options] of Object.entries(impossible)) {
@@ -54,6 +56,7 @@ describe('what cannot be', () => {
       [ArgumentError, 'forward: this model takes a source and a target', () => model.forward(source)],
       [ArgumentError, 'forward: this model takes a source and a target', () => model.forward(null, source)],
       [ArgumentError, 'loss: this model takes a source and a target', () => model.loss(null, [[1, 2]])],
+      [ArgumentError, 'no option smoothing', () => model.loss(source, [[1, 2]], { smoothing: 0.1 } as never)],
       [ShapeError, '1 source and 2 target', () => model.forward(source, [[1], [1]])],
       [ShapeError, 'maxLength is 12', () => model.forward(source, long)],
       [ShapeError, 'sequence 1 has no tokens', () => model.forward([[3], [0, 0]], [[1], [1]])],

@@ -79,6 +79,21 @@ describe('WordTokenizer', () => {
     expect(byWhitespace.decode(byWhitespace.encode(` ${text}\n`))).toBe(text);
   });
 
+  it('know every option that is given', () => {
+    const wrong: [string, () => unknown][] = [
+      ['special tokens: there is no option mask', () => new ByteTokenizer({ mask: '<mask>' } as never)],
+      ['no option min_frequency', () => BpeTokenizer.train('ab', { vocabSize: 300, min_frequency: 2 } as never)],
+      ['no option split', () => CharTokenizer.train('ab', { split: 'whitespace' } as never)],
+      ['no option size', () => WordTokenizer.train('ab', { size: 4 } as never)],
+      ['encode: there is no option add', () => new ByteTokenizer().encode('a', { add: true } as never)],
+      ['decode: there is no option skip', () => new ByteTokenizer().decode([1], { skip: true } as never)],
+    ];
+    for (const [message, call] of wrong) {
+      expect(call).toThrow(ArgumentError);
+      expect(call).toThrow(message);
+    }
+  });
+
   it('takes a given list', () => {
     const tokenizer = new WordTokenizer(['</s>', 'HH', 'AH0', 'L', 'OW1'], { eos: '</s>' }, 'whitespace');
     expect(tokenizer.encode('HH AH0 L OW1', { addSpecial: true })).toEqual([1, 2, 3, 4, 0]);
