@@ -1,4 +1,4 @@
-import { checkKnown, checkNumber, describeValue } from '../core/check.js';
+import { checkKnown, checkNumber, checkSynchronous, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
 import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
@@ -158,7 +158,7 @@ export function resolveOptions(
   options: GenerateOptions,
 ): Plan {
   const { config } = model;
-  const { numBeams = 1, numReturnSequences = 1, doSample = false, earlyStopping = false } = options;
+  const { stop, numBeams = 1, numReturnSequences = 1, doSample = false, earlyStopping = false } = options;
   const { temperature = 1, topK = 0, topP = 1, minP = 0, seed = 0, lengthPenalty = 1 } = options;
   const { repetitionPenalty = 1, noRepeatNgramSize = 0, logitsProcessors = [], outputAttentions = false } = options;
   const { minNewTokens = 0, cropContext = false, stopTokens = endOf(model), batchSize = 64 } = options;
@@ -227,7 +227,8 @@ export function resolveOptions(
       minNewTokens,
       cropContext,
     },
-    ...{ stop: options.stop, stopTokens: new Set(stopTokens), batchSize },
+    stop: stop && ((tokens: readonly number[]) => checkSynchronous('generate: stop', stop(tokens))), // a promise is true
+    ...{ stopTokens: new Set(stopTokens), batchSize },
   };
   const names = [...Object.keys(resolved), 'prefix', 'signal', 'onToken'] as (keyof GenerateOptions)[];
   checkKnown('generate', options, names);

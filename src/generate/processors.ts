@@ -1,5 +1,6 @@
 // What changes scores before a token is chosen. Each works in place; −∞ forbids a token, +∞ forces it.
 
+import { checkSynchronous } from '../core/check.js';
 import type { Plan } from './options.js';
 
 /**
@@ -23,7 +24,7 @@ export function processorsOf(plan: Plan, promptLength: number): LogitsProcessor[
     penalty !== 1 ? repetitionPenalty(penalty) : null,
     noRepeatNgramSize > 0 ? noRepeatNgram(noRepeatNgramSize) : null,
     minNewTokens > 0 ? forbidBefore(promptLength + minNewTokens, plan.stopTokens) : null,
-    ...plan.logitsProcessors,
+    ...plan.logitsProcessors.map(own),
     plan.logitsProcessors.length > 0 ? force : null,
     doSample && heat !== 1 ? temperature(heat) : null,
     plan.topK > 0 ? topK(plan.topK) : null,
@@ -31,6 +32,11 @@ export function processorsOf(plan: Plan, promptLength: number): LogitsProcessor[
     plan.minP > 0 ? minP(plan.minP) : null,
   ];
   return list.filter((processor) => processor !== null);
+}
+
+/** One that is awaited by nobody would change scores when the choice is made. */
+function own(processor: LogitsProcessor): LogitsProcessor {
+  return (scores, tokens) => checkSynchronous('generate: a processor of logitsProcessors', processor(scores, tokens));
 }
 
 /**

@@ -41,6 +41,16 @@ describe('bad input', () => {
     model.dispose();
   });
 
+  it.each([1, 2])('asynchronous hooks, with %d beams', async (numBeams) => {
+    const model = makeModel();
+    for (const hook of [{ stop: async () => false }, { logitsProcessors: [async () => {}] }]) {
+      const failure = expect(model.generate(inputs, { numBeams, ...hook } as never)).rejects;
+      await failure.toThrow(ArgumentError);
+      await failure.toThrow(/generate: .* is asynchronous/);
+    }
+    model.dispose();
+  });
+
   it('inputs that make no batch', async () => {
     const model = makeModel();
     await expect(model.generate([])).rejects.toThrow(ArgumentError);
