@@ -315,11 +315,11 @@ await describeShared('BpeTokenizer', 'data/tinyshakespeare', 'input.txt', async 
   const shakespeare = new TextDecoder().decode(await bytes('input.txt'));
 
   it('is quick on megabytes and on words without end', () => {
-    const begin = performance.now();
+    const begin = process.cpuUsage(); // whatever else runs takes no part in it
     const tokenizer = BpeTokenizer.train(shakespeare.repeat(3), { vocabSize: 4096 });
     expect(tokenizer.vocabSize).toBe(4096);
     expect(tokenizer.decode(tokenizer.encode(shakespeare))).toBe(shakespeare);
     expect(tokenizer.decode(tokenizer.encode('the'.repeat(50_000)))).toBe('the'.repeat(50_000));
-    expect(performance.now() - begin).toBeLessThan(20_000);
+    expect(process.cpuUsage(begin).user).toBeLessThan(20_000_000);
   });
 });
