@@ -241,7 +241,10 @@ function repacking(
     const counts = lengths instanceof Tensor ? lengths : x.device.tensor(Int32Array.from(lengths));
     const strides = { paddedStride: strideOf(padded, batch * time), packedStride: strideOf(packed, total) };
     const sizes = { batch, time, cols: packed.size / total, total };
+    const { storage } = packing ? padded : packed;
+    const { version } = storage;
     x.device.emit('repack', { padded, packed, lengths: counts, ...sizes, ...strides, packing, accumulate });
+    storage.version = version; // which is only read, as the command's signature cannot tell
     if (counts !== lengths) counts.dispose();
   };
 }

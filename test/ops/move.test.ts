@@ -7,6 +7,7 @@ import {
   createDevice,
   dropout,
   gather,
+  mul,
   pack,
   permute,
   ShapeError,
@@ -210,6 +211,15 @@ describe('rearranging ops', () => {
     for (const result of results) result.dispose();
     expect(device.memory().used).toBe(used);
     device.dispose();
+  });
+
+  it('count as writing to nothing that they read', async () => {
+    const device = await open();
+    const x = device.tensor([[1, 2, 3]], undefined, { requiresGrad: true });
+    const before = mul(x, x);
+    const loss = add(sum(before), sum(unpack(pack(x, [2]), [1, 1], 2)));
+    loss.backward();
+    expect([...(x.grad?.dataSync() ?? [])]).toEqual([3, 5, 6]);
   });
 
   it('slice columns and rows without copying', async () => {
