@@ -93,7 +93,7 @@ export class Device {
     const fits = values.length === sizeOf(wanted) && (found.length <= 1 || sameShape(found, wanted));
     if (!fits) throw new ShapeError(`tensor: the data is [${found.join(', ')}], expected [${wanted.join(', ')}]`);
     const tensor = this.#allocate('tensor', wanted, dtype);
-    this.upload(tensor.offset, values);
+    this.upload(tensor.storage, tensor.offset, values);
     if (options.requiresGrad) tensor.requiresGrad = true;
     return tensor;
   }
@@ -316,10 +316,11 @@ export class Device {
   }
 
   /** @internal */
-  upload(offset: number, values: Float32Array | Int32Array): void {
+  upload(storage: Storage, offset: number, values: Float32Array | Int32Array): void {
     const recording = this.#recording;
     if (recording === null || this.#untracked) this.queue.upload(offset, values);
     else {
+      hold(recording, storage);
       for (const length of this.queue.upload(offset, values, recording.list)) {
         recording.commands.push({ op: 'upload', operands: [['y', [length]]], flops: 0 });
       }

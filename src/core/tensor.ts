@@ -197,7 +197,7 @@ export class Tensor {
     if (values.length !== this.size || !(flat || sameShape(shape, this.shape))) {
       throw new ShapeError(`write: the data is [${shape.join(', ')}], the tensor is [${this.shape.join(', ')}]`);
     }
-    this.device.upload(this.offset, values);
+    this.device.upload(this.storage, this.offset, values);
     this.storage.version++;
   }
 

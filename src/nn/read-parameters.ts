@@ -40,7 +40,7 @@ export async function readParameters(readings: readonly Reading[], signal?: Abor
     for await (const values of entry.stream(buffer, transposed ? row(reading) : 1)) {
       signal?.throwIfAborted();
       if (transposed) await writeColumns(tensor, done / row(reading), values as Float32Array, row(reading));
-      else device.upload(tensor.offset + done, values);
+      else device.upload(tensor.storage, tensor.offset + done, values);
       done += values.length;
     }
   }

@@ -128,6 +128,25 @@ describe('device.record', () => {
     expect(device.memory().used).toBe(before);
   });
 
+  it('holds on to what it writes values to, which count as written when it runs', async () => {
+    const x = device.tensor([1, 2], [2], { requiresGrad: true });
+    const loss = sum(mul(x, x));
+    const program = device.record(() => x.write([7, 8]));
+    loss.backward();
+    expect([...(await x.grad!.data())]).toEqual([2, 4]);
+    const late = sum(mul(x, x));
+    program.run();
+    expect(() => late.backward()).toThrow(/written to since/);
+    x.dispose();
+    loss.dispose();
+    late.dispose();
+    const other = device.tensor([5, 5]);
+    program.run();
+    expect([...(await other.data())]).toEqual([5, 5]);
+    program.dispose();
+    other.dispose();
+  });
+
   it('leaves gradients behind at every run, for optimisers outside of it', async () => {
     const trained = async (steps: (w: Tensor, step: () => void) => void) => {
       const w = device.tensor([1, 2, 3], [3], { requiresGrad: true });
