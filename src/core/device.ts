@@ -239,6 +239,7 @@ export class Device {
     const outer = this.#scopes.splice(0); // the program's tensors are not the scope's to free
     const release = () => {
       recording.arena.release();
+      for (const { root } of recording.gradients.keys()) if (root.disposed) root.dispose(); // with its gradient
       for (const storage of recording.inputs.keys()) storage.release();
     };
     try {

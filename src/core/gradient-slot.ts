@@ -18,7 +18,7 @@ export class GradientSlot {
   #ranges: readonly Range[] = [];
 
   constructor(
-    private readonly root: Tensor,
+    readonly root: Tensor,
     readonly tensor: Tensor,
   ) {
     tensor.storage.retain(); // outlives scopes

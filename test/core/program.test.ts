@@ -147,6 +147,18 @@ describe('device.record', () => {
     other.dispose();
   });
 
+  it('gives back the gradients of leaves that were made in it', () => {
+    const before = device.memory().used;
+    const program = device.record(() => {
+      const w = device.tensor([1, 2], [2], { requiresGrad: true });
+      sum(mul(w, w)).backward();
+      return w.grad;
+    });
+    expect([...program.run()!.dataSync()]).toEqual([2, 4]);
+    program.dispose();
+    expect(device.memory().used).toBe(before);
+  });
+
   it('leaves gradients behind at every run, for optimisers outside of it', async () => {
     const trained = async (steps: (w: Tensor, step: () => void) => void) => {
       const w = device.tensor([1, 2, 3], [3], { requiresGrad: true });
