@@ -321,6 +321,14 @@ describe('device.scope', () => {
     expect(device.memory().used).toBeLessThanOrEqual(before + 64); // the sum
   });
 
+  it('passes on as many results as there are', () => {
+    const before = device.memory().used;
+    const x = device.zeros([1]);
+    const views = device.scope(() => device.scope(() => Array.from({ length: 150_000 }, () => x.detach())));
+    for (const view of [x, ...views]) view.dispose();
+    expect(device.memory().used).toBe(before);
+  });
+
   it('refuses asynchronous functions', () => {
     expect(() => device.noGrad(async () => 1)).toThrow(ArgumentError);
     expect(() => device.scope(async () => 1)).toThrow(ArgumentError);
