@@ -89,6 +89,9 @@ export const isCount = (value: number) => Number.isInteger(value) && value > 0;
 export const isNotNegative = (value: number) => value >= 0 && Number.isFinite(value);
 /** Others would wrap where the engine keeps them. */
 export const isInt32 = (value: number) => value === (value | 0);
+/** The same of unsigned integers. */
+export const isUint32 = (value: number) => value === value >>> 0;
+export const UINT32 = 'an integer from 0 to 2³² − 1';
 
 /** Options of a function; for callers without types, who give null or a value without its name, too. */
 export function checkOptions<Options extends object>(op: string, options: Options): Options {

@@ -1,7 +1,7 @@
 import { checkNumber, checkOptions } from './check.js';
 import { ArgumentError, DisposedError } from './errors.js';
 import type { GradientSlot } from './gradient-slot.js';
-import { type CommandList, type Placed, type Queue, Scalar } from './queue.js';
+import { type CommandList, checkScalar, type Placed, type Queue, Scalar } from './queue.js';
 import type { Shape, Storage } from './tensor.js';
 
 /** A recorded command as people read it. */
@@ -70,20 +70,23 @@ export class Program<Result = unknown> {
   /**
    * Queues the commands once more, with named scalars set anew; those not named keep their value. Like any op it runs
    * when something is read (`await program.result.data()`) or at `device.flush()`, which then throw CommandError if a
-   * command fails. Throws ArgumentError for a scalar that the program has not, DisposedError after `dispose()`,
+   * command fails. Throws ArgumentError, and sets none, for a scalar that the program
+   * has not or that an operand cannot hold, DisposedError after `dispose()`,
    * DeviceError after the device's.
    */
   run(scalars: Readonly<Record<string, number>> = {}): Result {
     if (this.#disposed) throw new DisposedError('program.run: the program has already been disposed');
-    for (const [name, value] of Object.entries(checkOptions('program.run', scalars))) {
-      const known = this.#scalars.get(name);
-      if (known === undefined) {
+    const given = Object.entries(checkOptions('program.run', scalars));
+    for (const [name, value] of given) {
+      if (!this.#scalars.has(name)) {
         const names = this.scalars.join(', ') || 'none';
         throw new ArgumentError(`program.run: no scalar is called '${name}'; the program has: ${names}`);
       }
       checkNumber('program.run', name, value, () => true, 'a number');
-      for (const scalar of known) scalar.value = value;
+      for (const { kind, scalar } of this.list.patches)
+        if (scalar.name === name) checkScalar('program.run', name, value, kind);
     }
+    for (const [name, value] of given) for (const scalar of this.#scalars.get(name) ?? []) scalar.value = value;
     this.#prepare();
     this.queue.append(this.list.words.subarray(0, this.list.length));
     return this.result;

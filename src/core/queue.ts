@@ -1,4 +1,5 @@
 import type { Backend, CommandFailure, OperandKind } from '../backend/backend.js';
+import { checkNumber, isUint32, UINT32 } from './check.js';
 import { CommandError, DeviceError, SimdformerError } from './errors.js';
 import type { Shape, Storage } from './tensor.js';
 
@@ -141,6 +142,7 @@ export class Queue {
           if (isWritten) placed.storage.version++;
         }
       } else if (value instanceof Scalar) {
+        checkScalar(op, value.name, value.value, kind);
         patches.push({ at, kind, scalar: value });
         list.setScalar(at++, kind, value.value);
       } else if (typeof value === 'number' || typeof value === 'boolean') {
@@ -294,6 +296,11 @@ export class Queue {
       this.#settle(job, () => this.backend.run(job.words, job.words.length));
     }
   }
+}
+
+/** What would be rounded or wrap where the engine keeps it is refused. */
+export function checkScalar(op: string, name: string, value: number, kind: OperandKind): void {
+  if (kind === 'u32') checkNumber(op, name, value, isUint32, UINT32);
 }
 
 function isTensorKind(kind: OperandKind): boolean {

@@ -1,5 +1,5 @@
 import { differentiable, gradOf } from '../core/autograd.js';
-import { checkDevice, checkDType, checkNumber, checkOptions, matrixOf } from '../core/check.js';
+import { checkDevice, checkDType, checkNumber, checkOptions, isUint32, matrixOf, UINT32 } from '../core/check.js';
 import { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 
@@ -42,12 +42,8 @@ export function dropout(x: Tensor, options: DropoutOptions): Tensor {
 export function checkDropping(op: string, options: DropoutOptions) {
   const { p, seed, stream = 0 } = checkOptions(op, options);
   checkNumber(op, 'p', p, (value) => value >= 0 && value <= 1, 'a number from 0 to 1');
-  if (!(seed instanceof Scalar)) checkNumber(op, 'seed', seed, isUint32, 'an integer from 0 to 2³² − 1');
-  checkNumber(op, 'stream', stream, isUint32, 'an integer from 0 to 2³² − 1');
+  if (!(seed instanceof Scalar)) checkNumber(op, 'seed', seed, isUint32, UINT32);
+  checkNumber(op, 'stream', stream, isUint32, UINT32);
   const threshold = Math.ceil(p * 2 ** 32) - 1; // bits above it keep the element
   return threshold < 0 ? null : { seed, stream, threshold, scale: p < 1 ? 1 / (1 - p) : 0 };
-}
-
-function isUint32(value: number): boolean {
-  return value === value >>> 0;
 }

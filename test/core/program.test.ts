@@ -4,6 +4,7 @@ import {
   add,
   createDevice,
   DisposedError,
+  dropout,
   linear,
   matmul,
   mul,
@@ -70,6 +71,21 @@ describe('device.record', () => {
     expect(await program.run({ b: 1 }).data()).toEqual(Float32Array.of(2, 4));
     expect(() => program.run({ c: 1 })).toThrow(ArgumentError);
     expect(() => program.run({ c: 1 })).toThrow(/'c'.*a, b/);
+  });
+
+  it('sets all scalars or none, and no integer to what is none', async () => {
+    const x = device.full([64], 1);
+    const scalars = { factor: device.scalar('factor', 2), seed: device.scalar('seed', 7) };
+    const program = device.record(() => dropout(scale(x, scalars.factor), { p: 0.5, seed: scalars.seed }));
+    const expected = await program.run().data();
+    for (const seed of [1.5, -1, 2 ** 32, Number.NaN]) {
+      const refused = `program.run: seed is ${seed}, expected an integer from 0 to 2³² − 1`;
+      expect(() => program.run({ factor: 3, seed })).toThrow(refused);
+    }
+    expect(() => program.run({ factor: 3, sed: 1 })).toThrow(ArgumentError);
+    expect(await program.run().data()).toEqual(expected);
+    const wrong = device.scalar('seed', 1.5);
+    expect(() => dropout(x, { p: 0.5, seed: wrong })).toThrow('dropout: seed is 1.5, expected an integer');
   });
 
   it('leaves nothing of a command behind that was refused', async () => {
