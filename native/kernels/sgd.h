@@ -25,8 +25,9 @@ struct Sgd {
       float* velocities = context.f32(v) + first;
       eachVector(last - first, [&](size_t i, size_t lanes) {
         const Vf param = loadLanes(params + i, lanes);
-        const Vf gradient = fma(param, splat(weightDecay), loadLanes(grads + i, lanes) * splat(clip));
-        const Vf velocity = fma(loadLanes(velocities + i, lanes), splat(momentum), gradient);
+        Vf velocity = loadLanes(grads + i, lanes) * splat(clip);
+        if (weightDecay != 0) velocity = fma(param, splat(weightDecay), velocity);
+        if (momentum != 0) velocity = fma(loadLanes(velocities + i, lanes), splat(momentum), velocity);
         storeLanes(velocities + i, velocity, lanes);
         storeLanes(params + i, fma(velocity, splat(-lr), param), lanes);
       });

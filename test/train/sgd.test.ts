@@ -60,3 +60,20 @@ it('scales gradients down to a norm, and skips a step whose norm is not finite',
   (await values()).forEach((value, i) => void expect(value).toBeCloseTo(second[i]!, 5));
   device.dispose();
 });
+
+it('without momentum remembers nothing: parameters that are written anew go on after a step that ruined them', async () => {
+  const device = await createDevice({ threads: 2 });
+  const param = device.tensor([1, 2], [2], { requiresGrad: true });
+  const sgd = new SGD([param], { lr: 0.5 });
+  const step = (g: number[]) => {
+    device.scope(() => sum(mul(param, device.tensor(g))).backward());
+    sgd.step();
+    sgd.zeroGrad();
+  };
+  step([Number.NaN, Infinity]);
+  expect([...(await param.data())]).toEqual([Number.NaN, -Infinity]);
+  param.write([1, 2]);
+  step([1, 1]);
+  expect([...(await param.data())]).toEqual([0.5, 1.5]);
+  device.dispose();
+});
