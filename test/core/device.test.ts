@@ -137,6 +137,27 @@ describe('devices', () => {
     expect(await Promise.all(seeds.map(run))).toEqual(seeds.map(expected));
   });
 
+  it('leave the process be when a worker thread that computes is terminated', async () => {
+    const script = `import('tsx/esm/api').then(async ({ register }) => {
+      register();
+      const { createDevice, matmul } = await import('${new URL('../../src/index.ts', import.meta.url)}');
+      const device = await createDevice({ backend: 'native', threads: 2 });
+      const a = device.full([300, 300], 1);
+      require('node:worker_threads').parentPort.postMessage('computes');
+      for (;;) {
+        matmul(a, a).data().catch(() => {});
+        await matmul(a, a).data();
+      }
+    });`;
+    const computing = Array.from({ length: 3 }, async (_, i) => {
+      const worker = new Worker(script, { eval: true });
+      await new Promise((resolve, reject) => worker.on('message', resolve).on('error', reject));
+      await new Promise((resolve) => setTimeout(resolve, 3 * i));
+      return worker.terminate();
+    });
+    expect(await Promise.all(computing)).toEqual(computing.map(() => 1));
+  });
+
   it('report memory that is not to be had, and go on', async () => {
     const device = await createDevice({ threads: 1 });
     expect(() => device.empty([2 ** 20, 2 ** 20])).toThrow(OutOfMemoryError);
