@@ -5,6 +5,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -28,7 +29,10 @@ class Runner : public std::enable_shared_from_this<Runner> {
   Runner(Napi::Env env, std::shared_ptr<Engine> engine) : engine_(std::move(engine)) {
     done_ = Napi::ThreadSafeFunction::New(env, Napi::Function(), "simdformer.runAsync", 0, 1);
     done_.Unref(env);
-    thread_ = std::thread(&Runner::work, this);
+    try {
+      thread_ = std::thread(&Runner::work, this);
+    } catch (const std::system_error&) {  // the system has no more: the calling thread runs what is posted
+    }
   }
 
   ~Runner() {
@@ -37,11 +41,16 @@ class Runner : public std::enable_shared_from_this<Runner> {
       stopping_ = true;
     }
     wake_.notify_one();
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
     done_.Release();
   }
 
   Napi::Value post(Napi::Env env, std::vector<uint32_t> words) {
+    if (!thread_.joinable()) {
+      const auto deferred = Napi::Promise::Deferred::New(env);
+      deferred.Resolve(toJs(env, engine_->run(words.data(), words.size())));
+      return deferred.Promise();
+    }
     auto* task = new Task{std::move(words), Napi::Promise::Deferred::New(env), {}, weak_from_this()};
     const Napi::Value promise = task->deferred.Promise();
     if (pending_++ == 0) done_.Ref(env);  // a run in progress keeps the process alive

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 namespace simdformer {
@@ -110,7 +111,10 @@ class Pool {
   void post(Job& job) {
     const std::lock_guard<Mutex> lock(mutex_);
 #ifndef __wasm__  // where JavaScript starts them
-    for (; workers_ < job.seats - 1; ++workers_) std::thread(&Pool::work, this).detach();
+    try {
+      for (; workers_ < job.seats - 1; ++workers_) std::thread(&Pool::work, this).detach();
+    } catch (const std::system_error&) {  // the system has no more: those that there are do all
+    }
 #endif
     job.next = jobs_;
     jobs_ = &job;

@@ -15,7 +15,7 @@ const core = ['heap.cc', 'run.cc', 'threads.cc', ...readdirSync('native/isa').ma
 
 // As in binding.gyp, with every warning an error.
 const flags = ['-std=c++20', '-g', '-Wall', '-Wextra', '-Werror', '-Wno-psabi', '-Wno-ignored-attributes'];
-flags.push('-fno-exceptions', '-fno-rtti', '-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast', '-Inative');
+flags.push('-fno-rtti', '-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast', '-Inative');
 
 function run(command, args, environment = {}) {
   const { status, error } = spawnSync(command, args, { stdio: 'inherit', env: { ...process.env, ...environment } });

@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { type Addon, createNativeBackend } from '../../src/backend/native.js';
@@ -156,6 +158,32 @@ describe('devices', () => {
       return worker.terminate();
     });
     expect(await Promise.all(computing)).toEqual(computing.map(() => 1));
+  });
+
+  // Of root's threads there may be any number, so another user's are counted; of others nobody knows how many run.
+  it.runIf(process.platform === 'linux' && process.getuid?.() === 0)('make do with the threads that there are', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'simdformer-'));
+    const addon = join(folder, 'simdformer.node');
+    try {
+      chmodSync(folder, 0o755);
+      copyFileSync('build/Release/simdformer.node', addon);
+      const script = `const engine = new (require(${JSON.stringify(addon)}).Engine)(undefined, 64);
+        const opcode = JSON.parse(engine.manifest()).ops.findIndex(({ name }) => name === 'fill');
+        const fill = Uint32Array.of(opcode | (7 << 16), 0, 4, 1, 4, 4, 7);
+        const [sync, async] = [new Int32Array(4), new Int32Array(4)];
+        engine.grow(1 << 20);
+        if (engine.run(fill, 7) === null) engine.read(0, sync);
+        fill[6] = 8;
+        engine.runAsync(fill, 7).then((failure) => {
+          if (failure === null) engine.read(0, async);
+          console.log(sync.join(' '), async.join(' '));
+        });`;
+      const limited = ['-c', 'ulimit -u 12 && exec "$0" -e "$1"', process.execPath, script];
+      const { stdout, stderr } = spawnSync('bash', limited, { uid: 54321, gid: 54321, encoding: 'utf8' });
+      expect({ stdout, stderr }).toEqual({ stdout: '7 7 7 7 8 8 8 8\n', stderr: '' });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('report memory that is not to be had, and go on', async () => {
