@@ -173,8 +173,7 @@ export class Device {
       const keeping = new Keeping(others, differentiable.length);
       for (const tensor of differentiable) tensor.hold(keeping);
     } else for (const tensor of others) tensor.dispose();
-    const outer = this.#scopes.at(-1);
-    for (const tensor of tracked) if (results.has(tensor)) outer?.push(tensor);
+    for (const tensor of tracked) if (results.has(tensor)) this.#scopes.at(-1)?.push(tensor);
   }
 
   /** Runs `fn` with tensors belonging to no scope or recording: for state that outlives them. */

@@ -70,9 +70,8 @@ export class Program<Result = unknown> {
   /**
    * Queues the commands once more, with named scalars set anew; those not named keep their value. Like any op it runs
    * when something is read (`await program.result.data()`) or at `device.flush()`, which then throw CommandError if a
-   * command fails. Throws ArgumentError, and sets none, for a scalar that the program
-   * has not or that an operand cannot hold, DisposedError after `dispose()`,
-   * DeviceError after the device's.
+   * command fails. Throws ArgumentError, and sets none, for a scalar that the program has not or that an operand cannot
+   * hold, DisposedError after `dispose()`, DeviceError after the device's.
    */
   run(scalars: Readonly<Record<string, number>> = {}): Result {
     if (this.#disposed) throw new DisposedError('program.run: the program has already been disposed');
