@@ -9,7 +9,10 @@ export interface Pair {
 
 /** Reads a text file. Throws ArgumentError if it is not in UTF-8. */
 export async function readText(path: string): Promise<string> {
-  return decodeText(path, await readFile(path));
+  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    throw Object.assign(error, { path }); // of a folder Node says everything but which
+  });
+  return decodeText(path, bytes);
 }
 
 /** Bytes as UTF-8, without a byte order mark. Throws ArgumentError, naming them, if they are not. */

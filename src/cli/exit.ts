@@ -36,7 +36,7 @@ export function describeError(error: unknown): string | undefined {
   if (typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) return undefined;
   if (SYSTEM_ERRORS[code] === undefined) return message;
   // Files are written beside their place first; what was asked for is the place.
-  const named = path?.replace(/\.[\da-f-]+\.tmp$/, '');
+  const named = path === '' ? "''" : path?.replace(/\.[\da-f-]+\.tmp$/, '');
   return named === undefined
     ? `a file cannot be used: ${reasonOf(error as Error)}`
     : `${named}: ${reasonOf(error as Error)}`;

@@ -7,6 +7,7 @@ const system = (code: string, path?: string) => Object.assign(new Error('x'), { 
 it.each<[unknown, string | undefined]>([
   [new ArgumentError('wrong'), 'wrong'],
   [system('ENOENT', 'a/b.svg'), 'a/b.svg: there is no such file or folder (ENOENT)'],
+  [system('ENOENT', ''), "'': there is no such file or folder (ENOENT)"],
   [system('ENOSPC'), 'a file cannot be used: its disk is full (ENOSPC)'],
   [system('ENOENT', 'a/b.svg.11984.tmp'), 'a/b.svg: there is no such file or folder (ENOENT)'],
   [
