@@ -15,6 +15,7 @@ export interface TaskConfig extends FitSettings {
   data?: string;
   /** A saved model to begin from: its options, weights and tokenizers. `model` may then change dropout and seed. */
   init?: string;
+  /** Its `seed` counts where the task has none; vocabularies and special ids come from the data. */
   model?: TransformerOptions;
   /** Steps to take; or `epochs`. */
   steps?: number;

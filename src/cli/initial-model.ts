@@ -16,7 +16,7 @@ const FREE: readonly string[] = ['dropout', 'seed'];
  * it is no model for the task.
  */
 export async function initialModel(device: Device, config: TaskConfig): Promise<Transformer | null> {
-  const { init: name, model: wanted = {}, seed } = config;
+  const { init: name, model: wanted = {}, seed = wanted.seed } = config;
   if (name === undefined) return null;
   const saved = await loadModel(device, name);
   checkFits(name, saved, config);

@@ -3,6 +3,7 @@
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
+import type { TransformerOptions } from '../models/config.js';
 import { Transformer } from '../models/transformer.js';
 import { CharTokenizer } from '../tokenizers/char.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
@@ -77,7 +78,7 @@ async function preparePairs(device: Device, config: TaskConfig): Promise<Prepare
 }
 
 /** A new model, for the letters and words of all pairs. */
-function pairModel(device: Device, { model: options, seed }: TaskConfig, pairs: readonly Pair[]): Transformer {
+function pairModel(device: Device, config: TaskConfig, pairs: readonly Pair[]): Transformer {
   const source = CharTokenizer.train(
     pairs.map((pair) => pair.source),
     { special: SPECIAL },
@@ -87,9 +88,7 @@ function pairModel(device: Device, { model: options, seed }: TaskConfig, pairs: 
     { special: SPECIAL, split: 'whitespace' },
   );
   const vocabularies = { sourceVocab: source.vocabSize, targetVocab: target.vocabSize };
-  const model = new Transformer(device, { ...options, ...vocabularies, ...specialIds(target), seed });
-  model.tokenizers = { source, target };
-  return model;
+  return newModel(device, config, { ...vocabularies, ...specialIds(target) }, { source, target });
 }
 
 /** Found here, a pair that is too long costs no training. */
@@ -166,10 +165,25 @@ async function prepareText(device: Device, config: TaskConfig): Promise<Prepared
 }
 
 /** A new model, for the characters of the text. */
-function textModel(device: Device, { model: options, seed }: TaskConfig, text: string): Transformer {
-  const tokenizer = CharTokenizer.train(text);
-  const model = new Transformer(device, { ...options, targetVocab: tokenizer.vocabSize, seed });
-  model.tokenizers = { target: tokenizer };
+function textModel(device: Device, config: TaskConfig, text: string): Transformer {
+  const target = CharTokenizer.train(text);
+  return newModel(device, config, { targetVocab: target.vocabSize }, { target });
+}
+
+/** A model as the task wants it. Throws ArgumentError if it wants otherwise what the data decide. */
+function newModel(
+  device: Device,
+  { model: wanted = {}, seed = wanted.seed }: TaskConfig,
+  decided: TransformerOptions,
+  tokenizers: Transformer['tokenizers'],
+): Transformer {
+  for (const option of Object.keys(decided) as (keyof TransformerOptions)[]) {
+    const [has, asked] = [decided[option], wanted[option]];
+    if (asked === undefined || asked === has) continue;
+    throw new ArgumentError(`model.${option} is ${JSON.stringify(asked)}, but the data make it ${has}: leave it out`);
+  }
+  const model = new Transformer(device, { ...wanted, ...decided, seed });
+  model.tokenizers = tokenizers;
   return model;
 }
 

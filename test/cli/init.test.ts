@@ -49,6 +49,12 @@ describe('train --init', () => {
     model.dispose();
   });
 
+  it('takes another seed, of the model or the task', async () => {
+    const { model } = await prepare({ model: { seed: 3 } });
+    expect(model.config.seed).toBe(3);
+    model.dispose();
+  });
+
   it('takes another dropout, and sizes that agree', async () => {
     const { model } = await prepare({ model: { dropout: 0.5, dModel: 16, positions: 'sinusoidal' } });
     expect(model.config).toMatchObject({ dropout: 0.5, dModel: 16 });

@@ -67,6 +67,22 @@ describe('a task', () => {
     }
   });
 
+  it('draws its model by the seed of the model, or else by that of the task', async () => {
+    const seedOf = async (config: object, seed?: number) =>
+      (await prepare({ model: { ...model, ...config }, ...(seed !== undefined && { seed }) })).model.config.seed;
+    expect(await seedOf({ seed: 3 })).toBe(3);
+    expect(await seedOf({}, 4)).toBe(4);
+    expect(await seedOf({ seed: 3 }, 4)).toBe(4);
+  });
+
+  it('refuses vocabularies and ids that are not those of its data', async () => {
+    await prepare({ model: { ...model, sourceVocab: 13, bosId: 1 } });
+    for (const [option, value] of Object.entries({ sourceVocab: 5000, targetVocab: 3, padId: 7, bosId: 7, eosId: 7 })) {
+      const refused = new RegExp(`model\\.${option} is ${value}, but the data make it \\d+: leave it out`);
+      await expect(prepare({ model: { ...model, [option]: value } })).rejects.toThrow(refused);
+    }
+  });
+
   it('refuses what needs validations where nothing is held out', async () => {
     const refused = /needs validations, but nothing is held out/;
     await expect(prepare({ validation: 0, averageLast: 2 })).rejects.toThrow(refused);
