@@ -9,6 +9,7 @@ import { type Pair, readDictionary } from '../src/cli/data.js';
 import { tokenizersOf } from '../src/cli/encoding.js';
 import { integer } from '../src/cli/parsers.js';
 import { duration, showProgress } from '../src/cli/progress.js';
+import { showsColors } from '../src/cli/shared.js';
 
 import {
   CharTokenizer,
@@ -172,5 +173,5 @@ async function showAttention(asked: string | undefined): Promise<void> {
     `\nWhich letters of "${word}" each phoneme looked at\n(cross attention of the last layer, mean of its heads):`,
   );
   const labels = { rows: [...spoken, 'end'], columns: [...word] };
-  console.log(renderHeatMap(mean, { ...labels, color: process.stdout.isTTY }));
+  console.log(renderHeatMap(mean, { ...labels, color: showsColors() }));
 }

@@ -48,6 +48,11 @@ export function printJson(value: unknown): void {
   console.log(JSON.stringify(value, null, 2));
 }
 
+/** Whether standard output shows the 256 colours of heat maps: a terminal, unless NO_COLOR or TERM say otherwise. */
+export function showsColors(): boolean {
+  return process.stdout.isTTY && process.stdout.hasColors(256);
+}
+
 /** A token that can be seen where it labels a row or column. */
 export function visible(token: string): string {
   return token.replaceAll('\n', '⏎').replaceAll('\t', '⇥').replaceAll(' ', '␣');

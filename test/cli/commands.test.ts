@@ -1,9 +1,11 @@
 // From training to looking inside, as a user does it.
 
+import { execFile } from 'node:child_process';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { platform } from 'node:os';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Ended, simdformer, temporaryFolder } from './run-cli.js';
+import { argumentsOf, type Ended, simdformer, temporaryFolder } from './run-cli.js';
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 let trained: Ended;
@@ -217,6 +219,16 @@ describe('a trained model', () => {
     expect(await readFile(folder.at('both.svg'), 'utf8')).toEqual(await readFile(folder.at('heads.svg'), 'utf8'));
     expect(await readFile(folder.at('heads.svg'), 'utf8')).toContain('layer 1, head 2');
     expectFailure(missing, /there is no such head: the model has 1 layers of 2 heads/);
+  });
+
+  it.runIf(platform() === 'linux')('shows it in colour on a terminal, unless NO_COLOR is set', async () => {
+    const args = argumentsOf(['attention', model(), 'ab', '--head', '1']);
+    const onTerminal = ['-c', 'import pty, sys; pty.spawn(sys.argv[1:])', process.execPath, ...args];
+    const { NO_COLOR: _, FORCE_COLOR: __, ...env } = process.env;
+    const shown = (more: object) =>
+      promisify(execFile)('python3', onTerminal, { env: { ...env, TERM: 'xterm-256color', ...more } });
+    expect((await shown({})).stdout).toContain('\u001b[48;5;');
+    expect((await shown({ NO_COLOR: '1' })).stdout).not.toContain('\u001b');
   });
 
   it('of characters goes on with a text, and is measured on one', async () => {

@@ -7,7 +7,7 @@ import { heatMapGridSvg } from '../../inspect/svg.js';
 import type { AttentionMaps, Transformer } from '../../models/transformer.js';
 import { encodeInputs, tokenizersOf } from '../encoding.js';
 import { integer } from '../parsers.js';
-import { loadModel, openDevice, printJson, visible } from '../shared.js';
+import { loadModel, openDevice, printJson, showsColors, visible } from '../shared.js';
 import { writeWhole } from '../whole-file.js';
 
 interface AttentionOptions {
@@ -53,7 +53,7 @@ export function attentionCommand(): Command {
         const numbers = `entropy ${entropy.toFixed(2)} bits, distance ${distance.toFixed(1)}`;
         const looksBack = kind === 'cross' ? '' : `, previous token ${(100 * previous).toFixed(0)} %`;
         console.log(`\n${kind}, layer ${layer}, head ${head}: ${numbers}${looksBack}`);
-        console.log(renderHeatMap(weights, { rows: queries, columns: keys, color: process.stdout.isTTY }));
+        console.log(renderHeatMap(weights, { rows: queries, columns: keys, color: showsColors() }));
       }
     });
 }
