@@ -14,7 +14,7 @@ import { fingerprint } from '../train/fingerprint.js';
 import { constant, cosine, inverseSquareRoot, linearDecay, type Schedule } from '../train/schedule.js';
 import { type TaskConfig, WARMUP } from './config.js';
 import { type Pair, readDictionary, readPairs, readText } from './data.js';
-import { encode, encodeData, tokenizersOf } from './encoding.js';
+import { encode, encodeData, encodeInputs, tokenizersOf } from './encoding.js';
 import { initialModel } from './initial-model.js';
 import { errorRates } from './metrics.js';
 
@@ -110,7 +110,11 @@ function tooLong(what: string, length: number, limit: string): ArgumentError {
 
 /** Error rates of a model on pairs, greedily or by beam search. */
 export async function evaluatePairs(model: Transformer, pairs: readonly Pair[], { beams = 1, batch = 256 } = {}) {
-  const { source, target } = tokenizersOf(model);
+  const { target } = tokenizersOf(model);
+  const inputs = encodeInputs(
+    model,
+    pairs.map(({ source }) => source),
+  );
   const outputs: string[][] = [];
   // Sequences of like length end together.
   const order = pairs
@@ -118,8 +122,8 @@ export async function evaluatePairs(model: Transformer, pairs: readonly Pair[], 
     .sort((a, b) => (pairs[a] as Pair).source.length - (pairs[b] as Pair).source.length);
   for (let at = 0; at < order.length; at += batch) {
     const part = order.slice(at, at + batch);
-    const inputs = part.map((i) => encode(source, (pairs[i] as Pair).source));
-    const { sequences } = await model.generate(inputs, { numBeams: beams });
+    const sources = part.map((i) => inputs[i] as number[]);
+    const { sequences } = await model.generate(sources, { numBeams: beams });
     part.forEach((i, n) => {
       outputs[i] = words(target.decode(sequences[n] as number[]));
     });

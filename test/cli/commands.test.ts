@@ -172,14 +172,18 @@ describe('a trained model', () => {
     ]);
     expectFailure(capital, /does not know "ZZ", character 4 of "AH ZZ"/);
     expectFailure(blank, /text 2 is empty/);
-    const [unknown, empty, long] = await Promise.all([
+    await writeFile(folder.at('long.tsv'), `ab\tAH B\n${'ab'.repeat(5)}\tAH B\n`);
+    const [unknown, empty, long, pair] = await Promise.all([
       simdformer(['run', model(), 'abc']),
       simdformer(['run', model()]),
-      simdformer(['run', model(), 'ab'.repeat(5)]),
+      simdformer(['run', model(), 'ab', 'ab'.repeat(5)]),
+      simdformer(['eval', model(), folder.at('long.tsv')]),
     ]);
     expectFailure(unknown, /does not know "c", character 3 of "abc"/);
     expectFailure(empty, /give it as arguments or on standard input/);
-    expectFailure(long, /10 tokens, but the model's maxLength is 8/);
+    for (const each of [long, pair]) {
+      expectFailure(each, /"ababababab" has 10 tokens, but the model's maxLength is 8: shorten it/);
+    }
   });
 
   it('is scored, evaluated and described', async () => {
