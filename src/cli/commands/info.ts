@@ -18,6 +18,7 @@ export function infoCommand(): Command {
           console.log(`simdformer ${info.version}, ${info.backend} backend`);
           console.log(`instruction set  ${info.isa} (this machine has: ${info.isas.join(', ')})`);
           console.log(`threads          ${info.threads}`);
+          if (info.reason !== undefined) console.log(`why not native   ${info.reason}`);
         }
         return;
       }

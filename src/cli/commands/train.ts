@@ -49,6 +49,7 @@ export function trainCommand(): Command {
       const config = await readTask(taskName, Object.fromEntries(given));
       checkFolder(options);
       using device = await openDevice(command);
+      if (device.info.reason !== undefined) console.error(`Training in WebAssembly, slowly: ${device.info.reason}`);
       const task = await prepareTask(device, config);
       using _folder = await takeFolder(out);
       checkFolder(options); // again: another training may have ended there meanwhile
