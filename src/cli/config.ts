@@ -242,12 +242,14 @@ function checkEach(path: string, prefix: string, given: object = {}, checks: Rea
  */
 function checkModel(path: string, task: TaskConfig['task'], model: TransformerOptions, init: string | undefined): void {
   const vocabularies = { sourceVocab: 1, targetVocab: 1 };
-  const known = Object.keys(resolveConfig(vocabularies));
-  const unknown = Object.keys(model).find((name) => !known.includes(name));
-  if (unknown !== undefined) throw new ArgumentError(`${path}: model: there is no such option of a model: ${unknown}`);
-  for (const name of ['dropout', 'layerNormEps'] as const) {
-    const value: unknown = model[name]; // "0.1" would pass for a number until something is added to it
-    if (value === undefined || typeof value === 'number') continue;
+  const defaults = new Map<string, unknown>(Object.entries(resolveConfig(vocabularies)));
+  for (const [name, value] of Object.entries<unknown>(model)) {
+    if (!defaults.has(name)) {
+      throw new ArgumentError(`${path}: model: there is no such option of a model: ${name}`);
+    }
+    // "0.1" would pass for a number until something is added to it, and "16" would read as one in an error
+    if (typeof defaults.get(name) !== 'number' || typeof value === 'number' || value === undefined) continue;
+    if (name === 'embeddingScale' || (name === 'padId' && value === null)) continue;
     throw new ArgumentError(`${path}: model: ${name} is ${JSON.stringify(value)}, expected a number`);
   }
   if (init !== undefined) return;

@@ -93,7 +93,8 @@ describe('readTask', () => {
     [{ task, optimizer: { beta1: 1 } }, /optimizer.beta1 is 1/],
     [{ task, model: [] }, /model is \[\], expected an object/],
     [{ task, model: { dmodel: 1 } }, /model: there is no such option of a model: dmodel/],
-    [{ task, model: { dModel: '128' } }, /model: Transformer: dModel is 128, expected an integer/],
+    [{ task, model: { dModel: '128' } }, /model: dModel is "128", expected a number/],
+    [{ task: 'characters', model: { sourceVocab: 'x' } }, /model: sourceVocab is "x", expected a number/],
     [{ task, model: { heads: 3 } }, /dModel is 128, expected a multiple of heads, 3/],
   ])('refuses %j', async (config, message) => {
     const path = await fileOf(config);
