@@ -86,7 +86,9 @@ export async function wasmEngine(options: WasmOptions): Promise<WasmEngine> {
     return { module: await wasmModule(packaged(name)), threads: count };
   } catch (error) {
     if (bundled === null || (options.isa ?? bundled.isa) !== bundled.isa) throw error;
-    const engine = await bundled.load();
+    const engine = await bundled.load().catch(() => {
+      throw error; // what would have to be repaired, as a policy that forbids WebAssembly
+    });
     warnOfBundled(error as Error);
     return { ...engine, threads: 1 };
   }

@@ -79,20 +79,22 @@ describe.runIf(chromium && built)('a bare page in Chromium', () => {
   });
 
   /** An open page whose `simdformer` is the package, and what it has warned of. */
-  async function open(isolated: boolean): Promise<{ page: Page; warnings: string[] }> {
+  async function open(
+    isolated: boolean,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<{ page: Page; warnings: string[] }> {
     const folders = { '/build/browser/': `${output}/`, '/wasm/': 'wasm/', '/models/': 'models/' };
-    const server = await serve(folders, isolated);
+    const server = await serve(folders, isolated, headers);
     servers.push(server);
     const page = await browser.newPage();
     const warnings: string[] = [];
     page.on('console', (message) => message.type() === 'warning' && warnings.push(message.text()));
     page.on('pageerror', (error) => warnings.push(String(error)));
     await page.goto(server.origin);
-    await page.addScriptTag({
-      type: 'module',
-      content: `import * as simdformer from '/build/browser/index.js'; globalThis.simdformer = simdformer;`,
-    });
-    await page.waitForFunction(() => 'simdformer' in globalThis);
+    // As text, in which Vite rewrites no import(); no script tag, which a policy may forbid.
+    await page.evaluate(
+      `import('/build/browser/index.js').then((simdformer) => { globalThis.simdformer = simdformer; })`,
+    );
     return { page, warnings };
   }
 
@@ -210,5 +212,23 @@ describe.runIf(chromium && built)('a bare page in Chromium', () => {
     });
     expect(value).toBeCloseTo(1, 4);
     expect(longest).toBeLessThan(elapsed / 2);
+  });
+
+  /** What createDevice says in a page with this policy. */
+  async function refusal(policy: string, options: Simdformer.DeviceOptions): Promise<string> {
+    const { page } = await open(true, { 'Content-Security-Policy': `script-src 'self' ${policy}` });
+    return page.evaluate(async (given) => {
+      const { createDevice } = (globalThis as unknown as { simdformer: typeof Simdformer }).simdformer;
+      return createDevice(given).then(
+        () => 'nothing',
+        (error: Error) => `${error.name}: ${error.message}`,
+      );
+    }, options);
+  }
+
+  it('a policy that forbids WebAssembly is a DeviceError that names the file', async () => {
+    expect(await refusal('', { threads: 1 })).toMatch(
+      /^DeviceError: .*did not load from .*\/wasm\/dist\/\w+\.wasm: .*Content Security Policy/i,
+    );
   });
 });
