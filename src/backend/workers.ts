@@ -15,7 +15,8 @@ export interface RunningWorker {
 
 /**
  * Starts a module in a worker. `inBrowser` makes the worker, because bundlers look for the literal form of that; `url`
- * is what Node loads. Messages go to `receive`; `lost` hears why the worker does not run, if it does not.
+ * is what Node loads. Messages go to `receive`; `lost` hears why the worker does not run, if it does not. Throws
+ * DeviceError where it cannot be made.
  */
 export async function startWorker(
   url: URL,
@@ -23,12 +24,20 @@ export async function startWorker(
   receive: (message: unknown) => void,
   lost: (error: DeviceError) => void,
 ): Promise<RunningWorker> {
-  const fail = (reason: string) => lost(new DeviceError(`the worker ${url} does not run: ${reason}`));
+  const failure = ({ message = 'it did not load' }: { message?: string }) =>
+    new DeviceError(`the worker ${url} does not run: ${message}`);
+  const made = <T>(make: () => T): T => {
+    try {
+      return make();
+    } catch (error) {
+      throw failure(error as Error);
+    }
+  };
   if (isNode) {
     const { Worker: NodeWorker } = await nodeModule<typeof import('node:worker_threads')>('worker_threads');
     // Of the process's own options some are refused, as --input-type, and loaders would only take time.
-    const worker = new NodeWorker(url, { execArgv: [] });
-    worker.on('message', receive).on('error', (error: Error) => fail(error.message));
+    const worker = made(() => new NodeWorker(url, { execArgv: [] }));
+    worker.on('message', receive).on('error', (error: Error) => lost(failure(error)));
     worker.unref();
     return {
       post: (message, transfer) => worker.postMessage(message, transfer as never),
@@ -36,9 +45,9 @@ export async function startWorker(
       terminate: () => void worker.terminate(),
     };
   }
-  const worker = startHere(url, inBrowser);
+  const worker = made(() => startHere(url, inBrowser));
   worker.onmessage = ({ data }) => receive(data);
-  worker.onerror = (event) => fail(event.message ?? 'it did not load');
+  worker.onerror = (event) => lost(failure(event));
   return {
     post: (message, transfer = []) => worker.postMessage(message, transfer),
     keepAlive: () => {},

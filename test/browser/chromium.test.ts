@@ -231,4 +231,14 @@ describe.runIf(chromium && built)('a bare page in Chromium', () => {
       /^DeviceError: .*did not load from .*\/wasm\/dist\/\w+\.wasm: .*Content Security Policy/i,
     );
   });
+
+  it('a policy that forbids the worker is a DeviceError that names the file', async () => {
+    const trusted = "'wasm-unsafe-eval'; require-trusted-types-for 'script'";
+    expect(await refusal(trusted, { worker: true })).toMatch(
+      /^DeviceError: the worker .*\/worker\.js does not run: .*TrustedScriptURL/,
+    );
+    expect(await refusal(trusted, { threads: 2 })).toMatch(
+      /^DeviceError: the worker .*\/thread\.js does not run: .*TrustedScriptURL/,
+    );
+  });
 });
