@@ -169,11 +169,31 @@ function byMessage(fn: () => void): void {
   port2.postMessage(null);
 }
 
+/** 4 GiB at most, all of whose addresses are taken at once: where there are not so many, as on phones, a part of them. */
+function sharedMemory(maximum = 65536): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: 16, maximum, shared: true });
+  } catch (error) {
+    if (maximum <= 4096) throw error;
+    return sharedMemory(maximum / 2);
+  }
+}
+
 /** A backend made from an engine, on this thread. */
 export async function openEngine(engine: WasmEngine): Promise<Backend> {
   const { module, threads } = engine;
-  const imported = threads > 1 ? new WebAssembly.Memory({ initial: 16, maximum: 65536, shared: true }) : undefined;
-  const instance = await WebAssembly.instantiate(module, imported && { env: { memory: imported } });
+  let imported: WebAssembly.Memory | undefined;
+  let instance: WebAssembly.Instance;
+  try {
+    if (threads > 1) imported = sharedMemory();
+    instance = await WebAssembly.instantiate(module, imported && { env: { memory: imported } });
+  } catch (error) {
+    throw new DeviceError(
+      `createDevice: the WebAssembly engine does not start: ${(error as Error).message}. ` +
+        'Each device takes up to 4 GiB of addresses: dispose of those that are not used',
+      { cause: error },
+    );
+  }
   const exports = instance.exports as unknown as Exports;
   const backend = new WasmBackend(exports, imported ?? (exports.memory as WebAssembly.Memory), threads);
   await backend.start(engine);

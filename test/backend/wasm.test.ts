@@ -64,6 +64,33 @@ describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a device in WebAssembly', 
     own.dispose();
   });
 
+  it('asks for less shared memory where addresses are few, and says so where there are none', async () => {
+    const { Memory } = WebAssembly;
+    let most = 1 << 13; // pages of 64 KiB
+    WebAssembly.Memory = class extends Memory {
+      constructor(descriptor: WebAssembly.MemoryDescriptor) {
+        if (descriptor.maximum! > most) throw new RangeError('could not allocate memory');
+        super(descriptor);
+      }
+    };
+    try {
+      const own = await createDevice({ backend: 'wasm', threads: 2 });
+      expect(own.info.threads).toBe(2);
+      expect(() => own.empty([1 << 27])).toThrow(OutOfMemoryError); // 512 MiB
+      const half = own.empty([1 << 26]);
+      const end = half.rows((1 << 26) - 2, 1 << 26);
+      end.write([1, 2]);
+      expect(add(end, 1).dataSync()).toEqual(Float32Array.of(2, 3));
+      own.dispose();
+      most = 0;
+      const refused = createDevice({ backend: 'wasm', threads: 2 });
+      await expect(refused).rejects.toThrow(DeviceError);
+      await expect(refused).rejects.toThrow(/could not allocate memory.*dispose/);
+    } finally {
+      WebAssembly.Memory = Memory;
+    }
+  });
+
   it('says why it cannot compute with a thread that does not start', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'simdformer-'));
     copyFileSync('wasm/dist/simd128-threads.wasm', join(folder, 'simd128-threads.wasm'));
