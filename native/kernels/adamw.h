@@ -9,8 +9,7 @@ struct Adamw {
   static constexpr const char* name = "adamw";
   static constexpr const char* signature =
       "inout:p in:g inout:m inout:v in?:factor u32:count f32:lr f32:rate1 f32:rate2 f32:correction1 f32:correction2 "
-      "f32:eps "
-      "f32:weightDecay";
+      "f32:eps f32:weightDecay";
   Span p, g, m, v, factor;
   uint32_t count;
   float lr, rate1, rate2, correction1, correction2, eps, weightDecay;

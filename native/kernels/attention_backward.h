@@ -14,9 +14,8 @@ struct AttentionBackward {
   static constexpr const char* name = "attentionBackward";
   static constexpr const char* signature = ATTENTION_INPUTS
       "in:y in:stats in:dy in?:relativeWeights in?:drelativeWeights inout?:dq inout?:dk inout?:dv inout?:dbias "
-      "inout?:drelativeBias inout?:drelativeScores inout?:partials "
-      "inout?:relativePartials u32:yStride u32:dyStride u32:dqStride u32:dkStride u32:dvStride u32:itemsTogether "
-      "u32:chunkKeys u32:accumulate";
+      "inout?:drelativeBias inout?:drelativeScores inout?:partials inout?:relativePartials u32:yStride u32:dyStride "
+      "u32:dqStride u32:dkStride u32:dvStride u32:itemsTogether u32:chunkKeys u32:accumulate";
   attention::Inputs in;
   Span y, stats, dy, relativeWeights, drelativeWeights, dq, dk, dv, dbias, drelativeBias, drelativeScores, partials,
       relativePartials;
@@ -288,8 +287,8 @@ inline void AttentionBackward::run(Context& context) const {
   const uint32_t keyChunks = chunks();
   const uint32_t headGroups = headsTogether() ? 1 : in.kvHeads;
   context.team.parallel(groups() * headGroups * keyChunks, [&](uint32_t task) {
-    const uint32_t chunk =
-        task / headGroups % keyChunks;  // the first keys are seen by most queries: largest tasks first
+    // The first keys are seen by most queries: largest tasks first.
+    const uint32_t chunk = task / headGroups % keyChunks;
     const uint32_t group = task / headGroups / keyChunks;
     const uint32_t heads = in.heads / headGroups, firstHead = task % headGroups * heads;
     const uint64_t firstItem = uint64_t{group} * items(), room = in.batch - firstItem;

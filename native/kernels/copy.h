@@ -40,17 +40,7 @@ struct Copy {
     const float* from = context.f32(x);
     float* to = context.f32(y);
     context.team.parallelRange(rows, copyGrain(cols), [&](uint64_t first, uint64_t last) {
-      for (uint64_t r = first; r < last; ++r) {
-        const float* source = from + r * xStride;
-        float* target = to + r * yStride;
-        if (accumulate == 0) {
-          memmove(target, source, cols * sizeof(float));
-          continue;
-        }
-        eachVector(cols, [&](size_t c, size_t lanes) {
-          storeLanes(target + c, loadLanes(target + c, lanes) + loadLanes(source + c, lanes), lanes);
-        });
-      }
+      for (uint64_t r = first; r < last; ++r) moveRow(from + r * xStride, to + r * yStride, cols, accumulate != 0);
     });
   }
 };

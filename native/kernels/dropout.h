@@ -20,7 +20,7 @@ struct Dropout {
   }
 
   void run(Context& context) const {
-    const uint64_t blocks = (uint64_t{cols} + 31) / 32;
+    const uint64_t blocks = divideUp(uint64_t{cols}, 32);
     const auto dropBlocks = [&](uint64_t row, uint64_t lastRow, uint64_t firstBlock, uint64_t lastBlock) {
       for (; row < lastRow; ++row) {
         const float* source = context.f32(x) + row * xStride;

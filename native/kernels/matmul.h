@@ -24,8 +24,7 @@ struct MatMul {
   static constexpr const char* name = "matmul";
   static constexpr const char* signature =
       "in:a in:b in?:bias inout:c out?:pre inout?:sums u32:rows u32:cols u32:depth u32:transposeA u32:transposeB "
-      "u32:aStride "
-      "u32:bStride u32:cStride u32:batch u32:aBatch u32:bBatch u32:cBatch u32:accumulate u32:activation "
+      "u32:aStride u32:bStride u32:cStride u32:batch u32:aBatch u32:bBatch u32:cBatch u32:accumulate u32:activation "
       "u32:seed u32:stream u32:threshold f32:dropScale";
   Span a, b, bias, c, pre, sums;
   uint32_t rows, cols, depth, transposeA, transposeB, aStride, bStride, cStride, batch, aBatch, bBatch, cBatch,

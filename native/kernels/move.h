@@ -119,20 +119,9 @@ struct Repack {
       float* row = context.f32(padded) + uint64_t{item} * time * paddedStride;
       float* token = context.f32(packed) + (fits ? start : 0) * packedStride;
       for (uint64_t t = 0; t < tokens; ++t, row += paddedStride, token += packedStride)
-        packing != 0 ? moveRow(row, token) : moveRow(token, row);
+        packing != 0 ? moveRow(row, token, cols, accumulate != 0) : moveRow(token, row, cols, accumulate != 0);
       if (packing != 0 || accumulate != 0) return;
       for (uint64_t t = tokens; t < time; ++t, row += paddedStride) memset(row, 0, cols * sizeof(float));
-    });
-  }
-
- private:
-  void moveRow(const float* source, float* target) const {
-    if (accumulate == 0) {
-      memmove(target, source, cols * sizeof(float));
-      return;
-    }
-    eachVector(cols, [&](size_t c, size_t lanes) {
-      storeLanes(target + c, loadLanes(target + c, lanes) + loadLanes(source + c, lanes), lanes);
     });
   }
 };

@@ -256,13 +256,7 @@ function checkLengths(
   return { tensor: device.tensor(Int32Array.from(lengths)), longest };
 }
 
-interface BiasLimits {
-  readonly batch: number;
-  readonly heads: number;
-  readonly packed: boolean;
-  readonly maxQ: number;
-  readonly maxK: number;
-}
+type BiasLimits = Pick<AttentionInputs, 'batch' | 'heads' | 'packed' | 'maxQ' | 'maxK'>;
 
 function checkBias(op: string, bias: Tensor | null, { batch, heads, packed, maxQ, maxK }: BiasLimits) {
   if (bias === null) return { biasRows: 0, biasCols: 0, biasBatch: 0, biasHead: 0, biasRow: 0 };

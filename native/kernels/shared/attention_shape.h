@@ -34,12 +34,11 @@ inline void maskFuture(const Block& block, int64_t shift) {
   }
 }
 
-#define ATTENTION_INPUTS                                                                                             \
-  "in:q in:k in?:v in?:lengthsQ in?:lengthsK inout?:offsets in?:bias in?:relativeBias in?:relativeScores u32:batch " \
-  "u32:heads "                                                                                                       \
-  "u32:kvHeads "                                                                                                     \
-  "u32:width u32:valueWidth u32:rowsQ u32:rowsK u32:packed u32:causal u32:qStride u32:kStride u32:vStride "          \
-  "u32:biasRows u32:biasCols u32:biasBatch u32:biasHead u32:biasRow u32:distances u32:scoreDistances f32:scale "
+#define ATTENTION_INPUTS                                                                                              \
+  "in:q in:k in?:v in?:lengthsQ in?:lengthsK inout?:offsets in?:bias in?:relativeBias in?:relativeScores u32:batch "  \
+  "u32:heads u32:kvHeads u32:width u32:valueWidth u32:rowsQ u32:rowsK u32:packed u32:causal u32:qStride u32:kStride " \
+  "u32:vStride u32:biasRows u32:biasCols u32:biasBatch u32:biasHead u32:biasRow u32:distances u32:scoreDistances "    \
+  "f32:scale "
 
 // q [rows, heads·width], k [rows, kvHeads·width], v [rows, kvHeads·valueWidth]. Padded (packed = 0): item b has rowsQ
 // rows of q and rowsK of k and v from b·rowsQ and b·rowsK on, of which lengthsQ[b] and lengthsK[b] take part, all if

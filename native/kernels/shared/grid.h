@@ -64,6 +64,17 @@ class GridWalk {
 // Rows in a chunk of work that moves `words` for each.
 inline uint64_t copyGrain(uint64_t words) { return 1 + 16384 / (words + 1); }
 
+// target = source (+ target if accumulate), `cols` words side by side.
+inline void moveRow(const float* source, float* target, uint64_t cols, bool accumulate) {
+  if (!accumulate) {
+    memmove(target, source, cols * sizeof(float));
+    return;
+  }
+  eachVector(cols, [&](size_t c, size_t lanes) {
+    storeLanes(target + c, loadLanes(target + c, lanes) + loadLanes(source + c, lanes), lanes);
+  });
+}
+
 // Calls body(firstRow, lastRow, firstCol, lastCol) for blocks of about `grain` items that tile rows × cols < 2³².
 template <class Body>
 void parallelBlocks(Team& team, uint64_t rows, uint64_t cols, uint64_t grain, const Body& body) {
