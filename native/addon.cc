@@ -5,7 +5,6 @@
 #include <deque>
 #include <memory>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -29,10 +28,7 @@ class Runner : public std::enable_shared_from_this<Runner> {
   Runner(Napi::Env env, std::shared_ptr<Engine> engine) : engine_(std::move(engine)) {
     done_ = Napi::ThreadSafeFunction::New(env, Napi::Function(), "simdformer.runAsync", 0, 1);
     done_.Unref(env);
-    try {
-      thread_ = std::thread(&Runner::work, this);
-    } catch (const std::system_error&) {  // the system has no more: the calling thread runs what is posted
-    }
+    startThread(thread_, [this] { work(); });  // without it, the calling thread runs what is posted
   }
 
   ~Runner() {

@@ -2,8 +2,6 @@
 
 #include <chrono>
 #include <mutex>
-#include <system_error>
-#include <thread>
 
 namespace simdformer {
 namespace {
@@ -111,9 +109,11 @@ class Pool {
   void post(Job& job) {
     const std::lock_guard<Mutex> lock(mutex_);
 #ifndef __wasm__  // where JavaScript starts them
-    try {
-      for (; workers_ < job.seats - 1; ++workers_) std::thread(&Pool::work, this).detach();
-    } catch (const std::system_error&) {  // the system has no more: those that there are do all
+    // Where the system has no more threads, those that there are do all.
+    std::thread worker;
+    while (workers_ < job.seats - 1 && startThread(worker, [this] { work(); })) {
+      worker.detach();
+      ++workers_;
     }
 #endif
     job.next = jobs_;

@@ -8,6 +8,10 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#ifndef __wasm__
+#include <system_error>
+#include <thread>
+#endif
 
 namespace simdformer {
 
@@ -62,6 +66,19 @@ class Team {
 
 // Runs `walk` on the calling thread and on up to threads-1 pool threads; returns when all have left it.
 void runJob(int threads, void (*walk)(void* data, Job& job, int seat), void* data);
+
+#ifndef __wasm__
+// Whether `thread` runs `work` now; the system may refuse to start one more.
+template <class Work>
+bool startThread(std::thread& thread, const Work& work) {
+  try {
+    thread = std::thread(work);
+    return true;
+  } catch (const std::system_error&) {
+    return false;
+  }
+}
+#endif
 
 #ifdef __wasm__
 // Makes the calling thread one of the pool, for ever.
