@@ -4,7 +4,7 @@ import { besides, isNode } from './node.js';
 import { bytesOf } from './wasm.js';
 import { type WasmEngine, wasmEngine } from './wasm-modules.js';
 import type { Answer, Answers, Request } from './worker-protocol.js';
-import { hasWorkers, type RunningWorker, scriptUrl, startWorker } from './workers.js';
+import { type RunningWorker, scriptUrl, startWorker } from './workers.js';
 
 /** What WebAssembly can address, less what the engine itself takes. */
 const MOST_BYTES = 2 ** 32 - 2 ** 28;
@@ -25,7 +25,6 @@ class WorkerBackend implements Backend {
 
   /** Starts the worker and its engine. */
   async open(options: WasmOptions): Promise<this> {
-    if (!hasWorkers) throw new DeviceError('createDevice: worker is true, but this runtime has no workers');
     const engine = await wasmEngine({ ...options, threads: options.threads ?? besidePage() });
     this.#worker = await startWorker(
       ...workerOf(engine),

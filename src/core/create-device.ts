@@ -1,6 +1,7 @@
 import type { BackendOptions, WasmOptions } from '../backend/backend.js';
 import { environment, isNode } from '../backend/node.js';
 import { createWasmBackend } from '../backend/wasm.js';
+import { hasWorkers } from '../backend/workers.js';
 import { checkOptions } from './check.js';
 import { Device } from './device.js';
 import { ArgumentError, DeviceError } from './errors.js';
@@ -61,6 +62,8 @@ async function openNative(options: BackendOptions): Promise<Device> {
 }
 
 async function openWasm(options: WasmOptions, worker: boolean, reason?: string): Promise<Device> {
+  // Not where it would be asked for: service workers, which have no workers, have no import() either.
+  if (worker && !hasWorkers) throw new DeviceError('createDevice: worker is true, but this runtime has no workers');
   const create = worker ? (await import('../backend/wasm-worker.js')).createWorkerBackend : createWasmBackend;
   return new Device(await create(options), reason);
 }

@@ -1,5 +1,5 @@
 import { checkKnown, checkOptions } from '../core/check.js';
-import { ArgumentError, FormatError } from '../core/errors.js';
+import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import { type ConfiguredToken, specialTokensOf, type TokenizerConfig, type TokenizerJson } from './json.js';
 import { checkIds, checkText, codePointsBefore, type Tokenizer, UnknownTokenError } from './tokenizer.js';
 
@@ -19,14 +19,20 @@ interface Engine {
  * Reads any `tokenizer.json` (its text or what it parses to) through `@huggingface/tokenizers`, which is loaded on the
  * first call. `config` is the `tokenizer_config.json` beside it, if there is one; without it, the tokens for pad,
  * begin, end and unknown are found where the file itself says them. Throws FormatError if it cannot be read,
- * ArgumentError if the config is not an object.
+ * ArgumentError if the config is not an object, SimdformerError if the code that reads it does not load.
  */
 export async function loadTokenizer(json: string | object, config?: TokenizerConfig): Promise<Tokenizer> {
   const options = checkOptions('loadTokenizer', config ?? {});
   const [{ Tokenizer: HuggingFace }, { checkTokenizerJson }] = await Promise.all([
     import('@huggingface/tokenizers'),
     import('./check-json.js'),
-  ]);
+  ]).catch((cause) => {
+    throw new SimdformerError(
+      `loadTokenizer: the code that reads a tokenizer.json did not load: ${cause.message}. In a service worker, which ` +
+        'has no import(), it must be in the same file: use a bundler, without splitting',
+      { cause },
+    );
+  });
   try {
     const parsed = checkTokenizerJson(typeof json === 'string' ? JSON.parse(json) : json);
     // Decoding gives back what was encoded: no spaces are cleaned away unless the config asks for it.

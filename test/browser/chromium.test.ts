@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { type Browser, type Page, chromium as playwright } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type * as Simdformer from '../../src/index.js';
@@ -240,5 +241,33 @@ describe.runIf(chromium && built)('a bare page in Chromium', () => {
     expect(await refusal(trusted, { threads: 2 })).toMatch(
       /^DeviceError: the worker .*\/thread\.js does not run: .*TrustedScriptURL/,
     );
+  });
+
+  it('a service worker, which has no workers and no import(), says so and what to do', async () => {
+    await writeFile(
+      `${output}/service.js`,
+      `import { createDevice, loadTokenizer } from './index.js';
+      const refused = (promise) => promise.then(() => 'nothing', ({ name, message }) => name + ': ' + message);
+      onmessage = async ({ source }) => {
+        const device = await createDevice({ threads: 1 });
+        const values = [...await device.tensor([1, 2]).data()];
+        const errors = [refused(createDevice({ worker: true })), refused(loadTokenizer({}))];
+        source.postMessage([values, ...await Promise.all(errors)]);
+      };`,
+    );
+    const { page } = await open(true);
+    const said = await page.evaluate(async () => {
+      const registered = await navigator.serviceWorker.register('/build/browser/service.js', { type: 'module' });
+      const worker = (registered.active ?? registered.waiting ?? registered.installing) as ServiceWorker;
+      return new Promise((resolve) => {
+        navigator.serviceWorker.onmessage = ({ data }) => resolve(data);
+        worker.postMessage(null);
+      });
+    });
+    expect(said).toEqual([
+      [1, 2],
+      'DeviceError: createDevice: worker is true, but this runtime has no workers',
+      expect.stringMatching(/^SimdformerError: loadTokenizer: .*bundler/),
+    ]);
   });
 });
