@@ -1,3 +1,5 @@
+// Kept in the package's types, for projects whose libraries know no Symbol.dispose.
+/// <reference lib="esnext.disposable" preserve="true" />
 import { backward, type Keeping, type Node } from './autograd.js';
 import type { Device } from './device.js';
 import { ArgumentError, AutogradError, DisposedError, DTypeError, ShapeError } from './errors.js';
@@ -198,7 +200,6 @@ export class Tensor {
       throw new ShapeError(`write: the data is [${shape.join(', ')}], the tensor is [${this.shape.join(', ')}]`);
     }
     this.device.upload(this.storage, this.offset, values);
-    this.storage.version++;
   }
 
   /** The same values in another shape; one dimension may be -1. A view: memory and gradient are shared. */

@@ -1,6 +1,7 @@
 // The installed package in Node, where nothing has built its addon.
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { installed, run } from './installed.js';
 
@@ -46,6 +47,16 @@ describe.runIf(folder)('the installed package in Node', () => {
       cwd: folder as string,
     });
     expect(stdout).toContain('HH');
+  });
+
+  it('has types that need no library but those of ES2022 and the DOM', { timeout: 300_000 }, async () => {
+    const place = join(folder as string, 'types');
+    await mkdir(place, { recursive: true });
+    const compilerOptions = { noEmit: true, target: 'es2022', module: 'nodenext', lib: ['es2022', 'dom'], types: [] };
+    await writeFile(join(place, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['main.mts'] }));
+    await writeFile(join(place, 'main.mts'), `export { createDevice } from 'simdformer';`);
+    const { stdout } = await run(process.execPath, [resolve('node_modules/typescript/bin/tsc'), '-p', place]);
+    expect(stdout).toBe('');
   });
 
   it('computes in WebAssembly from a folder that wasmUrl names, and says so if that is wrong', async () => {
