@@ -243,7 +243,7 @@ function checkEach(path: string, prefix: string, given: object = {}, checks: Rea
 function checkModel(path: string, task: TaskConfig['task'], model: TransformerOptions, init: string | undefined): void {
   const vocabularies = { sourceVocab: 1, targetVocab: 1 };
   const defaults = new Map<string, unknown>(Object.entries(resolveConfig(vocabularies)));
-  for (const [name, value] of Object.entries<unknown>(model)) {
+  for (const [name, value] of Object.entries(model) as [string, unknown][]) {
     if (!defaults.has(name)) {
       throw new ArgumentError(`${path}: model: there is no such option of a model: ${name}`);
     }

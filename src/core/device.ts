@@ -326,6 +326,7 @@ export class Device {
         recording.commands.push({ op: 'upload', operands: [['y', [length]]], flops: 0 });
       }
     }
+    storage.version++;
   }
 
   /** @internal */

@@ -1,6 +1,6 @@
 // What a Transformer can be made of.
 
-import { checkKnown, checkNumber, checkOneOf, checkOptions } from '../core/check.js';
+import { checkKnown, checkNumber, checkOneOf, checkOptions, isNotNegative } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type Positions, resolvePositions } from '../nn/positions.js';
 import { type Activation, activationKind } from '../ops/activation.js';
@@ -112,8 +112,7 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     check(typeof value === 'boolean', `${name} is ${value}, expected true or false`);
   }
   checkNumber('Transformer', 'dropout', dropout, (p) => p >= 0 && p < 1, 'a probability below 1');
-  const isEps = (eps: number) => eps >= 0 && Number.isFinite(eps);
-  checkNumber('Transformer', 'layerNormEps', layerNormEps, isEps, 'a finite number that is not negative');
+  checkNumber('Transformer', 'layerNormEps', layerNormEps, isNotNegative, 'a number, 0 or more');
   check(Number.isFinite(embeddingScale), `embeddingScale is ${scale}, expected a number, a boolean or 'sqrt(dModel)'`);
   check([true, false, 'all'].includes(tieEmbeddings), `tieEmbeddings is ${tieEmbeddings}, expected a boolean or 'all'`);
   const shares = tieEmbeddings === 'all' || (tieEmbeddings && decoderLayers === 0);

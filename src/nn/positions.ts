@@ -34,7 +34,7 @@ export interface Positions {
 
 /** `positions` with its defaults. Throws ArgumentError if it makes no sense. */
 export function resolvePositions(positions: Positions | Positions['kind'] = 'sinusoidal'): Required<Positions> {
-  const given = typeof positions === 'string' ? { kind: positions } : (positions ?? {});
+  const given = typeof positions === 'object' && positions !== null ? positions : { kind: positions };
   const { kind, layout = 'interleaved', firstPosition = 0, frequencies = 'paper', maxDistance = 16 } = given;
   const op = 'Transformer';
   checkOneOf(op, 'positions.kind', kind, kinds);

@@ -1,10 +1,10 @@
-import { checkKnown, checkNumber, isNotNegative } from '../core/check.js';
+import { checkKnown, checkNumber, isCount, isNotNegative } from '../core/check.js';
 
 /** The learning rate at a step; steps count from 1. */
 export type Schedule = (step: number) => number;
 
-function warm(op: string, peak: number, warmup: number): void {
-  checkNumber(op, 'peak', peak, (value) => value > 0 && Number.isFinite(value), 'a positive number');
+function warm(op: string, peak: number, warmup: number, name = 'peak'): void {
+  checkNumber(op, name, peak, (value) => value > 0 && Number.isFinite(value), 'a positive number');
   checkNumber(op, 'warmup', warmup, (value) => Number.isInteger(value) && value >= 0, 'a number of steps, 0 or more');
 }
 
@@ -29,6 +29,8 @@ export function inverseSquareRoot(peak: number, options: { warmup?: number } = {
 /** The paper's schedule by its own parameters: factor · dModel^−½ · min(step^−½, step · warmup^−1.5). */
 export function noam(dModel: number, options: { warmup?: number; factor?: number } = {}): Schedule {
   const { warmup = 4000, factor = 1 } = checkKnown('noam', options, ['warmup', 'factor']);
+  checkNumber('noam', 'dModel', dModel, isCount, 'a positive integer');
+  warm('noam', factor, warmup, 'factor');
   return inverseSquareRoot(factor / Math.sqrt(dModel * Math.max(1, warmup)), { warmup });
 }
 

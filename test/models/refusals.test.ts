@@ -26,6 +26,7 @@ describe('what cannot be', () => {
       norm: { norm: 'both' as 'pre' },
       finalNorm: { finalNorm: 1 as unknown as boolean },
       'positions.kind': { positions: 'rotary' as 'none' },
+      'positions.kind is 5': { positions: 5 as never },
       'positions.layout': { positions: { kind: 'sinusoidal', layout: 'thirds' as 'halves' } },
       'positions.frequencies': { positions: { kind: 'sinusoidal', frequencies: 'none' as 'paper' } },
       'positions.maxDistance': { positions: { kind: 'shaw', maxDistance: 0 } },

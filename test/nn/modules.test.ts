@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { Dropout, Embedding, Initializer, LayerNorm, Linear, Module, TiedLinear, TokenBatch } from '../../src/index.js';
+import {
+  Dropout,
+  Embedding,
+  Initializer,
+  LayerNorm,
+  Linear,
+  Module,
+  sum,
+  TiedLinear,
+  TokenBatch,
+} from '../../src/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 
 const device = await deviceFor(isas[0]!, 2);
@@ -21,6 +31,13 @@ describe('Module', () => {
   }
   const dropout = new Dropout(0.5, { seed: 1, streams: 0 });
   const module = new Part(dropout);
+
+  it('counts as written to once weights are loaded into it: what was computed before has no gradient', () => {
+    const linear = new Linear(new Initializer(device, 1), 2, 2);
+    const loss = sum(linear.forward(device.tensor([[1, 2]])));
+    linear.loadStateDict(linear.stateDict());
+    expect(() => loss.backward()).toThrow(/written to since/);
+  });
 
   it("names its parameters as PyTorch does, each once, in PyTorch's layouts", () => {
     const own = ['first_linear.weight', 'first_linear.bias', 'layers.0.weight', 'layers.1.weight', 'layers.1.bias'];

@@ -32,5 +32,7 @@ describe('schedules', () => {
     }
     expect(() => constant(Number.NaN)).toThrow(ArgumentError);
     expect(() => inverseSquareRoot(1, { warmup: -1 })).toThrow(ArgumentError);
+    expect(() => noam(0)).toThrow('noam: dModel is 0, expected a positive integer');
+    expect(() => noam(512, { factor: -1 })).toThrow('noam: factor is -1, expected a positive number');
   });
 });

@@ -33,7 +33,7 @@ export function infoCommand(): Command {
       console.log(
         `vocabularies     ${model.config.sourceVocab} source, ${model.config.targetVocab} target; tokenizers ${source ? 'yes' : 'no'}, ${target ? 'yes' : 'no'}`,
       );
-      console.log(`parameters       ${(cost.parameters / 1e6).toFixed(2)} million`);
+      console.log(`parameters       ${cost.parameters.toLocaleString('en')}`);
       console.log(
         `a forward pass   ${(cost.forwardFlops / 1e6).toFixed(1)} MFLOP, ${(cost.forwardBytes / 2 ** 20).toFixed(1)} MiB, for ${length} tokens a side`,
       );
