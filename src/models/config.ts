@@ -1,11 +1,14 @@
 // What a Transformer can be made of.
 
-import { checkKnown, checkNumber, checkOneOf, checkOptions, isNotNegative } from '../core/check.js';
+import { checkNumber, checkOneOf, checkOptions, isNotNegative } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type Positions, resolvePositions } from '../nn/positions.js';
 import { type Activation, activationKind } from '../ops/activation.js';
 
-/** Defaults are those of the base model of "Attention Is All You Need" where not said otherwise. */
+/**
+ * Defaults are those of the base model of "Attention Is All You Need" where not said otherwise. Other names are left
+ * alone: configurations that come with weights say more than sizes.
+ */
 export interface TransformerOptions {
   /** Features of every token. Default 512. */
   dModel?: number;
@@ -122,7 +125,7 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     `tieEmbeddings needs one vocabulary, but sourceVocab is ${sourceVocab} and targetVocab ${targetVocab}`,
   );
 
-  const config = {
+  return {
     dModel,
     heads,
     kvHeads,
@@ -146,8 +149,6 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     eosId,
     seed,
   };
-  checkKnown('Transformer', options, Object.keys(config) as (keyof TransformerOptions)[]);
-  return config;
 }
 
 function checkCounts(values: Readonly<Record<string, number>>, least: number): void {

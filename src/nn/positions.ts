@@ -1,6 +1,6 @@
 // Where a token stands: attention does not see order, so order is written into the embeddings or into attention itself.
 
-import { checkKnown, checkNumber, checkOneOf, isCount } from '../core/check.js';
+import { checkNumber, checkOneOf, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
 const kinds = ['sinusoidal', 'learned', 'none', 'relativeBias', 'shaw'] as const;
@@ -46,9 +46,7 @@ export function resolvePositions(positions: Positions | Positions['kind'] = 'sin
   }
   checkNumber(op, 'positions.firstPosition', firstPosition, Number.isFinite, 'a finite number');
   checkNumber(op, 'positions.maxDistance', maxDistance, isCount, 'a positive integer');
-  const resolved = { kind, layout, firstPosition, frequencies, maxDistance };
-  checkKnown(`${op}: positions`, given, Object.keys(resolved) as (keyof Positions)[]);
-  return resolved;
+  return { kind, layout, firstPosition, frequencies, maxDistance };
 }
 
 /** [length, dModel] row-major: row p is the encoding of the p-th position, computed in float64. */

@@ -39,8 +39,6 @@ describe('what cannot be', () => {
       'tieEmbeddings is some': { tieEmbeddings: 'some' as 'all' },
       'one vocabulary': { tieEmbeddings: 'all' },
       seed: { seed: -1 },
-      'there is no option nHeads': { nHeads: 4 } as TransformerOptions,
-      'positions: there is no option distance': { positions: { kind: 'shaw', distance: 4 } as never },
     };
     const before = device.memory().used;
     for (const [message, options] of Object.entries(impossible)) {
