@@ -33,7 +33,14 @@ export interface TaskConfig extends FitSettings {
 type FitSettings = Pick<FitOptions, (typeof FIT_SETTINGS)[number]>;
 
 const FIT_SETTINGS = [
-  ...(['labelSmoothing', 'headDiversity', 'clipNorm', 'gradientAccumulation', 'gradientCheckpointing'] as const),
+  ...([
+    'labelSmoothing',
+    'headDiversity',
+    'rDrop',
+    'clipNorm',
+    'gradientAccumulation',
+    'gradientCheckpointing',
+  ] as const),
   ...(['averageLast', 'emaDecay', 'earlyStopping', 'validateEvery', 'checkpointEvery', 'seed'] as const),
 ];
 
@@ -173,6 +180,7 @@ const CHECKS: Record<keyof TaskConfig, Check> = {
   optimizer: object,
   labelSmoothing: share,
   headDiversity: notNegative,
+  rDrop: notNegative,
   gradientAccumulation: count,
   gradientCheckpointing: [(value) => typeof value === 'boolean', 'true or false'],
   earlyStopping: object,

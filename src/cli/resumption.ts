@@ -10,7 +10,7 @@ import type { TaskConfig } from './config.js';
  * sees.
  */
 const FREE = [
-  ...['data', 'steps', 'epochs', 'schedule', 'optimizer', 'labelSmoothing', 'headDiversity', 'clipNorm'],
+  ...['data', 'steps', 'epochs', 'schedule', 'optimizer', 'labelSmoothing', 'headDiversity', 'rDrop', 'clipNorm'],
   ...['gradientCheckpointing', 'validateEvery', 'checkpointEvery', 'earlyStopping.patience', 'model.dropout'],
 ];
 

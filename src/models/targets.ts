@@ -20,6 +20,12 @@ export interface LossOptions {
    * differ (Li et al. 2018). Default 0. Not together with `gradientCheckpointing`.
    */
   headDiversity?: number;
+  /**
+   * In training two passes, which drop other elements, and this much of how far their predictions lie apart: α of
+   * R-Drop (Liang et al. 2021, arXiv 2106.14448; 1 to 5 there), all over 2, so that the loss stays comparable. Twice
+   * the work. Default 0. Without effect where nothing is dropped.
+   */
+  rDrop?: number;
 }
 
 export function isTargetBatch(target: Tokens | TargetBatch): target is TargetBatch {

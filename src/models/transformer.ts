@@ -9,6 +9,7 @@ import { type ScoreResult, score } from '../generate/score.js';
 import { disposeSessions } from '../generate/session.js';
 import { type AttentionMaps, observeAttention, observeHeads } from '../inspect/attention-maps.js';
 import type { LoadOptions } from '../io/folder.js';
+import { withAgreement } from '../nn/agreement.js';
 import { withHeadDiversity } from '../nn/diversity.js';
 import { Initializer } from '../nn/init.js';
 import { DecoderState, type Memory } from '../nn/kv-cache.js';
@@ -41,6 +42,8 @@ export type { LossOptions, TargetBatch } from './targets.js';
 
 /** The stream of random numbers that dropout has, apart from the parameters' streams, which count up from 0. */
 const DROPOUT = 2 ** 32 - 1;
+
+const LOSS_OPTIONS = ['labelSmoothing', 'headDiversity', 'rDrop'] as const;
 
 /** The stacks, as PyTorch's nn.Transformer names them. */
 class Stacks extends Module {
@@ -138,8 +141,9 @@ export class Transformer extends Module {
    */
   loss(source: Tokens | null, target: Tokens | TargetBatch, options: LossOptions = {}): Tensor {
     const { padId, heads } = this.config;
-    const { labelSmoothing = 0, headDiversity = 0 } = checkKnown('loss', options, ['labelSmoothing', 'headDiversity']);
+    const { labelSmoothing = 0, headDiversity = 0, rDrop = 0 } = checkKnown('loss', options, LOSS_OPTIONS);
     checkNumber('loss', 'headDiversity', headDiversity, isNotNegative, 'a number, 0 or more');
+    checkNumber('loss', 'rDrop', rDrop, isNotNegative, 'a number, 0 or more');
     if (headDiversity > 0 && this.gradientCheckpointing) {
       throw new ArgumentError('loss: headDiversity needs what gradientCheckpointing forgets; use one of them');
     }
@@ -151,7 +155,14 @@ export class Transformer extends Module {
       const outputs: Tensor[] = [];
       const { features, batch } = headDiversity > 0 ? observeHeads(this.transformer, outputs, pass) : pass();
       const labels = shifted?.labels ?? tokenLabels(this.device, target as Tokens, batch);
-      const loss = crossEntropy(this.generator.forward(features), labels, { labelSmoothing, ignoreIndex: padId });
+      const lossOf = (logits: Tensor) => crossEntropy(logits, labels, { labelSmoothing, ignoreIndex: padId });
+      const logits = this.generator.forward(features);
+      let loss = lossOf(logits);
+      if (rDrop > 0 && this.#drops) {
+        this.#beginPass('dropoutSeed2');
+        const again = this.generator.forward(pass().features);
+        loss = withAgreement([loss, lossOf(again)], [logits, again], rDrop);
+      }
       return headDiversity > 0 ? withHeadDiversity(loss, headDiversity, outputs, heads) : loss;
     });
   }
@@ -371,9 +382,12 @@ export class Transformer extends Module {
   }
 
   /** Every training pass drops other elements; a recorded one those that `program.run({ dropoutSeed })` says. */
-  #beginPass(): void {
-    if (!this.training || this.config.dropout === 0) return;
-    this.#randomness.seed = this.device.scalar('dropoutSeed', this.#seeds.uint32());
+  #beginPass(scalar = 'dropoutSeed'): void {
+    if (this.#drops) this.#randomness.seed = this.device.scalar(scalar, this.#seeds.uint32());
+  }
+
+  get #drops(): boolean {
+    return this.training && this.config.dropout > 0;
   }
 
   #decoder(op: string): Decoder {

@@ -9,6 +9,8 @@ import type { Schedule } from './schedule.js';
 
 type Rows = readonly (readonly number[])[];
 
+type Regularisers = Pick<FitOptions, 'labelSmoothing' | 'headDiversity' | 'rDrop'>;
+
 /** What `fit` needs of a model; `Transformer` has it. */
 export interface Trainable {
   readonly device: Device;
@@ -16,7 +18,7 @@ export interface Trainable {
   train(): unknown;
   eval(): unknown;
   /** Mean loss per label, a scalar that can be differentiated; `source` is null if the examples have none. */
-  loss(source: Rows | null, target: Rows, options: { labelSmoothing?: number; headDiversity?: number }): Tensor;
+  loss(source: Rows | null, target: Rows, options: Regularisers): Tensor;
   /**
    * Which target tokens that mean is over. With decoder layers all but the first of each target, without them one for
    * each source token; `padId` does not count. Default: all but the first.
@@ -70,6 +72,8 @@ export interface FitOptions {
   labelSmoothing?: number;
   /** Makes heads differ: see `LossOptions`. Default: 0. */
   headDiversity?: number;
+  /** Makes predictions depend less on what dropout leaves: see `LossOptions`. Default: 0. */
+  rDrop?: number;
   /**
    * Trains with a fraction of the memory for a third more work: see `Transformer.gradientCheckpointing`. Default:
    * false.
@@ -131,6 +135,7 @@ const NAMES: Readonly<Record<keyof FitOptions, true>> = {
   clipNorm: true,
   labelSmoothing: true,
   headDiversity: true,
+  rDrop: true,
   gradientCheckpointing: true,
   seed: true,
   validate: true,

@@ -137,18 +137,19 @@ class Run {
 
   /** Queues a step and starts it; resolves when its loss is known. */
   async #step(step: number): Promise<void> {
-    const { labelSmoothing, headDiversity, clipNorm = 1, seed = 0, onStep } = this.options;
+    const { labelSmoothing, headDiversity, rDrop, clipNorm = 1, seed = 0, onStep } = this.options;
     const first = (step - 1) * this.#accumulation;
     const batches = Array.from({ length: this.#accumulation }, (_, i) => this.#batches.batch(first + i));
     const counts = batches.map((batch, i) => countLabels(this.model, batch, first + i));
     const total = counts.reduce((sum, count) => sum + count, 0);
     const learningRate = this.#schedule(step);
+    const regularisers = { labelSmoothing, headDiversity, rDrop };
     const parts = this.model.device.scope(() => {
       const losses = batches.map((examples, i) => {
         this.model.seedDropout(mix(seed, first + i));
         const sources = examples.flatMap(({ source }) => (source === undefined ? [] : [source]));
         const targets = examples.map(({ target }) => target);
-        const loss = this.model.loss(sources.length > 0 ? sources : null, targets, { labelSmoothing, headDiversity });
+        const loss = this.model.loss(sources.length > 0 ? sources : null, targets, regularisers);
         loss.backward(new Float32Array([(counts[i] as number) / total]));
         return loss;
       });

@@ -5,6 +5,7 @@ import { ArgumentError } from '../../src/core/errors.js';
 import { Random } from '../../src/core/random.js';
 import type { Transformer } from '../../src/models/transformer.js';
 import { headSimilarity } from '../../src/nn/diversity.js';
+import { packed } from '../../src/nn/token-batch.js';
 import { fit } from '../../src/train/fit.js';
 import { reversals, smallModel } from '../train/task.js';
 
@@ -40,6 +41,65 @@ describe('gradientCheckpointing', () => {
     expect(forgetful.losses).toEqual(plain.losses);
     expect(forgetful.gradients).toEqual(plain.gradients);
     expect(forgetful.peak).toBeLessThan(0.6 * plain.peak);
+  });
+});
+
+describe('rDrop', () => {
+  it('is the mean of two losses and how far their predictions lie apart', async () => {
+    const model = smallModel(device, { dropout: 0.3 });
+    model.seedDropout(5);
+    const loss = await model.loss(sources, targets, { rDrop: 2 }).item();
+    model.seedDropout(5); // the same two passes
+    const { input, labels } = model.shift(targets);
+    const answers = Array.from(await labels.data());
+    const passes = [await predictions(model, input), await predictions(model, input)] as const;
+    let expected = 0;
+    answers.forEach((label, row) => {
+      const [p, q] = passes.map((pass) => pass[row] as number[]) as [number[], number[]];
+      const apart = p.reduce((sum, logP, i) => {
+        const logQ = q[i] as number;
+        return sum + (Math.exp(logP) - Math.exp(logQ)) * (logP - logQ);
+      }, 0);
+      expected += (-((p[label] as number) + (q[label] as number)) / 2 + (2 / 4) * apart) / answers.length;
+    });
+    expect(loss).toBeCloseTo(expected, 4);
+    expect(await model.loss(sources, targets).item()).not.toBeCloseTo(expected, 2);
+    model.dispose();
+  });
+
+  /** ln p of every token and class. */
+  async function predictions(model: Transformer, input: ReturnType<Transformer['shift']>['input']) {
+    const logits = model.forward(model.batch(packed(sources)), input);
+    const classes = logits.shape[1] as number;
+    const values = Array.from(await logits.data());
+    return Array.from({ length: values.length / classes }, (_, row) => {
+      const own = values.slice(row * classes, (row + 1) * classes);
+      const total = Math.log(own.reduce((sum, value) => sum + Math.exp(value), 0));
+      return own.map((value) => value - total);
+    });
+  }
+
+  it('changes nothing where nothing is dropped', async () => {
+    const model = smallModel(device, { dropout: 0.3 });
+    model.eval();
+    const plain = await model.loss(sources, targets).item();
+    expect(await model.loss(sources, targets, { rDrop: 2 }).item()).toBe(plain);
+    model.dispose();
+  });
+
+  it('trains to predictions that depend less on what is dropped', async () => {
+    const apartAfter = async (rDrop: number) => {
+      const model = smallModel(device, { dropout: 0.2 });
+      await fit(model, batch, { steps: 40, batchTokens: 300, seed: 2, rDrop });
+      model.train();
+      model.seedDropout(1);
+      const both = await model.loss(sources, targets, { rDrop: 1e-9 }).item();
+      model.seedDropout(1);
+      const apart = (await model.loss(sources, targets, { rDrop: 4 }).item()) - both;
+      model.dispose();
+      return apart;
+    };
+    expect(await apartAfter(4)).toBeLessThan(0.8 * (await apartAfter(0)));
   });
 });
 
