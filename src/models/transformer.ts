@@ -371,17 +371,15 @@ export class Transformer extends Module {
 
   #batch(name: string, tokens: Tokens): TokenBatch {
     const batch = TokenBatch.from(this.device, name, tokens, this.config.padId);
-    this.#checkLength(name, batch.longest);
-    return batch;
-  }
-
-  #checkLength(name: string, length: number): void {
     const { maxLength } = this.config;
-    if (length > maxLength)
-      throw new ShapeError(`${name}: ${length} tokens, but the model's maxLength is ${maxLength}`);
+    if (batch.longest <= maxLength) return batch;
+    throw new ShapeError(`${name}: ${batch.longest} tokens, but the model's maxLength is ${maxLength}`);
   }
 
-  /** Every training pass drops other elements; a recorded one those that `program.run({ dropoutSeed })` says. */
+  /**
+   * Every training pass drops other elements; a recorded one those that `program.run({ dropoutSeed })` says, the second
+   * of R-Drop `dropoutSeed2`.
+   */
   #beginPass(scalar = 'dropoutSeed'): void {
     if (this.#drops) this.#randomness.seed = this.device.scalar(scalar, this.#seeds.uint32());
   }
