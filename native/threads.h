@@ -78,9 +78,7 @@ bool startThread(std::thread& thread, const Work& work) {
     return false;
   }
 }
-#endif
-
-#ifdef __wasm__
+#else
 // Makes the calling thread one of the pool, for ever.
 [[noreturn]] void joinPool();
 // The thread that calls runJob() may sleep while it waits for others.

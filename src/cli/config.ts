@@ -1,6 +1,7 @@
 // What `simdformer train` is told: the built-in tasks, JSON files on top of them, options of the command on top of
 // these.
 
+import { isCount, isPart, isWhole } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { resolveConfig, type TransformerOptions } from '../models/config.js';
 import type { FitOptions } from '../train/fit.js';
@@ -33,15 +34,9 @@ export interface TaskConfig extends FitSettings {
 type FitSettings = Pick<FitOptions, (typeof FIT_SETTINGS)[number]>;
 
 const FIT_SETTINGS = [
-  ...([
-    'labelSmoothing',
-    'headDiversity',
-    'rDrop',
-    'clipNorm',
-    'gradientAccumulation',
-    'gradientCheckpointing',
-  ] as const),
-  ...(['averageLast', 'emaDecay', 'earlyStopping', 'validateEvery', 'checkpointEvery', 'seed'] as const),
+  ...(['labelSmoothing', 'headDiversity', 'rDrop', 'clipNorm'] as const),
+  ...(['gradientAccumulation', 'gradientCheckpointing', 'averageLast', 'emaDecay', 'earlyStopping'] as const),
+  ...(['validateEvery', 'checkpointEvery', 'seed'] as const),
 ];
 
 /** A model's seed has 31 bits. */
@@ -162,11 +157,11 @@ const numberThat = (accepts: (value: number) => boolean, expected: string): Chec
 ];
 const oneOf = (names: readonly string[]): Check => [(value) => names.includes(value as string), names.join(' or ')];
 const object: Check = [(value) => typeof value === 'object' && value !== null && !Array.isArray(value), 'an object'];
-const count = numberThat((n) => Number.isInteger(n) && n > 0, 'a positive integer');
-const countOrZero = numberThat((n) => Number.isInteger(n) && n >= 0, 'an integer, 0 or more');
+const count = numberThat(isCount, 'a positive integer');
+const countOrZero = numberThat(isWhole, 'an integer, 0 or more');
 const positive = numberThat((n) => n > 0, 'a positive number');
 const notNegative = numberThat((n) => n >= 0, 'a number, 0 or more');
-const share = numberThat((n) => n >= 0 && n < 1, 'a number from 0 to below 1');
+const share = numberThat(isPart, 'a number from 0 to below 1');
 
 const CHECKS: Record<keyof TaskConfig, Check> = {
   task: oneOf(TASKS),
@@ -190,7 +185,7 @@ const CHECKS: Record<keyof TaskConfig, Check> = {
   emaDecay: share,
   validation: notNegative,
   validateEvery: count,
-  seed: numberThat((n) => Number.isInteger(n) && n >= 0 && n <= LARGEST_SEED, `an integer, 0 to ${LARGEST_SEED}`),
+  seed: numberThat((n) => isWhole(n) && n <= LARGEST_SEED, `an integer, 0 to ${LARGEST_SEED}`),
 };
 const SCHEDULE_CHECKS: Record<keyof NonNullable<TaskConfig['schedule']>, Check> = {
   kind: oneOf(SCHEDULES),

@@ -1,4 +1,4 @@
-import { checkKnown, checkNumber, checkSynchronous, describeValue } from '../core/check.js';
+import { checkKnown, checkNumber, checkSynchronous, describeValue, isCount, isWhole } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
 import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
@@ -149,8 +149,6 @@ export interface Plan extends Required<Omit<GenerateOptions, 'stop' | 'signal' |
   readonly vocabulary: number;
 }
 
-const isCount = (least: number) => (value: number) => Number.isInteger(value) && value >= least;
-
 /** Checks options. `rows` are the inputs: sources, or prompts of a decoder-only model. */
 export function resolveOptions(
   model: Transformer,
@@ -172,30 +170,30 @@ export function resolveOptions(
   const check = (name: string, value: number, accepts: (value: number) => boolean, expected: string) =>
     checkNumber('generate', name, value, accepts, expected);
 
-  check('numBeams', numBeams, (n) => isCount(1)(n) && n <= MAX_CACHE_ROWS, `an integer from 1 to ${MAX_CACHE_ROWS}`);
-  check('batchSize', batchSize, isCount(1), 'a positive integer');
-  check('numReturnSequences', numReturnSequences, isCount(1), 'a positive integer');
-  check('maxNewTokens', maxNewTokens, isCount(1), 'a positive integer');
+  check('numBeams', numBeams, (n) => isCount(n) && n <= MAX_CACHE_ROWS, `an integer from 1 to ${MAX_CACHE_ROWS}`);
+  check('batchSize', batchSize, isCount, 'a positive integer');
+  check('numReturnSequences', numReturnSequences, isCount, 'a positive integer');
+  check('maxNewTokens', maxNewTokens, isCount, 'a positive integer');
   check(
     'maxNewTokens',
     maxNewTokens,
     (n) => n <= room,
     `at most ${room}: the model's maxLength is ${config.maxLength}`,
   );
-  check('minNewTokens', minNewTokens, (n) => isCount(0)(n) && n <= maxNewTokens, `0 to maxNewTokens, ${maxNewTokens}`);
+  check('minNewTokens', minNewTokens, (n) => isWhole(n) && n <= maxNewTokens, `0 to maxNewTokens, ${maxNewTokens}`);
   check('lengthPenalty', lengthPenalty, Number.isFinite, 'a finite number');
   check('temperature', temperature, (t) => t > 0 && Number.isFinite(t), 'a positive number');
-  check('topK', topK, isCount(0), 'an integer from 0 on');
+  check('topK', topK, isWhole, 'an integer from 0 on');
   check('topP', topP, (p) => p > 0 && p <= 1, 'a number above 0, at most 1');
   check('minP', minP, (p) => p >= 0 && p <= 1, 'a number from 0 to 1');
   check('seed', seed, (n) => Number.isSafeInteger(n) && n >= 0, 'an integer from 0 on');
   check('repetitionPenalty', repetitionPenalty, (p) => p > 0 && Number.isFinite(p), 'a positive number');
-  check('noRepeatNgramSize', noRepeatNgramSize, isCount(0), 'an integer from 0 on');
+  check('noRepeatNgramSize', noRepeatNgramSize, isWhole, 'an integer from 0 on');
   const refuse = (message: string): never => {
     throw new ArgumentError(`generate: ${message}`);
   };
   if (!isList(stopTokens)) refuse(`stopTokens is ${describeValue(stopTokens)}, expected an array of tokens`);
-  const isToken = (id: number) => isCount(0)(id) && id < config.targetVocab;
+  const isToken = (id: number) => isWhole(id) && id < config.targetVocab;
   for (const id of stopTokens) check('a stop token', id, isToken, `a token below ${config.targetVocab}`);
   if (![true, false, 'never'].includes(earlyStopping))
     refuse(`earlyStopping is ${earlyStopping}, expected true, false or 'never'`);

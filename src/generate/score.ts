@@ -1,3 +1,4 @@
+import { isWhole } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { inference } from '../models/inference.js';
 import { checkSides } from '../models/sides.js';
@@ -25,7 +26,7 @@ export async function score(model: Transformer, source: Tokens | null, target: T
   targets.forEach((row, i) => {
     if (row.length < 2)
       throw new ShapeError(`score: target ${i} has ${row.length} tokens: nothing comes after the first`);
-    const wrong = row.find((id) => !(Number.isInteger(id) && id >= 0 && id < targetVocab));
+    const wrong = row.find((id) => !(isWhole(id) && id < targetVocab));
     if (wrong !== undefined)
       throw new ArgumentError(`score: ${wrong} in target ${i} is not a token below ${targetVocab}`);
   });

@@ -1,3 +1,4 @@
+import { isWhole } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Transformer } from '../models/transformer.js';
@@ -48,7 +49,7 @@ function placeOf(model: Transformer, { attention, layer, head }: HeadId): Place 
   const { dModel, heads } = model.config;
   const layers = attentionsOf(model.transformer)[attention] ?? [];
   const module = layers[layer];
-  if (!module || !(Number.isInteger(head) && head >= 0 && head < heads)) {
+  if (!module || !(isWhole(head) && head < heads)) {
     const has = `it has ${layers.length} layers of ${heads} heads there, numbered from 0`;
     throw new ArgumentError(`withoutHeads: the model has no head ${head} in layer ${layer} of '${attention}': ${has}`);
   }

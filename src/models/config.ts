@@ -1,6 +1,6 @@
 // What a Transformer can be made of.
 
-import { checkNumber, checkOneOf, checkOptions, isNotNegative } from '../core/check.js';
+import { checkNumber, checkOneOf, checkOptions, isNotNegative, isPart } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type Positions, resolvePositions } from '../nn/positions.js';
 import { type Activation, activationKind } from '../ops/activation.js';
@@ -114,7 +114,7 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
   for (const [name, value] of Object.entries({ finalNorm, bias })) {
     check(typeof value === 'boolean', `${name} is ${value}, expected true or false`);
   }
-  checkNumber('Transformer', 'dropout', dropout, (p) => p >= 0 && p < 1, 'a probability below 1');
+  checkNumber('Transformer', 'dropout', dropout, isPart, 'a probability below 1');
   checkNumber('Transformer', 'layerNormEps', layerNormEps, isNotNegative, 'a number, 0 or more');
   check(Number.isFinite(embeddingScale), `embeddingScale is ${scale}, expected a number, a boolean or 'sqrt(dModel)'`);
   check([true, false, 'all'].includes(tieEmbeddings), `tieEmbeddings is ${tieEmbeddings}, expected a boolean or 'all'`);

@@ -10,6 +10,7 @@ import {
   checkShape,
   describeShape,
   isCount,
+  isWhole,
   matrixOf,
 } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -248,7 +249,7 @@ function checkLengths(
   let longest = 0;
   let total = 0;
   for (const length of lengths) {
-    checkNumber(op, `a length in ${name}`, length, (n) => Number.isInteger(n) && n >= 0 && n <= rows, `0 to ${rows}`);
+    checkNumber(op, `a length in ${name}`, length, (n) => isWhole(n) && n <= rows, `0 to ${rows}`);
     longest = Math.max(longest, length);
     total += length;
   }

@@ -1,4 +1,4 @@
-import { checkKnown, checkNumber, isNotNegative } from '../core/check.js';
+import { checkKnown, checkNumber, isNotNegative, isPart } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { FormatError } from '../core/errors.js';
 import type { Scalar } from '../core/queue.js';
@@ -230,7 +230,6 @@ function isGroups(params: readonly Tensor[] | readonly ParameterGroup[]): params
 }
 
 function checkValues({ lr, beta1, beta2, eps, weightDecay }: Required<AdamWOptions>): void {
-  const isPart = (value: number) => value >= 0 && value < 1;
   checkNumber('AdamW', 'lr', lr, isNotNegative, 'a number, 0 or more');
   checkNumber('AdamW', 'beta1', beta1, isPart, 'a number from 0 to below 1');
   checkNumber('AdamW', 'beta2', beta2, isPart, 'a number from 0 to below 1');

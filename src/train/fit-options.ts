@@ -1,6 +1,6 @@
 // What `fit` is given and what it gives back.
 
-import { checkKnown, checkNumber, isCount } from '../core/check.js';
+import { checkKnown, checkNumber, isCount, isPart } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
@@ -160,7 +160,7 @@ export function checkSettings(options: FitOptions): void {
   for (const [name, value] of Object.entries({ gradientAccumulation, validateEvery, checkpointEvery, averageLast })) {
     checkNumber('fit', name, value, isCount, 'a positive integer');
   }
-  checkNumber('fit', 'emaDecay', emaDecay, (value) => value >= 0 && value < 1, 'a number from 0 to below 1');
+  checkNumber('fit', 'emaDecay', emaDecay, isPart, 'a number from 0 to below 1');
   checkEither(options, 'steps', 'epochs');
   checkEither(options, 'averageLast', 'emaDecay');
   if (options.earlyStopping !== undefined) checkStopping(options.earlyStopping, options);

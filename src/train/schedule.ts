@@ -1,11 +1,11 @@
-import { checkKnown, checkNumber, isCount, isNotNegative } from '../core/check.js';
+import { checkKnown, checkNumber, isCount, isNotNegative, isWhole } from '../core/check.js';
 
 /** The learning rate at a step; steps count from 1. */
 export type Schedule = (step: number) => number;
 
 function warm(op: string, peak: number, warmup: number, name = 'peak'): void {
   checkNumber(op, name, peak, (value) => value > 0 && Number.isFinite(value), 'a positive number');
-  checkNumber(op, 'warmup', warmup, (value) => Number.isInteger(value) && value >= 0, 'a number of steps, 0 or more');
+  checkNumber(op, 'warmup', warmup, isWhole, 'a number of steps, 0 or more');
 }
 
 /** The same rate at every step after a linear warm-up over `warmup` steps. */
