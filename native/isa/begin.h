@@ -16,3 +16,4 @@
 
 #include "abi.h"
 #include "context.h"
+#include "isa/cpu.h"

