@@ -211,7 +211,7 @@ SIMD_INLINE float maximum(Vf v) {
 SIMD_INLINE void transpose(Vf (&)[1]) {}
 #else
 template <size_t... I>
-SIMD_INLINE void shuffle(const Vf* from, Vf* to, std::index_sequence<I...>) {
+SIMD_INLINE void shuffleRows(const Vf* from, Vf* to, std::index_sequence<I...>) {
   constexpr size_t kHalf = kWidth / 2;
 #pragma GCC unroll 8
   for (size_t i = 0; i < kHalf; ++i) {
@@ -222,11 +222,11 @@ SIMD_INLINE void shuffle(const Vf* from, Vf* to, std::index_sequence<I...>) {
 SIMD_INLINE void transpose(Vf (&rows)[kWidth]) {
   Vf other[kWidth];
   for (size_t round = 1; round < kWidth; round *= 4) {
-    shuffle(rows, other, std::make_index_sequence<kWidth>());
+    shuffleRows(rows, other, std::make_index_sequence<kWidth>());
     if (round * 2 == kWidth) {
       for (size_t i = 0; i < kWidth; ++i) rows[i] = other[i];
     } else {
-      shuffle(other, rows, std::make_index_sequence<kWidth>());
+      shuffleRows(other, rows, std::make_index_sequence<kWidth>());
     }
   }
 }
