@@ -18,19 +18,31 @@ export async function loadAddon(): Promise<Addon> {
   const { createRequire } = await nodeModule<typeof import('node:module')>('module');
   const { availableParallelism } = await nodeModule<typeof import('node:os')>('os');
   const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');
-  let path = 'build/Release/simdformer.node';
-  try {
-    path = fileURLToPath(besides(import.meta.url, `../../${path}`)); // src/backend/ and dist/node/ are equally deep
-    return { ...(createRequire(import.meta.url)(path) as Pick<Addon, 'Engine'>), parallelism: availableParallelism() };
-  } catch (error) {
-    const [reason] = (error as Error).message.split('\n'); // without the stack of modules that were loaded
-    throw new DeviceError(
-      `the native addon for ${process.platform}-${process.arch} did not load from ${path}: ${reason}. ` +
-        'Build it with `npm run build` in a clone, with `npx node-gyp rebuild -C node_modules/simdformer` where it is ' +
-        'installed (needs a C++20 compiler, make and Python 3).',
-      { cause: error },
-    );
+  const require = createRequire(import.meta.url);
+  // One that was built here is preferred; src/backend/ and dist/node/ are equally deep.
+  const built = fileURLToPath(besides(import.meta.url, '../../build/Release/simdformer.node'));
+  const reasons: string[] = [];
+  for (const place of [built, ...prebuilt()]) {
+    try {
+      return { ...(require(place) as Pick<Addon, 'Engine'>), parallelism: availableParallelism() };
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      const [reason] = message.split('\n'); // without the stack of modules that were loaded
+      reasons.push(`${place}: ${code === 'MODULE_NOT_FOUND' ? 'it is not there' : reason}`);
+    }
   }
+  throw new DeviceError(
+    `the native addon for ${process.platform}-${process.arch} did not load from ${reasons.join(', nor from ')}. ` +
+      'Install with optional dependencies, of which one is the addon; or build it with `npm run build` in a clone, with ' +
+      '`npx node-gyp rebuild -C node_modules/simdformer` where it is installed (needs a C++20 compiler, make and Python 3).',
+  );
+}
+
+/** The packages that may have an addon for this machine. Of those of two C libraries only the right one loads. */
+function prebuilt(): string[] {
+  const { platform, arch } = process;
+  const libraries: Partial<Record<NodeJS.Platform, string[]>> = { linux: ['-gnu', '-musl'], win32: ['-msvc'] };
+  return (libraries[platform] ?? ['']).map((library) => `simdformer-${platform}-${arch}${library}`);
 }
 
 /** An engine of the N-API addon. Throws DeviceError if it or the machine lacks the instruction set, or memory. */

@@ -1,6 +1,6 @@
 // The installed package in Node, where nothing has built its addon.
 import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { installed, run } from './installed.js';
@@ -8,8 +8,8 @@ import { installed, run } from './installed.js';
 const folder = await installed();
 
 describe.runIf(folder)('the installed package in Node', () => {
-  const script = async (text: string) => {
-    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', text], { cwd: folder as string });
+  const script = async (text: string, cwd = folder as string) => {
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', text], { cwd });
     return JSON.parse(stdout);
   };
 
@@ -25,6 +25,29 @@ describe.runIf(folder)('the installed package in Node', () => {
     expect(error.message).toMatch(
       /did not load from .*simdformer\.node: .*npx node-gyp rebuild -C node_modules\/simdformer/,
     );
+  });
+
+  it('computes with the prebuilt addon of the package for this platform, if that loads', async () => {
+    const libraries: Partial<Record<NodeJS.Platform, string>> = { linux: '-gnu', win32: '-msvc' };
+    const name = `simdformer-${process.platform}-${process.arch}${libraries[process.platform] ?? ''}`;
+    const place = join(folder as string, 'prebuilt');
+    const addon = join(place, 'node_modules', name);
+    await cp(join(folder as string, 'node_modules/simdformer'), join(place, 'node_modules/simdformer'), {
+      recursive: true,
+    });
+    await mkdir(addon, { recursive: true });
+    await writeFile(join(addon, 'package.json'), JSON.stringify({ name, version: '0.1.0', main: 'simdformer.node' }));
+    const opened = `import { createDevice } from 'simdformer';
+      console.log(JSON.stringify((await createDevice()).info));`;
+    await copyFile('build/Release/simdformer.node', join(addon, 'simdformer.node'));
+    expect(await script(opened, place)).toMatchObject({ backend: 'native' });
+    await writeFile(join(addon, 'simdformer.node'), 'cut off');
+    expect(await script(opened, place)).toMatchObject({
+      backend: 'wasm',
+      reason: expect.stringMatching(
+        new RegExp(`simdformer\\.node: it is not there, nor from ${name}: (?!it is not)`),
+      ),
+    });
   });
 
   it('has its files as subpaths, and its types', async () => {

