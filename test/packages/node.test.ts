@@ -44,9 +44,7 @@ describe.runIf(folder)('the installed package in Node', () => {
     await writeFile(join(addon, 'simdformer.node'), 'cut off');
     expect(await script(opened, place)).toMatchObject({
       backend: 'wasm',
-      reason: expect.stringMatching(
-        new RegExp(`simdformer\\.node: it is not there, nor from ${name}: (?!it is not)`),
-      ),
+      reason: expect.stringMatching(new RegExp(`simdformer\\.node: it is not there, nor from ${name}: (?!it is not)`)),
     });
   });
 
