@@ -51,9 +51,18 @@ const withEngine = {
   },
 };
 
+/** What src/backend/node.ts and native.ts are where there is never Node: without them goes all that is for it. */
+const noNode = `export const isNode = false;
+export const environment = () => undefined;
+export const besides = (moduleUrl, path) => new URL(path, moduleUrl);
+export const nodeModule = undefined;`;
+const noAddon = 'export const loadAddon = undefined, createNativeBackend = undefined;';
+
 const asInPages = {
   name: 'as in pages',
   setup(build) {
+    build.onLoad({ filter: /backend[\\/]node\.ts$/ }, () => ({ contents: noNode, loader: 'ts' }));
+    build.onLoad({ filter: /backend[\\/]native\.ts$/ }, () => ({ contents: noAddon, loader: 'ts' }));
     build.onLoad({ filter: /src[\\/]index\.ts$/ }, () => ({ contents: withoutPictures(), loader: 'ts' }));
     build.onLoad({ filter: /(train[\\/]checkpoint|io[\\/](file|atomic-write))\.ts$/ }, ({ path }) => ({
       contents: withoutFiles(relative(root, path)),

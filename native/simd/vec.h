@@ -205,6 +205,16 @@ SIMD_INLINE float maximum(Vf v) {
 #endif
 #endif
 
+// Lanes 2i and 2i + 1 change places.
+#if VEC_WIDTH == 1
+SIMD_INLINE Vf swapNeighbours(Vf v, std::index_sequence<0>) { return v; }
+#else
+template <size_t... I>
+SIMD_INLINE Vf swapNeighbours(Vf v, std::index_sequence<I...>) {
+  return __builtin_shufflevector(v, v, (I ^ 1)...);
+}
+#endif
+
 // Rows become columns. Each round interleaves vector i of the first half with vector i of the second (a perfect shuffle
 // of all kWidth² floats); after log2(kWidth) rounds, position (i, j) has moved to (j, i).
 #if VEC_WIDTH == 1

@@ -3,7 +3,6 @@ import type { TransformerConfig } from '../models/config.js';
 import type { MultiHeadAttention } from '../nn/attention.js';
 import { add, scale } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
-import { linear } from '../ops/linear.js';
 import { matmul } from '../ops/matmul.js';
 import { gather, permute } from '../ops/move.js';
 import { softmax } from '../ops/softmax.js';
@@ -20,7 +19,7 @@ export interface AttentionTrace<T = Values> {
    * [Tk, dModel], what keys and values are made of: `input` in self-attention, the encoder's output in cross attention.
    */
   readonly memory: T;
-  /** [heads, Tq, d] */
+  /** [heads, Tq, d]; with positions `rotary` as they have turned, keys likewise. */
   readonly q: T;
   /** [heads, Tk, d]; heads that share keys and values have them each. */
   readonly k: T;
@@ -50,22 +49,24 @@ export interface AttentionTrace<T = Values> {
   readonly output: T;
 }
 
-/** `memory` is `input` for self-attention. */
+/** Attention of `input`, whose tokens stand at `positions`, int32 [Tq], to `memory`, or to itself if that is null. */
 export function traceAttention(
   attention: MultiHeadAttention,
   { dModel, heads, kvHeads }: TransformerConfig,
   input: Tensor,
-  memory: Tensor,
+  positions: Tensor,
+  memory: Tensor | null,
   causal: boolean,
 ): AttentionTrace<Tensor> {
-  const { inProjWeight, inProjBias, relativeBias, relativeKeys, relativeValues, outProj } = attention;
+  const { relativeBias, relativeKeys, relativeValues, outProj } = attention;
   const width = dModel / heads;
-  const [timeQ, timeK] = [input.shape[0] as number, memory.shape[0] as number];
-  const queries = linear(input, inProjWeight.columns(0, dModel), inProjBias?.columns(0, dModel));
-  const keysAndValues = attention.keysAndValues(memory);
-  const q = headsOf(queries, heads);
-  const k = shared(headsOf(keysAndValues.columns(0, kvHeads * width), kvHeads), heads);
-  const v = shared(headsOf(keysAndValues.columns(kvHeads * width, 2 * kvHeads * width), kvHeads), heads);
+  const [timeQ, timeK] = [input.shape[0] as number, (memory ?? input).shape[0] as number];
+  const projected = memory
+    ? { q: attention.query(input), kv: attention.keysAndValues(memory) }
+    : attention.project(input, positions);
+  const q = headsOf(projected.q, heads);
+  const k = shared(headsOf(projected.kv.columns(0, kvHeads * width), kvHeads), heads);
+  const v = shared(headsOf(projected.kv.columns(kvHeads * width, 2 * kvHeads * width), kvHeads), heads);
 
   const products = matmul(q, k, { transposeB: true });
   // Vectors of distances are [Tq, Tk, d], so queries come first: [Tq, heads, d] · [Tq, d, Tk].
@@ -84,7 +85,7 @@ export function traceAttention(
   const output = outProj.forward(queriesFirst(outputs).reshape(timeQ, dModel));
   const distances = { relative, bias, relativeKeys, relativeValues };
   const all = { q, k, v, products, ...distances, scale: factor, scores, causal, weights, outputs, output };
-  return { input, memory, ...all };
+  return { input, memory: memory ?? input, ...all };
 }
 
 /** [T, heads·d] as [heads, T, d]. */

@@ -6,11 +6,11 @@ import { ShapeError } from '../core/errors.js';
 import { type Shape, Tensor } from '../core/tensor.js';
 import { checkSides } from '../models/sides.js';
 import type { Transformer } from '../models/transformer.js';
-import type { Embedding, LayerNorm } from '../nn/layers.js';
+import { type Embedding, type Norm, RMSNorm } from '../nn/layers.js';
 import { sinusoids } from '../nn/positions.js';
 import type { Decoder, DecoderLayer, Encoder, EncoderLayer } from '../nn/stacks.js';
 import { packed, TokenBatch } from '../nn/token-batch.js';
-import { add, mul, sub } from '../ops/binary.js';
+import { add, mul, scale, sub } from '../ops/binary.js';
 import { embedding } from '../ops/embedding.js';
 import { concat } from '../ops/move.js';
 import { mean } from '../ops/reduce.js';
@@ -35,7 +35,10 @@ export interface EmbeddingTrace<T = Values> {
   readonly sum: T;
 }
 
-/** weight·(input - mean) / √(variance + eps) + bias, over the features of each token. */
+/**
+ * weight·(input - mean) / √(variance + eps) + bias, over the features of each token. Of RMSNorm the mean is taken for 0,
+ * so that the variance is the mean square.
+ */
 export interface NormTrace<T = Values> {
   readonly input: T;
   /** [T, 1] */
@@ -52,8 +55,10 @@ export interface FeedForwardTrace<T = Values> {
   readonly input: T;
   /** [T, dFF], before the activation. */
   readonly hidden: T;
-  /** [T, dFF], after it. */
+  /** [T, dFF], after it, times `gate` if there is one. */
   readonly active: T;
+  /** [T, dFF]: what multiplies the hidden features; null unless the model is `gated`. */
+  readonly gate: T | null;
   readonly output: T;
 }
 
@@ -152,7 +157,7 @@ function traceStack(
   const embedded = traceEmbedding(model, table as Embedding, learned, batch);
   let x = embedded.sum;
   const layers = stack.layers.map((layer) => {
-    const traced = traceLayer(model, layer, x, stack === model.transformer.decoder, memory);
+    const traced = traceLayer(model, layer, x, batch, stack === model.transformer.decoder, memory);
     x = traced.feedForward.output;
     return traced;
   });
@@ -179,13 +184,14 @@ function traceLayer(
   { config }: Transformer,
   layer: EncoderLayer | DecoderLayer,
   x: Tensor,
+  { positions }: TokenBatch,
   causal: boolean,
   memory: Tensor | null,
 ): LayerTrace<Tensor> {
   const pre = config.norm === 'pre';
   const subLayer = <Inside extends { output: Tensor }>(
     input: Tensor,
-    norm: LayerNorm,
+    norm: Norm,
     inner: (x: Tensor) => Inside,
   ): SubLayerTrace<Inside, Tensor> => {
     const before = pre ? traceNorm(norm, input) : null;
@@ -195,21 +201,24 @@ function traceLayer(
     return { input, inside, sum, norm: traced, output: pre ? sum : traced.output };
   };
   const { selfAttn, norm1, norm2 } = layer;
-  const selfAttention = subLayer(x, norm1, (y) => traceAttention(selfAttn, config, y, y, causal));
+  const selfAttention = subLayer(x, norm1, (y) => traceAttention(selfAttn, config, y, positions, null, causal));
   const [cross, norm3] = 'multiheadAttn' in layer ? [layer.multiheadAttn, layer.norm3] : [null, null];
   const crossAttention =
     cross && memory
-      ? subLayer(selfAttention.output, norm2, (y) => traceAttention(cross, config, y, memory, false))
+      ? subLayer(selfAttention.output, norm2, (y) => traceAttention(cross, config, y, positions, memory, false))
       : null;
   const feedForward = subLayer((crossAttention ?? selfAttention).output, norm3 ?? norm2, (input) => {
-    const active = layer.linear1.forward(input, config.activation);
-    return { input, hidden: layer.linear1.forward(input), active, output: layer.linear2.forward(active) };
+    const gate = layer.linear3?.forward(input) ?? null;
+    const activated = layer.linear1.forward(input, config.activation);
+    const active = gate ? mul(activated, gate) : activated;
+    return { input, hidden: layer.linear1.forward(input), active, gate, output: layer.linear2.forward(active) };
   });
   return { selfAttention, crossAttention, feedForward };
 }
 
-function traceNorm(norm: LayerNorm, input: Tensor): NormTrace<Tensor> {
-  const average = mean(input, { axis: -1, keepDims: true });
+function traceNorm(norm: Norm, input: Tensor): NormTrace<Tensor> {
+  const means = mean(input, { axis: -1, keepDims: true });
+  const average = norm instanceof RMSNorm ? scale(means, 0) : means;
   const centred = sub(input, average);
   const variance = mean(mul(centred, centred), { axis: -1, keepDims: true });
   return { input, mean: average, variance, weight: norm.weight, bias: norm.bias, output: norm.forward(input) };

@@ -24,7 +24,14 @@ export interface TransformerOptions {
   dFF?: number;
   /** Of the feed-forward networks. Default `relu`. */
   activation?: Activation;
-  /** Layer normalisation before the sub-layers or after the residual additions. Default `post`, as in the paper. */
+  /**
+   * Whether a second projection of the input multiplies the hidden features (Shazeer 2020, "GLU Variants Improve
+   * Transformer"): SwiGLU with activation `silu`, GEGLU with `gelu`. Default false.
+   */
+  gated?: boolean;
+  /** What is normalised: mean and variance (`layer`, default), or the root mean square alone, without a bias (`rms`). */
+  normalization?: 'layer' | 'rms';
+  /** Normalisation before the sub-layers or after the residual additions. Default `post`, as in the paper. */
   norm?: 'pre' | 'post';
   /** A normalisation after the last layer of each stack. Default true, as in PyTorch's nn.Transformer. */
   finalNorm?: boolean;
@@ -87,6 +94,8 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     decoderLayers = 6,
     finalNorm = true,
     bias = true,
+    gated = false,
+    normalization = 'layer',
     tieEmbeddings = false,
   } = options;
   const {
@@ -111,7 +120,8 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
   check(heads % kvHeads === 0, `heads is ${heads}, expected a multiple of kvHeads, ${kvHeads}`);
   activationKind('Transformer', activation);
   checkOneOf('Transformer', 'norm', norm, ['pre', 'post']);
-  for (const [name, value] of Object.entries({ finalNorm, bias })) {
+  checkOneOf('Transformer', 'normalization', normalization, ['layer', 'rms']);
+  for (const [name, value] of Object.entries({ finalNorm, bias, gated })) {
     check(typeof value === 'boolean', `${name} is ${value}, expected true or false`);
   }
   checkNumber('Transformer', 'dropout', dropout, isPart, 'a probability below 1');
@@ -125,6 +135,13 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     `tieEmbeddings needs one vocabulary, but sourceVocab is ${sourceVocab} and targetVocab ${targetVocab}`,
   );
 
+  const positions = resolvePositions(options.positions);
+  const isOdd = (dModel / heads) % 2 !== 0;
+  check(
+    positions.kind !== 'rotary' || !isOdd,
+    `positions 'rotary' turn pairs of features, but a head has ${dModel / heads}, dModel / heads: expected an even number`,
+  );
+
   return {
     dModel,
     heads,
@@ -133,10 +150,12 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     decoderLayers,
     dFF,
     activation,
+    gated,
     norm,
+    normalization,
     finalNorm,
     bias,
-    positions: resolvePositions(options.positions),
+    positions,
     dropout,
     sourceVocab,
     targetVocab,

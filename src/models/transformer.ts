@@ -15,7 +15,7 @@ import { Initializer } from '../nn/init.js';
 import { DecoderState, type Memory } from '../nn/kv-cache.js';
 import { Dropout, Embedding, Linear, type Randomness, TiedLinear } from '../nn/layers.js';
 import { Module } from '../nn/module.js';
-import { sinusoids } from '../nn/positions.js';
+import { rotations, sinusoids } from '../nn/positions.js';
 import { Decoder, Encoder } from '../nn/stacks.js';
 import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
@@ -75,6 +75,7 @@ export class Transformer extends Module {
   /** What it was trained with: saved and loaded together with it. */
   tokenizers: Tokenizers = {};
   readonly #sinusoids: Tensor | null;
+  readonly #angles: Tensor | null;
   readonly #randomness: Randomness = { seed: 0, streams: 0 };
   #seeds: Random;
 
@@ -99,18 +100,19 @@ export class Transformer extends Module {
     this.srcPositions = learned && this.srcEmbed ? vectors(maxLength) : null;
     this.tgtPositions = learned && this.tgtEmbed ? vectors(maxLength) : null;
     this.dropout = new Dropout(config.dropout, this.#randomness);
+    const table = (values: Float32Array) =>
+      device.unscoped(() => device.tensor(values, [maxLength, values.length / maxLength]));
+    this.#sinusoids = positions.kind === 'sinusoidal' ? table(sinusoids(maxLength, dModel, positions)) : null;
+    this.#angles = positions.kind === 'rotary' ? table(rotations(maxLength, dModel / config.heads, positions)) : null;
+    const layers = { ...config, angles: this.#angles };
     this.transformer = new Stacks(
-      encoderLayers > 0 ? new Encoder(init, this.#randomness, config, encoderLayers) : null,
-      decoderLayers > 0 ? new Decoder(init, this.#randomness, config, decoderLayers, encoderLayers > 0) : null,
+      encoderLayers > 0 ? new Encoder(init, this.#randomness, layers, encoderLayers) : null,
+      decoderLayers > 0 ? new Decoder(init, this.#randomness, layers, decoderLayers, encoderLayers > 0) : null,
     );
-    const table = (this.tgtEmbed ?? this.srcEmbed) as Embedding;
+    const shared = (this.tgtEmbed ?? this.srcEmbed) as Embedding;
     this.generator = tieEmbeddings
-      ? new TiedLinear(init, table.weight, bias)
+      ? new TiedLinear(init, shared.weight, bias)
       : new Linear(init, dModel, targetVocab, bias);
-    this.#sinusoids =
-      positions.kind === 'sinusoidal'
-        ? device.unscoped(() => device.tensor(sinusoids(maxLength, dModel, positions), [maxLength, dModel]))
-        : null;
   }
 
   /**
@@ -328,6 +330,7 @@ export class Transformer extends Module {
     disposeSessions(this);
     super.dispose();
     this.#sinusoids?.dispose();
+    this.#angles?.dispose();
   }
 
   #layers() {

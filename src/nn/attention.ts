@@ -9,6 +9,7 @@ import { add } from '../ops/binary.js';
 import { cacheAppend, cacheFill } from '../ops/kv-cache.js';
 import { linear } from '../ops/linear.js';
 import { matmul } from '../ops/matmul.js';
+import { rotary } from '../ops/rotary.js';
 import { softmax } from '../ops/softmax.js';
 import type { Initializer } from './init.js';
 import type { DecoderState, LayerCache } from './kv-cache.js';
@@ -86,12 +87,17 @@ export class MultiHeadAttention extends Module {
   /** Gets what the heads give, [N, heads·dv], in each forward pass, if set: for regularisers of the loss. */
   observeHeads: ((outputs: Tensor) => void) | null = null;
   readonly #width: number;
+  readonly #turn: (x: Tensor, positions: Tensor) => Tensor;
 
-  /** `positions` is for self-attention: distances mean nothing between two different sequences. */
+  /**
+   * `positions` is for self-attention: distances mean nothing between two different sequences. `angles`: what
+   * `rotations` gives, with positions `rotary`.
+   */
   constructor(
     init: Initializer,
     private readonly options: MultiHeadOptions,
     positions: Required<Positions> | null,
+    angles: Tensor | null = null,
   ) {
     super();
     const { dModel, heads, kvHeads, bias = true } = options;
@@ -105,6 +111,9 @@ export class MultiHeadAttention extends Module {
     this.relativeBias = positions?.kind === 'relativeBias' ? init.constant([heads, distances], 0) : null;
     this.relativeKeys = shaw ? init.xavierUniform(distances, headWidth) : null;
     this.relativeValues = shaw ? init.xavierUniform(distances, headWidth) : null;
+    // Queries and keys lie side by side, values behind them.
+    const turning = { columns: dModel + this.#width, layout: positions?.layout };
+    this.#turn = (x, places) => (positions && angles ? rotary(x, places, angles, turning) : x);
   }
 
   protected override get transposed(): readonly string[] {
@@ -112,8 +121,8 @@ export class MultiHeadAttention extends Module {
   }
 
   /** Each sequence attends to itself; `causal`: to what is not later. `x` is [N, dModel]. Fills `cache`, if given. */
-  self(x: Tensor, { lengths, counts }: TokenBatch, causal: boolean, cache?: LayerCache): Tensor {
-    const { q, kv } = this.#project(x);
+  self(x: Tensor, { lengths, counts, positions }: TokenBatch, causal: boolean, cache?: LayerCache): Tensor {
+    const { q, kv } = this.project(x, positions);
     if (cache) cacheFill(cache.self, kv, lengths);
     return this.#attend(q, kv, { causal, lengthsQ: lengths, lengthsK: lengths }, [counts, counts]);
   }
@@ -121,12 +130,12 @@ export class MultiHeadAttention extends Module {
   /** Each sequence of `x` attends to the sequence of `memory` with the same number. */
   cross(x: Tensor, batch: TokenBatch, memory: Tensor, memoryBatch: TokenBatch): Tensor {
     const lengths = { lengthsQ: batch.lengths, lengthsK: memoryBatch.lengths };
-    return this.#attend(this.#query(x), this.keysAndValues(memory), lengths, [batch.counts, memoryBatch.counts]);
+    return this.#attend(this.query(x), this.keysAndValues(memory), lengths, [batch.counts, memoryBatch.counts]);
   }
 
   /** The newest token of each sequence, `x` [sequences, dModel], joins the cache and attends to what is there. */
   selfStep(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
-    const { q, kv } = this.#project(x);
+    const { q, kv } = this.project(x, state.positions);
     cacheAppend(cache.self, kv, state.positions);
     const queries = q.reshape(state.sequences, 1, -1);
     // Causal hides nothing from the newest token, but tells the distances where it stands: at the end.
@@ -136,7 +145,7 @@ export class MultiHeadAttention extends Module {
   /** The newest token of each sequence attends to its source; the beams of one source are so many queries. */
   crossStep(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
     const { sources, beams } = state.sizes;
-    const queries = this.#query(x).reshape(sources, beams, -1);
+    const queries = this.query(x).reshape(sources, beams, -1);
     return this.#attend(queries, cache.cross as Tensor, { lengthsK: state.sourceLengths }).reshape(x.shape);
   }
 
@@ -147,14 +156,16 @@ export class MultiHeadAttention extends Module {
     return linear(x, this.inProjWeight.columns(dModel, end), this.inProjBias?.columns(dModel, end));
   }
 
-  #query(x: Tensor): Tensor {
+  /** [N, dModel], the queries of `x` to another sequence. */
+  query(x: Tensor): Tensor {
     const { dModel } = this.options;
     return linear(x, this.inProjWeight.columns(0, dModel), this.inProjBias?.columns(0, dModel));
   }
 
-  #project(x: Tensor): { q: Tensor; kv: Tensor } {
+  /** Queries [N, dModel] and keysAndValues of `x`, whose tokens stand at `positions`, int32 [N]. */
+  project(x: Tensor, positions: Tensor): { q: Tensor; kv: Tensor } {
     const { dModel } = this.options;
-    const all = linear(x, this.inProjWeight, this.inProjBias);
+    const all = this.#turn(linear(x, this.inProjWeight, this.inProjBias), positions);
     return { q: all.columns(0, dModel), kv: all.columns(dModel, dModel + 2 * this.#width) };
   }
 

@@ -8,6 +8,7 @@ import { type DropoutOptions, dropout } from '../ops/dropout.js';
 import { addLayerNorm, layerNorm } from '../ops/layer-norm.js';
 import { linear } from '../ops/linear.js';
 import { matmul } from '../ops/matmul.js';
+import { rmsNorm } from '../ops/rms-norm.js';
 import type { Initializer } from './init.js';
 import { Module } from './module.js';
 
@@ -33,10 +34,18 @@ export class Linear extends Module {
   }
 }
 
-/**
- * Layer normalisation over the last dimension, with the residual addition before it in the same pass if there is one.
- */
-export class LayerNorm extends Module {
+/** A normalisation over the last dimension. */
+export interface Norm extends Module {
+  readonly weight: Tensor;
+  readonly bias: Tensor | null;
+  /** norm(x + residual). */
+  forward(x: Tensor, residual?: Tensor | null): Tensor;
+  /** x + residual and its norm. */
+  add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor };
+}
+
+/** Layer normalisation (Ba, Kiros, Hinton 2016), with the residual addition before it in the same pass if there is one. */
+export class LayerNorm extends Module implements Norm {
   readonly weight: Tensor;
   readonly bias: Tensor | null;
 
@@ -51,14 +60,36 @@ export class LayerNorm extends Module {
     this.bias = bias ? init.constant([features], 0) : null;
   }
 
-  /** norm(x + residual). */
   forward(x: Tensor, residual: Tensor | null = null): Tensor {
     return layerNorm(x, this.weight, this.bias, { eps: this.eps, residual });
   }
 
-  /** x + residual and its norm. */
   add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor } {
     return addLayerNorm(x, residual, this.weight, this.bias, { eps: this.eps });
+  }
+}
+
+/** Root mean square normalisation (Zhang, Sennrich 2019): no mean is subtracted, no bias added. */
+export class RMSNorm extends Module implements Norm {
+  readonly weight: Tensor;
+  readonly bias = null;
+
+  constructor(
+    init: Initializer,
+    features: number,
+    private readonly eps: number,
+  ) {
+    super();
+    this.weight = init.constant([features], 1);
+  }
+
+  forward(x: Tensor, residual: Tensor | null = null): Tensor {
+    return rmsNorm(residual ? add(x, residual) : x, this.weight, { eps: this.eps });
+  }
+
+  add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor } {
+    const sum = add(x, residual);
+    return { sum, normed: this.forward(sum) };
   }
 }
 

@@ -1,9 +1,9 @@
 // Where a token stands: attention does not see order, so order is written into the embeddings or into attention itself.
 
-import { checkNumber, checkOneOf, isCount } from '../core/check.js';
+import { checkNumber, checkOneOf, isCount, isWhole } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
-const kinds = ['sinusoidal', 'learned', 'none', 'relativeBias', 'shaw'] as const;
+const kinds = ['sinusoidal', 'learned', 'none', 'relativeBias', 'shaw', 'rotary'] as const;
 const layouts = ['interleaved', 'halves'] as const;
 
 export interface Positions {
@@ -12,20 +12,22 @@ export interface Positions {
    * - `learned`: a trained vector for each of `maxLength` positions, added to the embeddings (Gehring et al. 2017)
    * - `relativeBias`: a trained number for each head and distance, added to the attention scores of self-attention
    * - `shaw`: trained vectors for each distance, added to keys and values of self-attention (Shaw et al. 2018)
+   * - `rotary`: queries and keys of self-attention turn by angles that grow with the position (Su et al. 2021)
    * - `none`
    */
   readonly kind: (typeof kinds)[number];
   /**
    * Sinusoidal: sines on even and cosines on odd features as in the paper (`interleaved`, default), or sines in the
-   * first half and cosines in the second as in tensor2tensor (`halves`).
+   * first half and cosines in the second as in tensor2tensor (`halves`). Rotary: pairs are neighbours (`interleaved`,
+   * default, as in the paper), or features of a head's two halves (`halves`), as in GPT-NeoX and LLaMA.
    */
   readonly layout?: (typeof layouts)[number];
-  /** Sinusoidal: the number of the first position. Default 0. */
+  /** Sinusoidal, rotary: the number of the first position. Default 0. */
   readonly firstPosition?: number;
   /**
    * Sinusoidal: radians per position of the i-th of dModel/2 waves. `paper` (default): 10000^(-2i/dModel).
    * `tensor2tensor`: 10000^(-i/(dModel/2 - 1)), whose last wave has exactly the wavelength 2π·10000. Or a number for
-   * each wave, or a function.
+   * each wave, or a function. Rotary: the same of the pairs of a head, with the features of a head for dModel.
    */
   readonly frequencies?: 'paper' | 'tensor2tensor' | readonly number[] | ((i: number, dModel: number) => number);
   /** Relative: distances beyond it count as it. Default 16, as in Shaw et al. */
@@ -51,16 +53,10 @@ export function resolvePositions(positions: Positions | Positions['kind'] = 'sin
 
 /** [length, dModel] row-major: row p is the encoding of the p-th position, computed in float64. */
 export function sinusoids(length: number, dModel: number, positions: Required<Positions>): Float32Array {
-  const { layout, firstPosition, frequencies } = positions;
+  const { layout, firstPosition } = positions;
   const waves = Math.ceil(dModel / 2);
-  if (Array.isArray(frequencies) && frequencies.length !== waves) {
-    const count = `positions.frequencies has ${frequencies.length} numbers`;
-    throw new ArgumentError(`Transformer: ${count}, expected ${waves} for dModel ${dModel}`);
-  }
-  const frequency = frequencyOf(frequencies);
   const table = new Float32Array(length * dModel);
-  for (let i = 0; i < waves; i++) {
-    const radians = frequency(i, dModel);
+  for (const [i, radians] of wavesOf(dModel, positions).entries()) {
     const [sine, cosine] = layout === 'interleaved' ? [2 * i, 2 * i + 1] : [i, waves + i];
     for (let row = 0; row < length; row++) {
       const angle = (firstPosition + row) * radians;
@@ -71,9 +67,47 @@ export function sinusoids(length: number, dModel: number, positions: Required<Po
   return table;
 }
 
-function frequencyOf(frequencies: Required<Positions>['frequencies']): (i: number, dModel: number) => number {
+/**
+ * What `rotary` turns heads of `features` features by: [length, 2·features] row-major, in row p the cosine of the p-th
+ * position's angle for each feature, then the sines, negative for the first feature of each pair. Computed in float64.
+ * Throws ArgumentError if `features` is odd, or what else makes no sense.
+ */
+export function rotations(
+  length: number,
+  features: number,
+  options: Pick<Positions, 'layout' | 'firstPosition' | 'frequencies'> = {},
+): Float32Array {
+  const positions = resolvePositions({ ...options, kind: 'rotary' });
+  checkNumber('rotations', 'length', length, isWhole, 'an integer, 0 or more');
+  checkNumber('rotations', 'features', features, (value) => isCount(value) && value % 2 === 0, 'an even number');
+  const table = new Float32Array(length * 2 * features);
+  for (const [i, radians] of wavesOf(features, positions).entries()) {
+    const [first, second] = positions.layout === 'interleaved' ? [2 * i, 2 * i + 1] : [i, features / 2 + i];
+    for (let row = 0; row < length; row++) {
+      const angle = (positions.firstPosition + row) * radians;
+      const start = row * 2 * features;
+      table[start + first] = table[start + second] = Math.cos(angle);
+      table[start + features + first] = -Math.sin(angle);
+      table[start + features + second] = Math.sin(angle);
+    }
+  }
+  return table;
+}
+
+/** Radians per position of each wave: so many as pairs of features, an odd one has one for itself. */
+function wavesOf(features: number, { frequencies }: Required<Positions>): number[] {
+  const waves = Math.ceil(features / 2);
+  if (Array.isArray(frequencies) && frequencies.length !== waves) {
+    const count = `positions.frequencies has ${frequencies.length} numbers`;
+    throw new ArgumentError(`Transformer: ${count}, expected ${waves} for ${features} features`);
+  }
+  const frequency = frequencyOf(frequencies);
+  return Array.from({ length: waves }, (_, i) => frequency(i, features));
+}
+
+function frequencyOf(frequencies: Required<Positions>['frequencies']): (i: number, features: number) => number {
   if (typeof frequencies === 'function') return frequencies;
-  if (frequencies === 'paper') return (i, dModel) => 10000 ** ((-2 * i) / dModel);
-  if (frequencies === 'tensor2tensor') return (i, dModel) => 10000 ** (-i / Math.max(1, dModel / 2 - 1));
+  if (frequencies === 'paper') return (i, features) => 10000 ** ((-2 * i) / features);
+  if (frequencies === 'tensor2tensor') return (i, features) => 10000 ** (-i / Math.max(1, features / 2 - 1));
   return (i) => frequencies[i] as number;
 }

@@ -5,12 +5,12 @@
 import { recompute } from '../core/autograd.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Activation } from '../ops/activation.js';
-import { add } from '../ops/binary.js';
+import { add, mul } from '../ops/binary.js';
 import { cacheFill } from '../ops/kv-cache.js';
 import { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
 import type { Initializer } from './init.js';
 import type { DecoderState, LayerCache, Memory } from './kv-cache.js';
-import { Dropout, LayerNorm, Linear, type Randomness } from './layers.js';
+import { Dropout, LayerNorm, Linear, type Norm, type Randomness, RMSNorm } from './layers.js';
 import { Module } from './module.js';
 import type { Positions } from './positions.js';
 import type { TokenBatch } from './token-batch.js';
@@ -18,11 +18,15 @@ import type { TokenBatch } from './token-batch.js';
 export interface LayerOptions extends MultiHeadOptions {
   readonly dFF: number;
   readonly activation: Activation;
+  readonly gated: boolean;
   readonly norm: 'pre' | 'post';
+  readonly normalization: 'layer' | 'rms';
   readonly finalNorm: boolean;
   readonly layerNormEps: number;
   readonly dropout: number;
   readonly positions: Required<Positions>;
+  /** Of positions `rotary`: what `rotations` gives for all positions, which all layers share. */
+  readonly angles: Tensor | null;
 }
 
 type SubLayer = (x: Tensor) => Tensor;
@@ -35,8 +39,10 @@ abstract class Layer extends Module {
   readonly linear1: Linear;
   readonly dropout: Dropout;
   readonly linear2: Linear;
-  readonly norm1: LayerNorm;
-  readonly norm2: LayerNorm;
+  /** What multiplies the hidden features, if they are `gated`. */
+  readonly linear3: Linear | null;
+  readonly norm1: Norm;
+  readonly norm2: Norm;
   readonly dropout1: Dropout;
   readonly dropout2: Dropout;
 
@@ -46,20 +52,24 @@ abstract class Layer extends Module {
     protected readonly options: LayerOptions,
   ) {
     super();
-    const { dModel, dFF, layerNormEps, dropout, positions, bias } = options;
-    this.selfAttn = new MultiHeadAttention(init, options, positions);
+    const { dModel, dFF, dropout, positions, angles, bias } = options;
+    this.selfAttn = new MultiHeadAttention(init, options, positions, angles);
     this.linear1 = new Linear(init, dModel, dFF, bias);
     this.dropout = new Dropout(dropout, randomness);
     this.linear2 = new Linear(init, dFF, dModel, bias);
-    this.norm1 = new LayerNorm(init, dModel, layerNormEps, bias);
-    this.norm2 = new LayerNorm(init, dModel, layerNormEps, bias);
+    this.linear3 = options.gated ? new Linear(init, dModel, dFF, bias) : null;
+    this.norm1 = newNorm(init, options);
+    this.norm2 = newNorm(init, options);
     this.dropout1 = new Dropout(dropout, randomness);
     this.dropout2 = new Dropout(dropout, randomness);
   }
 
   /** The position-wise network. */
   protected readonly feedForward: SubLayer = (x) => {
-    return this.linear2.forward(this.linear1.forward(x, this.options.activation, this.dropout));
+    const { linear1, linear2, linear3, dropout } = this;
+    const { activation } = this.options;
+    if (linear3 === null) return linear2.forward(linear1.forward(x, activation, dropout));
+    return linear2.forward(dropout.forward(mul(linear1.forward(x, activation), linear3.forward(x))));
   };
 
   /** The layer's pass over `inputs`, or, if it recomputes, one that forgets its inner results and draws them again. */
@@ -79,7 +89,7 @@ abstract class Layer extends Module {
   }
 
   /** x through one sub-layer after the other, each with its norm and the dropout of its output. */
-  protected residual(x: Tensor, ...steps: readonly (readonly [SubLayer, LayerNorm, Dropout])[]): Tensor {
+  protected residual(x: Tensor, ...steps: readonly (readonly [SubLayer, Norm, Dropout])[]): Tensor {
     if (this.options.norm === 'post') {
       for (const [subLayer, norm, dropout] of steps) x = norm.forward(dropout.forward(subLayer(x)), x);
       return x;
@@ -115,14 +125,14 @@ export class EncoderLayer extends Layer {
  */
 export class DecoderLayer extends Layer {
   readonly multiheadAttn: MultiHeadAttention | null = null;
-  readonly norm3: LayerNorm | null = null;
+  readonly norm3: Norm | null = null;
   readonly dropout3: Dropout | null = null;
 
   constructor(init: Initializer, randomness: Randomness, options: LayerOptions, hasMemory: boolean) {
     super(init, randomness, options);
     if (!hasMemory) return;
     this.multiheadAttn = new MultiHeadAttention(init, options, null);
-    this.norm3 = new LayerNorm(init, options.dModel, options.layerNormEps, options.bias);
+    this.norm3 = newNorm(init, options);
     this.dropout3 = new Dropout(options.dropout, randomness);
   }
 
@@ -162,7 +172,7 @@ export class DecoderLayer extends Layer {
 
 export class Encoder extends Module {
   readonly layers: readonly EncoderLayer[];
-  readonly norm: LayerNorm | null;
+  readonly norm: Norm | null;
 
   constructor(init: Initializer, randomness: Randomness, options: LayerOptions, layers: number) {
     super();
@@ -178,7 +188,7 @@ export class Encoder extends Module {
 
 export class Decoder extends Module {
   readonly layers: readonly DecoderLayer[];
-  readonly norm: LayerNorm | null;
+  readonly norm: Norm | null;
 
   constructor(init: Initializer, randomness: Randomness, options: LayerOptions, layers: number, hasMemory: boolean) {
     super();
@@ -207,6 +217,12 @@ export class Decoder extends Module {
   }
 }
 
-function finalNorm(init: Initializer, { finalNorm, dModel, layerNormEps, bias }: LayerOptions): LayerNorm | null {
-  return finalNorm ? new LayerNorm(init, dModel, layerNormEps, bias) : null;
+function newNorm(init: Initializer, { normalization, dModel, layerNormEps, bias }: LayerOptions): Norm {
+  return normalization === 'rms'
+    ? new RMSNorm(init, dModel, layerNormEps)
+    : new LayerNorm(init, dModel, layerNormEps, bias);
+}
+
+function finalNorm(init: Initializer, options: LayerOptions): Norm | null {
+  return options.finalNorm ? newNorm(init, options) : null;
 }

@@ -15,4 +15,5 @@ export { type MatmulOptions, matmul } from './matmul.js';
 export { concat, gather, pack, permute, slice, split, transpose, unpack } from './move.js';
 export { mean, type ReduceOptions, sum } from './reduce.js';
 export { rmsNorm } from './rms-norm.js';
+export { type RotaryOptions, rotary } from './rotary.js';
 export { logSoftmax, type SoftmaxOptions, softmax } from './softmax.js';

@@ -3,7 +3,7 @@ import type { GenerateOptions, Positions, TokenEvent } from '../../src/index.js'
 import { CLOSE, expectClose, inputs, kinds, makeModel, targetsOf } from './small-model.js';
 
 describe.each(Object.entries(kinds))('%s', (_, kind) => {
-  const positions: Positions['kind'][] = ['sinusoidal', 'learned', 'relativeBias', 'shaw'];
+  const positions: Positions['kind'][] = ['sinusoidal', 'learned', 'relativeBias', 'shaw', 'rotary'];
   const searches: Record<string, GenerateOptions> = {
     greedy: {},
     beams: { numBeams: 5, numReturnSequences: 5 },

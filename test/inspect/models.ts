@@ -11,6 +11,13 @@ export const models: Record<string, TransformerOptions> = {
   'relative keys and values, post-norm, one key-value head': { positions: 'shaw', kvHeads: 1 },
   'no final norms, no positions': { finalNorm: false, positions: 'none', embeddingScale: false },
   'no biases': { bias: false, norm: 'pre' },
+  'rotary positions, gated, root mean squares': {
+    positions: { kind: 'rotary', layout: 'halves' },
+    gated: true,
+    normalization: 'rms',
+    norm: 'pre',
+    kvHeads: 2,
+  },
   'encoder-only': { decoderLayers: 0, targetVocab: 11, tieEmbeddings: true, norm: 'pre' },
   'decoder-only': { encoderLayers: 0, padId: 0, positions: 'shaw' },
 };

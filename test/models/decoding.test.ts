@@ -29,6 +29,7 @@ const variants: Record<string, TransformerOptions> = {
   'pre-norm, learned positions': { norm: 'pre', positions: 'learned' },
   'relative bias, grouped heads': { positions: { kind: 'relativeBias', maxDistance: 2 }, kvHeads: 2 },
   'relative keys and values': { positions: { kind: 'shaw', maxDistance: 2 } },
+  'rotary, gated': { positions: 'rotary', gated: true, normalization: 'rms', norm: 'pre', kvHeads: 2 },
 };
 const sources = [[3, 4, 5, 6, 7], [8], [2, 9, 10]];
 

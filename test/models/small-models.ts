@@ -12,6 +12,12 @@ export const models: Record<string, TransformerOptions> = {
   'encoder–decoder, relative keys and values': { positions: { kind: 'shaw', maxDistance: 2 }, norm: 'pre' },
   'encoder–decoder without final norms or positions': { finalNorm: false, positions: 'none', embeddingScale: false },
   'encoder–decoder without biases': { bias: false, norm: 'pre' },
+  'encoder–decoder, rotary, gated, root mean squares': {
+    positions: 'rotary',
+    gated: true,
+    activation: 'gelu',
+    normalization: 'rms',
+  },
   'encoder-only': { decoderLayers: 0, targetVocab: undefined, activation: 'silu' },
   'encoder-only, tied': { decoderLayers: 0, targetVocab: 11, tieEmbeddings: true, positions: 'relativeBias' },
   'decoder-only': { encoderLayers: 0, sourceVocab: undefined, padId: 0 },
@@ -25,6 +31,17 @@ export const models: Record<string, TransformerOptions> = {
   },
   'decoder-only, tied, without biases': { encoderLayers: 0, tieEmbeddings: true, bias: false, padId: 0 },
   'decoder-only, relative keys and values': { encoderLayers: 0, positions: 'shaw', padId: 0 },
+  'decoder-only, as LLaMA': {
+    encoderLayers: 0,
+    norm: 'pre',
+    normalization: 'rms',
+    gated: true,
+    activation: 'silu',
+    bias: false,
+    kvHeads: 2,
+    positions: { kind: 'rotary', layout: 'halves' },
+    padId: 0,
+  },
 };
 
 export function build(device: Device, options: TransformerOptions): Transformer {

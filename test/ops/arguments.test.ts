@@ -7,7 +7,7 @@ import { deviceFor, isas } from '../describe-op.js';
 
 const { add, addLayerNorm, attention, attentionWeights, concat, contiguous, crossEntropy, div, dropout } = ops;
 const { embedding, gather, gelu, layerNorm, linear, logSoftmax, matmul, mean, mul, pack, permute, relu } = ops;
-const { rmsNorm, scale, sigmoid, silu, slice, softmax, split, sub, sum, tanh, transpose, unpack } = ops;
+const { rmsNorm, rotary, scale, sigmoid, silu, slice, softmax, split, sub, sum, tanh, transpose, unpack } = ops;
 
 const device = await deviceFor(isas[0]!, 1);
 const x = device.zeros([2, 4]);
@@ -48,6 +48,7 @@ describe('options that are no object', () => {
     matmul: (o) => matmul(x, w, o),
     mean: (o) => mean(x, o),
     rmsNorm: (o) => rmsNorm(x, v, o),
+    rotary: (o) => rotary(x, ids, w, o),
     softmax: (o) => softmax(x, o),
     sum: (o) => sum(x, o),
     tensor: (o) => device.tensor([1], [1], o),
@@ -96,6 +97,9 @@ describe('what is no tensor', () => {
     permute: (t) => permute(t, [1, 0]),
     relu: (t) => relu(t),
     rmsNorm: (t) => rmsNorm(t),
+    'rotary x': (t) => rotary(t, ids, w),
+    'rotary positions': (t) => rotary(x, t, w),
+    'rotary table': (t) => rotary(x, ids, t),
     scale: (t) => scale(t, 2),
     sigmoid: (t) => sigmoid(t),
     silu: (t) => silu(t),
