@@ -10,8 +10,11 @@ export function ModelCard({ model }: { model: Model }) {
     ['Parameters', parameters.toLocaleString('en')],
     ['Layers', `${config.encoderLayers} encoder, ${config.decoderLayers} decoder`],
     ['Width', `${config.dModel}, in ${config.heads} heads of ${config.dModel / config.heads}`],
-    ['Feed-forward', `${config.dFF}, ${config.activation}`],
-    ['Norm', config.norm === 'pre' ? 'before each sub-layer' : 'after each sub-layer'],
+    ['Feed-forward', `${config.dFF}, ${config.activation}${config.gated ? ', gated' : ''}`],
+    [
+      'Norm',
+      `${config.normalization === 'rms' ? 'RMS' : 'layer'}, ${config.norm === 'pre' ? 'before' : 'after'} each sub-layer`,
+    ],
     ['Positions', config.positions.kind],
     ['Vocabulary', `${config.sourceVocab} in, ${config.targetVocab} out`],
     ['Longest sequence', `${config.maxLength} tokens`],

@@ -26,14 +26,15 @@ export function Norm({ way, norm }: NormProps) {
     rowOf({ shape: [width], data: batchNorm(norm, config.layerNormEps, all) }, token),
   );
   const [mean, variance] = [norm.mean, norm.variance].map(({ data }) => data[token] as number) as [number, number];
+  const kind = kindOf(way);
   return (
     <Figure
-      title="Layer norm, and why not batch norm"
-      says="Layer norm brings each token, each row here, to mean 0 and variance 1 by itself, then scales every feature by a learned weight. Batch norm would do that to each column over all tokens, so that a token’s numbers depend on which others happen to be there: leave some out and see."
+      title={`${kind.name}, and why not batch norm`}
+      says={`${kind.name} ${kind.does} by itself, then scales every feature by a learned weight. Batch norm would do that to each column over all tokens, so that a token’s numbers depend on which others happen to be there: leave some out and see.`}
     >
       <BeforeAndAfter way={way} norm={norm} />
       <p class="finding">
-        The {width} numbers of “{way.name}” have mean {numberText(mean)} and variance {numberText(variance)} before.
+        The {width} numbers of “{way.name}” have {kind.measured(mean, variance)} before.
       </p>
       <div class="controls">
         <label>
@@ -42,8 +43,8 @@ export function Norm({ way, norm }: NormProps) {
       </div>
       <div class="pair">
         <div>
-          <h4>Layer norm</h4>
-          <Strips label="Tokens after layer norm." names={tokens} values={layer} most={full} marked={token} />
+          <h4>{kind.name}</h4>
+          <Strips label={`Tokens after ${kind.name}.`} names={tokens} values={layer} most={full} marked={token} />
         </div>
         <div>
           <h4>Batch norm</h4>
@@ -52,8 +53,8 @@ export function Norm({ way, norm }: NormProps) {
       </div>
       {halved && (
         <p class="finding" aria-live="polite">
-          Without the others, batch norm moves the numbers of “{way.name}” by {numberText(moved)} on average; layer norm
-          by 0.
+          Without the others, batch norm moves the numbers of “{way.name}” by {numberText(moved)} on average;{' '}
+          {kind.name} by 0.
         </p>
       )}
     </Figure>
@@ -64,18 +65,33 @@ export function Norm({ way, norm }: NormProps) {
 export function NormAgain({ way, norm }: NormProps) {
   return (
     <Figure
-      title="Layer norm again"
-      says="Every sub-layer has a layer norm with weights of its own. It keeps the numbers in a range that the next matrix was trained for, however much was added before."
+      title={`${kindOf(way).name} again`}
+      says="Every sub-layer has a norm with weights of its own. It keeps the numbers in a range that the next matrix was trained for, however much was added before."
     >
       <BeforeAndAfter way={way} norm={norm} />
     </Figure>
   );
 }
 
+/** What is told of the model's kind of norm. */
+function kindOf({ config }: Way) {
+  return config.normalization === 'rms'
+    ? {
+        name: 'RMS norm',
+        does: 'divides each token, each row here, by the root mean square of its numbers',
+        measured: (_: number, square: number) => `root mean square ${numberText(Math.sqrt(square))}`,
+      }
+    : {
+        name: 'Layer norm',
+        does: 'brings each token, each row here, to mean 0 and variance 1',
+        measured: (mean: number, variance: number) => `mean ${numberText(mean)} and variance ${numberText(variance)}`,
+      };
+}
+
 function BeforeAndAfter({ way: { name, token }, norm }: NormProps) {
   return (
     <Strips
-      label={`Vector of ${name} before and after layer norm.`}
+      label={`Vector of ${name} before and after the norm.`}
       names={['before', 'after']}
       values={joined(rowOf(norm.input, token), rowOf(norm.output, token))}
     />
