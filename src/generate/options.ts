@@ -214,19 +214,28 @@ export function resolveOptions(
   const forced = longest(prefixes);
   if (forced > maxNewTokens) refuse(`prefix has ${forced} tokens, but maxNewTokens is ${maxNewTokens}`);
 
+  // Spread into one, these would make an object that is slow to read.
   const resolved = {
-    ...{ numBeams, numReturnSequences, doSample, earlyStopping, temperature, topK, topP, minP, seed, lengthPenalty },
-    ...{
-      repetitionPenalty,
-      noRepeatNgramSize,
-      logitsProcessors,
-      outputAttentions,
-      maxNewTokens,
-      minNewTokens,
-      cropContext,
-    },
+    numBeams,
+    numReturnSequences,
+    doSample,
+    earlyStopping,
+    temperature,
+    topK,
+    topP,
+    minP,
+    seed,
+    lengthPenalty,
+    repetitionPenalty,
+    noRepeatNgramSize,
+    logitsProcessors,
+    outputAttentions,
+    maxNewTokens,
+    minNewTokens,
+    cropContext,
     stop: stop && ((tokens: readonly number[]) => checkSynchronous('generate: stop', stop(tokens))), // a promise is true
-    ...{ stopTokens: new Set(stopTokens), batchSize },
+    stopTokens: new Set(stopTokens),
+    batchSize,
   };
   const names = [...Object.keys(resolved), 'prefix', 'signal', 'onToken'] as (keyof GenerateOptions)[];
   checkKnown('generate', options, names);
