@@ -27,9 +27,13 @@ export function infoCommand(): Command {
       const length = Math.min(options.length, model.config.maxLength);
       const cost = modelCost(model, { source: length, target: length });
       if (options.json) return printJson({ device: info, config: model.config, ...cost });
-      const { encoderLayers, decoderLayers, dModel, heads, dFF, norm, positions } = model.config;
-      console.log(`layers           ${encoderLayers} encoder, ${decoderLayers} decoder (${norm}-norm)`);
-      console.log(`sizes            dModel ${dModel}, ${heads} heads, dFF ${dFF}, positions ${positions.kind}`);
+      const { encoderLayers, decoderLayers, dModel, heads, dFF, gated, norm, normalization, positions } = model.config;
+      console.log(
+        `layers           ${encoderLayers} encoder, ${decoderLayers} decoder (${norm}-norm${normalization === 'rms' ? ', root mean squares' : ''})`,
+      );
+      console.log(
+        `sizes            dModel ${dModel}, ${heads} heads, dFF ${dFF}${gated ? ', gated' : ''}, positions ${positions.kind}`,
+      );
       console.log(
         `vocabularies     ${model.config.sourceVocab} source, ${model.config.targetVocab} target; tokenizers ${source ? 'yes' : 'no'}, ${target ? 'yes' : 'no'}`,
       );
