@@ -37,12 +37,13 @@ function withoutFiles(path) {
       .toString()
       .matchAll(/^export (?:async )?function (\w+)/gm),
   ].map(([, name]) => name);
-  return `import { SimdformerError } from '../core/errors.js';
-async function refuse() {
+  return names.map((name) => `export { refuse as ${name} } from 'refuse';`).join('\n');
+}
+
+const refuse = `import { SimdformerError } from './src/core/errors.js';
+export async function refuse() {
   throw new SimdformerError('a page has no files: models go through toFiles, fromFiles and URLs, safetensors through bytes');
-}
-export { ${names.map((name) => `refuse as ${name}`).join(', ')} };`;
-}
+}`;
 
 const withEngine = {
   name: 'with engine',
@@ -51,19 +52,23 @@ const withEngine = {
   },
 };
 
-/** What src/backend/node.ts and native.ts are where there is never Node: without them goes all that is for it. */
-const noNode = `export const isNode = false;
-export const environment = () => undefined;
-export const besides = (moduleUrl, path) => new URL(path, moduleUrl);
-export const nodeModule = undefined;`;
-const noAddon = 'export const loadAddon = undefined, createNativeBackend = undefined;';
+/** What src/backend/native.ts is in a page's files, should Node load them. */
+const withoutAddon = `import { DeviceError } from '../core/errors.js';
+export const createNativeBackend = undefined;
+export async function loadAddon() {
+  throw new DeviceError("the package's files for pages have no native addon");
+}`;
 
 const asInPages = {
   name: 'as in pages',
   setup(build) {
-    build.onLoad({ filter: /backend[\\/]node\.ts$/ }, () => ({ contents: noNode, loader: 'ts' }));
-    build.onLoad({ filter: /backend[\\/]native\.ts$/ }, () => ({ contents: noAddon, loader: 'ts' }));
+    build.onLoad({ filter: /backend[\\/]native\.ts$/ }, ({ path }) => ({
+      contents: withoutAddon,
+      resolveDir: dirname(path),
+    }));
     build.onLoad({ filter: /src[\\/]index\.ts$/ }, () => ({ contents: withoutPictures(), loader: 'ts' }));
+    build.onResolve({ filter: /^refuse$/ }, () => ({ path: 'refuse', namespace: 'pages' }));
+    build.onLoad({ filter: /^refuse$/, namespace: 'pages' }, () => ({ contents: refuse, resolveDir: root }));
     build.onLoad({ filter: /(train[\\/]checkpoint|io[\\/](file|atomic-write))\.ts$/ }, ({ path }) => ({
       contents: withoutFiles(relative(root, path)),
       resolveDir: dirname(path),
@@ -82,6 +87,8 @@ const options = {
 };
 const forPages = {
   ...options,
+  // Fields that constructors set anyway are not declared: half a kilobyte.
+  tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
   plugins: [withEngine, asInPages],
   entryPoints: { index: 'src/browser.ts', svg: 'src/inspect/svg.ts' },
 };

@@ -54,10 +54,11 @@ export async function createDevice(options: DeviceOptions = {}): Promise<Device>
 }
 
 const NO_ADDON = 'the native addon is for Node, Bun and Deno';
+const nativeModule = () => import('../backend/native.js');
 
 async function openNative(options: BackendOptions): Promise<Device> {
   if (!isNode) throw new DeviceError(NO_ADDON);
-  const { createNativeBackend, loadAddon } = await import('../backend/native.js');
+  const { createNativeBackend, loadAddon } = await nativeModule();
   return new Device(createNativeBackend(await loadAddon(), options));
 }
 
@@ -70,7 +71,7 @@ async function openWasm(options: WasmOptions, worker: boolean, reason?: string):
 
 async function openBest(options: WasmOptions, worker: boolean): Promise<Device> {
   if (!isNode) return openWasm(options, worker, NO_ADDON); // loading nothing that cannot be used
-  const { createNativeBackend, loadAddon } = await import('../backend/native.js');
+  const { createNativeBackend, loadAddon } = await nativeModule();
   let addon: Awaited<ReturnType<typeof loadAddon>>;
   try {
     addon = await loadAddon();

@@ -95,3 +95,35 @@ export async function saveSafetensors(path: string, tensors: Writables, metadata
     }
   }
 }
+
+/** Reads files of a folder by their names; text, an empty one, for what is not there. */
+export async function readFilesOf(
+  folder: string,
+): Promise<(name: string, signal?: AbortSignal) => Promise<Uint8Array | string>> {
+  const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { join } = await nodeModule<typeof import('node:path')>('path');
+  return async (name, signal) => {
+    try {
+      return await readFile(join(folder, name), { signal });
+    } catch (error) {
+      if (isMissing(error)) return '';
+      throw signal?.aborted ? signal.reason : error;
+    }
+  };
+}
+
+/** Opens a file of a folder; null if it is not there. */
+export async function openFileOf(folder: string, name: string): Promise<OpenFile | null> {
+  const { join } = await nodeModule<typeof import('node:path')>('path');
+  try {
+    return await openFile(join(folder, name));
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}

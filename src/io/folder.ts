@@ -1,7 +1,7 @@
 // Files of a folder, which is a path in Node or a URL anywhere.
 import { isNode, nodeModule } from '../backend/node.js';
 import { ArgumentError, FetchError, FormatError } from '../core/errors.js';
-import { type OpenFile, openFile } from './file.js';
+import { type OpenFile, openFileOf, readFilesOf } from './file.js';
 import { inMemory } from './safetensors.js';
 
 export interface LoadOptions {
@@ -30,7 +30,7 @@ export async function readFolder(
   signal?.throwIfAborted();
   const url = remote(folder);
   const find =
-    url === null ? await fileReader(await pathOf(folder)) : (name: string) => fetchFile(inside(url, name), signal);
+    url === null ? await readFilesOf(await pathOf(folder)) : (name: string) => fetchFile(inside(url, name), signal);
   const files: Record<string, Uint8Array> = {};
   const read = async (name: string) => {
     const found = await find(name, signal);
@@ -57,13 +57,9 @@ export async function openFolder(
     return { files, opened: { ...inMemory(files[large] as Uint8Array), close() {} } };
   }
   const files = await readFolder(folder, { required, optional }, options);
-  const { join } = await nodeModule<typeof import('node:path')>('path');
-  try {
-    return { files, opened: await openFile(join(await pathOf(folder), large)) };
-  } catch (error) {
-    if (isMissing(error)) throw new FormatError(`${folder} holds no model: no ${large} in it`);
-    throw error;
-  }
+  const opened = await openFileOf(await pathOf(folder), large);
+  if (opened === null) throw new FormatError(`${folder} holds no model: no ${large} in it`);
+  return { files, opened };
 }
 
 /** The path of a folder in Node. Throws ArgumentError if there can be none. */
@@ -96,29 +92,7 @@ function inside(folder: URL, name: string): URL {
 }
 
 /** A file's bytes, or else text in brackets that says why it is not there. */
-type Found = Uint8Array | string;
-
-type Find = (name: string, signal?: AbortSignal) => Promise<Found>;
-
-async function fileReader(path: string): Promise<Find> {
-  const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
-  const { join } = await nodeModule<typeof import('node:path')>('path');
-  return async (name, signal) => {
-    try {
-      return await readFile(join(path, name), { signal });
-    } catch (error) {
-      if (isMissing(error)) return '';
-      throw signal?.aborted ? signal.reason : error;
-    }
-  };
-}
-
-function isMissing(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'ENOENT' || code === 'ENOTDIR';
-}
-
-async function fetchFile(url: URL, signal?: AbortSignal): Promise<Found> {
+async function fetchFile(url: URL, signal?: AbortSignal): Promise<Uint8Array | string> {
   let response: Response;
   let bytes: ArrayBuffer;
   try {

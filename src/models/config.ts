@@ -136,11 +136,8 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
   );
 
   const positions = resolvePositions(options.positions);
-  const isOdd = (dModel / heads) % 2 !== 0;
-  check(
-    positions.kind !== 'rotary' || !isOdd,
-    `positions 'rotary' turn pairs of features, but a head has ${dModel / heads}, dModel / heads: expected an even number`,
-  );
+  const width = dModel / heads;
+  check(positions.kind !== 'rotary' || width % 2 === 0, `positions 'rotary' need heads of an even width, not ${width}`);
 
   return {
     dModel,

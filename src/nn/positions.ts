@@ -53,17 +53,11 @@ export function resolvePositions(positions: Positions | Positions['kind'] = 'sin
 
 /** [length, dModel] row-major: row p is the encoding of the p-th position, computed in float64. */
 export function sinusoids(length: number, dModel: number, positions: Required<Positions>): Float32Array {
-  const { layout, firstPosition } = positions;
-  const waves = Math.ceil(dModel / 2);
   const table = new Float32Array(length * dModel);
-  for (const [i, radians] of wavesOf(dModel, positions).entries()) {
-    const [sine, cosine] = layout === 'interleaved' ? [2 * i, 2 * i + 1] : [i, waves + i];
-    for (let row = 0; row < length; row++) {
-      const angle = (firstPosition + row) * radians;
-      table[row * dModel + sine] = Math.sin(angle);
-      if (cosine < dModel) table[row * dModel + cosine] = Math.cos(angle);
-    }
-  }
+  eachAngle(length, dModel, positions, (row, sine, cosine, angle) => {
+    table[row * dModel + sine] = Math.sin(angle);
+    if (cosine < dModel) table[row * dModel + cosine] = Math.cos(angle);
+  });
   return table;
 }
 
@@ -81,28 +75,34 @@ export function rotations(
   checkNumber('rotations', 'length', length, isWhole, 'an integer, 0 or more');
   checkNumber('rotations', 'features', features, (value) => isCount(value) && value % 2 === 0, 'an even number');
   const table = new Float32Array(length * 2 * features);
-  for (const [i, radians] of wavesOf(features, positions).entries()) {
-    const [first, second] = positions.layout === 'interleaved' ? [2 * i, 2 * i + 1] : [i, features / 2 + i];
-    for (let row = 0; row < length; row++) {
-      const angle = (positions.firstPosition + row) * radians;
-      const start = row * 2 * features;
-      table[start + first] = table[start + second] = Math.cos(angle);
-      table[start + features + first] = -Math.sin(angle);
-      table[start + features + second] = Math.sin(angle);
-    }
-  }
+  eachAngle(length, features, positions, (row, first, second, angle) => {
+    const cosines = table.subarray(row * 2 * features);
+    const sines = cosines.subarray(features);
+    cosines[first] = cosines[second] = Math.cos(angle);
+    sines[second] = Math.sin(angle);
+    sines[first] = -Math.sin(angle);
+  });
   return table;
 }
 
-/** Radians per position of each wave: so many as pairs of features, an odd one has one for itself. */
-function wavesOf(features: number, { frequencies }: Required<Positions>): number[] {
+/** Calls `put` for each position and pair of features; an odd last feature's partner is none. */
+function eachAngle(
+  length: number,
+  features: number,
+  { layout, firstPosition, frequencies }: Required<Positions>,
+  put: (row: number, first: number, second: number, angle: number) => void,
+): void {
   const waves = Math.ceil(features / 2);
   if (Array.isArray(frequencies) && frequencies.length !== waves) {
     const count = `positions.frequencies has ${frequencies.length} numbers`;
     throw new ArgumentError(`Transformer: ${count}, expected ${waves} for ${features} features`);
   }
   const frequency = frequencyOf(frequencies);
-  return Array.from({ length: waves }, (_, i) => frequency(i, features));
+  for (let i = 0; i < waves; i++) {
+    const radians = frequency(i, features);
+    const [first, second] = layout === 'interleaved' ? [2 * i, 2 * i + 1] : [i, waves + i];
+    for (let row = 0; row < length; row++) put(row, first, second, (firstPosition + row) * radians);
+  }
 }
 
 function frequencyOf(frequencies: Required<Positions>['frequencies']): (i: number, features: number) => number {

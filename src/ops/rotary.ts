@@ -43,7 +43,7 @@ export function rotary(x: Tensor, positions: Tensor, table: Tensor, options: Rot
     throw new ShapeError(`rotary: table is ${describeShape(table.shape)}, expected [length, 2·d] for an even d`);
   }
   const isHeads = (value: number) => isWhole(value) && value <= cols && value % width === 0;
-  checkNumber('rotary', 'columns', columns, isHeads, `a multiple of ${width}, the features of a head, up to ${cols}`);
+  checkNumber('rotary', 'columns', columns, isHeads, `a multiple of ${width} up to ${cols}`);
   checkOneOf('rotary', 'layout', layout, ['interleaved', 'halves']);
 
   return device.scope(() => {

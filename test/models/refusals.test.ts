@@ -30,7 +30,7 @@ describe('what cannot be', () => {
       'positions.layout': { positions: { kind: 'sinusoidal', layout: 'thirds' as 'halves' } },
       'positions.frequencies': { positions: { kind: 'sinusoidal', frequencies: 'none' as 'paper' } },
       'positions.maxDistance': { positions: { kind: 'shaw', maxDistance: 0 } },
-      'a head has 3': { heads: 8, positions: 'rotary' },
+      'heads of an even width, not 3': { heads: 8, positions: 'rotary' },
       normalization: { normalization: 'batch' as 'rms' },
       'gated is 1': { gated: 1 as never },
       dropout: { dropout: 1 },
