@@ -178,7 +178,7 @@ describe('devices', () => {
           if (failure === null) engine.read(0, async);
           console.log(sync.join(' '), async.join(' '));
         });`;
-      const limited = ['-c', 'ulimit -u 12 && exec "$0" -e "$1"', process.execPath, script];
+      const limited = ['--norc', '-c', 'ulimit -u 12 && exec "$0" -e "$1"', process.execPath, script];
       const { stdout, stderr } = spawnSync('bash', limited, { uid: 54321, gid: 54321, encoding: 'utf8' });
       expect({ stdout, stderr }).toEqual({ stdout: '7 7 7 7 8 8 8 8\n', stderr: '' });
     } finally {

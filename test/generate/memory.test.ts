@@ -32,11 +32,14 @@ describe('models and memory', () => {
   it.each(Object.entries(kinds))('a model can go while it generates: %s', async (_, kind) => {
     const before = device.memory().used;
     for (const options of [{}, { numBeams: 3 }, { doSample: true }] as GenerateOptions[]) {
-      const model = makeModel(kind);
+      const model = makeModel({ ...kind, maxLength: 1024 });
       await model.generate(inputs, options); // a session to use again
-      const underWay = [options, options, { ...options, maxNewTokens: 3 }].map((each) =>
-        expect(model.generate(inputs, { ...each, stopTokens: [] })).rejects.toThrow(DisposedError),
+      const long = { ...options, maxNewTokens: 1000, stopTokens: [] }; // many milliseconds
+      const underWay: Promise<unknown>[] = [long, long].map((each) =>
+        expect(model.generate(inputs, each)).rejects.toThrow(DisposedError),
       );
+      const short = model.generate(inputs, { ...options, maxNewTokens: 3, stopTokens: [] });
+      underWay.push(short.catch((error) => expect(error).toBeInstanceOf(DisposedError))); // it may be done before
       await new Promise((resolve) => setTimeout(resolve));
       model.dispose();
       await Promise.all(underWay);
