@@ -1,6 +1,6 @@
 // Pronounces words with two models that must agree, and measures the errors. One was taught as usual, the other to write
 // phonemes from the last to the first: what either writes is certain of the end it began with. The best few outputs of
-// each are scored by both, and the best sum wins (Liu et al. 2016, "Agreement on Target-Bidirectional LSTMs for
+// each are scored by both, and the best mean of a token wins (Liu et al. 2016, "Agreement on Target-Bidirectional LSTMs for
 // Sequence-to-Sequence Learning").
 //   npx tsx examples/two-directions.ts <model> <model of reversed targets> <pairs> [options]
 

@@ -35,11 +35,9 @@ describe('models and memory', () => {
       const model = makeModel({ ...kind, maxLength: 1024 });
       await model.generate(inputs, options); // a session to use again
       const long = { ...options, maxNewTokens: 1000, stopTokens: [] }; // many milliseconds
-      const underWay: Promise<unknown>[] = [long, long].map((each) =>
+      const underWay = [long, long, { ...long, maxNewTokens: 500 }].map((each) =>
         expect(model.generate(inputs, each)).rejects.toThrow(DisposedError),
       );
-      const short = model.generate(inputs, { ...options, maxNewTokens: 3, stopTokens: [] });
-      underWay.push(short.catch((error) => expect(error).toBeInstanceOf(DisposedError))); // it may be done before
       await new Promise((resolve) => setTimeout(resolve));
       model.dispose();
       await Promise.all(underWay);
