@@ -10,6 +10,8 @@ namespace simdformer {
 
 // Scratch memory of one thread, 64-byte aligned, contents undefined at the start of each parallel() chunk.
 inline constexpr size_t kScratchBytes = size_t{4} << 20, kScratchFloats = kScratchBytes / sizeof(float);
+// Memory in which one phase of a command leaves something for the next; undefined at the start of a command.
+inline constexpr size_t kSharedBytes = size_t{4} << 20, kSharedFloats = kSharedBytes / sizeof(float);
 
 // The first bad datum that a run met, and the command that met it.
 struct Fault {
@@ -25,13 +27,20 @@ struct Course {
 
 class Context {
  public:
+  // `scratch` is that of all threads, one after the other, and behind it what they share.
   Context(char* heap, char* scratch, Job& job, int seat, Course& course)
-      : team(job, seat), heap_(heap), scratch_(scratch), course_(course) {}
+      : team(job, seat),
+        heap_(heap),
+        scratch_(scratch + kScratchBytes * static_cast<size_t>(seat)),
+        shared_(scratch + kScratchBytes * static_cast<size_t>(job.seats)),
+        course_(course) {}
 
   float* f32(Span span) const { return reinterpret_cast<float*>(heap_ + size_t{4} * span.offset); }
   int32_t* i32(Span span) const { return reinterpret_cast<int32_t*>(heap_ + size_t{4} * span.offset); }
   // The calling thread's scratch memory: kScratchFloats.
   float* scratch() const { return reinterpret_cast<float*>(scratch_); }
+  // All threads' memory: kSharedFloats.
+  float* shared() const { return reinterpret_cast<float*>(shared_); }
   // Reports that data in the heap cannot be right (an id outside the vocabulary, a negative length). The command goes
   // on, without touching memory that is not its own; the run ends with the first such reason. To be called in a chunk.
   void fail(const char* reason) const {
@@ -48,6 +57,7 @@ class Context {
  private:
   char* heap_;
   char* scratch_;
+  char* shared_;
   Course& course_;
 };
 

@@ -28,7 +28,7 @@ bool isTensor(std::string_view kind) { return kind == "in" || kind == "out" || k
 }  // namespace
 
 Engine::Engine(const Isa& isa, int threads) : isa_(isa), threads_(threads) {
-  if (scratch_heap_.grow(kScratchBytes * static_cast<size_t>(threads))) scratch_ = scratch_heap_.data();
+  if (scratch_heap_.grow(kScratchBytes * static_cast<size_t>(threads) + kSharedBytes)) scratch_ = scratch_heap_.data();
 }
 
 bool Engine::grow(uint64_t bytes) {
@@ -83,8 +83,7 @@ struct Engine::Walk {
 void Engine::walk(void* data, Job& job, int seat) {
   Walk& walk = *static_cast<Walk*>(data);
   Engine& engine = walk.engine;
-  Context context(engine.heap_.data(), engine.scratch_ + kScratchBytes * static_cast<size_t>(seat), job, seat,
-                  walk.course);
+  Context context(engine.heap_.data(), engine.scratch_, job, seat, walk.course);
   for (size_t at = 0; at < walk.count && !context.ended(); at += walk.words[at] >> 16, ++context.command)
     engine.isa_.kernels[walk.words[at] & kOpcodeMask].run(walk.words + at + 1, context);
 }

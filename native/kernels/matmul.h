@@ -2,6 +2,7 @@
 #include "kernels/shared/activations.h"
 #include "kernels/shared/dropping.h"
 #include "kernels/shared/gemm.h"
+#include "kernels/shared/stream.h"
 
 // True if `batch` matrices of rows × cols, `batchStride` words apart, lie inside the span.
 inline bool coversBatch(Span span, uint64_t batch, uint64_t batchStride, uint64_t rows, uint64_t cols,
@@ -98,6 +99,7 @@ struct MatMul {
 
   void run(Context& context) const {
     if (rows == 0 || cols == 0 || batch == 0) return context.team.parallel(0, [](uint32_t) {});
+    if (batch == 1 && few() && Stream::fits(rows, cols, bStride, depth)) return stream(context);
     const uint64_t threads = static_cast<uint64_t>(context.team.threads());
     const Blocks cut = few() ? fewBlocks(threads) : manyBlocks(threads);
     const uint64_t perMatrix = cut.down * cut.across;
@@ -105,8 +107,12 @@ struct MatMul {
     context.team.parallelRange(perMatrix * batch, together, [&](uint64_t block, uint64_t end) {
       for (; block < end; ++block) {
         // By rows, so that a thread meets the same rows of A in its cache, and those of the layer before.
+        const uint64_t n = block / perMatrix;
         const uint64_t row = block / cut.across % cut.down * cut.rowStep, col = block % cut.across * cut.colStep;
-        compute(context, block / perMatrix, row, col, cut);
+        const Gemm g = part(context, n, row, col, cut.rowStep, cut.colStep);
+        gemmBlock(g, context.scratch(), [&](size_t i, size_t j, size_t height, size_t width) {
+          finish(context, g.c + i * g.cRow + j, n, row + i, col + j, height, width);
+        });
       }
     });
   }
@@ -114,13 +120,25 @@ struct MatMul {
  private:
   static constexpr uint64_t kLongRun = 192;        // floats
   static constexpr uint64_t kLeastWork = 1 << 18;  // multiply-adds that are worth a task: a few microseconds
+  static constexpr uint64_t kFinished = 1024;      // columns of a stream that are worth a task
 
   // Not of a gradient of weights, which brings column sums and reads A across its rows.
   bool few() const { return !transposeA && isFew(rows, bStride, depth, transposeB != 0); }
 
-  void compute(Context& context, uint64_t n, uint64_t row, uint64_t col, const Blocks& cut) const {
-    float* out = context.f32(c) + n * cBatch + row * cStride + col;
-    const bool keeps = pre.present();
+  void stream(Context& context) const {
+    const Gemm g = part(context, 0, 0, 0, rows, cols);
+    const Stream stream(g, context.shared());
+    const uint64_t threads = static_cast<uint64_t>(context.team.threads());
+    context.team.parallelRange(stream.parts(), divideUp(stream.parts(), threads),
+                               [&](uint64_t from, uint64_t to) { stream.sum(from, to); });
+    context.team.parallelRange(cols, kFinished, [&](uint64_t from, uint64_t to) {
+      stream.finish(from, to);
+      finish(context, g.c + from, 0, 0, from, rows, to - from);
+    });
+  }
+
+  // Matrix n's part of at most height × width at (row, col).
+  Gemm part(const Context& context, uint64_t n, uint64_t row, uint64_t col, uint64_t height, uint64_t width) const {
     Gemm g;
     g.a = context.f32(a) + n * aBatch + row * (transposeA ? 1 : aStride);
     g.aRow = transposeA ? 1 : aStride;
@@ -128,32 +146,40 @@ struct MatMul {
     g.b = context.f32(b) + n * bBatch + col * (transposeB ? bStride : 1);
     g.bRow = bStride;
     g.bTransposed = transposeB != 0;
-    g.c = keeps ? context.f32(pre) + (n * rows + row) * cols + col : out;
-    g.cRow = keeps ? cols : cStride;
-    g.rows = atMost(cut.rowStep, rows - row);
-    g.cols = atMost(cut.colStep, cols - col);
+    g.c = keeps() ? context.f32(pre) + (n * rows + row) * cols + col : result(context, n, row, col);
+    g.cRow = keeps() ? cols : cStride;
+    g.rows = atMost(height, rows - row);
+    g.cols = atMost(width, cols - col);
     g.depth = depth;
     g.accumulate = (accumulate & 1) != 0;
     g.bias = bias.present() ? context.f32(bias) + col : nullptr;
     g.columnSums = sums.present() && row == 0 ? context.f32(sums) + col : nullptr;
     g.accumulateSums = (accumulate & 2) != 0;
     g.few = few();
-    gemmBlock(g, context.scratch(), [&](size_t i, size_t j, size_t height, size_t width) {
-      if (activation == kNone && !keeps && drop.scale == 0) return;
-      withActivation(activation, [&](auto f) {
-        for (const size_t end = i + height; i < end; ++i) {
-          const float* from = g.c + i * g.cRow + j;
-          float* to = out + i * cStride + j;
-          eachVector(width, [&](size_t x, size_t lanes) {
-            storeLanes(to + x, activate<f()>(loadLanes(from + x, lanes)), lanes);
-          });
-          if (drop.scale == 0) continue;
-          drop.eachVector(row + i, col + j, col + j + width, [&](uint64_t x, size_t lanes, const auto& kept) {
-            float* at = to + (x - col - j);
-            storeLanes(at, kept(loadLanes(at, lanes)), lanes);
-          });
-        }
-      });
+    return g;
+  }
+
+  bool keeps() const { return pre.present(); }
+  float* result(const Context& context, uint64_t n, uint64_t row, uint64_t col) const {
+    return context.f32(c) + n * cBatch + row * cStride + col;
+  }
+
+  // What follows a product: `from` has the sums of matrix n's part at (row, col).
+  void finish(const Context& context, const float* from, uint64_t n, uint64_t row, uint64_t col, size_t height,
+              size_t width) const {
+    if (activation == kNone && !keeps() && drop.scale == 0) return;
+    float* to = result(context, n, row, col);
+    withActivation(activation, [&](auto f) {
+      for (const uint64_t end = row + height; row < end; ++row, from += keeps() ? cols : cStride, to += cStride) {
+        eachVector(width, [&](size_t x, size_t lanes) {
+          storeLanes(to + x, activate<f()>(loadLanes(from + x, lanes)), lanes);
+        });
+        if (drop.scale == 0) continue;
+        drop.eachVector(row, col, col + width, [&](uint64_t x, size_t lanes, const auto& kept) {
+          float* at = to + (x - col);
+          storeLanes(at, kept(loadLanes(at, lanes)), lanes);
+        });
+      }
     });
   }
 };

@@ -47,6 +47,8 @@ describeOp({
     { a: [1, 3], b: [3, 4200] },
     { a: [11, 70], b: [70, 1001] },
     { a: [60, 530], b: [530, 33] },
+    // One row, for which a large b is read from end to end.
+    { a: [1, 270], b: [270, 515] },
     // Batches: one to one, one matrix shared by all, broadcast both ways and in between.
     { a: [3, 4, 5], b: [3, 5, 6] },
     { a: [3, 4, 5], b: [5, 6] },
@@ -70,7 +72,7 @@ describe('matmul', () => {
     const values = (count: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(i * 1.7));
     const rows = 161;
     const a = device.tensor(values(rows * 600), [rows, 600]);
-    for (const cols of [150, 2000]) {
+    for (const cols of [150, 2000, 4300]) {
       const b = device.tensor(values(600 * cols), [600, cols]);
       const all = await matmul(a, b).data();
       for (const [from, to] of [

@@ -10,7 +10,7 @@
 //
 // Many rows of A meet a panel of B, as wide as a tile, while it is in a cache. Few rows wait for B, and memory gives
 // most when its rows are read from end to end: there all columns go some k at a time, and their sums wait in a buffer.
-// AMD's processors prefetch a panel as well, and their sums stay in registers: 10 to 20 % faster on Zen 4.
+// AMD's processors prefetch a panel as well, and sums of several rows stay in registers: 10 to 20 % faster on Zen 4.
 #pragma once
 #include "kernels/shared/pack.h"
 
@@ -44,8 +44,11 @@ inline size_t tileColsOf(size_t rows, size_t cols, bool bTransposed) {
   return rows <= kWideRows && cols > kTileCols ? 2 * kTileCols : kTileCols;
 }
 
-// Blocks of nearly the same depth; a last one of a few k would cost as much traffic of C as a full one.
-inline size_t blockDepth(size_t depth) { return divideUp(depth, divideUp(depth, kMaxBlockDepth)); }
+// Blocks of nearly the same depth; a last one of a few k would cost as much traffic of C as a full one. Of more than a
+// few k there are two, four, …, which threads can share (see stream.h); that costs many rows 1 % where one would do.
+inline size_t blockDepth(size_t depth) {
+  return divideUp(depth, depth <= kMaxBlockDepth / 2 ? 1 : 2 * divideUp(depth, 2 * kMaxBlockDepth));
+}
 
 // Where a tile's sums go: `cols` columns of C, added to what is there if `add`, with `bias` (of these columns) if any.
 // Those of few rows begin with the sums at `start`, or with zeros if it is null.
@@ -239,12 +242,17 @@ inline constexpr size_t kSumsFloats = kFewFloats + 2 * kFewRows * 3 * kWidth;
 inline constexpr size_t kPartFloats = size_t{1} << 15;  // of B
 inline constexpr size_t kCachedB = size_t{1} << 16;     // floats of a small B, which some cache still holds
 
+// On AMD: in blocks of so few columns the rows of B further down are fetched, not the panel beside, which is 20 %
+// faster.
+inline constexpr size_t kNarrow = 256, kNarrowPart = 128;
+
 // A·B for few rows and at most maxFewCols() columns. At the edge of C the part of B that is no whole tile is packed.
 template <class Finish>
 void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
   // The k that all columns go at a time: some rows of B, more where they are short.
   const bool isCached = g.bRow * g.depth <= kCachedB;
-  const size_t least = cpu().amd ? kMaxBlockDepth : g.rows <= 32 ? 32 : 64;
+  const bool narrow = cpu().amd && g.bRow * g.depth >= kLargeB && g.cols <= kNarrow;
+  const size_t least = narrow ? kNarrowPart : cpu().amd ? kMaxBlockDepth : g.rows <= 32 ? 32 : 64;
   const size_t most = isCached ? kPartFloats / g.cols : 0;
   const size_t part = most > least ? most : least;
   const size_t tileCols = tileColsOf(g.rows, g.cols, false), block = blockDepth(g.depth);
@@ -264,7 +272,8 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
       const bool whole = cols == width;
       if (!whole) packRows(b, g.bRow, depth, cols, edge, width);
       // While the rows of A meet this part of B, the next is on its way from memory.
-      const float* next = j + width < g.cols ? b + width : g.b + (k + depth) * g.bRow;
+      const float* below = b + depth * g.bRow;
+      const float* next = narrow ? below : j + width < g.cols ? b + width : below - j;
       const float* bias = last && g.bias != nullptr ? g.bias + j : nullptr;
       for (size_t i = 0; i < g.rows; i += height) {
         const size_t rows = atMost(height, g.rows - i);
