@@ -8,11 +8,24 @@
 namespace simdformer {
 namespace {
 
+size_t largestCache(bool amd) {
+  const unsigned leaf = amd ? 0x8000001d : 4;
+  size_t largest = 0;
+  unsigned a, b, c, d;
+  for (unsigned i = 0; __get_cpuid_count(leaf, i, &a, &b, &c, &d) != 0 && (a & 31) != 0; ++i) {
+    const size_t ways = (b >> 22) + 1, partitions = (b >> 12 & 1023) + 1, line = (b & 4095) + 1, sets = size_t{c} + 1;
+    const size_t bytes = ways * partitions * line * sets;
+    if (bytes > largest) largest = bytes;
+  }
+  return largest;
+}
+
 Cpu identify() {
   Cpu cpu;
   unsigned a, b, c, d;
   if (__get_cpuid(0, &a, &b, &c, &d) == 0) return cpu;
   cpu.amd = b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx;
+  cpu.cache = largestCache(cpu.amd);
   if (__get_cpuid(1, &a, &b, &c, &d) == 0) return cpu;
   constexpr unsigned kFma = 1u << 12, kOsxsave = 1u << 27, kAvx = 1u << 28;
   if ((c & kOsxsave) == 0) return cpu;

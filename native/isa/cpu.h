@@ -1,5 +1,6 @@
 // The processor that this runs on.
 #pragma once
+#include <cstddef>
 
 namespace simdformer {
 
@@ -7,6 +8,7 @@ struct Cpu {
   bool avx2 = false;
   bool avx512 = false;
   bool amd = false;
+  size_t cache = 0;  // bytes of the largest one, or 0 if it does not say
 };
 
 #if defined(__x86_64__)

@@ -1,5 +1,6 @@
 // Activations on their own; matrix multiplication fuses the same functions.
 #include "kernels/shared/activations.h"
+#include "kernels/shared/results.h"
 
 // y[i] = f(x[i]), i < count. y may be x.
 struct Activate {
@@ -18,9 +19,12 @@ struct Activate {
     const float* from = context.f32(x);
     float* to = context.f32(y);
     withActivation(kind, [&](auto f) {
-      context.team.parallelRange(count, 8192, [&](uint64_t first, uint64_t last) {
-        eachVector(last - first, [&](size_t i, size_t lanes) {
-          storeLanes(to + first + i, activate<f()>(loadLanes(from + first + i, lanes)), lanes);
+      withResults(count, [&](auto past, uint64_t more) {
+        context.team.parallelRange(count, more * 8192, [&](uint64_t first, uint64_t last) {
+          eachVector(last - first, [&](size_t i, size_t lanes) {
+            storeResult<past()>(to + first + i, activate<f()>(loadLanes(from + first + i, lanes)), lanes);
+          });
+          if (past()) endPast();
         });
       });
     });

@@ -3,6 +3,7 @@
 //   s = x + residual                      x, residual, s, y  [rows, cols]
 //   x̂ = (s - mean(s))·rstd(s)             mean, rstd         [rows], saved with s for backward
 //   y = gamma·x̂ + beta                    gamma, beta        [cols]
+#include "kernels/shared/results.h"
 #include "kernels/shared/rows.h"
 
 // Without residual s is x; without sum, s is not kept; without gamma it is 1, without beta 0.
@@ -26,21 +27,26 @@ struct LayerNorm {
   }
 
   void run(Context& context) const {
-    context.team.parallelRange(rows, rowGrain(cols), [&](uint64_t row, uint64_t last) {
-      for (; row < last; ++row) normalise(context, row);
+    withResults(uint64_t{rows} * cols, [&](auto past, uint64_t more) {
+      context.team.parallelRange(rows, more * rowGrain(cols), [&](uint64_t row, uint64_t last) {
+        for (; row < last; ++row) normalise<past()>(context, row);
+        if (past()) endPast();
+      });
     });
   }
 
  private:
+  template <bool kPast>
   void normalise(Context& context, uint64_t row) const {
     const uint64_t at = row * cols;
     const float* input = context.f32(x) + at;
     float* output = context.f32(y) + at;
     const float* s = input;
     Totals<1> first;
+    const bool isLate = kPast && cols <= kScratchFloats;  // a sum is stored with y
     if (residual.present()) {
       const float* other = context.f32(residual) + at;
-      float* kept = sum.present() ? context.f32(sum) + at : output;
+      float* kept = isLate ? context.scratch() : sum.present() ? context.f32(sum) + at : output;
       s = kept;
       first = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) {
         const Vf v = loadLanes(input + c, lanes) + loadLanes(other + c, lanes);
@@ -66,11 +72,14 @@ struct LayerNorm {
     context.f32(rstd)[row] = scale;
     const float* g = context.f32(gamma);
     const float* b = context.f32(beta);
+    float* late = isLate && residual.present() && sum.present() ? context.f32(sum) + at : nullptr;
     eachVector(cols, [&](size_t c, size_t lanes) {
-      Vf v = (loadLanes(s + c, lanes) - splat(center)) * splat(scale);
+      const Vf value = loadLanes(s + c, lanes);
+      if (kPast && late != nullptr) storeResult<kPast>(late + c, value, lanes);
+      Vf v = (value - splat(center)) * splat(scale);
       if (gamma.present()) v *= loadLanes(g + c, lanes);
       if (beta.present()) v += loadLanes(b + c, lanes);
-      storeLanes(output + c, v, lanes);
+      storeResult<kPast>(output + c, v, lanes);
     });
   }
 };

@@ -151,6 +151,19 @@ SIMD_INLINE void storeFirst(float* p, Vf v, size_t n) {
 SIMD_INLINE Vf loadLanes(const float* p, size_t lanes) { return lanes == kWidth ? load(p) : loadFirst(p, lanes); }
 SIMD_INLINE void storeLanes(float* p, Vf v, size_t lanes) { lanes == kWidth ? store(p, v) : storeFirst(p, v, lanes); }
 
+// Stores past the caches, to an address that is a multiple of a vector. endPast() makes what was stored so visible to
+// whoever learns of it.
+#if VEC_WIDTH == 16
+SIMD_INLINE void storePast(float* p, Vf v) { _mm512_stream_ps(p, (__m512)v); }
+SIMD_INLINE void endPast() { _mm_sfence(); }
+#elif VEC_WIDTH == 8
+SIMD_INLINE void storePast(float* p, Vf v) { _mm256_stream_ps(p, (__m256)v); }
+SIMD_INLINE void endPast() { _mm_sfence(); }
+#else
+SIMD_INLINE void storePast(float* p, Vf v) { store(p, v); }
+SIMD_INLINE void endPast() {}
+#endif
+
 // n / step, rounded up.
 template <class N, class Step>
 constexpr auto divideUp(N n, Step step) {

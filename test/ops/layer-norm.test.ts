@@ -102,6 +102,21 @@ describe.each(isas)('layerNorm, %s', (isa) => {
     for (const gradient of await x.grad!.data()) expect(gradient).toBeCloseTo(0, 1);
   });
 
+  it('gives a row the same bits among more than a cache of 32 MB holds', async () => {
+    const device = await deviceFor(isa, 2);
+    const [rows, cols, few] = [17_000, 517, 40];
+    const values = Float32Array.from({ length: rows * cols }, (_, i) => Math.sin(i * 1.7));
+    const x = device.tensor(values, [rows, cols]);
+    const all = device.noGrad(() => [layerNorm(x, null, null), ...Object.values(addLayerNorm(x, x, null, null))]);
+    for (const from of [0, rows - few]) {
+      const part = x.rows(from, from + few);
+      const alone = [layerNorm(part, null, null), ...Object.values(addLayerNorm(part, part, null, null))];
+      for (const [i, expected] of alone.entries())
+        expect(await all[i]!.rows(from, from + few).data()).toEqual(await expected.data());
+    }
+    for (const tensor of [x, ...all]) tensor.dispose();
+  });
+
   it('gives the gradients of the sum alone when only the sum is used', async () => {
     const device = await deviceFor(isa, 1);
     const [x, residual] = [1, 2].map((value) => device.tensor([[value, 3 * value]], [1, 2], { requiresGrad: true }));
