@@ -2,6 +2,9 @@
 
 #include <chrono>
 #include <mutex>
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 namespace simdformer {
 namespace {
@@ -104,10 +107,29 @@ class Backoff {
   int looks_ = 0;
 };
 
+#ifdef __linux__
+int processor() { return sched_getcpu(); }
+
+// Moves the calling thread to a processor that has none of the job's threads before it: woken ones are often put where
+// another one runs, and stay there for milliseconds.
+void leaveProcessors(const Job& job, int seat) {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  cpu_set_t others = allowed;
+  for (int s = 0; s < seat; ++s) CPU_CLR(job.processors[s], &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+  sched_setaffinity(0, sizeof allowed, &allowed);
+}
+#else
+int processor() { return -1; }
+void leaveProcessors(const Job&, int) {}
+#endif
+
 class Pool {
  public:
   void post(Job& job) {
     const std::lock_guard<Mutex> lock(mutex_);
+    job.processors[0] = processor();
 #ifndef __wasm__  // where JavaScript starts them
     // Where the system has no more threads, those that there are do all.
     std::thread worker;
@@ -133,6 +155,7 @@ class Pool {
   [[noreturn]] void work() {
     for (;;) {
       int seat = 0;
+      bool shares = false;
       Job* job = nullptr;
       {
         std::unique_lock<Mutex> lock(mutex_);
@@ -144,13 +167,24 @@ class Pool {
         }
         seat = job->taken++;
         job->inside.fetch_add(1, std::memory_order_relaxed);
+        shares = takeProcessor(*job, seat);
       }
+      if (shares) leaveProcessors(*job, seat);
       job->walk(job->data, *job, seat);
       job->inside.fetch_sub(1, std::memory_order_release);
     }
   }
 
  private:
+  // Whether the thread of this seat runs where one before it does; the lock is held.
+  static bool takeProcessor(Job& job, int seat) {
+    const int mine = processor();
+    job.processors[seat] = mine;
+    for (int s = 0; s < seat; ++s)
+      if (mine >= 0 && job.processors[s] == mine) return true;
+    return false;
+  }
+
   // A job with a free seat; the lock is held.
   Job* openJob() {
     for (Job* job = jobs_; job != nullptr; job = job->next)

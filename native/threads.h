@@ -23,6 +23,7 @@ struct Job {
   void* data;
   int seats;                                    // the most threads it may have, the caller included
   int taken = 1;                                // guarded by the pool's lock
+  int processors[kMaxThreads] = {};             // on which the threads began; guarded likewise
   alignas(64) std::atomic<uint64_t> ticket{0};  // phase << 32 | claims
   alignas(64) std::atomic<uint32_t> done{0};    // chunks of this phase that are finished
   alignas(64) std::atomic<int> inside{0};       // pool threads in walk()
