@@ -42,7 +42,7 @@ class Stream {
  private:
   static constexpr size_t kLeastB = size_t{1} << 17, kPartCols = 64;
   // Longer rows, whose sums a level-1 cache cannot hold, go side by side: as many as the processor foresees.
-  static constexpr size_t kLongRow = 4096, kTogether = 8;
+  static constexpr size_t kLongRow = 2048, kTogether = 8;
 
   static size_t sumsRow(size_t cols) { return wholeVectors(cols) + kWidth; }  // not a power of two
   float* sumsOf(size_t block) const { return shared_ + block * sumsRow(g_.cols); }
