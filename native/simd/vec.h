@@ -228,29 +228,47 @@ SIMD_INLINE Vf swapNeighbours(Vf v, std::index_sequence<I...>) {
 }
 #endif
 
-// Rows become columns. Each round interleaves vector i of the first half with vector i of the second (a perfect shuffle
-// of all kWidth² floats); after log2(kWidth) rounds, position (i, j) has moved to (j, i).
+// Rows become columns: first the 4 × 4 floats of each quarter (four lanes, which instructions shuffle cheaply), then
+// the quarters. Four vectors at a time, in place, so that all stay in registers.
 #if VEC_WIDTH == 1
 SIMD_INLINE void transpose(Vf (&)[1]) {}
 #else
-template <size_t... I>
-SIMD_INLINE void shuffleRows(const Vf* from, Vf* to, std::index_sequence<I...>) {
-  constexpr size_t kHalf = kWidth / 2;
-#pragma GCC unroll 8
-  for (size_t i = 0; i < kHalf; ++i) {
-    to[2 * i] = __builtin_shufflevector(from[i], from[i + kHalf], (I / 2 + I % 2 * kWidth)...);
-    to[2 * i + 1] = __builtin_shufflevector(from[i], from[i + kHalf], (kHalf + I / 2 + I % 2 * kWidth)...);
-  }
+// In each quarter: n floats of a from float `first` on, as many of b, the next n of a, …
+template <size_t first, size_t n, size_t... I>
+SIMD_INLINE Vf interleave(Vf a, Vf b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b, (I / 4 * 4 + first + I % 4 / (2 * n) * n + I % n + I / n % 2 * kWidth)...);
+}
+// Every step-th quarter of a from quarter `first` on, then those of b.
+template <size_t first, size_t step, size_t... I>
+SIMD_INLINE Vf quarters(Vf a, Vf b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b,
+                                 ((first + I % (kWidth / 2) / 4 * step) * 4 + I % 4 + I / (kWidth / 2) * kWidth)...);
 }
 SIMD_INLINE void transpose(Vf (&rows)[kWidth]) {
-  Vf other[kWidth];
-  for (size_t round = 1; round < kWidth; round *= 4) {
-    shuffleRows(rows, other, std::make_index_sequence<kWidth>());
-    if (round * 2 == kWidth) {
-      for (size_t i = 0; i < kWidth; ++i) rows[i] = other[i];
-    } else {
-      shuffleRows(other, rows, std::make_index_sequence<kWidth>());
-    }
+  constexpr auto all = std::make_index_sequence<kWidth>();
+#pragma GCC unroll 4
+  for (size_t i = 0; i < kWidth; i += 4) {
+    Vf* r = rows + i;
+    const Vf a = interleave<0, 1>(r[0], r[1], all), b = interleave<2, 1>(r[0], r[1], all);
+    const Vf c = interleave<0, 1>(r[2], r[3], all), d = interleave<2, 1>(r[2], r[3], all);
+    r[0] = interleave<0, 2>(a, c, all), r[1] = interleave<2, 2>(a, c, all);
+    r[2] = interleave<0, 2>(b, d, all), r[3] = interleave<2, 2>(b, d, all);
   }
+#if VEC_WIDTH == 8
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; ++i) {
+    const Vf a = rows[i], b = rows[i + 4];
+    rows[i] = quarters<0, 1>(a, b, all), rows[i + 4] = quarters<1, 1>(a, b, all);
+  }
+#elif VEC_WIDTH == 16
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; ++i) {
+    Vf* r = rows + i;
+    const Vf a = quarters<0, 1>(r[0], r[4], all), b = quarters<2, 1>(r[0], r[4], all);
+    const Vf c = quarters<0, 1>(r[8], r[12], all), d = quarters<2, 1>(r[8], r[12], all);
+    r[0] = quarters<0, 2>(a, c, all), r[4] = quarters<1, 2>(a, c, all);
+    r[8] = quarters<0, 2>(b, d, all), r[12] = quarters<1, 2>(b, d, all);
+  }
+#endif
 }
 #endif

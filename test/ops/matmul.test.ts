@@ -72,9 +72,10 @@ describe('matmul', () => {
     const values = (count: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(i * 1.7));
     const rows = 161;
     const a = device.tensor(values(rows * 600), [rows, 600]);
-    for (const cols of [150, 2000, 4300]) {
-      const b = device.tensor(values(600 * cols), [600, cols]);
-      const all = await matmul(a, b).data();
+    const cases = [150, 2000, 4300].flatMap((cols) => [false, true].map((transposeB) => [cols, transposeB] as const));
+    for (const [cols, transposeB] of cases) {
+      const b = device.tensor(values(600 * cols), transposeB ? [cols, 600] : [600, cols]);
+      const all = await matmul(a, b, { transposeB }).data();
       for (const [from, to] of [
         [0, 1],
         [17, 18],
@@ -82,7 +83,7 @@ describe('matmul', () => {
         [3, 60],
         [40, 130],
       ] as const) {
-        expect(await matmul(a.rows(from, to), b).data()).toEqual(all.slice(from * cols, to * cols));
+        expect(await matmul(a.rows(from, to), b, { transposeB }).data()).toEqual(all.slice(from * cols, to * cols));
       }
     }
   });

@@ -1,4 +1,4 @@
-// C (+)= A·B on one thread: the register tile, the packing of B and the loops around them, after BLIS (Van Zee, van de
+// C (+)= A·B on one thread: the packing of B and the loops around the register tile, after BLIS (Van Zee, van de
 // Geijn 2015). Strides describe every operand, so that transposed and sliced matrices are read where they lie.
 //
 //   A [rows, depth]   A(i, k) = a[i·aRow + k·aCol]
@@ -12,7 +12,7 @@
 // most when its rows are read from end to end: there all columns go some k at a time, and their sums wait in a buffer.
 // AMD's processors prefetch a panel as well, and sums of several rows stay in registers: 10 to 20 % faster on Zen 4.
 #pragma once
-#include "kernels/shared/pack.h"
+#include "kernels/shared/gemm_tile.h"
 
 struct Gemm {
   const float* a;
@@ -29,170 +29,6 @@ struct Gemm {
   bool accumulateSums;
   bool few;  // isFew(), of the whole product
 };
-
-inline constexpr size_t kMaxBlockDepth = 512;
-
-// The tile. Of 16 floats a vector it is 8 × 3, which loads less for each multiply-add than attention's 12 × 2, and
-// reads fewer rows of A at a time: a power of two apart, they share few sets of the cache.
-inline constexpr size_t kTileRows = kWidth == 16 ? 8 : TILE_ROWS, kTileVecs = kWidth == 16 ? 3 : TILE_VECS;
-inline constexpr size_t kWideRows = kTileRows / 2;
-inline constexpr size_t kTileCols = kTileVecs * kWidth, kMaxTileCols = 8 * kWidth;
-
-// A tile of few rows is wider, so that it has as many accumulators.
-inline size_t tileColsOf(size_t rows, size_t cols, bool bTransposed) {
-  if (rows == 1 && cols >= kMaxTileCols && !bTransposed) return kMaxTileCols;
-  return rows <= kWideRows && cols > kTileCols ? 2 * kTileCols : kTileCols;
-}
-
-// Blocks of nearly the same depth; a last one of a few k would cost as much traffic of C as a full one. Of more than a
-// few k there are two, four, …, which threads can share (see stream.h); that costs many rows 1 % where one would do.
-inline size_t blockDepth(size_t depth) {
-  return divideUp(depth, depth <= kMaxBlockDepth / 2 ? 1 : 2 * divideUp(depth, 2 * kMaxBlockDepth));
-}
-
-// Where a tile's sums go: `cols` columns of C, added to what is there if `add`, with `bias` (of these columns) if any.
-// Those of few rows begin with the sums at `start`, or with zeros if it is null.
-struct TileTarget {
-  float* c;
-  size_t row, cols;
-  bool add;
-  const float* bias;
-  const float* start = nullptr;
-  size_t startRow = 0;
-};
-
-// The sums of a tile at the right edge of C, which have been put aside, rows of tileCols.
-inline void storeEdge(const float* sums, size_t tileCols, size_t rows, const TileTarget& target) {
-  for (size_t r = 0; r < rows; ++r) {
-    for (size_t j = 0; j < target.cols; ++j) {
-      float value = sums[r * tileCols + j];
-      if (target.add) value += target.c[r * target.row + j];
-      if (target.bias != nullptr) value += target.bias[j];
-      target.c[r * target.row + j] = value;
-    }
-  }
-}
-
-// Calls body(r, v) for each accumulator of a tile, unrolled: those that an index names at run time would not stay in
-// registers.
-template <size_t kRows, size_t kVecs, class Body>
-SIMD_INLINE void eachAccumulator(const Body& body) {
-#pragma GCC unroll 16
-  for (size_t r = 0; r < kRows; ++r)
-#pragma GCC unroll 8
-    for (size_t v = 0; v < kVecs; ++v) body(r, v);
-}
-
-// WebAssembly cannot prefetch, and its narrow tiles read and write half a line at a time. There panels are touched and
-// packed before they are used, so that whole lines are waited for, many at once, and some meet each tile of A together,
-// so that whole lines of C are written; blocks of C are larger, for they share that.
-#if defined(__wasm__)
-inline constexpr bool kPacksAhead = true;
-inline constexpr int kUnrolled = 1;                                 // k; in V8 longer loops are slower
-inline constexpr size_t kMaxTilesDown = 32, kMaxTilesAcross = 16;   // in a block of C
-inline constexpr size_t kTilesTogether = kMaxTileCols / kTileCols;  // panels that meet a tile of A
-inline constexpr size_t kTouchedCols = kMaxTilesAcross * kTileCols;
-#else
-inline constexpr bool kPacksAhead = false;
-inline constexpr int kUnrolled = 2;                       // k; 4 are slower than 1
-inline constexpr size_t kMaxTilesDown = 320 / kTileRows;  // their A takes most of a level-2 cache of 1 MB
-inline constexpr size_t kMaxTilesAcross = 8, kTilesTogether = 1, kTouchedCols = 1;
-#endif
-
-inline constexpr size_t kFarRows = 128;    // from one row of B to the next; nearer ones are read in place
-inline constexpr size_t kRowsAhead = 32;   // what packing prefetches
-inline constexpr int kFetchTo = 2;         // the level-2 cache: that of level 1 has B and sums in it
-inline constexpr size_t kLeastAhead = 64;  // the depth from which it is worth to prefetch C
-
-// What a tile does beside: nothing; leave the rows of B that it has read in `panel`, one after the other; go on with
-// sums that were begun; or that, and fetch `next`, the part of B that the next tile will read.
-enum class Beside { kNothing, kPacks, kContinues, kFetches };
-
-// rows × (vecs vectors) of C in registers: for each k one outer product of a column of A with a row of B. C, whose rows
-// lie on other pages, is fetched meanwhile; a large tile by halves, as all of it at once would hold up the reading of A
-// and B.
-template <size_t kRows, size_t kVecs, Beside kBeside = Beside::kNothing>
-void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow, const TileTarget& target,
-          [[maybe_unused]] float* panel, [[maybe_unused]] const float* next) {
-  Vf sum[kRows][kVecs] = {};
-  if ((kBeside == Beside::kContinues || kBeside == Beside::kFetches) && target.start != nullptr) {
-    eachAccumulator<kRows, kVecs>(
-        [&](size_t r, size_t v) { sum[r][v] = load(target.start + r * target.startRow + v * kWidth); });
-  }
-  constexpr size_t kParts = !kPacksAhead && kRows * kVecs > 8 ? 2 : 1, kPartRows = divideUp(kRows, kParts);
-  for (size_t part = 0, k = 0; part < kParts; ++part) {
-    if (depth >= kLeastAhead) {
-      const float* ahead = target.c + part * (kRows - kPartRows) * target.row;
-      eachAccumulator<kPartRows, kVecs>(
-          [&](size_t r, size_t v) { __builtin_prefetch(ahead + r * target.row + v * kWidth, 1); });
-    }
-#pragma GCC unroll kUnrolled
-    for (const size_t end = depth * (part + 1) / kParts; k < end; ++k, a += aCol, b += bRow) {
-      Vf row[kVecs];
-      eachAccumulator<1, kVecs>([&](size_t, size_t v) { row[v] = load(b + v * kWidth); });
-      if constexpr (kBeside == Beside::kFetches) {
-        eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
-        next += bRow;
-      }
-      if constexpr (kBeside == Beside::kPacks) {
-        // Rows on other pages come as a surprise to the processor's own prefetching.
-        eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(b + kRowsAhead * bRow + v * kWidth); });
-        eachAccumulator<1, kVecs>([&](size_t, size_t v) { store(panel + v * kWidth, row[v]); });
-        panel += kVecs * kWidth;
-      }
-      const float* group = a;
-#pragma GCC unroll 16
-      for (size_t r = 0; r < kRows; ++r) {
-        if (r != 0 && r % 4 == 0) group += 4 * aRow;  // an x86 address reaches at most 3 rows beyond a register
-        const Vf x = splat(group[r % 4 * aRow]);
-        eachAccumulator<1, kVecs>([&](size_t, size_t v) { sum[r][v] = fused(x, row[v], sum[r][v]); });
-      }
-    }
-  }
-  if (target.cols < kVecs * kWidth) {
-    float sums[kRows * kVecs * kWidth];
-    eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { store(sums + (r * kVecs + v) * kWidth, sum[r][v]); });
-    return storeEdge(sums, kVecs * kWidth, kRows, target);
-  }
-  if (target.add) {
-    eachAccumulator<kRows, kVecs>(
-        [&](size_t r, size_t v) { sum[r][v] += load(target.c + r * target.row + v * kWidth); });
-  }
-  if (target.bias != nullptr) {
-    eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { sum[r][v] += load(target.bias + v * kWidth); });
-  }
-  eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { store(target.c + r * target.row + v * kWidth, sum[r][v]); });
-}
-
-using Tile = void (*)(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow,
-                      const TileTarget& target, float* panel, const float* next);
-
-template <size_t kVecs, Beside kBeside, size_t... I>
-Tile tileWith(size_t rows, std::index_sequence<I...>) {
-  static constexpr Tile tiles[] = {tile<I + 1, kVecs, kBeside>...};
-  return tiles[rows - 1];
-}
-
-template <Beside kBeside>
-Tile tileOf(size_t rows, size_t cols) {
-  constexpr auto all = std::make_index_sequence<kTileRows>();
-  if (cols == kMaxTileCols) return tile<1, 8, Beside::kContinues>;  // the processor foresees what one row reads
-  if (cols > kTileCols) return tileWith<2 * kTileVecs, kBeside>(rows, std::make_index_sequence<kWideRows>());
-  if (cols == kTileCols) return tileWith<kTileVecs, kBeside>(rows, all);
-  if (cols == kWidth) return tileWith<1, kBeside>(rows, all);
-  return tileWith<2, kBeside>(rows, all);
-}
-
-// The width of the next tile where `cols` columns are left: at the edge of C a narrower one.
-inline size_t widthOf(size_t cols, size_t tileCols) {
-  if (cols >= tileCols) return tileCols;
-  return atMost(kTileCols, wholeVectors(cols));
-}
-
-inline Tile packingTileOf(size_t cols) {
-  if (cols == kTileCols) return tile<kTileRows, kTileVecs, Beside::kPacks>;
-  return cols == kWidth ? tile<kTileRows, 1, Beside::kPacks> : tile<kTileRows, 2, Beside::kPacks>;
-}
 
 // Loads a word of every line, so that all are on their way from memory at once.
 inline void touch(const float* b, size_t bRow, size_t depth, size_t cols) {
@@ -326,6 +162,49 @@ inline Panels panelsFrom(const Gemm& g, size_t k, size_t depth, size_t j, size_t
   return {memory, width, width, 1, cols};
 }
 
+// A·Bᵀ for few rows, which wait for those of Bᵀ: as many as a vector has lanes at a time, and the next on their way.
+template <size_t kRows, class Finish>
+void fewRowsTransposed(const Gemm& g, const Finish& finish) {
+  const size_t step = blockDepth(g.depth);
+  for (size_t j = 0; j < g.cols; j += kWidth) {
+    const size_t cols = atMost(kWidth, g.cols - j);
+    const float* next = g.b + (j + kWidth) * g.bRow;
+    Vf total[kRows];
+    const auto eachRow = [&](const auto& body) { eachAccumulator<kRows, 1>([&](size_t r, size_t) { body(r); }); };
+    eachRow([&](size_t r) { total[r] = g.accumulate ? loadLanes(g.c + r * g.cRow + j, cols) : Vf{}; });
+    for (size_t k = 0, depth = 0; k < g.depth; k += depth) {
+      depth = atMost(step, g.depth - k);
+      Vf sum[kRows] = {};
+      transposed(g.b + j * g.bRow + k, g.bRow, cols, depth, [&](size_t i, size_t, Vf column, size_t) {
+        __builtin_prefetch(next, 0, kFetchTo);
+        next += 16;
+        eachRow([&](size_t r) { sum[r] = fused(splat(g.a[r * g.aRow + (k + i) * g.aCol]), column, sum[r]); });
+      });
+      eachRow([&](size_t r) { total[r] = k > 0 || g.accumulate ? sum[r] + total[r] : sum[r]; });
+    }
+    eachRow([&](size_t r) {
+      if (g.bias != nullptr) total[r] += loadLanes(g.bias + j, cols);
+      storeLanes(g.c + r * g.cRow + j, total[r], cols);
+    });
+    finish(0, j, kRows, cols);
+  }
+}
+
+inline constexpr size_t kFewTransposed = 8;
+template <class Finish, size_t... I>
+void fewRowsTransposed(const Gemm& g, const Finish& finish, std::index_sequence<I...>) {
+  static constexpr void (*all[])(const Gemm&, const Finish&) = {fewRowsTransposed<I + 1, Finish>...};
+  all[g.rows - 1](g, finish);
+}
+
+// Fetches a tile's share, of `tiles`, of the rows of B that are packed next: packing would wait for each of them.
+inline void fetchAhead(const float* b, size_t bRow, size_t depth, size_t cols, size_t tile, size_t tiles) {
+  const size_t share = divideUp(depth, tiles), end = atMost(depth, (tile + 1) * share);
+  for (size_t k = tile * share; k < end; ++k)
+    for (size_t j = 0; j < cols; j += 16) __builtin_prefetch(b + k * bRow + j, 0, kFetchTo);
+}
+inline constexpr size_t kLeastTiles = 24;  // fewer would fetch so much at a time that they wait themselves
+
 // A·B for many rows, at most kMaxTilesDown tiles.
 template <class Finish>
 void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish) {
@@ -333,6 +212,8 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
   // B is read in place unless it is transposed, or its rows lie far apart; A likewise.
   const bool packs = !g.bTransposed && g.bRow >= kFarRows;
   const bool ahead = kPacksAhead && packs && tileCols == kTileCols;
+  const size_t tiles = divideUp(g.rows, kTileRows);
+  const bool fetches = !kPacksAhead && packs && g.bRow * g.depth > kCachedB && tiles >= kLeastTiles;
   const bool packsA = g.aRow == 1 && g.aCol > 1 && g.cols > tileCols;
   const size_t step = blockDepth(g.depth);
   for (size_t k = 0; k < g.depth; k += step) {
@@ -343,10 +224,13 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
       Panels panels = panelsFrom(g, k, depth, j, tileCols, ahead, memory);
       const size_t width = panels.width;
       done = panels.count * width;
+      const float* next = g.b + k * g.bRow + j + done;
+      const size_t nextCols = fetches ? atMost(width, g.cols - j - done) : 0;
       for (size_t i = 0; i < g.rows; i += kTileRows) {
         const size_t rows = atMost(kTileRows, g.rows - i);
         const bool packing = !kPacksAhead && packs && panels.b != memory && rows == kTileRows;
         const Tile compute = packing ? packingTileOf(width) : tileOf<Beside::kNothing>(rows, width);
+        if (nextCols > 0 && i > 0) fetchAhead(next, g.bRow, depth, nextCols, i / kTileRows - 1, tiles - 1);
         const float* a = packsA ? packedA + i / kTileRows * kPackedTile : g.a + i * g.aRow + k * g.aCol;
         for (size_t p = 0, col = j; p < panels.count; ++p, col += width) {
           const float* bias = last && g.bias != nullptr ? g.bias + col : nullptr;
@@ -371,5 +255,7 @@ inline constexpr size_t kGemmMemory = kPanelFloats + (kPackedFloats > kSumsFloat
 static_assert(kGemmMemory <= kScratchFloats);
 template <class Finish>
 void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
+  if (!kPacksAhead && g.bTransposed && g.rows <= kFewTransposed)
+    return fewRowsTransposed(g, finish, std::make_index_sequence<kFewTransposed>());
   (g.few ? fewRows<Finish> : manyRows<Finish>)(g, memory, memory + kPanelFloats, finish);
 }

@@ -1,0 +1,168 @@
+// The register tile of matrix products: its size, where its sums go, and the loop over k. gemm.h says what it is part
+// of.
+#pragma once
+#include "kernels/shared/pack.h"
+
+inline constexpr size_t kMaxBlockDepth = 512;
+
+// The tile. Of 16 floats a vector it is 8 × 3, which loads less for each multiply-add than attention's 12 × 2, and
+// reads fewer rows of A at a time: a power of two apart, they share few sets of the cache.
+inline constexpr size_t kTileRows = kWidth == 16 ? 8 : TILE_ROWS, kTileVecs = kWidth == 16 ? 3 : TILE_VECS;
+inline constexpr size_t kWideRows = kTileRows / 2;
+inline constexpr size_t kTileCols = kTileVecs * kWidth, kMaxTileCols = 8 * kWidth;
+
+// A tile of few rows is wider, so that it has as many accumulators.
+inline size_t tileColsOf(size_t rows, size_t cols, bool bTransposed) {
+  if (rows == 1 && cols >= kMaxTileCols && !bTransposed) return kMaxTileCols;
+  return rows <= kWideRows && cols > kTileCols ? 2 * kTileCols : kTileCols;
+}
+
+// Blocks of nearly the same depth; a last one of a few k would cost as much traffic of C as a full one. Of more than a
+// few k there are two, four, …, which threads can share (see stream.h); that costs many rows 1 % where one would do.
+inline size_t blockDepth(size_t depth) {
+  return divideUp(depth, depth <= kMaxBlockDepth / 2 ? 1 : 2 * divideUp(depth, 2 * kMaxBlockDepth));
+}
+
+// Where a tile's sums go: `cols` columns of C, added to what is there if `add`, with `bias` (of these columns) if any.
+// Those of few rows begin with the sums at `start`, or with zeros if it is null.
+struct TileTarget {
+  float* c;
+  size_t row, cols;
+  bool add;
+  const float* bias;
+  const float* start = nullptr;
+  size_t startRow = 0;
+};
+
+// The sums of a tile at the right edge of C, which have been put aside, rows of tileCols.
+inline void storeEdge(const float* sums, size_t tileCols, size_t rows, const TileTarget& target) {
+  for (size_t r = 0; r < rows; ++r) {
+    for (size_t j = 0; j < target.cols; ++j) {
+      float value = sums[r * tileCols + j];
+      if (target.add) value += target.c[r * target.row + j];
+      if (target.bias != nullptr) value += target.bias[j];
+      target.c[r * target.row + j] = value;
+    }
+  }
+}
+
+// Calls body(r, v) for each accumulator of a tile, unrolled: those that an index names at run time would not stay in
+// registers.
+template <size_t kRows, size_t kVecs, class Body>
+SIMD_INLINE void eachAccumulator(const Body& body) {
+#pragma GCC unroll 16
+  for (size_t r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+    for (size_t v = 0; v < kVecs; ++v) body(r, v);
+}
+
+// WebAssembly cannot prefetch, and its narrow tiles read and write half a line at a time. There panels are touched and
+// packed before they are used, so that whole lines are waited for, many at once, and some meet each tile of A together,
+// so that whole lines of C are written; blocks of C are larger, for they share that.
+#if defined(__wasm__)
+inline constexpr bool kPacksAhead = true;
+inline constexpr int kUnrolled = 1;                                 // k; in V8 longer loops are slower
+inline constexpr size_t kMaxTilesDown = 32, kMaxTilesAcross = 16;   // in a block of C
+inline constexpr size_t kTilesTogether = kMaxTileCols / kTileCols;  // panels that meet a tile of A
+inline constexpr size_t kTouchedCols = kMaxTilesAcross * kTileCols;
+#else
+inline constexpr bool kPacksAhead = false;
+inline constexpr int kUnrolled = 2;                       // k; 4 are slower than 1
+inline constexpr size_t kMaxTilesDown = 320 / kTileRows;  // their A takes most of a level-2 cache of 1 MB
+inline constexpr size_t kMaxTilesAcross = 8, kTilesTogether = 1, kTouchedCols = 1;
+#endif
+
+inline constexpr size_t kFarRows = 128;    // from one row of B to the next; nearer ones are read in place
+inline constexpr size_t kRowsAhead = 32;   // what packing prefetches
+inline constexpr int kFetchTo = 2;         // the level-2 cache: that of level 1 has B and sums in it
+inline constexpr size_t kLeastAhead = 64;  // the depth from which it is worth to prefetch C
+
+// What a tile does beside: nothing; leave the rows of B that it has read in `panel`, one after the other; go on with
+// sums that were begun; or that, and fetch `next`, the part of B that the next tile will read.
+enum class Beside { kNothing, kPacks, kContinues, kFetches };
+
+// rows × (vecs vectors) of C in registers: for each k one outer product of a column of A with a row of B. C, whose rows
+// lie on other pages, is fetched meanwhile; a large tile by halves, as all of it at once would hold up the reading of A
+// and B.
+template <size_t kRows, size_t kVecs, Beside kBeside = Beside::kNothing>
+void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow, const TileTarget& target,
+          [[maybe_unused]] float* panel, [[maybe_unused]] const float* next) {
+  Vf sum[kRows][kVecs] = {};
+  if ((kBeside == Beside::kContinues || kBeside == Beside::kFetches) && target.start != nullptr) {
+    eachAccumulator<kRows, kVecs>(
+        [&](size_t r, size_t v) { sum[r][v] = load(target.start + r * target.startRow + v * kWidth); });
+  }
+  constexpr size_t kParts = !kPacksAhead && kRows * kVecs > 8 ? 2 : 1, kPartRows = divideUp(kRows, kParts);
+  for (size_t part = 0, k = 0; part < kParts; ++part) {
+    if (depth >= kLeastAhead) {
+      const float* ahead = target.c + part * (kRows - kPartRows) * target.row;
+      eachAccumulator<kPartRows, kVecs>(
+          [&](size_t r, size_t v) { __builtin_prefetch(ahead + r * target.row + v * kWidth, 1); });
+    }
+#pragma GCC unroll kUnrolled
+    for (const size_t end = depth * (part + 1) / kParts; k < end; ++k, a += aCol, b += bRow) {
+      Vf row[kVecs];
+      eachAccumulator<1, kVecs>([&](size_t, size_t v) { row[v] = load(b + v * kWidth); });
+      if constexpr (kBeside == Beside::kFetches) {
+        eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
+        next += bRow;
+      }
+      if constexpr (kBeside == Beside::kPacks) {
+        // Rows on other pages come as a surprise to the processor's own prefetching.
+        eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(b + kRowsAhead * bRow + v * kWidth); });
+        eachAccumulator<1, kVecs>([&](size_t, size_t v) { store(panel + v * kWidth, row[v]); });
+        panel += kVecs * kWidth;
+      }
+      const float* group = a;
+#pragma GCC unroll 16
+      for (size_t r = 0; r < kRows; ++r) {
+        if (r != 0 && r % 4 == 0) group += 4 * aRow;  // an x86 address reaches at most 3 rows beyond a register
+        const Vf x = splat(group[r % 4 * aRow]);
+        eachAccumulator<1, kVecs>([&](size_t, size_t v) { sum[r][v] = fused(x, row[v], sum[r][v]); });
+      }
+    }
+  }
+  if (target.cols < kVecs * kWidth) {
+    float sums[kRows * kVecs * kWidth];
+    eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { store(sums + (r * kVecs + v) * kWidth, sum[r][v]); });
+    return storeEdge(sums, kVecs * kWidth, kRows, target);
+  }
+  if (target.add) {
+    eachAccumulator<kRows, kVecs>(
+        [&](size_t r, size_t v) { sum[r][v] += load(target.c + r * target.row + v * kWidth); });
+  }
+  if (target.bias != nullptr) {
+    eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { sum[r][v] += load(target.bias + v * kWidth); });
+  }
+  eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { store(target.c + r * target.row + v * kWidth, sum[r][v]); });
+}
+
+using Tile = void (*)(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow,
+                      const TileTarget& target, float* panel, const float* next);
+
+template <size_t kVecs, Beside kBeside, size_t... I>
+Tile tileWith(size_t rows, std::index_sequence<I...>) {
+  static constexpr Tile tiles[] = {tile<I + 1, kVecs, kBeside>...};
+  return tiles[rows - 1];
+}
+
+template <Beside kBeside>
+Tile tileOf(size_t rows, size_t cols) {
+  constexpr auto all = std::make_index_sequence<kTileRows>();
+  if (cols == kMaxTileCols) return tile<1, 8, Beside::kContinues>;  // the processor foresees what one row reads
+  if (cols > kTileCols) return tileWith<2 * kTileVecs, kBeside>(rows, std::make_index_sequence<kWideRows>());
+  if (cols == kTileCols) return tileWith<kTileVecs, kBeside>(rows, all);
+  if (cols == kWidth) return tileWith<1, kBeside>(rows, all);
+  return tileWith<2, kBeside>(rows, all);
+}
+
+// The width of the next tile where `cols` columns are left: at the edge of C a narrower one.
+inline size_t widthOf(size_t cols, size_t tileCols) {
+  if (cols >= tileCols) return tileCols;
+  return atMost(kTileCols, wholeVectors(cols));
+}
+
+inline Tile packingTileOf(size_t cols) {
+  if (cols == kTileCols) return tile<kTileRows, kTileVecs, Beside::kPacks>;
+  return cols == kWidth ? tile<kTileRows, 1, Beside::kPacks> : tile<kTileRows, 2, Beside::kPacks>;
+}
