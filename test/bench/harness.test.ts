@@ -43,7 +43,7 @@ describe('a contest', () => {
     const { times, ratios } = await contest(contestants, { rounds: 4 });
     expect(ratios).toEqual({ b: 3 });
     expect(times.a?.rounds).toBe(4);
-    expect(asked.slice(4).join('')).toBe('abbaabba');
+    expect(asked.slice(-8).join('')).toBe('abbaabba'); // after both have warmed up
   });
 
   test('has no ratio beside what is no peer', async () => {
