@@ -1,5 +1,6 @@
 // Rearranging: dimensions in another order, rows by number, ragged batches packed and padded.
 #include "kernels/shared/grid.h"
+#include "kernels/shared/pack.h"
 
 // y[i] = x[i] (+ y[i] if accumulate) over n0 × … × n5, each operand with its own steps. The caller puts y's contiguous
 // dimension last and, where it is another, x's contiguous one before it: those two are walked in tiles, so that both
@@ -22,26 +23,41 @@ struct Permute {
   }
 
   void run(Context& context) const {
-    constexpr uint64_t kTile = 32;
+    constexpr uint64_t kTile = 64, kGrain = 512;
+    const bool turns = xStep[4] == 1 && yStep[5] == 1 && xStep[5] != 1;
     const uint64_t tiles = divideUp(n[4], kTile);
     const uint64_t outer = product(n, 0, 4);
-    const uint64_t run = xStep[5] == 1 && yStep[5] == 1 ? 16 * kTile : kTile;
+    const uint64_t run = xStep[5] == 1 && yStep[5] == 1 ? kGrain : kTile;
     const auto block = [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
       for (; row < lastRow; ++row) {
         const GridWalk<2> walk(n, {xStep, yStep}, 0, 4, row / tiles);
         const uint64_t i0 = row % tiles * kTile, i1 = i0 + kTile < n[4] ? i0 + kTile : n[4];
-        for (uint64_t j0 = c0; j0 < c1; j0 += run)
+        for (uint64_t j0 = c0; j0 < c1; j0 += run) {
+          if (turns) {
+            turn(context.f32(x) + walk.at[0] + i0 + j0 * xStep[5], context.f32(y) + walk.at[1] + i0 * yStep[4] + j0,
+                 atMost(run, c1 - j0), i1 - i0);
+            continue;
+          }
           for (uint64_t i = i0; i < i1; ++i) {
             const float* source = context.f32(x) + walk.at[0] + i * xStep[4] + j0 * xStep[5];
             float* target = context.f32(y) + walk.at[1] + i * yStep[4] + j0 * yStep[5];
-            moveRun(source, target, j0 + run < c1 ? run : c1 - j0);
+            moveRun(source, target, atMost(run, c1 - j0));
           }
+        }
       }
     };
-    parallelBlocks(context.team, outer * tiles, n[5], 16 * kTile, block);
+    parallelBlocks(context.team, outer * tiles, n[5], kGrain, block);
   }
 
  private:
+  // y[c, r] = x[r, c] (+ y[c, r]), rows of x xStep[5] words apart, those of y yStep[4].
+  void turn(const float* source, float* target, size_t rows, size_t cols) const {
+    transposed(source, xStep[5], rows, cols, [&](size_t c, size_t r, Vf v, size_t lanes) {
+      float* to = target + c * yStep[4] + r;
+      storeLanes(to, accumulate != 0 ? loadLanes(to, lanes) + v : v, lanes);
+    });
+  }
+
   void moveRun(const float* source, float* target, uint64_t count) const {
     if (accumulate != 0) {
       for (uint64_t j = 0; j < count; ++j) target[j * yStep[5]] += source[j * xStep[5]];
