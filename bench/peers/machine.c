@@ -4,7 +4,11 @@
 //   [0, threads, repeats]                        a million rounds of twelve multiply-adds of vectors in registers; also "flops"
 //   [1, threads, repeats, reads, writes, bytes]  one pass over `reads` + `writes` arrays of `bytes` each
 // Large arrays are written past the caches as well, and the faster of both counts.
+#define _GNU_SOURCE
 #include <pthread.h>
+#ifdef __linux__
+#include <sched.h>
+#endif
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +33,7 @@ typedef struct {
 } Question;
 
 static Question question;
+static int questions;
 static pthread_barrier_t together;
 static volatile float sink;
 static Vector* arrays[kMaxStreams];
@@ -92,9 +97,28 @@ static void move(int thread) {
   }
 }
 
+/**
+ * For every other question: each thread on a processor of its own. The system may leave two on one for seconds; but
+ * processors that follow each other may be halves of one core, so that both ways are tried, and the faster one counts.
+ */
+#ifdef __linux__
+static cpu_set_t allowed;
+static void spread(int thread) {
+  cpu_set_t mine;
+  CPU_ZERO(&mine);
+  for (int cpu = 0, seen = 0; cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(cpu, &allowed) && seen++ == thread) CPU_SET(cpu, &mine);
+  const bool spreads = questions % 2 == 0 && CPU_COUNT(&mine) > 0;
+  sched_setaffinity(0, sizeof allowed, spreads ? &mine : &allowed);
+}
+#else
+static void spread(int thread) { (void)thread; }
+#endif
+
 static void* work(void* threadAndTime) {
   double* time = threadAndTime;
   const int thread = (int)*time;
+  spread(thread);
   pthread_barrier_wait(&together);
   const double start = now();
   if (question.kind == 0) multiplyAdd();
@@ -129,8 +153,12 @@ static void allocate(size_t bytes) {
 
 int main(void) {
   char line[256];
+#ifdef __linux__
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 1;
+#endif
   while (fgets(line, sizeof line, stdin) != NULL) {
     question = (Question){.bytes = 0};
+    ++questions;
     const int fields = sscanf(line, "[%d,%d,%d,%d,%d,%zu]", &question.kind, &question.threads, &question.repeats,
                               &question.reads, &question.writes, &question.bytes);
     if ((fields != 3 && fields != 6) || question.threads < 1 || question.threads > kMaxThreads ||
