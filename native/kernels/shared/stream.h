@@ -41,7 +41,7 @@ class Stream {
 
  private:
   static constexpr size_t kLeastB = size_t{1} << 17, kPartCols = 64;
-  // Longer rows, whose sums a level-1 cache cannot hold, go side by side: as many as the processor foresees.
+  // Longer rows, whose sums crowd a level-1 cache, go side by side: as many as the processor foresees.
   static constexpr size_t kLongRow = 2048, kTogether = 8;
 
   static size_t sumsRow(size_t cols) { return wholeVectors(cols) + kWidth; }  // not a power of two
