@@ -91,10 +91,8 @@ SIMD_INLINE Vf normalTail(Vf u, Vf gaussian) {
 SIMD_INLINE Vf exp2NonPositive(Vf x) {
   static constexpr float kP[] = {1.326472706e-3f, 9.671512649e-3f, 5.550733744e-2f, .2402224209f, .6931469776f, 1.f};
 #if VEC_WIDTH == 16  // to the same bits with two thirds of the instructions
-  const Vf held = min(splat(0.f), x);
-  const Vf k = (Vf)_mm512_roundscale_ps((__m512)held, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  const __mmask16 isLarge = _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(-125.f), _CMP_NLT_UQ);
-  return (Vf)_mm512_maskz_scalef_ps(isLarge, (__m512)polynomial(held - k, kP), (__m512)k);
+  const Vf held = min(splat(0.f), x), k = roundToInteger(held);
+  return scaledFrom(-125.f, x, polynomial(held - k, kP), k);
 #else
   const Vf clamped = min(splat(0.f), max(splat(-126.f), x));
   const Vf magic = splat(12582912.f);  // 1.5·2²³: adding it rounds to an integer, which is left in the low bits

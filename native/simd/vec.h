@@ -122,6 +122,17 @@ SIMD_INLINE Vf sqrt(Vf v) { return (Vf)vsqrtq_f32((float32x4_t)v); }
 SIMD_INLINE Vf sqrt(Vf v) { return (Vf)wasm_f32x4_sqrt((v128_t)v); }
 #endif
 
+#if VEC_WIDTH == 16
+SIMD_INLINE Vf roundToInteger(Vf v) {
+  return (Vf)_mm512_roundscale_ps((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+// p·2^k for a whole k, or 0 where x < least.
+SIMD_INLINE Vf scaledFrom(float least, Vf x, Vf p, Vf k) {
+  const __mmask16 kept = _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(least), _CMP_NLT_UQ);
+  return (Vf)_mm512_maskz_scalef_ps(kept, (__m512)p, (__m512)k);
+}
+#endif
+
 // The first n < kWidth floats; the others are 0 and are not touched in memory.
 #if VEC_WIDTH == 16
 SIMD_INLINE __mmask16 firstLanes(size_t n) { return static_cast<__mmask16>((1u << n) - 1); }
