@@ -15,6 +15,8 @@ const Isa* const* availableIsas();
 // The one named, or null if this build or this machine lacks it.
 const Isa* findIsa(const char* name);
 
+class Footprint;
+
 class Engine {
  public:
   Engine(const Isa& isa, int threads);
@@ -35,7 +37,7 @@ class Engine {
 
  private:
   struct Walk;
-  const char* check(const uint32_t* words, size_t left) const;
+  const char* check(const uint32_t* words, size_t left, Footprint& footprint) const;
   static void walk(void* data, Job& job, int seat);
 
   const Isa& isa_;

@@ -99,7 +99,7 @@ struct MatMul {
 
   void run(Context& context) const {
     if (rows == 0 || cols == 0 || batch == 0) return context.team.parallel(0, [](uint32_t) {});
-    if (batch == 1 && few() && Stream::fits(rows, cols, bStride, depth)) return stream(context);
+    if (batch == 1 && few() && !context.cached() && Stream::fits(rows, cols, bStride, depth)) return stream(context);
     const uint64_t threads = static_cast<uint64_t>(context.team.threads());
     const Blocks cut = few() ? fewBlocks(threads) : manyBlocks(threads);
     const uint64_t perMatrix = cut.down * cut.across;
