@@ -119,7 +119,7 @@ struct MatMul {
 
  private:
   static constexpr uint64_t kLongRun = 192;        // floats
-  static constexpr uint64_t kLeastWork = 1 << 18;  // multiply-adds that are worth a task: a few microseconds
+  static constexpr uint64_t kLeastWork = 1 << 17;  // multiply-adds that are worth a task: two microseconds
   static constexpr uint64_t kFinished = 1024;      // columns of a stream that are worth a task
 
   // Not of a gradient of weights, which brings column sums and reads A across its rows.
