@@ -5,6 +5,7 @@
 //
 // A row whose target is `ignored` (if hasIgnored) has loss 0 and counts for nothing. No probabilities are kept, only z
 // as the pair (max, ln Σ e^(x - max)) in logSums [rows, 2].
+#include "kernels/shared/results.h"
 #include "kernels/shared/rows.h"
 
 enum Reduction : uint32_t { kEach, kMean, kSum, kReductions };
@@ -61,18 +62,13 @@ struct CrossEntropy {
       return 0;
     }
     const float* logits = context.f32(x) + row * stride;
-    const LogSum z = logSum(logits, classes);
+    const LogSum z = smoothing != 0 ? logSum<true>(logits, classes) : logSum(logits, classes);
     context.f32(logSums)[2 * row] = z.max;
     context.f32(logSums)[2 * row + 1] = z.log;
     // Everything relative to the maximum, where nothing large cancels.
     const double confidence = 1 - static_cast<double>(smoothing);
     double result = z.log - confidence * (static_cast<double>(logits[target]) - z.max);
-    if (smoothing != 0) {
-      const Totals<1> others = totals<1>(classes, [&](size_t c, size_t lanes, Vf* sums) {
-        sums[0] += firstLanesOr(loadLanes(logits + c, lanes) - splat(z.max), lanes, 0);
-      });
-      result -= static_cast<double>(smoothing) * others.of[0] / classes;
-    }
+    if (smoothing != 0) result -= static_cast<double>(smoothing) * z.rest / classes;
     return static_cast<float>(result);
   }
 };
@@ -103,12 +99,16 @@ struct CrossEntropyBackward {
   }
 
   void run(Context& context) const {
-    context.team.parallelRange(rows, rowGrain(classes), [&](uint64_t row, uint64_t last) {
-      for (; row < last; ++row) differentiate(context, row);
+    withResults(uint64_t{rows} * classes, [&](auto past, uint64_t more) {
+      context.team.parallelRange(rows, more * rowGrain(classes), [&](uint64_t row, uint64_t last) {
+        for (; row < last; ++row) differentiate<past()>(context, row);
+        if (past()) endPast();
+      });
     });
   }
 
  private:
+  template <bool kPast>
   void differentiate(Context& context, uint64_t row) const {
     const float* logits = context.f32(x) + row * stride;
     float* gradient = context.f32(dx) + row * dxStride;
@@ -124,7 +124,7 @@ struct CrossEntropyBackward {
     const auto probability = [&](Vf logit) { return expNonPositive(logit - splat(max) - splat(log)) - spread; };
     eachVector(classes, [&](size_t c, size_t lanes) {
       const Vf before = accumulate != 0 ? loadLanes(gradient + c, lanes) : splat(0);
-      storeLanes(gradient + c, fma(probability(loadLanes(logits + c, lanes)), splat(d), before), lanes);
+      storeResult<kPast>(gradient + c, fma(probability(loadLanes(logits + c, lanes)), splat(d), before), lanes);
     });
     gradient[target] -= d * (1 - smoothing);
   }

@@ -5,7 +5,29 @@
 //
 // As in PyTorch a -infinity gets probability 0, and a slice that is all -infinity, or has NaN or +infinity, becomes
 // NaN.
+#include "kernels/shared/results.h"
 #include "kernels/shared/rows.h"
+
+// [outer, n, inner] along n: row<kPast>(at) for each slice if its elements lie side by side (inner is 1), where kPast
+// says how to store a result; else column(at, lanes) for as many neighbouring slices as fit a vector. `at` is the first
+// element.
+template <class Row, class Column>
+void eachSlice(Team& team, uint64_t outer, uint64_t n, uint64_t inner, const Row& row, const Column& column) {
+  if (n == 0) return;
+  if (inner == 1) {
+    return withResults(outer * n, [&](auto past, uint64_t more) {
+      team.parallelRange(outer, more * rowGrain(n), [&](uint64_t i, uint64_t last) {
+        for (; i < last; ++i) row(past, i * n);
+        if (past()) endPast();
+      });
+    });
+  }
+  parallelBlocks(team, outer, inner, rowGrain(n) + 4 * kWidth,
+                 [&](uint64_t first, uint64_t last, uint64_t c0, uint64_t c1) {
+                   for (uint64_t i = first; i < last; ++i)
+                     eachVector(c1 - c0, [&](size_t c, size_t lanes) { column(i * n * inner + c0 + c, lanes); });
+                 });
+}
 
 template <bool kLog>
 struct SoftmaxForward {
@@ -24,27 +46,32 @@ struct SoftmaxForward {
     const float* from = context.f32(x);
     float* to = context.f32(y);
     eachSlice(
-        context.team, outer, n, inner, [&](uint64_t at) { row(from + at, to + at); },
+        context.team, outer, n, inner,
+        [&](auto past, uint64_t at) { row<past()>(from + at, to + at, context.scratch()); },
         [&](uint64_t at, size_t lanes) { column(from + at, to + at, lanes); });
   }
 
  private:
-  void row(const float* input, float* output) const {
+  template <bool kPast>
+  void row(const float* input, float* output, [[maybe_unused]] float* scratch) const {
     if constexpr (kLog) {
       const LogSum total = logSum(input, n);
       eachVector(n, [&](size_t c, size_t lanes) {
-        storeLanes(output + c, loadLanes(input + c, lanes) - splat(total.max) - splat(total.log), lanes);
+        storeResult<kPast>(output + c, loadLanes(input + c, lanes) - splat(total.max) - splat(total.log), lanes);
       });
     } else {
       const Vf max = splat(largest(input, n));
+      float* powers = kPast && n <= kScratchFloats ? scratch : output;
       const Totals<1> total = totals<1>(n, [&](size_t c, size_t lanes, Vf* sums) {
+        fetchBehind(input + c, n);
         const Vf e = expNonPositive(loadLanes(input + c, lanes) - max);
-        storeLanes(output + c, e, lanes);
+        storeLanes(powers + c, e, lanes);
         sums[0] += firstLanesOr(e, lanes, 0);
       });
       const Vf scale = splat(static_cast<float>(1 / total.of[0]));
-      eachVector(n,
-                 [&](size_t c, size_t lanes) { storeLanes(output + c, loadLanes(output + c, lanes) * scale, lanes); });
+      eachVector(n, [&](size_t c, size_t lanes) {
+        storeResult<kPast>(output + c, loadLanes(powers + c, lanes) * scale, lanes);
+      });
     }
   }
 
@@ -91,26 +118,29 @@ struct SoftmaxGradient {
     const float* result = context.f32(y);
     float* to = context.f32(dx);
     eachSlice(
-        context.team, outer, n, inner, [&](uint64_t at) { row(upstream + at, result + at, to + at); },
+        context.team, outer, n, inner,
+        [&](auto past, uint64_t at) { row<past()>(upstream + at, result + at, to + at); },
         [&](uint64_t at, size_t lanes) { column(upstream + at, result + at, to + at, lanes); });
   }
 
  private:
   static Vf term(Vf d, Vf v) { return kLog ? d : d * v; }
 
+  template <bool kPast = false>
   void write(float* target, Vf d, Vf v, Vf total, size_t lanes) const {
     Vf result = kLog ? d - exp(v) * total : v * (d - total);
     if (accumulate != 0) result += loadLanes(target, lanes);
-    storeLanes(target, result, lanes);
+    storeResult<kPast>(target, result, lanes);
   }
 
+  template <bool kPast>
   void row(const float* upstream, const float* result, float* target) const {
     const Totals<1> total = totals<1>(n, [&](size_t c, size_t lanes, Vf* sums) {
       sums[0] += term(loadLanes(upstream + c, lanes), loadLanes(result + c, lanes));
     });
     const Vf sum = splat(static_cast<float>(total.of[0]));
     eachVector(n, [&](size_t c, size_t lanes) {
-      write(target + c, loadLanes(upstream + c, lanes), loadLanes(result + c, lanes), sum, lanes);
+      write<kPast>(target + c, loadLanes(upstream + c, lanes), loadLanes(result + c, lanes), sum, lanes);
     });
   }
 

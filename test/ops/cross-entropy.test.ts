@@ -51,6 +51,25 @@ describe.each(isas)('crossEntropy, %s', (isa) => {
     expect(await right.item()).toBeCloseTo(0.4076, 4);
   });
 
+  it('gives a row the same gradient among more than a cache of 32 MB holds', async () => {
+    const device = await deviceFor(isa, 2);
+    const [rows, classes, few] = [1700, 5170, 40];
+    const values = Float32Array.from({ length: rows * classes }, (_, i) => 3 * Math.sin(i * 1.7));
+    const gradient = async (from: number, to: number) => {
+      const shape = [to - from, classes];
+      const x = device.tensor(values.subarray(from * classes, to * classes), shape, { requiresGrad: true });
+      const targets = Int32Array.from({ length: to - from }, (_, i) => (7 * (from + i)) % classes);
+      const options = { reduction: 'sum', labelSmoothing: 0.1 } as const;
+      crossEntropy(x, device.tensor(targets, [to - from]), options).backward();
+      const all = await x.grad!.data();
+      x.dispose();
+      return all;
+    };
+    const all = await gradient(0, rows);
+    for (const from of [0, rows - few])
+      expect(all.slice(from * classes, (from + few) * classes)).toEqual(await gradient(from, from + few));
+  });
+
   it('takes masked classes and huge logits', async () => {
     const device = await deviceFor(isa, 1);
     const logits = device.tensor([[-Infinity, 1e30, 1e30, -1e30]], [1, 4], { requiresGrad: true });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createDevice, DeviceError, DTypeError, matmul, ShapeError } from '../../src/index.js';
+import { createDevice, DeviceError, DTypeError, linear, matmul, ShapeError } from '../../src/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { matmul as reference } from '../reference/matmul.js';
 
@@ -47,7 +47,6 @@ describeOp({
     { a: [1, 3], b: [3, 4200] },
     { a: [11, 70], b: [70, 1001] },
     { a: [60, 530], b: [530, 33] },
-    // One row, for which a large b is read from end to end.
     { a: [1, 270], b: [270, 515] },
     // Batches: one to one, one matrix shared by all, broadcast both ways and in between.
     { a: [3, 4, 5], b: [3, 5, 6] },
@@ -85,6 +84,25 @@ describe('matmul', () => {
       ] as const) {
         expect(await matmul(a.rows(from, to), b, { transposeB }).data()).toEqual(all.slice(from * cols, to * cols));
       }
+    }
+  });
+
+  it('gives one row the same bits among more than the caches hold', async () => {
+    const device = await deviceFor(isas[0]!, 2);
+    const values = (count: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(i * 1.7));
+    for (const [depth, cols] of [
+      [270, 515],
+      [1100, 200],
+      [600, 2100],
+    ] as const) {
+      const a = device.tensor(values(3 * depth), [3, depth]);
+      const b = device.tensor(values(depth * cols), [depth, cols]);
+      const bias = device.tensor(values(cols), [cols]);
+      const all = await linear(a, b, bias, { activation: 'gelu' }).data();
+      const crowd = device.zeros([40 << 20]); // of the same run
+      const row = await linear(a.rows(1, 2), b, bias, { activation: 'gelu' }).data();
+      expect(row).toEqual(all.slice(cols, 2 * cols));
+      crowd.dispose();
     }
   });
 

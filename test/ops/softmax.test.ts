@@ -79,6 +79,27 @@ describe.each(isas)('softmax, %s', (isa) => {
   });
 });
 
+it.each(isas)('%s gives a row the same bits among more than a cache of 32 MB holds, there and back', async (isa) => {
+  const device = await deviceFor(isa, 2);
+  const [rows, cols, few] = [17_000, 517, 40];
+  const values = Float32Array.from({ length: rows * cols }, (_, i) => 3 * Math.sin(i * 1.7));
+  for (const op of [softmax, logSoftmax]) {
+    const make = (from: number, to: number) =>
+      device.tensor(values.subarray(from * cols, to * cols), [to - from, cols], { requiresGrad: true });
+    const x = make(0, rows);
+    const y = op(x);
+    y.backward(values);
+    for (const from of [0, rows - few]) {
+      const part = make(from, from + few);
+      const alone = op(part);
+      alone.backward(values.subarray(from * cols, (from + few) * cols));
+      expect(await y.rows(from, from + few).data()).toEqual(await alone.data());
+      expect(await x.grad!.rows(from, from + few).data()).toEqual(await part.grad!.data());
+    }
+    for (const tensor of [x, y]) tensor.dispose();
+  }
+});
+
 describe('softmax', () => {
   it('refuses an axis that is not there', async () => {
     const device = await deviceFor(isas[0]!, 1);

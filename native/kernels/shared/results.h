@@ -1,6 +1,6 @@
 // Results that outgrow every cache are stored past the caches, in which nobody would find them again, so that their old
 // lines need not be fetched: a third of the traffic of y = f(x). On Zen 4 a large LayerNorm takes two thirds of the
-// time; softmax, which computes more, gains nothing.
+// time, softmax and the gradient of cross entropy three quarters.
 #pragma once
 
 // Calls body(past, more) once: with std::true_type and a factor for the items of a chunk, as memory likes long runs,

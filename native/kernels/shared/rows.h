@@ -49,28 +49,45 @@ SIMD_INLINE float largest(const float* x, size_t cols) {
   return maximum(max(a, b));
 }
 
+// Fetches what lies a row behind x, where a row is gone through more than once: the first time it would wait for
+// memory, and compute little meanwhile. Two short rows fit into a level-1 cache, longer ones into that of level 2.
+SIMD_INLINE void fetchBehind(const float* x, size_t cols) {
+  constexpr size_t kShort = 2048;
+  if (cols <= kShort)
+    __builtin_prefetch(x + cols);
+  else
+    __builtin_prefetch(x + cols, 0, 2);
+}
+
 // ln Σ e^x over a row, in two parts, which keep their precision when x is large: max + log.
 struct LogSum {
   float max, log;
+  double rest;  // Σ (x - max), if asked for
 };
 // In one pass over memory (Milakov, Gimelshein 2018, arXiv 1805.02867): the running sum is rescaled when the maximum
 // grows, here once a block, which stays in the cache between its two uses.
+template <bool kRest = false>
 SIMD_INLINE LogSum logSum(const float* x, size_t cols) {
   constexpr size_t kBlock = 4096;
   float max = kLowest;
-  double total = 0;
+  double total = 0, rest = 0;
   for (size_t from = 0; from < cols; from += kBlock) {
     const size_t n = cols - from < kBlock ? cols - from : kBlock;
     const float* block = x + from;
     const float before = max, here = largest(block, n);
     if (here > max) max = here;
     const Vf shift = splat(max);
-    const Totals<1> part = totals<1>(n, [&](size_t c, size_t lanes, Vf* sums) {
-      sums[0] += firstLanesOr(expNonPositive(loadLanes(block + c, lanes) - shift), lanes, 0);
+    const Totals<kRest ? 2 : 1> part = totals<kRest ? 2 : 1>(n, [&](size_t c, size_t lanes, Vf* sums) {
+      fetchBehind(block + c, n);
+      const Vf below = loadLanes(block + c, lanes) - shift;
+      sums[0] += firstLanesOr(expNonPositive(below), lanes, 0);
+      if constexpr (kRest) sums[1] += firstLanesOr(below, lanes, 0);
     });
-    total = total * std::exp(static_cast<double>(before) - static_cast<double>(max)) + part.of[0];
+    const double grown = static_cast<double>(max) - static_cast<double>(before);
+    total = total * std::exp(-grown) + part.of[0];
+    if constexpr (kRest) rest += part.of[1] - (from == 0 ? 0 : grown * static_cast<double>(from));
   }
-  return {max, static_cast<float>(std::log(total))};
+  return {max, static_cast<float>(std::log(total)), rest};
 }
 
 // Column sums over many rows are cut into chunks of this many rows: each is added up into partials [chunks, cols], then
@@ -98,22 +115,4 @@ inline uint64_t rowGrain(uint64_t cols) { return 1 + 8192 / (cols + 1); }
 inline uint64_t volume(uint32_t a, uint32_t b, uint32_t c) {
   const uint32_t n[] = {a, b, c};
   return product(n, 0, 3);
-}
-
-// [outer, n, inner] along n: row(at) for each slice if its elements lie side by side (inner is 1), else column(at,
-// lanes) for as many neighbouring slices as fit a vector; `at` is the first element.
-template <class Row, class Column>
-void eachSlice(Team& team, uint64_t outer, uint64_t n, uint64_t inner, const Row& row, const Column& column) {
-  if (n == 0) return;
-  if (inner == 1) {
-    team.parallelRange(outer, rowGrain(n), [&](uint64_t first, uint64_t last) {
-      for (uint64_t i = first; i < last; ++i) row(i * n);
-    });
-    return;
-  }
-  parallelBlocks(team, outer, inner, rowGrain(n) + 4 * kWidth,
-                 [&](uint64_t first, uint64_t last, uint64_t c0, uint64_t c1) {
-                   for (uint64_t i = first; i < last; ++i)
-                     eachVector(c1 - c0, [&](size_t c, size_t lanes) { column(i * n * inner + c0 + c, lanes); });
-                 });
 }
