@@ -120,7 +120,8 @@ Failure Engine::run(const uint32_t* words, size_t count) {
     }
   }
   if (count == 0) return {};
-  Walk walk{*this, words, count, {.cached = footprint.fits(cpu().cache)}};
+  Walk walk{*this, words, count, {}};
+  walk.course.cached = footprint.fits(cpu().cache);
   runJob(threads_, &Engine::walk, &walk);
   const Fault& fault = walk.course.fault;
   const char* reason = fault.reason.load();

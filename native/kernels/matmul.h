@@ -84,15 +84,17 @@ struct MatMul {
     return {rowStep, colStep, divideUp(rows, rowStep), divideUp(cols, colStep)};
   }
 
-  // Few rows wait for B, as long as computing with eight takes. A task a thread reads it in the longest runs; where it
-  // stays in the caches, smaller tasks end at the same time. Short runs are left as they are, and rows are cut.
+  // Few rows wait for B, as long as computing with eight takes, or with four where a cache holds all of it. A task a
+  // thread reads it in the longest runs; where it stays in the caches, smaller tasks end at the same time. Short runs
+  // are left as they are, and rows are cut.
   Blocks fewBlocks(uint64_t threads) const {
-    const uint64_t floats = uint64_t{cols} * depth, worth = (rows < 8 ? 8 : rows) * floats / kLeastWork + 1;
+    const uint64_t floats = uint64_t{cols} * depth, least = rows == 1 && floats <= kCachedB ? 4 : 8;
+    const uint64_t worth = (rows < least ? least : rows) * floats / kLeastWork + 1;
     const uint64_t tasks =
         divideUp(floats <= kCachedB && worth >= 2 * threads ? 2 * threads : atMost(threads, worth), batch);
     const uint64_t down = cols < kLongRun * tasks ? atMost(tasks, divideUp(rows, kTileRows)) : 1;
-    const uint64_t least = divideUp(cols, maxFewCols(rows)), wanted = divideUp(tasks, down);
-    const uint64_t across = wanted >= least ? wanted : divideUp(least, threads) * threads;
+    const uint64_t runs = divideUp(cols, maxFewCols(rows)), wanted = divideUp(tasks, down);
+    const uint64_t across = wanted >= runs ? wanted : divideUp(runs, threads) * threads;
     const uint64_t rowStep = divideUp(rows, down), colStep = wholeVectors(divideUp(cols, across));
     return {rowStep, colStep, divideUp(rows, rowStep), divideUp(cols, colStep)};
   }
