@@ -6,12 +6,21 @@ import { checkedTotal, gumbel, isAnyAllowed, noneAllowed, rowOf, type Search } f
 
 /** An unfinished hypothesis. */
 interface Beam {
+  /** Which of its input's sequences it is. */
+  readonly row: number;
   /** What the decoder has read, the start or the prompt included. */
   readonly read: readonly number[];
   readonly tokens: readonly number[];
   readonly logProbabilities: readonly number[];
   /** Of log-probabilities, as processors left them. */
   readonly sum: number;
+}
+
+/** A beam goes on, in a sequence of its input, from what was another or the same. */
+interface Move {
+  readonly from: number;
+  readonly to: number;
+  readonly token: number;
 }
 
 /** A way to go on. */
@@ -67,7 +76,10 @@ export class BeamSearch implements Search {
   get contexts(): readonly (readonly number[])[] {
     const { numBeams } = this.plan;
     return this.#batch.flatMap((input) =>
-      Array.from({ length: numBeams }, (_, beam) => (input.beams[beam] ?? input.beams[0])?.read ?? [0]),
+      Array.from(
+        { length: numBeams },
+        (_, row) => (input.beams.find((beam) => beam.row === row) ?? input.beams[0])?.read ?? [0],
+      ),
     );
   }
 
@@ -75,10 +87,13 @@ export class BeamSearch implements Search {
     const { numBeams } = this.plan;
     this.#batch.forEach((input, i) => {
       const first = i * numBeams;
-      const kept = input.done ? [] : input.advance(ranking, first);
-      for (let beam = 0; beam < numBeams; beam++) {
-        this.#order[first + beam] = first + (kept[beam]?.beam ?? beam);
-        this.tokens[first + beam] = kept[beam]?.token ?? 0;
+      for (let row = first; row < first + numBeams; row++) {
+        this.#order[row] = row;
+        this.tokens[row] = 0;
+      }
+      for (const { from, to, token } of input.done ? [] : input.advance(ranking, first)) {
+        this.#order[first + to] = first + from;
+        this.tokens[first + to] = token;
       }
     });
     return [];
@@ -115,11 +130,11 @@ class InputBeams {
     const { prompt } = input;
     this.#processors = processorsOf(plan, prompt.length);
     this.#random = plan.doSample ? new Random(plan.seed, input.index) : null;
-    this.beams = [{ read: prompt, tokens: [], logProbabilities: [], sum: 0 }];
+    this.beams = [{ row: 0, read: prompt, tokens: [], logProbabilities: [], sum: 0 }];
   }
 
-  /** One token further; returns which beams go on, and how. The beams are the rows from `first` on. */
-  advance(ranking: Ranking, first: number): Candidate[] {
+  /** One token further; returns how the beams go on. Its sequences are the rows from `first` on. */
+  advance(ranking: Ranking, first: number): Move[] {
     const { numBeams, stopTokens, maxNewTokens } = this.plan;
     const length = (this.beams[0] as Beam).tokens.length + 1;
     const kept: Candidate[] = [];
@@ -136,10 +151,12 @@ class InputBeams {
       }
       if (kept.length === numBeams) break;
     }
-    this.beams = next;
+    const from = next.map(({ row }) => row);
+    const to = placesFor(from, numBeams);
+    this.beams = next.map((beam, i) => ({ ...beam, row: to[i] as number }));
     if (next.length > 0 && length >= maxNewTokens) for (const beam of next) this.#finish(beam, 'length');
     this.done = next.length === 0 || length >= maxNewTokens || this.#cannotImprove(length);
-    return kept;
+    return kept.map(({ token }, i) => ({ from: from[i] as number, to: to[i] as number, token }));
   }
 
   /**
@@ -151,7 +168,7 @@ class InputBeams {
     const { numBeams, stopTokens } = this.plan;
     const best = new Best(candidatesOf(numBeams, stopTokens.size));
     for (let beam = 0; beam < this.beams.length; beam++) {
-      const row = first + beam;
+      const row = first + (this.beams[beam] as Beam).row;
       const total = checkedTotal(ranking, row, this.input.index);
       if (total === null) continue;
       if (ranking.logits === null) this.#offerRanked(best, beam, ranking, row, total);
@@ -194,8 +211,9 @@ class InputBeams {
   }
 
   #grow({ beam, token, sum, logProbability }: Candidate): Beam {
-    const { read, tokens, logProbabilities } = this.beams[beam] as Beam;
+    const { row, read, tokens, logProbabilities } = this.beams[beam] as Beam;
     return {
+      row,
       read: [...read, token],
       tokens: [...tokens, token],
       logProbabilities: [...logProbabilities, logProbability],
@@ -219,6 +237,15 @@ class InputBeams {
     const reached = earlyStopping === 'never' && lengthPenalty > 0 ? maxNewTokens : length;
     return worst.score >= (this.beams[0] as Beam).sum / reached ** lengthPenalty;
   }
+}
+
+/**
+ * Where beams go on that come from these of `count` sequences: the first from each stays in it, so that little is moved,
+ * and the others take those that nobody goes on from.
+ */
+function placesFor(from: readonly number[], count: number): number[] {
+  const free = Array.from({ length: count }, (_, row) => row).filter((row) => !from.includes(row));
+  return from.map((row, i) => (from.indexOf(row) === i ? row : (free.shift() as number)));
 }
 
 /** What was offered with the greatest keys so far, in their order; of equals the first. */
