@@ -14,7 +14,7 @@ import { MAX_STEPS_AHEAD, Ranker, type Ranking, rankedOf } from './ranking.js';
 const KEPT = 4;
 
 /** Milliseconds that steps may take before something is heard of them. */
-const NEWS_AFTER = 5;
+const NEWS_AFTER = 20;
 
 /**
  * Milliseconds for which the way to another thread and back is not worth it; the event loop gets its turns all the
