@@ -110,8 +110,8 @@ class Backward {
     if (firstHead) clearKeys(it, begins_ ? end : begin, in_.packed ? end : limit < in_.rowsK ? limit : in_.rowsK);
     clearQueries(it, 0, i);
     if (op_.drelativeScores.present() && !op_.adds(5)) scoreRows(it, 0).clear(in_.packed ? it.queries : in_.rowsQ);
-    for (; i < it.queries; i += kQueries, begins_ = false) {
-      const uint32_t count = blockSize(it, i);
+    for (uint32_t count = 0; i < it.queries; i += count, begins_ = false) {
+      count = blockSize(it, i);
       const uint32_t visible = in_.visibleKeys(it, i + count);
       block(b, it, i, count, first, end < visible ? end : visible);
     }
@@ -125,8 +125,10 @@ class Backward {
   }
 
  private:
-  static uint32_t blockSize(const Item& it, uint32_t i) {
-    return it.queries - i < kQueries ? it.queries - i : kQueries;
+  // Of short causal items half as many queries: fewer of a block's keys are in their future.
+  uint32_t blockSize(const Item& it, uint32_t i) const {
+    const uint32_t most = in_.causal && it.queries <= 4 * kQueries ? kQueries / 2 : kQueries;
+    return it.queries - i < most ? it.queries - i : most;
   }
   float* keyGradient(const Item& it, uint64_t j) const {
     return context_.f32(op_.dk) + (it.k + j) * op_.dkStride + uint64_t{h_ / (in_.heads / in_.kvHeads)} * in_.width;
