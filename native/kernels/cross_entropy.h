@@ -100,7 +100,7 @@ struct CrossEntropyBackward {
 
   void run(Context& context) const {
     withResults(uint64_t{rows} * classes, [&](auto past, uint64_t more) {
-      context.team.parallelRange(rows, more * rowGrain(classes), [&](uint64_t row, uint64_t last) {
+      context.team.parallelRange(rows, rowGrain(classes, more), [&](uint64_t row, uint64_t last) {
         for (; row < last; ++row) differentiate<past()>(context, row);
         if (past()) endPast();
       });

@@ -28,7 +28,7 @@ struct LayerNorm {
 
   void run(Context& context) const {
     withResults(uint64_t{rows} * cols, [&](auto past, uint64_t more) {
-      context.team.parallelRange(rows, more * rowGrain(cols), [&](uint64_t row, uint64_t last) {
+      context.team.parallelRange(rows, rowGrain(cols, more), [&](uint64_t row, uint64_t last) {
         for (; row < last; ++row) normalise<past()>(context, row);
         if (past()) endPast();
       });

@@ -2,6 +2,7 @@
 //
 //   x̂ = x·rstd(x), rstd = 1/√(mean(x²) + eps)       x, y   [rows, cols];  rstd [rows], saved for backward
 //   y = gamma·x̂                                     gamma  [cols], 1 if absent
+#include "kernels/shared/results.h"
 #include "kernels/shared/rows.h"
 
 struct RmsNorm {
@@ -21,21 +22,24 @@ struct RmsNorm {
 
   void run(Context& context) const {
     const float* weight = context.f32(gamma);
-    context.team.parallelRange(rows, rowGrain(cols), [&](uint64_t row, uint64_t last) {
-      for (; row < last; ++row) {
-        const float* input = context.f32(x) + row * cols;
-        float* output = context.f32(y) + row * cols;
-        const Totals<1> squares = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) {
-          const Vf v = loadLanes(input + c, lanes);
-          sums[0] = fma(v, v, sums[0]);
-        });
-        const float scale = static_cast<float>(1 / std::sqrt(squares.of[0] / cols + static_cast<double>(eps)));
-        context.f32(rstd)[row] = scale;
-        eachVector(cols, [&](size_t c, size_t lanes) {
-          const Vf v = loadLanes(input + c, lanes) * splat(scale);
-          storeLanes(output + c, gamma.present() ? v * loadLanes(weight + c, lanes) : v, lanes);
-        });
-      }
+    withResults(uint64_t{rows} * cols, [&](auto past, uint64_t more) {
+      context.team.parallelRange(rows, rowGrain(cols, more), [&](uint64_t row, uint64_t last) {
+        for (; row < last; ++row) {
+          const float* input = context.f32(x) + row * cols;
+          float* output = context.f32(y) + row * cols;
+          const Totals<1> squares = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) {
+            const Vf v = loadLanes(input + c, lanes);
+            sums[0] = fma(v, v, sums[0]);
+          });
+          const float scale = static_cast<float>(1 / std::sqrt(squares.of[0] / cols + static_cast<double>(eps)));
+          context.f32(rstd)[row] = scale;
+          eachVector(cols, [&](size_t c, size_t lanes) {
+            const Vf v = loadLanes(input + c, lanes) * splat(scale);
+            storeResult<past()>(output + c, gamma.present() ? v * loadLanes(weight + c, lanes) : v, lanes);
+          });
+        }
+        if (past()) endPast();
+      });
     });
   }
 };

@@ -16,7 +16,7 @@ void eachSlice(Team& team, uint64_t outer, uint64_t n, uint64_t inner, const Row
   if (n == 0) return;
   if (inner == 1) {
     return withResults(outer * n, [&](auto past, uint64_t more) {
-      team.parallelRange(outer, more * rowGrain(n), [&](uint64_t i, uint64_t last) {
+      team.parallelRange(outer, rowGrain(n, more), [&](uint64_t i, uint64_t last) {
         for (; i < last; ++i) row(past, i * n);
         if (past()) endPast();
       });

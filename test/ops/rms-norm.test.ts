@@ -33,6 +33,21 @@ describeOp({
   cancelling: ({ x }, { shape }) => (lastOf(shape) === 1 ? Math.max(...x.data.map((value) => 1 / Math.abs(value))) : 0),
 });
 
+it.each(isas)('%s gives a row the same bits among more than a cache of 32 MB holds', async (isa) => {
+  const device = await deviceFor(isa, 2);
+  const [rows, cols, few] = [17_000, 517, 40];
+  const x = device.tensor(
+    Float32Array.from({ length: rows * cols }, (_, i) => Math.sin(i * 1.7)),
+    [rows, cols],
+  );
+  const all = device.noGrad(() => rmsNorm(x, null));
+  for (const from of [0, rows - few]) {
+    const alone = rmsNorm(x.rows(from, from + few), null);
+    expect(await all.rows(from, from + few).data()).toEqual(await alone.data());
+  }
+  for (const tensor of [x, all]) tensor.dispose();
+});
+
 describe('rmsNorm', () => {
   it('leaves a row of zeros zero', async () => {
     const device = await deviceFor(isas[0]!, 1);

@@ -3,7 +3,7 @@
 // time, softmax and the gradient of cross entropy three quarters.
 #pragma once
 
-// Calls body(past, more) once: with std::true_type and a factor for the items of a chunk, as memory likes long runs,
+// Calls body(past, more) once: with std::true_type and a factor for the work of a chunk, as memory likes long runs,
 // if `floats` are too many for the largest cache; or with std::false_type and 1.
 template <class Body>
 void withResults(uint64_t floats, const Body& body) {

@@ -108,8 +108,8 @@ inline void addPartials(Team& team, const float* partials, uint64_t count, uint6
   });
 }
 
-// Rows in a chunk of work over `cols` columns.
-inline uint64_t rowGrain(uint64_t cols) { return 1 + 8192 / (cols + 1); }
+// Rows in a chunk of work over `cols` columns, or in one of `more` times the work.
+inline uint64_t rowGrain(uint64_t cols, uint64_t more = 1) { return 1 + more * 8192 / (cols + 1); }
 
 // a·b·c, or 2³² if it is more than that: no span is so long.
 inline uint64_t volume(uint32_t a, uint32_t b, uint32_t c) {

@@ -2,7 +2,8 @@
 // it from end to end: a row of B after the other, while the sums wait in the level-1 cache. So threads share out blocks
 // of rows of B, not its columns: half of what a processor prefetches of a row it would read in vain. The blocks' sums
 // are added afterwards, in the order of gemm.h, to the same bits. On Zen 4 this takes two thirds of the time of panels
-// held in registers, or less; of a B that lies in a level-2 cache up to 1.5 times theirs. Two rows gain nothing.
+// held in registers, or less; of a B that lies in a cache up to twice theirs, so that it is for runs that outgrow the
+// caches. Two rows gain nothing.
 #pragma once
 #include "kernels/shared/gemm.h"
 
