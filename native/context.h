@@ -21,7 +21,7 @@ struct Fault {
 
 // How a run goes, which all of its threads see.
 struct Course {
-  bool cached = false;  // its operands together would fit into the caches
+  bool cached = false;  // what it and those before it name would fit into the caches
   Fault fault;
   std::atomic<int64_t> last{INT64_MAX};  // the command after which it ends
 };
@@ -51,7 +51,7 @@ class Context {
   // Ends the run after this command. To be called in a chunk, so that no thread has gone on to the next.
   void leave() const { course_.last = command; }
   bool ended() const { return command > course_.last; }
-  // Whether operands are likely to lie in a cache, if the same commands run again and again.
+  // Whether operands are likely to lie in a cache.
   bool cached() const { return course_.cached; }
 
   Team team;

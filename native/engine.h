@@ -5,6 +5,7 @@
 #include <string>
 
 #include "abi.h"
+#include "footprint.h"
 #include "heap.h"
 #include "threads.h"
 
@@ -14,8 +15,6 @@ namespace simdformer {
 const Isa* const* availableIsas();
 // The one named, or null if this build or this machine lacks it.
 const Isa* findIsa(const char* name);
-
-class Footprint;
 
 class Engine {
  public:
@@ -37,7 +36,7 @@ class Engine {
 
  private:
   struct Walk;
-  const char* check(const uint32_t* words, size_t left, Footprint& footprint) const;
+  const char* check(const uint32_t* words, size_t left);
   static void walk(void* data, Job& job, int seat);
 
   const Isa& isa_;
@@ -45,6 +44,7 @@ class Engine {
   Heap heap_;
   Heap scratch_heap_;
   char* scratch_ = nullptr;
+  Footprint footprint_;
   std::mutex growing_;
   std::mutex mutex_;  // held while a run or a copy lasts: those of a device follow one another
 };

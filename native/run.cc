@@ -28,25 +28,6 @@ bool isTensor(std::string_view kind) { return kind == "in" || kind == "out" || k
 
 }  // namespace
 
-// About how much of the heap a run's operands take. Those that begin at one place count once; where two places share a
-// bit, the second is missed, which happens to runs that are far too large for any cache.
-class Footprint {
- public:
-  void add(uint32_t offset, uint32_t length) {
-    const uint32_t hash = offset * 2654435769u >> 20;
-    uint64_t& bits = seen_[hash / 64];
-    const uint64_t bit = uint64_t{1} << hash % 64;
-    if ((bits & bit) == 0) words_ += length;
-    bits |= bit;
-  }
-  // With room for what the caches hold of others.
-  bool fits(size_t cache) const { return words_ * 4 <= cache / 2; }
-
- private:
-  uint64_t seen_[64] = {};
-  uint64_t words_ = 0;
-};
-
 Engine::Engine(const Isa& isa, int threads) : isa_(isa), threads_(threads) {
   if (scratch_heap_.grow(kScratchBytes * static_cast<size_t>(threads) + kSharedBytes)) scratch_ = scratch_heap_.data();
 }
@@ -71,7 +52,7 @@ bool Engine::write(uint64_t byteOffset, const void* source, size_t bytes) {
 }
 
 // Null, or why the command that starts at `words` cannot run.
-const char* Engine::check(const uint32_t* words, size_t left, Footprint& footprint) const {
+const char* Engine::check(const uint32_t* words, size_t left) {
   const uint32_t opcode = words[0] & kOpcodeMask;
   if (opcode >= isa_.count) return "unknown opcode";
   const Kernel& kernel = isa_.kernels[opcode];
@@ -88,7 +69,7 @@ const char* Engine::check(const uint32_t* words, size_t left, Footprint& footpri
     const uint64_t end = uint64_t{operand[0]} + operand[1];
     if (operand[1] == 0 && !optional) reason = "a tensor operand is empty";
     if (end > heap_.words()) reason = "a tensor operand reaches outside the heap";
-    footprint.add(operand[0], operand[1]);
+    footprint_.add(operand[0], operand[1]);
     operand += 2;
   });
   return reason != nullptr ? reason : kernel.check(words + 1);
@@ -112,16 +93,15 @@ void Engine::walk(void* data, Job& job, int seat) {
 Failure Engine::run(const uint32_t* words, size_t count) {
   const std::lock_guard<std::mutex> lock(mutex_);
   int64_t index = 0;
-  Footprint footprint;
   for (size_t at = 0; at < count; at += words[at] >> 16, ++index) {
-    if (const char* reason = check(words + at, count - at, footprint)) {
+    if (const char* reason = check(words + at, count - at)) {
       const uint32_t opcode = words[at] & kOpcodeMask;
       return {index, opcode < isa_.count ? isa_.kernels[opcode].name : "?", reason};
     }
   }
   if (count == 0) return {};
   Walk walk{*this, words, count, {}};
-  walk.course.cached = footprint.fits(cpu().cache);
+  walk.course.cached = footprint_.fits(cpu().cache);
   runJob(threads_, &Engine::walk, &walk);
   const Fault& fault = walk.course.fault;
   const char* reason = fault.reason.load();
