@@ -7,7 +7,7 @@ import { type Best, MOST, takeTokens, topKInto } from '../ops/choose.js';
 import type { Plan } from './options.js';
 
 /** Steps at most without a way back to JavaScript. */
-export const MAX_STEPS_AHEAD = 16;
+export const MAX_STEPS_AHEAD = 64;
 
 /** Whether tokens are chosen by all logits, not by the best and log Σ e^logit alone. */
 export function needsLogits(plan: Plan): boolean {
