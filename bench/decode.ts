@@ -76,7 +76,12 @@ export default {
         const kernels =
           task.beams === 1 && vocabulary === VOCABULARY.small ? kernelsAlone(device, model, sources) : null;
         if (kernels) contestants.push(kernels);
-        const { times, ratios } = await contest(contestants, { rounds: run.rounds(9), seconds: 3 });
+        const { times, ratios } = await contest(contestants, {
+          rounds: run.rounds(9),
+          seconds: 3,
+          turn: 0.1,
+          warming: 2,
+        });
         kernels?.dispose();
         const work = workOf(model, task);
         const limit = await run.limits.least(work, run.threads);

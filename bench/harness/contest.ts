@@ -25,6 +25,8 @@ export interface ContestOptions {
   readonly turn?: number;
   /** Seconds after which no more than FEWEST rounds are made. Default 10. */
   readonly seconds?: number;
+  /** Seconds that short work is repeated for before it counts, as compilers of JavaScript go on improving. Default 0.3. */
+  readonly warming?: number;
 }
 
 export interface Outcome {
@@ -37,12 +39,10 @@ export interface Outcome {
 /** Seconds for which threads of the last turn may go on spinning, waiting for work. */
 const REST = 0.01;
 const FEWEST = 3;
-/** Seconds that short work is repeated for before it counts: compilers of JavaScript go on improving meanwhile. */
-const WARMING = 0.3;
 
 /** Times every contestant in every round, after seeing that they agree with the first one. */
 export async function contest(contestants: readonly Contestant[], options: ContestOptions): Promise<Outcome> {
-  const { rounds, tolerance = 1e-3, turn = 0.03, seconds: budget = 10 } = options;
+  const { rounds, tolerance = 1e-3, turn = 0.03, seconds: budget = 10, warming = 0.3 } = options;
   const [first] = contestants;
   if (first === undefined) throw new Error('a contest needs a contestant');
   const repeats: number[] = [];
@@ -52,7 +52,7 @@ export async function contest(contestants: readonly Contestant[], options: Conte
     expected ??= sample;
     if (expected && sample) agree(first.name, expected, name, sample, tolerance);
     let seconds = cold;
-    for (const end = performance.now() + 1e3 * WARMING; cold <= turn && performance.now() < end; )
+    for (const end = performance.now() + 1e3 * warming; cold <= turn && performance.now() < end; )
       seconds = (await take(2)).seconds;
     repeats.push(Math.max(1, Math.round(turn / seconds)));
   }
