@@ -45,7 +45,7 @@ export interface Row {
 
 type Figures = Readonly<Record<string, number>>;
 
-/** A row before it is beside its limit, which may turn out higher as the run goes on. */
+/** A row before it is beside its limit, for which operations may turn out faster as the run goes on. */
 interface Entry {
   readonly row: Row;
   readonly work: Work | null;

@@ -22,11 +22,16 @@ const MEMORY = 256 << 20;
 const MOVED = 5e8;
 const ATTEMPTS = 4;
 
-/** Measures the machine by peers/machine.c. A limit is what can be reached: the best of all attempts. To be closed. */
+/**
+ * Measures the machine by peers/machine.c. A limit is what can be reached: the best of some attempts. What memory gives
+ * changes from minute to minute, so that it is measured for each work, when its limit is first asked for. To be closed.
+ */
 export class Limits {
   readonly #peer: Peer;
-  /** The least seconds for each question that came up: of one pass, or of one operation. */
-  readonly #best = new Map<string, number>();
+  /** The least seconds of an operation, by how many threads. */
+  readonly #operation = new Map<number, number>();
+  /** Of moving what a work moves. */
+  readonly #moving = new WeakMap<Work, number>();
 
   constructor() {
     this.#peer = new Peer(compile('machine.c'), []);
@@ -34,18 +39,20 @@ export class Limits {
 
   /** Floating-point operations a second of multiply-adds in registers. */
   async flops(threads: number): Promise<number> {
-    return 1 / (await this.#ask(`${threads}`));
+    if (!this.#operation.has(threads)) await this.#measureOperation(threads);
+    return 1 / (this.#operation.get(threads) as number);
   }
 
   /** Seconds in which `threads` threads move that much, over and over: from and to the cache in which it fits, or memory. */
-  moving({ reads, writes, bytes }: Traffic, threads: number): Promise<number> {
-    return this.#ask(`${threads},${reads},${writes},${Math.ceil(bytes / 4096) * 4096}`);
+  async moving({ reads, writes, bytes: given }: Traffic, threads: number): Promise<number> {
+    const bytes = Math.ceil(given / 4096) * 4096;
+    const repeats = Math.max(2, Math.round(MOVED / (bytes * (reads + writes))));
+    return (await this.#least([1, threads, repeats, reads, writes, bytes])).seconds;
   }
 
   /** Bytes a second that can be read from memory, or from the caches if `bytes` fit there. */
   async reading(threads: number, bytes = MEMORY): Promise<number> {
-    const near = 2 ** (Math.round(2 * Math.log2(bytes)) / 2); // few different ones
-    const size = Math.ceil(Math.min(MEMORY, Math.max(4096, near)) / 4096) * 4096;
+    const size = Math.ceil(Math.min(MEMORY, Math.max(4096, bytes)) / 4096) * 4096;
     return size / (await this.moving({ reads: 1, writes: 0, bytes: size }, threads));
   }
 
@@ -56,31 +63,30 @@ export class Limits {
       for (const [times, step] of work.steps) seconds += times * (await this.least(step, threads));
       return seconds;
     }
-    if ('reads' in work) return this.moving(work, threads);
-    const reading = work.bytes / (await this.reading(threads, work.bytes));
-    return Math.max(work.flops / (await this.flops(threads)), reading);
+    const moving =
+      this.#moving.get(work) ??
+      ('reads' in work ? await this.moving(work, threads) : work.bytes / (await this.reading(threads, work.bytes)));
+    this.#moving.set(work, moving);
+    return 'reads' in work ? moving : Math.max(work.flops / (await this.flops(threads)), moving);
   }
 
-  /** Measures everything that was asked for once more: the machine may have been busy before. */
+  /** Measures operations once more: the machine may have been busy before. */
   async again(): Promise<void> {
-    for (const question of this.#best.keys()) await this.#measure(question);
+    for (const threads of this.#operation.keys()) await this.#measureOperation(threads);
   }
 
-  async #ask(question: string): Promise<number> {
-    if (!this.#best.has(question)) for (let attempt = 0; attempt < ATTEMPTS; attempt++) await this.#measure(question);
-    return this.#best.get(question) as number;
+  async #measureOperation(threads: number): Promise<void> {
+    const { seconds, flops } = await this.#least([0, threads, 10]);
+    this.#operation.set(threads, Math.min(seconds / flops, this.#operation.get(threads) ?? Number.POSITIVE_INFINITY));
   }
 
-  async #measure(question: string): Promise<void> {
-    const [threads = 1, reads, writes = 0, bytes = 0] = question.split(',').map(Number);
-    const moves = reads !== undefined;
-    const repeats = moves ? Math.max(2, Math.round(MOVED / (bytes * (reads + writes)))) : 10;
-    const asked = moves ? [1, threads, repeats, reads, writes, bytes] : [0, threads, repeats];
-    const { seconds, flops } = await this.#peer.ask<{ seconds: number; flops: number }>(asked);
-    this.#best.set(
-      question,
-      Math.min(moves ? seconds : seconds / flops, this.#best.get(question) ?? Number.POSITIVE_INFINITY),
-    );
+  async #least(asked: number[]): Promise<{ seconds: number; flops: number }> {
+    let best = { seconds: Number.POSITIVE_INFINITY, flops: 0 };
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const answer = await this.#peer.ask<typeof best>(asked);
+      if (answer.seconds < best.seconds) best = answer;
+    }
+    return best;
   }
 
   close(): void {
