@@ -145,7 +145,7 @@ export class Run {
   async row(what: string, { times, ratios }: Outcome, work: Work | null, figures: Figures = {}): Promise<void> {
     const entry = { row: { what, times, ratios, figures }, work };
     this.#rows.push(entry);
-    await this.limits.again(); // it may have been held up at the start
+    if (work !== null) await this.limits.again(); // it may have been held up at the start
     this.say(renderRow(await this.#besideLimit(entry)));
   }
 

@@ -85,7 +85,7 @@ SIMD_INLINE LogSum logSum(const float* x, size_t cols) {
     });
     const double grown = static_cast<double>(max) - static_cast<double>(before);
     total = total * std::exp(-grown) + part.of[0];
-    if constexpr (kRest) rest += part.of[1] - (from == 0 ? 0 : grown * static_cast<double>(from));
+    if constexpr (kRest) rest += part.of[1] - grown * static_cast<double>(from);
   }
   return {max, static_cast<float>(std::log(total)), rest};
 }
