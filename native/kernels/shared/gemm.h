@@ -47,8 +47,14 @@ inline void packPanels(const float* b, size_t bRow, size_t depth, size_t count, 
 // Room for a packed tile of A. Somewhat more than it takes, or all tiles would begin in the same set of the cache.
 inline constexpr size_t kPackedTile = kMaxBlockDepth * kTileRows + kWidth;
 
-// A(i … i+rows, k … k+depth) from Aᵀ as tiles of kTileRows rows, kPackedTile apart: A(i, k) = tile[k·kTileRows + i].
-// Aᵀ is read row by row as it lies; a tile, reading from row to row, would wait for memory each time.
+// A(i … i+rows, k … k+depth) as tiles of kTileRows rows, kPackedTile apart: A(i, k) = tile[k·kTileRows + i]. This one
+// from A as it lies.
+inline void packTiles(const float* a, size_t aRow, size_t depth, size_t rows, float* packed) {
+  for (size_t i = 0; i < rows; i += kTileRows, packed += kPackedTile)
+    packTransposed(a + i * aRow, aRow, atMost(kTileRows, rows - i), depth, packed, kTileRows);
+}
+
+// And from Aᵀ, read row by row as it lies; a tile, reading from row to row, would wait for memory each time.
 inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, float* packed) {
   for (size_t k = 0; k < depth; ++k, a += aCol) {
     float* to = packed + k * kTileRows;
@@ -203,7 +209,8 @@ inline void fetchAhead(const float* b, size_t bRow, size_t depth, size_t cols, s
   for (size_t k = tile * share; k < end; ++k)
     for (size_t j = 0; j < cols; j += 16) __builtin_prefetch(b + k * bRow + j, 0, kFetchTo);
 }
-inline constexpr size_t kLeastTiles = 24;  // fewer would fetch so much at a time that they wait themselves
+inline constexpr size_t kLeastTiles = 24;   // fewer would fetch so much at a time that they wait themselves
+inline constexpr size_t kPackingTiles = 4;  // across that make up for packing A as it lies
 
 // A·B for many rows, at most kMaxTilesDown tiles.
 template <class Finish>
@@ -214,11 +221,15 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
   const bool ahead = kPacksAhead && packs && tileCols == kTileCols;
   const size_t tiles = divideUp(g.rows, kTileRows);
   const bool fetches = !kPacksAhead && packs && g.bRow * g.depth > kCachedB && tiles >= kLeastTiles;
-  const bool packsA = g.aRow == 1 && g.aCol > 1 && g.cols > tileCols;
+  const bool packsTiles = kPacksTiles && g.aCol == 1 && g.cols >= kPackingTiles * tileCols;
+  const bool packsA = packsTiles || (g.aRow == 1 && g.aCol > 1 && g.cols > tileCols);
   const size_t step = blockDepth(g.depth);
   for (size_t k = 0; k < g.depth; k += step) {
     const size_t depth = atMost(step, g.depth - k);
-    if (packsA) packColumns(g.a + k * g.aCol, g.aCol, depth, g.rows, packedA);
+    if (packsTiles)
+      packTiles(g.a + k, g.aRow, depth, g.rows, packedA);
+    else if (packsA)
+      packColumns(g.a + k * g.aCol, g.aCol, depth, g.rows, packedA);
     const bool last = k + depth == g.depth;
     for (size_t j = 0, done = 0; j < g.cols; j += done) {
       Panels panels = panelsFrom(g, k, depth, j, tileCols, ahead, memory);
@@ -229,12 +240,15 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
       for (size_t i = 0; i < g.rows; i += kTileRows) {
         const size_t rows = atMost(kTileRows, g.rows - i);
         const bool packing = !kPacksAhead && packs && panels.b != memory && rows == kTileRows;
-        const Tile compute = packing ? packingTileOf(width) : tileOf<Beside::kNothing>(rows, width);
+        const bool packed = kPacksTiles && packsA && panels.row == kTileCols && rows == kTileRows && width == kTileCols;
+        const Tile compute = packed    ? tile<kTileRows, kTileVecs, Beside::kPacked>
+                             : packing ? packingTileOf(width)
+                                       : tileOf<Beside::kNothing>(rows, width);
         if (nextCols > 0 && i > 0) fetchAhead(next, g.bRow, depth, nextCols, i / kTileRows - 1, tiles - 1);
         const float* a = packsA ? packedA + i / kTileRows * kPackedTile : g.a + i * g.aRow + k * g.aCol;
         for (size_t p = 0, col = j; p < panels.count; ++p, col += width) {
           const float* bias = last && g.bias != nullptr ? g.bias + col : nullptr;
-          compute(depth, a, g.aRow, packsA ? kTileRows : g.aCol, panels.b + p * depth * width, panels.row,
+          compute(depth, a, packsA ? 1 : g.aRow, packsA ? kTileRows : g.aCol, panels.b + p * depth * width, panels.row,
                   {g.c + i * g.cRow + col, g.cRow, panels.cols, k > 0 || g.accumulate, bias}, memory, nullptr);
         }
         if (last) finish(i, j, rows, done - width + panels.cols);

@@ -58,15 +58,16 @@ SIMD_INLINE void eachAccumulator(const Body& body) {
 
 // WebAssembly cannot prefetch, and its narrow tiles read and write half a line at a time. There panels are touched and
 // packed before they are used, so that whole lines are waited for, many at once, and some meet each tile of A together,
-// so that whole lines of C are written; blocks of C are larger, for they share that.
+// so that whole lines of C are written; blocks of C are larger, for they share that. A tile of few rows waits for
+// additions of addresses as well, unless it knows how far apart lies what it reads: for that A is packed, too.
 #if defined(__wasm__)
-inline constexpr bool kPacksAhead = true;
+inline constexpr bool kPacksAhead = true, kPacksTiles = kTileRows == kWidth;
 inline constexpr int kUnrolled = 1;                                 // k; in V8 longer loops are slower
-inline constexpr size_t kMaxTilesDown = 32, kMaxTilesAcross = 16;   // in a block of C
+inline constexpr size_t kMaxTilesDown = 64, kMaxTilesAcross = 64;   // in a block of C
 inline constexpr size_t kTilesTogether = kMaxTileCols / kTileCols;  // panels that meet a tile of A
-inline constexpr size_t kTouchedCols = kMaxTilesAcross * kTileCols;
+inline constexpr size_t kTouchedCols = 16 * kTileCols;
 #else
-inline constexpr bool kPacksAhead = false;
+inline constexpr bool kPacksAhead = false, kPacksTiles = false;
 inline constexpr int kUnrolled = 2;                       // k; 4 are slower than 1
 inline constexpr size_t kMaxTilesDown = 320 / kTileRows;  // their A takes most of a level-2 cache of 1 MB
 inline constexpr size_t kMaxTilesAcross = 8, kTilesTogether = 1, kTouchedCols = 1;
@@ -77,9 +78,10 @@ inline constexpr size_t kRowsAhead = 32;   // what packing prefetches
 inline constexpr int kFetchTo = 2;         // the level-2 cache: that of level 1 has B and sums in it
 inline constexpr size_t kLeastAhead = 64;  // the depth from which it is worth to prefetch C
 
-// What a tile does beside: nothing; leave the rows of B that it has read in `panel`, one after the other; go on with
-// sums that were begun; or that, and fetch `next`, the part of B that the next tile will read.
-enum class Beside { kNothing, kPacks, kContinues, kFetches };
+// What a tile does beside: nothing, or that of packed operands; leave the rows of B that it has read in `panel`, one
+// after the other; go on with sums that were begun; or that, and fetch `next`, the part of B that the next tile will
+// read.
+enum class Beside { kNothing, kPacked, kPacks, kContinues, kFetches };
 
 // rows × (vecs vectors) of C in registers: for each k one outer product of a column of A with a row of B. C, whose rows
 // lie on other pages, is fetched meanwhile; a large tile by halves, as all of it at once would hold up the reading of A
@@ -87,6 +89,7 @@ enum class Beside { kNothing, kPacks, kContinues, kFetches };
 template <size_t kRows, size_t kVecs, Beside kBeside = Beside::kNothing>
 void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow, const TileTarget& target,
           [[maybe_unused]] float* panel, [[maybe_unused]] const float* next) {
+  if constexpr (kBeside == Beside::kPacked) aRow = 1, aCol = kTileRows, bRow = kVecs * kWidth;
   Vf sum[kRows][kVecs] = {};
   if ((kBeside == Beside::kContinues || kBeside == Beside::kFetches) && target.start != nullptr) {
     eachAccumulator<kRows, kVecs>(
