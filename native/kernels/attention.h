@@ -258,8 +258,12 @@ struct Attention {
       for (; b < end; ++b) {
         const attention::Item it = in.item(context, static_cast<uint32_t>(b));
         const uint32_t rows = in.packed ? it.queries : in.rowsQ;
-        for (uint32_t h = 0; h < in.heads; ++h)
+        const bool last = b + 1 == end;
+        const attention::Item next = last ? it : in.item(context, static_cast<uint32_t>(b + 1));
+        for (uint32_t h = 0; h < in.heads; ++h) {
+          if (!last) in.fetch(context, next, h);
           attention::Forward(in, context, h, output).attend(static_cast<uint32_t>(b), it, 0, rows);
+        }
       }
     });
   }

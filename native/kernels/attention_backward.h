@@ -118,6 +118,17 @@ class Backward {
     if (!in_.packed) clearQueries(it, it.queries, in_.rowsQ);
   }
 
+  // Fetches what this head reads and writes of an item: see Inputs::fetch().
+  void fetch(const Item& it) const {
+    in_.fetch(context_, it, h_);
+    const size_t column = size_t{h_} * in_.valueWidth;
+    fetchRows(context_.f32(op_.y) + it.q * op_.yStride + column, op_.yStride, it.queries, in_.valueWidth);
+    fetchRows(context_.f32(op_.dy) + it.q * op_.dyStride + column, op_.dyStride, it.queries, in_.valueWidth);
+    if (op_.dq.present()) fetchRows(queryGradient(it, 0), queryStride(), it.queries, in_.width);
+    if (op_.dk.present()) fetchRows(keyGradient(it, 0), op_.dkStride, it.keys, in_.width);
+    if (op_.dv.present()) fetchRows(valueGradient(it, 0), op_.dvStride, it.keys, in_.valueWidth);
+  }
+
   // This head's part of the gradient of relativeBias.
   void unloadTable(float* to) {
     for (uint32_t t = 0; t < in_.distances; ++t) to[t] = 0.f;
@@ -296,9 +307,15 @@ inline void AttentionBackward::run(Context& context) const {
     const uint64_t firstItem = uint64_t{group} * items(), room = in.batch - firstItem;
     const uint64_t endItem = firstItem + (items() < room ? items() : room);
     if (!drelativeBias.present()) {
-      for (uint64_t b = firstItem; b < endItem; ++b)
-        for (uint32_t h = firstHead; h < firstHead + heads; ++h)
-          attention::Backward(*this, context, h, chunk).differentiate(static_cast<uint32_t>(b));
+      for (uint64_t b = firstItem; b < endItem; ++b) {
+        const bool fetches = itemsTogether > 1 && b + 1 < endItem;
+        const attention::Item next = in.item(context, static_cast<uint32_t>(fetches ? b + 1 : b));
+        for (uint32_t h = firstHead; h < firstHead + heads; ++h) {
+          attention::Backward backward(*this, context, h, chunk);
+          if (fetches) backward.fetch(next);
+          backward.differentiate(static_cast<uint32_t>(b));
+        }
+      }
       return;
     }
     for (uint32_t h = firstHead; h < firstHead + heads; ++h) {

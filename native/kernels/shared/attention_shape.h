@@ -1,6 +1,7 @@
 // What the attention kernels have in common: their inputs, which rows belong to whom, and the scores of a block.
 #pragma once
 #include "kernels/shared/attention_distance.h"
+#include "kernels/shared/fetch.h"
 
 namespace attention {
 
@@ -186,6 +187,14 @@ struct Inputs {
   }
   const float* valueRow(const Context& context, const Item& it, uint32_t j, uint32_t h) const {
     return context.f32(v) + (it.k + j) * vStride + uint64_t{h / (heads / kvHeads)} * valueWidth;
+  }
+
+  // The rows of an item that head h reads. Of short items there are few at a time, and those of the next wait for
+  // memory unless they are on their way before.
+  void fetch(const Context& context, const Item& it, uint32_t h) const {
+    fetchRows(queryRow(context, it, 0, h), qStride, it.queries, width);
+    fetchRows(keyRow(context, it, 0, h), kStride, it.keys, width);
+    fetchRows(valueRow(context, it, 0, h), vStride, it.keys, valueWidth);
   }
 
   // The rows of head h, from query i of an item on, in a tensor [rows, heads, scoreDistances].

@@ -205,9 +205,8 @@ void fewRowsTransposed(const Gemm& g, const Finish& finish, std::index_sequence<
 
 // Fetches a tile's share, of `tiles`, of the rows of B that are packed next: packing would wait for each of them.
 inline void fetchAhead(const float* b, size_t bRow, size_t depth, size_t cols, size_t tile, size_t tiles) {
-  const size_t share = divideUp(depth, tiles), end = atMost(depth, (tile + 1) * share);
-  for (size_t k = tile * share; k < end; ++k)
-    for (size_t j = 0; j < cols; j += 16) __builtin_prefetch(b + k * bRow + j, 0, kFetchTo);
+  const size_t share = divideUp(depth, tiles), k = atMost(depth, tile * share);
+  fetchRows(b + k * bRow, bRow, atMost(share, depth - k), cols);
 }
 inline constexpr size_t kLeastTiles = 24;   // fewer would fetch so much at a time that they wait themselves
 inline constexpr size_t kPackingTiles = 4;  // across that make up for packing A as it lies

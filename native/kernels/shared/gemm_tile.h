@@ -1,6 +1,7 @@
 // The register tile of matrix products: its size, where its sums go, and the loop over k. gemm.h says what it is part
 // of.
 #pragma once
+#include "kernels/shared/fetch.h"
 #include "kernels/shared/pack.h"
 
 inline constexpr size_t kMaxBlockDepth = 512;
@@ -75,7 +76,6 @@ inline constexpr size_t kMaxTilesAcross = 8, kTilesTogether = 1, kTouchedCols = 
 
 inline constexpr size_t kFarRows = 128;    // from one row of B to the next; nearer ones are read in place
 inline constexpr size_t kRowsAhead = 32;   // what packing prefetches
-inline constexpr int kFetchTo = 2;         // the level-2 cache: that of level 1 has B and sums in it
 inline constexpr size_t kLeastAhead = 64;  // the depth from which it is worth to prefetch C
 
 // What a tile does beside: nothing, or that of packed operands; leave the rows of B that it has read in `panel`, one

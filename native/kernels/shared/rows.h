@@ -1,5 +1,6 @@
 // What the normalisations, softmax and the loss need of a row, and sums over many rows.
 #pragma once
+#include "kernels/shared/fetch.h"
 #include "kernels/shared/grid.h"
 
 // Σ over a row of each of `n` terms: add(c, lanes, sums) adds the terms of a vector to sums[0 … n), nothing in absent
@@ -47,16 +48,6 @@ SIMD_INLINE float largest(const float* x, size_t cols) {
   eachVector(cols - c,
              [&](size_t i, size_t lanes) { a = max(a, firstLanesOr(loadLanes(x + c + i, lanes), lanes, kLowest)); });
   return maximum(max(a, b));
-}
-
-// Fetches what lies a row behind x, where a row is gone through more than once: the first time it would wait for
-// memory, and compute little meanwhile. Two short rows fit into a level-1 cache, longer ones into that of level 2.
-SIMD_INLINE void fetchBehind(const float* x, size_t cols) {
-  constexpr size_t kShort = 2048;
-  if (cols <= kShort)
-    __builtin_prefetch(x + cols);
-  else
-    __builtin_prefetch(x + cols, 0, 2);
 }
 
 // ln Σ e^x over a row, in two parts, which keep their precision when x is large: max + log.
