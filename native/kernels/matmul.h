@@ -72,7 +72,7 @@ struct MatMul {
       halve(wide == 1 || (high > 1 && high * kTileRows >= atMost(cols, wide * tileCols)) ? high : wide);
     // Others are cut until threads share them evenly: a column of B, which each packs for itself, costs as much as two
     // rows of A.
-    const auto tall = [&] { return !kPacksAhead && high > 1 && high * kTileRows >= 2 * wide * tileCols; };
+    const auto tall = [&] { return kPrefetches && high > 1 && high * kTileRows >= 2 * wide * tileCols; };
     while (!transposeA && wide > kTilesTogether && tooFew(8)) halve(tall() ? high : wide);
     // Lower blocks read B again, and are the last resort.
     while (!transposeA && high > 1 && tooFew(4)) halve(high);

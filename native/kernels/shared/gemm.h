@@ -36,14 +36,6 @@ inline void touch(const float* b, size_t bRow, size_t depth, size_t cols) {
     for (size_t j = 0; j < cols; j += 16) (void)*static_cast<const volatile float*>(b + j);
 }
 
-// `count` panels of whole tiles side by side, one behind the other.
-inline void packPanels(const float* b, size_t bRow, size_t depth, size_t count, float* panels) {
-  for (size_t k = 0; k < depth; ++k, b += bRow)
-    for (size_t p = 0; p < count; ++p)
-      for (size_t v = 0; v < kTileCols; v += kWidth)
-        store(panels + (p * depth + k) * kTileCols + v, load(b + p * kTileCols + v));
-}
-
 // Room for a packed tile of A. Somewhat more than it takes, or all tiles would begin in the same set of the cache.
 inline constexpr size_t kPackedTile = kMaxBlockDepth * kTileRows + kWidth;
 
@@ -70,7 +62,7 @@ inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, 
 
 // Whether B is read where it lies: up to a number of rows of A, and twice that of a B so large that it comes from
 // memory.
-inline constexpr size_t kFewRows = kPacksAhead ? 2 * kTileRows : 64, kLargeB = size_t{1} << 20;
+inline constexpr size_t kFewRows = kPrefetches ? 64 : 2 * kTileRows, kLargeB = size_t{1} << 20;
 inline bool isFew(size_t rows, size_t bRow, size_t depth, bool bTransposed) {
   return !bTransposed && rows <= (bRow * depth >= kLargeB ? 2 : 1) * kFewRows;
 }
@@ -100,7 +92,7 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
   const size_t tileCols = tileColsOf(g.rows, g.cols, false), block = blockDepth(g.depth);
   const size_t sumsRow = wholeVectors(g.cols) + kWidth;  // not a power of two
   // The processor foresees what one row reads of a small B.
-  const bool fetches = !kPacksAhead && (!isCached || g.rows > 1);
+  const bool fetches = kPrefetches && (!isCached || g.rows > 1);
   // Tiles of nearly the same height: a last one of a row or two would compute at a fraction of the speed.
   const size_t height = divideUp(g.rows, divideUp(g.rows, kTileRows));
   for (size_t k = 0, depth = 0; k < g.depth; k += depth) {
@@ -142,30 +134,27 @@ inline void sumColumns(const float* b, size_t bRow, size_t depth, size_t cols, b
   });
 }
 
-// Columns of B that meet each tile of A together: panels of `width` columns, `depth` rows `row` apart, one panel behind
-// the other. There are several only if they are packed.
+// Columns of B that meet each tile of A together: panels of `width` columns, `next` floats apart, their rows `row`
+// apart.
 struct Panels {
   const float* b;
-  size_t row, width, count;
+  size_t row, width, count, next;
   size_t cols;  // of C, in the last of them
 };
 
 // Those from column j on, rows k … of a block of k, where they lie or packed in `memory`.
-inline Panels panelsFrom(const Gemm& g, size_t k, size_t depth, size_t j, size_t tileCols, bool ahead, float* memory) {
+inline Panels panelsFrom(const Gemm& g, size_t k, size_t depth, size_t j, size_t tileCols, bool touches,
+                         float* memory) {
   const size_t left = g.cols - j, width = widthOf(left, tileCols), cols = atMost(width, left);
   const float* b = g.bTransposed ? g.b + j * g.bRow + k : g.b + k * g.bRow + j;
-  if (ahead && cols == tileCols) {
-    const size_t count = atMost(kTilesTogether, left / tileCols);
-    if (j % kTouchedCols == 0) touch(b, g.bRow, depth, atMost(kTouchedCols, left));
-    packPanels(b, g.bRow, depth, count, memory);
-    return {memory, width, width, count, cols};
-  }
-  if (!g.bTransposed && cols == width) return {b, g.bRow, width, 1, cols};
+  if (touches && j % kTouchedCols == 0) touch(b, g.bRow, depth, atMost(kTouchedCols, left));
+  if (!g.bTransposed && cols == width)
+    return {b, g.bRow, width, width == tileCols ? atMost(kTilesTogether, left / width) : 1, width, cols};
   if (g.bTransposed)
     packTransposed(b, g.bRow, cols, depth, memory, width);
   else
     packRows(b, g.bRow, depth, cols, memory, width);
-  return {memory, width, width, 1, cols};
+  return {memory, width, width, 1, 0, cols};
 }
 
 // A·Bᵀ for few rows, which wait for those of Bᵀ: as many as a vector has lanes at a time, and the next on their way.
@@ -217,9 +206,9 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
   const size_t tileCols = tileColsOf(g.rows, g.cols, g.bTransposed);
   // B is read in place unless it is transposed, or its rows lie far apart; A likewise.
   const bool packs = !g.bTransposed && g.bRow >= kFarRows;
-  const bool ahead = kPacksAhead && packs && tileCols == kTileCols;
+  const bool touches = !kPrefetches && packs && tileCols == kTileCols;
   const size_t tiles = divideUp(g.rows, kTileRows);
-  const bool fetches = !kPacksAhead && packs && g.bRow * g.depth > kCachedB && tiles >= kLeastTiles;
+  const bool fetches = kPrefetches && packs && g.bRow * g.depth > kCachedB && tiles >= kLeastTiles;
   const bool packsTiles = kPacksTiles && g.aCol == 1 && g.cols >= kPackingTiles * tileCols;
   const bool packsA = packsTiles || (g.aRow == 1 && g.aCol > 1 && g.cols > tileCols);
   const size_t step = blockDepth(g.depth);
@@ -231,14 +220,14 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
       packColumns(g.a + k * g.aCol, g.aCol, depth, g.rows, packedA);
     const bool last = k + depth == g.depth;
     for (size_t j = 0, done = 0; j < g.cols; j += done) {
-      Panels panels = panelsFrom(g, k, depth, j, tileCols, ahead, memory);
+      Panels panels = panelsFrom(g, k, depth, j, tileCols, touches, memory);
       const size_t width = panels.width;
       done = panels.count * width;
       const float* next = g.b + k * g.bRow + j + done;
       const size_t nextCols = fetches ? atMost(width, g.cols - j - done) : 0;
       for (size_t i = 0; i < g.rows; i += kTileRows) {
         const size_t rows = atMost(kTileRows, g.rows - i);
-        const bool packing = !kPacksAhead && packs && panels.b != memory && rows == kTileRows;
+        const bool packing = packs && panels.b != memory && rows == kTileRows;
         const bool packed = kPacksTiles && packsA && panels.row == kTileCols && rows == kTileRows && width == kTileCols;
         const Tile compute = packed    ? tile<kTileRows, kTileVecs, Beside::kPacked>
                              : packing ? packingTileOf(width)
@@ -247,15 +236,16 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
         const float* a = packsA ? packedA + i / kTileRows * kPackedTile : g.a + i * g.aRow + k * g.aCol;
         for (size_t p = 0, col = j; p < panels.count; ++p, col += width) {
           const float* bias = last && g.bias != nullptr ? g.bias + col : nullptr;
-          compute(depth, a, packsA ? 1 : g.aRow, packsA ? kTileRows : g.aCol, panels.b + p * depth * width, panels.row,
-                  {g.c + i * g.cRow + col, g.cRow, panels.cols, k > 0 || g.accumulate, bias}, memory, nullptr);
+          compute(depth, a, packsA ? 1 : g.aRow, packsA ? kTileRows : g.aCol, panels.b + p * panels.next, panels.row,
+                  {g.c + i * g.cRow + col, g.cRow, panels.cols, k > 0 || g.accumulate, bias},
+                  memory + p * depth * width, nullptr);
         }
         if (last) finish(i, j, rows, done - width + panels.cols);
-        if (packing) panels.b = memory, panels.row = width;
+        if (packing) panels.b = memory, panels.row = width, panels.next = depth * width;
       }
       if (g.columnSums == nullptr) continue;
       for (size_t p = 0, col = j; p < panels.count; ++p, col += width)
-        sumColumns(panels.b + p * depth * width, panels.row, depth, panels.cols, k > 0 || g.accumulateSums,
+        sumColumns(panels.b + p * panels.next, panels.row, depth, panels.cols, k > 0 || g.accumulateSums,
                    g.columnSums + col);
     }
   }
@@ -268,7 +258,7 @@ inline constexpr size_t kGemmMemory = kPanelFloats + (kPackedFloats > kSumsFloat
 static_assert(kGemmMemory <= kScratchFloats);
 template <class Finish>
 void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
-  if (!kPacksAhead && g.bTransposed && g.rows <= kFewTransposed)
+  if (kPrefetches && g.bTransposed && g.rows <= kFewTransposed)
     return fewRowsTransposed(g, finish, std::make_index_sequence<kFewTransposed>());
   (g.few ? fewRows<Finish> : manyRows<Finish>)(g, memory, memory + kPanelFloats, finish);
 }

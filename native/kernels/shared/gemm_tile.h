@@ -57,18 +57,18 @@ SIMD_INLINE void eachAccumulator(const Body& body) {
     for (size_t v = 0; v < kVecs; ++v) body(r, v);
 }
 
-// WebAssembly cannot prefetch, and its narrow tiles read and write half a line at a time. There panels are touched and
-// packed before they are used, so that whole lines are waited for, many at once, and some meet each tile of A together,
-// so that whole lines of C are written; blocks of C are larger, for they share that. A tile of few rows waits for
+// WebAssembly cannot prefetch, and its narrow tiles read and write half a line at a time. There panels are touched
+// before they are used, so that whole lines are waited for, many at once, and some meet each tile of A together, so
+// that whole lines of C are written; blocks of C are larger, for they share that. A tile of few rows waits for
 // additions of addresses as well, unless it knows how far apart lies what it reads: for that A is packed, too.
 #if defined(__wasm__)
-inline constexpr bool kPacksAhead = true, kPacksTiles = kTileRows == kWidth;
+inline constexpr bool kPrefetches = false, kPacksTiles = kTileRows == kWidth;
 inline constexpr int kUnrolled = 1;                                 // k; in V8 longer loops are slower
 inline constexpr size_t kMaxTilesDown = 64, kMaxTilesAcross = 64;   // in a block of C
 inline constexpr size_t kTilesTogether = kMaxTileCols / kTileCols;  // panels that meet a tile of A
 inline constexpr size_t kTouchedCols = 16 * kTileCols;
 #else
-inline constexpr bool kPacksAhead = false, kPacksTiles = false;
+inline constexpr bool kPrefetches = true, kPacksTiles = false;
 inline constexpr int kUnrolled = 2;                       // k; 4 are slower than 1
 inline constexpr size_t kMaxTilesDown = 320 / kTileRows;  // their A takes most of a level-2 cache of 1 MB
 inline constexpr size_t kMaxTilesAcross = 8, kTilesTogether = 1, kTouchedCols = 1;
@@ -95,7 +95,7 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
     eachAccumulator<kRows, kVecs>(
         [&](size_t r, size_t v) { sum[r][v] = load(target.start + r * target.startRow + v * kWidth); });
   }
-  constexpr size_t kParts = !kPacksAhead && kRows * kVecs > 8 ? 2 : 1, kPartRows = divideUp(kRows, kParts);
+  constexpr size_t kParts = kPrefetches && kRows * kVecs > 8 ? 2 : 1, kPartRows = divideUp(kRows, kParts);
   for (size_t part = 0, k = 0; part < kParts; ++part) {
     if (depth >= kLeastAhead) {
       const float* ahead = target.c + part * (kRows - kPartRows) * target.row;
