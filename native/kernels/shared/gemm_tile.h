@@ -63,9 +63,9 @@ SIMD_INLINE void eachAccumulator(const Body& body) {
 // additions of addresses as well, unless it knows how far apart lies what it reads: for that A is packed, too.
 #if defined(__wasm__)
 inline constexpr bool kPrefetches = false, kPacksTiles = kTileRows == kWidth;
-inline constexpr int kUnrolled = 1;                                 // k; in V8 longer loops are slower
-inline constexpr size_t kMaxTilesDown = 64, kMaxTilesAcross = 64;   // in a block of C
-inline constexpr size_t kTilesTogether = kMaxTileCols / kTileCols;  // panels that meet a tile of A
+inline constexpr int kUnrolled = 1;                                             // k; in V8 longer loops are slower
+inline constexpr size_t kMaxTilesDown = 192 / kTileRows, kMaxTilesAcross = 64;  // in a block of C
+inline constexpr size_t kTilesTogether = kMaxTileCols / kTileCols;              // panels that meet a tile of A
 inline constexpr size_t kTouchedCols = 16 * kTileCols;
 #else
 inline constexpr bool kPrefetches = true, kPacksTiles = false;
