@@ -200,6 +200,12 @@ inline void fetchAhead(const float* b, size_t bRow, size_t depth, size_t cols, s
 inline constexpr size_t kLeastTiles = 24;   // fewer would fetch so much at a time that they wait themselves
 inline constexpr size_t kPackingTiles = 4;  // across that make up for packing A as it lies
 
+// The rows of the next tile where so many are left: the last two share theirs, as a row or two compute at a fraction of
+// the speed.
+inline size_t nextHeight(size_t rows) {
+  return rows >= 2 * kTileRows ? kTileRows : rows > kTileRows ? (rows + 1) / 2 : rows;
+}
+
 // A·B for many rows, at most kMaxTilesDown tiles.
 template <class Finish>
 void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish) {
@@ -225,8 +231,8 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
       done = panels.count * width;
       const float* next = g.b + k * g.bRow + j + done;
       const size_t nextCols = fetches ? atMost(width, g.cols - j - done) : 0;
-      for (size_t i = 0; i < g.rows; i += kTileRows) {
-        const size_t rows = atMost(kTileRows, g.rows - i);
+      for (size_t i = 0, rows = 0; i < g.rows; i += rows) {
+        rows = packsA ? atMost(kTileRows, g.rows - i) : nextHeight(g.rows - i);
         const bool packing = packs && panels.b != memory && rows == kTileRows;
         const bool packed = kPacksTiles && packsA && panels.row == kTileCols && rows == kTileRows && width == kTileCols;
         const Tile compute = packed    ? tile<kTileRows, kTileVecs, Beside::kPacked>
