@@ -391,10 +391,12 @@ function hold({ arena, inputs }: Recording, storage: Storage): void {
   storage.retain();
 }
 
-function* tensorsIn(value: unknown): Generator<Tensor> {
+/** Those in arrays and plain objects, which may hold each other. */
+function* tensorsIn(value: unknown, seen = new Set<object>()): Generator<Tensor> {
   if (value instanceof Tensor) yield value;
-  else if (Array.isArray(value)) for (const inner of value) yield* tensorsIn(inner);
-  else if (value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype) {
-    for (const inner of Object.values(value)) yield* tensorsIn(inner);
+  else if (value !== null && typeof value === 'object' && !seen.has(value)) {
+    if (!Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype) return;
+    seen.add(value);
+    for (const inner of Object.values(value)) yield* tensorsIn(inner, seen);
   }
 }

@@ -69,7 +69,7 @@ export class Heap implements Pool {
     const capacity = this.extend(roomy) ? roomy : this.extend(exact) ? exact : 0;
     if (capacity === 0) {
       throw new OutOfMemoryError(
-        `a tensor of ${(wanted * 4) / 2 ** 20} MiB does not fit: ${(this.#used * 4) / 2 ** 20} MiB are in use and the ` +
+        `a tensor of ${mebibytes(wanted)} does not fit: ${mebibytes(this.#used)} are in use and the ` +
           'device cannot grow. Free tensors with device.scope() or dispose(), or use smaller batches',
       );
     }
@@ -78,6 +78,8 @@ export class Heap implements Pool {
     return takeBestFit(this.#free, wanted) as Block;
   }
 }
+
+const mebibytes = (words: number) => `${Math.ceil((words * 4) / 2 ** 20)} MiB`;
 
 /**
  * Memory that belongs to a recorded program: its commands use it again at every run, so nobody else may have what is

@@ -25,6 +25,9 @@ export interface Batches {
   readonly fingerprint?: number;
 }
 
+/** In a batch of windows. More would exhaust JavaScript's memory, which ends a process, before that of the device. */
+const MAX_TOKENS = 2 ** 24;
+
 const SHUFFLE_STREAM = 0x5175ff1e;
 
 /**
@@ -84,6 +87,7 @@ export function lengthBatches(examples: readonly Example[], options: { tokens?: 
 /**
  * Random windows of one long text, for a decoder-only model: each example is `blockSize` + 1 consecutive ids, so that
  * `blockSize` tokens are predicted.
+ * Throws ArgumentError if the text is shorter than a window, or a batch has more than 2²⁴ tokens.
  */
 export function windowBatches(
   ids: ArrayLike<number>,
@@ -95,6 +99,11 @@ export function windowBatches(
   if (typeof ids?.length !== 'number') throw new ArgumentError(`windowBatches: the text is ${ids}, expected ids`);
   if (ids.length <= blockSize) {
     throw new ArgumentError(`windowBatches: the text has ${ids.length} tokens, a window takes ${blockSize + 1}`);
+  }
+  if (batchSize * blockSize > MAX_TOKENS) {
+    throw new ArgumentError(
+      `windowBatches: ${batchSize} windows of ${blockSize} tokens are more than the ${MAX_TOKENS} that a batch may have`,
+    );
   }
   return {
     get fingerprint() {

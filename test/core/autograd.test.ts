@@ -321,6 +321,17 @@ describe('device.scope', () => {
     expect(device.memory().used).toBeLessThanOrEqual(before + 64); // the sum
   });
 
+  it('keeps what objects hold that hold each other', () => {
+    const x = device.full([2], 3);
+    const { y } = device.scope(() => {
+      const result = { y: add(x, 1), self: null as unknown, list: [] as unknown[] };
+      result.self = result;
+      result.list.push(result.list, result);
+      return result;
+    });
+    expect(y.dataSync()).toEqual(Float32Array.of(4, 4));
+  });
+
   it('passes on as many results as there are', () => {
     const before = device.memory().used;
     const x = device.zeros([1]);
