@@ -231,15 +231,15 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
       done = panels.count * width;
       const float* next = g.b + k * g.bRow + j + done;
       const size_t nextCols = fetches ? atMost(width, g.cols - j - done) : 0;
-      for (size_t i = 0, rows = 0; i < g.rows; i += rows) {
+      for (size_t i = 0, rows = 0, t = 0; i < g.rows; i += rows, ++t) {
         rows = packsA ? atMost(kTileRows, g.rows - i) : nextHeight(g.rows - i);
         const bool packing = packs && panels.b != memory && rows == kTileRows;
         const bool packed = kPacksTiles && packsA && panels.row == kTileCols && rows == kTileRows && width == kTileCols;
         const Tile compute = packed    ? tile<kTileRows, kTileVecs, Beside::kPacked>
                              : packing ? packingTileOf(width)
                                        : tileOf<Beside::kNothing>(rows, width);
-        if (nextCols > 0 && i > 0) fetchAhead(next, g.bRow, depth, nextCols, i / kTileRows - 1, tiles - 1);
-        const float* a = packsA ? packedA + i / kTileRows * kPackedTile : g.a + i * g.aRow + k * g.aCol;
+        if (nextCols > 0 && t > 0) fetchAhead(next, g.bRow, depth, nextCols, t - 1, tiles - 1);
+        const float* a = packsA ? packedA + t * kPackedTile : g.a + i * g.aRow + k * g.aCol;
         for (size_t p = 0, col = j; p < panels.count; ++p, col += width) {
           const float* bias = last && g.bias != nullptr ? g.bias + col : nullptr;
           compute(depth, a, packsA ? 1 : g.aRow, packsA ? kTileRows : g.aCol, panels.b + p * panels.next, panels.row,
