@@ -201,7 +201,7 @@ inline constexpr size_t kLeastTiles = 24;   // fewer would fetch so much at a ti
 inline constexpr size_t kPackingTiles = 4;  // across that make up for packing A as it lies
 
 // The rows of the next tile where so many are left: the last two share theirs, as a row or two compute at a fraction of
-// the speed.
+// the speed. Not all of them as in fewRows(), for the first packs B, which takes a whole tile.
 inline size_t nextHeight(size_t rows) {
   return rows >= 2 * kTileRows ? kTileRows : rows > kTileRows ? (rows + 1) / 2 : rows;
 }
