@@ -27,6 +27,7 @@ import {
   Tensor,
   type TensorData,
 } from './tensor.js';
+import { tensorsIn } from './tensors-in.js';
 
 /** What a device turned out to be. */
 export interface DeviceInfo {
@@ -389,14 +390,4 @@ function hold({ arena, inputs }: Recording, storage: Storage): void {
   if (storage.pool === arena || inputs.has(storage)) return;
   inputs.set(storage, storage.version);
   storage.retain();
-}
-
-/** Those in arrays and plain objects, which may hold each other. */
-function* tensorsIn(value: unknown, seen = new Set<object>()): Generator<Tensor> {
-  if (value instanceof Tensor) yield value;
-  else if (value !== null && typeof value === 'object' && !seen.has(value)) {
-    if (!Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype) return;
-    seen.add(value);
-    for (const inner of Object.values(value)) yield* tensorsIn(inner, seen);
-  }
 }

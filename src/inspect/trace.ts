@@ -4,6 +4,7 @@
 
 import { ShapeError } from '../core/errors.js';
 import { type Shape, Tensor } from '../core/tensor.js';
+import { tensorsIn } from '../core/tensors-in.js';
 import { checkSides } from '../models/sides.js';
 import type { Transformer } from '../models/transformer.js';
 import { type Embedding, type Norm, RMSNorm } from '../nn/layers.js';
@@ -244,11 +245,4 @@ function joined(passed: Trace<Tensor>): { all: Tensor; arrange: (data: Float32Ar
   };
   const all = concat([...starts.keys()].map((tensor) => tensor.reshape(-1)));
   return { all, arrange: (data) => arrange(passed, data) as Trace };
-}
-
-function* tensorsIn(value: unknown): Generator<Tensor> {
-  if (value instanceof Tensor) yield value;
-  else if (value !== null && typeof value === 'object') {
-    for (const inner of Object.values(value)) yield* tensorsIn(inner);
-  }
 }
