@@ -2,6 +2,7 @@
 //
 // Prints {"version"}, then reads [transposeA, transposeB, m, n, k, threads, repeats] a line and answers {"seconds": of one product,
 // "sample": of C = op(A)·op(B)}, with A, B and the sample as in bench/harness/ours.ts.
+#define _GNU_SOURCE  // RTLD_DEFAULT
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -45,7 +46,7 @@ int main(int count, char** arguments) {
   const int isDnnl = count == 2 && strcmp(arguments[1], "onednn") == 0;
   Cblas cblas = NULL;
   Dnnl dnnl = NULL;
-  SetThreads setThreads;
+  SetThreads setThreads, setOpenMp = NULL;
   if (isDnnl) {
     void* library = openFirst((const char* const[]){"libdnnl.so.3", "libdnnl.so.2", "libdnnl.so", NULL});
     dnnl = (Dnnl)find(library, "dnnl_sgemm");
@@ -56,6 +57,7 @@ int main(int count, char** arguments) {
     void* library = openFirst((const char* const[]){"libopenblas.so.0", NULL});
     cblas = (Cblas)find(library, "cblas_sgemm");
     setThreads = (SetThreads)find(library, "openblas_set_num_threads");
+    setOpenMp = (SetThreads)dlsym(RTLD_DEFAULT, "omp_set_num_threads");  // whose number wins, if it was built with it
     printf("{\"version\": \"%s\"}\n", ((char* (*)(void))find(library, "openblas_get_config"))());
   }
   fflush(stdout);
@@ -75,6 +77,7 @@ int main(int count, char** arguments) {
       memcpy(was, s, sizeof s);
     }
     setThreads(threads);
+    if (setOpenMp != NULL) setOpenMp(threads);
     const int lda = s[0] ? m : k, ldb = s[1] ? k : n;
     const double start = now();
     for (int i = 0; i < repeats; ++i) {
