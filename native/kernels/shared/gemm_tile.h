@@ -71,7 +71,7 @@ inline constexpr size_t kTouchedCols = 16 * kTileCols;
 inline constexpr bool kPrefetches = true, kPacksTiles = false;
 inline constexpr int kUnrolled = 2;                       // k; 4 are slower than 1
 inline constexpr size_t kMaxTilesDown = 320 / kTileRows;  // their A takes most of a level-2 cache of 1 MB
-inline constexpr size_t kMaxTilesAcross = 8, kTilesTogether = 1, kTouchedCols = 1;
+inline constexpr size_t kMaxTilesAcross = 384 / kTileCols, kTilesTogether = 1, kTouchedCols = 1;
 #endif
 
 inline constexpr size_t kFarRows = 128;    // from one row of B to the next; nearer ones are read in place
@@ -89,6 +89,9 @@ enum class Beside { kNothing, kPacked, kPacks, kContinues, kFetches };
 template <size_t kRows, size_t kVecs, Beside kBeside = Beside::kNothing>
 void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow, const TileTarget& target,
           [[maybe_unused]] float* panel, [[maybe_unused]] const float* next) {
+  // Where 16 registers have room for sums and a column of A, but not for a row of B: its vectors come one by one.
+  constexpr size_t kSums = kRows * kVecs;
+  constexpr bool kSumsCrowd = kSums + kVecs + 1 > 16 && kSums + kRows + 1 <= 16 && kBeside != Beside::kPacks;
   if constexpr (kBeside == Beside::kPacked) aRow = 1, aCol = kTileRows, bRow = kVecs * kWidth;
   Vf sum[kRows][kVecs] = {};
   if ((kBeside == Beside::kContinues || kBeside == Beside::kFetches) && target.start != nullptr) {
@@ -105,10 +108,19 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
 #pragma GCC unroll kUnrolled
     for (const size_t end = depth * (part + 1) / kParts; k < end; ++k, a += aCol, b += bRow) {
       Vf row[kVecs];
-      eachAccumulator<1, kVecs>([&](size_t, size_t v) { row[v] = load(b + v * kWidth); });
+      if constexpr (!kSumsCrowd) eachAccumulator<1, kVecs>([&](size_t, size_t v) { row[v] = load(b + v * kWidth); });
       if constexpr (kBeside == Beside::kFetches) {
         eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
         next += bRow;
+      }
+      if constexpr (kSumsCrowd) {
+        Vf x[kRows];
+        eachAccumulator<kRows, 1>([&](size_t r, size_t) { x[r] = splat(a[r * aRow]); });
+        eachAccumulator<1, kVecs>([&](size_t, size_t v) {
+          row[v] = load(b + v * kWidth);
+          eachAccumulator<kRows, 1>([&](size_t r, size_t) { sum[r][v] = fused(x[r], row[v], sum[r][v]); });
+        });
+        continue;
       }
       if constexpr (kBeside == Beside::kPacks) {
         // Rows on other pages come as a surprise to the processor's own prefetching.
