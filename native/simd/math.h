@@ -85,25 +85,26 @@ SIMD_INLINE Vf normalTail(Vf u, Vf gaussian) {
   return gaussian * p / q;
 }
 
-// 2^x for x ≤ 0, within 2 ulp down to x = -125 and 0 below; x > 0 counts as 0, NaN stays NaN. For probabilities
+// 2^x for x ≤ 0, within 2 ulp down to x = -125.5 and 0 from there; x > 0 counts as 0, NaN stays NaN. For probabilities
 // relative to the largest: it costs half of exp(). 2^x = 2^k · 2^r with k = round(x), and a polynomial for 2^r fitted
 // to the relative error on |r| ≤ ½ (9.2e-8), 1 at 0.
 SIMD_INLINE Vf exp2NonPositive(Vf x) {
-  static constexpr float kP[] = {1.326472706e-3f, 9.671512649e-3f, 5.550733744e-2f, .2402224209f, .6931469776f, 1.f};
 #if VEC_WIDTH == 16  // to the same bits with two thirds of the instructions
+  static constexpr float kP[] = {1.326472706e-3f, 9.671512649e-3f, 5.550733744e-2f, .2402224209f, .6931469776f, 1.f};
   const Vf held = min(splat(0.f), x), k = roundToInteger(held);
-  return scaledFrom(-125.f, x, polynomial(held - k, kP), k);
+  return scaledFrom(-125.49999f, x, polynomial(held - k, kP), k);
 #else
+  // Adding 1.5·2²³ rounds to an integer, which is left in the low bits; and 126 more, so that they are the exponent of
+  // 2^(k-1), whose float is 0 from k = -126 on. The polynomial is twice as large.
+  static constexpr float kP[] = {2 * 1.326472706e-3f, 2 * 9.671512649e-3f, 2 * 5.550733744e-2f,
+                                 2 * .2402224209f,    2 * .6931469776f,    2.f};
+  const Vf magic = splat(12582912.f + 126);
   const Vf clamped = min(splat(0.f), max(splat(-126.f), x));
-  const Vf magic = splat(12582912.f);  // 1.5·2²³: adding it rounds to an integer, which is left in the low bits
   const Vf shifted = clamped + magic;
-  const Vf r = clamped - (shifted - magic);
-  const Vf p = polynomial(r, kP);
-  const Vf result = asFloat((Vi)((Vu)asInt(p) + ((Vu)asInt(shifted) << 23)));  // unsigned: may wrap if x is NaN
-  return x < splat(-125.f) ? splat(0.f) : result;
+  return polynomial(clamped - (shifted - magic), kP) * asFloat(asInt(shifted) << 23);
 #endif
 }
 
-// e^x for x ≤ 0, the same way: 0 below -86.6, within 2 ulp and |x| · 1e-7 of itself. Terms of a sum whose largest is 1
+// e^x for x ≤ 0, the same way: 0 below -87, within 2 ulp and |x| · 1e-7 of itself. Terms of a sum whose largest is 1
 // need no more, the smaller they are the less.
 SIMD_INLINE Vf expNonPositive(Vf x) { return exp2NonPositive(x * splat(1.44269504088896341f)); }
