@@ -60,21 +60,19 @@ inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, 
   }
 }
 
-// Whether B is read where it lies: up to a number of rows of A, and another of a B so large that it comes from memory.
-// A panel of narrow vectors reads but a line of each row of B, which more than two tiles wait for longer than for
-// packing it: on Zen 3 that takes two thirds of the time for 128 rows.
-inline constexpr bool kNarrowPanels = kPrefetches && kWidth < 16;
-inline constexpr size_t kFewRows = kPrefetches && !kNarrowPanels ? 64 : 2 * kTileRows;
-inline constexpr size_t kFewRowsOfLarge = kNarrowPanels ? kFewRows : 2 * kFewRows, kLargeB = size_t{1} << 20;
+// Whether B is read where it lies: up to a number of rows of A, and twice that of a B so large that it comes from
+// memory. A panel of narrow vectors reads but a line of each row of B, for which more tiles wait longer than for packing:
+// on Zen 3 that takes two thirds of the time for 128 rows.
+inline constexpr size_t kFewRows = kPrefetches && kWidth == 16 ? 64 : 2 * kTileRows, kLargeB = size_t{1} << 20;
 inline bool isFew(size_t rows, size_t bRow, size_t depth, bool bTransposed) {
-  return !bTransposed && rows <= (bRow * depth >= kLargeB ? kFewRowsOfLarge : kFewRows);
+  return !bTransposed && rows <= (bRow * depth >= kLargeB ? 2 : 1) * kFewRows;
 }
 
 inline constexpr size_t kPanelFloats = kMaxBlockDepth * kMaxTileCols;
 // Of few rows, a block of C has at most so many columns, rounded up to whole vectors.
 inline constexpr size_t kFewFloats = size_t{1} << 18;
 inline size_t maxFewCols(size_t rows) { return atMost(4096, kFewFloats / rows); }
-inline constexpr size_t kSumsFloats = kFewFloats + kFewRowsOfLarge * 3 * kWidth;
+inline constexpr size_t kSumsFloats = kFewFloats + 2 * kFewRows * 3 * kWidth;
 
 inline constexpr size_t kPartFloats = size_t{1} << 15;  // of B
 inline constexpr size_t kCachedB = size_t{1} << 16;     // floats of a small B, which some cache still holds
