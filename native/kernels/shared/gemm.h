@@ -61,8 +61,8 @@ inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, 
 }
 
 // Whether B is read where it lies: up to a number of rows of A, and twice that of a B so large that it comes from
-// memory. A panel of narrow vectors reads but a line of each row of B, for which more tiles wait longer than for packing:
-// on Zen 3 that takes two thirds of the time for 128 rows.
+// memory. A panel of narrow vectors reads but a line of each row of B, for which more tiles wait longer than for
+// packing: on Zen 3 that takes two thirds of the time for 128 rows.
 inline constexpr size_t kFewRows = kPrefetches && kWidth == 16 ? 64 : 2 * kTileRows, kLargeB = size_t{1} << 20;
 inline bool isFew(size_t rows, size_t bRow, size_t depth, bool bTransposed) {
   return !bTransposed && rows <= (bRow * depth >= kLargeB ? 2 : 1) * kFewRows;
