@@ -149,6 +149,9 @@ export interface Plan extends Required<Omit<GenerateOptions, 'stop' | 'signal' |
   readonly vocabulary: number;
 }
 
+/** What options say for themselves, whatever the inputs. */
+type Settings = Omit<Plan, 'inputs' | 'width' | 'group' | 'vocabulary'>;
+
 /** Checks options. `rows` are the inputs: sources, or prompts of a decoder-only model. */
 export function resolveOptions(
   model: Transformer,
@@ -156,66 +159,48 @@ export function resolveOptions(
   options: GenerateOptions,
 ): Plan {
   const { config } = model;
-  const { stop, numBeams = 1, numReturnSequences = 1, doSample = false, earlyStopping = false } = options;
-  const { temperature = 1, topK = 0, topP = 1, minP = 0, seed = 0, lengthPenalty = 1 } = options;
-  const { repetitionPenalty = 1, noRepeatNgramSize = 0, logitsProcessors = [], outputAttentions = false } = options;
-  const { minNewTokens = 0, cropContext = false, stopTokens = endOf(model), batchSize = 64 } = options;
   const prompts = promptsOf(model, rows);
   const left = config.maxLength - longest(prompts) + 1;
-  const room = cropContext ? Number.MAX_SAFE_INTEGER : left;
-  if (room < 1) {
-    throw new ArgumentError(`generate: a prompt is longer than the model's maxLength, ${config.maxLength}`);
-  }
-  const { maxNewTokens = Math.min(256, room) } = options;
-  const check = (name: string, value: number, accepts: (value: number) => boolean, expected: string) =>
-    checkNumber('generate', name, value, accepts, expected);
-
-  check('numBeams', numBeams, (n) => isCount(n) && n <= MAX_CACHE_ROWS, `an integer from 1 to ${MAX_CACHE_ROWS}`);
-  check('batchSize', batchSize, isCount, 'a positive integer');
-  check('numReturnSequences', numReturnSequences, isCount, 'a positive integer');
+  const room = options.cropContext ? Number.MAX_SAFE_INTEGER : left;
+  if (room < 1) refuse(`a prompt is longer than the model's maxLength, ${config.maxLength}`);
+  const settings = withDefaults(model, options, room);
+  const { numBeams, numReturnSequences, maxNewTokens } = settings;
   check('maxNewTokens', maxNewTokens, isCount, 'a positive integer');
-  check(
-    'maxNewTokens',
-    maxNewTokens,
-    (n) => n <= room,
-    `at most ${room}: the model's maxLength is ${config.maxLength}`,
-  );
-  check('minNewTokens', minNewTokens, (n) => isWhole(n) && n <= maxNewTokens, `0 to maxNewTokens, ${maxNewTokens}`);
-  check('lengthPenalty', lengthPenalty, Number.isFinite, 'a finite number');
-  check('temperature', temperature, (t) => t > 0 && Number.isFinite(t), 'a positive number');
-  check('topK', topK, isWhole, 'an integer from 0 on');
-  check('topP', topP, (p) => p > 0 && p <= 1, 'a number above 0, at most 1');
-  check('minP', minP, (p) => p >= 0 && p <= 1, 'a number from 0 to 1');
-  check('seed', seed, (n) => Number.isSafeInteger(n) && n >= 0, 'an integer from 0 on');
-  check('repetitionPenalty', repetitionPenalty, (p) => p > 0 && Number.isFinite(p), 'a positive number');
-  check('noRepeatNgramSize', noRepeatNgramSize, isWhole, 'an integer from 0 on');
-  const refuse = (message: string): never => {
-    throw new ArgumentError(`generate: ${message}`);
-  };
-  if (!isList(stopTokens)) refuse(`stopTokens is ${describeValue(stopTokens)}, expected an array of tokens`);
-  const isToken = (id: number) => isWhole(id) && id < config.targetVocab;
-  for (const id of stopTokens) check('a stop token', id, isToken, `a token below ${config.targetVocab}`);
-  if (![true, false, 'never'].includes(earlyStopping))
-    refuse(`earlyStopping is ${earlyStopping}, expected true, false or 'never'`);
-  if (cropContext && config.encoderLayers > 0) refuse('cropContext needs a decoder-only model');
-  if (cropContext && outputAttentions && maxNewTokens > left)
-    refuse('outputAttentions needs outputs that the model can read at once: not beyond its maxLength');
-  if (numBeams > 1 && options.onToken) refuse('onToken is given, but tokens of beams are final only at the end');
-  if (numBeams > 1 && numReturnSequences > numBeams) {
-    refuse(`numReturnSequences is ${numReturnSequences}, but there are only ${numBeams} beams`);
-  }
-  if (numBeams === 1 && !doSample && numReturnSequences > 1) refuse('numReturnSequences needs beams or doSample');
-  if (!doSample && (temperature !== 1 || topK !== 0 || topP !== 1 || minP !== 0)) {
-    refuse('temperature, topK, topP and minP need doSample: true');
-  }
+  const most = `at most ${room}: the model's maxLength is ${config.maxLength}`;
+  check('maxNewTokens', maxNewTokens, (n) => n <= room, most);
+  checkEach(settings);
+  checkTokens('a stop token', settings.stopTokens, model);
+  checkTogether(settings, options, model, left);
   const prefixes = prefixRows(options.prefix, rows.length);
-  for (const id of prefixes.flat()) check('a token of prefix', id, isToken, `a token below ${config.targetVocab}`);
-  const width = numBeams > 1 ? numBeams : numReturnSequences;
+  checkTokens('a token of prefix', prefixes.flat(), model);
   const forced = longest(prefixes);
   if (forced > maxNewTokens) refuse(`prefix has ${forced} tokens, but maxNewTokens is ${maxNewTokens}`);
+  const names = [...Object.keys(settings), 'prefix', 'signal', 'onToken'] as (keyof GenerateOptions)[];
+  checkKnown('generate', options, names);
+  const width = numBeams > 1 ? numBeams : numReturnSequences;
+  return {
+    ...settings,
+    inputs: rows.map((row, index) => ({
+      index,
+      row,
+      prompt: prompts[index] as readonly number[],
+      prefix: prefixes[index] as readonly number[],
+    })),
+    width,
+    group: config.encoderLayers > 0 || numBeams > 1 ? width : 1,
+    vocabulary: config.targetVocab,
+  };
+}
 
+function withDefaults(model: Transformer, options: GenerateOptions, room: number): Settings {
+  const { stop, stopTokens = endOf(model), maxNewTokens = Math.min(256, room), minNewTokens = 0 } = options;
+  const { numBeams = 1, numReturnSequences = 1, doSample = false, earlyStopping = false, batchSize = 64 } = options;
+  const { temperature = 1, topK = 0, topP = 1, minP = 0, seed = 0, lengthPenalty = 1 } = options;
+  const { repetitionPenalty = 1, noRepeatNgramSize = 0, logitsProcessors = [] } = options;
+  const { outputAttentions = false, cropContext = false } = options;
+  if (!isList(stopTokens)) refuse(`stopTokens is ${describeValue(stopTokens)}, expected an array of tokens`);
   // Spread into one, these would make an object that is slow to read.
-  const resolved = {
+  return {
     numBeams,
     numReturnSequences,
     doSample,
@@ -237,20 +222,55 @@ export function resolveOptions(
     stopTokens: new Set(stopTokens),
     batchSize,
   };
-  const names = [...Object.keys(resolved), 'prefix', 'signal', 'onToken'] as (keyof GenerateOptions)[];
-  checkKnown('generate', options, names);
-  return {
-    ...resolved,
-    inputs: rows.map((row, index) => ({
-      index,
-      row,
-      prompt: prompts[index] as readonly number[],
-      prefix: prefixes[index] as readonly number[],
-    })),
-    width,
-    group: config.encoderLayers > 0 || numBeams > 1 ? width : 1,
-    vocabulary: config.targetVocab,
-  };
+}
+
+function refuse(message: string): never {
+  throw new ArgumentError(`generate: ${message}`);
+}
+
+function check(name: string, value: number, accepts: (value: number) => boolean, expected: string): void {
+  checkNumber('generate', name, value, accepts, expected);
+}
+
+function checkTokens(name: string, tokens: Iterable<number>, { config }: Transformer): void {
+  const isToken = (id: number) => isWhole(id) && id < config.targetVocab;
+  for (const id of tokens) check(name, id, isToken, `a token below ${config.targetVocab}`);
+}
+
+function checkEach(settings: Settings): void {
+  const { numBeams, maxNewTokens, earlyStopping } = settings;
+  check('numBeams', numBeams, (n) => isCount(n) && n <= MAX_CACHE_ROWS, `an integer from 1 to ${MAX_CACHE_ROWS}`);
+  check('batchSize', settings.batchSize, isCount, 'a positive integer');
+  check('numReturnSequences', settings.numReturnSequences, isCount, 'a positive integer');
+  const isMinimum = (n: number) => isWhole(n) && n <= maxNewTokens;
+  check('minNewTokens', settings.minNewTokens, isMinimum, `0 to maxNewTokens, ${maxNewTokens}`);
+  check('lengthPenalty', settings.lengthPenalty, Number.isFinite, 'a finite number');
+  check('temperature', settings.temperature, isPositive, 'a positive number');
+  check('topK', settings.topK, isWhole, 'an integer from 0 on');
+  check('topP', settings.topP, (p) => p > 0 && p <= 1, 'a number above 0, at most 1');
+  check('minP', settings.minP, (p) => p >= 0 && p <= 1, 'a number from 0 to 1');
+  check('seed', settings.seed, (n) => Number.isSafeInteger(n) && n >= 0, 'an integer from 0 on');
+  check('repetitionPenalty', settings.repetitionPenalty, isPositive, 'a positive number');
+  check('noRepeatNgramSize', settings.noRepeatNgramSize, isWhole, 'an integer from 0 on');
+  if (![true, false, 'never'].includes(earlyStopping))
+    refuse(`earlyStopping is ${earlyStopping}, expected true, false or 'never'`);
+}
+
+const isPositive = (value: number) => value > 0 && Number.isFinite(value);
+
+/** `left` is how many tokens the model can read at once beyond the prompt. */
+function checkTogether(settings: Settings, options: GenerateOptions, { config }: Transformer, left: number): void {
+  const { numBeams, numReturnSequences, doSample, temperature, topK, topP, minP } = settings;
+  const { cropContext, outputAttentions, maxNewTokens } = settings;
+  if (cropContext && config.encoderLayers > 0) refuse('cropContext needs a decoder-only model');
+  if (cropContext && outputAttentions && maxNewTokens > left)
+    refuse('outputAttentions needs outputs that the model can read at once: not beyond its maxLength');
+  if (numBeams > 1 && options.onToken) refuse('onToken is given, but tokens of beams are final only at the end');
+  if (numBeams > 1 && numReturnSequences > numBeams)
+    refuse(`numReturnSequences is ${numReturnSequences}, but there are only ${numBeams} beams`);
+  if (numBeams === 1 && !doSample && numReturnSequences > 1) refuse('numReturnSequences needs beams or doSample');
+  if (!doSample && (temperature !== 1 || topK !== 0 || topP !== 1 || minP !== 0))
+    refuse('temperature, topK, topP and minP need doSample: true');
 }
 
 /** What the decoder reads first: the input of a decoder-only model, elsewhere the start. */

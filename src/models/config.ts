@@ -86,59 +86,19 @@ export interface TransformerConfig extends Required<TransformerOptions> {
 
 /** All options with their defaults. Throws ArgumentError, naming the option, if they make no model. */
 export function resolveConfig(options: TransformerOptions): TransformerConfig {
-  checkOptions('Transformer', options);
-  const {
-    dModel = 512,
-    heads = 8,
-    encoderLayers = 6,
-    decoderLayers = 6,
-    finalNorm = true,
-    bias = true,
-    gated = false,
-    normalization = 'layer',
-    tieEmbeddings = false,
-  } = options;
-  const {
-    kvHeads = heads,
-    dFF = 4 * dModel,
-    activation = 'relu',
-    norm = 'post',
-    dropout = 0,
-    maxLength = 1024,
-  } = options;
-  const { layerNormEps = 1e-5, bosId = 1, eosId = 2, seed = 0, padId = encoderLayers > 0 ? 0 : null } = options;
-  const { embeddingScale: scale = true } = options;
-  const embeddingScale = scale === true || scale === 'sqrt(dModel)' ? Math.sqrt(dModel) : scale === false ? 1 : scale;
+  const config = withDefaults(checkOptions('Transformer', options));
+  checkEach(config, options.embeddingScale);
+  checkTogether(config);
+  return config;
+}
+
+function withDefaults(options: TransformerOptions): TransformerConfig {
+  const { dModel = 512, heads = 8, kvHeads = heads, encoderLayers = 6, decoderLayers = 6, dFF = 4 * dModel } = options;
+  const { activation = 'relu', gated = false, norm = 'post', normalization = 'layer', finalNorm = true } = options;
+  const { bias = true, dropout = 0, tieEmbeddings = false, maxLength = 1024, layerNormEps = 1e-5 } = options;
   const { sourceVocab = 0, targetVocab = decoderLayers > 0 ? 0 : sourceVocab } = options;
-
-  checkCounts({ dModel, heads, kvHeads, dFF, maxLength }, 1);
-  checkCounts({ encoderLayers, decoderLayers, bosId, eosId, seed, padId: padId ?? 0 }, 0);
-  check(encoderLayers + decoderLayers > 0, 'encoderLayers and decoderLayers are both 0');
-  if (encoderLayers > 0) checkCounts({ sourceVocab }, 1);
-  checkCounts({ targetVocab }, 1);
-  check(dModel % heads === 0, `dModel is ${dModel}, expected a multiple of heads, ${heads}`);
-  check(heads % kvHeads === 0, `heads is ${heads}, expected a multiple of kvHeads, ${kvHeads}`);
-  activationKind('Transformer', activation);
-  checkOneOf('Transformer', 'norm', norm, ['pre', 'post']);
-  checkOneOf('Transformer', 'normalization', normalization, ['layer', 'rms']);
-  for (const [name, value] of Object.entries({ finalNorm, bias, gated })) {
-    check(typeof value === 'boolean', `${name} is ${value}, expected true or false`);
-  }
-  checkNumber('Transformer', 'dropout', dropout, isPart, 'a probability below 1');
-  checkNumber('Transformer', 'layerNormEps', layerNormEps, isNotNegative, 'a number, 0 or more');
-  check(Number.isFinite(embeddingScale), `embeddingScale is ${scale}, expected a number, a boolean or 'sqrt(dModel)'`);
-  check([true, false, 'all'].includes(tieEmbeddings), `tieEmbeddings is ${tieEmbeddings}, expected a boolean or 'all'`);
-  const shares = tieEmbeddings === 'all' || (tieEmbeddings && decoderLayers === 0);
-  const oneVocabulary = !shares || encoderLayers === 0 || sourceVocab === targetVocab;
-  check(
-    oneVocabulary,
-    `tieEmbeddings needs one vocabulary, but sourceVocab is ${sourceVocab} and targetVocab ${targetVocab}`,
-  );
-
-  const positions = resolvePositions(options.positions);
-  const width = dModel / heads;
-  check(positions.kind !== 'rotary' || width % 2 === 0, `positions 'rotary' need heads of an even width, not ${width}`);
-
+  const { bosId = 1, eosId = 2, seed = 0, padId = encoderLayers > 0 ? 0 : null } = options;
+  const { embeddingScale: scale = true } = options;
   return {
     dModel,
     heads,
@@ -152,19 +112,54 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     normalization,
     finalNorm,
     bias,
-    positions,
+    positions: resolvePositions(options.positions),
     dropout,
     sourceVocab,
     targetVocab,
     tieEmbeddings,
     maxLength,
     layerNormEps,
-    embeddingScale,
+    embeddingScale: scale === true || scale === 'sqrt(dModel)' ? Math.sqrt(dModel) : scale === false ? 1 : scale,
     padId,
     bosId,
     eosId,
     seed,
   };
+}
+
+/** `scale` is what was given as `embeddingScale`. */
+function checkEach(config: TransformerConfig, scale: TransformerOptions['embeddingScale']): void {
+  const { dModel, heads, kvHeads, dFF, maxLength, encoderLayers, decoderLayers, sourceVocab, targetVocab } = config;
+  const { bosId, eosId, seed, padId, finalNorm, bias, gated, tieEmbeddings } = config;
+  checkCounts({ dModel, heads, kvHeads, dFF, maxLength }, 1);
+  checkCounts({ encoderLayers, decoderLayers, bosId, eosId, seed, padId: padId ?? 0 }, 0);
+  check(encoderLayers + decoderLayers > 0, 'encoderLayers and decoderLayers are both 0');
+  if (encoderLayers > 0) checkCounts({ sourceVocab }, 1);
+  checkCounts({ targetVocab }, 1);
+  activationKind('Transformer', config.activation);
+  checkOneOf('Transformer', 'norm', config.norm, ['pre', 'post']);
+  checkOneOf('Transformer', 'normalization', config.normalization, ['layer', 'rms']);
+  for (const [name, value] of Object.entries({ finalNorm, bias, gated })) {
+    check(typeof value === 'boolean', `${name} is ${value}, expected true or false`);
+  }
+  checkNumber('Transformer', 'dropout', config.dropout, isPart, 'a probability below 1');
+  checkNumber('Transformer', 'layerNormEps', config.layerNormEps, isNotNegative, 'a number, 0 or more');
+  const isScale = Number.isFinite(config.embeddingScale);
+  check(isScale, `embeddingScale is ${scale}, expected a number, a boolean or 'sqrt(dModel)'`);
+  check([true, false, 'all'].includes(tieEmbeddings), `tieEmbeddings is ${tieEmbeddings}, expected a boolean or 'all'`);
+}
+
+function checkTogether(config: TransformerConfig): void {
+  const { dModel, heads, kvHeads, encoderLayers, decoderLayers, sourceVocab, targetVocab, tieEmbeddings } = config;
+  check(dModel % heads === 0, `dModel is ${dModel}, expected a multiple of heads, ${heads}`);
+  check(heads % kvHeads === 0, `heads is ${heads}, expected a multiple of kvHeads, ${kvHeads}`);
+  const shares = tieEmbeddings === 'all' || (tieEmbeddings && decoderLayers === 0);
+  const oneVocabulary = !shares || encoderLayers === 0 || sourceVocab === targetVocab;
+  const vocabularies = `sourceVocab is ${sourceVocab} and targetVocab ${targetVocab}`;
+  check(oneVocabulary, `tieEmbeddings needs one vocabulary, but ${vocabularies}`);
+  const width = dModel / heads;
+  const turns = config.positions.kind !== 'rotary' || width % 2 === 0;
+  check(turns, `positions 'rotary' need heads of an even width, not ${width}`);
 }
 
 function checkCounts(values: Readonly<Record<string, number>>, least: number): void {

@@ -105,42 +105,19 @@ export function checkAttention(
   k: Tensor,
   options: AttentionOptions,
 ): AttentionInputs {
-  const { heads = 1, kvHeads = heads, causal = false, lengthsQ = null, bias = null, relativeBias = null } = options;
-  const relativeKeys = options.relativeKeys ?? null;
-  checkDTypes(op, { q, k, bias, relativeBias, relativeKeys }, 'float32');
-  checkNumber(op, 'heads', heads, isCount, 'a positive integer');
-  checkNumber(
-    op,
-    'kvHeads',
-    kvHeads,
-    (count) => isCount(count) && heads % count === 0,
-    `a divisor of heads (${heads})`,
-  );
-  const rank = q.shape.length;
-  const packed = rank === 2 && lengthsQ !== null;
-  if ((rank !== 2 && rank !== 3) || k.shape.length !== rank) {
-    throw new ShapeError(`${op}: ${shapesOf({ q, k })}: expected [B, T, width], or [rows, width] with lengths`);
-  }
-  const width = headWidth(op, 'q', q, heads);
-  if (headWidth(op, 'k', k, kvHeads) !== width) {
-    throw new ShapeError(
-      `${op}: ${shapesOf({ q, k })}: a head of q (of ${heads}) and of k (of ${kvHeads}) differ in width`,
-    );
-  }
+  const sizes = checkSizes(op, q, k, options);
+  const { batch, heads, kvHeads, width, packed, rowsQ, rowsK } = sizes;
+  const { causal = false, lengthsQ = null, bias = null, relativeBias = null, relativeKeys = null } = options;
   const scale = options.scale ?? 1 / Math.sqrt(width);
+  checkDTypes(op, { bias, relativeBias, relativeKeys }, 'float32');
   checkNumber(op, 'scale', scale, Number.isFinite, 'a finite number');
 
-  const batch = packed ? lengthCount(lengthsQ) : rank === 3 ? (q.shape[0] as number) : 1;
-  if (rank === 3 && k.shape[0] !== batch) throw new ShapeError(`${op}: ${shapesOf({ q, k })}: batches differ`);
-  const [rowsQ, rowsK] = [q, k].map((tensor) => tensor.shape[rank - 2] as number) as [number, number];
-  const lengthsK = options.lengthsK ?? (packed ? lengthsQ : null);
-  const q_ = checkLengths(op, 'lengthsQ', device, lengthsQ, batch, rowsQ, packed);
-  const k_ =
-    lengthsK === lengthsQ && rowsK === rowsQ
-      ? q_
-      : checkLengths(op, 'lengthsK', device, lengthsK, batch, rowsK, packed);
+  const known = checkLengths(op, 'lengthsQ', device, lengthsQ, batch, rowsQ, packed);
+  const given = options.lengthsK ?? (packed ? lengthsQ : null);
+  const isSame = given === lengthsQ && rowsK === rowsQ;
+  const knownK = isSame ? known : checkLengths(op, 'lengthsK', device, given, batch, rowsK, packed);
 
-  const [maxQ, maxK] = packed ? [q_.longest, k_.longest] : [rowsQ, rowsK];
+  const [maxQ, maxK] = packed ? [known.longest, knownK.longest] : [rowsQ, rowsK];
   const strides = checkBias(op, bias, { batch, heads, packed, maxQ, maxK });
   if (relativeBias) checkDistances(op, 'relativeBias', relativeBias, 1, heads);
   if (relativeKeys) checkDistances(op, 'relativeKeys', relativeKeys, 0, width);
@@ -176,8 +153,8 @@ export function checkAttention(
       distances: relativeBias ? lastOf(relativeBias.shape) : 0,
       relativeScores,
       scoreDistances: relativeKeys ? (relativeKeys.shape[0] as number) : 0,
-      lengthsQ: q_.tensor,
-      lengthsK: k_.tensor,
+      lengthsQ: known.tensor,
+      lengthsK: knownK.tensor,
       batch,
       heads,
       kvHeads,
@@ -192,6 +169,27 @@ export function checkAttention(
       kStride: matrixOf(k).stride,
     },
   };
+}
+
+/** How q and k are divided. */
+function checkSizes(op: string, q: Tensor, k: Tensor, { heads = 1, kvHeads = heads, lengthsQ }: AttentionOptions) {
+  checkDTypes(op, { q, k }, 'float32');
+  checkNumber(op, 'heads', heads, isCount, 'a positive integer');
+  const divides = (count: number) => isCount(count) && heads % count === 0;
+  checkNumber(op, 'kvHeads', kvHeads, divides, `a divisor of heads (${heads})`);
+  const rank = q.shape.length;
+  if ((rank !== 2 && rank !== 3) || k.shape.length !== rank)
+    throw new ShapeError(`${op}: ${shapesOf({ q, k })}: expected [B, T, width], or [rows, width] with lengths`);
+  const width = headWidth(op, 'q', q, heads);
+  if (headWidth(op, 'k', k, kvHeads) !== width) {
+    const problem = `a head of q (of ${heads}) and of k (of ${kvHeads}) differ in width`;
+    throw new ShapeError(`${op}: ${shapesOf({ q, k })}: ${problem}`);
+  }
+  const packed = rank === 2 && lengthsQ != null;
+  const batch = packed ? lengthCount(lengthsQ) : rank === 3 ? (q.shape[0] as number) : 1;
+  if (rank === 3 && k.shape[0] !== batch) throw new ShapeError(`${op}: ${shapesOf({ q, k })}: batches differ`);
+  const [rowsQ, rowsK] = [q, k].map((tensor) => tensor.shape[rank - 2] as number) as [number, number];
+  return { batch, heads, kvHeads, width, packed, rowsQ, rowsK };
 }
 
 /** That `table` has an odd number of distances along `axis`, and `other` entries along the other one. */

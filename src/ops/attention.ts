@@ -2,6 +2,7 @@ import { accumulateBits, differentiableMany, gradOf, passGrad } from '../core/au
 import { checkDType, describeShape, matrixOf } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
+import type { Operand } from '../core/queue.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 import {
   type AttentionInputs,
@@ -88,41 +89,50 @@ function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distance
 
   const outputs = relativeWeights ? [y, relativeWeights] : [y];
   differentiableMany(outputs, differentiated, ([dy, drelativeWeights]) => {
-    const { itemsTogether, chunkKeys, groups, keyChunks } = taskSize(inputs, valueWidth);
-    // One command writes all of them, in no order: what shares memory with another gets its gradient aside.
-    const targets = differentiated.map((x, i, all) => {
-      const isAside = x?.requiresGrad && all.some((other, j) => j < i && other?.requiresGrad && overlap(x, other));
-      return isAside ? { tensor: device.empty(x.shape), accumulate: 0 as const, of: x } : gradOf(x);
-    });
-    const [dq, dk, dv, dbias, drelativeBias, drelativeScores] = targets.map((target) => target?.tensor ?? null);
-    const upstream = dy ?? device.zeros(y.shape);
-    device.emit(
-      'attentionBackward',
-      {
-        ...operands,
-        itemsTogether,
-        chunkKeys,
-        dy: upstream,
-        dyStride: lastOf(upstream.shape),
-        drelativeWeights,
-        dq,
-        dk,
-        dv,
-        dbias,
-        drelativeBias,
-        drelativeScores,
-        dqStride: dq?.rowStride ?? 0,
-        dkStride: dk?.rowStride ?? 0,
-        dvStride: dv?.rowStride ?? 0,
-        partials: dq && keyChunks > 1 ? device.empty([keyChunks, ...q.shape]) : null,
-        relativePartials: drelativeBias ? device.empty([groups * keyChunks, ...drelativeBias.shape]) : null,
-        accumulate: accumulateBits(...targets),
-      },
-      2.5 * flops,
-    );
-    for (const target of targets) if (target && 'of' in target) passGrad(target.of, target.tensor);
+    const upstream = { dy: dy ?? device.zeros(y.shape), drelativeWeights };
+    attendBackward(inputs, operands, upstream, differentiated, 2.5 * flops);
   });
   return { y, relativeWeights };
+}
+
+/** The command of all gradients, those of `differentiated`. */
+function attendBackward(
+  inputs: AttentionInputs,
+  operands: Readonly<Record<string, Operand>> & { readonly valueWidth: number },
+  { dy, drelativeWeights }: { readonly dy: Tensor; readonly drelativeWeights?: Tensor | null | undefined },
+  differentiated: readonly (Tensor | null)[],
+  flops: number,
+): void {
+  const { device, q } = inputs;
+  const { itemsTogether, chunkKeys, groups, keyChunks } = taskSize(inputs, operands.valueWidth);
+  // One command writes all of them, in no order: what shares memory with another gets its gradient aside.
+  const targets = differentiated.map((x, i, all) => {
+    const isAside = x?.requiresGrad && all.some((other, j) => j < i && other?.requiresGrad && overlap(x, other));
+    return isAside ? { tensor: device.empty(x.shape), accumulate: 0 as const, of: x } : gradOf(x);
+  });
+  const [dq, dk, dv, dbias, drelativeBias, drelativeScores] = targets.map((target) => target?.tensor ?? null);
+  const gradients = {
+    ...operands,
+    itemsTogether,
+    chunkKeys,
+    dy,
+    dyStride: lastOf(dy.shape),
+    drelativeWeights,
+    dq,
+    dk,
+    dv,
+    dbias,
+    drelativeBias,
+    drelativeScores,
+    dqStride: dq?.rowStride ?? 0,
+    dkStride: dk?.rowStride ?? 0,
+    dvStride: dv?.rowStride ?? 0,
+    partials: dq && keyChunks > 1 ? device.empty([keyChunks, ...q.shape]) : null,
+    relativePartials: drelativeBias ? device.empty([groups * keyChunks, ...drelativeBias.shape]) : null,
+    accumulate: accumulateBits(...targets),
+  };
+  device.emit('attentionBackward', gradients, flops);
+  for (const target of targets) if (target && 'of' in target) passGrad(target.of, target.tensor);
 }
 
 /** Pairs of a query and a key of one head, as far as the shapes tell: exact without lengths in tensors. */
