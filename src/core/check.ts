@@ -102,6 +102,19 @@ export function checkOptions<Options extends object>(op: string, options: Option
   throw new ArgumentError(`${op}: the options are ${describeValue(options)}, expected an object like { name: value }`);
 }
 
+/** `defaults`, or what the options of these names say instead. Undefined says nothing. */
+export function withDefaults<All extends object>(
+  options: { readonly [Name in keyof All]?: All[Name] | undefined },
+  defaults: All,
+): All {
+  const all = { ...defaults };
+  for (const name of Object.keys(defaults) as (keyof All)[]) {
+    const value = options[name];
+    if (value !== undefined) all[name] = value;
+  }
+  return all;
+}
+
 /** Options, once they are an object with nothing in it but `names`: what is misspelt must not count as left out. */
 export function checkKnown<Options extends object>(
   op: string,

@@ -1,4 +1,12 @@
-import { checkKnown, checkNumber, checkSynchronous, describeValue, isCount, isWhole } from '../core/check.js';
+import {
+  checkKnown,
+  checkNumber,
+  checkSynchronous,
+  describeValue,
+  isCount,
+  isWhole,
+  withDefaults,
+} from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
 import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
@@ -163,7 +171,7 @@ export function resolveOptions(
   const left = config.maxLength - longest(prompts) + 1;
   const room = options.cropContext ? Number.MAX_SAFE_INTEGER : left;
   if (room < 1) refuse(`a prompt is longer than the model's maxLength, ${config.maxLength}`);
-  const settings = withDefaults(model, options, room);
+  const settings = settingsOf(model, options, room);
   const { numBeams, numReturnSequences, maxNewTokens } = settings;
   check('maxNewTokens', maxNewTokens, isCount, 'a positive integer');
   const most = `at most ${room}: the model's maxLength is ${config.maxLength}`;
@@ -192,36 +200,31 @@ export function resolveOptions(
   };
 }
 
-function withDefaults(model: Transformer, options: GenerateOptions, room: number): Settings {
-  const { stop, stopTokens = endOf(model), maxNewTokens = Math.min(256, room), minNewTokens = 0 } = options;
-  const { numBeams = 1, numReturnSequences = 1, doSample = false, earlyStopping = false, batchSize = 64 } = options;
-  const { temperature = 1, topK = 0, topP = 1, minP = 0, seed = 0, lengthPenalty = 1 } = options;
-  const { repetitionPenalty = 1, noRepeatNgramSize = 0, logitsProcessors = [] } = options;
-  const { outputAttentions = false, cropContext = false } = options;
+function settingsOf(model: Transformer, options: GenerateOptions, room: number): Settings {
+  const { stop, stopTokens = endOf(model), ...others } = options;
   if (!isList(stopTokens)) refuse(`stopTokens is ${describeValue(stopTokens)}, expected an array of tokens`);
-  // Spread into one, these would make an object that is slow to read.
-  return {
-    numBeams,
-    numReturnSequences,
-    doSample,
-    earlyStopping,
-    temperature,
-    topK,
-    topP,
-    minP,
-    seed,
-    lengthPenalty,
-    repetitionPenalty,
-    noRepeatNgramSize,
-    logitsProcessors,
-    outputAttentions,
-    maxNewTokens,
-    minNewTokens,
-    cropContext,
+  return withDefaults<Settings>(others, {
+    numBeams: 1,
+    numReturnSequences: 1,
+    doSample: false,
+    earlyStopping: false,
+    temperature: 1,
+    topK: 0,
+    topP: 1,
+    minP: 0,
+    seed: 0,
+    lengthPenalty: 1,
+    repetitionPenalty: 1,
+    noRepeatNgramSize: 0,
+    logitsProcessors: [],
+    outputAttentions: false,
+    maxNewTokens: Math.min(256, room),
+    minNewTokens: 0,
+    cropContext: false,
     stop: stop && ((tokens: readonly number[]) => checkSynchronous('generate: stop', stop(tokens))), // a promise is true
     stopTokens: new Set(stopTokens),
-    batchSize,
-  };
+    batchSize: 64,
+  });
 }
 
 function refuse(message: string): never {

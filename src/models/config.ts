@@ -1,6 +1,6 @@
 // What a Transformer can be made of.
 
-import { checkNumber, checkOneOf, checkOptions, isNotNegative, isPart } from '../core/check.js';
+import { checkNumber, checkOneOf, checkOptions, isNotNegative, isPart, withDefaults } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type Positions, resolvePositions } from '../nn/positions.js';
 import { type Activation, activationKind } from '../ops/activation.js';
@@ -86,45 +86,43 @@ export interface TransformerConfig extends Required<TransformerOptions> {
 
 /** All options with their defaults. Throws ArgumentError, naming the option, if they make no model. */
 export function resolveConfig(options: TransformerOptions): TransformerConfig {
-  const config = withDefaults(checkOptions('Transformer', options));
-  checkEach(config, options.embeddingScale);
-  checkTogether(config);
-  return config;
-}
-
-function withDefaults(options: TransformerOptions): TransformerConfig {
-  const { dModel = 512, heads = 8, kvHeads = heads, encoderLayers = 6, decoderLayers = 6, dFF = 4 * dModel } = options;
-  const { activation = 'relu', gated = false, norm = 'post', normalization = 'layer', finalNorm = true } = options;
-  const { bias = true, dropout = 0, tieEmbeddings = false, maxLength = 1024, layerNormEps = 1e-5 } = options;
-  const { sourceVocab = 0, targetVocab = decoderLayers > 0 ? 0 : sourceVocab } = options;
-  const { bosId = 1, eosId = 2, seed = 0, padId = encoderLayers > 0 ? 0 : null } = options;
-  const { embeddingScale: scale = true } = options;
-  return {
+  const {
+    dModel = 512,
+    heads = 8,
+    encoderLayers = 6,
+    decoderLayers = 6,
+    sourceVocab = 0,
+  } = checkOptions('Transformer', options);
+  const { embeddingScale: scale = true, positions, ...others } = options;
+  const config = withDefaults<TransformerConfig>(others, {
     dModel,
     heads,
-    kvHeads,
+    kvHeads: heads,
     encoderLayers,
     decoderLayers,
-    dFF,
-    activation,
-    gated,
-    norm,
-    normalization,
-    finalNorm,
-    bias,
-    positions: resolvePositions(options.positions),
-    dropout,
+    dFF: 4 * dModel,
+    activation: 'relu',
+    gated: false,
+    norm: 'post',
+    normalization: 'layer',
+    finalNorm: true,
+    bias: true,
+    positions: resolvePositions(positions),
+    dropout: 0,
     sourceVocab,
-    targetVocab,
-    tieEmbeddings,
-    maxLength,
-    layerNormEps,
+    targetVocab: decoderLayers > 0 ? 0 : sourceVocab,
+    tieEmbeddings: false,
+    maxLength: 1024,
+    layerNormEps: 1e-5,
     embeddingScale: scale === true || scale === 'sqrt(dModel)' ? Math.sqrt(dModel) : scale === false ? 1 : scale,
-    padId,
-    bosId,
-    eosId,
-    seed,
-  };
+    padId: encoderLayers > 0 ? 0 : null,
+    bosId: 1,
+    eosId: 2,
+    seed: 0,
+  });
+  checkEach(config, scale);
+  checkTogether(config);
+  return config;
 }
 
 /** `scale` is what was given as `embeddingScale`. */
