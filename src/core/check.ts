@@ -140,8 +140,8 @@ export function checkSynchronous<T>(op: string, result: T): T {
   throw new ArgumentError(`${op}: fn is asynchronous, expected one that returns no Promise`);
 }
 
-/** A choice among names. */
-export function checkOneOf(op: string, name: string, value: unknown, names: readonly string[]): void {
+/** A choice among names, or truth and names. */
+export function checkOneOf(op: string, name: string, value: unknown, names: readonly (string | boolean)[]): void {
   if (!names.includes(value as string)) {
     throw new ArgumentError(`${op}: ${name} is ${describeValue(value)}, expected one of ${names.join(', ')}`);
   }

@@ -1,6 +1,7 @@
 import {
   checkKnown,
   checkNumber,
+  checkOneOf,
   checkSynchronous,
   describeValue,
   isCount,
@@ -255,8 +256,7 @@ function checkEach(settings: Settings): void {
   check('seed', settings.seed, (n) => Number.isSafeInteger(n) && n >= 0, 'an integer from 0 on');
   check('repetitionPenalty', settings.repetitionPenalty, isPositive, 'a positive number');
   check('noRepeatNgramSize', settings.noRepeatNgramSize, isWhole, 'an integer from 0 on');
-  if (![true, false, 'never'].includes(earlyStopping))
-    refuse(`earlyStopping is ${earlyStopping}, expected true, false or 'never'`);
+  checkOneOf('generate', 'earlyStopping', earlyStopping, [true, false, 'never']);
 }
 
 const isPositive = (value: number) => value > 0 && Number.isFinite(value);

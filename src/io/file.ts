@@ -84,8 +84,14 @@ export async function openFile(path: string): Promise<OpenFile> {
  */
 export async function saveSafetensors(path: string, tensors: Writables, metadata?: Metadata): Promise<void> {
   checkPath('saveSafetensors', path);
-  const { header, parts } = layOut(checkOptions('saveSafetensors', tensors), metadata);
-  await writeAtomically(new Map([[path, contents()]]));
+  const parts = safetensorsParts(checkOptions('saveSafetensors', tensors), metadata);
+  await writeAtomically(new Map([[path, parts]]));
+}
+
+/** The bytes of a safetensors file, one tensor at a time. Throws as `saveSafetensors`. */
+export function safetensorsParts(tensors: Writables, metadata?: Metadata): AsyncIterable<Uint8Array> {
+  const { header, parts } = layOut(tensors, metadata);
+  return contents();
 
   async function* contents(): AsyncGenerator<Uint8Array> {
     yield header;

@@ -137,14 +137,13 @@ function checkEach(config: TransformerConfig, scale: TransformerOptions['embeddi
   activationKind('Transformer', config.activation);
   checkOneOf('Transformer', 'norm', config.norm, ['pre', 'post']);
   checkOneOf('Transformer', 'normalization', config.normalization, ['layer', 'rms']);
-  for (const [name, value] of Object.entries({ finalNorm, bias, gated })) {
-    check(typeof value === 'boolean', `${name} is ${value}, expected true or false`);
-  }
+  for (const [name, value] of Object.entries({ finalNorm, bias, gated }))
+    checkOneOf('Transformer', name, value, [true, false]);
   checkNumber('Transformer', 'dropout', config.dropout, isPart, 'a probability below 1');
   checkNumber('Transformer', 'layerNormEps', config.layerNormEps, isNotNegative, 'a number, 0 or more');
   const isScale = Number.isFinite(config.embeddingScale);
   check(isScale, `embeddingScale is ${scale}, expected a number, a boolean or 'sqrt(dModel)'`);
-  check([true, false, 'all'].includes(tieEmbeddings), `tieEmbeddings is ${tieEmbeddings}, expected a boolean or 'all'`);
+  checkOneOf('Transformer', 'tieEmbeddings', tieEmbeddings, [true, false, 'all']);
 }
 
 function checkTogether(config: TransformerConfig): void {

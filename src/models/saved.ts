@@ -5,13 +5,15 @@
 import { nodeModule } from '../backend/node.js';
 import { checkKnown, checkOptions } from '../core/check.js';
 import { ArgumentError, DTypeError, FormatError, ShapeError, SimdformerError } from '../core/errors.js';
-import { writeAtomically } from '../io/atomic-write.js';
+import { type FileParts, writeAtomically } from '../io/atomic-write.js';
+import { safetensorsParts } from '../io/file.js';
 import { type LoadOptions, openFolder, pathOf } from '../io/folder.js';
 import { toHalf } from '../io/half.js';
 import {
   type ByteSource,
   inMemory,
   readSafetensors,
+  type SafetensorsArray,
   type SafetensorsEntry,
   serializeSafetensors,
 } from '../io/safetensors.js';
@@ -39,6 +41,7 @@ const CONFIG = 'config.json';
 const WEIGHTS = 'model.safetensors';
 const TOKENIZERS = { source: 'source-tokenizer.json', target: 'target-tokenizer.json' } as const;
 const FORMAT = 'simdformer';
+const METADATA = { format: FORMAT };
 
 /** What config.json holds. */
 interface Config {
@@ -49,7 +52,29 @@ interface Config {
 }
 
 /** A model as files in memory: what `save` writes. */
-export async function toFiles(model: Transformer, options: SaveOptions = {}): Promise<ModelFiles> {
+export async function toFiles(model: Transformer, options?: SaveOptions): Promise<ModelFiles> {
+  const { files, weights } = await contentsOf(model, options);
+  return { ...files, [WEIGHTS]: serializeSafetensors(weights, METADATA) };
+}
+
+/**
+ * Writes a model to a folder: all or nothing is replaced, so that a full disk leaves the old files as they were.
+ * Tokenizers of a model that was there before go.
+ */
+export async function writeModel(folder: string | URL, model: Transformer, options?: SaveOptions): Promise<void> {
+  const { files, weights } = await contentsOf(model, options);
+  const path = await pathOf(folder);
+  const { mkdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { join } = await nodeModule<typeof import('node:path')>('path');
+  await mkdir(path, { recursive: true });
+  const parts = new Map<string, FileParts>([[join(path, WEIGHTS), safetensorsParts(weights, METADATA)]]);
+  for (const [name, bytes] of Object.entries(files)) parts.set(join(path, name), [bytes]);
+  await writeAtomically(parts);
+  for (const name of Object.values(TOKENIZERS)) if (!(name in files)) await rm(join(path, name), { force: true });
+}
+
+/** All files but the weights; and those, as they are now, whatever the model learns while they are written. */
+async function contentsOf(model: Transformer, options: SaveOptions = {}) {
   const { dtype = 'float32' } = checkKnown('save', options, ['dtype']);
   if (dtype !== 'float32' && dtype !== 'float16') {
     throw new ArgumentError(`save: dtype is ${JSON.stringify(dtype)}, expected 'float32' or 'float16'`);
@@ -61,7 +86,7 @@ export async function toFiles(model: Transformer, options: SaveOptions = {}): Pr
   }
   const state = Object.entries(model.stateDict());
   const tensors = await Promise.all(
-    state.map(async ([name, { shape, data }]) => {
+    state.map(async ([name, { shape, data }]): Promise<[string, SafetensorsArray]> => {
       const values = await data();
       return [
         name,
@@ -76,8 +101,7 @@ export async function toFiles(model: Transformer, options: SaveOptions = {}): Pr
   const configs = { source: source?.config, target: target?.config };
   const tokenizers = (configs.source ?? configs.target) ? configs : undefined;
   files[CONFIG] = encodeJson({ format: FORMAT, model: model.config, tokenizers } satisfies Config);
-  files[WEIGHTS] = serializeSafetensors(Object.fromEntries(tensors), { format: FORMAT });
-  return files;
+  return { files, weights: new Map(tensors) };
 }
 
 /** What the files of a saved model say. Throws FormatError if one is missing or damaged. */
@@ -95,19 +119,6 @@ async function readFiles(
     if (files[TOKENIZERS[side]] !== undefined) tokenizers[side] = await readTokenizer(files, side, configs?.[side]);
   }
   return { config: model, tensors: parseWeights(weights), tokenizers };
-}
-
-/**
- * Writes files to a folder: all or nothing is replaced, so that a full disk leaves the old ones as they were.
- * Tokenizers of a model that was there before go.
- */
-export async function writeFolder(folder: string | URL, files: ModelFiles): Promise<void> {
-  const path = await pathOf(folder);
-  const { mkdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
-  const { join } = await nodeModule<typeof import('node:path')>('path');
-  await mkdir(path, { recursive: true });
-  await writeAtomically(new Map(Object.entries(files).map(([name, bytes]) => [join(path, name), [bytes]])));
-  for (const name of Object.values(TOKENIZERS)) if (!(name in files)) await rm(join(path, name), { force: true });
 }
 
 type Make = (options: TransformerOptions) => Transformer;

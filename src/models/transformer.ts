@@ -31,7 +31,7 @@ import {
   type SaveOptions,
   type Tokenizers,
   toFiles,
-  writeFolder,
+  writeModel,
 } from './saved.js';
 import { checkSides } from './sides.js';
 import { isTargetBatch, type LossOptions, shiftedTargets, type TargetBatch, tokenLabels } from './targets.js';
@@ -295,7 +295,7 @@ export class Transformer extends Module {
    * leaves what was there. In browsers, where there are no folders, use `toFiles`.
    */
   async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
-    await writeFolder(folder, await toFiles(this, options));
+    await writeModel(folder, this, options);
   }
 
   /**

@@ -39,7 +39,7 @@ describe('what cannot be', () => {
       'layerNormEps is "1e-5"': { layerNormEps: '1e-5' as never },
       'layerNormEps is Infinity': { layerNormEps: Number.POSITIVE_INFINITY },
       embeddingScale: { embeddingScale: 'sqrt' as 'sqrt(dModel)' },
-      'tieEmbeddings is some': { tieEmbeddings: 'some' as 'all' },
+      'tieEmbeddings is "some"': { tieEmbeddings: 'some' as 'all' },
       'one vocabulary': { tieEmbeddings: 'all' },
       seed: { seed: -1 },
     };
