@@ -241,12 +241,12 @@ struct Attention {
 
  private:
   void decode(Context& context, const attention::Output& output) const {
-    const uint32_t together = attention::Decode::headsTogether(in);
-    const uint32_t headChunks = divideUp(in.heads, together);
-    context.team.parallel(in.batch * headChunks, [&](uint32_t chunk) {
-      const uint32_t first = chunk % headChunks * together;
-      const uint32_t end = in.heads - first < together ? in.heads : first + together;
-      attention::Decode(in, context, output, first, end).attend(chunk / headChunks);
+    const uint32_t heads = attention::Decode::headsTogether(in), headChunks = divideUp(in.heads, heads);
+    const uint32_t items = divideUp(in.batch, 4 * static_cast<uint32_t>(context.team.threads()));
+    context.team.parallel(divideUp(in.batch, items) * headChunks, [&](uint32_t chunk) {
+      const uint32_t h = chunk % headChunks * heads, b = chunk / headChunks * items;
+      attention::Decode(in, context, output, h, in.heads - h < heads ? in.heads : h + heads)
+          .attend(b, in.batch - b < items ? in.batch : b + items);
     });
   }
 

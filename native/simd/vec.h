@@ -243,6 +243,7 @@ SIMD_INLINE Vf swapNeighbours(Vf v, std::index_sequence<I...>) {
 // the quarters. Four vectors at a time, in place, so that all stay in registers.
 #if VEC_WIDTH == 1
 SIMD_INLINE void transpose(Vf (&)[1]) {}
+SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[1]) { return rows[0]; }
 #else
 // In each quarter: n floats of a from float `first` on, as many of b, the next n of a, …
 template <size_t first, size_t n, size_t... I>
@@ -280,6 +281,29 @@ SIMD_INLINE void transpose(Vf (&rows)[kWidth]) {
     r[0] = quarters<0, 2>(a, c, all), r[4] = quarters<1, 2>(a, c, all);
     r[8] = quarters<0, 2>(b, d, all), r[12] = quarters<1, 2>(b, d, all);
   }
+#endif
+}
+
+// Lane r: the sum of row r's lanes. Halves of two vectors change places and are added, with half as many vectors each
+// time, which takes half as many shuffles as transposing.
+SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[kWidth]) {
+  constexpr auto all = std::make_index_sequence<kWidth>();
+  Vf sums[kWidth / 4];
+#pragma GCC unroll 4
+  for (size_t i = 0; i < kWidth / 4; ++i) {
+    const Vf* r = rows + 4 * i;
+    const Vf a = interleave<0, 1>(r[0], r[1], all) + interleave<2, 1>(r[0], r[1], all);
+    const Vf b = interleave<0, 1>(r[2], r[3], all) + interleave<2, 1>(r[2], r[3], all);
+    sums[i] = interleave<0, 2>(a, b, all) + interleave<2, 2>(a, b, all);
+  }
+#if VEC_WIDTH == 8
+  return quarters<0, 1>(sums[0], sums[1], all) + quarters<1, 1>(sums[0], sums[1], all);
+#elif VEC_WIDTH == 16
+  const Vf a = quarters<0, 2>(sums[0], sums[1], all) + quarters<1, 2>(sums[0], sums[1], all);
+  const Vf b = quarters<0, 2>(sums[2], sums[3], all) + quarters<1, 2>(sums[2], sums[3], all);
+  return quarters<0, 2>(a, b, all) + quarters<1, 2>(a, b, all);
+#else
+  return sums[0];
 #endif
 }
 #endif

@@ -29,19 +29,26 @@ class Decode {
         endHead_(endHead),
         scores_(context.scratch()) {}
 
-  void attend(uint32_t b) {
-    const Item it = in_.item(context_, b);
-    for (uint32_t h = firstHead_; h < endHead_; ++h)
-      for (uint32_t i = 0; i < it.queries; ++i) start(it, h, i);
-    for (uint32_t k = 0; k < it.keys; k += kRows)
-      for (uint32_t h = firstHead_; h < endHead_; ++h)
-        for (uint32_t i = 0; i < it.queries; ++i) step(b, it, h, i, k);
-    for (uint32_t h = firstHead_; h < endHead_; ++h)
-      for (uint32_t i = 0; i < in_.rowsQ; ++i) finish(it, h, i);
+  // Of each of these items all heads take their turn at a block of keys. Meanwhile the next block, maybe of the next
+  // item, is on its way from memory.
+  void attend(uint32_t first, uint32_t end) {
+    for (uint32_t b = first; b < end; ++b) {
+      const Item it = in_.item(context_, b);
+      eachHead(it.queries, [&](uint32_t h, uint32_t i) { start(it, h, i); });
+      for (uint32_t k = 0; k < it.keys; k += kRows) {
+        if (it.keys - k > kRows)
+          fetchBlock(it, k + kRows);
+        else if (b + 1 < end)
+          fetchBlock(in_.item(context_, b + 1), 0);
+        eachHead(it.queries, [&](uint32_t h, uint32_t i) { step(b, it, h, i, k); });
+      }
+      eachHead(in_.rowsQ, [&](uint32_t h, uint32_t i) { finish(it, h, i); });
+    }
   }
 
  private:
-  // Of a query and head: its largest score and total, in a vector each, its row of q and its sums.
+  // Of a query and head: its largest score, in every lane, the total of powers, lane by lane, its row of q and its
+  // sums.
   static size_t stateSize(const Inputs& in) {
     return 2 * kWidth + wholeVectors(in.width) + wholeVectors(in.valueWidth);
   }
@@ -53,63 +60,78 @@ class Decode {
     return {at, at + kWidth, at + 2 * kWidth, at + 2 * kWidth + wholeVectors(in_.width)};
   }
 
+  template <class Body>
+  void eachHead(uint32_t queries, const Body& body) const {
+    for (uint32_t h = firstHead_; h < endHead_; ++h)
+      for (uint32_t i = 0; i < queries; ++i) body(h, i);
+  }
+
+  void fetchBlock(const Item& it, uint32_t k) {
+    const uint32_t rows = it.keys - k < kRows ? it.keys - k : kRows;
+    const size_t groups = divideUp(endHead_ - firstHead_, in_.heads / in_.kvHeads);
+    keysAhead_ = {in_.keyRow(context_, it, k, firstHead_), in_.kStride, rows, groups * in_.width};
+    valuesAhead_ = {in_.valueRow(context_, it, k, firstHead_), in_.vStride, rows, groups * in_.valueWidth};
+  }
+
   void start(const Item& it, uint32_t h, uint32_t i) const {
     const State s = state(h, i);
-    *s.largest = -kLargest;
-    *s.total = 0.f;
+    store(s.largest, splat(-kLargest));
+    store(s.total, Vf{});
     packRows(in_.queryRow(context_, it, i, h), in_.qStride, 1, in_.width, s.query, wholeVectors(in_.width));
     for (size_t d = 0; d < in_.valueWidth; d += kWidth) store(s.sums + d, Vf{});
   }
 
-  void step(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k) const {
+  void step(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k) {
     const uint32_t visible = in_.visibleKeys(it, i + 1);
     if (visible <= k) return;
     const uint32_t keys = visible - k < kRows ? visible - k : kRows;
     const State s = state(h, i);
-    Vf largest = splat(*s.largest);
+    const Vf before = load(s.largest);
+    Vf largest = before;
     for (uint32_t j = 0; j < keys; j += kWidth) {
       const Vf score = scoresOf(in_.keyRow(context_, it, k + j, h), s.query, keys - j);
       store(scores_ + j, addBiases(score, b, it, h, i, k + j, keys - j));
       largest = max(largest, load(scores_ + j));
     }
-    largest = splat(maximum(largest));
-    largest = min(largest, splat(kLargest));
-    Vf total = {};
+    largest = min(splat(maximum(largest)), splat(kLargest));
+    const Vf shrink = exp2NonPositive(before - largest);
+    Vf total = load(s.total) * shrink;
     for (uint32_t j = 0; j < keys; j += kWidth) {
       const Vf power = exp2NonPositive(load(scores_ + j) - largest);
       store(scores_ + j, power);
       total += power;
     }
-    float shrink[kWidth];
-    store(shrink, exp2NonPositive(splat(*s.largest) - largest));
     store(s.largest, largest);
-    *s.total = *s.total * shrink[0] + sum(total);
-    addValues(in_.valueRow(context_, it, k, h), keys, shrink[0], s.sums);
+    store(s.total, total);
+    addValues<4>(in_.valueRow(context_, it, k, h), keys, shrink, s.sums, 0);
   }
 
   // Lane r: the query times row r of the keys, -infinity from `count` on.
-  Vf scoresOf(const float* keys, const float* query, uint32_t count) const {
-    Vf dots[kWidth] = {};
+  Vf scoresOf(const float* keys, const float* query, uint32_t count) {
+    Vf dots[kWidth];
     if (count >= kWidth) {
       multiplyRows<kWidth>(keys, query, dots);
     } else {
-      for (uint32_t r = 0; r < count; ++r) multiplyRows<1>(keys + r * size_t{in_.kStride}, query, dots + r);
+      for (uint32_t r = 0; r < kWidth; ++r) {
+        if (r < count)
+          multiplyRows<1>(keys + r * size_t{in_.kStride}, query, dots + r);
+        else
+          dots[r] = Vf{};
+      }
     }
-    transpose(dots);
-    for (size_t half = kWidth / 2; half > 0; half /= 2)
-      for (size_t r = 0; r < half; ++r) dots[r] += dots[r + half];
-    const Vf score = dots[0] * splat(in_.scaleInBits());
+    const Vf score = sumsOfRows(dots) * splat(in_.scaleInBits());
     const Vi lane = (Vi)laneNumbers();
     return lane < splatInt(static_cast<int32_t>(count < kWidth ? count : kWidth)) ? score : splat(-INFINITY);
   }
 
   // Products of the query with rows of keys, still to be summed across lanes.
   template <size_t kRows>
-  SIMD_INLINE void multiplyRows(const float* keys, const float* query, Vf* products) const {
+  SIMD_INLINE void multiplyRows(const float* keys, const float* query, Vf* products) {
     Vf sum[kRows] = {};
     size_t d = 0;
     for (; d + kWidth <= in_.width; d += kWidth) {
       const Vf q = load(query + d);
+      if (d % 16 == 0) keysAhead_.fetch<kRows>();
 #pragma GCC unroll 16
       for (size_t r = 0; r < kRows; ++r) sum[r] = fma(q, load(keys + r * in_.kStride + d), sum[r]);
     }
@@ -139,26 +161,37 @@ class Decode {
     return score;
   }
 
-  // sums = sums · shrink + Σ scores[j] · row j of the values, four vectors of columns at a time.
-  void addValues(const float* values, uint32_t keys, float shrink, float* sums) const {
-    size_t d = 0;
-    for (; d + 4 * kWidth <= in_.valueWidth; d += 4 * kWidth) {
-      Vf sum[4];
-      for (size_t v = 0; v < 4; ++v) sum[v] = load(sums + d + v * kWidth) * splat(shrink);
-      for (uint32_t j = 0; j < keys; ++j) {
+  // sums = sums · shrink + Σ scores[j] · row j of the values, from column d on: kVecs vectors at a time as long as
+  // there are so many, then fewer. Every kChains-th key has sums of its own, as an addition waits for the one before.
+  template <size_t kVecs>
+  void addValues(const float* values, uint32_t keys, Vf shrink, float* sums, size_t d) {
+    constexpr size_t kChains = 8 / kVecs;
+    for (; d + (kVecs - 1) * kWidth < in_.valueWidth; d += kVecs * kWidth) {
+      const size_t n = in_.valueWidth - d - (kVecs - 1) * kWidth;  // columns of the last vector
+      const auto add = [&](size_t j, Vf(&sum)[kVecs]) {
         const Vf p = splat(scores_[j]);
+        const float* row = values + j * in_.vStride + d;
 #pragma GCC unroll 4
-        for (size_t v = 0; v < 4; ++v) sum[v] = fma(p, load(values + j * size_t{in_.vStride} + d + v * kWidth), sum[v]);
+        for (size_t v = 0; v + 1 < kVecs; ++v) sum[v] = fma(p, load(row + v * kWidth), sum[v]);
+        row += (kVecs - 1) * kWidth;
+        sum[kVecs - 1] = fma(p, n >= kWidth ? load(row) : loadFirst(row, n), sum[kVecs - 1]);
+      };
+      Vf sum[kChains][kVecs] = {};
+      size_t j = 0;
+      for (; j + kChains <= keys; j += kChains) {
+        valuesAhead_.fetch<kChains * kVecs * kWidth / 16>();
+#pragma GCC unroll 8
+        for (size_t c = 0; c < kChains; ++c) add(j + c, sum[c]);
       }
-      for (size_t v = 0; v < 4; ++v) store(sums + d + v * kWidth, sum[v]);
+      for (; j < keys; ++j) add(j, sum[0]);
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kVecs; ++v) {
+#pragma GCC unroll 8
+        for (size_t c = 1; c < kChains; ++c) sum[0][v] += sum[c][v];
+        store(sums + d + v * kWidth, fma(load(sums + d + v * kWidth), shrink, sum[0][v]));
+      }
     }
-    for (; d < in_.valueWidth; d += kWidth) {
-      const size_t n = in_.valueWidth - d < kWidth ? in_.valueWidth - d : kWidth;
-      Vf sum = load(sums + d) * splat(shrink);
-      for (uint32_t j = 0; j < keys; ++j)
-        sum = fma(splat(scores_[j]), loadLanes(values + j * size_t{in_.vStride} + d, n), sum);
-      store(sums + d, sum);
-    }
+    if constexpr (kVecs > 1) addValues<kVecs / 2>(values, keys, shrink, sums, d);
   }
 
   void finish(const Item& it, uint32_t h, uint32_t i) const {
@@ -168,7 +201,7 @@ class Decode {
       return;
     }
     const State s = state(h, i);
-    const float inverse = *s.total == 0 ? 0.f : 1.f / *s.total;
+    const float total = sum(load(s.total)), inverse = total == 0 ? 0.f : 1.f / total;
     for (size_t d = 0; d < in_.valueWidth; d += kWidth)
       storeLanes(to + d, load(s.sums + d) * splat(inverse), in_.valueWidth - d < kWidth ? in_.valueWidth - d : kWidth);
     if (out_.stats == nullptr) return;
@@ -181,6 +214,7 @@ class Decode {
   const Context& context_;
   const Output& out_;
   const uint32_t firstHead_, endHead_;
+  RowsAhead keysAhead_{nullptr, 0, 0, 0}, valuesAhead_{nullptr, 0, 0, 0};
   float* scores_;  // [kRows], and after it the states
 };
 

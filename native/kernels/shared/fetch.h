@@ -18,3 +18,33 @@ SIMD_INLINE void fetchBehind(const float* x, size_t cols) {
   else
     __builtin_prefetch(x + cols, 0, kFetchTo);
 }
+
+// Rows that are fetched some lines at a time, one row after the other: memory gives most when it is read in order, in
+// whatever order others are computed with meanwhile.
+class RowsAhead {
+ public:
+#ifdef __wasm__
+  RowsAhead(const float*, size_t, size_t, size_t) {}
+  template <size_t kLines>
+  void fetch() {}
+#else
+  RowsAhead(const float* from, size_t stride, size_t rows, size_t cols)
+      : row_(from), stride_(stride), rows_(rows), cols_(cols) {}
+
+  // So many lines, or a few more at the end of a row.
+  template <size_t kLines>
+  SIMD_INLINE void fetch() {
+    constexpr size_t kStep = kLines < 4 ? kLines : 4;
+    for (size_t done = 0; done < kLines && rows_ > 0; done += kStep) {
+#pragma GCC unroll 4
+      for (size_t i = 0; i < kStep; ++i) __builtin_prefetch(row_ + col_ + i * 16, 0, kFetchTo);
+      col_ += kStep * 16;
+      if (col_ >= cols_) col_ = 0, row_ += stride_, --rows_;
+    }
+  }
+
+ private:
+  const float* row_;
+  size_t stride_, rows_, cols_, col_ = 0;
+#endif
+};
