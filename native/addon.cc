@@ -41,13 +41,14 @@ class Runner : public std::enable_shared_from_this<Runner> {
     done_.Release();
   }
 
-  Napi::Value post(Napi::Env env, std::vector<uint32_t> words) {
+  Napi::Value post(Napi::Env env, const uint32_t* words, size_t count) {
     if (!thread_.joinable()) {
       const auto deferred = Napi::Promise::Deferred::New(env);
-      deferred.Resolve(toJs(env, engine_->run(words.data(), words.size())));
+      deferred.Resolve(toJs(env, engine_->run(words, count)));
       return deferred.Promise();
     }
-    auto* task = new Task{std::move(words), Napi::Promise::Deferred::New(env), {}, weak_from_this()};
+    auto* task = new Task{std::move(spare_), Napi::Promise::Deferred::New(env), {}, weak_from_this()};
+    task->words.assign(words, words + count);
     const Napi::Value promise = task->deferred.Promise();
     if (pending_++ == 0) done_.Ref(env);  // a run in progress keeps the process alive
     {
@@ -89,7 +90,10 @@ class Runner : public std::enable_shared_from_this<Runner> {
       done_.BlockingCall(task, [](Napi::Env env, Napi::Function, Task* finished) {
         if (env != nullptr) {
           const std::shared_ptr<Runner> runner = finished->runner.lock();
-          if (runner != nullptr && --runner->pending_ == 0) runner->done_.Unref(env);
+          if (runner != nullptr) {
+            if (--runner->pending_ == 0) runner->done_.Unref(env);
+            runner->spare_ = std::move(finished->words);
+          }
           finished->deferred.Resolve(toJs(env, finished->failure));
         }
         delete finished;
@@ -100,7 +104,9 @@ class Runner : public std::enable_shared_from_this<Runner> {
 
   std::shared_ptr<Engine> engine_;
   Napi::ThreadSafeFunction done_;
-  int pending_ = 0;  // used on the JavaScript thread only
+  // Both used on the JavaScript thread only.
+  int pending_ = 0;
+  std::vector<uint32_t> spare_;  // memory for the next task: new pages would cost more than the words
   std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable idle_;
@@ -191,7 +197,7 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
     if (engine_ == nullptr) engine(info);  // throws; what is in progress need not be waited for
     if (engine_ == nullptr || !words(info, data, count)) return info.Env().Null();
     if (runner_ == nullptr) runner_ = std::make_shared<Runner>(info.Env(), engine_);
-    return runner_->post(info.Env(), std::vector<uint32_t>(data, data + count));
+    return runner_->post(info.Env(), data, count);
   }
 
   // grow(bytes) → whether the heap now has that many; a run in progress need not end for it

@@ -3,6 +3,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "abi.h"
 #include "footprint.h"
@@ -39,8 +40,15 @@ class Engine {
   const char* check(const uint32_t* words, size_t left);
   static void walk(void* data, Job& job, int seat);
 
+  // Where a command has a tensor operand, in words from its first operand on.
+  struct TensorOperand {
+    uint32_t at;
+    bool optional;
+  };
+
   const Isa& isa_;
   const int threads_;
+  std::vector<std::vector<TensorOperand>> tensors_;  // by opcode: a signature takes longer to read than a small command
   Heap heap_;
   Heap scratch_heap_;
   char* scratch_ = nullptr;

@@ -28,7 +28,14 @@ bool isTensor(std::string_view kind) { return kind == "in" || kind == "out" || k
 
 }  // namespace
 
-Engine::Engine(const Isa& isa, int threads) : isa_(isa), threads_(threads) {
+Engine::Engine(const Isa& isa, int threads) : isa_(isa), threads_(threads), tensors_(isa.count) {
+  for (uint32_t op = 0; op < isa.count; ++op) {
+    uint32_t at = 0;
+    eachOperand(isa.kernels[op].signature, [&](std::string_view kind, bool optional, std::string_view) {
+      if (isTensor(kind)) tensors_[op].push_back({at, optional});
+      at += isTensor(kind) ? 2 : kind == "tail" ? 0 : 1;
+    });
+  }
   if (scratch_heap_.grow(kScratchBytes * static_cast<size_t>(threads) + kSharedBytes)) scratch_ = scratch_heap_.data();
 }
 
@@ -59,20 +66,13 @@ const char* Engine::check(const uint32_t* words, size_t left) {
   const uint32_t length = words[0] >> 16;
   if (length < kernel.words + 1 || (length > kernel.words + 1 && !kernel.tail)) return "wrong number of operand words";
   if (length > left) return "command list ends inside the command";
-  const uint32_t* operand = words + 1;
-  const char* reason = nullptr;
-  eachOperand(kernel.signature, [&](std::string_view kind, bool optional, std::string_view) {
-    if (!isTensor(kind)) {
-      operand += kind == "tail" ? 0 : 1;
-      return;
-    }
-    const uint64_t end = uint64_t{operand[0]} + operand[1];
-    if (operand[1] == 0 && !optional) reason = "a tensor operand is empty";
-    if (end > heap_.words()) reason = "a tensor operand reaches outside the heap";
-    footprint_.add(operand[0], operand[1]);
-    operand += 2;
-  });
-  return reason != nullptr ? reason : kernel.check(words + 1);
+  for (const auto& [at, optional] : tensors_[opcode]) {
+    const uint32_t offset = words[1 + at], size = words[2 + at];
+    if (size == 0 && !optional) return "a tensor operand is empty";
+    if (uint64_t{offset} + size > heap_.words()) return "a tensor operand reaches outside the heap";
+    footprint_.add(offset, size);
+  }
+  return kernel.check(words + 1);
 }
 
 struct Engine::Walk {

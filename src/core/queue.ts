@@ -88,6 +88,8 @@ export interface Read {
 
 interface Job {
   readonly words: Uint32Array;
+  /** How many of them are its own. */
+  readonly count: number;
   /** Those that are still to be made. */
   readonly reads: Read[];
   resolve(): void;
@@ -213,9 +215,10 @@ export class Queue {
   /** Runs everything off this thread, in order; then copies `reads` out of the heap. */
   run(...reads: Read[]): Promise<void> {
     return new Promise((resolve, reject) => {
-      const words = this.#pending.words.slice(0, this.#pending.length);
+      const { words, length: count } = this.#pending;
       this.#pending.length = 0;
-      this.#jobs.push({ words, reads, resolve, reject });
+      const waits = this.#running !== null || this.#jobs.length > 0; // else the backend copies them at once
+      this.#jobs.push({ words: waits ? words.slice(0, count) : words, count, reads, resolve, reject });
       this.#startNext();
     });
   }
@@ -258,7 +261,7 @@ export class Queue {
 
   async #perform(job: Job): Promise<CommandFailure | null> {
     const { backend } = this;
-    const run = backend.runAsync(job.words, job.words.length);
+    const run = backend.runAsync(job.words, job.count);
     const reads = backend.readAsync
       ? job.reads.splice(0).map((read) => backend.readAsync?.(read.byteOffset, read.target))
       : [];
@@ -293,7 +296,7 @@ export class Queue {
       this.#readResults(this.#running); // before later commands can overwrite them
     }
     for (const job of this.#jobs.splice(0)) {
-      this.#settle(job, () => this.backend.run(job.words, job.words.length));
+      this.#settle(job, () => this.backend.run(job.words, job.count));
     }
   }
 }
