@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError } from 'commander';
+import { MAX_THREADS } from '../src/backend/backend.js';
 import { integer } from '../src/cli/parsers.js';
 import { type Bench, Run } from './harness/bench.js';
 import { BenchError } from './harness/error.js';
@@ -80,7 +81,7 @@ async function list(): Promise<string> {
 const program = new Command('npm run bench --')
   .description('Times simdformer beside other libraries, in turn, after checking that their answers agree.')
   .argument('[name]', 'the benchmark')
-  .option('--threads <n>', 'threads of every contestant', integer(1, 64), Math.min(2, availableParallelism()))
+  .option('--threads <n>', 'threads of every contestant', integer(1, MAX_THREADS), Math.min(2, availableParallelism()))
   .option('--only <regex>', 'rows whose names match', pattern)
   .option('--quick', 'few rounds, for a first look')
   .option('--json', 'print the results as JSON')

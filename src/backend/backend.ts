@@ -45,8 +45,11 @@ export interface Backend {
   close(): void;
 }
 
+/** kMaxThreads of native/threads.h. */
+export const MAX_THREADS = 64;
+
 export interface BackendOptions {
-  /** Threads a run may use, the calling one included. Default: what the machine offers. */
+  /** Threads a run may use, the calling one included, 64 at most. Default: what the machine offers. */
   threads?: number;
   /** Instruction set, one of `device.info.isas`. Default: `SIMDFORMER_ISA` if set, else the best the machine has. */
   isa?: string;

@@ -1,5 +1,5 @@
 import { DeviceError } from '../core/errors.js';
-import type { Backend, BackendOptions, Manifest } from './backend.js';
+import { type Backend, type BackendOptions, MAX_THREADS, type Manifest } from './backend.js';
 import { besides, environment, nodeModule } from './node.js';
 
 /** What native/addon.cc makes: a backend, but for its manifest, which is JSON. */
@@ -50,7 +50,7 @@ export function createNativeBackend({ Engine, parallelism }: Addon, options: Bac
   const isa = options.isa ?? environment('SIMDFORMER_ISA');
   let engine: NativeEngine;
   try {
-    engine = new Engine(isa, options.threads ?? Math.min(parallelism, 64));
+    engine = new Engine(isa, options.threads ?? Math.min(parallelism, MAX_THREADS));
   } catch (error) {
     const { message } = error as Error;
     const asked = options.isa === undefined ? 'SIMDFORMER_ISA' : 'isa';

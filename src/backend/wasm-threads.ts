@@ -1,5 +1,6 @@
 // The pool threads of a WebAssembly device: workers that run wasm/thread.js over the device's memory.
 import type { DeviceError } from '../core/errors.js';
+import { MAX_THREADS } from './backend.js';
 import { besides, isNode, nodeModule } from './node.js';
 import type { WasmEngine } from './wasm-modules.js';
 import { hasWorkers, type RunningWorker, startWorker } from './workers.js';
@@ -18,7 +19,7 @@ let warned = false;
 
 /** How many threads a device gets: what was asked for or else what the machine offers, but one where none can work. */
 export async function threadsHere(asked: number | undefined): Promise<number> {
-  const wanted = asked ?? Math.min(await parallelism(), 64);
+  const wanted = asked ?? Math.min(await parallelism(), MAX_THREADS);
   const reason = whyNotShared();
   if (wanted === 1 || reason === null) return wanted;
   if (!warned) console.warn(`simdformer computes on one thread: ${reason}.`);

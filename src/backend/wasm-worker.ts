@@ -1,5 +1,5 @@
 import { DeviceError } from '../core/errors.js';
-import type { Backend, CommandFailure, Manifest, WasmOptions } from './backend.js';
+import { type Backend, type CommandFailure, MAX_THREADS, type Manifest, type WasmOptions } from './backend.js';
 import { besides, isNode } from './node.js';
 import { bytesOf } from './wasm.js';
 import { type WasmEngine, wasmEngine } from './wasm-modules.js';
@@ -111,7 +111,7 @@ class WorkerBackend implements Backend {
 /** Threads that leave a core to the page, which else draws late: every core but one. Node has no page. */
 function besidePage(): number | undefined {
   if (isNode) return undefined;
-  return Math.max(1, Math.min((globalThis.navigator?.hardwareConcurrency ?? 1) - 1, 64));
+  return Math.max(1, Math.min((globalThis.navigator?.hardwareConcurrency ?? 1) - 1, MAX_THREADS));
 }
 
 /** An engine in WebAssembly in a worker of its own, so that this thread stays free. */

@@ -245,15 +245,10 @@ function checkEach(path: string, prefix: string, given: object = {}, checks: Rea
  */
 function checkModel(path: string, task: TaskConfig['task'], model: TransformerOptions, init: string | undefined): void {
   const vocabularies = { sourceVocab: 1, targetVocab: 1 };
-  const defaults = new Map<string, unknown>(Object.entries(resolveConfig(vocabularies)));
-  for (const [name, value] of Object.entries(model) as [string, unknown][]) {
-    if (!defaults.has(name)) {
-      throw new ArgumentError(`${path}: model: there is no such option of a model: ${name}`);
-    }
-    // "0.1" would pass for a number until something is added to it, and "16" would read as one in an error
-    if (typeof defaults.get(name) !== 'number' || typeof value === 'number' || value === undefined) continue;
-    if (name === 'embeddingScale' || (name === 'padId' && value === null)) continue;
-    throw new ArgumentError(`${path}: model: ${name} is ${JSON.stringify(value)}, expected a number`);
+  const known = Object.keys(resolveConfig(vocabularies));
+  const unknown = Object.keys(model).find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new ArgumentError(`${path}: model: there is no such option of a model: ${unknown}`);
   }
   if (init !== undefined) return;
   try {

@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { Command, CommanderError, Option } from 'commander';
+import { MAX_THREADS } from '../backend/backend.js';
 import { attentionCommand } from './commands/attention.js';
 import { benchCommand } from './commands/bench.js';
 import { evalCommand } from './commands/eval.js';
@@ -26,7 +27,7 @@ const INSTRUCTION_SETS = ['avx512', 'avx2', 'sse2', 'neon', 'scalar', 'relaxed',
 const program = new Command('simdformer')
   .description('Train, run and look into Transformers on the CPU.')
   .version(version())
-  .option('--threads <n>', 'threads to use (default: all cores)', integer(1, 64))
+  .option('--threads <n>', 'threads to use (default: all cores)', integer(1, MAX_THREADS))
   .addOption(new Option('--isa <name>', 'instruction set to use (default: the best)').choices(INSTRUCTION_SETS))
   .showHelpAfterError('(add --help for what is possible)')
   .exitOverride();

@@ -1,8 +1,8 @@
-import type { BackendOptions, WasmOptions } from '../backend/backend.js';
+import { type BackendOptions, MAX_THREADS, type WasmOptions } from '../backend/backend.js';
 import { environment, isNode } from '../backend/node.js';
 import { createWasmBackend } from '../backend/wasm.js';
 import { hasWorkers } from '../backend/workers.js';
-import { checkOptions } from './check.js';
+import { checkNumber, checkOptions, describeValue, isCount } from './check.js';
 import { Device } from './device.js';
 import { ArgumentError, DeviceError } from './errors.js';
 
@@ -33,11 +33,11 @@ export async function createDevice(options: DeviceOptions = {}): Promise<Device>
     ...rest
   } = checkOptions('createDevice', options);
   const { threads, isa } = rest;
-  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
-    throw new ArgumentError(`createDevice: threads is ${threads}, expected an integer from 1 to 64`);
-  }
+  const isThreads = (count: number) => isCount(count) && count <= MAX_THREADS;
+  if (threads !== undefined)
+    checkNumber('createDevice', 'threads', threads, isThreads, `an integer from 1 to ${MAX_THREADS}`);
   if (isa !== undefined && typeof isa !== 'string') {
-    throw new ArgumentError(`createDevice: isa is ${JSON.stringify(isa)}, expected the name of an instruction set`);
+    throw new ArgumentError(`createDevice: isa is ${describeValue(isa)}, expected the name of an instruction set`);
   }
   switch (backend) {
     case 'native':
@@ -48,7 +48,7 @@ export async function createDevice(options: DeviceOptions = {}): Promise<Device>
       return openBest(rest, worker);
     default:
       throw new ArgumentError(
-        `createDevice: backend is ${JSON.stringify(backend)}, expected 'auto', 'native' or 'wasm'`,
+        `createDevice: backend is ${describeValue(backend)}, expected 'auto', 'native' or 'wasm'`,
       );
   }
 }

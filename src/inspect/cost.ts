@@ -1,4 +1,4 @@
-import { checkKnown, checkNumber, isCount } from '../core/check.js';
+import { checkKnown, checkNumber, describeValue, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { inference } from '../models/inference.js';
 import type { Transformer } from '../models/transformer.js';
@@ -21,7 +21,7 @@ export interface ModelCost {
  */
 export function modelCost(model: Transformer, options: { source?: number; target?: number } = {}): ModelCost {
   if (typeof model?.forward !== 'function') {
-    throw new ArgumentError(`modelCost: the model is ${model}, expected a Transformer`);
+    throw new ArgumentError(`modelCost: the model is ${describeValue(model)}, expected a Transformer`);
   }
   const { source = 32, target = 32 } = checkKnown('modelCost', options, ['source', 'target']);
   for (const [name, length] of Object.entries({ source, target })) {

@@ -1,4 +1,4 @@
-import { checkNumber, isCount } from '../core/check.js';
+import { checkNumber, describeValue, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { CommandTiming, Program } from '../core/program.js';
 
@@ -21,7 +21,9 @@ export interface OpProfile {
  */
 export function profile(program: Program, runs = 3): OpProfile[] {
   if (typeof program?.profile !== 'function') {
-    throw new ArgumentError(`profile: the program is ${program}, expected what device.record() returned`);
+    throw new ArgumentError(
+      `profile: the program is ${describeValue(program)}, expected what device.record() returned`,
+    );
   }
   checkNumber('profile', 'runs', runs, isCount, 'a positive integer');
   const all = Array.from({ length: runs }, () => program.profile());

@@ -2,7 +2,7 @@
  * Safetensors at a path, for Node. Its file system is imported when first used, so that browsers can load this module.
  */
 import { nodeModule } from '../backend/node.js';
-import { checkOptions } from '../core/check.js';
+import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { maxTransfer, writeAtomically } from './atomic-write.js';
 import {
@@ -16,7 +16,7 @@ import {
 } from './safetensors.js';
 
 function checkPath(op: string, path: string): void {
-  if (typeof path !== 'string') throw new ArgumentError(`${op}: the path is ${path}, expected a string`);
+  if (typeof path !== 'string') throw new ArgumentError(`${op}: the path is ${describeValue(path)}, expected a string`);
 }
 
 /** An open file; its entries read from it until it is closed. */

@@ -1,6 +1,15 @@
 // What a Transformer can be made of.
 
-import { checkNumber, checkOneOf, checkOptions, isNotNegative, isPart, withDefaults } from '../core/check.js';
+import {
+  checkNumber,
+  checkOneOf,
+  checkOptions,
+  describeValue,
+  isInt32,
+  isNotNegative,
+  isPart,
+  withDefaults,
+} from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type Positions, resolvePositions } from '../nn/positions.js';
 import { type Activation, activationKind } from '../ops/activation.js';
@@ -142,7 +151,7 @@ function checkEach(config: TransformerConfig, scale: TransformerOptions['embeddi
   checkNumber('Transformer', 'dropout', config.dropout, isPart, 'a probability below 1');
   checkNumber('Transformer', 'layerNormEps', config.layerNormEps, isNotNegative, 'a number, 0 or more');
   const isScale = Number.isFinite(config.embeddingScale);
-  check(isScale, `embeddingScale is ${scale}, expected a number, a boolean or 'sqrt(dModel)'`);
+  check(isScale, `embeddingScale is ${describeValue(scale)}, expected a number, a boolean or 'sqrt(dModel)'`);
   checkOneOf('Transformer', 'tieEmbeddings', tieEmbeddings, [true, false, 'all']);
 }
 
@@ -161,10 +170,8 @@ function checkTogether(config: TransformerConfig): void {
 
 function checkCounts(values: Readonly<Record<string, number>>, least: number): void {
   for (const [name, value] of Object.entries(values)) {
-    check(
-      Number.isInteger(value) && value >= least && value < 2 ** 31,
-      `${name} is ${value}, expected an integer from ${least} on`,
-    );
+    const isSize = (size: number) => isInt32(size) && size >= least;
+    checkNumber('Transformer', name, value, isSize, `an integer from ${least} on`);
   }
 }
 

@@ -1,6 +1,7 @@
 // Modules: parameters and other modules under names. The names are PyTorch's in snake_case (`selfAttn.inProjWeight` is
 // saved as `self_attn.in_proj_weight`), so that state dicts of either side load on the other.
 
+import { describeValue } from '../core/check.js';
 import { ArgumentError, DTypeError, ShapeError } from '../core/errors.js';
 import { type Shape, sameShape, sizeOf, Tensor } from '../core/tensor.js';
 import { readParameters, type StoredTensor } from './read-parameters.js';
@@ -177,11 +178,15 @@ function snakeCase(name: string): string {
 /** For callers without types. */
 function checkGiven(tensors: object): void {
   if (typeof tensors !== 'object' || tensors === null) {
-    throw new ArgumentError(`loadStateDict: the tensors are ${tensors}, expected an object or a Map of them`);
+    throw new ArgumentError(
+      `loadStateDict: the tensors are ${describeValue(tensors)}, expected an object or a Map of them`,
+    );
   }
   for (const [name, entry] of tensors instanceof Map ? tensors : Object.entries(tensors)) {
     if (!Array.isArray(entry?.shape)) {
-      throw new ArgumentError(`loadStateDict: ${name} is ${entry}, expected a tensor or what has its shape and data`);
+      throw new ArgumentError(
+        `loadStateDict: ${name} is ${describeValue(entry)}, expected a tensor or what has its shape and data`,
+      );
     }
   }
 }

@@ -1,5 +1,5 @@
 import TinyQueue from 'tinyqueue';
-import { checkKnown } from '../core/check.js';
+import { checkKnown, checkNumber, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { ID_LIMIT, learnMerges, type Merge, pairKey } from './bpe-trainer.js';
 import { BYTE_LEVEL, ByteTokenizer } from './byte.js';
@@ -56,7 +56,8 @@ export class BpeTokenizer extends ByteTokenizer {
 
   /** `merges` in the order in which they were learnt. Throws ArgumentError for one of tokens that are not there yet. */
   constructor(merges: readonly Merge[], special: SpecialTokens = {}) {
-    if (!Array.isArray(merges)) throw new ArgumentError(`BpeTokenizer: the merges are ${merges}, expected an array`);
+    if (!Array.isArray(merges))
+      throw new ArgumentError(`BpeTokenizer: the merges are ${describeValue(merges)}, expected an array`);
     super(special, [...new Set(merges.map(([left, right]) => left + right))]);
     this.#merges = merges;
     this.#made = merges.map(([left, right], rank) => {
@@ -81,9 +82,8 @@ export class BpeTokenizer extends ByteTokenizer {
       special = {},
     } = checkKnown('BpeTokenizer', options, ['vocabSize', 'minFrequency', 'special']);
     const base = specialList(special).length + 256;
-    if (!(Number.isInteger(vocabSize) && vocabSize >= base && vocabSize < ID_LIMIT)) {
-      throw new ArgumentError(`BpeTokenizer: vocabSize is ${vocabSize}, expected an integer of at least ${base}`);
-    }
+    const isSize = (size: number) => Number.isInteger(size) && size >= base && size < ID_LIMIT;
+    checkNumber('BpeTokenizer', 'vocabSize', vocabSize, isSize, `an integer of at least ${base}`);
     checkMinFrequency('BpeTokenizer', minFrequency);
     const counts = new Map<string, number>();
     visitCorpus('BpeTokenizer', corpus, special, (text) => {

@@ -1,3 +1,4 @@
+import { describeValue } from '../core/check.js';
 import { ArgumentError, SimdformerError } from '../core/errors.js';
 import type { TokenizerConfig, TokenizerJson } from './json.js';
 
@@ -46,13 +47,13 @@ export class UnknownTokenError extends SimdformerError {
 
 /** Throws ArgumentError for what is not text, given without types. */
 export function checkText(op: string, text: string): void {
-  if (typeof text !== 'string') throw new ArgumentError(`${op}: the text is ${text}, expected a string`);
+  if (typeof text !== 'string') throw new ArgumentError(`${op}: the text is ${describeValue(text)}, expected a string`);
 }
 
 /** As `checkText`, for `decode`. */
 export function checkIds(ids: Iterable<number>): void {
   if (typeof ids?.[Symbol.iterator] !== 'function')
-    throw new ArgumentError(`decode: the ids are ${ids}, expected an array`);
+    throw new ArgumentError(`decode: the ids are ${describeValue(ids)}, expected an array`);
 }
 
 /** The position in code points of an index in UTF-16 units. */

@@ -1,4 +1,4 @@
-import { checkKnown, checkNumber } from '../core/check.js';
+import { checkKnown, checkNumber, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type TokenizerJson, type TokenizerParts, writeTokenizer } from './json.js';
 import { SpecialSplitter, type SpecialTokens, specialList } from './special.js';
@@ -31,7 +31,7 @@ export abstract class VocabularyTokenizer implements Tokenizer {
 
   protected constructor(tokens: readonly string[], special: SpecialTokens) {
     if (!Array.isArray(tokens))
-      throw new ArgumentError(`${new.target.name}: the vocabulary is ${tokens}, expected an array`);
+      throw new ArgumentError(`${new.target.name}: the vocabulary is ${describeValue(tokens)}, expected an array`);
     if (tokens.length === 0)
       throw new ArgumentError(`${new.target.name}: the vocabulary is empty, expected one token at least`);
     this.tokens = [...tokens];
@@ -142,7 +142,7 @@ export function visitCorpus(
   const splitter = new SpecialSplitter(specialList(special));
   let empty = true;
   if (typeof corpus !== 'string' && typeof corpus?.[Symbol.iterator] !== 'function') {
-    throw new ArgumentError(`${name}: the corpus is ${corpus}, expected a string or several`);
+    throw new ArgumentError(`${name}: the corpus is ${describeValue(corpus)}, expected a string or several`);
   }
   for (const text of typeof corpus === 'string' ? [corpus] : corpus) {
     checkText(name, text);
@@ -171,9 +171,8 @@ export function buildVocabulary(
 ): string[] {
   const { special = {}, vocabSize = Number.POSITIVE_INFINITY, minFrequency = 1 } = checkKnown(name, options, KEPT);
   const list = specialList(special);
-  if (!(vocabSize > list.length)) {
-    throw new ArgumentError(`${name}: vocabSize is ${vocabSize}, expected more than the ${list.length} special tokens`);
-  }
+  const expected = `more than the ${list.length} special tokens`;
+  checkNumber(name, 'vocabSize', vocabSize, (size) => size > list.length, expected);
   checkMinFrequency(name, minFrequency);
   const counts = new Map<string, number>();
   visitCorpus(name, corpus, special, (text) => {

@@ -1,4 +1,4 @@
-import { checkKnown, checkNumber, isCount } from '../core/check.js';
+import { checkKnown, checkNumber, describeValue, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { fingerprint, fingerprintOf } from './fingerprint.js';
@@ -96,7 +96,8 @@ export function windowBatches(
   const { blockSize, batchSize, seed = 0 } = checkKnown('windowBatches', options, ['blockSize', 'batchSize', 'seed']);
   checkNumber('windowBatches', 'blockSize', blockSize, isCount, 'a positive integer');
   checkNumber('windowBatches', 'batchSize', batchSize, isCount, 'a positive integer');
-  if (typeof ids?.length !== 'number') throw new ArgumentError(`windowBatches: the text is ${ids}, expected ids`);
+  if (typeof ids?.length !== 'number')
+    throw new ArgumentError(`windowBatches: the text is ${describeValue(ids)}, expected ids`);
   if (ids.length <= blockSize) {
     throw new ArgumentError(`windowBatches: the text has ${ids.length} tokens, a window takes ${blockSize + 1}`);
   }
@@ -122,7 +123,7 @@ export function windowBatches(
 
 function checkExamples(examples: readonly Example[]): void {
   if (!Array.isArray(examples))
-    throw new ArgumentError(`lengthBatches: the examples are ${examples}, expected an array`);
+    throw new ArgumentError(`lengthBatches: the examples are ${describeValue(examples)}, expected an array`);
   const wrong = examples.findIndex((example) => typeof example?.target?.length !== 'number');
   if (wrong >= 0) throw new ArgumentError(`lengthBatches: example ${wrong} has no target`);
 }

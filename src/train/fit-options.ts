@@ -1,6 +1,6 @@
 // What `fit` is given and what it gives back.
 
-import { checkKnown, checkNumber, isCount, isPart } from '../core/check.js';
+import { checkKnown, checkNumber, describeValue, isCount, isPart } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
@@ -180,7 +180,9 @@ function checkEither(options: FitOptions, one: keyof FitOptions, other: keyof Fi
 function checkStopping(stopping: NonNullable<FitOptions['earlyStopping']>, options: FitOptions): void {
   const { metric, patience } = checkKnown('fit: earlyStopping', stopping, ['metric', 'patience']);
   if (typeof metric !== 'string') {
-    throw new ArgumentError(`fit: earlyStopping.metric is ${metric}, expected the name of what validate measures`);
+    throw new ArgumentError(
+      `fit: earlyStopping.metric is ${describeValue(metric)}, expected the name of what validate measures`,
+    );
   }
   checkNumber('fit', 'earlyStopping.patience', patience, isCount, 'a positive integer');
   if (options.validate === undefined) {
