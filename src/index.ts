@@ -12,7 +12,7 @@ export { createDevice, type DeviceOptions } from './core/create-device.js';
 export type { Device, DeviceInfo } from './core/device.js';
 export * from './core/errors.js';
 export type { CommandInfo, CommandTiming, Program } from './core/program.js';
-export { Scalar } from './core/queue.js';
+export { type Operand, type Placed, type Region, Scalar } from './core/queue.js';
 export { Random } from './core/random.js';
 export { type DType, type NestedNumbers, type Shape, Tensor, type TensorData } from './core/tensor.js';
 export * from './generate/index.js';
@@ -35,7 +35,19 @@ export {
 } from './inspect/trace.js';
 export { type HeadId, withoutHeads } from './inspect/without-heads.js';
 export { openSafetensors, type SafetensorsFile, saveSafetensors } from './io/file.js';
-export { parseSafetensors, type Safetensors, SafetensorsEntry, serializeSafetensors } from './io/safetensors.js';
+export type { LoadOptions } from './io/folder.js';
+export {
+  parseSafetensors,
+  type Safetensors,
+  type SafetensorsArray,
+  type SafetensorsDType,
+  SafetensorsEntry,
+  type SafetensorsMetadata,
+  type SafetensorsSource,
+  type SafetensorsTensor,
+  type SafetensorsTensors,
+  serializeSafetensors,
+} from './io/safetensors.js';
 export * from './models/index.js';
 export * from './nn/index.js';
 export * from './ops/index.js';

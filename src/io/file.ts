@@ -8,11 +8,11 @@ import { maxTransfer, writeAtomically } from './atomic-write.js';
 import {
   type ByteSource,
   layOut,
-  type Metadata,
   readSafetensors,
   type Safetensors,
+  type SafetensorsMetadata,
+  type SafetensorsTensors,
   storedBytes,
-  type Writables,
 } from './safetensors.js';
 
 function checkPath(op: string, path: string): void {
@@ -82,14 +82,21 @@ export async function openFile(path: string): Promise<OpenFile> {
  *
  * @throws ShapeError, DTypeError if data and shape or dtype do not agree, and the system's error if writing fails
  */
-export async function saveSafetensors(path: string, tensors: Writables, metadata?: Metadata): Promise<void> {
+export async function saveSafetensors(
+  path: string,
+  tensors: SafetensorsTensors,
+  metadata?: SafetensorsMetadata,
+): Promise<void> {
   checkPath('saveSafetensors', path);
   const parts = safetensorsParts(checkOptions('saveSafetensors', tensors), metadata);
   await writeAtomically(new Map([[path, parts]]));
 }
 
 /** The bytes of a safetensors file, one tensor at a time. Throws as `saveSafetensors`. */
-export function safetensorsParts(tensors: Writables, metadata?: Metadata): AsyncIterable<Uint8Array> {
+export function safetensorsParts(
+  tensors: SafetensorsTensors,
+  metadata?: SafetensorsMetadata,
+): AsyncIterable<Uint8Array> {
   const { header, parts } = layOut(tensors, metadata);
   return contents();
 

@@ -278,26 +278,29 @@ export interface SafetensorsTensor {
   dataSync(): ArrayBufferView;
 }
 
-export type Writable = SafetensorsArray | SafetensorsTensor;
+/** One of either. */
+export type SafetensorsSource = SafetensorsArray | SafetensorsTensor;
 /** Names and what to write under them; a Map where a name may be anything, such as `__proto__`. */
-export type Writables = Readonly<Record<string, Writable>> | ReadonlyMap<string, Writable>;
-export type Metadata = Readonly<Record<string, string>> | ReadonlyMap<string, string>;
+export type SafetensorsTensors = Readonly<Record<string, SafetensorsSource>> | ReadonlyMap<string, SafetensorsSource>;
+/** Text by name, in the header. */
+export type SafetensorsMetadata = Readonly<Record<string, string>> | ReadonlyMap<string, string>;
 
 export interface Layout {
   /** The header with its length before it. */
   readonly header: Uint8Array;
   /** In the order of their data, which follows the header. */
-  readonly parts: readonly { name: string; dtype: SafetensorsDType; byteLength: number; tensor: Writable }[];
+  readonly parts: readonly { name: string; dtype: SafetensorsDType; byteLength: number; tensor: SafetensorsSource }[];
   readonly byteLength: number;
 }
 
 const entriesOf = <T>(named: Readonly<Record<string, T>> | ReadonlyMap<string, T>): [string, T][] =>
   named instanceof Map ? [...named] : Object.entries(named);
 
-const storedDType = (dtype: Writable['dtype']) => (dtype === 'float32' ? 'F32' : dtype === 'int32' ? 'I32' : dtype);
+const storedDType = (dtype: SafetensorsSource['dtype']) =>
+  dtype === 'float32' ? 'F32' : dtype === 'int32' ? 'I32' : dtype;
 
 /** Decides where everything goes: wide elements first, then by name, so that all data is aligned to its element. */
-export function layOut(tensors: Writables, metadata: Metadata = {}): Layout {
+export function layOut(tensors: SafetensorsTensors, metadata: SafetensorsMetadata = {}): Layout {
   const parts = entriesOf(tensors).map(([name, tensor]) => {
     const dtype = storedDType(tensor.dtype);
     if (name === '__metadata__') throw new FormatError('a tensor cannot be named __metadata__');
@@ -344,7 +347,7 @@ export function storedBytes({ name, dtype, byteLength }: Layout['parts'][number]
  *
  * @throws ShapeError, DTypeError if data and shape or dtype do not agree
  */
-export function serializeSafetensors(tensors: Writables, metadata?: Metadata): Uint8Array {
+export function serializeSafetensors(tensors: SafetensorsTensors, metadata?: SafetensorsMetadata): Uint8Array {
   const { header, parts, byteLength } = layOut(tensors, metadata);
   const file = new Uint8Array(byteLength);
   file.set(header);

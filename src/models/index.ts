@@ -1,4 +1,5 @@
 export type { TransformerConfig, TransformerOptions } from './config.js';
+export type { ModelFiles, SaveOptions, Tokenizers } from './saved.js';
 export {
   type AttentionMaps,
   type DecodingOptions,

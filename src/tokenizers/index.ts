@@ -3,7 +3,7 @@ export type { Merge } from './bpe-trainer.js';
 export { ByteTokenizer } from './byte.js';
 export { CharTokenizer } from './char.js';
 export { loadTokenizer } from './huggingface.js';
-export type { TokenizerConfig, TokenizerJson } from './json.js';
+export type { TokenizerConfig, TokenizerJson, TokenizerParts } from './json.js';
 export type { SpecialTokens } from './special.js';
 export { type Tokenizer, UnknownTokenError } from './tokenizer.js';
 export { type VocabularyOptions, VocabularyTokenizer } from './vocabulary.js';

@@ -1,8 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CharTokenizer, createDevice, type Device, Transformer, type TransformerOptions } from '../../src/index.js';
+import {
+  CharTokenizer,
+  createDevice,
+  type Device,
+  type ModelFiles,
+  Transformer,
+  type TransformerOptions,
+} from '../../src/index.js';
 import { Explorer, type ExplorerPage, possible } from './explorer.js';
-
-type ModelFiles = Awaited<ReturnType<Transformer['toFiles']>>;
 
 const special = { pad: '<pad>', bos: '<s>', eos: '</s>' };
 const letters = CharTokenizer.train('abcxyzßé', { special });
