@@ -2,7 +2,7 @@
 #include "kernels/shared/clip.h"
 
 // One tensor's step, in one pass, with g' = factor·g:
-//   m += rate1·(g' - m)    v += rate2·(g'² - v)                        rateᵢ = 1 - βᵢ
+//   m = β1·m + rate1·g'    v = β2·v + rate2·g'²                        rateᵢ = 1 - βᵢ
 //   p = p·(1 - lr·weightDecay) - lr/correction1 · m / (√v/√correction2 + eps)    correctionᵢ = 1 - βᵢ^step
 // A factor that is not finite (see clipFactor) skips the step: p, m and v stay as they are.
 struct Adamw {
@@ -23,6 +23,9 @@ struct Adamw {
   void run(Context& context) const {
     const Vf stepSize = splat(static_cast<float>(double{lr} / double{correction1}));
     const Vf rootRate = splat(static_cast<float>(1 / std::sqrt(double{correction2})));
+    // Not m += rate·(g' - m): where β is 0, little would be left of a gradient much smaller than the one before.
+    const auto beta = [](float rate) { return splat(static_cast<float>(1 - double{rate})); };
+    const Vf beta1 = beta(rate1), beta2 = beta(rate2);
     const Vf keep = splat(static_cast<float>(1 - double{lr} * double{weightDecay}));
     context.team.parallelRange(count, 8192, [&](uint64_t first, uint64_t last) {
       const float clip = clipOf(context, factor);
@@ -33,10 +36,8 @@ struct Adamw {
       float* squares = context.f32(v) + first;
       eachVector(last - first, [&](size_t i, size_t lanes) {
         const Vf grad = loadLanes(grads + i, lanes) * splat(clip);
-        Vf mean = loadLanes(means + i, lanes);
-        Vf square = loadLanes(squares + i, lanes);
-        mean = fma(grad - mean, splat(rate1), mean);
-        square = fma(grad * grad - square, splat(rate2), square);
+        const Vf mean = fma(loadLanes(means + i, lanes), beta1, grad * splat(rate1));
+        const Vf square = fma(loadLanes(squares + i, lanes), beta2, grad * grad * splat(rate2));
         const Vf step = stepSize * mean / (fma(sqrt(square), rootRate, splat(eps)));
         storeLanes(means + i, mean, lanes);
         storeLanes(squares + i, square, lanes);

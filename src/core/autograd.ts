@@ -17,9 +17,11 @@ export interface Node {
   /** Grows with every node: inputs are older than outputs. */
   readonly sequence: number;
   readonly inputs: readonly Tensor[];
-  /** Of the inputs' memory. */
-  readonly versions: readonly number[];
   readonly outputs: readonly Tensor[];
+  /** What its backward may read, whether that needs a gradient or not. */
+  readonly read: readonly Tensor[];
+  /** Of their memory. */
+  readonly versions: readonly number[];
   backward: ((gradients: (Tensor | null)[]) => void) | null;
   /** An input whose own graph had been used, so that gradients end there without having to. */
   readonly spent: Tensor | undefined;
@@ -45,16 +47,19 @@ export class Keeping {
 /**
  * Registers how to differentiate `output = f(inputs)`, if gradients are on and an input requires one, and returns
  * `output`. `backward` receives `dy`, the gradient of the output, contiguous and in the output's shape, and emits
- * commands; it asks `gradOf(input)` where to put each result. Every tensor it uses stays alive until then.
+ * commands; it asks `gradOf(input)` where to put each result. Every tensor it uses stays alive until then. What it reads
+ * beside inputs and output, such as ids, is named by `reads`, for backward() to notice if that was written to.
  */
 export function differentiable(
   output: Tensor,
   inputs: readonly (Tensor | null | undefined)[],
   backward: (dy: Tensor) => void,
+  reads: readonly (Tensor | null | undefined)[] = [],
 ): Tensor {
-  differentiableMany([output], inputs, ([dy]) => {
+  const emit = ([dy]: (Tensor | null)[]) => {
     if (dy) backward(dy);
-  });
+  };
+  differentiableMany([output], inputs, emit, reads);
   return output;
 }
 
@@ -63,16 +68,19 @@ export function differentiableMany(
   outputs: readonly Tensor[],
   inputs: readonly (Tensor | null | undefined)[],
   backward: (gradients: (Tensor | null)[]) => void,
+  reads: readonly (Tensor | null | undefined)[] = [],
 ): void {
   const differentiated = inputs.filter((input): input is Tensor => input?.requiresGrad === true);
   const device = (outputs[0] as Tensor).device;
   if (differentiated.length === 0 || !device.gradientsOn) return;
   const spent = inputs.find((input) => input?.root.spent) ?? undefined;
+  const read = [...inputs, ...reads, ...outputs].filter((tensor) => tensor !== null && tensor !== undefined);
   const node: Node = {
     sequence: device.nextSequence(),
     inputs: differentiated,
-    versions: differentiated.map(({ storage }) => storage.version),
     outputs,
+    read,
+    versions: read.map(({ storage }) => storage.version),
     backward,
     spent,
     holders: [],
@@ -220,8 +228,8 @@ function reach(last: Node, since: number): Node[] {
 }
 
 /** What is written to later than used would be differentiated at its new values. */
-function assertUnchanged({ inputs, versions }: Node): void {
-  const changed = inputs.find(({ storage }, i) => storage.version !== versions[i]);
+function assertUnchanged({ read, versions }: Node): void {
+  const changed = read.find(({ storage }, i) => storage.version !== versions[i]);
   if (changed === undefined) return;
   throw new AutogradError(
     `backward: a tensor [${changed.shape.join(', ')}] was written to since it was used, by write() or an optimizer's ` +

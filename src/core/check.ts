@@ -88,6 +88,7 @@ export const isNumber = (value: number) => !Number.isNaN(value);
 export const isCount = (value: number) => Number.isInteger(value) && value > 0;
 export const isWhole = (value: number) => Number.isInteger(value) && value >= 0;
 export const isPart = (value: number) => value >= 0 && value < 1;
+export const isPositive = (value: number) => value > 0 && Number.isFinite(value);
 export const isNotNegative = (value: number) => value >= 0 && Number.isFinite(value);
 /** Others would wrap where the engine keeps them. */
 export const isInt32 = (value: number) => value === (value | 0);

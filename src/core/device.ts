@@ -228,7 +228,8 @@ export class Device {
   record<T>(fn: () => T): Program<T> {
     checkFunction('record', fn);
     this.assertOpen('record');
-    this.assertNotRecording('record');
+    if (this.recording)
+      throw new SimdformerError('record: a program is being recorded already; call it after that one');
     const recording = {
       list: new CommandList(),
       commands: [],

@@ -5,6 +5,7 @@ import {
   checkSynchronous,
   describeValue,
   isCount,
+  isPositive,
   isWhole,
   withDefaults,
 } from '../core/check.js';
@@ -258,8 +259,6 @@ function checkEach(settings: Settings): void {
   check('noRepeatNgramSize', settings.noRepeatNgramSize, isWhole, 'an integer from 0 on');
   checkOneOf('generate', 'earlyStopping', earlyStopping, [true, false, 'never']);
 }
-
-const isPositive = (value: number) => value > 0 && Number.isFinite(value);
 
 /** `left` is how many tokens the model can read at once beyond the prompt. */
 function checkTogether(settings: Settings, options: GenerateOptions, { config }: Transformer, left: number): void {

@@ -1,6 +1,6 @@
 // What changes scores before a token is chosen. Each works in place; −∞ forbids a token, +∞ forces it.
 
-import { checkSynchronous } from '../core/check.js';
+import { checkNumber, checkSynchronous, isCount, isPositive } from '../core/check.js';
 import type { Plan } from './options.js';
 
 /**
@@ -41,9 +41,10 @@ function own(processor: LogitsProcessor): LogitsProcessor {
 
 /**
  * Every token that is there already: positive scores divided by the penalty, negative ones multiplied (CTRL, Keskar et
- * al. 2019).
+ * al. 2019). Throws ArgumentError unless the penalty is positive.
  */
 export function repetitionPenalty(penalty: number): LogitsProcessor {
+  checkNumber('repetitionPenalty', 'penalty', penalty, isPositive, 'a positive number');
   return (scores, tokens) => {
     for (const token of new Set(tokens)) {
       const score = scores[token] as number;
@@ -52,8 +53,12 @@ export function repetitionPenalty(penalty: number): LogitsProcessor {
   };
 }
 
-/** Forbids what would complete a sequence of `size` tokens that is there already. */
+/**
+ * Forbids what would complete a sequence of `size` tokens that is there already. Throws ArgumentError unless that is a
+ * positive integer.
+ */
 export function noRepeatNgram(size: number): LogitsProcessor {
+  checkNumber('noRepeatNgram', 'size', size, isCount, 'a positive integer');
   return (scores, tokens) => {
     const start = tokens.length - (size - 1); // of the newest size - 1 tokens
     if (start < 0) return;
@@ -82,14 +87,17 @@ export const force: LogitsProcessor = (scores) => {
   }
 };
 
+/** Divides every score: above 1 choices get more even, below 1 less. Throws ArgumentError unless it is positive. */
 export function temperature(value: number): LogitsProcessor {
+  checkNumber('temperature', 'the temperature', value, isPositive, 'a positive number');
   return (scores) => {
     for (let token = 0; token < scores.length; token++) scores[token] = (scores[token] as number) / value;
   };
 }
 
-/** The k best; more if several are equal to the last of them. */
+/** The k best; more if several are equal to the last of them. Throws ArgumentError unless k is a positive integer. */
 export function topK(k: number): LogitsProcessor {
+  checkNumber('topK', 'k', k, isCount, 'a positive integer');
   return (scores) => {
     if (k >= scores.length) return;
     const worst = Float32Array.from(scores).sort()[scores.length - k] as number;
@@ -97,8 +105,12 @@ export function topK(k: number): LogitsProcessor {
   };
 }
 
-/** The fewest tokens that together have probability p (nucleus sampling, Holtzman et al. 2020). */
+/**
+ * The fewest tokens that together have probability p (nucleus sampling, Holtzman et al. 2020). Throws ArgumentError
+ * unless p is above 0 and at most 1.
+ */
 export function topP(p: number): LogitsProcessor {
+  checkNumber('topP', 'p', p, (part) => part > 0 && part <= 1, 'a number above 0, at most 1');
   return (scores) => {
     const total = logSumExp(scores);
     // Those that are rarer than this have less than 1 - p all together: the others contain the nucleus.
@@ -116,8 +128,9 @@ export function topP(p: number): LogitsProcessor {
   };
 }
 
-/** Those with at least `share` of the best one's probability. */
+/** Those with at least `share` of the best one's probability. Throws ArgumentError unless that is from 0 to 1. */
 export function minP(share: number): LogitsProcessor {
+  checkNumber('minP', 'the share', share, (part) => part >= 0 && part <= 1, 'a number from 0 to 1');
   return (scores) => {
     const least = (scores[argmax(scores)] as number) + Math.log(share);
     for (let token = 0; token < scores.length; token++) if ((scores[token] as number) < least) scores[token] = NEVER;

@@ -94,6 +94,8 @@ export interface AttentionInputs {
   /** The longest item; when packed rows come with lengths in tensors, what the bias allows, or all rows. */
   readonly maxQ: number;
   readonly maxK: number;
+  readonly lengthsQ: Tensor | null;
+  readonly lengthsK: Tensor | null;
   readonly operands: Readonly<Record<string, Tensor | number | boolean | null>>;
 }
 
@@ -140,6 +142,8 @@ export function checkAttention(
     rowsK,
     maxQ: packed ? Math.min(maxQ, strides.biasRows || Infinity) : maxQ,
     maxK: packed ? Math.min(maxK, strides.biasCols || Infinity) : maxK,
+    lengthsQ: known.tensor,
+    lengthsK: knownK.tensor,
     operands: {
       q,
       k,

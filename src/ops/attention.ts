@@ -88,10 +88,12 @@ function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distance
   device.emit('attention', operands, flops);
 
   const outputs = relativeWeights ? [y, relativeWeights] : [y];
-  differentiableMany(outputs, differentiated, ([dy, drelativeWeights]) => {
+  const backward = ([dy, drelativeWeights]: (Tensor | null)[]) => {
     const upstream = { dy: dy ?? device.zeros(y.shape), drelativeWeights };
     attendBackward(inputs, operands, upstream, differentiated, 2.5 * flops);
-  });
+  };
+  const { lengthsQ, lengthsK } = inputs;
+  differentiableMany(outputs, differentiated, backward, [lengthsQ, lengthsK]);
   return { y, relativeWeights };
 }
 

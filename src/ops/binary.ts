@@ -84,23 +84,26 @@ function checkOperand(op: keyof typeof KINDS, b: number): number {
   return checkNumber(op, 'b', b, isNumber, 'a tensor or a number');
 }
 
-/** factor·x + shift; by default it adds -0, which leaves a product of -0 as it is. */
-function affine(op: string, x: Tensor, factor: number | Scalar, shift = -0): Tensor {
+function affine(op: string, x: Tensor, factor: number | Scalar, shift?: number): Tensor {
   const device = checkDevice(op, { x });
   checkDType(op, 'x', x, 'float32');
   const y = device.empty(x.shape);
-  const emit = (from: Tensor, to: Tensor, plus: number, accumulate: 0 | 1) => {
-    const { rows, cols } = matrixOf(to);
-    const strides = { xStride: from.rowStride, yStride: to.rowStride };
-    device.emit(
-      'affine',
-      { x: from, y: to, rows, cols, ...strides, scale: factor, shift: plus, accumulate },
-      2 * x.size,
-    );
-  };
-  emit(x, y, shift, 0);
+  affineInto(x, y, factor, false, shift);
   return differentiable(y, [x], (dy) => {
     const dx = gradOf(x);
-    if (dx) emit(dy, dx.tensor, -0, dx.accumulate);
+    if (dx) affineInto(dy, dx.tensor, factor, dx.accumulate);
   });
+}
+
+/** y = factor·x + shift, added to y if `accumulate`; by default it adds -0, which leaves a product of -0 as it is. */
+export function affineInto(
+  x: Tensor,
+  y: Tensor,
+  factor: number | Scalar,
+  accumulate: boolean | 0 | 1,
+  shift = -0,
+): void {
+  const { rows, cols } = matrixOf(y);
+  const strides = { xStride: x.rowStride, yStride: y.rowStride };
+  x.device.emit('affine', { x, y, rows, cols, ...strides, scale: factor, shift, accumulate }, 2 * x.size);
 }

@@ -1,7 +1,9 @@
 import { differentiable, type GradientTarget, gradOf } from '../core/autograd.js';
 import { checkDevice, checkDType, checkNumber, checkOptions, checkShape, describeShape } from '../core/check.js';
+import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import { contiguous } from './contiguous.js';
 
 export interface EmbeddingOptions {
   /** Multiplies the rows of the table: √d in "Attention Is All You Need", §3.4. Default: 1. */
@@ -17,24 +19,32 @@ export interface EmbeddingOptions {
  *
  * `table` is float32 [vocabulary, d], `ids` int32 of any shape; the result is float32 [...ids.shape, d]. An id outside
  * its table fails the run (CommandError) and gives a row of zeros. Gradients are added up in the order of the ids.
+ *
+ * Throws ShapeError, DTypeError, ArgumentError.
  */
 export function embedding(table: Tensor, ids: Tensor, options: EmbeddingOptions = {}): Tensor {
-  const { scale = 1, positions, positionIds } = checkOptions('embedding', options);
+  const { positions, positionIds } = checkOptions('embedding', options);
   const device = checkDevice('embedding', { table, ids }, { positions, positionIds });
+  // The scope frees copies of ids that have gaps once backward is done.
+  return device.scope(() => embeddingOf(device, table, ids, options));
+}
+
+function embeddingOf(device: Device, table: Tensor, given: Tensor, options: EmbeddingOptions): Tensor {
+  const { scale = 1, positions } = options;
   checkTable('table', table);
-  checkDType('embedding', 'ids', ids, 'int32');
-  checkContiguous('ids', ids);
+  checkDType('embedding', 'ids', given, 'int32');
+  const ids = contiguous(given);
   checkNumber('embedding', 'scale', scale, Number.isFinite, 'a finite number');
   const [tableRows, cols] = table.shape as [number, number];
-  if ((positions === undefined) !== (positionIds === undefined)) {
+  if ((positions === undefined) !== (options.positionIds === undefined)) {
     throw new ArgumentError('embedding: positions and positionIds come together or not at all');
   }
+  const positionIds = options.positionIds && contiguous(options.positionIds);
   if (positions && positionIds) {
     checkTable('positions', positions);
     checkShape('embedding', 'positions', positions, [positions.shape[0] as number, cols]);
     checkDType('embedding', 'positionIds', positionIds, 'int32');
     checkShape('embedding', 'positionIds', positionIds, ids.shape);
-    checkContiguous('positionIds', positionIds);
   }
   const y = device.empty([...ids.shape, cols]);
   const rowsAndStrides = {
@@ -48,10 +58,11 @@ export function embedding(table: Tensor, ids: Tensor, options: EmbeddingOptions 
     { table, ids, positions, positionIds, y, count: ids.size, cols, ...rowsAndStrides, scale },
     2 * y.size,
   );
-  return differentiable(y, [table, positions], (dy) => {
+  const backward = (dy: Tensor) => {
     scatterGrad(table, dy, ids, scale);
     if (positions && positionIds) scatterGrad(positions, dy, positionIds, 1);
-  });
+  };
+  return differentiable(y, [table, positions], backward, [ids, positionIds]);
 }
 
 function scatterGrad(table: Tensor, dy: Tensor, ids: Tensor, scale: number): void {
@@ -78,8 +89,4 @@ function checkTable(name: string, table: Tensor): void {
   if (table.shape.length !== 2) {
     throw new ShapeError(`embedding: ${name} is ${describeShape(table.shape)}, expected [rows, features]`);
   }
-}
-
-function checkContiguous(name: string, tensor: Tensor): void {
-  if (!tensor.isContiguous) throw new ShapeError(`embedding: ${name} is a view with gaps; copy it with contiguous()`);
 }

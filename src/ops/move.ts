@@ -163,10 +163,11 @@ export function gather(x: Tensor, rows: Tensor): Tensor {
   const cols = sizeOf(rest);
   const operands = { x: source, rows: numbers, y, count: rows.size, cols, xRows, xStride: strideOf(source, xRows) };
   device.emit('gather', operands);
-  return differentiable(y, [source], (dy) => {
+  const backward = (dy: Tensor) => {
     const dx = gradOf(source);
     if (dx) scatterRows(dx, xRows, strideOf(dx.tensor, xRows), dy, numbers);
-  });
+  };
+  return differentiable(y, [source], backward, [numbers]);
 }
 
 /**
@@ -186,10 +187,11 @@ export function pack(x: Tensor, lengths: Tensor | readonly number[], total?: num
   const padded = withRows(x, batch * time);
   const packed = device.empty([count, ...rest], x.dtype);
   move(padded, packed, true, 0);
-  return differentiable(packed, [padded], (dy) => {
+  const backward = (dy: Tensor) => {
     const dx = gradOf(padded);
     if (dx) move(dx.tensor, dy, false, dx.accumulate);
-  });
+  };
+  return differentiable(packed, [padded], backward, [lengths instanceof Tensor ? lengths : null]);
 }
 
 /**
@@ -206,10 +208,11 @@ export function unpack(x: Tensor, lengths: Tensor | readonly number[], time: num
   const packed = withRows(x, total);
   const padded = device.empty([batch, time, ...rest], x.dtype);
   move(padded, packed, false, 0);
-  return differentiable(padded, [packed], (dy) => {
+  const backward = (dy: Tensor) => {
     const dx = gradOf(packed);
     if (dx) move(dy, dx.tensor, true, dx.accumulate);
-  });
+  };
+  return differentiable(padded, [packed], backward, [lengths instanceof Tensor ? lengths : null]);
 }
 
 /** The device of a ragged batch. Lengths in an array would be rounded to integers. */

@@ -52,11 +52,12 @@ export function rotary(x: Tensor, positions: Tensor, table: Tensor, options: Rot
     const sizes = { rows, cols, turned: columns, width, tableRows, halves: layout === 'halves' };
     const y = device.empty(x.shape);
     device.emit('rotary', { x: input, ...shared, y, ...sizes, back: 0, accumulate: 0 }, 3 * x.size);
-    return differentiable(y, [input], (dy) => {
+    const backward = (dy: Tensor) => {
       const dx = gradOf(input);
       if (!dx) return;
       const target = { y: dx.tensor, accumulate: dx.accumulate };
       device.emit('rotary', { x: dy, ...shared, ...target, ...sizes, back: 1 }, 3 * x.size);
-    });
+    };
+    return differentiable(y, [input], backward, Object.values(shared));
   });
 }

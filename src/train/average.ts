@@ -1,5 +1,5 @@
 import type { Tensor } from '../core/tensor.js';
-import { scaleInto } from './optimizer.js';
+import { affineInto } from '../ops/binary.js';
 
 /** Other weights than the last ones, which a run can end with. */
 export interface Averages {
@@ -51,15 +51,15 @@ class Copy {
   /** copy = decay · copy + share · parameters. */
   blend(decay: number, share: number): void {
     this.tensors.forEach((copy, i) => {
-      if (decay !== 0) scaleInto(copy, copy, decay, false);
-      scaleInto(this.params[i] as Tensor, copy, share, decay !== 0);
+      if (decay !== 0) affineInto(copy, copy, decay, false);
+      affineInto(this.params[i] as Tensor, copy, share, decay !== 0);
     });
   }
 
   /** parameters = share · copy, or += with `add`. */
   restore(share = 1, add = false): void {
     this.tensors.forEach((copy, i) => {
-      scaleInto(copy, this.params[i] as Tensor, share, add);
+      affineInto(copy, this.params[i] as Tensor, share, add);
     });
   }
 

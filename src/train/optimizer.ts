@@ -53,9 +53,3 @@ export function loadTensors(
   if (saved.size !== own.size) throw new FormatError(`${op}: the state is of more parameters`);
   for (const [name, tensor] of own) tensor.write(saved.get(name) as Float32Array);
 }
-
-/** y = scale · x, added to y if `accumulate`. */
-export function scaleInto(x: Tensor, y: Tensor, scale: number, accumulate: boolean): void {
-  const strides = { xStride: x.size, yStride: x.size };
-  x.device.emit('affine', { x, y, rows: 1, cols: x.size, ...strides, scale, shift: 0, accumulate });
-}

@@ -7,20 +7,26 @@ import {
   attentionWeights,
   contiguous,
   createDevice,
+  crossEntropy,
   DisposedError,
   DTypeError,
   differentiable,
+  embedding,
+  gather,
   layerNorm,
   linear,
   matmul,
   mul,
+  pack,
   passGrad,
   relu,
+  rotary,
   SGD,
   ShapeError,
   softmax,
   sum,
   type Tensor,
+  unpack,
 } from '../../src/index.js';
 
 const device = await createDevice({ threads: 2 });
@@ -118,6 +124,34 @@ describe('backward', () => {
     sgd.zeroGrad();
     sum(mul(x, 2)).backward();
     expect(gradient(x)).toEqual([2, 2]);
+  });
+
+  describe('refuses what was written to since, though it needs no gradient:', () => {
+    const ids = () => device.tensor(Int32Array.of(0, 1));
+    const two = () => device.tensor(Int32Array.of(2));
+    it.each<[string, () => Tensor, (w: Tensor, x: Tensor) => Tensor]>([
+      ['a factor', () => device.tensor([[1, 2]]), (w, x) => matmul(x, w)],
+      ['targets', ids, (w, x) => crossEntropy(w, x)],
+      ['ids', ids, (w, x) => embedding(w, x)],
+      ['numbers of rows', ids, (w, x) => gather(w, x)],
+      ['positions', ids, (w, x) => rotary(w, x, device.zeros([4, 4]))],
+      ['lengths to pack', two, (w, x) => pack(w.reshape(1, 2, 2), x, 2)],
+      ['lengths to unpack', two, (w, x) => unpack(w, x, 3)],
+      ['lengths of attention', two, (w, x) => attention(w, w, w, { lengthsQ: x })],
+    ])('%s', (_, make, op) => {
+      const w = device.tensor([1, 2, 3, 4], [2, 2], { requiresGrad: true });
+      const x = make();
+      const y = sum(op(w, x));
+      x.write(x.dataSync());
+      expect(() => y.backward()).toThrow(/written to since/);
+    });
+
+    it('a result that its op reads again', () => {
+      const y = softmax(leaf(1, 2, 3));
+      const loss = sum(mul(y, 2));
+      y.write([1, 0, 0]);
+      expect(() => loss.backward()).toThrow(/written to since/);
+    });
   });
 
   it('detaches in the same memory, without a graph', () => {

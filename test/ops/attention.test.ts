@@ -280,6 +280,28 @@ describe.each(isas)('attention on %s', (isa) => {
     expect([...(await x.grad!.data())].every(Number.isFinite)).toBe(true);
   });
 
+  it('takes the least float as a bias for finite, as masks have it', async () => {
+    const device = await on(isa);
+    for (const queries of [1, 40]) {
+      const q = device.tensor(random.normal([1, queries, 8]).data, [1, queries, 8]);
+      const kv = device.tensor(random.normal([1, 40, 8]).data, [1, 40, 8]);
+      const bias = device.full([queries, 40], -3.4028234663852886e38);
+      const weights = await attentionWeights(q, kv, { bias }).data();
+      assertClose('weights', weights as Float32Array, Array(queries * 40).fill(1 / 40), () => allowedError(40, 1 / 40));
+      const y = (await attention(q, kv, kv, { bias }).data()) as Float32Array;
+      const values = await kv.data();
+      const means = Array.from({ length: 8 }, (_, d) => {
+        return Array.from({ length: 40 }, (_, j) => values[j * 8 + d]!).reduce((sum, x) => sum + x, 0) / 40;
+      });
+      assertClose(
+        'y',
+        y,
+        y.map((_, i) => means[i % 8]!),
+        () => allowedError(80, 1),
+      );
+    }
+  });
+
   it('reads lengths in tensors when a program runs, and refuses impossible ones', async () => {
     const device = await on(isa);
     const q = device.tensor(random.normal([2, 1, 8]).data, [2, 1, 8]);

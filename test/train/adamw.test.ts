@@ -107,6 +107,25 @@ describe('AdamW', () => {
     expect([a, b, c].map((x) => x.dataSync()[0])).toEqual([1 - 0.125 - 0.25, 0.75, 1.5]);
   });
 
+  it.each([
+    [0.9, 0],
+    [0, 0.98],
+    [0, 0],
+  ])('forgets what β %d and %d say, however large it was', async (beta1, beta2) => {
+    const device = await deviceFor(isas[0]!, 1);
+    const x = device.tensor([0], undefined, { requiresGrad: true });
+    const settings = { ...options, beta1, beta2, weightDecay: 0 };
+    const optimizer = new AdamW([x], settings);
+    const grads = [1e4, 1e-3, 1e-3, -2e-3].map((g) => [Float32Array.of(g)]);
+    for (const step of grads) {
+      setGradients([x], step);
+      optimizer.step();
+      optimizer.zeroGrad();
+    }
+    const [[expected]] = reference([Float32Array.of(0)], grads, settings) as [Float64Array];
+    assertClose('the parameter', x.dataSync(), [expected!], () => allowedError(4, Math.abs(expected!)));
+  });
+
   it('leaves parameters without a gradient alone', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.tensor([3], undefined, { requiresGrad: true });

@@ -13,11 +13,19 @@ struct Item {
   int64_t shift;
 };
 
+// A score, in units of ln 2, with its bias. The least float, which masks are made of, stays finite in these units: a
+// query whose keys all have it sees them all alike, as in PyTorch.
+SIMD_INLINE Vf biased(Vf score, Vf bias) {
+  constexpr float kLeast = -2.3e38f;
+  const Vf held = bias > splat(-INFINITY) ? max(splat(kLeast), bias) : bias;
+  return fma(held, splat(kLog2E), min(splat(kLargest), score));
+}
+
 // bias[i, j] comes with its rows along the queries.
 inline void addBias(const Block& block, const float* bias, size_t biasRow) {
   transposed(bias, biasRow, block.queries, block.keys, [&](size_t key, size_t query, Vf v, size_t) {
     float* to = block.scores + key * block.stride + query;
-    store(to, fma(v, splat(kLog2E), min(splat(kLargest), load(to))));
+    store(to, biased(load(to), v));
   });
 }
 
