@@ -75,13 +75,12 @@ struct CacheReorder {
 };
 KERNEL(CacheReorder)
 
-// x[i] += by, integers.
+// x[i] += 1, integers.
 struct Advance {
   static constexpr const char* name = "advance";
-  static constexpr const char* signature = "inout:x u32:count i32:by";
+  static constexpr const char* signature = "inout:x u32:count";
   Span x;
   uint32_t count;
-  int32_t by;
 
   const char* check() const {
     REQUIRE(x.covers(count), "x is smaller than count");
@@ -92,7 +91,7 @@ struct Advance {
     context.team.parallelRange(count, 4096, [&](uint64_t i, uint64_t last) {
       for (; i < last; ++i) {
         int32_t& value = context.i32(x)[i];
-        value = static_cast<int32_t>(static_cast<uint32_t>(value) + static_cast<uint32_t>(by));  // wraps if garbage
+        value = static_cast<int32_t>(static_cast<uint32_t>(value) + 1);  // wraps if garbage
       }
     });
   }

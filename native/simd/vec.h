@@ -22,13 +22,7 @@ SIMD_INLINE Vf load(const float* p) {
   memcpy(&v, p, sizeof v);
   return v;
 }
-SIMD_INLINE Vi loadInt(const int32_t* p) {
-  Vi v;
-  memcpy(&v, p, sizeof v);
-  return v;
-}
 SIMD_INLINE void store(float* p, Vf v) { memcpy(p, &v, sizeof v); }
-SIMD_INLINE void storeInt(int32_t* p, Vi v) { memcpy(p, &v, sizeof v); }
 
 #if VEC_WIDTH == 1
 SIMD_INLINE Vf splat(float x) { return x; }

@@ -5,7 +5,7 @@
 // Gradients live at roots: a view's gradient is its part of the root's. The first writer of a gradient assigns and
 // later ones accumulate, so nothing is zeroed beforehand.
 
-import { checkFunction, checkTensorList } from './check.js';
+import { checkFunction, checkTensorList, describeShape } from './check.js';
 import { AutogradError, DTypeError, ShapeError } from './errors.js';
 import { GradientSlot, type GradientTarget } from './gradient-slot.js';
 import { lastOf, sameShape, Tensor, type TensorData } from './tensor.js';
@@ -193,7 +193,7 @@ function seed(y: Tensor, upstream?: Tensor | TensorData): void {
   if (upstream === undefined) {
     if (y.size !== 1) {
       throw new AutogradError(
-        `backward: the tensor is [${y.shape.join(', ')}]; give the upstream gradient, of that shape`,
+        `backward: the tensor is ${describeShape(y.shape)}; give the upstream gradient, of that shape`,
       );
     }
     addGrad(y, y.device.full(y.shape, 1));
@@ -202,7 +202,9 @@ function seed(y: Tensor, upstream?: Tensor | TensorData): void {
   const given = upstream instanceof Tensor ? upstream : y.device.tensor(upstream, y.shape);
   if (given.dtype !== 'float32') throw new DTypeError(`backward: upstream is ${given.dtype}, expected float32`);
   if (!sameShape(given.shape, y.shape)) {
-    throw new ShapeError(`backward: upstream is [${given.shape.join(', ')}], the tensor is [${y.shape.join(', ')}]`);
+    throw new ShapeError(
+      `backward: upstream is ${describeShape(given.shape)}, the tensor is ${describeShape(y.shape)}`,
+    );
   }
   if (given.device !== y.device) throw new AutogradError('backward: upstream is on another device');
   addGrad(y, given);
@@ -215,7 +217,7 @@ function reach(last: Node, since: number): Node[] {
     const used = spent ?? inputs.find(({ requiresGrad }) => !requiresGrad);
     if (used !== undefined) {
       throw new AutogradError(
-        `backward: the graph behind a tensor [${used.root.shape.join(', ')}] was used by an earlier backward(): add the ` +
+        `backward: the graph behind a tensor ${describeShape(used.root.shape)} was used by an earlier backward(): add the ` +
           'losses and call it once, compute that part again, or go on from its detach(); or requiresGrad of that tensor ' +
           'was set to false since',
       );
@@ -232,7 +234,7 @@ function assertUnchanged({ read, versions }: Node): void {
   const changed = read.find(({ storage }, i) => storage.version !== versions[i]);
   if (changed === undefined) return;
   throw new AutogradError(
-    `backward: a tensor [${changed.shape.join(', ')}] was written to since it was used, by write() or an optimizer's ` +
+    `backward: a tensor ${describeShape(changed.shape)} was written to since it was used, by write() or an optimizer's ` +
       'step: call backward() before, or compute that part again',
   );
 }

@@ -1,6 +1,8 @@
 // Kept in the package's types, for projects whose libraries know no Symbol.dispose.
 /// <reference lib="esnext.disposable" preserve="true" />
+
 import { backward, type Keeping, type Node } from './autograd.js';
+import { describeShape } from './check.js';
 import type { Device } from './device.js';
 import { ArgumentError, AutogradError, DisposedError, DTypeError, ShapeError } from './errors.js';
 import type { GradientSlot } from './gradient-slot.js';
@@ -136,7 +138,8 @@ export class Tensor {
 
   /** @internal */
   assertUsable(op: string): void {
-    if (this.disposed) throw new DisposedError(`${op}: a tensor [${this.shape.join(', ')}] has already been disposed`);
+    if (this.disposed)
+      throw new DisposedError(`${op}: a tensor ${describeShape(this.shape)} has already been disposed`);
     this.device.assertOpen(op);
   }
 
@@ -169,7 +172,7 @@ export class Tensor {
 
   /** The value of a tensor with one element. */
   async item(): Promise<number> {
-    if (this.size !== 1) throw new ShapeError(`item: the tensor is [${this.shape.join(', ')}], expected one element`);
+    if (this.size !== 1) throw new ShapeError(`item: the tensor is ${describeShape(this.shape)}, expected one element`);
     return (await this.data())[0] as number;
   }
 
@@ -197,7 +200,7 @@ export class Tensor {
     const { values, shape } = flatten('write', data, this.dtype);
     const flat = ArrayBuffer.isView(data) || shape.length === 1;
     if (values.length !== this.size || !(flat || sameShape(shape, this.shape))) {
-      throw new ShapeError(`write: the data is [${shape.join(', ')}], the tensor is [${this.shape.join(', ')}]`);
+      throw new ShapeError(`write: the data is ${describeShape(shape)}, the tensor is ${describeShape(this.shape)}`);
     }
     this.device.upload(this.storage, this.offset, values);
   }
@@ -207,7 +210,7 @@ export class Tensor {
     this.assertUsable('reshape');
     const shape = inferShape(Array.isArray(dimensions[0]) ? dimensions[0] : (dimensions as number[]), this.size);
     if (shape === null) {
-      throw new ShapeError(`reshape: [${this.shape.join(', ')}] does not fit [${dimensions.flat().join(', ')}]`);
+      throw new ShapeError(`reshape: ${describeShape(this.shape)} does not fit [${dimensions.flat().join(', ')}]`);
     }
     if (!this.isContiguous && lastOf(shape) !== lastOf(this.shape)) {
       throw new ShapeError('reshape: a view with gaps between its rows keeps its last dimension; copy it first');
@@ -266,7 +269,7 @@ export class Tensor {
   }
 
   toString(): string {
-    return `Tensor(${this.dtype} [${this.shape.join(', ')}] on ${this.device.info.backend})`;
+    return `Tensor(${this.dtype} ${describeShape(this.shape)} on ${this.device.info.backend})`;
   }
 }
 

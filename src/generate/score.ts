@@ -1,7 +1,8 @@
 import { isWhole } from '../core/check.js';
-import { ArgumentError, ShapeError } from '../core/errors.js';
+import { ArgumentError } from '../core/errors.js';
 import { inference } from '../models/inference.js';
 import { checkSides } from '../models/sides.js';
+import { shiftedTargets } from '../models/targets.js';
 import type { Transformer } from '../models/transformer.js';
 import { packed, type Tokens } from '../nn/token-batch.js';
 import { gather } from '../ops/move.js';
@@ -23,16 +24,14 @@ export async function score(model: Transformer, source: Tokens | null, target: T
   const sources = source === null ? null : packed(await readRows('score: source', model, source));
   const targets = await readRows('score: target', model, target);
   const { targetVocab } = model.config;
+  const { inputs, labels } = shiftedTargets('score', targets, null);
   targets.forEach((row, i) => {
-    if (row.length < 2)
-      throw new ShapeError(`score: target ${i} has ${row.length} tokens: nothing comes after the first`);
     const wrong = row.find((id) => !(isWhole(id) && id < targetVocab));
     if (wrong !== undefined)
       throw new ArgumentError(`score: ${wrong} in target ${i} is not a token below ${targetVocab}`);
   });
-  const labels = targets.flatMap((row) => row.slice(1));
   const { reading } = inference(model, () => {
-    const logits = model.forward(sources, packed(targets.map((row) => row.slice(0, -1))));
+    const logits = model.forward(sources, packed(inputs));
     const all = logSoftmax(logits).reshape(-1, 1);
     const places = Int32Array.from(labels, (label, i) => i * targetVocab + label);
     return { reading: gather(all, model.device.tensor(places)).data() };

@@ -1,3 +1,4 @@
+import { describeShape } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import type { Values } from './trace.js';
@@ -22,13 +23,13 @@ export interface HeadStatistics {
 export async function headStatistics(weights: Tensor | Values): Promise<HeadStatistics[]> {
   const { shape } = weights;
   if (shape.length !== 3 && shape.length !== 4) {
-    throw new ShapeError(`headStatistics: weights are [${shape.join(', ')}], expected [batch, heads, queries, keys]`);
+    throw new ShapeError(`headStatistics: weights are ${describeShape(shape)}, expected [batch, heads, queries, keys]`);
   }
   const [heads, queries, keys] = shape.slice(-3) as [number, number, number];
   const batch = shape.length === 4 ? (shape[0] as number) : 1;
   const values = weights instanceof Tensor ? ((await weights.data()) as Float32Array) : weights.data;
   if (values.length !== batch * heads * queries * keys) {
-    throw new ShapeError(`headStatistics: ${values.length} weights do not fill [${shape.join(', ')}]`);
+    throw new ShapeError(`headStatistics: ${values.length} weights do not fill ${describeShape(shape)}`);
   }
   const wrong = values.findIndex((weight) => !(weight >= 0 && weight < Number.POSITIVE_INFINITY));
   if (wrong >= 0) {

@@ -3,7 +3,6 @@
 import { scaleLinear } from 'd3-scale';
 import { interpolateViridis } from 'd3-scale-chromatic';
 import { line } from 'd3-shape';
-import { checkNumber, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { checkWeights } from './check-weights.js';
 
@@ -31,7 +30,9 @@ export function heatMapGridSvg(
   maps: readonly AttentionMap[],
   { queries, keys, columns = 4 }: { queries: readonly string[]; keys: readonly string[]; columns?: number },
 ): string {
-  checkNumber('heatMapGridSvg', 'columns', columns, isCount, 'a positive integer');
+  if (!(Number.isInteger(columns) && columns > 0)) {
+    throw new ArgumentError(`heatMapGridSvg: columns is ${columns}, expected a positive integer`);
+  }
   const label = CHARACTER * longest(queries) + 8;
   const upright = longest(keys) > LYING;
   const cellWidth = upright ? CELL : Math.max(CELL, CHARACTER * longest(keys) + 4);

@@ -63,13 +63,6 @@ export class SafetensorsEntry {
     return this.decode(this.bytes());
   }
 
-  /** {@link data} in parts of at most `elements`, for tensors too large to be held twice. */
-  *parts(elements = 1 << 20): Generator<Float32Array | Int32Array> {
-    const step = elements * dtypes[this.dtype].bytes;
-    for (let start = 0; start < this.byteLength; start += step)
-      yield this.decode(this.slice(start, Math.min(step, this.byteLength - start)));
-  }
-
   /**
    * @internal {@link data} in parts of a multiple of so many elements, read without blocking. Each may lie in `buffer`, which has
    * eight bytes at least for each of them, until the next one is asked for.

@@ -33,13 +33,17 @@ export function isTargetBatch(target: Tokens | TargetBatch): target is TargetBat
 }
 
 /** Of each target all tokens but the last, and of all together the labels: all but the first. */
-export function shiftedTargets(target: Tokens, padId: number | null): { inputs: number[][]; labels: Int32Array } {
-  if (target instanceof TokenBatch) throw new ArgumentError('loss: give the target as ids, or what shift() returned');
-  const rows = rowsOf('loss: target', target, padId).rows.map((row) => Array.from(row));
+export function shiftedTargets(
+  op: string,
+  target: Tokens,
+  padId: number | null,
+): { inputs: number[][]; labels: Int32Array } {
+  if (target instanceof TokenBatch) throw new ArgumentError(`${op}: give the target as ids, or what shift() returned`);
+  const rows = rowsOf(`${op}: target`, target, padId).rows.map((row) => Array.from(row));
   rows.forEach(({ length }, i) => {
-    if (length < 2) throw new ShapeError(`loss: target ${i} has ${length} tokens: nothing comes after the first`);
+    if (length < 2) throw new ShapeError(`${op}: target ${i} has ${length} tokens: nothing comes after the first`);
   });
-  checkIds('loss: target', rows);
+  checkIds(`${op}: target`, rows);
   return {
     inputs: rows.map((row) => row.slice(0, -1)),
     labels: Int32Array.from(rows.flatMap((row) => row.slice(1))),

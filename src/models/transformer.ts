@@ -188,7 +188,7 @@ export class Transformer extends Module {
 
   /** Uploads target sequences as `loss` uses them. Each must have two tokens at least. */
   shift(target: Tokens): TargetBatch {
-    const { inputs, labels } = shiftedTargets(target, this.config.padId);
+    const { inputs, labels } = shiftedTargets('loss', target, this.config.padId);
     const input = this.#batch('loss: target', packed(inputs));
     return { input, labels: this.device.tensor(labels) };
   }

@@ -1,5 +1,6 @@
 // Attention, from the plain idea to what the Transformer uses.
 
+import { describeShape } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { tanh } from '../ops/activation.js';
@@ -46,7 +47,7 @@ export class AdditiveAttention extends Module {
    */
   forward(query: Tensor, keys: Tensor): { context: Tensor; weights: Tensor } {
     if (query.shape.length !== 3 || keys.shape.length !== 3 || query.shape[0] !== keys.shape[0]) {
-      const shapes = `query is [${query.shape.join(', ')}], keys is [${keys.shape.join(', ')}]`;
+      const shapes = `query is ${describeShape(query.shape)}, keys is ${describeShape(keys.shape)}`;
       throw new ShapeError(`AdditiveAttention: ${shapes}, expected [B, Tq, features] and [B, Tk, features]`);
     }
     const [batch, timeQ] = query.shape as [number, number];

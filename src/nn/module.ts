@@ -1,7 +1,7 @@
 // Modules: parameters and other modules under names. The names are PyTorch's in snake_case (`selfAttn.inProjWeight` is
 // saved as `self_attn.in_proj_weight`), so that state dicts of either side load on the other.
 
-import { describeValue } from '../core/check.js';
+import { describeShape, describeValue } from '../core/check.js';
 import { ArgumentError, DTypeError, ShapeError } from '../core/errors.js';
 import { type Shape, sameShape, sizeOf, Tensor } from '../core/tensor.js';
 import { readParameters, type StoredTensor } from './read-parameters.js';
@@ -218,7 +218,7 @@ function checkNames(parameters: readonly Parameter[], given: ReadonlyMap<string,
     const shape = given.get(name)?.shape;
     const expected = stored(tensor.shape, transposed);
     if (shape === undefined || sameShape(shape, expected)) return [];
-    return [`${name} is [${shape.join(', ')}], expected [${expected.join(', ')}]`];
+    return [`${name} is ${describeShape(shape)}, expected ${describeShape(expected)}`];
   });
   const problems = Object.entries({ missing, unexpected, 'of another shape': misshapen })
     .filter(([, list]) => list.length > 0)

@@ -1,9 +1,9 @@
 // Ragged batches of token ids. Sequences of different lengths lie packed end to end, so that no layer ever computes on
 // padding; attention, which must know where each begins, gets the lengths.
 
-import { checkIntegers, describeValue } from '../core/check.js';
+import { checkDType, checkIntegers, describeShape, describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
-import { ArgumentError, DTypeError, ShapeError } from '../core/errors.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 
 /** Sequences packed end to end: `ids` of all together, and how many belong to each. */
@@ -102,7 +102,7 @@ export function packed(rows: readonly (readonly number[])[]): { ids: number[]; l
 export async function readTokens(name: string, tokens: Tokens): Promise<Exclude<Tokens, Tensor | TokenBatch>> {
   if (Array.isArray(tokens)) return tokens;
   if (tokens instanceof Tensor) {
-    const [size, time] = matrixOf(name, tokens);
+    const [size, time] = batchAndTime(name, tokens);
     const values = await readIntegers(name, tokens);
     return Array.from({ length: size }, (_, i) => values.slice(i * time, (i + 1) * time));
   }
@@ -118,7 +118,7 @@ export function rowsOf(
   padId: number | null,
 ): { rows: ArrayLike<number>[]; time: number | null } {
   if (tokens instanceof Tensor) {
-    const [size, time] = matrixOf(name, tokens);
+    const [size, time] = batchAndTime(name, tokens);
     const values = integersOf(name, 'ids', tokens) as Int32Array;
     const rows = Array.from({ length: size }, (_, i) => values.subarray(i * time, (i + 1) * time));
     return { rows: rows.map((row) => row.subarray(0, unpaddedLength(row, padId))), time };
@@ -151,9 +151,9 @@ export function rowsOf(
   return { rows, time: null };
 }
 
-function matrixOf(name: string, { shape }: Tensor): readonly [size: number, time: number] {
+function batchAndTime(name: string, { shape }: Tensor): readonly [size: number, time: number] {
   if (shape.length === 2) return shape as readonly number[] as [number, number];
-  throw new ShapeError(`${name}: the tensor is [${shape.join(', ')}], expected [batch, time] or packed ids`);
+  throw new ShapeError(`${name}: the tensor is ${describeShape(shape)}, expected [batch, time] or packed ids`);
 }
 
 type Integers = readonly number[] | Int32Array | Tensor;
@@ -163,18 +163,14 @@ function integersOf(name: string, part: string, values: Integers): readonly numb
     checkIntegers(name, part, values);
     return values;
   }
-  assertIntegers(name, values);
+  checkDType(name, 'the tensor', values, 'int32');
   return values.dataSync() as Int32Array;
 }
 
 async function readIntegers(name: string, values: Integers): Promise<readonly number[] | Int32Array> {
   if (!(values instanceof Tensor)) return values;
-  assertIntegers(name, values);
+  checkDType(name, 'the tensor', values, 'int32');
   return (await values.data()) as Int32Array;
-}
-
-function assertIntegers(name: string, { dtype }: Tensor): void {
-  if (dtype !== 'int32') throw new DTypeError(`${name}: the tensor is ${dtype}, expected int32`);
 }
 
 /** @internal Entries before the padding at the end of a row. */

@@ -1,6 +1,6 @@
 // A decoder's memory between steps. Nothing here is differentiated: training sees whole sequences.
 
-import { checkDevice, checkDType, checkNumber, checkShape, describeShape, isInt32, matrixOf } from '../core/check.js';
+import { checkDevice, checkDType, checkShape, describeShape, matrixOf } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 
@@ -72,11 +72,10 @@ export function cacheReorder(cache: Tensor, order: Tensor, lengths: Tensor): voi
   device.emit('cacheReorder', { cache, order, lengths, rows, slots, cols });
 }
 
-/** Adds `by` to every element of an int32 tensor, in place. */
-export function advance(x: Tensor, by = 1): void {
+/** Adds 1 to every element of an int32 tensor, in place. */
+export function advance(x: Tensor): void {
   const device = checkDevice('advance', { x });
   checkDType('advance', 'x', x, 'int32');
   if (!x.isContiguous) throw new ShapeError('advance: x is a view with gaps; advance what it is a view of');
-  checkNumber('advance', 'by', by, isInt32, 'a 32-bit integer');
-  device.emit('advance', { x, count: x.size, by });
+  device.emit('advance', { x, count: x.size });
 }

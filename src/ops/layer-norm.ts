@@ -1,5 +1,13 @@
 import { accumulateBits, differentiableMany, gradOf, passGrad } from '../core/autograd.js';
-import { checkDevice, checkDType, checkNumber, checkOptions, checkShape, matrixOf } from '../core/check.js';
+import {
+  checkDevice,
+  checkDType,
+  checkNumber,
+  checkOptions,
+  checkShape,
+  isNotNegative,
+  matrixOf,
+} from '../core/check.js';
 import type { Device } from '../core/device.js';
 import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
@@ -69,7 +77,7 @@ function normalise(
     checkDType(op, name, tensor, 'float32');
     checkShape(op, name, tensor, name === 'residual' ? given.x.shape : [cols]);
   }
-  checkNumber(op, 'eps', eps, (value) => value >= 0, 'a number that is not negative');
+  checkNumber(op, 'eps', eps, isNotNegative, 'a number that is not negative');
 
   return device.scope(() => {
     const x = contiguous(given.x);

@@ -1,5 +1,13 @@
 import { accumulateBits, differentiable, gradOf } from '../core/autograd.js';
-import { checkDevice, checkDType, checkNumber, checkOptions, checkShape, matrixOf } from '../core/check.js';
+import {
+  checkDevice,
+  checkDType,
+  checkNumber,
+  checkOptions,
+  checkShape,
+  isNotNegative,
+  matrixOf,
+} from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 import { ROWS_PER_PARTIAL } from './layer-norm.js';
@@ -20,7 +28,7 @@ export function rmsNorm(x: Tensor, gamma: Tensor | null = null, options: { eps?:
     checkDType('rmsNorm', 'gamma', gamma, 'float32');
     checkShape('rmsNorm', 'gamma', gamma, [cols]);
   }
-  checkNumber('rmsNorm', 'eps', eps, (value) => value >= 0, 'a number that is not negative');
+  checkNumber('rmsNorm', 'eps', eps, isNotNegative, 'a number that is not negative');
 
   return device.scope(() => {
     const input = contiguous(x);

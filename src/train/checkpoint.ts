@@ -1,4 +1,5 @@
 import { nodeModule } from '../backend/node.js';
+import { describeShape } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { openSafetensors, saveSafetensors } from '../io/file.js';
@@ -62,8 +63,10 @@ export async function loadCheckpoint(
     for (const [name, tensor] of tensors) {
       const shape = file.tensors.get(name)?.shape;
       if (shape?.join() !== tensor.shape.join()) {
-        const found = shape === undefined ? 'no' : `[${shape.join(', ')}] for`;
-        throw new FormatError(`it is of another model: it has ${found} ${name}, expected [${tensor.shape.join(', ')}]`);
+        const found = shape === undefined ? 'no' : `${describeShape(shape)} for`;
+        throw new FormatError(
+          `it is of another model: it has ${found} ${name}, expected ${describeShape(tensor.shape)}`,
+        );
       }
     }
     if (values.size !== tensors.size) throw new FormatError('it is of another model, with more parameters');

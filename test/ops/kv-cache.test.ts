@@ -57,8 +57,6 @@ describe.each(isas)('key-value cache, %s', (isa) => {
     const x = device.tensor(ints(-1, 0, 2 ** 31 - 1));
     advance(x);
     expect(await x.data()).toEqual(ints(0, 1, -(2 ** 31)));
-    advance(x, -2);
-    expect(await x.data()).toEqual(ints(-2, -1, 2 ** 31 - 2));
   });
 
   it('refuses bad shapes, and bad numbers when it meets them', async () => {
