@@ -4,11 +4,12 @@
 // Zig's Clang compiles for each of them from any machine, against glibc 2.17, musl, macOS 11 or Windows 10. CONTRIBUTING.md
 // says how they are published.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { defines, flags, sources } from './binding.mjs';
 
 process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
 
@@ -61,17 +62,6 @@ function installTools() {
   }
 }
 
-/** binding.gyp says what is compiled and how; it has nothing in it that is not JSON. */
-const [{ defines, cflags_cc: flags }] = JSON.parse(readFileSync('binding.gyp', 'utf8')).targets;
-const sources = [
-  'addon.cc',
-  'heap.cc',
-  'run.cc',
-  'threads.cc',
-  ...readdirSync('native/isa').map((name) => `isa/${name}`),
-]
-  .filter((name) => name.endsWith('.cc'))
-  .map((name) => `native/${name}`);
 const includes = [
   'native',
   createRequire(import.meta.url)('node-addon-api').include_dir,

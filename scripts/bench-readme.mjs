@@ -27,6 +27,7 @@ const sections = [
   { bench: 'wasm', title: 'WebAssembly, one thread', headlines: /encoder|import/ },
   { bench: 'contention', title: 'Beside others' },
   { bench: 'start', title: 'Start', headlines: /./ },
+  { bench: 'javascript', title: 'TypeScript alone' },
 ];
 
 const results = sections.flatMap(({ bench, title, headlines }) => {

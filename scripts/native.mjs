@@ -5,17 +5,14 @@
 //   node scripts/native.mjs fuzz run 30 [options]      libFuzzer on Engine::run, 30 seconds
 //   node scripts/native.mjs fuzz safetensors 30        jazzer.js on the safetensors reader, 30 seconds
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
+import { flags as addonFlags, sources } from './binding.mjs';
 
-const core = ['heap.cc', 'run.cc', 'threads.cc', ...readdirSync('native/isa').map((name) => `isa/${name}`)]
-  .filter((name) => name.endsWith('.cc'))
-  .map((name) => `native/${name}`);
-
-// As in binding.gyp, with every warning an error.
-const flags = ['-std=c++20', '-g', '-Wall', '-Wextra', '-Werror', '-Wno-psabi', '-Wno-ignored-attributes'];
-flags.push('-fno-rtti', '-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast', '-Inative');
+const core = sources.filter((name) => name !== 'native/addon.cc');
+// Every warning is an error; each build chooses how much is optimised.
+const flags = [...addonFlags.filter((flag) => flag !== '-O3'), '-g', '-Werror', '-Inative'];
 
 function run(command, args, environment = {}) {
   const { status, error } = spawnSync(command, args, { stdio: 'inherit', env: { ...process.env, ...environment } });

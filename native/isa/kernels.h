@@ -1,5 +1,6 @@
 // Included by each instruction set's stub inside its target pragma, with ISA (its name), VEC_WIDTH (floats in a
-// vector), TILE_ROWS and TILE_VECS (the matrix tile: rows × vectors of accumulators) defined. Defines <ISA>::isa().
+// vector), TILE_ROWS and TILE_VECS (a matrix tile: rows × vectors of accumulators; gemm_tile.h has another for 16
+// lanes) defined. Defines <ISA>::isa().
 namespace simdformer::ISA {
 
 namespace {  // every instruction set has its own copy of everything below

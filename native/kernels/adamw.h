@@ -120,7 +120,7 @@ struct ClipFactor {
       const float length = static_cast<float>(std::sqrt(total));
       const float ratio = maxNorm / (length + 1e-6f);
       *context.f32(norm) = length;
-      *context.f32(factor) = !(length <= 3.4e38f) ? __builtin_nanf("") : ratio < 1 ? ratio : 1.f;
+      *context.f32(factor) = !std::isfinite(length) ? NAN : ratio < 1 ? ratio : 1.f;
     });
   }
 };

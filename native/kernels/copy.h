@@ -23,7 +23,6 @@ struct Upload {
 KERNEL_WITH_TAIL(Upload)
 
 // y[r, c] = x[r, c] (+ y[r, c] if accumulate), rows × cols, rows `xStride` and `yStride` words apart.
-// Strided on both sides, so it also packs, slices and concatenates.
 struct Copy {
   static constexpr const char* name = "copy";
   static constexpr const char* signature = "in:x inout:y u32:rows u32:cols u32:xStride u32:yStride u32:accumulate";

@@ -1,4 +1,4 @@
-// Vectors of VEC_WIDTH floats, named the same on every instruction set. The only place where an instruction set shows.
+// Vectors of VEC_WIDTH floats, named the same on every instruction set. The only place that calls intrinsics.
 //
 // Vf, Vi and Vu are GCC/Clang vector types (plain float, int32_t and uint32_t when VEC_WIDTH is 1), so + - * / < > & |
 // ^ ~ << >> and `mask ? a : b` work on them as they are; a comparison gives a Vi of 0 and -1 (a bool when scalar).

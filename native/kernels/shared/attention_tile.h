@@ -73,7 +73,7 @@ void tile(Factor a, Factor b, size_t depth, const Result& result, size_t lanes) 
 
 using Tile = void (*)(Factor a, Factor b, size_t depth, const Result& result, size_t lanes);
 
-// The tile for 1 + i / TILE_VECS rows and 1 + i % TILE_VECS vectors.
+// By rows and, of each number of rows, by vectors.
 template <bool kByColumn, size_t... I>
 Tile pickTile(size_t rows, size_t vecs, std::index_sequence<I...>) {
   static constexpr Tile tiles[] = {tile<1 + I / TILE_VECS, 1 + I % TILE_VECS, kByColumn>...};

@@ -5,4 +5,4 @@
 inline float clipOf(const Context& context, Span factor) { return factor.present() ? *context.f32(factor) : 1.f; }
 
 // Whether the step is to be left out, as the norm of the gradients was not finite (see ClipFactor).
-inline bool leavesOut(float clip) { return !(std::fabs(clip) <= 3.4e38f); }
+inline bool leavesOut(float clip) { return !std::isfinite(clip); }

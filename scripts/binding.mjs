@@ -1,0 +1,10 @@
+// What binding.gyp says is compiled into the addon, and how, for those who compile it otherwise. Paths are of the root.
+import { readdirSync, readFileSync } from 'node:fs';
+
+const at = (path) => new URL(`../${path}`, import.meta.url);
+/** It has nothing in it that is not JSON. */
+const [target] = JSON.parse(readFileSync(at('binding.gyp'), 'utf8')).targets;
+const isas = readdirSync(at('native/isa')).map((name) => `native/isa/${name}`); // which a command lists there
+
+export const sources = [...target.sources, ...isas].filter((name) => name.endsWith('.cc'));
+export const { defines, cflags_cc: flags } = target;
