@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string>
 
 namespace simdformer {
 
@@ -28,11 +29,11 @@ struct Span {
   }
 };
 
-// Why a command list was refused or failed; `reason` is null when it ran.
+// Why a command list was refused or failed; `reason` is empty when it ran.
 struct Failure {
   int64_t index = -1;
   const char* name = nullptr;
-  const char* reason = nullptr;
+  std::string reason;
 };
 
 class Context;

@@ -14,7 +14,7 @@ namespace simdformer {
 namespace {
 
 Napi::Value toJs(Napi::Env env, const Failure& failure) {
-  if (failure.reason == nullptr) return env.Null();
+  if (failure.reason.empty()) return env.Null();
   Napi::Object object = Napi::Object::New(env);
   object.Set("index", static_cast<double>(failure.index));
   object.Set("name", failure.name);

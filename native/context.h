@@ -17,6 +17,7 @@ inline constexpr size_t kSharedBytes = size_t{4} << 20, kSharedFloats = kSharedB
 struct Fault {
   std::atomic<const char*> reason{nullptr};
   int64_t command = -1;
+  int64_t given = 0, limit = -1;  // the number, and what it should have been below; -1 if it is no such number
 };
 
 // How a run goes, which all of its threads see.
@@ -43,10 +44,14 @@ class Context {
   // All threads' memory: kSharedFloats.
   float* shared() const { return reinterpret_cast<float*>(shared_); }
   // Reports that data in the heap cannot be right (an id outside the vocabulary, a negative length). The command goes
-  // on, without touching memory that is not its own; the run ends with the first such reason. To be called in a chunk.
-  void fail(const char* reason) const {
+  // on, without touching memory that is not its own; the run ends with the first such reason, and with the number that
+  // was given where one from 0 to below `limit` was expected. To be called in a chunk.
+  void fail(const char* reason, int64_t given = 0, int64_t limit = -1) const {
     const char* none = nullptr;
-    if (course_.fault.reason.compare_exchange_strong(none, reason)) course_.fault.command = command;
+    if (!course_.fault.reason.compare_exchange_strong(none, reason)) return;
+    course_.fault.command = command;
+    course_.fault.given = given;
+    course_.fault.limit = limit;
   }
   // Ends the run after this command. To be called in a chunk, so that no thread has gone on to the next.
   void leave() const { course_.last = command; }

@@ -104,8 +104,10 @@ Failure Engine::run(const uint32_t* words, size_t count) {
   walk.course.cached = footprint_.fits(cpu().cache);
   runJob(threads_, &Engine::walk, &walk);
   const Fault& fault = walk.course.fault;
-  const char* reason = fault.reason.load();
-  if (reason == nullptr) return {};
+  if (fault.reason.load() == nullptr) return {};
+  std::string reason = fault.reason.load();
+  if (fault.limit >= 0)
+    reason += ": " + std::to_string(fault.given) + ", expected 0 to " + std::to_string(fault.limit - 1);
   size_t at = 0;
   for (int64_t i = fault.command; i > 0; --i) at += words[at] >> 16;
   return {fault.command, isa_.kernels[words[at] & kOpcodeMask].name, reason};

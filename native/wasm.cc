@@ -13,6 +13,7 @@ namespace {
 // Made by create() and never destroyed: they end with the instance.
 Engine* engine = nullptr;
 std::string* json = nullptr;
+std::string* reason = nullptr;  // of the latest failure
 char* stacks = nullptr;
 
 constexpr size_t kStackBytes = 256 << 10;
@@ -32,6 +33,7 @@ EXPORT(create) bool create(int threads, bool sleeps) {
   if (sleeps) letCallerSleep();
   engine = new Engine(*availableIsas()[0], threads);
   json = new std::string(engine->manifest());
+  reason = new std::string;
   stacks = static_cast<char*>(aligned_alloc(16, kStackBytes * static_cast<size_t>(threads)));
   return stacks != nullptr && engine->usable() && engine->grow(1);
 }
@@ -50,8 +52,9 @@ EXPORT(commands) char* commands(uint32_t words) { return engine->heap().roomBehi
 // Runs the list in commands(words); null, or why it did not run to its end.
 EXPORT(run) const void* run(uint32_t words) {
   const Failure failure = engine->run(reinterpret_cast<const uint32_t*>(commands(words)), words);
-  if (failure.reason == nullptr) return nullptr;
-  failed = {static_cast<int32_t>(failure.index), failure.name, failure.reason};
+  if (failure.reason.empty()) return nullptr;
+  *reason = failure.reason;
+  failed = {static_cast<int32_t>(failure.index), failure.name, reason->c_str()};
   return &failed;
 }
 

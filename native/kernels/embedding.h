@@ -31,7 +31,10 @@ struct Embedding {
         const uint32_t position = positions.present() ? static_cast<uint32_t>(context.i32(positionIds)[i]) : 0;
         const bool placed = !positions.present() || position < positionRows;
         if (word >= tableRows || !placed) {
-          context.fail(placed ? "id outside the vocabulary" : "position outside the table of positions");
+          if (placed)
+            context.fail("id outside the vocabulary", static_cast<int32_t>(word), tableRows);
+          else
+            context.fail("position outside the table of positions", static_cast<int32_t>(position), positionRows);
           memset(target, 0, cols * sizeof(float));
           continue;
         }

@@ -57,7 +57,7 @@ struct CacheReorder {
       const auto place = [&](uint64_t row) { return context.f32(cache) + (row * slots + slot) * cols + col; };
       const auto sourceOf = [&](uint64_t row) -> uint64_t {
         const uint32_t from = static_cast<uint32_t>(context.i32(order)[row]);
-        if (from >= rows) context.fail("order names a row outside the cache");
+        if (from >= rows) context.fail("order names a row outside the cache", static_cast<int32_t>(from), rows);
         return from < rows && slot < static_cast<uint32_t>(context.i32(lengths)[row]) ? from : row;
       };
       float* held = context.scratch();

@@ -38,7 +38,7 @@ struct Rotary {
         float* out = context.f32(y) + row * cols;
         const uint32_t place = static_cast<uint32_t>(places[row]);
         if (place >= tableRows) {
-          context.fail("position outside the table of angles");
+          context.fail("position outside the table of angles", places[row], tableRows);
           if (!accumulate) memset(out, 0, cols * sizeof(float));
           continue;
         }

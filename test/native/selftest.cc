@@ -45,7 +45,7 @@ void knownAnswers(const Isa& isa) {
   encode(list, isa, "fill", {200, 3, 1, 3, 3, 0x40800000});
   encode(list, isa, "copy", {0, 3, 100, 3, 1, 3, 3, 3, 0});
   encode(list, isa, "copy", {0, 3, 200, 3, 1, 3, 3, 3, 1});
-  expect(engine.run(list.data(), list.size()).reason == nullptr, "a good list runs", isa.name);
+  expect(engine.run(list.data(), list.size()).reason.empty(), "a good list runs", isa.name);
   float copied[3], added[3];
   expect(engine.read(400, copied, sizeof copied) && engine.read(800, added, sizeof added), "its results", isa.name);
   for (int i = 0; i < 3; ++i) expect(copied[i] == row[i] && added[i] == row[i] + 4, "copy copies and adds", isa.name);
@@ -54,8 +54,7 @@ void knownAnswers(const Isa& isa) {
     std::vector<uint32_t> whole = list;
     whole.insert(whole.end(), bad.begin(), bad.end());
     const Failure failure = engine.run(whole.data(), whole.size());
-    expect(failure.index == index && failure.reason != nullptr && reason == failure.reason, "says what is wrong",
-           isa.name);
+    expect(failure.index == index && failure.reason == reason, "says what is wrong", isa.name);
   };
   const uint32_t fill = opcodeOf(isa, "fill") | 7u << 16;
   refused({0xffff | 7u << 16, 0, 1, 1, 1, 1, 0}, 4, "unknown opcode");
@@ -97,7 +96,7 @@ void longestRows(const Isa& isa) {
   encode(list, isa, "copy", {0, kAll, 0, kAll, 0, kAll, kAll, kAll, 0});
   encode(list, isa, "gather", {0, kAll, 0, kAll, 0, kAll, 0, kAll, 1, kAll});
   encode(list, isa, "cacheAppend", {0, kAll, 0, kAll, 0, kAll, 0, 1, kAll, kAll});
-  expect(engine.run(list.data(), list.size()).reason == nullptr, "no rows of 2^32 - 1 words", isa.name);
+  expect(engine.run(list.data(), list.size()).reason.empty(), "no rows of 2^32 - 1 words", isa.name);
 }
 
 // Every kernel runs `wanted` random commands, on one thread and on three, with the same bits for a result.
@@ -119,7 +118,7 @@ void everyKernel(const Isa& isa, int wanted) {
       fillOperands(three, kernel, words.data() + 1, same);
       const Failure first = runAlone(one, kernel, words);
       if (writesTwice(kernel)) continue;
-      if (runAlone(three, kernel, words).reason != nullptr || first.reason != nullptr) continue;
+      if (!runAlone(three, kernel, words).reason.empty() || !first.reason.empty()) continue;
       for (const Operand& it : operandsOf(kernel)) {
         if (!it.output) continue;
         const size_t count = words[2 + it.at];
@@ -151,7 +150,7 @@ void sharedPool(const Isa& isa) {
     std::vector<float> result(size);
     bool right = true;
     for (int round = 0; round < 5; ++round) {
-      right = right && engine.run(list.data(), list.size()).reason == nullptr;
+      right = right && engine.run(list.data(), list.size()).reason.empty();
       right = right && engine.read(uint64_t{4} * size, result.data(), sizeof(float) * size);
       for (const float value : result) right = right && value == kSteps;
     }
