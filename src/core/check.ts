@@ -138,6 +138,7 @@ export function checkFunction(op: string, fn: unknown): void {
 /** What a function returned that must not be asynchronous. */
 export function checkSynchronous<T>(op: string, result: T): T {
   if (!(result instanceof Promise)) return result;
+  result.catch(() => {}); // fails, as what it uses ends here, and nobody else hears of it
   throw new ArgumentError(`${op}: fn is asynchronous, expected one that returns no Promise`);
 }
 

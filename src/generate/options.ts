@@ -179,10 +179,10 @@ export function resolveOptions(
   const most = `at most ${room}: the model's maxLength is ${config.maxLength}`;
   check('maxNewTokens', maxNewTokens, (n) => n <= room, most);
   checkEach(settings);
-  checkTokens('a stop token', settings.stopTokens, model);
+  checkTokens('generate', 'a stop token', settings.stopTokens, model);
   checkTogether(settings, options, model, left);
   const prefixes = prefixRows(options.prefix, rows.length);
-  checkTokens('a token of prefix', prefixes.flat(), model);
+  checkTokens('generate', 'a token of prefix', prefixes.flat(), model);
   const forced = longest(prefixes);
   if (forced > maxNewTokens) refuse(`prefix has ${forced} tokens, but maxNewTokens is ${maxNewTokens}`);
   const names = [...Object.keys(settings), 'prefix', 'signal', 'onToken'] as (keyof GenerateOptions)[];
@@ -237,9 +237,9 @@ function check(name: string, value: number, accepts: (value: number) => boolean,
   checkNumber('generate', name, value, accepts, expected);
 }
 
-function checkTokens(name: string, tokens: Iterable<number>, { config }: Transformer): void {
+export function checkTokens(op: string, name: string, tokens: Iterable<number>, { config }: Transformer): void {
   const isToken = (id: number) => isWhole(id) && id < config.targetVocab;
-  for (const id of tokens) check(name, id, isToken, `a token below ${config.targetVocab}`);
+  for (const id of tokens) checkNumber(op, name, id, isToken, `a token below ${config.targetVocab}`);
 }
 
 function checkEach(settings: Settings): void {

@@ -1,4 +1,3 @@
-import { isWhole } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { inference } from '../models/inference.js';
 import { checkSides } from '../models/sides.js';
@@ -8,6 +7,7 @@ import { packed, type Tokens } from '../nn/token-batch.js';
 import { gather } from '../ops/move.js';
 import { logSoftmax } from '../ops/softmax.js';
 import { readRows } from './generate.js';
+import { checkTokens } from './options.js';
 
 /** What a model thinks of given targets. */
 export interface ScoreResult {
@@ -25,11 +25,7 @@ export async function score(model: Transformer, source: Tokens | null, target: T
   const targets = await readRows('score: target', model, target);
   const { targetVocab } = model.config;
   const { inputs, labels } = shiftedTargets('score', targets, null);
-  targets.forEach((row, i) => {
-    const wrong = row.find((id) => !(isWhole(id) && id < targetVocab));
-    if (wrong !== undefined)
-      throw new ArgumentError(`score: ${wrong} in target ${i} is not a token below ${targetVocab}`);
-  });
+  for (const [i, row] of targets.entries()) checkTokens('score', `a token of target ${i}`, row, model);
   const { reading } = inference(model, () => {
     const logits = model.forward(sources, packed(inputs));
     const all = logSoftmax(logits).reshape(-1, 1);
