@@ -104,7 +104,10 @@ export class Tensor {
     slot.clear();
   }
 
-  /** The same values in the same memory, of which `backward()` knows nothing: no gradient goes through it. */
+  /**
+   * The same values in the same memory, of which `backward()` knows nothing: no gradient goes through it. Throws
+   * DisposedError.
+   */
   detach(): Tensor {
     this.assertUsable('detach');
     return new Tensor(this.device, this.shape, this.dtype, this.storage, this.offset, this.rowStride);
@@ -143,7 +146,11 @@ export class Tensor {
     this.device.assertOpen(op);
   }
 
-  /** Runs what is queued, off this thread, and returns a copy of the values in row-major order. */
+  /**
+   * Runs what is queued, off this thread, and returns a copy of the values in row-major order: a Float32Array of
+   * float32, an Int32Array of int32. Rejects with CommandError if a command that was queued fails, which whoever reads
+   * first hears of; with DisposedError after `dispose()`, and SimdformerError while a program is being recorded.
+   */
   async data(): Promise<Float32Array | Int32Array> {
     const { region, target, pick } = this.#reading();
     await this.device.queue.run({ byteOffset: region.offset * 4, target });
@@ -163,14 +170,14 @@ export class Tensor {
     return readings.map(({ target, pick }) => pick(target));
   }
 
-  /** As `data()`, on this thread. */
+  /** As `data()`, on this thread. Throws what that rejects with, and DeviceError if the device computes in a worker. */
   dataSync(): Float32Array | Int32Array {
     const { region, target, pick } = this.#reading();
     this.device.queue.runSync({ byteOffset: region.offset * 4, target });
     return pick(target);
   }
 
-  /** The value of a tensor with one element. */
+  /** The value of a tensor with one element. Rejects as `data()`, and with ShapeError if there are more. */
   async item(): Promise<number> {
     if (this.size !== 1) throw new ShapeError(`item: the tensor is ${describeShape(this.shape)}, expected one element`);
     return (await this.data())[0] as number;
@@ -192,7 +199,10 @@ export class Tensor {
     return { region, target, pick };
   }
 
-  /** Replaces the values, in order with the ops around it. `data` has the tensor's shape, nested or flat. */
+  /**
+   * Replaces the values, in order with the ops around it. `data` has the tensor's shape, nested or flat, and numbers that
+   * its dtype can hold. Throws ShapeError, DTypeError, ArgumentError, DisposedError; ShapeError for columns of a tensor.
+   */
   write(data: TensorData): void {
     this.assertUsable('write');
     if (!this.isContiguous)
@@ -205,7 +215,10 @@ export class Tensor {
     this.device.upload(this.storage, this.offset, values);
   }
 
-  /** The same values in another shape; one dimension may be -1. A view: memory and gradient are shared. */
+  /**
+   * The same values in another shape; one dimension may be -1. A view: memory and gradient are shared. Throws ShapeError
+   * if the number of elements differs, or for columns of a tensor whose last dimension would change; DisposedError.
+   */
   reshape(...dimensions: number[] | [Shape]): Tensor {
     this.assertUsable('reshape');
     const shape = inferShape(Array.isArray(dimensions[0]) ? dimensions[0] : (dimensions as number[]), this.size);
@@ -219,7 +232,10 @@ export class Tensor {
     return new Tensor(this.device, shape, this.dtype, this.storage, this.offset, stride, this.root);
   }
 
-  /** Columns `start` ≤ c < `end` of the last dimension. A view: memory and gradient are shared. */
+  /**
+   * Columns `start` ≤ c < `end` of the last dimension. A view: memory and gradient are shared. Throws ArgumentError if
+   * they are out of range, DisposedError.
+   */
   columns(start: number, end: number): Tensor {
     this.assertUsable('columns');
     const cols = lastOf(this.shape);
@@ -229,7 +245,10 @@ export class Tensor {
     return new Tensor(this.device, shape, this.dtype, this.storage, offset, this.rowStride, this.root);
   }
 
-  /** Entries `start` ≤ i < `end` of the first dimension. A view: memory and gradient are shared. */
+  /**
+   * Entries `start` ≤ i < `end` of the first dimension. A view: memory and gradient are shared. Throws ArgumentError if
+   * they are out of range, DisposedError.
+   */
   rows(start: number, end: number): Tensor {
     this.assertUsable('rows');
     if (this.shape.length < 2) return this.columns(start, end);

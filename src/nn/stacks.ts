@@ -15,6 +15,7 @@ import { Module } from './module.js';
 import type { Positions } from './positions.js';
 import type { TokenBatch } from './token-batch.js';
 
+/** What all layers of a model have in common: options of `TransformerOptions`, with their defaults. */
 export interface LayerOptions extends MultiHeadOptions {
   readonly dFF: number;
   readonly activation: Activation;
@@ -107,7 +108,9 @@ abstract class Layer extends Module {
   }
 }
 
+/** Self-attention and feed-forward, each with its residual and norm ("Attention Is All You Need", §3.1). */
 export class EncoderLayer extends Layer {
+  /** `x`: float32 [N, dModel], the tokens of `batch` end to end; so is the result. */
   forward(x: Tensor, batch: TokenBatch): Tensor {
     return this.pass([x], () =>
       this.residual(
@@ -120,8 +123,8 @@ export class EncoderLayer extends Layer {
 }
 
 /**
- * With `multiheadAttn`, attention to the encoder's memory, or without in a decoder-only model, which has no norm3
- * either.
+ * Masked self-attention, attention to the encoder's memory (`multiheadAttn`) and feed-forward, each with its residual
+ * and norm. A decoder-only model has no memory, and so neither `multiheadAttn` nor `norm3`.
  */
 export class DecoderLayer extends Layer {
   readonly multiheadAttn: MultiHeadAttention | null = null;
@@ -170,6 +173,7 @@ export class DecoderLayer extends Layer {
   }
 }
 
+/** Encoder layers one after the other, and a norm at the end unless `finalNorm` is false. */
 export class Encoder extends Module {
   readonly layers: readonly EncoderLayer[];
   readonly norm: Norm | null;
@@ -186,6 +190,7 @@ export class Encoder extends Module {
   }
 }
 
+/** Decoder layers one after the other, and a norm at the end unless `finalNorm` is false. */
 export class Decoder extends Module {
   readonly layers: readonly DecoderLayer[];
   readonly norm: Norm | null;
