@@ -104,8 +104,9 @@ Failure Engine::run(const uint32_t* words, size_t count) {
   walk.course.cached = footprint_.fits(cpu().cache);
   runJob(threads_, &Engine::walk, &walk);
   const Fault& fault = walk.course.fault;
-  if (fault.reason.load() == nullptr) return {};
-  std::string reason = fault.reason.load();
+  const char* text = fault.reason.load();
+  if (text == nullptr) return {};
+  std::string reason = text;
   if (fault.limit >= 0)
     reason += ": " + std::to_string(fault.given) + ", expected 0 to " + std::to_string(fault.limit - 1);
   size_t at = 0;

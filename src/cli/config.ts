@@ -245,10 +245,15 @@ function checkEach(path: string, prefix: string, given: object = {}, checks: Rea
  */
 function checkModel(path: string, task: TaskConfig['task'], model: TransformerOptions, init: string | undefined): void {
   const vocabularies = { sourceVocab: 1, targetVocab: 1 };
-  const known = Object.keys(resolveConfig(vocabularies));
-  const unknown = Object.keys(model).find((name) => !known.includes(name));
-  if (unknown !== undefined) {
-    throw new ArgumentError(`${path}: model: there is no such option of a model: ${unknown}`);
+  const defaults = new Map<string, unknown>(Object.entries(resolveConfig(vocabularies)));
+  for (const [name, value] of Object.entries(model) as [string, unknown][]) {
+    if (!defaults.has(name)) {
+      throw new ArgumentError(`${path}: model: there is no such option of a model: ${name}`);
+    }
+    // Vocabularies, and all options of a model to go on from, reach no check of the model's own.
+    if (typeof defaults.get(name) !== 'number' || typeof value === 'number' || value === undefined) continue;
+    if (name === 'embeddingScale' || (name === 'padId' && value === null)) continue;
+    throw new ArgumentError(`${path}: model: ${name} is ${JSON.stringify(value)}, expected a number`);
   }
   if (init !== undefined) return;
   try {

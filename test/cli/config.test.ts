@@ -80,7 +80,7 @@ describe('readTask', () => {
       /earlyStopping ends with the weights of the best validation, averageLast with others/,
     ],
     [{ task, seed: 3_000_000_000 }, /seed is 3000000000, expected an integer, 0 to 2147483647/],
-    [{ task, model: { dropout: '0.1' } }, /dropout is "0.1", expected a probability below 1/],
+    [{ task, model: { dropout: '0.1' } }, /model: dropout is "0.1", expected a number/],
     [{ task, model: { encoderLayers: 0 } }, /0 encoder and 4 decoder layers, but pronunciation needs/],
     [{ task: 'characters', model: { encoderLayers: 1 } }, /characters needs decoder layers alone/],
     [{ task, clipNorm: 'none' }, /clipNorm is "none", expected a positive number or null/],
@@ -93,7 +93,8 @@ describe('readTask', () => {
     [{ task, optimizer: { beta1: 1 } }, /optimizer.beta1 is 1/],
     [{ task, model: [] }, /model is \[\], expected an object/],
     [{ task, model: { dmodel: 1 } }, /model: there is no such option of a model: dmodel/],
-    [{ task, model: { dModel: '128' } }, /model: Transformer: dModel is "128", expected an integer from 1 on/],
+    [{ task, model: { dModel: '128' } }, /model: dModel is "128", expected a number/],
+    [{ task: 'characters', model: { sourceVocab: 'x' } }, /model: sourceVocab is "x", expected a number/],
     [{ task, model: { heads: 3 } }, /dModel is 128, expected a multiple of heads, 3/],
   ])('refuses %j', async (config, message) => {
     const path = await fileOf(config);
