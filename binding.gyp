@@ -5,6 +5,7 @@
       "sources": [
         "native/addon.cc",
         "native/heap.cc",
+        "native/panels.cc",
         "native/run.cc",
         "native/threads.cc",
         "<!@(node -p \"require('fs').readdirSync('native/isa').filter(f => f.endsWith('.cc')).map(f => 'native/isa/' + f).join(' ')\")"

@@ -36,6 +36,14 @@ struct Failure {
   std::string reason;
 };
 
+// An operand that a product multiplies with: a dense matrix [depth, cols], which panels.h may lay out anew.
+struct Weight {
+  uint32_t at = 0;  // of its span, among the operands
+  uint32_t depth = 0, cols = 0;
+  bool waits = false;  // so few rows meet it that reading it counts
+  bool present() const { return depth != 0; }
+};
+
 class Context;
 
 // One kernel of one instruction set, as the engine sees it.
@@ -50,13 +58,16 @@ struct Kernel {
   const char* (*check)(const uint32_t* operands);
   // Called by every thread of the team with the same operands.
   void (*run)(const uint32_t* operands, Context& context);
+  // Null, or the operand that may lie in panels. Sees operands that check() has passed.
+  Weight (*weight)(const uint32_t* operands);
 };
 
-// One instruction set: its name and kernels. `kernels` has the same names in the same order in every set.
+// One instruction set: its name and kernels, and how many columns of a weight make a panel. `kernels` has the same
+// names in the same order in every set.
 struct Isa {
   const char* name;
   const Kernel* kernels;
-  uint32_t count;
+  uint32_t count, panelCols;
 };
 
 }  // namespace simdformer

@@ -4,14 +4,13 @@
 #include <atomic>
 
 #include "abi.h"
+#include "panels.h"
 #include "threads.h"
 
 namespace simdformer {
 
 // Scratch memory of one thread, 64-byte aligned, contents undefined at the start of each parallel() chunk.
 inline constexpr size_t kScratchBytes = size_t{4} << 20, kScratchFloats = kScratchBytes / sizeof(float);
-// Memory in which one phase of a command leaves something for the next; undefined at the start of a command.
-inline constexpr size_t kSharedBytes = size_t{4} << 20, kSharedFloats = kSharedBytes / sizeof(float);
 
 // The first bad datum that a run met, and the command that met it.
 struct Fault {
@@ -22,27 +21,26 @@ struct Fault {
 
 // How a run goes, which all of its threads see.
 struct Course {
-  bool cached = false;  // what it and those before it name would fit into the caches
   Fault fault;
   std::atomic<int64_t> last{INT64_MAX};  // the command after which it ends
 };
 
 class Context {
  public:
-  // `scratch` is that of all threads, one after the other, and behind it what they share.
-  Context(char* heap, char* scratch, Job& job, int seat, Course& course)
+  // `scratch` is that of all threads, one after the other.
+  Context(char* heap, char* scratch, const Panels& panels, Job& job, int seat, Course& course)
       : team(job, seat),
         heap_(heap),
         scratch_(scratch + kScratchBytes * static_cast<size_t>(seat)),
-        shared_(scratch + kScratchBytes * static_cast<size_t>(job.seats)),
+        panels_(panels),
         course_(course) {}
 
   float* f32(Span span) const { return reinterpret_cast<float*>(heap_ + size_t{4} * span.offset); }
   int32_t* i32(Span span) const { return reinterpret_cast<int32_t*>(heap_ + size_t{4} * span.offset); }
+  // Whether a weight lies in panels.
+  bool inPanels(Span span) const { return panels_.has(span.offset); }
   // The calling thread's scratch memory: kScratchFloats.
   float* scratch() const { return reinterpret_cast<float*>(scratch_); }
-  // All threads' memory: kSharedFloats.
-  float* shared() const { return reinterpret_cast<float*>(shared_); }
   // Reports that data in the heap cannot be right (an id outside the vocabulary, a negative length). The command goes
   // on, without touching memory that is not its own; the run ends with the first such reason, and with the number that
   // was given where one from 0 to below `limit` was expected. To be called in a chunk.
@@ -56,8 +54,6 @@ class Context {
   // Ends the run after this command. To be called in a chunk, so that no thread has gone on to the next.
   void leave() const { course_.last = command; }
   bool ended() const { return command > course_.last; }
-  // Whether operands are likely to lie in a cache.
-  bool cached() const { return course_.cached; }
 
   Team team;
   int64_t command = 0;  // its index in the list
@@ -65,7 +61,7 @@ class Context {
  private:
   char* heap_;
   char* scratch_;
-  char* shared_;
+  const Panels& panels_;
   Course& course_;
 };
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "abi.h"
-#include "footprint.h"
 #include "heap.h"
+#include "panels.h"
 #include "threads.h"
 
 namespace simdformer {
@@ -52,7 +52,7 @@ class Engine {
   Heap heap_;
   Heap scratch_heap_;
   char* scratch_ = nullptr;
-  Footprint footprint_;
+  Panels panels_;
   std::mutex growing_;
   std::mutex mutex_;  // held while a run or a copy lasts: those of a device follow one another
 };

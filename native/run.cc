@@ -28,7 +28,8 @@ bool isTensor(std::string_view kind) { return kind == "in" || kind == "out" || k
 
 }  // namespace
 
-Engine::Engine(const Isa& isa, int threads) : isa_(isa), threads_(threads), tensors_(isa.count) {
+Engine::Engine(const Isa& isa, int threads)
+    : isa_(isa), threads_(threads), tensors_(isa.count), panels_(heap_.data(), isa.panelCols) {
   for (uint32_t op = 0; op < isa.count; ++op) {
     uint32_t at = 0;
     eachOperand(isa.kernels[op].signature, [&](std::string_view kind, bool optional, std::string_view) {
@@ -36,7 +37,7 @@ Engine::Engine(const Isa& isa, int threads) : isa_(isa), threads_(threads), tens
       at += isTensor(kind) ? 2 : kind == "tail" ? 0 : 1;
     });
   }
-  if (scratch_heap_.grow(kScratchBytes * static_cast<size_t>(threads) + kSharedBytes)) scratch_ = scratch_heap_.data();
+  if (scratch_heap_.grow(kScratchBytes * static_cast<size_t>(threads))) scratch_ = scratch_heap_.data();
 }
 
 bool Engine::grow(uint64_t bytes) {
@@ -47,6 +48,7 @@ bool Engine::grow(uint64_t bytes) {
 bool Engine::read(uint64_t byteOffset, void* target, size_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (byteOffset > heap_.bytes() || bytes > heap_.bytes() - byteOffset) return false;
+  panels_.touch(byteOffset / 4, (bytes + byteOffset % 4 + 3) / 4);
   if (bytes > 0) memcpy(target, heap_.data() + byteOffset, bytes);
   return true;
 }
@@ -54,6 +56,7 @@ bool Engine::read(uint64_t byteOffset, void* target, size_t bytes) {
 bool Engine::write(uint64_t byteOffset, const void* source, size_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (byteOffset > heap_.bytes() || bytes > heap_.bytes() - byteOffset) return false;
+  panels_.touch(byteOffset / 4, (bytes + byteOffset % 4 + 3) / 4);
   if (bytes > 0) memcpy(heap_.data() + byteOffset, source, bytes);
   return true;
 }
@@ -70,9 +73,16 @@ const char* Engine::check(const uint32_t* words, size_t left) {
     const uint32_t offset = words[1 + at], size = words[2 + at];
     if (size == 0 && !optional) return "a tensor operand is empty";
     if (uint64_t{offset} + size > heap_.words()) return "a tensor operand reaches outside the heap";
-    footprint_.add(offset, size);
   }
-  return kernel.check(words + 1);
+  if (const char* reason = kernel.check(words + 1)) return reason;
+  const Weight weight = kernel.weight == nullptr ? Weight{} : kernel.weight(words + 1);
+  for (const auto& [at, optional] : tensors_[opcode]) {
+    if (weight.present() && at == weight.at)
+      panels_.use(words[1 + at], weight);
+    else
+      panels_.touch(words[1 + at], words[2 + at]);
+  }
+  return nullptr;
 }
 
 struct Engine::Walk {
@@ -85,13 +95,14 @@ struct Engine::Walk {
 void Engine::walk(void* data, Job& job, int seat) {
   Walk& walk = *static_cast<Walk*>(data);
   Engine& engine = walk.engine;
-  Context context(engine.heap_.data(), engine.scratch_, job, seat, walk.course);
+  Context context(engine.heap_.data(), engine.scratch_, engine.panels_, job, seat, walk.course);
   for (size_t at = 0; at < walk.count && !context.ended(); at += walk.words[at] >> 16, ++context.command)
     engine.isa_.kernels[walk.words[at] & kOpcodeMask].run(walk.words + at + 1, context);
 }
 
 Failure Engine::run(const uint32_t* words, size_t count) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  panels_.layOut();
   int64_t index = 0;
   for (size_t at = 0; at < count; at += words[at] >> 16, ++index) {
     if (const char* reason = check(words + at, count - at)) {
@@ -101,7 +112,6 @@ Failure Engine::run(const uint32_t* words, size_t count) {
   }
   if (count == 0) return {};
   Walk walk{*this, words, count, {}};
-  walk.course.cached = footprint_.fits(cpu().cache);
   runJob(threads_, &Engine::walk, &walk);
   const Fault& fault = walk.course.fault;
   const char* text = fault.reason.load();

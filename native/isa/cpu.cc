@@ -24,8 +24,7 @@ Cpu identify() {
   Cpu cpu;
   unsigned a, b, c, d;
   if (__get_cpuid(0, &a, &b, &c, &d) == 0) return cpu;
-  cpu.amd = b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx;
-  cpu.cache = largestCache(cpu.amd);
+  cpu.cache = largestCache(b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx);
   if (__get_cpuid(1, &a, &b, &c, &d) == 0) return cpu;
   constexpr unsigned kFma = 1u << 12, kOsxsave = 1u << 27, kAvx = 1u << 28;
   if ((c & kOsxsave) == 0) return cpu;

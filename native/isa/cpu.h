@@ -7,7 +7,6 @@ namespace simdformer {
 struct Cpu {
   bool avx2 = false;
   bool avx512 = false;
-  bool amd = false;
   size_t cache = 0;  // bytes of the largest one, or 0 if it does not say
 };
 

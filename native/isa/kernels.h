@@ -10,11 +10,20 @@ namespace {  // every instruction set has its own copy of everything below
 //   static constexpr const char* name, *signature;
 //   const char* check() const;      null, or why these operands cannot run
 //   void run(Context&) const;
+//   Weight weightOperand() const;   if there is an operand that may lie in panels
 template <class T>
 T decode(const uint32_t* operands) {
   T command;
   memcpy(&command, operands, sizeof(T));
   return command;
+}
+
+template <class T>
+constexpr auto weightOf() -> Weight (*)(const uint32_t*) {
+  if constexpr (requires { &T::weightOperand; })
+    return [](const uint32_t* operands) { return decode<T>(operands).weightOperand(); };
+  else
+    return nullptr;
 }
 
 template <class T>
@@ -24,7 +33,8 @@ constexpr Kernel describe() {
           sizeof(T) / 4,
           false,
           [](const uint32_t* operands) { return decode<T>(operands).check(); },
-          [](const uint32_t* operands, Context& context) { decode<T>(operands).run(context); }};
+          [](const uint32_t* operands, Context& context) { decode<T>(operands).run(context); },
+          weightOf<T>()};
 }
 
 // A kernel whose command ends in any number of words gets its operands as they lie in the list.
@@ -35,7 +45,7 @@ uint32_t tailWords(const uint32_t* operands) {
 
 template <class T>
 constexpr Kernel describeWithTail() {
-  return {T::name, T::signature, sizeof(T) / 4, true, T::check, T::run};
+  return {T::name, T::signature, sizeof(T) / 4, true, T::check, T::run, nullptr};
 }
 
 constexpr uint32_t signatureWords(const char* signature) {
@@ -81,7 +91,7 @@ const Kernel* list(std::index_sequence<I...>) {
 }  // namespace
 
 const Isa& isa() {
-  static const Isa self{ISA_NAME, list(std::make_index_sequence<kCount>()), kCount};
+  static const Isa self{ISA_NAME, list(std::make_index_sequence<kCount>()), kCount, kPanelCols};
   return self;
 }
 

@@ -2,7 +2,6 @@
 #include "kernels/shared/activations.h"
 #include "kernels/shared/dropping.h"
 #include "kernels/shared/gemm.h"
-#include "kernels/shared/stream.h"
 
 // True if `batch` matrices of rows × cols, `batchStride` words apart, lie inside the span.
 inline bool coversBatch(Span span, uint64_t batch, uint64_t batchStride, uint64_t rows, uint64_t cols,
@@ -87,7 +86,7 @@ struct MatMul {
   // Few rows wait for B, as long as computing with eight takes, or with four where a cache holds all of it. A task a
   // thread reads it in the longest runs; where it stays in the caches, smaller tasks end at the same time. Short runs
   // are left as they are, and rows are cut.
-  Blocks fewBlocks(uint64_t threads) const {
+  Blocks fewBlocks(uint64_t threads, bool inPanels) const {
     const uint64_t floats = uint64_t{cols} * depth, least = rows == 1 && floats <= kCachedB ? 4 : 8;
     const uint64_t worth = (rows < least ? least : rows) * floats / kLeastWork + 1;
     const uint64_t tasks =
@@ -95,15 +94,22 @@ struct MatMul {
     const uint64_t down = cols < kLongRun * tasks ? atMost(tasks, divideUp(rows, kTileRows)) : 1;
     const uint64_t runs = divideUp(cols, maxFewCols(rows)), wanted = divideUp(tasks, down);
     const uint64_t across = wanted >= runs ? wanted : divideUp(runs, threads) * threads;
-    const uint64_t rowStep = divideUp(rows, down), colStep = wholeVectors(divideUp(cols, across));
+    const uint64_t unit = inPanels ? kPanelCols : kWidth;
+    const uint64_t rowStep = divideUp(rows, down), colStep = divideUp(divideUp(cols, across), unit) * unit;
     return {rowStep, colStep, divideUp(rows, rowStep), divideUp(cols, colStep)};
+  }
+
+  Weight weightOperand() const {
+    if (transposeA != 0 || transposeB != 0 || batch != 1 || bStride != cols) return {};
+    if (cols < kLeastPanels * kPanelCols || cols * depth < kLeastWeight) return {};
+    return {2, depth, cols, rows <= kMostWaiting};
   }
 
   void run(Context& context) const {
     if (rows == 0 || cols == 0 || batch == 0) return context.team.parallel(0, [](uint32_t) {});
-    if (batch == 1 && few() && !context.cached() && Stream::fits(rows, cols, bStride, depth)) return stream(context);
+    const bool inPanels = weightOperand().present() && context.inPanels(b);
     const uint64_t threads = static_cast<uint64_t>(context.team.threads());
-    const Blocks cut = few() ? fewBlocks(threads) : manyBlocks(threads);
+    const Blocks cut = few(inPanels) ? fewBlocks(threads, inPanels) : manyBlocks(threads);
     const uint64_t perMatrix = cut.down * cut.across;
     const uint64_t together = perMatrix > 1 ? 1 : kLeastWork / (uint64_t{rows} * cols * depth) + 1;  // small matrices
     context.team.parallelRange(perMatrix * batch, together, [&](uint64_t block, uint64_t end) {
@@ -111,7 +117,7 @@ struct MatMul {
         // By rows, so that a thread meets the same rows of A in its cache, and those of the layer before.
         const uint64_t n = block / perMatrix;
         const uint64_t row = block / cut.across % cut.down * cut.rowStep, col = block % cut.across * cut.colStep;
-        const Gemm g = part(context, n, row, col, cut.rowStep, cut.colStep);
+        const Gemm g = part(context, n, row, col, cut.rowStep, cut.colStep, inPanels);
         gemmBlock(g, context.scratch(), [&](size_t i, size_t j, size_t height, size_t width) {
           finish(context, g.c + i * g.cRow + j, n, row + i, col + j, height, width);
         });
@@ -120,32 +126,24 @@ struct MatMul {
   }
 
  private:
-  static constexpr uint64_t kLongRun = 192;        // floats
+  static constexpr uint64_t kLeastPanels = 4, kLeastWeight = 1 << 14;  // worth laying out
+  static constexpr uint64_t kMostWaiting = 64;                         // rows that a weight is laid out for
+  static constexpr uint64_t kLongRun = 192;                            // floats
   static constexpr uint64_t kLeastWork = 1 << 17;  // multiply-adds that are worth a task: two microseconds
-  static constexpr uint64_t kFinished = 1024;      // columns of a stream that are worth a task
 
   // Not of a gradient of weights, which brings column sums and reads A across its rows.
-  bool few() const { return !transposeA && isFew(rows, bStride, depth, transposeB != 0); }
-
-  void stream(Context& context) const {
-    const Gemm g = part(context, 0, 0, 0, rows, cols);
-    const Stream stream(g, context.shared());
-    const uint64_t threads = static_cast<uint64_t>(context.team.threads());
-    context.team.parallelRange(stream.parts(), divideUp(stream.parts(), threads),
-                               [&](uint64_t from, uint64_t to) { stream.sum(from, to); });
-    context.team.parallelRange(cols, kFinished, [&](uint64_t from, uint64_t to) {
-      stream.finish(from, to);
-      finish(context, g.c + from, 0, 0, from, rows, to - from);
-    });
+  bool few(bool inPanels) const {
+    return !transposeA && (inPanels ? rows <= kFewInPanels : isFew(rows, bStride, depth, transposeB != 0));
   }
 
   // Matrix n's part of at most height × width at (row, col).
-  Gemm part(const Context& context, uint64_t n, uint64_t row, uint64_t col, uint64_t height, uint64_t width) const {
+  Gemm part(const Context& context, uint64_t n, uint64_t row, uint64_t col, uint64_t height, uint64_t width,
+            bool inPanels) const {
     Gemm g;
     g.a = context.f32(a) + n * aBatch + row * (transposeA ? 1 : aStride);
     g.aRow = transposeA ? 1 : aStride;
     g.aCol = transposeA ? aStride : 1;
-    g.b = context.f32(b) + n * bBatch + col * (transposeB ? bStride : 1);
+    g.b = context.f32(b) + n * bBatch + (inPanels ? 0 : col * (transposeB ? bStride : 1));
     g.bRow = bStride;
     g.bTransposed = transposeB != 0;
     g.c = keeps() ? context.f32(pre) + (n * rows + row) * cols + col : result(context, n, row, col);
@@ -157,7 +155,8 @@ struct MatMul {
     g.bias = bias.present() ? context.f32(bias) + col : nullptr;
     g.columnSums = sums.present() && row == 0 ? context.f32(sums) + col : nullptr;
     g.accumulateSums = (accumulate & 2) != 0;
-    g.few = few();
+    g.few = few(inPanels);
+    if (inPanels) g.panelCols = cols, g.panelCol = col;
     return g;
   }
 

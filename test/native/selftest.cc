@@ -66,6 +66,37 @@ void knownAnswers(const Isa& isa) {
   expect(!engine.write(~uint64_t{0}, copied, 4), "a write past the end is refused", isa.name);
 }
 
+// A weight of 3 × 10 in panels of 4 columns, and what undoes that.
+void weightInPanels() {
+  constexpr uint32_t kOffset = 8, kDepth = 3, kCols = 10;
+  const Weight weight{0, kDepth, kCols, true};
+  std::vector<float> heap(100), plain;
+  for (size_t i = 0; i < heap.size(); ++i) heap[i] = static_cast<float>(i);
+  plain = heap;
+  const auto element = [](uint32_t k, uint32_t j) { return static_cast<float>(kOffset + k * kCols + j); };
+  Panels panels(reinterpret_cast<char*>(heap.data()), 4);
+  const auto use = [&](int times) {
+    for (; times > 0; --times) panels.use(kOffset, weight);
+    panels.layOut();
+    return panels.has(kOffset);
+  };
+  expect(!use(7) && use(1), "eight uses lay out a weight", "panels");
+  expect(heap[8] == element(0, 0) && heap[12] == element(1, 0) && heap[20] == element(0, 4), "panels of 4", "panels");
+  expect(heap[32] == element(0, 8) && heap[34] == element(1, 8) && heap[37] == element(2, 9), "then of 2", "panels");
+  panels.touch(0, kOffset);
+  panels.touch(kOffset + kDepth * kCols, 20);
+  expect(panels.has(kOffset), "what lies beside is no part of it", "panels");
+  panels.touch(kOffset + kDepth * kCols - 1, 1);
+  expect(!panels.has(kOffset) && heap == plain, "it is put back", "panels");
+  expect(!use(31) && use(1), "and laid out anew after more uses", "panels");
+  panels.use(kOffset + kCols, {0, 2, kCols, true});
+  expect(!panels.has(kOffset) && heap == plain, "other rows are another weight", "panels");
+  for (int i = 0; i < 7; ++i) panels.use(kOffset, weight);
+  panels.touch(kOffset, 1);
+  expect(!use(7), "a touch starts the count again", "panels");
+  expect(!use(0) && heap == plain, "nothing is laid out before", "panels");
+}
+
 // Random bytes, the same in every run.
 class Random {
  public:
@@ -169,6 +200,7 @@ void sharedPool(const Isa& isa) {
 int main(int argc, char** argv) {
   using namespace simdformer::test;
   const int wanted = argc > 1 ? std::atoi(argv[1]) : 100;
+  weightInPanels();
   for (const simdformer::Isa* const* isa = simdformer::availableIsas(); *isa != nullptr; ++isa) {
     knownAnswers(**isa);
     everyKernel(**isa, wanted);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createDevice, DeviceError, DTypeError, linear, matmul, ShapeError } from '../../src/index.js';
+import { createDevice, DeviceError, DTypeError, linear, matmul, ShapeError, type Tensor } from '../../src/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { matmul as reference } from '../reference/matmul.js';
 
@@ -87,22 +87,52 @@ describe('matmul', () => {
     }
   });
 
-  it('gives one row the same bits among more than the caches hold', async () => {
-    const device = await deviceFor(isas[0]!, 2);
-    const values = (count: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(i * 1.7));
-    for (const [depth, cols] of [
-      [270, 515],
-      [1100, 200],
-      [600, 2100],
-    ] as const) {
-      const a = device.tensor(values(3 * depth), [3, depth]);
-      const b = device.tensor(values(depth * cols), [depth, cols]);
-      const bias = device.tensor(values(cols), [cols]);
-      const all = await linear(a, b, bias, { activation: 'gelu' }).data();
-      const crowd = device.zeros([40 << 20]); // of the same run
-      const row = await linear(a.rows(1, 2), b, bias, { activation: 'gelu' }).data();
-      expect(row).toEqual(all.slice(cols, 2 * cols));
-      crowd.dispose();
+  it('gives the same bits when it has laid out a weight anew, which all others find as it was', async () => {
+    const values = (count: number, from = 0) =>
+      Float32Array.from({ length: count }, (_, i) => Math.sin(i * 1.7 + from));
+    for (const isa of isas) {
+      const device = await deviceFor(isa, 3);
+      for (const [depth, cols] of [
+        [130, 513],
+        [1100, 200],
+        [600, 259],
+      ] as const) {
+        const bias = device.tensor(values(cols), [cols]);
+        const inputs = [1, 2, 5, 13, 30, 66].map((rows) => device.tensor(values(rows * depth, rows), [rows, depth]));
+        const product = (x: Tensor, w: Tensor) => linear(x, w, bias, { activation: 'gelu' });
+        const weights = values(depth * cols);
+        const w = device.tensor(weights, [depth, cols]);
+        /** Of weights that nothing has been multiplied with yet. */
+        const once = async (compute: (w: Tensor) => Tensor) => {
+          const fresh = device.tensor(weights, [depth, cols]);
+          const result = await compute(fresh).data();
+          fresh.dispose();
+          return result;
+        };
+        const useOften = async (runs: number) => {
+          for (let run = 0; run < runs; run++) {
+            const y = product(inputs[run % 5]!, w);
+            await y.data();
+            y.dispose();
+          }
+        };
+        const expected = await Promise.all(inputs.map((x) => once((fresh) => product(x, fresh))));
+        await useOften(20);
+        for (const [i, x] of inputs.entries()) expect(await product(x, w).data()).toEqual(expected[i]);
+        expect(await w.data()).toEqual(weights);
+        await useOften(40);
+        const transposed = (w: Tensor) => matmul(bias.reshape(1, cols), w, { transposeB: true });
+        expect(await transposed(w).data()).toEqual(await once(transposed));
+        await useOften(160);
+        const ofRows = (w: Tensor) => matmul(inputs[1]!.columns(40, 120), w.rows(40, 120));
+        const [all, some] = [product(inputs[0]!, w), ofRows(w)]; // in one run
+        expect(await some.data()).toEqual(await once(ofRows));
+        expect(await all.data()).toEqual(expected[0]);
+        await useOften(600);
+        weights.set(values(7), 333);
+        w.write(weights);
+        for (const x of inputs) expect(await product(x, w).data()).toEqual(await once((fresh) => product(x, fresh)));
+      }
     }
   });
 

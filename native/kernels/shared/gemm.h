@@ -9,8 +9,8 @@
 // depth alone, so a row's result is the same bits in any batch, at any place in it, on any number of threads.
 //
 // Many rows of A meet a panel of B, as wide as a tile, while it is in a cache. Few rows wait for B, and memory gives
-// most when its rows are read from end to end: there all columns go some k at a time, and their sums wait in a buffer.
-// AMD's processors prefetch a panel as well, and sums of several rows stay in registers: 10 to 20 % faster on Zen 4.
+// most when it is read from end to end: a weight in panels lies in that order (panels.h); of any other all columns go
+// some k at a time, and their sums wait in a buffer.
 #pragma once
 #include "kernels/shared/gemm_tile.h"
 
@@ -28,7 +28,22 @@ struct Gemm {
   float* columnSums;  // [cols] (+)= those of B, or null; not for few rows
   bool accumulateSums;
   bool few;  // isFew(), of the whole product
+  // If B lies in panels (see panels.h) they start at b, have panelCols columns together, and C's first is panelCol.
+  size_t panelCols = 0, panelCol = 0;
+  bool inPanels() const { return kPanels && panelCols > 0; }
 };
+
+// Where B(k, j) lies, and how far apart the rows of B are there.
+struct Place {
+  const float* at;
+  size_t row;
+};
+inline Place placeOf(const Gemm& g, size_t k, size_t j) {
+  if (!g.inPanels()) return {g.bTransposed ? g.b + j * g.bRow + k : g.b + k * g.bRow + j, g.bRow};
+  const size_t col = g.panelCol + j, start = col / kPanelCols * kPanelCols;
+  const size_t row = atMost(kPanelCols, g.panelCols - start);
+  return {g.b + start * g.depth + k * row + (col - start), row};
+}
 
 // Loads a word of every line, so that all are on their way from memory at once.
 inline void touch(const float* b, size_t bRow, size_t depth, size_t cols) {
@@ -68,6 +83,9 @@ inline bool isFew(size_t rows, size_t bRow, size_t depth, bool bTransposed) {
   return !bTransposed && rows <= (bRow * depth >= kLargeB ? 2 : 1) * kFewRows;
 }
 
+// And up to how many rows wait for a B in panels; more gain by larger blocks of k.
+inline constexpr size_t kFewInPanels = 4 * kTileRows;
+
 inline constexpr size_t kPanelFloats = kMaxBlockDepth * kMaxTileCols;
 // Of few rows, a block of C has at most so many columns, rounded up to whole vectors.
 inline constexpr size_t kFewFloats = size_t{1} << 18;
@@ -77,50 +95,100 @@ inline constexpr size_t kSumsFloats = kFewFloats + 2 * kFewRows * 3 * kWidth;
 inline constexpr size_t kPartFloats = size_t{1} << 15;  // of B
 inline constexpr size_t kCachedB = size_t{1} << 16;     // floats of a small B, which some cache still holds
 
-// On AMD: in blocks of so few columns the rows of B further down are fetched, not the panel beside, which is 20 %
-// faster.
-inline constexpr size_t kNarrow = 256, kNarrowPart = 128;
+// Few rows of A meet the rows of B from k to k + depth in columns j to j + cols of C.
+struct Meeting {
+  size_t k, depth, j, cols;
+};
 
-// A·B for few rows and at most maxFewCols() columns. At the edge of C the part of B that is no whole tile is packed.
+// A·B for few rows and at most maxFewCols() columns: what its loops over B have in common.
+template <class Finish>
+class FewRows {
+ public:
+  FewRows(const Gemm& g, float* edge, float* sums, const Finish& finish)
+      : g_(g), edge_(edge), sums_(sums), finish_(finish) {}
+
+  size_t tiles() const { return divideUp(g_.rows, kTileRows); }
+  size_t block() const { return blockDepth(g_.depth); }
+  // The end of k's block of k.
+  size_t blockEnd(size_t k) const { return atMost(g_.depth, k / block() * block() + block()); }
+
+  // The first `fetching` tiles fetch a row of `next` for each k. At the edge of C the part of B that is no whole tile
+  // is packed.
+  void meet(const Meeting& m, size_t width, const float* next, size_t nextRow, size_t fetching) const {
+    const auto [at, row] = placeOf(g_, m.k, m.j);
+    const bool whole = m.cols == width;
+    if (!whole) packRows(at, row, m.depth, m.cols, edge_, width);
+    const float *b = whole ? at : edge_, *bias = g_.bias != nullptr ? g_.bias + m.j : nullptr;
+    const size_t bRow = whole ? row : width, start = m.k / block() * block();
+    const bool ends = m.k + m.depth == blockEnd(m.k), last = m.k + m.depth == g_.depth;
+    const size_t sumsRow = wholeVectors(g_.cols) + kWidth;  // not a power of two
+    // Tiles of nearly the same height: a last one of a row or two would compute at a fraction of the speed.
+    const size_t height = divideUp(g_.rows, tiles());
+    for (size_t i = 0, t = 0; i < g_.rows; i += height, ++t) {
+      const size_t rows = atMost(height, g_.rows - i);
+      float* sum = sums_ + i * sumsRow + m.j;
+      const float* begun = m.k > start ? sum : nullptr;
+      const TileTarget inC{g_.c + i * g_.cRow + m.j, g_.cRow, m.cols, start > 0 || g_.accumulate,
+                           last ? bias : nullptr,    begun,   sumsRow};
+      const TileTarget inSums{sum, sumsRow, width, false, nullptr, begun, sumsRow};
+      const bool fetches = t < fetching;
+      const Tile compute = fetches ? tileOf<Beside::kFetches>(rows, width) : tileOf<Beside::kContinues>(rows, width);
+      compute(m.depth, g_.a + i * g_.aRow + m.k * g_.aCol, g_.aRow, g_.aCol, b, bRow, ends ? inC : inSums, nullptr,
+              next + t * m.depth * nextRow, nextRow);
+      if (last) finish_(i, m.j, rows, m.cols);
+    }
+  }
+
+ private:
+  const Gemm& g_;
+  float *edge_, *sums_;
+  const Finish& finish_;
+};
+
+// A B that lies in rows.
 template <class Finish>
 void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
+  const FewRows<Finish> few(g, edge, sums, finish);
   // The k that all columns go at a time: some rows of B, more where they are short.
   const bool isCached = g.bRow * g.depth <= kCachedB;
-  const bool narrow = cpu().amd && g.bRow * g.depth >= kLargeB && g.cols <= kNarrow;
-  const size_t least = narrow ? kNarrowPart : cpu().amd ? kMaxBlockDepth : g.rows <= 32 ? 32 : 64;
+  const size_t least = g.rows <= 32 ? 32 : 64;
   const size_t most = isCached ? kPartFloats / g.cols : 0;
   const size_t part = most > least ? most : least;
-  const size_t tileCols = tileColsOf(g.rows, g.cols, false), block = blockDepth(g.depth);
-  const size_t sumsRow = wholeVectors(g.cols) + kWidth;  // not a power of two
+  const size_t tileCols = tileColsOf(g.rows, g.cols, false);
   // The processor foresees what one row reads of a small B.
   const bool fetches = kPrefetches && (!isCached || g.rows > 1);
-  // Tiles of nearly the same height: a last one of a row or two would compute at a fraction of the speed.
-  const size_t height = divideUp(g.rows, divideUp(g.rows, kTileRows));
   for (size_t k = 0, depth = 0; k < g.depth; k += depth) {
-    const size_t start = k / block * block, end = atMost(g.depth, start + block);
-    depth = atMost(part, end - k);
-    const bool ends = k + depth == end, last = k + depth == g.depth;
+    depth = atMost(part, few.blockEnd(k) - k);
     for (size_t j = 0, width = 0; j < g.cols; j += width) {
       width = widthOf(g.cols - j, tileCols);
       const size_t cols = atMost(width, g.cols - j);
-      const float* b = g.b + k * g.bRow + j;
-      const bool whole = cols == width;
-      if (!whole) packRows(b, g.bRow, depth, cols, edge, width);
       // While the rows of A meet this part of B, the next is on its way from memory.
-      const float* below = b + depth * g.bRow;
-      const float* next = narrow ? below : j + width < g.cols ? b + width : below - j;
-      const float* bias = last && g.bias != nullptr ? g.bias + j : nullptr;
-      for (size_t i = 0; i < g.rows; i += height) {
-        const size_t rows = atMost(height, g.rows - i);
-        float* sum = sums + i * sumsRow + j;
-        const float* begun = k > start ? sum : nullptr;
-        const TileTarget inC{g.c + i * g.cRow + j, g.cRow, cols, start > 0 || g.accumulate, bias, begun, sumsRow};
-        const TileTarget inSums{sum, sumsRow, width, false, nullptr, begun, sumsRow};
-        const bool fetching = fetches && whole && i == 0;
-        const Tile compute = fetching ? tileOf<Beside::kFetches>(rows, width) : tileOf<Beside::kContinues>(rows, width);
-        compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b : edge, whole ? g.bRow : width,
-                ends ? inC : inSums, nullptr, next);
-        if (last) finish(i, j, rows, cols);
+      const float *b = g.b + k * g.bRow + j, *below = b + depth * g.bRow;
+      const float* next = j + width < g.cols ? b + width : below - j;
+      few.meet({k, depth, j, cols}, width, next, g.bRow, fetches && cols == width ? 1 : 0);
+    }
+  }
+}
+
+// And one that lies in panels, each of which is read from end to end. All tiles fetch a share of what follows.
+template <class Finish>
+void fewRowsInPanels(const Gemm& g, float* edge, float* sums, const Finish& finish) {
+  // Rows of a panel that leave a level-1 cache room for A.
+  const size_t part = g.rows == 1 ? kMaxBlockDepth : 4096 / kPanelCols;
+  const FewRows<Finish> few(g, edge, sums, finish);
+  const size_t tileCols = atMost(kPanelCols, tileColsOf(g.rows, kPanelCols, false));
+  const size_t fetching = g.rows > 1 ? few.tiles() : 0;  // the processor foresees what one row reads
+  for (size_t panel = 0, panelEnd = 0; panel < g.cols; panel = panelEnd) {
+    panelEnd = atMost(g.cols, panel + kPanelCols - (g.panelCol + panel) % kPanelCols);
+    for (size_t k = 0, depth = 0; k < g.depth; k += depth) {
+      depth = atMost(part, few.blockEnd(k) - k);
+      const auto [at, row] = placeOf(g, k, panel);
+      const float* next = at + depth * row;
+      for (size_t j = panel, width = 0; j < panelEnd; j += width) {
+        width = widthOf(panelEnd - j, tileCols);
+        const size_t cols = atMost(width, panelEnd - j), nextRow = divideUp(width, few.tiles());
+        few.meet({k, depth, j, cols}, width, next, nextRow, fetching);
+        next += depth * width;
       }
     }
   }
@@ -147,14 +215,14 @@ struct Panels {
 inline Panels panelsFrom(const Gemm& g, size_t k, size_t depth, size_t j, size_t tileCols, bool touches,
                          float* memory) {
   const size_t left = g.cols - j, width = widthOf(left, tileCols), cols = atMost(width, left);
-  const float* b = g.bTransposed ? g.b + j * g.bRow + k : g.b + k * g.bRow + j;
-  if (touches && j % kTouchedCols == 0) touch(b, g.bRow, depth, atMost(kTouchedCols, left));
+  const auto [b, row] = placeOf(g, k, j);
+  if (touches && j % kTouchedCols == 0) touch(b, row, depth, atMost(kTouchedCols, left));
   if (!g.bTransposed && cols == width)
-    return {b, g.bRow, width, width == tileCols ? atMost(kTilesTogether, left / width) : 1, width, cols};
+    return {b, row, width, width == tileCols ? atMost(kTilesTogether, left / width) : 1, width, cols};
   if (g.bTransposed)
-    packTransposed(b, g.bRow, cols, depth, memory, width);
+    packTransposed(b, row, cols, depth, memory, width);
   else
-    packRows(b, g.bRow, depth, cols, memory, width);
+    packRows(b, row, depth, cols, memory, width);
   return {memory, width, width, 1, 0, cols};
 }
 
@@ -212,7 +280,7 @@ template <class Finish>
 void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish) {
   const size_t tileCols = tileColsOf(g.rows, g.cols, g.bTransposed);
   // B is read in place unless it is transposed, or its rows lie far apart; A likewise.
-  const bool packs = !g.bTransposed && g.bRow >= kFarRows;
+  const bool packs = !g.bTransposed && !g.inPanels() && g.bRow >= kFarRows;
   const bool touches = !kPrefetches && packs && tileCols == kTileCols;
   const size_t tiles = divideUp(g.rows, kTileRows);
   const bool fetches = kPrefetches && packs && g.bRow * g.depth > kCachedB && tiles >= kLeastTiles;
@@ -245,7 +313,7 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
           const float* bias = last && g.bias != nullptr ? g.bias + col : nullptr;
           compute(depth, a, packsA ? 1 : g.aRow, packsA ? kTileRows : g.aCol, panels.b + p * panels.next, panels.row,
                   {g.c + i * g.cRow + col, g.cRow, panels.cols, k > 0 || g.accumulate, bias},
-                  memory + p * depth * width, nullptr);
+                  memory + p * depth * width, nullptr, 0);
         }
         if (last) finish(i, j, rows, done - width + panels.cols);
         if (packing) panels.b = memory, panels.row = width, panels.next = depth * width;
@@ -267,5 +335,6 @@ template <class Finish>
 void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
   if (kPrefetches && g.bTransposed && g.rows <= kFewTransposed)
     return fewRowsTransposed(g, finish, std::make_index_sequence<kFewTransposed>());
-  (g.few ? fewRows<Finish> : manyRows<Finish>)(g, memory, memory + kPanelFloats, finish);
+  const auto multiply = !g.few ? manyRows<Finish> : g.inPanels() ? fewRowsInPanels<Finish> : fewRows<Finish>;
+  multiply(g, memory, memory + kPanelFloats, finish);
 }

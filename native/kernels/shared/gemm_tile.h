@@ -11,6 +11,8 @@ inline constexpr size_t kMaxBlockDepth = 512;
 inline constexpr size_t kTileRows = kWidth == 16 ? 8 : TILE_ROWS, kTileVecs = kWidth == 16 ? 3 : TILE_VECS;
 inline constexpr size_t kWideRows = kTileRows / 2;
 inline constexpr size_t kTileCols = kTileVecs * kWidth, kMaxTileCols = 8 * kWidth;
+// Of a weight in panels (see panels.h): whole lines of the cache.
+inline constexpr size_t kPanelCols = kWidth == 16 ? kTileCols : 2 * kTileCols;
 
 // A tile of few rows is wider, so that it has as many accumulators.
 inline size_t tileColsOf(size_t rows, size_t cols, bool bTransposed) {
@@ -18,11 +20,8 @@ inline size_t tileColsOf(size_t rows, size_t cols, bool bTransposed) {
   return rows <= kWideRows && cols > kTileCols ? 2 * kTileCols : kTileCols;
 }
 
-// Blocks of nearly the same depth; a last one of a few k would cost as much traffic of C as a full one. Of more than a
-// few k there are two, four, …, which threads can share (see stream.h); that costs many rows 1 % where one would do.
-inline size_t blockDepth(size_t depth) {
-  return divideUp(depth, depth <= kMaxBlockDepth / 2 ? 1 : 2 * divideUp(depth, 2 * kMaxBlockDepth));
-}
+// Blocks of nearly the same depth; a last one of a few k would cost as much traffic of C as a full one.
+inline size_t blockDepth(size_t depth) { return divideUp(depth, divideUp(depth, kMaxBlockDepth)); }
 
 // Where a tile's sums go: `cols` columns of C, added to what is there if `add`, with `bias` (of these columns) if any.
 // Those of few rows begin with the sums at `start`, or with zeros if it is null.
@@ -88,7 +87,7 @@ enum class Beside { kNothing, kPacked, kPacks, kContinues, kFetches };
 // and B.
 template <size_t kRows, size_t kVecs, Beside kBeside = Beside::kNothing>
 void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow, const TileTarget& target,
-          [[maybe_unused]] float* panel, [[maybe_unused]] const float* next) {
+          [[maybe_unused]] float* panel, [[maybe_unused]] const float* next, [[maybe_unused]] size_t nextRow) {
   // Where 16 registers have room for sums and a column of A, but not for a row of B: its vectors come one by one.
   constexpr size_t kSums = kRows * kVecs;
   constexpr bool kSumsCrowd = kSums + kVecs + 1 > 16 && kSums + kRows + 1 <= 16 && kBeside != Beside::kPacks;
@@ -111,7 +110,7 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
       if constexpr (!kSumsCrowd) eachAccumulator<1, kVecs>([&](size_t, size_t v) { row[v] = load(b + v * kWidth); });
       if constexpr (kBeside == Beside::kFetches) {
         eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
-        next += bRow;
+        next += nextRow;
       }
       if constexpr (kSumsCrowd) {
         Vf x[kRows];
@@ -153,7 +152,7 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
 }
 
 using Tile = void (*)(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow,
-                      const TileTarget& target, float* panel, const float* next);
+                      const TileTarget& target, float* panel, const float* next, size_t nextRow);
 
 template <size_t kVecs, Beside kBeside, size_t... I>
 Tile tileWith(size_t rows, std::index_sequence<I...>) {

@@ -1,0 +1,87 @@
+#include "panels.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+namespace simdformer {
+
+Panels::Entries::iterator Panels::firstBehind(uint64_t offset) {
+  auto at = weights_.upper_bound(static_cast<uint32_t>(std::min<uint64_t>(offset, UINT32_MAX)));
+  if (at != weights_.begin()) {
+    const auto before = std::prev(at);
+    if (before->first + uint64_t{before->second.depth} * before->second.cols > offset) return before;
+  }
+  return at;
+}
+
+bool Panels::nothingIn(uint64_t offset, uint64_t length) const {
+  if (pages_.empty() || length == 0) return true;
+  for (uint64_t page = offset >> kPageBits, end = (offset + length - 1) >> kPageBits; page <= end; ++page)
+    if ((pages_[page / 64] >> page % 64 & 1) != 0) return false;
+  return true;
+}
+
+void Panels::use(uint32_t offset, const Weight& weight) {
+  const uint64_t length = uint64_t{weight.depth} * weight.cols;
+  auto at = weights_.find(offset);
+  if (at == weights_.end() || at->second.depth != weight.depth || at->second.cols != weight.cols) {
+    touch(offset, length);
+    if (!weight.waits) return;
+    for (at = firstBehind(offset); at != weights_.end() && at->first < offset + length;) at = weights_.erase(at);
+    at = weights_.insert({offset, {weight.depth, weight.cols}}).first;
+    pages_.resize((uint64_t{1} << (32 - kPageBits)) / 64);
+    for (uint64_t page = offset >> kPageBits; page <= (offset + length - 1) >> kPageBits; ++page)
+      pages_[page / 64] |= uint64_t{1} << page % 64;
+  }
+  Entry& entry = at->second;
+  if (entry.inPanels || !weight.waits) return;
+  if (++entry.uses == entry.enough) ready_ = true;
+}
+
+void Panels::touch(uint64_t offset, uint64_t length) {
+  if (nothingIn(offset, length)) return;
+  for (auto at = firstBehind(offset); at != weights_.end() && at->first < offset + length; ++at) {
+    Entry& entry = at->second;
+    entry.uses = 0;
+    if (!entry.inPanels) continue;
+    move(at->first, entry, false);
+    entry.inPanels = false;
+    entry.enough = std::min(entry.enough * kMoreUses, kMostUses);
+  }
+}
+
+void Panels::layOut() {
+  if (!ready_) return;
+  ready_ = false;
+  for (auto& [offset, entry] : weights_) {
+    if (entry.inPanels || entry.uses < entry.enough) continue;
+    const uint64_t floats = uint64_t{entry.depth} * entry.cols;
+    if (floats > roomFloats_) {
+      std::unique_ptr<float[]> room(new (std::nothrow) float[floats]);
+      if (room == nullptr) continue;  // it works as it is
+      room_ = std::move(room);
+      roomFloats_ = floats;
+    }
+    move(offset, entry, true);
+    entry.inPanels = true;
+  }
+}
+
+void Panels::move(uint32_t offset, const Entry& weight, bool toPanels) {
+  constexpr uint32_t kRows = 16;  // that a level-2 cache holds
+  const auto& [depth, cols] = std::pair(weight.depth, weight.cols);
+  float* at = heap_ + offset;
+  for (uint32_t k = 0; k < depth; k += kRows) {
+    for (uint32_t j = 0; j < cols; j += width_) {
+      const uint32_t width = std::min(width_, cols - j);
+      for (uint32_t row = k; row < std::min(depth, k + kRows); ++row) {
+        const uint64_t plain = uint64_t{row} * cols + j, inPanel = uint64_t{j} * depth + uint64_t{row} * width;
+        memcpy(room_.get() + (toPanels ? inPanel : plain), at + (toPanels ? plain : inPanel), width * sizeof(float));
+      }
+    }
+  }
+  memcpy(at, room_.get(), uint64_t{depth} * cols * sizeof(float));
+}
+
+}  // namespace simdformer
