@@ -28,8 +28,10 @@ void Panels::use(uint32_t offset, const Weight& weight) {
   if (at == weights_.end() || at->second.depth != weight.depth || at->second.cols != weight.cols) {
     touch(offset, length);
     if (!weight.waits) return;
-    for (at = firstBehind(offset); at != weights_.end() && at->first < offset + length;) at = weights_.erase(at);
-    at = weights_.insert({offset, {weight.depth, weight.cols}}).first;
+    Entry fresh{weight.depth, weight.cols};
+    for (at = firstBehind(offset); at != weights_.end() && at->first < offset + length; at = weights_.erase(at))
+      fresh.enough = std::max(fresh.enough, at->second.enough);
+    at = weights_.insert({offset, fresh}).first;
     pages_.resize((uint64_t{1} << (32 - kPageBits)) / 64);
     for (uint64_t page = offset >> kPageBits; page <= (offset + length - 1) >> kPageBits; ++page)
       pages_[page / 64] |= uint64_t{1} << page % 64;

@@ -53,7 +53,7 @@ class Panels {
     bool inPanels = false;
   };
   // Laying out takes the time of about four readings. One that had to be put back waits for more of them.
-  static constexpr uint32_t kUses = 8, kMoreUses = 4, kMostUses = 1 << 20;
+  static constexpr uint32_t kUses = 3, kMoreUses = 4, kMostUses = 1 << 20;
   static constexpr uint32_t kPageBits = 14;  // words
 
   using Entries = std::map<uint32_t, Entry>;

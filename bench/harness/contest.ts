@@ -25,7 +25,7 @@ export interface ContestOptions {
   readonly turn?: number;
   /** Seconds after which no more than FEWEST rounds are made. Default 10. */
   readonly seconds?: number;
-  /** Seconds that short work is repeated for before it counts, as compilers of JavaScript go on improving. Default 0.3. */
+  /** Seconds that work is repeated for before it counts: compilers go on improving, weights are laid out. Default 0.3. */
   readonly warming?: number;
 }
 
@@ -37,7 +37,7 @@ export interface Outcome {
 }
 
 /** Seconds for which threads of the last turn may go on spinning, waiting for work. */
-const REST = 0.01;
+const REST = 0.05;
 const FEWEST = 3;
 
 /** Times every contestant in every round, after seeing that they agree with the first one. */
@@ -48,12 +48,12 @@ export async function contest(contestants: readonly Contestant[], options: Conte
   const repeats: number[] = [];
   let expected: readonly number[] | undefined;
   for (const { name, take } of contestants) {
+    const end = performance.now() + 1e3 * warming;
     const { seconds: cold, sample } = await take(1);
     expected ??= sample;
     if (expected && sample) agree(first.name, expected, name, sample, tolerance);
     let seconds = cold;
-    for (const end = performance.now() + 1e3 * warming; cold <= turn && performance.now() < end; )
-      seconds = (await take(2)).seconds;
+    while (performance.now() < end) seconds = (await take(2)).seconds;
     repeats.push(Math.max(1, Math.round(turn / seconds)));
   }
   const times = contestants.map((): number[] => []);

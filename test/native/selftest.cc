@@ -80,7 +80,7 @@ void weightInPanels() {
     panels.layOut();
     return panels.has(kOffset);
   };
-  expect(!use(7) && use(1), "eight uses lay out a weight", "panels");
+  expect(!use(2) && use(1), "three uses lay out a weight", "panels");
   expect(heap[8] == element(0, 0) && heap[12] == element(1, 0) && heap[20] == element(0, 4), "panels of 4", "panels");
   expect(heap[32] == element(0, 8) && heap[34] == element(1, 8) && heap[37] == element(2, 9), "then of 2", "panels");
   panels.touch(0, kOffset);
@@ -88,12 +88,12 @@ void weightInPanels() {
   expect(panels.has(kOffset), "what lies beside is no part of it", "panels");
   panels.touch(kOffset + kDepth * kCols - 1, 1);
   expect(!panels.has(kOffset) && heap == plain, "it is put back", "panels");
-  expect(!use(31) && use(1), "and laid out anew after more uses", "panels");
+  expect(!use(11) && use(1), "and laid out anew after more uses", "panels");
   panels.use(kOffset + kCols, {0, 2, kCols, true});
   expect(!panels.has(kOffset) && heap == plain, "other rows are another weight", "panels");
-  for (int i = 0; i < 7; ++i) panels.use(kOffset, weight);
+  for (int i = 0; i < 11; ++i) panels.use(kOffset, weight);
   panels.touch(kOffset, 1);
-  expect(!use(7), "a touch starts the count again", "panels");
+  expect(!use(11), "a touch starts the count again", "panels");
   expect(!use(0) && heap == plain, "nothing is laid out before", "panels");
 }
 
