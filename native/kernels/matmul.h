@@ -133,7 +133,7 @@ struct MatMul {
 
   // Not of a gradient of weights, which brings column sums and reads A across its rows.
   bool few(bool inPanels) const {
-    return !transposeA && (inPanels ? rows <= kFewInPanels : isFew(rows, bStride, depth, transposeB != 0));
+    return !transposeA && !transposeB && isFew(rows, uint64_t{bStride} * depth, inPanels);
   }
 
   // Matrix n's part of at most height × width at (row, col).

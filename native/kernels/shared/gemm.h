@@ -75,22 +75,21 @@ inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, 
   }
 }
 
-// Whether B is read where it lies: up to a number of rows of A, and twice that of a B so large that it comes from
-// memory. A panel of narrow vectors reads but a line of each row of B, for which more tiles wait longer than for
+// Up to how many rows of A are few where B is read as it lies, in rows or in panels; twice as many of a B so large that
+// it comes from memory. Of B in rows, narrow vectors read but a line of each, for which more tiles wait longer than for
 // packing: on Zen 3 that takes two thirds of the time for 128 rows.
-inline constexpr size_t kFewRows = kPrefetches && kWidth == 16 ? 64 : 2 * kTileRows, kLargeB = size_t{1} << 20;
-inline bool isFew(size_t rows, size_t bRow, size_t depth, bool bTransposed) {
-  return !bTransposed && rows <= (bRow * depth >= kLargeB ? 2 : 1) * kFewRows;
+inline constexpr size_t kFewRows = kPrefetches && kWidth == 16 ? 64 : 2 * kTileRows, kFewInPanels = 4 * kTileRows;
+inline constexpr size_t kMostFew = 2 * (kFewRows > kFewInPanels ? kFewRows : kFewInPanels);
+inline constexpr size_t kLargeB = size_t{1} << 20;
+inline bool isFew(size_t rows, size_t bFloats, bool inPanels) {
+  return rows <= (bFloats >= kLargeB ? 2 : 1) * (inPanels ? kFewInPanels : kFewRows);
 }
-
-// And up to how many rows wait for a B in panels; more gain by larger blocks of k.
-inline constexpr size_t kFewInPanels = 4 * kTileRows;
 
 inline constexpr size_t kPanelFloats = kMaxBlockDepth * kMaxTileCols;
 // Of few rows, a block of C has at most so many columns, rounded up to whole vectors.
 inline constexpr size_t kFewFloats = size_t{1} << 18;
 inline size_t maxFewCols(size_t rows) { return atMost(4096, kFewFloats / rows); }
-inline constexpr size_t kSumsFloats = kFewFloats + 2 * kFewRows * 3 * kWidth;
+inline constexpr size_t kSumsFloats = kFewFloats + kMostFew * (kPanelCols + 2 * kWidth);
 
 inline constexpr size_t kPartFloats = size_t{1} << 15;  // of B
 inline constexpr size_t kCachedB = size_t{1} << 16;     // floats of a small B, which some cache still holds
@@ -122,10 +121,9 @@ class FewRows {
     const size_t bRow = whole ? row : width, start = m.k / block() * block();
     const bool ends = m.k + m.depth == blockEnd(m.k), last = m.k + m.depth == g_.depth;
     const size_t sumsRow = wholeVectors(g_.cols) + kWidth;  // not a power of two
-    // Tiles of nearly the same height: a last one of a row or two would compute at a fraction of the speed.
-    const size_t height = divideUp(g_.rows, tiles());
-    for (size_t i = 0, t = 0; i < g_.rows; i += height, ++t) {
-      const size_t rows = atMost(height, g_.rows - i);
+    // Tiles of nearly the same height: one of a row or two would compute at a fraction of the speed.
+    for (size_t i = 0, t = 0, rows = 0; i < g_.rows; i += rows, ++t) {
+      rows = divideUp(g_.rows - i, tiles() - t);
       float* sum = sums_ + i * sumsRow + m.j;
       const float* begun = m.k > start ? sum : nullptr;
       const TileTarget inC{g_.c + i * g_.cRow + m.j, g_.cRow, m.cols, start > 0 || g_.accumulate,
