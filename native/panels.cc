@@ -71,19 +71,19 @@ void Panels::layOut() {
 }
 
 void Panels::move(uint32_t offset, const Entry& weight, bool toPanels) {
-  constexpr uint32_t kRows = 16;  // that a level-2 cache holds
-  const auto& [depth, cols] = std::pair(weight.depth, weight.cols);
+  constexpr uint64_t kRows = 16;  // that a level-2 cache holds
+  const uint64_t depth = weight.depth, cols = weight.cols;
   float* at = heap_ + offset;
-  for (uint32_t k = 0; k < depth; k += kRows) {
-    for (uint32_t j = 0; j < cols; j += width_) {
-      const uint32_t width = std::min(width_, cols - j);
-      for (uint32_t row = k; row < std::min(depth, k + kRows); ++row) {
-        const uint64_t plain = uint64_t{row} * cols + j, inPanel = uint64_t{j} * depth + uint64_t{row} * width;
+  for (uint64_t k = 0; k < depth; k += kRows) {
+    for (uint64_t j = 0; j < cols; j += width_) {
+      const uint64_t width = std::min<uint64_t>(width_, cols - j);
+      for (uint64_t row = k; row < std::min(depth, k + kRows); ++row) {
+        const uint64_t plain = row * cols + j, inPanel = j * depth + row * width;
         memcpy(room_.get() + (toPanels ? inPanel : plain), at + (toPanels ? plain : inPanel), width * sizeof(float));
       }
     }
   }
-  memcpy(at, room_.get(), uint64_t{depth} * cols * sizeof(float));
+  memcpy(at, room_.get(), depth * cols * sizeof(float));
 }
 
 }  // namespace simdformer

@@ -1,4 +1,4 @@
-// Weights in panels: a weight that many products have read since it was last written is laid out anew where it lies, as
+// Weights in panels: a weight that some products have read since it was last written is laid out anew where it lies, as
 // panels of a tile's columns from its first row to its last. A product with few rows, which waits for its weight, then
 // reads memory from end to end, with no line half used and none that shares a set of the cache with those above it: 1.6
 // times as fast for 16 rows of 768 → 3072 with AVX2. Whatever else touches the weight finds it as it was, since it is
@@ -52,7 +52,7 @@ class Panels {
     uint32_t enough = kUses;
     bool inPanels = false;
   };
-  // Laying out takes the time of about four readings. One that had to be put back waits for more of them.
+  // Laying out takes the time of some four products. A weight that had to be put back waits for more of them.
   static constexpr uint32_t kUses = 3, kMoreUses = 4, kMostUses = 1 << 20;
   static constexpr uint32_t kPageBits = 14;  // words
 

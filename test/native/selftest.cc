@@ -97,6 +97,37 @@ void weightInPanels() {
   expect(!use(0) && heap == plain, "nothing is laid out before", "panels");
 }
 
+// Products with a weight that is laid out on the way have the same bits, and whoever reads the weight finds it as it
+// was.
+void productsInPanels(const Isa& isa) {
+  Engine engine(isa, 2);
+  const uint32_t depth = 600, cols = 4 * isa.panelCols + 100, most = 70, a = depth * cols, c = a + most * depth;
+  expect(engine.grow(uint64_t{4} * (c + most * cols)), "an engine has memory", isa.name);
+  std::vector<float> values(c), weight(depth * cols);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 2654435761u % 2048) / 1024 - 1;
+  engine.write(0, values.data(), values.size() * 4);
+  const auto product = [&](uint32_t rows) {
+    std::vector<uint32_t> list;
+    encode(list, isa, "matmul",
+           {a, rows * depth, 0,    depth * cols, 0, 0, c, rows * cols, 0, 0, 0, 0, rows, cols, depth, 0,
+            0, depth,        cols, cols,         1, 0, 0, 0,           0, 0, 0, 0, 0,    0});
+    std::vector<float> result(rows * cols);
+    expect(engine.run(list.data(), list.size()).reason.empty(), "a product runs", isa.name);
+    engine.read(uint64_t{4} * c, result.data(), result.size() * 4);
+    return result;
+  };
+  const uint32_t sizes[] = {most, 2, 5, 40, 1};
+  std::vector<std::vector<float>> expected;
+  for (const uint32_t rows : sizes) {
+    engine.write(0, values.data(), 4);
+    expected.push_back(product(rows));
+  }
+  for (int i = 0; i < 4; ++i) product(1);
+  for (size_t i = 0; i < expected.size(); ++i) expect(product(sizes[i]) == expected[i], "the same bits", isa.name);
+  engine.read(0, weight.data(), weight.size() * 4);
+  expect(memcmp(weight.data(), values.data(), weight.size() * 4) == 0, "the weight is as it was", isa.name);
+}
+
 // Random bytes, the same in every run.
 class Random {
  public:
@@ -203,6 +234,7 @@ int main(int argc, char** argv) {
   weightInPanels();
   for (const simdformer::Isa* const* isa = simdformer::availableIsas(); *isa != nullptr; ++isa) {
     knownAnswers(**isa);
+    productsInPanels(**isa);
     everyKernel(**isa, wanted);
     longestRows(**isa);
     sharedPool(**isa);

@@ -86,7 +86,7 @@ inline bool isFew(size_t rows, size_t bFloats, bool inPanels) {
 }
 
 inline constexpr size_t kPanelFloats = kMaxBlockDepth * kMaxTileCols;
-// Of few rows, a block of C has at most so many columns, rounded up to whole vectors.
+// Of few rows, a block of C has at most so many columns, rounded up to whole vectors or panels.
 inline constexpr size_t kFewFloats = size_t{1} << 18;
 inline size_t maxFewCols(size_t rows) { return atMost(4096, kFewFloats / rows); }
 inline constexpr size_t kSumsFloats = kFewFloats + kMostFew * (kPanelCols + 2 * kWidth);
@@ -203,15 +203,15 @@ inline void sumColumns(const float* b, size_t bRow, size_t depth, size_t cols, b
 
 // Columns of B that meet each tile of A together: panels of `width` columns, `next` floats apart, their rows `row`
 // apart.
-struct Panels {
+struct PanelsOfB {
   const float* b;
   size_t row, width, count, next;
   size_t cols;  // of C, in the last of them
 };
 
 // Those from column j on, rows k … of a block of k, where they lie or packed in `memory`.
-inline Panels panelsFrom(const Gemm& g, size_t k, size_t depth, size_t j, size_t tileCols, bool touches,
-                         float* memory) {
+inline PanelsOfB panelsFrom(const Gemm& g, size_t k, size_t depth, size_t j, size_t tileCols, bool touches,
+                            float* memory) {
   const size_t left = g.cols - j, width = widthOf(left, tileCols), cols = atMost(width, left);
   const auto [b, row] = placeOf(g, k, j);
   if (touches && j % kTouchedCols == 0) touch(b, row, depth, atMost(kTouchedCols, left));
@@ -293,7 +293,7 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
       packColumns(g.a + k * g.aCol, g.aCol, depth, g.rows, packedA);
     const bool last = k + depth == g.depth;
     for (size_t j = 0, done = 0; j < g.cols; j += done) {
-      Panels panels = panelsFrom(g, k, depth, j, tileCols, touches, memory);
+      PanelsOfB panels = panelsFrom(g, k, depth, j, tileCols, touches, memory);
       const size_t width = panels.width;
       done = panels.count * width;
       const float* next = g.b + k * g.bRow + j + done;
