@@ -103,7 +103,7 @@ void productsInPanels(const Isa& isa) {
   Engine engine(isa, 2);
   const uint32_t depth = 600, cols = 4 * isa.panelCols + 100, most = 70, a = depth * cols, c = a + most * depth;
   expect(engine.grow(uint64_t{4} * (c + most * cols)), "an engine has memory", isa.name);
-  std::vector<float> values(c), weight(depth * cols);
+  std::vector<float> values(c), weight(size_t{depth} * cols);
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 2654435761u % 2048) / 1024 - 1;
   engine.write(0, values.data(), values.size() * 4);
   const auto product = [&](uint32_t rows) {
@@ -111,7 +111,7 @@ void productsInPanels(const Isa& isa) {
     encode(list, isa, "matmul",
            {a, rows * depth, 0,    depth * cols, 0, 0, c, rows * cols, 0, 0, 0, 0, rows, cols, depth, 0,
             0, depth,        cols, cols,         1, 0, 0, 0,           0, 0, 0, 0, 0,    0});
-    std::vector<float> result(rows * cols);
+    std::vector<float> result(size_t{rows} * cols);
     expect(engine.run(list.data(), list.size()).reason.empty(), "a product runs", isa.name);
     engine.read(uint64_t{4} * c, result.data(), result.size() * 4);
     return result;
