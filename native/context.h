@@ -37,7 +37,7 @@ class Context {
 
   float* f32(Span span) const { return reinterpret_cast<float*>(heap_ + size_t{4} * span.offset); }
   int32_t* i32(Span span) const { return reinterpret_cast<int32_t*>(heap_ + size_t{4} * span.offset); }
-  // Whether a weight lies in panels.
+  // Whether an operand lies in panels, which only one that a kernel calls its weight ever does.
   bool inPanels(Span span) const { return panels_.has(span.offset); }
   // The calling thread's scratch memory: kScratchFloats.
   float* scratch() const { return reinterpret_cast<float*>(scratch_); }

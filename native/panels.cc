@@ -6,8 +6,8 @@
 
 namespace simdformer {
 
-Panels::Entries::iterator Panels::firstBehind(uint64_t offset) {
-  auto at = weights_.upper_bound(static_cast<uint32_t>(std::min<uint64_t>(offset, UINT32_MAX)));
+Panels::Entries::iterator Panels::firstBehind(uint32_t offset) {
+  auto at = weights_.upper_bound(offset);
   if (at != weights_.begin()) {
     const auto before = std::prev(at);
     if (before->first + uint64_t{before->second.depth} * before->second.cols > offset) return before;
@@ -43,7 +43,8 @@ void Panels::use(uint32_t offset, const Weight& weight) {
 
 void Panels::touch(uint64_t offset, uint64_t length) {
   if (nothingIn(offset, length)) return;
-  for (auto at = firstBehind(offset); at != weights_.end() && at->first < offset + length; ++at) {
+  for (auto at = firstBehind(static_cast<uint32_t>(offset)); at != weights_.end() && at->first < offset + length;
+       ++at) {
     Entry& entry = at->second;
     entry.uses = 0;
     if (!entry.inPanels) continue;

@@ -45,18 +45,22 @@ bool Engine::grow(uint64_t bytes) {
   return heap_.grow(bytes);
 }
 
-bool Engine::read(uint64_t byteOffset, void* target, size_t bytes) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+bool Engine::reach(uint64_t byteOffset, size_t bytes) {
   if (byteOffset > heap_.bytes() || bytes > heap_.bytes() - byteOffset) return false;
   panels_.touch(byteOffset / 4, (bytes + byteOffset % 4 + 3) / 4);
+  return true;
+}
+
+bool Engine::read(uint64_t byteOffset, void* target, size_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!reach(byteOffset, bytes)) return false;
   if (bytes > 0) memcpy(target, heap_.data() + byteOffset, bytes);
   return true;
 }
 
 bool Engine::write(uint64_t byteOffset, const void* source, size_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (byteOffset > heap_.bytes() || bytes > heap_.bytes() - byteOffset) return false;
-  panels_.touch(byteOffset / 4, (bytes + byteOffset % 4 + 3) / 4);
+  if (!reach(byteOffset, bytes)) return false;
   if (bytes > 0) memcpy(heap_.data() + byteOffset, source, bytes);
   return true;
 }

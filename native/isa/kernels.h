@@ -20,7 +20,7 @@ T decode(const uint32_t* operands) {
 
 template <class T>
 constexpr auto weightOf() -> Weight (*)(const uint32_t*) {
-  if constexpr (requires { &T::weightOperand; })
+  if constexpr (kPanels && requires { &T::weightOperand; })
     return [](const uint32_t* operands) { return decode<T>(operands).weightOperand(); };
   else
     return nullptr;

@@ -102,12 +102,12 @@ struct MatMul {
   Weight weightOperand() const {
     if (transposeA != 0 || transposeB != 0 || batch != 1 || bStride != cols) return {};
     if (cols < kLeastPanels * kPanelCols || cols * depth < kLeastWeight) return {};
-    return {2, depth, cols, rows <= kMostWaiting};
+    return {offsetof(MatMul, b) / 4, depth, cols, rows <= kMostWaiting};
   }
 
   void run(Context& context) const {
     if (rows == 0 || cols == 0 || batch == 0) return context.team.parallel(0, [](uint32_t) {});
-    const bool inPanels = weightOperand().present() && context.inPanels(b);
+    const bool inPanels = context.inPanels(b);
     const uint64_t threads = static_cast<uint64_t>(context.team.threads());
     const Blocks cut = few(inPanels) ? fewBlocks(threads, inPanels) : manyBlocks(threads);
     const uint64_t perMatrix = cut.down * cut.across;

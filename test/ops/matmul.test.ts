@@ -87,6 +87,23 @@ describe('matmul', () => {
     }
   });
 
+  it('gives one row the same bits with all that is fused', async () => {
+    const device = await deviceFor(isas[0]!, 2);
+    const values = (count: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(i * 1.7));
+    for (const [depth, cols] of [
+      [270, 515],
+      [1100, 200],
+      [600, 2100],
+    ] as const) {
+      const a = device.tensor(values(3 * depth), [3, depth]);
+      const b = device.tensor(values(depth * cols), [depth, cols]);
+      const bias = device.tensor(values(cols), [cols]);
+      const all = await linear(a, b, bias, { activation: 'gelu' }).data();
+      const row = await linear(a.rows(1, 2), b, bias, { activation: 'gelu' }).data();
+      expect(row).toEqual(all.slice(cols, 2 * cols));
+    }
+  });
+
   it('gives the same bits when it has laid out a weight anew, which all others find as it was', async () => {
     const values = (count: number, from = 0) =>
       Float32Array.from({ length: count }, (_, i) => Math.sin(i * 1.7 + from));

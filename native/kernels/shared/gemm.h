@@ -174,7 +174,7 @@ void fewRowsInPanels(const Gemm& g, float* edge, float* sums, const Finish& fini
   // Rows of a panel that leave a level-1 cache room for A.
   const size_t part = g.rows == 1 ? kMaxBlockDepth : 4096 / kPanelCols;
   const FewRows<Finish> few(g, edge, sums, finish);
-  const size_t tileCols = atMost(kPanelCols, tileColsOf(g.rows, kPanelCols, false));
+  const size_t tileCols = tileColsOf(g.rows, kPanelCols, false);
   const size_t fetching = g.rows > 1 ? few.tiles() : 0;  // the processor foresees what one row reads
   for (size_t panel = 0, panelEnd = 0; panel < g.cols; panel = panelEnd) {
     panelEnd = atMost(g.cols, panel + kPanelCols - (g.panelCol + panel) % kPanelCols);
