@@ -54,7 +54,7 @@ const others: Shape[] = [
 ];
 
 /** Peers repeat a product in C: as many of ours as make up for a call from JavaScript are recorded in one program. */
-const LEAST_FLOPS = 1e7;
+const LEAST_FLOPS = 1e8;
 const MOST_COPIES = 64;
 /** Rounding of sums of up to 3072 terms, relative to the largest. */
 const TOLERANCE = 1e-4;

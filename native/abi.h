@@ -40,7 +40,6 @@ struct Failure {
 struct Weight {
   uint32_t at = 0;  // of its span, in words from the first operand on
   uint32_t depth = 0, cols = 0;
-  bool waits = false;  // so few rows meet it that reading it counts
   bool present() const { return depth != 0; }
 };
 

@@ -27,7 +27,6 @@ void Panels::use(uint32_t offset, const Weight& weight) {
   auto at = weights_.find(offset);
   if (at == weights_.end() || at->second.depth != weight.depth || at->second.cols != weight.cols) {
     touch(offset, length);
-    if (!weight.waits) return;
     Entry fresh{weight.depth, weight.cols};
     for (at = firstBehind(offset); at != weights_.end() && at->first < offset + length; at = weights_.erase(at))
       fresh.enough = std::max(fresh.enough, at->second.enough);
@@ -37,8 +36,7 @@ void Panels::use(uint32_t offset, const Weight& weight) {
       pages_[page / 64] |= uint64_t{1} << page % 64;
   }
   Entry& entry = at->second;
-  if (entry.inPanels || !weight.waits) return;
-  if (++entry.uses == entry.enough) ready_ = true;
+  if (++entry.uses == entry.enough && !entry.inPanels) ready_ = true;
 }
 
 void Panels::touch(uint64_t offset, uint64_t length) {
@@ -46,11 +44,13 @@ void Panels::touch(uint64_t offset, uint64_t length) {
   for (auto at = firstBehind(static_cast<uint32_t>(offset)); at != weights_.end() && at->first < offset + length;
        ++at) {
     Entry& entry = at->second;
+    if (entry.inPanels) {
+      move(at->first, entry, false);
+      entry.inPanels = false;
+      const bool paid = entry.uses - entry.enough >= kPaid;
+      entry.enough = paid ? kUses : std::min(entry.enough * kMoreUses, kMostUses);
+    }
     entry.uses = 0;
-    if (!entry.inPanels) continue;
-    move(at->first, entry, false);
-    entry.inPanels = false;
-    entry.enough = std::min(entry.enough * kMoreUses, kMostUses);
   }
 }
 

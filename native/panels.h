@@ -48,12 +48,13 @@ class Panels {
  private:
   struct Entry {
     uint32_t depth, cols;
-    uint32_t uses = 0;  // since it was touched
-    uint32_t enough = kUses;
+    uint32_t uses = 0;        // since it was touched
+    uint32_t enough = kUses;  // to lay it out
     bool inPanels = false;
   };
-  // Laying out takes the time of some four products. A weight that had to be put back waits for more of them.
-  static constexpr uint32_t kUses = 3, kMoreUses = 4, kMostUses = 1 << 20;
+  // Laying out takes the time of some four products. A weight that had to be put back before it had paid waits for more
+  // of them.
+  static constexpr uint32_t kUses = 3, kPaid = 32, kMoreUses = 4, kMostUses = 1 << 20;
   static constexpr uint32_t kPageBits = 14;  // words
 
   using Entries = std::map<uint32_t, Entry>;

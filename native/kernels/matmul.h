@@ -86,7 +86,7 @@ struct MatMul {
   // Few rows wait for B, as long as computing with eight takes, or with four where a cache holds all of it. A task a
   // thread reads it in the longest runs; where it stays in the caches, smaller tasks end at the same time. Short runs
   // are left as they are, and rows are cut.
-  Blocks fewBlocks(uint64_t threads, bool inPanels) const {
+  Blocks fewBlocks(uint64_t threads) const {
     const uint64_t floats = uint64_t{cols} * depth, least = rows == 1 && floats <= kCachedB ? 4 : 8;
     const uint64_t worth = (rows < least ? least : rows) * floats / kLeastWork + 1;
     const uint64_t tasks =
@@ -94,22 +94,32 @@ struct MatMul {
     const uint64_t down = cols < kLongRun * tasks ? atMost(tasks, divideUp(rows, kTileRows)) : 1;
     const uint64_t runs = divideUp(cols, maxFewCols(rows)), wanted = divideUp(tasks, down);
     const uint64_t across = wanted >= runs ? wanted : divideUp(runs, threads) * threads;
-    const uint64_t unit = inPanels ? kPanelCols : kWidth;
-    const uint64_t rowStep = divideUp(rows, down), colStep = divideUp(divideUp(cols, across), unit) * unit;
+    const uint64_t rowStep = divideUp(rows, down), colStep = divideUp(divideUp(cols, across), kWidth) * kWidth;
+    return {rowStep, colStep, divideUp(rows, rowStep), divideUp(cols, colStep)};
+  }
+
+  // Whole panels. Few rows wait for them, and read them in the longest runs; with more, threads end at the same time.
+  Blocks panelBlocks(uint64_t threads) const {
+    const uint64_t panels = divideUp(cols, kPanelCols), tilesDown = divideUp(rows, kTileRows);
+    const uint64_t down = divideUp(tilesDown, kMaxTilesDown), perThread = rows <= kWaitingRows ? 1 : 4;
+    const uint64_t worth = (rows < 8 ? 8 : rows) * uint64_t{cols} * depth / kLeastWork + 1;
+    const uint64_t across = threads == 1 ? 1 : divideUp(atMost(perThread * threads, worth), down);
+    const uint64_t wide = panels < across ? 1 : panels / across;  // what is left over is a short task
+    const uint64_t rowStep = divideUp(tilesDown, down) * kTileRows, colStep = wide * kPanelCols;
     return {rowStep, colStep, divideUp(rows, rowStep), divideUp(cols, colStep)};
   }
 
   Weight weightOperand() const {
     if (transposeA != 0 || transposeB != 0 || batch != 1 || bStride != cols) return {};
     if (cols < kLeastPanels * kPanelCols || cols * depth < kLeastWeight) return {};
-    return {offsetof(MatMul, b) / 4, depth, cols, rows <= kMostWaiting};
+    return {offsetof(MatMul, b) / 4, depth, cols};
   }
 
   void run(Context& context) const {
     if (rows == 0 || cols == 0 || batch == 0) return context.team.parallel(0, [](uint32_t) {});
     const bool inPanels = context.inPanels(b);
     const uint64_t threads = static_cast<uint64_t>(context.team.threads());
-    const Blocks cut = few(inPanels) ? fewBlocks(threads, inPanels) : manyBlocks(threads);
+    const Blocks cut = inPanels ? panelBlocks(threads) : few() ? fewBlocks(threads) : manyBlocks(threads);
     const uint64_t perMatrix = cut.down * cut.across;
     const uint64_t together = perMatrix > 1 ? 1 : kLeastWork / (uint64_t{rows} * cols * depth) + 1;  // small matrices
     context.team.parallelRange(perMatrix * batch, together, [&](uint64_t block, uint64_t end) {
@@ -127,14 +137,12 @@ struct MatMul {
 
  private:
   static constexpr uint64_t kLeastPanels = 4, kLeastWeight = 1 << 14;  // worth laying out
-  static constexpr uint64_t kMostWaiting = 64;                         // rows that a weight is laid out for
-  static constexpr uint64_t kLongRun = 192;                            // floats
+  static constexpr uint64_t kWaitingRows = 64;
+  static constexpr uint64_t kLongRun = 192;        // floats
   static constexpr uint64_t kLeastWork = 1 << 17;  // multiply-adds that are worth a task: two microseconds
 
   // Not of a gradient of weights, which brings column sums and reads A across its rows.
-  bool few(bool inPanels) const {
-    return !transposeA && !transposeB && isFew(rows, uint64_t{bStride} * depth, inPanels);
-  }
+  bool few() const { return !transposeA && !transposeB && isFew(rows, uint64_t{bStride} * depth); }
 
   // Matrix n's part of at most height × width at (row, col).
   Gemm part(const Context& context, uint64_t n, uint64_t row, uint64_t col, uint64_t height, uint64_t width,
@@ -143,7 +151,7 @@ struct MatMul {
     g.a = context.f32(a) + n * aBatch + row * (transposeA ? 1 : aStride);
     g.aRow = transposeA ? 1 : aStride;
     g.aCol = transposeA ? aStride : 1;
-    g.b = context.f32(b) + n * bBatch + (inPanels ? 0 : col * (transposeB ? bStride : 1));
+    g.b = context.f32(b) + n * bBatch + col * (inPanels ? depth : transposeB ? bStride : 1);
     g.bRow = bStride;
     g.bTransposed = transposeB != 0;
     g.c = keeps() ? context.f32(pre) + (n * rows + row) * cols + col : result(context, n, row, col);
@@ -155,8 +163,8 @@ struct MatMul {
     g.bias = bias.present() ? context.f32(bias) + col : nullptr;
     g.columnSums = sums.present() && row == 0 ? context.f32(sums) + col : nullptr;
     g.accumulateSums = (accumulate & 2) != 0;
-    g.few = few(inPanels);
-    if (inPanels) g.panelCols = cols, g.panelCol = col;
+    g.few = few();
+    g.inPanels = inPanels;
     return g;
   }
 

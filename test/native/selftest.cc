@@ -69,7 +69,7 @@ void knownAnswers(const Isa& isa) {
 // A weight of 3 × 10 in panels of 4 columns, and what undoes that.
 void weightInPanels() {
   constexpr uint32_t kOffset = 8, kDepth = 3, kCols = 10;
-  const Weight weight{0, kDepth, kCols, true};
+  const Weight weight{0, kDepth, kCols};
   std::vector<float> heap(100), plain;
   for (size_t i = 0; i < heap.size(); ++i) heap[i] = static_cast<float>(i);
   plain = heap;
@@ -89,19 +89,22 @@ void weightInPanels() {
   panels.touch(kOffset + kDepth * kCols - 1, 1);
   expect(!panels.has(kOffset) && heap == plain, "it is put back", "panels");
   expect(!use(11) && use(1), "and laid out anew after more uses", "panels");
-  panels.use(kOffset + kCols, {0, 2, kCols, true});
+  panels.use(kOffset + kCols, {0, 2, kCols});
   expect(!panels.has(kOffset) && heap == plain, "other rows are another weight", "panels");
   for (int i = 0; i < 11; ++i) panels.use(kOffset, weight);
   panels.touch(kOffset, 1);
   expect(!use(11), "a touch starts the count again", "panels");
   expect(!use(0) && heap == plain, "nothing is laid out before", "panels");
+  expect(use(48) && use(32), "uses that pay for laying out", "panels");
+  panels.touch(kOffset, 1);
+  expect(!use(2) && use(1), "and three are enough again", "panels");
 }
 
 // Products with a weight that is laid out on the way have the same bits, and whoever reads the weight finds it as it
 // was.
 void productsInPanels(const Isa& isa) {
   Engine engine(isa, 2);
-  const uint32_t depth = 600, cols = 4 * isa.panelCols + 100, most = 70, a = depth * cols, c = a + most * depth;
+  const uint32_t depth = 600, cols = 4 * isa.panelCols + 100, most = 400, a = depth * cols, c = a + most * depth;
   expect(engine.grow(uint64_t{4} * (c + most * cols)), "an engine has memory", isa.name);
   std::vector<float> values(c), weight(size_t{depth} * cols);
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 2654435761u % 2048) / 1024 - 1;
@@ -116,7 +119,7 @@ void productsInPanels(const Isa& isa) {
     engine.read(uint64_t{4} * c, result.data(), result.size() * 4);
     return result;
   };
-  const uint32_t sizes[] = {most, 2, 5, 40, 1};
+  const uint32_t sizes[] = {most, 2, 5, 40, 130, 1};
   std::vector<std::vector<float>> expected;
   for (const uint32_t rows : sizes) {
     engine.write(0, values.data(), 4);

@@ -8,9 +8,9 @@
 // Each C(i, j) is summed over k in order, in blocks of blockDepth(depth) whose sums are added in order. That depends on
 // depth alone, so a row's result is the same bits in any batch, at any place in it, on any number of threads.
 //
-// Many rows of A meet a panel of B, as wide as a tile, while it is in a cache. Few rows wait for B, and memory gives
-// most when it is read from end to end: a weight in panels lies in that order (panels.h); of any other all columns go
-// some k at a time, and their sums wait in a buffer.
+// Rows of A meet a panel of B, as wide as a tile, while it is in a cache. A weight in panels (panels.h) lies in that
+// order; of another B panels are packed by the first tile that reads them. Few rows wait for B, and memory gives most
+// when it is read from end to end: of a B in rows all columns go some k at a time, and their sums wait in a buffer.
 #pragma once
 #include "kernels/shared/gemm_tile.h"
 
@@ -27,23 +27,9 @@ struct Gemm {
   const float* bias;  // [cols], added at the end, or null
   float* columnSums;  // [cols] (+)= those of B, or null; not for few rows
   bool accumulateSums;
-  bool few;  // isFew(), of the whole product
-  // If B lies in panels (see panels.h) they start at b, have panelCols columns together, and C's first is panelCol.
-  size_t panelCols = 0, panelCol = 0;
-  bool inPanels() const { return kPanels && panelCols > 0; }
+  bool few;               // isFew(), of the whole product
+  bool inPanels = false;  // whole ones, the first of them at b
 };
-
-// Where B(k, j) lies, and how far apart the rows of B are there.
-struct Place {
-  const float* at;
-  size_t row;
-};
-inline Place placeOf(const Gemm& g, size_t k, size_t j) {
-  if (!g.inPanels()) return {g.bTransposed ? g.b + j * g.bRow + k : g.b + k * g.bRow + j, g.bRow};
-  const size_t col = g.panelCol + j, start = col / kPanelCols * kPanelCols;
-  const size_t row = atMost(kPanelCols, g.panelCols - start);
-  return {g.b + start * g.depth + k * row + (col - start), row};
-}
 
 // Loads a word of every line, so that all are on their way from memory at once.
 inline void touch(const float* b, size_t bRow, size_t depth, size_t cols) {
@@ -75,118 +61,98 @@ inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, 
   }
 }
 
-// Up to how many rows of A are few where B is read as it lies, in rows or in panels; twice as many of a B so large that
-// it comes from memory. Of B in rows, narrow vectors read but a line of each, for which more tiles wait longer than for
-// packing: on Zen 3 that takes two thirds of the time for 128 rows.
-inline constexpr size_t kFewRows = kPrefetches && kWidth == 16 ? 64 : 2 * kTileRows, kFewInPanels = 4 * kTileRows;
-inline constexpr size_t kMostFew = 2 * (kFewRows > kFewInPanels ? kFewRows : kFewInPanels);
+// Up to how many rows of A are few; twice as many of a B so large that it comes from memory. Narrow vectors read but a
+// line of each row of B, for which more tiles wait longer than for packing: on Zen 3 that takes two thirds of the time
+// for 128 rows.
+inline constexpr size_t kFewRows = kPrefetches && kWidth == 16 ? 64 : 2 * kTileRows, kMostFew = 2 * kFewRows;
 inline constexpr size_t kLargeB = size_t{1} << 20;
-inline bool isFew(size_t rows, size_t bFloats, bool inPanels) {
-  return rows <= (bFloats >= kLargeB ? 2 : 1) * (inPanels ? kFewInPanels : kFewRows);
-}
+inline bool isFew(size_t rows, size_t bFloats) { return rows <= (bFloats >= kLargeB ? kMostFew : kFewRows); }
 
 inline constexpr size_t kPanelFloats = kMaxBlockDepth * kMaxTileCols;
-// Of few rows, a block of C has at most so many columns, rounded up to whole vectors or panels.
+// Of few rows, a block of C has at most so many columns, rounded up to whole vectors.
 inline constexpr size_t kFewFloats = size_t{1} << 18;
 inline size_t maxFewCols(size_t rows) { return atMost(4096, kFewFloats / rows); }
-inline constexpr size_t kSumsFloats = kFewFloats + kMostFew * (kPanelCols + 2 * kWidth);
+inline constexpr size_t kSumsFloats = kFewFloats + kMostFew * 2 * kWidth;
 
 inline constexpr size_t kPartFloats = size_t{1} << 15;  // of B
 inline constexpr size_t kCachedB = size_t{1} << 16;     // floats of a small B, which some cache still holds
 
-// Few rows of A meet the rows of B from k to k + depth in columns j to j + cols of C.
-struct Meeting {
-  size_t k, depth, j, cols;
-};
-
-// A·B for few rows and at most maxFewCols() columns: what its loops over B have in common.
-template <class Finish>
-class FewRows {
- public:
-  FewRows(const Gemm& g, float* edge, float* sums, const Finish& finish)
-      : g_(g), edge_(edge), sums_(sums), finish_(finish) {}
-
-  size_t tiles() const { return divideUp(g_.rows, kTileRows); }
-  size_t block() const { return blockDepth(g_.depth); }
-  // The end of k's block of k.
-  size_t blockEnd(size_t k) const { return atMost(g_.depth, k / block() * block() + block()); }
-
-  // The first `fetching` tiles fetch a row of `next` for each k. At the edge of C the part of B that is no whole tile
-  // is packed.
-  void meet(const Meeting& m, size_t width, const float* next, size_t nextRow, size_t fetching) const {
-    const auto [at, row] = placeOf(g_, m.k, m.j);
-    const bool whole = m.cols == width;
-    if (!whole) packRows(at, row, m.depth, m.cols, edge_, width);
-    const float *b = whole ? at : edge_, *bias = g_.bias != nullptr ? g_.bias + m.j : nullptr;
-    const size_t bRow = whole ? row : width, start = m.k / block() * block();
-    const bool ends = m.k + m.depth == blockEnd(m.k), last = m.k + m.depth == g_.depth;
-    const size_t sumsRow = wholeVectors(g_.cols) + kWidth;  // not a power of two
-    // Tiles of nearly the same height: one of a row or two would compute at a fraction of the speed.
-    for (size_t i = 0, t = 0, rows = 0; i < g_.rows; i += rows, ++t) {
-      rows = divideUp(g_.rows - i, tiles() - t);
-      float* sum = sums_ + i * sumsRow + m.j;
-      const float* begun = m.k > start ? sum : nullptr;
-      const TileTarget inC{g_.c + i * g_.cRow + m.j, g_.cRow, m.cols, start > 0 || g_.accumulate,
-                           last ? bias : nullptr,    begun,   sumsRow};
-      const TileTarget inSums{sum, sumsRow, width, false, nullptr, begun, sumsRow};
-      const bool fetches = t < fetching;
-      const Tile compute = fetches ? tileOf<Beside::kFetches>(rows, width) : tileOf<Beside::kContinues>(rows, width);
-      compute(m.depth, g_.a + i * g_.aRow + m.k * g_.aCol, g_.aRow, g_.aCol, b, bRow, ends ? inC : inSums, nullptr,
-              next + t * m.depth * nextRow, nextRow);
-      if (last) finish_(i, m.j, rows, m.cols);
-    }
+// Calls body(i, rows, t) for the tiles that `rows` rows of A make, of nearly the same height: one of a row or two would
+// compute at a fraction of the speed.
+template <class Body>
+void eachTile(size_t rows, const Body& body) {
+  const size_t tiles = divideUp(rows, kTileRows);
+  for (size_t i = 0, t = 0, height = 0; t < tiles; i += height, ++t) {
+    height = divideUp(rows - i, tiles - t);
+    body(i, height, t);
   }
+}
 
- private:
-  const Gemm& g_;
-  float *edge_, *sums_;
-  const Finish& finish_;
-};
-
-// A B that lies in rows.
+// A·B for few rows, at most maxFewCols() columns, and a B that lies in rows.
 template <class Finish>
 void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
-  const FewRows<Finish> few(g, edge, sums, finish);
   // The k that all columns go at a time: some rows of B, more where they are short.
   const bool isCached = g.bRow * g.depth <= kCachedB;
-  const size_t least = g.rows <= 32 ? 32 : 64;
-  const size_t most = isCached ? kPartFloats / g.cols : 0;
-  const size_t part = most > least ? most : least;
+  const size_t least = g.rows <= 32 ? 32 : 64, most = isCached ? kPartFloats / g.cols : 0;
+  const size_t part = most > least ? most : least, step = blockDepth(g.depth);
   const size_t tileCols = tileColsOf(g.rows, g.cols, false);
+  const size_t sumsRow = wholeVectors(g.cols) + kWidth;  // not a power of two
   // The processor foresees what one row reads of a small B.
   const bool fetches = kPrefetches && (!isCached || g.rows > 1);
   for (size_t k = 0, depth = 0; k < g.depth; k += depth) {
-    depth = atMost(part, few.blockEnd(k) - k);
+    const size_t start = k / step * step, end = atMost(g.depth, start + step);
+    depth = atMost(part, end - k);
+    const bool ends = k + depth == end, last = k + depth == g.depth;
     for (size_t j = 0, width = 0; j < g.cols; j += width) {
       width = widthOf(g.cols - j, tileCols);
       const size_t cols = atMost(width, g.cols - j);
-      // While the rows of A meet this part of B, the next is on its way from memory.
       const float *b = g.b + k * g.bRow + j, *below = b + depth * g.bRow;
+      // While the rows of A meet this part of B, the next is on its way from memory.
       const float* next = j + width < g.cols ? b + width : below - j;
-      few.meet({k, depth, j, cols}, width, next, g.bRow, fetches && cols == width ? 1 : 0);
+      const bool whole = cols == width;  // at the edge of C a part is packed
+      if (!whole) packRows(b, g.bRow, depth, cols, edge, width);
+      eachTile(g.rows, [&](size_t i, size_t rows, size_t t) {
+        float* sum = sums + i * sumsRow + j;
+        const float *begun = k > start ? sum : nullptr, *bias = last && g.bias != nullptr ? g.bias + j : nullptr;
+        const TileTarget inC{g.c + i * g.cRow + j, g.cRow, cols, start > 0 || g.accumulate, bias, begun, sumsRow};
+        const TileTarget inSums{sum, sumsRow, width, false, nullptr, begun, sumsRow};
+        const bool fetching = fetches && whole && t == 0;
+        const Tile compute = fetching ? tileOf<Beside::kFetches>(rows, width) : tileOf<Beside::kContinues>(rows, width);
+        compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b : edge, whole ? g.bRow : width,
+                ends ? inC : inSums, nullptr, next, g.bRow);
+        if (last) finish(i, j, rows, cols);
+      });
     }
   }
 }
 
-// And one that lies in panels, each of which is read from end to end. All tiles fetch a share of what follows.
+// A·B for a B in panels, which are read from end to end. All tiles fetch a share of what follows.
 template <class Finish>
-void fewRowsInPanels(const Gemm& g, float* edge, float* sums, const Finish& finish) {
-  // Rows of a panel that leave a level-1 cache room for A.
-  const size_t part = g.rows == 1 ? kMaxBlockDepth : 4096 / kPanelCols;
-  const FewRows<Finish> few(g, edge, sums, finish);
-  const size_t tileCols = tileColsOf(g.rows, kPanelCols, false);
-  const size_t fetching = g.rows > 1 ? few.tiles() : 0;  // the processor foresees what one row reads
-  for (size_t panel = 0, panelEnd = 0; panel < g.cols; panel = panelEnd) {
-    panelEnd = atMost(g.cols, panel + kPanelCols - (g.panelCol + panel) % kPanelCols);
-    for (size_t k = 0, depth = 0; k < g.depth; k += depth) {
-      depth = atMost(part, few.blockEnd(k) - k);
-      const auto [at, row] = placeOf(g, k, panel);
-      const float* next = at + depth * row;
-      for (size_t j = panel, width = 0; j < panelEnd; j += width) {
-        width = widthOf(panelEnd - j, tileCols);
-        const size_t cols = atMost(width, panelEnd - j), nextRow = divideUp(width, few.tiles());
-        few.meet({k, depth, j, cols}, width, next, nextRow, fetching);
-        next += depth * width;
+void rowsInPanels(const Gemm& g, float* edge, const Finish& finish) {
+  const size_t tileCols = tileColsOf(g.rows, kPanelCols, false), step = blockDepth(g.depth);
+  const size_t tiles = divideUp(g.rows, kTileRows);
+  for (size_t panel = 0; panel < g.cols; panel += kPanelCols) {
+    const size_t row = atMost(kPanelCols, g.cols - panel);
+    const float* b = g.b + panel * g.depth;
+    for (size_t k = 0, depth = 0; k < g.depth; k += depth, b += depth * row) {
+      depth = atMost(step, g.depth - k);
+      const bool last = k + depth == g.depth;
+      const float* next = b + depth * row;
+      for (size_t j = 0, width = 0; j < row; j += width, next += depth * width) {
+        width = widthOf(row - j, tileCols);
+        const size_t cols = atMost(width, row - j), nextRow = divideUp(width, tiles);
+        const bool whole = cols == width;  // at the edge of C a panel is packed
+        if (!whole) packRows(b + j, row, depth, cols, edge, width);
+        const float* bias = last && g.bias != nullptr ? g.bias + panel + j : nullptr;
+        eachTile(g.rows, [&](size_t i, size_t rows, size_t t) {
+          // The processor foresees what one row reads.
+          const Tile compute =
+              g.rows > 1 ? tileOf<Beside::kFetches>(rows, width) : tileOf<Beside::kContinues>(1, width);
+          compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b + j : edge, whole ? row : width,
+                  {g.c + i * g.cRow + panel + j, g.cRow, cols, k > 0 || g.accumulate, bias}, nullptr,
+                  next + t * depth * nextRow, nextRow);
+          if (last) finish(i, panel + j, rows, cols);
+        });
       }
     }
   }
@@ -213,14 +179,14 @@ struct PanelsOfB {
 inline PanelsOfB panelsFrom(const Gemm& g, size_t k, size_t depth, size_t j, size_t tileCols, bool touches,
                             float* memory) {
   const size_t left = g.cols - j, width = widthOf(left, tileCols), cols = atMost(width, left);
-  const auto [b, row] = placeOf(g, k, j);
-  if (touches && j % kTouchedCols == 0) touch(b, row, depth, atMost(kTouchedCols, left));
+  const float* b = g.bTransposed ? g.b + j * g.bRow + k : g.b + k * g.bRow + j;
+  if (touches && j % kTouchedCols == 0) touch(b, g.bRow, depth, atMost(kTouchedCols, left));
   if (!g.bTransposed && cols == width)
-    return {b, row, width, width == tileCols ? atMost(kTilesTogether, left / width) : 1, width, cols};
+    return {b, g.bRow, width, width == tileCols ? atMost(kTilesTogether, left / width) : 1, width, cols};
   if (g.bTransposed)
-    packTransposed(b, row, cols, depth, memory, width);
+    packTransposed(b, g.bRow, cols, depth, memory, width);
   else
-    packRows(b, row, depth, cols, memory, width);
+    packRows(b, g.bRow, depth, cols, memory, width);
   return {memory, width, width, 1, 0, cols};
 }
 
@@ -268,17 +234,17 @@ inline constexpr size_t kLeastTiles = 24;   // fewer would fetch so much at a ti
 inline constexpr size_t kPackingTiles = 4;  // across that make up for packing A as it lies
 
 // The rows of the next tile where so many are left: the last two share theirs, as a row or two compute at a fraction of
-// the speed. Not all of them as in fewRows(), for the first packs B, which takes a whole tile.
+// the speed. Not all of them as in eachTile(), for the first packs B, which takes a whole tile.
 inline size_t nextHeight(size_t rows) {
   return rows >= 2 * kTileRows ? kTileRows : rows > kTileRows ? (rows + 1) / 2 : rows;
 }
 
-// A·B for many rows, at most kMaxTilesDown tiles.
+// A·B for many rows, at most kMaxTilesDown tiles, and a B that does not lie in panels.
 template <class Finish>
 void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish) {
   const size_t tileCols = tileColsOf(g.rows, g.cols, g.bTransposed);
   // B is read in place unless it is transposed, or its rows lie far apart; A likewise.
-  const bool packs = !g.bTransposed && !g.inPanels() && g.bRow >= kFarRows;
+  const bool packs = !g.bTransposed && g.bRow >= kFarRows;
   const bool touches = !kPrefetches && packs && tileCols == kTileCols;
   const size_t tiles = divideUp(g.rows, kTileRows);
   const bool fetches = kPrefetches && packs && g.bRow * g.depth > kCachedB && tiles >= kLeastTiles;
@@ -333,6 +299,6 @@ template <class Finish>
 void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
   if (kPrefetches && g.bTransposed && g.rows <= kFewTransposed)
     return fewRowsTransposed(g, finish, std::make_index_sequence<kFewTransposed>());
-  const auto multiply = !g.few ? manyRows<Finish> : g.inPanels() ? fewRowsInPanels<Finish> : fewRows<Finish>;
-  multiply(g, memory, memory + kPanelFloats, finish);
+  if (kPanels && g.inPanels) return rowsInPanels(g, memory, finish);
+  return (g.few ? fewRows<Finish> : manyRows<Finish>)(g, memory, memory + kPanelFloats, finish);
 }
