@@ -72,12 +72,19 @@ struct MatMul {
     // Others are cut until threads share them evenly: a column of B, which each packs for itself, costs as much as two
     // rows of A.
     const auto tall = [&] { return kPrefetches && high > 1 && high * kTileRows >= 2 * wide * tileCols; };
-    while (!transposeA && wide > kTilesTogether && tooFew(8)) halve(tall() ? high : wide);
+    while (!transposeA && wide > kTilesTogether && tooFew(4)) halve(tall() ? high : wide);
     // Lower blocks read B again, and are the last resort.
     while (!transposeA && high > 1 && tooFew(4)) halve(high);
-    // Of nearly the same size.
-    const uint64_t rowStep = divideUp(tilesDown, divideUp(tilesDown, high)) * kTileRows;
-    const uint64_t across = divideUp(tilesAcross, wide);
+    // Of nearly the same size, and so many that threads end together. Each packs its part of B, as if it had a tile
+    // more.
+    const uint64_t across = divideUp(tilesAcross, wide), least = divideUp(tilesDown, high);
+    const auto longest = [&](uint64_t n) {
+      return divideUp(n * across * batch, threads) * (divideUp(tilesDown, n) + 1);
+    };
+    uint64_t down = least;
+    for (uint64_t n = least + 1; n < 2 * least; ++n)
+      if (longest(n) < longest(down)) down = n;
+    const uint64_t rowStep = divideUp(tilesDown, down) * kTileRows;
     const uint64_t colStep =
         transposeA ? wholeVectors(divideUp(cols, across)) : divideUp(tilesAcross, across) * tileCols;
     return {rowStep, colStep, divideUp(rows, rowStep), divideUp(cols, colStep)};
