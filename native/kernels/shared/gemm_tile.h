@@ -86,8 +86,9 @@ enum class Beside { kNothing, kPacked, kPacks, kContinues, kFetches };
 // lie on other pages, is fetched meanwhile; a large tile by halves, as all of it at once would hold up the reading of A
 // and B.
 template <size_t kRows, size_t kVecs, Beside kBeside = Beside::kNothing>
-void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow, const TileTarget& target,
-          [[maybe_unused]] float* panel, [[maybe_unused]] const float* next, [[maybe_unused]] size_t nextRow) {
+SIMD_INLINE void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow,
+                      const TileTarget& target, [[maybe_unused]] float* panel, [[maybe_unused]] const float* next,
+                      [[maybe_unused]] size_t nextRow) {
   // Where 16 registers have room for sums and a column of A, but not for a row of B: its vectors come one by one.
   constexpr size_t kSums = kRows * kVecs;
   constexpr bool kSumsCrowd = kSums + kVecs + 1 > 16 && kSums + kRows + 1 <= 16 && kBeside != Beside::kPacks;
@@ -149,6 +150,15 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
     eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { sum[r][v] += load(target.bias + v * kWidth); });
   }
   eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { store(target.c + r * target.row + v * kWidth, sum[r][v]); });
+}
+
+// Packed panels of B, `next` floats apart, meet a packed tile of A. V8 unrolls the loop over k only inside another one:
+// 1.15 times as fast in Node 20.
+inline void packedTiles(size_t depth, const float* a, const float* b, size_t next, size_t panels, TileTarget target) {
+  for (; panels > 0; --panels, b += next, target.c += kTileCols) {
+    tile<kTileRows, kTileVecs, Beside::kPacked>(depth, a, 1, kTileRows, b, kTileCols, target, nullptr, nullptr, 0);
+    if (target.bias != nullptr) target.bias += kTileCols;
+  }
 }
 
 using Tile = void (*)(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow,
