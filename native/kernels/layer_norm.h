@@ -42,28 +42,39 @@ struct LayerNorm {
     const float* input = context.f32(x) + at;
     float* output = context.f32(y) + at;
     const float* s = input;
-    Totals<1> first;
     const bool isLate = kPast && cols <= kScratchFloats;  // a sum is stored with y
+    // Deviations from a pivot, which need not be the mean: what it misses is measured and taken off both. A constant
+    // row comes out with variance 0 and its value as the mean.
+    const auto deviation = [](Vf v, float pivot, size_t lanes, Vf* sums) {
+      const Vf d = firstLanesOr(v - splat(pivot), lanes, 0);
+      sums[0] += d;
+      sums[1] = fma(d, d, sums[1]);
+    };
+    float pivot = input[0];
+    Totals<2> around;
     if (residual.present()) {
       const float* other = context.f32(residual) + at;
       float* kept = isLate ? context.scratch() : sum.present() ? context.f32(sum) + at : output;
       s = kept;
-      first = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) {
+      pivot += other[0];
+      around = totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {
         const Vf v = loadLanes(input + c, lanes) + loadLanes(other + c, lanes);
         storeLanes(kept + c, v, lanes);
-        sums[0] += v;
+        deviation(v, pivot, lanes, sums);
       });
     } else {
-      first = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) { sums[0] += loadLanes(s + c, lanes); });
+      around = totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {
+        fetchBehind(input + c, cols);
+        deviation(loadLanes(s + c, lanes), pivot, lanes, sums);
+      });
     }
-    // The variance around a first mean, which need not be exact: what it misses is measured and taken off both. A
-    // constant row comes out with variance 0 and its value as the mean.
-    const float pivot = static_cast<float>(first.of[0] / cols);
-    const Totals<2> around = totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {
-      const Vf d = firstLanesOr(loadLanes(s + c, lanes) - splat(pivot), lanes, 0);
-      sums[0] += d;
-      sums[1] = fma(d, d, sums[1]);
-    });
+    // One so far from the mean that the variance would lose two bits is not used.
+    const double far = around.of[0] / cols;
+    if (!(far * far < 4 * (around.of[1] / cols - far * far))) {
+      pivot += static_cast<float>(far);
+      around = totals<2>(
+          cols, [&](size_t c, size_t lanes, Vf* sums) { deviation(loadLanes(s + c, lanes), pivot, lanes, sums); });
+    }
     const double miss = around.of[0] / cols;
     const double spread = around.of[1] / cols - miss * miss;
     const float center = static_cast<float>(pivot + miss);
