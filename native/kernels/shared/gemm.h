@@ -271,14 +271,14 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
         const Tile compute = packing ? packingTileOf(width) : tileOf<Beside::kNothing>(rows, width);
         if (nextCols > 0 && t > 0) fetchAhead(next, g.bRow, depth, nextCols, t - 1, tiles - 1);
         const float* a = packsA ? packedA + t * kPackedTile : g.a + i * g.aRow + k * g.aCol;
-        const float* bias = last && g.bias != nullptr ? g.bias + j : nullptr;
-        TileTarget target{g.c + i * g.cRow + j, g.cRow, panels.cols, k > 0 || g.accumulate, bias};
-        if (packed) packedTiles(depth, a, panels.b, panels.next, panels.count, target);
-        for (size_t p = 0; p < panels.count && !packed; ++p) {
+        const auto target = [&](size_t col) -> TileTarget {
+          const float* bias = last && g.bias != nullptr ? g.bias + col : nullptr;
+          return {g.c + i * g.cRow + col, g.cRow, panels.cols, k > 0 || g.accumulate, bias};
+        };
+        if (packed) packedTiles(depth, a, panels.b, panels.next, panels.count, target(j));
+        for (size_t p = 0, col = j; p < panels.count && !packed; ++p, col += width) {
           compute(depth, a, packsA ? 1 : g.aRow, packsA ? kTileRows : g.aCol, panels.b + p * panels.next, panels.row,
-                  target, memory + p * depth * width, nullptr, 0);
-          target.c += width;
-          if (bias != nullptr) target.bias += width;
+                  target(col), memory + p * depth * width, nullptr, 0);
         }
         if (last) finish(i, j, rows, done - width + panels.cols);
         if (packing) panels.b = memory, panels.row = width, panels.next = depth * width;

@@ -86,9 +86,8 @@ enum class Beside { kNothing, kPacked, kPacks, kContinues, kFetches };
 // lie on other pages, is fetched meanwhile; a large tile by halves, as all of it at once would hold up the reading of A
 // and B.
 template <size_t kRows, size_t kVecs, Beside kBeside = Beside::kNothing>
-SIMD_INLINE void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow,
-                      const TileTarget& target, [[maybe_unused]] float* panel, [[maybe_unused]] const float* next,
-                      [[maybe_unused]] size_t nextRow) {
+void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow, const TileTarget& target,
+          [[maybe_unused]] float* panel, [[maybe_unused]] const float* next, [[maybe_unused]] size_t nextRow) {
   // Where 16 registers have room for sums and a column of A, but not for a row of B: its vectors come one by one.
   constexpr size_t kSums = kRows * kVecs;
   constexpr bool kSumsCrowd = kSums + kVecs + 1 > 16 && kSums + kRows + 1 <= 16 && kBeside != Beside::kPacks;
