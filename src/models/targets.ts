@@ -3,7 +3,7 @@
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import { checkIds, rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
+import { checkIds, packed, rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
 
 /** Target sequences as training uses them: all tokens but the last go in, all but the first are to come out. */
 export interface TargetBatch {
@@ -46,7 +46,7 @@ export function shiftedTargets(
   checkIds(`${op}: target`, rows);
   return {
     inputs: rows.map((row) => row.slice(0, -1)),
-    labels: Int32Array.from(rows.flatMap((row) => row.slice(1))),
+    labels: new Int32Array(packed(rows.map((row) => row.slice(1))).ids),
   };
 }
 
@@ -63,5 +63,5 @@ export function tokenLabels(device: Device, target: Tokens, { counts }: TokenBat
   }
   const labels = rows.map((row, i) => Array.from(row).slice(0, counts[i]));
   checkIds('loss: target', labels);
-  return device.tensor(Int32Array.from(labels.flat()));
+  return device.tensor(new Int32Array(packed(labels).ids));
 }

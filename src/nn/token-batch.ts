@@ -94,8 +94,10 @@ export function checkIds(name: string, rows: readonly ArrayLike<number>[]): void
 }
 
 /** Sequences end to end, in which no token is taken for padding. */
-export function packed(rows: readonly (readonly number[])[]): { ids: number[]; lengths: number[] } {
-  return { ids: rows.flat(), lengths: rows.map((row) => row.length) };
+export function packed(rows: readonly ArrayLike<number>[]): { ids: number[]; lengths: number[] } {
+  const ids: number[] = []; // flat() takes twenty times as long
+  for (const row of rows) for (let i = 0; i < row.length; i++) ids.push(row[i] as number);
+  return { ids, lengths: rows.map((row) => row.length) };
 }
 
 /** The same tokens as numbers: what is in tensors is read without waiting for the device. */
