@@ -82,7 +82,7 @@ struct MatMul {
       return divideUp(n * across * batch, threads) * (divideUp(tilesDown, n) + 1);
     };
     uint64_t down = least;
-    for (uint64_t n = least + 1; n < 2 * least; ++n)
+    for (uint64_t n = least + 1; n < 2 * least && n * across * batch <= 16 * threads; ++n)
       if (longest(n) < longest(down)) down = n;
     const uint64_t rowStep = divideUp(tilesDown, down) * kTileRows;
     const uint64_t colStep =
@@ -144,8 +144,8 @@ struct MatMul {
 
  private:
   static constexpr uint64_t kLeastPanels = 4, kLeastWeight = 1 << 14;  // worth laying out
-  static constexpr uint64_t kWaitingRows = 64;
-  static constexpr uint64_t kLongRun = 192;        // floats
+  static constexpr uint64_t kWaitingRows = 64;                         // that wait for panels
+  static constexpr uint64_t kLongRun = 192;                            // floats
   static constexpr uint64_t kLeastWork = 1 << 17;  // multiply-adds that are worth a task: two microseconds
 
   // Not of a gradient of weights, which brings column sums and reads A across its rows.

@@ -152,7 +152,7 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
 }
 
 // Packed panels of B, `next` floats apart, meet a packed tile of A. V8 unrolls the loop over k only inside another one:
-// 1.15 times as fast in Node 20.
+// 1.18 times as fast in Node 20.
 inline void packedTiles(size_t depth, const float* a, const float* b, size_t next, size_t panels, TileTarget target) {
   for (; panels > 0; --panels, b += next, target.c += kTileCols) {
     tile<kTileRows, kTileVecs, Beside::kPacked>(depth, a, 1, kTileRows, b, kTileCols, target, nullptr, nullptr, 0);
