@@ -90,14 +90,20 @@ struct MatMul {
     return {rowStep, colStep, divideUp(rows, rowStep), divideUp(cols, colStep)};
   }
 
-  // Few rows wait for B, as long as computing with eight takes, or with four where a cache holds all of it. A task a
-  // thread reads it in the longest runs; where it stays in the caches, smaller tasks end at the same time. Short runs
-  // are left as they are, and rows are cut.
+  bool isCached() const { return uint64_t{cols} * depth <= kCachedB; }
+
+  // How many tasks are worth their start. Few rows wait for B, as long as computing with eight takes, or, one, with
+  // four where a cache holds all of it.
+  uint64_t tasksWorth() const {
+    const uint64_t least = rows == 1 && isCached() ? 4 : 8;
+    return (rows < least ? least : rows) * uint64_t{cols} * depth / kLeastWork + 1;
+  }
+
+  // A task a thread reads B in the longest runs; where it stays in the caches, smaller tasks end at the same time.
+  // Short runs are left as they are, and rows are cut.
   Blocks fewBlocks(uint64_t threads) const {
-    const uint64_t floats = uint64_t{cols} * depth, least = rows == 1 && floats <= kCachedB ? 4 : 8;
-    const uint64_t worth = (rows < least ? least : rows) * floats / kLeastWork + 1;
-    const uint64_t tasks =
-        divideUp(floats <= kCachedB && worth >= 2 * threads ? 2 * threads : atMost(threads, worth), batch);
+    const uint64_t worth = tasksWorth();
+    const uint64_t tasks = divideUp(isCached() && worth >= 2 * threads ? 2 * threads : atMost(threads, worth), batch);
     const uint64_t down = cols < kLongRun * tasks ? atMost(tasks, divideUp(rows, kTileRows)) : 1;
     const uint64_t runs = divideUp(cols, maxFewCols(rows)), wanted = divideUp(tasks, down);
     const uint64_t across = wanted >= runs ? wanted : divideUp(runs, threads) * threads;
@@ -109,8 +115,7 @@ struct MatMul {
   Blocks panelBlocks(uint64_t threads) const {
     const uint64_t panels = divideUp(cols, kPanelCols), tilesDown = divideUp(rows, kTileRows);
     const uint64_t down = divideUp(tilesDown, kMaxTilesDown), perThread = rows <= kWaitingRows ? 1 : 4;
-    const uint64_t worth = (rows < 8 ? 8 : rows) * uint64_t{cols} * depth / kLeastWork + 1;
-    const uint64_t across = threads == 1 ? 1 : divideUp(atMost(perThread * threads, worth), down);
+    const uint64_t across = threads == 1 ? 1 : divideUp(atMost(perThread * threads, tasksWorth()), down);
     const uint64_t wide = panels < across ? 1 : panels / across;  // what is left over is a short task
     const uint64_t rowStep = divideUp(tilesDown, down) * kTileRows, colStep = wide * kPanelCols;
     return {rowStep, colStep, divideUp(rows, rowStep), divideUp(cols, colStep)};

@@ -275,10 +275,13 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
           const float* bias = last && g.bias != nullptr ? g.bias + col : nullptr;
           return {g.c + i * g.cRow + col, g.cRow, panels.cols, k > 0 || g.accumulate, bias};
         };
-        if (packed) packedTiles(depth, a, panels.b, panels.next, panels.count, target(j));
-        for (size_t p = 0, col = j; p < panels.count && !packed; ++p, col += width) {
-          compute(depth, a, packsA ? 1 : g.aRow, packsA ? kTileRows : g.aCol, panels.b + p * panels.next, panels.row,
-                  target(col), memory + p * depth * width, nullptr, 0);
+        if (packed) {
+          packedTiles(depth, a, panels.b, panels.next, panels.count, target(j));
+        } else {
+          for (size_t p = 0, col = j; p < panels.count; ++p, col += width) {
+            compute(depth, a, packsA ? 1 : g.aRow, packsA ? kTileRows : g.aCol, panels.b + p * panels.next, panels.row,
+                    target(col), memory + p * depth * width, nullptr, 0);
+          }
         }
         if (last) finish(i, j, rows, done - width + panels.cols);
         if (packing) panels.b = memory, panels.row = width, panels.next = depth * width;
