@@ -2,9 +2,8 @@
 
 #include <chrono>
 #include <mutex>
-#ifdef __linux__
-#include <sched.h>
-#endif
+
+#include "processors.h"
 
 namespace simdformer {
 namespace {
@@ -107,24 +106,6 @@ class Backoff {
   int looks_ = 0;
 };
 
-#ifdef __linux__
-int processor() { return sched_getcpu(); }
-
-// Moves the calling thread to a processor that has none of the job's threads before it: woken ones are often put where
-// another one runs, and stay there for milliseconds.
-void leaveProcessors(const Job& job, int seat) {
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
-  cpu_set_t others = allowed;
-  for (int s = 0; s < seat; ++s) CPU_CLR(job.processors[s], &others);
-  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
-  sched_setaffinity(0, sizeof allowed, &allowed);
-}
-#else
-int processor() { return -1; }
-void leaveProcessors(const Job&, int) {}
-#endif
-
 class Pool {
  public:
   void post(Job& job) {
@@ -137,6 +118,8 @@ class Pool {
       worker.detach();
       ++workers_;
     }
+    for (Sleeper* sleeper = crowds_ ? sleepers_ : nullptr; sleeper != nullptr; sleeper = sleeper->next)
+      sleeper->keepFrom(job.processors[0]);
 #endif
     job.next = jobs_;
     jobs_ = &job;
@@ -153,6 +136,12 @@ class Pool {
 
   // The life of a pool thread.
   [[noreturn]] void work() {
+    Sleeper self;
+    {
+      const std::lock_guard<Mutex> lock(mutex_);
+      self.next = sleepers_;
+      sleepers_ = &self;
+    }
     for (;;) {
       int seat = 0;
       bool shares = false;
@@ -162,16 +151,22 @@ class Pool {
         while ((job = openJob()) == nullptr) {
           const uint32_t seen = posted_.load(std::memory_order_relaxed);
           lock.unlock();
-          if (!spin(seen)) sleepWhile(posted_, seen);
+          if (!spin(seen)) {
+            self.fallAsleep();
+            sleepWhile(posted_, seen);
+          }
           lock.lock();
+          self.wakeUp();
         }
         seat = job->taken++;
         job->inside.fetch_add(1, std::memory_order_relaxed);
         shares = takeProcessor(*job, seat);
+        crowds_ = crowds_ || shares;
       }
-      if (shares) leaveProcessors(*job, seat);
+      if (shares) leaveProcessors(job->processors, seat);
       job->walk(job->data, *job, seat);
       job->inside.fetch_sub(1, std::memory_order_release);
+      self.release();
     }
   }
 
@@ -206,6 +201,8 @@ class Pool {
 
   Mutex mutex_;
   Job* jobs_ = nullptr;
+  Sleeper* sleepers_ = nullptr;  // its threads
+  bool crowds_ = false;          // whether a thread was woken where another one of its job runs
 #ifndef __wasm__
   int workers_ = 0;
 #endif

@@ -92,18 +92,15 @@ struct MatMul {
 
   bool isCached() const { return uint64_t{cols} * depth <= kCachedB; }
 
-  // How many tasks are worth their start. Few rows wait for B, as long as computing with eight takes, or, one, with
-  // four where a cache holds all of it.
-  uint64_t tasksWorth() const {
-    const uint64_t least = rows == 1 && isCached() ? 4 : 8;
-    return (rows < least ? least : rows) * uint64_t{cols} * depth / kLeastWork + 1;
-  }
+  // How many tasks are worth their start. Few rows wait for B, as long as computing with eight takes.
+  uint64_t tasksWorth() const { return (rows < 8 ? 8 : rows) * uint64_t{cols} * depth / kLeastWork + 1; }
 
-  // A task a thread reads B in the longest runs; where it stays in the caches, smaller tasks end at the same time.
-  // Short runs are left as they are, and rows are cut.
+  // A task a thread reads B in the longest runs; where it stays in the caches, smaller tasks end at the same time, but
+  // for one row, of which narrow ones have few sums under way. Short runs are left as they are, and rows are cut.
   Blocks fewBlocks(uint64_t threads) const {
     const uint64_t worth = tasksWorth();
-    const uint64_t tasks = divideUp(isCached() && worth >= 2 * threads ? 2 * threads : atMost(threads, worth), batch);
+    const bool halves = isCached() && rows > 1 && worth >= 2 * threads;
+    const uint64_t tasks = divideUp(halves ? 2 * threads : atMost(threads, worth), batch);
     const uint64_t down = cols < kLongRun * tasks ? atMost(tasks, divideUp(rows, kTileRows)) : 1;
     const uint64_t runs = divideUp(cols, maxFewCols(rows)), wanted = divideUp(tasks, down);
     const uint64_t across = wanted >= runs ? wanted : divideUp(runs, threads) * threads;

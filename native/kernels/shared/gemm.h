@@ -145,9 +145,7 @@ void rowsInPanels(const Gemm& g, float* edge, const Finish& finish) {
         if (!whole) packRows(b + j, row, depth, cols, edge, width);
         const float* bias = last && g.bias != nullptr ? g.bias + panel + j : nullptr;
         eachTile(g.rows, [&](size_t i, size_t rows, size_t t) {
-          // The processor foresees what one row reads.
-          const Tile compute =
-              g.rows > 1 ? tileOf<Beside::kFetches>(rows, width) : tileOf<Beside::kContinues>(1, width);
+          const Tile compute = tileOf<Beside::kFetches>(rows, width);
           compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b + j : edge, whole ? row : width,
                   {g.c + i * g.cRow + panel + j, g.cRow, cols, k > 0 || g.accumulate, bias}, nullptr,
                   next + t * depth * nextRow, nextRow);

@@ -16,7 +16,7 @@ inline constexpr size_t kPanelCols = kWidth == 16 ? kTileCols : 2 * kTileCols;
 
 // A tile of few rows is wider, so that it has as many accumulators.
 inline size_t tileColsOf(size_t rows, size_t cols, bool bTransposed) {
-  if (rows == 1 && cols >= kMaxTileCols && !bTransposed) return kMaxTileCols;
+  if (rows == 1 && !bTransposed) return kMaxTileCols;
   return rows <= kWideRows && cols > kTileCols ? 2 * kTileCols : kTileCols;
 }
 
@@ -165,23 +165,32 @@ using Tile = void (*)(size_t depth, const float* a, size_t aRow, size_t aCol, co
 
 template <size_t kVecs, Beside kBeside, size_t... I>
 Tile tileWith(size_t rows, std::index_sequence<I...>) {
-  static constexpr Tile tiles[] = {tile<I + 1, kVecs, kBeside>...};
-  return tiles[rows - 1];
+  static constexpr Tile tiles[] = {tile<I + 2, kVecs, kBeside>...};
+  return tiles[rows - 2];
+}
+
+// Of one row: what it reads the processor foresees.
+template <size_t... I>
+Tile rowTileOf(size_t cols, std::index_sequence<I...>) {
+  static constexpr Tile tiles[] = {tile<1, I + 1, Beside::kContinues>...};
+  return tiles[cols / kWidth - 1];
 }
 
 template <Beside kBeside>
 Tile tileOf(size_t rows, size_t cols) {
-  constexpr auto all = std::make_index_sequence<kTileRows>();
-  if (cols == kMaxTileCols) return tile<1, 8, Beside::kContinues>;  // the processor foresees what one row reads
-  if (cols > kTileCols) return tileWith<2 * kTileVecs, kBeside>(rows, std::make_index_sequence<kWideRows>());
+  constexpr auto all = std::make_index_sequence<kTileRows - 1>();
+  if (rows == 1) return rowTileOf(cols, std::make_index_sequence<kMaxTileCols / kWidth>());
+  if (cols > kTileCols) return tileWith<2 * kTileVecs, kBeside>(rows, std::make_index_sequence<kWideRows - 1>());
   if (cols == kTileCols) return tileWith<kTileVecs, kBeside>(rows, all);
   if (cols == kWidth) return tileWith<1, kBeside>(rows, all);
   return tileWith<2, kBeside>(rows, all);
 }
 
-// The width of the next tile where `cols` columns are left: at the edge of C a narrower one.
+// The width of the next tile where `cols` columns are left: at the edge of C a narrower one, for one row without
+// packing if it can be.
 inline size_t widthOf(size_t cols, size_t tileCols) {
   if (cols >= tileCols) return tileCols;
+  if (tileCols == kMaxTileCols) return cols < kWidth ? kWidth : cols / kWidth * kWidth;
   return atMost(kTileCols, wholeVectors(cols));
 }
 

@@ -1,0 +1,76 @@
+// Where the threads of a run are. Linux often wakes a thread on the processor of the one that woke it, behind which it
+// then waits for milliseconds: in virtual machines, whose idle processors look taken to it, nearly always.
+#pragma once
+#ifdef __linux__
+#include <atomic>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace simdformer {
+
+#ifdef __linux__
+
+// That of the calling thread.
+inline int processor() { return sched_getcpu(); }
+
+// Moves the calling thread to a processor that is none of `taken`, if there is one.
+inline void leaveProcessors(const int* taken, int count) {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  cpu_set_t others = allowed;
+  for (int i = 0; i < count; ++i) CPU_CLR(taken[i], &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+  sched_setaffinity(0, sizeof allowed, &allowed);
+}
+
+// A thread that sleeps now and then.
+class Sleeper {
+ public:
+  // By itself.
+  void fallAsleep() { isAsleep_.store(true, std::memory_order_release); }
+  void wakeUp() { isAsleep_.store(false, std::memory_order_relaxed); }
+
+  // By the one that is about to wake it, if it sleeps: not on this processor, if there is another. It must not wake up
+  // meanwhile.
+  void keepFrom(int processor) {
+    if (isKept_ || !isAsleep_.load(std::memory_order_acquire)) return;
+    if (sched_getaffinity(thread_, sizeof allowed_, &allowed_) != 0) return;
+    cpu_set_t others = allowed_;
+    CPU_CLR(processor, &others);
+    isKept_ = CPU_COUNT(&others) > 0 && sched_setaffinity(thread_, sizeof others, &others) == 0;
+  }
+
+  // By itself, when it has time to spare.
+  void release() {
+    if (isKept_) sched_setaffinity(thread_, sizeof allowed_, &allowed_);
+    isKept_ = false;
+  }
+
+  Sleeper* next = nullptr;
+
+ private:
+  const pid_t thread_ = static_cast<pid_t>(syscall(SYS_gettid));
+  std::atomic<bool> isAsleep_{false};
+  cpu_set_t allowed_;
+  bool isKept_ = false;
+};
+
+#else
+
+inline int processor() { return -1; }
+inline void leaveProcessors(const int*, int) {}
+
+class Sleeper {
+ public:
+  void fallAsleep() {}
+  void wakeUp() {}
+  void keepFrom(int) {}
+  void release() {}
+  Sleeper* next = nullptr;
+};
+
+#endif
+
+}  // namespace simdformer
