@@ -54,7 +54,7 @@ export default {
       if (!run.wants(name)) continue;
       const ours = contestant(device, question);
       const peers = asContestant('PyTorch', torch, (repeats) => ({ ...question, repeats }));
-      const outcome = await contest([ours, ...peers], { rounds: run.rounds(11), tolerance: 1e-4, seconds: 2 });
+      const outcome = await contest([ours, ...peers], { rounds: run.rounds(11), tolerance: 1e-4, seconds: 4 });
       ours.dispose();
       const seconds = outcome.times[OURS]?.median as number;
       medians.set(name, seconds);

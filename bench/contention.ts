@@ -70,7 +70,7 @@ async function beside(run: Run, what: string, contestants: readonly Contestant[]
   });
   try {
     const all = [...contestants, ...contestants.map(contended)];
-    const { times, ratios } = await contest(all, { rounds: run.rounds(15), turn: 0.1, seconds: 10 });
+    const { times, ratios } = await contest(all, { rounds: run.rounds(15), seconds: 10 });
     const slower = contestants.map(({ name }): [string, number] => {
       return [`${name}, times as long`, (times[name + CONTENDED]?.median as number) / (times[name]?.median as number)];
     });

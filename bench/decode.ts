@@ -78,8 +78,7 @@ export default {
         if (kernels) contestants.push(kernels);
         const { times, ratios } = await contest(contestants, {
           rounds: run.rounds(9),
-          seconds: 3,
-          turn: 0.1,
+          seconds: 4,
           warming: 2,
         });
         kernels?.dispose();

@@ -62,7 +62,7 @@ export default {
       if (!run.wants(name)) continue;
       const ours = op.op === 'adamw' ? optimizer(device, op) : forward(device, op);
       const peers = asContestant('PyTorch', torch, (repeats) => ({ ...op, repeats }));
-      const outcome = await contest([ours, ...peers], { rounds: run.rounds(11), tolerance: 1e-4, seconds: 2 });
+      const outcome = await contest([ours, ...peers], { rounds: run.rounds(11), tolerance: 1e-4, seconds: 4 });
       const bytes = 4 * op.rows * op.cols;
       const moved: Traffic = { reads: op.reads, writes: op.writes, bytes };
       const speed = ((op.reads + op.writes) * bytes) / (outcome.times[OURS]?.median as number);

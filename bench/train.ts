@@ -99,7 +99,7 @@ export default {
         contestants.push({ name: 'PyTorch', take: (repeats) => torch.ask<Turn>({ repeats }) });
       }
       await checkLosses(contestants);
-      const outcome = await contest(contestants, { rounds: run.rounds(15), turn: 0.1, seconds: 6 });
+      const outcome = await contest(contestants, { rounds: run.rounds(15), seconds: 6 });
       const tokens = batches.flatMap(({ target }) => target).reduce((sum, row) => sum + row.length - 1, 0) / BATCHES;
       await run.row(name, outcome, trainingWork(model, task), {
         'target tokens/s': tokens / (outcome.times[OURS]?.median as number),

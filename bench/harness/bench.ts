@@ -45,12 +45,6 @@ export interface Row {
 
 type Figures = Readonly<Record<string, number>>;
 
-/** A row before it is beside its limit, for which operations may turn out faster as the run goes on. */
-interface Entry {
-  readonly row: Row;
-  readonly work: Work | null;
-}
-
 /** bench/results/<name>.json. */
 export interface Results {
   readonly bench: string;
@@ -73,7 +67,7 @@ export interface Results {
 export const resultsFolder = fileURLToPath(new URL('../results/', import.meta.url));
 
 export class Run {
-  readonly #rows: Entry[] = [];
+  readonly #rows: Row[] = [];
   readonly summary: Record<string, number> = {};
   readonly limits = new Limits();
   readonly #versions: Record<string, string> = { node: process.version };
@@ -141,19 +135,17 @@ export class Run {
     return limits;
   }
 
-  /** Notes a row and prints it. */
-  async row(what: string, { times, ratios }: Outcome, work: Work | null, figures: Figures = {}): Promise<void> {
-    const entry = { row: { what, times, ratios, figures }, work };
-    this.#rows.push(entry);
-    if (work !== null) await this.limits.again(); // it may have been held up at the start
-    this.say(renderRow(await this.#besideLimit(entry)));
-  }
-
-  async #besideLimit({ row, work }: Entry): Promise<Row> {
-    const ours = row.times[OURS]?.median;
-    if (work === null || ours === undefined) return row;
-    const limit = await this.limits.least(work, this.threads);
-    return { ...row, limit, ofLimit: limit / ours };
+  /** Notes a row beside the limit of its work, and prints it. */
+  async row(what: string, { times, ratios }: Outcome, work: Work | null, figures: Figures = {}): Promise<Row> {
+    const ours = times[OURS]?.median;
+    let row: Row = { what, times, ratios, figures };
+    if (work !== null && ours !== undefined) {
+      const limit = await this.limits.least(work, this.threads);
+      row = { what, times, ratios, limit, ofLimit: limit / ours, figures };
+    }
+    this.#rows.push(row);
+    this.say(renderRow(row));
+    return row;
   }
 
   /** A line for people. */
@@ -166,9 +158,6 @@ export class Run {
     if (this.#rows.length === 0 && this.#unwanted.length > 0) {
       throw new BenchError(`no row matches ${this.options.only}; there are:\n  ${this.#unwanted.join('\n  ')}`);
     }
-    await this.limits.again();
-    const rows = [];
-    for (const entry of this.#rows) rows.push(await this.#besideLimit(entry));
     for (const [name, value] of Object.entries(this.summary)) this.say(`${name}: ${value.toPrecision(3)}`);
     const { name, threads, command, quick, only, json } = this.options;
     const results: Results = {
@@ -183,7 +172,7 @@ export class Run {
       machineLimits: await this.#machineLimits(),
       notes: this.#notes,
       summary: this.summary,
-      rows,
+      rows: this.#rows,
     };
     const text = `${JSON.stringify(results, (_, value) => (typeof value === 'number' ? Number(value.toPrecision(5)) : value), 2)}\n`;
     if (json) process.stdout.write(text);

@@ -21,7 +21,10 @@ export interface ContestOptions {
   readonly rounds: number;
   /** The largest difference between samples, relative to the largest value. Default 1e-3. */
   readonly tolerance?: number;
-  /** Seconds that a turn should take at least, filled with repeats. Default 0.03. */
+  /**
+   * Seconds that a turn should take at least, filled with repeats: after a rest products take some milliseconds to be
+   * as fast as they were, whoever makes them. Default 0.1.
+   */
   readonly turn?: number;
   /** Seconds after which no more than FEWEST rounds are made. Default 10. */
   readonly seconds?: number;
@@ -42,7 +45,7 @@ const FEWEST = 3;
 
 /** Times every contestant in every round, after seeing that they agree with the first one. */
 export async function contest(contestants: readonly Contestant[], options: ContestOptions): Promise<Outcome> {
-  const { rounds, tolerance = 1e-3, turn = 0.03, seconds: budget = 10, warming = 0.3 } = options;
+  const { rounds, tolerance = 1e-3, turn = 0.1, seconds: budget = 10, warming = 0.3 } = options;
   const [first] = contestants;
   if (first === undefined) throw new Error('a contest needs a contestant');
   const repeats: number[] = [];

@@ -23,15 +23,14 @@ const MOVED = 5e8;
 const ATTEMPTS = 4;
 
 /**
- * Measures the machine by peers/machine.c. A limit is what can be reached: the best of some attempts. What memory gives
- * changes from minute to minute, so that it is measured for each work, when its limit is first asked for. To be closed.
+ * Measures the machine by peers/machine.c. A limit is what can be reached: the best of some attempts. What a machine
+ * gives changes from minute to minute, so that it is measured for each work, when its limit is first asked for. To be
+ * closed.
  */
 export class Limits {
   readonly #peer: Peer;
-  /** The least seconds of an operation, by how many threads. */
-  readonly #operation = new Map<number, number>();
-  /** Of moving what a work moves. */
-  readonly #moving = new WeakMap<Work, number>();
+  /** Seconds that work takes at least. */
+  readonly #known = new WeakMap<Work, number>();
 
   constructor() {
     this.#peer = new Peer(compile('machine.c'), []);
@@ -39,8 +38,8 @@ export class Limits {
 
   /** Floating-point operations a second of multiply-adds in registers. */
   async flops(threads: number): Promise<number> {
-    if (!this.#operation.has(threads)) await this.#measureOperation(threads);
-    return 1 / (this.#operation.get(threads) as number);
+    const { seconds, flops } = await this.#least([0, threads, 10]);
+    return flops / seconds;
   }
 
   /** Seconds in which `threads` threads move that much, over and over: from and to the cache in which it fits, or memory. */
@@ -58,26 +57,20 @@ export class Limits {
 
   /** Seconds that the work takes at least. */
   async least(work: Work, threads: number): Promise<number> {
+    const seconds = this.#known.get(work) ?? (await this.#measure(work, threads));
+    this.#known.set(work, seconds);
+    return seconds;
+  }
+
+  async #measure(work: Work, threads: number): Promise<number> {
     if ('steps' in work) {
       let seconds = 0;
-      for (const [times, step] of work.steps) seconds += times * (await this.least(step, threads));
+      for (const [times, step] of work.steps) seconds += times * (await this.#measure(step, threads));
       return seconds;
     }
-    const moving =
-      this.#moving.get(work) ??
-      ('reads' in work ? await this.moving(work, threads) : work.bytes / (await this.reading(threads, work.bytes)));
-    this.#moving.set(work, moving);
-    return 'reads' in work ? moving : Math.max(work.flops / (await this.flops(threads)), moving);
-  }
-
-  /** Measures operations once more: the machine may have been busy before. */
-  async again(): Promise<void> {
-    for (const threads of this.#operation.keys()) await this.#measureOperation(threads);
-  }
-
-  async #measureOperation(threads: number): Promise<void> {
-    const { seconds, flops } = await this.#least([0, threads, 10]);
-    this.#operation.set(threads, Math.min(seconds / flops, this.#operation.get(threads) ?? Number.POSITIVE_INFINITY));
+    if ('reads' in work) return this.moving(work, threads);
+    const moving = work.bytes / (await this.reading(threads, work.bytes));
+    return Math.max(work.flops / (await this.flops(threads)), moving);
   }
 
   async #least(asked: number[]): Promise<{ seconds: number; flops: number }> {
