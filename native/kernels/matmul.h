@@ -108,13 +108,15 @@ struct MatMul {
     return {rowStep, colStep, divideUp(rows, rowStep), divideUp(cols, colStep)};
   }
 
-  // Whole panels. Few rows wait for them, and read them in the longest runs; with more, threads end at the same time.
+  // Few rows wait for panels, and read them in the longest runs, of the same length for each thread. With more rows
+  // smaller tasks, of whole panels, end at the same time.
   Blocks panelBlocks(uint64_t threads) const {
     const uint64_t panels = divideUp(cols, kPanelCols), tilesDown = divideUp(rows, kTileRows);
     const uint64_t down = divideUp(tilesDown, kMaxTilesDown), perThread = rows <= kWaitingRows ? 1 : 4;
     const uint64_t across = threads == 1 ? 1 : divideUp(atMost(perThread * threads, tasksWorth()), down);
     const uint64_t wide = panels < across ? 1 : panels / across;  // what is left over is a short task
-    const uint64_t rowStep = divideUp(tilesDown, down) * kTileRows, colStep = wide * kPanelCols;
+    const uint64_t rowStep = divideUp(tilesDown, down) * kTileRows;
+    const uint64_t colStep = perThread == 1 ? wholeVectors(divideUp(cols, across)) : wide * kPanelCols;
     return {rowStep, colStep, divideUp(rows, rowStep), divideUp(cols, colStep)};
   }
 
@@ -160,7 +162,7 @@ struct MatMul {
     g.a = context.f32(a) + n * aBatch + row * (transposeA ? 1 : aStride);
     g.aRow = transposeA ? 1 : aStride;
     g.aCol = transposeA ? aStride : 1;
-    g.b = context.f32(b) + n * bBatch + col * (inPanels ? depth : transposeB ? bStride : 1);
+    g.b = context.f32(b) + n * bBatch + (inPanels ? 0 : col * (transposeB ? bStride : 1));
     g.bRow = bStride;
     g.bTransposed = transposeB != 0;
     g.c = keeps() ? context.f32(pre) + (n * rows + row) * cols + col : result(context, n, row, col);
@@ -174,6 +176,7 @@ struct MatMul {
     g.accumulateSums = (accumulate & 2) != 0;
     g.few = few();
     g.inPanels = inPanels;
+    g.firstCol = col;
     return g;
   }
 

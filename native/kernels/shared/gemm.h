@@ -28,7 +28,8 @@ struct Gemm {
   float* columnSums;  // [cols] (+)= those of B, or null; not for few rows
   bool accumulateSums;
   bool few;               // isFew(), of the whole product
-  bool inPanels = false;  // whole ones, the first of them at b
+  bool inPanels = false;  // a weight of bRow columns at b, of which this reads those from firstCol on
+  size_t firstCol = 0;
 };
 
 // Loads a word of every line, so that all are on their way from memory at once.
@@ -131,25 +132,27 @@ template <class Finish>
 void rowsInPanels(const Gemm& g, float* edge, const Finish& finish) {
   const size_t tileCols = tileColsOf(g.rows, kPanelCols, false), step = blockDepth(g.depth);
   const size_t tiles = divideUp(g.rows, kTileRows);
-  for (size_t panel = 0; panel < g.cols; panel += kPanelCols) {
-    const size_t row = atMost(kPanelCols, g.cols - panel);
-    const float* b = g.b + panel * g.depth;
+  for (size_t col = 0, part = 0; col < g.cols; col += part) {
+    const size_t inside = (g.firstCol + col) % kPanelCols, panel = g.firstCol + col - inside;
+    const size_t row = atMost(kPanelCols, g.bRow - panel);
+    part = atMost(row - inside, g.cols - col);
+    const float* b = g.b + panel * g.depth + inside;
     for (size_t k = 0, depth = 0; k < g.depth; k += depth, b += depth * row) {
       depth = atMost(step, g.depth - k);
       const bool last = k + depth == g.depth;
       const float* next = b + depth * row;
-      for (size_t j = 0, width = 0; j < row; j += width, next += depth * width) {
-        width = widthOf(row - j, tileCols);
-        const size_t cols = atMost(width, row - j), nextRow = divideUp(width, tiles);
+      for (size_t j = 0, width = 0; j < part; j += width, next += depth * width) {
+        width = widthOf(part - j, tileCols);
+        const size_t cols = atMost(width, part - j), nextRow = divideUp(width, tiles);
         const bool whole = cols == width;  // at the edge of C a panel is packed
         if (!whole) packRows(b + j, row, depth, cols, edge, width);
-        const float* bias = last && g.bias != nullptr ? g.bias + panel + j : nullptr;
+        const float* bias = last && g.bias != nullptr ? g.bias + col + j : nullptr;
         eachTile(g.rows, [&](size_t i, size_t rows, size_t t) {
           const Tile compute = tileOf<Beside::kFetches>(rows, width);
           compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b + j : edge, whole ? row : width,
-                  {g.c + i * g.cRow + panel + j, g.cRow, cols, k > 0 || g.accumulate, bias}, nullptr,
+                  {g.c + i * g.cRow + col + j, g.cRow, cols, k > 0 || g.accumulate, bias}, nullptr,
                   next + t * depth * nextRow, nextRow);
-          if (last) finish(i, panel + j, rows, cols);
+          if (last) finish(i, col + j, rows, cols);
         });
       }
     }
