@@ -10,7 +10,8 @@ inline constexpr size_t kMaxBlockDepth = 512;
 // reads fewer rows of A at a time: a power of two apart, they share few sets of the cache.
 inline constexpr size_t kTileRows = kWidth == 16 ? 8 : TILE_ROWS, kTileVecs = kWidth == 16 ? 3 : TILE_VECS;
 inline constexpr size_t kWideRows = kTileRows / 2;
-inline constexpr size_t kTileCols = kTileVecs * kWidth, kMaxTileCols = 8 * kWidth;
+inline constexpr size_t kTileCols = kTileVecs * kWidth, kMaxTileCols = 8 * kWidth;  // this of one row alone
+static_assert(2 * kTileCols < kMaxTileCols);
 // Of a weight in panels (see panels.h): whole lines of the cache.
 inline constexpr size_t kPanelCols = kWidth == 16 ? kTileCols : 2 * kTileCols;
 
