@@ -15,14 +15,19 @@ namespace simdformer {
 // That of the calling thread.
 inline int processor() { return sched_getcpu(); }
 
+// Takes processors from those where a thread may run, which `allowed` then names, unless none would be left; whether it
+// did. The thread 0 is the calling one.
+inline bool narrow(pid_t thread, const int* taken, int count, cpu_set_t& allowed) {
+  if (sched_getaffinity(thread, sizeof allowed, &allowed) != 0) return false;
+  cpu_set_t others = allowed;
+  for (int i = 0; i < count; ++i) CPU_CLR(taken[i], &others);
+  return CPU_COUNT(&others) > 0 && sched_setaffinity(thread, sizeof others, &others) == 0;
+}
+
 // Moves the calling thread to a processor that is none of `taken`, if there is one.
 inline void leaveProcessors(const int* taken, int count) {
   cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
-  cpu_set_t others = allowed;
-  for (int i = 0; i < count; ++i) CPU_CLR(taken[i], &others);
-  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
-  sched_setaffinity(0, sizeof allowed, &allowed);
+  if (narrow(0, taken, count, allowed)) sched_setaffinity(0, sizeof allowed, &allowed);
 }
 
 // A thread that sleeps now and then.
@@ -35,11 +40,7 @@ class Sleeper {
   // By the one that is about to wake it, if it sleeps: not on this processor, if there is another. It must not wake up
   // meanwhile.
   void keepFrom(int processor) {
-    if (isKept_ || !isAsleep_.load(std::memory_order_acquire)) return;
-    if (sched_getaffinity(thread_, sizeof allowed_, &allowed_) != 0) return;
-    cpu_set_t others = allowed_;
-    CPU_CLR(processor, &others);
-    isKept_ = CPU_COUNT(&others) > 0 && sched_setaffinity(thread_, sizeof others, &others) == 0;
+    if (!isKept_ && isAsleep_.load(std::memory_order_acquire)) isKept_ = narrow(thread_, &processor, 1, allowed_);
   }
 
   // By itself, when it has time to spare.
