@@ -167,7 +167,7 @@ export class Device {
   }
 
   #endScope(tracked: Tensor[], result: unknown, before: number): void {
-    const results = new Set(tensorsIn(result));
+    const results = new Set(result instanceof Tensor ? [result] : tensorsIn(result));
     const differentiable = [...results].filter(({ root }) => (root.node?.sequence ?? -1) >= before);
     const others = tracked.filter((tensor) => !results.has(tensor));
     if (differentiable.length > 0) {

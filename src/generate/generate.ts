@@ -68,10 +68,10 @@ async function* run(
   if (rows.length === 0) throw new ArgumentError('generate: there are no inputs');
   const plan = resolveOptions(model, rows, options);
   const found: Hypothesis[][] = [];
-  for (const inputs of batches(plan)) {
-    const search = yield* decode(model, { ...plan, inputs }, options);
+  for (const batch of batches(plan)) {
+    const search = yield* decode(model, batch, options);
     search.hypotheses().forEach((hypotheses, i) => {
-      found[(inputs[i] as PlannedInput).index] = hypotheses;
+      found[(batch.inputs[i] as PlannedInput).index] = hypotheses;
     });
   }
   const result = collect(found);
@@ -147,12 +147,13 @@ async function giveWay(): Promise<void> {
 }
 
 /** All inputs if they are few; otherwise those of similar length together, the longest first. */
-function batches({ inputs, batchSize, width }: Plan): (readonly PlannedInput[])[] {
+function batches(plan: Plan): Plan[] {
+  const { inputs, batchSize, width } = plan;
   const size = Math.max(1, Math.min(batchSize, Math.floor(MAX_CACHE_ROWS / width)));
-  if (inputs.length <= size) return [inputs];
+  if (inputs.length <= size) return [plan];
   const sorted = [...inputs].sort((a, b) => b.row.length - a.row.length || a.index - b.index);
   const count = Math.ceil(inputs.length / size);
-  return Array.from({ length: count }, (_, i) => sorted.slice(i * size, (i + 1) * size));
+  return Array.from({ length: count }, (_, i) => ({ ...plan, inputs: sorted.slice(i * size, (i + 1) * size) }));
 }
 
 function collect(found: readonly (readonly Hypothesis[])[]): GenerateResult {

@@ -189,7 +189,6 @@ export function resolveOptions(
   checkKnown('generate', options, names);
   const width = numBeams > 1 ? numBeams : numReturnSequences;
   return {
-    ...settings,
     inputs: rows.map((row, index) => ({
       index,
       row,
@@ -199,6 +198,7 @@ export function resolveOptions(
     width,
     group: config.encoderLayers > 0 || numBeams > 1 ? width : 1,
     vocabulary: config.targetVocab,
+    ...settings,
   };
 }
 

@@ -17,10 +17,10 @@ const KEPT = 4;
 const NEWS_AFTER = 20;
 
 /**
- * Milliseconds for which the way to another thread and back is not worth it; the event loop gets its turns all the
- * same.
+ * Milliseconds for which the way to another thread and back, about 0.1, is not worth it; the event loop gets its turns
+ * all the same.
  */
-const BRIEF = 0.5;
+const BRIEF = 2;
 
 /** What a session is good for; sizes are rounded up so that similar batches share one. */
 interface Sizes {
@@ -70,8 +70,9 @@ export class Session {
   #lengths = new Int32Array();
   #sourceLengths = new Int32Array();
   readonly #ranker: Ranker;
-  /** Milliseconds of a step, once known. */
+  /** Milliseconds of a step, once known: of those after the first, and of the first ones with the encoder's pass. */
   #pace = Number.POSITIVE_INFINITY;
+  #firstPace = Number.POSITIVE_INFINITY;
   #isFirst = true;
   #disposed = false;
 
@@ -140,10 +141,12 @@ export class Session {
     this.#ranker.setFinished(ahead.finished);
     for (let slot = 0; slot < steps; slot++) program.run(this.#ranker.scalars(slot, ahead.forbids));
     const start = performance.now();
-    const isBrief = !isFirst && steps * this.#pace <= BRIEF;
+    const isBrief = steps * (isFirst ? this.#firstPace : this.#pace) <= BRIEF;
     const logits = ahead.logits ? program.result : null;
     const rankings = await this.#ranker.read(steps, state.sequences, logits, isBrief);
-    if (!isFirst) this.#pace = (performance.now() - start) / steps; // the encoder is no part of it
+    const pace = (performance.now() - start) / steps;
+    if (isFirst) this.#firstPace = pace;
+    this.#pace = isFirst ? Math.min(this.#pace, pace) : pace;
     return rankings;
   }
 

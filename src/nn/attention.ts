@@ -176,11 +176,11 @@ export class MultiHeadAttention extends Module {
     const { relativeBias, relativeKeys, relativeValues } = this;
     const k = kv.columns(0, this.#width);
     const v = kv.columns(this.#width, 2 * this.#width);
-    const options = { ...which, heads, kvHeads, relativeBias, relativeKeys };
+    const options = { heads, kvHeads, relativeBias, relativeKeys, ...which };
     if (this.observe && counts) {
       this.observe(attentionWeights(q, k, { ...options, lengthsQ: counts[0], lengthsK: counts[1] }));
     }
-    const outputs = attention(q, k, v, { ...options, relativeValues });
+    const outputs = attention(q, k, v, { relativeValues, ...options });
     if (counts) this.observeHeads?.(outputs);
     return this.outProj.forward(outputs);
   }

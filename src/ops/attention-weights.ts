@@ -12,7 +12,7 @@ export function attentionWeights(q: Tensor, k: Tensor, options: AttentionOptions
   return device.scope(() => {
     const { batch, heads, maxQ, maxK, width, operands } = checkAttention(op, device, q, k, options);
     const p = device.empty([batch, heads, maxQ, maxK]);
-    device.emit(op, { ...operands, v: null, valueWidth: width, vStride: 0, p, maxQ, maxK }, 2 * p.size * width);
+    device.emit(op, { v: null, valueWidth: width, vStride: 0, p, maxQ, maxK, ...operands }, 2 * p.size * width);
     return p;
   });
 }

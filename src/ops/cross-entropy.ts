@@ -64,12 +64,12 @@ export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntr
       ignored: ignoreIndex ?? 0,
       reduction: reductions.indexOf(reduction),
     };
-    device.emit(op, { ...operands, losses, loss }, 4 * logits.size);
+    device.emit(op, { losses, loss, ...operands }, 4 * logits.size);
     const backward = (dloss: Tensor) => {
       const dx = gradOf(logits);
       const dxStride = dx?.tensor.rowStride ?? classes;
       const gradient = { dx: dx?.tensor, dxStride, accumulate: accumulateBits(dx) };
-      device.emit('crossEntropyBackward', { ...operands, dloss, ...gradient }, 4 * logits.size);
+      device.emit('crossEntropyBackward', { dloss, ...gradient, ...operands }, 4 * logits.size);
     };
     return differentiable(loss ?? losses, [logits], backward, [operands.targets]);
   });
