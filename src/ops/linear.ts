@@ -71,7 +71,8 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearO
       }
       const upstream = { x: asMatrix(dz), transposed: false };
       const dx = gradOf(x);
-      if (dx) product(upstream, { x: w, transposed: true }, { tensor: asMatrix(dx.tensor), accumulate: dx.accumulate }, []);
+      if (dx)
+        product(upstream, { x: w, transposed: true }, { tensor: asMatrix(dx.tensor), accumulate: dx.accumulate }, []);
       const dw = gradOf(w);
       if (dw) product({ x: asMatrix(x), transposed: true }, upstream, dw, [], gradOf(b));
       else if (b) broadcastGrad(b, dz);
