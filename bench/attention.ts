@@ -39,6 +39,10 @@ const questions: readonly Question[] = [
   { name: '8 × 1 of 2048', batch: 8, heads: 12, width: 64, queries: 1, keys: 2048, causal: false, backward: false },
 ];
 
+/** Of ours, too. */
+const FULL = 'full';
+const FORWARD = 'forward';
+
 const nameOf = ({ name, causal, backward }: Question) =>
   `${name}${causal ? ', causal' : ''}${backward ? ', backward' : ''}`;
 
@@ -48,23 +52,27 @@ export default {
     const torch = await pytorch(run, 'attention_torch.py');
     const device = await createDevice({ threads: run.threads });
     run.version(OURS, describeDevice(device));
-    const medians = new Map<string, number>();
     for (const question of questions) {
       const name = nameOf(question);
       if (!run.wants(name)) continue;
-      const ours = contestant(device, question);
+      const ours = contestant(device, OURS, question);
+      const references = [
+        ...(question.causal ? [contestant(device, FULL, { ...question, causal: false })] : []),
+        ...(question.backward ? [contestant(device, FORWARD, { ...question, backward: false })] : []),
+      ];
       const peers = asContestant('PyTorch', torch, (repeats) => ({ ...question, repeats }));
-      const outcome = await contest([ours, ...peers], { rounds: run.rounds(11), tolerance: 1e-4, seconds: 4 });
-      ours.dispose();
-      const seconds = outcome.times[OURS]?.median as number;
-      medians.set(name, seconds);
-      const full = medians.get(nameOf({ ...question, causal: false }));
-      const forward = medians.get(nameOf({ ...question, backward: false }));
       const work = workOf(question);
-      await run.row(name, outcome, work, {
-        'GFLOP/s': work.flops / seconds / 1e9,
-        ...(question.causal && full ? { 'times as fast as full': full / seconds } : {}),
-        ...(question.backward && forward ? { 'times forward': seconds / forward } : {}),
+      const outcome = await contest([ours, ...peers, ...references, run.limits.contestant(work, run.threads)], {
+        rounds: run.rounds(11),
+        tolerance: 1e-4,
+        seconds: 8,
+      });
+      for (const { dispose } of [ours, ...references]) dispose();
+      const { [FULL]: full, [FORWARD]: forward } = outcome.shares;
+      run.row(name, outcome, {
+        'GFLOP/s': work.flops / (outcome.times[OURS]?.median as number) / 1e9,
+        ...(full ? { 'times as fast as full': full } : {}),
+        ...(forward ? { 'times forward': 1 / forward } : {}),
       });
     }
     device.dispose();
@@ -72,7 +80,8 @@ export default {
 } satisfies Bench;
 
 /** Answers a question as attention_torch.py does; backward is timed without the forward pass before it. */
-function contestant(device: Device, { batch, heads, width, queries, keys, causal, backward }: Question) {
+function contestant(device: Device, name: string, question: Question) {
+  const { batch, heads, width, queries, keys, causal, backward } = question;
   const make = (rows: number, period: number) => patterned(device, [batch, rows, heads * width], period);
   const [q, k, v, dy] = [make(queries, 1021), make(keys, 1019), make(keys, 1013), make(queries, 1009)];
   const inputs = [q, k, v];
@@ -105,7 +114,7 @@ function contestant(device: Device, { batch, heads, width, queries, keys, causal
   const dispose = () => {
     for (const x of [...inputs, dy]) x.dispose();
   };
-  return { name: OURS, take, dispose };
+  return { name, isReference: name !== OURS, take, dispose };
 }
 
 /** Two products forward and five backward, of half as many scores where later keys are masked. */

@@ -70,11 +70,12 @@ async function beside(run: Run, what: string, contestants: readonly Contestant[]
   });
   try {
     const all = [...contestants, ...contestants.map(contended)];
-    const { times, ratios } = await contest(all, { rounds: run.rounds(15), seconds: 10 });
+    const outcome = await contest(all, { rounds: run.rounds(15), seconds: 10 });
+    const { times } = outcome;
     const slower = contestants.map(({ name }): [string, number] => {
       return [`${name}, times as long`, (times[name + CONTENDED]?.median as number) / (times[name]?.median as number)];
     });
-    await run.row(what, { times, ratios }, null, Object.fromEntries(slower));
+    run.row(what, outcome, Object.fromEntries(slower));
   } finally {
     burner.close();
   }
@@ -110,8 +111,12 @@ async function devices(run: Run, what: string): Promise<void> {
     'one device alone': summarize(alone.map((rate) => 1 / rate)),
   };
   const throughput = summarize(together.map((rate, i) => rate / (alone[i] as number))).median;
-  await run.row(what, { times, ratios: {} }, null, {
-    'together, of what one does alone': throughput,
-    'least share of a device, of the largest': summarize(shares).median,
-  });
+  run.row(
+    what,
+    { times, ratios: {}, shares: {} },
+    {
+      'together, of what one does alone': throughput,
+      'least share of a device, of the largest': summarize(shares).median,
+    },
+  );
 }

@@ -4,7 +4,7 @@ import { createDevice, type Device, type GenerateOptions, Random, Transformer } 
 import type { Bench } from './harness/bench.js';
 import { type Contestant, contest } from './harness/contest.js';
 import { BenchError } from './harness/error.js';
-import type { Work } from './harness/limits.js';
+import { LIMIT, type Work } from './harness/limits.js';
 import { describeDevice } from './harness/machine.js';
 import { OURS } from './harness/ours.js';
 
@@ -76,20 +76,19 @@ export default {
         const kernels =
           task.beams === 1 && vocabulary === VOCABULARY.small ? kernelsAlone(device, model, sources) : null;
         if (kernels) contestants.push(kernels);
-        const { times, ratios } = await contest(contestants, {
+        contestants.push(run.limits.contestant(workOf(model, task), run.threads));
+        const outcome = await contest(contestants, {
           rounds: run.rounds(9),
           seconds: 4,
           warming: 2,
         });
         kernels?.dispose();
-        const work = workOf(model, task);
-        const limit = await run.limits.least(work, run.threads);
-        const seconds = times[OURS]?.median as number;
-        const inKernels = times[KERNELS]?.median;
-        await run.row(nameOf(task), { times, ratios }, work, {
+        const seconds = outcome.times[OURS]?.median as number;
+        const inKernels = outcome.shares[KERNELS];
+        run.row(nameOf(task), outcome, {
           'tokens/s': (task.batch * LENGTH) / seconds,
-          ...(inKernels ? { 'µs a step outside kernels': ((seconds - inKernels) / LENGTH) * 1e6 } : {}),
-          'beside CTranslate2, by the limits': (task.ctranslate2 / task.itsLimit) * (limit / seconds),
+          ...(inKernels ? { 'µs a step outside kernels': ((seconds * (1 - inKernels)) / LENGTH) * 1e6 } : {}),
+          'beside CTranslate2, by the limits': (task.ctranslate2 / task.itsLimit) * (outcome.shares[LIMIT] as number),
         });
       }
       model.dispose();

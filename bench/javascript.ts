@@ -70,9 +70,13 @@ export default {
       const { stats } = await measure(what, work, run.options.quick ? 0.3 : 3);
       device.flushSync();
       const times = { [OURS]: summarize(stats.sample) };
-      await run.row(what, { times, ratios: {} }, null, {
-        [`ns a ${unit}`]: ((times[OURS]?.median as number) / count) * 1e9,
-      });
+      run.row(
+        what,
+        { times, ratios: {}, shares: {} },
+        {
+          [`ns a ${unit}`]: ((times[OURS]?.median as number) / count) * 1e9,
+        },
+      );
     }
     device.dispose();
   },

@@ -46,7 +46,7 @@ export async function wholeScript(run: Run, device: Device): Promise<void> {
   const losses: [string, number][] = [];
   for (const trainer of trainers) losses.push([`validation loss of ${trainer.name}`, await trainer.loss()]);
   const times = Object.fromEntries(entries.map(([name, time]) => [name, summarize([time])]));
-  await run.row(what, { times, ratios: Object.fromEntries(ratios) }, null, Object.fromEntries(losses));
+  run.row(what, { times, ratios: Object.fromEntries(ratios), shares: {} }, Object.fromEntries(losses));
   task.optimizer.dispose();
   task.model.dispose();
 }

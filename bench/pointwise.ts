@@ -14,7 +14,6 @@ import {
 } from '../src/index.js';
 import type { Bench } from './harness/bench.js';
 import { type Contestant, contest, type Turn } from './harness/contest.js';
-import type { Traffic } from './harness/limits.js';
 import { describeDevice } from './harness/machine.js';
 import { OURS, patterned, recorded, sampleOf } from './harness/ours.js';
 import { asContestant, pytorch } from './harness/peers.js';
@@ -62,11 +61,11 @@ export default {
       if (!run.wants(name)) continue;
       const ours = op.op === 'adamw' ? optimizer(device, op) : forward(device, op);
       const peers = asContestant('PyTorch', torch, (repeats) => ({ ...op, repeats }));
-      const outcome = await contest([ours, ...peers], { rounds: run.rounds(11), tolerance: 1e-4, seconds: 4 });
       const bytes = 4 * op.rows * op.cols;
-      const moved: Traffic = { reads: op.reads, writes: op.writes, bytes };
+      const moving = run.limits.contestant({ reads: op.reads, writes: op.writes, bytes }, run.threads);
+      const outcome = await contest([ours, ...peers, moving], { rounds: run.rounds(11), tolerance: 1e-4, seconds: 8 });
       const speed = ((op.reads + op.writes) * bytes) / (outcome.times[OURS]?.median as number);
-      await run.row(name, outcome, moved, { 'GB/s': speed / 1e9 });
+      run.row(name, outcome, { 'GB/s': speed / 1e9 });
       ours.dispose();
     }
     device.dispose();

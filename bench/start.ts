@@ -32,7 +32,7 @@ export default {
       if (!run.wants(what)) continue;
       probe(backend); // the files into the system's cache
       const times = Array.from({ length: run.rounds(15) }, () => probe(backend).milliseconds / 1e3);
-      await run.row(what, { times: { [OURS]: summarize(times) }, ratios: {} }, null);
+      run.row(what, { times: { [OURS]: summarize(times) }, ratios: {}, shares: {} });
     }
     const what = 'loading 400 MB of safetensors';
     if (!run.wants(what)) return;
@@ -54,7 +54,7 @@ export default {
         take: () => ({ seconds: readAll(folder) }),
       };
       const outcome = await contest([ours, reading], { rounds: run.rounds(7), turn: 0, seconds: 15 });
-      await run.row(what, outcome, null, {
+      run.row(what, outcome, {
         'GB/s': bytes / (outcome.times[OURS]?.median as number) / 1e9,
         'memory grown, of its bytes': grown / bytes,
       });

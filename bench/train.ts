@@ -99,9 +99,10 @@ export default {
         contestants.push({ name: 'PyTorch', take: (repeats) => torch.ask<Turn>({ repeats }) });
       }
       await checkLosses(contestants);
-      const outcome = await contest(contestants, { rounds: run.rounds(15), seconds: 6 });
+      contestants.push(run.limits.contestant(trainingWork(model, task), run.threads));
+      const outcome = await contest(contestants, { rounds: run.rounds(15), seconds: 8, warming: 3 });
       const tokens = batches.flatMap(({ target }) => target).reduce((sum, row) => sum + row.length - 1, 0) / BATCHES;
-      await run.row(name, outcome, trainingWork(model, task), {
+      run.row(name, outcome, {
         'target tokens/s': tokens / (outcome.times[OURS]?.median as number),
       });
       model.dispose();

@@ -33,7 +33,7 @@ export default {
     }
     const what = 'Chromium: import to first result, files in the HTTP cache';
     if (run.wants(what))
-      await run.row(what, { times: { [OURS]: summarize(await coldStarts(run.rounds(15))) }, ratios: {} }, null);
+      run.row(what, { times: { [OURS]: summarize(await coldStarts(run.rounds(15))) }, ratios: {}, shares: {} });
   },
 } satisfies Bench;
 
@@ -51,7 +51,7 @@ async function measure(run: Run, where: string, side: Sides): Promise<void> {
       rounds: run.rounds(11),
     });
     const { flops } = encoderWork(encoderSizes[size], [1, 128]);
-    await run.row(what, outcome, null, { 'GFLOP/s': flops / (outcome.times[OURS]?.median as number) / 1e9 });
+    run.row(what, outcome, { 'GFLOP/s': flops / (outcome.times[OURS]?.median as number) / 1e9 });
   }
   for (const shape of shapes) {
     const what = `${where}: linear ${shape.rows} rows, ${shape.inputs}→${shape.outputs}`;
@@ -62,7 +62,7 @@ async function measure(run: Run, where: string, side: Sides): Promise<void> {
     const [one, loop, two] = [OURS, 'hand-tiled loop', '2 threads'].map(
       (name) => outcome.times[name]?.median as number,
     ) as [number, number, number];
-    await run.row(what, outcome, null, {
+    run.row(what, outcome, {
       'GFLOP/s': (2 * shape.rows * shape.inputs * shape.outputs) / one / 1e9,
       'of the hand-tiled loop': loop / one,
       'times as fast on 2 threads': one / two,

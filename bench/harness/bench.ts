@@ -5,9 +5,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Outcome } from './contest.js';
 import { BenchError } from './error.js';
-import { Limits, type Work } from './limits.js';
+import { LIMIT, Limits } from './limits.js';
 import { commit, type Machine, thisMachine } from './machine.js';
-import { OURS } from './ours.js';
 import type { Peer } from './peer.js';
 import type { Timing } from './statistics.js';
 
@@ -37,7 +36,7 @@ export interface Row {
   readonly ratios: Readonly<Record<string, number>>;
   /** Seconds that the machine needs at least. */
   readonly limit?: number;
-  /** The limit in our time: 1 is as fast as the machine allows. */
+  /** Its share of our time: 1 is as fast as the machine allows. */
   readonly ofLimit?: number;
   /** Further figures by name, their unit in it. */
   readonly figures: Figures;
@@ -135,17 +134,13 @@ export class Run {
     return limits;
   }
 
-  /** Notes a row beside the limit of its work, and prints it. */
-  async row(what: string, { times, ratios }: Outcome, work: Work | null, figures: Figures = {}): Promise<Row> {
-    const ours = times[OURS]?.median;
-    let row: Row = { what, times, ratios, figures };
-    if (work !== null && ours !== undefined) {
-      const limit = await this.limits.least(work, this.threads);
-      row = { what, times, ratios, limit, ofLimit: limit / ours, figures };
-    }
+  /** Notes a row, and prints it. */
+  row(what: string, { times: all, ratios, shares }: Outcome, figures: Figures = {}): void {
+    const { [LIMIT]: limit, ...times } = all;
+    const ofLimit = shares[LIMIT];
+    const row: Row = { what, times, ratios, ...(limit && ofLimit ? { limit: limit.median, ofLimit } : {}), figures };
     this.#rows.push(row);
     this.say(renderRow(row));
-    return row;
   }
 
   /** A line for people. */

@@ -12,7 +12,7 @@ export interface Turn {
 
 export interface Contestant {
   readonly name: string;
-  /** No peer but something to see beside us, which has a time and no ratio. */
+  /** No peer but something to see beside us, which has a share of our time and no ratio, and results of its own. */
   readonly isReference?: boolean;
   take(repeats: number): Turn | Promise<Turn>;
 }
@@ -37,6 +37,8 @@ export interface Outcome {
   readonly times: Readonly<Record<string, Timing>>;
   /** How many times as fast as each peer the first one is: the median of the rounds' ratios. */
   readonly ratios: Readonly<Record<string, number>>;
+  /** What part of the first one's time each reference takes: the median of the rounds' shares. */
+  readonly shares: Readonly<Record<string, number>>;
 }
 
 /** Seconds for which threads of the last turn may go on spinning, waiting for work. */
@@ -50,11 +52,11 @@ export async function contest(contestants: readonly Contestant[], options: Conte
   if (first === undefined) throw new Error('a contest needs a contestant');
   const repeats: number[] = [];
   let expected: readonly number[] | undefined;
-  for (const { name, take } of contestants) {
+  for (const { name, take, isReference } of contestants) {
     const end = performance.now() + 1e3 * warming;
     const { seconds: cold, sample } = await take(1);
     expected ??= sample;
-    if (expected && sample) agree(first.name, expected, name, sample, tolerance);
+    if (expected && sample && !isReference) agree(first.name, expected, name, sample, tolerance);
     let seconds = cold;
     while (performance.now() < end) seconds = (await take(2)).seconds;
     repeats.push(Math.max(1, Math.round(turn / seconds)));
@@ -70,14 +72,18 @@ export async function contest(contestants: readonly Contestant[], options: Conte
     }
   }
   const ours = times[0] as number[];
-  const ratio = (theirs: readonly number[]) => median(theirs.map((time, i) => time / (ours[i] as number)));
+  const besideOurs = contestants.map(({ name, isReference = false }, i) => {
+    const rounds = (times[i] as number[]).map((time, round) => time / (ours[round] as number));
+    return { name, isReference, quotient: median(rounds) };
+  });
+  const quotients = (ofReferences: boolean) => {
+    const some = besideOurs.slice(1).filter(({ isReference }) => isReference === ofReferences);
+    return Object.fromEntries(some.map(({ name, quotient }) => [name, quotient]));
+  };
   return {
     times: Object.fromEntries(contestants.map(({ name }, i) => [name, summarize(times[i] as number[])])),
-    ratios: Object.fromEntries(
-      contestants.flatMap(({ name, isReference }, i) =>
-        i === 0 || isReference ? [] : [[name, ratio(times[i] as number[])]],
-      ),
-    ),
+    ratios: quotients(false),
+    shares: quotients(true),
   };
 }
 

@@ -1,7 +1,10 @@
 // What the machine can do at most, measured in the same run as what is compared with it.
 
 import { compile } from './compile.js';
+import type { Contestant } from './contest.js';
 import { Peer } from './peer.js';
+
+export const LIMIT = 'the limit';
 
 /** Arrays that are read and written in one pass, of how many bytes each. */
 export interface Traffic {
@@ -20,17 +23,12 @@ export type Work =
 const MEMORY = 256 << 20;
 /** Bytes that a measurement moves. */
 const MOVED = 5e8;
-const ATTEMPTS = 4;
+/** Threads are placed in another way each time; the better one counts. */
+const ATTEMPTS = 2;
 
-/**
- * Measures the machine by peers/machine.c. A limit is what can be reached: the best of some attempts. What a machine
- * gives changes from minute to minute, so that it is measured for each work, when its limit is first asked for. To be
- * closed.
- */
+/** Measures the machine by peers/machine.c. To be closed. */
 export class Limits {
   readonly #peer: Peer;
-  /** Seconds that work takes at least. */
-  readonly #known = new WeakMap<Work, number>();
 
   constructor() {
     this.#peer = new Peer(compile('machine.c'), []);
@@ -38,7 +36,7 @@ export class Limits {
 
   /** Floating-point operations a second of multiply-adds in registers. */
   async flops(threads: number): Promise<number> {
-    const { seconds, flops } = await this.#least([0, threads, 10]);
+    const { seconds, flops } = await this.#measure([0, threads, 10]);
     return flops / seconds;
   }
 
@@ -46,7 +44,7 @@ export class Limits {
   async moving({ reads, writes, bytes: given }: Traffic, threads: number): Promise<number> {
     const bytes = Math.ceil(given / 4096) * 4096;
     const repeats = Math.max(2, Math.round(MOVED / (bytes * (reads + writes))));
-    return (await this.#least([1, threads, repeats, reads, writes, bytes])).seconds;
+    return (await this.#measure([1, threads, repeats, reads, writes, bytes])).seconds;
   }
 
   /** Bytes a second that can be read from memory, or from the caches if `bytes` fit there. */
@@ -55,17 +53,16 @@ export class Limits {
     return size / (await this.moving({ reads: 1, writes: 0, bytes: size }, threads));
   }
 
-  /** Seconds that the work takes at least. */
-  async least(work: Work, threads: number): Promise<number> {
-    const seconds = this.#known.get(work) ?? (await this.#measure(work, threads));
-    this.#known.set(work, seconds);
-    return seconds;
+  /** What a machine gives changes from minute to minute: its limit takes turns with those that are held against it. */
+  contestant(work: Work, threads: number): Contestant {
+    return { name: LIMIT, isReference: true, take: async () => ({ seconds: await this.#least(work, threads) }) };
   }
 
-  async #measure(work: Work, threads: number): Promise<number> {
+  /** Seconds that the work takes at least. */
+  async #least(work: Work, threads: number): Promise<number> {
     if ('steps' in work) {
       let seconds = 0;
-      for (const [times, step] of work.steps) seconds += times * (await this.#measure(step, threads));
+      for (const [times, step] of work.steps) seconds += times * (await this.#least(step, threads));
       return seconds;
     }
     if ('reads' in work) return this.moving(work, threads);
@@ -73,7 +70,7 @@ export class Limits {
     return Math.max(work.flops / (await this.flops(threads)), moving);
   }
 
-  async #least(asked: number[]): Promise<{ seconds: number; flops: number }> {
+  async #measure(asked: number[]): Promise<{ seconds: number; flops: number }> {
     let best = { seconds: Number.POSITIVE_INFINITY, flops: 0 };
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const answer = await this.#peer.ask<typeof best>(asked);
