@@ -29,42 +29,61 @@ struct LayerNorm {
   void run(Context& context) const {
     withResults(uint64_t{rows} * cols, [&](auto past, uint64_t more) {
       context.team.parallelRange(rows, rowGrain(cols, more), [&](uint64_t row, uint64_t last) {
-        for (; row < last; ++row) normalise<past()>(context, row);
-        if (past()) endPast();
+        eachRow<past()>(row, last, cols,
+                        [&](uint64_t r, const auto& meanwhile) { return measure<past()>(context, r, meanwhile); });
       });
     });
   }
 
  private:
   template <bool kPast>
-  void normalise(Context& context, uint64_t row) const {
+  struct Row {
+    const float *s, *gamma, *beta;  // the latter null where absent
+    float *sum, *y;                 // sum: null unless it is still to be stored
+    float center, scale;
+
+    SIMD_INLINE void write(size_t c, size_t lanes) const {
+      const Vf value = loadLanes(s + c, lanes);
+      if (kPast && sum != nullptr) storeResult<kPast>(sum + c, value, lanes);
+      const Vf normed = (value - splat(center)) * splat(scale);
+      const Vf factor = gamma != nullptr ? loadLanes(gamma + c, lanes) : splat(1);
+      const Vf term = beta != nullptr ? loadLanes(beta + c, lanes) : splat(-0.f);
+      storeResult<kPast>(y + c, fused(normed, factor, term), lanes);
+    }
+  };
+
+  template <bool kPast, class Meanwhile>
+  Row<kPast> measure(Context& context, uint64_t row, const Meanwhile& meanwhile) const {
     const uint64_t at = row * cols;
     const float* input = context.f32(x) + at;
     float* output = context.f32(y) + at;
     const float* s = input;
-    const bool isLate = kPast && cols <= kScratchFloats;  // a sum is stored with y
+    const bool isLate = kPast && cols <= kScratchFloats / 2;  // a sum is stored with y, while the next one is made
     // Deviations from a pivot, which need not be the mean: what it misses is measured and taken off both. A constant
     // row comes out with variance 0 and its value as the mean.
     const auto deviation = [](Vf v, float pivot, size_t lanes, Vf* sums) {
       const Vf d = firstLanesOr(v - splat(pivot), lanes, 0);
       sums[0] += d;
-      sums[1] = fma(d, d, sums[1]);
+      sums[1] = fused(d, d, sums[1]);
     };
     float pivot = input[0];
     Totals<2> around;
     if (residual.present()) {
       const float* other = context.f32(residual) + at;
-      float* kept = isLate ? context.scratch() : sum.present() ? context.f32(sum) + at : output;
+      float* late = context.scratch() + row % 2 * (kScratchFloats / 2);
+      float* kept = isLate ? late : sum.present() ? context.f32(sum) + at : output;
       s = kept;
       pivot += other[0];
       around = totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {
         const Vf v = loadLanes(input + c, lanes) + loadLanes(other + c, lanes);
         storeLanes(kept + c, v, lanes);
+        meanwhile(c, lanes);
         deviation(v, pivot, lanes, sums);
       });
     } else {
       around = totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {
         fetchBehind(input + c, cols);
+        meanwhile(c, lanes);
         deviation(loadLanes(s + c, lanes), pivot, lanes, sums);
       });
     }
@@ -81,17 +100,13 @@ struct LayerNorm {
     const float scale = static_cast<float>(1 / std::sqrt((spread < 0 ? 0 : spread) + static_cast<double>(eps)));
     context.f32(mean)[row] = center;
     context.f32(rstd)[row] = scale;
-    const float* g = context.f32(gamma);
-    const float* b = context.f32(beta);
-    float* late = isLate && residual.present() && sum.present() ? context.f32(sum) + at : nullptr;
-    eachVector(cols, [&](size_t c, size_t lanes) {
-      const Vf value = loadLanes(s + c, lanes);
-      if (kPast && late != nullptr) storeResult<kPast>(late + c, value, lanes);
-      Vf v = (value - splat(center)) * splat(scale);
-      if (gamma.present()) v *= loadLanes(g + c, lanes);
-      if (beta.present()) v += loadLanes(b + c, lanes);
-      storeResult<kPast>(output + c, v, lanes);
-    });
+    return {s,
+            gamma.present() ? context.f32(gamma) : nullptr,
+            beta.present() ? context.f32(beta) : nullptr,
+            isLate && residual.present() && sum.present() ? context.f32(sum) + at : nullptr,
+            output,
+            center,
+            scale};
   }
 };
 KERNEL(LayerNorm)

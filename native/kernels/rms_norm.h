@@ -21,26 +21,38 @@ struct RmsNorm {
   }
 
   void run(Context& context) const {
-    const float* weight = context.f32(gamma);
     withResults(uint64_t{rows} * cols, [&](auto past, uint64_t more) {
       context.team.parallelRange(rows, rowGrain(cols, more), [&](uint64_t row, uint64_t last) {
-        for (; row < last; ++row) {
-          const float* input = context.f32(x) + row * cols;
-          float* output = context.f32(y) + row * cols;
-          const Totals<1> squares = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) {
-            const Vf v = loadLanes(input + c, lanes);
-            sums[0] = fma(v, v, sums[0]);
-          });
-          const float scale = static_cast<float>(1 / std::sqrt(squares.of[0] / cols + static_cast<double>(eps)));
-          context.f32(rstd)[row] = scale;
-          eachVector(cols, [&](size_t c, size_t lanes) {
-            const Vf v = loadLanes(input + c, lanes) * splat(scale);
-            storeResult<past()>(output + c, gamma.present() ? v * loadLanes(weight + c, lanes) : v, lanes);
-          });
-        }
-        if (past()) endPast();
+        eachRow<past()>(row, last, cols,
+                        [&](uint64_t r, const auto& meanwhile) { return measure<past()>(context, r, meanwhile); });
       });
     });
+  }
+
+ private:
+  template <bool kPast>
+  struct Row {
+    const float *x, *gamma;  // gamma: null where it is absent
+    float* y;
+    float scale;
+
+    SIMD_INLINE void write(size_t c, size_t lanes) const {
+      const Vf v = loadLanes(x + c, lanes) * splat(scale);
+      storeResult<kPast>(y + c, gamma != nullptr ? v * loadLanes(gamma + c, lanes) : v, lanes);
+    }
+  };
+
+  template <bool kPast, class Meanwhile>
+  Row<kPast> measure(Context& context, uint64_t row, const Meanwhile& meanwhile) const {
+    const float* input = context.f32(x) + row * cols;
+    const Totals<1> squares = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) {
+      const Vf v = loadLanes(input + c, lanes);
+      meanwhile(c, lanes);
+      sums[0] = fused(v, v, sums[0]);
+    });
+    const float scale = static_cast<float>(1 / std::sqrt(squares.of[0] / cols + static_cast<double>(eps)));
+    context.f32(rstd)[row] = scale;
+    return {input, gamma.present() ? context.f32(gamma) : nullptr, context.f32(y) + row * cols, scale};
   }
 };
 KERNEL(RmsNorm)
