@@ -217,11 +217,9 @@ Pool& pool = *new Pool;
 void Team::parallel(uint32_t chunks, void (*body)(const void*, uint32_t), const void* self) {
   const uint64_t phase = phase_++;
   const uint64_t next = (phase + 1) << 32;
-  // Odd seats claim from the back, so that from one command to the next a thread meets the same rows, still in its
-  // cache. The low half of a ticket counts claims from the front and, above them, from the back; or, of very many, from
-  // the front.
-  const bool bothEnds = chunks <= 0xffff;
-  const bool fromBack = bothEnds && seat_ % 2 == 1;
+  // The low half of a ticket counts claims from the front and, above them, from the back; or, of very many, from the
+  // front.
+  const bool bothEnds = chunks <= 0xffff, back = fromBack(chunks);
   uint64_t ticket = job_.ticket.load(std::memory_order_acquire);
   for (;;) {
     if (ticket >> 32 != phase) return;  // over before this thread came
@@ -231,11 +229,11 @@ void Team::parallel(uint32_t chunks, void (*body)(const void*, uint32_t), const 
     }
     const uint32_t claims = static_cast<uint32_t>(ticket);
     const uint32_t front = bothEnds ? claims & 0xffff : claims;
-    const uint32_t back = bothEnds ? claims >> 16 : 0;
-    if (front + back >= chunks) break;
-    const uint64_t claimed = ticket + (fromBack ? 1 << 16 : 1);
+    const uint32_t behind = bothEnds ? claims >> 16 : 0;
+    if (front + behind >= chunks) break;
+    const uint64_t claimed = ticket + (back ? 1 << 16 : 1);
     if (!job_.ticket.compare_exchange_weak(ticket, claimed, std::memory_order_acq_rel)) continue;
-    body(self, fromBack ? chunks - 1 - back : front);
+    body(self, back ? chunks - 1 - behind : front);
     if (job_.done.fetch_add(1, std::memory_order_acq_rel) + 1 == chunks) {
       job_.done.store(0, std::memory_order_relaxed);
       job_.ticket.store(next, std::memory_order_release);

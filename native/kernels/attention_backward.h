@@ -118,15 +118,25 @@ class Backward {
     if (!in_.packed) clearQueries(it, it.queries, in_.rowsQ);
   }
 
-  // Fetches what this head reads and writes of an item: see Inputs::fetch().
-  void fetch(const Item& it) const {
-    in_.fetch(context_, it, h_);
-    const size_t column = size_t{h_} * in_.valueWidth;
-    fetchRows(context_.f32(op_.y) + it.q * op_.yStride + column, op_.yStride, it.queries, in_.valueWidth);
-    fetchRows(context_.f32(op_.dy) + it.q * op_.dyStride + column, op_.dyStride, it.queries, in_.valueWidth);
-    if (op_.dq.present()) fetchRows(queryGradient(it, 0), queryStride(), it.queries, in_.width);
-    if (op_.dk.present()) fetchRows(keyGradient(it, 0), op_.dkStride, it.keys, in_.width);
-    if (op_.dv.present()) fetchRows(valueGradient(it, 0), op_.dvStride, it.keys, in_.valueWidth);
+  // Fetches meanwhile what head h reads and writes of a short item, which comes next.
+  void expect(const Item& it, uint32_t h) {
+    if (it.queries > kMostAhead || it.keys > kMostAhead) return;
+    const size_t kv = h / (in_.heads / in_.kvHeads), column = size_t{h} * in_.valueWidth;
+    const auto add = [&](const float* from, size_t stride, size_t rows, size_t cols) {
+      ahead_[aheads_++] = {from, stride, rows, cols};
+    };
+    // The last is fetched first.
+    if (op_.dq.present())
+      add(context_.f32(op_.dq) + it.q * op_.dqStride + size_t{h} * in_.width, op_.dqStride, it.queries, in_.width);
+    if (op_.dk.present())
+      add(context_.f32(op_.dk) + it.k * op_.dkStride + kv * in_.width, op_.dkStride, it.keys, in_.width);
+    if (op_.dv.present())
+      add(context_.f32(op_.dv) + it.k * op_.dvStride + kv * in_.valueWidth, op_.dvStride, it.keys, in_.valueWidth);
+    add(in_.valueRow(context_, it, 0, h), in_.vStride, it.keys, in_.valueWidth);
+    add(in_.keyRow(context_, it, 0, h), in_.kStride, it.keys, in_.width);
+    add(context_.f32(op_.y) + it.q * op_.yStride + column, op_.yStride, it.queries, in_.valueWidth);
+    add(context_.f32(op_.dy) + it.q * op_.dyStride + column, op_.dyStride, it.queries, in_.valueWidth);
+    add(in_.queryRow(context_, it, 0, h), in_.qStride, it.queries, in_.width);
   }
 
   // This head's part of the gradient of relativeBias.
@@ -136,6 +146,15 @@ class Backward {
   }
 
  private:
+  static constexpr uint32_t kMostAhead = 128;  // rows
+
+  // One operand of what comes next, between two products: all at once would be waited for.
+  void fetchSome() {
+    if (aheads_ == 0) return;
+    const auto& [from, stride, rows, cols] = ahead_[--aheads_];
+    fetchRows(from, stride, rows, cols);
+  }
+
   // Of short causal items half as many queries: fewer of a block's keys are in their future.
   uint32_t blockSize(const Item& it, uint32_t i) const {
     const uint32_t most = in_.causal && it.queries <= 4 * kQueries ? kQueries / 2 : kQueries;
@@ -174,6 +193,7 @@ class Backward {
   void block(uint32_t b, const Item& it, uint32_t i, uint32_t count, uint32_t firstKey, uint32_t endKey) {
     if (firstKey >= endKey) return clearQueries(it, i, i + count);
     prepare(it, i, count);
+    fetchSome();
     const Factor q = wholeRows(in_.queryRow(context_, it, i, h_), in_.qStride, count, in_.width, qRows_);
     const size_t lanes = wholeVectors(count);
     for (uint32_t k = firstKey; k < endKey; k += kKeys) {
@@ -184,21 +204,27 @@ class Backward {
       const Block slopes{slopes_, kQueries, i, count, k, size};
       rowProduct(keys, {qColumns_, kQueries}, size, lanes, in_.width,
                  {.c = probabilities_, .stride = kQueries, .factor = in_.scaleInBits()});
+      fetchSome();
       in_.addBiases(context_, scores, it, b, h_, table_);
+      fetchSome();
       rowProduct(values, {dyColumns_, kQueries}, size, lanes, in_.valueWidth, {.c = slopes_, .stride = kQueries});
       if (op_.drelativeWeights.present())
         addEntries(slopes, in_.distanceRows(context_, op_.drelativeWeights, it, i, h_), it.shift, 1.f);
+      fetchSome();
       findSlopes(scores);
+      fetchSome();
       if (op_.dbias.present()) addBiasGradient(slopes, b);
       if (op_.drelativeBias.present()) addRelativeGradient(slopes, it.shift);
       if (op_.drelativeScores.present()) sumEntries(slopes, scoreRows(it, i), it.shift, in_.scale);
       if (op_.dv.present())
         rowProduct({probabilities_, kQueries}, dy_, size, in_.valueWidth, count,
                    {.c = valueGradient(it, k), .stride = op_.dvStride, .add = !begins_ || op_.adds(2)});
+      fetchSome();
       if (op_.dk.present())
         rowProduct(
             {slopes_, kQueries}, q, size, in_.width, count,
             {.c = keyGradient(it, k), .stride = op_.dkStride, .add = !begins_ || op_.adds(1), .factor = in_.scale});
+      fetchSome();
       if (op_.dq.present())
         columnProduct({slopes_, kQueries}, wholeRows(keys.data, keys.stride, size, in_.width, keyRows_), count,
                       in_.width, size,
@@ -206,6 +232,7 @@ class Backward {
                        .stride = queryStride(),
                        .add = k > firstKey || addsQueries(),
                        .factor = in_.scale});
+      fetchSome();
     }
   }
 
@@ -282,7 +309,12 @@ class Backward {
   float *qColumns_, *dyColumns_;        // [width or valueWidth, kQueries]
   float *qRows_, *dyRows_, *keyRows_;   // [kQueries or kKeys, width or valueWidth], if not read where they lie
   Factor dy_{nullptr, 0};               // of the block under way, as rows
-  bool begins_ = false;                 // whether the block under way is the first to write gradients of keys
+  struct {
+    const float* from;
+    size_t stride, rows, cols;
+  } ahead_[8];
+  size_t aheads_ = 0;
+  bool begins_ = false;  // whether the block under way is the first to write gradients of keys
   RelativeTable table_{nullptr, 0}, dtable_{nullptr, 0};
 };
 
@@ -299,7 +331,9 @@ inline void AttentionBackward::run(Context& context) const {
 
   const uint32_t keyChunks = chunks();
   const uint32_t headGroups = headsTogether() ? 1 : in.kvHeads;
-  context.team.parallel(groups() * headGroups * keyChunks, [&](uint32_t task) {
+  const uint32_t tasks = groups() * headGroups * keyChunks;
+  context.team.parallel(tasks, [&](uint32_t task) {
+    const uint32_t after = context.team.after(task, tasks);
     // The first keys are seen by most queries: largest tasks first.
     const uint32_t chunk = task / headGroups % keyChunks;
     const uint32_t group = task / headGroups / keyChunks;
@@ -308,11 +342,14 @@ inline void AttentionBackward::run(Context& context) const {
     const uint64_t endItem = firstItem + (items() < room ? items() : room);
     if (!drelativeBias.present()) {
       for (uint64_t b = firstItem; b < endItem; ++b) {
-        const bool fetches = itemsTogether > 1 && b + 1 < endItem;
-        const attention::Item next = in.item(context, static_cast<uint32_t>(fetches ? b + 1 : b));
-        for (uint32_t h = firstHead; h < firstHead + heads; ++h) {
-          attention::Backward backward(*this, context, h, chunk);
-          if (fetches) backward.fetch(next);
+        // What comes next, as far as it can be told: the same head of the next item, or the next task.
+        const bool more = b + 1 < endItem, guesses = !more && items() == 1 && keyChunks == 1 && after != task;
+        const uint64_t nextItem = more ? b + 1 : guesses ? after / headGroups : b;
+        const attention::Item next = in.item(context, static_cast<uint32_t>(nextItem));
+        const uint32_t nextHead = more ? firstHead : after % headGroups * heads;
+        for (uint32_t h = 0; h < heads; ++h) {
+          attention::Backward backward(*this, context, firstHead + h, chunk);
+          if (more || guesses) backward.expect(next, nextHead + h);
           backward.differentiate(static_cast<uint32_t>(b));
         }
       }
