@@ -226,10 +226,10 @@ void fewRowsTransposed(const Gemm& g, const Finish& finish, std::index_sequence<
   all[g.rows - 1](g, finish);
 }
 
-// Fetches a tile's share, of `tiles`, of the rows of B that are packed next: packing would wait for each of them.
-inline void fetchAhead(const float* b, size_t bRow, size_t depth, size_t cols, size_t tile, size_t tiles) {
+// Fetches a tile's share, of `tiles`, of rows that are packed next: packing would wait for each of them.
+inline void fetchAhead(const float* from, size_t stride, size_t depth, size_t cols, size_t tile, size_t tiles) {
   const size_t share = divideUp(depth, tiles), k = atMost(depth, tile * share);
-  fetchRows(b + k * bRow, bRow, atMost(share, depth - k), cols);
+  fetchRows(from + k * stride, stride, atMost(share, depth - k), cols);
 }
 inline constexpr size_t kLeastTiles = 24;   // fewer would fetch so much at a time that they wait themselves
 inline constexpr size_t kPackingTiles = 4;  // across that make up for packing A as it lies
@@ -259,17 +259,20 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
     else if (packsA)
       packColumns(g.a + k * g.aCol, g.aCol, depth, g.rows, packedA);
     const bool last = k + depth == g.depth;
-    for (size_t j = 0, done = 0; j < g.cols; j += done) {
+    const size_t nextDepth = kPrefetches && packsA ? atMost(step, g.depth - k - depth) : 0;
+    const size_t allTiles = tiles * divideUp(g.cols, tileCols);
+    for (size_t j = 0, done = 0, n = 0; j < g.cols; j += done) {
       PanelsOfB panels = panelsFrom(g, k, depth, j, tileCols, touches, memory);
       const size_t width = panels.width;
       done = panels.count * width;
       const float* next = g.b + k * g.bRow + j + done;
       const size_t nextCols = fetches ? atMost(width, g.cols - j - done) : 0;
-      for (size_t i = 0, rows = 0, t = 0; i < g.rows; i += rows, ++t) {
+      for (size_t i = 0, rows = 0, t = 0; i < g.rows; i += rows, ++t, ++n) {
         rows = packsA ? atMost(kTileRows, g.rows - i) : nextHeight(g.rows - i);
         const bool packing = packs && panels.b != memory && rows == kTileRows;
         const bool packed = kPacksTiles && packsA && panels.row == kTileCols && rows == kTileRows && width == kTileCols;
         const Tile compute = packing ? packingTileOf(width) : tileOf<Beside::kNothing>(rows, width);
+        if (nextDepth > 0) fetchAhead(g.a + (k + depth) * g.aCol, g.aCol, nextDepth, g.rows, n, allTiles);
         if (nextCols > 0 && t > 0) fetchAhead(next, g.bRow, depth, nextCols, t - 1, tiles - 1);
         const float* a = packsA ? packedA + t * kPackedTile : g.a + i * g.aRow + k * g.aCol;
         const auto target = [&](size_t col) -> TileTarget {
