@@ -265,8 +265,7 @@ function checkTogether(settings: Settings, options: GenerateOptions, { config }:
   const { numBeams, numReturnSequences, doSample, temperature, topK, topP, minP } = settings;
   const { cropContext, outputAttentions, maxNewTokens } = settings;
   if (cropContext && config.encoderLayers > 0) refuse('cropContext needs a decoder-only model');
-  if (cropContext && outputAttentions && maxNewTokens > left)
-    refuse('outputAttentions needs outputs that the model can read at once: not beyond its maxLength');
+  if (cropContext && outputAttentions && maxNewTokens > left) refuse('outputAttentions needs outputs within maxLength');
   if (numBeams > 1 && options.onToken) refuse('onToken is given, but tokens of beams are final only at the end');
   if (numBeams > 1 && numReturnSequences > numBeams)
     refuse(`numReturnSequences is ${numReturnSequences}, but there are only ${numBeams} beams`);
@@ -283,7 +282,7 @@ function promptsOf({ config, tokenizers }: Transformer, rows: readonly (readonly
     const otherwise = config.encoderLayers > 0 ? '' : ', or give prompts that are not empty';
     throw new ArgumentError(
       `generate: bosId is ${bosId}, but it begins outputs and targetVocab is ${config.targetVocab}: ` +
-        `make the model, or its target tokenizer, with a bosId below that${otherwise}`,
+        `give the model, or its target tokenizer, a bosId below that${otherwise}`,
     );
   }
   return prompts;

@@ -3,9 +3,9 @@ import { DisposedError } from '../core/errors.js';
 import type { Program } from '../core/program.js';
 import type { Tensor } from '../core/tensor.js';
 import { inference } from '../models/inference.js';
-import type { DecodingOptions, Transformer } from '../models/transformer.js';
-import type { DecoderState, Memory } from '../nn/kv-cache.js';
-import { packed } from '../nn/token-batch.js';
+import type { Transformer } from '../models/transformer.js';
+import type { DecoderState } from '../nn/kv-cache.js';
+import { checkIds, packed, type TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
 import { longest, type Plan } from './options.js';
 import { MAX_STEPS_AHEAD, Ranker, type Ranking, rankedOf } from './ranking.js';
@@ -21,6 +21,12 @@ const NEWS_AFTER = 20;
  * all the same.
  */
 const BRIEF = 2;
+
+/** Tokens of a batch up to which queuing the encoder's commands anew takes a part of the time that they take. */
+const MOST_RECORDED = 256;
+
+/** The tokens of each source. */
+type Rows = readonly (readonly number[])[];
 
 /** What a session is good for; sizes are rounded up so that similar batches share one. */
 interface Sizes {
@@ -69,35 +75,72 @@ export class Session {
   /** What `state.lengths` and `state.sourceLengths` hold. */
   #lengths = new Int32Array();
   #sourceLengths = new Int32Array();
+  /** The lengths of the last sources; and what reads such, once they came again: it wants their ids. */
+  #readLengths = '';
+  #reading: { readonly batch: TokenBatch; readonly program: Program<void> } | null = null;
   readonly #ranker: Ranker;
-  /** Milliseconds of a step, once known: of those after the first, and of the first ones with the encoder's pass. */
+  /** Milliseconds of a step, with its share of the encoder's pass, once known. */
   #pace = Number.POSITIVE_INFINITY;
-  #firstPace = Number.POSITIVE_INFINITY;
   #isFirst = true;
   #disposed = false;
 
+  /** `sources` are ignored without an encoder. */
   constructor(
     readonly key: string,
     private readonly model: Transformer,
-    options: DecodingOptions,
-    { ranked, stops }: Pick<Sizes, 'ranked' | 'stops'>,
+    sources: Rows,
+    { sources: sequences, beams, maxLength, sourceLength, ranked, stops }: Sizes,
   ) {
-    this.state = model.startDecoding(options);
+    const encodes = model.transformer.encoder !== null;
+    this.state = inference(model, () => {
+      const from = encodes ? { memory: model.encode(packed(sources)), sourceLength } : { sequences };
+      return model.startDecoding({ beams, maxLength, ...from });
+    });
     this.#ranker = new Ranker(model.device, ranked, this.state.sequences, stops);
-    this.#begin(options.memory);
+    this.#begin(sources);
   }
 
   /** Makes it ready for another batch. */
-  restart(memory?: Memory): void {
-    this.model.restartDecoding(this.state, memory);
-    this.#begin(memory);
+  restart(sources: Rows): void {
+    if (this.state.sizes.sourceCapacity > 0) this.#read(sources);
+    else this.model.restartDecoding(this.state);
+    this.#begin(sources);
   }
 
-  #begin(memory: Memory | undefined): void {
+  #read(sources: Rows): void {
+    const { model } = this;
+    const tokens = packed(sources);
+    if (`${tokens.lengths}` === this.#readLengths && tokens.ids.length <= MOST_RECORDED) {
+      checkIds('source', sources);
+      if (this.#reading === null) {
+        const batch = model.device.unscoped(() => model.batch(tokens));
+        this.#reading = { batch, program: model.device.record(() => this.#remember(batch)) };
+      }
+      this.#reading.batch.ids.write(Int32Array.from(tokens.ids));
+      this.#reading.program.run();
+    } else {
+      this.#forgetReading();
+      this.#remember(tokens);
+    }
+  }
+
+  #remember(sources: Tokens): void {
+    const { model, state } = this;
+    inference(model, () => model.restartDecoding(state, model.encode(sources)));
+  }
+
+  #forgetReading(): void {
+    this.#reading?.program.dispose();
+    this.#reading?.batch.dispose();
+    this.#reading = null;
+  }
+
+  #begin(sources: Rows): void {
     this.#isFirst = true;
     this.#items = this.state.sizes.sources;
     this.#lengths = new Int32Array(this.state.sequences);
-    this.#sourceLengths = Int32Array.from(memory?.batch.counts ?? []);
+    this.#sourceLengths = Int32Array.from(sources, ({ length }) => length);
+    this.#readLengths = `${this.#sourceLengths}`;
   }
 
   /** Whether steps would be smaller if only `items` went on. */
@@ -132,7 +175,6 @@ export class Session {
     if (order !== null) this.#move(order);
     const { state, program } = this.#shrink(tokens.length);
     const steps = Math.max(1, Math.min(MAX_STEPS_AHEAD, ahead.steps, Math.floor(NEWS_AFTER / this.#pace)));
-    const isFirst = this.#isFirst;
     this.#isFirst = false;
     this.#lengths = this.#lengths.map((length) => length + steps);
     const next = new Int32Array(state.sequences);
@@ -141,12 +183,9 @@ export class Session {
     this.#ranker.setFinished(ahead.finished);
     for (let slot = 0; slot < steps; slot++) program.run(this.#ranker.scalars(slot, ahead.forbids));
     const start = performance.now();
-    const isBrief = steps * (isFirst ? this.#firstPace : this.#pace) <= BRIEF;
     const logits = ahead.logits ? program.result : null;
-    const rankings = await this.#ranker.read(steps, state.sequences, logits, isBrief);
-    const pace = (performance.now() - start) / steps;
-    if (isFirst) this.#firstPace = pace;
-    this.#pace = isFirst ? Math.min(this.#pace, pace) : pace;
+    const rankings = await this.#ranker.read(steps, state.sequences, logits, steps * this.#pace <= BRIEF);
+    this.#pace = (performance.now() - start) / steps;
     return rankings;
   }
 
@@ -171,7 +210,7 @@ export class Session {
   assertUsable(): void {
     if (!this.#disposed) return;
     const toDo = 'await or abort its generations, and leave the loops of its streams, before model.dispose()';
-    throw new DisposedError(`generate: the model has been disposed during generation; ${toDo}`);
+    throw new DisposedError(`generate: the model was disposed of meanwhile; ${toDo}`);
   }
 
   /** What runs meanwhile is not disturbed: memory is used again only by what is queued later. */
@@ -183,6 +222,7 @@ export class Session {
     }
     this.#reorder?.dispose();
     this.#reorderSources?.dispose();
+    this.#forgetReading();
     this.#ranker.dispose();
     this.state.dispose();
   }
@@ -270,21 +310,23 @@ export function startSession(model: Transformer, plan: Plan): Session {
   const { maxLength } = model.config;
   const prompts = inputs.map(({ prompt }) => prompt);
   const sources = inputs.map(({ row }) => row);
-  const sessions = sessionsOf(model);
-  return inference(model, () => {
-    const memory = model.transformer.encoder ? model.encode(packed(sources)) : undefined;
-    const session = takeSession(sessions, model, memory, {
-      sources: (inputs.length * width) / group,
-      beams: group,
-      maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1)),
-      sourceLength: memory ? Math.min(maxLength, roundUp(longest(sources))) : 0,
-      ranked: rankedOf(plan),
-      stops: stopTokens.size,
-    });
-    sessions.busy.add(session);
-    session.setStops(stopTokens);
-    return session;
-  });
+  const { idle, busy } = sessionsOf(model);
+  const sizes: Sizes = {
+    sources: (inputs.length * width) / group,
+    beams: group,
+    maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1)),
+    sourceLength: model.transformer.encoder ? Math.min(maxLength, roundUp(longest(sources))) : 0,
+    ranked: rankedOf(plan),
+    stops: stopTokens.size,
+  };
+  const key = Object.values(sizes).join();
+  const at = idle.findIndex((session) => session.key === key);
+  let session = at < 0 ? undefined : idle.splice(at, 1)[0];
+  if (session) session.restart(sources);
+  else session = new Session(key, model, sources, sizes);
+  busy.add(session);
+  session.setStops(stopTokens);
+  return session;
 }
 
 /** Keeps it for the next batch, unless it went with its model. */
@@ -300,19 +342,6 @@ export function disposeSessions(model: Transformer): void {
   const { idle, busy } = registry.get(model) ?? { idle: [], busy: [] };
   registry.set(model, null);
   for (const session of [...idle, ...busy]) session.dispose();
-}
-
-function takeSession({ idle }: Sessions, model: Transformer, memory: Memory | undefined, sizes: Sizes): Session {
-  const key = Object.values(sizes).join(' ');
-  const at = idle.findIndex((session) => session.key === key);
-  if (at < 0) {
-    const { sources: sequences, beams, maxLength, sourceLength } = sizes;
-    const options = memory ? { memory, beams, maxLength, sourceLength } : { sequences, beams, maxLength };
-    return new Session(key, model, options, sizes);
-  }
-  const [session] = idle.splice(at, 1) as [Session];
-  session.restart(memory);
-  return session;
 }
 
 /** To a power of two, 16 at least. */

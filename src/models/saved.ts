@@ -80,9 +80,7 @@ async function contentsOf(model: Transformer, options: SaveOptions = {}) {
     throw new ArgumentError(`save: dtype is ${JSON.stringify(dtype)}, expected 'float32' or 'float16'`);
   }
   if (typeof model.config.positions.frequencies === 'function') {
-    throw new ArgumentError(
-      "save: positions.frequencies is a function, which no file holds; expected 'paper', 'tensor2tensor' or an array",
-    );
+    throw new ArgumentError("save: positions.frequencies is a function, expected 'paper', 'tensor2tensor' or an array");
   }
   const state = Object.entries(model.stateDict());
   const tensors = await Promise.all(

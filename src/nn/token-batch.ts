@@ -77,6 +77,11 @@ export class TokenBatch {
   get longest(): number {
     return this.counts.reduce((most, count) => Math.max(most, count)); // as arguments, there may be too many
   }
+
+  /** Gives its memory back before its scope ends, or without one. */
+  dispose(): void {
+    for (const tensor of [this.ids, this.positions, this.lengths]) tensor.dispose();
+  }
 }
 
 /** That rows have nothing that int32 would round or wrap: 2³² + 1 would be read as token 1. */

@@ -276,7 +276,7 @@ function checkBias(op: string, bias: Tensor | null, { batch, heads, packed, maxQ
     const expected: Shape = [batch, heads, maxQ, maxK];
     throw new ShapeError(
       `${op}: bias is ${describeShape(bias.shape)}, expected ${describeShape(expected)}, ` +
-        'the first two 1 or left out as you like',
+        'the first two 1 or left out',
     );
   }
   return {

@@ -28,8 +28,8 @@ export async function loadTokenizer(json: string | object, config?: TokenizerCon
     import('./check-json.js'),
   ]).catch((cause) => {
     throw new SimdformerError(
-      `loadTokenizer: the code that reads a tokenizer.json did not load: ${cause.message}. In a service worker, which ` +
-        'has no import(), it must be in the same file: use a bundler, without splitting',
+      `loadTokenizer: the code that reads a tokenizer.json did not load: ${cause.message}. A service worker, ` +
+        'which has no import(), wants all in one file: use a bundler',
       { cause },
     );
   });

@@ -103,7 +103,7 @@ export function windowBatches(
   }
   if (batchSize * blockSize > MAX_TOKENS) {
     throw new ArgumentError(
-      `windowBatches: ${batchSize} windows of ${blockSize} tokens are more than the ${MAX_TOKENS} that a batch may have`,
+      `windowBatches: ${batchSize} windows of ${blockSize} tokens: a batch has ${MAX_TOKENS} at most`,
     );
   }
   return {

@@ -165,7 +165,7 @@ export function checkSettings(options: FitOptions): void {
   checkEither(options, 'averageLast', 'emaDecay');
   if (options.earlyStopping !== undefined) checkStopping(options.earlyStopping, options);
   if (options.averageLast !== undefined && options.validate === undefined) {
-    throw new ArgumentError('fit: averageLast is the mean of the weights at validations, but there is no validate');
+    throw new ArgumentError('fit: averageLast needs validate');
   }
   if (options.resume && options.checkpoint === undefined) {
     throw new ArgumentError('fit: resume needs the checkpoint to go on from');

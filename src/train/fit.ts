@@ -72,7 +72,7 @@ class Run {
     const trained = params.filter((param) => param.requiresGrad);
     const { optimizer = new AdamW(trained, { beta2: 0.98, eps: 1e-9, weightDecay: 0 }) } = options;
     if (!trained.some((param) => optimizer.params.includes(param))) {
-      throw new ArgumentError('fit: the optimizer has none of the parameters of the model whose requiresGrad is true');
+      throw new ArgumentError('fit: the optimizer has none of the parameters that require gradients');
     }
     this.#optimizer = optimizer;
     this.#parameters = new Set([...params, ...optimizer.params]);

@@ -17,7 +17,10 @@ describe('models and memory', () => {
     const model = makeModel();
     await model.generate(inputs);
     const after = device.memory().used;
-    for (let i = 0; i < 3; i++) await model.generate(inputs.slice(0, 2).concat([[4, 4, 4]]));
+    await model.generate(inputs.slice(0, 2).concat([[4, 4, 4]]));
+    expect(device.memory().used).toBe(after);
+    await model.generate(inputs.slice(0, 2).concat([[5, 4, 3]])); // as long as the last: recorded
+    await model.generate(inputs);
     expect(device.memory().used).toBe(after);
     for (let width = 1; width < 9; width++) await model.generate(Array(width).fill([3, 4]), { numBeams: 2 });
     await model.score(inputs, [

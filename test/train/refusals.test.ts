@@ -52,8 +52,7 @@ const wrong: Record<string, () => unknown> = {
     fit(model, examples, { ...watching({ metric: 'x', patience: 1 }), emaDecay: 0.9 }),
   'earlyStopping ends with the weights of the best validation, averageLast with others': () =>
     fit(model, examples, { ...watching({ metric: 'x', patience: 1 }), averageLast: 2 }),
-  'averageLast is the mean of the weights at validations, but there is no validate': () =>
-    fit(model, examples, { averageLast: 2 }),
+  'averageLast needs validate': () => fit(model, examples, { averageLast: 2 }),
   'what validate returned: x is "1", expected a number': () =>
     fit(model, examples, { steps: 1, validate: () => ({ x: '1' as never }) }),
   'fit: there is no option step, only steps, epochs': () => fit(model, examples, { step: 2 } as never),
