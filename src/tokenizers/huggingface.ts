@@ -28,9 +28,7 @@ export async function loadTokenizer(json: string | object, config?: TokenizerCon
     import('./check-json.js'),
   ]).catch((cause) => {
     throw new SimdformerError(
-      `loadTokenizer: the code that reads a tokenizer.json did not load: ${cause.message}. A service worker, ` +
-        'which has no import(), wants all in one file: use a bundler',
-      { cause },
+      `loadTokenizer: what reads a tokenizer.json did not load: ${cause.message}. A service worker has no import(): bundle it`,
     );
   });
   try {
