@@ -304,7 +304,7 @@ const isList = (value: unknown): value is readonly unknown[] => Array.isArray(va
 function prefixRows(prefix: GenerateOptions['prefix'] = [], count: number): readonly (readonly number[])[] {
   const rows = isList(prefix) && prefix.every((row) => isList(row));
   if (!isList(prefix) || (!rows && prefix.some((row) => typeof row !== 'number'))) {
-    throw new ArgumentError('generate: prefix is no array of tokens, nor of such arrays');
+    throw new ArgumentError('generate: prefix is neither an array of tokens nor one of such arrays');
   }
   if (prefix.length === 0 || !rows) {
     const row = Array.from(prefix as readonly number[]);
