@@ -110,7 +110,7 @@ function introduction() {
   return `Measured on ${machine.cores} cores of ${machine.cpu} (${machine.system}), which reach ${best('GFLOP/s')} GFLOP/s and \
 ${best('GB/s from memory')} GB/s, with ${threads} threads of everybody, in turn, after a check that the answers agree; medians. A ratio \
 above 1 is how many times as fast as the fastest peer ${OURS} is; the limit is the time that the machine's multiply-adds or memory \
-need at least, measured in the same run, and a ratio to it the part that is reached. ${peers.join(', ')}.`;
+need at least, measured in turn with everybody, and a ratio to it the part that is reached. ${peers.join(', ')}.`;
 }
 
 const escapeXml = (text) => text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
