@@ -312,8 +312,8 @@ class Backward {
   struct {
     const float* from;
     size_t stride, rows, cols;
-  } ahead_[8];
-  size_t aheads_ = 0;
+  } ahead_[8];           // what is still to be fetched
+  size_t aheads_ = 0;    // how many of them
   bool begins_ = false;  // whether the block under way is the first to write gradients of keys
   RelativeTable table_{nullptr, 0}, dtable_{nullptr, 0};
 };

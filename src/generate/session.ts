@@ -320,10 +320,10 @@ export function startSession(model: Transformer, plan: Plan): Session {
     stops: stopTokens.size,
   };
   const key = Object.values(sizes).join();
-  const at = idle.findIndex((session) => session.key === key);
-  let session = at < 0 ? undefined : idle.splice(at, 1)[0];
-  if (session) session.restart(sources);
-  else session = new Session(key, model, sources, sizes);
+  const known = idle.find((session) => session.key === key);
+  known?.restart(sources); // or stays idle, if it refuses them
+  if (known) idle.splice(idle.indexOf(known), 1);
+  const session = known ?? new Session(key, model, sources, sizes);
   busy.add(session);
   session.setStops(stopTokens);
   return session;

@@ -208,8 +208,8 @@ export class Transformer extends Module {
    * there are `tokenizers`, the target's begin and end stand for the config's `bosId` and `eosId`. Memory and programs
    * are kept for the next call with a batch like this one.
    *
-   * The model runs off this thread. Throws ArgumentError for impossible options, DisposedError if the model is disposed
-   * of meanwhile, and what `forward` throws.
+   * The model runs off this thread, but for runs of up to 2 ms. Throws ArgumentError for impossible options,
+   * DisposedError if the model is disposed of meanwhile, and what `forward` throws.
    */
   generate(input: Tokens, options: GenerateOptions = {}): Promise<GenerateResult> {
     return generate(this, input, options);

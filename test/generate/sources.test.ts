@@ -36,9 +36,11 @@ it('refuses what is no token, and goes on', async () => {
   const model = makeModel();
   for (let i = 0; i < 3; i++) await model.generate(inputs);
   const expected = await model.generate(inputs);
+  const { used } = device.memory();
   await expect(model.generate([[5, 6, 7, 8, 1.5], ...inputs.slice(1)])).rejects.toThrow('1.5 is not a token id');
   await expect(model.generate([[5, 6, 7, 8, 12], ...inputs.slice(1)])).rejects.toThrow('12');
   expect(await model.generate(inputs)).toEqual(expected);
+  expect(device.memory().used).toBe(used);
   model.dispose();
 });
 
