@@ -218,8 +218,8 @@ function reach(last: Node, since: number): Node[] {
     if (used !== undefined) {
       throw new AutogradError(
         `backward: the graph behind a tensor ${describeShape(used.root.shape)} was used by an earlier backward(): add the ` +
-          'losses and call it once, compute that part again, or go on from its detach(); or its requiresGrad was set to ' +
-          'false since',
+          'losses and call it once, compute that part again, or go on from its detach(); or requiresGrad of that tensor ' +
+          'was set to false since',
       );
     }
     for (const { root } of inputs) {

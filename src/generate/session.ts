@@ -91,9 +91,8 @@ export class Session {
     sources: Rows,
     { sources: sequences, beams, maxLength, sourceLength, ranked, stops }: Sizes,
   ) {
-    const encodes = model.transformer.encoder !== null;
     this.state = inference(model, () => {
-      const from = encodes ? { memory: model.encode(packed(sources)), sourceLength } : { sequences };
+      const from = sourceLength > 0 ? { memory: model.encode(packed(sources)), sourceLength } : { sequences };
       return model.startDecoding({ beams, maxLength, ...from });
     });
     this.#ranker = new Ranker(model.device, ranked, this.state.sequences, stops);
@@ -321,8 +320,10 @@ export function startSession(model: Transformer, plan: Plan): Session {
   };
   const key = Object.values(sizes).join();
   const known = idle.find((session) => session.key === key);
-  known?.restart(sources); // or stays idle, if it refuses them
-  if (known) idle.splice(idle.indexOf(known), 1);
+  if (known) {
+    known.restart(sources); // or it stays idle, if it refuses them
+    idle.splice(idle.indexOf(known), 1);
+  }
   const session = known ?? new Session(key, model, sources, sizes);
   busy.add(session);
   session.setStops(stopTokens);

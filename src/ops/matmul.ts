@@ -83,8 +83,7 @@ export function product(
   let depth = colsOf(left);
   const cols = colsOf(right);
   const stepsIn = (x: Tensor) => broadcastSteps(x, [...batch, ...x.shape.slice(-2)]).slice(0, -2);
-  const walked = batch.length > 0 ? dimensionsOf(batch, stepsIn(left.x), stepsIn(right.x), stepsIn(y)) : [];
-  const dimensions = walked.map(({ size, steps }) => {
+  const dimensions = dimensionsOf(batch, stepsIn(left.x), stepsIn(right.x), stepsIn(y)).map(({ size, steps }) => {
     const [a, b, c] = steps as [number, number, number];
     return { size, a, b, c };
   });

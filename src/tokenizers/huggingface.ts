@@ -28,7 +28,9 @@ export async function loadTokenizer(json: string | object, config?: TokenizerCon
     import('./check-json.js'),
   ]).catch((cause) => {
     throw new SimdformerError(
-      `loadTokenizer: what reads a tokenizer.json did not load: ${cause.message}. A service worker has no import(): use a bundler`,
+      `loadTokenizer: what reads a tokenizer.json did not load: ${cause.message}. A service worker has no import(): use a ` +
+        'bundler, without splitting',
+      { cause },
     );
   });
   try {

@@ -46,12 +46,12 @@ it('refuses what is no token, and goes on', async () => {
 
 it('keeps memory for one length at a time', async () => {
   const model = makeModel();
-  const twice = async (length: number) => {
+  const usedFor = async (length: number) => {
     for (let i = 0; i < 3; i++) await model.generate([Array<number>(length).fill(4)], { maxNewTokens: 4 });
     return device.memory().used;
   };
-  const used = await twice(9);
-  for (const length of [3, 5, 7]) expect(await twice(length)).toBeLessThanOrEqual(used);
-  expect(await twice(9)).toBe(used);
+  const used = await usedFor(9);
+  for (const length of [3, 5, 7]) expect(await usedFor(length)).toBeLessThanOrEqual(used);
+  expect(await usedFor(9)).toBe(used);
   model.dispose();
 });
