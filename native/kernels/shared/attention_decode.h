@@ -8,7 +8,7 @@ namespace attention {
 
 class Decode {
  public:
-  static constexpr uint32_t kRows = 32 > 2 * kWidth ? 32 : 2 * kWidth;  // keys in a block
+  static constexpr uint32_t kRows = 32 > 4 * kWidth ? 32 : 4 * kWidth;  // keys in a block
 
   // Whether this way is the faster one: others would fill a vector with queries.
   static bool fits(const Inputs& in) { return !in.packed && (in.rowsQ == 1 || in.rowsQ <= kWidth / 4); }
