@@ -6,7 +6,7 @@
 
 import { Command } from 'commander';
 import { readPairs } from '../src/cli/data.js';
-import { encodeInputs, tokenizersOf } from '../src/cli/encoding.js';
+import { encodeInput, tokenizersOf } from '../src/cli/encoding.js';
 import { errorRates } from '../src/cli/metrics.js';
 import { integer } from '../src/cli/parsers.js';
 import { loadModel } from '../src/cli/shared.js';
@@ -72,7 +72,8 @@ async function pronounce(sources: readonly string[]): Promise<Output[]> {
 /** The beams of one model for each word. */
 async function propose({ model, order }: Writer, sources: readonly string[]): Promise<Output[][]> {
   const { target } = tokenizersOf(model);
-  const found = await model.generate(encodeInputs(model, sources), { numBeams: beams, numReturnSequences: beams });
+  const encoded = sources.map((text) => encodeInput(model, text));
+  const found = await model.generate(encoded, { numBeams: beams, numReturnSequences: beams });
   const outputs: Output[][] = sources.map(() => []);
   found.sequences.forEach((ids, n) => {
     outputs[found.inputs[n] as number]?.push(order(words(target.decode(ids))));
@@ -83,10 +84,7 @@ async function propose({ model, order }: Writer, sources: readonly string[]): Pr
 /** The log-probability that one model gives to each output. */
 async function judge({ model, order }: Writer, candidates: readonly { source: string; output: Output }[]) {
   const { target } = tokenizersOf(model);
-  const sources = encodeInputs(
-    model,
-    candidates.map(({ source }) => source),
-  );
+  const sources = candidates.map(({ source }) => encodeInput(model, source));
   const targets = candidates.map(({ output }) => target.encode(order(output).join(' '), { addSpecial: true }));
   return (await model.score(sources, targets)).scores;
 }

@@ -35,26 +35,22 @@ export function encode(tokenizer: Tokenizer, text: string): number[] {
 }
 
 /**
- * `encode` of every text. Throws ArgumentError for one that its encoder cannot hold, and for an empty one, if the model
- * needs something to read.
+ * `encode` of a text that a model shall read. Throws ArgumentError, calling it `name`, if it is empty but the model needs
+ * something to read, and if it is longer than its encoder can hold.
  */
-export function encodeInputs(model: Transformer, texts: readonly string[]): number[][] {
+export function encodeInput(model: Transformer, text: string, name = 'the text'): number[] {
   const { source, target } = tokenizersOf(model);
   const { encoderLayers, maxLength } = model.config;
-  const begins = encoderLayers === 0 && target.bosId !== undefined;
-  return texts.map((text, i) => {
-    const ids = encode(source, text);
-    if (ids.length === 0 && !begins) {
-      const which = texts.length > 1 ? `text ${i + 1}` : 'the text';
-      throw new ArgumentError(`${which} is empty: the model needs something to begin from`);
-    }
-    if (encoderLayers > 0 && ids.length > maxLength) {
-      throw new ArgumentError(
-        `${JSON.stringify(shorten(text))} has ${ids.length} tokens, but the model's maxLength is ${maxLength}: shorten it`,
-      );
-    }
-    return ids;
-  });
+  const ids = encode(source, text);
+  if (ids.length === 0 && (encoderLayers > 0 || target.bosId === undefined)) {
+    throw new ArgumentError(`${name} is empty: the model needs something to begin from`);
+  }
+  if (encoderLayers > 0 && ids.length > maxLength) {
+    throw new ArgumentError(
+      `${JSON.stringify(shorten(text))} has ${ids.length} tokens, but the model's maxLength is ${maxLength}: shorten it`,
+    );
+  }
+  return ids;
 }
 
 /** The ids of a text to learn from, as it stands there. Throws as `encode` does. */

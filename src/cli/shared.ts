@@ -8,7 +8,7 @@ import { createDevice } from '../core/create-device.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import { Transformer } from '../models/transformer.js';
-import { decodeText } from './data.js';
+import { textDecoder } from './data.js';
 
 /** Models that come with the package. */
 const MODELS = fileURLToPath(new URL('../../models/', import.meta.url));
@@ -32,16 +32,54 @@ export async function loadModel(device: Device, name: string): Promise<Transform
   }
 }
 
-/** The texts given as arguments, or the lines of standard input. */
-export async function readTexts(texts: readonly string[]): Promise<string[]> {
-  if (texts.length > 0) return [...texts];
-  if (process.stdin.isTTY) console.error('Reading lines; Ctrl-D ends them.');
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  const lines = decodeText('standard input', Buffer.concat(chunks)).split(/\r?\n/);
-  const filled = lines.filter((line) => line !== '');
-  if (filled.length === 0) throw new ArgumentError('there is no text: give it as arguments or on standard input');
-  return filled;
+/** A text that somebody gave, and what it is called in errors. */
+export interface GivenText {
+  readonly text: string;
+  readonly name: string;
+  /** Of standard input. */
+  readonly isLine: boolean;
+}
+
+/** Lines of standard input that are worked on together. */
+const TOGETHER = 256;
+
+/**
+ * The texts given as arguments, or the lines of standard input as they come: 256 at a time, from a terminal each by
+ * itself. Empty lines are left out.
+ */
+export async function* givenTexts(texts: readonly string[]): AsyncGenerator<readonly GivenText[]> {
+  if (texts.length > 0) {
+    const name = (i: number) => (texts.length > 1 ? `text ${i + 1}` : 'the text');
+    return yield texts.map((text, i) => ({ text, name: name(i), isLine: false }));
+  }
+  const { isTTY } = process.stdin;
+  if (isTTY) console.error('Reading lines; Ctrl-D ends them.');
+  let number = 0;
+  let filled = 0;
+  let together: GivenText[] = [];
+  for await (const text of linesOf(process.stdin)) {
+    number++;
+    if (text === '') continue;
+    filled++;
+    together.push({ text, name: `line ${number}`, isLine: true });
+    if (together.length < (isTTY ? 1 : TOGETHER)) continue;
+    yield together;
+    together = [];
+  }
+  if (filled === 0) throw new ArgumentError('there is no text: give it as arguments or on standard input');
+  if (together.length > 0) yield together;
+}
+
+async function* linesOf(input: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = textDecoder('standard input');
+  let begun = '';
+  for await (const bytes of input) {
+    const lines = (begun + decoder(bytes)).split(/\r?\n/);
+    begun = lines.pop() as string;
+    yield* lines;
+  }
+  begun += decoder();
+  if (begun !== '') yield begun;
 }
 
 export function printJson(value: unknown): void {

@@ -14,7 +14,7 @@ import { fingerprint } from '../train/fingerprint.js';
 import { constant, cosine, inverseSquareRoot, linearDecay, type Schedule } from '../train/schedule.js';
 import { type TaskConfig, WARMUP } from './config.js';
 import { type Pair, readDictionary, readPairs, readText } from './data.js';
-import { encode, encodeData, encodeInputs, tokenizersOf } from './encoding.js';
+import { encode, encodeData, encodeInput, tokenizersOf } from './encoding.js';
 import { initialModel } from './initial-model.js';
 import { errorRates } from './metrics.js';
 
@@ -111,10 +111,7 @@ function tooLong(what: string, length: number, limit: string): ArgumentError {
 /** Error rates of a model on pairs, greedily or by beam search. */
 export async function evaluatePairs(model: Transformer, pairs: readonly Pair[], { beams = 1, batch = 256 } = {}) {
   const { target } = tokenizersOf(model);
-  const inputs = encodeInputs(
-    model,
-    pairs.map(({ source }) => source),
-  );
+  const inputs = pairs.map(({ source }) => encodeInput(model, source));
   const outputs: string[][] = [];
   // Sequences of like length end together.
   const order = pairs

@@ -174,6 +174,17 @@ describe('a trained model', () => {
     expect(outputs[0]?.score).toBeGreaterThan(outputs[1]?.score as number);
   });
 
+  it('leaves out lines that it cannot read, and goes on', async () => {
+    const input = `${'ab\n'.repeat(300)}abc\nba`;
+    const [plain, json] = await Promise.all([
+      simdformer(['run', model()], { input }),
+      simdformer(['run', model(), '--json'], { input: 'abc\n' }),
+    ]);
+    expect(plain).toMatchObject({ code: 1, stdout: `${'ab\tAH B\n'.repeat(300)}ba\tB AH\n` });
+    expect(plain.stderr).toMatch(/^simdformer: line 301 is left out: the model does not know "c"[^\n]+\n$/);
+    expect(json).toMatchObject({ code: 1, stdout: '[]\n' });
+  });
+
   it('names what it cannot read', async () => {
     const [capital, blank] = await Promise.all([
       simdformer(['score', model(), 'AB', 'AH ZZ']),

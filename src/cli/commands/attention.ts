@@ -5,7 +5,7 @@ import { type HeadStatistics, headStatistics } from '../../inspect/heads.js';
 import { renderHeatMap } from '../../inspect/heat-map.js';
 import { heatMapGridSvg } from '../../inspect/svg.js';
 import type { AttentionMaps, Transformer } from '../../models/transformer.js';
-import { encodeInputs, tokenizersOf } from '../encoding.js';
+import { encodeInput, tokenizersOf } from '../encoding.js';
 import { integer } from '../parsers.js';
 import { loadModel, openDevice, printJson, showsColors, visible } from '../shared.js';
 import { writeWhole } from '../whole-file.js';
@@ -35,7 +35,7 @@ export function attentionCommand(): Command {
       const model = await loadModel(device, name);
       const { source, target } = tokenizersOf(model);
       const kind = kindOf(model, options.kind);
-      const [read] = encodeInputs(model, [text]) as [number[]];
+      const read = encodeInput(model, text);
       const { maps, written } = await observe(model, read);
       const label = (tokenizer: typeof source) => (id: number) => visible(tokenizer.idToToken(id) ?? `${id}`);
       const inputs = read.map(label(source));

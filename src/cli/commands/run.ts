@@ -1,9 +1,11 @@
 import { Command, Option } from 'commander';
+import { ArgumentError } from '../../core/errors.js';
 import type { GenerateOptions } from '../../generate/options.js';
 import type { Transformer } from '../../models/transformer.js';
-import { encodeInputs, tokenizersOf } from '../encoding.js';
+import { encodeInput, tokenizersOf } from '../encoding.js';
+import { EXIT } from '../exit.js';
 import { integer, positive } from '../parsers.js';
-import { loadModel, openDevice, printJson, readTexts } from '../shared.js';
+import { type GivenText, givenTexts, loadModel, openDevice, printJson } from '../shared.js';
 
 interface RunOptions {
   beams?: number;
@@ -44,36 +46,60 @@ export function runCommand(): Command {
       using device = await openDevice(command);
       const model = await loadModel(device, name);
       const { target } = tokenizersOf(model);
-      const inputs = await readTexts(texts);
-      const encoded = encodeInputs(model, inputs);
       const goesOn = model.config.encoderLayers === 0;
       // A text that grows beyond what the model can read goes on from its end.
       const settings = { ...generateOptions(options), cropContext: goesOn };
-      if (
-        goesOn &&
-        process.stdout.isTTY &&
-        inputs.length === 1 &&
-        settings.numBeams === 1 &&
-        options.nBest === 1 &&
-        !options.json
-      ) {
-        return await write(model, inputs[0] as string, encoded[0] as number[], settings);
+      const single = settings.numBeams === 1 && options.nBest === 1 && !options.json;
+      const results: Result[] = [];
+      let named = options.nBest > 1;
+      let { seed } = options;
+      for await (const given of givenTexts(texts)) {
+        named ||= given.length > 1;
+        const readable = given.flatMap((each) => read(model, each) ?? []);
+        if (readable.length === 0) continue;
+        const drawn = { ...settings, seed: seed++ }; // what comes later is drawn anew
+        if (goesOn && process.stdout.isTTY && given.length === 1 && single) {
+          await write(model, readable[0] as Readable, drawn);
+          continue;
+        }
+        const encoded = readable.map(({ ids }) => ids);
+        const { sequences, inputs, scores } = await model.generate(encoded, drawn);
+        sequences.forEach((ids, i) => {
+          const input = (readable[inputs[i] as number] as Readable).text;
+          const output = target.decode(ids);
+          if (options.json) results.push({ input, output, score: scores[i] as number });
+          else console.log(goesOn ? input + output : named ? `${input}\t${output}` : output);
+        });
       }
-      const generated = await model.generate(encoded, settings);
-      const results = generated.sequences.map((ids, i) => ({
-        input: inputs[generated.inputs[i] as number] as string,
-        output: target.decode(ids),
-        score: generated.scores[i],
-      }));
-      if (options.json) return printJson(results);
-      const named = inputs.length > 1 || options.nBest > 1;
-      for (const { input, output } of results)
-        console.log(goesOn ? input + output : named ? `${input}\t${output}` : output);
+      if (options.json) printJson(results);
     });
 }
 
+interface Readable {
+  readonly text: string;
+  readonly ids: number[];
+}
+
+interface Result {
+  readonly input: string;
+  readonly output: string;
+  readonly score: number;
+}
+
+/** The ids of a text. A line that the model cannot read does not stop those after it; the exit code remembers it. */
+function read(model: Transformer, { text, name, isLine }: GivenText): Readable | undefined {
+  try {
+    return { text, ids: encodeInput(model, text, name) };
+  } catch (error) {
+    if (!isLine || !(error instanceof ArgumentError)) throw error;
+    console.error(`simdformer: ${name} is left out: ${error.message}`);
+    process.exitCode = EXIT.failed;
+    return undefined;
+  }
+}
+
 /** Shows each token as it comes. */
-async function write(model: Transformer, text: string, prompt: number[], settings: GenerateOptions): Promise<void> {
+async function write(model: Transformer, { text, ids: prompt }: Readable, settings: GenerateOptions): Promise<void> {
   const { target } = tokenizersOf(model);
   process.stdout.write(text);
   const ids: number[] = [];

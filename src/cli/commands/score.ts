@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
-import { encode, encodeInputs, tokenizersOf } from '../encoding.js';
+import { encode, encodeInput, tokenizersOf } from '../encoding.js';
 import { loadModel, openDevice, printJson, visible } from '../shared.js';
 
 export function scoreCommand(): Command {
@@ -23,7 +23,7 @@ export function scoreCommand(): Command {
       const tokens = encode(target, texts.at(-1) as string);
       const ids = [bosId, ...tokens, eosId].filter((id) => id !== undefined);
       if (ids.length < 2) throw new ArgumentError('there is nothing to score: give a longer text');
-      const sources = expected === 2 ? encodeInputs(model, texts.slice(0, 1)) : null;
+      const sources = expected === 2 ? [encodeInput(model, texts[0] as string)] : null;
       const { logProbabilities, scores } = await model.score(sources, [ids]);
       const each = (logProbabilities[0] as number[]).map((logProbability, i) => ({
         token: target.idToToken(ids[i + 1] as number) as string,
