@@ -120,22 +120,18 @@ class Backward {
 
   // Fetches meanwhile what head h reads and writes of a short item, which comes next.
   void expect(const Item& it, uint32_t h) {
-    if (it.queries > kMostAhead || it.keys > kMostAhead) return;
-    const size_t kv = h / (in_.heads / in_.kvHeads), column = size_t{h} * in_.valueWidth;
+    if (!kPrefetches || it.queries > kMostAhead || it.keys > kMostAhead) return;
     const auto add = [&](const float* from, size_t stride, size_t rows, size_t cols) {
       ahead_[aheads_++] = {from, stride, rows, cols};
     };
     // The last is fetched first.
-    if (op_.dq.present())
-      add(context_.f32(op_.dq) + it.q * op_.dqStride + size_t{h} * in_.width, op_.dqStride, it.queries, in_.width);
-    if (op_.dk.present())
-      add(context_.f32(op_.dk) + it.k * op_.dkStride + kv * in_.width, op_.dkStride, it.keys, in_.width);
-    if (op_.dv.present())
-      add(context_.f32(op_.dv) + it.k * op_.dvStride + kv * in_.valueWidth, op_.dvStride, it.keys, in_.valueWidth);
+    if (op_.dq.present()) add(queryGradient(it, 0, h), queryStride(), it.queries, in_.width);
+    if (op_.dk.present()) add(keyGradient(it, 0, h), op_.dkStride, it.keys, in_.width);
+    if (op_.dv.present()) add(valueGradient(it, 0, h), op_.dvStride, it.keys, in_.valueWidth);
     add(in_.valueRow(context_, it, 0, h), in_.vStride, it.keys, in_.valueWidth);
     add(in_.keyRow(context_, it, 0, h), in_.kStride, it.keys, in_.width);
-    add(context_.f32(op_.y) + it.q * op_.yStride + column, op_.yStride, it.queries, in_.valueWidth);
-    add(context_.f32(op_.dy) + it.q * op_.dyStride + column, op_.dyStride, it.queries, in_.valueWidth);
+    add(outputRow(op_.y, op_.yStride, it, 0, h), op_.yStride, it.queries, in_.valueWidth);
+    add(outputRow(op_.dy, op_.dyStride, it, 0, h), op_.dyStride, it.queries, in_.valueWidth);
     add(in_.queryRow(context_, it, 0, h), in_.qStride, it.queries, in_.width);
   }
 
@@ -160,18 +156,22 @@ class Backward {
     const uint32_t most = in_.causal && it.queries <= 4 * kQueries ? kQueries / 2 : kQueries;
     return it.queries - i < most ? it.queries - i : most;
   }
-  float* keyGradient(const Item& it, uint64_t j) const {
-    return context_.f32(op_.dk) + (it.k + j) * op_.dkStride + uint64_t{h_ / (in_.heads / in_.kvHeads)} * in_.width;
+  float* keyGradient(const Item& it, uint64_t j, uint32_t h) const {
+    return context_.f32(op_.dk) + (it.k + j) * op_.dkStride + in_.groupOf(h) * in_.width;
   }
-  float* valueGradient(const Item& it, uint64_t j) const {
-    return context_.f32(op_.dv) + (it.k + j) * op_.dvStride + uint64_t{h_ / (in_.heads / in_.kvHeads)} * in_.valueWidth;
+  float* valueGradient(const Item& it, uint64_t j, uint32_t h) const {
+    return context_.f32(op_.dv) + (it.k + j) * op_.dvStride + in_.groupOf(h) * in_.valueWidth;
+  }
+  // Of y or dy.
+  const float* outputRow(Span rows, size_t stride, const Item& it, uint32_t i, uint32_t h) const {
+    return context_.f32(rows) + (it.q + i) * stride + size_t{h} * in_.valueWidth;
   }
   // Several chunks of keys: their parts of dq are kept apart.
   bool apart() const { return op_.chunks() > 1; }
   size_t queryStride() const { return apart() ? size_t{in_.heads} * in_.width : op_.dqStride; }
-  float* queryGradient(const Item& it, uint32_t i) const {
+  float* queryGradient(const Item& it, uint32_t i, uint32_t h) const {
     const uint64_t row = it.q + i + (apart() ? chunk_ * in_.totalQ() : 0);
-    return context_.f32(apart() ? op_.partials : op_.dq) + row * queryStride() + size_t{h_} * in_.width;
+    return context_.f32(apart() ? op_.partials : op_.dq) + row * queryStride() + size_t{h} * in_.width;
   }
   bool addsQueries() const { return !apart() && op_.adds(0); }
 
@@ -181,13 +181,13 @@ class Backward {
 
   void clearKeys(const Item& it, uint64_t first, uint64_t end) const {
     for (uint64_t j = first; j < end; ++j) {
-      if (op_.dk.present() && !op_.adds(1)) memset(keyGradient(it, j), 0, in_.width * sizeof(float));
-      if (op_.dv.present() && !op_.adds(2)) memset(valueGradient(it, j), 0, in_.valueWidth * sizeof(float));
+      if (op_.dk.present() && !op_.adds(1)) memset(keyGradient(it, j, h_), 0, in_.width * sizeof(float));
+      if (op_.dv.present() && !op_.adds(2)) memset(valueGradient(it, j, h_), 0, in_.valueWidth * sizeof(float));
     }
   }
   void clearQueries(const Item& it, uint32_t first, uint32_t end) const {
     if (!op_.dq.present() || addsQueries()) return;
-    for (uint32_t i = first; i < end; ++i) memset(queryGradient(it, i), 0, in_.width * sizeof(float));
+    for (uint32_t i = first; i < end; ++i) memset(queryGradient(it, i, h_), 0, in_.width * sizeof(float));
   }
 
   void block(uint32_t b, const Item& it, uint32_t i, uint32_t count, uint32_t firstKey, uint32_t endKey) {
@@ -218,17 +218,17 @@ class Backward {
       if (op_.drelativeScores.present()) sumEntries(slopes, scoreRows(it, i), it.shift, in_.scale);
       if (op_.dv.present())
         rowProduct({probabilities_, kQueries}, dy_, size, in_.valueWidth, count,
-                   {.c = valueGradient(it, k), .stride = op_.dvStride, .add = !begins_ || op_.adds(2)});
+                   {.c = valueGradient(it, k, h_), .stride = op_.dvStride, .add = !begins_ || op_.adds(2)});
       fetchSome();
       if (op_.dk.present())
         rowProduct(
             {slopes_, kQueries}, q, size, in_.width, count,
-            {.c = keyGradient(it, k), .stride = op_.dkStride, .add = !begins_ || op_.adds(1), .factor = in_.scale});
+            {.c = keyGradient(it, k, h_), .stride = op_.dkStride, .add = !begins_ || op_.adds(1), .factor = in_.scale});
       fetchSome();
       if (op_.dq.present())
         columnProduct({slopes_, kQueries}, wholeRows(keys.data, keys.stride, size, in_.width, keyRows_), count,
                       in_.width, size,
-                      {.c = queryGradient(it, i),
+                      {.c = queryGradient(it, i, h_),
                        .stride = queryStride(),
                        .add = k > firstKey || addsQueries(),
                        .factor = in_.scale});
@@ -240,8 +240,7 @@ class Backward {
   void prepare(const Item& it, uint32_t i, uint32_t count) {
     const float* q = in_.queryRow(context_, it, i, h_);
     packTransposed(q, in_.qStride, count, in_.width, qColumns_, kQueries);
-    const size_t column = size_t{h_} * in_.valueWidth;
-    const float* dy = context_.f32(op_.dy) + (it.q + i) * op_.dyStride + column;
+    const float* dy = outputRow(op_.dy, op_.dyStride, it, i, h_);
     packTransposed(dy, op_.dyStride, count, in_.valueWidth, dyColumns_, kQueries);
     dy_ = wholeRows(dy, op_.dyStride, count, in_.valueWidth, dyRows_);
 
@@ -254,7 +253,7 @@ class Backward {
       store(delta_ + r, Vf{});
     }
     for (uint32_t r = 0; r < count; ++r) {
-      const float* y = context_.f32(op_.y) + (it.q + i + r) * op_.yStride + column;
+      const float* y = outputRow(op_.y, op_.yStride, it, i + r, h_);
       Vf dot = {};
       for (uint32_t d = 0; d < in_.valueWidth; d += kWidth)
         dot = fma(loadLanes(y + d, in_.valueWidth - d < kWidth ? in_.valueWidth - d : kWidth),

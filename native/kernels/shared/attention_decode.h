@@ -9,14 +9,15 @@ namespace attention {
 class Decode {
  public:
   static constexpr uint32_t kRows = 32 > 4 * kWidth ? 32 : 4 * kWidth;  // keys in a block
+  static constexpr uint32_t kMostQueries = kWidth < 8 ? 1 : kWidth / 4;
 
   // Whether this way is the faster one: others would fill a vector with queries.
-  static bool fits(const Inputs& in) { return !in.packed && (in.rowsQ == 1 || in.rowsQ <= kWidth / 4); }
+  static bool fits(const Inputs& in) { return !in.packed && in.rowsQ <= kMostQueries; }
 
   // Heads of a chunk: all, if the batch keeps the threads busy, and as many as fit into the scratch memory.
   static uint32_t headsTogether(const Inputs& in) {
     const uint64_t wanted = (uint64_t{in.heads} * in.batch + 15) / 16;
-    const uint64_t room = (kScratchFloats - kRows) / ((stateSize(in) + 4 * kWidth) * in.rowsQ);
+    const uint64_t room = (kScratchFloats - kMostQueries * kRows) / ((stateSize(in) + 4 * kWidth) * in.rowsQ);
     const uint64_t heads = wanted < room ? wanted : room;
     return static_cast<uint32_t>(heads < 1 ? 1 : heads < in.heads ? heads : in.heads);
   }
@@ -40,7 +41,7 @@ class Decode {
           fetchBlock(it, k + kRows);
         else if (b + 1 < end)
           fetchBlock(in_.item(context_, b + 1), 0);
-        eachHead(it.queries, [&](uint32_t h, uint32_t i) { step(b, it, h, i, k); });
+        for (uint32_t h = firstHead_; h < endHead_; ++h) step<kMostQueries>(b, it, h, 0, k);
       }
       eachHead(in_.rowsQ, [&](uint32_t h, uint32_t i) { finish(it, h, i); });
     }
@@ -56,7 +57,7 @@ class Decode {
     float *largest, *total, *query, *sums;
   };
   State state(uint32_t h, uint32_t i) const {
-    float* at = scores_ + kRows + (size_t{h - firstHead_} * in_.rowsQ + i) * stateSize(in_);
+    float* at = scores_ + kMostQueries * kRows + (size_t{h - firstHead_} * in_.rowsQ + i) * stateSize(in_);
     return {at, at + kWidth, at + 2 * kWidth, at + 2 * kWidth + wholeVectors(in_.width)};
   }
 
@@ -67,6 +68,7 @@ class Decode {
   }
 
   void fetchBlock(const Item& it, uint32_t k) {
+    if (!RowsAhead::kFetches) return;
     const uint32_t rows = it.keys - k < kRows ? it.keys - k : kRows;
     const size_t groups = divideUp(endHead_ - firstHead_, in_.heads / in_.kvHeads);
     keysAhead_ = {in_.keyRow(context_, it, k, firstHead_), in_.kStride, rows, groups * in_.width};
@@ -81,67 +83,94 @@ class Decode {
     for (size_t d = 0; d < in_.valueWidth; d += kWidth) store(s.sums + d, Vf{});
   }
 
+  // Queries i … of one head: kCount at a time as long as there are so many, then fewer. They share what is read of keys
+  // and values, unless each sees another number of keys.
+  template <size_t kCount>
   void step(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k) {
-    const uint32_t visible = in_.visibleKeys(it, i + 1);
-    if (visible <= k) return;
-    const uint32_t keys = visible - k < kRows ? visible - k : kRows;
-    const State s = state(h, i);
-    const Vf before = load(s.largest);
-    Vf largest = before;
-    for (uint32_t j = 0; j < keys; j += kWidth) {
-      const Vf score = scoresOf(in_.keyRow(context_, it, k + j, h), s.query, keys - j);
-      store(scores_ + j, addBiases(score, b, it, h, i, k + j, keys - j));
-      largest = max(largest, load(scores_ + j));
+    for (; i + kCount <= it.queries && (kCount == 1 || !in_.causal); i += kCount) {
+      const uint32_t visible = in_.visibleKeys(it, i + 1);
+      if (visible > k) meet<kCount>(b, it, h, i, k, visible - k < kRows ? visible - k : kRows);
     }
-    largest = min(splat(maximum(largest)), splat(kLargest));
-    const Vf shrink = exp2NonPositive(before - largest);
-    Vf total = load(s.total) * shrink;
-    for (uint32_t j = 0; j < keys; j += kWidth) {
-      const Vf power = exp2NonPositive(load(scores_ + j) - largest);
-      store(scores_ + j, power);
-      total += power;
-    }
-    store(s.largest, largest);
-    store(s.total, total);
-    addValues<4>(in_.valueRow(context_, it, k, h), keys, shrink, s.sums, 0);
+    if constexpr (kCount > 1) step<kCount / 2>(b, it, h, i, k);
   }
 
-  // Lane r: the query times row r of the keys, -infinity from `count` on.
-  Vf scoresOf(const float* keys, const float* query, uint32_t count) {
-    Vf dots[kWidth];
-    if (count >= kWidth) {
-      multiplyRows<kWidth>(keys, query, dots);
-    } else {
-      for (uint32_t r = 0; r < kWidth; ++r) {
-        if (r < count)
-          multiplyRows<1>(keys + r * size_t{in_.kStride}, query, dots + r);
-        else
-          dots[r] = Vf{};
+  template <size_t kCount>
+  void meet(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k, uint32_t keys) {
+    Vf shrink[kCount];
+    Vf largest[kCount];
+    for (size_t q = 0; q < kCount; ++q) largest[q] = load(state(h, i + q).largest);
+    for (uint32_t j = 0; j < keys; j += kWidth) {
+      const uint32_t count = keys - j < kWidth ? keys - j : kWidth;
+      Vf dots[kCount][kWidth];
+      multiply<kCount>(in_.keyRow(context_, it, k + j, h), state(h, i).query, count, dots);
+      for (uint32_t q = 0; q < kCount; ++q) {
+        const Vf score = addBiases(scoresOf(dots[q], count), b, it, h, i + q, k + j, count);
+        store(scores_ + q * kRows + j, score);
+        largest[q] = max(largest[q], score);
       }
     }
-    const Vf score = sumsOfRows(dots) * splat(in_.scaleInBits());
-    const Vi lane = (Vi)laneNumbers();
-    return lane < splatInt(static_cast<int32_t>(count < kWidth ? count : kWidth)) ? score : splat(-INFINITY);
+    for (uint32_t q = 0; q < kCount; ++q) {
+      const State s = state(h, i + q);
+      const Vf most = min(splat(maximum(largest[q])), splat(kLargest));
+      shrink[q] = exp2NonPositive(load(s.largest) - most);
+      Vf total = load(s.total) * shrink[q];
+      for (uint32_t j = 0; j < keys; j += kWidth) {
+        float* score = scores_ + q * kRows + j;
+        const Vf power = exp2NonPositive(load(score) - most);
+        store(score, power);
+        total += power;
+      }
+      store(s.largest, most);
+      store(s.total, total);
+    }
+    addValues<kCount, 4>(in_.valueRow(context_, it, k, h), keys, shrink, state(h, i).sums, 0);
   }
 
-  // Products of the query with rows of keys, still to be summed across lanes.
-  template <size_t kRows>
-  SIMD_INLINE void multiplyRows(const float* keys, const float* query, Vf* products) {
-    Vf sum[kRows] = {};
+  // dots[q][r]: query q times row r of the keys, lane by lane. As many rows at a time as leave sums in registers.
+  template <size_t kCount>
+  SIMD_INLINE void multiply(const float* keys, const float* queries, uint32_t count, Vf (*dots)[kWidth]) {
+    constexpr size_t kTogether = kWidth / kCount;
+    uint32_t r = 0;
+    for (; r + kTogether <= count; r += kTogether)
+      multiplyRows<kCount, kTogether>(keys + r * size_t{in_.kStride}, queries, r, dots);
+    for (; r < count; ++r) multiplyRows<kCount, 1>(keys + r * size_t{in_.kStride}, queries, r, dots);
+    for (; r < kWidth; ++r)
+      for (size_t q = 0; q < kCount; ++q) dots[q][r] = Vf{};
+  }
+
+  template <size_t kCount, size_t kTogether>
+  SIMD_INLINE void multiplyRows(const float* keys, const float* queries, size_t first, Vf (*dots)[kWidth]) {
+    const size_t next = stateSize(in_);
+    Vf sum[kTogether][kCount] = {};
+    const auto add = [&](size_t d, const auto& read) {
+      Vf query[kCount];
+#pragma GCC unroll 4
+      for (size_t q = 0; q < kCount; ++q) query[q] = load(queries + q * next + d);
+#pragma GCC unroll 16
+      for (size_t r = 0; r < kTogether; ++r) {
+        const Vf key = read(keys + r * in_.kStride + d);
+#pragma GCC unroll 4
+        for (size_t q = 0; q < kCount; ++q) sum[r][q] = fma(query[q], key, sum[r][q]);
+      }
+    };
     size_t d = 0;
     for (; d + kWidth <= in_.width; d += kWidth) {
-      const Vf q = load(query + d);
-      if (d % 16 == 0) keysAhead_.fetch<kRows>();
-#pragma GCC unroll 16
-      for (size_t r = 0; r < kRows; ++r) sum[r] = fma(q, load(keys + r * in_.kStride + d), sum[r]);
+      if (d % 16 == 0) keysAhead_.fetch<kTogether>();
+      add(d, [](const float* from) { return load(from); });
     }
-    if (d < in_.width) {
-      const Vf q = load(query + d);
+    if (d < in_.width) add(d, [&](const float* from) { return loadFirst(from, in_.width - d); });
 #pragma GCC unroll 16
-      for (size_t r = 0; r < kRows; ++r) sum[r] = fma(q, loadFirst(keys + r * in_.kStride + d, in_.width - d), sum[r]);
+    for (size_t r = 0; r < kTogether; ++r) {
+#pragma GCC unroll 4
+      for (size_t q = 0; q < kCount; ++q) dots[q][first + r] = sum[r][q];
     }
-#pragma GCC unroll 16
-    for (size_t r = 0; r < kRows; ++r) products[r] = sum[r];
+  }
+
+  // Lane r: the sum of dots[r], scaled; -infinity from `count` on.
+  Vf scoresOf(Vf (&dots)[kWidth], uint32_t count) const {
+    const Vf score = sumsOfRows(dots) * splat(in_.scaleInBits());
+    const Vi lane = (Vi)laneNumbers();
+    return lane < splatInt(static_cast<int32_t>(count)) ? score : splat(-INFINITY);
   }
 
   Vf addBiases(Vf score, uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t j, uint32_t count) const {
@@ -159,22 +188,24 @@ class Decode {
     return score;
   }
 
-  // sums = sums · shrink + Σ scores[j] · row j of the values, from column d on: kVecs vectors at a time as long as
-  // there are so many, then fewer. Every kChains-th key has sums of its own, as an addition waits for the one before.
-  template <size_t kVecs>
-  void addValues(const float* values, uint32_t keys, Vf shrink, float* sums, size_t d) {
-    constexpr size_t kChains = 8 / kVecs;
+  // Of each of kCount queries: sums = sums · shrink + Σ scores[j] · row j of the values, from column d on: kVecs
+  // vectors at a time as long as there are so many, then fewer. Every kChains-th key has sums of its own, as an
+  // addition waits for the one before.
+  template <size_t kCount, size_t kVecs>
+  void addValues(const float* values, uint32_t keys, const Vf (&shrink)[kCount], float* sums, size_t d) {
+    constexpr size_t kChains = kCount * kVecs < 8 ? 8 / (kCount * kVecs) : 1;
     for (; d + (kVecs - 1) * kWidth < in_.valueWidth; d += kVecs * kWidth) {
       const size_t n = in_.valueWidth - d - (kVecs - 1) * kWidth;  // columns of the last vector
-      const auto add = [&](size_t j, Vf(&sum)[kVecs]) {
-        const Vf p = splat(scores_[j]);
+      const auto add = [&](size_t j, Vf(&sum)[kCount][kVecs]) {
         const float* row = values + j * in_.vStride + d;
 #pragma GCC unroll 4
-        for (size_t v = 0; v + 1 < kVecs; ++v) sum[v] = fma(p, load(row + v * kWidth), sum[v]);
-        row += (kVecs - 1) * kWidth;
-        sum[kVecs - 1] = fma(p, n >= kWidth ? load(row) : loadFirst(row, n), sum[kVecs - 1]);
+        for (size_t v = 0; v < kVecs; ++v) {
+          const Vf value = v + 1 < kVecs || n >= kWidth ? load(row + v * kWidth) : loadFirst(row + v * kWidth, n);
+#pragma GCC unroll 4
+          for (size_t q = 0; q < kCount; ++q) sum[q][v] = fma(splat(scores_[q * kRows + j]), value, sum[q][v]);
+        }
       };
-      Vf sum[kChains][kVecs] = {};
+      Vf sum[kChains][kCount][kVecs] = {};
       size_t j = 0;
       for (; j + kChains <= keys; j += kChains) {
         valuesAhead_.fetch<kChains * kVecs * kWidth / 16>();
@@ -183,13 +214,17 @@ class Decode {
       }
       for (; j < keys; ++j) add(j, sum[0]);
 #pragma GCC unroll 4
-      for (size_t v = 0; v < kVecs; ++v) {
+      for (size_t q = 0; q < kCount; ++q) {
+#pragma GCC unroll 4
+        for (size_t v = 0; v < kVecs; ++v) {
 #pragma GCC unroll 8
-        for (size_t c = 1; c < kChains; ++c) sum[0][v] += sum[c][v];
-        store(sums + d + v * kWidth, fma(load(sums + d + v * kWidth), shrink, sum[0][v]));
+          for (size_t c = 1; c < kChains; ++c) sum[0][q][v] += sum[c][q][v];
+          float* to = sums + q * stateSize(in_) + d + v * kWidth;
+          store(to, fma(load(to), shrink[q], sum[0][q][v]));
+        }
       }
     }
-    if constexpr (kVecs > 1) addValues<kVecs / 2>(values, keys, shrink, sums, d);
+    if constexpr (kVecs > 1) addValues<kCount, kVecs / 2>(values, keys, shrink, sums, d);
   }
 
   void finish(const Item& it, uint32_t h, uint32_t i) const {
@@ -212,8 +247,8 @@ class Decode {
   const Context& context_;
   const Output& out_;
   const uint32_t firstHead_, endHead_;
-  RowsAhead keysAhead_{nullptr, 0, 0, 0}, valuesAhead_{nullptr, 0, 0, 0};
-  float* scores_;  // [kRows], and after it the states
+  RowsAhead keysAhead_, valuesAhead_;
+  float* scores_;  // [kMostQueries, kRows], and after it the states
 };
 
 }  // namespace attention

@@ -186,15 +186,18 @@ struct Inputs {
     return bits > kLargest ? kLargest : bits < -kLargest ? -kLargest : bits;
   }
 
-  // The first of head h's columns (for k and v, of the group of heads that h belongs to) in row i or j of an item.
+  // The head of k and v that head h of q reads.
+  uint64_t groupOf(uint32_t h) const { return h / (heads / kvHeads); }
+
+  // The first of head h's columns in row i or j of an item.
   const float* queryRow(const Context& context, const Item& it, uint32_t i, uint32_t h) const {
     return context.f32(q) + (it.q + i) * qStride + uint64_t{h} * width;
   }
   const float* keyRow(const Context& context, const Item& it, uint32_t j, uint32_t h) const {
-    return context.f32(k) + (it.k + j) * kStride + uint64_t{h / (heads / kvHeads)} * width;
+    return context.f32(k) + (it.k + j) * kStride + groupOf(h) * width;
   }
   const float* valueRow(const Context& context, const Item& it, uint32_t j, uint32_t h) const {
-    return context.f32(v) + (it.k + j) * vStride + uint64_t{h / (heads / kvHeads)} * valueWidth;
+    return context.f32(v) + (it.k + j) * vStride + groupOf(h) * valueWidth;
   }
 
   // The rows of an item that head h reads. Of short items there are few at a time, and those of the next wait for

@@ -1,6 +1,11 @@
 // Fetching from memory what will be read soon. WebAssembly cannot; there these functions do nothing.
 #pragma once
 
+#ifdef __wasm__
+inline constexpr bool kPrefetches = false;
+#else
+inline constexpr bool kPrefetches = true;
+#endif
 inline constexpr int kFetchTo = 2;  // the level-2 cache: that of level 1 has what is computed with
 
 // rows × cols floats.
@@ -24,17 +29,16 @@ SIMD_INLINE void fetchBehind(const float* x, size_t cols) {
 // room for fewer lines that it is told of (one query beside many keys is 1.2 times as fast without).
 class RowsAhead {
  public:
-#if defined(__wasm__) || VEC_WIDTH == 16
-  RowsAhead(const float*, size_t, size_t, size_t) {}
-  template <size_t kLines>
-  void fetch() {}
-#else
+  static constexpr bool kFetches = kPrefetches && kWidth < 16;
+
+  RowsAhead() = default;
   RowsAhead(const float* from, size_t stride, size_t rows, size_t cols)
       : row_(from), stride_(stride), rows_(rows), cols_(cols) {}
 
   // So many lines, or a few more at the end of a row.
   template <size_t kLines>
   SIMD_INLINE void fetch() {
+    if constexpr (!kFetches) return;
     constexpr size_t kStep = kLines < 4 ? kLines : 4;
     for (size_t done = 0; done < kLines && rows_ > 0; done += kStep) {
 #pragma GCC unroll 4
@@ -45,7 +49,6 @@ class RowsAhead {
   }
 
  private:
-  const float* row_;
-  size_t stride_, rows_, cols_, col_ = 0;
-#endif
+  const float* row_ = nullptr;
+  size_t stride_ = 0, rows_ = 0, cols_ = 0, col_ = 0;
 };

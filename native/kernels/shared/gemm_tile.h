@@ -62,13 +62,13 @@ SIMD_INLINE void eachAccumulator(const Body& body) {
 // that whole lines of C are written; blocks of C are larger, for they share that. A tile of few rows waits for
 // additions of addresses as well, unless it knows how far apart lies what it reads: for that A is packed, too.
 #if defined(__wasm__)
-inline constexpr bool kPrefetches = false, kPacksTiles = kTileRows == kWidth;
+inline constexpr bool kPacksTiles = kTileRows == kWidth;
 inline constexpr int kUnrolled = 1;                                             // k; in V8 longer loops are slower
 inline constexpr size_t kMaxTilesDown = 192 / kTileRows, kMaxTilesAcross = 64;  // in a block of C
 inline constexpr size_t kTilesTogether = kMaxTileCols / kTileCols;              // panels that meet a tile of A
 inline constexpr size_t kTouchedCols = 16 * kTileCols;
 #else
-inline constexpr bool kPrefetches = true, kPacksTiles = false;
+inline constexpr bool kPacksTiles = false;
 inline constexpr int kUnrolled = 2;                       // k; 4 are slower than 1
 inline constexpr size_t kMaxTilesDown = 320 / kTileRows;  // their A takes most of a level-2 cache of 1 MB
 inline constexpr size_t kMaxTilesAcross = 384 / kTileCols, kTilesTogether = 1, kTouchedCols = 1;
