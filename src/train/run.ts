@@ -1,0 +1,238 @@
+// What `fit` does. It is loaded when it is first called: pages that do not train need not download it.
+
+import { checkNumber, checkOptions, isCount } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { AdamW } from './adamw.js';
+import { type Averages, averagesOf } from './average.js';
+import { type Batches, type Example, lengthBatches } from './batches.js';
+import { loadCheckpoint, removeUnfinished, saveCheckpoint } from './checkpoint.js';
+import { fingerprintOf } from './fingerprint.js';
+import { checkSettings, type FitOptions, type FitResult, type Trainable, type Validation } from './fit-options.js';
+import { countLabels } from './labels.js';
+import type { Optimizer } from './optimizer.js';
+import type { RunState } from './run-state.js';
+import { inverseSquareRoot, type Schedule } from './schedule.js';
+
+/** Milliseconds of work that a run may lose. */
+const SAVE_AFTER = 60_000;
+
+/** One call of `fit`. */
+export class Run {
+  readonly #batches: Batches;
+  readonly #steps: number;
+  readonly #accumulation: number;
+  readonly #schedule: Schedule;
+  readonly #optimizer: Optimizer;
+  /** Of the model and the optimizer, whoever owns them. */
+  readonly #parameters: ReadonlySet<Tensor>;
+  readonly #averages: Averages;
+  readonly #state: RunState;
+  readonly #losses: number[] = [];
+  #tokens = 0;
+  #examples = 0;
+  readonly #start = performance.now();
+  #saved = performance.now();
+
+  constructor(
+    private readonly model: Trainable,
+    data: readonly Example[] | Batches,
+    private readonly options: FitOptions,
+  ) {
+    checkSettings(options);
+    const { batchTokens = 4096, gradientAccumulation = 1, seed = 0, steps, epochs = 1 } = options;
+    this.#batches = isBatches(data) ? data : lengthBatches(data, { tokens: batchTokens, seed });
+    this.#accumulation = gradientAccumulation;
+    this.#steps = steps ?? Math.ceil((epochs * this.#batches.perEpoch) / gradientAccumulation);
+    checkNumber('fit', 'the number of steps', this.#steps, isCount, 'a positive integer');
+    const warmup = Math.min(4000, Math.ceil(this.#steps / 10));
+    this.#schedule = options.schedule ?? inverseSquareRoot(1e-3, { warmup });
+    const params = model.namedParameters().map(([, param]) => param);
+    const trained = params.filter((param) => param.requiresGrad);
+    const { optimizer = new AdamW(trained, { beta2: 0.98, eps: 1e-9, weightDecay: 0 }) } = options;
+    if (!trained.some((param) => optimizer.params.includes(param))) {
+      throw new ArgumentError('fit: the optimizer has none of the parameters that require gradients');
+    }
+    this.#optimizer = optimizer;
+    this.#parameters = new Set([...params, ...optimizer.params]);
+    this.#averages = averagesOf(trained, options);
+    const batches = {
+      data: options.checkpoint === undefined ? undefined : this.#batches.fingerprint, // which reads all of it
+      firstBatch: fingerprintOf(this.#batches.batch(0)),
+    };
+    this.#state = { step: 0, seed, gradientAccumulation, ...batches, validations: [] };
+  }
+
+  async go(): Promise<FitResult> {
+    const { checkpoint, resume, signal } = this.options;
+    if (checkpoint !== undefined) await removeUnfinished(checkpoint);
+    const resumed = resume && (await this.#resume());
+    if (!resumed) await this.#save();
+    this.model.train();
+    this.model.gradientCheckpointing = this.options.gradientCheckpointing ?? false;
+    this.#zeroGrad(); // what was computed before is none of this run's
+    const { earlyStopping } = this.options;
+    // A run that had stopped early, and has no more patience now, does not go on.
+    let reason: FitResult['reason'] = resumed && this.#hasWaited(earlyStopping) ? 'early' : 'done';
+    // One step is prepared while the one before it runs.
+    let before: Promise<void> = Promise.resolve();
+    while (reason === 'done' && this.#state.step < this.#steps) {
+      if (signal?.aborted) {
+        reason = 'aborted';
+        break;
+      }
+      const step = ++this.#state.step;
+      const now = this.#step(step);
+      now.catch(() => {}); // reported when it is awaited, unless the step before has failed first
+      await before;
+      before = now;
+      if (this.#due(step, this.options.validateEvery)) {
+        await before;
+        if (await this.#validate()) {
+          reason = 'early';
+          break;
+        }
+      }
+      if (this.#due(step, this.options.checkpointEvery ?? 500) || this.#isLate()) {
+        await before;
+        await this.#save();
+      }
+    }
+    await before;
+    if (reason === 'done' && this.#state.validations.at(-1)?.step !== this.#state.step) await this.#validate();
+    await this.#save();
+    if (reason !== 'aborted') this.#averages.finish(this.#state.validations.length);
+    await this.model.device.flush();
+    this.model.eval();
+    const { step, validations } = this.#state;
+    return { step, reason, losses: this.#losses, validations };
+  }
+
+  close(): void {
+    this.#averages.dispose();
+    this.#zeroGrad();
+    if (this.options.optimizer === undefined) (this.#optimizer as AdamW).dispose();
+  }
+
+  /** Queues a step and starts it; resolves when its loss is known. */
+  async #step(step: number): Promise<void> {
+    const { labelSmoothing, headDiversity, rDrop, clipNorm = 1, seed = 0, onStep } = this.options;
+    const first = (step - 1) * this.#accumulation;
+    const batches = Array.from({ length: this.#accumulation }, (_, i) => this.#batches.batch(first + i));
+    const counts = batches.map((batch, i) => countLabels(this.model, batch, first + i));
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    const learningRate = this.#schedule(step);
+    const regularisers = { labelSmoothing, headDiversity, rDrop };
+    const parts = this.model.device.scope(() => {
+      const losses = batches.map((examples, i) => {
+        this.model.seedDropout(mix(seed, first + i));
+        const sources = examples.flatMap(({ source }) => (source === undefined ? [] : [source]));
+        const targets = examples.map(({ target }) => target);
+        const loss = this.model.loss(sources.length > 0 ? sources : null, targets, regularisers);
+        loss.backward(new Float32Array([(counts[i] as number) / total]));
+        return loss;
+      });
+      this.#optimizer.step({ lr: learningRate, maxNorm: clipNorm ?? undefined });
+      this.#zeroGrad();
+      this.#averages.update(step);
+      return losses;
+    });
+    this.#tokens += batches.flat().reduce((sum, { source, target }) => sum + (source?.length ?? 0) + target.length, 0);
+    this.#examples += batches.flat().length;
+    const [tokens, examples] = [this.#tokens, this.#examples]; // before another step is prepared
+    const values = parts.map((loss) => loss.item());
+    for (const loss of parts) loss.dispose();
+    const losses = await Promise.all(values);
+    const loss = losses.reduce((sum, value, i) => sum + (value * (counts[i] as number)) / total, 0);
+    this.#losses.push(loss);
+    const epoch = Math.floor(first / this.#batches.perEpoch);
+    const seconds = (performance.now() - this.#start) / 1000;
+    onStep?.({ step, steps: this.#steps, epoch, loss, learningRate, tokens, examples, seconds });
+  }
+
+  #due(step: number, every: number | undefined): boolean {
+    return every !== undefined && step % every === 0;
+  }
+
+  /** Whether much would be lost by now; where the user has said when checkpoints are written, that is known. */
+  #isLate(): boolean {
+    const { checkpoint, checkpointEvery } = this.options;
+    return checkpoint !== undefined && checkpointEvery === undefined && performance.now() - this.#saved > SAVE_AFTER;
+  }
+
+  /** Returns whether it is time to stop. */
+  async #validate(): Promise<boolean> {
+    const { validate, onValidation, earlyStopping } = this.options;
+    if (validate === undefined) return false;
+    this.model.eval();
+    const metrics = checkMetrics(await validate(this.#state.step), earlyStopping?.metric);
+    this.model.train();
+    const validation = { step: this.#state.step, metrics };
+    this.#state.validations.push(validation);
+    onValidation?.(validation);
+    const { validations } = this.#state;
+    const best = earlyStopping === undefined || validationsSinceBest(validations, earlyStopping.metric) === 0;
+    this.#averages.validated(validations.length, best);
+    return this.#hasWaited(earlyStopping);
+  }
+
+  #hasWaited(stopping: FitOptions['earlyStopping']): boolean {
+    const { validations } = this.#state;
+    return stopping !== undefined && validationsSinceBest(validations, stopping.metric) >= stopping.patience;
+  }
+
+  #zeroGrad(): void {
+    for (const param of this.#parameters) param.zeroGrad();
+  }
+
+  async #save(): Promise<void> {
+    const { checkpoint } = this.options;
+    if (checkpoint === undefined) return;
+    await saveCheckpoint(checkpoint, this.#tensors(), this.#optimizer, this.#state);
+    this.#saved = performance.now();
+  }
+
+  /** Returns whether there was a checkpoint. */
+  async #resume(): Promise<boolean> {
+    const { checkpoint } = this.options;
+    if (checkpoint === undefined) return false;
+    const state = await loadCheckpoint(checkpoint, this.#tensors(), this.#optimizer, this.#state);
+    if (state === null) return false;
+    Object.assign(this.#state, state);
+    return true;
+  }
+
+  /** Everything that a checkpoint holds beside the optimiser's state. */
+  #tensors(): Map<string, Tensor> {
+    const model = this.model.namedParameters().map(([name, tensor]) => [`model.${name}`, tensor] as const);
+    return new Map([...model, ...this.#averages.tensors()]);
+  }
+}
+
+/** What `validate` returned, once it is numbers by name, `watched` among them. */
+function checkMetrics(given: Readonly<Record<string, number>>, watched: string | undefined) {
+  const metrics = checkOptions('fit: what validate returned', given);
+  for (const [name, value] of Object.entries(metrics)) {
+    checkNumber('fit: what validate returned', name, value, () => true, 'a number');
+  }
+  if (watched === undefined || Object.hasOwn(metrics, watched)) return metrics;
+  const names = Object.keys(metrics).join(', ') || 'nothing';
+  throw new ArgumentError(`fit: earlyStopping watches '${watched}', but validate measured ${names}`);
+}
+
+/** How many validations ago `metric` was lowest. Where it was not measured, or NaN, it was worse than any number. */
+function validationsSinceBest(validations: readonly Validation[], metric: string): number {
+  const history = validations.map(({ metrics: { [metric]: value = Number.NaN } }) =>
+    Number.isNaN(value) ? Infinity : value,
+  );
+  return history.length - 1 - history.indexOf(Math.min(...history));
+}
+
+/** A seed for batch `n` of a run. */
+function mix(seed: number, n: number): number {
+  return (Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) + Math.imul(n + 1, 0xc2b2ae35)) >>> 0;
+}
+
+function isBatches(data: readonly Example[] | Batches): data is Batches {
+  return 'batch' in Object(data);
+}
