@@ -40,7 +40,7 @@ class Sleeper {
   // By the one that is about to wake it, if it sleeps: not on this processor, if there is another. It must not wake up
   // meanwhile.
   void keepFrom(int processor) {
-    if (!isKept_ && isAsleep_.load(std::memory_order_acquire)) isKept_ = narrow(thread_, &processor, 1, allowed_);
+    if (isAsleep_.load(std::memory_order_acquire) && !isKept_) isKept_ = narrow(thread_, &processor, 1, allowed_);
   }
 
   // By itself, when it has time to spare.

@@ -30,17 +30,14 @@ class WasmBackend implements Backend {
   readonly kind = 'wasm';
   readonly manifest: Manifest;
   readonly #heap: number;
-  #exports: Exports | null;
+  /** Null once closed, so that the memory is free whoever still knows the device. */
+  #instance: { readonly exports: Exports; readonly memory: WebAssembly.Memory } | null;
   readonly #waiting: Waiting[] = [];
   #threads: RunningWorker[] = [];
   #lost: DeviceError | null = null;
 
-  constructor(
-    exports: Exports,
-    private readonly memory: WebAssembly.Memory,
-    threads: number,
-  ) {
-    this.#exports = exports;
+  constructor(exports: Exports, memory: WebAssembly.Memory, threads: number) {
+    this.#instance = { exports, memory };
     exports._initialize();
     if (!exports.create(threads, threads > 1 && maySleep()))
       throw new DeviceError('createDevice: out of memory for a device');
@@ -50,9 +47,9 @@ class WasmBackend implements Backend {
 
   /** Starts the threads of a device that has more than one, without waiting until they are up. */
   async start(engine: WasmEngine): Promise<void> {
-    const exports = this.#open();
+    const { exports, memory } = this.#open();
     const stacks = Array.from({ length: this.manifest.threads - 1 }, (_, i) => exports.stackOf(i + 1));
-    this.#threads = await startThreads(engine, this.memory, stacks, (error) => {
+    this.#threads = await startThreads(engine, memory, stacks, (error) => {
       this.#lost = error;
     });
   }
@@ -72,7 +69,7 @@ class WasmBackend implements Backend {
   }
 
   grow(bytes: number): boolean {
-    return bytes <= 2 ** 32 && this.#open().grow(bytes) !== 0;
+    return bytes <= 2 ** 32 && this.#open().exports.grow(bytes) !== 0;
   }
 
   read(byteOffset: number, target: ArrayBufferView): void {
@@ -84,15 +81,15 @@ class WasmBackend implements Backend {
   }
 
   close(): void {
-    if (this.#exports !== null) this.#runWaiting();
-    this.#exports = null;
+    if (this.#instance !== null) this.#runWaiting();
+    this.#instance = null;
     for (const thread of this.#threads.splice(0)) thread.terminate();
   }
 
-  #open(): Exports {
-    if (this.#exports === null) throw new DeviceError('the engine is closed');
+  #open() {
+    if (this.#instance === null) throw new DeviceError('the engine is closed');
     if (this.#lost !== null) throw this.#lost;
-    return this.#exports;
+    return this.#instance;
   }
 
   #runWaiting(): void {
@@ -106,34 +103,30 @@ class WasmBackend implements Backend {
   }
 
   #run(words: Uint32Array): CommandFailure | null {
-    const exports = this.#open();
+    const { exports, memory } = this.#open();
     if (words.length === 0) return null;
     const list = exports.commands(words.length) >>> 0;
     if (list === 0) throw new DeviceError(`out of memory for a command list of ${words.length} words`);
-    new Uint32Array(this.memory.buffer, list, words.length).set(words);
+    new Uint32Array(memory.buffer, list, words.length).set(words);
     const failure = exports.run(words.length) >>> 0;
     if (failure === 0) return null;
-    const [index, name, reason] = new Uint32Array(this.memory.buffer, failure, 3) as unknown as [
-      number,
-      number,
-      number,
-    ];
+    const [index, name, reason] = new Uint32Array(memory.buffer, failure, 3) as unknown as [number, number, number];
     return { index, name: this.#text(name), reason: this.#text(reason) };
   }
 
   #range(byteOffset: number, length: number): Uint8Array {
-    const exports = this.#open();
+    const { exports, memory } = this.#open();
     if (!(byteOffset >= 0 && byteOffset + length <= exports.heapBytes() >>> 0)) {
       throw new RangeError('the range is outside the heap');
     }
-    return new Uint8Array(this.memory.buffer, this.#heap + byteOffset, length);
+    return new Uint8Array(memory.buffer, this.#heap + byteOffset, length);
   }
 
   /** The ASCII text at a pointer, up to its zero. */
   #text(pointer: number): string {
-    const memory = new Uint8Array(this.memory.buffer);
+    const bytes = new Uint8Array(this.#open().memory.buffer);
     let text = '';
-    for (let at = pointer; memory[at] !== 0; at++) text += String.fromCharCode(memory[at] as number);
+    for (let at = pointer; bytes[at] !== 0; at++) text += String.fromCharCode(bytes[at] as number);
     return text;
   }
 }

@@ -5,10 +5,11 @@
 // Gradients live at roots: a view's gradient is its part of the root's. The first writer of a gradient assigns and
 // later ones accumulate, so nothing is zeroed beforehand.
 
-import { checkFunction, checkTensorList, describeShape } from './check.js';
+import { checkFunction, checkTensor, checkTensorList, describeShape } from './check.js';
 import { AutogradError, DTypeError, ShapeError } from './errors.js';
 import { GradientSlot, type GradientTarget } from './gradient-slot.js';
-import { lastOf, sameShape, Tensor, type TensorData } from './tensor.js';
+import type { Pool } from './heap.js';
+import { lastOf, type Storage, sameShape, Tensor, type TensorData } from './tensor.js';
 
 export type { GradientTarget } from './gradient-slot.js';
 
@@ -22,6 +23,8 @@ export interface Node {
   readonly read: readonly Tensor[];
   /** Of their memory. */
   readonly versions: readonly number[];
+  /** The memory of the program that it is part of, which each run of that writes anew. */
+  readonly arena: Pool | undefined;
   backward: ((gradients: (Tensor | null)[]) => void) | null;
   /** An input whose own graph had been used, so that gradients end there without having to. */
   readonly spent: Tensor | undefined;
@@ -80,7 +83,8 @@ export function differentiableMany(
     inputs: differentiated,
     outputs,
     read,
-    versions: read.map(({ storage }) => storage.version),
+    versions: read.map(({ storage }) => versionOf(storage, device.arena)),
+    arena: device.arena,
     backward,
     spent,
     holders: [],
@@ -149,11 +153,14 @@ export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
   const device = checkTensorList('recompute', 'inputs', inputs); // all that fn uses
   if (!device.gradientsOn) return fn();
   const y = device.noGrad(() => device.scope(fn));
-  if (inputs.some(({ root }) => root === y.root)) return y; // fn did nothing, as dropout does where p is 0
+  checkTensor('recompute', 'what fn returned', y);
+  // fn did nothing, as dropout does where p is 0.
+  if (y.requiresGrad || inputs.some(({ root }) => root === y.root)) return y;
   return differentiable(y, inputs, (dy) => {
     device.scope(() => {
       const since = device.nextSequence();
-      backward(device.withGrad(fn), dy, since);
+      const again = device.withGrad(fn);
+      if (again.requiresGrad) backward(again, dy, since);
     });
   });
 }
@@ -183,8 +190,8 @@ export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0): 
         }
       } finally {
         for (const node of nodes) release(node);
+        for (const leaf of leaves) if (leaf.node === null && leaf.gradient?.written) leaf.gradient.complete();
       }
-      for (const leaf of leaves) if (leaf.node === null && leaf.gradient?.written) leaf.gradient.complete();
     }),
   );
 }
@@ -200,6 +207,7 @@ function seed(y: Tensor, upstream?: Tensor | TensorData): void {
     return;
   }
   const given = upstream instanceof Tensor ? upstream : y.device.tensor(upstream, y.shape);
+  given.assertUsable('backward: upstream');
   if (given.dtype !== 'float32') throw new DTypeError(`backward: upstream is ${given.dtype}, expected float32`);
   if (!sameShape(given.shape, y.shape)) {
     throw new ShapeError(
@@ -230,13 +238,17 @@ function reach(last: Node, since: number): Node[] {
 }
 
 /** What is written to later than used would be differentiated at its new values. */
-function assertUnchanged({ read, versions }: Node): void {
-  const changed = read.find(({ storage }, i) => storage.version !== versions[i]);
+function assertUnchanged({ read, versions, arena }: Node): void {
+  const changed = read.find(({ storage }, i) => versionOf(storage, arena) !== versions[i]);
   if (changed === undefined) return;
   throw new AutogradError(
     `backward: a tensor ${describeShape(changed.shape)} was written to since it was used, by write() or an optimizer's ` +
       'step: call backward() before, or compute that part again',
   );
+}
+
+function versionOf({ version, pool }: Storage, own: Pool | undefined): number {
+  return pool === own ? version : version + pool.runs;
 }
 
 function finished(output: Tensor): Tensor | null {

@@ -53,7 +53,7 @@ export function checkTensorList(op: string, name: string, tensors: readonly Tens
   return device;
 }
 
-export function checkDType(op: string, name: string, tensor: Tensor, dtype: DType): void {
+export function checkDType(op: string, name: string, tensor: { readonly dtype: DType }, dtype: DType): void {
   if (tensor.dtype !== dtype) throw new DTypeError(`${op}: ${name} is ${tensor.dtype}, expected ${dtype}`);
 }
 

@@ -1,6 +1,7 @@
 import type { Backend } from '../backend/backend.js';
 import { Keeping } from './autograd.js';
 import {
+  checkDType,
   checkFunction,
   checkNumber,
   checkOptions,
@@ -93,6 +94,7 @@ export class Device {
     const wanted = shape ?? found;
     const fits = values.length === sizeOf(wanted) && (found.length <= 1 || sameShape(found, wanted));
     if (!fits) throw new ShapeError(`tensor: the data is [${found.join(', ')}], expected [${wanted.join(', ')}]`);
+    if (options.requiresGrad) checkDType('tensor', 'what requires a gradient', { dtype }, 'float32');
     const tensor = this.#allocate('tensor', wanted, dtype);
     this.upload(tensor.storage, tensor.offset, values);
     if (options.requiresGrad) tensor.requiresGrad = true;
@@ -177,12 +179,16 @@ export class Device {
     for (const tensor of tracked) if (results.has(tensor)) this.#scopes.at(-1)?.push(tensor);
   }
 
-  /** Runs `fn` with tensors belonging to no scope or recording: for state that outlives them. */
+  /**
+   * Runs `fn` with tensors belonging to no scope or recording: for state that outlives them. Throws ArgumentError if `fn`
+   * is no function or asynchronous.
+   */
   unscoped<T>(fn: () => T): T {
+    checkFunction('unscoped', fn);
     const before = this.#untracked;
     this.#untracked = true;
     try {
-      return fn();
+      return checkSynchronous('unscoped', fn());
     } finally {
       this.#untracked = before;
     }
@@ -203,9 +209,10 @@ export class Device {
     return this.#withGradients(false, () => checkSynchronous('noGrad', fn()));
   }
 
-  /** Runs `fn` as outside any `noGrad`. */
+  /** Runs `fn` as outside any `noGrad`. Throws as that. */
   withGrad<T>(fn: () => T): T {
-    return this.#withGradients(true, fn);
+    checkFunction('withGrad', fn);
+    return this.#withGradients(true, () => checkSynchronous('withGrad', fn()));
   }
 
   #withGradients<T>(on: boolean, fn: () => T): T {
@@ -228,8 +235,7 @@ export class Device {
   record<T>(fn: () => T): Program<T> {
     checkFunction('record', fn);
     this.assertOpen('record');
-    if (this.recording)
-      throw new SimdformerError('record: a program is being recorded already; call it after that one');
+    this.assertNotRecording('record');
     const recording = {
       list: new CommandList(),
       commands: [],
@@ -239,10 +245,13 @@ export class Device {
     };
     this.#recording = recording;
     const outer = this.#scopes.splice(0); // the program's tensors are not the scope's to free
+    const made: Tensor[] = [];
+    this.#scopes.push(made);
     const release = () => {
       recording.arena.release();
+      for (const tensor of made) if (tensor.storage.pool !== recording.arena) tensor.dispose(); // views of what is outside
       for (const { root } of recording.gradients.keys()) if (root.disposed) root.dispose(); // with its gradient
-      for (const storage of recording.inputs.keys()) storage.release();
+      for (const storage of recording.inputs.keys()) letGo(storage);
     };
     try {
       const result = checkSynchronous('record', fn());
@@ -250,7 +259,7 @@ export class Device {
       const written = [...recording.inputs].filter(([{ version }, before]) => version !== before);
       const effects = { gradients, written: written.map(([storage]) => storage) };
       const { commands, list, arena } = recording;
-      return new Program(result, commands, this.queue, list, arena.words * 4, effects, release);
+      return new Program(this, result, commands, list, arena, effects, release);
     } catch (error) {
       release();
       throw error;
@@ -258,7 +267,7 @@ export class Device {
       this.#recording = null;
       for (const [slot, before] of recording.gradients) slot.restore(before); // nothing has run
       for (const [storage, version] of recording.inputs) storage.version = version;
-      this.#scopes.push(...outer);
+      this.#scopes.splice(0, Infinity, ...outer);
     }
   }
 
@@ -342,6 +351,11 @@ export class Device {
     if (gradients !== undefined && !gradients.has(slot)) gradients.set(slot, slot.state);
   }
 
+  /** @internal Where the tensors of the program lie that is being recorded. */
+  get arena(): Pool | undefined {
+    return this.#recording?.arena;
+  }
+
   /** @internal */
   get gradientsOn(): boolean {
     return this.#gradients;
@@ -364,11 +378,10 @@ export class Device {
 
   /** @internal */
   assertNotRecording(op: string): void {
-    if (this.#recording !== null) {
+    if (this.#recording !== null)
       throw new SimdformerError(
-        `${op}: nothing has a value while a program is being recorded; read after program.run()`,
+        `${op}: a program is being recorded, in which nothing runs or has a value; call it before or after`,
       );
-    }
   }
 }
 
@@ -391,4 +404,10 @@ function hold({ arena, inputs }: Recording, storage: Storage): void {
   if (storage.pool === arena || inputs.has(storage)) return;
   inputs.set(storage, storage.version);
   storage.retain();
+  if (storage.pool instanceof Arena) storage.pool.hold();
+}
+
+function letGo(storage: Storage): void {
+  storage.release();
+  if (storage.pool instanceof Arena) storage.pool.letGo();
 }

@@ -7,6 +7,8 @@ const ALIGNMENT = 16;
 export interface Pool {
   /** Whether all its memory was given back at once, whoever still has a block. */
   readonly released: boolean;
+  /** How often all that lies in it was written anew. */
+  readonly runs: number;
   take(words: number): Block;
   give(block: Block): void;
 }
@@ -30,6 +32,7 @@ function aligned(words: number): number {
  */
 export class Heap implements Pool {
   readonly released = false;
+  readonly runs = 0;
   readonly #free: FreeList = [];
   #capacity = 0;
   #used = 0;
@@ -87,8 +90,11 @@ const mebibytes = (words: number) => `${Math.ceil((words * 4) / 2 ** 20)} MiB`;
  */
 export class Arena implements Pool {
   released = false;
+  runs = 0;
   readonly #free: FreeList = [];
   readonly #taken: Block[] = [];
+  /** The program, and others that use its memory. */
+  #holders = 1;
 
   constructor(private readonly parent: Pool) {}
 
@@ -110,9 +116,19 @@ export class Arena implements Pool {
     return this.#taken.reduce((sum, block) => sum + block.words, 0);
   }
 
+  /** By its program, whose tensors end with that. */
   release(): void {
     this.released = true;
-    for (const block of this.#taken.splice(0)) this.parent.give(block);
+    this.letGo();
+  }
+
+  /** By a program that uses memory of this one: it stays as it is until that lets go. */
+  hold(): void {
+    this.#holders++;
+  }
+
+  letGo(): void {
+    if (--this.#holders === 0) for (const block of this.#taken.splice(0)) this.parent.give(block);
   }
 }
 

@@ -1,7 +1,9 @@
 import { checkNumber, checkOptions } from './check.js';
+import type { Device } from './device.js';
 import { ArgumentError, DisposedError } from './errors.js';
 import type { GradientSlot } from './gradient-slot.js';
-import { type CommandList, checkScalar, type Placed, type Queue, Scalar } from './queue.js';
+import type { Arena } from './heap.js';
+import { type CommandList, checkScalar, type Placed, Scalar } from './queue.js';
 import type { Shape, Storage } from './tensor.js';
 
 /** A recorded command as people read it. */
@@ -37,20 +39,22 @@ interface Effects {
  */
 export class Program<Result = unknown> {
   readonly #scalars = new Map<string, Scalar[]>();
+  /** Bytes that the program's tensors take. */
+  readonly bytes: number;
   #disposed = false;
 
   /** @internal */
   constructor(
+    private readonly device: Device,
     /** What the recorded function returned. */
     readonly result: Result,
     readonly commands: readonly CommandInfo[],
-    private readonly queue: Queue,
     private readonly list: CommandList,
-    /** Bytes that the program's tensors take. */
-    readonly bytes: number,
+    private readonly arena: Arena,
     private readonly effects: Effects,
     private readonly release: () => void,
   ) {
+    this.bytes = arena.words * 4;
     for (const { scalar } of list.patches) {
       const same = this.#scalars.get(scalar.name) ?? [];
       if (!same.includes(scalar)) this.#scalars.set(scalar.name, [...same, scalar]);
@@ -71,10 +75,11 @@ export class Program<Result = unknown> {
    * Queues the commands once more, with named scalars set anew; those not named keep their value. Like any op it runs
    * when something is read (`await program.result.data()`) or at `device.flush()`, which then throw CommandError if a
    * command fails. Throws ArgumentError, and sets none, for a scalar that the program has not or that an operand cannot
-   * hold, DisposedError after `dispose()`, DeviceError after the device's.
+   * hold, DisposedError after `dispose()` or that of a gradient that it writes, DeviceError after the device's,
+   * SimdformerError while a program is being recorded.
    */
   run(scalars: Readonly<Record<string, number>> = {}): Result {
-    if (this.#disposed) throw new DisposedError('program.run: the program has already been disposed');
+    this.#assertRuns('program.run');
     const given = Object.entries(checkOptions('program.run', scalars));
     for (const [name, value] of given) {
       if (!this.#scalars.has(name)) {
@@ -87,8 +92,15 @@ export class Program<Result = unknown> {
     }
     for (const [name, value] of given) for (const scalar of this.#scalars.get(name) ?? []) scalar.value = value;
     this.#prepare();
-    this.queue.append(this.list.words.subarray(0, this.list.length));
+    this.device.queue.append(this.list.words.subarray(0, this.list.length));
     return this.result;
+  }
+
+  #assertRuns(op: string): void {
+    if (this.#disposed) throw new DisposedError(`${op}: the program has already been disposed`);
+    this.device.assertNotRecording(op);
+    for (const { slot } of this.effects.gradients)
+      if (!slot.root.disposed) slot.tensor.assertUsable(`${op}: a gradient`);
   }
 
   /**
@@ -96,16 +108,17 @@ export class Program<Result = unknown> {
    * DisposedError after `dispose()`, DeviceError if the device computes in a worker.
    */
   profile(): CommandTiming[] {
-    if (this.#disposed) throw new DisposedError('program.profile: the program has already been disposed');
+    this.#assertRuns('program.profile');
+    const { queue } = this.device;
     this.#prepare();
-    this.queue.runSync();
+    queue.runSync();
     const { words, length } = this.list;
     const timings: CommandTiming[] = [];
     for (let at = 0, size = 0; at < length; at += size) {
       size = (words[at] as number) >>> 16;
-      this.queue.append(words.subarray(at, at + size));
+      queue.append(words.subarray(at, at + size));
       const start = performance.now();
-      this.queue.runSync();
+      queue.runSync();
       timings.push({ ...(this.commands[timings.length] as CommandInfo), milliseconds: performance.now() - start });
     }
     return timings;
@@ -115,17 +128,25 @@ export class Program<Result = unknown> {
   #prepare(): void {
     for (const { at, kind, scalar } of this.list.patches) this.list.setScalar(at, kind, scalar.value);
     for (const storage of this.effects.written) storage.version++;
+    this.arena.runs++;
     for (const { slot, before, after } of this.effects.gradients) {
       if (before.length > 0 && !slot.written) slot.complete(); // with zeros, to be added to
       slot.restore(after);
     }
   }
 
-  /** Gives the memory of the program's tensors back; they cannot be used afterwards. */
+  /**
+   * Gives the memory of the program's tensors back; they cannot be used afterwards, but by programs that were recorded
+   * with them.
+   */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
     this.release();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 
   /** One line a command: its position, name, operands with shapes, and FLOPs; totals at the end. */

@@ -1,3 +1,5 @@
+import { checkNumber, isCount } from './check.js';
+
 /**
  * Counter-based random numbers: number n of a stream is a function of (seed, stream, n), so the same seed gives the
  * same numbers on every machine and any one of them can be computed alone. Philox4x32-10 (Salmon et al., 2011).
@@ -33,8 +35,17 @@ export class Random {
     return radius * Math.cos(2 * Math.PI * this.uniform());
   }
 
-  /** An integer from 0 to `limit` − 1, each equally likely. */
+  /**
+   * An integer from 0 to `limit` − 1, each equally likely. Throws ArgumentError unless `limit` is an integer from 1 to 2³².
+   */
   below(limit: number): number {
+    checkNumber(
+      'Random.below',
+      'limit',
+      limit,
+      (value) => isCount(value) && value <= 2 ** 32,
+      'an integer from 1 to 2³²',
+    );
     const unbiased = 2 ** 32 - (2 ** 32 % limit);
     for (;;) {
       const value = this.uint32();

@@ -2,7 +2,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 import { backward, type Keeping, type Node } from './autograd.js';
-import { describeShape } from './check.js';
+import { describeShape, describeValue, isCount } from './check.js';
 import type { Device } from './device.js';
 import { ArgumentError, AutogradError, DisposedError, DTypeError, ShapeError } from './errors.js';
 import type { GradientSlot } from './gradient-slot.js';
@@ -185,7 +185,7 @@ export class Tensor {
 
   #reading() {
     this.device.assertNotRecording('data');
-    const region = this.region();
+    const region = this.region('data');
     const target = this.dtype === 'float32' ? new Float32Array(region.length) : new Int32Array(region.length);
     const pick = (all: typeof target) => {
       if (this.isContiguous) return all;
@@ -223,7 +223,7 @@ export class Tensor {
     this.assertUsable('reshape');
     const shape = inferShape(Array.isArray(dimensions[0]) ? dimensions[0] : (dimensions as number[]), this.size);
     if (shape === null) {
-      throw new ShapeError(`reshape: ${describeShape(this.shape)} does not fit [${dimensions.flat().join(', ')}]`);
+      throw new ShapeError(`reshape: ${describeShape(this.shape)} does not fit ${describeShape(dimensions.flat())}`);
     }
     if (!this.isContiguous && lastOf(shape) !== lastOf(this.shape)) {
       throw new ShapeError('reshape: a view with gaps between its rows keeps its last dimension; copy it first');
@@ -346,16 +346,17 @@ export function flatten(
 }
 
 function inferShape(dimensions: Shape, size: number): Shape | null {
+  if (!dimensions.every((dimension) => dimension === -1 || isCount(dimension))) return null;
   const known = dimensions.reduce((product, dimension) => (dimension === -1 ? product : product * dimension), 1);
   const shape = dimensions.map((dimension) => (dimension === -1 ? size / known : dimension));
-  const valid = shape.every((dimension) => Number.isInteger(dimension) && dimension > 0);
-  return valid && dimensions.filter((dimension) => dimension === -1).length <= 1 && sizeOf(shape) === size
-    ? shape
-    : null;
+  const isOne = dimensions.indexOf(-1) === dimensions.lastIndexOf(-1);
+  return isOne && shape.every(isCount) && sizeOf(shape) === size ? shape : null;
 }
 
 function checkRange(op: string, start: number, end: number, limit: number): void {
   if (!(Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start < end && end <= limit)) {
-    throw new ArgumentError(`${op}: ${start} to ${end} is out of range for 0 to ${limit}`);
+    throw new ArgumentError(
+      `${op}: ${describeValue(start)} to ${describeValue(end)} is out of range for 0 to ${limit}`,
+    );
   }
 }

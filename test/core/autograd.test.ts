@@ -23,6 +23,7 @@ import {
   rotary,
   SGD,
   ShapeError,
+  scale,
   softmax,
   sum,
   type Tensor,
@@ -200,6 +201,16 @@ describe('backward', () => {
     x.zeroGrad();
     sum(mul(x, x)).backward();
     expect(gradient(x)).toEqual([4, 6]);
+  });
+
+  it('leaves zeros where it failed before it came there', async () => {
+    for (const junk of Array.from({ length: 20 }, () => device.full([2, 3], 777))) junk.dispose();
+    const x = device.tensor([1, 2, 3, 4, 5, 6], [2, 3], { requiresGrad: true });
+    const w = device.tensor([1, 1], [2, 1], { requiresGrad: true });
+    const y = add(mul(w, scale(w, 1)), x.columns(0, 1));
+    w.write([3, 3]);
+    expect(() => sum(y).backward()).toThrow(AutogradError);
+    expect(await x.grad?.data()).toEqual(Float32Array.of(1, 0, 0, 1, 0, 0));
   });
 
   it('computes no gradient that nobody wants', () => {

@@ -76,6 +76,22 @@ describe('recompute', () => {
     expect(gradient(recompute)).toEqual(gradient(plainly));
   });
 
+  it('leaves alone what needs no gradient, and results that are not its own', async () => {
+    const x = device.tensor([1, 2], [2], { requiresGrad: true });
+    sum(
+      add(
+        recompute([x], () => mul(x.detach(), 2)),
+        x,
+      ),
+    ).backward();
+    expect(await x.grad?.data()).toEqual(Float32Array.of(1, 1));
+    x.zeroGrad();
+    const outside = mul(x, 3);
+    sum(recompute([x], () => outside)).backward();
+    expect(await x.grad?.data()).toEqual(Float32Array.of(3, 3));
+    expect(() => recompute([x], () => 5 as unknown as Tensor)).toThrow(/what fn returned is 5, expected a tensor/);
+  });
+
   it('refuses to have no inputs', () => {
     expect(() => recompute([], () => device.zeros([1]))).toThrow(ArgumentError);
     expect(() => recompute([], () => device.zeros([1]))).toThrow(

@@ -45,6 +45,20 @@ describe('tensors', () => {
     expect(String(nested)).toBe(`Tensor(float32 [2, 2] on ${device.info.backend})`);
   });
 
+  it('are refused by name, whatever was given, and leave nothing behind', () => {
+    const before = device.memory().used;
+    expect(() => device.tensor(Int32Array.of(1), [1], { requiresGrad: true })).toThrow(DTypeError);
+    const x = device.tensor([1, 2]);
+    expect(() => x.reshape(10n as unknown as number)).toThrow(/reshape: \[2\] does not fit \[10n\]/);
+    expect(() => x.columns(Symbol('a') as unknown as number, 1)).toThrow(/columns: Symbol\(a\) to 1 is out of range/);
+    expect(() => device.unscoped(async () => x)).toThrow(/unscoped: fn is asynchronous/);
+    x.dispose();
+    expect(() => x.dataSync()).toThrow(/data: a tensor \[2\] has already been disposed/);
+    expect(device.memory().used).toBe(before);
+    const leaf = device.tensor([1, 2], [2], { requiresGrad: true });
+    expect(() => leaf.backward(x)).toThrow(/backward: upstream: a tensor \[2\] has already been disposed/);
+  });
+
   it('are viewed in other shapes, by columns and by rows', () => {
     const x = device.tensor(
       Float32Array.from({ length: 12 }, (_, i) => i),

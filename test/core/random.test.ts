@@ -1,0 +1,12 @@
+import { expect, it } from 'vitest';
+import { ArgumentError, Random } from '../../src/index.js';
+
+it('Random.below draws each integer as often, and refuses what is no limit', () => {
+  const random = new Random(1);
+  const counts = [0, 0, 0];
+  for (let i = 0; i < 3000; i++) (counts[random.below(3)] as number)++;
+  for (const count of counts) expect(Math.abs(count - 1000)).toBeLessThan(130); // 5 standard deviations
+  expect(random.below(1)).toBe(0);
+  expect(random.below(2 ** 32)).toBeLessThan(2 ** 32);
+  for (const limit of [0, -1, 2.5, Number.NaN, 2 ** 32 + 1]) expect(() => random.below(limit)).toThrow(ArgumentError);
+});
