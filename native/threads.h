@@ -34,8 +34,6 @@ struct Job {
 class Team {
  public:
   Team(Job& job, int seat) : job_(job), seat_(seat) {}
-  // This thread's number, 0 … threads()-1: for choosing scratch memory, never for dividing work.
-  int seat() const { return seat_; }
   int threads() const { return job_.seats; }
 
   // Calls body(chunk) once for every chunk in [0, chunks), spread over the team, and returns when all are done. How

@@ -65,9 +65,9 @@ namespace attention {
 // One task's work on one head, in the calling thread's scratch memory.
 class Backward {
  public:
-  static constexpr uint32_t kQueries = 64;  // in a block
-  static constexpr uint32_t kKeys = 96;     // in a block, whose probabilities and slopes share a level-1 cache
-  static_assert((3 + 2 * kKeys + 4 * kMaxWidth) * kQueries + kMaxWidth * kKeys +
+  static constexpr uint32_t kBlockQueries = 64;  // in a block
+  static constexpr uint32_t kBlockKeys = 96;     // in a block, whose probabilities and slopes share a level-1 cache
+  static_assert((3 + 2 * kBlockKeys + 4 * kMaxWidth) * kBlockQueries + kMaxWidth * kBlockKeys +
                     2 * RelativeTable::size(kMaxDistances) <=
                 kScratchFloats);
 
@@ -78,16 +78,16 @@ class Backward {
       memory += count;
       return memory - count;
     };
-    largest_ = take(kQueries);
-    inverse_ = take(kQueries);
-    delta_ = take(kQueries);
-    probabilities_ = take(kKeys * kQueries);
-    slopes_ = take(kKeys * kQueries);
-    qColumns_ = take(in_.width * kQueries);
-    dyColumns_ = take(in_.valueWidth * kQueries);
-    qRows_ = take(wholeVectors(in_.width) * kQueries);
-    dyRows_ = take(wholeVectors(in_.valueWidth) * kQueries);
-    keyRows_ = take(wholeVectors(in_.width) * kKeys);
+    largest_ = take(kBlockQueries);
+    inverse_ = take(kBlockQueries);
+    delta_ = take(kBlockQueries);
+    probabilities_ = take(kBlockKeys * kBlockQueries);
+    slopes_ = take(kBlockKeys * kBlockQueries);
+    qColumns_ = take(in_.width * kBlockQueries);
+    dyColumns_ = take(in_.valueWidth * kBlockQueries);
+    qRows_ = take(wholeVectors(in_.width) * kBlockQueries);
+    dyRows_ = take(wholeVectors(in_.valueWidth) * kBlockQueries);
+    keyRows_ = take(wholeVectors(in_.width) * kBlockKeys);
     table_ = RelativeTable(take(RelativeTable::size(in_.distances)), in_.distances);
     dtable_ = RelativeTable(take(RelativeTable::size(in_.distances)), in_.distances);
     if (in_.relativeBias.present()) table_.load(context.f32(in_.relativeBias) + size_t{h} * in_.distances);
@@ -153,7 +153,7 @@ class Backward {
 
   // Of short causal items half as many queries: fewer of a block's keys are in their future.
   uint32_t blockSize(const Item& it, uint32_t i) const {
-    const uint32_t most = in_.causal && it.queries <= 4 * kQueries ? kQueries / 2 : kQueries;
+    const uint32_t most = in_.causal && it.queries <= 4 * kBlockQueries ? kBlockQueries / 2 : kBlockQueries;
     return it.queries - i < most ? it.queries - i : most;
   }
   float* keyGradient(const Item& it, uint64_t j, uint32_t h) const {
@@ -196,18 +196,19 @@ class Backward {
     fetchSome();
     const Factor q = wholeRows(in_.queryRow(context_, it, i, h_), in_.qStride, count, in_.width, qRows_);
     const size_t lanes = wholeVectors(count);
-    for (uint32_t k = firstKey; k < endKey; k += kKeys) {
+    for (uint32_t k = firstKey; k < endKey; k += kBlockKeys) {
       const Factor keys{in_.keyRow(context_, it, k, h_), in_.kStride};
       const Factor values{in_.valueRow(context_, it, k, h_), in_.vStride};
-      const uint32_t size = endKey - k < kKeys ? endKey - k : uint32_t{kKeys};
-      const Block scores{probabilities_, kQueries, i, count, k, size};
-      const Block slopes{slopes_, kQueries, i, count, k, size};
-      rowProduct(keys, {qColumns_, kQueries}, size, lanes, in_.width,
-                 {.c = probabilities_, .stride = kQueries, .factor = in_.scaleInBits()});
+      const uint32_t size = endKey - k < kBlockKeys ? endKey - k : uint32_t{kBlockKeys};
+      const Block scores{probabilities_, kBlockQueries, i, count, k, size};
+      const Block slopes{slopes_, kBlockQueries, i, count, k, size};
+      rowProduct(keys, {qColumns_, kBlockQueries}, size, lanes, in_.width,
+                 {.c = probabilities_, .stride = kBlockQueries, .factor = in_.scaleInBits()});
       fetchSome();
       in_.addBiases(context_, scores, it, b, h_, table_);
       fetchSome();
-      rowProduct(values, {dyColumns_, kQueries}, size, lanes, in_.valueWidth, {.c = slopes_, .stride = kQueries});
+      rowProduct(values, {dyColumns_, kBlockQueries}, size, lanes, in_.valueWidth,
+                 {.c = slopes_, .stride = kBlockQueries});
       if (op_.drelativeWeights.present())
         addEntries(slopes, in_.distanceRows(context_, op_.drelativeWeights, it, i, h_), it.shift, 1.f);
       fetchSome();
@@ -217,16 +218,16 @@ class Backward {
       if (op_.drelativeBias.present()) addRelativeGradient(slopes, it.shift);
       if (op_.drelativeScores.present()) sumEntries(slopes, scoreRows(it, i), it.shift, in_.scale);
       if (op_.dv.present())
-        rowProduct({probabilities_, kQueries}, dy_, size, in_.valueWidth, count,
+        rowProduct({probabilities_, kBlockQueries}, dy_, size, in_.valueWidth, count,
                    {.c = valueGradient(it, k, h_), .stride = op_.dvStride, .add = !begins_ || op_.adds(2)});
       fetchSome();
       if (op_.dk.present())
         rowProduct(
-            {slopes_, kQueries}, q, size, in_.width, count,
+            {slopes_, kBlockQueries}, q, size, in_.width, count,
             {.c = keyGradient(it, k, h_), .stride = op_.dkStride, .add = !begins_ || op_.adds(1), .factor = in_.scale});
       fetchSome();
       if (op_.dq.present())
-        columnProduct({slopes_, kQueries}, wholeRows(keys.data, keys.stride, size, in_.width, keyRows_), count,
+        columnProduct({slopes_, kBlockQueries}, wholeRows(keys.data, keys.stride, size, in_.width, keyRows_), count,
                       in_.width, size,
                       {.c = queryGradient(it, i, h_),
                        .stride = queryStride(),
@@ -239,9 +240,9 @@ class Backward {
   // q and dy of a block, as rows and as columns, and what belongs to its queries.
   void prepare(const Item& it, uint32_t i, uint32_t count) {
     const float* q = in_.queryRow(context_, it, i, h_);
-    packTransposed(q, in_.qStride, count, in_.width, qColumns_, kQueries);
+    packTransposed(q, in_.qStride, count, in_.width, qColumns_, kBlockQueries);
     const float* dy = outputRow(op_.dy, op_.dyStride, it, i, h_);
-    packTransposed(dy, op_.dyStride, count, in_.valueWidth, dyColumns_, kQueries);
+    packTransposed(dy, op_.dyStride, count, in_.valueWidth, dyColumns_, kBlockQueries);
     dy_ = wholeRows(dy, op_.dyStride, count, in_.valueWidth, dyRows_);
 
     const uint64_t rows = in_.totalQ();
@@ -273,8 +274,8 @@ class Backward {
     for (uint32_t i = 0; i < block.queries; i += kWidth) {
       const Vf largest = load(largest_ + i), inverse = load(inverse_ + i), delta = load(delta_ + i);
       for (uint32_t j = 0; j < block.keys; ++j) {
-        float* score = probabilities_ + j * kQueries + i;
-        float* slope = slopes_ + j * kQueries + i;
+        float* score = probabilities_ + j * kBlockQueries + i;
+        float* slope = slopes_ + j * kBlockQueries + i;
         const Vf p = exp2NonPositive(load(score) - largest) * inverse;
         store(score, p);
         store(slope, p * (load(slope) - delta));
@@ -284,7 +285,7 @@ class Backward {
 
   void addBiasGradient(const Block& block, uint32_t b) const {
     float* to = context_.f32(op_.dbias) + in_.biasAt(b, h_, block.i, block.k);
-    transposed(slopes_, kQueries, block.keys, block.queries, [&](size_t query, size_t key, Vf v, size_t n) {
+    transposed(slopes_, kBlockQueries, block.keys, block.queries, [&](size_t query, size_t key, Vf v, size_t n) {
       float* at = to + query * in_.biasRow + key;
       storeLanes(at, loadLanes(at, n) + v, n);
     });
@@ -294,7 +295,7 @@ class Backward {
     for (uint32_t j = 0; j < block.keys; ++j) {
       for (uint32_t i = 0; i < block.queries; i += kWidth) {
         float* to = dtable_.at(int64_t{block.i} + i + shift, int64_t{block.k} + j);
-        store(to, load(to) + load(slopes_ + j * kQueries + i));
+        store(to, load(to) + load(slopes_ + j * kBlockQueries + i));
       }
     }
   }
@@ -303,11 +304,11 @@ class Backward {
   const Inputs& in_;
   const Context& context_;
   const uint32_t h_, chunk_;
-  float *largest_, *inverse_, *delta_;  // [kQueries]
-  float *probabilities_, *slopes_;      // [kKeys, kQueries]
-  float *qColumns_, *dyColumns_;        // [width or valueWidth, kQueries]
-  float *qRows_, *dyRows_, *keyRows_;   // [kQueries or kKeys, width or valueWidth], if not read where they lie
-  Factor dy_{nullptr, 0};               // of the block under way, as rows
+  float *largest_, *inverse_, *delta_;  // [kBlockQueries]
+  float *probabilities_, *slopes_;      // [kBlockKeys, kBlockQueries]
+  float *qColumns_, *dyColumns_;        // [width or valueWidth, kBlockQueries]
+  float *qRows_, *dyRows_, *keyRows_;  // [kBlockQueries or kBlockKeys, width or valueWidth], if not read where they lie
+  Factor dy_{nullptr, 0};              // of the block under way, as rows
   struct {
     const float* from;
     size_t stride, rows, cols;

@@ -280,8 +280,8 @@ export class Device {
 
   /** Runs what is queued, on this thread. */
   flushSync(): void {
-    this.assertOpen('flush');
-    this.assertNotRecording('flush');
+    this.assertOpen('flushSync');
+    this.assertNotRecording('flushSync');
     this.queue.runSync();
   }
 

@@ -8,7 +8,7 @@ namespace attention {
 
 class Decode {
  public:
-  static constexpr uint32_t kRows = 32 > 4 * kWidth ? 32 : 4 * kWidth;  // keys in a block
+  static constexpr uint32_t kBlockKeys = 32 > 4 * kWidth ? 32 : 4 * kWidth;  // keys in a block
   static constexpr uint32_t kMostQueries = kWidth < 8 ? 1 : kWidth / 4;
 
   // Whether this way is the faster one: others would fill a vector with queries.
@@ -17,7 +17,7 @@ class Decode {
   // Heads of a chunk: all, if the batch keeps the threads busy, and as many as fit into the scratch memory.
   static uint32_t headsTogether(const Inputs& in) {
     const uint64_t wanted = (uint64_t{in.heads} * in.batch + 15) / 16;
-    const uint64_t room = (kScratchFloats - kMostQueries * kRows) / ((stateSize(in) + 4 * kWidth) * in.rowsQ);
+    const uint64_t room = (kScratchFloats - kMostQueries * kBlockKeys) / ((stateSize(in) + 4 * kWidth) * in.rowsQ);
     const uint64_t heads = wanted < room ? wanted : room;
     return static_cast<uint32_t>(heads < 1 ? 1 : heads < in.heads ? heads : in.heads);
   }
@@ -31,14 +31,14 @@ class Decode {
         scores_(context.scratch()) {}
 
   // Of each of these items all heads take their turn at a block of keys. Meanwhile the next block, maybe of the next
-  // item, is on its way from memory.
+  // item, is on its way from memory, where that helps (see RowsAhead).
   void attend(uint32_t first, uint32_t end) {
     for (uint32_t b = first; b < end; ++b) {
       const Item it = in_.item(context_, b);
       eachHead(it.queries, [&](uint32_t h, uint32_t i) { start(it, h, i); });
-      for (uint32_t k = 0; k < it.keys; k += kRows) {
-        if (it.keys - k > kRows)
-          fetchBlock(it, k + kRows);
+      for (uint32_t k = 0; k < it.keys; k += kBlockKeys) {
+        if (it.keys - k > kBlockKeys)
+          fetchBlock(it, k + kBlockKeys);
         else if (b + 1 < end)
           fetchBlock(in_.item(context_, b + 1), 0);
         for (uint32_t h = firstHead_; h < endHead_; ++h) step<kMostQueries>(b, it, h, 0, k);
@@ -57,7 +57,7 @@ class Decode {
     float *largest, *total, *query, *sums;
   };
   State state(uint32_t h, uint32_t i) const {
-    float* at = scores_ + kMostQueries * kRows + (size_t{h - firstHead_} * in_.rowsQ + i) * stateSize(in_);
+    float* at = scores_ + kMostQueries * kBlockKeys + (size_t{h - firstHead_} * in_.rowsQ + i) * stateSize(in_);
     return {at, at + kWidth, at + 2 * kWidth, at + 2 * kWidth + wholeVectors(in_.width)};
   }
 
@@ -69,7 +69,7 @@ class Decode {
 
   void fetchBlock(const Item& it, uint32_t k) {
     if (!RowsAhead::kFetches) return;
-    const uint32_t rows = it.keys - k < kRows ? it.keys - k : kRows;
+    const uint32_t rows = it.keys - k < kBlockKeys ? it.keys - k : kBlockKeys;
     const size_t groups = divideUp(endHead_ - firstHead_, in_.heads / in_.kvHeads);
     keysAhead_ = {in_.keyRow(context_, it, k, firstHead_), in_.kStride, rows, groups * in_.width};
     valuesAhead_ = {in_.valueRow(context_, it, k, firstHead_), in_.vStride, rows, groups * in_.valueWidth};
@@ -89,7 +89,7 @@ class Decode {
   void step(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k) {
     for (; i + kCount <= it.queries && (kCount == 1 || !in_.causal); i += kCount) {
       const uint32_t visible = in_.visibleKeys(it, i + 1);
-      if (visible > k) meet<kCount>(b, it, h, i, k, visible - k < kRows ? visible - k : kRows);
+      if (visible > k) meet<kCount>(b, it, h, i, k, visible - k < kBlockKeys ? visible - k : kBlockKeys);
     }
     if constexpr (kCount > 1) step<kCount / 2>(b, it, h, i, k);
   }
@@ -105,7 +105,7 @@ class Decode {
       multiply<kCount>(in_.keyRow(context_, it, k + j, h), state(h, i).query, count, dots);
       for (uint32_t q = 0; q < kCount; ++q) {
         const Vf score = addBiases(scoresOf(dots[q], count), b, it, h, i + q, k + j, count);
-        store(scores_ + q * kRows + j, score);
+        store(scores_ + q * kBlockKeys + j, score);
         largest[q] = max(largest[q], score);
       }
     }
@@ -115,7 +115,7 @@ class Decode {
       shrink[q] = exp2NonPositive(load(s.largest) - most);
       Vf total = load(s.total) * shrink[q];
       for (uint32_t j = 0; j < keys; j += kWidth) {
-        float* score = scores_ + q * kRows + j;
+        float* score = scores_ + q * kBlockKeys + j;
         const Vf power = exp2NonPositive(load(score) - most);
         store(score, power);
         total += power;
@@ -202,7 +202,7 @@ class Decode {
         for (size_t v = 0; v < kVecs; ++v) {
           const Vf value = v + 1 < kVecs || n >= kWidth ? load(row + v * kWidth) : loadFirst(row + v * kWidth, n);
 #pragma GCC unroll 4
-          for (size_t q = 0; q < kCount; ++q) sum[q][v] = fma(splat(scores_[q * kRows + j]), value, sum[q][v]);
+          for (size_t q = 0; q < kCount; ++q) sum[q][v] = fma(splat(scores_[q * kBlockKeys + j]), value, sum[q][v]);
         }
       };
       Vf sum[kChains][kCount][kVecs] = {};
@@ -248,7 +248,7 @@ class Decode {
   const Output& out_;
   const uint32_t firstHead_, endHead_;
   RowsAhead keysAhead_, valuesAhead_;
-  float* scores_;  // [kMostQueries, kRows], and after it the states
+  float* scores_;  // [kMostQueries, kBlockKeys], and after it the states
 };
 
 }  // namespace attention
