@@ -1,9 +1,9 @@
-import { checkKnown, checkNumber, isNotNegative, isPart } from '../core/check.js';
+import { checkArray, checkKnown, checkNumber, isNotNegative, isPart } from '../core/check.js';
 import type { Device } from '../core/device.js';
-import { FormatError } from '../core/errors.js';
+import { FormatError, SimdformerError } from '../core/errors.js';
 import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
-import { clipFactor, gradsOf } from './clip.js';
+import { clipFactor, gradsToClip } from './clip.js';
 import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
 
 export interface AdamWOptions {
@@ -79,34 +79,37 @@ export class AdamW implements Optimizer {
     } = checkKnown('AdamW', options, ['lr', 'beta1', 'beta2', 'eps', 'weightDecay']);
     this.#options = { lr, beta1, beta2, eps, weightDecay };
     checkValues(this.#options);
+    checkArray('AdamW', 'params', params, 'an array of tensors');
     const groups: readonly ParameterGroup[] = isGroups(params) ? params : [{ params }];
+    for (const group of groups) {
+      const { lr = 0, weightDecay = 0 } = checkKnown('AdamW: a group', group, ['params', 'lr', 'weightDecay']);
+      checkValues({ ...this.#options, lr, weightDecay });
+    }
     this.params = groups.flatMap((group) => group.params);
     this.#device = checkParameters('AdamW', this.params);
+    // Nothing is refused from here on, so that no memory is lost.
     const device = this.#device;
-    this.#lr = device.scalar('lr', this.#options.lr);
+    this.#lr = device.scalar('lr', lr);
     this.gradNorm = device.unscoped(() => device.zeros([]));
-    this.#entries = groups.flatMap((group) => {
-      const {
-        params,
-        lr,
-        weightDecay = this.#options.weightDecay,
-      } = checkKnown('AdamW: a group', group, ['params', 'lr', 'weightDecay']);
-      checkValues({ ...this.#options, lr: lr ?? 0, weightDecay });
-      return params.map((param) => {
+    this.#entries = groups.flatMap(({ params, lr = this.#lr, weightDecay = this.#options.weightDecay }) =>
+      params.map((param) => {
         const [m, v] = device.unscoped(() => [device.zeros(param.shape), device.zeros(param.shape)] as const);
-        return { param, m, v, lr: lr ?? this.#lr, weightDecay, steps: 0, counted: 0, recorded: null };
-      });
-    });
+        return { param, m, v, lr, weightDecay, steps: 0, counted: 0, recorded: null };
+      }),
+    );
   }
 
   /**
-   * One step: `advance`, then `apply`.
+   * One step: `advance`, then `apply`. Throws SimdformerError while a program is being recorded.
    *
-   * With `maxNorm` the gradients count as scaled down to that global norm. If that norm is not finite nothing changes,
-   * and `gradNorm` tells; without `maxNorm` such gradients reach the parameters, as in PyTorch.
+   * With `maxNorm` the gradients count as scaled down to that global norm. If that norm is not finite, parameters and
+   * running means stay as they are, and `gradNorm` tells. As only the device knows, the step still counts in the bias
+   * correction, which makes updates smaller if it was one of the first. Without `maxNorm` such gradients reach the
+   * parameters, as in PyTorch.
    */
   step(options: { lr?: number; maxNorm?: number } = {}): void {
     const { lr, maxNorm } = checkKnown('AdamW.step', options, ['lr', 'maxNorm']);
+    if (maxNorm !== undefined) gradsToClip('AdamW', this.params, maxNorm);
     this.#begin(lr);
     this.apply({ maxNorm });
   }
@@ -120,6 +123,9 @@ export class AdamW implements Optimizer {
   }
 
   #begin(lr = this.#options.lr): void {
+    if (this.#device.recording) {
+      throw new SimdformerError('AdamW: record apply(), and give each run of the program what advance() returns');
+    }
     checkNumber('AdamW', 'lr', lr, isNotNegative, 'a number, 0 or more');
     this.steps++;
     this.#lr.value = lr;
@@ -158,12 +164,16 @@ export class AdamW implements Optimizer {
     return entry.recorded;
   }
 
-  /** Queues the update of every parameter that has a gradient. */
+  /**
+   * Queues the update of every parameter that has a gradient, as part of the step that `advance` counted: call that
+   * before, or the bias correction stays behind.
+   */
   apply(options: { maxNorm?: number } = {}): void {
     const { maxNorm } = checkKnown('AdamW.apply', options, ['maxNorm']);
     const { beta1, beta2, eps } = this.#options;
     const records = this.#device.recording;
-    const factor = maxNorm === undefined ? null : clipFactor('AdamW', gradsOf(this.params), maxNorm, this.gradNorm);
+    const factor =
+      maxNorm === undefined ? null : clipFactor(gradsToClip('AdamW', this.params, maxNorm), maxNorm, this.gradNorm);
     const shared = { factor, eps, rate1: 1 - beta1, rate2: 1 - beta2 };
     for (const [i, entry] of this.#entries.entries()) {
       const { param, m, v, lr, weightDecay } = entry;

@@ -1,6 +1,7 @@
-import { checkNumber, checkTensorList } from '../core/check.js';
+import { checkNumber } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import { checkLeaves } from './optimizer.js';
 
 /** Elements in a partial sum of squares; `WidePartials::kChunk` in native/kernels/adamw.h. */
 const CHUNK = 8192;
@@ -10,13 +11,14 @@ const CHUNK = 8192;
  * `clip_grad_norm_`. Returns the norm before, a scalar tensor; nothing is read back to decide. Parameters without a gradient
  * count as zero.
  *
- * If a gradient is not finite the norm is infinity or NaN and the gradients are left as they are.
+ * If a gradient is not finite the norm is infinity or NaN and the gradients are left as they are. Throws AutogradError
+ * for views and results of ops, ArgumentError if a parameter is given twice or none has a gradient.
  */
 export function clipGradNorm(params: readonly Tensor[], maxNorm: number): Tensor {
-  const device = checkTensorList('clipGradNorm', 'params', params);
-  const grads = gradsOf(params);
+  const device = checkLeaves('clipGradNorm', params); // a view's gradient may have gaps, which commands here do not know
+  const grads = gradsToClip('clipGradNorm', params, maxNorm);
   const norm = device.empty([]);
-  const factor = clipFactor('clipGradNorm', grads, maxNorm, norm);
+  const factor = clipFactor(grads, maxNorm, norm);
   for (const x of grads) device.emit('rescale', { x, factor, count: x.size });
   factor.dispose();
   return norm;
@@ -26,9 +28,7 @@ export function clipGradNorm(params: readonly Tensor[], maxNorm: number): Tensor
  * Computes the global norm of `grads` into `norm` and returns what to multiply them by: min(1, maxNorm / (norm +
  * 1e-6)), or NaN if the norm is not finite, which the commands that take a factor understand as "change nothing".
  */
-export function clipFactor(op: string, grads: readonly Tensor[], maxNorm: number, norm: Tensor): Tensor {
-  checkNumber(op, 'maxNorm', maxNorm, (value) => value > 0, 'a positive number');
-  if (grads.length === 0) throw new ArgumentError(`${op}: no parameter has a gradient`);
+export function clipFactor(grads: readonly Tensor[], maxNorm: number, norm: Tensor): Tensor {
   const device = norm.device;
   const chunksOf = (x: Tensor) => Math.ceil(x.size / CHUNK);
   const count = grads.reduce((total, x) => total + chunksOf(x), 0);
@@ -44,7 +44,10 @@ export function clipFactor(op: string, grads: readonly Tensor[], maxNorm: number
   return factor;
 }
 
-/** The gradients that there are. */
-export function gradsOf(params: readonly Tensor[]): Tensor[] {
-  return params.map(({ grad }) => grad).filter((grad) => grad !== null);
+/** The gradients that there are, once there is one and `maxNorm` is a norm: to be checked before anything changes. */
+export function gradsToClip(op: string, params: readonly Tensor[], maxNorm: number): Tensor[] {
+  checkNumber(op, 'maxNorm', maxNorm, (value) => value > 0, 'a positive number');
+  const grads = params.map(({ grad }) => grad).filter((grad) => grad !== null);
+  if (grads.length === 0) throw new ArgumentError(`${op}: no parameter has a gradient`);
+  return grads;
 }

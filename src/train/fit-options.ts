@@ -1,6 +1,6 @@
 // What `fit` is given and what it gives back.
 
-import { checkKnown, checkNumber, describeValue, isCount, isPart } from '../core/check.js';
+import { checkKnown, checkNumber, describeValue, isCount, isNotNegative, isPositive } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
@@ -33,10 +33,13 @@ export interface Trainable {
 export interface Progress {
   /** Steps taken, from 1. */
   readonly step: number;
+  /** To take in all. */
   readonly steps: number;
+  /** The pass over the data that the step began in, from 0. */
   readonly epoch: number;
   /** Of this step, per label. */
   readonly loss: number;
+  /** Of this step, as `schedule` gave it. */
   readonly learningRate: number;
   /** Source and target tokens, and examples, seen since the run was started or resumed. */
   readonly tokens: number;
@@ -54,6 +57,7 @@ export interface Validation {
 export interface FitOptions {
   /** Steps to take; or `epochs`. Default: one epoch. */
   steps?: number;
+  /** Passes over the data, fractions too. Default: 1, without `steps`. */
   epochs?: number;
   /**
    * Default: `AdamW` with the paper's β₁ 0.9, β₂ 0.98, ε 1e-9 and no weight decay, of all parameters whose
@@ -75,8 +79,8 @@ export interface FitOptions {
   /** Makes predictions depend less on what dropout leaves: see `LossOptions`. Default: 0. */
   rDrop?: number;
   /**
-   * Trains with a fraction of the memory for a third more work: see `Transformer.gradientCheckpointing`. Default:
-   * false.
+   * Trains with a fraction of the memory for a third more work: see `Transformer.gradientCheckpointing`, which is put
+   * back at the end. Default: as the model has it.
    */
   gradientCheckpointing?: boolean;
   /** Decides batches and dropout. Default: 0. */
@@ -86,6 +90,7 @@ export interface FitOptions {
    * steps (default: never) and at the end.
    */
   validate?: (step: number) => Promise<Record<string, number>> | Record<string, number>;
+  /** Steps from one validation to the next. Default: only at the end. */
   validateEvery?: number;
   /**
    * Stops when `metric` has not become lower in `patience` validations, at least 1, and ends with the weights of the
@@ -104,6 +109,7 @@ export interface FitOptions {
    * 500, or once a minute if that is more often) and at the end.
    */
   checkpoint?: string;
+  /** Steps from one checkpoint to the next. Default: see `checkpoint`. */
   checkpointEvery?: number;
   /**
    * Goes on from the checkpoint if there is one. Seed, data, batches and gradientAccumulation must be the same; steps,
@@ -112,55 +118,65 @@ export interface FitOptions {
   resume?: boolean;
   /** Stops after the step under way; a checkpoint is written. */
   signal?: AbortSignal;
+  /** Called after each step, once its loss is known; the next one may be under way. What it throws ends the run. */
   onStep?: (progress: Progress) => void;
+  /** Called after each validation. What it throws ends the run. */
   onValidation?: (validation: Validation) => void;
 }
 
 export interface FitResult {
   /** Steps taken in all, those before a resumption included. */
   readonly step: number;
+  /** Why it ended: all steps were taken, `signal` was aborted, or `earlyStopping` had waited long enough. */
   readonly reason: 'done' | 'aborted' | 'early';
   /** Loss per label of every step since the run was started or resumed. */
   readonly losses: readonly number[];
   readonly validations: readonly Validation[];
 }
 
-const NAMES: Readonly<Record<keyof FitOptions, true>> = {
-  steps: true,
-  epochs: true,
-  optimizer: true,
-  schedule: true,
-  batchTokens: true,
-  gradientAccumulation: true,
-  clipNorm: true,
-  labelSmoothing: true,
-  headDiversity: true,
-  rDrop: true,
-  gradientCheckpointing: true,
-  seed: true,
-  validate: true,
-  validateEvery: true,
-  earlyStopping: true,
-  averageLast: true,
-  emaDecay: true,
-  checkpoint: true,
-  checkpointEvery: true,
-  resume: true,
-  signal: true,
-  onStep: true,
-  onValidation: true,
+type Check = readonly [accepts: (value: never) => boolean, expected: string];
+
+const count: Check = [isCount, 'a positive integer'];
+const weight: Check = [isNotNegative, 'a number, 0 or more'];
+const flag: Check = [(value) => typeof value === 'boolean', 'true or false'];
+const hook: Check = [(value) => typeof value === 'function', 'a function'];
+
+/** What each option may be; null if that is checked with others. */
+const CHECKS: Readonly<Record<keyof FitOptions, Check | null>> = {
+  steps: count,
+  epochs: [isPositive, 'a positive number'],
+  optimizer: [(value: Optimizer | null) => Array.isArray(value?.params), 'an optimizer'],
+  schedule: hook,
+  batchTokens: count,
+  gradientAccumulation: count,
+  clipNorm: [(value) => value === null || (typeof value === 'number' && value > 0), 'a positive number or null'],
+  labelSmoothing: [(value: number) => isNotNegative(value) && value <= 1, 'a number from 0 to 1'],
+  headDiversity: weight,
+  rDrop: weight,
+  gradientCheckpointing: flag,
+  seed: [(value: number) => Number.isSafeInteger(value) && value >= 0, 'an integer, 0 or more'],
+  validate: hook,
+  validateEvery: count,
+  earlyStopping: null,
+  averageLast: count,
+  emaDecay: [(value: number) => isNotNegative(value) && value < 1, 'a number from 0 to below 1'],
+  checkpoint: [(value) => typeof value === 'string', 'the path of a file'],
+  checkpointEvery: count,
+  resume: flag,
+  signal: [(value: unknown) => value instanceof AbortSignal, 'an AbortSignal'],
+  onStep: hook,
+  onValidation: hook,
 };
 
 /** Throws ArgumentError for options of `fit` that make no sense, alone or together. */
 export function checkSettings(options: FitOptions): void {
-  checkKnown('fit', options, Object.keys(NAMES) as (keyof FitOptions)[]);
-  const { seed = 0, gradientAccumulation = 1, validateEvery = 1, checkpointEvery = 1 } = options;
-  const { averageLast = 1, emaDecay = 0 } = options;
-  checkNumber('fit', 'seed', seed, (value) => Number.isSafeInteger(value) && value >= 0, 'an integer, 0 or more');
-  for (const [name, value] of Object.entries({ gradientAccumulation, validateEvery, checkpointEvery, averageLast })) {
-    checkNumber('fit', name, value, isCount, 'a positive integer');
+  const names = Object.keys(CHECKS) as (keyof FitOptions)[];
+  checkKnown('fit', options, names);
+  for (const name of names) {
+    const [value, check] = [options[name], CHECKS[name]];
+    if (value === undefined || check === null || check[0](value as never)) continue;
+    throw new ArgumentError(`fit: ${name} is ${describeValue(value)}, expected ${check[1]}`);
   }
-  checkNumber('fit', 'emaDecay', emaDecay, isPart, 'a number from 0 to below 1');
   checkEither(options, 'steps', 'epochs');
   checkEither(options, 'averageLast', 'emaDecay');
   if (options.earlyStopping !== undefined) checkStopping(options.earlyStopping, options);

@@ -5,7 +5,8 @@ export type { FitOptions, FitResult, Progress, Trainable, Validation } from './f
 
 /**
  * Trains `model` on examples, in batches of similar length, or on batches of your own making. Resolves when done,
- * stopped early or aborted; the event loop keeps running meanwhile.
+ * stopped early or aborted; the event loop keeps running meanwhile. The model ends in evaluation mode, after a throw
+ * too; if the options are refused, it stays as it was.
  *
  * The same seed gives the same losses, bit for bit, on any number of threads and across a resumption.
  *

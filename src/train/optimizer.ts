@@ -16,6 +16,7 @@ export interface Optimizer {
   zeroGrad(): void;
   /** What a checkpoint must hold to continue with the same bits: tensors by name, and numbers. */
   state(): OptimizerState;
+  /** Goes on from what `state` returned. Throws FormatError, and changes nothing, if it is of other parameters. */
   loadState(state: { tensors: ReadonlyMap<string, Float32Array>; numbers: Readonly<Record<string, number>> }): void;
 }
 
@@ -26,8 +27,14 @@ export interface OptimizerState {
 
 /** The device of an optimiser's parameters, once they are leaves of float32, each there once. */
 export function checkParameters(op: string, params: readonly Tensor[]): Device {
-  const device = checkTensorList(op, 'params', params);
+  const device = checkLeaves(op, params);
   device.assertNotRecording(op);
+  return device;
+}
+
+/** The same where a program may be recorded. */
+export function checkLeaves(op: string, params: readonly Tensor[]): Device {
+  const device = checkTensorList(op, 'params', params);
   params.forEach((param, i) => {
     checkDType(op, `params[${i}]`, param, 'float32');
     if (param.root !== param || param.node !== null) {

@@ -28,6 +28,8 @@ export class Run {
   readonly #parameters: ReadonlySet<Tensor>;
   readonly #averages: Averages;
   readonly #state: RunState;
+  /** Whether the model had gradient checkpointing before. */
+  readonly #recomputed: boolean;
   readonly #losses: number[] = [];
   #tokens = 0;
   #examples = 0;
@@ -47,8 +49,18 @@ export class Run {
     checkNumber('fit', 'the number of steps', this.#steps, isCount, 'a positive integer');
     const warmup = Math.min(4000, Math.ceil(this.#steps / 10));
     this.#schedule = options.schedule ?? inverseSquareRoot(1e-3, { warmup });
+    this.#state = {
+      step: 0,
+      seed,
+      gradientAccumulation,
+      data: options.checkpoint === undefined ? undefined : this.#batches.fingerprint, // which reads all of it
+      firstBatch: fingerprintOf(this.#batches.batch(0)),
+      validations: [],
+    };
+    this.#recomputed = model.gradientCheckpointing;
     const params = model.namedParameters().map(([, param]) => param);
     const trained = params.filter((param) => param.requiresGrad);
+    // What others wrote, and may throw, was called before: nobody would give this memory back.
     const { optimizer = new AdamW(trained, { beta2: 0.98, eps: 1e-9, weightDecay: 0 }) } = options;
     if (!trained.some((param) => optimizer.params.includes(param))) {
       throw new ArgumentError('fit: the optimizer has none of the parameters that require gradients');
@@ -56,20 +68,15 @@ export class Run {
     this.#optimizer = optimizer;
     this.#parameters = new Set([...params, ...optimizer.params]);
     this.#averages = averagesOf(trained, options);
-    const batches = {
-      data: options.checkpoint === undefined ? undefined : this.#batches.fingerprint, // which reads all of it
-      firstBatch: fingerprintOf(this.#batches.batch(0)),
-    };
-    this.#state = { step: 0, seed, gradientAccumulation, ...batches, validations: [] };
   }
 
   async go(): Promise<FitResult> {
-    const { checkpoint, resume, signal } = this.options;
+    const { checkpoint, resume, signal, gradientCheckpointing } = this.options;
     if (checkpoint !== undefined) await removeUnfinished(checkpoint);
     const resumed = resume && (await this.#resume());
     if (!resumed) await this.#save();
     this.model.train();
-    this.model.gradientCheckpointing = this.options.gradientCheckpointing ?? false;
+    if (gradientCheckpointing !== undefined) this.model.gradientCheckpointing = gradientCheckpointing;
     this.#zeroGrad(); // what was computed before is none of this run's
     const { earlyStopping } = this.options;
     // A run that had stopped early, and has no more patience now, does not go on.
@@ -103,12 +110,13 @@ export class Run {
     await this.#save();
     if (reason !== 'aborted') this.#averages.finish(this.#state.validations.length);
     await this.model.device.flush();
-    this.model.eval();
     const { step, validations } = this.#state;
     return { step, reason, losses: this.#losses, validations };
   }
 
   close(): void {
+    if (this.options.gradientCheckpointing !== undefined) this.model.gradientCheckpointing = this.#recomputed;
+    this.model.eval();
     this.#averages.dispose();
     this.#zeroGrad();
     if (this.options.optimizer === undefined) (this.#optimizer as AdamW).dispose();

@@ -2,7 +2,7 @@ import { checkKnown, checkNumber, isNotNegative, isPart } from '../core/check.js
 import type { Device } from '../core/device.js';
 import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
-import { clipFactor, gradsOf } from './clip.js';
+import { clipFactor, gradsToClip } from './clip.js';
 import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
 
 export interface SGDOptions {
@@ -39,14 +39,15 @@ export class SGD implements Optimizer {
     this.#velocities = params.map(({ shape }) => device.unscoped(() => device.zeros(shape)));
   }
 
-  /** One step. With `maxNorm` nothing changes if the global norm of the gradients is not finite, as with AdamW. */
+  /** One step. With `maxNorm` nothing changes if the global norm of the gradients is not finite. */
   step(options: { lr?: number; maxNorm?: number } = {}): void {
     const { lr = this.#options.lr, maxNorm } = checkKnown('SGD.step', options, ['lr', 'maxNorm']);
     checkNumber('SGD', 'lr', lr, isNotNegative, 'a number, 0 or more');
+    const grads = maxNorm === undefined ? null : gradsToClip('SGD', this.params, maxNorm);
     this.#lr.value = lr;
     const { momentum, weightDecay } = this.#options;
-    const norm = maxNorm === undefined ? null : this.#device.empty([]);
-    const factor = norm && clipFactor('SGD', gradsOf(this.params), maxNorm as number, norm);
+    const norm = grads && this.#device.empty([]);
+    const factor = norm && clipFactor(grads, maxNorm as number, norm);
     this.params.forEach((p, i) => {
       const v = this.#velocities[i] as Tensor;
       if (p.grad === null) return;

@@ -4,31 +4,16 @@ import {
   type AdamWOptions,
   ArgumentError,
   AutogradError,
-  clipGradNorm,
   type Device,
   FormatError,
   mul,
+  SimdformerError,
   sum,
   type Tensor,
 } from '../../src/index.js';
 import { deviceFor, isas } from '../describe-op.js';
-import { Random } from '../random.js';
 import { allowedError, assertClose, largest } from '../tolerance.js';
-
-const sizes = [1, 15, 16, 17, 128, 8193];
-
-/** Parameters of the test's sizes, and gradients for each of some steps. */
-function draw(steps: number, scale = 1): { params: Float32Array[]; grads: Float32Array[][] } {
-  const random = new Random('adamw');
-  const values = () => sizes.map((n) => random.normal([n], scale).data);
-  return { params: sizes.map((n) => random.normal([n]).data), grads: Array.from({ length: steps }, values) };
-}
-
-function setGradients(params: readonly Tensor[], grads: readonly Float32Array[]): void {
-  params.forEach((param, i) => {
-    mul(param, 1).backward(grads[i]!);
-  });
-}
+import { draw, normOf, setGradients } from './gradients.js';
 
 /** PyTorch's AdamW in float64. */
 function reference(
@@ -56,10 +41,6 @@ function reference(
     });
   });
   return state.map(({ p }) => p);
-}
-
-function normOf(arrays: readonly Float32Array[]): number {
-  return Math.sqrt(arrays.reduce((total, values) => total + values.reduce((sum, x) => sum + x * x, 0), 0));
 }
 
 async function train(device: Device, steps: number, options: AdamWOptions, maxNorm?: number): Promise<Float32Array[]> {
@@ -234,6 +215,22 @@ describe('AdamW', () => {
     program.dispose();
   });
 
+  it('is recorded by apply alone: a step would count once for all runs', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const x = device.tensor([1], undefined, { requiresGrad: true });
+    const optimizer = new AdamW([x]);
+    for (const act of [() => optimizer.step(), () => optimizer.advance()]) {
+      const recording = () =>
+        device.record(() => {
+          sum(x).backward();
+          act();
+        });
+      expect(recording).toThrow(SimdformerError);
+      expect(recording).toThrow('AdamW: record apply(), and give each run of the program what advance() returns');
+    }
+    expect(optimizer.steps).toBe(0);
+  });
+
   it('continues from its state with the same bits', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const x = device.tensor([1, 2], undefined, { requiresGrad: true });
@@ -277,6 +274,36 @@ describe('AdamW', () => {
     }
   });
 
+  it('counts a step that it skipped in the bias correction', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const x = device.tensor([1], undefined, { requiresGrad: true });
+    const optimizer = new AdamW([x], { lr: 0.1, weightDecay: 0 });
+    for (const g of [Number.NaN, 1]) {
+      setGradients([x], [Float32Array.of(g)]);
+      optimizer.step({ maxNorm: 1 });
+      optimizer.zeroGrad();
+    }
+    const mean = 0.1 / (1 - 0.9 ** 2);
+    const square = 0.001 / (1 - 0.999 ** 2);
+    assertClose('the parameter', await x.data(), [1 - (0.1 * mean) / Math.sqrt(square)], () => 1e-6);
+  });
+
+  it('checks a step before it counts it, and all groups before it takes memory', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const [x, y] = [1, 2].map((value) => device.tensor([value], [1], { requiresGrad: true })) as [Tensor, Tensor];
+    const optimizer = new AdamW([x]);
+    expect(() => optimizer.step({ maxNorm: 1 })).toThrow('AdamW: no parameter has a gradient');
+    setGradients([x], [Float32Array.of(1)]);
+    expect(() => optimizer.step({ maxNorm: -1 })).toThrow('AdamW: maxNorm is -1, expected a positive number');
+    expect(() => optimizer.step({ lr: -1, maxNorm: 1 })).toThrow('AdamW: lr is -1');
+    expect(optimizer.steps).toBe(0);
+    const { used } = device.memory();
+    for (const wrong of [{ lr: -1 }, { weightDecay: Number.NaN }, { decay: 1 }]) {
+      expect(() => new AdamW([{ params: [x] }, { params: [y], ...wrong }])).toThrow(ArgumentError);
+    }
+    expect(device.memory().used).toBe(used);
+  });
+
   it('refuses what it cannot optimise', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.tensor([1], undefined, { requiresGrad: true });
@@ -290,45 +317,5 @@ describe('AdamW', () => {
     expect(() => new AdamW([x], { beta2: 1 })).toThrow(ArgumentError);
     setGradients([x], [Float32Array.of(1)]);
     expect(() => new AdamW([x]).step({ maxNorm: 0 })).toThrow(ArgumentError);
-  });
-});
-
-describe('clipGradNorm', () => {
-  it.each(isas)('%s: scales gradients to the norm and returns the norm before', async (isa) => {
-    const { params, grads } = draw(1);
-    const norm = normOf(grads[0]!);
-    for (const threads of [1, 3]) {
-      const device = await deviceFor(isa, threads);
-      for (const maxNorm of [norm / 7, norm * 2]) {
-        const tensors = params.map((values) => device.tensor(values, undefined, { requiresGrad: true }));
-        setGradients(tensors, grads[0]!);
-        expect(await clipGradNorm(tensors, maxNorm).item()).toBe(Math.fround(norm)); // summed in float64
-        const factor = Math.min(1, maxNorm / (norm + 1e-6));
-        for (const [k, tensor] of tensors.entries()) {
-          const expected = Float64Array.from(grads[0]![k]!, (g) => factor * g);
-          assertClose(`gradient ${k}`, await tensor.grad!.data(), expected, (i) =>
-            allowedError(1, Math.abs(expected[i]!)),
-          );
-        }
-      }
-    }
-  });
-
-  it('neither overflows nor underflows where the norm fits a float', async () => {
-    const device = await deviceFor(isas[0]!, 1);
-    for (const size of [1e30, 1e-30]) {
-      const x = device.tensor([0, 0], undefined, { requiresGrad: true });
-      setGradients([x], [Float32Array.of(3 * size, 4 * size)]);
-      expect((await clipGradNorm([x], 1).item()) / (5 * size)).toBeCloseTo(1, 6);
-    }
-  });
-
-  it('leaves gradients that are not finite as they are', async () => {
-    const device = await deviceFor(isas[0]!, 1);
-    const x = device.tensor([0, 0], undefined, { requiresGrad: true });
-    setGradients([x], [Float32Array.of(Infinity, 5)]);
-    expect(await clipGradNorm([x], 1).item()).toBe(Infinity);
-    expect([...x.grad!.dataSync()]).toEqual([Infinity, 5]);
-    expect(() => clipGradNorm([device.zeros([1])], 1)).toThrow('clipGradNorm: no parameter has a gradient');
   });
 });

@@ -185,6 +185,50 @@ describe('fit', () => {
     expect((await fit(model, examples, { ...common, steps: 2 })).reason).toBe('done');
   });
 
+  it('gives all memory back if the batches throw at once', async () => {
+    const model = smallModel(device);
+    const { used } = device.memory();
+    const fail = () => {
+      throw new Error('no data');
+    };
+    const none = { perEpoch: 1, batch: fail };
+    const unread = {
+      ...none,
+      batch: () => examples.slice(0, 2),
+      get fingerprint() {
+        return fail();
+      },
+    };
+    await expect(fit(model, none, { ...common, emaDecay: 0.5 })).rejects.toThrow('no data');
+    await expect(fit(model, unread, { ...common, emaDecay: 0.5, checkpoint: 'none' })).rejects.toThrow('no data');
+    expect(device.memory().used).toBe(used);
+  });
+
+  it('leaves gradient checkpointing as the model has it, or as it was, and the model in evaluation mode', async () => {
+    const model = smallModel(device);
+    const during: boolean[] = [];
+    const note = () => void during.push(model.gradientCheckpointing);
+    const fail = () => {
+      note();
+      throw new Error('enough');
+    };
+    for (const own of [true, false]) {
+      for (const gradientCheckpointing of [undefined, !own]) {
+        const options: FitOptions = { ...common, steps: 1, gradientCheckpointing };
+        model.gradientCheckpointing = own;
+        await fit(model, examples, { ...options, onStep: note });
+        expect([model.gradientCheckpointing, model.training]).toEqual([own, false]);
+        model.train();
+        await expect(fit(model, examples, { ...options, onStep: fail })).rejects.toThrow('enough');
+        expect([model.gradientCheckpointing, model.training]).toEqual([own, false]);
+      }
+    }
+    expect(during).toEqual([true, true, false, false, false, false, true, true]);
+    model.train();
+    await expect(fit(model, examples, { ...common, steps: 0 })).rejects.toThrow(ArgumentError);
+    expect(model.training).toBe(true);
+  });
+
   it('refuses options that make no sense', async () => {
     const model = smallModel(device);
     await expect(fit(model, [], common)).rejects.toThrow(ArgumentError);

@@ -1,5 +1,8 @@
 // What callers without types may give, and options that make no sense together.
 
+import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import {
   AdamW,
@@ -29,6 +32,42 @@ const program = device.record(() => device.zeros([1]));
 const watching = (earlyStopping: object): FitOptions => ({
   validate: () => ({ x: 1 }),
   earlyStopping: earlyStopping as never,
+});
+
+/** What each option of `fit` may not be. */
+const options: [keyof FitOptions, unknown, shown: string][] = [
+  ['steps', 0, '0, expected a positive integer'],
+  ['epochs', Number.NaN, 'NaN, expected a positive number'],
+  ['optimizer', 5, '5, expected an optimizer'],
+  ['schedule', 1e-3, '0.001, expected a function'],
+  ['batchTokens', 0, '0, expected a positive integer'],
+  ['gradientAccumulation', 1.5, '1.5, expected a positive integer'],
+  ['clipNorm', 0, '0, expected a positive number or null'],
+  ['clipNorm', '1', '"1", expected a positive number or null'],
+  ['labelSmoothing', 2, '2, expected a number from 0 to 1'],
+  ['labelSmoothing', null, 'null, expected a number from 0 to 1'],
+  ['headDiversity', -1, '-1, expected a number, 0 or more'],
+  ['rDrop', Number.NaN, 'NaN, expected a number, 0 or more'],
+  ['gradientCheckpointing', 'no', '"no", expected true or false'],
+  ['seed', -1, '-1, expected an integer, 0 or more'],
+  ['validate', 5, '5, expected a function'],
+  ['averageLast', 0, '0, expected a positive integer'],
+  ['emaDecay', '0.5', '"0.5", expected a number from 0 to below 1'],
+  ['checkpoint', 5, '5, expected the path of a file'],
+  ['resume', 1, '1, expected true or false'],
+  ['signal', new AbortController(), 'an object, expected an AbortSignal'],
+  ['onStep', 5, '5, expected a function'],
+  ['onValidation', {}, 'an object, expected a function'],
+];
+
+it.each(options)('fit: %s is not %s', async (name, value, shown) => {
+  const used = device.memory().used;
+  const checkpoint = join(tmpdir(), `simdformer-refused-${process.pid}`);
+  const failure = expect(fit(model, examples, { checkpoint, [name]: value })).rejects;
+  await failure.toThrow(ArgumentError);
+  await failure.toThrow(`fit: ${name} is ${shown}`);
+  expect(device.memory().used).toBe(used);
+  expect(existsSync(checkpoint)).toBe(false);
 });
 
 const wrong: Record<string, () => unknown> = {
@@ -83,7 +122,9 @@ const wrong: Record<string, () => unknown> = {
   'loadStateDict: a is null': () => model.loadStateDict({ a: nothing }),
   'openSafetensors: the path is null': () => openSafetensors(nothing),
   'saveSafetensors: the path is undefined': () => saveSafetensors(undefined as never, {}),
-  'AdamW: params[0] is null, expected a tensor': () => new AdamW(nothing),
+  'AdamW: params is null, expected an array of tensors': () => new AdamW(nothing),
+  'AdamW: params is a tensor [2], expected an array of tensors': () => new AdamW(device.zeros([2]) as never),
+  'AdamW: params[0] is null, expected a tensor': () => new AdamW([nothing]),
   'blockSize is 0': () => windowBatches([1, 2, 3], { blockSize: 0, batchSize: 1 }),
   'batchSize is undefined': () => windowBatches([1, 2, 3], { blockSize: 1 } as never),
 };

@@ -61,6 +61,24 @@ it('scales gradients down to a norm, and skips a step whose norm is not finite',
   device.dispose();
 });
 
+it('checks a step before it changes anything', async () => {
+  const device = await createDevice({ threads: 1 });
+  const param = device.tensor([1], [1], { requiresGrad: true });
+  const sgd = new SGD([param], { lr: 0.5 });
+  const program = device.record(() => {
+    sum(param).backward();
+    sgd.step({ lr: 0.25 });
+    sgd.zeroGrad();
+  });
+  expect(() => sgd.step({ lr: 9, maxNorm: 1 })).toThrow('SGD: no parameter has a gradient');
+  sum(param).backward();
+  expect(() => sgd.step({ lr: 9, maxNorm: -1 })).toThrow('SGD: maxNorm is -1, expected a positive number');
+  sgd.zeroGrad();
+  program.run(); // with the rate that was set last
+  expect([...(await param.data())]).toEqual([0.75]);
+  device.dispose();
+});
+
 it('without momentum remembers nothing: parameters that are written anew go on after a step that ruined them', async () => {
   const device = await createDevice({ threads: 2 });
   const param = device.tensor([1, 2], [2], { requiresGrad: true });
