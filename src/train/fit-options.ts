@@ -168,8 +168,8 @@ const CHECKS: Readonly<Record<keyof FitOptions, Check | null>> = {
   onValidation: hook,
 };
 
-/** Throws ArgumentError for options of `fit` that make no sense, alone or together. */
-export function checkSettings(options: FitOptions): void {
+/** Throws ArgumentError for options of `fit` that make no sense, alone, together or with the model. */
+export function checkSettings(options: FitOptions, model: Trainable): void {
   const names = Object.keys(CHECKS) as (keyof FitOptions)[];
   checkKnown('fit', options, names);
   for (const name of names) {
@@ -182,6 +182,9 @@ export function checkSettings(options: FitOptions): void {
   if (options.earlyStopping !== undefined) checkStopping(options.earlyStopping, options);
   if (options.averageLast !== undefined && options.validate === undefined) {
     throw new ArgumentError('fit: averageLast needs validate');
+  }
+  if (options.headDiversity && (options.gradientCheckpointing ?? model.gradientCheckpointing)) {
+    throw new ArgumentError('fit: headDiversity needs what gradientCheckpointing forgets; use one of them');
   }
   if (options.resume && options.checkpoint === undefined) {
     throw new ArgumentError('fit: resume needs the checkpoint to go on from');

@@ -41,7 +41,7 @@ export class Run {
     data: readonly Example[] | Batches,
     private readonly options: FitOptions,
   ) {
-    checkSettings(options);
+    checkSettings(options, model);
     const { batchTokens = 4096, gradientAccumulation = 1, seed = 0, steps, epochs = 1 } = options;
     this.#batches = isBatches(data) ? data : lengthBatches(data, { tokens: batchTokens, seed });
     this.#accumulation = gradientAccumulation;
@@ -89,10 +89,12 @@ export class Run {
         break;
       }
       const step = ++this.#state.step;
-      const now = this.#step(step);
-      now.catch(() => {}); // reported when it is awaited, unless the step before has failed first
+      const queued = this.#queue(step);
+      queued.catch(() => {}); // reported when it is awaited, unless the step before has failed first
       await before;
-      before = now;
+      const { report } = await queued;
+      before = report();
+      before.catch(() => {});
       if (this.#due(step, this.options.validateEvery)) {
         await before;
         if (await this.#validate()) {
@@ -122,40 +124,78 @@ export class Run {
     if (this.options.optimizer === undefined) (this.#optimizer as AdamW).dispose();
   }
 
-  /** Queues a step and starts it; resolves when its loss is known. */
-  async #step(step: number): Promise<void> {
-    const { labelSmoothing, headDiversity, rDrop, clipNorm = 1, seed = 0, onStep } = this.options;
+  /** Queues a step and starts it; resolves once the next one may be queued. `report` resolves when its loss is known. */
+  async #queue(step: number): Promise<{ report: () => Promise<void> }> {
+    const { clipNorm = 1, onStep } = this.options;
     const first = (step - 1) * this.#accumulation;
     const batches = Array.from({ length: this.#accumulation }, (_, i) => this.#batches.batch(first + i));
     const counts = batches.map((batch, i) => countLabels(this.model, batch, first + i));
     const total = counts.reduce((sum, count) => sum + count, 0);
+    const shares = counts.map((count) => count / total);
     const learningRate = this.#schedule(step);
-    const regularisers = { labelSmoothing, headDiversity, rDrop };
-    const parts = this.model.device.scope(() => {
-      const losses = batches.map((examples, i) => {
-        this.model.seedDropout(mix(seed, first + i));
-        const sources = examples.flatMap(({ source }) => (source === undefined ? [] : [source]));
-        const targets = examples.map(({ target }) => target);
-        const loss = this.model.loss(sources.length > 0 ? sources : null, targets, regularisers);
-        loss.backward(new Float32Array([(counts[i] as number) / total]));
-        return loss;
+    const parts: Tensor[] = [];
+    let values: Promise<number>[];
+    try {
+      await this.#addGradients(batches, first, shares, parts);
+      this.model.device.scope(() => {
+        this.#optimizer.step({ lr: learningRate, maxNorm: clipNorm ?? undefined });
+        this.#zeroGrad();
+        this.#averages.update(step);
       });
-      this.#optimizer.step({ lr: learningRate, maxNorm: clipNorm ?? undefined });
-      this.#zeroGrad();
-      this.#averages.update(step);
-      return losses;
-    });
+      values = parts.map((loss) => loss.item());
+    } finally {
+      for (const loss of parts) loss.dispose();
+    }
     this.#tokens += batches.flat().reduce((sum, { source, target }) => sum + (source?.length ?? 0) + target.length, 0);
     this.#examples += batches.flat().length;
-    const [tokens, examples] = [this.#tokens, this.#examples]; // before another step is prepared
-    const values = parts.map((loss) => loss.item());
-    for (const loss of parts) loss.dispose();
-    const losses = await Promise.all(values);
-    const loss = losses.reduce((sum, value, i) => sum + (value * (counts[i] as number)) / total, 0);
-    this.#losses.push(loss);
-    const epoch = Math.floor(first / this.#batches.perEpoch);
-    const seconds = (performance.now() - this.#start) / 1000;
-    onStep?.({ step, steps: this.#steps, epoch, loss, learningRate, tokens, examples, seconds });
+    const [tokens, examples] = [this.#tokens, this.#examples]; // before another step is queued
+    const known = Promise.all(values);
+    known.catch(() => {}); // if the step before has failed, nobody asks
+    const report = async () => {
+      const losses = await known;
+      const loss = losses.reduce((sum, value, i) => sum + value * (shares[i] as number), 0);
+      this.#losses.push(loss);
+      const epoch = Math.floor(first / this.#batches.perEpoch);
+      const seconds = (performance.now() - this.#start) / 1000;
+      onStep?.({ step, steps: this.#steps, epoch, loss, learningRate, tokens, examples, seconds });
+    };
+    return { report };
+  }
+
+  /**
+   * Queues the batches of a step, whose losses become `parts`. Each but the last runs while the next one is queued:
+   * together they would fill the queue, and hold up the event loop.
+   */
+  async #addGradients(
+    batches: readonly (readonly Example[])[],
+    first: number,
+    shares: readonly number[],
+    parts: Tensor[],
+  ) {
+    const { labelSmoothing, headDiversity, rDrop } = this.options;
+    const { device } = this.model;
+    let before: Promise<void> | undefined;
+    for (const [i, examples] of batches.entries()) {
+      if (i > 0) {
+        await before;
+        before = device.flush();
+        before.catch(() => {}); // reported when it is awaited
+      }
+      const part = device.scope(() => {
+        this.model.seedDropout(mix(this.#state.seed, first + i));
+        const sources = examples.flatMap(({ source }) => (source === undefined ? [] : [source]));
+        const targets = examples.map(({ target }) => target);
+        const loss = this.model.loss(sources.length > 0 ? sources : null, targets, {
+          labelSmoothing,
+          headDiversity,
+          rDrop,
+        });
+        loss.backward(new Float32Array([shares[i] as number]));
+        return loss;
+      });
+      parts.push(part);
+    }
+    await before;
   }
 
   #due(step: number, every: number | undefined): boolean {

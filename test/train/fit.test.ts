@@ -52,6 +52,22 @@ describe('fit', () => {
     expect(losses).not.toEqual(runs[0]?.losses);
   });
 
+  it('leaves the event loop to others between the batches of a step', async () => {
+    const model = smallModel(device);
+    let turns = 0;
+    const seen: number[] = [];
+    const loss = model.loss.bind(model);
+    model.loss = (...args) => {
+      seen.push(turns);
+      return loss(...args);
+    };
+    const timer = setInterval(() => turns++, 0);
+    await fit(model, examples, { ...common, batchTokens: 30, steps: 1, gradientAccumulation: 40 });
+    clearInterval(timer);
+    expect(seen).toHaveLength(40);
+    expect((seen.at(-1) as number) - (seen[0] as number)).toBeGreaterThan(3);
+  });
+
   it('accumulates gradients of several batches as of one large batch', async () => {
     const batches = { perEpoch: 4, batch: (n: number) => examples.slice((n % 4) * 7, (n % 4) * 7 + 3 + (n % 2) * 4) };
     const joined = { perEpoch: 1, batch: () => [0, 1, 2, 3].flatMap(batches.batch) };

@@ -76,6 +76,8 @@ const wrong: Record<string, () => unknown> = {
   'example 1 has no target': () => fit(model, [...examples, { source: [3] } as never]),
   'example 0 has no target': () => lengthBatches([nothing]),
   'the examples are null': () => lengthBatches(nothing),
+  'fit: headDiversity needs what gradientCheckpointing forgets': () =>
+    fit(model, examples, { headDiversity: 1, gradientCheckpointing: true }),
   'validateEvery is 0': () => fit(model, examples, { validateEvery: 0 }),
   'checkpointEvery is 0.5': () => fit(model, examples, { checkpointEvery: 0.5 }),
   'seed is 1.5': () => fit(model, examples, { seed: 1.5 }),
