@@ -11,6 +11,13 @@
 // Rows of A meet a panel of B, as wide as a tile, while it is in a cache. A weight in panels (panels.h) lies in that
 // order; of another B panels are packed by the first tile that reads them. Few rows wait for B, and memory gives most
 // when it is read from end to end: of a B in rows all columns go some k at a time, and their sums wait in a buffer.
+//
+// gemmBlock() has four ways; MatMul (matmul.h) cuts C into blocks for each of them.
+//
+//   fewRowsTransposed  Bᵀ and up to 8 rows: in registers, B is read once    manyBlocks()
+//   rowsInPanels       a weight in panels, any number of rows               panelBlocks()
+//   fewRows            B in rows, up to kFewRows or, if large, kMostFew     fewBlocks()
+//   manyRows           all others: B packed as it is met, or A, or both     manyBlocks()
 #pragma once
 #include "kernels/shared/gemm_tile.h"
 
