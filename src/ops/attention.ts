@@ -1,4 +1,4 @@
-import { accumulateBits, differentiableMany, gradOf, passGrad } from '../core/autograd.js';
+import { accumulateBits, differentiableMany } from '../core/autograd.js';
 import { checkDType, describeShape, matrixOf } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
@@ -12,6 +12,7 @@ import {
   checkTensors,
   headWidth,
 } from './attention-inputs.js';
+import { addApart, gradApart } from './backward.js';
 import { add } from './binary.js';
 import { matmul } from './matmul.js';
 
@@ -108,11 +109,7 @@ function attendBackward(
 ): void {
   const { device, q } = inputs;
   const { itemsTogether, chunkKeys, groups, keyChunks } = taskSize(inputs, operands.valueWidth);
-  // One command writes all of them, in no order: what shares memory with another gets its gradient aside.
-  const targets = differentiated.map((x, i, all) => {
-    const isAside = x?.requiresGrad && all.some((other, j) => j < i && other?.requiresGrad && overlap(x, other));
-    return isAside ? { tensor: device.empty(x.shape), accumulate: 0 as const, of: x } : gradOf(x);
-  });
+  const targets = differentiated.map((x, i, all) => gradApart(x, ...all.slice(0, i)));
   const [dq, dk, dv, dbias, drelativeBias, drelativeScores] = targets.map((target) => target?.tensor ?? null);
   const gradients = {
     itemsTogether,
@@ -135,7 +132,7 @@ function attendBackward(
     ...operands,
   };
   device.emit('attentionBackward', gradients, flops);
-  for (const target of targets) if (target && 'of' in target) passGrad(target.of, target.tensor);
+  targets.forEach(addApart);
 }
 
 /** Pairs of a query and a key of one head, as far as the shapes tell: exact without lengths in tensors. */
@@ -144,6 +141,15 @@ function products({ batch, heads, rowsQ, rowsK, packed, operands }: AttentionInp
   return (heads * pairs) / (operands.causal ? 2 : 1);
 }
 
+/** As `attention::Backward::kKeys` in native/kernels/attention_backward.h: a chunk is a whole number of its blocks. */
+const BLOCK_KEYS = 96;
+/** The least in a chunk, if there are so many. */
+const CHUNK_KEYS = 512;
+/** With fewer pairs of an item and a head of keys, tasks are made of chunks: threads can share so many. */
+const TASKS = 16;
+/** Short items share a task up to so many multiply-adds, so that starting it is little of the work. */
+const TASK_PRODUCTS = 2 ** 19;
+
 /**
  * How backward is cut into tasks, by shapes alone so that the result does not depend on the threads: short items
  * together, the keys of long ones in chunks where there are few of them. Each chunk costs as much memory as q.
@@ -151,25 +157,14 @@ function products({ batch, heads, rowsQ, rowsK, packed, operands }: AttentionInp
 function taskSize(inputs: AttentionInputs, valueWidth: number) {
   const { batch, kvHeads, rowsQ, rowsK, packed, width, relativeScores } = inputs;
   const perItem = (packed ? (rowsQ / batch) * (rowsK / batch) : rowsQ * rowsK) * (width + valueWidth);
-  const itemsTogether = Math.max(1, Math.min(batch, Math.floor(2 ** 19 / (perItem * inputs.heads))));
-  const wanted = relativeScores?.requiresGrad ? 1 : Math.ceil(16 / (batch * kvHeads)); // its rows have one writer
-  const chunkKeys = Math.ceil(Math.max(rowsK / wanted, Math.min(rowsK, 512)) / 96) * 96;
+  const itemsTogether = Math.max(1, Math.min(batch, Math.floor(TASK_PRODUCTS / (perItem * inputs.heads))));
+  const wanted = relativeScores?.requiresGrad ? 1 : Math.ceil(TASKS / (batch * kvHeads)); // its rows have one writer
+  const leastKeys = Math.max(rowsK / wanted, Math.min(rowsK, CHUNK_KEYS));
+  const chunkKeys = Math.ceil(leastKeys / BLOCK_KEYS) * BLOCK_KEYS;
   return {
     itemsTogether,
     chunkKeys,
     groups: Math.ceil(batch / itemsTogether),
     keyChunks: Math.ceil(rowsK / chunkKeys),
   };
-}
-
-/** Whether a word may belong to both: columns of one matrix are known to lie apart. */
-function overlap(a: Tensor, b: Tensor): boolean {
-  if (a.root !== b.root) return false;
-  const meet = (startA: number, endA: number, startB: number, endB: number) => startA < endB && startB < endA;
-  const [wordsA, wordsB] = [a.region(), b.region()];
-  if (!meet(wordsA.offset, wordsA.offset + wordsA.length, wordsB.offset, wordsB.offset + wordsB.length)) return false;
-  const cols = lastOf(a.root.shape);
-  if (a.rowStride !== cols || b.rowStride !== cols) return true;
-  const [startA, startB] = [a, b].map(({ offset, root }) => (offset - root.offset) % cols) as [number, number];
-  return meet(startA, startA + lastOf(a.shape), startB, startB + lastOf(b.shape));
 }

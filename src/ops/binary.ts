@@ -2,6 +2,7 @@ import { differentiable, gradOf } from '../core/autograd.js';
 import { checkDevice, checkDType, checkNumber, isNumber, matrixOf } from '../core/check.js';
 import { Scalar } from '../core/queue.js';
 import { Tensor } from '../core/tensor.js';
+import { frozen } from './backward.js';
 import { broadcastShape, broadcastSteps, dimensionsOf, gridOperands } from './grid.js';
 import { broadcastGrad } from './reduce.js';
 
@@ -15,8 +16,8 @@ const KINDS = { add: 0, sub: 1, mul: 2, div: 3 } as const;
 export function add(a: Tensor, b: Tensor | number): Tensor {
   if (!(b instanceof Tensor)) return affine('add', a, 1, checkOperand('add', b));
   return differentiable(binary('add', a, b), [a, b], (dy) => {
-    broadcastGrad(a, dy);
-    broadcastGrad(b, dy);
+    // What has dy's shape may take it over, so that a part of that comes before.
+    for (const x of b.size < dy.size ? [b, a] : [a, b]) broadcastGrad(x, dy);
   });
 }
 
@@ -24,8 +25,8 @@ export function add(a: Tensor, b: Tensor | number): Tensor {
 export function sub(a: Tensor, b: Tensor | number): Tensor {
   if (!(b instanceof Tensor)) return affine('sub', a, 1, -checkOperand('sub', b));
   return differentiable(binary('sub', a, b), [a, b], (dy) => {
-    broadcastGrad(a, dy);
     broadcastGrad(b, dy, null, -1);
+    broadcastGrad(a, dy); // last, as it may take over dy
   });
 }
 
@@ -59,8 +60,8 @@ function divByNumber(a: Tensor, b: number): Tensor {
 }
 
 /**
- * x · factor. `x`: float32, any shape. A Scalar is read when the command is queued or, in a recorded program, when that
- * runs. Throws DTypeError, ArgumentError if the factor is NaN.
+ * x · factor. `x`: float32, any shape. A Scalar is read when this is called (for backward, too) or, in a recorded program,
+ * when that runs. Throws DTypeError, ArgumentError if the factor is NaN.
  */
 export function scale(x: Tensor, factor: number | Scalar): Tensor {
   if (!(factor instanceof Scalar)) checkNumber('scale', 'factor', factor, isNumber, 'a number or a Scalar');
@@ -89,9 +90,10 @@ function affine(op: string, x: Tensor, factor: number | Scalar, shift?: number):
   checkDType(op, 'x', x, 'float32');
   const y = device.empty(x.shape);
   affineInto(x, y, factor, false, shift);
+  const slope = frozen(device, factor);
   return differentiable(y, [x], (dy) => {
     const dx = gradOf(x);
-    if (dx) affineInto(dy, dx.tensor, factor, dx.accumulate);
+    if (dx) affineInto(dy, dx.tensor, slope, dx.accumulate);
   });
 }
 

@@ -2,6 +2,7 @@ import { differentiable, gradOf } from '../core/autograd.js';
 import { checkDevice, checkDType, checkNumber, checkOptions, isUint32, matrixOf, UINT32 } from '../core/check.js';
 import { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
+import { frozen } from './backward.js';
 
 export interface DropoutOptions {
   /** The probability that an element becomes 0; the others are multiplied by 1/(1 − p). 0 gives `x` itself, 1 zeros. */
@@ -26,12 +27,13 @@ export function dropout(x: Tensor, options: DropoutOptions): Tensor {
   const random = checkDropping('dropout', options);
   if (random === null) return x;
   const emit = (from: Tensor, to: Tensor, accumulate: 0 | 1) => {
-    const { rows, cols } = matrixOf(to);
-    const strides = { xStride: from.rowStride, yStride: to.rowStride };
-    device.emit('dropout', { x: from, y: to, rows, cols, ...strides, ...random, accumulate });
+    const { rows, cols, stride } = matrixOf(to);
+    const operands = { x: from, y: to, rows, cols, xStride: from.rowStride, yStride: stride, accumulate, ...random };
+    device.emit('dropout', operands);
   };
   const y = device.empty(x.shape);
   emit(x, y, 0);
+  random.seed = frozen(device, random.seed);
   return differentiable(y, [x], (dy) => {
     const dx = gradOf(x);
     if (dx) emit(dy, dx.tensor, dx.accumulate);

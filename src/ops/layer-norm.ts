@@ -10,6 +10,7 @@ import {
 } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import type { Tensor } from '../core/tensor.js';
+import { addApart, gradApart } from './backward.js';
 import { contiguous } from './contiguous.js';
 
 export interface LayerNormOptions {
@@ -96,7 +97,11 @@ function normalise(
         for (const input of [x, residual]) if (dSum) passGrad(input, dSum);
         return;
       }
-      const [dx, dresidual, dgamma, dbeta] = inputs.map(gradOf);
+      const dx = gradOf(x);
+      // The same elements twice are added to one after the other.
+      const dresidual = gradApart(residual, residual?.offset === x.offset ? null : x);
+      const dgamma = gradOf(gamma);
+      const dbeta = gradOf(beta);
       const partials = dgamma || dbeta ? device.empty([Math.ceil(rows / ROWS_PER_PARTIAL), 2, cols]) : null;
       device.emit(
         'layerNormBackward',
@@ -114,10 +119,11 @@ function normalise(
           partials,
           rows,
           cols,
-          accumulate: accumulateBits(dx ?? null, dresidual ?? null, dgamma ?? null, dbeta ?? null),
+          accumulate: accumulateBits(dx, dresidual, dgamma, dbeta),
         },
         16 * x.size,
       );
+      addApart(dresidual);
       partials?.dispose();
     });
     return { sum: wantsSum ? sum : null, normed };

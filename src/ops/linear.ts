@@ -3,6 +3,7 @@ import { checkDevice, checkDType, checkOptions, checkShape, describeShape, matri
 import { ShapeError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 import { type Activation, activationKind } from './activation.js';
+import { addApart, gradApart } from './backward.js';
 import { checkDropping, type DropoutOptions, dropout } from './dropout.js';
 import { product } from './matmul.js';
 import { broadcastGrad } from './reduce.js';
@@ -38,26 +39,43 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearO
   const kind = activationKind('linear', activation);
   const random = dropping === null ? null : checkDropping('linear: dropout', dropping);
   // Backward of relu and dropout sees all it needs in y: both left it positive. Of others it needs what each was given.
-  if (dropping && random && (kind !== 1 || random.scale === 0))
+  if (dropping && random && (activation !== 'relu' || random.scale === 0))
     return dropout(linear(x, w, b, { activation }), dropping);
   const { rows, stride } = matrixOf(x);
   return device.scope(() => {
     const y = device.empty([...x.shape.slice(0, -1), cols]);
     const differs = device.gradientsOn && [x, w, b].some((tensor) => tensor?.requiresGrad);
-    const pre = differs && kind > 1 ? device.empty(y.shape) : null;
-    const plain = { transposeA: false, transposeB: false, batch: 1, aBatch: 0, bBatch: 0, cBatch: 0, accumulate: 0 };
+    const pre = differs && activation !== 'none' && activation !== 'relu' ? device.empty(y.shape) : null;
     const { seed = 0, stream = 0, threshold = 0, scale: dropScale = 0 } = random ?? {};
-    const drop = { seed, stream, threshold, dropScale };
-    const strides = { aStride: stride, bStride: w.rowStride, cStride: cols };
-    const flops = 2 * rows * depth * cols;
-    device.emit(
-      'matmul',
-      { a: x, b: w, bias: b, c: y, pre, rows, cols, depth, ...plain, ...strides, activation: kind, ...drop },
-      flops,
-    );
+    const operands = {
+      a: x,
+      b: w,
+      bias: b,
+      c: y,
+      pre,
+      rows,
+      cols,
+      depth,
+      transposeA: false,
+      transposeB: false,
+      batch: 1,
+      aBatch: 0,
+      bBatch: 0,
+      cBatch: 0,
+      accumulate: 0,
+      aStride: stride,
+      bStride: w.rowStride,
+      cStride: cols,
+      activation: kind,
+      seed,
+      stream,
+      threshold,
+      dropScale,
+    };
+    device.emit('matmul', operands, 2 * rows * depth * cols);
     return differentiable(y, [x, w, b], (dy) => {
-      const dz = kind === 0 ? dy : device.empty(y.shape);
-      if (kind !== 0) {
+      const dz = activation === 'none' ? dy : device.empty(y.shape);
+      if (dz !== dy) {
         const operands = {
           dy,
           x: pre ?? y,
@@ -74,8 +92,11 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearO
       if (dx)
         product(upstream, { x: w, transposed: true }, { tensor: asMatrix(dx.tensor), accumulate: dx.accumulate }, []);
       const dw = gradOf(w);
-      if (dw) product({ x: asMatrix(x), transposed: true }, upstream, dw, [], gradOf(b));
-      else if (b) broadcastGrad(b, dz);
+      if (dw) {
+        const db = gradApart(b, w); // the command adds to both at once
+        product({ x: asMatrix(x), transposed: true }, upstream, dw, [], db);
+        addApart(db);
+      } else if (b) broadcastGrad(b, dz);
     });
   });
 }

@@ -117,7 +117,10 @@ export function product(
     bBatch: each?.b ?? 0,
     cBatch: each?.c ?? 0,
     activation: 0,
-    ...{ seed: 0, stream: 0, threshold: 0, dropScale: 0 },
+    seed: 0,
+    stream: 0,
+    threshold: 0,
+    dropScale: 0,
   };
   const flops = 2 * rows * cols * depth * common.batch;
   const count = sizeOf(separate.map(({ size }) => size));

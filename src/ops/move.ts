@@ -73,6 +73,7 @@ export function transposeInto(x: Tensor, y: Tensor): void {
  */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const device = checkTensorList('concat', 'tensors', tensors);
+  const parts = [...tensors]; // for backward, whatever becomes of the caller's array
   const { shape, dtype } = tensors[0] as Tensor;
   const d = checkAxis('concat', axis, shape);
   tensors.forEach((tensor, i) => {
@@ -85,8 +86,8 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   tensors.forEach((x, i) => {
     copyInto(device, place(y, i), stepsOf(y), x, stepsOf(x), x.shape);
   });
-  return differentiable(y, tensors, (dy) => {
-    tensors.forEach((x, i) => {
+  return differentiable(y, parts, (dy) => {
+    parts.forEach((x, i) => {
       const dx = gradOf(x);
       if (dx) copyInto(device, dx.tensor, stepsOf(dx.tensor), place(dy, i), stepsOf(dy), x.shape, dx.accumulate);
     });
@@ -122,10 +123,11 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
 }
 
 /**
- * Consecutive parts of dimension `axis`, with the given sizes there; views or copies as of `slice`. Throws ShapeError
- * if the sizes do not add up to the dimension, ArgumentError if `x` lacks it or a size is not a positive integer.
+ * Consecutive parts of dimension `axis` (default 0, negative counts from the end), with the given sizes there; views or
+ * copies as of `slice`. Throws ShapeError if the sizes do not add up to the dimension, ArgumentError if `x` lacks it or
+ * a size is not a positive integer.
  */
-export function split(x: Tensor, sizes: readonly number[], axis: number): Tensor[] {
+export function split(x: Tensor, sizes: readonly number[], axis = 0): Tensor[] {
   checkTensor('split', 'x', x);
   const length = x.shape[checkAxis('split', axis, x.shape)] as number;
   checkArray('split', 'sizes', sizes, 'an array of numbers');
@@ -196,12 +198,14 @@ export function pack(x: Tensor, lengths: Tensor | readonly number[], total?: num
 
 /**
  * The inverse of `pack`: `x` [total, ...] becomes [batch, time, ...], zero after each item's length. `lengths` as for
- * `pack`. Throws ShapeError, DTypeError, ArgumentError if a length is no integer or `time` is not positive.
+ * `pack`. Throws ShapeError, DTypeError, ArgumentError if there are no lengths, one is no integer or `time` is not
+ * positive.
  */
 export function unpack(x: Tensor, lengths: Tensor | readonly number[], time: number): Tensor {
   const device = checkRagged('unpack', x, lengths);
   checkNumber('unpack', 'time', time, isCount, 'a positive integer');
   const batch = lengths instanceof Tensor ? lengths.size : lengths.length;
+  checkNumber('unpack', 'the number of lengths', batch, isCount, 'a positive integer');
   const [total, ...rest] = x.shape;
   if (total === undefined) throw new ShapeError('unpack: x is [], expected [total, ...]');
   const move = repacking('unpack', x, lengths, batch, time, total);
@@ -240,15 +244,16 @@ function repacking(
   else if (lengths.length !== batch) {
     throw new ShapeError(`${op}: there are ${lengths.length} lengths, expected ${batch}`);
   }
+  const kept = lengths instanceof Tensor ? lengths : Int32Array.from(lengths); // whatever becomes of the caller's array
   return (padded: Tensor, packed: Tensor, packing: boolean, accumulate: 0 | 1): void => {
-    const counts = lengths instanceof Tensor ? lengths : x.device.tensor(Int32Array.from(lengths));
+    const counts = kept instanceof Tensor ? kept : x.device.tensor(kept);
     const strides = { paddedStride: strideOf(padded, batch * time), packedStride: strideOf(packed, total) };
     const sizes = { batch, time, cols: packed.size / total, total };
     const { storage } = packing ? padded : packed;
     const { version } = storage;
     x.device.emit('repack', { padded, packed, lengths: counts, ...sizes, ...strides, packing, accumulate });
     storage.version = version; // which is only read, as the command's signature cannot tell
-    if (counts !== lengths) counts.dispose();
+    if (counts !== kept) counts.dispose();
   };
 }
 

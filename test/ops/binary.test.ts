@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { add, div, mul, Scalar, ShapeError, scale, sub } from '../../src/index.js';
+import { add, div, mul, Scalar, ShapeError, scale, sub, sum, type Tensor } from '../../src/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { broadcastIndex, elementwise, type Reals } from '../reference/reals.js';
 
@@ -91,12 +91,52 @@ describe('binary ops', () => {
     expect([...x.grad!.dataSync()]).toEqual([6, 100, 1400]);
   });
 
+  it('add up the gradients of a tensor and a part of it that is broadcast', async () => {
+    const device = await deviceFor(isas[0]!, 2);
+    const x = device.tensor(
+      Array.from({ length: 16 }, (_, i) => Math.sin(i) + 2),
+      [4, 4],
+      { requiresGrad: true },
+    );
+    const upstream = Float32Array.from({ length: 16 }, (_, i) => i);
+    for (const op of [add, sub, mul, div]) {
+      for (const swap of [false, true]) {
+        const gradient = (each: (part: Tensor) => Tensor) => {
+          x.zeroGrad();
+          const h = mul(x, 1); // whose gradient may take over the result's
+          const part = each(h.rows(3, 4).reshape(4, 1));
+          (swap ? op(part, h) : op(h, part)).backward(upstream);
+          return [...x.grad!.dataSync()];
+        };
+        const apart = gradient((part) => mul(part, 1));
+        gradient((part) => part).forEach((value, i) => {
+          expect(value, op.name).toBeCloseTo(apart[i]!, 4);
+        });
+      }
+    }
+  });
+
   it('scale by a Scalar that a program changes', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.tensor([1, 2]);
     const program = device.record(() => scale(x, new Scalar('factor', 2)));
     expect([...program.run().dataSync()]).toEqual([2, 4]);
     expect([...program.run({ factor: -1 }).dataSync()]).toEqual([-1, -2]);
+    program.dispose();
+  });
+
+  it('scale gradients by what a Scalar was, in a program by what it is', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const x = device.tensor([1, 2], undefined, { requiresGrad: true });
+    const factor = new Scalar('factor', 1);
+    const once = sum(scale(x, factor));
+    factor.value = 10;
+    add(once, sum(scale(x, factor))).backward();
+    expect([...x.grad!.dataSync()]).toEqual([11, 11]);
+    x.zeroGrad();
+    const program = device.record(() => sum(scale(x, factor)).backward());
+    program.run({ factor: 3 });
+    expect([...x.grad!.dataSync()]).toEqual([3, 3]);
     program.dispose();
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ArgumentError, dropout, Scalar } from '../../src/index.js';
+import { ArgumentError, dropout, linear, Scalar } from '../../src/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { threefry } from '../reference/threefry.js';
 
@@ -77,6 +77,29 @@ describe('dropout', () => {
     program.dispose();
   });
 
+  it('drops the same backward when the seed has changed since', async () => {
+    const device = await deviceFor(isas[0]!, 2);
+    const x = device.full([16, 16], 1);
+    const eye = device.tensor(
+      Float32Array.from({ length: 256 }, (_, i) => Number(i % 17 === 0)),
+      [16, 16],
+    );
+    x.requiresGrad = true;
+    for (const op of ['dropout', 'none', 'relu', 'sigmoid'] as const) {
+      const seed = new Scalar('seed', 1);
+      const options = { p: 0.5, seed };
+      x.zeroGrad();
+      const y = op === 'dropout' ? dropout(x, options) : linear(x, eye, null, { activation: op, dropout: options });
+      seed.value = 2;
+      y.backward(device.full([16, 16], 1));
+      const gradient = await x.grad!.data();
+      expect(
+        (await y.data()).map((value) => Number(value !== 0)),
+        op,
+      ).toEqual(gradient.map((value) => Number(value !== 0)));
+    }
+  });
+
   it('is the identity for p = 0', async () => {
     const x = (await deviceFor(isas[0]!, 1)).zeros([2]);
     expect(dropout(x, { p: 0, seed: 1 })).toBe(x);
@@ -92,6 +115,9 @@ describe('dropout', () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.zeros([2]);
     for (const p of [-0.1, 1.1, Number.NaN]) expect(() => dropout(x, { p, seed: 1 })).toThrow(ArgumentError);
-    for (const seed of [-1, 0.5, 2 ** 32]) expect(() => dropout(x, { p: 0.5, seed })).toThrow(ArgumentError);
+    for (const seed of [-1, 0.5, 2 ** 32]) {
+      expect(() => dropout(x, { p: 0.5, seed })).toThrow(ArgumentError);
+      expect(() => dropout(x, { p: 0.5, seed: new Scalar('seed', seed) })).toThrow(ArgumentError);
+    }
   });
 });

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { addLayerNorm, concat, layerNorm, ShapeError } from '../../src/index.js';
+import { add, addLayerNorm, concat, layerNorm, mul, ShapeError, sum, type Tensor } from '../../src/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import type { Random } from '../random.js';
 import { layerNorm as reference } from '../reference/norm.js';
-import { eachRow, elementwise, lastOf, type Reals, sum } from '../reference/reals.js';
+import { eachRow, elementwise, lastOf, type Reals, sum as sumOf } from '../reference/reals.js';
 
 interface Sizes {
   readonly shape: readonly number[];
@@ -33,8 +33,8 @@ const plus = (a: Reals, b: Reals) => elementwise(a, b, (left, right) => left + r
 /** The gradient of nearly equal values is what is left of terms of size rstd·gamma·dy. */
 function cancelling(s: Reals, { eps = 1e-5 }: Sizes): number {
   const rstd = eachRow(s, (row) => {
-    const mean = sum(row) / row.length;
-    const deviation = Math.sqrt(sum(row, (value) => (value - mean) ** 2) / row.length + eps);
+    const mean = sumOf(row) / row.length;
+    const deviation = Math.sqrt(sumOf(row, (value) => (value - mean) ** 2) / row.length + eps);
     return row.map(() => (1 + Math.abs(mean)) / deviation);
   });
   return Math.max(...rstd.data);
@@ -134,6 +134,32 @@ describe.each(isas)('layerNorm, %s', (isa) => {
     layerNorm(twice, null, null).backward([[1, -1, 2]]);
     const expected = await twice.grad!.data();
     expect([...(await x.grad!.data())]).toEqual([...expected].map((gradient) => 2 * gradient));
+  });
+
+  const views: Record<string, [shape: number[], parts: (x: Tensor) => [Tensor, Tensor]]> = {
+    'columns of one row': [[34], (x) => [x.columns(0, 32), x.columns(2, 34)]],
+    'columns, the later ones first': [[34], (x) => [x.columns(2, 34), x.columns(0, 32)]],
+    'rows, of several partial sums': [[150, 24], (x) => [x.rows(0, 140), x.rows(10, 150)]],
+    'rows, the later ones first': [[150, 24], (x) => [x.rows(1, 150), x.rows(0, 149)]],
+    'columns of several rows': [[5, 20], (x) => [x.columns(0, 16), x.columns(4, 20)]],
+  };
+  it.each(Object.entries(views))('adds up the gradients of inputs that overlap: %s', async (_, [shape, parts]) => {
+    const device = await deviceFor(isa, 2);
+    const size = shape.reduce((a, b) => a * b);
+    const x = device.tensor(
+      Float32Array.from({ length: size }, (_, i) => Math.sin(i)),
+      shape,
+      { requiresGrad: true },
+    );
+    const gradient = (each: (part: Tensor) => Tensor) => {
+      x.zeroGrad();
+      const [a, b] = parts(x);
+      const { sum: s, normed } = addLayerNorm(each(a), each(b));
+      sum(mul(add(s, normed), a.detach())).backward();
+      return [...x.grad!.dataSync()];
+    };
+    const [shared, apart] = [gradient((part) => part), gradient((part) => mul(part, 1))];
+    for (const [i, value] of shared.entries()) expect(value).toBeCloseTo(apart[i]!, 5);
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Activation, ArgumentError, dropout, linear, mul, ShapeError, sum } from '../../src/index.js';
+import { type Activation, ArgumentError, dropout, linear, mul, ShapeError, sum, type Tensor } from '../../src/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { Random } from '../random.js';
 import { linear as reference } from '../reference/matmul.js';
@@ -51,6 +51,23 @@ describe('linear', () => {
       linear(x, apart.columns(part * 8, part * 8 + 8)).backward(upstream);
     }
     expect(await apart.grad!.data()).toEqual(await fused.grad!.data());
+  });
+
+  it('adds up the gradients of a weight and a bias that share memory', async () => {
+    const device = await deviceFor(isas[0]!, 4);
+    const random = new Random('shared');
+    const w = device.tensor(random.normal([65, 96]).data, [65, 96], { requiresGrad: true });
+    const x = device.tensor(random.normal([400, 65]).data, [400, 65]);
+    const upstream = random.normal([400, 96]).data;
+    const gradient = (each: (part: Tensor) => Tensor) => {
+      w.zeroGrad();
+      linear(x, w, each(w.rows(64, 65).reshape(96))).backward(upstream);
+      return [...w.grad!.dataSync()];
+    };
+    const apart = gradient((bias) => mul(bias, 1));
+    for (let run = 0; run < 20; run++) {
+      for (const [i, value] of gradient((bias) => bias).entries()) expect(value).toBeCloseTo(apart[i]!, 3);
+    }
   });
 
   it.each(isas.flatMap((isa) => (['relu', 'gelu'] as const).map((activation) => ({ isa, activation }))))(

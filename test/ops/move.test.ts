@@ -14,6 +14,7 @@ import {
   slice,
   split,
   sum,
+  type Tensor,
   transpose,
   unpack,
 } from '../../src/index.js';
@@ -222,6 +223,33 @@ describe('rearranging ops', () => {
     expect([...(x.grad?.dataSync() ?? [])]).toEqual([3, 5, 6]);
   });
 
+  it('keep their own copy of what backward needs of arrays', async () => {
+    const device = await open();
+    const x = device.tensor([1, 2, 3, 4], [2, 2], { requiresGrad: true });
+    const gradientOf = (y: Tensor, change: () => void) => {
+      x.zeroGrad();
+      change();
+      y.backward(Float32Array.from({ length: y.size }, (_, i) => i + 1));
+      return [...x.grad!.dataSync()];
+    };
+    const lengths = [2, 1];
+    expect(gradientOf(pack(x, lengths), () => lengths.splice(0, 2, 1, 2))).toEqual([1, 2, 3, 0]);
+    const ragged = [1, 3];
+    expect(gradientOf(unpack(x.reshape(4), ragged, 3), () => ragged.reverse())).toEqual([1, 4, 5, 6]);
+    const tensors = [x, device.zeros([2, 2])];
+    expect(gradientOf(concat(tensors), () => tensors.reverse())).toEqual([1, 2, 3, 4]);
+    const axes = [1, 0];
+    expect(gradientOf(permute(x, axes), () => axes.reverse())).toEqual([1, 3, 2, 4]);
+  });
+
+  it('split the first dimension unless told otherwise', async () => {
+    const x = (await open()).zeros([4, 6]);
+    expect(split(x, [1, 3]).map(({ shape }) => shape)).toEqual([
+      [1, 6],
+      [3, 6],
+    ]);
+  });
+
   it('slice columns and rows without copying', async () => {
     const x = (await open()).zeros([4, 6]);
     for (const part of [slice(x, 1, 2, 4), slice(x, 0, 1, 3), ...split(x, [2, 4], -1)]) expect(part.root).toBe(x);
@@ -257,6 +285,9 @@ describe('rearranging ops', () => {
     expect(() => split(x, [1, 1], 1)).toThrow(ShapeError);
     expect(() => pack(x, [1])).toThrow('pack: there are 1 lengths, expected 2');
     expect(() => pack(x, device.zeros([2], 'int32'))).toThrow('total, their sum, must be given');
+    expect(() => unpack(x, [], 3)).toThrow(
+      new ArgumentError('unpack: the number of lengths is 0, expected a positive integer'),
+    );
     expect(() => unpack(x, device.zeros([2]), 3)).toThrow('unpack: lengths is float32, expected int32');
   });
 });
