@@ -18,7 +18,7 @@ export async function fit(
   data: readonly Example[] | Batches,
   options: FitOptions = {},
 ): Promise<FitResult> {
-  const { Run } = await import('./run.js');
+  const { Run } = await import('../later.js');
   const run = new Run(model, data, options);
   try {
     return await run.go();
