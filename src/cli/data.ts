@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { ArgumentError } from '../core/errors.js';
+import { withPath } from '../io/atomic-write.js';
+import { wordPattern } from '../tokenizers/word.js';
 
 /** An input and every output that is right for it. */
 export interface Pair {
@@ -9,8 +11,8 @@ export interface Pair {
 
 /** Reads a text file. Throws ArgumentError if it is not in UTF-8. */
 export async function readText(path: string): Promise<string> {
-  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    throw Object.assign(error, { path }); // of a folder Node says everything but which
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw withPath(error, path); // of a folder Node says everything but which
   });
   const decode = textDecoder(path);
   return decode(bytes) + decode();
@@ -41,13 +43,20 @@ export async function readPairs(path: string, { lowerCase = false } = {}): Promi
   lines.forEach((line, i) => {
     if (line === '') return;
     const [source = '', ...targets] = line.split('\t');
-    if (source === '' || targets.length === 0 || targets.some((target) => target.trim() === '')) {
+    if (source === '' || targets.length === 0 || targets.some((target) => words(target).length === 0)) {
       throw new ArgumentError(`${path}:${i + 1}: expected a source, a tab and a target, got ${JSON.stringify(line)}`);
     }
     pairs.push([lowerCase ? source.toLowerCase() : source, targets]);
   });
   if (pairs.length === 0) throw new ArgumentError(`${path} has no pairs in it`);
   return joined(pairs);
+}
+
+const WORDS = wordPattern('whitespace');
+
+/** Those of an output or a reference, as the tokenizer of pronunciations finds them. */
+export function words(text: string): string[] {
+  return text.match(WORDS) ?? [];
 }
 
 /** The CMU pronouncing dictionary of npm's `cmu-pronouncing-dictionary`, without stress. */

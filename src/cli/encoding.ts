@@ -4,13 +4,42 @@ import { ArgumentError } from '../core/errors.js';
 import type { Transformer } from '../models/transformer.js';
 import { type Tokenizer, UnknownTokenError } from '../tokenizers/tokenizer.js';
 
-/** The tokenizers that a model was saved with. */
+/**
+ * The tokenizers that a model was saved with; the one of a single side is that of both. Throws ArgumentError if one is
+ * missing, or of another model, as files that were copied may be: its ids would mean something else.
+ */
 export function tokenizersOf(model: Transformer): { source: Tokenizer; target: Tokenizer } {
-  const { source, target } = model.tokenizers;
-  const output = target ?? source;
-  const input = source ?? target;
-  if (input === undefined || output === undefined) throw new ArgumentError('the model was saved without its tokenizer');
-  return { source: input, target: output };
+  const problem = tokenizerProblem(model);
+  if (problem !== undefined) throw new ArgumentError(`the model ${problem}`);
+  return sidesOf(model) as { source: Tokenizer; target: Tokenizer };
+}
+
+/** Why a model's tokenizers cannot be used, if they cannot: it "was saved without its tokenizer", say. */
+export function tokenizerProblem(model: Transformer): string | undefined {
+  const { encoderLayers, decoderLayers, sourceVocab, targetVocab } = model.config;
+  const { source, target } = sidesOf(model);
+  if (source === undefined || target === undefined) return 'was saved without its tokenizer';
+  const sides = [
+    { side: 'source', layers: encoderLayers, size: sourceVocab, used: source },
+    { side: 'target', layers: decoderLayers, size: targetVocab, used: target },
+  ] as const;
+  const unfit = sides.find(({ layers, size, used }) => layers > 0 && !fits(used, size));
+  if (unfit === undefined) return undefined;
+  const { side, size, used } = unfit;
+  const isOther = encoderLayers > 0 && decoderLayers > 0 && model.tokenizers[side] === undefined;
+  if (isOther) return `was saved without its ${side} tokenizer`;
+  return `has ${size} ${side} tokens, but its ${side} tokenizer ${used.vocabSize}: that is another model's`;
+}
+
+/** What a decoder alone reads are tokens of the target. */
+function sidesOf({ config, tokenizers: { source, target } }: Transformer): Transformer['tokenizers'] {
+  const written = target ?? source;
+  return { source: config.encoderLayers > 0 ? (source ?? target) : written, target: written };
+}
+
+/** Whether a tokenizer has a model's tokens. A model may have more, where their number was rounded up for speed. */
+function fits({ vocabSize }: Tokenizer, size: number): boolean {
+  return vocabSize === size || (vocabSize < size && size % 64 === 0);
 }
 
 /**

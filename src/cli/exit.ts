@@ -34,12 +34,10 @@ export function describeError(error: unknown): string | undefined {
   }
   const { code, path, message } = error as NodeJS.ErrnoException;
   if (typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) return undefined;
-  if (SYSTEM_ERRORS[code] === undefined) return message;
   // Files are written beside their place first; what was asked for is the place.
-  const named = path === '' ? "''" : path?.replace(/\.[\da-f-]+\.tmp$/, '');
-  return named === undefined
-    ? `a file cannot be used: ${reasonOf(error as Error)}`
-    : `${named}: ${reasonOf(error as Error)}`;
+  const place = path?.replace(/\.[\da-f-]+\.tmp$/, '');
+  if (SYSTEM_ERRORS[code] === undefined) return place && !message.includes(place) ? `${place}: ${message}` : message;
+  return `${place === undefined ? 'a file cannot be used' : place || "''"}: ${reasonOf(error as Error)}`;
 }
 
 /** Why the system refuses, in words. */

@@ -5,6 +5,7 @@ import { ArgumentError } from '../core/errors.js';
 import { resolveConfig, type TransformerConfig, type TransformerOptions } from '../models/config.js';
 import { Transformer } from '../models/transformer.js';
 import { type TaskConfig, taskProblem } from './config.js';
+import { tokenizerProblem } from './encoding.js';
 import { loadModel } from './shared.js';
 
 /** What training alone decides: it may differ from what the model was saved with. */
@@ -29,21 +30,33 @@ export async function initialModel(device: Device, config: TaskConfig): Promise<
   return model;
 }
 
-function checkFits(name: string, { config, tokenizers }: Transformer, { task }: TaskConfig): void {
+function checkFits(name: string, saved: Transformer, { task }: TaskConfig): void {
+  const { config, tokenizers } = saved;
   const problem = taskProblem(task, config);
   if (problem !== undefined) throw new ArgumentError(`the model '${name}' cannot be trained further: ${problem}`);
   const { source, target = source } = tokenizers;
   const complete = target !== undefined && (task === 'characters' || (target.bosId ?? target.eosId) !== undefined);
   if (!complete) throw new ArgumentError(`the model '${name}' was saved without the tokenizers that ${task} needs`);
+  const unfit = tokenizerProblem(saved);
+  if (unfit !== undefined) throw new ArgumentError(`the model '${name}' ${unfit}`);
 }
 
 function checkAgreement(name: string, saved: TransformerConfig, wanted: TransformerOptions): void {
-  const resolved = resolveConfig({ ...saved, ...wanted });
   for (const option of Object.keys(wanted) as (keyof TransformerConfig)[]) {
-    const [has, asked] = [saved, resolved].map((config) => JSON.stringify(config[option]));
-    if (has === asked || FREE.includes(option)) continue;
+    if (FREE.includes(option) || wanted[option] === undefined) continue;
+    const [has, asked] = [saved[option], asSaved(saved, wanted, option)].map((value) => JSON.stringify(value));
+    if (has === asked) continue;
     throw new ArgumentError(
       `model.${option} is ${asked}, but the model '${name}' that training begins from has ${has}: leave it out`,
     );
+  }
+}
+
+/** An option in the form in which models are saved: "learned" as an object, say. */
+function asSaved(saved: TransformerConfig, wanted: TransformerOptions, option: keyof TransformerConfig): unknown {
+  try {
+    return resolveConfig({ ...saved, [option]: wanted[option] })[option];
+  } catch {
+    return wanted[option]; // makes no model together with what was saved, so it is something else
   }
 }

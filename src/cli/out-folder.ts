@@ -3,6 +3,7 @@
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ArgumentError } from '../core/errors.js';
+import { withPath } from '../io/atomic-write.js';
 import { removeUnfinished } from '../train/checkpoint.js';
 
 /** What a training writes whole, beside its place first; `fit` looks after its checkpoint. */
@@ -29,11 +30,13 @@ export async function takeFolder(folder: string): Promise<Disposable> {
 /** Returns whether there was no lock yet. It is there with its number or not at all. */
 function create(path: string): boolean {
   const own = `${path}.${process.pid}`;
-  writeFileSync(own, `${process.pid}`);
   try {
+    writeFileSync(own, `${process.pid}`);
     return moves(() => linkSync(own, path), 'EEXIST');
+  } catch (error) {
+    throw withPath(error, path);
   } finally {
-    rmSync(own);
+    rmSync(own, { force: true });
   }
 }
 

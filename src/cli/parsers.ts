@@ -9,7 +9,9 @@ export function integer(least: number, most = Number.MAX_SAFE_INTEGER): Parser {
   return (text) => {
     const value = parse(text);
     if (Number.isInteger(value) && value >= least && value <= most) return value;
-    const range = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`;
+    // That there is a limit is only worth saying where it is what is wrong.
+    const isUnlimited = most === Number.MAX_SAFE_INTEGER && !(value > most);
+    const range = isUnlimited ? `${least} or more` : `${least} to ${most}`;
     throw new InvalidArgumentError(`Expected an integer, ${range}.`);
   };
 }

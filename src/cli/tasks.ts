@@ -1,7 +1,7 @@
 // What `simdformer train` can train: data, tokenizers, a model's options and how to fit it, with a measure of success.
 
 import type { Device } from '../core/device.js';
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError, SimdformerError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import type { TransformerOptions } from '../models/config.js';
 import { Transformer } from '../models/transformer.js';
@@ -13,10 +13,12 @@ import { type Batches, type Example, lengthBatches, windowBatches } from '../tra
 import { fingerprint } from '../train/fingerprint.js';
 import { constant, cosine, inverseSquareRoot, linearDecay, type Schedule } from '../train/schedule.js';
 import { type TaskConfig, WARMUP } from './config.js';
-import { type Pair, readDictionary, readPairs, readText } from './data.js';
+import { type Pair, readDictionary, readPairs, readText, words } from './data.js';
 import { encode, encodeData, encodeInput, tokenizersOf } from './encoding.js';
 import { initialModel } from './initial-model.js';
 import { errorRates } from './metrics.js';
+
+export { words } from './data.js';
 
 /** Ready to be trained. */
 export interface PreparedTask {
@@ -69,12 +71,19 @@ async function preparePairs(device: Device, config: TaskConfig): Promise<Prepare
   const heldOut = pairs.slice(0, validation);
   for (const pair of heldOut) checkSource(pair.source, encode(source, pair.source).length, model.config.maxLength);
   const validate = async () => {
-    const { wordError, tokenError } = await evaluatePairs(model, heldOut);
+    const { wordError, tokenError } = await evaluatePairs(model, heldOut).catch(unmeasured);
     return { wordError, tokenError };
   };
   const batches = lengthBatches(examples, { tokens: batch, seed });
   const task = finish(config, model, withHeldOut(batches, codesOf(heldOut)));
   return validation > 0 ? { ...task, validate } : task;
+}
+
+/** What is measured of a model that has diverged, so that no token is its most probable: as of its loss, no number. */
+function unmeasured(error: unknown): { wordError: number; tokenError: number } {
+  const isDivergence = error instanceof SimdformerError && error.message.includes('scores are NaN');
+  if (isDivergence) return { wordError: Number.NaN, tokenError: Number.NaN };
+  throw error;
 }
 
 /** A new model, for the letters and words of all pairs. */
@@ -132,11 +141,6 @@ export async function evaluatePairs(model: Transformer, pairs: readonly Pair[], 
     ),
     outputs,
   };
-}
-
-/** Of an output or a reference; blanks separate them, however many. */
-export function words(text: string): string[] {
-  return text.split(' ').filter((word) => word !== '');
 }
 
 async function prepareText(device: Device, config: TaskConfig): Promise<PreparedTask> {

@@ -1,5 +1,6 @@
 import { appendFileSync, existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { type Curve, curvesSvg } from '../inspect/svg.js';
+import { withPath } from '../io/atomic-write.js';
 import type { Progress, Validation } from '../train/fit.js';
 
 /** A line of the log: a step, or a validation after it. */
@@ -77,7 +78,7 @@ export class TrainingLog {
     try {
       write();
     } catch (error) {
-      this.#error = error;
+      this.#error = withPath(error, this.path);
       this.failed();
     }
   }

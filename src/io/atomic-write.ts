@@ -17,7 +17,7 @@ export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Pr
   const { open, rename, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const suffix = `.${globalThis.crypto.randomUUID()}.tmp`;
   try {
-    for (const [path, parts] of files) await writeParts(await open(path + suffix, 'wx'), parts);
+    for (const [path, parts] of files) await writeParts(path + suffix, await open(path + suffix, 'wx'), parts);
     for (const path of files.keys()) await rename(path + suffix, path);
   } catch (error) {
     for (const path of files.keys()) await rm(path + suffix, { force: true }).catch(ignore);
@@ -25,7 +25,7 @@ export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Pr
   }
 }
 
-async function writeParts(file: FileHandle, parts: FileParts): Promise<void> {
+async function writeParts(path: string, file: FileHandle, parts: FileParts): Promise<void> {
   try {
     for await (const part of parts) {
       for (let done = 0; done < part.byteLength; ) {
@@ -36,9 +36,15 @@ async function writeParts(file: FileHandle, parts: FileParts): Promise<void> {
     await file.sync();
   } catch (error) {
     await file.close().catch(ignore);
-    throw error;
+    throw withPath(error, path);
   }
   await file.close();
+}
+
+/** An error with the path of the file, which the system's lack where a file is open already. */
+export function withPath(error: unknown, path: string): unknown {
+  const isSystem = (error as NodeJS.ErrnoException)?.syscall !== undefined;
+  return isSystem ? Object.assign(error as object, { path }) : error;
 }
 
 /** What fails while cleaning up must not hide the error that made it necessary. */

@@ -4,7 +4,7 @@
 import { nodeModule } from '../backend/node.js';
 import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
-import { maxTransfer, writeAtomically } from './atomic-write.js';
+import { maxTransfer, withPath, writeAtomically } from './atomic-write.js';
 import {
   type ByteSource,
   layOut,
@@ -15,8 +15,14 @@ import {
   storedBytes,
 } from './safetensors.js';
 
-function checkPath(op: string, path: string): void {
-  if (typeof path !== 'string') throw new ArgumentError(`${op}: the path is ${describeValue(path)}, expected a string`);
+async function pathFrom(op: string, path: string | URL): Promise<string> {
+  if (typeof path === 'string') return path;
+  if (!(path instanceof URL && path.protocol === 'file:')) {
+    const given = path instanceof URL ? path : describeValue(path);
+    throw new ArgumentError(`${op}: the path is ${given}, expected a string or the URL of a file`);
+  }
+  const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');
+  return fileURLToPath(path);
 }
 
 /** An open file; its entries read from it until it is closed. */
@@ -25,13 +31,11 @@ export interface SafetensorsFile extends Safetensors {
 }
 
 /**
- * Opens a safetensors file and reads its header; the data stays in the file until an entry is asked for it.
- *
- * @throws FormatError as `parseSafetensors` does, and the system's error if the file cannot be read
+ * Opens a safetensors file and reads its header; the data stays in the file until an entry is asked for it. Throws
+ * FormatError as `parseSafetensors` does, and the system's error if the file cannot be read.
  */
-export async function openSafetensors(path: string): Promise<SafetensorsFile> {
-  checkPath('openSafetensors', path);
-  const file = await openFile(path);
+export async function openSafetensors(path: string | URL): Promise<SafetensorsFile> {
+  const file = await openFile(await pathFrom('openSafetensors', path));
   try {
     return { ...readSafetensors(file), close: file.close };
   } catch (error) {
@@ -47,16 +51,23 @@ export interface OpenFile extends ByteSource {
 /**
  * Opens a file for reading. Throws the system's error if that fails; reading what is no longer there is a FormatError.
  */
-export async function openFile(path: string): Promise<OpenFile> {
+async function openFile(path: string): Promise<OpenFile> {
   const fs = await nodeModule<typeof import('node:fs')>('fs');
   const file = fs.openSync(path, 'r');
   const shorter = () => new FormatError(`${path} has become shorter while it was read`);
+  const readNow = (position: number, into: Uint8Array, start: number, length: number): number => {
+    try {
+      return fs.readSync(file, into, start, length, position);
+    } catch (error) {
+      throw withPath(error, path);
+    }
+  };
   return {
     size: fs.fstatSync(file).size,
     read(position, into) {
       for (let done = 0; done < into.byteLength; ) {
         const wanted = Math.min(into.byteLength - done, maxTransfer);
-        const got = fs.readSync(file, into, done, wanted, position + done);
+        const got = readNow(position + done, into, done, wanted);
         if (got === 0) throw shorter();
         done += got;
       }
@@ -65,7 +76,7 @@ export async function openFile(path: string): Promise<OpenFile> {
       for (let done = 0; done < into.byteLength; ) {
         const got = await new Promise<number>((resolve, reject) =>
           fs.read(file, into, done, into.byteLength - done, position + done, (error, count) =>
-            error === null ? resolve(count) : reject(error),
+            error === null ? resolve(count) : reject(withPath(error, path)),
           ),
         );
         if (got === 0) throw shorter();
@@ -78,18 +89,16 @@ export async function openFile(path: string): Promise<OpenFile> {
 
 /**
  * Writes a safetensors file, one tensor at a time. It appears at `path` complete or not at all: if
- * anything fails, what was at `path` is still there.
- *
- * @throws ShapeError, DTypeError if data and shape or dtype do not agree, and the system's error if writing fails
+ * anything fails, what was at `path` is still there. Throws ShapeError, DTypeError if data and shape or dtype do not
+ * agree, and the system's error if writing fails.
  */
 export async function saveSafetensors(
-  path: string,
+  path: string | URL,
   tensors: SafetensorsTensors,
   metadata?: SafetensorsMetadata,
 ): Promise<void> {
-  checkPath('saveSafetensors', path);
   const parts = safetensorsParts(checkOptions('saveSafetensors', tensors), metadata);
-  await writeAtomically(new Map([[path, parts]]));
+  await writeAtomically(new Map([[await pathFrom('saveSafetensors', path), parts]]));
 }
 
 /** The bytes of a safetensors file, one tensor at a time. Throws as `saveSafetensors`. */
@@ -120,7 +129,7 @@ export async function readFilesOf(
       return await readFile(join(folder, name), { signal });
     } catch (error) {
       if (isMissing(error)) return '';
-      throw signal?.aborted ? signal.reason : error;
+      throw signal?.aborted ? signal.reason : withPath(error, join(folder, name));
     }
   };
 }

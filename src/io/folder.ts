@@ -10,19 +10,17 @@ export interface LoadOptions {
 }
 
 /** Files by name, with those of the optional ones that are there. */
-export interface FolderFiles {
+interface FolderFiles {
   readonly required: readonly string[];
   readonly optional: readonly string[];
 }
 
 /**
  * Reads files of a folder: a path, relative to the working directory, in Node; a URL, in browsers also one relative to
- * the page.
- *
- * @throws FormatError if a required file is not there, FetchError if the network or the server fails, the system's error if
- * a file cannot be read, and the reason of the signal
+ * the page. Throws FormatError if a required file is not there, FetchError if the network or the server fails, the
+ * system's error if a file cannot be read, and the reason of the signal.
  */
-export async function readFolder(
+async function readFolder(
   folder: string | URL,
   { required, optional }: FolderFiles,
   { signal }: LoadOptions = {},

@@ -55,9 +55,7 @@ export class SafetensorsEntry {
 
   /**
    * The data in one of a tensor's two types: F64, F16 and BF16 become float32, integers int32. An F32 or I32 tensor of
-   * a file in memory comes as a view where its alignment allows.
-   *
-   * @throws FormatError if an integer does not fit an int32
+   * a file in memory comes as a view where its alignment allows. Throws FormatError if an integer does not fit an int32.
    */
   data(): Float32Array | Int32Array {
     return this.decode(this.bytes());
@@ -103,9 +101,8 @@ export interface Safetensors {
 }
 
 /**
- * Reads a file that is in memory. Nothing is copied: the entries are views of `file`.
- *
- * @throws FormatError naming the tensor and what was expected, if the header lies in any way
+ * Reads a file that is in memory. Nothing is copied: the entries are views of `file`. Throws FormatError, naming the
+ * tensor and what was expected, if the header lies in any way.
  */
 export function parseSafetensors(file: Uint8Array | ArrayBuffer): Safetensors {
   return readSafetensors(inMemory(file));
@@ -336,9 +333,8 @@ export function storedBytes({ name, dtype, byteLength }: Layout['parts'][number]
 }
 
 /**
- * Writes a file into memory. Tensors are read with `dataSync()`.
- *
- * @throws ShapeError, DTypeError if data and shape or dtype do not agree
+ * Writes a file into memory. Tensors are read with `dataSync()`. Throws ShapeError, DTypeError if data and shape or dtype
+ * do not agree.
  */
 export function serializeSafetensors(tensors: SafetensorsTensors, metadata?: SafetensorsMetadata): Uint8Array {
   const { header, parts, byteLength } = layOut(tensors, metadata);

@@ -37,7 +37,7 @@ const NONE = -1;
 /**
  * Merges the most frequent pair of neighbouring tokens, again and again, until there are `vocabSize` tokens or no pair
  * occurs `minFrequency` times. Ties go to the lower left id, then the lower right one. `tokens` lists those to begin
- * with.
+ * with; what spells one of them is not merged.
  *
  * All distinct words lie one after another in one linked list. A merge visits only the places of its pair and corrects
  * the counts of the pairs around them; the queue holds outdated counts, which only ever are too high and are corrected
@@ -66,8 +66,10 @@ export function learnMerges(
       continue;
     }
     const [left, right] = [vocabulary[pair.left] as string, vocabulary[pair.right] as string];
+    const known = idOf.get(left + right);
+    if (known !== undefined && known < tokens.length) continue; // it spells a special token, which is no text
     // Two ways to the same token share it. A pair that returns by the second way is joined by the rule it already has.
-    const id = idOf.get(left + right) ?? vocabulary.push(left + right) - 1;
+    const id = known ?? vocabulary.push(left + right) - 1;
     idOf.set(left + right, id);
     if (!pair.learnt) merges.push([left, right]);
     pair.learnt = true;

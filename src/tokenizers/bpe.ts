@@ -58,7 +58,7 @@ export class BpeTokenizer extends ByteTokenizer {
   constructor(merges: readonly Merge[], special: SpecialTokens = {}) {
     if (!Array.isArray(merges))
       throw new ArgumentError(`BpeTokenizer: the merges are ${describeValue(merges)}, expected an array`);
-    super(special, [...new Set(merges.map(([left, right]) => left + right))]);
+    super(special, [...new Set(merges.map(([left, right]) => left + right))], 'BpeTokenizer');
     this.#merges = merges;
     this.#made = merges.map(([left, right], rank) => {
       const [a, b, made] = [left, right, left + right].map((token) => this.tokenToId(token));

@@ -27,9 +27,9 @@ export class ByteTokenizer extends VocabularyTokenizer {
   /** The id of byte 0. */
   protected readonly firstByte: number;
 
-  constructor(special: SpecialTokens = {}, merged: readonly string[] = []) {
+  constructor(special: SpecialTokens = {}, merged: readonly string[] = [], name = 'ByteTokenizer') {
     const list = specialList(special);
-    super([...list, ...BYTE_NAMES, ...merged], special);
+    super([...list, ...BYTE_NAMES, ...merged], special, name);
     this.firstByte = list.length;
   }
 

@@ -11,7 +11,7 @@ export class CharTokenizer extends VocabularyTokenizer {
    * character.
    */
   constructor(vocabulary: readonly string[], special: SpecialTokens = {}) {
-    super(vocabulary, special);
+    super(vocabulary, special, 'CharTokenizer');
     const list = specialList(special);
     const longer = vocabulary.find((token) => Array.from(token).length !== 1 && !list.includes(token));
     if (longer !== undefined) throw new ArgumentError(`CharTokenizer: ${JSON.stringify(longer)} is not one character`);

@@ -1,7 +1,7 @@
 import { checkKnown, checkOptions } from '../core/check.js';
-import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
+import { FormatError, SimdformerError } from '../core/errors.js';
 import { type ConfiguredToken, specialTokensOf, type TokenizerConfig, type TokenizerJson } from './json.js';
-import { checkIds, checkText, codePointsBefore, type Tokenizer, UnknownTokenError } from './tokenizer.js';
+import { checkText, codePointsBefore, knownIds, type Tokenizer, UnknownTokenError } from './tokenizer.js';
 
 /** What is used of the package's Tokenizer; its own declarations do not resolve in Node's module mode. */
 interface Engine {
@@ -37,13 +37,20 @@ export async function loadTokenizer(json: string | object, config?: TokenizerCon
     const parsed = checkTokenizerJson(typeof json === 'string' ? JSON.parse(json) : json);
     // Decoding gives back what was encoded: no spaces are cleaned away unless the config asks for it.
     const unk_token = contentOf(options.unk_token) ?? parsed.model.unk_token;
-    const engine: Engine = new HuggingFace(parsed, { clean_up_tokenization_spaces: false, ...options, unk_token });
+    const model = { ...parsed.model, unk_token: parsed.model.unk_token ?? NO_TOKEN };
+    const engine: Engine = new HuggingFace(
+      { ...parsed, model },
+      { clean_up_tokenization_spaces: false, ...options, unk_token },
+    );
     return new HuggingFaceTokenizer(engine, parsed, config);
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;
     throw new FormatError(`this tokenizer.json cannot be read: ${(cause as Error).message}`, { cause });
   }
 }
+
+/** Without a name for it, the engine leaves text out that the vocabulary lacks. No token has this one. */
+const NO_TOKEN = '\0unknown';
 
 class HuggingFaceTokenizer implements Tokenizer {
   readonly vocabSize: number;
@@ -68,20 +75,19 @@ class HuggingFaceTokenizer implements Tokenizer {
   encode(text: string, options: { addSpecial?: boolean } = {}): number[] {
     checkText('encode', text);
     checkKnown('encode', options, ['addSpecial']);
-    const { ids, tokens } = this.engine.encode(text, { add_special_tokens: options.addSpecial ?? false });
+    const { ids, tokens } = this.#encoded(text, options.addSpecial);
     const unknown = ids.findIndex(isUnknown);
-    if (unknown >= 0) throw new UnknownTokenError(tokens[unknown] as string, this.#placeOfUnknown(text));
-    return ids as number[];
+    if (unknown < 0) return ids as number[];
+    const token = tokens[unknown] as string;
+    if (token !== NO_TOKEN) throw new UnknownTokenError(token, this.#placeOfUnknown(text));
+    const characters = [...text];
+    const at = characters.findIndex((each) => this.#encoded(each).ids.some(isUnknown));
+    throw new UnknownTokenError(characters[at] ?? text, at < 0 ? undefined : at);
   }
 
   decode(ids: Iterable<number>, options: { skipSpecial?: boolean } = {}): string {
     checkKnown('decode', options, ['skipSpecial']);
-    checkIds(ids);
-    const list = [...ids];
-    const unknown = list.find((id) => this.idToToken(id) === undefined);
-    if (unknown !== undefined) {
-      throw new ArgumentError(`decode: there is no id ${unknown} in a vocabulary of ${this.vocabSize} tokens`);
-    }
+    const list = knownIds(this, ids);
     return list.length === 0 ? '' : this.engine.decode(list, { skip_special_tokens: options.skipSpecial ?? true });
   }
 
@@ -97,8 +103,12 @@ class HuggingFaceTokenizer implements Tokenizer {
     return this.json;
   }
 
+  #encoded(text: string, add_special_tokens = false) {
+    return this.engine.encode(text, { add_special_tokens });
+  }
+
   #placeOfUnknown(text: string): number | undefined {
-    const { ids, tokens } = this.engine.encode(text, { add_special_tokens: false });
+    const { ids, tokens } = this.#encoded(text);
     return placeOfLast(text, tokens.slice(0, 1 + ids.findIndex(isUnknown)));
   }
 

@@ -50,10 +50,16 @@ export function checkText(op: string, text: string): void {
   if (typeof text !== 'string') throw new ArgumentError(`${op}: the text is ${describeValue(text)}, expected a string`);
 }
 
-/** As `checkText`, for `decode`. */
-export function checkIds(ids: Iterable<number>): void {
+/** The ids to decode. Throws ArgumentError for what is not several ids of the vocabulary. */
+export function knownIds(tokenizer: Tokenizer, ids: Iterable<number>): number[] {
   if (typeof ids?.[Symbol.iterator] !== 'function')
     throw new ArgumentError(`decode: the ids are ${describeValue(ids)}, expected an array`);
+  return Array.from(ids, (id) => {
+    if (typeof id === 'number' && tokenizer.idToToken(id) !== undefined) return id;
+    throw new ArgumentError(
+      `decode: there is no id ${describeValue(id)} in a vocabulary of ${tokenizer.vocabSize} tokens`,
+    );
+  });
 }
 
 /** The position in code points of an index in UTF-16 units. */

@@ -2,7 +2,7 @@ import { checkKnown, checkNumber, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type TokenizerJson, type TokenizerParts, writeTokenizer } from './json.js';
 import { SpecialSplitter, type SpecialTokens, specialList } from './special.js';
-import { checkIds, checkText, codePointsBefore, type Tokenizer, UnknownTokenError } from './tokenizer.js';
+import { checkText, codePointsBefore, knownIds, type Tokenizer, UnknownTokenError } from './tokenizer.js';
 
 /** What to keep of a corpus when a vocabulary is made from it. */
 export interface VocabularyOptions {
@@ -29,22 +29,22 @@ export abstract class VocabularyTokenizer implements Tokenizer {
   readonly #specialIds: ReadonlySet<number>;
   readonly #splitter: SpecialSplitter;
 
-  protected constructor(tokens: readonly string[], special: SpecialTokens) {
+  /** `name` is for error messages; a class's own does not survive bundling. */
+  protected constructor(tokens: readonly string[], special: SpecialTokens, name = 'VocabularyTokenizer') {
     if (!Array.isArray(tokens))
-      throw new ArgumentError(`${new.target.name}: the vocabulary is ${describeValue(tokens)}, expected an array`);
-    if (tokens.length === 0)
-      throw new ArgumentError(`${new.target.name}: the vocabulary is empty, expected one token at least`);
+      throw new ArgumentError(`${name}: the vocabulary is ${describeValue(tokens)}, expected an array`);
+    if (tokens.length === 0) throw new ArgumentError(`${name}: the vocabulary is empty, expected one token at least`);
     this.tokens = [...tokens];
     this.special = special;
     this.#ids = new Map(tokens.map((token, id) => [token, id]));
     if (this.#ids.size < tokens.length) {
       const twice = tokens.find((token, id) => this.#ids.get(token) !== id);
-      throw new ArgumentError(`${new.target.name}: ${JSON.stringify(twice)} is in the vocabulary twice`);
+      throw new ArgumentError(`${name}: ${JSON.stringify(twice)} is in the vocabulary twice`);
     }
     const list = specialList(special);
     const missing = list.find((token) => !this.#ids.has(token));
     if (missing !== undefined) {
-      throw new ArgumentError(`${new.target.name}: special token ${JSON.stringify(missing)} is not in the vocabulary`);
+      throw new ArgumentError(`${name}: special token ${JSON.stringify(missing)} is not in the vocabulary`);
     }
     this.#specialIds = new Set(list.map((token) => this.#ids.get(token) as number));
     this.#splitter = new SpecialSplitter(list);
@@ -82,15 +82,7 @@ export abstract class VocabularyTokenizer implements Tokenizer {
 
   decode(ids: Iterable<number>, options: { skipSpecial?: boolean } = {}): string {
     const skip = checkKnown('decode', options, ['skipSpecial']).skipSpecial ?? true;
-    checkIds(ids);
-    const kept: number[] = [];
-    for (const id of ids) {
-      if (this.tokens[id] === undefined) {
-        throw new ArgumentError(`decode: there is no id ${id} in a vocabulary of ${this.vocabSize} tokens`);
-      }
-      if (!(skip && this.isSpecial(id))) kept.push(id);
-    }
-    return this.decodeIds(kept);
+    return this.decodeIds(knownIds(this, ids).filter((id) => !(skip && this.isSpecial(id))));
   }
 
   toJSON(): TokenizerJson {

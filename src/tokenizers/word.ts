@@ -25,7 +25,7 @@ export class WordTokenizer extends VocabularyTokenizer {
    * Throws ArgumentError for no token, a token twice or a special one that is missing.
    */
   constructor(vocabulary: readonly string[], special: SpecialTokens = {}, split: WordSplit = 'punctuation') {
-    super(vocabulary, special);
+    super(vocabulary, special, 'WordTokenizer');
     this.#split = split;
     this.#pattern = wordPattern(split);
   }
@@ -69,7 +69,8 @@ export class WordTokenizer extends VocabularyTokenizer {
   }
 }
 
-function wordPattern(split: WordSplit): RegExp {
+/** What finds the words of a text. */
+export function wordPattern(split: WordSplit): RegExp {
   checkOneOf('WordTokenizer', 'split', split, Object.keys(WORDS));
   return new RegExp(WORDS[split], 'gu');
 }

@@ -79,11 +79,16 @@ describe('without a model', () => {
     expect(ops.map(({ op }: { op: string }) => op)).toContain('matmul');
   });
 
-  it.concurrent('bench says when a model is too large', async () => {
-    const { code, stdout, stderr } = await simdformer(['bench', '--d-model', '60000', '--heads', '60']);
+  it.concurrent.each([
+    '--d-model 60000 --heads 60',
+    '--batch 1000000000',
+    '--length 1000000000',
+    '--batch 1000000000 --length 1 --d-model 2 --heads 1',
+  ])('bench says when %s is too large', async (sizes) => {
+    const { code, stdout, stderr } = await simdformer(['bench', ...sizes.split(' ')]);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr.trimEnd().split('\n')).toHaveLength(1);
-    expect(stderr).toMatch(/memory/);
+    expect(stderr).toMatch(/memory|does not fit/);
   });
 
   it.concurrent('bench --train says what gradient checkpointing saves', async () => {

@@ -152,7 +152,10 @@ describe('train', () => {
   it.runIf(platform() === 'linux')('keeps a checkpoint when the disk is full', async () => {
     await mkdir(folder.at('full'));
     await symlink('/dev/full', folder.at('full/log.jsonl'));
-    expectFailure(await train('pairs', 'full', '--steps', '100000'), /disk is full/);
+    expectFailure(
+      await train('pairs', 'full', '--steps', '100000'),
+      /: .*full\/log\.jsonl: its disk is full \(ENOSPC\)$/m,
+    );
     expect((await readFile(folder.at('full/checkpoint.safetensors'))).length).toBeGreaterThan(1000);
   });
 });
@@ -220,7 +223,7 @@ describe('a trained model', () => {
   });
 
   it('is measured on sources as they stand, and on words however they are separated', async () => {
-    await writeFile(folder.at('capitals.tsv'), 'ab\tAH  B \nAB\tAH B\naB\tB\n');
+    await writeFile(folder.at('capitals.tsv'), 'ab\tAH  B\u00a0\nAB\tAH\u2003B\naB\tB\n');
     const [json, lines] = await Promise.all([
       simdformer(['eval', model(), folder.at('capitals.tsv'), '--outputs', '--json']),
       simdformer(['eval', model(), folder.at('capitals.tsv'), '--outputs']),
@@ -243,6 +246,17 @@ describe('a trained model', () => {
     expect(await readFile(folder.at('both.svg'), 'utf8')).toEqual(await readFile(folder.at('heads.svg'), 'utf8'));
     expect(await readFile(folder.at('heads.svg'), 'utf8')).toContain('layer 1, head 2');
     expectFailure(missing, /there is no such head: the model has 1 layers of 2 heads/);
+  });
+
+  it.runIf(platform() === 'linux')('names what a picture cannot be written to', async () => {
+    const [full, none, absent] = await Promise.all(
+      ['/dev/full', '', folder.at('absent/heads.svg')].map((out) =>
+        simdformer(['attention', model(), 'ab', '-o', out]),
+      ),
+    );
+    expectFailure(full as Ended, /^simdformer: \/dev\/full: its disk is full \(ENOSPC\)$/m);
+    expectFailure(none as Ended, /^simdformer: '': there is no such file or folder \(ENOENT\)$/m);
+    expectFailure(absent as Ended, /absent\/heads\.svg: there is no such file or folder \(ENOENT\)$/m);
   });
 
   it.runIf(platform() === 'linux')('shows it in colour on a terminal, unless NO_COLOR is set', async () => {
@@ -280,10 +294,12 @@ describe('a trained model', () => {
     const weights = await readFile(folder.at('pairs/model.safetensors'));
     await writeFile(folder.at('cut/model.safetensors'), weights.subarray(0, 1000));
     await mkdir(folder.at('empty'));
+    await mkdir(folder.at('folders/config.json'), { recursive: true });
     const run = (name: string) => simdformer(['run', folder.at(name), 'ab']);
-    const [broken, cut, empty] = await Promise.all([run('broken'), run('cut'), run('empty')]);
-    expectFailure(broken, /the model '.*broken' cannot be loaded: config\.json is not JSON/);
-    expectFailure(cut, /the model '.*cut' cannot be loaded: model\.safetensors is damaged: the header/);
-    expectFailure(empty, /holds no model: no config\.json in it/);
+    const [broken, cut, empty, folders] = await Promise.all(['broken', 'cut', 'empty', 'folders'].map(run));
+    expectFailure(folders as Ended, /folders\/config\.json: it is a folder \(EISDIR\)/);
+    expectFailure(broken as Ended, /the model '.*broken' cannot be loaded: config\.json is not JSON/);
+    expectFailure(cut as Ended, /the model '.*cut' cannot be loaded: model\.safetensors is damaged: the header/);
+    expectFailure(empty as Ended, /holds no model: no config\.json in it/);
   });
 });

@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readDictionary, readPairs } from '../../src/cli/data.js';
+import { readDictionary, readPairs, words } from '../../src/cli/data.js';
 import { ArgumentError } from '../../src/core/errors.js';
+import { WordTokenizer } from '../../src/index.js';
 import { temporaryFolder } from './run-cli.js';
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -36,6 +37,7 @@ describe('readPairs', () => {
     ['\tX\n', /:1: expected a source/],
     ['a\t\n', /:1: expected a source/],
     ['a\tX\nb\t  \n', /:2: expected a source, a tab and a target, got "b\\t {2}"/],
+    ['a\t\u00a0\u0085\n', /:1: expected a source, a tab and a target/],
     ['', /has no pairs in it/],
     ['\n\n', /has no pairs in it/],
   ])('refuses %j', async (text, message) => {
@@ -43,6 +45,14 @@ describe('readPairs', () => {
     await expect(readPairs(path)).rejects.toThrow(ArgumentError);
     await expect(readPairs(path)).rejects.toThrow(message);
   });
+});
+
+it('words are what the tokenizer of pronunciations takes for them', () => {
+  const text = ' HH\u00a0AH  L\u2003OW\u0085\ufeff ';
+  const tokenizer = WordTokenizer.train(text, { split: 'whitespace' });
+  expect(words(text)).toEqual(['HH', 'AH', 'L', 'OW', '\ufeff']);
+  expect(words(text)).toEqual(words(tokenizer.decode(tokenizer.encode(text))));
+  expect(words(' \u00a0')).toEqual([]);
 });
 
 it('readDictionary gives words with their pronunciations, without stress', async () => {

@@ -100,6 +100,28 @@ describe('a training', () => {
     expect(await readFile(folder.at('diverged/loss.svg'), 'utf8')).not.toContain('NaN');
     const resumed = await train('diverged', ['--resume', '--steps', '5'], {}, 'diverging.json');
     expect(resumed.stderr).toMatch(/the training diverged/);
+    const again = await train('diverged', ['--resume', '--steps', '5'], {}, 'diverging.json'); // which takes no step
+    expect(again.code).toBe(1);
+    expect(again.stderr).toMatch(/^simdformer: the training diverged: its last loss is NaN\. Lower schedule\.peak/m);
+  });
+
+  it.each([2, 0])('of pronunciations that diverges does the same, %i of them held out', async (validation) => {
+    await writeFile(folder.at('pairs.tsv'), 'ab\tA B\nba\tB A\nabb\tA B B\nbba\tB B A\n');
+    const schedule = { kind: 'constant', peak: 1e30, warmup: 0 };
+    const sizes = { ...model, encoderLayers: 1, tieEmbeddings: false };
+    const diverging = { task: 'pronunciation', model: sizes, validation, validateEvery: 2, schedule, clipNorm: null };
+    const data = folder.at('pairs.tsv');
+    await writeFile(folder.at('wild.json'), JSON.stringify({ ...diverging, data, batch: 60, steps: 4 }));
+    const ended = await train(`wild-${validation}`, ['--json'], {}, 'wild.json');
+    const again = await train(`wild-${validation}`, ['--json', '--resume'], {}, 'wild.json');
+    for (const { code, stdout, stderr } of [ended, again]) {
+      expect(code).toBe(1);
+      const metrics = validation > 0 ? { wordError: null, tokenError: null } : {};
+      expect(JSON.parse(stdout)).toMatchObject({ reason: 'done', step: 4, metrics });
+      expect(stderr).toMatch(/^simdformer: the training diverged: its .* Lower schedule\.peak and start again/m);
+      expect(stderr).not.toContain('no next token');
+    }
+    expect(again.stderr).toMatch(validation > 0 ? /its last wordError is NaN/ : /its weights are no finite numbers/);
   });
 
   it('names a checkpoint that is damaged, and what to do', async () => {

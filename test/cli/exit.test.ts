@@ -14,7 +14,9 @@ it.each<[unknown, string | undefined]>([
     system('EACCES', 'a/m.safetensors.0b1f6a2e-8c1d-4f5e-9a51-0d5e3a3f7c11.tmp'),
     'a/m.safetensors: this is not allowed (EACCES)',
   ],
+  [system('ENOENT', '.0b1f6a2e-8c1d-4f5e-9a51-0d5e3a3f7c11.tmp'), "'': there is no such file or folder (ENOENT)"],
   [system('EXYZ'), 'x'],
+  [system('EXYZ', 'a/b.svg'), 'a/b.svg: x'],
   [new RangeError('Invalid typed array length: 5'), expect.stringMatching(/more memory than there is/)],
   [new TypeError('x is not a function'), undefined],
 ])('%s', (error, description) => {

@@ -24,6 +24,8 @@ beforeAll(async () => {
   await model.save(folder.at('saved'));
   model.tokenizers = {};
   await model.save(folder.at('mute'));
+  model.tokenizers = { source: CharTokenizer.train('abcd', { special }) };
+  await model.save(folder.at('foreign'));
   model.dispose();
   await writeFile(folder.at('pairs.tsv'), pairs);
 });
@@ -64,9 +66,15 @@ describe('train --init', () => {
 
   it.each<[string, object, RegExp]>([
     ['another size', { model: { dFF: 64 } }, /model\.dFF is 64, but the model '.*saved' .* has 32: leave it out/],
+    ['other heads', { model: { heads: 1 } }, /model\.heads is 1, but the model '.*saved' .* has 2: leave it out/],
     ['another form', { model: { positions: 'learned' } }, /model\.positions is .*learned.* has .*sinusoidal/],
     ['another task', { task: 'characters', validation: 0 }, /1 encoder and 1 decoder layers, but characters needs/],
     ['no tokenizers', { init: 'mute' }, /'.*mute' was saved without the tokenizers that pronunciation needs/],
+    [
+      'tokenizers of another model',
+      { init: 'foreign' },
+      /'.*foreign' has 6 source tokens, but its source tokenizer 7: /,
+    ],
     ['no model', { init: 'absent' }, /there is no model '.*absent'/],
   ])('refuses %s', async (_, { init = 'saved', ...config }: { init?: string }, message) => {
     await expect(prepare({ ...config, init: folder.at(init) })).rejects.toThrow(message);

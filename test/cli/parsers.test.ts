@@ -14,6 +14,11 @@ describe('values of options', () => {
     expect(() => integer(1, 64)(text)).toThrow(InvalidArgumentError);
   });
 
+  it('are told the upper limit of what has none where it is too small for them', () => {
+    expect(() => integer(1)('0')).toThrow('Expected an integer, 1 or more.');
+    expect(() => integer(1)('1e18')).toThrow('Expected an integer, 1 to 9007199254740991.');
+  });
+
   it.each(['', 'x', '0', '-1', '1.5', 'NaN', 'Infinity'])('%j is no share above 0', (text) => {
     expect(() => positive(1)(text)).toThrow(InvalidArgumentError);
   });

@@ -57,6 +57,17 @@ describe('writeAtomically', () => {
   });
 });
 
+it('names the file that the system refuses to write', async () => {
+  const refused = Object.assign(new Error('ENOSPC: no space left on device, fsync'), {
+    code: 'ENOSPC',
+    syscall: 'fsync',
+  });
+  vi.spyOn(await fileMethods(), 'sync').mockRejectedValue(refused);
+  await expect(write({ a: [bytes('new')] })).rejects.toMatchObject({
+    path: expect.stringMatching(/a\.[\da-f-]+\.tmp$/),
+  });
+});
+
 describe('writeWhole', () => {
   it('brings a file to the disk before it replaces another', async () => {
     const before: string[] = [];

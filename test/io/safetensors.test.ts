@@ -11,8 +11,9 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DTypeError, FormatError, ShapeError } from '../../src/core/errors.js';
+import { ArgumentError, DTypeError, FormatError, ShapeError } from '../../src/core/errors.js';
 import { openSafetensors, saveSafetensors } from '../../src/io/file.js';
 import { parseSafetensors, type SafetensorsArray, serializeSafetensors } from '../../src/io/safetensors.js';
 
@@ -225,6 +226,24 @@ describe('files', () => {
     expect(file.tensors.get('x')!.data()).toEqual(Float32Array.of(1, 2));
     file.close();
     expect(() => file.tensors.get('x')!.data()).toThrow();
+  });
+
+  it('may be given by their URL', async () => {
+    const url = pathToFileURL(join(folder, 'of a URL.safetensors'));
+    await saveSafetensors(url, one);
+    const file = await openSafetensors(url);
+    expect(file.tensors.get('x')!.data()).toEqual(one.x.data);
+    file.close();
+    for (const other of [new URL('https://example.com/x'), 5 as never]) {
+      await expect(openSafetensors(other)).rejects.toThrow(
+        /^openSafetensors: the path is (https:.*|5), expected a string/,
+      );
+      await expect(saveSafetensors(other, one)).rejects.toThrow(ArgumentError);
+    }
+  });
+
+  it('that are folders are named', async () => {
+    await expect(openSafetensors(folder)).rejects.toMatchObject({ code: 'EISDIR', path: folder });
   });
 
   it('that lie, or shrink while open, are FormatErrors', async () => {

@@ -81,6 +81,30 @@ describe('loadTokenizer', () => {
     expect(positionIn(() => lower.encode('this is'))).toBe(5);
   });
 
+  it('leaves no text out that byte pairs cannot spell', async () => {
+    const vocab = { a: 0, b: 1, ab: 2, '👩': 3 };
+    const json = (model: object) => ({
+      ...letters,
+      added_tokens: [],
+      post_processor: null,
+      pre_tokenizer: null,
+      decoder: { type: 'Fuse' },
+      model: { type: 'BPE', vocab, merges: [['a', 'b']], ...model },
+    });
+    const without = await loadTokenizer(json({}));
+    expect(without.encode('ab👩b')).toEqual([2, 3, 1]);
+    expect(without.decode([2, 3, 1])).toBe('ab👩b');
+    expect(without.unkId).toBeUndefined();
+    expect(() => without.encode('ab👩xab')).toThrow('"x" at position 3 is not in the vocabulary');
+    expect(positionIn(() => without.encode('ab👩xab', { addSpecial: true }))).toBe(3);
+    expect(without.toJSON()).toEqual(json({}));
+    const lower = await loadTokenizer({ ...json({ unk_token: null }), normalizer: { type: 'Lowercase' } });
+    expect(lower.encode('ABa')).toEqual([2, 0]);
+    expect(positionIn(() => lower.encode('ABX'))).toBe(2);
+    const unknown = await loadTokenizer(json({ vocab: { ...vocab, '<unk>': 4 }, unk_token: '<unk>' }));
+    expect(unknown.encode('abxb')).toEqual([2, 4, 1]);
+  });
+
   it('reads a file without added_tokens', async () => {
     const { added_tokens: _, ...json } = parsed(CharTokenizer.train('abc'));
     const tokenizer = await loadTokenizer(json);

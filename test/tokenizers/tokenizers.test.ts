@@ -98,7 +98,7 @@ describe('WordTokenizer', () => {
     const tokenizer = new WordTokenizer(['</s>', 'HH', 'AH0', 'L', 'OW1'], { eos: '</s>' }, 'whitespace');
     expect(tokenizer.encode('HH AH0 L OW1', { addSpecial: true })).toEqual([1, 2, 3, 4, 0]);
     expect(() => tokenizer.encode('HH XX')).toThrow('"XX" at position 3');
-    expect(() => new WordTokenizer(['a', 'a'])).toThrow('"a" is in the vocabulary twice');
+    expect(() => new WordTokenizer(['a', 'a'])).toThrow('WordTokenizer: "a" is in the vocabulary twice');
     expect(() => new WordTokenizer(['a'], { eos: '</s>' })).toThrow('special token "</s>" is not in the vocabulary');
     for (const eos of ['', 5 as never]) {
       const message = `special tokens: ${JSON.stringify(eos)} is one of them, expected text`;
@@ -173,6 +173,22 @@ describe('BpeTokenizer', () => {
     expect(() => BpeTokenizer.train('ab', { vocabSize: 255 })).toThrow(ArgumentError);
     expect(() => BpeTokenizer.train('ab', { vocabSize: 300, minFrequency: 0 })).toThrow(ArgumentError);
     expect(() => new BpeTokenizer([['ab', 'c']])).toThrow('merge 0 joins ab and c');
+    expect(() => new BpeTokenizer([['a', 'b']], { pad: 'ab' })).toThrow(
+      'BpeTokenizer: "ab" is in the vocabulary twice',
+    );
+    expect(() => new ByteTokenizer({ pad: 'a' })).toThrow('ByteTokenizer: "a" is in the vocabulary twice');
+  });
+
+  it('merges nothing that spells a special token', () => {
+    const train = () => BpeTokenizer.train('xbb bb bb bb bbb bbb', { vocabSize: 300, special: { pad: 'Ġbb' } });
+    const tokenizer = train();
+    const learnt = Array.from({ length: tokenizer.vocabSize - 257 }, (_, i) => tokenizer.idToToken(257 + i));
+    expect(learnt).toEqual(['bb', 'bbb', 'Ġbbb'].filter((token) => tokenizer.tokenToId(token) !== undefined));
+    expect(learnt).toContain('bb');
+    expect(tokenizer.encode(' bb')).toHaveLength(2);
+    expect(tokenizer.decode(tokenizer.encode('xbb bb bbb'))).toBe('xbb bb bbb');
+    expect(train().toJSON()).toEqual(tokenizer.toJSON());
+    expect(BpeTokenizer.fromJSON(JSON.parse(JSON.stringify(tokenizer))).encode(' bb')).toEqual(tokenizer.encode(' bb'));
   });
 });
 
@@ -207,7 +223,12 @@ describe('every tokenizer', () => {
           }
         }
       }
-      expect(() => restored.decode([tokenizer.vocabSize])).toThrow(ArgumentError);
+      for (const ids of [[tokenizer.vocabSize], [-1], [0.5], [undefined], [1n], '01', [0, '1']] as number[][]) {
+        expect(() => restored.decode(ids)).toThrow(ArgumentError);
+        expect(() => restored.decode(ids)).toThrow(
+          /^decode: there is no id ("?[\d.-]+n?"?|undefined) in a vocabulary of/,
+        );
+      }
     }
   });
 

@@ -1,4 +1,7 @@
+import { totalmem } from 'node:os';
+import { getHeapStatistics } from 'node:v8';
 import { Command } from 'commander';
+import { ArgumentError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
 import { profile, renderProfile } from '../../inspect/profile.js';
 import { Transformer } from '../../models/transformer.js';
@@ -19,6 +22,9 @@ interface BenchOptions {
 /** Time each of them long enough to be no accident. */
 const SECONDS = 2;
 
+/** About what V8 takes for a row of a batch, beside its tokens. */
+const BYTES_OF_ROW = 256;
+
 const MIB = 2 ** 20;
 
 export function benchCommand(): Command {
@@ -34,6 +40,7 @@ export function benchCommand(): Command {
     .option('--train', 'time a training step, and measure its memory without and with gradient checkpointing')
     .option('--json', 'print JSON')
     .action(async ({ dModel, heads, layers, batch, length, train, json }: BenchOptions, command: Command) => {
+      checkBatch(dModel, batch, length);
       using device = await openDevice(command);
       const sizes = { dModel, heads, encoderLayers: layers, decoderLayers: 0, maxLength: length };
       const model = new Transformer(device, { ...sizes, sourceVocab: 256 });
@@ -70,6 +77,17 @@ export function benchCommand(): Command {
       );
       console.log(renderProfile(ops));
     });
+}
+
+/** Throws ArgumentError for a batch that this machine cannot hold: V8 ends the program where its own memory does. */
+function checkBatch(dModel: number, batch: number, length: number): void {
+  const tokens = batch * length;
+  const isHeld = 4 * dModel * tokens <= totalmem(); // what one layer gives
+  const isMade = BYTES_OF_ROW * batch + 8 * tokens <= getHeapStatistics().heap_size_limit;
+  if (isHeld && isMade) return;
+  throw new ArgumentError(
+    `${batch} × ${length} tokens of ${dModel} features take more memory than there is: give smaller sizes`,
+  );
 }
 
 /** Milliseconds that `run` takes. */

@@ -1,10 +1,10 @@
 import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
-import { readPairs, readText } from '../data.js';
+import { readPairs, readText, words } from '../data.js';
 import { encode, tokenizersOf } from '../encoding.js';
 import { integer } from '../parsers.js';
 import { loadModel, openDevice, printJson } from '../shared.js';
-import { evaluatePairs, textLoss, words } from '../tasks.js';
+import { evaluatePairs, textLoss } from '../tasks.js';
 
 export function evalCommand(): Command {
   return new Command('eval')
@@ -41,7 +41,7 @@ export function evalCommand(): Command {
         const { outputs, count, wordError, tokenError } = await evaluatePairs(model, pairs, { beams: options.beams });
         const seconds = (performance.now() - start) / 1000;
         const results = pairs.map((pair, i) => ({ ...pair, output: (outputs[i] as string[]).join(' ') }));
-        // Blanks separate words, however many there are, as for the error rates.
+        // Words are what counts, as for the error rates, and not what separates them.
         const wrong = results.filter(
           ({ targets, output }) => !targets.some((text) => words(text).join(' ') === output),
         );

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { ArgumentError, FormatError } from '../../core/errors.js';
+import type { Transformer } from '../../models/transformer.js';
 import { type FitResult, fit } from '../../train/fit.js';
 import { fitSettings, LARGEST_SEED, readTask, TASKS, type TaskConfig } from '../config.js';
 import { EXIT } from '../exit.js';
@@ -58,6 +59,12 @@ export function trainCommand(): Command {
       const result = await train(task, options, stop);
       await task.model.save(out, { dtype });
       if (result.reason === 'aborted' && stop.by !== undefined) process.exitCode = EXIT[stop.by];
+      const diverged = await divergence(result, task.model);
+      if (diverged !== undefined) {
+        process.exitCode ||= EXIT.failed;
+        const advice = 'Lower schedule.peak and start again with --overwrite';
+        console.error(`simdformer: the training diverged: ${diverged}. ${advice}`);
+      }
       report(result, options, (performance.now() - start) / 1000);
     });
 }
@@ -149,13 +156,20 @@ async function train(
   return result;
 }
 
-function report({ reason, step, losses, validations }: FitResult, { out, json }: TrainOptions, seconds: number): void {
-  const last = losses.at(-1) ?? 0;
-  if (!Number.isFinite(last)) {
-    process.exitCode ||= EXIT.failed;
-    const advice = 'Lower schedule.peak and start again with --overwrite';
-    console.error(`simdformer: the training diverged: its last loss is ${last}. ${advice}`);
+/** What is no number any more, if something is. A resumed training that was complete has validations, but no losses. */
+async function divergence({ step, losses, validations }: FitResult, model: Transformer): Promise<string | undefined> {
+  const last = validations.at(-1);
+  const metrics = last?.step === step ? last.metrics : {};
+  const measured = [['loss', losses.at(-1) ?? 0] as const, ...Object.entries(metrics)];
+  const odd = measured.find(([, value]) => !Number.isFinite(value));
+  if (odd !== undefined) return `its last ${odd[0]} is ${odd[1]}`;
+  for (const { data } of Object.values(model.stateDict())) {
+    if (!(await data()).every(Number.isFinite)) return 'its weights are no finite numbers';
   }
+  return undefined;
+}
+
+function report({ reason, step, validations }: FitResult, { out, json }: TrainOptions, seconds: number): void {
   const metrics = validations.at(-1)?.metrics ?? {};
   if (json) {
     printJson({ reason, step, seconds, metrics, model: out });
