@@ -149,9 +149,9 @@ export class Device {
   }
 
   /**
-   * Runs `fn` and disposes of the tensors made in it, except those in what it returns (a tensor, or arrays and plain
-   * objects of them) and, if those can still be differentiated, the ones that backward needs. Scopes nest. Throws
-   * ArgumentError if `fn` is no function or asynchronous.
+   * Runs `fn` and disposes of the tensors made in it, except those in what it returns (a tensor, a TokenBatch or another
+   * object that lists its `tensors`, or arrays and plain objects of these) and, if those can still be differentiated, the
+   * ones that backward needs. Scopes nest. Throws ArgumentError if `fn` is no function or asynchronous.
    */
   scope<T>(fn: () => T): T {
     checkFunction('scope', fn);

@@ -1,11 +1,13 @@
 import { Tensor } from './tensor.js';
 
-/** The tensors in arrays and plain objects, which may hold each other. */
+/** The tensors in arrays, in plain objects, and in what lists its own as `tensors`; they may hold each other. */
 export function* tensorsIn(value: unknown, seen = new Set<object>()): Generator<Tensor> {
   if (value instanceof Tensor) yield value;
   else if (value !== null && typeof value === 'object' && !seen.has(value)) {
-    if (!Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype) return;
+    const isPlain = Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype;
+    const { tensors } = value as { tensors?: unknown };
+    if (!isPlain && !Array.isArray(tensors)) return;
     seen.add(value);
-    for (const inner of Object.values(value)) yield* tensorsIn(inner, seen);
+    for (const inner of isPlain ? Object.values(value) : (tensors as unknown[])) yield* tensorsIn(inner, seen);
   }
 }

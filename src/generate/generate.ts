@@ -1,4 +1,4 @@
-import { checkOptions, describeValue } from '../core/check.js';
+import { checkArray, checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
 import { packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
@@ -83,10 +83,7 @@ function checkHooks({ signal, onToken, stop, logitsProcessors = [] }: GenerateOp
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new ArgumentError(`generate: signal is ${describeValue(signal)}, expected an AbortSignal`);
   }
-  if (!Array.isArray(logitsProcessors)) {
-    const kind = describeValue(logitsProcessors);
-    throw new ArgumentError(`generate: logitsProcessors is ${kind}, expected an array of functions`);
-  }
+  checkArray('generate', 'logitsProcessors', logitsProcessors, 'an array of functions');
   const given = Object.entries({ onToken, stop }).filter(([, hook]) => hook !== undefined);
   const processors = logitsProcessors.map((processor, i) => [`logitsProcessors[${i}]`, processor] as const);
   for (const [name, hook] of [...given, ...processors]) {

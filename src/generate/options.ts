@@ -243,7 +243,7 @@ export function checkTokens(op: string, name: string, tokens: Iterable<number>, 
 }
 
 function checkEach(settings: Settings): void {
-  const { numBeams, maxNewTokens, earlyStopping } = settings;
+  const { numBeams, maxNewTokens, earlyStopping, doSample, cropContext, outputAttentions } = settings;
   check('numBeams', numBeams, (n) => isCount(n) && n <= MAX_CACHE_ROWS, `an integer from 1 to ${MAX_CACHE_ROWS}`);
   check('batchSize', settings.batchSize, isCount, 'a positive integer');
   check('numReturnSequences', settings.numReturnSequences, isCount, 'a positive integer');
@@ -258,6 +258,8 @@ function checkEach(settings: Settings): void {
   check('repetitionPenalty', settings.repetitionPenalty, isPositive, 'a positive number');
   check('noRepeatNgramSize', settings.noRepeatNgramSize, isWhole, 'an integer from 0 on');
   checkOneOf('generate', 'earlyStopping', earlyStopping, [true, false, 'never']);
+  for (const [name, value] of Object.entries({ doSample, cropContext, outputAttentions }))
+    checkOneOf('generate', name, value, [true, false]);
 }
 
 /** `left` is how many tokens the model can read at once beyond the prompt. */

@@ -71,7 +71,8 @@ export class Ranker {
     stops: number,
   ) {
     const slots = this.follows ? MAX_STEPS_AHEAD : 1;
-    [this.#best, this.#stops, this.#finished] = device.unscoped(() => [
+    // All or, where memory ends, none. There are no scopes outside this one.
+    [this.#best, this.#stops, this.#finished] = device.scope(() => [
       {
         values: device.empty([slots, sequences, count]),
         ids: device.empty([slots, sequences, count], 'int32'),

@@ -21,13 +21,15 @@ export interface ScoreResult {
 export async function score(model: Transformer, source: Tokens | null, target: Tokens): Promise<ScoreResult> {
   if (model.transformer.decoder === null) throw new ArgumentError('score: the model has no decoder');
   checkSides('score', model.transformer, source, target);
-  const sources = source === null ? null : packed(await readRows('score: source', model, source));
-  const targets = await readRows('score: target', model, target);
+  const [rows, targets] = await Promise.all([
+    source && readRows('score: source', model, source),
+    readRows('score: target', model, target),
+  ]);
   const { targetVocab } = model.config;
   const { inputs, labels } = shiftedTargets('score', targets, null);
   for (const [i, row] of targets.entries()) checkTokens('score', `a token of target ${i}`, row, model);
   const { reading } = inference(model, () => {
-    const logits = model.forward(sources, packed(inputs));
+    const logits = model.forward(rows && packed(rows), packed(inputs));
     const all = logSoftmax(logits).reshape(-1, 1);
     const places = Int32Array.from(labels, (label, i) => i * targetVocab + label);
     return { reading: gather(all, model.device.tensor(places)).data() };

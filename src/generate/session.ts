@@ -5,6 +5,7 @@ import type { Tensor } from '../core/tensor.js';
 import { inference } from '../models/inference.js';
 import type { Transformer } from '../models/transformer.js';
 import type { DecoderState } from '../nn/kv-cache.js';
+import { orDispose } from '../nn/or-dispose.js';
 import { checkIds, packed, type TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
 import { longest, type Plan } from './options.js';
@@ -95,7 +96,8 @@ export class Session {
       const from = sourceLength > 0 ? { memory: model.encode(packed(sources)), sourceLength } : { sequences };
       return model.startDecoding({ beams, maxLength, ...from });
     });
-    this.#ranker = new Ranker(model.device, ranked, this.state.sequences, stops);
+    const { device } = model;
+    this.#ranker = orDispose(this.state, () => new Ranker(device, ranked, this.state.sequences, stops));
     this.#begin(sources);
   }
 
@@ -113,7 +115,8 @@ export class Session {
       checkIds('source', sources);
       if (this.#reading === null) {
         const batch = model.device.unscoped(() => model.batch(tokens));
-        this.#reading = { batch, program: model.device.record(() => this.#remember(batch)) };
+        const program = orDispose(batch, () => model.device.record(() => this.#remember(batch)));
+        this.#reading = { batch, program };
       }
       this.#reading.batch.ids.write(Int32Array.from(tokens.ids));
       this.#reading.program.run();
@@ -240,13 +243,15 @@ export class Session {
     let part = this.#parts.get(items);
     if (part === undefined) {
       const { model } = this;
-      const state = items === this.state.sizes.sources ? this.state : this.state.first(items);
-      const program = model.device.record(() => {
-        const logits = model.step(state);
-        this.#ranker.rank(logits, state.tokens);
-        return logits;
-      });
-      part = { state, program };
+      const isWhole = items === this.state.sizes.sources;
+      const state = isWhole ? this.state : this.state.first(items);
+      const record = () =>
+        model.device.record(() => {
+          const logits = model.step(state);
+          this.#ranker.rank(logits, state.tokens);
+          return logits;
+        });
+      part = { state, program: isWhole ? record() : orDispose(state, record) };
       this.#parts.set(items, part);
     }
     return part;

@@ -23,7 +23,8 @@ export interface HeadStatistics {
 export async function headStatistics(weights: Tensor | Values): Promise<HeadStatistics[]> {
   const { shape } = weights;
   if (shape.length !== 3 && shape.length !== 4) {
-    throw new ShapeError(`headStatistics: weights are ${describeShape(shape)}, expected [batch, heads, queries, keys]`);
+    const expected = '[batch, heads, queries, keys] or [heads, queries, keys]';
+    throw new ShapeError(`headStatistics: weights are ${describeShape(shape)}, expected ${expected}`);
   }
   const [heads, queries, keys] = shape.slice(-3) as [number, number, number];
   const batch = shape.length === 4 ? (shape[0] as number) : 1;

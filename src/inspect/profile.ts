@@ -9,7 +9,7 @@ export interface OpProfile {
   readonly milliseconds: number;
   /** Its part of the whole run, 0 to 1. */
   readonly share: number;
-  /** 0 where the op counts no floating-point operations. */
+  /** 0 where the op counts no floating-point operations, or took no time that the clock can tell. */
   readonly gflopsPerSecond: number;
   /** Bytes of its tensor operands. */
   readonly bytes: number;
@@ -37,8 +37,8 @@ export function profile(program: Program, runs = 3): OpProfile[] {
     const milliseconds = calls.reduce((sum, call) => sum + call.milliseconds, 0);
     const flops = calls.reduce((sum, call) => sum + call.flops, 0);
     const bytes = calls.reduce((sum, call) => sum + bytesOf(call), 0);
-    const gflopsPerSecond = flops / milliseconds / 1e6;
-    return { op, calls: calls.length, milliseconds, share: milliseconds / total, gflopsPerSecond, bytes };
+    const gflopsPerSecond = milliseconds && flops / milliseconds / 1e6; // less than the clock can tell
+    return { op, calls: calls.length, milliseconds, share: milliseconds / (total || 1), gflopsPerSecond, bytes };
   });
   return ops.sort((a, b) => b.milliseconds - a.milliseconds);
 }

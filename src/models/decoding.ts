@@ -1,9 +1,9 @@
 // What has to fit together when a Transformer decodes step by step; nn/kv-cache.ts says how that goes.
 
-import { checkNumber, checkOptions, isCount } from '../core/check.js';
+import { checkKnown, checkNumber, describeValue, isCount } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { CacheSizes, DecoderState, Memory } from '../nn/kv-cache.js';
-import type { TokenBatch } from '../nn/token-batch.js';
+import { TokenBatch } from '../nn/token-batch.js';
 import type { TransformerConfig } from './config.js';
 
 export interface DecodingOptions {
@@ -21,38 +21,57 @@ export interface DecodingOptions {
   sourceLength?: number;
 }
 
+const NAMES = ['memory', 'sequences', 'beams', 'maxLength', 'sourceLength'] as const;
+
 /** The sizes of a state for `options`. */
 export function cacheSizes(config: TransformerConfig, options: DecodingOptions): CacheSizes {
-  const { memory, beams = 1, maxLength: capacity = config.maxLength } = checkOptions('startDecoding', options);
   const { dModel, heads, kvHeads, decoderLayers: layers, maxLength } = config;
-  const sources = memory?.batch.size ?? options.sequences ?? 1;
-  const sourceCapacity = memory ? (options.sourceLength ?? memory.batch.longest) : 0;
+  const {
+    memory,
+    sequences = 1,
+    beams = 1,
+    maxLength: capacity = maxLength,
+  } = checkKnown('startDecoding', options, NAMES);
+  const { size: sources = sequences, longest = 1 }: Partial<TokenBatch> = memory?.batch ?? {};
+  const { sourceLength = longest } = options;
   if (layers === 0) throw new ArgumentError('startDecoding: the model has no decoder');
-  for (const [name, value] of Object.entries({ sequences: sources, beams, maxLength: capacity })) {
+  for (const [name, value] of Object.entries({ sequences: sources, beams, maxLength: capacity, sourceLength })) {
     checkNumber('startDecoding', name, value, isCount, 'a positive integer');
   }
   if (capacity > maxLength) {
     throw new ArgumentError(`startDecoding: maxLength is ${capacity}, but the model's maxLength is ${maxLength}`);
   }
-  checkMemory(config, { sources, sourceCapacity }, memory);
-  return { layers, width: (2 * kvHeads * dModel) / heads, sources, beams, capacity, sourceCapacity };
+  const sourceCapacity = memory ? sourceLength : 0;
+  checkMemory('startDecoding', config, { sources, sourceCapacity }, memory);
+  return { model: config, layers, width: (2 * kvHeads * dModel) / heads, sources, beams, capacity, sourceCapacity };
+}
+
+/** Throws unless the state is one of this model. */
+export function checkState(op: string, config: TransformerConfig, state: DecoderState): void {
+  checkOrigin(`${op}: state`, state, state?.sizes?.model === config, "this model's startDecoding()");
+}
+
+function checkOrigin(name: string, value: unknown, isFromThere: boolean, origin: string): void {
+  if (!isFromThere) throw new ArgumentError(`${name} is ${describeValue(value)}, expected what ${origin} returned`);
 }
 
 /** Throws unless the memory is one for this model and fits into a state of these sizes. */
 export function checkMemory(
+  op: string,
   { encoderLayers }: TransformerConfig,
   { sources, sourceCapacity }: Pick<CacheSizes, 'sources' | 'sourceCapacity'>,
   memory: Memory | undefined,
 ): void {
+  checkOrigin(`${op}: memory`, memory, memory === undefined || memory?.batch instanceof TokenBatch, 'encode()');
   if (encoderLayers > 0 !== (memory !== undefined)) {
     const problem = memory ? 'is given to a model without an encoder' : 'is missing';
-    throw new ArgumentError(`startDecoding: memory ${problem}`);
+    throw new ArgumentError(`${op}: memory ${problem}`);
   }
   if (memory === undefined) return;
   const { size, longest } = memory.batch;
   if (size !== sources || longest > sourceCapacity) {
     const has = `${sources} sources of at most ${sourceCapacity} tokens`;
-    throw new ShapeError(`startDecoding: the state is for ${has}, the memory has ${size} of up to ${longest}`);
+    throw new ShapeError(`${op}: the state is for ${has}, the memory has ${size} of up to ${longest}`);
   }
 }
 

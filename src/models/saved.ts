@@ -3,8 +3,15 @@
 // over.
 
 import { nodeModule } from '../backend/node.js';
-import { checkKnown, checkOptions } from '../core/check.js';
-import { ArgumentError, DTypeError, FormatError, ShapeError, SimdformerError } from '../core/errors.js';
+import { checkKnown, checkNumber, checkOneOf, checkOptions } from '../core/check.js';
+import {
+  ArgumentError,
+  DTypeError,
+  FormatError,
+  OutOfMemoryError,
+  ShapeError,
+  SimdformerError,
+} from '../core/errors.js';
 import { type FileParts, writeAtomically } from '../io/atomic-write.js';
 import { safetensorsParts } from '../io/file.js';
 import { type LoadOptions, openFolder, pathOf } from '../io/folder.js';
@@ -76,9 +83,7 @@ export async function writeModel(folder: string | URL, model: Transformer, optio
 /** All files but the weights; and those, as they are now, whatever the model learns while they are written. */
 async function contentsOf(model: Transformer, options: SaveOptions = {}) {
   const { dtype = 'float32' } = checkKnown('save', options, ['dtype']);
-  if (dtype !== 'float32' && dtype !== 'float16') {
-    throw new ArgumentError(`save: dtype is ${JSON.stringify(dtype)}, expected 'float32' or 'float16'`);
-  }
+  checkOneOf('save', 'dtype', dtype, ['float32', 'float16']);
   if (typeof model.config.positions.frequencies === 'function') {
     throw new ArgumentError("save: positions.frequencies is a function, expected 'paper', 'tensor2tensor' or an array");
   }
@@ -108,15 +113,13 @@ async function readFiles(
   weights: ByteSource | undefined,
 ): Promise<{ config: TransformerOptions; tensors: ReadonlyMap<string, SafetensorsEntry>; tokenizers: Tokenizers }> {
   const { format, model, tokenizers: configs } = decodeJson(files, CONFIG) as Partial<Config>;
-  if (format !== FORMAT || typeof model !== 'object') {
-    throw new FormatError(`${CONFIG} is not of a model saved by this package`);
-  }
+  if (format !== FORMAT) throw new FormatError(`${CONFIG} is not of a model saved by this package`);
   if (weights === undefined) throw new FormatError(`the model has no ${WEIGHTS}`);
   const tokenizers: { source?: Tokenizer; target?: Tokenizer } = {};
   for (const side of ['source', 'target'] as const) {
     if (files[TOKENIZERS[side]] !== undefined) tokenizers[side] = await readTokenizer(files, side, configs?.[side]);
   }
-  return { config: model, tensors: parseWeights(weights), tokenizers };
+  return { config: model as TransformerOptions, tensors: parseWeights(weights), tokenizers };
 }
 
 type Make = (options: TransformerOptions) => Transformer;
@@ -145,19 +148,28 @@ async function modelFrom(
   signal?: AbortSignal,
 ): Promise<Transformer> {
   const { config, tensors, tokenizers } = await readFiles(files, weights);
-  const model = make(config);
+  let model: Transformer | undefined;
   try {
+    const { size } = tensors;
+    for (const name of ['encoderLayers', 'decoderLayers'] as const) // before minutes go by in making millions of them
+      checkNumber('load', name, config?.[name] ?? 0, (layers) => layers <= size, `at most ${size}, for its tensors`);
+    model = make(config);
     await model.readState(tensors, signal);
-  } catch (error) {
-    model.dispose();
-    const isOther = [ArgumentError, ShapeError, DTypeError].some((Kind) => error instanceof Kind);
-    if (!isOther) throw error;
-    throw new FormatError(`${WEIGHTS} is not of the model that ${CONFIG} describes: ${(error as Error).message}`, {
-      cause: error,
-    });
+  } catch (cause) {
+    model?.dispose();
+    const isOther = [ArgumentError, ShapeError, DTypeError].some((Kind) => cause instanceof Kind);
+    if (!isOther && !(cause instanceof OutOfMemoryError && outgrows(config, weights as ByteSource))) throw cause;
+    const problem = model ? `${WEIGHTS} is not of the model that ${CONFIG} describes` : `${CONFIG} describes no model`;
+    throw new FormatError(`${problem}: ${(cause as Error).message}`, { cause });
   }
   model.tokenizers = tokenizers;
   return model.eval();
+}
+
+/** Whether a tensor of the model would have more numbers than the file bytes: then it is not memory that is wrong. */
+function outgrows(config: TransformerOptions, file: ByteSource): boolean {
+  const { dModel, dFF, sourceVocab, targetVocab, maxLength } = config as Required<TransformerOptions>;
+  return dModel * Math.max(dFF, sourceVocab, targetVocab, maxLength) > file.size;
 }
 
 async function readTokenizer(files: ModelFiles, side: keyof Tokenizers, config?: TokenizerConfig): Promise<Tokenizer> {

@@ -1,5 +1,6 @@
 // What a model is to say, as `loss` compares it with what the model does say.
 
+import { checkKnown, checkNumber, isNotNegative } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
@@ -28,6 +29,15 @@ export interface LossOptions {
   rDrop?: number;
 }
 
+/** `options` of `loss` with their defaults; `labelSmoothing` is left to the op. */
+export function resolveLossOptions(options: LossOptions): Required<LossOptions> {
+  const names = ['labelSmoothing', 'headDiversity', 'rDrop'] as const;
+  const { labelSmoothing = 0, headDiversity = 0, rDrop = 0 } = checkKnown('loss', options, names);
+  for (const [name, value] of Object.entries({ headDiversity, rDrop }))
+    checkNumber('loss', name, value, isNotNegative, 'a number, 0 or more');
+  return { labelSmoothing, headDiversity, rDrop };
+}
+
 export function isTargetBatch(target: Tokens | TargetBatch): target is TargetBatch {
   return 'labels' in Object(target);
 }
@@ -51,9 +61,14 @@ export function shiftedTargets(
 }
 
 /** Labels of an encoder-only model: one for each source token, `padId` among them for tokens that have none. */
-export function tokenLabels(device: Device, target: Tokens, { counts }: TokenBatch): Tensor {
-  if (target instanceof TokenBatch) return target.ids;
-  const { rows, time } = rowsOf('loss: target', target, null);
+export function tokenLabels(device: Device, target: Tokens | TargetBatch, { counts }: TokenBatch): Tensor {
+  const given = isTargetBatch(target) ? target.input : target;
+  const isBatch = given instanceof TokenBatch; // whose ids are on the device; its lengths are enough
+  const { rows, time } = rowsOf(
+    'loss: target',
+    isBatch ? { ids: Array(given.total), lengths: given.counts } : given,
+    null,
+  );
   const fits = (row: ArrayLike<number>, i: number) => {
     const count = counts[i] as number;
     return time === null ? row.length === count : row.length >= count;
@@ -61,6 +76,8 @@ export function tokenLabels(device: Device, target: Tokens, { counts }: TokenBat
   if (rows.length !== counts.length || !rows.every(fits)) {
     throw new ShapeError('loss: target has other lengths than source: expected a label for each source token');
   }
+  if (isTargetBatch(target)) return target.labels;
+  if (target instanceof TokenBatch) return target.ids;
   const labels = rows.map((row, i) => Array.from(row).slice(0, counts[i]));
   checkIds('loss: target', labels);
   return device.tensor(new Int32Array(packed(labels).ids));

@@ -1,8 +1,8 @@
-import { checkKnown, checkNumber, isNotNegative } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import type { Tensor } from '../core/tensor.js';
+import { copied } from '../generate/copied.js';
 import { generate, stream } from '../generate/generate.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/options.js';
 import { type ScoreResult, score } from '../generate/score.js';
@@ -15,14 +15,14 @@ import { Initializer } from '../nn/init.js';
 import { DecoderState, type Memory } from '../nn/kv-cache.js';
 import { Dropout, Embedding, Linear, type Randomness, TiedLinear } from '../nn/layers.js';
 import { Module } from '../nn/module.js';
+import { orDispose } from '../nn/or-dispose.js';
 import { rotations, sinusoids } from '../nn/positions.js';
-import { Decoder, Encoder } from '../nn/stacks.js';
+import { Decoder, Encoder, Stacks } from '../nn/stacks.js';
 import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
-import { embedding } from '../ops/embedding.js';
 import { gather, unpack } from '../ops/move.js';
 import { resolveConfig, type TransformerConfig, type TransformerOptions } from './config.js';
-import { cacheSizes, checkMemory, checkPrompts, type DecodingOptions } from './decoding.js';
+import { cacheSizes, checkMemory, checkPrompts, checkState, type DecodingOptions } from './decoding.js';
 import { inference } from './inference.js';
 import {
   type ModelFiles,
@@ -34,26 +34,19 @@ import {
   writeModel,
 } from './saved.js';
 import { checkSides } from './sides.js';
-import { isTargetBatch, type LossOptions, shiftedTargets, type TargetBatch, tokenLabels } from './targets.js';
+import {
+  isTargetBatch,
+  type LossOptions,
+  resolveLossOptions,
+  shiftedTargets,
+  type TargetBatch,
+  tokenLabels,
+} from './targets.js';
 
 export type { AttentionMaps } from '../inspect/attention-maps.js';
-export type { DecodingOptions } from './decoding.js';
-export type { LossOptions, TargetBatch } from './targets.js';
 
 /** The stream of random numbers that dropout has, apart from the parameters' streams, which count up from 0. */
 const DROPOUT = 2 ** 32 - 1;
-
-const LOSS_OPTIONS = ['labelSmoothing', 'headDiversity', 'rDrop'] as const;
-
-/** The stacks, as PyTorch's nn.Transformer names them. */
-class Stacks extends Module {
-  constructor(
-    readonly encoder: Encoder | null,
-    readonly decoder: Decoder | null,
-  ) {
-    super();
-  }
-}
 
 /**
  * The Transformer (Vaswani et al. 2017, arXiv 1706.03762): encoder–decoder, encoder-only (`decoderLayers: 0`) or
@@ -79,6 +72,7 @@ export class Transformer extends Module {
   readonly #randomness: Randomness = { seed: 0, streams: 0 };
   #seeds: Random;
 
+  /** Throws ArgumentError for options that make no model, OutOfMemoryError if it does not fit into the device. */
   constructor(
     readonly device: Device,
     options: TransformerOptions,
@@ -91,28 +85,34 @@ export class Transformer extends Module {
     const { tieEmbeddings, positions, maxLength, bias } = config;
     const init = new Initializer(device, config.seed, blank);
     this.#seeds = new Random(config.seed, DROPOUT);
-    const vectors = (rows: number) => new Embedding(init, rows, dModel);
     this.config = config;
-    this.srcEmbed = encoderLayers > 0 ? vectors(sourceVocab) : null;
-    const sharesSource = tieEmbeddings === 'all' && this.srcEmbed !== null;
-    this.tgtEmbed = decoderLayers === 0 ? null : sharesSource ? this.srcEmbed : vectors(targetVocab);
-    const learned = positions.kind === 'learned';
-    this.srcPositions = learned && this.srcEmbed ? vectors(maxLength) : null;
-    this.tgtPositions = learned && this.tgtEmbed ? vectors(maxLength) : null;
     this.dropout = new Dropout(config.dropout, this.#randomness);
-    const table = (values: Float32Array) =>
-      device.unscoped(() => device.tensor(values, [maxLength, values.length / maxLength]));
-    this.#sinusoids = positions.kind === 'sinusoidal' ? table(sinusoids(maxLength, dModel, positions)) : null;
-    this.#angles = positions.kind === 'rotary' ? table(rotations(maxLength, dModel / config.heads, positions)) : null;
-    const layers = { ...config, angles: this.#angles };
-    this.transformer = new Stacks(
-      encoderLayers > 0 ? new Encoder(init, this.#randomness, layers, encoderLayers) : null,
-      decoderLayers > 0 ? new Decoder(init, this.#randomness, layers, decoderLayers, encoderLayers > 0) : null,
-    );
-    const shared = (this.tgtEmbed ?? this.srcEmbed) as Embedding;
-    this.generator = tieEmbeddings
-      ? new TiedLinear(init, shared.weight, bias)
-      : new Linear(init, dModel, targetVocab, bias);
+    const vectors = (rows: number) => new Embedding(init, rows, dModel);
+    const { kind } = positions;
+    const width = dModel / config.heads;
+    try {
+      this.#sinusoids =
+        kind === 'sinusoidal' ? init.table(maxLength, dModel, () => sinusoids(maxLength, dModel, positions)) : null;
+      this.#angles =
+        kind === 'rotary' ? init.table(maxLength, 2 * width, () => rotations(maxLength, width, positions)) : null;
+      this.srcEmbed = encoderLayers > 0 ? vectors(sourceVocab) : null;
+      const sharesSource = tieEmbeddings === 'all' && this.srcEmbed !== null;
+      this.tgtEmbed = decoderLayers === 0 ? null : sharesSource ? this.srcEmbed : vectors(targetVocab);
+      this.srcPositions = kind === 'learned' && this.srcEmbed ? vectors(maxLength) : null;
+      this.tgtPositions = kind === 'learned' && this.tgtEmbed ? vectors(maxLength) : null;
+      const layers = { ...config, angles: this.#angles };
+      this.transformer = new Stacks(
+        encoderLayers > 0 ? new Encoder(init, this.#randomness, layers, encoderLayers) : null,
+        decoderLayers > 0 ? new Decoder(init, this.#randomness, layers, decoderLayers, encoderLayers > 0) : null,
+      );
+      const shared = (this.tgtEmbed ?? this.srcEmbed) as Embedding;
+      this.generator = tieEmbeddings
+        ? new TiedLinear(init, shared.weight, bias)
+        : new Linear(init, dModel, targetVocab, bias);
+    } catch (error) {
+      init.dispose();
+      throw error;
+    }
   }
 
   /**
@@ -143,20 +143,18 @@ export class Transformer extends Module {
    */
   loss(source: Tokens | null, target: Tokens | TargetBatch, options: LossOptions = {}): Tensor {
     const { padId, heads } = this.config;
-    const { labelSmoothing = 0, headDiversity = 0, rDrop = 0 } = checkKnown('loss', options, LOSS_OPTIONS);
-    checkNumber('loss', 'headDiversity', headDiversity, isNotNegative, 'a number, 0 or more');
-    checkNumber('loss', 'rDrop', rDrop, isNotNegative, 'a number, 0 or more');
+    const { labelSmoothing, headDiversity, rDrop } = resolveLossOptions(options);
     if (headDiversity > 0 && this.gradientCheckpointing) {
       throw new ArgumentError('loss: headDiversity needs what gradientCheckpointing forgets; use one of them');
     }
     return this.device.scope(() => {
       this.#beginPass();
       const decodes = this.transformer.decoder !== null;
-      const shifted = isTargetBatch(target) ? target : decodes ? this.shift(target) : null;
+      const shifted = !decodes ? null : isTargetBatch(target) ? target : this.shift(target, 'loss');
       const pass = () => this.#features('loss', source, decodes ? shifted?.input : undefined);
       const outputs: Tensor[] = [];
       const { features, batch } = headDiversity > 0 ? observeHeads(this.transformer, outputs, pass) : pass();
-      const labels = shifted?.labels ?? tokenLabels(this.device, target as Tokens, batch);
+      const labels = shifted?.labels ?? tokenLabels(this.device, target, batch);
       const lossOf = (logits: Tensor) => crossEntropy(logits, labels, { labelSmoothing, ignoreIndex: padId });
       const logits = this.generator.forward(features);
       let loss = lossOf(logits);
@@ -187,18 +185,21 @@ export class Transformer extends Module {
   }
 
   /** Uploads target sequences as `loss` uses them. Each must have two tokens at least. */
-  shift(target: Tokens): TargetBatch {
-    const { inputs, labels } = shiftedTargets('loss', target, this.config.padId);
-    const input = this.#batch('loss: target', packed(inputs));
+  shift(target: Tokens, /** @internal */ op = 'shift'): TargetBatch {
+    const { inputs, labels } = shiftedTargets(op, target, this.config.padId);
+    const input = this.#batch(`${op}: target`, packed(inputs));
     return { input, labels: this.device.tensor(labels) };
   }
 
   /** The encoder's output for a source batch. Belongs to the scope it is called in. */
   encode(source: Tokens): Memory {
-    const batch = this.#batch('source', source); // outlives the scope, as part of the memory
+    if (!(source instanceof TokenBatch)) {
+      const batch = this.#batch('source', source); // outlives the scope, as part of the memory
+      return orDispose(batch, () => this.encode(batch));
+    }
     return this.device.scope(() => {
       this.#beginPass();
-      return this.#encode(batch);
+      return this.#encode(source);
     });
   }
 
@@ -212,7 +213,7 @@ export class Transformer extends Module {
    * DisposedError if the model is disposed of meanwhile, and what `forward` throws.
    */
   generate(input: Tokens, options: GenerateOptions = {}): Promise<GenerateResult> {
-    return generate(this, input, options);
+    return generate(this, copied(input), copied(options));
   }
 
   /**
@@ -220,7 +221,7 @@ export class Transformer extends Module {
    * Leaving the loop ends the generation. Without beams.
    */
   stream(input: Tokens, options: GenerateOptions = {}): AsyncGenerator<TokenEvent, GenerateResult, void> {
-    return stream(this, input, options);
+    return stream(this, copied(input), copied(options));
   }
 
   /**
@@ -228,11 +229,12 @@ export class Transformer extends Module {
    * end counts if it is there. `source` is null for decoder-only models.
    */
   score(source: Tokens | null, target: Tokens): Promise<ScoreResult> {
-    return score(this, source, target);
+    return score(this, copied(source), copied(target));
   }
 
   /**
    * The attention probabilities of every layer for one batch: what each token looked at. Without dropout or gradients.
+   * The tensors belong to the scope it is called in.
    */
   attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
     return inference(this, () =>
@@ -243,16 +245,17 @@ export class Transformer extends Module {
   /** A state to decode with, one token at a time; see nn/kv-cache.ts. To be disposed of by the caller. */
   startDecoding(options: DecodingOptions = {}): DecoderState {
     const state = new DecoderState(this.device, cacheSizes(this.config, options));
-    this.restartDecoding(state, options.memory);
+    orDispose(state, () => this.restartDecoding(state, options.memory));
     return state;
   }
 
   /** Empties a state, for another memory of as many sources. What was recorded with it stays good. */
   restartDecoding(state: DecoderState, memory?: Memory): void {
-    checkMemory(this.config, state.sizes, memory);
+    const decoder = this.#decoder('restartDecoding', state);
+    checkMemory('restartDecoding', this.config, state.sizes, memory);
     inference(this, () => {
       state.setLengths(new Int32Array(state.sequences));
-      if (memory) this.#decoder('startDecoding').remember(memory, state);
+      if (memory) decoder.remember(memory, state);
     });
   }
 
@@ -261,19 +264,14 @@ export class Transformer extends Module {
    * [sequences, vocabulary]. For decoder-only models; a prefix of a translation goes in by steps.
    */
   prefill(state: DecoderState, prompts: Tokens): Tensor {
-    const decoder = this.#decoder('prefill');
+    const decoder = this.#decoder('prefill', state);
     return inference(this, () => {
       const batch = this.#batch('prefill', prompts);
       checkPrompts(this.config, state, batch);
       const x = this.#embed(this.tgtEmbed, this.tgtPositions, batch.ids, batch.positions);
       const features = decoder.forward(x, batch, null, state);
       state.setLengths(Int32Array.from(batch.counts));
-      let end = 0;
-      const last = Int32Array.from(batch.counts, (count) => {
-        end += count;
-        return end - 1;
-      });
-      return this.generator.forward(gather(features, this.device.tensor(last)));
+      return this.generator.forward(gather(features, this.device.tensor(batch.ends)));
     });
   }
 
@@ -282,7 +280,7 @@ export class Transformer extends Module {
    * Costs no more per token the longer the sequence, but for attention. Record it once and run it for every position.
    */
   step(state: DecoderState): Tensor {
-    const decoder = this.#decoder('step');
+    const decoder = this.#decoder('step', state);
     return inference(this, () => {
       state.advance();
       const x = this.#embed(this.tgtEmbed, this.tgtPositions, state.tokens, state.positions);
@@ -301,7 +299,7 @@ export class Transformer extends Module {
   /**
    * Reads what `save` wrote, for evaluation: from a path in Node, from a URL anywhere; in browsers it may be relative
    * to the page. Throws FormatError, naming the file, if something is missing or damaged, FetchError if the network or
-   * server fails.
+   * server fails, OutOfMemoryError if the device is too small.
    */
   static async load(device: Device, folder: string | URL, options?: LoadOptions): Promise<Transformer> {
     return modelFromFolder(folder, (sizes) => new Transformer(device, sizes, true), options);
@@ -369,13 +367,14 @@ export class Transformer extends Module {
     const positions = learned?.weight ?? this.#sinusoids;
     const scale = this.config.embeddingScale;
     const placed = positions ? { scale, positions, positionIds: places } : { scale };
-    return this.dropout.forward(embedding((table as Embedding).weight, ids, placed));
+    return this.dropout.forward((table as Embedding).forward(ids, placed));
   }
 
   #batch(name: string, tokens: Tokens): TokenBatch {
-    const batch = TokenBatch.from(this.device, name, tokens, this.config.padId);
-    const { maxLength } = this.config;
+    const { padId, maxLength } = this.config;
+    const batch = TokenBatch.from(this.device, name, tokens, padId);
     if (batch.longest <= maxLength) return batch;
+    if (batch !== tokens) batch.dispose();
     throw new ShapeError(`${name}: ${batch.longest} tokens, but the model's maxLength is ${maxLength}`);
   }
 
@@ -391,9 +390,10 @@ export class Transformer extends Module {
     return this.training && this.config.dropout > 0;
   }
 
-  #decoder(op: string): Decoder {
+  #decoder(op: string, state: DecoderState): Decoder {
     const { decoder } = this.transformer;
     if (decoder === null) throw new ArgumentError(`${op}: the model has no decoder`);
+    checkState(op, this.config, state);
     return decoder;
   }
 }

@@ -63,8 +63,8 @@ export class AdditiveAttention extends Module {
 export interface MultiHeadOptions {
   readonly dModel: number;
   readonly heads: number;
-  /** Heads of keys and values, each shared by heads/kvHeads heads of queries (Ainslie et al. 2023). */
-  readonly kvHeads: number;
+  /** Heads of keys and values, each shared by heads/kvHeads heads of queries (Ainslie et al. 2023). Default `heads`. */
+  readonly kvHeads?: number;
   /** Whether the projections add a bias. Default true. */
   readonly bias?: boolean;
 }
@@ -101,7 +101,7 @@ export class MultiHeadAttention extends Module {
     angles: Tensor | null = null,
   ) {
     super();
-    const { dModel, heads, kvHeads, bias = true } = options;
+    const { dModel, heads, kvHeads = heads, bias = true } = options;
     const headWidth = dModel / heads;
     this.#width = kvHeads * headWidth;
     this.inProjWeight = init.xavierUniform(dModel, dModel + 2 * this.#width);

@@ -2,7 +2,7 @@
 
 import type { Device } from '../core/device.js';
 import { Random } from '../core/random.js';
-import { type Shape, sizeOf, type Tensor } from '../core/tensor.js';
+import type { Shape, Tensor } from '../core/tensor.js';
 
 /**
  * Makes the parameters of a model on a device, each from its own stream of random numbers; or `blank`, with undefined
@@ -11,6 +11,7 @@ import { type Shape, sizeOf, type Tensor } from '../core/tensor.js';
  */
 export class Initializer {
   #stream = 0;
+  readonly #made: Tensor[] = [];
 
   constructor(
     readonly device: Device,
@@ -37,16 +38,34 @@ export class Initializer {
   }
 
   #fill(shape: Shape, value: (random: Random) => number): Tensor {
-    if (this.blank) return this.#own(() => this.device.empty(shape));
     const random = new Random(this.seed, this.#stream++);
-    const values = new Float32Array(sizeOf(shape));
-    for (let i = 0; i < values.length; i++) values[i] = value(random);
-    return this.#own(() => this.device.tensor(values, shape));
-  }
-
-  #own(make: () => Tensor): Tensor {
-    const parameter = this.device.unscoped(make);
+    const draw = (size: number) => {
+      const values = new Float32Array(size);
+      for (let i = 0; i < size; i++) values[i] = value(random);
+      return values;
+    };
+    const parameter = this.#make(shape, this.blank ? null : draw);
     parameter.requiresGrad = true;
     return parameter;
+  }
+
+  /** @internal A matrix of given values, which is no parameter. */
+  table(rows: number, cols: number, values: () => Float32Array): Tensor {
+    return this.#make([rows, cols], values);
+  }
+
+  /** Values come after the memory for them: the device knows better than JavaScript what is too much. */
+  #make(shape: Shape, values: ((size: number) => Float32Array) | null): Tensor {
+    return this.device.unscoped(() => {
+      const tensor = this.device.empty(shape);
+      this.#made.push(tensor);
+      if (values) tensor.write(values(tensor.size));
+      return tensor;
+    });
+  }
+
+  /** @internal Frees all that it made: for a model that cannot be made as a whole. */
+  dispose(): void {
+    for (const tensor of this.#made) tensor.dispose();
   }
 }

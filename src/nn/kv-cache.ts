@@ -17,6 +17,7 @@
 import type { Device } from '../core/device.js';
 import type { Tensor } from '../core/tensor.js';
 import { advance, cacheReorder } from '../ops/kv-cache.js';
+import { orDispose } from './or-dispose.js';
 import type { TokenBatch } from './token-batch.js';
 
 /** What `encode` makes of a source batch. */
@@ -35,6 +36,8 @@ export interface LayerCache {
 }
 
 export interface CacheSizes {
+  /** What tells whose it is: the model's configuration. */
+  readonly model: object;
   readonly layers: number;
   /** Width of keys and values together. */
   readonly width: number;
@@ -72,7 +75,7 @@ export class DecoderState {
   ) {
     const { layers, width, sources, beams, capacity, sourceCapacity } = sizes;
     const own = (make: () => Tensor): Tensor => {
-      const tensor = device.unscoped(make);
+      const tensor = orDispose(this, () => device.unscoped(make)); // with those before it
       this.#owned.push(tensor);
       return tensor;
     };

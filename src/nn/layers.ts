@@ -5,6 +5,7 @@ import type { Tensor } from '../core/tensor.js';
 import type { Activation } from '../ops/activation.js';
 import { add } from '../ops/binary.js';
 import { type DropoutOptions, dropout } from '../ops/dropout.js';
+import { type EmbeddingOptions, embedding } from '../ops/embedding.js';
 import { addLayerNorm, layerNorm } from '../ops/layer-norm.js';
 import { linear } from '../ops/linear.js';
 import { matmul } from '../ops/matmul.js';
@@ -60,6 +61,7 @@ export class LayerNorm extends Module implements Norm {
     this.bias = bias ? init.constant([features], 0) : null;
   }
 
+  /** norm(x + residual) over the last dimension, shaped as `x`; so is `residual`, if given. */
   forward(x: Tensor, residual: Tensor | null = null): Tensor {
     return layerNorm(x, this.weight, this.bias, { eps: this.eps, residual });
   }
@@ -83,6 +85,7 @@ export class RMSNorm extends Module implements Norm {
     this.weight = init.constant([features], 1);
   }
 
+  /** As LayerNorm's. */
   forward(x: Tensor, residual: Tensor | null = null): Tensor {
     return rmsNorm(residual ? add(x, residual) : x, this.weight, { eps: this.eps });
   }
@@ -118,6 +121,7 @@ export class Dropout extends Module {
     return { p: this.p, seed: this.randomness.seed, stream: this.#stream };
   }
 
+  /** `x` itself where nothing is dropped. */
   forward(x: Tensor): Tensor {
     const { options } = this;
     return options ? dropout(x, options) : x;
@@ -136,6 +140,11 @@ export class Embedding extends Module {
     super();
     this.weight = init.normal([rows, features], features ** -0.5);
   }
+
+  /** The rows of `ids`, int32 of any shape: [...ids.shape, features]. */
+  forward(ids: Tensor, options: EmbeddingOptions = {}): Tensor {
+    return embedding(this.weight, ids, options);
+  }
 }
 
 /** An output projection that shares its matrix [out, in] with an embedding (Press & Wolf 2017). */
@@ -151,6 +160,7 @@ export class TiedLinear extends Module {
     this.bias = bias ? init.constant([weight.shape[0] as number], 0) : null;
   }
 
+  /** x [..., in], the result [..., out]. */
   forward(x: Tensor): Tensor {
     const y = matmul(x, this.weight, { transposeB: true });
     return this.bias ? add(y, this.bias) : y;

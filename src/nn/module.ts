@@ -57,6 +57,7 @@ export abstract class Module {
     return this.#distinct().map(({ name, tensor }) => [name, tensor]);
   }
 
+  /** The tensors of `namedParameters`. */
   parameters(): Tensor[] {
     return this.#distinct().map(({ tensor }) => tensor);
   }

@@ -51,8 +51,17 @@ export function resolvePositions(positions: Positions | Positions['kind'] = 'sin
   return { kind, layout, firstPosition, frequencies, maxDistance };
 }
 
-/** [length, dModel] row-major: row p is the encoding of the p-th position, computed in float64. */
-export function sinusoids(length: number, dModel: number, positions: Required<Positions>): Float32Array {
+/** Options of a table of positions; its kind says the rest. */
+type TableOptions = Pick<Positions, 'layout' | 'firstPosition' | 'frequencies'>;
+
+/**
+ * [length, dModel] row-major: row p is the encoding of the p-th position, computed in float64. Throws ArgumentError if
+ * something makes no sense.
+ */
+export function sinusoids(length: number, dModel: number, options: TableOptions = {}): Float32Array {
+  const positions = resolvePositions({ ...options, kind: 'sinusoidal' });
+  checkNumber('sinusoids', 'length', length, isWhole, 'an integer, 0 or more');
+  checkNumber('sinusoids', 'dModel', dModel, isCount, 'a positive integer');
   const table = new Float32Array(length * dModel);
   eachAngle(length, dModel, positions, (row, sine, cosine, angle) => {
     table[row * dModel + sine] = Math.sin(angle);
@@ -66,11 +75,7 @@ export function sinusoids(length: number, dModel: number, positions: Required<Po
  * position's angle for each feature, then the sines, negative for the first feature of each pair. Computed in float64.
  * Throws ArgumentError if `features` is odd, or what else makes no sense.
  */
-export function rotations(
-  length: number,
-  features: number,
-  options: Pick<Positions, 'layout' | 'firstPosition' | 'frequencies'> = {},
-): Float32Array {
+export function rotations(length: number, features: number, options: TableOptions = {}): Float32Array {
   const positions = resolvePositions({ ...options, kind: 'rotary' });
   checkNumber('rotations', 'length', length, isWhole, 'an integer, 0 or more');
   checkNumber('rotations', 'features', features, (value) => isCount(value) && value % 2 === 0, 'an even number');

@@ -184,6 +184,7 @@ export class Encoder extends Module {
     this.norm = finalNorm(init, options);
   }
 
+  /** `x`: float32 [N, dModel], the tokens of `batch` end to end; so is the result. */
   forward(x: Tensor, batch: TokenBatch): Tensor {
     for (const layer of this.layers) x = layer.forward(x, batch);
     return this.norm?.forward(x) ?? x;
@@ -201,7 +202,7 @@ export class Decoder extends Module {
     this.norm = finalNorm(init, options);
   }
 
-  /** `state`, if given, is filled for the steps that come after. */
+  /** As the encoder's; `memory` is null without one. `state`, if given, is filled for the steps that come after. */
   forward(x: Tensor, batch: TokenBatch, memory: Memory | null, state?: DecoderState): Tensor {
     for (const [i, layer] of this.layers.entries()) x = layer.forward(x, batch, memory, state?.layers[i]);
     return this.norm?.forward(x) ?? x;
@@ -216,9 +217,20 @@ export class Decoder extends Module {
     }
   }
 
+  /** `x`: float32 [sequences, dModel], the newest token of each sequence; so is the result. */
   step(x: Tensor, state: DecoderState): Tensor {
     for (const [i, layer] of this.layers.entries()) x = layer.step(x, state.layers[i] as LayerCache, state);
     return this.norm?.forward(x) ?? x;
+  }
+}
+
+/** The stacks of a model, as PyTorch's nn.Transformer names them. */
+export class Stacks extends Module {
+  constructor(
+    readonly encoder: Encoder | null,
+    readonly decoder: Decoder | null,
+  ) {
+    super();
   }
 }
 

@@ -78,9 +78,23 @@ export class TokenBatch {
     return this.counts.reduce((most, count) => Math.max(most, count)); // as arguments, there may be too many
   }
 
+  /** @internal The place of each sequence's last token. */
+  get ends(): Int32Array {
+    let end = -1;
+    return Int32Array.from(this.counts, (count) => (end += count));
+  }
+
+  get tensors(): readonly Tensor[] {
+    return [this.ids, this.positions, this.lengths];
+  }
+
   /** Gives its memory back before its scope ends, or without one. */
   dispose(): void {
-    for (const tensor of [this.ids, this.positions, this.lengths]) tensor.dispose();
+    for (const tensor of this.tensors) tensor.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }
 
@@ -115,7 +129,8 @@ export async function readTokens(name: string, tokens: Tokens): Promise<Exclude<
   }
   const { ids, lengths } =
     tokens instanceof TokenBatch ? { ids: tokens.ids, lengths: tokens.counts } : ((tokens ?? {}) as PackedTokens);
-  return { ids: await readIntegers(name, ids), lengths: await readIntegers(name, lengths) };
+  const [idsRead, lengthsRead] = await Promise.all([readIntegers(name, ids), readIntegers(name, lengths)]);
+  return { ids: idsRead, lengths: lengthsRead };
 }
 
 /** The sequences as rows of numbers without padding. */

@@ -31,6 +31,9 @@ describe('bad input', () => {
     ['prefix has 4 tokens', { prefix: [3, 3, 3, 3], maxNewTokens: 3 }],
     ['there is no option beams, only', { beams: 4 } as never],
     ['onToken', { numBeams: 2, onToken: () => {} }],
+    ['doSample is "false", expected one of true, false', { doSample: 'false' as never }],
+    ['cropContext is 1, expected one of', { cropContext: 1 as never }],
+    ['outputAttentions is "no", expected one of', { outputAttentions: 'no' as never }],
   ];
 
   it.each(wrong)('%s: %o', async (message, options) => {

@@ -48,6 +48,7 @@ describe('headStatistics', () => {
     const of = (shape: number[], ...weights: number[]) => headStatistics({ shape, data: Float32Array.from(weights) });
     await expect(of([2, 1, 2], 1, 0)).rejects.toThrow(ShapeError);
     await expect(of([2, 1, 2], 1, 0)).rejects.toThrow('2 weights do not fill [2, 1, 2]');
+    await expect(of([1, 2], 1, 0)).rejects.toThrow('expected [batch, heads, queries, keys] or [heads, queries, keys]');
     await expect(of([2, 1, 2], 1, 0, 0, 0)).rejects.toThrow('head 1 has no weights');
     await expect(of([1, 1, 2], 1, Number.NaN)).rejects.toThrow('weight 1 is NaN, expected a finite number from 0 on');
     await expect(of([1, 1, 2], 2, -1)).rejects.toThrow(ArgumentError);
@@ -93,6 +94,12 @@ describe('profile', () => {
     expect(renderProfile(ops).split('\n')).toHaveLength(ops.length + 1);
     program.dispose();
   });
+});
+
+it('profile gives 0 where the clock saw no time pass', () => {
+  const timing = { op: 'fill', milliseconds: 0, flops: 8, operands: [] };
+  const [op] = profile({ profile: () => [timing] } as never);
+  expect([op?.share, op?.gflopsPerSecond]).toEqual([0, 0]);
 });
 
 describe('pictures', () => {

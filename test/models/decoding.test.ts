@@ -128,6 +128,47 @@ describe('a decoder state', () => {
     expect(() => device.flushSync()).not.toThrow();
   });
 
+  it('refuses options and states that are not for the model, and queues nothing', async () => {
+    const device = await deviceFor(isas[0]!, 2);
+    const model = build(device, {});
+    const other = build(device, { encoderLayers: 0, dModel: 16 });
+    const memory = model.encode(sources);
+    const before = device.memory().used;
+    const wrong: [string, () => unknown][] = [
+      ['no option sequence, only', () => other.startDecoding({ sequence: 3 } as never)],
+      ['startDecoding: sourceLength is NaN', () => model.startDecoding({ memory, sourceLength: Number.NaN })],
+      ['startDecoding: sourceLength is 2.5', () => model.startDecoding({ memory, sourceLength: 2.5 })],
+      ['startDecoding: sequences is 0', () => other.startDecoding({ sequences: 0 })],
+      ['startDecoding: memory is an object', () => model.startDecoding({ memory: {} as never })],
+      ['startDecoding: memory is null', () => model.startDecoding({ memory: null as never })],
+    ];
+    const refused = () => {
+      for (const [message, act] of wrong.splice(0)) {
+        expect(act, message).toThrow(ArgumentError);
+        expect(act).toThrow(message);
+      }
+    };
+    refused();
+    expect(() => model.startDecoding({ memory, sourceLength: 4 })).toThrow(ShapeError);
+    expect(device.memory().used).toBe(before);
+    const foreign = other.startDecoding();
+    const own = model.startDecoding({ memory });
+    device.flushSync();
+    wrong.push(
+      ['step: state is an object, expected what', () => model.step(foreign)],
+      ['step: state is an object, expected what', () => other.step(own)],
+      ['step: state is undefined', () => model.step(undefined as never)],
+      ['prefill: state is an object', () => other.prefill(own, [[1]])],
+      ['restartDecoding: state is an object', () => model.restartDecoding(foreign, memory)],
+      ['restartDecoding: memory is missing', () => model.restartDecoding(own)],
+    );
+    refused();
+    expect(device.queue.idle).toBe(true);
+    expect(own.positions.dataSync()).toEqual(Int32Array.of(-1, -1, -1));
+    foreign.dispose();
+    own.dispose();
+  });
+
   it('outlives scopes and gives its memory back', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const model = build(device, {});
@@ -137,4 +178,32 @@ describe('a decoder state', () => {
     state.dispose();
     expect(device.memory().used).toBe(before);
   });
+});
+
+it('what a scope returns of encoders and batches can be used outside of it', async () => {
+  const device = await deviceFor(isas[0] as string, 2);
+  const model = build(device, {});
+  const source = [[1, 2, 3], [4]];
+  const memory = device.scope(() => model.encode(source));
+  const target = device.scope(() => ({
+    all: [
+      model.shift([
+        [1, 2, 3],
+        [4, 5],
+      ]),
+    ],
+  })).all[0];
+  const state = model.startDecoding({ memory });
+  state.tokens.write([1, 1]);
+  expect((await model.step(state).data()).every(Number.isFinite)).toBe(true);
+  expect(await model.loss(source, target as never).item()).toBe(
+    await model
+      .loss(source, [
+        [1, 2, 3],
+        [4, 5],
+      ])
+      .item(),
+  );
+  state.dispose();
+  model.dispose();
 });

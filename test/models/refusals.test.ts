@@ -120,6 +120,37 @@ describe('what cannot be', () => {
     ).toBe(true);
   });
 
+  it('labels that are not those of the tokens, in whatever form', async () => {
+    const tagger = build(await deviceFor(best, 1), { decoderLayers: 0 });
+    const source = [[1, 2], [3]];
+    const wrong = [[1], [2, 3]];
+    for (const labels of [wrong, tagger.batch(wrong), tagger.shift(wrong.map((row) => [4, ...row]))]) {
+      expect(() => tagger.loss(source, labels)).toThrow(ShapeError);
+      expect(() => tagger.loss(source, labels)).toThrow('expected a label for each source token');
+    }
+    const labels = [[4, 5], [6]];
+    const expected = tagger.loss(source, labels).dataSync();
+    expect(tagger.loss(source, tagger.batch(labels)).dataSync()).toEqual(expected);
+    expect(tagger.loss(source, tagger.shift(labels.map((row) => [1, ...row]))).dataSync()).toEqual(expected);
+  });
+
+  it('batches, of which nothing stays', async () => {
+    const device = await deviceFor(best, 1);
+    const model = build(device, {});
+    const decoder = build(device, { encoderLayers: 0 });
+    const long = [Array(14).fill(3)];
+    const batch = model.batch([[3, 4]]);
+    const before = device.memory().used;
+    expect(() => model.batch(long)).toThrow("batch: 14 tokens, but the model's maxLength is 12");
+    expect(() => model.encode(long)).toThrow(ShapeError);
+    expect(() => model.shift(long)).toThrow('shift: target: 13 tokens');
+    expect(() => model.shift([[1]])).toThrow('shift: target 0 has 1 tokens');
+    expect(() => decoder.encode([[1]])).toThrow('no encoder');
+    expect(() => decoder.encode(batch)).toThrow('no encoder');
+    expect(device.memory().used).toBe(before);
+    expect(batch.ids.disposed).toBe(false);
+  });
+
   it('a side that the model does not have', async () => {
     const device = await deviceFor(best, 1);
     const [source, target] = [[[3, 4]], [[1, 3, 2]]];

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice } from '../../src/core/create-device.js';
 import type { Device } from '../../src/core/device.js';
-import { FormatError } from '../../src/core/errors.js';
+import { ArgumentError, FormatError, OutOfMemoryError } from '../../src/core/errors.js';
 import { Transformer } from '../../src/models/transformer.js';
 import { CharTokenizer, loadTokenizer, WordTokenizer } from '../../src/tokenizers/index.js';
 
@@ -130,6 +130,33 @@ describe('save and load', () => {
     a.forEach((value, i) => {
       expect(Math.abs(value - (b[i] as number))).toBeLessThan(0.02);
     });
+  });
+
+  const config = (changes: object) => ({ ...model.config, ...changes });
+  const damaged: Record<string, [what: () => unknown, cause: unknown]> = {
+    null: [() => null, ArgumentError],
+    'an array': [() => [], ArgumentError],
+    'a number': [() => 5, ArgumentError],
+    'nothing in it': [() => ({}), ArgumentError],
+    'heads that do not divide': [() => config({ heads: 3 }), ArgumentError],
+    'an unknown norm': [() => config({ norm: 'x' }), ArgumentError],
+    'a frequency too few': [() => config({ positions: { kind: 'sinusoidal', frequencies: [1] } }), ArgumentError],
+    'other positions': [() => config({ positions: 'learned' }), ArgumentError],
+    'a length beyond all memory': [() => config({ maxLength: 1e9, positions: 'sinusoidal' }), OutOfMemoryError],
+    'features beyond all memory': [() => config({ dFF: 1e9 }), OutOfMemoryError],
+    'encoder layers beyond all time': [() => config({ encoderLayers: 1e9 }), ArgumentError],
+    'decoder layers beyond all time': [() => config({ decoderLayers: 1e9 }), ArgumentError],
+  };
+
+  it.each(Object.entries(damaged))('refuse a config.json that has, for a model, %s', async (_, [what, Cause]) => {
+    const text = JSON.stringify({ format: 'simdformer', model: what() });
+    const files = { ...(await model.toFiles()), 'config.json': new TextEncoder().encode(text) };
+    const before = device.memory().used;
+    const error = await Transformer.fromFiles(device, files).catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(FormatError);
+    expect((error as Error).message).toContain('config.json');
+    expect((error as Error).cause).toBeInstanceOf(Cause);
+    expect(device.memory().used).toBe(before);
   });
 
   it('say which file is wrong', async () => {

@@ -6,6 +6,7 @@ import {
   LayerNorm,
   Linear,
   Module,
+  MultiHeadAttention,
   sum,
   TiedLinear,
   TokenBatch,
@@ -59,6 +60,25 @@ describe('Module', () => {
     expect(dropout.training).toBe(true);
     expect(new Set(dropout.forward(x).dataSync())).toEqual(new Set([0, 2]));
   });
+});
+
+it('Embedding gives the rows of ids, scaled if asked', () => {
+  const table = new Embedding(new Initializer(device, 1), 5, 3);
+  const values = table.weight.dataSync();
+  const ids = device.tensor([[4], [0]], undefined, { dtype: 'int32' });
+  const rows = table.forward(ids, { scale: 2 });
+  expect(rows.shape).toEqual([2, 1, 3]);
+  expect(rows.dataSync()).toEqual(Float32Array.of(...values.slice(12), ...values.slice(0, 3)).map((x) => 2 * x));
+});
+
+it('MultiHeadAttention has as many heads of keys as of queries unless told otherwise', () => {
+  const [own, told] = [{}, { kvHeads: 2 }].map((more) => {
+    const attention = new MultiHeadAttention(new Initializer(device, 1), { dModel: 8, heads: 2, ...more }, null);
+    const batch = TokenBatch.from(device, 'test', [[1, 2, 3]], null);
+    const x = new Initializer(device, 2).normal([3, 8], 1);
+    return attention.self(x, batch, true).dataSync();
+  });
+  expect(own).toEqual(told);
 });
 
 describe('Initializer', () => {
@@ -116,6 +136,13 @@ describe('TokenBatch', () => {
     expect(read(TokenBatch.from(device, 'test', packed, 0))).toEqual({ ...expected, time: null });
     const tensors = { ids: device.tensor(Int32Array.from(packed.ids)), lengths: Int32Array.of(4, 1) };
     expect(read(TokenBatch.from(device, 'test', tensors, 0))).toEqual({ ...expected, time: null });
+  });
+
+  it('gives its memory back', () => {
+    const before = device.memory().used;
+    const batch = TokenBatch.from(device, 'test', [[1, 2]], null);
+    batch[Symbol.dispose]();
+    expect(device.memory().used).toBe(before);
   });
 
   it('knows no padding where there is none', () => {

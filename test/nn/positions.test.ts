@@ -42,6 +42,15 @@ describe('sinusoids', () => {
   });
 });
 
+it('sinusoids take what rotations take, and refuse what makes none', () => {
+  expect(sinusoids(3, 4)).toEqual(sinusoids(3, 4, resolvePositions()));
+  const halves = { kind: 'sinusoidal', layout: 'halves' } as const;
+  expect(sinusoids(3, 4, { layout: 'halves' })).toEqual(sinusoids(3, 4, resolvePositions(halves)));
+  expect(() => sinusoids(2.5, 4)).toThrow('sinusoids: length is 2.5, expected an integer');
+  expect(() => sinusoids(2, 0)).toThrow('sinusoids: dModel is 0, expected a positive integer');
+  expect(() => sinusoids(2, 4, { layout: 'thirds' as 'halves' })).toThrow(ArgumentError);
+});
+
 it('positions that make no sense are refused', () => {
   expect(() => resolvePositions('absolute' as 'none')).toThrow(ArgumentError);
   expect(() => resolvePositions({ kind: 'sinusoidal', firstPosition: Number.NaN })).toThrow('firstPosition');

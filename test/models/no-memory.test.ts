@@ -1,0 +1,64 @@
+// Models that cannot be made as a whole leave nothing behind.
+import { afterEach, beforeAll, expect, it, vi } from 'vitest';
+import { ArgumentError, type Device, OutOfMemoryError, Transformer, type TransformerOptions } from '../../src/index.js';
+import { deviceFor } from '../describe-op.js';
+import { best, build, models } from './small-models.js';
+
+let device: Device;
+beforeAll(async () => {
+  device = await deviceFor(best, 1);
+});
+afterEach(() => vi.restoreAllMocks());
+
+/** Lets the device give so many tensors. */
+function give(count: number): void {
+  const make = device.empty.bind(device);
+  vi.spyOn(device, 'empty').mockImplementation((...form) => {
+    if (count-- > 0) return make(...form);
+    throw new OutOfMemoryError('no more');
+  });
+}
+
+it.each(Object.entries(models))('if memory ends in the middle: %s', (_, options) => {
+  const before = device.memory().used;
+  for (const count of [0, 1, 3, 10]) {
+    give(count);
+    expect(() => build(device, options), `${count}`).toThrow(OutOfMemoryError);
+    vi.restoreAllMocks();
+    expect(device.memory().used).toBe(before);
+  }
+});
+
+it('if files are read', async () => {
+  const model = build(device, {});
+  const files = await model.toFiles();
+  model.dispose();
+  const before = device.memory().used;
+  give(10);
+  await expect(Transformer.fromFiles(device, files)).rejects.toThrow(OutOfMemoryError);
+  expect(device.memory().used).toBe(before);
+});
+
+it('if there is a frequency too few', () => {
+  const before = device.memory().used;
+  for (const kind of ['sinusoidal', 'rotary'] as const) {
+    const make = () => build(device, { positions: { kind, frequencies: [1] } });
+    expect(make).toThrow(ArgumentError);
+    expect(make).toThrow('positions.frequencies has 1 numbers');
+  }
+  expect(device.memory().used).toBe(before);
+});
+
+it('if it is more than any device has', () => {
+  const before = device.memory().used;
+  const huge: TransformerOptions[] = [
+    { targetVocab: 1e9 },
+    { dFF: 1e9 },
+    { maxLength: 1e9 },
+    { maxLength: 1e9, positions: 'rotary' },
+    { maxLength: 1e9, positions: 'learned' },
+    { maxLength: 2 ** 31 - 1, positions: { kind: 'shaw', maxDistance: 2 ** 40 } },
+  ];
+  for (const options of huge) expect(() => build(device, options), JSON.stringify(options)).toThrow(OutOfMemoryError);
+  expect(device.memory().used).toBe(before);
+});
