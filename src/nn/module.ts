@@ -111,6 +111,10 @@ export abstract class Module {
     for (const parameter of this.parameters()) parameter.dispose();
   }
 
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
   /** The parameters, and what was given for each under its first name. */
   #match<T extends LoadableTensor>(tensors: Iterable<readonly [string, T]>) {
     const given = new Map(tensors);
