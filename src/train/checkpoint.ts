@@ -65,11 +65,12 @@ export async function loadCheckpoint(
       if (shape?.join() !== tensor.shape.join()) {
         const found = shape === undefined ? 'no' : `${describeShape(shape)} for`;
         throw new FormatError(
-          `it is of another model: it has ${found} ${name}, expected ${describeShape(tensor.shape)}`,
+          `it is of another model or other options: it has ${found} ${name}, expected ${describeShape(tensor.shape)}`,
         );
       }
     }
-    if (values.size !== tensors.size) throw new FormatError('it is of another model, with more parameters');
+    if (values.size !== tensors.size)
+      throw new FormatError('it is of another model or other options, with more tensors');
     optimizer.loadState({ tensors: optimizerValues, numbers: saved.optimizer });
     for (const [name, tensor] of tensors) tensor.write(values.get(name) as Float32Array);
     return state;

@@ -116,7 +116,7 @@ describe('a checkpoint', () => {
     [
       'no tensors',
       { state: { step: 1, validations: [] }, optimizer: { steps: 1 } },
-      /another model: it has no model\./,
+      /another model or other options: it has no model\./,
     ],
   ])('with %s is refused by name', async (_, saved, message) => {
     const path = join(folder, 'damaged.safetensors');
