@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice } from '../../src/core/create-device.js';
 import type { Device } from '../../src/core/device.js';
-import { FormatError } from '../../src/core/errors.js';
+import { ArgumentError, FormatError } from '../../src/core/errors.js';
 import { openSafetensors, saveSafetensors } from '../../src/io/file.js';
 import { type FitOptions, fit } from '../../src/train/fit.js';
 import { common, reversals, smallModel, weights } from './task.js';
@@ -28,6 +28,20 @@ afterAll(async () => {
 });
 
 describe('a checkpoint', () => {
+  it('is not written over by a run whose options are refused', async () => {
+    const path = join(folder, 'refused.safetensors');
+    await writeFile(path, 'of another run');
+    const refused: FitOptions[] = [
+      { labelSmoothing: 2 },
+      { clipNorm: -1 },
+      { headDiversity: 1, gradientCheckpointing: true },
+    ];
+    for (const options of refused) {
+      await expect(fit(smallModel(device), examples, { ...options, checkpoint: path })).rejects.toThrow(ArgumentError);
+    }
+    expect(await readFile(path, 'utf8')).toBe('of another run');
+  });
+
   it('continues with the same bits', async () => {
     for (const extra of [
       {},
