@@ -15,8 +15,9 @@ import {
 import { DeviceError, DTypeError, ShapeError, SimdformerError } from './errors.js';
 import type { GradientSlot } from './gradient-slot.js';
 import { Arena, Heap, type Pool } from './heap.js';
-import { type CommandInfo, describeCommand, Program } from './program.js';
+import { describeCommand, Program } from './program.js';
 import { CommandList, type Operand, Queue, Scalar } from './queue.js';
+import { hold, letGo, type Recording } from './recording.js';
 import {
   type DType,
   flatten,
@@ -43,16 +44,6 @@ export interface DeviceInfo {
   readonly version: string;
   /** Why it is not the native addon, where the backend was left to choose. */
   readonly reason?: string;
-}
-
-interface Recording {
-  readonly list: CommandList;
-  readonly commands: CommandInfo[];
-  readonly arena: Arena;
-  /** Memory from outside that the commands use, with its version before. */
-  readonly inputs: Map<Storage, number>;
-  /** Of leaves, with what was written of them before. */
-  readonly gradients: Map<GradientSlot, GradientSlot['state']>;
 }
 
 /** Where tensors live and ops run: one heap, one instruction set, a number of threads. Made by `createDevice`. */
@@ -397,17 +388,4 @@ function checkForm(op: string, shape: Shape, dtype: DType): void {
   }
   if (dtype !== 'float32' && dtype !== 'int32')
     throw new DTypeError(`${op}: dtype is ${describeValue(dtype)}, expected 'float32' or 'int32'`);
-}
-
-/** Memory that a program uses but does not own stays as it is for as long as there is the program. */
-function hold({ arena, inputs }: Recording, storage: Storage): void {
-  if (storage.pool === arena || inputs.has(storage)) return;
-  inputs.set(storage, storage.version);
-  storage.retain();
-  if (storage.pool instanceof Arena) storage.pool.hold();
-}
-
-function letGo(storage: Storage): void {
-  storage.release();
-  if (storage.pool instanceof Arena) storage.pool.letGo();
 }
