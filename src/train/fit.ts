@@ -18,8 +18,9 @@ export async function fit(
   data: readonly Example[] | Batches,
   options: FitOptions = {},
 ): Promise<FitResult> {
+  const given = [Array.isArray(data) ? [...data] : data, options && { ...options }] as const; // as they are now
   const { Run } = await import('../later.js');
-  const run = new Run(model, data, options);
+  const run = new Run(model, ...given);
   try {
     return await run.go();
   } finally {

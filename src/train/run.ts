@@ -89,6 +89,7 @@ export class Run {
         break;
       }
       const step = ++this.#state.step;
+      if (this.#accumulation > 1) await before; // which calls onStep, where gradients are nobody's
       const queued = this.#queue(step);
       queued.catch(() => {}); // reported when it is awaited, unless the step before has failed first
       await before;
@@ -124,7 +125,11 @@ export class Run {
     if (this.options.optimizer === undefined) (this.#optimizer as AdamW).dispose();
   }
 
-  /** Queues a step and starts it; resolves once the next one may be queued. `report` resolves when its loss is known. */
+  /**
+   * Queues a step and starts it; resolves once the next one may be queued. `report` resolves when its loss is known. Of
+   * several batches each runs while the next one is queued: all together would fill the queue, and hold up the event
+   * loop. None is left in the queue meanwhile, where others would run it, and hear of its errors.
+   */
   async #queue(step: number): Promise<{ report: () => Promise<void> }> {
     const { clipNorm = 1, onStep } = this.options;
     const first = (step - 1) * this.#accumulation;
@@ -133,11 +138,20 @@ export class Run {
     const total = counts.reduce((sum, count) => sum + count, 0);
     const shares = counts.map((count) => count / total);
     const learningRate = this.#schedule(step);
+    const { device } = this.model;
     const parts: Tensor[] = [];
+    const running: Promise<void>[] = [];
     let values: Promise<number>[];
     try {
-      await this.#addGradients(batches, first, shares, parts);
-      this.model.device.scope(() => {
+      for (const [i, examples] of batches.entries()) {
+        parts.push(this.#addGradients(examples, first + i, shares[i] as number));
+        if (i + 1 === batches.length) break;
+        const run = device.flush();
+        run.catch(() => {}); // reported when it is awaited
+        running.push(run);
+        await running[i - 1];
+      }
+      device.scope(() => {
         this.#optimizer.step({ lr: learningRate, maxNorm: clipNorm ?? undefined });
         this.#zeroGrad();
         this.#averages.update(step);
@@ -145,7 +159,9 @@ export class Run {
       values = parts.map((loss) => loss.item());
     } finally {
       for (const loss of parts) loss.dispose();
+      await Promise.allSettled(running); // nothing runs on once this is over
     }
+    await Promise.all(running);
     this.#tokens += batches.flat().reduce((sum, { source, target }) => sum + (source?.length ?? 0) + target.length, 0);
     this.#examples += batches.flat().length;
     const [tokens, examples] = [this.#tokens, this.#examples]; // before another step is queued
@@ -162,40 +178,18 @@ export class Run {
     return { report };
   }
 
-  /**
-   * Queues the batches of a step, whose losses become `parts`. Each but the last runs while the next one is queued:
-   * together they would fill the queue, and hold up the event loop.
-   */
-  async #addGradients(
-    batches: readonly (readonly Example[])[],
-    first: number,
-    shares: readonly number[],
-    parts: Tensor[],
-  ) {
+  /** Queues a batch, whose gradients count for this share of the step's; returns its loss. */
+  #addGradients(examples: readonly Example[], n: number, share: number): Tensor {
     const { labelSmoothing, headDiversity, rDrop } = this.options;
-    const { device } = this.model;
-    let before: Promise<void> | undefined;
-    for (const [i, examples] of batches.entries()) {
-      if (i > 0) {
-        await before;
-        before = device.flush();
-        before.catch(() => {}); // reported when it is awaited
-      }
-      const part = device.scope(() => {
-        this.model.seedDropout(mix(this.#state.seed, first + i));
-        const sources = examples.flatMap(({ source }) => (source === undefined ? [] : [source]));
-        const targets = examples.map(({ target }) => target);
-        const loss = this.model.loss(sources.length > 0 ? sources : null, targets, {
-          labelSmoothing,
-          headDiversity,
-          rDrop,
-        });
-        loss.backward(new Float32Array([shares[i] as number]));
-        return loss;
-      });
-      parts.push(part);
-    }
-    await before;
+    return this.model.device.scope(() => {
+      this.model.seedDropout(mix(this.#state.seed, n));
+      const sources = examples.flatMap(({ source }) => (source === undefined ? [] : [source]));
+      const targets = examples.map(({ target }) => target);
+      const regularisers = { labelSmoothing, headDiversity, rDrop };
+      const loss = this.model.loss(sources.length > 0 ? sources : null, targets, regularisers);
+      loss.backward(new Float32Array([share]));
+      return loss;
+    });
   }
 
   #due(step: number, every: number | undefined): boolean {

@@ -3,6 +3,7 @@
 // heads before the next one; lanes run along the width of a head.
 #pragma once
 #include "kernels/shared/attention_shape.h"
+#include "kernels/shared/rows.h"
 
 namespace attention {
 
@@ -104,7 +105,8 @@ class Decode {
       Vf dots[kCount][kWidth];
       multiply<kCount>(in_.keyRow(context_, it, k + j, h), state(h, i).query, count, dots);
       for (uint32_t q = 0; q < kCount; ++q) {
-        const Vf score = addBiases(scoresOf(dots[q], count), b, it, h, i + q, k + j, count);
+        const Vf sums = sumsOfRows(dots[q]) * splat(in_.scaleInBits());
+        const Vf score = firstLanesOr(addBiases(sums, b, it, h, i + q, k + j, count), count, -INFINITY);
         store(scores_ + q * kBlockKeys + j, score);
         largest[q] = max(largest[q], score);
       }
@@ -164,13 +166,6 @@ class Decode {
 #pragma GCC unroll 4
       for (size_t q = 0; q < kCount; ++q) dots[q][first + r] = sum[r][q];
     }
-  }
-
-  // Lane r: the sum of dots[r], scaled; -infinity from `count` on.
-  Vf scoresOf(Vf (&dots)[kWidth], uint32_t count) const {
-    const Vf score = sumsOfRows(dots) * splat(in_.scaleInBits());
-    const Vi lane = (Vi)laneNumbers();
-    return lane < splatInt(static_cast<int32_t>(count)) ? score : splat(-INFINITY);
   }
 
   Vf addBiases(Vf score, uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t j, uint32_t count) const {

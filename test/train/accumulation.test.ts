@@ -1,0 +1,62 @@
+// Steps of several batches, between which others have their turn.
+
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { CommandError, createDevice, type Device, type FitOptions, fit, SGD } from '../../src/index.js';
+import { common, reversals, smallModel, weights } from './task.js';
+
+let device: Device;
+const examples = reversals(100);
+const batchesWith = (bad: number) => ({
+  perEpoch: 8,
+  batch: (n: number) => (n === bad ? [{ source: [3], target: [1, 99, 2] }] : examples.slice(n % 8, (n % 8) + 4)),
+});
+const options: FitOptions = { ...common, gradientAccumulation: 4 };
+
+beforeAll(async () => {
+  device = await createDevice({ threads: 2 });
+});
+
+afterAll(() => device.dispose());
+
+it('fails for the one whose batch is wrong, and leaves its weights alone', async () => {
+  const [good, bad] = [smallModel(device), smallModel(device)];
+  const before = await weights(bad);
+  let ended = false;
+  const poll = async () => {
+    while (!ended) expect(await device.tensor([1]).item()).toBe(1);
+  };
+  const polling = poll();
+  const [first, second] = await Promise.allSettled([
+    fit(good, batchesWith(-1), { ...options, steps: 4 }),
+    fit(bad, batchesWith(1), { ...options, steps: 4 }),
+  ]);
+  ended = true;
+  await polling;
+  expect(first.status).toBe('fulfilled');
+  expect(second).toMatchObject({ status: 'rejected', reason: expect.any(CommandError) });
+  expect(await weights(bad)).toEqual(before);
+  expect(bad.parameters().some(({ grad }) => grad !== null)).toBe(false);
+});
+
+it('does nothing more once it has failed', async () => {
+  const model = smallModel(device);
+  const optimizer = new SGD(model.parameters(), { lr: 0.1 });
+  const onStep = () => {
+    expect(model.parameters().every(({ grad }) => grad === null)).toBe(true);
+    throw new Error('of the user');
+  };
+  await expect(fit(model, batchesWith(-1), { ...options, steps: 4, optimizer, onStep })).rejects.toThrow('of the user');
+  const after = await weights(model);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(await weights(model)).toEqual(after);
+  expect(model.parameters().every(({ grad }) => grad === null)).toBe(true);
+  optimizer.dispose();
+});
+
+it('trains with the options and on the examples of its call', async () => {
+  const [given, data] = [{ ...common, steps: 2 }, [...examples]];
+  const training = fit(smallModel(device), data, given);
+  given.steps = 7;
+  data.length = 0;
+  expect((await training).step).toBe(2);
+});
