@@ -1,4 +1,4 @@
-import { checkNumber, checkOptions } from './check.js';
+import { checkNumber, checkOptions, isNumber } from './check.js';
 import type { Device } from './device.js';
 import { ArgumentError, DisposedError } from './errors.js';
 import type { GradientSlot } from './gradient-slot.js';
@@ -86,7 +86,7 @@ export class Program<Result = unknown> {
         const names = this.scalars.join(', ') || 'none';
         throw new ArgumentError(`program.run: no scalar is called '${name}'; the program has: ${names}`);
       }
-      checkNumber('program.run', name, value, () => true, 'a number');
+      checkNumber('program.run', name, value, isNumber, 'a number');
       for (const { kind, scalar } of this.list.patches)
         if (scalar.name === name) checkScalar('program.run', name, value, kind);
     }
