@@ -86,9 +86,9 @@ export class Program<Result = unknown> {
         const names = this.scalars.join(', ') || 'none';
         throw new ArgumentError(`program.run: no scalar is called '${name}'; the program has: ${names}`);
       }
-      checkNumber('program.run', name, value, isNumber, 'a number');
       for (const { kind, scalar } of this.list.patches)
         if (scalar.name === name) checkScalar('program.run', name, value, kind);
+      checkNumber('program.run', name, value, isNumber, 'a number');
     }
     for (const [name, value] of given) for (const scalar of this.#scalars.get(name) ?? []) scalar.value = value;
     this.#prepare();
