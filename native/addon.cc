@@ -25,20 +25,18 @@ Napi::Value toJs(Napi::Env env, const Failure& failure) {
 // A thread that runs command lists for one device, in order, so that the event loop need not wait for them.
 class Runner : public std::enable_shared_from_this<Runner> {
  public:
-  Runner(Napi::Env env, std::shared_ptr<Engine> engine) : engine_(std::move(engine)) {
+  Runner(Napi::Env env, std::shared_ptr<Engine> engine) : env_(env), engine_(std::move(engine)) {
     done_ = Napi::ThreadSafeFunction::New(env, Napi::Function(), "simdformer.runAsync", 0, 1);
     done_.Unref(env);
+    // Node that ends destroys `done_` before this, and calls hooks before both.
+    napi_add_env_cleanup_hook(env_, stop, this);
     startThread(thread_, [this] { work(); });  // without it, the calling thread runs what is posted
   }
 
   ~Runner() {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      stopping_ = true;
-    }
-    wake_.notify_one();
-    if (thread_.joinable()) thread_.join();
-    done_.Release();
+    if (stopping_) return;
+    napi_remove_env_cleanup_hook(env_, stop, this);
+    stop(this);
   }
 
   Napi::Value post(Napi::Env env, const uint32_t* words, size_t count) {
@@ -73,6 +71,17 @@ class Runner : public std::enable_shared_from_this<Runner> {
     std::weak_ptr<Runner> runner;  // gone if the engine was closed before the event loop came to hear of the result
   };
 
+  static void stop(void* self) {
+    Runner& runner = *static_cast<Runner*>(self);
+    {
+      const std::lock_guard<std::mutex> lock(runner.mutex_);
+      runner.stopping_ = true;
+    }
+    runner.wake_.notify_one();
+    if (runner.thread_.joinable()) runner.thread_.join();
+    runner.done_.Release();
+  }
+
   void work() {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
@@ -102,6 +111,7 @@ class Runner : public std::enable_shared_from_this<Runner> {
     }
   }
 
+  const napi_env env_;
   std::shared_ptr<Engine> engine_;
   Napi::ThreadSafeFunction done_;
   // Both used on the JavaScript thread only.

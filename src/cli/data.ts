@@ -14,23 +14,16 @@ export async function readText(path: string): Promise<string> {
   const bytes = await readFile(path).catch((error: unknown) => {
     throw withPath(error, path); // of a folder Node says everything but which
   });
-  const decode = textDecoder(path);
-  return decode(bytes) + decode();
+  return decodeText(path, bytes);
 }
 
-/**
- * What makes text of bytes in UTF-8 as they come, and of what is left when called without any; a byte order mark is left
- * out. It throws ArgumentError, calling them `name`, for other bytes.
- */
-export function textDecoder(name: string): (bytes?: Uint8Array) => string {
-  const decoder = new TextDecoder('utf-8', { fatal: true });
-  return (bytes) => {
-    try {
-      return decoder.decode(bytes, { stream: bytes !== undefined });
-    } catch (cause) {
-      throw new ArgumentError(`${name} is not text in UTF-8`, { cause });
-    }
-  };
+/** Bytes as UTF-8, without a byte order mark. Throws ArgumentError, calling them `name`, if they are not. */
+export function decodeText(name: string, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new ArgumentError(`${name} is not text in UTF-8`, { cause });
+  }
 }
 
 /**

@@ -8,7 +8,7 @@ import { createDevice } from '../core/create-device.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import { Transformer } from '../models/transformer.js';
-import { textDecoder } from './data.js';
+import { decodeText } from './data.js';
 
 /** Models that come with the package. */
 const MODELS = fileURLToPath(new URL('../../models/', import.meta.url));
@@ -32,12 +32,14 @@ export async function loadModel(device: Device, name: string): Promise<Transform
   }
 }
 
-/** A text that somebody gave, and what it is called in errors. */
+/** A text that somebody gave. */
 export interface GivenText {
-  readonly text: string;
+  /** What it is called in errors. */
   readonly name: string;
   /** Of standard input. */
   readonly isLine: boolean;
+  /** Throws ArgumentError if it is no text. */
+  read(): string;
 }
 
 /** Lines of standard input that are worked on together. */
@@ -50,18 +52,18 @@ const TOGETHER = 256;
 export async function* givenTexts(texts: readonly string[]): AsyncGenerator<readonly GivenText[]> {
   if (texts.length > 0) {
     const name = (i: number) => (texts.length > 1 ? `text ${i + 1}` : 'the text');
-    return yield texts.map((text, i) => ({ text, name: name(i), isLine: false }));
+    return yield texts.map((text, i) => ({ name: name(i), isLine: false, read: () => text }));
   }
   const { isTTY } = process.stdin;
   if (isTTY) console.error('Reading lines; Ctrl-D ends them.');
   let number = 0;
   let filled = 0;
   let together: GivenText[] = [];
-  for await (const text of linesOf(process.stdin)) {
-    number++;
-    if (text === '') continue;
+  for await (const bytes of linesOf(process.stdin)) {
+    const name = `line ${++number}`;
+    if (bytes.length === 0) continue;
     filled++;
-    together.push({ text, name: `line ${number}`, isLine: true });
+    together.push({ name, isLine: true, read: () => decodeText('it', bytes) });
     if (together.length < (isTTY ? 1 : TOGETHER)) continue;
     yield together;
     together = [];
@@ -70,16 +72,23 @@ export async function* givenTexts(texts: readonly string[]): AsyncGenerator<read
   if (together.length > 0) yield together;
 }
 
-async function* linesOf(input: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  const decoder = textDecoder('standard input');
-  let begun = '';
-  for await (const bytes of input) {
-    const lines = (begun + decoder(bytes)).split(/\r?\n/);
-    begun = lines.pop() as string;
-    yield* lines;
+async function* linesOf(input: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const [lineFeed, carriageReturn] = [10, 13];
+  let begun: Buffer[] = [];
+  const line = (last: Buffer) => {
+    const bytes = Buffer.concat([...begun, last]);
+    begun = [];
+    return bytes.at(-1) === carriageReturn ? bytes.subarray(0, -1) : bytes;
+  };
+  for await (const chunk of input) {
+    let from = 0;
+    for (let end = chunk.indexOf(lineFeed); end >= 0; end = chunk.indexOf(lineFeed, from)) {
+      yield line(chunk.subarray(from, end));
+      from = end + 1;
+    }
+    begun.push(chunk.subarray(from));
   }
-  begun += decoder();
-  if (begun !== '') yield begun;
+  yield line(Buffer.alloc(0));
 }
 
 export function printJson(value: unknown): void {

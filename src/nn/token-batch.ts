@@ -59,8 +59,11 @@ export class TokenBatch {
         positions[at] = position;
       }
     }
-    const lengths = device.tensor(Int32Array.from(counts));
-    return new TokenBatch(device.tensor(ids), device.tensor(positions), lengths, counts, time);
+    // In a scope: all or, where memory ends, none.
+    return device.scope(() => {
+      const [a, b, lengths] = [ids, positions, Int32Array.from(counts)].map((data) => device.tensor(data));
+      return new TokenBatch(a as Tensor, b as Tensor, lengths as Tensor, counts, time);
+    });
   }
 
   /** Sequences. */

@@ -186,6 +186,10 @@ describe('a trained model', () => {
     expect(plain).toMatchObject({ code: 1, stdout: `${'ab\tAH B\n'.repeat(300)}ba\tB AH\n` });
     expect(plain.stderr).toMatch(/^simdformer: line 301 is left out: the model does not know "c"[^\n]+\n$/);
     expect(json).toMatchObject({ code: 1, stdout: '[]\n' });
+    const bytes = Buffer.concat([Buffer.from('\ufeffab\r\n'), Buffer.of(0xff, 10), Buffer.from('ba')]);
+    const binary = await simdformer(['run', model()], { input: bytes });
+    expect(binary).toMatchObject({ code: 1, stdout: 'ab\tAH B\nba\tB AH\n' });
+    expect(binary.stderr).toMatch(/line 2 is left out: it is not text in UTF-8/);
   });
 
   it('names what it cannot read', async () => {

@@ -18,7 +18,7 @@ export interface Ended {
 
 export interface RunOptions {
   /** Standard input; nothing by default. */
-  input?: string;
+  input?: string | Buffer;
   /** A signal, when standard error has come to hold this. */
   interruptAt?: RegExp;
   /** Default: that of Ctrl-C. */

@@ -161,6 +161,22 @@ describe('devices', () => {
     expect(await Promise.all(computing)).toEqual(computing.map(() => 1));
   });
 
+  it('leave the process be when it ends, whoever disposed of them or not', () => {
+    const script = `
+      const { createDevice } = await import('${new URL('../../src/index.ts', import.meta.url)}');
+      const devices = await Promise.all([1, 2, 3].map(() => createDevice({ backend: 'native', threads: 2 })));
+      await Promise.all(devices.map((device) => device.full([9], 1).data()));
+      devices[0].dispose();
+      devices[1].full([9], 1).data();
+      console.log('ended');`;
+    const { status, stdout } = spawnSync(
+      process.execPath,
+      ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', script],
+      { encoding: 'utf8' },
+    );
+    expect({ status, stdout }).toEqual({ status: 0, stdout: 'ended\n' });
+  });
+
   // Of root's threads there may be any number, so another user's are counted; of others nobody knows how many run.
   it.runIf(process.platform === 'linux' && process.getuid?.() === 0)('make do with the threads that there are', () => {
     const folder = mkdtempSync(join(tmpdir(), 'simdformer-'));

@@ -57,7 +57,8 @@ export function runCommand(): Command {
         named ||= given.length > 1;
         const readable = given.flatMap((each) => read(model, each) ?? []);
         if (readable.length === 0) continue;
-        const drawn = { ...settings, seed: seed++ }; // what comes later is drawn anew
+        const drawn = { ...settings, seed };
+        seed = (seed + 1) % Number.MAX_SAFE_INTEGER; // what comes later is drawn anew
         if (goesOn && process.stdout.isTTY && given.length === 1 && single) {
           await write(model, readable[0] as Readable, drawn);
           continue;
@@ -87,8 +88,10 @@ interface Result {
 }
 
 /** The ids of a text. A line that the model cannot read does not stop those after it; the exit code remembers it. */
-function read(model: Transformer, { text, name, isLine }: GivenText): Readable | undefined {
+function read(model: Transformer, given: GivenText): Readable | undefined {
+  const { name, isLine } = given;
   try {
+    const text = given.read();
     return { text, ids: encodeInput(model, text, name) };
   } catch (error) {
     if (!isLine || !(error instanceof ArgumentError)) throw error;
