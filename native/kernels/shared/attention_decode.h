@@ -169,8 +169,7 @@ class Decode {
   }
 
   Vf addBiases(Vf score, uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t j, uint32_t count) const {
-    const size_t n = count < kWidth ? count : kWidth;
-    if (in_.bias.present()) score = biased(score, loadLanes(context_.f32(in_.bias) + in_.biasAt(b, h, i, j), n));
+    if (in_.bias.present()) score = biased(score, loadLanes(context_.f32(in_.bias) + in_.biasAt(b, h, i, j), count));
     const int64_t distance = int64_t{j} - i - it.shift;
     if (in_.relativeBias.present()) {
       const DistanceRows row{context_.f32(in_.relativeBias) + size_t{h} * in_.distances, 0, in_.distances};
