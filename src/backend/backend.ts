@@ -51,7 +51,9 @@ export const MAX_THREADS = 64;
 export interface BackendOptions {
   /** Threads a run may use, the calling one included, 64 at most. Default: what the machine offers. */
   threads?: number;
-  /** Instruction set, one of `device.info.isas`. Default: the best the machine has; of the addon, `SIMDFORMER_ISA` if set. */
+  /**
+   * Instruction set, one of `device.info.isas`. Default: the best the machine has; of the addon, `SIMDFORMER_ISA` if set.
+   */
   isa?: string;
 }
 

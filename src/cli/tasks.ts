@@ -18,8 +18,6 @@ import { encode, encodeData, encodeInput, tokenizersOf } from './encoding.js';
 import { initialModel } from './initial-model.js';
 import { errorRates } from './metrics.js';
 
-export { words } from './data.js';
-
 /** Ready to be trained. */
 export interface PreparedTask {
   readonly config: Required<Pick<TaskConfig, 'seed'>> & TaskConfig;

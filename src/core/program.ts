@@ -99,8 +99,8 @@ export class Program<Result = unknown> {
   #assertRuns(op: string): void {
     if (this.#disposed) throw new DisposedError(`${op}: the program has already been disposed`);
     this.device.assertNotRecording(op);
-    for (const { slot } of this.effects.gradients)
-      if (!slot.root.disposed) slot.tensor.assertUsable(`${op}: a gradient`);
+    const gradient = `${op}: a gradient`;
+    for (const { slot } of this.effects.gradients) if (!slot.root.disposed) slot.tensor.assertUsable(gradient);
   }
 
   /**

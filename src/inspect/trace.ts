@@ -2,6 +2,7 @@
 // steps and never writes most of the values down; here each is computed by an op of its own, from the model's own
 // parameters.
 
+import { copied } from '../core/copied.js';
 import type { Shape } from '../core/tensor.js';
 import type { Transformer } from '../models/transformer.js';
 import type { AttentionTrace } from './trace-attention.js';
@@ -105,7 +106,7 @@ export async function trace(
   source: readonly number[] | null,
   target?: readonly number[],
 ): Promise<Trace> {
-  const given = [source, target].map((ids) => (Array.isArray(ids) ? [...ids] : ids)) as [typeof source, typeof target];
+  const given = copied([source, target] as const);
   const { joined, tracePass } = await import('../later.js');
   const { device } = model;
   const { all, arrange } = device.noGrad(() => device.scope(() => joined(tracePass(model, ...given))));

@@ -60,24 +60,26 @@ export function shiftedTargets(
   };
 }
 
+/** Throws ShapeError unless there is a label for each source token, and no more if that must be so. */
+function checkAligned(lengths: readonly number[], counts: readonly number[], isExact: boolean): void {
+  const fits = (length: number, i: number) => (isExact ? length === counts[i] : length >= (counts[i] as number));
+  if (lengths.length === counts.length && lengths.every(fits)) return;
+  throw new ShapeError('loss: target has other lengths than source: expected a label for each source token');
+}
+
 /** Labels of an encoder-only model: one for each source token, `padId` among them for tokens that have none. */
 export function tokenLabels(device: Device, target: Tokens | TargetBatch, { counts }: TokenBatch): Tensor {
   const given = isTargetBatch(target) ? target.input : target;
-  const isBatch = given instanceof TokenBatch; // whose ids are on the device; its lengths are enough
-  const { rows, time } = rowsOf(
-    'loss: target',
-    isBatch ? { ids: Array(given.total), lengths: given.counts } : given,
-    null,
-  );
-  const fits = (row: ArrayLike<number>, i: number) => {
-    const count = counts[i] as number;
-    return time === null ? row.length === count : row.length >= count;
-  };
-  if (rows.length !== counts.length || !rows.every(fits)) {
-    throw new ShapeError('loss: target has other lengths than source: expected a label for each source token');
+  if (given instanceof TokenBatch) {
+    checkAligned(given.counts, counts, true);
+    return isTargetBatch(target) ? target.labels : given.ids;
   }
-  if (isTargetBatch(target)) return target.labels;
-  if (target instanceof TokenBatch) return target.ids;
+  const { rows, time } = rowsOf('loss: target', given, null);
+  checkAligned(
+    rows.map(({ length }) => length),
+    counts,
+    time === null,
+  );
   const labels = rows.map((row, i) => Array.from(row).slice(0, counts[i]));
   checkIds('loss: target', labels);
   return device.tensor(new Int32Array(packed(labels).ids));

@@ -1,8 +1,8 @@
+import { copied } from '../core/copied.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import type { Tensor } from '../core/tensor.js';
-import { copied } from '../generate/copied.js';
 import { generate, stream } from '../generate/generate.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/options.js';
 import { type ScoreResult, score } from '../generate/score.js';

@@ -141,7 +141,7 @@ function products({ batch, heads, rowsQ, rowsK, packed, operands }: AttentionInp
   return (heads * pairs) / (operands.causal ? 2 : 1);
 }
 
-/** As `attention::Backward::kKeys` in native/kernels/attention_backward.h: a chunk is a whole number of its blocks. */
+/** As `attention::Backward::kBlockKeys` in native/kernels/attention_backward.h: a chunk is a whole number of its blocks. */
 const BLOCK_KEYS = 96;
 /** The least in a chunk, if there are so many. */
 const CHUNK_KEYS = 512;

@@ -27,7 +27,12 @@ export class ByteTokenizer extends VocabularyTokenizer {
   /** The id of byte 0. */
   protected readonly firstByte: number;
 
-  constructor(special: SpecialTokens = {}, merged: readonly string[] = [], name = 'ByteTokenizer') {
+  constructor(
+    special: SpecialTokens = {},
+    merged: readonly string[] = [],
+    /** @internal For error messages. */
+    name = 'ByteTokenizer',
+  ) {
     const list = specialList(special);
     super([...list, ...BYTE_NAMES, ...merged], special, name);
     this.firstByte = list.length;
