@@ -17,6 +17,9 @@ import { inverseSquareRoot, type Schedule } from './schedule.js';
 /** Milliseconds of work that a run may lose. */
 const SAVE_AFTER = 60_000;
 
+/** Models that a run is training: two would take each other's gradients. */
+const training = new WeakSet<Trainable>();
+
 /** One call of `fit`. */
 export class Run {
   readonly #batches: Batches;
@@ -42,6 +45,9 @@ export class Run {
     private readonly options: FitOptions,
   ) {
     checkSettings(options, model);
+    if (training.has(model)) {
+      throw new ArgumentError('fit: another call trains this model; wait for the promise that it returned first');
+    }
     const { batchTokens = 4096, gradientAccumulation = 1, seed = 0, steps, epochs = 1 } = options;
     this.#batches = isBatches(data) ? data : lengthBatches(data, { tokens: batchTokens, seed });
     this.#accumulation = gradientAccumulation;
@@ -68,6 +74,7 @@ export class Run {
     this.#optimizer = optimizer;
     this.#parameters = new Set([...params, ...optimizer.params]);
     this.#averages = averagesOf(trained, options);
+    training.add(model);
   }
 
   async go(): Promise<FitResult> {
@@ -118,6 +125,7 @@ export class Run {
   }
 
   close(): void {
+    training.delete(this.model);
     if (this.options.gradientCheckpointing !== undefined) this.model.gradientCheckpointing = this.#recomputed;
     this.model.eval();
     this.#averages.dispose();

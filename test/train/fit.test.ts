@@ -201,6 +201,14 @@ describe('fit', () => {
     expect((await fit(model, examples, { ...common, steps: 2 })).reason).toBe('done');
   });
 
+  it('refuses a model that another call trains, until that has ended', async () => {
+    const model = smallModel(device);
+    const first = fit(model, examples, { ...common, steps: 2 });
+    await expect(fit(model, examples, { ...common, steps: 2 })).rejects.toThrow(/another call trains this model/);
+    expect((await first).step).toBe(2);
+    expect((await fit(model, examples, { ...common, steps: 1 })).step).toBe(1);
+  });
+
   it('gives all memory back if the batches throw at once', async () => {
     const model = smallModel(device);
     const { used } = device.memory();
