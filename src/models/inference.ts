@@ -1,12 +1,12 @@
 import type { Transformer } from './transformer.js';
 
-/** @internal Runs `fn` without dropout and gradients, in a scope. */
+/** @internal Runs `fn` without dropout and gradients, in a scope. Parts are in the same mode after it as before. */
 export function inference<T>(model: Transformer, fn: () => T): T {
-  const { training, device } = model;
-  if (training) model.eval();
+  const training = [...model.modules()].filter((part) => part.training);
+  for (const part of training) part.training = false;
   try {
-    return device.noGrad(() => device.scope(fn));
+    return model.device.noGrad(() => model.device.scope(fn));
   } finally {
-    if (training) model.train();
+    for (const part of training) part.training = true;
   }
 }

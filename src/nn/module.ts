@@ -26,8 +26,9 @@ export interface LoadableTensor {
 }
 
 /**
- * A part of a model. Its properties that are tensors are its parameters; those that are modules, or arrays of them, its
- * parts.
+ * A part of a model. Its properties that are float32 tensors, or arrays of them, are its parameters; those that are
+ * modules, or arrays of them, its parts. int32 tensors are constants, which no state dict holds. What is in #private
+ * fields, Maps and plain objects is neither.
  */
 export abstract class Module {
   /** Whether dropout is active; see `train` and `eval`. */
@@ -36,6 +37,12 @@ export abstract class Module {
   /** Own parameters that state dicts hold transposed. (nn.Linear's weights are [out, in], ours [in, out].) */
   protected get transposed(): readonly string[] {
     return [];
+  }
+
+  /** This module, then its parts and theirs; one that is in several places comes each time. */
+  *modules(): Generator<Module> {
+    yield this;
+    for (const [, part] of this.#parts()) yield* part.modules();
   }
 
   /** Sets this module and its parts to training mode: dropout is active. */
@@ -127,19 +134,24 @@ export abstract class Module {
     return { distinct, given };
   }
 
-  *#parts(): Generator<[name: string, part: Module]> {
+  /** Own properties, and what is in those that are arrays. */
+  *#properties(): Generator<[key: string, index: string, value: unknown]> {
     for (const [key, value] of Object.entries(this)) {
-      if (value instanceof Module) yield [snakeCase(key), value];
-      else if (Array.isArray(value)) {
-        for (const [i, part] of value.entries()) if (part instanceof Module) yield [`${snakeCase(key)}.${i}`, part];
-      }
+      if (!Array.isArray(value)) yield [key, '', value];
+      else for (const [i, one] of value.entries()) yield [key, `.${i}`, one];
+    }
+  }
+
+  *#parts(): Generator<[name: string, part: Module]> {
+    for (const [key, index, value] of this.#properties()) {
+      if (value instanceof Module) yield [snakeCase(key) + index, value];
     }
   }
 
   *#named(prefix: string): Generator<Parameter> {
-    for (const [key, value] of Object.entries(this)) {
-      if (!(value instanceof Tensor)) continue;
-      yield { name: prefix + snakeCase(key), tensor: value, transposed: this.transposed.includes(key) };
+    for (const [key, index, tensor] of this.#properties()) {
+      if (!(tensor instanceof Tensor) || tensor.dtype !== 'float32') continue;
+      yield { name: prefix + snakeCase(key) + index, tensor, transposed: this.transposed.includes(key) };
     }
     for (const [name, part] of this.#parts()) yield* part.#named(`${prefix}${name}.`);
   }

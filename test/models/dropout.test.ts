@@ -18,6 +18,22 @@ describe('dropout', () => {
     expect(lossAt(model)).not.toBe(lossAt(plain));
   });
 
+  it('is not there in inference, whatever mode parts are in, and each keeps its own', async () => {
+    const device = await deviceFor(best, 2);
+    const model = build(device, options);
+    const { encoder } = model.transformer;
+    const scores = () => model.score(sources, targets);
+    const expected = await scores();
+    model.eval();
+    model.transformer.train();
+    expect(await scores()).toEqual(expected);
+    model.train();
+    encoder!.eval();
+    await model.generate(sources, { maxNewTokens: 2 });
+    const modes = [model, encoder!, model.transformer.decoder!].map(({ training }) => training);
+    expect(modes).toEqual([true, false, true]);
+  });
+
   it('repeats itself from the same seed, whatever the threads', async () => {
     const losses = [1, 2, 3].map(async (threads) => {
       const model = build(await deviceFor(best, threads), options);

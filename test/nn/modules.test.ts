@@ -51,7 +51,24 @@ describe('Module', () => {
     expect(state['shared_weight.weight']!.dataSync()).toEqual(state['layers.0.weight']!.dataSync());
   });
 
+  it('finds parameters in arrays; int32 tensors are constants, which no state dict has', () => {
+    class Mix extends Module {
+      readonly weights = [device.tensor([1, 2]), device.tensor([3])];
+      readonly ids = device.tensor(Int32Array.of(1, 2, 3));
+    }
+    const mix = new Mix();
+    const state = mix.stateDict();
+    expect(Object.keys(state)).toEqual(['weights.0', 'weights.1']);
+    expect(mix.parameters()).toEqual(mix.weights);
+    mix.loadStateDict({ 'weights.0': device.tensor([5, 6]), 'weights.1': device.tensor([7]) });
+    expect(mix.weights.map((weight) => [...weight.dataSync()])).toEqual([[5, 6], [7]]);
+    const ids = { shape: [3], data: new Float32Array(3) };
+    expect(() => mix.loadStateDict({ ...state, ids })).toThrow(/unexpected: ids/);
+  });
+
   it('passes its mode on', () => {
+    const parts = [module, module.firstLinear, ...module.layers, module.sharedWeight];
+    expect(new Set(module.modules())).toEqual(new Set(parts));
     module.eval();
     expect([module.training, dropout.training]).toEqual([false, false]);
     const x = device.full([4, 4], 1);
