@@ -10,14 +10,19 @@ export const maxTransfer = 1 << 30;
 
 /**
  * Writes files, given by path. Each goes to a temporary file beside it, which is brought to the disk; when all are
- * there, they are renamed. If anything fails before, what was at the paths is still there; no temporary file stays.
+ * there, and no path is a folder's, they are renamed. If anything fails before, what was at the paths is still there;
+ * no temporary file stays.
  * Throws the system's error, or what the parts throw.
  */
 export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Promise<void> {
-  const { open, rename, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { open, rename, rm, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const suffix = `.${globalThis.crypto.randomUUID()}.tmp`;
   try {
     for (const [path, parts] of files) await writeParts(path + suffix, await open(path + suffix, 'wx'), parts);
+    for (const path of files.keys()) {
+      const found = await stat(path).catch(ignore);
+      if (found?.isDirectory()) throw isFolder(path);
+    }
     for (const path of files.keys()) await rename(path + suffix, path);
   } catch (error) {
     for (const path of files.keys()) await rm(path + suffix, { force: true }).catch(ignore);
@@ -45,6 +50,11 @@ async function writeParts(path: string, file: FileHandle, parts: FileParts): Pro
 export function withPath(error: unknown, path: string): unknown {
   const isSystem = (error as NodeJS.ErrnoException)?.syscall !== undefined;
   return isSystem ? Object.assign(error as object, { path }) : error;
+}
+
+/** What renaming would throw, when other files had been replaced already. */
+function isFolder(path: string): Error {
+  return Object.assign(new Error(`EISDIR: is a folder, expected a file: '${path}'`), { code: 'EISDIR', path });
 }
 
 /** What fails while cleaning up must not hide the error that made it necessary. */

@@ -289,8 +289,9 @@ export class Transformer extends Module {
   }
 
   /**
-   * Writes `config.json`, `model.safetensors` and the tokenizers to a folder. All or nothing is replaced; an error
-   * leaves what was there. In browsers, where there are no folders, use `toFiles`.
+   * Writes `config.json`, `model.safetensors` and the tokenizers to a folder, which is made if it is not there. Each
+   * file is replaced whole, once all are written beside them; an error leaves what was there. Throws the file system's
+   * errors, and ArgumentError for options that make no sense. In browsers, where there are no folders, use `toFiles`.
    */
   async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
     await writeModel(folder, this, options);

@@ -81,6 +81,15 @@ export async function loadCheckpoint(
   }
 }
 
+/** Whether there is a file at `path`, and nothing else. */
+export async function isFile(path: string): Promise<boolean> {
+  const { stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}
+
 /**
  * Removes what writers of a file left beside it when they were killed. Nobody may be writing it.
  */

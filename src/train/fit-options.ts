@@ -106,7 +106,8 @@ export interface FitOptions {
   emaDecay?: number;
   /**
    * A file that holds all that is needed to go on, written at the beginning, every `checkpointEvery` steps (default:
-   * 500, or once a minute if that is more often) and at the end.
+   * 500, or once a minute if that is more often) and at the end. A file that is there, if it is not resumed from, is
+   * replaced only after the first of these steps.
    */
   checkpoint?: string;
   /** Steps from one checkpoint to the next. Default: see `checkpoint`. */

@@ -41,7 +41,9 @@ describe('writeAtomically', () => {
     })();
     await expect(write({ a: [bytes('new')], b: failing })).rejects.toThrow('gone');
     await expect(write({ a: [bytes('new')], 'nowhere/b': [] })).rejects.toThrow('ENOENT');
-    expect(await readdir(folder)).toEqual(['a']);
+    await mkdir(join(folder, 'b'));
+    await expect(write({ a: [bytes('new')], b: [] })).rejects.toThrow(/EISDIR.*b'/);
+    expect(await readdir(folder)).toEqual(['a', 'b']);
     expect(await content('a')).toBe('old');
   });
 

@@ -10,7 +10,7 @@ import { createDevice } from '../../src/core/create-device.js';
 import type { Device } from '../../src/core/device.js';
 import { ArgumentError, FormatError } from '../../src/core/errors.js';
 import { openSafetensors, saveSafetensors } from '../../src/io/file.js';
-import { type FitOptions, fit } from '../../src/train/fit.js';
+import { type FitOptions, fit, type Progress } from '../../src/train/fit.js';
 import { common, reversals, smallModel, weights } from './task.js';
 
 let device: Device;
@@ -98,6 +98,22 @@ describe('a checkpoint', () => {
       model.dispose();
     }
   }, 60_000);
+
+  it('of another run stays until the first that is due, unless there is none', async () => {
+    const path = join(folder, 'again.safetensors');
+    await fit(smallModel(device), examples, { ...common, steps: 3, checkpoint: path });
+    const before = await readFile(path);
+    const fail = () => {
+      throw new Error('enough');
+    };
+    const options = { ...common, steps: 6, checkpoint: path, checkpointEvery: 4 };
+    await expect(fit(smallModel(device), examples, { ...options, onStep: fail })).rejects.toThrow('enough');
+    expect(await readFile(path)).toEqual(before);
+    const failLater = ({ step }: Progress) => step === 5 && fail();
+    await expect(fit(smallModel(device), examples, { ...options, onStep: failLater })).rejects.toThrow('enough');
+    expect(await readFile(path)).not.toEqual(before);
+    await expect(fit(smallModel(device), examples, { ...options, checkpoint: folder })).rejects.toThrow(/EISDIR/);
+  });
 
   it('of something else is refused, and changes nothing', async () => {
     const path = join(folder, 'other.safetensors');
