@@ -19,8 +19,8 @@ struct Fault {
   int64_t given = 0, limit = -1;  // the number, and what it should have been below; -1 if it is no such number
 };
 
-// How a run goes, which all of its threads see.
-struct Course {
+// The state of one run, shared by its threads.
+struct RunState {
   Fault fault;
   std::atomic<int64_t> last{INT64_MAX};  // the command after which it ends
 };
@@ -28,12 +28,12 @@ struct Course {
 class Context {
  public:
   // `scratch` is that of all threads, one after the other.
-  Context(char* heap, char* scratch, const Panels& panels, Job& job, int seat, Course& course)
+  Context(char* heap, char* scratch, const Panels& panels, Job& job, int seat, RunState& state)
       : team(job, seat),
         heap_(heap),
         scratch_(scratch + kScratchBytes * static_cast<size_t>(seat)),
         panels_(panels),
-        course_(course) {}
+        state_(state) {}
 
   float* f32(Span span) const { return reinterpret_cast<float*>(heap_ + size_t{4} * span.offset); }
   int32_t* i32(Span span) const { return reinterpret_cast<int32_t*>(heap_ + size_t{4} * span.offset); }
@@ -46,14 +46,16 @@ class Context {
   // was given where one from 0 to below `limit` was expected. To be called in a chunk.
   void fail(const char* reason, int64_t given = 0, int64_t limit = -1) const {
     const char* none = nullptr;
-    if (!course_.fault.reason.compare_exchange_strong(none, reason)) return;
-    course_.fault.command = command;
-    course_.fault.given = given;
-    course_.fault.limit = limit;
+    if (!state_.fault.reason.compare_exchange_strong(none, reason)) return;
+    state_.fault.command = command;
+    state_.fault.given = given;
+    state_.fault.limit = limit;
   }
+  // Whether a command before this one has reported so. To be called in a chunk, where no thread has gone further.
+  bool failed() const { return state_.fault.reason.load() != nullptr; }
   // Ends the run after this command. To be called in a chunk, so that no thread has gone on to the next.
-  void leave() const { course_.last = command; }
-  bool ended() const { return command > course_.last; }
+  void leave() const { state_.last = command; }
+  bool ended() const { return command > state_.last; }
 
   Team team;
   int64_t command = 0;  // its index in the list
@@ -62,7 +64,7 @@ class Context {
   char* heap_;
   char* scratch_;
   const Panels& panels_;
-  Course& course_;
+  RunState& state_;
 };
 
 }  // namespace simdformer

@@ -94,13 +94,13 @@ struct Engine::Walk {
   Engine& engine;
   const uint32_t* words;
   size_t count;
-  Course course;
+  RunState state;
 };
 
 void Engine::walk(void* data, Job& job, int seat) {
   Walk& walk = *static_cast<Walk*>(data);
   Engine& engine = walk.engine;
-  Context context(engine.heap_.data(), engine.scratch_, engine.panels_, job, seat, walk.course);
+  Context context(engine.heap_.data(), engine.scratch_, engine.panels_, job, seat, walk.state);
   for (size_t at = 0; at < walk.count && !context.ended(); at += walk.words[at] >> 16, ++context.command)
     engine.isa_.kernels[walk.words[at] & kOpcodeMask].run(walk.words + at + 1, context);
 }
@@ -118,7 +118,7 @@ Failure Engine::run(const uint32_t* words, size_t count) {
   if (count == 0) return {};
   Walk walk{*this, words, count, {}};
   runJob(threads_, &Engine::walk, &walk);
-  const Fault& fault = walk.course.fault;
+  const Fault& fault = walk.state.fault;
   const char* text = fault.reason.load();
   if (text == nullptr) return {};
   std::string reason = text;

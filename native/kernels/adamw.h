@@ -64,14 +64,14 @@ struct WidePartials {
 // which compilers cut to what there is; GCC leaves a plain loop over 16 doubles scalar.
 struct SumOfSquares {
   static constexpr const char* name = "sumOfSquares";
-  static constexpr const char* signature = "in:x inout:partials u32:count u32:first";
+  static constexpr const char* signature = "in:x inout:partials u32:count u32:first u32:chunks";
   Span x, partials;
-  uint32_t count, first;
+  uint32_t count, first, chunks;
 
   const char* check() const {
-    const uint64_t chunks = divideUp(count, WidePartials::kChunk);
+    REQUIRE(chunks == divideUp(count, WidePartials::kChunk), "chunks are of another size");
     REQUIRE(x.covers(count), "x is smaller than count");
-    REQUIRE(partials.covers(2 * (first + chunks)), "partials is smaller than count and first say");
+    REQUIRE(partials.covers(2 * (uint64_t{first} + chunks)), "partials is smaller than count and first say");
     return nullptr;
   }
 
@@ -98,7 +98,7 @@ struct SumOfSquares {
 KERNEL(SumOfSquares)
 
 // norm = √Σ partials, factor = min(1, maxNorm/(norm + 1e-6)) as in PyTorch's clip_grad_norm_. If the norm is not finite
-// the factor is NaN, which adamw and rescale take as "leave it": one bad batch does not ruin the parameters, and the
+// the factor is NaN, which adamw, sgd and rescale take as "leave it": one bad batch does not ruin the parameters, and the
 // norm shows it.
 struct ClipFactor {
   static constexpr const char* name = "clipFactor";

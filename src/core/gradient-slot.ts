@@ -98,4 +98,5 @@ function zero(tensor: Tensor, from: number, to: number): void {
   const { device, dtype, storage, offset } = tensor;
   const y = new Tensor(device, [rows, to - from], dtype, storage, offset + from, cols, tensor.root);
   device.emit('fill', { y, rows, cols: to - from, stride: cols, value: 0 });
+  y.dispose(); // runs of a program come here, and are in no scope
 }

@@ -72,8 +72,8 @@ export class Program<Result = unknown> {
   }
 
   /**
-   * Queues the commands once more, with named scalars set anew; those not named keep their value. Like any op it runs
-   * when something is read (`await program.result.data()`) or at `device.flush()`, which then throw CommandError if a
+   * Queues the commands once more, with named scalars set anew; those not named keep their value, but for a model's dropout
+   * seeds, which are drawn anew. Like any op it runs when something is read (`await program.result.data()`) or at `device.flush()`, which then throw CommandError if a
    * command fails. Throws ArgumentError, and sets none, for a scalar that the program has not or that an operand cannot
    * hold, DisposedError after `dispose()` or that of a gradient that it writes, DeviceError after the device's,
    * SimdformerError while a program is being recorded.
@@ -90,7 +90,10 @@ export class Program<Result = unknown> {
         if (scalar.name === name) checkScalar('program.run', name, value, kind);
       checkNumber('program.run', name, value, isNumber, 'a number');
     }
-    for (const [name, value] of given) for (const scalar of this.#scalars.get(name) ?? []) scalar.value = value;
+    for (const [name, same] of this.#scalars) {
+      const value = scalars[name];
+      for (const scalar of same) scalar.value = value ?? scalar.draw?.() ?? scalar.value;
+    }
     this.#prepare();
     this.device.queue.append(this.list.words.subarray(0, this.list.length));
     return this.result;

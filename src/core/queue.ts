@@ -13,6 +13,8 @@ export class Scalar {
   constructor(
     readonly name: string,
     public value: number,
+    /** What runs of a program that do not name it set it to; without, it keeps its value. */
+    readonly draw?: () => number,
   ) {}
 }
 

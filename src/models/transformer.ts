@@ -1,6 +1,7 @@
 import { copied } from '../core/copied.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
+import { Scalar } from '../core/queue.js';
 import { Random } from '../core/random.js';
 import type { Tensor } from '../core/tensor.js';
 import { generate, stream } from '../generate/generate.js';
@@ -379,16 +380,14 @@ export class Transformer extends Module {
     throw new ShapeError(`${name}: ${batch.longest} tokens, but the model's maxLength is ${maxLength}`);
   }
 
-  /**
-   * Every training pass drops other elements; a recorded one those that `program.run({ dropoutSeed })` says, the second
-   * of R-Drop `dropoutSeed2`.
-   */
+  /** Every training pass drops other elements: one recorded has a seed of this name, which each run draws anew. */
   #beginPass(scalar = 'dropoutSeed'): void {
-    if (this.#drops) this.#randomness.seed = this.device.scalar(scalar, this.#seeds.uint32());
+    const draw = () => this.#seeds.uint32();
+    if (this.#drops) this.#randomness.seed = new Scalar(scalar, draw(), draw);
   }
 
   get #drops(): boolean {
-    return this.training && this.config.dropout > 0;
+    return this.config.dropout > 0 && [...this.modules()].some(({ training }) => training);
   }
 
   #decoder(op: string, state: DecoderState): Decoder {

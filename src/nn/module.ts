@@ -171,6 +171,20 @@ export abstract class Module {
   }
 }
 
+/**
+ * @internal Runs `fn` with `module` and its parts in training mode if they are in `training`, else in evaluation mode;
+ * then each is in the mode that it was in.
+ */
+export function inModes<T>(module: Module, training: ReadonlySet<Module>, fn: () => T): T {
+  const before = [...module.modules()].map((part) => [part, part.training] as const);
+  for (const [part] of before) part.training = training.has(part);
+  try {
+    return fn();
+  } finally {
+    for (const [part, was] of before) part.training = was;
+  }
+}
+
 interface Parameter {
   readonly name: string;
   readonly tensor: Tensor;

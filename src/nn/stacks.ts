@@ -11,7 +11,7 @@ import { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
 import type { Initializer } from './init.js';
 import type { DecoderState, LayerCache, Memory } from './kv-cache.js';
 import { Dropout, LayerNorm, Linear, type Norm, type Randomness, RMSNorm } from './layers.js';
-import { Module } from './module.js';
+import { inModes, Module } from './module.js';
 import type { Positions } from './positions.js';
 import type { TokenBatch } from './token-batch.js';
 
@@ -78,11 +78,12 @@ abstract class Layer extends Module {
     if (!this.recomputes || !this.training) return forward();
     const { randomness } = this;
     const { seed } = randomness;
+    const training = new Set([...this.modules()].filter((part) => part.training));
     return recompute([...inputs, ...this.parameters()], () => {
       const { seed: current } = randomness;
-      randomness.seed = seed; // another pass may have begun since
+      randomness.seed = seed; // another pass may have begun since, or inference
       try {
-        return forward();
+        return inModes(this, training, forward);
       } finally {
         randomness.seed = current;
       }

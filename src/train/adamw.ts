@@ -114,12 +114,14 @@ export class AdamW implements Optimizer {
     this.apply({ maxNorm });
   }
 
-  /** Counts a step of all parameters that programs update and returns the scalar that their `apply` takes. */
-  advance(options: { lr?: number } = {}): { lr?: number } {
+  /**
+   * Counts a step of all parameters that programs update, and sets the rate of their next run. What it returns is for
+   * `run` to take, and names no scalar: another optimiser in the program may have a rate of its own.
+   */
+  advance(options: { lr?: number } = {}): Record<string, number> {
     this.#begin(checkKnown('AdamW.advance', options, ['lr']).lr);
     for (const entry of this.#entries) if (entry.recorded !== null) this.#count(entry);
-    const isShared = this.#entries.some(({ lr }) => lr === this.#lr);
-    return isShared ? { lr: this.#lr.value } : {};
+    return {};
   }
 
   #begin(lr = this.#options.lr): void {

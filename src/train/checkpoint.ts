@@ -96,7 +96,9 @@ export async function isFile(path: string): Promise<boolean> {
 export async function removeUnfinished(path: string): Promise<void> {
   const { readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { basename, dirname, join } = await nodeModule<typeof import('node:path')>('path');
-  const left = (name: string) => name.startsWith(`${basename(path)}.`) && /\.[\da-f-]+\.tmp$/.test(name);
+  const own = `${basename(path)}.`; // and a UUID; not that of another file, whose name begins so
+  const left = (name: string) =>
+    name.startsWith(own) && /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}\.tmp$/.test(name.slice(own.length));
   const names = await readdir(dirname(path)).catch(() => []); // writing says what is wrong with the folder
   for (const name of names.filter(left)) await rm(join(dirname(path), name), { force: true });
 }

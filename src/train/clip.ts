@@ -3,7 +3,7 @@ import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { checkLeaves } from './optimizer.js';
 
-/** Elements in a partial sum of squares; `WidePartials::kChunk` in native/kernels/adamw.h. */
+/** Elements in a partial sum of squares; `WidePartials::kChunk` in native/kernels/adamw.h, which checks it. */
 const CHUNK = 8192;
 
 /**
@@ -35,8 +35,9 @@ export function clipFactor(grads: readonly Tensor[], maxNorm: number, norm: Tens
   const partials = device.empty([2 * count]); // float64: two words each
   let first = 0;
   for (const x of grads) {
-    device.emit('sumOfSquares', { x, partials, count: x.size, first }, 2 * x.size);
-    first += chunksOf(x);
+    const chunks = chunksOf(x);
+    device.emit('sumOfSquares', { x, partials, count: x.size, first, chunks }, 2 * x.size);
+    first += chunks;
   }
   const factor = device.empty([]);
   device.emit('clipFactor', { partials, norm, factor, count, maxNorm });

@@ -117,12 +117,18 @@ export interface FitOptions {
    * rates and the like may be others. Default: false.
    */
   resume?: boolean;
-  /** Stops after the step under way; a checkpoint is written. */
+  /**
+   * Stops after the step under way; a checkpoint is written, and the weights are those of that step, whatever
+   * `earlyStopping`, `averageLast` or `emaDecay` would end with.
+   */
   signal?: AbortSignal;
-  /** Called after each step, once its loss is known; the next one may be under way. What it throws ends the run. */
-  onStep?: (progress: Progress) => void;
-  /** Called after each validation. What it throws ends the run. */
-  onValidation?: (validation: Validation) => void;
+  /**
+   * Called after each step, once its loss is known; the next one may be under way. A promise is waited for. What it
+   * throws ends the run.
+   */
+  onStep?: (progress: Progress) => unknown;
+  /** Called after each validation, and waited for. What it throws ends the run. */
+  onValidation?: (validation: Validation) => unknown;
 }
 
 export interface FitResult {

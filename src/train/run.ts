@@ -1,6 +1,6 @@
 // What `fit` does. It is loaded when it is first called: pages that do not train need not download it.
 
-import { checkNumber, checkOptions, isCount } from '../core/check.js';
+import { checkNumber, checkOptions, isCount, isNotNegative } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { AdamW } from './adamw.js';
@@ -147,6 +147,7 @@ export class Run {
     const total = counts.reduce((sum, count) => sum + count, 0);
     const shares = counts.map((count) => count / total);
     const learningRate = this.#schedule(step);
+    checkNumber('fit', `what schedule returned for step ${step}`, learningRate, isNotNegative, 'a number, 0 or more');
     const { device } = this.model;
     const parts: Tensor[] = [];
     const running: Promise<void>[] = [];
@@ -182,7 +183,7 @@ export class Run {
       this.#losses.push(loss);
       const epoch = Math.floor(first / this.#batches.perEpoch);
       const seconds = (performance.now() - this.#start) / 1000;
-      onStep?.({ step, steps: this.#steps, epoch, loss, learningRate, tokens, examples, seconds });
+      await onStep?.({ step, steps: this.#steps, epoch, loss, learningRate, tokens, examples, seconds });
     };
     return { report };
   }
@@ -218,9 +219,10 @@ export class Run {
     this.model.eval();
     const metrics = checkMetrics(await validate(this.#state.step), earlyStopping?.metric);
     this.model.train();
+    this.#zeroGrad(); // what it may have left is none of the next step's
     const validation = { step: this.#state.step, metrics };
     this.#state.validations.push(validation);
-    onValidation?.(validation);
+    await onValidation?.(validation);
     const { validations } = this.#state;
     const best = earlyStopping === undefined || validationsSinceBest(validations, earlyStopping.metric) === 0;
     this.#averages.validated(validations.length, best);

@@ -102,6 +102,23 @@ describe('device.record', () => {
     expect(await program.run().data()).toEqual(Float32Array.of(2, 4, 6, 8));
   });
 
+  it('adds to gradients that others have dropped meanwhile, and leaves no memory behind', async () => {
+    const before = device.memory().used;
+    const x = device.tensor([1, 2], undefined, { requiresGrad: true });
+    const backward = () => device.scope(() => sum(mul(x, x)).backward());
+    backward();
+    const program = device.record(backward);
+    for (let i = 0; i < 3; i++) {
+      x.zeroGrad();
+      program.run();
+      program.run();
+      expect([...(await x.grad!.data())]).toEqual([4, 8]);
+    }
+    program.dispose();
+    x.dispose();
+    expect(device.memory().used).toBe(before);
+  });
+
   it('keeps its memory to itself between runs, and gives it back', async () => {
     const x = tensorOf(8, 8);
     const before = device.memory().used;

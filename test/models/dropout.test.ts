@@ -59,6 +59,16 @@ describe('dropout', () => {
     const [one, two] = [at(1), at(2)];
     expect(one).not.toBe(two);
     expect(at(1)).toBe(one);
+    const unnamed = Array.from({ length: 3 }, () => program.run().dataSync()[0]!);
+    expect(new Set(unnamed).size).toBe(3);
+    const pair = device.record(() => [model.loss(batch, shifted), model.loss(batch, shifted)] as const).run();
+    expect(pair[0].dataSync()).not.toEqual(pair[1].dataSync());
+  });
+
+  it('is new in each pass where only a part is in training mode', async () => {
+    const model = build(await deviceFor(best, 2), options).eval();
+    model.transformer.decoder!.train();
+    expect(lossAt(model)).not.toBe(lossAt(model));
   });
 
   it('is the same in backward', async () => {

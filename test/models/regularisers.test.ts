@@ -28,6 +28,7 @@ describe('gradientCheckpointing', () => {
       device.resetPeak();
       const before = device.memory().used;
       const [first, second] = device.scope(() => [model.loss(sources, targets), model.loss(sources, targets)]);
+      model.eval(); // which is for what comes later
       second?.backward();
       first?.backward(); // after another pass has drawn other numbers
       const losses = [await first?.item(), await second?.item()];

@@ -4,9 +4,12 @@ import {
   type AdamWOptions,
   ArgumentError,
   AutogradError,
+  add,
   type Device,
+  embedding,
   FormatError,
   mul,
+  SGD,
   SimdformerError,
   sum,
   type Tensor,
@@ -190,6 +193,38 @@ describe('AdamW', () => {
     programOf(a).run(adamw.advance());
     programOf(b).run(adamw.advance());
     for (const x of [a, b]) assertClose('a first step', await x.data(), [0.9], () => 1e-6);
+  });
+
+  it('shares no rate with another optimizer of a program', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const [a, b] = [1, 1].map((value) => device.tensor([value], [1], { requiresGrad: true })) as [Tensor, Tensor];
+    const [sgd, adamw] = [new SGD([a], { lr: 0.5 }), new AdamW([b], { lr: 0.1, weightDecay: 0 })];
+    const program = device.record(() => {
+      sum(add(a, b)).backward();
+      sgd.step();
+      adamw.apply();
+    });
+    program.run(adamw.advance());
+    assertClose('SGD', await a.data(), [0.5], () => 1e-6);
+    assertClose('AdamW', await b.data(), [0.9], () => 1e-6);
+  });
+
+  it.each(['AdamW', 'SGD'] as const)('%s changes nothing in a run that has failed', async (name) => {
+    const device = await deviceFor(isas[0]!, 2);
+    const table = device.tensor([[1], [2]], undefined, { requiresGrad: true });
+    const optimizer = new { AdamW, SGD }[name]([table], { lr: 0.1 });
+    const step = (id: number) => {
+      device.scope(() => {
+        sum(embedding(table, device.tensor(Int32Array.of(id)))).backward();
+        optimizer.step();
+        optimizer.zeroGrad();
+      });
+      return device.flush();
+    };
+    await expect(step(2)).rejects.toThrow(/outside the vocabulary/);
+    expect([...(await table.data())]).toEqual([1, 2]);
+    await step(1);
+    expect(table.dataSync()[1]).toBeLessThan(2);
   });
 
   it('recorded and replayed gives the same bits as step by step', async () => {

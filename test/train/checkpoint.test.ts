@@ -183,8 +183,12 @@ describe('a checkpoint', () => {
   it('removes what killed writers of it have left, and nothing else', async () => {
     const own = await mkdtemp(join(folder, 'left-'));
     const path = join(own, 'checkpoint.safetensors');
-    const others = ['checkpoint.safetensors.old', 'other.safetensors.12.tmp', 'checkpoint.safetensors.mine.tmp'];
-    for (const name of ['checkpoint.safetensors.0f-9a.tmp', ...others]) await writeFile(join(own, name), 'x');
+    const id = '0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0';
+    const others = [
+      ...['checkpoint.safetensors.old', `other.safetensors.${id}.tmp`, 'checkpoint.safetensors.mine.tmp'],
+      ...['checkpoint.safetensors.0f-9a.tmp', `checkpoint.safetensors.2.${id}.tmp`],
+    ];
+    for (const name of [`checkpoint.safetensors.${id}.tmp`, ...others]) await writeFile(join(own, name), 'x');
     await fit(smallModel(device), examples, { ...common, steps: 1, checkpoint: path });
     expect((await readdir(own)).toSorted()).toEqual(['checkpoint.safetensors', ...others].toSorted());
   });

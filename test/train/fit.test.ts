@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice } from '../../src/core/create-device.js';
 import type { Device } from '../../src/core/device.js';
 import { ArgumentError } from '../../src/core/errors.js';
+import type { Transformer } from '../../src/models/transformer.js';
 import { AdamW } from '../../src/train/adamw.js';
 import { type FitOptions, fit } from '../../src/train/fit.js';
 import { SGD } from '../../src/train/sgd.js';
@@ -199,6 +200,38 @@ describe('fit', () => {
     };
     await expect(fit(model, examples, { ...common, steps: 5, onStep })).rejects.toThrow('enough');
     expect((await fit(model, examples, { ...common, steps: 2 })).reason).toBe('done');
+  });
+
+  it('waits for callbacks, and ends with what they reject', async () => {
+    const model = smallModel(device);
+    const late = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      throw new Error('disk full');
+    };
+    await expect(fit(model, examples, { ...common, steps: 5, onStep: late })).rejects.toThrow('disk full');
+    const validated = { ...common, steps: 2, validateEvery: 1, validate: () => ({ wer: 1 }) };
+    await expect(fit(model, examples, { ...validated, onValidation: late })).rejects.toThrow('disk full');
+  });
+
+  it('trains with none of the gradients that validation leaves', async () => {
+    const trainedWith = async (validate: (model: Transformer) => void) => {
+      const model = smallModel(device);
+      const measure = () => {
+        validate(model);
+        return { wer: 1 };
+      };
+      await fit(model, examples, { ...common, steps: 2, validateEvery: 1, validate: measure });
+      return weights(model);
+    };
+    const leaving = (model: Transformer) => device.scope(() => model.loss([[3]], [[1, 3]]).backward());
+    expect(await trainedWith(leaving)).toEqual(await trainedWith(() => {}));
+  });
+
+  it('refuses a rate that is none', async () => {
+    const schedule = (() => undefined) as unknown as () => number;
+    await expect(fit(smallModel(device), examples, { ...common, steps: 1, schedule })).rejects.toThrow(
+      /schedule returned for step 1 is undefined/,
+    );
   });
 
   it('refuses a model that another call trains, until that has ended', async () => {
