@@ -87,8 +87,6 @@ const options = {
 };
 const forPages = {
   ...options,
-  // Fields that constructors set anyway are not declared: half a kilobyte.
-  tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
   plugins: [withEngine, asInPages],
   entryPoints: { index: 'src/browser.ts', svg: 'src/inspect/svg.ts' },
 };
