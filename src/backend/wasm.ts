@@ -1,3 +1,4 @@
+import { afterEvents } from '../core/after-events.js';
 import { DeviceError } from '../core/errors.js';
 import type { Backend, CommandFailure, Manifest, WasmOptions } from './backend.js';
 import { type WasmEngine, wasmEngine, wasmIsas } from './wasm-modules.js';
@@ -143,23 +144,6 @@ function maySleep(): boolean {
 
 export function bytesOf(view: ArrayBufferView): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-}
-
-/** Calls `fn` once the events that wait already have been handled. Timers would wait for milliseconds. */
-const afterEvents: (fn: () => void) => unknown =
-  typeof setImmediate === 'function'
-    ? setImmediate
-    : typeof MessageChannel === 'function'
-      ? byMessage
-      : (fn) => setTimeout(fn);
-
-function byMessage(fn: () => void): void {
-  const { port1, port2 } = new MessageChannel();
-  port1.onmessage = () => {
-    port1.close();
-    fn();
-  };
-  port2.postMessage(null);
 }
 
 /** 4 GiB at most, all of whose addresses are taken at once: where there are not so many, as on phones, a part of them. */

@@ -1,3 +1,4 @@
+import { afterEvents } from '../core/after-events.js';
 import { checkArray, checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
@@ -137,9 +138,7 @@ let lastPause = 0;
 /** Steps may follow each other so closely that the event loop gets to nothing else: lets it, every few milliseconds. */
 async function giveWay(): Promise<void> {
   if (performance.now() - lastPause < PAUSE_AFTER) return;
-  await new Promise<void>((resolve) => {
-    (globalThis.setImmediate ?? setTimeout)(resolve);
-  });
+  await new Promise<void>((resolve) => afterEvents(resolve));
   lastPause = performance.now();
 }
 

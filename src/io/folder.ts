@@ -28,7 +28,9 @@ async function readFolder(
   signal?.throwIfAborted();
   const url = remote(folder);
   const find =
-    url === null ? await readFilesOf(await pathOf(folder)) : (name: string) => fetchFile(inside(url, name), signal);
+    url === null
+      ? await readFilesOf(await pathOf(folder))
+      : (name: string) => fetchFile(inside(url, name), optional.includes(name), signal);
   const files: Record<string, Uint8Array> = {};
   const read = async (name: string) => {
     const found = await find(name, signal);
@@ -90,7 +92,7 @@ function inside(folder: URL, name: string): URL {
 }
 
 /** A file's bytes, or else text in brackets that says why it is not there. */
-async function fetchFile(url: URL, signal?: AbortSignal): Promise<Uint8Array | string> {
+async function fetchFile(url: URL, isOptional: boolean, signal?: AbortSignal): Promise<Uint8Array | string> {
   let response: Response;
   let bytes: ArrayBuffer;
   try {
@@ -103,7 +105,8 @@ async function fetchFile(url: URL, signal?: AbortSignal): Promise<Uint8Array | s
     throw new FetchError(`${url} cannot be fetched: ${why}`, { cause: error });
   }
   const { status } = response;
-  if (status === 404 || status === 410) return ` (HTTP status ${status} for ${url})`;
+  const isAbsent = status === 404 || status === 410 || (isOptional && status === 403); // as stores say of what is not there
+  if (isAbsent) return ` (HTTP status ${status} for ${url})`;
   if (!response.ok) throw new FetchError(`${url} cannot be fetched: HTTP status ${status}`);
   // Servers of single-page applications send their page for whatever is not there.
   const page = response.headers.get('content-type')?.startsWith('text/html');

@@ -5,7 +5,8 @@
  * A file is input from a stranger. Everything its header claims is checked before any tensor can be asked for, so that
  * every later read is in bounds by construction. Arrays are used as they lie in memory: little-endian machines only.
  */
-import { DTypeError, FormatError, ShapeError } from '../core/errors.js';
+import { describeValue } from '../core/check.js';
+import { ArgumentError, DTypeError, FormatError, ShapeError } from '../core/errors.js';
 import { dtypes, type ElementType, isDType, quote, type SafetensorsDType } from './stored.js';
 
 export type { SafetensorsDType };
@@ -102,15 +103,20 @@ export interface Safetensors {
 
 /**
  * Reads a file that is in memory. Nothing is copied: the entries are views of `file`. Throws FormatError, naming the
- * tensor and what was expected, if the header lies in any way.
+ * tensor and what was expected, if the header lies in any way, and ArgumentError for what is not bytes.
  */
 export function parseSafetensors(file: Uint8Array | ArrayBuffer): Safetensors {
   return readSafetensors(inMemory(file));
 }
 
 export function inMemory(file: Uint8Array | ArrayBuffer): ByteSource {
-  const bytes =
-    file instanceof Uint8Array ? new Uint8Array(file.buffer, file.byteOffset, file.byteLength) : new Uint8Array(file);
+  const { buffer, byteOffset = 0, byteLength } = (file ?? {}) as Uint8Array;
+  if (byteLength === undefined) {
+    throw new ArgumentError(
+      `parseSafetensors: the file is ${describeValue(file)}, expected its bytes, as a Uint8Array`,
+    );
+  }
+  const bytes = new Uint8Array(buffer ?? file, byteOffset, byteLength);
   const view = (position: number, length: number) => bytes.subarray(position, position + length);
   return { size: bytes.byteLength, view, read: (at, into) => into.set(view(at, into.byteLength)) };
 }

@@ -41,7 +41,7 @@ export interface SaveOptions {
   dtype?: 'float32' | 'float16';
 }
 
-/** The files of a saved model, by name. */
+/** The bytes of a saved model's files, by name. */
 export type ModelFiles = Readonly<Record<string, Uint8Array>>;
 
 const CONFIG = 'config.json';
@@ -136,8 +136,14 @@ export async function modelFromFolder(folder: string | URL, make: Make, options?
 }
 
 /** The same of files in memory. */
-export async function modelFromFiles(files: ModelFiles, make: Make): Promise<Transformer> {
-  const weights = checkOptions('fromFiles', files)[WEIGHTS];
+export async function modelFromFiles(
+  given: Readonly<Record<string, Uint8Array | Blob>>,
+  make: Make,
+): Promise<Transformer> {
+  const files: Record<string, Uint8Array> = {};
+  for (const [name, file] of Object.entries(checkOptions('fromFiles', given)))
+    files[name] = file instanceof Blob ? new Uint8Array(await file.arrayBuffer()) : file;
+  const weights = files[WEIGHTS];
   return modelFrom(files, weights && inMemory(weights), make);
 }
 

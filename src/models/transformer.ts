@@ -312,8 +312,8 @@ export class Transformer extends Module {
     return toFiles(this, options);
   }
 
-  /** As `load`, from files in memory: fetched, or dropped on a page. */
-  static fromFiles(device: Device, files: ModelFiles): Promise<Transformer> {
+  /** As `load`, from files by name, as bytes: fetched, or dropped on a page. */
+  static fromFiles(device: Device, files: Readonly<Record<string, Uint8Array | Blob>>): Promise<Transformer> {
     return modelFromFiles(files, (sizes) => new Transformer(device, sizes, true));
   }
 

@@ -31,6 +31,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'simdformer-'));
   const files = filesOf({
     '/saved/': `${folder}/`,
+    '/store/': `${folder}/`,
     '/models/': 'models/',
     '/build/load/': 'build/load/',
     '/wasm/': 'wasm/',
@@ -39,6 +40,8 @@ beforeAll(async () => {
     const page = { 'Content-Type': 'text/html; charset=utf-8' };
     if (request.url?.startsWith('/slow/')) return; // never
     if (request.url?.startsWith('/broken/')) response.writeHead(500, page).end('oh');
+    else if (request.url?.startsWith('/closed/') || request.url?.endsWith('store/small/target-tokenizer.json'))
+      response.writeHead(403).end(); // as a store of files that keeps to itself what it has not
     else if (request.url?.startsWith('/cut/'))
       response.writeHead(200, { 'Content-Length': 9 }).write('{', () => response.destroy());
     else
@@ -80,7 +83,8 @@ describe('in Node', () => {
     small.tokenizers = { source: letters };
     const path = join(folder, 'small');
     await small.save(pathToFileURL(path));
-    const urls = [`${origin}/saved/small`, `${origin}/saved/small/`, `${origin}/saved/small?token=1`];
+    const names = ['saved/small', 'saved/small/', 'saved/small?token=1', 'store/small'];
+    const urls = names.map((name) => `${origin}/${name}`);
     for (const place of [...urls, new URL(urls[1]!), path, pathToFileURL(path), `${pathToFileURL(path)}/`]) {
       const model = await load(place);
       expect(model.tokenizers.source?.decode(model.tokenizers.source.encode('hello'))).toBe('hello');
@@ -96,6 +100,7 @@ describe('in Node', () => {
     ],
     ['/app', FormatError, /no config.json in it \(http.*config.json is a page, text\/html\)/],
     ['/broken', FetchError, /broken\/config.json cannot be fetched: HTTP status 500/],
+    ['/closed', FetchError, /closed\/config.json cannot be fetched: HTTP status 403/],
     ['/cut', FetchError, /cut\/config.json cannot be fetched: /],
   ])('%s says what is wrong', async (path, type, message) => {
     const error = await load(origin + path).catch((error) => error);

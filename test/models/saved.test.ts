@@ -60,6 +60,18 @@ describe('save and load', () => {
     expect((await readdir(path)).sort()).toEqual(['config.json', 'model.safetensors']);
   });
 
+  it('are taken as Blobs, as a page gets them from its user, and refused as what has no bytes', async () => {
+    const files = await model.toFiles();
+    const blobs = Object.entries(files).map(([name, bytes]) => [name, new Blob([bytes as BlobPart])] as const);
+    const again = await Transformer.fromFiles(device, Object.fromEntries(blobs));
+    expect(again.parameters().map((tensor) => tensor.dataSync())).toEqual(
+      model.parameters().map((tensor) => tensor.dataSync()),
+    );
+    again.dispose();
+    const text = { ...files, 'model.safetensors': 'text' as unknown as Uint8Array };
+    await expect(Transformer.fromFiles(device, text)).rejects.toThrow(/the file is "text", expected its bytes/);
+  });
+
   it('keep what tokenizers were loaded with: without it generation would not know the end', async () => {
     const roles = { bos_token: '<s>', eos_token: { content: '</s>' }, pad_token: '<s>' };
     const config = { ...roles, clean_up_tokenization_spaces: true };
