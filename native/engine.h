@@ -37,7 +37,7 @@ class Engine {
 
  private:
   struct Walk;
-  // Whether the heap has that range, which then lies there as others expect it.
+  // Whether the range lies in the heap. Weights that lie in panels there are put back.
   bool reach(uint64_t byteOffset, size_t bytes);
   const char* check(const uint32_t* words, size_t left);
   static void walk(void* data, Job& job, int seat);

@@ -15,8 +15,8 @@ namespace simdformer {
 // That of the calling thread.
 inline int processor() { return sched_getcpu(); }
 
-// Takes processors from those where a thread may run, which `allowed` then names, unless none would be left; whether it
-// did. The thread 0 is the calling one.
+// Takes processors from those on which a thread may run, unless none would be left; returns whether it did. `allowed`
+// receives those on which it could run before. Thread 0 is the calling one.
 inline bool narrow(pid_t thread, const int* taken, int count, cpu_set_t& allowed) {
   if (sched_getaffinity(thread, sizeof allowed, &allowed) != 0) return false;
   cpu_set_t others = allowed;

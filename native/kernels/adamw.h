@@ -98,8 +98,8 @@ struct SumOfSquares {
 KERNEL(SumOfSquares)
 
 // norm = √Σ partials, factor = min(1, maxNorm/(norm + 1e-6)) as in PyTorch's clip_grad_norm_. If the norm is not finite
-// the factor is NaN, which adamw, sgd and rescale take as "leave it": one bad batch does not ruin the parameters, and the
-// norm shows it.
+// the factor is NaN, which adamw, sgd and rescale take as "leave it": one bad batch does not ruin the parameters, and
+// the norm shows it.
 struct ClipFactor {
   static constexpr const char* name = "clipFactor";
   static constexpr const char* signature = "in:partials out:norm out:factor u32:count f32:maxNorm";

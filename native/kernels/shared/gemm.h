@@ -125,7 +125,8 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
         const TileTarget inC{g.c + i * g.cRow + j, g.cRow, cols, start > 0 || g.accumulate, bias, begun, sumsRow};
         const TileTarget inSums{sum, sumsRow, width, false, nullptr, begun, sumsRow};
         const bool fetching = fetches && whole && t == 0;
-        const Tile compute = fetching ? tileOf<Beside::kFetches>(rows, width) : tileOf<Beside::kContinues>(rows, width);
+        const Tile compute =
+            fetching ? tileOf<TileMode::kFetches>(rows, width) : tileOf<TileMode::kContinues>(rows, width);
         compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b : edge, whole ? g.bRow : width,
                 ends ? inC : inSums, nullptr, next, g.bRow);
         if (last) finish(i, j, rows, cols);
@@ -155,7 +156,7 @@ void rowsInPanels(const Gemm& g, float* edge, const Finish& finish) {
         if (!whole) packRows(b + j, row, depth, cols, edge, width);
         const float* bias = last && g.bias != nullptr ? g.bias + col + j : nullptr;
         eachTile(g.rows, [&](size_t i, size_t rows, size_t t) {
-          const Tile compute = tileOf<Beside::kFetches>(rows, width);
+          const Tile compute = tileOf<TileMode::kFetches>(rows, width);
           compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b + j : edge, whole ? row : width,
                   {g.c + i * g.cRow + col + j, g.cRow, cols, k > 0 || g.accumulate, bias}, nullptr,
                   next + t * depth * nextRow, nextRow);
@@ -278,7 +279,7 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
         rows = packsA ? atMost(kTileRows, g.rows - i) : nextHeight(g.rows - i);
         const bool packing = packs && panels.b != memory && rows == kTileRows;
         const bool packed = kPacksTiles && packsA && panels.row == kTileCols && rows == kTileRows && width == kTileCols;
-        const Tile compute = packing ? packingTileOf(width) : tileOf<Beside::kNothing>(rows, width);
+        const Tile compute = packing ? packingTileOf(width) : tileOf<TileMode::kPlain>(rows, width);
         if (nextDepth > 0) fetchAhead(g.a + (k + depth) * g.aCol, g.aCol, nextDepth, g.rows, n, allTiles);
         if (nextCols > 0 && t > 0) fetchAhead(next, g.bRow, depth, nextCols, t - 1, tiles - 1);
         const float* a = packsA ? packedA + t * kPackedTile : g.a + i * g.aRow + k * g.aCol;

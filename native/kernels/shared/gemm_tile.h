@@ -78,23 +78,27 @@ inline constexpr size_t kFarRows = 128;    // from one row of B to the next; nea
 inline constexpr size_t kRowsAhead = 32;   // what packing prefetches
 inline constexpr size_t kLeastAhead = 64;  // the depth from which it is worth to prefetch C
 
-// What a tile does beside: nothing, or that of packed operands; leave the rows of B that it has read in `panel`, one
-// after the other; go on with sums that were begun; or that, and fetch `next`, the part of B that the next tile will
-// read.
-enum class Beside { kNothing, kPacked, kPacks, kContinues, kFetches };
+// What a tile does besides the product.
+enum class TileMode {
+  kPlain,      // nothing
+  kPacked,     // nothing; A and B are packed
+  kPacks,      // leaves the rows of B that it has read in `panel`, one after the other
+  kContinues,  // begins with the sums at target.start
+  kFetches,    // that, and fetches `next`, the part of B that the next tile will read
+};
 
 // rows × (vecs vectors) of C in registers: for each k one outer product of a column of A with a row of B. C, whose rows
 // lie on other pages, is fetched meanwhile; a large tile by halves, as all of it at once would hold up the reading of A
 // and B.
-template <size_t kRows, size_t kVecs, Beside kBeside = Beside::kNothing>
+template <size_t kRows, size_t kVecs, TileMode kMode = TileMode::kPlain>
 void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow, const TileTarget& target,
           [[maybe_unused]] float* panel, [[maybe_unused]] const float* next, [[maybe_unused]] size_t nextRow) {
   // Where 16 registers have room for sums and a column of A, but not for a row of B: its vectors come one by one.
   constexpr size_t kSums = kRows * kVecs;
-  constexpr bool kSumsCrowd = kSums + kVecs + 1 > 16 && kSums + kRows + 1 <= 16 && kBeside != Beside::kPacks;
-  if constexpr (kBeside == Beside::kPacked) aRow = 1, aCol = kTileRows, bRow = kVecs * kWidth;
+  constexpr bool kSumsCrowd = kSums + kVecs + 1 > 16 && kSums + kRows + 1 <= 16 && kMode != TileMode::kPacks;
+  if constexpr (kMode == TileMode::kPacked) aRow = 1, aCol = kTileRows, bRow = kVecs * kWidth;
   Vf sum[kRows][kVecs] = {};
-  if ((kBeside == Beside::kContinues || kBeside == Beside::kFetches) && target.start != nullptr) {
+  if ((kMode == TileMode::kContinues || kMode == TileMode::kFetches) && target.start != nullptr) {
     eachAccumulator<kRows, kVecs>(
         [&](size_t r, size_t v) { sum[r][v] = load(target.start + r * target.startRow + v * kWidth); });
   }
@@ -109,7 +113,7 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
     for (const size_t end = depth * (part + 1) / kParts; k < end; ++k, a += aCol, b += bRow) {
       Vf row[kVecs];
       if constexpr (!kSumsCrowd) eachAccumulator<1, kVecs>([&](size_t, size_t v) { row[v] = load(b + v * kWidth); });
-      if constexpr (kBeside == Beside::kFetches) {
+      if constexpr (kMode == TileMode::kFetches) {
         eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
         next += nextRow;
       }
@@ -122,7 +126,7 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
         });
         continue;
       }
-      if constexpr (kBeside == Beside::kPacks) {
+      if constexpr (kMode == TileMode::kPacks) {
         // Rows on other pages come as a surprise to the processor's own prefetching.
         eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(b + kRowsAhead * bRow + v * kWidth); });
         eachAccumulator<1, kVecs>([&](size_t, size_t v) { store(panel + v * kWidth, row[v]); });
@@ -156,7 +160,7 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
 // 1.18 times as fast in Node 20.
 inline void packedTiles(size_t depth, const float* a, const float* b, size_t next, size_t panels, TileTarget target) {
   for (; panels > 0; --panels, b += next, target.c += kTileCols) {
-    tile<kTileRows, kTileVecs, Beside::kPacked>(depth, a, 1, kTileRows, b, kTileCols, target, nullptr, nullptr, 0);
+    tile<kTileRows, kTileVecs, TileMode::kPacked>(depth, a, 1, kTileRows, b, kTileCols, target, nullptr, nullptr, 0);
     if (target.bias != nullptr) target.bias += kTileCols;
   }
 }
@@ -164,27 +168,27 @@ inline void packedTiles(size_t depth, const float* a, const float* b, size_t nex
 using Tile = void (*)(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow,
                       const TileTarget& target, float* panel, const float* next, size_t nextRow);
 
-template <size_t kVecs, Beside kBeside, size_t... I>
+template <size_t kVecs, TileMode kMode, size_t... I>
 Tile tileWith(size_t rows, std::index_sequence<I...>) {
-  static constexpr Tile tiles[] = {tile<I + 2, kVecs, kBeside>...};
+  static constexpr Tile tiles[] = {tile<I + 2, kVecs, kMode>...};
   return tiles[rows - 2];
 }
 
 // Of one row: what it reads the processor foresees.
 template <size_t... I>
 Tile rowTileOf(size_t cols, std::index_sequence<I...>) {
-  static constexpr Tile tiles[] = {tile<1, I + 1, Beside::kContinues>...};
+  static constexpr Tile tiles[] = {tile<1, I + 1, TileMode::kContinues>...};
   return tiles[cols / kWidth - 1];
 }
 
-template <Beside kBeside>
+template <TileMode kMode>
 Tile tileOf(size_t rows, size_t cols) {
   constexpr auto all = std::make_index_sequence<kTileRows - 1>();
   if (rows == 1) return rowTileOf(cols, std::make_index_sequence<kMaxTileCols / kWidth>());
-  if (cols > kTileCols) return tileWith<2 * kTileVecs, kBeside>(rows, std::make_index_sequence<kWideRows - 1>());
-  if (cols == kTileCols) return tileWith<kTileVecs, kBeside>(rows, all);
-  if (cols == kWidth) return tileWith<1, kBeside>(rows, all);
-  return tileWith<2, kBeside>(rows, all);
+  if (cols > kTileCols) return tileWith<2 * kTileVecs, kMode>(rows, std::make_index_sequence<kWideRows - 1>());
+  if (cols == kTileCols) return tileWith<kTileVecs, kMode>(rows, all);
+  if (cols == kWidth) return tileWith<1, kMode>(rows, all);
+  return tileWith<2, kMode>(rows, all);
 }
 
 // The width of the next tile where `cols` columns are left: at the edge of C a narrower one, for one row without
@@ -196,6 +200,6 @@ inline size_t widthOf(size_t cols, size_t tileCols) {
 }
 
 inline Tile packingTileOf(size_t cols) {
-  if (cols == kTileCols) return tile<kTileRows, kTileVecs, Beside::kPacks>;
-  return cols == kWidth ? tile<kTileRows, 1, Beside::kPacks> : tile<kTileRows, 2, Beside::kPacks>;
+  if (cols == kTileCols) return tile<kTileRows, kTileVecs, TileMode::kPacks>;
+  return cols == kWidth ? tile<kTileRows, 1, TileMode::kPacks> : tile<kTileRows, 2, TileMode::kPacks>;
 }
