@@ -194,6 +194,8 @@ export class Run {
     return this.model.device.scope(() => {
       this.model.seedDropout(mix(this.#state.seed, n));
       const sources = examples.flatMap(({ source }) => (source === undefined ? [] : [source]));
+      if (sources.length > 0 && sources.length < examples.length)
+        throw new ArgumentError(`fit: batch ${n} has examples with a source and without one, expected all alike`);
       const targets = examples.map(({ target }) => target);
       const regularisers = { labelSmoothing, headDiversity, rDrop };
       const loss = this.model.loss(sources.length > 0 ? sources : null, targets, regularisers);

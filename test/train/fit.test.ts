@@ -289,6 +289,8 @@ describe('fit', () => {
   it('refuses options that make no sense', async () => {
     const model = smallModel(device);
     await expect(fit(model, [], common)).rejects.toThrow(ArgumentError);
+    const mixed = [{ source: [3], target: [1, 3] }, { target: [1, 3] }];
+    await expect(fit(model, mixed, common)).rejects.toThrow(/batch 0 has examples with a source and without one/);
     await expect(fit(model, examples, { ...common, steps: 0 })).rejects.toThrow(/steps/);
     await expect(fit(model, examples, { ...common, steps: 1, epochs: 1 })).rejects.toThrow(/not both/);
     await expect(fit(model, examples, { ...common, gradientAccumulation: 0 })).rejects.toThrow(/gradientAccumulation/);
