@@ -2,7 +2,8 @@ import TinyQueue from 'tinyqueue';
 import { checkKnown, checkNumber, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { ID_LIMIT, learnMerges, type Merge, pairKey } from './bpe-trainer.js';
-import { BYTE_LEVEL, ByteTokenizer } from './byte.js';
+import { ByteTokenizer } from './byte.js';
+import { BYTE_LEVEL, GPT2_WORDS } from './byte-level.js';
 import { restoreTokenizer, sameJson, type TokenizerParts } from './json.js';
 import { type SpecialTokens, specialList } from './special.js';
 import { checkMinFrequency, visitCorpus } from './vocabulary.js';
@@ -16,19 +17,12 @@ export interface BpeOptions {
   special?: SpecialTokens;
 }
 
-/**
- * The words that merges stay within: contractions, letters, digits or other signs with a space before, white space
- * (GPT-2). `\s` is another set in every dialect of regular expressions.
- */
-const PATTERN =
-  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\p{White_Space}\\p{L}\\p{N}]+" +
-  '|\\p{White_Space}+(?!\\P{White_Space})|\\p{White_Space}+';
-const WORDS = new RegExp(PATTERN, 'gu');
+const WORDS = new RegExp(GPT2_WORDS, 'gu');
 
 const WORDWISE: Pick<TokenizerParts, 'pre_tokenizer' | 'decoder'> = {
   pre_tokenizer: {
     type: 'Sequence',
-    pretokenizers: [{ type: 'Split', pattern: { Regex: PATTERN }, behavior: 'Isolated', invert: false }, BYTE_LEVEL],
+    pretokenizers: [{ type: 'Split', pattern: { Regex: GPT2_WORDS }, behavior: 'Isolated', invert: false }, BYTE_LEVEL],
   },
   decoder: BYTE_LEVEL,
 };

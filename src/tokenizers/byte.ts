@@ -1,23 +1,9 @@
+import { BYTE_LEVEL, BYTE_NAMES } from './byte-level.js';
 import { restoreTokenizer, type TokenizerParts } from './json.js';
 import { type SpecialTokens, specialList } from './special.js';
 import { VocabularyTokenizer } from './vocabulary.js';
 
-/**
- * How bytes are written in vocabularies: printable ones of Latin-1 as themselves, the others as the characters from
- * U+0100 on, in order (as GPT-2 does).
- */
-const BYTE_NAMES: readonly string[] = (() => {
-  let next = 0x100;
-  return Array.from({ length: 256 }, (_, byte) => {
-    const printable = (byte > 0x20 && byte < 0x7f) || (byte > 0xa0 && byte !== 0xad);
-    return String.fromCharCode(printable ? byte : next++);
-  });
-})();
-
 const BYTES_BY_NAME: ReadonlyMap<string, number> = new Map(BYTE_NAMES.map((name, byte) => [name, byte]));
-
-/** What writes text as these names, and reads it back. */
-export const BYTE_LEVEL = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false } as const;
 
 /**
  * One token a byte of the UTF-8 form: every text has ids, and none is unknown. Special tokens come first, then the

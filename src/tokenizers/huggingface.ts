@@ -4,29 +4,34 @@ import { type ConfiguredToken, specialTokensOf, type TokenizerConfig, type Token
 import { checkText, codePointsBefore, knownIds, type Tokenizer, UnknownTokenError } from './tokenizer.js';
 
 /** What is used of the package's Tokenizer; its own declarations do not resolve in Node's module mode. */
-interface Engine {
-  encode(
-    text: string,
-    options: { add_special_tokens: boolean },
-  ): { ids: (number | null | undefined)[]; tokens: string[] };
+export interface Engine {
+  /** Finds the tokens of what the pre-tokenizer split. */
+  readonly model: { _call(pieces: string[]): string[] };
+  encode(text: string, options: { add_special_tokens: boolean }): Encoded;
   decode(ids: number[], options: { skip_special_tokens: boolean }): string;
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
   get_vocab(): Map<string, number>;
 }
 
+export interface Encoded {
+  ids: (number | null | undefined)[];
+  tokens: string[];
+}
+
 /**
- * Reads any `tokenizer.json` (its text or what it parses to) through `@huggingface/tokenizers`, which is loaded on the
- * first call. `config` is the `tokenizer_config.json` beside it, if there is one; without it, the tokens for pad,
- * begin, end and unknown are found where the file itself says them. Throws FormatError if it cannot be read,
- * ArgumentError if the config is not an object, SimdformerError if the code that reads it does not load.
+ * Reads a `tokenizer.json` (its text or what it parses to) with a BPE, Unigram, WordLevel or WordPiece model, for the ids
+ * that Hugging Face's `tokenizers` gives. `@huggingface/tokenizers` does the work, loaded on the first call. Refused, as
+ * it would give other ids, are: added tokens with `single_word`; BPE with a `continuing_subword_prefix`; the pre-tokenizers
+ * UnicodeScripts, Metaspace with the scheme `first` after others, and Split with a behavior other than Isolated at what
+ * refers back or, unless it is Removed, matches where there is nothing; ids in a template that are no token's. Truncation,
+ * padding and dropout are left out. `config` is the `tokenizer_config.json` beside it, if there is one; without it, the
+ * tokens for pad, begin, end and unknown are found where the file itself says them. Throws FormatError if it cannot be
+ * read, ArgumentError if the config is not an object, SimdformerError if the code that reads it does not load.
  */
 export async function loadTokenizer(json: string | object, config?: TokenizerConfig): Promise<Tokenizer> {
   const options = checkOptions('loadTokenizer', config ?? {});
-  const [{ Tokenizer: HuggingFace }, { checkTokenizerJson }] = await Promise.all([
-    import('@huggingface/tokenizers'),
-    import('./check-json.js'),
-  ]).catch((cause) => {
+  const { HuggingFace, checkTokenizerJson, mended, rewritten } = await import('./engine.js').catch((cause) => {
     throw new SimdformerError(
       `loadTokenizer: what reads a tokenizer.json did not load: ${cause.message}. A service worker has no import(): use a ` +
         'bundler, without splitting',
@@ -37,12 +42,13 @@ export async function loadTokenizer(json: string | object, config?: TokenizerCon
     const parsed = checkTokenizerJson(typeof json === 'string' ? JSON.parse(json) : json);
     // Decoding gives back what was encoded: no spaces are cleaned away unless the config asks for it.
     const unk_token = contentOf(options.unk_token) ?? parsed.model.unk_token;
-    const model = { ...parsed.model, unk_token: parsed.model.unk_token ?? NO_TOKEN };
+    const read = rewritten(parsed);
+    const model = { ...read.model, unk_token: parsed.model.unk_token ?? NO_TOKEN };
     const engine: Engine = new HuggingFace(
-      { ...parsed, model },
+      { ...read, model },
       { clean_up_tokenization_spaces: false, ...options, unk_token },
     );
-    return new HuggingFaceTokenizer(engine, parsed, config);
+    return new HuggingFaceTokenizer(mended(engine, parsed.model), parsed, config);
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;
     throw new FormatError(`this tokenizer.json cannot be read: ${(cause as Error).message}`, { cause });

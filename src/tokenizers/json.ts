@@ -6,7 +6,12 @@ export interface TokenizerJson {
   readonly version: string;
   readonly truncation: unknown;
   readonly padding: { readonly pad_token: string; readonly pad_id: number } | null;
-  readonly added_tokens: readonly { readonly id: number; readonly content: string; readonly special: boolean }[];
+  readonly added_tokens: readonly {
+    readonly id: number;
+    readonly content: string;
+    readonly special: boolean;
+    readonly single_word?: boolean;
+  }[];
   readonly normalizer: unknown;
   readonly pre_tokenizer: unknown;
   readonly post_processor: unknown;
@@ -19,6 +24,9 @@ export interface TokenizerModel {
   /** Token to id; in Unigram models a list by id. */
   readonly vocab: Readonly<Record<string, number>> | ScoredTokens;
   readonly merges?: readonly (readonly string[])[];
+  readonly continuing_subword_prefix?: string | null;
+  /** Whether text without a token is written in bytes. */
+  readonly byte_fallback?: boolean;
   readonly unk_token?: string | null;
   /** What Unigram models have instead. */
   readonly unk_id?: number | null;

@@ -1,0 +1,88 @@
+import { FormatError } from '../core/errors.js';
+
+/** Graphemes of more bytes are looked up character by character. */
+const LONGEST_GRAPHEME = 5;
+
+const KNOWN_ENTRIES = 1 << 14;
+
+/**
+ * What the `precompiled_charsmap` of a SentencePiece model makes of text, as Rust's `tokenizers` applies it: the first
+ * entry that a grapheme begins with stands for all of it. Throws FormatError for what is no such map.
+ */
+export function charsmapNormalizer(base64: string): (text: string) => string {
+  const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+  const trieBytes = bytes.length < 4 ? -1 : new DataView(bytes.buffer).getUint32(0, true);
+  if (trieBytes <= 0 || trieBytes % 4 !== 0 || 4 + trieBytes > bytes.length) {
+    throw new FormatError(
+      'this tokenizer.json has a precompiled_charsmap that is damaged, expected that of SentencePiece',
+    );
+  }
+  const view = new DataView(bytes.buffer, 4, trieBytes);
+  const unitAt = (node: number) => (node * 4 < trieBytes ? view.getUint32(node * 4, true) : 0);
+  const texts = bytes.subarray(4 + trieBytes);
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  const encoder = new TextEncoder();
+
+  /** The text of the shortest entry that `key` begins with. */
+  const find = (key: Uint8Array): string | undefined => {
+    let node = childrenOf(unitAt(0));
+    for (const byte of key) {
+      node ^= byte;
+      const unit = unitAt(node);
+      if (byte === 0 || (unit & LABEL) !== byte) return undefined;
+      node ^= childrenOf(unit);
+      if (unit & ENDS_ENTRY) {
+        const start = unitAt(node) & VALUE;
+        return decoder.decode(texts.subarray(start, texts.indexOf(0, start)));
+      }
+    }
+    return undefined;
+  };
+
+  const normalizeGrapheme = (grapheme: string): string => {
+    const key = encoder.encode(grapheme);
+    const whole = key.length <= LONGEST_GRAPHEME ? find(key) : undefined;
+    if (whole !== undefined) return whole;
+    return Array.from(grapheme, (char) => find(encoder.encode(char)) ?? char).join('');
+  };
+
+  const known = new Map<string, string>();
+  const normalizeKnown = (grapheme: string): string => {
+    let normalized = known.get(grapheme);
+    if (normalized === undefined) {
+      normalized = normalizeGrapheme(grapheme);
+      if (known.size >= KNOWN_ENTRIES) known.clear();
+      known.set(grapheme, normalized);
+    }
+    return normalized;
+  };
+
+  return (text) => Array.from(graphemesOf(text), normalizeKnown).join('');
+}
+
+/** Without carriage returns, each character is a grapheme. */
+const ASCII = /^[\n -~]+$/;
+
+/** A little text at a time, as the time that a segmenter takes grows with the square of its length. */
+function* graphemesOf(text: string): Iterable<string> {
+  const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' });
+  let last = ''; // may go on in the next piece
+  for (const [piece] of text.matchAll(/[\s\S]{1,256}/gu)) {
+    const together = last + piece;
+    const found = ASCII.test(together)
+      ? Array.from(together)
+      : Array.from(segmenter.segment(together), ({ segment }) => segment);
+    last = found.pop() as string;
+    yield* found;
+  }
+  if (last !== '') yield last;
+}
+
+// A unit of the trie, a double array (Darts-clone): its label, whether an entry ends there, and where its children are.
+const LABEL = 0x800000ff | 0;
+const ENDS_ENTRY = 0x100;
+const VALUE = 0x7fffffff;
+
+function childrenOf(unit: number): number {
+  return (unit >>> 10) << ((unit & 0x200) >>> 6);
+}

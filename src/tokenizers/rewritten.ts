@@ -1,0 +1,138 @@
+// The engine that reads a tokenizer.json (`@huggingface/tokenizers`) does not do what some parts say, and gives other ids
+// than Hugging Face's `tokenizers` without a word. Here these parts become others of the same meaning, which it does right.
+// What has no such form is refused.
+
+import { BYTE_NAMES } from './byte-level.js';
+import { charsmapNormalizer } from './charsmap.js';
+import type { Encoded, Engine } from './huggingface.js';
+import type { TokenizerJson, TokenizerModel } from './json.js';
+import { type Part, refuse, sequence } from './part.js';
+import { rewritePreTokenizer } from './rewritten-splits.js';
+
+/** The ideographs that the engine does not see as such, as it looks at halves of surrogate pairs. */
+const IDEOGRAPH = '[\\x{20000}-\\x{2A6DF}\\x{2A700}-\\x{2B81F}\\x{2B920}-\\x{2CEAF}\\x{2F800}-\\x{2FA1F}]';
+
+/** JavaScript has another lower case for it at the end of words; Rust's `tokenizers` looks at each character alone. */
+const LOWER_SIGMA = replaced('Σ', 'σ');
+
+/** What the engine is given for `json`. Throws FormatError if nothing would give the ids that it stands for. */
+export function rewritten(json: TokenizerJson): TokenizerJson {
+  const { merges, continuing_subword_prefix: prefix } = json.model;
+  if (merges !== undefined && prefix)
+    refuse(`the continuing_subword_prefix ${JSON.stringify(prefix)} in its BPE model`);
+  const word = json.added_tokens.find((token) => token.single_word);
+  if (word !== undefined) refuse(`single_word set for its added token ${JSON.stringify(word.content)}`);
+  return {
+    ...json,
+    model: { ...json.model, unk_id: json.model.unk_id ?? null }, // undefined would make one unknown token of the first character
+    normalizer: rewriteEach(json.normalizer, 'normalizers', rewriteNormalizer),
+    pre_tokenizer: rewriteEach(json.pre_tokenizer, 'pretokenizers', rewritePreTokenizer),
+    post_processor: rewriteEach(json.post_processor, 'processors', (part) => rewriteProcessor(part, json)),
+    decoder: rewriteEach(json.decoder, 'decoders', rewriteDecoder),
+  };
+}
+
+/**
+ * What no other form of the file would mend: text without a token is one token in each piece that the pre-tokenizer
+ * makes, not across them; and where a Unigram model says so, it is bytes, which the engine does in BPE models only.
+ */
+export function mended(engine: Engine, { vocab, byte_fallback }: TokenizerModel): Engine {
+  const { model } = engine;
+  const findTokens = model._call.bind(model);
+  model._call = (pieces) => pieces.flatMap((piece) => findTokens([piece]));
+  if (!byte_fallback || !Array.isArray(vocab)) return engine;
+  const encoder = new TextEncoder();
+  const bytesOf = (token: string) =>
+    Array.from(encoder.encode(token), (byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
+  const encode = engine.encode.bind(engine);
+  engine.encode = (text, options): Encoded => {
+    const { ids, tokens } = encode(text, options);
+    const all = tokens.map((token, at): Encoded => {
+      const bytes = engine.token_to_id(token) === undefined ? bytesOf(token) : [];
+      const byteIds = bytes.map((byte) => engine.token_to_id(byte));
+      const isWritten = bytes.length > 0 && !byteIds.includes(undefined);
+      return isWritten ? { ids: byteIds, tokens: bytes } : { ids: [ids[at]], tokens: [token] };
+    });
+    return { ids: all.flatMap((each) => each.ids), tokens: all.flatMap((each) => each.tokens) };
+  };
+  return engine;
+}
+
+type Rewrite = (part: Part, place: number) => Part;
+
+/** The part itself, or those of a sequence; `list` is the name that its kind of sequence has for them. */
+function rewriteEach(part: unknown, list: string, rewrite: Rewrite, place = 0): unknown {
+  if (typeof part !== 'object' || part === null) return part;
+  const { type, [list]: parts } = part as Part;
+  if (type !== 'Sequence') return rewrite(part as Part, place);
+  return Array.isArray(parts) ? sequence(list, ...parts.map((each, at) => rewriteEach(each, list, rewrite, at))) : part;
+}
+
+function rewriteNormalizer(part: Part): Part {
+  switch (part.type) {
+    case 'Replace':
+      return { ...part, content: literal(part.content) };
+    case 'Lowercase':
+      return sequence('normalizers', LOWER_SIGMA, part);
+    case 'BertNormalizer': {
+      const ideographs = part.handle_chinese_chars ? [replaced(IDEOGRAPH, ' $& ')] : [];
+      return sequence('normalizers', ...ideographs, ...(part.lowercase ? [LOWER_SIGMA] : []), part);
+    }
+    case 'Strip': {
+      const ends = [...(part.strip_left ? ['\\A\\s+'] : []), ...(part.strip_right ? ['(?<!\\s)\\s+\\z'] : [])];
+      return ends.length === 0 ? part : replaced(ends.join('|'), '');
+    }
+    case 'Nmt':
+      return sequence(
+        'normalizers',
+        replaced('[\\u0001-\\u0008\\u000b\\u000e-\\u001f\\u007f\\u008f\\u009f]', ''),
+        replaced('[\\t\\n\\f\\r\\u1680\\u200b-\\u200f\\u2028\\u2029\\u2581\\ufeff\\ufffd]', ' '),
+      );
+    case 'ByteLevel':
+      return replaced('[\\s\\S]+', (text) =>
+        Array.from(new TextEncoder().encode(text), (byte) => BYTE_NAMES[byte]).join(''),
+      );
+    case 'Precompiled': // some converted files have no map; for these the engine does what most maps do
+      return part.precompiled_charsmap
+        ? replaced('[\\s\\S]+', charsmapNormalizer(part.precompiled_charsmap as string))
+        : part;
+    default:
+      return part;
+  }
+}
+
+/** The template's tokens by their ids, each a name in the vocabulary: the engine goes by the names alone. */
+function rewriteProcessor(part: Part, { added_tokens, model }: TokenizerJson): Part {
+  if (part.type !== 'TemplateProcessing') return part;
+  const { vocab } = model;
+  const tokens = part.special_tokens as Record<string, { ids?: unknown } | undefined> | undefined;
+  const tokenOf = (id: number): string | undefined =>
+    added_tokens.find((token) => token.id === id)?.content ??
+    (Array.isArray(vocab) ? vocab[id]?.[0] : Object.entries(vocab).find((entry) => entry[1] === id)?.[0]);
+  const single = (part.single as { SpecialToken?: { id: string } }[]).flatMap((piece) => {
+    const name = piece.SpecialToken?.id;
+    const ids = name === undefined ? undefined : tokens?.[name]?.ids;
+    if (!Array.isArray(ids)) return [piece];
+    return ids.map((each) => {
+      const id = tokenOf(each);
+      if (id === undefined) refuse(`the id ${JSON.stringify(each)} for ${name} in its template, which is no token's`);
+      return { SpecialToken: { ...piece.SpecialToken, id } };
+    });
+  });
+  return { ...part, single };
+}
+
+function rewriteDecoder(part: Part): Part {
+  if (part.type === 'Replace') return { ...part, content: literal(part.content) };
+  if (part.type !== 'Metaspace' || part.prepend_scheme !== 'never') return part;
+  return { type: 'Replace', pattern: { String: part.replacement ?? '▁' }, content: ' ' };
+}
+
+/** The engine passes the content on to `replaceAll`, which takes functions, and `$` for more than itself. */
+function replaced(Regex: string, content: string | ((text: string) => string)): Part {
+  return { type: 'Replace', pattern: { Regex }, content };
+}
+
+function literal(content: unknown): unknown {
+  return typeof content === 'string' ? content.replaceAll('$', '$$$$') : content;
+}

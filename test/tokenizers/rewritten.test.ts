@@ -1,0 +1,190 @@
+// The ids, pieces and texts are those of Hugging Face's Rust `tokenizers`, from its npm package of version 0.23.2.
+import { describe, expect, it } from 'vitest';
+import { FormatError } from '../../src/core/errors.js';
+import { loadTokenizer } from '../../src/tokenizers/index.js';
+
+/** A `precompiled_charsmap`: the bytes of a double array (Darts-clone) with a block for each node, and the texts. */
+function charsmap(entries: Record<string, string>): string {
+  const encoder = new TextEncoder();
+  const units = [0];
+  let texts: number[] = [];
+  let blocks = 0;
+  const place = (at: number, keys: [number[], string][]) => {
+    const base = 256 * ++blocks;
+    units[at] = (units[at] as number) | ((at ^ base) << 10);
+    for (const [[first], text] of keys) {
+      if (first === undefined) {
+        units[at] |= 0x100;
+        units[base] = 0x80000000 + texts.length;
+        texts = [...texts, ...encoder.encode(text), 0];
+      } else if (units[base ^ first] === undefined) {
+        units[base ^ first] = first;
+        const after = keys
+          .filter(([key]) => key[0] === first)
+          .map(([key, text]): [number[], string] => [key.slice(1), text]);
+        place(base ^ first, after);
+      }
+    }
+  };
+  place(
+    0,
+    Object.entries(entries).map(([key, text]) => [Array.from(encoder.encode(key)), text]),
+  );
+  const size = 1024 * (blocks + 1);
+  const view = new DataView(new ArrayBuffer(4 + size));
+  view.setUint32(0, size, true);
+  for (const at in units) view.setUint32(4 + 4 * Number(at), units[at] as number, true); // most are not there
+  return btoa(String.fromCharCode(...new Uint8Array(view.buffer), ...texts));
+}
+
+const map = charsmap({ A: 'a', 'e\u0301': 'é', ê: 'ê', '\u00ad': '' });
+
+const plain = {
+  version: '1.0',
+  truncation: null,
+  padding: null,
+  added_tokens: [],
+  normalizer: null,
+  pre_tokenizer: null,
+  post_processor: null,
+  decoder: null,
+};
+const wordLevel = (words: string[]) => {
+  const vocab = Object.fromEntries(['<unk>', ...words].map((word, id) => [word, id]));
+  return { type: 'WordLevel', vocab, unk_token: '<unk>' };
+};
+const split = (pattern: object, behavior: string, invert = false) => ({
+  pre_tokenizer: { type: 'Split', pattern, behavior, invert },
+});
+
+// The file's parts, the vocabulary after <unk>, a text and its ids.
+// biome-ignore format: one line each
+const cases: [name: string, parts: object, words: string[], text: string, ids: number[]][] = [
+  ['Whitespace', { pre_tokenizer: { type: 'Whitespace' } }, ['perché', 'no', '?', 'привет', '!'], 'perché no? привет!', [1, 2, 3, 4, 5]],
+  ['WhitespaceSplit', { pre_tokenizer: { type: 'WhitespaceSplit' } }, ['a', 'b', '\ufeffa'], 'a\u0085b \ufeffa', [1, 2, 3]],
+  ['BertPreTokenizer', { pre_tokenizer: { type: 'BertPreTokenizer' } }, ['a', 'b', '$', '\ufeffa'], 'a\u0085b$$ \ufeffa', [1, 2, 3, 3, 4]],
+  ['Punctuation', { pre_tokenizer: { type: 'Punctuation' } }, ['a', 'b', '?', '!'], 'a?!b', [1, 3, 4, 2]],
+  ['Punctuation, Removed', { pre_tokenizer: { type: 'Punctuation', behavior: 'Removed' } }, ['a', 'b'], 'a?!b', [1, 2]],
+  ['Punctuation, MergedWithPrevious', { pre_tokenizer: { type: 'Punctuation', behavior: 'MergedWithPrevious' } }, ['a?', 'b', '!'], 'a?!b', [1, 3, 2]],
+  ['Punctuation, MergedWithNext', { pre_tokenizer: { type: 'Punctuation', behavior: 'MergedWithNext' } }, ['a', '!b', '?'], 'a?!b', [1, 3, 2]],
+  ['Digits', { pre_tokenizer: { type: 'Digits', individual_digits: true } }, ['a', '²', '1'], 'a²1a', [1, 2, 3, 1]],
+  ['Digits together', { pre_tokenizer: { type: 'Digits', individual_digits: false } }, ['a', '1²'], 'a1²a', [1, 2, 1]],
+  ['CharDelimiterSplit', { pre_tokenizer: { type: 'CharDelimiterSplit', delimiter: '-' } }, ['a', 'b'], 'a--b-a', [1, 2, 1]],
+  ['FixedLength', { pre_tokenizer: { type: 'FixedLength', length: 2 } }, ['a😀', 'b'], 'a😀b', [1, 2]],
+  ['ByteLevel', { pre_tokenizer: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true } }, ['Ġa', 'ĠÂ', 'Âħ', '!', 'Ġï»¿!'], 'a\u0085! \ufeff!', [1, 3, 4, 5]],
+  ['Metaspace', { pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true } }, ['▁a', '▁b', '▁'], 'a b  a', [1, 2, 3, 1]],
+  ['Split of a string, Removed', { pre_tokenizer: { type: 'Split', pattern: { String: '.' }, behavior: 'Removed', invert: false } }, ['a', 'b', '.'], 'a.b.', [1, 2]],
+  ['Split of two characters, Removed', { pre_tokenizer: { type: 'Split', pattern: { String: 'xx' }, behavior: 'Removed', invert: false } }, ['a', 'xb', 'b'], 'axxxb', [1, 2]],
+  ['Split, Removed with a group', { pre_tokenizer: { type: 'Split', pattern: { Regex: '(x)|[(]' }, behavior: 'Removed', invert: false } }, ['a', 'x', 'b', '('], 'axb(a', [1, 3, 1]],
+  ['Split, MergedWithPrevious', { pre_tokenizer: { type: 'Split', pattern: { Regex: 'x+' }, behavior: 'MergedWithPrevious', invert: false } }, ['axx', 'b'], 'axxb', [1, 2]],
+  ['Split of a string, MergedWithPrevious', { pre_tokenizer: { type: 'Split', pattern: { String: ' ' }, behavior: 'MergedWithPrevious', invert: false } }, ['a ', ' ', 'b'], 'a  b', [1, 2, 3]],
+  ['Split, MergedWithNext', { pre_tokenizer: { type: 'Split', pattern: { Regex: '\\s' }, behavior: 'MergedWithNext', invert: false } }, ['a', ' ', ' b'], 'a  b', [1, 2, 3]],
+  ['Split, Contiguous', { pre_tokenizer: { type: 'Split', pattern: { Regex: '\\s' }, behavior: 'Contiguous', invert: false } }, ['a', '  ', 'b'], 'a  b', [1, 2, 3]],
+  ['inverted Split, Isolated', { pre_tokenizer: { type: 'Split', pattern: { Regex: 'x' }, behavior: 'Isolated', invert: true } }, ['a', 'x', 'b'], 'axxb', [1, 2, 2, 3]],
+  ['inverted Split, Contiguous', { pre_tokenizer: { type: 'Split', pattern: { Regex: 'x' }, behavior: 'Contiguous', invert: true } }, ['a', 'xx', 'b'], 'axxb', [1, 2, 3]],
+  ['inverted Split, MergedWithPrevious', { pre_tokenizer: { type: 'Split', pattern: { Regex: 'x' }, behavior: 'MergedWithPrevious', invert: true } }, ['a', 'x', 'xb'], 'axxb', [1, 2, 3]],
+  ['inverted Split, MergedWithNext', { pre_tokenizer: { type: 'Split', pattern: { Regex: 'x' }, behavior: 'MergedWithNext', invert: true } }, ['ax', 'x', 'b'], 'axxb', [1, 2, 3]],
+  ['Sequence', { pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'WhitespaceSplit' }, { type: 'Punctuation' }] } }, ['a', '.', 'é'], 'a.. é', [1, 2, 2, 3]],
+  ['Lowercase', { normalizer: { type: 'Lowercase' } }, ['οδοσ'], 'ΟΔΟΣ', [1]],
+  ['Strip', { normalizer: { type: 'Strip', strip_left: true, strip_right: true } }, ['\ufeffa'], '\u0085\ufeffa\u0085 ', [1]],
+  ['Replace', { normalizer: { type: 'Replace', pattern: { String: '€' }, content: '$$' } }, ['$$1'], '€1', [1]],
+  ['Nmt', { normalizer: { type: 'Nmt' } }, ['a b', 'ab'], 'a\u200bb', [1]],
+  ['ByteLevel normalizer', { normalizer: { type: 'ByteLevel' } }, ['Ã©Ġ'], 'é ', [1]],
+  ['BertNormalizer', { normalizer: { type: 'BertNormalizer', clean_text: true, handle_chinese_chars: true, strip_accents: null, lowercase: true }, pre_tokenizer: { type: 'WhitespaceSplit' } }, ['𠀀', '𠀁', 'ασ'], '𠀀𠀁ΑΣ', [1, 2, 3]],
+  ['Precompiled', { normalizer: { type: 'Sequence', normalizers: [{ type: 'Precompiled', precompiled_charsmap: map }] } }, ['aéDêⅧ'], 'Ae\u0301D\u00adê\u0301Ⅷ', [1]],
+  ['TemplateProcessing of two ids', { added_tokens: [{ id: 1, content: '<s>', special: true, single_word: false, lstrip: false, rstrip: false, normalized: false }], post_processor: { type: 'TemplateProcessing', single: [{ SpecialToken: { id: 'both', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }], pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 1 } }], special_tokens: { both: { id: 'both', ids: [1, 2], tokens: ['<s>', 'a'] } } } }, ['<s>', 'a'], 'a', [1, 2, 2]],
+];
+
+describe('loadTokenizer gives the ids of Hugging Face for', () => {
+  it.each(cases)('%s', async (_, parts, words, text, ids) => {
+    const json = { ...plain, ...parts, model: wordLevel(words) };
+    const tokenizer = await loadTokenizer(json);
+    expect(tokenizer.encode(text, { addSpecial: true })).toEqual(ids);
+    expect(tokenizer.toJSON()).toEqual(json);
+  });
+
+  const bytes = ['<0xC3>', '<0xA9>', '<0x78>'].map((token) => [token, -9]);
+  const vocab = [['<unk>', 0], ['a', -1], ['b', -1], ...bytes]; // biome-ignore format: one line
+
+  it('Unigram models with byte_fallback', async () => {
+    const tokenizer = await loadTokenizer({
+      ...plain,
+      model: { type: 'Unigram', unk_id: 0, byte_fallback: true, vocab },
+    });
+    expect(tokenizer.encode('aéxb')).toEqual([1, 3, 4, 5, 2]);
+    expect(tokenizer.encode('a😀b')).toEqual([1, 0, 2]);
+  });
+
+  it('unknown text in several pieces', async () => {
+    const pre_tokenizer = { type: 'Whitespace' };
+    const tokenizer = await loadTokenizer({ ...plain, pre_tokenizer, model: { type: 'Unigram', unk_id: 0, vocab } });
+    expect(tokenizer.encode('éé x! a')).toEqual([0, 0, 0, 1]);
+  });
+
+  it('long texts', async () => {
+    // Segmenters take the more time for a character the longer the text is, and get it in pieces.
+    const text = `${'e'.repeat(255)}\u0301A`.repeat(4);
+    const normalizer = { type: 'Precompiled', precompiled_charsmap: map };
+    const tokenizer = await loadTokenizer({
+      ...plain,
+      normalizer,
+      model: wordLevel([`${'e'.repeat(254)}éa`.repeat(4)]),
+    });
+    expect(tokenizer.encode(text)).toEqual([1]);
+  });
+
+  it.each([
+    [{ type: 'Metaspace', replacement: '▁', prepend_scheme: 'never', split: true }, '▁a', ' a'],
+    [{ type: 'Replace', pattern: { String: 'a' }, content: '$$' }, 'a', '$$'],
+  ])('decoding by %o', async (decoder, word, text) => {
+    const tokenizer = await loadTokenizer({ ...plain, decoder, model: wordLevel([word]) });
+    expect(tokenizer.decode([1])).toBe(text);
+  });
+});
+
+describe('loadTokenizer refuses', () => {
+  const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'first', split: true };
+  const bpe = {
+    type: 'BPE',
+    vocab: { a: 0, '##b': 1, ab: 2 },
+    merges: [['a', '##b']],
+    continuing_subword_prefix: '##',
+  };
+  const added = {
+    id: 1,
+    content: 'a',
+    single_word: true,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: false,
+  };
+  const template = { type: 'TemplateProcessing', single: [{ SpecialToken: { id: 'x', type_id: 0 } }] };
+  it.each<[string, object, string]>([
+    ['prefixes in BPE', { model: bpe }, 'continuing_subword_prefix "##" in its BPE model'],
+    ['added tokens that are words', { added_tokens: [added] }, 'single_word set for its added token "a"'],
+    ['splits at nothing', split({ Regex: 'x*' }, 'Contiguous'), 'Split with Contiguous at /x*/, which matches'],
+    ['splits that refer back', split({ Regex: '(x)\\1' }, 'Removed'), 'Split with Removed at /(x)\\1/, which refers'],
+    ['another behavior', split({ Regex: 'x' }, 'Kept'), 'the behavior "Kept" in its pre_tokenizer'],
+    [
+      'a Metaspace at the first of many pieces',
+      { pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'WhitespaceSplit' }, metaspace] } },
+      'a Metaspace with prepend_scheme first after other splits',
+    ],
+    [
+      'ids of no token',
+      { post_processor: { ...template, special_tokens: { x: { id: 'x', ids: [7], tokens: ['x'] } } } },
+      "the id 7 for x in its template, which is no token's",
+    ],
+    ['scripts', { pre_tokenizer: { type: 'UnicodeScripts' } }, 'UnicodeScripts'],
+    [
+      'damaged maps',
+      { normalizer: { type: 'Precompiled', precompiled_charsmap: btoa('damaged') } },
+      'a precompiled_charsmap that is damaged',
+    ],
+  ])('%s', async (_, parts, message) => {
+    const refused = loadTokenizer({ ...plain, model: wordLevel(['a']), ...parts });
+    await expect(refused).rejects.toThrow(FormatError);
+    await expect(refused).rejects.toThrow(message);
+  });
+});
