@@ -50,11 +50,11 @@ export const MAX_THREADS = 64;
 
 export interface BackendOptions {
   /** Threads a run may use, the calling one included, 64 at most. Default: what the machine offers. */
-  threads?: number;
+  threads?: number | undefined;
   /**
    * Instruction set, one of `device.info.isas`. Default: the best the machine has; of the addon, `SIMDFORMER_ISA` if set.
    */
-  isa?: string;
+  isa?: string | undefined;
 }
 
 export interface WasmOptions extends BackendOptions {
@@ -63,5 +63,5 @@ export interface WasmOptions extends BackendOptions {
    * or relative to the page (in Node, to the working directory). Default: where the package or the bundler has put
    * them.
    */
-  wasmUrl?: string | URL;
+  wasmUrl?: string | URL | undefined;
 }

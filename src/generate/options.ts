@@ -9,6 +9,7 @@ import {
   isWhole,
   withDefaults,
 } from '../core/check.js';
+import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
 import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
@@ -20,78 +21,78 @@ export interface GenerateOptions {
    * Tokens after the start (or the prompt) at most, those of `prefix` included. Default 256, or what the model's
    * maxLength leaves.
    */
-  maxNewTokens?: number;
+  maxNewTokens?: number | undefined;
   /** The end is not chosen before there are so many tokens. Default 0. */
-  minNewTokens?: number;
+  minNewTokens?: number | undefined;
   /** Tokens that the output is forced to begin with: for all inputs, or one row for each. Default none. */
-  prefix?: readonly number[] | Int32Array | readonly (readonly number[] | Int32Array)[];
+  prefix?: readonly number[] | Int32Array | readonly (readonly number[] | Int32Array)[] | undefined;
   /**
    * Tokens that end a sequence and are no part of it. Default: the end of the model's target tokenizer, or its eosId.
    */
-  stopTokens?: readonly number[] | Int32Array;
+  stopTokens?: readonly number[] | Int32Array | undefined;
   /**
    * Decoder-only: once a sequence is as long as the model's maxLength, every further token is chosen after reading the
    * last maxLength tokens anew, as nanoGPT does: prompts and outputs can be of any length, but such a token costs a
    * whole pass. Default false: prompt and output must fit into maxLength.
    */
-  cropContext?: boolean;
+  cropContext?: boolean | undefined;
   /**
    * Ends a sequence after its newest token, which stays in it, by returning true. Gets what was generated so far, once
    * that has all of `prefix`.
    */
-  stop?: (tokens: readonly number[]) => boolean;
+  stop?: ((tokens: readonly number[]) => boolean) | undefined;
 
   /** Hypotheses that beam search keeps for each input. Default 1: greedy, or sampling. */
-  numBeams?: number;
+  numBeams?: number | undefined;
   /**
    * Hypotheses are ranked by sum of log-probabilities / length^lengthPenalty, the end counted as a token. Default 1.
    */
-  lengthPenalty?: number;
+  lengthPenalty?: number | undefined;
   /**
    * When beam search ends, once there are numBeams finished hypotheses. true: at once. false (default): when the best
    * unfinished one is worse, at the length it has now. 'never': when it cannot become better at any length.
    */
-  earlyStopping?: boolean | 'never';
+  earlyStopping?: boolean | 'never' | undefined;
   /**
    * Sequences for each input: the best of the beams, or so many samples. Beams give fewer, but one at least, where
    * there are not so many outputs: tokens are forbidden, the vocabulary is tiny, `prefix` leaves few tokens. Default 1.
    */
-  numReturnSequences?: number;
+  numReturnSequences?: number | undefined;
 
   /**
    * Draws tokens by their probabilities. Default false: the most probable. With beams: draws without replacement among
    * the ways to go on of all beams, as Hugging Face's beam sampling; results are still ranked by their scores.
    */
-  doSample?: boolean;
+  doSample?: boolean | undefined;
   /** Divides logits: below 1 likely tokens become likelier. Default 1. */
-  temperature?: number;
+  temperature?: number | undefined;
   /** Only the so many most probable tokens. Default 0: all. */
-  topK?: number;
+  topK?: number | undefined;
   /** Only the most probable tokens that together have this probability. Default 1: all. */
-  topP?: number;
+  topP?: number | undefined;
   /** Only tokens that have this share of the most probable one's probability. Default 0: all. */
-  minP?: number;
+  minP?: number | undefined;
   /** Same seed, same tokens; every sequence of the result has its own random numbers. Default 0. */
-  seed?: number;
+  seed?: number | undefined;
 
   /** Above 1: tokens that are there already become less likely. Default 1. */
-  repetitionPenalty?: number;
+  repetitionPenalty?: number | undefined;
   /** No sequence of so many tokens comes twice. Default 0: no limit. */
-  noRepeatNgramSize?: number;
+  noRepeatNgramSize?: number | undefined;
   /** Change scores before tokens are chosen, in this order, after the two above and before temperature and the rest. */
-  logitsProcessors?: readonly LogitsProcessor[];
+  logitsProcessors?: readonly LogitsProcessor[] | undefined;
 
   /**
    * Inputs at most that are decoded side by side. More are sorted by length and taken in turn: a batch takes as long as
    * its longest output. Default 64.
    */
-  batchSize?: number;
+  batchSize?: number | undefined;
   /** Ends it: the promise rejects with the signal's reason, by default an AbortError. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Called with every token as it is chosen. Not with beams, whose tokens are final only at the end. */
-  onToken?: (event: TokenEvent) => void;
+  onToken?: ((event: TokenEvent) => void) | undefined;
   /** Computes the attention of every layer over the finished sequences: `attentions` of the result. Default false. */
-  outputAttentions?: boolean;
+  outputAttentions?: boolean | undefined;
 }
 
 /** A token that was chosen. */
@@ -147,7 +148,7 @@ export interface PlannedInput {
 }
 
 /** Options with defaults, and what they mean for the inputs. */
-export interface Plan extends Required<Omit<GenerateOptions, 'stop' | 'signal' | 'onToken' | 'prefix' | 'stopTokens'>> {
+export interface Plan extends Complete<Omit<GenerateOptions, 'stop' | 'signal' | 'onToken' | 'prefix' | 'stopTokens'>> {
   readonly stop: ((tokens: readonly number[]) => boolean) | undefined;
   readonly stopTokens: ReadonlySet<number>;
   readonly inputs: readonly PlannedInput[];

@@ -1,6 +1,7 @@
 // Where a token stands: attention does not see order, so order is written into the embeddings or into attention itself.
 
 import { checkNumber, checkOneOf, isCount, isWhole } from '../core/check.js';
+import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 
 const kinds = ['sinusoidal', 'learned', 'none', 'relativeBias', 'shaw', 'rotary'] as const;
@@ -21,21 +22,26 @@ export interface Positions {
    * first half and cosines in the second as in tensor2tensor (`halves`). Rotary: pairs are neighbours (`interleaved`,
    * default, as in the paper), or features of a head's two halves (`halves`), as in GPT-NeoX and LLaMA.
    */
-  readonly layout?: (typeof layouts)[number];
+  readonly layout?: (typeof layouts)[number] | undefined;
   /** Sinusoidal, rotary: the number of the first position. Default 0. */
-  readonly firstPosition?: number;
+  readonly firstPosition?: number | undefined;
   /**
    * Sinusoidal: radians per position of the i-th of dModel/2 waves. `paper` (default): 10000^(-2i/dModel).
    * `tensor2tensor`: 10000^(-i/(dModel/2 - 1)), whose last wave has exactly the wavelength 2π·10000. Or a number for
    * each wave, or a function. Rotary: the same of the pairs of a head, with the features of a head for dModel.
    */
-  readonly frequencies?: 'paper' | 'tensor2tensor' | readonly number[] | ((i: number, dModel: number) => number);
+  readonly frequencies?:
+    | 'paper'
+    | 'tensor2tensor'
+    | readonly number[]
+    | ((i: number, dModel: number) => number)
+    | undefined;
   /** Relative: distances beyond it count as it. Default 16, as in Shaw et al. */
-  readonly maxDistance?: number;
+  readonly maxDistance?: number | undefined;
 }
 
 /** `positions` with its defaults. Throws ArgumentError if it makes no sense. */
-export function resolvePositions(positions: Positions | Positions['kind'] = 'sinusoidal'): Required<Positions> {
+export function resolvePositions(positions: Positions | Positions['kind'] = 'sinusoidal'): Complete<Positions> {
   const given = typeof positions === 'object' && positions !== null ? positions : { kind: positions };
   const { kind, layout = 'interleaved', firstPosition = 0, frequencies = 'paper', maxDistance = 16 } = given;
   const op = 'Transformer';
@@ -94,7 +100,7 @@ export function rotations(length: number, features: number, options: TableOption
 function eachAngle(
   length: number,
   features: number,
-  { layout, firstPosition, frequencies }: Required<Positions>,
+  { layout, firstPosition, frequencies }: Complete<Positions>,
   put: (row: number, first: number, second: number, angle: number) => void,
 ): void {
   const waves = Math.ceil(features / 2);
@@ -110,7 +116,7 @@ function eachAngle(
   }
 }
 
-function frequencyOf(frequencies: Required<Positions>['frequencies']): (i: number, features: number) => number {
+function frequencyOf(frequencies: Complete<Positions>['frequencies']): (i: number, features: number) => number {
   if (typeof frequencies === 'function') return frequencies;
   if (frequencies === 'paper') return (i, features) => 10000 ** ((-2 * i) / features);
   if (frequencies === 'tensor2tensor') return (i, features) => 10000 ** (-i / Math.max(1, features / 2 - 1));

@@ -3,6 +3,7 @@
 // which trains without warm-up; Xiong et al. 2020). Names and structure are those of PyTorch's nn.Transformer.
 
 import { recompute } from '../core/autograd.js';
+import type { Complete } from '../core/complete.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Activation } from '../ops/activation.js';
 import { add, mul } from '../ops/binary.js';
@@ -25,7 +26,7 @@ export interface LayerOptions extends MultiHeadOptions {
   readonly finalNorm: boolean;
   readonly layerNormEps: number;
   readonly dropout: number;
-  readonly positions: Required<Positions>;
+  readonly positions: Complete<Positions>;
   /** Of positions `rotary`: what `rotations` gives for all positions, which all layers share. */
   readonly angles: Tensor | null;
 }

@@ -53,7 +53,7 @@ export function relu(x: Tensor): Tensor {
  * shape. `approximate: 'tanh'` takes x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))) instead, as GPT-2 does. Default 'none'.
  * Throws DTypeError, ArgumentError.
  */
-export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' } = {}): Tensor {
+export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' | undefined } = {}): Tensor {
   const { approximate = 'none' } = checkOptions('gelu', options);
   checkOneOf('gelu', 'approximate', approximate, ['none', 'tanh']);
   return activate('gelu', x, approximate === 'tanh' ? 'gelu_tanh' : 'gelu');

@@ -27,10 +27,10 @@ export interface Best {
 
 export interface TopKIntoOptions {
   /** Which of `best`'s slots to write. Default 0. */
-  slot?: number | Scalar;
+  slot?: number | Scalar | undefined;
   /** int32: what is passed over, the first `without` of them. */
-  forbidden?: Tensor | null;
-  without?: number | Scalar;
+  forbidden?: Tensor | null | undefined;
+  without?: number | Scalar | undefined;
 }
 
 function shapeOfBest(op: string, values: Tensor): readonly [slots: number, rows: number, k: number] {
@@ -81,7 +81,7 @@ export function takeTokens(
   { ids }: Best,
   tokens: Tensor,
   finished: Tensor,
-  { slot = 0, stops = null }: { slot?: number | Scalar; stops?: Tensor | null } = {},
+  { slot = 0, stops = null }: { slot?: number | Scalar | undefined; stops?: Tensor | null | undefined } = {},
 ): void {
   const device = checkDevice('takeTokens', { ids, tokens, finished }, { stops });
   const [, most, k] = shapeOfBest('takeTokens', ids);

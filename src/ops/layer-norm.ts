@@ -15,9 +15,9 @@ import { contiguous } from './contiguous.js';
 
 export interface LayerNormOptions {
   /** Added to the variance. Default 1e-5. */
-  eps?: number;
+  eps?: number | undefined;
   /** Added to x before the normalisation, of x's shape. */
-  residual?: Tensor | null;
+  residual?: Tensor | null | undefined;
 }
 
 /**
@@ -48,7 +48,7 @@ export function addLayerNorm(
   residual: Tensor,
   gamma: Tensor | null = null,
   beta: Tensor | null = null,
-  options: { eps?: number } = {},
+  options: { eps?: number | undefined } = {},
 ): { sum: Tensor; normed: Tensor } {
   const { eps = 1e-5 } = checkOptions('addLayerNorm', options);
   const device = checkDevice('addLayerNorm', { x, residual }, { gamma, beta });

@@ -6,9 +6,9 @@ import { beyond, broadcastShape, broadcastSteps, dimensionsOf } from './grid.js'
 
 export interface MatmulOptions {
   /** Takes `a` as stored [..., k, m]. Default: false. */
-  transposeA?: boolean;
+  transposeA?: boolean | undefined;
   /** Takes `b` as stored [..., n, k]. Default: false. */
-  transposeB?: boolean;
+  transposeB?: boolean | undefined;
 }
 
 /**

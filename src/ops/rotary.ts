@@ -16,9 +16,9 @@ import { contiguous } from './contiguous.js';
 
 export interface RotaryOptions {
   /** So many features, the first ones, whole heads, are turned; the others stay as they are. Default: all. */
-  columns?: number;
+  columns?: number | undefined;
   /** A pair: neighbours (`interleaved`, default), or one of each half of a head (`halves`, as in GPT-NeoX and LLaMA). */
-  layout?: 'interleaved' | 'halves';
+  layout?: 'interleaved' | 'halves' | undefined;
 }
 
 /**

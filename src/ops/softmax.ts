@@ -5,7 +5,7 @@ import { contiguous } from './contiguous.js';
 
 export interface SoftmaxOptions {
   /** The dimension that sums to 1; negative counts from the end. Default -1. */
-  axis?: number;
+  axis?: number | undefined;
 }
 
 /**

@@ -15,8 +15,8 @@ export interface Averages {
 }
 
 export interface AverageOptions {
-  averageLast?: number;
-  emaDecay?: number;
+  averageLast?: number | undefined;
+  emaDecay?: number | undefined;
   earlyStopping?: unknown;
 }
 
