@@ -287,6 +287,12 @@ export class Tensor {
     this.dispose();
   }
 
+  /** @internal What Node's `console.log` shows, as others show `toString()` only if asked. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
+  }
+
+  /** Its dtype, shape and backend, such as `Tensor(float32 [2, 3] on native)`. */
   toString(): string {
     return `Tensor(${this.dtype} ${describeShape(this.shape)} on ${this.device.info.backend})`;
   }
