@@ -40,11 +40,13 @@ export interface Positions {
   readonly maxDistance?: number | undefined;
 }
 
-/** `positions` with its defaults. Throws ArgumentError if it makes no sense. */
-export function resolvePositions(positions: Positions | Positions['kind'] = 'sinusoidal'): Complete<Positions> {
+/** `positions` with its defaults; `op` is for error messages. Throws ArgumentError if it makes no sense. */
+export function resolvePositions(
+  positions: Positions | Positions['kind'] = 'sinusoidal',
+  op = 'Transformer',
+): Complete<Positions> {
   const given = typeof positions === 'object' && positions !== null ? positions : { kind: positions };
   const { kind, layout = 'interleaved', firstPosition = 0, frequencies = 'paper', maxDistance = 16 } = given;
-  const op = 'Transformer';
   checkOneOf(op, 'positions.kind', kind, kinds);
   checkOneOf(op, 'positions.layout', layout, layouts);
   if (Array.isArray(frequencies)) {
@@ -65,11 +67,11 @@ type TableOptions = Pick<Positions, 'layout' | 'firstPosition' | 'frequencies'>;
  * something makes no sense.
  */
 export function sinusoids(length: number, dModel: number, options: TableOptions = {}): Float32Array {
-  const positions = resolvePositions({ ...options, kind: 'sinusoidal' });
+  const positions = resolvePositions({ ...options, kind: 'sinusoidal' }, 'sinusoids');
   checkNumber('sinusoids', 'length', length, isWhole, 'an integer, 0 or more');
   checkNumber('sinusoids', 'dModel', dModel, isCount, 'a positive integer');
   const table = new Float32Array(length * dModel);
-  eachAngle(length, dModel, positions, (row, sine, cosine, angle) => {
+  eachAngle('sinusoids', length, dModel, positions, (row, sine, cosine, angle) => {
     table[row * dModel + sine] = Math.sin(angle);
     if (cosine < dModel) table[row * dModel + cosine] = Math.cos(angle);
   });
@@ -82,11 +84,11 @@ export function sinusoids(length: number, dModel: number, options: TableOptions 
  * Throws ArgumentError if `features` is odd, or what else makes no sense.
  */
 export function rotations(length: number, features: number, options: TableOptions = {}): Float32Array {
-  const positions = resolvePositions({ ...options, kind: 'rotary' });
+  const positions = resolvePositions({ ...options, kind: 'rotary' }, 'rotations');
   checkNumber('rotations', 'length', length, isWhole, 'an integer, 0 or more');
   checkNumber('rotations', 'features', features, (value) => isCount(value) && value % 2 === 0, 'an even number');
   const table = new Float32Array(length * 2 * features);
-  eachAngle(length, features, positions, (row, first, second, angle) => {
+  eachAngle('rotations', length, features, positions, (row, first, second, angle) => {
     const cosines = table.subarray(row * 2 * features);
     const sines = cosines.subarray(features);
     cosines[first] = cosines[second] = Math.cos(angle);
@@ -98,6 +100,7 @@ export function rotations(length: number, features: number, options: TableOption
 
 /** Calls `put` for each position and pair of features; an odd last feature's partner is none. */
 function eachAngle(
+  op: string,
   length: number,
   features: number,
   { layout, firstPosition, frequencies }: Complete<Positions>,
@@ -106,7 +109,7 @@ function eachAngle(
   const waves = Math.ceil(features / 2);
   if (Array.isArray(frequencies) && frequencies.length !== waves) {
     const count = `positions.frequencies has ${frequencies.length} numbers`;
-    throw new ArgumentError(`Transformer: ${count}, expected ${waves} for ${features} features`);
+    throw new ArgumentError(`${op}: ${count}, expected ${waves} for ${features} features`);
   }
   const frequency = frequencyOf(frequencies);
   for (let i = 0; i < waves; i++) {
