@@ -62,7 +62,9 @@ export class AdditiveAttention extends Module {
 }
 
 export interface MultiHeadOptions {
+  /** Features of a token, a multiple of `heads`. */
   readonly dModel: number;
+  /** Heads of queries, each of dModel/heads features. */
   readonly heads: number;
   /** Heads of keys and values, each shared by heads/kvHeads heads of queries (Ainslie et al. 2023). Default `heads`. */
   readonly kvHeads?: number | undefined;

@@ -4,7 +4,7 @@ import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Activation } from '../ops/activation.js';
 import { add } from '../ops/binary.js';
-import { type DropoutOptions, dropout } from '../ops/dropout.js';
+import { checkDropping, type DropoutOptions, dropout } from '../ops/dropout.js';
 import { type EmbeddingOptions, embedding } from '../ops/embedding.js';
 import { addLayerNorm, layerNorm } from '../ops/layer-norm.js';
 import { linear } from '../ops/linear.js';
@@ -50,10 +50,11 @@ export class LayerNorm extends Module implements Norm {
   readonly weight: Tensor;
   readonly bias: Tensor | null;
 
+  /** `features`: the size of the last dimension. `eps`: added to the variance. `bias`: whether there is one. */
   constructor(
     init: Initializer,
     features: number,
-    private readonly eps: number,
+    private readonly eps = 1e-5,
     bias = true,
   ) {
     super();
@@ -76,10 +77,11 @@ export class RMSNorm extends Module implements Norm {
   readonly weight: Tensor;
   readonly bias = null;
 
+  /** `features`: the size of the last dimension. `eps`: added to the mean square; by default float32's machine epsilon. */
   constructor(
     init: Initializer,
     features: number,
-    private readonly eps: number,
+    private readonly eps?: number,
   ) {
     super();
     this.weight = init.constant([features], 1);
@@ -96,10 +98,17 @@ export class RMSNorm extends Module implements Norm {
   }
 }
 
-/** What the dropouts of a model share: the seed of the forward pass under way. */
+/** What the dropouts of a model share: one object, given to each of them. */
 export interface Randomness {
+  /**
+   * Of the forward pass under way, an unsigned 32-bit integer; a Scalar in a recorded program. Set a new one before each
+   * training pass, or every pass drops the same places.
+   */
   seed: Scalar | number;
-  /** Each dropout has a stream of its own, so that no two drop the same places. */
+  /**
+   * Begin with 0. Each dropout that is made counts it up and has the number as a stream of its own, so that no two drop
+   * the same places.
+   */
   streams: number;
 }
 
@@ -107,11 +116,13 @@ export interface Randomness {
 export class Dropout extends Module {
   readonly #stream: number;
 
+  /** `p`: from 0, which drops nothing, to 1. Throws ArgumentError for others. */
   constructor(
     private readonly p: number,
     private readonly randomness: Randomness,
   ) {
     super();
+    checkDropping('Dropout', { p, seed: 0 });
     this.#stream = randomness.streams++;
   }
 
