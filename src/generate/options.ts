@@ -177,7 +177,8 @@ export function resolveOptions(
   const settings = settingsOf(model, options, room);
   const { numBeams, numReturnSequences, maxNewTokens } = settings;
   check('maxNewTokens', maxNewTokens, isCount, 'a positive integer');
-  const most = `at most ${room}: the model's maxLength is ${config.maxLength}`;
+  const further = config.encoderLayers > 0 ? '' : '; cropContext: true goes on beyond it';
+  const most = `at most ${room}: the model's maxLength is ${config.maxLength}${further}`;
   check('maxNewTokens', maxNewTokens, (n) => n <= room, most);
   checkEach(settings);
   checkTokens('generate', 'a stop token', settings.stopTokens, model);
@@ -252,12 +253,12 @@ function checkEach(settings: Settings): void {
   check('minNewTokens', settings.minNewTokens, isMinimum, `0 to maxNewTokens, ${maxNewTokens}`);
   check('lengthPenalty', settings.lengthPenalty, Number.isFinite, 'a finite number');
   check('temperature', settings.temperature, isPositive, 'a positive number');
-  check('topK', settings.topK, isWhole, 'an integer from 0 on');
+  check('topK', settings.topK, isWhole, 'an integer, 0 or more');
   check('topP', settings.topP, (p) => p > 0 && p <= 1, 'a number above 0, at most 1');
   check('minP', settings.minP, (p) => p >= 0 && p <= 1, 'a number from 0 to 1');
-  check('seed', settings.seed, (n) => Number.isSafeInteger(n) && n >= 0, 'an integer from 0 on');
+  check('seed', settings.seed, (n) => Number.isSafeInteger(n) && n >= 0, 'an integer, 0 or more');
   check('repetitionPenalty', settings.repetitionPenalty, isPositive, 'a positive number');
-  check('noRepeatNgramSize', settings.noRepeatNgramSize, isWhole, 'an integer from 0 on');
+  check('noRepeatNgramSize', settings.noRepeatNgramSize, isWhole, 'an integer, 0 or more');
   checkOneOf('generate', 'earlyStopping', earlyStopping, [true, false, 'never']);
   for (const [name, value] of Object.entries({ doSample, cropContext, outputAttentions }))
     checkOneOf('generate', name, value, [true, false]);

@@ -130,29 +130,32 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     eosId: 2,
     seed: 0,
   });
-  checkEach(config, scale);
+  checkEach(config, options);
   checkTogether(config);
   return config;
 }
 
-/** `scale` is what was given as `embeddingScale`. */
-function checkEach(config: TransformerConfig, scale: TransformerOptions['embeddingScale']): void {
-  const { dModel, heads, kvHeads, dFF, maxLength, encoderLayers, decoderLayers, sourceVocab, targetVocab } = config;
+/** `given` tells what was left out from what is 0. */
+function checkEach(config: TransformerConfig, given: TransformerOptions): void {
+  const { dModel, heads, kvHeads, dFF, maxLength, encoderLayers, decoderLayers } = config;
   const { bosId, eosId, seed, padId, finalNorm, bias, gated, tieEmbeddings } = config;
   checkCounts({ dModel, heads, kvHeads, dFF, maxLength }, 1);
   checkCounts({ encoderLayers, decoderLayers, bosId, eosId, seed, padId: padId ?? 0 }, 0);
   check(encoderLayers + decoderLayers > 0, 'encoderLayers and decoderLayers are both 0');
-  if (encoderLayers > 0) checkCounts({ sourceVocab }, 1);
-  checkCounts({ targetVocab }, 1);
+  if (encoderLayers > 0) checkCounts({ sourceVocab: given.sourceVocab }, 1);
+  checkCounts({ targetVocab: (decoderLayers > 0 ? given : config).targetVocab }, 1);
   activationKind('Transformer', config.activation);
   checkOneOf('Transformer', 'norm', config.norm, ['pre', 'post']);
   checkOneOf('Transformer', 'normalization', config.normalization, ['layer', 'rms']);
   for (const [name, value] of Object.entries({ finalNorm, bias, gated }))
     checkOneOf('Transformer', name, value, [true, false]);
-  checkNumber('Transformer', 'dropout', config.dropout, isPart, 'a probability below 1');
+  checkNumber('Transformer', 'dropout', config.dropout, isPart, 'a number from 0 to below 1');
   checkNumber('Transformer', 'layerNormEps', config.layerNormEps, isNotNegative, 'a number, 0 or more');
   const isScale = Number.isFinite(config.embeddingScale);
-  check(isScale, `embeddingScale is ${describeValue(scale)}, expected a number, a boolean or 'sqrt(dModel)'`);
+  check(
+    isScale,
+    `embeddingScale is ${describeValue(given.embeddingScale)}, expected a number, a boolean or 'sqrt(dModel)'`,
+  );
   checkOneOf('Transformer', 'tieEmbeddings', tieEmbeddings, [true, false, 'all']);
 }
 
@@ -169,10 +172,10 @@ function checkTogether(config: TransformerConfig): void {
   check(turns, `positions 'rotary' need heads of an even width, not ${width}`);
 }
 
-function checkCounts(values: Readonly<Record<string, number>>, least: number): void {
+function checkCounts(values: Readonly<Record<string, number | undefined>>, least: number): void {
   for (const [name, value] of Object.entries(values)) {
     const isSize = (size: number) => isInt32(size) && size >= least;
-    checkNumber('Transformer', name, value, isSize, `an integer from ${least} on`);
+    checkNumber('Transformer', name, value as number, isSize, `an integer from ${least} on`);
   }
 }
 

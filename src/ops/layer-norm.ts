@@ -78,7 +78,7 @@ function normalise(
     checkDType(op, name, tensor, 'float32');
     checkShape(op, name, tensor, name === 'residual' ? given.x.shape : [cols]);
   }
-  checkNumber(op, 'eps', eps, isNotNegative, 'a number that is not negative');
+  checkNumber(op, 'eps', eps, isNotNegative, 'a number, 0 or more');
 
   return device.scope(() => {
     const x = contiguous(given.x);

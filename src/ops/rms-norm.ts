@@ -28,7 +28,7 @@ export function rmsNorm(x: Tensor, gamma: Tensor | null = null, options: { eps?:
     checkDType('rmsNorm', 'gamma', gamma, 'float32');
     checkShape('rmsNorm', 'gamma', gamma, [cols]);
   }
-  checkNumber('rmsNorm', 'eps', eps, isNotNegative, 'a number that is not negative');
+  checkNumber('rmsNorm', 'eps', eps, isNotNegative, 'a number, 0 or more');
 
   return device.scope(() => {
     const input = contiguous(x);
