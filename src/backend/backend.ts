@@ -45,6 +45,9 @@ export interface Backend {
   close(): void;
 }
 
+/** Of all backends, those of the addon first, best first; which of them a machine has, `device.info.isas` says. */
+export const INSTRUCTION_SETS = ['avx512', 'avx2', 'neon', 'sse2', 'scalar', 'relaxed', 'simd128'] as const;
+
 /** kMaxThreads of native/threads.h. */
 export const MAX_THREADS = 64;
 
@@ -54,7 +57,7 @@ export interface BackendOptions {
   /**
    * Instruction set, one of `device.info.isas`. Default: the best the machine has; of the addon, `SIMDFORMER_ISA` if set.
    */
-  isa?: string | undefined;
+  isa?: (typeof INSTRUCTION_SETS)[number] | (string & {}) | undefined; // the one for editors, the other for `info.isas`
 }
 
 export interface WasmOptions extends BackendOptions {
