@@ -1,4 +1,4 @@
-// Checked by tsc, as `npm run lint` runs it: under `exactOptionalPropertyTypes`, users' and ours, options can be undefined.
+// Checked by tsc, in `npm run lint`: options can be undefined in projects with `exactOptionalPropertyTypes`, as ours.
 import { expectTypeOf, it } from 'vitest';
 import type * as simdformer from '../src/index.js';
 

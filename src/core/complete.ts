@@ -1,2 +1,2 @@
-/** Options with their defaults: of `name?: T | undefined` is left `name: T`, whatever `exactOptionalPropertyTypes` says. */
+/** Options with their defaults: `name: T` of `name?: T | undefined`, where `Required` may leave undefined. */
 export type Complete<Options> = { [Name in keyof Options]-?: Exclude<Options[Name], undefined> };

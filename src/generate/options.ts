@@ -22,7 +22,7 @@ export interface GenerateOptions {
    * maxLength leaves.
    */
   maxNewTokens?: number | undefined;
-  /** The end is not chosen before there are so many tokens. Default 0. */
+  /** End tokens are forbidden until there are this many new tokens. Default 0. */
   minNewTokens?: number | undefined;
   /** Tokens that the output is forced to begin with: for all inputs, or one row for each. Default none. */
   prefix?: readonly number[] | Int32Array | readonly (readonly number[] | Int32Array)[] | undefined;
@@ -54,8 +54,8 @@ export interface GenerateOptions {
    */
   earlyStopping?: boolean | 'never' | undefined;
   /**
-   * Sequences for each input: the best of the beams, or so many samples. Beams give fewer, but one at least, where
-   * there are not so many outputs: tokens are forbidden, the vocabulary is tiny, `prefix` leaves few tokens. Default 1.
+   * Sequences for each input: the best of the beams, or this many samples. Beams give fewer, but at least one, where
+   * fewer outputs are possible: tokens are forbidden, the vocabulary is tiny, `prefix` leaves few tokens. Default 1.
    */
   numReturnSequences?: number | undefined;
 
@@ -66,18 +66,18 @@ export interface GenerateOptions {
   doSample?: boolean | undefined;
   /** Divides logits: below 1 likely tokens become likelier. Default 1. */
   temperature?: number | undefined;
-  /** Only the so many most probable tokens. Default 0: all. */
+  /** Samples from the k most probable tokens. Default 0: from all. */
   topK?: number | undefined;
-  /** Only the most probable tokens that together have this probability. Default 1: all. */
+  /** Samples from the fewest tokens whose probabilities reach p (nucleus sampling). Default 1: from all. */
   topP?: number | undefined;
-  /** Only tokens that have this share of the most probable one's probability. Default 0: all. */
+  /** Samples from tokens at least p times as probable as the best. Default 0: from all. */
   minP?: number | undefined;
   /** Same seed, same tokens; every sequence of the result has its own random numbers. Default 0. */
   seed?: number | undefined;
 
   /** Above 1: tokens that are there already become less likely. Default 1. */
   repetitionPenalty?: number | undefined;
-  /** No sequence of so many tokens comes twice. Default 0: no limit. */
+  /** No n-gram of this length occurs twice. Default 0: no limit. */
   noRepeatNgramSize?: number | undefined;
   /** Change scores before tokens are chosen, in this order, after the two above and before temperature and the rest. */
   logitsProcessors?: readonly LogitsProcessor[] | undefined;
@@ -99,7 +99,24 @@ export interface GenerateOptions {
 export interface TokenEvent {
   /** Which sequence of the result it belongs to. */
   readonly sequence: number;
+  /**
+   * Its id. Of BPE and bytes it may be a part of a character, and spaces between words depend on what is around them:
+   * to print a sequence as it grows, decode all of its tokens and print what is new, unless that ends with U+FFFD, whose
+   * rest is in the next token:
+   * ```ts
+   * const ids: number[] = [];
+   * let shown = '';
+   * for await (const { token } of model.stream([prompt])) {
+   *   ids.push(token);
+   *   const text = tokenizer.decode(ids);
+   *   if (text.endsWith('\ufffd')) continue;
+   *   process.stdout.write(text.slice(shown.length));
+   *   shown = text;
+   * }
+   * ```
+   */
   readonly token: number;
+  /** What the model gave it. */
   readonly logProbability: number;
 }
 

@@ -16,7 +16,7 @@ import { Module } from './module.js';
 import type { Positions } from './positions.js';
 import type { TokenBatch } from './token-batch.js';
 
-/** What all layers of a model have in common; as options of `TransformerOptions`, with the same defaults where it says none. */
+/** What all layers of a model have in common. Names and defaults are those of `TransformerOptions`. */
 export interface LayerOptions extends MultiHeadOptions {
   /** Hidden features of the position-wise feed-forward network. Default 4·dModel. */
   readonly dFF?: number | undefined;
@@ -43,8 +43,8 @@ export interface LayerOptions extends MultiHeadOptions {
    */
   readonly positions?: Complete<Positions> | null | undefined;
   /**
-   * Of positions `rotary`: what `rotations` gives for all positions, float32 [positions, 2·dModel/heads], which all layers
-   * share. Default null: nothing turns.
+   * Of positions `rotary`: what `rotations` gives for all positions, float32 [positions, 2·dModel/heads], which all
+   * layers share. Default null: nothing turns.
    */
   readonly angles?: Tensor | null | undefined;
 }
@@ -161,8 +161,8 @@ export class DecoderLayer extends Layer {
   }
 
   /**
-   * `x`: float32 [N, dModel], the target tokens of `batch` end to end; so is the result. `memory`: what the encoder gave,
-   * null without one. `cache`, if given, is filled for the steps that come after.
+   * `x`: float32 [N, dModel], the target tokens of `batch` end to end; so is the result. `memory`: what the encoder
+   * gave, null without one. `cache`, if given, is filled for the steps that come after.
    */
   forward(x: Tensor, batch: TokenBatch, memory: Memory | null, cache?: LayerCache): Tensor {
     return this.pass(memory ? [x, memory.hidden] : [x], () =>
@@ -202,7 +202,7 @@ export class Encoder extends Module {
   readonly layers: readonly EncoderLayer[];
   readonly norm: Norm | null;
 
-  /** `layers`: how many. The rest is what each of them gets: `init` draws its parameters, all dropouts share `randomness`. */
+  /** `layers`: how many. `init` draws the parameters; `randomness` is what all dropouts of the model share. */
   constructor(init: Initializer, randomness: Randomness, options: LayerOptions, layers: number) {
     super();
     this.layers = Array.from({ length: layers }, () => new EncoderLayer(init, randomness, options));

@@ -13,8 +13,8 @@ export interface MatmulOptions {
 
 /**
  * The matrix products of the last two dimensions: a [..., m, k] · b [..., k, n] is [..., m, n]; leading dimensions
- * broadcast by NumPy's rule. Float32. Throws ShapeError if the inner dimensions differ or the leading ones do not
- * broadcast.
+ * broadcast by NumPy's rule. Float32. Throws ShapeError if there are fewer than two dimensions, the inner ones differ or
+ * the leading ones do not broadcast; DTypeError, ArgumentError.
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
   const { transposeA = false, transposeB = false } = checkOptions('matmul', options);

@@ -183,7 +183,7 @@ export function pack(x: Tensor, lengths: Lengths, total?: number): Tensor {
   const device = checkRagged('pack', x, lengths);
   if (x.shape.length < 2) throw new ShapeError(`pack: x is ${describeShape(x.shape)}, expected [batch, time, ...]`);
   const [batch, time, ...rest] = x.shape as [number, number, ...number[]];
-  const counts = lengths instanceof Tensor ? undefined : (lengths as readonly number[]); // or an Int32Array, which can as much
+  const counts = lengths instanceof Tensor ? undefined : (lengths as readonly number[]); // an Int32Array sums up, too
   const count = total ?? counts?.reduce((sum, length) => sum + length, 0);
   if (count === undefined) throw new ArgumentError('pack: lengths is a tensor, so total, their sum, must be given');
   checkNumber('pack', 'the sum of the lengths', count, isCount, 'a positive integer');

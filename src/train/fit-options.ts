@@ -102,7 +102,7 @@ export interface FitOptions {
    * Ends with the mean of the weights at the last so many validations; needs `validate`. Not together with `emaDecay`.
    */
   averageLast?: number | undefined;
-  /** Ends with the exponential moving average of the weights with this decay, updated at every step. */
+  /** Ends with the exponential moving average of the weights: at step t its decay is min(emaDecay, (t − 1)/(t + 9)). */
   emaDecay?: number | undefined;
   /**
    * A file that holds all that is needed to go on, written at the beginning, every `checkpointEvery` steps (default:
