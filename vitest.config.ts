@@ -39,7 +39,7 @@ function page(
         enabled: true,
         headless: true,
         screenshotFailures: false,
-        provider: playwright({ launchOptions: chromium }),
+        provider: playwright({ ...(chromium && { launchOptions: chromium }) }),
         instances: [{ browser: 'chromium' }],
       },
     },

@@ -13,6 +13,21 @@ const tsx = fileURLToPath(import.meta.resolve('tsx'));
 describe("the README's examples", () => {
   it('are there', () => expect(examples.length).toBeGreaterThanOrEqual(3));
 
+  it('have types', { timeout: 120_000 }, async () => {
+    const folder = await mkdtemp(join(root, 'node_modules/.readme-'));
+    try {
+      const files = examples.map((_, i) => `example-${i}.mts`);
+      for (const [i, file] of files.entries()) await writeFile(join(folder, file), examples[i] as string);
+      await writeFile(
+        join(folder, 'tsconfig.json'),
+        JSON.stringify({ extends: '../../tsconfig.json', files, include: [] }),
+      );
+      await promisify(execFile)(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder]);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
   it.each(examples.map((code, i) => [i + 1, code] as const))(
     'example %i runs as it is',
     async (_, code) => {

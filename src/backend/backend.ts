@@ -45,16 +45,19 @@ export interface Backend {
   close(): void;
 }
 
+/** Of all backends, those of the addon first, best first; which of them a machine has, `device.info.isas` says. */
+export const INSTRUCTION_SETS = ['avx512', 'avx2', 'neon', 'sse2', 'scalar', 'relaxed', 'simd128'] as const;
+
 /** kMaxThreads of native/threads.h. */
 export const MAX_THREADS = 64;
 
 export interface BackendOptions {
   /** Threads a run may use, the calling one included, 64 at most. Default: what the machine offers. */
-  threads?: number;
+  threads?: number | undefined;
   /**
    * Instruction set, one of `device.info.isas`. Default: the best the machine has; of the addon, `SIMDFORMER_ISA` if set.
    */
-  isa?: string;
+  isa?: (typeof INSTRUCTION_SETS)[number] | (string & {}) | undefined; // the one for editors, the other for `info.isas`
 }
 
 export interface WasmOptions extends BackendOptions {
@@ -63,5 +66,5 @@ export interface WasmOptions extends BackendOptions {
    * or relative to the page (in Node, to the working directory). Default: where the package or the bundler has put
    * them.
    */
-  wasmUrl?: string | URL;
+  wasmUrl?: string | URL | undefined;
 }

@@ -12,9 +12,9 @@ export interface WasmEngine {
   /** If more than one, the module is one with threads. */
   readonly threads: number;
   /** Where thread.js and worker.js lie, if `wasmUrl` said so. */
-  readonly folder?: string;
+  readonly folder?: string | undefined;
   /** The text of worker.js, if the engine came in a bundle. */
-  readonly worker?: string;
+  readonly worker?: string | undefined;
 }
 
 /** An engine without threads that is part of the code. */

@@ -8,7 +8,7 @@ import type { RunningWorker } from './workers.js';
 /** What native/wasm.cc exports. Pointers are signed: those beyond 2 GiB come as negative numbers. */
 interface Exports {
   /** Unless it is imported. */
-  readonly memory?: WebAssembly.Memory;
+  readonly memory?: WebAssembly.Memory | undefined;
   _initialize(): void;
   create(threads: number, sleeps: boolean): number;
   stackOf(seat: number): number;

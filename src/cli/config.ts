@@ -19,8 +19,8 @@ export interface TaskConfig extends FitSettings {
   /** Its `seed` counts where the task has none; vocabularies and special ids come from the data. */
   model?: TransformerOptions;
   /** Steps to take; or `epochs`. */
-  steps?: number;
-  epochs?: number;
+  steps?: number | undefined;
+  epochs?: number | undefined;
   /** Tokens in a batch; for `characters` windows in a batch. */
   batch?: number;
   /** Steps of `warmup`; by default a number for each task, or a quarter of all steps if that is less. */

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { Command, CommanderError, Option } from 'commander';
-import { MAX_THREADS } from '../backend/backend.js';
+import { INSTRUCTION_SETS, MAX_THREADS } from '../backend/backend.js';
 import { attentionCommand } from './commands/attention.js';
 import { benchCommand } from './commands/bench.js';
 import { evalCommand } from './commands/eval.js';
@@ -20,9 +20,6 @@ function version(): string {
   const file = new URL('../../package.json', import.meta.url);
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
-
-/** Of all backends; which of them a machine has, `info` says. */
-const INSTRUCTION_SETS = ['avx512', 'avx2', 'sse2', 'neon', 'scalar', 'relaxed', 'simd128'];
 
 const program = new Command('simdformer')
   .description('Train, run and look into Transformers on the CPU.')

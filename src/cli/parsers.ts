@@ -1,8 +1,16 @@
 // Values of options, for commander: what they throw is shown as an error of usage.
 
+import { extname } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 
 type Parser = (text: string) => number;
+
+/** The path of a file for an SVG. What has no extension may be a device. */
+export function svgFile(path: string): string {
+  const extension = extname(path);
+  if (extension === '' || extension.toLowerCase() === '.svg') return path;
+  throw new InvalidArgumentError(`Expected a name that ends in .svg: pictures are SVG, not ${extension.slice(1)}.`);
+}
 
 /** An integer from `least` to `most`. */
 export function integer(least: number, most = Number.MAX_SAFE_INTEGER): Parser {

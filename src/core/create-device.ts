@@ -11,13 +11,13 @@ export interface DeviceOptions extends WasmOptions {
    * `native`: the C++ addon, in Node. `wasm`: the same kernels in WebAssembly. `auto`: the best that loads here;
    * `device.info.reason` says why it is not the addon. Default: `SIMDFORMER_BACKEND` if set, else `auto`.
    */
-  backend?: 'auto' | 'native' | 'wasm';
+  backend?: 'auto' | 'native' | 'wasm' | undefined;
   /**
    * WebAssembly computes in a worker, so that a page never waits for it; `dataSync()` and other waiting methods throw.
    * In pages `threads` is then one less than there are cores by default, so that the page can draw. The addon computes
    * beside the calling thread anyway. Default false.
    */
-  worker?: boolean;
+  worker?: boolean | undefined;
 }
 
 /**

@@ -77,7 +77,11 @@ export class Device {
    * Throws ShapeError if the values do not fill the shape, DTypeError if they are of another type than asked for,
    * ArgumentError for options that are no object.
    */
-  tensor(data: TensorData, shape?: Shape, options: { dtype?: DType; requiresGrad?: boolean } = {}): Tensor {
+  tensor(
+    data: TensorData,
+    shape?: Shape,
+    options: { dtype?: DType | undefined; requiresGrad?: boolean | undefined } = {},
+  ): Tensor {
     const given = checkOptions('tensor', options).dtype;
     const dtype = given ?? (data instanceof Int32Array ? 'int32' : 'float32');
     checkForm('tensor', shape ?? [], dtype);

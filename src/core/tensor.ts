@@ -57,13 +57,13 @@ export class Tensor {
   /** What backward needs from the scopes that it is a result of. */
   #keepings: Keeping[] = [];
 
-  /** @internal */
+  /** For the library alone. */
   constructor(
     readonly device: Device,
     readonly shape: Shape,
     readonly dtype: DType,
-    /** @internal */ readonly storage: Storage,
-    /** @internal In words, within the heap. */ readonly offset: number,
+    /** The memory that it looks at, with all that share it. */ readonly storage: Storage,
+    /** In words, within the heap. */ readonly offset: number,
     /** Words from one row (last dimension) to the next. */ readonly rowStride: number,
     root?: Tensor,
   ) {
@@ -132,7 +132,7 @@ export class Tensor {
     return this.rowStride === lastOf(this.shape) || this.size === lastOf(this.shape);
   }
 
-  /** @internal The words it may touch, as commands name them. */
+  /** The words that it may touch, as commands name them. `op` is for error messages. Throws DisposedError, DeviceError. */
   region(op = 'tensor'): Region {
     this.assertUsable(op);
     const cols = lastOf(this.shape);
@@ -287,6 +287,12 @@ export class Tensor {
     this.dispose();
   }
 
+  /** @internal What Node's `console.log` shows, as others show `toString()` only if asked. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
+  }
+
+  /** Its dtype, shape and backend, such as `Tensor(float32 [2, 3] on native)`. */
   toString(): string {
     return `Tensor(${this.dtype} ${describeShape(this.shape)} on ${this.device.info.backend})`;
   }

@@ -166,7 +166,7 @@ class InputBeams {
    */
   #candidates(ranking: Ranking, first: number): Candidate[] {
     const { numBeams, stopTokens } = this.plan;
-    const best = new Best(candidatesOf(numBeams, stopTokens.size));
+    const best = new BestCandidates(candidatesOf(numBeams, stopTokens.size));
     for (let beam = 0; beam < this.beams.length; beam++) {
       const row = first + (this.beams[beam] as Beam).row;
       const total = checkedTotal(ranking, row, this.input.index);
@@ -178,7 +178,7 @@ class InputBeams {
     return this.#random === null ? best.list : [...best.list].sort((a, b) => b.sum - a.sum);
   }
 
-  #offerRanked(best: Best, beam: number, ranking: Ranking, row: number, total: number): void {
+  #offerRanked(best: BestCandidates, beam: number, ranking: Ranking, row: number, total: number): void {
     const { sum } = this.beams[beam] as Beam;
     for (let rank = 0; rank < ranking.count; rank++) {
       const logProbability = ranking.logit(row, rank) - total;
@@ -188,7 +188,7 @@ class InputBeams {
     }
   }
 
-  #offerLogits(best: Best, beam: number, row: Float32Array, total: number): void {
+  #offerLogits(best: BestCandidates, beam: number, row: Float32Array, total: number): void {
     const { read, tokens, sum } = this.beams[beam] as Beam;
     const forced = this.input.prefix[tokens.length];
     if (forced !== undefined) {
@@ -249,7 +249,7 @@ function placesFor(from: readonly number[], count: number): number[] {
 }
 
 /** What was offered with the greatest keys so far, in their order; of equals the first. */
-class Best {
+class BestCandidates {
   readonly list: Candidate[] = [];
   readonly #keys: number[] = [];
   /** What a key must exceed. */

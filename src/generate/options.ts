@@ -9,6 +9,7 @@ import {
   isWhole,
   withDefaults,
 } from '../core/check.js';
+import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
 import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
@@ -20,85 +21,102 @@ export interface GenerateOptions {
    * Tokens after the start (or the prompt) at most, those of `prefix` included. Default 256, or what the model's
    * maxLength leaves.
    */
-  maxNewTokens?: number;
-  /** The end is not chosen before there are so many tokens. Default 0. */
-  minNewTokens?: number;
+  maxNewTokens?: number | undefined;
+  /** End tokens are forbidden until there are this many new tokens. Default 0. */
+  minNewTokens?: number | undefined;
   /** Tokens that the output is forced to begin with: for all inputs, or one row for each. Default none. */
-  prefix?: readonly number[] | Int32Array | readonly (readonly number[] | Int32Array)[];
+  prefix?: readonly number[] | Int32Array | readonly (readonly number[] | Int32Array)[] | undefined;
   /**
    * Tokens that end a sequence and are no part of it. Default: the end of the model's target tokenizer, or its eosId.
    */
-  stopTokens?: readonly number[] | Int32Array;
+  stopTokens?: readonly number[] | Int32Array | undefined;
   /**
    * Decoder-only: once a sequence is as long as the model's maxLength, every further token is chosen after reading the
    * last maxLength tokens anew, as nanoGPT does: prompts and outputs can be of any length, but such a token costs a
    * whole pass. Default false: prompt and output must fit into maxLength.
    */
-  cropContext?: boolean;
+  cropContext?: boolean | undefined;
   /**
    * Ends a sequence after its newest token, which stays in it, by returning true. Gets what was generated so far, once
    * that has all of `prefix`.
    */
-  stop?: (tokens: readonly number[]) => boolean;
+  stop?: ((tokens: readonly number[]) => boolean) | undefined;
 
   /** Hypotheses that beam search keeps for each input. Default 1: greedy, or sampling. */
-  numBeams?: number;
+  numBeams?: number | undefined;
   /**
    * Hypotheses are ranked by sum of log-probabilities / length^lengthPenalty, the end counted as a token. Default 1.
    */
-  lengthPenalty?: number;
+  lengthPenalty?: number | undefined;
   /**
    * When beam search ends, once there are numBeams finished hypotheses. true: at once. false (default): when the best
    * unfinished one is worse, at the length it has now. 'never': when it cannot become better at any length.
    */
-  earlyStopping?: boolean | 'never';
+  earlyStopping?: boolean | 'never' | undefined;
   /**
-   * Sequences for each input: the best of the beams, or so many samples. Beams give fewer, but one at least, where
-   * there are not so many outputs: tokens are forbidden, the vocabulary is tiny, `prefix` leaves few tokens. Default 1.
+   * Sequences for each input: the best of the beams, or this many samples. Beams give fewer, but at least one, where
+   * fewer outputs are possible: tokens are forbidden, the vocabulary is tiny, `prefix` leaves few tokens. Default 1.
    */
-  numReturnSequences?: number;
+  numReturnSequences?: number | undefined;
 
   /**
    * Draws tokens by their probabilities. Default false: the most probable. With beams: draws without replacement among
    * the ways to go on of all beams, as Hugging Face's beam sampling; results are still ranked by their scores.
    */
-  doSample?: boolean;
+  doSample?: boolean | undefined;
   /** Divides logits: below 1 likely tokens become likelier. Default 1. */
-  temperature?: number;
-  /** Only the so many most probable tokens. Default 0: all. */
-  topK?: number;
-  /** Only the most probable tokens that together have this probability. Default 1: all. */
-  topP?: number;
-  /** Only tokens that have this share of the most probable one's probability. Default 0: all. */
-  minP?: number;
+  temperature?: number | undefined;
+  /** Samples from the k most probable tokens. Default 0: from all. */
+  topK?: number | undefined;
+  /** Samples from the fewest tokens whose probabilities reach p (nucleus sampling). Default 1: from all. */
+  topP?: number | undefined;
+  /** Samples from tokens at least p times as probable as the best. Default 0: from all. */
+  minP?: number | undefined;
   /** Same seed, same tokens; every sequence of the result has its own random numbers. Default 0. */
-  seed?: number;
+  seed?: number | undefined;
 
   /** Above 1: tokens that are there already become less likely. Default 1. */
-  repetitionPenalty?: number;
-  /** No sequence of so many tokens comes twice. Default 0: no limit. */
-  noRepeatNgramSize?: number;
+  repetitionPenalty?: number | undefined;
+  /** No n-gram of this length occurs twice. Default 0: no limit. */
+  noRepeatNgramSize?: number | undefined;
   /** Change scores before tokens are chosen, in this order, after the two above and before temperature and the rest. */
-  logitsProcessors?: readonly LogitsProcessor[];
+  logitsProcessors?: readonly LogitsProcessor[] | undefined;
 
   /**
    * Inputs at most that are decoded side by side. More are sorted by length and taken in turn: a batch takes as long as
    * its longest output. Default 64.
    */
-  batchSize?: number;
+  batchSize?: number | undefined;
   /** Ends it: the promise rejects with the signal's reason, by default an AbortError. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Called with every token as it is chosen. Not with beams, whose tokens are final only at the end. */
-  onToken?: (event: TokenEvent) => void;
+  onToken?: ((event: TokenEvent) => void) | undefined;
   /** Computes the attention of every layer over the finished sequences: `attentions` of the result. Default false. */
-  outputAttentions?: boolean;
+  outputAttentions?: boolean | undefined;
 }
 
 /** A token that was chosen. */
 export interface TokenEvent {
   /** Which sequence of the result it belongs to. */
   readonly sequence: number;
+  /**
+   * Its id. Of BPE and bytes it may be a part of a character, and spaces between words depend on what is around them:
+   * to print a sequence as it grows, decode all of its tokens and print what is new, unless that ends with U+FFFD, whose
+   * rest is in the next token:
+   * ```ts
+   * const ids: number[] = [];
+   * let shown = '';
+   * for await (const { token } of model.stream([prompt])) {
+   *   ids.push(token);
+   *   const text = tokenizer.decode(ids);
+   *   if (text.endsWith('\ufffd')) continue;
+   *   process.stdout.write(text.slice(shown.length));
+   *   shown = text;
+   * }
+   * ```
+   */
   readonly token: number;
+  /** What the model gave it. */
   readonly logProbability: number;
 }
 
@@ -147,7 +165,7 @@ export interface PlannedInput {
 }
 
 /** Options with defaults, and what they mean for the inputs. */
-export interface Plan extends Required<Omit<GenerateOptions, 'stop' | 'signal' | 'onToken' | 'prefix' | 'stopTokens'>> {
+export interface Plan extends Complete<Omit<GenerateOptions, 'stop' | 'signal' | 'onToken' | 'prefix' | 'stopTokens'>> {
   readonly stop: ((tokens: readonly number[]) => boolean) | undefined;
   readonly stopTokens: ReadonlySet<number>;
   readonly inputs: readonly PlannedInput[];
@@ -176,7 +194,8 @@ export function resolveOptions(
   const settings = settingsOf(model, options, room);
   const { numBeams, numReturnSequences, maxNewTokens } = settings;
   check('maxNewTokens', maxNewTokens, isCount, 'a positive integer');
-  const most = `at most ${room}: the model's maxLength is ${config.maxLength}`;
+  const further = config.encoderLayers > 0 ? '' : '; cropContext: true goes on beyond it';
+  const most = `at most ${room}: the model's maxLength is ${config.maxLength}${further}`;
   check('maxNewTokens', maxNewTokens, (n) => n <= room, most);
   checkEach(settings);
   checkTokens('generate', 'a stop token', settings.stopTokens, model);
@@ -251,12 +270,12 @@ function checkEach(settings: Settings): void {
   check('minNewTokens', settings.minNewTokens, isMinimum, `0 to maxNewTokens, ${maxNewTokens}`);
   check('lengthPenalty', settings.lengthPenalty, Number.isFinite, 'a finite number');
   check('temperature', settings.temperature, isPositive, 'a positive number');
-  check('topK', settings.topK, isWhole, 'an integer from 0 on');
+  check('topK', settings.topK, isWhole, 'an integer, 0 or more');
   check('topP', settings.topP, (p) => p > 0 && p <= 1, 'a number above 0, at most 1');
   check('minP', settings.minP, (p) => p >= 0 && p <= 1, 'a number from 0 to 1');
-  check('seed', settings.seed, (n) => Number.isSafeInteger(n) && n >= 0, 'an integer from 0 on');
+  check('seed', settings.seed, (n) => Number.isSafeInteger(n) && n >= 0, 'an integer, 0 or more');
   check('repetitionPenalty', settings.repetitionPenalty, isPositive, 'a positive number');
-  check('noRepeatNgramSize', settings.noRepeatNgramSize, isWhole, 'an integer from 0 on');
+  check('noRepeatNgramSize', settings.noRepeatNgramSize, isWhole, 'an integer, 0 or more');
   checkOneOf('generate', 'earlyStopping', earlyStopping, [true, false, 'never']);
   for (const [name, value] of Object.entries({ doSample, cropContext, outputAttentions }))
     checkOneOf('generate', name, value, [true, false]);

@@ -3,7 +3,7 @@
 
 import type { Device } from '../core/device.js';
 import { Tensor } from '../core/tensor.js';
-import { type Best, MOST, takeTokens, topKInto } from '../ops/choose.js';
+import { type BestTokens, MOST, takeTokens, topKInto } from '../ops/choose.js';
 import type { Plan } from './options.js';
 
 /** Steps at most without a way back to JavaScript. */
@@ -60,7 +60,7 @@ export class Ranking {
  * before.
  */
 export class Ranker {
-  readonly #best: Best;
+  readonly #best: BestTokens;
   readonly #stops: Tensor | null;
   readonly #finished: Tensor;
 

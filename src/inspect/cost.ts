@@ -19,7 +19,10 @@ export interface ModelCost {
  *
  * Throws ArgumentError if a length is not a positive integer, ShapeError if it is above the model's `maxLength`.
  */
-export function modelCost(model: Transformer, options: { source?: number; target?: number } = {}): ModelCost {
+export function modelCost(
+  model: Transformer,
+  options: { source?: number | undefined; target?: number | undefined } = {},
+): ModelCost {
   if (typeof model?.forward !== 'function') {
     throw new ArgumentError(`modelCost: the model is ${describeValue(model)}, expected a Transformer`);
   }

@@ -6,7 +6,7 @@ export interface HeatMapOptions {
   /** What each column stands for, above it. */
   columns: readonly string[];
   /** Whether cells are coloured, by ANSI escape codes, or shaded, by characters. Default false: shaded. */
-  color?: boolean;
+  color?: boolean | undefined;
 }
 
 const SHADES = [' ', '░', '▒', '▓', '█'];

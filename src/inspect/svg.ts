@@ -28,7 +28,7 @@ const STYLE = 'font: 11px ui-monospace, monospace; fill: #333';
  */
 export function heatMapGridSvg(
   maps: readonly AttentionMap[],
-  { queries, keys, columns = 4 }: { queries: readonly string[]; keys: readonly string[]; columns?: number },
+  { queries, keys, columns = 4 }: { queries: readonly string[]; keys: readonly string[]; columns?: number | undefined },
 ): string {
   if (!(Number.isInteger(columns) && columns > 0)) {
     throw new ArgumentError(`heatMapGridSvg: columns is ${columns}, expected a positive integer`);

@@ -6,7 +6,7 @@ import { inMemory } from './safetensors.js';
 
 export interface LoadOptions {
   /** Ends the loading with its reason when it is aborted. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Files by name, with those of the optional ones that are there. */
@@ -96,7 +96,7 @@ async function fetchFile(url: URL, isOptional: boolean, signal?: AbortSignal): P
   let response: Response;
   let bytes: ArrayBuffer;
   try {
-    response = await fetch(url, { signal });
+    response = await fetch(url, { signal: signal ?? null });
     bytes = await response.arrayBuffer();
   } catch (error) {
     if (signal?.aborted) throw signal.reason;

@@ -10,6 +10,7 @@ import {
   isPart,
   withDefaults,
 } from '../core/check.js';
+import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 import { type Positions, resolvePositions } from '../nn/positions.js';
 import { type Activation, activationKind } from '../ops/activation.js';
@@ -20,76 +21,76 @@ import { type Activation, activationKind } from '../ops/activation.js';
  */
 export interface TransformerOptions {
   /** Features of every token. Default 512. */
-  dModel?: number;
+  dModel?: number | undefined;
   /** Attention heads; divides dModel. Default 8. */
-  heads?: number;
+  heads?: number | undefined;
   /** Heads of keys and values, each shared by heads/kvHeads heads of queries; divides heads. Default `heads`. */
-  kvHeads?: number;
+  kvHeads?: number | undefined;
   /** Default 6. 0 makes a decoder-only model: a language model. */
-  encoderLayers?: number;
+  encoderLayers?: number | undefined;
   /** Default 6. 0 makes an encoder-only model: one output for each source token. */
-  decoderLayers?: number;
+  decoderLayers?: number | undefined;
   /** Hidden features of the feed-forward networks. Default 4 · dModel. */
-  dFF?: number;
+  dFF?: number | undefined;
   /** Of the feed-forward networks. Default `relu`. */
-  activation?: Activation;
+  activation?: Activation | undefined;
   /**
    * Whether a second projection of the input multiplies the hidden features (Shazeer 2020, "GLU Variants Improve
    * Transformer"): SwiGLU with activation `silu`, GEGLU with `gelu`. Default false.
    */
-  gated?: boolean;
+  gated?: boolean | undefined;
   /** What is normalised: mean and variance (`layer`, default), or the root mean square alone, without a bias (`rms`). */
-  normalization?: 'layer' | 'rms';
+  normalization?: 'layer' | 'rms' | undefined;
   /** Normalisation before the sub-layers or after the residual additions. Default `post`, as in the paper. */
-  norm?: 'pre' | 'post';
+  norm?: 'pre' | 'post' | undefined;
   /** A normalisation after the last layer of each stack. Default true, as in PyTorch's nn.Transformer. */
-  finalNorm?: boolean;
+  finalNorm?: boolean | undefined;
   /**
    * Whether linear layers, normalisations and the output projection add a bias: PyTorch's `bias` of nn.Transformer,
    * which has no output projection, and nanoGPT's. Default true.
    */
-  bias?: boolean;
+  bias?: boolean | undefined;
   /** How tokens know where they stand. Default `sinusoidal`. */
-  positions?: Positions | Positions['kind'];
+  positions?: Positions | Positions['kind'] | undefined;
   /**
    * The probability of dropping, in training mode, an element of the embeddings, of each sub-layer's output and of the
    * hidden layer of the feed-forward networks (PyTorch's places; the attention probabilities, which never exist as a
    * whole here, are not dropped). Default 0; the paper's base model has 0.1.
    */
-  dropout?: number;
+  dropout?: number | undefined;
   /** Ids of the source are below it. Needed with encoder layers. */
-  sourceVocab?: number;
+  sourceVocab?: number | undefined;
   /**
    * Ids of the target are below it, and it is the number of logits. Needed with decoder layers; otherwise
    * `sourceVocab`.
    */
-  targetVocab?: number;
+  targetVocab?: number | undefined;
   /**
    * Whether the output projection is the target embedding (encoder-only: the source embedding). `all`, as in the paper:
    * source and target embedding are one, too. Default false.
    */
-  tieEmbeddings?: boolean | 'all';
+  tieEmbeddings?: boolean | 'all' | undefined;
   /** The longest sequence, source or target. Default 1024. */
-  maxLength?: number;
+  maxLength?: number | undefined;
   /** Default 1e-5. */
-  layerNormEps?: number;
+  layerNormEps?: number | undefined;
   /** Multiplies the token embeddings; true (default) and `sqrt(dModel)`: √dModel as in the paper; false: 1. */
-  embeddingScale?: number | boolean | 'sqrt(dModel)';
+  embeddingScale?: number | boolean | 'sqrt(dModel)' | undefined;
   /**
    * At the end of a row this id is padding, and no label to learn anywhere. null: none. Default 0, null for
    * decoder-only.
    */
-  padId?: number | null;
+  padId?: number | null | undefined;
   /** Begins what is generated, for which it must be below `targetVocab`. Default 1. */
-  bosId?: number;
+  bosId?: number | undefined;
   /** Ends what is generated; nothing does if it is not below `targetVocab`. Default 2. */
-  eosId?: number;
+  eosId?: number | undefined;
   /** Of the initial parameters and of dropout. Default 0. */
-  seed?: number;
+  seed?: number | undefined;
 }
 
-export interface TransformerConfig extends Required<TransformerOptions> {
-  readonly positions: Required<Positions>;
+export interface TransformerConfig extends Complete<TransformerOptions> {
+  readonly positions: Complete<Positions>;
   readonly embeddingScale: number;
 }
 
@@ -129,29 +130,32 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     eosId: 2,
     seed: 0,
   });
-  checkEach(config, scale);
+  checkEach(config, options);
   checkTogether(config);
   return config;
 }
 
-/** `scale` is what was given as `embeddingScale`. */
-function checkEach(config: TransformerConfig, scale: TransformerOptions['embeddingScale']): void {
-  const { dModel, heads, kvHeads, dFF, maxLength, encoderLayers, decoderLayers, sourceVocab, targetVocab } = config;
+/** `given` tells what was left out from what is 0. */
+function checkEach(config: TransformerConfig, given: TransformerOptions): void {
+  const { dModel, heads, kvHeads, dFF, maxLength, encoderLayers, decoderLayers } = config;
   const { bosId, eosId, seed, padId, finalNorm, bias, gated, tieEmbeddings } = config;
   checkCounts({ dModel, heads, kvHeads, dFF, maxLength }, 1);
   checkCounts({ encoderLayers, decoderLayers, bosId, eosId, seed, padId: padId ?? 0 }, 0);
   check(encoderLayers + decoderLayers > 0, 'encoderLayers and decoderLayers are both 0');
-  if (encoderLayers > 0) checkCounts({ sourceVocab }, 1);
-  checkCounts({ targetVocab }, 1);
+  if (encoderLayers > 0) checkCounts({ sourceVocab: given.sourceVocab }, 1);
+  checkCounts({ targetVocab: (decoderLayers > 0 ? given : config).targetVocab }, 1);
   activationKind('Transformer', config.activation);
   checkOneOf('Transformer', 'norm', config.norm, ['pre', 'post']);
   checkOneOf('Transformer', 'normalization', config.normalization, ['layer', 'rms']);
   for (const [name, value] of Object.entries({ finalNorm, bias, gated }))
     checkOneOf('Transformer', name, value, [true, false]);
-  checkNumber('Transformer', 'dropout', config.dropout, isPart, 'a probability below 1');
+  checkNumber('Transformer', 'dropout', config.dropout, isPart, 'a number from 0 to below 1');
   checkNumber('Transformer', 'layerNormEps', config.layerNormEps, isNotNegative, 'a number, 0 or more');
   const isScale = Number.isFinite(config.embeddingScale);
-  check(isScale, `embeddingScale is ${describeValue(scale)}, expected a number, a boolean or 'sqrt(dModel)'`);
+  check(
+    isScale,
+    `embeddingScale is ${describeValue(given.embeddingScale)}, expected a number, a boolean or 'sqrt(dModel)'`,
+  );
   checkOneOf('Transformer', 'tieEmbeddings', tieEmbeddings, [true, false, 'all']);
 }
 
@@ -168,10 +172,10 @@ function checkTogether(config: TransformerConfig): void {
   check(turns, `positions 'rotary' need heads of an even width, not ${width}`);
 }
 
-function checkCounts(values: Readonly<Record<string, number>>, least: number): void {
+function checkCounts(values: Readonly<Record<string, number | undefined>>, least: number): void {
   for (const [name, value] of Object.entries(values)) {
     const isSize = (size: number) => isInt32(size) && size >= least;
-    checkNumber('Transformer', name, value, isSize, `an integer from ${least} on`);
+    checkNumber('Transformer', name, value as number, isSize, `an integer from ${least} on`);
   }
 }
 

@@ -8,17 +8,17 @@ import type { TransformerConfig } from './config.js';
 
 export interface DecodingOptions {
   /** What `encode` returned. For models with an encoder. */
-  memory?: Memory;
+  memory?: Memory | undefined;
   /** How many sequences to decode side by side. For decoder-only models; otherwise the memory decides. Default 1. */
-  sequences?: number;
+  sequences?: number | undefined;
   /** Sequences for each source, for beam search. Default 1. */
-  beams?: number;
+  beams?: number | undefined;
   /** Tokens that a sequence can have. Default: the model's maxLength. */
-  maxLength?: number;
+  maxLength?: number | undefined;
   /**
    * Tokens that a source can have, where the state is to serve others after this one. Default: the memory's longest.
    */
-  sourceLength?: number;
+  sourceLength?: number | undefined;
 }
 
 const NAMES = ['memory', 'sequences', 'beams', 'maxLength', 'sourceLength'] as const;

@@ -4,6 +4,7 @@
 
 import { nodeModule } from '../backend/node.js';
 import { checkKnown, checkNumber, checkOneOf, checkOptions } from '../core/check.js';
+import type { Complete } from '../core/complete.js';
 import {
   ArgumentError,
   DTypeError,
@@ -32,13 +33,13 @@ import type { Transformer } from './transformer.js';
 
 /** What turns text into a model's ids and back: one for both sides, or one for each. */
 export interface Tokenizers {
-  readonly source?: Tokenizer;
-  readonly target?: Tokenizer;
+  readonly source?: Tokenizer | undefined;
+  readonly target?: Tokenizer | undefined;
 }
 
 export interface SaveOptions {
   /** How weights are stored. float16 halves the size and rounds to 11 bits. Default `float32`. */
-  dtype?: 'float32' | 'float16';
+  dtype?: 'float32' | 'float16' | undefined;
 }
 
 /** The bytes of a saved model's files, by name. */
@@ -55,7 +56,7 @@ interface Config {
   readonly format: typeof FORMAT;
   readonly model: TransformerOptions;
   /** Those of tokenizers that were loaded with one. */
-  readonly tokenizers?: { readonly source?: TokenizerConfig; readonly target?: TokenizerConfig };
+  readonly tokenizers?: { readonly [Side in keyof Tokenizers]: TokenizerConfig | undefined } | undefined;
 }
 
 /** A model as files in memory: what `save` writes. */
@@ -174,7 +175,7 @@ async function modelFrom(
 
 /** Whether a tensor of the model would have more numbers than the file bytes: then it is not memory that is wrong. */
 function outgrows(config: TransformerOptions, file: ByteSource): boolean {
-  const { dModel, dFF, sourceVocab, targetVocab, maxLength } = config as Required<TransformerOptions>;
+  const { dModel, dFF, sourceVocab, targetVocab, maxLength } = config as Complete<TransformerOptions>;
   return dModel * Math.max(dFF, sourceVocab, targetVocab, maxLength) > file.size;
 }
 

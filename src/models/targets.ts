@@ -1,6 +1,7 @@
 // What a model is to say, as `loss` compares it with what the model does say.
 
 import { checkKnown, checkNumber, isNotNegative } from '../core/check.js';
+import type { Complete } from '../core/complete.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
@@ -15,22 +16,22 @@ export interface TargetBatch {
 
 export interface LossOptions {
   /** The share of each label's probability that is spread evenly over the vocabulary. Default 0; the paper has 0.1. */
-  labelSmoothing?: number;
+  labelSmoothing?: number | undefined;
   /**
    * Adds this much of the mean cosine between the outputs of any two heads of an attention, so that heads learn to
    * differ (Li et al. 2018). Default 0. Not together with `gradientCheckpointing`.
    */
-  headDiversity?: number;
+  headDiversity?: number | undefined;
   /**
    * In training two passes, which drop other elements, and this much of how far their predictions lie apart: α of
    * R-Drop (Liang et al. 2021, arXiv 2106.14448; 1 to 5 there), all over 2, so that the loss stays comparable. Twice
    * the work. Default 0. Without effect where nothing is dropped.
    */
-  rDrop?: number;
+  rDrop?: number | undefined;
 }
 
 /** `options` of `loss` with their defaults; `labelSmoothing` is left to the op. */
-export function resolveLossOptions(options: LossOptions): Required<LossOptions> {
+export function resolveLossOptions(options: LossOptions): Complete<LossOptions> {
   const names = ['labelSmoothing', 'headDiversity', 'rDrop'] as const;
   const { labelSmoothing = 0, headDiversity = 0, rDrop = 0 } = checkKnown('loss', options, names);
   for (const [name, value] of Object.entries({ headDiversity, rDrop }))

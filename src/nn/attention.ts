@@ -1,6 +1,7 @@
 // Attention, from the plain idea to what the Transformer uses.
 
 import { describeShape } from '../core/check.js';
+import type { Complete } from '../core/complete.js';
 import { ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { tanh } from '../ops/activation.js';
@@ -61,12 +62,14 @@ export class AdditiveAttention extends Module {
 }
 
 export interface MultiHeadOptions {
+  /** Features of a token, a multiple of `heads`. */
   readonly dModel: number;
+  /** Heads of queries, each of dModel/heads features. */
   readonly heads: number;
   /** Heads of keys and values, each shared by heads/kvHeads heads of queries (Ainslie et al. 2023). Default `heads`. */
-  readonly kvHeads?: number;
+  readonly kvHeads?: number | undefined;
   /** Whether the projections add a bias. Default true. */
-  readonly bias?: boolean;
+  readonly bias?: boolean | undefined;
 }
 
 /** Who attends to whom. */
@@ -97,7 +100,7 @@ export class MultiHeadAttention extends Module {
   constructor(
     init: Initializer,
     private readonly options: MultiHeadOptions,
-    positions: Required<Positions> | null,
+    positions: Complete<Positions> | null,
     angles: Tensor | null = null,
   ) {
     super();

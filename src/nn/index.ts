@@ -1,6 +1,6 @@
 export { AdditiveAttention, MultiHeadAttention, type MultiHeadOptions, SelfAttention } from './attention.js';
 export { Initializer } from './init.js';
-export { DecoderState, type LayerCache, type Memory } from './kv-cache.js';
+export { type CacheSizes, DecoderState, type LayerCache, type Memory } from './kv-cache.js';
 export { Dropout, Embedding, LayerNorm, Linear, type Norm, type Randomness, RMSNorm, TiedLinear } from './layers.js';
 export { type LoadableTensor, Module, type StateDict, type StateEntry } from './module.js';
 export { type Positions, resolvePositions, rotations, sinusoids } from './positions.js';

@@ -67,10 +67,10 @@ export class DecoderState {
   readonly #counters: Tensor;
   readonly #owned: Tensor[] = [];
 
-  /** @internal With `whole`, a part of that state's memory. */
+  /** Room for `sizes`; with `whole`, a part of that state's memory. Throws OutOfMemoryError. */
   constructor(
     private readonly device: Device,
-    /** @internal */ readonly sizes: CacheSizes,
+    readonly sizes: CacheSizes,
     whole?: DecoderState,
   ) {
     const { layers, width, sources, beams, capacity, sourceCapacity } = sizes;

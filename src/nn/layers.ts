@@ -4,7 +4,7 @@ import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Activation } from '../ops/activation.js';
 import { add } from '../ops/binary.js';
-import { type DropoutOptions, dropout } from '../ops/dropout.js';
+import { checkDropping, type DropoutOptions, dropout } from '../ops/dropout.js';
 import { type EmbeddingOptions, embedding } from '../ops/embedding.js';
 import { addLayerNorm, layerNorm } from '../ops/layer-norm.js';
 import { linear } from '../ops/linear.js';
@@ -19,6 +19,7 @@ export class Linear extends Module {
   readonly weight: Tensor;
   readonly bias: Tensor | null;
 
+  /** `inputs` and `outputs`: features. Weights begin as Xavier's (`Initializer.xavierUniform`), biases as 0. */
   constructor(init: Initializer, inputs: number, outputs: number, bias = true) {
     super();
     this.weight = init.xavierUniform(inputs, outputs);
@@ -29,7 +30,10 @@ export class Linear extends Module {
     return ['weight'];
   }
 
-  /** With `dropout` of the result, if given. */
+  /**
+   * `x`: float32 [..., inputs]; the result is float32 [..., outputs], after `dropout`, if given. Throws ShapeError,
+   * DTypeError, ArgumentError.
+   */
   forward(x: Tensor, activation: Activation = 'none', dropout: Dropout | null = null): Tensor {
     return linear(x, this.weight, this.bias, { activation, dropout: dropout?.options });
   }
@@ -39,9 +43,9 @@ export class Linear extends Module {
 export interface Norm extends Module {
   readonly weight: Tensor;
   readonly bias: Tensor | null;
-  /** norm(x + residual). */
+  /** norm(x + residual). `x` and `residual`: float32 [..., features]; so is the result. Throws ShapeError, DTypeError. */
   forward(x: Tensor, residual?: Tensor | null): Tensor;
-  /** x + residual and its norm. */
+  /** x + residual and its norm, both shaped as `x`. Throws as `forward`. */
   add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor };
 }
 
@@ -50,10 +54,11 @@ export class LayerNorm extends Module implements Norm {
   readonly weight: Tensor;
   readonly bias: Tensor | null;
 
+  /** `features`: the size of the last dimension. `eps`: added to the variance; default 1e-5. `bias`: default true. */
   constructor(
     init: Initializer,
     features: number,
-    private readonly eps: number,
+    private readonly eps = 1e-5,
     bias = true,
   ) {
     super();
@@ -61,7 +66,7 @@ export class LayerNorm extends Module implements Norm {
     this.bias = bias ? init.constant([features], 0) : null;
   }
 
-  /** norm(x + residual) over the last dimension, shaped as `x`; so is `residual`, if given. */
+  /** norm(x + residual) over the last dimension; float32 [..., features], as are `x` and `residual`, if given. */
   forward(x: Tensor, residual: Tensor | null = null): Tensor {
     return layerNorm(x, this.weight, this.bias, { eps: this.eps, residual });
   }
@@ -76,10 +81,11 @@ export class RMSNorm extends Module implements Norm {
   readonly weight: Tensor;
   readonly bias = null;
 
+  /** `features`: the size of the last dimension. `eps`: added to the mean square; default 2⁻²³, float32's epsilon. */
   constructor(
     init: Initializer,
     features: number,
-    private readonly eps: number,
+    private readonly eps?: number,
   ) {
     super();
     this.weight = init.constant([features], 1);
@@ -96,10 +102,17 @@ export class RMSNorm extends Module implements Norm {
   }
 }
 
-/** What the dropouts of a model share: the seed of the forward pass under way. */
+/** What the dropouts of a model share: one object, given to each of them. */
 export interface Randomness {
+  /**
+   * Of the forward pass under way: an unsigned 32-bit integer, or a Scalar in a recorded program. Set a new one before
+   * each training pass, or every pass drops the same places.
+   */
   seed: Scalar | number;
-  /** Each dropout has a stream of its own, so that no two drop the same places. */
+  /**
+   * Begin with 0. Each dropout that is made counts it up and has the number as a stream of its own, so that no two drop
+   * the same places.
+   */
   streams: number;
 }
 
@@ -107,11 +120,13 @@ export interface Randomness {
 export class Dropout extends Module {
   readonly #stream: number;
 
+  /** `p`: from 0, which drops nothing, to 1. Throws ArgumentError for others. */
   constructor(
     private readonly p: number,
     private readonly randomness: Randomness,
   ) {
     super();
+    checkDropping('Dropout', { p, seed: 0 });
     this.#stream = randomness.streams++;
   }
 
@@ -121,7 +136,7 @@ export class Dropout extends Module {
     return { p: this.p, seed: this.randomness.seed, stream: this.#stream };
   }
 
-  /** `x` itself where nothing is dropped. */
+  /** `x`: float32, any shape, which the result has, too: `x` itself where nothing is dropped. Throws DTypeError. */
   forward(x: Tensor): Tensor {
     const { options } = this;
     return options ? dropout(x, options) : x;
@@ -141,7 +156,7 @@ export class Embedding extends Module {
     this.weight = init.normal([rows, features], features ** -0.5);
   }
 
-  /** The rows of `ids`, int32 of any shape: [...ids.shape, features]. */
+  /** The rows of `ids`, int32 of any shape: float32 [...ids.shape, features]. Throws DTypeError, ArgumentError. */
   forward(ids: Tensor, options: EmbeddingOptions = {}): Tensor {
     return embedding(this.weight, ids, options);
   }
@@ -160,7 +175,7 @@ export class TiedLinear extends Module {
     this.bias = bias ? init.constant([weight.shape[0] as number], 0) : null;
   }
 
-  /** x [..., in], the result [..., out]. */
+  /** `x`: float32 [..., in]; the result is float32 [..., out]. Throws ShapeError, DTypeError. */
   forward(x: Tensor): Tensor {
     const y = matmul(x, this.weight, { transposeB: true });
     return this.bias ? add(y, this.bias) : y;

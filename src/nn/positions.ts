@@ -1,6 +1,7 @@
 // Where a token stands: attention does not see order, so order is written into the embeddings or into attention itself.
 
 import { checkNumber, checkOneOf, isCount, isWhole } from '../core/check.js';
+import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 
 const kinds = ['sinusoidal', 'learned', 'none', 'relativeBias', 'shaw', 'rotary'] as const;
@@ -21,24 +22,31 @@ export interface Positions {
    * first half and cosines in the second as in tensor2tensor (`halves`). Rotary: pairs are neighbours (`interleaved`,
    * default, as in the paper), or features of a head's two halves (`halves`), as in GPT-NeoX and LLaMA.
    */
-  readonly layout?: (typeof layouts)[number];
+  readonly layout?: (typeof layouts)[number] | undefined;
   /** Sinusoidal, rotary: the number of the first position. Default 0. */
-  readonly firstPosition?: number;
+  readonly firstPosition?: number | undefined;
   /**
    * Sinusoidal: radians per position of the i-th of dModel/2 waves. `paper` (default): 10000^(-2i/dModel).
    * `tensor2tensor`: 10000^(-i/(dModel/2 - 1)), whose last wave has exactly the wavelength 2π·10000. Or a number for
    * each wave, or a function. Rotary: the same of the pairs of a head, with the features of a head for dModel.
    */
-  readonly frequencies?: 'paper' | 'tensor2tensor' | readonly number[] | ((i: number, dModel: number) => number);
+  readonly frequencies?:
+    | 'paper'
+    | 'tensor2tensor'
+    | readonly number[]
+    | ((i: number, dModel: number) => number)
+    | undefined;
   /** Relative: distances beyond it count as it. Default 16, as in Shaw et al. */
-  readonly maxDistance?: number;
+  readonly maxDistance?: number | undefined;
 }
 
-/** `positions` with its defaults. Throws ArgumentError if it makes no sense. */
-export function resolvePositions(positions: Positions | Positions['kind'] = 'sinusoidal'): Required<Positions> {
+/** `positions` with its defaults; `op` is for error messages. Throws ArgumentError if it makes no sense. */
+export function resolvePositions(
+  positions: Positions | Positions['kind'] = 'sinusoidal',
+  op = 'Transformer',
+): Complete<Positions> {
   const given = typeof positions === 'object' && positions !== null ? positions : { kind: positions };
   const { kind, layout = 'interleaved', firstPosition = 0, frequencies = 'paper', maxDistance = 16 } = given;
-  const op = 'Transformer';
   checkOneOf(op, 'positions.kind', kind, kinds);
   checkOneOf(op, 'positions.layout', layout, layouts);
   if (Array.isArray(frequencies)) {
@@ -59,11 +67,11 @@ type TableOptions = Pick<Positions, 'layout' | 'firstPosition' | 'frequencies'>;
  * something makes no sense.
  */
 export function sinusoids(length: number, dModel: number, options: TableOptions = {}): Float32Array {
-  const positions = resolvePositions({ ...options, kind: 'sinusoidal' });
+  const positions = resolvePositions({ ...options, kind: 'sinusoidal' }, 'sinusoids');
   checkNumber('sinusoids', 'length', length, isWhole, 'an integer, 0 or more');
   checkNumber('sinusoids', 'dModel', dModel, isCount, 'a positive integer');
   const table = new Float32Array(length * dModel);
-  eachAngle(length, dModel, positions, (row, sine, cosine, angle) => {
+  eachAngle('sinusoids', length, dModel, positions, (row, sine, cosine, angle) => {
     table[row * dModel + sine] = Math.sin(angle);
     if (cosine < dModel) table[row * dModel + cosine] = Math.cos(angle);
   });
@@ -76,11 +84,11 @@ export function sinusoids(length: number, dModel: number, options: TableOptions 
  * Throws ArgumentError if `features` is odd, or what else makes no sense.
  */
 export function rotations(length: number, features: number, options: TableOptions = {}): Float32Array {
-  const positions = resolvePositions({ ...options, kind: 'rotary' });
+  const positions = resolvePositions({ ...options, kind: 'rotary' }, 'rotations');
   checkNumber('rotations', 'length', length, isWhole, 'an integer, 0 or more');
   checkNumber('rotations', 'features', features, (value) => isCount(value) && value % 2 === 0, 'an even number');
   const table = new Float32Array(length * 2 * features);
-  eachAngle(length, features, positions, (row, first, second, angle) => {
+  eachAngle('rotations', length, features, positions, (row, first, second, angle) => {
     const cosines = table.subarray(row * 2 * features);
     const sines = cosines.subarray(features);
     cosines[first] = cosines[second] = Math.cos(angle);
@@ -92,15 +100,16 @@ export function rotations(length: number, features: number, options: TableOption
 
 /** Calls `put` for each position and pair of features; an odd last feature's partner is none. */
 function eachAngle(
+  op: string,
   length: number,
   features: number,
-  { layout, firstPosition, frequencies }: Required<Positions>,
+  { layout, firstPosition, frequencies }: Complete<Positions>,
   put: (row: number, first: number, second: number, angle: number) => void,
 ): void {
   const waves = Math.ceil(features / 2);
   if (Array.isArray(frequencies) && frequencies.length !== waves) {
     const count = `positions.frequencies has ${frequencies.length} numbers`;
-    throw new ArgumentError(`Transformer: ${count}, expected ${waves} for ${features} features`);
+    throw new ArgumentError(`${op}: ${count}, expected ${waves} for ${features} features`);
   }
   const frequency = frequencyOf(frequencies);
   for (let i = 0; i < waves; i++) {
@@ -110,7 +119,7 @@ function eachAngle(
   }
 }
 
-function frequencyOf(frequencies: Required<Positions>['frequencies']): (i: number, features: number) => number {
+function frequencyOf(frequencies: Complete<Positions>['frequencies']): (i: number, features: number) => number {
   if (typeof frequencies === 'function') return frequencies;
   if (frequencies === 'paper') return (i, features) => 10000 ** ((-2 * i) / features);
   if (frequencies === 'tensor2tensor') return (i, features) => 10000 ** (-i / Math.max(1, features / 2 - 1));

@@ -3,6 +3,7 @@
 // which trains without warm-up; Xiong et al. 2020). Names and structure are those of PyTorch's nn.Transformer.
 
 import { recompute } from '../core/autograd.js';
+import type { Complete } from '../core/complete.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Activation } from '../ops/activation.js';
 import { add, mul } from '../ops/binary.js';
@@ -15,19 +16,37 @@ import { inModes, Module } from './module.js';
 import type { Positions } from './positions.js';
 import type { TokenBatch } from './token-batch.js';
 
-/** What all layers of a model have in common: options of `TransformerOptions`, with their defaults. */
+/** What all layers of a model have in common. Names and defaults are those of `TransformerOptions`. */
 export interface LayerOptions extends MultiHeadOptions {
-  readonly dFF: number;
-  readonly activation: Activation;
-  readonly gated: boolean;
-  readonly norm: 'pre' | 'post';
-  readonly normalization: 'layer' | 'rms';
-  readonly finalNorm: boolean;
-  readonly layerNormEps: number;
-  readonly dropout: number;
-  readonly positions: Required<Positions>;
-  /** Of positions `rotary`: what `rotations` gives for all positions, which all layers share. */
-  readonly angles: Tensor | null;
+  /** Hidden features of the position-wise feed-forward network. Default 4·dModel. */
+  readonly dFF?: number | undefined;
+  /** Of the hidden features. Default `relu`. */
+  readonly activation?: Activation | undefined;
+  /**
+   * Whether the hidden features are multiplied by a second projection of the input: activation(x w₁) ⊙ (x w₃) (Shazeer
+   * 2020). Default false.
+   */
+  readonly gated?: boolean | undefined;
+  /** Whether a sub-layer's norm comes before it, or after the addition of its residual. Default `post`. */
+  readonly norm?: 'pre' | 'post' | undefined;
+  /** `layer`: LayerNorm. `rms`: RMSNorm. Default `layer`. */
+  readonly normalization?: 'layer' | 'rms' | undefined;
+  /** Whether a stack ends with a norm. Default true. */
+  readonly finalNorm?: boolean | undefined;
+  /** Added under the root of every norm. Default: that of LayerNorm or RMSNorm. */
+  readonly layerNormEps?: number | undefined;
+  /** The probability that an element of a sub-layer's output, or of the hidden features, becomes 0. Default 0. */
+  readonly dropout?: number | undefined;
+  /**
+   * What `resolvePositions` gives: `relativeBias`, `shaw` and `rotary` are the layers' own, others are nothing to them.
+   * Default null: none.
+   */
+  readonly positions?: Complete<Positions> | null | undefined;
+  /**
+   * Of positions `rotary`: what `rotations` gives for all positions, float32 [positions, 2·dModel/heads], which all
+   * layers share. Default null: nothing turns.
+   */
+  readonly angles?: Tensor | null | undefined;
 }
 
 type SubLayer = (x: Tensor) => Tensor;
@@ -47,13 +66,14 @@ abstract class Layer extends Module {
   readonly dropout1: Dropout;
   readonly dropout2: Dropout;
 
+  /** `init` draws the parameters; `randomness` is what all dropouts of the model share. Throws ArgumentError. */
   constructor(
     init: Initializer,
     private readonly randomness: Randomness,
     protected readonly options: LayerOptions,
   ) {
     super();
-    const { dModel, dFF, dropout, positions, angles, bias } = options;
+    const { dModel, dFF = 4 * dModel, dropout = 0, positions = null, angles, bias } = options;
     this.selfAttn = new MultiHeadAttention(init, options, positions, angles);
     this.linear1 = new Linear(init, dModel, dFF, bias);
     this.dropout = new Dropout(dropout, randomness);
@@ -68,7 +88,7 @@ abstract class Layer extends Module {
   /** The position-wise network. */
   protected readonly feedForward: SubLayer = (x) => {
     const { linear1, linear2, linear3, dropout } = this;
-    const { activation } = this.options;
+    const { activation = 'relu' } = this.options;
     if (linear3 === null) return linear2.forward(linear1.forward(x, activation, dropout));
     return linear2.forward(dropout.forward(mul(linear1.forward(x, activation), linear3.forward(x))));
   };
@@ -92,7 +112,7 @@ abstract class Layer extends Module {
 
   /** x through one sub-layer after the other, each with its norm and the dropout of its output. */
   protected residual(x: Tensor, ...steps: readonly (readonly [SubLayer, Norm, Dropout])[]): Tensor {
-    if (this.options.norm === 'post') {
+    if (this.options.norm !== 'pre') {
       for (const [subLayer, norm, dropout] of steps) x = norm.forward(dropout.forward(subLayer(x)), x);
       return x;
     }
@@ -132,15 +152,19 @@ export class DecoderLayer extends Layer {
   readonly norm3: Norm | null = null;
   readonly dropout3: Dropout | null = null;
 
+  /** As the encoder's layers; `hasMemory` says whether there is an encoder, whose output `forward` gets as `memory`. */
   constructor(init: Initializer, randomness: Randomness, options: LayerOptions, hasMemory: boolean) {
     super(init, randomness, options);
     if (!hasMemory) return;
     this.multiheadAttn = new MultiHeadAttention(init, options, null);
     this.norm3 = newNorm(init, options);
-    this.dropout3 = new Dropout(options.dropout, randomness);
+    this.dropout3 = new Dropout(options.dropout ?? 0, randomness);
   }
 
-  /** `cache`, if given, is filled for the steps that come after. */
+  /**
+   * `x`: float32 [N, dModel], the target tokens of `batch` end to end; so is the result. `memory`: what the encoder
+   * gave, null without one. `cache`, if given, is filled for the steps that come after.
+   */
   forward(x: Tensor, batch: TokenBatch, memory: Memory | null, cache?: LayerCache): Tensor {
     return this.pass(memory ? [x, memory.hidden] : [x], () =>
       this.#run(
@@ -151,7 +175,7 @@ export class DecoderLayer extends Layer {
     );
   }
 
-  /** The newest token of each sequence. */
+  /** `x`: float32 [sequences, dModel], the newest token of each sequence; so is the result. */
   step(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
     return this.#run(
       x,
@@ -179,6 +203,7 @@ export class Encoder extends Module {
   readonly layers: readonly EncoderLayer[];
   readonly norm: Norm | null;
 
+  /** `layers`: how many. `init` draws the parameters; `randomness` is what all dropouts of the model share. */
   constructor(init: Initializer, randomness: Randomness, options: LayerOptions, layers: number) {
     super();
     this.layers = Array.from({ length: layers }, () => new EncoderLayer(init, randomness, options));
@@ -197,6 +222,7 @@ export class Decoder extends Module {
   readonly layers: readonly DecoderLayer[];
   readonly norm: Norm | null;
 
+  /** As the encoder's; `hasMemory` says whether there is one. */
   constructor(init: Initializer, randomness: Randomness, options: LayerOptions, layers: number, hasMemory: boolean) {
     super();
     this.layers = Array.from({ length: layers }, () => new DecoderLayer(init, randomness, options, hasMemory));
@@ -242,5 +268,5 @@ function newNorm(init: Initializer, { normalization, dModel, layerNormEps, bias 
 }
 
 function finalNorm(init: Initializer, options: LayerOptions): Norm | null {
-  return options.finalNorm ? newNorm(init, options) : null;
+  return options.finalNorm === false ? null : newNorm(init, options);
 }

@@ -150,9 +150,11 @@ export function rowsOf(
   }
   if (Array.isArray(tokens)) {
     const given = tokens as readonly (readonly number[] | Int32Array)[];
-    for (const row of given) {
+    for (const [i, row] of given.entries()) {
       if (!(Array.isArray(row) || row instanceof Int32Array))
-        throw new ShapeError(`${name}: expected one array of token ids for each sequence`);
+        throw new ShapeError(
+          `${name}: sequence ${i} is ${describeValue(row)}, expected an array of token ids; for one sequence write [ids]`,
+        );
     }
     const time = given.reduce((longest, row) => Math.max(longest, row.length), 0);
     return { rows: given.map((row) => row.slice(0, unpaddedLength(row, padId))), time };

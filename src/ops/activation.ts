@@ -41,8 +41,8 @@ function activate(op: string, x: Tensor, activation: Activation): Tensor {
 }
 
 /**
- * max(x, 0), element by element. `x`: float32, any shape. Its slope at 0 counts as 0, and so does that
- * at NaN, where PyTorch passes the gradient on.
+ * max(x, 0), element by element. `x`: float32, any shape, which the result has, too. Its slope at 0 counts as 0, and so
+ * does that at NaN, where PyTorch passes the gradient on. Throws DTypeError.
  */
 export function relu(x: Tensor): Tensor {
   return activate('relu', x, 'relu');
@@ -53,23 +53,26 @@ export function relu(x: Tensor): Tensor {
  * shape. `approximate: 'tanh'` takes x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))) instead, as GPT-2 does. Default 'none'.
  * Throws DTypeError, ArgumentError.
  */
-export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' } = {}): Tensor {
+export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' | undefined } = {}): Tensor {
   const { approximate = 'none' } = checkOptions('gelu', options);
   checkOneOf('gelu', 'approximate', approximate, ['none', 'tanh']);
   return activate('gelu', x, approximate === 'tanh' ? 'gelu_tanh' : 'gelu');
 }
 
-/** x·sigmoid(x), also called swish, element by element. `x`: float32, any shape. */
+/**
+ * x·sigmoid(x), also called swish (Elfwing, Uchibe, Doya 2017, arXiv 1702.03118), element by element. `x`: float32, any
+ * shape, which the result has, too. Throws DTypeError.
+ */
 export function silu(x: Tensor): Tensor {
   return activate('silu', x, 'silu');
 }
 
-/** Hyperbolic tangent, element by element. `x`: float32, any shape. */
+/** Hyperbolic tangent, element by element. `x`: float32, any shape, which the result has, too. Throws DTypeError. */
 export function tanh(x: Tensor): Tensor {
   return activate('tanh', x, 'tanh');
 }
 
-/** 1 / (1 + e^-x), element by element. `x`: float32, any shape. */
+/** 1 / (1 + e^-x), element by element. `x`: float32, any shape, which the result has, too. Throws DTypeError. */
 export function sigmoid(x: Tensor): Tensor {
   return activate('sigmoid', x, 'sigmoid');
 }

@@ -27,39 +27,39 @@ export type Lengths = readonly number[] | Int32Array | Tensor;
 
 export interface AttentionOptions {
   /** Heads of q. Default 1. */
-  heads?: number;
+  heads?: number | undefined;
   /** Heads of k and v; each serves heads / kvHeads heads of q (grouped-query attention). Default: `heads`. */
-  kvHeads?: number;
+  kvHeads?: number | undefined;
   /** A query sees no key behind its own position, the last query standing at the last key. Default false. */
-  causal?: boolean;
+  causal?: boolean | undefined;
   /** Padded: the queries of each item that count (default all). Packed: how many rows each item has. */
-  lengthsQ?: Lengths | null;
+  lengthsQ?: Lengths | null | undefined;
   /** The same for keys. Default, packed: lengthsQ; padded: all. */
-  lengthsK?: Lengths | null;
+  lengthsK?: Lengths | null | undefined;
   /**
    * Added to the scaled scores: [Tq, Tk], [1 | heads, Tq, Tk] or [1 | B, 1 | heads, Tq, Tk]. Packed: Tq and Tk the
    * longest.
    */
-  bias?: Tensor | null;
+  bias?: Tensor | null | undefined;
   /**
    * [heads, 2M + 1], added to the scores by clipped distance: entry clip(j - i, ±M) + M for key j and query i. Queries
    * count from 0, or, if causal, so that the last one stands at the last key.
    */
-  relativeBias?: Tensor | null;
+  relativeBias?: Tensor | null | undefined;
   /**
    * [2M + 1, d], shared by the heads: key j of query i is k[j] + relativeKeys[clip(j - i, ±M) + M] (Shaw, Uszkoreit,
    * Vaswani 2018, arXiv 1803.02155). Distances as for relativeBias. Costs 2M + 1 floats for each row and head.
    */
-  relativeKeys?: Tensor | null;
+  relativeKeys?: Tensor | null | undefined;
   /** What scores are multiplied by. Default 1 / √(width of a head). */
-  scale?: number;
+  scale?: number | undefined;
 }
 
 /** The device of all tensors that are given: an op's `own` ones, and those of the options. */
 export function checkTensors(
   op: string,
   own: Record<string, Tensor>,
-  options: AttentionOptions & { relativeValues?: Tensor | null },
+  options: AttentionOptions & { relativeValues?: Tensor | null | undefined },
 ): Device {
   const { bias, relativeBias, relativeKeys, relativeValues } = checkOptions(op, options);
   const lengthsQ = tensorOf(op, 'lengthsQ', options.lengthsQ);

@@ -20,7 +20,7 @@ export type { AttentionOptions, Lengths } from './attention-inputs.js';
 
 export interface AttentionValueOptions extends AttentionOptions {
   /** [2M + 1, dv], as relativeKeys (and as many, if both are given): value j of query i is v[j] + relativeValues[…]. */
-  relativeValues?: Tensor | null;
+  relativeValues?: Tensor | null | undefined;
 }
 
 /**

@@ -17,7 +17,7 @@ import type { Tensor } from '../core/tensor.js';
 export const MOST = 256;
 
 /** The best of each row, best first, with room for several steps. */
-export interface Best {
+export interface BestTokens {
   /** float32 and int32 [slots, rows, k]. */
   readonly values: Tensor;
   readonly ids: Tensor;
@@ -27,10 +27,10 @@ export interface Best {
 
 export interface TopKIntoOptions {
   /** Which of `best`'s slots to write. Default 0. */
-  slot?: number | Scalar;
+  slot?: number | Scalar | undefined;
   /** int32: what is passed over, the first `without` of them. */
-  forbidden?: Tensor | null;
-  without?: number | Scalar;
+  forbidden?: Tensor | null | undefined;
+  without?: number | Scalar | undefined;
 }
 
 function shapeOfBest(op: string, values: Tensor): readonly [slots: number, rows: number, k: number] {
@@ -46,7 +46,7 @@ function shapeOfBest(op: string, values: Tensor): readonly [slots: number, rows:
  */
 export function topKInto(
   x: Tensor,
-  best: Best,
+  best: BestTokens,
   { slot = 0, forbidden = null, without = 0 }: TopKIntoOptions = {},
 ): void {
   const { values, ids, logSums } = best;
@@ -78,10 +78,10 @@ export function topKInto(
  * `tokens` is int32 [rows], `finished` and `stops` are int32, the one at least as long, the other perhaps absent.
  */
 export function takeTokens(
-  { ids }: Best,
+  { ids }: BestTokens,
   tokens: Tensor,
   finished: Tensor,
-  { slot = 0, stops = null }: { slot?: number | Scalar; stops?: Tensor | null } = {},
+  { slot = 0, stops = null }: { slot?: number | Scalar | undefined; stops?: Tensor | null | undefined } = {},
 ): void {
   const device = checkDevice('takeTokens', { ids, tokens, finished }, { stops });
   const [, most, k] = shapeOfBest('takeTokens', ids);

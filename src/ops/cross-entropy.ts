@@ -18,11 +18,11 @@ const reductions = ['none', 'mean', 'sum'] as const;
 
 export interface CrossEntropyOptions {
   /** The share of each target's probability that is spread evenly over all classes. 0 to 1, default 0. */
-  labelSmoothing?: number;
+  labelSmoothing?: number | undefined;
   /** A target that is left out of the loss, a 32-bit integer such as the padding id; null for none (the default). */
-  ignoreIndex?: number | null;
+  ignoreIndex?: number | null | undefined;
   /** The mean over targets that are not ignored (the default), their sum, or the loss of each target (0 if ignored). */
-  reduction?: (typeof reductions)[number];
+  reduction?: (typeof reductions)[number] | undefined;
 }
 
 /**

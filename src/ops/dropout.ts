@@ -13,7 +13,7 @@ export interface DropoutOptions {
    */
   seed: number | Scalar;
   /** Tells the dropouts of a model from each other, so that they can share a seed. Default: 0. */
-  stream?: number;
+  stream?: number | undefined;
 }
 
 /**

@@ -7,11 +7,11 @@ import { contiguous } from './contiguous.js';
 
 export interface EmbeddingOptions {
   /** Multiplies the rows of the table: √d in "Attention Is All You Need", §3.4. Default: 1. */
-  scale?: number;
+  scale?: number | undefined;
   /** A second table, float32 [maxLength, d], whose rows `positionIds` are added, not scaled. */
-  positions?: Tensor;
+  positions?: Tensor | undefined;
   /** int32, shaped as `ids`. */
-  positionIds?: Tensor;
+  positionIds?: Tensor | undefined;
 }
 
 /**

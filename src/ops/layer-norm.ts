@@ -15,9 +15,9 @@ import { contiguous } from './contiguous.js';
 
 export interface LayerNormOptions {
   /** Added to the variance. Default 1e-5. */
-  eps?: number;
+  eps?: number | undefined;
   /** Added to x before the normalisation, of x's shape. */
-  residual?: Tensor | null;
+  residual?: Tensor | null | undefined;
 }
 
 /**
@@ -48,7 +48,7 @@ export function addLayerNorm(
   residual: Tensor,
   gamma: Tensor | null = null,
   beta: Tensor | null = null,
-  options: { eps?: number } = {},
+  options: { eps?: number | undefined } = {},
 ): { sum: Tensor; normed: Tensor } {
   const { eps = 1e-5 } = checkOptions('addLayerNorm', options);
   const device = checkDevice('addLayerNorm', { x, residual }, { gamma, beta });
@@ -78,7 +78,7 @@ function normalise(
     checkDType(op, name, tensor, 'float32');
     checkShape(op, name, tensor, name === 'residual' ? given.x.shape : [cols]);
   }
-  checkNumber(op, 'eps', eps, isNotNegative, 'a number that is not negative');
+  checkNumber(op, 'eps', eps, isNotNegative, 'a number, 0 or more');
 
   return device.scope(() => {
     const x = contiguous(given.x);

@@ -10,9 +10,9 @@ import { broadcastGrad } from './reduce.js';
 
 export interface LinearOptions {
   /** Applied to the result in the same pass. Default: 'none'. */
-  activation?: Activation;
+  activation?: Activation | undefined;
   /** Applied after it, as `dropout` does, with relu in the same pass. Default: none. */
-  dropout?: DropoutOptions | null;
+  dropout?: DropoutOptions | null | undefined;
 }
 
 /**

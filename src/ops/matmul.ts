@@ -6,15 +6,15 @@ import { beyond, broadcastShape, broadcastSteps, dimensionsOf } from './grid.js'
 
 export interface MatmulOptions {
   /** Takes `a` as stored [..., k, m]. Default: false. */
-  transposeA?: boolean;
+  transposeA?: boolean | undefined;
   /** Takes `b` as stored [..., n, k]. Default: false. */
-  transposeB?: boolean;
+  transposeB?: boolean | undefined;
 }
 
 /**
  * The matrix products of the last two dimensions: a [..., m, k] · b [..., k, n] is [..., m, n]; leading dimensions
- * broadcast by NumPy's rule. Float32. Throws ShapeError if the inner dimensions differ or the leading ones do not
- * broadcast.
+ * broadcast by NumPy's rule. Float32. Throws ShapeError if there are fewer than two dimensions, the inner ones differ or
+ * the leading ones do not broadcast; DTypeError, ArgumentError.
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
   const { transposeA = false, transposeB = false } = checkOptions('matmul', options);

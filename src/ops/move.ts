@@ -21,6 +21,7 @@ import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Placed } from '../core/queue.js';
 import { lastOf, type Shape, sizeOf, Tensor } from '../core/tensor.js';
+import type { Lengths } from './attention-inputs.js';
 import { contiguous } from './contiguous.js';
 import { scatterRows } from './embedding.js';
 import { beyond, dimensionsOf, gridOperands, stepsOf } from './grid.js';
@@ -173,16 +174,17 @@ export function gather(x: Tensor, rows: Tensor): Tensor {
 }
 
 /**
- * The tokens of a padded batch, end to end. `x` is [batch, time, ...], `lengths` int32 [batch] or numbers, of which
+ * The tokens of a padded batch, end to end. `x` is [batch, time, ...], `lengths` int32 [batch] or integers, of which
  * item b keeps its first `lengths[b]` steps; the result is [total, ...] with `total` their sum, to be given if
  * `lengths` is a tensor. Any dtype. Lengths that do not fit fail the run (CommandError). Throws ShapeError, DTypeError,
  * ArgumentError if a length is no integer or `total` is missing or not positive.
  */
-export function pack(x: Tensor, lengths: Tensor | readonly number[], total?: number): Tensor {
+export function pack(x: Tensor, lengths: Lengths, total?: number): Tensor {
   const device = checkRagged('pack', x, lengths);
   if (x.shape.length < 2) throw new ShapeError(`pack: x is ${describeShape(x.shape)}, expected [batch, time, ...]`);
   const [batch, time, ...rest] = x.shape as [number, number, ...number[]];
-  const count = total ?? (lengths instanceof Tensor ? undefined : lengths.reduce((sum, length) => sum + length, 0));
+  const counts = lengths instanceof Tensor ? undefined : (lengths as readonly number[]); // an Int32Array sums up, too
+  const count = total ?? counts?.reduce((sum, length) => sum + length, 0);
   if (count === undefined) throw new ArgumentError('pack: lengths is a tensor, so total, their sum, must be given');
   checkNumber('pack', 'the sum of the lengths', count, isCount, 'a positive integer');
   const move = repacking('pack', x, lengths, batch, time, count);
@@ -201,7 +203,7 @@ export function pack(x: Tensor, lengths: Tensor | readonly number[], total?: num
  * `pack`. Throws ShapeError, DTypeError, ArgumentError if there are no lengths, one is no integer or `time` is not
  * positive.
  */
-export function unpack(x: Tensor, lengths: Tensor | readonly number[], time: number): Tensor {
+export function unpack(x: Tensor, lengths: Lengths, time: number): Tensor {
   const device = checkRagged('unpack', x, lengths);
   checkNumber('unpack', 'time', time, isCount, 'a positive integer');
   const batch = lengths instanceof Tensor ? lengths.size : lengths.length;
@@ -220,7 +222,7 @@ export function unpack(x: Tensor, lengths: Tensor | readonly number[], time: num
 }
 
 /** The device of a ragged batch. Lengths in an array would be rounded to integers. */
-function checkRagged(op: string, x: Tensor, lengths: Tensor | readonly number[]): Device {
+function checkRagged(op: string, x: Tensor, lengths: Lengths): Device {
   if (lengths instanceof Tensor) {
     const device = checkDevice(op, { x, lengths });
     checkDType(op, 'lengths', lengths, 'int32');
@@ -232,14 +234,7 @@ function checkRagged(op: string, x: Tensor, lengths: Tensor | readonly number[])
 }
 
 /** Checks how many lengths there are; returns what queues the command between a padded and a packed tensor. */
-function repacking(
-  op: string,
-  x: Tensor,
-  lengths: Tensor | readonly number[],
-  batch: number,
-  time: number,
-  total: number,
-) {
+function repacking(op: string, x: Tensor, lengths: Lengths, batch: number, time: number, total: number) {
   if (lengths instanceof Tensor) checkShape(op, 'lengths', lengths, [batch]);
   else if (lengths.length !== batch) {
     throw new ShapeError(`${op}: there are ${lengths.length} lengths, expected ${batch}`);

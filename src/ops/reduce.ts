@@ -6,9 +6,9 @@ import { broadcastSteps, dimensionsOf, gridOperands, RANK } from './grid.js';
 
 export interface ReduceOptions {
   /** One dimension or several, negative ones counted from the end. Default: all. */
-  axis?: number | readonly number[];
+  axis?: number | readonly number[] | undefined;
   /** Keeps summed dimensions, with size 1. Default: false. */
-  keepDims?: boolean;
+  keepDims?: boolean | undefined;
 }
 
 /**

@@ -19,7 +19,7 @@ import { ROWS_PER_PARTIAL } from './layer-norm.js';
  * `x` float32 [..., n]; `gamma` float32 [n] or null for 1; result [..., n]. `eps` is float32's machine epsilon by
  * default, as in PyTorch. Throws ShapeError, DTypeError, ArgumentError.
  */
-export function rmsNorm(x: Tensor, gamma: Tensor | null = null, options: { eps?: number } = {}): Tensor {
+export function rmsNorm(x: Tensor, gamma: Tensor | null = null, options: { eps?: number | undefined } = {}): Tensor {
   const { eps = 2 ** -23 } = checkOptions('rmsNorm', options);
   const device = checkDevice('rmsNorm', { x }, { gamma });
   const { rows, cols } = matrixOf(x);
@@ -28,7 +28,7 @@ export function rmsNorm(x: Tensor, gamma: Tensor | null = null, options: { eps?:
     checkDType('rmsNorm', 'gamma', gamma, 'float32');
     checkShape('rmsNorm', 'gamma', gamma, [cols]);
   }
-  checkNumber('rmsNorm', 'eps', eps, isNotNegative, 'a number that is not negative');
+  checkNumber('rmsNorm', 'eps', eps, isNotNegative, 'a number, 0 or more');
 
   return device.scope(() => {
     const input = contiguous(x);

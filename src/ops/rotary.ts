@@ -15,10 +15,10 @@ import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 
 export interface RotaryOptions {
-  /** So many features, the first ones, whole heads, are turned; the others stay as they are. Default: all. */
-  columns?: number;
+  /** Rotates the first `columns` features, whole heads; the others pass unchanged. Default: all. */
+  columns?: number | undefined;
   /** A pair: neighbours (`interleaved`, default), or one of each half of a head (`halves`, as in GPT-NeoX and LLaMA). */
-  layout?: 'interleaved' | 'halves';
+  layout?: 'interleaved' | 'halves' | undefined;
 }
 
 /**

@@ -5,19 +5,22 @@ import { contiguous } from './contiguous.js';
 
 export interface SoftmaxOptions {
   /** The dimension that sums to 1; negative counts from the end. Default -1. */
-  axis?: number;
+  axis?: number | undefined;
 }
 
 /**
  * e^x / Σ e^x along `axis`, safe for inputs of any size. `x`: float32, any shape but []. An input of -∞ gets
- * probability 0; inputs that are all -∞, or contain NaN or +∞, give NaN, as in PyTorch. Throws ArgumentError for an
- * axis that x lacks.
+ * probability 0; inputs that are all -∞, or contain NaN or +∞, give NaN, as in PyTorch. The result is float32, of x's
+ * shape. Throws ArgumentError for an axis that x lacks, DTypeError.
  */
 export function softmax(x: Tensor, options: SoftmaxOptions = {}): Tensor {
   return alongAxis('softmax', x, options);
 }
 
-/** ln softmax(x) along `axis`, without its loss of precision. See `softmax`. */
+/**
+ * ln softmax(x) along `axis`, without its loss of precision. `x`: float32, any shape but [], which the result has, too.
+ * Throws ArgumentError for an axis that x lacks, DTypeError. See `softmax`.
+ */
 export function logSoftmax(x: Tensor, options: SoftmaxOptions = {}): Tensor {
   return alongAxis('logSoftmax', x, options);
 }

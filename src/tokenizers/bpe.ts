@@ -12,9 +12,9 @@ export interface BpeOptions {
   /** Tokens at most: special ones, the 256 bytes, and merges. Fewer if the corpus runs out of pairs. */
   vocabSize: number;
   /** Pairs that occur less often are not merged; a number of at least 1. Default 2. */
-  minFrequency?: number;
+  minFrequency?: number | undefined;
   /** Come first in the vocabulary, in the order pad, bos, eos, unk, additional. Default none. */
-  special?: SpecialTokens;
+  special?: SpecialTokens | undefined;
 }
 
 const WORDS = new RegExp(GPT2_WORDS, 'gu');

@@ -78,7 +78,7 @@ class HuggingFaceTokenizer implements Tokenizer {
     this.unkId = this.#idOf(config?.unk_token, unk);
   }
 
-  encode(text: string, options: { addSpecial?: boolean } = {}): number[] {
+  encode(text: string, options: { addSpecial?: boolean | undefined } = {}): number[] {
     checkText('encode', text);
     checkKnown('encode', options, ['addSpecial']);
     const { ids, tokens } = this.#encoded(text, options.addSpecial);
@@ -91,7 +91,7 @@ class HuggingFaceTokenizer implements Tokenizer {
     throw new UnknownTokenError(characters[at] ?? text, at < 0 ? undefined : at);
   }
 
-  decode(ids: Iterable<number>, options: { skipSpecial?: boolean } = {}): string {
+  decode(ids: Iterable<number>, options: { skipSpecial?: boolean | undefined } = {}): string {
     checkKnown('decode', options, ['skipSpecial']);
     const list = knownIds(this, ids);
     return list.length === 0 ? '' : this.engine.decode(list, { skip_special_tokens: options.skipSpecial ?? true });

@@ -23,7 +23,7 @@ export interface TokenizerModel {
   readonly type?: string;
   /** Token to id; in Unigram models a list by id. */
   readonly vocab: Readonly<Record<string, number>> | ScoredTokens;
-  readonly merges?: readonly (readonly string[])[];
+  readonly merges?: readonly (readonly string[])[] | undefined;
   readonly continuing_subword_prefix?: string | null;
   /** Whether text without a token is written in bytes. */
   readonly byte_fallback?: boolean;
@@ -118,7 +118,10 @@ export function specialTokensOf({ added_tokens, padding, post_processor, model }
 }
 
 /** The tokens next to the text. */
-function tokensAround(processor: PostProcessor | null | undefined): { bos?: string; eos?: string } {
+function tokensAround(processor: PostProcessor | null | undefined): {
+  bos?: string | undefined;
+  eos?: string | undefined;
+} {
   switch (processor?.type) {
     case 'TemplateProcessing': {
       const text = processor.single.findIndex((piece) => 'Sequence' in piece);

@@ -4,14 +4,14 @@ import { ArgumentError } from '../core/errors.js';
 /** Tokens that stand for no text, by what they are for. */
 export interface SpecialTokens {
   /** Fills batches. */
-  readonly pad?: string;
+  readonly pad?: string | undefined;
   /** Begin of sequence. */
-  readonly bos?: string;
+  readonly bos?: string | undefined;
   /** End of sequence. */
-  readonly eos?: string;
+  readonly eos?: string | undefined;
   /** Stands for text that is not in the vocabulary. */
-  readonly unk?: string;
-  readonly additional?: readonly string[];
+  readonly unk?: string | undefined;
+  readonly additional?: readonly string[] | undefined;
 }
 
 const ROLES = ['pad', 'bos', 'eos', 'unk', 'additional'] as const;

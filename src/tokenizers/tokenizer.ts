@@ -15,17 +15,17 @@ export interface Tokenizer {
    * as far as the tokenizer has them, are put around it. Throws UnknownTokenError for text that the vocabulary does not
    * cover, if there is no token for it.
    */
-  encode(text: string, options?: { addSpecial?: boolean }): number[];
+  encode(text: string, options?: { addSpecial?: boolean | undefined }): number[];
   /**
    * The text of `ids`, with special tokens only if `skipSpecial` is false. Throws ArgumentError for ids out of range.
    */
-  decode(ids: Iterable<number>, options?: { skipSpecial?: boolean }): string;
+  decode(ids: Iterable<number>, options?: { skipSpecial?: boolean | undefined }): string;
   tokenToId(token: string): number | undefined;
   idToToken(id: number): string | undefined;
   /** The content of a Hugging Face `tokenizer.json`; `loadTokenizer` reads it back, with `config` if there is one. */
   toJSON(): TokenizerJson;
   /** The `tokenizer_config.json` that the tokenizer was loaded with. Saved models keep it. */
-  readonly config?: TokenizerConfig;
+  readonly config?: TokenizerConfig | undefined;
 }
 
 /** Text that the vocabulary has no token for. */

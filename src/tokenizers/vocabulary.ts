@@ -7,11 +7,11 @@ import { checkText, codePointsBefore, knownIds, type Tokenizer, UnknownTokenErro
 /** What to keep of a corpus when a vocabulary is made from it. */
 export interface VocabularyOptions {
   /** Come first in the vocabulary, in the order pad, bos, eos, unk, additional. Default none. */
-  special?: SpecialTokens;
+  special?: SpecialTokens | undefined;
   /** Tokens at most, special ones included; the most frequent stay. Default: all. */
-  vocabSize?: number;
+  vocabSize?: number | undefined;
   /** Tokens that occur less often are left out; a number of at least 1. Default 1. */
-  minFrequency?: number;
+  minFrequency?: number | undefined;
 }
 
 const KEPT = ['special', 'vocabSize', 'minFrequency'] as const;
@@ -67,7 +67,7 @@ export abstract class VocabularyTokenizer implements Tokenizer {
     return this.tokens[id];
   }
 
-  encode(text: string, options: { addSpecial?: boolean } = {}): number[] {
+  encode(text: string, options: { addSpecial?: boolean | undefined } = {}): number[] {
     checkText('encode', text);
     checkKnown('encode', options, ['addSpecial']);
     const ids: number[] = [];
@@ -80,7 +80,7 @@ export abstract class VocabularyTokenizer implements Tokenizer {
     return ids;
   }
 
-  decode(ids: Iterable<number>, options: { skipSpecial?: boolean } = {}): string {
+  decode(ids: Iterable<number>, options: { skipSpecial?: boolean | undefined } = {}): string {
     const skip = checkKnown('decode', options, ['skipSpecial']).skipSpecial ?? true;
     return this.decodeIds(knownIds(this, ids).filter((id) => !(skip && this.isSpecial(id))));
   }

@@ -33,7 +33,7 @@ export class WordTokenizer extends VocabularyTokenizer {
   /** A tokenizer for the words of `corpus`, the most frequent first. Throws ArgumentError if none is left. */
   static train(
     corpus: string | Iterable<string>,
-    options: VocabularyOptions & { split?: WordSplit } = {},
+    options: VocabularyOptions & { split?: WordSplit | undefined } = {},
   ): WordTokenizer {
     const { split = 'punctuation', ...kept } = checkOptions('WordTokenizer', options);
     const pattern = wordPattern(split);

@@ -1,4 +1,5 @@
 import { checkArray, checkKnown, checkNumber, isNotNegative, isPart } from '../core/check.js';
+import type { Complete } from '../core/complete.js';
 import type { Device } from '../core/device.js';
 import { FormatError, SimdformerError } from '../core/errors.js';
 import type { Scalar } from '../core/queue.js';
@@ -8,23 +9,23 @@ import { checkParameters, loadTensors, type Optimizer, type OptimizerState } fro
 
 export interface AdamWOptions {
   /** Learning rate of groups without their own. Default: 1e-3. */
-  lr?: number;
+  lr?: number | undefined;
   /** Decay of the gradient's running mean. Default: 0.9. */
-  beta1?: number;
+  beta1?: number | undefined;
   /** Decay of the squared gradient's running mean. Default: 0.999. */
-  beta2?: number;
+  beta2?: number | undefined;
   /** Default: 1e-8. */
-  eps?: number;
+  eps?: number | undefined;
   /** Of groups without their own. Default: 0.01. */
-  weightDecay?: number;
+  weightDecay?: number | undefined;
 }
 
 /** Parameters with settings of their own: usually biases and norms without weight decay. */
 export interface ParameterGroup {
   params: readonly Tensor[];
   /** A fixed rate; `step({ lr })` is then for the other groups. */
-  lr?: number;
-  weightDecay?: number;
+  lr?: number | undefined;
+  weightDecay?: number | undefined;
 }
 
 /** What makes up for means that begin at zero: 1 − βᵢ to the power of the steps. */
@@ -66,7 +67,7 @@ export class AdamW implements Optimizer {
   steps = 0;
   readonly #device: Device;
   readonly #entries: readonly Entry[];
-  readonly #options: Required<AdamWOptions>;
+  readonly #options: Complete<AdamWOptions>;
   readonly #lr: Scalar;
 
   constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: AdamWOptions = {}) {
@@ -107,7 +108,7 @@ export class AdamW implements Optimizer {
    * correction, which makes updates smaller if it was one of the first. Without `maxNorm` such gradients reach the
    * parameters, as in PyTorch.
    */
-  step(options: { lr?: number; maxNorm?: number } = {}): void {
+  step(options: { lr?: number | undefined; maxNorm?: number | undefined } = {}): void {
     const { lr, maxNorm } = checkKnown('AdamW.step', options, ['lr', 'maxNorm']);
     if (maxNorm !== undefined) gradsToClip('AdamW', this.params, maxNorm);
     this.#begin(lr);
@@ -118,7 +119,7 @@ export class AdamW implements Optimizer {
    * Counts a step of all parameters that programs update, and sets the rate of their next run. What it returns is for
    * `run` to take, and names no scalar: another optimiser in the program may have a rate of its own.
    */
-  advance(options: { lr?: number } = {}): Record<string, number> {
+  advance(options: { lr?: number | undefined } = {}): Record<string, number> {
     this.#begin(checkKnown('AdamW.advance', options, ['lr']).lr);
     for (const entry of this.#entries) if (entry.recorded !== null) this.#count(entry);
     return {};
@@ -170,7 +171,7 @@ export class AdamW implements Optimizer {
    * Queues the update of every parameter that has a gradient, as part of the step that `advance` counted: call that
    * before, or the bias correction stays behind.
    */
-  apply(options: { maxNorm?: number } = {}): void {
+  apply(options: { maxNorm?: number | undefined } = {}): void {
     const { maxNorm } = checkKnown('AdamW.apply', options, ['maxNorm']);
     const { beta1, beta2, eps } = this.#options;
     const records = this.#device.recording;
@@ -241,7 +242,7 @@ function isGroups(params: readonly Tensor[] | readonly ParameterGroup[]): params
   return Array.isArray(params) && params.length > 0 && params.every((each) => Array.isArray(each?.params));
 }
 
-function checkValues({ lr, beta1, beta2, eps, weightDecay }: Required<AdamWOptions>): void {
+function checkValues({ lr, beta1, beta2, eps, weightDecay }: Complete<AdamWOptions>): void {
   checkNumber('AdamW', 'lr', lr, isNotNegative, 'a number, 0 or more');
   checkNumber('AdamW', 'beta1', beta1, isPart, 'a number from 0 to below 1');
   checkNumber('AdamW', 'beta2', beta2, isPart, 'a number from 0 to below 1');

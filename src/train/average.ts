@@ -15,8 +15,8 @@ export interface Averages {
 }
 
 export interface AverageOptions {
-  averageLast?: number;
-  emaDecay?: number;
+  averageLast?: number | undefined;
+  emaDecay?: number | undefined;
   earlyStopping?: unknown;
 }
 
@@ -27,7 +27,7 @@ export function averagesOf(
 ): Averages {
   if (emaDecay !== undefined) return new MovingAverage(params, emaDecay);
   if (averageLast !== undefined) return new MeanOfLast(params, averageLast);
-  return earlyStopping === undefined ? new Last() : new Best(params);
+  return earlyStopping === undefined ? new Last() : new BestSeen(params);
 }
 
 class Last implements Averages {
@@ -137,7 +137,7 @@ class MeanOfLast implements Averages {
 }
 
 /** The weights at the best validation. */
-class Best implements Averages {
+class BestSeen implements Averages {
   readonly #copy: Copy;
 
   constructor(params: readonly Tensor[]) {

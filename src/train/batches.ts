@@ -9,7 +9,7 @@ import { fingerprint, fingerprintOf } from './fingerprint.js';
  * it.
  */
 export interface Example {
-  readonly source?: readonly number[];
+  readonly source?: readonly number[] | undefined;
   readonly target: readonly number[];
 }
 
@@ -22,7 +22,7 @@ export interface Batches {
    * A number that other data or other batches of them do not share, which a run that is resumed is compared by.
    * Default: none; the first batches are compared then.
    */
-  readonly fingerprint?: number;
+  readonly fingerprint?: number | undefined;
 }
 
 /** In a batch of windows. More would exhaust JavaScript's memory, which ends a process, before that of the device. */
@@ -35,7 +35,10 @@ const SHUFFLE_STREAM = 0x5175ff1e;
  * anew which examples of equal length meet and in which order the batches come.
  * Throws ArgumentError if there are no examples, an empty one, or one longer than `tokens`.
  */
-export function lengthBatches(examples: readonly Example[], options: { tokens?: number; seed?: number } = {}): Batches {
+export function lengthBatches(
+  examples: readonly Example[],
+  options: { tokens?: number | undefined; seed?: number | undefined } = {},
+): Batches {
   const { tokens = 4096, seed = 0 } = checkKnown('lengthBatches', options, ['tokens', 'seed']);
   checkNumber('lengthBatches', 'tokens', tokens, isCount, 'a positive integer');
   checkExamples(examples);
@@ -91,7 +94,7 @@ export function lengthBatches(examples: readonly Example[], options: { tokens?: 
  */
 export function windowBatches(
   ids: ArrayLike<number>,
-  options: { blockSize: number; batchSize: number; seed?: number },
+  options: { blockSize: number; batchSize: number; seed?: number | undefined },
 ): Batches {
   const { blockSize, batchSize, seed = 0 } = checkKnown('windowBatches', options, ['blockSize', 'batchSize', 'seed']);
   checkNumber('windowBatches', 'blockSize', blockSize, isCount, 'a positive integer');

@@ -23,7 +23,7 @@ export interface Trainable {
    * Which target tokens that mean is over. With decoder layers all but the first of each target, without them one for
    * each source token; `padId` does not count. Default: all but the first.
    */
-  readonly config?: { readonly decoderLayers: number; readonly padId: number | null };
+  readonly config?: { readonly decoderLayers: number; readonly padId: number | null } | undefined;
   gradientCheckpointing: boolean;
   /** Chooses what dropout draws. */
   seedDropout(seed: number): void;
@@ -56,79 +56,79 @@ export interface Validation {
 
 export interface FitOptions {
   /** Steps to take; or `epochs`. Default: one epoch. */
-  steps?: number;
+  steps?: number | undefined;
   /** Passes over the data, fractions too. Default: 1, without `steps`. */
-  epochs?: number;
+  epochs?: number | undefined;
   /**
    * Default: `AdamW` with the paper's β₁ 0.9, β₂ 0.98, ε 1e-9 and no weight decay, of all parameters whose
    * `requiresGrad` is true. Parameters that it does not own are left alone.
    */
-  optimizer?: Optimizer;
+  optimizer?: Optimizer | undefined;
   /** Default: inverse square root with a peak of 1e-3 after a tenth of the steps, 4000 at most. */
-  schedule?: Schedule;
+  schedule?: Schedule | undefined;
   /** Source and target tokens in a batch, where `data` are examples. Default: 4096. */
-  batchTokens?: number;
+  batchTokens?: number | undefined;
   /** Batches whose gradients make one step, weighted by their labels. Default: 1. */
-  gradientAccumulation?: number;
+  gradientAccumulation?: number | undefined;
   /** Largest global norm of the gradients; null leaves them as they are. Default: 1. */
-  clipNorm?: number | null;
+  clipNorm?: number | null | undefined;
   /** Default: 0. */
-  labelSmoothing?: number;
+  labelSmoothing?: number | undefined;
   /** Makes heads differ: see `LossOptions`. Default: 0. */
-  headDiversity?: number;
+  headDiversity?: number | undefined;
   /** Makes predictions depend less on what dropout leaves: see `LossOptions`. Default: 0. */
-  rDrop?: number;
+  rDrop?: number | undefined;
   /**
    * Trains with a fraction of the memory for a third more work: see `Transformer.gradientCheckpointing`, which is put
    * back at the end. Default: as the model has it.
    */
-  gradientCheckpointing?: boolean;
+  gradientCheckpointing?: boolean | undefined;
   /** Decides batches and dropout. Default: 0. */
-  seed?: number;
+  seed?: number | undefined;
   /**
    * Measures the model, in evaluation mode and with the weights of the step, not averaged ones, every `validateEvery`
    * steps (default: never) and at the end.
    */
-  validate?: (step: number) => Promise<Record<string, number>> | Record<string, number>;
+  validate?: ((step: number) => Promise<Record<string, number>> | Record<string, number>) | undefined;
   /** Steps from one validation to the next. Default: only at the end. */
-  validateEvery?: number;
+  validateEvery?: number | undefined;
   /**
    * Stops when `metric` has not become lower in `patience` validations, at least 1, and ends with the weights of the
    * best; NaN is worse than any number. Needs `validate`; not together with `averageLast` or `emaDecay`, which end
    * with other weights.
    */
-  earlyStopping?: { metric: string; patience: number };
+  earlyStopping?: { metric: string; patience: number } | undefined;
   /**
    * Ends with the mean of the weights at the last so many validations; needs `validate`. Not together with `emaDecay`.
    */
-  averageLast?: number;
-  /** Ends with the exponential moving average of the weights with this decay, updated at every step. */
-  emaDecay?: number;
+  averageLast?: number | undefined;
+  /** Ends with the exponential moving average of the weights: at step t its decay is min(emaDecay, (t − 1)/(t + 9)). */
+  emaDecay?: number | undefined;
   /**
    * A file that holds all that is needed to go on, written at the beginning, every `checkpointEvery` steps (default:
    * 500, or once a minute if that is more often) and at the end. A file that is there, if it is not resumed from, is
    * replaced only after the first of these steps.
    */
-  checkpoint?: string;
+  checkpoint?: string | undefined;
   /** Steps from one checkpoint to the next. Default: see `checkpoint`. */
-  checkpointEvery?: number;
+  checkpointEvery?: number | undefined;
   /**
    * Goes on from the checkpoint if there is one. Seed, data, batches and gradientAccumulation must be the same; steps,
    * rates and the like may be others. Default: false.
    */
-  resume?: boolean;
+  resume?: boolean | undefined;
   /**
    * Stops after the step under way; a checkpoint is written, and the weights are those of that step, whatever
    * `earlyStopping`, `averageLast` or `emaDecay` would end with.
    */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /**
    * Called after each step, once its loss is known; the next one may be under way. A promise is waited for. What it
    * throws ends the run.
    */
-  onStep?: (progress: Progress) => unknown;
+  onStep?: ((progress: Progress) => unknown) | undefined;
   /** Called after each validation, and waited for. What it throws ends the run. */
-  onValidation?: (validation: Validation) => unknown;
+  onValidation?: ((validation: Validation) => unknown) | undefined;
 }
 
 export interface FitResult {

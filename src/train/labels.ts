@@ -14,7 +14,7 @@ export function countLabels({ config }: Trainable, batch: readonly Example[], n:
   if (count > 0) return count;
   const none = [...(decodes ? ['the first token of a target'] : []), ...(padId === null ? [] : [`padId ${padId}`])];
   throw new ArgumentError(
-    `fit: there is no label to learn in batch ${n} (${none.join(' and ')} count as none): leave such examples out`,
+    `fit: there is no label to learn in batch ${n} (not counted: ${none.join(', ')}): leave such examples out`,
   );
 }
 

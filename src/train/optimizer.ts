@@ -11,7 +11,7 @@ export interface Optimizer {
    * Applies the gradients. `lr` overrides the learning rate of this step; `maxNorm` scales the gradients down so that
    * their global norm is at most that.
    */
-  step(options?: { lr?: number; maxNorm?: number }): void;
+  step(options?: { lr?: number | undefined; maxNorm?: number | undefined }): void;
   /** Forgets the gradients. */
   zeroGrad(): void;
   /** What a checkpoint must hold to continue with the same bits: tensors by name, and numbers. */

@@ -9,7 +9,7 @@ function warm(op: string, peak: number, warmup: number, name = 'peak'): void {
 }
 
 /** The same rate at every step after a linear warm-up over `warmup` steps. */
-export function constant(peak: number, options: { warmup?: number } = {}): Schedule {
+export function constant(peak: number, options: { warmup?: number | undefined } = {}): Schedule {
   const { warmup = 0 } = checkKnown('constant', options, ['warmup']);
   warm('constant', peak, warmup);
   return (step) => peak * Math.min(1, step / Math.max(1, warmup));
@@ -19,7 +19,7 @@ export function constant(peak: number, options: { warmup?: number } = {}): Sched
  * Linear warm-up to `peak` at step `warmup`, then ∝ 1/√step: "Attention Is All You Need", §5.3. The paper's own
  * formula, factor · dModel^−½ · min(step^−½, step · warmup^−1.5), has peak = factor · (dModel · warmup)^−½; see `noam`.
  */
-export function inverseSquareRoot(peak: number, options: { warmup?: number } = {}): Schedule {
+export function inverseSquareRoot(peak: number, options: { warmup?: number | undefined } = {}): Schedule {
   const { warmup = 4000 } = checkKnown('inverseSquareRoot', options, ['warmup']);
   warm('inverseSquareRoot', peak, warmup);
   const w = Math.max(1, warmup);
@@ -27,7 +27,10 @@ export function inverseSquareRoot(peak: number, options: { warmup?: number } = {
 }
 
 /** The paper's schedule by its own parameters: factor · dModel^−½ · min(step^−½, step · warmup^−1.5). */
-export function noam(dModel: number, options: { warmup?: number; factor?: number } = {}): Schedule {
+export function noam(
+  dModel: number,
+  options: { warmup?: number | undefined; factor?: number | undefined } = {},
+): Schedule {
   const { warmup = 4000, factor = 1 } = checkKnown('noam', options, ['warmup', 'factor']);
   checkNumber('noam', 'dModel', dModel, isCount, 'a positive integer');
   warm('noam', factor, warmup, 'factor');
@@ -35,7 +38,10 @@ export function noam(dModel: number, options: { warmup?: number; factor?: number
 }
 
 /** Linear warm-up to `peak`, then a straight line to `final` (default: 0) at step `steps`. */
-export function linearDecay(peak: number, options: { steps: number; warmup?: number; final?: number }): Schedule {
+export function linearDecay(
+  peak: number,
+  options: { steps: number; warmup?: number | undefined; final?: number | undefined },
+): Schedule {
   return decay('linearDecay', peak, options, (progress) => 1 - progress);
 }
 
@@ -43,14 +49,17 @@ export function linearDecay(peak: number, options: { steps: number; warmup?: num
  * Linear warm-up to `peak`, then half a cosine to `final` (default: 0) at step `steps` (Loshchilov & Hutter, 2017,
  * without restarts).
  */
-export function cosine(peak: number, options: { steps: number; warmup?: number; final?: number }): Schedule {
+export function cosine(
+  peak: number,
+  options: { steps: number; warmup?: number | undefined; final?: number | undefined },
+): Schedule {
   return decay('cosine', peak, options, (progress) => (1 + Math.cos(Math.PI * progress)) / 2);
 }
 
 function decay(
   op: string,
   peak: number,
-  options: { steps: number; warmup?: number; final?: number },
+  options: { steps: number; warmup?: number | undefined; final?: number | undefined },
   shape: (progress: number) => number,
 ): Schedule {
   const { steps, warmup = 0, final = 0 } = checkKnown(op, options, ['steps', 'warmup', 'final']);

@@ -1,4 +1,5 @@
 import { checkKnown, checkNumber, isNotNegative, isPart } from '../core/check.js';
+import type { Complete } from '../core/complete.js';
 import type { Device } from '../core/device.js';
 import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
@@ -7,11 +8,11 @@ import { checkParameters, loadTensors, type Optimizer, type OptimizerState } fro
 
 export interface SGDOptions {
   /** Learning rate. Default: 1e-3. */
-  lr?: number;
+  lr?: number | undefined;
   /** The share of the previous direction in the next. Default: 0. */
-  momentum?: number;
+  momentum?: number | undefined;
   /** Times the parameter, added to its gradient. Default: 0. */
-  weightDecay?: number;
+  weightDecay?: number | undefined;
 }
 
 /**
@@ -21,7 +22,7 @@ export interface SGDOptions {
 export class SGD implements Optimizer {
   readonly #device: Device;
   readonly #velocities: readonly Tensor[];
-  readonly #options: Required<SGDOptions>;
+  readonly #options: Complete<SGDOptions>;
   readonly #lr: Scalar;
 
   constructor(
@@ -40,7 +41,7 @@ export class SGD implements Optimizer {
   }
 
   /** One step. With `maxNorm` nothing changes if the global norm of the gradients is not finite. */
-  step(options: { lr?: number; maxNorm?: number } = {}): void {
+  step(options: { lr?: number | undefined; maxNorm?: number | undefined } = {}): void {
     const { lr = this.#options.lr, maxNorm } = checkKnown('SGD.step', options, ['lr', 'maxNorm']);
     checkNumber('SGD', 'lr', lr, isNotNegative, 'a number, 0 or more');
     const grads = maxNorm === undefined ? null : gradsToClip('SGD', this.params, maxNorm);

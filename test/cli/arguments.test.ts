@@ -35,6 +35,7 @@ describe('arguments', () => {
     ['info --threads 0', /'--threads <n>' argument '0' is invalid. Expected an integer, 1 to 64/],
     ['train characters -o x --seed 3000000000', /Expected an integer, 0 to 2147483647/],
     ['info --isa mmx', /Allowed choices are avx512/],
+    ['attention g2p-en hello -o x.png', /'x\.png' is invalid.*pictures are SVG, not png/],
   ])('%s: an error of usage', async (args, message) => {
     const { code, stdout, stderr } = await simdformer(args.split(' '));
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });

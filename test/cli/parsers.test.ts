@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import { describe, expect, it } from 'vitest';
-import { integer, positive } from '../../src/cli/parsers.js';
+import { integer, positive, svgFile } from '../../src/cli/parsers.js';
 
 describe('values of options', () => {
   it('are read', () => {
@@ -8,6 +8,7 @@ describe('values of options', () => {
     expect(integer(1, 64)('64')).toBe(64);
     expect(positive()('1e-3')).toBe(0.001);
     expect(positive(1)('1')).toBe(1);
+    for (const path of ['a.svg', 'b/A.SVG', '/dev/stdout', '']) expect(svgFile(path)).toBe(path);
   });
 
   it.each(['', ' ', 'x', '1.5', '0', '-1', '65', 'NaN', 'Infinity'])('%j is no integer from 1 to 64', (text) => {

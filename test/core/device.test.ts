@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
+import { INSTRUCTION_SETS } from '../../src/backend/backend.js';
 import { type Addon, createNativeBackend } from '../../src/backend/native.js';
 import {
   ArgumentError,
@@ -30,6 +31,7 @@ describe('createDevice', () => {
   it('takes the best instruction set unless told otherwise', async () => {
     const device = await createDevice();
     expect(device.info.isa).toBe(process.env.SIMDFORMER_ISA || device.info.isas[0]);
+    for (const isa of device.info.isas) expect(INSTRUCTION_SETS).toContain(isa);
     expect(device.info.threads).toBeGreaterThanOrEqual(1);
   });
 

@@ -31,6 +31,13 @@ afterAll(() => {
 const floats = (...shape: number[]) => device.zeros(shape);
 const ints = (...values: number[]) => device.tensor(Int32Array.from(values), [values.length]);
 
+it('is a line of text, in the console of Node, too', () => {
+  const x = device.tensor([[1, 2, 3]]);
+  const inspect = (x as unknown as Record<symbol, () => string>)[Symbol.for('nodejs.util.inspect.custom')];
+  for (const text of [String(x), inspect?.call(x)])
+    expect(text).toBe(`Tensor(float32 [1, 3] on ${device.info.backend})`);
+});
+
 describe('tensors', () => {
   it('come from typed arrays and nested numbers', async () => {
     const nested = device.tensor([

@@ -22,7 +22,7 @@ describe.runIf(possible)('the explorer in Firefox', { timeout: 120_000 }, () => 
 
   beforeAll(async () => {
     server = await serveExplorer(await buildExplorer('firefox'));
-    browser = await puppeteer.launch({ browser: 'firefox', executablePath, headless: true });
+    browser = await puppeteer.launch({ browser: 'firefox', executablePath: executablePath as string, headless: true });
     page = await browser.newPage();
     page.on('pageerror', (error) => trouble.push(String(error)));
     await page.goto(`${server.origin}/some/path/index.html`);

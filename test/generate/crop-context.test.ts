@@ -70,3 +70,14 @@ it('is not there unasked, and has no attention maps beyond the model', async () 
   expect(attentions?.decoder[0]?.shape.at(-1)).toBe(8);
   model.dispose();
 });
+
+it('is what more tokens than fit are told of, where it can help', async () => {
+  for (const [kind, ends] of [
+    [decoderOnly, 'maxLength is 8; cropContext: true goes on beyond it'],
+    [{}, 'maxLength is 8'],
+  ] as const) {
+    const model = makeModel({ ...kind, maxLength });
+    await expect(model.generate([[3]], { maxNewTokens: 9 })).rejects.toThrow(new RegExp(`${ends}$`));
+    model.dispose();
+  }
+});

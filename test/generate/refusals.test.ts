@@ -59,6 +59,11 @@ describe('bad input', () => {
     await expect(model.generate([])).rejects.toThrow(ArgumentError);
     await expect(model.generate([[]])).rejects.toThrow(ShapeError);
     await expect(model.generate([[1.5]])).rejects.toThrow(ArgumentError);
+    const flat = model.generate([5, 6] as never);
+    await expect(flat).rejects.toThrow(
+      'generate: sequence 0 is 5, expected an array of token ids; for one sequence write',
+    );
+    await expect(flat).rejects.toThrow(ShapeError);
     await expect(model.generate([Array(25).fill(3)])).rejects.toThrow(ShapeError);
     await expect(model.generate([[12]])).rejects.toThrow(CommandError);
     await expect(model.stream([[3]], { numBeams: 2 }).next()).rejects.toThrow(ArgumentError);

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -92,5 +92,6 @@ describe('writeWhole', () => {
 
   it.skipIf(process.platform === 'win32')('writes to a device', async () => {
     await writeWhole('/dev/null', 'text');
+    expect((await stat('/dev/null')).isCharacterDevice()).toBe(true);
   });
 });

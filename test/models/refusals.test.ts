@@ -17,8 +17,10 @@ describe('what cannot be', () => {
     const impossible: Record<string, TransformerOptions> = {
       'a multiple of heads': { heads: 5 },
       'a multiple of kvHeads': { kvHeads: 3 },
-      sourceVocab: { sourceVocab: undefined },
-      targetVocab: { targetVocab: 0 },
+      'sourceVocab is undefined': { sourceVocab: undefined },
+      'sourceVocab is 0': { sourceVocab: 0 },
+      'targetVocab is undefined': { targetVocab: undefined },
+      'targetVocab is 0': { targetVocab: 0 },
       'both 0': { encoderLayers: 0, decoderLayers: 0 },
       'encoderLayers is -1': { encoderLayers: -1 },
       'expected an integer': { dModel: 24.5 },

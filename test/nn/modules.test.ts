@@ -1,12 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import {
+  ArgumentError,
+  Decoder,
   Dropout,
   Embedding,
+  Encoder,
   Initializer,
   LayerNorm,
   Linear,
+  layerNorm,
   Module,
   MultiHeadAttention,
+  RMSNorm,
+  rmsNorm,
   sum,
   TiedLinear,
   TokenBatch,
@@ -77,6 +83,37 @@ describe('Module', () => {
     expect(dropout.training).toBe(true);
     expect(new Set(dropout.forward(x).dataSync())).toEqual(new Set([0, 2]));
   });
+});
+
+it('Dropout refuses at once what is no probability', () => {
+  for (const p of [1.5, -0.1, Number.NaN, '0.5' as never]) {
+    expect(() => new Dropout(p, { seed: 0, streams: 0 })).toThrow(ArgumentError);
+    expect(() => new Dropout(p, { seed: 0, streams: 0 })).toThrow(/^Dropout: p is .*, expected a number from 0 to 1$/);
+  }
+});
+
+it('norms have the epsilon of their ops by default', () => {
+  const init = new Initializer(device, 1);
+  const x = device.tensor([[1e-3, 2e-3, -1e-3]]);
+  expect(new LayerNorm(init, 3).forward(x).dataSync()).toEqual(layerNorm(x).dataSync());
+  expect(new RMSNorm(init, 3).forward(x).dataSync()).toEqual(rmsNorm(x).dataSync());
+});
+
+it.each([
+  { gated: false, norm: 'post', normalization: 'layer', finalNorm: true, activation: 'relu', dFF: 32, bias: true },
+  { layerNormEps: 1e-5, dropout: 0, positions: null, angles: null, kvHeads: 2 },
+] as const)('stacks have the defaults of Transformer: %o', (told) => {
+  const [implied, explicit] = [{}, told].map((more) => {
+    const init = new Initializer(device, 1);
+    const options = { dModel: 8, heads: 2, ...more };
+    const randomness = { seed: 0, streams: 0 };
+    const encoder = new Encoder(init, randomness, options, 2);
+    const decoder = new Decoder(init, randomness, options, 2, true);
+    const batch = TokenBatch.from(device, 'test', [[1, 2, 3], [4]], null);
+    const x = new Initializer(device, 2).normal([4, 8], 1);
+    return decoder.forward(x, batch, { hidden: encoder.forward(x, batch), batch }).dataSync();
+  });
+  expect(implied).toEqual(explicit);
 });
 
 it('Embedding gives the rows of ids, scaled if asked', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ArgumentError, resolvePositions, sinusoids } from '../../src/index.js';
+import { ArgumentError, resolvePositions, rotations, sinusoids } from '../../src/index.js';
 
 describe('sinusoids', () => {
   it('are those of the paper: sines on even features, cosines on odd ones', () => {
@@ -48,7 +48,11 @@ it('sinusoids take what rotations take, and refuse what makes none', () => {
   expect(sinusoids(3, 4, { layout: 'halves' })).toEqual(sinusoids(3, 4, resolvePositions(halves)));
   expect(() => sinusoids(2.5, 4)).toThrow('sinusoids: length is 2.5, expected an integer');
   expect(() => sinusoids(2, 0)).toThrow('sinusoids: dModel is 0, expected a positive integer');
-  expect(() => sinusoids(2, 4, { layout: 'thirds' as 'halves' })).toThrow(ArgumentError);
+  const layout = 'thirds' as 'halves';
+  expect(() => sinusoids(2, 4, { layout })).toThrow(ArgumentError);
+  expect(() => sinusoids(2, 4, { layout })).toThrow('sinusoids: positions.layout is "thirds"');
+  expect(() => rotations(2, 4, { layout })).toThrow('rotations: positions.layout is "thirds"');
+  expect(() => rotations(2, 4, { frequencies: [1] })).toThrow('rotations: positions.frequencies has 1 numbers');
 });
 
 it('positions that make no sense are refused', () => {

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { ArgumentError, type Device, DTypeError, ShapeError } from '../../src/index.js';
-import { type Best, takeTokens, topKInto } from '../../src/ops/choose.js';
+import { type BestTokens, takeTokens, topKInto } from '../../src/ops/choose.js';
 import { advance } from '../../src/ops/kv-cache.js';
 import { deviceFor, edges, isas } from '../describe-op.js';
 import { Random } from '../random.js';
 
 const ints = (...values: number[]) => Int32Array.from(values);
 
-function bestFor(device: Device, slots: number, rows: number, k: number): Best {
+function bestFor(device: Device, slots: number, rows: number, k: number): BestTokens {
   return {
     values: device.full([slots, rows, k], 7),
     ids: device.full([slots, rows, k], 7, 'int32'),

@@ -272,6 +272,8 @@ describe('rearranging ops', () => {
       await expect(unpack(packed, lengths, 3).data(), String(lengths)).rejects.toThrow(CommandError);
     }
     expect(await sum(pack(x, [3, 2])).item()).toBe(20);
+    expect(await sum(pack(x, Int32Array.of(3, 2))).item()).toBe(20);
+    expect(unpack(x.reshape(-1), Int32Array.of(3, x.size - 3), x.size).shape).toEqual([2, x.size]);
   });
 
   it('refuse arguments that do not fit', async () => {

@@ -23,7 +23,7 @@ describe.runIf(folder)('the example without a bundler in Firefox', () => {
     );
     await writeFile(join(project, 'here.html'), html!.replace('main.js', 'here.js'));
     await writeFile(join(project, 'here.js'), main!.replace('worker: true', ''));
-    browser = await puppeteer.launch({ browser: 'firefox', executablePath, headless: true });
+    browser = await puppeteer.launch({ browser: 'firefox', executablePath: executablePath as string, headless: true });
   });
   afterAll(() => browser?.close());
 

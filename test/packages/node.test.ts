@@ -80,6 +80,28 @@ describe.runIf(folder)('the installed package in Node', () => {
     expect(stdout).toBe('');
   });
 
+  it("has types for one's own ops, and for options that are undefined in the strictest projects", async () => {
+    const place = join(folder as string, 'strict');
+    await mkdir(place, { recursive: true });
+    const strict = { strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true };
+    const compilerOptions = { noEmit: true, target: 'es2022', module: 'nodenext', types: [], ...strict };
+    await writeFile(join(place, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['main.mts'] }));
+    await writeFile(
+      join(place, 'main.mts'),
+      `import { createDevice, type Example, fit, Transformer } from 'simdformer';
+      export async function train(examples: Example[], signal: AbortSignal | undefined): Promise<number> {
+        const device = await createDevice({ threads: undefined });
+        const model = new Transformer(device, { encoderLayers: 0, targetVocab: 9, dropout: undefined });
+        await fit(model, examples, { steps: 3, signal, validate: undefined });
+        await model.generate([[1]], { maxNewTokens: undefined, signal });
+        const x = device.tensor([1, 2]);
+        device.emit('copy', { x, y: device.empty(x.shape) });
+        return model.config.dModel;
+      }`,
+    );
+    await run(process.execPath, [resolve('node_modules/typescript/bin/tsc'), '-p', place]);
+  });
+
   it('computes in WebAssembly from a folder that wasmUrl names, and says so if that is wrong', async () => {
     const results = await script(`
       import { createDevice } from 'simdformer';

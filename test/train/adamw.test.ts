@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Complete } from '../../src/core/complete.js';
 import {
   AdamW,
   type AdamWOptions,
@@ -22,7 +23,7 @@ import { draw, normOf, setGradients } from './gradients.js';
 function reference(
   params: Float32Array[],
   grads: Float32Array[][],
-  options: Required<AdamWOptions>,
+  options: Complete<AdamWOptions>,
   maxNorm = Infinity,
 ) {
   const { lr, beta1, beta2, eps, weightDecay } = options;

@@ -6,7 +6,7 @@ import { renderHeatMap } from '../../inspect/heat-map.js';
 import { heatMapGridSvg } from '../../inspect/svg.js';
 import type { AttentionMaps, Transformer } from '../../models/transformer.js';
 import { encodeInput, tokenizersOf } from '../encoding.js';
-import { integer } from '../parsers.js';
+import { integer, svgFile } from '../parsers.js';
 import { loadModel, openDevice, printJson, showsColors, visible } from '../shared.js';
 import { writeWhole } from '../whole-file.js';
 
@@ -25,7 +25,7 @@ export function attentionCommand(): Command {
     .description('show where a model looks while it writes: each head of each layer')
     .argument('<model>', 'folder or name of a model')
     .argument('<text>', 'input; of a decoder-only model, the text that is read')
-    .option('-o, --output <file.svg>', 'write all maps as a picture')
+    .option('-o, --output <file.svg>', 'write all maps as a picture', svgFile)
     .addOption(new Option('--kind <kind>', 'which attention (default: cross, if the model has it)').choices(KINDS))
     .option('--layer <n>', 'only this layer, from 1', integer(1))
     .option('--head <n>', 'only this head, from 1', integer(1))

@@ -1,0 +1,40 @@
+// Checked by tsc, in `npm run lint`: options can be undefined in projects with `exactOptionalPropertyTypes`, as ours.
+import { expectTypeOf, it } from 'vitest';
+import type * as simdformer from '../src/index.js';
+
+type Options =
+  | simdformer.AdamWOptions
+  | simdformer.AttentionOptions
+  | simdformer.BpeOptions
+  | simdformer.CrossEntropyOptions
+  | simdformer.DecodingOptions
+  | simdformer.DeviceOptions
+  | simdformer.DropoutOptions
+  | simdformer.EmbeddingOptions
+  | simdformer.FitOptions
+  | simdformer.GenerateOptions
+  | simdformer.HeatMapOptions
+  | simdformer.LayerNormOptions
+  | simdformer.LinearOptions
+  | simdformer.LoadOptions
+  | simdformer.LossOptions
+  | simdformer.MatmulOptions
+  | simdformer.Positions
+  | simdformer.ReduceOptions
+  | simdformer.RotaryOptions
+  | simdformer.SGDOptions
+  | simdformer.SaveOptions
+  | simdformer.SoftmaxOptions
+  | simdformer.SpecialTokens
+  | simdformer.TransformerOptions
+  | simdformer.VocabularyOptions;
+
+/** All that may be left out, as undefined. */
+type Unset<T> = { [Name in keyof T as object extends Pick<T, Name> ? Name : never]: undefined };
+/** Those of `T` that do not take that. */
+type Refusing<T> = T extends unknown ? (Unset<T> extends Partial<T> ? never : T) : never;
+
+it('undefined counts as left out, by type too', () => {
+  expectTypeOf<Refusing<Options>>().toBeNever();
+  expectTypeOf<Refusing<{ name?: number }>>().not.toBeNever();
+});
