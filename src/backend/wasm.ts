@@ -19,6 +19,9 @@ interface Exports {
   heapBytes(): number;
 }
 
+/** Words that are always free behind the heap, for command lists. Longer ones run in pieces. */
+const LIST_ROOM = 1 << 21;
+
 interface Waiting {
   words: Uint32Array;
   resolve(failure: CommandFailure | null): void;
@@ -39,7 +42,7 @@ class WasmBackend implements Backend {
   constructor(exports: Exports, memory: WebAssembly.Memory, threads: number) {
     this.#instance = { exports, memory };
     exports._initialize();
-    if (!exports.create(threads, threads > 1 && maySleep()))
+    if (!exports.create(threads, threads > 1 && maySleep()) || !this.grow(0))
       throw new DeviceError('createDevice: out of memory for a device');
     this.manifest = { ...(JSON.parse(this.#text(exports.manifest())) as Manifest), isas: wasmIsas };
     this.#heap = exports.heap() >>> 0;
@@ -68,8 +71,11 @@ class WasmBackend implements Backend {
     });
   }
 
+  /** Never into the room for command lists: a device that cannot grow can still compute. */
   grow(bytes: number): boolean {
-    return bytes <= 2 ** 32 && this.#open().exports.grow(bytes) !== 0;
+    const { exports } = this.#open();
+    const words = LIST_ROOM + (bytes - (exports.heapBytes() >>> 0)) / 4;
+    return bytes <= 2 ** 32 && exports.commands(words) !== 0 && exports.grow(bytes) !== 0;
   }
 
   read(byteOffset: number, target: ArrayBufferView): void {
@@ -103,11 +109,17 @@ class WasmBackend implements Backend {
   }
 
   #run(words: Uint32Array): CommandFailure | null {
+    if (words.length > LIST_ROOM) {
+      let [at, commands] = [0, 0];
+      for (; at < LIST_ROOM / 2; commands++) at += (words[at] as number) >>> 16 || 1;
+      const failure = this.#run(words.subarray(0, at));
+      if (failure !== null) return failure;
+      const later = this.#run(words.subarray(at));
+      return later && { ...later, index: commands + later.index };
+    }
     const { exports, memory } = this.#open();
     if (words.length === 0) return null;
-    const list = exports.commands(words.length) >>> 0;
-    if (list === 0) throw new DeviceError(`out of memory for a command list of ${words.length} words`);
-    new Uint32Array(memory.buffer, list, words.length).set(words);
+    new Uint32Array(memory.buffer, exports.commands(words.length) >>> 0, words.length).set(words);
     const failure = exports.run(words.length) >>> 0;
     if (failure === 0) return null;
     const [index, name, reason] = new Uint32Array(memory.buffer, failure, 3) as unknown as [number, number, number];

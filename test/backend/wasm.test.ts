@@ -64,6 +64,33 @@ describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a device in WebAssembly', 
     own.dispose();
   });
 
+  it('computes in full memory, however long the list of commands', async () => {
+    const own = await createDevice({ backend: 'wasm', threads: 1 });
+    const held: Tensor[] = [];
+    for (let size = 1 << 26; size >= 16; size /= 2) {
+      expect(() => {
+        for (;;) held.push(own.empty([size]));
+      }).toThrow(OutOfMemoryError);
+    }
+    for (const tensor of held.splice(0)) tensor.dispose();
+    const zero = own.zeros([1]); // so that what follows waits in a list
+    const values = Float32Array.from({ length: 5_000_000 }, (_, i) => i);
+    const x = own.tensor(values);
+    expect(add(x, 1).rows(4_000_000, 4_000_003).dataSync()).toEqual(Float32Array.of(4_000_001, 4_000_002, 4_000_003));
+    const program = own.record(() => add(own.tensor(values), zero));
+    program.run();
+    expect((await program.result.data()).at(-1)).toBe(4_999_999);
+    const affine = { rows: 1, cols: 7, xStride: 1, yStride: 1, scale: 1, shift: 1, accumulate: 0 };
+    const refused = own.record(() => {
+      own.tensor(values);
+      own.emit('affine', { x: zero, y: zero, ...affine });
+    });
+    const index = Math.ceil(5_000_000 / 65_532); // behind the commands that write the values
+    expect(() => refused.run()).toThrow(expect.objectContaining({ name: 'CommandError', op: 'affine', index }));
+    expect(zero.dataSync()).toEqual(Float32Array.of(0));
+    own.dispose();
+  });
+
   it('asks for less shared memory where addresses are few, and says so where there are none', async () => {
     const { Memory } = WebAssembly;
     let most = 1 << 13; // pages of 64 KiB
