@@ -37,7 +37,6 @@ class WasmBackend implements Backend {
   #instance: { readonly exports: Exports; readonly memory: WebAssembly.Memory } | null;
   readonly #waiting: Waiting[] = [];
   #threads: RunningWorker[] = [];
-  #lost: DeviceError | null = null;
 
   constructor(exports: Exports, memory: WebAssembly.Memory, threads: number) {
     this.#instance = { exports, memory };
@@ -52,9 +51,7 @@ class WasmBackend implements Backend {
   async start(engine: WasmEngine): Promise<void> {
     const { exports, memory } = this.#open();
     const stacks = Array.from({ length: this.manifest.threads - 1 }, (_, i) => exports.stackOf(i + 1));
-    this.#threads = await startThreads(engine, memory, stacks, (error) => {
-      this.#lost = error;
-    });
+    this.#threads = await startThreads(engine, memory, stacks);
   }
 
   run(words: Uint32Array, count: number): CommandFailure | null {
@@ -94,7 +91,6 @@ class WasmBackend implements Backend {
 
   #open() {
     if (this.#instance === null) throw new DeviceError('the engine is closed');
-    if (this.#lost !== null) throw this.#lost;
     return this.#instance;
   }
 

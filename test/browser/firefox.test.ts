@@ -74,4 +74,17 @@ describe.runIf(possible)('a page in Firefox', { timeout: 120_000 }, () => {
       site.close();
     }
   });
+
+  it('threads that a policy forbids leave a device that computes', async () => {
+    const policy = "script-src 'self' 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval'; worker-src 'none'";
+    const site = await serve(files, true, { 'Content-Security-Policy': policy });
+    try {
+      const { found, warnings } = await inPage(site.origin, site.origin, [{ threads: 3 }]);
+      expect(found).toEqual([[3, 3, 4]]);
+      const ours = warnings.filter((text) => text.startsWith('simdformer')); // Firefox itself speaks of the policy
+      expect(ours).toEqual([expect.stringMatching(/fewer threads: the worker .*\/thread\.js does not run/)]);
+    } finally {
+      site.close();
+    }
+  });
 });
