@@ -19,6 +19,8 @@ interface Exports {
   heapBytes(): number;
 }
 
+const PAGE = 65536;
+
 /** Words that are always free behind the heap, for command lists. Longer ones run in pieces. */
 const LIST_ROOM = 1 << 21;
 
@@ -38,13 +40,15 @@ class WasmBackend implements Backend {
   readonly #waiting: Waiting[] = [];
   #threads: RunningWorker[] = [];
 
-  constructor(exports: Exports, memory: WebAssembly.Memory, threads: number) {
+  constructor(exports: Exports, memory: WebAssembly.Memory, threads: number, pages: number) {
     this.#instance = { exports, memory };
     exports._initialize();
     if (!exports.create(threads, threads > 1 && maySleep()) || !this.grow(0))
       throw new DeviceError('createDevice: out of memory for a device');
-    this.manifest = { ...(JSON.parse(this.#text(exports.manifest())) as Manifest), isas: wasmIsas };
     this.#heap = exports.heap() >>> 0;
+    // One page is lost where the heap ends within it.
+    const mostBytes = (pages - 1) * PAGE - this.#heap - LIST_ROOM * 4;
+    this.manifest = { ...(JSON.parse(this.#text(exports.manifest())) as Manifest), isas: wasmIsas, mostBytes };
   }
 
   /** Starts the threads of a device that has more than one, without waiting until they are up. */
@@ -170,23 +174,22 @@ function byMessage(fn: () => void): void {
   port2.postMessage(null);
 }
 
-/** 4 GiB at most, all of whose addresses are taken at once: where there are not so many, as on phones, a part of them. */
-function sharedMemory(maximum = 65536): WebAssembly.Memory {
-  try {
-    return new WebAssembly.Memory({ initial: 16, maximum, shared: true });
-  } catch (error) {
-    if (maximum <= 4096) throw error;
-    return sharedMemory(maximum / 2);
-  }
-}
-
 /** A backend made from an engine, on this thread. */
 export async function openEngine(engine: WasmEngine): Promise<Backend> {
   const { module, threads } = engine;
   let imported: WebAssembly.Memory | undefined;
   let instance: WebAssembly.Instance;
+  let maximum = 65536;
   try {
-    if (threads > 1) imported = sharedMemory();
+    // All addresses of shared memory are taken at once: where there are not so many, as on phones, a part of them.
+    while (threads > 1 && imported === undefined) {
+      try {
+        imported = new WebAssembly.Memory({ initial: 16, maximum, shared: true });
+      } catch (error) {
+        if (maximum <= 4096) throw error;
+        maximum /= 2;
+      }
+    }
     instance = await WebAssembly.instantiate(module, imported && { env: { memory: imported } });
   } catch (error) {
     throw new DeviceError(
@@ -196,7 +199,7 @@ export async function openEngine(engine: WasmEngine): Promise<Backend> {
     );
   }
   const exports = instance.exports as unknown as Exports;
-  const backend = new WasmBackend(exports, imported ?? (exports.memory as WebAssembly.Memory), threads);
+  const backend = new WasmBackend(exports, imported ?? (exports.memory as WebAssembly.Memory), threads, maximum);
   await backend.start(engine);
   return backend;
 }
