@@ -10,6 +10,8 @@ export interface Manifest {
   /** Every instruction set of this build that this machine has, best first. */
   readonly isas: readonly string[];
   readonly threads: number;
+  /** What its heap can grow to at most, in WebAssembly. */
+  readonly mostBytes?: number;
   readonly ops: readonly {
     readonly name: string;
     readonly operands: readonly { readonly name: string; readonly kind: OperandKind }[];

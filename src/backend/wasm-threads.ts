@@ -17,13 +17,17 @@ function whyNotShared(): string | null {
 
 let warned = false;
 
+function warnOnce(threads: string, reason: string): void {
+  if (!warned) console.warn(`simdformer computes on ${threads}: ${reason}.`);
+  warned = true;
+}
+
 /** How many threads a device gets: what was asked for or else what the machine offers, but one where none can work. */
 export async function threadsHere(asked: number | undefined): Promise<number> {
   const wanted = asked ?? Math.min(await parallelism(), MAX_THREADS);
   const reason = whyNotShared();
   if (wanted === 1 || reason === null) return wanted;
-  if (!warned) console.warn(`simdformer computes on one thread: ${reason}.`);
-  warned = true;
+  warnOnce('one thread', reason);
   return 1;
 }
 
@@ -33,16 +37,16 @@ async function parallelism(): Promise<number> {
 }
 
 /**
- * Starts a worker for each of these stacks. Each enters the pool when it is up, in some 30 ms in Node; until then, the
- * others do its part. `lost` hears if one does not come up. Throws if one cannot even be made, and ends the others.
+ * Starts a worker for each of these stacks. Each enters the pool when it is up, in some 30 ms in Node; until then, or if
+ * it does not load, the others do its part. Throws if one cannot even be made, and ends the others.
  */
 export async function startThreads(
   { module, folder }: WasmEngine,
   memory: WebAssembly.Memory,
   stacks: readonly number[],
-  lost: (error: DeviceError) => void,
 ): Promise<RunningWorker[]> {
   const workers: RunningWorker[] = [];
+  const lost = ({ message }: DeviceError) => warnOnce('fewer threads', message);
   const started = await Promise.allSettled(
     stacks.map(async (stack) => {
       const worker = await startWorker(...scriptIn(folder), () => {}, lost);

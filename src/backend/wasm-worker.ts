@@ -1,4 +1,4 @@
-import { DeviceError } from '../core/errors.js';
+import { DeviceError, OutOfMemoryError } from '../core/errors.js';
 import { type Backend, type CommandFailure, MAX_THREADS, type Manifest, type WasmOptions } from './backend.js';
 import { besides, isNode } from './node.js';
 import { bytesOf } from './wasm.js';
@@ -6,12 +6,9 @@ import { type WasmEngine, wasmEngine } from './wasm-modules.js';
 import type { Answer, Answers, Request } from './worker-protocol.js';
 import { type RunningWorker, scriptUrl, startWorker } from './workers.js';
 
-/** What WebAssembly can address, less what the engine itself takes. */
-const MOST_BYTES = 2 ** 32 - 2 ** 28;
-
 interface Asked {
   resolve(result: never): void;
-  reject(error: DeviceError): void;
+  reject(error: DeviceError | OutOfMemoryError): void;
 }
 
 /** The near end of an engine in a worker. It can be told and asked, in order, but not waited for. */
@@ -52,9 +49,9 @@ class WorkerBackend implements Backend {
     return this.#ask<'run'>({ do: 'run', words: copy }, [copy.buffer]);
   }
 
-  /** Taken for granted while the memory can be had at all: the worker says so at the next run if it cannot. */
+  /** Taken for granted while the memory can be had at all: the worker says so when it is used if it cannot. */
   grow(bytes: number): boolean {
-    if (bytes > MOST_BYTES) return false;
+    if (bytes > (this.manifest.mostBytes as number)) return false;
     this.#tell({ do: 'grow', bytes });
     return true;
   }
@@ -96,7 +93,7 @@ class WorkerBackend implements Backend {
   #hear(answer: Answer): void {
     const asked = this.#asked.shift();
     if (this.#asked.length === 0) this.#worker?.keepAlive(false);
-    if ('error' in answer) asked?.reject(new DeviceError(answer.error));
+    if ('error' in answer) asked?.reject(new (answer.outOfMemory ? OutOfMemoryError : DeviceError)(answer.error));
     else asked?.resolve(answer.result as never);
   }
 

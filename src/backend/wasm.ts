@@ -20,6 +20,11 @@ interface Exports {
   heapBytes(): number;
 }
 
+const PAGE = 65536;
+
+/** Words that are always free behind the heap, for command lists. Longer ones run in pieces. */
+const LIST_ROOM = 1 << 21;
+
 interface Waiting {
   words: Uint32Array;
   resolve(failure: CommandFailure | null): void;
@@ -35,24 +40,23 @@ class WasmBackend implements Backend {
   #instance: { readonly exports: Exports; readonly memory: WebAssembly.Memory } | null;
   readonly #waiting: Waiting[] = [];
   #threads: RunningWorker[] = [];
-  #lost: DeviceError | null = null;
 
-  constructor(exports: Exports, memory: WebAssembly.Memory, threads: number) {
+  constructor(exports: Exports, memory: WebAssembly.Memory, threads: number, pages: number) {
     this.#instance = { exports, memory };
     exports._initialize();
-    if (!exports.create(threads, threads > 1 && maySleep()))
+    if (!exports.create(threads, threads > 1 && maySleep()) || !this.grow(0))
       throw new DeviceError('createDevice: out of memory for a device');
-    this.manifest = { ...(JSON.parse(this.#text(exports.manifest())) as Manifest), isas: wasmIsas };
     this.#heap = exports.heap() >>> 0;
+    // One page is lost where the heap ends within it.
+    const mostBytes = (pages - 1) * PAGE - this.#heap - LIST_ROOM * 4;
+    this.manifest = { ...(JSON.parse(this.#text(exports.manifest())) as Manifest), isas: wasmIsas, mostBytes };
   }
 
   /** Starts the threads of a device that has more than one, without waiting until they are up. */
   async start(engine: WasmEngine): Promise<void> {
     const { exports, memory } = this.#open();
     const stacks = Array.from({ length: this.manifest.threads - 1 }, (_, i) => exports.stackOf(i + 1));
-    this.#threads = await startThreads(engine, memory, stacks, (error) => {
-      this.#lost = error;
-    });
+    this.#threads = await startThreads(engine, memory, stacks);
   }
 
   run(words: Uint32Array, count: number): CommandFailure | null {
@@ -69,8 +73,11 @@ class WasmBackend implements Backend {
     });
   }
 
+  /** Never into the room for command lists: a device that cannot grow can still compute. */
   grow(bytes: number): boolean {
-    return bytes <= 2 ** 32 && this.#open().exports.grow(bytes) !== 0;
+    const { exports } = this.#open();
+    const words = LIST_ROOM + (bytes - (exports.heapBytes() >>> 0)) / 4;
+    return bytes <= 2 ** 32 && exports.commands(words) !== 0 && exports.grow(bytes) !== 0;
   }
 
   read(byteOffset: number, target: ArrayBufferView): void {
@@ -89,7 +96,6 @@ class WasmBackend implements Backend {
 
   #open() {
     if (this.#instance === null) throw new DeviceError('the engine is closed');
-    if (this.#lost !== null) throw this.#lost;
     return this.#instance;
   }
 
@@ -104,11 +110,17 @@ class WasmBackend implements Backend {
   }
 
   #run(words: Uint32Array): CommandFailure | null {
+    if (words.length > LIST_ROOM) {
+      let [at, commands] = [0, 0];
+      for (; at < LIST_ROOM / 2; commands++) at += (words[at] as number) >>> 16 || 1;
+      const failure = this.#run(words.subarray(0, at));
+      if (failure !== null) return failure;
+      const later = this.#run(words.subarray(at));
+      return later && { ...later, index: commands + later.index };
+    }
     const { exports, memory } = this.#open();
     if (words.length === 0) return null;
-    const list = exports.commands(words.length) >>> 0;
-    if (list === 0) throw new DeviceError(`out of memory for a command list of ${words.length} words`);
-    new Uint32Array(memory.buffer, list, words.length).set(words);
+    new Uint32Array(memory.buffer, exports.commands(words.length) >>> 0, words.length).set(words);
     const failure = exports.run(words.length) >>> 0;
     if (failure === 0) return null;
     const [index, name, reason] = new Uint32Array(memory.buffer, failure, 3) as unknown as [number, number, number];
@@ -146,23 +158,22 @@ export function bytesOf(view: ArrayBufferView): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
-/** 4 GiB at most, all of whose addresses are taken at once: where there are not so many, as on phones, a part of them. */
-function sharedMemory(maximum = 65536): WebAssembly.Memory {
-  try {
-    return new WebAssembly.Memory({ initial: 16, maximum, shared: true });
-  } catch (error) {
-    if (maximum <= 4096) throw error;
-    return sharedMemory(maximum / 2);
-  }
-}
-
 /** A backend made from an engine, on this thread. */
 export async function openEngine(engine: WasmEngine): Promise<Backend> {
   const { module, threads } = engine;
   let imported: WebAssembly.Memory | undefined;
   let instance: WebAssembly.Instance;
+  let maximum = 65536;
   try {
-    if (threads > 1) imported = sharedMemory();
+    // All addresses of shared memory are taken at once: where there are not so many, as on phones, a part of them.
+    while (threads > 1 && imported === undefined) {
+      try {
+        imported = new WebAssembly.Memory({ initial: 16, maximum, shared: true });
+      } catch (error) {
+        if (maximum <= 4096) throw error;
+        maximum /= 2;
+      }
+    }
     instance = await WebAssembly.instantiate(module, imported && { env: { memory: imported } });
   } catch (error) {
     throw new DeviceError(
@@ -172,7 +183,7 @@ export async function openEngine(engine: WasmEngine): Promise<Backend> {
     );
   }
   const exports = instance.exports as unknown as Exports;
-  const backend = new WasmBackend(exports, imported ?? (exports.memory as WebAssembly.Memory), threads);
+  const backend = new WasmBackend(exports, imported ?? (exports.memory as WebAssembly.Memory), threads, maximum);
   await backend.start(engine);
   return backend;
 }

@@ -17,4 +17,4 @@ export interface Answers {
 }
 
 /** An error ends the request that it met. */
-export type Answer = { result: Answers[keyof Answers] } | { error: string };
+export type Answer = { result: Answers[keyof Answers] } | { error: string; outOfMemory?: boolean | undefined };

@@ -1,4 +1,5 @@
 // A worker that computes for a device on another thread: an engine in WebAssembly, driven by messages.
+import { OutOfMemoryError } from '../core/errors.js';
 import type { Backend, CommandFailure } from './backend.js';
 import { isNode, nodeModule } from './node.js';
 import { openEngine } from './wasm.js';
@@ -13,9 +14,32 @@ let engine: Backend;
 /** Set when what the device took for granted, to grow or write, failed: nothing can be computed any more. */
 let broken: Error | undefined;
 
+/** Bytes that the device takes for granted, and those that there are. */
+let [wanted, have] = [0, 0];
+
+/** The device asks for more than it needs at first: what there is of that may be enough. */
+function grow(bytes: number): void {
+  wanted = bytes;
+  for (let more = wanted - have; have < wanted && more >= 64; more /= 2) {
+    if (engine.grow(have + more)) have += more;
+  }
+}
+
 function run(words: Uint32Array): CommandFailure | null {
   if (broken !== undefined) throw broken;
-  return engine.run(words, words.length);
+  const failure = engine.run(words, words.length);
+  if (failure === null || have === wanted || !failure.reason.includes('outside the heap')) return failure;
+  broken = shortage();
+  throw broken;
+}
+
+/** Why nothing more is computed: tensors would be missing whose values others depend on. */
+function shortage(): OutOfMemoryError {
+  const [asked, given] = [wanted, have].map((bytes) => `${Math.floor(bytes / 2 ** 20)} MiB`);
+  return new OutOfMemoryError(
+    `the memory of the device's worker cannot grow to ${asked}, as the system gives ${given}, but tensors lie there. ` +
+      'Dispose of the device, and use a smaller model or smaller batches with another',
+  );
 }
 
 function read(byteOffset: number, length: number): Uint8Array {
@@ -42,13 +66,15 @@ async function handle(port: Port, request: Request): Promise<void> {
         if (broken === undefined) engine.write(request.byteOffset, request.bytes);
         return;
       case 'grow':
-        if (!engine.grow(request.bytes))
-          broken = new Error(`the worker's memory cannot grow to ${request.bytes} bytes`);
+        grow(request.bytes);
     }
   } catch (error) {
     if (request.do === 'write' || request.do === 'grow')
-      broken = error as Error; // which nobody waits for
-    else port.postMessage({ error: (error as Error).message }, []);
+      broken ??= have < wanted ? shortage() : (error as Error); // which nobody waits for
+    else {
+      const outOfMemory = error instanceof OutOfMemoryError || undefined;
+      port.postMessage({ error: (error as Error).message, outOfMemory }, []);
+    }
   }
 }
 

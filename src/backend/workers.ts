@@ -56,13 +56,9 @@ export async function startWorker(
 }
 
 function startHere(url: URL, inBrowser: () => Worker): Worker {
-  try {
-    return inBrowser();
-  } catch (error) {
-    if (url.origin === globalThis.location?.origin) throw error;
-    // Workers must be of the page's origin, which modules from a CDN are not. What they import need not be.
-    return new Worker(scriptUrl(`import ${JSON.stringify(url)};`), { type: 'module' });
-  }
+  if (url.origin === globalThis.origin) return inBrowser();
+  // Workers must be of the page's origin, which modules from a CDN are not. What they import need not be.
+  return new Worker(scriptUrl(`import ${JSON.stringify(url)};`), { type: 'module' });
 }
 
 /** A URL for the text of a script. */

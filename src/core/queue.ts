@@ -175,8 +175,8 @@ export class Queue {
       list.append(Uint32Array.of(layout.opcode | ((layout.words + part.length) << 16), offset + from, part.length));
       list.append(part);
       lengths.push(part.length);
+      if (list === this.#pending) this.#runIfFull();
     }
-    if (list === this.#pending) this.#runIfFull();
     return lengths;
   }
 

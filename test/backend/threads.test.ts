@@ -4,7 +4,7 @@ import { startThreads } from '../../src/backend/wasm-threads.js';
 const { startWorker } = vi.hoisted(() => ({ startWorker: vi.fn() }));
 vi.mock('../../src/backend/workers.js', () => ({ hasWorkers: true, startWorker }));
 
-const start = () => startThreads({} as never, {} as never, [1, 2, 3], () => {});
+const start = () => startThreads({} as never, {} as never, [1, 2, 3]);
 const worker = () => ({ post: vi.fn(), keepAlive: vi.fn(), terminate: vi.fn() });
 
 it('threads of which one cannot be made end together', async () => {

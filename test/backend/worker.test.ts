@@ -1,9 +1,11 @@
 // The bundle for browsers runs in Node too, whose workers cannot load TypeScript.
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type * as Simdformer from '../../src/index.js';
 
 describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a device in a worker', () => {
@@ -66,6 +68,62 @@ describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a device in a worker', () 
       /isa is 'avx2'/,
     );
     expect(() => device.empty([2 ** 15, 2 ** 15, 2])).toThrow(simdformer.OutOfMemoryError);
+  });
+
+  /** A device whose worker runs this first. */
+  async function behind(script: string): Promise<Simdformer.Device> {
+    const folder = mkdtempSync(join(tmpdir(), 'simdformer-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+    writeFileSync(join(folder, 'worker.js'), script + readFileSync('wasm/dist/worker.js'));
+    for (const name of ['thread.js', 'simd128-threads.wasm']) copyFileSync(`wasm/dist/${name}`, join(folder, name));
+    return simdformer.createDevice({ backend: 'wasm', worker: true, threads: 2, isa: 'simd128', wasmUrl: folder });
+  }
+
+  /** What comes of adding 1 to the last elements, which are 1 and 2. */
+  async function addAtEnd(x: Simdformer.Tensor): Promise<number[]> {
+    const end = x.rows(x.size - 2, x.size);
+    end.write([1, 2]);
+    return [...(await simdformer.add(end, 1).data())];
+  }
+
+  it('takes no more than there is where addresses are few', async () => {
+    const own = await behind(`const { Memory } = WebAssembly;
+      WebAssembly.Memory = class extends Memory {
+        constructor(descriptor) {
+          if (descriptor.maximum > 8192) throw new RangeError('could not allocate memory'); // 512 MiB
+          super(descriptor);
+        }
+      };`);
+    expect(() => own.empty([1 << 27])).toThrow(simdformer.OutOfMemoryError);
+    const half = own.empty([1 << 26]);
+    expect(await addAtEnd(half)).toEqual([2, 3]);
+    const most = own.empty([(50 << 20) >> 2, 4]);
+    expect(() => own.empty([50 << 20])).toThrow(simdformer.OutOfMemoryError);
+    expect(await addAtEnd(most.reshape(-1))).toEqual([2, 3]);
+    own.dispose();
+  });
+
+  it('goes on where the system gives less than was taken for granted, until that is used', async () => {
+    const own = await behind(`const { Memory } = WebAssembly;
+      WebAssembly.Memory = class extends Memory {
+        constructor(descriptor) {
+          super({ ...descriptor, maximum: 8192 });
+        }
+      };`);
+    const most = own.empty([420 << 18]);
+    const more = own.empty([64 << 18]); // for which a quarter more is asked than there is
+    expect(await addAtEnd(most)).toEqual([2, 3]);
+    expect(await addAtEnd(more)).toEqual([2, 3]);
+    const spare = own.empty([1024]);
+    const missing = own.empty([128 << 18]);
+    spare.dispose(); // where sums have place
+    expect(await addAtEnd(more)).toEqual([2, 3]);
+    const { OutOfMemoryError } = simdformer;
+    await expect(own.full([128 << 18], 1).data()).rejects.toThrow(OutOfMemoryError);
+    await expect(addAtEnd(missing)).rejects.toThrow(/cannot grow to \d+ MiB, as the system gives \d+ MiB/);
+    await expect(addAtEnd(more)).rejects.toThrow(OutOfMemoryError); // as what it depends on may be missing
+    own.dispose();
   });
 
   it('hears answers to its questions alone, whatever fails', async () => {

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { type Browser, type Page, chromium as playwright } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type * as Simdformer from '../../src/index.js';
@@ -72,6 +72,9 @@ describe.runIf(chromium && built)('a bare page in Chromium', () => {
 
   beforeAll(async () => {
     execFileSync(process.execPath, ['scripts/browser.mjs', output]);
+    await mkdir(`${output}/partly`);
+    for (const name of ['relaxed-threads.wasm', 'worker.js'])
+      await copyFile(`wasm/dist/${name}`, `${output}/partly/${name}`);
     browser = await playwright.launch(chromium);
   });
   afterAll(async () => {
@@ -84,7 +87,12 @@ describe.runIf(chromium && built)('a bare page in Chromium', () => {
     isolated: boolean,
     headers?: Readonly<Record<string, string>>,
   ): Promise<{ page: Page; warnings: string[] }> {
-    const folders = { '/build/browser/': `${output}/`, '/wasm/': 'wasm/', '/models/': 'models/' };
+    const folders = {
+      '/build/browser/': `${output}/`,
+      '/wasm/': 'wasm/',
+      '/partly/': `${output}/partly/`,
+      '/models/': 'models/',
+    };
     const server = await serve(folders, isolated, headers);
     servers.push(server);
     const page = await browser.newPage();
@@ -241,6 +249,29 @@ describe.runIf(chromium && built)('a bare page in Chromium', () => {
     expect(await refusal(trusted, { threads: 2 })).toMatch(
       /^DeviceError: the worker .*\/thread\.js does not run: .*TrustedScriptURL/,
     );
+  });
+
+  it.each([
+    ['a policy', { threads: 2 }, "worker-src 'none'"],
+    ['a file that is not there', { threads: 2, wasmUrl: '/partly/' }, ''],
+    ['a file that is not there, in a worker', { worker: true, threads: 2, wasmUrl: '/partly/' }, ''],
+  ])('%s that keeps threads from loading leaves a device that computes', async (_, options, policy) => {
+    const { page, warnings } = await open(true, {
+      'Content-Security-Policy': `script-src 'self' 'wasm-unsafe-eval'; ${policy}`,
+    });
+    const values = await page.evaluate(async (given) => {
+      const { add, createDevice } = (globalThis as unknown as { simdformer: typeof Simdformer }).simdformer;
+      const device = await createDevice(given);
+      const values = [await device.tensor([3]).item()];
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      values.push(await add(device.tensor([3]), 1).item());
+      device.dispose();
+      return values;
+    }, options);
+    expect(values).toEqual([3, 4]);
+    await expect
+      .poll(() => warnings)
+      .toEqual([expect.stringMatching(/fewer threads: the worker .*\/thread\.js does not run/)]);
   });
 
   it('a service worker, which has no workers and no import(), says so and what to do', async () => {

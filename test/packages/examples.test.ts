@@ -121,12 +121,15 @@ describe.runIf(folder)('the example', { timeout: 120_000 }, () => {
     const page = (name: string) => readFile(join(project('esbuild'), name), 'utf8');
     const contents = (await page('main.js')).replace(/, wasmUrl: '[^']*'/, '');
     await writeFile(join(place, 'index.html'), await page('index.html'));
-    await esbuild({
+    const { metafile } = await esbuild({
+      metafile: true,
       stdin: { contents, resolveDir: project('esbuild') },
       bundle: true,
       format: 'esm',
       outfile: join(place, 'dist/main.js'),
     });
+    const modules = Object.keys(metafile.inputs).filter((path) => /\/dist\/(io|train)\//.test(path));
+    expect(modules.filter((path) => /(file|atomic-write|checkpoint)\.js$/.test(path))).toEqual([]); // no use to a page
     const { complaints, ...result } = await open(place, true);
     expect(result).toEqual({ isa: 'simd128', threads: 1 });
     expect(complaints).toEqual([expect.stringMatching(/404/), expect.stringMatching(/wasmUrl: '\/folder\/'/)]);

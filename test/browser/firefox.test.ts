@@ -1,0 +1,90 @@
+// What Firefox does in its own way: it tells by events what Chromium throws.
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import puppeteer, { type Browser } from 'puppeteer-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type * as Simdformer from '../../src/index.js';
+import { serve } from './server.js';
+
+const executablePath = [process.env.FIREFOX_PATH, '/usr/bin/firefox-esr', '/usr/bin/firefox'].find(
+  (path) => path && existsSync(path),
+);
+const possible = executablePath !== undefined && existsSync('wasm/dist/simd128.wasm');
+if (!possible) console.warn('WARNING: pages are NOT TESTED in Firefox: it (FIREFOX_PATH) or the wasm build is missing');
+it.skipIf(!possible && !process.env.CI)('Firefox and the WebAssembly engine are there', () =>
+  expect(possible).toBe(true),
+);
+
+/** What devices with these options compute, at once and when their threads have had time to fail. Its text runs in the page. */
+async function compute({ add, createDevice }: typeof Simdformer, options: Simdformer.DeviceOptions[]) {
+  const found: unknown[] = [];
+  for (const given of options) {
+    try {
+      const device = await createDevice(given);
+      const values = [await device.tensor([3]).item()];
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      values.push(await add(device.tensor([3]), 1).item());
+      found.push([device.info.threads, ...values]);
+      device.dispose();
+    } catch (error) {
+      found.push(String(error));
+    }
+  }
+  return found;
+}
+
+describe.runIf(possible)('a page in Firefox', { timeout: 120_000 }, () => {
+  const output = 'build/firefox';
+  const files = { '/build/firefox/': `${output}/`, '/wasm/': 'wasm/' };
+  let browser: Browser;
+
+  beforeAll(async () => {
+    execFileSync(process.execPath, ['scripts/browser.mjs', output]);
+    browser = await puppeteer.launch({ browser: 'firefox', executablePath: executablePath as string, headless: true });
+  }, 120_000);
+  afterAll(() => browser?.close());
+
+  /** What `compute` finds in a page of `site` with the package from `cdn`. */
+  async function inPage(site: string, cdn: string, options: Simdformer.DeviceOptions[]) {
+    const page = await browser.newPage();
+    const warnings: string[] = [];
+    page.on('console', (message) => message.type() === 'warn' && warnings.push(message.text()));
+    page.on('pageerror', (error) => warnings.push(String(error)));
+    await page.goto(site);
+    const script = `import('${cdn}/build/firefox/index.js').then((simdformer) => (${compute})(simdformer, ${JSON.stringify(options)}))`;
+    const found = await page.evaluate(script);
+    await page.close();
+    return { found, warnings };
+  }
+
+  it('workers and threads come with a package from another origin', async () => {
+    const cdn = await serve(files, false, {
+      'Access-Control-Allow-Origin': '*',
+      'Cross-Origin-Resource-Policy': 'cross-origin',
+    });
+    const site = await serve({}, true);
+    try {
+      const wasmUrl = `${cdn.origin}/wasm/dist/`;
+      const options = [{ threads: 2 }, { worker: true, threads: 2 }, { worker: true, threads: 2, wasmUrl }];
+      const { found, warnings } = await inPage(site.origin, cdn.origin, options);
+      expect(found).toEqual(options.map(() => [2, 3, 4]));
+      expect(warnings).toEqual([]);
+    } finally {
+      cdn.close();
+      site.close();
+    }
+  });
+
+  it('threads that a policy forbids leave a device that computes', async () => {
+    const policy = "script-src 'self' 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval'; worker-src 'none'";
+    const site = await serve(files, true, { 'Content-Security-Policy': policy });
+    try {
+      const { found, warnings } = await inPage(site.origin, site.origin, [{ threads: 3 }]);
+      expect(found).toEqual([[3, 3, 4]]);
+      const ours = warnings.filter((text) => text.startsWith('simdformer')); // Firefox itself speaks of the policy
+      expect(ours).toEqual([expect.stringMatching(/fewer threads: the worker .*\/thread\.js does not run/)]);
+    } finally {
+      site.close();
+    }
+  });
+});
