@@ -6,6 +6,9 @@ import { type WasmEngine, wasmEngine } from './wasm-modules.js';
 import type { Answer, Answers, Request } from './worker-protocol.js';
 import { type RunningWorker, scriptUrl, startWorker } from './workers.js';
 
+/** The most bytes that a message has. */
+const PIECE = 2 ** 28;
+
 interface Asked {
   resolve(result: never): void;
   reject(error: DeviceError | OutOfMemoryError): void;
@@ -61,13 +64,17 @@ class WorkerBackend implements Backend {
   }
 
   async readAsync(byteOffset: number, target: ArrayBufferView): Promise<void> {
-    const bytes = await this.#ask<'read'>({ do: 'read', byteOffset, length: target.byteLength });
-    bytesOf(target).set(bytes);
+    const reads = piecesOf(target).map(async ([at, part]) => {
+      part.set(await this.#ask<'read'>({ do: 'read', byteOffset: byteOffset + at, length: part.length }));
+    });
+    await Promise.all(reads);
   }
 
   write(byteOffset: number, source: ArrayBufferView): void {
-    const bytes = bytesOf(source).slice();
-    this.#tell({ do: 'write', byteOffset, bytes }, [bytes.buffer]);
+    for (const [at, part] of piecesOf(source)) {
+      const bytes = part.slice();
+      this.#tell({ do: 'write', byteOffset: byteOffset + at, bytes }, [bytes.buffer]);
+    }
   }
 
   close(): void {
@@ -103,6 +110,14 @@ class WorkerBackend implements Backend {
     this.#worker = null;
     for (const { reject } of this.#asked.splice(0)) reject(error);
   }
+}
+
+/** Parts that can be posted, as 2 GiB cannot everywhere, and where they begin. */
+function piecesOf(view: ArrayBufferView): [at: number, part: Uint8Array][] {
+  const bytes = bytesOf(view);
+  const pieces: [number, Uint8Array][] = [];
+  for (let at = 0; at < bytes.length; at += PIECE) pieces.push([at, bytes.subarray(at, at + PIECE)]);
+  return pieces;
 }
 
 /** Threads that leave a core to the page, which else draws late: every core but one. Node has no page. */

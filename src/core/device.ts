@@ -91,7 +91,12 @@ export class Device {
     if (!fits) throw new ShapeError(`tensor: the data is [${found.join(', ')}], expected [${wanted.join(', ')}]`);
     if (options.requiresGrad) checkDType('tensor', 'what requires a gradient', { dtype }, 'float32');
     const tensor = this.#allocate('tensor', wanted, dtype);
-    this.upload(tensor.storage, tensor.offset, values);
+    try {
+      this.upload(tensor.storage, tensor.offset, values);
+    } catch (error) {
+      tensor.dispose();
+      throw error;
+    }
     if (options.requiresGrad) tensor.requiresGrad = true;
     return tensor;
   }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type * as Simdformer from '../../src/index.js';
 
 describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a device in a worker', () => {
@@ -124,6 +124,35 @@ describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a device in a worker', () 
     await expect(addAtEnd(missing)).rejects.toThrow(/cannot grow to \d+ MiB, as the system gives \d+ MiB/);
     await expect(addAtEnd(more)).rejects.toThrow(OutOfMemoryError); // as what it depends on may be missing
     own.dispose();
+  });
+
+  it('copies large tensors in pieces, as messages of 2 GiB are refused', async () => {
+    const { postMessage } = Worker.prototype;
+    const post = vi.spyOn(Worker.prototype, 'postMessage').mockImplementation(function (
+      this: Worker,
+      message,
+      transfer,
+    ) {
+      const [buffer] = (transfer ?? []) as unknown as ArrayBuffer[];
+      if (buffer && buffer.byteLength > 2 ** 28) throw new RangeError('Data cannot be cloned, out of memory');
+      return postMessage.call(this, message, transfer);
+    });
+    onTestFinished(() => post.mockRestore());
+    const values = new Float32Array(2 ** 26 + 3);
+    for (const at of [0, 2 ** 26 - 1, 2 ** 26, 2 ** 26 + 2]) values[at] = at + 1;
+    const x = device.tensor(values);
+    const found = (await x.data()) as Float32Array;
+    expect(found.length).toBe(values.length);
+    expect(found.every((value, at) => value === values[at])).toBe(true);
+    x.dispose();
+
+    const before = device.memory().used;
+    post.mockImplementationOnce(() => {
+      throw new RangeError('Data cannot be cloned, out of memory');
+    });
+    expect(() => device.tensor(values.subarray(0, 100))).toThrow(RangeError);
+    expect(device.memory().used).toBe(before);
+    expect(await device.tensor([1, 2]).data()).toEqual(Float32Array.of(1, 2));
   });
 
   it('hears answers to its questions alone, whatever fails', async () => {
