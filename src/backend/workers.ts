@@ -56,8 +56,10 @@ export async function startWorker(
 }
 
 function startHere(url: URL, inBrowser: () => Worker): Worker {
-  if (url.origin === globalThis.origin) return inBrowser();
-  // Workers must be of the page's origin, which modules from a CDN are not. What they import need not be.
+  // Workers must be of the page's origin, which modules from a CDN are not. What they import need not be. (Where webpack
+  // has put its own URL into `inBrowser`, `url` is a file's on the machine that ran it.)
+  const isElsewhere = url.protocol.startsWith('http') && url.origin !== globalThis.origin;
+  if (!isElsewhere) return inBrowser();
   return new Worker(scriptUrl(`import ${JSON.stringify(url)};`), { type: 'module' });
 }
 
