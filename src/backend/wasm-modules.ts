@@ -2,7 +2,7 @@
 import { ArgumentError, DeviceError } from '../core/errors.js';
 import type { WasmOptions } from './backend.js';
 import { isNode, nodeModule } from './node.js';
-import { threadsHere } from './wasm-threads.js';
+import { threadsHere, warnOnce } from './wasm-threads.js';
 
 export type WasmIsa = 'simd128' | 'relaxed';
 
@@ -89,7 +89,12 @@ export async function wasmEngine(options: WasmOptions): Promise<WasmEngine> {
     const engine = await bundled.load().catch(() => {
       throw error; // what would have to be repaired, as a policy that forbids WebAssembly
     });
-    warnOfBundled(error as Error);
+    warnOnce(
+      'with a plain copy of its engine, on one thread',
+      `the bundler left the files of the best one behind (${(error as Error).message}). Copy ` +
+        'them from node_modules/simdformer/wasm/dist/ to a folder of your site, and name it: ' +
+        "createDevice({ wasmUrl: '/folder/' })",
+    );
     return { ...engine, threads: 1 };
   }
 }
@@ -101,19 +106,6 @@ function packaged(name: ModuleName): URL {
   } catch (cause) {
     throw new DeviceError('the WebAssembly engine cannot be found: the code does not know its own URL', { cause });
   }
-}
-
-let warned = false;
-
-function warnOfBundled({ message }: Error): void {
-  if (!warned) {
-    console.warn(
-      'simdformer computes with a plain copy of its engine, on one thread, as the bundler left the files of the best one ' +
-        `behind (${message}). Copy them from node_modules/simdformer/wasm/dist/ to a folder of your site, and name it: ` +
-        "createDevice({ wasmUrl: '/folder/' }).",
-    );
-  }
-  warned = true;
 }
 
 async function folderUrl(folder: string | URL): Promise<string> {

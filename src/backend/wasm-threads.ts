@@ -15,11 +15,11 @@ function whyNotShared(): string | null {
   );
 }
 
-let warned = false;
+const warnings = new Set<string>();
 
-function warnOnce(threads: string, reason: string): void {
-  if (!warned) console.warn(`simdformer computes on ${threads}: ${reason}.`);
-  warned = true;
+export function warnOnce(how: string, why: string): void {
+  if (!warnings.has(how)) console.warn(`simdformer computes ${how}: ${why}.`);
+  warnings.add(how);
 }
 
 /** How many threads a device gets: what was asked for or else what the machine offers, but one where none can work. */
@@ -27,7 +27,7 @@ export async function threadsHere(asked: number | undefined): Promise<number> {
   const wanted = asked ?? Math.min(await parallelism(), MAX_THREADS);
   const reason = whyNotShared();
   if (wanted === 1 || reason === null) return wanted;
-  warnOnce('one thread', reason);
+  warnOnce('on one thread', reason);
   return 1;
 }
 
@@ -46,7 +46,7 @@ export async function startThreads(
   stacks: readonly number[],
 ): Promise<RunningWorker[]> {
   const workers: RunningWorker[] = [];
-  const lost = ({ message }: DeviceError) => warnOnce('fewer threads', message);
+  const lost = ({ message }: DeviceError) => warnOnce('on fewer threads', message);
   const started = await Promise.allSettled(
     stacks.map(async (stack) => {
       const worker = await startWorker(...scriptIn(folder), () => {}, lost);

@@ -133,10 +133,16 @@ export function createWorkerBackend(options: WasmOptions): Promise<Backend> {
 
 /** Where the worker's module is, and what starts it in browsers. */
 function workerOf({ folder, worker: text }: WasmEngine): [url: URL, inBrowser: () => Worker] {
-  if (folder === undefined && text === undefined) {
+  if (text !== undefined) {
+    // A classic script, as pages of files have no origin, whose modules Chromium does not start. This engine has no
+    // threads, which alone are looked for beside a module.
+    const script = new URL(scriptUrl(text.replaceAll('import.meta.url', 'location.href')));
+    return [script, () => new Worker(script)];
+  }
+  if (folder === undefined) {
     const literal = () => new Worker(new URL('../../wasm/dist/worker.js', import.meta.url), { type: 'module' });
     return [besides(import.meta.url, '../../wasm/dist/worker.js'), literal];
   }
-  const url = text === undefined ? new URL('worker.js', folder) : new URL(scriptUrl(text));
+  const url = new URL('worker.js', folder);
   return [url, () => new Worker(url, { type: 'module' })];
 }

@@ -20,16 +20,8 @@ interface Exports {
   heapBytes(): number;
 }
 
-const PAGE = 65536;
-
 /** Words that are always free behind the heap, for command lists. Longer ones run in pieces. */
 const LIST_ROOM = 1 << 21;
-
-interface Waiting {
-  words: Uint32Array;
-  resolve(failure: CommandFailure | null): void;
-  reject(error: unknown): void;
-}
 
 /** One instance of the module: a device whose heap is the end of the instance's memory. */
 class WasmBackend implements Backend {
@@ -38,17 +30,16 @@ class WasmBackend implements Backend {
   readonly #heap: number;
   /** Null once closed, so that the memory is free whoever still knows the device. */
   #instance: { readonly exports: Exports; readonly memory: WebAssembly.Memory } | null;
-  readonly #waiting: Waiting[] = [];
+  /** Runs that are still to be made. */
+  readonly #waiting: (() => void)[] = [];
   #threads: RunningWorker[] = [];
 
-  constructor(exports: Exports, memory: WebAssembly.Memory, threads: number, pages: number) {
+  constructor(exports: Exports, memory: WebAssembly.Memory, threads: number, mostBytes: number) {
     this.#instance = { exports, memory };
     exports._initialize();
-    if (!exports.create(threads, threads > 1 && maySleep()) || !this.grow(0))
+    if (!exports.create(threads, maySleep(memory)) || !this.grow(0))
       throw new DeviceError('createDevice: out of memory for a device');
     this.#heap = exports.heap() >>> 0;
-    // One page is lost where the heap ends within it.
-    const mostBytes = (pages - 1) * PAGE - this.#heap - LIST_ROOM * 4;
     this.manifest = { ...(JSON.parse(this.#text(exports.manifest())) as Manifest), isas: wasmIsas, mostBytes };
   }
 
@@ -67,8 +58,15 @@ class WasmBackend implements Backend {
   /** On this thread all the same, but after whatever else the event loop has to do. */
   runAsync(words: Uint32Array, count: number): Promise<CommandFailure | null> {
     this.#open();
+    const list = words.slice(0, count);
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ words: words.slice(0, count), resolve, reject });
+      this.#waiting.push(() => {
+        try {
+          resolve(this.#run(list));
+        } catch (error) {
+          reject(error);
+        }
+      });
       afterEvents(() => this.#runWaiting());
     });
   }
@@ -100,13 +98,7 @@ class WasmBackend implements Backend {
   }
 
   #runWaiting(): void {
-    for (const { words, resolve, reject } of this.#waiting.splice(0)) {
-      try {
-        resolve(this.#run(words));
-      } catch (error) {
-        reject(error);
-      }
-    }
+    for (const run of this.#waiting.splice(0)) run();
   }
 
   #run(words: Uint32Array): CommandFailure | null {
@@ -138,16 +130,14 @@ class WasmBackend implements Backend {
   /** The ASCII text at a pointer, up to its zero. */
   #text(pointer: number): string {
     const bytes = new Uint8Array(this.#open().memory.buffer);
-    let text = '';
-    for (let at = pointer; bytes[at] !== 0; at++) text += String.fromCharCode(bytes[at] as number);
-    return text;
+    return String.fromCharCode(...bytes.subarray(pointer, bytes.indexOf(0, pointer)));
   }
 }
 
-/** Whether this thread may wait for others asleep: all may but those of pages. */
-function maySleep(): boolean {
+/** Whether this thread may wait asleep for others that share the memory: all may but those of pages. */
+function maySleep({ buffer }: WebAssembly.Memory): boolean {
   try {
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 1); // which is 0, so that it does not wait
+    Atomics.wait(new Int32Array(buffer), 0, 0, 0); // for no time at all
     return true;
   } catch {
     return false;
@@ -183,7 +173,9 @@ export async function openEngine(engine: WasmEngine): Promise<Backend> {
     );
   }
   const exports = instance.exports as unknown as Exports;
-  const backend = new WasmBackend(exports, imported ?? (exports.memory as WebAssembly.Memory), threads, maximum);
+  // A page has 64 KiB, of which a sixteenth is left to the engine itself and to command lists.
+  const mostBytes = maximum * 61440;
+  const backend = new WasmBackend(exports, imported ?? (exports.memory as WebAssembly.Memory), threads, mostBytes);
   await backend.start(engine);
   return backend;
 }

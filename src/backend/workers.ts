@@ -26,33 +26,30 @@ export async function startWorker(
 ): Promise<RunningWorker> {
   const failure = ({ message = 'it did not load' }: { message?: string }) =>
     new DeviceError(`the worker ${url} does not run: ${message}`);
-  const made = <T>(make: () => T): T => {
-    try {
-      return make();
-    } catch (error) {
-      throw failure(error as Error);
+  try {
+    if (isNode) {
+      const { Worker: NodeWorker } = await nodeModule<typeof import('node:worker_threads')>('worker_threads');
+      // Of the process's own options some are refused, as --input-type, and loaders would only take time.
+      const worker = new NodeWorker(url, { execArgv: [] });
+      worker.on('message', receive).on('error', (error: Error) => lost(failure(error)));
+      worker.unref();
+      return {
+        post: (message, transfer) => worker.postMessage(message, transfer as never),
+        keepAlive: (yes) => (yes ? worker.ref() : worker.unref()),
+        terminate: () => void worker.terminate(),
+      };
     }
-  };
-  if (isNode) {
-    const { Worker: NodeWorker } = await nodeModule<typeof import('node:worker_threads')>('worker_threads');
-    // Of the process's own options some are refused, as --input-type, and loaders would only take time.
-    const worker = made(() => new NodeWorker(url, { execArgv: [] }));
-    worker.on('message', receive).on('error', (error: Error) => lost(failure(error)));
-    worker.unref();
+    const worker = startHere(url, inBrowser);
+    worker.onmessage = ({ data }) => receive(data);
+    worker.onerror = (event) => lost(failure(event));
     return {
-      post: (message, transfer) => worker.postMessage(message, transfer as never),
-      keepAlive: (yes) => (yes ? worker.ref() : worker.unref()),
-      terminate: () => void worker.terminate(),
+      post: (message, transfer = []) => worker.postMessage(message, transfer),
+      keepAlive: () => {},
+      terminate: () => worker.terminate(),
     };
+  } catch (error) {
+    throw failure(error as Error);
   }
-  const worker = made(() => startHere(url, inBrowser));
-  worker.onmessage = ({ data }) => receive(data);
-  worker.onerror = (event) => lost(failure(event));
-  return {
-    post: (message, transfer = []) => worker.postMessage(message, transfer),
-    keepAlive: () => {},
-    terminate: () => worker.terminate(),
-  };
 }
 
 function startHere(url: URL, inBrowser: () => Worker): Worker {

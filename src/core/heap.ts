@@ -69,8 +69,8 @@ export class Heap implements Pool {
     // Growing by a quarter at least keeps the number of calls low; untouched memory costs nothing.
     const roomy = this.#capacity + Math.max(wanted - spare, this.#capacity >> 2, 1 << 18);
     const exact = this.#capacity + wanted - spare;
-    const capacity = this.extend(roomy) ? roomy : this.extend(exact) ? exact : 0;
-    if (capacity === 0) {
+    const capacity = [roomy, exact].find((words) => this.extend(words));
+    if (capacity === undefined) {
       throw new OutOfMemoryError(
         `a tensor of ${mebibytes(wanted)} does not fit: ${mebibytes(this.#used)} are in use and the ` +
           'device cannot grow. Free tensors with device.scope() or dispose(), or use smaller batches',
@@ -133,24 +133,18 @@ export class Arena implements Pool {
 }
 
 function takeBestFit(free: FreeList, wanted: number): Block | undefined {
-  let best = -1;
-  let bestWords = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < free.length; i++) {
-    const words = (free[i] as Block).words;
-    if (words >= wanted && words < bestWords) {
-      best = i;
-      bestWords = words;
-      if (words === wanted) break;
+  let best: FreeList[number] | undefined;
+  for (const block of free) {
+    if (block.words >= wanted && !(best !== undefined && best.words <= block.words)) {
+      best = block;
+      if (block.words === wanted) break;
     }
   }
-  if (best < 0) return undefined;
-  const block = free[best] as FreeList[number];
-  const taken = { offset: block.offset, words: wanted };
-  if (block.words === wanted) free.splice(best, 1);
-  else {
-    block.offset += wanted;
-    block.words -= wanted;
-  }
+  if (best === undefined) return undefined;
+  const taken = { offset: best.offset, words: wanted };
+  best.offset += wanted;
+  best.words -= wanted;
+  if (best.words === 0) free.splice(free.indexOf(best), 1);
   return taken;
 }
 

@@ -112,7 +112,7 @@ export class Queue {
     for (const [opcode, { name, operands: given }] of backend.manifest.ops.entries()) {
       const operands = given.map((operand) => ({
         ...operand,
-        isTensor: isTensorKind(operand.kind),
+        isTensor: /in|out/.test(operand.kind),
         isWritten: operand.kind.includes('out'),
       }));
       const words = operands.reduce((sum, { kind, isTensor }) => sum + (isTensor ? 2 : kind === 'tail' ? 0 : 1), 1);
@@ -219,9 +219,9 @@ export class Queue {
     return new Promise((resolve, reject) => {
       const { words, length: count } = this.#pending;
       this.#pending.length = 0;
-      const waits = this.#running !== null || this.#jobs.length > 0; // else the backend copies them at once
-      this.#jobs.push({ words: waits ? words.slice(0, count) : words, count, reads, resolve, reject });
-      this.#startNext();
+      const own = this.idle ? words : words.slice(0, count); // if it need not wait, the backend copies them at once
+      this.#jobs.push({ words: own, count, reads, resolve, reject });
+      this.#runJobs();
     });
   }
 
@@ -245,46 +245,32 @@ export class Queue {
     return layout;
   }
 
-  #startNext(): void {
+  async #runJobs(): Promise<void> {
     if (this.#running !== null) return;
-    const job = this.#jobs.shift();
-    if (job === undefined) return;
-    this.#running = job;
-    const finish = (end: () => void) => {
-      this.#running = null;
-      end();
-      this.#startNext();
-    };
-    this.#perform(job).then(
-      (failure) => finish(() => this.#settle(job, () => failure)),
-      (error) => finish(() => job.reject(error)),
-    );
-  }
-
-  async #perform(job: Job): Promise<CommandFailure | null> {
     const { backend } = this;
-    const run = backend.runAsync(job.words, job.count);
-    const reads = backend.readAsync
-      ? job.reads.splice(0).map((read) => backend.readAsync?.(read.byteOffset, read.target))
-      : [];
-    const [failure] = await Promise.all([run, ...reads]);
-    if (this.#unreported !== undefined) {
-      const error = this.#unreported;
-      this.#unreported = undefined;
-      throw error;
+    for (let job = this.#jobs.shift(); job !== undefined; job = this.#jobs.shift()) {
+      this.#running = job;
+      try {
+        const run = backend.runAsync(job.words, job.count);
+        const reads = backend.readAsync
+          ? job.reads.splice(0).map((read) => backend.readAsync?.(read.byteOffset, read.target))
+          : [];
+        const [failure] = await Promise.all([run, ...reads]);
+        const error = this.#unreported;
+        this.#unreported = undefined;
+        if (error !== undefined) throw error;
+        this.#settle(job, failure);
+      } catch (error) {
+        job.reject(error);
+      }
+      this.#running = null;
     }
-    return failure;
   }
 
-  /** `run` gives, or throws, why the job failed. */
-  #settle(job: Job, run: () => CommandFailure | null): void {
-    try {
-      throwIfFailed(run());
-      this.#readResults(job);
-      job.resolve();
-    } catch (error) {
-      job.reject(error);
-    }
+  #settle(job: Job, failure: CommandFailure | null): void {
+    throwIfFailed(failure);
+    this.#readResults(job);
+    job.resolve();
   }
 
   #readResults(job: Job): void {
@@ -298,7 +284,11 @@ export class Queue {
       this.#readResults(this.#running); // before later commands can overwrite them
     }
     for (const job of this.#jobs.splice(0)) {
-      this.#settle(job, () => this.backend.run(job.words, job.count));
+      try {
+        this.#settle(job, this.backend.run(job.words, job.count));
+      } catch (error) {
+        job.reject(error);
+      }
     }
   }
 }
@@ -306,10 +296,6 @@ export class Queue {
 /** What would be rounded or wrap where the engine keeps it is refused. */
 export function checkScalar(op: string, name: string, value: number, kind: OperandKind): void {
   if (kind === 'u32') checkNumber(op, name, value, isUint32, UINT32);
-}
-
-function isTensorKind(kind: OperandKind): boolean {
-  return kind.startsWith('in') || kind.startsWith('out');
 }
 
 function unknownOperand(op: string, name: string): SimdformerError {

@@ -1,6 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { build } from 'esbuild';
 import { type Browser, type Page, chromium as playwright } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type * as Simdformer from '../../src/index.js';
@@ -272,6 +276,32 @@ describe.runIf(chromium && built)('a bare page in Chromium', () => {
     await expect
       .poll(() => warnings)
       .toEqual([expect.stringMatching(/fewer threads: the worker .*\/thread\.js does not run/)]);
+  });
+
+  it('a page that is a file computes, in a worker, too', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'simdformer-'));
+    const page = await browser.newPage();
+    try {
+      await build({
+        stdin: { resolveDir: output, contents: "export { createDevice } from './index.js'" },
+        outfile: join(folder, 'page.js'),
+        bundle: true,
+        format: 'iife',
+        globalName: 'simdformer',
+        logLevel: 'silent', // it warns that there is no import.meta
+      });
+      await writeFile(join(folder, 'page.html'), '<!doctype html><script src="page.js"></script>');
+      await page.goto(pathToFileURL(join(folder, 'page.html')).href);
+      const values = await page.evaluate(async () => {
+        const { createDevice } = (globalThis as unknown as { simdformer: typeof Simdformer }).simdformer;
+        const devices = [await createDevice(), await createDevice({ worker: true })];
+        return Promise.all(devices.map((device) => device.tensor([3]).item()));
+      });
+      expect(values).toEqual([3, 3]);
+    } finally {
+      await page.close();
+      await rm(folder, { recursive: true });
+    }
   });
 
   it('a service worker, which has no workers and no import(), says so and what to do', async () => {
