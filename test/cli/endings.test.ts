@@ -82,7 +82,8 @@ describe('a training', () => {
     const killed = await train('shared-2', ['--steps', '1000000'], { interruptAt: /step 1\//, signal: 'SIGKILL' });
     expect(killed.code).toBe(null);
     expect(existsSync(folder.at('shared-2/lock'))).toBe(true);
-    const left = ['checkpoint.safetensors.0f-1e.tmp', 'model.safetensors.0f-1e.tmp', 'task.json.123.tmp'];
+    const id = '0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0';
+    const left = [`checkpoint.safetensors.${id}.tmp`, `model.safetensors.${id}.tmp`, `task.json.${id}.tmp`];
     for (const name of left) await writeFile(folder.at(`shared-2/${name}`), 'x');
     expect((await train('shared-2', ['--overwrite'])).code).toBe(0);
     expect((await readdir(folder.at('shared-2'))).filter((name) => /lock|tmp/.test(name))).toEqual([]);
