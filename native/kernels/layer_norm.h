@@ -82,7 +82,7 @@ struct LayerNorm {
       });
     } else {
       around = totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {
-        fetchBehind(input + c, cols);
+        fetchBehind<kPast>(input + c, cols);
         meanwhile(c, lanes);
         deviation(loadLanes(s + c, lanes), pivot, lanes, sums);
       });

@@ -63,7 +63,7 @@ struct SoftmaxForward {
       const Vf max = splat(largest(input, n));
       float* powers = kPast && n <= kScratchFloats ? scratch : output;
       const Totals<1> total = totals<1>(n, [&](size_t c, size_t lanes, Vf* sums) {
-        fetchBehind(input + c, n);
+        fetchBehind<kPast>(input + c, n);
         const Vf e = expNonPositive(loadLanes(input + c, lanes) - max);
         storeLanes(powers + c, e, lanes);
         sums[0] += firstLanesOr(e, lanes, 0);
