@@ -38,7 +38,8 @@ interface Effects {
  * while recording belong to the program: they hold the results of its latest run until `dispose()`.
  */
 export class Program<Result = unknown> {
-  readonly #scalars = new Map<string, Scalar[]>();
+  /** In the order in which they came. */
+  readonly #scalars: ReadonlySet<Scalar>;
   /** Bytes that the program's tensors take. */
   readonly bytes: number;
   #disposed = false;
@@ -55,15 +56,12 @@ export class Program<Result = unknown> {
     private readonly release: () => void,
   ) {
     this.bytes = arena.words * 4;
-    for (const { scalar } of list.patches) {
-      const same = this.#scalars.get(scalar.name) ?? [];
-      if (!same.includes(scalar)) this.#scalars.set(scalar.name, [...same, scalar]);
-    }
+    this.#scalars = new Set(list.patches.map(({ scalar }) => scalar));
   }
 
   /** The names that `run` can set. */
   get scalars(): readonly string[] {
-    return [...this.#scalars.keys()];
+    return [...new Set([...this.#scalars].map(({ name }) => name))];
   }
 
   /** Floating-point operations of one run. */
@@ -81,18 +79,20 @@ export class Program<Result = unknown> {
   run(scalars: Readonly<Record<string, number>> = {}): Result {
     this.#assertRuns('program.run');
     const given = Object.entries(checkOptions('program.run', scalars));
+    const known = this.scalars;
     for (const [name, value] of given) {
-      if (!this.#scalars.has(name)) {
-        const names = this.scalars.join(', ') || 'none';
+      if (!known.includes(name)) {
+        const names = known.join(', ') || 'none';
         throw new ArgumentError(`program.run: no scalar is called '${name}'; the program has: ${names}`);
       }
       for (const { kind, scalar } of this.list.patches)
         if (scalar.name === name) checkScalar('program.run', name, value, kind);
       checkNumber('program.run', name, value, isNumber, 'a number');
     }
-    for (const [name, same] of this.#scalars) {
-      const value = scalars[name];
-      for (const scalar of same) scalar.value = value ?? scalar.draw?.() ?? scalar.value;
+    const values = new Map(given);
+    for (const scalar of this.#scalars) {
+      const drawn = () => (scalar.arena === this.arena ? scalar.draw?.() : undefined);
+      scalar.value = values.get(scalar.name) ?? drawn() ?? scalar.value;
     }
     this.#prepare();
     this.device.queue.append(this.list.words.subarray(0, this.list.length));

@@ -15,6 +15,8 @@ export class Scalar {
     public value: number,
     /** What runs of a program that do not name it set it to; without, it keeps its value. */
     readonly draw?: () => number,
+    /** That of the program that draws it; others that use it keep what that drew. */
+    readonly arena?: object,
   ) {}
 }
 
@@ -195,7 +197,7 @@ export class Queue {
   #runIfFull(): void {
     if (this.#pending.length <= FULL) return;
     if (this.backend.readAsync === undefined) this.runSync();
-    else this.run().catch((error) => (this.#unreported ??= error));
+    else this.#start([], ignore, (error) => (this.#unreported ??= error));
   }
 
   /** Whether what is queued can run on this thread without waiting for anything that came before. */
@@ -216,13 +218,21 @@ export class Queue {
 
   /** Runs everything off this thread, in order; then copies `reads` out of the heap. */
   run(...reads: Read[]): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const { words, length: count } = this.#pending;
-      this.#pending.length = 0;
-      const own = this.idle ? words : words.slice(0, count); // if it need not wait, the backend copies them at once
-      this.#jobs.push({ words: own, count, reads, resolve, reject });
-      this.#runJobs();
-    });
+    return new Promise((resolve, reject) => this.#start(reads, resolve, reject));
+  }
+
+  #start(reads: Read[], resolve: Job['resolve'], reject: Job['reject']): void {
+    const { words, length: count } = this.#pending;
+    this.#pending.length = 0;
+    const own = this.idle ? words : words.slice(0, count); // if it need not wait, the backend copies them at once
+    this.#jobs.push({ words: own, count, reads, resolve, reject });
+    this.#runJobs();
+  }
+
+  #throwUnreported(): void {
+    const error = this.#unreported;
+    this.#unreported = undefined;
+    if (error !== undefined) throw error;
   }
 
   /** Ends what is under way, so that nobody waits for it in vain, and forgets what is not. */
@@ -251,14 +261,12 @@ export class Queue {
     for (let job = this.#jobs.shift(); job !== undefined; job = this.#jobs.shift()) {
       this.#running = job;
       try {
+        this.#throwUnreported(); // what came before has failed: optimizers must not go on from it
         const run = backend.runAsync(job.words, job.count);
         const reads = backend.readAsync
           ? job.reads.splice(0).map((read) => backend.readAsync?.(read.byteOffset, read.target))
           : [];
         const [failure] = await Promise.all([run, ...reads]);
-        const error = this.#unreported;
-        this.#unreported = undefined;
-        if (error !== undefined) throw error;
         this.#settle(job, failure);
       } catch (error) {
         job.reject(error);
@@ -297,6 +305,8 @@ export class Queue {
 export function checkScalar(op: string, name: string, value: number, kind: OperandKind): void {
   if (kind === 'u32') checkNumber(op, name, value, isUint32, UINT32);
 }
+
+function ignore(): void {}
 
 function unknownOperand(op: string, name: string): SimdformerError {
   return new SimdformerError(

@@ -383,11 +383,11 @@ export class Transformer extends Module {
   /** Every training pass drops other elements: one recorded has a seed of this name, which each run draws anew. */
   #beginPass(scalar = 'dropoutSeed'): void {
     const draw = () => this.#seeds.uint32();
-    if (this.#drops) this.#randomness.seed = new Scalar(scalar, draw(), draw);
+    if (this.#drops) this.#randomness.seed = new Scalar(scalar, draw(), draw, this.device.arena);
   }
 
   get #drops(): boolean {
-    return this.config.dropout > 0 && [...this.modules()].some(({ training }) => training);
+    return this.config.dropout > 0 && (this.training || this.modules().some(({ training }) => training));
   }
 
   #decoder(op: string, state: DecoderState): Decoder {

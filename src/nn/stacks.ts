@@ -98,7 +98,7 @@ abstract class Layer extends Module {
     if (!this.recomputes || !this.training) return forward();
     const { randomness } = this;
     const { seed } = randomness;
-    const training = new Set([...this.modules()].filter((part) => part.training));
+    const training = new Set(this.modules().filter((part) => part.training));
     return recompute([...inputs, ...this.parameters()], () => {
       const { seed: current } = randomness;
       randomness.seed = seed; // another pass may have begun since, or inference

@@ -118,7 +118,7 @@ export class Run {
     }
     await before;
     if (reason === 'done' && this.#state.validations.at(-1)?.step !== this.#state.step) await this.#validate();
-    await this.#save();
+    if (this.#state.step > 0) await this.#save(); // else there is no more than a beginning
     if (reason !== 'aborted') this.#averages.finish(this.#state.validations.length);
     await this.model.device.flush();
     const { step, validations } = this.#state;
@@ -149,6 +149,7 @@ export class Run {
     const learningRate = this.#schedule(step);
     checkNumber('fit', `what schedule returned for step ${step}`, learningRate, isNotNegative, 'a number, 0 or more');
     const { device } = this.model;
+    this.#zeroGrad(); // those that callbacks may have left are none of this step's
     const parts: Tensor[] = [];
     const running: Promise<void>[] = [];
     let values: Promise<number>[];
@@ -159,7 +160,8 @@ export class Run {
         const run = device.flush();
         run.catch(() => {}); // reported when it is awaited
         running.push(run);
-        await running[i - 1];
+        // All before the optimizer's run, which would not know that one has failed.
+        await (i + 2 === batches.length ? Promise.all(running) : running[i - 1]);
       }
       device.scope(() => {
         this.#optimizer.step({ lr: learningRate, maxNorm: clipNorm ?? undefined });
@@ -220,11 +222,10 @@ export class Run {
     if (validate === undefined) return false;
     this.model.eval();
     const metrics = checkMetrics(await validate(this.#state.step), earlyStopping?.metric);
-    this.model.train();
-    this.#zeroGrad(); // what it may have left is none of the next step's
     const validation = { step: this.#state.step, metrics };
     this.#state.validations.push(validation);
     await onValidation?.(validation);
+    this.model.train();
     const { validations } = this.#state;
     const best = earlyStopping === undefined || validationsSinceBest(validations, earlyStopping.metric) === 0;
     this.#averages.validated(validations.length, best);

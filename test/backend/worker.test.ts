@@ -63,6 +63,18 @@ describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a device in a worker', () 
     expect(await x.data()).toEqual(Float32Array.of(150_000));
   });
 
+  it('leaves parameters alone once a part of much that is queued has failed', async () => {
+    const p = device.tensor([1, 2], [2], { requiresGrad: true });
+    const x = device.tensor([0]);
+    const affine = { rows: 1, cols: 1, xStride: 1, yStride: 1, scale: 1, shift: 1, accumulate: 0 };
+    device.emit('affine', { x, y: x, ...affine, cols: 7 });
+    for (let i = 0; i < 150_000; i++) device.emit('affine', { x, y: x, ...affine });
+    simdformer.sum(p).backward();
+    new simdformer.SGD([p], { lr: 0.1 }).step();
+    await expect(device.flush()).rejects.toThrow(simdformer.CommandError);
+    expect(await p.data()).toEqual(Float32Array.of(1, 2));
+  });
+
   it('refuses what the engine would refuse', async () => {
     await expect(simdformer.createDevice({ backend: 'wasm', worker: true, isa: 'avx2' })).rejects.toThrow(
       /isa is 'avx2'/,

@@ -71,6 +71,8 @@ describe('device.record', () => {
     expect(await program.run({ b: 1 }).data()).toEqual(Float32Array.of(2, 4));
     expect(() => program.run({ c: 1 })).toThrow(ArgumentError);
     expect(() => program.run({ c: 1 })).toThrow(/'c'.*a, b/);
+    const odd = device.record(() => scale(x, device.scalar('constructor', 3)));
+    expect(await odd.run().data()).toEqual(Float32Array.of(3, 6));
   });
 
   it('sets all scalars or none, and no integer to what is none', async () => {

@@ -65,6 +65,31 @@ describe('dropout', () => {
     expect(pair[0].dataSync()).not.toEqual(pair[1].dataSync());
   });
 
+  it('is the same in backward where that is recorded in another program, and in the order of eager passes', async () => {
+    const device = await deviceFor(best, 2);
+    for (const gradientCheckpointing of [false, true]) {
+      const model = build(device, options);
+      model.gradientCheckpointing = gradientCheckpointing;
+      const [batch, shifted] = [model.batch(sources), model.shift(targets)];
+      const { weight } = model.transformer.encoder!.layers[0]!.linear2;
+      const losses = () => [model.loss(batch, shifted, { rDrop: 1 }), model.loss(batch, shifted)];
+      model.seedDropout(5);
+      const eager = losses();
+      for (const loss of eager) loss.backward();
+      const expected = weight.grad!.dataSync();
+      weight.zeroGrad();
+      const forward = device.record(losses);
+      const backward = device.record(() => {
+        for (const loss of forward.result) loss.backward();
+      });
+      model.seedDropout(5);
+      forward.run();
+      backward.run();
+      expect(forward.result.map((loss) => loss.dataSync())).toEqual(eager.map((loss) => loss.dataSync()));
+      expect(weight.grad!.dataSync()).toEqual(expected);
+    }
+  });
+
   it('is new in each pass where only a part is in training mode', async () => {
     const model = build(await deviceFor(best, 2), options).eval();
     model.transformer.decoder!.train();

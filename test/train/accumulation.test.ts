@@ -35,6 +35,14 @@ it('fails for the one whose batch is wrong, and leaves its weights alone', async
   expect(first.status).toBe('fulfilled');
   expect(second).toMatchObject({ status: 'rejected', reason: expect.any(CommandError) });
   expect(await weights(bad)).toEqual(before);
+  for (const wrong of [0, 2, 3]) {
+    await expect(fit(bad, batchesWith(wrong), { ...options, steps: 4 })).rejects.toThrow(CommandError);
+    expect(await weights(bad), `batch ${wrong} of 4`).toEqual(before);
+  }
+  await expect(fit(bad, batchesWith(0), { ...options, steps: 4, gradientAccumulation: 2 })).rejects.toThrow(
+    CommandError,
+  );
+  expect(await weights(bad)).toEqual(before);
   expect(bad.parameters().some(({ grad }) => grad !== null)).toBe(false);
 });
 

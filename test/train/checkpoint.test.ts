@@ -109,6 +109,8 @@ describe('a checkpoint', () => {
     const options = { ...common, steps: 6, checkpoint: path, checkpointEvery: 4 };
     await expect(fit(smallModel(device), examples, { ...options, onStep: fail })).rejects.toThrow('enough');
     expect(await readFile(path)).toEqual(before);
+    await fit(smallModel(device), examples, { ...options, signal: AbortSignal.abort() });
+    expect(await readFile(path)).toEqual(before);
     const failLater = ({ step }: Progress) => step === 5 && fail();
     await expect(fit(smallModel(device), examples, { ...options, onStep: failLater })).rejects.toThrow('enough');
     expect(await readFile(path)).not.toEqual(before);

@@ -213,18 +213,23 @@ describe('fit', () => {
     await expect(fit(model, examples, { ...validated, onValidation: late })).rejects.toThrow('disk full');
   });
 
-  it('trains with none of the gradients that validation leaves', async () => {
-    const trainedWith = async (validate: (model: Transformer) => void) => {
-      const model = smallModel(device);
-      const measure = () => {
-        validate(model);
+  it('trains with none of the gradients, and in no mode, that callbacks leave', async () => {
+    const trainedWith = async (name: 'validate' | 'onValidation' | 'onStep', leave: (model: Transformer) => void) => {
+      const model = smallModel(device, { dropout: 0.2 });
+      const call = () => {
+        leave(model);
         return { wer: 1 };
       };
-      await fit(model, examples, { ...common, steps: 2, validateEvery: 1, validate: measure });
+      const options = { ...common, steps: 3, gradientAccumulation: 2, validateEvery: 1, validate: () => ({ wer: 1 }) };
+      await fit(model, examples, { ...options, [name]: call });
       return weights(model);
     };
-    const leaving = (model: Transformer) => device.scope(() => model.loss([[3]], [[1, 3]]).backward());
-    expect(await trainedWith(leaving)).toEqual(await trainedWith(() => {}));
+    const leaveGradients = (model: Transformer) => device.scope(() => model.loss([[3]], [[1, 3]]).backward());
+    const expected = await trainedWith('validate', () => {});
+    expect(await trainedWith('validate', leaveGradients)).toEqual(expected);
+    expect(await trainedWith('onValidation', leaveGradients)).toEqual(expected);
+    expect(await trainedWith('onStep', leaveGradients)).toEqual(expected);
+    expect(await trainedWith('onValidation', (model) => model.eval())).toEqual(expected);
   });
 
   it('refuses a rate that is none', async () => {

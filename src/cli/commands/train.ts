@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { ArgumentError, FormatError } from '../../core/errors.js';
@@ -126,7 +126,7 @@ async function train(
     for (const change of changedSettings(settings, config)) console.error(`Changed: ${change}`);
   } else {
     if (resume) console.error(`There is no checkpoint in ${out}: starting from the beginning.`);
-    await rm(checkpointIn(out), { force: true }); // --overwrite forgets it
+    if (existsSync(checkpointIn(out))) await unlink(checkpointIn(out)); // --overwrite forgets it
     await saveSettings(); // before the first checkpoint, so that whoever resumes from one can compare
   }
   const log = new TrainingLog(join(out, 'log.jsonl'), stop.now);
