@@ -5,14 +5,7 @@
 import { nodeModule } from '../backend/node.js';
 import { checkKnown, checkNumber, checkOneOf, checkOptions } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
-import {
-  ArgumentError,
-  DTypeError,
-  FormatError,
-  OutOfMemoryError,
-  ShapeError,
-  SimdformerError,
-} from '../core/errors.js';
+import { ArgumentError, DTypeError, FormatError, OutOfMemoryError, ShapeError } from '../core/errors.js';
 import { type FileParts, writeAtomically } from '../io/atomic-write.js';
 import { safetensorsParts } from '../io/file.js';
 import { type LoadOptions, openFolder, pathOf } from '../io/folder.js';
@@ -115,7 +108,7 @@ async function readFiles(
 ): Promise<{ config: TransformerOptions; tensors: ReadonlyMap<string, SafetensorsEntry>; tokenizers: Tokenizers }> {
   const { format, model, tokenizers: configs } = decodeJson(files, CONFIG) as Partial<Config>;
   if (format !== FORMAT) throw new FormatError(`${CONFIG} is not of a model saved by this package`);
-  if (weights === undefined) throw new FormatError(`the model has no ${WEIGHTS}`);
+  if (!weights) throw new FormatError(`the model has no ${WEIGHTS}`);
   const tokenizers: { source?: Tokenizer; target?: Tokenizer } = {};
   for (const side of ['source', 'target'] as const) {
     if (files[TOKENIZERS[side]] !== undefined) tokenizers[side] = await readTokenizer(files, side, configs?.[side]);
@@ -185,7 +178,7 @@ async function readTokenizer(files: ModelFiles, side: keyof Tokenizers, config?:
   try {
     return await loadTokenizer(json, config);
   } catch (cause) {
-    if (!(cause instanceof SimdformerError)) throw cause;
+    if (!(cause instanceof FormatError || cause instanceof ArgumentError)) throw cause;
     throw new FormatError(`${name}, or its part of ${CONFIG}, is damaged: ${cause.message}`, { cause });
   }
 }

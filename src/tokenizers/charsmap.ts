@@ -4,6 +4,7 @@ import { FormatError } from '../core/errors.js';
 const LONGEST_GRAPHEME = 5;
 
 const KNOWN_ENTRIES = 1 << 14;
+const KNOWN_LENGTH = 64;
 
 /**
  * What the `precompiled_charsmap` of a SentencePiece model makes of text, as Rust's `tokenizers` applies it: the first
@@ -52,7 +53,7 @@ export function charsmapNormalizer(base64: string): (text: string) => string {
     if (normalized === undefined) {
       normalized = normalizeGrapheme(grapheme);
       if (known.size >= KNOWN_ENTRIES) known.clear();
-      known.set(grapheme, normalized);
+      if (grapheme.length <= KNOWN_LENGTH) known.set(grapheme, normalized);
     }
     return normalized;
   };

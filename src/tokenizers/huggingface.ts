@@ -7,6 +7,9 @@ import { checkText, codePointsBefore, knownIds, type Tokenizer, UnknownTokenErro
 export interface Engine {
   /** Finds the tokens of what the pre-tokenizer split. */
   readonly model: { _call(pieces: string[]): string[] };
+  pre_tokenizer: ((text: string, options: { section_index: number }) => string[]) | null;
+  /** Finds the added tokens in text that is normalized. */
+  readonly splitter_normalized: { split(text: string): string[] };
   encode(text: string, options: { add_special_tokens: boolean }): Encoded;
   decode(ids: number[], options: { skip_special_tokens: boolean }): string;
   token_to_id(token: string): number | undefined;

@@ -2,6 +2,7 @@
 // than Hugging Face's `tokenizers` without a word. Here these parts become others of the same meaning, which it does right.
 // What has no such form is refused.
 
+import { FormatError } from '../core/errors.js';
 import { BYTE_NAMES } from './byte-level.js';
 import { charsmapNormalizer } from './charsmap.js';
 import type { Encoded, Engine } from './huggingface.js';
@@ -33,13 +34,15 @@ export function rewritten(json: TokenizerJson): TokenizerJson {
 }
 
 /**
- * What no other form of the file would mend: text without a token is one token in each piece that the pre-tokenizer
+ * What no other form of the file would mend: `first` of Metaspace means the first piece of the text, not that behind
+ * each added token; text without a token is one token in each piece that the pre-tokenizer
  * makes, not across them; and where a Unigram model says so, it is bytes, which the engine does in BPE models only.
  */
 export function mended(engine: Engine, { vocab, byte_fallback }: TokenizerModel): Engine {
   const { model } = engine;
   const findTokens = model._call.bind(model);
   model._call = (pieces) => pieces.flatMap((piece) => findTokens([piece]));
+  countParts(engine);
   if (!byte_fallback || !Array.isArray(vocab)) return engine;
   const encoder = new TextEncoder();
   const bytesOf = (token: string) =>
@@ -58,6 +61,23 @@ export function mended(engine: Engine, { vocab, byte_fallback }: TokenizerModel)
   return engine;
 }
 
+/** Only the first part of what the engine splits at added tokens is the beginning of a section, as it takes all to be. */
+function countParts(engine: Engine): void {
+  const { pre_tokenizer: preTokenize, splitter_normalized: splitter } = engine;
+  if (preTokenize === null) return;
+  const split = splitter.split.bind(splitter);
+  let parts: string[] | undefined;
+  splitter.split = (text) => {
+    parts = split(text);
+    return parts;
+  };
+  engine.pre_tokenizer = (text, { section_index }) => {
+    const isFirst = text === parts?.[0];
+    parts = undefined;
+    return preTokenize(text, { section_index: isFirst ? section_index : 1 });
+  };
+}
+
 type Rewrite = (part: Part, place: number) => Part;
 
 /** The part itself, or those of a sequence; `list` is the name that its kind of sequence has for them. */
@@ -65,7 +85,11 @@ function rewriteEach(part: unknown, list: string, rewrite: Rewrite, place = 0): 
   if (typeof part !== 'object' || part === null) return part;
   const { type, [list]: parts } = part as Part;
   if (type !== 'Sequence') return rewrite(part as Part, place);
-  return Array.isArray(parts) ? sequence(list, ...parts.map((each, at) => rewriteEach(each, list, rewrite, at))) : part;
+  if (!Array.isArray(parts)) return part;
+  const odd = parts.find((each) => typeof each !== 'object' || each === null);
+  if (odd !== undefined)
+    throw new FormatError(`this tokenizer.json has ${JSON.stringify(odd)} among its ${list}, expected an object`);
+  return sequence(list, ...parts.map((each, at) => rewriteEach(each, list, rewrite, at)));
 }
 
 function rewriteNormalizer(part: Part): Part {

@@ -121,6 +121,19 @@ describe('loadTokenizer gives the ids of Hugging Face for', () => {
     expect(tokenizer.encode('éé x! a')).toEqual([0, 0, 0, 1]);
   });
 
+  it('a Metaspace before the first of the parts that added tokens leave', async () => {
+    const flags = { special: false, normalized: true, single_word: false, lstrip: false, rstrip: false };
+    const tokenizer = await loadTokenizer({
+      ...plain,
+      normalizer: { type: 'Lowercase' },
+      added_tokens: [{ id: 1, content: '<tool>', ...flags }],
+      pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'first', split: false },
+      model: wordLevel(['<tool>', '▁hi', 'hi']),
+    });
+    expect(tokenizer.encode('<tool>hi')).toEqual([1, 3]);
+    expect(tokenizer.encode('hi<tool>hi')).toEqual([2, 1, 3]);
+  });
+
   it('long texts', async () => {
     // Segmenters take the more time for a character the longer the text is, and get it in pieces.
     const text = `${'e'.repeat(255)}\u0301A`.repeat(4);
@@ -176,6 +189,8 @@ describe('loadTokenizer refuses', () => {
       { post_processor: { ...template, special_tokens: { x: { id: 'x', ids: [7], tokens: ['x'] } } } },
       "the id 7 for x in its template, which is no token's",
     ],
+    ['no step', { decoder: { type: 'Sequence', decoders: [null] } }, 'null among its decoders, expected an object'],
+    ['prefixes that are no text', { model: { ...bpe, continuing_subword_prefix: {} } }, 'for a prefix or suffix'],
     ['scripts', { pre_tokenizer: { type: 'UnicodeScripts' } }, 'UnicodeScripts'],
     [
       'damaged maps',
