@@ -30,9 +30,8 @@ function withoutPictures() {
   return without;
 }
 
-/** Modules that read and write files: of no use to a page. For bundlers, package.json says so as well. */
-const ofFiles = ['io/file', 'io/atomic-write', 'train/checkpoint'];
-const pageOf = (module) => `dist/${module}.page.js`;
+/** Modules that read and write files: of no use to a page. package.json tells bundlers what stands for them. */
+const ofFiles = Object.keys(JSON.parse(read('package.json')).browser).map((path) => path.match(/dist\/(.+)\.js$/)[1]);
 
 /** What such a module is in a page: its functions, which refuse. */
 function withoutFiles(module) {
@@ -162,6 +161,6 @@ if (process.argv[2] === '--size') {
   writeFileSync(join(root, outdir, 'LICENSES.txt'), licenses(metafile, root));
   if (process.argv[2] === undefined) {
     writeFileSync(join(root, 'dist/backend/embedded.js'), embedded());
-    for (const module of ofFiles) writeFileSync(join(root, pageOf(module)), withoutFiles(module));
+    for (const module of ofFiles) writeFileSync(join(root, `dist/${module}.page.js`), withoutFiles(module));
   }
 }

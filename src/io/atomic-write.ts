@@ -11,8 +11,7 @@ export const maxTransfer = 1 << 30;
 /**
  * Writes files, given by path. Each goes to a temporary file beside it, which is brought to the disk; when all are
  * there, and no path is a folder's, they are renamed. If anything fails before, what was at the paths is still there;
- * no temporary file stays.
- * Throws the system's error, or what the parts throw.
+ * no temporary file stays. Throws the system's error, or what the parts throw.
  */
 export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Promise<void> {
   const { open, rename, rm, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
