@@ -25,7 +25,8 @@ export function rewritten(json: TokenizerJson): TokenizerJson {
   if (word !== undefined) refuse(`single_word set for its added token ${JSON.stringify(word.content)}`);
   return {
     ...json,
-    model: { ...json.model, unk_id: json.model.unk_id ?? null }, // undefined would make one unknown token of the first character
+    // An unk_id that is undefined would make the first character's token that of unknown text.
+    model: { ...json.model, unk_id: json.model.unk_id ?? null },
     normalizer: rewriteEach(json.normalizer, 'normalizers', rewriteNormalizer),
     pre_tokenizer: rewriteEach(json.pre_tokenizer, 'pretokenizers', rewritePreTokenizer),
     post_processor: rewriteEach(json.post_processor, 'processors', (part) => rewriteProcessor(part, json)),

@@ -10,8 +10,8 @@ export type { FitOptions, FitResult, Progress, Trainable, Validation } from './f
  *
  * The same seed gives the same losses, bit for bit, on any number of threads and across a resumption.
  *
- * Throws ArgumentError for options that make no sense and a model that is in training already, FormatError for a checkpoint that is damaged or of another
- * model, and what `validate`, the data or the file system throw.
+ * Throws ArgumentError for options that make no sense and a model that is in training already, FormatError for a
+ * checkpoint that is damaged or of another model, and what `validate`, the callbacks, the data or the file system throw.
  */
 export async function fit(
   model: Trainable,
