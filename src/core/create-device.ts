@@ -2,7 +2,7 @@ import { type BackendOptions, MAX_THREADS, type WasmOptions } from '../backend/b
 import { environment, isNode } from '../backend/node.js';
 import { createWasmBackend } from '../backend/wasm.js';
 import { hasWorkers } from '../backend/workers.js';
-import { checkNumber, checkOptions, describeValue, isCount } from './check.js';
+import { checkKnown, checkNumber, describeValue, isCount } from './check.js';
 import { Device } from './device.js';
 import { ArgumentError, DeviceError } from './errors.js';
 
@@ -31,7 +31,7 @@ export async function createDevice(options: DeviceOptions = {}): Promise<Device>
     backend = environment('SIMDFORMER_BACKEND') ?? 'auto',
     worker = false,
     ...rest
-  } = checkOptions('createDevice', options);
+  } = checkKnown('createDevice', options, ['backend', 'worker', 'threads', 'isa', 'wasmUrl']);
   const { threads, isa } = rest;
   const isThreads = (count: number) => isCount(count) && count <= MAX_THREADS;
   if (threads !== undefined)
