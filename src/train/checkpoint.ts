@@ -81,13 +81,18 @@ export async function loadCheckpoint(
   }
 }
 
-/** Whether there is a file at `path`, and nothing else. */
-export async function isFile(path: string): Promise<boolean> {
-  const { stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
-  return stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  );
+/**
+ * Whether there is a file at `path`, and nothing else, that can be replaced when the time comes. Throws the system's
+ * error if no other can be written beside it.
+ */
+export async function canStay(path: string): Promise<boolean> {
+  const { open, rm, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const found = await stat(path).catch(() => null);
+  if (!found?.isFile()) return false;
+  const other = `${path}.${globalThis.crypto.randomUUID()}.tmp`;
+  await (await open(other, 'wx')).close();
+  await rm(other);
+  return true;
 }
 
 /**

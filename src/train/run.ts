@@ -6,7 +6,7 @@ import type { Tensor } from '../core/tensor.js';
 import { AdamW } from './adamw.js';
 import { type Averages, averagesOf } from './average.js';
 import { type Batches, type Example, lengthBatches } from './batches.js';
-import { isFile, loadCheckpoint, removeUnfinished, saveCheckpoint } from './checkpoint.js';
+import { canStay, loadCheckpoint, removeUnfinished, saveCheckpoint } from './checkpoint.js';
 import { fingerprintOf } from './fingerprint.js';
 import { checkSettings, type FitOptions, type FitResult, type Trainable, type Validation } from './fit-options.js';
 import { countLabels } from './labels.js';
@@ -82,7 +82,7 @@ export class Run {
     if (checkpoint !== undefined) await removeUnfinished(checkpoint);
     const resumed = resume && (await this.#resume());
     // What another run has left stays until there is more than a beginning to take its place.
-    if (!resumed && !(checkpoint !== undefined && (await isFile(checkpoint)))) await this.#save();
+    if (!resumed && !(checkpoint !== undefined && (await canStay(checkpoint)))) await this.#save();
     this.model.train();
     if (gradientCheckpointing !== undefined) this.model.gradientCheckpointing = gradientCheckpointing;
     this.#zeroGrad(); // what was computed before is none of this run's

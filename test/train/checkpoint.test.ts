@@ -115,6 +115,10 @@ describe('a checkpoint', () => {
     await expect(fit(smallModel(device), examples, { ...options, onStep: failLater })).rejects.toThrow('enough');
     expect(await readFile(path)).not.toEqual(before);
     await expect(fit(smallModel(device), examples, { ...options, checkpoint: folder })).rejects.toThrow(/EISDIR/);
+    const long = join(folder, 'x'.repeat(230)); // beside which no temporary file can have its name and a suffix
+    await writeFile(long, 'x');
+    const never = fit(smallModel(device), examples, { ...options, checkpoint: long, onStep: fail });
+    await expect(never).rejects.toThrow(/ENAMETOOLONG/);
   });
 
   it('of something else is refused, and changes nothing', async () => {
