@@ -91,8 +91,8 @@ export class Program<Result = unknown> {
     }
     const values = new Map(given);
     for (const scalar of this.#scalars) {
-      const drawn = () => (scalar.arena === this.arena ? scalar.draw?.() : undefined);
-      scalar.value = values.get(scalar.name) ?? drawn() ?? scalar.value;
+      const draw = scalar.arena === this.arena ? scalar.draw : undefined;
+      scalar.value = values.get(scalar.name) ?? draw?.() ?? scalar.value;
     }
     this.#prepare();
     this.device.queue.append(this.list.words.subarray(0, this.list.length));

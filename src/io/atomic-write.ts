@@ -8,6 +8,17 @@ export type FileParts = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 /** One system call moves at most 2 GiB. */
 export const maxTransfer = 1 << 30;
 
+/** What a temporary file has behind the path that it is for: nobody else's. */
+export function temporarySuffix(): string {
+  return `.${globalThis.crypto.randomUUID()}.tmp`;
+}
+
+/** Whether a file of this name is a temporary one for `own`, and not for a file whose name begins so. */
+export function isTemporary(name: string, own: string): boolean {
+  const suffix = name.slice(own.length);
+  return name.startsWith(own) && /^\.[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}\.tmp$/.test(suffix);
+}
+
 /**
  * Writes files, given by path. Each goes to a temporary file beside it, which is brought to the disk; when all are
  * there, and no path is a folder's, they are renamed. If anything fails before, what was at the paths is still there;
@@ -15,7 +26,7 @@ export const maxTransfer = 1 << 30;
  */
 export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Promise<void> {
   const { open, rename, rm, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
-  const suffix = `.${globalThis.crypto.randomUUID()}.tmp`;
+  const suffix = temporarySuffix();
   try {
     for (const [path, parts] of files) await writeParts(path + suffix, await open(path + suffix, 'wx'), parts);
     for (const path of files.keys()) {

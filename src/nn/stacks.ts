@@ -16,7 +16,7 @@ import { inModes, Module } from './module.js';
 import type { Positions } from './positions.js';
 import type { TokenBatch } from './token-batch.js';
 
-/** What all layers of a model have in common. Names and defaults are those of `TransformerOptions`. */
+/** What all layers of a model have in common. Names are those of `TransformerOptions`, and so are defaults unless said. */
 export interface LayerOptions extends MultiHeadOptions {
   /** Hidden features of the position-wise feed-forward network. Default 4·dModel. */
   readonly dFF?: number | undefined;

@@ -2,6 +2,7 @@ import { nodeModule } from '../backend/node.js';
 import { describeShape } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import { isTemporary, temporarySuffix } from '../io/atomic-write.js';
 import { openSafetensors, saveSafetensors } from '../io/file.js';
 import type { Optimizer } from './optimizer.js';
 import { decodeState, encodeState, type RunState } from './run-state.js';
@@ -89,7 +90,7 @@ export async function canStay(path: string): Promise<boolean> {
   const { open, rm, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const found = await stat(path).catch(() => null);
   if (!found?.isFile()) return false;
-  const other = `${path}.${globalThis.crypto.randomUUID()}.tmp`;
+  const other = path + temporarySuffix();
   await (await open(other, 'wx')).close();
   await rm(other);
   return true;
@@ -101,11 +102,9 @@ export async function canStay(path: string): Promise<boolean> {
 export async function removeUnfinished(path: string): Promise<void> {
   const { readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { basename, dirname, join } = await nodeModule<typeof import('node:path')>('path');
-  const own = `${basename(path)}.`; // and a UUID; not that of another file, whose name begins so
-  const left = (name: string) =>
-    name.startsWith(own) && /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}\.tmp$/.test(name.slice(own.length));
   const names = await readdir(dirname(path)).catch(() => []); // writing says what is wrong with the folder
-  for (const name of names.filter(left)) await rm(join(dirname(path), name), { force: true });
+  const left = names.filter((name) => isTemporary(name, basename(path)));
+  for (const name of left) await rm(join(dirname(path), name), { force: true });
 }
 
 function parse(json: string | undefined): Saved {

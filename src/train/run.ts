@@ -82,7 +82,7 @@ export class Run {
     if (checkpoint !== undefined) await removeUnfinished(checkpoint);
     const resumed = resume && (await this.#resume());
     // What another run has left stays until there is more than a beginning to take its place.
-    if (!resumed && !(checkpoint !== undefined && (await canStay(checkpoint)))) await this.#save();
+    if (checkpoint !== undefined && !resumed && !(await canStay(checkpoint))) await this.#save();
     this.model.train();
     if (gradientCheckpointing !== undefined) this.model.gradientCheckpointing = gradientCheckpointing;
     this.#zeroGrad(); // what was computed before is none of this run's
