@@ -83,7 +83,7 @@ export class BpeTokenizer extends ByteTokenizer {
     visitCorpus('BpeTokenizer', corpus, special, (text) => {
       for (const word of text.match(WORDS) ?? []) counts.set(word, (counts.get(word) ?? 0) + 1);
     });
-    const bytes = new ByteTokenizer(special);
+    const bytes = new ByteTokenizer(special, [], 'BpeTokenizer');
     const words = [...counts].map(([word, count]) => ({ ids: bytes.encode(word), count }));
     const tokens = Array.from({ length: base }, (_, id) => bytes.idToToken(id) as string);
     return new BpeTokenizer(learnMerges(words, tokens, vocabSize, minFrequency), special);

@@ -177,6 +177,9 @@ describe('BpeTokenizer', () => {
       'BpeTokenizer: "ab" is in the vocabulary twice',
     );
     expect(() => new ByteTokenizer({ pad: 'a' })).toThrow('ByteTokenizer: "a" is in the vocabulary twice');
+    expect(() => BpeTokenizer.train('ab', { vocabSize: 300, special: { pad: 'a' } })).toThrow(
+      'BpeTokenizer: "a" is in the vocabulary twice',
+    );
   });
 
   it('merges nothing that spells a special token', () => {
