@@ -59,8 +59,9 @@ export class GradientSlot {
     const cols = lastOf(this.root.shape);
     const whole = view.size === this.root.size;
     const start = (view.offset - this.root.offset) % cols;
-    const isColumns = view.rowStride === cols && view.size / lastOf(view.shape) === this.root.size / cols;
-    const [from, to] = whole ? [0, cols] : [start, start + lastOf(view.shape)];
+    const isAligned = view.rowStride === cols; // else, as after reshape(), its rows are in other columns each
+    const isColumns = isAligned && view.size / lastOf(view.shape) === this.root.size / cols;
+    const [from, to] = whole || !isAligned ? [0, cols] : [start, start + lastOf(view.shape)];
     const tensor = this.viewFor(view);
     if (this.#covers(from, to) || (!whole && !isColumns)) {
       if (!this.#covers(from, to)) this.complete(); // rows of a gradient of which not all will be written

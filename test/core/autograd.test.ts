@@ -61,6 +61,9 @@ describe('backward', () => {
     x.zeroGrad();
     sum(add(sum(mul(x.rows(1, 2), 3)), sum(mul(x.columns(0, 2), 5)))).backward();
     expect(gradient(x)).toEqual([5, 5, 0, 0, 8, 8, 3, 3, 5, 5, 0, 0]);
+    x.zeroGrad();
+    add(sum(x.reshape(6, 2).columns(1, 2)), sum(mul(x.columns(1, 2), 3))).backward();
+    expect(gradient(x)).toEqual([0, 4, 0, 1, 0, 4, 0, 1, 0, 4, 0, 1]);
   });
 
   it('gives views of a result that overlap each their due', () => {
