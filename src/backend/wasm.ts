@@ -1,5 +1,5 @@
-import { afterEvents } from '../core/after-events.js';
 import { DeviceError } from '../core/errors.js';
+import { afterEvents } from './after-events.js';
 import type { Backend, CommandFailure, Manifest, WasmOptions } from './backend.js';
 import { type WasmEngine, wasmEngine, wasmIsas } from './wasm-modules.js';
 import { startThreads } from './wasm-threads.js';

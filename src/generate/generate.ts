@@ -1,4 +1,4 @@
-import { afterEvents } from '../core/after-events.js';
+import { afterEvents } from '../backend/after-events.js';
 import { checkArray, checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps, Transformer } from '../models/transformer.js';
