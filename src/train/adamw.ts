@@ -70,6 +70,10 @@ export class AdamW implements Optimizer {
   readonly #options: Complete<AdamWOptions>;
   readonly #lr: Scalar;
 
+  /**
+   * `params`: leaves of float32, each there once. Throws ArgumentError for options that make no sense and parameters that
+   * are none, DTypeError, AutogradError for views and results of ops, SimdformerError while a program is being recorded.
+   */
   constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: AdamWOptions = {}) {
     const {
       lr = 1e-3,
@@ -101,7 +105,8 @@ export class AdamW implements Optimizer {
   }
 
   /**
-   * One step: `advance`, then `apply`. Throws SimdformerError while a program is being recorded.
+   * One step: `advance`, then `apply`; `lr` is that of the options by default. Throws ArgumentError if `maxNorm` is given
+   * but no gradient is there, SimdformerError while a program is being recorded.
    *
    * With `maxNorm` the gradients count as scaled down to that global norm. If that norm is not finite, parameters and
    * running means stay as they are, and `gradNorm` tells. As only the device knows, the step still counts in the bias

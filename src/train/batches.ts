@@ -31,8 +31,8 @@ const MAX_TOKENS = 2 ** 24;
 const SHUFFLE_STREAM = 0x5175ff1e;
 
 /**
- * Batches of similar length: as many examples as fit into `tokens` source and target tokens together. Each epoch draws
- * anew which examples of equal length meet and in which order the batches come.
+ * Batches of similar length: as many examples as fit into `tokens` (default 4096) source and target tokens together. Each
+ * epoch draws anew, from `seed` (default 0), which examples of equal length meet and in which order the batches come.
  * Throws ArgumentError if there are no examples, an empty one, or one longer than `tokens`.
  */
 export function lengthBatches(
@@ -88,8 +88,8 @@ export function lengthBatches(
 }
 
 /**
- * Random windows of one long text, for a decoder-only model: each example is `blockSize` + 1 consecutive ids, so that
- * `blockSize` tokens are predicted.
+ * Random windows of one long text, for a decoder-only model: each of the `batchSize` examples of a batch is `blockSize` + 1
+ * consecutive ids, so that `blockSize` tokens are predicted. `seed` is 0 by default.
  * Throws ArgumentError if the text is shorter than a window, or a batch has more than 2²⁴ tokens.
  */
 export function windowBatches(

@@ -25,6 +25,7 @@ export class SGD implements Optimizer {
   readonly #options: Complete<SGDOptions>;
   readonly #lr: Scalar;
 
+  /** `params`, and what it throws: as AdamW's, without groups. */
   constructor(
     readonly params: readonly Tensor[],
     options: SGDOptions = {},
@@ -40,7 +41,10 @@ export class SGD implements Optimizer {
     this.#velocities = params.map(({ shape }) => device.unscoped(() => device.zeros(shape)));
   }
 
-  /** One step. With `maxNorm` nothing changes if the global norm of the gradients is not finite. */
+  /**
+   * One step; `lr` is that of the options by default. With `maxNorm` the gradients count as scaled down to that global
+   * norm, and nothing changes if it is not finite. Throws ArgumentError if `maxNorm` is given but no gradient is there.
+   */
   step(options: { lr?: number | undefined; maxNorm?: number | undefined } = {}): void {
     const { lr = this.#options.lr, maxNorm } = checkKnown('SGD.step', options, ['lr', 'maxNorm']);
     checkNumber('SGD', 'lr', lr, isNotNegative, 'a number, 0 or more');
@@ -49,11 +53,11 @@ export class SGD implements Optimizer {
     const { momentum, weightDecay } = this.#options;
     const norm = grads && this.#device.empty([]);
     const factor = norm && clipFactor(grads, maxNorm as number, norm);
+    const shared = { lr: this.#lr, momentum, weightDecay, factor };
     this.params.forEach((p, i) => {
+      const g = p.grad;
       const v = this.#velocities[i] as Tensor;
-      if (p.grad === null) return;
-      const rates = { lr: this.#lr, momentum, weightDecay };
-      this.#device.emit('sgd', { p, g: p.grad, v, factor, count: p.size, ...rates }, 6 * p.size);
+      if (g !== null) this.#device.emit('sgd', { p, g, v, count: p.size, ...shared }, 6 * p.size);
     });
     factor?.dispose();
     norm?.dispose();
