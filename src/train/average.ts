@@ -1,5 +1,6 @@
 import type { Tensor } from '../core/tensor.js';
 import { affineInto } from '../ops/binary.js';
+import type { FitOptions } from './fit-options.js';
 
 /** Other weights than the last ones, which a run can end with. */
 export interface Averages {
@@ -14,16 +15,10 @@ export interface Averages {
   dispose(): void;
 }
 
-export interface AverageOptions {
-  averageLast?: number | undefined;
-  emaDecay?: number | undefined;
-  earlyStopping?: unknown;
-}
-
 /** The weights of `params` that the options of `fit` ask for: a mean, or the best seen, or simply the last. */
 export function averagesOf(
   params: readonly Tensor[],
-  { averageLast, emaDecay, earlyStopping }: AverageOptions,
+  { averageLast, emaDecay, earlyStopping }: Pick<FitOptions, 'averageLast' | 'emaDecay' | 'earlyStopping'>,
 ): Averages {
   if (emaDecay !== undefined) return new MovingAverage(params, emaDecay);
   if (averageLast !== undefined) return new MeanOfLast(params, averageLast);

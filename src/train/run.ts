@@ -86,9 +86,8 @@ export class Run {
     this.model.train();
     if (gradientCheckpointing !== undefined) this.model.gradientCheckpointing = gradientCheckpointing;
     this.#zeroGrad(); // what was computed before is none of this run's
-    const { earlyStopping } = this.options;
     // A run that had stopped early, and has no more patience now, does not go on.
-    let reason: FitResult['reason'] = resumed && this.#hasWaited(earlyStopping) ? 'early' : 'done';
+    let reason: FitResult['reason'] = resumed && this.#hasWaited() ? 'early' : 'done';
     // One step is prepared while the one before it runs.
     let before: Promise<void> = Promise.resolve();
     while (reason === 'done' && this.#state.step < this.#steps) {
@@ -229,12 +228,14 @@ export class Run {
     const { validations } = this.#state;
     const best = earlyStopping === undefined || validationsSinceBest(validations, earlyStopping.metric) === 0;
     this.#averages.validated(validations.length, best);
-    return this.#hasWaited(earlyStopping);
+    return this.#hasWaited();
   }
 
-  #hasWaited(stopping: FitOptions['earlyStopping']): boolean {
-    const { validations } = this.#state;
-    return stopping !== undefined && validationsSinceBest(validations, stopping.metric) >= stopping.patience;
+  /** Whether validations have been no better for as long as early stopping is patient. */
+  #hasWaited(): boolean {
+    const { earlyStopping } = this.options;
+    if (earlyStopping === undefined) return false;
+    return validationsSinceBest(this.#state.validations, earlyStopping.metric) >= earlyStopping.patience;
   }
 
   #zeroGrad(): void {
