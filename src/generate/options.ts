@@ -301,8 +301,8 @@ function promptsOf({ config, tokenizers }: Transformer, rows: readonly (readonly
   const prompts = rows.map((row) => (config.encoderLayers > 0 || row.length === 0 ? [bosId] : row));
   if (bosId >= config.targetVocab && prompts.some((prompt, i) => prompt !== rows[i])) {
     const otherwise = config.encoderLayers > 0 ? '' : ', or give prompts that are not empty';
-    throw new ArgumentError(
-      `generate: bosId is ${bosId}, but it begins outputs and targetVocab is ${config.targetVocab}: ` +
+    refuse(
+      `bosId is ${bosId}, but it begins outputs and targetVocab is ${config.targetVocab}: ` +
         `give the model, or its target tokenizer, a bosId below that${otherwise}`,
     );
   }
@@ -324,15 +324,12 @@ const isList = (value: unknown): value is readonly unknown[] => Array.isArray(va
 
 function prefixRows(prefix: GenerateOptions['prefix'] = [], count: number): readonly (readonly number[])[] {
   const rows = isList(prefix) && prefix.every((row) => isList(row));
-  if (!isList(prefix) || (!rows && prefix.some((row) => typeof row !== 'number'))) {
-    throw new ArgumentError('generate: prefix is neither an array of tokens nor one of such arrays');
-  }
+  if (!isList(prefix) || (!rows && prefix.some((row) => typeof row !== 'number')))
+    refuse('prefix is neither an array of tokens nor one of such arrays');
   if (prefix.length === 0 || !rows) {
     const row = Array.from(prefix as readonly number[]);
     return Array.from({ length: count }, () => row);
   }
-  if (prefix.length !== count) {
-    throw new ArgumentError(`generate: prefix has ${prefix.length} rows, but there are ${count} inputs`);
-  }
+  if (prefix.length !== count) refuse(`prefix has ${prefix.length} rows, but there are ${count} inputs`);
   return prefix.map((row) => Array.from(row as readonly number[]));
 }
