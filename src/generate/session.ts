@@ -76,9 +76,9 @@ export class Session {
   /** What `state.lengths` and `state.sourceLengths` hold. */
   #lengths = new Int32Array();
   #sourceLengths = new Int32Array();
-  /** The lengths of the last sources; and what reads such, once they came again: it wants their ids. */
-  #readLengths = '';
-  #reading: { readonly batch: TokenBatch; readonly program: Program<void> } | null = null;
+  /** The lengths of the last sources; and what encodes such, once they came again: it wants their ids. */
+  #encodedLengths = '';
+  #encoding: { readonly batch: TokenBatch; readonly program: Program<void> } | null = null;
   readonly #ranker: Ranker;
   /** Milliseconds of a step, with its share of the encoder's pass, once known. */
   #pace = Number.POSITIVE_INFINITY;
@@ -103,25 +103,25 @@ export class Session {
 
   /** Makes it ready for another batch. */
   restart(sources: Rows): void {
-    if (this.state.sizes.sourceCapacity > 0) this.#read(sources);
+    if (this.state.sizes.sourceCapacity > 0) this.#encode(sources);
     else this.model.restartDecoding(this.state);
     this.#begin(sources);
   }
 
-  #read(sources: Rows): void {
+  #encode(sources: Rows): void {
     const { model } = this;
     const tokens = packed(sources);
-    if (`${tokens.lengths}` === this.#readLengths && tokens.ids.length <= MOST_RECORDED) {
+    if (`${tokens.lengths}` === this.#encodedLengths && tokens.ids.length <= MOST_RECORDED) {
       checkIds('source', sources);
-      if (this.#reading === null) {
+      if (this.#encoding === null) {
         const batch = model.device.unscoped(() => model.batch(tokens));
         const program = orDispose(batch, () => model.device.record(() => this.#remember(batch)));
-        this.#reading = { batch, program };
+        this.#encoding = { batch, program };
       }
-      this.#reading.batch.ids.write(Int32Array.from(tokens.ids));
-      this.#reading.program.run();
+      this.#encoding.batch.ids.write(Int32Array.from(tokens.ids));
+      this.#encoding.program.run();
     } else {
-      this.#forgetReading();
+      this.#forgetEncoding();
       this.#remember(tokens);
     }
   }
@@ -131,10 +131,10 @@ export class Session {
     inference(model, () => model.restartDecoding(state, model.encode(sources)));
   }
 
-  #forgetReading(): void {
-    this.#reading?.program.dispose();
-    this.#reading?.batch.dispose();
-    this.#reading = null;
+  #forgetEncoding(): void {
+    this.#encoding?.program.dispose();
+    this.#encoding?.batch.dispose();
+    this.#encoding = null;
   }
 
   #begin(sources: Rows): void {
@@ -142,7 +142,7 @@ export class Session {
     this.#items = this.state.sizes.sources;
     this.#lengths = new Int32Array(this.state.sequences);
     this.#sourceLengths = Int32Array.from(sources, ({ length }) => length);
-    this.#readLengths = `${this.#sourceLengths}`;
+    this.#encodedLengths = `${this.#sourceLengths}`;
   }
 
   /** Whether steps would be smaller if only `items` went on. */
@@ -224,7 +224,7 @@ export class Session {
     }
     this.#reorder?.dispose();
     this.#reorderSources?.dispose();
-    this.#forgetReading();
+    this.#forgetEncoding();
     this.#ranker.dispose();
     this.state.dispose();
   }
