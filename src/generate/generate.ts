@@ -22,11 +22,7 @@ import { endSession, type Session, startSession } from './session.js';
 const PAUSE_AFTER = 5;
 
 /** See `Transformer.generate`. */
-export async function generate(
-  model: Transformer,
-  input: Tokens,
-  options: GenerateOptions = {},
-): Promise<GenerateResult> {
+export async function generate(model: Transformer, input: Tokens, options: GenerateOptions): Promise<GenerateResult> {
   checkOptions('generate', options);
   const steps = run(model, input, options);
   for (;;) {
@@ -39,7 +35,7 @@ export async function generate(
 export async function* stream(
   model: Transformer,
   input: Tokens,
-  options: GenerateOptions = {},
+  options: GenerateOptions,
 ): AsyncGenerator<TokenEvent, GenerateResult, void> {
   if ((checkOptions('stream', options).numBeams ?? 1) > 1) {
     throw new ArgumentError('stream: tokens of beams are final only at the end; leave numBeams 1');
