@@ -16,6 +16,7 @@ export { type Operand, type Placed, type Region, Scalar } from './core/queue.js'
 export { Random } from './core/random.js';
 export { type DType, type NestedNumbers, type Shape, Tensor, type TensorData } from './core/tensor.js';
 export * from './generate/index.js';
+export type { AttentionMaps } from './inspect/attention-maps.js';
 export { type ModelCost, modelCost } from './inspect/cost.js';
 export { type HeadStatistics, headStatistics } from './inspect/heads.js';
 export { type HeatMapOptions, renderHeatMap } from './inspect/heat-map.js';

@@ -1,7 +1,8 @@
 import { afterEvents } from '../backend/after-events.js';
 import { checkArray, checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import type { AttentionMaps, Transformer } from '../models/transformer.js';
+import type { AttentionMaps } from '../inspect/attention-maps.js';
+import type { Transformer } from '../models/transformer.js';
 import { packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
 import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
 import { BeamSearch } from './beam-search.js';

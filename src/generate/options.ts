@@ -11,7 +11,8 @@ import {
 } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
-import type { AttentionMaps, Transformer } from '../models/transformer.js';
+import type { AttentionMaps } from '../inspect/attention-maps.js';
+import type { Transformer } from '../models/transformer.js';
 import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
 import type { LogitsProcessor } from './processors.js';
 

@@ -44,8 +44,6 @@ import {
   tokenLabels,
 } from './targets.js';
 
-export type { AttentionMaps } from '../inspect/attention-maps.js';
-
 /** The stream of random numbers that dropout has, apart from the parameters' streams, which count up from 0. */
 const DROPOUT = 2 ** 32 - 1;
 

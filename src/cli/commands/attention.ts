@@ -1,10 +1,11 @@
 import { Command, Option } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
+import type { AttentionMaps } from '../../inspect/attention-maps.js';
 import { type HeadStatistics, headStatistics } from '../../inspect/heads.js';
 import { renderHeatMap } from '../../inspect/heat-map.js';
 import { heatMapGridSvg } from '../../inspect/svg.js';
-import type { AttentionMaps, Transformer } from '../../models/transformer.js';
+import type { Transformer } from '../../models/transformer.js';
 import { encodeInput, tokenizersOf } from '../encoding.js';
 import { integer, svgFile } from '../parsers.js';
 import { loadModel, openDevice, printJson, showsColors, visible } from '../shared.js';
