@@ -138,7 +138,7 @@ export class Transformer extends Module {
    * The mean cross entropy of the next target token, given `source` and the tokens before it: decoder inputs are all
    * but the last token of each target, labels all but the first. Encoder-only: `target` has a label for each source
    * token. Labels that are `padId` do not count. Decoder-only: `source` is null. The result is a scalar, ready for
-   * `backward()`.
+   * `backward()`. Throws as `forward`, and ArgumentError for options that make no sense.
    */
   loss(source: Tokens | null, target: Tokens | TargetBatch, options: LossOptions = {}): Tensor {
     const { padId, heads } = this.config;
@@ -148,9 +148,9 @@ export class Transformer extends Module {
     }
     return this.device.scope(() => {
       this.#beginPass();
-      const decodes = this.transformer.decoder !== null;
-      const shifted = !decodes ? null : isTargetBatch(target) ? target : this.shift(target, 'loss');
-      const pass = () => this.#features('loss', source, decodes ? shifted?.input : undefined);
+      const { decoder } = this.transformer;
+      const shifted = decoder === null ? null : isTargetBatch(target) ? target : this.shift(target, 'loss');
+      const pass = () => this.#features('loss', source, shifted?.input);
       const outputs: Tensor[] = [];
       const { features, batch } = headDiversity > 0 ? observeHeads(this.transformer, outputs, pass) : pass();
       const labels = shifted?.labels ?? tokenLabels(this.device, target, batch);
@@ -178,19 +178,19 @@ export class Transformer extends Module {
     for (const layer of this.#layers()) layer.recomputes = on;
   }
 
-  /** Uploads a batch of source or target sequences, for use in any number of calls. */
+  /** Uploads a batch of source or target sequences, for use in any number of calls. Throws as `forward`. */
   batch(tokens: Tokens): TokenBatch {
     return this.#batch('batch', tokens);
   }
 
-  /** Uploads target sequences as `loss` uses them. Each must have two tokens at least. */
+  /** Uploads target sequences as `loss` uses them, each of two tokens at least. Throws as `forward`. */
   shift(target: Tokens, /** @internal */ op = 'shift'): TargetBatch {
     const { inputs, labels } = shiftedTargets(op, target, this.config.padId);
     const input = this.#batch(`${op}: target`, packed(inputs));
     return { input, labels: this.device.tensor(labels) };
   }
 
-  /** The encoder's output for a source batch. Belongs to the scope it is called in. */
+  /** The encoder's output for a source batch. Belongs to the scope it is called in. Throws as `forward`. */
   encode(source: Tokens): Memory {
     if (!(source instanceof TokenBatch)) {
       const batch = this.#batch('source', source); // outlives the scope, as part of the memory
@@ -225,7 +225,7 @@ export class Transformer extends Module {
 
   /**
    * The log-probability of every token of given targets, as `loss` takes them: the first one only begins it, and the
-   * end counts if it is there. `source` is null for decoder-only models.
+   * end counts if it is there. `source` is null for decoder-only models. Rejects with what `forward` throws.
    */
   score(source: Tokens | null, target: Tokens): Promise<ScoreResult> {
     return score(this, copied(source), copied(target));
@@ -233,7 +233,7 @@ export class Transformer extends Module {
 
   /**
    * The attention probabilities of every layer for one batch: what each token looked at. Without dropout or gradients.
-   * The tensors belong to the scope it is called in.
+   * The tensors belong to the scope it is called in. Throws as `forward`.
    */
   attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
     return inference(this, () =>
@@ -241,14 +241,17 @@ export class Transformer extends Module {
     );
   }
 
-  /** A state to decode with, one token at a time; see nn/kv-cache.ts. To be disposed of by the caller. */
+  /**
+   * A state to decode with, one token at a time; see nn/kv-cache.ts. To be disposed of by the caller. Throws
+   * ArgumentError, ShapeError if the sizes do not fit the model or the memory, OutOfMemoryError.
+   */
   startDecoding(options: DecodingOptions = {}): DecoderState {
     const state = new DecoderState(this.device, cacheSizes(this.config, options));
     orDispose(state, () => this.restartDecoding(state, options.memory));
     return state;
   }
 
-  /** Empties a state, for another memory of as many sources. What was recorded with it stays good. */
+  /** Empties a state for another memory of as many sources. What was recorded stays good. Throws as `startDecoding`. */
   restartDecoding(state: DecoderState, memory?: Memory): void {
     const decoder = this.#decoder('restartDecoding', state);
     checkMemory('restartDecoding', this.config, state.sizes, memory);
