@@ -5,7 +5,12 @@ export function percent(probability: number): string {
   return `${value > 99.95 || value === 0 ? value.toFixed(0) : value.toFixed(1)} %`;
 }
 
+/** The weight of a head in percent: rounded, with a digit after the point where it is small. */
+export function weightText(weight: number): string {
+  return `${(100 * weight).toFixed(weight < 0.1 ? 1 : 0)} %`;
+}
+
 /** A number with so many digits after the point and a true minus. */
 export function decimal(value: number, digits = 2): string {
-  return value.toFixed(digits).replace('-', '−');
+  return value === Number.NEGATIVE_INFINITY ? '−∞' : value.toFixed(digits).replace('-', '−');
 }

@@ -1,4 +1,3 @@
-import type { Values } from 'simdformer';
 import { Figure } from '../../draw/figure.js';
 import { matrixOf, rowOf } from '../../traced.js';
 import { joined, spread, weighted } from './numbers.js';
@@ -11,9 +10,7 @@ export function Mixing({ way }: { way: Way }) {
   const ofToken = rowOf(matrixOf(weights, way.head), way.token);
   const shares = weighted(ofToken, matrixOf(v, way.head));
   const found = rowOf(matrixOf(outputs, way.head), way.token);
-  const heads = Array.from({ length: way.config.heads }, (_, head) =>
-    rowOf(matrixOf(outputs, head) as Values, way.token),
-  );
+  const heads = Array.from({ length: way.config.heads }, (_, head) => rowOf(matrixOf(outputs, head), way.token));
   const full = spread(shares, found);
   return (
     <Figure

@@ -1,8 +1,9 @@
 import { useState } from 'preact/hooks';
 import type { NormTrace } from 'simdformer';
 import { Figure } from '../../draw/figure.js';
+import { decimal } from '../../draw/format.js';
 import { rowOf } from '../../traced.js';
-import { batchNorm, joined, numberText, spread } from './numbers.js';
+import { batchNorm, joined, spread } from './numbers.js';
 import { Strips } from './strips.js';
 import type { Way } from './way.js';
 
@@ -53,8 +54,8 @@ export function Norm({ way, norm }: NormProps) {
       </div>
       {halved && (
         <p class="finding" aria-live="polite">
-          Without the others, batch norm moves the numbers of “{way.name}” by {numberText(moved)} on average;{' '}
-          {kind.name} by 0.
+          Without the others, batch norm moves the numbers of “{way.name}” by {decimal(moved)} on average; {kind.name}{' '}
+          by 0.
         </p>
       )}
     </Figure>
@@ -79,12 +80,12 @@ function kindOf({ config }: Way) {
     ? {
         name: 'RMS norm',
         does: 'divides each token, each row here, by the root mean square of its numbers',
-        measured: (_: number, square: number) => `root mean square ${numberText(Math.sqrt(square))}`,
+        measured: (_: number, square: number) => `root mean square ${decimal(Math.sqrt(square))}`,
       }
     : {
         name: 'Layer norm',
         does: 'brings each token, each row here, to mean 0 and variance 1',
-        measured: (mean: number, variance: number) => `mean ${numberText(mean)} and variance ${numberText(variance)}`,
+        measured: (mean: number, variance: number) => `mean ${decimal(mean)} and variance ${decimal(variance)}`,
       };
 }
 

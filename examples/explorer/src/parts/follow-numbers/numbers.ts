@@ -88,12 +88,3 @@ export function weighted(weights: Float32Array, { shape, data }: Values): Float3
   const columns = shape.at(-1) as number;
   return data.map((value, i) => value * (weights[Math.floor(i / columns)] as number));
 }
-
-export function numberText(value: number): string {
-  if (value === Number.NEGATIVE_INFINITY) return '−∞';
-  return value.toFixed(2).replace('-', '−');
-}
-
-export function percentText(share: number): string {
-  return `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
-}

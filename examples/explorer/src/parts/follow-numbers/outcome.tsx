@@ -1,7 +1,7 @@
 import { Figure } from '../../draw/figure.js';
+import { decimal, weightText } from '../../draw/format.js';
 import { tokenName } from '../../model.js';
 import { rowOf } from '../../traced.js';
-import { numberText, percentText } from './numbers.js';
 import { Strips } from './strips.js';
 import type { Way } from './way.js';
 
@@ -44,10 +44,10 @@ export function Outcome({ way }: { way: Way }) {
           {best.map((id) => (
             <tr key={id}>
               <th scope="row">{tokenName(target, id)}</th>
-              <td>{numberText(scores[id] as number)}</td>
+              <td>{decimal(scores[id] as number)}</td>
               <td>
                 <span class="weight" style={{ '--weight': chances[id] }}>
-                  {percentText(chances[id] as number)}
+                  {weightText(chances[id] as number)}
                 </span>
               </td>
             </tr>

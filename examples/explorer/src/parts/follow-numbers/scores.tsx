@@ -2,9 +2,10 @@ import { useMemo, useState } from 'preact/hooks';
 import { addressOf } from '../../address.js';
 import { sequentialScale } from '../../draw/colours.js';
 import { Figure } from '../../draw/figure.js';
+import { decimal, weightText } from '../../draw/format.js';
 import { HeatMap } from '../../draw/heat-map.js';
 import { theme } from '../../theme.js';
-import { attend, entropy, numberText, percentText } from './numbers.js';
+import { attend, entropy } from './numbers.js';
 import { placeOf, type Way } from './way.js';
 
 interface ScoresProps {
@@ -22,7 +23,7 @@ export function Scores({ way, onToken }: ScoresProps) {
   const now = useMemo(() => attend(inside, way.head, { scaled, masked }), [inside, way.head, scaled, masked]);
   const colour = useMemo(() => sequentialScale(), [theme.value]);
   const { keys, tokens, token } = way;
-  const row = <T extends Float32Array>(values: T) => values.subarray(token * keys.length, (token + 1) * keys.length);
+  const row = (values: Float32Array) => values.subarray(token * keys.length, (token + 1) * keys.length);
   const [scores, weights, usual] = [row(now.scores), row(now.weights), row(own.weights)];
   const root = `√${Math.round(inside.scale ** -2)}`;
   return (
@@ -60,11 +61,11 @@ export function Scores({ way, onToken }: ScoresProps) {
             {keys.map((key, i) => (
               <tr key={i} class={scores[i] === Number.NEGATIVE_INFINITY ? 'hidden-key' : ''}>
                 <th scope="row">{key}</th>
-                <td>{numberText(productAt(way, i))}</td>
-                <td>{numberText(scores[i] as number)}</td>
+                <td>{decimal(productAt(way, i))}</td>
+                <td>{decimal(scores[i] as number)}</td>
                 <td>
                   <span class="weight" style={{ '--weight': weights[i], '--usual': usual[i] }}>
-                    {percentText(weights[i] as number)}
+                    {weightText(weights[i] as number)}
                   </span>
                 </td>
               </tr>
@@ -80,7 +81,7 @@ export function Scores({ way, onToken }: ScoresProps) {
           cellSize={30}
           marked={{ row: token, column: weights.indexOf(Math.max(...weights)) }}
           describe={({ row, column }) =>
-            `${tokens[row]} looks at ${keys[column]}: ${percentText(now.weights[row * keys.length + column] as number)}`
+            `${tokens[row]} looks at ${keys[column]}: ${weightText(now.weights[row * keys.length + column] as number)}`
           }
           onChoose={({ row }) => onToken(row)}
         />

@@ -1,8 +1,9 @@
 import { useMemo } from 'preact/hooks';
 import { divergingScale } from '../../draw/colours.js';
+import { decimal } from '../../draw/format.js';
 import { HeatMap } from '../../draw/heat-map.js';
 import { theme } from '../../theme.js';
-import { numberText, spread } from './numbers.js';
+import { spread } from './numbers.js';
 
 interface StripsProps {
   /** What the strips are, for those who do not see them. */
@@ -33,7 +34,7 @@ export function Strips({ label, names, values, most, marked }: StripsProps) {
       cellSize={16}
       cellHeight={16}
       describe={({ row, column }) =>
-        `${names[row]}, feature ${column + 1}: ${numberText(values[row * width + column] as number)}`
+        `${names[row]}, feature ${column + 1}: ${decimal(values[row * width + column] as number)}`
       }
     />
   );

@@ -1,8 +1,9 @@
 import { linkVertical } from 'd3-shape';
 import { useMemo, useRef } from 'preact/hooks';
 import { useWidth } from '../../draw/canvas.js';
+import { weightText } from '../../draw/format.js';
 import { textScale } from '../../draw/grid-layout.js';
-import { type HeadView, weightText } from './heads.js';
+import type { HeadView } from './heads.js';
 
 /** Pixels that a token needs, and of the arcs, where the page's text is 16 pixels. */
 const ROOM = 26;

@@ -1,6 +1,7 @@
 // What the pictures of this part have in common: which heads there are, and what their weights are between.
 
 import { type AttentionTrace, type HeadId, type HeadStatistics, headStatistics, type Trace } from 'simdformer';
+import { decimal, weightText } from '../../draw/format.js';
 import type { Pronunciation } from '../../pronounce.js';
 import { matrixOf, readNames, rowOf, saidTokens, type Traced } from '../../traced.js';
 
@@ -97,18 +98,10 @@ export function sayWeight(view: HeadView, row: number, column: number): string {
 
 /** “score 2.18 = (q·k 11.9 + q·r 0.4) / √32”. */
 export function scoreText({ products, relative, bias, scale, scores }: HeadView, at: number): string {
-  const product = `q·k ${numberText(products[at] as number)}`;
-  const sum = relative ? `(${product} + q·r ${numberText(relative[at] as number)})` : product;
-  const added = bias ? ` + bias ${numberText(bias[at] as number)}` : '';
-  return `score ${numberText(scores[at] as number)} = ${sum} / √${Math.round(scale ** -2)}${added}`;
-}
-
-export function weightText(weight: number): string {
-  return `${(100 * weight).toFixed(weight < 0.1 ? 1 : 0)} %`;
-}
-
-export function numberText(value: number): string {
-  return value.toFixed(2).replace('-', '−');
+  const product = `q·k ${decimal(products[at] as number)}`;
+  const sum = relative ? `(${product} + q·r ${decimal(relative[at] as number)})` : product;
+  const added = bias ? ` + bias ${decimal(bias[at] as number)}` : '';
+  return `score ${decimal(scores[at] as number)} = ${sum} / √${Math.round(scale ** -2)}${added}`;
 }
 
 /** A head with what it does on a word, in numbers. */

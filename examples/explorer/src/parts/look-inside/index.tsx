@@ -4,6 +4,7 @@ import { type HeadId, withoutHeads } from 'simdformer';
 import { placeInAddress } from '../../address.js';
 import { Choice } from '../../draw/controls.js';
 import { Figure } from '../../draw/figure.js';
+import { weightText } from '../../draw/format.js';
 import { type Pronunciation, pronounce } from '../../pronounce.js';
 import type { Session } from '../../session.js';
 import { type Traced, traceOf, useTrace } from '../../traced.js';
@@ -23,7 +24,6 @@ import {
   sameHead,
   statisticsOf,
   viewOf,
-  weightText,
 } from './heads.js';
 import { SwitchedOff } from './switched-off.js';
 import './look-inside.css';

@@ -1,9 +1,10 @@
 import { useMemo } from 'preact/hooks';
 import { divergingScale } from '../../draw/colours.js';
+import { decimal, weightText } from '../../draw/format.js';
 import type { Cell } from '../../draw/grid-layout.js';
 import { HeatMap } from '../../draw/heat-map.js';
 import { theme } from '../../theme.js';
-import { type HeadView, numberText, scoreText, weightText } from './heads.js';
+import { type HeadView, scoreText } from './heads.js';
 
 const ROWS = ['q', 'k', 'q×k'];
 
@@ -36,7 +37,7 @@ export function Products({ view, cell }: { view: HeadView; cell: Cell }) {
         cellSize={16}
         cellHeight={16}
         describe={({ row, column }) =>
-          `${ROWS[row]}, feature ${column + 1}: ${numberText(drawn.values[row * drawn.columns.length + column] as number)}`
+          `${ROWS[row]}, feature ${column + 1}: ${decimal(drawn.values[row * drawn.columns.length + column] as number)}`
         }
       />
     </div>

@@ -1,7 +1,8 @@
 import type { HeadId } from 'simdformer';
 import { Figure } from '../../draw/figure.js';
+import { weightText } from '../../draw/format.js';
 import { saidTokens, type Traced } from '../../traced.js';
-import { nameOf, weightText } from './heads.js';
+import { nameOf } from './heads.js';
 import type { Without } from './index.js';
 
 interface SwitchedOffProps {
