@@ -4,12 +4,10 @@ import { Complaint, type Files, fetchModel, type Model, openModel } from './mode
 import { type Decoding, type Pronunciation, pronounce } from './pronounce.js';
 
 /**
- * What the parts of the page share: the device, the model on it, the word, and what the model makes of it. Parts read the
- * signals and compute with `run`, which gives each its turn.
+ * What the parts of the page share: the model, the word, and what the model makes of it. Parts read the signals and
+ * compute with `run`, which gives each its turn.
  */
 export class Session {
-  /** In a worker: read with `await x.data()`. */
-  readonly device: Signal<Device | null> = signal(null);
   readonly model: Signal<Model | null> = signal(null);
   readonly word = signal('transformer');
   readonly decoding: Signal<Decoding> = signal({ kind: 'greedy' });
@@ -23,8 +21,9 @@ export class Session {
   readonly complaint: Signal<string | null> = signal(null);
   /** What went wrong otherwise; shown until it is put away. */
   readonly error: Signal<string | null> = signal(null);
-  readonly status: Signal<'starting' | 'ready' | 'failed'> = signal('starting');
 
+  /** In a worker: read with `await x.data()`. */
+  #device: Device | null = null;
   #turn: Promise<unknown> = Promise.resolve();
   #asked = new AbortController();
 
@@ -39,18 +38,17 @@ export class Session {
     files.catch(() => {}); // awaited below, once there is a device
     try {
       // One thread: a word is little work, and a pool of threads would take longer to start than the word to answer.
-      this.device.value = await createDevice({ backend: 'wasm', worker: true, threads: 1 });
-      this.status.value = 'ready';
+      this.#device = await createDevice({ backend: 'wasm', worker: true, threads: 1 });
       await this.open('g2p-en', await files);
     } catch (error) {
-      if (this.device.value === null) this.status.value = 'failed';
       this.report(error);
     }
   }
 
   /** Replaces the model by one that was saved. The old one stays if it cannot be read; throws what is wrong with it. */
   async open(name: string, files: Files): Promise<void> {
-    const device = this.device.value as Device;
+    const device = this.#device;
+    if (device === null) throw new Complaint('There is no device yet.');
     await this.#inTurn(async () => {
       const model = await openModel(device, name, files);
       const before = this.model.value;
