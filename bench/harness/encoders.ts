@@ -49,7 +49,7 @@ export function makeEncoder(device: Device, { layers, dModel, heads, dFF }: Enco
 
 export const stackOf = (model: Transformer): Encoder => model.transformer.encoder as Encoder;
 
-/** The features that go in, `rows` of them: [batch · tokens, dModel]. Peers have them as [batch, tokens, dModel]. */
+/** Of the features that go in, [batch · tokens, dModel]; peers have them as [batch, tokens, dModel]. See `pattern`. */
 export const PERIOD = 1021;
 
 /** Records one forward pass. */
@@ -60,7 +60,8 @@ export function recordEncoder(device: Device, model: Transformer, [batch, tokens
   const program = device.noGrad(() => device.record((): Tensor => stackOf(model).forward(x, layout)));
   const dispose = () => {
     program.dispose();
-    for (const tensor of [x, layout.ids, layout.positions, layout.lengths]) tensor.dispose();
+    layout.dispose();
+    x.dispose();
   };
   return { program, dispose };
 }

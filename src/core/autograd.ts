@@ -150,7 +150,7 @@ function slotOf(root: Tensor): GradientSlot {
  */
 export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
   checkFunction('recompute', fn);
-  const device = checkTensorList('recompute', 'inputs', inputs); // all that fn uses
+  const device = checkTensorList('recompute', 'inputs', inputs);
   if (!device.gradientsOn) return fn();
   const y = device.noGrad(() => device.scope(fn));
   checkTensor('recompute', 'what fn returned', y);

@@ -271,7 +271,7 @@ function checkBias(op: string, bias: Tensor | null, { batch, heads, packed, maxQ
     number,
   ];
   // The lengths of packed items may be known to the kernel only: it checks them against the bias.
-  const fits = packed ? true : rows === maxQ && cols === maxK;
+  const fits = packed || (rows === maxQ && cols === maxK);
   if (rank < 2 || rank > 4 || !fits || (items !== 1 && items !== batch) || (itemHeads !== 1 && itemHeads !== heads)) {
     const expected: Shape = [batch, heads, maxQ, maxK];
     throw new ShapeError(

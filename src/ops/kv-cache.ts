@@ -62,13 +62,10 @@ export function cacheReorder(cache: Tensor, order: Tensor, lengths: Tensor): voi
   if (rows > MAX_CACHE_ROWS)
     throw new ArgumentError(`cacheReorder: the cache has ${rows} rows, at most ${MAX_CACHE_ROWS} can change places`);
   checkDType('cacheReorder', 'cache', cache, 'float32');
-  for (const [name, tensor] of [
-    ['order', order],
-    ['lengths', lengths],
-  ] as const) {
-    checkDType('cacheReorder', name, tensor, 'int32');
-    checkShape('cacheReorder', name, tensor, [rows]);
-  }
+  checkDType('cacheReorder', 'order', order, 'int32');
+  checkDType('cacheReorder', 'lengths', lengths, 'int32');
+  checkShape('cacheReorder', 'order', order, [rows]);
+  checkShape('cacheReorder', 'lengths', lengths, [rows]);
   device.emit('cacheReorder', { cache, order, lengths, rows, slots, cols });
 }
 
