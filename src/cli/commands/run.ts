@@ -4,8 +4,9 @@ import type { GenerateOptions } from '../../generate/options.js';
 import type { Transformer } from '../../models/transformer.js';
 import { encodeInput, tokenizersOf } from '../encoding.js';
 import { EXIT } from '../exit.js';
+import { type GivenText, givenTexts } from '../given-texts.js';
 import { integer, positive } from '../parsers.js';
-import { type GivenText, givenTexts, loadModel, openDevice, printJson } from '../shared.js';
+import { loadModel, openDevice, printJson } from '../shared.js';
 
 interface RunOptions {
   beams?: number;
