@@ -35,11 +35,11 @@ function reduce(op: string, x: Tensor, options: ReduceOptions, weigh: (count: nu
   const y = device.empty(keepDims ? kept : x.shape.filter((_, d) => !axes.includes(d)));
   const scale = weigh(x.size / y.size);
   const wide = y.reshape(kept);
-  sumInto({ tensor: wide, accumulate: 0 }, x.shape, x, null, scale);
+  sumInto(op, { tensor: wide, accumulate: 0 }, x.shape, x, null, scale);
   wide.dispose();
   return differentiable(y, [x], (dy) => {
     const dx = gradOf(x);
-    if (dx) sumInto(dx, x.shape, dy.reshape(kept), null, scale);
+    if (dx) sumInto('backward', dx, x.shape, dy.reshape(kept), null, scale);
   });
 }
 
@@ -50,11 +50,12 @@ export function broadcastGrad(x: Tensor, dy: Tensor, w: Tensor | null = null, sc
     return;
   }
   const dx = gradOf(x);
-  if (dx) sumInto(dx, dy.shape, dy, w, scale);
+  if (dx) sumInto('backward', dx, dy.shape, dy, w, scale);
 }
 
 /** y = scale·Σ x·w (added to y if asked), all three broadcast to `shape`, summed where y is broadcast. */
 function sumInto(
+  op: string,
   { tensor: y, accumulate }: GradientTarget,
   shape: Shape,
   x: Tensor,
@@ -78,7 +79,7 @@ function sumInto(
     ? piecesOf(summed.at(-1)?.size ?? 1, 8192)
     : piecesOf(sizeOf(summed.map(({ size }) => size)), 256);
   const workspace = pieces === 1 ? null : x.device.empty([pieces * y.size]);
-  const grid = gridOperands('sum', [...kept, ...summed], ['x', 'w', 'y']);
+  const grid = gridOperands(op, [...kept, ...summed], ['x', 'w', 'y']);
   const operands = { x, w, y, workspace, kept: RANK - summed.length, rowwise, pieces, scale, accumulate, ...grid };
   x.device.emit('reduce', operands, sizeOf(shape) * (w ? 2 : 1));
   workspace?.dispose();
