@@ -368,8 +368,7 @@ export class Transformer extends Module {
   /** scale · table[id] + positions[place], and dropout. */
   #embed(table: Embedding | null, learned: Embedding | null, ids: Tensor, places: Tensor): Tensor {
     const positions = learned?.weight ?? this.#sinusoids;
-    const scale = this.config.embeddingScale;
-    const placed = positions ? { scale, positions, positionIds: places } : { scale };
+    const placed = { scale: this.config.embeddingScale, positions, positionIds: positions && places };
     return this.dropout.forward((table as Embedding).forward(ids, placed));
   }
 

@@ -8,10 +8,10 @@ import { contiguous } from './contiguous.js';
 export interface EmbeddingOptions {
   /** Multiplies the rows of the table: √d in "Attention Is All You Need", §3.4. Default: 1. */
   scale?: number | undefined;
-  /** A second table, float32 [maxLength, d], whose rows `positionIds` are added, not scaled. */
-  positions?: Tensor | undefined;
+  /** A second table, float32 [maxLength, d], whose rows `positionIds` are added, not scaled. Default: none. */
+  positions?: Tensor | null | undefined;
   /** int32, shaped as `ids`. */
-  positionIds?: Tensor | undefined;
+  positionIds?: Tensor | null | undefined;
 }
 
 /**
@@ -36,7 +36,7 @@ function embeddingOf(device: Device, table: Tensor, given: Tensor, options: Embe
   const ids = contiguous(given);
   checkNumber('embedding', 'scale', scale, Number.isFinite, 'a finite number');
   const [tableRows, cols] = table.shape as [number, number];
-  if ((positions === undefined) !== (options.positionIds === undefined)) {
+  if (!positions !== !options.positionIds) {
     throw new ArgumentError('embedding: positions and positionIds come together or not at all');
   }
   const positionIds = options.positionIds && contiguous(options.positionIds);

@@ -73,6 +73,14 @@ describe('embedding', () => {
     expect([...table.grad!.dataSync()]).toEqual([0, 101]);
   });
 
+  it('takes null for no positions, as other ops do for what is left out', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const table = device.tensor([[1, 2]]);
+    expect(await embedding(table, device.zeros([1], 'int32'), { positions: null }).data()).toEqual(
+      Float32Array.of(1, 2),
+    );
+  });
+
   it('refuses other dtypes and shapes', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const table = device.zeros([3, 4]);
