@@ -35,6 +35,7 @@ export interface Placed {
   region(op?: string): Region;
 }
 
+/** What a command takes for an operand; null and undefined for a tensor that is left out. */
 export type Operand = Placed | Scalar | number | boolean | null | undefined;
 
 interface OpLayout {

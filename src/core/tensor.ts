@@ -9,10 +9,13 @@ import type { GradientSlot } from './gradient-slot.js';
 import type { Block, Pool } from './heap.js';
 import type { Region } from './queue.js';
 
+/** The type of a tensor's elements. */
 export type DType = 'float32' | 'int32';
+/** The size of each dimension, the outermost first; [] is that of a scalar. */
 export type Shape = readonly number[];
 /** Numbers nested as deep as the tensor has dimensions. */
 export type NestedNumbers = number | readonly NestedNumbers[];
+/** The values of a tensor: flat in a typed array, nested, or the one of a scalar. */
 export type TensorData = Float32Array | Int32Array | readonly NestedNumbers[] | number;
 
 /** Memory that one or more tensors look at. */
@@ -43,6 +46,7 @@ export class Storage {
  * Made by `device.tensor()` and by ops, never directly.
  */
 export class Tensor {
+  /** Elements. */
   readonly size: number;
   /** The tensor whose memory and gradient this one shares: itself if it is no view. */
   readonly root: Tensor;
@@ -124,10 +128,12 @@ export class Tensor {
     for (const keeping of this.#keepings.splice(0)) keeping.letGo();
   }
 
+  /** Whether it cannot be used any more, after `dispose()` or that of the program that it is part of. */
   get disposed(): boolean {
     return this.#disposed || this.storage.pool.released;
   }
 
+  /** Whether its rows follow one another without gaps. */
   get isContiguous(): boolean {
     return this.rowStride === lastOf(this.shape) || this.size === lastOf(this.shape);
   }

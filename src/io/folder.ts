@@ -4,6 +4,7 @@ import { ArgumentError, FetchError, FormatError } from '../core/errors.js';
 import { type OpenFile, openFileOf, readFilesOf } from './file.js';
 import { inMemory } from './safetensors.js';
 
+/** Options of `Transformer.load`. */
 export interface LoadOptions {
   /** Ends the loading with its reason when it is aborted. */
   signal?: AbortSignal | undefined;

@@ -89,6 +89,7 @@ export interface TransformerOptions {
   seed?: number | undefined;
 }
 
+/** What a model was made of: all options, defaults included. */
 export interface TransformerConfig extends Complete<TransformerOptions> {
   readonly positions: Complete<Positions>;
   readonly embeddingScale: number;

@@ -6,6 +6,7 @@ import type { CacheSizes, DecoderState, Memory } from '../nn/kv-cache.js';
 import { TokenBatch } from '../nn/token-batch.js';
 import type { TransformerConfig } from './config.js';
 
+/** Options of `startDecoding`. */
 export interface DecodingOptions {
   /** What `encode` returned. For models with an encoder. */
   memory?: Memory | undefined;

@@ -31,8 +31,11 @@ export class SelfAttention extends Module {
 
 /** Additive attention (Bahdanau, Cho, Bengio 2015): a small network scores how well a query and a key fit together. */
 export class AdditiveAttention extends Module {
+  /** [queryFeatures, hidden] */
   readonly queryWeight: Tensor;
+  /** [keyFeatures, hidden] */
   readonly keyWeight: Tensor;
+  /** [hidden, 1] */
   readonly score: Tensor;
 
   constructor(init: Initializer, queryFeatures: number, keyFeatures: number, hidden: number) {
@@ -79,6 +82,7 @@ type Which = Pick<AttentionOptions, 'causal' | 'lengthsQ' | 'lengthsK'>;
 export class MultiHeadAttention extends Module {
   /** [dModel, dModel + 2·kvFeatures]: the projections to queries, keys and values side by side. */
   readonly inProjWeight: Tensor;
+  /** [dModel + 2·kvFeatures] */
   readonly inProjBias: Tensor | null;
   readonly outProj: Linear;
   /** [heads, 2·maxDistance + 1]: what to add to the scores, by distance. Only with positions `relativeBias`. */

@@ -33,6 +33,7 @@ export class Initializer {
     return this.#fill(shape, (random) => deviation * random.normal());
   }
 
+  /** Entries that all are `value`. */
   constant(shape: Shape, value: number): Tensor {
     return this.#fill(shape, () => value);
   }

@@ -17,6 +17,7 @@ import { Module } from './module.js';
 export class Linear extends Module {
   /** [in, out]; state dicts hold PyTorch's [out, in]. */
   readonly weight: Tensor;
+  /** [out] */
   readonly bias: Tensor | null;
 
   /** `inputs` and `outputs`: features. Weights begin as Xavier's (`Initializer.xavierUniform`), biases as 0. */
@@ -41,6 +42,7 @@ export class Linear extends Module {
 
 /** A normalisation over the last dimension. */
 export interface Norm extends Module {
+  /** Both [features]. */
   readonly weight: Tensor;
   readonly bias: Tensor | null;
   /** norm(x + residual). `x` and `residual`: float32 [..., features]; so is the result. Throws ShapeError, DTypeError. */
@@ -145,6 +147,7 @@ export class Dropout extends Module {
 
 /** A table of vectors [rows, features], one for each token of a vocabulary or each position. */
 export class Embedding extends Module {
+  /** [rows, features] */
   readonly weight: Tensor;
 
   /**
@@ -164,6 +167,7 @@ export class Embedding extends Module {
 
 /** An output projection that shares its matrix [out, in] with an embedding (Press & Wolf 2017). */
 export class TiedLinear extends Module {
+  /** [out] */
   readonly bias: Tensor | null;
 
   constructor(

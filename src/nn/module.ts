@@ -14,6 +14,7 @@ export interface StateEntry {
   dataSync(): Float32Array;
 }
 
+/** Tensors by PyTorch's names. */
 export type StateDict = Record<string, StateEntry>;
 
 /**

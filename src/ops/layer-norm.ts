@@ -41,7 +41,7 @@ export function layerNorm(
 
 /**
  * As `layerNorm` with a residual, and returns the sum too: one step of a pre-norm Transformer, whose residual stream
- * goes on as `sum` while the next layer reads `normed`. The gradients of both come back in one pass.
+ * goes on as `sum` while the next layer reads `normed`. The gradients of both come back in one pass. Throws as that.
  */
 export function addLayerNorm(
   x: Tensor,
