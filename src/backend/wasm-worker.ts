@@ -52,7 +52,7 @@ class WorkerBackend implements Backend {
     return this.#ask<'run'>({ do: 'run', words: copy }, [copy.buffer]);
   }
 
-  /** Taken for granted while the memory can be had at all: the worker says so when it is used if it cannot. */
+  /** Taken for granted up to what a memory can have: where that is not there, the worker says so once it is used. */
   grow(bytes: number): boolean {
     if (bytes > (this.manifest.mostBytes as number)) return false;
     this.#tell({ do: 'grow', bytes });

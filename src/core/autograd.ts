@@ -129,7 +129,7 @@ function copy(x: Tensor, { tensor, accumulate }: GradientTarget): void {
 }
 
 function slotOf(root: Tensor): GradientSlot {
-  if (root.gradient?.tensor.disposed) dropGradient(root); // by who was given it as `grad`
+  if (root.gradient?.tensor.disposed) dropGradient(root); // by whoever was given it as `grad`
   if (root.gradient === null) {
     if (root.node === null) root.assertUsable('backward'); // as a view of it may be: nobody would free the gradient
     const device = root.device;
@@ -165,7 +165,7 @@ export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
   });
 }
 
-/** See `Tensor.backward`. Nodes older than `since` are left to who called. */
+/** See `Tensor.backward`. Nodes older than `since` are left to the caller. */
 export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0): void {
   y.assertUsable('backward');
   if (!y.requiresGrad) {

@@ -4,7 +4,7 @@ import type { Device } from './device.js';
 import { ArgumentError, DeviceError, DTypeError, ShapeError } from './errors.js';
 import { type DType, lastOf, type Shape, sameShape, Tensor } from './tensor.js';
 
-/** What was given, for a message. Callers without types give what has no text or no short one, too. */
+/** What was given, for a message. Callers without types may give anything, also what has no text or only a long one. */
 export function describeValue(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'bigint') return `${value}n`;
@@ -71,7 +71,7 @@ export function checkShape(op: string, name: string, tensor: Tensor, shape: Shap
   }
 }
 
-/** A number that `accepts` likes. Returns it. */
+/** A number for which `accepts` returns true. Returns it. */
 export function checkNumber(
   op: string,
   name: string,

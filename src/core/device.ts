@@ -209,7 +209,7 @@ export class Device {
     return this.#withGradients(false, () => checkSynchronous('noGrad', fn()));
   }
 
-  /** Runs `fn` as outside any `noGrad`. Throws as that. */
+  /** Runs `fn` as outside any `noGrad`. Throws as `noGrad`. */
   withGrad<T>(fn: () => T): T {
     checkFunction('withGrad', fn);
     return this.#withGradients(true, () => checkSynchronous('withGrad', fn()));

@@ -96,9 +96,7 @@ export async function canStay(path: string): Promise<boolean> {
   return true;
 }
 
-/**
- * Removes what writers of a file left beside it when they were killed. Nobody may be writing it.
- */
+/** Removes what writers of a file left beside it when they were killed. Nobody may be writing it. */
 export async function removeUnfinished(path: string): Promise<void> {
   const { readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { basename, dirname, join } = await nodeModule<typeof import('node:path')>('path');
