@@ -7,7 +7,7 @@
  */
 import { describeValue } from '../core/check.js';
 import { ArgumentError, DTypeError, FormatError, ShapeError } from '../core/errors.js';
-import { dtypes, type ElementType, isDType, quote, type SafetensorsDType } from './stored.js';
+import { dtypes, type ElementType, isDType, quote, type SafetensorsDType } from './dtypes.js';
 
 export type { SafetensorsDType };
 
