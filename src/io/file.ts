@@ -32,15 +32,16 @@ export interface SafetensorsFile extends Safetensors {
 
 /**
  * Opens a safetensors file and reads its header; the data stays in the file until an entry is asked for it. Throws
- * FormatError as `parseSafetensors` does, and the system's error if the file cannot be read.
+ * FormatError as `parseSafetensors` does, with the path, and the system's error if the file cannot be read.
  */
 export async function openSafetensors(path: string | URL): Promise<SafetensorsFile> {
   const file = await openFile(await pathFrom('openSafetensors', path));
   try {
     return { ...readSafetensors(file), close: file.close };
-  } catch (error) {
+  } catch (cause) {
     file.close();
-    throw error;
+    if (!(cause instanceof FormatError)) throw cause;
+    throw new FormatError(`openSafetensors: ${path}: ${cause.message}`, { cause });
   }
 }
 

@@ -48,7 +48,7 @@ export async function loadCheckpoint(
     file = await openSafetensors(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw named(path, error);
+    throw named(path, (error as Error).cause ?? error); // what it is of, this says
   }
   try {
     const saved = parse(file.metadata.get(KEY));

@@ -250,6 +250,7 @@ describe('files', () => {
     const path = join(folder, 'lie.safetensors');
     writeFileSync(path, fileOf({ a: f32([2], 0, 8) }, 4));
     await expect(openSafetensors(path)).rejects.toThrow(FormatError);
+    await expect(openSafetensors(path)).rejects.toThrow(`openSafetensors: ${path}: tensor "a" ends at byte 8`);
     await saveSafetensors(path, one);
     const file = await openSafetensors(path);
     truncateSync(path, 40);

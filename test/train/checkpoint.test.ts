@@ -138,7 +138,7 @@ describe('a checkpoint', () => {
     const changed = [...examples.slice(0, -1), { ...last, target: [1, ...last.target.slice(1, -1).reverse(), 2] }];
     await expect(fit(small, changed, resume)).rejects.toThrow(/made with other batches/);
     await writeFile(path, (await readFile(path)).subarray(0, 1000));
-    await expect(fit(small, examples, resume)).rejects.toThrow(/other\.safetensors cannot be used: /);
+    await expect(fit(small, examples, resume)).rejects.toThrow(/other\.safetensors cannot be used: the /);
     expect((await readdir(folder)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
   });
 
