@@ -1,5 +1,5 @@
 import type { Tensor } from '../core/tensor.js';
-import type { Decoder, Encoder } from '../nn/stacks.js';
+import type { Stacks } from '../nn/stacks.js';
 
 /** Attention probabilities of every layer, each [B, heads, Tq, Tk]. */
 export interface AttentionMaps {
@@ -8,11 +8,7 @@ export interface AttentionMaps {
   readonly cross: Tensor[];
 }
 
-interface Stacks {
-  readonly encoder: Encoder | null;
-  readonly decoder: Decoder | null;
-}
-
+/** The attentions of all layers, by what they are. */
 export function attentionsOf({ encoder, decoder }: Stacks) {
   return {
     encoder: encoder?.layers.map((layer) => layer.selfAttn) ?? [],

@@ -1,12 +1,8 @@
 import { ArgumentError } from '../core/errors.js';
+import type { Stacks } from '../nn/stacks.js';
 
 /** @internal Throws unless a model gets what its stacks read: a source for an encoder, a target for a decoder. */
-export function checkSides(
-  op: string,
-  { encoder, decoder }: { readonly encoder: unknown; readonly decoder: unknown },
-  source: unknown,
-  target: unknown,
-): void {
+export function checkSides(op: string, { encoder, decoder }: Stacks, source: unknown, target: unknown): void {
   const isGiven = (tokens: unknown) => tokens !== null && tokens !== undefined;
   if (isGiven(source) === (encoder !== null) && isGiven(target) === (decoder !== null)) return;
   const takes = encoder && decoder ? 'a source and a target' : encoder ? 'a source only' : 'a target only';

@@ -1,8 +1,7 @@
 // Parameters read from a file straight into the device's memory, a piece at a time: nothing is held twice, and no read
 // or copy blocks the event loop for long.
 
-import type { Tensor } from '../core/tensor.js';
-import { lastOf } from '../core/tensor.js';
+import { lastOf, type Tensor } from '../core/tensor.js';
 import { transposeInto } from '../ops/move.js';
 
 /** Bytes for a piece, which has half a million to a million values: few enough waits, and no memory to speak of. */
