@@ -1,7 +1,7 @@
 // What `simdformer train` is told: the built-in tasks, JSON files on top of them, options of the command on top of
 // these.
 
-import { isCount, isPart, isWhole } from '../core/check.js';
+import { isCount, isObject, isPart, isWhole } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { resolveConfig, type TransformerOptions } from '../models/config.js';
 import type { FitOptions } from '../train/fit.js';
@@ -156,7 +156,7 @@ const numberThat = (accepts: (value: number) => boolean, expected: string): Chec
   expected,
 ];
 const oneOf = (names: readonly string[]): Check => [(value) => names.includes(value as string), names.join(' or ')];
-const object: Check = [(value) => typeof value === 'object' && value !== null && !Array.isArray(value), 'an object'];
+const object: Check = [isObject, 'an object'];
 const count = numberThat(isCount, 'a positive integer');
 const countOrZero = numberThat(isWhole, 'an integer, 0 or more');
 const positive = numberThat((n) => n > 0, 'a positive number');

@@ -96,10 +96,13 @@ export const isInt32 = (value: number) => value === (value | 0);
 export const isUint32 = (value: number) => value === value >>> 0;
 export const UINT32 = 'an integer from 0 to 2³² − 1';
 
+/** An object that is no array. */
+export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 /** Options of a function; for callers without types, who give null or a value without its name, too. */
 export function checkOptions<Options extends object>(op: string, options: Options): Options {
-  const isObject = typeof options === 'object' && options !== null;
-  if (isObject && !Array.isArray(options) && !(options instanceof Tensor)) return options;
+  if (isObject(options) && !(options instanceof Tensor)) return options;
   throw new ArgumentError(`${op}: the options are ${describeValue(options)}, expected an object like { name: value }`);
 }
 

@@ -5,7 +5,7 @@
  * A file is input from a stranger. Everything its header claims is checked before any tensor can be asked for, so that
  * every later read is in bounds by construction. Arrays are used as they lie in memory: little-endian machines only.
  */
-import { describeValue } from '../core/check.js';
+import { describeValue, isObject } from '../core/check.js';
 import { ArgumentError, DTypeError, FormatError, ShapeError } from '../core/errors.js';
 import { dtypes, type ElementType, isDType, quote, type SafetensorsDType } from './dtypes.js';
 
@@ -205,10 +205,6 @@ function checkKeys(json: string): void {
       keys.add(key);
     }
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function readMetadata(value: unknown, metadata: Map<string, string>): void {

@@ -1,5 +1,6 @@
 // What a checkpoint of `fit` remembers beside tensors.
 
+import { isObject } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Validation } from './fit-options.js';
 
@@ -62,7 +63,7 @@ function checkCount(name: string, value: unknown): void {
 }
 
 function objectOf(name: string, value: unknown): object {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+  if (isObject(value)) return value;
   throw new FormatError(`${name} is ${JSON.stringify(value)}, expected an object`);
 }
 
