@@ -142,7 +142,7 @@ function checkEach(config: TransformerConfig, given: TransformerOptions): void {
   const { bosId, eosId, seed, padId, finalNorm, bias, gated, tieEmbeddings } = config;
   checkCounts({ dModel, heads, kvHeads, dFF, maxLength }, 1);
   checkCounts({ encoderLayers, decoderLayers, bosId, eosId, seed, padId: padId ?? 0 }, 0);
-  check(encoderLayers + decoderLayers > 0, 'encoderLayers and decoderLayers are both 0');
+  check(encoderLayers + decoderLayers > 0, 'encoderLayers and decoderLayers are both 0, expected one of them above');
   if (encoderLayers > 0) checkCounts({ sourceVocab: given.sourceVocab }, 1);
   checkCounts({ targetVocab: (decoderLayers > 0 ? given : config).targetVocab }, 1);
   activationKind('Transformer', config.activation);

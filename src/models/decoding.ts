@@ -78,7 +78,8 @@ export function checkMemory(
 
 /** Throws unless the state can read these prompts at once. */
 export function checkPrompts({ encoderLayers }: TransformerConfig, state: DecoderState, prompts: TokenBatch): void {
-  if (encoderLayers > 0) throw new ArgumentError('prefill: the model is not decoder-only');
+  if (encoderLayers > 0)
+    throw new ArgumentError('prefill: the model has an encoder: give it one target token at a time, by step()');
   const { capacity } = state.sizes;
   if (prompts.size !== state.sequences || prompts.longest > capacity) {
     const has = `${state.sequences} sequences of at most ${capacity} tokens`;

@@ -21,7 +21,7 @@ describe('what cannot be', () => {
       'sourceVocab is 0': { sourceVocab: 0 },
       'targetVocab is undefined': { targetVocab: undefined },
       'targetVocab is 0': { targetVocab: 0 },
-      'both 0': { encoderLayers: 0, decoderLayers: 0 },
+      'both 0, expected one of them above': { encoderLayers: 0, decoderLayers: 0 },
       'encoderLayers is -1': { encoderLayers: -1 },
       'expected an integer': { dModel: 24.5 },
       activation: { activation: 'swish' as 'silu' },
