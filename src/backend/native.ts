@@ -52,10 +52,10 @@ export function createNativeBackend({ Engine, parallelism }: Addon, options: Bac
   try {
     engine = new Engine(isa, options.threads ?? Math.min(parallelism, MAX_THREADS));
   } catch (error) {
-    const { message } = error as Error;
+    const { name, message } = error as Error; // not of this realm in Jest, where tests have their own
     const asked = options.isa === undefined ? 'SIMDFORMER_ISA' : 'isa';
     const why =
-      error instanceof RangeError && isa !== undefined
+      name === 'RangeError' && isa !== undefined
         ? `${asked} is '${isa}', but ${message}`
         : `${message}. Use fewer threads, or raise the limit of address space (ulimit -v)`;
     throw new DeviceError(`createDevice: ${why}`, { cause: error });

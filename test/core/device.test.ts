@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { INSTRUCTION_SETS } from '../../src/backend/backend.js';
@@ -66,15 +67,20 @@ describe('createDevice', () => {
   });
 });
 
-it('blames no instruction set for what is not its fault', () => {
-  const Engine = class {
-    constructor() {
-      throw new Error("out of memory for a device's scratch");
-    }
+it('blames an instruction set for what is its fault alone, whichever realm says so', () => {
+  const create = (error: string, isa?: string) => {
+    const Engine = class {
+      constructor() {
+        throw runInNewContext(error); // as the addon does in Jest
+      }
+    };
+    return () => createNativeBackend({ Engine: Engine as unknown as Addon['Engine'], parallelism: 2 }, { isa });
   };
-  const create = () => createNativeBackend({ Engine: Engine as unknown as Addon['Engine'], parallelism: 2 }, {});
-  expect(create).toThrow(DeviceError);
-  expect(create).toThrow(/^createDevice: out of memory for a device's scratch\. Use fewer threads, or .*ulimit/);
+  const full = create('Error("out of memory for a device\'s scratch")');
+  expect(full).toThrow(DeviceError);
+  expect(full).toThrow(/^createDevice: out of memory for a device's scratch\. Use fewer threads, or .*ulimit/);
+  const other = create('RangeError("these are here: sse2")', 'neon');
+  expect(other).toThrow(/^createDevice: isa is 'neon', but these are here: sse2$/);
 });
 
 describe('SIMDFORMER_ISA', () => {
