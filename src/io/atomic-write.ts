@@ -48,7 +48,9 @@ async function writeParts(path: string, file: FileHandle, parts: FileParts): Pro
         done += bytesWritten;
       }
     }
-    await file.sync();
+    await file.sync().catch((error) => {
+      if (error.code !== 'ERR_ACCESS_DENIED') throw error; // Node 26 allows it to nobody under its permission model
+    });
   } catch (error) {
     await file.close().catch(ignore);
     throw withPath(error, path);

@@ -70,6 +70,13 @@ it('names the file that the system refuses to write', async () => {
   });
 });
 
+it("writes where Node's permission model lets nobody wait for the disk", async () => {
+  const denied = Object.assign(new Error('fsync API is disabled'), { code: 'ERR_ACCESS_DENIED' });
+  vi.spyOn(await fileMethods(), 'sync').mockRejectedValue(denied);
+  await write({ a: [bytes('new')] });
+  expect(await content('a')).toBe('new');
+});
+
 describe('writeWhole', () => {
   it('brings a file to the disk before it replaces another', async () => {
     const before: string[] = [];
