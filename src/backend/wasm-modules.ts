@@ -25,12 +25,12 @@ export interface BundledEngine {
   load(): Promise<Pick<WasmEngine, 'module' | 'worker'>>;
 }
 
-/** A module whose one function, of type () → v128, has these instructions. */
-function validates(...instructions: number[]): boolean {
+/** Whether there is WebAssembly with these instructions: a module whose one function, of type () → v128, has them. */
+function validates(...instructions: number[]): boolean | undefined {
   const body = [0, ...instructions, 0x0b]; // no locals … end
   const type = [1, 5, 1, 0x60, 0, 1, 0x7b];
   const code = [10, body.length + 2, 1, body.length, ...body];
-  return WebAssembly.validate(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, ...type, 3, 2, 1, 0, ...code));
+  return globalThis.WebAssembly?.validate(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, ...type, 3, 2, 1, 0, ...code));
 }
 
 const i32Const0 = [0x41, 0];
@@ -69,8 +69,9 @@ export function bringEngine(engine: BundledEngine): void {
 export async function wasmEngine(options: WasmOptions): Promise<WasmEngine> {
   const { threads, wasmUrl, isa = wasmIsas[0] } = options;
   if (!wasmIsas.includes(isa as WasmIsa)) {
-    const have = wasmIsas.length > 0 ? wasmIsas.join(' ') : 'none: its WebAssembly has no SIMD';
-    throw new DeviceError(`createDevice: isa is '${isa}', but this runtime has these instruction sets: ${have}`);
+    const have = wasmIsas.join(' ') || 'none: it has no WebAssembly with SIMD';
+    const asked = isa === undefined ? '' : `isa is '${isa}', but `;
+    throw new DeviceError(`createDevice: ${asked}this runtime has these instruction sets: ${have}`);
   }
   const count = await threadsHere(threads);
   if (bundled?.use === 'first') {

@@ -8,6 +8,7 @@ import { hasWorkers, type RunningWorker, startWorker } from './workers.js';
 /** Why memory cannot be shared with workers here, and what to do about it; null if it can. */
 function whyNotShared(): string | null {
   if (!hasWorkers) return 'this runtime has no workers';
+  if (isNode && process.permission?.has('worker') === false) return 'the process may start no workers (--allow-worker)';
   if (typeof SharedArrayBuffer !== 'undefined' && globalThis.crossOriginIsolated !== false) return null;
   return (
     'the page is not cross-origin isolated. Serve it with the headers Cross-Origin-Opener-Policy: same-origin and ' +
