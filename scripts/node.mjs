@@ -1,7 +1,7 @@
 // What Node loads, after tsc has made dist/: the package and the command line, each in a few files instead of some two
 // hundred, most of them d3's, that Node would look for one by one. That was three quarters of the time from import to the
 // first result (`npm run bench -- start`).
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -9,6 +9,23 @@ import { licenses } from './licenses.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 for (const folder of ['dist/node', 'dist/cli']) rmSync(join(root, folder), { recursive: true, force: true });
+
+/**
+ * Has what only pages load later in the same files: what is imported dynamically is another copy of its modules in
+ * programs that tsx takes for CommonJS, whose `fit` would know none of their tensors.
+ */
+const atOnce = {
+  name: 'at-once',
+  setup: (build) =>
+    build.onLoad({ filter: /src\/(train\/fit|inspect\/trace|core\/create-device)\.ts$/ }, ({ path }) => {
+      const imports = [];
+      const text = readFileSync(path, 'utf8').replace(/import\(('\.[^']*')\)/g, (_, module) => {
+        imports.push(`import * as later${imports.length} from ${module};\n`);
+        return `Promise.resolve(later${imports.length - 1})`;
+      });
+      return { contents: text + imports.join(''), loader: 'ts' };
+    }),
+};
 
 const { metafile } = await build({
   absWorkingDir: root,
@@ -23,6 +40,7 @@ const { metafile } = await build({
   format: 'esm',
   platform: 'node',
   target: 'node20',
+  plugins: [atOnce],
   metafile: true,
 });
 writeFileSync(join(root, 'dist/node/LICENSES.txt'), licenses(metafile, root));

@@ -48,6 +48,29 @@ describe.runIf(folder)('the installed package in Node', () => {
     });
   });
 
+  it('trains in a CommonJS program of tsx, which requires what is imported', async () => {
+    const place = join(folder as string, 'commonjs');
+    await mkdir(place, { recursive: true });
+    await writeFile(join(place, 'package.json'), '{}');
+    await writeFile(
+      join(place, 'main.ts'),
+      `import { createDevice, DeviceError, fit, Transformer } from 'simdformer';
+      async function main() {
+        const device = await createDevice({ backend: 'wasm', worker: true, threads: 1 });
+        const model = new Transformer(device, { dModel: 8, heads: 2, encoderLayers: 0, decoderLayers: 1, targetVocab: 9 });
+        const { step } = await fit(model, [{ target: [1, 2, 3] }], { steps: 2 });
+        const error = await createDevice({ isa: 'none', backend: 'wasm' }).catch((error) => error);
+        console.log(step, error instanceof DeviceError);
+        device.dispose();
+      }
+      main();`,
+    );
+    const { stdout } = await run(process.execPath, [resolve('node_modules/tsx/dist/cli.mjs'), 'main.ts'], {
+      cwd: place,
+    });
+    expect(stdout).toBe('2 true\n');
+  });
+
   it('has its files as subpaths, and its types', async () => {
     const names = [
       'relaxed.wasm',
