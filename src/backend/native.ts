@@ -18,9 +18,16 @@ export async function loadAddon(): Promise<Addon> {
   const { createRequire } = await nodeModule<typeof import('node:module')>('module');
   const { availableParallelism } = await nodeModule<typeof import('node:os')>('os');
   const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');
-  const require = createRequire(import.meta.url);
+  const { url } = import.meta;
+  if (url === undefined) {
+    throw new DeviceError(
+      'the native addon cannot be found, as code of CommonJS does not know its own URL: leave simdformer out of ' +
+        'bundles (external)',
+    );
+  }
+  const require = createRequire(url);
   // One that was built here is preferred; src/backend/ and dist/node/ are equally deep.
-  const built = fileURLToPath(besides(import.meta.url, '../../build/Release/simdformer.node'));
+  const built = fileURLToPath(besides(url, '../../build/Release/simdformer.node'));
   const reasons: string[] = [];
   for (const place of [built, ...prebuilt()]) {
     try {
@@ -34,7 +41,8 @@ export async function loadAddon(): Promise<Addon> {
   throw new DeviceError(
     `the native addon for ${process.platform}-${process.arch} did not load from ${reasons.join(', nor from ')}. ` +
       'Install with optional dependencies, of which one is the addon; or build it with `npm run build` in a clone, with ' +
-      '`npx node-gyp rebuild -C node_modules/simdformer` where it is installed (needs a C++20 compiler, make and Python 3).',
+      '`npx node-gyp rebuild -C node_modules/simdformer` where it is installed (needs a C++20 compiler, make and Python 3); ' +
+      'and leave simdformer out of bundles (external).',
   );
 }
 

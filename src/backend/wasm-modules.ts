@@ -86,7 +86,14 @@ export async function wasmEngine(options: WasmOptions): Promise<WasmEngine> {
   try {
     return { module: await wasmModule(packaged(name)), threads: count };
   } catch (error) {
-    if (bundled === null || (options.isa ?? bundled.isa) !== bundled.isa) throw error;
+    if (bundled === null) {
+      throw new DeviceError(
+        `${(error as Error).message}. In a bundle, leave simdformer out (external), or copy its files from ` +
+          "node_modules/simdformer/wasm/dist/ to a folder, and name it: createDevice({ wasmUrl: '/folder/' })",
+        { cause: error },
+      );
+    }
+    if ((options.isa ?? bundled.isa) !== bundled.isa) throw error;
     const engine = await bundled.load().catch(() => {
       throw error; // what would have to be repaired, as a policy that forbids WebAssembly
     });

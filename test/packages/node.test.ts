@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { copyFile, cp, mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { build } from 'esbuild';
 import { describe, expect, it } from 'vitest';
 import { installed, run } from './installed.js';
 
@@ -69,6 +70,33 @@ describe.runIf(folder)('the installed package in Node', () => {
       cwd: place,
     });
     expect(stdout).toBe('2 true\n');
+  });
+
+  it.each(['esm', 'cjs'] as const)('says what to do when it is in a bundle for Node, %s', async (format) => {
+    const file = `bundled/for/node/main.${format === 'esm' ? 'mjs' : 'cjs'}`;
+    await build({
+      stdin: {
+        contents: `import { createDevice } from 'simdformer';
+          const open = (options) => createDevice({ threads: 1, ...options })
+            .then(({ info }) => info.backend, ({ name, message }) => name + ': ' + message);
+          const all = [{}, { backend: 'native' }, { wasmUrl: './node_modules/simdformer/wasm/dist' }].map(open);
+          Promise.all(all).then((results) => console.log(JSON.stringify(results)));`,
+        resolveDir: folder as string,
+      },
+      bundle: true,
+      platform: 'node',
+      format,
+      logLevel: 'silent', // a warning that CommonJS has no import.meta
+      outfile: join(folder as string, file),
+    });
+    const { stdout } = await run(process.execPath, [file], {
+      cwd: folder as string,
+    });
+    expect(JSON.parse(stdout)).toEqual([
+      expect.stringMatching(/^DeviceError: the WebAssembly engine .*\. In a bundle, leave simdformer out .*wasmUrl/),
+      expect.stringMatching(/^DeviceError: the native addon .*leave simdformer out of bundles/),
+      'wasm',
+    ]);
   });
 
   it('has its files as subpaths, and its types', async () => {
