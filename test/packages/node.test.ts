@@ -1,6 +1,6 @@
 // The installed package in Node, where nothing has built its addon.
 import { existsSync } from 'node:fs';
-import { copyFile, cp, mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { describe, expect, it } from 'vitest';
@@ -119,6 +119,12 @@ describe.runIf(folder)('the installed package in Node', () => {
       cwd: folder as string,
     });
     expect(stdout).toContain('HH');
+  });
+
+  it('names the same files to what reads no exports: Parcel, and TypeScript with the module resolution node10', async () => {
+    const own = JSON.parse(await readFile(join(folder as string, 'node_modules/simdformer/package.json'), 'utf8'));
+    const { types, node, browser } = own.exports['.'];
+    expect(own).toMatchObject({ types, main: node, module: browser });
   });
 
   it('has types that need no library but those of ES2022 and the DOM', { timeout: 300_000 }, async () => {
