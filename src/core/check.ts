@@ -2,6 +2,7 @@
 
 import type { Device } from './device.js';
 import { ArgumentError, DeviceError, DTypeError, ShapeError } from './errors.js';
+import { isTyped } from './kinds.js';
 import { type DType, lastOf, type Shape, sameShape, Tensor } from './tensor.js';
 
 /** What was given, for a message. Callers without types may give anything, also what has no text or only a long one. */
@@ -140,8 +141,8 @@ export function checkFunction(op: string, fn: unknown): void {
 
 /** What a function returned that must not be asynchronous. */
 export function checkSynchronous<T>(op: string, result: T): T {
-  if (!(result instanceof Promise)) return result;
-  result.catch(() => {}); // fails, as what it uses ends here, and nobody else hears of it
+  if (typeof (result as PromiseLike<unknown> | null)?.then !== 'function') return result;
+  Promise.resolve(result).catch(() => {}); // fails, as what it uses ends here, and nobody else hears of it
   throw new ArgumentError(`${op}: fn is asynchronous, expected one that returns no Promise`);
 }
 
@@ -158,7 +159,7 @@ export function checkArray(op: string, name: string, value: readonly unknown[], 
 
 /** Integers where a tensor would do as well; what they may be is left to the op. */
 export function checkIntegers(op: string, name: string, values: readonly number[] | Int32Array): void {
-  if (!(values instanceof Int32Array)) checkArray(op, name, values, 'an array of integers or an int32 tensor');
+  if (!isTyped(values, 'Int32Array')) checkArray(op, name, values, 'an array of integers or an int32 tensor');
 }
 
 /** A tensor as a matrix: its last dimension are the columns, all others together the rows. */

@@ -1,8 +1,10 @@
+import { isTyped } from './kinds.js';
+
 /** Arrays and plain objects as they are now, whatever the caller does with his own while he waits. */
 export function copied<T>(value: T): T;
 export function copied(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(copied);
-  if (value instanceof Int32Array) return value.slice();
+  if (isTyped(value, 'Int32Array')) return value.slice();
   if (value?.constructor !== Object) return value;
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, copied(inner)]));
 }

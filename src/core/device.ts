@@ -15,6 +15,7 @@ import {
 import { DeviceError, DTypeError, ShapeError, SimdformerError } from './errors.js';
 import type { GradientSlot } from './gradient-slot.js';
 import { Arena, Heap, type Pool } from './heap.js';
+import { isTyped } from './kinds.js';
 import { describeCommand, Program } from './program.js';
 import { CommandList, type Operand, Queue, Scalar } from './queue.js';
 import { hold, letGo, type Recording } from './recording.js';
@@ -83,7 +84,7 @@ export class Device {
     options: { dtype?: DType | undefined; requiresGrad?: boolean | undefined } = {},
   ): Tensor {
     const given = checkOptions('tensor', options).dtype;
-    const dtype = given ?? (data instanceof Int32Array ? 'int32' : 'float32');
+    const dtype = given ?? (isTyped(data, 'Int32Array') ? 'int32' : 'float32');
     checkForm('tensor', shape ?? [], dtype);
     const { values, shape: found } = flatten('tensor', data, dtype);
     const wanted = shape ?? found;

@@ -7,6 +7,7 @@ import type { Device } from './device.js';
 import { ArgumentError, AutogradError, DisposedError, DTypeError, ShapeError } from './errors.js';
 import type { GradientSlot } from './gradient-slot.js';
 import type { Block, Pool } from './heap.js';
+import { isTyped } from './kinds.js';
 import type { Region } from './queue.js';
 
 /** The type of a tensor's elements. */
@@ -324,14 +325,14 @@ export function flatten(
   dtype: DType,
 ): { values: Float32Array | Int32Array; shape: Shape } {
   if (ArrayBuffer.isView(data)) {
-    const wanted = dtype === 'float32' ? Float32Array : Int32Array;
-    if (!(data instanceof wanted)) {
+    const wanted = dtype === 'float32' ? 'Float32Array' : 'Int32Array';
+    if (!isTyped(data, wanted)) {
       throw new DTypeError(
-        `${op}: expected a ${wanted.name} for a ${dtype} tensor, got a ${data.constructor.name}: ` +
-          `convert it with ${wanted.name}.from()`,
+        `${op}: expected a ${wanted} for a ${dtype} tensor, got a ${(data as ArrayBufferView).constructor.name}: ` +
+          `convert it with ${wanted}.from()`,
       );
     }
-    return { values: data as Float32Array | Int32Array, shape: [(data as Float32Array).length] };
+    return { values: data, shape: [data.length] };
   }
   const shape: number[] = [];
   for (let level: NestedNumbers | undefined = data as NestedNumbers; Array.isArray(level); level = level[0]) {

@@ -1,6 +1,7 @@
 import { afterEvents } from '../backend/after-events.js';
 import { checkArray, checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
+import { isSignal } from '../core/kinds.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Transformer } from '../models/transformer.js';
 import { packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
@@ -78,7 +79,7 @@ async function* run(
 
 /** What is called from here, by callers without types, too. */
 function checkHooks({ signal, onToken, stop, logitsProcessors = [] }: GenerateOptions): void {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+  if (signal !== undefined && !isSignal(signal)) {
     throw new ArgumentError(`generate: signal is ${describeValue(signal)}, expected an AbortSignal`);
   }
   checkArray('generate', 'logitsProcessors', logitsProcessors, 'an array of functions');

@@ -11,6 +11,7 @@ import {
 } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
+import { isTyped } from '../core/kinds.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Transformer } from '../models/transformer.js';
 import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
@@ -321,7 +322,7 @@ export function longest(rows: readonly (readonly number[])[]): number {
   return rows.reduce((most, row) => Math.max(most, row.length), 0);
 }
 
-const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value) || value instanceof Int32Array;
+const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value) || isTyped(value, 'Int32Array');
 
 function prefixRows(prefix: GenerateOptions['prefix'] = [], count: number): readonly (readonly number[])[] {
   const rows = isList(prefix) && prefix.every((row) => isList(row));

@@ -1,9 +1,11 @@
 /**
  * Safetensors at a path, for Node. Its file system is imported when first used, so that browsers can load this module.
  */
+
 import { nodeModule } from '../backend/node.js';
 import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
+import { isUrl } from '../core/kinds.js';
 import { maxTransfer, withPath, writeAtomically } from './atomic-write.js';
 import {
   type ByteSource,
@@ -17,8 +19,8 @@ import {
 
 async function pathFrom(op: string, path: string | URL): Promise<string> {
   if (typeof path === 'string') return path;
-  if (!(path instanceof URL && path.protocol === 'file:')) {
-    const given = path instanceof URL ? path : describeValue(path);
+  if (!(isUrl(path) && path.protocol === 'file:')) {
+    const given = isUrl(path) ? path : describeValue(path);
     throw new ArgumentError(`${op}: the path is ${given}, expected a string or the URL of a file`);
   }
   const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');

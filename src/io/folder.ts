@@ -1,6 +1,8 @@
 // Files of a folder, which is a path in Node or a URL anywhere.
+
 import { isNode, nodeModule } from '../backend/node.js';
 import { ArgumentError, FetchError, FormatError } from '../core/errors.js';
+import { isUrl } from '../core/kinds.js';
 import { type OpenFile, openFileOf, readFilesOf } from './file.js';
 import { inMemory } from './safetensors.js';
 
@@ -68,7 +70,7 @@ export async function pathOf(folder: string | URL): Promise<string> {
   if (!isNode) throw new ArgumentError(`${folder} cannot be written: there are no folders here, use toFiles()`);
   if (remote(folder) !== null) throw new ArgumentError(`${folder} is not a folder of this machine`);
   const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');
-  return folder instanceof URL || folder.startsWith('file:') ? fileURLToPath(folder) : folder;
+  return isUrl(folder) || folder.startsWith('file:') ? fileURLToPath(folder) : folder;
 }
 
 /** The URL to fetch from; null for what Node's file system has. */
@@ -77,7 +79,7 @@ function remote(folder: string | URL): URL | null {
   const isPath = isNode && typeof folder === 'string' && !/^[a-z][a-z\d+.-]+:/i.test(folder);
   if (isPath) return null;
   try {
-    if (!(typeof folder === 'string' || folder instanceof URL)) throw new TypeError(`it is a ${typeof folder}`);
+    if (!(typeof folder === 'string' || isUrl(folder))) throw new TypeError(`it is a ${typeof folder}`);
     const url = new URL(folder, globalThis.document?.baseURI ?? globalThis.location?.href);
     return isNode && url.protocol === 'file:' ? null : url;
   } catch (cause) {

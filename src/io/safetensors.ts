@@ -5,8 +5,10 @@
  * A file is input from a stranger. Everything its header claims is checked before any tensor can be asked for, so that
  * every later read is in bounds by construction. Arrays are used as they lie in memory: little-endian machines only.
  */
+
 import { describeValue, isObject } from '../core/check.js';
 import { ArgumentError, DTypeError, FormatError, ShapeError } from '../core/errors.js';
+import { isTyped } from '../core/kinds.js';
 import { dtypes, type ElementType, isDType, quote, type SafetensorsDType } from './dtypes.js';
 
 export type { SafetensorsDType };
@@ -325,7 +327,7 @@ export function layOut(tensors: SafetensorsTensors, metadata: SafetensorsMetadat
 
 /** The bytes of `data` as they go into the file, after checking that they are what the header will say. */
 export function storedBytes({ name, dtype, byteLength }: Layout['parts'][number], data: ArrayBufferView): Uint8Array {
-  if (!(data instanceof Uint8Array || data instanceof dtypes[dtype].array))
+  if (!(isTyped(data, 'Uint8Array') || isTyped(data, dtypes[dtype].array.name)))
     throw new DTypeError(`tensor ${quote(name)}: ${dtype} data cannot come in ${Object.prototype.toString.call(data)}`);
   if (data.byteLength !== byteLength)
     throw new ShapeError(

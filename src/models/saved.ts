@@ -6,6 +6,7 @@ import { nodeModule } from '../backend/node.js';
 import { checkKnown, checkNumber, checkOneOf, checkOptions } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import { ArgumentError, DTypeError, FormatError, OutOfMemoryError, ShapeError } from '../core/errors.js';
+import { isBlob } from '../core/kinds.js';
 import { type FileParts, writeAtomically } from '../io/atomic-write.js';
 import { safetensorsParts } from '../io/file.js';
 import { type LoadOptions, openFolder, pathOf } from '../io/folder.js';
@@ -136,7 +137,7 @@ export async function modelFromFiles(
 ): Promise<Transformer> {
   const files: Record<string, Uint8Array> = {};
   for (const [name, file] of Object.entries(checkOptions('fromFiles', given)))
-    files[name] = file instanceof Blob ? new Uint8Array(await file.arrayBuffer()) : file;
+    files[name] = isBlob(file) ? new Uint8Array(await file.arrayBuffer()) : file;
   const weights = files[WEIGHTS];
   return modelFrom(files, weights && inMemory(weights), make);
 }

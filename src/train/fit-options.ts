@@ -3,6 +3,7 @@
 import { checkKnown, checkNumber, describeValue, isCount, isNotNegative, isPositive } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
+import { isSignal } from '../core/kinds.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Optimizer } from './optimizer.js';
 import type { Schedule } from './schedule.js';
@@ -170,7 +171,7 @@ const CHECKS: Readonly<Record<keyof FitOptions, Check | null>> = {
   checkpoint: [(value) => typeof value === 'string', 'the path of a file'],
   checkpointEvery: count,
   resume: flag,
-  signal: [(value: unknown) => value instanceof AbortSignal, 'an AbortSignal'],
+  signal: [isSignal, 'an AbortSignal'],
   onStep: hook,
   onValidation: hook,
 };

@@ -12,7 +12,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runInNewContext } from 'node:vm';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { ArgumentError, DTypeError, FormatError, ShapeError } from '../../src/core/errors.js';
 import { openSafetensors, saveSafetensors } from '../../src/io/file.js';
 import { parseSafetensors, type SafetensorsArray, serializeSafetensors } from '../../src/io/safetensors.js';
@@ -239,6 +240,20 @@ describe('files', () => {
         /^openSafetensors: the path is (https:.*|5), expected a string/,
       );
       await expect(saveSafetensors(other, one)).rejects.toThrow(ArgumentError);
+    }
+  });
+
+  it('take URLs and data of another realm, as in tests with a DOM of their own', async () => {
+    const url = pathToFileURL(join(folder, 'of a realm.safetensors'));
+    vi.stubGlobal('URL', class extends URL {}); // as jsdom does; Node's own functions return theirs
+    try {
+      const data: Float32Array = runInNewContext('Float32Array.of(1, 2)');
+      await saveSafetensors(url, { x: { shape: [2], dtype: 'F32', data } });
+      const file = await openSafetensors(url);
+      expect(file.tensors.get('x')!.data()).toEqual(Float32Array.of(1, 2));
+      file.close();
+    } finally {
+      vi.unstubAllGlobals();
     }
   });
 

@@ -1,7 +1,8 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createDevice } from '../../src/core/create-device.js';
 import type { Device } from '../../src/core/device.js';
 import { ArgumentError, FormatError, OutOfMemoryError } from '../../src/core/errors.js';
@@ -32,6 +33,23 @@ afterAll(async () => {
 });
 
 describe('save and load', () => {
+  it('take URLs and Blobs of others, as Node gives them to tests with a DOM of their own', async () => {
+    const url = pathToFileURL(join(folder, 'of a URL'));
+    const blobs = Object.entries(await model.toFiles()).map(([name, bytes]) => [name, new Blob([bytes as BlobPart])]);
+    vi.stubGlobal('URL', class extends URL {});
+    vi.stubGlobal('Blob', class {});
+    try {
+      await model.save(url);
+      for (const loaded of [
+        await Transformer.load(device, url),
+        await Transformer.fromFiles(device, Object.fromEntries(blobs)),
+      ])
+        expect(loaded.config).toEqual(model.config);
+    } finally {
+      vi.unstubAllGlobals();
+    }
+  });
+
   it('give the same model and tokenizers back', async () => {
     const path = join(folder, 'whole');
     await model.save(path);

@@ -1,0 +1,20 @@
+// What values are, whichever realm made them: those of an iframe, and what Node makes in Jest, are no `instanceof` here.
+
+interface TypedArrays {
+  Float32Array: Float32Array;
+  Int32Array: Int32Array;
+  Uint8Array: Uint8Array;
+}
+
+export function isTyped<Kind extends keyof TypedArrays>(value: unknown, kind: Kind): value is TypedArrays[Kind];
+export function isTyped(value: unknown, kind: string): boolean;
+export function isTyped(value: unknown, kind: string): boolean {
+  return ArrayBuffer.isView(value) && (value as Uint8Array)[Symbol.toStringTag] === kind;
+}
+
+export const isSignal = (value: unknown): value is AbortSignal =>
+  typeof (value as AbortSignal | null)?.throwIfAborted === 'function';
+
+export const isUrl = (value: unknown): value is URL => typeof (value as URL | null)?.href === 'string';
+
+export const isBlob = (value: unknown): value is Blob => typeof (value as Blob | null)?.arrayBuffer === 'function';
