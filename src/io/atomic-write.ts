@@ -48,14 +48,22 @@ async function writeParts(path: string, file: FileHandle, parts: FileParts): Pro
         done += bytesWritten;
       }
     }
-    await file.sync().catch((error) => {
-      if (error.code !== 'ERR_ACCESS_DENIED') throw error; // Node 26 allows it to nobody under its permission model
-    });
+    await synced(file);
   } catch (error) {
     await file.close().catch(ignore);
     throw withPath(error, path);
   }
   await file.close();
+}
+
+/** Brings a file to the disk, where a process may: not in Node 26's permission model, nor in Yarn's Plug'n'Play. */
+async function synced(file: FileHandle): Promise<void> {
+  try {
+    await file.sync();
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== 'ERR_ACCESS_DENIED' && message !== 'Method not implemented.') throw error;
+  }
 }
 
 /** An error with the path of the file, which the system's lack where a file is open already. */

@@ -70,9 +70,13 @@ it('names the file that the system refuses to write', async () => {
   });
 });
 
-it("writes where Node's permission model lets nobody wait for the disk", async () => {
-  const denied = Object.assign(new Error('fsync API is disabled'), { code: 'ERR_ACCESS_DENIED' });
-  vi.spyOn(await fileMethods(), 'sync').mockRejectedValue(denied);
+it.each([
+  ["Node's permission model", Object.assign(new Error('fsync API is disabled'), { code: 'ERR_ACCESS_DENIED' })],
+  ["Yarn's Plug'n'Play", new Error('Method not implemented.')],
+])('writes where nobody can wait for the disk: %s', async (_, error) => {
+  vi.spyOn(await fileMethods(), 'sync').mockImplementation(() => {
+    throw error;
+  });
   await write({ a: [bytes('new')] });
   expect(await content('a')).toBe('new');
 });
