@@ -25,11 +25,13 @@ export class TrainingLog {
   ) {}
 
   onStep({ step, loss, learningRate, seconds }: Progress): void {
-    if (!this.#begun) this.#begin(step);
+    this.#begin(step);
     this.#add({ step, loss, learningRate, seconds });
   }
 
   onValidation(validation: Validation): void {
+    // The first that a run does where it was killed between its last checkpoint and its end.
+    this.#begin(validation.step, (entry) => 'loss' in entry);
     this.#add(validation);
   }
 
@@ -57,10 +59,15 @@ export class TrainingLog {
     return curvesSvg(curves, { x: 'step', y: 'loss' });
   }
 
-  /** Cuts an earlier log short, which needs no space on the disk, to what came before the first step of this run. */
-  #begin(first: number): void {
+  /**
+   * Cuts an earlier log short, which needs no space on the disk, to what came before the first step of this run, and
+   * what of that step `precedes`.
+   */
+  #begin(first: number, precedes: (entry: Entry) => boolean = () => false): void {
+    if (this.#begun) return;
     this.#begun = true;
-    this.#entries = first > 1 ? this.#read(first) : [];
+    const isEarlier = (entry: Entry) => entry.step < first || (entry.step === first && precedes(entry));
+    this.#entries = first > 1 ? this.#read(isEarlier) : [];
     this.#write(() => {
       if (this.#entries.length === 0) writeFileSync(this.path, '');
       else truncateSync(this.path, Buffer.byteLength(this.#entries.map(lineOf).join('')));
@@ -83,13 +90,13 @@ export class TrainingLog {
     }
   }
 
-  /** The entries of an earlier run before a step, up to a line that its end cut short. */
-  #read(before = Number.POSITIVE_INFINITY): Entry[] {
+  /** The entries of an earlier run for as long as `isKept`, up to a line that its end cut short. */
+  #read(isKept: (entry: Entry) => boolean = () => true): Entry[] {
     if (!existsSync(this.path)) return [];
     const entries: Entry[] = [];
     for (const line of readFileSync(this.path, 'utf8').split('\n')) {
       const entry = parseLine(line);
-      if (entry === undefined || entry.step >= before) break;
+      if (entry === undefined || !isKept(entry)) break;
       entries.push(entry);
     }
     return entries;
