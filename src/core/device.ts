@@ -250,7 +250,7 @@ export class Device {
     this.#scopes.push(made);
     const release = () => {
       recording.arena.release();
-      for (const tensor of made) if (tensor.storage.pool !== recording.arena) tensor.dispose(); // views of what is outside
+      for (const tensor of made) tensor.dispose(); // with the views of what is outside that its graph holds
       for (const { root } of recording.gradients.keys()) if (root.disposed) root.dispose(); // with its gradient
       for (const storage of recording.inputs.keys()) letGo(storage);
     };

@@ -138,6 +138,20 @@ describe('device.record', () => {
     expect(() => program.result.dataSync()).toThrow(DisposedError);
   });
 
+  it('lets go of what the graphs of its scopes held, used or not', () => {
+    const before = device.memory().used;
+    const x = device.tensor([1, 2], undefined, { requiresGrad: true });
+    const part = () => device.scope(() => mul(x.columns(0, 1), 2));
+    device.record(part).dispose();
+    const failing = () => {
+      part();
+      throw new Error('later');
+    };
+    expect(() => device.record(failing)).toThrow('later');
+    x.dispose();
+    expect(device.memory().used).toBe(before);
+  });
+
   it('holds on to what it reads', async () => {
     const before = device.memory().used;
     const x = device.tensor([1, 2]);
