@@ -20,27 +20,61 @@ export function isTemporary(name: string, own: string): boolean {
 }
 
 /**
+ * Where a path leads by its links; the last one may name what is not there yet. What is open already, as /dev/stdout
+ * is, stays a link.
+ */
+export async function placeOf(path: string): Promise<string> {
+  const { readlink, realpath } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { basename, dirname, resolve } = await nodeModule<typeof import('node:path')>('path');
+  let place = path;
+  for (let links = 0; links < 40; links++) {
+    const folder = await realpath(dirname(place)).catch(ignore);
+    const target = await readlink(place).catch(ignore);
+    if (folder === undefined || target === undefined) return place; // opening it says what is wrong
+    const link = resolve(folder, basename(place));
+    if (OPEN.test(link)) return link;
+    place = resolve(folder, target);
+  }
+  return path; // they go round
+}
+
+/** What leads to files that processes have open. */
+const OPEN = /^\/(proc|dev\/fd)\//;
+
+/**
  * Writes files, given by path. Each goes to a temporary file beside it, which is brought to the disk; when all are
  * there, and no path is a folder's, they are renamed. If anything fails before, what was at the paths is still there;
- * no temporary file stays. Throws the system's error, or what the parts throw.
+ * no temporary file stays. Links are followed; devices, pipes and what is open already are written to, never replaced.
+ * Throws the system's error, or what the parts throw.
  */
 export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Promise<void> {
   const { open, rename, rm, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const suffix = temporarySuffix();
+  const replaced: string[] = [];
   try {
-    for (const [path, parts] of files) await writeParts(path + suffix, await open(path + suffix, 'wx'), parts);
-    for (const path of files.keys()) {
-      const found = await stat(path).catch(ignore);
-      if (found?.isDirectory()) throw isFolder(path);
+    for (const [path, parts] of files) {
+      const place = await placeOf(path);
+      const found = await stat(place).catch(ignore);
+      const isStream = found && !found.isDirectory() && (!found.isFile() || OPEN.test(place));
+      if (isStream) await writeParts(path, await open(place, 'a'), parts, false);
+      else {
+        const temporary = await open(place + suffix, 'wx');
+        replaced.push(place);
+        await writeParts(place + suffix, temporary, parts, true);
+      }
     }
-    for (const path of files.keys()) await rename(path + suffix, path);
+    for (const place of replaced) {
+      const found = await stat(place).catch(ignore);
+      if (found?.isDirectory()) throw isFolder(place);
+    }
+    for (const place of replaced) await rename(place + suffix, place);
   } catch (error) {
-    for (const path of files.keys()) await rm(path + suffix, { force: true }).catch(ignore);
+    for (const place of replaced) await rm(place + suffix, { force: true }).catch(ignore);
     throw error;
   }
 }
 
-async function writeParts(path: string, file: FileHandle, parts: FileParts): Promise<void> {
+async function writeParts(path: string, file: FileHandle, parts: FileParts, onDisk: boolean): Promise<void> {
   try {
     for await (const part of parts) {
       for (let done = 0; done < part.byteLength; ) {
@@ -48,7 +82,7 @@ async function writeParts(path: string, file: FileHandle, parts: FileParts): Pro
         done += bytesWritten;
       }
     }
-    await synced(file);
+    if (onDisk) await synced(file);
   } catch (error) {
     await file.close().catch(ignore);
     throw withPath(error, path);

@@ -2,7 +2,7 @@ import { nodeModule } from '../backend/node.js';
 import { describeShape } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import { isTemporary, temporarySuffix } from '../io/atomic-write.js';
+import { isTemporary, placeOf, temporarySuffix } from '../io/atomic-write.js';
 import { openSafetensors, saveSafetensors } from '../io/file.js';
 import type { Optimizer } from './optimizer.js';
 import { decodeState, encodeState, type RunState } from './run-state.js';
@@ -90,7 +90,7 @@ export async function canStay(path: string): Promise<boolean> {
   const { open, rm, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const found = await stat(path).catch(() => null);
   if (!found?.isFile()) return false;
-  const other = path + temporarySuffix();
+  const other = (await placeOf(path)) + temporarySuffix();
   await (await open(other, 'wx')).close();
   await rm(other);
   return true;
@@ -100,9 +100,10 @@ export async function canStay(path: string): Promise<boolean> {
 export async function removeUnfinished(path: string): Promise<void> {
   const { readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { basename, dirname, join } = await nodeModule<typeof import('node:path')>('path');
-  const names = await readdir(dirname(path)).catch(() => []); // writing says what is wrong with the folder
-  const left = names.filter((name) => isTemporary(name, basename(path)));
-  for (const name of left) await rm(join(dirname(path), name), { force: true });
+  const place = await placeOf(path);
+  const names = await readdir(dirname(place)).catch(() => []); // writing says what is wrong with the folder
+  const left = names.filter((name) => isTemporary(name, basename(place)));
+  for (const name of left) await rm(join(dirname(place), name), { force: true });
 }
 
 function parse(json: string | undefined): Saved {

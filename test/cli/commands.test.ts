@@ -1,7 +1,7 @@
 // From training to looking inside, as a user does it.
 
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { platform } from 'node:os';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -250,6 +250,18 @@ describe('a trained model', () => {
     expect(await readFile(folder.at('both.svg'), 'utf8')).toEqual(await readFile(folder.at('heads.svg'), 'utf8'));
     expect(await readFile(folder.at('heads.svg'), 'utf8')).toContain('layer 1, head 2');
     expectFailure(missing, /there is no such head: the model has 1 layers of 2 heads/);
+  });
+
+  it.runIf(platform() === 'linux')('writes a picture, and nothing else, to what is its output', async () => {
+    await symlink('/proc/self/fd/1', folder.at('output')); // as /dev/stdout is one, which tests must not touch
+    const attention = ['attention', model(), 'ab', '-o'];
+    const [shown] = await Promise.all([
+      simdformer([...attention, folder.at('output')], { stdout: folder.at('shown.svg') }),
+      simdformer([...attention, folder.at('named.svg')]),
+    ]);
+    expect(shown.code).toBe(0);
+    expect(await readFile(folder.at('shown.svg'), 'utf8')).toBe(await readFile(folder.at('named.svg'), 'utf8'));
+    expect((await lstat(folder.at('output'))).isSymbolicLink()).toBe(true);
   });
 
   it.runIf(platform() === 'linux')('names what a picture cannot be written to', async () => {

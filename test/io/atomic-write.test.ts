@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { lstat, mkdir, mkdtemp, open, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -56,6 +57,46 @@ describe('writeAtomically', () => {
       throw new Error('gone');
     })();
     await expect(write({ a: failing })).rejects.toThrow('gone');
+  });
+});
+
+describe.skipIf(process.platform === 'win32')('a path that is no plain file', () => {
+  const isLink = async (name: string) => (await lstat(join(folder, name))).isSymbolicLink();
+
+  it('leads by links to what is written, there yet or not', async () => {
+    await mkdir(join(folder, 'disk'));
+    await symlink('a', join(folder, 'link'));
+    await symlink('disk/../disk/new', join(folder, 'first'));
+    await symlink('first', join(folder, 'second'));
+    await write({ link: [bytes('A')], second: [bytes('B')] });
+    expect([await content('a'), await content('disk/new')]).toEqual(['A', 'B']);
+    expect(await Promise.all(['link', 'first', 'second'].map(isLink))).toEqual([true, true, true]);
+    expect(await readdir(join(folder, 'disk'))).toEqual(['new']);
+  });
+
+  it('is refused where links go round', async () => {
+    await symlink('round', join(folder, 'round'));
+    await expect(write({ a: [bytes('new')], 'round/b': [] })).rejects.toThrow('ELOOP');
+    expect(await content('a')).toBe('old');
+    expect(await readdir(folder)).toEqual(['a', 'round']);
+  });
+
+  it.runIf(process.platform === 'linux')('stays what it is where it is open already, as /dev/stdout is', async () => {
+    const file = await open(join(folder, 'a'), 'a');
+    await symlink(`/proc/self/fd/${file.fd}`, join(folder, 'stdout')); // never /dev/stdout itself: tests may run as root
+    await write({ stdout: [bytes(', and '), bytes('new')] });
+    await file.writeFile('er');
+    await file.close();
+    expect(await content('a')).toBe('old, and newer');
+    expect(await isLink('stdout')).toBe(true);
+    expect(await readdir(folder)).toEqual(['a', 'stdout']);
+  });
+
+  it('is written to where it is a pipe', async () => {
+    execFileSync('mkfifo', [join(folder, 'pipe')]);
+    const [read] = await Promise.all([content('pipe'), write({ pipe: [bytes('through'), bytes(' it')] })]);
+    expect(read).toBe('through it');
+    expect((await lstat(join(folder, 'pipe'))).isFIFO()).toBe(true);
   });
 });
 

@@ -1,7 +1,7 @@
 // Training that is interrupted and goes on.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -197,5 +197,18 @@ describe('a checkpoint', () => {
     for (const name of [`checkpoint.safetensors.${id}.tmp`, ...others]) await writeFile(join(own, name), 'x');
     await fit(smallModel(device), examples, { ...common, steps: 1, checkpoint: path });
     expect((await readdir(own)).toSorted()).toEqual(['checkpoint.safetensors', ...others].toSorted());
+  });
+
+  it.skipIf(process.platform === 'win32')('lies where a link leads, and is looked after there', async () => {
+    const [own, disk] = [await mkdtemp(join(folder, 'own-')), await mkdtemp(join(folder, 'disk-'))];
+    const path = join(own, 'checkpoint.safetensors');
+    await symlink(join(disk, 'large'), path);
+    const left = join(disk, 'large.0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0.tmp');
+    for (const resume of [false, true]) {
+      await writeFile(left, 'x');
+      await fit(smallModel(device), examples, { ...common, steps: resume ? 2 : 1, checkpoint: path, resume });
+      expect([await readdir(own), await readdir(disk)]).toEqual([['checkpoint.safetensors'], ['large']]);
+      expect((await lstat(path)).isSymbolicLink()).toBe(true);
+    }
   });
 });

@@ -1,3 +1,4 @@
+import { fstatSync, statSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
@@ -47,7 +48,10 @@ export function attentionCommand(): Command {
       if (options.output !== undefined) {
         const titled = heads.map(({ layer, head, weights }) => ({ title: `layer ${layer}, head ${head}`, weights }));
         await writeWhole(options.output, heatMapGridSvg(titled, { queries, keys }));
-        if (!options.json) return console.log(`${heads.length} ${kind} attention maps: ${options.output}`);
+        if (options.json) return printJson({ kind, queries, keys, heads });
+        // Behind a picture that is the output nothing may follow.
+        if (!isOutput(options.output)) console.log(`${heads.length} ${kind} attention maps: ${options.output}`);
+        return;
       }
       if (options.json) return printJson({ kind, queries, keys, heads });
       for (const { layer, head, entropy, distance, previous, weights } of heads) {
@@ -57,6 +61,12 @@ export function attentionCommand(): Command {
         console.log(renderHeatMap(weights, { rows: queries, columns: keys, color: showsColors() }));
       }
     });
+}
+
+/** Whether a path leads to what standard output is. */
+function isOutput(path: string): boolean {
+  const [there, output] = [statSync(path), fstatSync(1)];
+  return there.dev === output.dev && there.ino === output.ino;
 }
 
 /** The attention that is asked for; without a wish, the one that says most. */
