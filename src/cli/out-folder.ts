@@ -1,6 +1,6 @@
 // The folder of a training: one training at a time, and nothing left in it of those that were killed.
 
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ArgumentError } from '../core/errors.js';
 import { withPath } from '../io/atomic-write.js';
@@ -24,6 +24,10 @@ export async function takeFolder(folder: string): Promise<Disposable> {
     takeAway(path, owner);
   }
   for (const file of FILES) await removeUnfinished(join(folder, file));
+  for (const name of readdirSync(folder)) {
+    const [, owner] = /^lock\.(\d+)$/.exec(name) ?? [];
+    if (owner !== undefined && !runs(Number(owner))) rmSync(join(folder, name), { force: true });
+  }
   return { [Symbol.dispose]: () => rmSync(path, { force: true }) };
 }
 
