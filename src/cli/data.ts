@@ -1,7 +1,9 @@
+import { constants } from 'node:buffer';
 import { readFile } from 'node:fs/promises';
 import { ArgumentError } from '../core/errors.js';
 import { withPath } from '../io/atomic-write.js';
 import { wordPattern } from '../tokenizers/word.js';
+import { quoted } from './encoding.js';
 
 /** An input and every output that is right for it. */
 export interface Pair {
@@ -9,21 +11,28 @@ export interface Pair {
   readonly targets: readonly string[];
 }
 
-/** Reads a text file. Throws ArgumentError if it is not in UTF-8. */
+/** Reads a text file. Throws ArgumentError if it is not in UTF-8, or longer than a string can be. */
 export async function readText(path: string): Promise<string> {
-  const bytes = await readFile(path).catch((error: unknown) => {
+  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ERR_FS_FILE_TOO_LARGE') throw tooLong(path, error);
     throw withPath(error, path); // of a folder Node says everything but which
   });
   return decodeText(path, bytes);
 }
 
-/** Bytes as UTF-8, without a byte order mark. Throws ArgumentError, calling them `name`, if they are not. */
+/** Bytes as UTF-8, without a byte order mark. Throws ArgumentError as `readText`, calling them `name`. */
 export function decodeText(name: string, bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new ArgumentError(`${name} is not text in UTF-8`, { cause });
+    const isOther = (cause as NodeJS.ErrnoException).code === 'ERR_ENCODING_INVALID_ENCODED_DATA';
+    throw isOther ? new ArgumentError(`${name} is not text in UTF-8`, { cause }) : tooLong(name, cause);
   }
+}
+
+function tooLong(name: string, cause: unknown): ArgumentError {
+  const most = constants.MAX_STRING_LENGTH;
+  return new ArgumentError(`${name} is too long: a text has at most ${most} characters, give a part of it`, { cause });
 }
 
 /**
@@ -37,7 +46,7 @@ export async function readPairs(path: string, { lowerCase = false } = {}): Promi
     if (line === '') return;
     const [source = '', ...targets] = line.split('\t');
     if (source === '' || targets.length === 0 || targets.some((target) => words(target).length === 0)) {
-      throw new ArgumentError(`${path}:${i + 1}: expected a source, a tab and a target, got ${JSON.stringify(line)}`);
+      throw new ArgumentError(`${path}:${i + 1}: expected a source, a tab and a target, got ${quoted(line)}`);
     }
     pairs.push([lowerCase ? source.toLowerCase() : source, targets]);
   });

@@ -76,7 +76,7 @@ export function encodeInput(model: Transformer, text: string, name = 'the text')
   }
   if (encoderLayers > 0 && ids.length > maxLength) {
     throw new ArgumentError(
-      `${JSON.stringify(shorten(text))} has ${ids.length} tokens, but the model's maxLength is ${maxLength}: shorten it`,
+      `${quoted(text)} has ${ids.length} tokens, but the model's maxLength is ${maxLength}: shorten it`,
     );
   }
   return ids;
@@ -95,13 +95,14 @@ function unknownIn(text: string, error: UnknownTokenError): ArgumentError {
   const token = JSON.stringify(error.token);
   const place = error.position === undefined ? ' in' : `, character ${error.position + 1} of`;
   return new ArgumentError(
-    `the model does not know ${token}${place} ${JSON.stringify(shorten(text))}: it was not in what it learnt from`,
+    `the model does not know ${token}${place} ${quoted(text)}: it was not in what it learnt from`,
     {
       cause: error,
     },
   );
 }
 
-function shorten(text: string): string {
-  return text.length > 40 ? `${text.slice(0, 39)}…` : text;
+/** The beginning of a text, for errors. */
+export function quoted(text: string): string {
+  return JSON.stringify(text.length > 40 ? `${text.slice(0, 39)}…` : text);
 }

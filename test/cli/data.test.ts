@@ -1,6 +1,7 @@
-import { writeFile } from 'node:fs/promises';
+import { constants } from 'node:buffer';
+import { truncate, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readDictionary, readPairs, words } from '../../src/cli/data.js';
+import { decodeText, readDictionary, readPairs, readText, words } from '../../src/cli/data.js';
 import { ArgumentError } from '../../src/core/errors.js';
 import { WordTokenizer } from '../../src/index.js';
 import { temporaryFolder } from './run-cli.js';
@@ -17,7 +18,21 @@ async function fileOf(text: string): Promise<string> {
   return path;
 }
 
+describe('readText', () => {
+  it('tells a text that is too long from one that is none', async () => {
+    const path = await fileOf('a');
+    await truncate(path, 2 ** 31); // which takes no space on the disk
+    await expect(readText(path)).rejects.toThrow(/pairs\.tsv is too long: a text has at most \d+ characters, give/);
+    expect(() => decodeText('it', new Uint8Array(constants.MAX_STRING_LENGTH + 1))).toThrow(/^it is too long: a text/);
+    expect(() => decodeText('it', Uint8Array.of(0xff))).toThrow(/^it is not text in UTF-8$/);
+  });
+});
+
 describe('readPairs', () => {
+  it('quotes the beginning of a long line', async () => {
+    await expect(readPairs(await fileOf('a'.repeat(1e6)))).rejects.toThrow(/got "a{39}…"$/);
+  });
+
   it('joins lines of the same source and takes several targets from one', async () => {
     const path = await fileOf('a\tX\tY\r\nb\tZ\n\na\tX\na\tW');
     expect(await readPairs(path)).toEqual([
