@@ -38,6 +38,7 @@ export async function readParameters(readings: readonly Reading[], signal?: Abor
     let done = 0;
     for await (const values of entry.stream(buffer, transposed ? row(reading) : 1)) {
       signal?.throwIfAborted();
+      tensor.assertUsable('load'); // the device may have gone meanwhile
       if (transposed) await writeColumns(tensor, done / row(reading), values as Float32Array, row(reading));
       else device.upload(tensor.storage, tensor.offset + done, values);
       done += values.length;

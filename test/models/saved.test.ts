@@ -5,8 +5,9 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createDevice } from '../../src/core/create-device.js';
 import type { Device } from '../../src/core/device.js';
-import { ArgumentError, FormatError, OutOfMemoryError } from '../../src/core/errors.js';
+import { ArgumentError, DeviceError, FormatError, OutOfMemoryError } from '../../src/core/errors.js';
 import { Transformer } from '../../src/models/transformer.js';
+import { Initializer, LayerNorm } from '../../src/nn/index.js';
 import { CharTokenizer, loadTokenizer, WordTokenizer } from '../../src/tokenizers/index.js';
 
 let device: Device;
@@ -148,6 +149,23 @@ describe('save and load', () => {
     await expect(Transformer.load(device, path, { signal: AbortSignal.abort(new Error('no')) })).rejects.toThrow('no');
     expect(device.memory().used).toBe(before);
     wide.dispose();
+  });
+
+  it('say so if the device is disposed of meanwhile', async () => {
+    const brief = await createDevice({ threads: 1 });
+    const norm = new LayerNorm(new Initializer(brief, 1), 2);
+    const entry = {
+      shape: [2],
+      dtype: 'F32',
+      data: () => Float32Array.of(1, 2),
+      async *stream() {
+        brief.dispose();
+        yield Float32Array.of(1, 2);
+      },
+    };
+    const reading = norm.readState(new Map(Object.entries({ weight: entry, bias: entry })));
+    await expect(reading).rejects.toThrow(/^load: the device has already been disposed$/);
+    await expect(reading).rejects.toThrow(DeviceError);
   });
 
   it('store float16 in half the bytes, near the same', async () => {
