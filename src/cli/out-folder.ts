@@ -7,7 +7,10 @@ import { withPath } from '../io/atomic-write.js';
 import { removeUnfinished } from '../train/checkpoint.js';
 
 /** What a training writes whole, beside its place first; `fit` looks after its checkpoint. */
-const FILES = ['task.json', 'log.jsonl', 'loss.svg', 'config.json', 'model.safetensors'];
+const FILES = [
+  ...['task.json', 'log.jsonl', 'loss.svg'],
+  ...['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'],
+];
 
 /**
  * Makes the folder and takes it for this process, until the result is disposed of: the file `lock` in it holds the

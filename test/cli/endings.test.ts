@@ -83,7 +83,8 @@ describe('a training', () => {
     expect(killed.code).toBe(null);
     expect(existsSync(folder.at('shared-2/lock'))).toBe(true);
     const id = '0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0';
-    const files = ['checkpoint.safetensors', 'model.safetensors', 'task.json'];
+    const tokenizers = ['source-tokenizer.json', 'target-tokenizer.json'];
+    const files = ['checkpoint.safetensors', 'model.safetensors', 'task.json', ...tokenizers];
     const left = [...files.map((name) => `${name}.${id}.tmp`), `lock.${2 ** 22 + 1}`]; // more than a process can have
     for (const name of left) await writeFile(folder.at(`shared-2/${name}`), 'x');
     expect((await train('shared-2', ['--overwrite'])).code).toBe(0);
