@@ -19,7 +19,7 @@ export class DeviceError extends SimdformerError {
   override name = 'DeviceError';
 }
 
-/** A tensor or program used after its memory was given back. */
+/** A tensor or program used after its memory was given back, or a file after it was closed. */
 export class DisposedError extends SimdformerError {
   override name = 'DisposedError';
 }

@@ -4,7 +4,7 @@
 
 import { nodeModule } from '../backend/node.js';
 import { checkOptions, describeValue } from '../core/check.js';
-import { ArgumentError, FormatError } from '../core/errors.js';
+import { ArgumentError, DisposedError, FormatError } from '../core/errors.js';
 import { isUrl } from '../core/kinds.js';
 import { maxTransfer, withPath, writeAtomically } from './atomic-write.js';
 import {
@@ -27,7 +27,7 @@ async function pathFrom(op: string, path: string | URL): Promise<string> {
   return fileURLToPath(path);
 }
 
-/** An open file; its entries read from it until it is closed. */
+/** An open file; its entries read from it until it is closed, and throw DisposedError then. */
 export interface SafetensorsFile extends Safetensors {
   close(): void;
 }
@@ -57,8 +57,14 @@ export interface OpenFile extends ByteSource {
 async function openFile(path: string): Promise<OpenFile> {
   const fs = await nodeModule<typeof import('node:fs')>('fs');
   const file = fs.openSync(path, 'r');
+  let isOpen = true;
+  // Its number may be another file's by then.
+  const assertOpen = () => {
+    if (!isOpen) throw new DisposedError(`${path} has already been closed`);
+  };
   const shorter = () => new FormatError(`${path} has become shorter while it was read`);
   const readNow = (position: number, into: Uint8Array, start: number, length: number): number => {
+    assertOpen();
     try {
       return fs.readSync(file, into, start, length, position);
     } catch (error) {
@@ -77,6 +83,7 @@ async function openFile(path: string): Promise<OpenFile> {
     },
     async readAsync(position, into) {
       for (let done = 0; done < into.byteLength; ) {
+        assertOpen();
         const got = await new Promise<number>((resolve, reject) =>
           fs.read(file, into, done, into.byteLength - done, position + done, (error, count) =>
             error === null ? resolve(count) : reject(withPath(error, path)),
@@ -86,7 +93,10 @@ async function openFile(path: string): Promise<OpenFile> {
         done += got;
       }
     },
-    close: () => fs.closeSync(file),
+    close() {
+      if (isOpen) fs.closeSync(file);
+      isOpen = false;
+    },
   };
 }
 

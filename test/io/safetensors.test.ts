@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { ArgumentError, DTypeError, FormatError, ShapeError } from '../../src/core/errors.js';
+import { ArgumentError, DisposedError, DTypeError, FormatError, ShapeError } from '../../src/core/errors.js';
 import { openSafetensors, saveSafetensors } from '../../src/io/file.js';
 import { parseSafetensors, type SafetensorsArray, serializeSafetensors } from '../../src/io/safetensors.js';
 
@@ -271,6 +271,21 @@ describe('files', () => {
     truncateSync(path, 40);
     expect(() => file.tensors.get('x')!.data()).toThrow(FormatError);
     file.close();
+  });
+
+  it('give nothing once they are closed, least of all what another file has', async () => {
+    const paths = ['first', 'second'].map((name) => join(folder, `${name}.safetensors`));
+    for (const [i, path] of paths.entries())
+      await saveSafetensors(path, { x: { dtype: 'F32', shape: [1], data: Float32Array.of(i) } });
+    const first = await openSafetensors(paths[0]!);
+    const entry = first.tensors.get('x')!;
+    first.close();
+    const second = await openSafetensors(paths[1]!); // which gets the number that the first had
+    expect(() => entry.data()).toThrow(/first\.safetensors has already been closed$/);
+    expect(() => entry.data()).toThrow(DisposedError);
+    first.close();
+    expect(second.tensors.get('x')!.data()).toEqual(Float32Array.of(1));
+    second.close();
   });
 
   it('are left as they were when writing fails, and no temporary file stays', async () => {
