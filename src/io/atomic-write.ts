@@ -21,7 +21,7 @@ export function isTemporary(name: string, own: string): boolean {
 
 /**
  * Where a path leads by its links; the last one may name what is not there yet. What is open already, as /dev/stdout
- * is, stays a link.
+ * is, stays a link. Throws the system's error if they go round.
  */
 export async function placeOf(path: string): Promise<string> {
   const { readlink, realpath } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
@@ -35,7 +35,7 @@ export async function placeOf(path: string): Promise<string> {
     if (OPEN.test(link)) return link;
     place = resolve(folder, target);
   }
-  return path; // they go round
+  return realpath(path); // which throws, as they go round
 }
 
 /** What leads to files that processes have open. */

@@ -77,8 +77,10 @@ describe.skipIf(process.platform === 'win32')('a path that is no plain file', ()
   it('is refused where links go round', async () => {
     await symlink('round', join(folder, 'round'));
     await expect(write({ a: [bytes('new')], 'round/b': [] })).rejects.toThrow('ELOOP');
+    await expect(write({ a: [bytes('new')], round: [] })).rejects.toThrow('ELOOP');
     expect(await content('a')).toBe('old');
     expect(await readdir(folder)).toEqual(['a', 'round']);
+    expect(await isLink('round')).toBe(true);
   });
 
   it.runIf(process.platform === 'linux')('stays what it is where it is open already, as /dev/stdout is', async () => {
