@@ -1,7 +1,7 @@
 // What Node loads, after tsc has made dist/: the package and the command line, each in a few files instead of some two
 // hundred, most of them d3's, that Node would look for one by one. That was three quarters of the time from import to the
 // first result (`npm run bench -- start`).
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -44,3 +44,9 @@ const { metafile } = await build({
   metafile: true,
 });
 writeFileSync(join(root, 'dist/node/LICENSES.txt'), licenses(metafile, root));
+
+// Who has no prebuilt addon compiles it here, where it is installed: of a binding.gyp in the package's root pnpm 9 and
+// Yarn 1 would do so by themselves, and fail without a compiler.
+const binding = readFileSync(join(root, 'binding.gyp'), 'utf8').replace(/\bnative\b/g, '../../native');
+mkdirSync(join(root, 'dist/addon'), { recursive: true });
+writeFileSync(join(root, 'dist/addon/binding.gyp'), binding);

@@ -26,10 +26,12 @@ export async function loadAddon(): Promise<Addon> {
     );
   }
   const require = createRequire(url);
-  // One that was built here is preferred; src/backend/ and dist/node/ are equally deep.
-  const built = fileURLToPath(besides(url, '../../build/Release/simdformer.node'));
+  // One that was built here is preferred: in a clone (src/backend/ and dist/node/ are equally deep), or where it is installed.
+  const built = ['../../build', '../addon/build'].map((place) =>
+    fileURLToPath(besides(url, `${place}/Release/simdformer.node`)),
+  );
   const reasons: string[] = [];
-  for (const place of [built, ...prebuilt()]) {
+  for (const place of [...built, ...prebuilt()]) {
     try {
       return { ...(require(place) as Pick<Addon, 'Engine'>), parallelism: availableParallelism() };
     } catch (error) {
@@ -41,8 +43,8 @@ export async function loadAddon(): Promise<Addon> {
   throw new DeviceError(
     `the native addon for ${process.platform}-${process.arch} did not load from ${reasons.join(', nor from ')}. ` +
       'Install with optional dependencies, of which one is the addon; or build it with `npm run build` in a clone, with ' +
-      '`npx node-gyp rebuild -C node_modules/simdformer` where it is installed (needs a C++20 compiler, make and Python 3); ' +
-      'and leave simdformer out of bundles (external).',
+      '`npx node-gyp rebuild -C node_modules/simdformer/dist/addon` where it is installed (needs a C++20 compiler, make ' +
+      'and Python 3); and leave simdformer out of bundles (external).',
   );
 }
 

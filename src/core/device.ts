@@ -83,8 +83,7 @@ export class Device {
     shape?: Shape,
     options: { dtype?: DType | undefined; requiresGrad?: boolean | undefined } = {},
   ): Tensor {
-    const given = checkOptions('tensor', options).dtype;
-    const dtype = given ?? (isTyped(data, 'Int32Array') ? 'int32' : 'float32');
+    const { dtype = isTyped(data, 'Int32Array') ? 'int32' : 'float32' } = checkOptions('tensor', options);
     checkForm('tensor', shape ?? [], dtype);
     const { values, shape: found } = flatten('tensor', data, dtype);
     const wanted = shape ?? found;

@@ -24,7 +24,7 @@ describe.runIf(folder)('the installed package in Node', () => {
     expect(info).toMatchObject({ backend: 'wasm', reason: error.message });
     expect(error.name).toBe('DeviceError');
     expect(error.message).toMatch(
-      /did not load from .*simdformer\.node: .*npx node-gyp rebuild -C node_modules\/simdformer/,
+      /did not load from .*simdformer\.node: .*npx node-gyp rebuild -C node_modules\/simdformer\/dist\/addon/,
     );
   });
 
@@ -119,6 +119,18 @@ describe.runIf(folder)('the installed package in Node', () => {
       cwd: folder as string,
     });
     expect(stdout).toContain('HH');
+  });
+
+  it('is compiled by no installer: pnpm 9 and Yarn 1 would, of a binding.gyp in its root, and fail without a compiler', async () => {
+    const own = join(folder as string, 'node_modules/simdformer');
+    const { scripts } = JSON.parse(await readFile(join(own, 'package.json'), 'utf8'));
+    for (const name of ['preinstall', 'install', 'postinstall']) expect(scripts).not.toHaveProperty(name);
+    expect(existsSync(join(own, 'binding.gyp'))).toBe(false);
+    // What it may be compiled from by hand is all there.
+    const text = await readFile(join(own, 'dist/addon/binding.gyp'), 'utf8');
+    const [{ sources }] = JSON.parse(text).targets;
+    for (const source of sources.slice(0, -1)) expect(existsSync(join(own, 'dist/addon', source)), source).toBe(true);
+    expect(existsSync(join(own, 'native/isa/scalar.cc'))).toBe(true);
   });
 
   it('names the same files to what reads no exports: Parcel, and TypeScript with the module resolution node10', async () => {
