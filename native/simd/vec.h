@@ -74,6 +74,8 @@ SIMD_INLINE Vf fma(Vf a, Vf b, Vf c) { return a * b + c; }
 SIMD_INLINE Vf fused(Vf a, Vf b, Vf c) { return (Vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 #elif VEC_WIDTH == 8
 SIMD_INLINE Vf fused(Vf a, Vf b, Vf c) { return (Vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+#elif VEC_WIDTH == 4 && defined(__aarch64__)
+SIMD_INLINE Vf fused(Vf a, Vf b, Vf c) { return (Vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
 #else
 SIMD_INLINE Vf fused(Vf a, Vf b, Vf c) { return fma(a, b, c); }
 #endif

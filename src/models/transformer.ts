@@ -120,7 +120,7 @@ export class Transformer extends Module {
    *
    * Batches are rows of ids or an int32 tensor [B, T], padded at the end with `padId` or ragged; the result is then
    * [B, T, vocabulary], zero at padding. Or they are packed, `{ ids, lengths }`; the result is then [N, vocabulary].
-   * The form makes no difference to the bits, nor do the other sequences, up to rounding, to what one gives.
+   * Neither the form nor the other sequences make a difference to the bits of what one gives.
    *
    * Throws ShapeError, DTypeError, and ArgumentError if a source is given to a model without an encoder, a target to
    * one without a decoder, or one of them is missing. An id outside the vocabulary fails the run (CommandError).

@@ -31,7 +31,8 @@ struct Result {
 };
 
 // C[rows, lanes] from A·B. Row r, depth k of A is a[r·stride + k], or, kByColumn, a[k·stride + r]. B's rows are
-// readable in whole vectors; C's last vector is written only as far as `lanes` goes.
+// readable in whole vectors; C's last vector is written only as far as `lanes` goes. Tiles of all sizes round alike: a
+// query gives the same bits whichever others share its block.
 template <size_t kRows, size_t kVecs, bool kByColumn>
 void tile(Factor a, Factor b, size_t depth, const Result& result, size_t lanes) {
   Vf sum[kRows][kVecs] = {};
@@ -45,7 +46,7 @@ void tile(Factor a, Factor b, size_t depth, const Result& result, size_t lanes) 
     for (size_t r = 0; r < kRows; ++r) {
       const Vf x = splat(left[kByColumn ? r : r * a.stride]);
 #pragma GCC unroll 8
-      for (size_t v = 0; v < kVecs; ++v) sum[r][v] = fma(x, row[v], sum[r][v]);
+      for (size_t v = 0; v < kVecs; ++v) sum[r][v] = fused(x, row[v], sum[r][v]);
     }
   }
   const auto write = [&](const auto& value) {
@@ -64,11 +65,11 @@ void tile(Factor a, Factor b, size_t depth, const Result& result, size_t lanes) 
   if (factors == nullptr && !result.add)
     write([&](Vf x, size_t, const float*, size_t) { return x * factor; });
   else if (factors == nullptr)
-    write([&](Vf x, size_t, const float* to, size_t n) { return fma(x, factor, loadLanes(to, n)); });
+    write([&](Vf x, size_t, const float* to, size_t n) { return fused(x, factor, loadLanes(to, n)); });
   else if (!result.add)
     write([&](Vf x, size_t r, const float*, size_t) { return x * splat(factors[r]); });
   else
-    write([&](Vf x, size_t r, const float* to, size_t n) { return fma(loadLanes(to, n), splat(factors[r]), x); });
+    write([&](Vf x, size_t r, const float* to, size_t n) { return fused(loadLanes(to, n), splat(factors[r]), x); });
 }
 
 using Tile = void (*)(Factor a, Factor b, size_t depth, const Result& result, size_t lanes);
