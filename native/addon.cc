@@ -229,10 +229,11 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
       return info.Env().Undefined();
     }
     const double offset = info[0].As<Napi::Number>().DoubleValue();
-    const auto array = info[1].As<Napi::TypedArray>();
-    char* bytes = static_cast<char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+    // ArrayBuffer::Data() is null for a SharedArrayBuffer; this gives the address of either.
+    void* bytes = nullptr;
+    napi_get_typedarray_info(info.Env(), info[1], nullptr, nullptr, &bytes, nullptr, nullptr);
     if (!(offset >= 0 && offset <= static_cast<double>(Heap::kMaxBytes)) ||
-        !copy(*self, static_cast<uint64_t>(offset), bytes, array.ByteLength()))
+        !copy(*self, static_cast<uint64_t>(offset), bytes, info[1].As<Napi::TypedArray>().ByteLength()))
       Napi::RangeError::New(info.Env(), "the range is outside the heap").ThrowAsJavaScriptException();
     return info.Env().Undefined();
   }

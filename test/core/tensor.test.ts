@@ -52,6 +52,17 @@ describe('tensors', () => {
     expect(String(nested)).toBe(`Tensor(float32 [2, 2] on ${device.info.backend})`);
   });
 
+  // Pages have it only if they are isolated.
+  it.runIf(typeof SharedArrayBuffer === 'function')('come from shared memory', async () => {
+    const shared = new Float32Array(new SharedArrayBuffer(20), 4, 3);
+    shared.set([1, 2, 3]);
+    const x = device.tensor(shared);
+    shared.fill(0);
+    expect(await x.data()).toEqual(Float32Array.of(1, 2, 3));
+    x.write(shared);
+    expect(await x.data()).toEqual(Float32Array.of(0, 0, 0));
+  });
+
   it('are refused by name, whatever was given, and leave nothing behind', () => {
     const before = device.memory().used;
     expect(() => device.tensor(Int32Array.of(1), [1], { requiresGrad: true })).toThrow(DTypeError);
