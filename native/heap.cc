@@ -38,6 +38,7 @@ void release(char* data, uint64_t bytes) { munmap(data, bytes); }
 Heap::Heap() {
   // Where address space is limited (ulimit -v, 32-bit), take what there is.
   for (uint64_t bytes = kMaxBytes + kStep; base_ == nullptr && bytes > kStep; bytes /= 2) {
+    if (bytes > SIZE_MAX) continue;  // a 32-bit mmap() would get the low half: 2 MiB
     base_ = reserve(bytes);
     reserved_ = bytes;
   }
