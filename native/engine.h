@@ -1,6 +1,5 @@
 // One device: a heap, an instruction set, a number of threads, and run().
 #pragma once
-#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>

@@ -2,7 +2,6 @@
 
 #include "context.h"
 #include "engine.h"
-#include "isa/cpu.h"
 
 namespace simdformer {
 namespace {

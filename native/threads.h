@@ -53,10 +53,9 @@ class Team {
     return left < others ? chunk : back ? chunk - others : chunk + others;
   }
 
-  // The same over [0, count) in runs of `grain` items: body(first, last).
+  // The same over [0, count) in runs of `grain` items, at least 1: body(first, last).
   template <class Body>
   void parallelRange(uint64_t count, uint64_t grain, const Body& body) {
-    if (grain == 0) grain = 1;
     const uint64_t chunks = (count + grain - 1) / grain;
     parallel(static_cast<uint32_t>(chunks), [&](uint32_t chunk) {
       const uint64_t first = chunk * grain;

@@ -127,7 +127,7 @@ struct MatMul {
   }
 
   void run(Context& context) const {
-    if (rows == 0 || cols == 0 || batch == 0) return context.team.parallel(0, [](uint32_t) {});
+    if (rows == 0 || cols == 0 || batch == 0) return;
     const bool inPanels = context.inPanels(b);
     const uint64_t threads = static_cast<uint64_t>(context.team.threads());
     const Blocks cut = inPanels ? panelBlocks(threads) : few() ? fewBlocks(threads) : manyBlocks(threads);

@@ -17,10 +17,11 @@ class Decode {
 
   // Heads of a chunk: all, if the batch keeps the threads busy, and as many as fit into the scratch memory.
   static uint32_t headsTogether(const Inputs& in) {
-    const uint64_t wanted = (uint64_t{in.heads} * in.batch + 15) / 16;
-    const uint64_t room = (kScratchFloats - kMostQueries * kBlockKeys) / ((stateSize(in) + 4 * kWidth) * in.rowsQ);
+    constexpr size_t kRoom = kScratchFloats - kMostQueries * kBlockKeys;
+    static_assert(kMostQueries * (2 * kWidth + 2 * kMaxWidth) <= kRoom, "a head must fit");
+    const uint64_t wanted = divideUp(uint64_t{in.heads} * in.batch, 16), room = kRoom / (stateSize(in) * in.rowsQ);
     const uint64_t heads = wanted < room ? wanted : room;
-    return static_cast<uint32_t>(heads < 1 ? 1 : heads < in.heads ? heads : in.heads);
+    return static_cast<uint32_t>(heads < in.heads ? heads : in.heads);
   }
 
   Decode(const Inputs& in, const Context& context, const Output& output, uint32_t firstHead, uint32_t endHead)

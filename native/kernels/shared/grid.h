@@ -75,11 +75,11 @@ inline void moveRow(const float* source, float* target, uint64_t cols, bool accu
   });
 }
 
-// Calls body(firstRow, lastRow, firstCol, lastCol) for blocks of about `grain` items that tile rows × cols < 2³².
+// Calls body(firstRow, lastRow, firstCol, lastCol) for blocks of about `grain` items, at least 1, that tile rows × cols
+// < 2³².
 template <class Body>
 void parallelBlocks(Team& team, uint64_t rows, uint64_t cols, uint64_t grain, const Body& body) {
   if (rows == 0 || cols == 0) return;
-  if (grain == 0) grain = 1;
   const uint64_t width = cols < grain ? cols : grain;
   const uint64_t height = grain / width;
   const uint64_t across = divideUp(cols, width);
