@@ -3,7 +3,7 @@ import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { checkLeaves } from './optimizer.js';
 
-/** Elements in a partial sum of squares; `WidePartials::kChunk` in native/kernels/adamw.h, which checks it. */
+/** Elements in a partial sum of squares; `WidePartials::kChunk` in native/kernels/clip_norm.h, which checks it. */
 const CHUNK = 8192;
 
 /**
