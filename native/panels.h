@@ -33,7 +33,7 @@ class Panels {
   // `heap` stays where it is; panels have `width` columns, the last of a weight what is left.
   Panels(char* heap, uint32_t width) : heap_(reinterpret_cast<float*>(heap)), width_(width) {}
 
-  // A product is about to read this weight, which is in panels or not.
+  // A product is about to read this weight, whether it lies in panels or not.
   void use(uint32_t offset, const Weight& weight);
   // Anything else is about to read or write `length` words.
   void touch(uint64_t offset, uint64_t length);

@@ -64,8 +64,8 @@ bool Engine::write(uint64_t byteOffset, const void* source, size_t bytes) {
   return true;
 }
 
-// Null, or why the command that starts at `words` cannot run. What it will read and write is no longer in panels, but
-// for the weight that it may find there.
+// Null, or why the command that starts at `words` cannot run. Puts back what lies in panels of all that it touches, but
+// for the weight that its kernel can read there.
 const char* Engine::check(const uint32_t* words, size_t left) {
   const uint32_t opcode = words[0] & kOpcodeMask;
   if (opcode >= isa_.count) return "unknown opcode";

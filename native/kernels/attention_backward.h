@@ -6,6 +6,9 @@
 // `relativePartials` [groups · chunks, heads, distances]. A bias that items or heads share is written by one task for
 // all.
 // With sums of the probabilities by distance (relativeWeights) as another output, dy vᵀ and D gain their part of it.
+//
+// Gradients have the shapes of what they are of; y, stats and relativeWeights are attention's results. Bits of
+// accumulate: dq, dk, dv, dbias, drelativeBias, drelativeScores.
 #pragma once
 #include "kernels/shared/attention_shape.h"
 #include "kernels/shared/grid.h"

@@ -58,7 +58,8 @@ struct LayerNorm {
     const float* input = context.f32(x) + at;
     float* output = context.f32(y) + at;
     const float* s = input;
-    const bool isLate = kPast && cols <= kScratchFloats / 2;  // a sum is stored with y, while the next one is made
+    // Past the caches s waits in scratch memory, and is stored with y while the next row is read (see eachRow).
+    const bool isLate = kPast && cols <= kScratchFloats / 2;
     // Deviations from a pivot, which need not be the mean: what it misses is measured and taken off both. A constant
     // row comes out with variance 0 and its value as the mean.
     const auto deviation = [](Vf v, float pivot, size_t lanes, Vf* sums) {

@@ -68,8 +68,8 @@ SIMD_INLINE Vf fma(Vf a, Vf b, Vf c) { return (Vf)wasm_f32x4_relaxed_madd((v128_
 #else
 SIMD_INLINE Vf fma(Vf a, Vf b, Vf c) { return a * b + c; }
 #endif
-// The same, fused wherever the instruction set can: for sums that need the same bits in every loop. The compiler leaves
-// some apart that wait for themselves.
+// The same, fused by an intrinsic wherever the instruction set can, for sums that must round alike in every loop: the
+// compiler does not contract all of those that go from one iteration to the next.
 #if VEC_WIDTH == 16
 SIMD_INLINE Vf fused(Vf a, Vf b, Vf c) { return (Vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 #elif VEC_WIDTH == 8
@@ -79,7 +79,8 @@ SIMD_INLINE Vf fused(Vf a, Vf b, Vf c) { return (Vf)vfmaq_f32((float32x4_t)c, (f
 #else
 SIMD_INLINE Vf fused(Vf a, Vf b, Vf c) { return fma(a, b, c); }
 #endif
-// v, rounded to floats before it is used: a product that made it is not fused into what follows.
+// v itself, but opaque to the compiler: if it is a product, it is rounded, not contracted with the addition that
+// follows.
 SIMD_INLINE Vf rounded(Vf v) {
 #if defined(__x86_64__)
   asm("" : "+v"(v));
@@ -129,7 +130,7 @@ SIMD_INLINE Vf scaledFrom(float least, Vf x, Vf p, Vf k) {
 }
 #endif
 
-// The first n < kWidth floats; the others are 0 and are not touched in memory.
+// The first n < kWidth floats: other lanes are loaded as 0 and not stored, and their memory is not touched.
 #if VEC_WIDTH == 16
 SIMD_INLINE __mmask16 firstLanes(size_t n) { return static_cast<__mmask16>((1u << n) - 1); }
 SIMD_INLINE Vf loadFirst(const float* p, size_t n) { return (Vf)_mm512_maskz_loadu_ps(firstLanes(n), p); }
@@ -158,8 +159,8 @@ SIMD_INLINE void storeFirst(float* p, Vf v, size_t n) {
 SIMD_INLINE Vf loadLanes(const float* p, size_t lanes) { return lanes == kWidth ? load(p) : loadFirst(p, lanes); }
 SIMD_INLINE void storeLanes(float* p, Vf v, size_t lanes) { lanes == kWidth ? store(p, v) : storeFirst(p, v, lanes); }
 
-// Stores past the caches, to an address that is a multiple of a vector. endPast() makes what was stored so visible to
-// whoever learns of it.
+// Non-temporal stores: past the caches, to an address that is a multiple of a vector's size. endPast() is the fence
+// before other threads are told of them, as a release does not order such stores.
 #if VEC_WIDTH == 16
 SIMD_INLINE void storePast(float* p, Vf v) { _mm512_stream_ps(p, (__m512)v); }
 SIMD_INLINE void endPast() { _mm_sfence(); }
@@ -183,7 +184,8 @@ inline size_t atMost(size_t limit, size_t n) { return n < limit ? n : limit; }
 // n, rounded up to a multiple of kWidth.
 inline size_t wholeVectors(size_t n) { return divideUp(n, kWidth) * kWidth; }
 
-// Constants that are to be read from memory: V8 makes each anew where it is used, in three instructions.
+// Constants whose values the compiler must not know, so that they are read from memory: V8 would make each of them anew
+// wherever it is used, in three instructions.
 SIMD_INLINE const float* inMemory(const float* constants) {
 #ifdef __wasm_relaxed_simd__
   asm("" : "+r"(constants));
@@ -199,7 +201,7 @@ SIMD_INLINE void eachVector(size_t n, const Body& body) {
   if (c < n) body(c, n - c);
 }
 
-// Across a vector, in a fixed order: halves, then halves of that.
+// The sum and the maximum of a vector's lanes, always in the same order: one half with the other, then halves of that.
 #if VEC_WIDTH == 1
 SIMD_INLINE float sum(Vf v) { return v; }
 SIMD_INLINE float maximum(Vf v) { return v; }

@@ -12,7 +12,7 @@ class Decode {
   static constexpr uint32_t kBlockKeys = 32 > 4 * kWidth ? 32 : 4 * kWidth;  // keys in a block
   static constexpr uint32_t kMostQueries = kWidth < 8 ? 1 : kWidth / 4;
 
-  // Whether this way is the faster one: others would fill a vector with queries.
+  // Whether this way is the faster one: Forward has queries in the lanes of vectors, which so few would not fill.
   static bool fits(const Inputs& in) { return !in.packed && in.rowsQ <= kMostQueries; }
 
   // Heads of a chunk: all, if the batch keeps the threads busy, and as many as fit into the scratch memory.

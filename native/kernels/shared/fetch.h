@@ -1,4 +1,4 @@
-// Fetching from memory what will be read soon. WebAssembly cannot; there these functions do nothing.
+// Software prefetching. WebAssembly has none: there these functions do nothing.
 #pragma once
 
 #ifdef __wasm__
@@ -6,7 +6,7 @@ inline constexpr bool kPrefetches = false;
 #else
 inline constexpr bool kPrefetches = true;
 #endif
-inline constexpr int kFetchTo = 2;  // the level-2 cache: that of level 1 has what is computed with
+inline constexpr int kFetchTo = 2;  // of __builtin_prefetch: to level 2, as what is computed with fills level 1
 
 // rows × cols floats.
 inline void fetchRows(const float* from, size_t stride, size_t rows, size_t cols) {
@@ -14,10 +14,10 @@ inline void fetchRows(const float* from, size_t stride, size_t rows, size_t cols
     for (size_t c = 0; c < cols; c += 16) __builtin_prefetch(from + c, 0, kFetchTo);
 }
 
-// What lies a row behind x, where a row is gone through more than once: the first time it would wait for memory, and
-// compute little meanwhile. A level-1 cache has room for two short rows. kFar: of rows that may lie in memory, never
-// less than some kilobytes behind (a softmax over 768 columns is 1.25 times as fast); of others the end of a chunk is
-// near, and what lies behind that is for another thread.
+// Prefetches the next row, at the column that x has in this one: called in the first of several passes over a row,
+// which computes least and would wait for memory. Of short rows a level-1 cache holds two. kFar, for rows that may come
+// from memory: 8 KB ahead at least, which may be several rows (a softmax over 768 columns is 1.25 times as fast). Rows
+// in a cache have small chunks, and what lies further ahead is another thread's.
 template <bool kFar = true>
 SIMD_INLINE void fetchBehind(const float* x, size_t cols) {
   constexpr size_t kShort = 2048;
@@ -27,9 +27,9 @@ SIMD_INLINE void fetchBehind(const float* x, size_t cols) {
     __builtin_prefetch(x + cols, 0, kFetchTo);
 }
 
-// Rows that are fetched some lines at a time, one row after the other: memory gives most when it is read in order, in
-// whatever order others are computed with meanwhile. Not with AVX-512: Zen 5 sees by itself what comes next, and has
-// room for fewer lines that it is told of (one query beside many keys is 1.2 times as fast without).
+// Prefetches a matrix some lines at a time, row by row, whatever is computed with meanwhile: memory is fastest when it
+// is read in order. Not with AVX-512: Zen 5's own prefetchers see what comes next, and keep more lines on their way
+// than prefetch instructions do (one query beside many keys is 1.2 times as fast without).
 class RowsAhead {
  public:
   static constexpr bool kFetches = kPrefetches && kWidth < 16;

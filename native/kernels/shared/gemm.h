@@ -8,9 +8,10 @@
 // Each C(i, j) is summed over k in order, in blocks of blockDepth(depth) whose sums are added in order. That depends on
 // depth alone, so a row's result is the same bits in any batch, at any place in it, on any number of threads.
 //
-// Rows of A meet a panel of B, as wide as a tile, while it is in a cache. A weight in panels (panels.h) lies in that
-// order; of another B panels are packed by the first tile that reads them. Few rows wait for B, and memory gives most
-// when it is read from end to end: of a B in rows all columns go some k at a time, and their sums wait in a buffer.
+// A panel of B, as wide as a tile, stays in a cache while all rows of A pass. A weight in panels (panels.h) lies in
+// that order; panels of another B are packed by the first tile that reads them. With few rows of A the time is that of
+// reading B, and memory is fastest when it is read from end to end: so a B in rows is taken some rows at a time, over
+// all columns, and the unfinished sums of C wait in a buffer.
 //
 // gemmBlock() has four ways; MatMul (matmul.h) cuts C into blocks for each of them.
 //
@@ -69,9 +70,9 @@ inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, 
   }
 }
 
-// Up to how many rows of A are few; twice as many of a B so large that it comes from memory. Narrow vectors read but a
-// line of each row of B, for which more tiles wait longer than for packing: on Zen 3 that takes two thirds of the time
-// for 128 rows.
+// Up to how many rows of A are few; twice as many if B is so large that it comes from memory. Fewer of narrow vectors,
+// whose tiles read a single line of each row of B: from some rows on packing costs less than waiting for these (128
+// rows take two thirds of the time on Zen 3).
 inline constexpr size_t kFewRows = kPrefetches && kWidth == 16 ? 64 : 2 * kTileRows, kMostFew = 2 * kFewRows;
 inline constexpr size_t kLargeB = size_t{1} << 20;
 inline bool isFew(size_t rows, size_t bFloats) { return rows <= (bFloats >= kLargeB ? kMostFew : kFewRows); }
@@ -99,13 +100,13 @@ void eachTile(size_t rows, const Body& body) {
 // A·B for few rows, at most maxFewCols() columns, and a B that lies in rows.
 template <class Finish>
 void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
-  // The k that all columns go at a time: some rows of B, more where they are short.
+  // How many rows of B are taken at a time: more where they are short.
   const bool isCached = g.bRow * g.depth <= kCachedB;
   const size_t least = g.rows <= 32 ? 32 : 64, most = isCached ? kPartFloats / g.cols : 0;
   const size_t part = most > least ? most : least, step = blockDepth(g.depth);
   const size_t tileCols = tileColsOf(g.rows, g.cols, false);
   const size_t sumsRow = wholeVectors(g.cols) + kWidth;  // not a power of two
-  // The processor foresees what one row reads of a small B.
+  // What a single row of A reads of a small B, the hardware prefetches.
   const bool fetches = kPrefetches && (!isCached || g.rows > 1);
   for (size_t k = 0, depth = 0; k < g.depth; k += depth) {
     const size_t start = k / step * step, end = atMost(g.depth, start + step);
@@ -199,7 +200,8 @@ inline PanelsOfB panelsFrom(const Gemm& g, size_t k, size_t depth, size_t j, siz
   return {memory, width, width, 1, 0, cols};
 }
 
-// A·Bᵀ for few rows, which wait for those of Bᵀ: as many as a vector has lanes at a time, and the next on their way.
+// A·Bᵀ for few rows, whose time is that of reading B as stored: kWidth of its rows at a time, transposed in registers,
+// while the next ones are fetched.
 template <size_t kRows, class Finish>
 void fewRowsTransposed(const Gemm& g, const Finish& finish) {
   const size_t step = blockDepth(g.depth);
@@ -239,8 +241,8 @@ inline void fetchAhead(const float* from, size_t stride, size_t depth, size_t co
   const size_t share = divideUp(depth, tiles), k = atMost(depth, tile * share);
   fetchRows(from + k * stride, stride, atMost(share, depth - k), cols);
 }
-inline constexpr size_t kLeastTiles = 24;   // fewer would fetch so much at a time that they wait themselves
-inline constexpr size_t kPackingTiles = 4;  // across that make up for packing A as it lies
+inline constexpr size_t kLeastTiles = 24;   // with fewer, each would fetch so much that fetching itself waits
+inline constexpr size_t kPackingTiles = 4;  // across C, from which packing A as it lies pays
 
 // The rows of the next tile where so many are left: the last two share theirs, as a row or two compute at a fraction of
 // the speed. Not all of them as in eachTile(), for the first packs B, which takes a whole tile.

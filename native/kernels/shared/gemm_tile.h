@@ -127,7 +127,7 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
         continue;
       }
       if constexpr (kMode == TileMode::kPacks) {
-        // Rows on other pages come as a surprise to the processor's own prefetching.
+        // Hardware prefetchers do not follow from page to page, and rows of B may lie a page apart.
         eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(b + kRowsAhead * bRow + v * kWidth); });
         eachAccumulator<1, kVecs>([&](size_t, size_t v) { store(panel + v * kWidth, row[v]); });
         panel += kVecs * kWidth;
@@ -174,7 +174,7 @@ Tile tileWith(size_t rows, std::index_sequence<I...>) {
   return tiles[rows - 2];
 }
 
-// Of one row: what it reads the processor foresees.
+// Of one row, which need not fetch: what it reads, the hardware prefetches.
 template <size_t... I>
 Tile rowTileOf(size_t cols, std::index_sequence<I...>) {
   static constexpr Tile tiles[] = {tile<1, I + 1, TileMode::kContinues>...};
