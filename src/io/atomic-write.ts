@@ -25,7 +25,7 @@ export function isTemporary(name: string, own: string): boolean {
  */
 export async function placeOf(path: string): Promise<string> {
   const { readlink, realpath } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
-  const { basename, dirname, resolve } = await nodeModule<typeof import('node:path')>('path');
+  const { basename, dirname, isAbsolute, resolve } = await nodeModule<typeof import('node:path')>('path');
   let place = path;
   for (let links = 0; links < 40; links++) {
     const folder = await realpath(dirname(place)).catch(ignore);
@@ -33,7 +33,7 @@ export async function placeOf(path: string): Promise<string> {
     if (folder === undefined || target === undefined) return place; // opening it says what is wrong
     const link = resolve(folder, basename(place));
     if (OPEN.test(link)) return link;
-    place = resolve(folder, target);
+    place = isAbsolute(target) ? target : `${folder}/${target}`; // not resolved: before a `..` may be another link
   }
   return realpath(path); // which throws, as they go round
 }

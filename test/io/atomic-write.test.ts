@@ -74,6 +74,15 @@ describe.skipIf(process.platform === 'win32')('a path that is no plain file', ()
     expect(await readdir(join(folder, 'disk'))).toEqual(['new']);
   });
 
+  it('leads back from where a link leads', async () => {
+    await mkdir(join(folder, 'disk/deep'), { recursive: true });
+    await symlink('disk/deep', join(folder, 'deep'));
+    await symlink('deep/../new', join(folder, 'relative'));
+    await symlink(`${folder}/deep/../newer`, join(folder, 'absolute'));
+    await write({ relative: [bytes('A')], absolute: [bytes('B')] });
+    expect([await content('disk/new'), await content('disk/newer')]).toEqual(['A', 'B']);
+  });
+
   it('is refused where links go round', async () => {
     await symlink('round', join(folder, 'round'));
     await expect(write({ a: [bytes('new')], 'round/b': [] })).rejects.toThrow('ELOOP');
