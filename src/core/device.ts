@@ -249,8 +249,7 @@ export class Device {
     this.#scopes.push(made);
     const release = () => {
       recording.arena.release();
-      for (const tensor of made) tensor.dispose(); // with the views of what is outside that its graph holds
-      for (const { root } of recording.gradients.keys()) if (root.disposed) root.dispose(); // with its gradient
+      for (const tensor of made) tensor.dispose(); // with their gradients, and the views of what is outside that graphs hold
       for (const storage of recording.inputs.keys()) letGo(storage);
     };
     try {
