@@ -25,8 +25,8 @@ export function decodeText(name: string, bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    const isOther = (cause as NodeJS.ErrnoException).code === 'ERR_ENCODING_INVALID_ENCODED_DATA';
-    throw isOther ? new ArgumentError(`${name} is not text in UTF-8`, { cause }) : tooLong(name, cause);
+    if ((cause as NodeJS.ErrnoException).code === 'ERR_STRING_TOO_LONG') throw tooLong(name, cause);
+    throw new ArgumentError(`${name} is not text in UTF-8`, { cause });
   }
 }
 

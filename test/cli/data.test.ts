@@ -1,6 +1,6 @@
 import { constants } from 'node:buffer';
 import { truncate, writeFile } from 'node:fs/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { decodeText, readDictionary, readPairs, readText, words } from '../../src/cli/data.js';
 import { ArgumentError } from '../../src/core/errors.js';
 import { WordTokenizer } from '../../src/index.js';
@@ -24,6 +24,13 @@ describe('readText', () => {
     await truncate(path, 2 ** 31); // which takes no space on the disk
     await expect(readText(path)).rejects.toThrow(/pairs\.tsv is too long: a text has at most \d+ characters, give/);
     expect(() => decodeText('it', new Uint8Array(constants.MAX_STRING_LENGTH + 1))).toThrow(/^it is too long: a text/);
+    expect(() => decodeText('it', Uint8Array.of(0xff))).toThrow(/^it is not text in UTF-8$/);
+  });
+
+  it("takes Deno's error, which has no code, for what it is", () => {
+    vi.spyOn(TextDecoder.prototype, 'decode').mockImplementationOnce(() => {
+      throw new TypeError('The encoded data is not valid');
+    });
     expect(() => decodeText('it', Uint8Array.of(0xff))).toThrow(/^it is not text in UTF-8$/);
   });
 });
