@@ -56,7 +56,7 @@ export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Pr
       const place = await placeOf(path);
       const found = await stat(place).catch(ignore);
       const isStream = found && !found.isDirectory() && (!found.isFile() || OPEN.test(place));
-      if (isStream) await writeParts(path, await open(place, 'a'), parts, false);
+      if (isStream) await writeParts(path, await open(path, 'a'), parts, false);
       else {
         const temporary = await open(place + suffix, 'wx');
         replaced.push(place);

@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { lstat, mkdir, mkdtemp, open, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -101,6 +103,14 @@ describe.skipIf(process.platform === 'win32')('a path that is no plain file', ()
     expect(await content('a')).toBe('old, and newer');
     expect(await isLink('stdout')).toBe(true);
     expect(await readdir(folder)).toEqual(['a', 'stdout']);
+  });
+
+  it('is named as it was given where it cannot be written to', async () => {
+    const server = createServer().listen(join(folder, 'socket'));
+    await once(server, 'listening');
+    await symlink('socket', join(folder, 'link'));
+    await expect(write({ link: [] })).rejects.toThrow(/ENXIO.*link'$/);
+    server.close();
   });
 
   it('is written to where it is a pipe', async () => {
