@@ -12,7 +12,8 @@ export function describeValue(value: unknown): string {
   if (typeof value === 'function') return 'a function';
   if (typeof value !== 'object' || value === null) return String(value);
   if (value instanceof Tensor) return `a tensor ${describeShape(value.shape)}`;
-  return Array.isArray(value) ? 'an array' : 'an object';
+  if (Array.isArray(value)) return 'an array';
+  return typeof (value as PromiseLike<unknown>).then === 'function' ? 'a Promise' : 'an object';
 }
 
 export function describeShape(shape: readonly unknown[]): string {
@@ -97,6 +98,11 @@ export const isInt32 = (value: number) => value === (value | 0);
 export const isUint32 = (value: number) => value === value >>> 0;
 export const UINT32 = 'an integer from 0 to 2³² − 1';
 
+/** Its lowest 32 bits count, so that the time is one, too. */
+export function checkSeed(op: string, seed: number): void {
+  checkNumber(op, 'seed', seed, (value) => Number.isSafeInteger(value) && value >= 0, 'an integer, 0 or more');
+}
+
 /** An object that is no array. */
 export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -144,6 +150,14 @@ export function checkSynchronous<T>(op: string, result: T): T {
   if (typeof (result as PromiseLike<unknown> | null)?.then !== 'function') return result;
   Promise.resolve(result).catch(() => {}); // fails, as what it uses ends here, and nobody else hears of it
   throw new ArgumentError(`${op}: fn is asynchronous, expected one that returns no Promise`);
+}
+
+/** Integers that the engine can hold, from `least` on. */
+export function checkSizes(op: string, values: Readonly<Record<string, number | undefined>>, least: 0 | 1): void {
+  for (const [name, value] of Object.entries(values)) {
+    const isSize = (size: number) => isInt32(size) && size >= least;
+    checkNumber(op, name, value as number, isSize, `an integer from ${least} on`);
+  }
 }
 
 /** A choice among names, or truth and names. */

@@ -4,16 +4,16 @@ import {
   checkNumber,
   checkOneOf,
   checkOptions,
+  checkSizes,
   describeValue,
-  isInt32,
-  isNotNegative,
   isPart,
   withDefaults,
 } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 import { type Positions, resolvePositions } from '../nn/positions.js';
-import { type Activation, activationKind } from '../ops/activation.js';
+import { checkLayer } from '../nn/stacks.js';
+import type { Activation } from '../ops/activation.js';
 
 /**
  * Defaults are those of the base model of "Attention Is All You Need" where not said otherwise. Other names are left
@@ -138,20 +138,14 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
 
 /** `given` tells what was left out from what is 0. */
 function checkEach(config: TransformerConfig, given: TransformerOptions): void {
-  const { dModel, heads, kvHeads, dFF, maxLength, encoderLayers, decoderLayers } = config;
-  const { bosId, eosId, seed, padId, finalNorm, bias, gated, tieEmbeddings } = config;
-  checkCounts({ dModel, heads, kvHeads, dFF, maxLength }, 1);
-  checkCounts({ encoderLayers, decoderLayers, bosId, eosId, seed, padId: padId ?? 0 }, 0);
+  const { maxLength, encoderLayers, decoderLayers, bosId, eosId, seed, padId, tieEmbeddings } = config;
+  checkLayer('Transformer', config);
+  checkSizes('Transformer', { maxLength }, 1);
+  checkSizes('Transformer', { encoderLayers, decoderLayers, bosId, eosId, seed, padId: padId ?? 0 }, 0);
   check(encoderLayers + decoderLayers > 0, 'encoderLayers and decoderLayers are both 0, expected one of them above');
-  if (encoderLayers > 0) checkCounts({ sourceVocab: given.sourceVocab }, 1);
-  checkCounts({ targetVocab: (decoderLayers > 0 ? given : config).targetVocab }, 1);
-  activationKind('Transformer', config.activation);
-  checkOneOf('Transformer', 'norm', config.norm, ['pre', 'post']);
-  checkOneOf('Transformer', 'normalization', config.normalization, ['layer', 'rms']);
-  for (const [name, value] of Object.entries({ finalNorm, bias, gated }))
-    checkOneOf('Transformer', name, value, [true, false]);
+  if (encoderLayers > 0) checkSizes('Transformer', { sourceVocab: given.sourceVocab }, 1);
+  checkSizes('Transformer', { targetVocab: (decoderLayers > 0 ? given : config).targetVocab }, 1);
   checkNumber('Transformer', 'dropout', config.dropout, isPart, 'a number from 0 to below 1');
-  checkNumber('Transformer', 'layerNormEps', config.layerNormEps, isNotNegative, 'a number, 0 or more');
   const isScale = Number.isFinite(config.embeddingScale);
   check(
     isScale,
@@ -161,9 +155,7 @@ function checkEach(config: TransformerConfig, given: TransformerOptions): void {
 }
 
 function checkTogether(config: TransformerConfig): void {
-  const { dModel, heads, kvHeads, encoderLayers, decoderLayers, sourceVocab, targetVocab, tieEmbeddings } = config;
-  check(dModel % heads === 0, `dModel is ${dModel}, expected a multiple of heads, ${heads}`);
-  check(heads % kvHeads === 0, `heads is ${heads}, expected a multiple of kvHeads, ${kvHeads}`);
+  const { dModel, heads, encoderLayers, decoderLayers, sourceVocab, targetVocab, tieEmbeddings } = config;
   const shares = tieEmbeddings === 'all' || (tieEmbeddings && decoderLayers === 0);
   const oneVocabulary = !shares || encoderLayers === 0 || sourceVocab === targetVocab;
   const vocabularies = `sourceVocab is ${sourceVocab} and targetVocab ${targetVocab}`;
@@ -171,13 +163,6 @@ function checkTogether(config: TransformerConfig): void {
   const width = dModel / heads;
   const turns = config.positions.kind !== 'rotary' || width % 2 === 0;
   check(turns, `positions 'rotary' need heads of an even width, not ${width}`);
-}
-
-function checkCounts(values: Readonly<Record<string, number | undefined>>, least: number): void {
-  for (const [name, value] of Object.entries(values)) {
-    const isSize = (size: number) => isInt32(size) && size >= least;
-    checkNumber('Transformer', name, value as number, isSize, `an integer from ${least} on`);
-  }
 }
 
 function check(condition: boolean, message: string): void {

@@ -1,8 +1,8 @@
 // Attention, from the plain idea to what the Transformer uses.
 
-import { describeShape } from '../core/check.js';
+import { checkOneOf, checkOptions, checkSizes, describeShape } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
-import { ShapeError } from '../core/errors.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { tanh } from '../ops/activation.js';
 import { type AttentionOptions, attention } from '../ops/attention.js';
@@ -18,7 +18,7 @@ import type { DecoderState, LayerCache } from './kv-cache.js';
 import { Linear } from './layers.js';
 import { Module } from './module.js';
 import type { Positions } from './positions.js';
-import type { TokenBatch } from './token-batch.js';
+import { checkBatch, type TokenBatch } from './token-batch.js';
 
 /** Self-attention without weights: every vector becomes a mean of all, those weighing most that point its way. */
 export class SelfAttention extends Module {
@@ -75,6 +75,15 @@ export interface MultiHeadOptions {
   readonly bias?: boolean | undefined;
 }
 
+/** Throws ArgumentError for options that make no attention. */
+export function checkMultiHead(op: string, options: MultiHeadOptions): void {
+  const { dModel, heads, kvHeads = heads, bias = true } = checkOptions(op, options);
+  checkSizes(op, { dModel, heads, kvHeads }, 1);
+  checkOneOf(op, 'bias', bias, [true, false]);
+  if (dModel % heads) throw new ArgumentError(`${op}: dModel is ${dModel}, expected a multiple of heads, ${heads}`);
+  if (heads % kvHeads) throw new ArgumentError(`${op}: heads is ${heads}, expected a multiple of kvHeads, ${kvHeads}`);
+}
+
 /** Who attends to whom. */
 type Which = Pick<AttentionOptions, 'causal' | 'lengthsQ' | 'lengthsK'>;
 
@@ -99,7 +108,7 @@ export class MultiHeadAttention extends Module {
 
   /**
    * `positions` is for self-attention: distances mean nothing between two different sequences. `angles`: what
-   * `rotations` gives, with positions `rotary`.
+   * `rotations` gives, with positions `rotary`. Throws ArgumentError for options that make no attention.
    */
   constructor(
     init: Initializer,
@@ -108,6 +117,7 @@ export class MultiHeadAttention extends Module {
     angles: Tensor | null = null,
   ) {
     super();
+    checkMultiHead('MultiHeadAttention', options);
     const { dModel, heads, kvHeads = heads, bias = true } = options;
     const headWidth = dModel / heads;
     this.#width = kvHeads * headWidth;
@@ -129,7 +139,8 @@ export class MultiHeadAttention extends Module {
   }
 
   /** Each sequence attends to itself; `causal`: to what is not later. `x` is [N, dModel]. Fills `cache`, if given. */
-  self(x: Tensor, { lengths, counts, positions }: TokenBatch, causal: boolean, cache?: LayerCache): Tensor {
+  self(x: Tensor, batch: TokenBatch, causal: boolean, cache?: LayerCache): Tensor {
+    const { lengths, counts, positions } = checkBatch('MultiHeadAttention', batch);
     const { q, kv } = this.project(x, positions);
     if (cache) cacheFill(cache.self, kv, lengths);
     return this.#attend(q, kv, { causal, lengthsQ: lengths, lengthsK: lengths }, [counts, counts]);
@@ -137,6 +148,7 @@ export class MultiHeadAttention extends Module {
 
   /** Each sequence of `x` attends to the sequence of `memory` with the same number. */
   cross(x: Tensor, batch: TokenBatch, memory: Tensor, memoryBatch: TokenBatch): Tensor {
+    for (const each of [batch, memoryBatch]) checkBatch('MultiHeadAttention', each);
     const lengths = { lengthsQ: batch.lengths, lengthsK: memoryBatch.lengths };
     return this.#attend(this.query(x), this.keysAndValues(memory), lengths, [batch.counts, memoryBatch.counts]);
   }

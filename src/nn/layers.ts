@@ -1,5 +1,6 @@
 // The small modules that everything is built of.
 
+import { checkDevice, checkShape } from '../core/check.js';
 import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Activation } from '../ops/activation.js';
@@ -95,10 +96,12 @@ export class RMSNorm extends Module implements Norm {
 
   /** As LayerNorm's. */
   forward(x: Tensor, residual: Tensor | null = null): Tensor {
-    return rmsNorm(residual ? add(x, residual) : x, this.weight, { eps: this.eps });
+    return residual ? this.add(x, residual).normed : rmsNorm(x, this.weight, { eps: this.eps });
   }
 
   add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor } {
+    checkDevice('RMSNorm', { x, residual });
+    checkShape('RMSNorm', 'residual', residual, x.shape); // add would broadcast it
     const sum = add(x, residual);
     return { sum, normed: this.forward(sum) };
   }

@@ -3,12 +3,14 @@
 // which trains without warm-up; Xiong et al. 2020). Names and structure are those of PyTorch's nn.Transformer.
 
 import { recompute } from '../core/autograd.js';
+import { checkNumber, checkOneOf, checkSizes, isNotNegative } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
+import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import type { Activation } from '../ops/activation.js';
+import { type Activation, activationKind } from '../ops/activation.js';
 import { add, mul } from '../ops/binary.js';
 import { cacheFill } from '../ops/kv-cache.js';
-import { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
+import { checkMultiHead, MultiHeadAttention, type MultiHeadOptions } from './attention.js';
 import type { Initializer } from './init.js';
 import type { DecoderState, LayerCache, Memory } from './kv-cache.js';
 import { Dropout, LayerNorm, Linear, type Norm, type Randomness, RMSNorm } from './layers.js';
@@ -49,6 +51,20 @@ export interface LayerOptions extends MultiHeadOptions {
   readonly angles?: Tensor | null | undefined;
 }
 
+/** Throws ArgumentError for options that make no layer; `dropout` is left to `Dropout`. */
+export function checkLayer(op: string, options: LayerOptions): void {
+  checkMultiHead(op, options);
+  const { dModel, dFF = dModel, activation = 'relu', norm = 'post', normalization = 'layer' } = options;
+  const { gated = false, finalNorm = true, layerNormEps = 0 } = options;
+  checkSizes(op, { dFF }, 1);
+  activationKind(op, activation);
+  checkOneOf(op, 'norm', norm, ['pre', 'post']);
+  checkOneOf(op, 'normalization', normalization, ['layer', 'rms']);
+  checkOneOf(op, 'gated', gated, [true, false]);
+  checkOneOf(op, 'finalNorm', finalNorm, [true, false]);
+  checkNumber(op, 'layerNormEps', layerNormEps, isNotNegative, 'a number, 0 or more');
+}
+
 type SubLayer = (x: Tensor) => Tensor;
 
 /** What encoder and decoder layers share. */
@@ -73,6 +89,7 @@ abstract class Layer extends Module {
     protected readonly options: LayerOptions,
   ) {
     super();
+    checkLayer('layer options', options);
     const { dModel, dFF = 4 * dModel, dropout = 0, positions = null, angles, bias } = options;
     this.selfAttn = new MultiHeadAttention(init, options, positions, angles);
     this.linear1 = new Linear(init, dModel, dFF, bias);
@@ -163,9 +180,12 @@ export class DecoderLayer extends Layer {
 
   /**
    * `x`: float32 [N, dModel], the target tokens of `batch` end to end; so is the result. `memory`: what the encoder
-   * gave, null without one. `cache`, if given, is filled for the steps that come after.
+   * gave, null without one. `cache`, if given, is filled for the steps that come after. Throws ArgumentError without a
+   * memory that it needs.
    */
   forward(x: Tensor, batch: TokenBatch, memory: Memory | null, cache?: LayerCache): Tensor {
+    if (this.multiheadAttn && !memory)
+      throw new ArgumentError('DecoderLayer: memory is null, expected what encode() gave');
     return this.pass(memory ? [x, memory.hidden] : [x], () =>
       this.#run(
         x,
@@ -203,9 +223,13 @@ export class Encoder extends Module {
   readonly layers: readonly EncoderLayer[];
   readonly norm: Norm | null;
 
-  /** `layers`: how many. `init` draws the parameters; `randomness` is what all dropouts of the model share. */
+  /**
+   * `layers`: how many, 0 or more. `init` draws the parameters; `randomness` is what all dropouts of the model share.
+   * Throws ArgumentError.
+   */
   constructor(init: Initializer, randomness: Randomness, options: LayerOptions, layers: number) {
     super();
+    checkSizes('Encoder', { layers }, 0);
     this.layers = Array.from({ length: layers }, () => new EncoderLayer(init, randomness, options));
     this.norm = finalNorm(init, options);
   }
@@ -222,9 +246,10 @@ export class Decoder extends Module {
   readonly layers: readonly DecoderLayer[];
   readonly norm: Norm | null;
 
-  /** As the encoder's; `hasMemory` says whether there is one. */
+  /** As the encoder's; `hasMemory` says whether there is an encoder. */
   constructor(init: Initializer, randomness: Randomness, options: LayerOptions, layers: number, hasMemory: boolean) {
     super();
+    checkSizes('Decoder', { layers }, 0);
     this.layers = Array.from({ length: layers }, () => new DecoderLayer(init, randomness, options, hasMemory));
     this.norm = finalNorm(init, options);
   }

@@ -102,6 +102,12 @@ export class TokenBatch {
   }
 }
 
+/** For callers without types: with an array of lengths, say, all sequences would count as one. */
+export function checkBatch(op: string, batch: TokenBatch): TokenBatch {
+  if (batch instanceof TokenBatch) return batch;
+  throw new ArgumentError(`${op}: the batch is ${describeValue(batch)}, expected a TokenBatch`);
+}
+
 /** That rows have nothing that int32 would round or wrap: 2³² + 1 would be read as token 1. */
 export function checkIds(name: string, rows: readonly ArrayLike<number>[]): void {
   rows.forEach((row, i) => {

@@ -13,6 +13,7 @@ import {
   MultiHeadAttention,
   RMSNorm,
   rmsNorm,
+  ShapeError,
   sum,
   TiedLinear,
   TokenBatch,
@@ -210,5 +211,53 @@ describe('TokenBatch', () => {
       null,
     );
     expect({ counts, longest, total, size }).toEqual({ counts: [2, 2], longest: 2, total: 4, size: 2 });
+  });
+});
+
+describe('layers refuse, for callers without types, too,', () => {
+  const init = new Initializer(device, 1);
+  const randomness = { seed: 0, streams: 0 };
+  const sizes = { dModel: 8, heads: 2 };
+  const encoder = (options: object, layers = 1) => new Encoder(init, randomness, { ...sizes, ...options }, layers);
+
+  it.each([
+    ['norm', 'prenorm', 'layer options: norm is "prenorm", expected one of pre, post'],
+    ['normalization', 'RMS', 'layer options: normalization is "RMS", expected one of layer, rms'],
+    ['activation', 'swish', 'layer options: activation is "swish", expected one of none, relu'],
+    ['gated', 'no', 'layer options: gated is "no", expected one of true, false'],
+    ['bias', null, 'layer options: bias is null, expected one of true, false'],
+    ['heads', 3, 'layer options: dModel is 8, expected a multiple of heads, 3'],
+    ['kvHeads', 1.5, 'layer options: kvHeads is 1.5, expected an integer from 1 on'],
+    ['dFF', 0, 'layer options: dFF is 0, expected an integer from 1 on'],
+    ['layerNormEps', Number.NaN, 'layer options: layerNormEps is NaN, expected a number, 0 or more'],
+  ])('an option %s of %s', (name, value, message) => {
+    expect(() => encoder({ [name]: value })).toThrow(ArgumentError);
+    expect(() => encoder({ [name]: value })).toThrow(message);
+  });
+
+  it('numbers of layers that are none, and heads that do not fit', () => {
+    expect(() => encoder({}, 1.5)).toThrow('Encoder: layers is 1.5, expected an integer from 0 on');
+    expect(() => new Decoder(init, randomness, sizes, -1, false)).toThrow('Decoder: layers is -1');
+    const attention = () => new MultiHeadAttention(init, { dModel: 8, heads: 4, kvHeads: 3 }, null);
+    expect(attention).toThrow('MultiHeadAttention: heads is 4, expected a multiple of kvHeads, 3');
+  });
+
+  it('lengths for a batch, whose sequences would count as one, and no memory where there must be one', () => {
+    const x = device.zeros([3, 8]);
+    expect(() => encoder({}).forward(x, [2, 1] as never)).toThrow(ArgumentError);
+    expect(() => encoder({}).forward(x, [2, 1] as never)).toThrow(/the batch is an array, expected a TokenBatch/);
+    const batch = TokenBatch.from(device, 'x', [[1, 2], [3]], null);
+    const decoder = new Decoder(init, randomness, sizes, 1, true);
+    expect(() => decoder.forward(x, batch, null)).toThrow(ArgumentError);
+    expect(() => decoder.forward(x, batch, null)).toThrow(/memory is null, expected what encode\(\) gave/);
+  });
+
+  it('a residual of another shape, which RMSNorm took and repeated', () => {
+    for (const norm of [new RMSNorm(init, 4), new LayerNorm(init, 4)]) {
+      const x = device.zeros([2, 4]);
+      expect(() => norm.forward(x, device.zeros([1, 4]))).toThrow(ShapeError);
+      expect(() => norm.add(x, device.zeros([1, 4]))).toThrow(ShapeError);
+      expect(() => norm.forward(x, 3 as never)).toThrow(ArgumentError);
+    }
   });
 });
