@@ -5,11 +5,11 @@
 // Gradients live at roots: a view's gradient is its part of the root's. The first writer of a gradient assigns and
 // later ones accumulate, so nothing is zeroed beforehand.
 
-import { checkFunction, checkTensor, checkTensorList, describeShape } from './check.js';
-import { AutogradError, DTypeError, ShapeError } from './errors.js';
+import { checkDType, checkFunction, checkSynchronous, checkTensor, checkTensorList, describeShape } from './check.js';
+import { AutogradError, ShapeError } from './errors.js';
 import { GradientSlot, type GradientTarget } from './gradient-slot.js';
 import type { Pool } from './heap.js';
-import { lastOf, type Storage, sameShape, Tensor, type TensorData } from './tensor.js';
+import { lastOf, type Storage, sameShape, Tensor, type TensorData, valuesFor } from './tensor.js';
 
 export type { GradientTarget } from './gradient-slot.js';
 
@@ -145,14 +145,14 @@ function slotOf(root: Tensor): GradientSlot {
 /**
  * Calls `fn` without keeping what its backward needs, and calls it again when that comes: gradient checkpointing (Chen
  * et al. 2016, arXiv 1604.06174), which trades one more forward pass of this part for the memory of its inner results.
- * `inputs` are all tensors that `fn` uses; it must compute the same both times. Throws ArgumentError if `inputs` is
- * empty.
+ * `inputs` are all tensors that `fn` uses; it must compute the same both times, and returns one tensor, which may have any
+ * shape. Throws ArgumentError if `inputs` is empty or `fn` asynchronous.
  */
 export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
   checkFunction('recompute', fn);
   const device = checkTensorList('recompute', 'inputs', inputs);
   if (!device.gradientsOn) return fn();
-  const y = device.noGrad(() => device.scope(fn));
+  const y = device.noGrad(() => device.scope(() => checkSynchronous('recompute', fn())));
   checkTensor('recompute', 'what fn returned', y);
   // fn did nothing, as dropout does where p is 0.
   if (y.requiresGrad || inputs.some(({ root }) => root === y.root)) return y;
@@ -206,15 +206,15 @@ function seed(y: Tensor, upstream?: Tensor | TensorData): void {
     addGrad(y, y.device.full(y.shape, 1));
     return;
   }
-  const given = upstream instanceof Tensor ? upstream : y.device.tensor(upstream, y.shape);
-  given.assertUsable('backward: upstream');
-  if (given.dtype !== 'float32') throw new DTypeError(`backward: upstream is ${given.dtype}, expected float32`);
+  const given =
+    upstream instanceof Tensor ? upstream : y.device.tensor(valuesFor('backward: upstream', upstream, y), y.shape);
+  checkTensor('backward', 'upstream', given, y.device);
+  checkDType('backward', 'upstream', given, 'float32');
   if (!sameShape(given.shape, y.shape)) {
     throw new ShapeError(
       `backward: upstream is ${describeShape(given.shape)}, the tensor is ${describeShape(y.shape)}`,
     );
   }
-  if (given.device !== y.device) throw new AutogradError('backward: upstream is on another device');
   addGrad(y, given);
 }
 

@@ -3,8 +3,8 @@ import { Keeping } from './autograd.js';
 import {
   checkDType,
   checkFunction,
+  checkKnown,
   checkNumber,
-  checkOptions,
   checkSynchronous,
   describeShape,
   describeValue,
@@ -73,17 +73,17 @@ export class Device {
   }
 
   /**
-   * A tensor with the given values: a typed array (its type decides the dtype) or nested numbers (float32 unless
-   * `dtype` says otherwise). `shape` may be left out for nested numbers.
-   * Throws ShapeError if the values do not fill the shape, DTypeError if they are of another type than asked for,
-   * ArgumentError for options that are no object.
+   * A tensor with the given values: a typed array (its type decides the dtype) or nested numbers (float32 by default).
+   * `shape` is by default theirs, [length] of a typed array. Throws ShapeError if the values do not fill the shape,
+   * DTypeError if they are of another type than asked for, ArgumentError for other options.
    */
   tensor(
     data: TensorData,
     shape?: Shape,
     options: { dtype?: DType | undefined; requiresGrad?: boolean | undefined } = {},
   ): Tensor {
-    const { dtype = isTyped(data, 'Int32Array') ? 'int32' : 'float32' } = checkOptions('tensor', options);
+    checkKnown('tensor', options, ['dtype', 'requiresGrad']);
+    const { dtype = isTyped(data, 'Int32Array') ? 'int32' : 'float32' } = options;
     checkForm('tensor', shape ?? [], dtype);
     const { values, shape: found } = flatten('tensor', data, dtype);
     const wanted = shape ?? found;

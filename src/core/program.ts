@@ -101,6 +101,7 @@ export class Program<Result = unknown> {
 
   #assertRuns(op: string): void {
     if (this.#disposed) throw new DisposedError(`${op}: the program has already been disposed`);
+    this.device.assertOpen(op);
     this.device.assertNotRecording(op);
     const gradient = `${op}: a gradient`;
     for (const { slot } of this.effects.gradients) if (!slot.root.disposed) slot.tensor.assertUsable(gradient);

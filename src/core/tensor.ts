@@ -214,12 +214,7 @@ export class Tensor {
     this.assertUsable('write');
     if (!this.isContiguous)
       throw new ShapeError('write: the tensor is a view with gaps; write to what it is a view of');
-    const { values, shape } = flatten('write', data, this.dtype);
-    const flat = ArrayBuffer.isView(data) || shape.length === 1;
-    if (values.length !== this.size || !(flat || sameShape(shape, this.shape))) {
-      throw new ShapeError(`write: the data is ${describeShape(shape)}, the tensor is ${describeShape(this.shape)}`);
-    }
-    this.device.upload(this.storage, this.offset, values);
+    this.device.upload(this.storage, this.offset, valuesFor('write', data, this));
   }
 
   /**
@@ -271,8 +266,8 @@ export class Tensor {
    * Computes the gradients of everything that requires them and led to this tensor (reverse-mode differentiation), and
    * adds them to their `grad`. `upstream` is the gradient with respect to this tensor; default 1, for a tensor with one
    * element. Throws AutogradError if there is nothing to differentiate, if a part of the graph was used before, or if a
-   * tensor in it was written to since (by `write()` or an optimizer's step); DTypeError or ShapeError for an upstream
-   * that does not fit.
+   * tensor in it was written to since (by `write()` or an optimizer's step); DTypeError, ShapeError or DeviceError for
+   * an upstream that does not fit.
    */
   backward(upstream?: Tensor | TensorData): void {
     backward(this, upstream);
@@ -347,7 +342,7 @@ export function flatten(
       if (dtype === 'int32' && level !== (level | 0)) throw new DTypeError(`${op}: ${level} is not a 32-bit integer`);
       values[at++] = level;
     } else {
-      if (!Array.isArray(level)) throw new DTypeError(`${op}: expected numbers, got ${typeof level}`);
+      if (!Array.isArray(level)) throw new DTypeError(`${op}: expected numbers, got ${describeValue(level)}`);
       if (depth >= shape.length || level.length !== shape[depth]) {
         throw new ShapeError(`${op}: nested numbers must be equally long at each depth`);
       }
@@ -356,6 +351,15 @@ export function flatten(
   };
   visit(data as NestedNumbers, 0);
   return { values, shape };
+}
+
+/** Values for all of a tensor, nested as its shape or flat. Throws ShapeError if they are of another. */
+export function valuesFor(op: string, data: TensorData, tensor: Tensor): Float32Array | Int32Array {
+  const { values, shape } = flatten(op, data, tensor.dtype);
+  if (values.length !== tensor.size || !(shape.length === 1 || sameShape(shape, tensor.shape))) {
+    throw new ShapeError(`${op}: the data is ${describeShape(shape)}, the tensor is ${describeShape(tensor.shape)}`);
+  }
+  return values;
 }
 
 function inferShape(dimensions: Shape, size: number): Shape | null {

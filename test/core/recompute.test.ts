@@ -97,5 +97,7 @@ describe('recompute', () => {
     expect(() => recompute([], () => device.zeros([1]))).toThrow(
       'recompute: inputs is [], expected at least one tensor',
     );
+    const x = tensor([1], 1);
+    expect(() => recompute([x], (async () => x) as never)).toThrow('recompute: fn is asynchronous');
   });
 });

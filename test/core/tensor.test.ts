@@ -29,6 +29,7 @@ afterAll(() => {
 });
 
 const floats = (...shape: number[]) => device.zeros(shape);
+const leaf = () => device.tensor([1, 2], [2], { requiresGrad: true });
 const ints = (...values: number[]) => device.tensor(Int32Array.from(values), [values.length]);
 
 it('is a line of text, in the console of Node, too', () => {
@@ -111,7 +112,7 @@ describe('bad input is a typed error that names the op, and the device goes on',
   const bad: Bad[] = [
     ['ragged numbers', () => device.tensor([[1, 2], [3]]), ShapeError, /equally long/],
     ['numbers of uneven depth', () => device.tensor([[1], 2]), ShapeError, /equally deep/],
-    ['text for numbers', () => device.tensor(['a'] as unknown as number[]), DTypeError, /string/],
+    ['text for numbers', () => device.tensor(['a'] as unknown as number[]), DTypeError, /got "a"/],
     ['a fraction as int32', () => device.tensor([0.5], [1], { dtype: 'int32' }), DTypeError, /0.5/],
     ['NaN as int32', () => device.tensor([Number.NaN], [1], { dtype: 'int32' }), DTypeError, /NaN/],
     ['data that does not fill the shape', () => device.tensor([1, 2, 3], [2, 2]), ShapeError, /\[3\].*\[2, 2\]/],
@@ -201,6 +202,21 @@ describe('bad input is a typed error that names the op, and the device goes on',
       () => attention(floats(1, 2, 4), floats(1, 2, 4), floats(1, 2, 4), { lengthsK: ints(-3) }).dataSync(),
       CommandError,
       /attention/,
+    ],
+    [
+      'a Promise',
+      () => device.tensor(Promise.resolve([1]) as never),
+      DTypeError,
+      /^tensor: expected numbers, got a Promise$/,
+    ],
+    ['null', () => floats(1).write(null as never), DTypeError, /^write: expected numbers, got null$/],
+    ['an upstream of another shape', () => leaf().backward([1]), ShapeError, /^backward: upstream: the data is \[1\]/],
+    ['an upstream of text', () => leaf().backward('1' as never), DTypeError, /^backward: upstream: .* got "1"$/],
+    [
+      'an upstream elsewhere',
+      () => leaf().backward(other.zeros([2])),
+      DeviceError,
+      /^backward: upstream is on another/,
     ],
     ['an op that the engine lacks', () => device.emit('fly', {}), Error as never, /'fly'.*rebuild/],
     ['a command without its operand', () => device.emit('copy', {}), Error as never, /copy.*'x'/],
