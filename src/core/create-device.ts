@@ -2,7 +2,7 @@ import { type BackendOptions, MAX_THREADS, type WasmOptions } from '../backend/b
 import { environment, isNode } from '../backend/node.js';
 import { createWasmBackend } from '../backend/wasm.js';
 import { hasWorkers } from '../backend/workers.js';
-import { checkKnown, checkNumber, describeValue, isCount } from './check.js';
+import { checkKnown, checkNumber, checkOneOf, describeValue, isCount } from './check.js';
 import { Device } from './device.js';
 import { ArgumentError, DeviceError } from './errors.js';
 
@@ -39,6 +39,7 @@ export async function createDevice(options: DeviceOptions = {}): Promise<Device>
   if (isa !== undefined && typeof isa !== 'string') {
     throw new ArgumentError(`createDevice: isa is ${describeValue(isa)}, expected the name of an instruction set`);
   }
+  checkOneOf('createDevice', 'worker', worker, [true, false]);
   switch (backend) {
     case 'native':
       return openNative(rest);

@@ -1,4 +1,4 @@
-import { checkNumber, isCount } from './check.js';
+import { checkNumber, checkSeed, isCount } from './check.js';
 
 /**
  * Counter-based random numbers: number n of a stream is a function of (seed, stream, n), so the same seed gives the
@@ -9,11 +9,16 @@ export class Random {
   readonly #block = new Uint32Array(4);
   #left = 0;
 
-  /** `stream` separates uses of one seed: initialisation, shuffling, sampling. */
+  /**
+   * `stream` (default 0) separates uses of one seed: initialisation, shuffling, sampling. Of both the lowest 32 bits count.
+   * Throws ArgumentError unless `seed` is an integer, 0 or more.
+   */
   constructor(
     readonly seed: number,
     readonly stream = 0,
-  ) {}
+  ) {
+    checkSeed('Random', seed);
+  }
 
   /** An integer from 0 to 2³² − 1. */
   uint32(): number {

@@ -1,6 +1,7 @@
 // Files of a folder, which is a path in Node or a URL anywhere.
 
 import { isNode, nodeModule } from '../backend/node.js';
+import { checkKnown } from '../core/check.js';
 import { ArgumentError, FetchError, FormatError } from '../core/errors.js';
 import { isUrl } from '../core/kinds.js';
 import { type OpenFile, openFileOf, readFilesOf } from './file.js';
@@ -26,8 +27,9 @@ interface FolderFiles {
 async function readFolder(
   folder: string | URL,
   { required, optional }: FolderFiles,
-  { signal }: LoadOptions = {},
+  options: LoadOptions = {},
 ): Promise<Record<string, Uint8Array>> {
+  const { signal } = checkKnown('load', options, ['signal']);
   signal?.throwIfAborted();
   const url = remote(folder);
   const find =

@@ -318,7 +318,7 @@ export class Transformer extends Module {
     return modelFromFiles(files, (sizes) => new Transformer(device, sizes, true));
   }
 
-  /** Lets dropout draw anew from `seed`: the passes that follow drop the same elements after the same seed. */
+  /** Lets dropout draw anew from `seed`, an integer, 0 or more: the same seed drops the same elements. */
   seedDropout(seed: number): void {
     this.#seeds = new Random(seed, DROPOUT);
   }

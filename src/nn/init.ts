@@ -1,5 +1,6 @@
 // How parameters begin: the same seed gives the same parameters on every backend.
 
+import { checkSeed } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { Random } from '../core/random.js';
 import type { Shape, Tensor } from '../core/tensor.js';
@@ -13,11 +14,14 @@ export class Initializer {
   #stream = 0;
   readonly #made: Tensor[] = [];
 
+  /** Throws ArgumentError unless `seed` is an integer, 0 or more. */
   constructor(
     readonly device: Device,
     readonly seed: number,
     private readonly blank = false,
-  ) {}
+  ) {
+    checkSeed('Initializer', seed);
+  }
 
   /**
    * A matrix [in, out] with entries uniform in ±√(6/(in + out)): the variance of activations and of gradients is the

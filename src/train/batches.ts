@@ -1,4 +1,4 @@
-import { checkKnown, checkNumber, describeValue, isCount } from '../core/check.js';
+import { checkKnown, checkNumber, checkSeed, describeValue, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { fingerprint, fingerprintOf } from './fingerprint.js';
@@ -33,7 +33,8 @@ const SHUFFLE_STREAM = 0x5175ff1e;
 /**
  * Batches of similar length: as many examples as fit into `tokens` (default 4096) source and target tokens together. Each
  * epoch draws anew, from `seed` (default 0), which examples of equal length meet and in which order the batches come.
- * Throws ArgumentError if there are no examples, an empty one, or one longer than `tokens`.
+ * Throws ArgumentError for options that make no sense and if there are no examples, an empty one, or one longer than
+ * `tokens`.
  */
 export function lengthBatches(
   examples: readonly Example[],
@@ -41,6 +42,7 @@ export function lengthBatches(
 ): Batches {
   const { tokens = 4096, seed = 0 } = checkKnown('lengthBatches', options, ['tokens', 'seed']);
   checkNumber('lengthBatches', 'tokens', tokens, isCount, 'a positive integer');
+  checkSeed('lengthBatches', seed);
   checkExamples(examples);
   if (examples.length === 0) throw new ArgumentError('lengthBatches: there are no examples to train on');
   const lengths = examples.map((example) => (example.source?.length ?? 0) + example.target.length);
@@ -90,7 +92,8 @@ export function lengthBatches(
 /**
  * Random windows of one long text, for a decoder-only model: each of the `batchSize` examples of a batch is `blockSize` + 1
  * consecutive ids, so that `blockSize` tokens are predicted. `seed` is 0 by default.
- * Throws ArgumentError if the text is shorter than a window, or a batch has more than 2²⁴ tokens.
+ * Throws ArgumentError for options that make no sense, if the text is shorter than a window, or a batch has more than 2²⁴
+ * tokens.
  */
 export function windowBatches(
   ids: ArrayLike<number>,
@@ -99,6 +102,7 @@ export function windowBatches(
   const { blockSize, batchSize, seed = 0 } = checkKnown('windowBatches', options, ['blockSize', 'batchSize', 'seed']);
   checkNumber('windowBatches', 'blockSize', blockSize, isCount, 'a positive integer');
   checkNumber('windowBatches', 'batchSize', batchSize, isCount, 'a positive integer');
+  checkSeed('windowBatches', seed);
   if (typeof ids?.length !== 'number')
     throw new ArgumentError(`windowBatches: the text is ${describeValue(ids)}, expected ids`);
   if (ids.length <= blockSize) {

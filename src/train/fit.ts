@@ -1,3 +1,4 @@
+import { isObject } from '../core/check.js';
 import type { Batches, Example } from './batches.js';
 import type { FitOptions, FitResult, Trainable } from './fit-options.js';
 
@@ -18,7 +19,7 @@ export async function fit(
   data: readonly Example[] | Batches,
   options: FitOptions = {},
 ): Promise<FitResult> {
-  const given = [Array.isArray(data) ? [...data] : data, options && { ...options }] as const; // as they are now
+  const given = [Array.isArray(data) ? [...data] : data, isObject(options) ? { ...options } : options] as const; // as they are now
   const { Run } = await import('../later.js');
   const run = new Run(model, ...given);
   try {
