@@ -13,7 +13,7 @@ export function describeValue(value: unknown): string {
   if (typeof value !== 'object' || value === null) return String(value);
   if (value instanceof Tensor) return `a tensor ${describeShape(value.shape)}`;
   if (Array.isArray(value)) return 'an array';
-  return typeof (value as PromiseLike<unknown>).then === 'function' ? 'a Promise' : 'an object';
+  return isPromise(value) ? 'a Promise' : 'an object';
 }
 
 export function describeShape(shape: readonly unknown[]): string {
@@ -103,9 +103,11 @@ export function checkSeed(op: string, seed: number): void {
   checkNumber(op, 'seed', seed, (value) => Number.isSafeInteger(value) && value >= 0, 'an integer, 0 or more');
 }
 
-/** An object that is no array. */
+const isPromise = (value: unknown) => typeof (value as PromiseLike<unknown> | null)?.then === 'function';
+
+/** An object that is no array, and nothing to wait for. */
 export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !isPromise(value);
 
 /** Options of a function; for callers without types, who give null or a value without its name, too. */
 export function checkOptions<Options extends object>(op: string, options: Options): Options {
@@ -147,7 +149,7 @@ export function checkFunction(op: string, fn: unknown): void {
 
 /** What a function returned that must not be asynchronous. */
 export function checkSynchronous<T>(op: string, result: T): T {
-  if (typeof (result as PromiseLike<unknown> | null)?.then !== 'function') return result;
+  if (!isPromise(result)) return result;
   Promise.resolve(result).catch(() => {}); // fails, as what it uses ends here, and nobody else hears of it
   throw new ArgumentError(`${op}: fn is asynchronous, expected one that returns no Promise`);
 }

@@ -194,7 +194,7 @@ export class Device {
     }
   }
 
-  /** Takes a tensor out of the scopes it belongs to: it lives until it is disposed of. */
+  /** Takes a tensor out of the scopes it belongs to: it lives until it is disposed of. Returns it. */
   keep(tensor: Tensor): Tensor {
     for (const scope of this.#scopes) {
       const at = scope.lastIndexOf(tensor);
@@ -270,14 +270,14 @@ export class Device {
     }
   }
 
-  /** Runs what is queued, off this thread. */
+  /** Runs what is queued, off this thread. Rejects as `Tensor.data`. */
   flush(): Promise<void> {
     this.assertOpen('flush');
     this.assertNotRecording('flush');
     return this.queue.run();
   }
 
-  /** Runs what is queued, on this thread. */
+  /** Runs what is queued, on this thread. Throws as `Tensor.dataSync`. */
   flushSync(): void {
     this.assertOpen('flushSync');
     this.assertNotRecording('flushSync');

@@ -78,7 +78,10 @@ export class Tensor {
     device.track(this);
   }
 
-  /** Whether `backward()` computes a gradient for it. Set it on leaves; results of ops have it when an input has. */
+  /**
+   * Whether `backward()` computes a gradient for it. Set it on leaves; results of ops have it when an input has. Setting it
+   * throws DTypeError for int32, AutogradError for views and such results.
+   */
   get requiresGrad(): boolean {
     return this.root.#requiresGrad || this.root.node !== null;
   }
@@ -156,7 +159,8 @@ export class Tensor {
   /**
    * Runs what is queued, off this thread, and returns a copy of the values in row-major order: a Float32Array of
    * float32, an Int32Array of int32. Rejects with CommandError if a command that was queued fails, which whoever reads
-   * first hears of; with DisposedError after `dispose()`, and SimdformerError while a program is being recorded.
+   * first hears of; with DisposedError after `dispose()`, DeviceError after the device's, and SimdformerError while a program
+   * is being recorded.
    */
   async data(): Promise<Float32Array | Int32Array> {
     const { region, target, pick } = this.#reading();

@@ -103,7 +103,8 @@ async function openFile(path: string): Promise<OpenFile> {
 /**
  * Writes a safetensors file, one tensor at a time. It appears at `path` complete or not at all: if anything fails,
  * what was at `path` is still there. Links are followed; devices and pipes are written to. Throws ShapeError,
- * DTypeError if data and shape or dtype do not agree, and the system's error if writing fails.
+ * DTypeError if data and shape or dtype do not agree, ArgumentError for what is no object of tensors, and the system's
+ * error if writing fails.
  */
 export async function saveSafetensors(
   path: string | URL,

@@ -6,7 +6,7 @@
  * every later read is in bounds by construction. Arrays are used as they lie in memory: little-endian machines only.
  */
 
-import { describeValue, isObject } from '../core/check.js';
+import { checkOptions, describeValue, isObject } from '../core/check.js';
 import { ArgumentError, DTypeError, FormatError, ShapeError } from '../core/errors.js';
 import { isTyped } from '../core/kinds.js';
 import { dtypes, type ElementType, isDType, quote, type SafetensorsDType } from './dtypes.js';
@@ -338,10 +338,10 @@ export function storedBytes({ name, dtype, byteLength }: Layout['parts'][number]
 
 /**
  * Writes a file into memory. Tensors are read with `dataSync()`. Throws ShapeError, DTypeError if data and shape or dtype
- * do not agree.
+ * do not agree, ArgumentError for what is no object of tensors.
  */
 export function serializeSafetensors(tensors: SafetensorsTensors, metadata?: SafetensorsMetadata): Uint8Array {
-  const { header, parts, byteLength } = layOut(tensors, metadata);
+  const { header, parts, byteLength } = layOut(checkOptions('serializeSafetensors', tensors), metadata);
   const file = new Uint8Array(byteLength);
   file.set(header);
   let at = header.byteLength;

@@ -22,7 +22,7 @@ import { checkBatch, type TokenBatch } from './token-batch.js';
 
 /** Self-attention without weights: every vector becomes a mean of all, those weighing most that point its way. */
 export class SelfAttention extends Module {
-  /** softmax(x xᵀ) x; `x` and the result are [..., T, d]. */
+  /** softmax(x xᵀ) x; `x` and the result are float32 [..., T, d]. Throws ShapeError, DTypeError. */
   forward(x: Tensor): Tensor {
     const scores = matmul(x, x, { transposeB: true });
     return matmul(softmax(scores), x);
@@ -47,7 +47,8 @@ export class AdditiveAttention extends Module {
 
   /**
    * weights = softmax(score · tanh(W query + U key)) over the keys; context = weights · keys.
-   * `query` [B, Tq, queryFeatures], `keys` [B, Tk, keyFeatures]; context [B, Tq, keyFeatures], weights [B, Tq, Tk].
+   * `query` [B, Tq, queryFeatures], `keys` [B, Tk, keyFeatures]; context [B, Tq, keyFeatures], weights [B, Tq, Tk], all
+   * float32. Throws ShapeError, DTypeError.
    */
   forward(query: Tensor, keys: Tensor): { context: Tensor; weights: Tensor } {
     if (query.shape.length !== 3 || keys.shape.length !== 3 || query.shape[0] !== keys.shape[0]) {
@@ -138,7 +139,10 @@ export class MultiHeadAttention extends Module {
     return ['inProjWeight'];
   }
 
-  /** Each sequence attends to itself; `causal`: to what is not later. `x` is [N, dModel]. Fills `cache`, if given. */
+  /**
+   * Each sequence attends to itself; `causal`: to what is not later. `x` and the result are float32 [N, dModel], the tokens
+   * of `batch` end to end. Fills `cache`, if given. Throws ShapeError, DTypeError, ArgumentError if `batch` is none.
+   */
   self(x: Tensor, batch: TokenBatch, causal: boolean, cache?: LayerCache): Tensor {
     const { lengths, counts, positions } = checkBatch('MultiHeadAttention', batch);
     const { q, kv } = this.project(x, positions);
@@ -146,7 +150,7 @@ export class MultiHeadAttention extends Module {
     return this.#attend(q, kv, { causal, lengthsQ: lengths, lengthsK: lengths }, [counts, counts]);
   }
 
-  /** Each sequence of `x` attends to the sequence of `memory` with the same number. */
+  /** Each sequence of `x` attends to that of `memory` with the same number; shapes and errors as of `self`. */
   cross(x: Tensor, batch: TokenBatch, memory: Tensor, memoryBatch: TokenBatch): Tensor {
     for (const each of [batch, memoryBatch]) checkBatch('MultiHeadAttention', each);
     const lengths = { lengthsQ: batch.lengths, lengthsK: memoryBatch.lengths };

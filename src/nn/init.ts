@@ -26,13 +26,14 @@ export class Initializer {
   /**
    * A matrix [in, out] with entries uniform in ±√(6/(in + out)): the variance of activations and of gradients is the
    * same on both sides (Glorot & Bengio 2010). PyTorch's nn.Transformer begins so, with in_proj counted as one matrix.
+   * Throws ShapeError unless both are positive integers, OutOfMemoryError; and so do the others, and all that they make.
    */
   xavierUniform(rows: number, cols: number): Tensor {
     const bound = Math.sqrt(6 / (rows + cols));
     return this.#fill([rows, cols], (random) => (2 * random.uniform() - 1) * bound);
   }
 
-  /** Entries from a normal distribution around 0. */
+  /** Entries from a normal distribution around 0 with the standard deviation `deviation`. */
   normal(shape: Shape, deviation: number): Tensor {
     return this.#fill(shape, (random) => deviation * random.normal());
   }

@@ -1,6 +1,6 @@
 // Where a token stands: attention does not see order, so order is written into the embeddings or into attention itself.
 
-import { checkNumber, checkOneOf, isCount, isWhole } from '../core/check.js';
+import { checkNumber, checkOneOf, checkOptions, isCount, isWhole } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 
@@ -67,7 +67,7 @@ type TableOptions = Pick<Positions, 'layout' | 'firstPosition' | 'frequencies'>;
  * something makes no sense.
  */
 export function sinusoids(length: number, dModel: number, options: TableOptions = {}): Float32Array {
-  const positions = resolvePositions({ ...options, kind: 'sinusoidal' }, 'sinusoids');
+  const positions = resolvePositions({ ...checkOptions('sinusoids', options), kind: 'sinusoidal' }, 'sinusoids');
   checkNumber('sinusoids', 'length', length, isWhole, 'an integer, 0 or more');
   checkNumber('sinusoids', 'dModel', dModel, isCount, 'a positive integer');
   const table = new Float32Array(length * dModel);
@@ -84,7 +84,7 @@ export function sinusoids(length: number, dModel: number, options: TableOptions 
  * Throws ArgumentError if `features` is odd, or what else makes no sense.
  */
 export function rotations(length: number, features: number, options: TableOptions = {}): Float32Array {
-  const positions = resolvePositions({ ...options, kind: 'rotary' }, 'rotations');
+  const positions = resolvePositions({ ...checkOptions('rotations', options), kind: 'rotary' }, 'rotations');
   checkNumber('rotations', 'length', length, isWhole, 'an integer, 0 or more');
   checkNumber('rotations', 'features', features, (value) => isCount(value) && value % 2 === 0, 'an even number');
   const table = new Float32Array(length * 2 * features);
@@ -114,6 +114,7 @@ function eachAngle(
   const frequency = frequencyOf(frequencies);
   for (let i = 0; i < waves; i++) {
     const radians = frequency(i, features);
+    checkNumber(op, `positions.frequencies(${i}, ${features})`, radians, Number.isFinite, 'a finite number');
     const [first, second] = layout === 'interleaved' ? [2 * i, 2 * i + 1] : [i, waves + i];
     for (let row = 0; row < length; row++) put(row, first, second, (firstPosition + row) * radians);
   }

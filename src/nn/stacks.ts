@@ -148,7 +148,10 @@ abstract class Layer extends Module {
 
 /** Self-attention and feed-forward, each with its residual and norm ("Attention Is All You Need", §3.1). */
 export class EncoderLayer extends Layer {
-  /** `x`: float32 [N, dModel], the tokens of `batch` end to end; so is the result. */
+  /**
+   * `x`: float32 [N, dModel], the tokens of `batch` end to end; so is the result. Throws ShapeError, DTypeError,
+   * ArgumentError if `batch` is none.
+   */
   forward(x: Tensor, batch: TokenBatch): Tensor {
     return this.pass([x], () =>
       this.residual(

@@ -10,7 +10,7 @@ export interface EmbeddingOptions {
   scale?: number | undefined;
   /** A second table, float32 [maxLength, d], whose rows `positionIds` are added, not scaled. Default: none. */
   positions?: Tensor | null | undefined;
-  /** int32, shaped as `ids`. */
+  /** int32, shaped as `ids`. Comes with `positions`, or not at all. */
   positionIds?: Tensor | null | undefined;
 }
 

@@ -5,7 +5,7 @@ import { type Shape, sameShape, sizeOf, type Tensor } from '../core/tensor.js';
 import { broadcastSteps, dimensionsOf, gridOperands, RANK } from './grid.js';
 
 export interface ReduceOptions {
-  /** One dimension or several, negative ones counted from the end. Default: all. */
+  /** One dimension or several, negative ones counted from the end; none is summed over for []. Default: all. */
   axis?: number | readonly number[] | undefined;
   /** Keeps summed dimensions, with size 1. Default: false. */
   keepDims?: boolean | undefined;

@@ -131,6 +131,13 @@ export function windowBatches(
 function checkExamples(examples: readonly Example[]): void {
   if (!Array.isArray(examples))
     throw new ArgumentError(`lengthBatches: the examples are ${describeValue(examples)}, expected an array`);
-  const wrong = examples.findIndex((example) => typeof example?.target?.length !== 'number');
-  if (wrong >= 0) throw new ArgumentError(`lengthBatches: example ${wrong} has no target`);
+  const isTokens = (ids: unknown) => Array.isArray(ids) || ArrayBuffer.isView(ids);
+  for (const [i, example] of examples.entries()) {
+    if (!isTokens(example?.target)) throw new ArgumentError(`lengthBatches: example ${i} has no target`);
+    const { source } = example;
+    if (source === undefined || isTokens(source)) continue;
+    throw new ArgumentError(
+      `lengthBatches: the source of example ${i} is ${describeValue(source)}, expected token ids`,
+    );
+  }
 }

@@ -52,6 +52,10 @@ it('sinusoids take what rotations take, and refuse what makes none', () => {
   expect(() => sinusoids(2, 4, { layout })).toThrow(ArgumentError);
   expect(() => sinusoids(2, 4, { layout })).toThrow('sinusoids: positions.layout is "thirds"');
   expect(() => rotations(2, 4, { layout })).toThrow('rotations: positions.layout is "thirds"');
+  expect(() => sinusoids(2, 4, 'halves' as never)).toThrow('sinusoids: the options are "halves"');
+  expect(() => rotations(2, 4, { frequencies: () => Number.NaN })).toThrow(
+    'rotations: positions.frequencies(0, 4) is NaN, expected a finite number',
+  );
   expect(() => rotations(2, 4, { frequencies: [1] })).toThrow('rotations: positions.frequencies has 1 numbers');
 });
 

@@ -18,6 +18,7 @@ import {
   Random,
   SGD,
   saveSafetensors,
+  serializeSafetensors,
   Transformer,
   windowBatches,
 } from '../../src/index.js';
@@ -124,6 +125,12 @@ const wrong: Record<string, () => unknown> = {
   'loadStateDict: a is null': () => model.loadStateDict({ a: nothing }),
   'openSafetensors: the path is null': () => openSafetensors(nothing),
   'saveSafetensors: the path is undefined': () => saveSafetensors(undefined as never, {}),
+  'saveSafetensors: the options are a Promise': () =>
+    saveSafetensors('never.safetensors', Promise.resolve({}) as never),
+  'loss: the options are a Promise': () => model.loss([[3]], [[1, 3]], Promise.resolve({}) as never),
+  'the source of example 0 is a Promise': () => fit(model, [{ source: Promise.resolve([3]), target: [1, 2] } as never]),
+  'lengthBatches: example 0 has no target': () => lengthBatches([{ target: 'abc' as never }]),
+  'serializeSafetensors: the options are null': () => serializeSafetensors(nothing),
   'AdamW: params is null, expected an array of tensors': () => new AdamW(nothing),
   'AdamW: params is a tensor [2], expected an array of tensors': () => new AdamW(device.zeros([2]) as never),
   'AdamW: params[0] is null, expected a tensor': () => new AdamW([nothing]),
