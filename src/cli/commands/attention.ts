@@ -48,10 +48,8 @@ export function attentionCommand(): Command {
       if (options.output !== undefined) {
         const titled = heads.map(({ layer, head, weights }) => ({ title: `layer ${layer}, head ${head}`, weights }));
         await writeWhole(options.output, heatMapGridSvg(titled, { queries, keys }));
-        if (options.json) return printJson({ kind, queries, keys, heads });
-        // Behind a picture that is the output nothing may follow.
-        if (!isOutput(options.output)) console.log(`${heads.length} ${kind} attention maps: ${options.output}`);
-        return;
+        if (isOutput(options.output)) return; // behind a picture nothing may follow
+        if (!options.json) return console.log(`${heads.length} ${kind} attention maps: ${options.output}`);
       }
       if (options.json) return printJson({ kind, queries, keys, heads });
       for (const { layer, head, entropy, distance, previous, weights } of heads) {
