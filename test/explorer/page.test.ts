@@ -117,6 +117,32 @@ describe.runIf(possible)('the explorer’s page', { timeout: 180_000 }, () => {
     expect(alone.trouble).toEqual([]);
   });
 
+  it('looks the same whatever was shown before: the styles of a part are its own', async () => {
+    const looks = (page: Page) =>
+      page.locator('main *').evaluateAll((all) =>
+        all.map((element) => {
+          const { height } = element.getBoundingClientRect();
+          const { color, backgroundColor, fontSize, margin, position } = getComputedStyle(element);
+          return [element.className, height, color, backgroundColor, fontSize, margin, position].join(' ');
+        }),
+      );
+    const seen = await explorer.open('pronounce', { reducedMotion: 'reduce' });
+    for (const part of ['Look inside', 'Follow the numbers', 'Positions', 'Teach it']) {
+      await seen.show(part);
+      await seen.page.locator('main .figure').first().waitFor();
+    }
+    for (const [id, part] of [
+      ['pronounce', 'Pronounce'],
+      ['look-inside', 'Look inside'],
+    ] as const) {
+      await seen.show(part);
+      const { page } = await explorer.open(id, { reducedMotion: 'reduce' });
+      await expect.poll(async () => await looks(seen.page)).toEqual(await looks(page));
+      await page.context().close();
+    }
+    await seen.page.context().close();
+  });
+
   it('downloads less than 5 MB, the model included', async () => {
     const { page } = await explorer.open();
     for (const part of PARTS) {
