@@ -143,6 +143,19 @@ describe.runIf(possible)('the explorer’s page', { timeout: 180_000 }, () => {
     await seen.page.context().close();
   });
 
+  it('bars, and what is chosen, are seen where the system chooses the colours', async () => {
+    const { page } = await explorer.open('pronounce', { forcedColors: 'active' });
+    const background = (selector: string) =>
+      page
+        .locator(selector)
+        .first()
+        .evaluate((element) => getComputedStyle(element).backgroundColor);
+    const body = await background('body');
+    expect(await background('.candidate .bar')).not.toBe(body);
+    const label = (chosen: boolean) => background(`.choice label${chosen ? ':has(:checked)' : ':not(:has(:checked))'}`);
+    expect(await label(true)).not.toBe(await label(false));
+  });
+
   it('downloads less than 5 MB, the model included', async () => {
     const { page } = await explorer.open();
     for (const part of PARTS) {
