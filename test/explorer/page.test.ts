@@ -156,6 +156,25 @@ describe.runIf(possible)('the explorer’s page', { timeout: 180_000 }, () => {
     expect(await label(true)).not.toBe(await label(false));
   });
 
+  it('nothing lies over what has the focus, and the header leaves room on low screens', async () => {
+    const { page } = await explorer.open('pronounce', { viewport: { width: 1280, height: 720 } });
+    await page.getByRole('link', { name: /^Next/ }).focus();
+    for (let i = 0; i < 60; i++) {
+      await page.keyboard.press('Shift+Tab');
+      const covered = await page.evaluate(() => {
+        const { bottom } = (document.activeElement as Element).getBoundingClientRect();
+        const header = document.querySelector('.top') as Element;
+        return !header.contains(document.activeElement) && bottom <= header.getBoundingClientRect().bottom;
+      });
+      expect(covered, `press ${i}`).toBe(false);
+    }
+    await page.setViewportSize({ width: 320, height: 256 }); // 1280 by 1024 at 400 %
+    await page.evaluate(() => scrollTo(0, 1000));
+    await expect
+      .poll(() => page.locator('.top').evaluate((header) => header.getBoundingClientRect().bottom))
+      .toBeLessThan(0);
+  });
+
   it('downloads less than 5 MB, the model included', async () => {
     const { page } = await explorer.open();
     for (const part of PARTS) {
