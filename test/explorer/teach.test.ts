@@ -100,6 +100,28 @@ describe.runIf(possible)('the explorer teaches a model', { timeout: 180_000 }, (
     expect(taught.trouble).toEqual([]);
   });
 
+  it('begins once, however often it is told to', async () => {
+    const { page, trouble } = await explorer.open('teach');
+    await page.getByText('Small', { exact: true }).click();
+    await page.getByRole('button', { name: 'Start teaching' }).dblclick();
+    await reaches(page, 20);
+    await page.getByRole('button', { name: 'Pause' }).waitFor();
+    expect(await page.locator('.trouble').count()).toBe(0);
+    expect(page.workers()).toHaveLength(2); // the page's and the training's
+    expect(trouble).toEqual([]);
+  });
+
+  it('pairs that a model cannot learn stay, with what is wrong with them', async () => {
+    const { page } = await explorer.open('teach');
+    await page.getByText('The model on this page').click();
+    await page.getByText('Pairs of your own').click();
+    const pairs = Array(30).fill('naïve N AY').join('\n');
+    await page.getByLabel('Your pairs').fill(pairs);
+    await page.getByRole('button', { name: 'Start teaching' }).click();
+    await page.getByRole('alert').getByText('ï').waitFor();
+    expect(await page.getByLabel('Your pairs').inputValue()).toBe(pairs);
+  });
+
   it('a model that is there goes on learning', async () => {
     const { page, trouble } = await explorer.open('teach');
     await page.getByText('The model on this page').click();

@@ -42,11 +42,12 @@ export class Trainer {
 
   constructor(private readonly session: Session) {}
 
-  /** Begins with a new model, or with one that was saved. */
-  async start(lesson: Lesson, from: Settings | Files): Promise<void> {
-    this.reset();
+  /** Begins with a new model, or with one that was saved. Does nothing if it has begun already: people click twice. */
+  async start(prepare: () => Promise<{ lesson: Lesson; from: Settings | Files }>): Promise<void> {
+    if (this.phase.value !== 'idle') return;
     this.phase.value = 'preparing';
     try {
+      const { lesson, from } = await prepare();
       this.#device ??= await openTrainingDevice();
       const model = await pupil(this.#device, lesson, from);
       this.#course = new Course(model, lesson);

@@ -31,16 +31,20 @@ export function Enrolment({ session, trainer }: { session: Session; trainer: Tra
   const [text, setText] = useState('');
   const [trouble, setTrouble] = useState<string | null>(null);
 
+  const preparing = trainer.phase.value === 'preparing';
+
+  const prepare = async () => {
+    const pairs = topic === 'own' ? parsePairs(text) : await builtInPairs();
+    if (pupil !== 'current') return { lesson: lessonOf(pairs), from: { size: pupil, positions } };
+    return session.run(async ({ source, target, transformer }) => ({
+      lesson: lessonOf(pairs, { source, target }),
+      from: await transformer.toFiles(),
+    }));
+  };
   const start = async () => {
+    setTrouble(null);
     try {
-      const pairs = topic === 'own' ? parsePairs(text) : await builtInPairs();
-      setTrouble(null);
-      if (pupil !== 'current') return await trainer.start(lessonOf(pairs), { size: pupil, positions });
-      const { tokenizers, files } = await session.run(async ({ source, target, transformer }) => ({
-        tokenizers: { source, target },
-        files: await transformer.toFiles(),
-      }));
-      await trainer.start(lessonOf(pairs, tokenizers), files);
+      await trainer.start(prepare);
     } catch (error) {
       // The form is gone once training has begun.
       if (trainer.phase.value === 'idle') setTrouble((error as Error).message);
@@ -103,8 +107,8 @@ export function Enrolment({ session, trainer }: { session: Session; trainer: Tra
       <p role="alert" id="lesson-trouble" class="form-trouble">
         {trouble}
       </p>
-      <button type="submit" class="main">
-        Start teaching
+      <button type="submit" class="main" aria-disabled={preparing}>
+        {preparing ? 'Preparing the lesson…' : 'Start teaching'}
       </button>
     </form>
   );

@@ -9,8 +9,7 @@ import { TrainingControls } from './training-controls.js';
 export default function Teach({ session }: PartProps) {
   const trainer = trainerOf(session);
   const phase = trainer.phase.value;
-  if (phase === 'idle') return <Enrolment session={session} trainer={trainer} />;
-  if (phase === 'preparing') return <p class="waiting">Preparing the lesson…</p>;
+  if (phase === 'idle' || phase === 'preparing') return <Enrolment session={session} trainer={trainer} />;
   return (
     <>
       <TrainingControls session={session} trainer={trainer} />
