@@ -66,4 +66,16 @@ describe.runIf(possible)('the explorer shows positions', { timeout: 120_000 }, (
     expect(await cell(/^Relative bias/, 0, 7)).not.toBe('head 1, distance −1: 0.000');
     expect(shown.trouble).toEqual([]);
   });
+
+  it('they learn one lesson, however often they are told to', async () => {
+    const { page, trouble } = await explorer.open('positions');
+    await page.locator('#variants').waitFor();
+    const button = page.locator('button.main');
+    for (let i = 0; i < 5; i++) await button.click(); // on, off, on, off, on
+    await page.getByText(/^After \d{2,} steps/).waitFor({ timeout: 110_000 });
+    expect(await button.textContent()).toBe('Stop');
+    expect(await page.locator('.trouble').count()).toBe(0);
+    expect(page.workers()).toHaveLength(2);
+    expect(trouble).toEqual([]);
+  });
 });

@@ -1,5 +1,5 @@
 import { batch, type Signal, signal } from '@preact/signals';
-import type { Device, Tensor } from 'simdformer';
+import type { Tensor } from 'simdformer';
 import type { Model } from '../../model.js';
 import type { Session } from '../../session.js';
 import { Course, newModel } from '../../training/course.js';
@@ -32,24 +32,40 @@ export class School {
   readonly step = signal(0);
   readonly running = signal(false);
   readonly done = signal(false);
-  #device: Device | null = null;
+  #opening: Promise<void> | null = null;
+  #learning: Promise<void> | null = null;
   readonly #courses = new Map<Kind, Course>();
 
-  /** Opens it: models that know nothing. */
-  async open(): Promise<void> {
-    if (this.#courses.size > 0) return;
-    this.#device ??= await openTrainingDevice();
+  /** Opens it, once: models that know nothing. */
+  open(): Promise<void> {
+    this.#opening ??= this.#open().catch((error) => {
+      this.#opening = null;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  /** Lets all three learn, in turn, until `stop` or until there is little left to see. */
+  run(): Promise<void> {
+    this.running.value = true;
+    // One that was stopped just now is still in its stretch: it goes on.
+    this.#learning ??= this.#learn().finally(() => {
+      this.#learning = null;
+    });
+    return this.#learning;
+  }
+
+  async #open(): Promise<void> {
     const lesson = lessonOf(await builtInPairs());
+    const device = await openTrainingDevice();
     for (const kind of KINDS) {
-      const course = new Course(newModel(this.#device, lesson, { size: 'small', positions: kind }), lesson);
+      const course = new Course(newModel(device, lesson, { size: 'small', positions: kind }), lesson);
       this.#courses.set(kind, course);
       this.learned[kind].value = await tableOf(kind, course.model, 0);
     }
   }
 
-  /** Lets all three learn, in turn, until `stop` or until there is little left to see. */
-  async run(): Promise<void> {
-    this.running.value = true;
+  async #learn(): Promise<void> {
     try {
       await this.open();
       while (this.running.value && this.step.value < MOST_STEPS) {
