@@ -175,6 +175,17 @@ describe.runIf(possible)('the explorer’s page', { timeout: 180_000 }, () => {
       .toBeLessThan(0);
   });
 
+  it('follows an address that changes within a part', async () => {
+    const { page } = await explorer.open('look-inside/encoder/1/2/1');
+    await page.getByRole('heading', { name: 'Layer 1, head 2', level: 3 }).waitFor();
+    await page.evaluate(() => {
+      location.hash = 'look-inside/cross/3/4/1';
+    });
+    await page.getByRole('heading', { name: 'Layer 3, head 4', level: 3 }).waitFor();
+    await page.goBack();
+    await page.getByRole('heading', { name: 'Layer 1, head 2', level: 3 }).waitFor();
+  });
+
   it('downloads less than 5 MB, the model included', async () => {
     const { page } = await explorer.open();
     for (const part of PARTS) {
@@ -198,5 +209,25 @@ describe.runIf(possible)('the explorer’s page', { timeout: 180_000 }, () => {
     await page.getByRole('alert').getByText('model.safetensors gave HTTP status 404').waitFor();
     await page.getByRole('navigation').getByRole('link', { name: 'Bring a model' }).click();
     await page.getByText('Drop a model’s folder or files here').waitFor();
+    expect(await page.locator('#said[aria-busy=false]').textContent()).toBe('There is no model.');
+  });
+
+  it('says so when there is no connection, and goes on when there is one', async () => {
+    const { page } = await explorer.open();
+    await page.context().setOffline(true);
+    const open = (name: string) => page.getByRole('navigation').getByRole('link', { name }).click();
+    await open('Look inside');
+    await page.getByRole('alert').getByText('This part did not load. Check the connection').waitFor();
+    expect(await page.getByText('Loading…').count()).toBe(0);
+    await page.context().setOffline(false);
+    await open('Teach it');
+    await open('Look inside');
+    await page.locator('.thumbnail').first().waitFor();
+    expect(await page.getByText('did not load').count()).toBe(0);
+
+    await open('Teach it');
+    await page.context().setOffline(true);
+    await page.getByRole('button', { name: 'Start teaching' }).click();
+    await page.getByRole('alert').getByText('words.tsv could not be reached. Check the connection').waitFor();
   });
 });

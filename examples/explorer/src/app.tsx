@@ -8,17 +8,18 @@ import type { Session } from './session.js';
 
 /** The page: a header with the word, and the part that the address names. */
 export function App({ session }: PartProps) {
-  const [shown, setShown] = useState(shownPart);
+  const [address, setAddress] = useState(location.hash);
   const main = useRef<HTMLElement>(null);
   useEffect(() => {
     const follow = () => {
-      setShown(shownPart());
+      setAddress(location.hash);
       scrollTo(0, 0);
       main.current?.focus({ preventScroll: true });
     };
     addEventListener('hashchange', follow);
     return () => removeEventListener('hashchange', follow);
   }, []);
+  const shown = shownPart();
   const part = parts[shown] as (typeof parts)[number];
   useEffect(() => {
     document.title = `${part.title} · Transformer explorer`;
@@ -36,7 +37,7 @@ export function App({ session }: PartProps) {
           <h2 id="part-title">{part.title}</h2>
           <p>{part.promise}</p>
         </header>
-        <PartView key={part.id} load={part.load} session={session} />
+        <PartView key={address} load={part.load} session={session} />
         {next && (
           <p class="next">
             <a href={`#${next.id}`}>Next: {next.title} →</a>
@@ -56,17 +57,24 @@ function shownPart(): number {
 /** A part, once it is loaded. */
 function PartView({ load, session }: PartProps & { load: () => Promise<{ default: ComponentType<PartProps> }> }) {
   const [Part, setPart] = useState<ComponentType<PartProps> | null>(null);
+  const [failed, setFailed] = useState(false);
   useEffect(() => {
     let here = true;
     load().then(
       (module) => here && setPart(() => module.default),
-      (error) => session.report(error),
+      () => here && setFailed(true),
     );
     return () => {
       here = false;
     };
-  }, [load, session]);
-  return Part ? <Part session={session} /> : <p class="waiting">Loading…</p>;
+  }, [load]);
+  if (Part) return <Part session={session} />;
+  if (!failed) return <p class="waiting">Loading…</p>;
+  return (
+    <p role="alert" class="trouble">
+      This part did not load. Check the connection, then open it again or reload the page.
+    </p>
+  );
 }
 
 /** What went wrong, until it is put away. */

@@ -49,7 +49,7 @@ function WordField({ session }: PartProps) {
         autocomplete="off"
         autocapitalize="none"
         spellcheck={false}
-        aria-invalid={complaint.value !== null}
+        aria-invalid={model.value !== null && complaint.value !== null}
         aria-describedby="said"
         onInput={(event) => {
           word.value = event.currentTarget.value;

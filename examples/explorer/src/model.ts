@@ -16,14 +16,25 @@ export type Files = Readonly<Record<string, Uint8Array>>;
 /** What `model.save` writes. */
 export const MODEL_FILES = ['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'];
 
-/** The files of a saved model, below `url`. */
+/** The files of a saved model, below `url`. Throws Complaint if one cannot be had. */
 export async function fetchModel(url: string): Promise<Files> {
-  const files = MODEL_FILES.map(async (name) => {
-    const response = await fetch(new URL(name, new URL(url, document.baseURI)));
-    if (!response.ok) throw new Complaint(`The model did not load: ${name} gave HTTP status ${response.status}.`);
-    return [name, new Uint8Array(await response.arrayBuffer())] as const;
-  });
+  const files = MODEL_FILES.map(async (name) => [name, await fetchFile(`${url}${name}`)] as const);
   return Object.fromEntries(await Promise.all(files));
+}
+
+/** A file that comes with the page. Throws Complaint if it cannot be had. */
+export async function fetchFile(url: string): Promise<Uint8Array> {
+  const name = url.split('/').at(-1);
+  let response: Response;
+  try {
+    response = await fetch(new URL(url, document.baseURI));
+    if (response.ok) return new Uint8Array(await response.arrayBuffer());
+  } catch {
+    throw new Complaint(
+      `A file of the page did not load: ${name} could not be reached. Check the connection and try again.`,
+    );
+  }
+  throw new Complaint(`A file of the page did not load: ${name} gave HTTP status ${response.status}.`);
 }
 
 /** Makes a model from what was saved of it. Throws Complaint if it is none that the page can show. */

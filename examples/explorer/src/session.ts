@@ -17,7 +17,7 @@ export class Session {
   readonly pronunciation: Signal<Pronunciation | null> = signal(null);
   /** Whether the answer to the word, as it is now, is still to come. */
   readonly busy = signal(true);
-  /** What is wrong with the word, if anything is. */
+  /** Why there is no answer to the word, if there is none. */
   readonly complaint: Signal<string | null> = signal(null);
   /** What went wrong otherwise; shown until it is put away. */
   readonly error: Signal<string | null> = signal(null);
@@ -42,6 +42,10 @@ export class Session {
       await this.open('g2p-en', await files);
     } catch (error) {
       this.report(error);
+      batch(() => {
+        this.complaint.value = 'There is no model.';
+        this.busy.value = false;
+      });
     }
   }
 
@@ -86,8 +90,8 @@ export class Session {
 
   #pronounce(model: Model | null, word: string, decoding: Decoding, forced: readonly number[]): void {
     this.#asked.abort();
-    this.busy.value = true;
     if (model === null) return;
+    this.busy.value = true;
     const asked = new AbortController();
     this.#asked = asked;
     const { signal } = asked;

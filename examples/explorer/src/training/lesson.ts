@@ -1,5 +1,5 @@
 import { CharTokenizer, type Example, Random, type Tokenizer, WordTokenizer } from 'simdformer';
-import { Complaint } from '../model.js';
+import { Complaint, fetchFile } from '../model.js';
 
 /** What is written on the left and what is to come out on the right. */
 export interface Pair {
@@ -26,9 +26,7 @@ const special = { pad: '<pad>', bos: '<s>', eos: '</s>' };
 
 /** The words that come with the page. */
 export async function builtInPairs(): Promise<Pair[]> {
-  const response = await fetch(new URL('words.tsv', document.baseURI));
-  if (!response.ok) throw new Complaint(`The words did not load: HTTP status ${response.status}.`);
-  return parsePairs(await response.text());
+  return parsePairs(new TextDecoder().decode(await fetchFile('words.tsv')));
 }
 
 /** Reads lines of a word, a tab or space, and its answer. Throws Complaint, naming the line, for what is none. */

@@ -24,7 +24,11 @@ export interface Table {
 
 export default function Positions({ session }: PartProps) {
   const model = session.model.value;
-  return model ? <Pictures session={session} model={model} /> : <p class="empty">The model is on its way.</p>;
+  return model ? (
+    <Pictures session={session} model={model} />
+  ) : (
+    <p class="empty">{session.complaint.value ?? 'The model is on its way.'}</p>
+  );
 }
 
 function Pictures({ session, model }: PartProps & { model: Model }) {
