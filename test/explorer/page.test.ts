@@ -81,6 +81,8 @@ describe.runIf(possible)('the explorer’s page', { timeout: 180_000 }, () => {
     const before = await explorerPage.said();
     expect(await explorerPage.say('')).toMatch(/Type a word/);
     expect(await explorerPage.say('naïve 🙂')).toMatch(/never learnt “ï”, “ ”, “🙂”\. It reads ' a–z\./);
+    expect(await explorerPage.say('e\u0301\u202e')).toMatch(/never learnt U\+0301, U\+202E\. It/);
+    expect(await explorerPage.say("'")).toBe('(silence)');
     expect(await explorerPage.say('x'.repeat(10_000))).toMatch(/10,000 letters; this model reads 64 at most/);
     expect(await explorerPage.say('x'.repeat(65))).toMatch(/65 letters/);
     for (const part of ['Look inside', 'Follow the numbers', 'Positions']) await explorerPage.show(part);

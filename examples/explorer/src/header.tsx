@@ -1,3 +1,4 @@
+import { spoken } from './draw/format.js';
 import { type PartProps, parts } from './parts/parts.js';
 import { theme, toggleTheme } from './theme.js';
 
@@ -61,7 +62,7 @@ function WordField({ session }: PartProps) {
         ))}
       </datalist>
       <output id="said" for="word" aria-busy={session.busy.value} class={complaint.value ? 'said complaint' : 'said'}>
-        {complaint.value ?? said?.phonemes.join(' ') ?? (model.value ? '…' : 'The model is loading…')}
+        {complaint.value ?? (said ? spoken(said.phonemes) : model.value ? '…' : 'The model is loading…')}
       </output>
     </div>
   );

@@ -72,7 +72,7 @@ export function encodeWord({ name, transformer, source }: Model, word: string): 
   if (text.length > 4 * maxLength) throw tooLong(text.length, maxLength);
   const unknown = [...new Set(text)].filter((character) => !canRead(source, character));
   if (unknown.length > 0) {
-    const some = unknown.slice(0, 5).map((character) => `“${character}”`);
+    const some = unknown.slice(0, 5).map(quoted);
     throw new Complaint(`“${name}” never learnt ${some.join(', ')}. It reads ${alphabet(source)}.`);
   }
   const ids = source.encode(text);
@@ -90,6 +90,12 @@ export function tokenName(tokenizer: Tokenizer, id: number): string {
 
 function tooLong(length: number, most: number): Complaint {
   return new Complaint(`That is ${length.toLocaleString('en')} letters; this model reads ${most} at most.`);
+}
+
+/** A character, or its number if it is not seen or changes those around it. */
+function quoted(character: string): string {
+  const number = (character.codePointAt(0) as number).toString(16).toUpperCase().padStart(4, '0');
+  return /[\p{C}\p{M}]/u.test(character) ? `U+${number}` : `“${character}”`;
 }
 
 /** In lower case, if that is what the tokenizer was trained on. */

@@ -14,3 +14,8 @@ export function weightText(weight: number): string {
 export function decimal(value: number, digits = 2): string {
   return value === Number.NEGATIVE_INFINITY ? '−∞' : value.toFixed(digits).replace('-', '−');
 }
+
+/** An answer, which may be empty. */
+export function spoken(phonemes: readonly string[]): string {
+  return phonemes.join(' ') || '(silence)';
+}

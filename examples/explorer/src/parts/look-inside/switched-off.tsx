@@ -1,6 +1,6 @@
 import type { HeadId } from 'simdformer';
 import { Figure } from '../../draw/figure.js';
-import { weightText } from '../../draw/format.js';
+import { spoken, weightText } from '../../draw/format.js';
 import { saidTokens, type Traced } from '../../traced.js';
 import { nameOf } from './heads.js';
 import type { Without } from './index.js';
@@ -48,10 +48,10 @@ export function SwitchedOff({ before, without, off, onSwitchOn }: SwitchedOffPro
       )}
       <dl class="answers" aria-live="polite">
         <dt>With all heads</dt>
-        <dd class="sound">{said.phonemes.join(' ')}</dd>
+        <dd class="sound">{spoken(said.phonemes)}</dd>
         <dt>Now</dt>
         <dd class="sound" data-now={now.phonemes.join(' ')}>
-          {now.phonemes.join(' ') || 'nothing'}
+          {spoken(now.phonemes)}
           {off.length > 0 && (
             <em>{now.phonemes.join(' ') === said.phonemes.join(' ') ? ' (the same)' : ' (changed)'}</em>
           )}

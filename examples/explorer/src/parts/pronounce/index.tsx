@@ -1,4 +1,5 @@
 import './pronounce.css';
+import { spoken } from '../../draw/format.js';
 import type { PartProps } from '../parts.js';
 import { BeamFigure } from './beam-figure.js';
 import { DecodingControls } from './decoding-controls.js';
@@ -30,7 +31,7 @@ function Answer({ word, phonemes }: { word: string; phonemes: readonly string[] 
       <span aria-hidden="true" class="arrow">
         →
       </span>
-      <span class="sounds">{phonemes.length > 0 ? phonemes.join(' ') : '(silence)'}</span>
+      <span class="sounds">{spoken(phonemes)}</span>
     </p>
   );
 }
