@@ -177,6 +177,26 @@ describe.runIf(possible)('the explorer’s page', { timeout: 180_000 }, () => {
       .toBeLessThan(0);
   });
 
+  it('shows the cell that arrow keys lead to, and Escape puts away what it says of one', async () => {
+    const { page } = await explorer.open('positions', { viewport: { width: 1280, height: 300 } });
+    const grid = page.getByRole('grid', { name: /^Sinusoidal/ });
+    await grid.focus();
+    for (let i = 0; i < 47; i++) await page.keyboard.press('ArrowDown');
+    const seen = () =>
+      page.locator('.outline.active').evaluate((cell) => {
+        const { top, bottom } = cell.getBoundingClientRect();
+        return top >= 0 && bottom <= innerHeight;
+      });
+    expect(await seen()).toBe(true);
+    for (let i = 0; i < 47; i++) await page.keyboard.press('ArrowUp');
+    expect(await seen()).toBe(true);
+    await grid.blur();
+    await grid.hover();
+    await page.locator('.tooltip').waitFor();
+    await page.keyboard.press('Escape');
+    await page.locator('.tooltip').waitFor({ state: 'detached' });
+  });
+
   it('follows an address that changes within a part', async () => {
     const { page } = await explorer.open('look-inside/encoder/1/2/1');
     await page.getByRole('heading', { name: 'Layer 1, head 2', level: 3 }).waitFor();

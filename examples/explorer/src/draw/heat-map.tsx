@@ -65,8 +65,12 @@ export function HeatMap(props: HeatMapProps) {
     return row >= 0 && row < rows.length && column >= 0 && column < columns.length ? { row, column } : null;
   };
   const focusOn = (spot: Cell) => {
-    const box = (canvas.current as HTMLCanvasElement).getBoundingClientRect();
-    activate(spot, box.left + left + (spot.column + 0.5) * cell, box.top + top + (spot.row + 1) * height - 10);
+    const picture = canvas.current as HTMLCanvasElement;
+    const bottom = () => picture.getBoundingClientRect().top + top + (spot.row + 1) * height;
+    const covered = Number.parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop) || 0;
+    // A picture may be higher than the window.
+    if (bottom() - height < covered || bottom() > innerHeight) scrollBy(0, bottom() - (covered + innerHeight) / 2);
+    activate(spot, picture.getBoundingClientRect().left + left + (spot.column + 0.5) * cell, bottom() - 10);
   };
   const press = (event: KeyboardEvent) => {
     const from = active ?? { row: 0, column: 0 };

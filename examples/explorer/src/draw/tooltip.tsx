@@ -1,5 +1,5 @@
 import { signal } from '@preact/signals';
-import { useLayoutEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 
 interface Shown {
   readonly text: string;
@@ -30,6 +30,13 @@ export function Tooltip() {
     const top = at.y + 18 + height > innerHeight ? at.y - height - 12 : at.y + 18;
     box.current.style.transform = `translate(${left}px, ${top}px)`;
   }, [at]);
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      if (event.key === 'Escape') hideTooltip();
+    };
+    addEventListener('keydown', press);
+    return () => removeEventListener('keydown', press);
+  }, []);
   if (at === null) return null;
   return (
     <div class="tooltip" ref={box} aria-hidden="true">
