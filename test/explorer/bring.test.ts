@@ -106,6 +106,20 @@ describe.runIf(possible)('the explorer shows a model that is brought', { timeout
     expect(brought.trouble).toEqual([]);
   });
 
+  it('says so if its weights are no numbers, and does not wait for an answer', async () => {
+    const weights = Buffer.from(files['model.safetensors'] as Uint8Array);
+    for (let at = weights.length - 4000; at < weights.length; at += 4) weights.writeFloatLE(Number.NaN, at);
+    await brought.say('cab');
+    await give({ ...files, 'model.safetensors': weights });
+    const { page } = brought;
+    await page.getByRole('alert').getByText('some scores are NaN').waitFor();
+    expect(await brought.said()).toBe('The model has no answer.');
+    await page.getByRole('button', { name: 'Close' }).click();
+    await give(files);
+    await expect.poll(() => brought.said()).toBe(await inNode('cab'));
+    expect(brought.trouble).toEqual([]);
+  });
+
   async function weightsOf(options: Parameters<typeof make>[0]): Promise<ModelFiles> {
     return { 'model.safetensors': (await make(options).toFiles())['model.safetensors'] as Uint8Array };
   }

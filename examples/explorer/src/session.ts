@@ -109,7 +109,7 @@ export class Session {
     }).catch((error) => {
       if (signal.aborted) return;
       if (!(error instanceof Complaint)) this.report(error);
-      answer(null, error instanceof Complaint ? error.message : null);
+      answer(null, error instanceof Complaint ? error.message : 'The model has no answer.');
     });
   }
 }
