@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { isDeepStrictEqual } from 'node:util';
 import type { AxeResults } from 'axe-core';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -139,7 +140,9 @@ describe.runIf(possible)('the explorer’s page', { timeout: 180_000 }, () => {
     ] as const) {
       await seen.show(part);
       const { page } = await explorer.open(id, { reducedMotion: 'reduce' });
-      await expect.poll(async () => await looks(seen.page)).toEqual(await looks(page));
+      await expect
+        .poll(async () => isDeepStrictEqual(await looks(seen.page), await looks(page)), { timeout: 20_000 })
+        .toBe(true);
       await page.context().close();
     }
     await seen.page.context().close();
