@@ -8,7 +8,8 @@ import { build } from 'esbuild';
 import { licenses } from './licenses.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-for (const folder of ['dist/node', 'dist/cli', 'dist/addon']) rmSync(join(root, folder), { recursive: true, force: true });
+for (const folder of ['dist/node', 'dist/cli', 'dist/addon'])
+  rmSync(join(root, folder), { recursive: true, force: true });
 
 /**
  * Has what only pages load later in the same files: what is imported dynamically is another copy of its modules in
