@@ -80,6 +80,19 @@ describe.runIf(possible)('the explorer shows a model that is brought', { timeout
     await brought.page.locator('.model-card').getByText('relativeBias').waitFor();
   });
 
+  it('stays where it is when files are dropped elsewhere', async () => {
+    const refused = await brought.page.locator('h1').evaluate((target) => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File(['{}'], 'config.json'));
+      const events = ['dragover', 'drop'].map(
+        (type) => new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }),
+      );
+      for (const event of events) target.dispatchEvent(event);
+      return events.map(({ defaultPrevented }) => defaultPrevented);
+    });
+    expect(refused).toEqual([true, true]);
+  });
+
   const text = (content: string) => new TextEncoder().encode(content);
   it.each<[string, () => ModelFiles | Promise<ModelFiles>, RegExp]>([
     [

@@ -6,6 +6,15 @@ import './styles/layout.css';
 import './styles/charts.css';
 import './styles/controls.css';
 
+/** A file that is dropped where nobody takes it would replace the page, and what was learnt in it. */
+function refuseFiles(event: DragEvent): void {
+  if (event.defaultPrevented || !event.dataTransfer?.types.includes('Files')) return;
+  event.preventDefault();
+  event.dataTransfer.dropEffect = 'none';
+}
+addEventListener('dragover', refuseFiles);
+addEventListener('drop', refuseFiles);
+
 const session = new Session();
 void session.start('./model/');
 render(<App session={session} />, document.getElementById('app') as HTMLElement);
