@@ -180,6 +180,20 @@ describe.runIf(possible)('the explorer’s page', { timeout: 180_000 }, () => {
       .toBeLessThan(0);
   });
 
+  it('shows the name of the part that is open where there is no room for all', async () => {
+    const { page } = await explorer.open('teach', { viewport: { width: 360, height: 740 } });
+    const name = page.getByRole('navigation').getByRole('link', { name: 'Teach it' });
+    const inside = () =>
+      name.evaluate((link) => {
+        const { left, right } = link.getBoundingClientRect();
+        return left >= 0 && right <= innerWidth;
+      });
+    await expect.poll(inside).toBe(true);
+    await page.getByRole('link', { name: /^Next/ }).click();
+    await page.goBack();
+    await expect.poll(inside).toBe(true);
+  });
+
   it('shows the cell that arrow keys lead to, and Escape puts away what it says of one', async () => {
     const { page } = await explorer.open('positions', { viewport: { width: 1280, height: 300 } });
     const grid = page.getByRole('grid', { name: /^Sinusoidal/ });

@@ -26,7 +26,11 @@ export function Header({ session, shown }: PartProps & { shown: string }) {
         <ol>
           {parts.map(({ id, title }) => (
             <li key={id}>
-              <a href={`#${id}`} aria-current={id === shown ? 'page' : undefined}>
+              <a
+                href={`#${id}`}
+                aria-current={id === shown ? 'page' : undefined}
+                ref={id === shown ? bringIntoView : null}
+              >
                 {title}
               </a>
             </li>
@@ -35,6 +39,11 @@ export function Header({ session, shown }: PartProps & { shown: string }) {
       </nav>
     </header>
   );
+}
+
+/** A narrow window has room for some of the parts' names. */
+function bringIntoView(name: Element | null): void {
+  name?.scrollIntoView({ block: 'nearest', inline: 'center' });
 }
 
 function WordField({ session }: PartProps) {
