@@ -2,7 +2,7 @@
 
 import type { Device } from './device.js';
 import { ArgumentError, DeviceError, DTypeError, ShapeError } from './errors.js';
-import { isTyped } from './kinds.js';
+import { isPromise, isTyped } from './kinds.js';
 import { type DType, lastOf, type Shape, sameShape, Tensor } from './tensor.js';
 
 /** What was given, for a message. Callers without types may give anything, also what has no text or only a long one. */
@@ -99,11 +99,12 @@ export const isUint32 = (value: number) => value === value >>> 0;
 export const UINT32 = 'an integer from 0 to 2³² − 1';
 
 /** Its lowest 32 bits count, so that the time is one, too. */
-export function checkSeed(op: string, seed: number): void {
-  checkNumber(op, 'seed', seed, (value) => Number.isSafeInteger(value) && value >= 0, 'an integer, 0 or more');
-}
+export const isSeed = (value: number) => Number.isSafeInteger(value) && value >= 0;
+export const SEED = 'an integer, 0 or more';
 
-const isPromise = (value: unknown) => typeof (value as PromiseLike<unknown> | null)?.then === 'function';
+export function checkSeed(op: string, seed: number): void {
+  checkNumber(op, 'seed', seed, isSeed, SEED);
+}
 
 /** An object that is no array, and nothing to wait for. */
 export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>

@@ -12,6 +12,13 @@ export function isTyped(value: unknown, kind: string): boolean {
   return ArrayBuffer.isView(value) && (value as Uint8Array)[Symbol.toStringTag] === kind;
 }
 
+/** Token ids, or other lists of integers. */
+export const isList = (value: unknown): value is readonly unknown[] =>
+  Array.isArray(value) || isTyped(value, 'Int32Array');
+
+export const isPromise = (value: unknown): value is PromiseLike<unknown> =>
+  typeof (value as PromiseLike<unknown> | null)?.then === 'function';
+
 export const isSignal = (value: unknown): value is AbortSignal =>
   typeof (value as AbortSignal | null)?.throwIfAborted === 'function';
 

@@ -6,12 +6,14 @@ import {
   describeValue,
   isCount,
   isPositive,
+  isSeed,
   isWhole,
+  SEED,
   withDefaults,
 } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
-import { isTyped } from '../core/kinds.js';
+import { isList } from '../core/kinds.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Transformer } from '../models/transformer.js';
 import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
@@ -275,7 +277,7 @@ function checkEach(settings: Settings): void {
   check('topK', settings.topK, isWhole, 'an integer, 0 or more');
   check('topP', settings.topP, (p) => p > 0 && p <= 1, 'a number above 0, at most 1');
   check('minP', settings.minP, (p) => p >= 0 && p <= 1, 'a number from 0 to 1');
-  check('seed', settings.seed, (n) => Number.isSafeInteger(n) && n >= 0, 'an integer, 0 or more');
+  check('seed', settings.seed, isSeed, SEED);
   check('repetitionPenalty', settings.repetitionPenalty, isPositive, 'a positive number');
   check('noRepeatNgramSize', settings.noRepeatNgramSize, isWhole, 'an integer, 0 or more');
   checkOneOf('generate', 'earlyStopping', earlyStopping, [true, false, 'never']);
@@ -321,8 +323,6 @@ function endOf({ config, tokenizers }: Transformer): number[] {
 export function longest(rows: readonly (readonly number[])[]): number {
   return rows.reduce((most, row) => Math.max(most, row.length), 0);
 }
-
-const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value) || isTyped(value, 'Int32Array');
 
 function prefixRows(prefix: GenerateOptions['prefix'] = [], count: number): readonly (readonly number[])[] {
   const rows = isList(prefix) && prefix.every((row) => isList(row));

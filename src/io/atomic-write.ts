@@ -55,17 +55,13 @@ export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Pr
     for (const [path, parts] of files) {
       const place = await placeOf(path);
       const found = await stat(place).catch(ignore);
-      const isStream = found && !found.isDirectory() && (!found.isFile() || OPEN.test(place));
-      if (isStream) await writeParts(path, await open(path, 'a'), parts, false);
+      if (found?.isDirectory()) throw isFolder(place);
+      if (found && (!found.isFile() || OPEN.test(place))) await writeParts(path, await open(path, 'a'), parts, false);
       else {
         const temporary = await open(place + suffix, 'wx');
         replaced.push(place);
         await writeParts(place + suffix, temporary, parts, true);
       }
-    }
-    for (const place of replaced) {
-      const found = await stat(place).catch(ignore);
-      if (found?.isDirectory()) throw isFolder(place);
     }
     for (const place of replaced) await rename(place + suffix, place);
   } catch (error) {

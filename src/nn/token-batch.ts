@@ -4,7 +4,7 @@
 import { checkDType, checkIntegers, describeShape, describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import { isTyped } from '../core/kinds.js';
+import { isList } from '../core/kinds.js';
 import { Tensor } from '../core/tensor.js';
 
 /** Sequences packed end to end: `ids` of all together, and how many belong to each. */
@@ -158,7 +158,7 @@ export function rowsOf(
   if (Array.isArray(tokens)) {
     const given = tokens as readonly (readonly number[] | Int32Array)[];
     for (const [i, row] of given.entries()) {
-      if (!(Array.isArray(row) || isTyped(row, 'Int32Array')))
+      if (!isList(row))
         throw new ShapeError(
           `${name}: sequence ${i} is ${describeValue(row)}, expected an array of token ids; for one sequence write [ids]`,
         );

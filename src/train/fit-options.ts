@@ -1,6 +1,15 @@
 // What `fit` is given and what it gives back.
 
-import { checkKnown, checkNumber, describeValue, isCount, isNotNegative, isPositive } from '../core/check.js';
+import {
+  checkKnown,
+  checkNumber,
+  describeValue,
+  isCount,
+  isNotNegative,
+  isPositive,
+  isSeed,
+  SEED,
+} from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import { isSignal } from '../core/kinds.js';
@@ -162,7 +171,7 @@ const CHECKS: Readonly<Record<keyof FitOptions, Check | null>> = {
   headDiversity: weight,
   rDrop: weight,
   gradientCheckpointing: flag,
-  seed: [(value: number) => Number.isSafeInteger(value) && value >= 0, 'an integer, 0 or more'],
+  seed: [isSeed, SEED],
   validate: hook,
   validateEvery: count,
   earlyStopping: null,
