@@ -1,5 +1,6 @@
 // Element-wise arithmetic with NumPy broadcasting. Gradients are sums over the broadcast dimensions: see reduce.h.
 #include "kernels/shared/grid.h"
+#include "kernels/shared/results.h"
 
 // y[i] = a[i] ∘ b[i], ∘ by `kind`: 0 +, 1 −, 2 ×, 3 ÷. y is contiguous, n0 × … × n5; a and b have a step per dimension,
 // 0 where they are broadcast, and 0 or 1 in the last.
@@ -23,21 +24,24 @@ struct Binary {
 
   template <class Operation>
   void each(Context& context, Operation operation) const {
-    const uint64_t cols = n[5];
-    const auto block = [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
-      GridWalk<2> walk(n, {aStep, bStep}, 0, 5, row);
-      for (; row < lastRow; ++row, walk.next()) {
-        const float* left = context.f32(a) + walk.at[0] + c0 * aStep[5];
-        const float* right = context.f32(b) + walk.at[1] + c0 * bStep[5];
-        float* target = context.f32(y) + row * cols + c0;
-        eachVector(c1 - c0, [&](size_t c, size_t lanes) {
-          const Vf l = aStep[5] != 0 ? loadLanes(left + c, lanes) : splat(*left);
-          const Vf r = bStep[5] != 0 ? loadLanes(right + c, lanes) : splat(*right);
-          storeLanes(target + c, operation(l, r), lanes);
-        });
-      }
-    };
-    parallelBlocks(context.team, product(n, 0, 5), cols, 16384, block);
+    const uint64_t rows = product(n, 0, 5), cols = n[5];
+    withResults(rows * cols, [&](auto past, uint64_t more) {
+      const auto block = [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
+        GridWalk<2> walk(n, {aStep, bStep}, 0, 5, row);
+        for (; row < lastRow; ++row, walk.next()) {
+          const float* left = context.f32(a) + walk.at[0] + c0 * aStep[5];
+          const float* right = context.f32(b) + walk.at[1] + c0 * bStep[5];
+          float* target = context.f32(y) + row * cols + c0;
+          eachVector(c1 - c0, [&](size_t c, size_t lanes) {
+            const Vf l = aStep[5] != 0 ? loadLanes(left + c, lanes) : splat(*left);
+            const Vf r = bStep[5] != 0 ? loadLanes(right + c, lanes) : splat(*right);
+            storeResult<past()>(target + c, operation(l, r), lanes);
+          });
+        }
+        if (past()) endPast();
+      };
+      parallelBlocks(context.team, rows, cols, more * 16384, block);
+    });
   }
 
   void run(Context& context) const {

@@ -1,6 +1,15 @@
 // Moving and making data: upload, copy, fill.
 #include "kernels/shared/grid.h"
 
+// Calls body(row, col, count) for runs of words that tile rows × cols, which count as one row if they are `dense`.
+template <class Body>
+void eachRun(Team& team, uint64_t rows, uint64_t cols, bool dense, const Body& body) {
+  parallelBlocks(team, dense ? 1 : rows, dense ? rows * cols : cols, 16384,
+                 [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
+                   for (; row < lastRow; ++row) body(row, c0, c1 - c0);
+                 });
+}
+
 // y[i] = data[i]: the words that end the command, however many. So small inputs travel inside the list, in order with
 // the other commands.
 struct Upload {
@@ -38,8 +47,8 @@ struct Copy {
   void run(Context& context) const {
     const float* from = context.f32(x);
     float* to = context.f32(y);
-    context.team.parallelRange(rows, copyGrain(cols), [&](uint64_t first, uint64_t last) {
-      for (uint64_t r = first; r < last; ++r) moveRow(from + r * xStride, to + r * yStride, cols, accumulate != 0);
+    eachRun(context.team, rows, cols, xStride == cols && yStride == cols, [&](uint64_t r, uint64_t c, uint64_t count) {
+      moveRow(from + r * xStride + c, to + r * yStride + c, count, accumulate != 0);
     });
   }
 };
@@ -59,9 +68,9 @@ struct Fill {
 
   void run(Context& context) const {
     int32_t* to = context.i32(y);
-    context.team.parallelRange(rows, copyGrain(cols), [&](uint64_t first, uint64_t last) {
-      for (uint64_t r = first; r < last; ++r)
-        for (uint64_t c = 0; c < cols; ++c) to[r * stride + c] = static_cast<int32_t>(value);
+    eachRun(context.team, rows, cols, stride == cols, [&](uint64_t r, uint64_t c, uint64_t count) {
+      int32_t* run = to + r * stride + c;
+      for (uint64_t i = 0; i < count; ++i) run[i] = static_cast<int32_t>(value);
     });
   }
 };

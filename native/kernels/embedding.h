@@ -1,5 +1,6 @@
 // Rows of a table by number, and the sums of rows that their gradients are.
 #include "kernels/shared/grid.h"
+#include "kernels/shared/results.h"
 
 // y[i] = scale·table[ids[i]] + positions[positionIds[i]] (positions optional), i < count, each a row of `cols` floats.
 // An id outside its table gives a row of zeros and fails the run.
@@ -71,9 +72,8 @@ struct EmbeddingBackward {
   }
 
   void run(Context& context) const {
-    // Tall blocks where the table is large, so that few chunks read the ids; narrow ones where it is small, to have
-    // chunks.
-    constexpr uint64_t kRows = 1024, kCols = 128;
+    // Tall blocks, so that few chunks read the ids; wide ones, as memory is slow in short runs.
+    constexpr uint64_t kRows = 512, kCols = 512;
     const uint64_t across = divideUp(cols, kCols);
     const uint64_t down = divideUp(tableRows, kRows);
     context.team.parallel(static_cast<uint32_t>(across * down), [&](uint32_t chunk) {
@@ -82,7 +82,12 @@ struct EmbeddingBackward {
       const uint64_t width = col + kCols < cols ? kCols : cols - col;
       float* block = context.f32(dtable) + row * tableStride + col;
       if (accumulate == 0)
-        for (uint64_t r = 0; r < height; ++r) memset(block + r * tableStride, 0, width * sizeof(float));
+        withResults(uint64_t{tableRows} * cols, [&](auto past, uint64_t) {
+          for (uint64_t r = 0; r < height; ++r)
+            eachVector(width,
+                       [&](size_t c, size_t lanes) { storeResult<past()>(block + r * tableStride + c, Vf{}, lanes); });
+          if (past()) endPast();
+        });
       const int32_t* words = context.i32(ids);
       for (uint64_t i = 0; i < count; ++i) {
         const uint64_t at = static_cast<uint32_t>(words[i]) - row;

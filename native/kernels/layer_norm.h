@@ -142,11 +142,15 @@ struct LayerNormBackward {
   void run(Context& context) const {
     const uint64_t count = partialsOf(rows), stride = 2 * uint64_t{cols};
     float* parts = context.f32(partials);
-    context.team.parallel(static_cast<uint32_t>(count), [&](uint32_t chunk) {
-      float* part = parts + chunk * stride;
-      if (sumsColumns()) memset(part, 0, stride * sizeof(float));
-      const uint64_t end = (chunk + uint64_t{1}) * kRowsPerPartial;
-      for (uint64_t row = chunk * kRowsPerPartial; row < rows && row < end; ++row) differentiate(context, row, part);
+    withResults(uint64_t{rows} * cols, [&](auto past, uint64_t) {
+      context.team.parallel(static_cast<uint32_t>(count), [&](uint32_t chunk) {
+        float* part = parts + chunk * stride;
+        if (sumsColumns()) memset(part, 0, stride * sizeof(float));
+        const uint64_t end = (chunk + uint64_t{1}) * kRowsPerPartial;
+        for (uint64_t row = chunk * kRowsPerPartial; row < rows && row < end; ++row)
+          differentiate<past()>(context, row, part);
+        if (past()) endPast();
+      });
     });
     if (dgamma.present())
       addPartials(context.team, parts, count, cols, stride, context.f32(dgamma), (accumulate & 4) != 0);
@@ -157,45 +161,43 @@ struct LayerNormBackward {
  private:
   bool sumsColumns() const { return dgamma.present() || dbeta.present(); }
 
+  template <bool kPast>
   void differentiate(Context& context, uint64_t row, float* part) const {
     const uint64_t at = row * cols;
     const float* upstream = context.f32(dy) + at;
     const float* past = context.f32(dsum) + at;
     const float* s = context.f32(sum) + at;
     const float* weight = context.f32(gamma);
+    const bool weighs = gamma.present(), columns = sumsColumns();
     const Vf center = splat(context.f32(mean)[row]), scale = splat(context.f32(rstd)[row]);
-    const auto weighted = [&](size_t c, size_t lanes) {
-      const Vf d = loadLanes(upstream + c, lanes);
-      return gamma.present() ? d * loadLanes(weight + c, lanes) : d;
-    };
+    const auto weighted = [&](Vf d, size_t c, size_t lanes) { return weighs ? d * loadLanes(weight + c, lanes) : d; };
     const auto normalised = [&](size_t c, size_t lanes) { return (loadLanes(s + c, lanes) - center) * scale; };
 
-    if (sumsColumns()) {
-      eachVector(cols, [&](size_t c, size_t lanes) {
-        const Vf d = loadLanes(upstream + c, lanes);
-        storeLanes(part + c, fma(d, normalised(c, lanes), loadLanes(part + c, lanes)), lanes);
-        storeLanes(part + cols + c, loadLanes(part + cols + c, lanes) + d, lanes);
-      });
-    }
-    if (!dx.present() && !dresidual.present()) return;
     // In absent lanes g is 0, and so are both terms.
     const Totals<2> means = totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {
-      const Vf g = weighted(c, lanes);
+      if (kPast) fetchBehind(upstream + c, cols), fetchBehind(s + c, cols);
+      const Vf d = loadLanes(upstream + c, lanes), g = weighted(d, c, lanes), x = normalised(c, lanes);
       sums[0] += g;
-      sums[1] = fma(g, normalised(c, lanes), sums[1]);
+      sums[1] = fma(g, x, sums[1]);
+      if (!columns) return;
+      storeLanes(part + c, fma(d, x, loadLanes(part + c, lanes)), lanes);
+      storeLanes(part + cols + c, loadLanes(part + cols + c, lanes) + d, lanes);
     });
+    if (!dx.present() && !dresidual.present()) return;
     const Vf meanG = splat(static_cast<float>(means.of[0] / cols)),
              meanGX = splat(static_cast<float>(means.of[1] / cols));
     float* first = context.f32(dx) + at;
     float* second = context.f32(dresidual) + at;
     eachVector(cols, [&](size_t c, size_t lanes) {
       // Rounded as in the mean: a single column, whose g is the mean, has gradient 0.
-      Vf d = (rounded(weighted(c, lanes)) - meanG - normalised(c, lanes) * meanGX) * scale;
+      Vf d =
+          (rounded(weighted(loadLanes(upstream + c, lanes), c, lanes)) - meanG - normalised(c, lanes) * meanGX) * scale;
       if (dsum.present()) d += loadLanes(past + c, lanes);
       // One after the other: they are the same tensor when x and residual are.
-      if (dx.present()) storeLanes(first + c, (accumulate & 1) != 0 ? loadLanes(first + c, lanes) + d : d, lanes);
+      if (dx.present())
+        storeResult<kPast>(first + c, (accumulate & 1) != 0 ? loadLanes(first + c, lanes) + d : d, lanes);
       if (dresidual.present())
-        storeLanes(second + c, (accumulate & 2) != 0 ? loadLanes(second + c, lanes) + d : d, lanes);
+        storeResult<kPast>(second + c, (accumulate & 2) != 0 ? loadLanes(second + c, lanes) + d : d, lanes);
     });
   }
 };

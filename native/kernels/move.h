@@ -23,15 +23,17 @@ struct Permute {
   }
 
   void run(Context& context) const {
-    constexpr uint64_t kTile = 64, kGrain = 512;
+    constexpr uint64_t kTile = 64, kLeast = 512;  // rows and columns of a tile; columns in a chunk
     const bool turns = xStep[4] == 1 && yStep[5] == 1 && xStep[5] != 1;
+    const bool copies = xStep[5] == 1 && yStep[5] == 1;
     const uint64_t tiles = divideUp(n[4], kTile);
     const uint64_t outer = product(n, 0, 4);
-    const uint64_t run = xStep[5] == 1 && yStep[5] == 1 ? kGrain : kTile;
+    const uint64_t grain = copies && n[5] > kLeast ? kTile * kLeast / (atMost(kTile - 1, n[4]) + 1) : kLeast;
     const auto block = [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
       for (; row < lastRow; ++row) {
         const GridWalk<2> walk(n, {xStep, yStep}, 0, 4, row / tiles);
         const uint64_t i0 = row % tiles * kTile, i1 = i0 + kTile < n[4] ? i0 + kTile : n[4];
+        const uint64_t run = copies ? c1 - c0 : kTile;
         for (uint64_t j0 = c0; j0 < c1; j0 += run) {
           if (turns) {
             turn(context.f32(x) + walk.at[0] + i0 + j0 * xStep[5], context.f32(y) + walk.at[1] + i0 * yStep[4] + j0,
@@ -46,7 +48,7 @@ struct Permute {
         }
       }
     };
-    parallelBlocks(context.team, outer * tiles, n[5], kGrain, block);
+    parallelBlocks(context.team, outer * tiles, n[5], grain, block);
   }
 
  private:

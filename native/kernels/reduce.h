@@ -150,33 +150,35 @@ struct Reduce {
       const float value = scale * static_cast<float>(total);
       target = accumulate == 0 ? value : target + value;
     };
-    context.team.parallelRange(outputs * pieces, kGrain / (depth * piece + 1) + 1, [&](uint64_t row, uint64_t lastRow) {
-      for (; row < lastRow; ++row) {
-        const uint64_t part = row / outputs;
-        const GridWalk<3> walk(n, {xStep, wStep, yStep}, 0, kept, row % outputs);
-        const uint64_t first = part * piece < cols ? part * piece : cols;
-        const uint64_t last = first + piece < cols ? first + piece : cols;
-        GridWalk<2> inner(n, {xStep, wStep}, kept, 5, 0);
-        double total = 0;
-        for (uint64_t r = 0; r < depth; ++r, inner.next()) {
-          const float* values = context.f32(x) + walk.at[0] + inner.at[0] + first;
-          const float* weights = w.present() ? context.f32(w) + walk.at[1] + inner.at[1] + first * wStep[5] : &kOne;
-          total += sumRow(values, weights, last - first);
-        }
-        if (pieces == 1) {
-          write(walk.at[2], total);
-        } else {
-          context.f32(workspace)[row] = static_cast<float>(total);
-        }
-      }
-    });
+    context.team.parallelRange(
+        outputs * pieces, kGrain / (depth * piece + 64) + 1, [&](uint64_t row, uint64_t lastRow) {
+          GridWalk<3> walk(n, {xStep, wStep, yStep}, 0, kept, row % outputs);
+          for (; row < lastRow; ++row, walk.next()) {
+            const uint64_t part = row / outputs;
+            const uint64_t first = part * piece < cols ? part * piece : cols;
+            const uint64_t last = first + piece < cols ? first + piece : cols;
+            GridWalk<2> inner(n, {xStep, wStep}, kept, 5, 0);
+            double total = 0;
+            for (uint64_t r = 0; r < depth; ++r, inner.next()) {
+              const float* values = context.f32(x) + walk.at[0] + inner.at[0] + first;
+              const float* weights = w.present() ? context.f32(w) + walk.at[1] + inner.at[1] + first * wStep[5] : &kOne;
+              total += sumRow(values, weights, last - first);
+            }
+            if (pieces == 1) {
+              write(walk.at[2], total);
+            } else {
+              context.f32(workspace)[row] = static_cast<float>(total);
+            }
+          }
+        });
     if (pieces == 1) return;
     context.team.parallelRange(outputs, kGrain / pieces + 1, [&](uint64_t row, uint64_t lastRow) {
-      for (; row < lastRow; ++row) {
+      GridWalk<1> walk(n, {yStep}, 0, kept, row);
+      for (; row < lastRow; ++row, walk.next()) {
         double total = 0;
         for (uint64_t part = 0; part < pieces; ++part)
           total += static_cast<double>(context.f32(workspace)[part * outputs + row]);
-        write(GridWalk<1>(n, {yStep}, 0, kept, row).at[0], total);
+        write(walk.at[0], total);
       }
     });
   }

@@ -80,42 +80,43 @@ struct RmsNormBackward {
   void run(Context& context) const {
     const uint64_t count = partialsOf(rows);
     float* parts = context.f32(partials);
-    context.team.parallel(static_cast<uint32_t>(count), [&](uint32_t chunk) {
-      float* part = parts + chunk * uint64_t{cols};
-      if (dgamma.present()) memset(part, 0, cols * sizeof(float));
-      const uint64_t end = (chunk + uint64_t{1}) * kRowsPerPartial;
-      for (uint64_t row = chunk * kRowsPerPartial; row < rows && row < end; ++row) differentiate(context, row, part);
+    withResults(uint64_t{rows} * cols, [&](auto past, uint64_t) {
+      context.team.parallel(static_cast<uint32_t>(count), [&](uint32_t chunk) {
+        float* part = parts + chunk * uint64_t{cols};
+        if (dgamma.present()) memset(part, 0, cols * sizeof(float));
+        const uint64_t end = (chunk + uint64_t{1}) * kRowsPerPartial;
+        for (uint64_t row = chunk * kRowsPerPartial; row < rows && row < end; ++row)
+          differentiate<past()>(context, row, part);
+        if (past()) endPast();
+      });
     });
     if (dgamma.present())
       addPartials(context.team, parts, count, cols, cols, context.f32(dgamma), (accumulate & 2) != 0);
   }
 
  private:
+  template <bool kPast>
   void differentiate(Context& context, uint64_t row, float* part) const {
     const float* upstream = context.f32(dy) + row * cols;
     const float* input = context.f32(x) + row * cols;
     const float* weight = context.f32(gamma);
+    const bool weighs = gamma.present(), columns = dgamma.present();
     const Vf scale = splat(context.f32(rstd)[row]);
-    const auto weighted = [&](size_t c, size_t lanes) {
-      const Vf d = loadLanes(upstream + c, lanes);
-      return gamma.present() ? d * loadLanes(weight + c, lanes) : d;
-    };
+    const auto weighted = [&](Vf d, size_t c, size_t lanes) { return weighs ? d * loadLanes(weight + c, lanes) : d; };
 
-    if (dgamma.present()) {
-      eachVector(cols, [&](size_t c, size_t lanes) {
-        const Vf product = loadLanes(upstream + c, lanes) * (loadLanes(input + c, lanes) * scale);
-        storeLanes(part + c, loadLanes(part + c, lanes) + product, lanes);
-      });
-    }
-    if (!dx.present()) return;
     const Totals<1> product = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) {
-      sums[0] = fma(weighted(c, lanes), loadLanes(input + c, lanes) * scale, sums[0]);
+      if (kPast) fetchBehind(upstream + c, cols), fetchBehind(input + c, cols);
+      const Vf d = loadLanes(upstream + c, lanes), normed = loadLanes(input + c, lanes) * scale;
+      sums[0] = fma(weighted(d, c, lanes), normed, sums[0]);
+      if (columns) storeLanes(part + c, loadLanes(part + c, lanes) + d * normed, lanes);
     });
+    if (!dx.present()) return;
     const Vf meanGX = splat(static_cast<float>(product.of[0] / cols));
     float* target = context.f32(dx) + row * cols;
     eachVector(cols, [&](size_t c, size_t lanes) {
-      const Vf d = (weighted(c, lanes) - loadLanes(input + c, lanes) * scale * meanGX) * scale;
-      storeLanes(target + c, (accumulate & 1) != 0 ? loadLanes(target + c, lanes) + d : d, lanes);
+      const Vf d =
+          (weighted(loadLanes(upstream + c, lanes), c, lanes) - loadLanes(input + c, lanes) * scale * meanGX) * scale;
+      storeResult<kPast>(target + c, (accumulate & 1) != 0 ? loadLanes(target + c, lanes) + d : d, lanes);
     });
   }
 };

@@ -74,9 +74,13 @@ SIMD_INLINE LogSum logSum(const float* x, size_t cols) {
       sums[0] += firstLanesOr(expNonPositive(below), lanes, 0);
       if constexpr (kRest) sums[1] += firstLanesOr(below, lanes, 0);
     });
-    const double grown = static_cast<double>(max) - static_cast<double>(before);
-    total = total * std::exp(-grown) + part.of[0];
-    if constexpr (kRest) rest += part.of[1] - grown * static_cast<double>(from);
+    if (from > 0) {
+      const double grown = static_cast<double>(max) - static_cast<double>(before);
+      total *= std::exp(-grown);
+      if constexpr (kRest) rest -= grown * static_cast<double>(from);
+    }
+    total += part.of[0];
+    if constexpr (kRest) rest += part.of[1];
   }
   return {max, static_cast<float>(std::log(total)), rest};
 }
@@ -99,8 +103,8 @@ inline void addPartials(Team& team, const float* partials, uint64_t count, uint6
   });
 }
 
-// Rows in a chunk of work over `cols` columns, or in one of `more` times the work.
-inline uint64_t rowGrain(uint64_t cols, uint64_t more = 1) { return 1 + more * 8192 / (cols + 1); }
+// Rows in a chunk of work over `cols` columns, or in one of `more` times the work. A row takes as long as some columns.
+inline uint64_t rowGrain(uint64_t cols, uint64_t more = 1) { return 1 + more * 8192 / (cols + 64); }
 
 // a·b·c, or 2³² if it is more than that: no span is so long.
 inline uint64_t volume(uint32_t a, uint32_t b, uint32_t c) {
