@@ -43,7 +43,10 @@ struct Permute {
           for (uint64_t i = i0; i < i1; ++i) {
             const float* source = context.f32(x) + walk.at[0] + i * xStep[4] + j0 * xStep[5];
             float* target = context.f32(y) + walk.at[1] + i * yStep[4] + j0 * yStep[5];
-            moveRun(source, target, atMost(run, c1 - j0));
+            if (copies)
+              moveRow(source, target, c1 - j0, accumulate != 0);
+            else
+              moveApart(source, target, atMost(run, c1 - j0));
           }
         }
       }
@@ -60,13 +63,12 @@ struct Permute {
     });
   }
 
-  void moveRun(const float* source, float* target, uint64_t count) const {
-    if (accumulate != 0) {
-      for (uint64_t j = 0; j < count; ++j) target[j * yStep[5]] += source[j * xStep[5]];
-    } else if (xStep[5] == 1 && yStep[5] == 1) {
-      memmove(target, source, count * sizeof(float));
-    } else {
-      for (uint64_t j = 0; j < count; ++j) target[j * yStep[5]] = source[j * xStep[5]];
+  // Words that do not lie side by side.
+  void moveApart(const float* source, float* target, uint64_t count) const {
+    for (uint64_t j = 0; j < count; ++j) {
+      const float from = source[j * xStep[5]];
+      float& to = target[j * yStep[5]];
+      to = accumulate != 0 ? to + from : from;
     }
   }
 };

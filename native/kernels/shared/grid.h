@@ -64,14 +64,16 @@ class GridWalk {
 // Rows in a chunk of work that moves `words` for each.
 inline uint64_t copyGrain(uint64_t words) { return 1 + 16384 / (words + 1); }
 
-// target = source (+ target if accumulate), `cols` words side by side.
-inline void moveRow(const float* source, float* target, uint64_t cols, bool accumulate) {
-  if (!accumulate) {
+// target = source (+ target if accumulate), `cols` words side by side. They may be integers: vectors keep their bits.
+SIMD_INLINE void moveRow(const float* source, float* target, uint64_t cols, bool accumulate) {
+  constexpr uint64_t kShort = kWidth == 1 ? 0 : 4 * kWidth;  // not worth a call
+  if (!accumulate && cols > kShort) {
     memmove(target, source, cols * sizeof(float));
     return;
   }
   eachVector(cols, [&](size_t c, size_t lanes) {
-    storeLanes(target + c, loadLanes(target + c, lanes) + loadLanes(source + c, lanes), lanes);
+    const Vf from = loadLanes(source + c, lanes);
+    storeLanes(target + c, accumulate ? loadLanes(target + c, lanes) + from : from, lanes);
   });
 }
 
