@@ -255,11 +255,13 @@ describe('a trained model', () => {
   it.runIf(platform() === 'linux')('writes a picture, and nothing else, to what is its output', async () => {
     await symlink('/proc/self/fd/1', folder.at('output')); // as /dev/stdout is one, which tests must not touch
     const attention = ['attention', model(), 'ab', '-o'];
-    const [shown] = await Promise.all([
+    const [shown, dash] = await Promise.all([
       simdformer([...attention, folder.at('output')], { stdout: folder.at('shown.svg') }),
+      simdformer([...attention, '-']),
       simdformer([...attention, folder.at('named.svg')]),
     ]);
     expect(shown.code).toBe(0);
+    expect(dash.stdout).toBe(await readFile(folder.at('named.svg'), 'utf8'));
     expect(await readFile(folder.at('shown.svg'), 'utf8')).toBe(await readFile(folder.at('named.svg'), 'utf8'));
     expect((await lstat(folder.at('output'))).isSymbolicLink()).toBe(true);
   });

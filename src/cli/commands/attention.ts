@@ -27,7 +27,7 @@ export function attentionCommand(): Command {
     .description('show where a model looks while it writes: each head of each layer')
     .argument('<model>', 'folder or name of a model')
     .argument('<text>', 'input; of a decoder-only model, the text that is read')
-    .option('-o, --output <file.svg>', 'write all maps as a picture', svgFile)
+    .option('-o, --output <file.svg>', 'write all maps as a picture (- for standard output)', svgFile)
     .addOption(new Option('--kind <kind>', 'which attention (default: cross, if the model has it)').choices(KINDS))
     .option('--layer <n>', 'only this layer, from 1', integer(1))
     .option('--head <n>', 'only this head, from 1', integer(1))
@@ -47,7 +47,9 @@ export function attentionCommand(): Command {
       const heads = await headsOf(maps[kind], options);
       if (options.output !== undefined) {
         const titled = heads.map(({ layer, head, weights }) => ({ title: `layer ${layer}, head ${head}`, weights }));
-        await writeWhole(options.output, heatMapGridSvg(titled, { queries, keys }));
+        const picture = heatMapGridSvg(titled, { queries, keys });
+        if (options.output === '-') return void process.stdout.write(picture);
+        await writeWhole(options.output, picture);
         if (isOutput(options.output)) return; // behind a picture nothing may follow
         if (!options.json) return console.log(`${heads.length} ${kind} attention maps: ${options.output}`);
       }
