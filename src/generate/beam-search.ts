@@ -1,7 +1,7 @@
 import { Random } from '../core/random.js';
 import type { FinishReason, Hypothesis, Plan, PlannedInput, TokenEvent } from './options.js';
 import { type LogitsProcessor, processorsOf } from './processors.js';
-import { candidatesOf, type Ranking } from './ranking.js';
+import { candidatesOf, needsLogits, type Ranking } from './ranking.js';
 import { checkedTotal, gumbel, isAnyAllowed, noneAllowed, rowOf, type Search } from './search.js';
 
 /** An unfinished hypothesis. */
@@ -167,12 +167,13 @@ class InputBeams {
   #candidates(ranking: Ranking, first: number): Candidate[] {
     const { numBeams, stopTokens } = this.plan;
     const best = new BestCandidates(candidatesOf(numBeams, stopTokens.size));
+    const forced = this.input.prefix[(this.beams[0] as Beam).tokens.length];
     for (let beam = 0; beam < this.beams.length; beam++) {
       const row = first + (this.beams[beam] as Beam).row;
       const total = checkedTotal(ranking, row, this.input.index);
-      if (total === null) continue;
-      if (ranking.logits === null) this.#offerRanked(best, beam, ranking, row, total);
-      else this.#offerLogits(best, beam, rowOf(ranking.logits, row, this.plan), total);
+      // Logits that are there for another input's prefix are no reason to round in another way.
+      if (forced === undefined && !needsLogits(this.plan)) this.#offerRanked(best, beam, ranking, row, total);
+      else this.#offerLogits(best, beam, rowOf(ranking.logits as Float32Array, row, this.plan), total, forced);
     }
     if (best.list.length === 0 && this.finished.length === 0) throw noneAllowed(this.input.index);
     return this.#random === null ? best.list : [...best.list].sort((a, b) => b.sum - a.sum);
@@ -188,9 +189,8 @@ class InputBeams {
     }
   }
 
-  #offerLogits(best: BestCandidates, beam: number, row: Float32Array, total: number): void {
-    const { read, tokens, sum } = this.beams[beam] as Beam;
-    const forced = this.input.prefix[tokens.length];
+  #offerLogits(best: BestCandidates, beam: number, row: Float32Array, total: number, forced?: number): void {
+    const { read, sum } = this.beams[beam] as Beam;
     if (forced !== undefined) {
       const logProbability = (row[forced] as number) - total;
       best.offer({ beam, token: forced, sum: sum + logProbability, logProbability }, sum + logProbability);

@@ -122,8 +122,9 @@ async function* decode(
 /** What decides about the next token of every sequence, which has `length`, or about the next ones. */
 function advance(session: Session, search: Search, plan: Plan, length: number): Promise<readonly Ranking[]> {
   const { inputs, numBeams, stop, maxNewTokens, minNewTokens } = plan;
-  const logits = needsLogits(plan) || inputs.some(({ prefix }) => length < prefix.length);
-  const forbids = !logits && length < minNewTokens;
+  const processed = needsLogits(plan);
+  const logits = processed || inputs.some(({ prefix }) => length < prefix.length);
+  const forbids = !processed && length < minNewTokens;
   const left = Math.min(session.room, (forbids ? minNewTokens : maxNewTokens) - length);
   const steps = logits || numBeams > 1 || stop ? 1 : left;
   const ahead = { steps, logits, forbids, finished: search.finished };

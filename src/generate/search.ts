@@ -91,7 +91,6 @@ export class TokenSearch implements Search {
       const track = this.#batch[i] as Track;
       if (track.reason !== null) continue;
       const total = checkedTotal(ranking, i, track.input);
-      if (total === null) throw noneAllowed(track.input);
       const [token, logit] = this.#choice(ranking, i);
       const logProbability = logit - total;
       track.logProbabilities.push(logProbability);
@@ -110,10 +109,12 @@ export class TokenSearch implements Search {
   }
 
   #choice(ranking: Ranking, i: number): [token: number, logit: number] {
-    if (ranking.logits === null) return [ranking.token(i, 0), ranking.logit(i, 0)];
     const track = this.#batch[i] as Track;
+    const forced = track.prefix[track.tokens.length];
+    if (forced === undefined && ranking.logit(i, 0) === Number.NEGATIVE_INFINITY) throw noneAllowed(track.input);
+    if (ranking.logits === null) return [ranking.token(i, 0), ranking.logit(i, 0)];
     const row = rowOf(ranking.logits, i, this.plan);
-    const token = track.prefix[track.tokens.length] ?? this.#pick(row, track);
+    const token = forced ?? this.#pick(row, track);
     return [token, row[token] as number];
   }
 
@@ -164,11 +165,11 @@ export function rowOf(logits: Float32Array, row: number, { vocabulary }: Plan): 
 
 const NOT_NUMBERS = 'some scores are NaN or Infinity';
 
-/** log Σ e^logit of a sequence; null if every token is forbidden. Throws if there is NaN or +∞ among the logits. */
-export function checkedTotal(ranking: Ranking, row: number, input: number): number | null {
+/** log Σ e^logit of a sequence. Throws if there is NaN or +∞ among the logits. */
+export function checkedTotal(ranking: Ranking, row: number, input: number): number {
   const total = ranking.total(row);
   if (!(total < Number.POSITIVE_INFINITY)) throw noneFor(input, NOT_NUMBERS);
-  return ranking.logit(row, 0) === Number.NEGATIVE_INFINITY ? null : total;
+  return total;
 }
 
 /** Whether a token is allowed. Throws if there is NaN or +∞ among the scores. */

@@ -116,6 +116,25 @@ describe('beam search', () => {
     model.dispose();
   });
 
+  it('gives the same bits beside inputs that have a prefix', async () => {
+    const model = makeModel(decoderOnly);
+    const options = { numBeams: 3, numReturnSequences: 3, minNewTokens: 5, maxNewTokens: 10 };
+    const alone = await model.generate([[3, 4]], options);
+    const beside = await model.generate([[3, 4], [5]], { ...options, prefix: [[], [6, 7, 8, 9, 3, 4]] });
+    expect(beside.sequences.slice(0, 3)).toEqual(alone.sequences);
+    expect(beside.scores.slice(0, 3)).toEqual(alone.scores);
+    expect(beside.logProbabilities.slice(0, 3)).toEqual(alone.logProbabilities);
+    model.dispose();
+  });
+
+  it.each([1, 2])('takes forced tokens while no other is allowed: %i beams', async (numBeams) => {
+    const model = makeModel({ ...decoderOnly, targetVocab: 6 });
+    const options = { numBeams, minNewTokens: 2, stopTokens: [0, 1, 2, 3, 4, 5] };
+    expect((await model.generate([[3]], { ...options, prefix: [4, 5] })).sequences).toEqual([[4, 5]]);
+    await expect(model.generate([[3]], options)).rejects.toThrow('every token is forbidden');
+    model.dispose();
+  });
+
   it('stops earlier when told to', async () => {
     const model = makeModel();
     const lengths: number[] = [];
