@@ -93,8 +93,11 @@ export interface GenerateOptions {
   batchSize?: number | undefined;
   /** Ends it: the promise rejects with the signal's reason, by default an AbortError. */
   signal?: AbortSignal | undefined;
-  /** Called with every token as it is chosen. Not with beams, whose tokens are final only at the end. */
-  onToken?: ((event: TokenEvent) => void) | undefined;
+  /**
+   * Called with every token as it is chosen. A promise is waited for. What it throws ends the generation. Not with
+   * beams, whose tokens are final only at the end.
+   */
+  onToken?: ((event: TokenEvent) => unknown) | undefined;
   /** Computes the attention of every layer over the finished sequences: `attentions` of the result. Default false. */
   outputAttentions?: boolean | undefined;
 }
@@ -131,7 +134,10 @@ export interface TokenEvent {
 export interface GenerateResult {
   /** Tokens from `prefix` on, without the start or the prompt, and without the token that ended it. */
   readonly sequences: number[][];
-  /** Sum of log-probabilities / length^lengthPenalty; of beams with the penalties that ranked them. */
+  /**
+   * Sum of log-probabilities / length^lengthPenalty, the end counted; of beams those that ranked them, changed by
+   * `repetitionPenalty`, `logitsProcessors` and `temperature`.
+   */
   readonly scores: number[];
   /** The model's log-probability of every token, and of the token that ended it, if one did. */
   readonly logProbabilities: number[][];

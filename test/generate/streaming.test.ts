@@ -43,6 +43,24 @@ describe('streaming', () => {
     model.dispose();
   });
 
+  it('waits for an asynchronous callback, and ends with what it rejects', async () => {
+    const model = makeModel();
+    const [sequence] = (await model.generate([inputs[0]!], { maxNewTokens: 5, stopTokens: [] })).sequences;
+    for (const limit of [3, 9]) {
+      const written: number[] = [];
+      const onToken = async ({ token }: TokenEvent) => {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        if (written.length === limit) throw new Error('no more');
+        written.push(token);
+      };
+      const result = model.generate([inputs[0]!], { maxNewTokens: 5, stopTokens: [], onToken });
+      if (limit < 5) await expect(result).rejects.toThrow('no more');
+      else await result;
+      expect(written).toEqual(sequence!.slice(0, limit));
+    }
+    model.dispose();
+  });
+
   it('ends when the loop is left', async () => {
     const model = makeModel();
     const options = { stopTokens: [] };
