@@ -31,13 +31,15 @@ export interface GenerateOptions {
   /** Tokens that the output is forced to begin with: for all inputs, or one row for each. Default none. */
   prefix?: readonly number[] | Int32Array | readonly (readonly number[] | Int32Array)[] | undefined;
   /**
-   * Tokens that end a sequence and are no part of it. Default: the end of the model's target tokenizer, or its eosId.
+   * Tokens that end a sequence and are no part of it, but for those of `prefix`. Default: the end of the model's target
+   * tokenizer, or its eosId.
    */
   stopTokens?: readonly number[] | Int32Array | undefined;
   /**
    * Decoder-only: once a sequence is as long as the model's maxLength, every further token is chosen after reading the
    * last maxLength tokens anew, as nanoGPT does: prompts and outputs can be of any length, but such a token costs a
-   * whole pass. Default false: prompt and output must fit into maxLength.
+   * whole pass. Those beside it in a batch are read anew as well, so that their log-probabilities may be rounded
+   * otherwise than alone. Default false: prompt and output must fit into maxLength.
    */
   cropContext?: boolean | undefined;
   /**
@@ -54,7 +56,8 @@ export interface GenerateOptions {
   lengthPenalty?: number | undefined;
   /**
    * When beam search ends, once there are numBeams finished hypotheses. true: at once. false (default): when the best
-   * unfinished one is worse, at the length it has now. 'never': when it cannot become better at any length.
+   * unfinished one is no better than the worst of them, at the length it has now. 'never': when it cannot become better
+   * at any length.
    */
   earlyStopping?: boolean | 'never' | undefined;
   /**
@@ -65,7 +68,8 @@ export interface GenerateOptions {
 
   /**
    * Draws tokens by their probabilities. Default false: the most probable. With beams: draws without replacement among
-   * the ways to go on of all beams, as Hugging Face's beam sampling; results are still ranked by their scores.
+   * the ways to go on of all beams, as Hugging Face's beam sampling, but `topK`, `topP` and `minP` may leave a beam a
+   * single one, the end included; results are still ranked by their scores.
    */
   doSample?: boolean | undefined;
   /** Divides logits: below 1 likely tokens become likelier. Default 1. */

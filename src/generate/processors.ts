@@ -4,8 +4,9 @@ import { checkNumber, checkSynchronous, isCount, isPositive } from '../core/chec
 import type { Plan } from './options.js';
 
 /**
- * Changes the scores of the next token, one for each of the vocabulary: logits, or log-probabilities with beams.
- * `tokens` is what the decoder has read so far, the start or the prompt included.
+ * Changes the scores of the next token in place, one for each of the vocabulary: logits, or log-probabilities with
+ * beams. What it returns is ignored, but a promise is refused. `tokens` is what the decoder has read so far, the start
+ * or the prompt included.
  *
  * -Infinity forbids a token. +Infinity forces it: after the last of `logitsProcessors` it counts as 0, and all that are
  * not +Infinity as -Infinity. Greedily that is Hugging Face's choice, the first of those with +Infinity; its beams and
