@@ -208,8 +208,9 @@ export class Transformer extends Module {
    * there are `tokenizers`, the target's begin and end stand for the config's `bosId` and `eosId`. Memory and programs
    * are kept for the next call with a batch like this one.
    *
-   * The model runs off this thread, but for runs of up to 2 ms. Throws ArgumentError for impossible options,
-   * DisposedError if the model is disposed of meanwhile, and what `forward` throws.
+   * The model runs off this thread, but for runs of up to 2 ms. Rejects with ArgumentError for impossible options,
+   * SimdformerError where no next token can be chosen (scores are NaN, or all are forbidden), DisposedError if the model
+   * is disposed of meanwhile, the reason of `signal`, and what `forward` throws.
    */
   generate(input: Tokens, options: GenerateOptions = {}): Promise<GenerateResult> {
     return generate(this, copied(input), copied(options));
