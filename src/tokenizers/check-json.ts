@@ -23,6 +23,8 @@ export function checkTokenizerJson(json: unknown): TokenizerJson {
 function checkModel({ type, vocab, unk_id, continuing_subword_prefix, end_of_word_suffix }: Fields): void {
   for (const affix of [continuing_subword_prefix ?? '', end_of_word_suffix ?? ''])
     if (typeof affix !== 'string') refuse(`has ${JSON.stringify(affix)} for a prefix or suffix, expected text`);
+  if (type === 'WordPiece' && typeof continuing_subword_prefix !== 'string')
+    refuse('has no continuing_subword_prefix in its WordPiece model, expected text such as ##');
   // Files of old have no type.
   if (type !== undefined && !MODELS.includes(type as string)) {
     refuse(`has a model of type ${JSON.stringify(type)}, expected one of ${MODELS.join(', ')}`);

@@ -6,7 +6,11 @@ import { checkText, codePointsBefore, knownIds, type Tokenizer, UnknownTokenErro
 /** What is used of the package's Tokenizer; its own declarations do not resolve in Node's module mode. */
 export interface Engine {
   /** Finds the tokens of what the pre-tokenizer split. */
-  readonly model: { _call(pieces: string[]): string[] };
+  readonly model: {
+    _call(pieces: string[]): string[];
+    /** Of a Unigram model's tokens. */
+    readonly scores: number[];
+  };
   pre_tokenizer: ((text: string, options: { section_index: number }) => string[]) | null;
   /** Finds the added tokens in text that is normalized. */
   readonly splitter_normalized: { split(text: string): string[] };
@@ -27,7 +31,7 @@ export interface Encoded {
  * that Hugging Face's `tokenizers` gives. `@huggingface/tokenizers` does the work, loaded on the first call. Refused, as
  * it would give other ids, are: added tokens with `single_word`; BPE with a `continuing_subword_prefix`; the pre-tokenizers
  * UnicodeScripts, Metaspace with the scheme `first` after others, and Split with a behavior other than Isolated at what
- * refers back or, unless it is Removed, matches where there is nothing; ids in a template that are no token's. Truncation,
+ * refers back or, unless it is Removed, matches where there is nothing; ids around text that are no token's. Truncation,
  * padding and dropout are left out. `config` is the `tokenizer_config.json` beside it, if there is one; without it, the
  * tokens for pad, begin, end and unknown are found where the file itself says them. Throws FormatError if it cannot be
  * read, ArgumentError if the config is not an object, SimdformerError if the code that reads it does not load.

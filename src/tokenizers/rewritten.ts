@@ -21,12 +21,13 @@ export function rewritten(json: TokenizerJson): TokenizerJson {
   const { merges, continuing_subword_prefix: prefix } = json.model;
   if (merges !== undefined && prefix)
     refuse(`the continuing_subword_prefix ${JSON.stringify(prefix)} in its BPE model`);
+  checkMerges(json.model);
   const word = json.added_tokens.find((token) => token.single_word);
   if (word !== undefined) refuse(`single_word set for its added token ${JSON.stringify(word.content)}`);
   return {
     ...json,
     // An unk_id that is undefined would make the first character's token that of unknown text.
-    model: { ...json.model, unk_id: json.model.unk_id ?? null },
+    model: { ...json.model, type: typeOf(json.model), unk_id: json.model.unk_id ?? null },
     normalizer: rewriteEach(json.normalizer, 'normalizers', rewriteNormalizer),
     pre_tokenizer: rewriteEach(json.pre_tokenizer, 'pretokenizers', rewritePreTokenizer),
     post_processor: rewriteEach(json.post_processor, 'processors', (part) => rewriteProcessor(part, json)),
@@ -34,13 +35,34 @@ export function rewritten(json: TokenizerJson): TokenizerJson {
   };
 }
 
+/** Of byte pairs: two tokens that make a third. */
+function checkMerges({ merges = [], vocab }: TokenizerModel): void {
+  const isMerge = (pair: unknown) =>
+    Array.isArray(pair) && pair.length === 2 && [...pair, pair.join('')].every((token) => Object.hasOwn(vocab, token));
+  const odd = merges.find((merge: unknown) => !isMerge(typeof merge === 'string' ? merge.split(' ') : merge));
+  if (odd !== undefined)
+    throw new FormatError(
+      `this tokenizer.json has the merge ${JSON.stringify(odd)}, expected two tokens of its vocabulary that make a third`,
+    );
+}
+
+/** Files of old do not name it. */
+function typeOf({ type, vocab, merges, ...rest }: TokenizerModel): string {
+  if (type !== undefined) return type;
+  if (Array.isArray(vocab)) return 'Unigram';
+  return merges !== undefined ? 'BPE' : 'max_input_chars_per_word' in rest ? 'WordPiece' : 'WordLevel';
+}
+
 /**
  * What no other form of the file would mend: `first` of Metaspace means the first piece of the text, not that behind
  * each added token; text without a token is one token in each piece that the pre-tokenizer
- * makes, not across them; and where a Unigram model says so, it is bytes, which the engine does in BPE models only.
+ * makes, not across them; in Unigram models the name of the unknown token is text with a score of its own; and where such
+ * a model says so, text without a token is bytes, which the engine does in BPE models only.
  */
-export function mended(engine: Engine, { vocab, byte_fallback }: TokenizerModel): Engine {
+export function mended(engine: Engine, { vocab, unk_id, byte_fallback }: TokenizerModel): Engine {
   const { model } = engine;
+  const unknown = Array.isArray(vocab) ? vocab[unk_id ?? -1] : undefined;
+  if (unknown !== undefined) model.scores[unk_id as number] = unknown[1];
   const findTokens = model._call.bind(model);
   model._call = (pieces) => pieces.flatMap((piece) => findTokens([piece]));
   countParts(engine);
@@ -97,6 +119,8 @@ function rewriteNormalizer(part: Part): Part {
   switch (part.type) {
     case 'Replace':
       return { ...part, content: literal(part.content) };
+    case 'Prepend': // not to nothing
+      return replaced('\\A(?=[\\s\\S])', literal(part.prepend) as string);
     case 'Lowercase':
       return sequence('normalizers', LOWER_SIGMA, part);
     case 'BertNormalizer': {
@@ -126,23 +150,28 @@ function rewriteNormalizer(part: Part): Part {
   }
 }
 
-/** The template's tokens by their ids, each a name in the vocabulary: the engine goes by the names alone. */
+/** Tokens around the text by their ids, each a name in the vocabulary: the engine goes by the names alone. */
 function rewriteProcessor(part: Part, { added_tokens, model }: TokenizerJson): Part {
-  if (part.type !== 'TemplateProcessing') return part;
   const { vocab } = model;
-  const tokens = part.special_tokens as Record<string, { ids?: unknown } | undefined> | undefined;
-  const tokenOf = (id: number): string | undefined =>
+  const place = part.type === 'TemplateProcessing' ? 'template' : part.type;
+  const tokenOf = (id: number, name: string): string =>
     added_tokens.find((token) => token.id === id)?.content ??
-    (Array.isArray(vocab) ? vocab[id]?.[0] : Object.entries(vocab).find((entry) => entry[1] === id)?.[0]);
+    (Array.isArray(vocab) ? vocab[id]?.[0] : Object.entries(vocab).find((entry) => entry[1] === id)?.[0]) ??
+    refuse(`the id ${JSON.stringify(id)} for ${name} in its ${place}, which is no token's`);
+  if (part.type === 'BertProcessing' || part.type === 'RobertaProcessing') {
+    const [cls, sep] = [part.cls, part.sep].map((pair) => {
+      const [name, id] = pair as [string, number];
+      return [tokenOf(id, name), id];
+    });
+    return { ...part, cls, sep };
+  }
+  if (part.type !== 'TemplateProcessing') return part;
+  const tokens = part.special_tokens as Record<string, { ids?: unknown } | undefined> | undefined;
   const single = (part.single as { SpecialToken?: { id: string } }[]).flatMap((piece) => {
     const name = piece.SpecialToken?.id;
     const ids = name === undefined ? undefined : tokens?.[name]?.ids;
-    if (!Array.isArray(ids)) return [piece];
-    return ids.map((each) => {
-      const id = tokenOf(each);
-      if (id === undefined) refuse(`the id ${JSON.stringify(each)} for ${name} in its template, which is no token's`);
-      return { SpecialToken: { ...piece.SpecialToken, id } };
-    });
+    if (name === undefined || !Array.isArray(ids)) return [piece];
+    return ids.map((id) => ({ SpecialToken: { ...piece.SpecialToken, id: tokenOf(id, name) } }));
   });
   return { ...part, single };
 }

@@ -87,6 +87,9 @@ const cases: [name: string, parts: object, words: string[], text: string, ids: n
   ['Sequence', { pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'WhitespaceSplit' }, { type: 'Punctuation' }] } }, ['a', '.', 'é'], 'a.. é', [1, 2, 2, 3]],
   ['Lowercase', { normalizer: { type: 'Lowercase' } }, ['οδοσ'], 'ΟΔΟΣ', [1]],
   ['Strip', { normalizer: { type: 'Strip', strip_left: true, strip_right: true } }, ['\ufeffa'], '\u0085\ufeffa\u0085 ', [1]],
+  ['Prepend', { normalizer: { type: 'Prepend', prepend: '$&' } }, ['$&a'], 'a', [1]],
+  ['Prepend to nothing', { normalizer: { type: 'Sequence', normalizers: [{ type: 'Strip', strip_left: true, strip_right: true }, { type: 'Prepend', prepend: '▁' }] } }, ['▁'], ' ', []],
+  ['BertProcessing by ids', { post_processor: { type: 'BertProcessing', cls: ['<s>', 1], sep: ['</s>', 2] } }, ['a', 'b', 'c'], 'c', [1, 3, 2]],
   ['Replace', { normalizer: { type: 'Replace', pattern: { String: '€' }, content: '$$' } }, ['$$1'], '€1', [1]],
   ['Nmt', { normalizer: { type: 'Nmt' } }, ['a b', 'ab'], 'a\u200bb', [1]],
   ['ByteLevel normalizer', { normalizer: { type: 'ByteLevel' } }, ['Ã©Ġ'], 'é ', [1]],
@@ -113,6 +116,40 @@ describe('loadTokenizer gives the ids of Hugging Face for', () => {
     });
     expect(tokenizer.encode('aéxb')).toEqual([1, 3, 4, 5, 2]);
     expect(tokenizer.encode('a😀b')).toEqual([1, 0, 2]);
+  });
+
+  it('the name of the unknown token of Unigram models', async () => {
+    const vocab = [['<unk>', 0], ...Array.from('<unk>', (char) => [char, -1])]; // biome-ignore format: one line
+    const tokenizer = await loadTokenizer({ ...plain, model: { type: 'Unigram', unk_id: 0, vocab } });
+    expect(tokenizer.encode('u<unk>x')).toEqual([2, 0]);
+  });
+
+  it.each([
+    ['BPE', { vocab: { a: 0, b: 1, ab: 2 }, merges: ['a b'] }, [2, 0]],
+    [
+      'WordPiece',
+      {
+        vocab: { a: 0, '##ba': 1, x: 2 },
+        unk_token: 'x',
+        continuing_subword_prefix: '##',
+        max_input_chars_per_word: 9,
+      },
+      [0, 1],
+    ],
+    ['WordLevel', { vocab: { aba: 0, x: 1 }, unk_token: 'x' }, [0]],
+    [
+      'Unigram',
+      {
+        vocab: [
+          ['a', -1],
+          ['ba', -2],
+          ['b', -3],
+        ],
+      },
+      [0, 1],
+    ],
+  ])('%s models that do not say that they are', async (_, model, ids) => {
+    expect((await loadTokenizer({ ...plain, model })).encode('aba')).toEqual(ids);
   });
 
   it('unknown text in several pieces', async () => {
@@ -172,6 +209,7 @@ describe('loadTokenizer refuses', () => {
     normalized: false,
     special: false,
   };
+  const merging = { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 } };
   const template = { type: 'TemplateProcessing', single: [{ SpecialToken: { id: 'x', type_id: 0 } }] };
   it.each<[string, object, string]>([
     ['prefixes in BPE', { model: bpe }, 'continuing_subword_prefix "##" in its BPE model'],
@@ -191,6 +229,22 @@ describe('loadTokenizer refuses', () => {
     ],
     ['no step', { decoder: { type: 'Sequence', decoders: [null] } }, 'null among its decoders, expected an object'],
     ['prefixes that are no text', { model: { ...bpe, continuing_subword_prefix: {} } }, 'for a prefix or suffix'],
+    [
+      'a merge of no token',
+      { model: { ...merging, merges: [['a', 'c']] } },
+      'the merge ["a","c"], expected two tokens',
+    ],
+    ['a merge that makes none', { model: { ...merging, merges: ['b a'] } }, 'the merge "b a", expected two tokens'],
+    [
+      'word pieces without a prefix',
+      { model: { type: 'WordPiece', vocab: { a: 0 }, unk_token: 'a' } },
+      'no continuing_subword_prefix in its WordPiece model',
+    ],
+    [
+      'an id of no token beside the text',
+      { post_processor: { type: 'BertProcessing', cls: ['a', 1], sep: ['x', 7] } },
+      "the id 7 for x in its BertProcessing, which is no token's",
+    ],
     ['scripts', { pre_tokenizer: { type: 'UnicodeScripts' } }, 'UnicodeScripts'],
     [
       'damaged maps',
