@@ -7,13 +7,19 @@ import { checkText, codePointsBefore, knownIds, type Tokenizer, UnknownTokenErro
 export interface Engine {
   /** Finds the tokens of what the pre-tokenizer split. */
   readonly model: {
+    (pieces: string[]): string[];
     _call(pieces: string[]): string[];
     /** Of a Unigram model's tokens. */
     readonly scores: number[];
   };
-  pre_tokenizer: ((text: string, options: { section_index: number }) => string[]) | null;
-  /** Finds the added tokens in text that is normalized. */
+  readonly normalizer: (text: string) => string;
+  readonly pre_tokenizer: ((text: string, options: { section_index: number }) => string[]) | null;
+  /** Find added tokens in text and in what is left of it, normalized. */
+  readonly splitter_unnormalized: { split(text: string): string[] };
   readonly splitter_normalized: { split(text: string): string[] };
+  /** Those that come before tokens of the model which are written alike. */
+  readonly added_tokens_map: { clear(): void };
+  encode_text(text: string | null): string[] | null;
   encode(text: string, options: { add_special_tokens: boolean }): Encoded;
   decode(ids: number[], options: { skip_special_tokens: boolean }): string;
   token_to_id(token: string): number | undefined;
@@ -29,7 +35,7 @@ export interface Encoded {
 /**
  * Reads a `tokenizer.json` (its text or what it parses to) with a BPE, Unigram, WordLevel or WordPiece model, for the ids
  * that Hugging Face's `tokenizers` gives. `@huggingface/tokenizers` does the work, loaded on the first call. Refused, as
- * it would give other ids, are: added tokens with `single_word`; BPE with a `continuing_subword_prefix`; the pre-tokenizers
+ * it would give other ids, are: BPE with a `continuing_subword_prefix`; the pre-tokenizers
  * UnicodeScripts, Metaspace with the scheme `first` after others, and Split with a behavior other than Isolated at what
  * refers back or, unless it is Removed, matches where there is nothing; ids around text that are no token's. Truncation,
  * padding and dropout are left out. `config` is the `tokenizer_config.json` beside it, if there is one; without it, the
@@ -38,13 +44,15 @@ export interface Encoded {
  */
 export async function loadTokenizer(json: string | object, config?: TokenizerConfig): Promise<Tokenizer> {
   const options = checkOptions('loadTokenizer', config ?? {});
-  const { HuggingFace, checkTokenizerJson, mended, rewritten } = await import('./engine.js').catch((cause) => {
-    throw new SimdformerError(
-      `loadTokenizer: what reads a tokenizer.json did not load: ${cause.message}. A service worker has no import(): use a ` +
-        'bundler, without splitting',
-      { cause },
-    );
-  });
+  const { HuggingFace, checkTokenizerJson, findAddedTokens, mended, rewritten } = await import('./engine.js').catch(
+    (cause) => {
+      throw new SimdformerError(
+        `loadTokenizer: what reads a tokenizer.json did not load: ${cause.message}. A service worker has no import(): use a ` +
+          'bundler, without splitting',
+        { cause },
+      );
+    },
+  );
   try {
     const parsed = checkTokenizerJson(typeof json === 'string' ? JSON.parse(json) : json);
     // Decoding gives back what was encoded: no spaces are cleaned away unless the config asks for it.
@@ -55,6 +63,7 @@ export async function loadTokenizer(json: string | object, config?: TokenizerCon
       { ...read, model },
       { clean_up_tokenization_spaces: false, ...options, unk_token },
     );
+    findAddedTokens(engine, parsed.added_tokens);
     return new HuggingFaceTokenizer(mended(engine, parsed.model), parsed, config);
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;

@@ -11,6 +11,10 @@ export interface TokenizerJson {
     readonly content: string;
     readonly special: boolean;
     readonly single_word?: boolean;
+    readonly lstrip?: boolean;
+    readonly rstrip?: boolean;
+    /** Whether it is looked for in normalized text. Default: unless it is special. */
+    readonly normalized?: boolean;
   }[];
   readonly normalizer: unknown;
   readonly pre_tokenizer: unknown;

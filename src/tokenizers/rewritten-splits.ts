@@ -2,7 +2,7 @@ import { GPT2_WORDS } from './byte-level.js';
 import { type Part, refuse, sequence } from './part.js';
 
 /** Members of character classes. Letters, marks, digits and joiners, as `\w` is in Rust; punctuation, as BERT has it. */
-const WORD = '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u200c\\u200d';
+export const WORD = '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u200c\\u200d';
 const SIGN = '\\p{P}!-/:-@\\[-`{-~';
 
 /** A pre-tokenizer in the form of which the engine gives what Hugging Face's `tokenizers` does. */

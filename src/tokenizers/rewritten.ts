@@ -22,13 +22,12 @@ export function rewritten(json: TokenizerJson): TokenizerJson {
   if (merges !== undefined && prefix)
     refuse(`the continuing_subword_prefix ${JSON.stringify(prefix)} in its BPE model`);
   checkMerges(json.model);
-  const word = json.added_tokens.find((token) => token.single_word);
-  if (word !== undefined) refuse(`single_word set for its added token ${JSON.stringify(word.content)}`);
   return {
     ...json,
     // An unk_id that is undefined would make the first character's token that of unknown text.
     model: { ...json.model, type: typeOf(json.model), unk_id: json.model.unk_id ?? null },
-    normalizer: rewriteEach(json.normalizer, 'normalizers', rewriteNormalizer),
+    // Without one, the engine would look for all added tokens at once.
+    normalizer: rewriteEach(json.normalizer ?? sequence('normalizers'), 'normalizers', rewriteNormalizer),
     pre_tokenizer: rewriteEach(json.pre_tokenizer, 'pretokenizers', rewritePreTokenizer),
     post_processor: rewriteEach(json.post_processor, 'processors', (part) => rewriteProcessor(part, json)),
     decoder: rewriteEach(json.decoder, 'decoders', rewriteDecoder),
@@ -54,8 +53,7 @@ function typeOf({ type, vocab, merges, ...rest }: TokenizerModel): string {
 }
 
 /**
- * What no other form of the file would mend: `first` of Metaspace means the first piece of the text, not that behind
- * each added token; text without a token is one token in each piece that the pre-tokenizer
+ * What no other form of the file would mend: text without a token is one token in each piece that the pre-tokenizer
  * makes, not across them; in Unigram models the name of the unknown token is text with a score of its own; and where such
  * a model says so, text without a token is bytes, which the engine does in BPE models only.
  */
@@ -65,7 +63,6 @@ export function mended(engine: Engine, { vocab, unk_id, byte_fallback }: Tokeniz
   if (unknown !== undefined) model.scores[unk_id as number] = unknown[1];
   const findTokens = model._call.bind(model);
   model._call = (pieces) => pieces.flatMap((piece) => findTokens([piece]));
-  countParts(engine);
   if (!byte_fallback || !Array.isArray(vocab)) return engine;
   const encoder = new TextEncoder();
   const bytesOf = (token: string) =>
@@ -82,23 +79,6 @@ export function mended(engine: Engine, { vocab, unk_id, byte_fallback }: Tokeniz
     return { ids: all.flatMap((each) => each.ids), tokens: all.flatMap((each) => each.tokens) };
   };
   return engine;
-}
-
-/** Only the first part of what the engine splits at added tokens is the beginning of a section, as it takes all to be. */
-function countParts(engine: Engine): void {
-  const { pre_tokenizer: preTokenize, splitter_normalized: splitter } = engine;
-  if (preTokenize === null) return;
-  const split = splitter.split.bind(splitter);
-  let parts: string[] | undefined;
-  splitter.split = (text) => {
-    parts = split(text);
-    return parts;
-  };
-  engine.pre_tokenizer = (text, { section_index }) => {
-    const isFirst = text === parts?.[0];
-    parts = undefined;
-    return preTokenize(text, { section_index: isFirst ? section_index : 1 });
-  };
 }
 
 type Rewrite = (part: Part, place: number) => Part;

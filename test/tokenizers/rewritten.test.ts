@@ -200,20 +200,10 @@ describe('loadTokenizer refuses', () => {
     merges: [['a', '##b']],
     continuing_subword_prefix: '##',
   };
-  const added = {
-    id: 1,
-    content: 'a',
-    single_word: true,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special: false,
-  };
   const merging = { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 } };
   const template = { type: 'TemplateProcessing', single: [{ SpecialToken: { id: 'x', type_id: 0 } }] };
   it.each<[string, object, string]>([
     ['prefixes in BPE', { model: bpe }, 'continuing_subword_prefix "##" in its BPE model'],
-    ['added tokens that are words', { added_tokens: [added] }, 'single_word set for its added token "a"'],
     ['splits at nothing', split({ Regex: 'x*' }, 'Contiguous'), 'Split with Contiguous at /x*/, which matches'],
     ['splits that refer back', split({ Regex: '(x)\\1' }, 'Removed'), 'Split with Removed at /(x)\\1/, which refers'],
     ['another behavior', split({ Regex: 'x' }, 'Kept'), 'the behavior "Kept" in its pre_tokenizer'],

@@ -1,0 +1,66 @@
+import type { Engine } from './huggingface.js';
+import type { TokenizerJson } from './json.js';
+import { WORD } from './rewritten-splits.js';
+
+type AddedToken = TokenizerJson['added_tokens'][number];
+
+const SPACE = /\p{White_Space}/u;
+const BEFORE_WORD = new RegExp(`(?=[${WORD}])`, 'uy');
+const AFTER_WORD = new RegExp(`(?<=[${WORD}])`, 'uy');
+
+/**
+ * Has the engine find added tokens as Hugging Face's `tokenizers` does: those that are not normalized in the text, then
+ * the others in what is left of it, normalized. The engine takes single words anywhere and other characters for white
+ * space, and what is left for a token if it is written like one.
+ */
+export function findAddedTokens(engine: Engine, added: readonly AddedToken[]): void {
+  const { normalizer, pre_tokenizer: preTokenize, splitter_unnormalized, splitter_normalized, model } = engine;
+  const raw = new Map<string, AddedToken>();
+  const normalized = new Map<string, AddedToken>();
+  for (const token of added) {
+    if (token.normalized ?? !token.special) normalized.set(normalizer(token.content), token);
+    else raw.set(token.content, token);
+  }
+  engine.added_tokens_map.clear(); // tokens of the model that are written as the normalized form of an added one
+  engine.encode_text = (text) => {
+    if (text === null) return null;
+    return sectionsOf(text, splitter_unnormalized, raw).flatMap((section, i) => {
+      if (typeof section !== 'string') return section.content;
+      return sectionsOf(normalizer(section), splitter_normalized, normalized).flatMap((part, j) => {
+        if (typeof part !== 'string') return part.content;
+        return model(preTokenize === null ? [part] : preTokenize(part, { section_index: i + j }));
+      });
+    });
+  };
+}
+
+/** The added tokens in a text, with the white space that they take, and what is between them. */
+function sectionsOf(
+  text: string,
+  splitter: { split(text: string): string[] },
+  tokens: ReadonlyMap<string, AddedToken>,
+): (string | AddedToken)[] {
+  const sections: (string | AddedToken)[] = [];
+  let done = 0;
+  let next = 0;
+  for (const piece of splitter.split(text)) {
+    let start = next;
+    next += piece.length;
+    const token = tokens.get(piece);
+    if (token === undefined) continue;
+    let end = next;
+    if (token.single_word && (isAt(AFTER_WORD, text, start) || isAt(BEFORE_WORD, text, end))) continue;
+    if (token.lstrip) while (start > done && SPACE.test(text[start - 1] as string)) start--;
+    if (token.rstrip) while (end < text.length && SPACE.test(text[end] as string)) end++;
+    if (done < start) sections.push(text.slice(done, start));
+    if (start < end) sections.push(token); // else the one before took all of it
+    done = end;
+  }
+  if (done < text.length) sections.push(text.slice(done));
+  return sections;
+}
+
+function isAt(pattern: RegExp, text: string, place: number): boolean {
+  pattern.lastIndex = place;
+  return pattern.test(text);
+}
