@@ -46,11 +46,11 @@ export function rewritePreTokenizer(part: Part, place: number): Part {
 /** The engine takes most behaviors for `Isolated`, and drops what an inverted pattern does not match. */
 function rewriteSplit(part: Part): Part {
   const pattern = part.pattern as { String?: string; Regex?: string };
-  const regex = pattern.Regex ?? escaped(pattern.String);
+  const regex = pattern.Regex === undefined ? escaped(pattern.String) : withLongS(pattern.Regex);
   let { behavior } = part;
   if (part.invert) {
     // What matches and what does not change places.
-    if (behavior === 'Removed') return part;
+    if (behavior === 'Removed') return keep(regex);
     if (behavior === 'MergedWithPrevious') behavior = 'MergedWithNext';
     else if (behavior === 'MergedWithNext') behavior = 'MergedWithPrevious';
   }
@@ -62,6 +62,16 @@ function rewriteSplit(part: Part): Part {
   return splitAt(
     regex.replace(GROUP, (found) => (found.startsWith('(') ? '(?:' : found)),
     behavior,
+  );
+}
+
+/** A group without regard to case takes ſ for an s, too (`'ſt` is a contraction), which the engine does for ASCII only. */
+function withLongS(regex: string): string {
+  return regex.replace(/\(\?i:[^()]*\)/g, (group) =>
+    group.replace(/\\[pP]\{[^}]*\}|\\[\s\S]|\[\^?[a-z]*s[a-z]*\]|\[[^\]]*\]|s/gi, (found) => {
+      if (/^s$/i.test(found)) return '[sſ]';
+      return /^\[\^?[a-z]+\]$/i.test(found) ? found.replace(']', 'ſ]') : found;
+    }),
   );
 }
 

@@ -84,6 +84,8 @@ const cases: [name: string, parts: object, words: string[], text: string, ids: n
   ['inverted Split, Contiguous', { pre_tokenizer: { type: 'Split', pattern: { Regex: 'x' }, behavior: 'Contiguous', invert: true } }, ['a', 'xx', 'b'], 'axxb', [1, 2, 3]],
   ['inverted Split, MergedWithPrevious', { pre_tokenizer: { type: 'Split', pattern: { Regex: 'x' }, behavior: 'MergedWithPrevious', invert: true } }, ['a', 'x', 'xb'], 'axxb', [1, 2, 3]],
   ['inverted Split, MergedWithNext', { pre_tokenizer: { type: 'Split', pattern: { Regex: 'x' }, behavior: 'MergedWithNext', invert: true } }, ['ax', 'x', 'b'], 'axxb', [1, 2, 3]],
+  ['contractions with a long s', split({ Regex: "'(?i:[sdmt]|re)|\\p{L}+" }, 'Isolated'), ["'ſ", 't', "'s", "'RE"], "'ſt's'RE", [1, 2, 3, 4]],
+  ['contractions with a long s, inverted', split({ Regex: "(?i:'s|'t)|\\p{L}+" }, 'Removed', true), ["'ſ", 't'], "'ſt!'ſ", [1, 2, 1]],
   ['Sequence', { pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'WhitespaceSplit' }, { type: 'Punctuation' }] } }, ['a', '.', 'é'], 'a.. é', [1, 2, 2, 3]],
   ['Lowercase', { normalizer: { type: 'Lowercase' } }, ['οδοσ'], 'ΟΔΟΣ', [1]],
   ['Strip', { normalizer: { type: 'Strip', strip_left: true, strip_right: true } }, ['\ufeffa'], '\u0085\ufeffa\u0085 ', [1]],
