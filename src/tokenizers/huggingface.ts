@@ -9,7 +9,9 @@ export interface Engine {
   readonly model: {
     (pieces: string[]): string[];
     _call(pieces: string[]): string[];
-    /** Of a Unigram model's tokens. */
+    encode(pieces: string[]): string[];
+    /** Unigram models have it, and scores of their tokens. */
+    tokenize(piece: string): string[];
     readonly scores: number[];
   };
   readonly normalizer: (text: string) => string;

@@ -61,6 +61,8 @@ export function mended(engine: Engine, { vocab, unk_id, byte_fallback }: Tokeniz
   const { model } = engine;
   const unknown = Array.isArray(vocab) ? vocab[unk_id ?? -1] : undefined;
   if (unknown !== undefined) model.scores[unk_id as number] = unknown[1];
+  // As arguments of a call, which it makes of them, the tokens of a long piece are too many.
+  if (Array.isArray(vocab)) model.encode = (pieces) => pieces.flatMap((piece) => model.tokenize(piece));
   const findTokens = model._call.bind(model);
   model._call = (pieces) => pieces.flatMap((piece) => findTokens([piece]));
   if (!byte_fallback || !Array.isArray(vocab)) return engine;

@@ -154,6 +154,11 @@ describe('loadTokenizer gives the ids of Hugging Face for', () => {
     expect((await loadTokenizer({ ...plain, model })).encode('aba')).toEqual(ids);
   });
 
+  it('long pieces, which Unigram models make many tokens of', async () => {
+    const tokenizer = await loadTokenizer({ ...plain, model: { type: 'Unigram', unk_id: 0, vocab } });
+    expect(tokenizer.encode('ab'.repeat(100_000))).toHaveLength(200_000);
+  });
+
   it('unknown text in several pieces', async () => {
     const pre_tokenizer = { type: 'Whitespace' };
     const tokenizer = await loadTokenizer({ ...plain, pre_tokenizer, model: { type: 'Unigram', unk_id: 0, vocab } });
