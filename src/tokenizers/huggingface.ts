@@ -22,11 +22,21 @@ export interface Engine {
   /** Those that come before tokens of the model which are written alike. */
   readonly added_tokens_map: { clear(): void };
   encode_text(text: string | null): string[] | null;
+  readonly decoder: Decoder | null;
   encode(text: string, options: { add_special_tokens: boolean }): Encoded;
   decode(ids: number[], options: { skip_special_tokens: boolean }): string;
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
   get_vocab(): Map<string, number>;
+}
+
+export interface Decoder {
+  /** Of a sequence. */
+  readonly decoders?: readonly Decoder[];
+  /** ByteFallback and ByteLevel have it. */
+  text_decoder?: TextDecoder;
+  /** What ByteLevel calls for tokens between added ones. */
+  convert_tokens_to_string(tokens: readonly string[]): string;
 }
 
 export interface Encoded {
@@ -46,15 +56,13 @@ export interface Encoded {
  */
 export async function loadTokenizer(json: string | object, config?: TokenizerConfig): Promise<Tokenizer> {
   const options = checkOptions('loadTokenizer', config ?? {});
-  const { HuggingFace, checkTokenizerJson, findAddedTokens, mended, rewritten } = await import('./engine.js').catch(
-    (cause) => {
-      throw new SimdformerError(
-        `loadTokenizer: what reads a tokenizer.json did not load: ${cause.message}. A service worker has no import(): use a ` +
-          'bundler, without splitting',
-        { cause },
-      );
-    },
-  );
+  const { HuggingFace, checkTokenizerJson, mended, rewritten } = await import('./engine.js').catch((cause) => {
+    throw new SimdformerError(
+      `loadTokenizer: what reads a tokenizer.json did not load: ${cause.message}. A service worker has no import(): use a ` +
+        'bundler, without splitting',
+      { cause },
+    );
+  });
   try {
     const parsed = checkTokenizerJson(typeof json === 'string' ? JSON.parse(json) : json);
     // Decoding gives back what was encoded: no spaces are cleaned away unless the config asks for it.
@@ -65,8 +73,7 @@ export async function loadTokenizer(json: string | object, config?: TokenizerCon
       { ...read, model },
       { clean_up_tokenization_spaces: false, ...options, unk_token },
     );
-    findAddedTokens(engine, parsed.added_tokens);
-    return new HuggingFaceTokenizer(mended(engine, parsed.model), parsed, config);
+    return new HuggingFaceTokenizer(mended(engine, parsed), parsed, config);
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;
     throw new FormatError(`this tokenizer.json cannot be read: ${(cause as Error).message}`, { cause });

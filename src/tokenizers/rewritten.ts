@@ -3,9 +3,10 @@
 // What has no such form is refused.
 
 import { FormatError } from '../core/errors.js';
+import { findAddedTokens } from './added-tokens.js';
 import { BYTE_NAMES } from './byte-level.js';
 import { charsmapNormalizer } from './charsmap.js';
-import type { Encoded, Engine } from './huggingface.js';
+import type { Decoder, Encoded, Engine } from './huggingface.js';
 import type { TokenizerJson, TokenizerModel } from './json.js';
 import { type Part, refuse, sequence } from './part.js';
 import { rewritePreTokenizer } from './rewritten-splits.js';
@@ -57,14 +58,19 @@ function typeOf({ type, vocab, merges, ...rest }: TokenizerModel): string {
  * makes, not across them; in Unigram models the name of the unknown token is text with a score of its own; and where such
  * a model says so, text without a token is bytes, which the engine does in BPE models only.
  */
-export function mended(engine: Engine, { vocab, unk_id, byte_fallback }: TokenizerModel): Engine {
+export function mended(
+  engine: Engine,
+  { added_tokens, model: { vocab, unk_id, byte_fallback } }: TokenizerJson,
+): Engine {
   const { model } = engine;
+  findAddedTokens(engine, added_tokens);
   const unknown = Array.isArray(vocab) ? vocab[unk_id ?? -1] : undefined;
   if (unknown !== undefined) model.scores[unk_id as number] = unknown[1];
   // As arguments of a call, which it makes of them, the tokens of a long piece are too many.
   if (Array.isArray(vocab)) model.encode = (pieces) => pieces.flatMap((piece) => model.tokenize(piece));
   const findTokens = model._call.bind(model);
   model._call = (pieces) => pieces.flatMap((piece) => findTokens([piece]));
+  if (engine.decoder !== null) mendDecoder(engine.decoder);
   if (!byte_fallback || !Array.isArray(vocab)) return engine;
   const encoder = new TextEncoder();
   const bytesOf = (token: string) =>
@@ -81,6 +87,27 @@ export function mended(engine: Engine, { vocab, unk_id, byte_fallback }: Tokeniz
     return { ids: all.flatMap((each) => each.ids), tokens: all.flatMap((each) => each.tokens) };
   };
   return engine;
+}
+
+const BYTES_BY_NAME = new Map(BYTE_NAMES.map((name, byte) => [name, byte]));
+
+/**
+ * Text keeps a byte order mark that bytes spell, and tokens that names of bytes do not spell are themselves: the engine
+ * makes U+0000 of other characters.
+ */
+function mendDecoder(decoder: Decoder): void {
+  decoder.decoders?.forEach(mendDecoder);
+  if (decoder.text_decoder === undefined) return;
+  const bytesToText = new TextDecoder('utf-8', { ignoreBOM: true });
+  decoder.text_decoder = bytesToText;
+  const encoder = new TextEncoder();
+  decoder.convert_tokens_to_string = (tokens) => {
+    const bytes = tokens.flatMap((token) => {
+      const named = Array.from(token, (name) => BYTES_BY_NAME.get(name));
+      return named.includes(undefined) ? [...encoder.encode(token)] : (named as number[]);
+    });
+    return bytesToText.decode(Uint8Array.from(bytes));
+  };
 }
 
 type Rewrite = (part: Part, place: number) => Part;

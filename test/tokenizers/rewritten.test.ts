@@ -197,6 +197,19 @@ describe('loadTokenizer gives the ids of Hugging Face for', () => {
     const tokenizer = await loadTokenizer({ ...plain, decoder, model: wordLevel([word]) });
     expect(tokenizer.decode([1])).toBe(text);
   });
+
+  it.each([
+    [{ type: 'ByteFallback' }, ['<0xEF>', '<0xBB>', '<0xBF>', 'a'], '\ufeffa'],
+    [
+      { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
+      ['Ã', '©', 'x y', '中', 'Ġ'],
+      'éx y中 ',
+    ],
+    [{ type: 'Sequence', decoders: [{ type: 'ByteLevel' }, { type: 'Fuse' }] }, ['ï»¿a', '▁'], '\ufeffa▁'],
+  ])('decoding bytes by %o', async (decoder, words, text) => {
+    const tokenizer = await loadTokenizer({ ...plain, decoder, model: wordLevel(words) });
+    expect(tokenizer.decode(words.map((_, at) => at + 1))).toBe(text);
+  });
 });
 
 describe('loadTokenizer refuses', () => {
