@@ -98,7 +98,10 @@ struct LayerNorm {
     const double miss = around.of[0] / cols;
     const double spread = around.of[1] / cols - miss * miss;
     const float center = static_cast<float>(pivot + miss);
-    const float scale = static_cast<float>(1 / std::sqrt((spread < 0 ? 0 : spread) + static_cast<double>(eps)));
+    // Squares that add up to infinity would turn the row into beta, with gradients of 0.
+    const float scale = spread < INFINITY
+                            ? static_cast<float>(1 / std::sqrt((spread < 0 ? 0 : spread) + static_cast<double>(eps)))
+                            : NAN;
     context.f32(mean)[row] = center;
     context.f32(rstd)[row] = scale;
     return {s,

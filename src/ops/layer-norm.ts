@@ -25,8 +25,9 @@ export interface LayerNormOptions {
  * taken over n, not n - 1 (Ba, Kiros, Hinton 2016, arXiv 1607.06450). The addition is part of the same pass over
  * memory.
  *
- * `x` float32 [..., n]; `gamma` and `beta` float32 [n], null for 1 and 0; result [..., n]. Throws ShapeError,
- * DTypeError, ArgumentError.
+ * `x` float32 [..., n]; `gamma` and `beta` float32 [n], null for 1 and 0; result [..., n]. A row whose squared
+ * deviations add up to more than float32 holds gives NaN, as do its gradients. Throws ShapeError, DTypeError,
+ * ArgumentError.
  */
 export function layerNorm(
   x: Tensor,

@@ -102,6 +102,28 @@ describe.each(isas)('layerNorm, %s', (isa) => {
     for (const gradient of await x.grad!.data()) expect(gradient).toBeCloseTo(0, 1);
   });
 
+  it('gives NaN for a row whose squares float32 cannot add up, and for its gradients', async () => {
+    const device = await deviceFor(isa, 1);
+    const cols = 37;
+    const values = Float32Array.from({ length: 2 * cols }, (_, i) => Math.sin(i) * (i < cols ? 1e20 : 1));
+    const [x, residual, gamma] = [values, new Float32Array(2 * cols), new Float32Array(cols).fill(1)].map((data) =>
+      device.tensor(data, data.length > cols ? [2, cols] : [cols], { requiresGrad: true }),
+    );
+    for (const given of [null, residual]) {
+      x!.zeroGrad();
+      const y = layerNorm(x!, gamma, null, { residual: given });
+      y.backward(device.full([2, cols], 1));
+      for (const tensor of [y, x!.grad!]) {
+        const all = await tensor.data();
+        expect([all.subarray(0, cols).every(Number.isNaN), all.subarray(cols).every(Number.isFinite)]).toEqual([
+          true,
+          true,
+        ]);
+      }
+    }
+    expect((await gamma!.grad!.data()).every(Number.isNaN)).toBe(true);
+  });
+
   it('gives a row the same bits among more than a cache of 32 MB holds', async () => {
     const device = await deviceFor(isa, 2);
     const [rows, cols, few] = [17_000, 517, 40];
