@@ -48,6 +48,7 @@ struct Reduce {
  private:
   static constexpr size_t kBlock = 8;  // vectors of accumulators: enough to hide the latency of an addition
   static constexpr uint64_t kGrain = 16384;
+  static constexpr uint64_t kTogether = 128;  // pieces of columns
 
   void finish(float* target, Vf sum, size_t lanes, bool last) const {
     if (last) sum = accumulate == 0 ? sum * splat(scale) : fma(sum, splat(scale), loadLanes(target, lanes));
@@ -112,7 +113,12 @@ struct Reduce {
         const float* parts = context.f32(workspace) + row * cols + c0;
         eachVector(c1 - c0, [&](size_t c, size_t lanes) {
           Vf total = {};
-          for (uint64_t part = 0; part < pieces; ++part) total += loadLanes(parts + part * rows * cols + c, lanes);
+          for (uint64_t part = 0; part < pieces;) {
+            Vf some = {};  // thousands of pieces, one after the other, would lose what a piece keeps
+            for (const uint64_t end = part + kTogether; part < pieces && part < end; ++part)
+              some += loadLanes(parts + part * rows * cols + c, lanes);
+            total += some;
+          }
           finish(target + c, total, lanes, true);
         });
       }

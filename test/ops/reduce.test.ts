@@ -88,6 +88,16 @@ describe('sum', () => {
     }
   });
 
+  it('keeps it in columns, too', async () => {
+    for (const isa of isas) {
+      const device = await deviceFor(isa, 2);
+      const x = device.full([1 << 20, 2], 0.1);
+      for (const column of await mean(x, { axis: 0 }).data())
+        expect(Math.abs(column / Math.fround(0.1) - 1)).toBeLessThan(5e-6);
+      x.dispose();
+    }
+  });
+
   it('refuses an axis that is not there or is named twice', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.zeros([2, 3]);
