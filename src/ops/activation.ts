@@ -50,8 +50,8 @@ export function relu(x: Tensor): Tensor {
 
 /**
  * x·Φ(x), Φ the standard normal distribution function (Hendrycks, Gimpel 2016, arXiv 1606.08415). `x`: float32, any
- * shape. `approximate: 'tanh'` takes x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))) instead, as GPT-2 does. Default 'none'.
- * Throws DTypeError, ArgumentError.
+ * shape. `approximate: 'tanh'` takes x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))) instead, as GPT-2 does. Default 'none',
+ * which is 0 at -∞, where PyTorch and 'tanh' give NaN. Slopes at ±∞ are their limits. Throws DTypeError, ArgumentError.
  */
 export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' | undefined } = {}): Tensor {
   const { approximate = 'none' } = checkOptions('gelu', options);
@@ -61,7 +61,7 @@ export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' | undef
 
 /**
  * x·sigmoid(x), also called swish (Elfwing, Uchibe, Doya 2017, arXiv 1702.03118), element by element. `x`: float32, any
- * shape, which the result has, too. Throws DTypeError.
+ * shape, which the result has, too. NaN at -∞, as in PyTorch; slopes at ±∞ are their limits. Throws DTypeError.
  */
 export function silu(x: Tensor): Tensor {
   return activate('silu', x, 'silu');

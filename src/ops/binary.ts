@@ -10,8 +10,9 @@ import { broadcastGrad } from './reduce.js';
 const KINDS = { add: 0, sub: 1, mul: 2, div: 3 } as const;
 
 /**
- * a + b with NumPy broadcasting. Float32; `b` may be a number. Throws ShapeError if the shapes do not broadcast,
- * DTypeError, ArgumentError if `b` is NaN or neither a tensor nor a number.
+ * a + b with NumPy broadcasting. Float32; `b` may be a number. Throws ShapeError if the shapes do not broadcast, or
+ * if more than six dimensions are left where neighbours that broadcast alike are one; DTypeError; ArgumentError if `b`
+ * is NaN or neither a tensor nor a number.
  */
 export function add(a: Tensor, b: Tensor | number): Tensor {
   if (!(b instanceof Tensor)) return affine('add', a, 1, checkOperand('add', b));

@@ -19,7 +19,10 @@ const reductions = ['none', 'mean', 'sum'] as const;
 export interface CrossEntropyOptions {
   /** The share of each target's probability that is spread evenly over all classes. 0 to 1, default 0. */
   labelSmoothing?: number | undefined;
-  /** A target that is left out of the loss, a 32-bit integer such as the padding id; null for none (the default). */
+  /**
+   * A target that is left out of the loss, a 32-bit integer such as the padding id; null for none (the default, where
+   * PyTorch has -100). The gradient of its logits is 0, even if they are not finite.
+   */
   ignoreIndex?: number | null | undefined;
   /** The mean over targets that are not ignored (the default), their sum, or the loss of each target (0 if ignored). */
   reduction?: (typeof reductions)[number] | undefined;

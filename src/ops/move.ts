@@ -29,7 +29,7 @@ import { beyond, dimensionsOf, gridOperands, stepsOf } from './grid.js';
 /**
  * `x` with its dimensions in another order: dimension d of the result is dimension `axes[d]` of `x`, negative ones
  * counted from the end. `x`: any shape and dtype; the result is a copy. Throws ArgumentError if `axes` does not name
- * each dimension once.
+ * each dimension once, ShapeError if more than six are left where those that stay neighbours are one.
  */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
   const device = checkDevice('permute', { x });

@@ -13,7 +13,8 @@ export interface ReduceOptions {
 
 /**
  * The sum over dimensions. `x`: float32, any shape; the result is float32 of the dimensions that are left, [] by
- * default. Throws DTypeError, ArgumentError for an axis that `x` lacks or that is named twice.
+ * default. Throws DTypeError; ArgumentError for an axis that `x` lacks or that is named twice; ShapeError if more than
+ * six dimensions are left where neighbours that are both summed, or both kept, are one.
  */
 export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   return reduce('sum', x, options, () => 1);

@@ -11,8 +11,9 @@ const CHUNK = 8192;
  * `clip_grad_norm_`. Returns the norm before, a scalar tensor; nothing is read back to decide. Parameters without a gradient
  * count as zero.
  *
- * If a gradient is not finite the norm is infinity or NaN and the gradients are left as they are. Throws AutogradError
- * for views and results of ops, ArgumentError if a parameter is given twice or none has a gradient.
+ * If a gradient is not finite, or the norm too large for float32, the norm is infinity or NaN and the gradients are left
+ * as they are. Throws AutogradError for views and results of ops, ArgumentError if a parameter is given twice, none has a
+ * gradient or `maxNorm` is not positive.
  */
 export function clipGradNorm(params: readonly Tensor[], maxNorm: number): Tensor {
   const device = checkLeaves('clipGradNorm', params); // a view's gradient may have gaps, which commands here do not know
