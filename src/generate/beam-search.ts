@@ -1,6 +1,6 @@
 import { Random } from '../core/random.js';
 import type { FinishReason, Hypothesis, Plan, PlannedInput, TokenEvent } from './options.js';
-import { type LogitsProcessor, processorsOf } from './processors.js';
+import { argmax, type LogitsProcessor, processorsOf } from './processors.js';
 import { candidatesOf, needsLogits, type Ranking } from './ranking.js';
 import { checkedTotal, gumbel, isAnyAllowed, noneAllowed, rowOf, type Search } from './search.js';
 
@@ -196,16 +196,20 @@ class InputBeams {
       best.offer({ beam, token: forced, sum: sum + logProbability, logProbability }, sum + logProbability);
       return;
     }
-    const scores = this.#processors.length > 0 ? row.map((logit) => logit - total) : row;
+    const scores = this.#processors.length > 0 ? row.slice() : row;
+    if (scores !== row) for (let token = 0; token < row.length; token++) scores[token] = (row[token] as number) - total;
     for (const process of this.#processors) process(scores, read);
     if (scores !== row && !isAnyAllowed(scores, this.input.index)) return;
     const base = scores === row ? sum - total : sum;
+    const greatest = this.#random === null ? 0 : base + (scores[argmax(scores)] as number);
+    let rarity = Math.exp(greatest - best.least); // of draws that can lift any of these among the best
     for (let token = 0; token < row.length; token++) {
       const candidate = base + (scores[token] as number);
-      const key =
-        this.#random === null || candidate === Number.NEGATIVE_INFINITY ? candidate : candidate + gumbel(this.#random);
+      if (candidate === Number.NEGATIVE_INFINITY) continue;
+      const key = this.#random === null ? candidate : candidate + gumbel(this.#random, rarity);
       if (key > best.least) {
         best.offer({ beam, token, sum: candidate, logProbability: (row[token] as number) - total }, key);
+        rarity = Math.exp(greatest - best.least);
       }
     }
   }

@@ -101,7 +101,11 @@ export function topK(k: number): LogitsProcessor {
   checkNumber('topK', 'k', k, isCount, 'a positive integer');
   return (scores) => {
     if (k >= scores.length) return;
-    const worst = Float32Array.from(scores).sort()[scores.length - k] as number;
+    const { worst } = greatestOf(
+      scores,
+      () => 1,
+      () => k,
+    );
     for (let token = 0; token < scores.length; token++) if ((scores[token] as number) < worst) scores[token] = NEVER;
   };
 }
@@ -113,21 +117,57 @@ export function topK(k: number): LogitsProcessor {
 export function topP(p: number): LogitsProcessor {
   checkNumber('topP', 'p', p, (part) => part > 0 && part <= 1, 'a number above 0, at most 1');
   return (scores) => {
-    const total = logSumExp(scores);
-    // Those that are rarer than this have less than 1 - p all together: the others contain the nucleus.
-    const least = total + Math.log((1 - p) / scores.length);
-    const likely = scores.filter((score) => score >= least).sort();
-    let mass = 0;
-    let from = likely.length;
-    while (from > 0 && mass < p) mass += Math.exp((likely[--from] as number) - total);
-    const worst = likely[from] as number;
-    let equals = likely.lastIndexOf(worst) - from + 1; // of those that are as bad, the first ones
+    const nucleus = greatestOf(
+      scores,
+      (distance) => Math.exp(distance),
+      (total) => p * total,
+    );
+    let { equals } = nucleus;
     for (let token = 0; token < scores.length; token++) {
       const score = scores[token] as number;
-      if (score < worst || (score === worst && equals-- <= 0)) scores[token] = NEVER;
+      if (score < nucleus.worst || (score === nucleus.worst && equals-- <= 0)) scores[token] = NEVER;
     }
   };
 }
+
+/**
+ * As many of the greatest scores as together weigh `enough` of the total, all if they never do: the worst of them, and
+ * how many that equal it are among them. `weigh` takes a score's distance from the greatest, at most 0. Sorting all
+ * would take ten times as long: weights are summed by distance, and one part is sorted.
+ */
+function greatestOf(
+  scores: Float32Array,
+  weigh: (distance: number) => number,
+  enough: (total: number) => number,
+): { worst: number; equals: number } {
+  const greatest = scores[argmax(scores)] as number;
+  const last = Math.min(PARTS, scores.length) - 1;
+  const partOf = (score: number) => Math.min((greatest - score) * 16, last) | 0;
+  const sums = new Float64Array(last + 1);
+  for (let token = 0; token < scores.length; token++) {
+    const score = scores[token] as number;
+    sums[partOf(score)] = (sums[partOf(score)] as number) + weigh(score - greatest);
+  }
+  let total = 0;
+  for (let part = 0; part <= last; part++) total += sums[part] as number;
+  const goal = enough(total);
+  let sum = 0;
+  let part = 0;
+  while (part < last && sum + (sums[part] as number) < goal) sum += sums[part++] as number;
+  const found: number[] = [];
+  for (let token = 0; token < scores.length; token++) {
+    const score = scores[token] as number;
+    if (partOf(score) === part) found.push(score);
+  }
+  const sorted = new Float32Array(found).sort();
+  let from = sorted.length;
+  while (from > 0 && sum < goal) sum += weigh((sorted[--from] as number) - greatest);
+  const worst = sorted[from] ?? NEVER;
+  return { worst, equals: sorted.lastIndexOf(worst) - from + 1 };
+}
+
+/** At most, by distance from the greatest score: each a sixteenth wide, and the last has all the rest. */
+const PARTS = 512;
 
 /** Those with at least `share` of the best one's probability. Throws ArgumentError unless that is from 0 to 1. */
 export function minP(share: number): LogitsProcessor {
@@ -141,14 +181,10 @@ export function minP(share: number): LogitsProcessor {
 /** The place of the greatest, the first of equals. */
 export function argmax(scores: Float32Array): number {
   let best = 0;
-  for (let i = 1; i < scores.length; i++) if ((scores[i] as number) > (scores[best] as number)) best = i;
+  let most = scores[0] as number;
+  for (let i = 1; i < scores.length; i++) {
+    const score = scores[i] as number;
+    if (score > most) [best, most] = [i, score];
+  }
   return best;
-}
-
-/** log Σ exp(score), NaN if there is no probability in the scores. */
-export function logSumExp(scores: Float32Array): number {
-  const greatest = scores[argmax(scores)] as number;
-  let sum = 0;
-  for (let i = 0; i < scores.length; i++) sum += Math.exp((scores[i] as number) - greatest);
-  return greatest + Math.log(sum);
 }

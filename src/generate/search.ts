@@ -1,7 +1,7 @@
 import { SimdformerError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import type { FinishReason, Hypothesis, Plan, TokenEvent } from './options.js';
-import { argmax, type LogitsProcessor, logSumExp, processorsOf } from './processors.js';
+import { argmax, type LogitsProcessor, processorsOf } from './processors.js';
 import type { Ranking } from './ranking.js';
 
 /**
@@ -174,9 +174,13 @@ export function checkedTotal(ranking: Ranking, row: number, input: number): numb
 
 /** Whether a token is allowed. Throws if there is NaN or +∞ among the scores. */
 export function isAnyAllowed(scores: Float32Array, input: number): boolean {
-  const greatest = scores.reduce((most, score) => Math.max(most, score)); // NaN if one is
-  if (!(greatest < Number.POSITIVE_INFINITY)) throw noneFor(input, NOT_NUMBERS);
-  return greatest !== Number.NEGATIVE_INFINITY;
+  let any = false;
+  for (let token = 0; token < scores.length; token++) {
+    const score = scores[token] as number;
+    if (!(score < Number.POSITIVE_INFINITY)) throw noneFor(input, NOT_NUMBERS);
+    if (score !== Number.NEGATIVE_INFINITY) any = true;
+  }
+  return any;
 }
 
 export function noneAllowed(input: number): SimdformerError {
@@ -187,25 +191,48 @@ function noneFor(input: number, reason: string): SimdformerError {
   return new SimdformerError(`generate: no next token can be chosen for input ${input}: ${reason}`);
 }
 
-/** A token with probability proportional to exp(score). */
+/** A token with probability proportional to exp(score): first a block of tokens, then one of it. */
 export function draw(scores: Float32Array, random: Random): number {
-  const total = logSumExp(scores);
-  const uniform = uniform48(random);
-  let mass = 0;
-  let last = 0;
-  for (let token = 0; token < scores.length; token++) {
-    const probability = Math.exp((scores[token] as number) - total);
-    if (probability === 0) continue;
-    mass += probability;
-    if (mass > uniform) return token;
-    last = token;
+  const greatest = scores[argmax(scores)] as number;
+  const sums: number[] = [];
+  let total = 0;
+  let last = 0; // block with any probability
+  for (let from = 0; from < scores.length; from += BLOCK) {
+    const end = Math.min(from + BLOCK, scores.length);
+    let sum = 0;
+    for (let token = from; token < end; token++) {
+      const below = (scores[token] as number) - greatest;
+      if (below > LEAST) sum += Math.exp(below);
+    }
+    if (sum > 0) last = sums.length;
+    sums.push(sum);
+    total += sum;
   }
-  return last;
+  let left = uniform48(random) * total;
+  let block = 0;
+  while (block < last && left >= (sums[block] as number)) left -= sums[block++] as number;
+  let chosen = 0;
+  for (let token = block * BLOCK; token < Math.min((block + 1) * BLOCK, scores.length); token++) {
+    const weight = Math.exp((scores[token] as number) - greatest);
+    if (weight === 0) continue;
+    chosen = token;
+    if (left < weight) break;
+    left -= weight;
+  }
+  return chosen;
 }
 
-/** A draw from the standard Gumbel distribution: the greatest of log p + draw is at each place with probability p. */
-export function gumbel(random: Random): number {
-  return -Math.log(-Math.log(Math.max(uniform48(random), Number.MIN_VALUE)));
+const BLOCK = 256;
+const LEAST = -746; // e to that, and to less, is 0
+
+/**
+ * A draw from the standard Gumbel distribution: the greatest of log p + draw is at each place with probability p. Only
+ * those above -log(rarity) are told exactly, as logarithms take long; some others are −∞.
+ */
+export function gumbel(random: Random, rarity: number): number {
+  const uniform = uniform48(random);
+  if (1 - uniform > rarity) return Number.NEGATIVE_INFINITY; // −log(−log u) is at most −log(1 − u)
+  return -Math.log(-Math.log(Math.max(uniform, Number.MIN_VALUE)));
 }
 
 /** From 0 to below 1 in 48 bits, so that rare tokens of large vocabularies count, too. */

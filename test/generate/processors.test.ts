@@ -10,7 +10,7 @@ import {
   topK,
   topP,
 } from '../../src/generate/processors.js';
-import { draw } from '../../src/generate/search.js';
+import { draw, gumbel } from '../../src/generate/search.js';
 
 /** Scores of tokens with these probabilities, up to a constant that no result may depend on. */
 const scoresOf = (...probabilities: number[]) => Float32Array.from(probabilities, (p) => Math.log(p) + 3);
@@ -64,6 +64,38 @@ describe('topP', () => {
       return before < 0.9;
     });
     expect(kept(topP(0.9), scores)).toEqual(nucleus.sort((a, b) => a - b));
+  });
+});
+
+describe('topK and topP', () => {
+  it('keep what sorting all scores says, however far they are apart, equal or forbidden', () => {
+    const random = new Random(7);
+    for (let round = 0; round < 300; round++) {
+      const spread = 10 ** (random.below(6) - 2);
+      const step = random.below(2) === 0 ? 0 : spread / 8; // many equals
+      const scores = Float32Array.from({ length: 1 + random.below(2000) }, () => {
+        const score = spread * random.normal();
+        return random.below(10) === 0 ? Number.NEGATIVE_INFINITY : step > 0 ? step * Math.round(score / step) : score;
+      });
+      const sorted = [...scores.keys()].sort((a, b) => scores[b]! - scores[a]! || a - b);
+      const greatest = scores[sorted[0]!]!;
+      if (greatest === Number.NEGATIVE_INFINITY) continue;
+      const k = 1 + random.below(scores.length);
+      const isAllowed = (token: number) => scores[token] !== Number.NEGATIVE_INFINITY;
+      const best = [...scores.keys()].filter((token) => scores[token]! >= scores[sorted[k - 1]!]!);
+      expect(kept(topK(k), scores.slice())).toEqual(best.filter(isAllowed));
+      const p = Math.max(random.uniform(), 1e-3);
+      const weights = sorted.map((token) => Math.exp(scores[token]! - greatest));
+      const goal = p * weights.reduce((a, b) => a + b);
+      let mass = 0;
+      const before = weights.map((weight) => {
+        mass += weight;
+        return mass - weight;
+      });
+      if (before.some((sum) => Math.abs(sum - goal) < 1e-9 * goal)) continue; // rounding decides
+      const nucleus = sorted.filter((_, i) => before[i]! < goal).filter(isAllowed);
+      expect(kept(topP(p), scores.slice())).toEqual(nucleus.sort((a, b) => a - b));
+    }
   });
 });
 
@@ -122,5 +154,20 @@ describe('draw', () => {
       return sum + (counts[token] - expected) ** 2 / expected;
     }, 0);
     expect(chiSquare).toBeLessThan(21.1);
+  });
+});
+
+describe('gumbel', () => {
+  it('leaves out only what is not above its bound', () => {
+    const [exact, quick] = [new Random(3), new Random(3)];
+    let left = 0;
+    for (let i = 0; i < 10_000; i++) {
+      const least = (i % 100) / 10 - 3;
+      const draw = gumbel(exact, Number.POSITIVE_INFINITY);
+      const same = gumbel(quick, Math.exp(-least));
+      if (same === Number.NEGATIVE_INFINITY) left++;
+      expect(same === draw || (same === Number.NEGATIVE_INFINITY && draw <= least)).toBe(true);
+    }
+    expect(left).toBeGreaterThan(5000);
   });
 });
