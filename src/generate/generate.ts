@@ -108,7 +108,7 @@ async function* decode(
         session.assertUsable();
         const events = search.choose(ranking);
         length++;
-        for (const event of events) await onToken?.(event);
+        if (onToken !== undefined) for (const event of events) await onToken(event);
         yield events;
         if (search.done) return search;
       }
