@@ -76,15 +76,13 @@ struct Affine {
   }
 
   void run(Context& context) const {
-    parallelBlocks(context.team, rows, cols, 16384, [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
-      for (; row < lastRow; ++row) {
-        const float* source = context.f32(x) + row * xStride + c0;
-        float* target = context.f32(y) + row * yStride + c0;
-        eachVector(c1 - c0, [&](size_t c, size_t lanes) {
-          const Vf value = fma(loadLanes(source + c, lanes), splat(scale), splat(shift));
-          storeLanes(target + c, accumulate == 0 ? value : value + loadLanes(target + c, lanes), lanes);
-        });
-      }
+    eachRun(context.team, rows, cols, xStride == cols && yStride == cols, [&](uint64_t r, uint64_t c0, uint64_t count) {
+      const float* source = context.f32(x) + r * xStride + c0;
+      float* target = context.f32(y) + r * yStride + c0;
+      eachVector(count, [&](size_t c, size_t lanes) {
+        const Vf value = fma(loadLanes(source + c, lanes), splat(scale), splat(shift));
+        storeLanes(target + c, accumulate == 0 ? value : value + loadLanes(target + c, lanes), lanes);
+      });
     });
   }
 };

@@ -1,15 +1,6 @@
 // Moving and making data: upload, copy, fill.
 #include "kernels/shared/grid.h"
 
-// Calls body(row, col, count) for runs of words that tile rows × cols, which count as one row if they are `dense`.
-template <class Body>
-void eachRun(Team& team, uint64_t rows, uint64_t cols, bool dense, const Body& body) {
-  parallelBlocks(team, dense ? 1 : rows, dense ? rows * cols : cols, 16384,
-                 [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
-                   for (; row < lastRow; ++row) body(row, c0, c1 - c0);
-                 });
-}
-
 // y[i] = data[i]: the words that end the command, however many. So small inputs travel inside the list, in order with
 // the other commands.
 struct Upload {

@@ -5,7 +5,6 @@
 //
 // A row whose target is `ignored` (if hasIgnored) has loss 0 and counts for nothing. No probabilities are kept, only z
 // as the pair (max, ln Σ e^(x - max)) in logSums [rows, 2].
-#include "kernels/shared/results.h"
 #include "kernels/shared/rows.h"
 
 enum Reduction : uint32_t { kEach, kMean, kSum, kReductions };

@@ -3,7 +3,6 @@
 //   s = x + residual                      x, residual, s, y  [rows, cols]
 //   x̂ = (s - mean(s))·rstd(s)             mean, rstd         [rows], saved with s for backward
 //   y = gamma·x̂ + beta                    gamma, beta        [cols]
-#include "kernels/shared/results.h"
 #include "kernels/shared/rows.h"
 
 // Without residual s is x; without sum, s is not kept; without gamma it is 1, without beta 0.
@@ -145,16 +144,8 @@ struct LayerNormBackward {
   void run(Context& context) const {
     const uint64_t count = partialsOf(rows), stride = 2 * uint64_t{cols};
     float* parts = context.f32(partials);
-    withResults(uint64_t{rows} * cols, [&](auto past, uint64_t) {
-      context.team.parallel(static_cast<uint32_t>(count), [&](uint32_t chunk) {
-        float* part = parts + chunk * stride;
-        if (sumsColumns()) memset(part, 0, stride * sizeof(float));
-        const uint64_t end = (chunk + uint64_t{1}) * kRowsPerPartial;
-        for (uint64_t row = chunk * kRowsPerPartial; row < rows && row < end; ++row)
-          differentiate<past()>(context, row, part);
-        if (past()) endPast();
-      });
-    });
+    eachRowInParts(context.team, rows, cols, parts, sumsColumns() ? stride : 0,
+                   [&](auto past, uint64_t row, float* part) { differentiate<past()>(context, row, part); });
     if (dgamma.present())
       addPartials(context.team, parts, count, cols, stride, context.f32(dgamma), (accumulate & 4) != 0);
     if (dbeta.present())

@@ -2,7 +2,6 @@
 //
 //   x̂ = x·rstd(x), rstd = 1/√(mean(x²) + eps)       x, y   [rows, cols];  rstd [rows], saved for backward
 //   y = gamma·x̂                                     gamma  [cols], 1 if absent
-#include "kernels/shared/results.h"
 #include "kernels/shared/rows.h"
 
 struct RmsNorm {
@@ -80,16 +79,8 @@ struct RmsNormBackward {
   void run(Context& context) const {
     const uint64_t count = partialsOf(rows);
     float* parts = context.f32(partials);
-    withResults(uint64_t{rows} * cols, [&](auto past, uint64_t) {
-      context.team.parallel(static_cast<uint32_t>(count), [&](uint32_t chunk) {
-        float* part = parts + chunk * uint64_t{cols};
-        if (dgamma.present()) memset(part, 0, cols * sizeof(float));
-        const uint64_t end = (chunk + uint64_t{1}) * kRowsPerPartial;
-        for (uint64_t row = chunk * kRowsPerPartial; row < rows && row < end; ++row)
-          differentiate<past()>(context, row, part);
-        if (past()) endPast();
-      });
-    });
+    eachRowInParts(context.team, rows, cols, parts, dgamma.present() ? cols : 0,
+                   [&](auto past, uint64_t row, float* part) { differentiate<past()>(context, row, part); });
     if (dgamma.present())
       addPartials(context.team, parts, count, cols, cols, context.f32(dgamma), (accumulate & 2) != 0);
   }

@@ -5,7 +5,6 @@
 //
 // As in PyTorch a -infinity gets probability 0, and a slice that is all -infinity, or has NaN or +infinity, becomes
 // NaN.
-#include "kernels/shared/results.h"
 #include "kernels/shared/rows.h"
 
 // [outer, n, inner] along n: row<kPast>(at) for each slice if its elements lie side by side (inner is 1), where kPast

@@ -196,7 +196,7 @@ class InputBeams {
       best.offer({ beam, token: forced, sum: sum + logProbability, logProbability }, sum + logProbability);
       return;
     }
-    const scores = this.#processors.length > 0 ? row.slice() : row;
+    const scores = this.#processors.length > 0 ? new Float32Array(row.length) : row;
     if (scores !== row) for (let token = 0; token < row.length; token++) scores[token] = (row[token] as number) - total;
     for (const process of this.#processors) process(scores, read);
     if (scores !== row && !isAnyAllowed(scores, this.input.index)) return;

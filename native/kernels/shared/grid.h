@@ -91,3 +91,12 @@ void parallelBlocks(Team& team, uint64_t rows, uint64_t cols, uint64_t grain, co
     body(row, row + height < rows ? row + height : rows, col, col + width < cols ? col + width : cols);
   });
 }
+
+// Calls body(row, col, count) for runs of words that tile rows × cols, which count as one row if they are `dense`.
+template <class Body>
+void eachRun(Team& team, uint64_t rows, uint64_t cols, bool dense, const Body& body) {
+  parallelBlocks(team, dense ? 1 : rows, dense ? rows * cols : cols, 16384,
+                 [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
+                   for (; row < lastRow; ++row) body(row, c0, c1 - c0);
+                 });
+}

@@ -2,6 +2,7 @@
 #pragma once
 #include "kernels/shared/fetch.h"
 #include "kernels/shared/grid.h"
+#include "kernels/shared/results.h"
 
 // Σ over a row of each of `n` terms: add(c, lanes, sums) adds the terms of a vector to sums[0 … n), nothing in absent
 // lanes. Two or four vectors are under way at once, which hides the latency of an addition; blocks are added in double,
@@ -89,6 +90,22 @@ SIMD_INLINE LogSum logSum(const float* x, size_t cols) {
 // those are added in order, so that the result does not depend on the number of threads.
 inline constexpr uint64_t kRowsPerPartial = 32;
 inline uint64_t partialsOf(uint64_t rows) { return divideUp(rows, kRowsPerPartial); }
+
+// Calls body(past, row, part) for all rows of gradients [rows, cols]: past as of withResults, and `part` is where a
+// chunk adds up `width` column sums, 0 if none are wanted: its row of partials [partialsOf(rows), width], zeros at
+// first.
+template <class Body>
+void eachRowInParts(Team& team, uint64_t rows, uint64_t cols, float* partials, uint64_t width, const Body& body) {
+  withResults(rows * cols, [&](auto past, uint64_t) {
+    team.parallel(static_cast<uint32_t>(partialsOf(rows)), [&](uint32_t chunk) {
+      float* part = partials + chunk * width;
+      memset(part, 0, width * sizeof(float));
+      const uint64_t end = (chunk + uint64_t{1}) * kRowsPerPartial;
+      for (uint64_t row = chunk * kRowsPerPartial; row < rows && row < end; ++row) body(past, row, part);
+      if (past()) endPast();
+    });
+  });
+}
 
 // y[c] = Σ partials[k, c] over k < count (+ y[c] if accumulate).
 inline void addPartials(Team& team, const float* partials, uint64_t count, uint64_t cols, uint64_t stride, float* y,
