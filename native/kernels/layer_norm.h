@@ -27,15 +27,24 @@ struct LayerNorm {
 
   void run(Context& context) const {
     withResults(uint64_t{rows} * cols, [&](auto past, uint64_t more) {
-      context.team.parallelRange(rows, rowGrain(cols, more), [&](uint64_t row, uint64_t last) {
-        eachRow<past()>(row, last, cols,
-                        [&](uint64_t r, const auto& meanwhile) { return measure<past()>(context, r, meanwhile); });
-      });
+      if (gamma.present() && beta.present())
+        eachRowOf<past(), true>(context, more);
+      else
+        eachRowOf<past(), false>(context, more);
     });
   }
 
  private:
-  template <bool kPast>
+  // kAffine: gamma and beta are both there, so that the loop does not ask.
+  template <bool kPast, bool kAffine>
+  void eachRowOf(Context& context, uint64_t more) const {
+    context.team.parallelRange(rows, rowGrain(cols, more), [&](uint64_t row, uint64_t last) {
+      eachRow<kPast>(row, last, cols,
+                     [&](uint64_t r, const auto& meanwhile) { return measure<kPast, kAffine>(context, r, meanwhile); });
+    });
+  }
+
+  template <bool kPast, bool kAffine>
   struct Row {
     const float *s, *gamma, *beta;  // the latter null where absent
     float *sum, *y;                 // sum: null unless it is still to be stored
@@ -45,14 +54,14 @@ struct LayerNorm {
       const Vf value = loadLanes(s + c, lanes);
       if (kPast && sum != nullptr) storeResult<kPast>(sum + c, value, lanes);
       const Vf normed = (value - splat(center)) * splat(scale);
-      const Vf factor = gamma != nullptr ? loadLanes(gamma + c, lanes) : splat(1);
-      const Vf term = beta != nullptr ? loadLanes(beta + c, lanes) : splat(-0.f);
+      const Vf factor = kAffine || gamma != nullptr ? loadLanes(gamma + c, lanes) : splat(1);
+      const Vf term = kAffine || beta != nullptr ? loadLanes(beta + c, lanes) : splat(-0.f);
       storeResult<kPast>(y + c, fused(normed, factor, term), lanes);
     }
   };
 
-  template <bool kPast, class Meanwhile>
-  Row<kPast> measure(Context& context, uint64_t row, const Meanwhile& meanwhile) const {
+  template <bool kPast, bool kAffine, class Meanwhile>
+  Row<kPast, kAffine> measure(Context& context, uint64_t row, const Meanwhile& meanwhile) const {
     const uint64_t at = row * cols;
     const float* input = context.f32(x) + at;
     float* output = context.f32(y) + at;

@@ -7,17 +7,17 @@
 // NaN.
 #include "kernels/shared/rows.h"
 
-// [outer, n, inner] along n: row<kPast>(at) for each slice if its elements lie side by side (inner is 1), where kPast
-// says how to store a result; else column(at, lanes) for as many neighbouring slices as fit a vector. `at` is the first
-// element.
-template <class Row, class Column>
-void eachSlice(Team& team, uint64_t outer, uint64_t n, uint64_t inner, const Row& row, const Column& column) {
+// [outer, n, inner] along n: the slices whose elements lie side by side (inner is 1) as rows, by eachRow, where
+// measure(past, at, meanwhile) says with std::true_type that results go past the caches; else column(at, lanes) for as
+// many neighbouring slices as fit a vector. `at` is the first element.
+template <class Measure, class Column>
+void eachSlice(Team& team, uint64_t outer, uint64_t n, uint64_t inner, const Measure& measure, const Column& column) {
   if (n == 0) return;
   if (inner == 1) {
     return withResults(outer * n, [&](auto past, uint64_t more) {
-      team.parallelRange(outer, rowGrain(n, more), [&](uint64_t i, uint64_t last) {
-        for (; i < last; ++i) row(past, i * n);
-        if (past()) endPast();
+      team.parallelRange(outer, rowGrain(n, more), [&](uint64_t row, uint64_t last) {
+        eachRow<past()>(row, last, n,
+                        [&](uint64_t i, const auto& meanwhile) { return measure(past, i * n, meanwhile); });
       });
     });
   }
@@ -46,31 +46,45 @@ struct SoftmaxForward {
     float* to = context.f32(y);
     eachSlice(
         context.team, outer, n, inner,
-        [&](auto past, uint64_t at) { row<past()>(from + at, to + at, context.scratch()); },
+        [&](auto past, uint64_t at, const auto& meanwhile) {
+          return measure<past()>(from + at, to + at, context.scratch() + at / n % 2 * kHeld, meanwhile);
+        },
         [&](uint64_t at, size_t lanes) { column(from + at, to + at, lanes); });
   }
 
  private:
+  // Powers of two rows wait in scratch memory for their places past the caches.
+  static constexpr uint64_t kHeld = kScratchFloats / 2;
+
   template <bool kPast>
-  void row(const float* input, float* output, [[maybe_unused]] float* scratch) const {
+  struct Row {
+    const float* from;  // the logits, or their powers
+    float* to;
+    float a, b;
+
+    SIMD_INLINE void write(size_t c, size_t lanes) const {
+      const Vf v = loadLanes(from + c, lanes);
+      storeResult<kPast>(to + c, kLog ? v - splat(a) - splat(b) : v * splat(a), lanes);
+    }
+  };
+
+  template <bool kPast, class Meanwhile>
+  Row<kPast> measure(const float* input, float* output, float* held, const Meanwhile& meanwhile) const {
+    const size_t cols = n;
     if constexpr (kLog) {
-      const LogSum total = logSum(input, n);
-      eachVector(n, [&](size_t c, size_t lanes) {
-        storeResult<kPast>(output + c, loadLanes(input + c, lanes) - splat(total.max) - splat(total.log), lanes);
-      });
+      const LogSum total = logSum(input, cols, meanwhile);
+      return {input, output, total.max, total.log};
     } else {
-      const Vf max = splat(largest(input, n));
-      float* powers = kPast && n <= kScratchFloats ? scratch : output;
-      const Totals<1> total = totals<1>(n, [&](size_t c, size_t lanes, Vf* sums) {
-        fetchBehind<kPast>(input + c, n);
+      const Vf max = splat(largest(input, cols));
+      float* powers = kPast && cols <= kHeld ? held : output;
+      const Totals<1> total = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) {
+        fetchBehind<kPast>(input + c, cols);
+        meanwhile(c, lanes);
         const Vf e = expNonPositive(loadLanes(input + c, lanes) - max);
         storeLanes(powers + c, e, lanes);
         sums[0] += firstLanesOr(e, lanes, 0);
       });
-      const Vf scale = splat(static_cast<float>(1 / total.of[0]));
-      eachVector(n, [&](size_t c, size_t lanes) {
-        storeResult<kPast>(output + c, loadLanes(powers + c, lanes) * scale, lanes);
-      });
+      return {powers, output, static_cast<float>(1 / total.of[0]), 0};
     }
   }
 
@@ -118,7 +132,9 @@ struct SoftmaxGradient {
     float* to = context.f32(dx);
     eachSlice(
         context.team, outer, n, inner,
-        [&](auto past, uint64_t at) { row<past()>(upstream + at, result + at, to + at); },
+        [&](auto past, uint64_t at, const auto& meanwhile) {
+          return measure<past()>(upstream + at, result + at, to + at, meanwhile);
+        },
         [&](uint64_t at, size_t lanes) { column(upstream + at, result + at, to + at, lanes); });
   }
 
@@ -126,21 +142,31 @@ struct SoftmaxGradient {
   static Vf term(Vf d, Vf v) { return kLog ? d : d * v; }
 
   template <bool kPast = false>
-  void write(float* target, Vf d, Vf v, Vf total, size_t lanes) const {
+  static SIMD_INLINE void write(float* target, Vf d, Vf v, Vf total, bool adds, size_t lanes) {
     Vf result = kLog ? d - exp(v) * total : v * (d - total);
-    if (accumulate != 0) result += loadLanes(target, lanes);
+    if (adds) result += loadLanes(target, lanes);
     storeResult<kPast>(target, result, lanes);
   }
 
   template <bool kPast>
-  void row(const float* upstream, const float* result, float* target) const {
+  struct Row {
+    const float *upstream, *result;
+    float *target, total;
+    bool adds;
+
+    SIMD_INLINE void write(size_t c, size_t lanes) const {
+      SoftmaxGradient::write<kPast>(target + c, loadLanes(upstream + c, lanes), loadLanes(result + c, lanes),
+                                    splat(total), adds, lanes);
+    }
+  };
+
+  template <bool kPast, class Meanwhile>
+  Row<kPast> measure(const float* upstream, const float* result, float* target, const Meanwhile& meanwhile) const {
     const Totals<1> total = totals<1>(n, [&](size_t c, size_t lanes, Vf* sums) {
+      meanwhile(c, lanes);
       sums[0] += term(loadLanes(upstream + c, lanes), loadLanes(result + c, lanes));
     });
-    const Vf sum = splat(static_cast<float>(total.of[0]));
-    eachVector(n, [&](size_t c, size_t lanes) {
-      write<kPast>(target + c, loadLanes(upstream + c, lanes), loadLanes(result + c, lanes), sum, lanes);
-    });
+    return {upstream, result, target, static_cast<float>(total.of[0]), accumulate != 0};
   }
 
   void column(const float* upstream, const float* result, float* target, size_t lanes) const {
@@ -148,7 +174,7 @@ struct SoftmaxGradient {
     for (uint64_t i = 0; i < n * uint64_t{inner}; i += inner)
       total += term(loadLanes(upstream + i, lanes), loadLanes(result + i, lanes));
     for (uint64_t i = 0; i < n * uint64_t{inner}; i += inner)
-      write(target + i, loadLanes(upstream + i, lanes), loadLanes(result + i, lanes), total, lanes);
+      write(target + i, loadLanes(upstream + i, lanes), loadLanes(result + i, lanes), total, accumulate != 0, lanes);
   }
 };
 using SoftmaxBackward = SoftmaxGradient<false>;

@@ -58,8 +58,8 @@ struct LogSum {
 };
 // In one pass over memory (Milakov, Gimelshein 2018, arXiv 1805.02867): the running sum is rescaled when the maximum
 // grows, here once a block, which stays in the cache between its two uses.
-template <bool kRest = false>
-SIMD_INLINE LogSum logSum(const float* x, size_t cols) {
+template <bool kRest = false, class Meanwhile = Nothing>
+SIMD_INLINE LogSum logSum(const float* x, size_t cols, const Meanwhile& meanwhile = {}) {
   constexpr size_t kBlock = 4096;
   float max = kLowest;
   double total = 0, rest = 0;
@@ -71,6 +71,7 @@ SIMD_INLINE LogSum logSum(const float* x, size_t cols) {
     const Vf shift = splat(max);
     const Totals<kRest ? 2 : 1> part = totals<kRest ? 2 : 1>(n, [&](size_t c, size_t lanes, Vf* sums) {
       fetchBehind(block + c, n);
+      meanwhile(from + c, lanes);
       const Vf below = loadLanes(block + c, lanes) - shift;
       sums[0] += firstLanesOr(expNonPositive(below), lanes, 0);
       if constexpr (kRest) sums[1] += firstLanesOr(below, lanes, 0);
