@@ -164,7 +164,8 @@ struct SoftmaxGradient {
   Row<kPast> measure(const float* upstream, const float* result, float* target, const Meanwhile& meanwhile) const {
     const Totals<1> total = totals<1>(n, [&](size_t c, size_t lanes, Vf* sums) {
       meanwhile(c, lanes);
-      sums[0] += term(loadLanes(upstream + c, lanes), loadLanes(result + c, lanes));
+      const Vf d = loadLanes(upstream + c, lanes);
+      sums[0] = kLog ? sums[0] + d : fused(d, loadLanes(result + c, lanes), sums[0]);
     });
     return {upstream, result, target, static_cast<float>(total.of[0]), accumulate != 0};
   }
