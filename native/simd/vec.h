@@ -171,6 +171,7 @@ SIMD_INLINE void endPast() { _mm_sfence(); }
 SIMD_INLINE void storePast(float* p, Vf v) { store(p, v); }
 SIMD_INLINE void endPast() {}
 #endif
+inline constexpr bool kStoresPast = VEC_WIDTH >= 8;
 
 // n / step, rounded up.
 template <class N, class Step>

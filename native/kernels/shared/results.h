@@ -4,13 +4,13 @@
 #pragma once
 
 // Calls body(past, more) once. If `floats` do not fit into the largest cache: with std::true_type, and by which factor
-// chunks are to be larger, as memory is faster in long runs. Else, or where caches are unknown: std::false_type and 1.
+// chunks are to be larger, as memory is faster in long runs. Else, or where there are no such stores or caches are
+// unknown: std::false_type and 1.
 template <class Body>
 void withResults(uint64_t floats, const Body& body) {
-  if (cpu().cache > 0 && floats * sizeof(float) > cpu().cache)
-    body(std::true_type(), uint64_t{32});
-  else
-    body(std::false_type(), uint64_t{1});
+  if constexpr (kStoresPast)
+    if (cpu().cache > 0 && floats * sizeof(float) > cpu().cache) return body(std::true_type(), uint64_t{32});
+  body(std::false_type(), uint64_t{1});
 }
 
 // Past the caches if kPast and where the instruction set can. A chunk that does so ends with endPast().
