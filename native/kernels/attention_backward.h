@@ -106,17 +106,18 @@ class Backward {
     const uint32_t end = limit < it.keys ? static_cast<uint32_t>(limit) : it.keys;
     // The first query that sees a key of this chunk.
     const int64_t seen = in_.causal ? int64_t{first} - it.shift : 0;
-    uint32_t i = first == end || seen > it.queries ? it.queries : seen < 0 ? 0 : static_cast<uint32_t>(seen);
-    // Gradients of keys begin as zeros, or with what the first block of queries gives if it sees them all.
+    const uint32_t i = first == end || seen > it.queries ? it.queries : seen < 0 ? 0 : static_cast<uint32_t>(seen);
+    // The last queries come first: as they see all keys, gradients of keys begin with what they give.
     const bool firstHead = h_ % (in_.heads / in_.kvHeads) == 0;
-    begins_ = firstHead && i < it.queries && in_.visibleKeys(it, i + blockSize(it, i)) >= end;
+    begins_ = firstHead && i < it.queries;
     if (firstHead) clearKeys(it, begins_ ? end : begin, in_.packed ? end : limit < in_.rowsK ? limit : in_.rowsK);
     clearQueries(it, 0, i);
     if (op_.drelativeScores.present() && !op_.adds(5)) scoreRows(it, 0).clear(in_.packed ? it.queries : in_.rowsQ);
-    for (uint32_t count = 0; i < it.queries; i += count, begins_ = false) {
-      count = blockSize(it, i);
-      const uint32_t visible = in_.visibleKeys(it, i + count);
-      block(b, it, i, count, first, end < visible ? end : visible);
+    const uint32_t most = blockQueries(it);
+    for (uint32_t left = divideUp(it.queries - i, most); left > 0; --left, begins_ = false) {
+      const uint32_t from = i + (left - 1) * most, count = it.queries - from < most ? it.queries - from : most;
+      const uint32_t visible = in_.visibleKeys(it, from + count);
+      block(b, it, from, count, first, end < visible ? end : visible);
     }
     if (!in_.packed) clearQueries(it, it.queries, in_.rowsQ);
   }
@@ -155,9 +156,8 @@ class Backward {
   }
 
   // Of short causal items half as many queries: fewer of a block's keys are in their future.
-  uint32_t blockSize(const Item& it, uint32_t i) const {
-    const uint32_t most = in_.causal && it.queries <= 4 * kBlockQueries ? kBlockQueries / 2 : kBlockQueries;
-    return it.queries - i < most ? it.queries - i : most;
+  uint32_t blockQueries(const Item& it) const {
+    return in_.causal && it.queries <= 4 * kBlockQueries ? kBlockQueries / 2 : kBlockQueries;
   }
   float* keyGradient(const Item& it, uint64_t j, uint32_t h) const {
     return context_.f32(op_.dk) + (it.k + j) * op_.dkStride + in_.groupOf(h) * in_.width;
