@@ -39,7 +39,7 @@ export interface AttentionTrace<T = Values> {
   readonly scale: number;
   /** (products + relative)·scale + bias, before the mask. */
   readonly scores: T;
-  /** Whether queries see no key behind them: the mask of the decoder's self-attention. */
+  /** Whether queries see no key after them: the mask of the decoder's self-attention. */
   readonly causal: boolean;
   /** softmax(scores) over the keys that a query may see; 0 for the others. */
   readonly weights: T;
@@ -118,7 +118,7 @@ function byDistance(table: Tensor, timeQ: number, timeK: number): Tensor {
   return gather(table, table.device.tensor(rows, [timeQ, timeK]));
 }
 
-/** [Tq, Tk]: -∞ where a key is behind the query. */
+/** [Tq, Tk]: -∞ where a key comes after the query. */
 function mask({ device, shape }: Tensor, timeK: number): Tensor {
   const timeQ = shape[0] as number;
   const values = Float32Array.from({ length: timeQ * timeK }, (_, i) =>

@@ -30,7 +30,7 @@ export interface AttentionOptions {
   heads?: number | undefined;
   /** Heads of k and v; each serves heads / kvHeads heads of q (grouped-query attention). Default: `heads`. */
   kvHeads?: number | undefined;
-  /** A query sees no key behind its own position, the last query standing at the last key. Default false. */
+  /** A query sees no key after its own position; the last query stands at the last key. Default false. */
   causal?: boolean | undefined;
   /** Padded: the queries of each item that count (default all). Packed: how many rows each item has. */
   lengthsQ?: Lengths | null | undefined;

@@ -11,14 +11,15 @@ type Input = Tensor | null | undefined;
 type Target = GradientTarget & { readonly of?: Tensor };
 
 /**
- * As `gradOf`, for one of the gradients that a command writes in no order: one that shares memory with those of `others`
- * is written apart, to be added by `addApart` behind the command.
+ * As `gradOf`, for a command that writes several gradients in no particular order: one that shares memory with those of
+ * `others` is written to a tensor of its own, which `addApart` adds after the command.
  */
 export function gradApart(x: Input, ...others: readonly Input[]): Target | null {
   const isApart = x?.requiresGrad && others.some((other) => other && overlap(x, other));
   return isApart ? { tensor: x.device.empty(x.shape), accumulate: 0, of: x } : gradOf(x);
 }
 
+/** Adds what was written apart to the gradient it is of. */
 export function addApart(target: Target | null | undefined): void {
   if (!target?.of) return;
   passGrad(target.of, target.tensor);

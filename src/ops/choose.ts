@@ -71,9 +71,9 @@ export function topKInto(
 }
 
 /**
- * Reads on with the best: `tokens[r] = ids[slot, r]`, of a `best` that was made for the one best of each row;
- * `finished[r] = 1` if that is one of `stops`. Once every row is finished the run ends here, so what is queued behind
- * must not be missed.
+ * Makes the best token of each row what the decoder reads next: `tokens[r] = ids[slot, r]`, of a `best` with k = 1;
+ * `finished[r] = 1` if that is one of `stops`. Once every row is finished the run ends here and skips the commands that
+ * are queued after this one: queue none that must run.
  *
  * `tokens` is int32 [rows], `finished` and `stops` are int32, the one at least as long, the other perhaps absent.
  */
