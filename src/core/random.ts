@@ -10,8 +10,8 @@ export class Random {
   #left = 0;
 
   /**
-   * `stream` (default 0) separates uses of one seed: initialisation, shuffling, sampling. Of both the lowest 32 bits count.
-   * Throws ArgumentError unless `seed` is an integer, 0 or more.
+   * `stream` (default 0) separates uses of one seed: initialisation, shuffling, sampling. Of both all bits count. Throws
+   * ArgumentError unless `seed` is an integer, 0 or more.
    */
   constructor(
     readonly seed: number,

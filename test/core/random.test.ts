@@ -10,3 +10,9 @@ it('Random.below draws each integer as often, and refuses what is no limit', () 
   expect(random.below(2 ** 32)).toBeLessThan(2 ** 32);
   for (const limit of [0, -1, 2.5, Number.NaN, 2 ** 32 + 1]) expect(() => random.below(limit)).toThrow(ArgumentError);
 });
+
+it('the numbers depend on every bit of the seed and of the stream', () => {
+  const first = (seed: number, stream = 0) => new Random(seed, stream).uint32();
+  const all = [first(1), first(1 + 2 ** 31), first(1 + 2 ** 32), first(1 + 2 ** 52), first(1, 1), first(1, 2 ** 32)];
+  expect(new Set(all).size).toBe(all.length);
+});
