@@ -1,7 +1,7 @@
 // What `simdformer train` is told: the built-in tasks, JSON files on top of them, options of the command on top of
 // these.
 
-import { isCount, isObject, isPart, isWhole } from '../core/check.js';
+import { isCount, isFraction, isObject, isWhole } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { resolveConfig, type TransformerOptions } from '../models/config.js';
 import type { FitOptions } from '../train/fit.js';
@@ -161,7 +161,7 @@ const count = numberThat(isCount, 'a positive integer');
 const countOrZero = numberThat(isWhole, 'an integer, 0 or more');
 const positive = numberThat((n) => n > 0, 'a positive number');
 const notNegative = numberThat((n) => n >= 0, 'a number, 0 or more');
-const share = numberThat(isPart, 'a number from 0 to below 1');
+const share = numberThat(isFraction, 'a number from 0 to below 1');
 
 const CHECKS: Record<keyof TaskConfig, Check> = {
   task: oneOf(TASKS),

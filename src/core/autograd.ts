@@ -138,7 +138,7 @@ function slotOf(root: Tensor): GradientSlot {
     const tensor = root.node === null ? device.unscoped(make) : device.keep(make());
     root.gradient = new GradientSlot(root, tensor);
   }
-  if (root.node === null) root.device.notesGradient(root.gradient);
+  if (root.node === null) root.device.noteGradient(root.gradient);
   return root.gradient;
 }
 

@@ -5,7 +5,7 @@ import { ArgumentError, DeviceError, DTypeError, ShapeError } from './errors.js'
 import { isPromise, isTyped } from './kinds.js';
 import { type DType, lastOf, type Shape, sameShape, Tensor } from './tensor.js';
 
-/** What was given, for a message. Callers without types may give anything, also what has no text or only a long one. */
+/** What was given, for a message. Callers without types may give anything, even what has no text form or a long one. */
 export function describeValue(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'bigint') return `${value}n`;
@@ -86,20 +86,21 @@ export function checkNumber(
   return value;
 }
 
-export const isNumber = (value: number) => !Number.isNaN(value);
+export const isNotNaN = (value: number) => !Number.isNaN(value);
 export const isCount = (value: number) => Number.isInteger(value) && value > 0;
 export const isWhole = (value: number) => Number.isInteger(value) && value >= 0;
-export const isPart = (value: number) => value >= 0 && value < 1;
+export const isFraction = (value: number) => value >= 0 && value < 1;
 export const isPositive = (value: number) => value > 0 && Number.isFinite(value);
 export const isNotNegative = (value: number) => value >= 0 && Number.isFinite(value);
-/** Others would wrap where the engine keeps them. */
+/** An integer that the engine can hold: any other would wrap around there. */
 export const isInt32 = (value: number) => value === (value | 0);
-/** The same of unsigned integers. */
 export const isUint32 = (value: number) => value === value >>> 0;
+/** What messages say that `isUint32` expects. */
 export const UINT32 = 'an integer from 0 to 2³² − 1';
 
-/** Its lowest 32 bits count, so that the time is one, too. */
+/** Not only 32 bits: Date.now() makes a seed, too. */
 export const isSeed = (value: number) => Number.isSafeInteger(value) && value >= 0;
+/** What messages say that `isSeed` expects. */
 export const SEED = 'an integer, 0 or more';
 
 export function checkSeed(op: string, seed: number): void {
@@ -179,7 +180,7 @@ export function checkIntegers(op: string, name: string, values: readonly number[
   if (!isTyped(values, 'Int32Array')) checkArray(op, name, values, 'an array of integers or an int32 tensor');
 }
 
-/** A tensor as a matrix: its last dimension are the columns, all others together the rows. */
+/** A tensor as a matrix: its last dimension is the columns, all others together are the rows. */
 export function matrixOf(tensor: Tensor): { rows: number; cols: number; stride: number } {
   const cols = lastOf(tensor.shape);
   return { rows: tensor.size / cols, cols, stride: tensor.rowStride };

@@ -1,6 +1,6 @@
 import { isTyped } from './kinds.js';
 
-/** Arrays and plain objects as they are now, whatever the caller does with his own while he waits. */
+/** Arrays and plain objects as they are now, whatever callers do with their own while they wait. */
 export function copied<T>(value: T): T;
 export function copied(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(copied);

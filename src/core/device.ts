@@ -10,7 +10,7 @@ import {
   describeValue,
   isCount,
   isInt32,
-  isNumber,
+  isNotNaN,
 } from './check.js';
 import { DeviceError, DTypeError, ShapeError, SimdformerError } from './errors.js';
 import type { GradientSlot } from './gradient-slot.js';
@@ -145,7 +145,7 @@ export class Device {
    * `value` is NaN or no number.
    */
   scalar(name: string, value: number): Scalar {
-    return new Scalar(name, checkNumber('scalar', 'value', value, isNumber, 'a number'));
+    return new Scalar(name, checkNumber('scalar', 'value', value, isNotNaN, 'a number'));
   }
 
   /**
@@ -344,8 +344,8 @@ export class Device {
     if (!this.#untracked) this.#scopes.at(-1)?.push(tensor);
   }
 
-  /** @internal Before the gradient of a leaf changes. */
-  notesGradient(slot: GradientSlot): void {
+  /** @internal Called before the gradient of a leaf changes, so that a recording can put it back. */
+  noteGradient(slot: GradientSlot): void {
     const gradients = this.#recording?.gradients;
     if (gradients !== undefined && !gradients.has(slot)) gradients.set(slot, slot.state);
   }

@@ -1,4 +1,4 @@
-import { checkNumber, checkOptions, isNumber } from './check.js';
+import { checkNumber, checkOptions, isNotNaN } from './check.js';
 import type { Device } from './device.js';
 import { ArgumentError, DisposedError } from './errors.js';
 import type { GradientSlot } from './gradient-slot.js';
@@ -87,7 +87,7 @@ export class Program<Result = unknown> {
       }
       for (const { kind, scalar } of this.list.patches)
         if (scalar.name === name) checkScalar('program.run', name, value, kind);
-      checkNumber('program.run', name, value, isNumber, 'a number');
+      checkNumber('program.run', name, value, isNotNaN, 'a number');
     }
     const values = new Map(given);
     for (const scalar of this.#scalars) {

@@ -108,7 +108,7 @@ export class Tensor {
   zeroGrad(): void {
     const slot = this.root.gradient;
     if (slot === null) return;
-    this.device.notesGradient(slot);
+    this.device.noteGradient(slot);
     slot.clear();
   }
 

@@ -6,7 +6,7 @@ import {
   checkOptions,
   checkSizes,
   describeValue,
-  isPart,
+  isFraction,
   withDefaults,
 } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
@@ -145,7 +145,7 @@ function checkEach(config: TransformerConfig, given: TransformerOptions): void {
   check(encoderLayers + decoderLayers > 0, 'encoderLayers and decoderLayers are both 0, expected one of them above');
   if (encoderLayers > 0) checkSizes('Transformer', { sourceVocab: given.sourceVocab }, 1);
   checkSizes('Transformer', { targetVocab: (decoderLayers > 0 ? given : config).targetVocab }, 1);
-  checkNumber('Transformer', 'dropout', config.dropout, isPart, 'a number from 0 to below 1');
+  checkNumber('Transformer', 'dropout', config.dropout, isFraction, 'a number from 0 to below 1');
   const isScale = Number.isFinite(config.embeddingScale);
   check(
     isScale,

@@ -1,5 +1,5 @@
 import { differentiable, gradOf } from '../core/autograd.js';
-import { checkDevice, checkDType, checkNumber, isNumber, matrixOf } from '../core/check.js';
+import { checkDevice, checkDType, checkNumber, isNotNaN, matrixOf } from '../core/check.js';
 import { Scalar } from '../core/queue.js';
 import { Tensor } from '../core/tensor.js';
 import { frozen } from './backward.js';
@@ -65,7 +65,7 @@ function divByNumber(a: Tensor, b: number): Tensor {
  * when that runs. Throws DTypeError, ArgumentError if the factor is NaN.
  */
 export function scale(x: Tensor, factor: number | Scalar): Tensor {
-  if (!(factor instanceof Scalar)) checkNumber('scale', 'factor', factor, isNumber, 'a number or a Scalar');
+  if (!(factor instanceof Scalar)) checkNumber('scale', 'factor', factor, isNotNaN, 'a number or a Scalar');
   return affine('scale', x, factor);
 }
 
@@ -83,7 +83,7 @@ function binary(op: keyof typeof KINDS, a: Tensor, b: Tensor): Tensor {
 }
 
 function checkOperand(op: keyof typeof KINDS, b: number): number {
-  return checkNumber(op, 'b', b, isNumber, 'a tensor or a number');
+  return checkNumber(op, 'b', b, isNotNaN, 'a tensor or a number');
 }
 
 function affine(op: string, x: Tensor, factor: number | Scalar, shift?: number): Tensor {

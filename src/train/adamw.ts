@@ -1,4 +1,4 @@
-import { checkArray, checkKnown, checkNumber, isNotNegative, isPart } from '../core/check.js';
+import { checkArray, checkKnown, checkNumber, isFraction, isNotNegative } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import type { Device } from '../core/device.js';
 import { FormatError, SimdformerError } from '../core/errors.js';
@@ -249,8 +249,8 @@ function isGroups(params: readonly Tensor[] | readonly ParameterGroup[]): params
 
 function checkValues({ lr, beta1, beta2, eps, weightDecay }: Complete<AdamWOptions>): void {
   checkNumber('AdamW', 'lr', lr, isNotNegative, 'a number, 0 or more');
-  checkNumber('AdamW', 'beta1', beta1, isPart, 'a number from 0 to below 1');
-  checkNumber('AdamW', 'beta2', beta2, isPart, 'a number from 0 to below 1');
+  checkNumber('AdamW', 'beta1', beta1, isFraction, 'a number from 0 to below 1');
+  checkNumber('AdamW', 'beta2', beta2, isFraction, 'a number from 0 to below 1');
   checkNumber('AdamW', 'eps', eps, isNotNegative, 'a number, 0 or more');
   checkNumber('AdamW', 'weightDecay', weightDecay, isNotNegative, 'a number, 0 or more');
 }

@@ -1,4 +1,4 @@
-import { checkKnown, checkNumber, isNotNegative, isPart } from '../core/check.js';
+import { checkKnown, checkNumber, isFraction, isNotNegative } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import type { Device } from '../core/device.js';
 import type { Scalar } from '../core/queue.js';
@@ -33,7 +33,7 @@ export class SGD implements Optimizer {
     const { lr = 1e-3, momentum = 0, weightDecay = 0 } = checkKnown('SGD', options, ['lr', 'momentum', 'weightDecay']);
     this.#options = { lr, momentum, weightDecay };
     checkNumber('SGD', 'lr', lr, isNotNegative, 'a number, 0 or more');
-    checkNumber('SGD', 'momentum', momentum, isPart, 'a number from 0 to below 1');
+    checkNumber('SGD', 'momentum', momentum, isFraction, 'a number from 0 to below 1');
     checkNumber('SGD', 'weightDecay', weightDecay, isNotNegative, 'a number, 0 or more');
     const device = checkParameters('SGD', params);
     this.#device = device;
