@@ -1,11 +1,11 @@
 import type { Device } from '../core/device.js';
 import { DisposedError } from '../core/errors.js';
+import { orDispose } from '../core/or-dispose.js';
 import type { Program } from '../core/program.js';
 import type { Tensor } from '../core/tensor.js';
 import { inference } from '../models/inference.js';
 import type { Transformer } from '../models/transformer.js';
 import type { DecoderState } from '../nn/kv-cache.js';
-import { orDispose } from '../nn/or-dispose.js';
 import { checkIds, packed, type TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
 import { longest, type Plan } from './options.js';

@@ -1,6 +1,7 @@
 import { copied } from '../core/copied.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
+import { orDispose } from '../core/or-dispose.js';
 import { Scalar } from '../core/queue.js';
 import { Random } from '../core/random.js';
 import type { Tensor } from '../core/tensor.js';
@@ -16,7 +17,6 @@ import { Initializer } from '../nn/init.js';
 import { DecoderState, type Memory } from '../nn/kv-cache.js';
 import { Dropout, Embedding, Linear, type Randomness, TiedLinear } from '../nn/layers.js';
 import { Module } from '../nn/module.js';
-import { orDispose } from '../nn/or-dispose.js';
 import { rotations, sinusoids } from '../nn/positions.js';
 import { Decoder, Encoder, Stacks } from '../nn/stacks.js';
 import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';

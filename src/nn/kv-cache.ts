@@ -15,9 +15,9 @@
 // the same state, and what was recorded with it, serve the next batch.
 
 import type { Device } from '../core/device.js';
+import { orDispose } from '../core/or-dispose.js';
 import type { Tensor } from '../core/tensor.js';
 import { advance, cacheReorder } from '../ops/kv-cache.js';
-import { orDispose } from './or-dispose.js';
 import type { TokenBatch } from './token-batch.js';
 
 /** What `encode` makes of a source batch. */

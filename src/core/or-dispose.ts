@@ -1,4 +1,4 @@
-/** What `use` gives. If it throws, nobody gets `made`, and so this disposes of it. */
+/** What `use` returns; if it throws, `made`, which nobody would get then, is disposed of. */
 export function orDispose<T>(made: { dispose(): void }, use: () => T): T {
   try {
     return use();
