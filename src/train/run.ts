@@ -4,9 +4,9 @@ import { checkNumber, checkOptions, isCount, isNotNegative } from '../core/check
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { AdamW } from './adamw.js';
-import { type Averages, averagesOf } from './average.js';
 import { type Batches, type Example, lengthBatches } from './batches.js';
 import { canStay, loadCheckpoint, removeUnfinished, saveCheckpoint } from './checkpoint.js';
+import { type FinalWeights, finalWeightsOf } from './final-weights.js';
 import { fingerprintOf } from './fingerprint.js';
 import { checkSettings, type FitOptions, type FitResult, type Trainable, type Validation } from './fit-options.js';
 import { countLabels } from './labels.js';
@@ -29,7 +29,7 @@ export class Run {
   readonly #optimizer: Optimizer;
   /** Of the model and the optimizer, whoever owns them. */
   readonly #parameters: ReadonlySet<Tensor>;
-  readonly #averages: Averages;
+  readonly #finalWeights: FinalWeights;
   readonly #state: RunState;
   /** Whether the model had gradient checkpointing before. */
   readonly #recomputed: boolean;
@@ -73,7 +73,7 @@ export class Run {
     }
     this.#optimizer = optimizer;
     this.#parameters = new Set([...params, ...optimizer.params]);
-    this.#averages = averagesOf(trained, options);
+    this.#finalWeights = finalWeightsOf(trained, options);
     training.add(model);
   }
 
@@ -118,7 +118,7 @@ export class Run {
     await before;
     if (reason === 'done' && this.#state.validations.at(-1)?.step !== this.#state.step) await this.#validate();
     if (this.#state.step > 0) await this.#save(); // else there is no more than a beginning
-    if (reason !== 'aborted') this.#averages.finish(this.#state.validations.length);
+    if (reason !== 'aborted') this.#finalWeights.finish(this.#state.validations.length);
     await this.model.device.flush();
     const { step, validations } = this.#state;
     return { step, reason, losses: this.#losses, validations };
@@ -128,7 +128,7 @@ export class Run {
     training.delete(this.model);
     if (this.options.gradientCheckpointing !== undefined) this.model.gradientCheckpointing = this.#recomputed;
     this.model.eval();
-    this.#averages.dispose();
+    this.#finalWeights.dispose();
     this.#zeroGrad();
     if (this.options.optimizer === undefined) (this.#optimizer as AdamW).dispose();
   }
@@ -165,7 +165,7 @@ export class Run {
       device.scope(() => {
         this.#optimizer.step({ lr: learningRate, maxNorm: clipNorm ?? undefined });
         this.#zeroGrad();
-        this.#averages.update(step);
+        this.#finalWeights.update(step);
       });
       values = parts.map((loss) => loss.item());
     } finally {
@@ -227,7 +227,7 @@ export class Run {
     this.model.train();
     const { validations } = this.#state;
     const best = earlyStopping === undefined || validationsSinceBest(validations, earlyStopping.metric) === 0;
-    this.#averages.validated(validations.length, best);
+    this.#finalWeights.validated(validations.length, best);
     return this.#hasWaited();
   }
 
@@ -262,7 +262,7 @@ export class Run {
   /** Everything that a checkpoint holds beside the optimiser's state. */
   #tensors(): Map<string, Tensor> {
     const model = this.model.namedParameters().map(([name, tensor]) => [`model.${name}`, tensor] as const);
-    return new Map([...model, ...this.#averages.tensors()]);
+    return new Map([...model, ...this.#finalWeights.tensors()]);
   }
 }
 

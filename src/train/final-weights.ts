@@ -2,30 +2,30 @@ import type { Tensor } from '../core/tensor.js';
 import { affineInto } from '../ops/binary.js';
 import type { FitOptions } from './fit-options.js';
 
-/** Other weights than the last ones, which a run can end with. */
-export interface Averages {
-  /** After step number `step`, queued with it. */
+/** The weights that a run ends with: those of its last step, or others that are gathered meanwhile. */
+export interface FinalWeights {
+  /** Called after step number `step`, and queued with it. */
   update(step: number): void;
-  /** After validation number `count`; `best` if none before was better. */
+  /** Called after validation number `count`; `best` says that none before was better. */
   validated(count: number, best: boolean): void;
-  /** Puts them into the model, after `count` validations. */
+  /** Puts them into the model; there were `count` validations. */
   finish(count: number): void;
-  /** What a checkpoint must hold, named. */
+  /** What a checkpoint must hold of them, by name. */
   tensors(): [string, Tensor][];
   dispose(): void;
 }
 
 /** The weights of `params` that the options of `fit` ask for: a mean, or the best seen, or simply the last. */
-export function averagesOf(
+export function finalWeightsOf(
   params: readonly Tensor[],
   { averageLast, emaDecay, earlyStopping }: Pick<FitOptions, 'averageLast' | 'emaDecay' | 'earlyStopping'>,
-): Averages {
+): FinalWeights {
   if (emaDecay !== undefined) return new MovingAverage(params, emaDecay);
   if (averageLast !== undefined) return new MeanOfLast(params, averageLast);
   return earlyStopping === undefined ? new Last() : new BestSeen(params);
 }
 
-class Last implements Averages {
+class Last implements FinalWeights {
   update(): void {}
   validated(): void {}
   finish(): void {}
@@ -70,7 +70,7 @@ class Copy {
 /**
  * Exponential moving average: after step t with decay min(d, (t − 1) / (t + 9)), so that it forgets early weights fast.
  */
-class MovingAverage implements Averages {
+class MovingAverage implements FinalWeights {
   readonly #copy: Copy;
 
   constructor(
@@ -101,7 +101,7 @@ class MovingAverage implements Averages {
 }
 
 /** The mean of the weights at the last validations (checkpoint averaging, as in the paper's §6.1). */
-class MeanOfLast implements Averages {
+class MeanOfLast implements FinalWeights {
   /** Validation n is in place n modulo their number. */
   readonly #copies: readonly Copy[];
 
@@ -132,7 +132,7 @@ class MeanOfLast implements Averages {
 }
 
 /** The weights at the best validation. */
-class BestSeen implements Averages {
+class BestSeen implements FinalWeights {
   readonly #copy: Copy;
 
   constructor(params: readonly Tensor[]) {
