@@ -10,7 +10,7 @@ export class Random {
   #left = 0;
 
   /**
-   * `stream` (default 0) separates uses of one seed: initialisation, shuffling, sampling. Of both all bits count. Throws
+   * `stream` (default 0) separates uses of one seed: initialisation, shuffling, sampling. All bits of both count. Throws
    * ArgumentError unless `seed` is an integer, 0 or more.
    */
   constructor(

@@ -25,7 +25,7 @@ export function processorsOf(plan: Plan, promptLength: number): LogitsProcessor[
     penalty !== 1 ? repetitionPenalty(penalty) : null,
     noRepeatNgramSize > 0 ? noRepeatNgram(noRepeatNgramSize) : null,
     minNewTokens > 0 ? forbidBefore(promptLength + minNewTokens, plan.stopTokens) : null,
-    ...plan.logitsProcessors.map(own),
+    ...plan.logitsProcessors.map(synchronous),
     plan.logitsProcessors.length > 0 ? force : null,
     doSample && heat !== 1 ? temperature(heat) : null,
     plan.topK > 0 ? topK(plan.topK) : null,
@@ -35,8 +35,8 @@ export function processorsOf(plan: Plan, promptLength: number): LogitsProcessor[
   return list.filter((processor) => processor !== null);
 }
 
-/** One that is awaited by nobody would change scores when the choice is made. */
-function own(processor: LogitsProcessor): LogitsProcessor {
+/** Nobody awaits a processor: one that is asynchronous would change the scores after the choice, so it is refused. */
+function synchronous(processor: LogitsProcessor): LogitsProcessor {
   return (scores, tokens) => checkSynchronous('generate: a processor of logitsProcessors', processor(scores, tokens));
 }
 
@@ -88,7 +88,10 @@ export const force: LogitsProcessor = (scores) => {
   }
 };
 
-/** Divides every score: above 1 choices get more even, below 1 less. Throws ArgumentError unless it is positive. */
+/**
+ * Divides every score: above 1 choices become more even, below 1 less so. Throws ArgumentError unless `value` is
+ * positive.
+ */
 export function temperature(value: number): LogitsProcessor {
   checkNumber('temperature', 'the temperature', value, isPositive, 'a positive number');
   return (scores) => {
@@ -130,10 +133,13 @@ export function topP(p: number): LogitsProcessor {
   };
 }
 
+/** Parts at most, by distance from the greatest score: each is a sixteenth wide, and the last has all the rest. */
+const PARTS = 512;
+
 /**
  * As many of the greatest scores as together weigh `enough` of the total, all if they never do: the worst of them, and
  * how many that equal it are among them. `weigh` takes a score's distance from the greatest, at most 0. Sorting all
- * would take ten times as long: weights are summed by distance, and one part is sorted.
+ * would take ten times as long: weights are summed by distance, and only the part in which the worst lies is sorted.
  */
 function greatestOf(
   scores: Float32Array,
@@ -165,9 +171,6 @@ function greatestOf(
   const worst = sorted[from] ?? NEVER;
   return { worst, equals: sorted.lastIndexOf(worst) - from + 1 };
 }
-
-/** At most, by distance from the greatest score: each a sixteenth wide, and the last has all the rest. */
-const PARTS = 512;
 
 /** Those with at least `share` of the best one's probability. Throws ArgumentError unless that is from 0 to 1. */
 export function minP(share: number): LogitsProcessor {

@@ -3,7 +3,7 @@
 
 import type { Device } from '../core/device.js';
 import { Tensor } from '../core/tensor.js';
-import { type BestTokens, MOST, takeTokens, topKInto } from '../ops/choose.js';
+import { type BestTokens, MAX_TOP_K, takeTokens, topKInto } from '../ops/choose.js';
 import type { Plan } from './options.js';
 
 /** Steps at most without a way back to JavaScript. */
@@ -14,7 +14,7 @@ export function needsLogits(plan: Plan): boolean {
   const { numBeams, stopTokens, vocabulary, doSample, repetitionPenalty, noRepeatNgramSize, logitsProcessors } = plan;
   const candidates = numBeams > 1 ? candidatesOf(numBeams, stopTokens.size) : 1;
   const changed = repetitionPenalty !== 1 || noRepeatNgramSize > 0 || logitsProcessors.length > 0;
-  return doSample || changed || candidates > Math.min(MOST, vocabulary);
+  return doSample || changed || candidates > Math.min(MAX_TOP_K, vocabulary);
 }
 
 /** How many of a sequence's best tokens are found. */
@@ -83,6 +83,7 @@ export class Ranker {
     ]);
   }
 
+  /** Whether steps follow each other without a way back to JavaScript. */
   get follows(): boolean {
     return this.count === 1;
   }

@@ -17,8 +17,9 @@ export interface Search {
   readonly order: Int32Array | null;
   /** All that each sequence has read with `tokens`, the start or the prompt included. */
   readonly contexts: readonly (readonly number[])[];
-  /** Groups of `plan.group` sequences that are not finished. */
+  /** How many groups of `plan.group` sequences are open: one of their sequences is not finished. */
   readonly open: number;
+  /** Whether all sequences are finished. */
   readonly done: boolean;
   /** Which sequences of the batch are finished: 1, or 0. */
   readonly finished: Int32Array;
@@ -69,7 +70,7 @@ export class TokenSearch implements Search {
   }
 
   get open(): number {
-    return this.#goingOn().filter(Boolean).length;
+    return this.#openGroups().filter(Boolean).length;
   }
 
   get done(): boolean {
@@ -119,8 +120,8 @@ export class TokenSearch implements Search {
   }
 
   compact(): void {
-    const goingOn = this.#goingOn();
-    const kept = this.#batch.flatMap((_, i) => (goingOn[Math.floor(i / this.plan.group)] ? [i] : []));
+    const open = this.#openGroups();
+    const kept = this.#batch.flatMap((_, i) => (open[Math.floor(i / this.plan.group)] ? [i] : []));
     this.#batch = kept.map((i) => this.#batch[i] as Track);
     this.tokens = Int32Array.from(kept, (i) => this.tokens[i] as number);
     this.order = Int32Array.from(kept);
@@ -148,14 +149,14 @@ export class TokenSearch implements Search {
     return this.plan.stopTokens.has(token) && tokens.length >= prefix.length;
   }
 
-  /** Of each group of the batch, whether one of its sequences is unfinished. */
-  #goingOn(): boolean[] {
+  /** Of each group of the batch, whether it is open. */
+  #openGroups(): boolean[] {
     const { group } = this.plan;
-    const goingOn = new Array<boolean>(this.#batch.length / group).fill(false);
+    const open = new Array<boolean>(this.#batch.length / group).fill(false);
     this.#batch.forEach(({ reason }, i) => {
-      if (reason === null) goingOn[Math.floor(i / group)] = true;
+      if (reason === null) open[Math.floor(i / group)] = true;
     });
-    return goingOn;
+    return open;
   }
 }
 
@@ -191,12 +192,17 @@ function noneFor(input: number, reason: string): SimdformerError {
   return new SimdformerError(`generate: no next token can be chosen for input ${input}: ${reason}`);
 }
 
-/** A token with probability proportional to exp(score): first a block of tokens, then one of it. */
+/** Tokens of a block in `draw`. */
+const BLOCK = 256;
+/** e to the power of this, and of anything less, is 0. */
+const LEAST = -746;
+
+/** Draws a token with probability proportional to exp(score): first a block of tokens, then one token of it. */
 export function draw(scores: Float32Array, random: Random): number {
   const greatest = scores[argmax(scores)] as number;
   const sums: number[] = [];
   let total = 0;
-  let last = 0; // block with any probability
+  let last = 0; // the last block with any probability
   for (let from = 0; from < scores.length; from += BLOCK) {
     const end = Math.min(from + BLOCK, scores.length);
     let sum = 0;
@@ -221,9 +227,6 @@ export function draw(scores: Float32Array, random: Random): number {
   }
   return chosen;
 }
-
-const BLOCK = 256;
-const LEAST = -746; // e to that, and to less, is 0
 
 /**
  * A draw from the standard Gumbel distribution: the greatest of log p + draw is at each place with probability p. Only

@@ -13,8 +13,8 @@ import { ShapeError } from '../core/errors.js';
 import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 
-/** The most that `topKInto` finds. */
-export const MOST = 256;
+/** The most that `topKInto` finds of each row: `TopK::kMost` in native/kernels/choose.h. */
+export const MAX_TOP_K = 256;
 
 /** The best of each row, best first, with room for several steps. */
 export interface BestTokens {
@@ -63,8 +63,8 @@ export function topKInto(
     'topKInto',
     'k',
     k,
-    (n) => n >= 1 && n <= Math.min(MOST, cols),
-    `from 1 to ${MOST} and the columns, ${cols}`,
+    (n) => n >= 1 && n <= Math.min(MAX_TOP_K, cols),
+    `from 1 to ${MAX_TOP_K} and the columns, ${cols}`,
   );
   if (rows > most) throw new ShapeError(`topKInto: x is ${describeShape(x.shape)}, but best has room for ${most} rows`);
   device.emit('topK', { x, forbidden, values, ids, logSums, rows, cols, stride, k, slot, without });

@@ -4,7 +4,7 @@ import { checkDevice, checkDType, checkShape, describeShape, matrixOf } from '..
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 
-/** The most sequences that can change places in a cache. */
+/** The most sequences that can change places in a cache: `CacheReorder` in native/kernels/kv_cache.h holds so many. */
 export const MAX_CACHE_ROWS = 4096;
 
 function shapeOfCache(op: string, cache: Tensor): readonly [rows: number, slots: number, cols: number] {
