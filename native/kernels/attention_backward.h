@@ -1,17 +1,18 @@
 // The gradients of attention. With P the probabilities, recomputed from the saved stats, and D = rowsum(dy ∘ y):
 //   dv = Pᵀ dy,  dS = P ∘ (dy vᵀ - D),  dq = scale · dS k,  dk = scale · dSᵀ q,  dbias = dS
-// (FlashAttention-2, Dao 2023, algorithm 2.) A task is a group of items, a group of heads that share keys, and
-// `chunkKeys` of the keys: it alone writes their dk and dv. If keys come in several chunks, each leaves its part of dq
-// in `partials` [chunks, rows, heads·width], and those are added in order. So are those of relativeBias, by task, in
-// `relativePartials` [groups · chunks, heads, distances]. A bias that items or heads share is written by one task for
-// all.
-// With sums of the probabilities by distance (relativeWeights) as another output, dy vᵀ and D gain their part of it.
+// (FlashAttention-2, Dao 2023, algorithm 2.) With sums of the probabilities by distance (relativeWeights) as another
+// output, dy vᵀ and D gain their part of it. Gradients have the shapes of what they are of; y, stats and
+// relativeWeights are attention's results.
 //
-// Gradients have the shapes of what they are of; y, stats and relativeWeights are attention's results. Bits of
-// accumulate: dq, dk, dv, dbias, drelativeBias, drelativeScores.
+// A task is a group of items, a group of heads that share keys, and `chunkKeys` of the keys: it alone writes their dk
+// and dv. If keys come in several chunks, each leaves its part of dq in `partials` [chunks, rows, heads·width], and
+// those are added in order. So are those of relativeBias, by group and chunk, in `relativePartials` [groups · chunks,
+// heads, distances]. A bias that items or heads share is written by one task for all.
 #pragma once
 #include "kernels/shared/attention_shape.h"
 #include "kernels/shared/grid.h"
+
+enum AttentionGradient { kDq, kDk, kDv, kDbias, kDrelativeBias, kDrelativeScores };  // by their bits of accumulate
 
 struct AttentionBackward {
   static constexpr const char* name = "attentionBackward";
@@ -24,7 +25,7 @@ struct AttentionBackward {
       relativePartials;
   uint32_t yStride, dyStride, dqStride, dkStride, dvStride, itemsTogether, chunkKeys, accumulate;
 
-  bool adds(int gradient) const { return (accumulate >> gradient & 1) != 0; }
+  bool adds(AttentionGradient gradient) const { return (accumulate >> gradient & 1) != 0; }
   uint32_t chunks() const { return in.rowsK == 0 ? 1 : 1 + (in.rowsK - 1) / chunkKeys; }
   uint32_t items() const { return dbias.present() && in.biasBatch == 0 ? in.batch : itemsTogether; }
   uint32_t groups() const { return in.batch == 0 ? 0 : 1 + (in.batch - 1) / items(); }
@@ -112,7 +113,8 @@ class Backward {
     begins_ = firstHead && i < it.queries;
     if (firstHead) clearKeys(it, begins_ ? end : begin, in_.packed ? end : limit < in_.rowsK ? limit : in_.rowsK);
     clearQueries(it, 0, i);
-    if (op_.drelativeScores.present() && !op_.adds(5)) scoreRows(it, 0).clear(in_.packed ? it.queries : in_.rowsQ);
+    if (op_.drelativeScores.present() && !op_.adds(kDrelativeScores))
+      scoreRows(it, 0).clear(in_.packed ? it.queries : in_.rowsQ);
     const uint32_t most = blockQueries(it);
     for (uint32_t left = divideUp(it.queries - i, most); left > 0; --left, begins_ = false) {
       const uint32_t from = i + (left - 1) * most, count = it.queries - from < most ? it.queries - from : most;
@@ -176,7 +178,8 @@ class Backward {
     const uint64_t row = it.q + i + (apart() ? chunk_ * in_.totalQ() : 0);
     return context_.f32(apart() ? op_.partials : op_.dq) + row * queryStride() + size_t{h} * in_.width;
   }
-  bool addsQueries() const { return !apart() && op_.adds(0); }
+  bool addsQueries() const { return !apart() && op_.adds(kDq); }
+  bool addsKeys(AttentionGradient gradient) const { return !begins_ || op_.adds(gradient); }
 
   DistanceRows scoreRows(const Item& it, uint32_t i) const {
     return in_.distanceRows(context_, op_.drelativeScores, it, i, h_);
@@ -184,8 +187,8 @@ class Backward {
 
   void clearKeys(const Item& it, uint64_t first, uint64_t end) const {
     for (uint64_t j = first; j < end; ++j) {
-      if (op_.dk.present() && !op_.adds(1)) memset(keyGradient(it, j, h_), 0, in_.width * sizeof(float));
-      if (op_.dv.present() && !op_.adds(2)) memset(valueGradient(it, j, h_), 0, in_.valueWidth * sizeof(float));
+      if (op_.dk.present() && !op_.adds(kDk)) memset(keyGradient(it, j, h_), 0, in_.width * sizeof(float));
+      if (op_.dv.present() && !op_.adds(kDv)) memset(valueGradient(it, j, h_), 0, in_.valueWidth * sizeof(float));
     }
   }
   void clearQueries(const Item& it, uint32_t first, uint32_t end) const {
@@ -222,12 +225,11 @@ class Backward {
       if (op_.drelativeScores.present()) sumEntries(slopes, scoreRows(it, i), it.shift, in_.scale);
       if (op_.dv.present())
         rowProduct({probabilities_, kBlockQueries}, dy_, size, in_.valueWidth, count,
-                   {.c = valueGradient(it, k, h_), .stride = op_.dvStride, .add = !begins_ || op_.adds(2)});
+                   {.c = valueGradient(it, k, h_), .stride = op_.dvStride, .add = addsKeys(kDv)});
       fetchSome();
       if (op_.dk.present())
-        rowProduct(
-            {slopes_, kBlockQueries}, q, size, in_.width, count,
-            {.c = keyGradient(it, k, h_), .stride = op_.dkStride, .add = !begins_ || op_.adds(1), .factor = in_.scale});
+        rowProduct({slopes_, kBlockQueries}, q, size, in_.width, count,
+                   {.c = keyGradient(it, k, h_), .stride = op_.dkStride, .add = addsKeys(kDk), .factor = in_.scale});
       fetchSome();
       if (op_.dq.present())
         columnProduct({slopes_, kBlockQueries}, wholeRows(keys.data, keys.stride, size, in_.width, keyRows_), count,
@@ -327,7 +329,7 @@ inline void AttentionBackward::run(Context& context) const {
   in.findOffsets(context);
   if (dbias.present()) {
     float* to = context.f32(dbias);
-    context.team.parallelRange(adds(3) ? 0 : dbias.length, 16384, [&](uint64_t first, uint64_t last) {
+    context.team.parallelRange(adds(kDbias) ? 0 : dbias.length, 16384, [&](uint64_t first, uint64_t last) {
       memset(to + first, 0, (last - first) * sizeof(float));
     });
   }
@@ -373,7 +375,7 @@ inline void AttentionBackward::run(Context& context) const {
         float* to = context.f32(dq) + r * dqStride;
         const float* from = context.f32(partials) + r * width;
         eachVector(width, [&](size_t c, size_t lanes) {
-          Vf sum = adds(0) ? loadLanes(to + c, lanes) : Vf{};
+          Vf sum = adds(kDq) ? loadLanes(to + c, lanes) : Vf{};
           for (uint32_t chunk = 0; chunk < keyChunks; ++chunk) sum += loadLanes(from + chunk * rows * width + c, lanes);
           storeLanes(to + c, sum, lanes);
         });
@@ -382,13 +384,13 @@ inline void AttentionBackward::run(Context& context) const {
   }
   if (drelativeBias.present()) {
     const size_t size = size_t{in.heads} * in.distances;
-    const uint64_t tasks = uint64_t{groups()} * keyChunks;
-    context.team.parallelRange(size, copyGrain(tasks), [&](uint64_t first, uint64_t last) {
+    const uint64_t parts = uint64_t{groups()} * keyChunks;
+    context.team.parallelRange(size, copyGrain(parts), [&](uint64_t first, uint64_t last) {
       float* to = context.f32(drelativeBias);
       const float* from = context.f32(relativePartials);
       for (uint64_t t = first; t < last; ++t) {
-        float sum = adds(4) ? to[t] : 0.f;
-        for (uint64_t task = 0; task < tasks; ++task) sum += from[task * size + t];
+        float sum = adds(kDrelativeBias) ? to[t] : 0.f;
+        for (uint64_t part = 0; part < parts; ++part) sum += from[part * size + t];
         to[t] = sum;
       }
     });
