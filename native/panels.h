@@ -58,7 +58,7 @@ class Panels {
   static constexpr uint32_t kPageBits = 14;  // words
 
   using Entries = std::map<uint32_t, Entry>;
-  // The first weight that ends behind `offset`.
+  // The first weight that ends after `offset`.
   Entries::iterator firstBehind(uint32_t offset);
   bool nothingIn(uint64_t offset, uint64_t length) const;
   void move(uint32_t offset, const Entry& weight, bool toPanels);

@@ -1,5 +1,6 @@
-// Where the threads of a run are. Linux often wakes a thread on the processor of the one that woke it, behind which it
-// then waits for milliseconds: in virtual machines, whose idle processors look taken to it, nearly always.
+// On which processors the threads of a run are. Linux often wakes a thread on the processor of the one that woke it,
+// behind which it then waits for milliseconds: in virtual machines, whose idle processors look taken to it, nearly
+// always.
 #pragma once
 #ifdef __linux__
 #include <atomic>
@@ -12,7 +13,7 @@ namespace simdformer {
 
 #ifdef __linux__
 
-// That of the calling thread.
+// The processor of the calling thread.
 inline int processor() { return sched_getcpu(); }
 
 // Takes processors from those on which a thread may run, unless none would be left; returns whether it did. `allowed`
@@ -33,17 +34,17 @@ inline void leaveProcessors(const int* taken, int count) {
 // A thread that sleeps now and then.
 class Sleeper {
  public:
-  // By itself.
+  // Called by the thread itself, before it sleeps and after.
   void fallAsleep() { isAsleep_.store(true, std::memory_order_release); }
   void wakeUp() { isAsleep_.store(false, std::memory_order_relaxed); }
 
-  // By the one that is about to wake it, if it sleeps: not on this processor, if there is another. It must not wake up
-  // meanwhile.
+  // Called by the thread that is about to wake it: if it sleeps, it will not wake up on this processor, unless there is
+  // no other. It must not wake up meanwhile.
   void keepFrom(int processor) {
     if (isAsleep_.load(std::memory_order_acquire) && !isKept_) isKept_ = narrow(thread_, &processor, 1, allowed_);
   }
 
-  // By itself, when it has time to spare.
+  // Called by the thread itself, when it has time to spare: it may run everywhere again.
   void release() {
     if (isKept_) sched_setaffinity(thread_, sizeof allowed_, &allowed_);
     isKept_ = false;

@@ -187,7 +187,7 @@ class Pool {
     return nullptr;
   }
 
-  // Waits for a new job for as long as the gap between two runs of a busy program lasts.
+  // Waits for a new job for as long as the gap between two runs of a busy program lasts; returns whether one came.
   bool spin(uint32_t seen) {
     Patience patience;
     do {

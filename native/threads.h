@@ -44,16 +44,7 @@ class Team {
     parallel(chunks, [](const void* self, uint32_t chunk) { (*static_cast<const Body*>(self))(chunk); }, &body);
   }
 
-  // The chunk that this thread will run after this one, if all take as long; this one if there is none. A guess, for
-  // fetching ahead.
-  uint32_t after(uint32_t chunk, uint32_t chunks) const {
-    const bool back = fromBack(chunks);
-    const uint32_t others = static_cast<uint32_t>(job_.seats + (back ? 0 : 1)) / 2;  // that claim from the same end
-    const uint32_t left = back ? chunk : chunks - 1 - chunk;
-    return left < others ? chunk : back ? chunk - others : chunk + others;
-  }
-
-  // The same over [0, count) in runs of `grain` items, at least 1: body(first, last).
+  // As parallel(), over items [0, count) in runs of `grain`, at least 1: calls body(first, last) for each run.
   template <class Body>
   void parallelRange(uint64_t count, uint64_t grain, const Body& body) {
     const uint64_t chunks = (count + grain - 1) / grain;
@@ -61,6 +52,15 @@ class Team {
       const uint64_t first = chunk * grain;
       body(first, first + grain < count ? first + grain : count);
     });
+  }
+
+  // The chunk that this thread will run after this one, if all take as long; this one if there is none. A guess, for
+  // fetching ahead.
+  uint32_t after(uint32_t chunk, uint32_t chunks) const {
+    const bool back = fromBack(chunks);
+    const uint32_t others = static_cast<uint32_t>(job_.seats + (back ? 0 : 1)) / 2;  // that claim from the same end
+    const uint32_t left = back ? chunk : chunks - 1 - chunk;
+    return left < others ? chunk : back ? chunk - others : chunk + others;
   }
 
  private:

@@ -109,7 +109,8 @@ class Forward {
     return count - p < kPanel ? count - p : static_cast<uint32_t>(kPanel);
   }
 
-  // Of `keys` vectors kPanel apart, and `most`. Four at a time, or each would wait for the one before.
+  // The largest of `most` and of `keys` vectors kPanel apart, lane by lane. Four at a time, or each would wait for the
+  // one before.
   static Vf largestOf(const float* scores, uint32_t keys, Vf most) {
     Vf a = most, b = most, c = most;
     uint32_t j = 0;
@@ -158,7 +159,7 @@ class Forward {
     }
   }
 
-  // Writes the rows of a panel, queries i …, unless that has been done.
+  // Writes the rows of a panel, queries i …, unless a product has done that already, and what backward needs of them.
   void finish(const Item& it, uint32_t i, uint32_t p, uint32_t size) {
     const uint32_t visible = in_.visibleKeys(it, i + size);
     if (visible > kKeys) invert(it, i, p, size);
@@ -271,7 +272,7 @@ struct Attention {
 
   // Rows first ≤ r < end of the packed ones.
   void attendPacked(const Context& context, attention::Forward& forward, uint32_t first, uint32_t end) const {
-    uint32_t low = 0;  // the first item that ends behind `first`
+    uint32_t low = 0;  // the first item that ends after row `first`
     for (uint32_t high = in.batch; low < high;) {
       const uint32_t middle = low + (high - low) / 2;
       if (in.offsetAt(context, 0, middle + 1) > first)

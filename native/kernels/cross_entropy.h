@@ -9,6 +9,13 @@
 
 enum Reduction : uint32_t { kEach, kMean, kSum, kReductions };
 
+// The target that counts for nothing, if there is one: the operands hasIgnored and ignored.
+struct Ignored {
+  uint32_t exists;
+  int32_t target;
+  bool is(int32_t other) const { return exists != 0 && other == target; }
+};
+
 // losses [rows]. Unless kEach also loss [1]: their sum or mean over rows that are not ignored, and weight [1]: 1, or 1
 // over the number of those. The mean of no rows is NaN, as in PyTorch.
 struct CrossEntropy {
@@ -19,8 +26,7 @@ struct CrossEntropy {
   Span x, targets, losses, logSums, loss, weight;
   uint32_t rows, classes, stride;
   float smoothing;
-  uint32_t hasIgnored;
-  int32_t ignored;
+  Ignored ignored;
   uint32_t reduction;
 
   const char* check() const {
@@ -40,7 +46,7 @@ struct CrossEntropy {
     context.team.parallel(1, [&](uint32_t) {
       double total = 0, count = 0;
       for (uint64_t row = 0; row < rows; ++row) {
-        if (isIgnored(context.i32(targets)[row])) continue;
+        if (ignored.is(context.i32(targets)[row])) continue;
         total += static_cast<double>(context.f32(losses)[row]);
         ++count;
       }
@@ -51,11 +57,9 @@ struct CrossEntropy {
   }
 
  private:
-  bool isIgnored(int32_t target) const { return hasIgnored != 0 && target == ignored; }
-
   float lossOf(Context& context, uint64_t row) const {
     const int32_t target = context.i32(targets)[row];
-    if (isIgnored(target)) return 0;
+    if (ignored.is(target)) return 0;
     if (static_cast<uint32_t>(target) >= classes) {
       context.fail("target outside the vocabulary", target, classes);
       return 0;
@@ -83,8 +87,7 @@ struct CrossEntropyBackward {
   Span dloss, x, targets, logSums, weight, dx;
   uint32_t rows, classes, stride;
   float smoothing;
-  uint32_t hasIgnored;
-  int32_t ignored;
+  Ignored ignored;
   uint32_t reduction, dxStride, accumulate;
 
   const char* check() const {
@@ -112,7 +115,7 @@ struct CrossEntropyBackward {
     const float* logits = context.f32(x) + row * stride;
     float* gradient = context.f32(dx) + row * dxStride;
     const int32_t target = context.i32(targets)[row];
-    const bool counts = !(hasIgnored != 0 && target == ignored) && static_cast<uint32_t>(target) < classes;
+    const bool counts = !ignored.is(target) && static_cast<uint32_t>(target) < classes;
     if (!counts) {
       if (accumulate == 0) memset(gradient, 0, classes * sizeof(float));
       return;

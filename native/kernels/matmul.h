@@ -58,7 +58,7 @@ struct MatMul {
   Blocks manyBlocks(uint64_t threads) const {
     const uint64_t tileCols = tileColsOf(rows, cols, transposeB != 0);
     const uint64_t tilesDown = divideUp(rows, kTileRows), tilesAcross = divideUp(cols, tileCols);
-    // At first as large as a level-2 cache likes it.
+    // Blocks are as large as suits a level-2 cache at first.
     uint64_t high = atMost(kMaxTilesDown, tilesDown), wide = atMost(kMaxTilesAcross, tilesAcross);
     const auto tasks = [&] { return divideUp(tilesDown, high) * divideUp(tilesAcross, wide) * batch; };
     const auto tooFew = [&](uint64_t perThread) {
@@ -69,14 +69,14 @@ struct MatMul {
     const auto halve = [](uint64_t& n) { n = (n + 1) / 2; };
     while (transposeA && high * wide > 1 && tooFew(1))
       halve(wide == 1 || (high > 1 && high * kTileRows >= atMost(cols, wide * tileCols)) ? high : wide);
-    // Others are cut until threads share them evenly: a column of B, which each packs for itself, costs as much as two
-    // rows of A.
+    // Other products are cut until threads share the blocks evenly. Each block packs its columns of B for itself, and a
+    // column costs as much as two rows of A.
     const auto tall = [&] { return kPrefetches && high > 1 && high * kTileRows >= 2 * wide * tileCols; };
     while (!transposeA && wide > kTilesTogether && tooFew(4)) halve(tall() ? high : wide);
-    // Lower blocks read B again, and are the last resort.
+    // Blocks of fewer rows are the last resort: each reads B once more.
     while (!transposeA && high > 1 && tooFew(4)) halve(high);
-    // Of nearly the same size, and so many that threads end together. Each packs its part of B, as if it had a tile
-    // more.
+    // Then they become nearly equally tall, and so many that threads end together. Each packs its part of B, which
+    // takes as long as one more tile.
     const uint64_t across = divideUp(tilesAcross, wide), least = divideUp(tilesDown, high);
     const auto longest = [&](uint64_t n) {
       return divideUp(n * across * batch, threads) * (divideUp(tilesDown, n) + 1);
@@ -92,11 +92,12 @@ struct MatMul {
 
   bool isCached() const { return uint64_t{cols} * depth <= kCachedB; }
 
-  // How many tasks are worth their start. Few rows wait for B, as long as computing with eight takes.
+  // How many tasks are worth their start. Fewer than eight rows take as long as eight: they wait for B.
   uint64_t tasksWorth() const { return (rows < 8 ? 8 : rows) * uint64_t{cols} * depth / kLeastWork + 1; }
 
-  // A task a thread reads B in the longest runs; where it stays in the caches, smaller tasks end at the same time, but
-  // for one row, of which narrow ones have few sums under way. Short runs are left as they are, and rows are cut.
+  // With one task for each thread B is read in the longest runs. Where B stays in the caches two are better, as threads
+  // then end at the same time; but not for a single row, as a narrow task has few sums under way. Where runs would
+  // become too short the rows are cut, not the columns.
   Blocks fewBlocks(uint64_t threads) const {
     const uint64_t worth = tasksWorth();
     const bool halves = isCached() && rows > 1 && worth >= 2 * threads;
@@ -108,8 +109,8 @@ struct MatMul {
     return {rowStep, colStep, divideUp(rows, rowStep), divideUp(cols, colStep)};
   }
 
-  // Few rows wait for panels, and read them in the longest runs, of the same length for each thread. With more rows
-  // smaller tasks, of whole panels, end at the same time.
+  // Few rows wait for panels: each thread reads the same number of columns, in one run. With more rows there are
+  // several tasks of whole panels for each thread, so that threads end at the same time.
   Blocks panelBlocks(uint64_t threads) const {
     const uint64_t panels = divideUp(cols, kPanelCols), tilesDown = divideUp(rows, kTileRows);
     const uint64_t down = divideUp(tilesDown, kMaxTilesDown), perThread = rows <= kWaitingRows ? 1 : 4;

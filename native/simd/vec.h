@@ -194,7 +194,7 @@ SIMD_INLINE const float* inMemory(const float* constants) {
   return constants;
 }
 
-// Calls body(c, lanes) for c = 0, kWidth, … below n: lanes is kWidth but perhaps for the last.
+// Calls body(c, lanes) for c = 0, kWidth, … below n: lanes is kWidth, or less in the last call.
 template <class Body>
 SIMD_INLINE void eachVector(size_t n, const Body& body) {
   size_t c = 0;

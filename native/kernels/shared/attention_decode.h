@@ -96,6 +96,7 @@ class Decode {
     if constexpr (kCount > 1) step<kCount / 2>(b, it, h, i, k);
   }
 
+  // kCount queries of a head meet a block of keys and values: their scores, powers of these, and sums so far.
   template <size_t kCount>
   void meet(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k, uint32_t keys) {
     Vf shrink[kCount];

@@ -14,10 +14,11 @@ inline void fetchRows(const float* from, size_t stride, size_t rows, size_t cols
     for (size_t c = 0; c < cols; c += 16) __builtin_prefetch(from + c, 0, kFetchTo);
 }
 
-// Prefetches the next row, at the column that x has in this one: called in the first of several passes over a row,
-// which computes least and would wait for memory. Of short rows a level-1 cache holds two. kFar, for rows that may come
-// from memory: 8 KB ahead at least, which may be several rows (a softmax over 768 columns is 1.25 times as fast). Rows
-// in a cache have small chunks, and what lies further ahead is another thread's.
+// Prefetches what lies a row of `cols` after x, for rows that are passed over several times: called in the first pass,
+// which computes least and would wait for memory. A level-1 cache holds two short rows, so these are fetched into it.
+// With kFar, for rows that may come from memory, short ones are fetched 8 KB ahead, which may be several rows (a
+// softmax over 768 columns is 1.25 times as fast). Not for rows in a cache: their chunks are small, and what lies
+// further ahead is another thread's.
 template <bool kFar = true>
 SIMD_INLINE void fetchBehind(const float* x, size_t cols) {
   constexpr size_t kShort = 2048;

@@ -49,19 +49,20 @@ inline void touch(const float* b, size_t bRow, size_t depth, size_t cols) {
 // Room for a packed tile of A. Somewhat more than it takes, or all tiles would begin in the same set of the cache.
 inline constexpr size_t kPackedTile = kMaxBlockDepth * kTileRows + kWidth;
 
-// A(i … i+rows, k … k+depth) as tiles of kTileRows rows, kPackedTile apart: A(i, k) = tile[k·kTileRows + i]. This one
-// from A as it lies.
+// A(i … i+rows, k … k+depth) as tiles of kTileRows rows, kPackedTile apart: A(i, k) = tile[k·kTileRows + i]. Here the
+// rows of A are contiguous.
 inline void packTiles(const float* a, size_t aRow, size_t depth, size_t rows, float* packed) {
   for (size_t i = 0; i < rows; i += kTileRows, packed += kPackedTile)
     packTransposed(a + i * aRow, aRow, atMost(kTileRows, rows - i), depth, packed, kTileRows);
 }
 
-// And from Aᵀ, read row by row as it lies; a tile, reading from row to row, would wait for memory each time.
+// The same where the columns of A are contiguous: it is read column by column, as it lies. A tile that went from one of
+// these to the next by itself would wait for memory each time.
 inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, float* packed) {
   for (size_t k = 0; k < depth; ++k, a += aCol) {
     float* to = packed + k * kTileRows;
     for (size_t i = 0; i < rows; i += kTileRows, to += kPackedTile) {
-      __builtin_prefetch(a + kRowsAhead * aCol + i);
+      __builtin_prefetch(a + kPackAhead * aCol + i);
       if (i + kTileRows <= rows)  // a size that the compiler knows is a load and a store
         memcpy(to, a + i, kTileRows * sizeof(float));
       else

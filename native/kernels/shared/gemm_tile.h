@@ -10,7 +10,7 @@ inline constexpr size_t kMaxBlockDepth = 512;
 // reads fewer rows of A at a time: a power of two apart, they share few sets of the cache.
 inline constexpr size_t kTileRows = kWidth == 16 ? 8 : TILE_ROWS, kTileVecs = kWidth == 16 ? 3 : TILE_VECS;
 inline constexpr size_t kWideRows = kTileRows / 2;
-inline constexpr size_t kTileCols = kTileVecs * kWidth, kMaxTileCols = 8 * kWidth;  // this of one row alone
+inline constexpr size_t kTileCols = kTileVecs * kWidth, kMaxTileCols = 8 * kWidth;  // the latter for one row alone
 static_assert(2 * kTileCols < kMaxTileCols);
 // Of a weight in panels (see panels.h): whole lines of the cache.
 inline constexpr size_t kPanelCols = kWidth == 16 ? kTileCols : 2 * kTileCols;
@@ -75,7 +75,7 @@ inline constexpr size_t kMaxTilesAcross = 384 / kTileCols, kTilesTogether = 1, k
 #endif
 
 inline constexpr size_t kFarRows = 128;    // from one row of B to the next; nearer ones are read in place
-inline constexpr size_t kRowsAhead = 32;   // what packing prefetches
+inline constexpr size_t kPackAhead = 32;   // rows by which packing prefetches ahead
 inline constexpr size_t kLeastAhead = 64;  // the depth from which it is worth to prefetch C
 
 // What a tile does besides the product.
@@ -128,7 +128,7 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
       }
       if constexpr (kMode == TileMode::kPacks) {
         // Hardware prefetchers do not follow from page to page, and rows of B may lie a page apart.
-        eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(b + kRowsAhead * bRow + v * kWidth); });
+        eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(b + kPackAhead * bRow + v * kWidth); });
         eachAccumulator<1, kVecs>([&](size_t, size_t v) { store(panel + v * kWidth, row[v]); });
         panel += kVecs * kWidth;
       }

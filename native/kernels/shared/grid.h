@@ -1,6 +1,6 @@
 // Nested loops over at most six dimensions, n[0] × … × n[5], where each operand has its own step per dimension: the
 // words from one index to the next, 0 where it is broadcast. Shared by the element-wise, reducing and permuting
-// kernels.
+// kernels. Below them what moves rows, and what cuts rows × cols into chunks.
 #pragma once
 
 inline constexpr uint32_t kRank = 6;

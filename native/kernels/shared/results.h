@@ -20,12 +20,12 @@ SIMD_INLINE void storeResult(float* to, Vf v, size_t lanes) {
   storeLanes(to, v, lanes);
 }
 
-// What a row's measuring does meanwhile for the first.
+// What is done meanwhile where there is no row before that is still to be written.
 struct Nothing {
   SIMD_INLINE void operator()(size_t, size_t) const {}
 };
 
-// In a function of its own, where they stay in registers.
+// A function of its own, in which the fields of `results` stay in registers.
 template <class Results>
 __attribute__((noinline)) void writeRow(const Results results, size_t cols) {
   eachVector(cols, [=](size_t c, size_t lanes) { results.write(c, lanes); });
