@@ -23,23 +23,23 @@ export async function takeFolder(folder: string): Promise<Disposable> {
   while (!create(path)) {
     const owner = ownerOf(path);
     if (owner === null) continue; // it has ended meanwhile
-    if (runs(Number(owner))) throw inUse(folder, path, owner);
+    if (isRunning(Number(owner))) throw inUse(folder, path, owner);
     takeAway(path, owner);
   }
   for (const file of FILES) await removeUnfinished(join(folder, file));
   for (const name of readdirSync(folder)) {
     const [, owner] = /^lock\.(\d+)$/.exec(name) ?? [];
-    if (owner !== undefined && !runs(Number(owner))) rmSync(join(folder, name), { force: true });
+    if (owner !== undefined && !isRunning(Number(owner))) rmSync(join(folder, name), { force: true });
   }
   return { [Symbol.dispose]: () => rmSync(path, { force: true }) };
 }
 
-/** Returns whether there was no lock yet. It is there with its number or not at all. */
+/** Makes the lock; returns false if there is one. It is there with its number or not at all. */
 function create(path: string): boolean {
   const own = `${path}.${process.pid}`;
   try {
     writeFileSync(own, `${process.pid}`);
-    return moves(() => linkSync(own, path), 'EEXIST');
+    return attempt(() => linkSync(own, path), 'EEXIST');
   } catch (error) {
     throw withPath(error, path);
   } finally {
@@ -47,9 +47,10 @@ function create(path: string): boolean {
   }
 }
 
+/** The number of the process that has the lock; null if there is none any more. */
 function ownerOf(path: string): string | null {
   let owner: string | null = null;
-  moves(() => {
+  attempt(() => {
     owner = readFileSync(path, 'utf8');
   }, 'ENOENT');
   return owner;
@@ -58,13 +59,13 @@ function ownerOf(path: string): string | null {
 /** Removes a leftover lock. Of several that see it one can; a lock that has come meanwhile is put back. */
 function takeAway(path: string, owner: string): void {
   const aside = `${path}.${process.pid}`;
-  if (!moves(() => renameSync(path, aside), 'ENOENT')) return;
-  if (readFileSync(aside, 'utf8') !== owner) moves(() => linkSync(aside, path), 'EEXIST');
+  if (!attempt(() => renameSync(path, aside), 'ENOENT')) return;
+  if (readFileSync(aside, 'utf8') !== owner) attempt(() => linkSync(aside, path), 'EEXIST');
   rmSync(aside);
 }
 
-/** Does something to a file; false if that fails by `code`, as another process was faster. */
-function moves(act: () => void, code: string): boolean {
+/** Does something to a file; returns false if that fails by `code`, as another process was faster. */
+function attempt(act: () => void, code: string): boolean {
   try {
     act();
     return true;
@@ -74,8 +75,8 @@ function moves(act: () => void, code: string): boolean {
   }
 }
 
-/** Whether another process has this number. */
-function runs(pid: number): boolean {
+/** Whether another process that runs has this number. */
+function isRunning(pid: number): boolean {
   if (!Number.isSafeInteger(pid) || pid <= 0 || pid === process.pid) return false;
   try {
     process.kill(pid, 0);

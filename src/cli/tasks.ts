@@ -73,7 +73,7 @@ async function preparePairs(device: Device, config: TaskConfig): Promise<Prepare
     return { wordError, tokenError };
   };
   const batches = lengthBatches(examples, { tokens: batch, seed });
-  const task = finish(config, model, withHeldOut(batches, codesOf(heldOut)));
+  const task = withoutValidation(config, model, withHeldOut(batches, codesOf(heldOut)));
   return validation > 0 ? { ...task, validate } : task;
 }
 
@@ -115,8 +115,11 @@ function tooLong(what: string, length: number, limit: string): ArgumentError {
   return new ArgumentError(`${what} has ${length} tokens, but ${limit}: leave it out, or raise that in a JSON file`);
 }
 
+/** Pairs whose outputs are written side by side. */
+const EVALUATED_TOGETHER = 256;
+
 /** Error rates of a model on pairs, greedily or by beam search. */
-export async function evaluatePairs(model: Transformer, pairs: readonly Pair[], { beams = 1, batch = 256 } = {}) {
+export async function evaluatePairs(model: Transformer, pairs: readonly Pair[], { beams = 1 } = {}) {
   const { target } = tokenizersOf(model);
   const inputs = pairs.map(({ source }) => encodeInput(model, source));
   const outputs: string[][] = [];
@@ -124,8 +127,8 @@ export async function evaluatePairs(model: Transformer, pairs: readonly Pair[], 
   const order = pairs
     .map((_, i) => i)
     .sort((a, b) => (pairs[a] as Pair).source.length - (pairs[b] as Pair).source.length);
-  for (let at = 0; at < order.length; at += batch) {
-    const part = order.slice(at, at + batch);
+  for (let at = 0; at < order.length; at += EVALUATED_TOGETHER) {
+    const part = order.slice(at, at + EVALUATED_TOGETHER);
     const sources = part.map((i) => inputs[i] as number[]);
     const { sequences } = await model.generate(sources, { numBeams: beams });
     part.forEach((i, n) => {
@@ -158,9 +161,9 @@ async function prepareText(device: Device, config: TaskConfig): Promise<Prepared
   }
   const train = windowBatches(ids.subarray(0, cut), { blockSize, batchSize: batch, seed });
   const heldOut = ids.subarray(cut);
-  const task = finish(config, model, withHeldOut(train, heldOut));
+  const task = withoutValidation(config, model, withHeldOut(train, heldOut));
   if (heldOut.length < 2) return task;
-  // On the way a sample is enough, so that measuring does not take as long as learning; the last word is on everything.
+  // On the way a sample is enough, so that measuring does not take as long as learning; the last validation takes all.
   const validate = async (step: number) => ({
     loss: await textLoss(model, heldOut, step < task.steps ? VALIDATION_WINDOWS : undefined),
   });
@@ -173,7 +176,7 @@ function textModel(device: Device, config: TaskConfig, text: string): Transforme
   return newModel(device, config, { targetVocab: target.vocabSize }, { target });
 }
 
-/** A model as the task wants it. Throws ArgumentError if it wants otherwise what the data decide. */
+/** A model as the task wants it. Throws ArgumentError if the task wants something else than what the data decide. */
 function newModel(
   device: Device,
   { model: wanted = {}, seed = wanted.seed }: TaskConfig,
@@ -222,20 +225,22 @@ export async function textLoss(model: Transformer, ids: Int32Array, sample?: num
 const LOSS_BATCH = 64;
 
 /**
- * Batches that are others, too, where other data are held out: what was validated before compares with nothing then.
+ * The same batches, with a fingerprint that depends on what is held out, too: a run that is resumed must not compare
+ * its validations with those of other data.
  */
 function withHeldOut(batches: Batches, heldOut: ArrayLike<number>): Batches {
   const { perEpoch, batch, fingerprint: learnt } = batches;
   return { perEpoch, batch, fingerprint: fingerprint(heldOut, learnt) };
 }
 
+/** All that pairs say, as numbers for a fingerprint. */
 function codesOf(pairs: readonly Pair[]): Uint16Array {
   const text = pairs.map(({ source, targets }) => [source, ...targets].join('\t')).join('\n');
   return Uint16Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
 }
 
-/** All but how the model is validated. */
-function finish(config: TaskConfig, model: Transformer, batches: Batches): PreparedTask {
+/** A prepared task, but for how its model is validated. */
+function withoutValidation(config: TaskConfig, model: Transformer, batches: Batches): PreparedTask {
   const { seed = 0, epochs = 1, gradientAccumulation = 1, optimizer = {} } = config;
   const { steps = Math.ceil((epochs * batches.perEpoch) / gradientAccumulation) } = config;
   const decayed = model.parameters().filter(({ shape }) => shape.length > 1);
