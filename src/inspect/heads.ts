@@ -5,11 +5,11 @@ import type { Values } from './trace.js';
 
 /** What a head does, in numbers, each a mean over the queries of a batch. */
 export interface HeadStatistics {
-  /** Entropy of the weights, in bits: 0 looks at one place, log2 of the number of keys everywhere alike. */
+  /** Entropy of the weights, in bits: 0 if all weight is on one key, log2(keys) if it is the same on each. */
   readonly entropy: number;
-  /** Places between query and key, by weight. */
+  /** The mean distance from query to key, in tokens, by weight. */
   readonly distance: number;
-  /** Weight on the place before the query's, over the queries that have one: near 1 for a "previous token" head. */
+  /** Weight on the token before the query, over the queries that have one: near 1 for a "previous token" head. */
   readonly previous: number;
 }
 

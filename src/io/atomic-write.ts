@@ -8,7 +8,7 @@ export type FileParts = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 /** One system call moves at most 2 GiB. */
 export const maxTransfer = 1 << 30;
 
-/** What a temporary file has behind the path that it is for: nobody else's. */
+/** What is appended to a file's path for a temporary one beside it: never the same twice. */
 export function temporarySuffix(): string {
   return `.${globalThis.crypto.randomUUID()}.tmp`;
 }

@@ -77,8 +77,8 @@ export interface TransformerOptions {
   /** Multiplies the token embeddings; true (default) and `sqrt(dModel)`: √dModel as in the paper; false: 1. */
   embeddingScale?: number | boolean | 'sqrt(dModel)' | undefined;
   /**
-   * At the end of a row this id is padding, and no label to learn anywhere. null: none. Default 0, null for
-   * decoder-only.
+   * The id of padding: at the end of a row it is left out, and among the labels it is nowhere learnt. null: there is no
+   * padding. Default 0, null for decoder-only.
    */
   padId?: number | null | undefined;
   /** Begins what is generated, for which it must be below `targetVocab`. Default 1. */

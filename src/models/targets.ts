@@ -23,9 +23,10 @@ export interface LossOptions {
    */
   headDiversity?: number | undefined;
   /**
-   * In training two passes, which drop other elements, and this much of how far their predictions lie apart: α of
-   * R-Drop (Liang et al. 2021, arXiv 2106.14448; 1 to 5 there), all over 2, so that the loss stays comparable. Twice
-   * the work. Default 0. Without effect where nothing is dropped.
+   * R-Drop (Liang et al. 2021, arXiv 2106.14448): in training the loss is the mean of two passes, in which dropout
+   * drops different elements, plus rDrop / 4 times the divergence of their predictions, KL(p‖q) + KL(q‖p). This is the
+   * paper's α, 1 to 5 there, and half the paper's loss, so that it compares with the loss without R-Drop. Twice the
+   * work. Default 0. Without effect where nothing is dropped.
    */
   rDrop?: number | undefined;
 }
