@@ -21,12 +21,12 @@ export interface Node {
   readonly outputs: readonly Tensor[];
   /** What its backward may read, whether that needs a gradient or not. */
   readonly read: readonly Tensor[];
-  /** Of their memory. */
+  /** The versions that the memory of these tensors had when the node was made. */
   readonly versions: readonly number[];
-  /** The memory of the program that it is part of, which each run of that writes anew. */
+  /** The memory of the program that the node is recorded in, which each run writes anew. */
   readonly arena: Pool | undefined;
   backward: ((gradients: (Tensor | null)[]) => void) | null;
-  /** An input whose own graph had been used, so that gradients end there without having to. */
+  /** An input whose graph an earlier backward() had used: its gradient would silently be missing, so it is an error. */
   readonly spent: Tensor | undefined;
   /** Results of scopes that hold what this node, or an older one, still needs; see Keeping. */
   readonly holders: Tensor[];
@@ -237,7 +237,7 @@ function reach(last: Node, since: number): Node[] {
   return [...found].sort((a, b) => b.sequence - a.sequence);
 }
 
-/** What is written to later than used would be differentiated at its new values. */
+/** Throws if the node would be differentiated at other values than it was computed from. */
 function assertUnchanged({ read, versions, arena }: Node): void {
   const changed = read.find(({ storage }, i) => versionOf(storage, arena) !== versions[i]);
   if (changed === undefined) return;

@@ -5,9 +5,9 @@ const ALIGNMENT = 16;
 
 /** A source of memory, in words. `take` may hand out more than was asked for; the block's length says how much. */
 export interface Pool {
-  /** Whether all its memory was given back at once, whoever still has a block. */
+  /** Whether all its memory was given back at once, even blocks that somebody still has. */
   readonly released: boolean;
-  /** How often all that lies in it was written anew. */
+  /** How often everything in it was written anew: once for each run of the program that owns it. */
   readonly runs: number;
   take(words: number): Block;
   give(block: Block): void;
@@ -116,13 +116,13 @@ export class Arena implements Pool {
     return this.#taken.reduce((sum, block) => sum + block.words, 0);
   }
 
-  /** By its program, whose tensors end with that. */
+  /** Called by its program when that is disposed of: the program's tensors end with it. */
   release(): void {
     this.released = true;
     this.letGo();
   }
 
-  /** By a program that uses memory of this one: it stays as it is until that lets go. */
+  /** Called by another program that uses this memory, which stays as it is until that calls `letGo`. */
   hold(): void {
     this.#holders++;
   }

@@ -374,8 +374,13 @@ function inferShape(dimensions: Shape, size: number): Shape | null {
   return isOne && shape.every(isCount) && sizeOf(shape) === size ? shape : null;
 }
 
+/** Whether `start` ≤ i < `end` names entries, at least one, of a dimension of size `limit`. */
+export function isRange(start: number, end: number, limit: number): boolean {
+  return Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start < end && end <= limit;
+}
+
 function checkRange(op: string, start: number, end: number, limit: number): void {
-  if (!(Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start < end && end <= limit)) {
+  if (!isRange(start, end, limit)) {
     throw new ArgumentError(
       `${op}: ${describeValue(start)} to ${describeValue(end)} is out of range for 0 to ${limit}`,
     );

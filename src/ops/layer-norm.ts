@@ -10,7 +10,7 @@ import {
 } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import type { Tensor } from '../core/tensor.js';
-import { addApart, gradApart } from './backward.js';
+import { addApart, gradApart, partialsOf } from './backward.js';
 import { contiguous } from './contiguous.js';
 
 export interface LayerNormOptions {
@@ -103,7 +103,7 @@ function normalise(
       const dresidual = gradApart(residual, residual?.offset === x.offset ? null : x);
       const dgamma = gradOf(gamma);
       const dbeta = gradOf(beta);
-      const partials = dgamma || dbeta ? device.empty([Math.ceil(rows / ROWS_PER_PARTIAL), 2, cols]) : null;
+      const partials = dgamma || dbeta ? device.empty([partialsOf(rows), 2, cols]) : null;
       device.emit(
         'layerNormBackward',
         {
@@ -130,6 +130,3 @@ function normalise(
     return { sum: wantsSum ? sum : null, normed };
   });
 }
-
-/** As in native/kernels/shared/rows.h: column sums over many rows are added up in chunks of so many. */
-export const ROWS_PER_PARTIAL = 32;

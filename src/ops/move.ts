@@ -20,7 +20,7 @@ import {
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Placed } from '../core/queue.js';
-import { lastOf, type Shape, sizeOf, Tensor } from '../core/tensor.js';
+import { isRange, lastOf, type Shape, sizeOf, Tensor } from '../core/tensor.js';
 import type { Lengths } from './attention-inputs.js';
 import { contiguous } from './contiguous.js';
 import { scatterRows } from './embedding.js';
@@ -104,7 +104,7 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
   const device = checkDevice('slice', { x });
   const d = checkAxis('slice', axis, x.shape);
   const length = x.shape[d] as number;
-  if (!(Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start < end && end <= length)) {
+  if (!isRange(start, end, length)) {
     throw new ArgumentError(
       `slice: ${describeValue(start)} to ${describeValue(end)} is out of range for dimension ${axis} of ` +
         describeShape(x.shape),

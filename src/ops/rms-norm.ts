@@ -9,8 +9,8 @@ import {
   matrixOf,
 } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
+import { partialsOf } from './backward.js';
 import { contiguous } from './contiguous.js';
-import { ROWS_PER_PARTIAL } from './layer-norm.js';
 
 /**
  * Divides the last dimension by its root mean square: gamma·x / √(mean(x²) + eps) (Zhang, Sennrich 2019, arXiv
@@ -38,7 +38,7 @@ export function rmsNorm(x: Tensor, gamma: Tensor | null = null, options: { eps?:
     return differentiable(y, [input, gamma], (dy) => {
       const dx = gradOf(input);
       const dgamma = gradOf(gamma);
-      const partials = dgamma && device.empty([Math.ceil(rows / ROWS_PER_PARTIAL), cols]);
+      const partials = dgamma && device.empty([partialsOf(rows), cols]);
       const gradients = { dx: dx?.tensor, dgamma: dgamma?.tensor, accumulate: accumulateBits(dx, dgamma) };
       device.emit('rmsNormBackward', { dy, x: input, gamma, rstd, partials, rows, cols, ...gradients }, 10 * x.size);
       partials?.dispose();
