@@ -15,9 +15,9 @@ import {
 import type { Bench } from './harness/bench.js';
 import { agree, type Contestant, contest, type Turn } from './harness/contest.js';
 import { describeDevice } from './harness/machine.js';
+import { wholeScript } from './harness/nanogpt.js';
 import { OURS } from './harness/ours.js';
 import { pytorch } from './harness/peers.js';
-import { wholeScript } from './nanogpt.js';
 
 interface Task {
   readonly model: TransformerOptions;

@@ -1,6 +1,7 @@
-// describeOp: the whole test of an op. For every instruction set of this machine and every case it compares the op with its
-// float64 reference, forward and backward, on contiguous and on strided inputs, and demands the same bits of every number of
-// threads, and of WebAssembly in Node that it agrees with the addon. Gradients are compared with finite differences of the reference, so the reference is all that is to be written.
+// describeOp: the whole test of an op. For every instruction set of this machine and every case it compares the op with
+// its float64 reference, forward and backward, on contiguous and on strided inputs. Every number of threads must give the
+// same bits, and WebAssembly in Node must agree with the addon. Gradients are compared with finite differences of the
+// reference, so the reference is all that has to be written.
 import { describe, expect, it } from 'vitest';
 import { environment } from '../src/backend/node.js';
 import { createDevice, type Device, type Shape, type Tensor } from '../src/index.js';

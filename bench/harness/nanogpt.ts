@@ -2,16 +2,16 @@
 
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { fitSettings, readTask } from '../src/cli/config.js';
-import { type PreparedTask, prepareTask } from '../src/cli/tasks.js';
-import { type Device, fit } from '../src/index.js';
-import type { Run } from './harness/bench.js';
-import { OURS } from './harness/ours.js';
-import { pytorch } from './harness/peers.js';
-import { summarize } from './harness/statistics.js';
+import { fitSettings, readTask } from '../../src/cli/config.js';
+import { type PreparedTask, prepareTask } from '../../src/cli/tasks.js';
+import { type Device, fit } from '../../src/index.js';
+import type { Run } from './bench.js';
+import { OURS } from './ours.js';
+import { pytorch } from './peers.js';
+import { summarize } from './statistics.js';
 
 /** Tinyshakespeare, as github.com/karpathy/char-rnn has it in data/tinyshakespeare. */
-const TEXT = fileURLToPath(new URL('../../shared/data/tinyshakespeare/input.txt', import.meta.url));
+const TEXT = fileURLToPath(new URL('../../../shared/data/tinyshakespeare/input.txt', import.meta.url));
 /** Steps between two estimates, and the batches of either split that each takes. */
 const LEG = 250;
 const ESTIMATES = 20;
