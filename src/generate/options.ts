@@ -95,7 +95,7 @@ export interface GenerateOptions {
    * its longest output. Default 64.
    */
   batchSize?: number | undefined;
-  /** Ends it: the promise rejects with the signal's reason, by default an AbortError. */
+  /** Ends the generation: the promise rejects with the signal's reason, by default an AbortError. */
   signal?: AbortSignal | undefined;
   /**
    * Called with every token as it is chosen. A promise is waited for. What it throws ends the generation. Not with
@@ -185,13 +185,13 @@ export interface Plan extends Complete<Omit<GenerateOptions, 'stop' | 'signal' |
   readonly inputs: readonly PlannedInput[];
   /** Sequences decoded side by side for each input. */
   readonly width: number;
-  /** So many of them leave the batch together: those that share a source, or are beams. */
+  /** How many of them leave the batch together: those that share a source, or are beams. */
   readonly group: number;
   /** Logits of a sequence. */
   readonly vocabulary: number;
 }
 
-/** What options say for themselves, whatever the inputs. */
+/** The part of a plan that follows from the options alone, whatever the inputs are. */
 type Settings = Omit<Plan, 'inputs' | 'width' | 'group' | 'vocabulary'>;
 
 /** Checks options. `rows` are the inputs: sources, or prompts of a decoder-only model. */

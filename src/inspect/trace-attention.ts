@@ -21,7 +21,7 @@ export interface AttentionTrace<T = Values> {
   readonly memory: T;
   /** [heads, Tq, d]; with positions `rotary` as they have turned, keys likewise. */
   readonly q: T;
-  /** [heads, Tk, d]; heads that share keys and values have them each. */
+  /** [heads, Tk, d]; heads that share keys and values have a copy each. */
   readonly k: T;
   readonly v: T;
   /** [heads, Tq, Tk], as are all scores: q·k. */

@@ -132,7 +132,7 @@ export function safetensorsParts(
   }
 }
 
-/** Reads files of a folder by their names; text, an empty one, for what is not there. */
+/** What reads files of a folder by their names; it gives an empty string for one that is not there. */
 export async function readFilesOf(
   folder: string,
 ): Promise<(name: string, signal?: AbortSignal) => Promise<Uint8Array | string>> {

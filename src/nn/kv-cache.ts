@@ -100,8 +100,8 @@ export class DecoderState {
   }
 
   /**
-   * The first `sources` items as a state of its own in the same memory: its steps compute for them alone, but count the
-   * others' positions and lengths on. To be disposed of before this one.
+   * The first `sources` items as a state of its own in the same memory: its steps compute for them alone, but advance
+   * the positions and lengths of the others, too. To be disposed of before this one.
    */
   first(sources: number): DecoderState {
     return new DecoderState(this.device, { ...this.sizes, sources }, this);

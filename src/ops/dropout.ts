@@ -8,8 +8,8 @@ export interface DropoutOptions {
   /** The probability that an element becomes 0; the others are multiplied by 1/(1 − p). 0 gives `x` itself, 1 zeros. */
   p: number;
   /**
-   * Together with `stream` it decides which elements. An unsigned 32-bit integer; as a Scalar, new for each run of a
-   * program.
+   * Decides, together with `stream`, which elements are dropped. An unsigned 32-bit integer; or a Scalar, which each
+   * run of a program can set anew.
    */
   seed: number | Scalar;
   /** Tells the dropouts of a model from each other, so that they can share a seed. Default: 0. */

@@ -35,7 +35,7 @@ export interface Trainable {
    */
   readonly config?: { readonly decoderLayers: number; readonly padId: number | null } | undefined;
   gradientCheckpointing: boolean;
-  /** Chooses what dropout draws. */
+  /** Decides what dropout drops from now on. */
   seedDropout(seed: number): void;
 }
 
@@ -86,14 +86,14 @@ export interface FitOptions {
   labelSmoothing?: number | undefined;
   /** Makes heads differ: see `LossOptions`. Default: 0. */
   headDiversity?: number | undefined;
-  /** Makes predictions depend less on what dropout leaves: see `LossOptions`. Default: 0. */
+  /** Makes predictions depend less on which elements dropout drops: see `LossOptions`. Default: 0. */
   rDrop?: number | undefined;
   /**
    * Trains with a fraction of the memory for a third more work: see `Transformer.gradientCheckpointing`, which is put
    * back at the end. Default: as the model has it.
    */
   gradientCheckpointing?: boolean | undefined;
-  /** Decides batches and dropout. Default: 0. */
+  /** Decides how examples are batched and what dropout drops. Default: 0. */
   seed?: number | undefined;
   /**
    * Measures the model, in evaluation mode and with the weights of the step, not averaged ones, every `validateEvery`
@@ -109,7 +109,8 @@ export interface FitOptions {
    */
   earlyStopping?: { metric: string; patience: number } | undefined;
   /**
-   * Ends with the mean of the weights at the last so many validations; needs `validate`. Not together with `emaDecay`.
+   * Ends with the mean of the weights at so many validations, the last ones; needs `validate`. Not together with
+   * `emaDecay`.
    */
   averageLast?: number | undefined;
   /** Ends with the exponential moving average of the weights: at step t its decay is min(emaDecay, (t − 1)/(t + 9)). */
