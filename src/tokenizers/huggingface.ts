@@ -1,6 +1,7 @@
 import { checkKnown, checkOptions } from '../core/check.js';
 import { FormatError, SimdformerError } from '../core/errors.js';
 import { type ConfiguredToken, specialTokensOf, type TokenizerConfig, type TokenizerJson } from './json.js';
+import type { Part } from './part.js';
 import { checkText, codePointsBefore, knownIds, type Tokenizer, UnknownTokenError } from './tokenizer.js';
 
 /** What is used of the package's Tokenizer; its own declarations do not resolve in Node's module mode. */
@@ -33,8 +34,8 @@ export interface Engine {
 export interface Decoder {
   /** Of a sequence. */
   readonly decoders?: readonly Decoder[];
-  /** ByteFallback and ByteLevel have it. */
-  text_decoder?: TextDecoder;
+  readonly config: Part;
+  decode_chain(tokens: readonly string[]): string[];
   /** What ByteLevel calls for tokens between added ones. */
   convert_tokens_to_string(tokens: readonly string[]): string;
 }

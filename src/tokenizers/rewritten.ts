@@ -6,7 +6,8 @@ import { FormatError } from '../core/errors.js';
 import { findAddedTokens } from './added-tokens.js';
 import { BYTE_NAMES } from './byte-level.js';
 import { charsmapNormalizer } from './charsmap.js';
-import type { Decoder, Encoded, Engine } from './huggingface.js';
+import { mendDecoder } from './decoders.js';
+import type { Encoded, Engine } from './huggingface.js';
 import type { TokenizerJson, TokenizerModel } from './json.js';
 import { type Part, refuse, sequence } from './part.js';
 import { rewritePreTokenizer } from './rewritten-splits.js';
@@ -89,27 +90,6 @@ export function mended(
   return engine;
 }
 
-const BYTES_BY_NAME = new Map(BYTE_NAMES.map((name, byte) => [name, byte]));
-
-/**
- * Text keeps a byte order mark that bytes spell, and tokens that names of bytes do not spell are themselves: the engine
- * makes U+0000 of other characters.
- */
-function mendDecoder(decoder: Decoder): void {
-  decoder.decoders?.forEach(mendDecoder);
-  if (decoder.text_decoder === undefined) return;
-  const bytesToText = new TextDecoder('utf-8', { ignoreBOM: true });
-  decoder.text_decoder = bytesToText;
-  const encoder = new TextEncoder();
-  decoder.convert_tokens_to_string = (tokens) => {
-    const bytes = tokens.flatMap((token) => {
-      const named = Array.from(token, (name) => BYTES_BY_NAME.get(name));
-      return named.includes(undefined) ? [...encoder.encode(token)] : (named as number[]);
-    });
-    return bytesToText.decode(Uint8Array.from(bytes));
-  };
-}
-
 type Rewrite = (part: Part, place: number) => Part;
 
 /** The part itself, or those of a sequence; `list` is the name that its kind of sequence has for them. */
@@ -186,9 +166,7 @@ function rewriteProcessor(part: Part, { added_tokens, model }: TokenizerJson): P
 }
 
 function rewriteDecoder(part: Part): Part {
-  if (part.type === 'Replace') return { ...part, content: literal(part.content) };
-  if (part.type !== 'Metaspace' || part.prepend_scheme !== 'never') return part;
-  return { type: 'Replace', pattern: { String: part.replacement ?? '▁' }, content: ' ' };
+  return part.type === 'Replace' ? { ...part, content: literal(part.content) } : part;
 }
 
 /** The engine passes the content on to `replaceAll`, which takes functions, and `$` for more than itself. */

@@ -190,25 +190,27 @@ describe('loadTokenizer gives the ids of Hugging Face for', () => {
     expect(tokenizer.encode(text)).toEqual([1]);
   });
 
-  it.each([
-    [{ type: 'Metaspace', replacement: '▁', prepend_scheme: 'never', split: true }, '▁a', ' a'],
-    [{ type: 'Replace', pattern: { String: 'a' }, content: '$$' }, 'a', '$$'],
-  ])('decoding by %o', async (decoder, word, text) => {
-    const tokenizer = await loadTokenizer({ ...plain, decoder, model: wordLevel([word]) });
-    expect(tokenizer.decode([1])).toBe(text);
-  });
-
-  it.each([
+  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
+  const metaspace = { type: 'Metaspace', replacement: '▁', split: true };
+  const ctc = { type: 'CTC', pad_token: '<pad>', word_delimiter_token: '|' };
+  // biome-ignore format: one line each
+  it.each<[object, string[], string]>([
+    [{ type: 'Replace', pattern: { String: 'a' }, content: '$$' }, ['a'], '$$'],
+    [{ ...metaspace, prepend_scheme: 'never' }, ['▁a'], ' a'],
+    [{ ...metaspace, prepend_scheme: 'always' }, ['▁▁a', '▁b▁', ' '], 'a b  '],
+    [{ ...metaspace, prepend_scheme: 'first' }, [' a', '▁b'], ' a b'],
     [{ type: 'ByteFallback' }, ['<0xEF>', '<0xBB>', '<0xBF>', 'a'], '\ufeffa'],
-    [
-      { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
-      ['Ã', '©', 'x y', '中', 'Ġ'],
-      'éx y中 ',
-    ],
-    [{ type: 'Sequence', decoders: [{ type: 'ByteLevel' }, { type: 'Fuse' }] }, ['ï»¿a', '▁'], '\ufeffa▁'],
-  ])('decoding bytes by %o', async (decoder, words, text) => {
+    [{ type: 'ByteFallback' }, ['<0x1g>', '<0xe9>', '<0xC3>', '<0xA9>', ' ', '<0xc3>', '<0xA9>'], '<0x1g>��� é'],
+    [byteLevel, ['Ã', '©', 'x y', '中', 'Ġ'], 'éx y中 '],
+    [{ type: 'Sequence', decoders: [byteLevel, { type: 'Fuse' }] }, ['ï»¿a', '▁'], '\ufeffa▁'],
+    [{ type: 'WordPiece', prefix: '', cleanup: false }, ['a', 'b', ' .'], 'ab .'],
+    [{ type: 'WordPiece', prefix: '##', cleanup: true }, ['i', ' do not', '##x', '.', "'s"], "i  don'tx.'s"],
+    [{ ...ctc, cleanup: true }, ['|', 'a', 'a', '<pad>', 'a', '|', '|', 'b<pad>', ' .', '|'], ' aa b. '],
+    [{ ...ctc, cleanup: false }, ['a', 'a', '|', ' .', '<pad>'], 'a| .'],
+  ])('decoding by %o', async (decoder, tokens, text) => {
+    const words = [...new Set(tokens)];
     const tokenizer = await loadTokenizer({ ...plain, decoder, model: wordLevel(words) });
-    expect(tokenizer.decode(words.map((_, at) => at + 1))).toBe(text);
+    expect(tokenizer.decode(tokens.map((token) => 1 + words.indexOf(token)))).toBe(text);
   });
 });
 
