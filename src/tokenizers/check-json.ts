@@ -66,6 +66,8 @@ function checkPostProcessor(processor: unknown): void {
       const odd = template.find((piece) => !isPiece(piece));
       if (odd !== undefined) refuse(`has ${JSON.stringify(odd)} in a template, expected a SpecialToken or a Sequence`);
     }
+    if ((single as { Sequence?: Fields }[]).some((piece) => piece.Sequence?.id === 'B'))
+      refuse('has a second text B in its template for a single one, expected A');
   } else if (type === 'BertProcessing' || type === 'RobertaProcessing') {
     for (const token of [cls, sep]) {
       if (!isPair(token)) refuse(`has ${JSON.stringify(token)} in its ${type}, expected a token and its id`);

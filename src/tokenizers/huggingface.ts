@@ -50,10 +50,11 @@ export interface Encoded {
  * that Hugging Face's `tokenizers` gives. `@huggingface/tokenizers` does the work, loaded on the first call. Refused, as
  * it would give other ids, are: BPE with a `continuing_subword_prefix`; the pre-tokenizers
  * UnicodeScripts, Metaspace with the scheme `first` after others, and Split with a behavior other than Isolated at what
- * refers back or, unless it is Removed, matches where there is nothing; ids around text that are no token's. Truncation,
- * padding and dropout are left out. `config` is the `tokenizer_config.json` beside it, if there is one; without it, the
- * tokens for pad, begin, end and unknown are found where the file itself says them. Throws FormatError if it cannot be
- * read, ArgumentError if the config is not an object, SimdformerError if the code that reads it does not load.
+ * refers back or, unless it is Removed, matches where there is nothing; ids around text that are no token's;
+ * post-processors after a template, but for ByteLevel. Truncation, padding and dropout are left out. `config` is the
+ * `tokenizer_config.json` beside it, if there is one; without it, the tokens for pad, begin, end and unknown are found
+ * where the file itself says them. Throws FormatError if it cannot be read, ArgumentError if the config is not an object,
+ * SimdformerError if the code that reads it does not load.
  */
 export async function loadTokenizer(json: string | object, config?: TokenizerConfig): Promise<Tokenizer> {
   const options = checkOptions('loadTokenizer', config ?? {});

@@ -24,6 +24,7 @@ export function rewritten(json: TokenizerJson): TokenizerJson {
   if (merges !== undefined && prefix)
     refuse(`the continuing_subword_prefix ${JSON.stringify(prefix)} in its BPE model`);
   checkMerges(json.model);
+  checkProcessors(json.post_processor);
   return {
     ...json,
     // An unk_id that is undefined would make the first character's token that of unknown text.
@@ -45,6 +46,14 @@ function checkMerges({ merges = [], vocab }: TokenizerModel): void {
     throw new FormatError(
       `this tokenizer.json has the merge ${JSON.stringify(odd)}, expected two tokens of its vocabulary that make a third`,
     );
+}
+
+/** What comes after a template gets its pieces one by one, and would put tokens around each of them. */
+function checkProcessors(processor: unknown): void {
+  const types = ((processor as Part | null)?.processors as Part[] | undefined)?.map((part) => part?.type) ?? [];
+  const template = types.indexOf('TemplateProcessing');
+  const after = types.slice(template + 1).find((type) => type !== 'ByteLevel');
+  if (template >= 0 && after !== undefined) refuse(`a ${after} after a template in its post_processor`);
 }
 
 /** Files of old do not name it. */

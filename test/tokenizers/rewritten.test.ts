@@ -257,6 +257,24 @@ describe('loadTokenizer refuses', () => {
       { post_processor: { type: 'BertProcessing', cls: ['a', 1], sep: ['x', 7] } },
       "the id 7 for x in its BertProcessing, which is no token's",
     ],
+    [
+      'a second text where there is one',
+      { post_processor: { ...template, single: [{ Sequence: { id: 'B', type_id: 0 } }] } },
+      'a second text B in its template for a single one',
+    ],
+    [
+      'what comes after a template',
+      {
+        post_processor: {
+          type: 'Sequence',
+          processors: [
+            { ...template, single: [] },
+            { ...template, single: [] },
+          ],
+        },
+      },
+      'a TemplateProcessing after a template in its post_processor',
+    ],
     ['scripts', { pre_tokenizer: { type: 'UnicodeScripts' } }, 'UnicodeScripts'],
     [
       'damaged maps',
