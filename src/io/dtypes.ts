@@ -66,6 +66,15 @@ function everyHalf(): Float32Array {
   return floats;
 }
 
+/** The upper half of a float16's bits. */
+const fromE5M2 = (stored: Stored) => fromHalf(Uint16Array.from(stored as Uint8Array, (byte) => byte << 8));
+
+/** No infinities: all ones are NaN. As the upper bits of a float16 it is too small by the difference of the biases, 2^8. */
+function fromE4M3(stored: Stored): Float32Array {
+  const scaled = Uint16Array.from(stored as Uint8Array, (byte) => ((byte & 0x80) << 8) | ((byte & 0x7f) << 7));
+  return fromHalf(scaled).map((value) => (Math.abs(value) < 1.875 ? value * 256 : Number.NaN));
+}
+
 function fromBfloat16(stored: Stored): Float32Array {
   const bits = Uint32Array.from(stored as Uint16Array, (half) => half << 16);
   return new Float32Array(bits.buffer);
@@ -82,6 +91,8 @@ export const dtypes = {
   BF16: { bytes: 2, array: Uint16Array, decode: fromBfloat16 },
   I16: { bytes: 2, array: Int16Array, decode: asInts },
   U16: { bytes: 2, array: Uint16Array, decode: asInts },
+  F8_E4M3: { bytes: 1, array: Uint8Array, decode: fromE4M3 },
+  F8_E5M2: { bytes: 1, array: Uint8Array, decode: fromE5M2 },
   I8: { bytes: 1, array: Int8Array, decode: asInts },
   U8: { bytes: 1, array: Uint8Array, decode: asInts },
   BOOL: { bytes: 1, array: Uint8Array, decode: asInts },

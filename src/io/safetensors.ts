@@ -57,7 +57,7 @@ export class SafetensorsEntry {
   }
 
   /**
-   * The data in one of a tensor's two types: F64, F16 and BF16 become float32, integers int32. An F32 or I32 tensor of
+   * The data in one of a tensor's two types: floats become float32, integers int32. An F32 or I32 tensor of
    * a file in memory comes as a view where its alignment allows. Throws FormatError if an integer does not fit an int32.
    */
   data(): Float32Array | Int32Array {

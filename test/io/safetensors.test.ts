@@ -62,7 +62,7 @@ describe('parseSafetensors', () => {
     }
   });
 
-  it('decodes halves, doubles, integers and booleans', () => {
+  it('decodes floats of 8 and 16 bits, doubles, integers and booleans', () => {
     const halves = Uint16Array.of(
       0x0000,
       0x8000,
@@ -81,6 +81,12 @@ describe('parseSafetensors', () => {
     expect(decoded('F16', Uint16Array.of(0x7e00, 0xfc01))).toEqual(Float32Array.of(Number.NaN, Number.NaN));
     expect(decoded('BF16', Uint16Array.of(0x3f80, 0xc040, 0x0001, 0x7f80))).toEqual(
       Float32Array.of(1, -3, 2 ** -133, Infinity),
+    );
+    expect(decoded('F8_E4M3', Uint8Array.of(0x00, 0x80, 0x01, 0x87, 0x08, 0x38, 0xc1, 0x7e, 0x7f, 0xff))).toEqual(
+      Float32Array.of(0, -0, 2 ** -9, -7 * 2 ** -9, 2 ** -6, 1, -2.25, 448, Number.NaN, Number.NaN),
+    );
+    expect(decoded('F8_E5M2', Uint8Array.of(0x00, 0x80, 0x01, 0x3c, 0xc1, 0x7b, 0x7c, 0xfc, 0x7e))).toEqual(
+      Float32Array.of(0, -0, 2 ** -16, 1, -2.5, 57344, Infinity, -Infinity, Number.NaN),
     );
     expect(decoded('F64', Float64Array.of(0.1, 1e300))).toEqual(Float32Array.of(0.1, Infinity));
     expect(decoded('I64', BigInt64Array.of(-(2n ** 31n), 7n))).toEqual(Int32Array.of(-(2 ** 31), 7));
