@@ -52,11 +52,18 @@ export interface OpenFile extends ByteSource {
 }
 
 /**
- * Opens a file for reading. Throws the system's error if that fails; reading what is no longer there is a FormatError.
+ * Opens a file for reading. Throws the system's error if that fails, FormatError for what cannot be read at any
+ * position, a pipe; reading what is no longer there is a FormatError, too.
  */
 async function openFile(path: string): Promise<OpenFile> {
   const fs = await nodeModule<typeof import('node:fs')>('fs');
-  const file = fs.openSync(path, 'r');
+  const { O_RDONLY, O_NONBLOCK = 0 } = fs.constants; // a pipe would wait for a writer; Windows has no such flag
+  const file = fs.openSync(path, O_RDONLY | O_NONBLOCK);
+  const stats = fs.fstatSync(file);
+  if (!stats.isFile() && !stats.isDirectory()) {
+    fs.closeSync(file);
+    throw new FormatError(`${path} is a pipe or a device, expected a file`);
+  }
   let isOpen = true;
   // Its number may be another file's by then.
   const assertOpen = () => {
@@ -72,7 +79,7 @@ async function openFile(path: string): Promise<OpenFile> {
     }
   };
   return {
-    size: fs.fstatSync(file).size,
+    size: stats.size,
     read(position, into) {
       for (let done = 0; done < into.byteLength; ) {
         const wanted = Math.min(into.byteLength - done, maxTransfer);

@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   closeSync,
   mkdtempSync,
@@ -266,6 +266,21 @@ describe('files', () => {
   it('that are folders are named', async () => {
     await expect(openSafetensors(folder)).rejects.toMatchObject({ code: 'EISDIR', path: folder });
   });
+
+  it.skipIf(process.platform === 'win32')(
+    'that are pipes or devices are named, without waiting for a writer',
+    async () => {
+      const pipe = join(folder, 'pipe');
+      execFileSync('mkfifo', [pipe]);
+      const writer = spawn('sh', ['-c', 'sleep 2; : > "$0"', pipe]); // ends the waiting, were there any
+      for (const path of [pipe, '/dev/null']) {
+        const refused = openSafetensors(path);
+        await expect(refused).rejects.toThrow(FormatError);
+        await expect(refused).rejects.toThrow(`${path} is a pipe or a device, expected a file`);
+      }
+      writer.kill();
+    },
+  );
 
   it('that lie, or shrink while open, are FormatErrors', async () => {
     const path = join(folder, 'lie.safetensors');
