@@ -41,7 +41,7 @@ function tooLong(name: string, cause: unknown): ArgumentError {
  */
 export async function readPairs(path: string, { lowerCase = false } = {}): Promise<Pair[]> {
   const pairs: [source: string, targets: readonly string[]][] = [];
-  const lines = (await readText(path)).split(/\r?\n/);
+  const lines = (await readText(path)).split(/\r\n?|\n/);
   lines.forEach((line, i) => {
     if (line === '') return;
     const [source = '', ...targets] = line.split('\t');

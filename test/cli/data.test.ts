@@ -41,7 +41,7 @@ describe('readPairs', () => {
   });
 
   it('joins lines of the same source and takes several targets from one', async () => {
-    const path = await fileOf('a\tX\tY\r\nb\tZ\n\na\tX\na\tW');
+    const path = await fileOf('a\tX\tY\r\nb\tZ\n\na\tX\ra\tW');
     expect(await readPairs(path)).toEqual([
       { source: 'a', targets: ['X', 'Y', 'W'] },
       { source: 'b', targets: ['Z'] },
