@@ -1,7 +1,7 @@
 // What Node loads, after tsc has made dist/: the package and the command line, each in a few files instead of some two
 // hundred, most of them d3's, that Node would look for one by one. That was three quarters of the time from import to the
 // first result (`npm run bench -- start`).
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -10,6 +10,11 @@ import { licenses } from './licenses.mjs';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 for (const folder of ['dist/node', 'dist/cli', 'dist/addon'])
   rmSync(join(root, folder), { recursive: true, force: true });
+// What tsc made of modules that are no more would be published. All at once, before tsc, others would find nothing.
+for (const file of readdirSync(join(root, 'dist'), { recursive: true })) {
+  const module = /^(?!browser[\\/])(.*?)(\.page)?(\.d\.ts|\.js)$/.exec(file)?.[1];
+  if (module !== undefined && !existsSync(join(root, 'src', `${module}.ts`))) rmSync(join(root, 'dist', file));
+}
 
 /**
  * Has what only pages load later in the same files: what is imported dynamically is another copy of its modules in

@@ -1,6 +1,6 @@
 // The installed package in Node, where nothing has built its addon.
 import { existsSync } from 'node:fs';
-import { copyFile, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { describe, expect, it } from 'vitest';
@@ -119,6 +119,13 @@ describe.runIf(folder)('the installed package in Node', () => {
       cwd: folder as string,
     });
     expect(stdout).toContain('HH');
+  });
+
+  it('has no files of modules that are no more, though the build before had', async () => {
+    const files = await readdir(join(folder as string, 'node_modules/simdformer/dist'), { recursive: true });
+    const modules = files.filter((file) => file.endsWith('.d.ts')).map((file) => file.replace(/\.d\.ts$/, '.ts'));
+    expect(modules).toContain(join('core', 'tensor.ts'));
+    expect(modules.filter((module) => !existsSync(join('src', module)))).toEqual([]);
   });
 
   it('is compiled by no installer: pnpm 9 and Yarn 1 would, of a binding.gyp in its root, and fail without a compiler', async () => {
