@@ -101,7 +101,10 @@ export function mended(
 
 type Rewrite = (part: Part, place: number) => Part;
 
-/** The part itself, or those of a sequence; `list` is the name that its kind of sequence has for them. */
+/**
+ * The part itself, or those of a sequence, each rewritten for its place among all; `list` is the name that its kind of
+ * sequence has for them.
+ */
 function rewriteEach(part: unknown, list: string, rewrite: Rewrite, place = 0): unknown {
   if (typeof part !== 'object' || part === null) return part;
   const { type, [list]: parts } = part as Part;
@@ -110,7 +113,7 @@ function rewriteEach(part: unknown, list: string, rewrite: Rewrite, place = 0): 
   const odd = parts.find((each) => typeof each !== 'object' || each === null);
   if (odd !== undefined)
     throw new FormatError(`this tokenizer.json has ${JSON.stringify(odd)} among its ${list}, expected an object`);
-  return sequence(list, ...parts.map((each, at) => rewriteEach(each, list, rewrite, at)));
+  return sequence(list, ...parts.map((each, at) => rewriteEach(each, list, rewrite, place + at)));
 }
 
 function rewriteNormalizer(part: Part): Part {

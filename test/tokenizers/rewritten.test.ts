@@ -235,6 +235,16 @@ describe('loadTokenizer refuses', () => {
       'a Metaspace with prepend_scheme first after other splits',
     ],
     [
+      'a Metaspace at the first of many pieces in a sequence of its own',
+      {
+        pre_tokenizer: {
+          type: 'Sequence',
+          pretokenizers: [{ type: 'WhitespaceSplit' }, { type: 'Sequence', pretokenizers: [metaspace] }],
+        },
+      },
+      'a Metaspace with prepend_scheme first after other splits',
+    ],
+    [
       'ids of no token',
       { post_processor: { ...template, special_tokens: { x: { id: 'x', ids: [7], tokens: ['x'] } } } },
       "the id 7 for x in its template, which is no token's",
