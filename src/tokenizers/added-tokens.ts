@@ -24,7 +24,8 @@ export function findAddedTokens(engine: Engine, added: readonly AddedToken[]): v
   engine.added_tokens_map.clear(); // tokens of the model that are written as the normalized form of an added one
   engine.encode_text = (text) => {
     if (text === null) return null;
-    return sectionsOf(text, splitter_unnormalized, raw).flatMap((section, i) => {
+    const wellFormed = text.replace(/\p{Surrogate}/gu, '\ufffd'); // as half a character is in UTF-8
+    return sectionsOf(wellFormed, splitter_unnormalized, raw).flatMap((section, i) => {
       if (typeof section !== 'string') return section.content;
       return sectionsOf(normalizer(section), splitter_normalized, normalized).flatMap((part, j) => {
         if (typeof part !== 'string') return part.content;

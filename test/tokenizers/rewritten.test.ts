@@ -94,6 +94,7 @@ const cases: [name: string, parts: object, words: string[], text: string, ids: n
   ['BertProcessing by ids', { post_processor: { type: 'BertProcessing', cls: ['<s>', 1], sep: ['</s>', 2] } }, ['a', 'b', 'c'], 'c', [1, 3, 2]],
   ['Replace', { normalizer: { type: 'Replace', pattern: { String: '€' }, content: '$$' } }, ['$$1'], '€1', [1]],
   ['Nmt', { normalizer: { type: 'Nmt' } }, ['a b', 'ab'], 'a\u200bb', [1]],
+  ['half a character, which is U+FFFD', { normalizer: { type: 'Nmt' } }, ['a b'], 'a\ud83db', [1]],
   ['ByteLevel normalizer', { normalizer: { type: 'ByteLevel' } }, ['Ã©Ġ'], 'é ', [1]],
   ['BertNormalizer', { normalizer: { type: 'BertNormalizer', clean_text: true, handle_chinese_chars: true, strip_accents: null, lowercase: true }, pre_tokenizer: { type: 'WhitespaceSplit' } }, ['𠀀', '𠀁', 'ασ'], '𠀀𠀁ΑΣ', [1, 2, 3]],
   ['Precompiled', { normalizer: { type: 'Sequence', normalizers: [{ type: 'Precompiled', precompiled_charsmap: map }] } }, ['aéDêⅧ'], 'Ae\u0301D\u00adê\u0301Ⅷ', [1]],
