@@ -142,7 +142,7 @@ export function readSafetensors(source: ByteSource): Safetensors {
   const metadata = new Map<string, string>();
   const entries: { name: string; info: TensorInfo }[] = [];
   for (const [name, value] of Object.entries(parseHeader(header))) {
-    if (name === '__metadata__') readMetadata(value, metadata);
+    if (name === '__metadata__') readMetadata(value ?? {}, metadata);
     else entries.push({ name, info: checkTensor(name, value) });
   }
 

@@ -43,6 +43,7 @@ describe('parseSafetensors', () => {
     const { tensors, metadata } = parseSafetensors(file);
     expect([...tensors.keys()]).toEqual(['a', 'b', 'none']);
     expect([...metadata]).toEqual([['format', 'pt']]);
+    expect([...parseSafetensors(fileOf({ __metadata__: null })).metadata]).toEqual([]);
     expect(tensors.get('a')).toMatchObject({ name: 'a', dtype: 'F32', shape: [], size: 1, byteLength: 4 });
     expect(tensors.get('b')!.data()).toEqual(Float32Array.of(0, 1.5));
     expect(tensors.get('none')!.data()).toEqual(new Float32Array(0));
