@@ -14,6 +14,7 @@ export interface Engine {
     /** Unigram models have it, and scores of their tokens. */
     tokenize(piece: string): string[];
     readonly scores: number[];
+    readonly tokens_to_ids: Map<string, number>;
   };
   readonly normalizer: (text: string) => string;
   readonly pre_tokenizer: ((text: string, options: { section_index: number }) => string[]) | null;
@@ -21,7 +22,7 @@ export interface Engine {
   readonly splitter_unnormalized: { split(text: string): string[] };
   readonly splitter_normalized: { split(text: string): string[] };
   /** Those that come before tokens of the model which are written alike. */
-  readonly added_tokens_map: { clear(): void };
+  readonly added_tokens_map: Map<string, { readonly id: number }>;
   encode_text(text: string | null): string[] | null;
   readonly decoder: Decoder | null;
   encode(text: string, options: { add_special_tokens: boolean }): Encoded;

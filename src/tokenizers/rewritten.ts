@@ -7,7 +7,7 @@ import { findAddedTokens } from './added-tokens.js';
 import { BYTE_NAMES } from './byte-level.js';
 import { charsmapNormalizer } from './charsmap.js';
 import { mendDecoder } from './decoders.js';
-import type { Encoded, Engine } from './huggingface.js';
+import type { Engine } from './huggingface.js';
 import type { TokenizerJson, TokenizerModel } from './json.js';
 import { type Part, refuse, sequence } from './part.js';
 import { rewritePreTokenizer } from './rewritten-splits.js';
@@ -68,36 +68,29 @@ function typeOf({ type, vocab, merges, ...rest }: TokenizerModel): string {
  * makes, not across them; in Unigram models the name of the unknown token is text with a score of its own; and where such
  * a model says so, text without a token is bytes, which the engine does in BPE models only.
  */
-export function mended(
-  engine: Engine,
-  { added_tokens, model: { vocab, unk_id, byte_fallback } }: TokenizerJson,
-): Engine {
-  const { model } = engine;
-  findAddedTokens(engine, added_tokens);
+export function mended(engine: Engine, { added_tokens, model: file }: TokenizerJson): Engine {
+  const { model, added_tokens_map, decoder } = engine;
+  const { vocab, unk_id, byte_fallback } = file;
+  findAddedTokens(engine, added_tokens, file);
   const unknown = Array.isArray(vocab) ? vocab[unk_id ?? -1] : undefined;
   if (unknown !== undefined) model.scores[unk_id as number] = unknown[1];
   // As arguments of a call, which it makes of them, the tokens of a long piece are too many.
   if (Array.isArray(vocab)) model.encode = (pieces) => pieces.flatMap((piece) => model.tokenize(piece));
-  const findTokens = model._call.bind(model);
-  model._call = (pieces) => pieces.flatMap((piece) => findTokens([piece]));
-  if (engine.decoder !== null) mendDecoder(engine.decoder);
-  if (!byte_fallback || !Array.isArray(vocab)) return engine;
-  const encoder = new TextEncoder();
-  const bytesOf = (token: string) =>
-    Array.from(encoder.encode(token), (byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
-  const encode = engine.encode.bind(engine);
-  engine.encode = (text, options): Encoded => {
-    const { ids, tokens } = encode(text, options);
-    const all = tokens.map((token, at): Encoded => {
-      const bytes = engine.token_to_id(token) === undefined ? bytesOf(token) : [];
-      const byteIds = bytes.map((byte) => engine.token_to_id(byte));
-      const isWritten = bytes.length > 0 && !byteIds.includes(undefined);
-      return isWritten ? { ids: byteIds, tokens: bytes } : { ids: [ids[at]], tokens: [token] };
-    });
-    return { ids: all.flatMap((each) => each.ids), tokens: all.flatMap((each) => each.tokens) };
+  const isKnown = (token: string) => model.tokens_to_ids.has(token);
+  const withoutToken = (text: string) => {
+    const bytes = byte_fallback && Array.isArray(vocab) ? bytesOf(text) : [];
+    if (bytes.length > 0 && bytes.every(isKnown)) return bytes;
+    return added_tokens_map.has(text) ? `\0${text}` : text; // not the added one that is written like it
   };
+  const findTokens = model._call.bind(model);
+  model._call = (pieces) =>
+    pieces.flatMap((piece) => findTokens([piece])).flatMap((token) => (isKnown(token) ? token : withoutToken(token)));
+  if (decoder !== null) mendDecoder(decoder);
   return engine;
 }
+
+const bytesOf = (text: string) =>
+  Array.from(new TextEncoder().encode(text), (byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
 
 type Rewrite = (part: Part, place: number) => Part;
 

@@ -28,6 +28,19 @@ const load = (parts: object, config = {}) =>
     config,
   );
 
+const wordPieces = {
+  type: 'WordPiece',
+  unk_token: '<unk>',
+  continuing_subword_prefix: '##',
+  max_input_chars_per_word: 100,
+  vocab: { '<unk>': 0, a: 1, '##a': 2, '##b': 3, b: 4, c: 5, d: 6, e: 7, f: 8 },
+};
+const unigram = {
+  type: 'Unigram',
+  unk_id: 0,
+  byte_fallback: true,
+  vocab: ['<unk>', '<0xC3>', '<0xA9>'].map((token) => [token, -1]),
+};
 const space = (content: string) => ({ type: 'Replace', pattern: { String: ' ' }, content });
 const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true };
 
@@ -41,6 +54,9 @@ describe('added tokens', () => {
     ['are found in the text before those in normalized text', added(['b>', {}], ['<ab>', { normalized: true }]), '<ab>', [6, 1, 9]],
     ['are found in normalized text', { ...added(['AB', { normalized: true }]), normalizer: { type: 'Lowercase' } }, 'aAbABB', [1, 9, 9, 2]],
     ['are no tokens of the model', { ...added([' a', { normalized: true }]), normalizer: space('▁'), pre_tokenizer: metaspace }, 'a b', [8, 0]],
+    ['are no words of the model', { ...added(['aab', { single_word: true }]), model: wordPieces, pre_tokenizer: { type: 'Split', pattern: { String: '<' }, behavior: 'Removed', invert: false } }, 'aabb<aab', [1, 2, 3, 3, 9]],
+    ['are not what becomes like them', { ...added(['<a>', { special: true }]), normalizer: { type: 'Lowercase' }, pre_tokenizer: null }, '<A><a>', [0, 9]],
+    ['are no bytes', { ...added(['é', { single_word: true }]), model: unigram }, 'éé', [1, 2, 1, 2]],
   ])('%s', async (_, parts, text, ids) => {
     expect((await load(parts)).encode(text)).toEqual(ids);
   });
