@@ -20,7 +20,8 @@ export function checkTokenizerJson(json: unknown): TokenizerJson {
   return { ...json, added_tokens } as unknown as TokenizerJson;
 }
 
-function checkModel({ type, vocab, unk_id, continuing_subword_prefix, end_of_word_suffix }: Fields): void {
+function checkModel(model: Fields): void {
+  const { type, vocab, merges, unk_token, unk_id, continuing_subword_prefix, end_of_word_suffix } = model;
   for (const affix of [continuing_subword_prefix ?? '', end_of_word_suffix ?? ''])
     if (typeof affix !== 'string') refuse(`has ${JSON.stringify(affix)} for a prefix or suffix, expected text`);
   if (type === 'WordPiece' && typeof continuing_subword_prefix !== 'string')
@@ -29,6 +30,10 @@ function checkModel({ type, vocab, unk_id, continuing_subword_prefix, end_of_wor
   if (type !== undefined && !MODELS.includes(type as string)) {
     refuse(`has a model of type ${JSON.stringify(type)}, expected one of ${MODELS.join(', ')}`);
   }
+  if (type === 'BPE' && !Array.isArray(merges))
+    refuse(`has ${JSON.stringify(merges)} for the merges of its BPE model, expected a list`);
+  if (type === undefined && !Array.isArray(vocab) && !Array.isArray(merges) && typeof unk_token !== 'string')
+    refuse('has a model of no type, and neither merges nor an unk_token that would tell it');
   if (type !== undefined && Array.isArray(vocab) !== (type === 'Unigram')) {
     const [given, expected] = type === 'Unigram' ? ['an object', 'a list'] : ['a list', 'an object'];
     refuse(`has ${given} for the vocabulary of its ${type} model, expected ${expected}`);

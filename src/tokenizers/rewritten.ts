@@ -99,7 +99,7 @@ type Rewrite = (part: Part, place: number) => Part;
  * sequence has for them.
  */
 function rewriteEach(part: unknown, list: string, rewrite: Rewrite, place = 0): unknown {
-  if (typeof part !== 'object' || part === null) return part;
+  if (typeof part !== 'object' || part === null) return part ?? null; // the engine asks for all of them
   const { type, [list]: parts } = part as Part;
   if (type !== 'Sequence') return rewrite(part as Part, place);
   if (!Array.isArray(parts)) return part;

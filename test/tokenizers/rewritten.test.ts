@@ -155,6 +155,12 @@ describe('loadTokenizer gives the ids of Hugging Face for', () => {
     expect((await loadTokenizer({ ...plain, model })).encode('aba')).toEqual(ids);
   });
 
+  it('a file with nothing but a model', async () => {
+    const tokenizer = await loadTokenizer({ model: wordLevel(['a']) });
+    expect(tokenizer.encode('a', { addSpecial: true })).toEqual([1]);
+    expect(tokenizer.decode([1, 1])).toBe('a a');
+  });
+
   it('long pieces, which Unigram models make many tokens of', async () => {
     const tokenizer = await loadTokenizer({ ...plain, model: { type: 'Unigram', unk_id: 0, vocab } });
     expect(tokenizer.encode('ab'.repeat(100_000))).toHaveLength(200_000);
@@ -250,6 +256,8 @@ describe('loadTokenizer refuses', () => {
       { post_processor: { ...template, special_tokens: { x: { id: 'x', ids: [7], tokens: ['x'] } } } },
       "the id 7 for x in its template, which is no token's",
     ],
+    ['no merges', { model: { type: 'BPE', vocab: { a: 0 } } }, 'undefined for the merges of its BPE model'],
+    ['models of no type', { model: { vocab: { a: 0 } } }, 'a model of no type, and neither merges nor an unk_token'],
     ['no step', { decoder: { type: 'Sequence', decoders: [null] } }, 'null among its decoders, expected an object'],
     ['prefixes that are no text', { model: { ...bpe, continuing_subword_prefix: {} } }, 'for a prefix or suffix'],
     [
