@@ -381,10 +381,10 @@ export class Transformer extends Module {
     throw new ShapeError(`${name}: ${batch.longest} tokens, but the model's maxLength is ${maxLength}`);
   }
 
-  /** Every training pass drops other elements: one recorded has a seed of this name, which each run draws anew. */
+  /** Every training pass drops other elements: one recorded has a seed of this name, which its runs alone draw. */
   #beginPass(scalar = 'dropoutSeed'): void {
-    const draw = () => this.#seeds.uint32();
-    if (this.#drops) this.#randomness.seed = new Scalar(scalar, draw(), draw, this.device.arena);
+    const [draw, arena] = [() => this.#seeds.uint32(), this.device.arena];
+    if (this.#drops) this.#randomness.seed = new Scalar(scalar, arena ? 0 : draw(), draw, arena);
   }
 
   get #drops(): boolean {

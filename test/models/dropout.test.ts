@@ -90,6 +90,15 @@ describe('dropout', () => {
     }
   });
 
+  it('is drawn by runs alone: a program recorded in between changes nothing', async () => {
+    const device = await deviceFor(best, 2);
+    const lossesOf = (model: Transformer) => [1, 2, 3].map(() => lossAt(model));
+    const [model, other] = [build(device, options), build(device, options)];
+    const before = lossAt(other);
+    const program = device.record(() => lossOf(other));
+    expect([before, program.run().dataSync()[0], lossAt(other)]).toEqual(lossesOf(model));
+  });
+
   it('is new in each pass where only a part is in training mode', async () => {
     const model = build(await deviceFor(best, 2), options).eval();
     model.transformer.decoder!.train();
