@@ -2,7 +2,7 @@ import { checkArray, checkKnown, checkNumber, isFraction, isNotNegative } from '
 import type { Complete } from '../core/complete.js';
 import type { Device } from '../core/device.js';
 import { FormatError, SimdformerError } from '../core/errors.js';
-import type { Scalar } from '../core/queue.js';
+import { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsToClip } from './clip.js';
 import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
@@ -42,8 +42,6 @@ interface Entry {
   steps: number;
   /** The step of the optimiser that was counted last. */
   counted: number;
-  /** What programs read; null if none was recorded. */
-  recorded: Corrections<Scalar> | null;
 }
 
 /**
@@ -51,7 +49,7 @@ interface Entry {
  * parameter. Parameters without a gradient are left alone, and a step is none of theirs: the first one with a gradient
  * has the size of the rate, whenever it comes.
  *
- * In a recorded program, whose runs count for all parameters that it updates, use `apply` and give each run what
+ * In a recorded program, whose runs count for the parameters that it updates, use `apply` and give each run what
  * `advance` returns:
  *
  * ```ts
@@ -99,7 +97,7 @@ export class AdamW implements Optimizer {
     this.#entries = groups.flatMap(({ params, lr = this.#lr, weightDecay = this.#options.weightDecay }) =>
       params.map((param) => {
         const [m, v] = device.unscoped(() => [device.zeros(param.shape), device.zeros(param.shape)] as const);
-        return { param, m, v, lr, weightDecay, steps: 0, counted: 0, recorded: null };
+        return { param, m, v, lr, weightDecay, steps: 0, counted: 0 };
       }),
     );
   }
@@ -121,12 +119,11 @@ export class AdamW implements Optimizer {
   }
 
   /**
-   * Counts a step of all parameters that programs update, and sets the rate of their next run. What it returns is for
-   * `run` to take, and names no scalar: another optimiser in the program may have a rate of its own.
+   * Counts a step, and sets the rate of the programs' next runs. What it returns is for `run` to take, and names no
+   * scalar: another optimiser in the program may have a rate of its own.
    */
   advance(options: { lr?: number | undefined } = {}): Record<string, number> {
     this.#begin(checkKnown('AdamW.advance', options, ['lr']).lr);
-    for (const entry of this.#entries) if (entry.recorded !== null) this.#count(entry);
     return {};
   }
 
@@ -140,36 +137,23 @@ export class AdamW implements Optimizer {
   }
 
   /** Counts the optimiser's step as one of a parameter's, once. */
-  #count(entry: Entry): void {
-    if (entry.counted === this.steps) return;
-    entry.counted = this.steps;
-    entry.steps++;
-    this.#correct(entry);
-  }
-
-  /** Tells the programs that update a parameter how many steps it has taken. */
-  #correct({ recorded, steps }: Entry): void {
-    if (recorded === null) return;
-    const { correction1, correction2 } = this.#correctionsAfter(steps);
-    recorded.correction1.value = correction1;
-    recorded.correction2.value = correction2;
-  }
-
-  #correctionsAfter(steps: number): Corrections<number> {
+  #count(entry: Entry): Corrections<number> {
+    if (entry.counted !== this.steps) {
+      entry.counted = this.steps;
+      entry.steps++;
+    }
+    const { steps } = entry;
     const { beta1, beta2 } = this.#options;
     return steps === 0
       ? { correction1: 1, correction2: 1 }
       : { correction1: 1 - beta1 ** steps, correction2: 1 - beta2 ** steps };
   }
 
-  /** What programs read for parameter i. */
-  #record(entry: Entry, i: number): Corrections<Scalar> {
-    if (entry.recorded === null) {
-      const scalar = (name: string) => this.#device.scalar(`${name}.${i}`, 1);
-      entry.recorded = { correction1: scalar('correction1'), correction2: scalar('correction2') };
-      this.#correct(entry);
-    }
-    return entry.recorded;
+  /** The same in a program: each run counts. */
+  #countInRuns(entry: Entry, i: number): Corrections<Scalar> {
+    const scalar = (name: keyof Corrections<Scalar>) =>
+      new Scalar(`${name}.${i}`, 1, () => this.#count(entry)[name], this.#device.arena);
+    return { correction1: scalar('correction1'), correction2: scalar('correction2') };
   }
 
   /**
@@ -187,8 +171,7 @@ export class AdamW implements Optimizer {
       const { param, m, v, lr, weightDecay } = entry;
       const g = param.grad;
       if (g === null) continue;
-      if (!records) this.#count(entry);
-      const corrections = records ? this.#record(entry, i) : this.#correctionsAfter(entry.steps);
+      const corrections = records ? this.#countInRuns(entry, i) : this.#count(entry);
       this.#device.emit(
         'adamw',
         { p: param, g, m, v, count: param.size, lr, weightDecay, ...corrections, ...shared },
@@ -225,7 +208,6 @@ export class AdamW implements Optimizer {
     for (const [i, entry] of this.#entries.entries()) {
       entry.steps = own[i] as number;
       entry.counted = steps;
-      this.#correct(entry);
     }
   }
 

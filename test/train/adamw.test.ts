@@ -196,6 +196,28 @@ describe('AdamW', () => {
     for (const x of [a, b]) assertClose('a first step', await x.data(), [0.9], () => 1e-6);
   });
 
+  it('counts the steps of a parameter in the programs that update it alone', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const make = () => [1, 1].map((value) => device.tensor([value], [1], { requiresGrad: true }));
+    const [eager, replayed] = [make(), make()];
+    const [one, other] = [new AdamW(eager, options), new AdamW(replayed, options)];
+    const programs = replayed.map((x) =>
+      device.record(() => {
+        mul(x, x).backward([1]);
+        other.apply();
+        other.zeroGrad();
+      }),
+    );
+    for (const i of [0, 0, 1, 0, 1, 1]) {
+      mul(eager[i]!, eager[i]!).backward([1]);
+      one.step();
+      one.zeroGrad();
+      programs[i]!.run(other.advance());
+      for (const k of [0, 1]) expect(await replayed[k]!.data()).toEqual(await eager[k]!.data());
+    }
+    expect(other.state().numbers).toEqual({ steps: 6, '0.steps': 3, '1.steps': 3 });
+  });
+
   it('shares no rate with another optimizer of a program', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const [a, b] = [1, 1].map((value) => device.tensor([value], [1], { requiresGrad: true })) as [Tensor, Tensor];
