@@ -4,7 +4,7 @@ import type { Device } from '../core/device.js';
 import { FormatError, SimdformerError } from '../core/errors.js';
 import { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
-import { clipFactor, gradsToClip } from './clip.js';
+import { clipFactor, gradsOf, gradsToClip } from './clip.js';
 import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
 
 export interface AdamWOptions {
@@ -158,12 +158,14 @@ export class AdamW implements Optimizer {
 
   /**
    * Queues the update of every parameter that has a gradient, as part of the step that `advance` counted: call that
-   * before, or the bias correction stays behind.
+   * before, or the bias correction stays behind. Throws ArgumentError if none has a gradient and `maxNorm` is given or a
+   * program is being recorded, in which `backward()` must come before it.
    */
   apply(options: { maxNorm?: number | undefined } = {}): void {
     const { maxNorm } = checkKnown('AdamW.apply', options, ['maxNorm']);
     const { beta1, beta2, eps } = this.#options;
     const records = this.#device.recording;
+    if (records) gradsOf('AdamW', this.params);
     const factor =
       maxNorm === undefined ? null : clipFactor(gradsToClip('AdamW', this.params, maxNorm), maxNorm, this.gradNorm);
     const shared = { factor, eps, rate1: 1 - beta1, rate2: 1 - beta2 };

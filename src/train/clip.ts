@@ -49,7 +49,13 @@ export function clipFactor(grads: readonly Tensor[], maxNorm: number, norm: Tens
 /** The gradients that there are, once there is one and `maxNorm` is a norm: to be checked before anything changes. */
 export function gradsToClip(op: string, params: readonly Tensor[], maxNorm: number): Tensor[] {
   checkNumber(op, 'maxNorm', maxNorm, (value) => value > 0, 'a positive number');
+  return gradsOf(op, params);
+}
+
+/** The gradients that there are. Throws ArgumentError if there is none. */
+export function gradsOf(op: string, params: readonly Tensor[]): Tensor[] {
   const grads = params.map(({ grad }) => grad).filter((grad) => grad !== null);
-  if (grads.length === 0) throw new ArgumentError(`${op}: no parameter has a gradient`);
+  if (grads.length === 0)
+    throw new ArgumentError(`${op}: no parameter has a gradient: call backward() before, or run the program that does`);
   return grads;
 }

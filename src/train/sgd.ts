@@ -3,7 +3,7 @@ import type { Complete } from '../core/complete.js';
 import type { Device } from '../core/device.js';
 import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
-import { clipFactor, gradsToClip } from './clip.js';
+import { clipFactor, gradsOf, gradsToClip } from './clip.js';
 import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
 
 export interface SGDOptions {
@@ -43,11 +43,13 @@ export class SGD implements Optimizer {
 
   /**
    * One step; `lr` is that of the options by default. With `maxNorm` the gradients count as scaled down to that global
-   * norm, and nothing changes if it is not finite. Throws ArgumentError if `maxNorm` is given but no gradient is there.
+   * norm, and nothing changes if it is not finite. Throws ArgumentError if no gradient is there and `maxNorm` is given or a
+   * program is being recorded.
    */
   step(options: { lr?: number | undefined; maxNorm?: number | undefined } = {}): void {
     const { lr = this.#options.lr, maxNorm } = checkKnown('SGD.step', options, ['lr', 'maxNorm']);
     checkNumber('SGD', 'lr', lr, isNotNegative, 'a number, 0 or more');
+    if (this.#device.recording) gradsOf('SGD', this.params);
     const grads = maxNorm === undefined ? null : gradsToClip('SGD', this.params, maxNorm);
     this.#lr.value = lr;
     const { momentum, weightDecay } = this.#options;

@@ -218,6 +218,24 @@ describe('AdamW', () => {
     expect(other.state().numbers).toEqual({ steps: 6, '0.steps': 3, '1.steps': 3 });
   });
 
+  it.each(['AdamW', 'SGD'] as const)('%s is not recorded where nothing has a gradient to go on from', async (name) => {
+    const device = await deviceFor(isas[0]!, 1);
+    const x = device.tensor([1], [1], { requiresGrad: true });
+    const optimizer = new { AdamW, SGD }[name]([x]);
+    const backward = device.record(() => void mul(x, x).backward([1]));
+    const update = () =>
+      device.record((): void => {
+        if (optimizer instanceof AdamW) optimizer.apply();
+        else optimizer.step();
+      });
+    expect(update).toThrow(ArgumentError);
+    expect(update).toThrow(
+      `${name}: no parameter has a gradient: call backward() before, or run the program that does`,
+    );
+    backward.run();
+    expect(update().commands).toHaveLength(1);
+  });
+
   it('shares no rate with another optimizer of a program', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const [a, b] = [1, 1].map((value) => device.tensor([value], [1], { requiresGrad: true })) as [Tensor, Tensor];
