@@ -128,7 +128,8 @@ function copy(x: Tensor, { tensor, accumulate }: GradientTarget): void {
   x.device.emit('copy', { x, y: tensor, rows: tensor.size / cols, cols, ...strides, accumulate });
 }
 
-function slotOf(root: Tensor): GradientSlot {
+/** Where the gradient of a root goes. */
+export function slotOf(root: Tensor): GradientSlot {
   if (root.gradient?.tensor.disposed) dropGradient(root); // by whoever was given it as `grad`
   if (root.gradient === null) {
     if (root.node === null) root.assertUsable('backward'); // as a view of it may be: nobody would free the gradient

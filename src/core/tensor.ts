@@ -1,7 +1,7 @@
 // Kept in the package's types, for projects whose libraries know no Symbol.dispose.
 /// <reference lib="esnext.disposable" preserve="true" />
 
-import { backward, type Keeping, type Node } from './autograd.js';
+import { backward, type Keeping, type Node, slotOf } from './autograd.js';
 import { describeShape, describeValue, isCount } from './check.js';
 import type { Device } from './device.js';
 import { ArgumentError, AutogradError, DisposedError, DTypeError, ShapeError } from './errors.js';
@@ -106,9 +106,11 @@ export class Tensor {
 
   /** Forgets the gradient; its memory is kept for the next one. */
   zeroGrad(): void {
-    const slot = this.root.gradient;
+    const { device, root } = this;
+    // Runs of a program forget one that comes later, too.
+    const slot = device.recording && this.requiresGrad && root.node === null ? slotOf(root) : root.gradient;
     if (slot === null) return;
-    this.device.noteGradient(slot);
+    device.noteGradient(slot);
     slot.clear();
   }
 

@@ -236,6 +236,17 @@ describe('device.record', () => {
     expect(recorded).toEqual(eager);
   });
 
+  it('forgets gradients at every run, though there was none when it was recorded', async () => {
+    const w = device.tensor([1, 2], [2], { requiresGrad: true });
+    const program = device.record(() => w.zeroGrad());
+    for (let i = 0; i < 2; i++) {
+      sum(mul(w, w)).backward();
+      expect([...(await w.grad!.data())]).toEqual([2, 4]);
+      program.run();
+      expect(w.grad).toBeNull();
+    }
+  });
+
   it('counts as writing when it runs, not when it is recorded', async () => {
     const w = device.tensor([1, 2], [2], { requiresGrad: true });
     const sgd = new SGD([w], { lr: 0.1 });
