@@ -108,8 +108,9 @@ export class Program<Result = unknown> {
   }
 
   /**
-   * Runs the commands one by one on this thread and says how long each took. Throws CommandError if one fails,
-   * DisposedError after `dispose()`, DeviceError if the device computes in a worker.
+   * Runs the commands one by one on this thread, with the scalars of the latest run, and says how long each took: a
+   * training step trains. Throws CommandError if one fails, DisposedError after `dispose()`, DeviceError if the device
+   * computes in a worker.
    */
   profile(): CommandTiming[] {
     this.#assertRuns('program.profile');

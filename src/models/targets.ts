@@ -7,7 +7,11 @@ import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { checkIds, packed, rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
 
-/** Target sequences as training uses them: all tokens but the last go in, all but the first are to come out. */
+/**
+ * Target sequences as training uses them: all tokens but the last go in, all but the first are to come out. Between runs
+ * of a program that was recorded with it, others of the same lengths can be written to `input.ids` and `labels`.
+ * Of an encoder-only model `input` is the source, and there is a label for each of its tokens.
+ */
 export interface TargetBatch {
   readonly input: TokenBatch;
   /** int32 [N], packed as `input`. */

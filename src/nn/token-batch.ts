@@ -20,7 +20,10 @@ export interface PackedTokens {
  */
 export type Tokens = readonly (readonly number[] | Int32Array)[] | Tensor | PackedTokens | TokenBatch;
 
-/** A batch of token ids on a device, uploaded once and shared by all layers. Belongs to the scope it was made in. */
+/**
+ * A batch of token ids on a device, uploaded once and shared by all layers. Belongs to the scope it was made in. Between
+ * runs of a program that was recorded with it, others of the same lengths can be written to `ids`.
+ */
 export class TokenBatch {
   private constructor(
     /** int32 [N], all sequences end to end. */
