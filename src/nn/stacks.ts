@@ -8,6 +8,7 @@ import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { type Activation, activationKind } from '../ops/activation.js';
+import { frozen } from '../ops/backward.js';
 import { add, mul } from '../ops/binary.js';
 import { cacheFill } from '../ops/kv-cache.js';
 import { checkMultiHead, MultiHeadAttention, type MultiHeadOptions } from './attention.js';
@@ -114,7 +115,7 @@ abstract class Layer extends Module {
   protected pass(inputs: readonly Tensor[], forward: () => Tensor): Tensor {
     if (!this.recomputes || !this.training) return forward();
     const { randomness } = this;
-    const { seed } = randomness;
+    const seed = frozen((inputs[0] as Tensor).device, randomness.seed);
     const training = new Set(this.modules().filter((part) => part.training));
     return recompute([...inputs, ...this.parameters()], () => {
       const { seed: current } = randomness;

@@ -11,6 +11,7 @@ import {
   layerNorm,
   Module,
   MultiHeadAttention,
+  mul,
   RMSNorm,
   rmsNorm,
   ShapeError,
@@ -259,5 +260,35 @@ describe('layers refuse, for callers without types, too,', () => {
       expect(() => norm.add(x, device.zeros([1, 4]))).toThrow(ShapeError);
       expect(() => norm.forward(x, 3 as never)).toThrow(ArgumentError);
     }
+  });
+});
+
+describe('a layer that recomputes', () => {
+  it('drops in backward what it dropped, though its Scalar has another value by then', () => {
+    const gradientAt = (recomputes: boolean) => {
+      const seed = device.scalar('seed', 1);
+      const encoder = new Encoder(
+        new Initializer(device, 3),
+        { seed, streams: 0 },
+        { dModel: 4, heads: 2, dropout: 0.5 },
+        1,
+      );
+      for (const layer of encoder.layers) layer.recomputes = recomputes;
+      const batch = TokenBatch.from(device, 'batch', [[1, 2, 3]], null);
+      const x = device.tensor(
+        [
+          [1, 2, 3, 4],
+          [4, 3, 1, 2],
+          [2, 4, 1, 3],
+        ],
+        [3, 4],
+        { requiresGrad: true },
+      );
+      const y = encoder.forward(x, batch);
+      seed.value = 2;
+      sum(mul(y, y)).backward();
+      return x.grad!.dataSync();
+    };
+    expect(gradientAt(true)).toEqual(gradientAt(false));
   });
 });
