@@ -18,6 +18,9 @@ export interface SGDOptions {
 /**
  * Stochastic gradient descent with momentum, PyTorch's form: d = g + weightDecay·p, v = momentum·v + d, p = p − lr·v.
  * Parameters without a gradient are left alone.
+ *
+ * In a recorded program `step` leaves a scalar for the rate: `program.run({ lr })`. Without it a run has the rate that was
+ * set last, by whichever step or run.
  */
 export class SGD implements Optimizer {
   readonly #device: Device;
