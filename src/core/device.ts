@@ -227,10 +227,10 @@ export class Device {
 
   /**
    * Runs `fn`, which computes nothing yet: its ops are kept as a program, to be run any number of times. Tensors made
-   * outside serve as inputs: write to them between runs. A `backward()` in it gives every run the same gradients: one
-   * that was assigned when recorded is assigned anew, one that was added to what was there is added again. Throws
-   * ArgumentError if `fn` is no function or asynchronous, SimdformerError if it reads values or a program is being
-   * recorded already.
+   * outside serve as inputs: write to them between runs, which give those made in it their values anew. A `backward()` in
+   * it gives every run the same gradients: one that was assigned when recorded is assigned anew, one that was added to
+   * what was there is added again. Throws ArgumentError if `fn` is no function or asynchronous, SimdformerError if it
+   * reads values or a program is being recorded already.
    */
   record<T>(fn: () => T): Program<T> {
     checkFunction('record', fn);
@@ -243,8 +243,9 @@ export class Device {
       inputs: new Map<Storage, number>(),
       gradients: new Map<GradientSlot, GradientSlot['state']>(),
     };
-    this.#recording = recording;
-    const outer = this.#scopes.splice(0); // the program's tensors are not the scope's to free
+    // The program's tensors are its own, in unscoped() too, and not the scope's to free.
+    const [outer, untracked] = [this.#scopes.splice(0), this.#untracked];
+    [this.#recording, this.#untracked] = [recording, false];
     const made: Tensor[] = [];
     this.#scopes.push(made);
     const release = () => {
@@ -263,7 +264,7 @@ export class Device {
       release();
       throw error;
     } finally {
-      this.#recording = null;
+      [this.#recording, this.#untracked] = [null, untracked];
       for (const [slot, before] of recording.gradients) slot.restore(before); // nothing has run
       for (const [storage, version] of recording.inputs) storage.version = version;
       this.#scopes.splice(0, Infinity, ...outer);

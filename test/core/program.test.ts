@@ -138,6 +138,25 @@ describe('device.record', () => {
     expect(() => program.result.dataSync()).toThrow(DisposedError);
   });
 
+  it('has tensors of its own in unscoped(), too, and leaves that as it was', () => {
+    const x = tensorOf(8, 8);
+    const before = device.memory().used;
+    const others: Tensor[] = [];
+    const record = () => {
+      const program = device.record(() => matmul(x, x));
+      others.push(add(x, 1));
+      return program;
+    };
+    const program = device.scope(() => device.unscoped(record));
+    expect(program.bytes).toBe(4 * x.size);
+    program.dispose();
+    for (const other of others) {
+      expect(other.disposed).toBe(false);
+      other.dispose();
+    }
+    expect(device.memory().used).toBe(before);
+  });
+
   it('lets go of what the graphs of its scopes held, used or not', () => {
     const before = device.memory().used;
     const x = device.tensor([1, 2], undefined, { requiresGrad: true });
