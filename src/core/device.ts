@@ -130,8 +130,9 @@ export class Device {
   #filled(op: string, shape: Shape, value: number, dtype: DType): Tensor {
     const y = this.#allocate(op, shape, dtype);
     const bits = dtype === 'int32' ? value : (new Int32Array(Float32Array.of(value).buffer)[0] as number);
-    const cols = lastOf(shape);
-    this.emit('fill', { y, rows: y.size / cols, cols, stride: cols, value: bits });
+    // As with tensor(): what outlives a recording is filled once, not by its runs.
+    const [cols, queue] = [lastOf(shape), this.#untracked ? this.queue : this];
+    queue.emit('fill', { y, rows: y.size / cols, cols, stride: cols, value: bits });
     return y;
   }
 
@@ -243,8 +244,7 @@ export class Device {
       inputs: new Map<Storage, number>(),
       gradients: new Map<GradientSlot, GradientSlot['state']>(),
     };
-    // The program's tensors are its own, in unscoped() too, and not the scope's to free.
-    const [outer, untracked] = [this.#scopes.splice(0), this.#untracked];
+    const [outer, untracked] = [this.#scopes.splice(0), this.#untracked]; // its tensors are its own, wherever it is recorded
     [this.#recording, this.#untracked] = [recording, false];
     const made: Tensor[] = [];
     this.#scopes.push(made);

@@ -157,6 +157,27 @@ describe('device.record', () => {
     expect(device.memory().used).toBe(before);
   });
 
+  it('leaves alone what is made for longer in it, when it runs', async () => {
+    const state: Tensor[] = [];
+    const program = device.record(() => {
+      const make = () => [device.tensor([1, 2]), device.zeros([2]), device.full([2], 3, 'int32')];
+      state.push(...device.unscoped(make));
+    });
+    const values = () => Promise.all(state.map(async (tensor) => [...(await tensor.data())]));
+    expect(await values()).toEqual([
+      [1, 2],
+      [0, 0],
+      [3, 3],
+    ]);
+    for (const tensor of state) tensor.write([7, 8]);
+    program.run();
+    expect(await values()).toEqual([
+      [7, 8],
+      [7, 8],
+      [7, 8],
+    ]);
+  });
+
   it('lets go of what the graphs of its scopes held, used or not', () => {
     const before = device.memory().used;
     const x = device.tensor([1, 2], undefined, { requiresGrad: true });
