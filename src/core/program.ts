@@ -71,10 +71,11 @@ export class Program<Result = unknown> {
 
   /**
    * Queues the commands once more, with named scalars set anew; those not named keep their value, but for the dropout
-   * seeds of a model, which are drawn anew, and the corrections of an AdamW, which go with its steps. Like any op it runs when something is read (`await program.result.data()`)
-   * or at `device.flush()`, which then throw CommandError if a command fails. Throws ArgumentError, and sets none, for a
-   * scalar that the program has not or that an operand cannot hold, DisposedError after `dispose()` or that of a
-   * gradient that it writes, DeviceError after the device's, SimdformerError while a program is being recorded.
+   * seeds of a model, which are drawn anew, and the corrections of an AdamW, which go with its steps. Like any op it runs
+   * when something is read (`await program.result.data()`) or at `device.flush()`, which then throw CommandError if a
+   * command fails. Throws ArgumentError, and sets none, for a scalar that the program has not or that an operand cannot
+   * hold, DisposedError after `dispose()` or that of a gradient that it writes, DeviceError after the device's,
+   * SimdformerError while a program is being recorded.
    */
   run(scalars: Readonly<Record<string, number>> = {}): Result {
     this.#assertRuns('program.run');
