@@ -67,7 +67,7 @@ struct LayerNorm {
     float* output = context.f32(y) + at;
     const float* s = input;
     // Past the caches s waits in scratch memory, and is stored with y while the next row is read (see eachRow).
-    const bool isLate = kPast && cols <= kScratchFloats / 2;
+    const bool isLate = kPast && cols <= kHeldFloats;
     // Deviations from a pivot, which need not be the mean: what it misses is measured and taken off both. A constant
     // row comes out with variance 0 and its value as the mean.
     const auto deviation = [](Vf v, float pivot, size_t lanes, Vf* sums) {
@@ -79,8 +79,7 @@ struct LayerNorm {
     Totals<2> around;
     if (residual.present()) {
       const float* other = context.f32(residual) + at;
-      float* late = context.scratch() + row % 2 * (kScratchFloats / 2);
-      float* kept = isLate ? late : sum.present() ? context.f32(sum) + at : output;
+      float* kept = isLate ? heldRow(context, row) : sum.present() ? context.f32(sum) + at : output;
       s = kept;
       pivot += other[0];
       around = totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {

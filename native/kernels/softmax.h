@@ -47,20 +47,17 @@ struct SoftmaxForward {
     eachSlice(
         context.team, outer, n, inner,
         [&](auto past, uint64_t at, const auto& meanwhile) {
-          return measure<past()>(from + at, to + at, context.scratch() + at / n % 2 * kHeld, meanwhile);
+          return measure<past()>(from + at, to + at, heldRow(context, at / n), meanwhile);
         },
         [&](uint64_t at, size_t lanes) { column(from + at, to + at, lanes); });
   }
 
  private:
-  // Powers of two rows wait in scratch memory for their places past the caches.
-  static constexpr uint64_t kHeld = kScratchFloats / 2;
-
   template <bool kPast>
   struct Row {
     const float* from;  // the logits, or their powers
     float* to;
-    float a, b;
+    float a, b;  // of logits: the two parts of their LogSum; of powers: their factor, and 0
 
     SIMD_INLINE void write(size_t c, size_t lanes) const {
       const Vf v = loadLanes(from + c, lanes);
@@ -70,13 +67,13 @@ struct SoftmaxForward {
 
   template <bool kPast, class Meanwhile>
   Row<kPast> measure(const float* input, float* output, float* held, const Meanwhile& meanwhile) const {
-    const size_t cols = n;
+    const size_t cols = n;  // which no store changes
     if constexpr (kLog) {
       const LogSum total = logSum(input, cols, meanwhile);
       return {input, output, total.max, total.log};
     } else {
       const Vf max = splat(largest(input, cols));
-      float* powers = kPast && cols <= kHeld ? held : output;
+      float* powers = kPast && cols <= kHeldFloats ? held : output;  // past the caches they go only once
       const Totals<1> total = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) {
         fetchBehind<kPast>(input + c, cols);
         meanwhile(c, lanes);
@@ -139,7 +136,7 @@ struct SoftmaxGradient {
   }
 
  private:
-  static Vf term(Vf d, Vf v) { return kLog ? d : d * v; }
+  static Vf add(Vf sum, Vf d, Vf v) { return kLog ? sum + d : fused(d, v, sum); }
 
   template <bool kPast = false>
   static SIMD_INLINE void write(float* target, Vf d, Vf v, Vf total, bool adds, size_t lanes) {
@@ -164,8 +161,7 @@ struct SoftmaxGradient {
   Row<kPast> measure(const float* upstream, const float* result, float* target, const Meanwhile& meanwhile) const {
     const Totals<1> total = totals<1>(n, [&](size_t c, size_t lanes, Vf* sums) {
       meanwhile(c, lanes);
-      const Vf d = loadLanes(upstream + c, lanes);
-      sums[0] = kLog ? sums[0] + d : fused(d, loadLanes(result + c, lanes), sums[0]);
+      sums[0] = add(sums[0], loadLanes(upstream + c, lanes), loadLanes(result + c, lanes));
     });
     return {upstream, result, target, static_cast<float>(total.of[0]), accumulate != 0};
   }
@@ -173,7 +169,7 @@ struct SoftmaxGradient {
   void column(const float* upstream, const float* result, float* target, size_t lanes) const {
     Vf total = splat(0);
     for (uint64_t i = 0; i < n * uint64_t{inner}; i += inner)
-      total += term(loadLanes(upstream + i, lanes), loadLanes(result + i, lanes));
+      total = add(total, loadLanes(upstream + i, lanes), loadLanes(result + i, lanes));
     for (uint64_t i = 0; i < n * uint64_t{inner}; i += inner)
       write(target + i, loadLanes(upstream + i, lanes), loadLanes(result + i, lanes), total, accumulate != 0, lanes);
   }

@@ -20,6 +20,10 @@ SIMD_INLINE void storeResult(float* to, Vf v, size_t lanes) {
   storeLanes(to, v, lanes);
 }
 
+// Scratch memory in which a row of at most kHeldFloats waits until the next one has been read; two take turns.
+inline constexpr uint64_t kHeldFloats = kScratchFloats / 2;
+inline float* heldRow(const Context& context, uint64_t row) { return context.scratch() + row % 2 * kHeldFloats; }
+
 // What is done meanwhile where there is no row before that is still to be written.
 struct Nothing {
   SIMD_INLINE void operator()(size_t, size_t) const {}

@@ -73,7 +73,7 @@ SIMD_INLINE LogSum logSum(const float* x, size_t cols, const Meanwhile& meanwhil
       fetchBehind(block + c, n);
       meanwhile(from + c, lanes);
       const Vf below = loadLanes(block + c, lanes) - shift;
-      sums[0] += firstLanesOr(rounded(expNonPositive(below)), lanes, 0);
+      sums[0] += firstLanesOr(rounded(expNonPositive(below)), lanes, 0);  // alike in every loop
       if constexpr (kRest) sums[1] += firstLanesOr(below, lanes, 0);
     });
     if (from > 0) {
