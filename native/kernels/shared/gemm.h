@@ -33,11 +33,18 @@ struct Gemm {
   size_t rows, cols, depth;
   bool accumulate;
   const float* bias;  // [cols], added at the end, or null
+  float floor;        // see TileTarget
   float* columnSums;  // [cols] (+)= those of B, or null; not for few rows
   bool accumulateSums;
   bool few;               // isFew(), of the whole product
   bool inPanels = false;  // a weight of bRow columns at b, of which this reads those from firstCol on
   size_t firstCol = 0;
+
+  // Where the tile at (i, j) leaves the sums of a block of k. The last block completes them.
+  TileTarget target(size_t i, size_t j, size_t width, bool first, bool last) const {
+    const float* biases = last && bias != nullptr ? bias + j : nullptr;
+    return {c + i * cRow + j, cRow, width, !first || accumulate, biases, last ? floor : -INFINITY};
+  }
 };
 
 // Loads a word of every line, so that all are on their way from memory at once.
@@ -123,14 +130,15 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
       if (!whole) packRows(b, g.bRow, depth, cols, edge, width);
       eachTile(g.rows, [&](size_t i, size_t rows, size_t t) {
         float* sum = sums + i * sumsRow + j;
-        const float *begun = k > start ? sum : nullptr, *bias = last && g.bias != nullptr ? g.bias + j : nullptr;
-        const TileTarget inC{g.c + i * g.cRow + j, g.cRow, cols, start > 0 || g.accumulate, bias, begun, sumsRow};
-        const TileTarget inSums{sum, sumsRow, width, false, nullptr, begun, sumsRow};
+        TileTarget target = g.target(i, j, cols, start == 0, last);
+        if (!ends) target = {sum, sumsRow, width, false, nullptr};
+        target.start = k > start ? sum : nullptr;
+        target.startRow = sumsRow;
         const bool fetching = fetches && whole && t == 0;
         const Tile compute =
             fetching ? tileOf<TileMode::kFetches>(rows, width) : tileOf<TileMode::kContinues>(rows, width);
-        compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b : edge, whole ? g.bRow : width,
-                ends ? inC : inSums, nullptr, next, g.bRow);
+        compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b : edge, whole ? g.bRow : width, target,
+                nullptr, next, g.bRow);
         if (last) finish(i, j, rows, cols);
       });
     }
@@ -156,12 +164,10 @@ void rowsInPanels(const Gemm& g, float* edge, const Finish& finish) {
         const size_t cols = atMost(width, part - j), nextRow = divideUp(width, tiles);
         const bool whole = cols == width;  // at the edge of C a panel is packed
         if (!whole) packRows(b + j, row, depth, cols, edge, width);
-        const float* bias = last && g.bias != nullptr ? g.bias + col + j : nullptr;
         eachTile(g.rows, [&](size_t i, size_t rows, size_t t) {
           const Tile compute = tileOf<TileMode::kFetches>(rows, width);
           compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b + j : edge, whole ? row : width,
-                  {g.c + i * g.cRow + col + j, g.cRow, cols, k > 0 || g.accumulate, bias}, nullptr,
-                  next + t * depth * nextRow, nextRow);
+                  g.target(i, col + j, cols, k == 0, last), nullptr, next + t * depth * nextRow, nextRow);
           if (last) finish(i, col + j, rows, cols);
         });
       }
@@ -224,7 +230,7 @@ void fewRowsTransposed(const Gemm& g, const Finish& finish) {
     }
     eachRow([&](size_t r) {
       if (g.bias != nullptr) total[r] += loadLanes(g.bias + j, cols);
-      storeLanes(g.c + r * g.cRow + j, total[r], cols);
+      storeLanes(g.c + r * g.cRow + j, max(splat(g.floor), total[r]), cols);
     });
     finish(0, j, kRows, cols);
   }
@@ -286,10 +292,7 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
         if (nextDepth > 0) fetchAhead(g.a + (k + depth) * g.aCol, g.aCol, nextDepth, g.rows, n, allTiles);
         if (nextCols > 0 && t > 0) fetchAhead(next, g.bRow, depth, nextCols, t - 1, tiles - 1);
         const float* a = packsA ? packedA + t * kPackedTile : g.a + i * g.aRow + k * g.aCol;
-        const auto target = [&](size_t col) -> TileTarget {
-          const float* bias = last && g.bias != nullptr ? g.bias + col : nullptr;
-          return {g.c + i * g.cRow + col, g.cRow, panels.cols, k > 0 || g.accumulate, bias};
-        };
+        const auto target = [&](size_t col) { return g.target(i, col, panels.cols, k == 0, last); };
         if (packed) {
           packedTiles(depth, a, panels.b, panels.next, panels.count, target(j));
         } else {

@@ -25,24 +25,27 @@ inline size_t tileColsOf(size_t rows, size_t cols, bool bTransposed) {
 inline size_t blockDepth(size_t depth) { return divideUp(depth, divideUp(depth, kMaxBlockDepth)); }
 
 // Where a tile's sums go: `cols` columns of C, added to what is there if `add`, with `bias` (of these columns) if any.
-// Those of few rows begin with the sums at `start`, or with zeros if it is null.
+// Those below `floor` become it: 0 makes a ReLU, which needs no pass of its own. Those of few rows begin with the sums
+// at `start`, or with zeros if it is null.
 struct TileTarget {
   float* c;
   size_t row, cols;
   bool add;
   const float* bias;
+  float floor = -INFINITY;
   const float* start = nullptr;
   size_t startRow = 0;
 };
 
 // The sums of a tile at the right edge of C, which have been put aside, rows of tileCols.
-inline void storeEdge(const float* sums, size_t tileCols, size_t rows, const TileTarget& target) {
+__attribute__((noinline)) inline void storeEdge(const float* sums, size_t tileCols, size_t rows,
+                                                const TileTarget& target) {
   for (size_t r = 0; r < rows; ++r) {
     for (size_t j = 0; j < target.cols; ++j) {
       float value = sums[r * tileCols + j];
       if (target.add) value += target.c[r * target.row + j];
       if (target.bias != nullptr) value += target.bias[j];
-      target.c[r * target.row + j] = value;
+      target.c[r * target.row + j] = target.floor > value ? target.floor : value;
     }
   }
 }
@@ -153,7 +156,9 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
   if (target.bias != nullptr) {
     eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { sum[r][v] += load(target.bias + v * kWidth); });
   }
-  eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { store(target.c + r * target.row + v * kWidth, sum[r][v]); });
+  const Vf floor = splat(target.floor);
+  eachAccumulator<kRows, kVecs>(
+      [&](size_t r, size_t v) { store(target.c + r * target.row + v * kWidth, max(floor, sum[r][v])); });
 }
 
 // Packed panels of B, `next` floats apart, meet a packed tile of A. V8 unrolls the loop over k only inside another one:
