@@ -164,9 +164,16 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
   }
 
  private:
+  // False, and a JavaScript exception, after close().
+  bool open(const Napi::CallbackInfo& info) {
+    if (engine_ != nullptr) return true;
+    Napi::Error::New(info.Env(), "the engine is closed").ThrowAsJavaScriptException();
+    return false;
+  }
+
   // The engine once no run is in progress; null and a JavaScript exception after close().
-  Engine* engine(const Napi::CallbackInfo& info) {
-    if (engine_ == nullptr) Napi::Error::New(info.Env(), "the engine is closed").ThrowAsJavaScriptException();
+  Engine* idleEngine(const Napi::CallbackInfo& info) {
+    if (!open(info)) return nullptr;
     if (runner_ != nullptr) runner_->drain();
     return engine_.get();
   }
@@ -187,7 +194,7 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
   }
 
   Napi::Value manifest(const Napi::CallbackInfo& info) {
-    Engine* self = engine(info);
+    Engine* self = idleEngine(info);
     return self == nullptr ? info.Env().Null() : Napi::String::New(info.Env(), self->manifest());
   }
 
@@ -195,7 +202,7 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
   Napi::Value run(const Napi::CallbackInfo& info) {
     const uint32_t* data = nullptr;
     size_t count = 0;
-    Engine* self = engine(info);
+    Engine* self = idleEngine(info);
     if (self == nullptr || !words(info, data, count)) return info.Env().Null();
     return toJs(info.Env(), self->run(data, count));
   }
@@ -204,17 +211,15 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
   Napi::Value runAsync(const Napi::CallbackInfo& info) {
     const uint32_t* data = nullptr;
     size_t count = 0;
-    if (engine_ == nullptr) engine(info);  // throws; what is in progress need not be waited for
-    if (engine_ == nullptr || !words(info, data, count)) return info.Env().Null();
+    if (!open(info) || !words(info, data, count)) return info.Env().Null();
     if (runner_ == nullptr) runner_ = std::make_shared<Runner>(info.Env(), engine_);
     return runner_->post(info.Env(), data, count);
   }
 
   // grow(bytes) → whether the heap now has that many; a run in progress need not end for it
   Napi::Value grow(const Napi::CallbackInfo& info) {
-    if (engine_ == nullptr) engine(info);  // throws
     const double bytes = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : -1;
-    const bool grown = engine_ != nullptr && bytes >= 0 && bytes <= static_cast<double>(Heap::kMaxBytes) &&
+    const bool grown = open(info) && bytes >= 0 && bytes <= static_cast<double>(Heap::kMaxBytes) &&
                        engine_->grow(static_cast<uint64_t>(bytes));
     return Napi::Boolean::New(info.Env(), grown);
   }
@@ -222,7 +227,7 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
   // Shared by read and write: (byteOffset, typed array).
   template <class Copy>
   Napi::Value transfer(const Napi::CallbackInfo& info, Copy copy) {
-    Engine* self = engine(info);
+    Engine* self = idleEngine(info);
     if (self == nullptr) return info.Env().Undefined();
     if (!info[0].IsNumber() || !info[1].IsTypedArray()) {
       Napi::TypeError::New(info.Env(), "expected (byteOffset, typed array)").ThrowAsJavaScriptException();

@@ -10,7 +10,7 @@
 // heads, distances]. A bias that items or heads share is written by one task for all.
 #pragma once
 #include "kernels/shared/attention_shape.h"
-#include "kernels/shared/grid.h"
+#include "kernels/shared/blocks.h"
 
 enum AttentionGradient { kDq, kDk, kDv, kDbias, kDrelativeBias, kDrelativeScores };  // by their bits of accumulate
 

@@ -1,4 +1,5 @@
 // Element-wise arithmetic with NumPy broadcasting. Gradients are sums over the broadcast dimensions: see reduce.h.
+#include "kernels/shared/blocks.h"
 #include "kernels/shared/grid.h"
 #include "kernels/shared/results.h"
 

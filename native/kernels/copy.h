@@ -1,5 +1,5 @@
 // Moving and making data: upload, copy, fill.
-#include "kernels/shared/grid.h"
+#include "kernels/shared/blocks.h"
 
 // y[i] = data[i]: the words that end the command, however many. So small inputs travel inside the list, in order with
 // the other commands.

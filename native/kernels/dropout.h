@@ -1,6 +1,6 @@
 // Dropout (Srivastava et al. 2014), inverted: what is kept is scaled by 1/(1-p).
+#include "kernels/shared/blocks.h"
 #include "kernels/shared/dropping.h"
-#include "kernels/shared/grid.h"
 
 // y[r, c] = scale·x[r, c] if it is kept, else 0 (+ y[r, c] if accumulate). The gradient is the same from dy to dx.
 struct Dropout {

@@ -1,5 +1,5 @@
 // Rows of a table by number, and the sums of rows that their gradients are.
-#include "kernels/shared/grid.h"
+#include "kernels/shared/blocks.h"
 #include "kernels/shared/results.h"
 
 // y[i] = scale·table[ids[i]] + positions[positionIds[i]] (positions optional), i < count, each a row of `cols` floats.

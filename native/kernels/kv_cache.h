@@ -1,6 +1,6 @@
 // What a decoder keeps between steps: the keys and values of the tokens so far, in a table of `slots` rows for each
 // sequence. Which slot comes next is data in the heap, so one recorded step serves every position.
-#include "kernels/shared/grid.h"
+#include "kernels/shared/blocks.h"
 
 // cache[r, positions[r]] = x[r], r < rows, each a row of `cols` floats.
 struct CacheAppend {

@@ -1,4 +1,5 @@
 // Rearranging: dimensions in another order, rows by number, ragged batches packed and padded.
+#include "kernels/shared/blocks.h"
 #include "kernels/shared/grid.h"
 #include "kernels/shared/pack.h"
 

@@ -1,4 +1,5 @@
 // Sums over any dimensions: sum, mean, and the gradients of broadcast operands.
+#include "kernels/shared/blocks.h"
 #include "kernels/shared/grid.h"
 
 // y[k] = scale · Σ_r x[k, r]·w[k, r] (+ y[k] if accumulate); without w the weights are 1.

@@ -5,7 +5,15 @@
 //
 // As in PyTorch a -infinity gets probability 0, and a slice that is all -infinity, or has NaN or +infinity, becomes
 // NaN.
+#include "kernels/shared/blocks.h"
+#include "kernels/shared/grid.h"
 #include "kernels/shared/rows.h"
+
+// a·b·c, or 2³² if it is more than that: no span is so long.
+inline uint64_t volume(uint32_t a, uint32_t b, uint32_t c) {
+  const uint32_t n[] = {a, b, c};
+  return product(n, 0, 3);
+}
 
 // [outer, n, inner] along n: the slices whose elements lie side by side (inner is 1) as rows, by eachRow, where
 // measure(past, at, meanwhile) says with std::true_type that results go past the caches; else column(at, lanes) for as

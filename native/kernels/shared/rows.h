@@ -1,7 +1,6 @@
 // What the normalisations, softmax and the loss need of a row, and sums over many rows.
 #pragma once
 #include "kernels/shared/fetch.h"
-#include "kernels/shared/grid.h"
 #include "kernels/shared/results.h"
 
 // Σ over a row of each of `n` terms: add(c, lanes, sums) adds the terms of a vector to sums[0 … n), nothing in absent
@@ -123,9 +122,3 @@ inline void addPartials(Team& team, const float* partials, uint64_t count, uint6
 
 // Rows in a chunk of work over `cols` columns, or in one of `more` times the work. A row takes as long as some columns.
 inline uint64_t rowGrain(uint64_t cols, uint64_t more = 1) { return 1 + more * 8192 / (cols + 64); }
-
-// a·b·c, or 2³² if it is more than that: no span is so long.
-inline uint64_t volume(uint32_t a, uint32_t b, uint32_t c) {
-  const uint32_t n[] = {a, b, c};
-  return product(n, 0, 3);
-}

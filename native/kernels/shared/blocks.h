@@ -1,0 +1,42 @@
+// How rows × cols are cut into chunks of work, and how a row of words is moved.
+#pragma once
+
+// Calls body(firstRow, lastRow, firstCol, lastCol) for blocks of about `grain` items, at least 1, that tile rows × cols
+// < 2³².
+template <class Body>
+void parallelBlocks(Team& team, uint64_t rows, uint64_t cols, uint64_t grain, const Body& body) {
+  if (rows == 0 || cols == 0) return;
+  const uint64_t width = cols < grain ? cols : grain;
+  const uint64_t height = grain / width;
+  const uint64_t across = divideUp(cols, width);
+  const uint64_t down = divideUp(rows, height);
+  team.parallel(static_cast<uint32_t>(across * down), [&](uint32_t chunk) {
+    const uint64_t row = chunk / across * height, col = chunk % across * width;
+    body(row, row + height < rows ? row + height : rows, col, col + width < cols ? col + width : cols);
+  });
+}
+
+// Calls body(row, col, count) for runs of words that tile rows × cols, which count as one row if they are `dense`.
+template <class Body>
+void eachRun(Team& team, uint64_t rows, uint64_t cols, bool dense, const Body& body) {
+  parallelBlocks(team, dense ? 1 : rows, dense ? rows * cols : cols, 16384,
+                 [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
+                   for (; row < lastRow; ++row) body(row, c0, c1 - c0);
+                 });
+}
+
+// Rows in a chunk of work that moves `words` for each.
+inline uint64_t copyGrain(uint64_t words) { return 1 + 16384 / (words + 1); }
+
+// target = source (+ target if accumulate), `cols` words side by side. They may be integers: vectors keep their bits.
+SIMD_INLINE void moveRow(const float* source, float* target, uint64_t cols, bool accumulate) {
+  constexpr uint64_t kShort = kWidth == 1 ? 0 : 4 * kWidth;  // not worth a call
+  if (!accumulate && cols > kShort) {
+    memmove(target, source, cols * sizeof(float));
+    return;
+  }
+  eachVector(cols, [&](size_t c, size_t lanes) {
+    const Vf from = loadLanes(source + c, lanes);
+    storeLanes(target + c, accumulate ? loadLanes(target + c, lanes) + from : from, lanes);
+  });
+}
