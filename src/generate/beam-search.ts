@@ -2,12 +2,12 @@ import { Random } from '../core/random.js';
 import type { FinishReason, Hypothesis, Plan, PlannedInput, TokenEvent } from './options.js';
 import { argmax, type LogitsProcessor, processorsOf } from './processors.js';
 import { candidatesOf, needsLogits, type Ranking } from './ranking.js';
-import { checkedTotal, gumbel, isAnyAllowed, noneAllowed, rowOf, type Search } from './search.js';
+import { checkedTotal, gumbel, isAnyAllowed, logitsOf, noneAllowed, type Search } from './search.js';
 
 /** An unfinished hypothesis. */
 interface Beam {
   /** Which of its input's sequences it is. */
-  readonly row: number;
+  readonly place: number;
   /** What the decoder has read, the start or the prompt included. */
   readonly read: readonly number[];
   readonly tokens: readonly number[];
@@ -63,10 +63,7 @@ export class BeamSearch implements Search {
   }
 
   get finished(): Int32Array {
-    const { numBeams } = this.plan;
-    return Int32Array.from(this.tokens, (_, row) =>
-      Number((this.#batch[Math.floor(row / numBeams)] as InputBeams).done),
-    );
+    return Int32Array.from(this.tokens, (_, sequence) => Number(this.#isDone(sequence)));
   }
 
   get order(): Int32Array | null {
@@ -78,7 +75,7 @@ export class BeamSearch implements Search {
     return this.#batch.flatMap((input) =>
       Array.from(
         { length: numBeams },
-        (_, row) => (input.beams.find((beam) => beam.row === row) ?? input.beams[0])?.read ?? [0],
+        (_, place) => (input.beams.find((beam) => beam.place === place) ?? input.beams[0])?.read ?? [0],
       ),
     );
   }
@@ -87,9 +84,9 @@ export class BeamSearch implements Search {
     const { numBeams } = this.plan;
     this.#batch.forEach((input, i) => {
       const first = i * numBeams;
-      for (let row = first; row < first + numBeams; row++) {
-        this.#order[row] = row;
-        this.tokens[row] = 0;
+      for (let sequence = first; sequence < first + numBeams; sequence++) {
+        this.#order[sequence] = sequence;
+        this.tokens[sequence] = 0;
       }
       for (const { from, to, token } of input.done ? [] : input.advance(ranking, first)) {
         this.#order[first + to] = first + from;
@@ -100,8 +97,7 @@ export class BeamSearch implements Search {
   }
 
   compact(): void {
-    const { numBeams } = this.plan;
-    const isOpen = (_: number, row: number) => !(this.#batch[Math.floor(row / numBeams)] as InputBeams).done;
+    const isOpen = (_: number, sequence: number) => !this.#isDone(sequence);
     this.#order = this.#order.filter(isOpen);
     this.tokens = this.tokens.filter(isOpen);
     this.#batch = this.#batch.filter(({ done }) => !done);
@@ -109,6 +105,11 @@ export class BeamSearch implements Search {
 
   hypotheses(): Hypothesis[][] {
     return this.#all.map((input) => input.finished.slice(0, this.plan.numReturnSequences));
+  }
+
+  /** Whether the input of this sequence of the batch is done. */
+  #isDone(sequence: number): boolean {
+    return (this.#batch[Math.floor(sequence / this.plan.numBeams)] as InputBeams).done;
   }
 }
 
@@ -130,10 +131,10 @@ class InputBeams {
     const { prompt } = input;
     this.#processors = processorsOf(plan, prompt.length);
     this.#random = plan.doSample ? new Random(plan.seed, input.index) : null;
-    this.beams = [{ row: 0, read: prompt, tokens: [], logProbabilities: [], sum: 0 }];
+    this.beams = [{ place: 0, read: prompt, tokens: [], logProbabilities: [], sum: 0 }];
   }
 
-  /** One token further; returns how the beams go on. Its sequences are the rows from `first` on. */
+  /** One token further; returns how the beams go on. Its sequences are those of the batch from `first` on. */
   advance(ranking: Ranking, first: number): Move[] {
     const { numBeams, stopTokens, maxNewTokens } = this.plan;
     const length = (this.beams[0] as Beam).tokens.length + 1;
@@ -151,9 +152,9 @@ class InputBeams {
       }
       if (kept.length === numBeams) break;
     }
-    const from = next.map(({ row }) => row);
+    const from = next.map(({ place }) => place);
     const to = placesFor(from, numBeams);
-    this.beams = next.map((beam, i) => ({ ...beam, row: to[i] as number }));
+    this.beams = next.map((beam, i) => ({ ...beam, place: to[i] as number }));
     if (next.length > 0 && length >= maxNewTokens) for (const beam of next) this.#finish(beam, 'length');
     this.done = next.length === 0 || length >= maxNewTokens || this.#cannotImprove(length);
     return kept.map(({ token }, i) => ({ from: from[i] as number, to: to[i] as number, token }));
@@ -169,55 +170,56 @@ class InputBeams {
     const best = new BestCandidates(candidatesOf(numBeams, stopTokens.size));
     const forced = this.input.prefix[(this.beams[0] as Beam).tokens.length];
     for (let beam = 0; beam < this.beams.length; beam++) {
-      const row = first + (this.beams[beam] as Beam).row;
-      const total = checkedTotal(ranking, row, this.input.index);
+      const sequence = first + (this.beams[beam] as Beam).place;
+      const total = checkedTotal(ranking, sequence, this.input.index);
       // Logits that are there for another input's prefix are no reason to round in another way.
-      if (forced === undefined && !needsLogits(this.plan)) this.#offerRanked(best, beam, ranking, row, total);
-      else this.#offerLogits(best, beam, rowOf(ranking.logits as Float32Array, row, this.plan), total, forced);
+      if (forced === undefined && !needsLogits(this.plan)) this.#offerRanked(best, beam, ranking, sequence, total);
+      else this.#offerLogits(best, beam, logitsOf(ranking, sequence, this.plan), total, forced);
     }
     if (best.list.length === 0 && this.finished.length === 0) throw noneAllowed(this.input.index);
     return this.#random === null ? best.list : [...best.list].sort((a, b) => b.sum - a.sum);
   }
 
-  #offerRanked(best: BestCandidates, beam: number, ranking: Ranking, row: number, total: number): void {
+  #offerRanked(best: BestCandidates, beam: number, ranking: Ranking, sequence: number, total: number): void {
     const { sum } = this.beams[beam] as Beam;
     for (let rank = 0; rank < ranking.count; rank++) {
-      const logProbability = ranking.logit(row, rank) - total;
+      const logProbability = ranking.logit(sequence, rank) - total;
       const candidate = sum + logProbability;
       if (!(candidate > best.least)) return; // nor are those after it
-      best.offer({ beam, token: ranking.token(row, rank), sum: candidate, logProbability }, candidate);
+      best.offer({ beam, token: ranking.token(sequence, rank), sum: candidate, logProbability }, candidate);
     }
   }
 
-  #offerLogits(best: BestCandidates, beam: number, row: Float32Array, total: number, forced?: number): void {
+  #offerLogits(best: BestCandidates, beam: number, logits: Float32Array, total: number, forced?: number): void {
     const { read, sum } = this.beams[beam] as Beam;
     if (forced !== undefined) {
-      const logProbability = (row[forced] as number) - total;
+      const logProbability = (logits[forced] as number) - total;
       best.offer({ beam, token: forced, sum: sum + logProbability, logProbability }, sum + logProbability);
       return;
     }
-    const scores = this.#processors.length > 0 ? new Float32Array(row.length) : row;
-    if (scores !== row) for (let token = 0; token < row.length; token++) scores[token] = (row[token] as number) - total;
+    const scores = this.#processors.length > 0 ? new Float32Array(logits.length) : logits;
+    if (scores !== logits)
+      for (let token = 0; token < logits.length; token++) scores[token] = (logits[token] as number) - total;
     for (const process of this.#processors) process(scores, read);
-    if (scores !== row && !isAnyAllowed(scores, this.input.index)) return;
-    const base = scores === row ? sum - total : sum;
+    if (scores !== logits && !isAnyAllowed(scores, this.input.index)) return;
+    const base = scores === logits ? sum - total : sum;
     const greatest = this.#random === null ? 0 : base + (scores[argmax(scores)] as number);
     let rarity = Math.exp(greatest - best.least); // of draws that can lift any of these among the best
-    for (let token = 0; token < row.length; token++) {
+    for (let token = 0; token < logits.length; token++) {
       const candidate = base + (scores[token] as number);
       if (candidate === Number.NEGATIVE_INFINITY) continue;
       const key = this.#random === null ? candidate : candidate + gumbel(this.#random, rarity);
       if (key > best.least) {
-        best.offer({ beam, token, sum: candidate, logProbability: (row[token] as number) - total }, key);
+        best.offer({ beam, token, sum: candidate, logProbability: (logits[token] as number) - total }, key);
         rarity = Math.exp(greatest - best.least);
       }
     }
   }
 
   #grow({ beam, token, sum, logProbability }: Candidate): Beam {
-    const { row, read, tokens, logProbabilities } = this.beams[beam] as Beam;
+    const { place, read, tokens, logProbabilities } = this.beams[beam] as Beam;
     return {
-      row,
+      place,
       read: [...read, token],
       tokens: [...tokens, token],
       logProbabilities: [...logProbabilities, logProbability],
@@ -248,8 +250,8 @@ class InputBeams {
  * and the others take those that nobody goes on from.
  */
 function placesFor(from: readonly number[], count: number): number[] {
-  const free = Array.from({ length: count }, (_, row) => row).filter((row) => !from.includes(row));
-  return from.map((row, i) => (from.indexOf(row) === i ? row : (free.shift() as number)));
+  const free = Array.from({ length: count }, (_, place) => place).filter((place) => !from.includes(place));
+  return from.map((place, i) => (from.indexOf(place) === i ? place : (free.shift() as number)));
 }
 
 /** What was offered with the greatest keys so far, in their order; of equals the first. */

@@ -63,9 +63,9 @@ async function* run(
   checkHooks(options);
   options.signal?.throwIfAborted();
   if (model.transformer.decoder === null) throw new ArgumentError('generate: the model has no decoder');
-  const rows = await readRows('generate', model, input);
-  if (rows.length === 0) throw new ArgumentError('generate: there are no inputs');
-  const plan = resolveOptions(model, rows, options);
+  const inputs = await readSequences('generate', model, input);
+  if (inputs.length === 0) throw new ArgumentError('generate: there are no inputs');
+  const plan = resolveOptions(model, inputs, options);
   const found: Hypothesis[][] = [];
   for (const batch of batches(plan)) {
     const search = yield* decode(model, batch, options);
@@ -146,7 +146,7 @@ function batches(plan: Plan): Plan[] {
   const { inputs, batchSize, width } = plan;
   const size = Math.max(1, Math.min(batchSize, Math.floor(MAX_CACHE_ROWS / width)));
   if (inputs.length <= size) return [plan];
-  const sorted = [...inputs].sort((a, b) => b.row.length - a.row.length || a.index - b.index);
+  const sorted = [...inputs].sort((a, b) => b.tokens.length - a.tokens.length || a.index - b.index);
   const count = Math.ceil(inputs.length / size);
   return Array.from({ length: count }, (_, i) => ({ ...plan, inputs: sorted.slice(i * size, (i + 1) * size) }));
 }
@@ -172,10 +172,10 @@ function attentionsOf(model: Transformer, { inputs }: Plan, result: GenerateResu
     const { prompt } = of[i] as PlannedInput;
     return [...prompt, ...tokens.slice(0, (result.logProbabilities[i] as number[]).length - 1)];
   });
-  return model.attentionMaps(model.transformer.encoder ? packed(of.map(({ row }) => row)) : null, packed(read));
+  return model.attentionMaps(model.transformer.encoder ? packed(of.map(({ tokens }) => tokens)) : null, packed(read));
 }
 
-/** The sequences as arrays. */
-export async function readRows(name: string, model: Transformer, tokens: Tokens): Promise<number[][]> {
+/** The sequences as arrays of tokens. */
+export async function readSequences(name: string, model: Transformer, tokens: Tokens): Promise<number[][]> {
   return rowsOf(name, await readTokens(name, tokens), model.config.padId).rows.map((row) => Array.from(row));
 }

@@ -172,7 +172,7 @@ export interface PlannedInput {
   /** Its place among all inputs. */
   readonly index: number;
   /** The source, or the prompt of a decoder-only model. */
-  readonly row: readonly number[];
+  readonly tokens: readonly number[];
   /** What the decoder reads first. */
   readonly prompt: readonly number[];
   readonly prefix: readonly number[];
@@ -194,14 +194,14 @@ export interface Plan extends Complete<Omit<GenerateOptions, 'stop' | 'signal' |
 /** The part of a plan that follows from the options alone, whatever the inputs are. */
 type Settings = Omit<Plan, 'inputs' | 'width' | 'group' | 'vocabulary'>;
 
-/** Checks options. `rows` are the inputs: sources, or prompts of a decoder-only model. */
+/** Checks options. `inputs` are sources, or prompts of a decoder-only model. */
 export function resolveOptions(
   model: Transformer,
-  rows: readonly (readonly number[])[],
+  inputs: readonly (readonly number[])[],
   options: GenerateOptions,
 ): Plan {
   const { config } = model;
-  const prompts = promptsOf(model, rows);
+  const prompts = promptsOf(model, inputs);
   const left = config.maxLength - longest(prompts) + 1;
   const room = options.cropContext ? Number.MAX_SAFE_INTEGER : left;
   if (room < 1) refuse(`a prompt is longer than the model's maxLength, ${config.maxLength}`);
@@ -214,7 +214,7 @@ export function resolveOptions(
   checkEach(settings);
   checkTokens('generate', 'a stop token', settings.stopTokens, model);
   checkTogether(settings, options, model, left);
-  const prefixes = prefixRows(options.prefix, rows.length);
+  const prefixes = prefixesOf(options.prefix, inputs.length);
   checkTokens('generate', 'a token of prefix', prefixes.flat(), model);
   const forced = longest(prefixes);
   if (forced > maxNewTokens) refuse(`prefix has ${forced} tokens, but maxNewTokens is ${maxNewTokens}`);
@@ -222,9 +222,9 @@ export function resolveOptions(
   checkKnown('generate', options, names);
   const width = numBeams > 1 ? numBeams : numReturnSequences;
   return {
-    inputs: rows.map((row, index) => ({
+    inputs: inputs.map((tokens, index) => ({
       index,
-      row,
+      tokens,
       prompt: prompts[index] as readonly number[],
       prefix: prefixes[index] as readonly number[],
     })),
@@ -310,10 +310,10 @@ function checkTogether(settings: Settings, options: GenerateOptions, { config }:
 }
 
 /** What the decoder reads first: the input of a decoder-only model, elsewhere the start. */
-function promptsOf({ config, tokenizers }: Transformer, rows: readonly (readonly number[])[]) {
+function promptsOf({ config, tokenizers }: Transformer, inputs: readonly (readonly number[])[]) {
   const bosId = tokenizers.target?.bosId ?? config.bosId;
-  const prompts = rows.map((row) => (config.encoderLayers > 0 || row.length === 0 ? [bosId] : row));
-  if (bosId >= config.targetVocab && prompts.some((prompt, i) => prompt !== rows[i])) {
+  const prompts = inputs.map((tokens) => (config.encoderLayers > 0 || tokens.length === 0 ? [bosId] : tokens));
+  if (bosId >= config.targetVocab && prompts.some((prompt, i) => prompt !== inputs[i])) {
     const otherwise = config.encoderLayers > 0 ? '' : ', or give prompts that are not empty';
     refuse(
       `bosId is ${bosId}, but it begins outputs and targetVocab is ${config.targetVocab}: ` +
@@ -330,18 +330,19 @@ function endOf({ config, tokenizers }: Transformer): number[] {
 }
 
 /** The length of the longest. */
-export function longest(rows: readonly (readonly number[])[]): number {
-  return rows.reduce((most, row) => Math.max(most, row.length), 0);
+export function longest(sequences: readonly (readonly number[])[]): number {
+  return sequences.reduce((most, { length }) => Math.max(most, length), 0);
 }
 
-function prefixRows(prefix: GenerateOptions['prefix'] = [], count: number): readonly (readonly number[])[] {
-  const rows = isList(prefix) && prefix.every((row) => isList(row));
-  if (!isList(prefix) || (!rows && prefix.some((row) => typeof row !== 'number')))
+/** The prefix of each input. */
+function prefixesOf(prefix: GenerateOptions['prefix'] = [], count: number): readonly (readonly number[])[] {
+  const isOfEach = isList(prefix) && prefix.every((own) => isList(own));
+  if (!isList(prefix) || (!isOfEach && prefix.some((token) => typeof token !== 'number')))
     refuse('prefix is neither an array of tokens nor one of such arrays');
-  if (prefix.length === 0 || !rows) {
-    const row = Array.from(prefix as readonly number[]);
-    return Array.from({ length: count }, () => row);
+  if (prefix.length === 0 || !isOfEach) {
+    const shared = Array.from(prefix as readonly number[]);
+    return Array.from({ length: count }, () => shared);
   }
   if (prefix.length !== count) refuse(`prefix has ${prefix.length} rows, but there are ${count} inputs`);
-  return prefix.map((row) => Array.from(row as readonly number[]));
+  return prefix.map((own) => Array.from(own as readonly number[]));
 }

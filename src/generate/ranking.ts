@@ -29,7 +29,7 @@ export function candidatesOf(numBeams: number, stops: number): number {
 
 /** What a step says of the next token of each sequence. */
 export class Ranking {
-  /** Of the step whose rows begin at `first` in `data`. */
+  /** Of the step whose sequences begin at number `first` in `data`. */
   constructor(
     readonly count: number,
     private readonly data: readonly [values: Float32Array, ids: Int32Array, logSums: Float32Array],
@@ -38,19 +38,19 @@ export class Ranking {
     readonly logits: Float32Array | null,
   ) {}
 
-  /** The token that is `rank`th best of sequence `row`, from 0. */
-  token(row: number, rank: number): number {
-    return this.data[1][(this.first + row) * this.count + rank] as number;
+  /** The token that is `rank`th best of `sequence`, from 0. */
+  token(sequence: number, rank: number): number {
+    return this.data[1][(this.first + sequence) * this.count + rank] as number;
   }
 
   /** Its logit; −∞ if there is none. */
-  logit(row: number, rank: number): number {
-    return this.data[0][(this.first + row) * this.count + rank] as number;
+  logit(sequence: number, rank: number): number {
+    return this.data[0][(this.first + sequence) * this.count + rank] as number;
   }
 
-  /** log Σ e^logit over all tokens of sequence `row`. */
-  total(row: number): number {
-    const at = 2 * (this.first + row);
+  /** log Σ e^logit over all tokens of `sequence`. */
+  total(sequence: number): number {
+    const at = 2 * (this.first + sequence);
     return (this.data[2][at] as number) + (this.data[2][at + 1] as number);
   }
 }

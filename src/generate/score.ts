@@ -6,7 +6,7 @@ import type { Transformer } from '../models/transformer.js';
 import { packed, type Tokens } from '../nn/token-batch.js';
 import { gather } from '../ops/move.js';
 import { logSoftmax } from '../ops/softmax.js';
-import { readRows } from './generate.js';
+import { readSequences } from './generate.js';
 import { checkTokens } from './options.js';
 
 /** What a model thinks of given targets. */
@@ -21,20 +21,20 @@ export interface ScoreResult {
 export async function score(model: Transformer, source: Tokens | null, target: Tokens): Promise<ScoreResult> {
   if (model.transformer.decoder === null) throw new ArgumentError('score: the model has no decoder');
   checkSides('score', model.transformer, source, target);
-  const [rows, targets] = await Promise.all([
-    source && readRows('score: source', model, source),
-    readRows('score: target', model, target),
+  const [sources, targets] = await Promise.all([
+    source && readSequences('score: source', model, source),
+    readSequences('score: target', model, target),
   ]);
   const { targetVocab } = model.config;
   const { inputs, labels } = shiftedTargets('score', targets, null);
-  for (const [i, row] of targets.entries()) checkTokens('score', `a token of target ${i}`, row, model);
+  for (const [i, tokens] of targets.entries()) checkTokens('score', `a token of target ${i}`, tokens, model);
   const { reading } = inference(model, () => {
-    const logits = model.forward(rows && packed(rows), packed(inputs));
+    const logits = model.forward(sources && packed(sources), packed(inputs));
     const all = logSoftmax(logits).reshape(-1, 1);
     const places = Int32Array.from(labels, (label, i) => i * targetVocab + label);
     return { reading: gather(all, model.device.tensor(places)).data() };
   });
   const values = Array.from(await reading);
-  const logProbabilities = targets.map((row) => values.splice(0, row.length - 1));
-  return { logProbabilities, scores: logProbabilities.map((row) => row.reduce((sum, value) => sum + value, 0)) };
+  const logProbabilities = targets.map(({ length }) => values.splice(0, length - 1));
+  return { logProbabilities, scores: logProbabilities.map((each) => each.reduce((sum, value) => sum + value, 0)) };
 }

@@ -114,9 +114,9 @@ export class TokenSearch implements Search {
     const forced = track.prefix[track.tokens.length];
     if (forced === undefined && ranking.logit(i, 0) === Number.NEGATIVE_INFINITY) throw noneAllowed(track.input);
     if (ranking.logits === null) return [ranking.token(i, 0), ranking.logit(i, 0)];
-    const row = rowOf(ranking.logits, i, this.plan);
-    const token = forced ?? this.#pick(row, track);
-    return [token, row[token] as number];
+    const logits = logitsOf(ranking, i, this.plan);
+    const token = forced ?? this.#pick(logits, track);
+    return [token, logits[token] as number];
   }
 
   compact(): void {
@@ -137,8 +137,8 @@ export class TokenSearch implements Search {
     return this.plan.inputs.map((_, i) => all.slice(i * width, (i + 1) * width));
   }
 
-  #pick(row: Float32Array, { input, read, processors, random }: Track): number {
-    const scores = processors.length > 0 ? row.slice() : row;
+  #pick(logits: Float32Array, { input, read, processors, random }: Track): number {
+    const scores = processors.length > 0 ? logits.slice() : logits;
     for (const process of processors) process(scores, read);
     if (processors.length > 0 && !isAnyAllowed(scores, input)) throw noneAllowed(input);
     return this.plan.doSample ? draw(scores, random) : argmax(scores);
@@ -160,15 +160,16 @@ export class TokenSearch implements Search {
   }
 }
 
-export function rowOf(logits: Float32Array, row: number, { vocabulary }: Plan): Float32Array {
-  return logits.subarray(row * vocabulary, (row + 1) * vocabulary);
+/** All logits of a sequence, where they were asked for. */
+export function logitsOf({ logits }: Ranking, sequence: number, { vocabulary }: Plan): Float32Array {
+  return (logits as Float32Array).subarray(sequence * vocabulary, (sequence + 1) * vocabulary);
 }
 
 const NOT_NUMBERS = 'some scores are NaN or Infinity';
 
 /** log Σ e^logit of a sequence. Throws if there is NaN or +∞ among the logits. */
-export function checkedTotal(ranking: Ranking, row: number, input: number): number {
-  const total = ranking.total(row);
+export function checkedTotal(ranking: Ranking, sequence: number, input: number): number {
+  const total = ranking.total(sequence);
   if (!(total < Number.POSITIVE_INFINITY)) throw noneFor(input, NOT_NUMBERS);
   return total;
 }

@@ -27,11 +27,12 @@ const BRIEF = 2;
 const MOST_RECORDED = 256;
 
 /** The tokens of each source. */
-type Rows = readonly (readonly number[])[];
+type Sources = readonly (readonly number[])[];
 
 /** What a session is good for; sizes are rounded up so that similar batches share one. */
 interface Sizes {
-  readonly sources: number;
+  /** Of `beams` sequences each, which share a source or are beams of one input. */
+  readonly groups: number;
   readonly beams: number;
   readonly maxLength: number;
   /** 0 without an encoder. */
@@ -65,14 +66,14 @@ export interface Ahead {
  * than they must.
  */
 export class Session {
-  /** By the items they have. */
+  /** By the groups that they have. */
   readonly #parts = new Map<number, Part>();
   /** Made when beams change places for the first time, and when sources do. Their results are the orders. */
   #reorder: Program<Tensor> | null = null;
   #reorderSources: Program<Tensor> | null = null;
   readonly state: DecoderState;
-  /** The size of the latest step, in items. */
-  #items = 0;
+  /** Groups that the latest step was for. */
+  #groups = 0;
   /** What `state.lengths` and `state.sourceLengths` hold. */
   #lengths = new Int32Array();
   #sourceLengths = new Int32Array();
@@ -89,11 +90,11 @@ export class Session {
   constructor(
     readonly key: string,
     private readonly model: Transformer,
-    sources: Rows,
-    { sources: sequences, beams, maxLength, sourceLength, ranked, stops }: Sizes,
+    sources: Sources,
+    { groups, beams, maxLength, sourceLength, ranked, stops }: Sizes,
   ) {
     this.state = inference(model, () => {
-      const from = sourceLength > 0 ? { memory: model.encode(packed(sources)), sourceLength } : { sequences };
+      const from = sourceLength > 0 ? { memory: model.encode(packed(sources)), sourceLength } : { sequences: groups };
       return model.startDecoding({ beams, maxLength, ...from });
     });
     const { device } = model;
@@ -102,13 +103,13 @@ export class Session {
   }
 
   /** Makes it ready for another batch. */
-  restart(sources: Rows): void {
+  restart(sources: Sources): void {
     if (this.state.sizes.sourceCapacity > 0) this.#encode(sources);
     else this.model.restartDecoding(this.state);
     this.#begin(sources);
   }
 
-  #encode(sources: Rows): void {
+  #encode(sources: Sources): void {
     const { model } = this;
     const tokens = packed(sources);
     if (`${tokens.lengths}` === this.#encodedLengths && tokens.ids.length <= MOST_RECORDED) {
@@ -137,17 +138,17 @@ export class Session {
     this.#encoding = null;
   }
 
-  #begin(sources: Rows): void {
+  #begin(sources: Sources): void {
     this.#isFirst = true;
-    this.#items = this.state.sizes.sources;
+    this.#groups = this.state.sizes.sources;
     this.#lengths = new Int32Array(this.state.sequences);
     this.#sourceLengths = Int32Array.from(sources, ({ length }) => length);
     this.#encodedLengths = `${this.#sourceLengths}`;
   }
 
-  /** Whether steps would be smaller if only `items` went on. */
-  shrinks(items: number): boolean {
-    return this.state.sequences <= MAX_CACHE_ROWS && this.#itemsFor(items) < this.#items;
+  /** Whether steps would be smaller if only so many groups went on. */
+  shrinks(groups: number): boolean {
+    return this.state.sequences <= MAX_CACHE_ROWS && this.#groupsFor(groups) < this.#groups;
   }
 
   /** Whether it begins with prompts, by `read`. */
@@ -158,7 +159,7 @@ export class Session {
   /** Tokens for which every sequence has room. */
   get room(): number {
     const { beams, capacity } = this.state.sizes;
-    const lengths = this.#lengths.subarray(0, this.#items * beams);
+    const lengths = this.#lengths.subarray(0, this.#groups * beams);
     return capacity - lengths.reduce((longest, length) => Math.max(longest, length), 0);
   }
 
@@ -230,21 +231,21 @@ export class Session {
   }
 
   #shrink(sequences: number): Part {
-    this.#items = this.#itemsFor(sequences / this.state.sizes.beams);
-    return this.#part(this.#items);
+    this.#groups = this.#groupsFor(sequences / this.state.sizes.beams);
+    return this.#part(this.#groups);
   }
 
   /** A few sizes are enough: each is recorded once. */
-  #itemsFor(items: number): number {
-    return Math.min(this.#items, 2 ** Math.ceil(Math.log2(items)));
+  #groupsFor(groups: number): number {
+    return Math.min(this.#groups, 2 ** Math.ceil(Math.log2(groups)));
   }
 
-  #part(items: number): Part {
-    let part = this.#parts.get(items);
+  #part(groups: number): Part {
+    let part = this.#parts.get(groups);
     if (part === undefined) {
       const { model } = this;
-      const isWhole = items === this.state.sizes.sources;
-      const state = isWhole ? this.state : this.state.first(items);
+      const isWhole = groups === this.state.sizes.sources;
+      const state = isWhole ? this.state : this.state.first(groups);
       const record = () =>
         model.device.record(() => {
           const logits = model.step(state);
@@ -252,7 +253,7 @@ export class Session {
           return logits;
         });
       part = { state, program: isWhole ? record() : orDispose(state, record) };
-      this.#parts.set(items, part);
+      this.#parts.set(groups, part);
     }
     return part;
   }
@@ -313,10 +314,10 @@ export function startSession(model: Transformer, plan: Plan): Session {
   const { inputs, width, group, maxNewTokens, stopTokens } = plan;
   const { maxLength } = model.config;
   const prompts = inputs.map(({ prompt }) => prompt);
-  const sources = inputs.map(({ row }) => row);
+  const sources = inputs.map(({ tokens }) => tokens);
   const { idle, busy } = sessionsOf(model);
   const sizes: Sizes = {
-    sources: (inputs.length * width) / group,
+    groups: (inputs.length * width) / group,
     beams: group,
     maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1)),
     sourceLength: model.transformer.encoder ? Math.min(maxLength, roundUp(longest(sources))) : 0,
