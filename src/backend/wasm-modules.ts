@@ -4,7 +4,7 @@ import type { WasmOptions } from './backend.js';
 import { isNode, nodeModule } from './node.js';
 import { threadsHere, warnOnce } from './wasm-threads.js';
 
-export type WasmIsa = 'simd128' | 'relaxed';
+type WasmIsa = 'simd128' | 'relaxed';
 
 /** What an engine is made from, here or in a worker, to which it can be posted. */
 export interface WasmEngine {
@@ -18,7 +18,7 @@ export interface WasmEngine {
 }
 
 /** An engine without threads that is part of the code. */
-export interface BundledEngine {
+interface BundledEngine {
   readonly isa: WasmIsa;
   /** Before anything is fetched, or when that failed. */
   readonly use: 'first' | 'last';

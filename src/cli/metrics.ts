@@ -13,7 +13,7 @@ export function editDistance<T>(a: readonly T[], b: readonly T[]): number {
 }
 
 /** How far outputs are from what was expected. */
-export interface ErrorRates {
+interface ErrorRates {
   /** Inputs. */
   readonly count: number;
   /** The share of outputs that are none of their references. */

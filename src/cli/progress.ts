@@ -2,7 +2,7 @@ import cliProgress from 'cli-progress';
 import type { Progress, Validation } from '../train/fit.js';
 
 /** Shows a training run: the first two are for `fit`, `stop` ends it. */
-export interface ProgressView {
+interface ProgressView {
   onStep(progress: Progress): void;
   onValidation(validation: Validation): void;
   stop(): void;

@@ -52,7 +52,7 @@ interface OpLayout {
 }
 
 /** A word of a command list that a Scalar decides. */
-export interface Patch {
+interface Patch {
   readonly at: number;
   readonly kind: OperandKind;
   readonly scalar: Scalar;
@@ -86,7 +86,7 @@ export class CommandList {
 }
 
 /** A part of the heap to copy out. */
-export interface Read {
+interface Read {
   readonly byteOffset: number;
   readonly target: ArrayBufferView;
 }

@@ -79,7 +79,7 @@ export function forbidBefore(length: number, forbidden: Iterable<number>): Logit
 }
 
 /** Scores that say the same without +∞: 0 for what has it, −∞ for all else. NaN stays, to be refused. */
-export const force: LogitsProcessor = (scores) => {
+const force: LogitsProcessor = (scores) => {
   if (!scores.includes(Number.POSITIVE_INFINITY)) return;
   for (let token = 0; token < scores.length; token++) {
     const score = scores[token] as number;

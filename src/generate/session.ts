@@ -49,7 +49,7 @@ interface Part {
 }
 
 /** What else the next steps are to know. */
-export interface Ahead {
+interface Ahead {
   /** The most steps to take. */
   readonly steps: number;
   /** Whether all logits are wanted. */

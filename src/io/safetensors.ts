@@ -279,7 +279,7 @@ export type SafetensorsTensors = Readonly<Record<string, SafetensorsSource>> | R
 /** Text by name, in the header. */
 export type SafetensorsMetadata = Readonly<Record<string, string>> | ReadonlyMap<string, string>;
 
-export interface Layout {
+interface Layout {
   /** The header with its length before it. */
   readonly header: Uint8Array;
   /** In the order of their data, which follows the header. */

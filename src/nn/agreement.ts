@@ -4,7 +4,7 @@ import { sum } from '../ops/reduce.js';
 import { logSoftmax, softmax } from '../ops/softmax.js';
 
 /** KL(p‖q) + KL(q‖p) of the distributions that two tensors of logits [N, classes] mean, averaged over N. */
-export function divergence(a: Tensor, b: Tensor): Tensor {
+function divergence(a: Tensor, b: Tensor): Tensor {
   const terms = mul(sub(softmax(a), softmax(b)), sub(logSoftmax(a), logSoftmax(b)));
   return scale(sum(terms), 1 / (a.shape[0] as number));
 }

@@ -18,7 +18,7 @@ export interface StoredTensor {
 }
 
 /** A parameter and what it is to be; `transposed` if a matrix comes as its transpose. */
-export interface Reading {
+interface Reading {
   readonly tensor: Tensor;
   readonly transposed: boolean;
   readonly entry: StoredTensor;

@@ -25,7 +25,7 @@ export interface BestTokens {
   readonly logSums: Tensor;
 }
 
-export interface TopKIntoOptions {
+interface TopKIntoOptions {
   /** Which of `best`'s slots to write. Default 0. */
   slot?: number | Scalar | undefined;
   /** int32: what is passed over, the first `without` of them. */

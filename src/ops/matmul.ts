@@ -53,7 +53,7 @@ function checkMatrices(name: string, { shape }: Tensor): void {
 }
 
 /** A matrix, or a batch of them, and whether its transpose is meant. */
-export interface Factor {
+interface Factor {
   readonly x: Tensor;
   readonly transposed: boolean;
 }

@@ -9,7 +9,7 @@ export const ID_LIMIT = 2 ** 26;
 export const pairKey = (left: number, right: number): number => left * ID_LIMIT + right;
 
 /** A word of the corpus as token ids, and how often it occurs. */
-export interface CountedWord {
+interface CountedWord {
   readonly ids: readonly number[];
   readonly count: number;
 }

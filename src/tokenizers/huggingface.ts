@@ -41,7 +41,7 @@ export interface Decoder {
   convert_tokens_to_string(tokens: readonly string[]): string;
 }
 
-export interface Encoded {
+interface Encoded {
   ids: (number | null | undefined)[];
   tokens: string[];
 }

@@ -27,7 +27,7 @@ export function specialList(special: SpecialTokens): string[] {
 }
 
 /** A stretch of text without special tokens, or one of them. */
-export interface Section {
+interface Section {
   readonly text: string;
   /** In UTF-16 units. */
   readonly start: number;
