@@ -78,7 +78,20 @@ export class Run {
   }
 
   async go(): Promise<FitResult> {
-    const { checkpoint, resume, signal, gradientCheckpointing } = this.options;
+    const resumed = await this.#begin();
+    // A run that had stopped early, and has no more patience now, does not go on.
+    const reason = resumed && this.#hasWaited() ? 'early' : await this.#takeSteps();
+    const { step, validations } = this.#state;
+    if (reason === 'done' && validations.at(-1)?.step !== step) await this.#validate();
+    if (step > 0) await this.#save(); // else there is no more than a beginning
+    if (reason !== 'aborted') this.#finalWeights.finish(validations.length);
+    await this.model.device.flush();
+    return { step, reason, losses: this.#losses, validations };
+  }
+
+  /** Makes the model and the file ready; returns whether the run goes on from a checkpoint. */
+  async #begin(): Promise<boolean> {
+    const { checkpoint, resume = false, gradientCheckpointing } = this.options;
     if (checkpoint !== undefined) await removeUnfinished(checkpoint);
     const resumed = resume && (await this.#resume());
     // What another run has left stays until there is more than a beginning to take its place.
@@ -86,15 +99,15 @@ export class Run {
     this.model.train();
     if (gradientCheckpointing !== undefined) this.model.gradientCheckpointing = gradientCheckpointing;
     this.#zeroGrad(); // what was computed before is none of this run's
-    // A run that had stopped early, and has no more patience now, does not go on.
-    let reason: FitResult['reason'] = resumed && this.#hasWaited() ? 'early' : 'done';
+    return resumed;
+  }
+
+  /** Takes the steps that are left, with the validations and checkpoints between them; returns what ended that. */
+  async #takeSteps(): Promise<FitResult['reason']> {
+    const { signal, validateEvery, checkpointEvery = 500 } = this.options;
     // One step is prepared while the one before it runs.
     let before: Promise<void> = Promise.resolve();
-    while (reason === 'done' && this.#state.step < this.#steps) {
-      if (signal?.aborted) {
-        reason = 'aborted';
-        break;
-      }
+    while (this.#state.step < this.#steps && !signal?.aborted) {
       const step = ++this.#state.step;
       if (this.#accumulation > 1) await before; // which calls onStep, where gradients are nobody's
       const queued = this.#queue(step);
@@ -103,25 +116,17 @@ export class Run {
       const { report } = await queued;
       before = report();
       before.catch(() => {});
-      if (this.#due(step, this.options.validateEvery)) {
+      if (validateEvery !== undefined && step % validateEvery === 0) {
         await before;
-        if (await this.#validate()) {
-          reason = 'early';
-          break;
-        }
+        if (await this.#validate()) return 'early';
       }
-      if (this.#due(step, this.options.checkpointEvery ?? 500) || this.#isLate()) {
+      if (step % checkpointEvery === 0 || this.#isLate()) {
         await before;
         await this.#save();
       }
     }
     await before;
-    if (reason === 'done' && this.#state.validations.at(-1)?.step !== this.#state.step) await this.#validate();
-    if (this.#state.step > 0) await this.#save(); // else there is no more than a beginning
-    if (reason !== 'aborted') this.#finalWeights.finish(this.#state.validations.length);
-    await this.model.device.flush();
-    const { step, validations } = this.#state;
-    return { step, reason, losses: this.#losses, validations };
+    return this.#state.step < this.#steps ? 'aborted' : 'done';
   }
 
   close(): void {
@@ -203,10 +208,6 @@ export class Run {
       loss.backward(new Float32Array([share]));
       return loss;
     });
-  }
-
-  #due(step: number, every: number | undefined): boolean {
-    return every !== undefined && step % every === 0;
   }
 
   /** Whether much would be lost by now; where the user has said when checkpoints are written, that is known. */
