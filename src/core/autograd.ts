@@ -73,14 +73,13 @@ export function differentiableMany(
   backward: (gradients: (Tensor | null)[]) => void,
   reads: readonly (Tensor | null | undefined)[] = [],
 ): void {
-  const differentiated = inputs.filter((input): input is Tensor => input?.requiresGrad === true);
-  const device = (outputs[0] as Tensor).device;
-  if (differentiated.length === 0 || !device.gradientsOn) return;
+  if (!isDifferentiated(inputs)) return;
+  const { device } = outputs[0] as Tensor;
   const spent = inputs.find((input) => input?.root.spent) ?? undefined;
   const read = [...inputs, ...reads, ...outputs].filter((tensor) => tensor !== null && tensor !== undefined);
   const node: Node = {
     sequence: device.nextSequence(),
-    inputs: differentiated,
+    inputs: inputs.filter((input): input is Tensor => input?.requiresGrad === true),
     outputs,
     read,
     versions: read.map(({ storage }) => versionOf(storage, device.arena)),
@@ -90,6 +89,11 @@ export function differentiableMany(
     holders: [],
   };
   for (const output of outputs) output.root.node = node;
+}
+
+/** Whether an op of these inputs is to be differentiated, and must keep what its backward needs. */
+export function isDifferentiated(inputs: readonly (Tensor | null | undefined)[]): boolean {
+  return inputs.some((input) => input?.requiresGrad && input.device.gradientsOn);
 }
 
 /**

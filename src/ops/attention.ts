@@ -1,4 +1,4 @@
-import { accumulateBits, differentiableMany } from '../core/autograd.js';
+import { accumulateBits, differentiableMany, isDifferentiated } from '../core/autograd.js';
 import { checkDType, describeShape, matrixOf } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
@@ -73,7 +73,6 @@ function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distance
   const y = device.empty([...q.shape.slice(0, -1), heads * valueWidth]);
   const relativeWeights = distances > 0 ? device.empty([rows, heads * distances]) : null;
   const differentiated = [q, k, v, bias, relativeBias, relativeScores];
-  const learns = device.gradientsOn && differentiated.some((input) => input?.requiresGrad);
   // The spread comes last: of a literal that begins with one V8 makes a slow object, in 8 µs here.
   const operands = {
     v,
@@ -82,7 +81,7 @@ function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distance
     y,
     yStride: lastOf(y.shape),
     relativeWeights,
-    stats: learns ? device.empty([2, heads, rows]) : null,
+    stats: isDifferentiated(differentiated) ? device.empty([2, heads, rows]) : null,
     ...inputs.operands,
     scoreDistances: distances || (inputs.operands.scoreDistances as number),
   };

@@ -1,4 +1,4 @@
-import { accumulateBits, differentiableMany, gradOf, passGrad } from '../core/autograd.js';
+import { accumulateBits, differentiableMany, gradOf, isDifferentiated, passGrad } from '../core/autograd.js';
 import {
   checkDevice,
   checkDType,
@@ -86,8 +86,7 @@ function normalise(
     const residual = given.residual && contiguous(given.residual);
     const { gamma, beta } = given;
     const inputs = [x, residual, gamma, beta];
-    const differentiates = device.gradientsOn && inputs.some((input) => input?.requiresGrad);
-    const sum = residual !== null && (wantsSum || differentiates) ? device.empty(x.shape) : null;
+    const sum = residual !== null && (wantsSum || isDifferentiated(inputs)) ? device.empty(x.shape) : null;
     const normed = device.empty(x.shape);
     const mean = device.empty([rows]);
     const rstd = device.empty([rows]);

@@ -1,4 +1,4 @@
-import { differentiable, gradOf } from '../core/autograd.js';
+import { differentiable, gradOf, isDifferentiated } from '../core/autograd.js';
 import { checkDevice, checkDType, checkOptions, checkShape, describeShape, matrixOf } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
@@ -44,8 +44,8 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearO
   const { rows, stride } = matrixOf(x);
   return device.scope(() => {
     const y = device.empty([...x.shape.slice(0, -1), cols]);
-    const differs = device.gradientsOn && [x, w, b].some((tensor) => tensor?.requiresGrad);
-    const pre = differs && activation !== 'none' && activation !== 'relu' ? device.empty(y.shape) : null;
+    const pre =
+      isDifferentiated([x, w, b]) && activation !== 'none' && activation !== 'relu' ? device.empty(y.shape) : null;
     const { seed = 0, stream = 0, threshold = 0, scale: dropScale = 0 } = random ?? {};
     const operands = {
       a: x,
