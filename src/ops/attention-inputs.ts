@@ -19,6 +19,11 @@ import { lastOf, type Shape, Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 import { matmul } from './matmul.js';
 
+/** Of a head: `kMaxWidth` of native/kernels/shared/attention_tile.h. */
+const MAX_WIDTH = 1024;
+/** In a table of them, 2M + 1: `kMaxDistances` there. */
+const MAX_DISTANCES = 65537;
+
 /**
  * How much of each item of a batch takes part: integers, or an int32 tensor [B] whose values are checked when they are
  * used.
@@ -107,7 +112,7 @@ export function checkAttention(
   k: Tensor,
   options: AttentionOptions,
 ): AttentionInputs {
-  const sizes = checkSizes(op, q, k, options);
+  const sizes = divide(op, q, k, options);
   const { batch, heads, kvHeads, width, packed, rowsQ, rowsK } = sizes;
   const { causal = false, lengthsQ = null, bias = null, relativeBias = null, relativeKeys = null } = options;
   const scale = options.scale ?? 1 / Math.sqrt(width);
@@ -176,7 +181,7 @@ export function checkAttention(
 }
 
 /** How q and k are divided. */
-function checkSizes(op: string, q: Tensor, k: Tensor, { heads = 1, kvHeads = heads, lengthsQ }: AttentionOptions) {
+function divide(op: string, q: Tensor, k: Tensor, { heads = 1, kvHeads = heads, lengthsQ }: AttentionOptions) {
   checkDTypes(op, { q, k }, 'float32');
   checkNumber(op, 'heads', heads, isCount, 'a positive integer');
   const divides = (count: number) => isCount(count) && heads % count === 0;
@@ -200,8 +205,8 @@ function checkSizes(op: string, q: Tensor, k: Tensor, { heads = 1, kvHeads = hea
 export function checkDistances(op: string, name: string, table: Tensor, axis: 0 | 1, other: number): void {
   const distances = table.shape[axis] ?? 0;
   checkShape(op, name, table, axis === 0 ? [distances, other] : [other, distances]);
-  const isOdd = (count: number) => count % 2 === 1 && count <= 65537;
-  checkNumber(op, `the number of distances in ${name}`, distances, isOdd, 'odd (2M + 1), at most 65537');
+  const isOdd = (count: number) => count % 2 === 1 && count <= MAX_DISTANCES;
+  checkNumber(op, `the number of distances in ${name}`, distances, isOdd, `odd (2M + 1), at most ${MAX_DISTANCES}`);
 }
 
 /**
@@ -217,8 +222,8 @@ function scoresByDistance(q: Tensor, relativeKeys: Tensor, heads: number): Tenso
 /** The width of a head. */
 export function headWidth(op: string, name: string, tensor: Tensor, heads: number): number {
   const width = lastOf(tensor.shape) / heads;
-  if (!Number.isInteger(width) || width > 1024) {
-    const expected = `a last dimension of ${heads} heads of at most 1024 each`;
+  if (!Number.isInteger(width) || width > MAX_WIDTH) {
+    const expected = `a last dimension of ${heads} heads of at most ${MAX_WIDTH} each`;
     throw new ShapeError(`${op}: ${name} is ${describeShape(tensor.shape)}, expected ${expected}`);
   }
   return width;

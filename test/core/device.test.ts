@@ -36,6 +36,12 @@ describe('createDevice', () => {
     expect(device.info.threads).toBeGreaterThanOrEqual(1);
   });
 
+  it('has as many threads as may be asked for', async () => {
+    using device = await createDevice({ threads: 64 });
+    expect(device.info.threads).toBe(64);
+    expect(await device.full([1 << 20], 2).data()).toEqual(new Float32Array(1 << 20).fill(2));
+  });
+
   it.runIf(process.platform === 'linux')('offers every instruction set that the processor has', () => {
     const flags = new Set(/^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.split(' '));
     const has = (...names: string[]) => names.every((name) => flags.has(name));
@@ -55,6 +61,7 @@ describe('createDevice', () => {
     [{ threads: -1 }, ArgumentError, /threads is -1/],
     [{ threads: 1.5 }, ArgumentError, /threads is 1.5/],
     [{ threads: Number.NaN }, ArgumentError, /threads is NaN/],
+    [{ threads: 65 }, ArgumentError, /threads is 65, expected an integer from 1 to 64/],
     [{ threads: 1e9 }, ArgumentError, /threads is 1000000000/],
     [{ threads: '2' }, ArgumentError, /threads/],
     [{ backend: 'gpu' }, ArgumentError, /backend is "gpu"/],
