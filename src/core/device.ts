@@ -69,7 +69,7 @@ export class Device {
     const { isa, isas, threads, version } = backend.manifest;
     this.info = { backend: backend.kind, isa, threads, isas, version, ...(reason === undefined ? {} : { reason }) };
     this.queue = new Queue(backend);
-    this.#heap = new Heap((words) => words <= 2 ** 32 && backend.grow(words * 4));
+    this.#heap = new Heap((words) => backend.grow(words * 4));
   }
 
   /**

@@ -1,5 +1,5 @@
-// What the kernels of native/kernels/shared/grid.h are told: up to six nested dimensions, and for each operand the
-// words from one index of a dimension to the next, 0 where it is broadcast.
+// Shapes as nested dimensions, in which each operand has a step: the words from one index to the next, 0 where it is
+// broadcast. Kernels walk up to six of them, as native/kernels/shared/grid.h says; `product` in matmul.ts itself does so.
 
 import { describeShape } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';

@@ -1,6 +1,6 @@
 // A decoder's memory between steps. Nothing here is differentiated: training sees whole sequences.
 
-import { checkDevice, checkDType, checkShape, describeShape, matrixOf } from '../core/check.js';
+import { checkDevice, checkDType, checkDTypes, checkShape, describeShape, matrixOf } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 
@@ -23,8 +23,7 @@ function shapeOfCache(op: string, cache: Tensor): readonly [rows: number, slots:
 export function cacheAppend(cache: Tensor, x: Tensor, positions: Tensor): void {
   const device = checkDevice('cacheAppend', { cache, x, positions });
   const [rows, slots, cols] = shapeOfCache('cacheAppend', cache);
-  checkDType('cacheAppend', 'cache', cache, 'float32');
-  checkDType('cacheAppend', 'x', x, 'float32');
+  checkDTypes('cacheAppend', { cache, x }, 'float32');
   checkDType('cacheAppend', 'positions', positions, 'int32');
   checkShape('cacheAppend', 'x', x, [rows, cols]);
   checkShape('cacheAppend', 'positions', positions, [rows]);
@@ -40,8 +39,7 @@ export function cacheAppend(cache: Tensor, x: Tensor, positions: Tensor): void {
 export function cacheFill(cache: Tensor, x: Tensor, lengths: Tensor): void {
   const device = checkDevice('cacheFill', { cache, x, lengths });
   const [batch, time, cols] = shapeOfCache('cacheFill', cache);
-  checkDType('cacheFill', 'cache', cache, 'float32');
-  checkDType('cacheFill', 'x', x, 'float32');
+  checkDTypes('cacheFill', { cache, x }, 'float32');
   checkDType('cacheFill', 'lengths', lengths, 'int32');
   const { rows: total, stride } = matrixOf(x);
   checkShape('cacheFill', 'x', x, [total, cols]);
@@ -62,8 +60,7 @@ export function cacheReorder(cache: Tensor, order: Tensor, lengths: Tensor): voi
   if (rows > MAX_CACHE_ROWS)
     throw new ArgumentError(`cacheReorder: the cache has ${rows} rows, at most ${MAX_CACHE_ROWS} can change places`);
   checkDType('cacheReorder', 'cache', cache, 'float32');
-  checkDType('cacheReorder', 'order', order, 'int32');
-  checkDType('cacheReorder', 'lengths', lengths, 'int32');
+  checkDTypes('cacheReorder', { order, lengths }, 'int32');
   checkShape('cacheReorder', 'order', order, [rows]);
   checkShape('cacheReorder', 'lengths', lengths, [rows]);
   device.emit('cacheReorder', { cache, order, lengths, rows, slots, cols });
