@@ -6,10 +6,10 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defines, flags, sources } from './binding.mjs';
+import { inParallel } from './tools.mjs';
 
 process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
 
@@ -109,14 +109,10 @@ async function build(platform) {
     ...defines.map((name) => `-D${name}`),
     ...includes.map((path) => `-I${path}`),
   ];
-  const queue = [...sources].reverse(); // the longest, the instruction sets, first
-  const work = async () => {
-    for (let source = queue.shift(); source; source = queue.shift()) {
-      await zig('c++', ...options, '-c', source, '-o', join(objects, `${basename(source)}.o`));
-    }
-  };
-  await Promise.all(Array.from({ length: availableParallelism() }, work));
-  const linked = sources.map((source) => join(objects, `${basename(source)}.o`));
+  const objectOf = (source) => join(objects, `${basename(source)}.o`);
+  // The longest, the instruction sets, first.
+  await inParallel([...sources].reverse(), (source) => zig('c++', ...options, '-c', source, '-o', objectOf(source)));
+  const linked = sources.map(objectOf);
   if (platform.startsWith('win32')) linked.push(await nodeLibrary(objects, target));
   const addon = join(packagesFolder, platform, `simdformer.${platform}.node`);
   await zig('c++', ...machine, ...more, '-shared', '-s', ...linked, '-o', addon);

@@ -2,14 +2,14 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
+import { findCommand, inParallel } from './tools.mjs';
 
 const fix = process.argv.includes('--fix');
 
 /** The newest of these versions of a clang tool that is installed; formatting differs between versions. */
 function find(tool) {
-  const found = [`${tool}-19`, tool].find((name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0);
+  const found = findCommand(`${tool}-19`, tool);
   if (found) return found;
   console.error(`${tool} is missing. On Debian or Ubuntu: apt-get install ${tool}-19`);
   process.exit(1);
@@ -44,9 +44,7 @@ function tidy(name) {
 }
 
 let failed = 0;
-await Promise.all(
-  Array.from({ length: availableParallelism() }, async () => {
-    for (let name = units.pop(); name; name = units.pop()) if ((await tidy(name)) !== 0) failed++;
-  }),
-);
+await inParallel(units, async (name) => {
+  if ((await tidy(name)) !== 0) failed++;
+});
 process.exit(failed === 0 ? 0 : 1);

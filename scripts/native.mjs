@@ -6,9 +6,9 @@
 //   node scripts/native.mjs fuzz safetensors 30        jazzer.js on the safetensors reader, 30 seconds
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { flags as addonFlags, sources } from './binding.mjs';
+import { findCommand, inParallel } from './tools.mjs';
 
 const core = sources.filter((name) => name !== 'native/addon.cc');
 // Every warning is an error; each build chooses how much is optimised.
@@ -21,12 +21,8 @@ function run(command, args, environment = {}) {
   process.exit(1);
 }
 
-function installed(...commands) {
-  return commands.find((command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0);
-}
-
 function compiler(...commands) {
-  const found = installed(...commands);
+  const found = findCommand(...commands);
   if (found) return found;
   console.error(`none of ${commands.join(', ')} is installed; .ci/run shows the packages`);
   process.exit(1);
@@ -37,16 +33,13 @@ async function build(name, cxx, main, options) {
   const directory = join('build', 'checks', name);
   mkdirSync(directory, { recursive: true });
   const objects = [];
-  const queue = [...core, main].reverse(); // the longest, the instruction sets, first
-  const work = async () => {
-    for (let source = queue.shift(); source; source = queue.shift()) {
-      const object = join(directory, `${basename(source)}.o`);
-      objects.push(object);
-      const child = spawn(cxx, [...flags, ...options, '-c', source, '-o', object], { stdio: 'inherit' });
-      if ((await new Promise((resolve) => child.on('close', resolve))) !== 0) process.exit(1);
-    }
-  };
-  await Promise.all(Array.from({ length: availableParallelism() }, work));
+  // The longest, the instruction sets, first.
+  await inParallel([...core, main].reverse(), async (source) => {
+    const object = join(directory, `${basename(source)}.o`);
+    objects.push(object);
+    const child = spawn(cxx, [...flags, ...options, '-c', source, '-o', object], { stdio: 'inherit' });
+    if ((await new Promise((resolve) => child.on('close', resolve))) !== 0) process.exit(1);
+  });
   const program = join(directory, name);
   run(cxx, [...options, ...objects, '-o', program]);
   return program;
@@ -65,7 +58,7 @@ const commands = {
   async arm64() {
     const cross = compiler('aarch64-linux-gnu-g++');
     const program = await build('selftest-arm64', cross, 'test/native/selftest.cc', ['-O2', '-static']);
-    const qemu = installed('qemu-aarch64', 'qemu-aarch64-static');
+    const qemu = findCommand('qemu-aarch64', 'qemu-aarch64-static');
     if (qemu) run(qemu, [program, '10']);
     else console.log('compiled; qemu-aarch64 is not installed, so it was not run');
   },

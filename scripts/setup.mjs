@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from 'nod
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findCommand } from './tools.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const addon = join(root, 'build/Release/simdformer.node');
@@ -50,11 +51,6 @@ function addonFresh() {
   }
 }
 
-/** The first of these commands that answers `--version`. */
-function find(...commands) {
-  return commands.find((command) => command && spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0);
-}
-
 // On Windows node-gyp looks for Visual Studio and Python in places of its own, and says what it misses.
 function requireToolchain() {
   if (process.platform === 'win32') return;
@@ -62,9 +58,10 @@ function requireToolchain() {
     process.platform === 'darwin'
       ? 'Install the command line tools: xcode-select --install'
       : 'On Debian or Ubuntu: apt-get install g++ make python3';
-  if (!find(process.env.CXX, 'c++', 'g++', 'clang++')) fail(`no C++ compiler (GCC ≥ 12 or Clang ≥ 15). ${install}`);
-  if (!find('make', 'gmake')) fail(`no make. ${install}`);
-  if (!find(process.env.PYTHON, 'python3', 'python')) fail(`no Python 3, which node-gyp runs on. ${install}`);
+  if (!findCommand(process.env.CXX, 'c++', 'g++', 'clang++'))
+    fail(`no C++ compiler (GCC ≥ 12 or Clang ≥ 15). ${install}`);
+  if (!findCommand('make', 'gmake')) fail(`no make. ${install}`);
+  if (!findCommand(process.env.PYTHON, 'python3', 'python')) fail(`no Python 3, which node-gyp runs on. ${install}`);
 }
 
 if (!packagesInstalled()) run('npm', ['ci', '--no-audit', '--no-fund'], 'Is the npm registry within reach?');

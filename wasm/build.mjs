@@ -4,12 +4,12 @@
 //
 //   node wasm/build.mjs              builds what is older than its sources
 //   node wasm/build.mjs --optional   the same, but without Emscripten it only says so
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { findCommand, inParallel } from '../scripts/tools.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const outputs = join(root, 'wasm/dist');
@@ -35,9 +35,8 @@ const modules = {
 };
 
 function findCompiler() {
-  const candidates = ['em++'];
-  if (process.env.EMSDK) candidates.unshift(join(process.env.EMSDK, 'upstream/emscripten/em++'));
-  return candidates.find((command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0);
+  const { EMSDK } = process.env;
+  return findCommand(EMSDK && join(EMSDK, 'upstream/emscripten/em++'), 'em++');
 }
 
 /** When the youngest of the sources was changed. */
@@ -73,15 +72,10 @@ if (stale.length > 0 && !compiler) {
   process.exit(process.argv.includes('--optional') ? 0 : 1);
 }
 
-async function buildNext() {
-  for (let name = stale.pop(); name; name = stale.pop()) {
-    const output = join('wasm/dist', `${name}.wasm`);
-    console.log(`> em++ ${output}`);
-    const child = spawn(compiler, [...flags, ...sources, ...modules[name], '-o', output], {
-      cwd: root,
-      stdio: 'inherit',
-    });
-    if ((await new Promise((resolve) => child.on('close', resolve))) !== 0) process.exit(1);
-  }
-}
-await Promise.all(Array.from({ length: availableParallelism() }, buildNext));
+await inParallel(stale, async (name) => {
+  const output = join('wasm/dist', `${name}.wasm`);
+  console.log(`> em++ ${output}`);
+  const command = [...flags, ...sources, ...modules[name], '-o', output];
+  const child = spawn(compiler, command, { cwd: root, stdio: 'inherit' });
+  if ((await new Promise((resolve) => child.on('close', resolve))) !== 0) process.exit(1);
+});
