@@ -97,14 +97,15 @@ export class MultiHeadAttention extends Module {
   readonly outProj: Linear;
   /** [heads, 2·maxDistance + 1]: what to add to the scores, by distance. Only with positions `relativeBias`. */
   readonly relativeBias: Tensor | null;
-  /** [2·maxDistance + 1, dh]: what to add to keys and to values, by distance. Only with positions `shaw`. */
+  /** [2·maxDistance + 1, dModel/heads]: what to add to keys and to values, by distance. Only with positions `shaw`. */
   readonly relativeKeys: Tensor | null;
   readonly relativeValues: Tensor | null;
   /** Gets the attention probabilities of each forward pass, if set; not of decoding steps. */
   observe: ((weights: Tensor) => void) | null = null;
   /** Gets what the heads give, [N, heads·dv], in each forward pass, if set: for regularisers of the loss. */
   observeHeads: ((outputs: Tensor) => void) | null = null;
-  readonly #width: number;
+  /** Of the keys of all heads, and of the values: kvHeads · dModel/heads. */
+  readonly #kvFeatures: number;
   readonly #turn: (x: Tensor, positions: Tensor) => Tensor;
 
   /**
@@ -121,9 +122,9 @@ export class MultiHeadAttention extends Module {
     checkMultiHead('MultiHeadAttention', options);
     const { dModel, heads, kvHeads = heads, bias = true } = options;
     const headWidth = dModel / heads;
-    this.#width = kvHeads * headWidth;
-    this.inProjWeight = init.xavierUniform(dModel, dModel + 2 * this.#width);
-    this.inProjBias = bias ? init.constant([dModel + 2 * this.#width], 0) : null;
+    this.#kvFeatures = kvHeads * headWidth;
+    this.inProjWeight = init.xavierUniform(dModel, dModel + 2 * this.#kvFeatures);
+    this.inProjBias = bias ? init.constant([dModel + 2 * this.#kvFeatures], 0) : null;
     this.outProj = new Linear(init, dModel, dModel, bias);
     const distances = 2 * (positions?.maxDistance ?? 0) + 1;
     const shaw = positions?.kind === 'shaw';
@@ -131,7 +132,7 @@ export class MultiHeadAttention extends Module {
     this.relativeKeys = shaw ? init.xavierUniform(distances, headWidth) : null;
     this.relativeValues = shaw ? init.xavierUniform(distances, headWidth) : null;
     // Queries and keys lie side by side, values behind them.
-    const turning = { columns: dModel + this.#width, layout: positions?.layout };
+    const turning = { columns: dModel + this.#kvFeatures, layout: positions?.layout };
     this.#turn = (x, places) => (positions && angles ? rotary(x, places, angles, turning) : x);
   }
 
@@ -176,7 +177,7 @@ export class MultiHeadAttention extends Module {
   /** [N, kvFeatures | kvFeatures], the keys and values of `x`. */
   keysAndValues(x: Tensor): Tensor {
     const { dModel } = this.options;
-    const end = dModel + 2 * this.#width;
+    const end = dModel + 2 * this.#kvFeatures;
     return linear(x, this.inProjWeight.columns(dModel, end), this.inProjBias?.columns(dModel, end));
   }
 
@@ -190,15 +191,15 @@ export class MultiHeadAttention extends Module {
   project(x: Tensor, positions: Tensor): { q: Tensor; kv: Tensor } {
     const { dModel } = this.options;
     const all = this.#turn(linear(x, this.inProjWeight, this.inProjBias), positions);
-    return { q: all.columns(0, dModel), kv: all.columns(dModel, dModel + 2 * this.#width) };
+    return { q: all.columns(0, dModel), kv: all.columns(dModel, dModel + 2 * this.#kvFeatures) };
   }
 
   /** `counts` are the lengths of packed queries and keys as numbers, which decide the shape of what `observe` gets. */
   #attend(q: Tensor, kv: Tensor, which: Which, counts?: readonly [readonly number[], readonly number[]]): Tensor {
     const { heads, kvHeads } = this.options;
     const { relativeBias, relativeKeys, relativeValues } = this;
-    const k = kv.columns(0, this.#width);
-    const v = kv.columns(this.#width, 2 * this.#width);
+    const k = kv.columns(0, this.#kvFeatures);
+    const v = kv.columns(this.#kvFeatures, 2 * this.#kvFeatures);
     const options = { heads, kvHeads, relativeBias, relativeKeys, ...which };
     if (this.observe && counts) {
       this.observe(attentionWeights(q, k, { ...options, lengthsQ: counts[0], lengthsK: counts[1] }));
