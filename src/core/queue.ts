@@ -194,22 +194,27 @@ export class Queue {
     return this.#pending.length === 0 && this.#running === null && this.#jobs.length === 0;
   }
 
+  /** Whether this thread can wait for a run: not where the engine is in a worker. */
+  get #canWait(): boolean {
+    return this.backend.readAsync === undefined;
+  }
+
   /** Nobody waits for this run: where it cannot be waited for either, the next one reports its error. */
   #runIfFull(): void {
     if (this.#pending.length <= FULL) return;
-    if (this.backend.readAsync === undefined) this.runSync();
+    if (this.#canWait) this.runSync();
     else this.#start([], ignore, (error) => (this.#unreported ??= error));
   }
 
   /** Whether what is queued can run on this thread without waiting for anything that came before. */
   get isFree(): boolean {
-    return this.backend.readAsync === undefined && this.#running === null && this.#jobs.length === 0;
+    return this.#canWait && this.#running === null && this.#jobs.length === 0;
   }
 
   /** Runs everything on this thread; then copies `reads` out of the heap. */
   runSync(...reads: Read[]): void {
     const list = this.#pending;
-    if (this.backend.readAsync !== undefined) this.backend.run(list.words, 0); // throws, and says what to do instead
+    if (!this.#canWait) this.backend.run(list.words, 0); // throws, and says what to do instead
     this.#catchUp();
     const count = list.length;
     list.length = 0;
@@ -240,7 +245,7 @@ export class Queue {
   close(): void {
     this.#closed = true;
     try {
-      if (this.backend.readAsync === undefined) this.#catchUp();
+      if (this.#canWait) this.#catchUp();
     } finally {
       const error = new DeviceError('the device has already been disposed');
       for (const job of this.#jobs.splice(0)) job.reject(error);
