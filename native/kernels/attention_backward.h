@@ -162,10 +162,10 @@ class Backward {
     return in_.causal && it.queries <= 4 * kBlockQueries ? kBlockQueries / 2 : kBlockQueries;
   }
   float* keyGradient(const Item& it, uint64_t j, uint32_t h) const {
-    return context_.f32(op_.dk) + (it.k + j) * op_.dkStride + in_.groupOf(h) * in_.width;
+    return context_.f32(op_.dk) + (it.k + j) * op_.dkStride + in_.kvHeadOf(h) * in_.width;
   }
   float* valueGradient(const Item& it, uint64_t j, uint32_t h) const {
-    return context_.f32(op_.dv) + (it.k + j) * op_.dvStride + in_.groupOf(h) * in_.valueWidth;
+    return context_.f32(op_.dv) + (it.k + j) * op_.dvStride + in_.kvHeadOf(h) * in_.valueWidth;
   }
   // Of y or dy.
   const float* outputRow(Span rows, size_t stride, const Item& it, uint32_t i, uint32_t h) const {

@@ -72,9 +72,9 @@ class Decode {
   void fetchBlock(const Item& it, uint32_t k) {
     if (!RowsAhead::kFetches) return;
     const uint32_t rows = it.keys - k < kBlockKeys ? it.keys - k : kBlockKeys;
-    const size_t groups = divideUp(endHead_ - firstHead_, in_.heads / in_.kvHeads);
-    keysAhead_ = {in_.keyRow(context_, it, k, firstHead_), in_.kStride, rows, groups * in_.width};
-    valuesAhead_ = {in_.valueRow(context_, it, k, firstHead_), in_.vStride, rows, groups * in_.valueWidth};
+    const size_t kvHeads = divideUp(endHead_ - firstHead_, in_.heads / in_.kvHeads);
+    keysAhead_ = {in_.keyRow(context_, it, k, firstHead_), in_.kStride, rows, kvHeads * in_.width};
+    valuesAhead_ = {in_.valueRow(context_, it, k, firstHead_), in_.vStride, rows, kvHeads * in_.valueWidth};
   }
 
   void start(const Item& it, uint32_t h, uint32_t i) const {

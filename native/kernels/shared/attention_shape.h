@@ -56,7 +56,7 @@ inline void maskFuture(const Block& block, int64_t shift) {
 //
 // bias [.., biasRows, biasCols] is added to the scores of item b, head h, query i from b·biasBatch + h·biasHead +
 // i·biasRow on; relativeBias [heads, distances]: entry clip(j - i, ±M) + M for key j and a query at position i, with
-// distances = 2M + 1.
+// distances = 2M + 1; relativeScores [rows, heads, scoreDistances]: each query's own entries, to be scaled as scores.
 struct Inputs {
   Span q, k, v, lengthsQ, lengthsK, offsets, bias, relativeBias, relativeScores;
   uint32_t batch, heads, kvHeads, width, valueWidth, rowsQ, rowsK, packed, causal, qStride, kStride, vStride;
@@ -187,17 +187,17 @@ struct Inputs {
   }
 
   // The head of k and v that head h of q reads.
-  uint64_t groupOf(uint32_t h) const { return h / (heads / kvHeads); }
+  uint64_t kvHeadOf(uint32_t h) const { return h / (heads / kvHeads); }
 
   // The first of head h's columns in row i or j of an item.
   const float* queryRow(const Context& context, const Item& it, uint32_t i, uint32_t h) const {
     return context.f32(q) + (it.q + i) * qStride + uint64_t{h} * width;
   }
   const float* keyRow(const Context& context, const Item& it, uint32_t j, uint32_t h) const {
-    return context.f32(k) + (it.k + j) * kStride + groupOf(h) * width;
+    return context.f32(k) + (it.k + j) * kStride + kvHeadOf(h) * width;
   }
   const float* valueRow(const Context& context, const Item& it, uint32_t j, uint32_t h) const {
-    return context.f32(v) + (it.k + j) * vStride + groupOf(h) * valueWidth;
+    return context.f32(v) + (it.k + j) * vStride + kvHeadOf(h) * valueWidth;
   }
 
   // The rows of an item that head h reads. Of short items there are few at a time, and those of the next wait for
