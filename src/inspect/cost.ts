@@ -1,5 +1,5 @@
 import { checkKnown, checkNumber, describeValue, isCount } from '../core/check.js';
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
 import { inference } from '../models/inference.js';
 import type { Transformer } from '../models/transformer.js';
 
@@ -31,9 +31,13 @@ export function modelCost(
     checkNumber('modelCost', name, length, isCount, 'a positive integer');
   }
   const { device, config } = model;
-  const { padId, encoderLayers, decoderLayers } = config;
+  const { padId, encoderLayers, decoderLayers, maxLength } = config;
   const id = padId === 0 ? 1 : 0;
-  const tokens = (length: number) => [Array<number>(length).fill(id)];
+  const tokens = (length: number) => {
+    if (length > maxLength)
+      throw new ShapeError(`modelCost: ${length} tokens, but the model's maxLength is ${maxLength}`);
+    return [Array<number>(length).fill(id)];
+  };
   const sources = encoderLayers > 0 ? tokens(source) : null;
   const program = inference(model, () =>
     device.record(() => (decoderLayers > 0 ? model.forward(sources, tokens(target)) : model.forward(sources))),

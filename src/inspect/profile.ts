@@ -27,11 +27,11 @@ export function profile(program: Program, runs = 3): OpProfile[] {
     );
   }
   checkNumber('profile', 'runs', runs, isCount, 'a positive integer');
-  const all = Array.from({ length: runs }, () => program.profile());
-  const fastest = (all[0] as CommandTiming[]).map((timing, i) => ({
-    ...timing,
-    milliseconds: Math.min(...all.map((timings) => (timings[i] as CommandTiming).milliseconds)),
-  }));
+  const fastest = program.profile();
+  for (let run = 1; run < runs; run++) {
+    for (const [i, timing] of program.profile().entries())
+      if (timing.milliseconds < (fastest[i] as CommandTiming).milliseconds) fastest[i] = timing;
+  }
   const total = fastest.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
   const ops = [...new Set(fastest.map(({ op }) => op))].map((op): OpProfile => {
     const calls = fastest.filter((timing) => timing.op === op);

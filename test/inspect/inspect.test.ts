@@ -78,6 +78,15 @@ describe('modelCost', () => {
     expect(model.forward([[1, 2, 3]]).dataSync()).toEqual(expected);
     expect(modelCost(model.eval())).toEqual(cost);
   });
+
+  it('refuses lengths beyond maxLength before it makes a batch of them', () => {
+    const model = new Transformer(device, encoder);
+    for (const source of [model.config.maxLength + 1, 2 ** 31]) {
+      expect(() => modelCost(model, { source })).toThrow(ShapeError);
+      expect(() => modelCost(model, { source })).toThrow(`modelCost: ${source} tokens`);
+    }
+    expect(modelCost(model, { target: 2 ** 31 })).toEqual(modelCost(model)); // it has no target
+  });
 });
 
 describe('profile', () => {
@@ -100,6 +109,13 @@ it('profile gives 0 where the clock saw no time pass', () => {
   const timing = { op: 'fill', milliseconds: 0, flops: 8, operands: [] };
   const [op] = profile({ profile: () => [timing] } as never);
   expect([op?.share, op?.gflopsPerSecond]).toEqual([0, 0]);
+});
+
+it('profile takes any number of runs, the fastest of which counts', () => {
+  let runs = 0;
+  const program = { profile: () => [{ op: 'fill', milliseconds: 1 + (runs++ % 5), flops: 8, operands: [] }] };
+  expect(profile(program as never, 200_000)[0]?.milliseconds).toBe(1);
+  expect(runs).toBe(200_000);
 });
 
 describe('pictures', () => {
