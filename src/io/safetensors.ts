@@ -296,6 +296,10 @@ const storedDType = (dtype: SafetensorsSource['dtype']) =>
 /** Decides where everything goes: wide elements first, then by name, so that all data is aligned to its element. */
 export function layOut(tensors: SafetensorsTensors, metadata: SafetensorsMetadata = {}): Layout {
   const parts = entriesOf(tensors).map(([name, tensor]) => {
+    if (!isObject(tensor))
+      throw new ArgumentError(
+        `tensor ${quote(name)} is ${describeValue(tensor)}, expected a tensor or what has its shape and data`,
+      );
     const dtype = storedDType(tensor.dtype);
     if (name === '__metadata__') throw new FormatError('a tensor cannot be named __metadata__');
     if (!isDType(dtype)) throw new DTypeError(`tensor ${quote(name)}: unknown dtype ${JSON.stringify(dtype)}`);

@@ -215,6 +215,8 @@ describe('serializeSafetensors', () => {
     expect(() => serializeSafetensors({ x: { dtype: 'F31' as 'F32', shape: [2], data } })).toThrow(DTypeError);
     expect(() => serializeSafetensors({ x: { dtype: 'F32', shape: [-2], data } })).toThrow(ShapeError);
     expect(() => serializeSafetensors({ __metadata__: { dtype: 'F32', shape: [2], data } })).toThrow(FormatError);
+    expect(() => serializeSafetensors({ x: undefined as never })).toThrow(ArgumentError);
+    expect(() => serializeSafetensors({ x: undefined as never })).toThrow('tensor "x" is undefined, expected');
   });
 });
 
