@@ -6,6 +6,7 @@ import {
   checkDTypes,
   checkIntegers,
   checkNumber,
+  checkOneOf,
   checkOptions,
   checkShape,
   describeShape,
@@ -118,6 +119,7 @@ export function checkAttention(
   const scale = options.scale ?? 1 / Math.sqrt(width);
   checkDTypes(op, { bias, relativeBias, relativeKeys }, 'float32');
   checkNumber(op, 'scale', scale, Number.isFinite, 'a finite number');
+  checkOneOf(op, 'causal', causal, [true, false]);
 
   const known = checkLengths(op, 'lengthsQ', device, lengthsQ, batch, rowsQ, packed);
   const given = options.lengthsK ?? (packed ? lengthsQ : null);

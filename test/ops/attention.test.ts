@@ -352,6 +352,7 @@ describe('attention', () => {
     expect(() => attention(q, q, q, { heads: 4, kvHeads: 3 })).toThrow(ArgumentError);
     expect(() => attention(q, q, q, { heads: Number.NaN })).toThrow(ArgumentError);
     expect(() => attention(q, q, q, { scale: Number.POSITIVE_INFINITY })).toThrow(ArgumentError);
+    expect(() => attention(q, q, q, { causal: 'false' as never })).toThrow('causal is "false", expected one of');
     expect(() => attention(q, q, q, { bias: make(3, 4) })).toThrow(ShapeError);
     expect(() => attention(q, q, q, { heads: 2, relativeBias: make(3, 5) })).toThrow(ShapeError);
     expect(() => attention(q, q, q, { heads: 2, relativeBias: make(2, 4) })).toThrow(ArgumentError);
