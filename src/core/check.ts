@@ -2,7 +2,7 @@
 
 import type { Device } from './device.js';
 import { ArgumentError, DeviceError, DTypeError, ShapeError } from './errors.js';
-import { isPromise, isTyped } from './kinds.js';
+import { isPromise, isSignal, isTyped } from './kinds.js';
 import { type DType, lastOf, type Shape, sameShape, Tensor } from './tensor.js';
 
 /** What was given, for a message. Callers without types may give anything, even what has no text form or a long one. */
@@ -147,6 +147,11 @@ export function checkKnown<Options extends object>(
 /** A function to call, for callers without types. */
 export function checkFunction(op: string, fn: unknown): void {
   if (typeof fn !== 'function') throw new ArgumentError(`${op}: fn is ${describeValue(fn)}, expected a function`);
+}
+
+export function checkSignal(op: string, signal: AbortSignal | undefined): void {
+  if (signal === undefined || isSignal(signal)) return;
+  throw new ArgumentError(`${op}: signal is ${describeValue(signal)}, expected an AbortSignal`);
 }
 
 /** What a function returned that must not be asynchronous. */

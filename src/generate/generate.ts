@@ -1,10 +1,9 @@
 import { afterEvents } from '../backend/after-events.js';
-import { checkArray, checkOptions, describeValue } from '../core/check.js';
+import { checkArray, checkOptions, checkSignal, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import { isSignal } from '../core/kinds.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Transformer } from '../models/transformer.js';
-import { packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
+import { checkIds, packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
 import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
 import { BeamSearch } from './beam-search.js';
 import {
@@ -79,9 +78,7 @@ async function* run(
 
 /** What is called from here, by callers without types, too. */
 function checkHooks({ signal, onToken, stop, logitsProcessors = [] }: GenerateOptions): void {
-  if (signal !== undefined && !isSignal(signal)) {
-    throw new ArgumentError(`generate: signal is ${describeValue(signal)}, expected an AbortSignal`);
-  }
+  checkSignal('generate', signal);
   checkArray('generate', 'logitsProcessors', logitsProcessors, 'an array of functions');
   const given = Object.entries({ onToken, stop }).filter(([, hook]) => hook !== undefined);
   const processors = logitsProcessors.map((processor, i) => [`logitsProcessors[${i}]`, processor] as const);
@@ -97,9 +94,9 @@ async function* decode(
   plan: Plan,
   { signal, onToken }: GenerateOptions,
 ): AsyncGenerator<TokenEvent[], Search, void> {
-  const search = plan.numBeams > 1 ? new BeamSearch(plan) : new TokenSearch(plan);
-  const session = startSession(model, plan);
+  const session = startSession(model, plan); // first, as the device knows what is too much
   try {
+    const search = plan.numBeams > 1 ? new BeamSearch(plan) : new TokenSearch(plan);
     for (let length = 0; ; ) {
       const rankings = await advance(session, search, plan, length);
       await giveWay();
@@ -177,5 +174,7 @@ function attentionsOf(model: Transformer, { inputs }: Plan, result: GenerateResu
 
 /** The sequences as arrays of tokens. */
 export async function readSequences(name: string, model: Transformer, tokens: Tokens): Promise<number[][]> {
-  return rowsOf(name, await readTokens(name, tokens), model.config.padId).rows.map((row) => Array.from(row));
+  const { rows } = rowsOf(name, await readTokens(name, tokens), model.config.padId);
+  checkIds(name, rows);
+  return rows.map((row) => Array.from(row));
 }

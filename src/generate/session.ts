@@ -6,7 +6,7 @@ import type { Tensor } from '../core/tensor.js';
 import { inference } from '../models/inference.js';
 import type { Transformer } from '../models/transformer.js';
 import type { DecoderState } from '../nn/kv-cache.js';
-import { checkIds, packed, type TokenBatch, type Tokens } from '../nn/token-batch.js';
+import { packed, type TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
 import { longest, type Plan } from './options.js';
 import { MAX_STEPS_AHEAD, Ranker, type Ranking, rankedOf } from './ranking.js';
@@ -113,7 +113,6 @@ export class Session {
     const { model } = this;
     const tokens = packed(sources);
     if (`${tokens.lengths}` === this.#encodedLengths && tokens.ids.length <= MOST_RECORDED) {
-      checkIds('source', sources);
       if (this.#encoding === null) {
         const batch = model.device.unscoped(() => model.batch(tokens));
         const program = orDispose(batch, () => model.device.record(() => this.#remember(batch)));

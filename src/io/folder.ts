@@ -1,7 +1,7 @@
 // Files of a folder, which is a path in Node or a URL anywhere.
 
 import { isNode, nodeModule } from '../backend/node.js';
-import { checkKnown } from '../core/check.js';
+import { checkKnown, checkSignal } from '../core/check.js';
 import { ArgumentError, FetchError, FormatError } from '../core/errors.js';
 import { isUrl } from '../core/kinds.js';
 import { type OpenFile, openFileOf, readFilesOf } from './file.js';
@@ -30,6 +30,7 @@ async function readFolder(
   options: LoadOptions = {},
 ): Promise<Record<string, Uint8Array>> {
   const { signal } = checkKnown('load', options, ['signal']);
+  checkSignal('load', signal);
   signal?.throwIfAborted();
   const url = remote(folder);
   const find =

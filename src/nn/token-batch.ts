@@ -213,6 +213,6 @@ async function readIntegers(name: string, values: Integers): Promise<readonly nu
 /** @internal Entries before the padding at the end of a row. */
 export function unpaddedLength(row: ArrayLike<number>, padId: number | null): number {
   let length = row.length;
-  while (length > 0 && row[length - 1] === padId) length--;
+  while (padId !== null && length > 0 && row[length - 1] === padId) length--; // null is no id
   return length;
 }

@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { ArgumentError, CommandError, type GenerateOptions, ShapeError, SimdformerError } from '../../src/index.js';
-import { decoderOnly, inputs, makeModel } from './small-model.js';
+import {
+  ArgumentError,
+  CommandError,
+  type GenerateOptions,
+  OutOfMemoryError,
+  ShapeError,
+  SimdformerError,
+} from '../../src/index.js';
+import { decoderOnly, device, inputs, makeModel } from './small-model.js';
 
 describe('bad input', () => {
   const wrong: [string, GenerateOptions][] = [
@@ -84,6 +91,26 @@ describe('bad input', () => {
     ).rejects.toThrow(ArgumentError);
     await expect(model.score(inputs, [[1, 2]])).rejects.toThrow(ShapeError);
     for (const each of [model, decoder, encoder]) each.dispose();
+  });
+
+  it('ids that are none, though they look like the padding that a model has not', async () => {
+    const model = makeModel(decoderOnly);
+    for (const id of [null, 5n, '5', -1]) {
+      const rows = [[3], [5, id as never]];
+      await expect(model.generate(rows)).rejects.toThrow(/^generate: sequence 1, position 1: .* is not a token id/);
+      expect(() => model.forward(rows)).toThrow(ArgumentError);
+    }
+    model.dispose();
+  });
+
+  it('more sequences than there is memory for', async () => {
+    const model = makeModel();
+    await model.generate(inputs);
+    const { used } = device.memory();
+    const failure = expect(model.generate(inputs, { doSample: true, numReturnSequences: 2 ** 31 })).rejects;
+    await failure.toThrow(OutOfMemoryError);
+    expect(device.memory().used).toBe(used);
+    model.dispose();
   });
 
   it('scores that allow no choice', async () => {

@@ -147,6 +147,8 @@ describe('save and load', () => {
     await writeFile(weights, (await readFile(weights)).subarray(0, -4));
     await expect(Transformer.load(device, path)).rejects.toThrow(/model.safetensors is damaged/);
     await expect(Transformer.load(device, path, { signal: AbortSignal.abort(new Error('no')) })).rejects.toThrow('no');
+    const controller = new AbortController() as never; // instead of its signal
+    await expect(Transformer.load(device, path, { signal: controller })).rejects.toThrow(ArgumentError);
     expect(device.memory().used).toBe(before);
     wide.dispose();
   });
