@@ -1,7 +1,7 @@
 // What `simdformer train` is told: the built-in tasks, JSON files on top of them, options of the command on top of
 // these.
 
-import { isCount, isFraction, isObject, isWhole } from '../core/check.js';
+import { isCount, isFraction, isObject, isSeed, isWhole, SEED } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { resolveConfig, type TransformerOptions } from '../models/config.js';
 import type { FitOptions } from '../train/fit.js';
@@ -38,9 +38,6 @@ const FIT_SETTINGS = [
   ...(['gradientAccumulation', 'gradientCheckpointing', 'averageLast', 'emaDecay', 'earlyStopping'] as const),
   ...(['validateEvery', 'checkpointEvery', 'seed'] as const),
 ];
-
-/** A model's seed has 31 bits. */
-export const LARGEST_SEED = 2 ** 31 - 1;
 
 const SCHEDULES = ['constant', 'cosine', 'linear', 'inverseSquareRoot'] as const;
 
@@ -185,7 +182,7 @@ const CHECKS: Record<keyof TaskConfig, Check> = {
   emaDecay: share,
   validation: notNegative,
   validateEvery: count,
-  seed: numberThat((n) => isWhole(n) && n <= LARGEST_SEED, `an integer, 0 to ${LARGEST_SEED}`),
+  seed: numberThat(isSeed, SEED),
 };
 const SCHEDULE_CHECKS: Record<keyof NonNullable<TaskConfig['schedule']>, Check> = {
   kind: oneOf(SCHEDULES),

@@ -165,7 +165,7 @@ export function checkSynchronous<T>(op: string, result: T): T {
 export function checkSizes(op: string, values: Readonly<Record<string, number | undefined>>, least: 0 | 1): void {
   for (const [name, value] of Object.entries(values)) {
     const isSize = (size: number) => isInt32(size) && size >= least;
-    checkNumber(op, name, value as number, isSize, `an integer from ${least} on`);
+    checkNumber(op, name, value as number, isSize, `an integer from ${least} to 2³¹ − 1`);
   }
 }
 

@@ -4,6 +4,7 @@ import {
   checkNumber,
   checkOneOf,
   checkOptions,
+  checkSeed,
   checkSizes,
   describeValue,
   isFraction,
@@ -85,7 +86,7 @@ export interface TransformerOptions {
   bosId?: number | undefined;
   /** Ends what is generated; nothing does if it is not below `targetVocab`. Default 2. */
   eosId?: number | undefined;
-  /** Of the initial parameters and of dropout. Default 0. */
+  /** Of the initial parameters and of dropout: an integer, 0 or more. Default 0. */
   seed?: number | undefined;
 }
 
@@ -141,7 +142,8 @@ function checkEach(config: TransformerConfig, given: TransformerOptions): void {
   const { maxLength, encoderLayers, decoderLayers, bosId, eosId, seed, padId, tieEmbeddings } = config;
   checkLayer('Transformer', config);
   checkSizes('Transformer', { maxLength }, 1);
-  checkSizes('Transformer', { encoderLayers, decoderLayers, bosId, eosId, seed, padId: padId ?? 0 }, 0);
+  checkSizes('Transformer', { encoderLayers, decoderLayers, bosId, eosId, padId: padId ?? 0 }, 0);
+  checkSeed('Transformer', seed);
   check(encoderLayers + decoderLayers > 0, 'encoderLayers and decoderLayers are both 0, expected one of them above');
   if (encoderLayers > 0) checkSizes('Transformer', { sourceVocab: given.sourceVocab }, 1);
   checkSizes('Transformer', { targetVocab: (decoderLayers > 0 ? given : config).targetVocab }, 1);

@@ -44,6 +44,7 @@ describe('what cannot be', () => {
       'tieEmbeddings is "some"': { tieEmbeddings: 'some' as 'all' },
       'one vocabulary': { tieEmbeddings: 'all' },
       seed: { seed: -1 },
+      'maxLength is 2147483648, expected an integer from 1 to 2³¹ − 1': { maxLength: 2 ** 31 },
     };
     const before = device.memory().used;
     for (const [message, options] of Object.entries(impossible)) {

@@ -185,3 +185,10 @@ it('gives its memory back', async () => {
 function norm(values: ArrayLike<number>): number {
   return Math.hypot(...Array.from(values));
 }
+
+it('takes seeds of more than 31 bits, all of which count', async () => {
+  const device = await deviceFor(best, 2);
+  const weights = [3, 2 ** 31 + 3, 2 ** 32 + 3].map((seed) => build(device, { seed }).parameters()[0]!.dataSync());
+  expect(weights[1]).not.toEqual(weights[0]);
+  expect(weights[2]).not.toEqual(weights[0]);
+});

@@ -228,8 +228,8 @@ describe('layers refuse, for callers without types, too,', () => {
     ['gated', 'no', 'layer options: gated is "no", expected one of true, false'],
     ['bias', null, 'layer options: bias is null, expected one of true, false'],
     ['heads', 3, 'layer options: dModel is 8, expected a multiple of heads, 3'],
-    ['kvHeads', 1.5, 'layer options: kvHeads is 1.5, expected an integer from 1 on'],
-    ['dFF', 0, 'layer options: dFF is 0, expected an integer from 1 on'],
+    ['kvHeads', 1.5, 'layer options: kvHeads is 1.5, expected an integer from 1 to 2³¹ − 1'],
+    ['dFF', 0, 'layer options: dFF is 0, expected an integer from 1 to 2³¹ − 1'],
     ['layerNormEps', Number.NaN, 'layer options: layerNormEps is NaN, expected a number, 0 or more'],
   ])('an option %s of %s', (name, value, message) => {
     expect(() => encoder({ [name]: value })).toThrow(ArgumentError);
@@ -237,7 +237,7 @@ describe('layers refuse, for callers without types, too,', () => {
   });
 
   it('numbers of layers that are none, and heads that do not fit', () => {
-    expect(() => encoder({}, 1.5)).toThrow('Encoder: layers is 1.5, expected an integer from 0 on');
+    expect(() => encoder({}, 1.5)).toThrow('Encoder: layers is 1.5, expected an integer from 0 to 2³¹ − 1');
     expect(() => new Decoder(init, randomness, sizes, -1, false)).toThrow('Decoder: layers is -1');
     const attention = () => new MultiHeadAttention(init, { dModel: 8, heads: 4, kvHeads: 3 }, null);
     expect(attention).toThrow('MultiHeadAttention: heads is 4, expected a multiple of kvHeads, 3');
