@@ -1,7 +1,8 @@
 // How parameters begin: the same seed gives the same parameters on every backend.
 
-import { checkSeed } from '../core/check.js';
+import { checkSeed, describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
+import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import type { Shape, Tensor } from '../core/tensor.js';
 
@@ -14,12 +15,14 @@ export class Initializer {
   #stream = 0;
   readonly #made: Tensor[] = [];
 
-  /** Throws ArgumentError unless `seed` is an integer, 0 or more. */
+  /** Throws ArgumentError unless `device` is one and `seed` an integer, 0 or more. */
   constructor(
     readonly device: Device,
     readonly seed: number,
     private readonly blank = false,
   ) {
+    if (typeof device?.unscoped !== 'function')
+      throw new ArgumentError(`Initializer: device is ${describeValue(device)}, expected await createDevice()`);
     checkSeed('Initializer', seed);
   }
 
@@ -70,7 +73,7 @@ export class Initializer {
     });
   }
 
-  /** @internal Frees all that it made: for a model that cannot be made as a whole. */
+  /** Frees all that it made: for a model that cannot be made as a whole. */
   dispose(): void {
     for (const tensor of this.#made) tensor.dispose();
   }

@@ -92,9 +92,9 @@ abstract class Layer extends Module {
     super();
     checkLayer('layer options', options);
     const { dModel, dFF = 4 * dModel, dropout = 0, positions = null, angles, bias } = options;
+    this.dropout = new Dropout(dropout, randomness); // first, as it may refuse: no memory is taken yet
     this.selfAttn = new MultiHeadAttention(init, options, positions, angles);
     this.linear1 = new Linear(init, dModel, dFF, bias);
-    this.dropout = new Dropout(dropout, randomness);
     this.linear2 = new Linear(init, dFF, dModel, bias);
     this.linear3 = options.gated ? new Linear(init, dModel, dFF, bias) : null;
     this.norm1 = newNorm(init, options);

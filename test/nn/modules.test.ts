@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  AdditiveAttention,
   ArgumentError,
   Decoder,
   Dropout,
@@ -234,6 +235,27 @@ describe('layers refuse, for callers without types, too,', () => {
   ])('an option %s of %s', (name, value, message) => {
     expect(() => encoder({ [name]: value })).toThrow(ArgumentError);
     expect(() => encoder({ [name]: value })).toThrow(message);
+  });
+
+  it('a device that was not awaited', () => {
+    const message = 'Initializer: device is a Promise, expected await createDevice()';
+    expect(() => new Initializer(Promise.resolve(device) as never, 1)).toThrow(message);
+  });
+
+  it('what does not fit, whose part that did is freed by the initializer', () => {
+    const { used } = device.memory();
+    const init = new Initializer(device, 1);
+    expect(() => new AdditiveAttention(init, 4, -1, 4)).toThrow(ShapeError);
+    expect(device.memory().used).toBeGreaterThan(used);
+    init.dispose();
+    expect(device.memory().used).toBe(used);
+  });
+
+  it('dropout that is none, before memory is taken', () => {
+    const { used } = device.memory();
+    expect(() => encoder({ dropout: 2 }, 2)).toThrow('Dropout: p is 2, expected a number from 0 to 1');
+    expect(() => new Decoder(init, randomness, { ...sizes, dropout: Number.NaN }, 1, true)).toThrow(ArgumentError);
+    expect(device.memory().used).toBe(used);
   });
 
   it('numbers of layers that are none, and heads that do not fit', () => {
