@@ -41,6 +41,9 @@ const writers: readonly Writer[] = [
   { model: await loadModel(device, backwards), order: (output) => output.toReversed() },
 ];
 
+/** What both models can score: the begin and all of an output but its end. */
+const maxNewTokens = Math.min(...writers.map(({ model }) => model.config.maxLength)) - 1;
+
 const pairs = (await readPairs(file)).sort((a, b) => a.source.length - b.source.length); // equals end together
 const outputs: Output[] = [];
 for (let at = 0; at < pairs.length; at += BATCH) {
@@ -72,7 +75,7 @@ async function pronounce(sources: readonly string[]): Promise<Output[]> {
 async function propose({ model, order }: Writer, sources: readonly string[]): Promise<Output[][]> {
   const { target } = tokenizersOf(model);
   const encoded = sources.map((text) => encodeInput(model, text));
-  const found = await model.generate(encoded, { numBeams: beams, numReturnSequences: beams });
+  const found = await model.generate(encoded, { numBeams: beams, numReturnSequences: beams, maxNewTokens });
   const outputs: Output[][] = sources.map(() => []);
   found.sequences.forEach((ids, n) => {
     outputs[found.inputs[n] as number]?.push(order(words(target.decode(ids))));
