@@ -1,4 +1,4 @@
-import { checkKnown } from '../core/check.js';
+import { checkArray, checkKnown, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
 /** Tokens that stand for no text, by what they are for. */
@@ -19,10 +19,11 @@ const ROLES = ['pad', 'bos', 'eos', 'unk', 'additional'] as const;
 /** All of them, in the order in which vocabularies made here start. */
 export function specialList(special: SpecialTokens): string[] {
   const { pad, bos, eos, unk, additional = [] } = checkKnown('special tokens', special, ROLES);
+  checkArray('special tokens', 'additional', additional, 'an array of texts');
   const list = [pad, bos, eos, unk, ...additional].filter((token) => token !== undefined);
   const odd = list.find((token) => typeof token !== 'string' || token === '');
   if (odd !== undefined)
-    throw new ArgumentError(`special tokens: ${JSON.stringify(odd)} is one of them, expected text such as <s>`);
+    throw new ArgumentError(`special tokens: ${describeValue(odd)} is one of them, expected text such as <s>`);
   return [...new Set(list)];
 }
 

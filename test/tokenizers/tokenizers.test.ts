@@ -81,6 +81,8 @@ describe('WordTokenizer', () => {
 
   it('know every option that is given', () => {
     const wrong: [string, () => unknown][] = [
+      ['additional is "<x>", expected an array', () => new ByteTokenizer({ additional: '<x>' as never })],
+      ['special tokens: 3n is one of them, expected text', () => new ByteTokenizer({ pad: 3n as never })],
       ['special tokens: there is no option mask', () => new ByteTokenizer({ mask: '<mask>' } as never)],
       ['no option min_frequency', () => BpeTokenizer.train('ab', { vocabSize: 300, min_frequency: 2 } as never)],
       ['no option split', () => CharTokenizer.train('ab', { split: 'whitespace' } as never)],
