@@ -38,7 +38,10 @@ export function HeatMap(props: HeatMapProps) {
   const frame = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const width = useWidth(frame);
-  const [active, setActive] = useState<Cell | null>(null);
+  const [pointed, setPointed] = useState<Cell | null>(null);
+  // Other values may have come since, and fewer.
+  const active = pointed && pointed.row < rows.length && pointed.column < columns.length ? pointed : null;
+  const tipAt = useRef({ x: 0, y: 0 });
   const [focused, setFocused] = useState(false);
   const place = layOut(props, width, textScale());
   const { left, top, cell, height } = place;
@@ -49,14 +52,19 @@ export function HeatMap(props: HeatMapProps) {
     if (width > 0) drawSoon(picture, () => drawCells(picture, props, place));
     // Pointing at cells draws nothing anew; `place` follows from the rest.
   }, [rows, columns, values, colour, format, width, height, theme.value]);
+  // The tooltip tells of these values, and goes with the picture.
+  useLayoutEffect(() => {
+    if (active === null) return;
+    showTooltip(describe(active), tipAt.current.x, tipAt.current.y);
+    return hideTooltip;
+  }, [active, values]);
 
   const activate = (cellAt: Cell | null, x = 0, y = 0) => {
-    if (cellAt?.row !== active?.row || cellAt?.column !== active?.column) {
-      setActive(cellAt);
+    tipAt.current = { x, y };
+    if (cellAt?.row !== pointed?.row || cellAt?.column !== pointed?.column) {
+      setPointed(cellAt);
       onActive?.(cellAt);
-    }
-    if (cellAt === null) hideTooltip();
-    else showTooltip(describe(cellAt), x, y);
+    } else if (cellAt) showTooltip(describe(cellAt), x, y);
   };
   const cellAt = (event: MouseEvent): Cell | null => {
     const box = (canvas.current as HTMLCanvasElement).getBoundingClientRect();
@@ -112,7 +120,9 @@ export function HeatMap(props: HeatMapProps) {
           onPointerLeave={() => activate(null)}
           onClick={(event) => {
             const spot = cellAt(event);
-            if (spot) onChoose?.(spot);
+            if (spot === null) return;
+            activate(spot, event.clientX, event.clientY); // a finger does not point before it presses
+            onChoose?.(spot);
           }}
         >
           {/* biome-ignore lint/a11y/useSemanticElements: as above */}

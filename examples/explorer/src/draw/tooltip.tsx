@@ -35,7 +35,11 @@ export function Tooltip() {
       if (event.key === 'Escape') hideTooltip();
     };
     addEventListener('keydown', press);
-    return () => removeEventListener('keydown', press);
+    addEventListener('pointercancel', hideTooltip); // a finger scrolls
+    return () => {
+      removeEventListener('keydown', press);
+      removeEventListener('pointercancel', hideTooltip);
+    };
   }, []);
   if (at === null) return null;
   return (

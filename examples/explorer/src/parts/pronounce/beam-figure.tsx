@@ -1,4 +1,4 @@
-import { useMemo, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { Figure } from '../../draw/figure.js';
 import { decimal, percent } from '../../draw/format.js';
 import { hideTooltip, showTooltip } from '../../draw/tooltip.js';
@@ -33,6 +33,7 @@ interface TreeProps {
 function Tree({ said, nodes, width, height }: TreeProps) {
   const [current, setCurrent] = useState('');
   const spots = useRef(new Map<string, SVGGElement>());
+  useLayoutEffect(() => hideTooltip, [said]); // what it says is of a spot that is gone
   const name = (node: BeamNode) => tokenName(said.model.target, node.token);
   const describe = (node: BeamNode) => {
     const fate = { alive: 'followed', finished: 'finished', pruned: 'pruned' }[node.fate];
