@@ -180,6 +180,18 @@ describe.runIf(possible)('the explorer’s page', { timeout: 180_000 }, () => {
       .toBeLessThan(0);
   });
 
+  it('the beam tree grows with the page’s text', async () => {
+    const heightOfNames = async (width: number, height: number) => {
+      const { page } = await explorer.open('pronounce', { viewport: { width, height } });
+      await page.getByText('Beam search').click();
+      const { height: drawn } = (await page.locator('.beam-name').first().boundingBox())!;
+      return (
+        drawn / (await page.evaluate(() => Number.parseFloat(getComputedStyle(document.documentElement).fontSize)))
+      );
+    };
+    expect(await heightOfNames(3840, 2160)).toBeCloseTo(await heightOfNames(1280, 900), 1);
+  });
+
   it('shows the name of the part that is open where there is no room for all', async () => {
     const { page } = await explorer.open('teach', { viewport: { width: 360, height: 740 } });
     const name = page.getByRole('navigation').getByRole('link', { name: 'Teach it' });

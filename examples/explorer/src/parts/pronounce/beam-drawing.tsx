@@ -2,7 +2,7 @@ import { linkHorizontal } from 'd3-shape';
 import { decimal } from '../../draw/format.js';
 import type { BeamNode } from './beam-layout.js';
 
-/** Pixels of a column and a row of the tree. */
+/** Of a column and a row of the tree, in its own units, which grow with the page's text. */
 export const COLUMN = 92;
 export const ROW = 40;
 

@@ -1,6 +1,7 @@
 import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { Figure } from '../../draw/figure.js';
 import { decimal, percent } from '../../draw/format.js';
+import { textScale } from '../../draw/grid-layout.js';
 import { hideTooltip, showTooltip } from '../../draw/tooltip.js';
 import { tokenName } from '../../model.js';
 import type { Pronunciation } from '../../pronounce.js';
@@ -33,6 +34,7 @@ interface TreeProps {
 function Tree({ said, nodes, width, height }: TreeProps) {
   const [current, setCurrent] = useState('');
   const spots = useRef(new Map<string, SVGGElement>());
+  const scale = textScale();
   useLayoutEffect(() => hideTooltip, [said]); // what it says is of a spot that is gone
   const name = (node: BeamNode) => tokenName(said.model.target, node.token);
   const describe = (node: BeamNode) => {
@@ -61,7 +63,7 @@ function Tree({ said, nodes, width, height }: TreeProps) {
   const reachable = nodes.some(({ key }) => key === current) ? current : nodes[0]?.key;
   return (
     <div class="beam-scroll" role="tree" aria-label="Beginnings that beam search followed">
-      <svg role="presentation" width={width} height={height}>
+      <svg role="presentation" width={width * scale} height={height * scale} viewBox={`0 0 ${width} ${height}`}>
         {nodes.map((node) => node.parent && <BeamEdge key={node.key} node={node} parent={node.parent} />)}
         {nodes.map((node) => (
           <BeamSpot
