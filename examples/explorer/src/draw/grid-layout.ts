@@ -73,10 +73,20 @@ export function drawNames(
     context.fillText(rows[row] as string, left - 6 * scale, top + (row + 0.5) * height);
   }
   context.textAlign = 'center';
-  const everyColumn = Math.ceil(((longest(columns) * LETTER + 4) * scale) / cell);
+  const everyColumn = everyThatFits(columns, cell / scale);
   for (let column = 0; column < columns.length; column += everyColumn) {
     context.fillText(columns[column] as string, left + (column + 0.5) * cell, top - 10 * scale);
   }
+}
+
+/** How many columns lie between those whose names do not touch, for columns of `width`. */
+function everyThatFits(names: readonly string[], width: number): number {
+  const room = (a: string, b: string) => ((a.length + b.length) / 2) * LETTER + 4;
+  for (let every = 1; every < names.length; every++) {
+    const shown = names.filter((_, i) => i % every === 0);
+    if (shown.every((name, i) => i === 0 || room(shown[i - 1] as string, name) <= every * width)) return every;
+  }
+  return Math.max(1, names.length);
 }
 
 /** Where a key leads from a cell; null if it is none that moves. */

@@ -74,7 +74,7 @@ export function LineChart({ label, series, xTitle, yFormat, xRange, yRange }: Li
               </text>
             </g>
           ))}
-          {x.ticks(Math.max(2, width / 110)).map((tick) => (
+          {x.ticks(Math.max(2, width / 90)).map((tick) => (
             <text key={tick} class="tick" x={x(tick)} y={HEIGHT - MARGIN.bottom + 16} text-anchor="middle">
               {tick.toLocaleString('en').replace('-', '−')}
             </text>

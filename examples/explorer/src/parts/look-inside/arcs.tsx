@@ -5,8 +5,9 @@ import { weightText } from '../../draw/format.js';
 import { textScale } from '../../draw/grid-layout.js';
 import type { HeadView } from './heads.js';
 
-/** Pixels that a token needs, and of the arcs, where the page's text is 16 pixels. */
-const ROOM = 26;
+/** Pixels where the page's text is 16 pixels: of a token, at least and at most, of each of its letters, and of the arcs. */
+const ROOM = [26, 120] as const;
+const LETTER = 8;
 const HEIGHT = 150;
 /** Weights below it are not drawn. */
 const FAINT = 0.03;
@@ -33,7 +34,9 @@ export function Arcs({ view, row, onRow }: ArcsProps) {
   const { keys, queries, weights, id } = view;
   const scale = textScale();
   const height = HEIGHT * scale;
-  const width = Math.max(useWidth(box), ROOM * scale * Math.max(keys.length, queries.length));
+  const longest = Math.max(...[...keys, ...queries].map((name) => name.length));
+  const room = Math.min(ROOM[1], Math.max(ROOM[0], LETTER * (longest + 0.5))) * scale;
+  const width = Math.max(useWidth(box), room * Math.max(keys.length, queries.length));
   const arcs = useMemo((): Arc[] => {
     const x = (i: number, count: number) => ((i + 0.5) / count) * width;
     return Array.from(weights, (weight, at) => ({ weight, from: Math.floor(at / keys.length), to: at % keys.length }))
