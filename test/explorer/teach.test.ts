@@ -115,11 +115,24 @@ describe.runIf(possible)('the explorer teaches a model', { timeout: 180_000 }, (
     const { page } = await explorer.open('teach');
     await page.getByText('The model on this page').click();
     await page.getByText('Pairs of your own').click();
-    const pairs = Array(30).fill('naïve N AY').join('\n');
+    const pairs = Array.from({ length: 30 }, (_, i) => `ï${'a'.repeat(i)} N AY`).join('\n');
     await page.getByLabel('Your pairs').fill(pairs);
     await page.getByRole('button', { name: 'Start teaching' }).click();
     await page.getByRole('alert').getByText('ï').waitFor();
     expect(await page.getByLabel('Your pairs').inputValue()).toBe(pairs);
+  });
+
+  it('keeps back words, with all of their answers', async () => {
+    const { page } = await explorer.open('teach');
+    const word = (i: number) => [...String(i)].map((digit) => 'abcdefghij'[+digit]).join('');
+    await paste(page, Array.from({ length: 300 }, (_, i) => `${word(i % 60)} ${i % 60}${i % 7}`).join('\n'));
+    const rows = page.locator('.attempts tbody tr');
+    await rows.first().waitFor();
+    const tested = (await rows.allTextContents()).filter((text) => !text.includes('your word'));
+    expect(tested).toHaveLength(6); // a tenth of 60
+    expect(new Set(tested.map((text) => /^[a-j]+/.exec(text)?.[0])).size).toBe(6);
+    for (const text of tested) expect(text).toMatch(/^[a-j]+\d+ or \d+/);
+    await page.context().close();
   });
 
   it('a model that is there goes on learning', async () => {
@@ -135,6 +148,7 @@ describe.runIf(possible)('the explorer teaches a model', { timeout: 180_000 }, (
   it.each([
     ['nothing', '', /0 pairs to learn from are too few/],
     ['a line without an answer', 'cat cats\ndog\n', /Line 2, “dog”, has no answer/],
+    ['one word only', 'cat cats\n'.repeat(30), /too few different words: 1\./],
     ['few pairs', 'cat cats\n', /1 pair to learn from are too few/],
     ['a long word', `${'x'.repeat(99)} y\n`, /Line 1, “x+…”, is too long/],
     [

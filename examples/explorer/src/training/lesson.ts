@@ -56,10 +56,8 @@ export function parsePairs(text: string): Pair[] {
   return pairs;
 }
 
-/** Splits pairs, the same way at each call, and makes tokenizers: of answers by words if they have spaces, else by letters. */
+/** Splits pairs by their words, the same way at each call, and makes tokenizers: of answers by words if they have spaces, else by letters. */
 export function lessonOf(pairs: readonly Pair[], tokenizers: { source?: Tokenizer; target?: Tokenizer } = {}): Lesson {
-  const shuffled = new Random(1).shuffle([...pairs]);
-  const tested = Math.min(TESTED, Math.ceil(pairs.length / 10));
   const targets = pairs.map(({ target }) => target);
   const spaced = targets.some((target) => target.includes(' '));
   const longest = Math.max(...targets.map((target) => (spaced ? target.split(' ') : Array.from(target)).length));
@@ -67,9 +65,16 @@ export function lessonOf(pairs: readonly Pair[], tokenizers: { source?: Tokenize
     throw new Complaint(`An answer has ${longest} letters; ${LONGEST} are possible. Put spaces between its parts.`);
   const answers = new Map<string, Set<string>>();
   for (const { source, target } of pairs) answers.set(source, (answers.get(source) ?? new Set()).add(target));
+  if (answers.size < LEAST_PAIRS)
+    throw new Complaint(`The pairs have too few different words: ${answers.size}. Give ${LEAST_PAIRS} or more.`);
+  const shuffled = new Random(1).shuffle([...pairs]);
+  const tested = new Set<string>();
+  const most = Math.min(TESTED, Math.ceil(answers.size / 10));
+  for (const { source } of shuffled) if (tested.size < most) tested.add(source);
   return {
-    train: shuffled.slice(tested),
-    test: shuffled.slice(0, tested),
+    train: shuffled.filter(({ source }) => !tested.has(source)),
+    // One of its answers stands for all.
+    test: Array.from(tested, (source) => ({ source, target: [...(answers.get(source) as Set<string>)].join(' or ') })),
     answers,
     source:
       tokenizers.source ??
