@@ -111,6 +111,27 @@ describe.runIf(possible)('the explorer teaches a model', { timeout: 180_000 }, (
     expect(trouble).toEqual([]);
   });
 
+  it('is not lost with the page unasked, but for what was saved', async () => {
+    const { page } = await explorer.open('teach');
+    let asked = 0;
+    page.on('dialog', async (dialog) => {
+      asked++;
+      await dialog.dismiss();
+    });
+    await paste(page, PAIRS);
+    await reaches(page, 20);
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await page.getByRole('button', { name: 'Resume' }).waitFor();
+    await page.evaluate(() => location.reload());
+    await expect.poll(() => asked).toBe(1);
+    expect(await fact(page, 'Steps')).toBeGreaterThan(20);
+    await files(page);
+    await page.reload();
+    await page.locator('.enrolment').waitFor();
+    expect(asked).toBe(1);
+    await page.context().close();
+  });
+
   it('pairs that a model cannot learn stay, with what is wrong with them', async () => {
     const { page } = await explorer.open('teach');
     await page.getByText('The model on this page').click();

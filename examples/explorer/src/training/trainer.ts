@@ -2,6 +2,7 @@ import { batch, type Signal, signal } from '@preact/signals';
 import { createDevice, type Device, Transformer } from 'simdformer';
 import type { Point } from '../draw/line-chart.js';
 import { encodeWord, type Files, type Model } from '../model.js';
+import { saveFiles } from '../save-files.js';
 import type { Session } from '../session.js';
 import { Course, newModel, type Settings } from './course.js';
 import type { Lesson } from './lesson.js';
@@ -39,8 +40,14 @@ export class Trainer {
   #stop = new AbortController();
   #losses: Point[] = [];
   #lastShown = 0;
+  #savedStep = 0;
 
-  constructor(private readonly session: Session) {}
+  constructor(private readonly session: Session) {
+    // What was learnt goes with the page: the browser asks first.
+    addEventListener('beforeunload', (event) => {
+      if (this.report.value.step > this.#savedStep) event.preventDefault();
+    });
+  }
 
   /** Begins with a new model, or with one that was saved. Does nothing if it has begun already: people click twice. */
   async start(prepare: () => Promise<{ lesson: Lesson; from: Settings | Files }>): Promise<void> {
@@ -93,21 +100,24 @@ export class Trainer {
     this.#course?.dispose();
     this.#course = null;
     this.#losses = [];
+    this.#savedStep = 0;
     batch(() => {
       this.report.value = NOTHING;
       this.phase.value = 'idle';
     });
   }
 
-  /** The model as files, to be saved or shown elsewhere. */
-  files(): Promise<Files> {
-    return (this.#course as Course).model.transformer.toFiles();
+  /** Lets the browser save the model as it is. */
+  async save(): Promise<void> {
+    const { step } = this.report.value;
+    saveFiles(await this.#files());
+    this.#savedStep = step;
   }
 
   /** Gives the model to all parts of the page. */
   async share(): Promise<void> {
     const { step } = this.report.value;
-    await this.session.open(`the model after ${step} steps`, await this.files());
+    await this.session.open(`the model after ${step} steps`, await this.#files());
   }
 
   /** What the model makes of test words now. */
@@ -128,6 +138,10 @@ export class Trainer {
     } catch {
       return null;
     }
+  }
+
+  #files(): Promise<Files> {
+    return (this.#course as Course).model.transformer.toFiles();
   }
 
   #show(speed: number): void {

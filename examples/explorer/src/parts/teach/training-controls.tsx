@@ -1,6 +1,5 @@
 import { Slider } from '../../draw/controls.js';
 import { Facts } from '../../draw/facts.js';
-import { saveFiles } from '../../save-files.js';
 import type { Session } from '../../session.js';
 import type { Trainer } from '../../training/trainer.js';
 
@@ -59,7 +58,7 @@ export function TrainingControls({ session, trainer }: TrainingProps) {
           />
           All parts follow it as it learns
         </label>
-        <button type="button" onClick={attempt(async () => saveFiles(await trainer.files()))}>
+        <button type="button" onClick={attempt(() => trainer.save())}>
           Save
         </button>
       </div>
