@@ -144,6 +144,10 @@ describe.runIf(possible)('the explorer pronounces as the model in Node', () => {
         else expectPercent(says, chance);
       }
     }
+    const heights = await page
+      .locator('.candidate')
+      .evaluateAll((all) => all.map((candidate) => candidate.getBoundingClientRect().height));
+    expect(Math.max(...heights)).toBeCloseTo(Math.min(...heights)); // none needs two lines
   });
 
   it('complains about nothing', () => expect(explorerPage.trouble).toEqual([]));

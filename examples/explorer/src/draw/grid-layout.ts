@@ -70,7 +70,7 @@ export function drawNames(
   context.textAlign = 'right';
   const everyRow = Math.ceil((LINE * scale) / height);
   for (let row = 0; row < rows.length; row += everyRow) {
-    context.fillText(rows[row] as string, left - 6 * scale, top + (row + 0.5) * height);
+    context.fillText(rows[row] as string, left - 6 * scale, top + (row + 0.5) * height, left - 8 * scale);
   }
   context.textAlign = 'center';
   const everyColumn = everyThatFits(columns, cell / scale);

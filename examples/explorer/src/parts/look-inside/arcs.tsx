@@ -35,7 +35,7 @@ export function Arcs({ view, row, onRow }: ArcsProps) {
   const scale = textScale();
   const height = HEIGHT * scale;
   const longest = Math.max(...[...keys, ...queries].map((name) => name.length));
-  const room = Math.min(ROOM[1], Math.max(ROOM[0], LETTER * (longest + 0.5))) * scale;
+  const room = Math.min(ROOM[1], Math.max(ROOM[0], LETTER * longest)) * scale;
   const width = Math.max(useWidth(box), room * Math.max(keys.length, queries.length));
   const arcs = useMemo((): Arc[] => {
     const x = (i: number, count: number) => ((i + 0.5) / count) * width;

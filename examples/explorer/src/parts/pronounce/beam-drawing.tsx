@@ -21,6 +21,12 @@ export function BeamEdge({ node, parent }: { node: BeamNode; parent: BeamNode })
   return <path class={`beam-edge ${node.fate} ${node.best ? 'best' : ''}`} d={path} />;
 }
 
+/** What of a name has room in its spot; the label has all of it. */
+function fitting(name: string): string {
+  const letters = Array.from(name);
+  return letters.length > 4 ? `${letters.slice(0, 3).join('')}…` : name;
+}
+
 interface SpotProps {
   readonly node: BeamNode;
   readonly name: string;
@@ -59,7 +65,7 @@ export function BeamSpot({ node, name, label, reachable, keep, onKeyDown, onShow
         <circle r={RADIUS - 1} />
       )}
       <text class="beam-name" dy="0.35em">
-        {name === 'start' ? '▸' : name}
+        {name === 'start' ? '▸' : fitting(name)}
       </text>{' '}
       {node.parent && (
         <text class="beam-sum" x={RADIUS + 4} dy="-0.45em">

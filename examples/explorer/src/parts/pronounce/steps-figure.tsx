@@ -26,7 +26,7 @@ export function StepsFigure({ session, said }: StepsProps) {
       title="Step by step"
       says={
         sampling
-          ? 'Outlines are the model’s probabilities; filled bars are those that temperature, top-k and top-p make of them. Choose any sound to hear how the model would go on from it.'
+          ? 'Outlines are the model’s probabilities; filled bars are those that temperature, top-k and top-p make of them. Choose another sound to see how the model would go on from it.'
           : 'Each card is one step of the decoder: the sound it chose on top, and the most probable ones below with their probabilities. Choose another sound to see how the model would go on from it.'
       }
     >
