@@ -1,4 +1,5 @@
 import { appendFileSync, existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { isObject } from '../core/check.js';
 import { type Curve, curvesSvg } from '../inspect/svg.js';
 import { withPath } from '../io/atomic-write.js';
 import type { Progress, Validation } from '../train/fit.js';
@@ -44,7 +45,7 @@ export class TrainingLog {
    * Training loss, each point the mean of its neighbours, and all that validations measured; undefined without a step.
    */
   curves(): string | undefined {
-    const entries = this.#begun ? this.#entries : this.#read();
+    const entries = this.#begun ? this.#entries : this.#read().entries;
     const losses = entries.flatMap((entry) =>
       'loss' in entry ? [[entry.step, entry.loss ?? Number.NaN] as const] : [],
     );
@@ -67,10 +68,11 @@ export class TrainingLog {
     if (this.#begun) return;
     this.#begun = true;
     const isEarlier = (entry: Entry) => entry.step < first || (entry.step === first && precedes(entry));
-    this.#entries = first > 1 ? this.#read(isEarlier) : [];
+    const { entries, size } = first > 1 ? this.#read(isEarlier) : { entries: [], size: 0 };
+    this.#entries = entries;
     this.#write(() => {
-      if (this.#entries.length === 0) writeFileSync(this.path, '');
-      else truncateSync(this.path, Buffer.byteLength(this.#entries.map(lineOf).join('')));
+      if (size === 0) writeFileSync(this.path, '');
+      else truncateSync(this.path, size);
     });
   }
 
@@ -90,22 +92,34 @@ export class TrainingLog {
     }
   }
 
-  /** The entries of an earlier run for as long as `isKept`, up to a line that its end cut short. */
-  #read(isKept: (entry: Entry) => boolean = () => true): Entry[] {
-    if (!existsSync(this.path)) return [];
+  /**
+   * The entries of an earlier run for as long as `isKept`, and the bytes up to the end of the last one. Lines that are no
+   * entries, as one that a full disk cut short, are passed over.
+   */
+  #read(isKept: (entry: Entry) => boolean = () => true): { entries: Entry[]; size: number } {
     const entries: Entry[] = [];
-    for (const line of readFileSync(this.path, 'utf8').split('\n')) {
+    let size = 0;
+    if (!existsSync(this.path)) return { entries, size };
+    let read = 0;
+    for (const line of readFileSync(this.path, 'latin1').split(/(?<=\n)/)) {
+      read += line.length; // bytes, in latin1
       const entry = parseLine(line);
-      if (entry === undefined || !isKept(entry)) break;
+      if (entry === undefined) continue;
+      if (!isKept(entry)) break;
       entries.push(entry);
+      size = read;
     }
-    return entries;
+    return { entries, size };
   }
 }
 
 function parseLine(line: string): Entry | undefined {
+  if (!line.endsWith('\n')) return undefined; // what is written next would be in it
   try {
-    return JSON.parse(line) as Entry;
+    const entry: unknown = JSON.parse(line);
+    const { step, loss, metrics } = Object(entry);
+    const isEntry = typeof step === 'number' && (loss !== undefined || isObject(metrics));
+    return isEntry ? (entry as Entry) : undefined;
   } catch {
     return undefined;
   }
