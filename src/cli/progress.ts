@@ -16,10 +16,10 @@ const LINE_EVERY = 5;
 /** What is counted per second: an example is a word where models learn words. */
 type Unit = 'tokens' | 'words';
 
-/** A bar with loss, speed and time left on a terminal; plain lines where `stream` is something else. */
+/** A bar with loss, speed and time left on a terminal that can draw one; plain lines where `stream` is something else. */
 export function showProgress(unit: Unit = 'tokens', stream: NodeJS.WriteStream = process.stderr): ProgressView {
   const describe = describer(unit);
-  if (!stream.isTTY) {
+  if (!stream.isTTY || process.env.TERM === 'dumb') {
     let next = 0;
     return {
       onStep(progress) {
@@ -33,8 +33,9 @@ export function showProgress(unit: Unit = 'tokens', stream: NodeJS.WriteStream =
     };
   }
   const format = '{bar} {percentage}% | loss {loss} | {speed} | {left} left{validation}';
+  // Who is killed could not show the cursor again, nor let long lines wrap again.
   const bar = new cliProgress.SingleBar(
-    { stream, format, hideCursor: true, barsize: 20 },
+    { stream, format, hideCursor: false, linewrap: true, barsize: 20 },
     cliProgress.Presets.shades_classic,
   );
   let started = false;

@@ -46,7 +46,8 @@ describe('a training', () => {
       'print(os.WTERMSIG(os.waitpid(pid, 0)[1]))',
     ].join('\n');
     const args = ['train', folder.at('task.json'), '-o', folder.at('gone'), '--steps', '1000000'];
-    const { stdout } = await promisify(execFile)('python3', ['-c', close, process.execPath, ...argumentsOf(args)]);
+    const command = ['-c', close, process.execPath, ...argumentsOf(args)];
+    const { stdout } = await promisify(execFile)('python3', command, { env: { ...process.env, TERM: 'xterm' } });
     expect(stdout.trim()).toBe('1'); // by SIGHUP, as shells have it 129
     const step = await lastStep('gone');
     expect(step).toBeGreaterThan(0);
