@@ -1,6 +1,6 @@
 // The folder of a training: one training at a time, and nothing left in it of those that were killed.
 
-import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ArgumentError } from '../core/errors.js';
 import { withPath } from '../io/atomic-write.js';
@@ -31,7 +31,14 @@ export async function takeFolder(folder: string): Promise<Disposable> {
     const [, owner] = /^lock\.(\d+)$/.exec(name) ?? [];
     if (owner !== undefined && !isRunning(Number(owner))) rmSync(join(folder, name), { force: true });
   }
-  return { [Symbol.dispose]: () => rmSync(path, { force: true }) };
+  return { [Symbol.dispose]: () => giveUp(path) };
+}
+
+/** Removes the lock; where the disk has become read-only, say, the next training takes it over. */
+function giveUp(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {} // why the training could not be written says more
 }
 
 /** Makes the lock; returns false if there is one. It is there with its number or not at all. */
@@ -47,10 +54,13 @@ function create(path: string): boolean {
   }
 }
 
-/** The number of the process that has the lock; null if there is none any more. */
+/** The number of the process that has the lock; null if there is none any more. Throws ArgumentError if it is no file. */
 function ownerOf(path: string): string | null {
   let owner: string | null = null;
   attempt(() => {
+    if (!lstatSync(path).isFile()) {
+      throw new ArgumentError(`${path} is no file, so no lock of a training: remove it, or give another folder`);
+    }
     owner = readFileSync(path, 'utf8');
   }, 'ENOENT');
   return owner;

@@ -2,11 +2,11 @@
 
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, rename, symlink, writeFile } from 'node:fs/promises';
 import { platform } from 'node:os';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { saveSafetensors } from '../../src/index.js';
+import { openSafetensors, saveSafetensors } from '../../src/index.js';
 import { argumentsOf, type RunOptions, simdformer, temporaryFolder } from './run-cli.js';
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -90,6 +90,42 @@ describe('a training', () => {
     for (const name of left) await writeFile(folder.at(`shared-2/${name}`), 'x');
     expect((await train('shared-2', ['--overwrite'])).code).toBe(0);
     expect((await readdir(folder.at('shared-2'))).filter((name) => /lock|tmp/.test(name))).toEqual([]);
+  });
+
+  it.runIf(platform() !== 'win32')('refuses a lock that is no file, and does not wait for it', async () => {
+    await mkdir(folder.at('odd'));
+    await symlink('nowhere', folder.at('odd/lock'));
+    const { code, stdout, stderr } = await train('odd');
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toBe(
+      `simdformer: ${folder.at('odd/lock')} is no file, so no lock of a training: remove it, or give another folder\n`,
+    );
+  });
+
+  it('says why it ended where its folder is no more, though its lock is in there', async () => {
+    const running = train('moved', ['--steps', '1000000']);
+    await expect.poll(() => existsSync(folder.at('moved/log.jsonl')), { timeout: 10_000 }).toBe(true);
+    await rename(folder.at('moved'), folder.at('elsewhere'));
+    await writeFile(folder.at('moved'), 'a file');
+    const { code, stderr } = await running;
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^simdformer: .*checkpoint\.safetensors: .* \((ENOTDIR|ENOENT)\)$/m);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect((await train('elsewhere', ['--resume', '--steps', '2000000'], { interruptAt: /step \d+\// })).code).toBe(
+      130,
+    );
+  });
+
+  it.runIf(platform() !== 'win32')('keeps its checkpoint where a link leads, also when it is overwritten', async () => {
+    await mkdir(folder.at('linked'));
+    await symlink(folder.at('stored.safetensors'), folder.at('linked/checkpoint.safetensors'));
+    for (const args of [[], ['--overwrite', '--seed', '1']]) {
+      expect((await train('linked', args)).code).toBe(0);
+      expect(await readlink(folder.at('linked/checkpoint.safetensors'))).toBe(folder.at('stored.safetensors'));
+      const { metadata, close } = await openSafetensors(folder.at('stored.safetensors'));
+      close();
+      expect(metadata.get('simdformer.checkpoint')).toContain(`"seed":${args.length === 0 ? 0 : 1},`);
+    }
   });
 
   it('that diverges is saved, but fails', async () => {

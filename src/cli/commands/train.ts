@@ -3,6 +3,7 @@ import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { ArgumentError, FormatError } from '../../core/errors.js';
+import { placeOf } from '../../io/atomic-write.js';
 import type { Transformer } from '../../models/transformer.js';
 import { type FitResult, fit } from '../../train/fit.js';
 import { fitSettings, readTask, TASKS, type TaskConfig } from '../config.js';
@@ -126,7 +127,7 @@ async function train(
     for (const change of changedSettings(settings, config)) console.error(`Changed: ${change}`);
   } else {
     if (resume) console.error(`There is no checkpoint in ${out}: starting from the beginning.`);
-    if (existsSync(checkpointIn(out))) await unlink(checkpointIn(out)); // --overwrite forgets it
+    if (existsSync(checkpointIn(out))) await unlink(await placeOf(checkpointIn(out))); // --overwrite forgets it
     await saveSettings(); // before the first checkpoint, so that whoever resumes from one can compare
   }
   const log = new TrainingLog(join(out, 'log.jsonl'), stop.now);
