@@ -14,7 +14,7 @@ import { fingerprint } from '../train/fingerprint.js';
 import { constant, cosine, inverseSquareRoot, linearDecay, type Schedule } from '../train/schedule.js';
 import { type TaskConfig, WARMUP } from './config.js';
 import { type Pair, readDictionary, readPairs, readText, words } from './data.js';
-import { encode, encodeData, encodeInput, tokenizersOf } from './encoding.js';
+import { encode, encodeData, encodeInput, quoted, tokenizersOf } from './encoding.js';
 import { initialModel } from './initial-model.js';
 import { errorRates } from './metrics.js';
 
@@ -102,13 +102,14 @@ function pairModel(device: Device, config: TaskConfig, pairs: readonly Pair[]): 
 function checkLength(text: string, { source, target }: PairExample, maxLength: number, batch: number): void {
   const read = target.length - 1; // the end is written, but not read
   checkSource(text, source.length, maxLength);
-  if (read > maxLength) throw tooLong(`the target of '${text}', with its start,`, read, `maxLength is ${maxLength}`);
+  if (read > maxLength)
+    throw tooLong(`the target of ${quoted(text)}, with its start,`, read, `maxLength is ${maxLength}`);
   const both = source.length + target.length;
-  if (both > batch) throw tooLong(`'${text}' with its target`, both, `batch is ${batch}`);
+  if (both > batch) throw tooLong(`${quoted(text)} with its target`, both, `batch is ${batch}`);
 }
 
 function checkSource(text: string, length: number, maxLength: number): void {
-  if (length > maxLength) throw tooLong(`'${text}'`, length, `maxLength is ${maxLength}`);
+  if (length > maxLength) throw tooLong(quoted(text), length, `maxLength is ${maxLength}`);
 }
 
 function tooLong(what: string, length: number, limit: string): ArgumentError {

@@ -130,7 +130,7 @@ describe('train', () => {
     [
       'a target that is too long',
       `${pairs.join('\n')}\na\t${'AH '.repeat(9)}\n`,
-      /the target of 'a'.* has 10 tokens, but maxLength is 8/,
+      /the target of "a", with its start, has 10 tokens, but maxLength is 8/,
     ],
     ['too few pairs', 'a\tAH\n', /validation holds out 2 pairs, but there are 1/],
   ])('refuses %s before it starts', async (_, data, message) => {

@@ -63,8 +63,11 @@ describe('a task', () => {
     await expect(prepare({}, [...pairs.slice(0, 2), ...long])).rejects.toThrow(/has 10 tokens, but maxLength is 8/);
     for (let i = 0; i < pairs.length; i++) {
       const lines = pairs.with(i, `${words[i]!.repeat(5)}\ta`);
-      await expect(prepare({}, lines)).rejects.toThrow(`'${words[i]!.repeat(5)}' has 10 tokens, but maxLength is 8`);
+      await expect(prepare({}, lines)).rejects.toThrow(`"${words[i]!.repeat(5)}" has 10 tokens, but maxLength is 8`);
     }
+    const endless = `${words[0]!.repeat(5000)}\ta`; // a file that is none of pairs
+    const named = new RegExp(`^"${words[0]!.repeat(19)}.…" has 10000 tokens, but maxLength is 8: `);
+    await expect(prepare({}, [...pairs, endless])).rejects.toThrow(named);
   });
 
   it('draws its model by the seed of the model, or else by that of the task', async () => {
