@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import type { GenerateOptions } from '../../generate/options.js';
 import type { Transformer } from '../../models/transformer.js';
+import { MAX_CACHE_ROWS } from '../../ops/kv-cache.js';
 import { encodeInput, tokenizersOf } from '../encoding.js';
 import { EXIT } from '../exit.js';
 import { type GivenText, givenTexts } from '../given-texts.js';
@@ -29,8 +30,13 @@ export function runCommand(): Command {
     .description('let a model write: the output for each text, or what follows it')
     .argument('<model>', 'folder or name of a model, such as g2p-en')
     .argument('[text...]', 'inputs; without them, the lines of standard input')
-    .option('--beams <n>', 'hypotheses of beam search (default: 1, greedy)', integer(1))
-    .option('--n-best <n>', 'outputs for each text: the best of as many beams, or samples', integer(1), 1)
+    .option('--beams <n>', 'hypotheses of beam search (default: 1, greedy)', integer(1, MAX_CACHE_ROWS))
+    .option(
+      '--n-best <n>',
+      'outputs for each text: the best of as many beams, or samples',
+      integer(1, MAX_CACHE_ROWS),
+      1,
+    )
     .option('--sample', 'draw tokens by their probabilities')
     .addOption(drawing('--temperature <t>', 'sample; below 1, likely tokens become likelier').argParser(positive()))
     .addOption(drawing('--top-k <k>', 'sample from the k most probable tokens').argParser(integer(1)))
