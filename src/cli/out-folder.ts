@@ -34,10 +34,10 @@ export async function takeFolder(folder: string): Promise<Disposable> {
   return { [Symbol.dispose]: () => giveUp(path) };
 }
 
-/** Removes the lock; where the disk has become read-only, say, the next training takes it over. */
+/** Removes this process's lock; where the disk has become read-only, say, the next training takes it over. */
 function giveUp(path: string): void {
   try {
-    rmSync(path, { force: true });
+    if (ownerOf(path) === `${process.pid}`) rmSync(path); // the folder may have been removed, and be another's now
   } catch {} // why the training could not be written says more
 }
 

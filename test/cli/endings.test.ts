@@ -2,10 +2,11 @@
 
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, readlink, rename, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { platform } from 'node:os';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { takeFolder } from '../../src/cli/out-folder.js';
 import { openSafetensors, saveSafetensors } from '../../src/index.js';
 import { argumentsOf, type RunOptions, simdformer, temporaryFolder } from './run-cli.js';
 
@@ -100,6 +101,17 @@ describe('a training', () => {
     expect(stderr).toBe(
       `simdformer: ${folder.at('odd/lock')} is no file, so no lock of a training: remove it, or give another folder\n`,
     );
+  });
+
+  it('gives up its own lock, but not that of another which took the folder after it was removed', async () => {
+    const lock = folder.at('removed/lock');
+    const own = await takeFolder(folder.at('removed'));
+    await writeFile(lock, `${process.ppid}`);
+    own[Symbol.dispose]();
+    expect(await readFile(lock, 'utf8')).toBe(`${process.ppid}`);
+    await rm(lock);
+    (await takeFolder(folder.at('removed')))[Symbol.dispose]();
+    expect(existsSync(lock)).toBe(false);
   });
 
   it('says why it ended where its folder is no more, though its lock is in there', async () => {
