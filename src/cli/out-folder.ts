@@ -1,6 +1,17 @@
 // The folder of a training: one training at a time, and nothing left in it of those that were killed.
 
-import { linkSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  constants,
+  copyFileSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { ArgumentError } from '../core/errors.js';
 import { withPath } from '../io/atomic-write.js';
@@ -46,12 +57,24 @@ function create(path: string): boolean {
   const own = `${path}.${process.pid}`;
   try {
     writeFileSync(own, `${process.pid}`);
-    return attempt(() => linkSync(own, path), 'EEXIST');
+    return place(own, path);
   } catch (error) {
     throw withPath(error, path);
   } finally {
     rmSync(own, { force: true });
   }
+}
+
+/** Gives a file a second place if that is free; returns false if it is not. */
+function place(file: string, path: string): boolean {
+  return attempt(() => {
+    try {
+      linkSync(file, path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw error;
+      copyFileSync(file, path, constants.COPYFILE_EXCL); // FAT, exFAT and some disks of networks have no links
+    }
+  }, 'EEXIST');
 }
 
 /** The number of the process that has the lock; null if there is none any more. Throws ArgumentError if it is no file. */
@@ -70,7 +93,7 @@ function ownerOf(path: string): string | null {
 function takeAway(path: string, owner: string): void {
   const aside = `${path}.${process.pid}`;
   if (!attempt(() => renameSync(path, aside), 'ENOENT')) return;
-  if (readFileSync(aside, 'utf8') !== owner) attempt(() => linkSync(aside, path), 'EEXIST');
+  if (readFileSync(aside, 'utf8') !== owner) place(aside, path);
   rmSync(aside);
 }
 

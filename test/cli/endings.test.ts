@@ -103,6 +103,22 @@ describe('a training', () => {
     );
   });
 
+  it.runIf(platform() === 'linux')('takes its folder on a disk without hard links', async () => {
+    const library = folder.at('no-links.so'); // what Linux says on FAT and exFAT
+    await writeFile(folder.at('no-links.c'), '#include <errno.h>\nint link() { errno = EPERM; return -1; }\n');
+    await promisify(execFile)('cc', ['-shared', '-fPIC', '-o', library, folder.at('no-links.c')]);
+    const start = (...args: string[]) => {
+      const command = argumentsOf(['train', folder.at('task.json'), '-o', folder.at('fat'), ...args]);
+      return promisify(execFile)(process.execPath, command, { env: { ...process.env, LD_PRELOAD: library } });
+    };
+    expect((await start()).stdout).toMatch(/^Done\. Step 4/);
+    await writeFile(folder.at('fat/lock'), `${process.ppid}`);
+    await expect(start('--overwrite')).rejects.toThrow(`in use by another training, process ${process.ppid}`);
+    await writeFile(folder.at('fat/lock'), `${2 ** 22 + 1}`); // more than a process can have
+    expect((await start('--overwrite')).stdout).toMatch(/^Done\. Step 4/);
+    expect(existsSync(folder.at('fat/lock'))).toBe(false);
+  });
+
   it('gives up its own lock, but not that of another which took the folder after it was removed', async () => {
     const lock = folder.at('removed/lock');
     const own = await takeFolder(folder.at('removed'));
