@@ -173,7 +173,7 @@ struct MatMul {
     g.depth = depth;
     g.accumulate = (accumulate & 1) != 0;
     g.bias = bias.present() ? context.f32(bias) + col : nullptr;
-    g.floor = floors() ? 0.f : -INFINITY;
+    g.relu = rectifies();
     g.columnSums = sums.present() && row == 0 ? context.f32(sums) + col : nullptr;
     g.accumulateSums = (accumulate & 2) != 0;
     g.few = few();
@@ -184,7 +184,7 @@ struct MatMul {
 
   bool keeps() const { return pre.present(); }
   // Whether the sums become those of a ReLU where they are stored.
-  bool floors() const { return activation == kRelu && !keeps(); }
+  bool rectifies() const { return activation == kRelu && !keeps(); }
   float* result(const Context& context, uint64_t n, uint64_t row, uint64_t col) const {
     return context.f32(c) + n * cBatch + row * cStride + col;
   }
@@ -192,7 +192,7 @@ struct MatMul {
   // What follows a product: `from` has the sums of matrix n's part at (row, col).
   void finish(const Context& context, const float* from, uint64_t n, uint64_t row, uint64_t col, size_t height,
               size_t width) const {
-    const uint32_t left = floors() ? uint32_t{kNone} : activation;
+    const uint32_t left = rectifies() ? uint32_t{kNone} : activation;
     if (left == kNone && !keeps() && drop.scale == 0) return;
     float* to = result(context, n, row, col);
     withActivation(left, [&](auto f) {

@@ -33,7 +33,7 @@ struct Gemm {
   size_t rows, cols, depth;
   bool accumulate;
   const float* bias;  // [cols], added at the end, or null
-  float floor;        // see TileTarget
+  bool relu;          // of the result
   float* columnSums;  // [cols] (+)= those of B, or null; not for few rows
   bool accumulateSums;
   bool few;               // isFew(), of the whole product
@@ -43,7 +43,7 @@ struct Gemm {
   // Where the tile at (i, j) leaves the sums of a block of k. The last block completes them.
   TileTarget target(size_t i, size_t j, size_t width, bool first, bool last) const {
     const float* biases = last && bias != nullptr ? bias + j : nullptr;
-    return {c + i * cRow + j, cRow, width, !first || accumulate, biases, last ? floor : -INFINITY};
+    return {c + i * cRow + j, cRow, width, !first || accumulate, biases, last && relu};
   }
 };
 
@@ -230,7 +230,8 @@ void fewRowsTransposed(const Gemm& g, const Finish& finish) {
     }
     eachRow([&](size_t r) {
       if (g.bias != nullptr) total[r] += loadLanes(g.bias + j, cols);
-      storeLanes(g.c + r * g.cRow + j, max(splat(g.floor), total[r]), cols);
+      if (g.relu) total[r] = max(splat(0.f), total[r]);
+      storeLanes(g.c + r * g.cRow + j, total[r], cols);
     });
     finish(0, j, kRows, cols);
   }

@@ -25,14 +25,14 @@ inline size_t tileColsOf(size_t rows, size_t cols, bool bTransposed) {
 inline size_t blockDepth(size_t depth) { return divideUp(depth, divideUp(depth, kMaxBlockDepth)); }
 
 // Where a tile's sums go: `cols` columns of C, added to what is there if `add`, with `bias` (of these columns) if any.
-// Those below `floor` become it: 0 makes a ReLU, which needs no pass of its own. Those of few rows begin with the sums
-// at `start`, or with zeros if it is null.
+// With `relu` negative ones become 0, which needs no pass of its own. Those of few rows begin with the sums at `start`,
+// or with zeros if it is null.
 struct TileTarget {
   float* c;
   size_t row, cols;
   bool add;
   const float* bias;
-  float floor = -INFINITY;
+  bool relu = false;
   const float* start = nullptr;
   size_t startRow = 0;
 };
@@ -45,7 +45,7 @@ __attribute__((noinline)) inline void storeEdge(const float* sums, size_t tileCo
       float value = sums[r * tileCols + j];
       if (target.add) value += target.c[r * target.row + j];
       if (target.bias != nullptr) value += target.bias[j];
-      target.c[r * target.row + j] = target.floor > value ? target.floor : value;
+      target.c[r * target.row + j] = target.relu && value < 0 ? 0 : value;
     }
   }
 }
@@ -156,9 +156,8 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
   if (target.bias != nullptr) {
     eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { sum[r][v] += load(target.bias + v * kWidth); });
   }
-  const Vf floor = splat(target.floor);
-  eachAccumulator<kRows, kVecs>(
-      [&](size_t r, size_t v) { store(target.c + r * target.row + v * kWidth, max(floor, sum[r][v])); });
+  if (target.relu) eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { sum[r][v] = max(splat(0.f), sum[r][v]); });
+  eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { store(target.c + r * target.row + v * kWidth, sum[r][v]); });
 }
 
 // Packed panels of B, `next` floats apart, meet a packed tile of A. V8 unrolls the loop over k only inside another one:
