@@ -2,7 +2,8 @@ import { type BackendOptions, MAX_THREADS, type WasmOptions } from '../backend/b
 import { environment, isNode } from '../backend/node.js';
 import { createWasmBackend } from '../backend/wasm.js';
 import { hasWorkers } from '../backend/workers.js';
-import { checkKnown, checkNumber, checkOneOf, describeValue, isCount } from './check.js';
+import { checkOptions } from './check-options.js';
+import { describeValue, isCount } from './check-values.js';
 import { Device } from './device.js';
 import { ArgumentError, DeviceError } from './errors.js';
 
@@ -31,15 +32,13 @@ export async function createDevice(options: DeviceOptions = {}): Promise<Device>
     backend = environment('SIMDFORMER_BACKEND') ?? 'auto',
     worker = false,
     ...rest
-  } = checkKnown('createDevice', options, ['backend', 'worker', 'threads', 'isa', 'wasmUrl']);
-  const { threads, isa } = rest;
-  const isThreads = (count: number) => isCount(count) && count <= MAX_THREADS;
-  if (threads !== undefined)
-    checkNumber('createDevice', 'threads', threads, isThreads, `an integer from 1 to ${MAX_THREADS}`);
-  if (isa !== undefined && typeof isa !== 'string') {
-    throw new ArgumentError(`createDevice: isa is ${describeValue(isa)}, expected the name of an instruction set`);
-  }
-  checkOneOf('createDevice', 'worker', worker, [true, false]);
+  } = checkOptions('createDevice', options, {
+    backend: 'any',
+    worker: 'boolean',
+    threads: THREADS,
+    isa: { accepts: (isa) => typeof isa === 'string', expected: 'the name of an instruction set' },
+    wasmUrl: 'any',
+  });
   switch (backend) {
     case 'native':
       return openNative(rest);
@@ -53,6 +52,11 @@ export async function createDevice(options: DeviceOptions = {}): Promise<Device>
       );
   }
 }
+
+const THREADS = {
+  accepts: (count: unknown) => isCount(count as number) && (count as number) <= MAX_THREADS,
+  expected: `an integer from 1 to ${MAX_THREADS}`,
+};
 
 const NO_ADDON = 'the native addon is for Node, Bun and Deno';
 const nativeModule = () => import('../backend/native.js');

@@ -3,8 +3,8 @@ import { Keeping } from './autograd.js';
 import {
   checkDType,
   checkFunction,
-  checkKnown,
   checkNumber,
+  checkOptions,
   checkSynchronous,
   describeShape,
   describeValue,
@@ -82,7 +82,7 @@ export class Device {
     shape?: Shape,
     options: { dtype?: DType | undefined; requiresGrad?: boolean | undefined } = {},
   ): Tensor {
-    checkKnown('tensor', options, ['dtype', 'requiresGrad']);
+    checkOptions('tensor', options, { dtype: 'any', requiresGrad: 'boolean' });
     const { dtype = isTyped(data, 'Int32Array') ? 'int32' : 'float32' } = options;
     checkForm('tensor', shape ?? [], dtype);
     const { values, shape: found } = flatten('tensor', data, dtype);

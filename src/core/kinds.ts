@@ -16,6 +16,11 @@ export function isTyped(value: unknown, kind: string): boolean {
 export const isList = (value: unknown): value is readonly unknown[] =>
   Array.isArray(value) || isTyped(value, 'Int32Array');
 
+/** A tensor, or what has a form like one, for messages and for checks that stand below tensors. */
+export const isTensorLike = (value: unknown): value is { readonly shape: readonly number[]; readonly dtype: string } =>
+  Array.isArray((value as { shape?: unknown } | null)?.shape) &&
+  typeof (value as { dtype?: unknown }).dtype === 'string';
+
 export const isPromise = (value: unknown): value is PromiseLike<unknown> =>
   typeof (value as PromiseLike<unknown> | null)?.then === 'function';
 

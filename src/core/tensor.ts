@@ -2,22 +2,17 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 import { backward, type Keeping, type Node, slotOf } from './autograd.js';
-import { describeShape, describeValue, isCount } from './check.js';
+import { describeShape, describeValue } from './check-values.js';
 import type { Device } from './device.js';
 import { ArgumentError, AutogradError, DisposedError, DTypeError, ShapeError } from './errors.js';
 import type { GradientSlot } from './gradient-slot.js';
 import type { Block, Pool } from './heap.js';
-import { isTyped } from './kinds.js';
 import type { Region } from './queue.js';
+import { type DType, inferShape, isRange, lastOf, type Shape, sizeOf } from './shape.js';
+import { type TensorData, valuesFor } from './tensor-data.js';
 
-/** The type of a tensor's elements. */
-export type DType = 'float32' | 'int32';
-/** The size of each dimension, the outermost first; [] is that of a scalar. */
-export type Shape = readonly number[];
-/** Numbers nested as deep as the tensor has dimensions. */
-export type NestedNumbers = number | readonly NestedNumbers[];
-/** The values of a tensor: flat in a typed array, nested, or the one of a scalar. */
-export type TensorData = Float32Array | Int32Array | readonly NestedNumbers[] | number;
+export * from './shape.js';
+export * from './tensor-data.js';
 
 /** Memory that one or more tensors look at. */
 export class Storage {
@@ -304,81 +299,6 @@ export class Tensor {
   toString(): string {
     return `Tensor(${this.dtype} ${describeShape(this.shape)} on ${this.device.info.backend})`;
   }
-}
-
-export function sizeOf(shape: Shape): number {
-  return shape.reduce((size, dimension) => size * dimension, 1);
-}
-
-/** The last dimension; 1 for a scalar. */
-export function lastOf(shape: Shape): number {
-  return shape.length === 0 ? 1 : (shape[shape.length - 1] as number);
-}
-
-export function sameShape(a: Shape, b: Shape): boolean {
-  return a.length === b.length && a.every((dimension, i) => dimension === b[i]);
-}
-
-/** Values in row-major order and the shape of nested numbers. Throws ShapeError if they are ragged. */
-export function flatten(
-  op: string,
-  data: TensorData,
-  dtype: DType,
-): { values: Float32Array | Int32Array; shape: Shape } {
-  if (ArrayBuffer.isView(data)) {
-    const wanted = dtype === 'float32' ? 'Float32Array' : 'Int32Array';
-    if (!isTyped(data, wanted)) {
-      throw new DTypeError(
-        `${op}: expected a ${wanted} for a ${dtype} tensor, got a ${(data as ArrayBufferView).constructor.name}: ` +
-          `convert it with ${wanted}.from()`,
-      );
-    }
-    return { values: data, shape: [data.length] };
-  }
-  const shape: number[] = [];
-  for (let level: NestedNumbers | undefined = data as NestedNumbers; Array.isArray(level); level = level[0]) {
-    shape.push(level.length);
-  }
-  const size = sizeOf(shape);
-  const values = dtype === 'float32' ? new Float32Array(size) : new Int32Array(size);
-  let at = 0;
-  const visit = (level: NestedNumbers, depth: number): void => {
-    if (typeof level === 'number') {
-      if (depth !== shape.length) throw new ShapeError(`${op}: nested numbers must be equally deep everywhere`);
-      if (dtype === 'int32' && level !== (level | 0)) throw new DTypeError(`${op}: ${level} is not a 32-bit integer`);
-      values[at++] = level;
-    } else {
-      if (!Array.isArray(level)) throw new DTypeError(`${op}: expected numbers, got ${describeValue(level)}`);
-      if (depth >= shape.length || level.length !== shape[depth]) {
-        throw new ShapeError(`${op}: nested numbers must be equally long at each depth`);
-      }
-      for (const inner of level) visit(inner, depth + 1);
-    }
-  };
-  visit(data as NestedNumbers, 0);
-  return { values, shape };
-}
-
-/** Values for all of a tensor, nested as its shape or flat. Throws ShapeError if they are of another. */
-export function valuesFor(op: string, data: TensorData, tensor: Tensor): Float32Array | Int32Array {
-  const { values, shape } = flatten(op, data, tensor.dtype);
-  if (values.length !== tensor.size || !(shape.length === 1 || sameShape(shape, tensor.shape))) {
-    throw new ShapeError(`${op}: the data is ${describeShape(shape)}, the tensor is ${describeShape(tensor.shape)}`);
-  }
-  return values;
-}
-
-function inferShape(dimensions: Shape, size: number): Shape | null {
-  if (!dimensions.every((dimension) => dimension === -1 || isCount(dimension))) return null;
-  const known = dimensions.reduce((product, dimension) => (dimension === -1 ? product : product * dimension), 1);
-  const shape = dimensions.map((dimension) => (dimension === -1 ? size / known : dimension));
-  const isOne = dimensions.indexOf(-1) === dimensions.lastIndexOf(-1);
-  return isOne && shape.every(isCount) && sizeOf(shape) === size ? shape : null;
-}
-
-/** Whether `start` ≤ i < `end` names entries, at least one, of a dimension of size `limit`. */
-export function isRange(start: number, end: number, limit: number): boolean {
-  return Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start < end && end <= limit;
 }
 
 function checkRange(op: string, start: number, end: number, limit: number): void {
