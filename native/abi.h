@@ -61,12 +61,20 @@ struct Kernel {
   Weight (*weight)(const uint32_t* operands);
 };
 
-// One instruction set: its name and kernels, and how many columns of a weight make a panel. `kernels` has the same
-// names in the same order in every set.
+// A number that TypeScript has to know of the kernels: it reads them in the manifest.
+struct Constant {
+  const char* name;  // `<kernel or part>.<what>`
+  uint32_t value;
+};
+
+// One instruction set: its name, kernels and constants, and how many columns of a weight make a panel. `kernels` has
+// the same names in the same order in every set.
 struct Isa {
   const char* name;
   const Kernel* kernels;
   uint32_t count, panelCols;
+  const Constant* constants;
+  uint32_t constantCount;
 };
 
 }  // namespace simdformer

@@ -28,7 +28,8 @@ class Engine {
   // False, and nothing is copied, if the range is not inside the heap.
   bool read(uint64_t byteOffset, void* target, size_t bytes);
   bool write(uint64_t byteOffset, const void* source, size_t bytes);
-  // JSON: {"version", "isa", "isas", "threads", "ops": [{"name", "operands": [{"name", "kind"}]}]}, ops by opcode.
+  // JSON: {"version", "isa", "isas", "threads", "ops": [{"name", "operands": [{"name", "kind"}]}], "constants": {name:
+  // value}}, ops by opcode.
   std::string manifest() const;
 
   const Heap& heap() const { return heap_; }

@@ -143,7 +143,10 @@ std::string Engine::manifest() const {
     });
     json += "]}";
   }
-  return json + "]}";
+  json += "],\"constants\":{\"engine.maxThreads\":" + std::to_string(kMaxThreads);
+  for (uint32_t i = 0; i < isa_.constantCount; ++i)
+    json += std::string(",\"") + isa_.constants[i].name + "\":" + std::to_string(isa_.constants[i].value);
+  return json + "}}";
 }
 
 }  // namespace simdformer

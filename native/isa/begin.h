@@ -1,9 +1,11 @@
 // Everything that must come before a target pragma: shared inline code has to stay free of wide instructions.
 #pragma once
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #if defined(__x86_64__)

@@ -58,6 +58,7 @@ constexpr uint32_t signatureWords(const char* signature) {
   return words;
 }
 
+// What the files below list, in their order: kernels and constants.
 template <int N>
 struct Listed;
 
@@ -67,9 +68,13 @@ enum { kBeforeFirst = __COUNTER__ };
 #define KERNEL_WITH_TAIL(Type) LIST_KERNEL(Type, describeWithTail<Type>())
 #define LIST_KERNEL(Type, description)                                                                   \
   static_assert(sizeof(Type) == 4 * signatureWords(Type::signature), "fields and signature must agree"); \
-  template <>                                                                                            \
-  struct Listed<__COUNTER__ - kBeforeFirst - 1> {                                                        \
-    static constexpr Kernel kernel = description;                                                        \
+  LIST(Kernel, description)
+// A number that TypeScript reads as device.constant(name), which so need not be written down there.
+#define CONSTANT(name, value) LIST(Constant, (Constant{name, value}))
+#define LIST(Type, description)                   \
+  template <>                                     \
+  struct Listed<__COUNTER__ - kBeforeFirst - 1> { \
+    static constexpr Type item = description;     \
   };
 
 // What every check() says first when a condition does not hold.
@@ -80,18 +85,29 @@ enum { kBeforeFirst = __COUNTER__ };
 #include "simd/math.h"
 #include "kernels.inc"
 
-enum { kCount = __COUNTER__ - kBeforeFirst - 1 };
+using AllListed = std::make_index_sequence<__COUNTER__ - kBeforeFirst - 1>;
 
-template <size_t... I>
-const Kernel* list(std::index_sequence<I...>) {
-  static constexpr Kernel kernels[] = {Listed<I>::kernel...};
-  return kernels;
+template <class Type, int N>
+constexpr bool kIsListedAs = std::is_same_v<decltype(Listed<N>::item), const Type>;
+
+// The items of one type.
+template <class Type, size_t... I>
+constexpr auto list(std::index_sequence<I...>) {
+  std::array<Type, (size_t{0} + ... + kIsListedAs<Type, I>)> items{};
+  size_t count = 0;
+  const auto add = [&](const auto& item) {
+    if constexpr (std::is_same_v<decltype(item), const Type&>) items[count++] = item;
+  };
+  (add(Listed<I>::item), ...);
+  return items;
 }
 
 }  // namespace
 
 const Isa& isa() {
-  static const Isa self{ISA_NAME, list(std::make_index_sequence<kCount>()), kCount, kPanelCols};
+  static constexpr auto kernels = list<Kernel>(AllListed());
+  static constexpr auto constants = list<Constant>(AllListed());
+  static constexpr Isa self{ISA_NAME, kernels.data(), kernels.size(), kPanelCols, constants.data(), constants.size()};
   return self;
 }
 
@@ -100,4 +116,6 @@ const Isa& isa() {
 #undef KERNEL
 #undef KERNEL_WITH_TAIL
 #undef LIST_KERNEL
+#undef CONSTANT
+#undef LIST
 #undef REQUIRE

@@ -289,3 +289,5 @@ struct Attention {
   }
 };
 KERNEL(Attention)
+CONSTANT("attention.maxWidth", attention::kMaxWidth)
+CONSTANT("attention.maxDistances", attention::kMaxDistances)

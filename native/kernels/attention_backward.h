@@ -397,3 +397,4 @@ inline void AttentionBackward::run(Context& context) const {
   }
 }
 KERNEL(AttentionBackward)
+CONSTANT("attentionBackward.blockKeys", attention::Backward::kBlockKeys)

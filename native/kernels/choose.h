@@ -65,6 +65,7 @@ struct TopK {
   }
 };
 KERNEL(TopK)
+CONSTANT("topK.most", TopK::kMost)
 
 // tokens[r] = ids[slot, r]; finished[r] = 1 if that is one of `stops`. Once all rows are finished the run ends here:
 // what follows would go on with texts that nobody continues.

@@ -3,7 +3,7 @@
 
 // Partial sums of squares are float64: two words of the heap each.
 struct WidePartials {
-  static constexpr uint64_t kChunk = 8192;  // floats per partial sum; src/train/clip.ts sizes the workspace by it
+  static constexpr uint64_t kChunk = 8192;  // floats per partial sum
   static void put(float* words, uint64_t index, double value) { memcpy(words + 2 * index, &value, sizeof value); }
   static double get(const float* words, uint64_t index) {
     double value;
@@ -49,6 +49,7 @@ struct SumOfSquares {
   }
 };
 KERNEL(SumOfSquares)
+CONSTANT("sumOfSquares.chunk", WidePartials::kChunk)
 
 // norm = √Σ partials, factor = min(1, maxNorm/(norm + 1e-6)) as in PyTorch's clip_grad_norm_. If the norm is not finite
 // the factor is NaN, which adamw, sgd and rescale take as "leave it": one bad batch does not ruin the parameters, and

@@ -8,6 +8,9 @@
 #include "kernels/shared/rows.h"
 
 enum Reduction : uint32_t { kEach, kMean, kSum, kReductions };
+CONSTANT("reduction.none", kEach)
+CONSTANT("reduction.mean", kMean)
+CONSTANT("reduction.sum", kSum)
 
 // The target that counts for nothing, if there is one: the operands hasIgnored and ignored.
 struct Ignored {

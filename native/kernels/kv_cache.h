@@ -37,14 +37,14 @@ KERNEL(CacheAppend)
 struct CacheReorder {
   static constexpr const char* name = "cacheReorder";
   static constexpr const char* signature = "inout:cache in:order in:lengths u32:rows u32:slots u32:cols";
-  static constexpr uint64_t kCols = 256;
+  static constexpr uint64_t kCols = 256, kMostRows = kScratchFloats / kCols;
   Span cache, order, lengths;
   uint32_t rows, slots, cols;
 
   const char* check() const {
     REQUIRE(cache.covers(uint64_t{rows} * slots, cols, cols), "cache is smaller than rows, slots and cols say");
     REQUIRE(order.covers(rows) && lengths.covers(rows), "order or lengths is smaller than rows");
-    REQUIRE(rows * kCols <= kScratchFloats, "too many rows: at most 4096 can change places");
+    REQUIRE(rows <= kMostRows, "too many rows can change places");
     REQUIRE(uint64_t{slots} * across() <= 0xffffffffu, "slots and cols are too large");
     return nullptr;
   }
@@ -74,6 +74,7 @@ struct CacheReorder {
   uint64_t across() const { return divideUp(cols, kCols); }
 };
 KERNEL(CacheReorder)
+CONSTANT("cacheReorder.mostRows", CacheReorder::kMostRows)
 
 // x[i] += 1, integers.
 struct Advance {

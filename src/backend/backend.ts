@@ -16,6 +16,8 @@ export interface Manifest {
     readonly name: string;
     readonly operands: readonly { readonly name: string; readonly kind: OperandKind }[];
   }[];
+  /** Numbers that kernels and ops have to agree on, by name: see `Device.constant`. */
+  readonly constants: Readonly<Record<string, number>>;
 }
 
 /** Why a command list did not run to its end. */
@@ -50,7 +52,7 @@ export interface Backend {
 /** Of all backends, those of the addon first, best first; which of them a machine has, `device.info.isas` says. */
 export const INSTRUCTION_SETS = ['avx512', 'avx2', 'neon', 'sse2', 'scalar', 'relaxed', 'simd128'] as const;
 
-/** kMaxThreads of native/threads.h. */
+/** The engine's constant `engine.maxThreads`, written down because options are checked before there is an engine. */
 export const MAX_THREADS = 64;
 
 export interface BackendOptions {

@@ -5,6 +5,9 @@ import { InvalidArgumentError } from 'commander';
 
 type Parser = (text: string) => number;
 
+/** Hypotheses for a text that a command line can ask for: more are a mistake. */
+export const MOST_HYPOTHESES = 4096;
+
 /** The path of a file for an SVG. What has no extension may be a device. */
 export function svgFile(path: string): string {
   const extension = extname(path);

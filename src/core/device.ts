@@ -53,6 +53,7 @@ export class Device {
   /** @internal */
   readonly queue: Queue;
   readonly #heap: Heap;
+  readonly #constants: ReadonlyMap<string, number>;
   /** Tensors of each open scope, the innermost last. */
   readonly #scopes: Tensor[][] = [];
   #recording: Recording | null = null;
@@ -70,6 +71,7 @@ export class Device {
     this.info = { backend: backend.kind, isa, threads, isas, version, ...(reason === undefined ? {} : { reason }) };
     this.queue = new Queue(backend);
     this.#heap = new Heap((words) => backend.grow(words * 4));
+    this.#constants = new Map(Object.entries(backend.manifest.constants ?? {})); // none of an engine that is older
   }
 
   /**
@@ -325,6 +327,16 @@ export class Device {
       this.queue.emit(op, operands, recording.list);
       recording.commands.push(describeCommand(op, operands, flops));
     }
+  }
+
+  /**
+   * For authors of ops: a number that the engine's kernels were compiled with, such as `grid.rank`; CONSTANT lists it
+   * beside them. Throws DeviceError if the engine has none of that name.
+   */
+  constant(name: string): number {
+    const value = this.#constants.get(name);
+    if (value !== undefined) return value;
+    throw new DeviceError(`the loaded engine has no constant '${name}': it is older than this package, rebuild it`);
   }
 
   /** @internal */

@@ -4,7 +4,6 @@ import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Transformer } from '../models/transformer.js';
 import { checkIds, packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
-import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
 import { BeamSearch } from './beam-search.js';
 import {
   type GenerateOptions,
@@ -140,8 +139,8 @@ async function giveWay(): Promise<void> {
 
 /** All inputs if they are few; otherwise those of similar length together, the longest first. */
 function batches(plan: Plan): Plan[] {
-  const { inputs, batchSize, width } = plan;
-  const size = Math.max(1, Math.min(batchSize, Math.floor(MAX_CACHE_ROWS / width)));
+  const { inputs, batchSize, width, maxSequences } = plan;
+  const size = Math.max(1, Math.min(batchSize, Math.floor(maxSequences / width)));
   if (inputs.length <= size) return [plan];
   const sorted = [...inputs].sort((a, b) => b.tokens.length - a.tokens.length || a.index - b.index);
   const count = Math.ceil(inputs.length / size);

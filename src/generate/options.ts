@@ -16,7 +16,8 @@ import { ArgumentError } from '../core/errors.js';
 import { isList } from '../core/kinds.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Transformer } from '../models/transformer.js';
-import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
+import { maxTopK } from '../ops/choose.js';
+import { maxCacheRows } from '../ops/kv-cache.js';
 import type { LogitsProcessor } from './processors.js';
 
 /** Names and meanings are Hugging Face's where it has the option. */
@@ -189,10 +190,14 @@ export interface Plan extends Complete<Omit<GenerateOptions, 'stop' | 'signal' |
   readonly group: number;
   /** Logits of a sequence. */
   readonly vocabulary: number;
+  /** How many best tokens of a sequence the engine finds at most. */
+  readonly maxRanked: number;
+  /** How many sequences can change places at most. */
+  readonly maxSequences: number;
 }
 
 /** The part of a plan that follows from the options alone, whatever the inputs are. */
-type Settings = Omit<Plan, 'inputs' | 'width' | 'group' | 'vocabulary'>;
+type Settings = Omit<Plan, 'inputs' | 'width' | 'group' | 'vocabulary' | 'maxRanked' | 'maxSequences'>;
 
 /** Checks options. `inputs` are sources, or prompts of a decoder-only model. */
 export function resolveOptions(
@@ -211,7 +216,8 @@ export function resolveOptions(
   const further = config.encoderLayers > 0 ? '' : '; cropContext: true goes on beyond it';
   const most = `at most ${room}: the model's maxLength is ${config.maxLength}${further}`;
   check('maxNewTokens', maxNewTokens, (n) => n <= room, most);
-  checkEach(settings);
+  const maxSequences = maxCacheRows(model.device);
+  checkEach(settings, maxSequences);
   checkTokens('generate', 'a stop token', settings.stopTokens, model);
   checkTogether(settings, options, model, left);
   const prefixes = prefixesOf(options.prefix, inputs.length);
@@ -231,6 +237,8 @@ export function resolveOptions(
     width,
     group: config.encoderLayers > 0 || numBeams > 1 ? width : 1,
     vocabulary: config.targetVocab,
+    maxRanked: maxTopK(model.device),
+    maxSequences,
     ...settings,
   };
 }
@@ -275,9 +283,9 @@ export function checkTokens(op: string, name: string, tokens: Iterable<number>, 
   for (const id of tokens) checkNumber(op, name, id, isToken, `a token below ${config.targetVocab}`);
 }
 
-function checkEach(settings: Settings): void {
+function checkEach(settings: Settings, maxSequences: number): void {
   const { numBeams, maxNewTokens, earlyStopping, doSample, cropContext, outputAttentions } = settings;
-  check('numBeams', numBeams, (n) => isCount(n) && n <= MAX_CACHE_ROWS, `an integer from 1 to ${MAX_CACHE_ROWS}`);
+  check('numBeams', numBeams, (n) => isCount(n) && n <= maxSequences, `an integer from 1 to ${maxSequences}`);
   check('batchSize', settings.batchSize, isCount, 'a positive integer');
   check('numReturnSequences', settings.numReturnSequences, isCount, 'a positive integer');
   const isMinimum = (n: number) => isWhole(n) && n <= maxNewTokens;

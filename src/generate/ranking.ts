@@ -3,7 +3,7 @@
 
 import type { Device } from '../core/device.js';
 import { Tensor } from '../core/tensor.js';
-import { type BestTokens, MAX_TOP_K, takeTokens, topKInto } from '../ops/choose.js';
+import { type BestTokens, takeTokens, topKInto } from '../ops/choose.js';
 import type { Plan } from './options.js';
 
 /** Steps at most without a way back to JavaScript. */
@@ -11,10 +11,10 @@ export const MAX_STEPS_AHEAD = 64;
 
 /** Whether tokens are chosen by all logits, not by the best and log Σ e^logit alone. */
 export function needsLogits(plan: Plan): boolean {
-  const { numBeams, stopTokens, vocabulary, doSample, repetitionPenalty, noRepeatNgramSize, logitsProcessors } = plan;
+  const { numBeams, stopTokens, doSample, repetitionPenalty, noRepeatNgramSize, logitsProcessors } = plan;
   const candidates = numBeams > 1 ? candidatesOf(numBeams, stopTokens.size) : 1;
   const changed = repetitionPenalty !== 1 || noRepeatNgramSize > 0 || logitsProcessors.length > 0;
-  return doSample || changed || candidates > Math.min(MAX_TOP_K, vocabulary);
+  return doSample || changed || candidates > Math.min(plan.maxRanked, plan.vocabulary);
 }
 
 /** How many of a sequence's best tokens are found. */

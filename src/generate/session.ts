@@ -7,7 +7,7 @@ import { inference } from '../models/inference.js';
 import type { Transformer } from '../models/transformer.js';
 import type { DecoderState } from '../nn/kv-cache.js';
 import { packed, type TokenBatch, type Tokens } from '../nn/token-batch.js';
-import { MAX_CACHE_ROWS } from '../ops/kv-cache.js';
+import { maxCacheRows } from '../ops/kv-cache.js';
 import { longest, type Plan } from './options.js';
 import { MAX_STEPS_AHEAD, Ranker, type Ranking, rankedOf } from './ranking.js';
 
@@ -147,7 +147,7 @@ export class Session {
 
   /** Whether steps would be smaller if only so many groups went on. */
   shrinks(groups: number): boolean {
-    return this.state.sequences <= MAX_CACHE_ROWS && this.#groupsFor(groups) < this.#groups;
+    return this.state.sequences <= maxCacheRows(this.model.device) && this.#groupsFor(groups) < this.#groups;
   }
 
   /** Whether it begins with prompts, by `read`. */

@@ -7,7 +7,7 @@ import { checkNumber, checkOneOf, checkSizes, isNotNegative } from '../core/chec
 import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import { type Activation, activationKind } from '../ops/activation.js';
+import { type Activation, checkActivation } from '../ops/activation.js';
 import { frozen } from '../ops/backward.js';
 import { add, mul } from '../ops/binary.js';
 import { cacheFill } from '../ops/kv-cache.js';
@@ -58,7 +58,7 @@ export function checkLayer(op: string, options: LayerOptions): void {
   const { dModel, dFF = dModel, activation = 'relu', norm = 'post', normalization = 'layer' } = options;
   const { gated = false, finalNorm = true, layerNormEps = 0 } = options;
   checkSizes(op, { dFF }, 1);
-  activationKind(op, activation);
+  checkActivation(op, activation);
   checkOneOf(op, 'norm', norm, ['pre', 'post']);
   checkOneOf(op, 'normalization', normalization, ['layer', 'rms']);
   checkOneOf(op, 'gated', gated, [true, false]);

@@ -1,24 +1,28 @@
 import { accumulateBits, differentiable, gradOf } from '../core/autograd.js';
 import { checkDevice, checkDType, checkOneOf, checkOptions } from '../core/check.js';
+import type { Device } from '../core/device.js';
 import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 
-/** In the order of `enum Activation` in native/kernels/shared/activations.h. */
 const activations = ['none', 'relu', 'gelu', 'gelu_tanh', 'silu', 'sigmoid', 'tanh'] as const;
 
 /** An activation that other ops fuse; `gelu` is the exact one, `gelu_tanh` its approximation by tanh. */
 export type Activation = (typeof activations)[number];
 
-/** @internal The activation's number in commands. */
-export function activationKind(op: string, activation: Activation): number {
+/** @internal Throws ArgumentError for another. */
+export function checkActivation(op: string, activation: Activation): void {
   checkOneOf(op, 'activation', activation, activations);
-  return activations.indexOf(activation);
+}
+
+/** @internal The activation's number in commands. */
+export function activationKind(device: Device, activation: Activation): number {
+  return device.constant(`activation.${activation}`);
 }
 
 function activate(op: string, x: Tensor, activation: Activation): Tensor {
   const device = checkDevice(op, { x });
   checkDType(op, 'x', x, 'float32');
-  const kind = activationKind(op, activation);
+  const kind = activationKind(device, activation);
   const count = x.size;
   return device.scope(() => {
     const input = contiguous(x);

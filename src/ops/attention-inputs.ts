@@ -20,11 +20,6 @@ import { lastOf, type Shape, Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 import { matmul } from './matmul.js';
 
-/** Of a head: `kMaxWidth` of native/kernels/shared/attention_tile.h. */
-const MAX_WIDTH = 1024;
-/** In a table of them, 2M + 1: `kMaxDistances` there. */
-const MAX_DISTANCES = 65537;
-
 /**
  * How much of each item of a batch takes part: integers, or an int32 tensor [B] whose values are checked when they are
  * used.
@@ -206,9 +201,10 @@ function divide(op: string, q: Tensor, k: Tensor, { heads = 1, kvHeads = heads, 
 /** That `table` has an odd number of distances along `axis`, and `other` entries along the other one. */
 export function checkDistances(op: string, name: string, table: Tensor, axis: 0 | 1, other: number): void {
   const distances = table.shape[axis] ?? 0;
+  const most = table.device.constant('attention.maxDistances');
   checkShape(op, name, table, axis === 0 ? [distances, other] : [other, distances]);
-  const isOdd = (count: number) => count % 2 === 1 && count <= MAX_DISTANCES;
-  checkNumber(op, `the number of distances in ${name}`, distances, isOdd, `odd (2M + 1), at most ${MAX_DISTANCES}`);
+  const isOdd = (count: number) => count % 2 === 1 && count <= most;
+  checkNumber(op, `the number of distances in ${name}`, distances, isOdd, `odd (2M + 1), at most ${most}`);
 }
 
 /**
@@ -224,8 +220,9 @@ function scoresByDistance(q: Tensor, relativeKeys: Tensor, heads: number): Tenso
 /** The width of a head. */
 export function headWidth(op: string, name: string, tensor: Tensor, heads: number): number {
   const width = lastOf(tensor.shape) / heads;
-  if (!Number.isInteger(width) || width > MAX_WIDTH) {
-    const expected = `a last dimension of ${heads} heads of at most ${MAX_WIDTH} each`;
+  const most = tensor.device.constant('attention.maxWidth');
+  if (!Number.isInteger(width) || width > most) {
+    const expected = `a last dimension of ${heads} heads of at most ${most} each`;
     throw new ShapeError(`${op}: ${name} is ${describeShape(tensor.shape)}, expected ${expected}`);
   }
   return width;

@@ -140,8 +140,6 @@ function products({ batch, heads, rowsQ, rowsK, packed, operands }: AttentionInp
   return (heads * pairs) / (operands.causal ? 2 : 1);
 }
 
-/** As `attention::Backward::kBlockKeys` in native/kernels/attention_backward.h: a chunk is a whole number of its blocks. */
-const BLOCK_KEYS = 96;
 /** The least in a chunk, if there are so many. */
 const CHUNK_KEYS = 512;
 /** With fewer pairs of an item and a head of keys, tasks are made of chunks: threads can share so many. */
@@ -154,12 +152,13 @@ const TASK_PRODUCTS = 2 ** 19;
  * together, the keys of long ones in chunks where there are few of them. Each chunk costs as much memory as q.
  */
 function taskSize(inputs: AttentionInputs, valueWidth: number) {
-  const { batch, kvHeads, rowsQ, rowsK, packed, width, relativeScores } = inputs;
+  const { device, batch, kvHeads, rowsQ, rowsK, packed, width, relativeScores } = inputs;
   const perItem = (packed ? (rowsQ / batch) * (rowsK / batch) : rowsQ * rowsK) * (width + valueWidth);
   const itemsTogether = Math.max(1, Math.min(batch, Math.floor(TASK_PRODUCTS / (perItem * inputs.heads))));
   const wanted = relativeScores?.requiresGrad ? 1 : Math.ceil(TASKS / (batch * kvHeads)); // its rows have one writer
   const leastKeys = Math.max(rowsK / wanted, Math.min(rowsK, CHUNK_KEYS));
-  const chunkKeys = Math.ceil(leastKeys / BLOCK_KEYS) * BLOCK_KEYS;
+  const blockKeys = device.constant('attentionBackward.blockKeys'); // of which a chunk is a whole number
+  const chunkKeys = Math.ceil(leastKeys / blockKeys) * blockKeys;
   return {
     itemsTogether,
     chunkKeys,

@@ -42,10 +42,7 @@ export function frozen(device: Device, operand: number | Scalar): number | Scala
   return operand instanceof Scalar && !device.recording ? operand.value : operand;
 }
 
-/** `kRowsPerPartial` of native/kernels/shared/rows.h. */
-const ROWS_PER_PARTIAL = 32;
-
 /** Partial sums that a sum over `rows` rows, column by column, is made of. */
-export function partialsOf(rows: number): number {
-  return Math.ceil(rows / ROWS_PER_PARTIAL);
+export function partialsOf(device: Device, rows: number): number {
+  return Math.ceil(rows / device.constant('rows.perPartial'));
 }

@@ -9,12 +9,15 @@ import {
   describeShape,
   matrixOf,
 } from '../core/check.js';
+import type { Device } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
 import type { Scalar } from '../core/queue.js';
 import type { Tensor } from '../core/tensor.js';
 
-/** The most that `topKInto` finds of each row: `TopK::kMost` in native/kernels/choose.h. */
-export const MAX_TOP_K = 256;
+/** The most that `topKInto` finds of each row. */
+export function maxTopK(device: Device): number {
+  return device.constant('topK.most');
+}
 
 /** The best of each row, best first, with room for several steps. */
 export interface BestTokens {
@@ -59,13 +62,9 @@ export function topKInto(
   checkShape('topKInto', 'ids', ids, values.shape);
   checkShape('topKInto', 'logSums', logSums, [slots, most, 2]);
   if (forbidden) checkDType('topKInto', 'forbidden', forbidden, 'int32');
-  checkNumber(
-    'topKInto',
-    'k',
-    k,
-    (n) => n >= 1 && n <= Math.min(MAX_TOP_K, cols),
-    `from 1 to ${MAX_TOP_K} and the columns, ${cols}`,
-  );
+  const limit = maxTopK(device);
+  const isAllowed = (n: number) => n >= 1 && n <= Math.min(limit, cols);
+  checkNumber('topKInto', 'k', k, isAllowed, `from 1 to ${limit} and the columns, ${cols}`);
   if (rows > most) throw new ShapeError(`topKInto: x is ${describeShape(x.shape)}, but best has room for ${most} rows`);
   device.emit('topK', { x, forbidden, values, ids, logSums, rows, cols, stride, k, slot, without });
 }

@@ -13,7 +13,6 @@ import { ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 
-/** In the order of `enum Reduction` in native/kernels/cross_entropy.h. */
 const reductions = ['none', 'mean', 'sum'] as const;
 
 export interface CrossEntropyOptions {
@@ -65,7 +64,7 @@ export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntr
       smoothing: labelSmoothing,
       hasIgnored: ignoreIndex !== null,
       ignored: ignoreIndex ?? 0,
-      reduction: reductions.indexOf(reduction),
+      reduction: device.constant(`reduction.${reduction}`),
     };
     device.emit(op, { losses, loss, ...operands }, 4 * logits.size);
     const backward = (dloss: Tensor) => {

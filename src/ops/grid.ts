@@ -1,13 +1,11 @@
 // Shapes as nested dimensions, in which each operand has a step: the words from one index to the next, 0 where it is
-// broadcast. Kernels walk up to six of them, as native/kernels/shared/grid.h says; `product` in matmul.ts itself does so.
+// broadcast. Kernels walk `grid.rank` of them; `product` in matmul.ts itself does so.
 
 import { describeShape } from '../core/check.js';
+import type { Device } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
 import type { Placed } from '../core/queue.js';
 import type { Shape, Tensor } from '../core/tensor.js';
-
-/** The most dimensions that a kernel walks. */
-export const RANK = 6;
 
 interface Dimension {
   readonly size: number;
@@ -64,19 +62,21 @@ export function dimensionsOf(shape: Shape, ...operands: (readonly number[])[]): 
   return merged;
 }
 
-/** The operands n0 … n5 and, for each name, name0 … name5; the dimensions stand last. */
+/** The operands n0 … n5 and, for each name, name0 … name5; the dimensions stand last. Throws ShapeError for more. */
 export function gridOperands(
   op: string,
+  device: Device,
   dimensions: readonly Dimension[],
   names: readonly string[],
 ): Record<string, number> {
-  if (dimensions.length > RANK) {
+  const rank = device.constant('grid.rank');
+  if (dimensions.length > rank) {
     const sizes = describeShape(dimensions.map(({ size }) => size));
-    throw new ShapeError(`${op}: more than ${RANK} dimensions (${sizes}) remain after merging those that can be`);
+    throw new ShapeError(`${op}: more than ${rank} dimensions (${sizes}) remain after merging those that can be`);
   }
   const operands: Record<string, number> = {};
-  const missing = RANK - dimensions.length;
-  for (let d = 0; d < RANK; d++) {
+  const missing = rank - dimensions.length;
+  for (let d = 0; d < rank; d++) {
     const { size, steps } = dimensions[d - missing] ?? { size: 1, steps: [] };
     operands[`n${d}`] = size;
     names.forEach((name, k) => {

@@ -1,11 +1,14 @@
 // A decoder's memory between steps. Nothing here is differentiated: training sees whole sequences.
 
 import { checkDevice, checkDType, checkDTypes, checkShape, describeShape, matrixOf } from '../core/check.js';
+import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 
-/** The most sequences that can change places in a cache: `CacheReorder` in native/kernels/kv_cache.h holds so many. */
-export const MAX_CACHE_ROWS = 4096;
+/** The most sequences that can change places in a cache. */
+export function maxCacheRows(device: Device): number {
+  return device.constant('cacheReorder.mostRows');
+}
 
 function shapeOfCache(op: string, cache: Tensor): readonly [rows: number, slots: number, cols: number] {
   if (cache.shape.length !== 3 || !cache.isContiguous) {
@@ -52,13 +55,14 @@ export function cacheFill(cache: Tensor, x: Tensor, lengths: Tensor): void {
  * Lets every sequence r go on from what was sequence `order[r]`, in place: `cache[r, s] = cache[order[r], s]` for
  * s < lengths[r], all at once. Beam search, where some beams split and others end.
  *
- * `cache` is float32 [rows, slots, cols], `order` and `lengths` int32 [rows]; at most MAX_CACHE_ROWS rows.
+ * `cache` is float32 [rows, slots, cols], `order` and `lengths` int32 [rows]; at most `maxCacheRows` rows.
  */
 export function cacheReorder(cache: Tensor, order: Tensor, lengths: Tensor): void {
   const device = checkDevice('cacheReorder', { cache, order, lengths });
   const [rows, slots, cols] = shapeOfCache('cacheReorder', cache);
-  if (rows > MAX_CACHE_ROWS)
-    throw new ArgumentError(`cacheReorder: the cache has ${rows} rows, at most ${MAX_CACHE_ROWS} can change places`);
+  const most = maxCacheRows(device);
+  if (rows > most)
+    throw new ArgumentError(`cacheReorder: the cache has ${rows} rows, at most ${most} can change places`);
   checkDType('cacheReorder', 'cache', cache, 'float32');
   checkDTypes('cacheReorder', { order, lengths }, 'int32');
   checkShape('cacheReorder', 'order', order, [rows]);

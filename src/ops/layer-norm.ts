@@ -102,7 +102,7 @@ function normalise(
       const dresidual = gradApart(residual, residual?.offset === x.offset ? null : x);
       const dgamma = gradOf(gamma);
       const dbeta = gradOf(beta);
-      const partials = dgamma || dbeta ? device.empty([partialsOf(rows), 2, cols]) : null;
+      const partials = dgamma || dbeta ? device.empty([partialsOf(device, rows), 2, cols]) : null;
       device.emit(
         'layerNormBackward',
         {

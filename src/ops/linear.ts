@@ -2,7 +2,7 @@ import { differentiable, gradOf, isDifferentiated } from '../core/autograd.js';
 import { checkDevice, checkDType, checkOptions, checkShape, describeShape, matrixOf } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
-import { type Activation, activationKind } from './activation.js';
+import { type Activation, activationKind, checkActivation } from './activation.js';
 import { addApart, gradApart } from './backward.js';
 import { checkDropping, type DropoutOptions, dropout } from './dropout.js';
 import { product } from './matmul.js';
@@ -36,7 +36,8 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearO
     checkDType('linear', 'b', b, 'float32');
     checkShape('linear', 'b', b, [cols]);
   }
-  const kind = activationKind('linear', activation);
+  checkActivation('linear', activation);
+  const kind = activationKind(device, activation);
   const random = dropping === null ? null : checkDropping('linear: dropout', dropping);
   // Backward of relu and dropout sees all it needs in y: both left it positive. Of others it needs what each was given.
   if (dropping && random && (activation !== 'relu' || random.scale === 0))

@@ -284,5 +284,5 @@ function copyInto(
     const at = dimensions.findIndex(({ steps }) => steps[operand] === 1);
     if (at >= 0) dimensions.push(...dimensions.splice(at, 1));
   }
-  device.emit('permute', { x, y, ...gridOperands('permute', dimensions, ['x', 'y']), accumulate });
+  device.emit('permute', { x, y, ...gridOperands('permute', device, dimensions, ['x', 'y']), accumulate });
 }

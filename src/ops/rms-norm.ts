@@ -38,7 +38,7 @@ export function rmsNorm(x: Tensor, gamma: Tensor | null = null, options: { eps?:
     return differentiable(y, [input, gamma], (dy) => {
       const dx = gradOf(input);
       const dgamma = gradOf(gamma);
-      const partials = dgamma && device.empty([partialsOf(rows), cols]);
+      const partials = dgamma && device.empty([partialsOf(device, rows), cols]);
       const gradients = { dx: dx?.tensor, dgamma: dgamma?.tensor, accumulate: accumulateBits(dx, dgamma) };
       device.emit('rmsNormBackward', { dy, x: input, gamma, rstd, partials, rows, cols, ...gradients }, 10 * x.size);
       partials?.dispose();

@@ -3,9 +3,6 @@ import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { checkLeaves } from './optimizer.js';
 
-/** Elements in a partial sum of squares; `WidePartials::kChunk` in native/kernels/clip_norm.h, which checks it. */
-const CHUNK = 8192;
-
 /**
  * Scales the gradients of `params` in place so that their global norm is at most `maxNorm`, as PyTorch's
  * `clip_grad_norm_`. Returns the norm before, a scalar tensor; nothing is read back to decide. Parameters without a gradient
@@ -31,7 +28,8 @@ export function clipGradNorm(params: readonly Tensor[], maxNorm: number): Tensor
  */
 export function clipFactor(grads: readonly Tensor[], maxNorm: number, norm: Tensor): Tensor {
   const device = norm.device;
-  const chunksOf = (x: Tensor) => Math.ceil(x.size / CHUNK);
+  const chunk = device.constant('sumOfSquares.chunk'); // elements in a partial sum
+  const chunksOf = (x: Tensor) => Math.ceil(x.size / chunk);
   const count = grads.reduce((total, x) => total + chunksOf(x), 0);
   const partials = device.empty([2 * count]); // float64: two words each
   let first = 0;

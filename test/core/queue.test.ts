@@ -146,6 +146,7 @@ describe('a queue whose engine fails or is busy', () => {
       isa: '',
       isas: [],
       threads: 1,
+      constants: {},
       ops: [{ name: 'upload', operands: [{ name: 'data', kind: 'tail' }] }],
     },
     run: () => null,

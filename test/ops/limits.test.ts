@@ -1,11 +1,25 @@
-// What ops let through at most, the engine can do: those limits are written down on both sides.
+// What ops let through at most, the engine can do: it names its limits itself.
 import { expect, it } from 'vitest';
-import { ArgumentError, attention, ShapeError } from '../../src/index.js';
-import { MAX_TOP_K, topKInto } from '../../src/ops/choose.js';
-import { cacheReorder, MAX_CACHE_ROWS } from '../../src/ops/kv-cache.js';
+import { MAX_THREADS } from '../../src/backend/backend.js';
+import { ArgumentError, attention, DeviceError, ShapeError } from '../../src/index.js';
+import { maxTopK, topKInto } from '../../src/ops/choose.js';
+import { cacheReorder, maxCacheRows } from '../../src/ops/kv-cache.js';
 import { deviceFor, isas } from '../describe-op.js';
 
 const device = await deviceFor(isas[0]!, 1);
+const [MAX_TOP_K, MAX_CACHE_ROWS] = [maxTopK(device), maxCacheRows(device)];
+
+it('constants are those of the loaded engine, the same in every instruction set', async () => {
+  for (const isa of isas) {
+    const other = await deviceFor(isa, 1);
+    for (const name of ['engine.maxThreads', 'grid.rank', 'activation.gelu_tanh', 'attentionBackward.blockKeys'])
+      expect(other.constant(name)).toBe(device.constant(name));
+  }
+  expect(device.constant('engine.maxThreads')).toBe(MAX_THREADS);
+  expect(device.constant('activation.none')).toBe(0); // what a plain product has
+  expect(() => device.constant('newest')).toThrow(DeviceError);
+  expect(() => device.constant('newest')).toThrow(/no constant 'newest'.* rebuild it/);
+});
 
 it('the best tokens of a row', async () => {
   const best = (k: number) => ({

@@ -1,8 +1,14 @@
 // The activations y = f(x) and their derivatives on vectors, for the activation kernels and for whoever fuses them.
 #pragma once
 
-// In the order of `activations` in src/ops/activation.ts.
 enum Activation : uint32_t { kNone, kRelu, kGelu, kGeluTanh, kSilu, kSigmoid, kTanh, kActivations };
+CONSTANT("activation.none", kNone)
+CONSTANT("activation.relu", kRelu)
+CONSTANT("activation.gelu", kGelu)
+CONSTANT("activation.gelu_tanh", kGeluTanh)
+CONSTANT("activation.silu", kSilu)
+CONSTANT("activation.sigmoid", kSigmoid)
+CONSTANT("activation.tanh", kTanh)
 
 // e^(-x²/2) with what GELU needs of it: u = |x| and the tail beyond it. Past 15 the tail is 0 in a float.
 struct Normal {

@@ -4,6 +4,7 @@
 #pragma once
 
 inline constexpr uint32_t kRank = 6;
+CONSTANT("grid.rank", kRank)
 
 // n[first] × … × n[last - 1], or 2³² if it is more than that: no span is so long.
 inline uint64_t product(const uint32_t* n, uint32_t first, uint32_t last) {

@@ -89,6 +89,7 @@ SIMD_INLINE LogSum logSum(const float* x, size_t cols, const Meanwhile& meanwhil
 // Column sums over many rows are cut into chunks of this many rows: each is added up into partials [chunks, cols], then
 // those are added in order, so that the result does not depend on the number of threads.
 inline constexpr uint64_t kRowsPerPartial = 32;
+CONSTANT("rows.perPartial", kRowsPerPartial)
 inline uint64_t partialsOf(uint64_t rows) { return divideUp(rows, kRowsPerPartial); }
 
 // Calls body(past, row, part) for all rows of gradients [rows, cols]: past as of withResults, and `part` is where a

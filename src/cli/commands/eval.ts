@@ -1,9 +1,8 @@
 import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
-import { MAX_CACHE_ROWS } from '../../ops/kv-cache.js';
 import { readPairs, readText, words } from '../data.js';
 import { encode, tokenizersOf } from '../encoding.js';
-import { integer } from '../parsers.js';
+import { integer, MOST_HYPOTHESES } from '../parsers.js';
 import { loadModel, openDevice, printJson } from '../shared.js';
 import { evaluatePairs, textLoss } from '../tasks.js';
 
@@ -12,7 +11,7 @@ export function evalCommand(): Command {
     .description('measure a model: error rates on pairs, or the loss on a text')
     .argument('<model>', 'folder or name of a model')
     .argument('<file>', 'lines of source, tab, target, and further targets that are right, too; or a text')
-    .option('--beams <n>', 'hypotheses of beam search', integer(1, MAX_CACHE_ROWS), 1)
+    .option('--beams <n>', 'hypotheses of beam search', integer(1, MOST_HYPOTHESES), 1)
     .option('--outputs', 'print every output that is wrong')
     .option('--json', 'print JSON')
     .action(

@@ -2,11 +2,10 @@ import { Command, Option } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import type { GenerateOptions } from '../../generate/options.js';
 import type { Transformer } from '../../models/transformer.js';
-import { MAX_CACHE_ROWS } from '../../ops/kv-cache.js';
 import { encodeInput, tokenizersOf } from '../encoding.js';
 import { EXIT } from '../exit.js';
 import { type GivenText, givenTexts } from '../given-texts.js';
-import { integer, positive } from '../parsers.js';
+import { integer, MOST_HYPOTHESES, positive } from '../parsers.js';
 import { loadModel, openDevice, printJson } from '../shared.js';
 
 interface RunOptions {
@@ -30,11 +29,11 @@ export function runCommand(): Command {
     .description('let a model write: the output for each text, or what follows it')
     .argument('<model>', 'folder or name of a model, such as g2p-en')
     .argument('[text...]', 'inputs; without them, the lines of standard input')
-    .option('--beams <n>', 'hypotheses of beam search (default: 1, greedy)', integer(1, MAX_CACHE_ROWS))
+    .option('--beams <n>', 'hypotheses of beam search (default: 1, greedy)', integer(1, MOST_HYPOTHESES))
     .option(
       '--n-best <n>',
       'outputs for each text: the best of as many beams, or samples',
-      integer(1, MAX_CACHE_ROWS),
+      integer(1, MOST_HYPOTHESES),
       1,
     )
     .option('--sample', 'draw tokens by their probabilities')
