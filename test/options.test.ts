@@ -21,6 +21,7 @@ type Options =
   | simdformer.MatmulOptions
   | simdformer.Positions
   | simdformer.ReduceOptions
+  | simdformer.RmsNormOptions
   | simdformer.RotaryOptions
   | simdformer.SGDOptions
   | simdformer.SaveOptions

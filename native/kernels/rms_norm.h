@@ -1,15 +1,18 @@
 // Root mean square normalisation (Zhang, Sennrich 2019, arXiv 1910.07467).
 //
 //   x̂ = x·rstd(x), rstd = 1/√(mean(x²) + eps)       x, y   [rows, cols];  rstd [rows], saved for backward
-//   y = gamma·x̂                                     gamma  [cols], 1 if absent
+//   y = (gamma + offset)·x̂                          gamma  [cols], if absent the factor is 1
 #include "kernels/shared/rows.h"
+
+// What gamma has added to it: -0, which changes no bit of any gamma, where the offset is 0.
+SIMD_INLINE Vf addedToGamma(float offset) { return splat(offset == 0 ? -0.f : offset); }
 
 struct RmsNorm {
   static constexpr const char* name = "rmsNorm";
-  static constexpr const char* signature = "in:x in?:gamma out:y out:rstd u32:rows u32:cols f32:eps";
+  static constexpr const char* signature = "in:x in?:gamma out:y out:rstd u32:rows u32:cols f32:eps f32:offset";
   Span x, gamma, y, rstd;
   uint32_t rows, cols;
-  float eps;
+  float eps, offset;
 
   const char* check() const {
     const uint64_t size = uint64_t{rows} * cols;
@@ -33,11 +36,11 @@ struct RmsNorm {
   struct Row {
     const float *x, *gamma;  // gamma: null where it is absent
     float* y;
-    float scale;
+    float scale, offset;
 
     SIMD_INLINE void write(size_t c, size_t lanes) const {
       const Vf v = loadLanes(x + c, lanes) * splat(scale);
-      storeResult<kPast>(y + c, gamma != nullptr ? v * loadLanes(gamma + c, lanes) : v, lanes);
+      storeResult<kPast>(y + c, gamma != nullptr ? v * (loadLanes(gamma + c, lanes) + addedToGamma(offset)) : v, lanes);
     }
   };
 
@@ -51,19 +54,22 @@ struct RmsNorm {
     });
     const float scale = static_cast<float>(1 / std::sqrt(squares.of[0] / cols + static_cast<double>(eps)));
     context.f32(rstd)[row] = scale;
-    return {input, gamma.present() ? context.f32(gamma) : nullptr, context.f32(y) + row * cols, scale};
+    return {input, gamma.present() ? context.f32(gamma) : nullptr, context.f32(y) + row * cols, scale, offset};
   }
 };
 KERNEL(RmsNorm)
 
-// With g = gamma·dy:  dx = rstd·(g - x̂·mean(g·x̂)),  dgamma = Σ_rows dy·x̂. Bits of accumulate: dx, dgamma.
+// With g = (gamma + offset)·dy:  dx = rstd·(g - x̂·mean(g·x̂)),  dgamma = Σ_rows dy·x̂. Bits of accumulate: dx, dgamma.
 // partials [partialsOf(rows), cols] is needed with dgamma.
 struct RmsNormBackward {
   static constexpr const char* name = "rmsNormBackward";
   static constexpr const char* signature =
-      "in:dy in:x in?:gamma in:rstd inout?:dx inout?:dgamma out?:partials u32:rows u32:cols u32:accumulate";
+      "in:dy in:x in?:gamma in:rstd inout?:dx inout?:dgamma out?:partials u32:rows u32:cols f32:offset "
+      "u32:accumulate";
   Span dy, x, gamma, rstd, dx, dgamma, partials;
-  uint32_t rows, cols, accumulate;
+  uint32_t rows, cols;
+  float offset;
+  uint32_t accumulate;
 
   const char* check() const {
     const uint64_t size = uint64_t{rows} * cols;
@@ -93,7 +99,9 @@ struct RmsNormBackward {
     const float* weight = context.f32(gamma);
     const bool weighs = gamma.present(), columns = dgamma.present();
     const Vf scale = splat(context.f32(rstd)[row]);
-    const auto weighted = [&](Vf d, size_t c, size_t lanes) { return weighs ? d * loadLanes(weight + c, lanes) : d; };
+    const auto weighted = [&](Vf d, size_t c, size_t lanes) {
+      return weighs ? d * (loadLanes(weight + c, lanes) + addedToGamma(offset)) : d;
+    };
 
     const Totals<1> product = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) {
       if (kPast) fetchBehind(upstream + c, cols), fetchBehind(input + c, cols);

@@ -1,50 +1,55 @@
 // Rotary positions (Su et al. 2021, arXiv 2104.09864): in each head, pairs of features turn by angles that grow with
 // the position, so that the product of a query and a key depends on their distance.
 //
-//   y(j) = x(j)·cosine(j) + x(partner of j)·sine(j)     in heads of `width` features, the first `turned` columns
-//   y(j) = x(j)                                         in the columns after them
+//   y(j) = x(j)·cosine(j) + x(partner of j)·sine(j)     the first `width` features of each head of `head`, in the heads
+//                                                       of the first `turned` columns
+//   y(j) = x(j)                                         everywhere else
 //
-//   x, y       [rows, cols]
-//   positions  [rows], each below tableRows
-//   table      [tableRows, 2·width]: a cosine for each feature of a head, then a sine, negative for the first of a pair
+//   x, y       [rows, cols], rows xStride and yStride words apart
+//   positions  [rows], each below tableRows; absent: row i is at position i
+//   table      [tableRows, 2·width]: a cosine for each feature that turns, then a sine, negative for the first of a
+//   pair
 //
-// Pairs are neighbours or, with halves, feature i of a head's first half and feature i of its second. back: the other
-// way, as gradients turn. accumulate: y += the result.
+// Pairs are neighbours or, with halves, feature i of the first half of what turns and feature i of its second. back:
+// the other way, as gradients turn. accumulate: y += the result.
 #include "kernels/shared/rows.h"
 
 struct Rotary {
   static constexpr const char* name = "rotary";
   static constexpr const char* signature =
-      "in:x in:positions in:table inout:y u32:rows u32:cols u32:turned u32:width u32:tableRows u32:halves u32:back "
-      "u32:accumulate";
+      "in:x in?:positions in:table inout:y u32:rows u32:cols u32:xStride u32:yStride u32:turned u32:head u32:width "
+      "u32:tableRows u32:halves u32:back u32:accumulate";
   Span x, positions, table, y;
-  uint32_t rows, cols, turned, width, tableRows, halves, back, accumulate;
+  uint32_t rows, cols, xStride, yStride, turned, head, width, tableRows, halves, back, accumulate;
 
   const char* check() const {
-    const uint64_t size = uint64_t{rows} * cols;
-    REQUIRE(x.covers(size) && y.covers(size), "x or y is smaller than rows and cols say");
-    REQUIRE(positions.covers(rows), "positions is smaller than rows");
+    REQUIRE(x.covers(rows, cols, xStride), "x is smaller than rows, cols and xStride say");
+    REQUIRE(y.covers(rows, cols, yStride), "y is smaller than rows, cols and yStride say");
+    REQUIRE(positions.present() ? positions.covers(rows) : rows <= tableRows, "there are too few positions");
     REQUIRE(width > 0 && width % 2 == 0, "width is odd, or 0");
-    REQUIRE(turned <= cols && turned % width == 0, "turned is no number of heads in cols");
+    REQUIRE(head >= width, "more features turn than a head has");
+    REQUIRE(turned <= cols && turned % head == 0, "turned is no number of heads in cols");
     REQUIRE(table.covers(tableRows, 2 * uint64_t{width}, 2 * uint64_t{width}), "the table is smaller than it says");
     return nullptr;
   }
 
   void run(Context& context) const {
-    const int32_t* places = context.i32(positions);
     context.team.parallelRange(rows, rowGrain(cols), [&](uint64_t row, uint64_t last) {
       for (; row < last; ++row) {
-        const float* in = context.f32(x) + row * cols;
-        float* out = context.f32(y) + row * cols;
-        const uint32_t place = static_cast<uint32_t>(places[row]);
+        const float* in = context.f32(x) + row * xStride;
+        float* out = context.f32(y) + row * yStride;
+        const uint32_t place = static_cast<uint32_t>(positions.present() ? context.i32(positions)[row] : row);
         if (place >= tableRows) {
-          context.fail("position outside the table of angles", places[row], tableRows);
+          context.fail("position outside the table of angles", static_cast<int32_t>(place), tableRows);
           if (!accumulate) memset(out, 0, cols * sizeof(float));
           continue;
         }
         const float* cosines = context.f32(table) + place * uint64_t{2} * width;
-        for (uint32_t head = 0; head < turned; head += width) turn(in + head, cosines, out + head);
-        put(out + turned, cols - turned, [&](size_t c, size_t lanes) { return loadLanes(in + turned + c, lanes); });
+        for (uint64_t start = 0; start < turned; start += head) {
+          turn(in + start, cosines, out + start);
+          pass(in, out, start + width, start + head);
+        }
+        pass(in, out, turned, cols);
       }
     });
   }
@@ -61,6 +66,11 @@ struct Rotary {
     const size_t half = width / 2;
     put(out, half, [&](size_t j, size_t n) { return turned(j, n, loadLanes(in + half + j, n)); });
     put(out + half, half, [&](size_t j, size_t n) { return turned(half + j, n, loadLanes(in + j, n)); });
+  }
+
+  // Columns from `first` to below `last`, as they are.
+  void pass(const float* in, float* out, uint64_t first, uint64_t last) const {
+    put(out + first, last - first, [&](size_t c, size_t lanes) { return loadLanes(in + first + c, lanes); });
   }
 
   // The other feature of each pair.

@@ -14,6 +14,6 @@ export { type LinearOptions, linear } from './linear.js';
 export { type MatmulOptions, matmul } from './matmul.js';
 export { concat, gather, pack, permute, slice, split, transpose, unpack } from './move.js';
 export { mean, type ReduceOptions, sum } from './reduce.js';
-export { rmsNorm } from './rms-norm.js';
-export { type RotaryOptions, rotary } from './rotary.js';
+export { type RmsNormOptions, rmsNorm } from './rms-norm.js';
+export { type RotaryOptions, rotary, rotaryTable } from './rotary.js';
 export { logSoftmax, type SoftmaxOptions, softmax } from './softmax.js';

@@ -2,62 +2,103 @@ import { differentiable, gradOf } from '../core/autograd.js';
 import {
   checkDevice,
   checkDType,
+  checkKnown,
   checkNumber,
   checkOneOf,
-  checkOptions,
   checkShape,
   describeShape,
   isWhole,
   matrixOf,
 } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
-import type { Tensor } from '../core/tensor.js';
+import { lastOf, type Tensor } from '../core/tensor.js';
+import { scale } from './binary.js';
 import { contiguous } from './contiguous.js';
+import { concat } from './move.js';
+
+const layouts = ['interleaved', 'halves'] as const;
 
 export interface RotaryOptions {
   /** Rotates the first `columns` features, whole heads; the others pass unchanged. Default: all. */
   columns?: number | undefined;
-  /** A pair: neighbours (`interleaved`, default), or one of each half of a head (`halves`, as in GPT-NeoX and LLaMA). */
-  layout?: 'interleaved' | 'halves' | undefined;
+  /** Features of a head, of which the first ones turn, as many as the table has. Default: as many as those. */
+  headSize?: number | undefined;
+  /** A pair: neighbours (`interleaved`, default), or one of each half of what turns (`halves`, as in GPT-NeoX, LLaMA). */
+  layout?: (typeof layouts)[number] | undefined;
 }
 
 /**
  * Rotary positions (Su et al. 2021, arXiv 2104.09864): in each head, pairs of features turn by the angles of their
  * position, so that the product of a query and a key depends on how far they are apart.
  *
- * `x` is float32 [..., n], heads of d features side by side; `positions` int32 [...]; `table` float32 [length, 2·d], what
- * `rotations` gives for this layout; the result is float32 [..., n]. A position outside the table fails the run
- * (CommandError) and gives a row of zeros. Gradients go to `x`. Throws ShapeError, DTypeError, ArgumentError.
+ * `x` is float32 [..., n], heads of `headSize` features side by side, and may be columns of a wider tensor; `table` is
+ * float32 [length, 2·d] for the first d features of each head, what `rotations` or `rotaryTable` give for this layout;
+ * `positions` int32 [...], rows of the table, or null where it has a row of its own for each row of `x`, in order. The
+ * result is float32 [..., n]. A position outside the table fails the run (CommandError) and gives a row of zeros.
+ * Gradients go to `x`. Throws ShapeError, DTypeError, ArgumentError.
  */
-export function rotary(x: Tensor, positions: Tensor, table: Tensor, options: RotaryOptions = {}): Tensor {
-  const device = checkDevice('rotary', { x, positions, table });
+export function rotary(x: Tensor, positions: Tensor | null, table: Tensor, options: RotaryOptions = {}): Tensor {
+  const device = checkDevice('rotary', positions === null ? { x, table } : { x, positions, table });
+  checkKnown('rotary', options, ['columns', 'headSize', 'layout']);
   const { rows, cols } = matrixOf(x);
-  const { columns = cols, layout = 'interleaved' } = checkOptions('rotary', options);
   checkDType('rotary', 'x', x, 'float32');
-  checkDType('rotary', 'positions', positions, 'int32');
-  checkShape('rotary', 'positions', positions, x.shape.slice(0, -1));
   checkDType('rotary', 'table', table, 'float32');
   const [tableRows, doubled = 0] = table.shape as [number, number?];
   const width = doubled / 2;
   if (table.shape.length !== 2 || width === 0 || width % 2 !== 0) {
     throw new ShapeError(`rotary: table is ${describeShape(table.shape)}, expected [length, 2·d] for an even d`);
   }
-  const isHeads = (value: number) => isWhole(value) && value <= cols && value % width === 0;
-  checkNumber('rotary', 'columns', columns, isHeads, `a multiple of ${width} up to ${cols}`);
-  checkOneOf('rotary', 'layout', layout, ['interleaved', 'halves']);
+  if (positions !== null) {
+    checkDType('rotary', 'positions', positions, 'int32');
+    checkShape('rotary', 'positions', positions, x.shape.slice(0, -1));
+  } else if (tableRows !== rows) {
+    const given = `table is ${describeShape(table.shape)}, x is ${describeShape(x.shape)}`;
+    throw new ShapeError(`rotary: ${given}: without positions the table must have a row for each of the ${rows} of x`);
+  }
+  const { columns = cols, headSize = width, layout = 'interleaved' } = options;
+  const isHead = (value: number) => isWhole(value) && value >= width && value <= cols;
+  checkNumber('rotary', 'headSize', headSize, isHead, `a whole number from ${width} to ${cols}`);
+  const isHeads = (value: number) => isWhole(value) && value <= cols && value % headSize === 0;
+  checkNumber('rotary', 'columns', columns, isHeads, `a multiple of ${headSize} up to ${cols}`);
+  checkOneOf('rotary', 'layout', layout, layouts);
 
   return device.scope(() => {
-    const input = contiguous(x);
-    const shared = { positions: contiguous(positions), table: contiguous(table) };
-    const sizes = { rows, cols, turned: columns, width, tableRows, halves: layout === 'halves' };
-    const y = device.empty(x.shape);
-    device.emit('rotary', { x: input, ...shared, y, ...sizes, back: 0, accumulate: 0 }, 3 * x.size);
-    const backward = (dy: Tensor) => {
-      const dx = gradOf(input);
-      if (!dx) return;
-      const target = { y: dx.tensor, accumulate: dx.accumulate };
-      device.emit('rotary', { x: dy, ...shared, ...target, ...sizes, back: 1 }, 3 * x.size);
+    const places = positions && contiguous(positions);
+    const angles = contiguous(table);
+    const shared = { positions: places, table: angles, rows, cols, turned: columns, head: headSize, width, tableRows };
+    const turn = (from: Tensor, to: Tensor, back: boolean, accumulate: number) => {
+      const strides = { x: from, y: to, xStride: from.rowStride, yStride: to.rowStride };
+      const operands = Object.assign(strides, shared, { halves: layout === 'halves', back, accumulate });
+      device.emit('rotary', operands, 3 * x.size);
     };
-    return differentiable(y, [input], backward, Object.values(shared));
+    const y = device.empty(x.shape);
+    turn(x, y, false, 0);
+    const backward = (dy: Tensor) => {
+      const dx = gradOf(x);
+      if (dx) turn(dy, dx.tensor, true, dx.accumulate);
+    };
+    return differentiable(y, [x], backward, [places, angles]);
   });
+}
+
+/**
+ * The table that `rotary` takes, of cosines and sines as ONNX and Hugging Face have them, one for each pair: `cos` and
+ * `sin` are float32 [..., d / 2] for any leading dimensions, `length` rows in all; the result is [length, 2·d], for
+ * this layout. Throws ShapeError, DTypeError, ArgumentError.
+ */
+export function rotaryTable(cos: Tensor, sin: Tensor, options: Pick<RotaryOptions, 'layout'> = {}): Tensor {
+  const device = checkDevice('rotaryTable', { cos, sin });
+  const { layout = 'interleaved' } = checkKnown('rotaryTable', options, ['layout']);
+  checkDType('rotaryTable', 'cos', cos, 'float32');
+  checkDType('rotaryTable', 'sin', sin, 'float32');
+  checkShape('rotaryTable', 'sin', sin, cos.shape);
+  checkOneOf('rotaryTable', 'layout', layout, layouts);
+  const pairs = lastOf(cos.shape);
+  const length = cos.size / pairs;
+  // Features of a pair lie side by side, or half of what turns apart.
+  const spread = (first: Tensor, second: Tensor) => {
+    const shape = layout === 'halves' ? [length, pairs] : [length, pairs, 1];
+    return concat([contiguous(first).reshape(shape), contiguous(second).reshape(shape)], -1).reshape(length, 2 * pairs);
+  };
+  return device.noGrad(() => device.scope(() => concat([spread(cos, cos), spread(scale(sin, -1), sin)], -1)));
 }

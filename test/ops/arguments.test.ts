@@ -7,7 +7,8 @@ import { deviceFor, isas } from '../describe-op.js';
 
 const { add, addLayerNorm, attention, attentionWeights, concat, contiguous, crossEntropy, div, dropout } = ops;
 const { embedding, gather, gelu, layerNorm, linear, logSoftmax, matmul, mean, mul, pack, permute, relu } = ops;
-const { rmsNorm, rotary, scale, sigmoid, silu, slice, softmax, split, sub, sum, tanh, transpose, unpack } = ops;
+const { rmsNorm, rotary, rotaryTable, scale, sigmoid, silu, slice, softmax, split, sub, sum, tanh, transpose, unpack } =
+  ops;
 
 const device = await deviceFor(isas[0]!, 1);
 const x = device.zeros([2, 4]);
@@ -49,6 +50,7 @@ describe('options that are no object', () => {
     mean: (o) => mean(x, o),
     rmsNorm: (o) => rmsNorm(x, v, o),
     rotary: (o) => rotary(x, ids, w, o),
+    rotaryTable: (o) => rotaryTable(x, x, o),
     softmax: (o) => softmax(x, o),
     sum: (o) => sum(x, o),
     tensor: (o) => device.tensor([1], [1], o),
@@ -98,8 +100,9 @@ describe('what is no tensor', () => {
     relu: (t) => relu(t),
     rmsNorm: (t) => rmsNorm(t),
     'rotary x': (t) => rotary(t, ids, w),
-    'rotary positions': (t) => rotary(x, t, w),
     'rotary table': (t) => rotary(x, ids, t),
+    'rotaryTable cos': (t) => rotaryTable(t, x),
+    'rotaryTable sin': (t) => rotaryTable(x, t),
     scale: (t) => scale(t, 2),
     sigmoid: (t) => sigmoid(t),
     silu: (t) => silu(t),
@@ -124,6 +127,7 @@ describe('what is no tensor', () => {
     'layerNorm residual': (residual) => layerNorm(x, v, v, { residual }),
     'linear b': (t) => linear(x, w, t),
     'rmsNorm gamma': (t) => rmsNorm(x, t),
+    'rotary positions': (t) => rotary(x, t, w),
   };
   const values = [0, 'x', false, [1], {}, Symbol('x'), 2n, () => x];
   refuse({ ...required, ...optional }, values);

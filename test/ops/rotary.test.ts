@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { CommandError, rotary, rotations } from '../../src/index.js';
+import { rotaryTable } from '../../src/ops/rotary.js';
 import { describeOp, deviceFor, isas } from '../describe-op.js';
+import { sizeOf } from '../random.js';
 import { build, lastOf } from '../reference/reals.js';
 
 interface Sizes {
@@ -8,6 +10,8 @@ interface Sizes {
   readonly heads: number;
   readonly width: number;
   readonly columns?: number;
+  readonly headSize?: number;
+  readonly positions?: false;
   readonly layout?: 'interleaved' | 'halves';
 }
 
@@ -19,24 +23,41 @@ const cases: Sizes[] = [
   ...layouts.map((layout) => ({ rows: [2, 5], heads: 5, width: 6, columns: 18, layout })),
   { rows: [4], heads: 1, width: 8, columns: 0 },
   { rows: [700], heads: 4, width: 32 },
+  ...layouts.flatMap((layout) =>
+    [
+      [2, 3],
+      [6, 20],
+      [16, 33],
+      [32, 64],
+      [18, 96],
+    ].map(([width, headSize]) => ({ rows: [3], heads: 3, width: width!, headSize: headSize!, layout })),
+  ),
+  ...layouts.map((layout) => ({ rows: [5], heads: 6, width: 4, headSize: 10, columns: 30, layout })),
+  { rows: [2, 3], heads: 2, width: 6, positions: false },
+  { rows: [6], heads: 2, width: 6, headSize: 9, positions: false, layout: 'halves' },
 ];
 
 describeOp({
   name: 'rotary',
   cases,
-  inputs: ({ rows, heads, width, layout }, random) => ({
-    x: random.normal([...rows, heads * width]),
-    positions: random.integers(rows, 7),
-    table: { shape: [7, 2 * width], data: rotations(7, width, { layout }) },
-  }),
-  forward: ({ x, positions, table }, { columns, layout }) => rotary(x, positions, table, { columns, layout }),
-  reference({ x, positions, table }, { width, columns = lastOf(x.shape), layout = 'interleaved' }) {
+  inputs({ rows, heads, width, headSize = width, layout, positions }, random) {
+    const length = positions === false ? sizeOf(rows) : 7;
+    return {
+      x: random.normal([...rows, heads * headSize]),
+      positions: positions === false ? null : random.integers(rows, length),
+      table: { shape: [length, 2 * width], data: rotations(length, width, { layout }) },
+    };
+  },
+  forward: ({ x, positions, table }, { columns, headSize, layout }) =>
+    rotary(x, positions, table, { columns, headSize, layout }),
+  reference({ x, positions, table }, { width, headSize = width, columns = lastOf(x.shape), layout = 'interleaved' }) {
     const cols = lastOf(x.shape);
     return build(x.shape, (i) => {
       const j = i % cols;
-      if (j >= columns) return x.data[i]!;
-      const feature = j % width;
-      const row = positions.data[Math.floor(i / cols)]! * 2 * width;
+      const feature = j % headSize;
+      if (j >= columns || feature >= width) return x.data[i]!;
+      const place = Math.floor(i / cols);
+      const row = (positions === null ? place : positions.data[place]!) * 2 * width;
       const half = width / 2;
       const partner = layout === 'halves' ? (feature + half) % width : feature ^ 1;
       const [cosine, sine] = [table.data[row + feature]!, table.data[row + width + feature]!];
@@ -101,5 +122,21 @@ describe('rotary', () => {
     expect(() => rotary(device.zeros([2, 6]), positions, table)).toThrow('columns is 6, expected a multiple of 4');
     expect(() => rotary(x, positions, table, { columns: 12 })).toThrow('columns is 12, expected a multiple of 4');
     expect(() => rotary(x, positions, table, { layout: 'thirds' as 'halves' })).toThrow('layout');
+    expect(() => rotary(x, positions, table, { headSize: 3 })).toThrow('headSize is 3, expected a whole number from 4');
+    expect(() => rotary(x, positions, table, { headSize: 6 })).toThrow('columns is 8, expected a multiple of 6');
+    expect(() => rotary(x, positions, table, { rotaryDim: 2 } as object)).toThrow('there is no option rotaryDim');
+    expect(() => rotary(x, undefined as never, table)).toThrow('rotary: positions is undefined, expected a tensor');
+    expect(() => rotary(x, null, table)).toThrow('must have a row for each of the 2 of x');
+  });
+
+  it.each(layouts)('makes its table of cosines and sines of pairs: %s', async (layout) => {
+    const device = await deviceFor(isas[0]!, 1);
+    const angle = (row: number, i: number) => row * 10000 ** ((-2 * i) / 6);
+    const angles = Float64Array.from({ length: 15 }, (_, i) => angle(Math.floor(i / 3), i % 3));
+    const [cos, sin] = [Math.cos, Math.sin].map((f) => device.tensor(Float32Array.from(angles, f), [5, 1, 3]));
+    const table = rotaryTable(cos!, sin!, { layout });
+    expect(table.shape).toEqual([5, 12]);
+    expect(await table.data()).toEqual(rotations(5, 6, { layout }));
+    expect(() => rotaryTable(cos!, table)).toThrow('rotaryTable: sin is [5, 12], expected [5, 1, 3]');
   });
 });

@@ -15,11 +15,11 @@ export function layerNorm(
   });
 }
 
-/** x / √(mean of x² + eps) · gamma over the last dimension. */
-export function rmsNorm(x: Reals, gamma: Reals | null, eps = 1e-5): Reals {
+/** x / √(mean of x² + eps) · (gamma + offset) over the last dimension. */
+export function rmsNorm(x: Reals, gamma: Reals | null, eps = 1e-5, offset = 0): Reals {
   return eachRow(x, (row) => {
     const root = Math.sqrt(sum(row, (v) => v * v) / row.length + eps);
-    return row.map((v, i) => (v / root) * (gamma?.data[i] ?? 1));
+    return row.map((v, i) => (v / root) * (gamma === null ? 1 : gamma.data[i]! + offset));
   });
 }
 
