@@ -54,9 +54,17 @@ export * from './nn/index.js';
 export * from './ops/index.js';
 export * from './tokenizers/index.js';
 export { AdamW, type AdamWOptions, type ParameterGroup } from './train/adamw.js';
-export { type Batches, type Example, lengthBatches, windowBatches } from './train/batches.js';
+export { type Batches, type Example, lengthBatches, type Row, windowBatches } from './train/batches.js';
 export { clipGradNorm } from './train/clip.js';
-export { type FitOptions, type FitResult, fit, type Progress, type Trainable, type Validation } from './train/fit.js';
+export {
+  type FitOptions,
+  type FitResult,
+  fit,
+  type LossSettings,
+  type Progress,
+  type Trainable,
+  type Validation,
+} from './train/fit.js';
 export type { Optimizer, OptimizerState } from './train/optimizer.js';
 export { constant, cosine, inverseSquareRoot, linearDecay, noam, type Schedule } from './train/schedule.js';
 export { SGD, type SGDOptions } from './train/sgd.js';

@@ -5,7 +5,7 @@ import type { Complete } from '../core/complete.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import { checkIds, packed, rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
+import { checkIds, packed, rowsOf, TokenBatch, type Tokens, unpaddedLength } from '../nn/token-batch.js';
 
 /**
  * Target sequences as training uses them: all tokens but the last go in, all but the first are to come out. Between runs
@@ -89,4 +89,23 @@ export function tokenLabels(device: Device, target: Tokens | TargetBatch, { coun
   const labels = rows.map((row, i) => Array.from(row).slice(0, counts[i]));
   checkIds('loss: target', labels);
   return device.tensor(new Int32Array(packed(labels).ids));
+}
+
+/** Rows of token ids. */
+export type TokenRows = readonly (readonly number[] | Int32Array)[];
+
+/** How many labels `loss` of these rows is the mean over; the model has a decoder unless labels are the source's. */
+export function countLabels(
+  hasDecoder: boolean,
+  source: TokenRows | null,
+  target: TokenRows,
+  padId: number | null,
+): number {
+  const from = hasDecoder ? 1 : 0;
+  let count = 0;
+  target.forEach((row, i) => {
+    const end = unpaddedLength((hasDecoder ? row : source?.[i]) ?? row, padId);
+    for (let at = from; at < end; at++) if (at < row.length && row[at] !== padId) count++;
+  });
+  return count;
 }

@@ -36,11 +36,13 @@ import {
 } from './saved.js';
 import { checkSides } from './sides.js';
 import {
+  countLabels,
   isTargetBatch,
   type LossOptions,
   resolveLossOptions,
   shiftedTargets,
   type TargetBatch,
+  type TokenRows,
   tokenLabels,
 } from './targets.js';
 
@@ -164,6 +166,11 @@ export class Transformer extends Module {
       }
       return headDiversity > 0 ? withHeadDiversity(loss, headDiversity, outputs, heads) : loss;
     });
+  }
+
+  /** How many labels `loss` of the same rows is the mean over. */
+  countLabels(source: TokenRows | null, target: TokenRows): number {
+    return countLabels(this.config.decoderLayers > 0, source, target, this.config.padId);
   }
 
   /**

@@ -3,21 +3,24 @@ import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { fingerprint, fingerprintOf } from './fingerprint.js';
 
+/** One side of an example: token ids, or other numbers where a model reads or predicts such. */
+export type Row = ArrayLike<number>;
+
 /**
- * What a model learns from: token ids. `source` is read by the encoder (leave it out for a decoder-only model);
- * `target` begins with the start token and ends with the end token, the decoder is taught each token from those before
- * it.
+ * What a model learns from. For a `Transformer` token ids: `source` is read by the encoder (leave it out for a
+ * decoder-only model); `target` begins with the start token and ends with the end token, the decoder is taught each token
+ * from those before it. An encoder-only model has in `target` a label for each token of the source.
  */
-export interface Example {
-  readonly source?: readonly number[] | undefined;
-  readonly target: readonly number[];
+export interface Example<Source extends Row = readonly number[], Target extends Row = readonly number[]> {
+  readonly source?: Source | undefined;
+  readonly target: Target;
 }
 
 /** An endless sequence of batches. Batch n depends on nothing but n and the seed, so a run can be resumed anywhere. */
-export interface Batches {
+export interface Batches<Source extends Row = readonly number[], Target extends Row = readonly number[]> {
   /** Batches after which every example has been seen once more. */
   readonly perEpoch: number;
-  batch(n: number): readonly Example[];
+  batch(n: number): readonly Example<Source, Target>[];
   /**
    * A number that other data or other batches of them do not share, which a run that is resumed is compared by.
    * Default: none; the first batches are compared then.
@@ -36,10 +39,10 @@ const SHUFFLE_STREAM = 0x5175ff1e;
  * Throws ArgumentError for options that make no sense and if there are no examples, an empty one, or one longer than
  * `tokens`.
  */
-export function lengthBatches(
-  examples: readonly Example[],
+export function lengthBatches<Source extends Row = readonly number[], Target extends Row = readonly number[]>(
+  examples: readonly Example<Source, Target>[],
   options: { tokens?: number | undefined; seed?: number | undefined } = {},
-): Batches {
+): Batches<Source, Target> {
   const { tokens = 4096, seed = 0 } = checkKnown('lengthBatches', options, ['tokens', 'seed']);
   checkNumber('lengthBatches', 'tokens', tokens, isCount, 'a positive integer');
   checkSeed('lengthBatches', seed);
@@ -84,7 +87,7 @@ export function lengthBatches(
       }
       const index = sequence[n % ends.length] as number;
       const from = index === 0 ? 0 : (ends[index - 1] as number);
-      return order.slice(from, ends[index]).map((i) => examples[i] as Example);
+      return order.slice(from, ends[index]).map((i) => examples[i] as Example<Source, Target>);
     },
   };
 }
@@ -128,7 +131,7 @@ export function windowBatches(
   };
 }
 
-function checkExamples(examples: readonly Example[]): void {
+function checkExamples(examples: readonly Example<Row, Row>[]): void {
   if (!Array.isArray(examples))
     throw new ArgumentError(`lengthBatches: the examples are ${describeValue(examples)}, expected an array`);
   const isTokens = (ids: unknown) => Array.isArray(ids) || ArrayBuffer.isView(ids);

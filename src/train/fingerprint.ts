@@ -1,19 +1,30 @@
-import type { Example } from './batches.js';
+import type { Example, Row } from './batches.js';
 
 const EMPTY = 0x811c9dc5;
 
+const PRIME = 0x01000193;
+
 /**
- * FNV-1a (Fowler, Noll, Vo) of integers, added to `hash`: a number that two lists share only if they are equal, or by
+ * FNV-1a (Fowler, Noll, Vo) of numbers, added to `hash`: a number that two lists share only if they are equal, or by
  * chance of one in 2³².
  */
-export function fingerprint(ids: ArrayLike<number>, hash = EMPTY): number {
+export function fingerprint(values: ArrayLike<number>, hash = EMPTY): number {
   let result = hash;
-  for (let i = 0; i < ids.length; i++) result = Math.imul(result ^ (ids[i] as number), 0x01000193);
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as number;
+    result = Math.imul(result ^ value, PRIME);
+    if (value !== (value | 0)) result = withFraction(result, value); // the operator above has cut it to 32 bits
+  }
   return result >>> 0;
 }
 
+function withFraction(hash: number, value: number): number {
+  const [low, high] = new Uint32Array(Float64Array.of(value).buffer) as unknown as [number, number];
+  return Math.imul(Math.imul(hash ^ low, PRIME) ^ high, PRIME);
+}
+
 /** The same of examples, in their order. */
-export function fingerprintOf(examples: readonly Example[]): number {
+export function fingerprintOf(examples: readonly Example<Row, Row>[]): number {
   return examples.reduce((before, { source = [], target }) => {
     const read = fingerprint(source, fingerprint([source.length], before));
     return fingerprint(target, fingerprint([target.length], read));

@@ -10,34 +10,12 @@ import {
   isSeed,
   SEED,
 } from '../core/check.js';
-import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import { isSignal } from '../core/kinds.js';
-import type { Tensor } from '../core/tensor.js';
+import type { Row } from './batches.js';
 import type { Optimizer } from './optimizer.js';
 import type { Schedule } from './schedule.js';
-
-type Rows = readonly (readonly number[])[];
-
-type Regularisers = Pick<FitOptions, 'labelSmoothing' | 'headDiversity' | 'rDrop'>;
-
-/** What `fit` needs of a model; `Transformer` has it. */
-export interface Trainable {
-  readonly device: Device;
-  namedParameters(): [name: string, parameter: Tensor][];
-  train(): unknown;
-  eval(): unknown;
-  /** Mean loss per label, a scalar that can be differentiated; `source` is null if the examples have none. */
-  loss(source: Rows | null, target: Rows, options: Regularisers): Tensor;
-  /**
-   * Which target tokens that mean is over. With decoder layers all but the first of each target, without them one for
-   * each source token; `padId` does not count. Default: all but the first.
-   */
-  readonly config?: { readonly decoderLayers: number; readonly padId: number | null } | undefined;
-  gradientCheckpointing: boolean;
-  /** Decides what dropout drops from now on. */
-  seedDropout(seed: number): void;
-}
+import type { LossSettings, Trainable } from './trainable.js';
 
 /** Where a run stands, after each step. */
 export interface Progress {
@@ -64,7 +42,7 @@ export interface Validation {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
-export interface FitOptions {
+export interface FitOptions extends LossSettings {
   /** Steps to take; or `epochs`. Default: one epoch. */
   steps?: number | undefined;
   /** Passes over the data, fractions too. Default: 1, without `steps`. */
@@ -82,12 +60,6 @@ export interface FitOptions {
   gradientAccumulation?: number | undefined;
   /** Largest global norm of the gradients; null leaves them as they are. Default: 1. */
   clipNorm?: number | null | undefined;
-  /** Default: 0. */
-  labelSmoothing?: number | undefined;
-  /** Makes heads differ: see `LossOptions`. Default: 0. */
-  headDiversity?: number | undefined;
-  /** Makes predictions depend less on which elements dropout drops: see `LossOptions`. Default: 0. */
-  rDrop?: number | undefined;
   /**
    * Trains with a fraction of the memory for a third more work: see `Transformer.gradientCheckpointing`, which is put
    * back at the end. Default: as the model has it.
@@ -187,7 +159,7 @@ const CHECKS: Readonly<Record<keyof FitOptions, Check | null>> = {
 };
 
 /** Throws ArgumentError for options of `fit` that make no sense, alone, together or with the model. */
-export function checkSettings(options: FitOptions, model: Trainable): void {
+export function checkSettings(options: FitOptions, model: Trainable<Row, Row>): void {
   const names = Object.keys(CHECKS) as (keyof FitOptions)[];
   checkKnown('fit', options, names);
   for (const name of names) {
@@ -200,6 +172,9 @@ export function checkSettings(options: FitOptions, model: Trainable): void {
   if (options.earlyStopping !== undefined) checkStopping(options.earlyStopping, options);
   if (options.averageLast !== undefined && options.validate === undefined) {
     throw new ArgumentError('fit: averageLast needs validate');
+  }
+  if (options.gradientCheckpointing !== undefined && model.gradientCheckpointing === undefined) {
+    throw new ArgumentError('fit: gradientCheckpointing is given, but this model has no such property: leave it out');
   }
   if (options.headDiversity && (options.gradientCheckpointing ?? model.gradientCheckpointing)) {
     throw new ArgumentError('fit: headDiversity needs what gradientCheckpointing forgets; use one of them');

@@ -1,8 +1,10 @@
 import { isObject } from '../core/check.js';
-import type { Batches, Example } from './batches.js';
-import type { FitOptions, FitResult, Trainable } from './fit-options.js';
+import type { Batches, Example, Row } from './batches.js';
+import type { FitOptions, FitResult } from './fit-options.js';
+import type { Trainable } from './trainable.js';
 
-export type { FitOptions, FitResult, Progress, Trainable, Validation } from './fit-options.js';
+export type { FitOptions, FitResult, Progress, Validation } from './fit-options.js';
+export type { LossSettings, Trainable } from './trainable.js';
 
 /**
  * Trains `model` on examples, in batches of similar length, or on batches of your own making. Resolves when done,
@@ -14,9 +16,9 @@ export type { FitOptions, FitResult, Progress, Trainable, Validation } from './f
  * Throws ArgumentError for options that make no sense and a model that is in training already, FormatError for a
  * checkpoint that is damaged or of another model, and what `validate`, the callbacks, the data or the file system throw.
  */
-export async function fit(
-  model: Trainable,
-  data: readonly Example[] | Batches,
+export async function fit<Source extends Row = readonly number[], Target extends Row = readonly number[]>(
+  model: Trainable<Source, Target>,
+  data: readonly Example<Source, Target>[] | Batches<Source, Target>,
   options: FitOptions = {},
 ): Promise<FitResult> {
   const given = [Array.isArray(data) ? [...data] : data, isObject(options) ? { ...options } : options] as const; // as they are now

@@ -4,25 +4,33 @@ import { checkNumber, checkOptions, isCount, isNotNegative } from '../core/check
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { AdamW } from './adamw.js';
-import { type Batches, type Example, lengthBatches } from './batches.js';
+import { type Batches, type Example, lengthBatches, type Row } from './batches.js';
 import { canStay, loadCheckpoint, removeUnfinished, saveCheckpoint } from './checkpoint.js';
 import { type FinalWeights, finalWeightsOf } from './final-weights.js';
 import { fingerprintOf } from './fingerprint.js';
-import { checkSettings, type FitOptions, type FitResult, type Trainable, type Validation } from './fit-options.js';
-import { countLabels } from './labels.js';
+import { checkSettings, type FitOptions, type FitResult, type Validation } from './fit-options.js';
 import type { Optimizer } from './optimizer.js';
 import type { RunState } from './run-state.js';
 import { inverseSquareRoot, type Schedule } from './schedule.js';
+import {
+  checkLoss,
+  checkTrainable,
+  countLabels,
+  type LossSettings,
+  type Sides,
+  sidesOf,
+  type Trainable,
+} from './trainable.js';
 
 /** Milliseconds of work that a run may lose. */
 const SAVE_AFTER = 60_000;
 
 /** Models that a run is training: two would take each other's gradients. */
-const training = new WeakSet<Trainable>();
+const training = new WeakSet<Trainable<Row, Row>>();
 
 /** One call of `fit`. */
 export class Run {
-  readonly #batches: Batches;
+  readonly #batches: Batches<Row, Row>;
   readonly #steps: number;
   readonly #accumulation: number;
   readonly #schedule: Schedule;
@@ -32,7 +40,7 @@ export class Run {
   readonly #finalWeights: FinalWeights;
   readonly #state: RunState;
   /** Whether the model had gradient checkpointing before. */
-  readonly #recomputed: boolean;
+  readonly #recomputed: boolean | undefined;
   readonly #losses: number[] = [];
   #tokens = 0;
   #examples = 0;
@@ -40,10 +48,11 @@ export class Run {
   #saved = performance.now();
 
   constructor(
-    private readonly model: Trainable,
-    data: readonly Example[] | Batches,
+    private readonly model: Trainable<Row, Row>,
+    data: readonly Example<Row, Row>[] | Batches<Row, Row>,
     private readonly options: FitOptions,
   ) {
+    checkTrainable(model);
     checkSettings(options, model);
     if (training.has(model)) {
       throw new ArgumentError('fit: another call trains this model; wait for the promise that it returned first');
@@ -66,6 +75,7 @@ export class Run {
     this.#recomputed = model.gradientCheckpointing;
     const params = model.namedParameters().map(([, param]) => param);
     const trained = params.filter((param) => param.requiresGrad);
+    if (trained.length === 0) throw new ArgumentError('fit: the model has no parameter that requires gradients');
     // What others wrote, and may throw, was called before: nobody would give this memory back.
     const { optimizer = new AdamW(trained, { beta2: 0.98, eps: 1e-9, weightDecay: 0 }) } = options;
     if (!trained.some((param) => optimizer.params.includes(param))) {
@@ -147,7 +157,8 @@ export class Run {
     const { clipNorm = 1, onStep } = this.options;
     const first = (step - 1) * this.#accumulation;
     const batches = Array.from({ length: this.#accumulation }, (_, i) => this.#batches.batch(first + i));
-    const counts = batches.map((batch, i) => countLabels(this.model, batch, first + i));
+    const sides = batches.map((batch, i) => sidesOf(batch, first + i));
+    const counts = sides.map((each, i) => countLabels(this.model, each, this.#lossSettings, first + i));
     const total = counts.reduce((sum, count) => sum + count, 0);
     const shares = counts.map((count) => count / total);
     const learningRate = this.#schedule(step);
@@ -158,8 +169,8 @@ export class Run {
     const running: Promise<void>[] = [];
     let values: Promise<number>[];
     try {
-      for (const [i, examples] of batches.entries()) {
-        parts.push(this.#addGradients(examples, first + i, shares[i] as number));
+      for (const [i, each] of sides.entries()) {
+        parts.push(this.#addGradients(each, first + i, shares[i] as number));
         if (i + 1 === batches.length) break;
         const run = device.flush();
         run.catch(() => {}); // reported when it is awaited
@@ -195,19 +206,18 @@ export class Run {
   }
 
   /** Queues a batch, whose gradients count for this share of the step's; returns its loss. */
-  #addGradients(examples: readonly Example[], n: number, share: number): Tensor {
-    const { labelSmoothing, headDiversity, rDrop } = this.options;
+  #addGradients({ source, target }: Sides, n: number, share: number): Tensor {
     return this.model.device.scope(() => {
-      this.model.seedDropout(mix(this.#state.seed, n));
-      const sources = examples.flatMap(({ source }) => (source === undefined ? [] : [source]));
-      if (sources.length > 0 && sources.length < examples.length)
-        throw new ArgumentError(`fit: batch ${n} has examples with a source and without one, expected all alike`);
-      const targets = examples.map(({ target }) => target);
-      const regularisers = { labelSmoothing, headDiversity, rDrop };
-      const loss = this.model.loss(sources.length > 0 ? sources : null, targets, regularisers);
+      this.model.seedDropout?.(mix(this.#state.seed, n));
+      const loss = checkLoss(this.model.loss(source, target, this.#lossSettings));
       loss.backward(new Float32Array([share]));
       return loss;
     });
+  }
+
+  get #lossSettings(): LossSettings {
+    const { labelSmoothing, headDiversity, rDrop } = this.options;
+    return { labelSmoothing, headDiversity, rDrop };
   }
 
   /** Whether much would be lost by now; where the user has said when checkpoints are written, that is known. */
@@ -291,6 +301,6 @@ function mix(seed: number, n: number): number {
   return (Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) + Math.imul(n + 1, 0xc2b2ae35)) >>> 0;
 }
 
-function isBatches(data: readonly Example[] | Batches): data is Batches {
+function isBatches(data: readonly Example<Row, Row>[] | Batches<Row, Row>): data is Batches<Row, Row> {
   return 'batch' in Object(data);
 }
