@@ -1,6 +1,6 @@
 // Element-wise arithmetic with NumPy broadcasting. Gradients are sums over the broadcast dimensions: see reduce.h.
 #include "kernels/shared/blocks.h"
-#include "kernels/shared/grid.h"
+#include "kernels/shared/broadcast.h"
 #include "kernels/shared/results.h"
 
 // y[i] = a[i] ∘ b[i], ∘ by `kind`: 0 +, 1 −, 2 ×, 3 ÷. y is contiguous, n0 × … × n5; a and b have a step per dimension,
@@ -28,7 +28,7 @@ struct Binary {
     const uint64_t rows = product(n, 0, 5), cols = n[5];
     withResults(rows * cols, [&](auto past, uint64_t more) {
       const auto block = [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
-        GridWalk<2> walk(n, {aStep, bStep}, 0, 5, row);
+        BroadcastWalk<2> walk(n, {aStep, bStep}, 0, 5, row);
         for (; row < lastRow; ++row, walk.next()) {
           const float* left = context.f32(a) + walk.at[0] + c0 * aStep[5];
           const float* right = context.f32(b) + walk.at[1] + c0 * bStep[5];

@@ -1,6 +1,6 @@
 // Rearranging: dimensions in another order, rows by number, ragged batches packed and padded.
 #include "kernels/shared/blocks.h"
-#include "kernels/shared/grid.h"
+#include "kernels/shared/broadcast.h"
 #include "kernels/shared/pack.h"
 
 // y[i] = x[i] (+ y[i] if accumulate) over n0 × … × n5, each operand with its own steps. The caller puts y's contiguous
@@ -32,7 +32,7 @@ struct Permute {
     const uint64_t grain = copies && n[5] > kLeast ? kTile * kLeast / (atMost(kTile - 1, n[4]) + 1) : kLeast;
     const auto block = [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
       for (; row < lastRow; ++row) {
-        const GridWalk<2> walk(n, {xStep, yStep}, 0, 4, row / tiles);
+        const BroadcastWalk<2> walk(n, {xStep, yStep}, 0, 4, row / tiles);
         const uint64_t i0 = row % tiles * kTile, i1 = i0 + kTile < n[4] ? i0 + kTile : n[4];
         const uint64_t run = copies ? c1 - c0 : kTile;
         for (uint64_t j0 = c0; j0 < c1; j0 += run) {

@@ -1,6 +1,6 @@
 // Sums over any dimensions: sum, mean, and the gradients of broadcast operands.
 #include "kernels/shared/blocks.h"
-#include "kernels/shared/grid.h"
+#include "kernels/shared/broadcast.h"
 
 // y[k] = scale · Σ_r x[k, r]·w[k, r] (+ y[k] if accumulate); without w the weights are 1.
 // The first `kept` of the six dimensions index y (k), the others are summed (r). One of them is the vector's: the last
@@ -61,7 +61,7 @@ struct Reduce {
   SIMD_INLINE void sumBlock(const float* values, const float* weights, float* target, uint64_t first, uint64_t last,
                             size_t lanes) const {
     Vf sums[kVectors] = {};
-    GridWalk<2> walk(n, {xStep, wStep}, kept, kRank, first);
+    BroadcastWalk<2> walk(n, {xStep, wStep}, kept, kRank, first);
     for (uint64_t r = first; r < last; ++r, walk.next()) {
       const float* value = values + walk.at[0];
       const float* weight = weights + walk.at[1];
@@ -98,7 +98,7 @@ struct Reduce {
     const uint64_t grain = kGrain / (piece + 1) + kBlock * kWidth;
     const auto sumPiece = [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
       for (; row < lastRow; ++row) {
-        const GridWalk<3> walk(n, {xStep, wStep, yStep}, 0, inner, row % rows);
+        const BroadcastWalk<3> walk(n, {xStep, wStep, yStep}, 0, inner, row % rows);
         const uint64_t part = row / rows;
         const uint64_t first = part * piece < depth ? part * piece : depth;
         const uint64_t last = first + piece < depth ? first + piece : depth;
@@ -110,7 +110,7 @@ struct Reduce {
     if (pieces == 1) return;
     const auto addPieces = [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
       for (; row < lastRow; ++row) {
-        float* target = context.f32(y) + GridWalk<1>(n, {yStep}, 0, inner, row).at[0] + c0;
+        float* target = context.f32(y) + BroadcastWalk<1>(n, {yStep}, 0, inner, row).at[0] + c0;
         const float* parts = context.f32(workspace) + row * cols + c0;
         eachVector(c1 - c0, [&](size_t c, size_t lanes) {
           Vf total = {};
@@ -159,12 +159,12 @@ struct Reduce {
     };
     context.team.parallelRange(
         outputs * pieces, kGrain / (depth * piece + 64) + 1, [&](uint64_t row, uint64_t lastRow) {
-          GridWalk<3> walk(n, {xStep, wStep, yStep}, 0, kept, row % outputs);
+          BroadcastWalk<3> walk(n, {xStep, wStep, yStep}, 0, kept, row % outputs);
           for (; row < lastRow; ++row, walk.next()) {
             const uint64_t part = row / outputs;
             const uint64_t first = part * piece < cols ? part * piece : cols;
             const uint64_t last = first + piece < cols ? first + piece : cols;
-            GridWalk<2> inner(n, {xStep, wStep}, kept, 5, 0);
+            BroadcastWalk<2> inner(n, {xStep, wStep}, kept, 5, 0);
             double total = 0;
             for (uint64_t r = 0; r < depth; ++r, inner.next()) {
               const float* values = context.f32(x) + walk.at[0] + inner.at[0] + first;
@@ -180,7 +180,7 @@ struct Reduce {
         });
     if (pieces == 1) return;
     context.team.parallelRange(outputs, kGrain / pieces + 1, [&](uint64_t row, uint64_t lastRow) {
-      GridWalk<1> walk(n, {yStep}, 0, kept, row);
+      BroadcastWalk<1> walk(n, {yStep}, 0, kept, row);
       for (; row < lastRow; ++row, walk.next()) {
         double total = 0;
         for (uint64_t part = 0; part < pieces; ++part)

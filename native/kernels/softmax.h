@@ -6,7 +6,7 @@
 // As in PyTorch a -infinity gets probability 0, and a slice that is all -infinity, or has NaN or +infinity, becomes
 // NaN.
 #include "kernels/shared/blocks.h"
-#include "kernels/shared/grid.h"
+#include "kernels/shared/broadcast.h"
 #include "kernels/shared/rows.h"
 
 // a·b·c, or 2³² if it is more than that: no span is so long.

@@ -330,7 +330,7 @@ export class Device {
   }
 
   /**
-   * For authors of ops: a number that the engine's kernels were compiled with, such as `grid.rank`; CONSTANT lists it
+   * For authors of ops: a number that the engine's kernels were compiled with, such as `broadcast.rank`; CONSTANT lists it
    * beside them. Throws DeviceError if the engine has none of that name.
    */
   constant(name: string): number {

@@ -16,8 +16,8 @@ import { ArgumentError } from '../core/errors.js';
 import { isList } from '../core/kinds.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Transformer } from '../models/transformer.js';
-import { maxTopK } from '../ops/choose.js';
 import { maxCacheRows } from '../ops/kv-cache.js';
+import { maxTopK } from '../ops/top-k.js';
 import type { LogitsProcessor } from './processors.js';
 
 /** Names and meanings are Hugging Face's where it has the option. */

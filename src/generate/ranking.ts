@@ -3,7 +3,7 @@
 
 import type { Device } from '../core/device.js';
 import { Tensor } from '../core/tensor.js';
-import { type BestTokens, takeTokens, topKInto } from '../ops/choose.js';
+import { type BestTokens, takeTokens, topKInto } from '../ops/top-k.js';
 import type { Plan } from './options.js';
 
 /** Steps at most without a way back to JavaScript. */

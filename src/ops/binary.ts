@@ -3,7 +3,7 @@ import { checkDevice, checkDType, checkNumber, isNotNaN, matrixOf } from '../cor
 import { Scalar } from '../core/queue.js';
 import { Tensor } from '../core/tensor.js';
 import { frozen } from './backward.js';
-import { broadcastShape, broadcastSteps, dimensionsOf, gridOperands } from './grid.js';
+import { broadcastOperands, broadcastShape, broadcastSteps, dimensionsOf } from './broadcast.js';
 import { broadcastGrad } from './reduce.js';
 
 /** The operand `kind` of the kernel. */
@@ -78,7 +78,7 @@ function binary(op: keyof typeof KINDS, a: Tensor, b: Tensor): Tensor {
   // Vectors run along the last dimension, which a view of one column has not contiguous.
   if (dimensions.at(-1)?.steps.some((step) => step > 1)) dimensions.push({ size: 1, steps: [0, 0] });
   const y = device.empty(shape);
-  device.emit('binary', { a, b, y, kind: KINDS[op], ...gridOperands(op, device, dimensions, ['a', 'b']) }, y.size);
+  device.emit('binary', { a, b, y, kind: KINDS[op], ...broadcastOperands(op, device, dimensions, ['a', 'b']) }, y.size);
   return y;
 }
 

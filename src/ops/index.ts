@@ -1,5 +1,5 @@
-// What users call. The other files are for this package alone: grid, backward and attention-inputs have no op of their
-// own; those of kv-cache and choose write into tensors that they are given, which no gradient could follow.
+// What users call. The other files are for this package alone: broadcast, backward and attention-inputs have no op of
+// their own; those of kv-cache and top-k write into tensors that they are given, which no gradient could follow.
 
 export { type Activation, gelu, relu, sigmoid, silu, tanh } from './activation.js';
 export { type AttentionOptions, type AttentionValueOptions, attention, type Lengths } from './attention.js';

@@ -2,7 +2,7 @@ import { differentiable, type GradientTarget, gradOf } from '../core/autograd.js
 import { checkDevice, checkDType, checkOptions, describeShape } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
 import { lastOf, type Shape, sizeOf, type Tensor } from '../core/tensor.js';
-import { beyond, broadcastShape, broadcastSteps, dimensionsOf } from './grid.js';
+import { beyond, broadcastShape, broadcastSteps, dimensionsOf } from './broadcast.js';
 
 export interface MatmulOptions {
   /** Takes `a` as stored [..., k, m]. Default: false. */

@@ -22,9 +22,9 @@ import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Placed } from '../core/queue.js';
 import { isRange, lastOf, type Shape, sizeOf, Tensor } from '../core/tensor.js';
 import type { Lengths } from './attention-inputs.js';
+import { beyond, broadcastOperands, dimensionsOf, stepsOf } from './broadcast.js';
 import { contiguous } from './contiguous.js';
 import { scatterRows } from './embedding.js';
-import { beyond, dimensionsOf, gridOperands, stepsOf } from './grid.js';
 
 /**
  * `x` with its dimensions in another order: dimension d of the result is dimension `axes[d]` of `x`, negative ones
@@ -284,5 +284,5 @@ function copyInto(
     const at = dimensions.findIndex(({ steps }) => steps[operand] === 1);
     if (at >= 0) dimensions.push(...dimensions.splice(at, 1));
   }
-  device.emit('permute', { x, y, ...gridOperands('permute', device, dimensions, ['x', 'y']), accumulate });
+  device.emit('permute', { x, y, ...broadcastOperands('permute', device, dimensions, ['x', 'y']), accumulate });
 }

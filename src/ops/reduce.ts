@@ -2,7 +2,7 @@ import { differentiable, type GradientTarget, gradOf, passGrad } from '../core/a
 import { checkAxis, checkDevice, checkDType, checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type Shape, sameShape, sizeOf, type Tensor } from '../core/tensor.js';
-import { broadcastSteps, dimensionsOf, gridOperands } from './grid.js';
+import { broadcastOperands, broadcastSteps, dimensionsOf } from './broadcast.js';
 
 export interface ReduceOptions {
   /** One dimension or several, negative ones counted from the end; none is summed over for []. Default: all. */
@@ -80,18 +80,18 @@ function sumInto(
     ? piecesOf(summed.at(-1)?.size ?? 1, 8192)
     : piecesOf(sizeOf(summed.map(({ size }) => size)), 256);
   const workspace = pieces === 1 ? null : x.device.empty([pieces * y.size]);
-  const grid = gridOperands(op, x.device, [...kept, ...summed], ['x', 'w', 'y']);
+  const walked = broadcastOperands(op, x.device, [...kept, ...summed], ['x', 'w', 'y']);
   const operands = {
     x,
     w,
     y,
     workspace,
-    kept: x.device.constant('grid.rank') - summed.length,
+    kept: x.device.constant('broadcast.rank') - summed.length,
     rowwise,
     pieces,
     scale,
     accumulate,
-    ...grid,
+    ...walked,
   };
   x.device.emit('reduce', operands, sizeOf(shape) * (w ? 2 : 1));
   workspace?.dispose();

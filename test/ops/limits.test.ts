@@ -2,8 +2,8 @@
 import { expect, it } from 'vitest';
 import { MAX_THREADS } from '../../src/backend/backend.js';
 import { ArgumentError, attention, DeviceError, ShapeError } from '../../src/index.js';
-import { maxTopK, topKInto } from '../../src/ops/choose.js';
 import { cacheReorder, maxCacheRows } from '../../src/ops/kv-cache.js';
+import { maxTopK, topKInto } from '../../src/ops/top-k.js';
 import { deviceFor, isas } from '../describe-op.js';
 
 const device = await deviceFor(isas[0]!, 1);
@@ -12,7 +12,7 @@ const [MAX_TOP_K, MAX_CACHE_ROWS] = [maxTopK(device), maxCacheRows(device)];
 it('constants are those of the loaded engine, the same in every instruction set', async () => {
   for (const isa of isas) {
     const other = await deviceFor(isa, 1);
-    for (const name of ['engine.maxThreads', 'grid.rank', 'activation.gelu_tanh', 'attentionBackward.blockKeys'])
+    for (const name of ['engine.maxThreads', 'broadcast.rank', 'activation.gelu_tanh', 'attentionBackward.blockKeys'])
       expect(other.constant(name)).toBe(device.constant(name));
   }
   expect(device.constant('engine.maxThreads')).toBe(MAX_THREADS);

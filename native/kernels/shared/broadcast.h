@@ -4,7 +4,7 @@
 #pragma once
 
 inline constexpr uint32_t kRank = 6;
-CONSTANT("grid.rank", kRank)
+CONSTANT("broadcast.rank", kRank)
 
 // n[first] × … × n[last - 1], or 2³² if it is more than that: no span is so long.
 inline uint64_t product(const uint32_t* n, uint32_t first, uint32_t last) {
@@ -31,9 +31,10 @@ inline bool reaches(Span span, const uint32_t* n, const uint32_t* step) {
 
 // Where each of kOperands operands is, while dimensions [first, last) are stepped through in row-major order.
 template <size_t kOperands>
-class GridWalk {
+class BroadcastWalk {
  public:
-  GridWalk(const uint32_t* n, const uint32_t* const (&steps)[kOperands], uint32_t first, uint32_t last, uint64_t index)
+  BroadcastWalk(const uint32_t* n, const uint32_t* const (&steps)[kOperands], uint32_t first, uint32_t last,
+                uint64_t index)
       : n_(n), first_(first), last_(last) {
     for (size_t k = 0; k < kOperands; ++k) steps_[k] = steps[k];
     for (uint32_t d = last; d-- > first;) {

@@ -1,5 +1,5 @@
 // Shapes as nested dimensions, in which each operand has a step: the words from one index to the next, 0 where it is
-// broadcast. Kernels walk `grid.rank` of them; `product` in matmul.ts itself does so.
+// broadcast. Kernels walk `broadcast.rank` of them; `product` in matmul.ts itself does so.
 
 import { describeShape } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -63,13 +63,13 @@ export function dimensionsOf(shape: Shape, ...operands: (readonly number[])[]): 
 }
 
 /** The operands n0 … n5 and, for each name, name0 … name5; the dimensions stand last. Throws ShapeError for more. */
-export function gridOperands(
+export function broadcastOperands(
   op: string,
   device: Device,
   dimensions: readonly Dimension[],
   names: readonly string[],
 ): Record<string, number> {
-  const rank = device.constant('grid.rank');
+  const rank = device.constant('broadcast.rank');
   if (dimensions.length > rank) {
     const sizes = describeShape(dimensions.map(({ size }) => size));
     throw new ShapeError(`${op}: more than ${rank} dimensions (${sizes}) remain after merging those that can be`);

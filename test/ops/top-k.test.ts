@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ArgumentError, type Device, DTypeError, ShapeError } from '../../src/index.js';
-import { type BestTokens, takeTokens, topKInto } from '../../src/ops/choose.js';
 import { advance } from '../../src/ops/kv-cache.js';
+import { type BestTokens, takeTokens, topKInto } from '../../src/ops/top-k.js';
 import { deviceFor, edges, isas } from '../describe-op.js';
 import { Random } from '../random.js';
 
