@@ -11,8 +11,8 @@ export {
 export { createDevice, type DeviceOptions } from './core/create-device.js';
 export type { Device, DeviceInfo } from './core/device.js';
 export * from './core/errors.js';
+export { type Operand, type Placed, type Region, Scalar } from './core/operand.js';
 export type { CommandInfo, CommandTiming, Program } from './core/program.js';
-export { type Operand, type Placed, type Region, Scalar } from './core/queue.js';
 export { Random } from './core/random.js';
 export { type DType, type NestedNumbers, type Shape, Tensor, type TensorData } from './core/tensor.js';
 export * from './generate/index.js';

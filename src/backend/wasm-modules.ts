@@ -2,20 +2,10 @@
 import { ArgumentError, DeviceError } from '../core/errors.js';
 import type { WasmOptions } from './backend.js';
 import { isNode, nodeModule } from './node.js';
+import type { WasmEngine } from './wasm-engine.js';
 import { threadsHere, warnOnce } from './wasm-threads.js';
 
 type WasmIsa = 'simd128' | 'relaxed';
-
-/** What an engine is made from, here or in a worker, to which it can be posted. */
-export interface WasmEngine {
-  readonly module: WebAssembly.Module;
-  /** If more than one, the module is one with threads. */
-  readonly threads: number;
-  /** Where thread.js and worker.js lie, if `wasmUrl` said so. */
-  readonly folder?: string | undefined;
-  /** The text of worker.js, if the engine came in a bundle. */
-  readonly worker?: string | undefined;
-}
 
 /** An engine without threads that is part of the code. */
 interface BundledEngine {

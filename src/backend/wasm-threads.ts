@@ -2,7 +2,7 @@
 import type { DeviceError } from '../core/errors.js';
 import { MAX_THREADS } from './backend.js';
 import { besides, isNode, nodeModule } from './node.js';
-import type { WasmEngine } from './wasm-modules.js';
+import type { WasmEngine } from './wasm-engine.js';
 import { hasWorkers, type RunningWorker, startWorker } from './workers.js';
 
 /** Why memory cannot be shared with workers here, and what to do about it; null if it can. */

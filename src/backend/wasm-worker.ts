@@ -2,7 +2,8 @@ import { DeviceError, OutOfMemoryError } from '../core/errors.js';
 import { type Backend, type CommandFailure, MAX_THREADS, type Manifest, type WasmOptions } from './backend.js';
 import { besides, isNode } from './node.js';
 import { bytesOf } from './wasm.js';
-import { type WasmEngine, wasmEngine } from './wasm-modules.js';
+import type { WasmEngine } from './wasm-engine.js';
+import { wasmEngine } from './wasm-modules.js';
 import type { Answer, Answers, Request } from './worker-protocol.js';
 import { type RunningWorker, scriptUrl, startWorker } from './workers.js';
 

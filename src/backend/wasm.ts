@@ -1,7 +1,8 @@
 import { DeviceError } from '../core/errors.js';
 import { afterEvents } from './after-events.js';
 import type { Backend, CommandFailure, Manifest, WasmOptions } from './backend.js';
-import { type WasmEngine, wasmEngine, wasmIsas } from './wasm-modules.js';
+import type { WasmEngine } from './wasm-engine.js';
+import { wasmEngine, wasmIsas } from './wasm-modules.js';
 import { startThreads } from './wasm-threads.js';
 import type { RunningWorker } from './workers.js';
 

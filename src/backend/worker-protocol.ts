@@ -1,6 +1,6 @@
 // What a device and the worker that computes for it say to each other. The worker does things in the order it is told.
 import type { CommandFailure, Manifest } from './backend.js';
-import type { WasmEngine } from './wasm-modules.js';
+import type { WasmEngine } from './wasm-engine.js';
 
 export type Request =
   | { do: 'open'; engine: WasmEngine }

@@ -7,30 +7,14 @@
 
 import { checkDType, checkFunction, checkSynchronous, checkTensor, checkTensorList, describeShape } from './check.js';
 import { AutogradError, ShapeError } from './errors.js';
-import { GradientSlot, type GradientTarget } from './gradient-slot.js';
+import { GradientSlot } from './gradient-slot.js';
 import type { Pool } from './heap.js';
-import { lastOf, type Storage, sameShape, Tensor, type TensorData, valuesFor } from './tensor.js';
+import { lastOf, sameShape } from './shape.js';
+import type { Storage } from './storage.js';
+import { type Gradient, type GradientTarget, type Node, Tensor } from './tensor.js';
+import { type TensorData, valuesFor } from './tensor-data.js';
 
-export type { GradientTarget } from './gradient-slot.js';
-
-/** What an op remembers to differentiate itself. */
-export interface Node {
-  /** Grows with every node: inputs are older than outputs. */
-  readonly sequence: number;
-  readonly inputs: readonly Tensor[];
-  readonly outputs: readonly Tensor[];
-  /** What its backward may read, whether that needs a gradient or not. */
-  readonly read: readonly Tensor[];
-  /** The versions that the memory of these tensors had when the node was made. */
-  readonly versions: readonly number[];
-  /** The memory of the program that the node is recorded in, which each run writes anew. */
-  readonly arena: Pool | undefined;
-  backward: ((gradients: (Tensor | null)[]) => void) | null;
-  /** An input whose graph an earlier backward() had used: its gradient would silently be missing, so it is an error. */
-  readonly spent: Tensor | undefined;
-  /** Results of scopes that hold what this node, or an older one, still needs; see Keeping. */
-  readonly holders: Tensor[];
-}
+export type { GradientTarget } from './tensor.js';
 
 /**
  * What a scope would have disposed of but its results' graphs still need. Each result lets go of it once, when its
@@ -133,7 +117,7 @@ function copy(x: Tensor, { tensor, accumulate }: GradientTarget): void {
 }
 
 /** Where the gradient of a root goes. */
-export function slotOf(root: Tensor): GradientSlot {
+export function slotOf(root: Tensor): Gradient {
   if (root.gradient?.tensor.disposed) dropGradient(root); // by whoever was given it as `grad`
   if (root.gradient === null) {
     if (root.node === null) root.assertUsable('backward'); // as a view of it may be: nobody would free the gradient

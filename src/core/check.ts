@@ -1,10 +1,10 @@
 // What ops check before they emit anything: tensors here, and all that is no tensor by way of this file.
 
 import { checkArray, describeShape, describeValue } from './check-values.js';
-import type { Device } from './device.js';
+
 import { ArgumentError, DeviceError, DTypeError, ShapeError } from './errors.js';
 import { type DType, lastOf, type Shape, sameShape } from './shape.js';
-import { Tensor } from './tensor.js';
+import { type Device, Tensor } from './tensor.js';
 
 export * from './check-options.js';
 export * from './check-values.js';

@@ -4,7 +4,7 @@ import { createWasmBackend } from '../backend/wasm.js';
 import { hasWorkers } from '../backend/workers.js';
 import { checkOptions } from './check-options.js';
 import { describeValue, isCount } from './check-values.js';
-import { Device } from './device.js';
+import { type Device, EngineDevice } from './device.js';
 import { ArgumentError, DeviceError } from './errors.js';
 
 export interface DeviceOptions extends WasmOptions {
@@ -64,14 +64,14 @@ const nativeModule = () => import('../backend/native.js');
 async function openNative(options: BackendOptions): Promise<Device> {
   if (!isNode) throw new DeviceError(NO_ADDON);
   const { createNativeBackend, loadAddon } = await nativeModule();
-  return new Device(createNativeBackend(await loadAddon(), options));
+  return new EngineDevice(createNativeBackend(await loadAddon(), options));
 }
 
 async function openWasm(options: WasmOptions, worker: boolean, reason?: string): Promise<Device> {
   // Not where it would be asked for: service workers, which have no workers, have no import() either.
   if (worker && !hasWorkers) throw new DeviceError('createDevice: worker is true, but this runtime has no workers');
   const create = worker ? (await import('../backend/wasm-worker.js')).createWorkerBackend : createWasmBackend;
-  return new Device(await create(options), reason);
+  return new EngineDevice(await create(options), reason);
 }
 
 async function openBest(options: WasmOptions, worker: boolean): Promise<Device> {
@@ -83,5 +83,5 @@ async function openBest(options: WasmOptions, worker: boolean): Promise<Device> 
   } catch (error) {
     return openWasm(options, worker, (error as Error).message);
   }
-  return new Device(createNativeBackend(addon, options));
+  return new EngineDevice(createNativeBackend(addon, options));
 }

@@ -1,57 +1,40 @@
 import type { Backend } from '../backend/backend.js';
-import { Keeping } from './autograd.js';
+import { backward, Keeping, slotOf } from './autograd.js';
+import { checkDType } from './check.js';
+import { checkOptions } from './check-options.js';
 import {
-  checkDType,
   checkFunction,
   checkNumber,
-  checkOptions,
   checkSynchronous,
   describeShape,
   describeValue,
   isCount,
   isInt32,
   isNotNaN,
-} from './check.js';
+} from './check-values.js';
+import { CommandList } from './command-list.js';
 import { DeviceError, DTypeError, ShapeError, SimdformerError } from './errors.js';
-import type { GradientSlot } from './gradient-slot.js';
 import { Arena, Heap, type Pool } from './heap.js';
 import { isTyped } from './kinds.js';
-import { describeCommand, Program } from './program.js';
-import { CommandList, type Operand, Queue, Scalar } from './queue.js';
+import { type Operand, Scalar } from './operand.js';
+import { describeCommand, Program, type RecordedGradient, type WrittenColumns } from './program.js';
+import { Queue } from './queue.js';
 import { hold, letGo, type Recording } from './recording.js';
-import {
-  type DType,
-  flatten,
-  lastOf,
-  type Shape,
-  Storage,
-  sameShape,
-  sizeOf,
-  Tensor,
-  type TensorData,
-} from './tensor.js';
+import type { DeviceInfo } from './runtime.js';
+import { type DType, lastOf, type Shape, sameShape, sizeOf } from './shape.js';
+import { Storage } from './storage.js';
+import { type Device, Tensor } from './tensor.js';
+import { flatten, type TensorData } from './tensor-data.js';
 import { tensorsIn } from './tensors-in.js';
 
-/** What a device turned out to be. */
-export interface DeviceInfo {
-  readonly backend: 'native' | 'wasm';
-  /** The instruction set in use. */
-  readonly isa: string;
-  /** Threads a run may use, the calling one included. */
-  readonly threads: number;
-  /** Every instruction set that this machine and build have, best first. */
-  readonly isas: readonly string[];
-  /** Of the engine. */
-  readonly version: string;
-  /** Why it is not the native addon, where the backend was left to choose. */
-  readonly reason?: string;
-}
+export type { DeviceInfo } from './runtime.js';
+export type { Device } from './tensor.js';
 
-/** Where tensors live and ops run: one heap, one instruction set, a number of threads. Made by `createDevice`. */
-export class Device {
+/** A device on an engine. What its methods promise is written at Device. */
+export class EngineDevice implements Device {
   readonly info: DeviceInfo;
-  /** @internal */
   readonly queue: Queue;
+  readonly autograd = { backward, slotOf };
   readonly #heap: Heap;
   readonly #constants: ReadonlyMap<string, number>;
   /** Tensors of each open scope, the innermost last. */
@@ -62,7 +45,6 @@ export class Device {
   #sequence = 0;
   #open = true;
 
-  /** @internal */
   constructor(
     private readonly backend: Backend,
     reason?: string,
@@ -74,11 +56,6 @@ export class Device {
     this.#constants = new Map(Object.entries(backend.manifest.constants ?? {})); // none of an engine that is older
   }
 
-  /**
-   * A tensor with the given values: a typed array (its type decides the dtype) or nested numbers (float32 by default).
-   * `shape` is by default theirs, [length] of a typed array. Throws ShapeError if the values do not fill the shape,
-   * DTypeError if they are of another type than asked for, ArgumentError for other options.
-   */
   tensor(
     data: TensorData,
     shape?: Shape,
@@ -103,10 +80,6 @@ export class Device {
     return tensor;
   }
 
-  /**
-   * A tensor whose values are undefined until something writes them. Throws ShapeError for dimensions that are not
-   * positive integers, DTypeError for another dtype, OutOfMemoryError if the device cannot grow so far.
-   */
   empty(shape: Shape, dtype: DType = 'float32'): Tensor {
     return this.#allocate('empty', shape, dtype);
   }
@@ -119,10 +92,6 @@ export class Device {
     return new Tensor(this, [...shape], dtype, storage, storage.block.offset, lastOf(shape));
   }
 
-  /**
-   * A tensor whose elements all equal `value`. Throws as `empty`, and ArgumentError if `value` is no number or, for
-   * int32, no 32-bit integer.
-   */
   full(shape: Shape, value: number, dtype: DType = 'float32'): Tensor {
     if (dtype === 'int32') checkNumber('full', 'value', value, isInt32, 'a 32-bit integer');
     else checkNumber('full', 'value', value, () => true, 'a number');
@@ -138,24 +107,14 @@ export class Device {
     return y;
   }
 
-  /** A tensor whose elements are all 0. Throws as `empty`. */
   zeros(shape: Shape, dtype: DType = 'float32'): Tensor {
     return this.#filled('zeros', shape, 0, dtype);
   }
 
-  /**
-   * A named number that ops take as an operand and `program.run({ name: value })` can change. Throws ArgumentError if
-   * `value` is NaN or no number.
-   */
   scalar(name: string, value: number): Scalar {
     return new Scalar(name, checkNumber('scalar', 'value', value, isNotNaN, 'a number'));
   }
 
-  /**
-   * Runs `fn` and disposes of the tensors made in it, except those in what it returns (a tensor, a TokenBatch or another
-   * object that lists its `tensors`, or arrays and plain objects of these) and, if those can still be differentiated, the
-   * ones that backward needs. Scopes nest. Throws ArgumentError if `fn` is no function or asynchronous.
-   */
   scope<T>(fn: () => T): T {
     checkFunction('scope', fn);
     const tracked: Tensor[] = [];
@@ -182,10 +141,6 @@ export class Device {
     for (const tensor of tracked) if (results.has(tensor)) this.#scopes.at(-1)?.push(tensor);
   }
 
-  /**
-   * Runs `fn` with tensors belonging to no scope or recording: for state that outlives them. Throws ArgumentError if `fn`
-   * is no function or asynchronous.
-   */
   unscoped<T>(fn: () => T): T {
     checkFunction('unscoped', fn);
     const before = this.#untracked;
@@ -197,7 +152,6 @@ export class Device {
     }
   }
 
-  /** Takes a tensor out of the scopes it belongs to: it lives until it is disposed of. Returns it. */
   keep(tensor: Tensor): Tensor {
     for (const scope of this.#scopes) {
       const at = scope.lastIndexOf(tensor);
@@ -206,13 +160,11 @@ export class Device {
     return tensor;
   }
 
-  /** Runs `fn` without preparing for backward. Throws ArgumentError if `fn` is no function or asynchronous. */
   noGrad<T>(fn: () => T): T {
     checkFunction('noGrad', fn);
     return this.#withGradients(false, () => checkSynchronous('noGrad', fn()));
   }
 
-  /** Runs `fn` as outside any `noGrad`. Throws as `noGrad`. */
   withGrad<T>(fn: () => T): T {
     checkFunction('withGrad', fn);
     return this.#withGradients(true, () => checkSynchronous('withGrad', fn()));
@@ -228,13 +180,6 @@ export class Device {
     }
   }
 
-  /**
-   * Runs `fn`, which computes nothing yet: its ops are kept as a program, to be run any number of times. Tensors made
-   * outside serve as inputs: write to them between runs, which give those made in it their values anew. A `backward()` in
-   * it gives every run the same gradients: one that was assigned when recorded is assigned anew, one that was added to
-   * what was there is added again. Throws ArgumentError if `fn` is no function or asynchronous, SimdformerError if it
-   * reads values or a program is being recorded already.
-   */
   record<T>(fn: () => T): Program<T> {
     checkFunction('record', fn);
     this.assertOpen('record');
@@ -244,7 +189,7 @@ export class Device {
       commands: [],
       arena: new Arena(this.#heap),
       inputs: new Map<Storage, number>(),
-      gradients: new Map<GradientSlot, GradientSlot['state']>(),
+      gradients: new Map<RecordedGradient, WrittenColumns>(),
     };
     const [outer, untracked] = [this.#scopes.splice(0), this.#untracked]; // its tensors are its own, wherever it is recorded
     [this.#recording, this.#untracked] = [recording, false];
@@ -273,31 +218,26 @@ export class Device {
     }
   }
 
-  /** Runs what is queued, off this thread. Rejects as `Tensor.data`. */
   flush(): Promise<void> {
     this.assertOpen('flush');
     this.assertNotRecording('flush');
     return this.queue.run();
   }
 
-  /** Runs what is queued, on this thread. Throws as `Tensor.dataSync`. */
   flushSync(): void {
     this.assertOpen('flushSync');
     this.assertNotRecording('flushSync');
     this.queue.runSync();
   }
 
-  /** Bytes: in use by tensors, the most since `resetPeak`, and taken from the system. */
   memory(): { used: number; peak: number; capacity: number } {
     return this.#heap.usage;
   }
 
-  /** Lets `memory().peak` start again from what is in use now. */
   resetPeak(): void {
     this.#heap.resetPeak();
   }
 
-  /** Gives all memory back; the device and its tensors cannot be used afterwards. */
   dispose(): void {
     if (!this.#open) return;
     this.#open = false;
@@ -312,10 +252,6 @@ export class Device {
     this.dispose();
   }
 
-  /**
-   * For authors of ops: queues one command. Operands are named as in the kernel's signature; `flops` counts its
-   * floating-point operations.
-   */
   emit(op: string, operands: Readonly<Record<string, Operand>>, flops = 0): void {
     const recording = this.#recording;
     if (recording === null) {
@@ -329,17 +265,12 @@ export class Device {
     }
   }
 
-  /**
-   * For authors of ops: a number that the engine's kernels were compiled with, such as `broadcast.rank`; CONSTANT lists it
-   * beside them. Throws DeviceError if the engine has none of that name.
-   */
   constant(name: string): number {
     const value = this.#constants.get(name);
     if (value !== undefined) return value;
     throw new DeviceError(`the loaded engine has no constant '${name}': it is older than this package, rebuild it`);
   }
 
-  /** @internal */
   upload(storage: Storage, offset: number, values: Float32Array | Int32Array): void {
     const recording = this.#recording;
     if (recording === null || this.#untracked) this.queue.upload(offset, values);
@@ -352,43 +283,35 @@ export class Device {
     storage.version++;
   }
 
-  /** @internal */
   track(tensor: Tensor): void {
     if (!this.#untracked) this.#scopes.at(-1)?.push(tensor);
   }
 
-  /** @internal Called before the gradient of a leaf changes, so that a recording can put it back. */
-  noteGradient(slot: GradientSlot): void {
+  noteGradient(slot: RecordedGradient): void {
     const gradients = this.#recording?.gradients;
     if (gradients !== undefined && !gradients.has(slot)) gradients.set(slot, slot.state);
   }
 
-  /** @internal Where the tensors of the program lie that is being recorded. */
   get arena(): Pool | undefined {
     return this.#recording?.arena;
   }
 
-  /** @internal */
   get gradientsOn(): boolean {
     return this.#gradients;
   }
 
-  /** @internal */
   nextSequence(): number {
     return this.#sequence++;
   }
 
-  /** @internal */
   assertOpen(op: string): void {
     if (!this.#open) throw new DeviceError(`${op}: the device has already been disposed`);
   }
 
-  /** @internal Whether ops are being recorded as a program, and compute nothing yet. */
   get recording(): boolean {
     return this.#recording !== null;
   }
 
-  /** @internal */
   assertNotRecording(op: string): void {
     if (this.#recording !== null)
       throw new SimdformerError(

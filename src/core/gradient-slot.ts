@@ -1,21 +1,14 @@
 // The gradient of a root, of which views write their columns one after the other: which are written already, and so
 // which writers assign and which accumulate.
 
-import { lastOf, Tensor } from './tensor.js';
-
-/** Where an op's backward command puts a gradient: into `tensor`, added to what is there if `accumulate`. */
-export interface GradientTarget {
-  readonly tensor: Tensor;
-  readonly accumulate: 0 | 1;
-}
-
-/** Columns `from` ≤ c < `to`. */
-type Range = readonly [from: number, to: number];
+import type { WrittenColumns } from './program.js';
+import { lastOf } from './shape.js';
+import { type Gradient, type GradientTarget, Tensor } from './tensor.js';
 
 /** The gradient of a root, and how much of it has been written. */
-export class GradientSlot {
-  /** Those written so far, in order, disjoint; the whole when it is one range over all columns. */
-  #ranges: readonly Range[] = [];
+export class GradientSlot implements Gradient {
+  /** The whole is written when it is one range over all columns. */
+  #ranges: WrittenColumns = [];
 
   constructor(
     readonly root: Tensor,
@@ -32,12 +25,11 @@ export class GradientSlot {
     this.#ranges = [];
   }
 
-  /** What has been written, to be restored: recording changes nothing, each run of its program does. */
-  get state(): readonly Range[] {
+  get state(): WrittenColumns {
     return this.#ranges;
   }
 
-  restore(state: readonly Range[]): void {
+  restore(state: WrittenColumns): void {
     this.#ranges = state;
   }
 
@@ -46,7 +38,6 @@ export class GradientSlot {
     this.tensor.dispose();
   }
 
-  /** The part of the gradient that belongs to `view`. */
   viewFor(view: Tensor): Tensor {
     if (view === this.root) return this.tensor;
     const offset = this.tensor.offset + (view.offset - this.root.offset);
@@ -54,7 +45,6 @@ export class GradientSlot {
     return new Tensor(device, shape, dtype, this.tensor.storage, offset, rowStride, this.tensor.root);
   }
 
-  /** Declares a writer of `view`'s part. */
   targetFor(view: Tensor): GradientTarget {
     const cols = lastOf(this.root.shape);
     const whole = view.size === this.root.size;
@@ -75,7 +65,6 @@ export class GradientSlot {
     return { tensor, accumulate: 0 };
   }
 
-  /** Zeroes what has not been written. */
   complete(): void {
     const cols = lastOf(this.root.shape);
     let from = 0;

@@ -1,10 +1,12 @@
-import { checkNumber, checkOptions, isNotNaN } from './check.js';
-import type { Device } from './device.js';
+import { checkOptions } from './check-options.js';
+import { checkNumber, isNotNaN } from './check-values.js';
+import type { CommandList } from './command-list.js';
 import { ArgumentError, DisposedError } from './errors.js';
-import type { GradientSlot } from './gradient-slot.js';
 import type { Arena } from './heap.js';
-import { type CommandList, checkScalar, type Placed, Scalar } from './queue.js';
-import type { Shape, Storage } from './tensor.js';
+import { checkScalar, type Placed, Scalar } from './operand.js';
+import type { Queue } from './queue.js';
+import type { Shape } from './shape.js';
+import type { Storage } from './storage.js';
 
 /** A recorded command as people read it. */
 export interface CommandInfo {
@@ -20,11 +22,34 @@ export interface CommandTiming extends CommandInfo {
   readonly milliseconds: number;
 }
 
+/** What a program needs of its device. */
+interface Host {
+  readonly queue: Queue;
+  assertOpen(op: string): void;
+  assertNotRecording(op: string): void;
+}
+
+/** Columns from ≤ c < to of a gradient that have been written: in order, disjoint. */
+export type WrittenColumns = readonly (readonly [from: number, to: number])[];
+
+/** What a program needs of the gradient of a leaf. */
+export interface RecordedGradient {
+  readonly root: { readonly disposed: boolean };
+  readonly tensor: { assertUsable(op: string): void };
+  /** Whether some of it has been. */
+  readonly written: boolean;
+  /** What has been written, to be restored: recording changes nothing, each run of its program does. */
+  readonly state: WrittenColumns;
+  restore(state: WrittenColumns): void;
+  /** Zeroes what has not been written. */
+  complete(): void;
+}
+
 /** The gradient of a leaf that a program changes: how much was written when it was recorded, before it and after. */
 interface LeafGradient {
-  readonly slot: GradientSlot;
-  readonly before: GradientSlot['state'];
-  readonly after: GradientSlot['state'];
+  readonly slot: RecordedGradient;
+  readonly before: WrittenColumns;
+  readonly after: WrittenColumns;
 }
 
 /** What runs change of what is not the program's own. */
@@ -46,7 +71,7 @@ export class Program<Result = unknown> {
 
   /** @internal */
   constructor(
-    private readonly device: Device,
+    private readonly device: Host,
     /** What the recorded function returned. */
     readonly result: Result,
     readonly commands: readonly CommandInfo[],

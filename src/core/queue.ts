@@ -1,42 +1,14 @@
 import type { Backend, CommandFailure, OperandKind } from '../backend/backend.js';
-import { checkNumber, isUint32, UINT32 } from './check.js';
+import { CommandList, type Patch } from './command-list.js';
 import { CommandError, DeviceError, SimdformerError } from './errors.js';
-import type { Shape, Storage } from './tensor.js';
+import { checkScalar, type Operand, type Placed, Scalar } from './operand.js';
+
+export { type Operand, type Placed, type Region, Scalar } from './operand.js';
 
 /** Words after which a queue that nobody reads from is run. */
 const FULL = 1 << 20;
 /** A command's length has 16 bits. */
 const LONGEST_UPLOAD = 0xffff - 3;
-
-/** A number in a command that a recorded program can change between runs; see `Device.scalar`. */
-export class Scalar {
-  constructor(
-    readonly name: string,
-    public value: number,
-    /** What runs of a program that do not name it set it to; without, it keeps its value. */
-    readonly draw?: () => number,
-    /** That of the program that draws it; others that use it keep what that drew. */
-    readonly arena?: object,
-  ) {}
-}
-
-/** Where a tensor operand lies, in words. */
-export interface Region {
-  readonly offset: number;
-  readonly length: number;
-}
-
-/** What has a place in the heap: a Tensor, or a part of one. */
-export interface Placed {
-  readonly shape: Shape;
-  /** What a recorded program must hold, as it goes on using the place. */
-  readonly storage: Storage;
-  /** `op` is for error messages. */
-  region(op?: string): Region;
-}
-
-/** What a command takes for an operand; null and undefined for a tensor that is left out. */
-export type Operand = Placed | Scalar | number | boolean | null | undefined;
 
 interface OpLayout {
   readonly name: string;
@@ -49,40 +21,6 @@ interface OpLayout {
     readonly isWritten: boolean;
   }[];
   readonly names: ReadonlySet<string>;
-}
-
-/** A word of a command list that a Scalar decides. */
-interface Patch {
-  readonly at: number;
-  readonly kind: OperandKind;
-  readonly scalar: Scalar;
-}
-
-/** A growing list of encoded commands. */
-export class CommandList {
-  words = new Uint32Array(1024);
-  floats = new Float32Array(this.words.buffer);
-  length = 0;
-  readonly patches: Patch[] = [];
-
-  reserve(count: number): void {
-    if (this.length + count <= this.words.length) return;
-    const words = new Uint32Array(Math.max(this.words.length * 2, this.length + count));
-    words.set(this.words.subarray(0, this.length));
-    this.words = words;
-    this.floats = new Float32Array(words.buffer);
-  }
-
-  append(words: Uint32Array): void {
-    this.reserve(words.length);
-    this.words.set(words, this.length);
-    this.length += words.length;
-  }
-
-  setScalar(at: number, kind: OperandKind, value: number): void {
-    if (kind === 'f32') this.floats[at] = value;
-    else this.words[at] = value;
-  }
 }
 
 /** A part of the heap to copy out. */
@@ -305,11 +243,6 @@ export class Queue {
       }
     }
   }
-}
-
-/** What would be rounded or wrap where the engine keeps it is refused. */
-export function checkScalar(op: string, name: string, value: number, kind: OperandKind): void {
-  if (kind === 'u32') checkNumber(op, name, value, isUint32, UINT32);
 }
 
 function ignore(): void {}

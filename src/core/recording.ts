@@ -1,10 +1,9 @@
 // A program while it is being recorded.
 
-import type { GradientSlot } from './gradient-slot.js';
+import type { CommandList } from './command-list.js';
 import { Arena } from './heap.js';
-import type { CommandInfo } from './program.js';
-import type { CommandList } from './queue.js';
-import type { Storage } from './tensor.js';
+import type { CommandInfo, RecordedGradient, WrittenColumns } from './program.js';
+import type { Storage } from './storage.js';
 
 export interface Recording {
   readonly list: CommandList;
@@ -13,7 +12,7 @@ export interface Recording {
   /** Memory from outside that the commands use, with its version before. */
   readonly inputs: Map<Storage, number>;
   /** Of leaves, with what was written of them before. */
-  readonly gradients: Map<GradientSlot, GradientSlot['state']>;
+  readonly gradients: Map<RecordedGradient, WrittenColumns>;
 }
 
 /** Memory that a program uses but does not own stays as it is for as long as there is the program. */

@@ -1,38 +1,19 @@
 // Kept in the package's types, for projects whose libraries know no Symbol.dispose.
 /// <reference lib="esnext.disposable" preserve="true" />
 
-import { backward, type Keeping, type Node, slotOf } from './autograd.js';
 import { describeShape, describeValue } from './check-values.js';
-import type { Device } from './device.js';
 import { ArgumentError, AutogradError, DisposedError, DTypeError, ShapeError } from './errors.js';
-import type { GradientSlot } from './gradient-slot.js';
-import type { Block, Pool } from './heap.js';
-import type { Region } from './queue.js';
+import type { Pool } from './heap.js';
+import type { Region } from './operand.js';
+import type { RecordedGradient } from './program.js';
+import type { Runtime } from './runtime.js';
 import { type DType, inferShape, isRange, lastOf, type Shape, sizeOf } from './shape.js';
+import type { Storage } from './storage.js';
 import { type TensorData, valuesFor } from './tensor-data.js';
 
 export * from './shape.js';
+export * from './storage.js';
 export * from './tensor-data.js';
-
-/** Memory that one or more tensors look at. */
-export class Storage {
-  references = 0;
-  /** Grows whenever something is written to it. */
-  version = 0;
-
-  constructor(
-    readonly block: Block,
-    readonly pool: Pool,
-  ) {}
-
-  retain(): void {
-    this.references++;
-  }
-
-  release(): void {
-    if (--this.references === 0) this.pool.give(this.block);
-  }
-}
 
 /**
  * An n-dimensional array in a device's heap: float32 or int32, row-major, the last dimension contiguous. A view
@@ -49,13 +30,13 @@ export class Tensor {
   /** @internal What made it, for backward. Of a root. */
   node: Node | null = null;
   /** @internal Of a root. */
-  gradient: GradientSlot | null = null;
+  gradient: Gradient | null = null;
   /** @internal Of a root: whether backward() has used the graph behind it. */
   spent = false;
   #requiresGrad = false;
   #disposed = false;
   /** What backward needs from the scopes that it is a result of. */
-  #keepings: Keeping[] = [];
+  #keepings: { letGo(): void }[] = [];
 
   /** For the library alone. */
   constructor(
@@ -103,7 +84,8 @@ export class Tensor {
   zeroGrad(): void {
     const { device, root } = this;
     // Runs of a program forget one that comes later, too.
-    const slot = device.recording && this.requiresGrad && root.node === null ? slotOf(root) : root.gradient;
+    const slot =
+      device.recording && this.requiresGrad && root.node === null ? device.autograd.slotOf(root) : root.gradient;
     if (slot === null) return;
     device.noteGradient(slot);
     slot.clear();
@@ -119,7 +101,7 @@ export class Tensor {
   }
 
   /** @internal Holds on to what its graph needs until that is used or the tensor disposed of. */
-  hold(keeping: Keeping): void {
+  hold(keeping: { letGo(): void }): void {
     this.#keepings.push(keeping);
     this.root.node?.holders.push(this);
   }
@@ -271,7 +253,7 @@ export class Tensor {
    * an upstream that does not fit.
    */
   backward(upstream?: Tensor | TensorData): void {
-    backward(this, upstream);
+    this.device.autograd.backward(this, upstream);
   }
 
   /** Gives the memory back once no view of it is left. Using the tensor afterwards throws DisposedError. */
@@ -299,6 +281,88 @@ export class Tensor {
   toString(): string {
     return `Tensor(${this.dtype} ${describeShape(this.shape)} on ${this.device.info.backend})`;
   }
+}
+
+/** What an op remembers to differentiate itself. */
+export interface Node {
+  /** Grows with every node: inputs are older than outputs. */
+  readonly sequence: number;
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+  /** What its backward may read, whether that needs a gradient or not. */
+  readonly read: readonly Tensor[];
+  /** The versions that the memory of these tensors had when the node was made. */
+  readonly versions: readonly number[];
+  /** The memory of the program that the node is recorded in, which each run writes anew. */
+  readonly arena: Pool | undefined;
+  backward: ((gradients: (Tensor | null)[]) => void) | null;
+  /** An input whose graph an earlier backward() had used: its gradient would silently be missing, so it is an error. */
+  readonly spent: Tensor | undefined;
+  /** Results of scopes that hold what this node, or an older one, still needs; see Keeping. */
+  readonly holders: Tensor[];
+}
+
+/** Where an op's backward command puts a gradient: into `tensor`, added to what is there if `accumulate`. */
+export interface GradientTarget {
+  readonly tensor: Tensor;
+  readonly accumulate: 0 | 1;
+}
+
+/** The gradient of a root, and how much of it has been written. */
+export interface Gradient extends RecordedGradient {
+  readonly root: Tensor;
+  readonly tensor: Tensor;
+  /** The part of the gradient that belongs to `view`. */
+  viewFor(view: Tensor): Tensor;
+  /** Declares a writer of `view`'s part. */
+  targetFor(view: Tensor): GradientTarget;
+  clear(): void;
+  release(): void;
+}
+
+/** What tensors need of autograd.ts, which their device has, as it stands above them. */
+interface Autograd {
+  backward(y: Tensor, upstream?: Tensor | TensorData): void;
+  /** The gradient of a root, made if there is none. */
+  slotOf(root: Tensor): Gradient;
+}
+
+/** Where tensors live and ops run: one heap, one instruction set, a number of threads. Made by `createDevice`. */
+export interface Device extends Runtime {
+  /** @internal */
+  readonly autograd: Autograd;
+
+  /**
+   * A tensor with the given values: a typed array (its type decides the dtype) or nested numbers (float32 by default).
+   * `shape` is by default theirs, [length] of a typed array. Throws ShapeError if the values do not fill the shape,
+   * DTypeError if they are of another type than asked for, ArgumentError for other options.
+   */
+  tensor(
+    data: TensorData,
+    shape?: Shape,
+    options?: { dtype?: DType | undefined; requiresGrad?: boolean | undefined },
+  ): Tensor;
+
+  /**
+   * A tensor whose values are undefined until something writes them. Throws ShapeError for dimensions that are not
+   * positive integers, DTypeError for another dtype, OutOfMemoryError if the device cannot grow so far.
+   */
+  empty(shape: Shape, dtype?: DType): Tensor;
+
+  /**
+   * A tensor whose elements all equal `value`. Throws as `empty`, and ArgumentError if `value` is no number or, for
+   * int32, no 32-bit integer.
+   */
+  full(shape: Shape, value: number, dtype?: DType): Tensor;
+
+  /** A tensor whose elements are all 0. Throws as `empty`. */
+  zeros(shape: Shape, dtype?: DType): Tensor;
+
+  /** Takes a tensor out of the scopes it belongs to: it lives until it is disposed of. Returns it. */
+  keep(tensor: Tensor): Tensor;
+
+  /** @internal */
+  track(tensor: Tensor): void;
 }
 
 function checkRange(op: string, start: number, end: number, limit: number): void {

@@ -1,8 +1,8 @@
 import { copied } from '../core/copied.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
+import { Scalar } from '../core/operand.js';
 import { orDispose } from '../core/or-dispose.js';
-import { Scalar } from '../core/queue.js';
 import { Random } from '../core/random.js';
 import type { Tensor } from '../core/tensor.js';
 import { generate, stream } from '../generate/generate.js';

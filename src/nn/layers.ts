@@ -1,7 +1,7 @@
 // The small modules that everything is built of.
 
 import { checkDevice, checkShape } from '../core/check.js';
-import type { Scalar } from '../core/queue.js';
+import type { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Activation } from '../ops/activation.js';
 import { add } from '../ops/binary.js';

@@ -2,7 +2,7 @@ import { accumulateBits, differentiableMany, isDifferentiated } from '../core/au
 import { checkDType, describeShape, matrixOf } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
-import type { Operand } from '../core/queue.js';
+import type { Operand } from '../core/operand.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 import {
   type AttentionInputs,

@@ -2,7 +2,7 @@
 
 import { type GradientTarget, gradOf, passGrad } from '../core/autograd.js';
 import type { Device } from '../core/device.js';
-import { Scalar } from '../core/queue.js';
+import { Scalar } from '../core/operand.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 
 type Input = Tensor | null | undefined;

@@ -1,6 +1,6 @@
 import { differentiable, gradOf } from '../core/autograd.js';
 import { checkDevice, checkDType, checkNumber, isNotNaN, matrixOf } from '../core/check.js';
-import { Scalar } from '../core/queue.js';
+import { Scalar } from '../core/operand.js';
 import { Tensor } from '../core/tensor.js';
 import { frozen } from './backward.js';
 import { broadcastOperands, broadcastShape, broadcastSteps, dimensionsOf } from './broadcast.js';

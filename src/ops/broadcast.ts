@@ -4,7 +4,7 @@
 import { describeShape } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
-import type { Placed } from '../core/queue.js';
+import type { Placed } from '../core/operand.js';
 import type { Shape, Tensor } from '../core/tensor.js';
 
 interface Dimension {

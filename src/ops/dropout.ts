@@ -1,6 +1,6 @@
 import { differentiable, gradOf } from '../core/autograd.js';
 import { checkDevice, checkDType, checkNumber, checkOptions, isUint32, matrixOf, UINT32 } from '../core/check.js';
-import { Scalar } from '../core/queue.js';
+import { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import { frozen } from './backward.js';
 

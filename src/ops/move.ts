@@ -19,7 +19,7 @@ import {
 } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import type { Placed } from '../core/queue.js';
+import type { Placed } from '../core/operand.js';
 import { isRange, lastOf, type Shape, sizeOf, Tensor } from '../core/tensor.js';
 import type { Lengths } from './attention-inputs.js';
 import { beyond, broadcastOperands, dimensionsOf, stepsOf } from './broadcast.js';

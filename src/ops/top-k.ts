@@ -11,7 +11,7 @@ import {
 } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
-import type { Scalar } from '../core/queue.js';
+import type { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 
 /** The most that `topKInto` finds of each row. */

@@ -1,4 +1,4 @@
-import type { Engine } from './huggingface.js';
+import type { Engine } from './engine-parts.js';
 import type { TokenizerJson, TokenizerModel } from './json.js';
 import { WORD } from './rewritten-splits.js';
 

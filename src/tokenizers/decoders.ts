@@ -1,5 +1,5 @@
 import { BYTE_NAMES } from './byte-level.js';
-import type { Decoder } from './huggingface.js';
+import type { Decoder } from './engine-parts.js';
 import type { Part } from './part.js';
 
 const BYTES_BY_NAME = new Map(BYTE_NAMES.map((name, byte) => [name, byte]));

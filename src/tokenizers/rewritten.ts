@@ -7,7 +7,7 @@ import { findAddedTokens } from './added-tokens.js';
 import { BYTE_NAMES } from './byte-level.js';
 import { charsmapNormalizer } from './charsmap.js';
 import { mendDecoder } from './decoders.js';
-import type { Engine } from './huggingface.js';
+import type { Engine } from './engine-parts.js';
 import type { TokenizerJson, TokenizerModel } from './json.js';
 import { type Part, refuse, sequence } from './part.js';
 import { rewritePreTokenizer } from './rewritten-splits.js';

@@ -2,7 +2,7 @@ import { checkArray, checkKnown, checkNumber, isFraction, isNotNegative } from '
 import type { Complete } from '../core/complete.js';
 import type { Device } from '../core/device.js';
 import { FormatError, SimdformerError } from '../core/errors.js';
-import { Scalar } from '../core/queue.js';
+import { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf, gradsToClip } from './clip.js';
 import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';

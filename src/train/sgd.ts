@@ -1,7 +1,7 @@
 import { checkKnown, checkNumber, isFraction, isNotNegative } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import type { Device } from '../core/device.js';
-import type { Scalar } from '../core/queue.js';
+import type { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf, gradsToClip } from './clip.js';
 import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';

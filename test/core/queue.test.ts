@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/backend/backend.js';
-import { Device } from '../../src/core/device.js';
+import { type Device, EngineDevice } from '../../src/core/device.js';
 import { Queue } from '../../src/core/queue.js';
 import { add, createDevice, linear, matmul, mul, softmax, sum, type Tensor } from '../../src/index.js';
 import { deviceFor, isas } from '../describe-op.js';
@@ -173,7 +173,7 @@ describe('a queue whose engine fails or is busy', () => {
 
   it('lets its device close all the same, and nobody wait in vain', async () => {
     let closed = false;
-    const device = new Device({
+    const device = new EngineDevice({
       ...engine,
       run: fail,
       close: () => {

@@ -1,0 +1,44 @@
+// What is used of @huggingface/tokenizers, whose own declarations do not resolve in Node's module mode.
+
+import type { Part } from './part.js';
+
+export interface Engine {
+  /** Finds the tokens of what the pre-tokenizer split. */
+  readonly model: {
+    (pieces: string[]): string[];
+    _call(pieces: string[]): string[];
+    encode(pieces: string[]): string[];
+    /** Unigram models have it, and scores of their tokens. */
+    tokenize(piece: string): string[];
+    readonly scores: number[];
+    readonly tokens_to_ids: Map<string, number>;
+  };
+  readonly normalizer: (text: string) => string;
+  readonly pre_tokenizer: ((text: string, options: { section_index: number }) => string[]) | null;
+  /** Find added tokens in text and in what is left of it, normalized. */
+  readonly splitter_unnormalized: { split(text: string): string[] };
+  readonly splitter_normalized: { split(text: string): string[] };
+  /** Those that come before tokens of the model which are written alike. */
+  readonly added_tokens_map: Map<string, { readonly id: number }>;
+  encode_text(text: string | null): string[] | null;
+  readonly decoder: Decoder | null;
+  encode(text: string, options: { add_special_tokens: boolean }): Encoded;
+  decode(ids: number[], options: { skip_special_tokens: boolean }): string;
+  token_to_id(token: string): number | undefined;
+  id_to_token(id: number): string | undefined;
+  get_vocab(): Map<string, number>;
+}
+
+export interface Decoder {
+  /** Of a sequence. */
+  readonly decoders?: readonly Decoder[];
+  readonly config: Part;
+  decode_chain(tokens: readonly string[]): string[];
+  /** What ByteLevel calls for tokens between added ones. */
+  convert_tokens_to_string(tokens: readonly string[]): string;
+}
+
+interface Encoded {
+  ids: (number | null | undefined)[];
+  tokens: string[];
+}
