@@ -1,10 +1,14 @@
 // Makes a fresh clone ready: the npm packages of the lockfile, and an addon that is newer than its sources.
 // Does nothing, in a few milliseconds, when both are there.
+//
+//   node scripts/setup.mjs           for everything but
+//   node scripts/setup.mjs --tests   tests, for which it brings Emscripten and browsers as well, where it may
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bringEquipment } from './equipment.mjs';
 import { findCommand } from './tools.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -75,3 +79,5 @@ if (!addonFresh()) {
   run(process.execPath, [...nodeGyp, '--loglevel=error'], 'The compiler, or node-gyp, says why above.');
   utimesSync(addon, new Date(), new Date()); // make leaves it alone when only an unused header changed
 }
+
+if (process.argv.includes('--tests')) bringEquipment();

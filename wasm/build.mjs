@@ -9,7 +9,8 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync } from 'node
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { findCommand, inParallel } from '../scripts/tools.mjs';
+import { findEmscripten } from '../scripts/equipment.mjs';
+import { inParallel } from '../scripts/tools.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const outputs = join(root, 'wasm/dist');
@@ -33,11 +34,6 @@ const modules = {
   relaxed: ['native/isa/relaxed.cc', '-mrelaxed-simd'],
   'relaxed-threads': ['native/isa/relaxed.cc', '-mrelaxed-simd', ...threads],
 };
-
-function findCompiler() {
-  const { EMSDK } = process.env;
-  return findCommand(EMSDK && join(EMSDK, 'upstream/emscripten/em++'), 'em++');
-}
 
 /** When the youngest of the sources was changed. */
 function youngest() {
@@ -64,11 +60,12 @@ const stale = Object.keys(modules).filter((name) => {
   return !existsSync(path) || statSync(path).mtimeMs < changed;
 });
 
-const compiler = stale.length > 0 && findCompiler();
+const compiler = stale.length > 0 && findEmscripten();
 if (stale.length > 0 && !compiler) {
   const how =
-    'Install the Emscripten SDK (https://emscripten.org) and set EMSDK, or on Debian and Ubuntu: apt-get install emscripten';
-  console.error(`The WebAssembly engine was not built: no em++ on PATH or in EMSDK. ${how}`);
+    'Install the Emscripten SDK (https://emscripten.org) and set EMSDK, or on Debian and Ubuntu: apt-get install emscripten; ' +
+    '`node scripts/setup.mjs --tests` tries both';
+  console.error(`The WebAssembly engine was not built: no em++ on PATH, in EMSDK or in .cache/emsdk. ${how}`);
   process.exit(process.argv.includes('--optional') ? 0 : 1);
 }
 

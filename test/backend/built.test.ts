@@ -1,14 +1,15 @@
-import { existsSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { chromium } from '../browser/chromium.js';
+import { firefox, hasWasm, untested } from '../equipment.js';
 
 // The tests of a backend that is missing do not run at all, which nobody would notice in CI.
-const wanted = {
-  'the WebAssembly engine (npm run build:wasm)': existsSync('wasm/dist/simd128.wasm'),
-  'Chromium (apt-get install chromium, or CHROME_PATH)': chromium !== undefined,
-};
+const wanted: [what: string, reason: string, isHere: boolean][] = [
+  ['WebAssembly', 'the engine is not built: npm run build:wasm, which needs Emscripten', hasWasm],
+  ['pages in Chromium', 'it is not there (CHROME_PATH; on Debian apt-get install chromium)', chromium !== undefined],
+  ['pages in Firefox', 'it is not there (FIREFOX_PATH; on Debian apt-get install firefox-esr)', firefox !== undefined],
+];
 
-for (const [name, there] of Object.entries(wanted)) {
-  if (!there) console.warn(`WARNING: NOT TESTED, as it is missing: ${name}`);
-  it.skipIf(!there && !process.env.CI)(`${name} is there to be tested with`, () => expect(there).toBe(true));
+for (const [what, reason, isHere] of wanted) {
+  if (isHere) it(`there is what ${what} is tested with`, () => expect(isHere).toBe(true));
+  else untested(what, reason);
 }

@@ -2,9 +2,10 @@
 // all. (Every op is compared in test/describe-op.ts.)
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice, type Device, Transformer } from '../../src/index.js';
+import { hasWasm } from '../equipment.js';
 import { assertLogits, shippedModel, targetsOf, words } from '../shipped.js';
 
-const wasm = await createDevice({ backend: 'wasm', threads: 1 }).catch(() => null);
+const wasm = hasWasm ? await createDevice({ backend: 'wasm', threads: 1 }) : null;
 wasm?.dispose();
 
 describe.runIf(wasm)('the addon and WebAssembly', () => {

@@ -1,21 +1,26 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   add,
   createDevice,
+  type Device,
   DeviceError,
   matmul,
   OutOfMemoryError,
   SimdformerError,
   type Tensor,
 } from '../../src/index.js';
+import { hasWasm } from '../equipment.js';
 import { Random } from '../random.js';
 
-describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a device in WebAssembly', async () => {
-  const device = await createDevice({ backend: 'wasm', threads: 1 });
+describe.runIf(hasWasm)('a device in WebAssembly', () => {
+  let device: Device;
+  beforeAll(async () => {
+    device = await createDevice({ backend: 'wasm', threads: 1 });
+  });
   afterAll(() => device.dispose());
 
   it('says what it is', () => {
@@ -158,7 +163,7 @@ describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a device in WebAssembly', 
   });
 });
 
-it.runIf(existsSync('wasm/dist/simd128.wasm'))('stands in for an addon that does not load, and says why', () => {
+it.runIf(hasWasm)('stands in for an addon that does not load, and says why', () => {
   const script = `import('${new URL('../../src/index.ts', import.meta.url)}')
     .then(({ createDevice }) => createDevice())
     .then(({ info }) => console.log(info.backend, info.reason), (error) => console.log(error.name, error.message));`;

@@ -1,14 +1,15 @@
 // The bundle for browsers runs in Node too, whose workers cannot load TypeScript.
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type * as Simdformer from '../../src/index.js';
+import { hasWasm } from '../equipment.js';
 
-describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a device in a worker', () => {
+describe.runIf(hasWasm)('a device in a worker', () => {
   let simdformer: typeof Simdformer;
   let device: Simdformer.Device;
 

@@ -1,5 +1,4 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,11 +8,10 @@ import { type Browser, type Page, chromium as playwright } from 'playwright-core
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type * as Simdformer from '../../src/index.js';
 import * as simdformerInNode from '../../src/index.js';
+import { hasWasm } from '../equipment.js';
 import { assertLogits, shippedModel, targetsOf, words } from '../shipped.js';
 import { chromium } from './chromium.js';
 import { type StaticServer, serve } from './server.js';
-
-const built = existsSync('wasm/dist/simd128.wasm'); // test/backend/built.test.ts says so if not
 
 /** Losses of a few steps of training and what the model then generates. Its text runs in the page. */
 async function trainAndGenerate({ AdamW, createDevice, Transformer }: typeof Simdformer) {
@@ -69,7 +67,8 @@ async function useShipped(
   return { logits, sequences, config: model.config };
 }
 
-describe.runIf(chromium && built)('a bare page in Chromium', () => {
+// test/backend/built.test.ts says so if there is none.
+describe.runIf(chromium && hasWasm)('a bare page in Chromium', () => {
   const output = 'build/browser';
   let browser: Browser;
   const servers: StaticServer[] = [];

@@ -1,19 +1,13 @@
 // What Firefox does in its own way: it tells by events what Chromium throws.
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import puppeteer, { type Browser } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type * as Simdformer from '../../src/index.js';
+import { firefox, hasWasm } from '../equipment.js';
 import { serve } from './server.js';
 
-const executablePath = [process.env.FIREFOX_PATH, '/usr/bin/firefox-esr', '/usr/bin/firefox'].find(
-  (path) => path && existsSync(path),
-);
-const possible = executablePath !== undefined && existsSync('wasm/dist/simd128.wasm');
-if (!possible) console.warn('WARNING: pages are NOT TESTED in Firefox: it (FIREFOX_PATH) or the wasm build is missing');
-it.skipIf(!possible && !process.env.CI)('Firefox and the WebAssembly engine are there', () =>
-  expect(possible).toBe(true),
-);
+/** test/backend/built.test.ts says so if not. */
+const possible = firefox !== undefined && hasWasm;
 
 /** What devices with these options compute, at once and when their threads have had time to fail. Its text runs in the page. */
 async function compute({ add, createDevice }: typeof Simdformer, options: Simdformer.DeviceOptions[]) {
@@ -40,7 +34,7 @@ describe.runIf(possible)('a page in Firefox', { timeout: 120_000 }, () => {
 
   beforeAll(async () => {
     execFileSync(process.execPath, ['scripts/browser.mjs', output]);
-    browser = await puppeteer.launch({ browser: 'firefox', executablePath: executablePath as string, headless: true });
+    browser = await puppeteer.launch({ browser: 'firefox', executablePath: firefox as string, headless: true });
   }, 120_000);
   afterAll(() => browser?.close());
 

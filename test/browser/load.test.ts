@@ -1,7 +1,6 @@
 // Models loaded by URL, in Node and in Chromium, from a server that also fails in the ways servers do.
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -20,6 +19,7 @@ import {
   FormatError,
   Transformer,
 } from '../../src/index.js';
+import { hasWasm } from '../equipment.js';
 import { chromium } from './chromium.js';
 import { filesOf } from './server.js';
 
@@ -134,7 +134,7 @@ describe('in Node', () => {
   });
 });
 
-describe.runIf(chromium && existsSync('wasm/dist/simd128.wasm'))('in Chromium', () => {
+describe.runIf(chromium && hasWasm)('in Chromium', () => {
   it('a model comes by a URL relative to the page, and errors are the same', async () => {
     execFileSync(process.execPath, ['scripts/browser.mjs', 'build/load']);
     const browser = await playwright.launch(chromium);

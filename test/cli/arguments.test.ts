@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { hasWasm } from '../equipment.js';
 import { argumentsOf, simdformer } from './run-cli.js';
 
 const COMMANDS = ['info', 'train', 'run', 'score', 'attention', 'eval', 'bench'];
@@ -67,7 +68,7 @@ describe('without a model', () => {
     expect(JSON.parse(stdout)).toMatchObject({ threads: 1, version: expect.any(String), isa: expect.any(String) });
   });
 
-  it.concurrent('info says why it is not the addon that runs', async () => {
+  it.runIf(hasWasm).concurrent('info says why it is not the addon that runs', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, ['--no-addons', ...argumentsOf(['info'])]);
     expect(stdout).toContain('wasm backend');
     expect(stdout).toMatch(/^why not native {3}the native addon .* did not load from/m);

@@ -1,14 +1,14 @@
 // The explorer, built and served as a static host would, open in Chromium.
-import { existsSync } from 'node:fs';
 import { type Browser, type BrowserContextOptions, type Page, chromium as playwright } from 'playwright-core';
 import { build } from 'vite';
 import { expect } from 'vitest';
 import { createDevice, Transformer } from '../../src/index.js';
 import { chromium } from '../browser/chromium.js';
 import { type StaticServer, serve } from '../browser/server.js';
+import { hasWasm } from '../equipment.js';
 
 /** test/backend/built.test.ts says so if not. */
-export const possible = existsSync('wasm/dist/simd128.wasm') && chromium !== undefined;
+export const possible = hasWasm && chromium !== undefined;
 
 /** The shipped model in Node, to compare with. */
 export async function modelInNode(): Promise<Transformer> {

@@ -1,18 +1,11 @@
-import { existsSync } from 'node:fs';
 import puppeteer, { type Browser, type Page } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { StaticServer } from '../browser/server.js';
+import { firefox, hasWasm } from '../equipment.js';
 import { buildExplorer, modelInNode, serveExplorer } from './explorer.js';
 
-const executablePath = [process.env.FIREFOX_PATH, '/usr/bin/firefox-esr', '/usr/bin/firefox'].find(
-  (path) => path && existsSync(path),
-);
-const possible = executablePath !== undefined && existsSync('wasm/dist/simd128.wasm');
-if (!possible)
-  console.warn('WARNING: the explorer is NOT TESTED in Firefox: it (FIREFOX_PATH) or the wasm build is missing');
-it.skipIf(!possible && !process.env.CI)('Firefox and the WebAssembly engine are there', () =>
-  expect(possible).toBe(true),
-);
+/** test/backend/built.test.ts says so if not. */
+const possible = firefox !== undefined && hasWasm;
 
 describe.runIf(possible)('the explorer in Firefox', { timeout: 120_000 }, () => {
   let browser: Browser;
@@ -22,7 +15,7 @@ describe.runIf(possible)('the explorer in Firefox', { timeout: 120_000 }, () => 
 
   beforeAll(async () => {
     server = await serveExplorer(await buildExplorer('firefox'));
-    browser = await puppeteer.launch({ browser: 'firefox', executablePath: executablePath as string, headless: true });
+    browser = await puppeteer.launch({ browser: 'firefox', executablePath: firefox as string, headless: true });
     page = await browser.newPage();
     page.on('pageerror', (error) => trouble.push(String(error)));
     await page.goto(`${server.origin}/some/path/index.html`);

@@ -1,13 +1,13 @@
 // As in test/backend/worker.test.ts, through the bundle, because workers in Node cannot load TypeScript.
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as here from '../../src/index.js';
+import { hasWasm } from '../equipment.js';
 import { allowedError, assertClose, largest } from '../tolerance.js';
 import { build, source, target } from './models.js';
 
-describe.runIf(existsSync('wasm/dist/simd128.wasm'))('a model on a device in a worker', () => {
+describe.runIf(hasWasm)('a model on a device in a worker', () => {
   let there: typeof here;
   let device: here.Device;
   let model: here.Transformer;

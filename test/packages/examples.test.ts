@@ -7,7 +7,8 @@ import { type Browser, type Page, chromium as playwright } from 'playwright-core
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { chromium } from '../browser/chromium.js';
 import { isolation, serve } from '../browser/server.js';
-import { installed, run, untested } from './installed.js';
+import { untested } from '../equipment.js';
+import { installed, run } from './installed.js';
 
 const folder = chromium && (await installed());
 if (!chromium) untested('the examples', 'there is no Chromium (/usr/bin/chromium, CHROME_PATH)');

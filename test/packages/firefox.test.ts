@@ -1,17 +1,14 @@
 // The example for pages without a bundler, in Firefox: with its worker and without, isolated and not.
-import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import puppeteer, { type Browser } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serve } from '../browser/server.js';
-import { installed, untested } from './installed.js';
+import { firefox } from '../equipment.js';
+import { installed } from './installed.js';
 
-const executablePath = [process.env.FIREFOX_PATH, '/usr/bin/firefox-esr', '/usr/bin/firefox'].find(
-  (path) => path && existsSync(path),
-);
-if (!executablePath) untested('Firefox', 'it is not there (/usr/bin/firefox-esr, FIREFOX_PATH)');
-const folder = executablePath && (await installed());
+// test/backend/built.test.ts says so if there is none.
+const folder = firefox && (await installed());
 
 describe.runIf(folder)('the example without a bundler in Firefox', () => {
   const project = join(folder ?? '', 'script');
@@ -23,7 +20,7 @@ describe.runIf(folder)('the example without a bundler in Firefox', () => {
     );
     await writeFile(join(project, 'here.html'), html!.replace('main.js', 'here.js'));
     await writeFile(join(project, 'here.js'), main!.replace('worker: true', ''));
-    browser = await puppeteer.launch({ browser: 'firefox', executablePath: executablePath as string, headless: true });
+    browser = await puppeteer.launch({ browser: 'firefox', executablePath: firefox as string, headless: true });
   });
   afterAll(() => browser?.close());
 

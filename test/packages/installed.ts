@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { it } from 'vitest';
+import { hasWasm, untested } from '../equipment.js';
 
 /** The example projects that are installed: folders of examples/. */
 export const examples = ['script', 'vite', 'webpack', 'esbuild', 'rollup', 'extension'] as const;
@@ -104,7 +104,11 @@ async function install(): Promise<string> {
  * The folder with the installed package and examples. Where it cannot be installed, a test says so: skipped, or failed in
  * CI, and the result is null.
  */
-export function installed(): Promise<string | null> {
+export async function installed(): Promise<string | null> {
+  if (!hasWasm) {
+    untested('the installed package', 'its engine is not built to WebAssembly (npm run build:wasm)');
+    return null;
+  }
   return alone(async () => {
     await pack();
     try {
@@ -113,14 +117,5 @@ export function installed(): Promise<string | null> {
       untested('the installed package', (error as Error).message);
       return null;
     }
-  });
-}
-
-/** Says what cannot be tested here and why; in CI that is a failure. */
-export function untested(what: string, reason: string): void {
-  const title = `${what}: NOT TESTED, ${reason}`;
-  console.warn(`WARNING: ${title}`);
-  it.skipIf(!process.env.CI)(title, () => {
-    throw new Error(title);
   });
 }

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { build } from 'esbuild';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { installed, run, untested } from '../packages/installed.js';
+import { untested } from '../equipment.js';
+import { installed, run } from '../packages/installed.js';
 import { programs } from './programs.js';
 
 interface Result {
