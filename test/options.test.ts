@@ -1,8 +1,10 @@
 // Checked by tsc, in `npm run lint`: options can be undefined in projects with `exactOptionalPropertyTypes`, as ours.
 import { expectTypeOf, it } from 'vitest';
 import type * as simdformer from '../src/index.js';
+import type { HubOptions } from '../src/pretrained/hub-options.js';
 
 type Options =
+  | HubOptions
   | simdformer.AdamWOptions
   | simdformer.AttentionOptions
   | simdformer.BpeOptions

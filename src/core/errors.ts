@@ -49,6 +49,21 @@ export class FetchError extends SimdformerError {
   override name = 'FetchError';
 }
 
+/** What Hugging Face's hub, or a server in its place, refused or did not deliver. */
+export class HubError extends FetchError {
+  override name = 'HubError';
+
+  constructor(
+    message: string,
+    readonly url: string,
+    /** The HTTP status; undefined if there was no answer. */
+    readonly status?: number | undefined,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
 /** A command that the engine refused or that met bad data: an id outside the vocabulary, a negative length. */
 export class CommandError extends SimdformerError {
   override name = 'CommandError';

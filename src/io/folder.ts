@@ -77,7 +77,7 @@ export async function pathOf(folder: string | URL): Promise<string> {
 }
 
 /** The URL to fetch from; null for what Node's file system has. */
-function remote(folder: string | URL): URL | null {
+export function remote(folder: string | URL): URL | null {
   // One letter before the colon is a drive of Windows.
   const isPath = isNode && typeof folder === 'string' && !/^[a-z][a-z\d+.-]+:/i.test(folder);
   if (isPath) return null;
@@ -91,14 +91,14 @@ function remote(folder: string | URL): URL | null {
 }
 
 /** The URL of a file in a folder, whose own may end in a slash or not, and in a query. */
-function inside(folder: URL, name: string): URL {
+export function inside(folder: URL, name: string): URL {
   const url = new URL(folder);
   url.pathname = `${url.pathname.replace(/\/$/, '')}/${name}`;
   return url;
 }
 
 /** A file's bytes, or else text in brackets that says why it is not there. */
-async function fetchFile(url: URL, isOptional: boolean, signal?: AbortSignal): Promise<Uint8Array | string> {
+export async function fetchFile(url: URL, isOptional: boolean, signal?: AbortSignal): Promise<Uint8Array | string> {
   let response: Response;
   let bytes: ArrayBuffer;
   try {

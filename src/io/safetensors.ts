@@ -183,14 +183,14 @@ function parseHeader(header: Uint8Array): Record<string, unknown> {
   } catch (error) {
     throw new FormatError(`the header is not JSON in UTF-8: ${(error as Error).message}`, { cause: error });
   }
-  checkKeys(json);
+  checkKeys('the header', json);
   return value;
 }
 
 /**
  * Of two equal keys JSON.parse keeps the last, and other readers the first: a file could show each a different tensor.
  */
-function checkKeys(json: string): void {
+export function checkKeys(what: string, json: string): void {
   const seen: Set<string>[] = [];
   for (let at = 0; at < json.length; at++) {
     if (json[at] === '{') seen.push(new Set());
@@ -203,7 +203,7 @@ function checkKeys(json: string): void {
       if (json[next] !== ':') continue;
       const key: string = JSON.parse(json.slice(start, at + 1));
       const keys = seen[seen.length - 1] as Set<string>;
-      if (keys.has(key)) throw new FormatError(`the header has the key ${quote(key)} twice`);
+      if (keys.has(key)) throw new FormatError(`${what} has the key ${quote(key)} twice`);
       keys.add(key);
     }
   }

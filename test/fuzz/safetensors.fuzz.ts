@@ -1,5 +1,6 @@
 // What the safetensors reader makes of arbitrary bytes: a FormatError, or entries that are in bounds and survive being
-// written and read again. To run it for 30 seconds (jazzer asks for the file by its compiled name):
+// written and read again. The same of the index of a file in shards: a FormatError, or files of the same folder, whose
+// tensors are those of the index. To run it for 30 seconds (jazzer asks for the file by its compiled name):
 //   NODE_OPTIONS="--import tsx" npx jazzer --sync test/fuzz/safetensors.fuzz.js -- -max_total_time=30
 import assert from 'node:assert';
 import { FuzzedDataProvider } from '@jazzer.js/core';
@@ -10,12 +11,57 @@ import {
   type SafetensorsArray,
   serializeSafetensors,
 } from '../../src/io/safetensors.js';
+import { merged, parseWeightIndex } from '../../src/pretrained/weights.js';
 
 export function fuzz(bytes: Buffer): void {
   for (const file of [bytes, nearlyRight(new FuzzedDataProvider(bytes))]) {
     const parsed = orFormatError(() => parseSafetensors(file));
     if (parsed !== undefined) checkParsed(parsed, file.byteLength);
   }
+  for (const index of [bytes, nearlyIndex(new FuzzedDataProvider(bytes))]) checkIndex(index);
+}
+
+/** An index that is right but for a few lies. */
+function nearlyIndex(random: FuzzedDataProvider): Uint8Array {
+  const lie = () => random.consumeIntegralInRange(0, 15) === 15;
+  const fields: string[] = [];
+  while (random.remainingBytes > 0 && fields.length < 6) {
+    const tensor = lie() ? random.consumeString(8) : random.pickValue(['a', 'b', 'c', 'd', '__proto__', '']);
+    const file = lie()
+      ? random.pickValue<unknown>([
+          '../x.safetensors',
+          '/x.safetensors',
+          'C:x.safetensors',
+          'x.bin',
+          '',
+          null,
+          1,
+          ['a'],
+        ])
+      : random.pickValue(['1.safetensors', '2.safetensors', '__proto__.safetensors']);
+    fields.push(`${JSON.stringify(tensor)}: ${JSON.stringify(lie() ? random.consumeString(20) : file)}`);
+  }
+  const map = `{${fields.join(', ')}}`;
+  return new TextEncoder().encode(lie() ? `{"weight_map": [${map}]}` : `{"metadata": {}, "weight_map": ${map}}`);
+}
+
+const shard = (names: readonly string[]): Safetensors =>
+  parseSafetensors(
+    serializeSafetensors(new Map(names.map((name) => [name, { dtype: 'U8', shape: [1], data: Uint8Array.of(1) }]))),
+  );
+const shards = new Map([
+  ['1.safetensors', shard(['a', 'b', '__proto__', 'twice'])],
+  ['2.safetensors', shard(['b', 'c', '', 'twice'])],
+]);
+
+function checkIndex(bytes: Uint8Array): void {
+  const index = orFormatError(() => parseWeightIndex(bytes));
+  if (index === undefined) return;
+  for (const file of index.values()) assert.match(file, /^(?!\.*[/\\:])[^/\\:]+\.safetensors$/);
+  const all = orFormatError(() => merged('fuzz', index, shards));
+  if (all === undefined) return;
+  for (const [name, file] of index) assert.equal(all.tensors.get(name), shards.get(file)?.tensors.get(name));
+  for (const [name, entry] of all.tensors) assert.equal(entry.name, name);
 }
 
 /** A file that is right but for a few lies, where mutations of bytes alone seldom arrive. */

@@ -1,0 +1,160 @@
+// Hugging Face's own cache, in Node, shared with its Python library:
+//
+//   models--org--name/refs/main                        the commit that a revision was when it was last asked for
+//   models--org--name/blobs/<etag>                     what files hold
+//   models--org--name/snapshots/<commit>/config.json   a link to its blob
+//
+// A download goes to blobs/<etag>.incomplete and is renamed when it is complete. Several processes may write to one: equal
+// tags mean equal bytes, which each writes where they belong, so that none has to wait for another.
+
+import { nodeModule } from '../backend/node.js';
+import { HubError } from '../core/errors.js';
+import { temporarySuffix, withPath, writeAtomically } from '../io/atomic-write.js';
+import { type OpenFile, openFileOf } from '../io/file.js';
+import type { HubClient } from './hub-client.js';
+import type { HubCache, HubFile, HubRevision } from './hub-store.js';
+
+export async function openNodeCache(cacheDir: string, id: string): Promise<HubCache> {
+  const fs = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { dirname, join, relative } = await nodeModule<typeof import('node:path')>('path');
+  const root = join(cacheDir, `models--${id.replaceAll('/', '--')}`);
+  const snapshotOf = (sha: string) => join(root, 'snapshots', sha);
+
+  /** Links the name in the snapshot to the blob; copies it where there are no links, as on Windows without its developer mode. */
+  async function link(blob: string, path: string): Promise<void> {
+    await fs.mkdir(dirname(path), { recursive: true });
+    const temporary = path + temporarySuffix();
+    try {
+      try {
+        await fs.symlink(relative(dirname(path), blob), temporary);
+      } catch (error) {
+        if (!['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EACCES', 'EINVAL'].includes(codeOf(error))) throw error;
+        await fs.copyFile(blob, temporary);
+      }
+      await fs.rename(temporary, path);
+    } catch (error) {
+      await fs.rm(temporary, { force: true });
+      throw error;
+    }
+  }
+
+  return {
+    async remembered(revision) {
+      const ref = /^[\da-f]{40}$/.test(revision) ? revision : await textOf(join(root, 'refs', revision));
+      if (ref === null) return null;
+      const files = await namesIn(snapshotOf(ref.trim()));
+      return files && { sha: ref.trim(), files: new Map(files.map((name) => [name, { name }])) };
+    },
+
+    async remember(revision, { sha }: HubRevision) {
+      const path = join(root, 'refs', revision);
+      if (revision === sha || (await textOf(path)) === sha) return;
+      await fs.mkdir(dirname(path), { recursive: true });
+      await writeAtomically(new Map([[path, [new TextEncoder().encode(sha)]]]));
+    },
+
+    open: (sha, name): Promise<OpenFile | null> => openFileOf(snapshotOf(sha), name),
+
+    async fetch(sha, file, url, client, onProgress) {
+      const known = await completed(file, url, client);
+      const blob = join(root, 'blobs', known.etag);
+      const size = await sizeOf(blob);
+      if (size === undefined || (known.size !== undefined && size !== known.size))
+        await download(url, client, blob, known, onProgress);
+      await link(blob, join(snapshotOf(sha), file.name));
+    },
+  };
+
+  async function download(url: string, client: HubClient, blob: string, file: KnownFile, onProgress: OnProgress) {
+    await fs.mkdir(dirname(blob), { recursive: true });
+    const incomplete = `${blob}.incomplete`;
+    let at = (await sizeOf(incomplete)) ?? 0;
+    if (file.size === undefined || at > file.size) at = 0;
+    const handle = await fs.open(incomplete, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o644);
+    try {
+      onProgress(at, file.size);
+      for await (const part of client.bytes(url, at, file.size)) {
+        for (let done = 0; done < part.byteLength; ) {
+          const { bytesWritten } = await handle.write(part, done, part.byteLength - done, at);
+          done += bytesWritten;
+          at += bytesWritten;
+        }
+        onProgress(at, file.size);
+      }
+      if (file.size === undefined) await handle.truncate(at); // it could be what is left of another download
+      await handle.datasync();
+    } catch (error) {
+      throw withPath(error, incomplete);
+    } finally {
+      await handle.close();
+    }
+    await checkHash(incomplete, file.etag, url);
+    try {
+      await fs.rename(incomplete, blob);
+    } catch (error) {
+      if ((await sizeOf(blob)) === undefined) throw error; // or another process was first
+    }
+  }
+
+  /** Large files are tagged with their SHA-256; a partial download may come from any program. */
+  async function checkHash(path: string, etag: string, url: string): Promise<void> {
+    if (!/^[\da-f]{64}$/.test(etag)) return;
+    const { createHash } = await nodeModule<typeof import('node:crypto')>('crypto');
+    const { createReadStream } = await nodeModule<typeof import('node:fs')>('fs');
+    const hash = createHash('sha256');
+    let found: string | undefined;
+    try {
+      for await (const part of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(part);
+      found = hash.digest('hex');
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error;
+      return; // another process finished it
+    }
+    if (found === etag) return;
+    await fs.rm(path, { force: true });
+    throw new HubError(`${url} has the SHA-256 ${found}, expected ${etag}: it was removed, try again`, url);
+  }
+
+  async function textOf(path: string): Promise<string | null> {
+    return fs.readFile(path, 'utf8').catch((error) => {
+      if (['ENOENT', 'ENOTDIR', 'EISDIR'].includes(codeOf(error))) return null;
+      throw error;
+    });
+  }
+
+  async function sizeOf(path: string): Promise<number | undefined> {
+    const stats = await fs.stat(path).catch(() => undefined);
+    return stats?.isFile() ? stats.size : undefined;
+  }
+
+  /** Files of a folder and those inside it, by their names in it; null if there is none. */
+  async function namesIn(folder: string): Promise<string[] | null> {
+    const all = await fs.readdir(folder, { recursive: true }).catch(() => null);
+    if (all === null) return null;
+    const names: string[] = [];
+    for (const name of all) {
+      if ((await sizeOf(join(folder, name))) !== undefined) names.push(name.replaceAll('\\', '/'));
+    }
+    return names.sort();
+  }
+}
+
+type OnProgress = (loaded: number, total: number | undefined) => void;
+type KnownFile = HubFile & { readonly etag: string };
+
+/** The tag and the length of a file, asked of the hub if its list did not have them. */
+async function completed(file: HubFile, url: string, client: HubClient): Promise<KnownFile> {
+  let { etag, size } = file;
+  if (etag === undefined || size === undefined) {
+    const headers = await client.head(url);
+    etag = headers.get('x-linked-etag') ?? headers.get('etag') ?? undefined;
+    const length = headers.get('x-linked-size') ?? headers.get('content-length');
+    size = length === null ? undefined : Number(length);
+  }
+  const tag = etag?.replace(/^W\//, '').replace(/^"(.*)"$/, '$1');
+  if (tag === undefined || !/^\w[\w.-]*$/.test(tag) || (size !== undefined && !Number.isSafeInteger(size)))
+    throw new HubError(`${url} has the tag ${etag} and ${size} bytes, as the server says: is it a hub?`, url);
+  return { name: file.name, etag: tag, size };
+}
+
+const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code ?? '';

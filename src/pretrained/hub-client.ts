@@ -1,0 +1,254 @@
+// Requests to Hugging Face's hub: tried again where that helps, with errors that say what to do.
+
+import { isNode } from '../backend/node.js';
+import { HubError } from '../core/errors.js';
+import type { HubSettings } from './hub-options.js';
+
+/** How often a request is made that fails for reasons that pass. */
+const TRIES = 5;
+/** Milliseconds without a byte after which a connection counts as cut. */
+const STALLED = 60_000;
+/** The longest time, in seconds, that a server may ask to wait; the hub counts requests in windows of five minutes. */
+const PATIENCE = 300;
+
+interface HubRequest {
+  readonly method?: 'GET' | 'HEAD' | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly redirect?: 'follow' | 'manual' | undefined;
+  readonly tries?: number | undefined;
+}
+
+/** An answer, and what ends its connection if nothing comes any more. */
+interface Answer {
+  readonly response: Response;
+  readonly watch: Watch;
+}
+
+export class HubClient {
+  constructor(
+    private readonly settings: Pick<HubSettings, 'endpoint' | 'token' | 'signal'>,
+    /** What messages call the model. */
+    private readonly id: string,
+  ) {}
+
+  get endpoint(): string {
+    return this.settings.endpoint;
+  }
+
+  /**
+   * The headers of a file on the hub itself, not of the store to which it redirects: it is them that have the commit, the
+   * tag and the length. Pages cannot see redirects, and get the store's.
+   */
+  async head(url: string): Promise<Headers> {
+    const redirect = isNode ? 'manual' : 'follow';
+    for (let hops = 0, at = url; ; hops++) {
+      const { response, watch } = await this.#request(at, { method: 'HEAD', redirect });
+      watch.end();
+      const location = response.headers.get('location');
+      const next = location === null ? null : new URL(location, at);
+      // A model that was renamed redirects inside the hub.
+      if (next === null || next.origin !== new URL(at).origin || response.headers.has('x-linked-etag') || hops > 5)
+        return response.headers;
+      at = next.href;
+    }
+  }
+
+  /** What an API answers, as JSON. */
+  async json(url: string, tries?: number): Promise<unknown> {
+    const { response, watch } = await this.#request(url, { tries });
+    try {
+      return await response.json();
+    } catch (cause) {
+      this.settings.signal?.throwIfAborted();
+      throw new HubError(`${url} does not answer with JSON: is it a hub?`, url, response.status, { cause });
+    } finally {
+      watch.end();
+    }
+  }
+
+  /**
+   * The bytes of a file from `from` to `to`, or to its end, one part after another. Where a connection is cut, another one goes on.
+   * Throws HubError if the file is not as long as `size`, as far as that is known.
+   */
+  async *bytes(url: string, from: number, size: number | undefined, to = size): AsyncGenerator<Uint8Array> {
+    let at = from;
+    let failures = 0;
+    while (to === undefined || at < to) {
+      const before = at;
+      const { response, watch } = await this.#request(url, { headers: rangeOf(at, to, size) });
+      let cut: unknown;
+      try {
+        checkLength(url, response, at, size);
+        let skip = response.status === 206 ? 0 : at; // not every server knows ranges
+        for await (const part of watch.parts(response)) {
+          const fresh = part.subarray(Math.min(skip, part.byteLength));
+          skip -= part.byteLength - fresh.byteLength;
+          if (size !== undefined && at + fresh.byteLength > size) throw wrongLength(url, 'more', size);
+          const wanted = to === undefined ? fresh : fresh.subarray(0, to - at);
+          at += wanted.byteLength;
+          if (wanted.byteLength > 0) yield wanted;
+          if (at === to && to !== size) break;
+        }
+        if (to === undefined) return;
+      } catch (error) {
+        if (error instanceof HubError) throw error;
+        this.settings.signal?.throwIfAborted();
+        cut = error;
+      } finally {
+        watch.end();
+      }
+      if (at === to) return;
+      failures = at > before ? 1 : failures + 1;
+      if (failures === TRIES) {
+        const message = `${url} ends after ${at} bytes, each time, expected ${to ?? 'more'}`;
+        throw new HubError(cut === undefined ? message : `${message}: ${reasonOf(cut)}`, url, undefined, {
+          cause: cut,
+        });
+      }
+      await this.#pause(backOff(failures));
+    }
+  }
+
+  async #request(url: string, request: HubRequest): Promise<Answer> {
+    const { tries = TRIES } = request;
+    for (let attempt = 1; ; attempt++) {
+      const watch = new Watch(this.settings.signal);
+      let response: Response;
+      try {
+        response = await this.#fetch(url, request, watch);
+      } catch (cause) {
+        watch.end();
+        this.settings.signal?.throwIfAborted();
+        if (attempt < tries) {
+          await this.#pause(backOff(attempt));
+          continue;
+        }
+        throw new HubError(`${url} cannot be fetched: ${reasonOf(cause)}`, url, undefined, { cause });
+      }
+      if (response.status < 400) return { response, watch };
+      const wait = attempt < tries ? waitOf(response, attempt) : undefined;
+      watch.end();
+      if (wait === undefined) throw this.#refused(url, response);
+      await this.#pause(wait);
+    }
+  }
+
+  #fetch(url: string, { method = 'GET', headers, redirect = 'follow' }: HubRequest, watch: Watch): Promise<Response> {
+    const { endpoint, token } = this.settings;
+    const sent = new Headers(headers);
+    if (isNode) sent.set('accept-encoding', 'identity'); // lengths and ranges are those of the file
+    if (token !== undefined && new URL(url).origin === new URL(endpoint).origin)
+      sent.set('authorization', `Bearer ${token}`); // which fetch takes off when it is redirected elsewhere
+    return fetch(url, { method, headers: sent, redirect, signal: watch.signal });
+  }
+
+  #refused(url: string, { status, headers }: Response): HubError {
+    const said = headers.get('x-error-message');
+    const code = headers.get('x-error-code');
+    const known = this.settings.token === undefined ? 'give a token (option token, or HF_TOKEN)' : 'check the token';
+    let why = `HTTP status ${status}`;
+    if (code === 'GatedRepo') why = `access to ${this.id} must be asked for on its page; then ${known}`;
+    else if (status === 401 || status === 403) why = `there is no model ${this.id}, or it is private: ${known}`;
+    else if (code === 'RevisionNotFound') why = `${this.id} has no such revision`;
+    else if (status === 404) why = `${this.id} is not there, or has no such revision or file`;
+    else if (status === 429) why = 'too many requests: try later, or give a token for a higher limit';
+    return new HubError(`${url} refused (${status}): ${why}${said === null ? '' : ` (${said})`}`, url, status);
+  }
+
+  /** Waits, unless the signal ends it. */
+  async #pause(milliseconds: number): Promise<void> {
+    const { signal } = this.settings;
+    signal?.throwIfAborted();
+    await new Promise<void>((resolve) => {
+      const wake = () => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, milliseconds);
+      signal?.addEventListener('abort', wake);
+    });
+    signal?.throwIfAborted();
+  }
+}
+
+/** Ends a request when its caller does, or when nothing comes any more. */
+class Watch {
+  readonly #controller = new AbortController();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #abort = () => this.#controller.abort(this.caller?.reason);
+
+  constructor(private readonly caller: AbortSignal | undefined) {
+    caller?.throwIfAborted();
+    caller?.addEventListener('abort', this.#abort);
+    this.#again();
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  async *parts(response: Response): AsyncGenerator<Uint8Array> {
+    const reader = response.body?.getReader();
+    for (;;) {
+      this.#again();
+      const next = await reader?.read();
+      if (next === undefined || next.done) return;
+      yield next.value;
+    }
+  }
+
+  /** To be called once the answer is read, or not wanted any more: it leaves no timer, and no connection open. */
+  end(): void {
+    clearTimeout(this.#timer);
+    this.caller?.removeEventListener('abort', this.#abort);
+    this.#controller.abort();
+  }
+
+  #again(): void {
+    clearTimeout(this.#timer);
+    const reason = new Error(`nothing came for ${STALLED / 1000} seconds`);
+    this.#timer = setTimeout(() => this.#controller.abort(reason), STALLED);
+  }
+}
+
+function rangeOf(from: number, to: number | undefined, size: number | undefined): Record<string, string> | undefined {
+  if (from === 0 && to === size) return undefined;
+  return { range: `bytes=${from}-${to === undefined || to === size ? '' : to - 1}` };
+}
+
+/** Before anything is read: does the server mean this part of a file of that length? */
+function checkLength(url: string, { status, headers }: Response, from: number, size: number | undefined): void {
+  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get('content-range') ?? '');
+  if (status === 206 && range !== null && Number(range[1]) !== from)
+    throw new HubError(
+      `${url} answers with the bytes from ${range[1]} on, asked for those from ${from} on`,
+      url,
+      status,
+    );
+  const isEncoded = ![null, 'identity'].includes(headers.get('content-encoding'));
+  const total = status === 206 ? range?.[2] : isEncoded ? undefined : headers.get('content-length');
+  if (size !== undefined && total && total !== '*' && Number(total) !== size) throw wrongLength(url, total, size);
+}
+
+function wrongLength(url: string, found: string, size: number): HubError {
+  return new HubError(`${url} has ${found} bytes, expected ${size}, as the hub says`, url);
+}
+
+/** Milliseconds to wait before the next try; undefined if there is no sense in one. */
+function waitOf({ status, headers }: Response, attempt: number): number | undefined {
+  if (status !== 429 && status !== 408 && status < 500) return undefined;
+  const after = headers.get('retry-after');
+  if (after === null) return backOff(attempt);
+  const seconds = /^\d+$/.test(after) ? Number(after) : (Date.parse(after) - Date.now()) / 1000;
+  if (Number.isNaN(seconds)) return backOff(attempt);
+  return seconds > PATIENCE ? undefined : Math.max(0, seconds * 1000);
+}
+
+const backOff = (attempt: number) => 200 * 2 ** (attempt - 1);
+
+/** Node's own message is only 'fetch failed'. */
+function reasonOf(error: unknown): string {
+  const { message, cause } = error as Error;
+  return cause instanceof Error && cause.message !== '' ? cause.message : message;
+}

@@ -1,0 +1,109 @@
+// A model's id on Hugging Face's hub → its files. A few lines on `fetch`: `@huggingface/hub` brings two more packages, a
+// module of WebAssembly among them, does not go on with what was cut, and keeps nothing in pages.
+
+import { isNode } from '../backend/node.js';
+import { isObject } from '../core/check.js';
+import { FormatError, HubError } from '../core/errors.js';
+import type { OpenFile } from '../io/file.js';
+import { checkFileName } from './file-name.js';
+import { openNodeCache } from './hub-cache.js';
+import { HubClient } from './hub-client.js';
+import { type HubOptions, type HubSettings, hubSettings } from './hub-options.js';
+import { openPageCache } from './hub-page.js';
+import type { HubCache, HubFile, HubRevision } from './hub-store.js';
+import { type ModelSource, sourceOf } from './source.js';
+
+/** Whether a text has the form of an id: `name` or `organisation/name`. */
+export function isHubId(text: string): boolean {
+  return /^(?=.{1,96}$)(\w[\w.-]*\/)?\w[\w.-]*$/.test(text) && !/\.\.|--|\.git$|[.-](\/|$)/.test(text);
+}
+
+/**
+ * A model on the hub. Its files are downloaded when they are opened, and stay in the cache. Where the hub cannot be reached,
+ * or `HF_HUB_OFFLINE` forbids it, the cache is all there is. Throws HubError for what the hub refuses and for what
+ * does not arrive, ArgumentError for unknown options, the system's error if the cache cannot be written, and the
+ * signal's reason.
+ */
+export async function openHub(id: string, options?: HubOptions): Promise<ModelSource> {
+  const settings = await hubSettings('loadModel', options);
+  const { endpoint, cacheDir, onProgress, signal } = settings;
+  signal?.throwIfAborted();
+  const client = new HubClient(settings, id);
+  const cache = await (isNode ? openNodeCache(cacheDir, id) : openPageCache(cacheDir, endpoint, id));
+  const { sha, files, isRemembered } = await resolveRevision(id, settings, client, cache);
+
+  async function open(name: string): Promise<OpenFile | null> {
+    const found = await cache.open(sha, name);
+    const file = files.get(name);
+    if (found !== null && [undefined, found.size].includes(file?.size)) return found;
+    found?.close();
+    if (file === undefined) {
+      if (!isRemembered) return null;
+      throw new HubError(`${name} of ${id} is not in the cache, and the hub is out of reach`, `${endpoint}/${id}`);
+    }
+    const url = `${endpoint}/${id}/resolve/${sha}/${name.split('/').map(encodeURIComponent).join('/')}`;
+    if (settings.offline) throw new HubError(`${name} of ${id} is not in the cache, and ${OFFLINE}`, url);
+    await cache.fetch(sha, file, url, client, (loaded, total = Number.NaN) =>
+      onProgress({ file: name, loaded, total }),
+    );
+    return cache.open(sha, name);
+  }
+
+  return sourceOf(id, [...files.keys()].sort(), open, signal);
+}
+
+const OFFLINE = 'HF_HUB_OFFLINE is set';
+
+/** The commit that a revision is now, or was when the hub could be reached. */
+async function resolveRevision(
+  id: string,
+  { endpoint, revision, offline }: HubSettings,
+  client: HubClient,
+  cache: HubCache,
+): Promise<HubRevision & { isRemembered: boolean }> {
+  const url = `${endpoint}/api/models/${id}/revision/${encodeURIComponent(revision)}?blobs=true`;
+  const remembered = await cache.remembered(revision);
+  if (offline) {
+    if (remembered !== null) return { ...remembered, isRemembered: true };
+    throw new HubError(`${id} (${revision}) is not in the cache, and ${OFFLINE}`, url);
+  }
+  let answer: unknown;
+  try {
+    answer = await client.json(url, remembered === null ? undefined : 1);
+  } catch (error) {
+    const isAway =
+      error instanceof HubError && (error.status === undefined || error.status === 429 || error.status >= 500);
+    if (!isAway || remembered === null) throw error;
+    return { ...remembered, isRemembered: true };
+  }
+  const found = readAnswer(url, answer);
+  await cache.remember(revision, found);
+  return { ...found, isRemembered: false };
+}
+
+function readAnswer(url: string, answer: unknown): HubRevision {
+  const { sha, siblings } = isObject(answer) ? answer : {};
+  if (typeof sha !== 'string' || !/^[\da-f]{4,64}$/.test(sha) || !Array.isArray(siblings))
+    throw new HubError(`${url} does not answer with a commit and its files: is it a hub?`, url);
+  const files = new Map<string, HubFile>();
+  for (const sibling of siblings) {
+    if (!isObject(sibling)) throw new HubError(`${url} lists a file that is no object`, url);
+    const { rfilename, size, blobId, lfs } = sibling;
+    let name: string;
+    try {
+      name = checkFileName(rfilename);
+    } catch (error) {
+      if (error instanceof FormatError) continue; // a name that no folder could have is nothing that will be asked for
+      throw error;
+    }
+    const large = isObject(lfs) ? lfs : {};
+    const etag = large.sha256 ?? blobId;
+    const length = large.size ?? size;
+    files.set(name, {
+      name,
+      ...(typeof length === 'number' && { size: length }),
+      ...(typeof etag === 'string' && { etag }),
+    });
+  }
+  return { sha, files };
+}

@@ -1,0 +1,135 @@
+// Where a model comes from: a folder, a URL, the hub, or files.
+
+import { isNode, nodeModule } from '../backend/node.js';
+import { checkKnown, checkSignal, describeValue } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import { isBlob, isTyped, isUrl } from '../core/kinds.js';
+import { type OpenFile, openFileOf } from '../io/file.js';
+import { fetchFile, inside, pathOf, remote } from '../io/folder.js';
+import { inMemory } from '../io/safetensors.js';
+import { blobFile } from './blob-file.js';
+import { checkFileName } from './file-name.js';
+import { isHubId, openHub } from './hub.js';
+import { type HubOptions, hubOptionNames } from './hub-options.js';
+import { type ModelSource, sourceOf } from './source.js';
+
+/** A file's content, in memory or where the browser keeps it. */
+export type FileContent = Blob | Uint8Array | ArrayBuffer;
+
+/** Files by name, or a list of what was dropped on a page or picked in it: names there may begin with that of one folder. */
+export type ModelFileSet = Readonly<Record<string, FileContent>> | ReadonlyMap<string, FileContent> | Iterable<File>;
+
+/**
+ * The files of a model: of a folder if there is one at that path, of a URL, of the hub for an id such as `org/name`, or what is
+ * given. Throws ArgumentError if it is none of these, and whatever `openHub` throws.
+ */
+export async function openSource(from: string | URL | ModelFileSet, options: HubOptions = {}): Promise<ModelSource> {
+  const { signal } = checkKnown('loadModel', options, [...hubOptionNames]);
+  checkSignal('loadModel', signal);
+  signal?.throwIfAborted();
+  if (typeof from === 'string' || isUrl(from)) {
+    const isAddress = isUrl(from) || /^[a-z][a-z\d+.-]+:/i.test(from);
+    if (isNode && (!isAddress || remote(from) === null)) {
+      const folder = await folderAt(await pathOf(from));
+      if (folder !== null) return folderSource(folder, signal);
+    } else if (isAddress || /^\.{0,2}\//.test(from)) return urlSource(remote(from) as URL, signal);
+    if (typeof from === 'string' && isHubId(from)) return openHub(from, options);
+    const expected = 'an existing folder, a URL, or an id on the hub such as org/name';
+    throw new ArgumentError(`loadModel: ${describeValue(String(from))} is none of these: ${expected}`);
+  }
+  return filesSource(filesByName(from), signal);
+}
+
+/** The path, if it is a folder's. */
+async function folderAt(path: string): Promise<string | null> {
+  const { stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const stats = await stat(path).catch(() => undefined);
+  return stats?.isDirectory() ? path : null;
+}
+
+async function folderSource(path: string, signal?: AbortSignal): Promise<ModelSource> {
+  const { readdir, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { join } = await nodeModule<typeof import('node:path')>('path');
+  const names: string[] = [];
+  // Not deeper than modules of sentence-transformers lie: somebody may give a folder of a million files.
+  for (const entry of await readdir(path)) {
+    const stats = await stat(join(path, entry)).catch(() => undefined); // links are followed
+    if (stats?.isFile()) names.push(entry);
+    else if (stats?.isDirectory() && entry !== '.git') {
+      for (const inner of await readdir(join(path, entry), { withFileTypes: true }))
+        if (!inner.isDirectory()) names.push(`${entry}/${inner.name}`);
+    }
+  }
+  return sourceOf(path, names.sort(), (name) => openFileOf(path, name), signal);
+}
+
+/** A folder on a server. Files are in memory, those that were only looked for until they are opened. */
+function urlSource(folder: URL, signal?: AbortSignal): ModelSource {
+  const looked = new Map<string, OpenFile | null>();
+  return sourceOf(
+    folder.href,
+    null,
+    async (name) => {
+      const before = looked.get(name);
+      if (before !== undefined) {
+        looked.delete(name);
+        return before;
+      }
+      const found = await fetchFile(inside(folder, name), true, signal);
+      const file = typeof found === 'string' ? null : { ...inMemory(found), close() {} };
+      looked.set(name, file);
+      return file;
+    },
+    signal,
+  );
+}
+
+function filesSource(files: ReadonlyMap<string, FileContent>, signal?: AbortSignal): ModelSource {
+  return sourceOf(
+    'the given files',
+    [...files.keys()],
+    async (name) => {
+      const content = files.get(name);
+      if (content === undefined) return null;
+      return isBlob(content) ? blobFile(name, content) : { ...inMemory(content), close() {} };
+    },
+    signal,
+  );
+}
+
+function filesByName(given: ModelFileSet): Map<string, FileContent> {
+  if (typeof given !== 'object' || given === null)
+    throw new ArgumentError(`loadModel: the model is ${describeValue(given)}, expected a folder, an id or files`);
+  const isListed = !(given instanceof Map) && Symbol.iterator in given;
+  const entries: [string, FileContent][] = isListed
+    ? withoutFolder([...(given as Iterable<File>)])
+    : given instanceof Map
+      ? [...given]
+      : Object.entries(given as Readonly<Record<string, FileContent>>);
+  const files = new Map<string, FileContent>();
+  for (const [name, content] of entries) {
+    if (files.has(checkFileName(name)))
+      throw new ArgumentError(`loadModel: there are two files ${name}: give the folder, or names with theirs before`);
+    if (!(isBlob(content) || isTyped(content, 'Uint8Array') || isBuffer(content))) {
+      const expected = 'a File, a Blob, a Uint8Array or an ArrayBuffer';
+      throw new ArgumentError(`loadModel: ${name} is ${describeValue(content)}, expected ${expected}`);
+    }
+    files.set(name, content);
+  }
+  if (files.size === 0) throw new ArgumentError('loadModel: no files were given');
+  return files;
+}
+
+const isBuffer = (value: unknown) => Object.prototype.toString.call(value) === '[object ArrayBuffer]';
+
+/** What was picked or dropped as a folder has its name before each file's. */
+function withoutFolder(files: readonly File[]): [string, File][] {
+  const names = files.map((file) => {
+    if (typeof file?.name !== 'string')
+      throw new ArgumentError(`loadModel: a file of the list is ${describeValue(file)}, expected a File with its name`);
+    return file.webkitRelativePath || file.name;
+  });
+  const folder = names[0]?.slice(0, names[0].indexOf('/') + 1) ?? '';
+  const isShared = folder !== '' && names.every((name) => name.startsWith(folder));
+  return files.map((file, i) => [(names[i] as string).slice(isShared ? folder.length : 0), file]);
+}

@@ -1,0 +1,152 @@
+// A server that answers as Hugging Face's hub does, and one that answers as the store to which it redirects for large files.
+// Both can fail in the ways that real ones do.
+import { createHash } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export const SHA = '0123456789abcdef0123456789abcdef01234567';
+/** Files from this length on lie in the store. */
+const LARGE = 1000;
+
+/** What a server does instead of answering; false if nothing, for this once. */
+export type Fault = (request: IncomingMessage, response: ServerResponse) => boolean;
+
+export class Hub {
+  readonly requests: { method: string; url: string; host: 'hub' | 'store'; range?: string; authorization?: string }[] =
+    [];
+  /** Asked in turn for each request, until one acts. */
+  faults: Fault[] = [];
+  /** Who may read. */
+  token: string | undefined;
+  /** Whether the list of files has their lengths and tags. */
+  withBlobs = true;
+  #hub!: Server;
+  #store!: Server;
+  sha = SHA;
+
+  constructor(readonly files: Record<string, Buffer>) {}
+
+  get endpoint(): string {
+    return urlOf(this.#hub);
+  }
+
+  async start(): Promise<this> {
+    const watched = (host: 'hub' | 'store', answer: Fault) =>
+      createServer((request, response) => {
+        const { method = '', url = '', headers } = request;
+        this.requests.push({
+          method,
+          url,
+          host,
+          ...(headers.range && { range: headers.range }),
+          ...(headers.authorization && { authorization: headers.authorization }),
+        });
+        if (!this.faults.some((fault) => fault(request, response))) answer(request, response);
+      });
+    this.#hub = await listening(watched('hub', (request, response) => this.#answer(request, response)));
+    this.#store = await listening(watched('store', (request, response) => this.#stored(request, response)));
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    for (const server of [this.#hub, this.#store]) {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    }
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): true {
+    const url = new URL(request.url ?? '', this.endpoint);
+    if (this.token !== undefined && request.headers.authorization !== `Bearer ${this.token}`)
+      return refuse(response, 401, 'RepoNotFound', 'Repository not found');
+    const info = /^\/api\/models\/org\/model\/revision\/([^/]+)$/.exec(url.pathname);
+    if (info !== null) {
+      if (!['main', this.sha].includes(decodeURIComponent(info[1]!)))
+        return refuse(response, 404, 'RevisionNotFound', 'Invalid rev id');
+      const blobs = this.withBlobs && url.searchParams.has('blobs');
+      const siblings = Object.entries(this.files).map(([rfilename, data]) => ({
+        rfilename,
+        ...(blobs && { size: data.length, blobId: gitHash(data) }),
+        ...(blobs && data.length >= LARGE && { lfs: { sha256: sha256(data), size: data.length, pointerSize: 134 } }),
+      }));
+      response
+        .setHeader('content-type', 'application/json')
+        .end(JSON.stringify({ id: 'org/model', sha: this.sha, siblings }));
+      return true;
+    }
+    const name = /^\/org\/model\/resolve\/(main|[\da-f]{40})\/(.+)$/.exec(decodeURIComponent(url.pathname))?.[2];
+    if (name === undefined) return refuse(response, 404, 'RepoNotFound', 'Repository not found');
+    const data = this.files[name];
+    if (data === undefined) return refuse(response, 404, 'EntryNotFound', 'Entry not found');
+    response.setHeader('x-repo-commit', this.sha);
+    if (data.length < LARGE) return send(request, response, data, `W/"${gitHash(data)}"`);
+    response
+      .writeHead(302, {
+        location: `${urlOf(this.#store)}/${name}?signed`,
+        'x-linked-size': data.length,
+        'x-linked-etag': `"${sha256(data)}"`,
+        etag: '"of the redirection"',
+      })
+      .end();
+    return true;
+  }
+
+  #stored(request: IncomingMessage, response: ServerResponse): true {
+    const data = this.files[decodeURIComponent(new URL(request.url ?? '', 'http://store').pathname.slice(1))];
+    if (data === undefined) return refuse(response, 404, 'NoSuchKey', 'no such key');
+    return send(request, response, data, '"of the store"');
+  }
+}
+
+const urlOf = (server: Server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+
+async function listening(server: Server): Promise<Server> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return server;
+}
+
+const sha256 = (data: Buffer) => createHash('sha256').update(data).digest('hex');
+const gitHash = (data: Buffer) => createHash('sha1').update(`blob ${data.length}\0`).update(data).digest('hex');
+
+function refuse(response: ServerResponse, status: number, code: string, message: string): true {
+  response.writeHead(status, { 'x-error-code': code, 'x-error-message': message }).end(message);
+  return true;
+}
+
+function send(request: IncomingMessage, response: ServerResponse, data: Buffer, etag: string): true {
+  const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
+  response.setHeader('etag', etag).setHeader('accept-ranges', 'bytes');
+  const from = Number(range?.[1] ?? 0);
+  if (range !== null && from >= data.length) {
+    response.writeHead(416, { 'content-range': `bytes */${data.length}` }).end();
+    return true;
+  }
+  const to = range?.[2] ? Math.min(Number(range[2]) + 1, data.length) : data.length;
+  if (range !== null) response.setHeader('content-range', `bytes ${from}-${to - 1}/${data.length}`);
+  response.writeHead(range === null ? 200 : 206, { 'content-length': to - from });
+  response.end(request.method === 'HEAD' ? undefined : data.subarray(from, to));
+  return true;
+}
+
+/** Cuts the connection after so many bytes of what is asked for, as often as said. */
+export function cutting(data: Buffer, part: number, times: number): Fault {
+  return (request, response) => {
+    if (request.method !== 'GET' || !request.url?.endsWith('?signed') || times-- <= 0) return false;
+    const from = Number(/\d+/.exec(request.headers.range ?? '0')?.[0]);
+    response.writeHead(request.headers.range ? 206 : 200, {
+      'content-length': data.length - from,
+      ...(request.headers.range && { 'content-range': `bytes ${from}-${data.length - 1}/${data.length}` }),
+    });
+    response.write(data.subarray(from, from + part), () => response.destroy());
+    return true;
+  };
+}
+
+/** Answers with a status, as often as said. */
+export function failing(status: number, times: number, headers: Record<string, string> = {}): Fault {
+  return (_, response) => {
+    if (times-- <= 0) return false;
+    response.writeHead(status, headers).end();
+    return true;
+  };
+}

@@ -1,0 +1,354 @@
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ArgumentError, FetchError, FormatError, HubError } from '../../src/core/errors.js';
+import { isHubId, openHub } from '../../src/pretrained/hub.js';
+import type { DownloadProgress } from '../../src/pretrained/hub-options.js';
+import { cutting, failing, Hub, SHA } from './hub-server.js';
+
+const weights = Buffer.alloc(300_000);
+for (let i = 0; i < weights.length; i++) weights[i] = (i * 2654435761) >>> 24;
+const config = Buffer.from('{"model_type": "bert"}');
+const pooling = Buffer.from('{"word_embedding_dimension": 384}');
+
+let hub: Hub;
+let home: string;
+
+beforeEach(async () => {
+  home = mkdtempSync(join(tmpdir(), 'hub-'));
+  hub = await new Hub({
+    'config.json': config,
+    'model.safetensors': weights,
+    '1_Pooling/config.json': pooling,
+  }).start();
+  vi.stubEnv('HF_ENDPOINT', `${hub.endpoint}/`);
+  vi.stubEnv('HF_HOME', home);
+  for (const name of [
+    'HF_HUB_CACHE',
+    'HUGGINGFACE_HUB_CACHE',
+    'HF_TOKEN',
+    'HUGGING_FACE_HUB_TOKEN',
+    'HF_TOKEN_PATH',
+    'HF_HUB_OFFLINE',
+    'TRANSFORMERS_OFFLINE',
+  ])
+    vi.stubEnv(name, '');
+});
+
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await hub.stop();
+  rmSync(home, { recursive: true });
+});
+
+const repository = () => join(home, 'hub', 'models--org--model');
+const blobs = () => readdirSync(join(repository(), 'blobs'));
+
+async function rejected(action: Promise<unknown>): Promise<HubError> {
+  const error = await action.then(
+    () => expect.fail('it was accepted'),
+    (reason) => reason,
+  );
+  expect(error).toBeInstanceOf(HubError);
+  expect(error).toBeInstanceOf(FetchError);
+  return error;
+}
+
+describe('openHub', () => {
+  it('downloads what is opened into the layout of Hugging Face’s cache', async () => {
+    const source = await openHub('org/model');
+    expect(await source.list()).toEqual(['1_Pooling/config.json', 'config.json', 'model.safetensors']);
+    expect(await source.has('tokenizer.json')).toBe(false);
+    await expect(source.open('tokenizer.json')).rejects.toThrow(/org\/model has no tokenizer.json/);
+    expect(await source.json('config.json')).toEqual({ model_type: 'bert' });
+    expect(await source.json('1_Pooling/config.json')).toEqual({ word_embedding_dimension: 384 });
+    expect(Buffer.from(await source.bytes('model.safetensors')).equals(weights)).toBe(true);
+
+    expect(readFileSync(join(repository(), 'refs/main'), 'utf8')).toBe(SHA);
+    const snapshot = join(repository(), 'snapshots', SHA);
+    expect(readdirSync(snapshot).sort()).toEqual(['1_Pooling', 'config.json', 'model.safetensors']);
+    const { createHash } = await import('node:crypto');
+    const tag = createHash('sha256').update(weights).digest('hex');
+    expect(readlinkSync(join(snapshot, 'model.safetensors'))).toBe(`../../blobs/${tag}`);
+    expect(readlinkSync(join(snapshot, '1_Pooling/config.json'))).toMatch(/^\.\.\/\.\.\/\.\.\/blobs\/[\da-f]{40}$/);
+    expect(blobs()).toHaveLength(3); // no partial file stays
+  });
+
+  it('asks for nothing but the commit once files are there, and for nothing at all offline', async () => {
+    await (await openHub('org/model')).bytes('model.safetensors');
+    hub.requests.length = 0;
+    await (await openHub('org/model')).bytes('model.safetensors');
+    expect(hub.requests.map(({ url }) => url)).toEqual(['/api/models/org/model/revision/main?blobs=true']);
+
+    hub.requests.length = 0;
+    vi.stubEnv('HF_HUB_OFFLINE', '1');
+    const source = await openHub('org/model');
+    expect(await source.list()).toEqual(['model.safetensors']);
+    expect(Buffer.from(await source.bytes('model.safetensors')).equals(weights)).toBe(true);
+    expect((await rejected(source.open('config.json'))).message).toMatch(
+      /config.json of org\/model is not in the cache/,
+    );
+    expect((await rejected(openHub('org/other'))).message).toMatch(/HF_HUB_OFFLINE is set/);
+    expect(await (await openHub('org/model', { revision: SHA })).has('model.safetensors')).toBe(true);
+    expect(hub.requests).toEqual([]);
+  });
+
+  it('takes what is in the cache when the hub cannot be reached', async () => {
+    await (await openHub('org/model')).bytes('config.json');
+    hub.faults = [(request) => !!request.socket.destroy()];
+    const source = await openHub('org/model');
+    expect(await source.json('config.json')).toEqual({ model_type: 'bert' });
+    expect((await rejected(source.open('model.safetensors'))).message).toMatch(/the hub is out of reach/);
+    vi.stubEnv('HF_HOME', join(home, 'empty'));
+    expect((await rejected(openHub('org/model'))).status).toBeUndefined();
+  });
+
+  it('reads files that Python’s library left, and its partial downloads', async () => {
+    const { createHash } = await import('node:crypto');
+    const tag = createHash('sha256').update(weights).digest('hex');
+    mkdirSync(join(repository(), 'blobs'), { recursive: true });
+    writeFileSync(join(repository(), 'blobs', `${tag}.incomplete`), weights.subarray(0, 1234));
+    expect(Buffer.from(await (await openHub('org/model')).bytes('model.safetensors')).equals(weights)).toBe(true);
+    expect(hub.requests.filter(({ host }) => host === 'store')).toMatchObject([{ range: 'bytes=1234-' }]);
+  });
+
+  it('asks each file for its tag and length where the list has none', async () => {
+    hub.withBlobs = false;
+    const source = await openHub('org/model');
+    await source.bytes('config.json');
+    await source.bytes('model.safetensors');
+    expect(hub.requests.filter(({ method }) => method === 'HEAD').map(({ host }) => host)).toEqual(['hub', 'hub']);
+    const { createHash } = await import('node:crypto');
+    const names = [config, weights].map((data, i) =>
+      i === 1
+        ? createHash('sha256').update(data).digest('hex')
+        : createHash('sha1').update(`blob ${data.length}\0`).update(data).digest('hex'),
+    );
+    expect(blobs().sort()).toEqual(names.sort());
+  });
+
+  it('follows a revision, keeps others, and refuses what is none', async () => {
+    await (await openHub('org/model')).bytes('config.json');
+    hub.sha = 'f'.repeat(40);
+    hub.files['config.json'] = Buffer.from('{"model_type": "gpt2"}');
+    expect(await (await openHub('org/model')).json('config.json')).toEqual({ model_type: 'gpt2' });
+    vi.stubEnv('HF_HUB_OFFLINE', '1');
+    expect(await (await openHub('org/model', { revision: SHA })).json('config.json')).toEqual({ model_type: 'bert' });
+    vi.stubEnv('HF_HUB_OFFLINE', '');
+    const error = await rejected(openHub('org/model', { revision: 'refs/pr/9' }));
+    expect(error).toMatchObject({ status: 404 });
+    expect(error.message).toMatch(/org\/model has no such revision \(Invalid rev id\)/);
+    for (const revision of ['../..', 'a/../../b', '/etc', ''])
+      await expect(openHub('org/model', { revision })).rejects.toThrow(ArgumentError);
+  });
+
+  it('gives its token to the hub alone', async () => {
+    hub.token = 'hf_secret';
+    const refused = await rejected(openHub('org/model'));
+    expect(refused).toMatchObject({ status: 401 });
+    expect(refused.message).toMatch(/no model org\/model, or it is private: give a token/);
+    expect((await rejected(openHub('org/model', { token: 'hf_other' }))).message).toMatch(/check the token/);
+
+    await (await openHub('org/model', { token: 'hf_secret' })).bytes('model.safetensors');
+    const toStore = hub.requests.filter(({ host }) => host === 'store');
+    expect(toStore).toHaveLength(1);
+    expect(toStore[0]).not.toHaveProperty('authorization');
+
+    writeFileSync(join(home, 'token'), 'hf_secret\n');
+    await openHub('org/model');
+    vi.stubEnv('HF_TOKEN', 'hf_other');
+    await rejected(openHub('org/model'));
+    vi.stubEnv('HF_TOKEN', 'hf_secret');
+    await openHub('org/model');
+    await rejected(openHub('org/model', { token: false }));
+    await expect(openHub('org/model', { token: 'two words' })).rejects.toThrow(ArgumentError);
+  });
+
+  it('goes on where a connection was cut', async () => {
+    hub.faults = [cutting(weights, 100_000, 2)];
+    const progress: DownloadProgress[] = [];
+    const source = await openHub('org/model', { onProgress: (now) => progress.push(now) });
+    expect(Buffer.from(await source.bytes('model.safetensors')).equals(weights)).toBe(true);
+    const ranges = hub.requests.filter(({ host }) => host === 'store').map(({ range }) => range);
+    expect(ranges[0]).toBeUndefined();
+    expect(ranges.length).toBe(3);
+    for (const range of ranges.slice(1)) expect(range).toMatch(/^bytes=\d+-$/);
+    expect(progress[0]).toEqual({ file: 'model.safetensors', loaded: 0, total: weights.length });
+    expect(progress.at(-1)).toEqual({ file: 'model.safetensors', loaded: weights.length, total: weights.length });
+    for (let i = 1; i < progress.length; i++)
+      expect(progress[i]!.loaded).toBeGreaterThanOrEqual(progress[i - 1]!.loaded);
+  });
+
+  it('goes on with what another run has downloaded', async () => {
+    const controller = new AbortController();
+    const stop = new Error('enough');
+    const onProgress = ({ loaded }: DownloadProgress) => loaded > 0 && controller.abort(stop);
+    hub.faults = [cutting(weights, 50_000, 1)];
+    const source = await openHub('org/model', { signal: controller.signal, onProgress });
+    await expect(source.bytes('model.safetensors')).rejects.toBe(stop);
+    const [partial] = blobs();
+    expect(partial).toMatch(/\.incomplete$/);
+    const { size } = lstatSync(join(repository(), 'blobs', partial!));
+    expect(size).toBeGreaterThan(0);
+    hub.requests.length = 0;
+    await (await openHub('org/model')).bytes('model.safetensors');
+    expect(hub.requests.at(-1)).toMatchObject({ host: 'store', range: `bytes=${size}-` });
+  });
+
+  it('reads on where a server knows no ranges', async () => {
+    hub.faults = [
+      cutting(weights, 100_000, 1),
+      (request) => {
+        if (request.url?.endsWith('?signed')) delete request.headers.range;
+        return false;
+      },
+    ];
+    expect(Buffer.from(await (await openHub('org/model')).bytes('model.safetensors')).equals(weights)).toBe(true);
+  });
+
+  it('gives up on a connection that is always cut', async () => {
+    hub.faults = [cutting(weights, 0, 99)];
+    const error = await rejected((await openHub('org/model')).bytes('model.safetensors'));
+    expect(error.message).toMatch(/ends after 0 bytes, each time, expected 300000/);
+  }, 20_000);
+
+  it('waits as long as a server asks it to, and tries again what fails for a moment', async () => {
+    hub.faults = [failing(429, 1, { 'retry-after': '1' }), failing(503, 2)];
+    const start = performance.now();
+    await (await openHub('org/model')).bytes('config.json');
+    expect(performance.now() - start).toBeGreaterThan(990);
+    expect(hub.requests).toHaveLength(5);
+    hub.faults = [failing(429, 1, { 'retry-after': '3600' })];
+    const error = await rejected(openHub('org/model', { cacheDir: join(home, 'other') }));
+    expect(error).toMatchObject({ status: 429, message: expect.stringMatching(/too many requests/) });
+  });
+
+  it('ends its waiting with the signal', async () => {
+    hub.faults = [failing(429, 1, { 'retry-after': '100' })];
+    const signal = AbortSignal.timeout(100);
+    await expect(openHub('org/model', { signal })).rejects.toThrow(/timeout/);
+    expect(signal.aborted).toBe(true);
+  });
+
+  it.each([
+    ['shorter', 299_000],
+    ['longer', 300_001],
+  ])('refuses a file that is %s than the hub says', async (_, length) => {
+    hub.faults = [
+      (request, response) => {
+        if (!request.url?.endsWith('?signed')) return false;
+        response.writeHead(200, { 'content-length': length }).end(Buffer.alloc(length));
+        return true;
+      },
+    ];
+    const error = await rejected((await openHub('org/model')).bytes('model.safetensors'));
+    expect(error.message).toMatch(`has ${length} bytes, expected 300000`);
+  });
+
+  it('refuses more bytes than were announced, without a length', async () => {
+    hub.faults = [
+      (request, response) => {
+        if (!request.url?.endsWith('?signed')) return false;
+        response.writeHead(200).end(Buffer.alloc(400_000));
+        return true;
+      },
+    ];
+    expect((await rejected((await openHub('org/model')).bytes('model.safetensors'))).message).toMatch(/has more bytes/);
+  });
+
+  it('refuses a large file that is not what its tag says, and does not keep it', async () => {
+    hub.faults = [
+      (request, response) => {
+        if (!request.url?.endsWith('?signed')) return false;
+        response.writeHead(200, { 'content-length': weights.length }).end(Buffer.alloc(weights.length));
+        return true;
+      },
+    ];
+    const source = await openHub('org/model');
+    expect((await rejected(source.bytes('model.safetensors'))).message).toMatch(/has the SHA-256 /);
+    expect(blobs()).toEqual([]);
+    hub.faults = [];
+    expect(Buffer.from(await source.bytes('model.safetensors')).equals(weights)).toBe(true);
+  });
+
+  it('downloads again what is not as long as it should be in the cache', async () => {
+    await (await openHub('org/model')).bytes('model.safetensors');
+    const blob = join(repository(), 'blobs', blobs()[0]!);
+    writeFileSync(blob, weights.subarray(0, 100));
+    expect(Buffer.from(await (await openHub('org/model')).bytes('model.safetensors')).equals(weights)).toBe(true);
+    expect(existsSync(`${blob}.incomplete`)).toBe(false);
+  });
+
+  it('lets two at once download the same file', async () => {
+    const [a, b] = await Promise.all([openHub('org/model'), openHub('org/model')]);
+    const both = await Promise.all([a.bytes('model.safetensors'), b.bytes('model.safetensors')]);
+    for (const bytes of both) expect(Buffer.from(bytes).equals(weights)).toBe(true);
+    expect(blobs()).toHaveLength(1);
+  });
+
+  it('stays in its folder, whatever a server calls its files', async () => {
+    hub.files['../../../evil.json'] = config;
+    const source = await openHub('org/model');
+    expect(await source.list()).not.toContain('../../../evil.json');
+    await expect(source.open('../../../evil.json')).rejects.toThrow(FormatError);
+    hub.faults = [
+      (_, response) => {
+        response.end(JSON.stringify({ sha: '../../..', siblings: [] }));
+        return true;
+      },
+    ];
+    expect((await rejected(openHub('org/model'))).message).toMatch(/is it a hub\?/);
+    hub.faults = [(_, response) => !!response.end('<html>')];
+    expect((await rejected(openHub('org/model'))).message).toMatch(/not answer with JSON/);
+  });
+
+  it('puts its files where it is told', async () => {
+    await (await openHub('org/model', { cacheDir: join(home, 'given') })).bytes('config.json');
+    vi.stubEnv('HF_HUB_CACHE', join(home, 'by environment'));
+    await (await openHub('org/model')).bytes('config.json');
+    expect(readdirSync(home).sort()).toEqual(['by environment', 'given']);
+    await expect(openHub('org/model', { cacheDirectory: 'x' } as object)).rejects.toThrow(/no option cacheDirectory/);
+  });
+});
+
+describe('isHubId', () => {
+  it('takes ids as Python’s library does', () => {
+    for (const id of [
+      'gpt2',
+      'org/name',
+      'sentence-transformers/all-MiniLM-L6-v2',
+      'a_b/c.d-e',
+      'google/t5-v1_1-small',
+    ])
+      expect(isHubId(id), id).toBe(true);
+    for (const id of [
+      '',
+      '.',
+      './a',
+      '../a',
+      'a/b/c',
+      'a--b',
+      'a..b',
+      '-a',
+      'a-',
+      '/a',
+      'a/',
+      'a b',
+      'a.git',
+      'a\\b',
+      'x'.repeat(97),
+    ])
+      expect(isHubId(id), id).toBe(false);
+  });
+});
