@@ -15,8 +15,6 @@
 namespace simdformer {
 
 #ifdef __wasm__
-inline constexpr bool kPanels = false;
-
 class Panels {
  public:
   Panels(char*, uint32_t) {}
@@ -26,8 +24,6 @@ class Panels {
   bool has(uint32_t) const { return false; }
 };
 #else
-inline constexpr bool kPanels = true;
-
 class Panels {
  public:
   // `heap` stays where it is; panels have `width` columns, the last of a weight what is left.

@@ -12,9 +12,7 @@
 
 #define ISA avx2
 #define ISA_NAME "avx2"
-#define VEC_WIDTH 8
-#define TILE_ROWS 6
-#define TILE_VECS 2
+#define ISA_SIMD "simd/avx2.h"
 #include "isa/kernels.h"
 
 #if defined(__clang__)

@@ -13,9 +13,7 @@
 
 #define ISA avx512
 #define ISA_NAME "avx512"
-#define VEC_WIDTH 16
-#define TILE_ROWS 12
-#define TILE_VECS 2
+#define ISA_SIMD "simd/avx512.h"
 #include "isa/kernels.h"
 
 #if defined(__clang__)

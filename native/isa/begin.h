@@ -19,3 +19,4 @@
 #include "abi.h"
 #include "context.h"
 #include "isa/cpu.h"
+#include "isa/tuning.h"

@@ -1,9 +1,10 @@
-// Included by each instruction set's stub inside its target pragma, with ISA (its name), VEC_WIDTH (floats in a
-// vector), TILE_ROWS and TILE_VECS (a matrix tile: rows × vectors of accumulators; gemm_tile.h has another for 16
-// lanes) defined. Defines <ISA>::isa().
+// Included by each instruction set's stub inside its target pragma, with ISA (its name), ISA_NAME (as text) and
+// ISA_SIMD (the header of its primitives) defined. Defines <ISA>::isa().
 namespace simdformer::ISA {
 
 namespace {  // every instruction set has its own copy of everything below
+
+inline constexpr Tuning kTuning = tuning::ISA;
 
 // A kernel is a struct whose fields are its operands in the order of its signature; KERNEL(Type) after it puts it into
 // the list. Opcodes are positions in this list.
@@ -20,7 +21,7 @@ T decode(const uint32_t* operands) {
 
 template <class T>
 constexpr auto weightOf() -> Weight (*)(const uint32_t*) {
-  if constexpr (kPanels && requires { &T::weightOperand; })
+  if constexpr (kTuning.panels && requires { &T::weightOperand; })
     return [](const uint32_t* operands) { return decode<T>(operands).weightOperand(); };
   else
     return nullptr;
@@ -81,6 +82,9 @@ enum { kBeforeFirst = __COUNTER__ };
 #define REQUIRE(condition, reason) \
   if (!(condition)) return reason
 
+#define SIMD_INLINE inline __attribute__((always_inline))
+
+#include ISA_SIMD
 #include "simd/vec.h"
 #include "simd/math.h"
 #include "kernels.inc"
@@ -119,3 +123,4 @@ const Isa& isa() {
 #undef CONSTANT
 #undef LIST
 #undef REQUIRE
+#undef SIMD_INLINE

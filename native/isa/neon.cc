@@ -4,8 +4,6 @@
 #if defined(__aarch64__)
 #define ISA neon
 #define ISA_NAME "neon"
-#define VEC_WIDTH 4
-#define TILE_ROWS 8
-#define TILE_VECS 2
+#define ISA_SIMD "simd/neon.h"
 #include "isa/kernels.h"
 #endif

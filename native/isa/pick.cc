@@ -1,5 +1,6 @@
 // Which instruction sets this build and this machine have.
 #include <cstring>
+#include <iterator>
 
 #include "engine.h"
 #include "isa/cpu.h"
@@ -37,25 +38,38 @@ const Isa& isa();
 
 namespace {
 
+struct Built {
+  const Isa& (*isa)();
+  bool (*runsHere)();
+};
+
+bool always() { return true; }
+
+// Of this build, best first. A module of WebAssembly has one: JavaScript chooses the module.
+constexpr Built kBuilt[] = {
+#if defined(__x86_64__)
+    {avx512::isa, [] { return cpu().avx512; }},
+    {avx2::isa, [] { return cpu().avx2; }},
+    {sse2::isa, always},
+#elif defined(__aarch64__)
+    {neon::isa, always},
+#endif
+#if defined(__wasm_relaxed_simd__)
+    {relaxed::isa, always},
+#elif defined(__wasm__)
+    {simd128::isa, always},
+#else
+    {scalar::isa, always},
+#endif
+};
+
 struct Available {
-  const Isa* isas[5] = {};
+  const Isa* isas[std::size(kBuilt) + 1] = {};  // and null behind the last
 
   Available() {
-    int n = 0;
-#if defined(__x86_64__)
-    if (cpu().avx512) isas[n++] = &avx512::isa();
-    if (cpu().avx2) isas[n++] = &avx2::isa();
-    isas[n++] = &sse2::isa();
-#elif defined(__aarch64__)
-    isas[n++] = &neon::isa();
-#endif
-#if defined(__wasm_relaxed_simd__)  // a module has one: JavaScript chooses the module
-    isas[n++] = &relaxed::isa();
-#elif defined(__wasm__)
-    isas[n++] = &simd128::isa();
-#else
-    isas[n++] = &scalar::isa();
-#endif
+    size_t n = 0;
+    for (const Built& built : kBuilt)
+      if (built.runsHere()) isas[n++] = &built.isa();
   }
 };
 

@@ -3,7 +3,5 @@
 
 #define ISA scalar
 #define ISA_NAME "scalar"
-#define VEC_WIDTH 1
-#define TILE_ROWS 4
-#define TILE_VECS 2
+#define ISA_SIMD "simd/scalar.h"
 #include "isa/kernels.h"

@@ -4,8 +4,6 @@
 #if defined(__x86_64__)
 #define ISA sse2
 #define ISA_NAME "sse2"
-#define VEC_WIDTH 4
-#define TILE_ROWS 6
-#define TILE_VECS 2
+#define ISA_SIMD "simd/sse2.h"
 #include "isa/kernels.h"
 #endif

@@ -126,7 +126,7 @@ class Backward {
 
   // Fetches meanwhile what head h reads and writes of a short item, which comes next.
   void expect(const Item& it, uint32_t h) {
-    if (!kPrefetches || it.queries > kMostAhead || it.keys > kMostAhead) return;
+    if (!kTuning.prefetches || it.queries > kMostAhead || it.keys > kMostAhead) return;
     const auto add = [&](const float* from, size_t stride, size_t rows, size_t cols) {
       ahead_[aheads_++] = {from, stride, rows, cols};
     };

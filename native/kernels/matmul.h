@@ -71,8 +71,8 @@ struct MatMul {
       halve(wide == 1 || (high > 1 && high * kTileRows >= atMost(cols, wide * tileCols)) ? high : wide);
     // Other products are cut until threads share the blocks evenly. Each block packs its columns of B for itself, and a
     // column costs as much as two rows of A.
-    const auto tall = [&] { return kPrefetches && high > 1 && high * kTileRows >= 2 * wide * tileCols; };
-    while (!transposeA && wide > kTilesTogether && tooFew(4)) halve(tall() ? high : wide);
+    const auto tall = [&] { return kTuning.prefetches && high > 1 && high * kTileRows >= 2 * wide * tileCols; };
+    while (!transposeA && wide > kTuning.tilesTogether && tooFew(4)) halve(tall() ? high : wide);
     // Blocks of fewer rows are the last resort: each reads B once more.
     while (!transposeA && high > 1 && tooFew(4)) halve(high);
     // Then they become nearly equally tall, and so many that threads end together. Each packs its part of B, which

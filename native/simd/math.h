@@ -29,16 +29,6 @@ SIMD_INLINE Vf exp(Vf x) {
 
 SIMD_INLINE Vf absolute(Vf x) { return asFloat(asInt(x) & splatInt(0x7fffffff)); }
 
-// a·x^(n-1) + … down to the constant, which comes last.
-template <size_t kTerms>
-SIMD_INLINE Vf polynomial(Vf x, const float (&terms)[kTerms]) {
-  const float* term = inMemory(terms);
-  Vf p = splat(term[0]);
-#pragma GCC unroll 16
-  for (size_t i = 1; i < kTerms; ++i) p = fma(p, x, splat(term[i]));
-  return p;
-}
-
 // ln x, within 0.9 ulp; -infinity at 0, NaN below.
 // x = 2^k · (1 + f) with f in [√½-1, √2-1); ln(1 + f) = f - f²/2 + f³·p(f), p fitted to the relative error of the
 // whole.
@@ -85,26 +75,6 @@ SIMD_INLINE Vf normalTail(Vf u, Vf gaussian) {
   return gaussian * p / q;
 }
 
-// 2^x for x ≤ 0, within 2 ulp down to x = -125.5 and 0 from there; x > 0 counts as 0, NaN stays NaN. For probabilities
-// relative to the largest: it costs half of exp(). 2^x = 2^k · 2^r with k = round(x), and a polynomial for 2^r fitted
-// to the relative error on |r| ≤ ½ (9.2e-8), 1 at 0.
-SIMD_INLINE Vf exp2NonPositive(Vf x) {
-#if VEC_WIDTH == 16  // to the same bits with two thirds of the instructions
-  static constexpr float kP[] = {1.326472706e-3f, 9.671512649e-3f, 5.550733744e-2f, .2402224209f, .6931469776f, 1.f};
-  const Vf held = min(splat(0.f), x), k = roundToInteger(held);
-  return scaledFrom(-125.49999f, x, polynomial(held - k, kP), k);
-#else
-  // Adding 1.5·2²³ rounds to an integer, which is left in the low bits; and 126 more, so that they are the exponent of
-  // 2^(k-1), whose float is 0 from k = -126 on. The polynomial is twice as large.
-  static constexpr float kP[] = {2 * 1.326472706e-3f, 2 * 9.671512649e-3f, 2 * 5.550733744e-2f,
-                                 2 * .2402224209f,    2 * .6931469776f,    2.f};
-  const Vf magic = splat(12582912.f + 126);
-  const Vf clamped = min(splat(0.f), max(splat(-126.f), x));
-  const Vf shifted = clamped + magic;
-  return polynomial(clamped - (shifted - magic), kP) * asFloat(asInt(shifted) << 23);
-#endif
-}
-
-// e^x for x ≤ 0, the same way: 0 below -87, within 2 ulp and |x| · 1e-7 of itself. Terms of a sum whose largest is 1
-// need no more, the smaller they are the less.
+// e^x for x ≤ 0, as exp2NonPositive: 0 below -87, within 2 ulp and |x| · 1e-7 of itself. Terms of a sum whose largest
+// is 1 need no more, the smaller they are the less.
 SIMD_INLINE Vf expNonPositive(Vf x) { return exp2NonPositive(x * splat(1.44269504088896341f)); }

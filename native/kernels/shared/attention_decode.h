@@ -9,8 +9,8 @@ namespace attention {
 
 class Decode {
  public:
-  static constexpr uint32_t kBlockKeys = 32 > 4 * kWidth ? 32 : 4 * kWidth;  // keys in a block
-  static constexpr uint32_t kMostQueries = kWidth < 8 ? 1 : kWidth / 4;
+  static constexpr uint32_t kBlockKeys = kTuning.decodeKeys;  // keys in a block
+  static constexpr uint32_t kMostQueries = kTuning.decodeQueries;
 
   // Whether this way is the faster one: Forward has queries in the lanes of vectors, which so few would not fill.
   static bool fits(const Inputs& in) { return !in.packed && in.rowsQ <= kMostQueries; }
@@ -70,7 +70,7 @@ class Decode {
   }
 
   void fetchBlock(const Item& it, uint32_t k) {
-    if (!RowsAhead::kFetches) return;
+    if (!kTuning.fetchesKeys) return;
     const uint32_t rows = it.keys - k < kBlockKeys ? it.keys - k : kBlockKeys;
     const size_t kvHeads = divideUp(endHead_ - firstHead_, in_.heads / in_.kvHeads);
     keysAhead_ = {in_.keyRow(context_, it, k, firstHead_), in_.kStride, rows, kvHeads * in_.width};

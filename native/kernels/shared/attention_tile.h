@@ -6,11 +6,11 @@ namespace attention {
 
 // A block of queries lies in the lanes of vectors, its keys are rows: scores are kept transposed, [key][query]. So the
 // softmax over keys needs no sums across lanes, and no product needs its keys, values or probabilities transposed.
-inline constexpr size_t kPanel = TILE_VECS * kWidth;  // queries side by side in one tile
-inline constexpr size_t kKeys = 128;                  // keys in a block: up to so many need no rescaling
-inline constexpr size_t kMaxWidth = 1024;             // of a head, so that a block fits into a thread's scratch memory
-inline constexpr uint32_t kMaxRows = 0x7fffffff;      // of q and k: counters of rows may pass their end
-inline constexpr size_t kMaxDistances = 65537;        // entries in a head's table of relative biases
+inline constexpr size_t kPanel = kTuning.attentionVecs * kWidth;  // queries side by side in one tile
+inline constexpr size_t kKeys = 128;                              // keys in a block: up to so many need no rescaling
+inline constexpr size_t kMaxWidth = 1024;         // of a head, so that a block fits into a thread's scratch memory
+inline constexpr uint32_t kMaxRows = 0x7fffffff;  // of q and k: counters of rows may pass their end
+inline constexpr size_t kMaxDistances = 65537;    // entries in a head's table of relative biases
 
 inline constexpr float kLog2E = 1.44269504088896341f;
 inline constexpr float kLargest = 3.402823466e38f;
@@ -77,20 +77,21 @@ using Tile = void (*)(Factor a, Factor b, size_t depth, const Result& result, si
 // By rows and, of each number of rows, by vectors.
 template <bool kByColumn, size_t... I>
 Tile pickTile(size_t rows, size_t vecs, std::index_sequence<I...>) {
-  static constexpr Tile tiles[] = {tile<1 + I / TILE_VECS, 1 + I % TILE_VECS, kByColumn>...};
-  return tiles[(rows - 1) * TILE_VECS + vecs - 1];
+  static constexpr Tile tiles[] = {tile<1 + I / kTuning.attentionVecs, 1 + I % kTuning.attentionVecs, kByColumn>...};
+  return tiles[(rows - 1) * kTuning.attentionVecs + vecs - 1];
 }
 
 // The same for any number of rows and lanes.
 template <bool kByColumn>
 void product(Factor a, Factor b, size_t rows, size_t lanes, size_t depth, const Result& result) {
-  const size_t tiles = divideUp(rows, size_t{TILE_ROWS});
+  const size_t tiles = divideUp(rows, kTuning.attentionRows);
   for (size_t lane = 0; lane < lanes; lane += kPanel) {
     const size_t width = lanes - lane < kPanel ? lanes - lane : kPanel;
     const size_t vecs = divideUp(width, kWidth);
     for (size_t t = 0, row = 0; t < tiles; ++t) {
       const size_t height = rows / tiles + (t < rows % tiles);  // tiles of nearly the same height
-      const Tile run = pickTile<kByColumn>(height, vecs, std::make_index_sequence<TILE_ROWS * TILE_VECS>());
+      const Tile run =
+          pickTile<kByColumn>(height, vecs, std::make_index_sequence<kTuning.attentionRows * kTuning.attentionVecs>());
       Result part = result;
       part.c += row * result.stride + lane;
       if (part.factors != nullptr) part.factors += row;

@@ -1,11 +1,6 @@
 // Software prefetching. WebAssembly has none: there these functions do nothing.
 #pragma once
 
-#ifdef __wasm__
-inline constexpr bool kPrefetches = false;
-#else
-inline constexpr bool kPrefetches = true;
-#endif
 inline constexpr int kFetchTo = 2;  // of __builtin_prefetch: to level 2, as what is computed with fills level 1
 
 // rows × cols floats.
@@ -29,12 +24,9 @@ SIMD_INLINE void fetchBehind(const float* x, size_t cols) {
 }
 
 // Prefetches a matrix some lines at a time, row by row, whatever is computed with meanwhile: memory is fastest when it
-// is read in order. Not with AVX-512: Zen 5's own prefetchers see what comes next, and keep more lines on their way
-// than prefetch instructions do (one query beside many keys is 1.2 times as fast without).
+// is read in order.
 class RowsAhead {
  public:
-  static constexpr bool kFetches = kPrefetches && kWidth < 16;
-
   RowsAhead() = default;
   RowsAhead(const float* from, size_t stride, size_t rows, size_t cols)
       : row_(from), stride_(stride), rows_(rows), cols_(cols) {}
@@ -42,7 +34,7 @@ class RowsAhead {
   // So many lines, or a few more at the end of a row.
   template <size_t kLines>
   SIMD_INLINE void fetch() {
-    if constexpr (!kFetches) return;
+    if constexpr (!kTuning.fetchesKeys) return;
     constexpr size_t kStep = kLines < 4 ? kLines : 4;
     for (size_t done = 0; done < kLines && rows_ > 0; done += kStep) {
 #pragma GCC unroll 4

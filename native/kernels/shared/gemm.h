@@ -53,6 +53,10 @@ inline void touch(const float* b, size_t bRow, size_t depth, size_t cols) {
     for (size_t j = 0; j < cols; j += 16) (void)*static_cast<const volatile float*>(b + j);
 }
 
+// In a block of C.
+inline constexpr size_t kMaxTilesDown = kTuning.blockRows / kTileRows;
+inline constexpr size_t kMaxTilesAcross = kTuning.blockCols / kTileCols;
+
 // Room for a packed tile of A. Somewhat more than it takes, or all tiles would begin in the same set of the cache.
 inline constexpr size_t kPackedTile = kMaxBlockDepth * kTileRows + kWidth;
 
@@ -69,7 +73,7 @@ inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, 
   for (size_t k = 0; k < depth; ++k, a += aCol) {
     float* to = packed + k * kTileRows;
     for (size_t i = 0; i < rows; i += kTileRows, to += kPackedTile) {
-      __builtin_prefetch(a + kPackAhead * aCol + i);
+      __builtin_prefetch(a + kTuning.packAhead * aCol + i);
       if (i + kTileRows <= rows)  // a size that the compiler knows is a load and a store
         memcpy(to, a + i, kTileRows * sizeof(float));
       else
@@ -78,10 +82,7 @@ inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, 
   }
 }
 
-// Up to how many rows of A are few; twice as many if B is so large that it comes from memory. Fewer of narrow vectors,
-// whose tiles read a single line of each row of B: from some rows on packing costs less than waiting for these (128
-// rows take two thirds of the time on Zen 3).
-inline constexpr size_t kFewRows = kPrefetches && kWidth == 16 ? 64 : 2 * kTileRows, kMostFew = 2 * kFewRows;
+inline constexpr size_t kFewRows = kTuning.fewRows, kMostFew = 2 * kFewRows;
 inline constexpr size_t kLargeB = size_t{1} << 20;
 inline bool isFew(size_t rows, size_t bFloats) { return rows <= (bFloats >= kLargeB ? kMostFew : kFewRows); }
 
@@ -115,7 +116,7 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
   const size_t tileCols = tileColsOf(g.rows, g.cols, false);
   const size_t sumsRow = wholeVectors(g.cols) + kWidth;  // not a power of two
   // What a single row of A reads of a small B, the hardware prefetches.
-  const bool fetches = kPrefetches && (!isCached || g.rows > 1);
+  const bool fetches = kTuning.prefetches && (!isCached || g.rows > 1);
   for (size_t k = 0, depth = 0; k < g.depth; k += depth) {
     const size_t start = k / step * step, end = atMost(g.depth, start + step);
     depth = atMost(part, end - k);
@@ -197,9 +198,11 @@ inline PanelsOfB panelsFrom(const Gemm& g, size_t k, size_t depth, size_t j, siz
                             float* memory) {
   const size_t left = g.cols - j, width = widthOf(left, tileCols), cols = atMost(width, left);
   const float* b = g.bTransposed ? g.b + j * g.bRow + k : g.b + k * g.bRow + j;
-  if (touches && j % kTouchedCols == 0) touch(b, g.bRow, depth, atMost(kTouchedCols, left));
+  constexpr size_t kTouchedCols = kTuning.touchedTiles * kTileCols;
+  if constexpr (kTouchedCols > 0)
+    if (touches && j % kTouchedCols == 0) touch(b, g.bRow, depth, atMost(kTouchedCols, left));
   if (!g.bTransposed && cols == width)
-    return {b, g.bRow, width, width == tileCols ? atMost(kTilesTogether, left / width) : 1, width, cols};
+    return {b, g.bRow, width, width == tileCols ? atMost(kTuning.tilesTogether, left / width) : 1, width, cols};
   if (g.bTransposed)
     packTransposed(b, g.bRow, cols, depth, memory, width);
   else
@@ -263,11 +266,11 @@ template <class Finish>
 void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish) {
   const size_t tileCols = tileColsOf(g.rows, g.cols, g.bTransposed);
   // B is read in place unless it is transposed, or its rows lie far apart; A likewise.
-  const bool packs = !g.bTransposed && g.bRow >= kFarRows;
-  const bool touches = !kPrefetches && packs && tileCols == kTileCols;
+  const bool packs = !g.bTransposed && g.bRow >= kTuning.farRows;
+  const bool touches = kTuning.touchedTiles > 0 && packs && tileCols == kTileCols;
   const size_t tiles = divideUp(g.rows, kTileRows);
-  const bool fetches = kPrefetches && packs && g.bRow * g.depth > kCachedB && tiles >= kLeastTiles;
-  const bool packsTiles = kPacksTiles && g.aCol == 1 && g.cols >= kPackingTiles * tileCols;
+  const bool fetches = kTuning.prefetches && packs && g.bRow * g.depth > kCachedB && tiles >= kLeastTiles;
+  const bool packsTiles = kTuning.packsRows && g.aCol == 1 && g.cols >= kPackingTiles * tileCols;
   const bool packsA = packsTiles || (g.aRow == 1 && g.aCol > 1 && g.cols > tileCols);
   const size_t step = blockDepth(g.depth);
   for (size_t k = 0; k < g.depth; k += step) {
@@ -277,7 +280,7 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
     else if (packsA)
       packColumns(g.a + k * g.aCol, g.aCol, depth, g.rows, packedA);
     const bool last = k + depth == g.depth;
-    const size_t nextDepth = kPrefetches && packsA ? atMost(step, g.depth - k - depth) : 0;
+    const size_t nextDepth = kTuning.prefetches && packsA ? atMost(step, g.depth - k - depth) : 0;
     const size_t allTiles = tiles * divideUp(g.cols, tileCols);
     for (size_t j = 0, done = 0, n = 0; j < g.cols; j += done) {
       PanelsOfB panels = panelsFrom(g, k, depth, j, tileCols, touches, memory);
@@ -288,7 +291,8 @@ void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish
       for (size_t i = 0, rows = 0, t = 0; i < g.rows; i += rows, ++t, ++n) {
         rows = packsA ? atMost(kTileRows, g.rows - i) : nextHeight(g.rows - i);
         const bool packing = packs && panels.b != memory && rows == kTileRows;
-        const bool packed = kPacksTiles && packsA && panels.row == kTileCols && rows == kTileRows && width == kTileCols;
+        const bool packed =
+            kTuning.packsRows && packsA && panels.row == kTileCols && rows == kTileRows && width == kTileCols;
         const Tile compute = packing ? packingTileOf(width) : tileOf<TileMode::kPlain>(rows, width);
         if (nextDepth > 0) fetchAhead(g.a + (k + depth) * g.aCol, g.aCol, nextDepth, g.rows, n, allTiles);
         if (nextCols > 0 && t > 0) fetchAhead(next, g.bRow, depth, nextCols, t - 1, tiles - 1);
@@ -320,8 +324,8 @@ inline constexpr size_t kGemmMemory = kPanelFloats + (kPackedFloats > kSumsFloat
 static_assert(kGemmMemory <= kScratchFloats);
 template <class Finish>
 void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
-  if (kPrefetches && g.bTransposed && g.rows <= kFewTransposed)
+  if (kTuning.prefetches && g.bTransposed && g.rows <= kFewTransposed)
     return fewRowsTransposed(g, finish, std::make_index_sequence<kFewTransposed>());
-  if (kPanels && g.inPanels) return rowsInPanels(g, memory, finish);
+  if (kTuning.panels && g.inPanels) return rowsInPanels(g, memory, finish);
   return (g.few ? fewRows<Finish> : manyRows<Finish>)(g, memory, memory + kPanelFloats, finish);
 }

@@ -6,14 +6,13 @@
 
 inline constexpr size_t kMaxBlockDepth = 512;
 
-// The tile. Of 16 floats a vector it is 8 × 3, which loads less for each multiply-add than attention's 12 × 2, and
-// reads fewer rows of A at a time: a power of two apart, they share few sets of the cache.
-inline constexpr size_t kTileRows = kWidth == 16 ? 8 : TILE_ROWS, kTileVecs = kWidth == 16 ? 3 : TILE_VECS;
+// The tile.
+inline constexpr size_t kTileRows = kTuning.tileRows, kTileVecs = kTuning.tileVecs;
 inline constexpr size_t kWideRows = kTileRows / 2;
 inline constexpr size_t kTileCols = kTileVecs * kWidth, kMaxTileCols = 8 * kWidth;  // the latter for one row alone
 static_assert(2 * kTileCols < kMaxTileCols);
-// Of a weight in panels (see panels.h): whole lines of the cache.
-inline constexpr size_t kPanelCols = kWidth == 16 ? kTileCols : 2 * kTileCols;
+// Of a weight in panels (see panels.h).
+inline constexpr size_t kPanelCols = kTuning.panelTiles * kTileCols;
 
 // A tile of few rows is wider, so that it has as many accumulators.
 inline size_t tileColsOf(size_t rows, size_t cols, bool bTransposed) {
@@ -61,26 +60,7 @@ SIMD_INLINE void eachAccumulator(const Body& body) {
     for (size_t v = 0; v < kVecs; ++v) body(r, v);
 }
 
-// WebAssembly cannot prefetch, and its narrow tiles read and write half a line at a time. There panels are touched
-// before they are used, so that whole lines are waited for, many at once, and some meet each tile of A together, so
-// that whole lines of C are written; blocks of C are larger, for they share that. A tile of few rows waits for
-// additions of addresses as well, unless it knows how far apart lies what it reads: for that A is packed, too.
-#if defined(__wasm__)
-inline constexpr bool kPacksTiles = kTileRows == kWidth;
-inline constexpr int kUnrolled = 1;                                             // k; in V8 longer loops are slower
-inline constexpr size_t kMaxTilesDown = 192 / kTileRows, kMaxTilesAcross = 64;  // in a block of C
-inline constexpr size_t kTilesTogether = kMaxTileCols / kTileCols;              // panels that meet a tile of A
-inline constexpr size_t kTouchedCols = 16 * kTileCols;
-#else
-inline constexpr bool kPacksTiles = false;
-inline constexpr int kUnrolled = 2;                       // k; 4 are slower than 1
-inline constexpr size_t kMaxTilesDown = 320 / kTileRows;  // their A takes most of a level-2 cache of 1 MB
-inline constexpr size_t kMaxTilesAcross = 384 / kTileCols, kTilesTogether = 1, kTouchedCols = 1;
-#endif
-
-inline constexpr size_t kFarRows = 128;    // from one row of B to the next; nearer ones are read in place
-inline constexpr size_t kPackAhead = 32;   // rows by which packing prefetches ahead
-inline constexpr size_t kLeastAhead = 64;  // the depth from which it is worth to prefetch C
+inline constexpr int kUnrolled = kTuning.unrolled;  // for the pragma, which takes a name or a number
 
 // What a tile does besides the product.
 enum class TileMode {
@@ -106,9 +86,9 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
     eachAccumulator<kRows, kVecs>(
         [&](size_t r, size_t v) { sum[r][v] = load(target.start + r * target.startRow + v * kWidth); });
   }
-  constexpr size_t kParts = kPrefetches && kRows * kVecs > 8 ? 2 : 1, kPartRows = divideUp(kRows, kParts);
+  constexpr size_t kParts = kTuning.prefetches && kRows * kVecs > 8 ? 2 : 1, kPartRows = divideUp(kRows, kParts);
   for (size_t part = 0, k = 0; part < kParts; ++part) {
-    if (depth >= kLeastAhead) {
+    if (depth >= kTuning.leastAhead) {
       const float* ahead = target.c + part * (kRows - kPartRows) * target.row;
       eachAccumulator<kPartRows, kVecs>(
           [&](size_t r, size_t v) { __builtin_prefetch(ahead + r * target.row + v * kWidth, 1); });
@@ -132,7 +112,8 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
       }
       if constexpr (kMode == TileMode::kPacks) {
         // Hardware prefetchers do not follow from page to page, and rows of B may lie a page apart.
-        eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(b + kPackAhead * bRow + v * kWidth); });
+        eachAccumulator<1, kVecs>(
+            [&](size_t, size_t v) { __builtin_prefetch(b + kTuning.packAhead * bRow + v * kWidth); });
         eachAccumulator<1, kVecs>([&](size_t, size_t v) { store(panel + v * kWidth, row[v]); });
         panel += kVecs * kWidth;
       }

@@ -1,0 +1,52 @@
+// The primitives of simd/vec.h with AVX2 and FMA.
+#pragma once
+inline constexpr size_t kWidth = 8;
+#include "simd/vectors.h"
+
+SIMD_INLINE Vf fma(Vf a, Vf b, Vf c) { return a * b + c; }
+SIMD_INLINE Vf fused(Vf a, Vf b, Vf c) { return (Vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+SIMD_INLINE Vf rounded(Vf v) {
+  asm("" : "+v"(v));
+  return v;
+}
+
+SIMD_INLINE Vf max(Vf a, Vf b) { return (Vf)_mm256_max_ps((__m256)a, (__m256)b); }
+SIMD_INLINE Vf min(Vf a, Vf b) { return (Vf)_mm256_min_ps((__m256)a, (__m256)b); }
+SIMD_INLINE Vf sqrt(Vf v) { return (Vf)_mm256_sqrt_ps((__m256)v); }
+
+SIMD_INLINE __m256i firstLanes(size_t n) {
+  const Vi lane = {0, 1, 2, 3, 4, 5, 6, 7};
+  return (__m256i)(lane < splatInt(static_cast<int32_t>(n)));
+}
+SIMD_INLINE Vf loadFirst(const float* p, size_t n) { return (Vf)_mm256_maskload_ps(p, firstLanes(n)); }
+SIMD_INLINE void storeFirst(float* p, Vf v, size_t n) { _mm256_maskstore_ps(p, firstLanes(n), (__m256)v); }
+
+inline constexpr bool kStoresPast = true;
+SIMD_INLINE void storePast(float* p, Vf v) { _mm256_stream_ps(p, (__m256)v); }
+SIMD_INLINE void endPast() { _mm_sfence(); }
+
+SIMD_INLINE float sum(Vf v) {
+  return fold(v, [](float a, float b) { return a + b; });
+}
+SIMD_INLINE float maximum(Vf v) {
+  return fold(v, [](float a, float b) { return a > b ? a : b; });
+}
+
+SIMD_INLINE void transpose(Vf (&rows)[8]) {
+  constexpr auto all = std::make_index_sequence<8>();
+  transposeQuarters(rows);
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; ++i) {
+    const Vf a = rows[i], b = rows[i + 4];
+    rows[i] = quarters<0, 1>(a, b, all), rows[i + 4] = quarters<1, 1>(a, b, all);
+  }
+}
+SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[8]) {
+  constexpr auto all = std::make_index_sequence<8>();
+  Vf sums[2];
+  sumQuarters(rows, sums);
+  return quarters<0, 1>(sums[0], sums[1], all) + quarters<1, 1>(sums[0], sums[1], all);
+}
+
+SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
+#include "simd/exp2.h"

@@ -1,0 +1,11 @@
+#pragma once
+
+// a·x^(n-1) + … down to the constant, which comes last.
+template <size_t kTerms>
+SIMD_INLINE Vf polynomial(Vf x, const float (&terms)[kTerms]) {
+  const float* term = inMemory(terms);
+  Vf p = splat(term[0]);
+#pragma GCC unroll 16
+  for (size_t i = 1; i < kTerms; ++i) p = fma(p, x, splat(term[i]));
+  return p;
+}

@@ -1,0 +1,18 @@
+// The primitives of simd/vec.h with WebAssembly's relaxed SIMD.
+#pragma once
+#include "simd/four.h"
+
+// The compiler makes no relaxed_madd of a * b + c.
+SIMD_INLINE Vf fma(Vf a, Vf b, Vf c) { return (Vf)wasm_f32x4_relaxed_madd((v128_t)a, (v128_t)b, (v128_t)c); }
+SIMD_INLINE Vf fused(Vf a, Vf b, Vf c) { return fma(a, b, c); }
+SIMD_INLINE Vf rounded(Vf v) { return v; }
+
+SIMD_INLINE Vf max(Vf a, Vf b) { return a > b ? a : b; }
+SIMD_INLINE Vf min(Vf a, Vf b) { return a < b ? a : b; }
+SIMD_INLINE Vf sqrt(Vf v) { return (Vf)wasm_f32x4_sqrt((v128_t)v); }
+
+SIMD_INLINE const float* inMemory(const float* constants) {
+  asm("" : "+r"(constants));
+  return constants;
+}
+#include "simd/exp2.h"

@@ -1,0 +1,55 @@
+// The primitives of simd/vec.h on one float: a comparison gives a bool.
+#pragma once
+
+inline constexpr size_t kWidth = 1;
+using Vf = float;
+using Vi = int32_t;
+using Vu = uint32_t;
+
+SIMD_INLINE Vf splat(float x) { return x; }
+SIMD_INLINE Vi splatInt(int32_t x) { return x; }
+SIMD_INLINE Vi asInt(Vf v) {
+  Vi i;
+  memcpy(&i, &v, sizeof i);
+  return i;
+}
+SIMD_INLINE Vf asFloat(Vi v) {
+  Vf f;
+  memcpy(&f, &v, sizeof f);
+  return f;
+}
+SIMD_INLINE Vf toFloat(Vi v) { return static_cast<float>(v); }
+SIMD_INLINE Vi toInt(Vf v) { return static_cast<int32_t>(v); }  // towards zero
+SIMD_INLINE Vu splatBits(uint32_t x) { return x; }
+SIMD_INLINE Vu laneNumbers() { return 0; }
+
+SIMD_INLINE Vf fma(Vf a, Vf b, Vf c) { return a * b + c; }
+SIMD_INLINE Vf fused(Vf a, Vf b, Vf c) { return fma(a, b, c); }
+SIMD_INLINE Vf rounded(Vf v) {
+#if defined(__x86_64__)
+  asm("" : "+v"(v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(v));
+#endif
+  return v;
+}
+
+SIMD_INLINE Vf max(Vf a, Vf b) { return a > b ? a : b; }
+SIMD_INLINE Vf min(Vf a, Vf b) { return a < b ? a : b; }
+SIMD_INLINE Vf sqrt(Vf v) { return __builtin_sqrtf(v); }
+
+SIMD_INLINE Vf loadFirst(const float*, size_t) { return 0; }
+SIMD_INLINE void storeFirst(float*, Vf, size_t) {}
+
+inline constexpr bool kStoresPast = false;
+SIMD_INLINE void storePast(float* p, Vf v) { *p = v; }
+SIMD_INLINE void endPast() {}
+
+SIMD_INLINE float sum(Vf v) { return v; }
+SIMD_INLINE float maximum(Vf v) { return v; }
+SIMD_INLINE Vf swapNeighbours(Vf v, std::index_sequence<0>) { return v; }
+SIMD_INLINE void transpose(Vf (&)[1]) {}
+SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[1]) { return rows[0]; }
+
+SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
+#include "simd/exp2.h"

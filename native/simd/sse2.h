@@ -1,0 +1,17 @@
+// The primitives of simd/vec.h with SSE2, which has no FMA.
+#pragma once
+#include "simd/four.h"
+
+SIMD_INLINE Vf fma(Vf a, Vf b, Vf c) { return a * b + c; }
+SIMD_INLINE Vf fused(Vf a, Vf b, Vf c) { return fma(a, b, c); }
+SIMD_INLINE Vf rounded(Vf v) {
+  asm("" : "+v"(v));
+  return v;
+}
+
+SIMD_INLINE Vf max(Vf a, Vf b) { return (Vf)_mm_max_ps((__m128)a, (__m128)b); }
+SIMD_INLINE Vf min(Vf a, Vf b) { return (Vf)_mm_min_ps((__m128)a, (__m128)b); }
+SIMD_INLINE Vf sqrt(Vf v) { return (Vf)_mm_sqrt_ps((__m128)v); }
+
+SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
+#include "simd/exp2.h"

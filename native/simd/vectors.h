@@ -1,0 +1,79 @@
+// What all sets of vectors have in common, whatever their width, which a set's own header has defined as kWidth.
+//
+// Vf, Vi and Vu are vector types of GCC and Clang, so + - * / < > & | ^ ~ << >> and `mask ? a : b` work on them as they
+// are; a comparison gives a Vi of 0 and -1. simd/scalar.h has the same for one float.
+#pragma once
+
+typedef float Vf __attribute__((vector_size(kWidth * 4)));
+typedef int32_t Vi __attribute__((vector_size(kWidth * 4)));
+typedef uint32_t Vu __attribute__((vector_size(kWidth * 4)));
+
+SIMD_INLINE Vf splat(float x) { return x - Vf{}; }
+SIMD_INLINE Vi splatInt(int32_t x) { return x - Vi{}; }
+SIMD_INLINE Vi asInt(Vf v) { return (Vi)v; }
+SIMD_INLINE Vf asFloat(Vi v) { return (Vf)v; }
+SIMD_INLINE Vf toFloat(Vi v) { return __builtin_convertvector(v, Vf); }
+SIMD_INLINE Vi toInt(Vf v) { return __builtin_convertvector(v, Vi); }  // towards zero
+
+// Unsigned lanes, for random bits: they wrap around.
+SIMD_INLINE Vu splatBits(uint32_t x) { return x - Vu{}; }
+SIMD_INLINE Vu laneNumbers() {
+  Vu v = {};
+  for (uint32_t i = 0; i < kWidth; ++i) v[i] = i;
+  return v;
+}
+
+// Lanes 2i and 2i + 1 change places.
+template <size_t... I>
+SIMD_INLINE Vf swapNeighbours(Vf v, std::index_sequence<I...>) {
+  return __builtin_shufflevector(v, v, (I ^ 1)...);
+}
+
+// A vector's lanes combined, always in the same order: one half with the other, then halves of that.
+template <class Combine>
+SIMD_INLINE float fold(Vf v, Combine combine) {
+  float lanes[kWidth];
+  memcpy(lanes, &v, sizeof v);
+  for (size_t half = kWidth / 2; half > 0; half /= 2)
+    for (size_t i = 0; i < half; ++i) lanes[i] = combine(lanes[i], lanes[i + half]);
+  return lanes[0];
+}
+
+// Rows become columns: first the 4 × 4 floats of each quarter (four lanes, which instructions shuffle cheaply), then
+// the quarters, as the set's own header has it. Four vectors at a time, in place, so that all stay in registers.
+
+// In each quarter: n floats of a from float `first` on, as many of b, the next n of a, …
+template <size_t first, size_t n, size_t... I>
+SIMD_INLINE Vf interleave(Vf a, Vf b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b, (I / 4 * 4 + first + I % 4 / (2 * n) * n + I % n + I / n % 2 * kWidth)...);
+}
+// Every step-th quarter of a from quarter `first` on, then those of b.
+template <size_t first, size_t step, size_t... I>
+SIMD_INLINE Vf quarters(Vf a, Vf b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b,
+                                 ((first + I % (kWidth / 2) / 4 * step) * 4 + I % 4 + I / (kWidth / 2) * kWidth)...);
+}
+SIMD_INLINE void transposeQuarters(Vf (&rows)[kWidth]) {
+  constexpr auto all = std::make_index_sequence<kWidth>();
+#pragma GCC unroll 4
+  for (size_t i = 0; i < kWidth; i += 4) {
+    Vf* r = rows + i;
+    const Vf a = interleave<0, 1>(r[0], r[1], all), b = interleave<2, 1>(r[0], r[1], all);
+    const Vf c = interleave<0, 1>(r[2], r[3], all), d = interleave<2, 1>(r[2], r[3], all);
+    r[0] = interleave<0, 2>(a, c, all), r[1] = interleave<2, 2>(a, c, all);
+    r[2] = interleave<0, 2>(b, d, all), r[3] = interleave<2, 2>(b, d, all);
+  }
+}
+
+// sums[i], in each quarter: the sums of that quarter of rows 4i … 4i + 3. Halves of two vectors change places and are
+// added, with half as many vectors each time, which takes half as many shuffles as transposing.
+SIMD_INLINE void sumQuarters(const Vf (&rows)[kWidth], Vf (&sums)[kWidth / 4]) {
+  constexpr auto all = std::make_index_sequence<kWidth>();
+#pragma GCC unroll 4
+  for (size_t i = 0; i < kWidth / 4; ++i) {
+    const Vf* r = rows + 4 * i;
+    const Vf a = interleave<0, 1>(r[0], r[1], all) + interleave<2, 1>(r[0], r[1], all);
+    const Vf b = interleave<0, 1>(r[2], r[3], all) + interleave<2, 1>(r[2], r[3], all);
+    sums[i] = interleave<0, 2>(a, b, all) + interleave<2, 2>(a, b, all);
+  }
+}
