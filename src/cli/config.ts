@@ -1,7 +1,7 @@
 // What `simdformer train` is told: the built-in tasks, JSON files on top of them, options of the command on top of
 // these.
 
-import { isCount, isFraction, isObject, isSeed, isWhole, SEED } from '../core/check.js';
+import { isCount, isFraction, isInt32, isObject, isSeed, isWhole, SEED } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { resolveConfig, type TransformerOptions } from '../models/config.js';
 import type { FitOptions } from '../train/fit.js';
@@ -34,7 +34,7 @@ export interface TaskConfig extends FitSettings {
 type FitSettings = Pick<FitOptions, (typeof FIT_SETTINGS)[number]>;
 
 const FIT_SETTINGS = [
-  ...(['labelSmoothing', 'headDiversity', 'rDrop', 'clipNorm'] as const),
+  ...(['labelSmoothing', 'ignoreIndex', 'headDiversity', 'rDrop', 'clipNorm'] as const),
   ...(['gradientAccumulation', 'gradientCheckpointing', 'averageLast', 'emaDecay', 'earlyStopping'] as const),
   ...(['validateEvery', 'checkpointEvery', 'seed'] as const),
 ];
@@ -171,6 +171,7 @@ const CHECKS: Record<keyof TaskConfig, Check> = {
   schedule: object,
   optimizer: object,
   labelSmoothing: share,
+  ignoreIndex: [(value) => value === null || numberThat(isInt32, '')[0](value), 'a 32-bit integer or null'],
   headDiversity: notNegative,
   rDrop: notNegative,
   gradientAccumulation: count,

@@ -146,7 +146,7 @@ export async function evaluatePairs(model: Transformer, pairs: readonly Pair[], 
 }
 
 async function prepareText(device: Device, config: TaskConfig): Promise<PreparedTask> {
-  const { data, seed = 0, validation = 0, batch = 12 } = config;
+  const { data, seed = 0, validation = 0, batch = 12, ignoreIndex } = config;
   const initial = await initialModel(device, config);
   if (data === undefined) throw new ArgumentError('the task reads a text: give the file with --data');
   const text = await readText(data);
@@ -166,7 +166,7 @@ async function prepareText(device: Device, config: TaskConfig): Promise<Prepared
   if (heldOut.length < 2) return task;
   // On the way a sample is enough, so that measuring does not take as long as learning; the last validation takes all.
   const validate = async (step: number) => ({
-    loss: await textLoss(model, heldOut, step < task.steps ? VALIDATION_WINDOWS : undefined),
+    loss: await textLoss(model, heldOut, { sample: step < task.steps ? VALIDATION_WINDOWS : undefined, ignoreIndex }),
   });
   return { ...task, validate };
 }
@@ -199,9 +199,13 @@ const VALIDATION_WINDOWS = 240;
 
 /**
  * Mean loss per token over a text, cut into windows of the model's maxLength that do not overlap; or over `sample` of
- * them, evenly spread.
+ * them, evenly spread. Tokens that are `ignoreIndex` do not count.
  */
-export async function textLoss(model: Transformer, ids: Int32Array, sample?: number): Promise<number> {
+export async function textLoss(
+  model: Transformer,
+  ids: Int32Array,
+  { sample, ignoreIndex }: { sample?: number | undefined; ignoreIndex?: number | null | undefined } = {},
+): Promise<number> {
   const { maxLength } = model.config;
   const all = Math.ceil((ids.length - 1) / maxLength);
   const taken = Math.min(all, sample ?? all);
@@ -213,10 +217,11 @@ export async function textLoss(model: Transformer, ids: Int32Array, sample?: num
   let count = 0;
   for (let at = 0; at < windows.length; at += LOSS_BATCH) {
     const part = windows.slice(at, at + LOSS_BATCH);
-    const tokens = part.reduce((total, window) => total + window.length - 1, 0);
-    const loss = model.device.noGrad(() => model.loss(null, part));
-    sum += tokens * (await loss.item());
-    count += tokens;
+    const labels = model.countLabels(null, part, { ignoreIndex });
+    if (labels === 0) continue; // the mean is NaN then
+    const loss = model.device.noGrad(() => model.loss(null, part, { ignoreIndex }));
+    sum += labels * (await loss.item());
+    count += labels;
     loss.dispose();
   }
   return sum / count;

@@ -78,8 +78,8 @@ export interface TransformerOptions {
   /** Multiplies the token embeddings; true (default) and `sqrt(dModel)`: √dModel as in the paper; false: 1. */
   embeddingScale?: number | boolean | 'sqrt(dModel)' | undefined;
   /**
-   * The id of padding: at the end of a row it is left out, and among the labels it is nowhere learnt. null: there is no
-   * padding. Default 0, null for decoder-only.
+   * The id of padding: at the end of a row it is left out. null: there is no padding. Default 0, null for decoder-only.
+   * Labels that are not to be learnt have an id of their own: `ignoreIndex` of `loss`.
    */
   padId?: number | null | undefined;
   /** Begins what is generated, for which it must be below `targetVocab`. Default 1. */

@@ -1,6 +1,7 @@
 // What a model is to say, as `loss` compares it with what the model does say.
 
-import { checkKnown, checkNumber, isNotNegative } from '../core/check.js';
+import { checkOptions, type OptionRule } from '../core/check-options.js';
+import { isInt32 } from '../core/check-values.js';
 import type { Complete } from '../core/complete.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
@@ -19,6 +20,12 @@ export interface TargetBatch {
 }
 
 export interface LossOptions {
+  /**
+   * A label that is not learnt, as PyTorch's: a 32-bit integer that is none of a class, or one that shall not be learnt;
+   * null for none. Default -100. Labels of an encoder-only model may be that where a token has none; among the target
+   * tokens of a decoder, which also reads them, it is an id that is read but not learnt.
+   */
+  ignoreIndex?: number | null | undefined;
   /** The share of each label's probability that is spread evenly over the vocabulary. Default 0; the paper has 0.1. */
   labelSmoothing?: number | undefined;
   /**
@@ -35,13 +42,25 @@ export interface LossOptions {
   rDrop?: number | undefined;
 }
 
+const IGNORE_INDEX: OptionRule = {
+  accepts: (value) => value === null || isInt32(value as number),
+  expected: 'a 32-bit integer or null',
+};
+
 /** `options` of `loss` with their defaults; `labelSmoothing` is left to the op. */
 export function resolveLossOptions(options: LossOptions): Complete<LossOptions> {
-  const names = ['labelSmoothing', 'headDiversity', 'rDrop'] as const;
-  const { labelSmoothing = 0, headDiversity = 0, rDrop = 0 } = checkKnown('loss', options, names);
-  for (const [name, value] of Object.entries({ headDiversity, rDrop }))
-    checkNumber('loss', name, value, isNotNegative, 'a number, 0 or more');
-  return { labelSmoothing, headDiversity, rDrop };
+  const {
+    labelSmoothing = 0,
+    ignoreIndex = -100,
+    headDiversity = 0,
+    rDrop = 0,
+  } = checkOptions('loss', options, {
+    labelSmoothing: 'any',
+    ignoreIndex: IGNORE_INDEX,
+    headDiversity: 'notNegative',
+    rDrop: 'notNegative',
+  });
+  return { labelSmoothing, ignoreIndex, headDiversity, rDrop };
 }
 
 export function isTargetBatch(target: Tokens | TargetBatch): target is TargetBatch {
@@ -66,46 +85,70 @@ export function shiftedTargets(
   };
 }
 
-/** Throws ShapeError unless there is a label for each source token, and no more if that must be so. */
-function checkAligned(lengths: readonly number[], counts: readonly number[], isExact: boolean): void {
-  const fits = (length: number, i: number) => (isExact ? length === counts[i] : length >= (counts[i] as number));
-  if (lengths.length === counts.length && lengths.every(fits)) return;
-  throw new ShapeError('loss: target has other lengths than source: expected a label for each source token');
-}
-
-/** Labels of an encoder-only model: one for each source token, `padId` among them for tokens that have none. */
-export function tokenLabels(device: Device, target: Tokens | TargetBatch, { counts }: TokenBatch): Tensor {
+/**
+ * Labels of an encoder-only model: one for each source token, `ignoreIndex` for tokens that have none. Rows may go on
+ * with `ignoreIndex` where the source is padded.
+ */
+export function tokenLabels(
+  device: Device,
+  target: Tokens | TargetBatch,
+  { counts }: TokenBatch,
+  ignoreIndex: number | null,
+): Tensor {
   const given = isTargetBatch(target) ? target.input : target;
   if (given instanceof TokenBatch) {
-    checkAligned(given.counts, counts, true);
+    checkAligned(given.counts, counts);
     return isTargetBatch(target) ? target.labels : given.ids;
   }
-  const { rows, time } = rowsOf('loss: target', given, null);
-  checkAligned(
-    rows.map(({ length }) => length),
-    counts,
-    time === null,
+  const rows = rowsOf('loss: target', given, null).rows.map((row) => Array.from(row));
+  const lengths = rows.map((row, i) => lengthWithout(row, ignoreIndex, counts[i] ?? 0));
+  checkAligned(lengths, counts);
+  const labels = rows.map((row, i) => row.slice(0, counts[i]));
+  checkIds(
+    'loss: target',
+    labels.map((row) => row.map((label) => (label === ignoreIndex ? 0 : label))),
   );
-  const labels = rows.map((row, i) => Array.from(row).slice(0, counts[i]));
-  checkIds('loss: target', labels);
   return device.tensor(new Int32Array(packed(labels).ids));
+}
+
+/** The length of a row of labels, without those after the first `least` that are not learnt. */
+function lengthWithout(row: readonly number[], ignoreIndex: number | null, least: number): number {
+  let { length } = row;
+  while (length > least && row[length - 1] === ignoreIndex) length--;
+  return length;
+}
+
+/** Throws ShapeError unless there is a label for each source token, and no more. */
+function checkAligned(lengths: readonly number[], counts: readonly number[]): void {
+  const of = (numbers: readonly number[]) => `${numbers.length} rows`;
+  if (lengths.length !== counts.length) {
+    throw new ShapeError(
+      `loss: target has ${of(lengths)}, source ${of(counts)}: expected a label for each source token`,
+    );
+  }
+  const i = lengths.findIndex((length, row) => length !== counts[row]);
+  if (i < 0) return;
+  throw new ShapeError(
+    `loss: row ${i} of target has ${lengths[i]} labels, but that of source ${counts[i]} tokens: expected a label for ` +
+      'each source token, and ignoreIndex where the source has padding or a token none',
+  );
 }
 
 /** Rows of token ids. */
 export type TokenRows = readonly (readonly number[] | Int32Array)[];
 
-/** How many labels `loss` of these rows is the mean over; the model has a decoder unless labels are the source's. */
+/** How many labels `loss` of these rows is the mean over: those of target tokens, or of an encoder's source tokens. */
 export function countLabels(
-  hasDecoder: boolean,
+  kind: 'target tokens' | 'source tokens',
   source: TokenRows | null,
   target: TokenRows,
-  padId: number | null,
+  { padId, ignoreIndex }: { padId: number | null; ignoreIndex: number | null },
 ): number {
-  const from = hasDecoder ? 1 : 0;
+  const isShifted = kind === 'target tokens';
   let count = 0;
   target.forEach((row, i) => {
-    const end = unpaddedLength((hasDecoder ? row : source?.[i]) ?? row, padId);
-    for (let at = from; at < end; at++) if (at < row.length && row[at] !== padId) count++;
+    const end = Math.min(row.length, unpaddedLength((isShifted ? row : source?.[i]) ?? row, padId));
+    for (let at = isShifted ? 1 : 0; at < end; at++) if (row[at] !== ignoreIndex) count++;
   });
   return count;
 }

@@ -139,12 +139,13 @@ export class Transformer extends Module {
   /**
    * The mean cross entropy of the next target token, given `source` and the tokens before it: decoder inputs are all
    * but the last token of each target, labels all but the first. Encoder-only: `target` has a label for each source
-   * token. Labels that are `padId` do not count. Decoder-only: `source` is null. The result is a scalar, ready for
-   * `backward()`. Throws as `forward`, and ArgumentError for options that make no sense.
+   * token and no others. Labels that are `ignoreIndex`, by default -100, are not learnt and do not count; padding at the
+   * end of a target is no token, `padId` elsewhere is one like others. Decoder-only: `source` is null. The result is a
+   * scalar, ready for `backward()`. Throws as `forward`, and ArgumentError for options that make no sense.
    */
   loss(source: Tokens | null, target: Tokens | TargetBatch, options: LossOptions = {}): Tensor {
-    const { padId, heads } = this.config;
-    const { labelSmoothing, headDiversity, rDrop } = resolveLossOptions(options);
+    const { heads } = this.config;
+    const { labelSmoothing, ignoreIndex, headDiversity, rDrop } = resolveLossOptions(options);
     if (headDiversity > 0 && this.gradientCheckpointing) {
       throw new ArgumentError('loss: headDiversity needs what gradientCheckpointing forgets; use one of them');
     }
@@ -155,8 +156,8 @@ export class Transformer extends Module {
       const pass = () => this.#features('loss', source, shifted?.input);
       const outputs: Tensor[] = [];
       const { features, batch } = headDiversity > 0 ? observeHeads(this.transformer, outputs, pass) : pass();
-      const labels = shifted?.labels ?? tokenLabels(this.device, target, batch);
-      const lossOf = (logits: Tensor) => crossEntropy(logits, labels, { labelSmoothing, ignoreIndex: padId });
+      const labels = shifted?.labels ?? tokenLabels(this.device, target, batch, ignoreIndex);
+      const lossOf = (logits: Tensor) => crossEntropy(logits, labels, { labelSmoothing, ignoreIndex });
       const logits = this.generator.forward(features);
       let loss = lossOf(logits);
       if (rDrop > 0 && this.#drops) {
@@ -168,9 +169,11 @@ export class Transformer extends Module {
     });
   }
 
-  /** How many labels `loss` of the same rows is the mean over. */
-  countLabels(source: TokenRows | null, target: TokenRows): number {
-    return countLabels(this.config.decoderLayers > 0, source, target, this.config.padId);
+  /** How many labels `loss` of the same rows and options is the mean over. */
+  countLabels(source: TokenRows | null, target: TokenRows, options: LossOptions = {}): number {
+    const kind = this.transformer.decoder === null ? 'source tokens' : 'target tokens';
+    const { ignoreIndex } = resolveLossOptions(options);
+    return countLabels(kind, source, target, { padId: this.config.padId, ignoreIndex });
   }
 
   /**

@@ -216,8 +216,8 @@ export class Run {
   }
 
   get #lossSettings(): LossSettings {
-    const { labelSmoothing, headDiversity, rDrop } = this.options;
-    return { labelSmoothing, headDiversity, rDrop };
+    const { labelSmoothing, ignoreIndex, headDiversity, rDrop } = this.options;
+    return { labelSmoothing, ignoreIndex, headDiversity, rDrop };
   }
 
   /** Whether much would be lost by now; where the user has said when checkpoints are written, that is known. */

@@ -10,6 +10,8 @@ import type { Example, Row } from './batches.js';
 export interface LossSettings {
   /** Default: 0. */
   labelSmoothing?: number | undefined;
+  /** A label that is not learnt; null for none. Default: -100, as PyTorch's. */
+  ignoreIndex?: number | null | undefined;
   /** Makes heads differ: see `LossOptions`. Default: 0. */
   headDiversity?: number | undefined;
   /** Makes predictions depend less on which elements dropout drops: see `LossOptions`. Default: 0. */

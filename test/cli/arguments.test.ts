@@ -37,6 +37,7 @@ describe('arguments', () => {
     ['train characters -o x --steps 1 --epochs 1', /cannot be used with/],
     ['info --threads 0', /'--threads <n>' argument '0' is invalid. Expected an integer, 1 to 64/],
     ['train characters -o x --seed -3', /Expected an integer, 0 or more/],
+    ['train characters -o x --ignore-index 0.5', /Expected an integer, -2147483648 to 2147483647/],
     ['info --isa mmx', /Allowed choices are avx512/],
     ['attention g2p-en hello -o x.png', /'x\.png' is invalid.*pictures are SVG, not png/],
   ])('%s: an error of usage', async (args, message) => {

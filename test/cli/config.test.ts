@@ -69,6 +69,7 @@ describe('readTask', () => {
     [{ task, data: 3 }, /data is 3, expected the path of a file/],
     [{ task, seed: -1 }, /seed is -1/],
     [{ task, labelSmoothing: 1 }, /labelSmoothing is 1/],
+    [{ task, ignoreIndex: 2 ** 31 }, /ignoreIndex is 2147483648, expected a 32-bit integer or null/],
     [{ task, gradientCheckpointing: 1 }, /gradientCheckpointing is 1, expected true or false/],
     [{ task, earlyStopping: { metric: 'wordError', patience: 0 } }, /earlyStopping.patience is 0/],
     [{ task, earlyStopping: { metric: 'wordError' } }, /earlyStopping.patience is undefined, expected a positive/],

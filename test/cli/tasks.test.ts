@@ -86,6 +86,24 @@ describe('a task', () => {
     }
   });
 
+  it('measures a text as it is learnt, without the label that is not', async () => {
+    await writeFile(folder.at('text.txt'), 'abcab'.repeat(30));
+    const prepareText = async (ignoreIndex?: number) => {
+      const given = {
+        task: 'characters',
+        model: { ...model, encoderLayers: 0 },
+        data: folder.at('text.txt'),
+        ignoreIndex,
+      };
+      await writeFile(folder.at('task.json'), JSON.stringify(given));
+      return prepareTask(device, await readTask(folder.at('task.json')));
+    };
+    const [all, none, some] = [await prepareText(), await prepareText(-100), await prepareText(0)];
+    const [a, b, c] = await Promise.all([all, none, some].map(({ validate }) => validate!(1)));
+    expect(b).toEqual(a);
+    expect(c!.loss).not.toBe(a!.loss);
+  });
+
   it('refuses what needs validations where nothing is held out', async () => {
     const refused = /needs validations, but nothing is held out/;
     await expect(prepare({ validation: 0, averageLast: 2 })).rejects.toThrow(refused);

@@ -149,7 +149,7 @@ it('takes more sequences than a function takes arguments', async () => {
   model.dispose();
 });
 
-it('learns labels of source tokens, but not where the label is padding', async () => {
+it('learns labels of source tokens, but not where the label is ignoreIndex', async () => {
   const device = await deviceFor(best, 2);
   const model = build(device, { decoderLayers: 0, targetVocab: 9 });
   const labels = [
@@ -157,16 +157,56 @@ it('learns labels of source tokens, but not where the label is padding', async (
     [3, 0, 0, 0, 0],
     [0, 8, 0, 0, 0],
   ];
-  const loss = model.loss(sources, labels).dataSync()[0]!;
+  const ignoring = { ignoreIndex: 0 };
+  const loss = model.loss(sources, labels, ignoring).dataSync()[0]!;
   const logits = model.forward(sources);
   const flat = device.tensor(Int32Array.from(labels.flat()), [3, 5]);
   expect(loss).toBeCloseTo(crossEntropy(logits, flat, { ignoreIndex: 0 }).dataSync()[0]!, 6);
   const ragged = labels.map((row, b) => row.slice(0, sources[b]!.length));
-  expect(model.loss(sources, ragged).dataSync()[0]).toBe(loss);
+  expect(model.loss(sources, ragged, ignoring).dataSync()[0]).toBe(loss);
   const packed = { ids: ragged.flat(), lengths: ragged.map((row) => row.length) };
-  expect(model.loss(sources, packed).dataSync()[0]).toBe(loss);
+  expect(model.loss(sources, packed, ignoring).dataSync()[0]).toBe(loss);
+  expect(model.countLabels(sources, labels, ignoring)).toBe(4);
   expect(() => model.loss(sources, [[5], [3], [2]])).toThrow(ShapeError);
   expect(() => model.loss(sources, labels.slice(1))).toThrow(ShapeError);
+});
+
+it('learns class 0, and by default leaves out the label -100', async () => {
+  const device = await deviceFor(best, 2);
+  const model = build(device, { decoderLayers: 0, targetVocab: 9 });
+  const labels = sources.map((row, b) => row.map((_, i) => (i === b ? -100 : 0)));
+  const loss = model.loss(sources, labels).dataSync()[0]!;
+  const flat = device.tensor(labels.flat(), [labels.flat().length], { dtype: 'int32' });
+  const [ids, lengths] = [sources.flat(), sources.map((row) => row.length)];
+  const expected = crossEntropy(model.forward({ ids, lengths }), flat, { ignoreIndex: -100 });
+  expect(loss).toBe(expected.dataSync()[0]);
+  expect(model.countLabels(sources, labels)).toBe(labels.flat().filter((label) => label === 0).length);
+  const padded = labels.map((row) => [...row, ...Array(6 - row.length).fill(-100)]);
+  expect(model.loss(sources, padded).dataSync()[0]).toBe(loss);
+  const gradient = model.generator.bias!;
+  model.loss(sources, labels).backward();
+  expect(gradient.grad!.dataSync()[0]).toBeLessThan(0); // which makes class 0 more probable
+});
+
+it('refuses labels without a token, and takes the id of padding for one like others where it does not pad', async () => {
+  const device = await deviceFor(best, 2);
+  const tagger = build(device, { decoderLayers: 0, targetVocab: 9 });
+  const surplus = sources.map((row) => [...row, 0]);
+  expect(() => tagger.loss(sources, surplus)).toThrow(ShapeError);
+  expect(() => tagger.loss(sources, surplus)).toThrow(/row 0 of target has \d labels, but that of source \d tokens/);
+  expect(() => tagger.loss(sources, sources, { ignoreIndex: 0.5 })).toThrow('ignoreIndex is 0.5, expected a 32-bit');
+  const model = build(device, {});
+  const target = [[1, 0, 4, 2]];
+  const source = [sources[0]!];
+  expect(model.countLabels(source, target)).toBe(3);
+  expect(model.countLabels(source, target, { ignoreIndex: 0 })).toBe(2);
+  const labels = device.tensor([0, 4, 2], [3], { dtype: 'int32' });
+  const logits = model.forward(source, { ids: [1, 0, 4], lengths: [3] });
+  for (const ignoreIndex of [null, 0]) {
+    const expected = crossEntropy(logits, labels, { ignoreIndex }).dataSync();
+    expect(model.loss(source, target, { ignoreIndex }).dataSync()).toEqual(expected);
+  }
+  expect(model.loss(source, target).dataSync()).toEqual(model.loss(source, target, { ignoreIndex: null }).dataSync());
 });
 
 it('gives its memory back', async () => {

@@ -94,8 +94,9 @@ describe('fit', () => {
     const parts = [labelled.slice(0, 2), labelled.slice(2, 14)];
     const batches = { perEpoch: 2, batch: (n: number) => parts[n % 2]! };
     const [one, two] = [smallModel(device, layers), smallModel(device, layers)];
-    const a = await fit(one, { perEpoch: 1, batch: () => labelled }, { ...common, steps: 2 });
-    const b = await fit(two, batches, { ...common, steps: 2, gradientAccumulation: 2 });
+    const options = { ...common, steps: 2, ignoreIndex: 0 };
+    const a = await fit(one, { perEpoch: 1, batch: () => labelled }, options);
+    const b = await fit(two, batches, { ...options, gradientAccumulation: 2 });
     a.losses.forEach((loss, i) => {
       expect(Math.abs(loss - b.losses[i]!)).toBeLessThan(1e-5);
     });
@@ -105,10 +106,22 @@ describe('fit', () => {
     const model = smallModel(device, { decoderLayers: 0 });
     const { losses } = await fit(model, [{ source: [3], target: [4] }], { ...common, steps: 3 });
     expect(losses.every(Number.isFinite)).toBe(true);
-    const none = fit(model, [{ source: [3], target: [0] }], common);
+    const none = fit(model, [{ source: [3], target: [-100] }], common);
     const start = fit(smallModel(device), [{ source: [3], target: [1] }], common);
     await expect(start).rejects.toThrow(/fit: there is no label to learn in batch 0/);
     await expect(none).rejects.toThrow(/fit: there is no label to learn in batch 0/);
+  });
+
+  it('teaches an encoder all its classes, 0 too', async () => {
+    const model = smallModel(device, { decoderLayers: 0, targetVocab: 2 });
+    const labelled = examples.map(({ source = [] }) => ({ source, target: source.map((id) => id % 2) }));
+    const { losses } = await fit(model, labelled, { ...common, labelSmoothing: 0, epochs: 4 });
+    expect(losses.at(-1)).toBeLessThan(0.1); // where 0 is not learnt, all is 1, at about ln 2 or more for each 0
+    const logits = await model.forward([[3, 4, 5, 6, 7, 8]]).data();
+    const classes = Array.from({ length: 6 }, (_, i) => +(logits[2 * i + 1]! > logits[2 * i]!));
+    expect(classes).toEqual([1, 0, 1, 0, 1, 0]);
+    const surplus = fit(model, [{ source: [3], target: [0, 1] }], common);
+    await expect(surplus).rejects.toThrow('loss: row 0 of target has 2 labels, but that of source 1 tokens');
   });
 
   it('stops early with the best weights, and averages', async () => {

@@ -47,6 +47,7 @@ const options: [keyof FitOptions, unknown, shown: string][] = [
   ['clipNorm', '1', '"1", expected a positive number or null'],
   ['labelSmoothing', 2, '2, expected a number from 0 to 1'],
   ['labelSmoothing', null, 'null, expected a number from 0 to 1'],
+  ['ignoreIndex', 0.5, '0.5, expected a 32-bit integer or null'],
   ['headDiversity', -1, '-1, expected a number, 0 or more'],
   ['rDrop', Number.NaN, 'NaN, expected a number, 0 or more'],
   ['gradientCheckpointing', 'no', '"no", expected true or false'],

@@ -17,7 +17,10 @@ import { type PreparedTask, prepareTask } from '../tasks.js';
 import { TrainingLog } from '../training-log.js';
 import { writeWhole } from '../whole-file.js';
 
-interface TrainOptions extends Pick<TaskConfig, 'data' | 'init' | 'steps' | 'epochs' | 'batch' | 'seed'> {
+/** Settings of a task that are options of the command, too. */
+const SETTINGS = ['data', 'init', 'steps', 'epochs', 'batch', 'ignoreIndex', 'seed'] as const;
+
+interface TrainOptions extends Pick<TaskConfig, (typeof SETTINGS)[number]> {
   out: string;
   dtype: 'float32' | 'float16';
   resume?: boolean;
@@ -35,6 +38,7 @@ export function trainCommand(): Command {
     .addOption(new Option('--steps <n>', 'steps to take').argParser(integer(1)).conflicts('epochs'))
     .option('--epochs <n>', 'times to see all data', positive())
     .option('--batch <n>', 'tokens in a batch; for characters, windows', integer(1))
+    .option('--ignore-index <id>', 'a label that is not learnt (default: -100)', integer(-(2 ** 31), 2 ** 31 - 1))
     .option('--seed <n>', 'same seed, same model', integer(0))
     .addOption(
       new Option('--dtype <type>', 'of the saved weights: float16 takes half the space')
@@ -45,10 +49,8 @@ export function trainCommand(): Command {
     .addOption(new Option('--overwrite', 'replace an earlier training, or model, in the folder').conflicts('resume'))
     .option('--json', 'print the result as JSON')
     .action(async (taskName: string, options: TrainOptions, command: Command) => {
-      const { out, data, init, steps, epochs, batch, seed, dtype } = options;
-      const given = Object.entries({ data, init, steps, epochs, batch, seed }).filter(
-        ([, value]) => value !== undefined,
-      );
+      const { out, dtype } = options;
+      const given = SETTINGS.map((name) => [name, options[name]] as const).filter(([, value]) => value !== undefined);
       const config = await readTask(taskName, Object.fromEntries(given));
       checkFolder(options);
       using device = await openDevice(command);
