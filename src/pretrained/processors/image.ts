@@ -1,0 +1,196 @@
+// Images for ViT, CLIP, SigLIP and DINOv2, by preprocessor_config.json, as transformers' image processors on PIL make them.
+
+import { describeValue, isCount, isObject } from '../../core/check.js';
+import { ArgumentError, FormatError } from '../../core/errors.js';
+import { isTyped } from '../../core/kinds.js';
+import type { Features } from './features.js';
+import { isResample, type Pixels, resize } from './resize.js';
+import { type Json, Settings } from './settings.js';
+
+/**
+ * An image as rows of pixels from the top: one byte for each of red, green and blue, or of those and alpha, which is put on
+ * white, or of grey alone. What a canvas gives is one.
+ */
+export interface RawImage {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array | Uint8ClampedArray;
+}
+
+const HALVES = [0.5, 0.5, 0.5];
+const CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073];
+const CLIP_STD = [0.26862954, 0.26130258, 0.27577711];
+
+/** What a kind of processor takes for settings that its file lacks. `squares`: a size that is one number is that of both sides. */
+const kinds = {
+  ViT: { squares: true, size: { height: 224, width: 224 }, resample: 2, crop: false, mean: HALVES, std: HALVES },
+  CLIP: { squares: false, size: { shortest_edge: 224 }, resample: 3, crop: true, mean: CLIP_MEAN, std: CLIP_STD },
+  Siglip: { squares: false, size: { height: 224, width: 224 }, resample: 3, crop: false, mean: HALVES, std: HALVES },
+  Bit: { squares: false, size: { shortest_edge: 224 }, resample: 3, crop: true, mean: CLIP_MEAN, std: CLIP_STD },
+} as const;
+
+type Kind = keyof typeof kinds;
+
+/** The processors of models whose file does not name one. */
+const ofModels: Readonly<Record<string, Kind>> = { vit: 'ViT', clip: 'CLIP', siglip: 'Siglip', dinov2: 'Bit' };
+
+/** A size to resize to: both sides, or the shorter one. */
+type Size = { readonly height: number; readonly width: number } | { readonly shortest: number };
+
+/** More pixels than this a side are no photograph's. */
+const LONGEST = 1 << 16;
+
+export class ImageProcessor {
+  readonly #size: Size | null;
+  readonly #resample: number;
+  readonly #crop: { readonly height: number; readonly width: number } | null;
+  readonly #scale: number;
+  readonly #mean: readonly number[];
+  readonly #std: readonly number[];
+
+  /**
+   * Takes what preprocessor_config.json holds; `modelType`, as config.json has it, says what is meant where that names no
+   * processor. Throws FormatError for other processors than those of the families above, and for settings that they have not.
+   */
+  constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
+    const settings = new Settings(where, config);
+    const kind = kinds[kindOf(config, modelType, where)];
+    this.#size = settings.boolean('do_resize', true) ? sizeOf(settings, config.size ?? kind.size, kind.squares) : null;
+    this.#resample = settings.number('resample', kind.resample);
+    if (!isResample(this.#resample)) settings.refuse('resample', this.#resample, "a number of PIL's, from 0 to 5");
+    this.#crop = settings.boolean('do_center_crop', kind.crop) ? cropOf(settings, config.crop_size ?? 224) : null;
+    this.#scale = settings.boolean('do_rescale', true) ? settings.number('rescale_factor', 1 / 255) : 1;
+    const normalizes = settings.boolean('do_normalize', true);
+    this.#mean = normalizes ? settings.channels('image_mean', kind.mean) : [0, 0, 0];
+    this.#std = normalizes ? settings.channels('image_std', kind.std) : [1, 1, 1];
+    if (this.#std.includes(0)) settings.refuse('image_std', config.image_std, 'numbers other than 0');
+    if (settings.boolean('do_pad', false)) settings.refuse('do_pad', true, 'false');
+  }
+
+  /**
+   * Makes the model's pixels of images, [images, 3, height, width]. Throws ArgumentError for what is no image, and if images are of several
+   * sizes in the end, which only happens to those that are not resized to one.
+   */
+  process(images: readonly RawImage[]): Features {
+    if (!Array.isArray(images) || images.length === 0)
+      throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
+    const cut = images.map((image) => this.#cut(this.#resized(rgbOf(image))));
+    const { height, width } = cut[0] as Pixels;
+    const data = new Float32Array(cut.length * 3 * height * width);
+    for (const [i, pixels] of cut.entries()) {
+      if (pixels.height !== height || pixels.width !== width) {
+        const sizes = `${width} × ${height} and ${pixels.width} × ${pixels.height}`;
+        throw new ArgumentError(`image processor: images become ${sizes}, expected one size: give them one by one`);
+      }
+      this.#normalize(pixels, data.subarray(i * 3 * height * width));
+    }
+    return { data, shape: [cut.length, 3, height, width] };
+  }
+
+  #resized(image: Pixels): Pixels {
+    const size = this.#size;
+    if (size === null) return image;
+    if ('height' in size) return resize(image, size.width, size.height, this.#resample);
+    const { width, height } = image;
+    const long = Math.trunc((size.shortest * Math.max(width, height)) / Math.min(width, height));
+    if (long > LONGEST)
+      throw new ArgumentError(`image processor: an image of ${width} × ${height} would become ${long} pixels long`);
+    return width <= height
+      ? resize(image, size.shortest, long, this.#resample)
+      : resize(image, long, size.shortest, this.#resample);
+  }
+
+  /** The middle of the image; where it is smaller than that, black around it. */
+  #cut(image: Pixels): Pixels {
+    if (this.#crop === null) return image;
+    const { height, width } = this.#crop;
+    const top = cropStart(image.height, height);
+    const left = cropStart(image.width, width);
+    const data = new Uint8ClampedArray(height * width * 3);
+    for (let y = Math.max(0, -top); y < Math.min(height, image.height - top); y++) {
+      const from = Math.max(0, -left);
+      const to = Math.min(width, image.width - left);
+      const row = (y + top) * image.width + left;
+      data.set(image.data.subarray((row + from) * 3, (row + to) * 3), (y * width + from) * 3);
+    }
+    return { height, width, channels: 3, data };
+  }
+
+  /** Writes the three colours one after another. */
+  #normalize({ width, height, data }: Pixels, into: Float32Array): void {
+    const size = width * height;
+    for (let channel = 0; channel < 3; channel++) {
+      const mean = this.#mean[channel] as number;
+      const std = this.#std[channel] as number;
+      const values = Float32Array.from({ length: 256 }, (_, byte) => (byte * this.#scale - mean) / std);
+      for (let i = 0; i < size; i++) into[channel * size + i] = values[data[i * 3 + channel] as number] as number;
+    }
+  }
+}
+
+function kindOf(config: Json, modelType: string | undefined, where: string): Kind {
+  const named = config.image_processor_type ?? config.feature_extractor_type;
+  if (named === undefined && modelType !== undefined && Object.hasOwn(ofModels, modelType))
+    return ofModels[modelType] as Kind;
+  const name = typeof named === 'string' ? named.replace(/(ImageProcessor(Fast|Pil)?|FeatureExtractor)$/, '') : '';
+  if (Object.hasOwn(kinds, name)) return name as Kind;
+  const known = Object.keys(kinds).map((kind) => `${kind}ImageProcessor`);
+  throw new FormatError(
+    `${where}: image_processor_type is ${describeValue(named)}, expected one of ${known.join(', ')}`,
+  );
+}
+
+const isSide = (value: unknown): value is number => isCount(value as number) && (value as number) <= LONGEST;
+
+/** Files of old have one number. */
+function sizeOf(settings: Settings, size: unknown, squares: boolean): Size {
+  if (isSide(size)) return squares ? { height: size, width: size } : { shortest: size };
+  if (isObject(size)) {
+    const { height, width, shortest_edge: shortest, ...others } = size;
+    if (Object.values(others).every((value) => value == null)) {
+      if (isSide(height) && isSide(width) && shortest == null) return { height, width };
+      if (isSide(shortest) && height == null && width == null) return { shortest };
+    }
+  }
+  const given = JSON.stringify(size)?.slice(0, 200);
+  return settings.refuse('size', given, '{ height, width } or { shortest_edge }, in pixels');
+}
+
+function cropOf(settings: Settings, size: unknown): { height: number; width: number } {
+  if (isSide(size)) return { height: size, width: size };
+  const { height, width } = isObject(size) ? size : {};
+  if (isSide(height) && isSide(width)) return { height, width };
+  return settings.refuse('crop_size', JSON.stringify(size)?.slice(0, 200), '{ height, width }, in pixels');
+}
+
+/** Where a crop begins; negative if the image is smaller. transformers rounds both the cut and the black down to whole pixels. */
+function cropStart(size: number, crop: number): number {
+  return crop <= size ? Math.floor((size - crop) / 2) : -Math.ceil((crop - size) / 2);
+}
+
+function rgbOf(image: RawImage): Pixels {
+  const { width, height, data } = (image ?? {}) as RawImage;
+  const isImage =
+    isSide(width) && isSide(height) && (isTyped(data, 'Uint8Array') || isTyped(data, 'Uint8ClampedArray'));
+  const channels = isImage ? data.byteLength / (width * height) : 0;
+  if (![1, 3, 4].includes(channels)) {
+    const given = isImage ? `${width} × ${height} of ${data.byteLength} bytes` : describeValue(image);
+    throw new ArgumentError(
+      `image processor: an image is ${given}, expected { width, height, data } with 3 bytes a pixel (RGB), 4 (RGBA) or 1 (grey)`,
+    );
+  }
+  if (channels === 3) return { width, height, channels, data };
+  const rgb = new Uint8Array(width * height * 3);
+  for (let i = 0; i < width * height; i++) {
+    const alpha = channels === 4 ? (data[i * 4 + 3] as number) : 255;
+    for (let c = 0; c < 3; c++)
+      rgb[i * 3 + c] = onWhite(data[i * channels + (channels === 1 ? 0 : c)] as number, alpha);
+  }
+  return { width, height, channels: 3, data: rgb };
+}
+
+/** What is seen through to a white background, rounded as PIL's `alpha_composite` does. */
+function onWhite(value: number, alpha: number): number {
+  const sum = (value * alpha + 255 * (255 - alpha) + 128) * 128;
+  return ((sum >> 8) + sum) >> 15;
+}

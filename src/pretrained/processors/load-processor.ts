@@ -1,0 +1,31 @@
+import { isObject } from '../../core/check.js';
+import type { ModelSource } from '../source.js';
+import { ImageProcessor } from './image.js';
+import type { Json } from './settings.js';
+import { WhisperFeatureExtractor } from './whisper.js';
+
+/** What turns a model's sounds or images into numbers. */
+export type Processor = WhisperFeatureExtractor | ImageProcessor;
+
+const FILES = ['preprocessor_config.json', 'processor_config.json'] as const;
+
+/**
+ * The processor that a model's folder brings, in preprocessor_config.json or, since transformers 5, as a part of processor_config.json;
+ * null if it brings none. Throws FormatError for one that is not known.
+ */
+export async function loadProcessor(source: ModelSource, modelType: string): Promise<Processor | null> {
+  for (const file of FILES) {
+    if (!(await source.has(file))) continue;
+    const json = await source.json(file);
+    const config = file === FILES[0] ? json : partOf(json);
+    if (config === undefined) continue;
+    const where = `${source.name}: ${file}`;
+    const isWhisper = modelType === 'whisper' || config.feature_extractor_type === 'WhisperFeatureExtractor';
+    return isWhisper ? new WhisperFeatureExtractor(config, where) : new ImageProcessor(config, modelType, where);
+  }
+  return null;
+}
+
+function partOf({ feature_extractor: sounds, image_processor: images }: Json): Json | undefined {
+  return isObject(sounds) ? sounds : isObject(images) ? images : undefined;
+}

@@ -1,0 +1,38 @@
+/** A filter: the weights of some bins that follow one another. */
+export interface MelFilter {
+  readonly first: number;
+  readonly weights: Float64Array;
+}
+
+/**
+ * Triangles over the bins of a spectrum, evenly spaced on the mel scale of Slaney's Auditory Toolbox (1998), and each of area 1, as
+ * librosa and transformers make them: `bins` frequencies from 0 to half the sampling rate, `count` filters from `lowest` to `highest` hertz.
+ */
+export function slaneyFilters(
+  count: number,
+  bins: number,
+  samplingRate: number,
+  lowest: number,
+  highest: number,
+): MelFilter[] {
+  const low = toMel(lowest);
+  const step = (toMel(highest) - low) / (count + 1);
+  const corners = Array.from({ length: count + 2 }, (_, i) => toHertz(low + step * i));
+  return Array.from({ length: count }, (_, i) => {
+    const [left, centre, right] = corners.slice(i, i + 3) as [number, number, number];
+    const all = Float64Array.from({ length: bins }, (_, bin) => {
+      const hertz = (bin * samplingRate) / 2 / (bins - 1);
+      const height = Math.min((hertz - left) / (centre - left), (right - hertz) / (right - centre));
+      return (Math.max(0, height) * 2) / (right - left);
+    });
+    const first = Math.max(0, all.findIndex(isPositive));
+    return { first, weights: all.slice(first, all.findLastIndex(isPositive) + 1) };
+  });
+}
+
+const isPositive = (weight: number) => weight > 0;
+
+/** Linear to 1000 Hz, 15 mel; logarithmic from there, 27 steps for a factor of 6.4. */
+const toMel = (hertz: number) =>
+  hertz < 1000 ? (hertz * 3) / 200 : 15 + (Math.log(hertz / 1000) * 27) / Math.log(6.4);
+const toHertz = (mel: number) => (mel < 15 ? (mel * 200) / 3 : 1000 * Math.exp((mel - 15) * (Math.log(6.4) / 27)));

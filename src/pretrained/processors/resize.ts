@@ -1,0 +1,133 @@
+// Resizing as PIL does (Pillow's Resample.c), bit for bit: weights in fixed point, rounded to 8 bits after each direction.
+
+/** Pixels in rows, each of as many bytes as there are channels. */
+export interface Pixels {
+  readonly width: number;
+  readonly height: number;
+  readonly channels: number;
+  readonly data: Uint8Array | Uint8ClampedArray;
+}
+
+/** How pixels are weighted, and over how many on each side. */
+interface Filter {
+  readonly support: number;
+  readonly weight: (x: number) => number;
+}
+
+const sinc = (x: number) => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
+
+/** Cubic convolution with a = −1/2 (Keys, 1981). */
+function bicubic(x: number): number {
+  const t = Math.abs(x);
+  if (t < 1) return (1.5 * t - 2.5) * t * t + 1;
+  return t < 2 ? (((t - 5) * t + 8) * t - 4) * -0.5 : 0;
+}
+
+/** By the numbers that PIL has for them, and preprocessor_config.json as `resample`. Number 0 takes the nearest pixel. */
+const filters: Readonly<Record<number, Filter>> = {
+  1: { support: 3, weight: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) }, // Lanczos
+  2: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) }, // bilinear
+  3: { support: 2, weight: bicubic },
+  4: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) }, // box
+  5: { support: 1, weight: (x) => (Math.abs(x) < 1 ? sinc(x) * (0.54 + 0.46 * Math.cos(Math.PI * x)) : 0) }, // Hamming
+};
+
+export const isResample = (resample: number): boolean => resample === 0 || Object.hasOwn(filters, resample);
+
+/** Resizes by one of PIL's filters, `resample`. */
+export function resize(image: Pixels, width: number, height: number, resample: number): Pixels {
+  const filter = filters[resample];
+  if (filter === undefined) return nearest(image, width, height);
+  const wide = width === image.width ? image : horizontal(image, width, filter);
+  return height === wide.height ? wide : vertical(wide, height, filter);
+}
+
+/** 32 bits hold a pixel's 8, and 2 for sums that overshoot. */
+const PRECISION = 22;
+
+/** For each new pixel the first old one that matters, and the weights of those from there on, `taps` for each. */
+interface Weights {
+  readonly taps: number;
+  readonly first: Int32Array;
+  readonly counts: Int32Array;
+  readonly weights: Int32Array;
+}
+
+function weightsOf(from: number, to: number, { support, weight }: Filter): Weights {
+  const scale = from / to;
+  const stretch = Math.max(scale, 1); // as wide as what becomes one pixel: antialiasing
+  const reach = support * stretch;
+  const taps = Math.ceil(reach) * 2 + 1;
+  const result = { taps, first: new Int32Array(to), counts: new Int32Array(to), weights: new Int32Array(to * taps) };
+  const floats = new Float64Array(taps);
+  for (let i = 0; i < to; i++) {
+    const centre = (i + 0.5) * scale;
+    const first = Math.max(0, Math.trunc(centre - reach + 0.5));
+    const count = Math.min(from, Math.trunc(centre + reach + 0.5)) - first;
+    let sum = 0;
+    for (let j = 0; j < count; j++) {
+      floats[j] = weight((j + first - centre + 0.5) * (1 / stretch));
+      sum += floats[j] as number;
+    }
+    for (let j = 0; j < count; j++) {
+      const share = sum === 0 ? (floats[j] as number) : (floats[j] as number) / sum;
+      result.weights[i * taps + j] = Math.trunc(share * (1 << PRECISION) + (share < 0 ? -0.5 : 0.5));
+    }
+    result.first[i] = first;
+    result.counts[i] = count;
+  }
+  return result;
+}
+
+function horizontal(image: Pixels, width: number, filter: Filter): Pixels {
+  const { channels, height } = image;
+  const data = new Uint8ClampedArray(width * height * channels);
+  const weights = weightsOf(image.width, width, filter);
+  for (let y = 0; y < height; y++)
+    along(image.data, y * image.width * channels, channels, data, y * width * channels, channels, channels, weights);
+  return { width, height, channels, data };
+}
+
+function vertical(image: Pixels, height: number, filter: Filter): Pixels {
+  const { channels, width } = image;
+  const row = width * channels;
+  const data = new Uint8ClampedArray(row * height);
+  along(image.data, 0, row, data, 0, row, row, weightsOf(image.height, height, filter));
+  return { width, height, channels, data };
+}
+
+/** Writes weighted sums along one direction, for `lines` that lie side by side. */
+function along(
+  from: Pixels['data'],
+  fromStart: number,
+  fromStride: number,
+  to: Uint8ClampedArray,
+  toStart: number,
+  toStride: number,
+  lines: number,
+  { taps, first, counts, weights }: Weights,
+): void {
+  for (let i = 0; i < first.length; i++) {
+    const count = counts[i] as number;
+    const start = fromStart + (first[i] as number) * fromStride;
+    for (let line = 0; line < lines; line++) {
+      let sum = 1 << (PRECISION - 1);
+      for (let j = 0; j < count; j++)
+        sum += (from[start + line + j * fromStride] as number) * (weights[i * taps + j] as number);
+      to[toStart + i * toStride + line] = sum >> PRECISION;
+    }
+  }
+}
+
+function nearest(image: Pixels, width: number, height: number): Pixels {
+  const { channels } = image;
+  const data = new Uint8ClampedArray(width * height * channels);
+  for (let y = 0, at = 0; y < height; y++) {
+    const row = Math.trunc(((y + 0.5) * image.height) / height) * image.width;
+    for (let x = 0; x < width; x++, at += channels) {
+      const from = (row + Math.trunc(((x + 0.5) * image.width) / width)) * channels;
+      for (let c = 0; c < channels; c++) data[at + c] = image.data[from + c] as number;
+    }
+  }
+  return { width, height, channels, data };
+}

@@ -1,0 +1,48 @@
+// Settings of a preprocessor_config.json, which a stranger wrote.
+
+import { describeValue } from '../../core/check.js';
+import { FormatError } from '../../core/errors.js';
+
+/** A file's object. */
+export type Json = Readonly<Record<string, unknown>>;
+
+/** Reads settings by name, with the defaults of transformers for those that are missing. Throws FormatError for others. */
+export class Settings {
+  constructor(
+    /** What messages call the file. */
+    private readonly where: string,
+    private readonly json: Json,
+  ) {}
+
+  boolean(name: string, fallback: boolean): boolean {
+    return this.#checked(name, fallback, (value): value is boolean => typeof value === 'boolean', 'true or false');
+  }
+
+  number(name: string, fallback: number): number {
+    return this.#checked(name, fallback, (value): value is number => Number.isFinite(value), 'a number');
+  }
+
+  /** A count, as of pixels: no more than any real file has. */
+  count(name: string, fallback: number, most = 1 << 20): number {
+    const isCount = (value: unknown): value is number =>
+      Number.isInteger(value) && (value as number) > 0 && (value as number) <= most;
+    return this.#checked(name, fallback, isCount, `an integer from 1 to ${most}`);
+  }
+
+  /** A number for each channel; one number is that of all three. */
+  channels(name: string, fallback: readonly number[]): readonly number[] {
+    const value = this.json[name] ?? fallback;
+    const each = typeof value === 'number' ? [value, value, value] : value;
+    if (Array.isArray(each) && each.length === 3 && each.every((number) => Number.isFinite(number))) return each;
+    return this.refuse(name, value, 'three numbers, for red, green and blue');
+  }
+
+  refuse(name: string, value: unknown, expected: string): never {
+    throw new FormatError(`${this.where}: ${name} is ${describeValue(value)}, expected ${expected}`);
+  }
+
+  #checked<T>(name: string, fallback: T, accepts: (value: unknown) => value is T, expected: string): T {
+    const value = this.json[name] ?? fallback;
+    return accepts(value) ? value : this.refuse(name, value, expected);
+  }
+}

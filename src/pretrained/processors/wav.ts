@@ -1,0 +1,104 @@
+// RIFF WAVE files (Microsoft's "Multimedia Programming Interface and Data Specifications 1.0", 1991).
+
+import { describeValue } from '../../core/check.js';
+import { ArgumentError, FormatError } from '../../core/errors.js';
+import { isTyped } from '../../core/kinds.js';
+
+/** A recording: samples from −1 to 1 of each channel, of the same number. */
+export interface Recording {
+  readonly samplingRate: number;
+  readonly channels: readonly Float32Array[];
+}
+
+const PCM = 1;
+const FLOAT = 3;
+/** A format chunk that has the true number later on. */
+const EXTENSIBLE = 0xfffe;
+
+interface Format {
+  readonly isFloat: boolean;
+  readonly channels: number;
+  readonly samplingRate: number;
+  readonly bits: number;
+}
+
+/**
+ * Reads a file of integers of 8, 16, 24 or 32 bits, or floats of 32 or 64, of any number of channels. A file that ends early, as
+ * of a recording that was stopped hard, gives the samples it has. Throws FormatError for other formats, and for what is no such file.
+ */
+export function readWav(file: Uint8Array): Recording {
+  if (!isTyped(file, 'Uint8Array'))
+    throw new ArgumentError(`readWav: the file is ${describeValue(file)}, expected its bytes, as a Uint8Array`);
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const tag = (at: number) => String.fromCharCode(...file.subarray(at, at + 4));
+  if (file.byteLength < 12 || tag(0) !== 'RIFF' || tag(8) !== 'WAVE')
+    throw new FormatError('this is no WAV file: expected RIFF and WAVE at its beginning');
+  let format: Format | undefined;
+  for (let at = 12; at + 8 <= file.byteLength; ) {
+    const length = view.getUint32(at + 4, true);
+    const end = Math.min(at + 8 + length, file.byteLength);
+    if (tag(at) === 'fmt ') format = readFormat(view, at + 8, end);
+    else if (tag(at) === 'data') {
+      if (format === undefined) throw new FormatError('WAV: the samples come before their format');
+      return readSamples(view, at + 8, end, format);
+    }
+    at += 8 + length + (length % 2); // chunks begin at even places
+  }
+  throw new FormatError('WAV: there are no samples in it');
+}
+
+function readFormat(view: DataView, at: number, end: number): Format {
+  if (end - at < 16) throw new FormatError(`WAV: its format has ${end - at} bytes, expected 16 at least`);
+  const word = view.getUint16(at, true);
+  const kind = word === EXTENSIBLE && end - at >= 26 ? view.getUint16(at + 24, true) : word;
+  const format = {
+    isFloat: kind === FLOAT,
+    channels: view.getUint16(at + 2, true),
+    samplingRate: view.getUint32(at + 4, true),
+    bits: view.getUint16(at + 14, true),
+  };
+  const bits = kind === PCM ? [8, 16, 24, 32] : kind === FLOAT ? [32, 64] : [];
+  if (!bits.includes(format.bits)) {
+    const expected = 'integers of 8, 16, 24 or 32 bits (1) or floats of 32 or 64 (3)';
+    throw new FormatError(`WAV: its samples are of kind ${kind} and ${format.bits} bits, expected ${expected}`);
+  }
+  if (format.channels === 0 || format.samplingRate === 0)
+    throw new FormatError(`WAV: ${format.channels} channels at ${format.samplingRate} Hz, expected more than 0`);
+  return format;
+}
+
+function readSamples(
+  view: DataView,
+  start: number,
+  end: number,
+  { isFloat, channels, samplingRate, bits }: Format,
+): Recording {
+  const bytes = bits / 8;
+  const count = Math.floor((end - start) / (bytes * channels));
+  const read = readers[`${isFloat ? 'float' : 'int'}${bits}`] as (view: DataView, at: number) => number;
+  const samples = Array.from({ length: channels }, (_, channel) => {
+    const of = new Float32Array(count);
+    for (let i = 0; i < count; i++) of[i] = read(view, start + (i * channels + channel) * bytes);
+    return of;
+  });
+  return { samplingRate, channels: samples };
+}
+
+const readers: Readonly<Record<string, (view: DataView, at: number) => number>> = {
+  int8: (view, at) => (view.getUint8(at) - 128) / 128,
+  int16: (view, at) => view.getInt16(at, true) / 2 ** 15,
+  int24: (view, at) => (view.getInt16(at + 1, true) * 256 + view.getUint8(at)) / 2 ** 23,
+  int32: (view, at) => view.getInt32(at, true) / 2 ** 31,
+  float32: (view, at) => view.getFloat32(at, true),
+  float64: (view, at) => view.getFloat64(at, true),
+};
+
+/** The mean of all channels. */
+export function mixDown({ channels }: Recording): Float32Array {
+  const [first, ...others] = channels;
+  if (first === undefined) throw new ArgumentError('mixDown: there are no channels');
+  if (others.length === 0) return first;
+  return first.map(
+    (sample, i) => others.reduce((sum, channel) => sum + (channel[i] as number), sample) / channels.length,
+  );
+}

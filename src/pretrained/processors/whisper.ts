@@ -1,0 +1,124 @@
+// Whisper's features: the logarithm of a spectrogram on the mel scale (Radford et al., 2022, section 2.2), as transformers'
+// WhisperFeatureExtractor computes it.
+
+import { describeValue } from '../../core/check.js';
+import { ArgumentError } from '../../core/errors.js';
+import { isTyped } from '../../core/kinds.js';
+import type { Features } from './features.js';
+import { Fft } from './fft.js';
+import { type MelFilter, slaneyFilters } from './mel.js';
+import { type Json, Settings } from './settings.js';
+
+/** Sums of a filter below this are taken for it. */
+const FLOOR = 1e-10;
+
+export class WhisperFeatureExtractor {
+  /** Filters on the mel scale: 80, or 128 for large-v3. */
+  readonly featureSize: number;
+  /** Hertz of the samples that are expected. */
+  readonly samplingRate: number;
+  /** Samples of a window, 30 seconds. */
+  readonly samples: number;
+  /** Columns of the features of a window. */
+  readonly frames: number;
+  readonly #hop: number;
+  readonly #window: Float64Array;
+  readonly #filters: readonly MelFilter[];
+  readonly #fft: Fft;
+
+  /** Takes what preprocessor_config.json holds. Throws FormatError for settings that no Whisper has. */
+  constructor(config: Json = {}, where = 'preprocessor_config.json') {
+    const settings = new Settings(where, config);
+    this.featureSize = settings.count('feature_size', 80, 1024);
+    this.samplingRate = settings.count('sampling_rate', 16000);
+    this.#hop = settings.count('hop_length', 160, 65536);
+    this.samples = settings.count('chunk_length', 30, 3600) * this.samplingRate;
+    this.frames = Math.floor(this.samples / this.#hop);
+    const n = settings.count('n_fft', 400, 65536);
+    if (n % 2 !== 0) settings.refuse('n_fft', n, 'an even number');
+    if (settings.number('dither', 0) !== 0) settings.refuse('dither', config.dither, '0: noise would be added');
+    this.#fft = new Fft(n);
+    this.#window = Float64Array.from({ length: n }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / n)); // Hann's
+    this.#filters = slaneyFilters(this.featureSize, n / 2 + 1, this.samplingRate, 0, 8000);
+  }
+
+  /**
+   * Features of recordings: samples of one channel from −1 to 1 at `samplingRate`. Each is one window: what is shorter is padded
+   * with silence, what is longer is cut. Returns [recordings, featureSize, frames]. Throws ArgumentError for what is no
+   * Float32Array, and for samples that are no numbers.
+   */
+  process(recordings: readonly Float32Array[]): Features {
+    if (!Array.isArray(recordings) || !recordings.every((samples) => isTyped(samples, 'Float32Array')))
+      throw new ArgumentError(
+        `whisper: the recordings are ${describeValue(recordings)}, expected an array of Float32Array`,
+      );
+    const { featureSize, frames } = this;
+    const data = new Float32Array(recordings.length * featureSize * frames);
+    for (const [i, samples] of recordings.entries())
+      this.#logMel(
+        samples.subarray(0, this.samples),
+        data.subarray(i * featureSize * frames, (i + 1) * featureSize * frames),
+      );
+    return { data, shape: [recordings.length, featureSize, frames] };
+  }
+
+  /** Writes log₁₀ of the filters' sums, [featureSize, frames], no less than the largest − 8, scaled to about −1…1. */
+  #logMel(samples: Float32Array, into: Float32Array): void {
+    const { n } = this.#fft;
+    const re = new Float64Array(n);
+    const im = new Float64Array(n);
+    const power = new Float64Array(n / 2 + 1);
+    into.fill(Math.log10(FLOOR));
+    let largest = Math.log10(FLOOR);
+    const write = (frame: number, sign: 1 | -1) => {
+      powerOf(re, im, sign, power);
+      for (const [i, { first, weights }] of this.#filters.entries()) {
+        let sum = 0;
+        for (let k = 0; k < weights.length; k++) sum += (weights[k] as number) * (power[first + k] as number);
+        const value = Math.log10(Math.max(sum, FLOOR));
+        if (!(value < Number.POSITIVE_INFINITY))
+          throw new ArgumentError('whisper: a sample is no finite number, expected those from -1 to 1');
+        into[i * this.frames + frame] = value;
+        if (value > largest) largest = value;
+      }
+    };
+    // Two frames make the real and the imaginary part of one transform.
+    for (let frame = 0; frame < this.frames; frame += 2) {
+      const some = this.#frame(samples, frame, re);
+      const more = frame + 1 < this.frames ? this.#frame(samples, frame + 1, im) : !im.fill(0);
+      if (!some && !more) continue; // silence, whose sums are all 0
+      this.#fft.transform(re, im);
+      write(frame, 1);
+      if (frame + 1 < this.frames) write(frame + 1, -1);
+    }
+    for (let i = 0; i < into.length; i++) into[i] = (Math.max(into[i] as number, largest - 8) + 4) / 4;
+  }
+
+  /** Samples around the middle of a frame times the window; beyond both ends of the padded recording it is mirrored. Whether any is not 0. */
+  #frame(samples: Float32Array, frame: number, into: Float64Array): boolean {
+    const { n } = this.#fft;
+    const last = this.samples - 1;
+    let some = false;
+    for (let i = 0, at = frame * this.#hop - n / 2; i < n; i++, at++) {
+      const inside = at < 0 ? -at : at > last ? 2 * last - at : at;
+      const sample = inside < samples.length ? (samples[inside] as number) : 0;
+      into[i] = sample * (this.#window[i] as number);
+      if (sample !== 0) some = true;
+    }
+    return some;
+  }
+}
+
+/**
+ * |X[k]|² of one of two real signals whose transform as real and imaginary part of one is Z: X[k] = (Z[k] + Z*[n−k]) / 2 for the first,
+ * (Z[k] − Z*[n−k]) / 2i for the second.
+ */
+function powerOf(re: Float64Array, im: Float64Array, sign: 1 | -1, into: Float64Array): void {
+  const n = re.length;
+  for (let k = 0; k < into.length; k++) {
+    const other = k === 0 ? 0 : n - k;
+    const a = (re[k] as number) + sign * (re[other] as number);
+    const b = (im[k] as number) - sign * (im[other] as number);
+    into[k] = (a * a + b * b) / 4;
+  }
+}

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Writes processors.safetensors beside this file: what transformers and PIL make of images and sounds that both sides compute.
+
+  pip install numpy torch transformers pillow safetensors && python3 make_processors.py
+
+The images and sounds are those of `pictureOf` and `soundOf` in processors.test.ts.
+"""
+import pathlib
+
+import numpy as np
+import PIL.Image
+from safetensors.numpy import save_file
+from transformers import WhisperFeatureExtractor
+from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+
+def words(count, seed):
+    """A linear congruential generator's upper bits, from 0 to 65535."""
+    state, out = seed, np.empty(count, np.int64)
+    for i in range(count):
+        state = (state * 1664525 + 1013904223) % 2**32
+        out[i] = state >> 16
+    return out
+
+
+def picture(width, height, channels, seed):
+    """Slopes with a third of noise."""
+    noise = words(width * height * channels, seed).reshape(height, width, channels) % 85
+    y, x, c = np.mgrid[:height, :width, :channels]
+    return ((x * 7 + y * 3 + c * 50) % 171 + noise).astype(np.uint8)
+
+
+def sound(count, seed):
+    """A tone and a third of noise; a tenth of it is silent."""
+    t = np.arange(count)
+    samples = 0.5 * np.sin(0.05 * t + 1e-6 * t * t) + (words(count, seed) - 32768) / 65536 / 2
+    samples[(t >= count // 2) & (t < count // 2 + count // 10)] = 0
+    return samples.astype(np.float32)
+
+
+out = {}
+for name, resample in {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}.items():
+    for width, height, to in [(37, 53, (16, 16)), (16, 11, (29, 40)), (64, 20, (64, 7)), (300, 9, (5, 9))]:
+        image = PIL.Image.fromarray(picture(width, height, 3, 1)).resize(to, resample)
+        out[f"resize.{name}.{width}x{height}.{to[0]}x{to[1]}"] = np.array(image)
+
+small = {"size": {"shortest_edge": 20}, "crop_size": {"height": 16, "width": 16}}
+processors = {
+    "vit": ViTImageProcessorPil(size={"height": 16, "width": 18}),
+    "vit-plain": ViTImageProcessorPil(do_resize=False, do_normalize=False),
+    "vit-unscaled": ViTImageProcessorPil(size={"height": 8, "width": 8}, do_rescale=False, do_normalize=False, resample=3),
+    "clip": CLIPImageProcessorPil(**small),
+    "clip-odd": CLIPImageProcessorPil(size={"shortest_edge": 19}, crop_size={"height": 16, "width": 14}),
+    "clip-padded": CLIPImageProcessorPil(size={"shortest_edge": 9}, crop_size={"height": 16, "width": 13}),
+    "siglip": SiglipImageProcessorPil(size={"height": 17, "width": 17}),
+    "dinov2": BitImageProcessorPil(**small, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225]),
+}
+for name, processor in processors.items():
+    for width, height in [(37, 53), (41, 12)]:
+        image = PIL.Image.fromarray(picture(width, height, 3, 2))
+        out[f"image.{name}.{width}x{height}"] = processor(image, return_tensors="np")["pixel_values"]
+rgba = PIL.Image.fromarray(picture(23, 31, 4, 3), "RGBA")
+out["image.clip.rgba"] = processors["clip"](rgba, return_tensors="np")["pixel_values"]
+grey = PIL.Image.fromarray(picture(23, 31, 1, 4)[..., 0], "L")
+out["image.clip.grey"] = processors["clip"](grey, return_tensors="np")["pixel_values"]
+
+some = np.r_[0:250:5, 2990:3000]  # frames
+for bins in (80, 128):
+    extractor = WhisperFeatureExtractor(feature_size=bins)
+    for count in (20011, 600000):
+        features = extractor(sound(count, 5), sampling_rate=16000, return_tensors="np")["input_features"]
+        assert features.shape == (1, bins, 3000)
+        out[f"whisper.{bins}.{count}"] = features[0][:, some]
+
+save_file({name: np.ascontiguousarray(value if value.dtype == np.uint8 else value.astype(np.float32)) for name, value in out.items()},
+          pathlib.Path(__file__).with_name("processors.safetensors"))

@@ -1,0 +1,358 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { ArgumentError, FormatError } from '../../src/core/errors.js';
+import { parseSafetensors } from '../../src/io/safetensors.js';
+import { openSource } from '../../src/pretrained/open-source.js';
+import { decodeImage } from '../../src/pretrained/processors/decode-image.js';
+import { Fft } from '../../src/pretrained/processors/fft.js';
+import { ImageProcessor, type RawImage } from '../../src/pretrained/processors/image.js';
+import { loadProcessor } from '../../src/pretrained/processors/load-processor.js';
+import { resize } from '../../src/pretrained/processors/resize.js';
+import { mixDown, readWav } from '../../src/pretrained/processors/wav.js';
+import { WhisperFeatureExtractor } from '../../src/pretrained/processors/whisper.js';
+import { describeShared } from '../shared.js';
+
+// What make_processors.py recorded, of images and sounds that it and these functions compute alike.
+const recorded = parseSafetensors(readFileSync(new URL('processors.safetensors', import.meta.url))).tensors;
+
+function* wordsOf(seed: number): Generator<number, never> {
+  for (let state = seed; ; ) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    yield state >>> 16;
+  }
+}
+
+function pictureOf(width: number, height: number, channels: number, seed: number): RawImage {
+  const words = wordsOf(seed);
+  const data = new Uint8Array(width * height * channels);
+  for (let y = 0, at = 0; y < height; y++)
+    for (let x = 0; x < width; x++)
+      for (let c = 0; c < channels; c++) data[at++] = ((x * 7 + y * 3 + c * 50) % 171) + (words.next().value % 85);
+  return { width, height, data };
+}
+
+function soundOf(count: number, seed: number): Float32Array {
+  const words = wordsOf(seed);
+  const silent = Math.floor(count / 2);
+  return Float32Array.from({ length: count }, (_, t) => {
+    const sample = 0.5 * Math.sin(0.05 * t + 1e-6 * t * t) + (words.next().value - 32768) / 65536 / 2;
+    return t >= silent && t < silent + Math.floor(count / 10) ? 0 : sample;
+  });
+}
+
+function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  expect(a.length).toBe(b.length);
+  let largest = 0;
+  for (let i = 0; i < a.length; i++) largest = Math.max(largest, Math.abs(a[i]! - b[i]!));
+  return largest;
+}
+
+describe('Fft', () => {
+  it.each([1, 2, 3, 8, 30, 49, 97, 400])('is the sum of its definition for %i numbers', (n) => {
+    const words = wordsOf(n);
+    const random = () => Float64Array.from({ length: n }, () => words.next().value / 32768 - 1);
+    const [re, im] = [random(), random()];
+    const expected = { re: new Float64Array(n), im: new Float64Array(n) };
+    for (let k = 0; k < n; k++) {
+      for (let j = 0; j < n; j++) {
+        const [c, s] = [Math.cos((2 * Math.PI * ((j * k) % n)) / n), -Math.sin((2 * Math.PI * ((j * k) % n)) / n)];
+        expected.re[k]! += re[j]! * c - im[j]! * s;
+        expected.im[k]! += re[j]! * s + im[j]! * c;
+      }
+    }
+    new Fft(n).transform(re, im);
+    const tolerance = n * Math.sqrt(n) * 2 ** -50; // sums of n products, their angles rounded
+    expect(largestDifference(re, expected.re)).toBeLessThan(tolerance);
+    expect(largestDifference(im, expected.im)).toBeLessThan(tolerance);
+  });
+});
+
+describe('WhisperFeatureExtractor', () => {
+  const frames = [...Array.from({ length: 50 }, (_, i) => i * 5), ...Array.from({ length: 10 }, (_, i) => 2990 + i)];
+  it.each([80, 128])('gives what transformers gives, of %i bins, padded and cut', (bins) => {
+    const extractor = new WhisperFeatureExtractor({ feature_size: bins });
+    const { data, shape } = extractor.process([soundOf(20011, 5), soundOf(600000, 5)]);
+    expect(shape).toEqual([2, bins, 3000]);
+    for (const [i, count] of [20011, 600000].entries()) {
+      const expected = recorded.get(`whisper.${bins}.${count}`)!.data();
+      const found = Array.from({ length: bins }, (_, bin) =>
+        frames.map((frame) => data[(i * bins + bin) * 3000 + frame]!),
+      );
+      expect(largestDifference(found.flat(), expected)).toBeLessThan(1e-4);
+    }
+  });
+
+  it('gives a recording alone what it gives it beside others', () => {
+    const extractor = new WhisperFeatureExtractor();
+    const both = extractor.process([soundOf(5000, 1), soundOf(7000, 2)]).data;
+    expect(both.slice(both.length / 2)).toEqual(extractor.process([soundOf(7000, 2)]).data);
+  });
+
+  it('takes silence, and refuses what is no number', () => {
+    const extractor = new WhisperFeatureExtractor({
+      feature_extractor_type: 'WhisperFeatureExtractor',
+      chunk_length: 1,
+    });
+    expect(new Set(extractor.process([new Float32Array(0)]).data)).toEqual(new Set([-1.5]));
+    for (const sample of [Number.NaN, Number.POSITIVE_INFINITY])
+      expect(() => extractor.process([Float32Array.of(0, sample)])).toThrow(/a sample is no finite number/);
+    expect(() => extractor.process([[1, 2]] as never)).toThrow(ArgumentError);
+    const wrong = [{ n_fft: 401 }, { feature_size: 0 }, { hop_length: '160' }, { dither: 0.1 }, { chunk_length: 1e9 }];
+    for (const config of wrong) expect(() => new WhisperFeatureExtractor(config)).toThrow(FormatError);
+  });
+});
+
+await describeShared('Whisper on a real recording', 'checkpoints/real', 'jfk-16k.wav', async (shared) => {
+  it('gives the features of transformers', async () => {
+    const { samplingRate, channels } = readWav(await shared.bytes('jfk-16k.wav'));
+    expect(samplingRate).toBe(16000);
+    const { data } = new WhisperFeatureExtractor().process(channels);
+    const expected = parseSafetensors(await shared.bytes('whisper-tiny.en.safetensors')).tensors.get('input_features')!;
+    expect(expected.shape).toEqual([80, 3000]);
+    expect(largestDifference(data, expected.data())).toBeLessThan(1e-4);
+  });
+});
+
+describe('resize', () => {
+  const filters = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'];
+  it.each([...filters.entries()])('filter %i, %s, gives the bytes of PIL', (resample, name) => {
+    const all = [...recorded.values()].filter((entry) => entry.name.startsWith(`resize.${name}.`));
+    expect(all).toHaveLength(4);
+    for (const entry of all) {
+      const [width, height, toWidth, toHeight] = entry.name.match(/\d+/g)!.map(Number) as [
+        number,
+        number,
+        number,
+        number,
+      ];
+      const image = pictureOf(width, height, 3, 1);
+      const { data } = resize({ ...image, channels: 3 }, toWidth, toHeight, resample);
+      expect(Array.from(data), entry.name).toEqual(Array.from(entry.data()));
+    }
+  });
+});
+
+describe('ImageProcessor', () => {
+  const small = { size: { shortest_edge: 20 }, crop_size: { height: 16, width: 16 } };
+  const imagenet = { image_mean: [0.485, 0.456, 0.406], image_std: [0.229, 0.224, 0.225] };
+  const configs: Record<string, Record<string, unknown>> = {
+    vit: { image_processor_type: 'ViTImageProcessorFast', size: { height: 16, width: 18 } },
+    'vit-plain': { image_processor_type: 'ViTImageProcessor', do_resize: false, do_normalize: false },
+    'vit-unscaled': {
+      feature_extractor_type: 'ViTFeatureExtractor',
+      size: 8,
+      do_rescale: false,
+      do_normalize: false,
+      resample: 3,
+    },
+    clip: { feature_extractor_type: 'CLIPFeatureExtractor', size: 20, crop_size: 16 },
+    'clip-odd': {
+      image_processor_type: 'CLIPImageProcessor',
+      size: { shortest_edge: 19 },
+      crop_size: { height: 16, width: 14 },
+    },
+    'clip-padded': {
+      image_processor_type: 'CLIPImageProcessor',
+      size: { shortest_edge: 9 },
+      crop_size: { height: 16, width: 13 },
+    },
+    siglip: { image_processor_type: 'SiglipImageProcessor', size: { height: 17, width: 17 } },
+    dinov2: { image_processor_type: 'BitImageProcessor', ...small, ...imagenet },
+  };
+  const sizes = [
+    [37, 53],
+    [41, 12],
+  ] as const;
+  for (const [name, config] of Object.entries(configs)) {
+    it.each(sizes)(`${name} gives what transformers gives of %i × %i`, (width, height) => {
+      const expected = recorded.get(`image.${name}.${width}x${height}`)!;
+      const { data, shape } = new ImageProcessor(config).process([pictureOf(width, height, 3, 2)]);
+      expect(shape).toEqual(expected.shape);
+      // float32 roundings of transformers' steps, on values up to 255 or 2.7
+      expect(largestDifference(data, expected.data())).toBeLessThan(1e-6);
+    });
+  }
+
+  it.each([
+    ['rgba', 4, 3],
+    ['grey', 1, 4],
+  ] as const)('converts %s', (name, channels, seed) => {
+    const { data } = new ImageProcessor(configs.clip!).process([pictureOf(23, 31, channels, seed)]);
+    expect(largestDifference(data, recorded.get(`image.clip.${name}`)!.data())).toBeLessThan(1e-6);
+  });
+
+  it('makes one batch of images of several sizes, if they become one', () => {
+    const images = [pictureOf(37, 53, 3, 2), pictureOf(41, 12, 3, 2)];
+    const { data, shape } = new ImageProcessor(configs.clip!).process(images);
+    expect(shape).toEqual([2, 3, 16, 16]);
+    const expected = recorded.get('image.clip.41x12')!.data();
+    expect(largestDifference(data.subarray(data.length / 2), expected)).toBeLessThan(1e-6);
+    expect(() => new ImageProcessor(configs['vit-plain']!).process(images)).toThrow(/37 × 53 and 41 × 12/);
+  });
+
+  it('goes by the model where the file names no processor', () => {
+    const by = (modelType: string) =>
+      new ImageProcessor({ ...small, ...imagenet }, modelType).process([pictureOf(37, 53, 3, 2)]);
+    expect(largestDifference(by('dinov2').data, recorded.get('image.dinov2.37x53')!.data())).toBeLessThan(1e-6);
+    expect(() => by('bert')).toThrow(/image_processor_type is undefined, expected one of ViTImageProcessor, CLIP/);
+  });
+
+  it('refuses what it has not', () => {
+    const vit = { image_processor_type: 'ViTImageProcessor' };
+    const wrong = [
+      { image_processor_type: 'DetrImageProcessor' },
+      { ...vit, size: { longest_edge: 3 } },
+      { ...vit, size: { shortest_edge: 3, longest_edge: 5 } },
+      { ...vit, size: 1e9 },
+      { ...vit, resample: 7 },
+      { ...vit, do_resize: 'yes' },
+      { ...vit, image_mean: [1, 2] },
+      { ...vit, image_std: [1, 0, 1] },
+      { ...vit, do_center_crop: true, crop_size: { shortest_edge: 3 } },
+      { ...vit, do_pad: true },
+    ];
+    for (const config of wrong) expect(() => new ImageProcessor(config), JSON.stringify(config)).toThrow(FormatError);
+    const processor = new ImageProcessor(vit);
+    const bytes = new Uint8Array(12);
+    const images = [
+      undefined,
+      {},
+      { width: 2, height: 3, data: bytes },
+      { width: 0, height: 2, data: bytes },
+      { width: 2, height: 2, data: [1] },
+    ];
+    for (const image of images) expect(() => processor.process([image as RawImage])).toThrow(ArgumentError);
+    expect(() => processor.process([])).toThrow(ArgumentError);
+    const line = { width: 1, height: 60000, data: new Uint8Array(180000) };
+    expect(() => new ImageProcessor(configs.clip!).process([line])).toThrow(/would become 1200000 pixels long/);
+  });
+});
+
+describe('loadProcessor', () => {
+  const file = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+  const vit = { image_processor_type: 'ViTImageProcessor', size: { height: 16, width: 16 } };
+  const load = async (files: Record<string, unknown>, modelType: string) =>
+    loadProcessor(
+      await openSource({
+        'config.json': file({}),
+        ...Object.fromEntries(Object.entries(files).map(([name, value]) => [name, file(value)])),
+      }),
+      modelType,
+    );
+  it('takes either file, and none', async () => {
+    expect(await load({}, 'bert')).toBeNull();
+    expect(await load({ 'processor_config.json': { processor_class: 'X' } }, 'bert')).toBeNull();
+    expect(await load({ 'preprocessor_config.json': { feature_size: 80 } }, 'whisper')).toBeInstanceOf(
+      WhisperFeatureExtractor,
+    );
+    const nested = { 'processor_config.json': { feature_extractor: { feature_size: 128 } } };
+    expect(await load(nested, 'whisper')).toMatchObject({ featureSize: 128 });
+    expect(await load({ 'preprocessor_config.json': vit }, 'vit')).toBeInstanceOf(ImageProcessor);
+    expect(await load({ 'processor_config.json': { image_processor: vit } }, 'clip')).toBeInstanceOf(ImageProcessor);
+    const bad = load({ 'preprocessor_config.json': { size: 'large' } }, 'vit');
+    await expect(bad).rejects.toThrow(/the given files: preprocessor_config.json: size is "\\"large\\""/);
+  });
+});
+
+describe('decodeImage', async () => {
+  // 2 × 1, red and half transparent blue
+  const png = Buffer.from(
+    'iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAYAAAD0In+KAAAAEUlEQVR4nGP4z8Dwn4HhfwMAD3oDfgvLLrEAAAAASUVORK5CYII=',
+    'base64',
+  );
+  const hasSharp = await import('sharp' as string).then(
+    () => true,
+    () => false,
+  );
+  it('says what to install where sharp is not', async () => {
+    if (hasSharp) await expect(decodeImage(png.subarray(0, 20))).rejects.toThrow(FormatError);
+    else await expect(decodeImage(png)).rejects.toThrow(/npm install sharp/);
+    await expect(decodeImage('image.png' as never)).rejects.toThrow(ArgumentError);
+  });
+  it.skipIf(!hasSharp)('reads pixels', async () => {
+    const expected = { width: 2, height: 1, data: Uint8Array.of(255, 0, 0, 255, 0, 0, 255, 128) };
+    for (const file of [png, new Blob([png])]) {
+      const { width, height, data } = await decodeImage(file);
+      expect({ width, height, data: Uint8Array.from(data) }).toEqual(expected);
+    }
+  });
+});
+
+describe('readWav', () => {
+  /** A file with chunks of these names. */
+  function riff(...chunks: [string, Uint8Array][]): Uint8Array {
+    const body = chunks.map(([name, data]) => [
+      ...Buffer.from(name),
+      ...le(data.length, 4),
+      ...data,
+      ...(data.length % 2 ? [0] : []),
+    ]);
+    return Uint8Array.from([
+      ...Buffer.from('RIFF'),
+      ...le(4 + body.flat().length, 4),
+      ...Buffer.from('WAVE'),
+      ...body.flat(),
+    ]);
+  }
+  const le = (value: number, bytes: number) =>
+    Array.from({ length: bytes }, (_, i) => Math.floor(value / 256 ** i) & 255);
+  const format = (kind: number, channels: number, bits: number, rate = 8000) =>
+    Uint8Array.from([...le(kind, 2), ...le(channels, 2), ...le(rate, 4), ...le(0, 4), ...le(0, 2), ...le(bits, 2)]);
+  const bytesOf = (array: ArrayBufferView) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+
+  const files: [string, number, number, Uint8Array, number[]][] = [
+    ['8-bit', 1, 8, Uint8Array.of(0, 128, 255, 64), [-1, 0, 127 / 128, -0.5]],
+    ['16-bit', 1, 16, bytesOf(Int16Array.of(-32768, 0, 16384, -1)), [-1, 0, 0.5, -(2 ** -15)]],
+    [
+      '24-bit',
+      1,
+      24,
+      Uint8Array.of(0, 0, 0x80, 0, 0, 0, 1, 0, 0x40, 0xff, 0xff, 0xff),
+      [-1, 0, 0.5 + 2 ** -23, -(2 ** -23)],
+    ],
+    ['32-bit', 1, 32, bytesOf(Int32Array.of(-(2 ** 31), 0, 2 ** 30, -(2 ** 8))), [-1, 0, 0.5, -(2 ** -23)]],
+    ['float', 3, 32, bytesOf(Float32Array.of(-1, 0.25, 1.5, 0)), [-1, 0.25, 1.5, 0]],
+    ['double', 3, 64, bytesOf(Float64Array.of(-1, 0.25, 1.5, 0)), [-1, 0.25, 1.5, 0]],
+  ];
+  it.each(files)('reads %s samples, of one channel and of two', (_, kind, bits, data, expected) => {
+    const mono = readWav(riff(['LIST', Uint8Array.of(1, 2, 3)], ['fmt ', format(kind, 1, bits)], ['data', data]));
+    expect(mono).toEqual({ samplingRate: 8000, channels: [Float32Array.from(expected)] });
+    expect(mixDown(mono)).toEqual(Float32Array.from(expected));
+    const stereo = readWav(riff(['fmt ', format(kind, 2, bits)], ['data', data]));
+    const channel = (first: number) => Float32Array.of(expected[first]!, expected[first + 2]!);
+    expect(stereo.channels).toEqual([channel(0), channel(1)]);
+    const mean = (i: number) => (channel(0)[i]! + channel(1)[i]!) / 2;
+    expect(mixDown(stereo)).toEqual(Float32Array.of(mean(0), mean(1)));
+  });
+
+  it('reads extensible formats, and files that end early', () => {
+    const extensible = Uint8Array.from([
+      ...format(0xfffe, 1, 16),
+      ...le(22, 2),
+      ...le(16, 2),
+      ...le(4, 4),
+      ...le(1, 2),
+      ...new Uint8Array(14),
+    ]);
+    const file = riff(['fmt ', extensible], ['data', bytesOf(Int16Array.of(1, 2, 3))]);
+    expect(readWav(file).channels[0]!.length).toBe(3);
+    expect(readWav(file.subarray(0, -3)).channels[0]!.length).toBe(1);
+  });
+
+  it('refuses everything else', () => {
+    const data: [string, Uint8Array] = ['data', new Uint8Array(4)];
+    const wrong = [
+      new Uint8Array(0),
+      Uint8Array.from(Buffer.from('RIFX....WAVE')),
+      riff(data),
+      riff(['fmt ', format(1, 1, 16)]),
+      riff(['fmt ', format(1, 1, 16).subarray(0, 8)], data),
+      riff(['fmt ', format(6, 1, 8)], data),
+      riff(['fmt ', format(1, 1, 12)], data),
+      riff(['fmt ', format(1, 0, 16)], data),
+      riff(['fmt ', format(1, 1, 16, 0)], data),
+    ];
+    for (const file of wrong) expect(() => readWav(file)).toThrow(FormatError);
+    expect(() => readWav('file.wav' as never)).toThrow(ArgumentError);
+  });
+});
