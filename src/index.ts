@@ -16,25 +16,7 @@ export type { CommandInfo, CommandTiming, Program } from './core/program.js';
 export { Random } from './core/random.js';
 export { type DType, type NestedNumbers, type Shape, Tensor, type TensorData } from './core/tensor.js';
 export * from './generate/index.js';
-export type { AttentionMaps } from './inspect/attention-maps.js';
-export { type ModelCost, modelCost } from './inspect/cost.js';
-export { type HeadStatistics, headStatistics } from './inspect/heads.js';
-export { type HeatMapOptions, renderHeatMap } from './inspect/heat-map.js';
-export { type OpProfile, profile, renderProfile } from './inspect/profile.js';
-export { type AttentionMap, type Curve, curvesSvg, heatMapGridSvg } from './inspect/svg.js';
-export {
-  type AttentionTrace,
-  type EmbeddingTrace,
-  type FeedForwardTrace,
-  type LayerTrace,
-  type NormTrace,
-  type StackTrace,
-  type SubLayerTrace,
-  type Trace,
-  trace,
-  type Values,
-} from './inspect/trace.js';
-export { type HeadId, withoutHeads } from './inspect/without-heads.js';
+export * from './inspect/index.js';
 export { openSafetensors, type SafetensorsFile, saveSafetensors } from './io/file.js';
 export type { LoadOptions } from './io/folder.js';
 export {

@@ -1,6 +1,6 @@
 // The encoders that bench/encoder.ts, contention.ts and wasm.ts run: BERT's layers (post-norm, GELU) without embeddings.
 
-import { type Device, type Encoder, Random, type Tensor, TokenBatch, Transformer } from '../../src/index.js';
+import { type Device, Random, type Stack, type Tensor, TokenBatch, Transformer } from '../../src/index.js';
 import { patterned } from './ours.js';
 
 export interface EncoderSizes {
@@ -47,7 +47,7 @@ export function makeEncoder(device: Device, { layers, dModel, heads, dFF }: Enco
   return model;
 }
 
-export const stackOf = (model: Transformer): Encoder => model.transformer.encoder as Encoder;
+export const stackOf = (model: Transformer): Stack => model.encoder as Stack;
 
 /** Of the features that go in, [batch · tokens, dModel]; peers have them as [batch, tokens, dModel]. See `pattern`. */
 export const PERIOD = 1021;

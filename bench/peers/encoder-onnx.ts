@@ -1,6 +1,6 @@
 // The encoders of bench/harness/encoders.ts as ONNX graphs with the same weights.
 
-import type { Encoder, Linear, Tensor } from '../../src/index.js';
+import type { Linear, Stack, Tensor } from '../../src/index.js';
 import type { EncoderSizes } from '../harness/encoders.js';
 import { type Initializer, type Node, serializeOnnx } from './onnx.js';
 
@@ -10,7 +10,7 @@ const MICROSOFT = 'com.microsoft';
  * A .onnx file: input `x` and output `y`, float32 [batch, tokens, dModel] of any batch and tokens. It has the operators into
  * which ONNX Runtime's own tool for BERT (`python -m onnxruntime.transformers.optimizer`) fuses a graph: its fastest form.
  */
-export function encoderOnnx(encoder: Encoder, { dModel, heads }: EncoderSizes): Uint8Array {
+export function encoderOnnx(encoder: Stack, { dModel, heads }: EncoderSizes): Uint8Array {
   const nodes: Node[] = [];
   const initializers: Initializer[] = [];
   const constant = (name: string, tensor: Tensor): string => {
@@ -32,12 +32,12 @@ export function encoderOnnx(encoder: Encoder, { dModel, heads }: EncoderSizes): 
 
   const epsilon = { epsilon: { float: 1e-5 } };
   let x = 'x';
-  encoder.layers.forEach(({ selfAttn, linear1, linear2, norm1, norm2 }, i) => {
+  encoder.layers.forEach(({ selfAttn, feedForward: { linear1, linear2 }, norm1, norm2 }, i) => {
     const at = (name: string) => `layer${i}.${name}`;
     const mixed = node(
       'Attention',
       at('attention'),
-      [x, constant(at('qkv.weight'), selfAttn.inProjWeight), constant(at('qkv.bias'), selfAttn.inProjBias as Tensor)],
+      [x, constant(at('qkv.weight'), selfAttn.qkv.weight), constant(at('qkv.bias'), selfAttn.qkv.bias as Tensor)],
       { num_heads: { int: heads } },
     );
     const normed = node(

@@ -2,9 +2,9 @@ import { afterEvents } from '../backend/after-events.js';
 import { checkArray, checkOptions, checkSignal, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
-import type { Transformer } from '../models/transformer.js';
 import { checkIds, packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
 import { BeamSearch } from './beam-search.js';
+import type { Generative } from './generative.js';
 import {
   type GenerateOptions,
   type GenerateResult,
@@ -22,7 +22,7 @@ import { endSession, type Session, startSession } from './session.js';
 const PAUSE_AFTER = 5;
 
 /** See `Transformer.generate`. */
-export async function generate(model: Transformer, input: Tokens, options: GenerateOptions): Promise<GenerateResult> {
+export async function generate(model: Generative, input: Tokens, options: GenerateOptions): Promise<GenerateResult> {
   checkOptions('generate', options);
   const steps = run(model, input, options);
   for (;;) {
@@ -33,7 +33,7 @@ export async function generate(model: Transformer, input: Tokens, options: Gener
 
 /** See `Transformer.stream`. */
 export async function* stream(
-  model: Transformer,
+  model: Generative,
   input: Tokens,
   options: GenerateOptions,
 ): AsyncGenerator<TokenEvent, GenerateResult, void> {
@@ -54,13 +54,13 @@ export async function* stream(
 
 /** Yields what each step decided. */
 async function* run(
-  model: Transformer,
+  model: Generative,
   input: Tokens,
   options: GenerateOptions,
 ): AsyncGenerator<TokenEvent[], GenerateResult, void> {
   checkHooks(options);
   options.signal?.throwIfAborted();
-  if (model.transformer.decoder === null) throw new ArgumentError('generate: the model has no decoder');
+  if (model.decoder === null) throw new ArgumentError('generate: the model has no decoder');
   const inputs = await readSequences('generate', model, input);
   if (inputs.length === 0) throw new ArgumentError('generate: there are no inputs');
   const plan = resolveOptions(model, inputs, options);
@@ -89,7 +89,7 @@ function checkHooks({ signal, onToken, stop, logitsProcessors = [] }: GenerateOp
 
 /** The inputs of one batch to their ends. */
 async function* decode(
-  model: Transformer,
+  model: Generative,
   plan: Plan,
   { signal, onToken }: GenerateOptions,
 ): AsyncGenerator<TokenEvent[], Search, void> {
@@ -162,18 +162,24 @@ function collect(found: readonly (readonly Hypothesis[])[]): GenerateResult {
 }
 
 /** What each token that was read looked at: one pass over the finished sequences, so that steps need not keep it. */
-function attentionsOf(model: Transformer, { inputs }: Plan, result: GenerateResult): AttentionMaps {
+function attentionsOf(model: Generative, { inputs }: Plan, result: GenerateResult): AttentionMaps {
   const of = result.inputs.map((input) => inputs[input] as PlannedInput);
   const read = result.sequences.map((tokens, i) => {
     const { prompt } = of[i] as PlannedInput;
     return [...prompt, ...tokens.slice(0, (result.logProbabilities[i] as number[]).length - 1)];
   });
-  return model.attentionMaps(model.transformer.encoder ? packed(of.map(({ tokens }) => tokens)) : null, packed(read));
+  const sources = model.maxSourceLength ? packed(of.map(({ tokens }) => tokens)) : null;
+  if (model.attentionMaps) return model.attentionMaps(sources, packed(read));
+  throw new ArgumentError('generate: outputAttentions needs a model that has attentionMaps');
 }
 
 /** The sequences as arrays of tokens. */
-export async function readSequences(name: string, model: Transformer, tokens: Tokens): Promise<number[][]> {
-  const { rows } = rowsOf(name, await readTokens(name, tokens), model.config.padId);
+export async function readSequences(
+  name: string,
+  model: Pick<Generative, 'padId'>,
+  tokens: Tokens,
+): Promise<number[][]> {
+  const { rows } = rowsOf(name, await readTokens(name, tokens), model.padId ?? null);
   checkIds(name, rows);
   return rows.map((row) => Array.from(row));
 }

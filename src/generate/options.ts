@@ -15,9 +15,9 @@ import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 import { isList } from '../core/kinds.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
-import type { Transformer } from '../models/transformer.js';
 import { maxCacheRows } from '../ops/kv-cache.js';
 import { maxTopK } from '../ops/top-k.js';
+import type { Generative } from './generative.js';
 import type { LogitsProcessor } from './processors.js';
 
 /** Names and meanings are Hugging Face's where it has the option. */
@@ -201,20 +201,20 @@ type Settings = Omit<Plan, 'inputs' | 'width' | 'group' | 'vocabulary' | 'maxRan
 
 /** Checks options. `inputs` are sources, or prompts of a decoder-only model. */
 export function resolveOptions(
-  model: Transformer,
+  model: Generative,
   inputs: readonly (readonly number[])[],
   options: GenerateOptions,
 ): Plan {
-  const { config } = model;
+  const { maxLength, maxSourceLength = 0 } = model;
   const prompts = promptsOf(model, inputs);
-  const left = config.maxLength - longest(prompts) + 1;
+  const left = maxLength - longest(prompts) + 1;
   const room = options.cropContext ? Number.MAX_SAFE_INTEGER : left;
-  if (room < 1) refuse(`a prompt is longer than the model's maxLength, ${config.maxLength}`);
+  if (room < 1) refuse(`a prompt is longer than the model's maxLength, ${maxLength}`);
   const settings = settingsOf(model, options, room);
   const { numBeams, numReturnSequences, maxNewTokens } = settings;
   check('maxNewTokens', maxNewTokens, isCount, 'a positive integer');
-  const further = config.encoderLayers > 0 ? '' : '; cropContext: true goes on beyond it';
-  const most = `at most ${room}: the model's maxLength is ${config.maxLength}${further}`;
+  const further = maxSourceLength > 0 ? '' : '; cropContext: true goes on beyond it';
+  const most = `at most ${room}: the model's maxLength is ${maxLength}${further}`;
   check('maxNewTokens', maxNewTokens, (n) => n <= room, most);
   const maxSequences = maxCacheRows(model.device);
   checkEach(settings, maxSequences);
@@ -235,16 +235,16 @@ export function resolveOptions(
       prefix: prefixes[index] as readonly number[],
     })),
     width,
-    group: config.encoderLayers > 0 || numBeams > 1 ? width : 1,
-    vocabulary: config.targetVocab,
+    group: maxSourceLength > 0 || numBeams > 1 ? width : 1,
+    vocabulary: model.vocabSize,
     maxRanked: maxTopK(model.device),
     maxSequences,
     ...settings,
   };
 }
 
-function settingsOf(model: Transformer, options: GenerateOptions, room: number): Settings {
-  const { stop, stopTokens = endOf(model), ...others } = options;
+function settingsOf(model: Generative, options: GenerateOptions, room: number): Settings {
+  const { stop, stopTokens = model.endIds, ...others } = options;
   if (!isList(stopTokens)) refuse(`stopTokens is ${describeValue(stopTokens)}, expected an array of tokens`);
   return withDefaults<Settings>(others, {
     numBeams: 1,
@@ -278,9 +278,14 @@ function check(name: string, value: number, accepts: (value: number) => boolean,
   checkNumber('generate', name, value, accepts, expected);
 }
 
-export function checkTokens(op: string, name: string, tokens: Iterable<number>, { config }: Transformer): void {
-  const isToken = (id: number) => isWhole(id) && id < config.targetVocab;
-  for (const id of tokens) checkNumber(op, name, id, isToken, `a token below ${config.targetVocab}`);
+export function checkTokens(
+  op: string,
+  name: string,
+  tokens: Iterable<number>,
+  { vocabSize }: Pick<Generative, 'vocabSize'>,
+): void {
+  const isToken = (id: number) => isWhole(id) && id < vocabSize;
+  for (const id of tokens) checkNumber(op, name, id, isToken, `a token below ${vocabSize}`);
 }
 
 function checkEach(settings: Settings, maxSequences: number): void {
@@ -304,10 +309,10 @@ function checkEach(settings: Settings, maxSequences: number): void {
 }
 
 /** `left` is how many tokens the model can read at once beyond the prompt. */
-function checkTogether(settings: Settings, options: GenerateOptions, { config }: Transformer, left: number): void {
+function checkTogether(settings: Settings, options: GenerateOptions, model: Generative, left: number): void {
   const { numBeams, numReturnSequences, doSample, temperature, topK, topP, minP } = settings;
   const { cropContext, outputAttentions, maxNewTokens } = settings;
-  if (cropContext && config.encoderLayers > 0) refuse('cropContext needs a decoder-only model');
+  if (cropContext && model.maxSourceLength) refuse('cropContext needs a decoder-only model');
   if (cropContext && outputAttentions && maxNewTokens > left) refuse('outputAttentions needs outputs within maxLength');
   if (numBeams > 1 && options.onToken) refuse('onToken is given, but tokens of beams are final only at the end');
   if (numBeams > 1 && numReturnSequences > numBeams)
@@ -318,23 +323,16 @@ function checkTogether(settings: Settings, options: GenerateOptions, { config }:
 }
 
 /** What the decoder reads first: the input of a decoder-only model, elsewhere the start. */
-function promptsOf({ config, tokenizers }: Transformer, inputs: readonly (readonly number[])[]) {
-  const bosId = tokenizers.target?.bosId ?? config.bosId;
-  const prompts = inputs.map((tokens) => (config.encoderLayers > 0 || tokens.length === 0 ? [bosId] : tokens));
-  if (bosId >= config.targetVocab && prompts.some((prompt, i) => prompt !== inputs[i])) {
-    const otherwise = config.encoderLayers > 0 ? '' : ', or give prompts that are not empty';
+function promptsOf({ startId, vocabSize, maxSourceLength = 0 }: Generative, inputs: readonly (readonly number[])[]) {
+  if (inputs.every(({ length }) => length > 0) && maxSourceLength === 0) return inputs;
+  if (startId === null || startId >= vocabSize) {
+    const otherwise = maxSourceLength > 0 ? '' : ', or give prompts that are not empty';
     refuse(
-      `bosId is ${bosId}, but it begins outputs and targetVocab is ${config.targetVocab}: ` +
+      `bosId is ${startId}, but it begins outputs and targetVocab is ${vocabSize}: ` +
         `give the model, or its target tokenizer, a bosId below that${otherwise}`,
     );
   }
-  return prompts;
-}
-
-/** A tokenizer that has no end means that there is none, whatever number the config gives it. */
-function endOf({ config, tokenizers }: Transformer): number[] {
-  const eosId = tokenizers.target ? tokenizers.target.eosId : config.eosId;
-  return eosId !== undefined && eosId < config.targetVocab ? [eosId] : [];
+  return inputs.map((tokens) => (maxSourceLength > 0 || tokens.length === 0 ? [startId] : tokens));
 }
 
 /** The length of the longest. */

@@ -1,13 +1,13 @@
 import type { Device } from '../core/device.js';
-import { DisposedError } from '../core/errors.js';
+import { ArgumentError, DisposedError } from '../core/errors.js';
 import { orDispose } from '../core/or-dispose.js';
 import type { Program } from '../core/program.js';
 import type { Tensor } from '../core/tensor.js';
-import { inference } from '../models/inference.js';
-import type { Transformer } from '../models/transformer.js';
-import type { DecoderState } from '../nn/kv-cache.js';
-import { packed, type TokenBatch, type Tokens } from '../nn/token-batch.js';
+import type { DecoderState, Memory } from '../nn/decoder-state.js';
+import { inference } from '../nn/module.js';
+import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { maxCacheRows } from '../ops/kv-cache.js';
+import type { Generative } from './generative.js';
 import { longest, type Plan } from './options.js';
 import { MAX_STEPS_AHEAD, Ranker, type Ranking, rankedOf } from './ranking.js';
 
@@ -89,12 +89,12 @@ export class Session {
   /** `sources` are ignored without an encoder. */
   constructor(
     readonly key: string,
-    private readonly model: Transformer,
+    private readonly model: Generative,
     sources: Sources,
     { groups, beams, maxLength, sourceLength, ranked, stops }: Sizes,
   ) {
     this.state = inference(model, () => {
-      const from = sourceLength > 0 ? { memory: model.encode(packed(sources)), sourceLength } : { sequences: groups };
+      const from = sourceLength > 0 ? { memory: encode(model, packed(sources)), sourceLength } : { sequences: groups };
       return model.startDecoding({ beams, maxLength, ...from });
     });
     const { device } = model;
@@ -114,7 +114,7 @@ export class Session {
     const tokens = packed(sources);
     if (`${tokens.lengths}` === this.#encodedLengths && tokens.ids.length <= MOST_RECORDED) {
       if (this.#encoding === null) {
-        const batch = model.device.unscoped(() => model.batch(tokens));
+        const batch = model.device.unscoped(() => TokenBatch.from(model.device, 'source', tokens, null));
         const program = orDispose(batch, () => model.device.record(() => this.#remember(batch)));
         this.#encoding = { batch, program };
       }
@@ -128,7 +128,7 @@ export class Session {
 
   #remember(sources: Tokens): void {
     const { model, state } = this;
-    inference(model, () => model.restartDecoding(state, model.encode(sources)));
+    inference(model, () => model.restartDecoding(state, encode(model, sources)));
   }
 
   #forgetEncoding(): void {
@@ -201,7 +201,7 @@ export class Session {
     const all = Array.from({ length: state.sequences }, (_, i) => (contexts[i] ?? [0]).slice(-state.sizes.capacity));
     this.#lengths.set(all.map(({ length }) => length));
     this.#isFirst = false;
-    const result = this.model.prefill(state, packed(all));
+    const result = prefill(this.model, state, packed(all));
     this.#ranker.rank(result, state.tokens, forbids);
     const rankings = this.#ranker.read(1, state.sequences, logits ? result : null);
     result.dispose(); // once that has run
@@ -280,6 +280,16 @@ export class Session {
   }
 }
 
+function encode(model: Generative, sources: Tokens): Memory {
+  if (model.encode) return model.encode(sources);
+  throw new ArgumentError('generate: the model has a maxSourceLength, but no encode()');
+}
+
+function prefill(model: Generative, state: DecoderState, prompts: Tokens): Tensor {
+  if (model.prefill) return model.prefill(state, prompts);
+  throw new ArgumentError('generate: the model reads no sources, and has no prefill()');
+}
+
 /** Its result is the order, to be written before it runs. */
 function recordReorder(device: Device, length: number, reorder: (order: Tensor) => void): Program<Tensor> {
   return device.record(() => {
@@ -298,9 +308,9 @@ interface Sessions {
 }
 
 /** null: the model was disposed of. */
-const registry = new WeakMap<Transformer, Sessions | null>();
+const registry = new WeakMap<Generative, Sessions | null>();
 
-function sessionsOf(model: Transformer): Sessions {
+function sessionsOf(model: Generative): Sessions {
   const known = registry.get(model);
   if (known === null) throw new DisposedError('generate: the model has already been disposed');
   const sessions = known ?? { idle: [], busy: new Set() };
@@ -309,9 +319,9 @@ function sessionsOf(model: Transformer): Sessions {
 }
 
 /** A session for the inputs, which has read their sources. Give it back with `endSession`. */
-export function startSession(model: Transformer, plan: Plan): Session {
+export function startSession(model: Generative, plan: Plan): Session {
   const { inputs, width, group, maxNewTokens, stopTokens } = plan;
-  const { maxLength } = model.config;
+  const { maxLength, maxSourceLength = 0 } = model;
   const prompts = inputs.map(({ prompt }) => prompt);
   const sources = inputs.map(({ tokens }) => tokens);
   const { idle, busy } = sessionsOf(model);
@@ -319,7 +329,7 @@ export function startSession(model: Transformer, plan: Plan): Session {
     groups: (inputs.length * width) / group,
     beams: group,
     maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1)),
-    sourceLength: model.transformer.encoder ? Math.min(maxLength, roundUp(longest(sources))) : 0,
+    sourceLength: maxSourceLength > 0 ? Math.min(maxSourceLength, roundUp(longest(sources))) : 0,
     ranked: rankedOf(plan),
     stops: stopTokens.size,
   };
@@ -336,7 +346,7 @@ export function startSession(model: Transformer, plan: Plan): Session {
 }
 
 /** Keeps it for the next batch, unless it went with its model. */
-export function endSession(model: Transformer, session: Session): void {
+export function endSession(model: Generative, session: Session): void {
   const sessions = registry.get(model);
   if (!sessions?.busy.delete(session)) return;
   sessions.idle.push(session);
@@ -344,7 +354,7 @@ export function endSession(model: Transformer, session: Session): void {
 }
 
 /** Frees what the model has for generation, for good: what generates with it fails at its next step. */
-export function disposeSessions(model: Transformer): void {
+export function disposeSessions(model: Generative): void {
   const { idle, busy } = registry.get(model) ?? { idle: [], busy: [] };
   registry.set(model, null);
   for (const session of [...idle, ...busy]) session.dispose();

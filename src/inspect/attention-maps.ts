@@ -1,5 +1,5 @@
 import type { Tensor } from '../core/tensor.js';
-import type { Stacks } from '../nn/stacks.js';
+import type { MultiHeadAttention } from '../nn/attention.js';
 
 /** Attention probabilities of every layer, each [B, heads, Tq, Tk]. */
 export interface AttentionMaps {
@@ -8,18 +8,11 @@ export interface AttentionMaps {
   readonly cross: Tensor[];
 }
 
-/** The attentions of all layers, by what they are. */
-export function attentionsOf({ encoder, decoder }: Stacks) {
-  return {
-    encoder: encoder?.layers.map((layer) => layer.selfAttn) ?? [],
-    decoder: decoder?.layers.map((layer) => layer.selfAttn) ?? [],
-    cross: decoder?.layers.flatMap((layer) => layer.multiheadAttn ?? []) ?? [],
-  };
-}
+/** The attentions of a model's layers, by what they are. */
+export type AttentionsByKind = Readonly<Record<keyof AttentionMaps, readonly MultiHeadAttention[]>>;
 
-/** What the attentions of the stacks look at while `pass` runs through them. */
-export function observeAttention(stacks: Stacks, pass: () => unknown): AttentionMaps {
-  const attentions = attentionsOf(stacks);
+/** What attentions look at while `pass` runs through them. */
+export function observeAttention(attentions: AttentionsByKind, pass: () => unknown): AttentionMaps {
   const maps: AttentionMaps = { encoder: [], decoder: [], cross: [] };
   for (const kind of ['encoder', 'decoder', 'cross'] as const) {
     for (const attention of attentions[kind]) attention.observe = (weights) => maps[kind].push(weights);
@@ -33,12 +26,12 @@ export function observeAttention(stacks: Stacks, pass: () => unknown): Attention
 }
 
 /** Runs `pass` and puts what the heads of every attention give into `outputs`, [N, heads·dv] each. */
-export function observeHeads<T>(stacks: Stacks, outputs: Tensor[], pass: () => T): T {
-  const attentions = Object.values(attentionsOf(stacks)).flat();
-  for (const attention of attentions) attention.observeHeads = (output) => outputs.push(output);
+export function observeHeads<T>(attentions: AttentionsByKind, outputs: Tensor[], pass: () => T): T {
+  const all = Object.values(attentions).flat();
+  for (const attention of all) attention.observeHeads = (output) => outputs.push(output);
   try {
     return pass();
   } finally {
-    for (const attention of attentions) attention.observeHeads = null;
+    for (const attention of all) attention.observeHeads = null;
   }
 }

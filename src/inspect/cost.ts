@@ -1,7 +1,10 @@
 import { checkKnown, checkNumber, describeValue, isCount } from '../core/check.js';
+import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import { inference } from '../models/inference.js';
-import type { Transformer } from '../models/transformer.js';
+import type { Tensor } from '../core/tensor.js';
+import type { Stacks } from '../nn/encoder-decoder.js';
+import { inference } from '../nn/module.js';
+import type { Tokens } from '../nn/token-batch.js';
 
 /** What a model takes, known before it is run. */
 export interface ModelCost {
@@ -12,6 +15,15 @@ export interface ModelCost {
   readonly forwardBytes: number;
 }
 
+/** What counting needs of a model. */
+interface Countable extends Stacks {
+  readonly device: Device;
+  readonly maxLength: number;
+  readonly padId: number | null;
+  parameters(): readonly Tensor[];
+  forward(source: Tokens | null, target?: Tokens): Tensor;
+}
+
 /**
  * Counts parameters, and the work of a forward pass over one source and one target of the given lengths, 32 by default,
  * by recording the pass without running it. Dropout is no part of it, in training mode either, and the dropout of later
@@ -20,27 +32,26 @@ export interface ModelCost {
  * Throws ArgumentError if a length is not a positive integer, ShapeError if it is above the model's `maxLength`.
  */
 export function modelCost(
-  model: Transformer,
+  model: Countable,
   options: { source?: number | undefined; target?: number | undefined } = {},
 ): ModelCost {
   if (typeof model?.forward !== 'function') {
-    throw new ArgumentError(`modelCost: the model is ${describeValue(model)}, expected a Transformer`);
+    throw new ArgumentError(`modelCost: the model is ${describeValue(model)}, expected a model`);
   }
   const { source = 32, target = 32 } = checkKnown('modelCost', options, ['source', 'target']);
   for (const [name, length] of Object.entries({ source, target })) {
     checkNumber('modelCost', name, length, isCount, 'a positive integer');
   }
-  const { device, config } = model;
-  const { padId, encoderLayers, decoderLayers, maxLength } = config;
+  const { device, padId, encoder, decoder, maxLength } = model;
   const id = padId === 0 ? 1 : 0;
   const tokens = (length: number) => {
     if (length > maxLength)
       throw new ShapeError(`modelCost: ${length} tokens, but the model's maxLength is ${maxLength}`);
     return [Array<number>(length).fill(id)];
   };
-  const sources = encoderLayers > 0 ? tokens(source) : null;
+  const sources = encoder ? tokens(source) : null;
   const program = inference(model, () =>
-    device.record(() => (decoderLayers > 0 ? model.forward(sources, tokens(target)) : model.forward(sources))),
+    device.record(() => (decoder ? model.forward(sources, tokens(target)) : model.forward(sources))),
   );
   const { flops: forwardFlops, bytes: forwardBytes } = program;
   program.dispose();

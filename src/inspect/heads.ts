@@ -1,7 +1,7 @@
 import { describeShape } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
-import type { Values } from './trace.js';
+import type { Values } from './trace-types.js';
 
 /** What a head does, in numbers, each a mean over the queries of a batch. */
 export interface HeadStatistics {

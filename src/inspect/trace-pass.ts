@@ -3,114 +3,104 @@
 import { ShapeError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import { tensorsIn } from '../core/tensors-in.js';
-import { checkSides } from '../models/sides.js';
-import type { Transformer } from '../models/transformer.js';
-import { type Embedding, type Norm, RMSNorm } from '../nn/layers.js';
-import { sinusoids } from '../nn/positions.js';
-import type { Decoder, DecoderLayer, Encoder, EncoderLayer } from '../nn/stacks.js';
+import { checkInputs } from '../nn/encoder-decoder.js';
+import type { TransformerLayer } from '../nn/layer.js';
+import { type Norm, RMSNorm } from '../nn/norm.js';
 import { packed, TokenBatch } from '../nn/token-batch.js';
 import { add, mul, scale, sub } from '../ops/binary.js';
-import { embedding } from '../ops/embedding.js';
 import { concat } from '../ops/move.js';
 import { mean } from '../ops/reduce.js';
 import { softmax } from '../ops/softmax.js';
-import type { EmbeddingTrace, LayerTrace, NormTrace, StackTrace, SubLayerTrace, Trace } from './trace.js';
 import { traceAttention } from './trace-attention.js';
+import type { LayerTrace, NormTrace, StackTrace, SubLayerTrace, Trace, Traceable } from './trace-types.js';
 
 /** One pass, whose values are still on the device. */
 export function tracePass(
-  model: Transformer,
+  model: Traceable,
   source: readonly number[] | null,
   target?: readonly number[],
 ): Trace<Tensor> {
-  const { encoder, decoder } = model.transformer;
-  checkSides('trace', model.transformer, source, target);
-  const sides = {
-    encoder: encoder && traceStack(model, encoder, model.srcEmbed, model.srcPositions, ['source', source], null),
-    decoder: null as StackTrace<Tensor> | null,
-  };
-  if (decoder) {
-    const memory = sides.encoder?.output ?? null;
-    sides.decoder = traceStack(model, decoder, model.tgtEmbed, model.tgtPositions, ['target', target], memory);
-  }
-  const last = (sides.decoder ?? sides.encoder) as StackTrace<Tensor>;
-  const logits = model.generator.forward(last.output);
-  return { ...sides, logits, probabilities: softmax(logits) };
+  checkInputs('trace', model, source, target);
+  const encoder = model.encoder && traceStack(model, 'encoder', source, null);
+  const decoder = model.decoder && traceStack(model, 'decoder', target, encoder?.output ?? null);
+  const logits = model.logitsOf((decoder ?? (encoder as StackTrace<Tensor>)).output);
+  return { encoder, decoder, logits, probabilities: softmax(logits) };
 }
 
 function traceStack(
-  model: Transformer,
-  stack: Encoder | Decoder,
-  table: Embedding | null,
-  learned: Embedding | null,
-  [side, ids]: readonly [string, readonly number[] | null | undefined],
+  model: Traceable,
+  side: 'encoder' | 'decoder',
+  ids: readonly number[] | null | undefined,
   memory: Tensor | null,
 ): StackTrace<Tensor> {
-  const { maxLength } = model.config;
-  const batch = TokenBatch.from(model.device, `trace: ${side}`, packed([ids as readonly number[]]), null);
-  if (batch.longest > maxLength) {
-    throw new ShapeError(`trace: ${side} has ${batch.longest} tokens, but the model's maxLength is ${maxLength}`);
+  const name = side === 'encoder' ? 'source' : 'target';
+  const batch = TokenBatch.from(model.device, `trace: ${name}`, packed([ids as readonly number[]]), null);
+  if (batch.longest > model.maxLength) {
+    throw new ShapeError(`trace: ${name} has ${batch.longest} tokens, but the model's maxLength is ${model.maxLength}`);
   }
-  const embedded = traceEmbedding(model, table as Embedding, learned, batch);
-  let x = embedded.sum;
-  const layers = stack.layers.map((layer) => {
-    const traced = traceLayer(model, layer, x, batch, stack === model.transformer.decoder, memory);
+  const embedding = model.traceEmbedding(side, batch);
+  let x = embedding.sum;
+  const stack = model[side];
+  const layers = (stack?.layers ?? []).map((layer) => {
+    const traced = traceLayer(layer, x, batch, memory);
     x = traced.feedForward.output;
     return traced;
   });
-  const norm = stack.norm && traceNorm(stack.norm, x);
-  return { embedding: embedded, layers, norm, output: norm?.output ?? x };
-}
-
-function traceEmbedding(
-  { device, config }: Transformer,
-  table: Embedding,
-  learned: Embedding | null,
-  { ids, positions, total }: TokenBatch,
-): EmbeddingTrace<Tensor> {
-  const token = embedding(table.weight, ids, { scale: config.embeddingScale });
-  const position = learned
-    ? embedding(learned.weight, positions)
-    : config.positions.kind === 'sinusoidal'
-      ? device.tensor(sinusoids(total, config.dModel, config.positions), [total, config.dModel])
-      : null;
-  return { token, position, sum: position ? add(token, position) : token };
+  const norm = (stack?.norm && traceNorm(stack.norm, x)) ?? null;
+  return { embedding, layers, norm, output: norm?.output ?? x };
 }
 
 function traceLayer(
-  { config }: Transformer,
-  layer: EncoderLayer | DecoderLayer,
+  layer: TransformerLayer,
   x: Tensor,
   { positions }: TokenBatch,
-  causal: boolean,
   memory: Tensor | null,
 ): LayerTrace<Tensor> {
-  const pre = config.norm === 'pre';
-  const subLayer = <Inside extends { output: Tensor }>(
-    input: Tensor,
-    norm: Norm,
-    inner: (x: Tensor) => Inside,
-  ): SubLayerTrace<Inside, Tensor> => {
-    const before = pre ? traceNorm(norm, input) : null;
-    const inside = inner(before?.output ?? input);
-    const sum = add(input, inside.output);
-    const traced = before ?? traceNorm(norm, sum);
-    return { input, inside, sum, norm: traced, output: pre ? sum : traced.output };
-  };
-  const { selfAttn, norm1, norm2 } = layer;
-  const selfAttention = subLayer(x, norm1, (y) => traceAttention(selfAttn, config, y, positions, null, causal));
-  const [cross, norm3] = 'multiheadAttn' in layer ? [layer.multiheadAttn, layer.norm3] : [null, null];
+  const { selfAttn, multiheadAttn, norm1, norm2, norm3, feedForward: network } = layer;
+  const subLayer = <Inside extends { output: Tensor }>(i: number, before: Tensor, norm: Norm, run: Run<Inside>) =>
+    traceSubLayer(layer, i, x, before, norm, run);
+  const selfAttention = subLayer(0, x, norm1, (y) => traceAttention(selfAttn, y, positions, null));
   const crossAttention =
-    cross && memory
-      ? subLayer(selfAttention.output, norm2, (y) => traceAttention(cross, config, y, positions, memory, false))
+    multiheadAttn && memory
+      ? subLayer(1, selfAttention.output, norm2, (y) => traceAttention(multiheadAttn, y, positions, memory))
       : null;
-  const feedForward = subLayer((crossAttention ?? selfAttention).output, norm3 ?? norm2, (input) => {
-    const gate = layer.linear3?.forward(input) ?? null;
-    const activated = layer.linear1.forward(input, config.activation);
+  const before = (crossAttention ?? selfAttention).output;
+  const feedForward = subLayer(crossAttention ? 2 : 1, before, norm3 ?? norm2, (input) => {
+    const gate = network.linear3?.forward(input) ?? null;
+    const activated = network.linear1.forward(input, network.activation);
     const active = gate ? mul(activated, gate) : activated;
-    return { input, hidden: layer.linear1.forward(input), active, gate, output: layer.linear2.forward(active) };
+    return { input, hidden: network.linear1.forward(input), active, gate, output: network.linear2.forward(active) };
   });
   return { selfAttention, crossAttention, feedForward };
+}
+
+type Run<Inside> = (x: Tensor) => Inside;
+
+/** Sub-layer `i` of a layer that got `x`, after sub-layers that gave `before`. */
+function traceSubLayer<Inside extends { output: Tensor }>(
+  { wiring, finish }: TransformerLayer,
+  i: number,
+  x: Tensor,
+  before: Tensor,
+  norm: Norm,
+  run: Run<Inside>,
+): SubLayerTrace<Inside, Tensor> {
+  const input = wiring === 'parallel' ? x : before;
+  const normed = wiring === 'pre' || wiring === 'parallel' ? traceNorm(norm, input) : null;
+  const inside = run(normed?.output ?? input);
+  const branch = finish[i]?.forward(inside.output) ?? inside.output;
+  if (normed) {
+    const sum = add(before, branch);
+    return { input: before, inside, sum, norm: normed, output: sum };
+  }
+  if (wiring === 'branch') {
+    const after = traceNorm(norm, branch);
+    const sum = add(before, after.output);
+    return { input: before, inside, sum, norm: after, output: sum };
+  }
+  const sum = add(before, branch);
+  const after = traceNorm(norm, sum);
+  return { input: before, inside, sum, norm: after, output: after.output };
 }
 
 function traceNorm(norm: Norm, input: Tensor): NormTrace<Tensor> {

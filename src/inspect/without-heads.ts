@@ -1,8 +1,8 @@
 import { isWhole } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import type { Transformer } from '../models/transformer.js';
-import { type AttentionMaps, attentionsOf } from './attention-maps.js';
+import { tensorOf } from '../nn/weight.js';
+import type { AttentionMaps, AttentionsByKind } from './attention-maps.js';
 
 /** One head of a model, numbered from 0. */
 export interface HeadId {
@@ -24,7 +24,7 @@ export interface HeadId {
  * Throws ArgumentError, before anything is changed, if the model has no such head.
  */
 export async function withoutHeads<T>(
-  model: Transformer,
+  model: { readonly attentions: AttentionsByKind },
   heads: readonly HeadId[],
   fn: () => T | Promise<T>,
 ): Promise<T> {
@@ -45,16 +45,16 @@ interface Place {
   readonly end: number;
 }
 
-function placeOf(model: Transformer, { attention, layer, head }: HeadId): Place {
-  const { dModel, heads } = model.config;
-  const layers = attentionsOf(model.transformer)[attention] ?? [];
+function placeOf({ attentions }: { readonly attentions: AttentionsByKind }, { attention, layer, head }: HeadId): Place {
+  const layers = attentions[attention] ?? [];
   const module = layers[layer];
-  if (!module || !(isWhole(head) && head < heads)) {
+  if (!module || !(isWhole(head) && head < module.heads)) {
+    const heads = module?.heads ?? layers[0]?.heads ?? 0;
     const has = `it has ${layers.length} layers of ${heads} heads there, numbered from 0`;
     throw new ArgumentError(`withoutHeads: the model has no head ${head} in layer ${layer} of '${attention}': ${has}`);
   }
-  const width = dModel / heads;
-  return { weight: module.outProj.weight, start: head * width, end: (head + 1) * width };
+  const weight = tensorOf('withoutHeads', module.outProj.weight);
+  return { weight, start: head * module.headSize, end: (head + 1) * module.headSize };
 }
 
 /** Rows that are zero for now: what they were, and for how many callers. */

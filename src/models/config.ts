@@ -8,12 +8,14 @@ import {
   checkSizes,
   describeValue,
   isFraction,
+  isNotNegative,
   withDefaults,
 } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
+import { checkMultiHead } from '../nn/attention.js';
+import { checkFeedForward } from '../nn/feed-forward.js';
 import { type Positions, resolvePositions } from '../nn/positions.js';
-import { checkLayer } from '../nn/stacks.js';
 import type { Activation } from '../ops/activation.js';
 
 /**
@@ -140,7 +142,13 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
 /** `given` tells what was left out from what is 0. */
 function checkEach(config: TransformerConfig, given: TransformerOptions): void {
   const { maxLength, encoderLayers, decoderLayers, bosId, eosId, seed, padId, tieEmbeddings } = config;
-  checkLayer('Transformer', config);
+  const { dModel, heads, kvHeads, bias, dFF, activation, gated } = config;
+  checkMultiHead('Transformer', { dModel, heads, kvHeads, bias });
+  checkFeedForward('Transformer', { dModel, dFF, activation, gated });
+  checkOneOf('Transformer', 'norm', config.norm, ['pre', 'post']);
+  checkOneOf('Transformer', 'normalization', config.normalization, ['layer', 'rms']);
+  checkOneOf('Transformer', 'finalNorm', config.finalNorm, [true, false]);
+  checkNumber('Transformer', 'layerNormEps', config.layerNormEps, isNotNegative, 'a number, 0 or more');
   checkSizes('Transformer', { maxLength }, 1);
   checkSizes('Transformer', { encoderLayers, decoderLayers, bosId, eosId, padId: padId ?? 0 }, 0);
   checkSeed('Transformer', seed);

@@ -1,5 +1,7 @@
 export type { TransformerConfig, TransformerOptions } from './config.js';
-export type { DecodingOptions } from './decoding.js';
+export { Model } from './model.js';
 export type { ModelFiles, SaveOptions, Tokenizers } from './saved.js';
+export type { ScoreResult } from './score.js';
+export { SequenceModel } from './sequence-model.js';
 export type { LossOptions, TargetBatch } from './targets.js';
 export { Transformer } from './transformer.js';

@@ -1,170 +1,152 @@
-// Attention, from the plain idea to what the Transformer uses.
-
-import { checkOneOf, checkOptions, checkSizes, describeShape } from '../core/check.js';
-import type { Complete } from '../core/complete.js';
-import { ArgumentError, ShapeError } from '../core/errors.js';
+import { checkKnown, checkNumber, checkOneOf, checkSizes, isPositive } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import { tanh } from '../ops/activation.js';
 import { type AttentionOptions, attention } from '../ops/attention.js';
 import { attentionWeights } from '../ops/attention-weights.js';
-import { add } from '../ops/binary.js';
+import { contiguous } from '../ops/contiguous.js';
 import { cacheAppend, cacheFill } from '../ops/kv-cache.js';
-import { linear } from '../ops/linear.js';
-import { matmul } from '../ops/matmul.js';
-import { rotary } from '../ops/rotary.js';
-import { softmax } from '../ops/softmax.js';
+import { concat } from '../ops/move.js';
+import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
 import type { Initializer } from './init.js';
-import type { DecoderState, LayerCache } from './kv-cache.js';
-import { Linear } from './layers.js';
+import { Linear } from './linear.js';
 import { Module } from './module.js';
-import type { Positions } from './positions.js';
-import { checkBatch, type TokenBatch } from './token-batch.js';
+import type { Norm } from './norm.js';
+import type { PositionBias, RelativeVectors } from './position-bias.js';
+import type { RotaryEmbedding } from './rotary-embedding.js';
+import { checkSequences, type Sequences } from './sequences.js';
+import type { StateNames } from './state-names.js';
 
-/** Self-attention without weights: every vector becomes a mean of all, those weighing most that point its way. */
-export class SelfAttention extends Module {
-  /** softmax(x xᵀ) x; `x` and the result are float32 [..., T, d]. Throws ShapeError, DTypeError. */
-  forward(x: Tensor): Tensor {
-    const scores = matmul(x, x, { transposeB: true });
-    return matmul(softmax(scores), x);
-  }
-}
-
-/** Additive attention (Bahdanau, Cho, Bengio 2015): a small network scores how well a query and a key fit together. */
-export class AdditiveAttention extends Module {
-  /** [queryFeatures, hidden] */
-  readonly queryWeight: Tensor;
-  /** [keyFeatures, hidden] */
-  readonly keyWeight: Tensor;
-  /** [hidden, 1] */
-  readonly score: Tensor;
-
-  constructor(init: Initializer, queryFeatures: number, keyFeatures: number, hidden: number) {
-    super();
-    this.queryWeight = init.xavierUniform(queryFeatures, hidden);
-    this.keyWeight = init.xavierUniform(keyFeatures, hidden);
-    this.score = init.xavierUniform(hidden, 1);
-  }
-
-  /**
-   * weights = softmax(score · tanh(W query + U key)) over the keys; context = weights · keys.
-   * `query` [B, Tq, queryFeatures], `keys` [B, Tk, keyFeatures]; context [B, Tq, keyFeatures], weights [B, Tq, Tk], all
-   * float32. Throws ShapeError, DTypeError.
-   */
-  forward(query: Tensor, keys: Tensor): { context: Tensor; weights: Tensor } {
-    if (query.shape.length !== 3 || keys.shape.length !== 3 || query.shape[0] !== keys.shape[0]) {
-      const shapes = `query is ${describeShape(query.shape)}, keys is ${describeShape(keys.shape)}`;
-      throw new ShapeError(`AdditiveAttention: ${shapes}, expected [B, Tq, features] and [B, Tk, features]`);
-    }
-    const [batch, timeQ] = query.shape as [number, number];
-    const timeK = keys.shape[1] as number;
-    const fromQuery = linear(query, this.queryWeight, null).reshape(batch, timeQ, 1, -1);
-    const fromKeys = linear(keys, this.keyWeight, null).reshape(batch, 1, timeK, -1);
-    const scores = linear(tanh(add(fromQuery, fromKeys)), this.score, null).reshape(batch, timeQ, timeK);
-    const weights = softmax(scores);
-    return { context: matmul(weights, keys), weights };
-  }
-}
-
+/**
+ * Parts that an attention owns are given as functions, so that parameters are drawn in the order of their definition;
+ * those that layers share are given as they are.
+ */
 export interface MultiHeadOptions {
-  /** Features of a token, a multiple of `heads`. */
+  /** Features of a token. */
   readonly dModel: number;
-  /** Heads of queries, each of dModel/heads features. */
+  /** Heads of queries. */
   readonly heads: number;
   /** Heads of keys and values, each shared by heads/kvHeads heads of queries (Ainslie et al. 2023). Default `heads`. */
   readonly kvHeads?: number | undefined;
-  /** Whether the projections add a bias. Default true. */
+  /** Features of a head. Default dModel/heads. */
+  readonly headSize?: number | undefined;
+  /** Whether the projections to queries, keys and values add a bias. Default true. */
   readonly bias?: boolean | undefined;
+  /** Whether the projection of the result does. Default: as `bias`. */
+  readonly outBias?: boolean | undefined;
+  /** Whether a query of self-attention sees no key after its own. Default false. */
+  readonly causal?: boolean | undefined;
+  /** A query of self-attention sees keys fewer than this many places from its own. Default null: all. */
+  readonly window?: number | null | undefined;
+  /** What scores are multiplied by. Default 1/√headSize. */
+  readonly scale?: number | undefined;
+  /** Scores become softcap · tanh(score / softcap) (Gemma 2). Default null: they stay. */
+  readonly softcap?: number | null | undefined;
+  /** What normalises queries, and keys: each head's features where the norm has so many, else all. Default: nothing. */
+  readonly qNorm?: (() => Norm) | null | undefined;
+  readonly kNorm?: (() => Norm) | null | undefined;
+  /** Turns queries and keys of self-attention. Default: nothing. */
+  readonly rotary?: RotaryEmbedding | null | undefined;
+  /** Adds to the scores of self-attention by distance. Default: nothing. */
+  readonly positionBias?: PositionBias | (() => PositionBias) | null | undefined;
+  /** Adds to keys and values of self-attention by distance. Default: nothing. */
+  readonly relative?: (() => RelativeVectors) | null | undefined;
 }
 
-/** Throws ArgumentError for options that make no attention. */
-export function checkMultiHead(op: string, options: MultiHeadOptions): void {
-  const { dModel, heads, kvHeads = heads, bias = true } = checkOptions(op, options);
-  checkSizes(op, { dModel, heads, kvHeads }, 1);
-  checkOneOf(op, 'bias', bias, [true, false]);
-  if (dModel % heads) throw new ArgumentError(`${op}: dModel is ${dModel}, expected a multiple of heads, ${heads}`);
-  if (heads % kvHeads) throw new ArgumentError(`${op}: heads is ${heads}, expected a multiple of kvHeads, ${kvHeads}`);
-}
+const OPTIONS = [
+  ...(['dModel', 'heads', 'kvHeads', 'headSize', 'bias', 'outBias', 'causal', 'window', 'scale', 'softcap'] as const),
+  ...(['qNorm', 'kNorm', 'rotary', 'positionBias', 'relative'] as const),
+];
 
 /** Who attends to whom. */
 type Which = Pick<AttentionOptions, 'causal' | 'lengthsQ' | 'lengthsK'>;
 
-/** Multi-head attention (Vaswani et al. 2017, 3.2.2) over packed batches, with PyTorch's parameters. */
+/** Multi-head attention (Vaswani et al. 2017, 3.2.2) over packed sequences. State dicts have PyTorch's names. */
 export class MultiHeadAttention extends Module {
-  /** [dModel, dModel + 2·kvFeatures]: the projections to queries, keys and values side by side. */
-  readonly inProjWeight: Tensor;
-  /** [dModel + 2·kvFeatures] */
-  readonly inProjBias: Tensor | null;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headSize: number;
+  readonly causal: boolean;
+  readonly window: number | null;
+  readonly scale: number;
+  readonly softcap: number | null;
+  /** Queries, keys and values side by side. */
+  readonly qkv: Linear;
+  readonly rotary: RotaryEmbedding | null;
+  readonly positionBias: PositionBias | null;
+  readonly relative: RelativeVectors | null;
   readonly outProj: Linear;
-  /** [heads, 2·maxDistance + 1]: what to add to the scores, by distance. Only with positions `relativeBias`. */
-  readonly relativeBias: Tensor | null;
-  /** [2·maxDistance + 1, dModel/heads]: what to add to keys and to values, by distance. Only with positions `shaw`. */
-  readonly relativeKeys: Tensor | null;
-  readonly relativeValues: Tensor | null;
+  readonly qNorm: Norm | null;
+  readonly kNorm: Norm | null;
   /** Gets the attention probabilities of each forward pass, if set; not of decoding steps. */
   observe: ((weights: Tensor) => void) | null = null;
-  /** Gets what the heads give, [N, heads·dv], in each forward pass, if set: for regularisers of the loss. */
+  /** Gets what the heads give, [N, heads·headSize], in each forward pass, if set: for regularisers of the loss. */
   observeHeads: ((outputs: Tensor) => void) | null = null;
-  /** Of the keys of all heads, and of the values: kvHeads · dModel/heads. */
-  readonly #kvFeatures: number;
-  readonly #turn: (x: Tensor, positions: Tensor) => Tensor;
 
-  /**
-   * `positions` is for self-attention: distances mean nothing between two different sequences. `angles`: what
-   * `rotations` gives, with positions `rotary`. Throws ArgumentError for options that make no attention.
-   */
-  constructor(
-    init: Initializer,
-    private readonly options: MultiHeadOptions,
-    positions: Complete<Positions> | null,
-    angles: Tensor | null = null,
-  ) {
+  /** Throws ArgumentError for options that make no attention. */
+  constructor(init: Initializer, options: MultiHeadOptions) {
     super();
     checkMultiHead('MultiHeadAttention', options);
-    const { dModel, heads, kvHeads = heads, bias = true } = options;
-    const headWidth = dModel / heads;
-    this.#kvFeatures = kvHeads * headWidth;
-    this.inProjWeight = init.xavierUniform(dModel, dModel + 2 * this.#kvFeatures);
-    this.inProjBias = bias ? init.constant([dModel + 2 * this.#kvFeatures], 0) : null;
-    this.outProj = new Linear(init, dModel, dModel, bias);
-    const distances = 2 * (positions?.maxDistance ?? 0) + 1;
-    const shaw = positions?.kind === 'shaw';
-    this.relativeBias = positions?.kind === 'relativeBias' ? init.constant([heads, distances], 0) : null;
-    this.relativeKeys = shaw ? init.xavierUniform(distances, headWidth) : null;
-    this.relativeValues = shaw ? init.xavierUniform(distances, headWidth) : null;
-    // Queries and keys lie side by side, values behind them.
-    const turning = { columns: dModel + this.#kvFeatures, layout: positions?.layout };
-    this.#turn = (x, places) => (positions && angles ? rotary(x, places, angles, turning) : x);
+    const { dModel, heads, kvHeads = heads, headSize = dModel / heads, bias = true, outBias = bias } = options;
+    const { positionBias = null, relative = null, qNorm = null, kNorm = null } = options;
+    const { causal = false, window = null, scale = 1 / Math.sqrt(headSize), softcap = null } = options;
+    this.rotary = options.rotary ?? null;
+    this.heads = heads;
+    this.kvHeads = kvHeads;
+    this.headSize = headSize;
+    this.causal = causal;
+    this.window = window;
+    this.scale = scale;
+    this.softcap = softcap;
+    const kvFeatures = kvHeads * headSize;
+    this.qkv = new Linear(init, dModel, [heads * headSize, kvFeatures, kvFeatures], bias);
+    this.outProj = new Linear(init, heads * headSize, dModel, outBias);
+    this.positionBias = typeof positionBias === 'function' ? positionBias() : positionBias;
+    this.relative = relative?.() ?? null;
+    this.qNorm = qNorm?.() ?? null;
+    this.kNorm = kNorm?.() ?? null;
   }
 
-  protected override get transposed(): readonly string[] {
-    return ['inProjWeight'];
+  protected override get stateNames(): StateNames {
+    return {
+      'qkv.weight': 'in_proj_weight',
+      'qkv.bias': 'in_proj_bias',
+      'position_bias.weight': 'relative_bias',
+      'relative.keys': 'relative_keys',
+      'relative.values': 'relative_values',
+    };
+  }
+
+  /** Features of keys and values together, as a cache holds them. */
+  get cacheWidth(): number {
+    return 2 * this.kvHeads * this.headSize;
   }
 
   /**
-   * Each sequence attends to itself; `causal`: to what is not later. `x` and the result are float32 [N, dModel], the tokens
-   * of `batch` end to end. Fills `cache`, if given. Throws ShapeError, DTypeError, ArgumentError if `batch` is none.
+   * Each sequence attends to itself. `x` and the result are float32 [N, dModel], the rows of `batch` end to end. Fills
+   * `cache`, if given. Throws ShapeError, DTypeError, ArgumentError if `batch` is none.
    */
-  self(x: Tensor, batch: TokenBatch, causal: boolean, cache?: LayerCache): Tensor {
-    const { lengths, counts, positions } = checkBatch('MultiHeadAttention', batch);
-    const { q, kv } = this.project(x, positions);
+  forward(x: Tensor, batch: Sequences, cache?: LayerCache): Tensor {
+    const { lengths, counts, positions, longest } = checkSequences('MultiHeadAttention', batch);
+    const { q, kv } = this.project(x, positions, longest);
     if (cache) cacheFill(cache.self, kv, lengths);
-    return this.#attend(q, kv, { causal, lengthsQ: lengths, lengthsK: lengths }, [counts, counts]);
+    return this.#attend(q, kv, { ...this.#sees, lengthsQ: lengths, lengthsK: lengths }, [counts, counts]);
   }
 
-  /** Each sequence of `x` attends to that of `memory` with the same number; shapes and errors as of `self`. */
-  cross(x: Tensor, batch: TokenBatch, memory: Tensor, memoryBatch: TokenBatch): Tensor {
-    for (const each of [batch, memoryBatch]) checkBatch('MultiHeadAttention', each);
-    const lengths = { lengthsQ: batch.lengths, lengthsK: memoryBatch.lengths };
-    return this.#attend(this.query(x), this.keysAndValues(memory), lengths, [batch.counts, memoryBatch.counts]);
+  /** Each sequence of `x` attends to that of `memory` with the same number; shapes and errors as of `forward`. */
+  cross(x: Tensor, batch: Sequences, { hidden, batch: memory }: Memory): Tensor {
+    for (const each of [batch, memory]) checkSequences('MultiHeadAttention', each);
+    const lengths = { lengthsQ: batch.lengths, lengthsK: memory.lengths };
+    return this.#attend(this.query(x), this.keysAndValues(hidden), lengths, [batch.counts, memory.counts]);
   }
 
   /** The newest token of each sequence, `x` [sequences, dModel], joins the cache and attends to what is there. */
-  selfStep(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
-    const { q, kv } = this.project(x, state.positions);
+  step(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
+    const { q, kv } = this.project(x, state.positions, state.sizes.capacity);
     cacheAppend(cache.self, kv, state.positions);
     const queries = q.reshape(state.sequences, 1, -1);
-    // Causal hides nothing from the newest token, but tells the distances where it stands: at the end.
-    return this.#attend(queries, cache.self, { causal: true, lengthsK: state.lengths }).reshape(x.shape);
+    // Causal hides nothing from the newest token, but tells distances where it stands: at the end.
+    const which = { ...this.#sees, causal: true, lengthsK: state.lengths };
+    return this.#attend(queries, cache.self, which).reshape(x.shape);
   }
 
   /** The newest token of each sequence attends to its source; the beams of one source are so many queries. */
@@ -174,38 +156,75 @@ export class MultiHeadAttention extends Module {
     return this.#attend(queries, cache.cross as Tensor, { lengthsK: state.sourceLengths }).reshape(x.shape);
   }
 
-  /** [N, kvFeatures | kvFeatures], the keys and values of `x`. */
+  /** [N, keys | values] of `x`, which another sequence attends to. */
   keysAndValues(x: Tensor): Tensor {
-    const { dModel } = this.options;
-    const end = dModel + 2 * this.#kvFeatures;
-    return linear(x, this.inProjWeight.columns(dModel, end), this.inProjBias?.columns(dModel, end));
+    return this.qkv.part(x, 1, 3);
   }
 
-  /** [N, dModel], the queries of `x` to another sequence. */
+  /** [N, heads·headSize], the queries of `x` to another sequence. */
   query(x: Tensor): Tensor {
-    const { dModel } = this.options;
-    return linear(x, this.inProjWeight.columns(0, dModel), this.inProjBias?.columns(0, dModel));
+    return this.qkv.part(x, 0, 1);
   }
 
-  /** Queries [N, dModel] and keysAndValues of `x`, whose tokens stand at `positions`, int32 [N]. */
-  project(x: Tensor, positions: Tensor): { q: Tensor; kv: Tensor } {
-    const { dModel } = this.options;
-    const all = this.#turn(linear(x, this.inProjWeight, this.inProjBias), positions);
-    return { q: all.columns(0, dModel), kv: all.columns(dModel, dModel + 2 * this.#kvFeatures) };
+  /** Queries [N, heads·headSize], and keys and values, of `x`, whose tokens stand at `positions`, all below `length`. */
+  project(x: Tensor, positions: Tensor, length: number): { q: Tensor; kv: Tensor } {
+    const { rotary } = this;
+    const [queries, keys] = [this.heads * this.headSize, this.kvHeads * this.headSize];
+    const all = this.qkv.forward(x);
+    const end = queries + 2 * keys;
+    if (this.qNorm === null && this.kNorm === null) {
+      // Queries and keys lie side by side, values behind them.
+      const turned = rotary ? rotary.forward(all, positions, length, queries + keys) : all;
+      return { q: turned.columns(0, queries), kv: turned.columns(queries, end) };
+    }
+    const ready = (part: Tensor, norm: Norm | null) => {
+      const normed = norm ? normalised(part, norm) : part;
+      return rotary ? rotary.forward(normed, positions, length) : normed;
+    };
+    const k = ready(all.columns(queries, queries + keys), this.kNorm);
+    const kv = concat([k, all.columns(queries + keys, end)], -1);
+    return { q: ready(all.columns(0, queries), this.qNorm), kv };
+  }
+
+  get #sees(): Which {
+    const { causal, window } = this;
+    return window === null ? { causal } : ({ causal, window: [window - 1, causal ? 0 : window - 1] } as Which);
   }
 
   /** `counts` are the lengths of packed queries and keys as numbers, which decide the shape of what `observe` gets. */
   #attend(q: Tensor, kv: Tensor, which: Which, counts?: readonly [readonly number[], readonly number[]]): Tensor {
-    const { heads, kvHeads } = this.options;
-    const { relativeBias, relativeKeys, relativeValues } = this;
-    const k = kv.columns(0, this.#kvFeatures);
-    const v = kv.columns(this.#kvFeatures, 2 * this.#kvFeatures);
-    const options = { heads, kvHeads, relativeBias, relativeKeys, ...which };
+    const { heads, kvHeads, scale, softcap } = this;
+    const keys = kvHeads * this.headSize;
+    const [k, v] = [kv.columns(0, keys), kv.columns(keys, 2 * keys)];
+    const isSelf = which.causal !== undefined;
+    const relativeBias = (isSelf && this.positionBias?.table()) || null;
+    const cap = softcap === null ? {} : { softcap };
+    const options = { heads, kvHeads, scale, ...cap, relativeBias, relativeKeys: this.relative?.keys, ...which };
     if (this.observe && counts) {
       this.observe(attentionWeights(q, k, { ...options, lengthsQ: counts[0], lengthsK: counts[1] }));
     }
-    const outputs = attention(q, k, v, { relativeValues, ...options });
+    const outputs = attention(q, k, v, { relativeValues: this.relative?.values, ...options });
     if (counts) this.observeHeads?.(outputs);
     return this.outProj.forward(outputs);
   }
+}
+
+/** Each head's features, or all, as the norm has so many. */
+function normalised(x: Tensor, norm: Norm): Tensor {
+  const packed = contiguous(x);
+  return norm.forward(packed.reshape(-1, norm.weight.size)).reshape(x.shape);
+}
+
+/** Throws ArgumentError for options that make no attention. */
+export function checkMultiHead(op: string, options: MultiHeadOptions): void {
+  const { dModel, heads, kvHeads = heads, headSize, bias = true, outBias = bias } = checkKnown(op, options, OPTIONS);
+  checkSizes(op, { dModel, heads, kvHeads, headSize: headSize ?? 1, window: options.window ?? 1 }, 1);
+  checkOneOf(op, 'bias', bias, [true, false]);
+  checkOneOf(op, 'outBias', outBias, [true, false]);
+  checkOneOf(op, 'causal', options.causal ?? false, [true, false]);
+  checkNumber(op, 'scale', options.scale ?? 1, isPositive, 'a positive number');
+  checkNumber(op, 'softcap', options.softcap ?? 1, isPositive, 'a positive number');
+  if (headSize === undefined && dModel % heads)
+    throw new ArgumentError(`${op}: dModel is ${dModel}, expected a multiple of heads, ${heads}`);
+  if (heads % kvHeads) throw new ArgumentError(`${op}: heads is ${heads}, expected a multiple of kvHeads, ${kvHeads}`);
 }

@@ -63,6 +63,13 @@ export class Initializer {
     return this.#make([rows, cols], values);
   }
 
+  /** @internal Integers that are no parameter. */
+  constants(values: Int32Array): Tensor {
+    const tensor = this.device.unscoped(() => this.device.tensor(values));
+    this.#made.push(tensor);
+    return tensor;
+  }
+
   /** Values come after the memory for them: the device knows better than JavaScript what is too much. */
   #make(shape: Shape, values: ((size: number) => Float32Array) | null): Tensor {
     return this.device.unscoped(() => {
@@ -77,4 +84,10 @@ export class Initializer {
   dispose(): void {
     for (const tensor of this.#made) tensor.dispose();
   }
+}
+
+/** For callers without types, who may give sizes alone: PyTorch's modules take no initializer. */
+export function checkInitializer(op: string, init: Initializer): void {
+  if (init instanceof Initializer) return;
+  throw new ArgumentError(`${op}: init is ${describeValue(init)}, expected new Initializer(device, seed)`);
 }

@@ -2,9 +2,20 @@
 // saved as `self_attn.in_proj_weight`), so that state dicts of either side load on the other.
 
 import { describeShape, describeValue } from '../core/check.js';
+import type { Device } from '../core/device.js';
 import { ArgumentError, DTypeError, ShapeError } from '../core/errors.js';
 import { type Shape, sameShape, sizeOf, Tensor } from '../core/tensor.js';
-import { readParameters, type StoredTensor } from './read-parameters.js';
+import { readPieces, type StoredTensor } from './read-pieces.js';
+import {
+  joinPath,
+  namesFor,
+  piecesOf,
+  type StateNames,
+  type StateParameter,
+  type StatePiece,
+  shapeOf,
+} from './state-names.js';
+import { arrange, spread } from './stored-layout.js';
 
 /** A tensor as a state dict shows it: in PyTorch's layout, read from the device when asked for. */
 export interface StateEntry {
@@ -40,6 +51,19 @@ export abstract class Module {
     return [];
   }
 
+  /**
+   * Output features of the projections that a module's parameters hold side by side, or null. State dicts can have
+   * sections apart.
+   */
+  get sections(): readonly number[] | null {
+    return null;
+  }
+
+  /** What state dicts call the parameters, where that is not the path of properties. The outermost module decides. */
+  protected get stateNames(): StateNames {
+    return {};
+  }
+
   /** This module, then its parts and theirs; one that is in several places comes each time. */
   modules(): Module[] {
     return this.#withParts([]);
@@ -68,9 +92,10 @@ export abstract class Module {
 
   /**
    * All parameters with their names, in the order of definition; one that several parts share comes once, first name.
+   * One whose sections have names of their own comes as a whole, under its path.
    */
   namedParameters(): [name: string, parameter: Tensor][] {
-    return this.#distinct().map(({ name, tensor }) => [name, tensor]);
+    return this.#distinct().map(({ names, path, tensor }) => [(names.length === 1 && names[0]) || path, tensor]);
   }
 
   /** The tensors of `namedParameters`. */
@@ -100,11 +125,12 @@ export abstract class Module {
    */
   loadStateDict(tensors: Readonly<Record<string, LoadableTensor>> | ReadonlyMap<string, LoadableTensor>): void {
     checkGiven(tensors);
-    const { distinct, given } = this.#match(tensors instanceof Map ? tensors : Object.entries(tensors));
-    const values = distinct.map(({ name, tensor }) => valuesOf(name, given.get(name) as LoadableTensor, tensor.size));
-    distinct.forEach(({ transposed, tensor }, i) => {
-      const data = values[i] as Float32Array;
-      tensor.write(transposed ? transpose(data, stored(tensor.shape, true)) : data);
+    const { pieces, given } = this.#match(tensors instanceof Map ? tensors : Object.entries(tensors));
+    const values = pieces.map((piece) =>
+      valuesOf(piece.name, given.get(piece.name) as LoadableTensor, sizeOf(shapeOf(piece))),
+    );
+    pieces.forEach((piece, i) => {
+      spread(piece, values[i] as Float32Array);
     });
   }
 
@@ -113,34 +139,40 @@ export abstract class Module {
    * reading fails later, only some parameters have been set.
    */
   async readState(tensors: ReadonlyMap<string, LoadableTensor & StoredTensor>, signal?: AbortSignal): Promise<void> {
-    const { distinct, given } = this.#match(tensors);
-    const readings = distinct.map((parameter) => {
-      const entry = given.get(parameter.name) as LoadableTensor & StoredTensor;
-      if (!/^B?F/.test(entry.dtype)) throw new DTypeError(`loadStateDict: ${parameter.name} is not float32`);
-      return { ...parameter, entry };
+    const { pieces, given } = this.#match(tensors);
+    const readings = pieces.map((piece) => {
+      const entry = given.get(piece.name) as LoadableTensor & StoredTensor;
+      if (!/^B?F/.test(entry.dtype)) throw new DTypeError(`loadStateDict: ${piece.name} is not float32`);
+      return { piece, entry };
     });
-    await readParameters(readings, signal);
+    await readPieces(readings, signal);
   }
 
-  /** Frees the parameters. */
+  /** Frees the parameters, and what parts keep beside them. */
   dispose(): void {
-    for (const parameter of this.parameters()) parameter.dispose();
+    for (const module of this.modules()) module.release();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  /** The parameters, and what was given for each under its first name. */
+  /** Frees what is this module's own. */
+  protected release(): void {
+    for (const { tensor } of this.#own()) tensor.dispose();
+  }
+
+  /** What a state dict must have of the parameters, and what was given for each under its first name. */
   #match<T extends LoadableTensor>(tensors: Iterable<readonly [string, T]>) {
     const given = new Map(tensors);
-    const distinct = this.#distinct();
-    for (const { name, tensor } of this.#named('')) {
-      const first = distinct.find((parameter) => parameter.tensor === tensor) as Parameter;
-      if (first.name !== name) adopt(given, name, first.name);
+    const pieces = this.#distinct().flatMap(piecesOf);
+    const firsts = new Map(pieces.map((piece) => [placeOf(piece), piece.name]));
+    for (const piece of this.#all().flatMap(piecesOf)) {
+      const first = firsts.get(placeOf(piece)) as string;
+      if (first !== piece.name) adopt(given, piece.name, first);
     }
-    checkNames(distinct, given);
-    return { distinct, given };
+    checkNames(pieces, given);
+    return { pieces, given };
   }
 
   /** Own properties, and what is in those that are arrays. */
@@ -157,24 +189,43 @@ export abstract class Module {
     }
   }
 
-  *#named(prefix: string): Generator<Parameter> {
+  *#own(): Generator<StateParameter> {
     for (const [key, index, tensor] of this.#properties()) {
       if (!(tensor instanceof Tensor) || tensor.dtype !== 'float32') continue;
-      yield { name: prefix + snakeCase(key) + index, tensor, transposed: this.transposed.includes(key) };
+      const path = snakeCase(key) + index;
+      const transposed = this.transposed.includes(key);
+      yield { path, names: [path], tensor, transposed, sections: this.sections, perHead: null };
     }
-    for (const [name, part] of this.#parts()) yield* part.#named(`${prefix}${name}.`);
   }
 
-  #distinct(): Parameter[] {
+  /** Own parameters and those of the parts, under all of their names. */
+  #all(): StateParameter[] {
+    const { stateNames } = this;
+    const parameters: StateParameter[] = [...this.#own()];
+    for (const [part, module] of this.#parts()) {
+      for (const { path, names, ...rest } of module.#all()) {
+        const inner = names.map((name) => name && joinPath(part, name));
+        parameters.push({ path: joinPath(part, path), names: inner, ...rest });
+      }
+    }
+    return parameters.map((parameter) => {
+      const told = namesFor(stateNames, parameter.path);
+      if (told === null) return parameter;
+      const { name: names, inOut = !parameter.transposed, perHead = null } = told;
+      return { ...parameter, names, transposed: !inOut, perHead };
+    });
+  }
+
+  #distinct(): StateParameter[] {
     const seen = new Set<Tensor>();
-    return [...this.#named('')].filter(({ tensor }) => !seen.has(tensor) && seen.add(tensor));
+    return this.#all().filter(({ tensor }) => !seen.has(tensor) && seen.add(tensor));
   }
 
   #entries(pick: (parameter: Tensor) => Tensor | null): StateDict {
     const entries: StateDict = {};
-    for (const { name, tensor, transposed } of this.#named('')) {
-      const shown = pick(tensor);
-      if (shown !== null) entries[name] = entryOf(shown, transposed);
+    for (const piece of this.#all().flatMap(piecesOf)) {
+      const shown = pick(piece.tensor);
+      if (shown !== null) entries[piece.name] = entryOf({ ...piece, tensor: shown });
     }
     return entries;
   }
@@ -194,20 +245,35 @@ export function inModes<T>(module: Module, training: ReadonlySet<Module>, fn: ()
   }
 }
 
-interface Parameter {
-  readonly name: string;
-  readonly tensor: Tensor;
-  readonly transposed: boolean;
+/**
+ * @internal Runs `fn` on a model without dropout and gradients, in a scope. A model that is no module has no modes.
+ */
+export function inference<T>(model: { readonly device: Device }, fn: () => T): T {
+  const run = () => model.device.noGrad(() => model.device.scope(fn));
+  return model instanceof Module ? inModes(model, new Set(), run) : run();
 }
 
-function entryOf(tensor: Tensor, transposed: boolean): StateEntry {
-  const arrange = (values: Float32Array | Int32Array) =>
-    transposed ? transpose(values as Float32Array, tensor.shape) : (values as Float32Array);
+/** Tells pieces of one parameter from each other and from those of others. */
+function placeOf({ tensor, start }: StatePiece): string {
+  return `${tensor.storage.block.offset}.${tensor.offset}.${start}`;
+}
+
+function entryOf(piece: StatePiece): StateEntry {
+  const onColumns = <T>(use: (columns: Tensor) => T): T => {
+    const { tensor, start, end } = piece;
+    if (start === 0 && end === (tensor.shape.at(-1) ?? 1)) return use(tensor);
+    const columns = tensor.device.unscoped(() => tensor.columns(start, end));
+    try {
+      return use(columns);
+    } finally {
+      columns.dispose(); // a read under way keeps the memory
+    }
+  };
   return {
     dtype: 'float32',
-    shape: stored(tensor.shape, transposed),
-    data: async () => arrange(await tensor.data()),
-    dataSync: () => arrange(tensor.dataSync()),
+    shape: shapeOf(piece),
+    data: async () => arrange(piece, (await onColumns((columns) => columns.data())) as Float32Array),
+    dataSync: () => arrange(piece, onColumns((columns) => columns.dataSync()) as Float32Array),
   };
 }
 
@@ -250,15 +316,15 @@ function adopt<T extends LoadableTensor>(given: Map<string, T>, alias: string, n
   }
 }
 
-function checkNames(parameters: readonly Parameter[], given: ReadonlyMap<string, LoadableTensor>): void {
-  const known = new Set(parameters.map(({ name }) => name));
+function checkNames(pieces: readonly StatePiece[], given: ReadonlyMap<string, LoadableTensor>): void {
+  const known = new Set(pieces.map(({ name }) => name));
   const missing = [...known].filter((name) => !given.has(name));
   const unexpected = [...given.keys()].filter((name) => !known.has(name));
-  const misshapen = parameters.flatMap(({ name, tensor, transposed }) => {
-    const shape = given.get(name)?.shape;
-    const expected = stored(tensor.shape, transposed);
+  const misshapen = pieces.flatMap((piece) => {
+    const shape = given.get(piece.name)?.shape;
+    const expected = shapeOf(piece);
     if (shape === undefined || sameShape(shape, expected)) return [];
-    return [`${name} is ${describeShape(shape)}, expected ${describeShape(expected)}`];
+    return [`${piece.name} is ${describeShape(shape)}, expected ${describeShape(expected)}`];
   });
   const problems = Object.entries({ missing, unexpected, 'of another shape': misshapen })
     .filter(([, list]) => list.length > 0)
@@ -278,24 +344,4 @@ function valuesOf(name: string, entry: LoadableTensor, size: number): Float32Arr
   if (values.length !== size)
     throw new ShapeError(`loadStateDict: ${name} has ${values.length} values, its shape ${size}`);
   return values;
-}
-
-function stored(shape: Shape, transposed: boolean): Shape {
-  return transposed ? [...shape].reverse() : shape;
-}
-
-/** The transpose of a matrix of the given shape, by blocks that fit into the first cache. */
-function transpose(values: Float32Array, shape: Shape): Float32Array {
-  const [rows, cols] = shape as readonly [number, number];
-  const turned = new Float32Array(values.length);
-  const block = 32;
-  for (let top = 0; top < rows; top += block) {
-    const bottom = Math.min(rows, top + block);
-    for (let left = 0; left < cols; left += block) {
-      const right = Math.min(cols, left + block);
-      for (let r = top; r < bottom; r++)
-        for (let c = left; c < right; c++) turned[c * rows + r] = values[r * cols + c] as number;
-    }
-  }
-  return turned;
 }

@@ -1,11 +1,11 @@
-// Ragged batches of token ids. Sequences of different lengths lie packed end to end, so that no layer ever computes on
-// padding; attention, which must know where each begins, gets the lengths.
+// Ragged batches of token ids, from whatever form they are given in.
 
 import { checkDType, checkIntegers, describeShape, describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { isList } from '../core/kinds.js';
 import { Tensor } from '../core/tensor.js';
+import { placesOf, Sequences } from './sequences.js';
 
 /** Sequences packed end to end: `ids` of all together, and how many belong to each. */
 export interface PackedTokens {
@@ -24,21 +24,20 @@ export type Tokens = readonly (readonly number[] | Int32Array)[] | Tensor | Pack
  * A batch of token ids on a device, uploaded once and shared by all layers. Belongs to the scope it was made in. Between
  * runs of a program that was recorded with it, others of the same lengths can be written to `ids`.
  */
-export class TokenBatch {
+export class TokenBatch extends Sequences {
   private constructor(
     /** int32 [N], all sequences end to end. */
     readonly ids: Tensor,
-    /** int32 [N]: each token's place in its sequence, from 0. */
-    readonly positions: Tensor,
-    /** int32 [B]. */
-    readonly lengths: Tensor,
-    /** The lengths once more, for code that decides shapes. */
-    readonly counts: readonly number[],
+    positions: Tensor,
+    lengths: Tensor,
+    counts: readonly number[],
     /**
      * T if the caller's batch was [B, T] or rows; null if it was packed: what comes out has the form of what went in.
      */
     readonly time: number | null,
-  ) {}
+  ) {
+    super(positions, lengths, counts);
+  }
 
   /**
    * Packs `tokens`. `name` is for error messages, `padId` null if there is no padding. Throws ArgumentError for what is
@@ -53,62 +52,19 @@ export class TokenBatch {
     });
     checkIds(name, rows);
     const counts = rows.map((row) => row.length);
-    const total = counts.reduce((sum, count) => sum + count, 0);
-    const ids = new Int32Array(total);
-    const positions = new Int32Array(total);
-    let at = 0;
-    for (const row of rows) {
-      for (let position = 0; position < row.length; position++, at++) {
-        ids[at] = row[position] as number;
-        positions[at] = position;
-      }
-    }
+    const { ids } = packed(rows);
     // In a scope: all or, where memory ends, none.
     return device.scope(() => {
-      const [a, b, lengths] = [ids, positions, Int32Array.from(counts)].map((data) => device.tensor(data));
+      const [a, b, lengths] = [Int32Array.from(ids), placesOf(counts), Int32Array.from(counts)].map((data) =>
+        device.tensor(data),
+      );
       return new TokenBatch(a as Tensor, b as Tensor, lengths as Tensor, counts, time);
     });
   }
 
-  /** Sequences. */
-  get size(): number {
-    return this.counts.length;
+  override get tensors(): readonly Tensor[] {
+    return [this.ids, ...super.tensors];
   }
-
-  /** Tokens of all sequences. */
-  get total(): number {
-    return this.ids.size;
-  }
-
-  /** Tokens of the longest sequence. */
-  get longest(): number {
-    return this.counts.reduce((most, count) => Math.max(most, count)); // as arguments, there may be too many
-  }
-
-  /** @internal The place of each sequence's last token. */
-  get ends(): Int32Array {
-    let end = -1;
-    return Int32Array.from(this.counts, (count) => (end += count));
-  }
-
-  get tensors(): readonly Tensor[] {
-    return [this.ids, this.positions, this.lengths];
-  }
-
-  /** Gives its memory back before its scope ends, or without one. */
-  dispose(): void {
-    for (const tensor of this.tensors) tensor.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-}
-
-/** For callers without types: with an array of lengths, say, all sequences would count as one. */
-export function checkBatch(op: string, batch: TokenBatch): TokenBatch {
-  if (batch instanceof TokenBatch) return batch;
-  throw new ArgumentError(`${op}: the batch is ${describeValue(batch)}, expected a TokenBatch`);
 }
 
 /** That rows have nothing that int32 would round or wrap: 2³² + 1 would be read as token 1. */

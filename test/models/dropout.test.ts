@@ -71,7 +71,7 @@ describe('dropout', () => {
       const model = build(device, options);
       model.gradientCheckpointing = gradientCheckpointing;
       const [batch, shifted] = [model.batch(sources), model.shift(targets)];
-      const { weight } = model.transformer.encoder!.layers[0]!.linear2;
+      const { weight } = model.transformer.encoder!.layers[0]!.feedForward.linear2;
       const losses = () => [model.loss(batch, shifted, { rDrop: 1 }), model.loss(batch, shifted)];
       model.seedDropout(5);
       const eager = losses();
@@ -112,7 +112,7 @@ describe('dropout', () => {
       return lossOf(model);
     };
     passAt().backward();
-    const weight = model.transformer.encoder!.layers[0]!.linear2.weight;
+    const weight = model.transformer.encoder!.layers[0]!.feedForward.linear2.weight;
     const gradient = weight.grad!.dataSync();
     const before = weight.dataSync();
     const length = norm(gradient);

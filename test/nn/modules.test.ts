@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest';
 import {
   AdditiveAttention,
   ArgumentError,
-  Decoder,
   Dropout,
   Embedding,
-  Encoder,
+  FeedForward,
   Initializer,
   LayerNorm,
+  type LayerParts,
   Linear,
   layerNorm,
   Module,
@@ -16,9 +16,11 @@ import {
   RMSNorm,
   rmsNorm,
   ShapeError,
+  Stack,
   sum,
   TiedLinear,
   TokenBatch,
+  TransformerLayer,
 } from '../../src/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 
@@ -102,22 +104,23 @@ it('norms have the epsilon of their ops by default', () => {
   expect(new RMSNorm(init, 3).forward(x).dataSync()).toEqual(rmsNorm(x).dataSync());
 });
 
-it.each([
-  { gated: false, norm: 'post', normalization: 'layer', finalNorm: true, activation: 'relu', dFF: 32, bias: true },
-  { layerNormEps: 1e-5, dropout: 0, positions: null, angles: null, kvHeads: 2 },
-] as const)('stacks have the defaults of Transformer: %o', (told) => {
-  const [implied, explicit] = [{}, told].map((more) => {
-    const init = new Initializer(device, 1);
-    const options = { dModel: 8, heads: 2, ...more };
-    const randomness = { seed: 0, streams: 0 };
-    const encoder = new Encoder(init, randomness, options, 2);
-    const decoder = new Decoder(init, randomness, options, 2, true);
-    const batch = TokenBatch.from(device, 'test', [[1, 2, 3], [4]], null);
-    const x = new Initializer(device, 2).normal([4, 8], 1);
-    return decoder.forward(x, batch, { hidden: encoder.forward(x, batch), batch }).dataSync();
+/** One layer of width 8 and two heads. */
+function layerOf(
+  init: Initializer,
+  more: Partial<LayerParts> & { dropout?: never; p?: number } = {},
+): TransformerLayer {
+  const { p = 0, ...parts } = more;
+  const randomness = parts.randomness ?? { seed: 0, streams: 0 };
+  const dropout = () => new Dropout(p, randomness);
+  return new TransformerLayer({
+    selfAttn: () => new MultiHeadAttention(init, { dModel: 8, heads: 2 }),
+    feedForward: () => new FeedForward(init, { dModel: 8, dropout: dropout() }),
+    norm: () => new LayerNorm(init, 8),
+    randomness,
+    ...parts,
+    dropout,
   });
-  expect(implied).toEqual(explicit);
-});
+}
 
 it('Embedding gives the rows of ids, scaled if asked', () => {
   const table = new Embedding(new Initializer(device, 1), 5, 3);
@@ -130,10 +133,15 @@ it('Embedding gives the rows of ids, scaled if asked', () => {
 
 it('MultiHeadAttention has as many heads of keys as of queries unless told otherwise', () => {
   const [own, told] = [{}, { kvHeads: 2 }].map((more) => {
-    const attention = new MultiHeadAttention(new Initializer(device, 1), { dModel: 8, heads: 2, ...more }, null);
+    const attention = new MultiHeadAttention(new Initializer(device, 1), {
+      dModel: 8,
+      heads: 2,
+      causal: true,
+      ...more,
+    });
     const batch = TokenBatch.from(device, 'test', [[1, 2, 3]], null);
     const x = new Initializer(device, 2).normal([3, 8], 1);
-    return attention.self(x, batch, true).dataSync();
+    return attention.forward(x, batch).dataSync();
   });
   expect(own).toEqual(told);
 });
@@ -216,25 +224,28 @@ describe('TokenBatch', () => {
   });
 });
 
-describe('layers refuse, for callers without types, too,', () => {
+describe('parts refuse, for callers without types, too,', () => {
   const init = new Initializer(device, 1);
-  const randomness = { seed: 0, streams: 0 };
   const sizes = { dModel: 8, heads: 2 };
-  const encoder = (options: object, layers = 1) => new Encoder(init, randomness, { ...sizes, ...options }, layers);
+  const attention = (options: object) => new MultiHeadAttention(init, { ...sizes, ...options });
+  const network = (options: object) => new FeedForward(init, { dModel: 8, ...options });
 
   it.each([
-    ['norm', 'prenorm', 'layer options: norm is "prenorm", expected one of pre, post'],
-    ['normalization', 'RMS', 'layer options: normalization is "RMS", expected one of layer, rms'],
-    ['activation', 'swish', 'layer options: activation is "swish", expected one of none, relu'],
-    ['gated', 'no', 'layer options: gated is "no", expected one of true, false'],
-    ['bias', null, 'layer options: bias is null, expected one of true, false'],
-    ['heads', 3, 'layer options: dModel is 8, expected a multiple of heads, 3'],
-    ['kvHeads', 1.5, 'layer options: kvHeads is 1.5, expected an integer from 1 to 2³¹ − 1'],
-    ['dFF', 0, 'layer options: dFF is 0, expected an integer from 1 to 2³¹ − 1'],
-    ['layerNormEps', Number.NaN, 'layer options: layerNormEps is NaN, expected a number, 0 or more'],
-  ])('an option %s of %s', (name, value, message) => {
-    expect(() => encoder({ [name]: value })).toThrow(ArgumentError);
-    expect(() => encoder({ [name]: value })).toThrow(message);
+    ['wiring', () => layerOf(init, { wiring: 'prenorm' as never }), 'wiring is "prenorm", expected one of pre, post'],
+    ['activation', () => network({ activation: 'swish' }), 'activation is "swish", expected one of none, relu'],
+    ['gated', () => network({ gated: 'no' }), 'gated is "no", expected one of true, false'],
+    ['dFF', () => network({ dFF: 0 }), 'dFF is 0, expected an integer from 1 to 2³¹ − 1'],
+    ['an unknown option', () => network({ hidden: 4 }), 'FeedForward: there is no option hidden'],
+    ['bias', () => attention({ bias: null }), 'bias is null, expected one of true, false'],
+    ['heads', () => attention({ heads: 3 }), 'dModel is 8, expected a multiple of heads, 3'],
+    ['kvHeads', () => attention({ kvHeads: 1.5 }), 'kvHeads is 1.5, expected an integer from 1 to 2³¹ − 1'],
+    ['another option', () => attention({ casual: true }), 'MultiHeadAttention: there is no option casual'],
+    ['softcap', () => attention({ softcap: -1 }), 'softcap is -1, expected a positive number'],
+    ['no initializer', () => new Linear(2 as never, 3 as never, 1), 'Linear: init is 2, expected new Initializer('],
+    ['a size alone', () => new LayerNorm(64 as never, 1), 'LayerNorm: init is 64, expected new Initializer('],
+  ])('%s', (_, make, message) => {
+    expect(make).toThrow(ArgumentError);
+    expect(make).toThrow(message);
   });
 
   it('a device that was not awaited', () => {
@@ -251,28 +262,23 @@ describe('layers refuse, for callers without types, too,', () => {
     expect(device.memory().used).toBe(used);
   });
 
-  it('dropout that is none, before memory is taken', () => {
-    const { used } = device.memory();
-    expect(() => encoder({ dropout: 2 }, 2)).toThrow('Dropout: p is 2, expected a number from 0 to 1');
-    expect(() => new Decoder(init, randomness, { ...sizes, dropout: Number.NaN }, 1, true)).toThrow(ArgumentError);
-    expect(device.memory().used).toBe(used);
-  });
-
   it('numbers of layers that are none, and heads that do not fit', () => {
-    expect(() => encoder({}, 1.5)).toThrow('Encoder: layers is 1.5, expected an integer from 0 to 2³¹ − 1');
-    expect(() => new Decoder(init, randomness, sizes, -1, false)).toThrow('Decoder: layers is -1');
-    const attention = () => new MultiHeadAttention(init, { dModel: 8, heads: 4, kvHeads: 3 }, null);
-    expect(attention).toThrow('MultiHeadAttention: heads is 4, expected a multiple of kvHeads, 3');
+    const stack = (layers: number) => new Stack(layers, () => layerOf(init), null);
+    expect(() => stack(1.5)).toThrow('Stack: layers is 1.5, expected an integer from 0 to 2³¹ − 1');
+    expect(() => stack(-1)).toThrow('Stack: layers is -1');
+    expect(() => attention({ heads: 4, kvHeads: 3 })).toThrow(
+      'MultiHeadAttention: heads is 4, expected a multiple of kvHeads, 3',
+    );
   });
 
   it('lengths for a batch, whose sequences would count as one, and no memory where there must be one', () => {
     const x = device.zeros([3, 8]);
-    expect(() => encoder({}).forward(x, [2, 1] as never)).toThrow(ArgumentError);
-    expect(() => encoder({}).forward(x, [2, 1] as never)).toThrow(/the batch is an array, expected a TokenBatch/);
+    expect(() => layerOf(init).forward(x, [2, 1] as never)).toThrow(ArgumentError);
+    expect(() => layerOf(init).forward(x, [2, 1] as never)).toThrow(/the batch is an array, expected a TokenBatch/);
     const batch = TokenBatch.from(device, 'x', [[1, 2], [3]], null);
-    const decoder = new Decoder(init, randomness, sizes, 1, true);
-    expect(() => decoder.forward(x, batch, null)).toThrow(ArgumentError);
-    expect(() => decoder.forward(x, batch, null)).toThrow(/memory is null, expected what encode\(\) gave/);
+    const layer = layerOf(init, { multiheadAttn: () => attention({}) });
+    expect(() => layer.forward(x, batch)).toThrow(ArgumentError);
+    expect(() => layer.forward(x, batch)).toThrow(/memory is null, expected what encode\(\) gave/);
   });
 
   it('a residual of another shape, which RMSNorm took and repeated', () => {
@@ -289,24 +295,19 @@ describe('a layer that recomputes', () => {
   it('drops in backward what it dropped, though its Scalar has another value by then', () => {
     const gradientAt = (recomputes: boolean) => {
       const seed = device.scalar('seed', 1);
-      const encoder = new Encoder(
-        new Initializer(device, 3),
-        { seed, streams: 0 },
-        { dModel: 4, heads: 2, dropout: 0.5 },
-        1,
-      );
-      for (const layer of encoder.layers) layer.recomputes = recomputes;
+      const layer = layerOf(new Initializer(device, 3), { randomness: { seed, streams: 0 }, p: 0.5 });
+      layer.recomputes = recomputes;
       const batch = TokenBatch.from(device, 'batch', [[1, 2, 3]], null);
       const x = device.tensor(
         [
-          [1, 2, 3, 4],
-          [4, 3, 1, 2],
-          [2, 4, 1, 3],
+          [1, 2, 3, 4, 5, 6, 7, 8],
+          [4, 3, 1, 2, 8, 7, 6, 5],
+          [2, 4, 1, 3, 6, 8, 5, 7],
         ],
-        [3, 4],
+        [3, 8],
         { requiresGrad: true },
       );
-      const y = encoder.forward(x, batch);
+      const y = layer.forward(x, batch);
       seed.value = 2;
       sum(mul(y, y)).backward();
       return x.grad!.dataSync();

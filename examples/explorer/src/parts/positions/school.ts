@@ -93,11 +93,11 @@ export class School {
 
 /** What a model's encoder has learnt about places, if it does so in the way that `kind` says. */
 export async function tableOf(kind: Kind, { transformer }: Model, steps: number | null): Promise<Learned | null> {
-  const attention = transformer.transformer.encoder?.layers[0]?.selfAttn;
+  const attention = transformer.encoder?.layers[0]?.selfAttn;
   const tensors: Record<Kind, Tensor | null | undefined> = {
     learned: transformer.srcPositions?.weight,
-    relativeBias: attention?.relativeBias,
-    shaw: attention?.relativeKeys,
+    relativeBias: attention?.positionBias?.table(),
+    shaw: attention?.relative?.keys,
   };
   const tensor = tensors[kind];
   if (!tensor) return null;

@@ -18,13 +18,13 @@ import type { Device } from '../core/device.js';
 import { orDispose } from '../core/or-dispose.js';
 import type { Tensor } from '../core/tensor.js';
 import { advance, cacheReorder } from '../ops/kv-cache.js';
-import type { TokenBatch } from './token-batch.js';
+import type { Sequences } from './sequences.js';
 
 /** What `encode` makes of a source batch. */
 export interface Memory {
   /** float32 [N, dModel], the encoder's outputs packed end to end. */
   readonly hidden: Tensor;
-  readonly batch: TokenBatch;
+  readonly batch: Sequences;
 }
 
 /** Keys and values of one decoder layer. */
@@ -36,11 +36,10 @@ export interface LayerCache {
 }
 
 export interface CacheSizes {
-  /** What tells whose it is: the model's configuration. */
+  /** What tells whose it is: the model. */
   readonly model: object;
-  readonly layers: number;
-  /** Width of keys and values together. */
-  readonly width: number;
+  /** Of each layer, the features of keys and values together. */
+  readonly widths: readonly number[];
   /** Batch items; each has `beams` sequences. */
   readonly sources: number;
   readonly beams: number;
@@ -73,7 +72,7 @@ export class DecoderState {
     readonly sizes: CacheSizes,
     whole?: DecoderState,
   ) {
-    const { layers, width, sources, beams, capacity, sourceCapacity } = sizes;
+    const { widths, sources, beams, capacity, sourceCapacity } = sizes;
     const own = (make: () => Tensor): Tensor => {
       const tensor = orDispose(this, () => device.unscoped(make)); // with those before it
       this.#owned.push(tensor);
@@ -88,7 +87,7 @@ export class DecoderState {
     this.positions = rowsOf(whole?.positions, sequences, () => this.#counters.columns(0, sequences));
     this.lengths = rowsOf(whole?.lengths, sequences, () => this.#counters.columns(sequences, 2 * sequences));
     this.sourceLengths = rowsOf(whole?.sourceLengths, sources, () => device.zeros([sources], 'int32'));
-    this.layers = Array.from({ length: layers }, (_, i) => {
+    this.layers = widths.map((width, i) => {
       const { self, cross } = whole?.layers[i] ?? {};
       const crossCache = () => rowsOf(cross, sources, () => device.zeros([sources, sourceCapacity, width]));
       return {

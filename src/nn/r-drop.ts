@@ -10,7 +10,7 @@ function divergence(a: Tensor, b: Tensor): Tensor {
 }
 
 /** R-Drop (Liang et al. 2021, eq. 4) over 2: the mean of two passes' losses, + strength/4 · their divergence. */
-export function withAgreement(
+export function withRDrop(
   losses: readonly [Tensor, Tensor],
   logits: readonly [Tensor, Tensor],
   strength: number,

@@ -1,13 +1,21 @@
+import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
-import { inference } from '../models/inference.js';
-import { checkSides } from '../models/sides.js';
-import { shiftedTargets } from '../models/targets.js';
-import type { Transformer } from '../models/transformer.js';
+import type { Tensor } from '../core/tensor.js';
+import { readSequences } from '../generate/generate.js';
+import type { Generative } from '../generate/generative.js';
+import { checkTokens } from '../generate/options.js';
+import { checkInputs, type Stacks } from '../nn/encoder-decoder.js';
+import { inference } from '../nn/module.js';
 import { packed, type Tokens } from '../nn/token-batch.js';
 import { gather } from '../ops/move.js';
 import { logSoftmax } from '../ops/softmax.js';
-import { readSequences } from './generate.js';
-import { checkTokens } from './options.js';
+import { shiftedTargets } from './targets.js';
+
+/** What scoring needs of a model. */
+interface Scored extends Stacks, Pick<Generative, 'vocabSize' | 'padId'> {
+  readonly device: Device;
+  forward(source: Tokens | null, target: Tokens): Tensor;
+}
 
 /** What a model thinks of given targets. */
 export interface ScoreResult {
@@ -18,20 +26,19 @@ export interface ScoreResult {
 }
 
 /** See `Transformer.score`. */
-export async function score(model: Transformer, source: Tokens | null, target: Tokens): Promise<ScoreResult> {
-  if (model.transformer.decoder === null) throw new ArgumentError('score: the model has no decoder');
-  checkSides('score', model.transformer, source, target);
+export async function score(model: Scored, source: Tokens | null, target: Tokens): Promise<ScoreResult> {
+  if (model.decoder === null) throw new ArgumentError('score: the model has no decoder');
+  checkInputs('score', model, source, target);
   const [sources, targets] = await Promise.all([
     source && readSequences('score: source', model, source),
     readSequences('score: target', model, target),
   ]);
-  const { targetVocab } = model.config;
   const { inputs, labels } = shiftedTargets('score', targets, null);
   for (const [i, tokens] of targets.entries()) checkTokens('score', `a token of target ${i}`, tokens, model);
   const { reading } = inference(model, () => {
     const logits = model.forward(sources && packed(sources), packed(inputs));
     const all = logSoftmax(logits).reshape(-1, 1);
-    const places = Int32Array.from(labels, (label, i) => i * targetVocab + label);
+    const places = Int32Array.from(labels, (label, i) => i * model.vocabSize + label);
     return { reading: gather(all, model.device.tensor(places)).data() };
   });
   const values = Array.from(await reading);

@@ -1,0 +1,55 @@
+import type { Device } from '../core/device.js';
+import type { Tensor } from '../core/tensor.js';
+import type { AttentionMaps } from '../inspect/attention-maps.js';
+import type { DecoderState, Memory } from '../nn/decoder-state.js';
+import type { Tokens } from '../nn/token-batch.js';
+
+/** How large a state must be that decodes. */
+export interface DecodingOptions {
+  /** What `encode` returned. For models with an encoder. */
+  memory?: Memory | undefined;
+  /** How many sequences to decode side by side. For decoder-only models; otherwise the memory decides. Default 1. */
+  sequences?: number | undefined;
+  /** Sequences for each source, for beam search. Default 1. */
+  beams?: number | undefined;
+  /** Tokens that a sequence can have. Default: the model's maxLength. */
+  maxLength?: number | undefined;
+  /**
+   * Tokens that a source can have, where the state is to serve others after this one. Default: the memory's longest.
+   */
+  sourceLength?: number | undefined;
+}
+
+/**
+ * What decoding needs of a model: greedy and beam search, sampling, streams and batches know nothing else of it. A model
+ * that reads sources writes an output for each of them; another one goes on from prompts.
+ */
+export interface Generative {
+  readonly device: Device;
+  /** How many tokens there are; logits are [sequences, vocabSize]. */
+  readonly vocabSize: number;
+  /** Tokens that a sequence can have, its start or prompt included. */
+  readonly maxLength: number;
+  /** Tokens that a source can have; 0 for models that read none. Default 0. */
+  readonly maxSourceLength?: number | undefined;
+  /** null in models that only read, such as encoders. */
+  readonly decoder?: object | null | undefined;
+  /** Begins what is generated where there is no prompt; null if there is no such token. */
+  readonly startId: number | null;
+  /** End what is generated; [] if nothing does. */
+  readonly endIds: readonly number[];
+  /** Is left out at the end of rows; null if there is no padding. Default null. */
+  readonly padId?: number | null | undefined;
+  /** Reads sources, where `maxSourceLength` is above 0. Belongs to the scope it is called in. */
+  encode?(source: Tokens): Memory;
+  /** A state to decode with, one token at a time. The caller disposes of it. */
+  startDecoding(options: DecodingOptions): DecoderState;
+  /** Empties a state for other inputs, and another memory of as many sources. */
+  restartDecoding(state: DecoderState, memory?: Memory): void;
+  /** Reads a prompt for each sequence of a fresh state; logits after its last token. For models without an encoder. */
+  prefill?(state: DecoderState, prompts: Tokens): Tensor;
+  /** Reads `state.tokens`, one more of each sequence, and returns the logits of the next. Can be recorded. */
+  step(state: DecoderState): Tensor;
+  /** Needed for `outputAttentions`: of every layer, for sources, if it reads them, and what was read after them. */
+  attentionMaps?(source: Tokens | null, target: Tokens): AttentionMaps;
+}

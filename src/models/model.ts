@@ -1,0 +1,225 @@
+// What all models have in common, whatever they are made of: reading, writing by steps, and looking inside.
+
+import { copied } from '../core/copied.js';
+import type { Device } from '../core/device.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
+import { Scalar } from '../core/operand.js';
+import { orDispose } from '../core/or-dispose.js';
+import { Random } from '../core/random.js';
+import type { Tensor } from '../core/tensor.js';
+import { generate, stream } from '../generate/generate.js';
+import type { DecodingOptions, Generative } from '../generate/generative.js';
+import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/options.js';
+import { disposeSessions } from '../generate/session.js';
+import type { AttentionsByKind } from '../inspect/attention-maps.js';
+import { DecoderState, type Memory } from '../nn/decoder-state.js';
+import { Dropout, type Randomness } from '../nn/dropout.js';
+import type { TransformerLayer } from '../nn/layer.js';
+import { inference, Module } from '../nn/module.js';
+import type { Stack } from '../nn/stack.js';
+import { TokenBatch, type Tokens } from '../nn/token-batch.js';
+import { gather } from '../ops/move.js';
+import { cacheSizes, checkMemory, checkPrompts, checkState } from './decoding.js';
+
+/** The stream of random numbers that dropout has, apart from the parameters' streams, which count up from 0. */
+const DROPOUT = 2 ** 32 - 1;
+
+/** What an encoder makes of tokens. */
+export interface Encoded extends Memory {
+  readonly batch: TokenBatch;
+}
+
+/**
+ * A model of tokens. A family says what it is made of: an encoder, a decoder or both, how tokens become vectors, and how
+ * features become logits.
+ */
+export abstract class Model extends Module implements Generative {
+  abstract readonly encoder: Stack | null;
+  abstract readonly decoder: Stack | null;
+  abstract readonly vocabSize: number;
+  abstract readonly maxLength: number;
+  abstract readonly startId: number | null;
+  abstract readonly endIds: readonly number[];
+  abstract readonly padId: number | null;
+  /** What all dropouts of the model share. */
+  protected readonly randomness: Randomness = { seed: 0, streams: 0 };
+  #seeds: Random;
+  #dropouts: Dropout[] | null = null;
+
+  constructor(
+    readonly device: Device,
+    seed = 0,
+  ) {
+    super();
+    this.#seeds = new Random(seed, DROPOUT);
+  }
+
+  /** Vectors of source tokens, float32 [N, dModel]. */
+  protected abstract embedSource(ids: Tensor, positions: Tensor): Tensor;
+  /** Vectors of target tokens, float32 [N, dModel]; `positions`: where they stand in their sequences. */
+  protected abstract embedTarget(ids: Tensor, positions: Tensor): Tensor;
+  /** Logits of features, float32 [N, vocabSize]. */
+  abstract logitsOf(features: Tensor): Tensor;
+
+  /** The encoder's output for a source batch. Belongs to the scope it is called in. Throws as `forward`. */
+  encode(source: Tokens): Memory {
+    if (!(source instanceof TokenBatch)) {
+      const batch = this.toBatch('source', source); // outlives the scope, as part of the memory
+      return orDispose(batch, () => this.encode(batch));
+    }
+    return this.device.scope(() => {
+      this.beginPass();
+      return this.encodeBatch(source);
+    });
+  }
+
+  /**
+   * Writes a target for each source, or goes on from each prompt of a decoder-only model (an empty one is its start):
+   * greedily, by beam search, or by sampling. Inputs may differ in length, and no output depends on its neighbours.
+   * Memory and programs are kept for the next call with a batch like this one.
+   *
+   * The model runs off this thread, but for runs of up to 2 ms. Rejects with ArgumentError for impossible options,
+   * SimdformerError where no next token can be chosen (scores are NaN, or all are forbidden), DisposedError if the model
+   * is disposed of meanwhile, the reason of `signal`, and what `forward` throws.
+   */
+  generate(input: Tokens, options: GenerateOptions = {}): Promise<GenerateResult> {
+    return generate(this, copied(input), copied(options));
+  }
+
+  /**
+   * As `generate`, giving every token as soon as it is chosen; what the iterator returns at its end is the result.
+   * Leaving the loop ends the generation. Without beams.
+   */
+  stream(input: Tokens, options: GenerateOptions = {}): AsyncGenerator<TokenEvent, GenerateResult, void> {
+    return stream(this, copied(input), copied(options));
+  }
+
+  /**
+   * A state to decode with, one token at a time; see nn/decoder-state.ts. To be disposed of by the caller. Throws
+   * ArgumentError, ShapeError if the sizes do not fit the model or the memory, OutOfMemoryError.
+   */
+  startDecoding(options: DecodingOptions = {}): DecoderState {
+    const state = new DecoderState(this.device, cacheSizes(this, options));
+    orDispose(state, () => this.restartDecoding(state, options.memory));
+    return state;
+  }
+
+  /** Empties a state for another memory of as many sources. What was recorded stays good. Throws as `startDecoding`. */
+  restartDecoding(state: DecoderState, memory?: Memory): void {
+    const decoder = this.#decoderOf('restartDecoding', state);
+    checkMemory('restartDecoding', this, state.sizes, memory);
+    inference(this, () => {
+      state.setLengths(new Int32Array(state.sequences));
+      if (memory) decoder.remember(memory, state);
+    });
+  }
+
+  /**
+   * Reads a prompt for each sequence of a fresh state in one pass and returns the logits after its last token,
+   * [sequences, vocabulary]. For decoder-only models; a prefix of a translation goes in by steps.
+   */
+  prefill(state: DecoderState, prompts: Tokens): Tensor {
+    const decoder = this.#decoderOf('prefill', state);
+    return inference(this, () => {
+      const batch = this.toBatch('prefill', prompts);
+      checkPrompts(this, state, batch);
+      const features = decoder.forward(this.embedTarget(batch.ids, batch.positions), batch, { state });
+      state.setLengths(Int32Array.from(batch.counts));
+      return this.logitsOf(gather(features, this.device.tensor(batch.ends)));
+    });
+  }
+
+  /**
+   * Reads one more token of each sequence, `state.tokens`, and returns the logits of the next, [sequences, vocabulary].
+   * Costs no more per token the longer the sequence, but for attention. Record it once and run it for every position.
+   */
+  step(state: DecoderState): Tensor {
+    const decoder = this.#decoderOf('step', state);
+    return inference(this, () => {
+      state.advance();
+      return this.logitsOf(decoder.step(this.embedTarget(state.tokens, state.positions), state));
+    });
+  }
+
+  /** Tokens that a source can have; 0 if the model reads none. */
+  get maxSourceLength(): number {
+    return this.encoder ? this.maxLength : 0;
+  }
+
+  /** The attentions of all layers, by what they are. */
+  get attentions(): AttentionsByKind {
+    const { encoder, decoder } = this;
+    return {
+      encoder: encoder?.layers.map((layer) => layer.selfAttn) ?? [],
+      decoder: decoder?.layers.map((layer) => layer.selfAttn) ?? [],
+      cross: decoder?.layers.flatMap((layer) => layer.multiheadAttn ?? []) ?? [],
+    };
+  }
+
+  /**
+   * Whether backward computes every layer once more instead of keeping what it needs: a third more work for a fraction
+   * of the memory. The results are the same to the bit. Default false.
+   */
+  get gradientCheckpointing(): boolean {
+    return this.#layers().some((layer) => layer.recomputes);
+  }
+
+  set gradientCheckpointing(on: boolean) {
+    for (const layer of this.#layers()) layer.recomputes = on;
+  }
+
+  /** Uploads a batch of source or target sequences, for use in any number of calls. Throws as `forward`. */
+  batch(tokens: Tokens): TokenBatch {
+    return this.toBatch('batch', tokens);
+  }
+
+  /** Lets dropout draw anew from `seed`, an integer, 0 or more: the same seed drops the same elements. */
+  seedDropout(seed: number): void {
+    this.#seeds = new Random(seed, DROPOUT);
+  }
+
+  /**
+   * Frees the parameters and what generation keeps. Generations under way, and streams, end with DisposedError at their
+   * next step; what they held is free at once.
+   */
+  override dispose(): void {
+    disposeSessions(this);
+    super.dispose();
+  }
+
+  protected toBatch(name: string, tokens: Tokens): TokenBatch {
+    const batch = TokenBatch.from(this.device, name, tokens, this.padId);
+    if (batch.longest <= this.maxLength) return batch;
+    if (batch !== tokens) batch.dispose();
+    throw new ShapeError(`${name}: ${batch.longest} tokens, but the model's maxLength is ${this.maxLength}`);
+  }
+
+  protected encodeBatch(source: Tokens): Encoded {
+    const { encoder } = this;
+    if (encoder === null) throw new ArgumentError('encode: the model has no encoder');
+    const batch = this.toBatch('source', source);
+    return { hidden: encoder.forward(this.embedSource(batch.ids, batch.positions), batch), batch };
+  }
+
+  /** Every training pass drops other elements: one recorded has a seed of this name, which its runs alone draw. */
+  protected beginPass(scalar = 'dropoutSeed'): void {
+    const [draw, arena] = [() => this.#seeds.uint32(), this.device.arena];
+    if (this.drops) this.randomness.seed = new Scalar(scalar, arena ? 0 : draw(), draw, arena);
+  }
+
+  /** Whether a pass drops anything. */
+  protected get drops(): boolean {
+    this.#dropouts ??= this.modules().filter((part) => part instanceof Dropout);
+    return this.#dropouts.some(({ options }) => options !== null);
+  }
+
+  #layers(): TransformerLayer[] {
+    return [...(this.encoder?.layers ?? []), ...(this.decoder?.layers ?? [])];
+  }
+
+  #decoderOf(op: string, state: DecoderState): Stack {
+    if (this.decoder === null) throw new ArgumentError(`${op}: the model has no decoder`);
+    checkState(op, this, state);
+    return this.decoder;
+  }
+}

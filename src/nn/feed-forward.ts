@@ -1,0 +1,67 @@
+import { checkKnown, checkOneOf, checkSizes } from '../core/check.js';
+import type { Tensor } from '../core/tensor.js';
+import { type Activation, checkActivation } from '../ops/activation.js';
+import { mul } from '../ops/binary.js';
+import type { Dropout } from './dropout.js';
+import type { Initializer } from './init.js';
+import { Linear } from './linear.js';
+import { Module } from './module.js';
+
+export interface FeedForwardOptions {
+  /** Features of a token. */
+  readonly dModel: number;
+  /** Hidden features. Default 4·dModel. */
+  readonly dFF?: number | undefined;
+  /** Of the hidden features. Default `relu`. */
+  readonly activation?: Activation | undefined;
+  /** Whether a second projection of the input multiplies the hidden features. Default false. */
+  readonly gated?: boolean | undefined;
+  /** Default true. */
+  readonly bias?: boolean | undefined;
+  /** Of the hidden features, in training. Default null: none. */
+  readonly dropout?: Dropout | null | undefined;
+}
+
+/**
+ * The position-wise network (Vaswani et al. 2017, 3.3): linear2(activation(linear1(x))), or, gated, linear2(
+ * activation(linear1(x)) ⊙ linear3(x)) (Shazeer 2020, "GLU Variants Improve Transformer"): SwiGLU with `silu`, GEGLU with
+ * `gelu`. Names are PyTorch's.
+ */
+export class FeedForward extends Module {
+  readonly dropout: Dropout | null;
+  readonly linear1: Linear;
+  readonly linear2: Linear;
+  /** What multiplies the hidden features, if they are gated. */
+  readonly linear3: Linear | null;
+  readonly activation: Activation;
+
+  /** Throws ArgumentError for options that make no network. */
+  constructor(init: Initializer, options: FeedForwardOptions) {
+    super();
+    checkFeedForward('FeedForward', options);
+    const { dModel, dFF = 4 * dModel, activation = 'relu', gated = false, bias, dropout = null } = options;
+    this.dropout = dropout;
+    this.activation = activation;
+    this.linear1 = new Linear(init, dModel, dFF, bias);
+    this.linear2 = new Linear(init, dFF, dModel, bias);
+    this.linear3 = gated ? new Linear(init, dModel, dFF, bias) : null;
+  }
+
+  /** `x` and the result: float32 [N, dModel]. Throws ShapeError, DTypeError. */
+  forward(x: Tensor): Tensor {
+    const { linear1, linear2, linear3, dropout, activation } = this;
+    if (linear3 === null) return linear2.forward(linear1.forward(x, activation, dropout));
+    const hidden = mul(linear1.forward(x, activation), linear3.forward(x));
+    return linear2.forward(dropout?.forward(hidden) ?? hidden);
+  }
+}
+
+/** Throws ArgumentError for options that make no network; the dropout has checked itself. */
+export function checkFeedForward(op: string, options: FeedForwardOptions): void {
+  const names = ['dModel', 'dFF', 'activation', 'gated', 'bias', 'dropout'] as const;
+  const { dModel, dFF = dModel, activation = 'relu', gated = false, bias = true } = checkKnown(op, options, names);
+  checkSizes(op, { dModel, dFF }, 1);
+  checkActivation(op, activation);
+  checkOneOf(op, 'gated', gated, [true, false]);
+  checkOneOf(op, 'bias', bias, [true, false]);
+}

@@ -1,0 +1,152 @@
+import { recompute } from '../core/autograd.js';
+import { checkOneOf } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { frozen } from '../ops/backward.js';
+import type { MultiHeadAttention } from './attention.js';
+import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
+import type { Dropout, Randomness } from './dropout.js';
+import type { FeedForward } from './feed-forward.js';
+import { inModes, Module } from './module.js';
+import type { Norm } from './norm.js';
+import { type SubLayer, type Wiring, wirings } from './residual.js';
+import type { Sequences } from './sequences.js';
+import type { StateNames } from './state-names.js';
+
+/** Changes what a sub-layer gives before it is added: a norm, or a scale. */
+export interface Finish extends Module {
+  forward(x: Tensor): Tensor;
+}
+
+/**
+ * The parts of a layer, as functions that make them: so parameters are drawn in the order of their definition, which a
+ * seed's results depend on.
+ */
+export interface LayerParts {
+  readonly selfAttn: () => MultiHeadAttention;
+  /** Attention to an encoder's output. Default null: none. */
+  readonly multiheadAttn?: (() => MultiHeadAttention) | null | undefined;
+  readonly feedForward: () => FeedForward;
+  /** One for each sub-layer; where it stands, `wiring` says. */
+  readonly norm: () => Norm;
+  /** Another one, between each sub-layer and the addition (Gemma 2's sandwich). Default null: none. */
+  readonly finish?: (() => Finish) | null | undefined;
+  /** Of each sub-layer's output, in training. Default null: none. */
+  readonly dropout?: (() => Dropout) | null | undefined;
+  /** How sub-layers are added up; see residual.ts. Default `post`. */
+  readonly wiring?: Wiring | undefined;
+  /** What the dropouts share. Needed for gradient checkpointing with dropout. */
+  readonly randomness?: Randomness | undefined;
+}
+
+/** What a layer reads beside its input. */
+export interface LayerContext {
+  /** The encoder's output, for layers that attend to one. */
+  readonly memory?: Memory | null | undefined;
+  /** Is filled for the steps that come after. */
+  readonly cache?: LayerCache | undefined;
+}
+
+/**
+ * Self-attention, attention to an encoder's output if there is one, and a feed-forward network, each with its residual
+ * connection and norm. Names are those of PyTorch's nn.TransformerEncoderLayer and nn.TransformerDecoderLayer.
+ */
+export class TransformerLayer extends Module {
+  /** Whether backward computes the layer's inner results once more instead of keeping them (gradient checkpointing). */
+  recomputes = false;
+  readonly selfAttn: MultiHeadAttention;
+  readonly feedForward: FeedForward;
+  readonly norm1: Norm;
+  readonly norm2: Norm;
+  readonly dropout1: Dropout | null;
+  readonly dropout2: Dropout | null;
+  readonly multiheadAttn: MultiHeadAttention | null;
+  readonly norm3: Norm | null;
+  readonly dropout3: Dropout | null;
+  /** What comes between a sub-layer and the addition, one for each, or none. */
+  readonly finish: readonly Finish[];
+  readonly wiring: Wiring;
+  readonly #randomness: Randomness;
+
+  /** Throws ArgumentError for parts that make no layer. */
+  constructor({ dropout = null, finish = null, multiheadAttn = null, wiring = 'post', ...parts }: LayerParts) {
+    super();
+    checkOneOf('TransformerLayer', 'wiring', wiring, Object.keys(wirings));
+    this.wiring = wiring;
+    this.#randomness = parts.randomness ?? { seed: 0, streams: 0 };
+    this.selfAttn = parts.selfAttn();
+    this.feedForward = parts.feedForward();
+    this.norm1 = parts.norm();
+    this.norm2 = parts.norm();
+    this.dropout1 = dropout?.() ?? null;
+    this.dropout2 = dropout?.() ?? null;
+    this.multiheadAttn = multiheadAttn?.() ?? null;
+    this.norm3 = multiheadAttn && parts.norm();
+    this.dropout3 = (multiheadAttn && dropout?.()) ?? null;
+    this.finish = finish ? Array.from({ length: multiheadAttn ? 3 : 2 }, finish) : [];
+  }
+
+  protected override get stateNames(): StateNames {
+    return { feed_forward: '' };
+  }
+
+  /**
+   * `x`: float32 [N, dModel], the rows of `batch` end to end; so is the result. Throws ShapeError, DTypeError,
+   * ArgumentError if `batch` is none or a memory is needed and missing.
+   */
+  forward(x: Tensor, batch: Sequences, { memory = null, cache }: LayerContext = {}): Tensor {
+    if (this.multiheadAttn && !memory)
+      throw new ArgumentError('TransformerLayer: memory is null, expected what encode() gave');
+    return this.#pass(memory ? [x, memory.hidden] : [x], () =>
+      this.#run(
+        x,
+        (y) => this.selfAttn.forward(y, batch, cache),
+        (y, cross) => cross.cross(y, batch, memory as Memory),
+      ),
+    );
+  }
+
+  /** `x`: float32 [sequences, dModel], the newest token of each sequence; so is the result. */
+  step(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
+    return this.#run(
+      x,
+      (y) => this.selfAttn.step(y, cache, state),
+      (y, cross) => cross.crossStep(y, cache, state),
+    );
+  }
+
+  #run(x: Tensor, self: SubLayer['run'], cross: (x: Tensor, attention: MultiHeadAttention) => Tensor): Tensor {
+    const { multiheadAttn, norm1, norm2, norm3, dropout1, dropout2, dropout3, finish, feedForward } = this;
+    const finishing = (i: number, dropout: Dropout | null) => (branch: Tensor) => {
+      const finished = finish[i]?.forward(branch) ?? branch;
+      return dropout?.forward(finished) ?? finished;
+    };
+    const network = (y: Tensor) => feedForward.forward(y);
+    const attend = { run: self, norm: norm1, finish: finishing(0, dropout1) };
+    if (!multiheadAttn || !norm3) {
+      return wirings[this.wiring](x, [attend, { run: network, norm: norm2, finish: finishing(1, dropout2) }]);
+    }
+    return wirings[this.wiring](x, [
+      attend,
+      { run: (y) => cross(y, multiheadAttn), norm: norm2, finish: finishing(1, dropout2) },
+      { run: network, norm: norm3, finish: finishing(2, dropout3) },
+    ]);
+  }
+
+  /** The layer's pass over `inputs`, or, if it recomputes, one that forgets its inner results and draws them again. */
+  #pass(inputs: readonly Tensor[], forward: () => Tensor): Tensor {
+    if (!this.recomputes || !this.training) return forward();
+    const randomness = this.#randomness;
+    const seed = frozen((inputs[0] as Tensor).device, randomness.seed);
+    const training = new Set(this.modules().filter((part) => part.training));
+    return recompute([...inputs, ...this.parameters()], () => {
+      const { seed: current } = randomness;
+      randomness.seed = seed; // another pass may have begun since, or inference
+      try {
+        return inModes(this, training, forward);
+      } finally {
+        randomness.seed = current;
+      }
+    });
+  }
+}

@@ -1,0 +1,84 @@
+import { checkDevice, checkShape, checkSizes } from '../core/check.js';
+import type { Tensor } from '../core/tensor.js';
+import { add } from '../ops/binary.js';
+import { addLayerNorm, layerNorm } from '../ops/layer-norm.js';
+import { rmsNorm } from '../ops/rms-norm.js';
+import { checkInitializer, type Initializer } from './init.js';
+import { Module } from './module.js';
+
+/** A normalisation over the last dimension. */
+export interface Norm extends Module {
+  /** Both [features]. */
+  readonly weight: Tensor;
+  readonly bias: Tensor | null;
+  /** norm(x + residual). `x` and `residual`: float32 [..., features]; so is the result. Throws ShapeError, DTypeError. */
+  forward(x: Tensor, residual?: Tensor | null): Tensor;
+  /** x + residual and its norm, both shaped as `x`. Throws as `forward`. */
+  add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor };
+}
+
+/** Layer normalisation (Ba, Kiros, Hinton 2016), with the residual addition before it in the same pass if there is one. */
+export class LayerNorm extends Module implements Norm {
+  readonly weight: Tensor;
+  readonly bias: Tensor | null;
+
+  /** `features`: the size of the last dimension. `eps`: added to the variance; default 1e-5. `bias`: default true. */
+  constructor(
+    init: Initializer,
+    features: number,
+    private readonly eps = 1e-5,
+    bias = true,
+  ) {
+    super();
+    checkInitializer('LayerNorm', init);
+    checkSizes('LayerNorm', { features }, 1);
+    this.weight = init.constant([features], 1);
+    this.bias = bias ? init.constant([features], 0) : null;
+  }
+
+  /** norm(x + residual) over the last dimension; float32 [..., features], as are `x` and `residual`, if given. */
+  forward(x: Tensor, residual: Tensor | null = null): Tensor {
+    return layerNorm(x, this.weight, this.bias, { eps: this.eps, residual });
+  }
+
+  add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor } {
+    return addLayerNorm(x, residual, this.weight, this.bias, { eps: this.eps });
+  }
+}
+
+/** Root mean square normalisation (Zhang, Sennrich 2019): no mean is subtracted, no bias added. */
+export class RMSNorm extends Module implements Norm {
+  readonly weight: Tensor;
+  readonly bias = null;
+
+  /**
+   * `features`: the size of the last dimension. `eps`: added to the mean square; default 2⁻²³, float32's epsilon.
+   * `offset`: added to the weight, 1 in Gemma, so that a weight of 0 leaves the scale as it is; default 0. The weight
+   * begins as 1 - offset.
+   */
+  constructor(
+    init: Initializer,
+    features: number,
+    private readonly eps?: number,
+    private readonly offset = 0,
+  ) {
+    super();
+    checkInitializer('RMSNorm', init);
+    checkSizes('RMSNorm', { features }, 1);
+    this.weight = init.constant([features], 1 - offset);
+  }
+
+  /** As LayerNorm's. */
+  forward(x: Tensor, residual: Tensor | null = null): Tensor {
+    return residual
+      ? this.add(x, residual).normed
+      : rmsNorm(x, this.weight, { eps: this.eps, ...(this.offset ? { offset: this.offset } : {}) });
+  }
+
+  add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor } {
+    checkDevice('RMSNorm', { x, residual });
+    checkShape('RMSNorm', 'residual', residual, x.shape); // add would broadcast it
+    const sum = add(x, residual);
+    return { sum, normed: this.forward(sum) };
+  }
+}

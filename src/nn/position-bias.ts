@@ -1,0 +1,94 @@
+// What self-attention adds by the distance from a query to a key.
+
+import { checkNumber, checkSizes, isCount } from '../core/check.js';
+import type { Tensor } from '../core/tensor.js';
+import { gather, transpose } from '../ops/move.js';
+import { checkInitializer, type Initializer } from './init.js';
+import { Module } from './module.js';
+
+/** Numbers that are added to the scores of self-attention. */
+export abstract class PositionBias extends Module {
+  /** [heads, 2·M + 1]: for the distances -M … M from query to key; beyond them as at them. */
+  abstract table(): Tensor;
+}
+
+/** A trained number for each head and distance. */
+export class DistanceBias extends PositionBias {
+  /** [heads, 2·maxDistance + 1] */
+  readonly weight: Tensor;
+
+  constructor(init: Initializer, heads: number, maxDistance: number) {
+    super();
+    checkInitializer('DistanceBias', init);
+    checkSizes('DistanceBias', { heads, maxDistance }, 1);
+    this.weight = init.constant([heads, 2 * maxDistance + 1], 0);
+  }
+
+  table(): Tensor {
+    return this.weight;
+  }
+}
+
+/**
+ * A trained number for each head and bucket of distances: one for each short distance, wider and wider ones for longer
+ * (T5, Raffel et al. 2020, arXiv 1910.10683). One for all layers of a stack.
+ */
+export class BucketBias extends PositionBias {
+  /** [buckets, heads] */
+  readonly weight: Tensor;
+  /** int32 [2·maxDistance + 1]: the bucket of each distance. */
+  readonly buckets: Tensor;
+
+  /**
+   * `bidirectional`: half of the buckets are for keys after the query; otherwise those share the bucket of distance 0, as
+   * a decoder never sees them. Distances from `maxDistance` on share the last bucket.
+   */
+  constructor(init: Initializer, heads: number, buckets: number, maxDistance: number, bidirectional: boolean) {
+    super();
+    checkInitializer('BucketBias', init);
+    checkSizes('BucketBias', { heads, buckets, maxDistance }, 1);
+    checkNumber('BucketBias', 'buckets', buckets, (n) => isCount(n) && n % 2 === 0, 'an even number');
+    this.weight = init.normal([buckets, heads], buckets ** -0.5);
+    this.buckets = init.constants(
+      Int32Array.from({ length: 2 * maxDistance + 1 }, (_, i) =>
+        bucketOf(i - maxDistance, buckets, maxDistance, bidirectional),
+      ),
+    );
+  }
+
+  table(): Tensor {
+    return transpose(gather(this.weight, this.buckets));
+  }
+
+  protected override release(): void {
+    super.release();
+    this.buckets.dispose();
+  }
+}
+
+/** The bucket of a distance, key minus query. Rounded to float32 where the reference implementation is. */
+export function bucketOf(distance: number, buckets: number, maxDistance: number, bidirectional: boolean): number {
+  const half = bidirectional ? buckets / 2 : buckets;
+  const first = bidirectional && distance > 0 ? half : 0;
+  const length = bidirectional ? Math.abs(distance) : Math.max(0, -distance);
+  const exact = Math.floor(half / 2);
+  if (length < exact) return first + length;
+  const log = Math.fround(Math.log(Math.fround(length / exact)));
+  const share = Math.fround(Math.fround(log / Math.log(maxDistance / exact)) * (half - exact));
+  return first + Math.min(half - 1, exact + Math.trunc(share));
+}
+
+/** Trained vectors that are added to keys and values by distance (Shaw, Uszkoreit, Vaswani 2018, arXiv 1803.02155). */
+export class RelativeVectors extends Module {
+  /** Both [2·maxDistance + 1, headSize]. */
+  readonly keys: Tensor;
+  readonly values: Tensor;
+
+  constructor(init: Initializer, headSize: number, maxDistance: number) {
+    super();
+    checkInitializer('RelativeVectors', init);
+    checkSizes('RelativeVectors', { headSize, maxDistance }, 1);
+    this.keys = init.xavierUniform(2 * maxDistance + 1, headSize);
+    this.values = init.xavierUniform(2 * maxDistance + 1, headSize);
+  }
+}

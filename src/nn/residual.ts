@@ -1,0 +1,47 @@
+// How sub-layers and their residual connections are wired.
+
+import type { Tensor } from '../core/tensor.js';
+import { add } from '../ops/binary.js';
+import type { Norm } from './norm.js';
+
+/** Attention, or a feed-forward network, on its way through a layer. */
+export interface SubLayer {
+  readonly run: (x: Tensor) => Tensor;
+  readonly norm: Norm;
+  /** What changes the result before it is added: dropout, a norm of its own, a scale. */
+  readonly finish: (branch: Tensor) => Tensor;
+}
+
+/** norm(x + f(x)), one sub-layer after the other (Vaswani et al. 2017). */
+export function postNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
+  for (const { run, norm, finish } of subLayers) x = norm.forward(finish(run(x)), x);
+  return x;
+}
+
+/** x + f(norm(x)), one after the other, which trains without warm-up (Xiong et al. 2020, arXiv 2002.04745). */
+export function preNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
+  // Each addition shares a pass over memory with the norm that comes next.
+  let branch: Tensor | null = null;
+  for (const { run, norm, finish } of subLayers) {
+    const { sum, normed }: { sum: Tensor; normed: Tensor } = branch
+      ? norm.add(branch, x)
+      : { sum: x, normed: norm.forward(x) };
+    x = sum;
+    branch = finish(run(normed));
+  }
+  return branch ? add(x, branch) : x;
+}
+
+/** x + norm(f(x)), one after the other (OLMo 2, arXiv 2501.00656): only what is added is normalised. */
+export function branchNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
+  for (const { run, norm, finish } of subLayers) x = add(x, norm.forward(finish(run(x))));
+  return x;
+}
+
+/** x + Σ f(norm(x)): all read the same input (GPT-J, GPT-NeoX, arXiv 2204.06745). */
+export function parallel(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
+  return subLayers.reduce((sum, { run, norm, finish }) => add(sum, finish(run(norm.forward(x)))), x);
+}
+
+export const wirings = { pre: preNorm, post: postNorm, branch: branchNorm, parallel } as const;
+export type Wiring = keyof typeof wirings;

@@ -1,0 +1,80 @@
+// Sequences of different lengths, packed end to end, so that no layer ever computes on padding; attention, which must
+// know where each begins, gets the lengths.
+
+import { describeValue } from '../core/check.js';
+import type { Device } from '../core/device.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+
+/** Where the rows of packed sequences begin, end and stand: of tokens, of frames of sound, of patches of a picture. */
+export class Sequences {
+  constructor(
+    /** int32 [N]: each row's place in its sequence, from 0. */
+    readonly positions: Tensor,
+    /** int32 [B]. */
+    readonly lengths: Tensor,
+    /** The lengths once more, for code that decides shapes. */
+    readonly counts: readonly number[],
+  ) {}
+
+  /** Sequences of so many rows each, all at least 1. Belongs to the scope it is made in. */
+  static of(device: Device, counts: readonly number[]): Sequences {
+    return device.scope(() => {
+      const [positions, lengths] = [placesOf(counts), Int32Array.from(counts)].map((data) => device.tensor(data));
+      return new Sequences(positions as Tensor, lengths as Tensor, counts);
+    });
+  }
+
+  /** How many sequences there are. */
+  get size(): number {
+    return this.counts.length;
+  }
+
+  /** Rows of all sequences. */
+  get total(): number {
+    return this.positions.size;
+  }
+
+  /** Rows of the longest. */
+  get longest(): number {
+    return this.counts.reduce((most, count) => Math.max(most, count)); // as arguments, there may be too many
+  }
+
+  /** @internal The row at which each sequence ends. */
+  get ends(): Int32Array {
+    let end = -1;
+    return Int32Array.from(this.counts, (count) => (end += count));
+  }
+
+  /** @internal The row at which each sequence begins. */
+  get starts(): Int32Array {
+    return this.ends.map((end, i) => end + 1 - (this.counts[i] as number));
+  }
+
+  get tensors(): readonly Tensor[] {
+    return [this.positions, this.lengths];
+  }
+
+  /** Gives its memory back before its scope ends, or without one. */
+  dispose(): void {
+    for (const tensor of this.tensors) tensor.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** Each row's place in its sequence. */
+export function placesOf(counts: readonly number[]): Int32Array {
+  const places = new Int32Array(counts.reduce((sum, count) => sum + count, 0));
+  let at = 0;
+  for (const count of counts) for (let place = 0; place < count; place++) places[at++] = place;
+  return places;
+}
+
+/** For callers without types: with an array of lengths, say, all sequences would count as one. */
+export function checkSequences(op: string, batch: Sequences): Sequences {
+  if (batch instanceof Sequences) return batch;
+  throw new ArgumentError(`${op}: the batch is ${describeValue(batch)}, expected a TokenBatch`);
+}

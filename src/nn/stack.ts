@@ -1,0 +1,63 @@
+import { checkSizes } from '../core/check.js';
+import type { Tensor } from '../core/tensor.js';
+import { cacheFill } from '../ops/kv-cache.js';
+import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
+import type { TransformerLayer } from './layer.js';
+import { Module } from './module.js';
+import type { Norm } from './norm.js';
+import type { Sequences } from './sequences.js';
+
+/** What a stack reads beside its input, and what it leaves. */
+export interface StackContext {
+  /** The encoder's output, for layers that attend to one. */
+  readonly memory?: Memory | null | undefined;
+  /** Is filled for the steps that come after. */
+  readonly state?: DecoderState | undefined;
+  /** Gets the input of each layer, and the result. */
+  readonly hiddenStates?: Tensor[] | undefined;
+}
+
+/** Layers one after the other, and a norm at the end unless there is none: an encoder, or a decoder. */
+export class Stack extends Module {
+  readonly layers: readonly TransformerLayer[];
+  readonly norm: Norm | null;
+
+  /** `layers`: how many, 0 or more; `layer` makes number i, `norm` what comes after the last. */
+  constructor(layers: number, layer: (i: number) => TransformerLayer, norm: (() => Norm) | null) {
+    super();
+    checkSizes('Stack', { layers }, 0);
+    this.layers = Array.from({ length: layers }, (_, i) => layer(i));
+    this.norm = norm?.() ?? null;
+  }
+
+  /** `x`: float32 [N, dModel], the rows of `batch` end to end; so is the result. */
+  forward(x: Tensor, batch: Sequences, { memory, state, hiddenStates }: StackContext = {}): Tensor {
+    for (const [i, layer] of this.layers.entries()) {
+      hiddenStates?.push(x);
+      x = layer.forward(x, batch, { memory, cache: state?.layers[i] });
+    }
+    x = this.norm?.forward(x) ?? x;
+    hiddenStates?.push(x);
+    return x;
+  }
+
+  /** `x`: float32 [sequences, dModel], the newest token of each sequence; so is the result. */
+  step(x: Tensor, state: DecoderState): Tensor {
+    for (const [i, layer] of this.layers.entries()) x = layer.step(x, state.layers[i] as LayerCache, state);
+    return this.norm?.forward(x) ?? x;
+  }
+
+  /** Puts the memory's keys and values into the state, where every step will find them. */
+  remember({ hidden, batch }: Memory, state: DecoderState): void {
+    state.sourceLengths.write(Int32Array.from(batch.counts));
+    for (const [i, { multiheadAttn }] of this.layers.entries()) {
+      const cache = state.layers[i]?.cross;
+      if (multiheadAttn && cache) cacheFill(cache, multiheadAttn.keysAndValues(hidden), batch.lengths);
+    }
+  }
+
+  /** Features of keys and values together, of each layer. */
+  get cacheWidths(): readonly number[] {
+    return this.layers.map(({ selfAttn }) => selfAttn.cacheWidth);
+  }
+}

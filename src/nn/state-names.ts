@@ -1,0 +1,113 @@
+// How a state dict calls, cuts and lays out parameters that lie otherwise inside. Projections of one input are one
+// matrix here and several in most checkpoints; a family says so in a table of names, and nothing else knows.
+
+import type { Shape, Tensor } from '../core/tensor.js';
+
+/** A layout that differs from PyTorch's nn.Linear: `[in, out]` as in GPT-2's Conv1D, or sections head by head. */
+export interface StoredAs {
+  readonly name: string | readonly (string | null)[];
+  /** The matrix is stored [in, out]. */
+  readonly inOut?: boolean | undefined;
+  /** Of so many heads each has its part of every section, as GPT-NeoX stores queries, keys and values. */
+  readonly perHead?: number | undefined;
+}
+
+/**
+ * Names in a state dict by paths of properties, a path being of a parameter or of a part with all that is in it. `*`
+ * stands for the number of a layer, in the path and in the name; '' leaves a part's name out. An array names the sections
+ * of a `Linear` one by one; null leaves one out, of a bias that only some of them have. The first path that fits counts.
+ */
+export type StateNames = Readonly<Record<string, string | readonly (string | null)[] | StoredAs>>;
+
+/** A parameter, and what state dicts say of it. */
+export interface StateParameter {
+  /** The path of properties. */
+  readonly path: string;
+  /** Its name, or those of its sections. */
+  readonly names: readonly (string | null)[];
+  readonly tensor: Tensor;
+  /** Stored as the transpose. */
+  readonly transposed: boolean;
+  /** Widths of the last dimension, if it is made of sections. */
+  readonly sections: readonly number[] | null;
+  readonly perHead: number | null;
+}
+
+/** A part of a parameter that a state dict has under one name. */
+export interface StatePiece {
+  readonly name: string;
+  readonly tensor: Tensor;
+  readonly transposed: boolean;
+  /** The columns, or elements of a vector, from `start` to below `end`. */
+  readonly start: number;
+  readonly end: number;
+  /** The column that each stored row is, where that is not its own number. */
+  readonly order: Int32Array | null;
+}
+
+/** What `names` says of a path: the name or names, and the layout; null if it says nothing. */
+export function namesFor(names: StateNames, path: string): (StoredAs & { name: readonly (string | null)[] }) | null {
+  for (const [pattern, target] of Object.entries(names)) {
+    const rest = matchPrefix(pattern, path);
+    if (rest === null) continue;
+    const stored = typeof target === 'object' && 'name' in target ? target : { name: target };
+    const complete = (name: string | null) => name && joinPath(fill(name, rest.numbers), rest.path);
+    return { ...stored, name: [stored.name].flat().map((name) => (name === '' ? rest.path : complete(name))) };
+  }
+  return null;
+}
+
+/** 'a' and 'b' as 'a.b'; either may be empty. */
+export function joinPath(a: string, b: string): string {
+  return a === '' || b === '' ? a + b : `${a}.${b}`;
+}
+
+/** What is left of a path after a pattern that fits its beginning, and what the stars were. */
+function matchPrefix(pattern: string, path: string): { path: string; numbers: string[] } | null {
+  const [wanted, given] = [pattern.split('.'), path.split('.')];
+  const numbers: string[] = [];
+  for (const [i, segment] of wanted.entries()) {
+    const own = given[i];
+    if (segment === '*' && own !== undefined) numbers.push(own);
+    else if (segment !== own) return null;
+  }
+  return { path: given.slice(wanted.length).join('.'), numbers };
+}
+
+function fill(name: string, numbers: readonly string[]): string {
+  let next = 0;
+  return name.replaceAll('*', () => numbers[next++] ?? '*');
+}
+
+/** What a state dict has of a parameter, in the order of its sections. */
+export function piecesOf({ names, tensor, transposed, sections, perHead }: StateParameter): StatePiece[] {
+  const width = tensor.shape.at(-1) ?? 1;
+  const order = perHead && sections ? perHeadOrder(sections, perHead) : null;
+  if (names.length === 1)
+    return names.flatMap((name) => (name === null ? [] : [{ name, tensor, transposed, start: 0, end: width, order }]));
+  let end = 0;
+  return names.flatMap((name, i) => {
+    const start = end;
+    end += sections?.[i] ?? 0;
+    return name === null ? [] : [{ name, tensor, transposed, start, end, order: null }];
+  });
+}
+
+/** Where the stored rows of sections lie that are stored head by head. */
+function perHeadOrder(sections: readonly number[], heads: number): Int32Array {
+  const order: number[] = [];
+  for (let head = 0; head < heads; head++) {
+    let start = 0;
+    for (const width of sections) {
+      for (let i = 0; i < width / heads; i++) order.push(start + (head * width) / heads + i);
+      start += width;
+    }
+  }
+  return Int32Array.from(order);
+}
+
+/** The shape that a state dict tells. */
+export function shapeOf({ tensor, transposed, start, end }: StatePiece): Shape {
+  const shape = tensor.shape.length === 0 ? [] : [...tensor.shape.slice(0, -1), end - start];
+  return transposed ? shape.reverse() : shape;
+}
