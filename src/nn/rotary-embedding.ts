@@ -83,6 +83,12 @@ export class RotaryEmbedding extends Module {
     const scaled = scaledFrequencies(rotaryDim, theta, scaling);
     this.#frequencies = options.frequencies ?? scaled.frequencies;
     this.#amplitude = scaled.amplitude;
+    rotations(1, rotaryDim, this.#turning); // refuses frequencies that make no sense before memory is taken
+  }
+
+  get #turning() {
+    const { layout, firstPosition } = this.options;
+    return { layout, firstPosition, frequencies: this.#frequencies };
   }
 
   /**
@@ -102,10 +108,10 @@ export class RotaryEmbedding extends Module {
   #table(length: number): Tensor {
     const known = this.#tables.at(-1);
     if (known && (known.shape[0] as number) >= length) return known;
-    const { maxLength, layout, firstPosition } = this.options;
+    const { maxLength } = this.options;
     const rows = Math.min(Math.max(maxLength, length), Math.max(256, 2 ** Math.ceil(Math.log2(length))));
     const values = () => {
-      const table = rotations(rows, this.#rotaryDim, { layout, firstPosition, frequencies: this.#frequencies });
+      const table = rotations(rows, this.#rotaryDim, this.#turning);
       return this.#amplitude === 1 ? table : table.map((value) => value * this.#amplitude);
     };
     const table = this.init.table(rows, 2 * this.#rotaryDim, values);

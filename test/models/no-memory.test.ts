@@ -55,7 +55,6 @@ it('if it is more than any device has', () => {
     { targetVocab: 1e9 },
     { dFF: 1e9 },
     { maxLength: 1e9 },
-    { maxLength: 1e9, positions: 'rotary' },
     { maxLength: 1e9, positions: 'learned' },
     { maxLength: 2 ** 31 - 1, positions: { kind: 'shaw', maxDistance: 2 ** 40 } },
   ];
