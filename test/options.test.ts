@@ -7,6 +7,8 @@ type Options =
   | HubOptions
   | simdformer.AdamWOptions
   | simdformer.AttentionOptions
+  | simdformer.AttentionValueOptions
+  | simdformer.AttentionWeightsOptions
   | simdformer.BpeOptions
   | simdformer.CrossEntropyOptions
   | simdformer.DecodingOptions

@@ -1,4 +1,5 @@
-// y = softmax(scale · q kᵀ + bias) v for every item of a batch and every head; attention_shape.h has the operands.
+// y = softmax(scores) v, scores = scale · q kᵀ + bias, for every item of a batch and every head; attention_shape.h has
+// the operands.
 //
 // Blocked with an online softmax (Milakov and Gimelshein 2018; FlashAttention-2, Dao 2023): for each block of keys the
 // sums so far are rescaled to the new maximum, so no more than a block of scores ever exists. Saved for backward, in
@@ -60,31 +61,34 @@ class Forward {
     for (uint32_t p = 0; p < count; p += kPanel)
       packTransposed(in_.queryRow(context_, it, first + p, h_), in_.qStride, panelSize(p, count), in_.width,
                      queries_ + p * in_.width, kPanel);
-    const uint32_t keys = in_.visibleKeys(it, first + count);
-    for (uint32_t k = 0; k < keys; k += kKeys) {
-      const uint32_t size = keys - k < kKeys ? keys - k : uint32_t{kKeys};
+    const Keys keys = in_.visible(it, first, first + count, kKeys);
+    for (uint32_t k = keys.begin; k < keys.end; k += kKeys) {
+      const uint32_t size = keys.end - k < kKeys ? keys.end - k : uint32_t{kKeys};
       readKeys(it, k, size, count);
       for (uint32_t p = 0; p < count; p += kPanel) {
         const uint32_t lanes = panelSize(p, count);
-        const uint32_t visible = in_.visibleKeys(it, first + p + lanes);
-        if (visible <= k) continue;
-        const Block block{scores_, kPanel, first + p, lanes, k, visible - k < size ? visible - k : size};
+        const Keys seen = in_.visible(it, first + p, first + p + lanes, kKeys);
+        if (k < seen.begin || k >= seen.end) continue;
+        const Block block{scores_, kPanel, first + p, lanes, k, seen.end - k < size ? seen.end - k : size};
         rowProduct(keys_, {queries_ + p * in_.width, kPanel}, block.keys, wholeVectors(lanes), in_.width,
                    {.c = scores_, .stride = kPanel, .factor = in_.scaleInBits()});
-        in_.addBiases(context_, block, it, b, h_, table_);
+        in_.score(context_, block, it, b, h_, table_);
         softmax(it, block, p);
         if (sumsWeights()) sumEntries(block, weights(it, block.i), it.shift, 1.f);
-        if (visible <= kKeys) invert(it, block.i, p, lanes);
-        columnProduct({scores_, kPanel}, values_, lanes, in_.valueWidth, block.keys, target(it, block, p, visible));
+        if (inOneBlock(seen)) invert(it, block.i, p, lanes);
+        columnProduct({scores_, kPanel}, values_, lanes, in_.valueWidth, block.keys, target(it, block, p, seen));
       }
     }
     for (uint32_t p = 0; p < count; p += kPanel) finish(it, first + p, p, panelSize(p, count));
   }
 
+  // Whether no sums must be rescaled, as there is no second block.
+  static bool inOneBlock(const Keys& seen) { return seen.begin >= seen.end || seen.end - seen.begin <= kKeys; }
+
   // Where a panel's products with values go: to y and divided by the total if no more will come, else to sums_.
-  Result target(const Item& it, const Block& block, uint32_t p, uint32_t visible) const {
-    if (visible <= kKeys) return {.c = row(it, block.i), .stride = out_.stride, .factors = total_ + p};
-    const bool add = block.k > 0;
+  Result target(const Item& it, const Block& block, uint32_t p, const Keys& seen) const {
+    if (inOneBlock(seen)) return {.c = row(it, block.i), .stride = out_.stride, .factors = total_ + p};
+    const bool add = block.k > seen.begin;
     return {.c = sums_ + p * sumsStride(), .stride = sumsStride(), .add = add, .factors = add ? shrink_ : nullptr};
   }
 
@@ -161,12 +165,12 @@ class Forward {
 
   // Writes the rows of a panel, queries i …, unless a product has done that already, and what backward needs of them.
   void finish(const Item& it, uint32_t i, uint32_t p, uint32_t size) {
-    const uint32_t visible = in_.visibleKeys(it, i + size);
-    if (visible > kKeys) invert(it, i, p, size);
+    const Keys seen = in_.visible(it, i, i + size, kKeys);
+    if (!inOneBlock(seen)) invert(it, i, p, size);
     for (uint32_t r = 0; r < size; ++r) {
       float* to = row(it, i + r);
-      if (visible == 0) memset(to, 0, in_.valueWidth * sizeof(float));
-      if (visible <= kKeys) continue;
+      if (seen.begin >= seen.end) memset(to, 0, in_.valueWidth * sizeof(float));
+      if (inOneBlock(seen)) continue;
       const float* from = sums_ + (p + r) * sumsStride();
       const Vf inverse = splat(total_[p + r]);
       eachVector(in_.valueWidth, [&](size_t c, size_t n) { storeLanes(to + c, load(from + c) * inverse, n); });

@@ -1,18 +1,7 @@
-// The gradients of attention. With P the probabilities, recomputed from the saved stats, and D = rowsum(dy ∘ y):
-//   dv = Pᵀ dy,  dS = P ∘ (dy vᵀ - D),  dq = scale · dS k,  dk = scale · dSᵀ q,  dbias = dS
-// (FlashAttention-2, Dao 2023, algorithm 2.) With sums of the probabilities by distance (relativeWeights) as another
-// output, dy vᵀ and D gain their part of it. Gradients have the shapes of what they are of; y, stats and
-// relativeWeights are attention's results.
-//
-// A task is a group of items, a group of heads that share keys, and `chunkKeys` of the keys: it alone writes their dk
-// and dv. If keys come in several chunks, each leaves its part of dq in `partials` [chunks, rows, heads·width], and
-// those are added in order. So are those of relativeBias, by group and chunk, in `relativePartials` [groups · chunks,
-// heads, distances]. A bias that items or heads share is written by one task for all.
+// The gradients of attention, task by task; attention_gradient.h has the operands and what a task does for a head.
 #pragma once
-#include "kernels/shared/attention_shape.h"
+#include "kernels/shared/attention_gradient.h"
 #include "kernels/shared/blocks.h"
-
-enum AttentionGradient { kDq, kDk, kDv, kDbias, kDrelativeBias, kDrelativeScores };  // by their bits of accumulate
 
 struct AttentionBackward {
   static constexpr const char* name = "attentionBackward";
@@ -20,381 +9,117 @@ struct AttentionBackward {
       "in:y in:stats in:dy in?:relativeWeights in?:drelativeWeights inout?:dq inout?:dk inout?:dv inout?:dbias "
       "inout?:drelativeBias inout?:drelativeScores inout?:partials inout?:relativePartials u32:yStride u32:dyStride "
       "u32:dqStride u32:dkStride u32:dvStride u32:itemsTogether u32:chunkKeys u32:accumulate";
-  attention::Inputs in;
-  Span y, stats, dy, relativeWeights, drelativeWeights, dq, dk, dv, dbias, drelativeBias, drelativeScores, partials,
-      relativePartials;
-  uint32_t yStride, dyStride, dqStride, dkStride, dvStride, itemsTogether, chunkKeys, accumulate;
+  attention::GradientOperands of;
 
-  bool adds(AttentionGradient gradient) const { return (accumulate >> gradient & 1) != 0; }
-  uint32_t chunks() const { return in.rowsK == 0 ? 1 : 1 + (in.rowsK - 1) / chunkKeys; }
-  uint32_t items() const { return dbias.present() && in.biasBatch == 0 ? in.batch : itemsTogether; }
-  uint32_t groups() const { return in.batch == 0 ? 0 : 1 + (in.batch - 1) / items(); }
-  // Heads that share a bias have one writer; those of short items read the same rows.
-  bool headsTogether() const { return itemsTogether > 1 || (dbias.present() && in.biasHead == 0); }
+  const char* check() const { return of.check(); }
 
-  const char* check() const {
-    if (const char* reason = in.checkValues()) return reason;
-    const uint64_t rows = in.totalQ(), width = uint64_t{in.heads} * in.width;
-    REQUIRE(itemsTogether > 0 && chunkKeys > 0, "a task needs items and keys");
-    REQUIRE(y.covers(rows, uint64_t{in.heads} * in.valueWidth, yStride), "y is too small");
-    REQUIRE(dy.covers(rows, uint64_t{in.heads} * in.valueWidth, dyStride), "dy is too small");
-    REQUIRE(stats.covers(2 * uint64_t{in.heads}, rows, rows), "stats is too small");
-    REQUIRE(!dq.present() || dq.covers(rows, width, dqStride), "dq is too small");
-    REQUIRE(!dk.present() || dk.covers(in.totalK(), uint64_t{in.kvHeads} * in.width, dkStride), "dk is too small");
-    REQUIRE(!dv.present() || dv.covers(in.totalK(), uint64_t{in.kvHeads} * in.valueWidth, dvStride), "dv is too small");
-    REQUIRE(!dbias.present() || (in.bias.present() && in.biasFits(dbias)), "dbias is too small");
-    const uint64_t tasks = uint64_t{groups()} * chunks();
-    REQUIRE(tasks * in.kvHeads <= 0xffffffffu, "too many tasks");
-    REQUIRE(!dq.present() || chunks() == 1 ||
-                (rows <= 0xffffffffu / chunks() && partials.covers(chunks() * rows, width, width)),
-            "partials is too small");
-    const uint64_t table = uint64_t{in.heads} * in.distances;
-    REQUIRE(!drelativeBias.present() || (in.relativeBias.present() && drelativeBias.covers(table) &&
-                                         relativePartials.covers(tasks, table, table)),
-            "drelativeBias or relativePartials is too small");
-    REQUIRE(!drelativeScores.present() ||
-                (in.relativeScores.present() && in.distanceRowsFit(drelativeScores) && chunks() == 1),
-            "drelativeScores is too small, or the keys are in chunks");
-    REQUIRE(!drelativeWeights.present() || (in.scoreDistances % 2 == 1 && in.distanceRowsFit(relativeWeights) &&
-                                            in.distanceRowsFit(drelativeWeights)),
-            "relativeWeights or drelativeWeights is too small");
-    return nullptr;
-  }
-
-  void run(Context& context) const;
-};
-
-namespace attention {
-
-// One task's work on one head, in the calling thread's scratch memory.
-class Backward {
- public:
-  static constexpr uint32_t kBlockQueries = 64;  // in a block
-  static constexpr uint32_t kBlockKeys = 96;     // in a block, whose probabilities and slopes share a level-1 cache
-  static_assert((3 + 2 * kBlockKeys + 4 * kMaxWidth) * kBlockQueries + kMaxWidth * kBlockKeys +
-                    2 * RelativeTable::size(kMaxDistances) <=
-                kScratchFloats);
-
-  Backward(const AttentionBackward& op, const Context& context, uint32_t h, uint32_t chunk)
-      : op_(op), in_(op.in), context_(context), h_(h), chunk_(chunk) {
-    float* memory = context.scratch();
-    const auto take = [&](size_t count) {
-      memory += count;
-      return memory - count;
-    };
-    largest_ = take(kBlockQueries);
-    inverse_ = take(kBlockQueries);
-    delta_ = take(kBlockQueries);
-    probabilities_ = take(kBlockKeys * kBlockQueries);
-    slopes_ = take(kBlockKeys * kBlockQueries);
-    qColumns_ = take(in_.width * kBlockQueries);
-    dyColumns_ = take(in_.valueWidth * kBlockQueries);
-    qRows_ = take(wholeVectors(in_.width) * kBlockQueries);
-    dyRows_ = take(wholeVectors(in_.valueWidth) * kBlockQueries);
-    keyRows_ = take(wholeVectors(in_.width) * kBlockKeys);
-    table_ = RelativeTable(take(RelativeTable::size(in_.distances)), in_.distances);
-    dtable_ = RelativeTable(take(RelativeTable::size(in_.distances)), in_.distances);
-    if (in_.relativeBias.present()) table_.load(context.f32(in_.relativeBias) + size_t{h} * in_.distances);
-    if (op.drelativeBias.present()) dtable_.clear();
-  }
-
-  // Item b and this chunk of its keys.
-  void differentiate(uint32_t b) {
-    const Item it = in_.item(context_, b);
-    const uint64_t begin = uint64_t{chunk_} * op_.chunkKeys;
-    const uint64_t limit = begin + op_.chunkKeys;
-    const uint32_t first = begin < it.keys ? static_cast<uint32_t>(begin) : it.keys;
-    const uint32_t end = limit < it.keys ? static_cast<uint32_t>(limit) : it.keys;
-    // The first query that sees a key of this chunk.
-    const int64_t seen = in_.causal ? int64_t{first} - it.shift : 0;
-    const uint32_t i = first == end || seen > it.queries ? it.queries : seen < 0 ? 0 : static_cast<uint32_t>(seen);
-    // The last queries come first: as they see all keys, gradients of keys begin with what they give.
-    const bool firstHead = h_ % (in_.heads / in_.kvHeads) == 0;
-    begins_ = firstHead && i < it.queries;
-    if (firstHead) clearKeys(it, begins_ ? end : begin, in_.packed ? end : limit < in_.rowsK ? limit : in_.rowsK);
-    clearQueries(it, 0, i);
-    if (op_.drelativeScores.present() && !op_.adds(kDrelativeScores))
-      scoreRows(it, 0).clear(in_.packed ? it.queries : in_.rowsQ);
-    const uint32_t most = blockQueries(it);
-    for (uint32_t left = divideUp(it.queries - i, most); left > 0; --left, begins_ = false) {
-      const uint32_t from = i + (left - 1) * most, count = it.queries - from < most ? it.queries - from : most;
-      const uint32_t visible = in_.visibleKeys(it, from + count);
-      block(b, it, from, count, first, end < visible ? end : visible);
-    }
-    if (!in_.packed) clearQueries(it, it.queries, in_.rowsQ);
-  }
-
-  // Fetches meanwhile what head h reads and writes of a short item, which comes next.
-  void expect(const Item& it, uint32_t h) {
-    if (!kTuning.prefetches || it.queries > kMostAhead || it.keys > kMostAhead) return;
-    const auto add = [&](const float* from, size_t stride, size_t rows, size_t cols) {
-      ahead_[aheads_++] = {from, stride, rows, cols};
-    };
-    // The last is fetched first.
-    if (op_.dq.present()) add(queryGradient(it, 0, h), queryStride(), it.queries, in_.width);
-    if (op_.dk.present()) add(keyGradient(it, 0, h), op_.dkStride, it.keys, in_.width);
-    if (op_.dv.present()) add(valueGradient(it, 0, h), op_.dvStride, it.keys, in_.valueWidth);
-    add(in_.valueRow(context_, it, 0, h), in_.vStride, it.keys, in_.valueWidth);
-    add(in_.keyRow(context_, it, 0, h), in_.kStride, it.keys, in_.width);
-    add(outputRow(op_.y, op_.yStride, it, 0, h), op_.yStride, it.queries, in_.valueWidth);
-    add(outputRow(op_.dy, op_.dyStride, it, 0, h), op_.dyStride, it.queries, in_.valueWidth);
-    add(in_.queryRow(context_, it, 0, h), in_.qStride, it.queries, in_.width);
-  }
-
-  // This head's part of the gradient of relativeBias.
-  void unloadTable(float* to) {
-    for (uint32_t t = 0; t < in_.distances; ++t) to[t] = 0.f;
-    dtable_.unload(to);
+  void run(Context& context) const {
+    of.in.findOffsets(context);
+    if (of.dbias.present()) clearBias(context);
+    const uint32_t count = of.groups() * headGroups() * of.chunks();
+    context.team.parallel(count, [&](uint32_t number) {
+      const Task task = taskOf(number);
+      if (of.drelativeBias.present()) return differentiateByHead(context, task);
+      differentiateByItem(context, task, taskAfter(number, context.team.after(number, count)));
+    });
+    if (of.dq.present() && of.chunks() > 1) addPartials(context);
+    if (of.drelativeBias.present()) addRelativePartials(context);
   }
 
  private:
-  static constexpr uint32_t kMostAhead = 128;  // rows
+  struct Task {
+    uint64_t firstItem, endItem;
+    uint32_t firstHead, endHead, group, chunk;
+  };
 
-  // One operand of what comes next, between two products: all at once would be waited for.
-  void fetchSome() {
-    if (aheads_ == 0) return;
-    const auto& [from, stride, rows, cols] = ahead_[--aheads_];
-    fetchRows(from, stride, rows, cols);
-  }
+  uint32_t headGroups() const { return of.headsTogether() ? 1 : of.in.kvHeads; }
 
-  // Of short causal items half as many queries: fewer of a block's keys are in their future.
-  uint32_t blockQueries(const Item& it) const {
-    return in_.causal && it.queries <= 4 * kBlockQueries ? kBlockQueries / 2 : kBlockQueries;
-  }
-  float* keyGradient(const Item& it, uint64_t j, uint32_t h) const {
-    return context_.f32(op_.dk) + (it.k + j) * op_.dkStride + in_.kvHeadOf(h) * in_.width;
-  }
-  float* valueGradient(const Item& it, uint64_t j, uint32_t h) const {
-    return context_.f32(op_.dv) + (it.k + j) * op_.dvStride + in_.kvHeadOf(h) * in_.valueWidth;
-  }
-  // Of y or dy.
-  const float* outputRow(Span rows, size_t stride, const Item& it, uint32_t i, uint32_t h) const {
-    return context_.f32(rows) + (it.q + i) * stride + size_t{h} * in_.valueWidth;
-  }
-  // Several chunks of keys: their parts of dq are kept apart.
-  bool apart() const { return op_.chunks() > 1; }
-  size_t queryStride() const { return apart() ? size_t{in_.heads} * in_.width : op_.dqStride; }
-  float* queryGradient(const Item& it, uint32_t i, uint32_t h) const {
-    const uint64_t row = it.q + i + (apart() ? chunk_ * in_.totalQ() : 0);
-    return context_.f32(apart() ? op_.partials : op_.dq) + row * queryStride() + size_t{h} * in_.width;
-  }
-  bool addsQueries() const { return !apart() && op_.adds(kDq); }
-  bool addsKeys(AttentionGradient gradient) const { return !begins_ || op_.adds(gradient); }
-
-  DistanceRows scoreRows(const Item& it, uint32_t i) const {
-    return in_.distanceRows(context_, op_.drelativeScores, it, i, h_);
+  // The first keys are seen by most queries: largest tasks first.
+  Task taskOf(uint32_t number) const {
+    const uint32_t groups = headGroups(), heads = of.in.heads / groups, firstHead = number % groups * heads;
+    const uint32_t group = number / groups / of.chunks();
+    const uint64_t firstItem = uint64_t{group} * of.items(), room = of.in.batch - firstItem;
+    return {.firstItem = firstItem,
+            .endItem = firstItem + (of.items() < room ? of.items() : room),
+            .firstHead = firstHead,
+            .endHead = firstHead + heads,
+            .group = group,
+            .chunk = number / groups % of.chunks()};
   }
 
-  void clearKeys(const Item& it, uint64_t first, uint64_t end) const {
-    for (uint64_t j = first; j < end; ++j) {
-      if (op_.dk.present() && !op_.adds(kDk)) memset(keyGradient(it, j, h_), 0, in_.width * sizeof(float));
-      if (op_.dv.present() && !op_.adds(kDv)) memset(valueGradient(it, j, h_), 0, in_.valueWidth * sizeof(float));
-    }
-  }
-  void clearQueries(const Item& it, uint32_t first, uint32_t end) const {
-    if (!op_.dq.present() || addsQueries()) return;
-    for (uint32_t i = first; i < end; ++i) memset(queryGradient(it, i, h_), 0, in_.width * sizeof(float));
-  }
-
-  void block(uint32_t b, const Item& it, uint32_t i, uint32_t count, uint32_t firstKey, uint32_t endKey) {
-    if (firstKey >= endKey) return clearQueries(it, i, i + count);
-    prepare(it, i, count);
-    fetchSome();
-    const Factor q = wholeRows(in_.queryRow(context_, it, i, h_), in_.qStride, count, in_.width, qRows_);
-    const size_t lanes = wholeVectors(count);
-    for (uint32_t k = firstKey; k < endKey; k += kBlockKeys) {
-      const Factor keys{in_.keyRow(context_, it, k, h_), in_.kStride};
-      const Factor values{in_.valueRow(context_, it, k, h_), in_.vStride};
-      const uint32_t size = endKey - k < kBlockKeys ? endKey - k : uint32_t{kBlockKeys};
-      const Block scores{probabilities_, kBlockQueries, i, count, k, size};
-      const Block slopes{slopes_, kBlockQueries, i, count, k, size};
-      rowProduct(keys, {qColumns_, kBlockQueries}, size, lanes, in_.width,
-                 {.c = probabilities_, .stride = kBlockQueries, .factor = in_.scaleInBits()});
-      fetchSome();
-      in_.addBiases(context_, scores, it, b, h_, table_);
-      fetchSome();
-      rowProduct(values, {dyColumns_, kBlockQueries}, size, lanes, in_.valueWidth,
-                 {.c = slopes_, .stride = kBlockQueries});
-      if (op_.drelativeWeights.present())
-        addEntries(slopes, in_.distanceRows(context_, op_.drelativeWeights, it, i, h_), it.shift, 1.f);
-      fetchSome();
-      findSlopes(scores);
-      fetchSome();
-      if (op_.dbias.present()) addBiasGradient(slopes, b);
-      if (op_.drelativeBias.present()) addRelativeGradient(slopes, it.shift);
-      if (op_.drelativeScores.present()) sumEntries(slopes, scoreRows(it, i), it.shift, in_.scale);
-      if (op_.dv.present())
-        rowProduct({probabilities_, kBlockQueries}, dy_, size, in_.valueWidth, count,
-                   {.c = valueGradient(it, k, h_), .stride = op_.dvStride, .add = addsKeys(kDv)});
-      fetchSome();
-      if (op_.dk.present())
-        rowProduct({slopes_, kBlockQueries}, q, size, in_.width, count,
-                   {.c = keyGradient(it, k, h_), .stride = op_.dkStride, .add = addsKeys(kDk), .factor = in_.scale});
-      fetchSome();
-      if (op_.dq.present())
-        columnProduct({slopes_, kBlockQueries}, wholeRows(keys.data, keys.stride, size, in_.width, keyRows_), count,
-                      in_.width, size,
-                      {.c = queryGradient(it, i, h_),
-                       .stride = queryStride(),
-                       .add = k > firstKey || addsQueries(),
-                       .factor = in_.scale});
-      fetchSome();
-    }
+  // What this thread will probably do next.
+  struct Next {
+    bool known;
+    uint32_t item, firstHead;
+  };
+  Next taskAfter(uint32_t number, uint32_t after) const {
+    const bool known = of.items() == 1 && of.chunks() == 1 && after != number;
+    return {known, after / headGroups(), after % headGroups() * (of.in.heads / headGroups())};
   }
 
-  // q and dy of a block, as rows and as columns, and what belongs to its queries.
-  void prepare(const Item& it, uint32_t i, uint32_t count) {
-    const float* q = in_.queryRow(context_, it, i, h_);
-    packTransposed(q, in_.qStride, count, in_.width, qColumns_, kBlockQueries);
-    const float* dy = outputRow(op_.dy, op_.dyStride, it, i, h_);
-    packTransposed(dy, op_.dyStride, count, in_.valueWidth, dyColumns_, kBlockQueries);
-    dy_ = wholeRows(dy, op_.dyStride, count, in_.valueWidth, dyRows_);
-
-    const uint64_t rows = in_.totalQ();
-    const float* stats = context_.f32(op_.stats) + h_ * rows + it.q + i;
-    for (uint32_t r = 0; r < wholeVectors(count); r += kWidth) {
-      const size_t n = count - r < kWidth ? count - r : kWidth;
-      store(largest_ + r, loadLanes(stats + r, n));
-      store(inverse_ + r, loadLanes(stats + in_.heads * rows + r, n));
-      store(delta_ + r, Vf{});
-    }
-    for (uint32_t r = 0; r < count; ++r) {
-      const float* y = outputRow(op_.y, op_.yStride, it, i + r, h_);
-      Vf dot = {};
-      for (uint32_t d = 0; d < in_.valueWidth; d += kWidth)
-        dot = fma(loadLanes(y + d, in_.valueWidth - d < kWidth ? in_.valueWidth - d : kWidth),
-                  load(dy_.data + r * dy_.stride + d), dot);
-      delta_[r] = sum(dot);
-    }
-    if (!op_.drelativeWeights.present()) return;
-    const DistanceRows weights = in_.distanceRows(context_, op_.relativeWeights, it, i, h_);
-    const DistanceRows slopes = in_.distanceRows(context_, op_.drelativeWeights, it, i, h_);
-    for (uint32_t r = 0; r < count; ++r)
-      for (uint32_t t = 0; t < in_.scoreDistances; ++t)
-        delta_[r] += weights.data[r * weights.stride + t] * slopes.data[r * slopes.stride + t];
-  }
-
-  // Scores become probabilities, and dy·vᵀ becomes the gradient of the scores.
-  void findSlopes(const Block& block) {
-    for (uint32_t i = 0; i < block.queries; i += kWidth) {
-      const Vf largest = load(largest_ + i), inverse = load(inverse_ + i), delta = load(delta_ + i);
-      for (uint32_t j = 0; j < block.keys; ++j) {
-        float* score = probabilities_ + j * kBlockQueries + i;
-        float* slope = slopes_ + j * kBlockQueries + i;
-        const Vf p = exp2NonPositive(load(score) - largest) * inverse;
-        store(score, p);
-        store(slope, p * (load(slope) - delta));
+  // Item by item, all heads of one before those of the next. What comes next, as far as it can be told, is fetched
+  // meanwhile: the same head of the next item, or of the next task's.
+  void differentiateByItem(const Context& context, const Task& task, const Next& after) const {
+    for (uint64_t b = task.firstItem; b < task.endItem; ++b) {
+      const bool more = b + 1 < task.endItem;
+      const Next next = more ? Next{true, static_cast<uint32_t>(b + 1), task.firstHead} : after;
+      const attention::Item item = of.in.item(context, next.known ? next.item : static_cast<uint32_t>(b));
+      for (uint32_t h = task.firstHead; h < task.endHead; ++h) {
+        attention::HeadGradient gradient(of, context, h, task.chunk);
+        if (next.known) gradient.expect(item, next.firstHead + h - task.firstHead);
+        gradient.differentiate(static_cast<uint32_t>(b));
       }
     }
   }
 
-  void addBiasGradient(const Block& block, uint32_t b) const {
-    float* to = context_.f32(op_.dbias) + in_.biasAt(b, h_, block.i, block.k);
-    transposed(slopes_, kBlockQueries, block.keys, block.queries, [&](size_t query, size_t key, Vf v, size_t n) {
-      float* at = to + query * in_.biasRow + key;
-      storeLanes(at, loadLanes(at, n) + v, n);
-    });
-  }
-
-  void addRelativeGradient(const Block& block, int64_t shift) const {
-    for (uint32_t j = 0; j < block.keys; ++j) {
-      for (uint32_t i = 0; i < block.queries; i += kWidth) {
-        float* to = dtable_.at(int64_t{block.i} + i + shift, int64_t{block.k} + j);
-        store(to, load(to) + load(slopes_ + j * kBlockQueries + i));
-      }
+  // Head by head, as each sums up the gradient of its relative biases over all items.
+  void differentiateByHead(const Context& context, const Task& task) const {
+    for (uint32_t h = task.firstHead; h < task.endHead; ++h) {
+      attention::HeadGradient gradient(of, context, h, task.chunk);
+      for (uint64_t b = task.firstItem; b < task.endItem; ++b) gradient.differentiate(static_cast<uint32_t>(b));
+      gradient.unloadTable(context.f32(of.relativePartials) +
+                           ((uint64_t{task.group} * of.chunks() + task.chunk) * of.in.heads + h) * of.in.distances);
     }
   }
 
-  const AttentionBackward& op_;
-  const Inputs& in_;
-  const Context& context_;
-  const uint32_t h_, chunk_;
-  float *largest_, *inverse_, *delta_;  // [kBlockQueries]
-  float *probabilities_, *slopes_;      // [kBlockKeys, kBlockQueries]
-  float *qColumns_, *dyColumns_;        // [width or valueWidth, kBlockQueries]
-  float *qRows_, *dyRows_, *keyRows_;  // [kBlockQueries or kBlockKeys, width or valueWidth], if not read where they lie
-  Factor dy_{nullptr, 0};              // of the block under way, as rows
-  struct {
-    const float* from;
-    size_t stride, rows, cols;
-  } ahead_[8];           // what is still to be fetched
-  size_t aheads_ = 0;    // how many of them
-  bool begins_ = false;  // whether the block under way is the first to write gradients of keys
-  RelativeTable table_{nullptr, 0}, dtable_{nullptr, 0};
-};
-
-}  // namespace attention
-
-inline void AttentionBackward::run(Context& context) const {
-  in.findOffsets(context);
-  if (dbias.present()) {
-    float* to = context.f32(dbias);
-    context.team.parallelRange(adds(kDbias) ? 0 : dbias.length, 16384, [&](uint64_t first, uint64_t last) {
-      memset(to + first, 0, (last - first) * sizeof(float));
-    });
+  void clearBias(Context& context) const {
+    float* to = context.f32(of.dbias);
+    const uint64_t size = of.adds(attention::kDbias) ? 0 : of.dbias.length;
+    context.team.parallelRange(
+        size, 16384, [&](uint64_t first, uint64_t last) { memset(to + first, 0, (last - first) * sizeof(float)); });
   }
 
-  const uint32_t keyChunks = chunks();
-  const uint32_t headGroups = headsTogether() ? 1 : in.kvHeads;
-  const uint32_t tasks = groups() * headGroups * keyChunks;
-  context.team.parallel(tasks, [&](uint32_t task) {
-    const uint32_t after = context.team.after(task, tasks);
-    // The first keys are seen by most queries: largest tasks first.
-    const uint32_t chunk = task / headGroups % keyChunks;
-    const uint32_t group = task / headGroups / keyChunks;
-    const uint32_t heads = in.heads / headGroups, firstHead = task % headGroups * heads;
-    const uint64_t firstItem = uint64_t{group} * items(), room = in.batch - firstItem;
-    const uint64_t endItem = firstItem + (items() < room ? items() : room);
-    if (!drelativeBias.present()) {
-      for (uint64_t b = firstItem; b < endItem; ++b) {
-        // What comes next, as far as it can be told: the same head of the next item, or the next task.
-        const bool more = b + 1 < endItem, guesses = !more && items() == 1 && keyChunks == 1 && after != task;
-        const uint64_t nextItem = more ? b + 1 : guesses ? after / headGroups : b;
-        const attention::Item next = in.item(context, static_cast<uint32_t>(nextItem));
-        const uint32_t nextHead = more ? firstHead : after % headGroups * heads;
-        for (uint32_t h = 0; h < heads; ++h) {
-          attention::Backward backward(*this, context, firstHead + h, chunk);
-          if (more || guesses) backward.expect(next, nextHead + h);
-          backward.differentiate(static_cast<uint32_t>(b));
-        }
-      }
-      return;
-    }
-    for (uint32_t h = firstHead; h < firstHead + heads; ++h) {
-      attention::Backward backward(*this, context, h, chunk);
-      for (uint64_t b = firstItem; b < endItem; ++b) backward.differentiate(static_cast<uint32_t>(b));
-      backward.unloadTable(context.f32(relativePartials) +
-                           ((uint64_t{group} * keyChunks + chunk) * in.heads + h) * in.distances);
-    }
-  });
-
-  if (dq.present() && keyChunks > 1) {
-    const uint64_t width = uint64_t{in.heads} * in.width, rows = in.totalQ();
-    context.team.parallelRange(rows, copyGrain(width * keyChunks), [&](uint64_t first, uint64_t last) {
+  // dq from what each chunk of keys gave.
+  void addPartials(Context& context) const {
+    const uint64_t width = uint64_t{of.in.heads} * of.in.width, rows = of.in.totalQ();
+    const uint32_t chunks = of.chunks();
+    context.team.parallelRange(rows, copyGrain(width * chunks), [&](uint64_t first, uint64_t last) {
       for (uint64_t r = first; r < last; ++r) {
-        float* to = context.f32(dq) + r * dqStride;
-        const float* from = context.f32(partials) + r * width;
+        float* to = context.f32(of.dq) + r * of.dqStride;
+        const float* from = context.f32(of.partials) + r * width;
         eachVector(width, [&](size_t c, size_t lanes) {
-          Vf sum = adds(kDq) ? loadLanes(to + c, lanes) : Vf{};
-          for (uint32_t chunk = 0; chunk < keyChunks; ++chunk) sum += loadLanes(from + chunk * rows * width + c, lanes);
+          Vf sum = of.adds(attention::kDq) ? loadLanes(to + c, lanes) : Vf{};
+          for (uint32_t chunk = 0; chunk < chunks; ++chunk) sum += loadLanes(from + chunk * rows * width + c, lanes);
           storeLanes(to + c, sum, lanes);
         });
       }
     });
   }
-  if (drelativeBias.present()) {
-    const size_t size = size_t{in.heads} * in.distances;
-    const uint64_t parts = uint64_t{groups()} * keyChunks;
+
+  // drelativeBias from what each task gave.
+  void addRelativePartials(Context& context) const {
+    const size_t size = size_t{of.in.heads} * of.in.distances;
+    const uint64_t parts = uint64_t{of.groups()} * of.chunks();
     context.team.parallelRange(size, copyGrain(parts), [&](uint64_t first, uint64_t last) {
-      float* to = context.f32(drelativeBias);
-      const float* from = context.f32(relativePartials);
+      float* to = context.f32(of.drelativeBias);
+      const float* from = context.f32(of.relativePartials);
       for (uint64_t t = first; t < last; ++t) {
-        float sum = adds(kDrelativeBias) ? to[t] : 0.f;
+        float sum = of.adds(attention::kDrelativeBias) ? to[t] : 0.f;
         for (uint64_t part = 0; part < parts; ++part) sum += from[part * size + t];
         to[t] = sum;
       }
     });
   }
-}
+};
 KERNEL(AttentionBackward)
-CONSTANT("attentionBackward.blockKeys", attention::Backward::kBlockKeys)
+CONSTANT("attentionBackward.blockKeys", attention::HeadGradient::kBlockKeys)

@@ -1,19 +1,25 @@
-// The probabilities themselves, p = softmax(scale · q kᵀ + bias): p [batch, heads, maxQ, maxK], zero where an item has
-// no such query or key. For looking inside; attention itself never forms them.
+// The scores of attention after one of its steps, p [batch, heads, maxQ, maxK]. For looking inside; attention itself
+// never forms them.
+//   kRaw: scale · (q kᵀ + relativeScores)     kCapped: with the soft cap     of every query and key, 0 where an item
+//   has none kBiased: with biases, -infinity where a query does not see a key or an item has none kSoftmax:
+//   probabilities, 0 there
 #pragma once
 #include "kernels/shared/attention_shape.h"
 
+enum AttentionStage { kRaw, kCapped, kBiased, kSoftmax };
+
 struct AttentionWeights {
   static constexpr const char* name = "attentionWeights";
-  static constexpr const char* signature = ATTENTION_INPUTS "out:p u32:maxQ u32:maxK";
+  static constexpr const char* signature = ATTENTION_INPUTS "out:p u32:maxQ u32:maxK u32:stage";
   attention::Inputs in;
   Span p;
-  uint32_t maxQ, maxK;
+  uint32_t maxQ, maxK, stage;
 
   const char* check() const {
     if (const char* reason = in.check()) return reason;
     const uint64_t matrices = uint64_t{in.batch} * in.heads;
     REQUIRE(maxQ <= attention::kMaxRows && maxK <= attention::kMaxRows, "too many rows");
+    REQUIRE(stage <= kSoftmax, "there is no such stage");
     REQUIRE(matrices <= 0xffffffffu && matrices * maxQ <= 0xffffffffu, "too many rows");
     REQUIRE(p.covers(matrices * maxQ, maxK, maxK), "p is too small");
     return nullptr;
@@ -28,17 +34,20 @@ struct AttentionWeights {
       const uint32_t matrix = chunk / panels;
       const uint32_t rowCount = maxQ - first < kRows ? maxQ - first : kRows;
       float* rows = context.f32(p) + (uint64_t{matrix} * maxQ + first) * maxK;
-      for (uint64_t j = 0; j < uint64_t{rowCount} * maxK; ++j) rows[j] = -INFINITY;
+      for (uint64_t j = 0; j < uint64_t{rowCount} * maxK; ++j) rows[j] = hides() ? -INFINITY : 0.f;
       const attention::Item it = in.item(context, matrix / in.heads);
       if (it.queries > maxQ || it.keys > maxK) return context.fail("an item is longer than the result");
       if (first < it.queries)
         writeScores(context, it, matrix, first, it.queries - first < rowCount ? it.queries - first : rowCount, rows);
-      for (uint32_t i = 0; i < rowCount; ++i) softmax(rows + uint64_t{i} * maxK);
+      if (stage == kSoftmax)
+        for (uint32_t i = 0; i < rowCount; ++i) softmax(rows + uint64_t{i} * maxK);
     });
   }
 
  private:
   static constexpr uint32_t kRows = attention::kPanel;
+
+  bool hides() const { return stage >= kBiased; }
 
   void writeScores(const Context& context, const attention::Item& it, uint32_t matrix, uint32_t first, uint32_t count,
                    float* rows) const {
@@ -50,14 +59,18 @@ struct AttentionWeights {
     RelativeTable table(queries + in.width * kPanel, in.distances);
     if (in.relativeBias.present()) table.load(context.f32(in.relativeBias) + size_t{h} * in.distances);
     packTransposed(in.queryRow(context, it, first, h), in.qStride, count, in.width, queries, kPanel);
-    const uint32_t visible = in.visibleKeys(it, first + count);
-    for (uint32_t k = 0; k < visible; k += kKeys) {
-      const Block block{scores, kPanel, first, count, k, visible - k < kKeys ? visible - k : uint32_t{kKeys}};
+    const Keys seen = hides() ? in.visible(it, first, first + count, kKeys) : Keys{0, it.keys};
+    const Vf unit = splat(stage == kSoftmax ? 1.f : kLn2);
+    for (uint32_t k = seen.begin; k < seen.end; k += kKeys) {
+      const Block block{scores, kPanel, first, count, k, seen.end - k < kKeys ? seen.end - k : uint32_t{kKeys}};
       rowProduct({in.keyRow(context, it, k, h), in.kStride}, {queries, kPanel}, block.keys, wholeVectors(count),
                  in.width, {.c = scores, .stride = kPanel, .factor = in.scaleInBits()});
-      in.addBiases(context, block, it, b, h, table);
-      transposed(scores, kPanel, block.keys, count,
-                 [&](size_t query, size_t key, Vf v, size_t n) { storeLanes(rows + query * maxK + k + key, v, n); });
+      in.addRelativeScores(context, block, it, h);
+      if (stage >= kCapped) in.cap(block);
+      if (stage >= kBiased) in.addBiases(context, block, it, b, h, table);
+      transposed(scores, kPanel, block.keys, count, [&](size_t query, size_t key, Vf v, size_t n) {
+        storeLanes(rows + query * maxK + k + key, v * unit, n);
+      });
     }
   }
 

@@ -1,18 +1,24 @@
 import type { Tensor } from '../core/tensor.js';
-import { type AttentionOptions, checkAttention, checkTensors } from './attention-inputs.js';
+import { checkAttention, checkTensors } from './attention-inputs.js';
+import { type AttentionWeightsOptions, stageNumber, WEIGHTS_KINDS } from './attention-options.js';
+
+export type { AttentionWeightsOptions } from './attention-options.js';
 
 /**
- * The probabilities softmax(scale · q kᵀ + bias) that `attention` uses without ever writing them down: float32
- * [B, heads, Tq, Tk], zero for rows and keys past their lengths. Packed: Tq and Tk are the longest items'; give the
- * lengths as arrays then. Same options and errors as `attention`; not differentiable.
+ * The probabilities softmax(scale · q kᵀ + bias) that `attention` uses without ever writing them down, or the scores
+ * that an earlier `stage` has: float32 [B, heads, Tq, Tk]. Packed: Tq and Tk are the longest items'; give the lengths
+ * as arrays then. Same options and errors as `attention`; not differentiable.
  */
-export function attentionWeights(q: Tensor, k: Tensor, options: AttentionOptions = {}): Tensor {
+export function attentionWeights(q: Tensor, k: Tensor, options: AttentionWeightsOptions = {}): Tensor {
   const op = 'attentionWeights';
-  const device = checkTensors(op, { q, k }, options);
+  const device = checkTensors(op, { q, k }, options, WEIGHTS_KINDS);
   return device.scope(() => {
-    const { batch, heads, maxQ, maxK, width, operands } = checkAttention(op, device, q, k, options);
-    const p = device.empty([batch, heads, maxQ, maxK]);
-    device.emit(op, { v: null, valueWidth: width, vStride: 0, p, maxQ, maxK, ...operands }, 2 * p.size * width);
+    const inputs = checkAttention(op, device, q, k, options);
+    const { sizes, lengths, sight, biases, factors, maxQ, maxK } = inputs;
+    const p = device.empty([sizes.batch, sizes.heads, maxQ, maxK]);
+    const stage = stageNumber(options.stage ?? 'softmax');
+    const own = { q, k, v: null, valueWidth: sizes.width, vStride: 0, p, maxQ, maxK, stage };
+    device.emit(op, { ...own, ...sizes, ...lengths, ...sight, ...biases, ...factors }, 2 * p.size * sizes.width);
     return p;
   });
 }

@@ -4,24 +4,14 @@ import type { Device } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
 import type { Operand } from '../core/operand.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
-import {
-  type AttentionInputs,
-  type AttentionOptions,
-  checkAttention,
-  checkDistances,
-  checkTensors,
-  headWidth,
-} from './attention-inputs.js';
+import { checkDistances } from './attention-biases.js';
+import { type AttentionInputs, checkAttention, checkTensors, countProducts, headWidth } from './attention-inputs.js';
+import { ATTENTION_KINDS, type AttentionValueOptions } from './attention-options.js';
 import { addApart, gradApart } from './backward.js';
 import { add } from './binary.js';
 import { matmul } from './matmul.js';
 
-export type { AttentionOptions, Lengths } from './attention-inputs.js';
-
-export interface AttentionValueOptions extends AttentionOptions {
-  /** [2M + 1, dv], as relativeKeys (and as many, if both are given): value j of query i is v[j] + relativeValues[…]. */
-  relativeValues?: Tensor | null | undefined;
-}
+export type { AttentionOptions, AttentionValueOptions, Lengths } from './attention-options.js';
 
 /**
  * softmax(scale · q kᵀ + bias) v for each head (Vaswani et al. 2017, arXiv 1706.03762), in memory proportional to the
@@ -37,7 +27,7 @@ export interface AttentionValueOptions extends AttentionOptions {
  * impossible.
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionValueOptions = {}): Tensor {
-  const device = checkTensors('attention', { q, k, v }, options);
+  const device = checkTensors('attention', { q, k, v }, options, ATTENTION_KINDS);
   // The scope frees lengths and statistics once backward is done.
   return device.scope(() => attentionOf(device, q, k, v, options));
 }
@@ -46,13 +36,12 @@ function attentionOf(device: Device, q: Tensor, k: Tensor, v: Tensor, options: A
   const { relativeValues = null } = options;
   const inputs = checkAttention('attention', device, q, k, options);
   checkDType('attention', 'v', v, 'float32');
-  const valueWidth = headWidth('attention', 'v', v, inputs.kvHeads);
+  const valueWidth = headWidth('attention', 'v', v, inputs.sizes.kvHeads);
   if (v.shape.length !== k.shape.length || v.shape.slice(0, -1).some((dimension, i) => dimension !== k.shape[i])) {
     const shapes = `k is ${describeShape(k.shape)}, v is ${describeShape(v.shape)}`;
     throw new ShapeError(`attention: ${shapes}: their rows differ`);
   }
   if (relativeValues === null) return attend(inputs, v, valueWidth, 0).y;
-  checkDType('attention', 'relativeValues', relativeValues, 'float32');
   checkDistances('attention', 'relativeValues', relativeValues, 0, valueWidth);
   const distances = relativeValues.shape[0] as number;
   if (options.relativeKeys && options.relativeKeys.shape[0] !== distances) {
@@ -68,24 +57,31 @@ function attentionOf(device: Device, q: Tensor, k: Tensor, v: Tensor, options: A
 
 /** The command, its outputs and its gradients; with the probabilities by distance, if there are `distances`. */
 function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distances: number) {
-  const { device, q, k, heads, bias, relativeBias, relativeScores } = inputs;
+  const { device, q, k, sizes, lengths, sight, biases, factors } = inputs;
+  const { bias, mask, relativeBias, relativeScores } = biases;
   const rows = q.size / lastOf(q.shape);
-  const y = device.empty([...q.shape.slice(0, -1), heads * valueWidth]);
-  const relativeWeights = distances > 0 ? device.empty([rows, heads * distances]) : null;
+  const y = device.empty([...q.shape.slice(0, -1), sizes.heads * valueWidth]);
+  const relativeWeights = distances > 0 ? device.empty([rows, sizes.heads * distances]) : null;
   const differentiated = [q, k, v, bias, relativeBias, relativeScores];
-  // The spread comes last: of a literal that begins with one V8 makes a slow object, in 8 µs here.
+  // Spreads come last: of a literal that begins with one V8 makes a slow object.
   const operands = {
+    q,
+    k,
     v,
     valueWidth,
     vStride: matrixOf(v).stride,
     y,
     yStride: lastOf(y.shape),
     relativeWeights,
-    stats: isDifferentiated(differentiated) ? device.empty([2, heads, rows]) : null,
-    ...inputs.operands,
-    scoreDistances: distances || (inputs.operands.scoreDistances as number),
+    stats: isDifferentiated(differentiated) ? device.empty([2, sizes.heads, rows]) : null,
+    ...sizes,
+    ...lengths,
+    ...sight,
+    ...biases,
+    ...factors,
+    scoreDistances: distances || biases.scoreDistances,
   };
-  const flops = 2 * products(inputs) * (inputs.width + valueWidth);
+  const flops = 2 * countProducts(inputs) * (sizes.width + valueWidth);
   device.emit('attention', operands, flops);
 
   const outputs = relativeWeights ? [y, relativeWeights] : [y];
@@ -93,8 +89,7 @@ function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distance
     const upstream = { dy: dy ?? device.zeros(y.shape), drelativeWeights };
     attendBackward(inputs, operands, upstream, differentiated, 2.5 * flops);
   };
-  const { lengthsQ, lengthsK } = inputs;
-  differentiableMany(outputs, differentiated, backward, [lengthsQ, lengthsK]);
+  differentiableMany(outputs, differentiated, backward, [lengths.lengthsQ, lengths.lengthsK, mask]);
   return { y, relativeWeights };
 }
 
@@ -134,12 +129,6 @@ function attendBackward(
   targets.forEach(addApart);
 }
 
-/** Pairs of a query and a key of one head, as far as the shapes tell: exact without lengths in tensors. */
-function products({ batch, heads, rowsQ, rowsK, packed, operands }: AttentionInputs): number {
-  const pairs = packed ? (rowsQ * rowsK) / batch : batch * rowsQ * rowsK;
-  return (heads * pairs) / (operands.causal ? 2 : 1);
-}
-
 /** The least in a chunk, if there are so many. */
 const CHUNK_KEYS = 512;
 /** With fewer pairs of an item and a head of keys, tasks are made of chunks: threads can share so many. */
@@ -152,10 +141,11 @@ const TASK_PRODUCTS = 2 ** 19;
  * together, the keys of long ones in chunks where there are few of them. Each chunk costs as much memory as q.
  */
 function taskSize(inputs: AttentionInputs, valueWidth: number) {
-  const { device, batch, kvHeads, rowsQ, rowsK, packed, width, relativeScores } = inputs;
+  const { device, sizes, biases } = inputs;
+  const { batch, heads, kvHeads, rowsQ, rowsK, packed, width } = sizes;
   const perItem = (packed ? (rowsQ / batch) * (rowsK / batch) : rowsQ * rowsK) * (width + valueWidth);
-  const itemsTogether = Math.max(1, Math.min(batch, Math.floor(TASK_PRODUCTS / (perItem * inputs.heads))));
-  const wanted = relativeScores?.requiresGrad ? 1 : Math.ceil(TASKS / (batch * kvHeads)); // its rows have one writer
+  const itemsTogether = Math.max(1, Math.min(batch, Math.floor(TASK_PRODUCTS / (perItem * heads))));
+  const wanted = biases.relativeScores?.requiresGrad ? 1 : Math.ceil(TASKS / (batch * kvHeads)); // its rows have one writer
   const leastKeys = Math.max(rowsK / wanted, Math.min(rowsK, CHUNK_KEYS));
   const blockKeys = device.constant('attentionBackward.blockKeys'); // of which a chunk is a whole number
   const chunkKeys = Math.ceil(leastKeys / blockKeys) * blockKeys;

@@ -1,9 +1,9 @@
-// What users call. The other files are for this package alone: broadcast, backward and attention-inputs have no op of
-// their own; those of kv-cache and top-k write into tensors that they are given, which no gradient could follow.
+// What users call. The other files are for this package alone: broadcast, backward and those of attention's inputs have
+// no op of their own; those of kv-cache and top-k write into tensors that they are given, which no gradient could follow.
 
 export { type Activation, gelu, relu, sigmoid, silu, tanh } from './activation.js';
 export { type AttentionOptions, type AttentionValueOptions, attention, type Lengths } from './attention.js';
-export { attentionWeights } from './attention-weights.js';
+export { type AttentionWeightsOptions, attentionWeights } from './attention-weights.js';
 export { add, div, mul, scale, sub } from './binary.js';
 export { contiguous } from './contiguous.js';
 export { type CrossEntropyOptions, crossEntropy } from './cross-entropy.js';

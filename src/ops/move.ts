@@ -21,7 +21,7 @@ import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Placed } from '../core/operand.js';
 import { isRange, lastOf, type Shape, sizeOf, Tensor } from '../core/tensor.js';
-import type { Lengths } from './attention-inputs.js';
+import type { Lengths } from './attention-options.js';
 import { beyond, broadcastOperands, dimensionsOf, stepsOf } from './broadcast.js';
 import { contiguous } from './contiguous.js';
 import { scatterRows } from './embedding.js';

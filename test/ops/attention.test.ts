@@ -239,7 +239,9 @@ describe.each(isas)('attention on %s', (isa) => {
         random.normal([sizes.B, sizes.Tq, sizes.heads * sizes.d]),
         random.normal([sizes.B, sizes.Tk, sizes.kvHeads * sizes.d]),
       ];
-      const weights = attentionWeights(device.tensor(q.data, q.shape), device.tensor(k.data, k.shape), sizes);
+      const { heads, kvHeads, causal, lengthsQ, lengthsK, scale } = sizes;
+      const options = { heads, kvHeads, causal, lengthsQ, lengthsK, scale };
+      const weights = attentionWeights(device.tensor(q.data, q.shape), device.tensor(k.data, k.shape), options);
       const wide = [q, k].map(({ shape, data }) => ({ shape, data: Float64Array.from(data) })) as [Reals, Reals];
       const expected = weightsReference(...wide, sizes);
       expect(weights.shape).toEqual(expected.shape);

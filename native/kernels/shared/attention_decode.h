@@ -30,6 +30,8 @@ class Decode {
         out_(output),
         firstHead_(firstHead),
         endHead_(endHead),
+        plain_(!in.bias.present() && !in.mask.present() && !in.relativeBias.present() && !in.relativeScores.present() &&
+               !in.caps() && in.left == kUnlimited),
         scores_(context.scratch()) {}
 
   // Of each of these items all heads take their turn at a block of keys. Meanwhile the next block, maybe of the next
@@ -38,11 +40,14 @@ class Decode {
     for (uint32_t b = first; b < end; ++b) {
       const Item it = in_.item(context_, b);
       eachHead(it.queries, [&](uint32_t h, uint32_t i) { start(it, h, i); });
-      for (uint32_t k = 0; k < it.keys; k += kBlockKeys) {
-        if (it.keys - k > kBlockKeys)
+      const Keys keys = visible(it);
+      for (uint32_t k = keys.begin; k < keys.end; k += kBlockKeys) {
+        if (keys.end - k > kBlockKeys) {
           fetchBlock(it, k + kBlockKeys);
-        else if (b + 1 < end)
-          fetchBlock(in_.item(context_, b + 1), 0);
+        } else if (b + 1 < end) {
+          const Item next = in_.item(context_, b + 1);
+          fetchBlock(next, visible(next).begin);
+        }
         for (uint32_t h = firstHead_; h < endHead_; ++h) step<kMostQueries>(b, it, h, 0, k);
       }
       eachHead(in_.rowsQ, [&](uint32_t h, uint32_t i) { finish(it, h, i); });
@@ -69,6 +74,9 @@ class Decode {
       for (uint32_t i = 0; i < queries; ++i) body(h, i);
   }
 
+  // By any of the queries.
+  Keys visible(const Item& it) const { return in_.visible(it, 0, it.queries, kBlockKeys); }
+
   void fetchBlock(const Item& it, uint32_t k) {
     if (!kTuning.fetchesKeys) return;
     const uint32_t rows = it.keys - k < kBlockKeys ? it.keys - k : kBlockKeys;
@@ -86,12 +94,13 @@ class Decode {
   }
 
   // Queries i … of one head: kCount at a time as long as there are so many, then fewer. They share what is read of keys
-  // and values, unless each sees another number of keys.
+  // and values, unless each sees other keys.
   template <size_t kCount>
   void step(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k) {
-    for (; i + kCount <= it.queries && (kCount == 1 || !in_.causal); i += kCount) {
-      const uint32_t visible = in_.visibleKeys(it, i + 1);
-      if (visible > k) meet<kCount>(b, it, h, i, k, visible - k < kBlockKeys ? visible - k : kBlockKeys);
+    for (; i + kCount <= it.queries && (kCount == 1 || !in_.limited()); i += kCount) {
+      const Keys seen = in_.visible(it, i, i + 1, kBlockKeys);
+      if (k >= seen.begin && k < seen.end)
+        meet<kCount>(b, it, h, i, k, seen.end - k < kBlockKeys ? seen.end - k : kBlockKeys);
     }
     if constexpr (kCount > 1) step<kCount / 2>(b, it, h, i, k);
   }
@@ -108,7 +117,8 @@ class Decode {
       multiply<kCount>(in_.keyRow(context_, it, k + j, h), state(h, i).query, count, dots);
       for (uint32_t q = 0; q < kCount; ++q) {
         const Vf sums = sumsOfRows(dots[q]) * splat(in_.scaleInBits());
-        const Vf score = firstLanesOr(addBiases(sums, b, it, h, i + q, k + j, count), count, -INFINITY);
+        const Vf whole = plain_ ? sums : scored(sums, b, it, h, i + q, k + j, count);
+        const Vf score = firstLanesOr(whole, count, -INFINITY);
         store(scores_ + q * kBlockKeys + j, score);
         largest[q] = max(largest[q], score);
       }
@@ -170,18 +180,26 @@ class Decode {
     }
   }
 
-  Vf addBiases(Vf score, uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t j, uint32_t count) const {
-    if (in_.bias.present()) score = biased(score, loadLanes(context_.f32(in_.bias) + in_.biasAt(b, h, i, j), count));
+  // What Inputs::score does, for one query and a vector of keys. That no key is after what it sees is known.
+  Vf scored(Vf score, uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t j, uint32_t count) const {
     const int64_t distance = int64_t{j} - i - it.shift;
-    if (in_.relativeBias.present()) {
-      const DistanceRows row{context_.f32(in_.relativeBias) + size_t{h} * in_.distances, 0, in_.distances};
-      score = fma(row.vector(0, distance + in_.distances / 2), splat(kLog2E), score);
-    }
     if (in_.relativeScores.present()) {
       const DistanceRows row = in_.distanceRows(context_, in_.relativeScores, it, i, h);
       score = fma(row.vector(0, distance + in_.scoreDistances / 2), splat(in_.scaleInBits()), score);
     }
-    return score;
+    if (in_.caps()) score = capped(score, splat(in_.capInBits()));
+    if (in_.bias.present())
+      score = biased(score, in_.biasGrid.vector(context_.f32(in_.bias) + in_.biasGrid.at(b, h, i, j), count));
+    if (in_.relativeBias.present()) {
+      const DistanceRows row{context_.f32(in_.relativeBias) + size_t{h} * in_.distances, 0, in_.distances};
+      score = fma(row.vector(0, distance + in_.distances / 2), splat(kLog2E), score);
+    }
+    if (in_.mask.present())
+      score = masked(score, in_.maskGrid.vector(context_.f32(in_.mask) + in_.maskGrid.at(b, h, i, j), count));
+    const uint32_t first = in_.firstKey(it, i);
+    if (first <= j) return score;
+    const int32_t hidden = first - j < kWidth ? static_cast<int32_t>(first - j) : static_cast<int32_t>(kWidth);
+    return (Vi)laneNumbers() < splatInt(hidden) ? splat(-INFINITY) : score;
   }
 
   // Of each of kCount queries: sums = sums · shrink + Σ scores[j] · row j of the values, from column d on: kVecs
@@ -243,6 +261,7 @@ class Decode {
   const Context& context_;
   const Output& out_;
   const uint32_t firstHead_, endHead_;
+  const bool plain_;  // scores are products and nothing else
   RowsAhead keysAhead_, valuesAhead_;
   float* scores_;  // [kMostQueries, kBlockKeys], and after it the states
 };

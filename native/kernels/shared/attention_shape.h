@@ -1,6 +1,6 @@
 // What the attention kernels have in common: their inputs, which rows belong to whom, and the scores of a block.
 #pragma once
-#include "kernels/shared/attention_distance.h"
+#include "kernels/shared/attention_scores.h"
 #include "kernels/shared/fetch.h"
 
 namespace attention {
@@ -9,59 +9,39 @@ namespace attention {
 struct Item {
   uint64_t q, k;
   uint32_t queries, keys;
-  // Query i stands at position i + shift among the keys: causal attention aligns the last query with the last key.
-  int64_t shift;
+  int64_t shift;  // query i stands at position i + shift among the keys
 };
 
-// A score, in units of ln 2, with its bias. The least float, which masks are made of, stays finite in these units: a
-// query whose keys all have it sees them all alike, as in PyTorch.
-SIMD_INLINE Vf biased(Vf score, Vf bias) {
-  constexpr float kLeast = -2.3e38f;
-  const Vf held = bias > splat(-INFINITY) ? max(splat(kLeast), bias) : bias;
-  return fma(held, splat(kLog2E), min(splat(kLargest), score));
-}
+// Keys begin ≤ j < end of an item; none if begin is not less.
+struct Keys {
+  uint32_t begin, end;
+};
 
-// bias[i, j] comes with its rows along the queries.
-inline void addBias(const Block& block, const float* bias, size_t biasRow) {
-  transposed(bias, biasRow, block.queries, block.keys, [&](size_t key, size_t query, Vf v, size_t) {
-    float* to = block.scores + key * block.stride + query;
-    store(to, biased(load(to), v));
-  });
-}
-
-// Scores of keys after their query become -infinity.
-inline void maskFuture(const Block& block, int64_t shift) {
-  const Vi lane = (Vi)laneNumbers();
-  for (uint32_t j = 0; j < block.keys; ++j) {
-    const int64_t first = int64_t{block.k} + j - shift - block.i;  // the first query of the block that sees this key
-    if (first <= 0) continue;
-    float* row = block.scores + j * block.stride;
-    for (uint32_t i = 0; i < block.queries && i < first; i += kWidth) {
-      const int64_t hidden = first - i < static_cast<int64_t>(kWidth) ? first - i : static_cast<int64_t>(kWidth);
-      store(row + i, lane < splatInt(static_cast<int32_t>(hidden)) ? splat(-INFINITY) : load(row + i));
-    }
-  }
-}
-
-#define ATTENTION_INPUTS                                                                                              \
-  "in:q in:k in?:v in?:lengthsQ in?:lengthsK inout?:offsets in?:bias in?:relativeBias in?:relativeScores u32:batch "  \
-  "u32:heads u32:kvHeads u32:width u32:valueWidth u32:rowsQ u32:rowsK u32:packed u32:causal u32:qStride u32:kStride " \
-  "u32:vStride u32:biasRows u32:biasCols u32:biasBatch u32:biasHead u32:biasRow u32:distances u32:scoreDistances "    \
-  "f32:scale "
+#define ATTENTION_INPUTS                                                                                             \
+  "in:q in:k in?:v in?:lengthsQ in?:lengthsK inout?:offsets in?:bias in?:mask in?:relativeBias in?:relativeScores "  \
+  "u32:batch u32:heads u32:kvHeads u32:width u32:valueWidth u32:rowsQ u32:rowsK u32:packed u32:qStride u32:kStride " \
+  "u32:vStride u32:lowerRight u32:offset u32:left u32:right u32:biasItems u32:biasHeads u32:biasRows u32:biasCols "  \
+  "u32:maskItems u32:maskHeads u32:maskRows u32:maskCols u32:distances u32:scoreDistances f32:scale f32:softcap "
 
 // q [rows, heads·width], k [rows, kvHeads·width], v [rows, kvHeads·valueWidth]. Padded (packed = 0): item b has rowsQ
 // rows of q and rowsK of k and v from b·rowsQ and b·rowsK on, of which lengthsQ[b] and lengthsK[b] take part, all if
 // absent. Packed: rowsQ and rowsK rows altogether, the items end to end; findOffsets() puts their first rows into
 // offsets [2, batch + 1].
 //
-// bias [.., biasRows, biasCols] is added to the scores of item b, head h, query i from b·biasBatch + h·biasHead +
-// i·biasRow on; relativeBias [heads, distances]: entry clip(j - i, ±M) + M for key j and a query at position i, with
-// distances = 2M + 1; relativeScores [rows, heads, scoreDistances]: each query's own entries, to be scaled as scores.
+// Query i stands at position i + offset among its item's keys or, if lowerRight, so that the last query stands at the
+// last key. It sees the keys from `left` before its position to `right` after it, as many as there are if kUnlimited.
+//
+// Scores are scale · (q kᵀ + relativeScores), then, with a softcap, softcap · tanh(score / softcap), then + bias +
+// relativeBias, and -infinity where the mask is 0. bias and mask, of integers, are a Grid each; relativeBias
+// [heads, distances]: entry clip(j - i, ±M) + M for key j and a query at position i, with distances = 2M + 1;
+// relativeScores [rows, heads, scoreDistances]: each query's own entries.
 struct Inputs {
-  Span q, k, v, lengthsQ, lengthsK, offsets, bias, relativeBias, relativeScores;
-  uint32_t batch, heads, kvHeads, width, valueWidth, rowsQ, rowsK, packed, causal, qStride, kStride, vStride;
-  uint32_t biasRows, biasCols, biasBatch, biasHead, biasRow, distances, scoreDistances;
-  float scale;
+  Span q, k, v, lengthsQ, lengthsK, offsets, bias, mask, relativeBias, relativeScores;
+  uint32_t batch, heads, kvHeads, width, valueWidth, rowsQ, rowsK, packed, qStride, kStride, vStride;
+  uint32_t lowerRight, offset, left, right;
+  Grid biasGrid, maskGrid;
+  uint32_t distances, scoreDistances;
+  float scale, softcap;
 
   uint64_t totalQ() const { return packed ? rowsQ : uint64_t{batch} * rowsQ; }
   uint64_t totalK() const { return packed ? rowsK : uint64_t{batch} * rowsK; }
@@ -70,19 +50,6 @@ struct Inputs {
   double workOf(uint32_t count) const {
     const double items = packed ? batch : 1;
     return rowsQ / items * (rowsK / items) * (width + valueWidth) * count;
-  }
-
-  // True if the last entry of a bias, or of its gradient, lies inside `span`.
-  bool biasFits(Span span) const {
-    if (biasRows == 0 || biasCols == 0 || batch == 0) return true;
-    const uint64_t steps[] = {uint64_t{batch - 1} * biasBatch, uint64_t{heads - 1} * biasHead,
-                              uint64_t{biasRows - 1} * biasRow, biasCols};
-    uint64_t reach = 0;
-    for (const uint64_t step : steps) {
-      if (step > span.length) return false;
-      reach += step;
-    }
-    return span.covers(reach);
   }
 
   const char* check() const {
@@ -97,7 +64,8 @@ struct Inputs {
     REQUIRE(!packed || (lengthsQ.present() && lengthsK.present()), "packed rows need lengths");
     REQUIRE(!packed || batch > 0, "packed rows belong to items");
     REQUIRE(!packed || offsets.covers(2 * (uint64_t{batch} + 1)), "offsets is too small");
-    REQUIRE(!bias.present() || biasFits(bias), "bias is too small");
+    REQUIRE(!bias.present() || biasGrid.fits(bias, batch, heads), "bias is too small");
+    REQUIRE(!mask.present() || maskGrid.fits(mask, batch, heads), "mask is too small");
     REQUIRE(!relativeBias.present() || (distances % 2 == 1 && distances <= kMaxDistances), "distances must be odd");
     REQUIRE(!relativeBias.present() || relativeBias.covers(uint64_t{heads} * distances), "relativeBias is too small");
     REQUIRE(!relativeScores.present() || (scoreDistances % 2 == 1 && distanceRowsFit(relativeScores)),
@@ -165,26 +133,48 @@ struct Inputs {
       it.queries = lengthsQ.present() ? lengthAt(context, lengthsQ, b, rowsQ) : rowsQ;
       it.keys = lengthsK.present() ? lengthAt(context, lengthsK, b, rowsK) : rowsK;
     }
-    if (bias.present() && (it.queries > biasRows || it.keys > biasCols)) {
-      context.fail("an item is longer than its bias");
+    const bool biasReaches = !bias.present() || biasGrid.covers(it.queries, it.keys);
+    const bool maskReaches = !mask.present() || maskGrid.covers(it.queries, it.keys);
+    if (!biasReaches || !maskReaches) {
+      context.fail(biasReaches ? "an item is longer than its mask" : "an item is longer than its bias");
       it.queries = it.keys = 0;
     }
-    it.shift = causal ? int64_t{it.keys} - it.queries : 0;
+    it.shift = lowerRight ? int64_t{it.keys} - it.queries : int64_t{static_cast<int32_t>(offset)};
     return it;
   }
 
-  // How many keys, from the first on, the queries before `end` see.
-  uint32_t visibleKeys(const Item& it, uint32_t end) const {
-    const int64_t visible = causal ? int64_t{end} + it.shift : it.keys;
-    if (visible <= 0) return 0;
-    return visible < it.keys ? static_cast<uint32_t>(visible) : it.keys;
+  // Whether what a query sees depends on its position.
+  bool limited() const { return left != kUnlimited || right != kUnlimited; }
+
+  // The first key that query i and those after it see.
+  uint32_t firstKey(const Item& it, uint32_t i) const {
+    if (left == kUnlimited) return 0;
+    return clippedTo(it.keys, int64_t{i} + it.shift - left);
   }
 
-  // Scores are in units of ln 2, so that their powers are those of 2.
-  float scaleInBits() const {
-    const float bits = scale * kLog2E;
+  // How many keys, from the first of all on, the queries before `end` see.
+  uint32_t visibleKeys(const Item& it, uint32_t end) const {
+    if (right == kUnlimited) return it.keys;
+    return clippedTo(it.keys, int64_t{end} + it.shift + right);
+  }
+
+  // What queries first ≤ i < end see between them, from a multiple of `step` on: blocks of keys begin at the same ones
+  // for all queries, so that a query gives the same bits whichever others share its block.
+  Keys visible(const Item& it, uint32_t first, uint32_t end, uint32_t step) const {
+    return {firstKey(it, first) / step * step, visibleKeys(it, end)};
+  }
+
+  static uint32_t clippedTo(uint32_t limit, int64_t n) {
+    return n <= 0 ? 0 : n < limit ? static_cast<uint32_t>(n) : limit;
+  }
+
+  static float inBits(float x) {
+    const float bits = x * kLog2E;
     return bits > kLargest ? kLargest : bits < -kLargest ? -kLargest : bits;
   }
+  float scaleInBits() const { return inBits(scale); }
+  bool caps() const { return softcap > 0; }
+  float capInBits() const { return inBits(softcap); }
 
   // The head of k and v that head h of q reads.
   uint64_t kvHeadOf(uint32_t h) const { return h / (heads / kvHeads); }
@@ -214,18 +204,41 @@ struct Inputs {
             scoreDistances};
   }
 
-  size_t biasAt(uint32_t b, uint32_t h, uint32_t i, uint32_t j) const {
-    return uint64_t{b} * biasBatch + uint64_t{h} * biasHead + uint64_t{i} * biasRow + j;
-  }
-
-  // What is added to a block of products of queries and keys: biases, and -infinity where a key is in a query's future.
-  void addBiases(const Context& context, const Block& block, const Item& it, uint32_t b, uint32_t h,
-                 const RelativeTable& table) const {
-    if (bias.present()) addBias(block, context.f32(bias) + biasAt(b, h, block.i, block.k), biasRow);
-    if (relativeBias.present()) addRelativeBias(block, table, it.shift);
+  // The steps from products of queries and keys to scores, in this order.
+  void addRelativeScores(const Context& context, const Block& block, const Item& it, uint32_t h) const {
     if (relativeScores.present())
       addEntries(block, distanceRows(context, relativeScores, it, block.i, h), it.shift, scaleInBits());
-    if (causal) maskFuture(block, it.shift);
+  }
+  void cap(const Block& block) const {
+    if (!caps()) return;
+    const Vf most = splat(capInBits());
+    eachScore(block, [&](float* score) { store(score, capped(load(score), most)); });
+  }
+  void addBiases(const Context& context, const Block& block, const Item& it, uint32_t b, uint32_t h,
+                 const RelativeTable& table) const {
+    if (bias.present())
+      biasGrid.eachOf(block, context.f32(bias) + biasGrid.at(b, h, block.i, block.k),
+                      [](float* score, Vf v) { store(score, biased(load(score), v)); });
+    if (relativeBias.present()) addRelativeBias(block, table, it.shift);
+    hide(context, block, it, b, h);
+  }
+
+  // All of them.
+  void score(const Context& context, const Block& block, const Item& it, uint32_t b, uint32_t h,
+             const RelativeTable& table) const {
+    addRelativeScores(context, block, it, h);
+    cap(block);
+    addBiases(context, block, it, b, h, table);
+  }
+
+ private:
+  // Scores of keys that a query does not see become -infinity.
+  void hide(const Context& context, const Block& block, const Item& it, uint32_t b, uint32_t h) const {
+    if (mask.present())
+      maskGrid.eachOf(block, context.f32(mask) + maskGrid.at(b, h, block.i, block.k),
+                      [](float* score, Vf v) { store(score, masked(load(score), v)); });
+    if (right != kUnlimited) maskFuture(block, it.shift + right);
+    if (left != kUnlimited) maskPast(block, it.shift - left);
   }
 };
 

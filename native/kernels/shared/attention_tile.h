@@ -12,7 +12,7 @@ inline constexpr size_t kMaxWidth = 1024;         // of a head, so that a block 
 inline constexpr uint32_t kMaxRows = 0x7fffffff;  // of q and k: counters of rows may pass their end
 inline constexpr size_t kMaxDistances = 65537;    // entries in a head's table of relative biases
 
-inline constexpr float kLog2E = 1.44269504088896341f;
+inline constexpr float kLog2E = 1.44269504088896341f, kLn2 = .693147180559945309f;
 inline constexpr float kLargest = 3.402823466e38f;
 
 struct Factor {

@@ -1,0 +1,389 @@
+// The gradients of attention, of one head at a time. With P the probabilities, recomputed from the saved stats, and
+// D = rowsum(dy ∘ y):
+//   dv = Pᵀ dy,  dS = P ∘ (dy vᵀ - D),  dbias = dS,  dq = scale · dS k,  dk = scale · dSᵀ q
+// (FlashAttention-2, Dao 2023, algorithm 2.) With sums of the probabilities by distance (relativeWeights) as another
+// output, dy vᵀ and D gain their part of it. Where scores have a soft cap, cap · tanh, dq and dk are those of
+// dS ∘ (1 - tanh²).
+#pragma once
+#include "kernels/shared/attention_shape.h"
+
+namespace attention {
+
+enum Gradient { kDq, kDk, kDv, kDbias, kDrelativeBias, kDrelativeScores };  // by their bits of accumulate
+
+// Gradients have the shapes of what they are of; y, stats and relativeWeights are attention's results.
+//
+// A task is a group of items, a group of heads that share keys, and `chunkKeys` of the keys: it alone writes their dk
+// and dv. If keys come in several chunks, each leaves its part of dq in `partials` [chunks, rows, heads·width], and
+// those are added in order. So are those of relativeBias, by group and chunk, in `relativePartials` [groups · chunks,
+// heads, distances]. A bias that items or heads share is written by one task for all.
+struct GradientOperands {
+  Inputs in;
+  Span y, stats, dy, relativeWeights, drelativeWeights, dq, dk, dv, dbias, drelativeBias, drelativeScores, partials,
+      relativePartials;
+  uint32_t yStride, dyStride, dqStride, dkStride, dvStride, itemsTogether, chunkKeys, accumulate;
+
+  bool adds(Gradient gradient) const { return (accumulate >> gradient & 1) != 0; }
+  uint32_t chunks() const { return in.rowsK == 0 ? 1 : 1 + (in.rowsK - 1) / chunkKeys; }
+  uint32_t items() const { return dbias.present() && in.biasGrid.items == 1 ? in.batch : itemsTogether; }
+  uint32_t groups() const { return in.batch == 0 ? 0 : 1 + (in.batch - 1) / items(); }
+  // Heads that share a bias have one writer; those of short items read the same rows.
+  bool headsTogether() const { return itemsTogether > 1 || (dbias.present() && in.biasGrid.heads == 1); }
+
+  const char* check() const {
+    if (const char* reason = in.checkValues()) return reason;
+    const uint64_t rows = in.totalQ(), width = uint64_t{in.heads} * in.width;
+    REQUIRE(itemsTogether > 0 && chunkKeys > 0, "a task needs items and keys");
+    REQUIRE(y.covers(rows, uint64_t{in.heads} * in.valueWidth, yStride), "y is too small");
+    REQUIRE(dy.covers(rows, uint64_t{in.heads} * in.valueWidth, dyStride), "dy is too small");
+    REQUIRE(stats.covers(2 * uint64_t{in.heads}, rows, rows), "stats is too small");
+    REQUIRE(!dq.present() || dq.covers(rows, width, dqStride), "dq is too small");
+    REQUIRE(!dk.present() || dk.covers(in.totalK(), uint64_t{in.kvHeads} * in.width, dkStride), "dk is too small");
+    REQUIRE(!dv.present() || dv.covers(in.totalK(), uint64_t{in.kvHeads} * in.valueWidth, dvStride), "dv is too small");
+    REQUIRE(!dbias.present() || (in.bias.present() && in.biasGrid.fits(dbias, in.batch, in.heads)),
+            "dbias is too small");
+    REQUIRE(!dbias.present() || in.biasGrid.cols != 1 || in.rowsK <= 1, "a bias with a gradient needs all columns");
+    const uint64_t tasks = uint64_t{groups()} * chunks();
+    REQUIRE(tasks * in.kvHeads <= 0xffffffffu, "too many tasks");
+    REQUIRE(!dq.present() || chunks() == 1 ||
+                (rows <= 0xffffffffu / chunks() && partials.covers(chunks() * rows, width, width)),
+            "partials is too small");
+    const uint64_t table = uint64_t{in.heads} * in.distances;
+    REQUIRE(!drelativeBias.present() || (in.relativeBias.present() && drelativeBias.covers(table) &&
+                                         relativePartials.covers(tasks, table, table)),
+            "drelativeBias or relativePartials is too small");
+    REQUIRE(!drelativeScores.present() ||
+                (in.relativeScores.present() && in.distanceRowsFit(drelativeScores) && chunks() == 1),
+            "drelativeScores is too small, or the keys are in chunks");
+    REQUIRE(!drelativeWeights.present() || (in.scoreDistances % 2 == 1 && in.distanceRowsFit(relativeWeights) &&
+                                            in.distanceRowsFit(drelativeWeights)),
+            "relativeWeights or drelativeWeights is too small");
+    return nullptr;
+  }
+};
+
+// One task's work on one head, in the calling thread's scratch memory.
+class HeadGradient {
+ public:
+  static constexpr uint32_t kBlockQueries = 64;  // in a block
+  static constexpr uint32_t kBlockKeys = 96;     // in a block, whose probabilities and slopes share a level-1 cache
+  static_assert((3 + 3 * kBlockKeys + 4 * kMaxWidth) * kBlockQueries + kMaxWidth * kBlockKeys +
+                    2 * RelativeTable::size(kMaxDistances) <=
+                kScratchFloats);
+
+  HeadGradient(const GradientOperands& op, const Context& context, uint32_t h, uint32_t chunk)
+      : op_(op), in_(op.in), context_(context), h_(h), chunk_(chunk) {
+    float* memory = context.scratch();
+    const auto take = [&](size_t count) {
+      memory += count;
+      return memory - count;
+    };
+    largest_ = take(kBlockQueries);
+    inverse_ = take(kBlockQueries);
+    delta_ = take(kBlockQueries);
+    probabilities_ = take(kBlockKeys * kBlockQueries);
+    slopes_ = take(kBlockKeys * kBlockQueries);
+    qColumns_ = take(in_.width * kBlockQueries);
+    dyColumns_ = take(in_.valueWidth * kBlockQueries);
+    qRows_ = take(wholeVectors(in_.width) * kBlockQueries);
+    dyRows_ = take(wholeVectors(in_.valueWidth) * kBlockQueries);
+    keyRows_ = take(wholeVectors(in_.width) * kBlockKeys);
+    table_ = RelativeTable(take(RelativeTable::size(in_.distances)), in_.distances);
+    dtable_ = RelativeTable(take(RelativeTable::size(in_.distances)), in_.distances);
+    capSlopes_ = take(kBlockKeys * kBlockQueries);
+    if (in_.relativeBias.present()) table_.load(context.f32(in_.relativeBias) + size_t{h} * in_.distances);
+    if (op.drelativeBias.present()) dtable_.clear();
+  }
+
+  // Item b and this chunk of its keys.
+  void differentiate(uint32_t b) {
+    const Item it = in_.item(context_, b);
+    const uint64_t begin = uint64_t{chunk_} * op_.chunkKeys, limit = begin + op_.chunkKeys;
+    const Keys chunk{begin < it.keys ? static_cast<uint32_t>(begin) : it.keys,
+                     limit < it.keys ? static_cast<uint32_t>(limit) : it.keys};
+    const Queries seeing = queriesOf(it, chunk);
+    const uint32_t most = blockQueries(it), blocks = divideUp(seeing.end - seeing.begin, most);
+
+    const bool firstHead = h_ % (in_.heads / in_.kvHeads) == 0;
+    // The last queries come first: if they see all keys, gradients of keys begin with what they give.
+    begins_ = firstHead && blocks > 0 && seesAll(it, chunk, seeing.begin + (blocks - 1) * most, seeing.end);
+    const uint64_t rows = in_.packed ? chunk.end : limit < in_.rowsK ? limit : in_.rowsK;
+    if (firstHead) clearKeys(it, begins_ ? chunk.end : begin, rows);
+    clearQueries(it, 0, seeing.begin);
+    if (op_.drelativeScores.present() && !op_.adds(kDrelativeScores))
+      scoreRows(it, 0).clear(in_.packed ? it.queries : in_.rowsQ);
+
+    for (uint32_t left = blocks; left > 0; --left, begins_ = false) {
+      const uint32_t from = seeing.begin + (left - 1) * most;
+      const uint32_t count = seeing.end - from < most ? seeing.end - from : most;
+      block(b, it, from, count, keysOf(it, chunk, from, from + count));
+    }
+    clearQueries(it, seeing.end, in_.packed ? it.queries : in_.rowsQ);
+  }
+
+  // Fetches meanwhile what head h reads and writes of a short item, which comes next.
+  void expect(const Item& it, uint32_t h) {
+    if (!kTuning.prefetches || it.queries > kMostAhead || it.keys > kMostAhead) return;
+    const auto add = [&](const float* from, size_t stride, size_t rows, size_t cols) {
+      ahead_[aheads_++] = {from, stride, rows, cols};
+    };
+    // The last is fetched first.
+    if (op_.dq.present()) add(queryGradient(it, 0, h), queryStride(), it.queries, in_.width);
+    if (op_.dk.present()) add(keyGradient(it, 0, h), op_.dkStride, it.keys, in_.width);
+    if (op_.dv.present()) add(valueGradient(it, 0, h), op_.dvStride, it.keys, in_.valueWidth);
+    add(in_.valueRow(context_, it, 0, h), in_.vStride, it.keys, in_.valueWidth);
+    add(in_.keyRow(context_, it, 0, h), in_.kStride, it.keys, in_.width);
+    add(outputRow(op_.y, op_.yStride, it, 0, h), op_.yStride, it.queries, in_.valueWidth);
+    add(outputRow(op_.dy, op_.dyStride, it, 0, h), op_.dyStride, it.queries, in_.valueWidth);
+    add(in_.queryRow(context_, it, 0, h), in_.qStride, it.queries, in_.width);
+  }
+
+  // This head's part of the gradient of relativeBias.
+  void unloadTable(float* to) {
+    for (uint32_t t = 0; t < in_.distances; ++t) to[t] = 0.f;
+    dtable_.unload(to);
+  }
+
+ private:
+  static constexpr uint32_t kMostAhead = 128;  // rows
+
+  // One operand of what comes next, between two products: all at once would be waited for.
+  void fetchSome() {
+    if (aheads_ == 0) return;
+    const auto& [from, stride, rows, cols] = ahead_[--aheads_];
+    fetchRows(from, stride, rows, cols);
+  }
+
+  struct Queries {
+    uint32_t begin, end;
+  };
+  // Those that see any of these keys.
+  Queries queriesOf(const Item& it, const Keys& keys) const {
+    if (keys.begin == keys.end) return {it.queries, it.queries};
+    const uint32_t begin =
+        in_.right == kUnlimited ? 0 : Inputs::clippedTo(it.queries, int64_t{keys.begin} - it.shift - in_.right);
+    const uint32_t end =
+        in_.left == kUnlimited ? it.queries : Inputs::clippedTo(it.queries, int64_t{keys.end} - it.shift + in_.left);
+    return {begin, begin < end ? end : begin};
+  }
+  // Those of a chunk's keys that queries first ≤ i < end see between them, from the beginning of a block on.
+  Keys keysOf(const Item& it, const Keys& chunk, uint32_t first, uint32_t end) const {
+    const uint32_t key = in_.firstKey(it, first), visible = in_.visibleKeys(it, end);
+    const uint32_t before = key > chunk.begin ? (key - chunk.begin) / kBlockKeys * kBlockKeys : 0;
+    return {chunk.begin + before, chunk.end < visible ? chunk.end : visible};
+  }
+  bool seesAll(const Item& it, const Keys& chunk, uint32_t first, uint32_t end) const {
+    const Keys seen = keysOf(it, chunk, first, end);
+    return seen.begin == chunk.begin && seen.end == chunk.end;
+  }
+
+  // Of short causal items half as many queries: fewer of a block's keys are in their future.
+  uint32_t blockQueries(const Item& it) const {
+    return in_.right == 0 && it.queries <= 4 * kBlockQueries ? kBlockQueries / 2 : kBlockQueries;
+  }
+  float* keyGradient(const Item& it, uint64_t j, uint32_t h) const {
+    return context_.f32(op_.dk) + (it.k + j) * op_.dkStride + in_.kvHeadOf(h) * in_.width;
+  }
+  float* valueGradient(const Item& it, uint64_t j, uint32_t h) const {
+    return context_.f32(op_.dv) + (it.k + j) * op_.dvStride + in_.kvHeadOf(h) * in_.valueWidth;
+  }
+  // Of y or dy.
+  const float* outputRow(Span rows, size_t stride, const Item& it, uint32_t i, uint32_t h) const {
+    return context_.f32(rows) + (it.q + i) * stride + size_t{h} * in_.valueWidth;
+  }
+  // Several chunks of keys: their parts of dq are kept apart.
+  bool apart() const { return op_.chunks() > 1; }
+  size_t queryStride() const { return apart() ? size_t{in_.heads} * in_.width : op_.dqStride; }
+  float* queryGradient(const Item& it, uint32_t i, uint32_t h) const {
+    const uint64_t row = it.q + i + (apart() ? chunk_ * in_.totalQ() : 0);
+    return context_.f32(apart() ? op_.partials : op_.dq) + row * queryStride() + size_t{h} * in_.width;
+  }
+  bool addsQueries() const { return !apart() && op_.adds(kDq); }
+  bool addsKeys(Gradient gradient) const { return !begins_ || op_.adds(gradient); }
+
+  DistanceRows scoreRows(const Item& it, uint32_t i) const {
+    return in_.distanceRows(context_, op_.drelativeScores, it, i, h_);
+  }
+
+  void clearKeys(const Item& it, uint64_t first, uint64_t end) const {
+    for (uint64_t j = first; j < end; ++j) {
+      if (op_.dk.present() && !op_.adds(kDk)) memset(keyGradient(it, j, h_), 0, in_.width * sizeof(float));
+      if (op_.dv.present() && !op_.adds(kDv)) memset(valueGradient(it, j, h_), 0, in_.valueWidth * sizeof(float));
+    }
+  }
+  void clearQueries(const Item& it, uint32_t first, uint32_t end) const {
+    if (!op_.dq.present() || addsQueries()) return;
+    for (uint32_t i = first; i < end; ++i) memset(queryGradient(it, i, h_), 0, in_.width * sizeof(float));
+  }
+
+  // Queries i … meet the keys that they see.
+  void block(uint32_t b, const Item& it, uint32_t i, uint32_t count, const Keys& seen) {
+    if (seen.begin >= seen.end) return clearQueries(it, i, i + count);
+    prepare(it, i, count);
+    fetchSome();
+    q_ = wholeRows(in_.queryRow(context_, it, i, h_), in_.qStride, count, in_.width, qRows_);
+    for (uint32_t k = seen.begin; k < seen.end; k += kBlockKeys) {
+      const uint32_t size = seen.end - k < kBlockKeys ? seen.end - k : uint32_t{kBlockKeys};
+      const Block scores{probabilities_, kBlockQueries, i, count, k, size};
+      const Block slopes{slopes_, kBlockQueries, i, count, k, size};
+      findScores(scores, it, b);
+      fetchSome();
+      multiplyValues(slopes, it);
+      fetchSome();
+      findSlopes(scores);
+      fetchSome();
+      giveBiases(slopes, it, b);
+      giveValues(slopes, it);
+      fetchSome();
+      giveKeys(slopes, it);
+      fetchSome();
+      giveQueries(slopes, it, k > seen.begin);
+      fetchSome();
+    }
+  }
+
+  // q and dy of a block, as rows and as columns, and what belongs to its queries.
+  void prepare(const Item& it, uint32_t i, uint32_t count) {
+    const float* q = in_.queryRow(context_, it, i, h_);
+    packTransposed(q, in_.qStride, count, in_.width, qColumns_, kBlockQueries);
+    const float* dy = outputRow(op_.dy, op_.dyStride, it, i, h_);
+    packTransposed(dy, op_.dyStride, count, in_.valueWidth, dyColumns_, kBlockQueries);
+    dy_ = wholeRows(dy, op_.dyStride, count, in_.valueWidth, dyRows_);
+
+    const uint64_t rows = in_.totalQ();
+    const float* stats = context_.f32(op_.stats) + h_ * rows + it.q + i;
+    for (uint32_t r = 0; r < wholeVectors(count); r += kWidth) {
+      const size_t n = count - r < kWidth ? count - r : kWidth;
+      store(largest_ + r, loadLanes(stats + r, n));
+      store(inverse_ + r, loadLanes(stats + in_.heads * rows + r, n));
+      store(delta_ + r, Vf{});
+    }
+    for (uint32_t r = 0; r < count; ++r) {
+      const float* y = outputRow(op_.y, op_.yStride, it, i + r, h_);
+      Vf dot = {};
+      for (uint32_t d = 0; d < in_.valueWidth; d += kWidth)
+        dot = fma(loadLanes(y + d, in_.valueWidth - d < kWidth ? in_.valueWidth - d : kWidth),
+                  load(dy_.data + r * dy_.stride + d), dot);
+      delta_[r] = sum(dot);
+    }
+    if (!op_.drelativeWeights.present()) return;
+    const DistanceRows weights = in_.distanceRows(context_, op_.relativeWeights, it, i, h_);
+    const DistanceRows slopes = in_.distanceRows(context_, op_.drelativeWeights, it, i, h_);
+    for (uint32_t r = 0; r < count; ++r)
+      for (uint32_t t = 0; t < in_.scoreDistances; ++t)
+        delta_[r] += weights.data[r * weights.stride + t] * slopes.data[r * slopes.stride + t];
+  }
+
+  // scale · q kᵀ with all that is added to it.
+  void findScores(const Block& scores, const Item& it, uint32_t b) {
+    const Factor keys{in_.keyRow(context_, it, scores.k, h_), in_.kStride};
+    rowProduct(keys, {qColumns_, kBlockQueries}, scores.keys, wholeVectors(scores.queries), in_.width,
+               {.c = probabilities_, .stride = kBlockQueries, .factor = in_.scaleInBits()});
+    fetchSome();
+    in_.addRelativeScores(context_, scores, it, h_);
+    if (in_.caps()) cap(scores);
+    in_.addBiases(context_, scores, it, b, h_, table_);
+  }
+
+  // Keeps the slopes 1 - tanh² of the capped scores.
+  void cap(const Block& scores) {
+    in_.cap(scores);
+    const Vf most = splat(in_.capInBits());
+    eachScore(scores, [&](const float* score) {
+      const Vf tangent = load(score) / most;
+      store(capSlopes_ + (score - probabilities_), fma(-tangent, tangent, splat(1.f)));
+    });
+  }
+
+  // dy vᵀ: what the probabilities are to change by.
+  void multiplyValues(const Block& slopes, const Item& it) {
+    const Factor values{in_.valueRow(context_, it, slopes.k, h_), in_.vStride};
+    rowProduct(values, {dyColumns_, kBlockQueries}, slopes.keys, wholeVectors(slopes.queries), in_.valueWidth,
+               {.c = slopes_, .stride = kBlockQueries});
+    if (op_.drelativeWeights.present())
+      addEntries(slopes, in_.distanceRows(context_, op_.drelativeWeights, it, slopes.i, h_), it.shift, 1.f);
+  }
+
+  // Scores become probabilities, and dy·vᵀ becomes the gradient of the scores.
+  void findSlopes(const Block& block) {
+    for (uint32_t i = 0; i < block.queries; i += kWidth) {
+      const Vf largest = load(largest_ + i), inverse = load(inverse_ + i), delta = load(delta_ + i);
+      for (uint32_t j = 0; j < block.keys; ++j) {
+        float* score = probabilities_ + j * kBlockQueries + i;
+        float* slope = slopes_ + j * kBlockQueries + i;
+        const Vf p = exp2NonPositive(load(score) - largest) * inverse;
+        store(score, p);
+        store(slope, p * (load(slope) - delta));
+      }
+    }
+  }
+
+  // To the biases; from there on slopes are those of the products.
+  void giveBiases(const Block& slopes, const Item& it, uint32_t b) {
+    if (op_.dbias.present()) addBiasGradient(slopes, b);
+    if (op_.drelativeBias.present()) addRelativeGradient(slopes, it.shift);
+    if (in_.caps())
+      eachScore(slopes, [&](float* slope) { store(slope, load(slope) * load(capSlopes_ + (slope - slopes_))); });
+    if (op_.drelativeScores.present()) sumEntries(slopes, scoreRows(it, slopes.i), it.shift, in_.scale);
+  }
+
+  void giveValues(const Block& block, const Item& it) {
+    if (!op_.dv.present()) return;
+    rowProduct({probabilities_, kBlockQueries}, dy_, block.keys, in_.valueWidth, block.queries,
+               {.c = valueGradient(it, block.k, h_), .stride = op_.dvStride, .add = addsKeys(kDv)});
+  }
+
+  void giveKeys(const Block& block, const Item& it) {
+    if (!op_.dk.present()) return;
+    rowProduct({slopes_, kBlockQueries}, q_, block.keys, in_.width, block.queries,
+               {.c = keyGradient(it, block.k, h_), .stride = op_.dkStride, .add = addsKeys(kDk), .factor = in_.scale});
+  }
+
+  void giveQueries(const Block& block, const Item& it, bool add) {
+    if (!op_.dq.present()) return;
+    const Factor keys = wholeRows(in_.keyRow(context_, it, block.k, h_), in_.kStride, block.keys, in_.width, keyRows_);
+    columnProduct({slopes_, kBlockQueries}, keys, block.queries, in_.width, block.keys,
+                  {.c = queryGradient(it, block.i, h_),
+                   .stride = queryStride(),
+                   .add = add || addsQueries(),
+                   .factor = in_.scale});
+  }
+
+  void addBiasGradient(const Block& slopes, uint32_t b) const {
+    float* to = context_.f32(op_.dbias) + in_.biasGrid.at(b, h_, slopes.i, slopes.k);
+    const size_t stride = in_.biasGrid.rowStride();
+    transposed(slopes_, kBlockQueries, slopes.keys, slopes.queries, [&](size_t query, size_t key, Vf v, size_t n) {
+      float* at = to + query * stride + key;
+      storeLanes(at, loadLanes(at, n) + v, n);
+    });
+  }
+
+  void addRelativeGradient(const Block& slopes, int64_t shift) const {
+    for (uint32_t j = 0; j < slopes.keys; ++j) {
+      for (uint32_t i = 0; i < slopes.queries; i += kWidth) {
+        float* to = dtable_.at(int64_t{slopes.i} + i + shift, int64_t{slopes.k} + j);
+        store(to, load(to) + load(slopes_ + j * kBlockQueries + i));
+      }
+    }
+  }
+
+  const GradientOperands& op_;
+  const Inputs& in_;
+  const Context& context_;
+  const uint32_t h_, chunk_;
+  float *largest_, *inverse_, *delta_;  // [kBlockQueries]
+  float *probabilities_, *slopes_;      // [kBlockKeys, kBlockQueries]
+  float *qColumns_, *dyColumns_;        // [width or valueWidth, kBlockQueries]
+  float *qRows_, *dyRows_, *keyRows_;  // [kBlockQueries or kBlockKeys, width or valueWidth], if not read where they lie
+  float* capSlopes_;                   // as probabilities_, if scores are capped
+  Factor q_{nullptr, 0}, dy_{nullptr, 0};  // of the block under way, as rows
+  struct {
+    const float* from;
+    size_t stride, rows, cols;
+  } ahead_[8];           // what is still to be fetched
+  size_t aheads_ = 0;    // how many of them
+  bool begins_ = false;  // whether the block under way is the first to write gradients of keys
+  RelativeTable table_{nullptr, 0}, dtable_{nullptr, 0};
+};
+
+}  // namespace attention

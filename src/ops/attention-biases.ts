@@ -1,0 +1,122 @@
+// What is added to attention's scores, and what hides keys: biases and masks by query and key, and tables by distance.
+
+import { checkDType, checkNumber, checkShape, describeShape } from '../core/check.js';
+import { ShapeError } from '../core/errors.js';
+import { lastOf, type Tensor } from '../core/tensor.js';
+import type { AttentionOptions } from './attention-options.js';
+import { add } from './binary.js';
+import { contiguous } from './contiguous.js';
+import { matmul } from './matmul.js';
+
+/** What biases and masks are for: a dimension of theirs is as large or 1. */
+export interface ScoreShape {
+  readonly batch: number;
+  readonly heads: number;
+  /** The longest items, as far as they are known. */
+  readonly maxQ: number;
+  readonly maxK: number;
+  readonly packed: boolean;
+}
+
+/** The operands of the kernels, by their names. */
+export interface Biases {
+  readonly bias: Tensor | null;
+  readonly biasItems: number;
+  readonly biasHeads: number;
+  readonly biasRows: number;
+  readonly biasCols: number;
+  readonly mask: Tensor | null;
+  readonly maskItems: number;
+  readonly maskHeads: number;
+  readonly maskRows: number;
+  readonly maskCols: number;
+  readonly relativeBias: Tensor | null;
+  readonly distances: number;
+  /** q times every row of relativeKeys: [rows, heads·(2M + 1)]. */
+  readonly relativeScores: Tensor | null;
+  readonly scoreDistances: number;
+}
+
+type Given = Pick<AttentionOptions, 'bias' | 'mask' | 'relativeBias' | 'relativeKeys'>;
+
+/** `width` is that of a head of q. */
+export function checkBiases(op: string, given: Given, q: Tensor, width: number, shape: ScoreShape): Biases {
+  const { relativeBias = null, relativeKeys = null } = given;
+  const bias = checkGrid(op, 'bias', given.bias, 'float32', shape);
+  const mask = checkGrid(op, 'mask', given.mask, 'int32', shape);
+  if (relativeBias) checkDistances(op, 'relativeBias', relativeBias, 1, shape.heads);
+  if (relativeKeys) checkDistances(op, 'relativeKeys', relativeKeys, 0, width);
+  return {
+    bias: bias.tensor && contiguous(acrossKeys(bias.tensor, shape.maxK)),
+    biasItems: bias.items,
+    biasHeads: bias.heads,
+    biasRows: bias.rows,
+    biasCols: bias.cols === 1 ? shape.maxK : bias.cols,
+    mask: mask.tensor && contiguous(mask.tensor),
+    maskItems: mask.items,
+    maskHeads: mask.heads,
+    maskRows: mask.rows,
+    maskCols: mask.cols,
+    relativeBias: relativeBias && contiguous(relativeBias),
+    distances: relativeBias ? lastOf(relativeBias.shape) : 0,
+    relativeScores: relativeKeys && scoresByDistance(q, relativeKeys, shape.heads),
+    scoreDistances: relativeKeys ? (relativeKeys.shape[0] as number) : 0,
+  };
+}
+
+interface CheckedGrid {
+  readonly tensor: Tensor | null;
+  readonly items: number;
+  readonly heads: number;
+  readonly rows: number;
+  readonly cols: number;
+}
+
+const NO_GRID: CheckedGrid = { tensor: null, items: 0, heads: 0, rows: 0, cols: 0 };
+
+function checkGrid(
+  op: string,
+  name: string,
+  tensor: Tensor | null | undefined,
+  dtype: 'float32' | 'int32',
+  { batch, heads, maxQ, maxK, packed }: ScoreShape,
+): CheckedGrid {
+  if (tensor === null || tensor === undefined) return NO_GRID;
+  checkDType(op, name, tensor, dtype);
+  const [items, itemHeads, rows, cols] = [1, 1, 1, ...tensor.shape].slice(-4) as [number, number, number, number];
+  // The lengths of packed items may be known to the kernel only: it checks them against rows and columns.
+  const isLong = (n: number, longest: number) => n === 1 || packed || n === longest;
+  const isOneOr = (n: number, all: number) => n === 1 || n === all;
+  const fits = isOneOr(items, batch) && isOneOr(itemHeads, heads) && isLong(rows, maxQ) && isLong(cols, maxK);
+  const { length: rank } = tensor.shape;
+  if (rank === 0 || rank > 4 || !fits) {
+    const expected = `${describeShape([batch, heads, maxQ, maxK])}, each 1 or as long, or the last of these`;
+    throw new ShapeError(`${op}: ${name} is ${describeShape(tensor.shape)}, expected ${expected}`);
+  }
+  return { tensor, items, heads: itemHeads, rows, cols };
+}
+
+/** A bias with a column for each key, as backward writes to. */
+function acrossKeys(bias: Tensor, keys: number): Tensor {
+  return lastOf(bias.shape) === keys || lastOf(bias.shape) !== 1 ? bias : add(bias, bias.device.zeros([keys]));
+}
+
+/** That `table` has an odd number of distances along `axis`, and `other` entries along the other one. */
+export function checkDistances(op: string, name: string, table: Tensor, axis: 0 | 1, other: number): void {
+  checkDType(op, name, table, 'float32');
+  const distances = table.shape[axis] ?? 0;
+  const most = table.device.constant('attention.maxDistances');
+  checkShape(op, name, table, axis === 0 ? [distances, other] : [other, distances]);
+  const isOdd = (count: number) => count % 2 === 1 && count <= most;
+  checkNumber(op, `the number of distances in ${name}`, distances, isOdd, `odd (2M + 1), at most ${most}`);
+}
+
+/**
+ * Each head of each row of q times all of relativeKeys, whatever the keys: only the places of the products depend on
+ * those.
+ */
+function scoresByDistance(q: Tensor, relativeKeys: Tensor, heads: number): Tensor {
+  const distances = relativeKeys.shape[0] as number;
+  const queries = contiguous(q).reshape(-1, relativeKeys.shape[1] as number);
+  return matmul(queries, relativeKeys, { transposeB: true }).reshape(-1, heads * distances);
+}
