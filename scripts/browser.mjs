@@ -10,6 +10,7 @@ import { deflateRawSync, gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import { minify } from 'terser';
 import { licenses } from './licenses.mjs';
+import { entryPoints, packageEntries } from './subpaths.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const read = (name) => readFileSync(join(root, name));
@@ -23,11 +24,10 @@ function embedded() {
 }
 
 /** Pictures draw with d3, a third of all code: pages get them from svg.js. */
-function withoutPictures() {
-  const index = read('src/index.ts').toString();
-  const without = index.replace(/^export .* from '\.\/inspect\/svg\.js';$/m, '');
-  if (without === index) throw new Error('src/index.ts exports no pictures: adapt scripts/browser.mjs');
-  return without;
+function withoutPictures(index) {
+  return read(index)
+    .toString()
+    .replace(/^export .* from '\.\/(inspect\/)?svg\.js';$/m, '');
 }
 
 /** Modules that read and write files: of no use to a page. package.json tells bundlers what stands for them. */
@@ -74,14 +74,16 @@ const asInPages = {
       contents: withoutAddon,
       resolveDir: dirname(path),
     }));
-    build.onLoad({ filter: /src[\\/]index\.ts$/ }, () => ({ contents: withoutPictures(), loader: 'ts' }));
-    // Code that only the page's own file would have, beside what it shares with later.js, compresses better as one with
-    // that: a kilobyte. It is one if later.js imports all.
-    build.onLoad({ filter: /src[\\/]later\.ts$/ }, ({ path }) => ({
-      contents: `${read(relative(root, path))}import 'all';\n`,
+    build.onLoad({ filter: /src[\\/](inspect[\\/])?index\.ts$/ }, ({ path }) => ({
+      contents: withoutPictures(relative(root, path)),
       loader: 'ts',
     }));
-    build.onResolve({ filter: /^all$/ }, () => ({ path: join(root, 'src/browser.ts'), sideEffects: true }));
+    // Code that only the page's own file would have, beside what it shares with later.js, compresses better as one with
+    // that: a kilobyte. It is one if later.js imports the root.
+    build.onLoad({ filter: /src[\\/]later\.ts$/ }, ({ path }) => ({
+      contents: `${read(relative(root, path))}import 'package:index';\n`,
+      loader: 'ts',
+    }));
   },
 };
 
@@ -96,8 +98,8 @@ const options = {
 };
 const forPages = {
   ...options,
-  plugins: [...options.plugins, asInPages],
-  entryPoints: { index: 'src/browser.ts', svg: 'src/inspect/svg.ts' },
+  plugins: [...options.plugins, asInPages, packageEntries('browser.ts')],
+  entryPoints: { ...entryPoints, svg: 'src/inspect/svg.ts' },
 };
 /** What bundlers make of a page that trains and generates. */
 const forBundlers = {

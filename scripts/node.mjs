@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { licenses } from './licenses.mjs';
+import { entryPoints, packageEntries } from './subpaths.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 for (const folder of ['dist/node', 'dist/cli', 'dist/addon'])
@@ -36,7 +37,10 @@ const atOnce = {
 const { metafile } = await build({
   absWorkingDir: root,
   // As deep in the package as src/backend/ and src/cli/, for the paths to build/, wasm/ and models/ are relative to that.
-  entryPoints: { 'node/index': 'src/index.ts', 'cli/main': 'src/cli/main.ts' },
+  entryPoints: {
+    'cli/main': 'src/cli/main.ts',
+    ...Object.fromEntries(Object.entries(entryPoints).map(([name, entry]) => [`node/${name}`, entry])),
+  },
   chunkNames: 'node/[name]-[hash]',
   outdir: 'dist',
   bundle: true,
@@ -46,7 +50,7 @@ const { metafile } = await build({
   format: 'esm',
   platform: 'node',
   target: 'node20',
-  plugins: [atOnce],
+  plugins: [atOnce, packageEntries('index.ts')],
   metafile: true,
 });
 writeFileSync(join(root, 'dist/node/LICENSES.txt'), licenses(metafile, root));

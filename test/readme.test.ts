@@ -34,7 +34,10 @@ describe("the README's examples", () => {
       const folder = await mkdtemp(join(root, 'node_modules/.readme-'));
       try {
         const file = join(folder, 'example.mts');
-        await writeFile(file, code.replaceAll("'simdformer'", JSON.stringify(join(root, 'src/index.ts'))));
+        await writeFile(
+          file,
+          code.replaceAll(/'simdformer(\/\w+)?'/g, (_, path = '') => JSON.stringify(join(root, `src${path}/index.ts`))),
+        );
         const { stdout } = await promisify(execFile)(process.execPath, ['--import', tsx, file], { cwd: folder });
         expect(stdout).not.toBe('');
         if (code.includes('badcafe')) expect(stdout).toContain('efacdab');

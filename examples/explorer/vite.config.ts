@@ -17,7 +17,12 @@ export default defineConfig({
   root: here('.'),
   base: './',
   publicDir: false,
-  resolve: { alias: { simdformer: here('../../src/index.ts') } },
+  resolve: {
+    alias: [
+      { find: /^simdformer$/, replacement: here('../../src/index.ts') },
+      { find: /^simdformer\/(\w+)$/, replacement: here('../../src/$1/index.ts') },
+    ],
+  },
   plugins: [
     files({
       ...Object.fromEntries(modelFiles.map((name) => [`model/${name}`, here(`../../models/g2p-en/${name}`)])),

@@ -54,7 +54,14 @@ async function youngest(): Promise<number> {
       (await readdir(name, { recursive: true })).map((file) => join(name, file)),
     ),
   );
-  const files = ['package.json', 'README.md', 'scripts/browser.mjs', 'scripts/node.mjs', ...folders.flat()];
+  const files = [
+    'package.json',
+    'README.md',
+    'scripts/browser.mjs',
+    'scripts/node.mjs',
+    'scripts/subpaths.mjs',
+    ...folders.flat(),
+  ];
   return Math.max(...(await Promise.all(files.map(async (file) => (await stat(file)).mtimeMs))));
 }
 

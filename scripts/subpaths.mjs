@@ -1,0 +1,36 @@
+// What package.json exports beside the package's root: `simdformer/nn` is src/nn/index.ts, and so on.
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const { exports } = JSON.parse(readFileSync(join(root, 'package.json')).toString());
+
+/** The folders of src/ that have a subpath. */
+export const subpaths = Object.entries(exports)
+  .map(([path, { types }]) => [path.slice('./'.length), types])
+  .filter(([name, types]) => types === `./dist/${name}/index.d.ts`)
+  .map(([name]) => name);
+
+/** esbuild's entry points for the root and for these. */
+export const entryPoints = Object.fromEntries(['index', ...subpaths].map((name) => [name, `package:${name}`]));
+
+/**
+ * Makes these entry points: the root, `index`, of src/<rootFile>, and every subpath of its folder and of the root. So all
+ * that the root needs is needed by every entry and thus comes in one file, where esbuild would otherwise make one for each
+ * set of entries that share something; and a class is the same wherever it is imported from.
+ */
+export const packageEntries = (rootFile) => ({
+  name: 'entries of the package',
+  setup(build) {
+    build.onResolve({ filter: /^package:/ }, ({ path }) => ({ path, namespace: 'package', sideEffects: true }));
+    build.onLoad({ filter: /.*/, namespace: 'package' }, ({ path }) => {
+      const name = path.slice('package:'.length);
+      const contents =
+        name === 'index'
+          ? `export * from './src/${rootFile}';`
+          : `import 'package:index'; export * from './src/${name}/index.ts';`;
+      return { contents, resolveDir: root };
+    });
+  },
+});

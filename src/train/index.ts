@@ -1,0 +1,15 @@
+export { AdamW, type AdamWOptions, type ParameterGroup } from './adamw.js';
+export { type Batches, type Example, lengthBatches, type Row, windowBatches } from './batches.js';
+export { clipGradNorm } from './clip.js';
+export {
+  type FitOptions,
+  type FitResult,
+  fit,
+  type LossSettings,
+  type Progress,
+  type Trainable,
+  type Validation,
+} from './fit.js';
+export type { Optimizer, OptimizerState } from './optimizer.js';
+export { constant, cosine, inverseSquareRoot, linearDecay, noam, type Schedule } from './schedule.js';
+export { SGD, type SGDOptions } from './sgd.js';
