@@ -1,0 +1,210 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { FormatError } from '../../src/core/errors.js';
+import { activationOf, type Config, completeConfig, labelsOf } from '../../src/pretrained/config.js';
+import { generationSettings } from '../../src/pretrained/generation-config.js';
+import { type RopeParameters, rotaryFrequencies } from '../../src/pretrained/rope-parameters.js';
+
+interface Recorded {
+  readonly cases: { name: string; given: Config; expected: Config }[];
+  readonly rope: { name: string; given: Config; length: number; frequencies: number[]; scale: number }[];
+}
+// What make_configs.py recorded of transformers.
+const recorded: Recorded = JSON.parse(readFileSync(new URL('configs.json', import.meta.url), 'utf8'));
+
+/** What of `expected` another object has otherwise; its parts are looked into. */
+function differences(found: Config, expected: Config, path = ''): string[] {
+  return Object.entries(expected).flatMap(([name, value]) => {
+    const other = found[name];
+    if (name.endsWith('_config')) return differences(other as Config, value as Config, `${path}${name}.`);
+    const same = JSON.stringify(sorted(other ?? null)) === JSON.stringify(sorted(value));
+    return same ? [] : [`${path}${name} is ${JSON.stringify(other)}, in transformers ${JSON.stringify(value)}`];
+  });
+}
+
+const sorted = (value: unknown): unknown =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? Object.fromEntries(
+        Object.entries(value)
+          .map(([name, inner]) => [name, sorted(inner)])
+          .sort(),
+      )
+    : value;
+
+describe('completeConfig', () => {
+  it.each(recorded.cases.map((one) => [one.name, one] as const))('%s means what it means to transformers', (_, one) => {
+    const found = completeConfig(one.given);
+    expect(differences(found, one.expected)).toEqual([]);
+    for (const name of Object.keys(one.given)) if (name !== 'torch_dtype') expect(found).toHaveProperty(name);
+  });
+
+  it('covers every family, and files of before', () => {
+    expect(recorded.cases.filter(({ name }) => name.endsWith('of nothing')).length).toBe(34);
+    expect(recorded.cases.filter(({ name }) => name.includes('legacy')).length).toBeGreaterThan(5);
+  });
+
+  it('refuses other models by name, and sizes that are none', () => {
+    expect(() => completeConfig({ model_type: 'mamba' })).toThrow(
+      /model_type is "mamba", expected one of bert, roberta/,
+    );
+    expect(() => completeConfig({})).toThrow(FormatError);
+    expect(() => completeConfig({ model_type: 'toString' })).toThrow(FormatError);
+    expect(() => completeConfig({ model_type: 'llama', hidden_size: '64' })).toThrow(/hidden_size is "64"/);
+    expect(() => completeConfig({ model_type: 'qwen2', num_hidden_layers: 1e300 })).toThrow(/num_hidden_layers/);
+    expect(() => completeConfig({ model_type: 'clip', text_config: [] })).toThrow(/text_config is an array/);
+    const rope = (rope_scaling: unknown) => () => completeConfig({ model_type: 'llama', rope_scaling });
+    expect(rope({ rope_type: 'spiral' })).toThrow(/rope_type is "spiral", expected one of default, linear/);
+    expect(rope({ rope_type: 'linear', factor: '2' })).toThrow(/factor of RoPE is "2"/);
+    expect(rope(3)).toThrow(/rope_scaling is 3/);
+  });
+
+  it('knows Gemma 1 by its second activation, and Phi-3 by the first name of LongRoPE', () => {
+    const gemma = { model_type: 'gemma', hidden_act: 'gelu', hidden_activation: 'gelu_pytorch_tanh' };
+    expect(completeConfig(gemma).hidden_act).toBe('gelu_pytorch_tanh');
+    const su = { model_type: 'phi3', rope_scaling: { type: 'su', short_factor: [1], long_factor: [1] } };
+    expect(completeConfig(su).rope_parameters).toMatchObject({
+      rope_type: 'longrope',
+      original_max_position_embeddings: 4096,
+    });
+  });
+
+  it('lets what CLIP’s files of before repeat count', () => {
+    const config = completeConfig({
+      model_type: 'clip',
+      text_config: { hidden_size: 8 },
+      text_config_dict: { hidden_size: 16 },
+    });
+    expect(config.text_config).toMatchObject({ hidden_size: 16, num_attention_heads: 8 });
+  });
+});
+
+describe('rotaryFrequencies', () => {
+  it.each(recorded.rope.map((one) => [one.name, one] as const))('gives those of transformers: %s', (_, one) => {
+    const { rope_parameters: rope, max_position_embeddings: most } = completeConfig(one.given);
+    const found = rotaryFrequencies(rope as RopeParameters, 32, most as number, one.length);
+    expect(found.scale).toBeCloseTo(one.scale, 12);
+    expect(found.frequencies.length).toBe(one.frequencies.length);
+    // transformers computes them in float32: a power, and up to four roundings
+    for (const [i, f] of one.frequencies.entries())
+      expect(Math.abs(found.frequencies[i]! / f - 1)).toBeLessThan(8 * 2 ** -23);
+  });
+
+  it('names what is missing', () => {
+    const linear = { rope_type: 'linear', rope_theta: 10000 } as const;
+    expect(() => rotaryFrequencies(linear, 32, 64)).toThrow(/RoPE of type linear has no factor/);
+    const long = {
+      rope_type: 'longrope',
+      rope_theta: 1e4,
+      original_max_position_embeddings: 8,
+      short_factor: [1],
+    } as const;
+    expect(() => rotaryFrequencies(long, 32, 64)).toThrow(/must be 16 numbers each/);
+  });
+});
+
+describe('activationOf', () => {
+  it('knows the spellings of Hugging Face', () => {
+    const names = ['gelu', 'gelu_new', 'gelu_pytorch_tanh', 'gelu_fast', 'quick_gelu', 'silu', 'swish', 'relu'];
+    const known = ['gelu', 'gelu_tanh', 'gelu_tanh', 'gelu_tanh', 'quick_gelu', 'silu', 'silu', 'relu'];
+    expect(names.map(activationOf)).toEqual(known);
+    for (const name of ['mish', 'toString', undefined, 3])
+      expect(() => activationOf(name)).toThrow(/is not known, expected/);
+  });
+});
+
+describe('labelsOf', () => {
+  it('reads them in the order of their ids', () => {
+    expect(
+      labelsOf({
+        id2label: { 1: 'b', 0: 'a', 10: 'k', 2: 'c', 3: 'd', 4: 'e', 5: 'f', 6: 'g', 7: 'h', 8: 'i', 9: 'j' },
+      }).join(''),
+    ).toBe('abcdefghijk');
+    expect(labelsOf({ num_labels: 3 })).toEqual(['LABEL_0', 'LABEL_1', 'LABEL_2']);
+    expect(labelsOf({})).toHaveLength(2);
+    for (const config of [
+      { id2label: {} },
+      { id2label: { 1: 'b' } },
+      { id2label: { 0: 1 } },
+      { num_labels: 0 },
+      { num_labels: 1e9 },
+    ])
+      expect(() => labelsOf(config)).toThrow(FormatError);
+  });
+});
+
+describe('generationSettings', () => {
+  it('has the defaults of transformers', () => {
+    expect(generationSettings({}, {})).toEqual({
+      endTokens: [],
+      startToken: null,
+      padToken: null,
+      decoderStartToken: null,
+      forcedStartToken: null,
+      forcedEndTokens: [],
+      suppressTokens: [],
+      beginSuppressTokens: [],
+      badWords: [],
+      maxLength: 20,
+      maxNewTokens: null,
+      minLength: 0,
+      minNewTokens: null,
+      sample: false,
+      temperature: 1,
+      topK: 50,
+      topP: 1,
+      minP: null,
+      repetitionPenalty: 1,
+      noRepeatNgramSize: 0,
+      numBeams: 1,
+      lengthPenalty: 1,
+      earlyStopping: false,
+      numReturnSequences: 1,
+    });
+  });
+
+  it('takes several end ids, and of config.json what the file does not name', () => {
+    const file = { eos_token_id: [128001, 128009], do_sample: true, temperature: 0.6, top_p: 0.9 };
+    const config = { eos_token_id: 2, bos_token_id: 1, num_beams: 5 };
+    const settings = {
+      endTokens: [128001, 128009],
+      startToken: 1,
+      sample: true,
+      temperature: 0.6,
+      topP: 0.9,
+      numBeams: 1,
+    };
+    expect(generationSettings(file, config)).toMatchObject(settings);
+  });
+
+  it('takes config.json where there is no file, as of old BARTs', () => {
+    const config = {
+      forced_eos_token_id: 2,
+      num_beams: 4,
+      max_length: 142,
+      no_repeat_ngram_size: 3,
+      early_stopping: true,
+    };
+    const settings = { forcedEndTokens: [2], numBeams: 4, maxLength: 142, noRepeatNgramSize: 3, earlyStopping: true };
+    expect(generationSettings(null, { ...config, eos_token_id: 2, decoder_start_token_id: 2 })).toMatchObject(settings);
+  });
+
+  it('takes Whisper’s and Marian’s', () => {
+    const whisper = { suppress_tokens: [1, 2], begin_suppress_tokens: [220, 50256], forced_bos_token_id: 5 };
+    const settings = { suppressTokens: [1, 2], beginSuppressTokens: [220, 50256], forcedStartToken: 5 };
+    expect(generationSettings(whisper, {})).toMatchObject(settings);
+    expect(generationSettings({ suppress_tokens: [-1] }, {}).suppressTokens).toEqual([]);
+    expect(generationSettings({ bad_words_ids: [[58100]] }, {}).badWords).toEqual([[58100]]);
+    expect(generationSettings({ early_stopping: 'never' }, {}).earlyStopping).toBe('never');
+  });
+
+  it('refuses values of the wrong kind', () => {
+    for (const file of [
+      { eos_token_id: 'end' },
+      { top_k: '5' },
+      { do_sample: 1 },
+      { bad_words_ids: [3] },
+      { suppress_tokens: [1.5] },
+    ])
+      expect(() => generationSettings(file, {}), JSON.stringify(file)).toThrow(/generation_config.json: .* expected/);
+  });
+});
