@@ -1,6 +1,6 @@
 // The C++ half of `npm run lint` (clang-format, then clang-tidy) and, with --fix, of `npm run format`.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { findCommand, inParallel } from './tools.mjs';
@@ -19,6 +19,33 @@ const tracked = spawnSync('git', ['ls-files', '-co', '--exclude-standard', '*.cc
   encoding: 'utf8',
 });
 const files = tracked.stdout.split('\n').filter((name) => name !== '' && existsSync(name));
+
+/** The headers of a cycle of includes, if there is one. */
+function includeCycle() {
+  const includes = new Map(files.map((name) => [name.replace(/^native\//, ''), readFileSync(name, 'utf8')]));
+  const done = new Set();
+  const visit = (name, path) => {
+    if (path.includes(name)) return [...path.slice(path.indexOf(name)), name];
+    if (done.has(name)) return null;
+    done.add(name);
+    for (const [, other] of (includes.get(name) ?? '').matchAll(/^#include "(.+)"$/gm)) {
+      const cycle = visit(other, [...path, name]);
+      if (cycle) return cycle;
+    }
+    return null;
+  };
+  for (const name of includes.keys()) {
+    const cycle = visit(name, []);
+    if (cycle) return cycle;
+  }
+  return null;
+}
+
+const cycle = includeCycle();
+if (cycle !== null) {
+  console.error(`native/: headers include each other: ${cycle.join(' → ')}`);
+  process.exit(1);
+}
 
 const format = spawnSync(find('clang-format'), [...(fix ? ['-i'] : ['--dry-run', '-Werror']), ...files], {
   stdio: 'inherit',
