@@ -65,16 +65,9 @@ struct LayerNorm {
     const uint64_t at = row * cols;
     const float* input = context.f32(x) + at;
     float* output = context.f32(y) + at;
-    const float* s = input;
     // Past the caches s waits in scratch memory, and is stored with y while the next row is read (see eachRow).
-    const bool isLate = kPast && cols <= kHeldFloats;
-    // Deviations from a pivot, which need not be the mean: what it misses is measured and taken off both. A constant
-    // row comes out with variance 0 and its value as the mean.
-    const auto deviation = [](Vf v, float pivot, size_t lanes, Vf* sums) {
-      const Vf d = firstLanesOr(v - splat(pivot), lanes, 0);
-      sums[0] += d;
-      sums[1] = fused(d, d, sums[1]);
-    };
+    const bool isLate = kPast && cols <= kHeldFloats && residual.present();
+    const float* s = input;
     float pivot = input[0];
     Totals<2> around;
     if (residual.present()) {
@@ -82,42 +75,65 @@ struct LayerNorm {
       float* kept = isLate ? heldRow(context, row) : sum.present() ? context.f32(sum) + at : output;
       s = kept;
       pivot += other[0];
-      around = totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {
-        const Vf v = loadLanes(input + c, lanes) + loadLanes(other + c, lanes);
-        storeLanes(kept + c, v, lanes);
-        meanwhile(c, lanes);
-        deviation(v, pivot, lanes, sums);
-      });
+      around = addRows(input, other, kept, pivot, meanwhile);
     } else {
       around = totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {
         fetchBehind<kPast>(input + c, cols);
         meanwhile(c, lanes);
-        deviation(loadLanes(s + c, lanes), pivot, lanes, sums);
+        addDeviations(loadLanes(input + c, lanes), pivot, lanes, sums);
       });
     }
+    const Moments moments = momentsOf(s, pivot, around);
+    context.f32(mean)[row] = moments.mean;
+    context.f32(rstd)[row] = moments.rstd;
+    return {s,
+            gamma.present() ? context.f32(gamma) : nullptr,
+            beta.present() ? context.f32(beta) : nullptr,
+            isLate && sum.present() ? context.f32(sum) + at : nullptr,
+            output,
+            moments.mean,
+            moments.rstd};
+  }
+
+  // Deviations from a pivot, and their squares.
+  static SIMD_INLINE void addDeviations(Vf v, float pivot, size_t lanes, Vf* sums) {
+    const Vf d = firstLanesOr(v - splat(pivot), lanes, 0);
+    sums[0] += d;
+    sums[1] = fused(d, d, sums[1]);
+  }
+
+  // sum = a + b, and the sums of its deviations.
+  template <class Meanwhile>
+  SIMD_INLINE Totals<2> addRows(const float* a, const float* b, float* sum, float pivot,
+                                const Meanwhile& meanwhile) const {
+    return totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {
+      const Vf v = loadLanes(a + c, lanes) + loadLanes(b + c, lanes);
+      storeLanes(sum + c, v, lanes);
+      meanwhile(c, lanes);
+      addDeviations(v, pivot, lanes, sums);
+    });
+  }
+
+  struct Moments {
+    float mean, rstd;
+  };
+
+  // Of the row s, from its deviations around a pivot, which need not be the mean: what it misses is measured and taken
+  // off both. A constant row comes out with variance 0 and its value as the mean.
+  SIMD_INLINE Moments momentsOf(const float* s, float pivot, Totals<2> around) const {
     // One so far from the mean that the variance would lose two bits is not used.
     const double far = around.of[0] / cols;
     if (!(far * far < 4 * (around.of[1] / cols - far * far))) {
       pivot += static_cast<float>(far);
       around = totals<2>(
-          cols, [&](size_t c, size_t lanes, Vf* sums) { deviation(loadLanes(s + c, lanes), pivot, lanes, sums); });
+          cols, [&](size_t c, size_t lanes, Vf* sums) { addDeviations(loadLanes(s + c, lanes), pivot, lanes, sums); });
     }
     const double miss = around.of[0] / cols;
     const double spread = around.of[1] / cols - miss * miss;
-    const float center = static_cast<float>(pivot + miss);
     // Squares that add up to infinity would turn the row into beta, with gradients of 0.
-    const float scale = spread < INFINITY
-                            ? static_cast<float>(1 / std::sqrt((spread < 0 ? 0 : spread) + static_cast<double>(eps)))
-                            : NAN;
-    context.f32(mean)[row] = center;
-    context.f32(rstd)[row] = scale;
-    return {s,
-            gamma.present() ? context.f32(gamma) : nullptr,
-            beta.present() ? context.f32(beta) : nullptr,
-            isLate && residual.present() && sum.present() ? context.f32(sum) + at : nullptr,
-            output,
-            center,
-            scale};
+    if (!(spread < INFINITY)) return {static_cast<float>(pivot + miss), NAN};
+    const double variance = spread < 0 ? 0 : spread;
+    return {static_cast<float>(pivot + miss), static_cast<float>(1 / std::sqrt(variance + static_cast<double>(eps)))};
   }
 };
 KERNEL(LayerNorm)

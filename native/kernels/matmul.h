@@ -1,7 +1,7 @@
 // Matrix multiplication with everything that a linear layer fuses into it.
 #include "kernels/shared/activations.h"
 #include "kernels/shared/dropping.h"
-#include "kernels/shared/gemm.h"
+#include "kernels/shared/gemm_blocks.h"
 
 // True if `batch` matrices of rows × cols, `batchStride` words apart, lie inside the span.
 inline bool coversBatch(Span span, uint64_t batch, uint64_t batchStride, uint64_t rows, uint64_t cols,
@@ -51,76 +51,6 @@ struct MatMul {
     return nullptr;
   }
 
-  // How C is cut into tasks. No bit depends on it, so that it may look at how many threads there are.
-  struct Blocks {
-    uint64_t rowStep, colStep, down, across;
-  };
-  Blocks manyBlocks(uint64_t threads) const {
-    const uint64_t tileCols = tileColsOf(rows, cols, transposeB != 0);
-    const uint64_t tilesDown = divideUp(rows, kTileRows), tilesAcross = divideUp(cols, tileCols);
-    // Blocks are as large as suits a level-2 cache at first.
-    uint64_t high = atMost(kMaxTilesDown, tilesDown), wide = atMost(kMaxTilesAcross, tilesAcross);
-    const auto tasks = [&] { return divideUp(tilesDown, high) * divideUp(tilesAcross, wide) * batch; };
-    const auto tooFew = [&](uint64_t perThread) {
-      const bool isLong = high * wide * kTileRows * tileCols * depth > 2 * kLeastWork;
-      return threads > 1 && tasks() < perThread * threads && isLong;
-    };
-    // A gradient of weights sums over all rows of both factors: few square blocks read least of them.
-    const auto halve = [](uint64_t& n) { n = (n + 1) / 2; };
-    while (transposeA && high * wide > 1 && tooFew(1))
-      halve(wide == 1 || (high > 1 && high * kTileRows >= atMost(cols, wide * tileCols)) ? high : wide);
-    // Other products are cut until threads share the blocks evenly. Each block packs its columns of B for itself, and a
-    // column costs as much as two rows of A.
-    const auto tall = [&] { return kTuning.prefetches && high > 1 && high * kTileRows >= 2 * wide * tileCols; };
-    while (!transposeA && wide > kTuning.tilesTogether && tooFew(4)) halve(tall() ? high : wide);
-    // Blocks of fewer rows are the last resort: each reads B once more.
-    while (!transposeA && high > 1 && tooFew(4)) halve(high);
-    // Then they become nearly equally tall, and so many that threads end together. Each packs its part of B, which
-    // takes as long as one more tile.
-    const uint64_t across = divideUp(tilesAcross, wide), least = divideUp(tilesDown, high);
-    const auto longest = [&](uint64_t n) {
-      return divideUp(n * across * batch, threads) * (divideUp(tilesDown, n) + 1);
-    };
-    uint64_t down = least;
-    for (uint64_t n = least + 1; n < 2 * least && n * across * batch <= 16 * threads; ++n)
-      if (longest(n) < longest(down)) down = n;
-    const uint64_t rowStep = divideUp(tilesDown, down) * kTileRows;
-    const uint64_t colStep =
-        transposeA ? wholeVectors(divideUp(cols, across)) : divideUp(tilesAcross, across) * tileCols;
-    return {rowStep, colStep, divideUp(rows, rowStep), divideUp(cols, colStep)};
-  }
-
-  bool isCached() const { return uint64_t{cols} * depth <= kCachedB; }
-
-  // How many tasks are worth their start. Fewer than eight rows take as long as eight: they wait for B.
-  uint64_t tasksWorth() const { return (rows < 8 ? 8 : rows) * uint64_t{cols} * depth / kLeastWork + 1; }
-
-  // With one task for each thread B is read in the longest runs. Where B stays in the caches two are better, as threads
-  // then end at the same time; but not for a single row, as a narrow task has few sums under way. Where runs would
-  // become too short the rows are cut, not the columns.
-  Blocks fewBlocks(uint64_t threads) const {
-    const uint64_t worth = tasksWorth();
-    const bool halves = isCached() && rows > 1 && worth >= 2 * threads;
-    const uint64_t tasks = divideUp(halves ? 2 * threads : atMost(threads, worth), batch);
-    const uint64_t down = cols < kLongRun * tasks ? atMost(tasks, divideUp(rows, kTileRows)) : 1;
-    const uint64_t runs = divideUp(cols, maxFewCols(rows)), wanted = divideUp(tasks, down);
-    const uint64_t across = wanted >= runs ? wanted : divideUp(runs, threads) * threads;
-    const uint64_t rowStep = divideUp(rows, down), colStep = divideUp(divideUp(cols, across), kWidth) * kWidth;
-    return {rowStep, colStep, divideUp(rows, rowStep), divideUp(cols, colStep)};
-  }
-
-  // Few rows wait for panels: each thread reads the same number of columns, in one run. With more rows there are
-  // several tasks of whole panels for each thread, so that threads end at the same time.
-  Blocks panelBlocks(uint64_t threads) const {
-    const uint64_t panels = divideUp(cols, kPanelCols), tilesDown = divideUp(rows, kTileRows);
-    const uint64_t down = divideUp(tilesDown, kMaxTilesDown), perThread = rows <= kWaitingRows ? 1 : 4;
-    const uint64_t across = threads == 1 ? 1 : divideUp(atMost(perThread * threads, tasksWorth()), down);
-    const uint64_t wide = panels < across ? 1 : panels / across;  // what is left over is a short task
-    const uint64_t rowStep = divideUp(tilesDown, down) * kTileRows;
-    const uint64_t colStep = perThread == 1 ? wholeVectors(divideUp(cols, across)) : wide * kPanelCols;
-    return {rowStep, colStep, divideUp(rows, rowStep), divideUp(cols, colStep)};
-  }
-
   Weight weightOperand() const {
     if (transposeA != 0 || transposeB != 0 || batch != 1 || bStride != cols) return {};
     if (cols < kLeastPanels * kPanelCols || cols * depth < kLeastWeight) return {};
@@ -130,28 +60,26 @@ struct MatMul {
   void run(Context& context) const {
     if (rows == 0 || cols == 0 || batch == 0) return;
     const bool inPanels = context.inPanels(b);
-    const uint64_t threads = static_cast<uint64_t>(context.team.threads());
-    const Blocks cut = inPanels ? panelBlocks(threads) : few() ? fewBlocks(threads) : manyBlocks(threads);
+    const GemmCut ways({rows, cols, depth, batch, transposeA != 0, transposeB != 0},
+                       static_cast<uint64_t>(context.team.threads()));
+    const Blocks cut = inPanels ? ways.inPanels() : few() ? ways.few() : ways.many();
     const uint64_t perMatrix = cut.down * cut.across;
-    const uint64_t together = perMatrix > 1 ? 1 : kLeastWork / (uint64_t{rows} * cols * depth) + 1;  // small matrices
-    context.team.parallelRange(perMatrix * batch, together, [&](uint64_t block, uint64_t end) {
-      for (; block < end; ++block) {
-        // By rows, so that a thread meets the same rows of A in its cache, and those of the layer before.
-        const uint64_t n = block / perMatrix;
-        const uint64_t row = block / cut.across % cut.down * cut.rowStep, col = block % cut.across * cut.colStep;
-        const Gemm g = part(context, n, row, col, cut.rowStep, cut.colStep, inPanels);
-        gemmBlock(g, context.scratch(), [&](size_t i, size_t j, size_t height, size_t width) {
-          finish(context, g.c + i * g.cRow + j, n, row + i, col + j, height, width);
+    context.team.parallelRange(
+        perMatrix * batch, perMatrix > 1 ? 1 : ways.together(), [&](uint64_t block, uint64_t end) {
+          for (; block < end; ++block) {
+            // By rows, so that a thread meets the same rows of A in its cache, and those of the layer before.
+            const uint64_t n = block / perMatrix;
+            const uint64_t row = block / cut.across % cut.down * cut.rowStep, col = block % cut.across * cut.colStep;
+            const Gemm g = part(context, n, row, col, cut.rowStep, cut.colStep, inPanels);
+            gemmBlock(g, context.scratch(), [&](size_t i, size_t j, size_t height, size_t width) {
+              finish(context, g.c + i * g.cRow + j, n, row + i, col + j, height, width);
+            });
+          }
         });
-      }
-    });
   }
 
  private:
   static constexpr uint64_t kLeastPanels = 4, kLeastWeight = 1 << 14;  // worth laying out
-  static constexpr uint64_t kWaitingRows = 64;                         // that wait for panels
-  static constexpr uint64_t kLongRun = 192;                            // floats
-  static constexpr uint64_t kLeastWork = 1 << 17;  // multiply-adds that are worth a task: two microseconds
 
   // Not of a gradient of weights, which brings column sums and reads A across its rows.
   bool few() const { return !transposeA && !transposeB && isFew(rows, uint64_t{bStride} * depth); }

@@ -13,12 +13,12 @@
 // reading B, and memory is fastest when it is read from end to end: so a B in rows is taken some rows at a time, over
 // all columns, and the unfinished sums of C wait in a buffer.
 //
-// gemmBlock() has four ways; MatMul (matmul.h) cuts C into blocks for each of them.
+// gemmBlock() has four ways; GemmCut (gemm_blocks.h) cuts C into blocks for each of them.
 //
-//   fewRowsTransposed  Bᵀ and up to 8 rows: in registers, B is read once    manyBlocks()
-//   rowsInPanels       a weight in panels, any number of rows               panelBlocks()
-//   fewRows            B in rows, up to kFewRows or, if large, kMostFew     fewBlocks()
-//   manyRows           all others: B packed as it is met, or A, or both     manyBlocks()
+//   fewRowsTransposed  Bᵀ and up to 8 rows: in registers, B is read once    many()
+//   rowsInPanels       a weight in panels, any number of rows               inPanels()
+//   fewRows            B in rows, up to kFewRows or, if large, kMostFew     few()
+//   ManyRows           all others: B packed as it is met, or A, or both     many()
 #pragma once
 #include "kernels/shared/gemm_tile.h"
 
@@ -138,8 +138,9 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
         const bool fetching = fetches && whole && t == 0;
         const Tile compute =
             fetching ? tileOf<TileMode::kFetches>(rows, width) : tileOf<TileMode::kContinues>(rows, width);
-        compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b : edge, whole ? g.bRow : width, target,
-                nullptr, next, g.bRow);
+        TileOperands in{depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b : edge, whole ? g.bRow : width};
+        in.next = next, in.nextRow = g.bRow;
+        compute(in, target);
         if (last) finish(i, j, rows, cols);
       });
     }
@@ -167,8 +168,10 @@ void rowsInPanels(const Gemm& g, float* edge, const Finish& finish) {
         if (!whole) packRows(b + j, row, depth, cols, edge, width);
         eachTile(g.rows, [&](size_t i, size_t rows, size_t t) {
           const Tile compute = tileOf<TileMode::kFetches>(rows, width);
-          compute(depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b + j : edge, whole ? row : width,
-                  g.target(i, col + j, cols, k == 0, last), nullptr, next + t * depth * nextRow, nextRow);
+          TileOperands in{depth,  g.a + i * g.aRow + k * g.aCol, g.aRow,
+                          g.aCol, whole ? b + j : edge,          whole ? row : width};
+          in.next = next + t * depth * nextRow, in.nextRow = nextRow;
+          compute(in, g.target(i, col + j, cols, k == 0, last));
           if (last) finish(i, col + j, rows, cols);
         });
       }
@@ -263,59 +266,94 @@ inline size_t nextHeight(size_t rows) {
 
 // A·B for many rows, at most kMaxTilesDown tiles, and a B that does not lie in panels.
 template <class Finish>
-void manyRows(const Gemm& g, float* memory, float* packedA, const Finish& finish) {
-  const size_t tileCols = tileColsOf(g.rows, g.cols, g.bTransposed);
-  // B is read in place unless it is transposed, or its rows lie far apart; A likewise.
-  const bool packs = !g.bTransposed && g.bRow >= kTuning.farRows;
-  const bool touches = kTuning.touchedTiles > 0 && packs && tileCols == kTileCols;
-  const size_t tiles = divideUp(g.rows, kTileRows);
-  const bool fetches = kTuning.prefetches && packs && g.bRow * g.depth > kCachedB && tiles >= kLeastTiles;
-  const bool packsTiles = kTuning.packsRows && g.aCol == 1 && g.cols >= kPackingTiles * tileCols;
-  const bool packsA = packsTiles || (g.aRow == 1 && g.aCol > 1 && g.cols > tileCols);
-  const size_t step = blockDepth(g.depth);
-  for (size_t k = 0; k < g.depth; k += step) {
-    const size_t depth = atMost(step, g.depth - k);
-    if (packsTiles)
-      packTiles(g.a + k, g.aRow, depth, g.rows, packedA);
-    else if (packsA)
-      packColumns(g.a + k * g.aCol, g.aCol, depth, g.rows, packedA);
-    const bool last = k + depth == g.depth;
-    const size_t nextDepth = kTuning.prefetches && packsA ? atMost(step, g.depth - k - depth) : 0;
-    const size_t allTiles = tiles * divideUp(g.cols, tileCols);
-    for (size_t j = 0, done = 0, n = 0; j < g.cols; j += done) {
-      PanelsOfB panels = panelsFrom(g, k, depth, j, tileCols, touches, memory);
-      const size_t width = panels.width;
-      done = panels.count * width;
-      const float* next = g.b + k * g.bRow + j + done;
-      const size_t nextCols = fetches ? atMost(width, g.cols - j - done) : 0;
-      for (size_t i = 0, rows = 0, t = 0; i < g.rows; i += rows, ++t, ++n) {
-        rows = packsA ? atMost(kTileRows, g.rows - i) : nextHeight(g.rows - i);
-        const bool packing = packs && panels.b != memory && rows == kTileRows;
-        const bool packed =
-            kTuning.packsRows && packsA && panels.row == kTileCols && rows == kTileRows && width == kTileCols;
-        const Tile compute = packing ? packingTileOf(width) : tileOf<TileMode::kPlain>(rows, width);
-        if (nextDepth > 0) fetchAhead(g.a + (k + depth) * g.aCol, g.aCol, nextDepth, g.rows, n, allTiles);
-        if (nextCols > 0 && t > 0) fetchAhead(next, g.bRow, depth, nextCols, t - 1, tiles - 1);
-        const float* a = packsA ? packedA + t * kPackedTile : g.a + i * g.aRow + k * g.aCol;
-        const auto target = [&](size_t col) { return g.target(i, col, panels.cols, k == 0, last); };
-        if (packed) {
-          packedTiles(depth, a, panels.b, panels.next, panels.count, target(j));
-        } else {
-          for (size_t p = 0, col = j; p < panels.count; ++p, col += width) {
-            compute(depth, a, packsA ? 1 : g.aRow, packsA ? kTileRows : g.aCol, panels.b + p * panels.next, panels.row,
-                    target(col), memory + p * depth * width, nullptr, 0);
-          }
-        }
-        if (last) finish(i, j, rows, done - width + panels.cols);
-        if (packing) panels.b = memory, panels.row = width, panels.next = depth * width;
-      }
-      if (g.columnSums == nullptr) continue;
-      for (size_t p = 0, col = j; p < panels.count; ++p, col += width)
-        sumColumns(panels.b + p * panels.next, panels.row, depth, panels.cols, k > 0 || g.accumulateSums,
-                   g.columnSums + col);
+class ManyRows {
+ public:
+  // `panel` has room for kPanelFloats, `packedA` for kPackedFloats.
+  ManyRows(const Gemm& g, float* panel, float* packedA, const Finish& finish)
+      : g_(g), panel_(panel), packedA_(packedA), finish_(finish) {}
+
+  void multiply() {
+    const size_t step = blockDepth(g_.depth);
+    for (k_ = 0; k_ < g_.depth; k_ += depth_) {
+      depth_ = atMost(step, g_.depth - k_);
+      isLast_ = k_ + depth_ == g_.depth;
+      if (packsA_) packA();
+      tilesMet_ = 0;
+      for (size_t j = 0; j < g_.cols;) j += multiplyPanels(j);
     }
   }
-}
+
+ private:
+  void packA() {
+    if (packsRowsOfA_)
+      packTiles(g_.a + k_, g_.aRow, depth_, g_.rows, packedA_);
+    else
+      packColumns(g_.a + k_ * g_.aCol, g_.aCol, depth_, g_.rows, packedA_);
+  }
+
+  // All tiles of A meet the panels of B that begin at column j. Returns how many columns of B these have.
+  size_t multiplyPanels(size_t j) {
+    PanelsOfB panels = panelsFrom(g_, k_, depth_, j, tileCols_, touchesB_, panel_);
+    const size_t cols = panels.count * panels.width, end = j + cols;
+    for (size_t i = 0, rows = 0, t = 0; i < g_.rows; i += rows, ++t) {
+      rows = packsA_ ? atMost(kTileRows, g_.rows - i) : nextHeight(g_.rows - i);
+      const bool packing = packsB_ && panels.b != panel_ && rows == kTileRows;  // by the first whole tile
+      fetchNext(t, end, panels.width);
+      multiplyTile(i, rows, t, j, panels, packing);
+      if (isLast_) finish_(i, j, rows, cols - panels.width + panels.cols);
+      if (packing) panels.b = panel_, panels.row = panels.width, panels.next = depth_ * panels.width;
+    }
+    if (g_.columnSums != nullptr) addColumnSums(j, panels);
+    return cols;
+  }
+
+  // Before tile t is computed: fetches its shares of the next block of A and, as far as `width` goes, of B from column
+  // `end` on, which are packed next.
+  void fetchNext(size_t t, size_t end, size_t width) {
+    if (kTuning.prefetches && packsA_ && !isLast_) {
+      const size_t nextDepth = atMost(depth_, g_.depth - k_ - depth_), all = tiles_ * divideUp(g_.cols, tileCols_);
+      fetchAhead(g_.a + (k_ + depth_) * g_.aCol, g_.aCol, nextDepth, g_.rows, tilesMet_++, all);
+    }
+    if (fetchesB_ && t > 0 && end < g_.cols)
+      fetchAhead(g_.b + k_ * g_.bRow + end, g_.bRow, depth_, atMost(width, g_.cols - end), t - 1, tiles_ - 1);
+  }
+
+  // Tile t of A, its `rows` rows from i on, meets the panels of B; it packs them if asked to.
+  void multiplyTile(size_t i, size_t rows, size_t t, size_t j, const PanelsOfB& panels, bool packing) {
+    const float* a = packsA_ ? packedA_ + t * kPackedTile : g_.a + i * g_.aRow + k_ * g_.aCol;
+    const auto target = [&](size_t col) { return g_.target(i, col, panels.cols, k_ == 0, isLast_); };
+    const bool isWhole = rows == kTileRows && panels.width == kTileCols;
+    if (kTuning.packsRows && packsA_ && isWhole && panels.row == kTileCols)
+      return packedTiles(depth_, a, panels.b, panels.next, panels.count, target(j));
+    const Tile compute = packing ? packingTileOf(panels.width) : tileOf<TileMode::kPlain>(rows, panels.width);
+    TileOperands in{depth_, a, packsA_ ? 1 : g_.aRow, packsA_ ? kTileRows : g_.aCol, panels.b, panels.row, panel_};
+    for (size_t p = 0, col = j; p < panels.count; ++p, col += panels.width) {
+      compute(in, target(col));
+      in.b += panels.next;
+      in.panel += depth_ * panels.width;
+    }
+  }
+
+  void addColumnSums(size_t j, const PanelsOfB& panels) {
+    for (size_t p = 0, col = j; p < panels.count; ++p, col += panels.width)
+      sumColumns(panels.b + p * panels.next, panels.row, depth_, panels.cols, k_ > 0 || g_.accumulateSums,
+                 g_.columnSums + col);
+  }
+
+  const Gemm& g_;
+  float *panel_, *packedA_;
+  const Finish& finish_;
+  const size_t tileCols_ = tileColsOf(g_.rows, g_.cols, g_.bTransposed), tiles_ = divideUp(g_.rows, kTileRows);
+  // B is read in place unless it is transposed, or its rows lie far apart; A likewise.
+  const bool packsB_ = !g_.bTransposed && g_.bRow >= kTuning.farRows;
+  const bool touchesB_ = kTuning.touchedTiles > 0 && packsB_&& tileCols_ == kTileCols;
+  const bool fetchesB_ = kTuning.prefetches && packsB_ && g_.bRow * g_.depth > kCachedB&& tiles_ >= kLeastTiles;
+  const bool packsRowsOfA_ = kTuning.packsRows && g_.aCol == 1 && g_.cols >= kPackingTiles * tileCols_;
+  const bool packsA_ = packsRowsOfA_ || (g_.aRow == 1 && g_.aCol > 1 && g_.cols > tileCols_);
+  // The block of k, and how many tiles it has computed.
+  size_t k_ = 0, depth_ = 0, tilesMet_ = 0;
+  bool isLast_ = false;
+};
 
 // Computes one thread's block of C. `memory` has room for kGemmMemory floats. finish(i, j, rows, cols) is called when
 // that part of C is complete, while it is still in the cache.
@@ -327,5 +365,6 @@ void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
   if (kTuning.prefetches && g.bTransposed && g.rows <= kFewTransposed)
     return fewRowsTransposed(g, finish, std::make_index_sequence<kFewTransposed>());
   if (kTuning.panels && g.inPanels) return rowsInPanels(g, memory, finish);
-  return (g.few ? fewRows<Finish> : manyRows<Finish>)(g, memory, memory + kPanelFloats, finish);
+  if (g.few) return fewRows(g, memory, memory + kPanelFloats, finish);
+  ManyRows<Finish>(g, memory, memory + kPanelFloats, finish).multiply();
 }

@@ -71,22 +71,87 @@ enum class TileMode {
   kFetches,    // that, and fetches `next`, the part of B that the next tile will read
 };
 
-// rows × (vecs vectors) of C in registers: for each k one outer product of a column of A with a row of B. C, whose rows
-// lie on other pages, is fetched meanwhile; a large tile by halves, as all of it at once would hold up the reading of A
-// and B.
-template <size_t kRows, size_t kVecs, TileMode kMode = TileMode::kPlain>
-void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow, const TileTarget& target,
-          [[maybe_unused]] float* panel, [[maybe_unused]] const float* next, [[maybe_unused]] size_t nextRow) {
-  // Where 16 registers have room for sums and a column of A, but not for a row of B: its vectors come one by one.
-  constexpr size_t kSums = kRows * kVecs;
-  constexpr bool kSumsCrowd = kSums + kVecs + 1 > 16 && kSums + kRows + 1 <= 16 && kMode != TileMode::kPacks;
-  if constexpr (kMode == TileMode::kPacked) aRow = 1, aCol = kTileRows, bRow = kVecs * kWidth;
-  Vf sum[kRows][kVecs] = {};
-  if ((kMode == TileMode::kContinues || kMode == TileMode::kFetches) && target.start != nullptr) {
-    eachAccumulator<kRows, kVecs>(
-        [&](size_t r, size_t v) { sum[r][v] = load(target.start + r * target.startRow + v * kWidth); });
+// What a tile multiplies: A(r, k) = a[r·aRow + k·aCol] and B(k, j) = b[k·bRow + j].
+struct TileOperands {
+  size_t depth;
+  const float* a;
+  size_t aRow, aCol;
+  const float* b;
+  size_t bRow;
+  float* panel = nullptr;       // of kPacks
+  const float* next = nullptr;  // of kFetches, in rows `nextRow` apart
+  size_t nextRow = 0;
+};
+
+// The sums of a tile of C, rows × vectors, in registers.
+template <size_t kRows, size_t kVecs>
+class TileSums {
+ public:
+  SIMD_INLINE void begin(const float* from, size_t stride) {
+    each([&](size_t r, size_t v) { sum_[r][v] = load(from + r * stride + v * kWidth); });
   }
+
+  // Adds the outer product of a column of A, a[r·aRow], with a row of B.
+  SIMD_INLINE void add(const float* a, size_t aRow, const Vf (&row)[kVecs]) {
+    const float* group = a;
+#pragma GCC unroll 16
+    for (size_t r = 0; r < kRows; ++r) {
+      if (r != 0 && r % 4 == 0) group += 4 * aRow;  // an x86 address reaches at most 3 rows beyond a register
+      const Vf x = splat(group[r % 4 * aRow]);
+      eachAccumulator<1, kVecs>([&](size_t, size_t v) { sum_[r][v] = fused(x, row[v], sum_[r][v]); });
+    }
+  }
+
+  // Where 16 registers have room for sums and a column of A, but not for a row of B, its vectors come one by one.
+  static constexpr size_t kSums = kRows * kVecs;
+  static constexpr bool kCrowd = kSums + kVecs + 1 > 16 && kSums + kRows + 1 <= 16;
+  SIMD_INLINE void addByVector(const float* a, size_t aRow, const float* b) {
+    Vf x[kRows];
+    eachAccumulator<kRows, 1>([&](size_t r, size_t) { x[r] = splat(a[r * aRow]); });
+    eachAccumulator<1, kVecs>([&](size_t, size_t v) {
+      const Vf part = load(b + v * kWidth);
+      eachAccumulator<kRows, 1>([&](size_t r, size_t) { sum_[r][v] = fused(x[r], part, sum_[r][v]); });
+    });
+  }
+
+  SIMD_INLINE void finish(const TileTarget& target) {
+    if (target.cols < kVecs * kWidth) {
+      float sums[kSums * kWidth];
+      each([&](size_t r, size_t v) { store(sums + (r * kVecs + v) * kWidth, sum_[r][v]); });
+      return storeEdge(sums, kVecs * kWidth, kRows, target);
+    }
+    const auto at = [&](size_t r, size_t v) { return target.c + r * target.row + v * kWidth; };
+    if (target.add) each([&](size_t r, size_t v) { sum_[r][v] += load(at(r, v)); });
+    if (target.bias != nullptr) each([&](size_t r, size_t v) { sum_[r][v] += load(target.bias + v * kWidth); });
+    if (target.relu) each([&](size_t r, size_t v) { sum_[r][v] = max(splat(0.f), sum_[r][v]); });
+    each([&](size_t r, size_t v) { store(at(r, v), sum_[r][v]); });
+  }
+
+ private:
+  template <class Body>
+  static SIMD_INLINE void each(const Body& body) {
+    eachAccumulator<kRows, kVecs>(body);
+  }
+
+  Vf sum_[kRows][kVecs] = {};
+};
+
+// rows × (vecs vectors) of C: for each k one outer product of a column of A with a row of B. C, whose rows lie on other
+// pages, is fetched meanwhile; a large tile by halves, as all of it at once would hold up the reading of A and B.
+template <size_t kRows, size_t kVecs, TileMode kMode>
+void tile(const TileOperands& in, const TileTarget& target) {
+  constexpr bool kContinues = kMode == TileMode::kContinues || kMode == TileMode::kFetches;
+  constexpr bool kFetches = kMode == TileMode::kFetches, kPacks = kMode == TileMode::kPacks;
+  constexpr bool kPacked = kMode == TileMode::kPacked;
   constexpr size_t kParts = kTuning.prefetches && kRows * kVecs > 8 ? 2 : 1, kPartRows = divideUp(kRows, kParts);
+  const auto eachOfRow = [](const auto& body) { eachAccumulator<1, kVecs>([&](size_t, size_t v) { body(v); }); };
+  const size_t aRow = kPacked ? 1 : in.aRow, aCol = kPacked ? kTileRows : in.aCol;
+  const size_t bRow = kPacked ? kVecs * kWidth : in.bRow, depth = in.depth;
+  const float *a = in.a, *b = in.b;
+  [[maybe_unused]] float* panel = in.panel;
+  [[maybe_unused]] const float* next = in.next;
+  TileSums<kRows, kVecs> sums;
+  if (kContinues && target.start != nullptr) sums.begin(target.start, target.startRow);
   for (size_t part = 0, k = 0; part < kParts; ++part) {
     if (depth >= kTuning.leastAhead) {
       const float* ahead = target.c + part * (kRows - kPartRows) * target.row;
@@ -95,64 +160,38 @@ void tile(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b
     }
 #pragma GCC unroll kUnrolled
     for (const size_t end = depth * (part + 1) / kParts; k < end; ++k, a += aCol, b += bRow) {
-      Vf row[kVecs];
-      if constexpr (!kSumsCrowd) eachAccumulator<1, kVecs>([&](size_t, size_t v) { row[v] = load(b + v * kWidth); });
-      if constexpr (kMode == TileMode::kFetches) {
-        eachAccumulator<1, kVecs>([&](size_t, size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
-        next += nextRow;
+      if constexpr (kFetches) {
+        eachOfRow([&](size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
+        next += in.nextRow;
       }
-      if constexpr (kSumsCrowd) {
-        Vf x[kRows];
-        eachAccumulator<kRows, 1>([&](size_t r, size_t) { x[r] = splat(a[r * aRow]); });
-        eachAccumulator<1, kVecs>([&](size_t, size_t v) {
-          row[v] = load(b + v * kWidth);
-          eachAccumulator<kRows, 1>([&](size_t r, size_t) { sum[r][v] = fused(x[r], row[v], sum[r][v]); });
-        });
+      if constexpr (TileSums<kRows, kVecs>::kCrowd && !kPacks) {
+        sums.addByVector(a, aRow, b);
         continue;
       }
-      if constexpr (kMode == TileMode::kPacks) {
+      Vf row[kVecs];
+      eachOfRow([&](size_t v) { row[v] = load(b + v * kWidth); });
+      if constexpr (kPacks) {
         // Hardware prefetchers do not follow from page to page, and rows of B may lie a page apart.
-        eachAccumulator<1, kVecs>(
-            [&](size_t, size_t v) { __builtin_prefetch(b + kTuning.packAhead * bRow + v * kWidth); });
-        eachAccumulator<1, kVecs>([&](size_t, size_t v) { store(panel + v * kWidth, row[v]); });
+        eachOfRow([&](size_t v) { __builtin_prefetch(b + kTuning.packAhead * bRow + v * kWidth); });
+        eachOfRow([&](size_t v) { store(panel + v * kWidth, row[v]); });
         panel += kVecs * kWidth;
       }
-      const float* group = a;
-#pragma GCC unroll 16
-      for (size_t r = 0; r < kRows; ++r) {
-        if (r != 0 && r % 4 == 0) group += 4 * aRow;  // an x86 address reaches at most 3 rows beyond a register
-        const Vf x = splat(group[r % 4 * aRow]);
-        eachAccumulator<1, kVecs>([&](size_t, size_t v) { sum[r][v] = fused(x, row[v], sum[r][v]); });
-      }
+      sums.add(a, aRow, row);
     }
   }
-  if (target.cols < kVecs * kWidth) {
-    float sums[kRows * kVecs * kWidth];
-    eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { store(sums + (r * kVecs + v) * kWidth, sum[r][v]); });
-    return storeEdge(sums, kVecs * kWidth, kRows, target);
-  }
-  if (target.add) {
-    eachAccumulator<kRows, kVecs>(
-        [&](size_t r, size_t v) { sum[r][v] += load(target.c + r * target.row + v * kWidth); });
-  }
-  if (target.bias != nullptr) {
-    eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { sum[r][v] += load(target.bias + v * kWidth); });
-  }
-  if (target.relu) eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { sum[r][v] = max(splat(0.f), sum[r][v]); });
-  eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { store(target.c + r * target.row + v * kWidth, sum[r][v]); });
+  sums.finish(target);
 }
 
 // Packed panels of B, `next` floats apart, meet a packed tile of A. V8 unrolls the loop over k only inside another one:
 // 1.18 times as fast in Node 20.
 inline void packedTiles(size_t depth, const float* a, const float* b, size_t next, size_t panels, TileTarget target) {
   for (; panels > 0; --panels, b += next, target.c += kTileCols) {
-    tile<kTileRows, kTileVecs, TileMode::kPacked>(depth, a, 1, kTileRows, b, kTileCols, target, nullptr, nullptr, 0);
+    tile<kTileRows, kTileVecs, TileMode::kPacked>({depth, a, 1, kTileRows, b, kTileCols}, target);
     if (target.bias != nullptr) target.bias += kTileCols;
   }
 }
 
-using Tile = void (*)(size_t depth, const float* a, size_t aRow, size_t aCol, const float* b, size_t bRow,
-                      const TileTarget& target, float* panel, const float* next, size_t nextRow);
+using Tile = void (*)(const TileOperands& in, const TileTarget& target);
 
 template <size_t kVecs, TileMode kMode, size_t... I>
 Tile tileWith(size_t rows, std::index_sequence<I...>) {
