@@ -1,5 +1,6 @@
-import { DeviceError, OutOfMemoryError } from '../core/errors.js';
+import { DeviceError, type SimdformerError } from '../core/errors.js';
 import { type Backend, type CommandFailure, MAX_THREADS, type Manifest, type WasmOptions } from './backend.js';
+import { errorOf } from './error-data.js';
 import { besides, isNode } from './node.js';
 import { bytesOf } from './wasm.js';
 import type { WasmEngine } from './wasm-engine.js';
@@ -12,7 +13,7 @@ const PIECE = 2 ** 28;
 
 interface Asked {
   resolve(result: never): void;
-  reject(error: DeviceError | OutOfMemoryError): void;
+  reject(error: SimdformerError): void;
 }
 
 /** The near end of an engine in a worker. It can be told and asked, in order, but not waited for. */
@@ -101,7 +102,7 @@ class WorkerBackend implements Backend {
   #hear(answer: Answer): void {
     const asked = this.#asked.shift();
     if (this.#asked.length === 0) this.#worker?.keepAlive(false);
-    if ('error' in answer) asked?.reject(new (answer.outOfMemory ? OutOfMemoryError : DeviceError)(answer.error));
+    if ('error' in answer) asked?.reject(errorOf(answer.error));
     else asked?.resolve(answer.result as never);
   }
 

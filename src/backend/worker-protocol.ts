@@ -1,5 +1,6 @@
 // What a device and the worker that computes for it say to each other. The worker does things in the order it is told.
 import type { CommandFailure, Manifest } from './backend.js';
+import type { ErrorData } from './error-data.js';
 import type { WasmEngine } from './wasm-engine.js';
 
 export type Request =
@@ -17,4 +18,4 @@ export interface Answers {
 }
 
 /** An error ends the request that it met. */
-export type Answer = { result: Answers[keyof Answers] } | { error: string; outOfMemory?: boolean | undefined };
+export type Answer = { result: Answers[keyof Answers] } | { error: ErrorData };

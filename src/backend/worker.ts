@@ -1,6 +1,7 @@
 // A worker that computes for a device on another thread: an engine in WebAssembly, driven by messages.
 import { OutOfMemoryError } from '../core/errors.js';
 import type { Backend, CommandFailure } from './backend.js';
+import { dataOf } from './error-data.js';
 import { isNode, nodeModule } from './node.js';
 import { openEngine } from './wasm.js';
 import type { Answer, Answers, Request } from './worker-protocol.js';
@@ -28,9 +29,23 @@ function grow(bytes: number): void {
 function run(words: Uint32Array): CommandFailure | null {
   if (broken !== undefined) throw broken;
   const failure = engine.run(words, words.length);
-  if (failure === null || have === wanted || !failure.reason.includes('outside the heap')) return failure;
+  if (failure === null || have === wanted || !reachesBeyond(words, failure.index)) return failure;
   broken = shortage();
   throw broken;
+}
+
+/** Whether the command at position `index` has an operand that lies beyond what the heap has become. */
+function reachesBeyond(words: Uint32Array, index: number): boolean {
+  let at = 0;
+  for (let i = 0; i < index; i++) at += (words[at] as number) >>> 16;
+  const op = engine.manifest.ops[(words[at] as number) & 0xffff];
+  at++;
+  for (const { kind } of op?.operands ?? []) {
+    const isTensor = /in|out/.test(kind);
+    if (isTensor && ((words[at] as number) + (words[at + 1] as number)) * 4 > have) return true;
+    at += isTensor ? 2 : 1;
+  }
+  return false;
 }
 
 /** Why nothing more is computed: tensors would be missing whose values others depend on. */
@@ -71,10 +86,7 @@ async function handle(port: Port, request: Request): Promise<void> {
   } catch (error) {
     if (request.do === 'write' || request.do === 'grow')
       broken ??= have < wanted ? shortage() : (error as Error); // which nobody waits for
-    else {
-      const outOfMemory = error instanceof OutOfMemoryError || undefined;
-      port.postMessage({ error: (error as Error).message, outOfMemory }, []);
-    }
+    else port.postMessage({ error: dataOf(error as Error) }, []);
   }
 }
 

@@ -131,6 +131,8 @@ export function readSafetensors(source: ByteSource): Safetensors {
     throw new FormatError(`the file has ${source.size} bytes: expected 8 for the header's length at least`);
   const prefix = new Uint8Array(8);
   source.read(0, prefix);
+  const foreign = foreignFormat(prefix);
+  if (foreign !== undefined) throw new FormatError(`this is ${foreign}, expected a safetensors file`);
   const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
   if (length > maxHeaderBytes)
     throw new FormatError(`the header claims ${length} bytes: at most ${maxHeaderBytes} are allowed`);
@@ -171,6 +173,20 @@ export function readSafetensors(source: ByteSource): Safetensors {
   if (at < dataBytes)
     throw new FormatError(`the file has ${dataBytes - at} bytes after its last tensor: expected none`);
   return { tensors, metadata };
+}
+
+/** What else weights come in, by the first bytes: as the length of a header they would be more than may be. */
+function foreignFormat(bytes: Uint8Array): string | undefined {
+  const begins = (...first: number[]) => first.every((byte, i) => bytes[i] === byte);
+  const convert =
+    'convert it in Python with safetensors.torch.save_file(torch.load(path, weights_only=True), new_path)';
+  if (begins(0x50, 0x4b, 3, 4)) return `a zip archive, as torch.save writes .bin, .pt and .pth files: ${convert}`;
+  if (begins(0x80) && (bytes[1] as number) >= 2 && (bytes[1] as number) <= 5)
+    return `a pickle, as older versions of torch.save write .bin, .pt and .pth files: ${convert}`;
+  if (begins(0x47, 0x47, 0x55, 0x46)) return 'a GGUF file';
+  if (begins(0x89, 0x48, 0x44, 0x46)) return 'an HDF5 file, as Keras writes .h5 files';
+  if (String.fromCharCode(...bytes) === 'version ') return 'a Git LFS pointer: fetch the file with git lfs pull';
+  return undefined;
 }
 
 function parseHeader(header: Uint8Array): Record<string, unknown> {

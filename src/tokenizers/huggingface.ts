@@ -1,5 +1,5 @@
-import { checkKnown, checkOptions } from '../core/check.js';
-import { FormatError, SimdformerError } from '../core/errors.js';
+import { checkOptions, describeValue, isObject } from '../core/check.js';
+import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import type { Engine } from './engine-parts.js';
 import { type ConfiguredToken, specialTokensOf, type TokenizerConfig, type TokenizerJson } from './json.js';
 import { checkText, codePointsBefore, knownIds, type Tokenizer, UnknownTokenError } from './tokenizer.js';
@@ -12,11 +12,21 @@ import { checkText, codePointsBefore, knownIds, type Tokenizer, UnknownTokenErro
  * refers back or, unless it is Removed, matches where there is nothing; ids around text that are no token's;
  * post-processors after a template, but for ByteLevel. Truncation, padding and dropout are left out. `config` is the
  * `tokenizer_config.json` beside it, if there is one; without it, the tokens for pad, begin, end and unknown are found
- * where the file itself says them. Throws FormatError if it cannot be read, ArgumentError if the config is not an object,
+ * where the file itself says them. Throws FormatError if it cannot be read, ArgumentError for a path or a URL instead of
+ * what lies there, or if the config is not an object,
  * SimdformerError if the code that reads it does not load.
  */
 export async function loadTokenizer(json: string | object, config?: TokenizerConfig): Promise<Tokenizer> {
   const options = checkOptions('loadTokenizer', config ?? {});
+  if (typeof json === 'string' && !json.trimStart().startsWith('{')) {
+    const given = json.length > 100 ? `${json.slice(0, 100)}…` : json;
+    throw new ArgumentError(
+      `loadTokenizer: json is ${describeValue(given)}, expected the text of a tokenizer.json: of a path or a URL read it ` +
+        "first, as with await readFile(path, 'utf8') of node:fs/promises or await (await fetch(url)).text()",
+    );
+  }
+  if (typeof json !== 'string' && !isObject(json))
+    throw new ArgumentError(`loadTokenizer: json is ${describeValue(json)}, expected the text of a tokenizer.json`);
   const { HuggingFace, checkTokenizerJson, mended, rewritten } = await import('./engine.js').catch((cause) => {
     throw new SimdformerError(
       `loadTokenizer: what reads a tokenizer.json did not load: ${cause.message}. A service worker has no import(): use a ` +
@@ -66,7 +76,7 @@ class HuggingFaceTokenizer implements Tokenizer {
 
   encode(text: string, options: { addSpecial?: boolean | undefined } = {}): number[] {
     checkText('encode', text);
-    checkKnown('encode', options, ['addSpecial']);
+    checkOptions('encode', options, { addSpecial: 'boolean' });
     const { ids, tokens } = this.#encoded(text, options.addSpecial);
     const unknown = ids.findIndex(isUnknown);
     if (unknown < 0) return ids as number[];
@@ -78,7 +88,7 @@ class HuggingFaceTokenizer implements Tokenizer {
   }
 
   decode(ids: Iterable<number>, options: { skipSpecial?: boolean | undefined } = {}): string {
-    checkKnown('decode', options, ['skipSpecial']);
+    checkOptions('decode', options, { skipSpecial: 'boolean' });
     const list = knownIds(this, ids);
     return list.length === 0 ? '' : this.engine.decode(list, { skip_special_tokens: options.skipSpecial ?? true });
   }

@@ -6,9 +6,13 @@ import type { TokenizerConfig, TokenizerJson } from './json.js';
 export interface Tokenizer {
   /** Ids run from 0 to `vocabSize` − 1. */
   readonly vocabSize: number;
+  /** Of the token that fills batches; undefined, as the next three, if the vocabulary has no such token. */
   readonly padId: number | undefined;
+  /** Of the token that a sequence begins with. */
   readonly bosId: number | undefined;
+  /** Of the token that a sequence ends with. Without one, nothing but a limit of tokens ends what a model generates. */
   readonly eosId: number | undefined;
+  /** Of the token for text that is not in the vocabulary. */
   readonly unkId: number | undefined;
   /**
    * The ids of `text`. Special tokens written in it become their ids. With `addSpecial` the tokens for begin and end,

@@ -1,4 +1,4 @@
-import { checkKnown, checkNumber, describeValue } from '../core/check.js';
+import { checkKnown, checkNumber, checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type TokenizerJson, type TokenizerParts, writeTokenizer } from './json.js';
 import { SpecialSplitter, type SpecialTokens, specialList } from './special.js';
@@ -69,7 +69,7 @@ export abstract class VocabularyTokenizer implements Tokenizer {
 
   encode(text: string, options: { addSpecial?: boolean | undefined } = {}): number[] {
     checkText('encode', text);
-    checkKnown('encode', options, ['addSpecial']);
+    checkOptions('encode', options, { addSpecial: 'boolean' });
     const ids: number[] = [];
     if (options.addSpecial && this.bosId !== undefined) ids.push(this.bosId);
     for (const section of this.#splitter.split(text)) {
@@ -81,7 +81,7 @@ export abstract class VocabularyTokenizer implements Tokenizer {
   }
 
   decode(ids: Iterable<number>, options: { skipSpecial?: boolean | undefined } = {}): string {
-    const skip = checkKnown('decode', options, ['skipSpecial']).skipSpecial ?? true;
+    const skip = checkOptions('decode', options, { skipSpecial: 'boolean' }).skipSpecial ?? true;
     return this.decodeIds(knownIds(this, ids).filter((id) => !(skip && this.isSpecial(id))));
   }
 

@@ -182,3 +182,18 @@ describe('a saved BpeTokenizer', () => {
     expect(() => BpeTokenizer.fromJSON({ ...older, pre_tokenizer: prefixed })).toThrow(FormatError);
   });
 });
+
+it.each(['models/bert/tokenizer.json', './tokenizer.json', 'https://example.org/tokenizer.json', ''])(
+  'a path or a URL, %j, instead of what lies there is refused with what to do',
+  async (path) => {
+    const given = loadTokenizer(path);
+    await expect(given).rejects.toThrow(ArgumentError);
+    await expect(given).rejects.toThrow(
+      /^loadTokenizer: json is ".*", expected the text of a tokenizer.json: .*readFile/,
+    );
+  },
+);
+
+it.each([undefined, null, 3, []])('%j instead of a tokenizer.json is refused', async (json) => {
+  await expect(loadTokenizer(json as never)).rejects.toThrow(/^loadTokenizer: json is .*, expected the text/);
+});
