@@ -16,6 +16,7 @@ inline constexpr size_t kScratchBytes = size_t{4} << 20, kScratchFloats = kScrat
 struct Fault {
   std::atomic<const char*> reason{nullptr};
   int64_t command = -1;
+  int64_t row = -1;               // of the operand that `reason` then names; -1 if it is a reason
   int64_t given = 0, limit = -1;  // the number, and what it should have been below; -1 if it is no such number
 };
 
@@ -45,11 +46,11 @@ class Context {
   // on, without touching memory that is not its own; the run ends with the first such reason, and with the number that
   // was given where one from 0 to below `limit` was expected. To be called in a chunk.
   void fail(const char* reason, int64_t given = 0, int64_t limit = -1) const {
-    const char* none = nullptr;
-    if (!state_.fault.reason.compare_exchange_strong(none, reason)) return;
-    state_.fault.command = command;
-    state_.fault.given = given;
-    state_.fault.limit = limit;
+    report(reason, -1, given, limit);
+  }
+  // The same of an integer that an operand has in a row, such as an id outside the vocabulary.
+  void failAt(const char* operand, uint64_t row, int64_t given, int64_t limit) const {
+    report(operand, static_cast<int64_t>(row), given, limit);
   }
   // Whether a command before this one has reported so. To be called in a chunk, where no thread has gone further.
   bool failed() const { return state_.fault.reason.load() != nullptr; }
@@ -61,6 +62,15 @@ class Context {
   int64_t command = 0;  // its index in the list
 
  private:
+  void report(const char* reason, int64_t row, int64_t given, int64_t limit) const {
+    const char* none = nullptr;
+    if (!state_.fault.reason.compare_exchange_strong(none, reason)) return;
+    state_.fault.command = command;
+    state_.fault.row = row;
+    state_.fault.given = given;
+    state_.fault.limit = limit;
+  }
+
   char* heap_;
   char* scratch_;
   const Panels& panels_;

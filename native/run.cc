@@ -121,7 +121,10 @@ Failure Engine::run(const uint32_t* words, size_t count) {
   const char* text = fault.reason.load();
   if (text == nullptr) return {};
   std::string reason = text;
-  if (fault.limit >= 0)
+  if (fault.row >= 0)
+    reason = "row " + std::to_string(fault.row) + " of " + reason + " is " + std::to_string(fault.given) +
+             ", expected 0 to " + std::to_string(fault.limit - 1);
+  else if (fault.limit >= 0)
     reason += ": " + std::to_string(fault.given) + ", expected 0 to " + std::to_string(fault.limit - 1);
   size_t at = 0;
   for (int64_t i = fault.command; i > 0; --i) at += words[at] >> 16;

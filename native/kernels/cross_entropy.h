@@ -64,7 +64,7 @@ struct CrossEntropy {
     const int32_t target = context.i32(targets)[row];
     if (ignored.is(target)) return 0;
     if (static_cast<uint32_t>(target) >= classes) {
-      context.fail("target outside the vocabulary", target, classes);
+      context.failAt("targets", row, target, classes);
       return 0;
     }
     const float* logits = context.f32(x) + row * stride;

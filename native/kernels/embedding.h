@@ -33,9 +33,9 @@ struct Embedding {
         const bool placed = !positions.present() || position < positionRows;
         if (word >= tableRows || !placed) {
           if (placed)
-            context.fail("id outside the vocabulary", static_cast<int32_t>(word), tableRows);
+            context.failAt("ids", i, static_cast<int32_t>(word), tableRows);
           else
-            context.fail("position outside the table of positions", static_cast<int32_t>(position), positionRows);
+            context.failAt("positionIds", i, static_cast<int32_t>(position), positionRows);
           memset(target, 0, cols * sizeof(float));
           continue;
         }

@@ -21,7 +21,7 @@ struct CacheAppend {
       for (; row < last; ++row) {
         const uint32_t slot = static_cast<uint32_t>(context.i32(positions)[row]);
         if (slot >= slots) {
-          context.fail("a position is outside the cache: the sequence is longer than its capacity");
+          context.failAt("positions", row, static_cast<int32_t>(slot), slots);
           continue;
         }
         memmove(context.f32(cache) + (row * slots + slot) * cols, context.f32(x) + row * xStride, cols * sizeof(float));
@@ -57,7 +57,7 @@ struct CacheReorder {
       const auto place = [&](uint64_t row) { return context.f32(cache) + (row * slots + slot) * cols + col; };
       const auto sourceOf = [&](uint64_t row) -> uint64_t {
         const uint32_t from = static_cast<uint32_t>(context.i32(order)[row]);
-        if (from >= rows) context.fail("order names a row outside the cache", static_cast<int32_t>(from), rows);
+        if (from >= rows) context.failAt("order", row, static_cast<int32_t>(from), rows);
         return from < rows && slot < static_cast<uint32_t>(context.i32(lengths)[row]) ? from : row;
       };
       float* held = context.scratch();

@@ -98,7 +98,7 @@ struct Gather {
         if (row < xRows) {
           memmove(target, context.f32(x) + uint64_t{row} * xStride, cols * sizeof(float));
         } else {
-          context.fail("row outside the tensor", static_cast<int32_t>(row), xRows);
+          context.failAt("rows", i, static_cast<int32_t>(row), xRows);
           memset(target, 0, cols * sizeof(float));
         }
       }

@@ -40,7 +40,7 @@ struct Rotary {
         float* out = context.f32(y) + row * yStride;
         const uint32_t place = static_cast<uint32_t>(positions.present() ? context.i32(positions)[row] : row);
         if (place >= tableRows) {
-          context.fail("position outside the table of angles", static_cast<int32_t>(place), tableRows);
+          context.failAt("positions", row, static_cast<int32_t>(place), tableRows);
           if (!accumulate) memset(out, 0, cols * sizeof(float));
           continue;
         }

@@ -75,6 +75,6 @@ export class CommandError extends SimdformerError {
     readonly op: string,
     readonly reason: string,
   ) {
-    super(`${op} (command ${index}): ${reason}`);
+    super(`${op}: ${reason}`);
   }
 }

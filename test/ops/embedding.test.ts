@@ -60,7 +60,7 @@ describe('embedding', () => {
       const positions = device.full([2, 4], 1);
       const options = { positions, positionIds: device.tensor(Int32Array.of(2)) };
       const y = embedding(table, device.tensor(Int32Array.of(0)), options);
-      await expect(y.data()).rejects.toThrow('position outside the table of positions');
+      await expect(y.data()).rejects.toThrow(/^embedding: row \d+ of positionIds is -?\d+, expected 0 to \d+$/);
     }
   });
 
@@ -69,7 +69,7 @@ describe('embedding', () => {
     const table = device.tensor([[1], [2]], undefined, { requiresGrad: true });
     const ids = device.tensor(Int32Array.of(1, 5, 1));
     embedding(table, ids).backward([[1], [10], [100]]);
-    await expect(device.flush()).rejects.toThrow('id outside the vocabulary');
+    await expect(device.flush()).rejects.toThrow(/^embedding: row \d+ of ids is -?\d+, expected 0 to \d+$/);
     expect([...table.grad!.dataSync()]).toEqual([0, 101]);
   });
 

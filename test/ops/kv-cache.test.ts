@@ -75,7 +75,7 @@ describe.each(isas)('key-value cache, %s', (isa) => {
       expect(() => device.flushSync()).toThrow(CommandError);
     }
     cacheReorder(cache, device.tensor(ints(0, 2)), device.tensor(ints(3, 3)));
-    expect(() => device.flushSync()).toThrow('order names a row outside the cache');
+    expect(() => device.flushSync()).toThrow(/^cacheReorder: row \d+ of order is -?\d+, expected 0 to \d+$/);
     expect(await cache.data()).toEqual(new Float32Array(24));
   });
 });
