@@ -78,9 +78,9 @@ const asInPages = {
       contents: withoutPictures(relative(root, path)),
       loader: 'ts',
     }));
-    // Code that only the page's own file would have, beside what it shares with later.js, compresses better as one with
+    // Code that only the page's own file would have, beside what it shares with training, compresses better as one with
     // that: a kilobyte. It is one if later.js imports the root.
-    build.onLoad({ filter: /src[\\/]later\.ts$/ }, ({ path }) => ({
+    build.onLoad({ filter: /train[\\/]training-run\.ts$/ }, ({ path }) => ({
       contents: `${read(relative(root, path))}import 'package:index';\n`,
       loader: 'ts',
     }));
@@ -141,7 +141,7 @@ async function checkSizes() {
   sizes.push(['JavaScript of a page without a bundler', downloaded(await bundleForPages(), 'index.'), 60]);
   sizes.push([
     'JavaScript that trains and generates, bundled',
-    downloaded(await bundle(forBundlers), 'stdin.', 'later-'),
+    downloaded(await bundle(forBundlers), 'stdin.', 'training-run-'),
     60,
   ]);
   sizes.push(['worker.js', gzipSync(read('wasm/dist/worker.js'), { level: 9 }).length, 60]);

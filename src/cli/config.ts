@@ -34,7 +34,7 @@ export interface TaskConfig extends FitSettings {
 type FitSettings = Pick<FitOptions, (typeof FIT_SETTINGS)[number]>;
 
 const FIT_SETTINGS = [
-  ...(['labelSmoothing', 'ignoreIndex', 'headDiversity', 'rDrop', 'clipNorm'] as const),
+  ...(['labelSmoothing', 'ignoreIndex', 'headDiversity', 'rDrop', 'clipNorm', 'skipNonFinite'] as const),
   ...(['gradientAccumulation', 'gradientCheckpointing', 'averageLast', 'emaDecay', 'earlyStopping'] as const),
   ...(['validateEvery', 'checkpointEvery', 'seed'] as const),
 ];
@@ -153,6 +153,7 @@ const numberThat = (accepts: (value: number) => boolean, expected: string): Chec
   expected,
 ];
 const oneOf = (names: readonly string[]): Check => [(value) => names.includes(value as string), names.join(' or ')];
+const flag: Check = [(value) => typeof value === 'boolean', 'true or false'];
 const object: Check = [isObject, 'an object'];
 const count = numberThat(isCount, 'a positive integer');
 const countOrZero = numberThat(isWhole, 'an integer, 0 or more');
@@ -175,7 +176,8 @@ const CHECKS: Record<keyof TaskConfig, Check> = {
   headDiversity: notNegative,
   rDrop: notNegative,
   gradientAccumulation: count,
-  gradientCheckpointing: [(value) => typeof value === 'boolean', 'true or false'],
+  skipNonFinite: flag,
+  gradientCheckpointing: flag,
   earlyStopping: object,
   checkpointEvery: count,
   clipNorm: [(value) => value === null || positive[0](value), 'a positive number or null'],

@@ -10,7 +10,18 @@ import type { TaskConfig } from './config.js';
  * sees.
  */
 const FREE = [
-  ...['data', 'steps', 'epochs', 'schedule', 'optimizer', 'labelSmoothing', 'headDiversity', 'rDrop', 'clipNorm'],
+  ...[
+    'data',
+    'steps',
+    'epochs',
+    'schedule',
+    'optimizer',
+    'labelSmoothing',
+    'headDiversity',
+    'rDrop',
+    'clipNorm',
+    'skipNonFinite',
+  ],
   ...['gradientCheckpointing', 'validateEvery', 'checkpointEvery', 'earlyStopping.patience', 'model.dropout'],
 ];
 

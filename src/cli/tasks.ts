@@ -1,7 +1,7 @@
 // What `simdformer train` can train: data, tokenizers, a model's options and how to fit it, with a measure of success.
 
 import type { Device } from '../core/device.js';
-import { ArgumentError, SimdformerError } from '../core/errors.js';
+import { ArgumentError, NonFiniteError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import type { TransformerOptions } from '../models/config.js';
 import { Transformer } from '../models/transformer.js';
@@ -79,8 +79,7 @@ async function preparePairs(device: Device, config: TaskConfig): Promise<Prepare
 
 /** What is measured of a model that has diverged, so that no token is its most probable: as of its loss, no number. */
 function unmeasured(error: unknown): { wordError: number; tokenError: number } {
-  const isDivergence = error instanceof SimdformerError && error.message.includes('scores are NaN');
-  if (isDivergence) return { wordError: Number.NaN, tokenError: Number.NaN };
+  if (error instanceof NonFiniteError) return { wordError: Number.NaN, tokenError: Number.NaN };
   throw error;
 }
 

@@ -39,6 +39,19 @@ export class OutOfMemoryError extends SimdformerError {
   override name = 'OutOfMemoryError';
 }
 
+/** A number that has become NaN or infinite, such as the loss of a training that diverges. */
+export class NonFiniteError extends SimdformerError {
+  override name = 'NonFiniteError';
+
+  constructor(
+    message: string,
+    /** The step of the training at which that was seen; undefined outside of training. */
+    readonly step?: number | undefined,
+  ) {
+    super(message);
+  }
+}
+
 /** A file or buffer that is not what its format demands. */
 export class FormatError extends SimdformerError {
   override name = 'FormatError';

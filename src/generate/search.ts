@@ -1,4 +1,4 @@
-import { SimdformerError } from '../core/errors.js';
+import { NonFiniteError, SimdformerError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import type { FinishReason, Hypothesis, Plan, TokenEvent } from './options.js';
 import { argmax, type LogitsProcessor, processorsOf } from './processors.js';
@@ -165,12 +165,10 @@ export function logitsOf({ logits }: Ranking, sequence: number, { vocabulary }: 
   return (logits as Float32Array).subarray(sequence * vocabulary, (sequence + 1) * vocabulary);
 }
 
-const NOT_NUMBERS = 'some scores are NaN or Infinity';
-
 /** log Σ e^logit of a sequence. Throws if there is NaN or +∞ among the logits. */
 export function checkedTotal(ranking: Ranking, sequence: number, input: number): number {
   const total = ranking.total(sequence);
-  if (!(total < Number.POSITIVE_INFINITY)) throw noneFor(input, NOT_NUMBERS);
+  if (!(total < Number.POSITIVE_INFINITY)) throw notNumbers(input);
   return total;
 }
 
@@ -179,19 +177,21 @@ export function isAnyAllowed(scores: Float32Array, input: number): boolean {
   let any = false;
   for (let token = 0; token < scores.length; token++) {
     const score = scores[token] as number;
-    if (!(score < Number.POSITIVE_INFINITY)) throw noneFor(input, NOT_NUMBERS);
+    if (!(score < Number.POSITIVE_INFINITY)) throw notNumbers(input);
     if (score !== Number.NEGATIVE_INFINITY) any = true;
   }
   return any;
 }
 
 export function noneAllowed(input: number): SimdformerError {
-  return noneFor(input, 'every token is forbidden');
+  return new SimdformerError(`${noneFor(input)}: every token is forbidden`);
 }
 
-function noneFor(input: number, reason: string): SimdformerError {
-  return new SimdformerError(`generate: no next token can be chosen for input ${input}: ${reason}`);
+function notNumbers(input: number): NonFiniteError {
+  return new NonFiniteError(`${noneFor(input)}: some scores are NaN or Infinity`);
 }
+
+const noneFor = (input: number) => `generate: no next token can be chosen for input ${input}`;
 
 /** Tokens of a block in `draw`. */
 const BLOCK = 256;

@@ -79,8 +79,8 @@ export abstract class Model extends Module implements Generative {
    * Memory and programs are kept for the next call with a batch like this one.
    *
    * The model runs off this thread, but for runs of up to 2 ms. Rejects with ArgumentError for impossible options,
-   * SimdformerError where no next token can be chosen (scores are NaN, or all are forbidden), DisposedError if the model
-   * is disposed of meanwhile, the reason of `signal`, and what `forward` throws.
+   * NonFiniteError where scores are NaN or infinite, SimdformerError where all tokens are forbidden, DisposedError if the
+   * model is disposed of meanwhile, the reason of `signal`, and what `forward` throws.
    */
   generate(input: Tokens, options: GenerateOptions = {}): Promise<GenerateResult> {
     return generate(this, copied(input), copied(options));

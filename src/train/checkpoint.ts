@@ -1,6 +1,6 @@
 import { nodeModule } from '../backend/node.js';
 import { describeShape } from '../core/check.js';
-import { FormatError } from '../core/errors.js';
+import { FormatError, NonFiniteError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { isTemporary, placeOf, temporarySuffix } from '../io/atomic-write.js';
 import { openSafetensors, saveSafetensors } from '../io/file.js';
@@ -17,7 +17,7 @@ interface Saved {
 
 /**
  * Writes tensors, an optimiser's state and a run's to one safetensors file. It appears whole or not at all; what was at
- * `path` before stays until then.
+ * `path` before stays until then. Throws NonFiniteError, and leaves that, if a tensor has an element that is not finite.
  */
 export async function saveCheckpoint(
   path: string,
@@ -25,11 +25,23 @@ export async function saveCheckpoint(
   optimizer: Optimizer,
   state: RunState,
 ): Promise<void> {
+  await checkFinite(path, tensors, state.step);
   const { tensors: optimizerTensors, numbers } = optimizer.state();
   const all = new Map(tensors);
   for (const [name, tensor] of optimizerTensors) all.set(`optimizer.${name}`, tensor);
   const saved: Saved = { state: encodeState(state), optimizer: numbers };
   await saveSafetensors(path, all, { [KEY]: JSON.stringify(saved) });
+}
+
+async function checkFinite(path: string, tensors: ReadonlyMap<string, Tensor>, step: number): Promise<void> {
+  for (const [name, tensor] of tensors) {
+    if ((await tensor.data()).every(Number.isFinite)) continue;
+    throw new NonFiniteError(
+      `fit: ${name} has elements that are not finite after step ${step}, so the checkpoint ${path} stays as it was: ` +
+        'lower the learning rate, warm up longer, or clip gradients',
+      step,
+    );
+  }
 }
 
 /**

@@ -22,6 +22,13 @@ export function clipGradNorm(params: readonly Tensor[], maxNorm: number): Tensor
   return norm;
 }
 
+/** The global norm of gradients, which is finite if they all are: a scalar tensor. */
+export function globalNorm(grads: readonly Tensor[]): Tensor {
+  const norm = (grads[0] as Tensor).device.empty([]);
+  clipFactor(grads, 1, norm).dispose();
+  return norm;
+}
+
 /**
  * Computes the global norm of `grads` into `norm` and returns what to multiply them by: min(1, maxNorm / (norm +
  * 1e-6)), or NaN if the norm is not finite, which the commands that take a factor understand as "change nothing".

@@ -62,6 +62,11 @@ export interface FitOptions extends LossSettings {
   /** Largest global norm of the gradients; null leaves them as they are. Default: 1. */
   clipNorm?: number | null | undefined;
   /**
+   * Whether a step whose loss or gradients are NaN or infinite is left out, and counted in `skipped`, instead of ending
+   * the run. Every step is then waited for before it changes weights, which takes a little longer. Default: false.
+   */
+  skipNonFinite?: boolean | undefined;
+  /**
    * Trains with a fraction of the memory for a third more work: see `Transformer.gradientCheckpointing`, which is put
    * back at the end. Default: as the model has it.
    */
@@ -91,7 +96,7 @@ export interface FitOptions extends LossSettings {
   /**
    * A file that holds all that is needed to go on, written at the beginning, every `checkpointEvery` steps (default:
    * 500, or once a minute if that is more often) and at the end. A file that is there, if it is not resumed from, is
-   * replaced only after the first of these steps.
+   * replaced only after the first of these steps. Weights that are not finite never take its place: they end the run.
    */
   checkpoint?: string | undefined;
   /** Steps from one checkpoint to the next. Default: see `checkpoint`. */
@@ -122,6 +127,8 @@ export interface FitResult {
   readonly reason: 'done' | 'aborted' | 'early';
   /** Loss per label of every step since the run was started or resumed. */
   readonly losses: readonly number[];
+  /** Steps in all that `skipNonFinite` has left out; their losses are among `losses`. */
+  readonly skipped: number;
   readonly validations: readonly Validation[];
 }
 
@@ -145,6 +152,7 @@ const CHECKS: Readonly<Record<keyof FitOptions, Check | null>> = {
   ignoreIndex: [(value: number | null) => value === null || isInt32(value), 'a 32-bit integer or null'],
   headDiversity: weight,
   rDrop: weight,
+  skipNonFinite: flag,
   gradientCheckpointing: flag,
   seed: [isSeed, SEED],
   validate: hook,

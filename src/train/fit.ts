@@ -13,8 +13,9 @@ export type { LossSettings, Trainable } from './trainable.js';
  *
  * The same seed gives the same losses, bit for bit, on any number of threads and across a resumption.
  *
- * Throws ArgumentError for options that make no sense and a model that is in training already, FormatError for a
- * checkpoint that is damaged or of another model, and what `validate`, the callbacks, the data or the file system throw.
+ * Throws NonFiniteError at a step whose loss is NaN or infinite and where weights that are not finite would be saved,
+ * ArgumentError for options that make no sense and a model that is in training already, FormatError for a checkpoint
+ * that is damaged or of another model, and what `validate`, the callbacks, the data or the file system throw.
  */
 export async function fit<Source extends Row = readonly number[], Target extends Row = readonly number[]>(
   model: Trainable<Source, Target>,
@@ -22,8 +23,8 @@ export async function fit<Source extends Row = readonly number[], Target extends
   options: FitOptions = {},
 ): Promise<FitResult> {
   const given = [Array.isArray(data) ? [...data] : data, isObject(options) ? { ...options } : options] as const; // as they are now
-  const { Run } = await import('../later.js');
-  const run = new Run(model, ...given);
+  const { TrainingRun } = await import('./training-run.js');
+  const run = new TrainingRun(model, ...given);
   try {
     return await run.go();
   } finally {

@@ -11,6 +11,8 @@ export interface RunState {
   /** Tell apart what a run learns from: all of it, where `Batches` has a fingerprint, and what it begins with. */
   data?: number | undefined;
   firstBatch: number;
+  /** Steps whose losses or gradients were not finite. */
+  skipped: number;
   validations: Validation[];
 }
 
@@ -31,11 +33,12 @@ export function encodeState(state: RunState): unknown {
  */
 export function decodeState(given: unknown, own: RunState): RunState {
   const { seed, gradientAccumulation, firstBatch } = own;
-  const saved = { seed, gradientAccumulation, firstBatch, ...objectOf('the state', given) } as RunState;
+  const saved = { seed, gradientAccumulation, firstBatch, skipped: 0, ...objectOf('the state', given) } as RunState;
   checkCount('step', saved.step);
   checkCount('seed', saved.seed);
   checkCount('gradientAccumulation', saved.gradientAccumulation);
   checkCount('firstBatch', saved.firstBatch);
+  checkCount('skipped', saved.skipped);
   if (saved.data !== undefined) checkCount('data', saved.data);
   if (!Array.isArray(saved.validations)) throw new FormatError('it has no list of validations');
   const validations = saved.validations.map((validation: unknown) => {

@@ -2,9 +2,8 @@ import { existsSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { ArgumentError, FormatError } from '../../core/errors.js';
+import { ArgumentError, FormatError, NonFiniteError } from '../../core/errors.js';
 import { placeOf } from '../../io/atomic-write.js';
-import type { Transformer } from '../../models/transformer.js';
 import { type FitResult, fit } from '../../train/fit.js';
 import { fitSettings, readTask, TASKS, type TaskConfig } from '../config.js';
 import { EXIT } from '../exit.js';
@@ -63,11 +62,10 @@ export function trainCommand(): Command {
       const result = await train(task, options, stop);
       await task.model.save(out, { dtype });
       if (result.reason === 'aborted' && stop.by !== undefined) process.exitCode = EXIT[stop.by];
-      const diverged = await divergence(result, task.model);
+      const diverged = divergence(result);
       if (diverged !== undefined) {
         process.exitCode ||= EXIT.failed;
-        const advice = 'Lower schedule.peak and start again with --overwrite';
-        console.error(`simdformer: the training diverged: ${diverged}. ${advice}`);
+        console.error(`simdformer: the training diverged: ${diverged}. ${ADVICE}`);
       }
       report(result, options, (performance.now() - start) / 1000);
     });
@@ -150,6 +148,9 @@ async function train(
     },
   })
     .catch((error: unknown) => {
+      if (error instanceof NonFiniteError) {
+        throw new NonFiniteError(`the training diverged: ${error.message}. ${ADVICE}`, error.step);
+      }
       if (!(error instanceof FormatError)) throw error; // a checkpoint that is no good
       throw new FormatError(`${error.message}. --overwrite starts again`, { cause: error });
     })
@@ -161,17 +162,13 @@ async function train(
   return result;
 }
 
-/** What is no number any more, if something is. A resumed training that was complete has validations, but no losses. */
-async function divergence({ step, losses, validations }: FitResult, model: Transformer): Promise<string | undefined> {
+const ADVICE = 'Lower schedule.peak and start again with --overwrite';
+
+/** What the last validation measured that is no number, if something is. */
+function divergence({ step, validations }: FitResult): string | undefined {
   const last = validations.at(-1);
-  const metrics = last?.step === step ? last.metrics : {};
-  const measured = [['loss', losses.at(-1) ?? 0] as const, ...Object.entries(metrics)];
-  const odd = measured.find(([, value]) => !Number.isFinite(value));
-  if (odd !== undefined) return `its last ${odd[0]} is ${odd[1]}`;
-  for (const { data } of Object.values(model.stateDict())) {
-    if (!(await data()).every(Number.isFinite)) return 'its weights are no finite numbers';
-  }
-  return undefined;
+  const odd = Object.entries(last?.step === step ? last.metrics : {}).find(([, value]) => !Number.isFinite(value));
+  return odd && `its last ${odd[0]} is ${odd[1]}`;
 }
 
 function report({ reason, step, validations }: FitResult, { out, json }: TrainOptions, seconds: number): void {

@@ -1,15 +1,17 @@
-// What `fit` does. It is loaded when it is first called: pages that do not train need not download it.
+// What `fit` does. It is loaded when that is first called: pages that do not train need not download it.
 
 import { checkNumber, checkOptions, isCount, isNotNegative } from '../core/check.js';
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError, NonFiniteError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { AdamW } from './adamw.js';
 import { type Batches, type Example, lengthBatches, type Row } from './batches.js';
 import { canStay, loadCheckpoint, removeUnfinished, saveCheckpoint } from './checkpoint.js';
+import { globalNorm } from './clip.js';
 import { type FinalWeights, finalWeightsOf } from './final-weights.js';
 import { fingerprintOf } from './fingerprint.js';
-import { checkSettings, type FitOptions, type FitResult, type Validation } from './fit-options.js';
+import { checkSettings, type FitOptions, type FitResult, type Progress, type Validation } from './fit-options.js';
 import type { Optimizer } from './optimizer.js';
+import { Pending } from './pending.js';
 import type { RunState } from './run-state.js';
 import { inverseSquareRoot, type Schedule } from './schedule.js';
 import {
@@ -22,6 +24,21 @@ import {
   type Trainable,
 } from './trainable.js';
 
+/** A batch of a step. */
+interface PreparedBatch {
+  readonly n: number;
+  readonly sides: Sides;
+  /** Of the step's labels. */
+  readonly share: number;
+}
+
+/** A step that runs, or has run. */
+interface QueuedStep extends Pick<Progress, 'step' | 'learningRate' | 'tokens' | 'examples'> {
+  /** Of each batch, and how much it counts. */
+  readonly losses: Pending<number[]>;
+  readonly shares: readonly number[];
+}
+
 /** Milliseconds of work that a run may lose. */
 const SAVE_AFTER = 60_000;
 
@@ -29,7 +46,7 @@ const SAVE_AFTER = 60_000;
 const training = new WeakSet<Trainable<Row, Row>>();
 
 /** One call of `fit`. */
-export class Run {
+export class TrainingRun {
   readonly #batches: Batches<Row, Row>;
   readonly #steps: number;
   readonly #accumulation: number;
@@ -70,6 +87,7 @@ export class Run {
       gradientAccumulation,
       data: options.checkpoint === undefined ? undefined : this.#batches.fingerprint, // which reads all of it
       firstBatch: fingerprintOf(this.#batches.batch(0)),
+      skipped: 0,
       validations: [],
     };
     this.#recomputed = model.gradientCheckpointing;
@@ -91,12 +109,12 @@ export class Run {
     const resumed = await this.#begin();
     // A run that had stopped early, and has no more patience now, does not go on.
     const reason = resumed && this.#hasWaited() ? 'early' : await this.#takeSteps();
-    const { step, validations } = this.#state;
+    const { step, skipped, validations } = this.#state;
     if (reason === 'done' && validations.at(-1)?.step !== step) await this.#validate();
     if (step > 0) await this.#save(); // else there is no more than a beginning
     if (reason !== 'aborted') this.#finalWeights.finish(validations.length);
     await this.model.device.flush();
-    return { step, reason, losses: this.#losses, validations };
+    return { step, reason, losses: this.#losses, skipped, validations };
   }
 
   /** Makes the model and the file ready; returns whether the run goes on from a checkpoint. */
@@ -116,26 +134,23 @@ export class Run {
   async #takeSteps(): Promise<FitResult['reason']> {
     const { signal, validateEvery, checkpointEvery = 500 } = this.options;
     // One step is prepared while the one before it runs.
-    let before: Promise<void> = Promise.resolve();
+    let report = new Pending(Promise.resolve());
     while (this.#state.step < this.#steps && !signal?.aborted) {
       const step = ++this.#state.step;
-      if (this.#accumulation > 1) await before; // which calls onStep, where gradients are nobody's
-      const queued = this.#queue(step);
-      queued.catch(() => {}); // reported when it is awaited, unless the step before has failed first
-      await before;
-      const { report } = await queued;
-      before = report();
-      before.catch(() => {});
+      if (this.#accumulation > 1) await report.value(); // which calls onStep, where gradients are nobody's
+      const queued = new Pending(this.#queue(step));
+      await report.value(); // if the step before has failed, that is the error
+      report = new Pending(this.#report(await queued.value()));
       if (validateEvery !== undefined && step % validateEvery === 0) {
-        await before;
+        await report.value();
         if (await this.#validate()) return 'early';
       }
       if (step % checkpointEvery === 0 || this.#isLate()) {
-        await before;
+        await report.value();
         await this.#save();
       }
     }
-    await before;
+    await report.value();
     return this.#state.step < this.#steps ? 'aborted' : 'done';
   }
 
@@ -149,70 +164,113 @@ export class Run {
   }
 
   /**
-   * Queues a step and starts it; resolves once the next one may be queued. `report` resolves when its loss is known. Of
-   * several batches each runs while the next one is queued: all together would fill the queue, and hold up the event
-   * loop. None is left in the queue meanwhile, where others would run it, and hear of its errors.
+   * Queues a step and starts it; resolves once the next one may be queued. None of it is left in the queue meanwhile,
+   * where others would run it, and hear of its errors.
    */
-  async #queue(step: number): Promise<{ report: () => Promise<void> }> {
-    const { clipNorm = 1, onStep } = this.options;
-    const first = (step - 1) * this.#accumulation;
-    const batches = Array.from({ length: this.#accumulation }, (_, i) => this.#batches.batch(first + i));
-    const sides = batches.map((batch, i) => sidesOf(batch, first + i));
-    const counts = sides.map((each, i) => countLabels(this.model, each, this.#lossSettings, first + i));
-    const total = counts.reduce((sum, count) => sum + count, 0);
-    const shares = counts.map((count) => count / total);
-    const learningRate = this.#schedule(step);
-    checkNumber('fit', `what schedule returned for step ${step}`, learningRate, isNotNegative, 'a number, 0 or more');
-    const { device } = this.model;
+  async #queue(step: number): Promise<QueuedStep> {
+    const { batches, learningRate } = this.#prepare(step);
     this.#zeroGrad(); // those that callbacks may have left are none of this step's
-    const parts: Tensor[] = [];
-    const running: Promise<void>[] = [];
-    let values: Promise<number>[];
+    const losses = await this.#computeGradients(batches);
+    let values: Pending<number[]>;
     try {
-      for (const [i, each] of sides.entries()) {
-        parts.push(this.#addGradients(each, first + i, shares[i] as number));
-        if (i + 1 === batches.length) break;
-        const run = device.flush();
-        run.catch(() => {}); // reported when it is awaited
-        running.push(run);
-        // All before the optimizer's run, which would not know that one has failed.
-        await (i + 2 === batches.length ? Promise.all(running) : running[i - 1]);
+      if (this.options.skipNonFinite) {
+        values = readAll(losses);
+        await this.#updateIfFinite(step, learningRate, await values.value());
+      } else {
+        this.#update(step, learningRate);
+        values = readAll(losses);
       }
-      device.scope(() => {
-        this.#optimizer.step({ lr: learningRate, maxNorm: clipNorm ?? undefined });
-        this.#zeroGrad();
-        this.#finalWeights.update(step);
-      });
-      values = parts.map((loss) => loss.item());
     } finally {
-      for (const loss of parts) loss.dispose();
-      await Promise.allSettled(running); // nothing runs on once this is over
+      disposeAll(losses);
     }
-    await Promise.all(running);
-    this.#tokens += batches.flat().reduce((sum, { source, target }) => sum + (source?.length ?? 0) + target.length, 0);
-    this.#examples += batches.flat().length;
-    const [tokens, examples] = [this.#tokens, this.#examples]; // before another step is queued
-    const known = Promise.all(values);
-    known.catch(() => {}); // if the step before has failed, nobody asks
-    const report = async () => {
-      const losses = await known;
-      const loss = losses.reduce((sum, value, i) => sum + value * (shares[i] as number), 0);
-      this.#losses.push(loss);
-      const epoch = Math.floor(first / this.#batches.perEpoch);
-      const seconds = (performance.now() - this.#start) / 1000;
-      await onStep?.({ step, steps: this.#steps, epoch, loss, learningRate, tokens, examples, seconds });
-    };
-    return { report };
+    for (const { sides } of batches) this.#count(sides);
+    const seen = { tokens: this.#tokens, examples: this.#examples }; // before another step is queued
+    return { step, learningRate, losses: values, shares: batches.map(({ share }) => share), ...seen };
   }
 
-  /** Queues a batch, whose gradients count for this share of the step's; returns its loss. */
-  #addGradients({ source, target }: Sides, n: number, share: number): Tensor {
+  /** What step number `step` learns from, and how fast. */
+  #prepare(step: number): { batches: readonly PreparedBatch[]; learningRate: number } {
+    const first = (step - 1) * this.#accumulation;
+    const numbers = Array.from({ length: this.#accumulation }, (_, i) => first + i);
+    const sides = numbers.map((n) => sidesOf(this.#batches.batch(n), n));
+    const counts = sides.map((each, i) => countLabels(this.model, each, this.#lossSettings, first + i));
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    const learningRate = this.#schedule(step);
+    checkNumber('fit', `what schedule returned for step ${step}`, learningRate, isNotNegative, 'a number, 0 or more');
+    const batches = sides.map((each, i) => ({ n: first + i, sides: each, share: (counts[i] as number) / total }));
+    return { batches, learningRate };
+  }
+
+  /**
+   * Adds up the gradients of all batches of a step and returns their losses. Each batch runs while the next one is
+   * queued: all together would fill the queue, and hold up the event loop. The last one is left in the queue, for the
+   * update to run with it; all before it have run then, as the update would not know that one has failed.
+   */
+  async #computeGradients(batches: readonly PreparedBatch[]): Promise<Tensor[]> {
+    const losses: Tensor[] = [];
+    const runs: Pending<void>[] = [];
+    try {
+      for (const [i, batch] of batches.entries()) {
+        losses.push(this.#addGradients(batch));
+        if (i + 1 === batches.length) break;
+        runs.push(new Pending(this.model.device.flush()));
+        await runs[i - 1]?.value();
+        if (i + 2 === batches.length) await runs[i]?.value();
+      }
+      return losses;
+    } catch (error) {
+      disposeAll(losses);
+      for (const run of runs) await run.end(); // nothing runs on once this is over
+      throw error;
+    }
+  }
+
+  /** Queues a batch, whose gradients count for its share of the step's; returns its loss. */
+  #addGradients({ n, sides: { source, target }, share }: PreparedBatch): Tensor {
     return this.model.device.scope(() => {
       this.model.seedDropout?.(mix(this.#state.seed, n));
       const loss = checkLoss(this.model.loss(source, target, this.#lossSettings));
       loss.backward(new Float32Array([share]));
       return loss;
     });
+  }
+
+  /** Queues what the optimizer makes of the gradients. */
+  #update(step: number, lr: number): void {
+    const { clipNorm = 1 } = this.options;
+    this.model.device.scope(() => {
+      this.#optimizer.step({ lr, maxNorm: clipNorm ?? undefined });
+      this.#zeroGrad();
+      this.#finalWeights.update(step);
+    });
+  }
+
+  /** The same, but a step whose losses or gradients are not finite is skipped, and counted. */
+  async #updateIfFinite(step: number, lr: number, losses: readonly number[]): Promise<void> {
+    if (losses.every(Number.isFinite) && (await areFinite(this.#optimizer.params))) {
+      this.#update(step, lr);
+      await this.model.device.flush();
+    } else {
+      this.#state.skipped++;
+      this.#zeroGrad();
+    }
+  }
+
+  #count({ source, target }: Sides): void {
+    const lengths = [...(source ?? []), ...target].map(({ length }) => length);
+    this.#tokens += lengths.reduce((sum, length) => sum + length, 0);
+    this.#examples += target.length;
+  }
+
+  /** Tells of a step once its loss is known. Throws NonFiniteError if that is no finite number, unless that is skipped. */
+  async #report({ step, losses, shares, ...progress }: QueuedStep): Promise<void> {
+    const { skipNonFinite = false, onStep } = this.options;
+    const loss = (await losses.value()).reduce((sum, value, i) => sum + value * (shares[i] as number), 0);
+    if (!(Number.isFinite(loss) || skipNonFinite)) throw diverged(step, loss);
+    this.#losses.push(loss);
+    const epoch = Math.floor(((step - 1) * this.#accumulation) / this.#batches.perEpoch);
+    const seconds = (performance.now() - this.#start) / 1000;
+    await onStep?.({ step, steps: this.#steps, epoch, loss, ...progress, seconds });
   }
 
   get #lossSettings(): LossSettings {
@@ -294,6 +352,34 @@ function validationsSinceBest(validations: readonly Validation[], metric: string
     Number.isNaN(value) ? Infinity : value,
   );
   return history.length - 1 - history.indexOf(Math.min(...history));
+}
+
+function readAll(losses: readonly Tensor[]): Pending<number[]> {
+  return new Pending(Promise.all(losses.map((loss) => loss.item())));
+}
+
+function disposeAll(tensors: readonly Tensor[]): void {
+  for (const tensor of tensors) tensor.dispose();
+}
+
+/** Whether all gradients of `params` are, as their global norm then is. */
+async function areFinite(params: readonly Tensor[]): Promise<boolean> {
+  const grads = params.map(({ grad }) => grad).filter((grad) => grad !== null);
+  if (grads.length === 0) return true; // the optimizer says so
+  const norm = globalNorm(grads);
+  try {
+    return Number.isFinite(await norm.item());
+  } finally {
+    norm.dispose();
+  }
+}
+
+function diverged(step: number, loss: number): NonFiniteError {
+  return new NonFiniteError(
+    `fit: the loss of step ${step} is ${loss}, which no step can learn from: lower the learning rate, ` +
+      'warm up longer, check the data, or skip such steps with skipNonFinite',
+    step,
+  );
 }
 
 /** A seed for batch `n` of a run. */
