@@ -79,7 +79,7 @@ const asInPages = {
       loader: 'ts',
     }));
     // Code that only the page's own file would have, beside what it shares with training, compresses better as one with
-    // that: a kilobyte. It is one if later.js imports the root.
+    // that: a kilobyte. It is one if training-run.js imports the root.
     build.onLoad({ filter: /train[\\/]training-run\.ts$/ }, ({ path }) => ({
       contents: `${read(relative(root, path))}import 'package:index';\n`,
       loader: 'ts',
