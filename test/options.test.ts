@@ -10,6 +10,8 @@ type Options =
   | simdformer.AttentionValueOptions
   | simdformer.AttentionWeightsOptions
   | simdformer.BpeOptions
+  | simdformer.Conv1dOptions
+  | simdformer.Conv2dOptions
   | simdformer.CrossEntropyOptions
   | simdformer.DecodingOptions
   | simdformer.DeviceOptions
@@ -23,6 +25,7 @@ type Options =
   | simdformer.LoadOptions
   | simdformer.LossOptions
   | simdformer.MatmulOptions
+  | simdformer.NllLossOptions
   | simdformer.Positions
   | simdformer.ReduceOptions
   | simdformer.RmsNormOptions

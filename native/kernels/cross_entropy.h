@@ -3,6 +3,10 @@
 //   z_r = ln Σ_c e^x[r, c]        p = e^(x - z)        x        [rows, classes], `stride` words between rows
 //   loss_r = z_r - (1 - smoothing)·x[r, t_r] - smoothing·mean_c x[r, c]          targets  [rows]
 //
+// With weights of classes, -ln p[r, c] = z_r - x[r, c] of each class counts w[c] times:
+//   loss_r = (1 - smoothing)·w[t_r]·(z_r - x[r, t_r]) + smoothing·mean_c w[c]·(z_r - x[r, c])       weights  [classes]
+//
+// If `logs`, x are logarithms of probabilities already: z is 0, and there is no smoothing.
 // A row whose target is `ignored` (if hasIgnored) has loss 0 and counts for nothing. No probabilities are kept, only z
 // as the pair (max, ln Σ e^(x - max)) in logSums [rows, 2].
 #include "kernels/shared/rows.h"
@@ -19,16 +23,17 @@ struct Ignored {
   bool is(int32_t other) const { return exists != 0 && other == target; }
 };
 
-// losses [rows]. Unless kEach also loss [1]: their sum or mean over rows that are not ignored, and weight [1]: 1, or 1
-// over the number of those. The mean of no rows is NaN, as in PyTorch.
+// losses [rows]. Unless kEach also loss [1]: their sum or mean over rows that are not ignored, each counted as often as
+// its target's weight, and share [1]: 1, or 1 over what was counted. The mean of no rows is NaN, as in PyTorch.
 struct CrossEntropy {
   static constexpr const char* name = "crossEntropy";
   static constexpr const char* signature =
-      "in:x in:targets out:losses out:logSums out?:loss out?:weight u32:rows u32:classes u32:stride f32:smoothing "
-      "u32:hasIgnored i32:ignored u32:reduction";
-  Span x, targets, losses, logSums, loss, weight;
+      "in:x in:targets in?:weights out:losses out:logSums out?:loss out?:share u32:rows u32:classes u32:stride "
+      "f32:smoothing u32:logs u32:hasIgnored i32:ignored u32:reduction";
+  Span x, targets, weights, losses, logSums, loss, share;
   uint32_t rows, classes, stride;
   float smoothing;
+  uint32_t logs;
   Ignored ignored;
   uint32_t reduction;
 
@@ -36,8 +41,10 @@ struct CrossEntropy {
     REQUIRE(reduction < kReductions, "unknown reduction");
     REQUIRE(x.covers(rows, classes, stride), "x is smaller than rows, classes and stride say");
     REQUIRE(targets.covers(rows) && losses.covers(rows), "targets or losses is smaller than rows");
+    REQUIRE(!weights.present() || weights.covers(classes), "weights is smaller than classes");
     REQUIRE(logSums.covers(2 * uint64_t{rows}), "logSums is smaller than rows");
-    REQUIRE(reduction == kEach || (loss.present() && weight.present()), "loss and weight are needed");
+    REQUIRE(logs == 0 || smoothing == 0, "logarithms of probabilities are not smoothed");
+    REQUIRE(reduction == kEach || (loss.present() && share.present()), "loss and share are needed");
     return nullptr;
   }
 
@@ -49,13 +56,14 @@ struct CrossEntropy {
     context.team.parallel(1, [&](uint32_t) {
       double total = 0, count = 0;
       for (uint64_t row = 0; row < rows; ++row) {
-        if (ignored.is(context.i32(targets)[row])) continue;
+        const int32_t target = context.i32(targets)[row];
+        if (ignored.is(target) || static_cast<uint32_t>(target) >= classes) continue;
         total += static_cast<double>(context.f32(losses)[row]);
-        ++count;
+        count += weights.present() ? static_cast<double>(context.f32(weights)[target]) : 1;
       }
-      const double share = reduction == kMean ? 1 / count : 1;
-      *context.f32(weight) = static_cast<float>(share);
-      *context.f32(loss) = static_cast<float>(total * share);
+      const double each = reduction == kMean ? 1 / count : 1;
+      *context.f32(share) = static_cast<float>(each);
+      *context.f32(loss) = static_cast<float>(total * each);
     });
   }
 
@@ -68,28 +76,48 @@ struct CrossEntropy {
       return 0;
     }
     const float* logits = context.f32(x) + row * stride;
-    const LogSum z = smoothing != 0 ? logSum<true>(logits, classes) : logSum(logits, classes);
+    if (logs != 0) return weights.present() ? -context.f32(weights)[target] * logits[target] : -logits[target];
+    const bool smooths = smoothing != 0, spreads = smooths && !weights.present();
+    const LogSum z = spreads ? logSum<true>(logits, classes) : logSum(logits, classes);
     context.f32(logSums)[2 * row] = z.max;
     context.f32(logSums)[2 * row + 1] = z.log;
     // Everything relative to the maximum, where nothing large cancels.
-    const double confidence = 1 - static_cast<double>(smoothing);
-    double result = z.log - confidence * (static_cast<double>(logits[target]) - z.max);
-    if (smoothing != 0) result -= static_cast<double>(smoothing) * z.rest / classes;
+    const double confidence = 1 - static_cast<double>(smoothing), above = static_cast<double>(logits[target]) - z.max;
+    if (!weights.present()) {
+      double result = z.log - confidence * above;
+      if (smooths) result -= static_cast<double>(smoothing) * z.rest / classes;
+      return static_cast<float>(result);
+    }
+    double result = confidence * static_cast<double>(context.f32(weights)[target]) * (z.log - above);
+    if (smooths) result += static_cast<double>(smoothing) * weightedRest(context, logits, z) / classes;
     return static_cast<float>(result);
+  }
+
+  // Σ_c w[c]·(z - x[c])
+  double weightedRest(Context& context, const float* logits, const LogSum& z) const {
+    const float* of = context.f32(weights);
+    const Vf max = splat(z.max), log = splat(z.log);
+    const Totals<1> rest = totals<1>(classes, [&](size_t c, size_t lanes, Vf* sums) {
+      sums[0] += firstLanesOr(loadLanes(of + c, lanes) * (log - (loadLanes(logits + c, lanes) - max)), lanes, 0);
+    });
+    return rest.of[0];
   }
 };
 KERNEL(CrossEntropy)
 
 // dx = d_r·(p - (1 - smoothing)·[c = t_r] - smoothing/classes) (+ dx if accumulate), 0 where ignored, with
-// d_r = dloss[r] if kEach, else dloss[0]·weight[0].
+// d_r = dloss[r] if kEach, else dloss[0]·share[0]. With weights
+// dx = d_r·(((1 - smoothing)·w[t_r] + smoothing·mean(w))·p - (1 - smoothing)·w[t_r]·[c = t_r] -
+// smoothing/classes·w[c]), and of logarithms only the term of the target is there.
 struct CrossEntropyBackward {
   static constexpr const char* name = "crossEntropyBackward";
   static constexpr const char* signature =
-      "in:dloss in:x in:targets in:logSums in?:weight inout:dx u32:rows u32:classes u32:stride f32:smoothing "
-      "u32:hasIgnored i32:ignored u32:reduction u32:dxStride u32:accumulate";
-  Span dloss, x, targets, logSums, weight, dx;
+      "in:dloss in:x in:targets in?:weights in:logSums in?:share inout:dx u32:rows u32:classes u32:stride "
+      "f32:smoothing u32:logs u32:hasIgnored i32:ignored u32:reduction u32:dxStride u32:accumulate";
+  Span dloss, x, targets, weights, logSums, share, dx;
   uint32_t rows, classes, stride;
   float smoothing;
+  uint32_t logs;
   Ignored ignored;
   uint32_t reduction, dxStride, accumulate;
 
@@ -98,8 +126,9 @@ struct CrossEntropyBackward {
     REQUIRE(x.covers(rows, classes, stride), "x is smaller than rows, classes and stride say");
     REQUIRE(dx.covers(rows, classes, dxStride), "dx is smaller than rows, classes and dxStride say");
     REQUIRE(targets.covers(rows) && logSums.covers(2 * uint64_t{rows}), "targets or logSums is smaller than rows");
-    REQUIRE(reduction == kEach ? dloss.covers(rows) : weight.present(),
-            "dloss is smaller than rows, or weight is absent");
+    REQUIRE(!weights.present() || weights.covers(classes), "weights is smaller than classes");
+    REQUIRE(reduction == kEach ? dloss.covers(rows) : share.present(),
+            "dloss is smaller than rows, or share is absent");
     return nullptr;
   }
 
@@ -123,15 +152,41 @@ struct CrossEntropyBackward {
       if (accumulate == 0) memset(gradient, 0, classes * sizeof(float));
       return;
     }
-    const float d = reduction == kEach ? context.f32(dloss)[row] : *context.f32(dloss) * *context.f32(weight);
-    const float max = context.f32(logSums)[2 * row], log = context.f32(logSums)[2 * row + 1];
-    const Vf spread = splat(smoothing / static_cast<float>(classes));
-    const auto probability = [&](Vf logit) { return expNonPositive(logit - splat(max) - splat(log)) - spread; };
+    float d = reduction == kEach ? context.f32(dloss)[row] : *context.f32(dloss) * *context.f32(share);
+    if (logs != 0) {
+      if (accumulate == 0) memset(gradient, 0, classes * sizeof(float));
+    } else if (weights.present()) {
+      spreadWeighted<kPast>(context, row, d, logits, gradient);
+    } else {
+      const Vf spread = splat(smoothing / static_cast<float>(classes));
+      spreadOver<kPast>(context, row, d, logits, gradient, [&](Vf p, size_t, size_t) { return p - spread; });
+    }
+    if (weights.present()) d *= context.f32(weights)[target];
+    gradient[target] -= d * (1 - smoothing);
+  }
+
+  template <bool kPast>
+  void spreadWeighted(Context& context, uint64_t row, float d, const float* logits, float* gradient) const {
+    const float* of = context.f32(weights);
+    const Totals<1> all = totals<1>(classes, [&](size_t c, size_t lanes, Vf* sums) {
+      sums[0] += firstLanesOr(loadLanes(of + c, lanes), lanes, 0);
+    });
+    const float own = of[context.i32(targets)[row]], even = smoothing / static_cast<float>(classes);
+    const Vf times = splat((1 - smoothing) * own + even * static_cast<float>(all.of[0])), each = splat(even);
+    spreadOver<kPast>(context, row, d, logits, gradient,
+                      [&](Vf p, size_t c, size_t lanes) { return p * times - each * loadLanes(of + c, lanes); });
+  }
+
+  // gradient = d·value(p, c, lanes) (+ gradient if accumulate)
+  template <bool kPast, class Value>
+  void spreadOver(Context& context, uint64_t row, float d, const float* logits, float* gradient,
+                  const Value& value) const {
+    const Vf max = splat(context.f32(logSums)[2 * row]), log = splat(context.f32(logSums)[2 * row + 1]);
     eachVector(classes, [&](size_t c, size_t lanes) {
       const Vf before = accumulate != 0 ? loadLanes(gradient + c, lanes) : splat(0);
-      storeResult<kPast>(gradient + c, fma(probability(loadLanes(logits + c, lanes)), splat(d), before), lanes);
+      const Vf p = expNonPositive(loadLanes(logits + c, lanes) - max - log);
+      storeResult<kPast>(gradient + c, fma(value(p, c, lanes), splat(d), before), lanes);
     });
-    gradient[target] -= d * (1 - smoothing);
   }
 };
 KERNEL(CrossEntropyBackward)

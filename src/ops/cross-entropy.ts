@@ -1,78 +1,133 @@
 import { accumulateBits, differentiable, gradOf } from '../core/autograd.js';
 import {
+  checkAxis,
   checkDevice,
   checkDType,
   checkNumber,
-  checkOneOf,
   checkOptions,
   checkShape,
   isInt32,
   matrixOf,
+  type OptionKind,
+  orNull,
 } from '../core/check.js';
-import { ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
+import { permute } from './move.js';
 
 const reductions = ['none', 'mean', 'sum'] as const;
 
-export interface CrossEntropyOptions {
-  /** The share of each target's probability that is spread evenly over all classes. 0 to 1, default 0. */
-  labelSmoothing?: number | undefined;
+export interface NllLossOptions {
+  /** float32 [classes]: how often a target of each class counts. No gradient goes to it. Default: each once. */
+  weight?: Tensor | null | undefined;
   /**
-   * A target that is left out of the loss, a 32-bit integer such as the padding id; null for none (the default, where
-   * PyTorch has -100). The gradient of its logits is 0, even if they are not finite.
+   * A target that is left out of the loss, a 32-bit integer; null for none. Default -100, as in PyTorch. The gradient of
+   * its logits is 0, even if they are not finite.
    */
   ignoreIndex?: number | null | undefined;
-  /** The mean over targets that are not ignored (the default), their sum, or the loss of each target (0 if ignored). */
+  /**
+   * The mean (the default) over targets that are not ignored, each counted as often as its weight says; their sum; or the
+   * loss of each target (0 if ignored).
+   */
   reduction?: (typeof reductions)[number] | undefined;
+  /** The dimension of the classes; negative counts from the end. Default -1, the last; PyTorch's and ONNX's are at 1. */
+  axis?: number | undefined;
+}
+
+export interface CrossEntropyOptions extends NllLossOptions {
+  /** The share of each target's probability that is spread evenly over all classes. 0 to 1, default 0. */
+  labelSmoothing?: number | undefined;
+}
+
+const kinds = {
+  weight: orNull('tensor'),
+  ignoreIndex: {
+    accepts: (value) => value === null || (typeof value === 'number' && isInt32(value)),
+    expected: 'a 32-bit integer or null',
+  },
+  reduction: reductions,
+  axis: 'any',
+} satisfies Record<keyof NllLossOptions, OptionKind>;
+
+/**
+ * -ln softmax(logits)[target], with labels smoothed as in Szegedy et al. 2015 (arXiv 1512.00567) and classes weighed as
+ * in PyTorch. Probabilities are never stored: the logits are read once forward and once backward.
+ *
+ * `logits` float32 [..., classes], or with the classes at `axis`; `targets` int32, shaped as the logits without that
+ * dimension, as is the result with reduction 'none'; else it is []. The mean over no targets is NaN, as in PyTorch. A
+ * target that is neither a class nor ignored fails the run (CommandError). Throws ShapeError, DTypeError, ArgumentError.
+ */
+export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  const { labelSmoothing = 0, ...rest } = checkOptions('crossEntropy', options, { ...kinds, labelSmoothing: 'any' });
+  const isShare = (value: number) => value >= 0 && value <= 1;
+  checkNumber('crossEntropy', 'labelSmoothing', labelSmoothing, isShare, 'a number from 0 to 1');
+  return lossOf('crossEntropy', 'logits', logits, targets, rest, labelSmoothing);
 }
 
 /**
- * -ln softmax(logits)[target], with labels smoothed as in Szegedy et al. 2015 (arXiv 1512.00567). Probabilities are
- * never stored: the logits are read once forward and once backward.
- *
- * `logits` float32 [..., classes]; `targets` int32 [...]; result [], or [...] with reduction 'none'. The mean over no
- * targets is NaN, as in PyTorch. A target that is neither a class nor ignored fails the run (CommandError). Throws
- * ShapeError, DTypeError, ArgumentError.
+ * -logProbs[target], the cross entropy of what `logSoftmax` gives. Shapes, options and errors as of `crossEntropy`, of
+ * which it is the part after the softmax.
  */
-export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
-  const op = 'crossEntropy';
-  const { labelSmoothing = 0, ignoreIndex = null, reduction = 'mean' } = checkOptions(op, options);
-  const device = checkDevice(op, { logits, targets });
-  checkDType(op, 'logits', logits, 'float32');
+export function nllLoss(logProbs: Tensor, targets: Tensor, options: NllLossOptions = {}): Tensor {
+  return lossOf('nllLoss', 'logProbs', logProbs, targets, checkOptions('nllLoss', options, kinds), null);
+}
+
+/** `smoothing` is null where `given` are logarithms of probabilities. */
+function lossOf(
+  op: string,
+  name: string,
+  given: Tensor,
+  targets: Tensor,
+  { weight = null, ignoreIndex = -100, reduction = 'mean', axis = -1 }: NllLossOptions,
+  smoothing: number | null,
+): Tensor {
+  const device = checkDevice(op, { [name]: given, targets }, { weight });
+  checkDType(op, name, given, 'float32');
   checkDType(op, 'targets', targets, 'int32');
-  if (logits.shape.length === 0) throw new ShapeError(`${op}: logits is [], expected [..., classes]`);
-  checkShape(op, 'targets', targets, logits.shape.slice(0, -1));
-  checkNumber(op, 'labelSmoothing', labelSmoothing, (value) => value >= 0 && value <= 1, 'a number from 0 to 1');
-  if (ignoreIndex !== null) checkNumber(op, 'ignoreIndex', ignoreIndex, isInt32, 'a 32-bit integer or null');
-  checkOneOf(op, 'reduction', reduction, reductions);
+  const at = checkAxis(op, axis, given.shape);
+  checkShape(op, 'targets', targets, given.shape.toSpliced(at, 1));
+  if (weight !== null) {
+    checkDType(op, 'weight', weight, 'float32');
+    checkShape(op, 'weight', weight, [given.shape[at] as number]);
+  }
 
   return device.scope(() => {
-    const { rows, cols: classes, stride } = matrixOf(logits);
+    const x = classesLast(given, at);
+    const { rows, cols: classes, stride } = matrixOf(x);
     const each = reduction === 'none';
     const losses = device.empty(targets.shape);
     const loss = each ? null : device.empty([]);
-    const weight = each ? null : device.empty([]);
+    const share = each ? null : device.empty([]);
     const operands = {
-      x: logits,
+      x,
       targets: contiguous(targets),
+      weights: weight,
       logSums: device.empty([rows, 2]),
-      weight,
+      share,
       rows,
       classes,
       stride,
-      smoothing: labelSmoothing,
+      smoothing: smoothing ?? 0,
+      logs: smoothing === null,
       hasIgnored: ignoreIndex !== null,
       ignored: ignoreIndex ?? 0,
       reduction: device.constant(`reduction.${reduction}`),
     };
-    device.emit(op, { losses, loss, ...operands }, 4 * logits.size);
+    device.emit('crossEntropy', { losses, loss, ...operands }, 4 * x.size);
     const backward = (dloss: Tensor) => {
-      const dx = gradOf(logits);
+      const dx = gradOf(x);
       const dxStride = dx?.tensor.rowStride ?? classes;
       const gradient = { dx: dx?.tensor, dxStride, accumulate: accumulateBits(dx) };
-      device.emit('crossEntropyBackward', { dloss, ...gradient, ...operands }, 4 * logits.size);
+      device.emit('crossEntropyBackward', { dloss, ...gradient, ...operands }, 4 * x.size);
     };
-    return differentiable(loss ?? losses, [logits], backward, [operands.targets]);
+    return differentiable(loss ?? losses, [x], backward, [operands.targets, weight]);
   });
+}
+
+/** `x` with dimension `at` for its last. */
+function classesLast(x: Tensor, at: number): Tensor {
+  const last = x.shape.length - 1;
+  if (at === last) return x;
+  const others = x.shape.map((_, d) => d).filter((d) => d !== at);
+  return permute(x, [...others, at]);
 }

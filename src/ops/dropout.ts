@@ -42,7 +42,7 @@ export function dropout(x: Tensor, options: DropoutOptions): Tensor {
 
 /** The operands of dropout; null if nothing is dropped. */
 export function checkDropping(op: string, options: DropoutOptions) {
-  const { p, seed, stream = 0 } = checkOptions(op, options);
+  const { p, seed, stream = 0 } = checkOptions(op, options, { p: 'any', seed: 'any', stream: 'any' });
   checkNumber(op, 'p', p, (value) => value >= 0 && value <= 1, 'a number from 0 to 1');
   if (!(seed instanceof Scalar)) checkNumber(op, 'seed', seed, isUint32, UINT32);
   checkNumber(op, 'stream', stream, isUint32, UINT32);

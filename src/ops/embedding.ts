@@ -1,5 +1,5 @@
 import { differentiable, type GradientTarget, gradOf } from '../core/autograd.js';
-import { checkDevice, checkDType, checkNumber, checkOptions, checkShape, describeShape } from '../core/check.js';
+import { checkDevice, checkDType, checkOptions, checkShape, describeShape, orNull } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
@@ -14,6 +14,8 @@ export interface EmbeddingOptions {
   positionIds?: Tensor | null | undefined;
 }
 
+const kinds = { scale: 'number', positions: orNull('tensor'), positionIds: orNull('tensor') } as const;
+
 /**
  * Rows of a table: `y[i] = scale · table[ids[i]] + positions[positionIds[i]]`.
  *
@@ -23,7 +25,7 @@ export interface EmbeddingOptions {
  * Throws ShapeError, DTypeError, ArgumentError.
  */
 export function embedding(table: Tensor, ids: Tensor, options: EmbeddingOptions = {}): Tensor {
-  const { positions, positionIds } = checkOptions('embedding', options);
+  const { positions, positionIds } = checkOptions('embedding', options, kinds);
   const device = checkDevice('embedding', { table, ids }, { positions, positionIds });
   // The scope frees copies of ids that have gaps once backward is done.
   return device.scope(() => embeddingOf(device, table, ids, options));
@@ -34,7 +36,6 @@ function embeddingOf(device: Device, table: Tensor, given: Tensor, options: Embe
   checkTable('table', table);
   checkDType('embedding', 'ids', given, 'int32');
   const ids = contiguous(given);
-  checkNumber('embedding', 'scale', scale, Number.isFinite, 'a finite number');
   const [tableRows, cols] = table.shape as [number, number];
   if (!positions !== !options.positionIds) {
     throw new ArgumentError('embedding: positions and positionIds come together or not at all');

@@ -6,10 +6,11 @@ export { type AttentionOptions, type AttentionValueOptions, attention, type Leng
 export { type AttentionWeightsOptions, attentionWeights } from './attention-weights.js';
 export { add, div, mul, scale, sub } from './binary.js';
 export { contiguous } from './contiguous.js';
-export { type CrossEntropyOptions, crossEntropy } from './cross-entropy.js';
+export { type Conv1dOptions, type Conv2dOptions, conv1d, conv2d } from './conv.js';
+export { type CrossEntropyOptions, crossEntropy, type NllLossOptions, nllLoss } from './cross-entropy.js';
 export { type DropoutOptions, dropout } from './dropout.js';
 export { type EmbeddingOptions, embedding } from './embedding.js';
-export { addLayerNorm, type LayerNormOptions, layerNorm } from './layer-norm.js';
+export { addLayerNorm, type LayerNormOptions, layerNorm, layerNormWithStats } from './layer-norm.js';
 export { type LinearOptions, linear } from './linear.js';
 export { type MatmulOptions, matmul } from './matmul.js';
 export { concat, gather, pack, permute, slice, split, transpose, unpack } from './move.js';

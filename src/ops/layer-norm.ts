@@ -1,14 +1,6 @@
 import { accumulateBits, differentiableMany, gradOf, isDifferentiated, passGrad } from '../core/autograd.js';
-import {
-  checkDevice,
-  checkDType,
-  checkNumber,
-  checkOptions,
-  checkShape,
-  isNotNegative,
-  matrixOf,
-} from '../core/check.js';
-import type { Device } from '../core/device.js';
+import { checkAxis, checkDevice, checkDTypes, checkOptions, checkShape, orNull } from '../core/check.js';
+import { sizeOf } from '../core/shape.js';
 import type { Tensor } from '../core/tensor.js';
 import { addApart, gradApart, partialsOf } from './backward.js';
 import { contiguous } from './contiguous.js';
@@ -18,16 +10,18 @@ export interface LayerNormOptions {
   eps?: number | undefined;
   /** Added to x before the normalisation, of x's shape. */
   residual?: Tensor | null | undefined;
+  /** The first of the dimensions that are normalised together; negative counts from the end. Default -1: the last. */
+  axis?: number | undefined;
 }
 
 /**
- * Normalises the last dimension: gamma·(s - mean(s)) / √(variance(s) + eps) + beta with s = x + residual, the variance
+ * Normalises the last dimension, or those from `axis` on: gamma·(s - mean(s)) / √(variance(s) + eps) + beta with s = x + residual, the variance
  * taken over n, not n - 1 (Ba, Kiros, Hinton 2016, arXiv 1607.06450). The addition is part of the same pass over
  * memory.
  *
- * `x` float32 [..., n]; `gamma` and `beta` float32 [n], null for 1 and 0; result [..., n]. A row whose squared
- * deviations add up to more than float32 holds gives NaN, as do its gradients. Throws ShapeError, DTypeError,
- * ArgumentError.
+ * `x` float32 [..., n]; `gamma` and `beta` float32 of the dimensions that are normalised, [n] by default, null for 1 and
+ * 0; the result has x's shape. A row whose squared deviations add up to more than float32 holds gives NaN, as do its
+ * gradients. Throws ShapeError, DTypeError, ArgumentError.
  */
 export function layerNorm(
   x: Tensor,
@@ -35,9 +29,23 @@ export function layerNorm(
   beta: Tensor | null = null,
   options: LayerNormOptions = {},
 ): Tensor {
-  const { eps = 1e-5, residual = null } = checkOptions('layerNorm', options);
-  const device = checkDevice('layerNorm', { x }, { gamma, beta, residual });
-  return normalise('layerNorm', device, { x, gamma, beta, residual }, eps, false).normed;
+  return normalise('layerNorm', null, x, gamma, beta, checkOptions('layerNorm', options, kinds)).y;
+}
+
+/**
+ * As `layerNorm`, and returns what it measured: the means and the inverse deviations 1 / √(variance + eps), of x's shape
+ * with 1 for each dimension that is normalised, as in ONNX and PyTorch. No gradient goes through those two. Throws as
+ * that.
+ */
+export function layerNormWithStats(
+  x: Tensor,
+  gamma: Tensor | null = null,
+  beta: Tensor | null = null,
+  options: LayerNormOptions = {},
+): { y: Tensor; mean: Tensor; rstd: Tensor } {
+  const op = 'layerNormWithStats';
+  const { y, mean, rstd } = normalise(op, 'stats', x, gamma, beta, checkOptions(op, options, kinds));
+  return { y, mean: mean as Tensor, rstd: rstd as Tensor };
 }
 
 /**
@@ -51,48 +59,47 @@ export function addLayerNorm(
   beta: Tensor | null = null,
   options: { eps?: number | undefined } = {},
 ): { sum: Tensor; normed: Tensor } {
-  const { eps = 1e-5 } = checkOptions('addLayerNorm', options);
-  const device = checkDevice('addLayerNorm', { x, residual }, { gamma, beta });
-  const { sum, normed } = normalise('addLayerNorm', device, { x, gamma, beta, residual }, eps, true);
-  return { sum: sum as Tensor, normed };
+  const { eps } = checkOptions('addLayerNorm', options, { eps: 'notNegative' });
+  checkDevice('addLayerNorm', { x, residual });
+  const { sum, y } = normalise('addLayerNorm', 'sum', x, gamma, beta, { eps, residual });
+  return { sum: sum as Tensor, normed: y };
 }
 
-interface Inputs {
-  readonly x: Tensor;
-  readonly gamma: Tensor | null;
-  readonly beta: Tensor | null;
-  readonly residual: Tensor | null;
-}
+const kinds = { eps: 'notNegative', residual: orNull('tensor'), axis: 'any' } as const;
 
+/** All of `sum` and of what was measured that `wants` does not name is null, and only lives as long as backward needs it. */
 function normalise(
   op: string,
-  device: Device,
-  given: Inputs,
-  eps: number,
-  wantsSum: boolean,
-): { sum: Tensor | null; normed: Tensor } {
-  const { rows, cols } = matrixOf(given.x);
-  checkDType(op, 'x', given.x, 'float32');
-  for (const name of ['gamma', 'beta', 'residual'] as const) {
-    const tensor = given[name];
-    if (tensor === null) continue;
-    checkDType(op, name, tensor, 'float32');
-    checkShape(op, name, tensor, name === 'residual' ? given.x.shape : [cols]);
-  }
-  checkNumber(op, 'eps', eps, isNotNegative, 'a number, 0 or more');
+  wants: 'sum' | 'stats' | null,
+  given: Tensor,
+  gamma: Tensor | null,
+  beta: Tensor | null,
+  { eps = 1e-5, residual: added = null, axis = -1 }: LayerNormOptions,
+): { y: Tensor; sum: Tensor | null; mean: Tensor | null; rstd: Tensor | null } {
+  const device = checkDevice(op, { x: given }, { gamma, beta, residual: added });
+  checkDTypes(op, { x: given, gamma, beta, residual: added }, 'float32');
+  const first = checkAxis(op, axis, given.shape);
+  const normal = given.shape.slice(first);
+  if (gamma) checkShape(op, 'gamma', gamma, normal);
+  if (beta) checkShape(op, 'beta', beta, normal);
+  if (added) checkShape(op, 'residual', added, given.shape);
+  const cols = sizeOf(normal);
+  const rows = given.size / cols;
+  const measured = given.shape.map((size, d) => (d < first ? size : 1));
 
   return device.scope(() => {
-    const x = contiguous(given.x);
-    const residual = given.residual && contiguous(given.residual);
-    const { gamma, beta } = given;
-    const inputs = [x, residual, gamma, beta];
-    const sum = residual !== null && (wantsSum || isDifferentiated(inputs)) ? device.empty(x.shape) : null;
-    const normed = device.empty(x.shape);
-    const mean = device.empty([rows]);
-    const rstd = device.empty([rows]);
-    device.emit('layerNorm', { x, residual, gamma, beta, sum, y: normed, mean, rstd, rows, cols, eps }, 8 * x.size);
-    const outputs = sum !== null && wantsSum ? [normed, sum] : [normed];
-    differentiableMany(outputs, inputs, ([dNormed, dSum]) => {
+    const x = contiguous(given);
+    const residual = added && contiguous(added);
+    const [weight, shift] = [gamma && contiguous(gamma), beta && contiguous(beta)];
+    const inputs = [x, residual, weight, shift];
+    const sum = residual !== null && (wants === 'sum' || isDifferentiated(inputs)) ? device.empty(x.shape) : null;
+    const y = device.empty(x.shape);
+    const mean = device.empty(measured);
+    const rstd = device.empty(measured);
+    const operands = { x, residual, gamma: weight, beta: shift, sum, y, mean, rstd, rows, cols, eps };
+    device.emit('layerNorm', operands, 8 * x.size);
+    const outputs = sum !== null && wants === 'sum' ? [y, sum] : [y];
+    const backward = ([dNormed, dSum]: (Tensor | null)[]) => {
       if (!dNormed) {
         for (const input of [x, residual]) if (dSum) passGrad(input, dSum);
         return;
@@ -100,8 +107,8 @@ function normalise(
       const dx = gradOf(x);
       // The same elements twice are added to one after the other.
       const dresidual = gradApart(residual, residual?.offset === x.offset ? null : x);
-      const dgamma = gradOf(gamma);
-      const dbeta = gradOf(beta);
+      const dgamma = gradOf(weight);
+      const dbeta = gradOf(shift);
       const partials = dgamma || dbeta ? device.empty([partialsOf(device, rows), 2, cols]) : null;
       device.emit(
         'layerNormBackward',
@@ -109,7 +116,7 @@ function normalise(
           dy: dNormed,
           dsum: dSum,
           sum: sum ?? x,
-          gamma,
+          gamma: weight,
           mean,
           rstd,
           dx: dx?.tensor,
@@ -125,7 +132,10 @@ function normalise(
       );
       addApart(dresidual);
       partials?.dispose();
-    });
-    return { sum: wantsSum ? sum : null, normed };
+    };
+    differentiableMany(outputs, inputs, backward, wants === 'stats' ? [mean, rstd] : []);
+    // Their own tensors, which the caller may dispose of before backward has read the values.
+    const stats = wants === 'stats' ? { mean: mean.detach(), rstd: rstd.detach() } : { mean: null, rstd: null };
+    return { y, sum: wants === 'sum' ? sum : null, ...stats };
   });
 }

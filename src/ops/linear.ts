@@ -5,7 +5,7 @@ import { lastOf, type Tensor } from '../core/tensor.js';
 import { type Activation, activationKind, checkActivation } from './activation.js';
 import { addApart, gradApart } from './backward.js';
 import { checkDropping, type DropoutOptions, dropout } from './dropout.js';
-import { product } from './matmul.js';
+import { emitProduct, product } from './product.js';
 import { broadcastGrad } from './reduce.js';
 
 export interface LinearOptions {
@@ -15,12 +15,14 @@ export interface LinearOptions {
   dropout?: DropoutOptions | null | undefined;
 }
 
+const kinds = { activation: 'any', dropout: 'any' } as const;
+
 /**
  * dropout(activation(x·w + b)): x [..., in], w [in, out] (PyTorch's transposed), b [out] or none, result [..., out].
  * Float32; all may be views. Throws ShapeError if the shapes do not fit, DTypeError, ArgumentError.
  */
 export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearOptions = {}): Tensor {
-  const { activation = 'none', dropout: dropping = null } = checkOptions('linear', options);
+  const { activation = 'none', dropout: dropping = null } = checkOptions('linear', options, kinds);
   const device = checkDevice('linear', { x, w }, { b });
   checkDType('linear', 'x', x, 'float32');
   checkDType('linear', 'w', w, 'float32');
@@ -48,32 +50,15 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearO
     const pre =
       isDifferentiated([x, w, b]) && activation !== 'none' && activation !== 'relu' ? device.empty(y.shape) : null;
     const { seed = 0, stream = 0, threshold = 0, scale: dropScale = 0 } = random ?? {};
-    const operands = {
-      a: x,
-      b: w,
-      bias: b,
-      c: y,
-      pre,
-      rows,
-      cols,
-      depth,
+    const layout = {
       transposeA: false,
       transposeB: false,
-      batch: 1,
-      aBatch: 0,
-      bBatch: 0,
-      cBatch: 0,
-      accumulate: 0,
       aStride: stride,
       bStride: w.rowStride,
       cStride: cols,
-      activation: kind,
-      seed,
-      stream,
-      threshold,
-      dropScale,
     };
-    device.emit('matmul', operands, 2 * rows * depth * cols);
+    const fused = { activation: kind, seed, stream, threshold, dropScale };
+    emitProduct(device, { a: x, b: w, bias: b, c: y, pre }, { rows, cols, depth }, layout, { fused });
     return differentiable(y, [x, w, b], (dy) => {
       const dz = activation === 'none' ? dy : device.empty(y.shape);
       if (dz !== dy) {

@@ -1,14 +1,5 @@
 import { accumulateBits, differentiable, gradOf } from '../core/autograd.js';
-import {
-  checkAxis,
-  checkDevice,
-  checkDType,
-  checkKnown,
-  checkNumber,
-  checkShape,
-  describeValue,
-  isNotNegative,
-} from '../core/check.js';
+import { checkAxis, checkDevice, checkDType, checkOptions, checkShape, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { sizeOf, type Tensor } from '../core/tensor.js';
 import { partialsOf } from './backward.js';
@@ -23,6 +14,8 @@ export interface RmsNormOptions {
   axis?: number | undefined;
 }
 
+const kinds = { eps: 'notNegative', offset: 'number', axis: 'any' } as const;
+
 /**
  * Divides the last dimension, or those from `axis` on, by their root mean square: (gamma + offset)·x / √(mean(x²) + eps)
  * (Zhang, Sennrich 2019, arXiv 1910.07467).
@@ -31,7 +24,7 @@ export interface RmsNormOptions {
  * is 1; the result has x's shape. Throws ShapeError, DTypeError; ArgumentError, also for an offset without a gamma.
  */
 export function rmsNorm(x: Tensor, gamma: Tensor | null = null, options: RmsNormOptions = {}): Tensor {
-  const { eps = 2 ** -23, offset = 0, axis = -1 } = checkKnown('rmsNorm', options, ['eps', 'offset', 'axis']);
+  const { eps = 2 ** -23, offset = 0, axis = -1 } = checkOptions('rmsNorm', options, kinds);
   const device = checkDevice('rmsNorm', { x }, { gamma });
   checkDType('rmsNorm', 'x', x, 'float32');
   const normal = x.shape.slice(checkAxis('rmsNorm', axis, x.shape));
@@ -39,8 +32,6 @@ export function rmsNorm(x: Tensor, gamma: Tensor | null = null, options: RmsNorm
     checkDType('rmsNorm', 'gamma', gamma, 'float32');
     checkShape('rmsNorm', 'gamma', gamma, normal);
   }
-  checkNumber('rmsNorm', 'eps', eps, isNotNegative, 'a number, 0 or more');
-  checkNumber('rmsNorm', 'offset', offset, Number.isFinite, 'a finite number');
   if (gamma === null && offset !== 0)
     throw new ArgumentError(`rmsNorm: offset is ${describeValue(offset)}, expected 0 where there is no gamma`);
 

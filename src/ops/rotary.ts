@@ -2,9 +2,8 @@ import { differentiable, gradOf } from '../core/autograd.js';
 import {
   checkDevice,
   checkDType,
-  checkKnown,
   checkNumber,
-  checkOneOf,
+  checkOptions,
   checkShape,
   describeShape,
   isWhole,
@@ -39,7 +38,7 @@ export interface RotaryOptions {
  */
 export function rotary(x: Tensor, positions: Tensor | null, table: Tensor, options: RotaryOptions = {}): Tensor {
   const device = checkDevice('rotary', positions === null ? { x, table } : { x, positions, table });
-  checkKnown('rotary', options, ['columns', 'headSize', 'layout']);
+  checkOptions('rotary', options, { columns: 'whole', headSize: 'whole', layout: layouts });
   const { rows, cols } = matrixOf(x);
   checkDType('rotary', 'x', x, 'float32');
   checkDType('rotary', 'table', table, 'float32');
@@ -60,7 +59,6 @@ export function rotary(x: Tensor, positions: Tensor | null, table: Tensor, optio
   checkNumber('rotary', 'headSize', headSize, isHead, `a whole number from ${width} to ${cols}`);
   const isHeads = (value: number) => isWhole(value) && value <= cols && value % headSize === 0;
   checkNumber('rotary', 'columns', columns, isHeads, `a multiple of ${headSize} up to ${cols}`);
-  checkOneOf('rotary', 'layout', layout, layouts);
 
   return device.scope(() => {
     const places = positions && contiguous(positions);
@@ -88,11 +86,10 @@ export function rotary(x: Tensor, positions: Tensor | null, table: Tensor, optio
  */
 export function rotaryTable(cos: Tensor, sin: Tensor, options: Pick<RotaryOptions, 'layout'> = {}): Tensor {
   const device = checkDevice('rotaryTable', { cos, sin });
-  const { layout = 'interleaved' } = checkKnown('rotaryTable', options, ['layout']);
+  const { layout = 'interleaved' } = checkOptions('rotaryTable', options, { layout: layouts });
   checkDType('rotaryTable', 'cos', cos, 'float32');
   checkDType('rotaryTable', 'sin', sin, 'float32');
   checkShape('rotaryTable', 'sin', sin, cos.shape);
-  checkOneOf('rotaryTable', 'layout', layout, layouts);
   const pairs = lastOf(cos.shape);
   const length = cos.size / pairs;
   // Features of a pair lie side by side, or half of what turns apart.

@@ -26,7 +26,7 @@ export function logSoftmax(x: Tensor, options: SoftmaxOptions = {}): Tensor {
 }
 
 function alongAxis(op: 'softmax' | 'logSoftmax', x: Tensor, options: SoftmaxOptions): Tensor {
-  const { axis = -1 } = checkOptions(op, options);
+  const { axis = -1 } = checkOptions(op, options, { axis: 'any' });
   const device = checkDevice(op, { x });
   checkDType(op, 'x', x, 'float32');
   const position = checkAxis(op, axis, x.shape);

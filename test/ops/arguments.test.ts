@@ -5,7 +5,8 @@ import { ArgumentError } from '../../src/index.js';
 import * as ops from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 
-const { add, addLayerNorm, attention, attentionWeights, concat, contiguous, crossEntropy, div, dropout } = ops;
+const { add, addLayerNorm, attention, attentionWeights, concat, contiguous, conv1d, conv2d, crossEntropy } = ops;
+const { div, dropout, layerNormWithStats, nllLoss } = ops;
 const { embedding, gather, gelu, layerNorm, linear, logSoftmax, matmul, mean, mul, pack, permute, relu } = ops;
 const { rmsNorm, rotary, rotaryTable, scale, sigmoid, silu, slice, softmax, split, sub, sum, tanh, transpose, unpack } =
   ops;
@@ -15,6 +16,7 @@ const x = device.zeros([2, 4]);
 const w = device.zeros([4, 4]);
 const v = device.zeros([4]);
 const batch = device.zeros([1, 2, 4]);
+const image = device.zeros([1, 2, 2, 4]);
 const ids = device.zeros([2], 'int32');
 
 /** Takes what no type allows. */
@@ -39,15 +41,19 @@ describe('options that are no object', () => {
     addLayerNorm: (o) => addLayerNorm(x, x, v, v, o),
     attention: (o) => attention(x, x, x, o),
     attentionWeights: (o) => attentionWeights(x, x, o),
+    conv1d: (o) => conv1d(batch, batch, null, o),
+    conv2d: (o) => conv2d(image, image, null, o),
     crossEntropy: (o) => crossEntropy(x, ids, o),
     dropout: (o) => dropout(x, o),
     embedding: (o) => embedding(w, ids, o),
     gelu: (o) => gelu(x, o),
     layerNorm: (o) => layerNorm(x, v, v, o),
+    layerNormWithStats: (o) => layerNormWithStats(x, v, v, o),
     linear: (o) => linear(x, w, v, o),
     logSoftmax: (o) => logSoftmax(x, o),
     matmul: (o) => matmul(x, w, o),
     mean: (o) => mean(x, o),
+    nllLoss: (o) => nllLoss(x, ids, o),
     rmsNorm: (o) => rmsNorm(x, v, o),
     rotary: (o) => rotary(x, ids, w, o),
     rotaryTable: (o) => rotaryTable(x, x, o),
@@ -77,6 +83,10 @@ describe('what is no tensor', () => {
     'attentionWeights k': (t) => attentionWeights(x, t),
     'concat part': (t) => concat([x, t]),
     contiguous: (t) => contiguous(t),
+    'conv1d x': (t) => conv1d(t, batch),
+    'conv1d w': (t) => conv1d(batch, t),
+    'conv2d x': (t) => conv2d(t, image),
+    'conv2d w': (t) => conv2d(image, t),
     'crossEntropy logits': (t) => crossEntropy(t, ids),
     'crossEntropy targets': (t) => crossEntropy(x, t),
     'div a': (t) => div(t, x),
@@ -88,12 +98,15 @@ describe('what is no tensor', () => {
     'gather rows': (t) => gather(x, t),
     gelu: (t) => gelu(t),
     layerNorm: (t) => layerNorm(t),
+    layerNormWithStats: (t) => layerNormWithStats(t),
     'linear x': (t) => linear(t, w),
     'linear w': (t) => linear(x, t),
     logSoftmax: (t) => logSoftmax(t),
     'matmul a': (t) => matmul(t, w),
     'matmul b': (t) => matmul(x, t),
     mean: (t) => mean(t),
+    'nllLoss logProbs': (t) => nllLoss(t, ids),
+    'nllLoss targets': (t) => nllLoss(x, t),
     'mul a': (t) => mul(t, x),
     pack: (t) => pack(t, [1, 1]),
     permute: (t) => permute(t, [1, 0]),
@@ -121,6 +134,10 @@ describe('what is no tensor', () => {
     'attention relativeBias': (relativeBias) => attention(x, x, x, { relativeBias }),
     'attention relativeKeys': (relativeKeys) => attention(x, x, x, { relativeKeys }),
     'attention relativeValues': (relativeValues) => attention(x, x, x, { relativeValues }),
+    'conv1d bias': (t) => conv1d(batch, batch, t),
+    'conv2d bias': (t) => conv2d(image, image, t),
+    'crossEntropy weight': (weight) => crossEntropy(x, ids, { weight }),
+    'nllLoss weight': (weight) => nllLoss(x, ids, { weight }),
     'embedding positions': (positions) => embedding(w, ids, { positions, positionIds: ids }),
     'layerNorm gamma': (t) => layerNorm(x, t),
     'layerNorm beta': (t) => layerNorm(x, v, t),
@@ -173,6 +190,7 @@ describe('numbers, choices and lists of another type', () => {
 
   const choices: Calls = {
     crossEntropy: (reduction) => crossEntropy(x, ids, { reduction }),
+    nllLoss: (reduction) => nllLoss(x, ids, { reduction }),
     gelu: (approximate) => gelu(x, { approximate }),
     linear: (activation) => linear(x, w, v, { activation }),
   };

@@ -1,7 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import { add, addLayerNorm, concat, layerNorm, mul, ShapeError, sum, type Tensor } from '../../src/index.js';
+import {
+  add,
+  addLayerNorm,
+  concat,
+  layerNorm,
+  layerNormWithStats,
+  mul,
+  ShapeError,
+  sum,
+  type Tensor,
+} from '../../src/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
-import type { Random } from '../random.js';
+import { type Random, sizeOf } from '../random.js';
 import { layerNorm as reference } from '../reference/norm.js';
 import { eachRow, elementwise, lastOf, type Reals, sum as sumOf } from '../reference/reals.js';
 
@@ -10,6 +20,7 @@ interface Sizes {
   readonly eps?: number;
   readonly scale?: number;
   readonly shift?: number;
+  readonly axis?: number;
 }
 
 const sizes: Sizes[] = [
@@ -19,13 +30,28 @@ const sizes: Sizes[] = [
   { shape: [5, 24], eps: 1e-12 },
   { shape: [5, 24], scale: 1e-3, shift: 10 },
 ];
+const several: Sizes[] = [
+  { shape: [3, 4, 5], axis: 1 },
+  { shape: [2, 3, 2, 9], axis: -2 },
+  { shape: [3, 40], axis: 0 },
+  { shape: [40, 1, 7], axis: 1 },
+];
 
-function inputsOf({ shape, scale = 1, shift = 0 }: Sizes, random: Random) {
+/** The dimensions that are normalised together. */
+const normalOf = ({ shape, axis = -1 }: Sizes) => shape.slice(axis);
+/** `x` with these as one. */
+const flat = ({ data }: Reals, given: Sizes): Reals => {
+  const cols = sizeOf(normalOf(given));
+  return { shape: [data.length / cols, cols], data };
+};
+
+function inputsOf(given: Sizes, random: Random) {
+  const { shape, scale = 1, shift = 0 } = given;
   const x = random.normal(shape, scale);
   x.data.forEach((value, i) => {
     x.data[i] = value + shift;
   });
-  return { x, gamma: random.normal([lastOf(shape)]), beta: random.normal([lastOf(shape)]) };
+  return { x, gamma: random.normal(normalOf(given)), beta: random.normal(normalOf(given)) };
 }
 
 const plus = (a: Reals, b: Reals) => elementwise(a, b, (left, right) => left + right);
@@ -42,13 +68,40 @@ function cancelling(s: Reals, { eps = 1e-5 }: Sizes): number {
 
 describeOp({
   name: 'layerNorm',
-  cases: sizes,
+  cases: [...sizes, ...several],
   inputs: inputsOf,
-  forward: ({ x, gamma, beta }, { eps }) => layerNorm(x, gamma, beta, { eps }),
-  reference: ({ x, gamma, beta }, { eps }) => reference(x, gamma, beta, eps),
+  forward: ({ x, gamma, beta }, { eps, axis }) => layerNorm(x, gamma, beta, { eps, axis }),
+  reference: ({ x, gamma, beta }, given) => ({
+    shape: x.shape,
+    data: reference(flat(x, given), gamma, beta, given.eps).data,
+  }),
   gradients: ['x', 'gamma', 'beta'],
-  tolerance: ({ shape }) => Math.max(...shape),
-  cancelling: ({ x }, given) => cancelling(x, given),
+  tolerance: (given) => Math.max(sizeOf(normalOf(given)), ...given.shape),
+  cancelling: ({ x }, given) => cancelling(flat(x, given), given),
+});
+
+/** Mean and inverse deviation of each row. */
+const measured = (x: Reals, eps = 1e-5) =>
+  eachRow(x, (row) => {
+    const mean = sumOf(row) / row.length;
+    const variance = sumOf(row, (value) => (value - mean) ** 2) / row.length;
+    return row.map((_, i) => (i === 0 ? mean : 1 / Math.sqrt(variance + eps)));
+  });
+
+describeOp({
+  name: 'layerNormWithStats',
+  cases: [{ shape: [3, 17] }, ...several],
+  inputs: (given: Sizes, random) => ({ x: random.normal(given.shape) }),
+  forward: ({ x }, { axis }) => {
+    const { mean, rstd } = layerNormWithStats(x, null, null, { axis });
+    return concat([mean.reshape(-1, 1), rstd.reshape(-1, 1)], 1);
+  },
+  reference({ x }, given) {
+    const rows = measured(flat(x, given));
+    const cols = lastOf(rows.shape);
+    return { shape: [rows.shape[0]!, 2], data: rows.data.filter((_, i) => i % cols < 2) };
+  },
+  tolerance: (given) => sizeOf(normalOf(given)),
 });
 
 describeOp({
@@ -194,5 +247,37 @@ describe('layerNorm', () => {
     );
     expect(() => layerNorm(x, null, null, { residual: device.zeros([3]) })).toThrow(/residual is \[3\]/);
     expect(() => layerNorm(x, null, null, { eps: -1 })).toThrow(/eps is -1/);
+  });
+});
+
+describe('layerNormWithStats', () => {
+  it('gives what layerNorm gives, and measures that may go before backward comes', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const values = Float32Array.from({ length: 60 }, (_, i) => Math.sin(i * i));
+    const [x, other] = [0, 1].map(() => device.tensor(values, [5, 3, 4], { requiresGrad: true }));
+    const { y, mean, rstd } = layerNormWithStats(x!, null, null, { axis: 1, eps: 0.1 });
+    expect([mean.shape, rstd.shape]).toEqual([
+      [5, 1, 1],
+      [5, 1, 1],
+    ]);
+    expect(mean.requiresGrad || rstd.requiresGrad).toBe(false);
+    mean.dispose();
+    rstd.dispose();
+    const expected = layerNorm(other!, null, null, { axis: 1, eps: 0.1 });
+    expect(await y.data()).toEqual(await expected.data());
+    const upstream = values.map((value) => value * value);
+    y.backward(upstream);
+    expected.backward(upstream);
+    expect(await x!.grad!.data()).toEqual(await other!.grad!.data());
+  });
+
+  it('names what does not fit', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const [x, gamma] = [device.zeros([2, 3, 4]), device.zeros([4])];
+    expect(() => layerNorm(x, gamma, null, { axis: 1 })).toThrow('layerNorm: gamma is [4], expected [3, 4]');
+    expect(() => layerNormWithStats(x, gamma, null, { axis: 3 })).toThrow(
+      'layerNormWithStats: axis 3 is not a dimension',
+    );
+    expect(() => layerNorm(x, gamma, null, { epsilon: 1 } as object)).toThrow('layerNorm: there is no option epsilon');
   });
 });

@@ -57,10 +57,24 @@ describeOp({
     { a: [2, 3, 2, 4, 5], b: [3, 1, 5, 6] },
     { a: [1, 4, 5], b: [1, 5, 1] },
     { a: [4, 20, 33], b: [4, 17, 33], transposeB: true },
+    // Vectors: a row on the left, a column on the right.
+    { a: [5], b: [5] },
+    { a: [5], b: [5, 3] },
+    { a: [5], b: [2, 4, 5, 3] },
+    { a: [3, 5], b: [5] },
+    { a: [2, 4, 3, 17], b: [17] },
+    { a: [17], b: [2, 3, 17], transposeB: true },
+    { a: [2, 5, 3], b: [5], transposeA: true },
   ] as Case[],
   inputs: ({ a, b }, random) => ({ a: random.normal(a), b: random.normal(b) }),
   forward: ({ a, b }, { transposeA, transposeB }) => matmul(a, b, { transposeA, transposeB }),
-  reference: ({ a, b }, options) => reference(a, b, options),
+  reference({ a, b }, options) {
+    const isVector = ({ shape }: { shape: readonly number[] }) => shape.length === 1;
+    const row = isVector(a) ? { shape: [1, a.data.length], data: a.data } : a;
+    const { shape, data } = reference(row, isVector(b) ? { shape: [b.data.length, 1], data: b.data } : b, options);
+    const rows = isVector(a) ? [] : shape.slice(-2, -1);
+    return { shape: [...shape.slice(0, -2), ...rows, ...(isVector(b) ? [] : shape.slice(-1))], data };
+  },
   gradients: ['a', 'b'],
   tolerance: longestSum,
 });
@@ -162,7 +176,12 @@ describe('matmul', () => {
     );
     expect(() => matmul(zeros(2, 3), zeros(3, 5), { transposeA: true })).toThrow('a is [2, 3] transposed');
     expect(() => matmul(zeros(2, 4, 3), zeros(3, 3, 5))).toThrow(ShapeError);
-    expect(() => matmul(zeros(3), zeros(3, 5))).toThrow('a is [3], expected a matrix or a batch');
+    expect(() => matmul(zeros(), zeros(3, 5))).toThrow('a is [], expected a vector, a matrix or a batch');
+    expect(() => matmul(zeros(4), zeros(3, 5))).toThrow(ShapeError);
+    expect(() => matmul(zeros(3), zeros(3, 5), { transposeA: true })).toThrow(
+      'matmul: a is [3]: transposeA is for matrices',
+    );
+    expect(() => matmul(zeros(2, 3), zeros(3, 5), { transposeC: true } as object)).toThrow('no option transposeC');
     expect(() => matmul(zeros(2, 3), device.zeros([3, 5], 'int32'))).toThrow(DTypeError);
     const other = await createDevice({ threads: 1 });
     expect(() => matmul(zeros(2, 3), other.zeros([3, 5]))).toThrow(DeviceError);

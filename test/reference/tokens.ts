@@ -8,23 +8,39 @@ export function embedding(table: Reals, ids: Reals<Int32Array>, scale = 1): Real
   return build([...ids.shape, d], (i) => table.data[ids.data[Math.floor(i / d)]! * d + (i % d)]! * scale);
 }
 
+type LossOptions = Pick<CrossEntropyOptions, 'labelSmoothing' | 'ignoreIndex' | 'reduction'>;
+
 /**
- * −Σ wanted · log softmax(logits) of each target (0 if ignored), their sum, or their mean over targets that are not ignored;
- * a share `labelSmoothing` of what is wanted is spread evenly over all classes. logits [..., classes], targets [...].
+ * −Σ weight · wanted · log probability of each target (0 if ignored), their sum, or their mean over targets that are not
+ * ignored, each counted by its weight; a share `labelSmoothing` of what is wanted is spread evenly over all classes.
+ * logProbs [..., classes], targets [...], weight [classes].
  */
+export function nllLoss(
+  logProbs: Reals,
+  targets: Reals<Int32Array>,
+  { labelSmoothing = 0, ignoreIndex = -100, reduction = 'mean' }: LossOptions = {},
+  weight: Reals | null = null,
+): Reals {
+  const classes = lastOf(logProbs.shape);
+  const weightOf = (target: number) => weight?.data[target] ?? 1;
+  const losses = build(targets.shape, (row) => {
+    const ofRow = logProbs.data.subarray(row * classes, (row + 1) * classes);
+    const target = targets.data[row]!;
+    if (target === ignoreIndex) return 0;
+    const all = sum(ofRow.map((log, c) => log * weightOf(c)));
+    return -(1 - labelSmoothing) * weightOf(target) * ofRow[target]! - (labelSmoothing / classes) * all;
+  });
+  if (reduction === 'none') return losses;
+  const used = sum(Array.from(targets.data, (target) => (target === ignoreIndex ? 0 : weightOf(target))));
+  return { shape: [], data: Float64Array.of(sum(losses.data) / (reduction === 'sum' ? 1 : used)) };
+}
+
+/** The same of log softmax(logits). */
 export function crossEntropy(
   logits: Reals,
   targets: Reals<Int32Array>,
-  { labelSmoothing = 0, ignoreIndex = null, reduction = 'mean' }: CrossEntropyOptions = {},
+  options: LossOptions = {},
+  weight: Reals | null = null,
 ): Reals {
-  const classes = lastOf(logits.shape);
-  const logs = logSoftmax(logits).data;
-  const losses = build(targets.shape, (row) => {
-    const ofRow = logs.subarray(row * classes, (row + 1) * classes);
-    if (targets.data[row] === ignoreIndex) return 0;
-    return -(1 - labelSmoothing) * ofRow[targets.data[row]!]! - (labelSmoothing / classes) * sum(ofRow);
-  });
-  if (reduction === 'none') return losses;
-  const used = targets.data.filter((target) => target !== ignoreIndex).length;
-  return { shape: [], data: Float64Array.of(sum(losses.data) / (reduction === 'sum' ? 1 : used)) };
+  return nllLoss(logSoftmax(logits), targets, options, weight);
 }

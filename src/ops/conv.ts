@@ -1,0 +1,223 @@
+// Convolutions as matrix products: patches of the input, side by side in memory (im2col), times the weights.
+
+import { differentiable, gradOf } from '../core/autograd.js';
+import {
+  checkDevice,
+  checkDTypes,
+  checkOptions,
+  checkShape,
+  describeShape,
+  isCount,
+  isInt32,
+  isWhole,
+  type OptionKind,
+  type OptionRule,
+} from '../core/check.js';
+import type { Device } from '../core/device.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
+import { sizeOf } from '../core/shape.js';
+import type { Tensor } from '../core/tensor.js';
+import { add } from './binary.js';
+import { contiguous } from './contiguous.js';
+import { linear } from './linear.js';
+import { matmul } from './matmul.js';
+import { permute } from './move.js';
+
+/** Of conv1d one number, of conv2d one for both dimensions or [height, width]. */
+type Steps = number | readonly [number, number];
+
+interface ConvOptions<Size> {
+  /** From one output to the next. Default 1. */
+  stride?: Size | undefined;
+  /** Zeros that are added before and after the input. Default 0. */
+  padding?: Size | undefined;
+  /** From one tap of the weights to the next. Default 1. */
+  dilation?: Size | undefined;
+  /** Channels are cut into so many groups, which do not see each other; as many as channels: depthwise. Default 1. */
+  groups?: number | undefined;
+  /**
+   * Takes x as [B, T, C] or [B, H, W, C] and gives the result so: the layout in which tokens lie, and the faster one, as
+   * bias and product are one pass and patches are runs of channels. The weights stay as they are. Default: false.
+   */
+  channelsLast?: boolean | undefined;
+}
+
+export type Conv1dOptions = ConvOptions<number>;
+export type Conv2dOptions = ConvOptions<Steps>;
+
+/**
+ * Convolution over a sequence, as torch.nn.functional.conv1d:
+ * y[b, o, t] = bias[o] + Σ_c,i w[o, c, i]·x[b, c, t·stride + i·dilation - padding].
+ *
+ * `x` float32 [B, C, T]; `w` float32 [out, C / groups, k]; `bias` float32 [out] or null; the result is [B, out, T'] with
+ * T' = ⌊(T + 2·padding - dilation·(k - 1) - 1) / stride⌋ + 1. With `channelsLast`, x is [B, T, C] and the result
+ * [B, T', out]. Takes memory for the patches, k/stride times the input's, unless they lie in it side by side. Throws
+ * ShapeError, DTypeError, ArgumentError.
+ */
+export function conv1d(x: Tensor, w: Tensor, bias: Tensor | null = null, options: Conv1dOptions = {}): Tensor {
+  const rule = (kind: OptionRule) => kind;
+  return convolve('conv1d', 1, x, w, bias, checkOptions('conv1d', options, kindsOf(rule)));
+}
+
+/**
+ * Convolution over an image, as torch.nn.functional.conv2d: as `conv1d` in two dimensions.
+ *
+ * `x` float32 [B, C, H, W]; `w` float32 [out, C / groups, kh, kw]; `bias` float32 [out] or null; the result is
+ * [B, out, H', W']. With `channelsLast`, x is [B, H, W, C] and the result [B, H', W', out]: of patches that do not overlap
+ * (stride and kernel are one) the tokens of a vision Transformer. Takes memory for the patches, kh·kw/stride² times the
+ * input's. Throws ShapeError, DTypeError, ArgumentError.
+ */
+export function conv2d(x: Tensor, w: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
+  const isPair = (value: unknown): value is readonly unknown[] => Array.isArray(value) && value.length === 2;
+  const rule = ({ accepts, expected }: OptionRule) => ({
+    accepts: (value: unknown) => accepts(value) || (isPair(value) && value.every(accepts)),
+    expected: `${expected}, or two of them`,
+  });
+  return convolve('conv2d', 2, x, w, bias, checkOptions('conv2d', options, kindsOf(rule)));
+}
+
+function kindsOf(rule: (each: OptionRule) => OptionRule): { [Name in keyof Conv2dOptions]-?: OptionKind } {
+  const integer = (accepts: (value: number) => boolean, expected: string) =>
+    rule({ accepts: (value) => accepts(value as number) && isInt32(value as number), expected });
+  const count = integer(isCount, 'a positive integer');
+  const whole = integer(isWhole, 'an integer, 0 or more');
+  return { stride: count, padding: whole, dilation: count, groups: 'count', channelsLast: 'boolean' };
+}
+
+/** Height and width of everything; sequences are images of height 1. */
+interface Geometry {
+  readonly batch: number;
+  readonly channels: number;
+  readonly outChannels: number;
+  readonly groups: number;
+  readonly channelsLast: boolean;
+  readonly input: Pair;
+  readonly output: Pair;
+  readonly kernel: Pair;
+  readonly stride: Pair;
+  readonly padding: Pair;
+  readonly dilation: Pair;
+  /** The result's: [B, out, ...] or [B, ..., out]. */
+  readonly shape: readonly number[];
+}
+
+type Pair = readonly [height: number, width: number];
+
+function convolve(op: string, rank: 1 | 2, x: Tensor, w: Tensor, bias: Tensor | null, options: Conv2dOptions): Tensor {
+  const device = checkDevice(op, { x, w }, { bias });
+  checkDTypes(op, { x, w, bias }, 'float32');
+  const it = measure(op, rank, x, w, options);
+  if (bias) checkShape(op, 'bias', bias, [it.outChannels]);
+  return device.scope(() => {
+    const patches = patchesOf(device, contiguous(x), it);
+    const y = it.channelsLast ? productLast(patches, w, bias, it) : productFirst(patches, w, bias, it);
+    return y.reshape(it.shape);
+  });
+}
+
+function measure(op: string, rank: 1 | 2, x: Tensor, w: Tensor, options: Conv2dOptions): Geometry {
+  const { stride = 1, padding = 0, dilation = 1, groups = 1, channelsLast = false } = options;
+  const show = `x is ${describeShape(x.shape)}, w is ${describeShape(w.shape)}`;
+  const fail = (expected: string): never => {
+    throw new ShapeError(`${op}: ${show}: ${expected}`);
+  };
+  if (x.shape.length !== rank + 2 || w.shape.length !== rank + 2) {
+    const space = rank === 1 ? ['T', 'k'] : ['H, W', 'kh, kw'];
+    fail(
+      `expected x ${channelsLast ? `[B, ${space[0]}, C]` : `[B, C, ${space[0]}]`} and w [out, C / groups, ${space[1]}]`,
+    );
+  }
+  const batch = x.shape[0] as number;
+  const channels = x.shape.at(channelsLast ? -1 : 1) as number;
+  const [outChannels, perGroup] = w.shape as [number, number];
+  if (channels % groups !== 0 || outChannels % groups !== 0) {
+    throw new ArgumentError(
+      `${op}: groups is ${groups}, expected a divisor of ${channels} channels and ${outChannels}`,
+    );
+  }
+  if (perGroup !== channels / groups) {
+    fail(`of ${channels} channels in ${groups} groups, the second dimension of w must be ${channels / groups}`);
+  }
+  const space = x.shape.slice(channelsLast ? 1 : 2).slice(0, rank);
+  const pair = (of: readonly number[]) => (rank === 1 ? [1, of[0]] : of) as Pair;
+  const steps = (given: Steps, none: number): Pair =>
+    typeof given === 'number' ? [rank === 1 ? none : given, given] : given;
+  const [input, kernel] = [pair(space), pair(w.shape.slice(2))];
+  const [strides, paddings, dilations] = [steps(stride, 1), steps(padding, 0), steps(dilation, 1)];
+  const output = input.map((size, d) => {
+    const room = size + 2 * (paddings[d] as number) - (dilations[d] as number) * ((kernel[d] as number) - 1) - 1;
+    if (room < 0) fail(`with padding ${padding} the input is smaller than the kernel with dilation ${dilation}`);
+    return Math.floor(room / (strides[d] as number)) + 1;
+  }) as unknown as Pair;
+  const outSpace = rank === 1 ? [output[1]] : output;
+  const shape = channelsLast ? [batch, ...outSpace, outChannels] : [batch, outChannels, ...outSpace];
+  const sizes = { input, output, kernel, stride: strides, padding: paddings, dilation: dilations };
+  return { batch, channels, outChannels, groups, channelsLast, shape, ...sizes };
+}
+
+/**
+ * The patches of `x`: [B, C, kernel, output], or with channels last [groups, B, output, kernel, C / groups]; `x` itself
+ * where they lie in it so.
+ */
+function patchesOf(device: Device, x: Tensor, it: Geometry): Tensor {
+  const { batch, channels, groups, input, output, kernel, stride, padding, dilation } = it;
+  if (liesInPlace(it)) return x;
+  const sizes = {
+    batch,
+    channels,
+    height: input[0],
+    width: input[1],
+    outHeight: output[0],
+    outWidth: output[1],
+    kernelHeight: kernel[0],
+    kernelWidth: kernel[1],
+    strideHeight: stride[0],
+    strideWidth: stride[1],
+    padHeight: padding[0],
+    padWidth: padding[1],
+    dilationHeight: dilation[0],
+    dilationWidth: dilation[1],
+    groups,
+    channelsLast: it.channelsLast,
+  };
+  const patches = device.empty([batch * channels * sizeOf(kernel) * sizeOf(output)]);
+  device.emit('patches', { x, patches, ...sizes });
+  return differentiable(patches, [x], (dpatches) => {
+    const dx = gradOf(x);
+    if (!dx) return;
+    const operands = { dpatches, dx: dx.tensor, accumulate: dx.accumulate, ...sizes };
+    device.emit('patchesBackward', operands, patches.size);
+  });
+}
+
+/** Whether the patches of the input follow one another in it: of one tap each, or of a row's taps that do not overlap. */
+function liesInPlace({ channelsLast, groups, input, kernel, stride, padding, dilation }: Geometry): boolean {
+  const isWhole = padding.every((size) => size === 0) && kernel.every((size, d) => size === stride[d]);
+  if (!isWhole || (channelsLast && groups > 1)) return false;
+  if (sizeOf(kernel) === 1) return true;
+  return channelsLast && kernel[0] === 1 && dilation[1] === 1 && input[1] % kernel[1] === 0;
+}
+
+/** [B, out, output]: for each image and group, weights times patches. */
+function productFirst(patches: Tensor, w: Tensor, bias: Tensor | null, it: Geometry): Tensor {
+  const { batch, groups, channels, outChannels, kernel, output } = it;
+  const depth = (channels / groups) * sizeOf(kernel);
+  const weights = contiguous(w).reshape(groups, outChannels / groups, depth);
+  const columns = patches.reshape(batch, groups, depth, sizeOf(output));
+  const y = matmul(weights, columns).reshape(batch, outChannels, sizeOf(output));
+  return bias === null ? y : add(y, bias.reshape(outChannels, 1));
+}
+
+/** [B, output, out]: patches times weights. */
+function productLast(patches: Tensor, w: Tensor, bias: Tensor | null, it: Geometry): Tensor {
+  const { batch, groups, channels, outChannels, kernel, output } = it;
+  const [depth, perGroup] = [(channels / groups) * sizeOf(kernel), outChannels / groups];
+  const rows = batch * sizeOf(output);
+  // Taps before channels, as the patches have them.
+  const weights = contiguous(w).reshape(groups, perGroup, channels / groups, sizeOf(kernel));
+  const factor = permute(weights, [0, 3, 2, 1]).reshape(groups, depth, perGroup);
+  if (groups === 1) return linear(patches.reshape(rows, depth), factor.reshape(depth, perGroup), bias);
+  const y = matmul(patches.reshape(groups, rows, depth), factor); // [groups, rows, out / groups]
+  const joined = permute(y, [1, 0, 2]).reshape(rows, outChannels);
+  return bias === null ? joined : add(joined, bias);
+}

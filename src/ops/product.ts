@@ -1,0 +1,168 @@
+// The product of two factors, as one command or several: what matmul, linear and their gradients come down to.
+
+import type { GradientTarget } from '../core/autograd.js';
+import type { Device } from '../core/device.js';
+import type { Placed, Scalar } from '../core/operand.js';
+import { lastOf, type Shape, sizeOf, type Tensor } from '../core/tensor.js';
+import { beyond, broadcastSteps, dimensionsOf } from './broadcast.js';
+
+/** What takes part: c = a·b, and what a linear layer adds to it. */
+interface Matrices {
+  readonly a: Placed;
+  readonly b: Placed;
+  readonly c: Placed;
+  readonly bias?: Placed | null | undefined;
+  /** Receives the argument of the activation. */
+  readonly pre?: Placed | null | undefined;
+  /** Receives the column sums of b. */
+  readonly sums?: Placed | null | undefined;
+}
+
+/** Words between rows as they are stored, and which factors are stored transposed. */
+interface Layout {
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+  readonly aStride: number;
+  readonly bStride: number;
+  readonly cStride: number;
+}
+
+/** How many matrices, and words from each to the next; 0 where one serves all. */
+interface Batches {
+  readonly batch: number;
+  readonly aBatch: number;
+  readonly bBatch: number;
+  readonly cBatch: number;
+}
+
+/** Applied to the product before it is stored. */
+interface Fused {
+  /** Its number in commands. */
+  readonly activation: number;
+  readonly seed: number | Scalar;
+  readonly stream: number;
+  readonly threshold: number;
+  /** 0: nothing is dropped. */
+  readonly dropScale: number;
+}
+
+const ONE: Batches = { batch: 1, aBatch: 0, bBatch: 0, cBatch: 0 };
+const PLAIN: Fused = { activation: 0, seed: 0, stream: 0, threshold: 0, dropScale: 0 };
+
+/** Queues one command, whose parts native/kernels/matmul.h describes. */
+export function emitProduct(
+  device: Device,
+  { a, b, c, bias, pre, sums }: Matrices,
+  { rows, cols, depth }: { rows: number; cols: number; depth: number },
+  { transposeA, transposeB, aStride, bStride, cStride }: Layout,
+  { accumulate = 0, batches = ONE, fused = PLAIN }: { accumulate?: number; batches?: Batches; fused?: Fused },
+): void {
+  const { batch, aBatch, bBatch, cBatch } = batches;
+  const { activation, seed, stream, threshold, dropScale } = fused;
+  // All by name, once: where a literal is made of two spreads V8 takes the slow way, 10 µs and more.
+  const operands = {
+    a,
+    b,
+    bias,
+    c,
+    pre,
+    sums,
+    rows,
+    cols,
+    depth,
+    transposeA,
+    transposeB,
+    aStride,
+    bStride,
+    cStride,
+    batch,
+    aBatch,
+    bBatch,
+    cBatch,
+    accumulate,
+    activation,
+    seed,
+    stream,
+    threshold,
+    dropScale,
+  };
+  device.emit('matmul', operands, 2 * rows * cols * depth * batch);
+}
+
+/** A matrix, or a batch of them, and whether its transpose is meant. */
+export interface Factor {
+  readonly x: Tensor;
+  readonly transposed: boolean;
+}
+
+export function rowsOf({ x, transposed }: Factor): number {
+  return transposed ? lastOf(x.shape) : (x.shape.at(-2) as number);
+}
+
+export function colsOf({ x, transposed }: Factor): number {
+  return transposed ? (x.shape.at(-2) as number) : lastOf(x.shape);
+}
+
+/**
+ * Emits target (+)= left·right, and `sums` (+)= the column sums of a matrix `right`, where `left` is transposed. All
+ * three have `batch` for leading dimensions or broadcast to it; where the target does, as the gradient of a broadcast
+ * operand, products are added up.
+ */
+export function product(
+  left: Factor,
+  right: Factor,
+  target: GradientTarget,
+  batch: Shape,
+  sums: GradientTarget | null = null,
+): void {
+  const y = target.tensor;
+  let rows = rowsOf(left);
+  let depth = colsOf(left);
+  const cols = colsOf(right);
+  const stepsIn = (x: Tensor) => broadcastSteps(x, [...batch, ...x.shape.slice(-2)]).slice(0, -2);
+  const dimensions = dimensionsOf(batch, stepsIn(left.x), stepsIn(right.x), stepsIn(y)).map(({ size, steps }) => {
+    const [a, b, c] = steps as [number, number, number];
+    return { size, a, b, c };
+  });
+  // From the innermost on, what can be one matrix becomes one: taller if all share the right factor, a longer sum if
+  // the matrices of each factor follow one another along it.
+  const separate = dimensions.reverse().filter(({ size, a, b, c }) => {
+    if (b === 0 && !left.transposed && a === rows * left.x.rowStride && c === rows * y.rowStride) {
+      rows *= size;
+      return false;
+    }
+    const long = left.transposed && !right.transposed;
+    if (c === 0 && long && a === depth * left.x.rowStride && b === depth * right.x.rowStride) {
+      depth *= size;
+      return false;
+    }
+    return true;
+  });
+  const inner = separate.findIndex(({ c }) => c !== 0);
+  const [each] = inner < 0 ? [] : separate.splice(inner, 1);
+  const layout = {
+    transposeA: left.transposed,
+    transposeB: right.transposed,
+    aStride: left.x.rowStride,
+    bStride: right.x.rowStride,
+    cStride: y.rowStride,
+  };
+  const batches = { batch: each?.size ?? 1, aBatch: each?.a ?? 0, bBatch: each?.b ?? 0, cBatch: each?.c ?? 0 };
+  const count = sizeOf(separate.map(({ size }) => size));
+  for (let i = 0; i < count; i++) {
+    const from = { a: 0, b: 0, c: 0 };
+    let again = false; // whether an earlier command has written the same matrix
+    let rest = i;
+    for (const { size, ...steps } of separate) {
+      const index = rest % size;
+      rest = Math.floor(rest / size);
+      from.a += index * steps.a;
+      from.b += index * steps.b;
+      from.c += index * steps.c;
+      again ||= steps.c === 0 && index > 0;
+    }
+    const [a, b, c] = [beyond(left.x, from.a), beyond(right.x, from.b), beyond(y, from.c)];
+    const accumulate = Number(again || target.accumulate === 1) | ((sums?.accumulate ?? 0) << 1);
+    emitProduct(y.device, { a, b, c, sums: sums?.tensor }, { rows, cols, depth }, layout, { accumulate, batches });
+  }
+}
