@@ -5,6 +5,16 @@ import type { HubOptions } from '../src/pretrained/hub-options.js';
 
 type Options =
   | HubOptions
+  | simdformer.ArgOptions
+  | simdformer.BceWithLogitsOptions
+  | simdformer.ClampOptions
+  | simdformer.CosineSimilarityOptions
+  | simdformer.ElementLossOptions
+  | simdformer.KlDivOptions
+  | simdformer.NormOptions
+  | simdformer.SmoothL1LossOptions
+  | simdformer.TopKOptions
+  | simdformer.VarianceOptions
   | simdformer.AdamWOptions
   | simdformer.AttentionOptions
   | simdformer.AttentionValueOptions

@@ -1,10 +1,92 @@
 // Element-wise arithmetic with NumPy broadcasting. Gradients are sums over the broadcast dimensions: see reduce.h.
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/broadcast.h"
+#include "kernels/shared/elementary.h"
 #include "kernels/shared/results.h"
 
-// y[i] = a[i] ∘ b[i], ∘ by `kind`: 0 +, 1 −, 2 ×, 3 ÷. y is contiguous, n0 × … × n5; a and b have a step per dimension,
-// 0 where they are broadcast, and 0 or 1 in the last.
+namespace binary {
+
+// The operations on vectors l and r, and their names in the manifest. Words are float32 or, of those that end in Int,
+// int32, which vectors of floats carry unchanged. Comparisons give int32: 1 or 0.
+#define EACH_BINARY(X)                                                                    \
+  X(Add, "binary.add", l + r)                                                             \
+  X(Sub, "binary.sub", l - r)                                                             \
+  X(Mul, "binary.mul", l* r)                                                              \
+  X(Div, "binary.div", l / r)                                                             \
+  X(Minimum, "binary.minimum", l == l ? min(l, r) : l)                                    \
+  X(Maximum, "binary.maximum", l == l ? max(l, r) : l)                                    \
+  X(Pow, "binary.pow", pow(l, r))                                                         \
+  X(PowBase, "binary.powBase", r == splat(0.f) ? splat(0.f) : r * pow(l, r - splat(1.f))) \
+  X(PowExponent, "binary.powExponent", powExponent(l, r))                                 \
+  X(Share, "binary.share", l < r ? splat(0.f) : (l == r ? splat(.5f) : splat(1.f)))       \
+  X(Equal, "binary.equal", truth(l == r))                                                 \
+  X(NotEqual, "binary.notEqual", truth(l != r))                                           \
+  X(Less, "binary.less", truth(l < r))                                                    \
+  X(LessEqual, "binary.lessEqual", truth(l <= r))                                         \
+  X(AddInt, "binary.addInt", wrapped(bits(l) + bits(r)))                                  \
+  X(SubInt, "binary.subInt", wrapped(bits(l) - bits(r)))                                  \
+  X(MulInt, "binary.mulInt", wrapped(bits(l) * bits(r)))                                  \
+  X(MinimumInt, "binary.minimumInt", asInt(l) < asInt(r) ? l : r)                         \
+  X(MaximumInt, "binary.maximumInt", asInt(l) > asInt(r) ? l : r)                         \
+  X(EqualInt, "binary.equalInt", truth(asInt(l) == asInt(r)))                             \
+  X(NotEqualInt, "binary.notEqualInt", truth(asInt(l) != asInt(r)))                       \
+  X(LessInt, "binary.lessInt", truth(asInt(l) < asInt(r)))                                \
+  X(LessEqualInt, "binary.lessEqualInt", truth(asInt(l) <= asInt(r)))
+
+// The integers 1 and 0.
+template <class Mask>
+SIMD_INLINE Vf truth(Mask mask) {
+  return asFloat(mask ? splatInt(1) : splatInt(0));
+}
+
+// The words of integers as unsigned ones, which wrap around, and back.
+SIMD_INLINE Vu bits(Vf v) { return (Vu)asInt(v); }
+SIMD_INLINE Vf wrapped(Vu v) { return asFloat((Vi)v); }
+
+// ∂(l^r)/∂r = l^r·ln l, 0 where l is 0 and stays so.
+SIMD_INLINE Vf powExponent(Vf l, Vf r) {
+  const Vf slope = pow(l, r) * log(l);
+  return l == splat(0.f) ? (r >= splat(0.f) ? splat(0.f) : slope) : slope;
+}
+
+enum Kind : uint32_t {
+#define X(Operation, name, value) k##Operation,
+  EACH_BINARY(X)
+#undef X
+      kKinds
+};
+
+// Calls body with the operation, so that loops are compiled once for each.
+template <class Body>
+SIMD_INLINE void withOperation(uint32_t kind, const Body& body) {
+  switch (kind) {
+#define X(Operation, name, value) \
+  case k##Operation:              \
+    return body([](Vf l, Vf r) { return value; });
+    EACH_BINARY(X)
+#undef X
+    default:
+      return;
+  }
+}
+
+}  // namespace binary
+
+#define X(Operation, name, value) CONSTANT(name, binary::k##Operation)
+EACH_BINARY(X)
+#undef X
+#undef EACH_BINARY
+
+// `lanes` words of an operand along the last dimension, in which it may be broadcast: integers, too.
+SIMD_INLINE Vf wordsAt(const float* row, size_t c, size_t lanes, uint32_t step) {
+  if (step != 0) return loadLanes(row + c, lanes);
+  int32_t word;
+  memcpy(&word, row, sizeof word);
+  return asFloat(splatInt(word));
+}
+
+// y[i] = a[i] ∘ b[i], ∘ by `kind`. y is contiguous, n0 × … × n5; a and b have a step per dimension, 0 where they are
+// broadcast, and 0 or 1 in the last.
 struct Binary {
   static constexpr const char* name = "binary";
   static constexpr const char* signature =
@@ -15,7 +97,7 @@ struct Binary {
   uint32_t n[kRank], aStep[kRank], bStep[kRank];
 
   const char* check() const {
-    REQUIRE(kind < 4, "kind must be 0 to 3");
+    REQUIRE(kind < binary::kKinds, "unknown kind");
     REQUIRE(aStep[5] <= 1 && bStep[5] <= 1, "the last step of a and b must be 0 or 1");
     REQUIRE(y.covers(product(n, 0, kRank)), "y is smaller than its dimensions say");
     REQUIRE(reaches(a, n, aStep), "a is smaller than its dimensions and steps say");
@@ -34,8 +116,7 @@ struct Binary {
           const float* right = context.f32(b) + walk.at[1] + c0 * bStep[5];
           float* target = context.f32(y) + row * cols + c0;
           eachVector(c1 - c0, [&](size_t c, size_t lanes) {
-            const Vf l = aStep[5] != 0 ? loadLanes(left + c, lanes) : splat(*left);
-            const Vf r = bStep[5] != 0 ? loadLanes(right + c, lanes) : splat(*right);
+            const Vf l = wordsAt(left, c, lanes, aStep[5]), r = wordsAt(right, c, lanes, bStep[5]);
             storeResult<past()>(target + c, operation(l, r), lanes);
           });
         }
@@ -46,19 +127,50 @@ struct Binary {
   }
 
   void run(Context& context) const {
-    switch (kind) {
-      case 0:
-        return each(context, [](Vf l, Vf r) { return l + r; });
-      case 1:
-        return each(context, [](Vf l, Vf r) { return l - r; });
-      case 2:
-        return each(context, [](Vf l, Vf r) { return l * r; });
-      default:
-        return each(context, [](Vf l, Vf r) { return l / r; });
-    }
+    binary::withOperation(kind, [&](auto operation) { each(context, operation); });
   }
 };
 KERNEL(Binary)
+
+// y[i] = c[i] ≠ 0 ? a[i] : b[i], for int32 c and a, b and y all of one type. y is contiguous, n0 × … × n5; the others
+// have a step per dimension, 0 where they are broadcast, and 0 or 1 in the last.
+struct Where {
+  static constexpr const char* name = "where";
+  static constexpr const char* signature =
+      "in:c in:a in:b out:y u32:n0 u32:n1 u32:n2 u32:n3 u32:n4 u32:n5 u32:c0 u32:c1 u32:c2 u32:c3 u32:c4 u32:c5 "
+      "u32:a0 u32:a1 u32:a2 u32:a3 u32:a4 u32:a5 u32:b0 u32:b1 u32:b2 u32:b3 u32:b4 u32:b5";
+  Span c, a, b, y;
+  uint32_t n[kRank], cStep[kRank], aStep[kRank], bStep[kRank];
+
+  const char* check() const {
+    REQUIRE(cStep[5] <= 1 && aStep[5] <= 1 && bStep[5] <= 1, "the last step of c, a and b must be 0 or 1");
+    REQUIRE(y.covers(product(n, 0, kRank)), "y is smaller than its dimensions say");
+    REQUIRE(reaches(c, n, cStep), "c is smaller than its dimensions and steps say");
+    REQUIRE(reaches(a, n, aStep), "a is smaller than its dimensions and steps say");
+    REQUIRE(reaches(b, n, bStep), "b is smaller than its dimensions and steps say");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    const uint64_t rows = product(n, 0, 5), cols = n[5];
+    const auto block = [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
+      BroadcastWalk<3> walk(n, {cStep, aStep, bStep}, 0, 5, row);
+      for (; row < lastRow; ++row, walk.next()) {
+        const float* condition = context.f32(c) + walk.at[0] + c0 * cStep[5];
+        const float* left = context.f32(a) + walk.at[1] + c0 * aStep[5];
+        const float* right = context.f32(b) + walk.at[2] + c0 * bStep[5];
+        float* target = context.f32(y) + row * cols + c0;
+        eachVector(c1 - c0, [&](size_t i, size_t lanes) {
+          const Vf l = wordsAt(left, i, lanes, aStep[5]), r = wordsAt(right, i, lanes, bStep[5]);
+          const Vi chosen = asInt(wordsAt(condition, i, lanes, cStep[5]));
+          storeLanes(target + i, chosen != splatInt(0) ? l : r, lanes);
+        });
+      }
+    };
+    parallelBlocks(context.team, rows, cols, 16384, block);
+  }
+};
+KERNEL(Where)
 
 // y[r, c] = scale·x[r, c] + shift (+ y[r, c] if accumulate).
 struct Affine {

@@ -5,6 +5,8 @@ inline constexpr size_t kWidth = 1;
 using Vf = float;
 using Vi = int32_t;
 using Vu = uint32_t;
+using Vd = double;
+using Vl = int64_t;
 
 SIMD_INLINE Vf splat(float x) { return x; }
 SIMD_INLINE Vi splatInt(int32_t x) { return x; }
@@ -22,6 +24,20 @@ SIMD_INLINE Vf toFloat(Vi v) { return static_cast<float>(v); }
 SIMD_INLINE Vi toInt(Vf v) { return static_cast<int32_t>(v); }  // towards zero
 SIMD_INLINE Vu splatBits(uint32_t x) { return x; }
 SIMD_INLINE Vu laneNumbers() { return 0; }
+
+SIMD_INLINE Vd toDouble(Vf v) { return v; }
+SIMD_INLINE Vf toSingle(Vd v) { return static_cast<float>(v); }
+SIMD_INLINE Vd splatDouble(double x) { return x; }
+SIMD_INLINE Vl asLong(Vd v) {
+  Vl l;
+  memcpy(&l, &v, sizeof l);
+  return l;
+}
+SIMD_INLINE Vd asDouble(Vl v) {
+  Vd d;
+  memcpy(&d, &v, sizeof d);
+  return d;
+}
 
 SIMD_INLINE Vf fma(Vf a, Vf b, Vf c) { return a * b + c; }
 SIMD_INLINE Vf fused(Vf a, Vf b, Vf c) { return fma(a, b, c); }

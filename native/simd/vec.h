@@ -6,6 +6,8 @@
 //   splat splatInt splatBits          the same in all lanes
 //   asInt asFloat, toFloat toInt      the same bits; the same value (toInt: towards zero)
 //   laneNumbers()                     0, 1, 2, …
+//   Vd, Vl                            kWidth doubles and int64_t, more than one register: toDouble toSingle splatDouble
+//   asLong asDouble                   as those of floats
 //   fma(a, b, c)                      a * b + c, fused where the set can (the compiler contracts it,
 //   -ffp-contract=fast) fused(a, b, c)                    the same, fused by an intrinsic wherever the set can, for
 //   sums that must round alike

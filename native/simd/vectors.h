@@ -7,6 +7,8 @@
 typedef float Vf __attribute__((vector_size(kWidth * 4)));
 typedef int32_t Vi __attribute__((vector_size(kWidth * 4)));
 typedef uint32_t Vu __attribute__((vector_size(kWidth * 4)));
+typedef double Vd __attribute__((vector_size(kWidth * 8)));
+typedef int64_t Vl __attribute__((vector_size(kWidth * 8)));
 
 SIMD_INLINE Vf splat(float x) { return x - Vf{}; }
 SIMD_INLINE Vi splatInt(int32_t x) { return x - Vi{}; }
@@ -77,3 +79,9 @@ SIMD_INLINE void sumQuarters(const Vf (&rows)[kWidth], Vf (&sums)[kWidth / 4]) {
     sums[i] = interleave<0, 2>(a, b, all) + interleave<2, 2>(a, b, all);
   }
 }
+
+SIMD_INLINE Vd toDouble(Vf v) { return __builtin_convertvector(v, Vd); }
+SIMD_INLINE Vf toSingle(Vd v) { return __builtin_convertvector(v, Vf); }
+SIMD_INLINE Vd splatDouble(double x) { return x - Vd{}; }
+SIMD_INLINE Vl asLong(Vd v) { return (Vl)v; }
+SIMD_INLINE Vd asDouble(Vl v) { return (Vd)v; }

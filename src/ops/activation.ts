@@ -4,9 +4,26 @@ import type { Device } from '../core/device.js';
 import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 
-const activations = ['none', 'relu', 'gelu', 'gelu_tanh', 'silu', 'sigmoid', 'tanh'] as const;
+const activations = [
+  'none',
+  'relu',
+  'gelu',
+  'gelu_tanh',
+  'silu',
+  'sigmoid',
+  'tanh',
+  'quickGelu',
+  'hardSwish',
+  'mish',
+  'elu',
+  'leakyRelu',
+  'softplus',
+] as const;
 
-/** An activation that other ops fuse; `gelu` is the exact one, `gelu_tanh` its approximation by tanh. */
+/**
+ * An activation that other ops fuse; `gelu` is the exact one, `gelu_tanh` its approximation by tanh, `quickGelu` that by
+ * a sigmoid. Those with parameters have PyTorch's defaults.
+ */
 export type Activation = (typeof activations)[number];
 
 /** @internal Throws ArgumentError for another. */
@@ -79,4 +96,28 @@ export function tanh(x: Tensor): Tensor {
 /** 1 / (1 + e^-x), element by element. `x`: float32, any shape, which the result has, too. Throws DTypeError. */
 export function sigmoid(x: Tensor): Tensor {
   return activate('sigmoid', x, 'sigmoid');
+}
+
+/**
+ * x·sigmoid(1.702·x), an approximation of `gelu` (Hendrycks, Gimpel 2016, arXiv 1606.08415) that CLIP uses. `x`: float32,
+ * any shape, which the result has, too. Throws DTypeError.
+ */
+export function quickGelu(x: Tensor): Tensor {
+  return activate('quickGelu', x, 'quickGelu');
+}
+
+/**
+ * x·min(max(x + 3, 0), 6)/6 (Howard et al. 2019, arXiv 1905.02244), element by element. `x`: float32, any shape, which the
+ * result has, too. Throws DTypeError.
+ */
+export function hardSwish(x: Tensor): Tensor {
+  return activate('hardSwish', x, 'hardSwish');
+}
+
+/**
+ * x·tanh(ln(1 + e^x)) (Misra 2019, arXiv 1908.08681), element by element. `x`: float32, any shape, which the result has,
+ * too. Throws DTypeError.
+ */
+export function mish(x: Tensor): Tensor {
+  return activate('mish', x, 'mish');
 }

@@ -1,16 +1,21 @@
 import { differentiable, gradOf } from '../core/autograd.js';
-import { checkDevice, checkDType, checkNumber, isNotNaN, matrixOf } from '../core/check.js';
+import { checkDevice, checkDType, checkNumber, isInt32, isNotNaN, matrixOf } from '../core/check.js';
+import type { Device } from '../core/device.js';
 import { Scalar } from '../core/operand.js';
-import { Tensor } from '../core/tensor.js';
+import { type DType, type Shape, Tensor } from '../core/tensor.js';
 import { frozen } from './backward.js';
 import { broadcastOperands, broadcastShape, broadcastSteps, dimensionsOf } from './broadcast.js';
 import { broadcastGrad } from './reduce.js';
+import { powOfNumber } from './unary.js';
 
-/** The operand `kind` of the kernel. */
-const KINDS = { add: 0, sub: 1, mul: 2, div: 3 } as const;
+/** Operations that the kernel has for both types, under these names in the manifest; of int32 with Int behind. */
+type Either = 'add' | 'sub' | 'mul' | 'minimum' | 'maximum' | Comparison;
+type Comparison = 'equal' | 'notEqual' | 'less' | 'lessEqual';
+/** Those of float32 alone. */
+type OfFloats = 'div' | 'pow' | 'powBase' | 'powExponent' | 'share';
 
 /**
- * a + b with NumPy broadcasting. Float32; `b` may be a number. Throws ShapeError if the shapes do not broadcast, or
+ * a + b with NumPy broadcasting. Both float32, or both int32, which wraps around; `b` may be a number if `a` is float32. Throws ShapeError if the shapes do not broadcast, or
  * if more than six dimensions are left where neighbours that broadcast alike are one; DTypeError; ArgumentError if `b`
  * is NaN or neither a tensor nor a number.
  */
@@ -40,7 +45,7 @@ export function mul(a: Tensor, b: Tensor | number): Tensor {
   });
 }
 
-/** a / b element by element, correctly rounded; otherwise as `add`. */
+/** a / b element by element, correctly rounded, of float32; otherwise as `add`. */
 export function div(a: Tensor, b: Tensor | number): Tensor {
   if (!(b instanceof Tensor)) return divByNumber(a, checkOperand('div', b));
   const y = binary('div', a, b);
@@ -60,6 +65,11 @@ function divByNumber(a: Tensor, b: number): Tensor {
   return device.scope(() => div(a, device.full([], b)));
 }
 
+/** -x, element by element. `x`: float32, any shape, which the result has, too. Throws DTypeError. */
+export function neg(x: Tensor): Tensor {
+  return affine('neg', x, -1);
+}
+
 /**
  * x · factor. `x`: float32, any shape. A Scalar is read when this is called (for backward, too) or, in a recorded program,
  * when that runs. Throws DTypeError, ArgumentError if the factor is NaN.
@@ -69,20 +79,149 @@ export function scale(x: Tensor, factor: number | Scalar): Tensor {
   return affine('scale', x, factor);
 }
 
-function binary(op: keyof typeof KINDS, a: Tensor, b: Tensor): Tensor {
-  const device = checkDevice(op, { a, b });
-  checkDType(op, 'a', a, 'float32');
-  checkDType(op, 'b', b, 'float32');
-  const shape = broadcastShape(op, a.shape, b.shape);
-  const dimensions = dimensionsOf(shape, broadcastSteps(a, shape), broadcastSteps(b, shape));
-  // Vectors run along the last dimension, which a view of one column has not contiguous.
-  if (dimensions.at(-1)?.steps.some((step) => step > 1)) dimensions.push({ size: 1, steps: [0, 0] });
-  const y = device.empty(shape);
-  device.emit('binary', { a, b, y, kind: KINDS[op], ...broadcastOperands(op, device, dimensions, ['a', 'b']) }, y.size);
+/**
+ * The lesser of a and b, element by element; NaN where either is. The gradient goes to the lesser, half to each where they
+ * are equal, as in PyTorch. Types, shapes and errors as of `add`.
+ */
+export function minimum(a: Tensor, b: Tensor | number): Tensor {
+  return extremum('minimum', a, b);
+}
+
+/** The greater of a and b, as `minimum`. */
+export function maximum(a: Tensor, b: Tensor | number): Tensor {
+  return extremum('maximum', a, b);
+}
+
+function extremum(op: 'minimum' | 'maximum', a: Tensor, b: Tensor | number): Tensor {
+  return withOperand(op, a, b, (b) =>
+    differentiable(binary(op, a, b), [a, b], (dy) => {
+      const [lesser, greater] = op === 'maximum' ? [a, b] : [b, a];
+      if (a.requiresGrad) broadcastGrad(a, dy, binary(op, lesser, greater, 'share'));
+      if (b.requiresGrad) broadcastGrad(b, dy, binary(op, greater, lesser, 'share'));
+    }),
+  );
+}
+
+/**
+ * a to the power of b, element by element; 1 where b is 0 or a is 1, NaN where a is negative and b is not whole. Float32
+ * with NumPy broadcasting; `b` may be a number. The gradient of b is 0 where a is 0 and b is not negative. Throws ShapeError,
+ * DTypeError, ArgumentError.
+ */
+export function pow(a: Tensor, b: Tensor | number): Tensor {
+  if (!(b instanceof Tensor)) return powOfNumber(a, b);
+  return differentiable(binary('pow', a, b), [a, b], (dy) => {
+    if (a.requiresGrad) broadcastGrad(a, dy, binary('pow', a, b, 'powBase'));
+    if (b.requiresGrad) broadcastGrad(b, dy, binary('pow', a, b, 'powExponent'));
+  });
+}
+
+/**
+ * 1 where a = b, else 0: int32, as `where` takes it. No gradient. NaN equals nothing. Types, shapes and errors as of `add`,
+ * but that `b` may be a number beside int32, too: a 32-bit integer.
+ */
+export function equal(a: Tensor, b: Tensor | number): Tensor {
+  return compare('equal', 'equal', a, b);
+}
+
+/** 1 where a ≠ b, else 0; otherwise as `equal`. */
+export function notEqual(a: Tensor, b: Tensor | number): Tensor {
+  return compare('notEqual', 'notEqual', a, b);
+}
+
+/** 1 where a < b, else 0; otherwise as `equal`. */
+export function less(a: Tensor, b: Tensor | number): Tensor {
+  return compare('less', 'less', a, b);
+}
+
+/** 1 where a ≤ b, else 0; otherwise as `equal`. */
+export function lessEqual(a: Tensor, b: Tensor | number): Tensor {
+  return compare('lessEqual', 'lessEqual', a, b);
+}
+
+/** 1 where a > b, else 0; otherwise as `equal`. */
+export function greater(a: Tensor, b: Tensor | number): Tensor {
+  return compare('greater', 'less', a, b, true);
+}
+
+/** 1 where a ≥ b, else 0; otherwise as `equal`. */
+export function greaterEqual(a: Tensor, b: Tensor | number): Tensor {
+  return compare('greaterEqual', 'lessEqual', a, b, true);
+}
+
+function compare(op: string, kind: Comparison, a: Tensor, b: Tensor | number, swapped = false): Tensor {
+  return withOperand(op, a, b, (b) => (swapped ? binary(op, b, a, kind) : binary(op, a, b, kind)));
+}
+
+/**
+ * a where `condition` is not 0, else b, element by element. `condition` int32; a and b both float32 or both int32, or one
+ * of them a number; all three broadcast by NumPy's rule. A gradient passes to where it was taken from. Throws ShapeError,
+ * DTypeError, ArgumentError.
+ */
+export function where(condition: Tensor, a: Tensor | number, b: Tensor | number): Tensor {
+  const op = 'where';
+  const device = checkDevice(op, { condition });
+  checkDType(op, 'condition', condition, 'int32');
+  if (!(a instanceof Tensor)) {
+    const dtype = b instanceof Tensor ? b.dtype : 'float32';
+    return device.scope(() => where(condition, constantOf(op, 'a', device, dtype, a), b));
+  }
+  if (!(b instanceof Tensor)) return device.scope(() => where(condition, a, constantOf(op, 'b', device, a.dtype, b)));
+  checkDevice(op, { condition, a, b });
+  checkDType(op, 'b', b, a.dtype);
+  const shape = broadcastShape(op, condition.shape, broadcastShape(op, a.shape, b.shape));
+  const y = select(op, condition, a, b, shape);
+  const backward = (dy: Tensor) => {
+    const zero = device.zeros([]);
+    if (a.requiresGrad) broadcastGrad(a, select(op, condition, dy, zero, shape));
+    if (b.requiresGrad) broadcastGrad(b, select(op, condition, zero, dy, shape));
+  };
+  return differentiable(y, [a, b], backward, [condition]);
+}
+
+function select(op: string, c: Tensor, a: Tensor, b: Tensor, shape: Shape): Tensor {
+  const y = c.device.empty(shape, a.dtype);
+  const names = ['c', 'a', 'b'];
+  const walked = walk(op, shape, [c, a, b], names);
+  c.device.emit('where', { c, a, b, y, ...walked }, y.size);
   return y;
 }
 
-function checkOperand(op: keyof typeof KINDS, b: number): number {
+/** Operands that walk `shape`, to which `inputs` are broadcast. */
+function walk(op: string, shape: Shape, inputs: readonly Tensor[], names: readonly string[]): Record<string, number> {
+  const dimensions = dimensionsOf(shape, ...inputs.map((x) => broadcastSteps(x, shape)));
+  // Vectors run along the last dimension, which a view of one column has not contiguous.
+  if (dimensions.at(-1)?.steps.some((step) => step > 1)) dimensions.push({ size: 1, steps: names.map(() => 0) });
+  return broadcastOperands(op, (inputs[0] as Tensor).device, dimensions, names);
+}
+
+/** a ∘ b: `kind` of what both are, which is what `op` takes. */
+function binary(op: string, a: Tensor, b: Tensor, kind = op as Either | OfFloats): Tensor {
+  const device = checkDevice(op, { a, b });
+  const ofFloats = kind === 'div' || kind === 'pow' || a.dtype !== 'int32';
+  if (ofFloats) checkDType(op, 'a', a, 'float32');
+  checkDType(op, 'b', b, a.dtype);
+  const shape = broadcastShape(op, a.shape, b.shape);
+  const isComparison = kind === 'equal' || kind === 'notEqual' || kind === 'less' || kind === 'lessEqual';
+  const y = device.empty(shape, isComparison ? 'int32' : a.dtype);
+  const number = device.constant(`binary.${kind}${ofFloats ? '' : 'Int'}`);
+  device.emit('binary', { a, b, y, kind: number, ...walk(op, shape, [a, b], ['a', 'b']) }, y.size);
+  return y;
+}
+
+/** `use` of b, which is made a tensor if it is a number. */
+function withOperand(op: string, a: Tensor, b: Tensor | number, use: (b: Tensor) => Tensor): Tensor {
+  const device = checkDevice(op, { a });
+  return b instanceof Tensor ? use(b) : device.scope(() => use(constantOf(op, 'b', device, a.dtype, b)));
+}
+
+/** A number as a tensor of the type. */
+function constantOf(op: string, name: string, device: Device, dtype: DType, value: number): Tensor {
+  if (dtype === 'int32') checkNumber(op, name, value, isInt32, 'a 32-bit integer, as the other is int32');
+  else checkNumber(op, name, value, isNotNaN, 'a tensor or a number');
+  return device.full([], value, dtype);
+}
+
+function checkOperand(op: string, b: number): number {
   return checkNumber(op, 'b', b, isNotNaN, 'a tensor or a number');
 }
 

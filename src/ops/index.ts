@@ -1,10 +1,28 @@
 // What users call. The other files are for this package alone: broadcast, backward and those of attention's inputs have
 // no op of their own; those of kv-cache and top-k write into tensors that they are given, which no gradient could follow.
 
-export { type Activation, gelu, relu, sigmoid, silu, tanh } from './activation.js';
+export { type Activation, gelu, hardSwish, mish, quickGelu, relu, sigmoid, silu, tanh } from './activation.js';
 export { type AttentionOptions, type AttentionValueOptions, attention, type Lengths } from './attention.js';
 export { type AttentionWeightsOptions, attentionWeights } from './attention-weights.js';
-export { add, div, mul, scale, sub } from './binary.js';
+export { type ArgOptions, argmax, argmin, cumsum, max, min, type TopKOptions, topk } from './axis.js';
+export {
+  add,
+  div,
+  equal,
+  greater,
+  greaterEqual,
+  less,
+  lessEqual,
+  maximum,
+  minimum,
+  mul,
+  neg,
+  notEqual,
+  pow,
+  scale,
+  sub,
+  where,
+} from './binary.js';
 export { contiguous } from './contiguous.js';
 export { type Conv1dOptions, type Conv2dOptions, conv1d, conv2d } from './conv.js';
 export { type CrossEntropyOptions, crossEntropy, type NllLossOptions, nllLoss } from './cross-entropy.js';
@@ -12,9 +30,40 @@ export { type DropoutOptions, dropout } from './dropout.js';
 export { type EmbeddingOptions, embedding } from './embedding.js';
 export { addLayerNorm, type LayerNormOptions, layerNorm, layerNormWithStats } from './layer-norm.js';
 export { type LinearOptions, linear } from './linear.js';
+export {
+  type BceWithLogitsOptions,
+  bceWithLogits,
+  type CosineSimilarityOptions,
+  cosineSimilarity,
+  type ElementLossOptions,
+  type KlDivOptions,
+  klDiv,
+  l1Loss,
+  mseLoss,
+  type SmoothL1LossOptions,
+  smoothL1Loss,
+} from './losses.js';
 export { type MatmulOptions, matmul } from './matmul.js';
 export { concat, gather, pack, permute, slice, split, transpose, unpack } from './move.js';
 export { mean, type ReduceOptions, sum } from './reduce.js';
 export { type RmsNormOptions, rmsNorm } from './rms-norm.js';
 export { type RotaryOptions, rotary, rotaryTable } from './rotary.js';
 export { logSoftmax, type SoftmaxOptions, softmax } from './softmax.js';
+export { type NormOptions, norm, std, type VarianceOptions, variance } from './statistics.js';
+export {
+  abs,
+  type ClampOptions,
+  clamp,
+  cos,
+  elu,
+  exp,
+  floor,
+  leakyRelu,
+  log,
+  round,
+  rsqrt,
+  sign,
+  sin,
+  softplus,
+  sqrt,
+} from './unary.js';

@@ -26,14 +26,12 @@ export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
 }
 
 function reduce(op: string, x: Tensor, options: ReduceOptions, weigh: (count: number) => number): Tensor {
-  const { axis, keepDims = false } = checkOptions(op, options);
+  const { axis, keepDims = false } = checkOptions(op, options, { axis: 'any', keepDims: 'boolean' });
   const device = checkDevice(op, { x });
   checkDType(op, 'x', x, 'float32');
-  const axes = axis === undefined ? x.shape.map((_, d) => d) : [axis].flat().map((a) => checkAxis(op, a, x.shape));
-  if (new Set(axes).size < axes.length)
-    throw new ArgumentError(`${op}: axis [${axes.join(', ')}] names a dimension twice`);
-  const kept = x.shape.map((size, d) => (axes.includes(d) ? 1 : size));
-  const y = device.empty(keepDims ? kept : x.shape.filter((_, d) => !axes.includes(d)));
+  const axes = checkAxes(op, axis, x.shape);
+  const kept = withoutAxes(x.shape, axes, true);
+  const y = device.empty(withoutAxes(x.shape, axes, keepDims));
   const scale = weigh(x.size / y.size);
   const wide = y.reshape(kept);
   sumInto(op, { tensor: wide, accumulate: 0 }, x.shape, x, null, scale);
@@ -42,6 +40,21 @@ function reduce(op: string, x: Tensor, options: ReduceOptions, weigh: (count: nu
     const dx = gradOf(x);
     if (dx) sumInto('backward', dx, x.shape, dy.reshape(kept), null, scale);
   });
+}
+
+/** The positions of the dimensions that an op reduces, all by default, in their order. */
+export function checkAxes(op: string, axis: ReduceOptions['axis'], shape: Shape): number[] {
+  if (axis === undefined) return shape.map((_, d) => d);
+  const axes = [axis].flat().map((a) => checkAxis(op, a, shape));
+  if (new Set(axes).size < axes.length)
+    throw new ArgumentError(`${op}: axis [${axes.join(', ')}] names a dimension twice`);
+  return axes.sort((a, b) => a - b);
+}
+
+/** The shape once these dimensions are reduced. */
+export function withoutAxes(shape: Shape, axes: readonly number[], keepDims: boolean): Shape {
+  if (!keepDims) return shape.filter((_, d) => !axes.includes(d));
+  return shape.map((size, d) => (axes.includes(d) ? 1 : size));
 }
 
 /** Adds `scale`·`dy`·`w` to the gradient of `x`, summed over the dimensions where `x` was broadcast to `dy`. */

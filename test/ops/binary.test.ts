@@ -1,7 +1,27 @@
 import { describe, expect, it } from 'vitest';
-import { add, div, mul, Scalar, ShapeError, scale, sub, sum, type Tensor } from '../../src/index.js';
+import {
+  add,
+  div,
+  equal,
+  greater,
+  greaterEqual,
+  less,
+  lessEqual,
+  maximum,
+  minimum,
+  mul,
+  notEqual,
+  pow,
+  Scalar,
+  ShapeError,
+  scale,
+  sub,
+  sum,
+  type Tensor,
+  where,
+} from '../../src/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
-import { broadcastIndex, elementwise, type Reals } from '../reference/reals.js';
+import { broadcastIndex, build, elementwise, type Reals } from '../reference/reals.js';
 
 const shapes: [readonly number[], readonly number[]][] = [
   ...edges().map((n): [number[], number[]] => [
@@ -55,6 +75,120 @@ for (const [name, [op, f]] of Object.entries(operations)) {
     tolerance: ({ a, b }) => Math.max(...a, ...b),
   });
 }
+
+const comparisons = {
+  equal: [equal, (a: number, b: number) => a === b],
+  notEqual: [notEqual, (a: number, b: number) => a !== b],
+  less: [less, (a: number, b: number) => a < b],
+  lessEqual: [lessEqual, (a: number, b: number) => a <= b],
+  greater: [greater, (a: number, b: number) => a > b],
+  greaterEqual: [greaterEqual, (a: number, b: number) => a >= b],
+} as const;
+
+for (const [name, [op, f]] of Object.entries(comparisons)) {
+  // Of halves, as they are where the reference's inputs are moved a little.
+  const truth = (a: Reals, b: Reals) => elementwise(a, b, (x, y) => Number(f(Math.round(2 * x), Math.round(2 * y))));
+  describeOp({
+    name,
+    cases: shapes.map(([a, b]) => ({ a, b })),
+    inputs: ({ a, b }, random) => {
+      const halves = (shape: readonly number[]) => {
+        const { data } = random.integers(shape, 4);
+        return { shape, data: Float32Array.from(data, (value) => value / 2) };
+      };
+      return { a: halves(a), b: halves(b) };
+    },
+    forward: ({ a, b }) => op(a, b),
+    reference: ({ a, b }) => truth(a, b),
+  });
+  describeOp({
+    name: `${name} of int32`,
+    cases: shapes.map(([a, b]) => ({ a, b })),
+    inputs: ({ a, b }, random) => ({ a: random.integers(a, 3), b: random.integers(b, 3) }),
+    forward: ({ a, b }) => op(a, b),
+    reference: ({ a, b }) => truth(a as never, b as never),
+  });
+}
+
+for (const [op, f] of [
+  [minimum, Math.min],
+  [maximum, Math.max],
+] as const) {
+  describeOp({
+    name: op.name,
+    cases: shapes.map(([a, b]) => ({ a, b })),
+    inputs: ({ a, b }, random) => ({ a: random.normal(a), b: random.normal(b) }),
+    forward: ({ a, b }) => op(a, b),
+    reference: ({ a, b }) => elementwise(a, b, f),
+    gradients: ['a', 'b'],
+    gradient({ a, b }, upstream) {
+      const { shape } = elementwise(a, b, f);
+      const share = (x: Reals, y: Reals) => {
+        const taken = elementwise(x, y, (p, q) => (p === q ? 0.5 : Number(f(p, q) === p)));
+        return { shape, data: taken.data.map((part, i) => part * upstream[i]!) };
+      };
+      return { a: sumTo(share(a, b), a), b: sumTo(share(b, a), b) };
+    },
+    tolerance: ({ a, b }) => Math.max(...a, ...b),
+  });
+}
+
+describeOp({
+  name: 'pow of tensors',
+  cases: shapes.map(([a, b]) => ({ a, b })),
+  inputs: ({ a, b }, random) => ({ a: random.uniform(a, 0.5, 3), b: random.uniform(b, -3, 3) }),
+  forward: ({ a, b }) => pow(a, b),
+  reference: ({ a, b }) => elementwise(a, b, Math.pow),
+  gradients: ['a', 'b'],
+  tolerance: ({ a, b }) => Math.max(...a, ...b),
+});
+
+describeOp({
+  name: 'where',
+  cases: shapes.flatMap(([a, b]) => [
+    { c: b, a, b },
+    { c: a, a: b, b: [] },
+  ]),
+  inputs: ({ c, a, b }, random) => ({ c: random.integers(c, 3), a: random.normal(a), b: random.normal(b) }),
+  forward: ({ c, a, b }) => where(c, a, b),
+  reference: ({ c, a, b }) => chosen(c, a, b),
+  gradients: ['a', 'b'],
+  tolerance: ({ c, a, b }) => Math.max(...c, ...a, ...b, 1),
+});
+
+function chosen(c: Reals<Int32Array>, a: Reals, b: Reals): Reals {
+  const both = elementwise(a, b, () => 0);
+  const { shape } = elementwise(c as never, both, () => 0);
+  const at = (x: Reals<Float64Array | Int32Array>, i: number) => x.data[broadcastIndex(x.shape, shape, i)]!;
+  return build(shape, (i) => (at(c, i) !== 0 ? at(a, i) : at(b, i)));
+}
+
+describe.each(isas)('%s int32', (isa) => {
+  const a = Int32Array.of(2 ** 31 - 1, -(2 ** 31), 0x7f800001, -1, 7, 0);
+  const b = Int32Array.of(1, -1, 0x7f800001, 5, -7, 0);
+  it.each([
+    ['add', add, (x: number, y: number) => (x + y) | 0],
+    ['sub', sub, (x: number, y: number) => (x - y) | 0],
+    ['mul', mul, Math.imul],
+    ['minimum', minimum, Math.min],
+    ['maximum', maximum, Math.max],
+  ] as const)('%s keeps every bit', async (_, op, f) => {
+    const device = await deviceFor(isa, 1);
+    const [x, y] = [device.tensor(a, [6]), device.tensor(b, [6])];
+    expect([...(await op(x, y).data())]).toEqual([...a].map((value, i) => f(value, b[i]!)));
+    const broadcast = op(x, y.rows(2, 3));
+    expect([...(await broadcast.data())]).toEqual([...a].map((value) => f(value, 0x7f800001)));
+  });
+
+  it('where and comparisons take numbers', async () => {
+    const device = await deviceFor(isa, 1);
+    const x = device.tensor(a, [6]);
+    expect([...(await greater(x, 0).data())]).toEqual([1, 0, 1, 0, 1, 0]);
+    expect([...(await where(less(x, 0), -5, x).data())]).toEqual([2 ** 31 - 1, -5, 0x7f800001, -5, 7, 0]);
+    expect(() => equal(x, 0.5)).toThrow('equal: b is 0.5, expected a 32-bit integer');
+    expect(() => div(x, x)).toThrow('div: a is int32, expected float32');
+  });
+});
 
 /** Sums over the dimensions where `like` was broadcast. */
 function sumTo(wide: Reals, like: Reals): Float64Array {

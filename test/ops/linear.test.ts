@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type Activation, ArgumentError, dropout, linear, mul, ShapeError, sum, type Tensor } from '../../src/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { Random } from '../random.js';
+import { activations as formulas } from '../reference/activation.js';
 import { linear as reference } from '../reference/matmul.js';
 
 interface Case {
@@ -11,7 +12,7 @@ interface Case {
   readonly activation?: Activation;
 }
 
-const activations: Activation[] = ['none', 'relu', 'gelu', 'gelu_tanh', 'silu', 'sigmoid', 'tanh'];
+const activations = Object.keys(formulas) as Activation[];
 
 describeOp({
   name: 'linear',

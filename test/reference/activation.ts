@@ -36,6 +36,12 @@ export const activations = {
   silu: (x: number) => x * sigmoid(x),
   tanh: (x: number) => Math.tanh(x),
   sigmoid,
+  quickGelu: (x: number) => x * sigmoid(1.702 * x),
+  hardSwish: (x: number) => (x * Math.min(Math.max(x + 3, 0), 6)) / 6,
+  mish: (x: number) => x * Math.tanh(Math.log1p(Math.exp(x))),
+  elu: (x: number) => (x > 0 ? x : Math.expm1(x)),
+  leakyRelu: (x: number) => (x > 0 ? x : 0.01 * x),
+  softplus: (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
 };
 
 export type Activation = keyof typeof activations;

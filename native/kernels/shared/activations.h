@@ -1,7 +1,23 @@
 // The activations y = f(x) and their derivatives on vectors, for the activation kernels and for whoever fuses them.
 #pragma once
+#include "kernels/shared/elementary.h"
 
-enum Activation : uint32_t { kNone, kRelu, kGelu, kGeluTanh, kSilu, kSigmoid, kTanh, kActivations };
+enum Activation : uint32_t {
+  kNone,
+  kRelu,
+  kGelu,
+  kGeluTanh,
+  kSilu,
+  kSigmoid,
+  kTanh,
+  kQuickGelu,
+  kHardSwish,
+  kMish,
+  kElu,
+  kLeakyRelu,
+  kSoftplus,
+  kActivations
+};
 CONSTANT("activation.none", kNone)
 CONSTANT("activation.relu", kRelu)
 CONSTANT("activation.gelu", kGelu)
@@ -9,6 +25,12 @@ CONSTANT("activation.gelu_tanh", kGeluTanh)
 CONSTANT("activation.silu", kSilu)
 CONSTANT("activation.sigmoid", kSigmoid)
 CONSTANT("activation.tanh", kTanh)
+CONSTANT("activation.quickGelu", kQuickGelu)
+CONSTANT("activation.hardSwish", kHardSwish)
+CONSTANT("activation.mish", kMish)
+CONSTANT("activation.elu", kElu)
+CONSTANT("activation.leakyRelu", kLeakyRelu)
+CONSTANT("activation.softplus", kSoftplus)
 
 // e^(-x²/2) with what GELU needs of it: u = |x| and the tail beyond it. Past 15 the tail is 0 in a float.
 struct Normal {
@@ -39,6 +61,43 @@ SIMD_INLINE Vf geluTanhArgument(Vf x) {
 
 SIMD_INLINE Vf clamp(Vf x, float limit) { return min(splat(limit), max(splat(-limit), x)); }  // NaN stays NaN
 
+// sigmoid(1.702·x), which x·Φ(x) is approximated by (Hendrycks, Gimpel 2016, arXiv 1606.08415).
+inline constexpr float kQuickGeluFactor = 1.702f;
+
+// x·min(max(x + 3, 0), 6)/6 (Howard et al. 2019, arXiv 1905.02244): the second factor.
+SIMD_INLINE Vf hardSigmoid(Vf x) { return min(splat(6.f), max(splat(0.f), x + splat(3.f))) * splat(1.f / 6); }
+
+// x·tanh(ln(1 + e^x)) (Misra 2019, arXiv 1908.08681): tanh is n / (n + 2) with n = e^x·(e^x + 2).
+struct Mish {
+  Vf e, n;
+};
+SIMD_INLINE Mish mishParts(Vf x) {
+  const Vf e = exp(min(splat(20.f), x));
+  return {e, e * (e + splat(2.f))};
+}
+
+// alpha·(e^x - 1) below 0 (Clevert et al. 2015, arXiv 1511.07289).
+SIMD_INLINE Vf elu(Vf x, Vf alpha) { return x > splat(0.f) ? x : alpha * expMinusOne(x); }
+SIMD_INLINE Vf eluSlope(Vf x, Vf alpha) { return x <= splat(0.f) ? alpha * exp(x) : splat(1.f); }
+
+// low·x below 0.
+SIMD_INLINE Vf leakyRelu(Vf x, Vf low) { return x > splat(0.f) ? x : low * x; }
+SIMD_INLINE Vf leakyReluSlope(Vf x, Vf low) { return x > splat(0.f) ? splat(1.f) : low; }
+
+// ln(1 + e^(beta·x)) / beta, x itself where beta·x > threshold.
+SIMD_INLINE Vf softplus(Vf x, Vf beta, Vf threshold) {
+  const Vf z = beta * x;
+  const Vf soft = (max(splat(0.f), z) + logOnePlus(exp(-absolute(z)))) / beta;
+  return z > threshold ? x : soft;
+}
+SIMD_INLINE Vf softplusSlope(Vf x, Vf beta, Vf threshold) {
+  const Vf z = beta * x;
+  return z > threshold ? splat(1.f) : logistic(z).s;
+}
+
+// What `elu`, `leakyRelu` and `softplus` are called with by default, and where they are fused.
+inline constexpr float kEluAlpha = 1, kLeakyReluSlope = .01f, kSoftplusBeta = 1, kSoftplusThreshold = 20;
+
 // f(x), NaN for NaN. Measured: gelu, geluTanh and silu within 1.2e-7·|x| (gelu within 2.1e-6 of itself down to x = -6),
 // sigmoid within 1.1e-7, tanh as in math.h.
 template <Activation kind>
@@ -52,6 +111,15 @@ SIMD_INLINE Vf activate(Vf x) {
   if constexpr (kind == kSilu) return x * logistic(x).s;
   if constexpr (kind == kSigmoid) return logistic(x).s;
   if constexpr (kind == kTanh) return tanh(x);
+  if constexpr (kind == kQuickGelu) return x * logistic(x * splat(kQuickGeluFactor)).s;
+  if constexpr (kind == kHardSwish) return x * hardSigmoid(x);
+  if constexpr (kind == kMish) {
+    const Mish m = mishParts(x);
+    return x * (m.n / (m.n + splat(2.f)));
+  }
+  if constexpr (kind == kElu) return elu(x, splat(kEluAlpha));
+  if constexpr (kind == kLeakyRelu) return leakyRelu(x, splat(kLeakyReluSlope));
+  if constexpr (kind == kSoftplus) return softplus(x, splat(kSoftplusBeta), splat(kSoftplusThreshold));
   return x;
 }
 
@@ -76,6 +144,23 @@ SIMD_INLINE Vf activationSlope(Vf x) {
   }
   if constexpr (kind == kSigmoid) return logistic(x).slope;
   if constexpr (kind == kTanh) return splat(4.f) * logistic(x + x).slope;  // tanh x = 2·sigmoid(2x) - 1
+  if constexpr (kind == kQuickGelu) {
+    const Logistic l = logistic(x * splat(kQuickGeluFactor));
+    return fma(clamp(x, 62.f) * splat(kQuickGeluFactor), l.slope, l.s);
+  }
+  if constexpr (kind == kHardSwish) {
+    const Vf inside = fma(x, splat(1.f / 3), splat(.5f));
+    return x < splat(3.f) ? (x > splat(-3.f) ? inside : splat(0.f)) : splat(1.f);
+  }
+  if constexpr (kind == kMish) {  // t + x·(1 - t²)·sigmoid(x), t = tanh(softplus(x))
+    const Mish m = mishParts(x);
+    const Vf below = splat(1.f) / (m.n + splat(2.f));
+    const Vf slope = splat(4.f) * m.e * below * ((m.e + splat(1.f)) * below);
+    return fma(clamp(x, 105.f), slope, m.n * below);
+  }
+  if constexpr (kind == kElu) return eluSlope(x, splat(kEluAlpha));
+  if constexpr (kind == kLeakyRelu) return leakyReluSlope(x, splat(kLeakyReluSlope));
+  if constexpr (kind == kSoftplus) return softplusSlope(x, splat(kSoftplusBeta), splat(kSoftplusThreshold));
   return splat(1.f);
 }
 
@@ -96,6 +181,18 @@ SIMD_INLINE void withActivation(uint32_t kind, const Body& body) {
       return body(std::integral_constant<Activation, kSigmoid>{});
     case kTanh:
       return body(std::integral_constant<Activation, kTanh>{});
+    case kQuickGelu:
+      return body(std::integral_constant<Activation, kQuickGelu>{});
+    case kHardSwish:
+      return body(std::integral_constant<Activation, kHardSwish>{});
+    case kMish:
+      return body(std::integral_constant<Activation, kMish>{});
+    case kElu:
+      return body(std::integral_constant<Activation, kElu>{});
+    case kLeakyRelu:
+      return body(std::integral_constant<Activation, kLeakyRelu>{});
+    case kSoftplus:
+      return body(std::integral_constant<Activation, kSoftplus>{});
     default:
       return body(std::integral_constant<Activation, kNone>{});
   }

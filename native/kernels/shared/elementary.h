@@ -1,0 +1,130 @@
+// Elementary functions beyond those of simd/math.h: powers and sines, which need doubles on their way, and the
+// exponential and the logarithm near 1.
+#pragma once
+
+inline constexpr double kRoundsDouble = 6755399441055744.0;  // 1.5·2⁵²: adding it rounds to an integer
+
+// a·x^(n-1) + … down to the constant, which comes last.
+template <size_t kTerms>
+SIMD_INLINE Vd polynomial(Vd x, const double (&terms)[kTerms]) {
+  Vd p = splatDouble(terms[0]);
+#pragma GCC unroll 16
+  for (size_t i = 1; i < kTerms; ++i) p = p * x + splatDouble(terms[i]);
+  return p;
+}
+
+// ln x for x ≥ 0, within 2⁻⁴² of itself: infinite at 0 and at infinity. x = 2^k·m with m in [√½, √2) as in log(), and
+// ln m = 2·artanh s, s = (m-1)/(m+1), by its series in s² ≤ 0.03.
+SIMD_INLINE Vd logInDouble(Vf x) {
+  const Vi subnormal = x < splat(1.17549435e-38f);
+  const Vf scaled = subnormal ? x * splat(8388608.f) : x;  // · 2²³
+  const Vi shifted = (asInt(scaled) & splatInt(0x7fffffff)) - splatInt(0x3f3504f3);
+  const Vd k = toDouble(toFloat((shifted >> 23) - (subnormal ? splatInt(23) : splatInt(0))));
+  const Vd m = toDouble(asFloat((shifted & splatInt(0x007fffff)) + splatInt(0x3f3504f3)));
+  const Vd s = (m - splatDouble(1)) / (m + splatDouble(1));
+  static constexpr double kSeries[] = {2. / 15, 2. / 13, 2. / 11, 2. / 9, 2. / 7, 2. / 5, 2. / 3, 2};
+  const Vd result = k * splatDouble(.693147180559945309) + s * polynomial(s * s, kSeries);
+  const Vd wide = toDouble(x), infinity = splatDouble(INFINITY);
+  return wide > splatDouble(0) ? (wide < infinity ? result : wide) : -infinity;
+}
+
+// e^t rounded to float, once: subnormals, too. t may be infinite, but not NaN.
+SIMD_INLINE Vf expOfDouble(Vd t) {
+  const Vd least = splatDouble(-110), most = splatDouble(90);
+  const Vd above = t > least ? t : least, held = above < most ? above : most;
+  const Vd shifted = held * splatDouble(1.44269504088896341) + splatDouble(kRoundsDouble);
+  const Vd r = held - (shifted - splatDouble(kRoundsDouble)) * splatDouble(.693147180559945309);
+  static constexpr double kSeries[] = {1. / 362880, 1. / 40320, 1. / 5040, 1. / 720, 1. / 120,
+                                       1. / 24,     1. / 6,     1. / 2,    1,        1};
+  return toSingle(asDouble(asLong(polynomial(r, kSeries)) + (asLong(shifted) << 52)));  // · 2^k, k in the low bits
+}
+
+// x^y within 0.6 ulp, with the special cases of C's pow(): 1 for y = 0 and for x = 1, even of NaN; NaN for a negative x
+// and a y that is not whole.
+SIMD_INLINE Vf pow(Vf x, Vf y) {
+  const Vf base = absolute(x), even = splat(16777216.f);  // from 2²⁴ on all floats are even
+  const Vf power = expOfDouble(toDouble(y) * logInDouble(base));
+  const Vf size = base == splat(1.f) ? base : power;
+  const Vf held = min(even, max(-even, y == y ? y : splat(0.f)));
+  const Vi whole = toInt(held);
+  const Vi negative = asInt(x) < splatInt(0);
+  const Vf odd = (whole & splatInt(1)) != splatInt(0) ? -size : size;
+  const Vf fraction = x == splat(0.f) ? size : (x == splat(-INFINITY) ? size : splat(NAN));
+  const Vf result = negative ? (toFloat(whole) == held ? odd : fraction) : size;
+  const Vf number = x == x ? (y == y ? result : y) : x;
+  return y == splat(0.f) ? splat(1.f) : (x == splat(1.f) ? x : number);
+}
+
+// sin and cos of x, within 1 ulp or 1e-7 for all x. x = r + quarters·π/2 with |r| ≤ π/4: in double, π/2 in two parts of
+// which the first has few enough bits that its multiples are exact. Huge x are left to the library.
+inline constexpr float kHugeAngle = 1.6e6f;
+struct Turned {
+  Vf r;
+  Vi quarters;
+};
+SIMD_INLINE Turned turned(Vf x) {
+  const Vd angle = toDouble(absolute(x) < splat(kHugeAngle) ? x : splat(0.f));
+  const Vd k = angle * splatDouble(.636619772367581343) + splatDouble(kRoundsDouble) - splatDouble(kRoundsDouble);
+  const Vd near = angle - k * splatDouble(1.57079632673412561417);
+  return {toSingle(near - k * splatDouble(6.07710050650619224932e-11)), toInt(toSingle(k))};
+}
+
+// sin(r + quarters·π/2), with polynomials of Cephes' sinf and cosf.
+SIMD_INLINE Vf sineOf(Vf r, Vi quarters) {
+  const Vf square = r * r;
+  static constexpr float kSine[] = {-1.9515295891e-4f, 8.3321608736e-3f, -1.6666654611e-1f};
+  static constexpr float kCosine[] = {2.443315711809948e-5f, -1.388731625493765e-3f, 4.166664568298827e-2f};
+  const Vf sine = fma(polynomial(square, kSine) * square, r, r);
+  const Vf cosine = fma(square * square, polynomial(square, kCosine), fma(square, splat(-.5f), splat(1.f)));
+  const Vf value = (quarters & splatInt(1)) != splatInt(0) ? cosine : sine;
+  return (quarters & splatInt(2)) != splatInt(0) ? -value : value;
+}
+
+// `result`, but f(x) by the library where x is huge, infinite or NaN.
+template <class Function>
+SIMD_INLINE Vf unlessHuge(Vf x, Vf result, const Function& f) {
+  float angles[kWidth], values[kWidth];
+  store(angles, x);
+  store(values, result);
+  for (size_t i = 0; i < kWidth; ++i)
+    if (!(std::fabs(angles[i]) < kHugeAngle)) values[i] = static_cast<float>(f(static_cast<double>(angles[i])));
+  return load(values);
+}
+
+SIMD_INLINE Vf sin(Vf x) {
+  const Turned t = turned(x);
+  const Vf result = x == splat(0.f) ? x : sineOf(t.r, t.quarters);
+  return unlessHuge(x, result, [](double angle) { return std::sin(angle); });
+}
+SIMD_INLINE Vf cos(Vf x) {
+  const Turned t = turned(x);
+  return unlessHuge(x, sineOf(t.r, t.quarters + splatInt(1)), [](double angle) { return std::cos(angle); });
+}
+
+// e^x - 1 for x ≤ 0, within 3 ulp: by its series near 0, where exp() would cancel.
+SIMD_INLINE Vf expMinusOne(Vf x) {
+  static constexpr float kSeries[] = {1.f / 40320, 1.f / 5040, 1.f / 720, 1.f / 120, 1.f / 24, 1.f / 6, .5f};
+  const Vf near = fma(polynomial(x, kSeries) * x, x, x);
+  return x > splat(-.5f) ? near : exp(x) - splat(1.f);
+}
+
+// ln(1 + e) for 0 ≤ e ≤ 1, within 2 ulp: what 1 + e loses to rounding is added again.
+SIMD_INLINE Vf logOnePlus(Vf e) {
+  const Vf whole = rounded(splat(1.f) + e);
+  return log(whole) + (e - (whole - splat(1.f))) / whole;
+}
+
+// The nearest integer, of two the even one; the greatest integer that is not above x. Floats from 2²³ on are whole.
+SIMD_INLINE Vf roundToEven(Vf x) {
+  const Vf magic = splat(8388608.f), size = absolute(x);
+  const Vf nearest = asFloat(asInt(rounded(size + magic) - magic) | (asInt(x) & splatInt(INT32_MIN)));
+  return size < magic ? nearest : x;
+}
+SIMD_INLINE Vf floor(Vf x) {
+  const Vf nearest = roundToEven(x);
+  return nearest > x ? nearest - splat(1.f) : nearest;
+}
+
+SIMD_INLINE Vf signOf(Vf x) {  // 0 for NaN, as PyTorch's
+  return (x > splat(0.f) ? splat(1.f) : splat(0.f)) - (x < splat(0.f) ? splat(1.f) : splat(0.f));
+}

@@ -1,0 +1,162 @@
+// What is done along an axis: extrema, running sums, the k best. native/kernels/axis.h computes it.
+
+import { accumulateBits, differentiable, gradOf } from '../core/autograd.js';
+import { checkAxis, checkDevice, checkDType, checkNumber, checkOptions, isCount } from '../core/check.js';
+import type { Device } from '../core/device.js';
+import { type Shape, sizeOf, type Tensor } from '../core/tensor.js';
+import { contiguous } from './contiguous.js';
+import { permute } from './move.js';
+import { checkAxes, type ReduceOptions, withoutAxes } from './reduce.js';
+
+/** Where neighbouring dimensions lie that are one axis to a kernel. */
+interface Axis {
+  readonly outer: number;
+  readonly count: number;
+  readonly inner: number;
+}
+
+/** Dimensions [first, last) of a contiguous tensor. */
+function axisOf(shape: Shape, first: number, last = first + 1): Axis {
+  return {
+    outer: sizeOf(shape.slice(0, first)),
+    count: sizeOf(shape.slice(first, last)),
+    inner: sizeOf(shape.slice(last)),
+  };
+}
+
+/** `x` so that `axes`, in their order, are one axis: moved to the end if they are no neighbours. */
+function together(x: Tensor, axes: readonly number[]): { input: Tensor; axis: Axis } {
+  const [first = x.shape.length] = axes;
+  if (axes.every((d, i) => d === first + i))
+    return { input: contiguous(x), axis: axisOf(x.shape, first, first + axes.length) };
+  const kept = x.shape.map((_, d) => d).filter((d) => !axes.includes(d));
+  const input = contiguous(permute(x, [...kept, ...axes]));
+  return { input, axis: axisOf(input.shape, kept.length, x.shape.length) };
+}
+
+function checkFloats(op: string, x: Tensor): Device {
+  const device = checkDevice(op, { x });
+  checkDType(op, 'x', x, 'float32');
+  return device;
+}
+
+/**
+ * The greatest element over dimensions, NaN if there is one: torch.amax. The gradient is spread evenly over the elements
+ * that are as great, as there, and is NaN for all if the result is. `x`: float32, any shape; the result is float32 of the
+ * dimensions that are left, [] by default. Throws DTypeError; ArgumentError for an axis that `x` lacks or that is named twice.
+ */
+export function max(x: Tensor, options: ReduceOptions = {}): Tensor {
+  return extremum('max', x, options, false);
+}
+
+/** The least element over dimensions, otherwise as `max`. */
+export function min(x: Tensor, options: ReduceOptions = {}): Tensor {
+  return extremum('min', x, options, true);
+}
+
+function extremum(op: string, x: Tensor, options: ReduceOptions, least: boolean): Tensor {
+  const { axis: given, keepDims = false } = checkOptions(op, options, { axis: 'any', keepDims: 'boolean' });
+  const device = checkFloats(op, x);
+  const axes = checkAxes(op, given, x.shape);
+  return device.scope(() => {
+    const { input, axis } = together(x, axes);
+    const y = device.empty(withoutAxes(x.shape, axes, keepDims));
+    device.emit('extremum', { x: input, values: y, ...axis, least }, x.size);
+    return differentiable(y, [input], (dy) => {
+      const dx = gradOf(input);
+      const operands = { dy, x: input, y, dx: dx?.tensor, ...axis, accumulate: accumulateBits(dx) };
+      device.emit('extremumBackward', operands, 2 * x.size);
+    });
+  });
+}
+
+export interface ArgOptions {
+  /** The dimension to search, negative ones counted from the end. Default: all, as if `x` were flat. */
+  axis?: number | undefined;
+  /** Keeps searched dimensions, with size 1. Default: false. */
+  keepDims?: boolean | undefined;
+}
+
+/**
+ * Where along a dimension the greatest element is: of equals the first, the first NaN if there is one. `x`: float32, any
+ * shape; the result is int32 of the dimensions that are left, without a gradient. Throws DTypeError, ArgumentError.
+ */
+export function argmax(x: Tensor, options: ArgOptions = {}): Tensor {
+  return place('argmax', x, options, false);
+}
+
+/** Where along a dimension the least element is; otherwise as `argmax`. */
+export function argmin(x: Tensor, options: ArgOptions = {}): Tensor {
+  return place('argmin', x, options, true);
+}
+
+function place(op: string, x: Tensor, options: ArgOptions, least: boolean): Tensor {
+  const { axis: given, keepDims = false } = checkOptions(op, options, { axis: 'integer', keepDims: 'boolean' });
+  const device = checkFloats(op, x);
+  const axes = checkAxes(op, given, x.shape);
+  return device.noGrad(() =>
+    device.scope(() => {
+      const { input, axis } = together(x, axes);
+      const ids = device.empty(withoutAxes(x.shape, axes, keepDims), 'int32');
+      device.emit('extremum', { x: input, ids, ...axis, least }, x.size);
+      return ids;
+    }),
+  );
+}
+
+/**
+ * Running sums along a dimension: y[i] = x[0] + … + x[i], added up in float64. `x`: float32, any shape but [], which the
+ * result has, too. `axis`: negative ones count from the end, default -1. Throws DTypeError, ArgumentError.
+ */
+export function cumsum(x: Tensor, options: { axis?: number | undefined } = {}): Tensor {
+  const { axis: given = -1 } = checkOptions('cumsum', options, { axis: 'integer' });
+  const device = checkFloats('cumsum', x);
+  const axis = axisOf(x.shape, checkAxis('cumsum', given, x.shape));
+  return device.scope(() => {
+    const input = contiguous(x);
+    const y = device.empty(x.shape);
+    device.emit('cumsum', { x: input, y, ...axis, reverse: false, accumulate: 0 }, x.size);
+    return differentiable(y, [input], (dy) => {
+      const dx = gradOf(input);
+      const operands = { x: dy, y: dx?.tensor, ...axis, reverse: true, accumulate: accumulateBits(dx) };
+      device.emit('cumsum', operands, x.size);
+    });
+  });
+}
+
+export interface TopKOptions {
+  /** The dimension to search, negative ones counted from the end. Default: -1. */
+  axis?: number | undefined;
+  /** The greatest elements (the default), or with false the least. */
+  largest?: boolean | undefined;
+  /** Whether they must come in order, the best first. Default: true; they do so in any case. */
+  sorted?: boolean | undefined;
+}
+
+/**
+ * The k best along a dimension: `values` float32 and `indices` int32, of x's shape with k in the place of that dimension.
+ * Of equals the first comes first; NaN counts as greater than all else, as in PyTorch. The gradient goes through the values.
+ * `x`: float32, any shape but []. Throws DTypeError; ArgumentError if k is not from 1 to the dimension's size.
+ */
+export function topk(x: Tensor, k: number, options: TopKOptions = {}): { values: Tensor; indices: Tensor } {
+  const kinds = { axis: 'integer', largest: 'boolean', sorted: 'boolean' } as const;
+  const { axis: given = -1, largest = true } = checkOptions('topk', options, kinds);
+  const device = checkFloats('topk', x);
+  const d = checkAxis('topk', given, x.shape);
+  const axis = axisOf(x.shape, d);
+  const most = Math.min(axis.count, device.constant('topKAlong.most'));
+  checkNumber('topk', 'k', k, (value) => isCount(value) && value <= most, `an integer from 1 to ${most}`);
+  const shape = x.shape.map((size, dimension) => (dimension === d ? k : size));
+  return device.scope(() => {
+    const input = contiguous(x);
+    const values = device.empty(shape);
+    const indices = device.empty(shape, 'int32');
+    device.emit('topKAlong', { x: input, values, ids: indices, ...axis, k, least: !largest }, x.size);
+    const backward = (dy: Tensor) => {
+      const dx = gradOf(input);
+      const operands = { dy, ids: indices, dx: dx?.tensor, ...axis, k, accumulate: accumulateBits(dx) };
+      device.emit('topKAlongBackward', operands, x.size);
+    };
+    return { values: differentiable(values, [input], backward, [indices]), indices };
+  });
+}

@@ -1,0 +1,150 @@
+// Losses of pairs of tensors, composed of other ops. Cross entropy has a file and kernels of its own.
+
+import { checkAxis, checkDevice, checkDTypes, checkOptions, checkShape, describeShape } from '../core/check.js';
+import { ShapeError } from '../core/errors.js';
+import { sameShape, type Tensor } from '../core/tensor.js';
+import { add, div, maximum, mul, scale, sub } from './binary.js';
+import { broadcastShape } from './broadcast.js';
+import { mean, sum } from './reduce.js';
+import { norm } from './statistics.js';
+import { abs, exp, softplus, unary } from './unary.js';
+
+const reductions = ['none', 'sum', 'mean'] as const;
+type Reduction = (typeof reductions)[number];
+
+export interface ElementLossOptions {
+  /** The mean over all elements (the default), their sum, or the loss of each element. */
+  reduction?: Reduction | undefined;
+}
+
+/** A loss of elements of `input` and `target`, float32 of one shape, reduced. */
+function lossOf(op: string, input: Tensor, target: Tensor, reduction: Reduction, each: () => Tensor): Tensor {
+  const device = checkDevice(op, { input, target });
+  checkDTypes(op, { input, target }, 'float32');
+  checkShape(op, 'target', target, input.shape);
+  return device.scope(() => reduce(each(), reduction));
+}
+
+function reduce(losses: Tensor, reduction: Reduction): Tensor {
+  if (reduction === 'none') return losses;
+  return reduction === 'sum' ? sum(losses) : mean(losses);
+}
+
+/**
+ * (input - target)². Both float32, of one shape; result [], or that shape with reduction 'none'. Both get gradients. Throws
+ * ShapeError, DTypeError, ArgumentError.
+ */
+export function mseLoss(input: Tensor, target: Tensor, options: ElementLossOptions = {}): Tensor {
+  const { reduction = 'mean' } = checkOptions('mseLoss', options, { reduction: reductions });
+  return lossOf('mseLoss', input, target, reduction, () => {
+    const difference = sub(input, target);
+    return mul(difference, difference);
+  });
+}
+
+/** |input - target|, whose slope where they are equal counts as 0; otherwise as `mseLoss`. */
+export function l1Loss(input: Tensor, target: Tensor, options: ElementLossOptions = {}): Tensor {
+  const { reduction = 'mean' } = checkOptions('l1Loss', options, { reduction: reductions });
+  return lossOf('l1Loss', input, target, reduction, () => abs(sub(input, target)));
+}
+
+export interface SmoothL1LossOptions extends ElementLossOptions {
+  /** The difference at which the square ends. 0 or more, default 1; 0 makes it `l1Loss`. */
+  beta?: number | undefined;
+}
+
+/** d²/(2·beta) where d = |input - target| is less than beta, d - beta/2 elsewhere; otherwise as `mseLoss`. */
+export function smoothL1Loss(input: Tensor, target: Tensor, options: SmoothL1LossOptions = {}): Tensor {
+  const kinds = { reduction: reductions, beta: 'notNegative' } as const;
+  const { reduction = 'mean', beta = 1 } = checkOptions('smoothL1Loss', options, kinds);
+  const each = () => unary('smoothL1Loss', 'smoothL1', sub(input, target), beta);
+  return lossOf('smoothL1Loss', input, target, reduction, each);
+}
+
+export interface BceWithLogitsOptions extends ElementLossOptions {
+  /** The factor of each element's loss; float32, broadcast to the logits. Default: 1. */
+  weight?: Tensor | null | undefined;
+  /** The factor of what targets of 1 cost; float32, broadcast to the logits, such as one per class. Default: 1. */
+  posWeight?: Tensor | null | undefined;
+}
+
+/**
+ * Binary cross entropy, -posWeight·t·ln σ(x) - (1 - t)·ln(1 - σ(x)), of logits x and targets t, probabilities from 0 to 1.
+ * Both float32, of one shape; result [], or that shape with reduction 'none'. All get gradients. Throws ShapeError,
+ * DTypeError, ArgumentError.
+ */
+export function bceWithLogits(logits: Tensor, targets: Tensor, options: BceWithLogitsOptions = {}): Tensor {
+  const op = 'bceWithLogits';
+  const kinds = { reduction: reductions, weight: 'any', posWeight: 'any' } as const;
+  const { reduction = 'mean', weight, posWeight } = checkOptions(op, options, kinds);
+  const device = checkDevice(op, { logits, targets }, { weight, posWeight });
+  checkDTypes(op, { logits, targets, weight: weight ?? null, posWeight: posWeight ?? null }, 'float32');
+  checkShape(op, 'targets', targets, logits.shape);
+  checkBroadcast(op, 'weight', weight, logits);
+  checkBroadcast(op, 'posWeight', posWeight, logits);
+  return device.scope(() => {
+    const positive = mul(targets, softplus(scale(logits, -1), { threshold: Number.MAX_VALUE }));
+    const negative = mul(add(scale(targets, -1), 1), softplus(logits, { threshold: Number.MAX_VALUE }));
+    const losses = add(posWeight ? mul(positive, posWeight) : positive, negative);
+    return reduce(weight ? mul(losses, weight) : losses, reduction);
+  });
+}
+
+function checkBroadcast(op: string, name: string, factor: Tensor | null | undefined, x: Tensor): void {
+  if (factor && !sameShape(broadcastShape(op, factor.shape, x.shape), x.shape)) {
+    const shapes = `${name} is ${describeShape(factor.shape)}, the logits ${describeShape(x.shape)}`;
+    throw new ShapeError(`${op}: ${shapes}: expected one that broadcasts to them`);
+  }
+}
+
+export interface KlDivOptions {
+  /**
+   * The mean over all elements (the default, as in PyTorch), their sum, the loss of each, or 'batchmean': the sum divided by
+   * the first dimension, which is the divergence's mean over a batch.
+   */
+  reduction?: Reduction | 'batchmean' | undefined;
+  /** Whether `target` has logarithms of probabilities, too. Default: false. */
+  logTarget?: boolean | undefined;
+}
+
+/**
+ * target·(ln target - input), whose sum is the Kullback–Leibler divergence of the distribution `target` from the one whose
+ * logarithms are `input`; 0 where the target is 0. Both float32, of one shape; result [], or that shape with reduction
+ * 'none'. Throws ShapeError, DTypeError, ArgumentError.
+ */
+export function klDiv(input: Tensor, target: Tensor, options: KlDivOptions = {}): Tensor {
+  const kinds = { reduction: [...reductions, 'batchmean'], logTarget: 'boolean' } as const;
+  const { reduction = 'mean', logTarget = false } = checkOptions('klDiv', options, kinds);
+  const each = () =>
+    logTarget ? mul(exp(target), sub(target, input)) : sub(unary('klDiv', 'xlogx', target), mul(target, input));
+  if (reduction !== 'batchmean') return lossOf('klDiv', input, target, reduction, each);
+  const device = checkDevice('klDiv', { input, target });
+  const [batch] = input.shape;
+  if (batch === undefined) throw new ShapeError("klDiv: input is [], expected a batch for reduction 'batchmean'");
+  return device.scope(() => div(lossOf('klDiv', input, target, 'sum', each), batch));
+}
+
+export interface CosineSimilarityOptions {
+  /** The dimension that holds the vectors, negative ones counted from the end. Default: 1, as in PyTorch. */
+  axis?: number | undefined;
+  /** What norms count at least. Positive, default 1e-8. */
+  eps?: number | undefined;
+}
+
+/**
+ * a·b / (max(|a|, eps)·max(|b|, eps)) of vectors along a dimension: their cosine. Both float32 of as many dimensions, whose
+ * others broadcast; the result lacks that dimension. Throws ShapeError, DTypeError, ArgumentError.
+ */
+export function cosineSimilarity(a: Tensor, b: Tensor, options: CosineSimilarityOptions = {}): Tensor {
+  const op = 'cosineSimilarity';
+  const { axis = 1, eps = 1e-8 } = checkOptions(op, options, { axis: 'integer', eps: 'positive' });
+  const device = checkDevice(op, { a, b });
+  checkDTypes(op, { a, b }, 'float32');
+  const d = checkAxis(op, axis, a.shape);
+  if (b.shape.length !== a.shape.length || a.shape[d] !== b.shape[d]) {
+    const shapes = `a is ${describeShape(a.shape)}, b is ${describeShape(b.shape)}`;
+    throw new ShapeError(`${op}: ${shapes}: expected as many dimensions, and vectors of one length`);
+  }
+  const length = (x: Tensor) => maximum(norm(x, { axis }), eps);
+  return device.scope(() => div(div(sum(mul(a, b), { axis }), length(a)), length(b)));
+}
