@@ -7,6 +7,7 @@ import { decodeImage } from '../../src/pretrained/processors/decode-image.js';
 import { Fft } from '../../src/pretrained/processors/fft.js';
 import { ImageProcessor, type RawImage } from '../../src/pretrained/processors/image.js';
 import { loadProcessor } from '../../src/pretrained/processors/load-processor.js';
+import { resample } from '../../src/pretrained/processors/resample.js';
 import { resize } from '../../src/pretrained/processors/resize.js';
 import { mixDown, readWav } from '../../src/pretrained/processors/wav.js';
 import { WhisperFeatureExtractor } from '../../src/pretrained/processors/whisper.js';
@@ -354,5 +355,44 @@ describe('readWav', () => {
     ];
     for (const file of wrong) expect(() => readWav(file)).toThrow(FormatError);
     expect(() => readWav('file.wav' as never)).toThrow(ArgumentError);
+  });
+});
+
+describe('resample', () => {
+  const tone = (hertz: number, rate: number, count: number) =>
+    Float32Array.from({ length: count }, (_, i) => Math.sin((2 * Math.PI * hertz * i) / rate + 1));
+  const rates = [
+    [8000, 16000],
+    [11025, 16000],
+    [22050, 16000],
+    [44100, 16000],
+    [48000, 16000],
+    [16000, 44100],
+    [47999, 16000],
+  ] as const;
+  it.each(rates)('keeps low tones and removes those that would fold, from %i to %i Hz', (from, to) => {
+    const half = Math.min(from, to) / 2;
+    const inner = (samples: Float32Array) => samples.subarray(200, -200); // both ends hear the silence beyond them
+    for (const hertz of [0, 0.1 * half, 0.5 * half, 0.9 * half]) {
+      const found = resample(tone(hertz, from, from / 10), from, to);
+      expect(found.length).toBe(Math.ceil(((from / 10) * to) / from));
+      // 100 dB of the window, and float32's rounding
+      expect(largestDifference(inner(found), inner(tone(hertz, to, found.length)))).toBeLessThan(3e-5);
+    }
+    if (from < to) return;
+    for (const hertz of [1.001 * half, Math.min(1.5 * half, from / 2)]) {
+      const found = resample(tone(hertz, from, from / 10), from, to);
+      expect(largestDifference(inner(found), new Float32Array(inner(found).length))).toBeLessThan(3e-5);
+    }
+  });
+
+  it('gives what it got at the same rate, and nothing of nothing', () => {
+    const samples = soundOf(10, 1);
+    expect(resample(samples, 16000, 16000)).toBe(samples);
+    expect(resample(new Float32Array(0), 8000, 16000).length).toBe(0);
+    expect(resample(Float32Array.of(1), 8000, 16000).length).toBe(2);
+    for (const rate of [0, -1, 1.5, Number.NaN, 2e6, '8000'])
+      expect(() => resample(samples, rate as number, 16000)).toThrow(ArgumentError);
+    expect(() => resample([1] as never, 8000, 16000)).toThrow(ArgumentError);
   });
 });
