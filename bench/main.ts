@@ -57,6 +57,19 @@ async function runOne(name: string, options: Options): Promise<void> {
   }
 }
 
+async function runAgainst(ref: string | undefined, options: Options): Promise<void> {
+  const { threads, quick = false, only = null } = options;
+  if (ref === undefined) return program.error('error: against what? npm run bench -- against <commit, branch or tag>');
+  const { against } = await import('./against.js');
+  try {
+    await against(ref, { threads, quick, only });
+  } catch (error) {
+    if (!(error instanceof BenchError)) throw error;
+    console.error(`against: ${error.message}`);
+    process.exitCode = 1;
+  }
+}
+
 /** Every benchmark in a process of its own, so that none meets what another one left. */
 function runAll(): void {
   const failed: string[] = [];
@@ -75,12 +88,15 @@ async function list(): Promise<string> {
   const lines = await Promise.all(
     Object.entries(benches).map(async ([name, load]) => `  ${name.padEnd(12)} ${(await load()).default.question}`),
   );
-  return `${lines.join('\n')}\n  ${'all'.padEnd(12)} Every one of them, one after the other.`;
+  lines.push(`  ${'all'.padEnd(12)} Every one of them, one after the other.`);
+  lines.push(`  ${'against'.padEnd(12)} Does another commit, as in \`against main\`, do the same in less time?`);
+  return lines.join('\n');
 }
 
 const program = new Command('npm run bench --')
   .description('Times simdformer beside other libraries, in turn, after checking that their answers agree.')
   .argument('[name]', 'the benchmark')
+  .argument('[ref]', 'the commit that `against` measures beside this tree')
   .option('--threads <n>', 'threads of every contestant', integer(1, MAX_THREADS), Math.min(2, availableParallelism()))
   .option('--only <regex>', 'rows whose names match', pattern)
   .option('--quick', 'few rounds, for a first look')
@@ -88,8 +104,10 @@ const program = new Command('npm run bench --')
   .addHelpText('after', `\nBenchmarks:\n${await list()}`)
   .showHelpAfterError('(--help tells more)')
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
-  .action(async (name: string | undefined, options: Options) => {
+  .action(async (name: string | undefined, ref: string | undefined, options: Options) => {
     if (name === undefined) return program.outputHelp();
+    if (name === 'against') return runAgainst(ref, options);
+    if (ref !== undefined) program.error(`error: '${name}' measures this tree alone; it takes no '${ref}'`);
     if (name === 'all') return runAll();
     if (!Object.hasOwn(benches, name)) {
       program.error(`error: there is no benchmark '${name}'; there are ${Object.keys(benches).join(', ')} and all`);

@@ -63,6 +63,7 @@ const withEngine = {
 /** What src/backend/native.ts is in a page's files, should Node load them. */
 const withoutAddon = `import { DeviceError } from '../core/errors.js';
 export const createNativeBackend = undefined;
+export const tellOfFallback = () => {};
 export async function loadAddon() {
   throw new DeviceError("the package's files for pages have no native addon");
 }`;

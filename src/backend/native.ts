@@ -43,8 +43,25 @@ export async function loadAddon(): Promise<Addon> {
   throw new DeviceError(
     `the native addon for ${process.platform}-${process.arch} did not load from ${reasons.join(', nor from ')}. ` +
       'Install with optional dependencies, of which one is the addon; or build it with `npm run build` in a clone, with ' +
-      '`npx node-gyp rebuild -C node_modules/simdformer/dist/addon` where it is installed (needs a C++20 compiler, make ' +
+      '`npx --yes node-gyp rebuild -C node_modules/simdformer/dist/addon` where it is installed (needs a C++20 compiler, make ' +
       'and Python 3); and leave simdformer out of bundles (external).',
+  );
+}
+
+/** How the addon is built where this module lies: in a clone, or where the package is installed. */
+const BUILD = /[\\/]node_modules[\\/]simdformer[\\/]/.test(import.meta.url ?? '')
+  ? 'npx --yes node-gyp rebuild -C node_modules/simdformer/dist/addon'
+  : 'npm run setup';
+
+let isTold = false;
+
+/** Says on stderr, once, that WebAssembly stands in for the addon, and how to build that. */
+export function tellOfFallback(): void {
+  if (isTold) return;
+  isTold = true;
+  console.warn(
+    `simdformer: the native addon did not load, so WebAssembly stands in, which is slower. To build the addon: ${BUILD} ` +
+      '(why: device.info.reason; silent with SIMDFORMER_QUIET=1 or createDevice({ quiet: true }))',
   );
 }
 

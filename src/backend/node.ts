@@ -19,7 +19,12 @@ export function nodeModule<T>(name: string): Promise<T> {
   return import(/* @vite-ignore */ /* webpackIgnore: true */ `node:${name}`) as Promise<T>;
 }
 
-/** An environment variable that is set and not empty. */
+/** An environment variable that is set and not empty; none of them are where the runtime forbids to look, as Deno may. */
 export function environment(name: string): string | undefined {
-  return (isNode && process.env[name]) || undefined;
+  if (!isNode) return undefined;
+  try {
+    return process.env[name] || undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -19,6 +19,11 @@ export interface DeviceOptions extends WasmOptions {
    * beside the calling thread anyway. Default false.
    */
   worker?: boolean | undefined;
+  /**
+   * Whether nothing is written to stderr where the addon does not load and WebAssembly stands in. Default: false, or true
+   * if `SIMDFORMER_QUIET` is 1.
+   */
+  quiet?: boolean | undefined;
 }
 
 /**
@@ -31,10 +36,12 @@ export async function createDevice(options: DeviceOptions = {}): Promise<Device>
   const {
     backend = environment('SIMDFORMER_BACKEND') ?? 'auto',
     worker = false,
+    quiet = environment('SIMDFORMER_QUIET') === '1',
     ...rest
   } = checkOptions('createDevice', options, {
     backend: 'any',
     worker: 'boolean',
+    quiet: 'boolean',
     threads: THREADS,
     isa: { accepts: (isa) => typeof isa === 'string', expected: 'the name of an instruction set' },
     wasmUrl: 'any',
@@ -45,7 +52,7 @@ export async function createDevice(options: DeviceOptions = {}): Promise<Device>
     case 'wasm':
       return openWasm(rest, worker);
     case 'auto':
-      return openBest(rest, worker);
+      return openBest(rest, worker, quiet);
     default:
       throw new ArgumentError(
         `createDevice: backend is ${describeValue(backend)}, expected 'auto', 'native' or 'wasm'`,
@@ -74,14 +81,16 @@ async function openWasm(options: WasmOptions, worker: boolean, reason?: string):
   return new EngineDevice(await create(options), reason);
 }
 
-async function openBest(options: WasmOptions, worker: boolean): Promise<Device> {
+async function openBest(options: WasmOptions, worker: boolean, quiet: boolean): Promise<Device> {
   if (!isNode) return openWasm(options, worker, NO_ADDON); // loading nothing that cannot be used
-  const { createNativeBackend, loadAddon } = await nativeModule();
+  const { createNativeBackend, loadAddon, tellOfFallback } = await nativeModule();
   let addon: Awaited<ReturnType<typeof loadAddon>>;
   try {
     addon = await loadAddon();
   } catch (error) {
-    return openWasm(options, worker, (error as Error).message);
+    const device = await openWasm(options, worker, (error as Error).message);
+    if (!quiet) tellOfFallback();
+    return device;
   }
   return new EngineDevice(createNativeBackend(addon, options));
 }

@@ -24,8 +24,23 @@ describe.runIf(folder)('the installed package in Node', () => {
     expect(info).toMatchObject({ backend: 'wasm', reason: error.message });
     expect(error.name).toBe('DeviceError');
     expect(error.message).toMatch(
-      /did not load from .*simdformer\.node: .*npx node-gyp rebuild -C node_modules\/simdformer\/dist\/addon/,
+      /did not load from .*simdformer\.node: .*npx --yes node-gyp rebuild -C node_modules\/simdformer\/dist\/addon/,
     );
+  });
+
+  it('says once on stderr that WebAssembly stands in, and how to build the addon, unless it is to be quiet', async () => {
+    const opened = (options: string) => `import { createDevice } from 'simdformer';
+      await createDevice(${options}); await createDevice(${options}); process.exit();`;
+    const told = async (text: string, env = {}) => {
+      const options = { cwd: folder as string, env: { ...process.env, ...env } };
+      return (await run(process.execPath, ['--input-type=module', '-e', text], options)).stderr;
+    };
+    expect(await told(opened('{ threads: 1 }'))).toMatch(
+      /^simdformer: .*npx --yes node-gyp rebuild -C node_modules\/simdformer\/dist\/addon .*\n$/,
+    );
+    expect(await told(opened('{ threads: 1 }'), { SIMDFORMER_QUIET: '1' })).toBe('');
+    expect(await told(opened('{ threads: 1, quiet: true }'))).toBe('');
+    expect(await told(opened(`{ threads: 1, backend: 'wasm' }`))).toBe('');
   });
 
   it('computes with the prebuilt addon of the package for this platform, if that loads', async () => {

@@ -51,6 +51,7 @@ describe.runIf(folder)('the installed package', () => {
     ['Node 24', paths?.node24, []],
     ['Bun', paths?.bun, []],
     ['Deno', paths?.deno, ['run', '--allow-read', '--allow-env', '--allow-sys']],
+    ['Deno, which may not see the environment', paths?.deno, ['run', '--allow-read']],
   ] as const)(
     '%s: to the bit where the instructions are the same, with threads and in a worker',
     async (_, path, args) => {

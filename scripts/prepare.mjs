@@ -1,0 +1,54 @@
+// npm's `prepare`: builds the package for whoever installs it from git, as `npm install github:<owner>/simdformer`: the files
+// for runtimes, the engine as WebAssembly where Emscripten is there, and the addon where a compiler is. An installation in
+// the repository itself, `npm ci`, finds nothing to do here: `npm test` and the other commands build what they need.
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Where npm was called: of a dependency from git, in the project that asked for it. */
+const { INIT_CWD } = process.env;
+if (INIT_CWD === undefined || `${resolve(INIT_CWD)}/`.startsWith(`${root}/`)) process.exit(0);
+
+/** Runs a script or a package's program in the repository; whether it succeeded. What it prints belongs to no result. */
+function node(...args) {
+  return spawnSync(process.execPath, args, { cwd: root, stdio: ['ignore', 2, 2] }).status === 0;
+}
+
+const program = (name) => {
+  const file = createRequire(import.meta.url).resolve(`${name}/package.json`);
+  return join(dirname(file), { typescript: 'bin/tsc', 'node-gyp': 'bin/node-gyp.js' }[name]);
+};
+
+function fail(message) {
+  console.error(`simdformer: ${message}`);
+  process.exit(1);
+}
+
+node('wasm/build.mjs', '--optional');
+const isBuilt =
+  node(program('typescript'), '-p', 'tsconfig.build.json') && node('scripts/node.mjs') && node('scripts/browser.mjs');
+if (!isBuilt) fail('the package could not be built, see above');
+
+// Where an installed package looks for an addon that was built here (src/backend/native.ts).
+const addon = join(root, 'dist/addon');
+const headers = dirname(dirname(process.execPath));
+const nodedir = existsSync(join(headers, 'include/node/node_api.h')) ? [`--nodedir=${headers}`] : [];
+const hasAddon = node(program('node-gyp'), 'rebuild', '-C', addon, '--jobs=max', '--loglevel=error', ...nodedir);
+if (hasAddon) {
+  const kept = join(root, 'build/prepared.node');
+  mkdirSync(dirname(kept), { recursive: true });
+  cpSync(join(addon, 'build/Release/simdformer.node'), kept);
+  rmSync(join(addon, 'build'), { recursive: true });
+  mkdirSync(join(addon, 'build/Release'), { recursive: true });
+  cpSync(kept, join(addon, 'build/Release/simdformer.node'));
+}
+if (!hasAddon && !existsSync(join(root, 'wasm/dist/simd128.wasm'))) {
+  fail(
+    'neither the addon nor its WebAssembly could be built: install a C++20 compiler (GCC ≥ 12 or Clang ≥ 15), make and ' +
+      'Python 3, or Emscripten',
+  );
+}
