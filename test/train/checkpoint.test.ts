@@ -178,7 +178,13 @@ describe('a checkpoint', () => {
     const model = smallModel(device);
     const rest = await fit(model, examples, { ...options, steps: 6, resume: true });
     expect(first.validations.map(({ metrics }) => metrics.wer)).toEqual([Infinity, 5, Number.NaN]);
-    expect(rest).toEqual({ step: 4, reason: 'early', losses: [expect.any(Number)], validations: rest.validations });
+    expect(rest).toEqual({
+      step: 4,
+      reason: 'early',
+      losses: [expect.any(Number)],
+      skipped: 0,
+      validations: rest.validations,
+    });
     expect(rest.validations.map(({ metrics }) => metrics.wer)).toEqual(scores.slice(0, 4));
     const again = smallModel(device);
     const nothing = await fit(again, examples, { ...options, steps: 6, resume: true });
