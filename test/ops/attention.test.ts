@@ -25,11 +25,15 @@ interface Sizes {
   readonly kvHeads?: number;
   readonly d: number;
   readonly dv?: number;
-  readonly causal?: boolean;
+  readonly causal?: boolean | 'lower-right' | 'upper-left';
+  readonly window?: readonly [number, number];
+  readonly offset?: number;
+  readonly softcap?: number;
   readonly lengthsQ?: readonly number[];
   readonly lengthsK?: readonly number[];
   readonly packed?: boolean;
   readonly bias?: readonly number[];
+  readonly mask?: readonly number[];
   readonly distances?: number;
   readonly shaw?: { readonly keys?: number; readonly values?: number };
   readonly scale?: number;
@@ -37,6 +41,10 @@ interface Sizes {
 
 const full = ({ B = 1, heads = 1, kvHeads = heads, ...sizes }: Sizes) => {
   return { ...sizes, B, heads, kvHeads, dv: sizes.dv ?? sizes.d };
+};
+
+const optionsOf = ({ heads, kvHeads, causal, window, offset, softcap, lengthsQ, lengthsK, scale }: Sizes) => {
+  return { heads, kvHeads, causal, window, offset, softcap, lengthsQ, lengthsK, scale };
 };
 
 /** Packed rows [ΣT, cols] of a padded [B, T, cols], and back. */
@@ -117,9 +125,31 @@ const cases: Sizes[] = [
   },
   { B: 2, Tq: 5, Tk: 4, d: 4, shaw: { keys: 3, values: 3 }, lengthsQ: [3, 5], lengthsK: [4, 0] },
   { B: 1, Tq: 6, Tk: 6, d: 4, scale: -3, shaw: { keys: 5 } },
+  { B: 2, Tq: 9, Tk: 14, heads: 2, d: 4, causal: 'upper-left' },
+  { B: 2, Tq: 20, Tk: 6, heads: 2, d: 4, dv: 3, causal: 'lower-right', window: [2, -1] },
+  { B: 2, Tq: 8, Tk: 8, heads: 2, d: 4, causal: true, offset: -3, distances: 5 },
+  { Tq: 6, Tk: 40, heads: 2, d: 4, window: [3, 1], offset: 25, distances: 9, shaw: { keys: 5, values: 5 } },
+  { B: 2, Tq: 37, Tk: 37, heads: 2, kvHeads: 1, d: 4, dv: 6, causal: true, window: [5, -1] },
+  { Tq: 50, Tk: 290, d: 3, window: [20, 7], softcap: 1.5 },
+  { B: 2, Tq: 11, Tk: 11, heads: 2, d: 4, window: [-1, 2], lengthsQ: [11, 6], lengthsK: [11, 9] },
+  { B: 2, Tq: 12, Tk: 12, heads: 2, d: 5, softcap: 0.7, bias: [12, 12], distances: 5, shaw: { keys: 5, values: 5 } },
+  {
+    ...{ B: 3, Tq: 24, Tk: 24, heads: 2, d: 4, causal: true, window: [4, -1], softcap: 3, distances: 7 },
+    ...{ packed: true, lengthsQ: [24, 2, 9], lengthsK: [24, 2, 9], mask: [3, 1, 24, 24] },
+  },
+  {
+    ...{ B: 2, Tq: 1, Tk: 170, heads: 4, kvHeads: 2, d: 5, causal: true, window: [33, 0], softcap: 1.5 },
+    ...{ lengthsK: [170, 40], distances: 301 },
+  },
+  { B: 2, Tq: 3, Tk: 90, heads: 2, d: 5, window: [70, 2], softcap: 2, mask: [2, 1, 3, 90], distances: 9 },
+  { B: 2, Tq: 2, Tk: 40, heads: 2, d: 5, softcap: 2, mask: [40], bias: [2, 1, 1, 40], shaw: { keys: 7 } },
+  { B: 2, Tq: 5, Tk: 19, heads: 2, d: 3, bias: [2, 1, 1, 19], mask: [1, 2, 5, 1] },
+  { B: 2, Tq: 40, Tk: 40, heads: 2, d: 3, bias: [40], mask: [2, 1, 1, 40], causal: true, window: [9, -1] },
+  { B: 2, Tq: 5, Tk: 19, heads: 2, d: 3, bias: [1, 2, 5, 1], mask: [2, 2, 5, 19] },
+  { B: 2, Tq: 1, Tk: 19, heads: 2, d: 3, mask: [2, 1, 1, 1], lengthsK: [19, 7] },
 ];
 
-type Inputs = { q: Values; k: Values; v: Values } & Record<Extra, Values | null>;
+type Inputs = { q: Values; k: Values; v: Values; mask: Values<Int32Array> | null } & Record<Extra, Values | null>;
 type Extra = 'bias' | 'relativeBias' | 'relativeKeys' | 'relativeValues';
 
 describeOp<Sizes, Inputs>({
@@ -138,6 +168,7 @@ describeOp<Sizes, Inputs>({
       lengthsQ = [],
       lengthsK = [],
       bias,
+      mask,
       distances,
       shaw,
     } = full(sizes);
@@ -147,39 +178,29 @@ describeOp<Sizes, Inputs>({
       k: random.normal([...rows(Tk, lengthsK), kvHeads * d]),
       v: random.normal([...rows(Tk, lengthsK), kvHeads * dv]),
       bias: bias ? random.normal(bias) : null,
+      mask: mask ? random.integers(mask, 3) : null,
       relativeBias: distances ? random.normal([heads, distances]) : null,
       relativeKeys: shaw?.keys ? random.normal([shaw.keys, d]) : null,
       relativeValues: shaw?.values ? random.normal([shaw.values, dv]) : null,
     };
   },
   forward({ q, k, v, ...extras }, sizes) {
-    const { heads, kvHeads, causal, lengthsQ, lengthsK } = full(sizes);
-    const options = { heads, kvHeads, causal, lengthsQ, lengthsK, ...extras, scale: sizes.scale };
-    return attention(q, k, v, options);
+    return attention(q, k, v, { ...optionsOf(full(sizes)), ...extras });
   },
-  reference({ q, k, v, bias, ...extras }, sizes) {
-    const { B, Tq, Tk, packed, lengthsQ = [], lengthsK = [], heads } = full(sizes);
-    const full4 = bias && broadcastBias(bias, [B, heads, Tq, Tk]);
-    const options = { ...full(sizes), bias: full4, ...extras };
+  reference({ q, k, v, ...extras }, sizes) {
+    const { Tq, Tk, packed, lengthsQ = [], lengthsK = [] } = sizes;
+    const options = { ...full(sizes), ...extras };
     if (!packed) return reference(q, k, v, options);
     const padded = [scatter(q, lengthsQ, Tq), scatter(k, lengthsK, Tk), scatter(v, lengthsK, Tk)] as const;
     return gather(reference(...padded, options), lengthsQ, Tq);
   },
   gradients: ['q', 'k', 'v', 'bias', 'relativeBias', 'relativeKeys', 'relativeValues'],
   tolerance: ({ Tq, Tk, d }) => Math.max(Tq, Tk) + d,
+  // What is added to all scores of a query alike has no gradient: terms of about 1 are left, which cancel.
+  cancelling: (_, { bias, Tk }) => (bias?.at(-1) === 1 && Tk > 1 ? 1 : 0),
 });
 
-function broadcastBias(bias: Reals, shape: readonly [number, number, number, number]): Reals {
-  const [B, heads, Tq, Tk] = shape;
-  const [items, itemHeads] = [...Array(4 - bias.shape.length).fill(1), ...bias.shape] as number[];
-  const data = new Float64Array(B * heads * Tq * Tk);
-  for (let m = 0; m < B * heads; m++) {
-    const b = items === 1 ? 0 : Math.floor(m / heads);
-    const from = (b * itemHeads! + (itemHeads === 1 ? 0 : m % heads)) * Tq * Tk;
-    data.set(bias.data.subarray(from, from + Tq * Tk), m * Tq * Tk);
-  }
-  return { shape, data };
-}
+const widen = ({ shape, data }: Values): Reals => ({ shape, data: Float64Array.from(data) });
 
 const random = new Random('attention');
 const on = (isa: string) => deviceFor(isa, 2);
@@ -233,17 +254,13 @@ describe.each(isas)('attention on %s', (isa) => {
 
   it('gives the weights of its sums', async () => {
     const device = await on(isa);
-    for (const { bias, distances, shaw, packed, ...sizes } of cases.map(full)) {
-      if (packed || bias || distances || shaw) continue;
-      const [q, k] = [
-        random.normal([sizes.B, sizes.Tq, sizes.heads * sizes.d]),
-        random.normal([sizes.B, sizes.Tk, sizes.kvHeads * sizes.d]),
-      ];
-      const { heads, kvHeads, causal, lengthsQ, lengthsK, scale } = sizes;
-      const options = { heads, kvHeads, causal, lengthsQ, lengthsK, scale };
-      const weights = attentionWeights(device.tensor(q.data, q.shape), device.tensor(k.data, k.shape), options);
-      const wide = [q, k].map(({ shape, data }) => ({ shape, data: Float64Array.from(data) })) as [Reals, Reals];
-      const expected = weightsReference(...wide, sizes);
+    for (const { bias, mask, distances, shaw, packed, ...sizes } of cases.map(full)) {
+      if (packed || bias || mask || distances || shaw) continue;
+      const q = random.normal([sizes.B, sizes.Tq, sizes.heads * sizes.d]);
+      const k = random.normal([sizes.B, sizes.Tk, sizes.kvHeads * sizes.d]);
+      const tensors = [device.tensor(q.data, q.shape), device.tensor(k.data, k.shape)] as const;
+      const weights = attentionWeights(...tensors, optionsOf(sizes));
+      const expected = weightsReference(widen(q), widen(k), sizes);
       expect(weights.shape).toEqual(expected.shape);
       assertClose('weights', await weights.data(), expected.data, (i) => allowedError(400, expected.data[i]!) + 1e-9);
     }

@@ -3,13 +3,18 @@ import { lastOf, type Reals, sum } from './reals.js';
 export interface AttentionOptions {
   readonly heads: number;
   readonly kvHeads?: number;
-  readonly causal?: boolean;
+  readonly causal?: boolean | 'lower-right' | 'upper-left';
+  readonly window?: readonly [number, number];
+  readonly offset?: number;
+  readonly softcap?: number;
   /** Default 1/√(width of a head of q). */
   readonly scale?: number;
   readonly lengthsQ?: ArrayLike<number>;
   readonly lengthsK?: ArrayLike<number>;
-  /** [heads, Tq, Tk], or with a batch before. */
+  /** Up to [B, heads, Tq, Tk], broadcast as in NumPy. */
   readonly bias?: Reals | null;
+  /** The same; a query may attend to a key where it is not 0. */
+  readonly mask?: Reals<Int32Array> | null;
   /** [heads, 2M + 1], by clipped distance of key and query. */
   readonly relativeBias?: Reals | null;
   /** [2M + 1, d] and [2M + 1, dv], added to keys and values by clipped distance. */
@@ -17,68 +22,101 @@ export interface AttentionOptions {
   readonly relativeValues?: Reals | null;
 }
 
-/** Which entry of a table of 2M + 1 distances belongs to key j and query i; causal aligns the last of both. */
+export type Stage = 'raw' | 'capped' | 'biased' | 'softmax';
+
+/** Which entry of a table of 2M + 1 distances belongs to a key that is so far after a query. */
 function entryOf(table: Reals, axis: 0 | 1, distance: number): number {
   const reach = (table.shape[axis]! - 1) / 2;
   return Math.max(-reach, Math.min(reach, distance)) + reach;
 }
 
+/** Where the first query stands among the keys. */
+function firstPosition({ causal = false, window, offset }: AttentionOptions, queries: number, keys: number): number {
+  if (offset !== undefined) return offset;
+  const limited = causal !== false || Math.max(...(window ?? [-1])) >= 0;
+  return limited && causal !== 'upper-left' ? keys - queries : 0;
+}
+
+/** Whether a query sees the key that is so far after it. */
+function sees({ causal = false, window = [-1, -1] }: AttentionOptions, distance: number): boolean {
+  const [left, right] = window;
+  return (causal === false || distance <= 0) && (left < 0 || distance >= -left) && (right < 0 || distance <= right);
+}
+
+/** An entry of what is broadcast over [B, heads, Tq, Tk]. */
+function entryAt({ shape, data }: Reals | Reals<Int32Array>, at: readonly number[]): number {
+  let index = 0;
+  for (const [d, size] of shape.entries()) {
+    index = index * size + (size === 1 ? 0 : at[4 - shape.length + d]!);
+  }
+  return data[index]!;
+}
+
 /**
- * softmax(q kᵀ · scale + bias) of q [B, Tq, heads·d] and k [B, Tk, kvHeads·d]: [B, heads, Tq, Tk]. Zero past the lengths;
- * causal aligns the last query with the last key.
+ * softmax(q kᵀ · scale + bias) of q [B, Tq, heads·d] and k [B, Tk, kvHeads·d], or the scores of an earlier stage:
+ * [B, heads, Tq, Tk].
  */
-export function attentionWeights(q: Reals, k: Reals, options: AttentionOptions): Reals {
-  const { heads, kvHeads = heads, causal = false, lengthsQ, lengthsK, bias, relativeBias, relativeKeys } = options;
+export function attentionWeights(q: Reals, k: Reals, options: AttentionOptions, stage: Stage = 'softmax'): Reals {
+  const { heads, kvHeads = heads, lengthsQ, lengthsK, bias, mask, relativeBias, relativeKeys, softcap } = options;
   const [B, Tq, widthQ] = q.shape as [number, number, number];
   const [Tk, widthK] = k.shape.slice(1) as [number, number];
   const d = widthQ / heads;
   const scale = options.scale ?? 1 / Math.sqrt(d);
-  const data = new Float64Array(B * heads * Tq * Tk);
+  const hides = stage === 'biased' || stage === 'softmax';
+  const data = new Float64Array(B * heads * Tq * Tk).fill(hides ? Number.NEGATIVE_INFINITY : 0);
   for (let b = 0; b < B; b++) {
     const keys = lengthsK?.[b] ?? Tk;
     const queries = lengthsQ?.[b] ?? Tq;
+    const shift = firstPosition(options, queries, keys);
     for (let h = 0; h < heads; h++) {
       const kvHead = Math.floor(h / (heads / kvHeads));
-      for (let i = 0; i < queries; i++) {
-        const visible = causal ? Math.min(keys, i + 1 + keys - queries) : keys;
-        if (visible <= 0) continue;
-        const row = data.subarray(((b * heads + h) * Tq + i) * Tk).subarray(0, visible);
+      for (let i = 0; i < Tq; i++) {
+        const row = data.subarray(((b * heads + h) * Tq + i) * Tk).subarray(0, Tk);
         const query = q.data.subarray((b * Tq + i) * widthQ + h * d).subarray(0, d);
-        for (let j = 0; j < visible; j++) {
+        for (let j = 0; j < keys && i < queries; j++) {
+          const distance = j - i - shift;
+          const table = relativeKeys?.data.subarray(entryOf(relativeKeys, 0, distance) * d);
           const key = k.data.subarray((b * Tk + j) * widthK + kvHead * d);
-          const biasRow = bias && bias.data.length > heads * Tq * Tk ? b * heads + h : h;
-          row[j] = sum(query, (x, c) => x * key[c]!) * scale + (bias?.data[(biasRow * Tq + i) * Tk + j] ?? 0);
-          const distance = j - (causal ? i + keys - queries : i);
-          if (relativeBias)
-            row[j]! += relativeBias.data[h * relativeBias.shape[1]! + entryOf(relativeBias, 1, distance)]!;
-          if (relativeKeys) {
-            const table = relativeKeys.data.subarray(entryOf(relativeKeys, 0, distance) * d);
-            row[j]! += sum(query, (x, c) => x * table[c]!) * scale;
+          let score = sum(query, (x, c) => x * (key[c]! + (table?.[c] ?? 0))) * scale;
+          if (softcap && stage !== 'raw') score = softcap * Math.tanh(score / softcap);
+          if (hides) {
+            const at = [b, h, i, j];
+            score += bias ? entryAt(bias, at) : 0;
+            if (relativeBias)
+              score += relativeBias.data[h * relativeBias.shape[1]! + entryOf(relativeBias, 1, distance)]!;
+            if (!sees(options, distance) || (mask && entryAt(mask, at) === 0)) score = Number.NEGATIVE_INFINITY;
           }
+          row[j] = score;
         }
-        const max = Math.max(...row);
-        const total = sum(row, (x) => Math.exp(x - max));
-        row.forEach((x, j) => {
-          row[j] = Math.exp(x - max) / total;
-        });
+        if (stage === 'softmax') softmaxInPlace(row);
       }
     }
   }
   return { shape: [B, heads, Tq, Tk], data };
 }
 
+/** A row without scores becomes zero. */
+function softmaxInPlace(row: Float64Array): void {
+  const max = Math.max(...row);
+  if (max === Number.NEGATIVE_INFINITY) return void row.fill(0);
+  const total = sum(row, (x) => Math.exp(x - max));
+  row.forEach((x, j) => {
+    row[j] = Math.exp(x - max) / total;
+  });
+}
+
 /** The weights times v [B, Tk, kvHeads·dv]: [B, Tq, heads·dv]. */
 export function attention(q: Reals, k: Reals, v: Reals, options: AttentionOptions): Reals {
-  const { heads, kvHeads = heads, causal = false, lengthsQ, lengthsK, relativeValues } = options;
+  const { heads, kvHeads = heads, lengthsQ, lengthsK, relativeValues } = options;
   const weights = attentionWeights(q, k, options);
   const [B, , Tq, Tk] = weights.shape as [number, number, number, number];
   const widthV = lastOf(v.shape);
   const dv = widthV / kvHeads;
   const data = new Float64Array(B * Tq * heads * dv);
   for (let b = 0; b < B; b++) {
+    const shift = firstPosition(options, lengthsQ?.[b] ?? Tq, lengthsK?.[b] ?? Tk);
     for (let h = 0; h < heads; h++) {
       const kvHead = Math.floor(h / (heads / kvHeads));
-      const shift = causal ? (lengthsK?.[b] ?? Tk) - (lengthsQ?.[b] ?? Tq) : 0;
       for (let i = 0; i < Tq; i++) {
         const row = weights.data.subarray(((b * heads + h) * Tq + i) * Tk).subarray(0, Tk);
         for (let c = 0; c < dv; c++) {
