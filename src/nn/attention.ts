@@ -58,7 +58,7 @@ const OPTIONS = [
 ];
 
 /** Who attends to whom. */
-type Which = Pick<AttentionOptions, 'causal' | 'lengthsQ' | 'lengthsK'>;
+type Which = Pick<AttentionOptions, 'causal' | 'window' | 'lengthsQ' | 'lengthsK'>;
 
 /** Multi-head attention (Vaswani et al. 2017, 3.2.2) over packed sequences. State dicts have PyTorch's names. */
 export class MultiHeadAttention extends Module {
@@ -188,7 +188,7 @@ export class MultiHeadAttention extends Module {
 
   get #sees(): Which {
     const { causal, window } = this;
-    return window === null ? { causal } : ({ causal, window: [window - 1, causal ? 0 : window - 1] } as Which);
+    return window === null ? { causal } : { causal, window: [window - 1, causal ? 0 : window - 1] };
   }
 
   /** `counts` are the lengths of packed queries and keys as numbers, which decide the shape of what `observe` gets. */

@@ -136,16 +136,27 @@ export abstract class Module {
 
   /**
    * @internal As `loadStateDict`, from a file and piece by piece. Throws the same errors before anything is changed; if
-   * reading fails later, only some parameters have been set.
+   * reading fails later, only some parameters have been set. With `partial` names may be missing, whose parameters stay.
    */
-  async readState(tensors: ReadonlyMap<string, LoadableTensor & StoredTensor>, signal?: AbortSignal): Promise<void> {
-    const { pieces, given } = this.#match(tensors);
+  async readState(
+    tensors: ReadonlyMap<string, LoadableTensor & StoredTensor>,
+    signal?: AbortSignal,
+    partial = false,
+  ): Promise<void> {
+    const all = partial ? { pieces: this.statePieces(), given: tensors } : this.#match(tensors);
+    const { given } = all;
+    const pieces = partial ? all.pieces.filter(({ name }) => given.has(name)) : all.pieces;
     const readings = pieces.map((piece) => {
       const entry = given.get(piece.name) as LoadableTensor & StoredTensor;
       if (!/^B?F/.test(entry.dtype)) throw new DTypeError(`loadStateDict: ${piece.name} is not float32`);
       return { piece, entry };
     });
     await readPieces(readings, signal);
+  }
+
+  /** @internal What a state dict must have of each parameter, under its first name. */
+  statePieces(): StatePiece[] {
+    return this.#distinct().flatMap(piecesOf);
   }
 
   /** Frees the parameters, and what parts keep beside them. */
@@ -165,7 +176,7 @@ export abstract class Module {
   /** What a state dict must have of the parameters, and what was given for each under its first name. */
   #match<T extends LoadableTensor>(tensors: Iterable<readonly [string, T]>) {
     const given = new Map(tensors);
-    const pieces = this.#distinct().flatMap(piecesOf);
+    const pieces = this.statePieces();
     const firsts = new Map(pieces.map((piece) => [placeOf(piece), piece.name]));
     for (const piece of this.#all().flatMap(piecesOf)) {
       const first = firsts.get(placeOf(piece)) as string;

@@ -70,9 +70,7 @@ export class RMSNorm extends Module implements Norm {
 
   /** As LayerNorm's. */
   forward(x: Tensor, residual: Tensor | null = null): Tensor {
-    return residual
-      ? this.add(x, residual).normed
-      : rmsNorm(x, this.weight, { eps: this.eps, ...(this.offset ? { offset: this.offset } : {}) });
+    return residual ? this.add(x, residual).normed : rmsNorm(x, this.weight, { eps: this.eps, offset: this.offset });
   }
 
   add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor } {

@@ -35,6 +35,8 @@ export interface StateParameter {
 
 /** A part of a parameter that a state dict has under one name. */
 export interface StatePiece {
+  /** The path of properties of the whole parameter. */
+  readonly path: string;
   readonly name: string;
   readonly tensor: Tensor;
   readonly transposed: boolean;
@@ -80,16 +82,18 @@ function fill(name: string, numbers: readonly string[]): string {
 }
 
 /** What a state dict has of a parameter, in the order of its sections. */
-export function piecesOf({ names, tensor, transposed, sections, perHead }: StateParameter): StatePiece[] {
+export function piecesOf({ path, names, tensor, transposed, sections, perHead }: StateParameter): StatePiece[] {
   const width = tensor.shape.at(-1) ?? 1;
   const order = perHead && sections ? perHeadOrder(sections, perHead) : null;
   if (names.length === 1)
-    return names.flatMap((name) => (name === null ? [] : [{ name, tensor, transposed, start: 0, end: width, order }]));
+    return names.flatMap((name) =>
+      name === null ? [] : [{ path, name, tensor, transposed, start: 0, end: width, order }],
+    );
   let end = 0;
   return names.flatMap((name, i) => {
     const start = end;
     end += sections?.[i] ?? 0;
-    return name === null ? [] : [{ name, tensor, transposed, start, end, order: null }];
+    return name === null ? [] : [{ path, name, tensor, transposed, start, end, order: null }];
   });
 }
 

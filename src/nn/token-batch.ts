@@ -40,12 +40,14 @@ export class TokenBatch extends Sequences {
   }
 
   /**
-   * Packs `tokens`. `name` is for error messages, `padId` null if there is no padding. Throws ArgumentError for what is
+   * Packs `tokens`. `name` is for error messages, `padId` null if there is no padding; `padTo` is the length of rows that
+   * results are to have, if it is not that of the tokens. Throws ArgumentError for what is
    * no token id, ShapeError if a sequence or the batch is empty, DTypeError.
    */
-  static from(device: Device, name: string, tokens: Tokens, padId: number | null): TokenBatch {
+  static from(device: Device, name: string, tokens: Tokens, padId: number | null, padTo?: number): TokenBatch {
     if (tokens instanceof TokenBatch) return tokens;
-    const { rows, time } = rowsOf(name, tokens, padId);
+    const { rows, time: own } = rowsOf(name, tokens, padId);
+    const time = padTo ?? own;
     if (rows.length === 0) throw new ShapeError(`${name}: the batch is empty`);
     rows.forEach((row, i) => {
       if (row.length === 0) throw new ShapeError(`${name}: sequence ${i} has no tokens`);

@@ -1,0 +1,104 @@
+// What several families read of a config: names of activations, labels, and how queries and keys turn.
+
+import { describeValue, isObject } from '../core/check.js';
+import { FormatError } from '../core/errors.js';
+import type { Initializer } from '../nn/init.js';
+import { RotaryEmbedding, type RotaryScaling } from '../nn/rotary-embedding.js';
+import type { Activation } from '../ops/activation.js';
+import { type Json, ModelConfig } from './model-config.js';
+
+const activations: Readonly<Record<string, Activation>> = {
+  relu: 'relu',
+  gelu: 'gelu',
+  gelu_python: 'gelu',
+  gelu_new: 'gelu_tanh',
+  gelu_fast: 'gelu_tanh',
+  gelu_accurate: 'gelu_tanh',
+  gelu_pytorch_tanh: 'gelu_tanh',
+  gelu_python_tanh: 'gelu_tanh',
+  silu: 'silu',
+  swish: 'silu',
+  sigmoid: 'sigmoid',
+  tanh: 'tanh',
+};
+
+/** The activation that transformers calls so. Throws FormatError for one that is not known. */
+export function activationOf(name: string): Activation {
+  const activation = Object.hasOwn(activations, name) ? activations[name] : undefined;
+  if (activation !== undefined) return activation;
+  throw new FormatError(
+    `config.json: the activation is ${describeValue(name)}, expected one of ${Object.keys(activations).join(', ')}`,
+  );
+}
+
+/** The names of a classifier's labels by their ids: `id2label`, or LABEL_0, LABEL_1 … for `num_labels`, or two of them. */
+export function labelsOf({ values: { id2label, num_labels: count = 2 } }: ModelConfig): string[] {
+  const names = isObject(id2label) ? id2label : null;
+  if (names === null) return Array.from({ length: count as number }, (_, id) => `LABEL_${id}`);
+  const labels = Object.keys(names).map((_, id) => names[id]);
+  if (labels.length > 0 && labels.every((label) => typeof label === 'string')) return labels as string[];
+  throw new FormatError('config.json: id2label does not give a name to each id from 0 on');
+}
+
+/**
+ * What turns queries and keys, of `rope_parameters`, or of one kind of layers in it; pairs are features of the two
+ * halves, as in all of transformers.
+ */
+export function rotaryOf(init: Initializer, config: ModelConfig, kind?: string): RotaryEmbedding {
+  const all = config.object('rope_parameters');
+  const rope = new ModelConfig((kind !== undefined && isObject(all[kind]) ? all[kind] : all) as Json);
+  const headSize = config.size('head_dim');
+  return new RotaryEmbedding(init, {
+    headSize,
+    rotaryDim: Math.trunc(headSize * (rope.numberOrNull('partial_rotary_factor') ?? 1)),
+    maxLength: config.size('max_position_embeddings'),
+    layout: 'halves',
+    theta: rope.number('rope_theta'),
+    scaling: scalingOf(rope, config),
+  });
+}
+
+function scalingOf(rope: ModelConfig, config: ModelConfig): RotaryScaling | null {
+  const type = (rope.values.rope_type ?? 'default') as RotaryScaling['type'] | 'default';
+  const originalMaxLength = () =>
+    rope.numberOrNull('original_max_position_embeddings') ?? config.number('max_position_embeddings');
+  switch (type) {
+    case 'default':
+      return null;
+    case 'linear':
+      return { type, factor: rope.number('factor') };
+    case 'llama3':
+      return {
+        type,
+        factor: rope.number('factor'),
+        lowFrequencyFactor: rope.number('low_freq_factor'),
+        highFrequencyFactor: rope.number('high_freq_factor'),
+        originalMaxLength: rope.number('original_max_position_embeddings'),
+      };
+    case 'yarn':
+      return {
+        type,
+        factor: rope.number('factor'),
+        originalMaxLength: originalMaxLength(),
+        betaFast: rope.numberOrNull('beta_fast') ?? undefined,
+        betaSlow: rope.numberOrNull('beta_slow') ?? undefined,
+        attentionFactor: yarnFactor(rope),
+        truncate: rope.values.truncate !== false,
+      };
+    default:
+      throw new FormatError(
+        `config.json: rope_type is ${describeValue(type)}, expected default, linear, llama3 or yarn`,
+      );
+  }
+}
+
+/** YaRN's factor of tables: as it is given, or of DeepSeek's two scales, or undefined, which leaves it to the default. */
+function yarnFactor(rope: ModelConfig): number | undefined {
+  const given = rope.numberOrNull('attention_factor');
+  if (given !== null) return given;
+  const [own, all] = [rope.numberOrNull('mscale'), rope.numberOrNull('mscale_all_dim')];
+  if (!own || !all) return undefined;
+  const growth = (scale: number) =>
+    rope.number('factor') <= 1 ? 1 : 0.1 * scale * Math.log(rope.number('factor')) + 1;
+  return growth(own) / growth(all);
+}

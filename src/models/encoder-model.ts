@@ -1,0 +1,137 @@
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { AttentionMaps } from '../inspect/attention-maps.js';
+import type { Stack } from '../nn/stack.js';
+import type { TokenBatch } from '../nn/token-batch.js';
+import { add, scale } from '../ops/binary.js';
+import { contiguous } from '../ops/contiguous.js';
+import { crossEntropy } from '../ops/cross-entropy.js';
+import { bceWithLogits } from '../ops/losses.js';
+import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, perSequence } from './inputs.js';
+import { sequenceLoss, tokenLoss } from './losses.js';
+import type { PredictionHead } from './prediction-head.js';
+import { PretrainedModel } from './pretrained-model.js';
+
+/** A model that reads a text as a whole: BERT and its descendants. */
+export abstract class EncoderModel extends PretrainedModel {
+  abstract override readonly encoder: Stack;
+  override readonly decoder = null;
+  /** Makes one vector of a sequence, beside what the head does. */
+  readonly pooler: PredictionHead | null = null;
+  abstract override readonly head: PredictionHead | null;
+
+  /** Vectors of tokens, float32 [N, hidden]; `types`: the segments, int32 [N], null where all are 0. */
+  protected abstract embed(batch: TokenBatch, types: Tensor | null): Tensor;
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return ['inputIds', 'attentionMask', 'tokenTypeIds', 'labels', 'startPositions', 'endPositions'];
+  }
+
+  protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+    const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask);
+    const { batch } = padded;
+    const types = inputs.tokenTypeIds && Int32Array.from(padded.pack('tokenTypeIds', inputs.tokenTypeIds));
+    const hiddenStates: Tensor[] = [];
+    const x = this.embed(batch, types ? this.device.tensor(types) : null);
+    const features = this.encoder.forward(x, batch, { hiddenStates });
+    const pooled = this.pooler?.forward(features, batch);
+    const output: ModelOutput = {};
+    if (options.hiddenStates) output.hiddenStates = hiddenStates.map((state) => padded.unpack(state));
+    if (this.head === null) {
+      output.lastHiddenState = padded.unpack(features);
+      if (pooled) output.poolerOutput = pooled;
+      return output;
+    }
+    return { ...output, ...this.#predict(this.head, features, padded, inputs, options) };
+  }
+
+  #predict(
+    head: PredictionHead,
+    features: Tensor,
+    padded: PaddedBatch,
+    inputs: ModelInputs,
+    options: ForwardOptions,
+  ): ModelOutput {
+    const { batch } = padded;
+    const logits = head.forward(features, batch);
+    const { labels, startPositions, endPositions } = inputs;
+    const wanted = options.loss ?? true;
+    switch (this.headKind) {
+      case 'question-answering': {
+        const sides = [0, 1].map((side) => spanLogits(padded.unpack(logits), side));
+        const [startLogits, endLogits] = sides as [Tensor, Tensor];
+        const output: ModelOutput = { startLogits, endLogits };
+        if (wanted && startPositions && endPositions)
+          output.loss = spanLoss(startLogits, endLogits, startPositions, endPositions);
+        return output;
+      }
+      case 'sequence-classification': {
+        const output: ModelOutput = { logits };
+        if (wanted && labels) output.loss = sequenceLoss(logits, labels, this.settings);
+        return output;
+      }
+      case 'discriminator': {
+        const output: ModelOutput = { logits: padded.unpack(logits).reshape(batch.size, -1) };
+        if (wanted && labels) {
+          const targets = this.device.tensor(padded.pack('labels', labels as number[][]), logits.shape);
+          output.loss = bceWithLogits(logits, targets);
+        }
+        return output;
+      }
+      default: {
+        const output: ModelOutput = { logits: padded.unpack(logits) };
+        if (wanted && labels) output.loss = tokenLoss(logits, padded.pack('labels', labels as number[][]));
+        return output;
+      }
+    }
+  }
+
+  protected override mapsOf({ encoder }: AttentionMaps): ModelOutput {
+    return { attentions: encoder };
+  }
+
+  protected override embedSource(): Tensor {
+    throw new ArgumentError('encode: give an encoder its inputs by forward()');
+  }
+
+  protected override embedTarget(): Tensor {
+    throw new ArgumentError('step: the model has no decoder');
+  }
+
+  logitsOf(features: Tensor): Tensor {
+    return this.head?.out?.forward(features) ?? features;
+  }
+
+  override get vocabSize(): number {
+    return this.settings.size('vocab_size');
+  }
+
+  override get maxLength(): number {
+    return this.settings.size('max_position_embeddings');
+  }
+
+  override get startId(): number | null {
+    return null;
+  }
+
+  override get endIds(): readonly number[] {
+    return [];
+  }
+}
+
+/** The logits of one side of an answer, [B, T], of those of both, [B, T, 2]. */
+function spanLogits(logits: Tensor, side: number): Tensor {
+  const [batch, time] = logits.shape as [number, number];
+  return contiguous(logits.columns(side, side + 1)).reshape(batch, time);
+}
+
+/** The mean cross entropy of both ends; positions beyond the rows are not learnt. */
+function spanLoss(start: Tensor, end: Tensor, starts: unknown, ends: unknown): Tensor {
+  const [batch, time] = start.shape as [number, number];
+  const lossOf = (logits: Tensor, name: string, positions: unknown) => {
+    const labels = Int32Array.from(perSequence(name, positions, batch), (at) => Math.max(0, Math.min(time, at)));
+    return crossEntropy(logits, logits.device.tensor(labels), { ignoreIndex: time });
+  };
+  const both = add(lossOf(start, 'startPositions', starts), lossOf(end, 'endPositions', ends));
+  return scale(both, 1 / 2);
+}

@@ -1,0 +1,50 @@
+// The losses that transformers computes for labels, head by head.
+
+import { ArgumentError } from '../core/errors.js';
+import { Tensor } from '../core/tensor.js';
+import { mul, sub } from '../ops/binary.js';
+import { crossEntropy } from '../ops/cross-entropy.js';
+import { bceWithLogits } from '../ops/losses.js';
+import { mean } from '../ops/reduce.js';
+import { type ModelInputs, perSequence } from './inputs.js';
+import type { ModelConfig } from './model-config.js';
+
+/** The label that is nowhere learnt, as in transformers. */
+const IGNORED = -100;
+
+/** The mean over the labels of tokens, packed as the logits [N, classes] are. */
+export function tokenLoss(logits: Tensor, labels: readonly number[]): Tensor {
+  return crossEntropy(logits, logits.device.tensor(Int32Array.from(labels)), { ignoreIndex: IGNORED });
+}
+
+/** Labels of the next token, packed: of the last token of each sequence none is known. */
+export function nextLabels(labels: readonly number[], counts: readonly number[]): number[] {
+  let start = 0;
+  return counts.flatMap((count) => {
+    const own = labels.slice(start + 1, start + count);
+    start += count;
+    return [...own, IGNORED];
+  });
+}
+
+/**
+ * Of classes of sequences, logits [B, labels]: mean squares for one number or where the config says so, binary cross
+ * entropy for several labels at once, else cross entropy.
+ */
+export function sequenceLoss(logits: Tensor, labels: NonNullable<ModelInputs['labels']>, config: ModelConfig): Tensor {
+  const { device } = logits;
+  const [batch, classes] = logits.shape as [number, number];
+  const isMatrix = labels instanceof Tensor ? labels.shape.length === 2 : Array.isArray(labels[0]);
+  const kind =
+    config.values.problem_type ?? (classes === 1 ? 'regression' : isMatrix ? 'multi_label_classification' : '');
+  if (kind === 'multi_label_classification') {
+    const targets = labels instanceof Tensor ? labels : device.tensor(labels as readonly number[][]);
+    return bceWithLogits(logits, targets);
+  }
+  if (kind === 'regression') {
+    const targets = device.tensor(perSequence('labels', labels, batch * classes), [batch, classes]);
+    const difference = sub(logits, targets);
+    return mean(mul(difference, difference));
+  }
+  return tokenLoss(logits, perSequence('labels', labels, batch));
+}

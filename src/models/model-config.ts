@@ -1,0 +1,56 @@
+// A config.json as families read it: typed, and complete.
+
+import { describeValue, isObject } from '../core/check.js';
+import { FormatError } from '../core/errors.js';
+
+/** What config.json holds, keys as they are. */
+export type Json = Readonly<Record<string, unknown>>;
+
+/** Reads settings by name. Throws FormatError for those that are missing or of another kind. */
+export class ModelConfig {
+  constructor(readonly values: Json) {}
+
+  /** The `model_type`. */
+  get type(): string {
+    return this.text('model_type');
+  }
+
+  /** A size: an integer from 1 on. */
+  size(name: string): number {
+    const isSize = (value: unknown): value is number =>
+      Number.isInteger(value) && (value as number) > 0 && (value as number) < 2 ** 31;
+    return this.#read(name, isSize, 'a positive integer');
+  }
+
+  number(name: string): number {
+    return this.#read(name, (value): value is number => Number.isFinite(value), 'a number');
+  }
+
+  /** The same, or null where it is null or missing. */
+  numberOrNull(name: string): number | null {
+    return this.values[name] == null ? null : this.number(name);
+  }
+
+  text(name: string): string {
+    return this.#read(name, (value): value is string => typeof value === 'string', 'a text');
+  }
+
+  /** Whether it is true; what is missing or null is not. */
+  flag(name: string): boolean {
+    return (this.values[name] ?? false) === true;
+  }
+
+  list(name: string): readonly unknown[] {
+    return this.#read(name, (value): value is unknown[] => Array.isArray(value), 'an array');
+  }
+
+  object(name: string): Json {
+    return this.#read(name, isObject, 'an object');
+  }
+
+  #read<T>(name: string, accepts: (value: unknown) => value is T, expected: string): T {
+    const value = this.values[name];
+    if (accepts(value)) return value;
+    throw new FormatError(`config.json: ${name} is ${describeValue(value)}, expected ${expected}`);
+  }
+}

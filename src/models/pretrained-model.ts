@@ -1,0 +1,82 @@
+import { checkKnown, checkOneOf } from '../core/check.js';
+import type { Tensor } from '../core/tensor.js';
+import { observeAttention } from '../inspect/attention-maps.js';
+import type { EmbeddingTrace } from '../inspect/trace-types.js';
+import type { Initializer } from '../nn/init.js';
+import type { TokenBatch } from '../nn/token-batch.js';
+import type { ForwardOptions, ModelInputs, ModelOutput } from './inputs.js';
+import { Model } from './model.js';
+import type { Json, ModelConfig } from './model-config.js';
+import type { PredictionHead } from './prediction-head.js';
+
+/** What a model predicts; transformers calls the classes so. */
+export type HeadKind =
+  | 'none'
+  | 'language-model'
+  | 'masked-language-model'
+  | 'sequence-classification'
+  | 'token-classification'
+  | 'question-answering'
+  | 'discriminator'
+  | 'image-classification';
+
+/** What a family's constructor gets. */
+export interface FamilyContext {
+  readonly init: Initializer;
+  readonly config: ModelConfig;
+  readonly head: HeadKind;
+}
+
+/** A model of a family that others have trained, with the interface of transformers. */
+export abstract class PretrainedModel extends Model {
+  /** config.json, keys as they are. */
+  readonly config: Json;
+  readonly headKind: HeadKind;
+  protected readonly settings: ModelConfig;
+
+  constructor({ init, config, head }: FamilyContext) {
+    super(init.device, init.seed);
+    this.config = config.values;
+    this.settings = config;
+    this.headKind = head;
+  }
+
+  /**
+   * Runs the model. Results are padded as the inputs are, with zeros, and belong to the caller's scope; see
+   * `ModelOutput`. Throws ArgumentError, ShapeError, DTypeError for inputs that do not fit. An id outside the vocabulary
+   * fails the run (CommandError).
+   */
+  forward(inputs: ModelInputs, options: ForwardOptions = {}): ModelOutput {
+    checkKnown('forward', inputs, this.inputNames);
+    checkKnown('forward', options, ['hiddenStates', 'attentions', 'loss']);
+    for (const [name, value] of Object.entries(options)) checkOneOf('forward', name, value ?? true, [true, false]);
+    return this.device.scope(() => {
+      this.beginPass();
+      if (!options.attentions) return this.run(inputs, options);
+      let output: ModelOutput = {};
+      const maps = observeAttention(this.attentions, () => {
+        output = this.run(inputs, options);
+      });
+      return { ...output, ...this.mapsOf(maps) };
+    });
+  }
+
+  abstract readonly head: PredictionHead | null;
+  /** The inputs that the family takes. */
+  protected abstract get inputNames(): readonly (keyof ModelInputs)[];
+  protected abstract run(inputs: ModelInputs, options: ForwardOptions): ModelOutput;
+  /** Attention maps by the names that the family's outputs have. */
+  protected abstract mapsOf(maps: ReturnType<typeof observeAttention>): ModelOutput;
+
+  traceEmbedding(side: 'encoder' | 'decoder', { ids, positions }: TokenBatch): EmbeddingTrace<Tensor> {
+    const sum = side === 'encoder' ? this.embedSource(ids, positions) : this.embedTarget(ids, positions);
+    return { token: sum, position: null, sum };
+  }
+
+  get padId(): number | null {
+    return null;
+  }
+}
+
+/** A family: what makes its models. */
+export type Family = new (context: FamilyContext) => PretrainedModel;

@@ -1,0 +1,18 @@
+// The families, by the `model_type` of config.json, loaded when they are needed: a page pays for those that it uses.
+
+import { describeValue } from '../core/check.js';
+import { FormatError } from '../core/errors.js';
+import type { Family } from './pretrained-model.js';
+
+const families: Readonly<Record<string, () => Promise<Family>>> = {
+  bert: async () => (await import('./bert.js')).Bert,
+  llama: async () => (await import('./llama.js')).Llama,
+};
+
+/** The family of a model type. Throws FormatError for one that is not known. */
+export async function familyOf(type: unknown): Promise<Family> {
+  const load = typeof type === 'string' && Object.hasOwn(families, type) ? families[type] : undefined;
+  if (load !== undefined) return load();
+  const known = Object.keys(families).join(', ');
+  throw new FormatError(`config.json: model_type is ${describeValue(type)}, expected one of ${known}`);
+}

@@ -1,0 +1,159 @@
+import { checkKnown, checkOneOf } from '../core/check.js';
+import type { Device } from '../core/device.js';
+import { FormatError, ShapeError } from '../core/errors.js';
+import { Random } from '../core/random.js';
+import { sameShape } from '../core/tensor.js';
+import type { SafetensorsEntry } from '../io/safetensors.js';
+import { ModelConfig } from '../models/model-config.js';
+import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
+import { familyOf } from '../models/registry.js';
+import { Initializer } from '../nn/init.js';
+import { type StatePiece, shapeOf } from '../nn/state-names.js';
+import { completeConfig } from './config.js';
+import type { HubOptions } from './hub-options.js';
+import { type ModelFileSet, openSource } from './open-source.js';
+import type { ModelSource } from './source.js';
+import { openWeights } from './weights.js';
+
+export interface LoadModelOptions extends HubOptions {
+  /** What the model is to predict. Default: what `architectures` of config.json says. */
+  head?: HeadKind | undefined;
+  /** The labels of a head that is put on anew. */
+  labels?: readonly string[] | undefined;
+  /** Gets what is odd about the weights: a head that was drawn anew, tensors that nothing uses. Default: stderr. */
+  onWarning?: ((message: string) => void) | undefined;
+}
+
+/** Heads by how transformers' class names end. */
+const heads: readonly (readonly [suffix: string, head: HeadKind])[] = [
+  ['ForMaskedLM', 'masked-language-model'],
+  ['ForCausalLM', 'language-model'],
+  ['LMHeadModel', 'language-model'],
+  ['ForConditionalGeneration', 'language-model'],
+  ['MTModel', 'language-model'],
+  ['ForSequenceClassification', 'sequence-classification'],
+  ['ForTokenClassification', 'token-classification'],
+  ['ForQuestionAnswering', 'question-answering'],
+  ['ForPreTraining', 'discriminator'],
+  ['ForImageClassification', 'image-classification'],
+];
+
+/**
+ * Loads a model that others have trained: from a folder, from Hugging Face's hub by its id, or from files by name, as
+ * dropped on a page. It is in evaluation mode; its parameters live until `dispose()`.
+ *
+ * Throws FormatError, naming the file, for what is missing, damaged or of a family that is not known; FetchError if the
+ * hub or the network fails; OutOfMemoryError; ArgumentError for options that make no sense.
+ */
+export async function loadModel(
+  device: Device,
+  from: string | URL | ModelFileSet,
+  options: LoadModelOptions = {},
+): Promise<PretrainedModel> {
+  const names = ['head', 'labels', 'onWarning', 'revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
+  const { head, labels, onWarning = warn, ...hub } = checkKnown('loadModel', options, names);
+  const source = await openSource(from, hub);
+  const json = await source.json('config.json');
+  const config = new ModelConfig(completeConfig(labels ? withLabels(json, labels) : json));
+  const Family = await familyOf(config.type);
+  const kind = head ?? headOf(json);
+  checkOneOf('loadModel', 'head', kind, ['none', ...new Set(heads.map(([, each]) => each))]);
+  const model = new Family({ init: new Initializer(device, 0, true), config, head: kind });
+  try {
+    await readWeights(model, source, onWarning, hub.signal);
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
+  return model.eval() as PretrainedModel;
+}
+
+function warn(message: string): void {
+  console.warn(`simdformer: ${message}`);
+}
+
+function withLabels(json: object, labels: readonly string[]): Record<string, unknown> {
+  const id2label = Object.fromEntries(labels.map((label, id) => [String(id), label]));
+  const label2id = Object.fromEntries(labels.map((label, id) => [label, id]));
+  return { ...json, id2label, label2id, num_labels: labels.length };
+}
+
+function headOf({ architectures }: { readonly architectures?: unknown }): HeadKind {
+  const name = Array.isArray(architectures) ? String(architectures[0]) : '';
+  return heads.find(([suffix]) => name.endsWith(suffix))?.[1] ?? 'none';
+}
+
+/** Buffers that some versions saved and that follow from the config. */
+const BUFFERS =
+  /(position_ids|rotary_emb\.inv_freq|attn\.(masked_)?bias|relative_position_index|embed_positions\.weights)$/;
+
+async function readWeights(
+  model: PretrainedModel,
+  source: ModelSource,
+  onWarning: (message: string) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const weights = await openWeights(source);
+  try {
+    const given = new Map(weights.tensors);
+    const found = new Map<string, SafetensorsEntry>();
+    const missing: StatePiece[] = [];
+    for (const piece of model.statePieces()) {
+      const name = namesOf(piece.name).find((each) => given.has(each));
+      const entry = name === undefined ? undefined : given.get(name);
+      if (entry === undefined) missing.push(piece);
+      else {
+        checkShape(source, piece, entry);
+        found.set(piece.name, entry);
+        given.delete(name as string);
+      }
+    }
+    drawMissing(model, source, missing, onWarning);
+    const aliases = model.stateDict();
+    const unused = [...given.keys()].filter((name) => !BUFFERS.test(name) && !(name in aliases));
+    if (unused.length > 0) onWarning(`${source.name} has weights that the model does not use: ${some(unused)}`);
+    await model.readState(found, signal, true);
+  } finally {
+    weights.close();
+  }
+}
+
+/** What a tensor may be called in files: with and without the prefix of the body, and by names of before. */
+function namesOf(name: string): string[] {
+  const old = name
+    .replace(/(LayerNorm|layer_norm)\.weight$/, '$1.gamma')
+    .replace(/(LayerNorm|layer_norm)\.bias$/, '$1.beta');
+  return [name, old].flatMap((each) => [each, each.slice(each.indexOf('.') + 1)]);
+}
+
+function checkShape(source: ModelSource, piece: StatePiece, { shape }: SafetensorsEntry): void {
+  const expected = shapeOf(piece);
+  if (sameShape(shape, expected)) return;
+  throw new ShapeError(
+    `${source.name}: ${piece.name} is [${shape.join(', ')}], expected [${expected.join(', ')}] by config.json`,
+  );
+}
+
+/** A head that the file has not is drawn anew, as transformers does; a body must be there. */
+function drawMissing(
+  model: PretrainedModel,
+  source: ModelSource,
+  missing: readonly StatePiece[],
+  onWarning: (message: string) => void,
+): void {
+  if (missing.length === 0) return;
+  const body = missing.filter(({ path }) => !path.startsWith('head.'));
+  if (body.length > 0)
+    throw new FormatError(`${source.name} lacks weights of the model: ${some(body.map(({ name }) => name))}`);
+  const deviation = Number(model.config.initializer_range ?? 0.02);
+  const random = new Random(0, 0);
+  for (const { tensor } of missing) {
+    const isMatrix = tensor.shape.length > 1;
+    tensor.write(Float32Array.from({ length: tensor.size }, () => (isMatrix ? deviation * random.normal() : 0)));
+  }
+  onWarning(`${source.name} has no ${some(missing.map(({ name }) => name))}: drawn anew, train before use`);
+}
+
+function some(names: readonly string[]): string {
+  return `${names.slice(0, 8).join(', ')}${names.length > 8 ? ` and ${names.length - 8} more` : ''}`;
+}
