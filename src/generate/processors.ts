@@ -1,7 +1,6 @@
 // What changes scores before a token is chosen. Each works in place; −∞ forbids a token, +∞ forces it.
 
 import { checkNumber, checkSynchronous, isCount, isPositive } from '../core/check.js';
-import type { Plan } from './options.js';
 
 /**
  * Changes the scores of the next token in place, one for each of the vocabulary: logits, or log-probabilities with
@@ -18,8 +17,22 @@ export type LogitsProcessor = (scores: Float32Array, tokens: readonly number[]) 
 
 const NEVER = Number.NEGATIVE_INFINITY;
 
+/** The options of `generate` that change scores. */
+export interface Choosing {
+  readonly repetitionPenalty: number;
+  readonly noRepeatNgramSize: number;
+  readonly minNewTokens: number;
+  readonly stopTokens: ReadonlySet<number>;
+  readonly logitsProcessors: readonly LogitsProcessor[];
+  readonly doSample: boolean;
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+}
+
 /** Those that the options ask for, in Hugging Face's order. `promptLength` is what comes before new tokens. */
-export function processorsOf(plan: Plan, promptLength: number): LogitsProcessor[] {
+export function processorsOf(plan: Choosing, promptLength: number): LogitsProcessor[] {
   const { repetitionPenalty: penalty, noRepeatNgramSize, minNewTokens, doSample, temperature: heat } = plan;
   const list: (LogitsProcessor | null)[] = [
     penalty !== 1 ? repetitionPenalty(penalty) : null,

@@ -1,6 +1,5 @@
 // The losses that transformers computes for labels, head by head.
 
-import { ArgumentError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import { mul, sub } from '../ops/binary.js';
 import { crossEntropy } from '../ops/cross-entropy.js';

@@ -19,16 +19,22 @@ import {
   type SafetensorsEntry,
   serializeSafetensors,
 } from '../io/safetensors.js';
+import type { Module } from '../nn/module.js';
 import { loadTokenizer } from '../tokenizers/huggingface.js';
 import type { TokenizerConfig } from '../tokenizers/json.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
-import type { TransformerOptions } from './config.js';
-import type { Transformer } from './transformer.js';
+import type { TransformerConfig, TransformerOptions } from './config.js';
 
 /** What turns text into a model's ids and back: one for both sides, or one for each. */
 export interface Tokenizers {
   readonly source?: Tokenizer | undefined;
   readonly target?: Tokenizer | undefined;
+}
+
+/** What is saved: a module with a config and tokenizers. */
+interface Saved extends Module {
+  readonly config: TransformerConfig;
+  tokenizers: Tokenizers;
 }
 
 export interface SaveOptions {
@@ -54,7 +60,7 @@ interface Config {
 }
 
 /** A model as files in memory: what `save` writes. */
-export async function toFiles(model: Transformer, options?: SaveOptions): Promise<ModelFiles> {
+export async function toFiles(model: Saved, options?: SaveOptions): Promise<ModelFiles> {
   const { files, weights } = await contentsOf(model, options);
   return { ...files, [WEIGHTS]: serializeSafetensors(weights, METADATA) };
 }
@@ -63,7 +69,7 @@ export async function toFiles(model: Transformer, options?: SaveOptions): Promis
  * Writes a model to a folder: all or nothing is replaced, so that a full disk leaves the old files as they were.
  * Tokenizers of a model that was there before go.
  */
-export async function writeModel(folder: string | URL, model: Transformer, options?: SaveOptions): Promise<void> {
+export async function writeModel(folder: string | URL, model: Saved, options?: SaveOptions): Promise<void> {
   const { files, weights } = await contentsOf(model, options);
   const path = await pathOf(folder);
   const { mkdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
@@ -76,7 +82,7 @@ export async function writeModel(folder: string | URL, model: Transformer, optio
 }
 
 /** All files but the weights; and those, as they are now, whatever the model learns while they are written. */
-async function contentsOf(model: Transformer, options: SaveOptions = {}) {
+async function contentsOf(model: Saved, options: SaveOptions = {}) {
   const { dtype = 'float32' } = checkKnown('save', options, ['dtype']);
   checkOneOf('save', 'dtype', dtype, ['float32', 'float16']);
   if (typeof model.config.positions.frequencies === 'function') {
@@ -117,10 +123,14 @@ async function readFiles(
   return { config: model as TransformerOptions, tensors: parseWeights(weights), tokenizers };
 }
 
-type Make = (options: TransformerOptions) => Transformer;
+type Make<Model extends Saved> = (options: TransformerOptions) => Model;
 
 /** Makes a model of what is in a folder, a path in Node or a URL, with `make` for its constructor. */
-export async function modelFromFolder(folder: string | URL, make: Make, options?: LoadOptions): Promise<Transformer> {
+export async function modelFromFolder<Model extends Saved>(
+  folder: string | URL,
+  make: Make<Model>,
+  options?: LoadOptions,
+): Promise<Model> {
   const names = { required: [CONFIG], optional: Object.values(TOKENIZERS) };
   const { files, opened } = await openFolder(folder, names, WEIGHTS, options);
   try {
@@ -131,10 +141,10 @@ export async function modelFromFolder(folder: string | URL, make: Make, options?
 }
 
 /** The same of files in memory. */
-export async function modelFromFiles(
+export async function modelFromFiles<Model extends Saved>(
   given: Readonly<Record<string, Uint8Array | Blob>>,
-  make: Make,
-): Promise<Transformer> {
+  make: Make<Model>,
+): Promise<Model> {
   const files: Record<string, Uint8Array> = {};
   for (const [name, file] of Object.entries(checkOptions('fromFiles', given)))
     files[name] = isBlob(file) ? new Uint8Array(await file.arrayBuffer()) : file;
@@ -142,14 +152,14 @@ export async function modelFromFiles(
   return modelFrom(files, weights && inMemory(weights), make);
 }
 
-async function modelFrom(
+async function modelFrom<Model extends Saved>(
   files: ModelFiles,
   weights: ByteSource | undefined,
-  make: Make,
+  make: Make<Model>,
   signal?: AbortSignal,
-): Promise<Transformer> {
+): Promise<Model> {
   const { config, tensors, tokenizers } = await readFiles(files, weights);
-  let model: Transformer | undefined;
+  let model: Model | undefined;
   try {
     const { size } = tensors;
     for (const name of ['encoderLayers', 'decoderLayers'] as const) // before minutes go by in making millions of them
