@@ -1,5 +1,3 @@
-import type { Example, Row } from './batches.js';
-
 const EMPTY = 0x811c9dc5;
 
 const PRIME = 0x01000193;
@@ -24,7 +22,9 @@ function withFraction(hash: number, value: number): number {
 }
 
 /** The same of examples, in their order. */
-export function fingerprintOf(examples: readonly Example<Row, Row>[]): number {
+export function fingerprintOf(
+  examples: readonly { readonly source?: ArrayLike<number> | undefined; readonly target: ArrayLike<number> }[],
+): number {
   return examples.reduce((before, { source = [], target }) => {
     const read = fingerprint(source, fingerprint([source.length], before));
     return fingerprint(target, fingerprint([target.length], read));
