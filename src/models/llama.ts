@@ -23,7 +23,7 @@ export class Llama extends CausalModel {
 
   constructor(context: FamilyContext) {
     super(context);
-    const { init, config, head } = context;
+    const { init, config } = context;
     this.tokens = new Embedding(init, config.size('vocab_size'), config.size('hidden_size'));
     const norm = () => new RMSNorm(init, config.size('hidden_size'), config.number('rms_norm_eps'));
     this.decoder = new Stack(config.size('num_hidden_layers'), this.layers(init, config, norm), norm);
