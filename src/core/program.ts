@@ -35,6 +35,7 @@ export type WrittenColumns = readonly (readonly [from: number, to: number])[];
 /** What a program needs of the gradient of a leaf. */
 export interface RecordedGradient {
   readonly root: { readonly disposed: boolean };
+  /** @internal */
   readonly tensor: { assertUsable(op: string): void };
   /** Whether some of it has been. */
   readonly written: boolean;
