@@ -105,7 +105,7 @@ function sourcesOf(batch: number, vocabulary: number): number[][] {
 /** Throws unless a pass over the finished sequences, without a cache, gives every token the same log-probability. */
 async function check(model: Transformer, sources: number[][], options: GenerateOptions): Promise<void> {
   const { sequences, logProbabilities } = await model.generate(sources, options);
-  const targets = sequences.map((tokens) => [model.config.bosId, ...tokens]);
+  const targets = sequences.map((tokens) => [model.startId as number, ...tokens]);
   const scores = await model.score(sources, targets);
   for (const [i, expected] of scores.logProbabilities.entries()) {
     const given = logProbabilities[i] as number[];

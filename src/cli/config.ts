@@ -89,6 +89,9 @@ const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
   },
 };
 
+/** Options of a model that may be null: its vocabulary has no such token. */
+const SPECIAL_IDS: readonly string[] = ['padId', 'bosId', 'eosId'];
+
 /** Steps of warm-up where a task does not say; those of a short trial are cut. */
 export const WARMUP: Record<TaskConfig['task'], number> = { pronunciation: 1000, characters: 100 };
 
@@ -252,7 +255,7 @@ function checkModel(path: string, task: TaskConfig['task'], model: TransformerOp
     }
     // Vocabularies, and all options of a model to go on from, reach no check of the model's own.
     if (typeof defaults.get(name) !== 'number' || typeof value === 'number' || value === undefined) continue;
-    if (name === 'embeddingScale' || (name === 'padId' && value === null)) continue;
+    if (name === 'embeddingScale' || (value === null && SPECIAL_IDS.includes(name))) continue;
     throw new ArgumentError(`${path}: model: ${name} is ${JSON.stringify(value)}, expected a number`);
   }
   if (init !== undefined) return;

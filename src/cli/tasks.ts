@@ -173,7 +173,7 @@ async function prepareText(device: Device, config: TaskConfig): Promise<Prepared
 /** A new model, for the characters of the text. */
 function textModel(device: Device, config: TaskConfig, text: string): Transformer {
   const target = CharTokenizer.train(text);
-  return newModel(device, config, { targetVocab: target.vocabSize }, { target });
+  return newModel(device, config, { targetVocab: target.vocabSize, ...specialIds(target) }, { target });
 }
 
 /** A model as the task wants it. Throws ArgumentError if the task wants something else than what the data decide. */
@@ -277,7 +277,7 @@ function scheduleOf({ task, schedule = {} }: TaskConfig, steps: number): Schedul
   }
 }
 
-function specialIds(tokenizer: Tokenizer) {
-  const { padId, bosId, eosId } = tokenizer;
-  return { padId, bosId, eosId };
+/** Special tokens that a vocabulary does not have are null: no number stands for them. */
+function specialIds({ padId, bosId, eosId }: Tokenizer) {
+  return { padId: padId ?? null, bosId: bosId ?? null, eosId: eosId ?? null };
 }

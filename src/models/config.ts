@@ -84,10 +84,10 @@ export interface TransformerOptions {
    * Labels that are not to be learnt have an id of their own: `ignoreIndex` of `loss`.
    */
   padId?: number | null | undefined;
-  /** Begins what is generated, for which it must be below `targetVocab`. Default 1. */
-  bosId?: number | undefined;
-  /** Ends what is generated; nothing does if it is not below `targetVocab`. Default 2. */
-  eosId?: number | undefined;
+  /** Begins what is generated, for which it must be below `targetVocab`. null: nothing does. Default 1. */
+  bosId?: number | null | undefined;
+  /** Ends what is generated; nothing does if it is null or not below `targetVocab`. Default 2. */
+  eosId?: number | null | undefined;
   /** Of the initial parameters and of dropout: an integer, 0 or more. Default 0. */
   seed?: number | undefined;
 }
@@ -150,7 +150,8 @@ function checkEach(config: TransformerConfig, given: TransformerOptions): void {
   checkOneOf('Transformer', 'finalNorm', config.finalNorm, [true, false]);
   checkNumber('Transformer', 'layerNormEps', config.layerNormEps, isNotNegative, 'a number, 0 or more');
   checkSizes('Transformer', { maxLength }, 1);
-  checkSizes('Transformer', { encoderLayers, decoderLayers, bosId, eosId, padId: padId ?? 0 }, 0);
+  const ids = { bosId: bosId ?? 0, eosId: eosId ?? 0, padId: padId ?? 0 }; // null: there is no such token
+  checkSizes('Transformer', { encoderLayers, decoderLayers, ...ids }, 0);
   checkSeed('Transformer', seed);
   check(encoderLayers + decoderLayers > 0, 'encoderLayers and decoderLayers are both 0, expected one of them above');
   if (encoderLayers > 0) checkSizes('Transformer', { sourceVocab: given.sourceVocab }, 1);

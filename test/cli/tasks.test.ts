@@ -86,6 +86,21 @@ describe('a task', () => {
     }
   });
 
+  it('gives a model of characters no special tokens, and lets files say so', async () => {
+    await writeFile(folder.at('text.txt'), 'abcab'.repeat(30));
+    const characters = { task: 'characters', data: folder.at('text.txt') };
+    const none = { padId: null, bosId: null, eosId: null };
+    for (const given of [{}, none]) {
+      await writeFile(folder.at('task.json'), JSON.stringify({ ...characters, model: given }));
+      const { model: made } = await prepareTask(device, await readTask(folder.at('task.json')));
+      expect(made.config).toMatchObject(none);
+      expect([made.startId, made.endIds]).toEqual([null, []]);
+    }
+    await writeFile(folder.at('task.json'), JSON.stringify({ ...characters, model: { eosId: 2 } }));
+    const refused = readTask(folder.at('task.json')).then((task) => prepareTask(device, task));
+    await expect(refused).rejects.toThrow('model.eosId is 2, but the data make it null: leave it out');
+  });
+
   it('measures a text as it is learnt, without the label that is not', async () => {
     await writeFile(folder.at('text.txt'), 'abcab'.repeat(30));
     const prepareText = async (ignoreIndex?: number) => {

@@ -89,6 +89,16 @@ describe('what comes first', () => {
     model.dispose();
   });
 
+  it('nowhere, and from nothing but a prompt, if the vocabulary has no special tokens', async () => {
+    const model = makeModel({ ...decoderOnly, bosId: null, eosId: null });
+    expect([model.startId, model.endIds, model.config.eosId]).toEqual([null, [], null]);
+    const end = (scores: Float32Array) => scores.fill(100, 2, 3); // 2 is where models end by default
+    const { sequences, finishReasons } = await model.generate([[5]], { logitsProcessors: [end], maxNewTokens: 4 });
+    expect([sequences, finishReasons]).toEqual([[[2, 2, 2, 2]], ['length']]);
+    await expect(model.generate([[]])).rejects.toThrow('bosId is null, but it begins outputs');
+    model.dispose();
+  });
+
   it('must be a token, if it is the start', async () => {
     const model = makeModel({ targetVocab: 1 });
     const wrong = expect(model.generate(inputs)).rejects;

@@ -38,7 +38,8 @@ export const kinds = { 'encoder–decoder': {}, 'decoder-only': decoderOnly };
 
 /** What `score` takes for a generated sequence: what the decoder read, and the end if there was one. */
 export function targetsOf(model: Transformer, rows: number[][], result: GenerateResult) {
-  const { bosId, eosId, encoderLayers } = model.config;
+  const { encoderLayers } = model.config;
+  const [bosId, eosId] = [model.startId!, model.endIds[0]!];
   const targets = result.sequences.map((tokens, i) => {
     const start = encoderLayers > 0 ? [bosId] : rows[result.inputs[i]!]!;
     return [...start, ...tokens, ...(result.logProbabilities[i]!.length > tokens.length ? [eosId] : [])];

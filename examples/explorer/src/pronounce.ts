@@ -79,7 +79,7 @@ export async function pronounce(
     ended: finishReasons[i] === 'stop',
   }));
   const { tokens: target, logProbabilities: chosen } = hypotheses[0] as Hypothesis;
-  const start = model.target.bosId ?? transformer.config.bosId;
+  const start = transformer.startId as number; // generate has begun with it
   const read = [start, ...target].slice(0, chosen.length);
   return {
     ...{ model, word, decoding, forced, source, target, read, hypotheses, asked },

@@ -30,8 +30,8 @@ export function readNames({ phonemes, read }: Pronunciation): string[] {
 
 /** Names and ids of those that it said to each of them; one that came to no end says none. */
 export function saidTokens({ model, phonemes, target, read }: Pronunciation): { name: string; id: number }[] {
-  const end = { name: 'end', id: model.target.eosId ?? model.transformer.config.eosId };
-  return [...target.map((id, i) => ({ name: phonemes[i] as string, id })), end].slice(0, read.length);
+  const ends = model.transformer.endIds.map((id) => ({ name: 'end', id }));
+  return [...target.map((id, i) => ({ name: phonemes[i] as string, id })), ...ends].slice(0, read.length);
 }
 
 /** One matrix of a stack of them: of a head, say. */

@@ -81,11 +81,11 @@ function kindOf({ config }: Transformer, wanted: AttentionOptions['kind']): keyo
 
 /** All maps for a text, and what the decoder read while they were made. */
 async function observe(model: Transformer, read: number[]): Promise<{ maps: AttentionMaps; written: number[] }> {
-  const { encoderLayers, decoderLayers, bosId } = model.config;
+  const { encoderLayers, decoderLayers } = model.config;
   if (decoderLayers === 0) return { maps: model.attentionMaps([read]), written: [] };
   if (encoderLayers === 0) return { maps: model.attentionMaps(null, [read]), written: read };
   const { sequences } = await model.generate([read]);
-  const begin = model.tokenizers.target?.bosId ?? bosId;
+  const begin = model.startId as number; // generate has begun with it
   const written = [begin, ...(sequences[0] as number[])].slice(0, model.config.maxLength);
   return { maps: model.attentionMaps([read], [written]), written };
 }

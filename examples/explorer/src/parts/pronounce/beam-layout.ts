@@ -32,7 +32,7 @@ export function beamTree(said: Pronunciation): BeamNode[][] {
   const root = asked[0];
   if (root === undefined) return [];
   const begin = root.read.length;
-  const end = model.target.eosId ?? model.transformer.config.eosId;
+  const [end] = model.transformer.endIds;
   const alive = new Set(asked.map(({ read }) => read.join(' ')));
   const start = read[0] as number;
   const answer = [start, ...target, end].join(' ');
