@@ -1,6 +1,7 @@
 // Attention beside PyTorch's scaled_dot_product_attention.
 
-import { attention, createDevice, type Device, type Tensor } from '../src/index.js';
+import { createDevice, type Device, type Tensor } from '../src/index.js';
+import { attention } from '../src/ops/index.js';
 import type { Bench } from './harness/bench.js';
 import { contest, type Turn } from './harness/contest.js';
 import { describeDevice } from './harness/machine.js';

@@ -1,6 +1,7 @@
 // Generation with the key-value cache, beside what the machine's memory and multiply-adds allow: 32 tokens from 32.
 
-import { createDevice, type Device, type GenerateOptions, Random, Transformer } from '../src/index.js';
+import { createDevice, type Device, type GenerateOptions, Transformer } from '../src/index.js';
+import { Random } from '../src/nn/index.js';
 import type { Bench } from './harness/bench.js';
 import { type Contestant, contest } from './harness/contest.js';
 import { BenchError } from './harness/error.js';

@@ -3,7 +3,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createDevice, saveSafetensors } from '../src/index.js';
+import { createDevice } from '../src/index.js';
+import { saveSafetensors } from '../src/io/index.js';
 import type { Bench } from './harness/bench.js';
 import { contest } from './harness/contest.js';
 import {

@@ -1,6 +1,7 @@
 // Matrix products beside the sgemm of oneDNN and of OpenBLAS.
 
-import { createDevice, linear, matmul, type Tensor } from '../src/index.js';
+import { createDevice, type Tensor } from '../src/index.js';
+import { linear, matmul } from '../src/ops/index.js';
 import type { Bench } from './harness/bench.js';
 import { compile } from './harness/compile.js';
 import { contest } from './harness/contest.js';

@@ -1,7 +1,8 @@
 // What the TypeScript side costs by itself: encoding ops, recording, tokenizers. By the `benchmark` package.
 
 import Benchmark from 'benchmark';
-import { add, BpeTokenizer, CharTokenizer, createDevice, layerNorm, linear, Transformer } from '../src/index.js';
+import { BpeTokenizer, CharTokenizer, createDevice, Transformer } from '../src/index.js';
+import { add, layerNorm, linear } from '../src/ops/index.js';
 import type { Bench } from './harness/bench.js';
 import { describeDevice } from './harness/machine.js';
 import { OURS } from './harness/ours.js';

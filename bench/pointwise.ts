@@ -1,17 +1,7 @@
 // Ops that hardly compute, beside the time that moving their bytes takes, and beside PyTorch.
 
-import {
-  AdamW,
-  addLayerNorm,
-  createDevice,
-  crossEntropy,
-  type Device,
-  gelu,
-  layerNorm,
-  mul,
-  softmax,
-  type Tensor,
-} from '../src/index.js';
+import { AdamW, createDevice, type Device, type Tensor } from '../src/index.js';
+import { addLayerNorm, crossEntropy, gelu, layerNorm, mul, softmax } from '../src/ops/index.js';
 import type { Bench } from './harness/bench.js';
 import { type Contestant, contest, type Turn } from './harness/contest.js';
 import { describeDevice } from './harness/machine.js';

@@ -3,15 +3,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  AdamW,
-  createDevice,
-  modelCost,
-  Random,
-  saveSafetensors,
-  Transformer,
-  type TransformerOptions,
-} from '../src/index.js';
+import { AdamW, createDevice, Transformer, type TransformerOptions } from '../src/index.js';
+import { modelCost } from '../src/inspect/index.js';
+import { saveSafetensors } from '../src/io/index.js';
+import { Random } from '../src/nn/index.js';
 import type { Bench } from './harness/bench.js';
 import { agree, type Contestant, contest, type Turn } from './harness/contest.js';
 import { describeDevice } from './harness/machine.js';

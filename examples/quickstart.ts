@@ -11,17 +11,10 @@ import { integer } from '../src/cli/parsers.js';
 import { duration, showProgress } from '../src/cli/progress.js';
 import { showsColors } from '../src/cli/shared.js';
 
-import {
-  CharTokenizer,
-  createDevice,
-  type Example,
-  fit,
-  linearDecay,
-  Random,
-  renderHeatMap,
-  Transformer,
-  WordTokenizer,
-} from '../src/index.js';
+import { CharTokenizer, createDevice, fit, linearDecay, Transformer, WordTokenizer } from '../src/index.js';
+import { renderHeatMap } from '../src/inspect/index.js';
+import { Random } from '../src/nn/index.js';
+import type { Example } from '../src/train/index.js';
 
 const { seed, steps, threads, positionals } = readArguments();
 const device = await createDevice({ threads });

@@ -2,8 +2,9 @@
 // transformer cases are in test/models.
 import { describe, expect, it } from 'vitest';
 import type { Device, Tensor } from '../src/index.js';
-import * as ops from '../src/index.js';
 import { parseSafetensors, type SafetensorsEntry } from '../src/io/safetensors.js';
+import * as ops from '../src/ops/index.js';
+import { AdamW } from '../src/train/index.js';
 import { deviceFor, isas } from './describe-op.js';
 import { activation } from './reference/activation.js';
 import { attention } from './reference/attention.js';
@@ -170,7 +171,7 @@ await describeShared('fixtures', 'fixtures', 'index.json', async (shared) => {
       const { param, grads } = inputsOf(device, file);
       param.requiresGrad = true;
       const { lr, beta1, beta2, eps, weightDecay } = options;
-      const optimizer = new ops.AdamW([param], { lr, beta1, beta2, eps, weightDecay });
+      const optimizer = new AdamW([param], { lr, beta1, beta2, eps, weightDecay });
       const steps: number[] = [];
       for (let step = 0; step < grads.shape[0]!; step++) {
         ops.mul(param, 1).backward(grads.rows(step, step + 1).reshape(param.shape));

@@ -1,7 +1,7 @@
 // Checked by tsc, in `npm run lint`: options can be undefined in projects with `exactOptionalPropertyTypes`, as ours.
 import { expectTypeOf, it } from 'vitest';
-import type * as simdformer from '../src/index.js';
 import type { HubOptions } from '../src/pretrained/hub-options.js';
+import type * as simdformer from './simdformer.js';
 
 type Options =
   | HubOptions

@@ -1,6 +1,7 @@
 // The encoders that bench/encoder.ts, contention.ts and wasm.ts run: BERT's layers (post-norm, GELU) without embeddings.
 
-import { type Device, Random, type Stack, type Tensor, TokenBatch, Transformer } from '../../src/index.js';
+import { type Device, type Tensor, Transformer } from '../../src/index.js';
+import { Random, type Stack, TokenBatch } from '../../src/nn/index.js';
 import { patterned } from './ours.js';
 
 export interface EncoderSizes {

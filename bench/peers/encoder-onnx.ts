@@ -1,6 +1,7 @@
 // The encoders of bench/harness/encoders.ts as ONNX graphs with the same weights.
 
-import type { Linear, Stack, Tensor } from '../../src/index.js';
+import type { Tensor } from '../../src/index.js';
+import type { Linear, Stack } from '../../src/nn/index.js';
 import type { EncoderSizes } from '../harness/encoders.js';
 import { type Initializer, type Node, serializeOnnx } from './onnx.js';
 

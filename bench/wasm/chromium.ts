@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'esbuild';
 import { type Browser, type Page, chromium as playwright } from 'playwright-core';
 import type * as Simdformer from '../../src/index.js';
+import type * as Ops from '../../src/ops/index.js';
 import { chromium } from '../../test/browser/chromium.js';
 import { type StaticServer, serve } from '../../test/browser/server.js';
 import type { Turn } from '../harness/contest.js';
@@ -26,7 +27,11 @@ export function whyNoChromium(): string | null {
 /** The package is not bundled once more, but the one that the page loads. */
 const package_: Plugin = {
   name: 'package',
-  setup: ({ onResolve }) => onResolve({ filter: /src\/index\.js$/ }, () => ({ path: './index.js', external: true })),
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /src\/(\w+\/)?index\.js$/ }, ({ path }) => ({
+      path: `./${/src\/(\w+)\/index\.js$/.exec(path)?.[1] ?? 'index'}.js`,
+      external: true,
+    })),
 };
 
 async function serveBuilt(folders: Record<string, string>, headers: Record<string, string> = {}) {
@@ -90,7 +95,8 @@ export class ChromiumSide implements Sides {
 /** Seconds from `import` to the first result. Its text runs in the page. */
 async function firstResult(url: string): Promise<number> {
   const start = performance.now();
-  const { createDevice, softmax } = (await import(url)) as typeof Simdformer;
+  const { createDevice } = (await import(url)) as typeof Simdformer;
+  const { softmax } = (await import(url.replace('index.js', 'ops.js'))) as typeof Ops;
   const device = await createDevice({ threads: 1 });
   const [first] = await softmax(device.tensor([[1, 2, 3]])).data();
   if (Math.abs((first as number) - 0.0900306) > 1e-6) throw new Error(`softmax gave ${first}`);

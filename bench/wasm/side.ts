@@ -1,6 +1,7 @@
 // What bench/wasm.ts times, on one side: in Node or in a page, which loads this file in a bundle.
 
-import { createDevice, type Device, linear, type Program, type Tensor } from '../../src/index.js';
+import { createDevice, type Device, type Program, type Tensor } from '../../src/index.js';
+import { linear } from '../../src/ops/index.js';
 import type { Turn } from '../harness/contest.js';
 import { type EncoderBatch, encoderSizes, makeEncoder, PERIOD, recordEncoder, stackOf } from '../harness/encoders.js';
 import { pattern, patterned, recorded, sampleOf } from '../harness/ours.js';

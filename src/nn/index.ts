@@ -1,3 +1,5 @@
+export { recompute } from '../core/autograd.js';
+export { Random } from '../core/random.js';
 export { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
 export { type CacheSizes, DecoderState, type LayerCache, type Memory } from './decoder-state.js';
 export { Dropout, type Randomness } from './dropout.js';

@@ -4,15 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
-  add,
   createDevice,
   type Device,
   DeviceError,
-  matmul,
   OutOfMemoryError,
   SimdformerError,
   type Tensor,
 } from '../../src/index.js';
+import { add, matmul } from '../../src/ops/index.js';
 import { hasWasm } from '../equipment.js';
 import { Random } from '../random.js';
 

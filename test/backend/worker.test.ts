@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import type * as Simdformer from '../../src/index.js';
 import { hasWasm } from '../equipment.js';
+import type * as Simdformer from '../simdformer.js';
+import { parts } from '../simdformer.js';
 
 describe.runIf(hasWasm)('a device in a worker', () => {
   let simdformer: typeof Simdformer;
@@ -15,7 +16,8 @@ describe.runIf(hasWasm)('a device in a worker', () => {
 
   beforeAll(async () => {
     execFileSync(process.execPath, ['scripts/browser.mjs', 'build/browser-node']);
-    simdformer = await import(/* @vite-ignore */ pathToFileURL('build/browser-node/index.js').href);
+    const all = parts.map((part) => import(/* @vite-ignore */ pathToFileURL(`build/browser-node/${part}.js`).href));
+    simdformer = Object.assign({}, ...(await Promise.all(all)));
     device = await simdformer.createDevice({ backend: 'wasm', worker: true, threads: 2 });
   });
   afterAll(() => device.dispose());

@@ -6,10 +6,11 @@ import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import { type Browser, type Page, chromium as playwright } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type * as Simdformer from '../../src/index.js';
-import * as simdformerInNode from '../../src/index.js';
 import { hasWasm } from '../equipment.js';
 import { assertLogits, shippedModel, targetsOf, words } from '../shipped.js';
+import type * as Simdformer from '../simdformer.js';
+import * as simdformerInNode from '../simdformer.js';
+import { importParts } from '../simdformer.js';
 import { chromium } from './chromium.js';
 import { type StaticServer, serve } from './server.js';
 
@@ -105,7 +106,7 @@ describe.runIf(chromium && hasWasm)('a bare page in Chromium', () => {
     await page.goto(server.origin);
     // As text, in which Vite rewrites no import(); no script tag, which a policy may forbid.
     await page.evaluate(
-      `import('/build/browser/index.js').then((simdformer) => { globalThis.simdformer = simdformer; })`,
+      `${importParts('/build/browser')}.then((simdformer) => { globalThis.simdformer = simdformer; })`,
     );
     return { page, warnings };
   }

@@ -2,8 +2,9 @@
 import { execFileSync } from 'node:child_process';
 import puppeteer, { type Browser } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type * as Simdformer from '../../src/index.js';
 import { firefox, hasWasm } from '../equipment.js';
+import type * as Simdformer from '../simdformer.js';
+import { importParts } from '../simdformer.js';
 import { serve } from './server.js';
 
 /** test/backend/built.test.ts says so if not. */
@@ -45,7 +46,7 @@ describe.runIf(possible)('a page in Firefox', { timeout: 120_000 }, () => {
     page.on('console', (message) => message.type() === 'warn' && warnings.push(message.text()));
     page.on('pageerror', (error) => warnings.push(String(error)));
     await page.goto(site);
-    const script = `import('${cdn}/build/firefox/index.js').then((simdformer) => (${compute})(simdformer, ${JSON.stringify(options)}))`;
+    const script = `${importParts(`${cdn}/build/firefox`)}.then((simdformer) => (${compute})(simdformer, ${JSON.stringify(options)}))`;
     const found = await page.evaluate(script);
     await page.close();
     return { found, warnings };

@@ -1,15 +1,8 @@
 // A device whose engine is in a worker, in a page: the page draws every frame, and all that a page does with a model works.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  createDevice,
-  type Device,
-  DeviceError,
-  type Example,
-  fit,
-  linearDecay,
-  Random,
-  Transformer,
-} from '../../src/index.js';
+import { createDevice, type Device, DeviceError, fit, linearDecay, Transformer } from '../../src/index.js';
+import { Random } from '../../src/nn/index.js';
+import type { Example } from '../../src/train/index.js';
 
 let device: Device;
 let model: Transformer;

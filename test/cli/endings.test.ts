@@ -7,7 +7,7 @@ import { platform } from 'node:os';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { takeFolder } from '../../src/cli/out-folder.js';
-import { openSafetensors, saveSafetensors } from '../../src/index.js';
+import { openSafetensors, saveSafetensors } from '../../src/io/index.js';
 import { argumentsOf, type RunOptions, simdformer, temporaryFolder } from './run-cli.js';
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;

@@ -1,16 +1,20 @@
 import { describe, expect, it } from 'vitest';
+import { differentiable, passGrad } from '../../src/core/autograd.js';
 import {
   ArgumentError,
   AutogradError,
+  createDevice,
+  DisposedError,
+  DTypeError,
+  ShapeError,
+  type Tensor,
+} from '../../src/index.js';
+import {
   add,
   attention,
   attentionWeights,
   contiguous,
-  createDevice,
   crossEntropy,
-  DisposedError,
-  DTypeError,
-  differentiable,
   embedding,
   gather,
   layerNorm,
@@ -18,17 +22,14 @@ import {
   matmul,
   mul,
   pack,
-  passGrad,
   relu,
   rotary,
-  SGD,
-  ShapeError,
   scale,
   softmax,
   sum,
-  type Tensor,
   unpack,
-} from '../../src/index.js';
+} from '../../src/ops/index.js';
+import { SGD } from '../../src/train/index.js';
 
 const device = await createDevice({ threads: 2 });
 const leaf = (...values: number[]) => device.tensor(values, [values.length], { requiresGrad: true });

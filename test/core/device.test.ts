@@ -9,7 +9,6 @@ import { INSTRUCTION_SETS } from '../../src/backend/backend.js';
 import { type Addon, createNativeBackend } from '../../src/backend/native.js';
 import {
   ArgumentError,
-  contiguous,
   createDevice,
   DeviceError,
   type DeviceOptions,
@@ -19,6 +18,7 @@ import {
   ShapeError,
   SimdformerError,
 } from '../../src/index.js';
+import { contiguous } from '../../src/ops/index.js';
 import { isas } from '../describe-op.js';
 
 describe('createDevice', () => {

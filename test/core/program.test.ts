@@ -1,20 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import {
-  ArgumentError,
-  add,
-  createDevice,
-  DisposedError,
-  dropout,
-  linear,
-  matmul,
-  mul,
-  SGD,
-  SimdformerError,
-  scale,
-  slice,
-  sum,
-  type Tensor,
-} from '../../src/index.js';
+import { ArgumentError, createDevice, DisposedError, SimdformerError, type Tensor } from '../../src/index.js';
+import { add, dropout, linear, matmul, mul, scale, slice, sum } from '../../src/ops/index.js';
+import { SGD } from '../../src/train/index.js';
 import { Random } from '../random.js';
 
 const device = await createDevice({ threads: 2 });

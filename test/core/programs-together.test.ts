@@ -1,7 +1,8 @@
 // Programs beside each other, and beside what is computed at once.
 
 import { afterAll, describe, expect, it } from 'vitest';
-import { AutogradError, add, createDevice, DisposedError, mul, SimdformerError, sum } from '../../src/index.js';
+import { AutogradError, createDevice, DisposedError, SimdformerError } from '../../src/index.js';
+import { add, mul, sum } from '../../src/ops/index.js';
 
 const device = await createDevice({ threads: 2 });
 afterAll(() => device.dispose());

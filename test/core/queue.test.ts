@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/backend/backend.js';
 import { type Device, EngineDevice } from '../../src/core/device.js';
 import { Queue } from '../../src/core/queue.js';
-import { add, createDevice, linear, matmul, mul, softmax, sum, type Tensor } from '../../src/index.js';
+import { createDevice, type Tensor } from '../../src/index.js';
+import { add, linear, matmul, mul, softmax, sum } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { Random } from '../random.js';
 

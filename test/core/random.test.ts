@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { ArgumentError, Random } from '../../src/index.js';
+import { ArgumentError } from '../../src/index.js';
+import { Random } from '../../src/nn/index.js';
 
 it('Random.below draws each integer as often, and refuses what is no limit', () => {
   const random = new Random(1);

@@ -4,7 +4,8 @@ import { createDevice } from '../../src/core/create-device.js';
 import type { Device } from '../../src/core/device.js';
 import { Random } from '../../src/core/random.js';
 import type { Tensor } from '../../src/core/tensor.js';
-import { ArgumentError, add, gelu, linear, mul, relu, sum } from '../../src/index.js';
+import { ArgumentError } from '../../src/index.js';
+import { add, gelu, linear, mul, relu, sum } from '../../src/ops/index.js';
 
 let device: Device;
 beforeAll(async () => {

@@ -2,24 +2,26 @@ import { afterAll, describe, expect, it } from 'vitest';
 import {
   ArgumentError,
   AutogradError,
-  add,
-  attention,
   CommandError,
   createDevice,
-  crossEntropy,
   DeviceError,
   DisposedError,
   DTypeError,
+  ShapeError,
+  type SimdformerError,
+  type Tensor,
+} from '../../src/index.js';
+import {
+  add,
+  attention,
+  crossEntropy,
   embedding,
   layerNorm,
   linear,
   matmul,
   mul,
-  ShapeError,
-  type SimdformerError,
   softmax,
-  type Tensor,
-} from '../../src/index.js';
+} from '../../src/ops/index.js';
 
 const device = await createDevice({ threads: 2 });
 const other = await createDevice({ threads: 1 });

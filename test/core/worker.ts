@@ -1,6 +1,7 @@
 // One of the workers of device.test.ts: opens a device of its own, computes, and sends the result.
 import { parentPort, workerData } from 'node:worker_threads';
-import { contiguous, createDevice } from '../../src/index.js';
+import { createDevice } from '../../src/index.js';
+import { contiguous } from '../../src/ops/index.js';
 
 const { isa, threads, seed } = workerData as { isa: string; threads: number; seed: number };
 const device = await createDevice({ isa, threads });

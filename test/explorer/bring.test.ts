@@ -1,12 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  CharTokenizer,
-  createDevice,
-  type Device,
-  type ModelFiles,
-  Transformer,
-  type TransformerOptions,
-} from '../../src/index.js';
+import { CharTokenizer, createDevice, type Device, Transformer, type TransformerOptions } from '../../src/index.js';
+import type { ModelFiles } from '../../src/models/index.js';
 import { Explorer, type ExplorerPage, possible } from './explorer.js';
 
 const special = { pad: '<pad>', bos: '<s>', eos: '</s>' };

@@ -1,6 +1,7 @@
 import type { Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Tokenizer, type Trace, type Transformer, trace, type Values } from '../../src/index.js';
+import type { Tokenizer, Transformer } from '../../src/index.js';
+import { type Trace, trace, type Values } from '../../src/inspect/index.js';
 import { Explorer, type ExplorerPage, expectNear, modelInNode, possible } from './explorer.js';
 
 describe.runIf(possible)('the explorer follows the numbers that the package computes in Node', () => {

@@ -3,7 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Transformer, type TransformerOptions, trace } from '../../src/index.js';
+import { Transformer, type TransformerOptions } from '../../src/index.js';
+import { trace } from '../../src/inspect/index.js';
 import { Random } from '../random.js';
 import { Explorer, expectNear, modelInNode, possible } from './explorer.js';
 

@@ -1,15 +1,14 @@
 import type { Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Tokenizer, Transformer } from '../../src/index.js';
 import {
   type AttentionMaps,
   type HeadId,
   headStatistics,
-  type Tokenizer,
   type Trace,
-  type Transformer,
   trace,
   withoutHeads,
-} from '../../src/index.js';
+} from '../../src/inspect/index.js';
 import { Explorer, type ExplorerPage, expectNear, modelInNode, possible } from './explorer.js';
 
 const attentions = { encoder: 'Encoder', decoder: 'Masked decoder', cross: 'Cross attention' } as const;

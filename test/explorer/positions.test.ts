@@ -1,6 +1,6 @@
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { resolvePositions, sinusoids } from '../../src/index.js';
+import { resolvePositions, sinusoids } from '../../src/nn/index.js';
 import { Explorer, type ExplorerPage, possible } from './explorer.js';
 
 const LENGTH = 48;

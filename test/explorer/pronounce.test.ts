@@ -1,6 +1,8 @@
 import type { Locator } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { logSoftmax, type Tokenizer, type Transformer, temperature, topK, topP } from '../../src/index.js';
+import { temperature, topK, topP } from '../../src/generate/index.js';
+import type { Tokenizer, Transformer } from '../../src/index.js';
+import { logSoftmax } from '../../src/ops/index.js';
 import { Explorer, type ExplorerPage, modelInNode, possible } from './explorer.js';
 
 /** What a card shows of a step. */

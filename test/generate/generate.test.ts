@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { GenerateOptions, Positions, TokenEvent } from '../../src/index.js';
+import type { GenerateOptions, TokenEvent } from '../../src/index.js';
+import type { Positions } from '../../src/nn/index.js';
 import { CLOSE, expectClose, inputs, kinds, makeModel, targetsOf } from './small-model.js';
 
 describe.each(Object.entries(kinds))('%s', (_, kind) => {

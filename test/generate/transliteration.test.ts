@@ -1,6 +1,7 @@
 // A trained model whose authors publish what it gives: greedy and beam search outputs, and log-probabilities.
 import { describe, expect, it } from 'vitest';
-import { CharTokenizer, parseSafetensors, Transformer, type TransformerOptions } from '../../src/index.js';
+import { CharTokenizer, Transformer, type TransformerOptions } from '../../src/index.js';
+import { parseSafetensors } from '../../src/io/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { describeShared } from '../shared.js';
 

@@ -1,18 +1,20 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   ArgumentError,
-  type AttentionTrace,
   CommandError,
   createDevice,
   type Device,
-  headStatistics,
   ShapeError,
+  type Transformer,
+} from '../../src/index.js';
+import {
+  type AttentionTrace,
+  headStatistics,
   type StackTrace,
   type Trace,
-  type Transformer,
   trace,
   type Values,
-} from '../../src/index.js';
+} from '../../src/inspect/index.js';
 import { allowedError, assertClose, largest } from '../tolerance.js';
 import { build, inputsOf, models, source, target } from './models.js';
 

@@ -1,15 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  ArgumentError,
-  type AttentionTrace,
-  CommandError,
-  createDevice,
-  type Device,
-  type HeadId,
-  type Transformer,
-  trace,
-  withoutHeads,
-} from '../../src/index.js';
+import { ArgumentError, CommandError, createDevice, type Device, type Transformer } from '../../src/index.js';
+import { type AttentionTrace, type HeadId, trace, withoutHeads } from '../../src/inspect/index.js';
 import { allowedError, assertClose, largest } from '../tolerance.js';
 import { build, inputsOf, models, source, target } from './models.js';
 

@@ -2,8 +2,8 @@
 import { execFileSync } from 'node:child_process';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import * as here from '../../src/index.js';
 import { hasWasm } from '../equipment.js';
+import * as here from '../simdformer.js';
 import { allowedError, assertClose, largest } from '../tolerance.js';
 import { build, source, target } from './models.js';
 
@@ -14,7 +14,10 @@ describe.runIf(hasWasm)('a model on a device in a worker', () => {
 
   beforeAll(async () => {
     execFileSync(process.execPath, ['scripts/browser.mjs', 'build/inspect-node']);
-    there = await import(/* @vite-ignore */ pathToFileURL('build/inspect-node/index.js').href);
+    const all = here.parts.map(
+      (part) => import(/* @vite-ignore */ pathToFileURL(`build/inspect-node/${part}.js`).href),
+    );
+    there = Object.assign({}, ...(await Promise.all(all)));
     device = await there.createDevice({ backend: 'wasm', worker: true, threads: 1 });
     model = build(device, { positions: 'shaw', norm: 'pre' }, there.Transformer);
   });

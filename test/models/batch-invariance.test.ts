@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { attention, type Device, type Tensor, Transformer } from '../../src/index.js';
+import { type Device, type Tensor, Transformer } from '../../src/index.js';
+import { attention } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { Random } from '../random.js';
 

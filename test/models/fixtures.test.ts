@@ -1,7 +1,8 @@
 // The transformer cases of ../shared/fixtures: PyTorch's nn.Transformer in float64, and eight steps of training it.
 import { describe, expect, it } from 'vitest';
-import { AdamW, type Device, type Tokens, Transformer } from '../../src/index.js';
+import { AdamW, type Device, Transformer } from '../../src/index.js';
 import { parseSafetensors, type SafetensorsEntry } from '../../src/io/safetensors.js';
+import type { Tokens } from '../../src/nn/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { Random } from '../random.js';
 import { describeShared } from '../shared.js';

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { crossEntropy, ShapeError } from '../../src/index.js';
+import { ShapeError } from '../../src/index.js';
+import { crossEntropy } from '../../src/ops/index.js';
 import { deviceFor } from '../describe-op.js';
 import { Random } from '../random.js';
 import { allowedError } from '../tolerance.js';

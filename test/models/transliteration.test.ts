@@ -1,8 +1,9 @@
 // A Transformer that others trained, from the tests of CTranslate2: Arabic names into Latin script. Its authors publish
 // what it says and how likely it holds that.
 import { describe, expect, it } from 'vitest';
-import { type Device, logSoftmax, Transformer, type TransformerOptions } from '../../src/index.js';
+import { type Device, Transformer, type TransformerOptions } from '../../src/index.js';
 import { parseSafetensors } from '../../src/io/safetensors.js';
+import { logSoftmax } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { describeShared } from '../shared.js';
 

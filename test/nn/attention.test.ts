@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { AdditiveAttention, Initializer, SelfAttention, ShapeError } from '../../src/index.js';
+import { ShapeError } from '../../src/index.js';
+import { AdditiveAttention, Initializer, SelfAttention } from '../../src/nn/index.js';
 import { describeOp, deviceFor, isas } from '../describe-op.js';
 import { linear, matmul } from '../reference/matmul.js';
 import { softmax } from '../reference/norm.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { ArgumentError, ShapeError } from '../../src/index.js';
 import {
   AdditiveAttention,
-  ArgumentError,
   Dropout,
   Embedding,
   FeedForward,
@@ -9,19 +9,15 @@ import {
   LayerNorm,
   type LayerParts,
   Linear,
-  layerNorm,
   Module,
   MultiHeadAttention,
-  mul,
   RMSNorm,
-  rmsNorm,
-  ShapeError,
   Stack,
-  sum,
   TiedLinear,
   TokenBatch,
   TransformerLayer,
-} from '../../src/index.js';
+} from '../../src/nn/index.js';
+import { layerNorm, mul, rmsNorm, sum } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 
 const device = await deviceFor(isas[0]!, 2);

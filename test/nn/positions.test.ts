@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { ArgumentError, resolvePositions, rotations, sinusoids } from '../../src/index.js';
+import { ArgumentError } from '../../src/index.js';
+import { resolvePositions, rotations, sinusoids } from '../../src/nn/index.js';
 
 describe('sinusoids', () => {
   it('are those of the paper: sines on even features, cosines on odd ones', () => {

@@ -4,16 +4,8 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { expect, it } from 'vitest';
-import {
-  type AttentionOptions,
-  attention,
-  attentionWeights,
-  concat,
-  type Device,
-  permute,
-  type Shape,
-  type Tensor,
-} from '../../src/index.js';
+import type { Device, Shape, Tensor } from '../../src/index.js';
+import { type AttentionOptions, attention, attentionWeights, concat, permute } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { assertClose } from '../tolerance.js';
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Tensor } from '../../src/index.js';
 import {
   elu,
   gelu,
@@ -10,9 +11,8 @@ import {
   sigmoid,
   silu,
   softplus,
-  type Tensor,
   tanh,
-} from '../../src/index.js';
+} from '../../src/ops/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { type Activation, activation } from '../reference/activation.js';
 

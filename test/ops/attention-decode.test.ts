@@ -1,7 +1,7 @@
 // Attention of few queries has a kernel of its own, in which those of one item share what is read.
 
 import { describe, expect, it } from 'vitest';
-import { attention } from '../../src/index.js';
+import { attention } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { Random } from '../random.js';
 

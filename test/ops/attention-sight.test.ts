@@ -1,15 +1,8 @@
 // Which keys a query sees: windows, offsets, masks; and scores at each stage.
 
 import { describe, expect, it } from 'vitest';
-import {
-  ArgumentError,
-  type AttentionOptions,
-  attention,
-  attentionWeights,
-  DTypeError,
-  ShapeError,
-  type Tensor,
-} from '../../src/index.js';
+import { ArgumentError, DTypeError, ShapeError, type Tensor } from '../../src/index.js';
+import { type AttentionOptions, attention, attentionWeights } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { Random, type Values } from '../random.js';
 import { type Stage, attentionWeights as weightsReference } from '../reference/attention.js';

@@ -1,16 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  ArgumentError,
-  attention,
-  attentionWeights,
-  CommandError,
-  contiguous,
-  DTypeError,
-  ShapeError,
-  scale,
-  sum,
-  type Tensor,
-} from '../../src/index.js';
+import { ArgumentError, CommandError, DTypeError, ShapeError, type Tensor } from '../../src/index.js';
+import { attention, attentionWeights, contiguous, scale, sum } from '../../src/ops/index.js';
 import { describeOp, deviceFor, isas } from '../describe-op.js';
 import { Random, type Values } from '../random.js';
 import { attention as reference, attentionWeights as weightsReference } from '../reference/attention.js';

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { Scalar, ShapeError, type Tensor } from '../../src/index.js';
 import {
   add,
   div,
@@ -12,14 +13,11 @@ import {
   mul,
   notEqual,
   pow,
-  Scalar,
-  ShapeError,
   scale,
   sub,
   sum,
-  type Tensor,
   where,
-} from '../../src/index.js';
+} from '../../src/ops/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { broadcastIndex, build, elementwise, type Reals } from '../reference/reals.js';
 

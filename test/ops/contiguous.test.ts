@@ -1,4 +1,4 @@
-import { contiguous } from '../../src/index.js';
+import { contiguous } from '../../src/ops/index.js';
 import { describeOp, edges } from '../describe-op.js';
 
 describeOp({

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type Conv2dOptions, conv1d, conv2d, type Tensor } from '../../src/index.js';
+import type { Tensor } from '../../src/index.js';
+import { type Conv2dOptions, conv1d, conv2d } from '../../src/ops/index.js';
 import { describeOp, deviceFor, isas } from '../describe-op.js';
 import { type Random, sizeOf } from '../random.js';
 import { conv2d as reference } from '../reference/conv.js';

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { CommandError, type CrossEntropyOptions, crossEntropy, nllLoss } from '../../src/index.js';
+import { CommandError } from '../../src/index.js';
+import { type CrossEntropyOptions, crossEntropy, nllLoss } from '../../src/ops/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { type Random, sizeOf } from '../random.js';
 import { build, type Reals } from '../reference/reals.js';

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { ArgumentError, dropout, linear, Scalar } from '../../src/index.js';
+import { ArgumentError, Scalar } from '../../src/index.js';
+import { dropout, linear } from '../../src/ops/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { threefry } from '../reference/threefry.js';
 

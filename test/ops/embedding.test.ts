@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { CommandError, embedding } from '../../src/index.js';
+import { CommandError } from '../../src/index.js';
+import { embedding } from '../../src/ops/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { elementwise } from '../reference/reals.js';
 import { embedding as reference } from '../reference/tokens.js';

@@ -1,15 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  add,
-  addLayerNorm,
-  concat,
-  layerNorm,
-  layerNormWithStats,
-  mul,
-  ShapeError,
-  sum,
-  type Tensor,
-} from '../../src/index.js';
+import { ShapeError, type Tensor } from '../../src/index.js';
+import { add, addLayerNorm, concat, layerNorm, layerNormWithStats, mul, sum } from '../../src/ops/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { type Random, sizeOf } from '../random.js';
 import { layerNorm as reference } from '../reference/norm.js';

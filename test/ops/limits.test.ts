@@ -1,7 +1,8 @@
 // What ops let through at most, the engine can do: it names its limits itself.
 import { expect, it } from 'vitest';
 import { MAX_THREADS } from '../../src/backend/backend.js';
-import { ArgumentError, attention, DeviceError, ShapeError } from '../../src/index.js';
+import { ArgumentError, DeviceError, ShapeError } from '../../src/index.js';
+import { attention } from '../../src/ops/index.js';
 import { cacheReorder, maxCacheRows } from '../../src/ops/kv-cache.js';
 import { maxTopK, topKInto } from '../../src/ops/top-k.js';
 import { deviceFor, isas } from '../describe-op.js';

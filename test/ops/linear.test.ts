@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type Activation, ArgumentError, dropout, linear, mul, ShapeError, sum, type Tensor } from '../../src/index.js';
+import { ArgumentError, ShapeError, type Tensor } from '../../src/index.js';
+import { type Activation, dropout, linear, mul, sum } from '../../src/ops/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { Random } from '../random.js';
 import { activations as formulas } from '../reference/activation.js';

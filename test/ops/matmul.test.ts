@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { createDevice, DeviceError, DTypeError, linear, matmul, ShapeError, type Tensor } from '../../src/index.js';
+import { createDevice, DeviceError, DTypeError, ShapeError, type Tensor } from '../../src/index.js';
+import { linear, matmul } from '../../src/ops/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { matmul as reference } from '../reference/matmul.js';
 

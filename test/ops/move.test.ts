@@ -1,23 +1,19 @@
 import { describe, expect, it } from 'vitest';
+import { ArgumentError, CommandError, createDevice, ShapeError, type Tensor } from '../../src/index.js';
 import {
-  ArgumentError,
   add,
-  CommandError,
   concat,
-  createDevice,
   dropout,
   gather,
   mul,
   pack,
   permute,
-  ShapeError,
   slice,
   split,
   sum,
-  type Tensor,
   transpose,
   unpack,
-} from '../../src/index.js';
+} from '../../src/ops/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { build, type Reals } from '../reference/reals.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { mean, sum } from '../../src/index.js';
+import { mean, sum } from '../../src/ops/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import type { Reals } from '../reference/reals.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { rmsNorm } from '../../src/index.js';
+import { rmsNorm } from '../../src/ops/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { sizeOf } from '../random.js';
 import { rmsNorm as reference } from '../reference/norm.js';

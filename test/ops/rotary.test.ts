@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { CommandError, rotary, rotations } from '../../src/index.js';
+import { CommandError } from '../../src/index.js';
+import { rotations } from '../../src/nn/index.js';
+import { rotary } from '../../src/ops/index.js';
 import { rotaryTable } from '../../src/ops/rotary.js';
 import { describeOp, deviceFor, isas } from '../describe-op.js';
 import { sizeOf } from '../random.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { logSoftmax, softmax } from '../../src/index.js';
+import { logSoftmax, softmax } from '../../src/ops/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import * as reference from '../reference/norm.js';
 import { build, type Reals } from '../reference/reals.js';

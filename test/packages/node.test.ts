@@ -179,7 +179,8 @@ describe.runIf(folder)('the installed package in Node', () => {
     await writeFile(join(place, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['main.mts'] }));
     await writeFile(
       join(place, 'main.mts'),
-      `import { createDevice, type Example, fit, Transformer } from 'simdformer';
+      `import { createDevice, fit, Transformer } from 'simdformer';
+import { type Example } from 'simdformer/train';
       export async function train(examples: Example[], signal: AbortSignal | undefined): Promise<number> {
         const device = await createDevice({ threads: undefined });
         const model = new Transformer(device, { encoderLayers: 0, targetVocab: 9, dropout: undefined });

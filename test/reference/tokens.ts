@@ -1,4 +1,4 @@
-import type { CrossEntropyOptions } from '../../src/index.js';
+import type { CrossEntropyOptions } from '../../src/ops/index.js';
 import { logSoftmax } from './norm.js';
 import { build, lastOf, type Reals, sum } from './reals.js';
 

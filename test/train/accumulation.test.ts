@@ -1,7 +1,8 @@
 // Steps of several batches, between which others have their turn.
 
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { CommandError, createDevice, type Device, type FitOptions, fit, SGD } from '../../src/index.js';
+import { CommandError, createDevice, type Device, type FitOptions, fit } from '../../src/index.js';
+import { SGD } from '../../src/train/index.js';
 import { common, reversals, smallModel, weights } from './task.js';
 
 let device: Device;

@@ -2,19 +2,15 @@ import { describe, expect, it } from 'vitest';
 import type { Complete } from '../../src/core/complete.js';
 import {
   AdamW,
-  type AdamWOptions,
   ArgumentError,
   AutogradError,
-  add,
   type Device,
-  embedding,
   FormatError,
-  mul,
-  SGD,
   SimdformerError,
-  sum,
   type Tensor,
 } from '../../src/index.js';
+import { add, embedding, mul, sum } from '../../src/ops/index.js';
+import { type AdamWOptions, SGD } from '../../src/train/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { allowedError, assertClose, largest } from '../tolerance.js';
 import { draw, normOf, setGradients } from './gradients.js';

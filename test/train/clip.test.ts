@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { AutogradError, clipGradNorm, mul } from '../../src/index.js';
+import { AutogradError } from '../../src/index.js';
+import { mul } from '../../src/ops/index.js';
+import { clipGradNorm } from '../../src/train/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { allowedError, assertClose } from '../tolerance.js';
 import { draw, normOf, setGradients } from './gradients.js';

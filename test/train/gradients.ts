@@ -1,4 +1,5 @@
-import { mul, type Tensor } from '../../src/index.js';
+import type { Tensor } from '../../src/index.js';
+import { mul } from '../../src/ops/index.js';
 import { Random } from '../random.js';
 
 const sizes = [1, 15, 16, 17, 128, 8193];

@@ -1,27 +1,11 @@
 // What callers without types may give, and options that make no sense together.
 
 import { expect, it } from 'vitest';
-import {
-  AdamW,
-  ArgumentError,
-  clipGradNorm,
-  constant,
-  cosine,
-  createDevice,
-  type FitOptions,
-  fit,
-  Initializer,
-  lengthBatches,
-  modelCost,
-  openSafetensors,
-  profile,
-  Random,
-  SGD,
-  saveSafetensors,
-  serializeSafetensors,
-  Transformer,
-  windowBatches,
-} from '../../src/index.js';
+import { AdamW, ArgumentError, createDevice, type FitOptions, fit, Transformer } from '../../src/index.js';
+import { modelCost, profile } from '../../src/inspect/index.js';
+import { openSafetensors, saveSafetensors, serializeSafetensors } from '../../src/io/index.js';
+import { Initializer, Random } from '../../src/nn/index.js';
+import { clipGradNorm, constant, cosine, lengthBatches, SGD, windowBatches } from '../../src/train/index.js';
 import { smallModel } from './task.js';
 
 const device = await createDevice({ threads: 1 });

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { createDevice } from '../../src/core/create-device.js';
 import { ArgumentError } from '../../src/core/errors.js';
 import { Random } from '../../src/core/random.js';
-import { mul, sum } from '../../src/index.js';
+import { mul, sum } from '../../src/ops/index.js';
 import { SGD } from '../../src/train/sgd.js';
 
 it("follows PyTorch's formula", async () => {

@@ -1,20 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  ArgumentError,
-  createDevice,
-  type Device,
-  DTypeError,
-  fit,
-  Initializer,
-  Linear,
-  Module,
-  mean,
-  mul,
-  SGD,
-  ShapeError,
-  sub,
-  type Tensor,
-} from '../../src/index.js';
+import { ArgumentError, createDevice, type Device, DTypeError, fit, ShapeError, type Tensor } from '../../src/index.js';
+import { Initializer, Linear, Module } from '../../src/nn/index.js';
+import { mean, mul, sub } from '../../src/ops/index.js';
+import { SGD } from '../../src/train/index.js';
 import { constant } from '../../src/train/schedule.js';
 import { Random } from '../random.js';
 

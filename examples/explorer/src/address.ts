@@ -1,6 +1,6 @@
 // What the page's address says after its #: a part, `#look-inside`, and where it begins if that is at a token in a head,
 // `#look-inside/encoder/3/2/4`: layer, head and token, counted from 1.
-import type { HeadId } from 'simdformer';
+import type { HeadId } from 'simdformer/inspect';
 
 /** A head, and the token that looks. */
 export interface Place extends HeadId {

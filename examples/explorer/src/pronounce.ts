@@ -1,4 +1,5 @@
-import { type GenerateOptions, logSoftmax } from 'simdformer';
+import type { GenerateOptions } from 'simdformer';
+import { logSoftmax } from 'simdformer/ops';
 import { encodeWord, type Model, tokenName } from './model.js';
 
 /** How tokens are chosen. */

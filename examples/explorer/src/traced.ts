@@ -1,5 +1,5 @@
 import { useRef } from 'preact/hooks';
-import { type Trace, trace, type Values } from 'simdformer';
+import { type Trace, trace, type Values } from 'simdformer/inspect';
 import type { Pronunciation } from './pronounce.js';
 import type { Session } from './session.js';
 import { useResult } from './use-result.js';

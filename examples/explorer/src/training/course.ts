@@ -1,4 +1,5 @@
-import { AdamW, type Batches, type Device, fit, lengthBatches, Transformer, type TransformerOptions } from 'simdformer';
+import { AdamW, type Device, fit, Transformer, type TransformerOptions } from 'simdformer';
+import { type Batches, lengthBatches } from 'simdformer/train';
 import { Complaint, type Model } from '../model.js';
 import { examplesOf, type Lesson, LONGEST } from './lesson.js';
 

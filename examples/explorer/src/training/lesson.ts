@@ -1,4 +1,6 @@
-import { CharTokenizer, type Example, Random, type Tokenizer, WordTokenizer } from 'simdformer';
+import { CharTokenizer, type Tokenizer, WordTokenizer } from 'simdformer';
+import { Random } from 'simdformer/nn';
+import type { Example } from 'simdformer/train';
 import { Complaint, fetchFile } from '../model.js';
 
 /** What is written on the left and what is to come out on the right. */

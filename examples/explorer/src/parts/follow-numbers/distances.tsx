@@ -1,4 +1,4 @@
-import type { AttentionTrace, Values } from 'simdformer';
+import type { AttentionTrace, Values } from 'simdformer/inspect';
 import { Figure } from '../../draw/figure.js';
 import { matrixOf, rowOf } from '../../traced.js';
 import { joined } from './numbers.js';

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
-import type { SubLayerTrace, Values } from 'simdformer';
+import type { SubLayerTrace, Values } from 'simdformer/inspect';
 import { placeInAddress } from '../../address.js';
 import { useTrace } from '../../traced.js';
 import type { PartProps } from '../parts.js';

@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks';
-import type { NormTrace } from 'simdformer';
+import type { NormTrace } from 'simdformer/inspect';
 import { Figure } from '../../draw/figure.js';
 import { decimal } from '../../draw/format.js';
 import { rowOf } from '../../traced.js';

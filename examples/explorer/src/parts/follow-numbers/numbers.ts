@@ -1,6 +1,6 @@
 // What the page computes itself: the steps of attention that can be left out, and the norm that Transformers do not use.
 
-import type { AttentionTrace, NormTrace, Values } from 'simdformer';
+import type { AttentionTrace, NormTrace, Values } from 'simdformer/inspect';
 import { matrixOf } from '../../traced.js';
 
 export interface Switches {

@@ -1,6 +1,6 @@
 // The figures that are nothing but vectors: the start, the projections, the sums, and the way through the layers.
 
-import type { SubLayerTrace, Values } from 'simdformer';
+import type { SubLayerTrace, Values } from 'simdformer/inspect';
 import { Figure } from '../../draw/figure.js';
 import { matrixOf, rowOf } from '../../traced.js';
 import { joined, spread } from './numbers.js';

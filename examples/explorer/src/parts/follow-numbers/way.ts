@@ -1,6 +1,7 @@
 // What was chosen to be followed, and where its numbers lie in the trace.
 
-import type { AttentionTrace, LayerTrace, StackTrace, SubLayerTrace, TransformerConfig } from 'simdformer';
+import type { TransformerConfig } from 'simdformer';
+import type { AttentionTrace, LayerTrace, StackTrace, SubLayerTrace } from 'simdformer/inspect';
 import type { Place } from '../../address.js';
 import { readNames, type Traced } from '../../traced.js';
 

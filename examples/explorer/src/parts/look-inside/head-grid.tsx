@@ -1,5 +1,5 @@
 import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
-import type { HeadId } from 'simdformer';
+import type { HeadId } from 'simdformer/inspect';
 import { sequentialScale } from '../../draw/colours.js';
 import { drawSoon, watch } from '../../draw/frames.js';
 import { neighbour } from '../../draw/grid-layout.js';

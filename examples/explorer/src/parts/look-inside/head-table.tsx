@@ -1,5 +1,5 @@
 import { useMemo, useState } from 'preact/hooks';
-import type { HeadId } from 'simdformer';
+import type { HeadId } from 'simdformer/inspect';
 import { Figure } from '../../draw/figure.js';
 import { attentions, type HeadRow, nameOf, sameHead } from './heads.js';
 

@@ -1,6 +1,6 @@
 // What the pictures of this part have in common: which heads there are, and what their weights are between.
 
-import { type AttentionTrace, type HeadId, type HeadStatistics, headStatistics, type Trace } from 'simdformer';
+import { type AttentionTrace, type HeadId, type HeadStatistics, headStatistics, type Trace } from 'simdformer/inspect';
 import { decimal, weightText } from '../../draw/format.js';
 import type { Pronunciation } from '../../pronounce.js';
 import { matrixOf, readNames, rowOf, saidTokens, type Traced } from '../../traced.js';

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
 import { useMemo, useState } from 'preact/hooks';
-import { type HeadId, withoutHeads } from 'simdformer';
+import { type HeadId, withoutHeads } from 'simdformer/inspect';
 import { placeInAddress } from '../../address.js';
 import { Choice } from '../../draw/controls.js';
 import { Figure } from '../../draw/figure.js';

@@ -1,4 +1,4 @@
-import type { HeadId } from 'simdformer';
+import type { HeadId } from 'simdformer/inspect';
 import { Figure } from '../../draw/figure.js';
 import { spoken, weightText } from '../../draw/format.js';
 import { saidTokens, type Traced } from '../../traced.js';

@@ -1,6 +1,6 @@
 import './positions.css';
 import { useMemo, useState } from 'preact/hooks';
-import { resolvePositions, sinusoids } from 'simdformer';
+import { resolvePositions, sinusoids } from 'simdformer/nn';
 import { Choice, Slider } from '../../draw/controls.js';
 import type { Model } from '../../model.js';
 import type { PartProps } from '../parts.js';

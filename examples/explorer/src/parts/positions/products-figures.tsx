@@ -1,5 +1,5 @@
 import { useMemo, useState } from 'preact/hooks';
-import { matmul } from 'simdformer';
+import { matmul } from 'simdformer/ops';
 import { divergingScale } from '../../draw/colours.js';
 import { Slider } from '../../draw/controls.js';
 import { Figure } from '../../draw/figure.js';

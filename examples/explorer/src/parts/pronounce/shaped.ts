@@ -1,4 +1,4 @@
-import { temperature, topK, topP } from 'simdformer';
+import { temperature, topK, topP } from 'simdformer/generate';
 import type { Decoding } from '../../pronounce.js';
 
 /** The probabilities that a token is chosen by: after temperature, top-k and top-p, 0 for what they cut off. */
