@@ -36,6 +36,7 @@ type Options =
   | simdformer.LossOptions
   | simdformer.MatmulOptions
   | simdformer.NllLossOptions
+  | simdformer.PatchEmbeddingOptions
   | simdformer.Positions
   | simdformer.ReduceOptions
   | simdformer.RmsNormOptions

@@ -1,15 +1,18 @@
 export { recompute } from '../core/autograd.js';
 export { Random } from '../core/random.js';
 export { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
+export { Conv1d, Conv2d } from './conv.js';
 export { type CacheSizes, DecoderState, type LayerCache, type Memory } from './decoder-state.js';
 export { Dropout, type Randomness } from './dropout.js';
 export { Embedding } from './embedding.js';
 export { FeedForward, type FeedForwardOptions } from './feed-forward.js';
 export { Initializer } from './init.js';
 export { type Finish, type LayerContext, type LayerParts, TransformerLayer } from './layer.js';
+export { LayerScale } from './layer-scale.js';
 export { Linear, TiedLinear } from './linear.js';
 export { type LoadableTensor, Module, type StateDict, type StateEntry } from './module.js';
 export { LayerNorm, type Norm, RMSNorm } from './norm.js';
+export { PatchEmbedding, type PatchEmbeddingOptions } from './patch-embedding.js';
 export { BucketBias, DistanceBias, PositionBias, RelativeVectors } from './position-bias.js';
 export { type Positions, resolvePositions, rotations, sinusoids } from './positions.js';
 export { branchNorm, parallel, postNorm, preNorm, type SubLayer, type Wiring } from './residual.js';

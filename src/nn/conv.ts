@@ -1,0 +1,82 @@
+import { checkSizes } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { type Conv1dOptions, type Conv2dOptions, conv1d, conv2d } from '../ops/conv.js';
+import { checkInitializer, type Initializer } from './init.js';
+import { Module } from './module.js';
+
+/** A weight whose results have the variance of the input. */
+function kernelWeight(op: string, init: Initializer, sizes: ConvSizes, kernel: readonly number[]): Tensor {
+  checkInitializer(op, init);
+  const { inputs, outputs, groups = 1 } = sizes;
+  checkSizes(op, { inputs, outputs, groups }, 1);
+  for (const taps of kernel) checkSizes(op, { kernel: taps }, 1);
+  if (inputs % groups !== 0 || outputs % groups !== 0)
+    throw new ArgumentError(`${op}: groups is ${groups}, expected a divisor of ${inputs} channels and ${outputs}`);
+  const shape = [outputs, inputs / groups, ...kernel];
+  const fanIn = shape.slice(1).reduce((product, size) => product * size, 1);
+  return init.normal(shape, fanIn ** -0.5);
+}
+
+interface ConvSizes {
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly groups: number | undefined;
+}
+
+/** A convolution over sequences; names and layouts are those of PyTorch's nn.Conv1d. */
+export class Conv1d extends Module {
+  /** [outputs, inputs / groups, kernel] */
+  readonly weight: Tensor;
+  /** [outputs] */
+  readonly bias: Tensor | null;
+
+  /**
+   * `inputs`, `outputs`: channels; `kernel`: taps; `options` as those of the op `conv1d`. Weights begin as
+   * N(0, groups / (inputs·kernel)), the bias as 0. Throws ArgumentError, ShapeError, OutOfMemoryError.
+   */
+  constructor(
+    init: Initializer,
+    inputs: number,
+    outputs: number,
+    kernel: number,
+    private readonly options: Conv1dOptions = {},
+    bias = true,
+  ) {
+    super();
+    this.weight = kernelWeight('Conv1d', init, { inputs, outputs, groups: options.groups }, [kernel]);
+    this.bias = bias ? init.constant([outputs], 0) : null;
+  }
+
+  /** As the op `conv1d`: `x` float32 [B, inputs, T], or [B, T, inputs] with `channelsLast`. Throws ShapeError, DTypeError. */
+  forward(x: Tensor): Tensor {
+    return conv1d(x, this.weight, this.bias, this.options);
+  }
+}
+
+/** A convolution over images; names and layouts are those of PyTorch's nn.Conv2d. */
+export class Conv2d extends Module {
+  /** [outputs, inputs / groups, height, width] */
+  readonly weight: Tensor;
+  /** [outputs] */
+  readonly bias: Tensor | null;
+
+  /** As of Conv1d; `kernel`: height and width. */
+  constructor(
+    init: Initializer,
+    inputs: number,
+    outputs: number,
+    kernel: readonly [height: number, width: number],
+    private readonly options: Conv2dOptions = {},
+    bias = true,
+  ) {
+    super();
+    this.weight = kernelWeight('Conv2d', init, { inputs, outputs, groups: options.groups }, kernel);
+    this.bias = bias ? init.constant([outputs], 0) : null;
+  }
+
+  /** As the op `conv2d`: `x` float32 [B, inputs, H, W], or [B, H, W, inputs] with `channelsLast`. Throws ShapeError, DTypeError. */
+  forward(x: Tensor): Tensor {
+    return conv2d(x, this.weight, this.bias, this.options);
+  }
+}

@@ -1,0 +1,48 @@
+// Tables of positions on a grid, for another grid.
+
+import { checkSizes } from '../core/check.js';
+import type { Device } from '../core/device.js';
+import { ShapeError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { contiguous } from '../ops/contiguous.js';
+import { matmul } from '../ops/matmul.js';
+
+/** The size of a grid. */
+export type Grid = readonly [height: number, width: number];
+
+/** Keys' cubic kernel with a = -3/4 (1981), as OpenCV and PyTorch have it, at a distance below 2. */
+function cubic(distance: number): number {
+  const [a, x] = [-0.75, Math.abs(distance)];
+  return x <= 1 ? ((a + 2) * x - (a + 3)) * x * x + 1 : ((x - 5) * x + 8) * x * a - 4 * a;
+}
+
+/** The matrix [to, from] that interpolates a row of numbers; those beyond its ends are as the last. */
+function weights(device: Device, from: number, to: number): Tensor {
+  const values = new Float32Array(to * from);
+  for (let i = 0; i < to; i++) {
+    const at = (from / to) * (i + 0.5) - 0.5;
+    const first = Math.floor(at) - 1;
+    for (let tap = first; tap < first + 4; tap++) {
+      const column = i * from + Math.min(from - 1, Math.max(0, tap));
+      values[column] = (values[column] as number) + cubic(at - tap);
+    }
+  }
+  return device.tensor(values, [to, from]);
+}
+
+/**
+ * A table [height·width, features] of one grid, row by row, on another: as torch's `interpolate` with bicubic,
+ * align_corners false and antialias false. The table gets the gradient. Throws ShapeError, DTypeError.
+ */
+export function bicubic(table: Tensor, from: Grid, to: Grid): Tensor {
+  for (const [height, width] of [from, to]) checkSizes('bicubic', { height, width }, 1);
+  const [rows, features] = table.shape as [number, number];
+  if (table.shape.length !== 2 || rows !== from[0] * from[1])
+    throw new ShapeError(`bicubic: the table has ${rows} rows, expected ${from[0]}·${from[1]}`);
+  const { device } = table;
+  return device.scope(() => {
+    const tall = matmul(weights(device, from[0], to[0]), contiguous(table).reshape(from[0], from[1] * features));
+    const wide = matmul(weights(device, from[1], to[1]), tall.reshape(to[0], from[1], features));
+    return wide.reshape(to[0] * to[1], features);
+  });
+}

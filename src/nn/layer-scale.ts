@@ -1,0 +1,25 @@
+import { checkSizes } from '../core/check.js';
+import type { Tensor } from '../core/tensor.js';
+import { mul } from '../ops/binary.js';
+import { checkInitializer, type Initializer } from './init.js';
+import type { Finish } from './layer.js';
+import { Module } from './module.js';
+
+/** A learned factor for each feature of what a sub-layer adds (Touvron et al. 2021, arXiv 2103.17239). */
+export class LayerScale extends Module implements Finish {
+  /** [features] */
+  readonly weight: Tensor;
+
+  /** All factors begin as `start`: small ones, such as 1e-5, let a deep network begin as the identity. */
+  constructor(init: Initializer, features: number, start: number) {
+    super();
+    checkInitializer('LayerScale', init);
+    checkSizes('LayerScale', { features }, 1);
+    this.weight = init.constant([features], start);
+  }
+
+  /** x ⊙ weight; float32 [..., features]. Throws ShapeError, DTypeError. */
+  forward(x: Tensor): Tensor {
+    return mul(x, this.weight);
+  }
+}
