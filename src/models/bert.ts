@@ -1,27 +1,23 @@
 import type { Tensor } from '../core/tensor.js';
-import { MultiHeadAttention } from '../nn/attention.js';
-import { Dropout } from '../nn/dropout.js';
-import { Embedding } from '../nn/embedding.js';
+import { MultiHeadAttention, type MultiHeadOptions } from '../nn/attention.js';
+import { Dropout, type Randomness } from '../nn/dropout.js';
 import { FeedForward } from '../nn/feed-forward.js';
+import type { Initializer } from '../nn/init.js';
 import { TransformerLayer } from '../nn/layer.js';
 import { Linear } from '../nn/linear.js';
 import { LayerNorm } from '../nn/norm.js';
 import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
-import type { TokenBatch } from '../nn/token-batch.js';
-import { add } from '../ops/binary.js';
 import { activationOf, labelsOf } from './config-values.js';
 import { EncoderModel } from './encoder-model.js';
-import { PredictionHead, vocabularyOutput } from './prediction-head.js';
-import type { FamilyContext, HeadKind } from './pretrained-model.js';
+import type { ModelConfig } from './model-config.js';
+import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
+import type { FamilyContext } from './pretrained-model.js';
+import { embeddingNames, TextEmbeddings } from './text-embeddings.js';
 
 /** BERT (Devlin et al. 2018, arXiv 1810.04805): post-norm layers, learned positions, segments. */
 export class Bert extends EncoderModel {
-  readonly tokens: Embedding;
-  readonly positions: Embedding;
-  readonly types: Embedding;
-  readonly norm: LayerNorm;
-  readonly dropout: Dropout;
+  readonly embeddings: TextEmbeddings;
   readonly encoder: Stack;
   override readonly pooler: PredictionHead | null;
   readonly head: PredictionHead | null;
@@ -32,76 +28,112 @@ export class Bert extends EncoderModel {
     const dModel = config.size('hidden_size');
     const eps = config.number('layer_norm_eps');
     const activation = activationOf(config.text('hidden_act'));
-    const norm = () => new LayerNorm(init, dModel, eps);
-    const dropout = () => new Dropout(config.number('hidden_dropout_prob'), this.randomness);
-    this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
-    this.positions = new Embedding(init, config.size('max_position_embeddings'), dModel);
-    this.types = new Embedding(init, config.size('type_vocab_size'), dModel);
-    this.norm = norm();
-    this.dropout = dropout();
-    const layer = () =>
-      new TransformerLayer({
-        selfAttn: () => new MultiHeadAttention(init, { dModel, heads: config.size('num_attention_heads') }),
-        feedForward: () => new FeedForward(init, { dModel, dFF: config.size('intermediate_size'), activation }),
-        norm,
-        dropout,
-        wiring: 'post',
-        randomness: this.randomness,
-      });
+    config.expect('is_decoder', false);
+    config.expect('position_embedding_type', 'absolute');
+    const dropout = (p: number) => new Dropout(p, this.randomness);
+    this.embeddings = bertEmbeddings(init, config, this.randomness);
+    const layer = () => bertLayer(init, config, this.randomness);
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
     const dense = () => new Linear(init, dModel, dModel);
     const classes = (count: number) => new Linear(init, dModel, count);
     const pooled = { pick: 'first', activation: 'tanh' } as const;
     this.pooler = head === 'none' ? new PredictionHead({ ...pooled, dense: dense() }) : null;
     const labels = labelsOf(config).length;
-    const heads: Partial<Record<HeadKind, () => PredictionHead>> = {
+    const dropped = () => dropout(classifierDropout(config));
+    this.head = chooseHead(config, head, {
       'masked-language-model': () =>
         new PredictionHead({
           pick: 'tokens',
           dense: dense(),
           activation,
-          norm: norm(),
-          out: vocabularyOutput(init, this.tokens, config.flag('tie_word_embeddings'), true),
+          norm: new LayerNorm(init, dModel, eps),
+          out: vocabularyOutput(init, this.embeddings.tokens, config.flag('tie_word_embeddings'), true),
         }),
-      'sequence-classification': () => new PredictionHead({ ...pooled, dense: dense(), out: classes(labels) }),
-      'token-classification': () => new PredictionHead({ pick: 'tokens', out: classes(labels) }),
+      'sequence-classification': () =>
+        new PredictionHead({ ...pooled, dense: dense(), dropout: dropped(), out: classes(labels) }),
+      'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropped(), out: classes(labels) }),
       'question-answering': () => new PredictionHead({ pick: 'tokens', out: classes(2) }),
-    };
-    this.head = heads[head]?.() ?? null;
+    });
   }
 
-  protected embed({ ids, positions }: TokenBatch, types: Tensor | null): Tensor {
-    const places = { positions: this.positions.weight, positionIds: positions };
-    const segments = this.types.forward(types ?? ids.device.zeros(ids.shape, 'int32'));
-    return this.dropout.forward(this.norm.forward(add(this.tokens.forward(ids, places), segments)));
+  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
+    return this.embeddings.forward(ids, positions, types);
   }
 
   protected override get stateNames(): StateNames {
-    const layer = 'bert.encoder.layer.*';
-    const [embeddings, predictions] = ['bert.embeddings', 'cls.predictions'];
-    const out = this.headKind === 'question-answering' ? 'qa_outputs' : 'classifier';
+    const predictions = 'cls.predictions';
+    const bias = this.settings.flag('tie_word_embeddings') ? `${predictions}.bias` : `${predictions}.decoder.bias`;
     const head =
       this.headKind === 'masked-language-model'
         ? {
             'head.dense': `${predictions}.transform.dense`,
             'head.norm': `${predictions}.transform.LayerNorm`,
-            'head.out.bias': `${predictions}.bias`,
+            'head.out.bias': bias,
             'head.out': `${predictions}.decoder`,
           }
-        : { 'head.dense': 'bert.pooler.dense', 'head.out': out };
+        : {
+            'head.dense': 'bert.pooler.dense',
+            'head.out': this.headKind === 'question-answering' ? 'qa_outputs' : 'classifier',
+          };
     return {
       ...head,
       'pooler.dense': 'bert.pooler.dense',
-      tokens: `${embeddings}.word_embeddings`,
-      positions: `${embeddings}.position_embeddings`,
-      types: `${embeddings}.token_type_embeddings`,
-      norm: `${embeddings}.LayerNorm`,
-      'encoder.layers.*.self_attn.qkv': ['query', 'key', 'value'].map((name) => `${layer}.attention.self.${name}`),
-      'encoder.layers.*.self_attn.out_proj': `${layer}.attention.output.dense`,
-      'encoder.layers.*.norm1': `${layer}.attention.output.LayerNorm`,
-      'encoder.layers.*.feed_forward.linear1': `${layer}.intermediate.dense`,
-      'encoder.layers.*.feed_forward.linear2': `${layer}.output.dense`,
-      'encoder.layers.*.norm2': `${layer}.output.LayerNorm`,
+      ...embeddingNames('bert.embeddings'),
+      ...bertLayerNames('bert.encoder.layer.*'),
     };
   }
+}
+
+/** Of tokens, positions and segments, with the features of `embedding_size` if there is one. */
+export function bertEmbeddings(
+  init: Initializer,
+  config: ModelConfig,
+  randomness: Randomness,
+  { firstPosition = 0, types = config.numberOrNull('type_vocab_size') ?? 0 } = {},
+): TextEmbeddings {
+  return new TextEmbeddings(init, {
+    vocabulary: config.size('vocab_size'),
+    features: config.size(config.values.embedding_size == null ? 'hidden_size' : 'embedding_size'),
+    positions: config.size('max_position_embeddings'),
+    types,
+    firstPosition,
+    eps: config.number('layer_norm_eps'),
+    dropout: new Dropout(config.number('hidden_dropout_prob'), randomness),
+  });
+}
+
+/** A post-norm layer, as most encoders have it; `attention`: what else its attention has. */
+export function bertLayer(
+  init: Initializer,
+  config: ModelConfig,
+  randomness: Randomness,
+  attention: Partial<MultiHeadOptions> = {},
+): TransformerLayer {
+  const dModel = config.size('hidden_size');
+  const activation = activationOf(config.text('hidden_act'));
+  return new TransformerLayer({
+    selfAttn: () => new MultiHeadAttention(init, { dModel, heads: config.size('num_attention_heads'), ...attention }),
+    feedForward: () => new FeedForward(init, { dModel, dFF: config.size('intermediate_size'), activation }),
+    norm: () => new LayerNorm(init, dModel, config.number('layer_norm_eps')),
+    dropout: () => new Dropout(config.number('hidden_dropout_prob'), randomness),
+    wiring: 'post',
+    randomness,
+  });
+}
+
+/** Before a classifier, in training. */
+export function classifierDropout(config: ModelConfig): number {
+  return config.numberOrNull('classifier_dropout') ?? config.number('hidden_dropout_prob');
+}
+
+/** The names of layers; `layer` has a star for the number. */
+export function bertLayerNames(layer: string): StateNames {
+  return {
+    'encoder.layers.*.self_attn.qkv': ['query', 'key', 'value'].map((name) => `${layer}.attention.self.${name}`),
+    'encoder.layers.*.self_attn.out_proj': `${layer}.attention.output.dense`,
+    'encoder.layers.*.norm1': `${layer}.attention.output.LayerNorm`,
+    'encoder.layers.*.feed_forward.linear1': `${layer}.intermediate.dense`,
+    'encoder.layers.*.feed_forward.linear2': `${layer}.output.dense`,
+    'encoder.layers.*.norm2': `${layer}.output.LayerNorm`,
+  };
 }

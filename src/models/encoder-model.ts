@@ -2,7 +2,6 @@ import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Stack } from '../nn/stack.js';
-import type { TokenBatch } from '../nn/token-batch.js';
 import { add, scale } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
@@ -20,8 +19,11 @@ export abstract class EncoderModel extends PretrainedModel {
   readonly pooler: PredictionHead | null = null;
   abstract override readonly head: PredictionHead | null;
 
-  /** Vectors of tokens, float32 [N, hidden]; `types`: the segments, int32 [N], null where all are 0. */
-  protected abstract embed(batch: TokenBatch, types: Tensor | null): Tensor;
+  /**
+   * Vectors of tokens, float32 [N, hidden]. `ids`, `positions` from 0 on, and `types`, the segments, null where all are
+   * 0: int32 [N].
+   */
+  protected abstract embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor;
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
     return ['inputIds', 'attentionMask', 'tokenTypeIds', 'labels', 'startPositions', 'endPositions'];
@@ -32,7 +34,7 @@ export abstract class EncoderModel extends PretrainedModel {
     const { batch } = padded;
     const types = inputs.tokenTypeIds && Int32Array.from(padded.pack('tokenTypeIds', inputs.tokenTypeIds));
     const hiddenStates: Tensor[] = [];
-    const x = this.embed(batch, types ? this.device.tensor(types) : null);
+    const x = this.embed(batch.ids, this.positionsOf(padded), types ? this.device.tensor(types) : null);
     const features = this.encoder.forward(x, batch, { hiddenStates });
     const pooled = this.pooler?.forward(features, batch);
     const output: ModelOutput = {};
@@ -90,8 +92,13 @@ export abstract class EncoderModel extends PretrainedModel {
     return { attentions: encoder };
   }
 
-  protected override embedSource(): Tensor {
-    throw new ArgumentError('encode: give an encoder its inputs by forward()');
+  protected override embedSource(ids: Tensor, positions: Tensor): Tensor {
+    return this.embed(ids, positions, null);
+  }
+
+  /** int32 [N]: where tokens stand. */
+  protected positionsOf({ batch }: PaddedBatch): Tensor {
+    return batch.positions;
   }
 
   protected override embedTarget(): Tensor {

@@ -75,6 +75,8 @@ export class PaddedBatch {
     readonly batch: TokenBatch,
     /** The place in its row at which each sequence begins. */
     private readonly starts: readonly number[],
+    /** The tokens of each sequence, if they were given as rows. */
+    readonly rows: readonly ArrayLike<number>[] | null,
   ) {}
 
   /** Packs rows by their mask. Throws ArgumentError, ShapeError if they do not fit together. */
@@ -82,7 +84,8 @@ export class PaddedBatch {
     if (tokens === undefined) throw new ArgumentError(`forward: ${name} is missing`);
     if (tokens instanceof TokenBatch || mask === undefined) {
       const batch = TokenBatch.from(device, name, tokens, null);
-      return new PaddedBatch(batch, Array<number>(batch.size).fill(0));
+      const own = tokens instanceof TokenBatch ? null : rowsOf(name, tokens, null).rows;
+      return new PaddedBatch(batch, Array<number>(batch.size).fill(0), own);
     }
     const { rows, time } = rowsOf(name, tokens, null);
     if (time === null) throw new ArgumentError(`forward: ${name} is packed, whose lengths say what a mask would`);
@@ -95,6 +98,7 @@ export class PaddedBatch {
     return new PaddedBatch(
       batch,
       spans.map(({ start }) => start),
+      kept,
     );
   }
 

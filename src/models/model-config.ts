@@ -48,6 +48,15 @@ export class ModelConfig {
     return this.#read(name, isObject, 'an object');
   }
 
+  /** Throws FormatError if a setting is neither missing nor what alone is supported. */
+  expect(name: string, supported: string | number | boolean): void {
+    const value = this.values[name] ?? supported;
+    if (value === supported) return;
+    throw new FormatError(
+      `config.json: ${name} is ${describeValue(value)}, expected ${describeValue(supported)}: nothing else is supported`,
+    );
+  }
+
   #read<T>(name: string, accepts: (value: unknown) => value is T, expected: string): T {
     const value = this.values[name];
     if (accepts(value)) return value;

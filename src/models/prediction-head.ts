@@ -1,4 +1,6 @@
+import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import type { Dropout } from '../nn/dropout.js';
 import type { Embedding } from '../nn/embedding.js';
 import type { Initializer } from '../nn/init.js';
 import { Linear, TiedLinear } from '../nn/linear.js';
@@ -7,6 +9,8 @@ import type { Norm } from '../nn/norm.js';
 import { pool } from '../nn/pooling.js';
 import type { Sequences } from '../nn/sequences.js';
 import type { Activation } from '../ops/activation.js';
+import type { ModelConfig } from './model-config.js';
+import type { HeadKind } from './pretrained-model.js';
 
 /** Which rows of a sequence a head reads: all of them, its first or last one, or the mean. */
 export type Pick = 'tokens' | 'first' | 'last' | 'mean';
@@ -14,19 +18,24 @@ export type Pick = 'tokens' | 'first' | 'last' | 'mean';
 /** The parts of a head, in the order in which features pass them. */
 export interface HeadParts {
   readonly pick: Pick;
+  /** Of what was picked, in training. */
+  readonly inputDropout?: Dropout | null | undefined;
   readonly dense?: Linear | null | undefined;
   readonly activation?: Activation | undefined;
   readonly norm?: Norm | null | undefined;
+  /** Before `out`, in training. */
+  readonly dropout?: Dropout | null | undefined;
   /** What gives logits; none if the features are the result, as a pooler's. */
   readonly out?: Linear | TiedLinear | null | undefined;
 }
 
-/** Logits of features: out(norm(activation(dense(picked)))), whatever of that a family has. */
+/** Logits of features: out(dropout(norm(activation(dense(dropout(picked)))))), whatever of that a family has. */
 export class PredictionHead extends Module {
   readonly dense: Linear | null;
   readonly norm: Norm | null;
   readonly out: Linear | TiedLinear | null;
-
+  readonly inputDropout: Dropout | null;
+  readonly dropout: Dropout | null;
   readonly pick: Pick;
 
   constructor(private readonly parts: HeadParts) {
@@ -35,15 +44,19 @@ export class PredictionHead extends Module {
     this.dense = parts.dense ?? null;
     this.norm = parts.norm ?? null;
     this.out = parts.out ?? null;
+    this.inputDropout = parts.inputDropout ?? null;
+    this.dropout = parts.dropout ?? null;
   }
 
   /** `features`: float32 [N, d], the rows of `batch`; the result is [N, logits], or [B, logits] if one row is picked. */
   forward(features: Tensor, batch: Sequences): Tensor {
-    const { dense, norm, out } = this;
+    const { dense, norm, out, inputDropout, dropout } = this;
     const { activation = 'none' } = this.parts;
     let x = this.pick === 'tokens' ? features : pool(features, batch, this.pick);
+    x = inputDropout?.forward(x) ?? x;
     if (dense) x = dense.forward(x, activation);
     if (norm) x = norm.forward(x);
+    x = dropout?.forward(x) ?? x;
     return out?.forward(x) ?? x;
   }
 }
@@ -57,4 +70,17 @@ export function vocabularyOutput(
 ): Linear | TiedLinear {
   const [vocabulary, features] = tokens.weight.shape as [number, number];
   return isTied ? new TiedLinear(init, tokens.weight, bias) : new Linear(init, features, vocabulary, bias);
+}
+
+/** The head of a kind, of those that a family has; null for none. Throws FormatError for another. */
+export function chooseHead(
+  config: ModelConfig,
+  kind: HeadKind,
+  heads: Partial<Record<HeadKind, () => PredictionHead>>,
+): PredictionHead | null {
+  if (kind === 'none') return null;
+  const head = heads[kind];
+  if (head !== undefined) return head();
+  const known = ['none', ...Object.keys(heads)].join(', ');
+  throw new FormatError(`config.json: ${config.type} has no head for ${kind}, expected one of ${known}`);
 }

@@ -5,7 +5,13 @@ import { FormatError } from '../core/errors.js';
 import type { Family } from './pretrained-model.js';
 
 const families: Readonly<Record<string, () => Promise<Family>>> = {
+  albert: async () => (await import('./albert.js')).Albert,
   bert: async () => (await import('./bert.js')).Bert,
+  distilbert: async () => (await import('./distilbert.js')).DistilBert,
+  electra: async () => (await import('./electra.js')).Electra,
+  mpnet: async () => (await import('./mpnet.js')).MPNet,
+  roberta: async () => (await import('./roberta.js')).Roberta,
+  'xlm-roberta': async () => (await import('./roberta.js')).Roberta,
   llama: async () => (await import('./llama.js')).Llama,
 };
 

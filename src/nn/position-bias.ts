@@ -34,21 +34,30 @@ export class DistanceBias extends PositionBias {
  * (T5, Raffel et al. 2020, arXiv 1910.10683). One for all layers of a stack.
  */
 export class BucketBias extends PositionBias {
-  /** [buckets, heads] */
+  /** [rows, heads] */
   readonly weight: Tensor;
   /** int32 [2·maxDistance + 1]: the bucket of each distance. */
   readonly buckets: Tensor;
 
   /**
    * `bidirectional`: half of the buckets are for keys after the query; otherwise those share the bucket of distance 0, as
-   * a decoder never sees them. Distances from `maxDistance` on share the last bucket.
+   * a decoder never sees them. Distances from `maxDistance` on share the last bucket. `rows`: those of the table, as many
+   * as there are buckets, or more, which nothing uses.
    */
-  constructor(init: Initializer, heads: number, buckets: number, maxDistance: number, bidirectional: boolean) {
+  constructor(
+    init: Initializer,
+    heads: number,
+    buckets: number,
+    maxDistance: number,
+    bidirectional: boolean,
+    rows = buckets,
+  ) {
     super();
     checkInitializer('BucketBias', init);
     checkSizes('BucketBias', { heads, buckets, maxDistance }, 1);
     checkNumber('BucketBias', 'buckets', buckets, (n) => isCount(n) && n % 2 === 0, 'an even number');
-    this.weight = init.normal([buckets, heads], buckets ** -0.5);
+    checkNumber('BucketBias', 'rows', rows, (n) => isCount(n) && n >= buckets, `a number from ${buckets} on`);
+    this.weight = init.normal([rows, heads], buckets ** -0.5);
     this.buckets = init.constants(
       Int32Array.from({ length: 2 * maxDistance + 1 }, (_, i) =>
         bucketOf(i - maxDistance, buckets, maxDistance, bidirectional),

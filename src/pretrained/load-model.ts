@@ -142,7 +142,7 @@ function drawMissing(
   onWarning: (message: string) => void,
 ): void {
   if (missing.length === 0) return;
-  const body = missing.filter(({ path }) => !path.startsWith('head.'));
+  const body = missing.filter(({ path }) => !/^(head|pooler)\./.test(path));
   if (body.length > 0)
     throw new FormatError(`${source.name} lacks weights of the model: ${some(body.map(({ name }) => name))}`);
   const deviation = Number(model.config.initializer_range ?? 0.02);

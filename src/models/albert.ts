@@ -1,0 +1,112 @@
+import type { Tensor } from '../core/tensor.js';
+import { Dropout } from '../nn/dropout.js';
+import { Linear } from '../nn/linear.js';
+import { LayerNorm } from '../nn/norm.js';
+import { Stack } from '../nn/stack.js';
+import type { StateNames } from '../nn/state-names.js';
+import { bertEmbeddings, bertLayer } from './bert.js';
+import { activationOf, labelsOf } from './config-values.js';
+import { EncoderModel } from './encoder-model.js';
+import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
+import type { FamilyContext, HeadKind } from './pretrained-model.js';
+import { embeddingNames, type TextEmbeddings } from './text-embeddings.js';
+
+/**
+ * ALBERT (Lan et al. 2019, arXiv 1909.11942): BERT with narrow embeddings, and a few layers that are passed again and
+ * again.
+ */
+export class Albert extends EncoderModel {
+  readonly embeddings: TextEmbeddings;
+  /** From the size of the embeddings to that of the layers. */
+  readonly projection: Linear;
+  readonly encoder: Stack;
+  override readonly pooler: PredictionHead | null;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config, head } = context;
+    config.expect('position_embedding_type', 'absolute');
+    const [dModel, narrow] = [config.size('hidden_size'), config.size('embedding_size')];
+    const { randomness } = this;
+    this.embeddings = bertEmbeddings(init, config, randomness);
+    this.projection = new Linear(init, narrow, dModel);
+    const [groups, inner] = [config.size('num_hidden_groups'), config.size('inner_group_num')];
+    const distinct = Array.from({ length: groups * inner }, () => bertLayer(init, config, randomness));
+    const passes = config.size('num_hidden_layers') * inner;
+    this.encoder = new Stack(passes, (i) => distinct[this.#distinct(i)] as (typeof distinct)[number], null);
+    const dropout = () => new Dropout(config.numberOrNull('classifier_dropout_prob') ?? 0, randomness);
+    const dense = (outputs = dModel) => new Linear(init, dModel, outputs);
+    const pooled = { pick: 'first', activation: 'tanh' } as const;
+    this.pooler = head === 'none' ? new PredictionHead({ ...pooled, dense: dense() }) : null;
+    const labels = labelsOf(config).length;
+    this.head = chooseHead(config, head, {
+      'masked-language-model': () =>
+        new PredictionHead({
+          pick: 'tokens',
+          dense: dense(narrow),
+          activation: activationOf(config.text('hidden_act')),
+          norm: new LayerNorm(init, narrow, config.number('layer_norm_eps')),
+          out: vocabularyOutput(init, this.embeddings.tokens, config.flag('tie_word_embeddings'), true),
+        }),
+      'sequence-classification': () =>
+        new PredictionHead({ ...pooled, dense: dense(), dropout: dropout(), out: dense(labels) }),
+      'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropout(), out: dense(labels) }),
+      'question-answering': () => new PredictionHead({ pick: 'tokens', out: dense(2) }),
+    });
+  }
+
+  /** Which of the layers pass number i goes through: groups follow each other, and the layers in a group. */
+  #distinct(i: number): number {
+    const { settings } = this;
+    const inner = settings.size('inner_group_num');
+    // Rounded as in transformers.
+    const perGroup = settings.size('num_hidden_layers') / settings.size('num_hidden_groups');
+    return Math.trunc(Math.trunc(i / inner) / perGroup) * inner + (i % inner);
+  }
+
+  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
+    return this.projection.forward(this.embeddings.forward(ids, positions, types));
+  }
+
+  protected override get stateNames(): StateNames {
+    const bias = this.settings.flag('tie_word_embeddings') ? 'predictions.bias' : 'predictions.decoder.bias';
+    const heads: Partial<Record<HeadKind, StateNames>> = {
+      'masked-language-model': {
+        'head.dense': 'predictions.dense',
+        'head.norm': 'predictions.LayerNorm',
+        'head.out.bias': bias,
+        'head.out': 'predictions.decoder',
+      },
+      'sequence-classification': { 'head.dense': 'albert.pooler', 'head.out': 'classifier' },
+      'token-classification': { 'head.out': 'classifier' },
+      'question-answering': { 'head.out': 'qa_outputs' },
+    };
+    const inner = this.settings.size('inner_group_num');
+    const layers = this.encoder.layers.map((_, i) => {
+      const distinct = this.#distinct(i);
+      const group = `albert.encoder.albert_layer_groups.${Math.trunc(distinct / inner)}`;
+      return layerNames(`encoder.layers.${i}`, `${group}.albert_layers.${distinct % inner}`);
+    });
+    return Object.assign(
+      {
+        ...heads[this.headKind],
+        'pooler.dense': 'albert.pooler',
+        ...embeddingNames('albert.embeddings'),
+        projection: 'albert.encoder.embedding_hidden_mapping_in',
+      },
+      ...layers,
+    );
+  }
+}
+
+function layerNames(path: string, name: string): StateNames {
+  return {
+    [`${path}.self_attn.qkv`]: ['query', 'key', 'value'].map((part) => `${name}.attention.${part}`),
+    [`${path}.self_attn.out_proj`]: `${name}.attention.dense`,
+    [`${path}.norm1`]: `${name}.attention.LayerNorm`,
+    [`${path}.feed_forward.linear1`]: `${name}.ffn`,
+    [`${path}.feed_forward.linear2`]: `${name}.ffn_output`,
+    [`${path}.norm2`]: `${name}.full_layer_layer_norm`,
+  };
+}

@@ -1,0 +1,104 @@
+import type { Tensor } from '../core/tensor.js';
+import { MultiHeadAttention } from '../nn/attention.js';
+import { Dropout } from '../nn/dropout.js';
+import { FeedForward } from '../nn/feed-forward.js';
+import { TransformerLayer } from '../nn/layer.js';
+import { Linear } from '../nn/linear.js';
+import { LayerNorm } from '../nn/norm.js';
+import { Stack } from '../nn/stack.js';
+import type { StateNames } from '../nn/state-names.js';
+import { activationOf, labelsOf } from './config-values.js';
+import { EncoderModel } from './encoder-model.js';
+import type { ModelInputs } from './inputs.js';
+import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
+import type { FamilyContext, HeadKind } from './pretrained-model.js';
+import { embeddingNames, TextEmbeddings } from './text-embeddings.js';
+
+/** What transformers adds to variances, whatever the config says. */
+const EPS = 1e-12;
+
+/** DistilBERT (Sanh et al. 2019, arXiv 1910.01108): BERT with half of its layers, and without segments. */
+export class DistilBert extends EncoderModel {
+  readonly embeddings: TextEmbeddings;
+  readonly encoder: Stack;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config } = context;
+    const dModel = config.size('dim');
+    const activation = activationOf(config.text('activation'));
+    const norm = () => new LayerNorm(init, dModel, EPS);
+    const dropout = (name = 'dropout') => new Dropout(config.number(name), this.randomness);
+    this.embeddings = new TextEmbeddings(init, {
+      vocabulary: config.size('vocab_size'),
+      features: dModel,
+      positions: config.size('max_position_embeddings'),
+      eps: EPS,
+      dropout: dropout(),
+    });
+    const layer = () =>
+      new TransformerLayer({
+        selfAttn: () => new MultiHeadAttention(init, { dModel, heads: config.size('n_heads') }),
+        feedForward: () => new FeedForward(init, { dModel, dFF: config.size('hidden_dim'), activation }),
+        norm,
+        dropout,
+        wiring: 'post',
+        randomness: this.randomness,
+      });
+    this.encoder = new Stack(config.size('n_layers'), layer, null);
+    const classes = (count = labelsOf(config).length) => new Linear(init, dModel, count);
+    const dense = () => new Linear(init, dModel, dModel);
+    this.head = chooseHead(config, context.head, {
+      'masked-language-model': () =>
+        new PredictionHead({
+          pick: 'tokens',
+          dense: dense(),
+          activation,
+          norm: norm(),
+          out: vocabularyOutput(init, this.embeddings.tokens, config.flag('tie_word_embeddings'), true),
+        }),
+      'sequence-classification': () =>
+        new PredictionHead({
+          pick: 'first',
+          dense: dense(),
+          activation: 'relu',
+          dropout: dropout('seq_classif_dropout'),
+          out: classes(),
+        }),
+      'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropout(), out: classes() }),
+      'question-answering': () =>
+        new PredictionHead({ pick: 'tokens', dropout: dropout('qa_dropout'), out: classes(2) }),
+    });
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return super.inputNames.filter((name) => name !== 'tokenTypeIds');
+  }
+
+  protected embed(ids: Tensor, positions: Tensor): Tensor {
+    return this.embeddings.forward(ids, positions, null);
+  }
+
+  protected override get stateNames(): StateNames {
+    const layer = 'distilbert.transformer.layer.*';
+    const heads: Partial<Record<HeadKind, StateNames>> = {
+      'masked-language-model': {
+        'head.dense': 'vocab_transform',
+        'head.norm': 'vocab_layer_norm',
+        'head.out': 'vocab_projector',
+      },
+      'question-answering': { 'head.out': 'qa_outputs' },
+    };
+    return {
+      ...(heads[this.headKind] ?? { 'head.dense': 'pre_classifier', 'head.out': 'classifier' }),
+      ...embeddingNames('distilbert.embeddings'),
+      'encoder.layers.*.self_attn.qkv': ['q', 'k', 'v'].map((name) => `${layer}.attention.${name}_lin`),
+      'encoder.layers.*.self_attn.out_proj': `${layer}.attention.out_lin`,
+      'encoder.layers.*.norm1': `${layer}.sa_layer_norm`,
+      'encoder.layers.*.feed_forward.linear1': `${layer}.ffn.lin1`,
+      'encoder.layers.*.feed_forward.linear2': `${layer}.ffn.lin2`,
+      'encoder.layers.*.norm2': `${layer}.output_layer_norm`,
+    };
+  }
+}

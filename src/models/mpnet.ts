@@ -1,0 +1,75 @@
+import type { Tensor } from '../core/tensor.js';
+import { Dropout } from '../nn/dropout.js';
+import { BucketBias } from '../nn/position-bias.js';
+import { Stack } from '../nn/stack.js';
+import type { StateNames } from '../nn/state-names.js';
+import { bertEmbeddings, bertLayer } from './bert.js';
+import { EncoderModel } from './encoder-model.js';
+import type { ModelInputs, PaddedBatch } from './inputs.js';
+import type { PredictionHead } from './prediction-head.js';
+import type { FamilyContext } from './pretrained-model.js';
+import { robertaHead, robertaHeadNames, robertaPooler, withoutPadding } from './roberta.js';
+import { embeddingNames, type TextEmbeddings } from './text-embeddings.js';
+
+/** What transformers takes whatever the config says. */
+const [PAD, BUCKETS, MAX_DISTANCE] = [1, 32, 128];
+
+/**
+ * MPNet (Song et al. 2020, arXiv 2004.09297): RoBERTa without segments, whose layers share a bias by buckets of
+ * distances.
+ */
+export class MPNet extends EncoderModel {
+  readonly embeddings: TextEmbeddings;
+  readonly positionBias: BucketBias;
+  readonly encoder: Stack;
+  override readonly pooler: PredictionHead | null;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config } = context;
+    const { randomness } = this;
+    const rows = config.size('relative_attention_num_buckets');
+    this.embeddings = bertEmbeddings(init, config, randomness, { firstPosition: PAD + 1, types: 0 });
+    this.positionBias = new BucketBias(init, config.size('num_attention_heads'), BUCKETS, MAX_DISTANCE, true, rows);
+    const attention = { positionBias: this.positionBias };
+    const layer = () => bertLayer(init, config, randomness, attention);
+    this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
+    this.pooler = robertaPooler(context);
+    const dropout = () => new Dropout(config.number('hidden_dropout_prob'), randomness);
+    this.head = robertaHead(context, this.embeddings.tokens, dropout);
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return super.inputNames.filter((name) => name !== 'tokenTypeIds');
+  }
+
+  protected embed(ids: Tensor, positions: Tensor): Tensor {
+    return this.embeddings.forward(ids, positions, null);
+  }
+
+  protected override positionsOf(padded: PaddedBatch): Tensor {
+    return withoutPadding(padded, PAD);
+  }
+
+  override get maxLength(): number {
+    return super.maxLength - PAD - 1;
+  }
+
+  protected override get stateNames(): StateNames {
+    const layer = 'mpnet.encoder.layer.*';
+    return {
+      ...robertaHeadNames(this.headKind, this.settings),
+      'pooler.dense': 'mpnet.pooler.dense',
+      ...embeddingNames('mpnet.embeddings'),
+      position_bias: 'mpnet.encoder.relative_attention_bias',
+      'encoder.layers.*.self_attn.position_bias': 'mpnet.encoder.relative_attention_bias',
+      'encoder.layers.*.self_attn.qkv': ['q', 'k', 'v'].map((name) => `${layer}.attention.attn.${name}`),
+      'encoder.layers.*.self_attn.out_proj': `${layer}.attention.attn.o`,
+      'encoder.layers.*.norm1': `${layer}.attention.LayerNorm`,
+      'encoder.layers.*.feed_forward.linear1': `${layer}.intermediate.dense`,
+      'encoder.layers.*.feed_forward.linear2': `${layer}.output.dense`,
+      'encoder.layers.*.norm2': `${layer}.output.LayerNorm`,
+    };
+  }
+}
