@@ -10,7 +10,17 @@ import { pool } from '../nn/pooling.js';
 import type { Sequences } from '../nn/sequences.js';
 import type { Activation } from '../ops/activation.js';
 import type { ModelConfig } from './model-config.js';
-import type { HeadKind } from './pretrained-model.js';
+
+/** What a model predicts; transformers calls the classes so. */
+export type HeadKind =
+  | 'none'
+  | 'language-model'
+  | 'masked-language-model'
+  | 'sequence-classification'
+  | 'token-classification'
+  | 'question-answering'
+  | 'discriminator'
+  | 'image-classification';
 
 /** Which rows of a sequence a head reads: all of them, its first or last one, or the mean. */
 export type Pick = 'tokens' | 'first' | 'last' | 'mean';

@@ -7,18 +7,9 @@ import type { TokenBatch } from '../nn/token-batch.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from './inputs.js';
 import { Model } from './model.js';
 import type { Json, ModelConfig } from './model-config.js';
-import type { PredictionHead } from './prediction-head.js';
+import type { HeadKind, PredictionHead } from './prediction-head.js';
 
-/** What a model predicts; transformers calls the classes so. */
-export type HeadKind =
-  | 'none'
-  | 'language-model'
-  | 'masked-language-model'
-  | 'sequence-classification'
-  | 'token-classification'
-  | 'question-answering'
-  | 'discriminator'
-  | 'image-classification';
+export type { HeadKind } from './prediction-head.js';
 
 /** What a family's constructor gets. */
 export interface FamilyContext {

@@ -1,7 +1,6 @@
 import type { Tensor } from '../core/tensor.js';
 import { Dropout } from '../nn/dropout.js';
 import type { Embedding } from '../nn/embedding.js';
-import type { Initializer } from '../nn/init.js';
 import { Linear } from '../nn/linear.js';
 import { LayerNorm } from '../nn/norm.js';
 import { Stack } from '../nn/stack.js';

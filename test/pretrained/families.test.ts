@@ -10,7 +10,11 @@ import { deviceFor, isas } from '../describe-op.js';
 import { describeShared, type SharedFolder } from '../shared.js';
 import { assertClose, largest } from '../tolerance.js';
 
-const encoders = ['bert-mlm', 'bert-multilabel', 'bert-pooler', 'bert-regression', 'bert-sequence', 'bert-token'];
+const encoders = [
+  ...['bert-mlm', 'bert-multilabel', 'bert-pooler', 'bert-regression', 'bert-sequence', 'bert-token'],
+  ...['albert-mlm', 'distilbert-mlm', 'distilbert-sequence', 'electra-discriminator', 'electra-sequence', 'mpnet'],
+  ...['roberta-mlm', 'roberta-sequence', 'xlm-roberta-token'],
+];
 const decoders = ['llama', 'llama3-rope'];
 const encoderDecoders: string[] = [];
 const speechAndVision: string[] = [];
