@@ -1,7 +1,9 @@
 import { Random } from '../core/random.js';
-import type { FinishReason, Hypothesis, Plan, PlannedInput, TokenEvent } from './options.js';
-import { argmax, type LogitsProcessor, processorsOf } from './processors.js';
-import { candidatesOf, needsLogits, type Ranking } from './ranking.js';
+import type { FinishReason, TokenEvent } from './generate-options.js';
+import type { LogitsProcessor } from './logits-processor.js';
+import type { Hypothesis, Plan, PlannedInput } from './options.js';
+import { argmax, processorsOf } from './processors.js';
+import { candidatesOf, needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
 import { checkedTotal, gumbel, isAnyAllowed, logitsOf, noneAllowed, type Search } from './search.js';
 
 /** An unfinished hypothesis. */
@@ -121,6 +123,8 @@ class InputBeams {
   /** At most numBeams, best first. */
   beams: readonly Beam[];
   readonly #processors: readonly LogitsProcessor[];
+  /** When all logits are there, whether or not they always are. */
+  readonly #steps: readonly number[];
   /** Of its own for each input, if beams are drawn. */
   readonly #random: Random | null;
 
@@ -128,8 +132,9 @@ class InputBeams {
     private readonly plan: Plan,
     private readonly input: PlannedInput,
   ) {
-    const { prompt } = input;
-    this.#processors = processorsOf(plan, prompt.length);
+    const { prompt, prefix } = input;
+    this.#processors = processorsOf(plan, prompt.length, prefix.length);
+    this.#steps = stepsWithLogits(plan, input);
     this.#random = plan.doSample ? new Random(plan.seed, input.index) : null;
     this.beams = [{ place: 0, read: prompt, tokens: [], logProbabilities: [], sum: 0 }];
   }
@@ -168,12 +173,14 @@ class InputBeams {
   #candidates(ranking: Ranking, first: number): Candidate[] {
     const { numBeams, stopTokens } = this.plan;
     const best = new BestCandidates(candidatesOf(numBeams, stopTokens.size));
-    const forced = this.input.prefix[(this.beams[0] as Beam).tokens.length];
+    const { length } = (this.beams[0] as Beam).tokens;
+    const forced = this.input.prefix[length];
+    const byLogits = forced !== undefined || needsLogits(this.plan) || this.#steps.includes(length);
     for (let beam = 0; beam < this.beams.length; beam++) {
       const sequence = first + (this.beams[beam] as Beam).place;
       const total = checkedTotal(ranking, sequence, this.input.index);
-      // Logits that are there for another input's prefix are no reason to round in another way.
-      if (forced === undefined && !needsLogits(this.plan)) this.#offerRanked(best, beam, ranking, sequence, total);
+      // Logits that are there for another input are no reason to round in another way.
+      if (!byLogits) this.#offerRanked(best, beam, ranking, sequence, total);
       else this.#offerLogits(best, beam, logitsOf(ranking, sequence, this.plan), total, forced);
     }
     if (best.list.length === 0 && this.finished.length === 0) throw noneAllowed(this.input.index);

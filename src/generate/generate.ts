@@ -4,17 +4,11 @@ import { ArgumentError } from '../core/errors.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import { checkIds, packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
 import { BeamSearch } from './beam-search.js';
+import type { GenerateOptions, GenerateResult, TokenEvent } from './generate-options.js';
 import type { Generative } from './generative.js';
-import {
-  type GenerateOptions,
-  type GenerateResult,
-  type Hypothesis,
-  type Plan,
-  type PlannedInput,
-  resolveOptions,
-  type TokenEvent,
-} from './options.js';
-import { needsLogits, type Ranking } from './ranking.js';
+import { withModelDefaults } from './model-defaults.js';
+import { type Hypothesis, type Plan, type PlannedInput, resolveOptions } from './options.js';
+import { needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
 import { type Search, TokenSearch } from './search.js';
 import { endSession, type Session, startSession } from './session.js';
 
@@ -24,7 +18,7 @@ const PAUSE_AFTER = 5;
 /** See `Transformer.generate`. */
 export async function generate(model: Generative, input: Tokens, options: GenerateOptions): Promise<GenerateResult> {
   checkOptions('generate', options);
-  const steps = run(model, input, options);
+  const steps = run(model, input, withModelDefaults(model, options));
   for (;;) {
     const { value, done } = await steps.next();
     if (done) return value;
@@ -40,7 +34,7 @@ export async function* stream(
   if ((checkOptions('stream', options).numBeams ?? 1) > 1) {
     throw new ArgumentError('stream: tokens of beams are final only at the end; leave numBeams 1');
   }
-  const steps = run(model, input, options);
+  const steps = run(model, input, withModelDefaults(model, { ...options, numBeams: 1 }));
   try {
     for (;;) {
       const { value, done } = await steps.next();
@@ -119,9 +113,11 @@ async function* decode(
 function advance(session: Session, search: Search, plan: Plan, length: number): Promise<readonly Ranking[]> {
   const { inputs, numBeams, stop, maxNewTokens, minNewTokens } = plan;
   const processed = needsLogits(plan);
-  const logits = processed || inputs.some(({ prefix }) => length < prefix.length);
+  const withLogits = inputs.flatMap((each) => stepsWithLogits(plan, each));
+  const logits = processed || withLogits.includes(length) || inputs.some(({ prefix }) => length < prefix.length);
   const forbids = !processed && length < minNewTokens;
-  const left = Math.min(session.room, (forbids ? minNewTokens : maxNewTokens) - length);
+  const next = Math.min(forbids ? minNewTokens : maxNewTokens, ...withLogits.filter((step) => step > length));
+  const left = Math.min(session.room, next - length);
   const steps = logits || numBeams > 1 || stop ? 1 : left;
   const ahead = { steps, logits, forbids, finished: search.finished };
   if (session.room < 1 || session.readsPrompts) return session.read(search.contexts, ahead);

@@ -3,6 +3,7 @@ import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { DecoderState, Memory } from '../nn/decoder-state.js';
 import type { Tokens } from '../nn/token-batch.js';
+import type { GenerateOptions } from './generate-options.js';
 
 /** How large a state must be that decodes. */
 export interface DecodingOptions {
@@ -38,6 +39,8 @@ export interface Generative {
   readonly startId: number | null;
   /** End what is generated; [] if nothing does. */
   readonly endIds: readonly number[];
+  /** How the model is to be used where the options of a call do not say it. Default: the defaults of the options. */
+  readonly generationConfig?: GenerateOptions | undefined;
   /** Is left out at the end of rows; null if there is no padding. Default null. */
   readonly padId?: number | null | undefined;
   /** Reads sources, where `maxSourceLength` is above 0. Belongs to the scope it is called in. */

@@ -1,4 +1,5 @@
 export { generate, stream } from './generate.js';
+export type { FinishReason, GenerateOptions, GenerateResult, TokenEvent } from './generate-options.js';
 export type { DecodingOptions, Generative } from './generative.js';
-export type { FinishReason, GenerateOptions, GenerateResult, TokenEvent } from './options.js';
-export { type LogitsProcessor, minP, noRepeatNgram, repetitionPenalty, temperature, topK, topP } from './processors.js';
+export type { LogitsProcessor } from './logits-processor.js';
+export { minP, noRepeatNgram, repetitionPenalty, temperature, topK, topP } from './processors.js';

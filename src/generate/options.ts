@@ -14,151 +14,11 @@ import {
 import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 import { isList } from '../core/kinds.js';
-import type { AttentionMaps } from '../inspect/attention-maps.js';
 import { maxCacheRows } from '../ops/kv-cache.js';
 import { maxTopK } from '../ops/top-k.js';
+import type { FinishReason, GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
-import type { LogitsProcessor } from './processors.js';
-
-/** Names and meanings are Hugging Face's where it has the option. */
-export interface GenerateOptions {
-  /**
-   * Tokens after the start (or the prompt) at most, those of `prefix` included. Default 256, or what the model's
-   * maxLength leaves.
-   */
-  maxNewTokens?: number | undefined;
-  /** End tokens are forbidden until there are this many new tokens. Default 0. */
-  minNewTokens?: number | undefined;
-  /** Tokens that the output is forced to begin with: for all inputs, or one row for each. Default none. */
-  prefix?: readonly number[] | Int32Array | readonly (readonly number[] | Int32Array)[] | undefined;
-  /**
-   * Tokens that end a sequence and are no part of it, but for those of `prefix`. Default: the end of the model's target
-   * tokenizer, or its eosId.
-   */
-  stopTokens?: readonly number[] | Int32Array | undefined;
-  /**
-   * Decoder-only: once a sequence is as long as the model's maxLength, every further token is chosen after reading the
-   * last maxLength tokens anew, as nanoGPT does: prompts and outputs can be of any length, but such a token costs a
-   * whole pass. Those beside it in a batch are read anew as well, so that their log-probabilities may be rounded
-   * otherwise than alone. Default false: prompt and output must fit into maxLength.
-   */
-  cropContext?: boolean | undefined;
-  /**
-   * Ends a sequence after its newest token, which stays in it, by returning true. Gets what was generated so far, once
-   * that has all of `prefix`.
-   */
-  stop?: ((tokens: readonly number[]) => boolean) | undefined;
-
-  /** Hypotheses that beam search keeps for each input. Default 1: greedy, or sampling. */
-  numBeams?: number | undefined;
-  /**
-   * Hypotheses are ranked by sum of log-probabilities / length^lengthPenalty, the end counted as a token. Default 1.
-   */
-  lengthPenalty?: number | undefined;
-  /**
-   * When beam search ends, once there are numBeams finished hypotheses. true: at once. false (default): when the best
-   * unfinished one is no better than the worst of them, at the length it has now. 'never': when it cannot become better
-   * at any length.
-   */
-  earlyStopping?: boolean | 'never' | undefined;
-  /**
-   * Sequences for each input: the best of the beams, or this many samples. Beams give fewer, but at least one, where
-   * fewer outputs are possible: tokens are forbidden, the vocabulary is tiny, `prefix` leaves few tokens. Default 1.
-   */
-  numReturnSequences?: number | undefined;
-
-  /**
-   * Draws tokens by their probabilities. Default false: the most probable. With beams: draws without replacement among
-   * the ways to go on of all beams, as Hugging Face's beam sampling, but `topK`, `topP` and `minP` may leave a beam a
-   * single one, the end included; results are still ranked by their scores.
-   */
-  doSample?: boolean | undefined;
-  /** Divides logits: below 1 likely tokens become likelier. Default 1. */
-  temperature?: number | undefined;
-  /** Samples from the k most probable tokens. Default 0: from all. */
-  topK?: number | undefined;
-  /** Samples from the fewest tokens whose probabilities reach p (nucleus sampling). Default 1: from all. */
-  topP?: number | undefined;
-  /** Samples from tokens at least p times as probable as the best. Default 0: from all. */
-  minP?: number | undefined;
-  /** Same seed, same tokens; every sequence of the result has its own random numbers. Default 0. */
-  seed?: number | undefined;
-
-  /** Above 1: tokens that are there already become less likely. Default 1. */
-  repetitionPenalty?: number | undefined;
-  /** No n-gram of this length occurs twice. Default 0: no limit. */
-  noRepeatNgramSize?: number | undefined;
-  /** Change scores before tokens are chosen, in this order, after the two above and before temperature and the rest. */
-  logitsProcessors?: readonly LogitsProcessor[] | undefined;
-
-  /**
-   * Inputs at most that are decoded side by side. More are sorted by length and taken in turn: a batch takes as long as
-   * its longest output. Default 64.
-   */
-  batchSize?: number | undefined;
-  /** Ends the generation: the promise rejects with the signal's reason, by default an AbortError. */
-  signal?: AbortSignal | undefined;
-  /**
-   * Called with every token as it is chosen. A promise is waited for. What it throws ends the generation. Not with
-   * beams, whose tokens are final only at the end.
-   */
-  onToken?: ((event: TokenEvent) => unknown) | undefined;
-  /** Computes the attention of every layer over the finished sequences: `attentions` of the result. Default false. */
-  outputAttentions?: boolean | undefined;
-}
-
-/** A token that was chosen. */
-export interface TokenEvent {
-  /** Which sequence of the result it belongs to. */
-  readonly sequence: number;
-  /**
-   * Its id. Of BPE and bytes it may be a part of a character, and spaces between words depend on what is around them:
-   * to print a sequence as it grows, decode all of its tokens and print what is new, unless that ends with U+FFFD, whose
-   * rest is in the next token:
-   * ```ts
-   * const ids: number[] = [];
-   * let shown = '';
-   * for await (const { token } of model.stream([prompt])) {
-   *   ids.push(token);
-   *   const text = tokenizer.decode(ids);
-   *   if (text.endsWith('\ufffd')) continue;
-   *   process.stdout.write(text.slice(shown.length));
-   *   shown = text;
-   * }
-   * ```
-   */
-  readonly token: number;
-  /** What the model gave it. */
-  readonly logProbability: number;
-}
-
-/**
- * At most `numReturnSequences` sequences for each input, of beams the best first, one input after the other: `inputs`
- * says which input each belongs to.
- */
-export interface GenerateResult {
-  /** Tokens from `prefix` on, without the start or the prompt, and without the token that ended it. */
-  readonly sequences: number[][];
-  /**
-   * Sum of log-probabilities / length^lengthPenalty, the end counted; of beams those that ranked them, changed by
-   * `repetitionPenalty`, `logitsProcessors` and `temperature`.
-   */
-  readonly scores: number[];
-  /** The model's log-probability of every token, and of the token that ended it, if one did. */
-  readonly logProbabilities: number[][];
-  /** Whether a stop token or function ended it, or maxNewTokens. */
-  readonly finishReasons: FinishReason[];
-  /** Which input each sequence belongs to. */
-  readonly inputs: number[];
-  /**
-   * With `outputAttentions`: of the sources and of what the decoder read, the start or the prompt and all tokens with
-   * one after them. The last rows of each are what it looked at for each of its `logProbabilities`. To be disposed of
-   * by the caller.
-   */
-  readonly attentions?: AttentionMaps;
-}
-
-export type FinishReason = 'stop' | 'length';
+import { lengthsOf } from './lengths.js';
 
 /** A sequence on its way. */
 export interface Hypothesis {
@@ -179,9 +39,15 @@ export interface PlannedInput {
   readonly prefix: readonly number[];
 }
 
+type NotPlanned =
+  | ('stop' | 'signal' | 'onToken' | 'prefix' | 'stopTokens')
+  | ('maxLength' | 'minLength' | 'decoderStartTokenId' | 'forcedEosTokenId');
+
 /** Options with defaults, and what they mean for the inputs. */
-export interface Plan extends Complete<Omit<GenerateOptions, 'stop' | 'signal' | 'onToken' | 'prefix' | 'stopTokens'>> {
+export interface Plan extends Complete<Omit<GenerateOptions, NotPlanned>> {
   readonly stop: ((tokens: readonly number[]) => boolean) | undefined;
+  /** What may be forced as the last token; [] if nothing is. */
+  readonly forcedEosTokenId: readonly number[];
   readonly stopTokens: ReadonlySet<number>;
   readonly inputs: readonly PlannedInput[];
   /** Sequences decoded side by side for each input. */
@@ -206,11 +72,11 @@ export function resolveOptions(
   options: GenerateOptions,
 ): Plan {
   const { maxLength, maxSourceLength = 0 } = model;
-  const prompts = promptsOf(model, inputs);
+  const prompts = promptsOf(model, inputs, options.decoderStartTokenId ?? model.startId);
   const left = maxLength - longest(prompts) + 1;
   const room = options.cropContext ? Number.MAX_SAFE_INTEGER : left;
   if (room < 1) refuse(`a prompt is longer than the model's maxLength, ${maxLength}`);
-  const settings = settingsOf(model, options, room);
+  const settings = settingsOf(model, options, lengthsOf(model, options, longest(prompts), room));
   const { numBeams, numReturnSequences, maxNewTokens } = settings;
   check('maxNewTokens', maxNewTokens, isCount, 'a positive integer');
   const further = maxSourceLength > 0 ? '' : '; cropContext: true goes on beyond it';
@@ -218,13 +84,14 @@ export function resolveOptions(
   check('maxNewTokens', maxNewTokens, (n) => n <= room, most);
   const maxSequences = maxCacheRows(model.device);
   checkEach(settings, maxSequences);
-  checkTokens('generate', 'a stop token', settings.stopTokens, model);
+  checkAllTokens(settings, model);
   checkTogether(settings, options, model, left);
   const prefixes = prefixesOf(options.prefix, inputs.length);
   checkTokens('generate', 'a token of prefix', prefixes.flat(), model);
   const forced = longest(prefixes);
   if (forced > maxNewTokens) refuse(`prefix has ${forced} tokens, but maxNewTokens is ${maxNewTokens}`);
-  const names = [...Object.keys(settings), 'prefix', 'signal', 'onToken'] as (keyof GenerateOptions)[];
+  const others = ['prefix', 'signal', 'onToken', 'maxLength', 'minLength', 'decoderStartTokenId'] as const;
+  const names = [...(Object.keys(settings) as (keyof GenerateOptions)[]), ...others];
   checkKnown('generate', options, names);
   const width = numBeams > 1 ? numBeams : numReturnSequences;
   return {
@@ -243,9 +110,18 @@ export function resolveOptions(
   };
 }
 
-function settingsOf(model: Generative, options: GenerateOptions, room: number): Settings {
-  const { stop, stopTokens = model.endIds, ...others } = options;
-  if (!isList(stopTokens)) refuse(`stopTokens is ${describeValue(stopTokens)}, expected an array of tokens`);
+function settingsOf(
+  model: Generative,
+  options: GenerateOptions,
+  lengths: Pick<Settings, 'maxNewTokens' | 'minNewTokens'>,
+): Settings {
+  const { stop, stopTokens = model.endIds, forcedEosTokenId: forced, ...others } = options;
+  for (const [name, tokens] of Object.entries({
+    stopTokens,
+    suppressTokens: others.suppressTokens ?? [],
+    beginSuppressTokens: others.beginSuppressTokens ?? [],
+  }))
+    if (!isList(tokens)) refuse(`${name} is ${describeValue(tokens)}, expected an array of tokens`);
   return withDefaults<Settings>(others, {
     numBeams: 1,
     numReturnSequences: 1,
@@ -259,10 +135,14 @@ function settingsOf(model: Generative, options: GenerateOptions, room: number): 
     lengthPenalty: 1,
     repetitionPenalty: 1,
     noRepeatNgramSize: 0,
+    badWordsIds: [],
+    forcedBosTokenId: null,
+    forcedEosTokenId: forced == null ? [] : isList(forced) ? Array.from(forced) : [forced as number],
+    suppressTokens: [],
+    beginSuppressTokens: [],
     logitsProcessors: [],
     outputAttentions: false,
-    maxNewTokens: Math.min(256, room),
-    minNewTokens: 0,
+    ...lengths,
     cropContext: false,
     stop: stop && ((tokens: readonly number[]) => checkSynchronous('generate: stop', stop(tokens))), // a promise is true
     stopTokens: new Set(stopTokens),
@@ -276,6 +156,19 @@ function refuse(message: string): never {
 
 function check(name: string, value: number, accepts: (value: number) => boolean, expected: string): void {
   checkNumber('generate', name, value, accepts, expected);
+}
+
+function checkAllTokens(settings: Settings, model: Generative): void {
+  const { stopTokens, suppressTokens, beginSuppressTokens, badWordsIds, forcedBosTokenId, forcedEosTokenId } = settings;
+  const isWord = (word: unknown) => isList(word) && word.length > 0;
+  if (!Array.isArray(badWordsIds) || !badWordsIds.every(isWord))
+    refuse(`badWordsIds is ${describeValue(badWordsIds)}, expected arrays of tokens, none of them empty`);
+  checkTokens('generate', 'a stop token', stopTokens, model);
+  checkTokens('generate', 'a token of suppressTokens', suppressTokens, model);
+  checkTokens('generate', 'a token of beginSuppressTokens', beginSuppressTokens, model);
+  checkTokens('generate', 'a token of badWordsIds', badWordsIds.flat(), model);
+  checkTokens('generate', 'forcedBosTokenId', forcedBosTokenId === null ? [] : [forcedBosTokenId], model);
+  checkTokens('generate', 'forcedEosTokenId', forcedEosTokenId, model);
 }
 
 export function checkTokens(
@@ -323,7 +216,11 @@ function checkTogether(settings: Settings, options: GenerateOptions, model: Gene
 }
 
 /** What the decoder reads first: the input of a decoder-only model, elsewhere the start. */
-function promptsOf({ startId, vocabSize, maxSourceLength = 0 }: Generative, inputs: readonly (readonly number[])[]) {
+function promptsOf(
+  { vocabSize, maxSourceLength = 0 }: Generative,
+  inputs: readonly (readonly number[])[],
+  startId: number | null,
+) {
   if (inputs.every(({ length }) => length > 0) && maxSourceLength === 0) return inputs;
   if (startId === null || startId >= vocabSize) {
     const otherwise = maxSourceLength > 0 ? '' : ', or give prompts that are not empty';

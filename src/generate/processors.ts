@@ -1,19 +1,10 @@
 // What changes scores before a token is chosen. Each works in place; −∞ forbids a token, +∞ forces it.
 
 import { checkNumber, checkSynchronous, isCount, isPositive } from '../core/check.js';
-
-/**
- * Changes the scores of the next token in place, one for each of the vocabulary: logits, or log-probabilities with
- * beams. What it returns is ignored, but a promise is refused. `tokens` is what the decoder has read so far, the start
- * or the prompt included.
- *
- * -Infinity forbids a token. +Infinity forces it: after the last of `logitsProcessors` it counts as 0, and all that are
- * not +Infinity as -Infinity. Greedily that is Hugging Face's choice, the first of those with +Infinity; its beams and
- * samples, whose softmax of +Infinity is NaN, end in an error or go astray. SimdformerError ends the generation if a
- * score is NaN, or if every token is forbidden: with beams if that is so of every beam of an input, and none has
- * finished yet.
- */
-export type LogitsProcessor = (scores: Float32Array, tokens: readonly number[]) => void;
+import { forbidWords } from './bad-words.js';
+import { forceTokens } from './forced-tokens.js';
+import type { LogitsProcessor } from './logits-processor.js';
+import { suppressTokens, suppressTokensAtBegin } from './suppress.js';
 
 const NEVER = Number.NEGATIVE_INFINITY;
 
@@ -21,7 +12,13 @@ const NEVER = Number.NEGATIVE_INFINITY;
 export interface Choosing {
   readonly repetitionPenalty: number;
   readonly noRepeatNgramSize: number;
+  readonly badWordsIds: readonly (readonly number[])[];
+  readonly maxNewTokens: number;
   readonly minNewTokens: number;
+  readonly forcedBosTokenId: number | null;
+  readonly forcedEosTokenId: readonly number[];
+  readonly suppressTokens: readonly number[] | Int32Array;
+  readonly beginSuppressTokens: readonly number[] | Int32Array;
   readonly stopTokens: ReadonlySet<number>;
   readonly logitsProcessors: readonly LogitsProcessor[];
   readonly doSample: boolean;
@@ -31,13 +28,30 @@ export interface Choosing {
   readonly minP: number;
 }
 
-/** Those that the options ask for, in Hugging Face's order. `promptLength` is what comes before new tokens. */
-export function processorsOf(plan: Choosing, promptLength: number): LogitsProcessor[] {
+/** How much is read before the model chooses its first token: the start or prompt, and what is forced after it. */
+export function beginOf(plan: Choosing, promptLength: number, prefixLength: number): number {
+  const length = promptLength + prefixLength;
+  return length === 1 && plan.forcedBosTokenId !== null ? 2 : length;
+}
+
+/**
+ * Those that the options ask for, in Hugging Face's order. `promptLength` is what comes before new tokens, of which
+ * `prefixLength` are given.
+ */
+export function processorsOf(plan: Choosing, promptLength: number, prefixLength: number): LogitsProcessor[] {
   const { repetitionPenalty: penalty, noRepeatNgramSize, minNewTokens, doSample, temperature: heat } = plan;
+  const { badWordsIds, forcedBosTokenId: first, forcedEosTokenId: last, beginSuppressTokens } = plan;
   const list: (LogitsProcessor | null)[] = [
     penalty !== 1 ? repetitionPenalty(penalty) : null,
     noRepeatNgramSize > 0 ? noRepeatNgram(noRepeatNgramSize) : null,
+    badWordsIds.length > 0 ? forbidWords(badWordsIds, plan.stopTokens) : null,
     minNewTokens > 0 ? forbidBefore(promptLength + minNewTokens, plan.stopTokens) : null,
+    first !== null ? forceTokens([first], 1) : null,
+    last.length > 0 ? forceTokens(last, promptLength + plan.maxNewTokens - 1) : null,
+    plan.suppressTokens.length > 0 ? suppressTokens(plan.suppressTokens) : null,
+    beginSuppressTokens.length > 0
+      ? suppressTokensAtBegin(beginSuppressTokens, beginOf(plan, promptLength, prefixLength))
+      : null,
     ...plan.logitsProcessors.map(synchronous),
     plan.logitsProcessors.length > 0 ? force : null,
     doSample && heat !== 1 ? temperature(heat) : null,

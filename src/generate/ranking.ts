@@ -4,17 +4,28 @@
 import type { Device } from '../core/device.js';
 import { Tensor } from '../core/tensor.js';
 import { type BestTokens, takeTokens, topKInto } from '../ops/top-k.js';
-import type { Plan } from './options.js';
+import type { Plan, PlannedInput } from './options.js';
+import { beginOf } from './processors.js';
 
 /** Steps at most without a way back to JavaScript. */
 export const MAX_STEPS_AHEAD = 64;
 
-/** Whether tokens are chosen by all logits, not by the best and log Σ e^logit alone. */
+/** Whether all tokens are chosen by all logits, not by the best and log Σ e^logit alone. */
 export function needsLogits(plan: Plan): boolean {
-  const { numBeams, stopTokens, doSample, repetitionPenalty, noRepeatNgramSize, logitsProcessors } = plan;
+  const { numBeams, stopTokens, doSample, repetitionPenalty, noRepeatNgramSize, badWordsIds, logitsProcessors } = plan;
   const candidates = numBeams > 1 ? candidatesOf(numBeams, stopTokens.size) : 1;
-  const changed = repetitionPenalty !== 1 || noRepeatNgramSize > 0 || logitsProcessors.length > 0;
+  const lists = [badWordsIds, logitsProcessors];
+  const changed = repetitionPenalty !== 1 || noRepeatNgramSize > 0 || lists.some(({ length }) => length > 0);
   return doSample || changed || candidates > Math.min(plan.maxRanked, plan.vocabulary);
+}
+
+/** After how many new tokens of an input the next one is chosen by all logits, whether or not the others are. */
+export function stepsWithLogits(plan: Plan, { prompt, prefix }: PlannedInput): number[] {
+  const steps: number[] = [];
+  if (plan.forcedBosTokenId !== null) steps.push(0);
+  if (plan.beginSuppressTokens.length > 0) steps.push(beginOf(plan, prompt.length, prefix.length) - prompt.length);
+  if (plan.forcedEosTokenId.length > 0) steps.push(plan.maxNewTokens - 1);
+  return steps;
 }
 
 /** How many of a sequence's best tokens are found. */
@@ -62,6 +73,8 @@ export class Ranking {
 export class Ranker {
   readonly #best: BestTokens;
   readonly #stops: Tensor | null;
+  /** What is never chosen, and after that the stop tokens, which some steps pass over, too. */
+  readonly #forbidden: Tensor | null;
   readonly #finished: Tensor;
 
   constructor(
@@ -69,16 +82,18 @@ export class Ranker {
     readonly count: number,
     sequences: number,
     stops: number,
+    private readonly suppressed: number,
   ) {
     const slots = this.follows ? MAX_STEPS_AHEAD : 1;
     // All or, where memory ends, none. There are no scopes outside this one.
-    [this.#best, this.#stops, this.#finished] = device.scope(() => [
+    [this.#best, this.#stops, this.#forbidden, this.#finished] = device.scope(() => [
       {
         values: device.empty([slots, sequences, count]),
         ids: device.empty([slots, sequences, count], 'int32'),
         logSums: device.empty([slots, sequences, 2]),
       },
       stops > 0 ? device.empty([stops], 'int32') : null,
+      stops + suppressed > 0 ? device.empty([suppressed + stops], 'int32') : null,
       device.empty([sequences], 'int32'),
     ]);
   }
@@ -88,8 +103,10 @@ export class Ranker {
     return this.count === 1;
   }
 
-  setStops(tokens: Iterable<number>): void {
-    this.#stops?.write(Int32Array.from(tokens));
+  /** As many of each as it was made for. */
+  setStops(stops: Iterable<number>, suppressed: Iterable<number>): void {
+    this.#stops?.write(Int32Array.from(stops));
+    this.#forbidden?.write(Int32Array.from([...suppressed, ...stops]));
   }
 
   setFinished(finished: Int32Array): void {
@@ -102,7 +119,7 @@ export class Ranker {
   rank(logits: Tensor, tokens: Tensor, forbids = false): void {
     const slot = this.device.scalar('slot', 0);
     const without = this.device.scalar('without', this.#without(forbids));
-    topKInto(logits, this.#best, { slot, forbidden: this.#stops, without });
+    topKInto(logits, this.#best, { slot, forbidden: this.#forbidden, without });
     if (this.follows) takeTokens(this.#best, tokens, this.#finished, { slot, stops: this.#stops });
   }
 
@@ -112,7 +129,7 @@ export class Ranker {
   }
 
   #without(forbids: boolean): number {
-    return forbids && this.#stops ? this.#stops.size : 0;
+    return this.suppressed + (forbids && this.#stops ? this.#stops.size : 0);
   }
 
   /**
@@ -129,6 +146,7 @@ export class Ranker {
   }
 
   dispose(): void {
-    for (const tensor of [...Object.values(this.#best), this.#stops, this.#finished]) tensor?.dispose();
+    for (const tensor of [...Object.values(this.#best), this.#stops, this.#forbidden, this.#finished])
+      tensor?.dispose();
   }
 }

@@ -1,7 +1,9 @@
 import { NonFiniteError, SimdformerError } from '../core/errors.js';
 import { Random } from '../core/random.js';
-import type { FinishReason, Hypothesis, Plan, TokenEvent } from './options.js';
-import { argmax, type LogitsProcessor, processorsOf } from './processors.js';
+import type { FinishReason, TokenEvent } from './generate-options.js';
+import type { LogitsProcessor } from './logits-processor.js';
+import type { Hypothesis, Plan } from './options.js';
+import { argmax, processorsOf } from './processors.js';
 import type { Ranking } from './ranking.js';
 
 /**
@@ -60,7 +62,7 @@ export class TokenSearch implements Search {
         tokens: [],
         logProbabilities: [],
         prefix,
-        processors: processorsOf(plan, prompt.length),
+        processors: processorsOf(plan, prompt.length, prefix.length),
         random: new Random(seed, index * width + i),
         reason: null,
       })),

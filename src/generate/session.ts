@@ -40,6 +40,7 @@ interface Sizes {
   /** Best tokens of each sequence that are found. */
   readonly ranked: number;
   readonly stops: number;
+  readonly suppressed: number;
 }
 
 /** The first sequences of a session, with a recorded step that computes for them alone. */
@@ -91,14 +92,14 @@ export class Session {
     readonly key: string,
     private readonly model: Generative,
     sources: Sources,
-    { groups, beams, maxLength, sourceLength, ranked, stops }: Sizes,
+    { groups, beams, maxLength, sourceLength, ranked, stops, suppressed }: Sizes,
   ) {
     this.state = inference(model, () => {
       const from = sourceLength > 0 ? { memory: encode(model, packed(sources)), sourceLength } : { sequences: groups };
       return model.startDecoding({ beams, maxLength, ...from });
     });
     const { device } = model;
-    this.#ranker = orDispose(this.state, () => new Ranker(device, ranked, this.state.sequences, stops));
+    this.#ranker = orDispose(this.state, () => new Ranker(device, ranked, this.state.sequences, stops, suppressed));
     this.#begin(sources);
   }
 
@@ -162,9 +163,9 @@ export class Session {
     return capacity - lengths.reduce((longest, length) => Math.max(longest, length), 0);
   }
 
-  /** Says what ends a sequence: as many tokens as its sizes say. */
-  setStops(tokens: Iterable<number>): void {
-    this.#ranker.setStops(tokens);
+  /** Says what ends a sequence, and what is never chosen: as many tokens as its sizes say. */
+  setStops(stops: Iterable<number>, suppressed: Iterable<number>): void {
+    this.#ranker.setStops(stops, suppressed);
   }
 
   /**
@@ -320,7 +321,7 @@ function sessionsOf(model: Generative): Sessions {
 
 /** A session for the inputs, which has read their sources. Give it back with `endSession`. */
 export function startSession(model: Generative, plan: Plan): Session {
-  const { inputs, width, group, maxNewTokens, stopTokens } = plan;
+  const { inputs, width, group, maxNewTokens, stopTokens, suppressTokens } = plan;
   const { maxLength, maxSourceLength = 0 } = model;
   const prompts = inputs.map(({ prompt }) => prompt);
   const sources = inputs.map(({ tokens }) => tokens);
@@ -332,6 +333,7 @@ export function startSession(model: Generative, plan: Plan): Session {
     sourceLength: maxSourceLength > 0 ? Math.min(maxSourceLength, roundUp(longest(sources))) : 0,
     ranked: rankedOf(plan),
     stops: stopTokens.size,
+    suppressed: suppressTokens.length,
   };
   const key = Object.values(sizes).join();
   const known = idle.find((session) => session.key === key);
@@ -341,7 +343,7 @@ export function startSession(model: Generative, plan: Plan): Session {
   }
   const session = known ?? new Session(key, model, sources, sizes);
   busy.add(session);
-  session.setStops(stopTokens);
+  session.setStops(stopTokens, suppressTokens);
   return session;
 }
 

@@ -1,5 +1,6 @@
 import { checkKnown, checkOneOf } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
+import type { GenerateOptions } from '../generate/generate-options.js';
 import { observeAttention } from '../inspect/attention-maps.js';
 import type { EmbeddingTrace } from '../inspect/trace-types.js';
 import type { Initializer } from '../nn/init.js';
@@ -23,6 +24,8 @@ export abstract class PretrainedModel extends Model {
   /** config.json, keys as they are. */
   readonly config: Json;
   readonly headKind: HeadKind;
+  /** What `generate` does where its options do not say it; of generation_config.json, if it was loaded. */
+  generationConfig: GenerateOptions = {};
   protected readonly settings: ModelConfig;
 
   constructor({ init, config, head }: FamilyContext) {

@@ -2,9 +2,10 @@
 
 import { describeValue } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
+import type { GenerateOptions } from '../generate/generate-options.js';
 import type { Config } from './config.js';
 
-/** How a model wants to generate, with the defaults of transformers. Null where nothing is set. */
+/** How a model wants to generate, with the defaults of transformers, but for the length. Null where nothing is set. */
 export interface GenerationSettings {
   /** Whichever comes first ends a sequence. */
   readonly endTokens: readonly number[];
@@ -23,7 +24,7 @@ export interface GenerationSettings {
   /** Tokens in sequences that are never chosen. */
   readonly badWords: readonly (readonly number[])[];
   /** Of the prompt and what follows it; `maxNewTokens` counts more. */
-  readonly maxLength: number;
+  readonly maxLength: number | null;
   readonly maxNewTokens: number | null;
   readonly minLength: number;
   readonly minNewTokens: number | null;
@@ -81,7 +82,7 @@ export function generationSettings(file: Config | null, config: Config): Generat
     suppressTokens: ids('suppress_tokens').filter((token) => token >= 0), // Whisper's [-1] means none
     beginSuppressTokens: ids('begin_suppress_tokens'),
     badWords: badWords as number[][],
-    maxLength: number('max_length', 20),
+    maxLength: number('max_length', null),
     maxNewTokens: number('max_new_tokens', null),
     minLength: number('min_length', 0),
     minNewTokens: number('min_new_tokens', null),
@@ -97,4 +98,41 @@ export function generationSettings(file: Config | null, config: Config): Generat
     earlyStopping: from.early_stopping === 'never' ? 'never' : flag('early_stopping'),
     numReturnSequences: number('num_return_sequences', 1),
   };
+}
+
+/**
+ * The settings as options of `generate`. Of tokens that the model does not have, none is chosen anyway: they are left
+ * out where they end a sequence or are forbidden.
+ */
+export function generationOptions(
+  settings: GenerationSettings,
+  { vocabSize, encoder }: { readonly vocabSize: number; readonly encoder: object | null },
+): GenerateOptions {
+  const known = (ids: readonly number[]) => ids.filter((id) => id < vocabSize);
+  const { startToken, decoderStartToken } = settings;
+  const start = encoder === null ? startToken : (decoderStartToken ?? startToken);
+  const options: GenerateOptions = {
+    stopTokens: known(settings.endTokens),
+    forcedBosTokenId: settings.forcedStartToken,
+    forcedEosTokenId: settings.forcedEndTokens,
+    suppressTokens: known(settings.suppressTokens),
+    beginSuppressTokens: known(settings.beginSuppressTokens),
+    badWordsIds: settings.badWords,
+    maxLength: settings.maxLength ?? undefined,
+    maxNewTokens: settings.maxNewTokens ?? undefined,
+    minLength: settings.minLength,
+    minNewTokens: settings.minNewTokens ?? undefined,
+    doSample: settings.sample,
+    temperature: settings.temperature,
+    topK: settings.topK,
+    topP: settings.topP,
+    minP: settings.minP ?? 0,
+    repetitionPenalty: settings.repetitionPenalty,
+    noRepeatNgramSize: settings.noRepeatNgramSize,
+    numBeams: settings.numBeams,
+    lengthPenalty: settings.lengthPenalty,
+    earlyStopping: settings.earlyStopping,
+    numReturnSequences: settings.numReturnSequences,
+  };
+  return start === null ? options : { ...options, decoderStartTokenId: start };
 }

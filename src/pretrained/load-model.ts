@@ -10,6 +10,7 @@ import { familyOf } from '../models/registry.js';
 import { Initializer } from '../nn/init.js';
 import { type StatePiece, shapeOf } from '../nn/state-names.js';
 import { completeConfig } from './config.js';
+import { generationOptions, generationSettings } from './generation-config.js';
 import type { HubOptions } from './hub-options.js';
 import { type ModelFileSet, openSource } from './open-source.js';
 import type { ModelSource } from './source.js';
@@ -60,12 +61,20 @@ export async function loadModel(
   checkOneOf('loadModel', 'head', kind, ['none', ...new Set(heads.map(([, each]) => each))]);
   const model = new Family({ init: new Initializer(device, 0, true), config, head: kind });
   try {
+    if (model.decoder !== null) model.generationConfig = await readGenerationConfig(source, config, model);
     await readWeights(model, source, onWarning, hub.signal);
   } catch (error) {
     model.dispose();
     throw error;
   }
   return model.eval() as PretrainedModel;
+}
+
+const GENERATION = 'generation_config.json';
+
+async function readGenerationConfig(source: ModelSource, { values }: ModelConfig, model: PretrainedModel) {
+  const file = (await source.has(GENERATION)) ? await source.json(GENERATION) : null;
+  return generationOptions(generationSettings(file, values), model);
 }
 
 function warn(message: string): void {

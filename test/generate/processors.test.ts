@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../src/core/random.js';
+import type { LogitsProcessor } from '../../src/generate/logits-processor.js';
 import {
   forbidBefore,
-  type LogitsProcessor,
   minP,
   noRepeatNgram,
   repetitionPenalty,

@@ -133,7 +133,7 @@ describe('labelsOf', () => {
 });
 
 describe('generationSettings', () => {
-  it('has the defaults of transformers', () => {
+  it('has the defaults of transformers, but for the length', () => {
     expect(generationSettings({}, {})).toEqual({
       endTokens: [],
       startToken: null,
@@ -144,7 +144,7 @@ describe('generationSettings', () => {
       suppressTokens: [],
       beginSuppressTokens: [],
       badWords: [],
-      maxLength: 20,
+      maxLength: null,
       maxNewTokens: null,
       minLength: 0,
       minNewTokens: null,

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
-import type { GenerateOptions } from '../../generate/options.js';
+import type { GenerateOptions } from '../../generate/generate-options.js';
 import type { Transformer } from '../../models/transformer.js';
 import { encodeInput, tokenizersOf } from '../encoding.js';
 import { EXIT } from '../exit.js';

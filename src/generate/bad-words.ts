@@ -1,0 +1,18 @@
+// Tokens in a row that never come out.
+
+import type { LogitsProcessor } from './logits-processor.js';
+
+/**
+ * Forbids the last token of each of `words` after its other ones. As in Hugging Face, a word that is nothing but a stop
+ * token is left alone, so that outputs can end.
+ */
+export function forbidWords(words: readonly (readonly number[])[], stops: ReadonlySet<number>): LogitsProcessor {
+  const counted = words.filter((word) => word.length > 1 || !stops.has(word[0] as number));
+  return (scores, read) => {
+    for (const word of counted) {
+      const start = read.length - (word.length - 1);
+      const isBegun = start >= 0 && word.slice(0, -1).every((token, i) => token === read[start + i]);
+      if (isBegun) scores[word.at(-1) as number] = Number.NEGATIVE_INFINITY;
+    }
+  };
+}

@@ -1,0 +1,12 @@
+/**
+ * Changes the scores of the next token in place, one for each of the vocabulary: logits, or log-probabilities with
+ * beams. What it returns is ignored, but a promise is refused. `tokens` is what the decoder has read so far, the start
+ * or the prompt included.
+ *
+ * -Infinity forbids a token. +Infinity forces it: after the last of `logitsProcessors` it counts as 0, and all that are
+ * not +Infinity as -Infinity. Greedily that is Hugging Face's choice, the first of those with +Infinity; its beams and
+ * samples, whose softmax of +Infinity is NaN, end in an error or go astray. SimdformerError ends the generation if a
+ * score is NaN, or if every token is forbidden: with beams if that is so of every beam of an input, and none has
+ * finished yet.
+ */
+export type LogitsProcessor = (scores: Float32Array, tokens: readonly number[]) => void;
