@@ -1,8 +1,9 @@
 // What the TypeScript side costs by itself: encoding ops, recording, tokenizers. By the `benchmark` package.
 
 import Benchmark from 'benchmark';
-import { BpeTokenizer, CharTokenizer, createDevice, Transformer } from '../src/index.js';
+import { CharTokenizer, createDevice, Transformer } from '../src/index.js';
 import { add, layerNorm, linear } from '../src/ops/index.js';
+import { BpeTokenizer } from '../src/tokenizers/index.js';
 import type { Bench } from './harness/bench.js';
 import { describeDevice } from './harness/machine.js';
 import { OURS } from './harness/ours.js';

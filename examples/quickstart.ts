@@ -11,9 +11,10 @@ import { integer } from '../src/cli/parsers.js';
 import { duration, showProgress } from '../src/cli/progress.js';
 import { showsColors } from '../src/cli/shared.js';
 
-import { CharTokenizer, createDevice, fit, linearDecay, Transformer, WordTokenizer } from '../src/index.js';
+import { CharTokenizer, createDevice, fit, linearDecay, Transformer } from '../src/index.js';
 import { renderHeatMap } from '../src/inspect/index.js';
 import { Random } from '../src/nn/index.js';
+import { WordTokenizer } from '../src/tokenizers/index.js';
 import type { Example } from '../src/train/index.js';
 
 const { seed, steps, threads, positionals } = readArguments();

@@ -19,7 +19,7 @@ import {
   type SafetensorsEntry,
   serializeSafetensors,
 } from '../io/safetensors.js';
-import type { Module } from '../nn/module.js';
+import type { Module, StateValues } from '../nn/module.js';
 import { loadTokenizer } from '../tokenizers/huggingface.js';
 import type { TokenizerConfig } from '../tokenizers/json.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
@@ -60,8 +60,8 @@ interface Config {
 }
 
 /** A model as files in memory: what `save` writes. */
-export async function toFiles(model: Saved, options?: SaveOptions): Promise<ModelFiles> {
-  const { files, weights } = await contentsOf(model, options);
+export async function toFiles(model: Saved, values: StateValues, options?: SaveOptions): Promise<ModelFiles> {
+  const { files, weights } = await contentsOf(model, values, options);
   return { ...files, [WEIGHTS]: serializeSafetensors(weights, METADATA) };
 }
 
@@ -69,8 +69,13 @@ export async function toFiles(model: Saved, options?: SaveOptions): Promise<Mode
  * Writes a model to a folder: all or nothing is replaced, so that a full disk leaves the old files as they were.
  * Tokenizers of a model that was there before go.
  */
-export async function writeModel(folder: string | URL, model: Saved, options?: SaveOptions): Promise<void> {
-  const { files, weights } = await contentsOf(model, options);
+export async function writeModel(
+  folder: string | URL,
+  model: Saved,
+  values: StateValues,
+  options?: SaveOptions,
+): Promise<void> {
+  const { files, weights } = await contentsOf(model, values, options);
   const path = await pathOf(folder);
   const { mkdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { join } = await nodeModule<typeof import('node:path')>('path');
@@ -82,22 +87,16 @@ export async function writeModel(folder: string | URL, model: Saved, options?: S
 }
 
 /** All files but the weights; and those, as they are now, whatever the model learns while they are written. */
-async function contentsOf(model: Saved, options: SaveOptions = {}) {
+async function contentsOf(model: Saved, values: StateValues, options: SaveOptions = {}) {
   const { dtype = 'float32' } = checkKnown('save', options, ['dtype']);
   checkOneOf('save', 'dtype', dtype, ['float32', 'float16']);
   if (typeof model.config.positions.frequencies === 'function') {
     throw new ArgumentError("save: positions.frequencies is a function, expected 'paper', 'tensor2tensor' or an array");
   }
-  const state = Object.entries(model.stateDict());
-  const tensors = await Promise.all(
-    state.map(async ([name, { shape, data }]): Promise<[string, SafetensorsArray]> => {
-      const values = await data();
-      return [
-        name,
-        dtype === 'float32' ? { dtype: 'F32', shape, data: values } : { dtype: 'F16', shape, data: toHalf(values) },
-      ];
-    }),
-  );
+  const tensors = (await values).map(({ name, shape, data }): [string, SafetensorsArray] => [
+    name,
+    dtype === 'float32' ? { dtype: 'F32', shape, data } : { dtype: 'F16', shape, data: toHalf(data) },
+  ]);
   const files: Record<string, Uint8Array> = {};
   const { source, target } = model.tokenizers;
   if (source !== undefined) files[TOKENIZERS.source] = encodeJson(source.toJSON());

@@ -20,15 +20,7 @@ import { tensorOf } from '../nn/weight.js';
 import { add } from '../ops/binary.js';
 import { gather } from '../ops/move.js';
 import { resolveConfig, type TransformerConfig, type TransformerOptions } from './config.js';
-import {
-  type ModelFiles,
-  modelFromFiles,
-  modelFromFolder,
-  type SaveOptions,
-  type Tokenizers,
-  toFiles,
-  writeModel,
-} from './saved.js';
+import type { ModelFiles, SaveOptions, Tokenizers } from './saved.js';
 import { SequenceModel } from './sequence-model.js';
 
 /**
@@ -185,7 +177,10 @@ export class Transformer extends SequenceModel {
    * errors, and ArgumentError for options that make no sense. In browsers, where there are no folders, use `toFiles`.
    */
   async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
-    await writeModel(folder, this, options);
+    const values = this.readStateDict();
+    values.catch(() => {}); // reported when it is awaited
+    const { writeModel } = await import('./saved.js');
+    await writeModel(folder, this, values, options);
   }
 
   /**
@@ -194,16 +189,21 @@ export class Transformer extends SequenceModel {
    * server fails, OutOfMemoryError if the device is too small.
    */
   static async load(device: Device, folder: string | URL, options?: LoadOptions): Promise<Transformer> {
+    const { modelFromFolder } = await import('./saved.js');
     return modelFromFolder(folder, (sizes) => new Transformer(device, sizes, true), options);
   }
 
   /** What `save` writes, in memory, by name. */
-  toFiles(options: SaveOptions = {}): Promise<ModelFiles> {
-    return toFiles(this, options);
+  async toFiles(options: SaveOptions = {}): Promise<ModelFiles> {
+    const values = this.readStateDict();
+    values.catch(() => {}); // reported when it is awaited
+    const { toFiles } = await import('./saved.js');
+    return toFiles(this, values, options);
   }
 
   /** As `load`, from files by name, as bytes: fetched, or dropped on a page. */
-  static fromFiles(device: Device, files: Readonly<Record<string, Uint8Array | Blob>>): Promise<Transformer> {
+  static async fromFiles(device: Device, files: Readonly<Record<string, Uint8Array | Blob>>): Promise<Transformer> {
+    const { modelFromFiles } = await import('./saved.js');
     return modelFromFiles(files, (sizes) => new Transformer(device, sizes, true));
   }
 

@@ -25,6 +25,9 @@ export interface StateEntry {
   dataSync(): Float32Array;
 }
 
+/** @internal What `readStateDict` gives. */
+export type StateValues = Promise<{ name: string; shape: Shape; data: Float32Array }[]>;
+
 /** Tensors by PyTorch's names. */
 export type StateDict = Record<string, StateEntry>;
 
@@ -109,6 +112,12 @@ export abstract class Module {
    */
   stateDict(): StateDict {
     return this.#entries((tensor) => tensor);
+  }
+
+  /** @internal The values of `stateDict`, as they are now, whatever is written to the parameters afterwards. */
+  readStateDict(): StateValues {
+    const entries = Object.entries(this.stateDict());
+    return Promise.all(entries.map(async ([name, { shape, data }]) => ({ name, shape, data: await data() })));
   }
 
   /** The gradients that `backward()` left, named and laid out as in `stateDict`. */

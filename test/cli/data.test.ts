@@ -3,7 +3,7 @@ import { truncate, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { decodeText, readDictionary, readPairs, readText, words } from '../../src/cli/data.js';
 import { ArgumentError } from '../../src/core/errors.js';
-import { WordTokenizer } from '../../src/index.js';
+import { WordTokenizer } from '../../src/tokenizers/index.js';
 import { temporaryFolder } from './run-cli.js';
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;

@@ -3,7 +3,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { prepareTask } from '../../src/cli/tasks.js';
-import { CharTokenizer, createDevice, type Device, Transformer, WordTokenizer } from '../../src/index.js';
+import { CharTokenizer, createDevice, type Device, Transformer } from '../../src/index.js';
+import { WordTokenizer } from '../../src/tokenizers/index.js';
 import { simdformer, temporaryFolder } from './run-cli.js';
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;

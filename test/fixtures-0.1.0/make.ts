@@ -7,9 +7,9 @@
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import type * as Package from '../../src/index.js';
 import type { TransformerOptions } from '../../src/index.js';
 import type { fit as Fit } from '../../src/train/fit.js';
+import type * as Package from '../simdformer.js';
 import { examplesFor, type Observed, observe } from './observe.js';
 
 const [tree] = process.argv.slice(2);

@@ -1,5 +1,6 @@
-import { CharTokenizer, type Tokenizer, WordTokenizer } from 'simdformer';
+import { CharTokenizer, type Tokenizer } from 'simdformer';
 import { Random } from 'simdformer/nn';
+import { WordTokenizer } from 'simdformer/tokenizers';
 import type { Example } from 'simdformer/train';
 import { Complaint, fetchFile } from '../model.js';
 
