@@ -2,12 +2,9 @@ import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Stack } from '../nn/stack.js';
-import { add, scale } from '../ops/binary.js';
-import { contiguous } from '../ops/contiguous.js';
-import { crossEntropy } from '../ops/cross-entropy.js';
 import { bceWithLogits } from '../ops/losses.js';
-import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, perSequence } from './inputs.js';
-import { sequenceLoss, tokenLoss } from './losses.js';
+import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch } from './inputs.js';
+import { answerOutput, sequenceLoss, tokenLoss } from './losses.js';
 import type { PredictionHead } from './prediction-head.js';
 import { PretrainedModel } from './pretrained-model.js';
 
@@ -56,17 +53,11 @@ export abstract class EncoderModel extends PretrainedModel {
   ): ModelOutput {
     const { batch } = padded;
     const logits = head.forward(features, batch);
-    const { labels, startPositions, endPositions } = inputs;
+    const { labels } = inputs;
     const wanted = options.loss ?? true;
     switch (this.headKind) {
-      case 'question-answering': {
-        const sides = [0, 1].map((side) => spanLogits(padded.unpack(logits), side));
-        const [startLogits, endLogits] = sides as [Tensor, Tensor];
-        const output: ModelOutput = { startLogits, endLogits };
-        if (wanted && startPositions && endPositions)
-          output.loss = spanLoss(startLogits, endLogits, startPositions, endPositions);
-        return output;
-      }
+      case 'question-answering':
+        return answerOutput(padded.unpack(logits), inputs, wanted);
       case 'sequence-classification': {
         const output: ModelOutput = { logits };
         if (wanted && labels) output.loss = sequenceLoss(logits, labels, this.settings);
@@ -124,21 +115,4 @@ export abstract class EncoderModel extends PretrainedModel {
   override get endIds(): readonly number[] {
     return [];
   }
-}
-
-/** The logits of one side of an answer, [B, T], of those of both, [B, T, 2]. */
-function spanLogits(logits: Tensor, side: number): Tensor {
-  const [batch, time] = logits.shape as [number, number];
-  return contiguous(logits.columns(side, side + 1)).reshape(batch, time);
-}
-
-/** The mean cross entropy of both ends; positions beyond the rows are not learnt. */
-function spanLoss(start: Tensor, end: Tensor, starts: unknown, ends: unknown): Tensor {
-  const [batch, time] = start.shape as [number, number];
-  const lossOf = (logits: Tensor, name: string, positions: unknown) => {
-    const labels = Int32Array.from(perSequence(name, positions, batch), (at) => Math.max(0, Math.min(time, at)));
-    return crossEntropy(logits, logits.device.tensor(labels), { ignoreIndex: time });
-  };
-  const both = add(lossOf(start, 'startPositions', starts), lossOf(end, 'endPositions', ends));
-  return scale(both, 1 / 2);
 }

@@ -1,15 +1,16 @@
 // The losses that transformers computes for labels, head by head.
 
 import { Tensor } from '../core/tensor.js';
-import { mul, sub } from '../ops/binary.js';
+import { add, mul, scale, sub } from '../ops/binary.js';
+import { contiguous } from '../ops/contiguous.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
 import { bceWithLogits } from '../ops/losses.js';
 import { mean } from '../ops/reduce.js';
-import { type ModelInputs, perSequence } from './inputs.js';
+import { type ModelInputs, type ModelOutput, perSequence } from './inputs.js';
 import type { ModelConfig } from './model-config.js';
 
 /** The label that is nowhere learnt, as in transformers. */
-const IGNORED = -100;
+export const IGNORED = -100;
 
 /** The mean over the labels of tokens, packed as the logits [N, classes] are. */
 export function tokenLoss(logits: Tensor, labels: readonly number[]): Tensor {
@@ -46,4 +47,34 @@ export function sequenceLoss(logits: Tensor, labels: NonNullable<ModelInputs['la
     return mean(mul(difference, difference));
   }
   return tokenLoss(logits, perSequence('labels', labels, batch));
+}
+
+/** What says where an answer begins and ends, of logits [B, T, 2], and the loss if both places are given and it is wanted. */
+export function answerOutput(
+  logits: Tensor,
+  { startPositions, endPositions }: ModelInputs,
+  wanted: boolean,
+): ModelOutput {
+  const [startLogits, endLogits] = [0, 1].map((side) => spanLogits(logits, side)) as [Tensor, Tensor];
+  const output: ModelOutput = { startLogits, endLogits };
+  if (wanted && startPositions && endPositions)
+    output.loss = spanLoss(startLogits, endLogits, startPositions, endPositions);
+  return output;
+}
+
+/** The logits of one side of an answer, [B, T], of those of both, [B, T, 2]. */
+function spanLogits(logits: Tensor, side: number): Tensor {
+  const [batch, time] = logits.shape as [number, number];
+  return contiguous(logits.columns(side, side + 1)).reshape(batch, time);
+}
+
+/** The mean cross entropy of both ends; positions beyond the rows are not learnt. */
+function spanLoss(start: Tensor, end: Tensor, starts: unknown, ends: unknown): Tensor {
+  const [batch, time] = start.shape as [number, number];
+  const lossOf = (logits: Tensor, name: string, positions: unknown) => {
+    const labels = Int32Array.from(perSequence(name, positions, batch), (at) => Math.max(0, Math.min(time, at)));
+    return crossEntropy(logits, logits.device.tensor(labels), { ignoreIndex: time });
+  };
+  const both = add(lossOf(start, 'startPositions', starts), lossOf(end, 'endPositions', ends));
+  return scale(both, 1 / 2);
 }

@@ -6,6 +6,7 @@ import type { Family } from './pretrained-model.js';
 
 const families: Readonly<Record<string, () => Promise<Family>>> = {
   albert: async () => (await import('./albert.js')).Albert,
+  bart: async () => (await import('./bart.js')).Bart,
   bert: async () => (await import('./bert.js')).Bert,
   distilbert: async () => (await import('./distilbert.js')).DistilBert,
   electra: async () => (await import('./electra.js')).Electra,
@@ -13,6 +14,9 @@ const families: Readonly<Record<string, () => Promise<Family>>> = {
   roberta: async () => (await import('./roberta.js')).Roberta,
   'xlm-roberta': async () => (await import('./roberta.js')).Roberta,
   llama: async () => (await import('./llama.js')).Llama,
+  m2m_100: async () => (await import('./m2m-100.js')).M2M100,
+  marian: async () => (await import('./marian.js')).Marian,
+  mbart: async () => (await import('./mbart.js')).MBart,
 };
 
 /** The family of a model type. Throws FormatError for one that is not known. */

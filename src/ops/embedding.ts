@@ -3,6 +3,7 @@ import { checkDevice, checkDType, checkOptions, checkShape, describeShape, orNul
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import { equal, where } from './binary.js';
 import { contiguous } from './contiguous.js';
 
 export interface EmbeddingOptions {
@@ -12,9 +13,16 @@ export interface EmbeddingOptions {
   positions?: Tensor | null | undefined;
   /** int32, shaped as `ids`. Comes with `positions`, or not at all. */
   positionIds?: Tensor | null | undefined;
+  /** The id whose row of `table` gets no gradient from here, as PyTorch's padding_idx. Default: none. */
+  paddingId?: number | null | undefined;
 }
 
-const kinds = { scale: 'number', positions: orNull('tensor'), positionIds: orNull('tensor') } as const;
+const kinds = {
+  scale: 'number',
+  positions: orNull('tensor'),
+  positionIds: orNull('tensor'),
+  paddingId: orNull('number'),
+} as const;
 
 /**
  * Rows of a table: `y[i] = scale · table[ids[i]] + positions[positionIds[i]]`.
@@ -32,7 +40,7 @@ export function embedding(table: Tensor, ids: Tensor, options: EmbeddingOptions 
 }
 
 function embeddingOf(device: Device, table: Tensor, given: Tensor, options: EmbeddingOptions): Tensor {
-  const { scale = 1, positions } = options;
+  const { scale = 1, positions, paddingId = null } = options;
   checkTable('table', table);
   checkDType('embedding', 'ids', given, 'int32');
   const ids = contiguous(given);
@@ -60,10 +68,15 @@ function embeddingOf(device: Device, table: Tensor, given: Tensor, options: Embe
     2 * y.size,
   );
   const backward = (dy: Tensor) => {
-    scatterGrad(table, dy, ids, scale);
+    scatterGrad(table, paddingId === null ? dy : withoutRows(dy, ids, paddingId), ids, scale);
     if (positions && positionIds) scatterGrad(positions, dy, positionIds, 1);
   };
   return differentiable(y, [table, positions], backward, [ids, positionIds]);
+}
+
+/** A gradient with zeros where `ids` are `id`. */
+function withoutRows(dy: Tensor, ids: Tensor, id: number): Tensor {
+  return where(equal(ids.reshape(...ids.shape, 1), id), 0, dy);
 }
 
 function scatterGrad(table: Tensor, dy: Tensor, ids: Tensor, scale: number): void {

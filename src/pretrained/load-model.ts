@@ -110,8 +110,9 @@ async function readWeights(
     for (const piece of model.statePieces()) {
       const name = namesOf(piece.name).find((each) => given.has(each));
       const entry = name === undefined ? undefined : given.get(name);
-      if (entry === undefined) missing.push(piece);
-      else {
+      if (entry === undefined) {
+        if (piece.tensor.requiresGrad) missing.push(piece); // what is not learnt is as it was made
+      } else {
         checkShape(source, piece, entry);
         found.set(piece.name, entry);
         given.delete(name as string);

@@ -48,6 +48,23 @@ describeOp({
 });
 
 describe('embedding', () => {
+  it('gives the row of the padding no gradient', async () => {
+    for (const isa of isas) {
+      const device = await deviceFor(isa, 2);
+      const table = device.full([3, 2], 1);
+      table.requiresGrad = true;
+      const y = embedding(table, device.tensor(Int32Array.of(1, 0, 1, 2), [2, 2]), { paddingId: 1, scale: 3 });
+      expect([...(await y.data())]).toEqual(Array(8).fill(3));
+      y.backward(
+        device.tensor(
+          Float32Array.from({ length: 8 }, (_, i) => i),
+          [2, 2, 2],
+        ),
+      );
+      expect([...((await table.grad?.data()) ?? [])]).toEqual([6, 9, 0, 0, 18, 21]);
+    }
+  });
+
   it('fails on an id outside its table, with a row of zeros, and goes on', async () => {
     for (const isa of isas) {
       const device = await deviceFor(isa, 2);

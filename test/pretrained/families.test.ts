@@ -16,7 +16,7 @@ const encoders = [
   ...['roberta-mlm', 'roberta-sequence', 'xlm-roberta-token'],
 ];
 const decoders = ['llama', 'llama3-rope'];
-const encoderDecoders: string[] = [];
+const encoderDecoders = ['bart', 'mbart', 'marian', 'm2m100'];
 const speechAndVision: string[] = [];
 const families = [...encoders, ...decoders, ...encoderDecoders, ...speechAndVision];
 /** Those that write. */
@@ -27,6 +27,12 @@ const OUTPUTS = 2e-4;
 const GRADIENTS = 1e-3;
 /** Of the largest gradient of all, for those that are zero but for rounding: keys' biases shift all scores alike. */
 const NOTHING = 1e-6;
+
+/**
+ * Cases that are so ill-conditioned that rounding grows further: of bart's, PyTorch's own float32 has maps that are off by
+ * 15e-4 and gradients by 62e-4.
+ */
+const rounding: Readonly<Record<string, number>> = { bart: 6 };
 
 /** Inputs by transformers' names; what else a file has are results. */
 const inputNames: Readonly<Record<string, keyof ModelInputs>> = {
@@ -87,16 +93,16 @@ await describeShared('reference checkpoints', 'reference', 'SOURCE.txt', async (
         const model = await load();
         const inputs = inputsOf(model.device, reference);
         const output = model.forward(inputs, { hiddenStates: true, attentions: true });
-        await compareOutputs(output, reference);
+        await compareOutputs(output, reference, rounding[name]);
         output.loss?.backward();
-        if (output.loss) await compareGradients(model, reference);
+        if (output.loss) await compareGradients(model, reference, rounding[name]);
       });
 
       const legacy = await shared.bytes(`${name}/config.legacy.json`).catch(() => null);
       if (legacy) {
         it('is the same with the config that versions before 5 wrote', async () => {
           const model = await load({ ...files, 'config.json': legacy });
-          await compareOutputs(model.forward(inputsOf(model.device, reference)), reference, true);
+          await compareOutputs(model.forward(inputsOf(model.device, reference)), reference, rounding[name], true);
         });
       }
 
@@ -158,7 +164,7 @@ function resultOf(output: ModelOutput, name: string): Tensor | undefined {
 }
 
 /** Compares all that is no padding; `present`: what was asked for only. */
-async function compareOutputs(output: ModelOutput, reference: Reference, present = false): Promise<void> {
+async function compareOutputs(output: ModelOutput, reference: Reference, factor = 1, present = false): Promise<void> {
   const results = [...reference.keys()].filter((name) => !(name in inputNames) && !name.startsWith('grad.'));
   for (const name of results) {
     const result = resultOf(output, name);
@@ -170,7 +176,7 @@ async function compareOutputs(output: ModelOutput, reference: Reference, present
       values.map((value, i) => (isToken(i) ? value : 0)),
     ) as [Float32Array, Float32Array];
     const most = largest(wanted);
-    assertClose(name, actual, wanted, () => OUTPUTS * most);
+    assertClose(name, actual, wanted, () => factor * OUTPUTS * most);
   }
 }
 
@@ -195,7 +201,7 @@ function tokensOf(name: string, reference: Reference): (i: number) => boolean {
   };
 }
 
-async function compareGradients(model: PretrainedModel, reference: Reference): Promise<void> {
+async function compareGradients(model: PretrainedModel, reference: Reference, factor = 1): Promise<void> {
   const gradients = model.gradientDict();
   const wanted = [...reference].filter(([name]) => name.startsWith('grad.'));
   const most = Math.max(...wanted.map(([, entry]) => largest(entry.data() as Float32Array)));
@@ -203,7 +209,7 @@ async function compareGradients(model: PretrainedModel, reference: Reference): P
     const gradient = gradients[name.slice('grad.'.length)];
     expect(gradient?.shape, name).toEqual(entry.shape);
     const expected = entry.data() as Float32Array;
-    const allowed = GRADIENTS * largest(expected) + NOTHING * most;
+    const allowed = factor * GRADIENTS * largest(expected) + NOTHING * most;
     assertClose(name, (await gradient?.data()) as Float32Array, expected, () => allowed);
   }
 }
@@ -218,7 +224,7 @@ async function compareWritten(
   if (expected === undefined) return;
   // An encoder-decoder's rows begin with the start token, a decoder's with the prompt.
   const tails = expected.map(({ prompt, ids }) => ids.slice(model.encoder ? 1 : prompt.length));
-  const maxNewTokens = end === undefined ? (tails[0] as readonly number[]).length : END_AT;
+  const maxNewTokens = end === undefined ? (tails[0] as readonly number[]).length : model.encoder ? 16 : END_AT;
   const stopTokens = end === undefined ? [] : [end];
   const prompts = expected.map(({ prompt }) => prompt);
   const { sequences, scores } = await model.generate(prompts, { ...options, maxNewTokens, stopTokens });

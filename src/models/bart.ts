@@ -1,0 +1,156 @@
+import type { Tensor } from '../core/tensor.js';
+import { Dropout } from '../nn/dropout.js';
+import { Embedding } from '../nn/embedding.js';
+import { Linear } from '../nn/linear.js';
+import { LayerNorm } from '../nn/norm.js';
+import type { Stack } from '../nn/stack.js';
+import type { StateNames } from '../nn/state-names.js';
+import { add } from '../ops/binary.js';
+import { type BartStackOptions, bartStack, bartStackNames } from './bart-stack.js';
+import { labelsOf } from './config-values.js';
+import { PredictionHead, vocabularyOutput } from './prediction-head.js';
+import type { FamilyContext, HeadKind } from './pretrained-model.js';
+import { Seq2SeqModel } from './seq2seq-model.js';
+
+/** In what the families of BART's kind differ. */
+export interface BartDesign extends BartStackOptions {
+  /** Whether a norm comes before the first layer. */
+  readonly embeddingNorm: boolean;
+  /** Positions that are computed, [length or more, dModel]; null if they are learnt. */
+  readonly sinusoids: ((length: number, dModel: number) => Float32Array) | null;
+  /** Whether logits have a bias, which is not learnt. */
+  readonly logitsBias: boolean;
+  readonly heads: readonly HeadKind[];
+}
+
+export const bartDesign: BartDesign = {
+  wiring: 'post',
+  finalNorm: false,
+  embeddingNorm: true,
+  sinusoids: null,
+  logitsBias: true,
+  heads: ['none', 'language-model', 'sequence-classification', 'question-answering'],
+};
+
+/** Rows before that of the first position, in tables of learnt ones. */
+const OFFSET = 2;
+
+/** BART (Lewis et al. 2019, arXiv 1910.13461): the Transformer of 2017 with learned positions and a norm before it. */
+export class Bart extends Seq2SeqModel {
+  /** The embedding of source and target, where they share one. */
+  readonly tokens: Embedding | null;
+  readonly sourceTokens: Embedding;
+  readonly targetTokens: Embedding;
+  readonly sourcePositions: Embedding | null;
+  readonly targetPositions: Embedding | null;
+  readonly sourceNorm: LayerNorm | null;
+  readonly targetNorm: LayerNorm | null;
+  readonly dropout: Dropout;
+  readonly encoder: Stack;
+  readonly decoder: Stack;
+  readonly head: PredictionHead | null;
+  /** [1, vocabulary]: is added to logits and not learnt. */
+  readonly finalLogitsBias: Tensor | null;
+  /** [positions or more, dModel] */
+  readonly #sinusoids: Tensor | null;
+  readonly #scale: number;
+
+  constructor(context: FamilyContext, design: BartDesign = bartDesign) {
+    super(context, design.heads);
+    const { init, config, head } = context;
+    const { embeddingNorm, sinusoids } = design;
+    const [dModel, places] = [config.size('d_model'), config.size('max_position_embeddings')];
+    const table = (rows: number) => new Embedding(init, rows, dModel);
+    this.#scale = config.flag('scale_embedding') ? Math.sqrt(dModel) : 1;
+    this.tokens = this.sharesTokens ? table(config.size('vocab_size')) : null;
+    this.sourceTokens = this.tokens ?? table(config.size('vocab_size'));
+    this.targetTokens = this.tokens ?? table(this.vocabSize);
+    this.sourcePositions = sinusoids ? null : table(places + OFFSET);
+    this.targetPositions = sinusoids ? null : table(places + OFFSET);
+    const waves = sinusoids?.(places, dModel);
+    this.#sinusoids = waves ? init.table(waves.length / dModel, dModel, () => waves) : null;
+    this.sourceNorm = embeddingNorm ? new LayerNorm(init, dModel) : null;
+    this.targetNorm = embeddingNorm ? new LayerNorm(init, dModel) : null;
+    this.dropout = new Dropout(config.number('dropout'), this.randomness);
+    this.encoder = bartStack(init, config, 'encoder', this.randomness, design);
+    this.decoder = bartStack(init, config, 'decoder', this.randomness, design);
+    this.head = this.#headOf(context);
+    const isBiased = head === 'language-model' && design.logitsBias;
+    this.finalLogitsBias = isBiased ? init.table(1, this.vocabSize, () => new Float32Array(this.vocabSize)) : null;
+  }
+
+  /** Whether source and target have one embedding. */
+  protected get sharesTokens(): boolean {
+    return this.settings.flag('tie_word_embeddings');
+  }
+
+  #headOf({ init, config, head }: FamilyContext): PredictionHead | null {
+    const features = config.size('d_model');
+    const labels = labelsOf(config).length;
+    switch (head) {
+      case 'language-model': {
+        const isTied = config.flag('tie_word_embeddings');
+        return new PredictionHead({ pick: 'tokens', out: vocabularyOutput(init, this.targetTokens, isTied, false) });
+      }
+      case 'sequence-classification': {
+        const [dense, out] = [new Linear(init, features, features), new Linear(init, features, labels)];
+        return new PredictionHead({ pick: 'tokens', dense, activation: 'tanh', out });
+      }
+      case 'question-answering':
+        return new PredictionHead({ pick: 'tokens', out: new Linear(init, features, 2) });
+      default:
+        return null;
+    }
+  }
+
+  protected embedSource(ids: Tensor, positions: Tensor): Tensor {
+    return this.#embed(this.sourceTokens, this.sourcePositions, this.sourceNorm, ids, positions);
+  }
+
+  protected embedTarget(ids: Tensor, positions: Tensor): Tensor {
+    return this.#embed(this.targetTokens, this.targetPositions, this.targetNorm, ids, positions);
+  }
+
+  #embed(tokens: Embedding, learnt: Embedding | null, norm: LayerNorm | null, ids: Tensor, places: Tensor): Tensor {
+    const positions = learnt?.weight.rows(OFFSET, learnt.weight.shape[0] as number) ?? this.#sinusoids;
+    const positionIds = this.placesOf(ids, places);
+    const paddingId = this.settings.numberOrNull('pad_token_id');
+    const x = tokens.forward(ids, { scale: this.#scale, positions, positionIds, paddingId });
+    return this.dropout.forward(norm?.forward(x) ?? x);
+  }
+
+  /** The rows of tokens in the table of positions. */
+  protected placesOf(_ids: Tensor, positions: Tensor): Tensor {
+    return positions;
+  }
+
+  override logitsOf(features: Tensor): Tensor {
+    const logits = super.logitsOf(features);
+    return this.finalLogitsBias ? add(logits, this.finalLogitsBias) : logits;
+  }
+
+  protected override get shiftsSource(): boolean {
+    return true;
+  }
+
+  protected override get stateNames(): StateNames {
+    const classifier = this.headKind === 'sequence-classification' ? 'classification_head.out_proj' : 'qa_outputs';
+    return {
+      tokens: 'model.shared',
+      source_tokens: 'model.encoder.embed_tokens',
+      target_tokens: 'model.decoder.embed_tokens',
+      source_positions: 'model.encoder.embed_positions',
+      target_positions: 'model.decoder.embed_positions',
+      source_norm: 'model.encoder.layernorm_embedding',
+      target_norm: 'model.decoder.layernorm_embedding',
+      ...bartStackNames,
+      'head.dense': 'classification_head.dense',
+      'head.out': this.headKind === 'language-model' ? 'lm_head' : classifier,
+    };
+  }
+
+  protected override release(): void {
+    super.release();
+    this.#sinusoids?.dispose();
+  }
+}

@@ -1,0 +1,33 @@
+import type { Tensor } from '../core/tensor.js';
+import { sinusoids } from '../nn/positions.js';
+import { notEqual, where } from '../ops/binary.js';
+import { Bart, bartDesign } from './bart.js';
+import type { FamilyContext } from './pretrained-model.js';
+
+/** M2M-100 (Fan et al. 2020, arXiv 2010.11125) and NLLB: pre-norm layers, and positions as tensor2tensor computes them. */
+export class M2M100 extends Bart {
+  constructor(context: FamilyContext) {
+    const firstPosition = context.config.number('pad_token_id') + 1;
+    super(context, {
+      ...bartDesign,
+      wiring: 'pre',
+      finalNorm: true,
+      embeddingNorm: false,
+      sinusoids: (length, dModel) => {
+        const table = new Float32Array((length + 1) * dModel); // the last row is that of padding, which has no position
+        table.set(sinusoids(length, dModel, { layout: 'halves', frequencies: 'tensor2tensor', firstPosition }));
+        return table;
+      },
+      logitsBias: false,
+      heads: ['none', 'language-model'],
+    });
+  }
+
+  protected override placesOf(ids: Tensor, positions: Tensor): Tensor {
+    return where(notEqual(ids, this.settings.number('pad_token_id')), positions, this.maxLength);
+  }
+
+  protected override get shiftsSource(): boolean {
+    return false;
+  }
+}

@@ -1,0 +1,189 @@
+import { describeValue } from '../core/check.js';
+import { ArgumentError, FormatError, ShapeError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { AttentionMaps } from '../inspect/attention-maps.js';
+import type { Memory } from '../nn/decoder-state.js';
+import type { Stack } from '../nn/stack.js';
+import { packed, rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
+import { gather } from '../ops/move.js';
+import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, type Rows } from './inputs.js';
+import { answerOutput, IGNORED, sequenceLoss, tokenLoss } from './losses.js';
+import type { PredictionHead } from './prediction-head.js';
+import { type FamilyContext, type HeadKind, PretrainedModel } from './pretrained-model.js';
+
+/** What the encoder makes of a source. */
+export interface EncodedSource {
+  readonly memory: Memory;
+  /** [N, features] as the source was given: [B, T, features], zero at padding. */
+  readonly unpack: (x: Tensor) => Tensor;
+}
+
+/** A model that reads a source and writes a target: an encoder, and a decoder that attends to what that gives. */
+export abstract class Seq2SeqModel extends PretrainedModel {
+  abstract override readonly encoder: Stack;
+  abstract override readonly decoder: Stack;
+  abstract override readonly head: PredictionHead | null;
+
+  /** `heads`: those that the family has. Throws FormatError for another one, and for a decoder without its encoder. */
+  constructor(context: FamilyContext, heads: readonly HeadKind[]) {
+    super(context);
+    const { config, head } = context;
+    const { architectures = [], is_encoder_decoder: isBoth = true } = config.values;
+    const parts = Array.isArray(architectures) && /(ForCausalLM|EncoderModel)$/.test(String(architectures[0]));
+    if (parts || isBoth === false) {
+      const what = `${describeValue(architectures)} of ${config.type}`;
+      throw new FormatError(`config.json: ${what} is one stack alone, expected an encoder and a decoder`);
+    }
+    if (heads.includes(head)) return;
+    throw new FormatError(`config.json: ${config.type} has no head for ${head}, expected one of ${heads.join(', ')}`);
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    const answers = this.headKind === 'question-answering' ? (['startPositions', 'endPositions'] as const) : [];
+    return ['inputIds', 'attentionMask', 'decoderInputIds', 'decoderAttentionMask', 'labels', ...answers];
+  }
+
+  protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+    const [encoderStates, decoderStates]: [Tensor[], Tensor[]] = [[], []];
+    const { memory, unpack } = this.encodeInputs(inputs, encoderStates);
+    const target = this.#targetOf(inputs);
+    const { batch } = target;
+    if (memory.batch.size !== batch.size)
+      throw new ShapeError(`forward: there are ${memory.batch.size} sources, but ${batch.size} targets`);
+    const x = this.embedTarget(batch.ids, batch.positions);
+    const features = this.decoder.forward(x, batch, { memory, hiddenStates: decoderStates });
+    const output: ModelOutput = { encoderLastHiddenState: unpack(memory.hidden) };
+    if (options.hiddenStates) {
+      output.encoderHiddenStates = encoderStates.map(unpack);
+      output.decoderHiddenStates = decoderStates.map((state) => target.unpack(state));
+    }
+    if (this.head === null) return { ...output, lastHiddenState: target.unpack(features) };
+    return { ...output, ...this.#predict(this.head, features, target, inputs, options.loss ?? true) };
+  }
+
+  /** Reads the source; `hiddenStates` gets what goes into each layer, and what comes out. */
+  protected encodeInputs({ inputIds, attentionMask }: ModelInputs, hiddenStates: Tensor[]): EncodedSource {
+    const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask);
+    const { batch } = padded;
+    const hidden = this.encoder.forward(this.embedSource(batch.ids, batch.positions), batch, { hiddenStates });
+    return { memory: { hidden, batch }, unpack: (x) => padded.unpack(x) };
+  }
+
+  #predict(
+    head: PredictionHead,
+    features: Tensor,
+    target: PaddedBatch,
+    inputs: ModelInputs,
+    wanted: boolean,
+  ): ModelOutput {
+    const { labels } = inputs;
+    switch (this.headKind) {
+      case 'question-answering':
+        return answerOutput(target.unpack(head.forward(features, target.batch)), inputs, wanted);
+      case 'sequence-classification': {
+        const logits = head.forward(this.#lastEnds(features, target.batch, inputs), target.batch);
+        return labels && wanted ? { logits, loss: sequenceLoss(logits, labels, this.settings) } : { logits };
+      }
+      default: {
+        const logits = this.logitsOf(features);
+        const output: ModelOutput = { logits: target.unpack(logits) };
+        if (labels && wanted) output.loss = tokenLoss(logits, target.pack('labels', labels as Rows));
+        return output;
+      }
+    }
+  }
+
+  /** What is at the last end token of each sequence, which stands for all of it. */
+  #lastEnds(features: Tensor, { counts, starts }: TokenBatch, { inputIds }: ModelInputs): Tensor {
+    const [end] = this.endIds;
+    const ends = rowsGiven('inputIds', inputIds).rows.map((row) =>
+      Array.from(row).flatMap((id, i) => (id === end ? [i] : [])),
+    );
+    const [first = []] = ends;
+    if (first.length === 0 || ends.some(({ length }) => length !== first.length))
+      throw new ArgumentError(
+        `forward: inputIds have ${ends.map(({ length }) => length).join(', ')} end tokens (${end}), expected as many in each row, 1 or more`,
+      );
+    const places = ends.map((places, i) => {
+      const last = places.at(-1) as number;
+      if (last < (counts[i] as number)) return (starts[i] as number) + last;
+      throw new ShapeError(
+        `forward: row ${i} of decoderInputIds has ${counts[i]} tokens, but that of inputIds ends at ${last}`,
+      );
+    });
+    return gather(features, this.device.tensor(Int32Array.from(places)));
+  }
+
+  /** What the decoder reads: what is given, or the labels one place later, behind the start. */
+  #targetOf({ inputIds, decoderInputIds, decoderAttentionMask, labels }: ModelInputs): PaddedBatch {
+    const name = 'decoderInputIds';
+    const toShift = this.headKind === 'language-model' && labels ? (labels as Rows) : this.#sourceToShift(inputIds);
+    const given = decoderInputIds ?? (toShift && this.#shifted(toShift));
+    if (given === undefined)
+      throw new ArgumentError(`forward: ${name} is missing, and so are labels that it follows from`);
+    return PaddedBatch.from(this.device, name, given, decoderAttentionMask);
+  }
+
+  #sourceToShift(inputIds: Tokens | undefined): Tokens | undefined {
+    return this.shiftsSource ? inputIds : undefined;
+  }
+
+  #shifted(tokens: Tokens): Tokens {
+    const { rows, time } = rowsGiven('labels', tokens);
+    const pad = this.settings.numberOrNull('pad_token_id');
+    const shifted = rows.map((row) => {
+      const ids = Array.from(row, (id) => {
+        if (id !== IGNORED) return id;
+        if (pad === null)
+          throw new FormatError('config.json: there is no pad_token_id, which stands for labels of -100');
+        return pad;
+      });
+      return [this.startOf(ids, pad), ...ids.slice(0, -1)];
+    });
+    return time === null ? packed(shifted) : shifted;
+  }
+
+  /** What a target begins with; `ids` are its own tokens. */
+  protected startOf(_ids: readonly number[], _pad: number | null): number {
+    const { startId } = this;
+    if (startId !== null) return startId;
+    throw new FormatError('config.json: there is no decoder_start_token_id, which targets begin with');
+  }
+
+  /** Whether the decoder reads the source where no target is given. */
+  protected get shiftsSource(): boolean {
+    return this.headKind !== 'language-model';
+  }
+
+  protected override mapsOf({ encoder, decoder, cross }: AttentionMaps): ModelOutput {
+    return { encoderAttentions: encoder, decoderAttentions: decoder, crossAttentions: cross };
+  }
+
+  logitsOf(features: Tensor): Tensor {
+    return this.head?.out?.forward(features) ?? features;
+  }
+
+  override get vocabSize(): number {
+    return this.settings.size('vocab_size');
+  }
+
+  override get maxLength(): number {
+    return this.settings.size('max_position_embeddings');
+  }
+
+  override get startId(): number | null {
+    return this.settings.numberOrNull('decoder_start_token_id');
+  }
+
+  override get endIds(): readonly number[] {
+    const ids = this.config.eos_token_id ?? [];
+    return [ids].flat() as number[];
+  }
+}
+
+function rowsGiven(name: string, tokens: Tokens | undefined): ReturnType<typeof rowsOf> {
+  if (tokens !== undefined && !(tokens instanceof TokenBatch)) return rowsOf(name, tokens, null);
+  throw new ArgumentError(
+    `forward: ${name} are ${describeValue(tokens)}, expected rows of ids; or give decoderInputIds`,
+  );
+}
