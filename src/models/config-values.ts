@@ -40,14 +40,26 @@ export function labelsOf({ values: { id2label, num_labels: count = 2 } }: ModelC
   throw new FormatError('config.json: id2label does not give a name to each id from 0 on');
 }
 
+/** How many places layer number i sees, itself included: its window if `layer_types` gives it one, null for all. */
+export function windowOf(config: ModelConfig, layer: number): number | null {
+  const type = config.list('layer_types')[layer];
+  if (type === 'full_attention') return null;
+  if (type === 'sliding_attention') return config.size('sliding_window');
+  const expected = 'full_attention or sliding_attention';
+  throw new FormatError(`config.json: layer_types[${layer}] is ${describeValue(type)}, expected ${expected}`);
+}
+
 /**
  * What turns queries and keys, of `rope_parameters`, or of one kind of layers in it; pairs are features of the two
  * halves, as in all of transformers.
  */
-export function rotaryOf(init: Initializer, config: ModelConfig, kind?: string): RotaryEmbedding {
+export function rotaryOf(
+  init: Initializer,
+  config: ModelConfig,
+  { kind, headSize = config.size('head_dim') }: { kind?: string | undefined; headSize?: number | undefined } = {},
+): RotaryEmbedding {
   const all = config.object('rope_parameters');
   const rope = new ModelConfig((kind !== undefined && isObject(all[kind]) ? all[kind] : all) as Json);
-  const headSize = config.size('head_dim');
   return new RotaryEmbedding(init, {
     headSize,
     rotaryDim: Math.trunc(headSize * (rope.numberOrNull('partial_rotary_factor') ?? 1)),

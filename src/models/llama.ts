@@ -1,19 +1,21 @@
 import type { Tensor } from '../core/tensor.js';
 import { MultiHeadAttention, type MultiHeadOptions } from '../nn/attention.js';
 import { Embedding } from '../nn/embedding.js';
-import { FeedForward } from '../nn/feed-forward.js';
+import { FeedForward, type FeedForwardOptions } from '../nn/feed-forward.js';
 import type { Initializer } from '../nn/init.js';
 import { TransformerLayer } from '../nn/layer.js';
-import { Linear } from '../nn/linear.js';
 import { RMSNorm } from '../nn/norm.js';
-import type { RotaryEmbedding } from '../nn/rotary-embedding.js';
 import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
+import { causalHead, headName } from './causal-head.js';
 import { CausalModel } from './causal-model.js';
-import { activationOf, labelsOf, rotaryOf } from './config-values.js';
+import { activationOf, rotaryOf } from './config-values.js';
 import type { ModelConfig } from './model-config.js';
-import { PredictionHead, vocabularyOutput } from './prediction-head.js';
+import type { PredictionHead } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
+
+/** What makes the norms of a model. */
+export type MakeNorm = () => RMSNorm;
 
 /** Llama 1 to 3 (Touvron et al. 2023, arXiv 2302.13971): pre-norm by root mean squares, rotary positions, SwiGLU. */
 export class Llama extends CausalModel {
@@ -25,19 +27,23 @@ export class Llama extends CausalModel {
     super(context);
     const { init, config } = context;
     this.tokens = new Embedding(init, config.size('vocab_size'), config.size('hidden_size'));
-    const norm = () => new RMSNorm(init, config.size('hidden_size'), config.number('rms_norm_eps'));
+    const norm = () => this.norm(init, config);
     this.decoder = new Stack(config.size('num_hidden_layers'), this.layers(init, config, norm), norm);
-    this.head = llamaHead(context, this.tokens);
+    this.head = causalHead(context, this.tokens);
+  }
+
+  protected norm(init: Initializer, config: ModelConfig): RMSNorm {
+    return new RMSNorm(init, config.size('hidden_size'), config.number('rms_norm_eps'));
   }
 
   /** What makes layer number i. */
-  protected layers(init: Initializer, config: ModelConfig, norm: () => RMSNorm): (i: number) => TransformerLayer {
+  protected layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
     const rotary = rotaryOf(init, config);
-    const bias = config.flag('attention_bias');
+    const [bias, networkBias] = [config.flag('attention_bias'), config.flag('mlp_bias')];
     return () =>
       new TransformerLayer({
         selfAttn: () => llamaAttention(init, config, { rotary, bias }),
-        feedForward: () => llamaFeedForward(init, config),
+        feedForward: () => llamaFeedForward(init, config, { bias: networkBias }),
         norm,
         wiring: 'pre',
       });
@@ -48,15 +54,15 @@ export class Llama extends CausalModel {
   }
 
   protected override get stateNames(): StateNames {
-    return llamaNames;
+    return { ...llamaNames, 'head.out': headName(this.headKind) };
   }
 }
 
-/** Causal attention of grouped heads, as most models have it since. */
+/** Causal attention of grouped heads, as most models have it since; without biases unless `options` say otherwise. */
 export function llamaAttention(
   init: Initializer,
   config: ModelConfig,
-  options: Partial<MultiHeadOptions> & { rotary: RotaryEmbedding | null },
+  options: Partial<MultiHeadOptions>,
 ): MultiHeadAttention {
   return new MultiHeadAttention(init, {
     dModel: config.size('hidden_size'),
@@ -64,24 +70,20 @@ export function llamaAttention(
     kvHeads: config.size('num_key_value_heads'),
     headSize: config.size('head_dim'),
     causal: true,
+    bias: false,
     ...options,
   });
 }
 
-/** Gated, without biases unless the config has some. */
-export function llamaFeedForward(init: Initializer, config: ModelConfig): FeedForward {
+/** Gated, without biases unless `options` say otherwise. */
+export function llamaFeedForward(
+  init: Initializer,
+  config: ModelConfig,
+  options: Partial<FeedForwardOptions> = {},
+): FeedForward {
   const [dModel, dFF] = [config.size('hidden_size'), config.size('intermediate_size')];
-  const activation = activationOf(config.text(config.values.hidden_activation ? 'hidden_activation' : 'hidden_act'));
-  return new FeedForward(init, { dModel, dFF, activation, gated: true, bias: config.flag('mlp_bias') });
-}
-
-export function llamaHead({ init, config, head }: FamilyContext, tokens: Embedding): PredictionHead | null {
-  if (head === 'none') return null;
-  const inputs = config.size('hidden_size');
-  if (head === 'sequence-classification')
-    return new PredictionHead({ pick: 'last', out: new Linear(init, inputs, labelsOf(config).length, false) });
-  const out = vocabularyOutput(init, tokens, config.flag('tie_word_embeddings'), false);
-  return new PredictionHead({ pick: 'tokens', out });
+  const activation = options.activation ?? activationOf(config.text('hidden_act'));
+  return new FeedForward(init, { dModel, dFF, gated: true, bias: false, ...options, activation });
 }
 
 const layer = 'model.layers.*';
@@ -91,11 +93,12 @@ export const llamaNames: StateNames = {
   tokens: 'model.embed_tokens',
   'decoder.layers.*.self_attn.qkv': ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`),
   'decoder.layers.*.self_attn.out_proj': `${layer}.self_attn.o_proj`,
+  'decoder.layers.*.self_attn.q_norm': `${layer}.self_attn.q_norm`,
+  'decoder.layers.*.self_attn.k_norm': `${layer}.self_attn.k_norm`,
   'decoder.layers.*.norm1': `${layer}.input_layernorm`,
   'decoder.layers.*.feed_forward.linear1': `${layer}.mlp.gate_proj`,
   'decoder.layers.*.feed_forward.linear2': `${layer}.mlp.down_proj`,
   'decoder.layers.*.feed_forward.linear3': `${layer}.mlp.up_proj`,
   'decoder.layers.*.norm2': `${layer}.post_attention_layernorm`,
   'decoder.norm': 'model.norm',
-  'head.out': 'lm_head',
 };

@@ -31,6 +31,11 @@ export class ModelConfig {
     return this.values[name] == null ? null : this.number(name);
   }
 
+  /** A size, or null where it is null or missing. */
+  sizeOrNull(name: string): number | null {
+    return this.values[name] == null ? null : this.size(name);
+  }
+
   text(name: string): string {
     return this.#read(name, (value): value is string => typeof value === 'string', 'a text');
   }

@@ -16,6 +16,8 @@ export interface FeedForwardOptions {
   readonly activation?: Activation | undefined;
   /** Whether a second projection of the input multiplies the hidden features. Default false. */
   readonly gated?: boolean | undefined;
+  /** Whether gated features and what multiplies them are one projection, `linear1`, side by side. Default false. */
+  readonly fused?: boolean | undefined;
   /** Default true. */
   readonly bias?: boolean | undefined;
   /** Of the hidden features, in training. Default null: none. */
@@ -31,7 +33,7 @@ export class FeedForward extends Module {
   readonly dropout: Dropout | null;
   readonly linear1: Linear;
   readonly linear2: Linear;
-  /** What multiplies the hidden features, if they are gated. */
+  /** What multiplies the hidden features, if they are gated by a projection of its own. */
   readonly linear3: Linear | null;
   readonly activation: Activation;
 
@@ -39,29 +41,47 @@ export class FeedForward extends Module {
   constructor(init: Initializer, options: FeedForwardOptions) {
     super();
     checkFeedForward('FeedForward', options);
-    const { dModel, dFF = 4 * dModel, activation = 'relu', gated = false, bias, dropout = null } = options;
+    const {
+      dModel,
+      dFF = 4 * dModel,
+      activation = 'relu',
+      gated = false,
+      fused = false,
+      bias,
+      dropout = null,
+    } = options;
     this.dropout = dropout;
     this.activation = activation;
-    this.linear1 = new Linear(init, dModel, dFF, bias);
+    this.linear1 = new Linear(init, dModel, fused ? [dFF, dFF] : dFF, bias);
     this.linear2 = new Linear(init, dFF, dModel, bias);
-    this.linear3 = gated ? new Linear(init, dModel, dFF, bias) : null;
+    this.linear3 = gated && !fused ? new Linear(init, dModel, dFF, bias) : null;
   }
 
   /** `x` and the result: float32 [N, dModel]. Throws ShapeError, DTypeError. */
   forward(x: Tensor): Tensor {
     const { linear1, linear2, linear3, dropout, activation } = this;
-    if (linear3 === null) return linear2.forward(linear1.forward(x, activation, dropout));
-    const hidden = mul(linear1.forward(x, activation), linear3.forward(x));
+    const isFused = linear1.sections.length > 1;
+    if (linear3 === null && !isFused) return linear2.forward(linear1.forward(x, activation, dropout));
+    const gate = linear1.part(x, 0, 1, activation);
+    const hidden = mul(gate, linear3 ? linear3.forward(x) : linear1.part(x, 1, 2));
     return linear2.forward(dropout?.forward(hidden) ?? hidden);
   }
 }
 
 /** Throws ArgumentError for options that make no network; the dropout has checked itself. */
 export function checkFeedForward(op: string, options: FeedForwardOptions): void {
-  const names = ['dModel', 'dFF', 'activation', 'gated', 'bias', 'dropout'] as const;
-  const { dModel, dFF = dModel, activation = 'relu', gated = false, bias = true } = checkKnown(op, options, names);
+  const names = ['dModel', 'dFF', 'activation', 'gated', 'fused', 'bias', 'dropout'] as const;
+  const {
+    dModel,
+    dFF = dModel,
+    activation = 'relu',
+    gated = false,
+    fused = false,
+    bias = true,
+  } = checkKnown(op, options, names);
   checkSizes(op, { dModel, dFF }, 1);
   checkActivation(op, activation);
   checkOneOf(op, 'gated', gated, [true, false]);
+  checkOneOf(op, 'fused', fused, gated ? [true, false] : [false]);
   checkOneOf(op, 'bias', bias, [true, false]);
 }

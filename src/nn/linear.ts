@@ -52,9 +52,11 @@ export class Linear<W extends Weight = Tensor> extends Module {
   }
 
   /** The projections `first` to below `end` alone: float32 [..., their features]. Throws as `forward`. */
-  part(x: Tensor, first: number, end: number): Tensor {
+  part(x: Tensor, first: number, end: number, activation: Activation = 'none'): Tensor {
     const [from, to] = [this.#start(first), this.#start(end)];
-    return linear(x, tensorOf('Linear', this.weight).columns(from, to), this.bias?.columns(from, to));
+    if (from === 0 && end === this.#sections.length) return this.forward(x, activation);
+    const weight = tensorOf('Linear', this.weight).columns(from, to);
+    return linear(x, weight, this.bias?.columns(from, to), { activation });
   }
 
   /** Features before the projection `section`. */

@@ -94,7 +94,7 @@ function headOf({ architectures }: { readonly architectures?: unknown }): HeadKi
 
 /** Buffers that some versions saved and that follow from the config. */
 const BUFFERS =
-  /(position_ids|rotary_emb\.inv_freq|attn\.(masked_)?bias|relative_position_index|embed_positions\.weights)$/;
+  /(position_ids|rotary_emb\.inv_freq|att(entio)?n\.(masked_)?bias|relative_position_index|embed_positions\.weights)$/;
 
 async function readWeights(
   model: PretrainedModel,
@@ -132,7 +132,8 @@ async function readWeights(
 function namesOf(name: string): string[] {
   const old = name
     .replace(/(LayerNorm|layer_norm)\.weight$/, '$1.gamma')
-    .replace(/(LayerNorm|layer_norm)\.bias$/, '$1.beta');
+    .replace(/(LayerNorm|layer_norm)\.bias$/, '$1.beta')
+    .replace(/^lm_head\./, 'embed_out.'); // GPT-NeoX's
   return [name, old].flatMap((each) => [each, each.slice(each.indexOf('.') + 1)]);
 }
 

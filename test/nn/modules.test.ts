@@ -220,6 +220,30 @@ describe('TokenBatch', () => {
   });
 });
 
+it('FeedForward: a fused gate is the same as one apart', async () => {
+  const options = { dModel: 3, dFF: 2, gated: true, activation: 'silu' } as const;
+  const fused = new FeedForward(new Initializer(device, 1), { ...options, fused: true });
+  const apart = new FeedForward(new Initializer(device, 2), options);
+  fused.linear1.bias?.write([0.1, 0.2, 0.3, 0.4]);
+  const { weight, bias } = fused.linear1;
+  const rows = await weight.data();
+  apart.linear1.weight.write([0, 4, 8].flatMap((row) => [...rows.slice(row, row + 2)]));
+  apart.linear3?.weight.write([0, 4, 8].flatMap((row) => [...rows.slice(row + 2, row + 4)]));
+  apart.linear1.bias?.write([0.1, 0.2]);
+  apart.linear3?.bias?.write([0.3, 0.4]);
+  apart.linear2.weight.write(await fused.linear2.weight.data());
+  const x = device.tensor([
+    [1, 2, 3],
+    [-1, 0.5, 2],
+  ]);
+  const result = fused.forward(x);
+  expect(await result.data()).toEqual(await apart.forward(x).data());
+  result.backward(device.tensor(new Float32Array(6).fill(1), [2, 3]));
+  apart.forward(x).backward(device.tensor(new Float32Array(6).fill(1), [2, 3]));
+  const halves = [apart.linear1.bias, apart.linear3?.bias].map((half) => [...(half?.grad?.dataSync() ?? [])]);
+  expect([...(bias?.grad?.dataSync() ?? [])]).toEqual(halves.flat());
+});
+
 describe('parts refuse, for callers without types, too,', () => {
   const init = new Initializer(device, 1);
   const sizes = { dModel: 8, heads: 2 };
@@ -230,6 +254,7 @@ describe('parts refuse, for callers without types, too,', () => {
     ['wiring', () => layerOf(init, { wiring: 'prenorm' as never }), 'wiring is "prenorm", expected one of pre, post'],
     ['activation', () => network({ activation: 'swish' }), 'activation is "swish", expected one of none, relu'],
     ['gated', () => network({ gated: 'no' }), 'gated is "no", expected one of true, false'],
+    ['fused', () => network({ fused: true }), 'fused is true, expected one of false'],
     ['dFF', () => network({ dFF: 0 }), 'dFF is 0, expected an integer from 1 to 2³¹ − 1'],
     ['an unknown option', () => network({ hidden: 4 }), 'FeedForward: there is no option hidden'],
     ['bias', () => attention({ bias: null }), 'bias is null, expected one of true, false'],

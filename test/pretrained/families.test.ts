@@ -15,7 +15,10 @@ const encoders = [
   ...['albert-mlm', 'distilbert-mlm', 'distilbert-sequence', 'electra-discriminator', 'electra-sequence', 'mpnet'],
   ...['roberta-mlm', 'roberta-sequence', 'xlm-roberta-token'],
 ];
-const decoders = ['llama', 'llama3-rope'];
+const decoders = [
+  ...['gemma', 'gemma2', 'gemma3', 'gpt-neox', 'gpt2', 'llama', 'llama3-rope', 'mistral-window', 'olmo2', 'opt'],
+  ...['phi3', 'qwen2', 'qwen2-yarn', 'qwen3', 'smollm3'],
+];
 const encoderDecoders = ['bart', 'mbart', 'marian', 'm2m100'];
 const speechAndVision: string[] = [];
 const families = [...encoders, ...decoders, ...encoderDecoders, ...speechAndVision];

@@ -1,0 +1,66 @@
+import type { Tensor } from '../core/tensor.js';
+import { MultiHeadAttention } from '../nn/attention.js';
+import { Dropout } from '../nn/dropout.js';
+import { Embedding } from '../nn/embedding.js';
+import { FeedForward } from '../nn/feed-forward.js';
+import { TransformerLayer } from '../nn/layer.js';
+import { LayerNorm } from '../nn/norm.js';
+import { Stack } from '../nn/stack.js';
+import type { StateNames } from '../nn/state-names.js';
+import { causalHead, headName } from './causal-head.js';
+import { CausalModel } from './causal-model.js';
+import { activationOf, rotaryOf } from './config-values.js';
+import type { PredictionHead } from './prediction-head.js';
+import type { FamilyContext } from './pretrained-model.js';
+
+/** GPT-NeoX and Pythia (Black et al. 2022, arXiv 2204.06745): parallel sub-layers, a part of each head turns. */
+export class GptNeox extends CausalModel {
+  readonly tokens: Embedding;
+  readonly dropout: Dropout;
+  readonly decoder: Stack;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config } = context;
+    const [dModel, heads] = [config.size('hidden_size'), config.size('num_attention_heads')];
+    const activation = activationOf(config.text('hidden_act'));
+    const bias = config.flag('attention_bias');
+    const rotary = rotaryOf(init, config, { headSize: dModel / heads });
+    const dropout = () => new Dropout(config.number('hidden_dropout'), this.randomness);
+    const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
+    this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
+    this.dropout = dropout();
+    const layer = () =>
+      new TransformerLayer({
+        selfAttn: () => new MultiHeadAttention(init, { dModel, heads, causal: true, bias, rotary }),
+        feedForward: () => new FeedForward(init, { dModel, dFF: config.size('intermediate_size'), activation }),
+        norm,
+        dropout,
+        wiring: config.flag('use_parallel_residual') ? 'parallel' : 'pre',
+        randomness: this.randomness,
+      });
+    this.decoder = new Stack(config.size('num_hidden_layers'), layer, norm);
+    this.head = causalHead(context, this.tokens);
+  }
+
+  protected embedTarget(ids: Tensor): Tensor {
+    return this.dropout.forward(this.tokens.forward(ids));
+  }
+
+  protected override get stateNames(): StateNames {
+    const layer = 'gpt_neox.layers.*';
+    const perHead = this.settings.size('num_attention_heads');
+    return {
+      tokens: 'gpt_neox.embed_in',
+      'decoder.layers.*.self_attn.qkv': { name: `${layer}.attention.query_key_value`, perHead },
+      'decoder.layers.*.self_attn.out_proj': `${layer}.attention.dense`,
+      'decoder.layers.*.norm1': `${layer}.input_layernorm`,
+      'decoder.layers.*.feed_forward.linear1': `${layer}.mlp.dense_h_to_4h`,
+      'decoder.layers.*.feed_forward.linear2': `${layer}.mlp.dense_4h_to_h`,
+      'decoder.layers.*.norm2': `${layer}.post_attention_layernorm`,
+      'decoder.norm': 'gpt_neox.final_layer_norm',
+      'head.out': headName(this.headKind),
+    };
+  }
+}

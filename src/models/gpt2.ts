@@ -1,0 +1,75 @@
+import type { Tensor } from '../core/tensor.js';
+import { MultiHeadAttention } from '../nn/attention.js';
+import { Dropout } from '../nn/dropout.js';
+import { Embedding } from '../nn/embedding.js';
+import { FeedForward } from '../nn/feed-forward.js';
+import { TransformerLayer } from '../nn/layer.js';
+import { LayerNorm } from '../nn/norm.js';
+import { Stack } from '../nn/stack.js';
+import type { StateNames } from '../nn/state-names.js';
+import { causalHead, headName } from './causal-head.js';
+import { CausalModel } from './causal-model.js';
+import { activationOf } from './config-values.js';
+import type { PredictionHead } from './prediction-head.js';
+import type { FamilyContext } from './pretrained-model.js';
+
+/** GPT-2 (Radford et al. 2019): pre-norm layers, learned positions, matrices stored [in, out]. */
+export class Gpt2 extends CausalModel {
+  readonly tokens: Embedding;
+  readonly positions: Embedding;
+  readonly dropout: Dropout;
+  readonly decoder: Stack;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config } = context;
+    config.expect('add_cross_attention', false);
+    const [dModel, heads] = [config.size('n_embd'), config.size('n_head')];
+    const activation = activationOf(config.text('activation_function'));
+    const dropout = (name: string) => new Dropout(config.number(name), this.randomness);
+    const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_epsilon'));
+    const scale = config.flag('scale_attn_weights') ? (dModel / heads) ** -0.5 : 1;
+    const scaleOf = (layer: number) => (config.flag('scale_attn_by_inverse_layer_idx') ? scale / (layer + 1) : scale);
+    this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
+    this.positions = new Embedding(init, this.maxLength, dModel);
+    this.dropout = dropout('embd_pdrop');
+    const layer = (i: number) =>
+      new TransformerLayer({
+        selfAttn: () => new MultiHeadAttention(init, { dModel, heads, causal: true, scale: scaleOf(i) }),
+        feedForward: () => new FeedForward(init, { dModel, dFF: config.size('n_inner'), activation }),
+        norm,
+        dropout: () => dropout('resid_pdrop'),
+        wiring: 'pre',
+        randomness: this.randomness,
+      });
+    this.decoder = new Stack(config.size('n_layer'), layer, norm);
+    this.head = causalHead(context, this.tokens);
+  }
+
+  protected embedTarget(ids: Tensor, positions: Tensor): Tensor {
+    const places = { positions: this.positions.weight, positionIds: positions };
+    return this.dropout.forward(this.tokens.forward(ids, places));
+  }
+
+  override get maxLength(): number {
+    return this.settings.size('n_positions');
+  }
+
+  protected override get stateNames(): StateNames {
+    const layer = 'transformer.h.*';
+    const stored = (name: string) => ({ name: `${layer}.${name}`, inOut: true });
+    return {
+      tokens: 'transformer.wte',
+      positions: 'transformer.wpe',
+      'decoder.layers.*.self_attn.qkv': stored('attn.c_attn'),
+      'decoder.layers.*.self_attn.out_proj': stored('attn.c_proj'),
+      'decoder.layers.*.norm1': `${layer}.ln_1`,
+      'decoder.layers.*.feed_forward.linear1': stored('mlp.c_fc'),
+      'decoder.layers.*.feed_forward.linear2': stored('mlp.c_proj'),
+      'decoder.layers.*.norm2': `${layer}.ln_2`,
+      'decoder.norm': 'transformer.ln_f',
+      'head.out': headName(this.headKind),
+    };
+  }
+}

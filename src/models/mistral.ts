@@ -1,0 +1,20 @@
+import type { Initializer } from '../nn/init.js';
+import { TransformerLayer } from '../nn/layer.js';
+import { rotaryOf } from './config-values.js';
+import { Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import type { ModelConfig } from './model-config.js';
+
+/** Mistral 7B (Jiang et al. 2023, arXiv 2310.06825): Llama whose tokens see a window of those before them. */
+export class Mistral extends Llama {
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
+    const rotary = rotaryOf(init, config);
+    const window = config.sizeOrNull('sliding_window');
+    return () =>
+      new TransformerLayer({
+        selfAttn: () => llamaAttention(init, config, { rotary, window }),
+        feedForward: () => llamaFeedForward(init, config),
+        norm,
+        wiring: 'pre',
+      });
+  }
+}

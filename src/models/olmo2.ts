@@ -1,0 +1,32 @@
+import type { Initializer } from '../nn/init.js';
+import { TransformerLayer } from '../nn/layer.js';
+import { RMSNorm } from '../nn/norm.js';
+import type { StateNames } from '../nn/state-names.js';
+import { rotaryOf } from './config-values.js';
+import { Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import type { ModelConfig } from './model-config.js';
+
+/** OLMo 2 (2025, arXiv 2501.00656): norms behind the sub-layers, and of queries and keys as a whole. */
+export class Olmo2 extends Llama {
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
+    const rotary = rotaryOf(init, config);
+    const normOf = (heads: string) => () =>
+      new RMSNorm(init, config.size(heads) * config.size('head_dim'), config.number('rms_norm_eps'));
+    const [qNorm, kNorm] = [normOf('num_attention_heads'), normOf('num_key_value_heads')];
+    return () =>
+      new TransformerLayer({
+        selfAttn: () => llamaAttention(init, config, { rotary, bias: config.flag('attention_bias'), qNorm, kNorm }),
+        feedForward: () => llamaFeedForward(init, config),
+        norm,
+        wiring: 'branch',
+      });
+  }
+
+  protected override get stateNames(): StateNames {
+    return {
+      ...super.stateNames,
+      'decoder.layers.*.norm1': 'model.layers.*.post_attention_layernorm',
+      'decoder.layers.*.norm2': 'model.layers.*.post_feedforward_layernorm',
+    };
+  }
+}

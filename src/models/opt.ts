@@ -1,0 +1,83 @@
+import type { Tensor } from '../core/tensor.js';
+import { MultiHeadAttention } from '../nn/attention.js';
+import { Dropout } from '../nn/dropout.js';
+import { Embedding } from '../nn/embedding.js';
+import { FeedForward } from '../nn/feed-forward.js';
+import { TransformerLayer } from '../nn/layer.js';
+import { Linear } from '../nn/linear.js';
+import { LayerNorm } from '../nn/norm.js';
+import { Stack } from '../nn/stack.js';
+import type { StateNames } from '../nn/state-names.js';
+import { add } from '../ops/binary.js';
+import { embedding } from '../ops/embedding.js';
+import { causalHead, headName } from './causal-head.js';
+import { CausalModel } from './causal-model.js';
+import { activationOf } from './config-values.js';
+import type { PredictionHead } from './prediction-head.js';
+import type { FamilyContext } from './pretrained-model.js';
+
+/** Rows of the table of positions before that of the first token. */
+const FIRST_POSITION = 2;
+
+/** OPT (Zhang et al. 2022, arXiv 2205.01068): learned positions, narrower tables of tokens in one of its sizes. */
+export class Opt extends CausalModel {
+  readonly tokens: Embedding;
+  readonly positions: Embedding;
+  readonly projectIn: Linear | null;
+  readonly decoder: Stack;
+  readonly projectOut: Linear | null;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config } = context;
+    config.expect('layer_norm_elementwise_affine', true);
+    const [dModel, features] = [config.size('hidden_size'), config.size('word_embed_proj_dim')];
+    const activation = activationOf(config.text('activation_function'));
+    const bias = config.flag('enable_bias');
+    const normsFirst = config.flag('do_layer_norm_before');
+    const norm = () => new LayerNorm(init, dModel);
+    this.tokens = new Embedding(init, config.size('vocab_size'), features);
+    this.positions = new Embedding(init, this.maxLength + FIRST_POSITION, dModel);
+    this.projectIn = features === dModel ? null : new Linear(init, features, dModel, false);
+    const heads = config.size('num_attention_heads');
+    const layer = () =>
+      new TransformerLayer({
+        selfAttn: () => new MultiHeadAttention(init, { dModel, heads, causal: true, bias }),
+        feedForward: () => new FeedForward(init, { dModel, dFF: config.size('ffn_dim'), activation, bias }),
+        norm,
+        dropout: () => new Dropout(config.number('dropout'), this.randomness),
+        wiring: normsFirst ? 'pre' : 'post',
+        randomness: this.randomness,
+      });
+    const hasNorm = normsFirst && !config.flag('_remove_final_layer_norm');
+    this.decoder = new Stack(config.size('num_hidden_layers'), layer, hasNorm ? norm : null);
+    this.projectOut = features === dModel ? null : new Linear(init, dModel, features, false);
+    this.head = causalHead(context, this.tokens);
+  }
+
+  protected embedTarget(ids: Tensor, positionIds: Tensor): Tensor {
+    const { tokens, positions, projectIn } = this;
+    const places = { positions: positions.weight.rows(FIRST_POSITION, this.maxLength + FIRST_POSITION), positionIds };
+    if (projectIn === null) return tokens.forward(ids, places);
+    return add(projectIn.forward(tokens.forward(ids)), embedding(places.positions, positionIds));
+  }
+
+  protected override get stateNames(): StateNames {
+    const layer = 'model.decoder.layers.*';
+    return {
+      tokens: 'model.decoder.embed_tokens',
+      positions: 'model.decoder.embed_positions',
+      project_in: 'model.decoder.project_in',
+      project_out: 'model.decoder.project_out',
+      'decoder.layers.*.self_attn.qkv': ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`),
+      'decoder.layers.*.self_attn.out_proj': `${layer}.self_attn.out_proj`,
+      'decoder.layers.*.norm1': `${layer}.self_attn_layer_norm`,
+      'decoder.layers.*.feed_forward.linear1': `${layer}.fc1`,
+      'decoder.layers.*.feed_forward.linear2': `${layer}.fc2`,
+      'decoder.layers.*.norm2': `${layer}.final_layer_norm`,
+      'decoder.norm': 'model.decoder.final_layer_norm',
+      'head.out': headName(this.headKind),
+    };
+  }
+}

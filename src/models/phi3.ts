@@ -1,0 +1,33 @@
+import { Dropout } from '../nn/dropout.js';
+import type { Initializer } from '../nn/init.js';
+import { TransformerLayer } from '../nn/layer.js';
+import type { StateNames } from '../nn/state-names.js';
+import { rotaryOf } from './config-values.js';
+import { Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import type { ModelConfig } from './model-config.js';
+
+/** Phi-3 (Abdin et al. 2024, arXiv 2404.14219): Llama whose projections of one input are one matrix. */
+export class Phi3 extends Llama {
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
+    const rotary = rotaryOf(init, config);
+    const window = config.sizeOrNull('sliding_window');
+    return () =>
+      new TransformerLayer({
+        selfAttn: () => llamaAttention(init, config, { rotary, window }),
+        feedForward: () => llamaFeedForward(init, config, { fused: true }),
+        norm,
+        dropout: () => new Dropout(config.number('resid_pdrop'), this.randomness),
+        wiring: 'pre',
+        randomness: this.randomness,
+      });
+  }
+
+  protected override get stateNames(): StateNames {
+    const layer = 'model.layers.*';
+    return {
+      ...super.stateNames,
+      'decoder.layers.*.self_attn.qkv': `${layer}.self_attn.qkv_proj`,
+      'decoder.layers.*.feed_forward.linear1': `${layer}.mlp.gate_up_proj`,
+    };
+  }
+}
