@@ -113,16 +113,27 @@ export function withDefaults<All extends object>(
   return all;
 }
 
-/** Options, once they are an object with nothing in it but `names`: what is misspelt must not count as left out. */
+/**
+ * Options, once they are an object with nothing in it but `names`: what is misspelt must not count as left out.
+ * `otherNames` says what other libraries' names, by their letters, are called here: `{ nhead: 'heads' }`.
+ */
 export function checkKnown<Options extends object>(
   op: string,
   options: Options,
   names: readonly (keyof Options & string)[],
+  otherNames: Readonly<Record<string, string>> = {},
 ): Options {
   const known: readonly string[] = names;
   const unknown = Object.keys(checkOptions(op, options)).find((name) => !known.includes(name));
-  if (unknown !== undefined) {
-    throw new ArgumentError(`${op}: there is no option ${unknown}, only ${known.join(', ')}`);
-  }
-  return options;
+  if (unknown === undefined) return options;
+  const letters = lettersOf(unknown);
+  const meant = known.find((name) => lettersOf(name) === letters) ?? new Map(Object.entries(otherNames)).get(letters);
+  throw new ArgumentError(
+    `${op}: there is no option ${unknown}${meant === undefined ? `, only ${known.join(', ')}` : `: it is ${meant} here`}`,
+  );
+}
+
+/** What stays of a name in any style: d_model and dModel are both dmodel. */
+function lettersOf(name: string): string {
+  return name.replace(/[_-]/g, '').toLowerCase();
 }

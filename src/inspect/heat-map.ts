@@ -1,3 +1,4 @@
+import { checkOptions } from '../core/check.js';
 import { checkWeights } from './check-weights.js';
 
 export interface HeatMapOptions {
@@ -17,7 +18,16 @@ const COLORS = [16, 17, 18, 54, 90, 126, 162, 197, 203, 209, 215, 221, 227, 230]
  * Draws a matrix for a terminal: a cell for each number, darkest at 0 and below, lightest at the largest. `weights` is
  * row-major, as many as rows × columns. Throws ArgumentError if their number is another, or one of them is not finite.
  */
-export function renderHeatMap(weights: ArrayLike<number>, { rows, columns, color = false }: HeatMapOptions): string {
+export function renderHeatMap(weights: ArrayLike<number>, options: HeatMapOptions): string {
+  const {
+    rows,
+    columns,
+    color = false,
+  } = checkOptions('renderHeatMap', options, {
+    rows: 'array',
+    columns: 'array',
+    color: 'boolean',
+  });
   checkWeights('renderHeatMap', weights, rows.length, columns.length);
   const labelWidth = widest(rows);
   const cellWidth = Math.max(1, widest(columns)) + 1;

@@ -1,7 +1,7 @@
 // Files of a folder, which is a path in Node or a URL anywhere.
 
 import { isNode, nodeModule } from '../backend/node.js';
-import { checkKnown, checkSignal } from '../core/check.js';
+import { checkOptions } from '../core/check.js';
 import { ArgumentError, FetchError, FormatError } from '../core/errors.js';
 import { isUrl } from '../core/kinds.js';
 import { type OpenFile, openFileOf, readFilesOf } from './file.js';
@@ -17,6 +17,8 @@ export interface LoadOptions {
 interface FolderFiles {
   readonly required: readonly string[];
   readonly optional: readonly string[];
+  /** Gets the first of those required before others are looked for; throws if it is of something else. */
+  readonly recognize: (first: Uint8Array) => void;
 }
 
 /**
@@ -26,11 +28,10 @@ interface FolderFiles {
  */
 async function readFolder(
   folder: string | URL,
-  { required, optional }: FolderFiles,
+  { required, optional, recognize }: FolderFiles,
   options: LoadOptions = {},
 ): Promise<Record<string, Uint8Array>> {
-  const { signal } = checkKnown('load', options, ['signal']);
-  checkSignal('load', signal);
+  const { signal } = checkOptions('load', options, { signal: 'signal' });
   signal?.throwIfAborted();
   const url = remote(folder);
   const find =
@@ -44,7 +45,8 @@ async function readFolder(
     else if (required.includes(name)) throw new FormatError(`${folder} holds no model: no ${name} in it${found}`);
   };
   const [first, ...others] = [...required, ...optional];
-  await read(first as string); // is it a model at all?
+  await read(first as string);
+  recognize(files[first as string] as Uint8Array);
   await Promise.all(others.map(read));
   return files;
 }
@@ -54,15 +56,15 @@ async function readFolder(
  */
 export async function openFolder(
   folder: string | URL,
-  { required, optional }: FolderFiles,
+  { required, ...others }: FolderFiles,
   large: string,
   options?: LoadOptions,
 ): Promise<{ files: Record<string, Uint8Array>; opened: OpenFile }> {
   if (remote(folder) !== null) {
-    const files = await readFolder(folder, { required: [...required, large], optional }, options);
+    const files = await readFolder(folder, { required: [...required, large], ...others }, options);
     return { files, opened: { ...inMemory(files[large] as Uint8Array), close() {} } };
   }
-  const files = await readFolder(folder, { required, optional }, options);
+  const files = await readFolder(folder, { required, ...others }, options);
   const opened = await openFileOf(await pathOf(folder), large);
   if (opened === null) throw new FormatError(`${folder} holds no model: no ${large} in it`);
   return { files, opened };

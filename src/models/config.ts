@@ -1,6 +1,7 @@
 // What a Transformer can be made of.
 
 import {
+  checkKnown,
   checkNumber,
   checkOneOf,
   checkOptions,
@@ -19,8 +20,8 @@ import { type Positions, resolvePositions } from '../nn/positions.js';
 import type { Activation } from '../ops/activation.js';
 
 /**
- * Defaults are those of the base model of "Attention Is All You Need" where not said otherwise. Other names are left
- * alone: configurations that come with weights say more than sizes.
+ * Defaults are those of the base model of "Attention Is All You Need" where not said otherwise. Other names are refused:
+ * a model of other sizes than were meant would not be noticed.
  */
 export interface TransformerOptions {
   /** Features of every token. Default 512. */
@@ -98,7 +99,22 @@ export interface TransformerConfig extends Complete<TransformerOptions> {
   readonly embeddingScale: number;
 }
 
-/** All options with their defaults. Throws ArgumentError, naming the option, if they make no model. */
+/** What PyTorch, Hugging Face and nanoGPT call options, by its letters. */
+const OTHER_NAMES = {
+  ...{ hiddensize: 'dModel', nembd: 'dModel', embeddim: 'dModel', hiddendim: 'dModel', dim: 'dModel' },
+  ...{ nhead: 'heads', nheads: 'heads', numheads: 'heads', numattentionheads: 'heads', numkeyvalueheads: 'kvHeads' },
+  ...{ numencoderlayers: 'encoderLayers', numdecoderlayers: 'decoderLayers' },
+  ...{ numlayers: 'encoderLayers or decoderLayers', nlayer: 'encoderLayers or decoderLayers' },
+  ...{ nlayers: 'encoderLayers or decoderLayers', numhiddenlayers: 'encoderLayers or decoderLayers' },
+  ...{ layers: 'encoderLayers or decoderLayers', dimfeedforward: 'dFF', intermediatesize: 'dFF', ffndim: 'dFF' },
+  ...{ vocabsize: 'sourceVocab or targetVocab', srcvocabsize: 'sourceVocab', tgtvocabsize: 'targetVocab' },
+  ...{ maxpositionembeddings: 'maxLength', blocksize: 'maxLength', npositions: 'maxLength', maxseqlen: 'maxLength' },
+  ...{ padtokenid: 'padId', bostokenid: 'bosId', eostokenid: 'eosId', hiddenact: 'activation' },
+  ...{ normfirst: "norm: 'pre'", tiewordembeddings: 'tieEmbeddings', positionalencoding: 'positions' },
+  causal: 'decoderLayers, without encoderLayers,',
+};
+
+/** All options with their defaults. Throws ArgumentError, naming the option, if they make no model or are unknown. */
 export function resolveConfig(options: TransformerOptions): TransformerConfig {
   const {
     dModel = 512,
@@ -134,6 +150,7 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     eosId: 2,
     seed: 0,
   });
+  checkKnown('Transformer', options, Object.keys(config) as (keyof TransformerOptions)[], OTHER_NAMES);
   checkEach(config, options);
   checkTogether(config);
   return config;

@@ -3,7 +3,7 @@
 // over.
 
 import { nodeModule } from '../backend/node.js';
-import { checkKnown, checkNumber, checkOneOf, checkOptions } from '../core/check.js';
+import { checkNumber, checkOptions, describeValue } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import { ArgumentError, DTypeError, FormatError, OutOfMemoryError, ShapeError } from '../core/errors.js';
 import { isBlob } from '../core/kinds.js';
@@ -88,8 +88,7 @@ export async function writeModel(
 
 /** All files but the weights; and those, as they are now, whatever the model learns while they are written. */
 async function contentsOf(model: Saved, values: StateValues, options: SaveOptions = {}) {
-  const { dtype = 'float32' } = checkKnown('save', options, ['dtype']);
-  checkOneOf('save', 'dtype', dtype, ['float32', 'float16']);
+  const { dtype = 'float32' } = checkOptions('save', options, { dtype: ['float32', 'float16'] });
   if (typeof model.config.positions.frequencies === 'function') {
     throw new ArgumentError("save: positions.frequencies is a function, expected 'paper', 'tensor2tensor' or an array");
   }
@@ -112,14 +111,27 @@ async function readFiles(
   files: ModelFiles,
   weights: ByteSource | undefined,
 ): Promise<{ config: TransformerOptions; tensors: ReadonlyMap<string, SafetensorsEntry>; tokenizers: Tokenizers }> {
-  const { format, model, tokenizers: configs } = decodeJson(files, CONFIG) as Partial<Config>;
-  if (format !== FORMAT) throw new FormatError(`${CONFIG} is not of a model saved by this package`);
+  checkOrigin(files);
+  const { model, tokenizers: configs } = decodeJson(files, CONFIG) as Config;
   if (!weights) throw new FormatError(`the model has no ${WEIGHTS}`);
   const tokenizers: { source?: Tokenizer; target?: Tokenizer } = {};
   for (const side of ['source', 'target'] as const) {
     if (files[TOKENIZERS[side]] !== undefined) tokenizers[side] = await readTokenizer(files, side, configs?.[side]);
   }
   return { config: model as TransformerOptions, tensors: parseWeights(weights), tokenizers };
+}
+
+/** Throws FormatError unless config.json is one that `save` wrote, saying whose it is if it is known. */
+function checkOrigin(files: ModelFiles): void {
+  const { format, model_type: type } = decodeJson(files, CONFIG) as Partial<Config> & { readonly model_type?: unknown };
+  if (format === FORMAT) return;
+  if (typeof type === 'string') {
+    throw new FormatError(
+      `${CONFIG} is of Hugging Face's transformers, a model of type ${JSON.stringify(type)}, expected one that save() ` +
+        'wrote: such a model is loaded with loadModel(device, folder)',
+    );
+  }
+  throw new FormatError(`${CONFIG} is not of a model saved by this package: its format is ${describeValue(format)}`);
 }
 
 type Make<Model extends Saved> = (options: TransformerOptions) => Model;
@@ -130,7 +142,8 @@ export async function modelFromFolder<Model extends Saved>(
   make: Make<Model>,
   options?: LoadOptions,
 ): Promise<Model> {
-  const names = { required: [CONFIG], optional: Object.values(TOKENIZERS) };
+  const recognize = (config: Uint8Array) => checkOrigin({ [CONFIG]: config });
+  const names = { required: [CONFIG], optional: Object.values(TOKENIZERS), recognize };
   const { files, opened } = await openFolder(folder, names, WEIGHTS, options);
   try {
     return await modelFrom(files, opened, make, options?.signal);

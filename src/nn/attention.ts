@@ -1,4 +1,4 @@
-import { checkKnown, checkNumber, checkOneOf, checkSizes, isPositive } from '../core/check.js';
+import { checkOptions, checkSizes, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { type AttentionOptions, attention } from '../ops/attention.js';
@@ -52,10 +52,15 @@ export interface MultiHeadOptions {
   readonly relative?: (() => RelativeVectors) | null | undefined;
 }
 
-const OPTIONS = [
-  ...(['dModel', 'heads', 'kvHeads', 'headSize', 'bias', 'outBias', 'causal', 'window', 'scale', 'softcap'] as const),
-  ...(['qNorm', 'kNorm', 'rotary', 'positionBias', 'relative'] as const),
-];
+const maker = orNull('function');
+
+const kinds = {
+  ...({ dModel: 'any', heads: 'any', kvHeads: 'any', headSize: 'any', window: 'any' } as const), // see checkSizes
+  ...({ bias: [true, false], outBias: [true, false], causal: [true, false] } as const),
+  ...({ scale: 'positive', softcap: orNull('positive') } as const),
+  ...({ qNorm: maker, kNorm: maker, relative: maker } as const),
+  ...({ rotary: orNull('object'), positionBias: 'any' } as const),
+};
 
 /** Who attends to whom. */
 type Which = Pick<AttentionOptions, 'causal' | 'window' | 'lengthsQ' | 'lengthsK'>;
@@ -217,13 +222,8 @@ function normalised(x: Tensor, norm: Norm): Tensor {
 
 /** Throws ArgumentError for options that make no attention. */
 export function checkMultiHead(op: string, options: MultiHeadOptions): void {
-  const { dModel, heads, kvHeads = heads, headSize, bias = true, outBias = bias } = checkKnown(op, options, OPTIONS);
-  checkSizes(op, { dModel, heads, kvHeads, headSize: headSize ?? 1, window: options.window ?? 1 }, 1);
-  checkOneOf(op, 'bias', bias, [true, false]);
-  checkOneOf(op, 'outBias', outBias, [true, false]);
-  checkOneOf(op, 'causal', options.causal ?? false, [true, false]);
-  checkNumber(op, 'scale', options.scale ?? 1, isPositive, 'a positive number');
-  checkNumber(op, 'softcap', options.softcap ?? 1, isPositive, 'a positive number');
+  const { dModel, heads, kvHeads = heads, headSize, window } = checkOptions(op, options, kinds);
+  checkSizes(op, { dModel, heads, kvHeads, headSize: headSize ?? 1, window: window ?? 1 }, 1);
   if (headSize === undefined && dModel % heads)
     throw new ArgumentError(`${op}: dModel is ${dModel}, expected a multiple of heads, ${heads}`);
   if (heads % kvHeads) throw new ArgumentError(`${op}: heads is ${heads}, expected a multiple of kvHeads, ${kvHeads}`);

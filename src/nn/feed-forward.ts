@@ -1,4 +1,4 @@
-import { checkKnown, checkOneOf, checkSizes } from '../core/check.js';
+import { checkOneOf, checkOptions, checkSizes, orNull } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { type Activation, checkActivation } from '../ops/activation.js';
 import { mul } from '../ops/binary.js';
@@ -68,20 +68,16 @@ export class FeedForward extends Module {
   }
 }
 
+const kinds = {
+  ...({ dModel: 'any', dFF: 'any', activation: 'any', fused: 'any' } as const), // see below
+  ...({ gated: [true, false], bias: [true, false] } as const),
+  dropout: orNull('object'),
+};
+
 /** Throws ArgumentError for options that make no network; the dropout has checked itself. */
 export function checkFeedForward(op: string, options: FeedForwardOptions): void {
-  const names = ['dModel', 'dFF', 'activation', 'gated', 'fused', 'bias', 'dropout'] as const;
-  const {
-    dModel,
-    dFF = dModel,
-    activation = 'relu',
-    gated = false,
-    fused = false,
-    bias = true,
-  } = checkKnown(op, options, names);
+  const { dModel, dFF = dModel, activation = 'relu', gated = false, fused = false } = checkOptions(op, options, kinds);
   checkSizes(op, { dModel, dFF }, 1);
   checkActivation(op, activation);
-  checkOneOf(op, 'gated', gated, [true, false]);
   checkOneOf(op, 'fused', fused, gated ? [true, false] : [false]);
-  checkOneOf(op, 'bias', bias, [true, false]);
 }

@@ -1,5 +1,5 @@
 import { recompute } from '../core/autograd.js';
-import { checkOneOf } from '../core/check.js';
+import { checkOptions, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { frozen } from '../ops/backward.js';
@@ -39,6 +39,15 @@ export interface LayerParts {
   readonly randomness?: Randomness | undefined;
 }
 
+const maker = orNull('function');
+
+const kinds = {
+  ...({ selfAttn: 'function', feedForward: 'function', norm: 'function' } as const),
+  ...{ multiheadAttn: maker, finish: maker, dropout: maker },
+  wiring: Object.keys(wirings),
+  randomness: 'object',
+} as const;
+
 /** What a layer reads beside its input. */
 export interface LayerContext {
   /** The encoder's output, for layers that attend to one. */
@@ -69,9 +78,9 @@ export class TransformerLayer extends Module {
   readonly #randomness: Randomness;
 
   /** Throws ArgumentError for parts that make no layer. */
-  constructor({ dropout = null, finish = null, multiheadAttn = null, wiring = 'post', ...parts }: LayerParts) {
+  constructor(parts: LayerParts) {
     super();
-    checkOneOf('TransformerLayer', 'wiring', wiring, Object.keys(wirings));
+    const { dropout, finish, multiheadAttn = null, wiring = 'post' } = checkOptions('TransformerLayer', parts, kinds);
     this.wiring = wiring;
     this.#randomness = parts.randomness ?? { seed: 0, streams: 0 };
     this.selfAttn = parts.selfAttn();

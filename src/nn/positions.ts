@@ -1,6 +1,6 @@
 // Where a token stands: attention does not see order, so order is written into the embeddings or into attention itself.
 
-import { checkNumber, checkOneOf, checkOptions, isCount, isWhole } from '../core/check.js';
+import { checkKnown, checkNumber, checkOneOf, checkOptions, isCount, isWhole } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 
@@ -46,7 +46,14 @@ export function resolvePositions(
   op = 'Transformer',
 ): Complete<Positions> {
   const given = typeof positions === 'object' && positions !== null ? positions : { kind: positions };
-  const { kind, layout = 'interleaved', firstPosition = 0, frequencies = 'paper', maxDistance = 16 } = given;
+  const names = ['kind', 'layout', 'firstPosition', 'frequencies', 'maxDistance'] as const;
+  const {
+    kind,
+    layout = 'interleaved',
+    firstPosition = 0,
+    frequencies = 'paper',
+    maxDistance = 16,
+  } = checkKnown(`${op}: positions`, given, names);
   checkOneOf(op, 'positions.kind', kind, kinds);
   checkOneOf(op, 'positions.layout', layout, layouts);
   if (Array.isArray(frequencies)) {

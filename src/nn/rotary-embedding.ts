@@ -1,7 +1,7 @@
 // Rotary positions: queries and keys turn by angles that grow with the position, so that their products depend on
 // distances.
 
-import { checkNumber, checkOneOf, isCount, isPositive } from '../core/check.js';
+import { checkNumber, checkOneOf, checkOptions, isCount, isPositive, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { rotary } from '../ops/rotary.js';
@@ -58,6 +58,12 @@ export interface RotaryEmbeddingOptions {
   readonly scaling?: RotaryScaling | null | undefined;
 }
 
+const kinds = {
+  ...({ headSize: 'count', rotaryDim: 'any', maxLength: 'count', theta: 'positive' } as const),
+  ...({ layout: 'any', firstPosition: 'any', frequencies: 'any' } as const), // see rotations
+  scaling: orNull('object'),
+};
+
 /** Turns queries and keys; one for all layers that turn alike. It has no parameters. */
 export class RotaryEmbedding extends Module {
   readonly #tables: Tensor[] = [];
@@ -73,12 +79,17 @@ export class RotaryEmbedding extends Module {
   ) {
     super();
     checkInitializer('RotaryEmbedding', init);
-    const { headSize, rotaryDim = headSize, maxLength, theta = 10000, scaling = null } = options;
+    const {
+      headSize,
+      rotaryDim = headSize,
+      maxLength,
+      theta = 10000,
+      scaling = null,
+    } = checkOptions('RotaryEmbedding', options, kinds);
     checkNumber('RotaryEmbedding', 'headSize', headSize, isCount, 'a positive integer');
     checkNumber('RotaryEmbedding', 'maxLength', maxLength, isCount, 'a positive integer');
     const isPart = (n: number) => isCount(n) && n % 2 === 0 && n <= headSize;
     checkNumber('RotaryEmbedding', 'rotaryDim', rotaryDim, isPart, `an even number up to headSize, ${headSize}`);
-    checkNumber('RotaryEmbedding', 'theta', theta, isPositive, 'a positive number');
     this.#rotaryDim = rotaryDim;
     const scaled = scaledFrequencies(rotaryDim, theta, scaling);
     this.#frequencies = options.frequencies ?? scaled.frequencies;

@@ -75,8 +75,7 @@ export function relu(x: Tensor): Tensor {
  * which is 0 at -∞, where PyTorch and 'tanh' give NaN. Slopes at ±∞ are their limits. Throws DTypeError, ArgumentError.
  */
 export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' | undefined } = {}): Tensor {
-  const { approximate = 'none' } = checkOptions('gelu', options);
-  checkOneOf('gelu', 'approximate', approximate, ['none', 'tanh']);
+  const { approximate = 'none' } = checkOptions('gelu', options, { approximate: ['none', 'tanh'] });
   return activate('gelu', x, approximate === 'tanh' ? 'gelu_tanh' : 'gelu');
 }
 

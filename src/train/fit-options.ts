@@ -3,16 +3,13 @@
 import {
   checkKnown,
   checkNumber,
+  checkOptions,
   describeValue,
   isCount,
   isInt32,
-  isNotNegative,
-  isPositive,
-  isSeed,
-  SEED,
+  type OptionRule,
 } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import { isSignal } from '../core/kinds.js';
 import type { Row } from './batches.js';
 import type { Optimizer } from './optimizer.js';
 import type { Schedule } from './schedule.js';
@@ -132,51 +129,37 @@ export interface FitResult {
   readonly validations: readonly Validation[];
 }
 
-type Check = readonly [accepts: (value: never) => boolean, expected: string];
+const share: OptionRule = {
+  accepts: (value) => typeof value === 'number' && value >= 0 && value <= 1,
+  expected: 'a number from 0 to 1',
+};
+const label: OptionRule = {
+  accepts: (value) => value === null || (typeof value === 'number' && isInt32(value)),
+  expected: 'a 32-bit integer or null',
+};
+const norm: OptionRule = {
+  accepts: (value) => value === null || (typeof value === 'number' && value > 0),
+  expected: 'a positive number or null',
+};
+const optimizer: OptionRule = {
+  accepts: (value) => Array.isArray((value as Optimizer | null)?.params),
+  expected: 'an optimizer',
+};
+const path: OptionRule = { accepts: (value) => typeof value === 'string', expected: 'the path of a file' };
 
-const count: Check = [isCount, 'a positive integer'];
-const weight: Check = [isNotNegative, 'a number, 0 or more'];
-const flag: Check = [(value) => typeof value === 'boolean', 'true or false'];
-const hook: Check = [(value) => typeof value === 'function', 'a function'];
-
-/** What each option may be; null if that is checked with others. */
-const CHECKS: Readonly<Record<keyof FitOptions, Check | null>> = {
-  steps: count,
-  epochs: [isPositive, 'a positive number'],
-  optimizer: [(value: Optimizer | null) => Array.isArray(value?.params), 'an optimizer'],
-  schedule: hook,
-  batchTokens: count,
-  gradientAccumulation: count,
-  clipNorm: [(value) => value === null || (typeof value === 'number' && value > 0), 'a positive number or null'],
-  labelSmoothing: [(value: number) => isNotNegative(value) && value <= 1, 'a number from 0 to 1'],
-  ignoreIndex: [(value: number | null) => value === null || isInt32(value), 'a 32-bit integer or null'],
-  headDiversity: weight,
-  rDrop: weight,
-  skipNonFinite: flag,
-  gradientCheckpointing: flag,
-  seed: [isSeed, SEED],
-  validate: hook,
-  validateEvery: count,
-  earlyStopping: null,
-  averageLast: count,
-  emaDecay: [(value: number) => isNotNegative(value) && value < 1, 'a number from 0 to below 1'],
-  checkpoint: [(value) => typeof value === 'string', 'the path of a file'],
-  checkpointEvery: count,
-  resume: flag,
-  signal: [isSignal, 'an AbortSignal'],
-  onStep: hook,
-  onValidation: hook,
+const kinds = {
+  ...({ steps: 'count', epochs: 'positive', batchTokens: 'count', gradientAccumulation: 'count' } as const),
+  ...({ optimizer, schedule: 'function', clipNorm: norm, skipNonFinite: 'boolean' } as const),
+  ...({ labelSmoothing: share, ignoreIndex: label, headDiversity: 'notNegative', rDrop: 'notNegative' } as const),
+  ...({ gradientCheckpointing: 'boolean', seed: 'seed', validate: 'function', validateEvery: 'count' } as const),
+  ...({ earlyStopping: 'any', averageLast: 'count', emaDecay: 'fraction' } as const), // the first: see checkStopping
+  ...({ checkpoint: path, checkpointEvery: 'count', resume: 'boolean', signal: 'signal' } as const),
+  ...({ onStep: 'function', onValidation: 'function' } as const),
 };
 
 /** Throws ArgumentError for options of `fit` that make no sense, alone, together or with the model. */
 export function checkSettings(options: FitOptions, model: Trainable<Row, Row>): void {
-  const names = Object.keys(CHECKS) as (keyof FitOptions)[];
-  checkKnown('fit', options, names);
-  for (const name of names) {
-    const [value, check] = [options[name], CHECKS[name]];
-    if (value === undefined || check === null || check[0](value as never)) continue;
-    throw new ArgumentError(`fit: ${name} is ${describeValue(value)}, expected ${check[1]}`);
-  }
+  checkOptions('fit', options, kinds);
   checkEither(options, 'steps', 'epochs');
   checkEither(options, 'averageLast', 'emaDecay');
   if (options.earlyStopping !== undefined) checkStopping(options.earlyStopping, options);

@@ -22,7 +22,9 @@ await describeShared('aren-transliteration', 'data/aren-transliteration', 'confi
 
   describe.each(isas)('%s', (isa) => {
     async function load() {
-      const { positions, ...config } = await json<TransformerOptions>('config.json');
+      const { positions, note, names, ...config } = await json<TransformerOptions & { note: string; names: string }>(
+        'config.json',
+      );
       const model = new Transformer(await deviceFor(isa, 2), {
         ...config,
         positions: { kind: 'sinusoidal', layout: 'halves', firstPosition: 1, frequencies: 'tensor2tensor' },

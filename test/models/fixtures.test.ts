@@ -11,6 +11,11 @@ import { allowedError, assertClose, largest } from '../tolerance.js';
 interface Case {
   readonly name: string;
   readonly op: string;
+  /** What else a case says, in words. */
+  readonly positions: string;
+  readonly loss: string;
+  readonly training: string;
+  readonly names: string;
   readonly dModel: number;
   readonly heads: number;
   readonly encoderLayers: number;
@@ -50,7 +55,8 @@ await describeShared('transformer fixtures', 'fixtures', 'index.json', async (sh
 
       function build(device: Device): Transformer {
         const [sourceVocab, targetVocab] = ['src', 'tgt'].map((side) => entry(`param.${side}_embed.weight`).shape[0]!);
-        const model = new Transformer(device, { ...config, sourceVocab, targetVocab, positions: 'sinusoidal' });
+        const { name, op, loss, training, names, ...options } = config;
+        const model = new Transformer(device, { ...options, sourceVocab, targetVocab, positions: 'sinusoidal' });
         model.loadStateDict(under('param.'));
         return model;
       }

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -221,6 +221,12 @@ describe('save and load', () => {
     await writeFile(weights, bytes);
     await writeFile(join(path, 'config.json'), JSON.stringify({ ...config, model: { ...config.model, dFF: 32 } }));
     await expect(Transformer.load(device, path)).rejects.toThrow(/model.safetensors is not of the model/);
+    const bert = JSON.stringify({ model_type: 'bert', architectures: ['BertModel'] });
+    await writeFile(join(path, 'config.json'), bert);
+    await rename(join(path, 'model.safetensors'), join(path, 'model-00001-of-00002.safetensors')); // as theirs may be
+    const foreign = expect(Transformer.load(device, path)).rejects;
+    await foreign.toThrow(FormatError);
+    await foreign.toThrow(/of Hugging Face's transformers, a model of type "bert".*loadModel\(device, folder\)/);
     await writeFile(join(path, 'config.json'), '{');
     await expect(Transformer.load(device, path)).rejects.toThrow(/config.json is not JSON/);
   });

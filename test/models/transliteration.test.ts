@@ -13,7 +13,9 @@ interface Expected {
 }
 
 await describeShared('transliteration', 'data/aren-transliteration', 'config.json', async ({ bytes, json }) => {
-  const config = await json<TransformerOptions & { bosId: number; eosId: number }>('config.json');
+  const { note, names, ...config } = await json<
+    TransformerOptions & { bosId: number; eosId: number; note: string; names: string }
+  >('config.json');
   const vocabulary = await json<Record<'source' | 'target', string[]>>('vocabulary.json');
   const expected = await json<Expected>('expected.json');
   const weights = parseSafetensors(await bytes('model.safetensors')).tensors;

@@ -12,6 +12,7 @@ import {
   Module,
   MultiHeadAttention,
   RMSNorm,
+  RotaryEmbedding,
   Stack,
   TiedLinear,
   TokenBatch,
@@ -262,6 +263,22 @@ describe('parts refuse, for callers without types, too,', () => {
     ['kvHeads', () => attention({ kvHeads: 1.5 }), 'kvHeads is 1.5, expected an integer from 1 to 2³¹ − 1'],
     ['another option', () => attention({ casual: true }), 'MultiHeadAttention: there is no option casual'],
     ['softcap', () => attention({ softcap: -1 }), 'softcap is -1, expected a positive number'],
+    ['a norm, not what makes it', () => attention({ qNorm: {} }), 'qNorm is an object, expected a function, or null'],
+    [
+      'an option of a layer',
+      () => layerOf(init, { preNorm: true } as never),
+      'TransformerLayer: there is no option pre',
+    ],
+    [
+      'a part of a layer',
+      () => layerOf(init, { norm: 5 as never }),
+      'TransformerLayer: norm is 5, expected a function',
+    ],
+    [
+      'another name of an option',
+      () => new RotaryEmbedding(init, { headSize: 4, max_length: 8 } as never),
+      'RotaryEmbedding: there is no option max_length: it is maxLength here',
+    ],
     ['no initializer', () => new Linear(2 as never, 3 as never, 1), 'Linear: init is 2, expected new Initializer('],
     ['a size alone', () => new LayerNorm(64 as never, 1), 'LayerNorm: init is 64, expected new Initializer('],
   ])('%s', (_, make, message) => {

@@ -83,13 +83,14 @@ const wrong: Record<string, () => unknown> = {
   'what validate returned: x is "1", expected a number': () =>
     fit(model, examples, { steps: 1, validate: () => ({ x: '1' as never }) }),
   'fit: there is no option step, only steps, epochs': () => fit(model, examples, { step: 2 } as never),
-  'SGD: there is no option weight_decay, only lr': () => new SGD(model.parameters(), { weight_decay: 0 } as never),
+  'SGD: there is no option weight_decay: it is weightDecay here': () =>
+    new SGD(model.parameters(), { weight_decay: 0 } as never),
   'AdamW: there is no option betas, only lr': () => new AdamW(model.parameters(), { betas: [0, 0] } as never),
   'AdamW.step: there is no option clip, only lr, maxNorm': () =>
     new AdamW(model.parameters()).step({ clip: 1 } as never),
   'lengthBatches: there is no option size, only tokens, seed': () => lengthBatches(examples, { size: 3 } as never),
   'windowBatches: there is no option batch, only': () => windowBatches([1, 2], { blockSize: 1, batch: 1 } as never),
-  'constant: there is no option warmUp, only warmup': () => constant(1, { warmUp: 3 } as never),
+  'constant: there is no option warmUp: it is warmup here': () => constant(1, { warmUp: 3 } as never),
   'resume needs the checkpoint': () => fit(model, examples, { resume: true }),
   'what validate returned': () => fit(model, examples, { steps: 1, validate: () => nothing }),
   'constant: the options are null': () => constant(1, nothing),
