@@ -56,8 +56,8 @@ export class Bert extends EncoderModel {
     });
   }
 
-  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
-    return this.embeddings.forward(ids, positions, types);
+  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null, learnt: Tensor | null): Tensor {
+    return this.embeddings.forward(ids, positions, types, learnt);
   }
 
   protected override get stateNames(): StateNames {

@@ -76,8 +76,8 @@ export class DistilBert extends EncoderModel {
     return super.inputNames.filter((name) => name !== 'tokenTypeIds');
   }
 
-  protected embed(ids: Tensor, positions: Tensor): Tensor {
-    return this.embeddings.forward(ids, positions, null);
+  protected embed(ids: Tensor, positions: Tensor, _types: Tensor | null, learnt: Tensor | null): Tensor {
+    return this.embeddings.forward(ids, positions, null, learnt);
   }
 
   protected override get stateNames(): StateNames {

@@ -18,21 +18,24 @@ export abstract class EncoderModel extends PretrainedModel {
 
   /**
    * Vectors of tokens, float32 [N, hidden]. `ids`, `positions` from 0 on, and `types`, the segments, null where all are
-   * 0: int32 [N].
+   * 0: int32 [N]. `learnt`: float32 [N, 1], 0 for padding, whose row of the table gets no gradient; null if there is none.
    */
-  protected abstract embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor;
+  protected abstract embed(ids: Tensor, positions: Tensor, types: Tensor | null, learnt: Tensor | null): Tensor;
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
     return ['inputIds', 'attentionMask', 'tokenTypeIds', 'labels', 'startPositions', 'endPositions'];
   }
 
   protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
-    const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask);
-    const { batch } = padded;
+    // transformers' loss of answers is over all places of a row, padding among them.
+    const ofPadding = this.#wantsSpans(inputs, options);
+    const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, ofPadding);
+    const batch = padded.batch;
     const types = inputs.tokenTypeIds && Int32Array.from(padded.pack('tokenTypeIds', inputs.tokenTypeIds));
     const hiddenStates: Tensor[] = [];
-    const x = this.embed(batch.ids, this.positionsOf(padded), types ? this.device.tensor(types) : null);
-    const features = this.encoder.forward(x, batch, { hiddenStates });
+    const segments = types ? this.device.tensor(types) : null;
+    const x = this.embed(batch.ids, this.positionsOf(padded), segments, this.#learnt(padded));
+    const features = this.encoder.forward(x, padded.sequences, { hiddenStates });
     const pooled = this.pooler?.forward(features, batch);
     const output: ModelOutput = {};
     if (options.hiddenStates) output.hiddenStates = hiddenStates.map((state) => padded.unpack(state));
@@ -42,6 +45,23 @@ export abstract class EncoderModel extends PretrainedModel {
       return output;
     }
     return { ...output, ...this.#predict(this.head, features, padded, inputs, options) };
+  }
+
+  /** The id whose vector is never learnt. */
+  protected get paddingId(): number | null {
+    return this.settings.numberOrNull('pad_token_id');
+  }
+
+  #learnt({ rows, batch }: PaddedBatch): Tensor | null {
+    const { paddingId } = this;
+    const all = rows?.map((row) => Array.from(row)) ?? [];
+    if (paddingId === null || !all.some((row) => row.includes(paddingId))) return null;
+    const marks = all.flatMap((row) => row.map((id) => (id === paddingId ? 0 : 1)));
+    return this.device.tensor(Float32Array.from(marks), [batch.total, 1]);
+  }
+
+  #wantsSpans({ startPositions, endPositions }: ModelInputs, { loss = true }: ForwardOptions): boolean {
+    return this.headKind === 'question-answering' && loss && startPositions !== undefined && endPositions !== undefined;
   }
 
   #predict(
@@ -57,7 +77,7 @@ export abstract class EncoderModel extends PretrainedModel {
     const wanted = options.loss ?? true;
     switch (this.headKind) {
       case 'question-answering':
-        return answerOutput(padded.unpack(logits), inputs, wanted);
+        return answerOutput(logits, padded, inputs, wanted);
       case 'sequence-classification': {
         const output: ModelOutput = { logits };
         if (wanted && labels) output.loss = sequenceLoss(logits, labels, this.settings);
@@ -84,7 +104,7 @@ export abstract class EncoderModel extends PretrainedModel {
   }
 
   protected override embedSource(ids: Tensor, positions: Tensor): Tensor {
-    return this.embed(ids, positions, null);
+    return this.embed(ids, positions, null, null);
   }
 
   /** int32 [N]: where tokens stand. */

@@ -6,7 +6,9 @@ import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { isList } from '../core/kinds.js';
 import { Tensor } from '../core/tensor.js';
+import { Sequences } from '../nn/sequences.js';
 import { packed, rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
+import { add, mul } from '../ops/binary.js';
 import { concat, gather, unpack } from '../ops/move.js';
 
 /** Rows of numbers, or a tensor [batch, time]. */
@@ -77,10 +79,21 @@ export class PaddedBatch {
     private readonly starts: readonly number[],
     /** The tokens of each sequence, if they were given as rows. */
     readonly rows: readonly ArrayLike<number>[] | null,
+    /** Which of the rows' places are tokens, if padding is in the batch. */
+    private readonly isToken: readonly (readonly boolean[])[] | null = null,
   ) {}
 
-  /** Packs rows by their mask. Throws ArgumentError, ShapeError if they do not fit together. */
-  static from(device: Device, name: string, tokens: Tokens | undefined, mask: Rows | undefined): PaddedBatch {
+  /**
+   * Packs rows by their mask; with `withPadding` what the mask hides is kept, for a loss that wants it, but is zero in
+   * results. Throws ArgumentError, ShapeError if they do not fit together.
+   */
+  static from(
+    device: Device,
+    name: string,
+    tokens: Tokens | undefined,
+    mask: Rows | undefined,
+    withPadding = false,
+  ): PaddedBatch {
     if (tokens === undefined) throw new ArgumentError(`forward: ${name} is missing`);
     if (tokens instanceof TokenBatch || mask === undefined) {
       const batch = TokenBatch.from(device, name, tokens, null);
@@ -93,6 +106,11 @@ export class PaddedBatch {
     if (marks.length !== rows.length)
       throw new ShapeError(`forward: attentionMask has ${marks.length} rows, ${name} has ${rows.length}`);
     const spans = rows.map((row, i) => spanOf(marks[i] as ArrayLike<number>, row.length, i));
+    if (withPadding && spans.some(({ start, end }) => end - start < time)) {
+      const isToken = spans.map(({ start, end }) => Array.from({ length: time }, (_, i) => i >= start && i < end));
+      const batch = TokenBatch.from(device, name, tokens, null);
+      return new PaddedBatch(batch, Array<number>(batch.size).fill(0), rows, isToken);
+    }
     const kept = rows.map((row, i) => Array.from(row).slice(spans[i]?.start, spans[i]?.end));
     const batch = TokenBatch.from(device, name, packed(kept), null, time);
     return new PaddedBatch(
@@ -100,6 +118,21 @@ export class PaddedBatch {
       spans.map(({ start }) => start),
       kept,
     );
+  }
+
+  /** The sequences as layers take them. */
+  get sequences(): Sequences {
+    const { batch, isToken } = this;
+    return isToken ? new Sequences(batch.positions, batch.lengths, batch.counts, isToken) : batch;
+  }
+
+  /** One number for each row of tokens, [N, 1], as [B, T] for a softmax over T, in which what is no row has no share. */
+  scores(x: Tensor): Tensor {
+    const { lengths, counts, longest, size } = this.batch;
+    const padded = unpack(x, lengths, longest).reshape(size, longest);
+    if (counts.every((count) => count === longest)) return padded;
+    const hidden = counts.flatMap((count) => Array.from({ length: longest }, (_, i) => (i < count ? 0 : -1e30)));
+    return add(padded, x.device.tensor(Float32Array.from(hidden), [size, longest]));
   }
 
   /** Numbers of rows that lie as the tokens do, packed as they are. Throws ShapeError for others. */
@@ -121,6 +154,10 @@ export class PaddedBatch {
   unpack(x: Tensor): Tensor {
     const { lengths, time, counts, size } = this.batch;
     if (time === null) return x;
+    if (this.isToken) {
+      const marks = Float32Array.from(this.isToken.flat(), Number);
+      return mul(x.reshape(size, time, -1), x.device.tensor(marks, [size, time, 1]));
+    }
     if (this.starts.every((start) => start === 0)) return unpack(x, lengths, time);
     const [total, features] = x.shape as [number, number];
     const rows = new Int32Array(size * time).fill(total); // a row of zeros behind the others

@@ -6,7 +6,7 @@ import { contiguous } from '../ops/contiguous.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
 import { bceWithLogits } from '../ops/losses.js';
 import { mean } from '../ops/reduce.js';
-import { type ModelInputs, type ModelOutput, perSequence } from './inputs.js';
+import { type ModelInputs, type ModelOutput, type PaddedBatch, perSequence } from './inputs.js';
 import type { ModelConfig } from './model-config.js';
 
 /** The label that is nowhere learnt, as in transformers. */
@@ -49,23 +49,24 @@ export function sequenceLoss(logits: Tensor, labels: NonNullable<ModelInputs['la
   return tokenLoss(logits, perSequence('labels', labels, batch));
 }
 
-/** What says where an answer begins and ends, of logits [B, T, 2], and the loss if both places are given and it is wanted. */
+/**
+ * What says where an answer begins and ends, of packed logits [N, 2], and the loss if both places are given and it is
+ * wanted.
+ */
 export function answerOutput(
   logits: Tensor,
+  padded: PaddedBatch,
   { startPositions, endPositions }: ModelInputs,
   wanted: boolean,
 ): ModelOutput {
-  const [startLogits, endLogits] = [0, 1].map((side) => spanLogits(logits, side)) as [Tensor, Tensor];
-  const output: ModelOutput = { startLogits, endLogits };
+  const { batch } = padded;
+  const [start, end] = [0, 1].map((side) => contiguous(logits.columns(side, side + 1))) as [Tensor, Tensor];
+  const shape = batch.time === null ? [batch.total] : [batch.size, batch.time];
+  const shown = (scores: Tensor) => padded.unpack(scores).reshape(shape);
+  const output: ModelOutput = { startLogits: shown(start), endLogits: shown(end) };
   if (wanted && startPositions && endPositions)
-    output.loss = spanLoss(startLogits, endLogits, startPositions, endPositions);
+    output.loss = spanLoss(padded.scores(start), padded.scores(end), startPositions, endPositions);
   return output;
-}
-
-/** The logits of one side of an answer, [B, T], of those of both, [B, T, 2]. */
-function spanLogits(logits: Tensor, side: number): Tensor {
-  const [batch, time] = logits.shape as [number, number];
-  return contiguous(logits.columns(side, side + 1)).reshape(batch, time);
 }
 
 /** The mean cross entropy of both ends; positions beyond the rows are not learnt. */

@@ -79,7 +79,7 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     const { labels } = inputs;
     switch (this.headKind) {
       case 'question-answering':
-        return answerOutput(target.unpack(head.forward(features, target.batch)), inputs, wanted);
+        return answerOutput(head.forward(features, target.batch), target, inputs, wanted);
       case 'sequence-classification': {
         const logits = head.forward(this.#lastEnds(features, target.batch, inputs), target.batch);
         return labels && wanted ? { logits, loss: sequenceLoss(logits, labels, this.settings) } : { logits };

@@ -5,7 +5,7 @@ import type { Initializer } from '../nn/init.js';
 import { Linear } from '../nn/linear.js';
 import { Module } from '../nn/module.js';
 import { LayerNorm } from '../nn/norm.js';
-import { add } from '../ops/binary.js';
+import { add, mul, sub } from '../ops/binary.js';
 
 export interface TextEmbeddingsParts {
   readonly vocabulary: number;
@@ -48,19 +48,26 @@ export class TextEmbeddings extends Module {
 
   /**
    * `ids`, `positions` from 0 on, and `types`, null where all are 0: int32 [N]; the result is float32 [N, outputs].
-   * Throws ShapeError, DTypeError.
+   * `learnt`, float32 [N, 1], is 0 for tokens whose rows of the tables get no gradient, as PyTorch's of a `padding_idx`;
+   * that of the position is one of them only where positions count from behind such a row. Throws ShapeError, DTypeError.
    */
-  forward(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
-    const places = this.positions && {
-      positions: this.positions.weight,
-      positionIds: this.#firstPosition
-        ? add(positions, ids.device.tensor(Int32Array.of(this.#firstPosition)))
-        : positions,
-    };
-    let x = this.tokens.forward(ids, places ?? {});
-    if (this.types) x = add(x, this.types.forward(types ?? ids.device.zeros(ids.shape, 'int32')));
+  forward(ids: Tensor, positions: Tensor, types: Tensor | null, learnt: Tensor | null = null): Tensor {
+    const [first, places] = [this.#firstPosition, this.positions];
+    const { device } = ids;
+    const positionIds = first ? add(positions, device.tensor(Int32Array.of(first))) : positions;
+    const isTogether = places !== null && (first > 0 || learnt === null);
+    let x = this.tokens.forward(ids, isTogether ? { positions: places.weight, positionIds } : {});
+    if (learnt) x = partlyLearnt(x, learnt);
+    if (places && !isTogether) x = add(x, places.forward(positionIds));
+    if (this.types) x = add(x, this.types.forward(types ?? device.zeros(ids.shape, 'int32')));
     return this.dropout.forward(this.norm.forward(this.projection?.forward(x) ?? x));
   }
+}
+
+/** The same values, [N, features]; those of rows where `learnt`, [N, 1], is 0 get no gradient, where it is 1 all of it. */
+export function partlyLearnt(x: Tensor, learnt: Tensor): Tensor {
+  const fixed = x.device.noGrad(() => mul(x, sub(x.device.full(learnt.shape, 1), learnt)));
+  return add(mul(x, learnt), fixed);
 }
 
 /** The names that BERT's checkpoints and those of its descendants have for `embeddings`. */

@@ -3,6 +3,7 @@ import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { type AttentionOptions, attention } from '../ops/attention.js';
 import { attentionWeights } from '../ops/attention-weights.js';
+import { mul } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
 import { cacheAppend, cacheFill } from '../ops/kv-cache.js';
 import { concat } from '../ops/move.js';
@@ -11,6 +12,7 @@ import type { Initializer } from './init.js';
 import { Linear } from './linear.js';
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
+import { type PaddingSight, paddingSight } from './padding.js';
 import type { PositionBias, RelativeVectors } from './position-bias.js';
 import type { RotaryEmbedding } from './rotary-embedding.js';
 import { checkSequences, type Sequences } from './sequences.js';
@@ -63,7 +65,7 @@ const kinds = {
 };
 
 /** Who attends to whom. */
-type Which = Pick<AttentionOptions, 'causal' | 'window' | 'lengthsQ' | 'lengthsK'>;
+type Which = Pick<AttentionOptions, 'causal' | 'window' | 'lengthsQ' | 'lengthsK' | 'mask'>;
 
 /** Multi-head attention (Vaswani et al. 2017, 3.2.2) over packed sequences. State dicts have PyTorch's names. */
 export class MultiHeadAttention extends Module {
@@ -134,7 +136,22 @@ export class MultiHeadAttention extends Module {
     const { lengths, counts, positions, longest } = checkSequences('MultiHeadAttention', batch);
     const { q, kv } = this.project(x, positions, longest);
     if (cache) cacheFill(cache.self, kv, lengths);
-    return this.#attend(q, kv, { ...this.#sees, lengthsQ: lengths, lengthsK: lengths }, [counts, counts]);
+    const packed = { lengthsQ: lengths, lengthsK: lengths };
+    const sight = this.sightOf(batch);
+    if (sight === null) return this.#attend(q, kv, { ...this.#sees, ...packed }, [counts, counts]);
+    const queries = sight.sighted ? mul(q, sight.sighted) : q;
+    return this.#attend(
+      queries,
+      kv,
+      { causal: this.causal, mask: sight.mask, ...packed },
+      [counts, counts],
+      sight.tokens,
+    );
+  }
+
+  /** Who sees whom where padding is computed, too. */
+  protected sightOf(batch: Sequences): PaddingSight | null {
+    return paddingSight(batch, this.window, false);
   }
 
   /** Each sequence of `x` attends to that of `memory` with the same number; shapes and errors as of `forward`. */
@@ -196,8 +213,17 @@ export class MultiHeadAttention extends Module {
     return window === null ? { causal } : { causal, window: [window - 1, causal ? 0 : window - 1] };
   }
 
-  /** `counts` are the lengths of packed queries and keys as numbers, which decide the shape of what `observe` gets. */
-  #attend(q: Tensor, kv: Tensor, which: Which, counts?: readonly [readonly number[], readonly number[]]): Tensor {
+  /**
+   * `counts` are the lengths of packed queries and keys as numbers, which decide the shape of what `observe` gets; that is
+   * multiplied by `shown`, if given.
+   */
+  #attend(
+    q: Tensor,
+    kv: Tensor,
+    which: Which,
+    counts?: readonly [readonly number[], readonly number[]],
+    shown?: Tensor,
+  ): Tensor {
     const { heads, kvHeads, scale, softcap } = this;
     const keys = kvHeads * this.headSize;
     const [k, v] = [kv.columns(0, keys), kv.columns(keys, 2 * keys)];
@@ -206,7 +232,8 @@ export class MultiHeadAttention extends Module {
     const cap = softcap === null ? {} : { softcap };
     const options = { heads, kvHeads, scale, ...cap, relativeBias, relativeKeys: this.relative?.keys, ...which };
     if (this.observe && counts) {
-      this.observe(attentionWeights(q, k, { ...options, lengthsQ: counts[0], lengthsK: counts[1] }));
+      const weights = attentionWeights(q, k, { ...options, lengthsQ: counts[0], lengthsK: counts[1] });
+      this.observe(shown ? mul(weights, shown) : weights);
     }
     const outputs = attention(q, k, v, { relativeValues: this.relative?.values, ...options });
     if (counts) this.observeHeads?.(outputs);

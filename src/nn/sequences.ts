@@ -15,6 +15,11 @@ export class Sequences {
     readonly lengths: Tensor,
     /** The lengths once more, for code that decides shapes. */
     readonly counts: readonly number[],
+    /**
+     * Which rows are tokens, where padding is computed along with them: sequences are all of one length then, and no
+     * token's result depends on padding. Null if all are, as nearly always.
+     */
+    readonly isToken: readonly (readonly boolean[])[] | null = null,
   ) {}
 
   /** Sequences of so many rows each, all at least 1. Belongs to the scope it is made in. */

@@ -92,9 +92,9 @@ function headOf({ architectures }: { readonly architectures?: unknown }): HeadKi
   return heads.find(([suffix]) => name.endsWith(suffix))?.[1] ?? 'none';
 }
 
-/** Buffers that some versions saved and that follow from the config. */
+/** Buffers that some versions saved and that follow from the config, and a head's second bias, which nothing reads. */
 const BUFFERS =
-  /(position_ids|rotary_emb\.inv_freq|att(entio)?n\.(masked_)?bias|relative_position_index|embed_positions\.weights)$/;
+  /(position_ids|predictions\.(decoder\.)?bias|lm_head\.(decoder\.)?bias|rotary_emb\.inv_freq|att(entio)?n\.(masked_)?bias|relative_position_index|embed_positions\.weights)$/;
 
 async function readWeights(
   model: PretrainedModel,

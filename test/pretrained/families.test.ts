@@ -11,7 +11,7 @@ import { describeShared, type SharedFolder } from '../shared.js';
 import { assertClose, largest } from '../tolerance.js';
 
 const encoders = [
-  ...['bert-mlm', 'bert-multilabel', 'bert-pooler', 'bert-regression', 'bert-sequence', 'bert-token'],
+  ...['bert-mlm', 'bert-multilabel', 'bert-pooler', 'bert-qa', 'bert-regression', 'bert-sequence', 'bert-token'],
   ...['albert-mlm', 'distilbert-mlm', 'distilbert-sequence', 'electra-discriminator', 'electra-sequence', 'mpnet'],
   ...['roberta-mlm', 'roberta-sequence', 'xlm-roberta-token'],
 ];
