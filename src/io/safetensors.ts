@@ -131,9 +131,10 @@ export function readSafetensors(source: ByteSource): Safetensors {
     throw new FormatError(`the file has ${source.size} bytes: expected 8 for the header's length at least`);
   const prefix = new Uint8Array(8);
   source.read(0, prefix);
-  const foreign = foreignFormat(prefix);
-  if (foreign !== undefined) throw new FormatError(`this is ${foreign}, expected a safetensors file`);
   const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
+  const isTooLong = length > Math.min(maxHeaderBytes, source.size - 8);
+  const foreign = isTooLong ? foreignFormat(prefix) : undefined;
+  if (foreign !== undefined) throw new FormatError(`this is ${foreign}, expected a safetensors file`);
   if (length > maxHeaderBytes)
     throw new FormatError(`the header claims ${length} bytes: at most ${maxHeaderBytes} are allowed`);
   if (length > source.size - 8)
@@ -175,7 +176,7 @@ export function readSafetensors(source: ByteSource): Safetensors {
   return { tensors, metadata };
 }
 
-/** What else weights come in, by the first bytes: as the length of a header they would be more than may be. */
+/** What else weights come in, by the first bytes, which are no length that a header can have. */
 function foreignFormat(bytes: Uint8Array): string | undefined {
   const begins = (...first: number[]) => first.every((byte, i) => bytes[i] === byte);
   const convert =

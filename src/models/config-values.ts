@@ -16,6 +16,7 @@ const activations: Readonly<Record<string, Activation>> = {
   gelu_accurate: 'gelu_tanh',
   gelu_pytorch_tanh: 'gelu_tanh',
   gelu_python_tanh: 'gelu_tanh',
+  quick_gelu: 'quickGelu',
   silu: 'silu',
   swish: 'silu',
   sigmoid: 'sigmoid',
@@ -29,6 +30,15 @@ export function activationOf(name: string): Activation {
   throw new FormatError(
     `config.json: the activation is ${describeValue(name)}, expected one of ${Object.keys(activations).join(', ')}`,
   );
+}
+
+/** A height and a width, or one number for both. Throws FormatError for what is neither. */
+export function heightAndWidth(config: ModelConfig, name: string): readonly [height: number, width: number] {
+  const value = config.values[name];
+  if (!Array.isArray(value)) return [config.size(name), config.size(name)];
+  const isSize = (each: unknown) => Number.isInteger(each) && (each as number) > 0;
+  if (value.length === 2 && value.every(isSize)) return value as unknown as readonly [number, number];
+  throw new FormatError(`config.json: ${name} is ${describeValue(value)}, expected one size, or a height and a width`);
 }
 
 /** The names of a classifier's labels by their ids: `id2label`, or LABEL_0, LABEL_1 … for `num_labels`, or two of them. */

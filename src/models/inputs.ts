@@ -69,6 +69,9 @@ export interface ModelOutput {
   imageEmbeds?: Tensor;
   logitsPerImage?: Tensor;
   logitsPerText?: Tensor;
+  /** What each of two encoders gives by itself. */
+  textModelOutput?: ModelOutput;
+  visionModelOutput?: ModelOutput;
 }
 
 /** Padded rows, packed, and the way back. */

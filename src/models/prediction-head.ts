@@ -6,9 +6,10 @@ import type { Initializer } from '../nn/init.js';
 import { Linear, TiedLinear } from '../nn/linear.js';
 import { Module } from '../nn/module.js';
 import type { Norm } from '../nn/norm.js';
-import { pool } from '../nn/pooling.js';
+import { type PoolingMode, pool } from '../nn/pooling.js';
 import type { Sequences } from '../nn/sequences.js';
 import type { Activation } from '../ops/activation.js';
+import { concat } from '../ops/move.js';
 import type { ModelConfig } from './model-config.js';
 
 /** What a model predicts; transformers calls the classes so. */
@@ -20,10 +21,11 @@ export type HeadKind =
   | 'token-classification'
   | 'question-answering'
   | 'discriminator'
-  | 'image-classification';
+  | 'image-classification'
+  | 'projection';
 
-/** Which rows of a sequence a head reads: all of them, its first or last one, or the mean. */
-export type Pick = 'tokens' | 'first' | 'last' | 'mean';
+/** Which rows of a sequence a head reads: all of them, one made of them, or the first beside the mean of the others. */
+export type Pick = 'tokens' | PoolingMode | 'firstAndRest';
 
 /** The parts of a head, in the order in which features pass them. */
 export interface HeadParts {
@@ -62,13 +64,19 @@ export class PredictionHead extends Module {
   forward(features: Tensor, batch: Sequences): Tensor {
     const { dense, norm, out, inputDropout, dropout } = this;
     const { activation = 'none' } = this.parts;
-    let x = this.pick === 'tokens' ? features : pool(features, batch, this.pick);
+    let x = picked(features, batch, this.pick);
     x = inputDropout?.forward(x) ?? x;
     if (dense) x = dense.forward(x, activation);
     if (norm) x = norm.forward(x);
     x = dropout?.forward(x) ?? x;
     return out?.forward(x) ?? x;
   }
+}
+
+function picked(features: Tensor, batch: Sequences, pick: Pick): Tensor {
+  if (pick === 'tokens') return features;
+  if (pick !== 'firstAndRest') return pool(features, batch, pick);
+  return concat([pool(features, batch, 'first'), pool(features, batch, 'meanOfRest')], -1);
 }
 
 /** The output projection of a language model: the token embedding, or a matrix of its own. */

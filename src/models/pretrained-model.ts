@@ -51,7 +51,7 @@ export abstract class PretrainedModel extends Model {
       const maps = observeAttention(this.attentions, () => {
         output = this.run(inputs, options);
       });
-      return { ...output, ...this.mapsOf(maps) };
+      return { ...output, ...this.mapsOf(maps, output) };
     });
   }
 
@@ -59,8 +59,8 @@ export abstract class PretrainedModel extends Model {
   /** The inputs that the family takes. */
   protected abstract get inputNames(): readonly (keyof ModelInputs)[];
   protected abstract run(inputs: ModelInputs, options: ForwardOptions): ModelOutput;
-  /** Attention maps by the names that the family's outputs have. */
-  protected abstract mapsOf(maps: ReturnType<typeof observeAttention>): ModelOutput;
+  /** Attention maps by the names that the family's outputs have; `output`: what they are added to. */
+  protected abstract mapsOf(maps: ReturnType<typeof observeAttention>, output: ModelOutput): ModelOutput;
 
   traceEmbedding(side: 'encoder' | 'decoder', { ids, positions }: TokenBatch): EmbeddingTrace<Tensor> {
     const sum = side === 'encoder' ? this.embedSource(ids, positions) : this.embedTarget(ids, positions);

@@ -214,7 +214,7 @@ export abstract class Module {
       if (!(tensor instanceof Tensor) || tensor.dtype !== 'float32') continue;
       const path = snakeCase(key) + index;
       const transposed = this.transposed.includes(key);
-      yield { path, names: [path], tensor, transposed, sections: this.sections, perHead: null };
+      yield { path, names: [path], tensor, transposed, sections: this.sections, perHead: null, ones: 0 };
     }
   }
 
@@ -231,8 +231,8 @@ export abstract class Module {
     return parameters.map((parameter) => {
       const told = namesFor(stateNames, parameter.path);
       if (told === null) return parameter;
-      const { name: names, inOut = !parameter.transposed, perHead = null } = told;
-      return { ...parameter, names, transposed: !inOut, perHead };
+      const { name: names, inOut = !parameter.transposed, perHead = null, ones = 0 } = told;
+      return { ...parameter, names, transposed: !inOut, perHead, ones };
     });
   }
 

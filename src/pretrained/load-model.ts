@@ -37,6 +37,7 @@ const heads: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['ForQuestionAnswering', 'question-answering'],
   ['ForPreTraining', 'discriminator'],
   ['ForImageClassification', 'image-classification'],
+  ['WithProjection', 'projection'],
 ];
 
 /**

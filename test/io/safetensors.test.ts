@@ -352,3 +352,11 @@ it.each<[string, number[], RegExp]>([
   expect(() => parseSafetensors(Uint8Array.from(bytes))).toThrow(FormatError);
   expect(() => parseSafetensors(Uint8Array.from(bytes))).toThrow(message);
 });
+
+it.each([0x280, 0x580])('a header of %i bytes, whose length begins as a pickle does, is read', (length) => {
+  const header = new TextEncoder().encode('{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.padEnd(length));
+  const file = new Uint8Array(8 + length + 4);
+  new DataView(file.buffer).setBigUint64(0, BigInt(length), true);
+  file.set(header, 8);
+  expect(parseSafetensors(file).tensors.get('x')?.shape).toEqual([1]);
+});

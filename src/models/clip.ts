@@ -1,0 +1,114 @@
+import type { Tensor } from '../core/tensor.js';
+import type { Initializer } from '../nn/init.js';
+import { Linear } from '../nn/linear.js';
+import { Module } from '../nn/module.js';
+import { LayerNorm } from '../nn/norm.js';
+import type { StateNames } from '../nn/state-names.js';
+import type { TokenBatch } from '../nn/token-batch.js';
+import { argmax } from '../ops/axis.js';
+import { add, equal, scale, where } from '../ops/binary.js';
+import { gather, transpose, unpack } from '../ops/move.js';
+import { labelsOf } from './config-values.js';
+import { type Contrast, contrast, DualEncoderModel } from './dual-encoder-model.js';
+import { tokenLoss } from './losses.js';
+import { ModelConfig } from './model-config.js';
+import { PredictionHead } from './prediction-head.js';
+import type { FamilyContext } from './pretrained-model.js';
+import { patchesOf, TextTower, type TowerPooler, towerEncoder, towerNames, VisionTower } from './towers.js';
+
+/**
+ * CLIP (Radford et al. 2021, arXiv 2103.00020): a causal encoder of texts and one of images, whose vectors are alike for
+ * what belongs together; or one of them, for the model types `clip_text_model` and `clip_vision_model`.
+ */
+export class Clip extends DualEncoderModel {
+  readonly text: TextTower | null;
+  readonly vision: VisionTower | null;
+  override readonly textProjection: Linear | null;
+  override readonly visualProjection: Linear | null;
+  /** [] */
+  readonly logitScale: Tensor | null;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config, head } = context;
+    const isBoth = config.type === 'clip';
+    const towerConfig = (side: 'text' | 'vision') => {
+      if (config.type === `clip_${side}_model`) return config;
+      const isUsed = isBoth && !(side === 'text' && head === 'image-classification');
+      return isUsed ? new ModelConfig(config.object(`${side}_config`)) : null;
+    };
+    const [text, vision] = [towerConfig('text'), towerConfig('vision')];
+    this.text = text && new TextTower(init, text, true, new EndPooler(text));
+    this.vision = vision && clipVision(init, vision);
+    const isProjected = head === 'projection' || (isBoth && head === 'none');
+    const projection = (side: ModelConfig | null) =>
+      side && isProjected ? new Linear(init, side.size('hidden_size'), config.size('projection_dim'), false) : null;
+    this.visualProjection = projection(vision);
+    this.textProjection = projection(text);
+    this.logitScale = text && vision ? init.constant([], config.number('logit_scale_init_value')) : null;
+    this.head =
+      vision && head === 'image-classification'
+        ? new PredictionHead({
+            pick: 'meanOfRest',
+            out: new Linear(init, vision.size('hidden_size'), labelsOf(config).length),
+          })
+        : null;
+  }
+
+  protected override compare(text: Tensor, image: Tensor): Contrast {
+    return contrast(text, image, this.logitScale as Tensor);
+  }
+
+  /** The mean of what it costs to find the image of each text, and the text of each image. */
+  protected override contrastLoss(logits: Tensor): Tensor {
+    const own = Array.from({ length: logits.shape[0] as number }, (_, i) => i);
+    return scale(add(tokenLoss(logits, own), tokenLoss(transpose(logits), own)), 1 / 2);
+  }
+
+  protected override get stateNames(): StateNames {
+    return {
+      ...towerNames('text'),
+      'vision.start': 'vision_model.pre_layrnorm',
+      'vision.pooler.norm': 'vision_model.post_layernorm',
+      ...towerNames('vision'),
+      'head.out': 'classifier',
+    };
+  }
+}
+
+function clipVision(init: Initializer, config: ModelConfig): VisionTower {
+  const norm = () => new LayerNorm(init, config.size('hidden_size'), config.number('layer_norm_eps'));
+  return new VisionTower({
+    patches: patchesOf(init, config, { bias: false }),
+    start: norm(),
+    encoder: towerEncoder(init, config, false),
+    pooler: new PredictionHead({ pick: 'first', norm: norm() }),
+  });
+}
+
+/** The row of the first end token of each text; of the greatest id where the config has the end id of before, 2. */
+class EndPooler extends Module implements TowerPooler<TokenBatch> {
+  readonly #end: number;
+  readonly #vocabulary: number;
+
+  constructor(config: ModelConfig) {
+    super();
+    this.#end = config.number('eos_token_id');
+    this.#vocabulary = config.size('vocab_size');
+  }
+
+  forward(features: Tensor, batch: TokenBatch): Tensor {
+    const { device } = features;
+    const { ids, lengths, longest, starts } = batch;
+    const ranks =
+      this.#end === OLD_END
+        ? gather(device.tensor(Float32Array.from({ length: this.#vocabulary }, (_, id) => id)), ids)
+        : where(equal(ids, this.#end), device.full([], 1), 0);
+    const place = argmax(unpack(ranks.reshape(-1, 1), lengths, longest).reshape(batch.size, longest), { axis: 1 });
+    return gather(features, add(place, device.tensor(starts)));
+  }
+}
+
+/** What configs said before the end id was put right. */
+const OLD_END = 2;

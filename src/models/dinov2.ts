@@ -1,0 +1,84 @@
+import type { Tensor } from '../core/tensor.js';
+import { MultiHeadAttention } from '../nn/attention.js';
+import { Dropout } from '../nn/dropout.js';
+import { FeedForward } from '../nn/feed-forward.js';
+import type { Initializer } from '../nn/init.js';
+import { TransformerLayer } from '../nn/layer.js';
+import { LayerScale } from '../nn/layer-scale.js';
+import { Linear } from '../nn/linear.js';
+import { LayerNorm } from '../nn/norm.js';
+import { Stack } from '../nn/stack.js';
+import type { StateNames } from '../nn/state-names.js';
+import { activationOf, labelsOf } from './config-values.js';
+import type { ModelConfig } from './model-config.js';
+import { PredictionHead } from './prediction-head.js';
+import type { FamilyContext } from './pretrained-model.js';
+import { TowerModel } from './tower-model.js';
+import { patchesOf, VisionTower } from './towers.js';
+import { imageNames } from './vit.js';
+
+/**
+ * DINOv2 (Oquab et al. 2023, arXiv 2304.07193): a vision Transformer with layer scale, for images of any size. Without the
+ * stochastic depth of its pre-training (`drop_path_rate`).
+ */
+export class Dinov2 extends TowerModel {
+  override readonly text = null;
+  readonly vision: VisionTower;
+  /** What took the place of hidden patches in pre-training, [dModel]; not used here. */
+  readonly maskToken: Tensor | null;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config, head } = context;
+    const dModel = config.size('hidden_size');
+    const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
+    const attention = { dModel, heads: config.size('num_attention_heads'), bias: config.flag('qkv_bias') };
+    const layer = () =>
+      new TransformerLayer({
+        selfAttn: () => new MultiHeadAttention(init, { ...attention, outBias: true }),
+        feedForward: () => feedForward(init, config),
+        norm,
+        finish: () => new LayerScale(init, dModel, config.number('layerscale_value')),
+        wiring: 'pre',
+      });
+    this.vision = new VisionTower({
+      patches: patchesOf(init, config, { interpolate: true }),
+      start: new Dropout(config.number('hidden_dropout_prob'), this.randomness),
+      encoder: new Stack(config.size('num_hidden_layers'), layer, null),
+      norm: norm(),
+      pooler: new PredictionHead({ pick: 'first' }),
+    });
+    this.maskToken = config.flag('use_mask_token') ? init.constant([dModel], 0) : null;
+    const classes = labelsOf(config).length;
+    this.head =
+      head === 'image-classification'
+        ? new PredictionHead({ pick: 'firstAndRest', out: new Linear(init, 2 * dModel, classes) })
+        : null;
+  }
+
+  protected override get stateNames(): StateNames {
+    const [layer, isGated] = ['dinov2.encoder.layer.*', this.settings.flag('use_swiglu_ffn')];
+    const [inner, outer] = isGated ? ['weights_in', 'weights_out'] : ['fc1', 'fc2'];
+    return {
+      ...imageNames('dinov2'),
+      'vision.encoder.layers.*.norm1': `${layer}.norm1`,
+      'vision.encoder.layers.*.norm2': `${layer}.norm2`,
+      'vision.encoder.layers.*.finish.0.weight': `${layer}.layer_scale1.lambda1`,
+      'vision.encoder.layers.*.finish.1.weight': `${layer}.layer_scale2.lambda1`,
+      'vision.encoder.layers.*.feed_forward.linear1': `${layer}.mlp.${inner}`,
+      'vision.encoder.layers.*.feed_forward.linear2': `${layer}.mlp.${outer}`,
+      mask_token: { name: 'dinov2.embeddings.mask_token', ones: 1 },
+    };
+  }
+}
+
+/** Two matrices, or SwiGLU, whose hidden features are two thirds of as many, in eights. */
+function feedForward(init: Initializer, config: ModelConfig): FeedForward {
+  const dModel = config.size('hidden_size');
+  const dFF = Math.trunc(dModel * config.number('mlp_ratio'));
+  if (!config.flag('use_swiglu_ffn'))
+    return new FeedForward(init, { dModel, dFF, activation: activationOf(config.text('hidden_act')) });
+  const gated = Math.floor((Math.trunc((dFF * 2) / 3) + 7) / 8) * 8;
+  return new FeedForward(init, { dModel, dFF: gated, activation: 'silu', gated: true, fused: true });
+}

@@ -1,0 +1,72 @@
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { AttentionMaps } from '../inspect/attention-maps.js';
+import { add, div, mul } from '../ops/binary.js';
+import { matmul } from '../ops/matmul.js';
+import { transpose } from '../ops/move.js';
+import { norm } from '../ops/statistics.js';
+import { exp } from '../ops/unary.js';
+import type { ForwardOptions, ModelInputs, ModelOutput } from './inputs.js';
+import { TowerModel, type TowerRun } from './tower-model.js';
+
+/** Vectors of texts and images, compared. */
+export interface Contrast {
+  /** Both at length 1. */
+  readonly embeds: readonly [text: Tensor, image: Tensor];
+  /** [texts, images] */
+  readonly logits: Tensor;
+}
+
+/** A model of texts and images, each read by an encoder of its own, whose vectors are compared; or of one of them. */
+export abstract class DualEncoderModel extends TowerModel {
+  /** Compares texts [texts, d] with images [images, d]. */
+  protected abstract compare(texts: Tensor, images: Tensor): Contrast;
+  /** The loss of logits [n, n] where text i belongs to image i. */
+  protected abstract contrastLoss(logits: Tensor): Tensor;
+
+  protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+    const { text, vision } = this;
+    if (!text || !vision) return super.run(inputs, options);
+    const [read, seen] = [this.readText(text, inputs, options), this.readImages(vision, inputs, options)];
+    const [texts, images] = [projected(read, this.textProjection), projected(seen, this.visualProjection)];
+    const { logits, embeds } = this.compare(texts, images);
+    const output: ModelOutput = {
+      logitsPerText: logits,
+      logitsPerImage: transpose(logits),
+      textEmbeds: embeds[0],
+      imageEmbeds: embeds[1],
+      textModelOutput: { ...read.output, poolerOutput: texts },
+      visionModelOutput: { ...seen.output, poolerOutput: images },
+    };
+    const isPaired = texts.shape[0] === images.shape[0];
+    if (options.loss && !isPaired)
+      throw new ArgumentError(
+        `forward: there are ${texts.shape[0]} texts and ${images.shape[0]} images, expected as many for a loss`,
+      );
+    if (options.loss ?? isPaired) output.loss = this.contrastLoss(logits);
+    return output;
+  }
+
+  protected override mapsOf(maps: AttentionMaps, output: ModelOutput): ModelOutput {
+    const { textModelOutput, visionModelOutput } = output;
+    if (!textModelOutput || !visionModelOutput) return super.mapsOf(maps, output);
+    const layers = this.text?.encoder.layers.length;
+    return {
+      textModelOutput: { ...textModelOutput, attentions: maps.encoder.slice(0, layers) },
+      visionModelOutput: { ...visionModelOutput, attentions: maps.encoder.slice(layers) },
+    };
+  }
+}
+
+/** Cosines of texts [texts, d] and images [images, d] times e^`logScale`, plus `bias`, if there is one. */
+export function contrast(text: Tensor, image: Tensor, logScale: Tensor, bias: Tensor | null = null): Contrast {
+  const [texts, images] = [text, image].map((x) => div(x, norm(x, { axis: -1, keepDims: true }))) as [Tensor, Tensor];
+  const scaled = mul(matmul(texts, images, { transposeB: true }), exp(logScale));
+  return { embeds: [texts, images], logits: bias ? add(scaled, bias) : scaled };
+}
+
+function projected({ pooled }: TowerRun, projection: { forward(x: Tensor): Tensor } | null): Tensor {
+  if (pooled === null)
+    throw new ArgumentError('forward: images have no vector to compare, as vision_use_head of the config is false');
+  return projection?.forward(pooled) ?? pooled;
+}

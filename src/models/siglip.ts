@@ -1,0 +1,112 @@
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { AttentionPooling } from '../nn/attention-pooling.js';
+import type { Initializer } from '../nn/init.js';
+import { Linear } from '../nn/linear.js';
+import { LayerNorm } from '../nn/norm.js';
+import type { StateNames } from '../nn/state-names.js';
+import { TokenBatch } from '../nn/token-batch.js';
+import { scale } from '../ops/binary.js';
+import { bceWithLogits } from '../ops/losses.js';
+import { labelsOf } from './config-values.js';
+import { type Contrast, contrast, DualEncoderModel } from './dual-encoder-model.js';
+import type { ForwardOptions, ModelInputs } from './inputs.js';
+import { ModelConfig } from './model-config.js';
+import { PredictionHead } from './prediction-head.js';
+import type { FamilyContext } from './pretrained-model.js';
+import type { TowerRun } from './tower-model.js';
+import { patchesOf, TextTower, towerEncoder, towerFeedForward, towerNames, VisionTower } from './towers.js';
+
+/**
+ * SigLIP (Zhai et al. 2023, arXiv 2303.15343): encoders of texts and of images, trained to tell for each pair whether it
+ * belongs together; or one of them, for the model types `siglip_text_model` and `siglip_vision_model`. Texts are pooled at
+ * their last token, and are to be padded to the full length, without a mask, as they were in training.
+ */
+export class Siglip extends DualEncoderModel {
+  readonly text: TextTower | null;
+  readonly vision: VisionTower | null;
+  /** Both [1]. */
+  readonly logitScale: Tensor | null;
+  readonly logitBias: Tensor | null;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config, head } = context;
+    const isBoth = config.type === 'siglip';
+    const towerConfig = (side: 'text' | 'vision') => {
+      if (config.type === `siglip_${side}_model`) return config;
+      const isUsed = isBoth && !(side === 'text' && head === 'image-classification');
+      return isUsed ? new ModelConfig(config.object(`${side}_config`)) : null;
+    };
+    const [text, vision] = [towerConfig('text'), towerConfig('vision')];
+    this.text = text && siglipText(init, text);
+    this.vision = vision && siglipVision(init, vision);
+    this.logitScale = text && vision ? init.constant([1], 0) : null;
+    this.logitBias = text && vision ? init.constant([1], 0) : null;
+    this.head =
+      vision && head === 'image-classification'
+        ? new PredictionHead({
+            pick: 'mean',
+            out: new Linear(init, vision.size('hidden_size'), labelsOf(config).length),
+          })
+        : null;
+  }
+
+  /** A text's last token is its vector; transformers takes that of the padded row, which attention gives no meaning. */
+  protected override readText(text: TextTower, inputs: ModelInputs, options: ForwardOptions): TowerRun {
+    const run = super.readText(text, inputs, options);
+    const { batch } = run.tower;
+    if (inputs.attentionMask && batch instanceof TokenBatch && batch.counts.some((count) => count !== batch.time))
+      throw new ArgumentError(
+        'forward: attentionMask hides padding, but SigLIP reads texts with theirs: leave the mask out, as in training',
+      );
+    return run;
+  }
+
+  protected override compare(texts: Tensor, images: Tensor): Contrast {
+    return contrast(texts, images, this.logitScale as Tensor, this.logitBias);
+  }
+
+  /** Binary cross entropy of each pair, summed over the images of a text. */
+  protected override contrastLoss(logits: Tensor): Tensor {
+    const size = logits.shape[0] as number;
+    const isPair = Float32Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0));
+    return scale(bceWithLogits(logits, logits.device.tensor(isPair, [size, size])), size);
+  }
+
+  protected override get stateNames(): StateNames {
+    const pooler = 'vision_model.head';
+    return {
+      'text.pooler.dense': 'text_model.head',
+      'vision.pooler.probe': { name: `${pooler}.probe`, ones: 2 },
+      'vision.pooler.attention.qkv.weight': `${pooler}.attention.in_proj_weight`,
+      'vision.pooler.attention.qkv.bias': `${pooler}.attention.in_proj_bias`,
+      'vision.pooler.attention.out_proj': `${pooler}.attention.out_proj`,
+      'vision.pooler.norm': `${pooler}.layernorm`,
+      'vision.pooler.feed_forward.linear1': `${pooler}.mlp.fc1`,
+      'vision.pooler.feed_forward.linear2': `${pooler}.mlp.fc2`,
+      ...towerNames('text'),
+      ...towerNames('vision'),
+      'head.out': 'classifier',
+    };
+  }
+}
+
+function siglipText(init: Initializer, config: ModelConfig): TextTower {
+  const dense = new Linear(init, config.size('hidden_size'), config.size('projection_size'));
+  return new TextTower(init, config, false, new PredictionHead({ pick: 'last', dense }));
+}
+
+function siglipVision(init: Initializer, config: ModelConfig): VisionTower {
+  const [dModel, heads] = [config.size('hidden_size'), config.size('num_attention_heads')];
+  const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
+  return new VisionTower({
+    patches: patchesOf(init, config, { classToken: false }),
+    encoder: towerEncoder(init, config, false),
+    norm: norm(),
+    pooler: config.flag('vision_use_head')
+      ? new AttentionPooling(init, { dModel, heads, norm, feedForward: () => towerFeedForward(init, config) })
+      : null,
+  });
+}

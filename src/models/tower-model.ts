@@ -1,0 +1,121 @@
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { AttentionMaps, AttentionsByKind } from '../inspect/attention-maps.js';
+import type { Linear } from '../nn/linear.js';
+import type { Stack } from '../nn/stack.js';
+import { unpack } from '../ops/move.js';
+import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch } from './inputs.js';
+import { sequenceLoss } from './losses.js';
+import type { PredictionHead } from './prediction-head.js';
+import { PretrainedModel } from './pretrained-model.js';
+import type { TextTower, TowerOutput, VisionTower } from './towers.js';
+
+/** What a tower gives, also as the output that users see. */
+export interface TowerRun {
+  readonly output: ModelOutput;
+  readonly tower: TowerOutput;
+  readonly pooled: Tensor | null;
+}
+
+/** A model of images or of texts, which an encoder reads as a whole. */
+export abstract class TowerModel extends PretrainedModel {
+  abstract readonly text: TextTower | null;
+  abstract readonly vision: VisionTower | null;
+  /** Bring texts and images into one space. */
+  readonly textProjection: Linear | null = null;
+  readonly visualProjection: Linear | null = null;
+  abstract override readonly head: PredictionHead | null;
+  override readonly decoder = null;
+
+  override get encoder(): Stack | null {
+    return this.text && this.vision ? null : ((this.text ?? this.vision)?.encoder ?? null);
+  }
+
+  override get attentions(): AttentionsByKind {
+    const encoder = [this.text, this.vision].flatMap((tower) => tower?.encoder.layers ?? []);
+    return { encoder: encoder.map((layer) => layer.selfAttn), decoder: [], cross: [] };
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    const names: (keyof ModelInputs)[] = [];
+    if (this.text) names.push('inputIds', 'attentionMask');
+    if (this.vision) names.push('pixelValues');
+    if (this.head) names.push('labels');
+    return names;
+  }
+
+  protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+    const text = this.text && this.readText(this.text, inputs, options);
+    const vision = this.vision && this.readImages(this.vision, inputs, options);
+    const { output, tower, pooled } = (text ?? vision) as TowerRun;
+    if (this.head !== null) {
+      const logits = this.head.forward(tower.features, tower.batch);
+      const { hiddenStates } = output;
+      const predicted: ModelOutput = hiddenStates ? { logits, hiddenStates } : { logits };
+      if (inputs.labels && (options.loss ?? true)) predicted.loss = sequenceLoss(logits, inputs.labels, this.settings);
+      return predicted;
+    }
+    const projection = this.textProjection ?? this.visualProjection;
+    if (!projection || !pooled) return output;
+    const { poolerOutput: _, ...rest } = output;
+    return { ...rest, [text ? 'textEmbeds' : 'imageEmbeds']: projection.forward(pooled) };
+  }
+
+  protected readText(text: TextTower, { inputIds, attentionMask }: ModelInputs, options: ForwardOptions): TowerRun {
+    const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask);
+    const tower = text.forward(this.toBatch('inputIds', padded.batch));
+    const pooled = text.pooler.forward(tower.features, padded.batch);
+    return outputOf(tower, pooled, options, (x) => padded.unpack(x));
+  }
+
+  protected readImages(vision: VisionTower, { pixelValues }: ModelInputs, options: ForwardOptions): TowerRun {
+    const tower = vision.forward(pixelValues);
+    const pooled = this.head === null ? (vision.pooler?.forward(tower.features, tower.batch) ?? null) : null;
+    return outputOf(tower, pooled, options, (x) => unpack(x, tower.batch.lengths, tower.batch.longest));
+  }
+
+  protected override mapsOf({ encoder }: AttentionMaps, _output: ModelOutput): ModelOutput {
+    return { attentions: encoder };
+  }
+
+  protected override embedSource(): Tensor {
+    throw new ArgumentError('encode: give this model its inputs by forward()');
+  }
+
+  protected override embedTarget(): Tensor {
+    throw new ArgumentError('step: the model has no decoder');
+  }
+
+  logitsOf(features: Tensor): Tensor {
+    return this.head?.out?.forward(features) ?? features;
+  }
+
+  override get vocabSize(): number {
+    return this.text?.tokens.weight.shape[0] ?? 0;
+  }
+
+  override get maxLength(): number {
+    const { text, vision } = this;
+    return (text?.positions.weight ?? vision?.patches.positions)?.shape[0] ?? 0;
+  }
+
+  override get startId(): number | null {
+    return null;
+  }
+
+  override get endIds(): readonly number[] {
+    return [];
+  }
+}
+
+function outputOf(
+  tower: TowerOutput,
+  pooled: Tensor | null,
+  { hiddenStates }: ForwardOptions,
+  padded: (x: Tensor) => Tensor,
+): TowerRun {
+  const output: ModelOutput = { lastHiddenState: padded(tower.features) };
+  if (pooled) output.poolerOutput = pooled;
+  if (hiddenStates) output.hiddenStates = tower.hiddenStates.map(padded);
+  return { output, tower, pooled };
+}

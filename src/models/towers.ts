@@ -1,0 +1,158 @@
+// Encoders of one kind of input, of which models of texts and images have one or two.
+
+import { checkDType, describeValue } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import { Tensor } from '../core/tensor.js';
+import { MultiHeadAttention } from '../nn/attention.js';
+import { Embedding } from '../nn/embedding.js';
+import { FeedForward } from '../nn/feed-forward.js';
+import type { Initializer } from '../nn/init.js';
+import { TransformerLayer } from '../nn/layer.js';
+import { Module } from '../nn/module.js';
+import { LayerNorm } from '../nn/norm.js';
+import { PatchEmbedding } from '../nn/patch-embedding.js';
+import { Sequences } from '../nn/sequences.js';
+import { Stack } from '../nn/stack.js';
+import type { StateNames } from '../nn/state-names.js';
+import type { TokenBatch } from '../nn/token-batch.js';
+import { activationOf, heightAndWidth } from './config-values.js';
+import type { ModelConfig } from './model-config.js';
+
+/** What a tower makes of its input. */
+export interface TowerOutput<Batch extends Sequences = Sequences> {
+  /** float32 [N, hidden], the rows of `batch` end to end. */
+  readonly features: Tensor;
+  readonly batch: Batch;
+  /** The input of each layer, and what the last one gives. */
+  readonly hiddenStates: readonly Tensor[];
+}
+
+/** What makes one vector of each sequence, float32 [B, features], of what a tower gives. */
+export interface TowerPooler<Batch extends Sequences = Sequences> extends Module {
+  forward(features: Tensor, batch: Batch): Tensor;
+}
+
+/** A Transformer over texts, with learned positions and a norm after the last layer. */
+export class TextTower extends Module {
+  readonly tokens: Embedding;
+  readonly positions: Embedding;
+  readonly encoder: Stack;
+  readonly norm: LayerNorm;
+
+  constructor(
+    init: Initializer,
+    config: ModelConfig,
+    causal: boolean,
+    /** Makes one vector of a text. */
+    readonly pooler: TowerPooler<TokenBatch>,
+  ) {
+    super();
+    const dModel = config.size('hidden_size');
+    this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
+    this.positions = new Embedding(init, config.size('max_position_embeddings'), dModel);
+    this.encoder = towerEncoder(init, config, causal);
+    this.norm = new LayerNorm(init, dModel, config.number('layer_norm_eps'));
+  }
+
+  forward(batch: TokenBatch): TowerOutput<TokenBatch> {
+    const hiddenStates: Tensor[] = [];
+    const places = { positions: this.positions.weight, positionIds: batch.positions };
+    const x = this.encoder.forward(this.tokens.forward(batch.ids, places), batch, { hiddenStates });
+    return { features: this.norm.forward(x), batch, hiddenStates };
+  }
+}
+
+export interface VisionParts {
+  readonly patches: PatchEmbedding;
+  /** What patches pass before the first layer: a norm, or dropout. */
+  readonly start?: (Module & { forward(x: Tensor): Tensor }) | null | undefined;
+  readonly encoder: Stack;
+  /** What all rows pass after the last. */
+  readonly norm?: LayerNorm | null | undefined;
+  /** Makes one vector of an image. */
+  readonly pooler?: TowerPooler | null | undefined;
+}
+
+/** A Transformer over the patches of images. */
+export class VisionTower extends Module {
+  readonly patches: PatchEmbedding;
+  readonly start: (Module & { forward(x: Tensor): Tensor }) | null;
+  readonly encoder: Stack;
+  readonly norm: LayerNorm | null;
+  readonly pooler: TowerPooler | null;
+
+  constructor({ patches, start = null, encoder, norm = null, pooler = null }: VisionParts) {
+    super();
+    this.patches = patches;
+    this.start = start;
+    this.encoder = encoder;
+    this.norm = norm;
+    this.pooler = pooler;
+  }
+
+  /** `pixels`: float32 [B, channels, height, width]. Throws ShapeError, DTypeError, ArgumentError. */
+  forward(pixels: Tensor | undefined): TowerOutput {
+    if (!(pixels instanceof Tensor))
+      throw new ArgumentError(`forward: pixelValues is ${describeValue(pixels)}, expected a tensor`);
+    checkDType('forward', 'pixelValues', pixels, 'float32');
+    const hiddenStates: Tensor[] = [];
+    const embedded = this.patches.forward(pixels);
+    const [size, count, dModel] = embedded.shape as [number, number, number];
+    const batch = Sequences.of(pixels.device, Array<number>(size).fill(count));
+    const rows = embedded.reshape(size * count, dModel);
+    const x = this.encoder.forward(this.start?.forward(rows) ?? rows, batch, { hiddenStates });
+    return { features: this.norm?.forward(x) ?? x, batch, hiddenStates };
+  }
+}
+
+/** The patches of a config. */
+export function patchesOf(
+  init: Initializer,
+  config: ModelConfig,
+  options: { bias?: boolean; classToken?: boolean; interpolate?: boolean } = {},
+): PatchEmbedding {
+  return new PatchEmbedding(init, {
+    dModel: config.size('hidden_size'),
+    channels: config.size('num_channels'),
+    image: heightAndWidth(config, 'image_size'),
+    patch: heightAndWidth(config, 'patch_size'),
+    ...options,
+  });
+}
+
+/** Pre-norm layers as those of CLIP. */
+export function towerEncoder(init: Initializer, config: ModelConfig, causal: boolean): Stack {
+  const dModel = config.size('hidden_size');
+  const layer = () =>
+    new TransformerLayer({
+      selfAttn: () => new MultiHeadAttention(init, { dModel, heads: config.size('num_attention_heads'), causal }),
+      feedForward: () => towerFeedForward(init, config),
+      norm: () => new LayerNorm(init, dModel, config.number('layer_norm_eps')),
+      wiring: 'pre',
+    });
+  return new Stack(config.size('num_hidden_layers'), layer, null);
+}
+
+export function towerFeedForward(init: Initializer, config: ModelConfig): FeedForward {
+  const [dModel, dFF] = [config.size('hidden_size'), config.size('intermediate_size')];
+  return new FeedForward(init, { dModel, dFF, activation: activationOf(config.text('hidden_act')) });
+}
+
+/** What CLIP and SigLIP call the parts of a tower. */
+export function towerNames(tower: 'text' | 'vision'): StateNames {
+  const [inner, embeddings] = [`${tower}_model.encoder.layers.*`, `${tower}_model.embeddings`];
+  return {
+    [`${tower}.tokens`]: `${embeddings}.token_embedding`,
+    [`${tower}.patches.projection`]: `${embeddings}.patch_embedding`,
+    [`${tower}.patches.class_token`]: `${embeddings}.class_embedding`,
+    [`${tower}.patches.positions`]: `${embeddings}.position_embedding.weight`,
+    [`${tower}.positions`]: `${embeddings}.position_embedding`,
+    [`${tower}.encoder.layers.*.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${inner}.self_attn.${name}_proj`),
+    [`${tower}.encoder.layers.*.self_attn.out_proj`]: `${inner}.self_attn.out_proj`,
+    [`${tower}.encoder.layers.*.norm1`]: `${inner}.layer_norm1`,
+    [`${tower}.encoder.layers.*.norm2`]: `${inner}.layer_norm2`,
+    [`${tower}.encoder.layers.*.feed_forward.linear1`]: `${inner}.mlp.fc1`,
+    [`${tower}.encoder.layers.*.feed_forward.linear2`]: `${inner}.mlp.fc2`,
+    [`${tower}.norm`]: `${tower}_model.${tower === 'text' ? 'final_layer_norm' : 'post_layernorm'}`,
+  };
+}

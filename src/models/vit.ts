@@ -1,0 +1,83 @@
+import { MultiHeadAttention } from '../nn/attention.js';
+import { Dropout } from '../nn/dropout.js';
+import { FeedForward } from '../nn/feed-forward.js';
+import { TransformerLayer } from '../nn/layer.js';
+import { Linear } from '../nn/linear.js';
+import { LayerNorm } from '../nn/norm.js';
+import { Stack } from '../nn/stack.js';
+import type { StateNames } from '../nn/state-names.js';
+import { activationOf, labelsOf } from './config-values.js';
+import { PredictionHead } from './prediction-head.js';
+import type { FamilyContext } from './pretrained-model.js';
+import { TowerModel } from './tower-model.js';
+import { patchesOf, VisionTower } from './towers.js';
+
+/** The vision Transformer (Dosovitskiy et al. 2020, arXiv 2010.11929): pre-norm layers over patches and a class token. */
+export class Vit extends TowerModel {
+  override readonly text = null;
+  readonly vision: VisionTower;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config, head } = context;
+    const dModel = config.size('hidden_size');
+    const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
+    const dropout = () => new Dropout(config.number('hidden_dropout_prob'), this.randomness);
+    const attention = { dModel, heads: config.size('num_attention_heads'), bias: config.flag('qkv_bias') };
+    const activation = activationOf(config.text('hidden_act'));
+    const layer = () =>
+      new TransformerLayer({
+        selfAttn: () => new MultiHeadAttention(init, { ...attention, outBias: true }),
+        feedForward: () => new FeedForward(init, { dModel, dFF: config.size('intermediate_size'), activation }),
+        norm,
+        dropout,
+        wiring: 'pre',
+        randomness: this.randomness,
+      });
+    const pooler = () =>
+      new PredictionHead({
+        pick: 'first',
+        dense: new Linear(init, dModel, config.size('pooler_output_size')),
+        activation: activationOf(config.text('pooler_act')),
+      });
+    this.vision = new VisionTower({
+      patches: patchesOf(init, config),
+      start: dropout(),
+      encoder: new Stack(config.size('num_hidden_layers'), layer, null),
+      norm: norm(),
+      pooler: head === 'none' ? pooler() : null,
+    });
+    const classes = labelsOf(config).length;
+    this.head =
+      head === 'image-classification'
+        ? new PredictionHead({ pick: 'first', out: new Linear(init, dModel, classes) })
+        : null;
+  }
+
+  protected override get stateNames(): StateNames {
+    const layer = 'vit.encoder.layer.*';
+    return {
+      ...imageNames('vit'),
+      'vision.encoder.layers.*.norm1': `${layer}.layernorm_before`,
+      'vision.encoder.layers.*.norm2': `${layer}.layernorm_after`,
+      'vision.encoder.layers.*.feed_forward.linear1': `${layer}.intermediate.dense`,
+      'vision.encoder.layers.*.feed_forward.linear2': `${layer}.output.dense`,
+      'vision.pooler.dense': 'vit.pooler.dense',
+    };
+  }
+}
+
+/** What ViT and its descendants call their parts in checkpoints. */
+export function imageNames(family: string): StateNames {
+  const [embeddings, attention] = [`${family}.embeddings`, `${family}.encoder.layer.*.attention`];
+  return {
+    'vision.patches.projection': `${embeddings}.patch_embeddings.projection`,
+    'vision.patches.class_token': { name: `${embeddings}.cls_token`, ones: 2 },
+    'vision.patches.positions': { name: `${embeddings}.position_embeddings`, ones: 1 },
+    'vision.encoder.layers.*.self_attn.qkv': ['query', 'key', 'value'].map((name) => `${attention}.attention.${name}`),
+    'vision.encoder.layers.*.self_attn.out_proj': `${attention}.output.dense`,
+    'vision.norm': `${family}.layernorm`,
+    'head.out': 'classifier',
+  };
+}
