@@ -24,14 +24,17 @@ for (const file of readdirSync(join(root, 'dist'), { recursive: true })) {
 const atOnce = {
   name: 'at-once',
   setup: (build) =>
-    build.onLoad({ filter: /src\/(train\/fit|inspect\/trace|core\/create-device)\.ts$/ }, ({ path }) => {
-      const imports = [];
-      const text = readFileSync(path, 'utf8').replace(/import\(('\.[^']*')\)/g, (_, module) => {
-        imports.push(`import * as later${imports.length} from ${module};\n`);
-        return `Promise.resolve(later${imports.length - 1})`;
-      });
-      return { contents: text + imports.join(''), loader: 'ts' };
-    }),
+    build.onLoad(
+      { filter: /src\/(train\/fit|inspect\/trace|core\/create-device|pretrained\/load-later|models\/registry)\.ts$/ },
+      ({ path }) => {
+        const imports = [];
+        const text = readFileSync(path, 'utf8').replace(/import\(('\.[^']*')\)/g, (_, module) => {
+          imports.push(`import * as later${imports.length} from ${module};\n`);
+          return `Promise.resolve(later${imports.length - 1})`;
+        });
+        return { contents: text + imports.join(''), loader: 'ts' };
+      },
+    ),
 };
 
 const { metafile } = await build({

@@ -168,6 +168,17 @@ export abstract class Module {
     return this.#distinct().flatMap(piecesOf);
   }
 
+  /** @internal All names that a state dict may have for each piece, by its first: of shared parameters there are more. */
+  pieceNames(): Map<string, string[]> {
+    const byPlace = new Map<string, string[]>();
+    for (const piece of this.#all().flatMap(piecesOf)) {
+      const names = byPlace.get(placeOf(piece));
+      if (names === undefined) byPlace.set(placeOf(piece), [piece.name]);
+      else if (!names.includes(piece.name)) names.push(piece.name);
+    }
+    return new Map(Array.from(byPlace.values(), (names) => [names[0] as string, names]));
+  }
+
   /** Frees the parameters, and what parts keep beside them. */
   dispose(): void {
     for (const module of this.modules()) module.release();

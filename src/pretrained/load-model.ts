@@ -1,20 +1,29 @@
 import { checkKnown, checkOneOf } from '../core/check.js';
 import type { Device } from '../core/device.js';
-import { FormatError, ShapeError } from '../core/errors.js';
+import { ArgumentError, FormatError, ShapeError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { sameShape } from '../core/tensor.js';
 import type { SafetensorsEntry } from '../io/safetensors.js';
 import { ModelConfig } from '../models/model-config.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
 import { familyOf } from '../models/registry.js';
+import { Transformer } from '../models/transformer.js';
 import { Initializer } from '../nn/init.js';
 import { type StatePiece, shapeOf } from '../nn/state-names.js';
+import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import { completeConfig } from './config.js';
 import { generationOptions, generationSettings } from './generation-config.js';
 import type { HubOptions } from './hub-options.js';
+import { loadModelTokenizer } from './load-tokenizer.js';
 import { type ModelFileSet, openSource } from './open-source.js';
+import { loadProcessor, type Processor } from './processors/load-processor.js';
 import type { ModelSource } from './source.js';
 import { openWeights } from './weights.js';
+
+/** A model with what its folder brings beside the weights. */
+export interface LoadedModel extends PretrainedModel {
+  processor: Processor | null;
+}
 
 export interface LoadModelOptions extends HubOptions {
   /** What the model is to predict. Default: what `architectures` of config.json says. */
@@ -40,22 +49,17 @@ const heads: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['WithProjection', 'projection'],
 ];
 
-/**
- * Loads a model that others have trained: from a folder, from Hugging Face's hub by its id, or from files by name, as
- * dropped on a page. It is in evaluation mode; its parameters live until `dispose()`.
- *
- * Throws FormatError, naming the file, for what is missing, damaged or of a family that is not known; FetchError if the
- * hub or the network fails; OutOfMemoryError; ArgumentError for options that make no sense.
- */
-export async function loadModel(
+/** See load-later.ts. */
+export async function loadModel<Model extends LoadedModel | Transformer = LoadedModel>(
   device: Device,
   from: string | URL | ModelFileSet,
   options: LoadModelOptions = {},
-): Promise<PretrainedModel> {
+): Promise<Model> {
   const names = ['head', 'labels', 'onWarning', 'revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
   const { head, labels, onWarning = warn, ...hub } = checkKnown('loadModel', options, names);
   const source = await openSource(from, hub);
   const json = await source.json('config.json');
+  if (json.format === 'simdformer') return (await loadOwn(device, source, { head, labels })) as Model;
   const config = new ModelConfig(completeConfig(labels ? withLabels(json, labels) : json));
   const Family = await familyOf(config.type);
   const kind = head ?? headOf(json);
@@ -64,11 +68,38 @@ export async function loadModel(
   try {
     if (model.decoder !== null) model.generationConfig = await readGenerationConfig(source, config, model);
     await readWeights(model, source, onWarning, hub.signal);
+    [model.tokenizer, model.processor] = await companions(source, config.type, onWarning);
   } catch (error) {
     model.dispose();
     throw error;
   }
-  return model.eval() as PretrainedModel;
+  return model.eval() as Model;
+}
+
+/** A model that `Transformer.save` wrote. */
+async function loadOwn(device: Device, source: ModelSource, heads: Pick<LoadModelOptions, 'head' | 'labels'>) {
+  for (const [name, value] of Object.entries(heads))
+    if (value !== undefined)
+      throw new ArgumentError(`loadModel: ${name} is given, but ${source.name} is a Transformer`);
+  const files: Record<string, Uint8Array> = {};
+  for (const name of ['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'])
+    if (await source.has(name)) files[name] = await source.bytes(name);
+  return Transformer.fromFiles(device, files);
+}
+
+/** A model runs without them, on ids and numbers: what is wrong with their files is a warning. */
+async function companions(
+  source: ModelSource,
+  type: string,
+  onWarning: (message: string) => void,
+): Promise<[Tokenizer | null, Processor | null]> {
+  const orNull = <T>(loading: Promise<T>): Promise<T | null> =>
+    loading.catch((error: unknown) => {
+      if (!(error instanceof FormatError)) throw error;
+      onWarning(error.message);
+      return null;
+    });
+  return [await orNull(loadModelTokenizer(source, type)), await orNull(loadProcessor(source, type))];
 }
 
 const GENERATION = 'generation_config.json';
@@ -108,8 +139,10 @@ async function readWeights(
     const given = new Map(weights.tensors);
     const found = new Map<string, SafetensorsEntry>();
     const missing: StatePiece[] = [];
+    const shared = model.pieceNames();
     for (const piece of model.statePieces()) {
-      const name = namesOf(piece.name).find((each) => given.has(each));
+      const names = shared.get(piece.name) ?? [piece.name]; // a parameter that is shared may have any of its names
+      const name = names.flatMap(namesOf).find((each) => given.has(each));
       const entry = name === undefined ? undefined : given.get(name);
       if (entry === undefined) {
         if (piece.tensor.requiresGrad) missing.push(piece); // what is not learnt is as it was made

@@ -1,0 +1,78 @@
+// The tokenizer that a model's folder brings.
+
+import { FormatError } from '../core/errors.js';
+import { bertTokenizerJson } from '../tokenizers/bert-vocabulary.js';
+import { byteLevelTokenizerJson } from '../tokenizers/byte-level-merges.js';
+import { loadTokenizer } from '../tokenizers/huggingface.js';
+import type { TokenizerConfig, TokenizerJson } from '../tokenizers/json.js';
+import type { Tokenizer } from '../tokenizers/tokenizer.js';
+import type { ModelSource } from './source.js';
+
+const SENTENCEPIECE = ['spiece.model', 'sentencepiece.bpe.model', 'tokenizer.model', 'spm.model', 'source.spm'];
+
+/** Model types whose vocab.txt is BERT's, and whose vocab.json and merges.txt are RoBERTa's. */
+const likeBert = ['bert', 'distilbert', 'electra'];
+const likeRoberta = ['roberta', 'bart'];
+
+/**
+ * The tokenizer of a folder: of tokenizer.json, or of BERT's vocab.txt, or of GPT-2's or RoBERTa's vocab.json and
+ * merges.txt; null if it has none. tokenizer_config.json and special_tokens_map.json say which special tokens there are.
+ * Throws FormatError for files that are damaged, and for those of SentencePiece alone.
+ */
+export async function loadModelTokenizer(source: ModelSource, modelType: string): Promise<Tokenizer | null> {
+  const config = await tokenizerConfig(source);
+  const json = await tokenizerJson(source, modelType, config);
+  if (json === null) return null;
+  try {
+    return await loadTokenizer(json, { ...paddingOf(json), ...config });
+  } catch (cause) {
+    if (cause instanceof FormatError)
+      throw new FormatError(`${source.name}: tokenizer.json: ${cause.message}`, { cause });
+    throw cause;
+  }
+}
+
+/** What pads where the configuration does not say it, as transformers' classes know. */
+function paddingOf({ added_tokens: added }: { readonly added_tokens?: unknown }): TokenizerConfig {
+  const contents = Array.isArray(added) ? added.map((token) => (token as { content?: unknown } | null)?.content) : [];
+  const pad_token = ['[PAD]', '<pad>'].find((token) => contents.includes(token));
+  return pad_token === undefined ? {} : { pad_token };
+}
+
+async function tokenizerJson(
+  source: ModelSource,
+  modelType: string,
+  config: TokenizerConfig,
+): Promise<TokenizerJson | object | null> {
+  if (await source.has('tokenizer.json')) return source.json('tokenizer.json');
+  if (likeBert.includes(modelType) && (await source.has('vocab.txt')))
+    return bertTokenizerJson(await textOf(source, 'vocab.txt'), config);
+  const kind = modelType === 'gpt2' ? 'gpt2' : likeRoberta.includes(modelType) ? 'roberta' : null;
+  if (kind !== null && (await source.has('vocab.json')) && (await source.has('merges.txt')))
+    return byteLevelTokenizerJson(kind, await source.json('vocab.json'), await textOf(source, 'merges.txt'), config);
+  for (const name of SENTENCEPIECE) {
+    if (!(await source.has(name))) continue;
+    throw new FormatError(
+      `${source.name} has ${name} of SentencePiece but no tokenizer.json: write one with Python's transformers, by ` +
+        "AutoTokenizer.from_pretrained('FOLDER').save_pretrained('FOLDER')",
+    );
+  }
+  return null;
+}
+
+/** tokenizer_config.json, with what only special_tokens_map.json and chat_template.jinja say. */
+async function tokenizerConfig(source: ModelSource): Promise<TokenizerConfig> {
+  const read = async (name: string) => ((await source.has(name)) ? source.json(name) : {});
+  const config = { ...(await read('special_tokens_map.json')), ...(await read('tokenizer_config.json')) };
+  const template = 'chat_template.jinja';
+  return (await source.has(template)) ? { ...config, chat_template: await textOf(source, template) } : config;
+}
+
+async function textOf(source: ModelSource, name: string): Promise<string> {
+  const bytes = await source.bytes(name);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new FormatError(`${source.name}: ${name} is not text in UTF-8`, { cause });
+  }
+}

@@ -1,0 +1,52 @@
+// BERT's tokenizer by its vocab.txt, for models that have no tokenizer.json.
+
+import { FormatError } from '../core/errors.js';
+import type { TokenizerConfig, TokenizerJson } from './json.js';
+
+const SPECIAL = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] as const;
+
+/**
+ * The tokenizer.json of a WordPiece vocabulary, a token in each line. `config` is tokenizer_config.json: `do_lower_case`
+ * (default true), `strip_accents`, `tokenize_chinese_chars`. Throws FormatError if [UNK], [CLS] or [SEP] is missing.
+ */
+export function bertTokenizerJson(text: string, config: TokenizerConfig = {}): TokenizerJson {
+  const lines = text.replace(/\r?\n$/, '').split(/\r?\n/);
+  const vocab = Object.fromEntries(lines.map((token, id) => [token, id]));
+  const added = SPECIAL.flatMap((content) => (Object.hasOwn(vocab, content) ? [content] : []));
+  const missing = ['[UNK]', '[CLS]', '[SEP]'].find((token) => !Object.hasOwn(vocab, token));
+  if (missing !== undefined) throw new FormatError(`vocab.txt has no ${missing}, expected one token of BERT's a line`);
+  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: added.map((content) => ({ id: vocab[content] as number, content, ...flags })),
+    normalizer: {
+      type: 'BertNormalizer',
+      clean_text: true,
+      handle_chinese_chars: config.tokenize_chinese_chars ?? true,
+      strip_accents: config.strip_accents ?? null,
+      lowercase: config.do_lower_case ?? true,
+    },
+    pre_tokenizer: { type: 'BertPreTokenizer' },
+    post_processor: {
+      type: 'TemplateProcessing',
+      single: [token('[CLS]', 0), text1(0), token('[SEP]', 0)],
+      pair: [token('[CLS]', 0), text1(0), token('[SEP]', 0), { Sequence: { id: 'B', type_id: 1 } }, token('[SEP]', 1)],
+      special_tokens: Object.fromEntries(
+        ['[CLS]', '[SEP]'].map((id) => [id, { id, ids: [vocab[id] as number], tokens: [id] }]),
+      ),
+    },
+    decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
+    model: {
+      type: 'WordPiece',
+      unk_token: '[UNK]',
+      continuing_subword_prefix: '##',
+      max_input_chars_per_word: 100,
+      vocab,
+    } as TokenizerJson['model'],
+  };
+}
+
+const token = (id: string, type_id: number) => ({ SpecialToken: { id, type_id } });
+const text1 = (type_id: number) => ({ Sequence: { id: 'A', type_id } });

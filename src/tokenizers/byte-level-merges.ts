@@ -1,0 +1,55 @@
+// GPT-2's and RoBERTa's tokenizers by vocab.json and merges.txt, for models that have no tokenizer.json.
+
+import { FormatError } from '../core/errors.js';
+import type { TokenizerConfig, TokenizerJson } from './json.js';
+
+/**
+ * The tokenizer.json of a byte-level BPE: `vocab`, tokens and their ids, and `merges`, the text of merges.txt. RoBERTa's
+ * has `<s>` and `</s>` around text, GPT-2's nothing; `config` is tokenizer_config.json (`add_prefix_space`). Throws
+ * FormatError for a vocabulary without RoBERTa's special tokens, or with values that are no ids.
+ */
+export function byteLevelTokenizerJson(
+  kind: 'gpt2' | 'roberta',
+  vocab: Readonly<Record<string, unknown>>,
+  merges: string,
+  config: TokenizerConfig = {},
+): TokenizerJson {
+  const odd = Object.entries(vocab).find(([, id]) => !Number.isInteger(id) || (id as number) < 0);
+  if (odd) throw new FormatError(`vocab.json: ${JSON.stringify(odd[0])} is ${JSON.stringify(odd[1])}, expected an id`);
+  const ids = vocab as Readonly<Record<string, number>>;
+  const names = kind === 'gpt2' ? ['<|endoftext|>'] : ['<s>', '<pad>', '</s>', '<unk>', '<mask>'];
+  const missing = kind === 'gpt2' ? undefined : ['<s>', '</s>'].find((name) => !Object.hasOwn(ids, name));
+  if (missing !== undefined) throw new FormatError(`vocab.json has no ${missing}, which RoBERTa puts around text`);
+  const added = names
+    .filter((name) => Object.hasOwn(ids, name))
+    .map((content) => ({
+      ...{ id: ids[content] as number, content, single_word: false, lstrip: content === '<mask>', rstrip: false },
+      ...{ normalized: false, special: true },
+    }));
+  const add_prefix_space = config.add_prefix_space ?? false;
+  const byteLevel = { type: 'ByteLevel', add_prefix_space, trim_offsets: true, use_regex: true };
+  const lines = merges.split(/\r?\n/).filter((line, i) => line !== '' && !(i === 0 && line.startsWith('#version')));
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: added.sort((a, b) => a.id - b.id),
+    normalizer: null,
+    pre_tokenizer: byteLevel,
+    post_processor:
+      kind === 'gpt2'
+        ? { ...byteLevel, trim_offsets: false }
+        : {
+            type: 'RobertaProcessing',
+            sep: ['</s>', ids['</s>']],
+            cls: ['<s>', ids['<s>']],
+            trim_offsets: true,
+            add_prefix_space,
+          },
+    decoder: byteLevel,
+    model: {
+      ...{ type: 'BPE', dropout: null, unk_token: null, fuse_unk: false, byte_fallback: false },
+      ...{ vocab: ids, merges: lines.map((line) => line.split(' ')) },
+    },
+  };
+}

@@ -1,0 +1,97 @@
+// What loadModel brings beside the weights: tokenizers, processors, and models that this package saved.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { createDevice, Transformer } from '../../src/index.js';
+import { loadModel } from '../../src/pretrained/index.js';
+import { ImageProcessor } from '../../src/pretrained/processors/image.js';
+import { describeShared, type SharedFolder } from '../shared.js';
+
+const device = await createDevice({ threads: 1 });
+afterAll(() => device.dispose());
+const text = (value: unknown) => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
+
+async function filesOf(shared: SharedFolder, ...names: string[]): Promise<Record<string, Uint8Array>> {
+  return Object.fromEntries(
+    await Promise.all(names.map(async (name) => [name.split('/').at(-1) as string, await shared.bytes(name)])),
+  );
+}
+
+await describeShared('tinystories-656k', 'checkpoints/tinystories-656k', 'SOURCE.txt', async (shared) => {
+  it('goes on with a text as transformers does', async () => {
+    const names = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json'];
+    const warnings: string[] = [];
+    const files = await filesOf(shared, ...names, 'special_tokens_map.json', 'model.safetensors');
+    const model = await loadModel(device, files, { onWarning: (message) => warnings.push(message) });
+    expect(warnings).toEqual([]); // its tied weights have the name of the output alone
+    const reference = await shared.json<Record<string, { ids: number[]; greedy: number[] }>>('reference_torch.json');
+    for (const [prompt, { ids, greedy }] of Object.entries(reference).filter(([, { greedy }]) => greedy)) {
+      const given = model.tokenizer?.encode(prompt, { addSpecial: true }) as number[];
+      expect(given).toEqual(ids);
+      const { sequences } = await model.generate([given], { maxNewTokens: 40 });
+      expect([...given, ...(sequences[0] as number[])]).toEqual(greedy.slice(0, ids.length + 40));
+      expect(model.tokenizer?.decode(greedy).startsWith(prompt)).toBe(true);
+    }
+    model.dispose();
+  });
+});
+
+await describeShared('files beside the weights', 'reference', 'SOURCE.txt', async (shared) => {
+  const bert = await filesOf(shared, 'bert-pooler/config.json', 'bert-pooler/model.safetensors');
+  const load = async (more: Record<string, unknown>) => {
+    const warnings: string[] = [];
+    const files = { ...bert, ...Object.fromEntries(Object.entries(more).map(([name, file]) => [name, text(file)])) };
+    const model = await loadModel(device, files, { onWarning: (message) => warnings.push(message) });
+    const { tokenizer, processor } = model;
+    model.dispose();
+    return { tokenizer, processor, warnings };
+  };
+
+  it('are no tokenizer and no processor where there are none', async () => {
+    expect(await load({})).toEqual({ tokenizer: null, processor: null, warnings: [] });
+  });
+
+  it('make BERT’s tokenizer of a vocab.txt', async () => {
+    const vocab = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'hello', 'wor', '##ld', '中', '!', 'E', '##e'];
+    const files = { 'vocab.txt': `${vocab.join('\n')}\n` };
+    const { tokenizer } = await load(files);
+    expect(tokenizer?.encode('Héllo WORLD中!x', { addSpecial: true })).toEqual([2, 5, 6, 7, 8, 9, 1, 3]);
+    const cased = await load({ ...files, 'tokenizer_config.json': { do_lower_case: false } });
+    expect(cased.tokenizer?.encode('Hello hello Ee')).toEqual([1, 5, 10, 11]);
+    expect(cased.tokenizer?.padId).toBe(0);
+  });
+
+  it('say what is wrong with a tokenizer, which keeps no model from running', async () => {
+    const { tokenizer, warnings } = await load({ 'spiece.model': 'x' });
+    expect(tokenizer).toBeNull();
+    expect(warnings).toEqual([expect.stringMatching(/spiece\.model of SentencePiece .*save_pretrained/)]);
+    const damaged = await load({ 'tokenizer.json': { model: 5 } });
+    expect(damaged.warnings).toEqual([expect.stringMatching(/tokenizer\.json/)]);
+    const without = await load({ 'vocab.txt': 'a\nb\n' });
+    expect(without.warnings).toEqual([expect.stringMatching(/vocab\.txt has no \[UNK\]/)]);
+  });
+
+  it('make processors', async () => {
+    const image = { image_processor_type: 'ViTImageProcessor', size: { height: 4, width: 4 } };
+    expect((await load({ 'preprocessor_config.json': image })).processor).toBeInstanceOf(ImageProcessor);
+  });
+});
+
+describe('folders of Transformer.save', () => {
+  it('load as that Transformer', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'simdformer-'));
+    const sizes = { dModel: 8, heads: 2, encoderLayers: 0, decoderLayers: 1, targetVocab: 13 };
+    const model = new Transformer(device, { ...sizes, seed: 4 });
+    await model.save(folder);
+    for (const from of [folder, await model.toFiles()]) {
+      const loaded = await loadModel<Transformer>(device, from);
+      expect(loaded).toBeInstanceOf(Transformer);
+      expect(loaded.config).toEqual(model.config);
+      const [name, entry] = Object.entries(loaded.stateDict())[0] as [string, { data(): unknown }];
+      expect(await entry.data()).toEqual(await model.stateDict()[name]?.data());
+    }
+    await expect(loadModel(device, folder, { labels: ['a'] })).rejects.toThrow(/labels is given/);
+    await rm(folder, { recursive: true });
+  });
+});
