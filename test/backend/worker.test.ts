@@ -178,7 +178,7 @@ describe.runIf(hasWasm)('a device in a worker', () => {
       worker.postMessage(request); // without an engine, which throws
     }
     worker.postMessage({ do: 'open', engine: {} });
-    const error = (text: string) => ({ error: expect.stringContaining(text) });
+    const error = (text: string) => ({ error: expect.objectContaining({ message: expect.stringContaining(text) }) });
     await expect.poll(() => answers).toContainEqual(error('WebAssembly.instantiate'));
     expect(answers).toEqual([error('undefined'), error('WebAssembly.instantiate')]);
     await worker.terminate();
