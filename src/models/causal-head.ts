@@ -1,28 +1,36 @@
+import { Dropout, type Randomness } from '../nn/dropout.js';
 import type { Embedding } from '../nn/embedding.js';
 import { Linear } from '../nn/linear.js';
 import { labelsOf } from './config-values.js';
-import { PredictionHead, vocabularyOutput } from './prediction-head.js';
-import type { FamilyContext, HeadKind } from './pretrained-model.js';
+import { chooseHead, type HeadKind, PredictionHead, vocabularyOutput } from './prediction-head.js';
+import type { FamilyContext } from './pretrained-model.js';
 
 /**
- * What a decoder predicts: the next token, of the body's features or, if tied, with the table of tokens; or labels of a
- * sequence, of its last token's features.
+ * What a decoder predicts: the next token, of the body's features or, if tied, with the table of tokens; labels of tokens;
+ * or of a sequence, of the features of its last token.
  */
-export function causalHead({ init, config, head }: FamilyContext, tokens: Embedding): PredictionHead | null {
+export function causalHead(
+  { init, config, head }: FamilyContext,
+  tokens: Embedding,
+  randomness: Randomness,
+): PredictionHead | null {
   const features = tokens.weight.shape[1] as number;
-  switch (head) {
-    case 'none':
-      return null;
-    case 'sequence-classification':
-      return new PredictionHead({ pick: 'last', out: new Linear(init, features, labelsOf(config).length, false) });
-    default: {
-      const out = vocabularyOutput(init, tokens, config.flag('tie_word_embeddings'), false);
-      return new PredictionHead({ pick: 'tokens', out });
-    }
-  }
+  const labels = (bias: boolean) => new Linear(init, features, labelsOf(config).length, bias);
+  const p = config.numberOrNull('classifier_dropout') ?? config.numberOrNull('hidden_dropout') ?? 0.1;
+  return chooseHead(config, head, {
+    'language-model': () =>
+      new PredictionHead({
+        pick: 'tokens',
+        out: vocabularyOutput(init, tokens, config.flag('tie_word_embeddings'), false),
+      }),
+    'sequence-classification': () => new PredictionHead({ pick: 'last', out: labels(false) }),
+    'token-classification': () =>
+      new PredictionHead({ pick: 'tokens', dropout: new Dropout(p, randomness), out: labels(true) }),
+  });
 }
 
-/** The name of the output projection in checkpoints. */
-export function headName(head: HeadKind): string {
+/** The name of the output projection in checkpoints; `classifier` is that of a classifier of tokens. */
+export function headName(head: HeadKind, classifier = 'score'): string {
+  if (head === 'token-classification') return classifier;
   return head === 'sequence-classification' ? 'score' : 'lm_head';
 }

@@ -1,6 +1,8 @@
 import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Stack } from '../nn/stack.js';
+import { unpaddedLength } from '../nn/token-batch.js';
+import { gather } from '../ops/move.js';
 import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch } from './inputs.js';
 import { nextLabels, sequenceLoss, tokenLoss } from './losses.js';
 import type { PredictionHead } from './prediction-head.js';
@@ -23,15 +25,34 @@ export abstract class CausalModel extends PretrainedModel {
     const features = this.decoder.forward(this.embedTarget(batch.ids, batch.positions), batch, { hiddenStates });
     const output: ModelOutput = {};
     if (options.hiddenStates) output.hiddenStates = hiddenStates.map((state) => padded.unpack(state));
-    if (this.head === null) return { ...output, lastHiddenState: padded.unpack(features) };
-    const logits = this.head.pick === 'tokens' ? this.logitsOf(features) : this.head.forward(features, batch);
+    const { head } = this;
+    if (head === null) return { ...output, lastHiddenState: padded.unpack(features) };
     const labels = (options.loss ?? true) ? inputs.labels : undefined;
     if (this.headKind === 'sequence-classification') {
+      const logits = this.logitsOf(gather(features, this.#lastTokens(padded)));
       if (labels) output.loss = sequenceLoss(logits, labels, this.settings);
       return { ...output, logits };
     }
-    if (labels) output.loss = tokenLoss(logits, nextLabels(padded.pack('labels', labels as number[][]), batch.counts));
+    const isNext = this.headKind === 'language-model';
+    const logits = isNext ? this.logitsOf(features) : head.forward(features, batch);
+    if (labels) {
+      const own = padded.pack('labels', labels as number[][]);
+      output.loss = tokenLoss(logits, isNext ? nextLabels(own, batch.counts) : own);
+    }
     return { ...output, logits: padded.unpack(logits) };
+  }
+
+  /** The rows of the last tokens that are no padding by their ids, as transformers finds them: it takes no mask for that. */
+  #lastTokens({ rows, batch: { counts } }: PaddedBatch): Tensor {
+    const padId = this.settings.numberOrNull('pad_token_id');
+    let start = 0;
+    const ends = counts.map((count, i) => {
+      const row = rows?.[i];
+      const end = start + (row ? Math.max(1, unpaddedLength(row, padId)) : count) - 1;
+      start += count;
+      return end;
+    });
+    return this.device.tensor(Int32Array.from(ends));
   }
 
   protected override mapsOf({ decoder }: AttentionMaps): ModelOutput {

@@ -17,16 +17,21 @@ const activations: Readonly<Record<string, Activation>> = {
   gelu_pytorch_tanh: 'gelu_tanh',
   gelu_python_tanh: 'gelu_tanh',
   quick_gelu: 'quickGelu',
+  leaky_relu: 'leakyRelu',
+  linear: 'none',
+  mish: 'mish',
   silu: 'silu',
   swish: 'silu',
   sigmoid: 'sigmoid',
   tanh: 'tanh',
 };
 
-/** The activation that transformers calls so. Throws FormatError for one that is not known. */
-export function activationOf(name: string): Activation {
-  const activation = Object.hasOwn(activations, name) ? activations[name] : undefined;
-  if (activation !== undefined) return activation;
+/**
+ * The activation that transformers calls so: `gelu` is the exact one; `gelu_new`, `gelu_fast` and others are spellings of
+ * that by tanh. Throws FormatError for one that is not known.
+ */
+export function activationOf(name: unknown): Activation {
+  if (typeof name === 'string' && Object.hasOwn(activations, name)) return activations[name] as Activation;
   throw new FormatError(
     `config.json: the activation is ${describeValue(name)}, expected one of ${Object.keys(activations).join(', ')}`,
   );
@@ -41,10 +46,18 @@ export function heightAndWidth(config: ModelConfig, name: string): readonly [hei
   throw new FormatError(`config.json: ${name} is ${describeValue(value)}, expected one size, or a height and a width`);
 }
 
-/** The names of a classifier's labels by their ids: `id2label`, or LABEL_0, LABEL_1 … for `num_labels`, or two of them. */
-export function labelsOf({ values: { id2label, num_labels: count = 2 } }: ModelConfig): string[] {
-  const names = isObject(id2label) ? id2label : null;
-  if (names === null) return Array.from({ length: count as number }, (_, id) => `LABEL_${id}`);
+/**
+ * The names of a classifier's labels by their ids: `id2label`, or LABEL_0, LABEL_1 … for `num_labels`, or two of them.
+ * Throws FormatError for ids that do not count from 0.
+ */
+export function labelsOf({ values: { id2label, num_labels } }: ModelConfig): string[] {
+  if (id2label == null) {
+    const count = num_labels ?? 2;
+    if (!(Number.isInteger(count) && (count as number) > 0 && (count as number) <= 1 << 20))
+      throw new FormatError(`config.json: num_labels is ${describeValue(count)}, expected how many there are`);
+    return Array.from({ length: count as number }, (_, id) => `LABEL_${id}`);
+  }
+  const names = isObject(id2label) ? id2label : {};
   const labels = Object.keys(names).map((_, id) => names[id]);
   if (labels.length > 0 && labels.every((label) => typeof label === 'string')) return labels as string[];
   throw new FormatError('config.json: id2label does not give a name to each id from 0 on');
@@ -70,25 +83,33 @@ export function rotaryOf(
 ): RotaryEmbedding {
   const all = config.object('rope_parameters');
   const rope = new ModelConfig((kind !== undefined && isObject(all[kind]) ? all[kind] : all) as Json);
+  const rotaryDim = Math.trunc(headSize * (rope.numberOrNull('partial_rotary_factor') ?? 1));
+  const maxLength = config.size('max_position_embeddings');
   return new RotaryEmbedding(init, {
     headSize,
-    rotaryDim: Math.trunc(headSize * (rope.numberOrNull('partial_rotary_factor') ?? 1)),
-    maxLength: config.size('max_position_embeddings'),
+    rotaryDim,
+    maxLength,
     layout: 'halves',
     theta: rope.number('rope_theta'),
-    scaling: scalingOf(rope, config),
+    scaling: rotaryScaling(rope, rotaryDim, maxLength),
   });
 }
 
-function scalingOf(rope: ModelConfig, config: ModelConfig): RotaryScaling | null {
+/**
+ * How the settings of `rope_parameters` scale the frequencies of `rotaryDim` features, of a model for `maxLength` tokens.
+ * Throws FormatError for what a type needs and has not, or a type that is not known.
+ */
+export function rotaryScaling(rope: ModelConfig, rotaryDim: number, maxLength: number): RotaryScaling | null {
   const type = (rope.values.rope_type ?? 'default') as RotaryScaling['type'] | 'default';
-  const originalMaxLength = () =>
-    rope.numberOrNull('original_max_position_embeddings') ?? config.number('max_position_embeddings');
+  const originalMaxLength = rope.numberOrNull('original_max_position_embeddings') ?? maxLength;
+  const growth = rope.numberOrNull('factor') ?? maxLength / originalMaxLength;
   switch (type) {
     case 'default':
       return null;
     case 'linear':
       return { type, factor: rope.number('factor') };
+    case 'dynamic':
+      return { type, factor: rope.number('factor'), maxLength };
     case 'llama3':
       return {
         type,
@@ -100,27 +121,43 @@ function scalingOf(rope: ModelConfig, config: ModelConfig): RotaryScaling | null
     case 'yarn':
       return {
         type,
-        factor: rope.number('factor'),
-        originalMaxLength: originalMaxLength(),
+        factor: growth,
+        originalMaxLength,
         betaFast: rope.numberOrNull('beta_fast') ?? undefined,
         betaSlow: rope.numberOrNull('beta_slow') ?? undefined,
-        attentionFactor: yarnFactor(rope),
+        attentionFactor: yarnFactor(rope, growth),
         truncate: rope.values.truncate !== false,
       };
+    case 'longrope': {
+      const ownFactor = growth <= 1 ? 1 : Math.sqrt(1 + Math.log(growth) / Math.log(originalMaxLength));
+      return {
+        type,
+        shortDivisors: divisorsOf(rope, 'short_factor', rotaryDim / 2),
+        longDivisors: divisorsOf(rope, 'long_factor', rotaryDim / 2),
+        originalMaxLength,
+        attentionFactor: rope.numberOrNull('attention_factor') ?? ownFactor,
+      };
+    }
     default:
       throw new FormatError(
-        `config.json: rope_type is ${describeValue(type)}, expected default, linear, llama3 or yarn`,
+        `config.json: rope_type is ${describeValue(type)}, expected default, linear, dynamic, llama3, yarn or longrope`,
       );
   }
 }
 
+function divisorsOf(rope: ModelConfig, name: string, pairs: number): number[] {
+  const divisors = rope.list(name);
+  const isDivisor = (value: unknown) => typeof value === 'number' && Number.isFinite(value) && value > 0;
+  if (divisors.length === pairs && divisors.every(isDivisor)) return divisors as number[];
+  throw new FormatError(`config.json: ${name} of RoPE must be ${pairs} numbers above 0`);
+}
+
 /** YaRN's factor of tables: as it is given, or of DeepSeek's two scales, or undefined, which leaves it to the default. */
-function yarnFactor(rope: ModelConfig): number | undefined {
+function yarnFactor(rope: ModelConfig, factor: number): number | undefined {
   const given = rope.numberOrNull('attention_factor');
   if (given !== null) return given;
   const [own, all] = [rope.numberOrNull('mscale'), rope.numberOrNull('mscale_all_dim')];
   if (!own || !all) return undefined;
-  const growth = (scale: number) =>
-    rope.number('factor') <= 1 ? 1 : 0.1 * scale * Math.log(rope.number('factor')) + 1;
+  const growth = (scale: number) => (factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1);
   return growth(own) / growth(all);
 }

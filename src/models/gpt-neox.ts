@@ -41,7 +41,7 @@ export class GptNeox extends CausalModel {
         randomness: this.randomness,
       });
     this.decoder = new Stack(config.size('num_hidden_layers'), layer, norm);
-    this.head = causalHead(context, this.tokens);
+    this.head = causalHead(context, this.tokens, this.randomness);
   }
 
   protected embedTarget(ids: Tensor): Tensor {
@@ -60,7 +60,7 @@ export class GptNeox extends CausalModel {
       'decoder.layers.*.feed_forward.linear2': `${layer}.mlp.dense_4h_to_h`,
       'decoder.layers.*.norm2': `${layer}.post_attention_layernorm`,
       'decoder.norm': 'gpt_neox.final_layer_norm',
-      'head.out': headName(this.headKind),
+      'head.out': headName(this.headKind, 'classifier'),
     };
   }
 }

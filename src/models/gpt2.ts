@@ -44,7 +44,7 @@ export class Gpt2 extends CausalModel {
         randomness: this.randomness,
       });
     this.decoder = new Stack(config.size('n_layer'), layer, norm);
-    this.head = causalHead(context, this.tokens);
+    this.head = causalHead(context, this.tokens, this.randomness);
   }
 
   protected embedTarget(ids: Tensor, positions: Tensor): Tensor {
@@ -69,7 +69,7 @@ export class Gpt2 extends CausalModel {
       'decoder.layers.*.feed_forward.linear2': stored('mlp.c_proj'),
       'decoder.layers.*.norm2': `${layer}.ln_2`,
       'decoder.norm': 'transformer.ln_f',
-      'head.out': headName(this.headKind),
+      'head.out': headName(this.headKind, 'classifier'),
     };
   }
 }

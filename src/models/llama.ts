@@ -29,7 +29,7 @@ export class Llama extends CausalModel {
     this.tokens = new Embedding(init, config.size('vocab_size'), config.size('hidden_size'));
     const norm = () => this.norm(init, config);
     this.decoder = new Stack(config.size('num_hidden_layers'), this.layers(init, config, norm), norm);
-    this.head = causalHead(context, this.tokens);
+    this.head = causalHead(context, this.tokens, this.randomness);
   }
 
   protected norm(init: Initializer, config: ModelConfig): RMSNorm {

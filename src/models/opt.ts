@@ -25,7 +25,6 @@ export class Opt extends CausalModel {
   readonly positions: Embedding;
   readonly projectIn: Linear | null;
   readonly decoder: Stack;
-  readonly projectOut: Linear | null;
   readonly head: PredictionHead | null;
 
   constructor(context: FamilyContext) {
@@ -51,9 +50,14 @@ export class Opt extends CausalModel {
         randomness: this.randomness,
       });
     const hasNorm = normsFirst && !config.flag('_remove_final_layer_norm');
-    this.decoder = new Stack(config.size('num_hidden_layers'), layer, hasNorm ? norm : null);
-    this.projectOut = features === dModel ? null : new Linear(init, dModel, features, false);
-    this.head = causalHead(context, this.tokens);
+    const projection = () => new Linear(init, dModel, features, false);
+    this.decoder = new Stack(
+      config.size('num_hidden_layers'),
+      layer,
+      hasNorm ? norm : null,
+      features === dModel ? null : projection,
+    );
+    this.head = causalHead(context, this.tokens, this.randomness);
   }
 
   protected embedTarget(ids: Tensor, positionIds: Tensor): Tensor {
@@ -69,7 +73,6 @@ export class Opt extends CausalModel {
       tokens: 'model.decoder.embed_tokens',
       positions: 'model.decoder.embed_positions',
       project_in: 'model.decoder.project_in',
-      project_out: 'model.decoder.project_out',
       'decoder.layers.*.self_attn.qkv': ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`),
       'decoder.layers.*.self_attn.out_proj': `${layer}.self_attn.out_proj`,
       'decoder.layers.*.norm1': `${layer}.self_attn_layer_norm`,
@@ -77,6 +80,7 @@ export class Opt extends CausalModel {
       'decoder.layers.*.feed_forward.linear2': `${layer}.fc2`,
       'decoder.layers.*.norm2': `${layer}.final_layer_norm`,
       'decoder.norm': 'model.decoder.final_layer_norm',
+      'decoder.projection': 'model.decoder.project_out',
       'head.out': headName(this.headKind),
     };
   }

@@ -134,7 +134,8 @@ export class MultiHeadAttention extends Module {
    */
   forward(x: Tensor, batch: Sequences, cache?: LayerCache): Tensor {
     const { lengths, counts, positions, longest } = checkSequences('MultiHeadAttention', batch);
-    const { q, kv } = this.project(x, positions, longest);
+    // What is written afterwards must turn alike: the text is as long as the cache.
+    const { q, kv } = this.project(x, positions, cache ? (cache.self.shape[1] as number) : longest);
     if (cache) cacheFill(cache.self, kv, lengths);
     const packed = { lengthsQ: lengths, lengthsK: lengths };
     const sight = this.sightOf(batch);

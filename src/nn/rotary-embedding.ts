@@ -36,8 +36,22 @@ export type RotaryScaling =
       /** Whether the limits between the pairs are rounded to whole pairs. Default true. */
       readonly truncate?: boolean | undefined;
     }
-  /** A divisor for each pair, as Phi-3's `longrope` has for short and for long texts. */
-  | { readonly type: 'longrope'; readonly divisors: readonly number[]; readonly attentionFactor: number };
+  /**
+   * NTK-aware: for a text longer than `maxLength`, theta grows with its length, so that the slowest pair turns as far as
+   * with `linear`.
+   */
+  | { readonly type: 'dynamic'; readonly factor: number; readonly maxLength: number }
+  /**
+   * A divisor for each pair, one list for texts up to `originalMaxLength` and one for longer ones (Ding et al. 2024,
+   * arXiv 2402.13753). Tables are multiplied by `attentionFactor`.
+   */
+  | {
+      readonly type: 'longrope';
+      readonly shortDivisors: readonly number[];
+      readonly longDivisors: readonly number[];
+      readonly originalMaxLength: number;
+      readonly attentionFactor: number;
+    };
 
 export interface RotaryEmbeddingOptions {
   /** Features of a head. */
@@ -66,10 +80,8 @@ const kinds = {
 
 /** Turns queries and keys; one for all layers that turn alike. It has no parameters. */
 export class RotaryEmbedding extends Module {
-  readonly #tables: Tensor[] = [];
-  readonly #frequencies: Positions['frequencies'];
-  /** What cosines and sines are multiplied by. */
-  readonly #amplitude: number;
+  /** Tables of texts that turn alike, the longest last. */
+  readonly #tables = new Map<number, Tensor[]>();
   readonly #rotaryDim: number;
 
   /** Throws ArgumentError for options that make no sense. */
@@ -79,27 +91,13 @@ export class RotaryEmbedding extends Module {
   ) {
     super();
     checkInitializer('RotaryEmbedding', init);
-    const {
-      headSize,
-      rotaryDim = headSize,
-      maxLength,
-      theta = 10000,
-      scaling = null,
-    } = checkOptions('RotaryEmbedding', options, kinds);
+    const { headSize, rotaryDim = headSize, maxLength } = checkOptions('RotaryEmbedding', options, kinds);
     checkNumber('RotaryEmbedding', 'headSize', headSize, isCount, 'a positive integer');
     checkNumber('RotaryEmbedding', 'maxLength', maxLength, isCount, 'a positive integer');
     const isPart = (n: number) => isCount(n) && n % 2 === 0 && n <= headSize;
     checkNumber('RotaryEmbedding', 'rotaryDim', rotaryDim, isPart, `an even number up to headSize, ${headSize}`);
     this.#rotaryDim = rotaryDim;
-    const scaled = scaledFrequencies(rotaryDim, theta, scaling);
-    this.#frequencies = options.frequencies ?? scaled.frequencies;
-    this.#amplitude = scaled.amplitude;
-    rotations(1, rotaryDim, this.#turning); // refuses frequencies that make no sense before memory is taken
-  }
-
-  get #turning() {
-    const { layout, firstPosition } = this.options;
-    return { layout, firstPosition, frequencies: this.#frequencies };
+    this.#rotations(1, 1); // refuses frequencies that make no sense before memory is taken
   }
 
   /**
@@ -117,61 +115,85 @@ export class RotaryEmbedding extends Module {
 
   /** [at least `length`, 2 · rotaryDim]. A longer one is made where it is needed; others may use the shorter still. */
   #table(length: number): Tensor {
-    const known = this.#tables.at(-1);
+    const kind = kindOfLength(this.options.scaling ?? null, length);
+    const tables = this.#tables.get(kind) ?? [];
+    const known = tables.at(-1);
     if (known && (known.shape[0] as number) >= length) return known;
     const { maxLength } = this.options;
     const rows = Math.min(Math.max(maxLength, length), Math.max(256, 2 ** Math.ceil(Math.log2(length))));
-    const values = () => {
-      const table = rotations(rows, this.#rotaryDim, this.#turning);
-      return this.#amplitude === 1 ? table : table.map((value) => value * this.#amplitude);
-    };
-    const table = this.init.table(rows, 2 * this.#rotaryDim, values);
-    this.#tables.push(table);
+    const table = this.init.table(rows, 2 * this.#rotaryDim, () => this.#rotations(rows, length));
+    this.#tables.set(kind, [...tables, table]);
     return table;
+  }
+
+  /** The table for texts of `length`, [rows, 2 · rotaryDim]. */
+  #rotations(rows: number, length: number): Float32Array {
+    const { layout, firstPosition, theta = 10000, scaling = null } = this.options;
+    const { frequencies, amplitude } = scaledFrequencies(this.#rotaryDim, theta, scaling, length);
+    const turning = { layout, firstPosition, frequencies: this.options.frequencies ?? frequencies };
+    const table = rotations(rows, this.#rotaryDim, turning);
+    return amplitude === 1 ? table : table.map((value) => value * amplitude);
   }
 
   protected override release(): void {
     super.release();
-    for (const table of this.#tables) table.dispose();
+    for (const table of [...this.#tables.values()].flat()) table.dispose();
   }
 }
 
-/** Radians per position of each pair of `features`, scaled, and what the table is multiplied by. */
+/** The same number for lengths of texts that turn alike. */
+function kindOfLength(scaling: RotaryScaling | null, length: number): number {
+  if (scaling?.type === 'dynamic') return Math.max(length, scaling.maxLength);
+  return scaling?.type === 'longrope' && length > scaling.originalMaxLength ? 1 : 0;
+}
+
+/** Radians per position of each pair of `features`, scaled for a text of `length`, and what the table is multiplied by. */
 export function scaledFrequencies(
   features: number,
   theta: number,
   scaling: RotaryScaling | null,
+  length = 0,
 ): { frequencies: number[]; amplitude: number } {
-  const plain = Array.from({ length: features / 2 }, (_, i) => theta ** ((-2 * i) / features));
-  if (scaling === null) return { frequencies: plain, amplitude: 1 };
-  checkOneOf('RotaryEmbedding', 'scaling.type', scaling.type, ['linear', 'llama3', 'yarn', 'longrope']);
-  if (scaling.type === 'longrope') {
-    const { divisors, attentionFactor } = scaling;
-    if (divisors.length !== plain.length) {
-      const expected = `expected ${plain.length} for ${features} features`;
-      throw new ArgumentError(`RotaryEmbedding: scaling.divisors has ${divisors.length} numbers, ${expected}`);
+  const plain = (base = theta) => Array.from({ length: features / 2 }, (_, i) => base ** ((-2 * i) / features));
+  if (scaling === null) return { frequencies: plain(), amplitude: 1 };
+  const types = ['linear', 'llama3', 'yarn', 'dynamic', 'longrope'] as const;
+  checkOneOf('RotaryEmbedding', 'scaling.type', scaling.type, types);
+  const sizes = Object.entries(scaling).filter(([name]) => ['factor', 'originalMaxLength', 'maxLength'].includes(name));
+  for (const [name, size] of sizes)
+    checkNumber('RotaryEmbedding', `scaling.${name}`, size, isPositive, 'a positive number');
+  switch (scaling.type) {
+    case 'linear':
+      return { frequencies: plain().map((radians) => radians / scaling.factor), amplitude: 1 };
+    case 'dynamic': {
+      const { factor, maxLength } = scaling;
+      const growth = (factor * Math.max(length, maxLength)) / maxLength - (factor - 1);
+      return { frequencies: plain(theta * growth ** (features / (features - 2))), amplitude: 1 };
     }
-    return { frequencies: plain.map((radians, i) => radians / (divisors[i] as number)), amplitude: attentionFactor };
+    case 'longrope': {
+      const divisors = length > scaling.originalMaxLength ? scaling.longDivisors : scaling.shortDivisors;
+      if (divisors.length !== features / 2) {
+        const expected = `expected ${features / 2} for ${features} features`;
+        throw new ArgumentError(`RotaryEmbedding: scaling has ${divisors.length} divisors, ${expected}`);
+      }
+      const frequencies = plain().map((radians, i) => radians / (divisors[i] as number));
+      return { frequencies, amplitude: scaling.attentionFactor };
+    }
+    case 'llama3':
+      return { frequencies: interpolated(plain(), scaling.factor, llama3Share(scaling)), amplitude: 1 };
+    case 'yarn': {
+      const { factor, attentionFactor = yarnAmplitude(factor) } = scaling;
+      const kept = yarnShare(features, theta, scaling);
+      return { frequencies: interpolated(plain(), factor, kept), amplitude: attentionFactor };
+    }
   }
-  const { factor } = scaling;
-  checkNumber('RotaryEmbedding', 'scaling.factor', factor, isPositive, 'a positive number');
-  if (scaling.type === 'linear') return { frequencies: plain.map((radians) => radians / factor), amplitude: 1 };
-  checkNumber(
-    'RotaryEmbedding',
-    'scaling.originalMaxLength',
-    scaling.originalMaxLength,
-    isPositive,
-    'a positive number',
-  );
-  const kept = scaling.type === 'llama3' ? llama3Share(scaling) : yarnShare(features, theta, scaling);
-  return {
-    frequencies: plain.map((radians, i) => (1 - kept(radians, i)) * (radians / factor) + kept(radians, i) * radians),
-    amplitude: scaling.type === 'yarn' ? (scaling.attentionFactor ?? yarnAmplitude(factor)) : 1,
-  };
 }
 
 /** How much of a pair's speed is kept, from 0 to 1. */
 type Share = (radians: number, pair: number) => number;
+
+function interpolated(plain: readonly number[], factor: number, kept: Share): number[] {
+  return plain.map((radians, i) => (1 - kept(radians, i)) * (radians / factor) + kept(radians, i) * radians);
+}
 
 const clamp = (share: number) => Math.max(0, Math.min(1, share));
 

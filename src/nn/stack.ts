@@ -3,6 +3,7 @@ import type { Tensor } from '../core/tensor.js';
 import { cacheFill } from '../ops/kv-cache.js';
 import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
 import type { TransformerLayer } from './layer.js';
+import type { Linear } from './linear.js';
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
 import type { Sequences } from './sequences.js';
@@ -21,13 +22,21 @@ export interface StackContext {
 export class Stack extends Module {
   readonly layers: readonly TransformerLayer[];
   readonly norm: Norm | null;
+  /** To other features, at the very end (OPT). */
+  readonly projection: Linear | null;
 
-  /** `layers`: how many, 0 or more; `layer` makes number i, `norm` what comes after the last. */
-  constructor(layers: number, layer: (i: number) => TransformerLayer, norm: (() => Norm) | null) {
+  /** `layers`: how many, 0 or more; `layer` makes number i, `norm` and `projection` what comes after the last. */
+  constructor(
+    layers: number,
+    layer: (i: number) => TransformerLayer,
+    norm: (() => Norm) | null,
+    projection: (() => Linear) | null = null,
+  ) {
     super();
     checkSizes('Stack', { layers }, 0);
     this.layers = Array.from({ length: layers }, (_, i) => layer(i));
     this.norm = norm?.() ?? null;
+    this.projection = projection?.() ?? null;
   }
 
   /** `x`: float32 [N, dModel], the rows of `batch` end to end; so is the result. */
@@ -36,7 +45,7 @@ export class Stack extends Module {
       hiddenStates?.push(x);
       x = layer.forward(x, batch, { memory, cache: state?.layers[i] });
     }
-    x = this.norm?.forward(x) ?? x;
+    x = this.#end(x);
     hiddenStates?.push(x);
     return x;
   }
@@ -44,7 +53,12 @@ export class Stack extends Module {
   /** `x`: float32 [sequences, dModel], the newest token of each sequence; so is the result. */
   step(x: Tensor, state: DecoderState): Tensor {
     for (const [i, layer] of this.layers.entries()) x = layer.step(x, state.layers[i] as LayerCache, state);
-    return this.norm?.forward(x) ?? x;
+    return this.#end(x);
+  }
+
+  #end(x: Tensor): Tensor {
+    const normed = this.norm?.forward(x) ?? x;
+    return this.projection?.forward(normed) ?? normed;
   }
 
   /** Puts the memory's keys and values into the state, where every step will find them. */

@@ -45,7 +45,7 @@ function derive(type: string, all: Record<string, unknown>, given: Config): void
   if (type === 'vit') fallTo('pooler_output_size', all.hidden_size);
   if (type === 'siglip_text_model') fallTo('projection_size', all.hidden_size);
   if (type === 't5' || type === 'mt5') deriveT5(all, given);
-  if (type === 'gemma') all.hidden_act = all.hidden_activation ?? all.hidden_act; // the first files have it wrong in the latter
+  if (type === 'gemma' && all.hidden_act === 'gelu') all.hidden_act = 'gelu_pytorch_tanh'; // the first files have it wrong
   if (type === 'modernbert') all.sliding_window = Math.floor(numberIn(all, 'local_attention') / 2);
   if (type === 'qwen2' || type === 'qwen3')
     all.sliding_window = all.use_sliding_window === true ? all.sliding_window : null;
@@ -118,62 +118,4 @@ export function numberIn(config: Config, name: string): number {
   const value = config[name];
   if (typeof value === 'number' && Number.isFinite(value) && value >= 0 && value < 2 ** 31) return value;
   throw new FormatError(`config.json: ${name} is ${describeValue(value)}, expected a number from 0 to 2³¹ − 1`);
-}
-
-/**
- * The names of a classifier's labels by their ids: `id2label`, or LABEL_0, LABEL_1 … for `num_labels`, or two of them. Throws FormatError
- * for ids that do not count from 0.
- */
-export function labelsOf({ id2label, num_labels: count }: Config): string[] {
-  if (id2label == null) {
-    const labels = count ?? 2;
-    if (!(Number.isInteger(labels) && (labels as number) > 0 && (labels as number) <= 1 << 20))
-      throw new FormatError(`config.json: num_labels is ${describeValue(labels)}, expected how many there are`);
-    return Array.from({ length: labels as number }, (_, id) => `LABEL_${id}`);
-  }
-  const names = isObject(id2label) ? id2label : {};
-  const labels = Object.keys(names).map((_, id) => names[id]);
-  if (labels.length > 0 && labels.every((label) => typeof label === 'string')) return labels as string[];
-  throw new FormatError('config.json: id2label does not give a name to each id from 0 on');
-}
-
-/** An activation, by the names that the ops here have. */
-export type Activation =
-  | 'relu'
-  | 'gelu'
-  | 'gelu_tanh'
-  | 'silu'
-  | 'sigmoid'
-  | 'tanh'
-  | 'quick_gelu'
-  | 'relu2'
-  | 'identity';
-
-const activations: Readonly<Record<string, Activation>> = {
-  relu: 'relu',
-  gelu: 'gelu',
-  gelu_python: 'gelu',
-  gelu_new: 'gelu_tanh',
-  gelu_fast: 'gelu_tanh',
-  gelu_accurate: 'gelu_tanh',
-  gelu_pytorch_tanh: 'gelu_tanh',
-  gelu_python_tanh: 'gelu_tanh',
-  quick_gelu: 'quick_gelu',
-  silu: 'silu',
-  swish: 'silu',
-  sigmoid: 'sigmoid',
-  tanh: 'tanh',
-  relu2: 'relu2',
-  linear: 'identity',
-};
-
-/**
- * The activation that a name of Hugging Face's means: `gelu` is the exact one, `gelu_new`, `gelu_fast` and `gelu_pytorch_tanh` are spellings of the
- * approximation by tanh, `quick_gelu` is x·σ(1.702x), `swish` is SiLU. Throws FormatError for others.
- */
-export function activationOf(name: unknown): Activation {
-  if (typeof name === 'string' && Object.hasOwn(activations, name)) return activations[name] as Activation;
-  throw new FormatError(
-    `config.json: the activation ${describeValue(name)} is not known, expected one of ${Object.keys(activations).join(', ')}`,
-  );
 }

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { FormatError } from '../../src/core/errors.js';
-import { activationOf, type Config, completeConfig, labelsOf } from '../../src/pretrained/config.js';
+import { activationOf, labelsOf, rotaryScaling } from '../../src/models/config-values.js';
+import { type Json, ModelConfig } from '../../src/models/model-config.js';
+import { scaledFrequencies } from '../../src/nn/rotary-embedding.js';
+import { type Config, completeConfig } from '../../src/pretrained/config.js';
 import { generationSettings } from '../../src/pretrained/generation-config.js';
-import { type RopeParameters, rotaryFrequencies } from '../../src/pretrained/rope-parameters.js';
 
 interface Recorded {
   readonly cases: { name: string; given: Config; expected: Config }[];
@@ -78,11 +80,17 @@ describe('completeConfig', () => {
   });
 });
 
-describe('rotaryFrequencies', () => {
+describe('rotaryScaling', () => {
+  const frequenciesOf = (given: Json, most: number, length = 0) => {
+    const rope = new ModelConfig(given);
+    const features = Math.trunc(32 * (rope.numberOrNull('partial_rotary_factor') ?? 1));
+    return scaledFrequencies(features, rope.number('rope_theta'), rotaryScaling(rope, features, most), length);
+  };
+
   it.each(recorded.rope.map((one) => [one.name, one] as const))('gives those of transformers: %s', (_, one) => {
     const { rope_parameters: rope, max_position_embeddings: most } = completeConfig(one.given);
-    const found = rotaryFrequencies(rope as RopeParameters, 32, most as number, one.length);
-    expect(found.scale).toBeCloseTo(one.scale, 12);
+    const found = frequenciesOf(rope as Json, most as number, one.length);
+    expect(found.amplitude).toBeCloseTo(one.scale, 12);
     expect(found.frequencies.length).toBe(one.frequencies.length);
     // transformers computes them in float32: a power, and up to four roundings
     for (const [i, f] of one.frequencies.entries())
@@ -90,37 +98,34 @@ describe('rotaryFrequencies', () => {
   });
 
   it('names what is missing', () => {
-    const linear = { rope_type: 'linear', rope_theta: 10000 } as const;
-    expect(() => rotaryFrequencies(linear, 32, 64)).toThrow(/RoPE of type linear has no factor/);
-    const long = {
-      rope_type: 'longrope',
-      rope_theta: 1e4,
-      original_max_position_embeddings: 8,
-      short_factor: [1],
-    } as const;
-    expect(() => rotaryFrequencies(long, 32, 64)).toThrow(/must be 16 numbers each/);
+    const linear = { rope_type: 'linear', rope_theta: 10000 };
+    expect(() => frequenciesOf(linear, 64)).toThrow(/factor is undefined, expected a number/);
+    const long = { rope_type: 'longrope', rope_theta: 1e4, original_max_position_embeddings: 8, short_factor: [1] };
+    expect(() => frequenciesOf(long, 64)).toThrow(/short_factor of RoPE must be 16 numbers above 0/);
+    expect(() => frequenciesOf({ rope_type: 'spiral', rope_theta: 1 }, 64)).toThrow(/rope_type is "spiral", expected/);
   });
 });
 
 describe('activationOf', () => {
   it('knows the spellings of Hugging Face', () => {
     const names = ['gelu', 'gelu_new', 'gelu_pytorch_tanh', 'gelu_fast', 'quick_gelu', 'silu', 'swish', 'relu'];
-    const known = ['gelu', 'gelu_tanh', 'gelu_tanh', 'gelu_tanh', 'quick_gelu', 'silu', 'silu', 'relu'];
+    const known = ['gelu', 'gelu_tanh', 'gelu_tanh', 'gelu_tanh', 'quickGelu', 'silu', 'silu', 'relu'];
     expect(names.map(activationOf)).toEqual(known);
-    for (const name of ['mish', 'toString', undefined, 3])
-      expect(() => activationOf(name)).toThrow(/is not known, expected/);
+    for (const name of ['laplace', 'toString', undefined, 3])
+      expect(() => activationOf(name)).toThrow(/the activation is .*, expected one of/);
   });
 });
 
 describe('labelsOf', () => {
   it('reads them in the order of their ids', () => {
+    const of = (config: Json) => labelsOf(new ModelConfig(config));
     expect(
-      labelsOf({
+      of({
         id2label: { 1: 'b', 0: 'a', 10: 'k', 2: 'c', 3: 'd', 4: 'e', 5: 'f', 6: 'g', 7: 'h', 8: 'i', 9: 'j' },
       }).join(''),
     ).toBe('abcdefghijk');
-    expect(labelsOf({ num_labels: 3 })).toEqual(['LABEL_0', 'LABEL_1', 'LABEL_2']);
-    expect(labelsOf({})).toHaveLength(2);
+    expect(of({ num_labels: 3 })).toEqual(['LABEL_0', 'LABEL_1', 'LABEL_2']);
+    expect(of({})).toHaveLength(2);
     for (const config of [
       { id2label: {} },
       { id2label: { 1: 'b' } },
@@ -128,7 +133,7 @@ describe('labelsOf', () => {
       { num_labels: 0 },
       { num_labels: 1e9 },
     ])
-      expect(() => labelsOf(config)).toThrow(FormatError);
+      expect(() => of(config)).toThrow(FormatError);
   });
 });
 
