@@ -25,6 +25,7 @@ const families: Readonly<Record<string, () => Promise<Family>>> = {
   mbart: async () => (await import('./mbart.js')).MBart,
   mistral: async () => (await import('./mistral.js')).Mistral,
   mpnet: async () => (await import('./mpnet.js')).MPNet,
+  mt5: async () => (await import('./t5.js')).T5,
   olmo2: async () => (await import('./olmo2.js')).Olmo2,
   opt: async () => (await import('./opt.js')).Opt,
   phi3: async () => (await import('./phi3.js')).Phi3,
@@ -35,6 +36,7 @@ const families: Readonly<Record<string, () => Promise<Family>>> = {
   siglip_text_model: async () => (await import('./siglip.js')).Siglip,
   siglip_vision_model: async () => (await import('./siglip.js')).Siglip,
   smollm3: async () => (await import('./smollm3.js')).SmolLM3,
+  t5: async () => (await import('./t5.js')).T5,
   vit: async () => (await import('./vit.js')).Vit,
   'xlm-roberta': async () => (await import('./roberta.js')).Roberta,
 };

@@ -16,9 +16,10 @@ import { generationOptions, generationSettings } from './generation-config.js';
 import type { HubOptions } from './hub-options.js';
 import { loadModelTokenizer } from './load-tokenizer.js';
 import { type ModelFileSet, openSource } from './open-source.js';
+import { hasOwnOutput } from './own-output.js';
 import { loadProcessor, type Processor } from './processors/load-processor.js';
 import type { ModelSource } from './source.js';
-import { openWeights } from './weights.js';
+import { openWeights, type Weights } from './weights.js';
 
 /** A model with what its folder brings beside the weights. */
 export interface LoadedModel extends PretrainedModel {
@@ -60,20 +61,27 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
   const source = await openSource(from, hub);
   const json = await source.json('config.json');
   if (json.format === 'simdformer') return (await loadOwn(device, source, { head, labels })) as Model;
-  const config = new ModelConfig(completeConfig(labels ? withLabels(json, labels) : json));
-  const Family = await familyOf(config.type);
+  const values = completeConfig(labels ? withLabels(json, labels) : json);
+  const Family = await familyOf(values.model_type);
   const kind = head ?? headOf(json);
   checkOneOf('loadModel', 'head', kind, ['none', ...new Set(heads.map(([, each]) => each))]);
-  const model = new Family({ init: new Initializer(device, 0, true), config, head: kind });
+  const weights = await openWeights(source);
   try {
-    if (model.decoder !== null) model.generationConfig = await readGenerationConfig(source, config, model);
-    await readWeights(model, source, onWarning, hub.signal);
-    [model.tokenizer, model.processor] = await companions(source, config.type, onWarning);
-  } catch (error) {
-    model.dispose();
-    throw error;
+    const isUntied = values.tie_word_embeddings && (await hasOwnOutput(weights.tensors, hub.signal));
+    const config = new ModelConfig(isUntied ? { ...values, tie_word_embeddings: false } : values);
+    const model = new Family({ init: new Initializer(device, 0, true), config, head: kind });
+    try {
+      if (model.decoder !== null) model.generationConfig = await readGenerationConfig(source, config, model);
+      await readWeights(model, source.name, weights, onWarning, hub.signal);
+      [model.tokenizer, model.processor] = await companions(source, config.type, onWarning);
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+    return model.eval() as Model;
+  } finally {
+    weights.close();
   }
-  return model.eval() as Model;
 }
 
 /** A model that `Transformer.save` wrote. */
@@ -126,40 +134,36 @@ function headOf({ architectures }: { readonly architectures?: unknown }): HeadKi
 
 /** Buffers that some versions saved and that follow from the config, and a head's second bias, which nothing reads. */
 const BUFFERS =
-  /(position_ids|predictions\.(decoder\.)?bias|lm_head\.(decoder\.)?bias|rotary_emb\.inv_freq|att(entio)?n\.(masked_)?bias|relative_position_index|embed_positions\.weights)$/;
+  /(position_ids|predictions\.(decoder\.)?bias|lm_head\.(decoder\.)?bias|rotary_emb\.inv_freq|att(entio)?n\.(masked_)?bias|relative_position_index|embed_positions\.weights?)$/;
 
 async function readWeights(
   model: PretrainedModel,
-  source: ModelSource,
+  source: string,
+  { tensors }: Weights,
   onWarning: (message: string) => void,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const weights = await openWeights(source);
-  try {
-    const given = new Map(weights.tensors);
-    const found = new Map<string, SafetensorsEntry>();
-    const missing: StatePiece[] = [];
-    const shared = model.pieceNames();
-    for (const piece of model.statePieces()) {
-      const names = shared.get(piece.name) ?? [piece.name]; // a parameter that is shared may have any of its names
-      const name = names.flatMap(namesOf).find((each) => given.has(each));
-      const entry = name === undefined ? undefined : given.get(name);
-      if (entry === undefined) {
-        if (piece.tensor.requiresGrad) missing.push(piece); // what is not learnt is as it was made
-      } else {
-        checkShape(source, piece, entry);
-        found.set(piece.name, entry);
-        given.delete(name as string);
-      }
+  const given = new Map(tensors);
+  const found = new Map<string, SafetensorsEntry>();
+  const missing: StatePiece[] = [];
+  const shared = model.pieceNames();
+  for (const piece of model.statePieces()) {
+    const names = (shared.get(piece.name) ?? [piece.name]).flatMap(namesOf); // what is shared may have any of its names
+    const name = names.find((each) => given.has(each));
+    const entry = name === undefined ? undefined : given.get(name);
+    if (entry === undefined) {
+      if (piece.tensor.requiresGrad) missing.push(piece); // what is not learnt is as it was made
+      continue;
     }
-    drawMissing(model, source, missing, onWarning);
-    const aliases = model.stateDict();
-    const unused = [...given.keys()].filter((name) => !BUFFERS.test(name) && !(name in aliases));
-    if (unused.length > 0) onWarning(`${source.name} has weights that the model does not use: ${some(unused)}`);
-    await model.readState(found, signal, true);
-  } finally {
-    weights.close();
+    checkShape(source, piece, entry);
+    found.set(piece.name, entry);
+    given.delete(name as string);
   }
+  drawMissing(model, source, missing, onWarning);
+  const aliases = new Set([...shared.values()].flatMap((names) => names.flatMap(namesOf)));
+  const unused = [...given.keys()].filter((name) => !BUFFERS.test(name) && !aliases.has(name));
+  if (unused.length > 0) onWarning(`${source} has weights that the model does not use: ${some(unused)}`);
+  await model.readState(found, signal, true);
 }
 
 /** What a tensor may be called in files: with and without the prefix of the body, and by names of before. */
@@ -171,32 +175,32 @@ function namesOf(name: string): string[] {
   return [name, old].flatMap((each) => [each, each.slice(each.indexOf('.') + 1)]);
 }
 
-function checkShape(source: ModelSource, piece: StatePiece, { shape }: SafetensorsEntry): void {
+function checkShape(source: string, piece: StatePiece, { shape }: SafetensorsEntry): void {
   const expected = shapeOf(piece);
   if (sameShape(shape, expected)) return;
   throw new ShapeError(
-    `${source.name}: ${piece.name} is [${shape.join(', ')}], expected [${expected.join(', ')}] by config.json`,
+    `${source}: ${piece.name} is [${shape.join(', ')}], expected [${expected.join(', ')}] by config.json`,
   );
 }
 
 /** A head that the file has not is drawn anew, as transformers does; a body must be there. */
 function drawMissing(
   model: PretrainedModel,
-  source: ModelSource,
+  source: string,
   missing: readonly StatePiece[],
   onWarning: (message: string) => void,
 ): void {
   if (missing.length === 0) return;
   const body = missing.filter(({ path }) => !/^(head|pooler)\./.test(path));
   if (body.length > 0)
-    throw new FormatError(`${source.name} lacks weights of the model: ${some(body.map(({ name }) => name))}`);
+    throw new FormatError(`${source} lacks weights of the model: ${some(body.map(({ name }) => name))}`);
   const deviation = Number(model.config.initializer_range ?? 0.02);
   const random = new Random(0, 0);
   for (const { tensor } of missing) {
     const isMatrix = tensor.shape.length > 1;
     tensor.write(Float32Array.from({ length: tensor.size }, () => (isMatrix ? deviation * random.normal() : 0)));
   }
-  onWarning(`${source.name} has no ${some(missing.map(({ name }) => name))}: drawn anew, train before use`);
+  onWarning(`${source} has no ${some(missing.map(({ name }) => name))}: drawn anew, train before use`);
 }
 
 function some(names: readonly string[]): string {

@@ -1,0 +1,36 @@
+// Files decide whether an output projection is the embedding: what configs say of that is not always so (Flan-T5).
+
+import type { SafetensorsEntry } from '../io/safetensors.js';
+
+/** Output projections of language models, and what they are tied to: the first of these that is there. */
+const OUTPUT = /^(lm_head|proj_out)\.weight$/;
+const EMBEDDINGS = [
+  /(^|\.)shared\.weight$/,
+  /(^|\.)decoder\.embed_tokens\.weight$/,
+  /(^|\.)(embed_tokens|wte)\.weight$/,
+];
+
+/** Numbers that are compared at a time. */
+const PART = 1 << 17;
+
+/** Whether a file has an output projection that differs from the embedding, which transformers does not tie either. */
+export async function hasOwnOutput(
+  tensors: ReadonlyMap<string, SafetensorsEntry>,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const names = [...tensors.keys()];
+  const output = names.find((name) => OUTPUT.test(name));
+  const embedding = EMBEDDINGS.map((pattern) => names.find((name) => pattern.test(name))).find(
+    (name) => name !== undefined,
+  );
+  if (output === undefined || embedding === undefined) return false;
+  const [a, b] = [tensors.get(output) as SafetensorsEntry, tensors.get(embedding) as SafetensorsEntry];
+  if (a.size !== b.size) return true;
+  const others = b.stream(new Uint8Array(8 * PART), 1);
+  for await (const part of a.stream(new Uint8Array(8 * PART), 1)) {
+    signal?.throwIfAborted();
+    const other = (await others.next()).value as typeof part;
+    if (part.some((value, i) => value !== other[i])) return true;
+  }
+  return false;
+}
