@@ -47,7 +47,7 @@ export function encoderOnnx(encoder: Stack, { dModel, heads }: EncoderSizes): Ui
       [
         product(at('out'), mixed, selfAttn.outProj),
         x,
-        constant(at('norm1.weight'), norm1.weight),
+        constant(at('norm1.weight'), norm1.weight as Tensor),
         constant(at('norm1.bias'), norm1.bias as Tensor),
         constant(at('out.bias'), selfAttn.outProj.bias as Tensor),
       ],
@@ -63,7 +63,7 @@ export function encoderOnnx(encoder: Stack, { dModel, heads }: EncoderSizes): Ui
       [
         product(at('linear2'), hidden, linear2),
         normed,
-        constant(at('norm2.weight'), norm2.weight),
+        constant(at('norm2.weight'), norm2.weight as Tensor),
         constant(at('norm2.bias'), norm2.bias as Tensor),
         constant(at('linear2.bias'), linear2.bias as Tensor),
       ],

@@ -108,7 +108,8 @@ function traceNorm(norm: Norm, input: Tensor): NormTrace<Tensor> {
   const average = norm instanceof RMSNorm ? scale(means, 0) : means;
   const centred = sub(input, average);
   const variance = mean(mul(centred, centred), { axis: -1, keepDims: true });
-  return { input, mean: average, variance, weight: norm.weight, bias: norm.bias, output: norm.forward(input) };
+  const weight = norm.weight ?? input.device.full(input.shape.slice(-1), 1);
+  return { input, mean: average, variance, weight, bias: norm.bias, output: norm.forward(input) };
 }
 
 /** All tensors end to end, to be read at once, and what makes a trace of what was read. */

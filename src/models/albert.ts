@@ -65,8 +65,8 @@ export class Albert extends EncoderModel {
     return Math.trunc(Math.trunc(i / inner) / perGroup) * inner + (i % inner);
   }
 
-  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null, learnt: Tensor | null): Tensor {
-    return this.projection.forward(this.embeddings.forward(ids, positions, types, learnt));
+  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
+    return this.projection.forward(this.embeddings.forward(ids, positions, types));
   }
 
   protected override get stateNames(): StateNames {

@@ -56,8 +56,8 @@ export class Bert extends EncoderModel {
     });
   }
 
-  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null, learnt: Tensor | null): Tensor {
-    return this.embeddings.forward(ids, positions, types, learnt);
+  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
+    return this.embeddings.forward(ids, positions, types);
   }
 
   protected override get stateNames(): StateNames {
@@ -89,7 +89,11 @@ export function bertEmbeddings(
   init: Initializer,
   config: ModelConfig,
   randomness: Randomness,
-  { firstPosition = 0, types = config.numberOrNull('type_vocab_size') ?? 0 } = {},
+  {
+    firstPosition = 0,
+    paddingId = config.numberOrNull('pad_token_id'),
+    types = config.numberOrNull('type_vocab_size') ?? 0,
+  } = {},
 ): TextEmbeddings {
   return new TextEmbeddings(init, {
     vocabulary: config.size('vocab_size'),
@@ -97,6 +101,7 @@ export function bertEmbeddings(
     positions: config.size('max_position_embeddings'),
     types,
     firstPosition,
+    paddingId,
     eps: config.number('layer_norm_eps'),
     dropout: new Dropout(config.number('hidden_dropout_prob'), randomness),
   });

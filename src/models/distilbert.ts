@@ -34,6 +34,7 @@ export class DistilBert extends EncoderModel {
       vocabulary: config.size('vocab_size'),
       features: dModel,
       positions: config.size('max_position_embeddings'),
+      paddingId: config.numberOrNull('pad_token_id'),
       eps: EPS,
       dropout: dropout(),
     });
@@ -76,8 +77,8 @@ export class DistilBert extends EncoderModel {
     return super.inputNames.filter((name) => name !== 'tokenTypeIds');
   }
 
-  protected embed(ids: Tensor, positions: Tensor, _types: Tensor | null, learnt: Tensor | null): Tensor {
-    return this.embeddings.forward(ids, positions, null, learnt);
+  protected embed(ids: Tensor, positions: Tensor): Tensor {
+    return this.embeddings.forward(ids, positions, null);
   }
 
   protected override get stateNames(): StateNames {

@@ -62,8 +62,8 @@ export class Electra extends EncoderModel {
     });
   }
 
-  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null, learnt: Tensor | null): Tensor {
-    const x = this.embeddings.forward(ids, positions, types, learnt);
+  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
+    const x = this.embeddings.forward(ids, positions, types);
     return this.projection?.forward(x) ?? x;
   }
 

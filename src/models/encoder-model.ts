@@ -18,9 +18,9 @@ export abstract class EncoderModel extends PretrainedModel {
 
   /**
    * Vectors of tokens, float32 [N, hidden]. `ids`, `positions` from 0 on, and `types`, the segments, null where all are
-   * 0: int32 [N]. `learnt`: float32 [N, 1], 0 for padding, whose row of the table gets no gradient; null if there is none.
+   * 0: int32 [N].
    */
-  protected abstract embed(ids: Tensor, positions: Tensor, types: Tensor | null, learnt: Tensor | null): Tensor;
+  protected abstract embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor;
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
     return ['inputIds', 'attentionMask', 'tokenTypeIds', 'labels', 'startPositions', 'endPositions'];
@@ -34,7 +34,7 @@ export abstract class EncoderModel extends PretrainedModel {
     const types = inputs.tokenTypeIds && Int32Array.from(padded.pack('tokenTypeIds', inputs.tokenTypeIds));
     const hiddenStates: Tensor[] = [];
     const segments = types ? this.device.tensor(types) : null;
-    const x = this.embed(batch.ids, this.positionsOf(padded), segments, this.#learnt(padded));
+    const x = this.embed(batch.ids, this.positionsOf(padded), segments);
     const features = this.encoder.forward(x, padded.sequences, { hiddenStates });
     const pooled = this.pooler?.forward(features, batch);
     const output: ModelOutput = {};
@@ -45,19 +45,6 @@ export abstract class EncoderModel extends PretrainedModel {
       return output;
     }
     return { ...output, ...this.#predict(this.head, features, padded, inputs, options) };
-  }
-
-  /** The id whose vector is never learnt. */
-  protected get paddingId(): number | null {
-    return this.settings.numberOrNull('pad_token_id');
-  }
-
-  #learnt({ rows, batch }: PaddedBatch): Tensor | null {
-    const { paddingId } = this;
-    const all = rows?.map((row) => Array.from(row)) ?? [];
-    if (paddingId === null || !all.some((row) => row.includes(paddingId))) return null;
-    const marks = all.flatMap((row) => row.map((id) => (id === paddingId ? 0 : 1)));
-    return this.device.tensor(Float32Array.from(marks), [batch.total, 1]);
   }
 
   #wantsSpans({ startPositions, endPositions }: ModelInputs, { loss = true }: ForwardOptions): boolean {
@@ -104,7 +91,7 @@ export abstract class EncoderModel extends PretrainedModel {
   }
 
   protected override embedSource(ids: Tensor, positions: Tensor): Tensor {
-    return this.embed(ids, positions, null, null);
+    return this.embed(ids, positions, null);
   }
 
   /** int32 [N]: where tokens stand. */

@@ -53,6 +53,14 @@ export class ModelConfig {
     return this.#read(name, isObject, 'an object');
   }
 
+  /** What a text stands for. Throws FormatError for one that is not known. */
+  oneOf<T>(name: string, meanings: Readonly<Record<string, T>>): T {
+    const text = this.text(name);
+    if (Object.hasOwn(meanings, text)) return meanings[text] as T;
+    const known = Object.keys(meanings).join(', ');
+    throw new FormatError(`config.json: ${name} is ${describeValue(text)}, expected one of ${known}`);
+  }
+
   /** Throws FormatError if a setting is neither missing nor what alone is supported. */
   expect(name: string, supported: string | number | boolean): void {
     const value = this.values[name] ?? supported;

@@ -30,7 +30,7 @@ export class MPNet extends EncoderModel {
     const { init, config } = context;
     const { randomness } = this;
     const rows = config.size('relative_attention_num_buckets');
-    this.embeddings = bertEmbeddings(init, config, randomness, { firstPosition: PAD + 1, types: 0 });
+    this.embeddings = bertEmbeddings(init, config, randomness, { firstPosition: PAD + 1, paddingId: PAD, types: 0 });
     this.positionBias = new BucketBias(init, config.size('num_attention_heads'), BUCKETS, MAX_DISTANCE, true, rows);
     const attention = { positionBias: this.positionBias };
     const layer = () => bertLayer(init, config, randomness, attention);
@@ -44,12 +44,8 @@ export class MPNet extends EncoderModel {
     return super.inputNames.filter((name) => name !== 'tokenTypeIds');
   }
 
-  protected embed(ids: Tensor, positions: Tensor, _types: Tensor | null, learnt: Tensor | null): Tensor {
-    return this.embeddings.forward(ids, positions, null, learnt);
-  }
-
-  protected override get paddingId(): number {
-    return PAD;
+  protected embed(ids: Tensor, positions: Tensor): Tensor {
+    return this.embeddings.forward(ids, positions, null);
   }
 
   protected override positionsOf(padded: PaddedBatch): Tensor {

@@ -24,6 +24,7 @@ const families: Readonly<Record<string, () => Promise<Family>>> = {
   marian: async () => (await import('./marian.js')).Marian,
   mbart: async () => (await import('./mbart.js')).MBart,
   mistral: async () => (await import('./mistral.js')).Mistral,
+  modernbert: async () => (await import('./modernbert.js')).ModernBert,
   mpnet: async () => (await import('./mpnet.js')).MPNet,
   mt5: async () => (await import('./t5.js')).T5,
   olmo2: async () => (await import('./olmo2.js')).Olmo2,

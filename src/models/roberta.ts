@@ -39,8 +39,8 @@ export class Roberta extends EncoderModel {
     this.head = robertaHead(context, this.embeddings.tokens, dropout);
   }
 
-  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null, learnt: Tensor | null): Tensor {
-    return this.embeddings.forward(ids, positions, types, learnt);
+  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
+    return this.embeddings.forward(ids, positions, types);
   }
 
   protected override positionsOf(padded: PaddedBatch): Tensor {

@@ -5,7 +5,7 @@ import type { Initializer } from '../nn/init.js';
 import { Linear } from '../nn/linear.js';
 import { Module } from '../nn/module.js';
 import { LayerNorm } from '../nn/norm.js';
-import { add, mul, sub } from '../ops/binary.js';
+import { add } from '../ops/binary.js';
 
 export interface TextEmbeddingsParts {
   readonly vocabulary: number;
@@ -15,8 +15,10 @@ export interface TextEmbeddingsParts {
   readonly positions?: number | undefined;
   /** Segments. Default 0: they make no difference. */
   readonly types?: number | undefined;
-  /** The row of the first token's position. Default 0. */
+  /** The row of the first token's position; the one before is padding's, which is not learnt. Default 0. */
   readonly firstPosition?: number | undefined;
+  /** The id whose vector is not learnt. */
+  readonly paddingId: number | null;
   readonly eps: number;
   readonly dropout: Dropout;
 }
@@ -31,6 +33,7 @@ export class TextEmbeddings extends Module {
   readonly norm: LayerNorm;
   readonly dropout: Dropout;
   readonly #firstPosition: number;
+  readonly #paddingId: number | null;
 
   /** `outputs`: features of the result, if the sum is to be projected before the norm. */
   constructor(init: Initializer, parts: TextEmbeddingsParts, outputs = parts.features) {
@@ -44,30 +47,28 @@ export class TextEmbeddings extends Module {
     this.norm = new LayerNorm(init, outputs, parts.eps);
     this.dropout = parts.dropout;
     this.#firstPosition = firstPosition;
+    this.#paddingId = parts.paddingId;
   }
 
   /**
    * `ids`, `positions` from 0 on, and `types`, null where all are 0: int32 [N]; the result is float32 [N, outputs].
-   * `learnt`, float32 [N, 1], is 0 for tokens whose rows of the tables get no gradient, as PyTorch's of a `padding_idx`;
-   * that of the position is one of them only where positions count from behind such a row. Throws ShapeError, DTypeError.
+   * Throws ShapeError, DTypeError.
    */
-  forward(ids: Tensor, positions: Tensor, types: Tensor | null, learnt: Tensor | null = null): Tensor {
-    const [first, places] = [this.#firstPosition, this.positions];
-    const { device } = ids;
-    const positionIds = first ? add(positions, device.tensor(Int32Array.of(first))) : positions;
-    const isTogether = places !== null && (first > 0 || learnt === null);
-    let x = this.tokens.forward(ids, isTogether ? { positions: places.weight, positionIds } : {});
-    if (learnt) x = partlyLearnt(x, learnt);
-    if (places && !isTogether) x = add(x, places.forward(positionIds));
-    if (this.types) x = add(x, this.types.forward(types ?? device.zeros(ids.shape, 'int32')));
+  forward(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
+    let x = this.#placed(ids, positions);
+    if (this.types) x = add(x, this.types.forward(types ?? ids.device.zeros(ids.shape, 'int32')));
     return this.dropout.forward(this.norm.forward(this.projection?.forward(x) ?? x));
   }
-}
 
-/** The same values, [N, features]; those of rows where `learnt`, [N, 1], is 0 get no gradient, where it is 1 all of it. */
-export function partlyLearnt(x: Tensor, learnt: Tensor): Tensor {
-  const fixed = x.device.noGrad(() => mul(x, sub(x.device.full(learnt.shape, 1), learnt)));
-  return add(mul(x, learnt), fixed);
+  /** Tokens and positions. */
+  #placed(ids: Tensor, positions: Tensor): Tensor {
+    const [paddingId, first] = [this.#paddingId, this.#firstPosition];
+    if (this.positions === null) return this.tokens.forward(ids, { paddingId });
+    if (first === 0)
+      return this.tokens.forward(ids, { paddingId, positions: this.positions.weight, positionIds: positions });
+    const rows = add(positions, ids.device.tensor(Int32Array.of(first)));
+    return add(this.tokens.forward(ids, { paddingId }), this.positions.forward(rows, { paddingId: first - 1 }));
+  }
 }
 
 /** The names that BERT's checkpoints and those of its descendants have for `embeddings`. */

@@ -1,6 +1,6 @@
 import { checkOptions, checkSizes, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import type { Tensor } from '../core/tensor.js';
+import { lastOf, type Tensor } from '../core/tensor.js';
 import { type AttentionOptions, attention } from '../ops/attention.js';
 import { attentionWeights } from '../ops/attention-weights.js';
 import { mul } from '../ops/binary.js';
@@ -245,7 +245,7 @@ export class MultiHeadAttention extends Module {
 /** Each head's features, or all, as the norm has so many. */
 function normalised(x: Tensor, norm: Norm): Tensor {
   const packed = contiguous(x);
-  return norm.forward(packed.reshape(-1, norm.weight.size)).reshape(x.shape);
+  return norm.forward(packed.reshape(-1, norm.weight?.size ?? lastOf(x.shape))).reshape(x.shape);
 }
 
 /** Throws ArgumentError for options that make no attention. */

@@ -11,7 +11,7 @@ export { type Finish, type LayerContext, type LayerParts, TransformerLayer } fro
 export { LayerScale } from './layer-scale.js';
 export { Linear, TiedLinear } from './linear.js';
 export { type LoadableTensor, Module, type StateDict, type StateEntry } from './module.js';
-export { LayerNorm, type Norm, RMSNorm } from './norm.js';
+export { IdentityNorm, LayerNorm, type Norm, RMSNorm } from './norm.js';
 export { PatchEmbedding, type PatchEmbeddingOptions } from './patch-embedding.js';
 export { BucketBias, DistanceBias, PositionBias, RelativeVectors } from './position-bias.js';
 export { type Positions, resolvePositions, rotations, sinusoids } from './positions.js';

@@ -27,8 +27,8 @@ export interface LayerParts {
   /** Attention to an encoder's output. Default null: none. */
   readonly multiheadAttn?: (() => MultiHeadAttention) | null | undefined;
   readonly feedForward: () => FeedForward;
-  /** One for each sub-layer; where it stands, `wiring` says. */
-  readonly norm: () => Norm;
+  /** One for each sub-layer, by its number from 0 on; where it stands, `wiring` says. */
+  readonly norm: (subLayer: number) => Norm;
   /** Another one, between each sub-layer and the addition (Gemma 2's sandwich). Default null: none. */
   readonly finish?: (() => Finish) | null | undefined;
   /** Of each sub-layer's output, in training. Default null: none. */
@@ -85,12 +85,12 @@ export class TransformerLayer extends Module {
     this.#randomness = parts.randomness ?? { seed: 0, streams: 0 };
     this.selfAttn = parts.selfAttn();
     this.feedForward = parts.feedForward();
-    this.norm1 = parts.norm();
-    this.norm2 = parts.norm();
+    this.norm1 = parts.norm(0);
+    this.norm2 = parts.norm(1);
     this.dropout1 = dropout?.() ?? null;
     this.dropout2 = dropout?.() ?? null;
     this.multiheadAttn = multiheadAttn?.() ?? null;
-    this.norm3 = multiheadAttn && parts.norm();
+    this.norm3 = multiheadAttn && parts.norm(2);
     this.dropout3 = (multiheadAttn && dropout?.()) ?? null;
     this.finish = finish ? Array.from({ length: multiheadAttn ? 3 : 2 }, finish) : [];
   }

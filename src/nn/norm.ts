@@ -8,8 +8,8 @@ import { Module } from './module.js';
 
 /** A normalisation over the last dimension. */
 export interface Norm extends Module {
-  /** Both [features]. */
-  readonly weight: Tensor;
+  /** Both [features]; null for a norm that has none. */
+  readonly weight: Tensor | null;
   readonly bias: Tensor | null;
   /** norm(x + residual). `x` and `residual`: float32 [..., features]; so is the result. Throws ShapeError, DTypeError. */
   forward(x: Tensor, residual?: Tensor | null): Tensor;
@@ -78,5 +78,23 @@ export class RMSNorm extends Module implements Norm {
     checkShape('RMSNorm', 'residual', residual, x.shape); // add would broadcast it
     const sum = add(x, residual);
     return { sum, normed: this.forward(sum) };
+  }
+}
+
+/** Leaves its input as it is, where others would normalise what has been already (ModernBERT's first layer). */
+export class IdentityNorm extends Module implements Norm {
+  readonly weight = null;
+  readonly bias = null;
+
+  /** x + residual. As LayerNorm's. */
+  forward(x: Tensor, residual: Tensor | null = null): Tensor {
+    return residual ? this.add(x, residual).sum : x;
+  }
+
+  add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor } {
+    checkDevice('IdentityNorm', { x, residual });
+    checkShape('IdentityNorm', 'residual', residual, x.shape); // add would broadcast it
+    const sum = add(x, residual);
+    return { sum, normed: sum };
   }
 }

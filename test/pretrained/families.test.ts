@@ -13,6 +13,7 @@ import { assertClose, largest } from '../tolerance.js';
 const encoders = [
   ...['bert-mlm', 'bert-multilabel', 'bert-pooler', 'bert-qa', 'bert-regression', 'bert-sequence', 'bert-token'],
   ...['albert-mlm', 'distilbert-mlm', 'distilbert-sequence', 'electra-discriminator', 'electra-sequence', 'mpnet'],
+  ...['modernbert-mlm', 'modernbert-sequence'],
   ...['roberta-mlm', 'roberta-sequence', 'xlm-roberta-token'],
 ];
 const decoders = [

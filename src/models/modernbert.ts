@@ -1,0 +1,123 @@
+import type { Tensor } from '../core/tensor.js';
+import { MultiHeadAttention } from '../nn/attention.js';
+import { Dropout } from '../nn/dropout.js';
+import { Embedding } from '../nn/embedding.js';
+import { FeedForward } from '../nn/feed-forward.js';
+import { TransformerLayer } from '../nn/layer.js';
+import { Linear } from '../nn/linear.js';
+import { IdentityNorm, LayerNorm } from '../nn/norm.js';
+import { Stack } from '../nn/stack.js';
+import type { StateNames } from '../nn/state-names.js';
+import { activationOf, labelsOf, rotaryOf } from './config-values.js';
+import { EncoderModel } from './encoder-model.js';
+import type { ModelInputs } from './inputs.js';
+import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
+import type { FamilyContext } from './pretrained-model.js';
+
+/**
+ * ModernBERT (Warner et al. 2024, arXiv 2412.13663): pre-norm layers with rotary positions and GeGLU, most of which see a
+ * window only.
+ */
+export class ModernBert extends EncoderModel {
+  readonly tokens: Embedding;
+  readonly norm: LayerNorm;
+  readonly dropout: Dropout;
+  readonly encoder: Stack;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config } = context;
+    config.expect('sparse_prediction', false);
+    const [dModel, heads] = [config.size('hidden_size'), config.size('num_attention_heads')];
+    const norm = () => new LayerNorm(init, dModel, config.number('norm_eps'), config.flag('norm_bias'));
+    const dropout = (name: string) => new Dropout(config.number(name), this.randomness);
+    this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
+    this.norm = norm();
+    this.dropout = dropout('embedding_dropout');
+    const kinds = config.list('layer_types');
+    const headSize = config.numberOrNull('head_dim') ?? dModel / heads;
+    const rotaries = new Map(
+      [...new Set(kinds)].map((kind) => [kind, rotaryOf(init, config, { kind: `${kind}`, headSize })]),
+    );
+    const attention = (kind: unknown) =>
+      new MultiHeadAttention(init, {
+        dModel,
+        heads,
+        bias: config.flag('attention_bias'),
+        rotary: rotaries.get(kind),
+        window: kind === 'sliding_attention' ? config.number('sliding_window') + 1 : null,
+      });
+    const layer = (i: number) =>
+      new TransformerLayer({
+        selfAttn: () => attention(kinds[i]),
+        feedForward: () =>
+          new FeedForward(init, {
+            dModel,
+            dFF: config.size('intermediate_size'),
+            activation: activationOf(config.text('hidden_activation')),
+            gated: true,
+            fused: true,
+            bias: config.flag('mlp_bias'),
+            dropout: dropout('mlp_dropout'),
+          }),
+        norm: (subLayer) => (i === 0 && subLayer === 0 ? new IdentityNorm() : norm()),
+        wiring: 'pre',
+        randomness: this.randomness,
+      });
+    this.encoder = new Stack(config.size('num_hidden_layers'), layer, norm);
+    const transform = {
+      dense: () => new Linear(init, dModel, dModel, config.flag('classifier_bias')),
+      activation: activationOf(config.text('classifier_activation')),
+    };
+    const classifier = (pick: 'tokens' | 'first' | 'mean', labels = labelsOf(config).length) =>
+      new PredictionHead({
+        pick,
+        dense: transform.dense(),
+        activation: transform.activation,
+        norm: norm(),
+        dropout: dropout('classifier_dropout'),
+        out: new Linear(init, dModel, labels),
+      });
+    this.head = chooseHead(config, context.head, {
+      'masked-language-model': () =>
+        new PredictionHead({
+          pick: 'tokens',
+          dense: transform.dense(),
+          activation: transform.activation,
+          norm: norm(),
+          out: vocabularyOutput(init, this.tokens, config.flag('tie_word_embeddings'), config.flag('decoder_bias')),
+        }),
+      'sequence-classification': () => classifier(config.oneOf('classifier_pooling', POOLING)),
+      'token-classification': () => classifier('tokens'),
+      'question-answering': () => classifier('tokens', 2),
+    });
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return super.inputNames.filter((name) => name !== 'tokenTypeIds');
+  }
+
+  protected embed(ids: Tensor): Tensor {
+    const paddingId = this.settings.numberOrNull('pad_token_id');
+    return this.dropout.forward(this.norm.forward(this.tokens.forward(ids, { paddingId })));
+  }
+
+  protected override get stateNames(): StateNames {
+    const layer = 'model.layers.*';
+    return {
+      tokens: 'model.embeddings.tok_embeddings',
+      norm: 'model.embeddings.norm',
+      'encoder.layers.*.self_attn.qkv': `${layer}.attn.Wqkv`,
+      'encoder.layers.*.self_attn.out_proj': `${layer}.attn.Wo`,
+      'encoder.layers.*.norm1': `${layer}.attn_norm`,
+      'encoder.layers.*.feed_forward.linear1': `${layer}.mlp.Wi`,
+      'encoder.layers.*.feed_forward.linear2': `${layer}.mlp.Wo`,
+      'encoder.layers.*.norm2': `${layer}.mlp_norm`,
+      'encoder.norm': 'model.final_norm',
+      'head.out': this.headKind === 'masked-language-model' ? 'decoder' : 'classifier',
+    };
+  }
+}
+
+const POOLING = { cls: 'first', mean: 'mean' } as const;
