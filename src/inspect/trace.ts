@@ -9,8 +9,8 @@ import type { Trace, Traceable } from './trace-types.js';
  * Runs one sequence, or a pair of them, through a model and returns every intermediate value: see `Trace`. Takes what
  * `forward` takes, but for one sequence and without padding, and gives its results up to rounding, without dropout.
  *
- * Throws ArgumentError if the model has another number of sides, ShapeError if a sequence is empty or longer than
- * `maxLength`. An id outside the vocabulary fails the run (CommandError).
+ * Throws ArgumentError if the model has another number of sides or an id is outside the vocabulary, ShapeError if a
+ * sequence is empty or longer than `maxLength`.
  */
 export async function trace(
   model: Traceable,

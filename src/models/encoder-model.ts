@@ -2,6 +2,7 @@ import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Stack } from '../nn/stack.js';
+import { hostIds } from '../ops/host-ids.js';
 import { bceWithLogits } from '../ops/losses.js';
 import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch } from './inputs.js';
 import { answerOutput, sequenceLoss, tokenLoss } from './losses.js';
@@ -33,7 +34,7 @@ export abstract class EncoderModel extends PretrainedModel {
     const batch = padded.batch;
     const types = inputs.tokenTypeIds && Int32Array.from(padded.pack('tokenTypeIds', inputs.tokenTypeIds));
     const hiddenStates: Tensor[] = [];
-    const segments = types ? this.device.tensor(types) : null;
+    const segments = types ? hostIds(this.device, types) : null;
     const x = this.embed(batch.ids, this.positionsOf(padded), segments);
     const features = this.encoder.forward(x, padded.sequences, { hiddenStates });
     const pooled = this.pooler?.forward(features, batch);

@@ -42,8 +42,8 @@ export abstract class PretrainedModel extends Model {
 
   /**
    * Runs the model. Results are padded as the inputs are, with zeros, and belong to the caller's scope; see
-   * `ModelOutput`. Throws ArgumentError, ShapeError, DTypeError for inputs that do not fit. An id outside the vocabulary
-   * fails the run (CommandError).
+   * `ModelOutput`. Throws ArgumentError, ShapeError, DTypeError for inputs that do not fit, such as an id outside the
+   * vocabulary.
    */
   forward(inputs: ModelInputs, options: ForwardOptions = {}): ModelOutput {
     checkKnown('forward', inputs, this.inputNames);

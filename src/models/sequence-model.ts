@@ -8,6 +8,7 @@ import { inference } from '../nn/module.js';
 import { withRDrop } from '../nn/r-drop.js';
 import { packed, type TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
+import { hostIds } from '../ops/host-ids.js';
 import { unpack } from '../ops/move.js';
 import { type Encoded, Model } from './model.js';
 import { type ScoreResult, score } from './score.js';
@@ -33,7 +34,8 @@ export abstract class SequenceModel extends Model {
    * Neither the form nor the other sequences make a difference to the bits of what one gives.
    *
    * Throws ShapeError, DTypeError, and ArgumentError if a source is given to a model without an encoder, a target to
-   * one without a decoder, or one of them is missing. An id outside the vocabulary fails the run (CommandError).
+   * one without a decoder, one of them is missing, or an id is outside the vocabulary: nothing is queued then.
+   * Ids that were written to a TokenBatch's tensor since it was made fail the run (CommandError) instead.
    */
   forward(source: Tokens | null, target?: Tokens): Tensor {
     return this.device.scope(() => {
@@ -86,7 +88,7 @@ export abstract class SequenceModel extends Model {
   shift(target: Tokens, /** @internal */ op = 'shift'): TargetBatch {
     const { inputs, labels } = shiftedTargets(op, target, this.padId);
     const input = this.toBatch(`${op}: target`, packed(inputs));
-    return { input, labels: this.device.tensor(labels) };
+    return { input, labels: hostIds(this.device, labels) };
   }
 
   /**

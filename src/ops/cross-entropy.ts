@@ -13,6 +13,7 @@ import {
 } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
+import { checkHostIds } from './host-ids.js';
 import { permute } from './move.js';
 
 const reductions = ['none', 'mean', 'sum'] as const;
@@ -55,7 +56,8 @@ const kinds = {
  *
  * `logits` float32 [..., classes], or with the classes at `axis`; `targets` int32, shaped as the logits without that
  * dimension, as is the result with reduction 'none'; else it is []. The mean over no targets is NaN, as in PyTorch. A
- * target that is neither a class nor ignored fails the run (CommandError). Throws ShapeError, DTypeError, ArgumentError.
+ * target that is neither a class nor ignored is refused at once if it is one of `loss` (ArgumentError); in a tensor of one's
+ * own it fails the run (CommandError). Throws ShapeError, DTypeError, ArgumentError.
  */
 export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
   const { labelSmoothing = 0, ...rest } = checkOptions('crossEntropy', options, { ...kinds, labelSmoothing: 'any' });
@@ -86,6 +88,7 @@ function lossOf(
   checkDType(op, 'targets', targets, 'int32');
   const at = checkAxis(op, axis, given.shape);
   checkShape(op, 'targets', targets, given.shape.toSpliced(at, 1));
+  checkHostIds(op, 'targets', targets, given.shape[at] as number, ignoreIndex);
   if (weight !== null) {
     checkDType(op, 'weight', weight, 'float32');
     checkShape(op, 'weight', weight, [given.shape[at] as number]);

@@ -5,6 +5,7 @@ import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { equal, where } from './binary.js';
 import { contiguous } from './contiguous.js';
+import { checkHostIds } from './host-ids.js';
 
 export interface EmbeddingOptions {
   /** Multiplies the rows of the table: √d in "Attention Is All You Need", §3.4. Default: 1. */
@@ -27,8 +28,9 @@ const kinds = {
 /**
  * Rows of a table: `y[i] = scale · table[ids[i]] + positions[positionIds[i]]`.
  *
- * `table` is float32 [vocabulary, d], `ids` int32 of any shape; the result is float32 [...ids.shape, d]. An id outside
- * its table fails the run (CommandError) and gives a row of zeros. Gradients are added up in the order of the ids.
+ * `table` is float32 [vocabulary, d], `ids` int32 of any shape; the result is float32 [...ids.shape, d]. Gradients are
+ * added up in the order of the ids. An id outside its table is refused at once if it is one of a TokenBatch
+ * (ArgumentError); of another tensor it fails the run (CommandError), of all who use the device, and gives a row of zeros.
  *
  * Throws ShapeError, DTypeError, ArgumentError.
  */
@@ -55,6 +57,7 @@ function embeddingOf(device: Device, table: Tensor, given: Tensor, options: Embe
     checkDType('embedding', 'positionIds', positionIds, 'int32');
     checkShape('embedding', 'positionIds', positionIds, ids.shape);
   }
+  checkHostIds('embedding', 'ids', ids, tableRows);
   const y = device.empty([...ids.shape, cols]);
   const rowsAndStrides = {
     tableRows,

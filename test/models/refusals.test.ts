@@ -126,14 +126,48 @@ describe('what cannot be', () => {
       expect(act, message).toThrow(Kind);
       expect(act).toThrow(message);
     }
-    const outside = model.forward([[3, 11]], [[1]]);
-    expect(() => outside.dataSync()).toThrow(CommandError);
-    expect(
-      model
-        .forward(source, [[1]])
-        .dataSync()
-        .every(Number.isFinite),
-    ).toBe(true);
+  });
+
+  it('ids outside the vocabulary at the call, so that what others have queued on the device is not lost', async () => {
+    const device = await deviceFor(best, 1);
+    const model = build(device, {});
+    const tagger = build(device, { decoderLayers: 0 });
+    const source = [[3, 4]];
+    const others = model.forward(source, [[1]]);
+    const rows = device.tensor(Int32Array.of(3, 11), [1, 2]);
+    const packed = { ids: [3, 11], lengths: [2] };
+    const wrong: Record<string, () => unknown> = {
+      'embedding: row 1 of ids is 11, expected 0 to 10': () => model.forward([[3, 11]], [[1]]),
+      'row 1 of ids is 11': () => model.forward(rows, [[1]]),
+      'row 1 of ids is 11, ': () => model.encode(packed),
+      'row 1 of ids is 11, expected': () => model.forward(model.batch([[3, 11]]), [[1]]),
+      'embedding: row 1 of ids is 9, expected 0 to 8': () => model.loss(source, [[1, 9, 2]]),
+      'crossEntropy: row 1 of targets is 9, expected 0 to 8': () => model.loss(source, [[1, 2, 9]]),
+      'crossEntropy: row 1 of targets is 10, expected 0 to 8': () => tagger.loss(source, [[1, 10]]),
+    };
+    for (const [message, act] of Object.entries(wrong)) {
+      expect(act, message).toThrow(ArgumentError);
+      expect(act).toThrow(message);
+    }
+    expect(others.dataSync()).toEqual(model.forward(source, [[1]]).dataSync());
+    expect(others.dataSync().every(Number.isFinite)).toBe(true);
+  });
+
+  it('ids that are written later by the run, as those of a batch that was good or bad do not count then', async () => {
+    const device = await deviceFor(best, 1);
+    const model = build(device, { encoderLayers: 0 });
+    const batch = model.batch([[3, 4]]);
+    const good = model.forward(batch).dataSync();
+    batch.ids.write(Int32Array.of(3, 11));
+    expect(() => model.forward(batch).dataSync()).toThrow(CommandError);
+    const other = model.batch([[3, 11]]);
+    other.ids.write(Int32Array.of(3, 4));
+    expect(model.forward(other).dataSync()).toEqual(good);
+    const program = device.record(() => model.forward(other));
+    other.ids.write(Int32Array.of(11, 4));
+    expect(() => program.run().dataSync()).toThrow(CommandError);
+    other.ids.write(Int32Array.of(3, 4));
+    expect(program.run().dataSync()).toEqual(good);
   });
 
   it('labels that are not those of the tokens, in whatever form', async () => {

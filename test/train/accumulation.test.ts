@@ -1,7 +1,17 @@
 // Steps of several batches, between which others have their turn.
 
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { CommandError, createDevice, type Device, type FitOptions, fit } from '../../src/index.js';
+import {
+  ArgumentError,
+  CommandError,
+  createDevice,
+  type Device,
+  type FitOptions,
+  fit,
+  type Transformer,
+} from '../../src/index.js';
+import type { LossOptions, TokenRows } from '../../src/models/targets.js';
+import { embedding } from '../../src/ops/index.js';
 import { SGD } from '../../src/train/index.js';
 import { common, reversals, smallModel, weights } from './task.js';
 
@@ -19,8 +29,24 @@ beforeAll(async () => {
 
 afterAll(() => device.dispose());
 
-it('fails for the one whose batch is wrong, and leaves its weights alone', async () => {
-  const [good, bad] = [smallModel(device), smallModel(device)];
+/** The same, but for what the host cannot see: what is wrong with the batch shows only when it runs. */
+function failingInRun(model: Transformer): Transformer {
+  const loss = model.loss.bind(model);
+  return Object.assign(model, {
+    loss(source: TokenRows, target: TokenRows, settings: LossOptions) {
+      const rows = target.map((row) => Array.from(row, (id) => (id === 99 ? 3 : id)));
+      if (target.flatMap((row) => [...row]).includes(99))
+        embedding(device.zeros([4, 2]), device.tensor(new Int32Array([9])));
+      return loss(source, rows, settings);
+    },
+  });
+}
+
+it.each([
+  ['is wrong', ArgumentError, (model: Transformer) => model],
+  ['fails when it runs', CommandError, failingInRun],
+])('fails for the one whose batch %s, and leaves its weights alone', async (_, Kind, prepare) => {
+  const [good, bad] = [smallModel(device), prepare(smallModel(device))];
   const before = await weights(bad);
   let ended = false;
   const poll = async () => {
@@ -34,15 +60,13 @@ it('fails for the one whose batch is wrong, and leaves its weights alone', async
   ended = true;
   await polling;
   expect(first.status).toBe('fulfilled');
-  expect(second).toMatchObject({ status: 'rejected', reason: expect.any(CommandError) });
+  expect(second).toMatchObject({ status: 'rejected', reason: expect.any(Kind) });
   expect(await weights(bad)).toEqual(before);
   for (const wrong of [0, 2, 3]) {
-    await expect(fit(bad, batchesWith(wrong), { ...options, steps: 4 })).rejects.toThrow(CommandError);
+    await expect(fit(bad, batchesWith(wrong), { ...options, steps: 4 })).rejects.toThrow(Kind);
     expect(await weights(bad), `batch ${wrong} of 4`).toEqual(before);
   }
-  await expect(fit(bad, batchesWith(0), { ...options, steps: 4, gradientAccumulation: 2 })).rejects.toThrow(
-    CommandError,
-  );
+  await expect(fit(bad, batchesWith(0), { ...options, steps: 4, gradientAccumulation: 2 })).rejects.toThrow(Kind);
   expect(await weights(bad)).toEqual(before);
   expect(bad.parameters().some(({ grad }) => grad !== null)).toBe(false);
 });
