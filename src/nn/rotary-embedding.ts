@@ -43,7 +43,8 @@ export type RotaryScaling =
   | { readonly type: 'dynamic'; readonly factor: number; readonly maxLength: number }
   /**
    * A divisor for each pair, one list for texts up to `originalMaxLength` and one for longer ones (Ding et al. 2024,
-   * arXiv 2402.13753). Tables are multiplied by `attentionFactor`.
+   * arXiv 2402.13753). Tables are multiplied by `attentionFactor`. A batch counts as long as its longest text, and a text
+   * that is being written as long as there is room for it.
    */
   | {
       readonly type: 'longrope';

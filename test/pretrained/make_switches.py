@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Writes switches/ beside this file: tiny random decoders with settings that ../shared/reference has not, and what transformers computes.
+
+  pip install torch transformers && python3 make_switches.py && npx biome check --write .
+
+Each folder is as those of ../shared/reference: float64 arithmetic, stored as float32.
+"""
+import json
+import pathlib
+
+import torch
+import transformers
+from safetensors.torch import save_file
+
+HERE = pathlib.Path(__file__).parent / "switches"
+TIME = 9
+NEW = 5
+VOCABULARY = 19
+common = dict(vocab_size=VOCABULARY, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+base = dict(
+    common, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=10, max_position_embeddings=32, initializer_range=0.3
+)
+grouped = dict(base, num_key_value_heads=1)
+gpt2 = dict(common, n_embd=12, n_layer=2, n_head=3, n_positions=32, initializer_range=0.3)
+opt = dict(common, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, ffn_dim=10, max_position_embeddings=32, init_std=0.3)
+
+
+def rope(**settings):
+    return dict(rope_parameters=dict(rope_theta=100.0, **settings))
+
+
+CASES = {
+    "gpt2-scales": ("GPT2LMHeadModel", dict(gpt2, scale_attn_weights=False, scale_attn_by_inverse_layer_idx=True, n_inner=10, activation_function="relu")),
+    "gpt2-sequence": ("GPT2ForSequenceClassification", dict(gpt2, n_inner=10, num_labels=3)),
+    "gpt2-token": ("GPT2ForTokenClassification", dict(gpt2, n_inner=10, num_labels=3)),
+    "gpt-neox-serial": (
+        "GPTNeoXForCausalLM",
+        dict(base, use_parallel_residual=False, attention_bias=False, tie_word_embeddings=True, **rope(rope_type="linear", factor=2.0, partial_rotary_factor=0.5)),
+    ),
+    "opt-post": ("OPTForCausalLM", dict(opt, do_layer_norm_before=False, word_embed_proj_dim=8)),
+    "opt-sequence": ("OPTForSequenceClassification", dict(opt, word_embed_proj_dim=8, enable_bias=False, num_labels=3)),
+    "llama-biases": ("LlamaForCausalLM", dict(grouped, head_dim=6, attention_bias=True, mlp_bias=True, tie_word_embeddings=True)),
+    "llama-dynamic": ("LlamaForCausalLM", dict(grouped, **{**rope(rope_type="dynamic", factor=4.0), "max_position_embeddings": 6})),
+    "llama-regression": ("LlamaForSequenceClassification", dict(grouped, num_labels=1)),
+    "qwen2-windows": ("Qwen2ForCausalLM", dict(grouped, use_sliding_window=True, sliding_window=4, max_window_layers=1)),
+    "qwen3-token": ("Qwen3ForTokenClassification", dict(grouped, head_dim=6, attention_bias=True, num_labels=3)),
+    "gemma2-uncapped": (
+        "Gemma2ForCausalLM",
+        dict(grouped, head_dim=6, attn_logit_softcapping=None, final_logit_softcapping=None, attention_bias=True, sliding_window=4, query_pre_attn_scalar=10),
+    ),
+    "gemma2-sequence": ("Gemma2ForSequenceClassification", dict(grouped, head_dim=6, attn_logit_softcapping=2.0, final_logit_softcapping=1.0, sliding_window=4, num_labels=3)),
+    "phi3-longrope": (
+        "Phi3ForCausalLM",
+        dict(grouped, original_max_position_embeddings=4, sliding_window=4, **rope(rope_type="longrope", short_factor=[1.0, 1.5], long_factor=[2.0, 5.0])),
+    ),
+    "smollm3-windows": (
+        "SmolLM3ForCausalLM",
+        dict(grouped, no_rope_layers=[0, 1], use_sliding_window=True, sliding_window=4, attention_bias=True, mlp_bias=True, tie_word_embeddings=False),
+    ),
+}
+
+
+def labels_of(config, cls, ids, mask):
+    if "Sequence" in cls:
+        return torch.randn(len(ids)).double() if config.num_labels == 1 else torch.randint(0, config.num_labels, (len(ids),))
+    targets = torch.randint(0, 3, ids.shape) if "Token" in cls else ids
+    return torch.where(mask == 1, targets, -100)
+
+
+def written(model, ids):
+    greedy, beams = [], []
+    # One prompt is longer than any `original_max_position_embeddings`: those are not crossed.
+    for row in (0, 1):
+        prompt = ids[row : row + 1, :6]
+        if prompt.shape[1] + NEW > model.config.max_position_embeddings:
+            return {}
+        same = dict(attention_mask=torch.ones_like(prompt), max_new_tokens=NEW, eos_token_id=None, pad_token_id=0, do_sample=False)
+        found = model.generate(prompt, **same)
+        greedy.append(dict(prompt=prompt[0].tolist(), ids=found[0].tolist()))
+        found = model.generate(
+            prompt, num_beams=4, length_penalty=1.0, early_stopping=False, return_dict_in_generate=True, output_scores=True, **same
+        )
+        beams.append(dict(prompt=prompt[0].tolist(), ids=found.sequences[0].tolist(), score=float(found.sequences_scores[0])))
+    return dict(greedy=greedy, beam4=beams)
+
+
+for seed, (name, (cls, settings)) in enumerate(CASES.items()):
+    torch.manual_seed(seed)
+    kind = getattr(transformers, cls)
+    model = kind._from_config(kind.config_class(**settings), attn_implementation="eager").float()
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)  # biases and norms, too
+    model.tie_weights()
+    folder = HERE / name
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    model = model.double().eval()
+    ids = torch.randint(3, VOCABULARY, (2, TIME))
+    mask = torch.ones_like(ids)
+    mask[1, -2:] = 0
+    ids[mask == 0] = 0
+    inputs = dict(input_ids=ids, attention_mask=mask, labels=labels_of(model.config, cls, ids, mask))
+    output = model(**inputs, output_hidden_states=True, output_attentions=True, use_cache=False)
+    output.loss.backward()
+    tensors = dict(inputs, logits=output.logits, loss=output.loss)
+    tensors.update({f"hidden_states.{i}": state for i, state in enumerate(output.hidden_states)})
+    tensors.update({f"attentions.{i}": state for i, state in enumerate(output.attentions)})
+    tensors.update({f"grad.{key}": p.grad for key, p in model.named_parameters() if p.grad is not None})
+    stored = {key: (t.int() if t.dtype == torch.long else t.detach().float()).contiguous().clone() for key, t in tensors.items()}
+    save_file(stored, folder / "reference.safetensors")
+    generated = written(model, ids) if model.can_generate() else {}
+    (folder / "reference.json").write_text(json.dumps({"class": cls, **generated}))

@@ -1,0 +1,237 @@
+// What is tested of a checkpoint: that it gives what transformers computes for it in float64. A folder has, beside what
+// Hugging Face's has, reference.safetensors (inputs, outputs, and `grad.` gradients) and reference.json (tokens).
+import { afterAll, expect, it } from 'vitest';
+import type { Device, GenerateOptions, Tensor } from '../../src/index.js';
+import { parseSafetensors, type SafetensorsEntry } from '../../src/io/safetensors.js';
+import type { ModelInputs, ModelOutput } from '../../src/models/inputs.js';
+import type { PretrainedModel } from '../../src/models/pretrained-model.js';
+import { loadModel } from '../../src/pretrained/load-model.js';
+import { deviceFor, isas } from '../describe-op.js';
+import type { SharedFolder } from '../shared.js';
+import { assertClose, largest } from '../tolerance.js';
+
+/** How far results may be from the reference's, of the largest value of each tensor. */
+const OUTPUTS = 2e-4;
+const GRADIENTS = 1e-3;
+/** Of the largest gradient of all, for those that are zero but for rounding: keys' biases shift all scores alike. */
+const NOTHING = 1e-6;
+
+/** Inputs by transformers' names; what else a file has are results. */
+const inputNames: Readonly<Record<string, keyof ModelInputs>> = {
+  input_ids: 'inputIds',
+  attention_mask: 'attentionMask',
+  token_type_ids: 'tokenTypeIds',
+  decoder_input_ids: 'decoderInputIds',
+  decoder_attention_mask: 'decoderAttentionMask',
+  labels: 'labels',
+  start_positions: 'startPositions',
+  end_positions: 'endPositions',
+  pixel_values: 'pixelValues',
+  input_features: 'inputFeatures',
+};
+
+interface Written {
+  readonly prompt: readonly number[];
+  readonly ids: readonly number[];
+  readonly score?: number;
+}
+interface Ended {
+  readonly eos_token_id: number;
+  readonly rows: readonly Written[];
+}
+interface Generated {
+  readonly greedy?: readonly Written[];
+  readonly greedy_distinct?: readonly Written[];
+  readonly beam4?: readonly Written[];
+  readonly greedy_eos?: Ended;
+  readonly beam4_eos?: Ended;
+}
+
+/** Tokens after the prompt at most, where an end is known. */
+const END_AT = 24;
+const BEAMS = { numBeams: 4, lengthPenalty: 1, earlyStopping: false };
+
+type Reference = ReadonlyMap<string, SafetensorsEntry>;
+
+/** The plainest loops and the widest vectors; those between are tested op by op. */
+export const checkpointIsas = [...new Set([isas.at(0) as string, isas.at(-1) as string])];
+
+/** `writes`: whether tokens are compared, too. `rounding`: how many times as far off results may be. */
+export async function testCheckpoint(
+  shared: SharedFolder,
+  name: string,
+  isa: string,
+  { writes, rounding = 1 }: { writes: boolean; rounding?: number | undefined },
+): Promise<void> {
+  const [files, reference] = [await filesOf(shared, name), await referenceOf(shared, name)];
+  const models: PretrainedModel[] = [];
+  afterAll(() => {
+    for (const model of models) model.dispose();
+  });
+  const load = async (given = files) => {
+    const warnings: string[] = [];
+    const onWarning = (message: string) => warnings.push(message);
+    const model = await loadModel(await deviceFor(isa, 2), given, { onWarning });
+    models.push(model);
+    expect(warnings).toEqual([]);
+    return model;
+  };
+
+  it('gives the outputs and the gradients', async () => {
+    const model = await load();
+    const inputs = inputsOf(model.device, reference);
+    const output = model.forward(inputs, { hiddenStates: true, attentions: true });
+    await compareOutputs(output, reference, rounding);
+    output.loss?.backward();
+    if (output.loss) await compareGradients(model, reference, rounding);
+  });
+
+  const legacy = await shared.bytes(`${name}/config.legacy.json`).catch(() => null);
+  if (legacy) {
+    it('is the same with the config that versions before 5 wrote', async () => {
+      const model = await load({ ...files, 'config.json': legacy });
+      await compareOutputs(model.forward(inputsOf(model.device, reference)), reference, rounding, true);
+    });
+  }
+
+  const written = await shared.json<Generated>(`${name}/reference.json`);
+  if (!writes || !written.greedy) return;
+
+  it('writes the tokens, greedily and by beams', async () => {
+    const model = await load();
+    await compareWritten(model, written.greedy, {});
+    await compareWritten(model, written.greedy_distinct, { noRepeatNgramSize: 1 });
+    await compareWritten(model, written.beam4, BEAMS);
+    const { greedy_eos: greedy, beam4_eos: beams } = written;
+    await compareWritten(model, greedy?.rows, {}, greedy?.eos_token_id);
+    await compareWritten(model, beams?.rows, BEAMS, beams?.eos_token_id);
+  });
+}
+
+/** The files of a checkpoint, as a page has them. */
+async function filesOf(shared: SharedFolder, name: string): Promise<Record<string, Uint8Array>> {
+  const index = await shared.json<{ weight_map: Record<string, string> }>(`${name}/model.safetensors.index.json`).then(
+    ({ weight_map: map }) => ['model.safetensors.index.json', ...new Set(Object.values(map))],
+    () => ['model.safetensors'],
+  );
+  const names = ['config.json', ...index];
+  return Object.fromEntries(
+    await Promise.all(names.map(async (file) => [file, await shared.bytes(`${name}/${file}`)])),
+  );
+}
+
+async function referenceOf(shared: SharedFolder, name: string): Promise<Reference> {
+  return parseSafetensors(await shared.bytes(`${name}/reference.safetensors`)).tensors;
+}
+
+function inputsOf(device: Device, reference: Reference): ModelInputs {
+  const inputs: Record<string, unknown> = {};
+  for (const [theirs, ours] of Object.entries(inputNames)) {
+    const entry = reference.get(theirs);
+    if (entry)
+      inputs[ours] = entry.shape.length > 2 ? device.tensor(entry.data() as Float32Array, entry.shape) : rowsOf(entry);
+  }
+  return inputs;
+}
+
+/** The numbers of a vector, or the rows of a matrix. */
+function rowsOf(entry: SafetensorsEntry): number[] | number[][] {
+  const values = Array.from(entry.data() as Float32Array);
+  const [rows, columns] = entry.shape as [number, number?];
+  if (columns === undefined) return values;
+  return Array.from({ length: rows }, (_, i) => values.slice(i * columns, (i + 1) * columns));
+}
+
+/** `hidden_states.1` is `hiddenStates[1]`. */
+function resultOf(output: ModelOutput, name: string): Tensor | undefined {
+  const [property, index] = name.split('.') as [string, string?];
+  const value = output[property.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()) as keyof ModelOutput];
+  return (Array.isArray(value) ? value[Number(index)] : value) as Tensor | undefined;
+}
+
+/** Compares all that is no padding; `present`: what was asked for only. */
+async function compareOutputs(output: ModelOutput, reference: Reference, factor = 1, present = false): Promise<void> {
+  const results = [...reference.keys()].filter((name) => !(name in inputNames) && !name.startsWith('grad.'));
+  for (const name of results) {
+    const result = resultOf(output, name);
+    if (result === undefined && present) continue;
+    const expected = reference.get(name) as SafetensorsEntry;
+    expect(result?.shape, name).toEqual(expected.shape);
+    const isToken = tokensOf(name, reference);
+    const [actual, wanted] = [await (result as Tensor).data(), expected.data() as Float32Array].map((values) =>
+      values.map((value, i) => (isToken(i) ? value : 0)),
+    ) as [Float32Array, Float32Array];
+    const most = largest(wanted);
+    assertClose(name, actual, wanted, () => factor * OUTPUTS * most);
+  }
+}
+
+/** Whether an element belongs to a token, not to padding. */
+function tokensOf(name: string, reference: Reference): (i: number) => boolean {
+  const { shape } = reference.get(name) as SafetensorsEntry;
+  const isDecoder = name.startsWith('decoder_') || name.startsWith('cross_');
+  const isTwoSided = reference.has('encoder_last_hidden_state');
+  const side = isDecoder || (isTwoSided && name === 'logits') ? 'labels' : 'attention_mask';
+  const marks = reference.get(side);
+  // Attention maps are [batch, heads, queries, keys]; what is [batch, time] or [batch, time, …] has one row for each token.
+  const time = shape[shape.length === 4 ? 2 : 1];
+  const isOfTokens =
+    shape.length > 2 || /^(start|end)_logits$/.test(name) || reference.get('labels')?.shape[1] === time;
+  if (!marks || !isOfTokens || marks.shape[1] !== time || time === undefined) return () => true;
+  const values = marks.data() as Float32Array;
+  const rest = shape.slice(shape.length === 4 ? 3 : 2).reduce((size, n) => size * n, 1);
+  const ofSequence = shape.slice(1).reduce((size, n) => size * n, 1);
+  return (i) => {
+    const mark = values[Math.floor(i / ofSequence) * time + (Math.floor(i / rest) % time)] as number;
+    return side === 'labels' ? mark !== -100 : mark === 1;
+  };
+}
+
+/** Parameters whose names transformers 5 changed in memory alone: files have those of before. */
+const renamed: readonly (readonly [now: RegExp, before: string])[] = [
+  [/^vit\.layers\./, 'vit.encoder.layer.'],
+  [/^(vit|dinov2)(\..*\.attention\.)([qkv])_proj/, '$1$2attention.$3'],
+  [/^((?:vit|dinov2)\..*\.attention\.)o_proj/, '$1output.dense'],
+  [/^(vit\..*)\.mlp\.fc1/, '$1.intermediate.dense'],
+  [/^(vit\..*)\.mlp\.fc2/, '$1.output.dense'],
+  [/(\.attention\.attention\.)q\./, '$1query.'],
+  [/(\.attention\.attention\.)k\./, '$1key.'],
+  [/(\.attention\.attention\.)v\./, '$1value.'],
+];
+
+function inCheckpoint(name: string): string {
+  return renamed.reduce((result, [now, before]) => result.replace(now, before), name);
+}
+
+async function compareGradients(model: PretrainedModel, reference: Reference, factor = 1): Promise<void> {
+  const gradients = model.gradientDict();
+  const wanted = [...reference].filter(([name]) => name.startsWith('grad.'));
+  const most = Math.max(...wanted.map(([, entry]) => largest(entry.data() as Float32Array)));
+  for (const [name, entry] of wanted) {
+    const gradient = gradients[inCheckpoint(name.slice('grad.'.length))];
+    expect(gradient?.shape, name).toEqual(entry.shape);
+    const expected = entry.data() as Float32Array;
+    const allowed = factor * GRADIENTS * largest(expected) + NOTHING * most;
+    assertClose(name, (await gradient?.data()) as Float32Array, expected, () => allowed);
+  }
+}
+
+/** Compares what is written after prompts; `end` ends a sequence and is the last token of what transformers gives. */
+async function compareWritten(
+  model: PretrainedModel,
+  expected: readonly Written[] | undefined,
+  options: GenerateOptions,
+  end?: number,
+): Promise<void> {
+  if (expected === undefined) return;
+  // An encoder-decoder's rows begin with the start token, a decoder's with the prompt.
+  const tails = expected.map(({ prompt, ids }) => ids.slice(model.encoder ? 1 : prompt.length));
+  const maxNewTokens = end === undefined ? (tails[0] as readonly number[]).length : model.encoder ? 16 : END_AT;
+  const stopTokens = end === undefined ? [] : [end];
+  const prompts = expected.map(({ prompt }) => prompt);
+  const { sequences, scores } = await model.generate(prompts, { ...options, maxNewTokens, stopTokens });
+  expect(sequences, JSON.stringify(options)).toEqual(tails.map((ids) => ids.filter((id) => id !== end)));
+  const wanted = expected.map(({ score }) => score);
+  if (wanted.every((score) => score !== undefined))
+    assertClose('scores', scores, wanted as number[], (i) => OUTPUTS * Math.abs(wanted[i] as number));
+}
