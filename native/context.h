@@ -45,9 +45,7 @@ class Context {
   // Reports that data in the heap cannot be right (an id outside the vocabulary, a negative length). The command goes
   // on, without touching memory that is not its own; the run ends with the first such reason, and with the number that
   // was given where one from 0 to below `limit` was expected. To be called in a chunk.
-  void fail(const char* reason, int64_t given = 0, int64_t limit = -1) const {
-    report(reason, -1, given, limit);
-  }
+  void fail(const char* reason, int64_t given = 0, int64_t limit = -1) const { report(reason, -1, given, limit); }
   // The same of an integer that an operand has in a row, such as an id outside the vocabulary.
   void failAt(const char* operand, uint64_t row, int64_t given, int64_t limit) const {
     report(operand, static_cast<int64_t>(row), given, limit);
