@@ -48,6 +48,11 @@ export abstract class EncoderModel extends PretrainedModel {
     return { ...output, ...this.#predict(this.head, features, padded, inputs, options) };
   }
 
+  /** Of classes of sequences, logits [B, labels]. */
+  protected sequenceLoss(logits: Tensor, labels: NonNullable<ModelInputs['labels']>): Tensor {
+    return sequenceLoss(logits, labels, this.settings);
+  }
+
   #wantsSpans({ startPositions, endPositions }: ModelInputs, { loss = true }: ForwardOptions): boolean {
     return this.headKind === 'question-answering' && loss && startPositions !== undefined && endPositions !== undefined;
   }
@@ -68,7 +73,7 @@ export abstract class EncoderModel extends PretrainedModel {
         return answerOutput(logits, padded, inputs, wanted);
       case 'sequence-classification': {
         const output: ModelOutput = { logits };
-        if (wanted && labels) output.loss = sequenceLoss(logits, labels, this.settings);
+        if (wanted && labels) output.loss = this.sequenceLoss(logits, labels);
         return output;
       }
       case 'discriminator': {

@@ -12,6 +12,8 @@ const families: Readonly<Record<string, () => Promise<Family>>> = {
   clip_text_model: async () => (await import('./clip.js')).Clip,
   clip_vision_model: async () => (await import('./clip.js')).Clip,
   dinov2: async () => (await import('./dinov2.js')).Dinov2,
+  deberta: async () => (await import('./deberta.js')).Deberta,
+  'deberta-v2': async () => (await import('./deberta.js')).DebertaV2,
   distilbert: async () => (await import('./distilbert.js')).DistilBert,
   electra: async () => (await import('./electra.js')).Electra,
   gemma2: async () => (await import('./gemma.js')).Gemma2,

@@ -65,7 +65,7 @@ const kinds = {
 };
 
 /** Who attends to whom. */
-type Which = Pick<AttentionOptions, 'causal' | 'window' | 'lengthsQ' | 'lengthsK' | 'mask'>;
+type Which = Pick<AttentionOptions, 'causal' | 'window' | 'lengthsQ' | 'lengthsK' | 'mask' | 'bias'>;
 
 /** Multi-head attention (Vaswani et al. 2017, 3.2.2) over packed sequences. State dicts have PyTorch's names. */
 export class MultiHeadAttention extends Module {
@@ -139,15 +139,20 @@ export class MultiHeadAttention extends Module {
     if (cache) cacheFill(cache.self, kv, lengths);
     const packed = { lengthsQ: lengths, lengthsK: lengths };
     const sight = this.sightOf(batch);
-    if (sight === null) return this.#attend(q, kv, { ...this.#sees, ...packed }, [counts, counts]);
-    const queries = sight.sighted ? mul(q, sight.sighted) : q;
-    return this.#attend(
-      queries,
-      kv,
-      { causal: this.causal, mask: sight.mask, ...packed },
-      [counts, counts],
-      sight.tokens,
-    );
+    if (sight === null) {
+      const bias = this.scoreBias(q, kv, batch);
+      return this.#attend(q, kv, { ...this.#sees, bias, ...packed }, [counts, counts]);
+    }
+    const { mask, sighted, tokens } = sight;
+    const queries = sighted ? mul(q, sighted) : q;
+    const given = this.scoreBias(queries, kv, batch);
+    const bias = given && sighted ? mul(given, sighted.reshape(tokens.shape)) : given;
+    return this.#attend(queries, kv, { causal: this.causal, mask, bias, ...packed }, [counts, counts], tokens);
+  }
+
+  /** What is added to scores, [B, heads, T, T], of `q` [N, heads·d] and `kv`, keys and values; null if nothing. */
+  protected scoreBias(_q: Tensor, _kv: Tensor, _batch: Sequences): Tensor | null {
+    return null;
   }
 
   /** Who sees whom where padding is computed, too. */

@@ -36,7 +36,8 @@ export function activationKind(device: Device, activation: Activation): number {
   return device.constant(`activation.${activation}`);
 }
 
-function activate(op: string, x: Tensor, activation: Activation): Tensor {
+/** @internal The activation of that name. */
+export function activate(op: string, x: Tensor, activation: Activation): Tensor {
   const device = checkDevice(op, { x });
   checkDType(op, 'x', x, 'float32');
   const kind = activationKind(device, activation);

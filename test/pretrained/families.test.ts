@@ -7,7 +7,7 @@ import { checkpointIsas, testCheckpoint } from './reference.js';
 const encoders = [
   ...['bert-mlm', 'bert-multilabel', 'bert-pooler', 'bert-qa', 'bert-regression', 'bert-sequence', 'bert-token'],
   ...['albert-mlm', 'distilbert-mlm', 'distilbert-sequence', 'electra-discriminator', 'electra-sequence', 'mpnet'],
-  ...['modernbert-mlm', 'modernbert-sequence'],
+  ...['deberta-v2-sequence', 'modernbert-mlm', 'modernbert-sequence'],
   ...['roberta-mlm', 'roberta-sequence', 'xlm-roberta-token'],
 ];
 const decoders = [

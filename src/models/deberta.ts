@@ -1,0 +1,315 @@
+import { FormatError } from '../core/errors.js';
+import { Tensor } from '../core/tensor.js';
+import { MultiHeadAttention } from '../nn/attention.js';
+import { Conv1d } from '../nn/conv.js';
+import { BiasedDisentangledAttention, DisentangledAttention, DistanceVectors } from '../nn/disentangled-attention.js';
+import { Dropout } from '../nn/dropout.js';
+import { FeedForward } from '../nn/feed-forward.js';
+import { type LayerContext, type LayerParts, TransformerLayer } from '../nn/layer.js';
+import { Linear } from '../nn/linear.js';
+import { Module } from '../nn/module.js';
+import { LayerNorm } from '../nn/norm.js';
+import type { Sequences } from '../nn/sequences.js';
+import { Stack } from '../nn/stack.js';
+import type { StateNames } from '../nn/state-names.js';
+import { type Activation, activate } from '../ops/activation.js';
+import { mul, scale } from '../ops/binary.js';
+import { pack, unpack } from '../ops/move.js';
+import { sum } from '../ops/reduce.js';
+import { logSoftmax } from '../ops/softmax.js';
+import { bertLayerNames } from './bert.js';
+import { activationOf, labelsOf } from './config-values.js';
+import { EncoderModel } from './encoder-model.js';
+import { type ModelInputs, perSequence } from './inputs.js';
+import { IGNORED, tokenLoss } from './losses.js';
+import type { ModelConfig } from './model-config.js';
+import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
+import type { FamilyContext, HeadKind } from './pretrained-model.js';
+import { embeddingNames, TextEmbeddings } from './text-embeddings.js';
+
+/** DeBERTa-v2 and v3 (He et al. 2020 and 2021, arXiv 2006.03654, 2111.09543): attention by content and by distance apart. */
+export class DebertaV2 extends EncoderModel {
+  readonly embeddings: TextEmbeddings;
+  readonly distances: DistanceVectors | null;
+  readonly encoder: Stack;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config } = context;
+    const dModel = config.size('hidden_size');
+    const norm = (features = dModel) => new LayerNorm(init, features, config.number('layer_norm_eps'));
+    const dropout = (name = 'hidden_dropout_prob') => new Dropout(config.number(name), this.randomness);
+    const embedding = config.numberOrNull('embedding_size') ?? dModel;
+    this.embeddings = new TextEmbeddings(
+      init,
+      {
+        vocabulary: config.size('vocab_size'),
+        features: embedding,
+        positions: config.flag('position_biased_input') ? config.size('max_position_embeddings') : 0,
+        types: config.number('type_vocab_size'),
+        paddingId: config.numberOrNull('pad_token_id'),
+        eps: config.number('layer_norm_eps'),
+        dropout: dropout(),
+      },
+      dModel,
+    );
+    this.distances = config.flag('relative_attention') ? this.distancesOf(context, norm, dropout()) : null;
+    const parts: LayerParts = {
+      selfAttn: () => this.attention(context),
+      feedForward: () =>
+        new FeedForward(init, {
+          dModel,
+          dFF: config.size('intermediate_size'),
+          activation: activationOf(config.text('hidden_act')),
+        }),
+      norm: () => norm(),
+      dropout,
+      wiring: 'post',
+      randomness: this.randomness,
+    };
+    const beside = () => this.convolution(context, norm(), dropout());
+    const layer = (i: number) => (i === 0 ? new FirstLayer(parts, beside()) : new TransformerLayer(parts));
+    this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
+    const labels = () => new Linear(init, dModel, labelsOf(config).length);
+    const legacy = config.values.legacy !== false;
+    const narrow = legacy ? embedding : dModel;
+    this.head = chooseHead(config, context.head, {
+      'masked-language-model': () =>
+        new PredictionHead({
+          pick: 'tokens',
+          dense: new Linear(init, dModel, narrow),
+          activation: activationOf(config.text('hidden_act')),
+          norm: norm(narrow),
+          out: vocabularyOutput(init, this.embeddings.tokens, !legacy || config.flag('tie_word_embeddings'), true),
+        }),
+      'sequence-classification': () =>
+        new PredictionHead({
+          pick: 'first',
+          inputDropout: dropout('pooler_dropout'),
+          dense: new Linear(init, dModel, dModel),
+          activation: activationOf(config.text('pooler_hidden_act')),
+          dropout: new Dropout(
+            config.numberOrNull('cls_dropout') ?? config.number('hidden_dropout_prob'),
+            this.randomness,
+          ),
+          out: labels(),
+        }),
+      'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropout(), out: labels() }),
+      'question-answering': () => new PredictionHead({ pick: 'tokens', out: new Linear(init, dModel, 2) }),
+    });
+  }
+
+  protected distancesOf({ init, config }: FamilyContext, norm: () => LayerNorm, dropout: Dropout): DistanceVectors {
+    const maxDistance = longestDistance(config);
+    const buckets = config.number('position_buckets');
+    const isNormed = config
+      .text('norm_rel_ebd')
+      .toLowerCase()
+      .split('|')
+      .map((part) => part.trim())
+      .includes('layer_norm');
+    const span = buckets > 0 ? buckets : maxDistance;
+    const dModel = config.size('hidden_size');
+    return new DistanceVectors(init, dModel, span, buckets > 0 ? maxDistance : null, {
+      norm: isNormed ? norm() : null,
+      dropout,
+    });
+  }
+
+  protected attention({ init, config }: FamilyContext): MultiHeadAttention {
+    const { distances } = this;
+    const options = attentionOptions(config);
+    if (distances === null) return new MultiHeadAttention(init, options.plain);
+    const shared = config.flag('share_att_key');
+    return new DisentangledAttention(init, {
+      ...options.plain,
+      ...options.terms,
+      distances,
+      shared,
+      positionKeyBias: true,
+    });
+  }
+
+  /** What stands beside the first layer. */
+  protected convolution({ init, config }: FamilyContext, norm: LayerNorm, dropout: Dropout): Convolution | null {
+    const kernel = config.number('conv_kernel_size');
+    if (kernel === 0) return null;
+    if (kernel % 2 === 0) throw new FormatError(`config.json: conv_kernel_size is ${kernel}, expected an odd number`);
+    const groups = config.numberOrNull('conv_groups') ?? 1;
+    const options = { padding: (kernel - 1) / 2, groups, channelsLast: true };
+    const dModel = config.size('hidden_size');
+    const conv = new Conv1d(init, dModel, dModel, kernel, options);
+    return new Convolution(conv, norm, dropout, activationOf(config.text('conv_act')));
+  }
+
+  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
+    return this.embeddings.forward(ids, positions, types);
+  }
+
+  /** Rows of labels are shares of classes, where the config does not say otherwise; classes below 0 are not learnt. */
+  protected override sequenceLoss(logits: Tensor, labels: NonNullable<ModelInputs['labels']>): Tensor {
+    const [batch, classes] = logits.shape as [number, number];
+    if (this.config.problem_type != null || classes === 1) return super.sequenceLoss(logits, labels);
+    const isMatrix = labels instanceof Tensor ? labels.shape.length === 2 : Array.isArray(labels[0]);
+    if (!isMatrix)
+      return tokenLoss(
+        logits,
+        perSequence('labels', labels, batch).map((label) => (label < 0 ? IGNORED : label)),
+      );
+    const shares = labels instanceof Tensor ? labels : logits.device.tensor(labels as readonly number[][]);
+    return scale(sum(mul(logSoftmax(logits), shares)), -1 / batch);
+  }
+
+  protected override get stateNames(): StateNames {
+    const rows = 'deberta.encoder.rel_embeddings';
+    const layer = 'deberta.encoder.layer.*';
+    const attention = `${layer}.attention.self`;
+    return {
+      ...headNames(this.headKind, this.settings),
+      ...embeddingNames('deberta.embeddings'),
+      'distances.norm': 'deberta.encoder.LayerNorm',
+      distances: rows,
+      'encoder.layers.*.self_attn.distances.norm': 'deberta.encoder.LayerNorm',
+      'encoder.layers.*.self_attn.distances': rows,
+      'encoder.layers.0.convolution.conv': 'deberta.encoder.conv.conv',
+      'encoder.layers.0.convolution.norm': 'deberta.encoder.conv.LayerNorm',
+      ...bertLayerNames(layer),
+      ...this.attentionNames(attention), // instead of BERT's
+    };
+  }
+
+  protected attentionNames(attention: string): StateNames {
+    return {
+      'encoder.layers.*.self_attn.qkv': ['query', 'key', 'value'].map((name) => `${attention}.${name}_proj`),
+      'encoder.layers.*.self_attn.position_key': `${attention}.pos_key_proj`,
+      'encoder.layers.*.self_attn.position_query': `${attention}.pos_query_proj`,
+    };
+  }
+}
+
+/** DeBERTa (He et al. 2020, arXiv 2006.03654): a distance has a row of its own, and keys have no bias. */
+export class Deberta extends DebertaV2 {
+  protected override distancesOf(
+    { init, config }: FamilyContext,
+    norm: () => LayerNorm,
+    dropout: Dropout,
+  ): DistanceVectors {
+    config.expect('talking_head', false);
+    const isNormed = `${config.values.norm_rel_ebd ?? 'none'}`.toLowerCase().includes('layer_norm');
+    return new DistanceVectors(init, config.size('hidden_size'), longestDistance(config), null, {
+      norm: isNormed ? norm() : null,
+      dropout,
+    });
+  }
+
+  protected override attention({ init, config }: FamilyContext): MultiHeadAttention {
+    const { distances } = this;
+    if (distances === null)
+      throw new FormatError('config.json: relative_attention is false, expected true: nothing else is supported');
+    const { plain, terms } = attentionOptions(config);
+    return new BiasedDisentangledAttention(init, {
+      ...plain,
+      ...terms,
+      distances,
+      shared: false,
+      positionKeyBias: false,
+    });
+  }
+
+  protected override convolution(): null {
+    return null;
+  }
+
+  protected override attentionNames(attention: string): StateNames {
+    return {
+      'encoder.layers.*.self_attn.qkv': {
+        name: `${attention}.in_proj`,
+        perHead: this.settings.size('num_attention_heads'),
+      },
+      'encoder.layers.*.self_attn.q_bias': `${attention}.q_bias`,
+      'encoder.layers.*.self_attn.v_bias': `${attention}.v_bias`,
+      'encoder.layers.*.self_attn.position_key': `${attention}.pos_proj`,
+      'encoder.layers.*.self_attn.position_query': `${attention}.pos_q_proj`,
+    };
+  }
+}
+
+function longestDistance(config: ModelConfig): number {
+  const given = config.number('max_relative_positions');
+  return given < 1 ? config.size('max_position_embeddings') : given;
+}
+
+function attentionOptions(config: ModelConfig) {
+  const kinds = config.values.pos_att_type == null ? [] : config.list('pos_att_type');
+  const [contentToPosition, positionToContent] = [kinds.includes('c2p'), kinds.includes('p2c')];
+  const [dModel, heads] = [config.size('hidden_size'), config.size('num_attention_heads')];
+  const terms = 1 + Number(contentToPosition) + Number(positionToContent);
+  return {
+    plain: { dModel, heads, scale: 1 / Math.sqrt((dModel / heads) * terms) },
+    terms: { contentToPosition, positionToContent },
+  };
+}
+
+function headNames(kind: HeadKind, config: ModelConfig): StateNames {
+  switch (kind) {
+    case 'masked-language-model': {
+      if (config.values.legacy === false) {
+        const head = 'lm_predictions.lm_head';
+        return { 'head.dense': `${head}.dense`, 'head.norm': `${head}.LayerNorm`, 'head.out.bias': `${head}.bias` };
+      }
+      const head = 'cls.predictions';
+      return {
+        'head.dense': `${head}.transform.dense`,
+        'head.norm': `${head}.transform.LayerNorm`,
+        'head.out.bias': config.flag('tie_word_embeddings') ? `${head}.bias` : `${head}.decoder.bias`,
+        'head.out': `${head}.decoder`,
+      };
+    }
+    case 'question-answering':
+      return { 'head.out': 'qa_outputs' };
+    default:
+      return { 'head.dense': 'pooler.dense', 'head.out': 'classifier' };
+  }
+}
+
+/** norm(y + activation(convolution of x)), of which padding is zero. */
+class Convolution extends Module {
+  constructor(
+    readonly conv: Conv1d,
+    readonly norm: LayerNorm,
+    readonly dropout: Dropout,
+    private readonly activation: Activation,
+  ) {
+    super();
+  }
+
+  forward(x: Tensor, y: Tensor, batch: Sequences): Tensor {
+    const { lengths, longest, total } = batch;
+    const convolved = pack(this.conv.forward(unpack(x, lengths, longest)), lengths, total);
+    const branch = activate('Convolution', this.dropout.forward(tokensOf(convolved, batch)), this.activation);
+    return tokensOf(this.norm.forward(branch, y), batch);
+  }
+}
+
+/** The layer that reads the embeddings, which are zero at padding, with a convolution beside it if there is one. */
+class FirstLayer extends TransformerLayer {
+  constructor(
+    parts: LayerParts,
+    readonly convolution: Convolution | null,
+  ) {
+    super(parts);
+  }
+
+  override forward(x: Tensor, batch: Sequences, context?: LayerContext): Tensor {
+    const input = tokensOf(x, batch);
+    const y = super.forward(input, batch, context);
+    return this.convolution?.forward(input, y, batch) ?? y;
+  }
+}
+
+/** Rows of tokens as they are, those of padding zero. */
+function tokensOf(x: Tensor, { isToken }: Sequences): Tensor {
+  if (isToken === null) return x;
+  return mul(x, x.device.tensor(Float32Array.from(isToken.flat(), Number), [x.shape[0] as number, 1]));
+}

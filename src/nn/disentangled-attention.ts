@@ -1,0 +1,160 @@
+import type { Tensor } from '../core/tensor.js';
+import { add, scale } from '../ops/binary.js';
+import { contiguous } from '../ops/contiguous.js';
+import { matmul } from '../ops/matmul.js';
+import { concat, gather, permute, unpack } from '../ops/move.js';
+import { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
+import type { Dropout } from './dropout.js';
+import type { Initializer } from './init.js';
+import { Linear } from './linear.js';
+import { Module } from './module.js';
+import type { Norm } from './norm.js';
+import { type PaddingSight, paddingSight } from './padding.js';
+import type { Sequences } from './sequences.js';
+
+/** Trained vectors of distances, which attentions project to keys and queries of their own. */
+export class DistanceVectors extends Module {
+  /** [2·span, features]: for the distances −span … span − 1 from key to query; beyond them as at them. */
+  readonly weight: Tensor;
+  readonly norm: Norm | null;
+  readonly dropout: Dropout | null;
+
+  /**
+   * `maxDistance`: with it, distances beyond half of the span share buckets, which grow with the distance up to that one
+   * (He et al. 2021, arXiv 2111.09543, after T5); null: each has a row of its own.
+   */
+  constructor(
+    init: Initializer,
+    features: number,
+    readonly span: number,
+    private readonly maxDistance: number | null,
+    { norm = null, dropout = null }: { norm?: Norm | null; dropout?: Dropout | null } = {},
+  ) {
+    super();
+    this.weight = init.normal([2 * span, features], 0.02);
+    this.norm = norm;
+    this.dropout = dropout;
+  }
+
+  /** [2·span, features], as attentions read it. */
+  table(): Tensor {
+    const normed = this.norm?.forward(this.weight) ?? this.weight;
+    return this.dropout?.forward(normed) ?? normed;
+  }
+
+  /** The row of a distance, the query's place less the key's. */
+  rowOf(distance: number): number {
+    const bucket = this.maxDistance === null ? distance : logBucket(distance, this.span, this.maxDistance);
+    return Math.min(2 * this.span - 1, Math.max(0, bucket + this.span));
+  }
+}
+
+/** DeBERTa's buckets, rounded to float32 where the reference implementation is. */
+function logBucket(distance: number, span: number, maxDistance: number): number {
+  const middle = Math.trunc(span / 2);
+  const length = Math.abs(distance);
+  if (length <= middle) return distance;
+  const { fround, log } = Math;
+  const whole = fround(log(fround((maxDistance - 1) / middle)));
+  const share = fround(fround(fround(log(fround(length / middle))) / whole) * (middle - 1));
+  return Math.sign(distance) * (Math.ceil(share) + middle);
+}
+
+export interface DisentangledOptions extends MultiHeadOptions {
+  /** Vectors of distances, shared by layers. */
+  readonly distances: DistanceVectors;
+  /** Whether scores have a term of the query's content and the distance, and of the key's content and the distance. */
+  readonly contentToPosition: boolean;
+  readonly positionToContent: boolean;
+  /** Whether distances are projected as tokens are, instead of by matrices of their own. */
+  readonly shared: boolean;
+  /** Whether the own projection to keys adds a bias. */
+  readonly positionKeyBias: boolean;
+}
+
+/** Attention by content and by distance apart (DeBERTa, He et al. 2020, arXiv 2006.03654). */
+export class DisentangledAttention extends MultiHeadAttention {
+  readonly distances: DistanceVectors;
+  /** From vectors of distances to keys, and to queries; null where there is no such term or it is shared. */
+  readonly positionKey: Linear | null;
+  readonly positionQuery: Linear | null;
+  readonly #terms: { readonly contentToPosition: boolean; readonly positionToContent: boolean };
+
+  constructor(init: Initializer, options: DisentangledOptions) {
+    const { distances, contentToPosition, positionToContent, shared, positionKeyBias, ...rest } = options;
+    super(init, rest);
+    const width = this.heads * this.headSize;
+    const own = (bias: boolean) => new Linear(init, rest.dModel, width, bias);
+    this.distances = distances;
+    this.positionKey = contentToPosition && !shared ? own(positionKeyBias) : null;
+    this.positionQuery = positionToContent && !shared ? own(true) : null;
+    this.#terms = { contentToPosition, positionToContent };
+  }
+
+  /** As in DeBERTa, padding sees nothing. */
+  protected override sightOf(batch: Sequences): PaddingSight | null {
+    return paddingSight(batch, this.window, true);
+  }
+
+  protected override scoreBias(q: Tensor, kv: Tensor, batch: Sequences): Tensor | null {
+    const { contentToPosition, positionToContent } = this.#terms;
+    if (!contentToPosition && !positionToContent) return null;
+    const table = this.distances.table();
+    const terms: Tensor[] = [];
+    if (contentToPosition) {
+      const keys = this.positionKey?.forward(table) ?? this.qkv.part(table, 1, 2);
+      terms.push(this.#term(q, keys, batch, (query) => query));
+    }
+    if (positionToContent) {
+      const queries = this.positionQuery?.forward(table) ?? this.qkv.part(table, 0, 1);
+      const content = kv.columns(0, this.heads * this.headSize);
+      terms.push(this.#term(content, queries, batch, (_, key) => key));
+    }
+    return scale(terms.reduce(add), this.scale);
+  }
+
+  /**
+   * [B, heads, T, T]: the products of `content`, [N, heads·d], with `positions`, [2·span, heads·d]: of the row that `of`
+   * says with that of the distance from key to query.
+   */
+  #term(
+    content: Tensor,
+    positions: Tensor,
+    { lengths, longest, size }: Sequences,
+    of: (query: number, key: number) => number,
+  ): Tensor {
+    const { heads, headSize, distances } = this;
+    const rows = 2 * distances.span;
+    const padded = unpack(contiguous(content), lengths, longest).reshape(size, longest, heads, headSize);
+    const byHead = permute(contiguous(positions).reshape(rows, heads, headSize), [1, 0, 2]);
+    const products = matmul(permute(padded, [0, 2, 1, 3]), byHead, { transposeB: true });
+    const places = new Int32Array(longest * longest);
+    for (let query = 0; query < longest; query++)
+      for (let key = 0; key < longest; key++)
+        places[query * longest + key] = of(query, key) * rows + distances.rowOf(query - key);
+    const flat = permute(products, [2, 3, 0, 1]).reshape(longest * rows, size * heads);
+    const picked = gather(flat, content.device.tensor(places)).reshape(longest, longest, size, heads);
+    return permute(picked, [2, 3, 0, 1]);
+  }
+}
+
+/** The same with biases of queries and values alone, as the first DeBERTa has them. */
+export class BiasedDisentangledAttention extends DisentangledAttention {
+  /** Both [heads·d]. */
+  readonly qBias: Tensor;
+  readonly vBias: Tensor;
+
+  constructor(init: Initializer, options: DisentangledOptions) {
+    super(init, { ...options, bias: false, outBias: true });
+    const width = this.heads * this.headSize;
+    this.qBias = init.constant([width], 0);
+    this.vBias = init.constant([width], 0);
+  }
+
+  override project(x: Tensor, positions: Tensor, length: number): { q: Tensor; kv: Tensor } {
+    const { q, kv } = super.project(x, positions, length);
+    const width = this.heads * this.headSize;
+    const v = add(kv.columns(width, 2 * width), this.vBias);
+    return { q: add(q, this.qBias), kv: concat([kv.columns(0, width), v], -1) };
+  }
+}
