@@ -1,10 +1,12 @@
 // Checked by tsc, in `npm run lint`: options can be undefined in projects with `exactOptionalPropertyTypes`, as ours.
 import { expectTypeOf, it } from 'vitest';
 import type { HubOptions } from '../src/pretrained/hub-options.js';
+import type { LoadModelOptions } from '../src/pretrained/load-model.js';
 import type * as simdformer from './simdformer.js';
 
 type Options =
   | HubOptions
+  | LoadModelOptions
   | simdformer.ArgOptions
   | simdformer.BceWithLogitsOptions
   | simdformer.ClampOptions
@@ -27,6 +29,7 @@ type Options =
   | simdformer.DeviceOptions
   | simdformer.DropoutOptions
   | simdformer.EmbeddingOptions
+  | simdformer.EncodeBatchOptions
   | simdformer.FitOptions
   | simdformer.GenerateOptions
   | simdformer.HeatMapOptions

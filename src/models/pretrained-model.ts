@@ -5,7 +5,7 @@ import { observeAttention } from '../inspect/attention-maps.js';
 import type { EmbeddingTrace } from '../inspect/trace-types.js';
 import type { Initializer } from '../nn/init.js';
 import type { TokenBatch } from '../nn/token-batch.js';
-import type { Tokenizer } from '../tokenizers/tokenizer.js';
+import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from './inputs.js';
 import { Model } from './model.js';
 import type { Json, ModelConfig } from './model-config.js';
@@ -28,7 +28,7 @@ export abstract class PretrainedModel extends Model {
   /** What `generate` does where its options do not say it; of generation_config.json, if it was loaded. */
   generationConfig: GenerateOptions = {};
   /** What turns text into ids, if the model brought it. */
-  tokenizer: Tokenizer | null = null;
+  tokenizer: PretrainedTokenizer | null = null;
   /** What turns sounds or images into inputs, if the model brought it. */
   processor: object | null = null;
   protected readonly settings: ModelConfig;

@@ -10,7 +10,7 @@ import { familyOf } from '../models/registry.js';
 import { Transformer } from '../models/transformer.js';
 import { Initializer } from '../nn/init.js';
 import { type StatePiece, shapeOf } from '../nn/state-names.js';
-import type { Tokenizer } from '../tokenizers/tokenizer.js';
+import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { completeConfig } from './config.js';
 import { generationOptions, generationSettings } from './generation-config.js';
 import type { HubOptions } from './hub-options.js';
@@ -100,7 +100,7 @@ async function companions(
   source: ModelSource,
   type: string,
   onWarning: (message: string) => void,
-): Promise<[Tokenizer | null, Processor | null]> {
+): Promise<[PretrainedTokenizer | null, Processor | null]> {
   const orNull = <T>(loading: Promise<T>): Promise<T | null> =>
     loading.catch((error: unknown) => {
       if (!(error instanceof FormatError)) throw error;

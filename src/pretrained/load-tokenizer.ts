@@ -3,9 +3,9 @@
 import { FormatError } from '../core/errors.js';
 import { bertTokenizerJson } from '../tokenizers/bert-vocabulary.js';
 import { byteLevelTokenizerJson } from '../tokenizers/byte-level-merges.js';
+import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { loadTokenizer } from '../tokenizers/huggingface.js';
 import type { TokenizerConfig, TokenizerJson } from '../tokenizers/json.js';
-import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import type { ModelSource } from './source.js';
 
 const SENTENCEPIECE = ['spiece.model', 'sentencepiece.bpe.model', 'tokenizer.model', 'spm.model', 'source.spm'];
@@ -19,7 +19,7 @@ const likeRoberta = ['roberta', 'bart'];
  * merges.txt; null if it has none. tokenizer_config.json and special_tokens_map.json say which special tokens there are.
  * Throws FormatError for files that are damaged, and for those of SentencePiece alone.
  */
-export async function loadModelTokenizer(source: ModelSource, modelType: string): Promise<Tokenizer | null> {
+export async function loadModelTokenizer(source: ModelSource, modelType: string): Promise<PretrainedTokenizer | null> {
   const config = await tokenizerConfig(source);
   const json = await tokenizerJson(source, modelType, config);
   if (json === null) return null;

@@ -1,6 +1,7 @@
 import type { Engine } from './engine-parts.js';
 import type { TokenizerJson, TokenizerModel } from './json.js';
 import { WORD } from './rewritten-splits.js';
+import type { Section } from './sections.js';
 
 type AddedToken = TokenizerJson['added_tokens'][number];
 
@@ -32,16 +33,21 @@ export function findAddedTokens(
     if (!own.has(token.content)) model.tokens_to_ids.delete(token.content);
   }
   engine.token_to_id = (token) => engine.added_tokens_map.get(token)?.id ?? model.tokens_to_ids.get(token);
+  engine.sections = (text) => {
+    const wellFormed = text.replace(/\p{Surrogate}/gu, '\ufffd'); // as half a character is in UTF-8
+    return sectionsOf(wellFormed, splitter_unnormalized, raw).map((section, i) => {
+      if (section.content !== null) return { ...section, parts: [] };
+      const parts = sectionsOf(normalizer(section.text), splitter_normalized, normalized);
+      const piecesOf = ({ text: part, content }: Section, j: number) =>
+        content !== null ? [] : preTokenize === null ? [part] : preTokenize(part, { section_index: i + j });
+      return { ...section, parts: parts.map((part, j) => ({ ...part, pieces: piecesOf(part, j) })) };
+    });
+  };
   engine.encode_text = (text) => {
     if (text === null) return null;
-    const wellFormed = text.replace(/\p{Surrogate}/gu, '\ufffd'); // as half a character is in UTF-8
-    return sectionsOf(wellFormed, splitter_unnormalized, raw).flatMap((section, i) => {
-      if (typeof section !== 'string') return section.content;
-      return sectionsOf(normalizer(section), splitter_normalized, normalized).flatMap((part, j) => {
-        if (typeof part !== 'string') return part.content;
-        return model(preTokenize === null ? [part] : preTokenize(part, { section_index: i + j }));
-      });
-    });
+    return engine
+      .sections(text)
+      .flatMap(({ content, parts }) => content ?? parts.flatMap((part) => part.content ?? model([...part.pieces])));
   };
 }
 
@@ -50,8 +56,10 @@ function sectionsOf(
   text: string,
   splitter: { split(text: string): string[] },
   tokens: ReadonlyMap<string, AddedToken>,
-): (string | AddedToken)[] {
-  const sections: (string | AddedToken)[] = [];
+): Section[] {
+  const sections: Section[] = [];
+  const push = (start: number, end: number, content: string | null) =>
+    sections.push({ start, end, content, text: text.slice(start, end) });
   let done = 0;
   let next = 0;
   for (const piece of splitter.split(text)) {
@@ -63,11 +71,11 @@ function sectionsOf(
     if (token.single_word && (isAt(AFTER_WORD, text, start) || isAt(BEFORE_WORD, text, end))) continue;
     if (token.lstrip) while (start > done && SPACE.test(text[start - 1] as string)) start--;
     if (token.rstrip) while (end < text.length && SPACE.test(text[end] as string)) end++;
-    if (done < start) sections.push(text.slice(done, start));
-    if (start < end) sections.push(token); // else the one before took all of it
+    if (done < start) push(done, start, null);
+    if (start < end) push(start, end, token.content); // else the one before took all of it
     done = end;
   }
-  if (done < text.length) sections.push(text.slice(done));
+  if (done < text.length) push(done, text.length, null);
   return sections;
 }
 

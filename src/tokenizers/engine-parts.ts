@@ -1,6 +1,7 @@
 // What is used of @huggingface/tokenizers, whose own declarations do not resolve in Node's module mode.
 
 import type { Part } from './part.js';
+import type { TextSection } from './sections.js';
 
 export interface Engine {
   /** Finds the tokens of what the pre-tokenizer split. */
@@ -11,15 +12,18 @@ export interface Engine {
     /** Unigram models have it, and scores of their tokens. */
     tokenize(piece: string): string[];
     readonly scores: number[];
+    readonly unk_token_id?: number | null;
     readonly tokens_to_ids: Map<string, number>;
   };
-  readonly normalizer: (text: string) => string;
+  readonly normalizer: Normalizer;
   readonly pre_tokenizer: ((text: string, options: { section_index: number }) => string[]) | null;
   /** Find added tokens in text and in what is left of it, normalized. */
   readonly splitter_unnormalized: { split(text: string): string[] };
   readonly splitter_normalized: { split(text: string): string[] };
   /** Those that come before tokens of the model which are written alike. */
   readonly added_tokens_map: Map<string, { readonly id: number }>;
+  /** The added tokens in a text, and the pieces of what is between them. */
+  sections(text: string): TextSection[];
   encode_text(text: string | null): string[] | null;
   readonly decoder: Decoder | null;
   encode(text: string, options: { add_special_tokens: boolean }): Encoded;
@@ -27,6 +31,13 @@ export interface Engine {
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
   get_vocab(): Map<string, number>;
+}
+
+export interface Normalizer {
+  (text: string): string;
+  readonly config?: Part;
+  /** Of a sequence. */
+  readonly normalizers?: readonly Normalizer[];
 }
 
 export interface Decoder {

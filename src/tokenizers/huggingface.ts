@@ -1,7 +1,9 @@
 import { checkOptions, describeValue, isObject } from '../core/check.js';
 import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
+import type { BatchEncoding, EncodeBatchOptions } from './batch-encoding.js';
 import type { Engine } from './engine-parts.js';
 import { type ConfiguredToken, specialTokensOf, type TokenizerConfig, type TokenizerJson } from './json.js';
+import type { Item } from './template.js';
 import { checkText, codePointsBefore, knownIds, type Tokenizer, UnknownTokenError } from './tokenizer.js';
 
 /**
@@ -16,7 +18,7 @@ import { checkText, codePointsBefore, knownIds, type Tokenizer, UnknownTokenErro
  * what lies there, or if the config is not an object,
  * SimdformerError if the code that reads it does not load.
  */
-export async function loadTokenizer(json: string | object, config?: TokenizerConfig): Promise<Tokenizer> {
+export async function loadTokenizer(json: string | object, config?: TokenizerConfig): Promise<PretrainedTokenizer> {
   const options = checkOptions('loadTokenizer', config ?? {});
   if (typeof json === 'string' && !json.trimStart().startsWith('{')) {
     const given = json.length > 100 ? `${json.slice(0, 100)}…` : json;
@@ -27,13 +29,14 @@ export async function loadTokenizer(json: string | object, config?: TokenizerCon
   }
   if (typeof json !== 'string' && !isObject(json))
     throw new ArgumentError(`loadTokenizer: json is ${describeValue(json)}, expected the text of a tokenizer.json`);
-  const { HuggingFace, checkTokenizerJson, mended, rewritten } = await import('./engine.js').catch((cause) => {
+  const parts = await import('./engine.js').catch((cause) => {
     throw new SimdformerError(
       `loadTokenizer: what reads a tokenizer.json did not load: ${cause.message}. A service worker has no import(): use a ` +
         'bundler, without splitting',
       { cause },
     );
   });
+  const { HuggingFace, checkTokenizerJson, mended, rewritten } = parts;
   try {
     const parsed = checkTokenizerJson(typeof json === 'string' ? JSON.parse(json) : json);
     // Decoding gives back what was encoded: no spaces are cleaned away unless the config asks for it.
@@ -44,7 +47,7 @@ export async function loadTokenizer(json: string | object, config?: TokenizerCon
       { ...read, model },
       { clean_up_tokenization_spaces: false, ...options, unk_token },
     );
-    return new HuggingFaceTokenizer(mended(engine, parsed), parsed, config);
+    return new HuggingFaceTokenizer(mended(engine, parsed), parsed, parts, config);
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;
     throw new FormatError(`this tokenizer.json cannot be read: ${(cause as Error).message}`, { cause });
@@ -54,7 +57,16 @@ export async function loadTokenizer(json: string | object, config?: TokenizerCon
 /** Without a name for it, the engine leaves text out that the vocabulary lacks. No token has this one. */
 const NO_TOKEN = '\0unknown';
 
-class HuggingFaceTokenizer implements Tokenizer {
+/** A tokenizer that was loaded. */
+export interface PretrainedTokenizer extends Tokenizer {
+  /**
+   * Texts, or pairs of them, as a model reads them: with special tokens, cut and padded if wanted, and where each token
+   * comes from. Throws ArgumentError for options that make no sense, UnknownTokenError as `encode`.
+   */
+  encodeBatch(texts: readonly string[], options?: EncodeBatchOptions): BatchEncoding;
+}
+
+class HuggingFaceTokenizer implements PretrainedTokenizer {
   readonly vocabSize: number;
   readonly padId: number | undefined;
   readonly bosId: number | undefined;
@@ -64,6 +76,7 @@ class HuggingFaceTokenizer implements Tokenizer {
   constructor(
     private readonly engine: Engine,
     private readonly json: TokenizerJson,
+    private readonly parts: typeof import('./engine.js'),
     readonly config?: TokenizerConfig,
   ) {
     this.vocabSize = 1 + [...engine.get_vocab().values()].reduce((most, id) => Math.max(most, id), -1);
@@ -91,6 +104,35 @@ class HuggingFaceTokenizer implements Tokenizer {
     checkOptions('decode', options, { skipSpecial: 'boolean' });
     const list = knownIds(this, ids);
     return list.length === 0 ? '' : this.engine.decode(list, { skip_special_tokens: options.skipSpecial ?? true });
+  }
+
+  encodeBatch(texts: readonly string[], options: EncodeBatchOptions = {}): BatchEncoding {
+    const { templateOf, trimmer, encodeBatch } = this.parts;
+    const { padding_side: side, model_max_length: most, pad_token_type_id: type } = this.config ?? {};
+    return encodeBatch(texts, options, {
+      template: templateOf(this.json),
+      trim: trimmer(this.json.post_processor),
+      padId: this.padId,
+      padTypeId: typeof type === 'number' ? type : 0,
+      paddingSide: side === 'left' ? 'left' : 'right',
+      maxLength: typeof most === 'number' && most < 1e9 ? most : undefined, // transformers writes 1e30 for none
+      items: (text, isSecond) => this.#items(text, Number(isSecond)),
+    });
+  }
+
+  #items(text: string, type: number): Item[] {
+    const characters = charactersBefore(text);
+    return this.parts.traceTokens(this.engine, this.json, text).map(({ token, start, end, word }) => {
+      const id = this.#idOfTraced(token);
+      if (id === undefined) this.encode(text); // which throws
+      const offset = [characters[start] as number, characters[end] as number] as const;
+      return { id: id as number, token, type, special: 0, offset, word };
+    });
+  }
+
+  /** As the engine: what has no id is unknown text. */
+  #idOfTraced(token: string): number | undefined {
+    return this.engine.token_to_id(token) ?? this.engine.model.unk_token_id ?? undefined;
   }
 
   tokenToId(token: string): number | undefined {
@@ -143,4 +185,18 @@ function placeOfLast(text: string, tokens: readonly string[]): number | undefine
     space.lastIndex = start + token.length;
   }
   return start === undefined ? undefined : codePointsBefore(text, start);
+}
+
+/** For each place in UTF-16 units, how many characters are before it. */
+function charactersBefore(text: string): Int32Array {
+  const before = new Int32Array(text.length + 1);
+  let count = 0;
+  let unit = 0;
+  for (const character of text) {
+    before.fill(count, unit, unit + character.length);
+    unit += character.length;
+    count++;
+  }
+  before[unit] = count;
+  return before;
 }

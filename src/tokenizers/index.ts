@@ -1,8 +1,9 @@
+export type { BatchEncoding, EncodeBatchOptions } from './batch-encoding.js';
 export { type BpeOptions, BpeTokenizer } from './bpe.js';
 export type { Merge } from './bpe-trainer.js';
 export { ByteTokenizer } from './byte.js';
 export { CharTokenizer } from './char.js';
-export { loadTokenizer } from './huggingface.js';
+export { loadTokenizer, type PretrainedTokenizer } from './huggingface.js';
 export type { TokenizerConfig, TokenizerJson, TokenizerParts } from './json.js';
 export type { SpecialTokens } from './special.js';
 export { type Tokenizer, UnknownTokenError } from './tokenizer.js';
