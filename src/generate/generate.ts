@@ -1,6 +1,7 @@
 import { afterEvents } from '../backend/after-events.js';
-import { checkArray, checkOptions, checkSignal, describeValue } from '../core/check.js';
-import { ArgumentError } from '../core/errors.js';
+import { checkArray, checkDType, checkOptions, checkSignal, describeShape, describeValue } from '../core/check.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
+import { sameShape, Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import { checkIds, packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
 import { BeamSearch } from './beam-search.js';
@@ -55,7 +56,9 @@ async function* run(
   checkHooks(options);
   options.signal?.throwIfAborted();
   if (model.decoder === null) throw new ArgumentError('generate: the model has no decoder');
-  const inputs = await readSequences('generate', model, input);
+  const inputs = await (model.featureShape
+    ? readFeatures(model.featureShape, input)
+    : readSequences('generate', model, input));
   if (inputs.length === 0) throw new ArgumentError('generate: there are no inputs');
   const plan = resolveOptions(model, inputs, options);
   const found: Hypothesis[][] = [];
@@ -167,6 +170,20 @@ function attentionsOf(model: Generative, { inputs }: Plan, result: GenerateResul
   const sources = model.maxSourceLength ? packed(of.map(({ tokens }) => tokens)) : null;
   if (model.attentionMaps) return model.attentionMaps(sources, packed(read));
   throw new ArgumentError('generate: outputAttentions needs a model that has attentionMaps');
+}
+
+/** The features of each source. */
+async function readFeatures(shape: readonly number[], input: unknown): Promise<Float32Array[]> {
+  const expected = `float32 features [sources, ${shape.join(', ')}]`;
+  if (!(input instanceof Tensor))
+    throw new ArgumentError(`generate: the sources are ${describeValue(input)}, expected ${expected}`);
+  checkDType('generate', 'the sources', input, 'float32');
+  const count = input.shape[0] ?? 1;
+  if (!sameShape(input.shape, [count, ...shape]))
+    throw new ShapeError(`generate: the sources are ${describeShape(input.shape)}, expected ${expected}`);
+  const all = (await input.data()) as Float32Array;
+  const size = all.length / count;
+  return Array.from({ length: count }, (_, i) => all.subarray(i * size, (i + 1) * size));
 }
 
 /** The sequences as arrays of tokens. */

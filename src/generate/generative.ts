@@ -33,6 +33,11 @@ export interface Generative {
   readonly maxLength: number;
   /** Tokens that a source can have; 0 for models that read none. Default 0. */
   readonly maxSourceLength?: number | undefined;
+  /**
+   * The shape of a source, where sources are features, of sound for example: `encode` gets float32 [sources,
+   * ...featureShape] then, and makes `maxSourceLength` rows of each. Default null: sources are ids.
+   */
+  readonly featureShape?: readonly number[] | null | undefined;
   /** null in models that only read, such as encoders. */
   readonly decoder?: object | null | undefined;
   /** Begins what is generated where there is no prompt; null if there is no such token. */

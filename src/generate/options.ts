@@ -28,12 +28,15 @@ export interface Hypothesis {
   readonly reason: FinishReason;
 }
 
+/** Ids of tokens, or features. */
+export type Source = readonly number[] | Float32Array;
+
 /** One input, and what its outputs begin with. */
 export interface PlannedInput {
   /** Its place among all inputs. */
   readonly index: number;
   /** The source, or the prompt of a decoder-only model. */
-  readonly tokens: readonly number[];
+  readonly tokens: Source;
   /** What the decoder reads first. */
   readonly prompt: readonly number[];
   readonly prefix: readonly number[];
@@ -66,11 +69,7 @@ export interface Plan extends Complete<Omit<GenerateOptions, NotPlanned>> {
 type Settings = Omit<Plan, 'inputs' | 'width' | 'group' | 'vocabulary' | 'maxRanked' | 'maxSequences'>;
 
 /** Checks options. `inputs` are sources, or prompts of a decoder-only model. */
-export function resolveOptions(
-  model: Generative,
-  inputs: readonly (readonly number[])[],
-  options: GenerateOptions,
-): Plan {
+export function resolveOptions(model: Generative, inputs: readonly Source[], options: GenerateOptions): Plan {
   const { maxLength, maxSourceLength = 0 } = model;
   const prompts = promptsOf(model, inputs, options.decoderStartTokenId ?? model.startId);
   const left = maxLength - longest(prompts) + 1;
@@ -216,12 +215,9 @@ function checkTogether(settings: Settings, options: GenerateOptions, model: Gene
 }
 
 /** What the decoder reads first: the input of a decoder-only model, elsewhere the start. */
-function promptsOf(
-  { vocabSize, maxSourceLength = 0 }: Generative,
-  inputs: readonly (readonly number[])[],
-  startId: number | null,
-) {
-  if (inputs.every(({ length }) => length > 0) && maxSourceLength === 0) return inputs;
+function promptsOf({ vocabSize, maxSourceLength = 0 }: Generative, inputs: readonly Source[], startId: number | null) {
+  const isPrompts = (all: readonly Source[]): all is readonly (readonly number[])[] => maxSourceLength === 0;
+  if (isPrompts(inputs) && inputs.every(({ length }) => length > 0)) return inputs;
   if (startId === null || startId >= vocabSize) {
     const otherwise = maxSourceLength > 0 ? '' : ', or give prompts that are not empty';
     refuse(
@@ -229,11 +225,13 @@ function promptsOf(
         `give the model, or its target tokenizer, a bosId below that${otherwise}`,
     );
   }
-  return inputs.map((tokens) => (maxSourceLength > 0 || tokens.length === 0 ? [startId] : tokens));
+  return isPrompts(inputs)
+    ? inputs.map((tokens) => (tokens.length === 0 ? [startId] : tokens))
+    : inputs.map(() => [startId]);
 }
 
 /** The length of the longest. */
-export function longest(sequences: readonly (readonly number[])[]): number {
+export function longest(sequences: readonly { readonly length: number }[]): number {
   return sequences.reduce((most, { length }) => Math.max(most, length), 0);
 }
 

@@ -8,7 +8,7 @@ import { inference } from '../nn/module.js';
 import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { maxCacheRows } from '../ops/kv-cache.js';
 import type { Generative } from './generative.js';
-import { longest, type Plan } from './options.js';
+import { longest, type Plan, type Source } from './options.js';
 import { MAX_STEPS_AHEAD, Ranker, type Ranking, rankedOf } from './ranking.js';
 
 /** Idle sessions that a model keeps. */
@@ -26,8 +26,8 @@ const BRIEF = 2;
 /** Tokens of a batch up to which queuing the encoder's commands anew takes a part of the time that they take. */
 const MOST_RECORDED = 256;
 
-/** The tokens of each source. */
-type Sources = readonly (readonly number[])[];
+/** The tokens of each source, or its features. */
+type Sources = readonly Source[];
 
 /** What a session is good for; sizes are rounded up so that similar batches share one. */
 interface Sizes {
@@ -95,7 +95,8 @@ export class Session {
     { groups, beams, maxLength, sourceLength, ranked, stops, suppressed }: Sizes,
   ) {
     this.state = inference(model, () => {
-      const from = sourceLength > 0 ? { memory: encode(model, packed(sources)), sourceLength } : { sequences: groups };
+      const from =
+        sourceLength > 0 ? { memory: encode(model, joined(model, sources)), sourceLength } : { sequences: groups };
       return model.startDecoding({ beams, maxLength, ...from });
     });
     const { device } = model;
@@ -112,8 +113,9 @@ export class Session {
 
   #encode(sources: Sources): void {
     const { model } = this;
-    const tokens = packed(sources);
-    if (`${tokens.lengths}` === this.#encodedLengths && tokens.ids.length <= MOST_RECORDED) {
+    const tokens = packed(model.featureShape ? [] : sources);
+    if (model.featureShape) this.#remember(joined(model, sources));
+    else if (`${tokens.lengths}` === this.#encodedLengths && tokens.ids.length <= MOST_RECORDED) {
       if (this.#encoding === null) {
         const batch = model.device.unscoped(() => TokenBatch.from(model.device, 'source', tokens, null));
         const program = orDispose(batch, () => model.device.record(() => this.#remember(batch)));
@@ -142,7 +144,7 @@ export class Session {
     this.#isFirst = true;
     this.#groups = this.state.sizes.sources;
     this.#lengths = new Int32Array(this.state.sequences);
-    this.#sourceLengths = Int32Array.from(sources, ({ length }) => length);
+    this.#sourceLengths = Int32Array.from(sources, (source) => rowsOfSource(this.model, source));
     this.#encodedLengths = `${this.#sourceLengths}`;
   }
 
@@ -281,6 +283,20 @@ export class Session {
   }
 }
 
+/** Sources as `encode` takes them. */
+function joined({ device, featureShape }: Generative, sources: Sources): Tokens {
+  if (!featureShape) return packed(sources);
+  const size = sources[0]?.length ?? 0;
+  const all = new Float32Array(sources.length * size);
+  for (const [i, source] of sources.entries()) all.set(source, i * size);
+  return device.tensor(all, [sources.length, ...featureShape]);
+}
+
+/** How many rows the encoder makes of a source. */
+function rowsOfSource({ featureShape, maxSourceLength = 0 }: Generative, { length }: Source): number {
+  return featureShape ? maxSourceLength : length;
+}
+
 function encode(model: Generative, sources: Tokens): Memory {
   if (model.encode) return model.encode(sources);
   throw new ArgumentError('generate: the model has a maxSourceLength, but no encode()');
@@ -322,7 +338,7 @@ function sessionsOf(model: Generative): Sessions {
 /** A session for the inputs, which has read their sources. Give it back with `endSession`. */
 export function startSession(model: Generative, plan: Plan): Session {
   const { inputs, width, group, maxNewTokens, stopTokens, suppressTokens } = plan;
-  const { maxLength, maxSourceLength = 0 } = model;
+  const { maxLength, maxSourceLength = 0, featureShape } = model;
   const prompts = inputs.map(({ prompt }) => prompt);
   const sources = inputs.map(({ tokens }) => tokens);
   const { idle, busy } = sessionsOf(model);
@@ -330,7 +346,7 @@ export function startSession(model: Generative, plan: Plan): Session {
     groups: (inputs.length * width) / group,
     beams: group,
     maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1)),
-    sourceLength: maxSourceLength > 0 ? Math.min(maxSourceLength, roundUp(longest(sources))) : 0,
+    sourceLength: Math.min(maxSourceLength, roundUp(featureShape ? maxSourceLength : longest(sources))),
     ranked: rankedOf(plan),
     stops: stopTokens.size,
     suppressed: suppressTokens.length,

@@ -41,6 +41,7 @@ const families: Readonly<Record<string, () => Promise<Family>>> = {
   smollm3: async () => (await import('./smollm3.js')).SmolLM3,
   t5: async () => (await import('./t5.js')).T5,
   vit: async () => (await import('./vit.js')).Vit,
+  whisper: async () => (await import('./whisper.js')).Whisper,
   'xlm-roberta': async () => (await import('./roberta.js')).Roberta,
 };
 

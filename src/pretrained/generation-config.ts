@@ -15,6 +15,8 @@ export interface GenerationSettings {
   readonly decoderStartToken: number | null;
   /** The first token after that: a target language. */
   readonly forcedStartToken: number | null;
+  /** Tokens that follow the start before any is chosen: Whisper's task. */
+  readonly prefix: readonly number[];
   /** The last one, where the length ends a sequence. */
   readonly forcedEndTokens: readonly number[];
   /** Never chosen. */
@@ -78,6 +80,7 @@ export function generationSettings(file: Config | null, config: Config): Generat
     padToken: id('pad_token_id'),
     decoderStartToken: id('decoder_start_token_id'),
     forcedStartToken: ids('forced_bos_token_id')[0] ?? null,
+    prefix: prefixOf(from),
     forcedEndTokens: ids('forced_eos_token_id'),
     suppressTokens: ids('suppress_tokens').filter((token) => token >= 0), // Whisper's [-1] means none
     beginSuppressTokens: ids('begin_suppress_tokens'),
@@ -101,6 +104,25 @@ export function generationSettings(file: Config | null, config: Config): Generat
 }
 
 /**
+ * `forced_decoder_ids`, pairs of a place after the start and a token, up to the first that is missing or null, which is
+ * the model's choice; a Whisper of one language without them writes no times.
+ */
+function prefixOf({
+  forced_decoder_ids: pairs,
+  is_multilingual: isMultilingual,
+  no_timestamps_token_id: noTimes,
+}: Config): number[] {
+  const forced = new Map(
+    Array.isArray(pairs) ? pairs.filter(Array.isArray).map(([place, token]) => [place, token] as const) : [],
+  );
+  const prefix: number[] = [];
+  for (let token = forced.get(1); Number.isInteger(token); token = forced.get(prefix.length + 1))
+    prefix.push(token as number);
+  if (prefix.length === 0 && isMultilingual === false && Number.isInteger(noTimes)) prefix.push(noTimes as number);
+  return prefix;
+}
+
+/**
  * The settings as options of `generate`. Of tokens that the model does not have, none is chosen anyway: they are left
  * out where they end a sequence or are forbidden.
  */
@@ -114,6 +136,7 @@ export function generationOptions(
   const options: GenerateOptions = {
     stopTokens: known(settings.endTokens),
     forcedBosTokenId: settings.forcedStartToken,
+    ...(settings.prefix.length > 0 ? { prefix: settings.prefix } : {}),
     forcedEosTokenId: settings.forcedEndTokens,
     suppressTokens: known(settings.suppressTokens),
     beginSuppressTokens: known(settings.beginSuppressTokens),

@@ -145,6 +145,7 @@ describe('generationSettings', () => {
       padToken: null,
       decoderStartToken: null,
       forcedStartToken: null,
+      prefix: [],
       forcedEndTokens: [],
       suppressTokens: [],
       beginSuppressTokens: [],

@@ -15,7 +15,7 @@ const decoders = [
   ...['phi3', 'qwen2', 'qwen2-yarn', 'qwen3', 'smollm3'],
 ];
 const encoderDecoders = ['bart', 'mbart', 'marian', 'm2m100', 't5', 't5-gated'];
-const speechAndVision: string[] = ['clip', 'dinov2', 'siglip', 'vit-image'];
+const speechAndVision: string[] = ['clip', 'dinov2', 'siglip', 'vit-image', 'whisper'];
 const families = [...encoders, ...decoders, ...encoderDecoders, ...speechAndVision];
 /** Those that write. */
 const writers = [...decoders, ...encoderDecoders];

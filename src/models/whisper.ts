@@ -1,0 +1,128 @@
+import { describeShape, describeValue } from '../core/check.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
+import { Tensor } from '../core/tensor.js';
+import { Conv1d } from '../nn/conv.js';
+import type { Memory } from '../nn/decoder-state.js';
+import { Dropout } from '../nn/dropout.js';
+import { Embedding } from '../nn/embedding.js';
+import { sinusoids } from '../nn/positions.js';
+import { Sequences } from '../nn/sequences.js';
+import type { Stack } from '../nn/stack.js';
+import type { StateNames } from '../nn/state-names.js';
+import { gelu } from '../ops/activation.js';
+import { add } from '../ops/binary.js';
+import { transpose } from '../ops/move.js';
+import { bartStack, bartStackNames } from './bart-stack.js';
+import type { ModelInputs } from './inputs.js';
+import { PredictionHead, vocabularyOutput } from './prediction-head.js';
+import type { FamilyContext } from './pretrained-model.js';
+import { type EncodedSource, Seq2SeqModel } from './seq2seq-model.js';
+
+/**
+ * Whisper (Radford et al. 2022, arXiv 2212.04356): of a log-mel spectrogram two convolutions make one vector for each two
+ * frames, pre-norm layers read those, and a decoder writes what was said.
+ */
+export class Whisper extends Seq2SeqModel {
+  readonly conv1: Conv1d;
+  readonly conv2: Conv1d;
+  /** [places, dModel]: sinusoids, which are not learnt. */
+  readonly sourcePositions: Tensor;
+  readonly targetTokens: Embedding;
+  readonly targetPositions: Embedding;
+  readonly dropout: Dropout;
+  readonly encoder: Stack;
+  readonly decoder: Stack;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context, ['none', 'language-model']);
+    const { init, config, head } = context;
+    const [dModel, bins] = [config.size('d_model'), config.size('num_mel_bins')];
+    const places = config.size('max_source_positions');
+    this.conv1 = new Conv1d(init, bins, dModel, 3, { padding: 1, channelsLast: true });
+    this.conv2 = new Conv1d(init, dModel, dModel, 3, { padding: 1, stride: 2, channelsLast: true });
+    const waves = { layout: 'halves', frequencies: 'tensor2tensor' } as const;
+    this.sourcePositions = init.table(places, dModel, () => sinusoids(places, dModel, waves));
+    this.targetTokens = new Embedding(init, config.size('vocab_size'), dModel);
+    this.targetPositions = new Embedding(init, config.size('max_target_positions'), dModel);
+    this.dropout = new Dropout(config.number('dropout'), this.randomness);
+    const design = { wiring: 'pre', finalNorm: true } as const;
+    this.encoder = bartStack(init, config, 'encoder', this.randomness, design);
+    this.decoder = bartStack(init, config, 'decoder', this.randomness, design);
+    const isTied = config.flag('tie_word_embeddings');
+    const out = head === 'none' ? null : vocabularyOutput(init, this.targetTokens, isTied, false);
+    this.head = out && new PredictionHead({ pick: 'tokens', out });
+    // Keys have no bias, and no file has one; it would shift all scores of a query alike.
+    for (const { qkv } of Object.values(this.attentions).flat()) qkv.bias?.write(new Float32Array(qkv.bias.size));
+  }
+
+  /** Sources are log-mel spectrograms. */
+  get featureShape(): readonly number[] {
+    return [this.settings.size('num_mel_bins'), 2 * this.maxSourceLength];
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return ['inputFeatures', 'decoderInputIds', 'decoderAttentionMask', 'labels'];
+  }
+
+  /** `source`: float32 [B, mel bins, frames]. Belongs to the scope it is called in. Throws as `forward`. */
+  override encode(source: unknown): Memory {
+    return this.device.scope(() => {
+      this.beginPass();
+      return this.#read(source);
+    });
+  }
+
+  protected override encodeInputs({ inputFeatures }: ModelInputs, hiddenStates: Tensor[]): EncodedSource {
+    const memory = this.#read(inputFeatures, hiddenStates);
+    return { memory, unpack: (x) => x.reshape(memory.batch.size, this.maxSourceLength, -1) };
+  }
+
+  #read(features: unknown, hiddenStates: Tensor[] = []): Memory {
+    const [bins, frames] = this.featureShape as [number, number];
+    const expected = `a tensor [batch, ${bins}, ${frames}]`;
+    if (!(features instanceof Tensor))
+      throw new ArgumentError(`forward: inputFeatures is ${describeValue(features)}, expected ${expected}`);
+    const { shape } = features;
+    if (shape.length !== 3 || shape[1] !== bins || shape[2] !== frames)
+      throw new ShapeError(`forward: inputFeatures is ${describeShape(shape)}, expected ${expected}: pad or cut them`);
+    const batch = Sequences.of(this.device, Array<number>(shape[0] as number).fill(this.maxSourceLength));
+    const x = gelu(this.conv2.forward(gelu(this.conv1.forward(transpose(features)))));
+    const placed = this.dropout.forward(add(x, this.sourcePositions)).reshape(batch.total, -1);
+    return { hidden: this.encoder.forward(placed, batch, { hiddenStates }), batch };
+  }
+
+  protected embedSource(): Tensor {
+    throw new ArgumentError('encode: Whisper reads features, not tokens');
+  }
+
+  protected embedTarget(ids: Tensor, positionIds: Tensor): Tensor {
+    const paddingId = this.settings.numberOrNull('pad_token_id');
+    const positions = this.targetPositions.weight;
+    return this.dropout.forward(this.targetTokens.forward(ids, { positions, positionIds, paddingId }));
+  }
+
+  override get maxSourceLength(): number {
+    return this.settings.size('max_source_positions');
+  }
+
+  override get maxLength(): number {
+    return this.settings.size('max_target_positions');
+  }
+
+  protected override get stateNames(): StateNames {
+    const biases = (attention: string) => [`${attention}.q_proj.bias`, null, `${attention}.v_proj.bias`];
+    return {
+      conv1: 'model.encoder.conv1',
+      conv2: 'model.encoder.conv2',
+      source_positions: 'model.encoder.embed_positions.weight',
+      target_tokens: 'model.decoder.embed_tokens',
+      target_positions: 'model.decoder.embed_positions',
+      'encoder.layers.*.self_attn.qkv.bias': biases('model.encoder.layers.*.self_attn'),
+      'decoder.layers.*.self_attn.qkv.bias': biases('model.decoder.layers.*.self_attn'),
+      'decoder.layers.*.multihead_attn.qkv.bias': biases('model.decoder.layers.*.encoder_attn'),
+      ...bartStackNames,
+      'head.out': 'proj_out',
+    };
+  }
+}

@@ -1,0 +1,71 @@
+// Whisper writes from features what transformers does: greedily, for a small random checkpoint of ../shared/reference.
+import { afterAll, expect, it } from 'vitest';
+import { parseSafetensors } from '../../src/io/safetensors.js';
+import { loadModel } from '../../src/pretrained/load-model.js';
+import { deviceFor, isas } from '../describe-op.js';
+import { describeShared } from '../shared.js';
+
+await describeShared('Whisper', 'reference/whisper', 'reference.json', async (shared) => {
+  const names = ['config.json', 'generation_config.json', 'model.safetensors'];
+  const files = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await shared.bytes(name)])));
+  const device = await deviceFor(isas[0] as string, 2);
+  const model = await loadModel(device, files);
+  afterAll(() => model.dispose());
+  const { tensors } = parseSafetensors(await shared.bytes('reference.safetensors'));
+  const { shape } = tensors.get('input_features')!;
+  const values = tensors.get('input_features')!.data() as Float32Array;
+  const { greedy } = await shared.json<{ greedy: number[][] }>('reference.json');
+  const options = { maxNewTokens: 16, stopTokens: [] };
+  const expected = greedy.map((ids) => ids.slice(1)); // the start is no part of what is written
+
+  it('writes the tokens from features', async () => {
+    const features = device.tensor(values, shape);
+    const { sequences } = await model.generate(features, options);
+    expect(sequences).toEqual(expected);
+    // The session of before, in other batches, and by steps.
+    expect((await model.generate(features, options)).sequences).toEqual(expected);
+    expect((await model.generate(features, { ...options, batchSize: 1 })).sequences).toEqual(expected);
+    const streamed: number[][] = [[], []];
+    for await (const { sequence, token } of model.stream(features, options)) streamed[sequence]!.push(token);
+    expect(streamed).toEqual(expected);
+    const beams = await model.generate(features, { ...options, numBeams: 3, numReturnSequences: 2 });
+    expect(beams.inputs).toEqual([0, 0, 1, 1]);
+  });
+
+  it('begins with the tokens that generation_config.json forces, and leaves out what it suppresses', async () => {
+    const [first, second] = [expected[0]![0]!, expected[0]![1]!];
+    const given = {
+      decoder_start_token_id: 3,
+      forced_decoder_ids: [
+        [1, 7],
+        [2, 9],
+        [4, 11],
+      ],
+      suppress_tokens: [first, second],
+    };
+    const forced = await loadModel(device, {
+      ...files,
+      'generation_config.json': new TextEncoder().encode(JSON.stringify(given)),
+    });
+    const { sequences } = await forced.generate(device.tensor(values, shape), options);
+    forced.dispose();
+    for (const sequence of sequences) {
+      expect(sequence.slice(0, 2)).toEqual([7, 9]);
+      expect(sequence).not.toContain(first);
+      expect(sequence).not.toContain(second);
+    }
+  });
+
+  it('refuses what are no features of its size', async () => {
+    const [batch, bins, frames] = shape as [number, number, number];
+    await expect(model.generate([[1, 2]], options)).rejects.toThrow(
+      /the sources are .*expected float32 features \[sources, 16, 60\]/,
+    );
+    await expect(model.generate(device.zeros([batch, bins, frames - 1]), options)).rejects.toThrow(/\[2, 16, 59\]/);
+    expect(() => model.forward({ inputFeatures: device.zeros([batch, bins, 2]) })).toThrow(
+      /inputFeatures is \[2, 16, 2\]/,
+    );
+    expect(() => model.forward({ labels: [[1]] })).toThrow(/inputFeatures is undefined/);
+    expect(() => model.forward({ inputIds: [[1]] })).toThrow(/inputIds/);
+  });
+});
