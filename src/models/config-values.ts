@@ -83,16 +83,18 @@ export function rotaryOf(
 ): RotaryEmbedding {
   const all = config.object('rope_parameters');
   const rope = new ModelConfig((kind !== undefined && isObject(all[kind]) ? all[kind] : all) as Json);
-  const rotaryDim = Math.trunc(headSize * (rope.numberOrNull('partial_rotary_factor') ?? 1));
-  const maxLength = config.size('max_position_embeddings');
-  return new RotaryEmbedding(init, {
-    headSize,
-    rotaryDim,
-    maxLength,
-    layout: 'halves',
-    theta: rope.number('rope_theta'),
-    scaling: rotaryScaling(rope, rotaryDim, maxLength),
-  });
+  const features = Math.trunc(headSize * (rope.numberOrNull('partial_rotary_factor') ?? 1));
+  const [maxLength, theta] = [config.size('max_position_embeddings'), rope.number('rope_theta')];
+  const scaling = rotaryScaling(rope, features, maxLength);
+  const options = { headSize, maxLength, layout: 'halves', theta } as const;
+  if (features % 2 === 0) return new RotaryEmbedding(init, { ...options, rotaryDim: features, scaling });
+  // Of an odd number transformers turns one feature more, at the speeds that follow from the odd one.
+  if (scaling !== null)
+    throw new FormatError(
+      `config.json: RoPE of type ${scaling.type} turns ${features} features, expected an even number`,
+    );
+  const frequencies = Array.from({ length: (features + 1) / 2 }, (_, i) => theta ** ((-2 * i) / features));
+  return new RotaryEmbedding(init, { ...options, rotaryDim: features + 1, frequencies });
 }
 
 /**

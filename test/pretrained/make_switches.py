@@ -57,6 +57,7 @@ CASES = {
         "SmolLM3ForCausalLM",
         dict(grouped, no_rope_layers=[0, 1], use_sliding_window=True, sliding_window=4, attention_bias=True, mlp_bias=True, tie_word_embeddings=False),
     ),
+    "gpt-neox-odd": ("GPTNeoXForCausalLM", dict(base, num_attention_heads=1, **rope(rope_type="default", partial_rotary_factor=0.25))),
 }
 
 
