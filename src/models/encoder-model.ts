@@ -8,6 +8,7 @@ import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch } 
 import { answerOutput, sequenceLoss, tokenLoss } from './losses.js';
 import type { PredictionHead } from './prediction-head.js';
 import { PretrainedModel } from './pretrained-model.js';
+import type { SentenceHead } from './sentence-head.js';
 
 /** A model that reads a text as a whole: BERT and its descendants. */
 export abstract class EncoderModel extends PretrainedModel {
@@ -16,6 +17,8 @@ export abstract class EncoderModel extends PretrainedModel {
   /** Makes one vector of a sequence, beside what the head does. */
   readonly pooler: PredictionHead | null = null;
   abstract override readonly head: PredictionHead | null;
+  /** Makes one vector of a text, in a model of sentence-transformers. */
+  sentenceHead: SentenceHead | null = null;
 
   /**
    * Vectors of tokens, float32 [N, hidden]. `ids`, `positions` from 0 on, and `types`, the segments, null where all are
@@ -43,6 +46,7 @@ export abstract class EncoderModel extends PretrainedModel {
     if (this.head === null) {
       output.lastHiddenState = padded.unpack(features);
       if (pooled) output.poolerOutput = pooled;
+      if (this.sentenceHead) output.sentenceEmbedding = this.sentenceHead.forward(features, batch);
       return output;
     }
     return { ...output, ...this.#predict(this.head, features, padded, inputs, options) };

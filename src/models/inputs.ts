@@ -55,6 +55,8 @@ export interface ModelOutput {
   loss?: Tensor;
   lastHiddenState?: Tensor;
   poolerOutput?: Tensor;
+  /** [B, features]: the vector of each text that sentence-transformers' `encode` gives, where its modules are there. */
+  sentenceEmbedding?: Tensor;
   hiddenStates?: Tensor[];
   attentions?: Tensor[];
   startLogits?: Tensor;

@@ -4,6 +4,7 @@ import { ArgumentError, FormatError, ShapeError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { sameShape } from '../core/tensor.js';
 import type { SafetensorsEntry } from '../io/safetensors.js';
+import { EncoderModel } from '../models/encoder-model.js';
 import { ModelConfig } from '../models/model-config.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
 import { familyOf } from '../models/registry.js';
@@ -18,6 +19,7 @@ import { loadModelTokenizer } from './load-tokenizer.js';
 import { type ModelFileSet, openSource } from './open-source.js';
 import { hasOwnOutput } from './own-output.js';
 import { loadProcessor, type Processor } from './processors/load-processor.js';
+import { sentenceHead } from './sentence-modules.js';
 import type { ModelSource } from './source.js';
 import { openWeights, type Weights } from './weights.js';
 
@@ -73,6 +75,8 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
     try {
       if (model.decoder !== null) model.generationConfig = await readGenerationConfig(source, config, model);
       await readWeights(model, source.name, weights, onWarning, hub.signal);
+      if (kind === 'none' && model instanceof EncoderModel)
+        model.sentenceHead = await sentenceHead(source, new Initializer(device, 0, true));
       [model.tokenizer, model.processor] = await companions(source, config.type, onWarning);
     } catch (error) {
       model.dispose();
