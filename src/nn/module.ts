@@ -25,7 +25,7 @@ export interface StateEntry {
   dataSync(): Float32Array;
 }
 
-/** @internal What `readStateDict` gives. */
+/** The values of a state dict, as they were at one time. */
 export type StateValues = Promise<{ name: string; shape: Shape; data: Float32Array }[]>;
 
 /** Tensors by PyTorch's names. */
