@@ -81,7 +81,7 @@ export function isDifferentiated(inputs: readonly (Tensor | null | undefined)[])
 }
 
 /**
- * In a backward: where the gradient of `x` goes, or null if it needs none. Call it once for each command that writes
+ * @internal In a backward: where the gradient of `x` goes, or null if it needs none. Call it once for each command that writes
  * it.
  */
 export function gradOf(x: Tensor | null | undefined): GradientTarget | null {
@@ -89,12 +89,12 @@ export function gradOf(x: Tensor | null | undefined): GradientTarget | null {
   return slotOf(x.root).targetFor(x);
 }
 
-/** The `accumulate` operand of a backward command: bit i says that the i-th gradient is added to what is there. */
+/** @internal The `accumulate` operand of a backward command: bit i says that the i-th gradient is added to what is there. */
 export function accumulateBits(...targets: (GradientTarget | null)[]): number {
   return targets.reduce((bits, target, i) => bits | ((target?.accumulate ?? 0) << i), 0);
 }
 
-/** In a backward: adds `dy` itself to the gradient of `x`, without a copy where nothing else needs `dy`'s memory. */
+/** @internal In a backward: adds `dy` itself to the gradient of `x`, without a copy where nothing else needs `dy`'s memory. */
 export function passGrad(x: Tensor | null | undefined, dy: Tensor): void {
   if (!x?.requiresGrad) return;
   const unused = x.root === x && x.gradient === null && x.node !== null;

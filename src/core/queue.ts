@@ -3,23 +3,25 @@ import { CommandList, type Patch } from './command-list.js';
 import { CommandError, DeviceError, SimdformerError } from './errors.js';
 import { checkScalar, type Operand, type Placed, Scalar } from './operand.js';
 
-export { type Operand, type Placed, type Region, Scalar } from './operand.js';
-
 /** Words after which a queue that nobody reads from is run. */
 const FULL = 1 << 20;
 /** A command's length has 16 bits. */
 const LONGEST_UPLOAD = 0xffff - 3;
 
+interface OperandLayout {
+  readonly name: string;
+  readonly kind: OperandKind;
+  readonly isTensor: boolean;
+  readonly isWritten: boolean;
+}
+
+/** How commands of one op are encoded. */
 interface OpLayout {
   readonly name: string;
   readonly opcode: number;
+  /** Without the tail. */
   readonly words: number;
-  readonly operands: readonly {
-    readonly name: string;
-    readonly kind: OperandKind;
-    readonly isTensor: boolean;
-    readonly isWritten: boolean;
-  }[];
+  readonly operands: readonly OperandLayout[];
   readonly names: ReadonlySet<string>;
 }
 
@@ -43,6 +45,8 @@ interface Job {
 export class Queue {
   readonly #layouts = new Map<string, OpLayout>();
   readonly #pending = new CommandList();
+  /** Of the command that is being encoded. */
+  readonly #patches: Patch[] = [];
   /** Waiting for their turn to run off this thread, behind the one that runs. */
   readonly #jobs: Job[] = [];
   #running: Job | null = null;
@@ -64,40 +68,29 @@ export class Queue {
   /** Encodes a command at the end of `list`, by default the queue's own, which runs when it is full. */
   emit(op: string, operands: Readonly<Record<string, Operand>>, list = this.#pending): void {
     const layout = this.#layout(op);
-    for (const name in operands) {
-      if (!layout.names.has(name) && operands[name] !== undefined && operands[name] !== null)
-        throw unknownOperand(op, name);
-    }
+    checkNames(layout, operands);
     list.reserve(layout.words);
-    const patches: Patch[] = [];
+    this.#patches.length = 0;
     let at = list.length;
     list.words[at++] = layout.opcode | (layout.words << 16);
-    for (const { name, kind, isTensor, isWritten } of layout.operands) {
-      const value = operands[name];
-      if (isTensor) {
-        if (value === null || value === undefined) {
-          if (!kind.endsWith('?')) throw new SimdformerError(`${op}: operand '${name}' is missing`);
-          list.words[at++] = 0;
-          list.words[at++] = 0;
-        } else {
-          const placed = value as Placed;
-          const { offset, length } = placed.region(op);
-          list.words[at++] = offset;
-          list.words[at++] = length;
-          if (isWritten) placed.storage.version++;
-        }
-      } else if (value instanceof Scalar) {
-        checkScalar(op, value.name, value.value, kind);
-        patches.push({ at, kind, scalar: value });
-        list.setScalar(at++, kind, value.value);
-      } else if (typeof value === 'number' || typeof value === 'boolean') {
-        list.setScalar(at++, kind, Number(value));
-      } else throw new SimdformerError(`${op}: operand '${name}' is missing`);
+    for (const operand of layout.operands) {
+      const value = operands[operand.name];
+      at = operand.isTensor ? putTensor(list, at, op, operand, value) : this.#putNumber(list, at, op, operand, value);
     }
     // Only now, so that a command that was refused leaves nothing behind.
     list.length = at;
     if (list === this.#pending) this.#runIfFull();
-    else list.patches.push(...patches);
+    else list.patches.push(...this.#patches);
+  }
+
+  #putNumber(list: CommandList, at: number, op: string, { name, kind }: OperandLayout, value: Operand): number {
+    if (value instanceof Scalar) {
+      checkScalar(op, value.name, value.value, kind);
+      this.#patches.push({ at, kind, scalar: value });
+      list.setScalar(at, kind, value.value);
+    } else if (typeof value === 'number' || typeof value === 'boolean') list.setScalar(at, kind, Number(value));
+    else throw missingOperand(op, name);
+    return at + 1;
   }
 
   /**
@@ -247,10 +240,39 @@ export class Queue {
 
 function ignore(): void {}
 
-function unknownOperand(op: string, name: string): SimdformerError {
-  return new SimdformerError(
-    `the loaded engine's op '${op}' has no operand '${name}': it is older than this package, rebuild it`,
-  );
+function checkNames({ name: op, names }: OpLayout, operands: Readonly<Record<string, Operand>>): void {
+  for (const name in operands) {
+    if (names.has(name) || operands[name] === undefined || operands[name] === null) continue;
+    throw new SimdformerError(
+      `the loaded engine's op '${op}' has no operand '${name}': it is older than this package, rebuild it`,
+    );
+  }
+}
+
+/** Where a tensor lies, or two zeros for one that may be left out. Returns where the next operand goes. */
+function putTensor(
+  { words }: CommandList,
+  at: number,
+  op: string,
+  { name, kind, isWritten }: OperandLayout,
+  value: Operand,
+): number {
+  if (value === null || value === undefined) {
+    if (!kind.endsWith('?')) throw missingOperand(op, name);
+    words[at] = 0;
+    words[at + 1] = 0;
+  } else {
+    const placed = value as Placed;
+    const { offset, length } = placed.region(op);
+    words[at] = offset;
+    words[at + 1] = length;
+    if (isWritten) placed.storage.version++;
+  }
+  return at + 2;
+}
+
+function missingOperand(op: string, name: string): SimdformerError {
+  return new SimdformerError(`${op}: operand '${name}' is missing`);
 }
 
 function throwIfFailed(failure: CommandFailure | null): void {
