@@ -160,7 +160,8 @@ describe('devices', () => {
   it('leave the process be when a worker thread that computes is terminated', async () => {
     const script = `import('tsx/esm/api').then(async ({ register }) => {
       register();
-      const { createDevice, matmul } = await import('${new URL('../../src/index.ts', import.meta.url)}');
+      const { createDevice } = await import('${new URL('../../src/index.ts', import.meta.url)}');
+      const { matmul } = await import('${new URL('../../src/ops/index.ts', import.meta.url)}');
       const device = await createDevice({ backend: 'native', threads: 2 });
       const a = device.full([300, 300], 1);
       require('node:worker_threads').parentPort.postMessage('computes');
