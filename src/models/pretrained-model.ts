@@ -4,12 +4,15 @@ import type { GenerateOptions } from '../generate/generate-options.js';
 import { observeAttention } from '../inspect/attention-maps.js';
 import type { EmbeddingTrace } from '../inspect/trace-types.js';
 import type { Initializer } from '../nn/init.js';
+import { parameterOf, type StateParameterEntry } from '../nn/state-entry.js';
 import type { TokenBatch } from '../nn/token-batch.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from './inputs.js';
 import { Model } from './model.js';
 import type { Json, ModelConfig } from './model-config.js';
 import type { HeadKind, PredictionHead } from './prediction-head.js';
+import type { SaveOptions } from './saved.js';
+import type { Origin } from './saved-pretrained.js';
 
 export type { HeadKind } from './prediction-head.js';
 
@@ -31,6 +34,8 @@ export abstract class PretrainedModel extends Model {
   tokenizer: PretrainedTokenizer | null = null;
   /** What turns sounds or images into inputs, if the model brought it. */
   processor: object | null = null;
+  /** @internal What it was loaded from. */
+  origin: Origin | null = null;
   protected readonly settings: ModelConfig;
 
   constructor({ init, config, head }: FamilyContext) {
@@ -58,6 +63,26 @@ export abstract class PretrainedModel extends Model {
       });
       return { ...output, ...this.mapsOf(maps, output) };
     });
+  }
+
+  /** All parameters by the names that the checkpoint has for them, in its layouts, each once; live, and so are gradients. */
+  override namedParameters(): [name: string, parameter: StateParameterEntry][] {
+    return this.statePieces().map((piece) => [this.origin?.names.get(piece.name) ?? piece.name, parameterOf(piece)]);
+  }
+
+  /**
+   * Writes the model to a folder, as transformers saves: config.json, model.safetensors, and the files of the tokenizer
+   * and others that came with the model, as they were. `loadModel` reads it, and so does Python. Node, Deno and Bun. Each
+   * file is replaced whole, once all are written beside them; an error leaves what was there. Throws the file system's
+   * errors, and ArgumentError for options that make no sense.
+   */
+  async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
+    const values = Promise.all(
+      this.namedParameters().map(async ([name, { shape, data }]) => ({ name, shape, data: await data() })),
+    );
+    values.catch(() => {}); // reported when it is awaited
+    const { originOf, writePretrained } = await import('./saved-pretrained.js');
+    await writePretrained(folder, originOf(this.origin), values, options);
   }
 
   abstract readonly head: PredictionHead | null;

@@ -10,7 +10,7 @@ export { Initializer } from './init.js';
 export { type Finish, type LayerContext, type LayerParts, TransformerLayer } from './layer.js';
 export { LayerScale } from './layer-scale.js';
 export { Linear, TiedLinear } from './linear.js';
-export { type LoadableTensor, Module, type StateDict, type StateEntry } from './module.js';
+export { type LoadableTensor, Module, type Parameter, type StateDict, type StateEntry } from './module.js';
 export { IdentityNorm, LayerNorm, type Norm, RMSNorm } from './norm.js';
 export { PatchEmbedding, type PatchEmbeddingOptions } from './patch-embedding.js';
 export { BucketBias, DistanceBias, PositionBias, RelativeVectors } from './position-bias.js';

@@ -6,6 +6,7 @@ import type { Device } from '../core/device.js';
 import { ArgumentError, DTypeError, ShapeError } from '../core/errors.js';
 import { type Shape, sameShape, sizeOf, Tensor } from '../core/tensor.js';
 import { readPieces, type StoredTensor } from './read-pieces.js';
+import { entryOf, type Parameter, type StateEntry } from './state-entry.js';
 import {
   joinPath,
   namesFor,
@@ -15,15 +16,9 @@ import {
   type StatePiece,
   shapeOf,
 } from './state-names.js';
-import { arrange, spread } from './stored-layout.js';
+import { spread } from './stored-layout.js';
 
-/** A tensor as a state dict shows it: in PyTorch's layout, read from the device when asked for. */
-export interface StateEntry {
-  readonly dtype: 'float32';
-  readonly shape: Shape;
-  data(): Promise<Float32Array>;
-  dataSync(): Float32Array;
-}
+export type { Parameter, StateEntry };
 
 /** The values of a state dict, as they were at one time. */
 export type StateValues = Promise<{ name: string; shape: Shape; data: Float32Array }[]>;
@@ -95,13 +90,18 @@ export abstract class Module {
 
   /**
    * All parameters with their names, in the order of definition; one that several parts share comes once, first name.
-   * One whose sections have names of their own comes as a whole, under its path.
+   * Those of pretrained models come as their checkpoints have them; `namedTensors` gives what optimizers train.
    */
-  namedParameters(): [name: string, parameter: Tensor][] {
+  namedParameters(): [name: string, parameter: Parameter][] {
+    return this.namedTensors();
+  }
+
+  /** The tensors of all parameters, as `namedParameters`. One whose sections have names of their own is whole, under its path. */
+  namedTensors(): [name: string, tensor: Tensor][] {
     return this.#distinct().map(({ names, path, tensor }) => [(names.length === 1 && names[0]) || path, tensor]);
   }
 
-  /** The tensors of `namedParameters`. */
+  /** The tensors of `namedTensors`. */
   parameters(): Tensor[] {
     return this.#distinct().map(({ tensor }) => tensor);
   }
@@ -287,25 +287,6 @@ export function inference<T>(model: { readonly device: Device }, fn: () => T): T
 /** Tells pieces of one parameter from each other and from those of others. */
 function placeOf({ tensor, start }: StatePiece): string {
   return `${tensor.storage.block.offset}.${tensor.offset}.${start}`;
-}
-
-function entryOf(piece: StatePiece): StateEntry {
-  const onColumns = <T>(use: (columns: Tensor) => T): T => {
-    const { tensor, start, end } = piece;
-    if (start === 0 && end === (tensor.shape.at(-1) ?? 1)) return use(tensor);
-    const columns = tensor.device.unscoped(() => tensor.columns(start, end));
-    try {
-      return use(columns);
-    } finally {
-      columns.dispose(); // a read under way keeps the memory
-    }
-  };
-  return {
-    dtype: 'float32',
-    shape: shapeOf(piece),
-    data: async () => arrange(piece, (await onColumns((columns) => columns.data())) as Float32Array),
-    dataSync: () => arrange(piece, onColumns((columns) => columns.dataSync()) as Float32Array),
-  };
 }
 
 function snakeCase(name: string): string {

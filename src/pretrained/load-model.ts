@@ -12,6 +12,8 @@ import { Transformer } from '../models/transformer.js';
 import { Initializer } from '../nn/init.js';
 import { type StatePiece, shapeOf } from '../nn/state-names.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
+import { architectureOf, headKinds, headOf } from './architectures.js';
+import { companionFiles } from './companion-files.js';
 import { completeConfig } from './config.js';
 import { generationOptions, generationSettings } from './generation-config.js';
 import type { HubOptions } from './hub-options.js';
@@ -37,21 +39,6 @@ export interface LoadModelOptions extends HubOptions {
   onWarning?: ((message: string) => void) | undefined;
 }
 
-/** Heads by how transformers' class names end. */
-const heads: readonly (readonly [suffix: string, head: HeadKind])[] = [
-  ['ForMaskedLM', 'masked-language-model'],
-  ['ForCausalLM', 'language-model'],
-  ['LMHeadModel', 'language-model'],
-  ['ForConditionalGeneration', 'language-model'],
-  ['MTModel', 'language-model'],
-  ['ForSequenceClassification', 'sequence-classification'],
-  ['ForTokenClassification', 'token-classification'],
-  ['ForQuestionAnswering', 'question-answering'],
-  ['ForPreTraining', 'discriminator'],
-  ['ForImageClassification', 'image-classification'],
-  ['WithProjection', 'projection'],
-];
-
 /** See load-later.ts. */
 export async function loadModel<Model extends LoadedModel | Transformer = LoadedModel>(
   device: Device,
@@ -63,10 +50,11 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
   const source = await openSource(from, hub);
   const json = await source.json('config.json');
   if (json.format === 'simdformer') return (await loadOwn(device, source, { head, labels })) as Model;
-  const values = completeConfig(labels ? withLabels(json, labels) : json);
+  const labelled = labels ? withLabels(json, labels) : json;
+  const values = completeConfig(labelled);
   const Family = await familyOf(values.model_type);
   const kind = head ?? headOf(json);
-  checkOneOf('loadModel', 'head', kind, ['none', ...new Set(heads.map(([, each]) => each))]);
+  checkOneOf('loadModel', 'head', kind, headKinds);
   const weights = await openWeights(source);
   try {
     const isUntied = values.tie_word_embeddings && (await hasOwnOutput(weights.tensors, hub.signal));
@@ -74,7 +62,14 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
     const model = new Family({ init: new Initializer(device, 0, true), config, head: kind });
     try {
       if (model.decoder !== null) model.generationConfig = await readGenerationConfig(source, config, model);
-      await readWeights(model, source.name, weights, onWarning, hub.signal);
+      const names = await readWeights(model, source.name, weights, onWarning, hub.signal);
+      const { signal: _, ...again } = hub; // of loading, not of saving
+      const untied = isUntied ? { tie_word_embeddings: false } : {};
+      model.origin = {
+        config: { ...labelled, ...untied, architectures: [architectureOf(json, kind)] },
+        names,
+        companions: async () => companionFiles(await openSource(from, again)),
+      };
       if (kind === 'none' && model instanceof EncoderModel)
         model.sentenceHead = await sentenceHead(source, new Initializer(device, 0, true));
       [model.tokenizer, model.processor] = await companions(source, config.type, onWarning);
@@ -131,25 +126,22 @@ function withLabels(json: object, labels: readonly string[]): Record<string, unk
   return { ...json, id2label, label2id, num_labels: labels.length };
 }
 
-function headOf({ architectures }: { readonly architectures?: unknown }): HeadKind {
-  const name = Array.isArray(architectures) ? String(architectures[0]) : '';
-  return heads.find(([suffix]) => name.endsWith(suffix))?.[1] ?? 'none';
-}
-
 /** Buffers that some versions saved and that follow from the config, and a head's second bias, which nothing reads. */
 const BUFFERS =
   /(position_ids|predictions\.(decoder\.)?bias|lm_head\.(decoder\.)?bias|rotary_emb\.inv_freq|att(entio)?n\.(masked_)?bias|relative_position_index|embed_positions\.weights?)$/;
 
+/** Reads the weights and gives the names that the file has for them, where they are others. */
 async function readWeights(
   model: PretrainedModel,
   source: string,
   { tensors }: Weights,
   onWarning: (message: string) => void,
   signal: AbortSignal | undefined,
-): Promise<void> {
+): Promise<Map<string, string>> {
   const given = new Map(tensors);
   const found = new Map<string, SafetensorsEntry>();
   const missing: StatePiece[] = [];
+  const renamed = new Map<string, string>();
   const shared = model.pieceNames();
   for (const piece of model.statePieces()) {
     const names = (shared.get(piece.name) ?? [piece.name]).flatMap(namesOf); // what is shared may have any of its names
@@ -161,13 +153,17 @@ async function readWeights(
     }
     checkShape(source, piece, entry);
     found.set(piece.name, entry);
+    if (isOwnName(model, piece.name, name as string)) renamed.set(piece.name, name as string);
     given.delete(name as string);
   }
   drawMissing(model, source, missing, onWarning);
+  if (model.headKind === 'none' && renamed.size > 0)
+    for (const { name } of missing) renamed.set(name, name.slice(name.indexOf('.') + 1));
   const aliases = new Set([...shared.values()].flatMap((names) => names.flatMap(namesOf)));
   const unused = [...given.keys()].filter((name) => !BUFFERS.test(name) && !aliases.has(name));
   if (unused.length > 0) onWarning(`${source} has weights that the model does not use: ${some(unused)}`);
   await model.readState(found, signal, true);
+  return renamed;
 }
 
 /** What a tensor may be called in files: with and without the prefix of the body, and by names of before. */
@@ -177,6 +173,11 @@ function namesOf(name: string): string[] {
     .replace(/(LayerNorm|layer_norm)\.bias$/, '$1.beta')
     .replace(/^lm_head\./, 'embed_out.'); // GPT-NeoX's
   return [name, old].flatMap((each) => [each, each.slice(each.indexOf('.') + 1)]);
+}
+
+/** Whether a name in a file is what transformers saves, too: of a body without a head, names have no prefix. */
+function isOwnName(model: PretrainedModel, name: string, given: string): boolean {
+  return given.startsWith('embed_out.') || (model.headKind === 'none' && given === name.slice(name.indexOf('.') + 1));
 }
 
 function checkShape(source: string, piece: StatePiece, { shape }: SafetensorsEntry): void {

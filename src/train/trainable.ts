@@ -3,7 +3,8 @@
 import { checkDType, checkTensor, describeShape, describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import type { Tensor } from '../core/tensor.js';
+import { Tensor } from '../core/tensor.js';
+import type { Parameter } from '../nn/module.js';
 import type { Example, Row } from './batches.js';
 
 /** Options of `fit` that are the loss's: given to `loss` and `countLabels` as they are. */
@@ -36,7 +37,9 @@ export interface LossSettings {
  */
 export interface Trainable<Source extends Row = readonly number[], Target extends Row = readonly number[]> {
   readonly device: Device;
-  namedParameters(): [name: string, parameter: Tensor][];
+  /** Its tensors, or something to look at, where `namedTensors` gives those. */
+  namedParameters(): [name: string, parameter: Parameter][];
+  namedTensors?(): [name: string, tensor: Tensor][];
   /** Called before steps; dropout is active then. */
   train(): unknown;
   /** Called before validations and at the end. */
@@ -55,6 +58,17 @@ export interface Trainable<Source extends Row = readonly number[], Target extend
   gradientCheckpointing?: boolean | undefined;
   /** Decides what dropout drops from now on: called before each batch, so that a resumed run drops the same. */
   seedDropout?(seed: number): void;
+}
+
+/** What is trained, and what a checkpoint keeps. Throws ArgumentError for parameters that are no tensors. */
+export function namedTensorsOf(model: Trainable<Row, Row>): [name: string, tensor: Tensor][] {
+  const named = model.namedParameters();
+  const isTensor = (one: (typeof named)[number]): one is [string, Tensor] => one[1] instanceof Tensor;
+  if (named.every(isTensor)) return named;
+  if (model.namedTensors) return model.namedTensors();
+  throw new ArgumentError(
+    'fit: what namedParameters() of the model gives are no tensors, and it has no namedTensors()',
+  );
 }
 
 const METHODS = ['namedParameters', 'train', 'eval', 'loss'] as const;

@@ -19,6 +19,7 @@ import {
   checkTrainable,
   countLabels,
   type LossSettings,
+  namedTensorsOf,
   type Sides,
   sidesOf,
   type Trainable,
@@ -91,7 +92,7 @@ export class TrainingRun {
       validations: [],
     };
     this.#recomputed = model.gradientCheckpointing;
-    const params = model.namedParameters().map(([, param]) => param);
+    const params = namedTensorsOf(model).map(([, param]) => param);
     const trained = params.filter((param) => param.requiresGrad);
     if (trained.length === 0) throw new ArgumentError('fit: the model has no parameter that requires gradients');
     // What others wrote, and may throw, was called before: nobody would give this memory back.
@@ -330,7 +331,7 @@ export class TrainingRun {
 
   /** Everything that a checkpoint holds beside the optimiser's state. */
   #tensors(): Map<string, Tensor> {
-    const model = this.model.namedParameters().map(([name, tensor]) => [`model.${name}`, tensor] as const);
+    const model = namedTensorsOf(this.model).map(([name, tensor]) => [`model.${name}`, tensor] as const);
     return new Map([...model, ...this.#finalWeights.tensors()]);
   }
 }

@@ -41,7 +41,7 @@ describe.runIf(possible)('the explorer shows models of other kinds', () => {
     const sizes = { dModel: 32, heads: 4, encoderLayers: 2, decoderLayers: 2, dFF: 70, maxLength: 12, seed: 3 };
     const model = new Transformer(shipped.device, { ...sizes, sourceVocab, targetVocab, ...options }).eval();
     const random = new Random('distances');
-    for (const [name, parameter] of model.namedParameters()) {
+    for (const [name, parameter] of model.namedTensors()) {
       if (name.endsWith('relative_bias')) parameter.write(random.normal([parameter.size]).data);
     }
     model.tokenizers = shipped.tokenizers;

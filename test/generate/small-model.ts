@@ -27,7 +27,7 @@ afterAll(() => device.dispose());
 export function makeModel(options: TransformerOptions = {}): Transformer {
   const model = new Transformer(device, { ...size, ...options });
   // Weights large enough for decided, different outputs.
-  for (const [name, parameter] of model.namedParameters()) {
+  for (const [name, parameter] of model.namedTensors()) {
     if (name === 'generator.weight') parameter.write(parameter.dataSync().map((w) => 4 * w) as Float32Array);
   }
   return model;

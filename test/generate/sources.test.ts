@@ -24,7 +24,7 @@ it('reads with the weights of now, and leaves training as it is', async () => {
   const model = makeModel({ dropout: 0.5 });
   for (let i = 0; i < 3; i++) await model.generate(shifted(i));
   expect(model.training).toBe(true);
-  for (const [name, weight] of model.namedParameters())
+  for (const [name, weight] of model.namedTensors())
     if (name.includes('encoder')) weight.write((await weight.data()).map((w) => 2 * w) as Float32Array);
   const fresh = makeModel().eval();
   fresh.loadStateDict(model.stateDict());

@@ -36,7 +36,7 @@ export function build(device: Device, options: TransformerOptions, Model = Trans
   const base = { dModel: 24, heads: 4, encoderLayers: 2, decoderLayers: 2, dFF: 40, maxLength: 12, seed: 5 };
   const model = new Model(device, { ...base, sourceVocab: 11, targetVocab: 9, ...options }).eval();
   const random = new Random('parameters');
-  for (const [name, parameter] of model.namedParameters()) {
+  for (const [name, parameter] of model.namedTensors()) {
     if (!/bias|norm/.test(name)) continue;
     const noise = random.normal([parameter.size]).data;
     parameter.write(Float32Array.from(noise, (x) => 0.5 * x + (/norm.*weight/.test(name) ? 1 : 0)));

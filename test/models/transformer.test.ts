@@ -15,7 +15,7 @@ describe.each(Object.entries(models))('%s', (_, options) => {
     const model = build(device, { ...options, activation, encoderLayers, decoderLayers });
     lossOf(model).backward();
     const random = new Random('directions');
-    for (const [name, parameter] of model.namedParameters()) {
+    for (const [name, parameter] of model.namedTensors()) {
       const gradient = parameter.grad?.dataSync() as Float32Array;
       expect(gradient, name).toBeDefined();
       // Half of the direction is the gradient's own, where there is most to see, half is any.

@@ -136,7 +136,7 @@ describe.each(Object.entries(kinds))('a stack with %s', (_, kind) => {
     loss().backward();
     const random = new Random(11, 0);
     const value = () => device.noGrad(() => device.scope(() => loss().dataSync()[0]!));
-    for (const [name, parameter] of stack.namedParameters()) {
+    for (const [name, parameter] of stack.namedTensors()) {
       const gradient = parameter.grad?.dataSync() ?? new Float32Array(parameter.size);
       const values = parameter.dataSync() as Float32Array;
       const largest = Math.max(...Array.from(gradient, Math.abs));

@@ -38,7 +38,7 @@ describe('fit', () => {
       const model = smallModel(own, { dropout: 0.2 });
       const before = own.memory().used;
       const { losses } = await fit(model, examples, { ...common, steps: 6, gradientAccumulation: 2 });
-      model.namedParameters().forEach(([, parameter]) => {
+      model.namedTensors().forEach(([, parameter]) => {
         parameter.gradient?.release();
         parameter.gradient = null;
       });

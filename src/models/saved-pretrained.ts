@@ -1,0 +1,63 @@
+// A pretrained model as a folder of Hugging Face's: config.json, model.safetensors, and the files that came beside them.
+
+import { nodeModule } from '../backend/node.js';
+import { checkOptions } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import { type FileParts, writeAtomically } from '../io/atomic-write.js';
+import { safetensorsParts } from '../io/file.js';
+import { pathOf } from '../io/folder.js';
+import { toHalf } from '../io/half.js';
+import type { SafetensorsArray } from '../io/safetensors.js';
+import type { StateValues } from '../nn/module.js';
+import type { Json } from './model-config.js';
+import type { SaveOptions } from './saved.js';
+
+/** What a model was loaded from, as far as saving needs it. */
+export interface Origin {
+  /** config.json, with the class of the head that the model has now. */
+  readonly config: Json;
+  /** Names of parameters in the checkpoint, where they are not those of the family's table. */
+  readonly names: ReadonlyMap<string, string>;
+  /** The files beside config and weights, such as the tokenizer's, by name. */
+  companions(): Promise<ReadonlyMap<string, Uint8Array>>;
+}
+
+/** What an earlier model in the folder may have left, which would be read beside the new one. */
+const STALE = /^(model\.safetensors\.index\.json|model-\d{5}-of-\d{5}\.safetensors)$/;
+
+/** Writes a folder that transformers loads: all files are replaced, or none. */
+export async function writePretrained(
+  folder: string | URL,
+  origin: Origin,
+  values: StateValues,
+  options: SaveOptions = {},
+): Promise<void> {
+  const { dtype = 'float32' } = checkOptions('save', options, { dtype: ['float32', 'float16'] });
+  const tensors = (await values).map(({ name, shape, data }): [string, SafetensorsArray] => [
+    name,
+    dtype === 'float32' ? { dtype: 'F32', shape, data } : { dtype: 'F16', shape, data: toHalf(data) },
+  ]);
+  const companions = await origin.companions(); // before anything is written: it may be the same folder
+  const path = await pathOf(folder);
+  const { mkdir, readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { dirname, join } = await nodeModule<typeof import('node:path')>('path');
+  const parts = new Map<string, FileParts>([
+    [join(path, 'model.safetensors'), safetensorsParts(new Map(tensors), { format: 'pt' })],
+    [join(path, 'config.json'), [configBytes(origin.config, dtype)]],
+  ]);
+  for (const [name, bytes] of companions) parts.set(join(path, name), [bytes]);
+  for (const file of parts.keys()) await mkdir(dirname(file), { recursive: true });
+  await writeAtomically(parts);
+  for (const name of await readdir(path)) if (STALE.test(name)) await rm(join(path, name), { force: true });
+}
+
+/** `dtype` says what Python makes of the weights. */
+function configBytes({ torch_dtype: _, ...config }: Json, dtype: string): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify({ ...config, dtype }, null, 2)}\n`);
+}
+
+/** Throws ArgumentError for a model that was not loaded. */
+export function originOf(origin: Origin | null): Origin {
+  if (origin !== null) return origin;
+  throw new ArgumentError('save: the model was not made by loadModel, which knows its config.json');
+}

@@ -1,0 +1,64 @@
+// Parameters as state dicts show them, whatever they are pieces of.
+
+import type { Shape, Tensor } from '../core/tensor.js';
+import { type StatePiece, shapeOf } from './state-names.js';
+import { arrange } from './stored-layout.js';
+
+/** A tensor as a state dict shows it: in PyTorch's layout, read from the device when asked for. */
+export interface StateEntry {
+  readonly dtype: 'float32';
+  readonly shape: Shape;
+  data(): Promise<Float32Array>;
+  dataSync(): Float32Array;
+}
+
+/** A parameter to look at: a tensor, or the piece of one that a checkpoint has under a name. */
+export interface Parameter {
+  readonly shape: Shape;
+  readonly requiresGrad: boolean;
+  /** What `backward()` left, if it did. */
+  readonly grad: Pick<Parameter, 'shape' | 'data' | 'dataSync'> | null;
+  data(): Promise<Float32Array | Int32Array>;
+  dataSync(): Float32Array | Int32Array;
+}
+
+/** A parameter in the layout of a state dict. */
+export interface StateParameterEntry extends StateEntry {
+  readonly requiresGrad: boolean;
+  readonly grad: StateEntry | null;
+}
+
+/** A piece as it is whenever it is read. */
+export function entryOf(piece: StatePiece): StateEntry {
+  const onColumns = <T>(use: (columns: Tensor) => T): T => {
+    const { tensor, start, end } = piece;
+    if (start === 0 && end === (tensor.shape.at(-1) ?? 1)) return use(tensor);
+    const columns = tensor.device.unscoped(() => tensor.columns(start, end));
+    try {
+      return use(columns);
+    } finally {
+      columns.dispose(); // a read under way keeps the memory
+    }
+  };
+  return {
+    dtype: 'float32',
+    shape: shapeOf(piece),
+    data: async () => arrange(piece, (await onColumns((columns) => columns.data())) as Float32Array),
+    dataSync: () => arrange(piece, onColumns((columns) => columns.dataSync()) as Float32Array),
+  };
+}
+
+/** The same with its gradient. */
+export function parameterOf(piece: StatePiece): StateParameterEntry {
+  const { tensor } = piece;
+  return {
+    ...entryOf(piece),
+    get requiresGrad() {
+      return tensor.requiresGrad;
+    },
+    get grad() {
+      const gradient = tensor.grad;
+      return gradient && entryOf({ ...piece, tensor: gradient });
+    },
+  };
+}

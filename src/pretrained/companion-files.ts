@@ -1,0 +1,21 @@
+import type { ModelSource } from './source.js';
+
+/** Files beside config and weights that are copied where nobody can list a source. */
+const known = [
+  ...['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json', 'chat_template.jinja'],
+  ...['vocab.json', 'vocab.txt', 'merges.txt', 'spiece.model', 'sentencepiece.bpe.model', 'tokenizer.model'],
+  ...['source.spm', 'target.spm', 'generation_config.json', 'preprocessor_config.json', 'processor_config.json'],
+  ...['modules.json', 'sentence_bert_config.json', 'config_sentence_transformers.json', 'chat_template.json'],
+  ...['normalizer.json', 'video_preprocessor_config.json'],
+];
+
+/** What sentence-transformers puts into folders of their own, such as `1_Pooling/config.json`. */
+const MODULE = /^\d+_[A-Za-z]+\//;
+
+/** The files of a model that are neither config.json nor its weights: tokenizer, processor, settings of generation. */
+export async function companionFiles(source: ModelSource): Promise<Map<string, Uint8Array>> {
+  const names = (await source.list())?.filter((name) => known.includes(name) || MODULE.test(name)) ?? known;
+  const files = new Map<string, Uint8Array>();
+  for (const name of names) if (await source.has(name)) files.set(name, await source.bytes(name));
+  return files;
+}

@@ -1,0 +1,116 @@
+// What `save` of pretrained models writes, compared with the checkpoints that they came from.
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { loadModel } from '../../src/index.js';
+import { parseSafetensors } from '../../src/io/index.js';
+import type { LoadedModel } from '../../src/pretrained/load-model.js';
+import { deviceFor, isas } from '../describe-op.js';
+import { describeShared } from '../shared.js';
+
+const shared = 'reference';
+const folderOf = (name: string) => `../shared/${shared}/${name}`;
+const device = await deviceFor(isas[0]!, 2);
+const temporary = mkdtempSync(join(tmpdir(), 'simdformer-save-'));
+afterAll(() => rmSync(temporary, { recursive: true }));
+
+const quiet = { onWarning: () => {} };
+const load = (folder: string, options = {}) => loadModel<LoadedModel>(device, folder, { ...quiet, ...options });
+
+/** All tensors of a folder's weights, of one file or several. */
+function weightsOf(folder: string) {
+  const files = readdirSync(folder).filter((name) => /^model.*\.safetensors$/.test(name));
+  return new Map(files.flatMap((name) => [...parseSafetensors(readFileSync(join(folder, name))).tensors]));
+}
+const configOf = (folder: string) => JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
+
+await describeShared('saving pretrained models', shared, 'SOURCE.txt', async () => {
+  // Fused and transposed matrices, shared ones, one head by head, a file in shards, names without a prefix, images.
+  const names = ['bert-mlm', 'bert-pooler', 'gpt2', 'gpt-neox', 'qwen3', 'phi3', 'bart', 'dinov2', 'clip'];
+
+  it.each(names)('%s: the same tensors under the same names, the same config', async (name) => {
+    const [given, folder] = [folderOf(name), join(temporary, name)];
+    const model = await load(given);
+    await model.save(folder);
+    const [before, after] = [weightsOf(given), weightsOf(folder)];
+    const learned = [...before.keys()].filter((tensor) => tensor !== 'final_logits_bias');
+    expect([...after.keys()].filter((tensor) => tensor !== 'final_logits_bias').sort()).toEqual(learned.sort());
+    for (const tensor of learned) {
+      expect(after.get(tensor)!.shape, tensor).toEqual(before.get(tensor)!.shape);
+      expect(after.get(tensor)!.data(), tensor).toEqual(before.get(tensor)!.data());
+    }
+    expect(configOf(folder)).toEqual(configOf(given));
+    const again = await load(folder);
+    expect(again.headKind).toBe(model.headKind);
+    const parameters = model.namedParameters();
+    for (const [i, [key, parameter]] of again.namedParameters().entries()) {
+      expect(key).toBe(parameters[i]![0]);
+      expect(parameter.dataSync(), key).toEqual(parameters[i]![1].dataSync());
+    }
+    model.dispose();
+    again.dispose();
+  });
+
+  it("shows parameters and gradients by the checkpoint's names, in its layouts", async () => {
+    const model = await load(folderOf('gpt2'));
+    const stored = weightsOf(folderOf('gpt2'));
+    const parameters = new Map(model.namedParameters());
+    expect([...parameters.keys()].sort()).toEqual([...stored.keys()].sort());
+    for (const [name, entry] of stored) expect(parameters.get(name)!.dataSync(), name).toEqual(entry.data());
+    expect([...parameters.values()].every(({ grad, requiresGrad }) => grad === null && requiresGrad)).toBe(true);
+    model.forward({ inputIds: [[3, 4, 5, 6]], labels: [[3, 4, 5, 6]] }).loss!.backward();
+    const gradients = model.gradientDict();
+    for (const [name, { shape, grad }] of parameters) {
+      expect(grad!.shape, name).toEqual(shape);
+      expect(grad!.dataSync(), name).toEqual(gradients[name]!.dataSync());
+    }
+    const tensors = model.namedTensors().map(([, tensor]) => tensor);
+    expect(tensors).toEqual(model.parameters());
+    model.dispose();
+  });
+
+  it('names the class and the labels of a head that was put on anew', async () => {
+    const folder = join(temporary, 'labelled');
+    const model = await load(folderOf('bert-mlm'), {
+      head: 'sequence-classification',
+      labels: ['good', 'bad', 'ugly'],
+    });
+    await model.save(folder);
+    const config = configOf(folder);
+    expect(config.architectures).toEqual(['BertForSequenceClassification']);
+    expect(config.id2label).toEqual({ 0: 'good', 1: 'bad', 2: 'ugly' });
+    const again = await load(folder);
+    expect(again.headKind).toBe('sequence-classification');
+    const run = (each: LoadedModel) => each.forward({ inputIds: [[2, 3, 4]] }).logits!.dataSync();
+    expect(run(again)).toEqual(run(model));
+    model.dispose();
+    again.dispose();
+  });
+
+  describe('in a folder that has a model', () => {
+    it('copies what lies beside the weights, and leaves no shards of before', async () => {
+      const [from, to] = [join(temporary, 'from'), join(temporary, 'to')];
+      const plain = await load(folderOf('llama'));
+      await plain.save(from);
+      await plain.save(to);
+      const settings = '{"max_new_tokens": 7}\n';
+      writeFileSync(join(from, 'generation_config.json'), settings);
+      writeFileSync(join(from, 'notes.bin'), 'not of the model');
+      for (const stale of ['model.safetensors.index.json', 'model-00001-of-00002.safetensors'])
+        writeFileSync(join(to, stale), '{}');
+      const model = await load(from, { signal: AbortSignal.timeout(60_000) });
+      await model.save(to, { dtype: 'float16' });
+      expect(readdirSync(to).sort()).toEqual(['config.json', 'generation_config.json', 'model.safetensors']);
+      expect(readFileSync(join(to, 'generation_config.json'), 'utf8')).toBe(settings);
+      expect(configOf(to).dtype).toBe('float16');
+      expect([...weightsOf(to).values()].every(({ dtype }) => dtype === 'F16')).toBe(true);
+      await model.save(from); // onto itself
+      expect(existsSync(join(from, 'notes.bin'))).toBe(true);
+      expect(readFileSync(join(from, 'generation_config.json'), 'utf8')).toBe(settings);
+      await expect(model.save(to, { type: 'float16' } as never)).rejects.toThrow(/type/);
+      plain.dispose();
+      model.dispose();
+    });
+  });
+});
