@@ -8,7 +8,11 @@ import { filesOf, isolation } from './test/browser/server.js';
 const everyBackend = ['test/{core,generate,models,nn,ops,train}/**/*.test.ts', 'test/fixtures.test.ts'];
 const addonOnly = ['test/core/device.test.ts'];
 /** Need a file system, which pages have not. */
-const nodeOnly = ['test/models/saved*.test.ts', 'test/train/checkpoint.test.ts'];
+const nodeOnly = [
+  'test/models/saved*.test.ts',
+  'test/ops/elementwise.test.ts',
+  'test/train/{checkpoint,non-finite}.test.ts',
+];
 
 // test/backend/built.test.ts says so, and fails in CI, where the engine was not built or Chromium is missing.
 const wasmBuilt = existsSync('wasm/dist/simd128.wasm');

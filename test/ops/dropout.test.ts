@@ -24,7 +24,7 @@ describeOp({
     { rows: 2, cols: 50, p: 1, seed: 1, stream: 0 },
   ],
   inputs: ({ rows, cols }, random) => ({ x: random.normal([rows, cols]) }),
-  forward: ({ x }, options) => dropout(x, options),
+  forward: ({ x }, { p, seed, stream }) => dropout(x, { p, seed, stream }),
   reference({ x }, { cols, ...options }) {
     const keep = (i: number) => isKept(Math.floor(i / cols), i % cols, options);
     return { shape: x.shape, data: x.data.map((value, i) => (keep(i) ? value / (1 - options.p) : 0)) };

@@ -385,7 +385,7 @@ describe('AdamW', () => {
     expect(() => new AdamW([x], { lr: -1 })).toThrow('AdamW: lr is -1, expected a number, 0 or more');
     expect(() => new AdamW([{ params: [x], weightDecay: Number.NaN }])).toThrow(ArgumentError);
     const misspelt = [{ params: [x], weight_decay: 0 }] as never;
-    expect(() => new AdamW(misspelt)).toThrow('no option weight_decay, only params, lr, weightDecay');
+    expect(() => new AdamW(misspelt)).toThrow('no option weight_decay: it is weightDecay here');
     expect(() => new AdamW([x], { beta2: 1 })).toThrow(ArgumentError);
     setGradients([x], [Float32Array.of(1)]);
     expect(() => new AdamW([x]).step({ maxNorm: 0 })).toThrow(ArgumentError);
