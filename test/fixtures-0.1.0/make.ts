@@ -1,6 +1,6 @@
 // Made the folders beside this file and expected.json, what version 0.1.0 saved and what it computed from that:
 //
-//   git worktree add --detach .cache/v0.1.0 v0.1.0-base && (cd .cache/v0.1.0 && npm run setup && npm run build:wasm)
+//   git worktree add --detach .cache/v0.1.0 73ece1c && (cd .cache/v0.1.0 && npm run setup && npm run build:wasm)
 //   npx tsx test/fixtures-0.1.0/make.ts .cache/v0.1.0
 //
 // To be run again only to add a case, in that version's tree, as all it uses of the package is imported from there.
