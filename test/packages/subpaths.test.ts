@@ -8,7 +8,7 @@ import { programs } from '../runtimes/programs.js';
 import { installed, run } from './installed.js';
 
 const folder = await installed();
-const subpaths = ['nn', 'ops', 'models', 'generate', 'train', 'inspect', 'tokenizers', 'io', 'pretrained'];
+const subpaths = ['nn', 'ops', 'models', 'generate', 'train', 'inspect', 'tokenizers', 'pretrained', 'io'];
 const names = ['', ...subpaths.map((name) => `/${name}`)];
 const runtimes = await programs().catch((error: Error) => {
   untested('require in newer versions of Node', error.message);
@@ -21,7 +21,7 @@ const runtimes = await programs().catch((error: Error) => {
  */
 const program = (load: (path: string) => string) => `
   const all = [${names.map((name) => `${load(`simdformer${name}`)}`).join(', ')}];
-  const [root, nn, ops, models, generate, train, inspect, tokenizers, io, pretrained] = all;
+  const [root, nn, ops, models, generate, train, inspect, tokenizers, pretrained, io] = all;
   async function main() {
     for (const [i, module] of all.entries()) {
       if (Object.keys(module).length === 0) throw new Error('nothing is in ' + i);
