@@ -63,18 +63,6 @@ export abstract class CausalModel extends PretrainedModel {
     return this.embedTarget(ids, positions);
   }
 
-  logitsOf(features: Tensor): Tensor {
-    return this.head?.out?.forward(features) ?? features;
-  }
-
-  override get vocabSize(): number {
-    return this.settings.size('vocab_size');
-  }
-
-  override get maxLength(): number {
-    return this.settings.size('max_position_embeddings');
-  }
-
   override get startId(): number | null {
     return this.settings.numberOrNull('bos_token_id');
   }

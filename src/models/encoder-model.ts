@@ -113,18 +113,6 @@ export abstract class EncoderModel extends PretrainedModel {
     throw new ArgumentError('step: the model has no decoder');
   }
 
-  logitsOf(features: Tensor): Tensor {
-    return this.head?.out?.forward(features) ?? features;
-  }
-
-  override get vocabSize(): number {
-    return this.settings.size('vocab_size');
-  }
-
-  override get maxLength(): number {
-    return this.settings.size('max_position_embeddings');
-  }
-
   override get startId(): number | null {
     return null;
   }

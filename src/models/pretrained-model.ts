@@ -97,6 +97,18 @@ export abstract class PretrainedModel extends Model {
     return { token: sum, position: null, sum };
   }
 
+  logitsOf(features: Tensor): Tensor {
+    return this.head?.out?.forward(features) ?? features;
+  }
+
+  get vocabSize(): number {
+    return this.settings.size('vocab_size');
+  }
+
+  get maxLength(): number {
+    return this.settings.size('max_position_embeddings');
+  }
+
   get padId(): number | null {
     return null;
   }

@@ -159,18 +159,6 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     return { encoderAttentions: encoder, decoderAttentions: decoder, crossAttentions: cross };
   }
 
-  logitsOf(features: Tensor): Tensor {
-    return this.head?.out?.forward(features) ?? features;
-  }
-
-  override get vocabSize(): number {
-    return this.settings.size('vocab_size');
-  }
-
-  override get maxLength(): number {
-    return this.settings.size('max_position_embeddings');
-  }
-
   override get startId(): number | null {
     return this.settings.numberOrNull('decoder_start_token_id');
   }

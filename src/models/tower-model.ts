@@ -86,10 +86,6 @@ export abstract class TowerModel extends PretrainedModel {
     throw new ArgumentError('step: the model has no decoder');
   }
 
-  logitsOf(features: Tensor): Tensor {
-    return this.head?.out?.forward(features) ?? features;
-  }
-
   override get vocabSize(): number {
     return this.text?.tokens.weight.shape[0] ?? 0;
   }
