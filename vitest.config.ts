@@ -6,6 +6,9 @@ import { filesOf, isolation } from './test/browser/server.js';
 
 /** What runs on WebAssembly as on the addon. The rest has no device, or tests the addon itself. */
 const everyBackend = ['test/{core,generate,models,nn,ops,train}/**/*.test.ts', 'test/fixtures.test.ts'];
+/** Other people's models: all in Node, one of each kind in pages. */
+const pretrained = ['test/pretrained/{families,switches,save}.test.ts'];
+const inPages = [...everyBackend, 'test/pretrained/families.test.ts'];
 const addonOnly = ['test/core/device.test.ts'];
 /** Need a file system, which pages have not. */
 const nodeOnly = [
@@ -16,6 +19,8 @@ const nodeOnly = [
 
 // test/backend/built.test.ts says so, and fails in CI, where the engine was not built or Chromium is missing.
 const wasmBuilt = existsSync('wasm/dist/simd128.wasm');
+/** Node had relaxed SIMD behind a flag, which later versions do not know. */
+const relaxed = Number.parseInt(process.versions.node) < 22 ? ['--experimental-wasm-relaxed-simd'] : [];
 /** In pages alone, and when nothing else keeps the machine busy: they look at how smoothly a page runs. */
 const pageOnly = ['test/browser/*.page.test.ts'];
 /** Of a page in which models learn while a person clicks: one at a time, after the others. */
@@ -67,8 +72,17 @@ export default defineConfig({
           exclude: addonOnly,
         },
       },
-      page('isolated page', isolation, everyBackend, 0),
-      page('page', {}, everyBackend, 0),
+      {
+        extends: true,
+        test: {
+          name: 'wasm, pretrained',
+          env: { SIMDFORMER_BACKEND: 'wasm' },
+          execArgv: relaxed,
+          include: wasmBuilt ? pretrained : [],
+        },
+      },
+      page('isolated page', isolation, inPages, 0),
+      page('page', {}, inPages, 0),
       page('isolated page, alone', isolation, pageOnly, 1),
       page('page, alone', {}, pageOnly, 2),
       {

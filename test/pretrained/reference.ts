@@ -6,7 +6,7 @@ import { parseSafetensors, type SafetensorsEntry } from '../../src/io/safetensor
 import type { ModelInputs, ModelOutput } from '../../src/models/inputs.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
-import { deviceFor, isas } from '../describe-op.js';
+import { deviceFor } from '../describe-op.js';
 import type { SharedFolder } from '../shared.js';
 import { assertClose, largest } from '../tolerance.js';
 
@@ -52,9 +52,6 @@ const END_AT = 24;
 const BEAMS = { numBeams: 4, lengthPenalty: 1, earlyStopping: false };
 
 type Reference = ReadonlyMap<string, SafetensorsEntry>;
-
-/** The plainest loops and the widest vectors; those between are tested op by op. */
-export const checkpointIsas = [...new Set([isas.at(0) as string, isas.at(-1) as string])];
 
 /** `writes`: whether tokens are compared, too. `rounding`: how many times as far off results may be. */
 export async function testCheckpoint(
