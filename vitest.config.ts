@@ -20,7 +20,7 @@ const nodeOnly = [
 // test/backend/built.test.ts says so, and fails in CI, where the engine was not built or Chromium is missing.
 const wasmBuilt = existsSync('wasm/dist/simd128.wasm');
 /** Node had relaxed SIMD behind a flag, which later versions do not know. */
-const relaxed = Number.parseInt(process.versions.node) < 22 ? ['--experimental-wasm-relaxed-simd'] : [];
+const relaxed = Number.parseInt(process.versions.node, 10) < 22 ? ['--experimental-wasm-relaxed-simd'] : [];
 /** In pages alone, and when nothing else keeps the machine busy: they look at how smoothly a page runs. */
 const pageOnly = ['test/browser/*.page.test.ts'];
 /** Of a page in which models learn while a person clicks: one at a time, after the others. */
