@@ -29,6 +29,7 @@ type Options =
   | simdformer.DeviceOptions
   | simdformer.DropoutOptions
   | simdformer.EmbeddingOptions
+  | simdformer.ApplyChatTemplateOptions
   | simdformer.EncodeBatchOptions
   | simdformer.FitOptions
   | simdformer.GenerateOptions

@@ -9,8 +9,8 @@ const known = [
   ...['normalizer.json', 'video_preprocessor_config.json'],
 ];
 
-/** What sentence-transformers puts into folders of their own, such as `1_Pooling/config.json`. */
-const MODULE = /^\d+_[A-Za-z]+\//;
+/** Folders: what sentence-transformers has, such as `1_Pooling/config.json`, and chat templates beside the default. */
+const MODULE = /^(\d+_[A-Za-z]+|additional_chat_templates)\//;
 
 /** The files of a model that are neither config.json nor its weights: tokenizer, processor, settings of generation. */
 export async function companionFiles(source: ModelSource): Promise<Map<string, Uint8Array>> {

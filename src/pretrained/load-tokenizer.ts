@@ -10,6 +10,10 @@ import type { ModelSource } from './source.js';
 
 const SENTENCEPIECE = ['spiece.model', 'sentencepiece.bpe.model', 'tokenizer.model', 'spm.model', 'source.spm'];
 
+const TEMPLATE = 'chat_template.jinja';
+/** One of several, as transformers saves them. */
+const NAMED_TEMPLATE = /^additional_chat_templates\/([^/]+)\.jinja$/;
+
 /** Model types whose vocab.txt is BERT's, and whose vocab.json and merges.txt are RoBERTa's. */
 const likeBert = ['bert', 'distilbert', 'electra'];
 const likeRoberta = ['roberta', 'bart'];
@@ -60,12 +64,22 @@ async function tokenizerJson(
   return null;
 }
 
-/** tokenizer_config.json, with what only special_tokens_map.json and chat_template.jinja say. */
+/** tokenizer_config.json, with what only special_tokens_map.json and files of chat templates say. */
 async function tokenizerConfig(source: ModelSource): Promise<TokenizerConfig> {
   const read = async (name: string) => ((await source.has(name)) ? source.json(name) : {});
-  const config = { ...(await read('special_tokens_map.json')), ...(await read('tokenizer_config.json')) };
-  const template = 'chat_template.jinja';
-  return (await source.has(template)) ? { ...config, chat_template: await textOf(source, template) } : config;
+  const config: TokenizerConfig = {
+    ...(await read('special_tokens_map.json')),
+    ...(await read('tokenizer_config.json')),
+  };
+  const main = (await source.has(TEMPLATE)) ? await textOf(source, TEMPLATE) : config.chat_template;
+  const others: [name: string, template: string][] = [];
+  for (const file of (await source.list()) ?? []) {
+    const name = NAMED_TEMPLATE.exec(file)?.[1];
+    if (name !== undefined) others.push([name, await textOf(source, file)]);
+  }
+  if (others.length > 0 && typeof main === 'string') others.push(['default', main]);
+  const chat_template = others.length > 0 ? Object.fromEntries(others) : main;
+  return chat_template === undefined ? config : { ...config, chat_template };
 }
 
 async function textOf(source: ModelSource, name: string): Promise<string> {

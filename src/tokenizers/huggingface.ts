@@ -1,8 +1,9 @@
 import { checkOptions, describeValue, isObject } from '../core/check.js';
 import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import type { BatchEncoding, EncodeBatchOptions } from './batch-encoding.js';
+import { type ApplyChatTemplateOptions, type ChatMessage, type ChatTemplate, chatTemplateOf } from './chat-template.js';
 import type { Engine } from './engine-parts.js';
-import { type ConfiguredToken, specialTokensOf, type TokenizerConfig, type TokenizerJson } from './json.js';
+import { type ConfiguredToken, contentOf, specialTokensOf, type TokenizerConfig, type TokenizerJson } from './json.js';
 import type { Item } from './template.js';
 import { checkText, codePointsBefore, knownIds, type Tokenizer, UnknownTokenError } from './tokenizer.js';
 
@@ -64,6 +65,27 @@ export interface PretrainedTokenizer extends Tokenizer {
    * comes from. Throws ArgumentError for options that make no sense, UnknownTokenError as `encode`.
    */
   encodeBatch(texts: readonly string[], options?: EncodeBatchOptions): BatchEncoding;
+  /** How conversations are written for the model, if it was made for them: of the config's `chat_template`. */
+  chatTemplate: ChatTemplate | null;
+  /**
+   * A conversation as the model reads it, by `chatTemplate`: ids, or with `tokenize: false` the text. The first call
+   * loads what renders it.
+   *
+   * ```ts
+   * const ids = await tokenizer.applyChatTemplate([{ role: 'user', content: 'Hello!' }], { addGenerationPrompt: true });
+   * ```
+   *
+   * Throws ArgumentError for options that make no sense, messages that the template refuses, and without a template;
+   * FormatError for a template that cannot be rendered; UnknownTokenError as `encode`.
+   */
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options: ApplyChatTemplateOptions & { tokenize: false },
+  ): Promise<string>;
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options?: ApplyChatTemplateOptions & { tokenize?: true | undefined },
+  ): Promise<number[]>;
 }
 
 class HuggingFaceTokenizer implements PretrainedTokenizer {
@@ -72,6 +94,7 @@ class HuggingFaceTokenizer implements PretrainedTokenizer {
   readonly bosId: number | undefined;
   readonly eosId: number | undefined;
   readonly unkId: number | undefined;
+  chatTemplate: ChatTemplate | null;
 
   constructor(
     private readonly engine: Engine,
@@ -85,6 +108,7 @@ class HuggingFaceTokenizer implements PretrainedTokenizer {
     this.bosId = this.#idOf(config?.bos_token, bos);
     this.eosId = this.#idOf(config?.eos_token, eos);
     this.unkId = this.#idOf(config?.unk_token, unk);
+    this.chatTemplate = chatTemplateOf(config ?? {});
   }
 
   encode(text: string, options: { addSpecial?: boolean | undefined } = {}): number[] {
@@ -118,6 +142,28 @@ class HuggingFaceTokenizer implements PretrainedTokenizer {
       maxLength: typeof most === 'number' && most < 1e9 ? most : undefined, // transformers writes 1e30 for none
       items: (text, isSecond) => this.#items(text, Number(isSecond)),
     });
+  }
+
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options: ApplyChatTemplateOptions & { tokenize: false },
+  ): Promise<string>;
+  applyChatTemplate(messages: readonly ChatMessage[], options?: ApplyChatTemplateOptions): Promise<number[]>;
+  async applyChatTemplate(messages: readonly ChatMessage[], options: ApplyChatTemplateOptions = {}) {
+    const { chatRendering, namedTokens, renderChat } = await import('./render-chat.js');
+    const tokens = { ...this.#foundTokens(), ...namedTokens(this.config ?? {}) };
+    const text = renderChat(chatRendering(this.chatTemplate, messages, options, tokens));
+    return (options.tokenize ?? true) ? this.encode(text) : text;
+  }
+
+  /** Special tokens that the file itself shows, by the names of a config. */
+  #foundTokens(): Record<string, string> {
+    const found = { bos_token: this.bosId, eos_token: this.eosId, unk_token: this.unkId, pad_token: this.padId };
+    const known = Object.entries(found).flatMap(([name, id]) => {
+      const token = id === undefined ? undefined : this.idToToken(id);
+      return token === undefined ? [] : [[name, token]];
+    });
+    return Object.fromEntries(known);
   }
 
   #items(text: string, type: number): Item[] {
@@ -160,10 +206,6 @@ class HuggingFaceTokenizer implements PretrainedTokenizer {
     const token = contentOf(configured) ?? found;
     return token === undefined ? undefined : this.engine.token_to_id(token);
   }
-}
-
-function contentOf(token: ConfiguredToken | undefined): string | undefined {
-  return typeof token === 'object' ? token?.content : token;
 }
 
 /** What the engine gives for text without a token: null in Unigram models. */

@@ -3,6 +3,13 @@ export { type BpeOptions, BpeTokenizer } from './bpe.js';
 export type { Merge } from './bpe-trainer.js';
 export { ByteTokenizer } from './byte.js';
 export { CharTokenizer } from './char.js';
+export type {
+  ApplyChatTemplateOptions,
+  ChatMessage,
+  ChatTemplate,
+  ChatTool,
+  ChatToolCall,
+} from './chat-template.js';
 export { loadTokenizer, type PretrainedTokenizer } from './huggingface.js';
 export type { TokenizerConfig, TokenizerJson, TokenizerParts } from './json.js';
 export type { SpecialTokens } from './special.js';

@@ -40,6 +40,10 @@ type ScoredTokens = readonly (readonly [token: string, score: number])[];
 
 export type ConfiguredToken = string | { readonly content: string } | null;
 
+export function contentOf(token: ConfiguredToken | undefined): string | undefined {
+  return (typeof token === 'object' ? token?.content : token) ?? undefined;
+}
+
 /**
  * The part of Hugging Face's `tokenizer_config.json` that says what special tokens are for; other keys are passed on.
  */

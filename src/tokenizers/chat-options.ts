@@ -1,0 +1,88 @@
+// What a chat template is rendered with: options, the template that they choose, and special tokens by name.
+
+import { checkArray, checkOptions, describeValue, isObject, orNull } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { ApplyChatTemplateOptions, ChatMessage, ChatTemplate, ChatTool } from './chat-template.js';
+import { type ConfiguredToken, contentOf, type TokenizerConfig } from './json.js';
+
+/** What rendering needs, all of it checked. */
+export interface ChatRendering {
+  readonly template: string;
+  readonly messages: readonly ChatMessage[];
+  readonly tools: readonly ChatTool[] | null;
+  readonly documents: readonly object[] | null;
+  readonly addGenerationPrompt: boolean;
+  readonly continueFinalMessage: boolean;
+  readonly variables: Readonly<Record<string, unknown>>;
+}
+
+const OP = 'applyChatTemplate';
+
+/** The options of `applyChatTemplate`, and the template that they choose. Throws ArgumentError. */
+export function chatRendering(
+  own: ChatTemplate | null,
+  messages: readonly ChatMessage[],
+  options: ApplyChatTemplateOptions,
+  specialTokens: Readonly<Record<string, string>>,
+): ChatRendering {
+  const {
+    tools = null,
+    documents = null,
+    addGenerationPrompt = false,
+    continueFinalMessage = false,
+    chatTemplate,
+  } = checkOptions(OP, options, {
+    tools: orNull('array'),
+    documents: orNull('array'),
+    addGenerationPrompt: 'boolean',
+    continueFinalMessage: 'boolean',
+    tokenize: 'boolean',
+    chatTemplate: 'string',
+    variables: 'object',
+  });
+  checkArray(OP, 'messages', messages, 'an array of { role, content }');
+  if (messages.length === 0) throw new ArgumentError(`${OP}: there are no messages, expected one at least`);
+  for (const [i, message] of messages.entries()) {
+    if (isObject(message) && typeof message.role === 'string') continue;
+    throw new ArgumentError(`${OP}: messages[${i}] is ${describeValue(message)}, expected { role, content }`);
+  }
+  if (continueFinalMessage && addGenerationPrompt)
+    throw new ArgumentError(
+      `${OP}: continueFinalMessage goes on with the last message, addGenerationPrompt begins one`,
+    );
+  return {
+    template: chosen(own, chatTemplate, tools !== null),
+    messages,
+    tools,
+    documents,
+    addGenerationPrompt,
+    continueFinalMessage,
+    variables: { ...specialTokens, ...options.variables },
+  };
+}
+
+/** As transformers chooses: what is asked for; of several, the one for tools if there are any, or the default. */
+function chosen(own: ChatTemplate | null, asked: string | undefined, hasTools: boolean): string {
+  const named = new Map(own !== null && typeof own === 'object' ? Object.entries(own) : []);
+  if (asked !== undefined) return named.get(asked) ?? asked;
+  if (typeof own === 'string') return own;
+  if (own === null)
+    throw new ArgumentError(
+      `${OP}: the tokenizer has no chat template; set tokenizer.chatTemplate, or give { chatTemplate }`,
+    );
+  const template = (hasTools ? named.get('tool_use') : undefined) ?? named.get('default');
+  if (template !== undefined) return template;
+  const names = [...named.keys()].sort().join(', ');
+  throw new ArgumentError(`${OP}: none of the tokenizer's chat templates is the default; give one of ${names}`);
+}
+
+/** What templates call special tokens: `bos_token`, `eos_token` and whatever else a tokenizer's config names. */
+export function namedTokens(config: TokenizerConfig): Record<string, string> {
+  const { extra_special_tokens: extra } = config;
+  const all = { ...config, ...(isObject(extra) ? extra : {}) };
+  const named = Object.entries(all).flatMap(([name, value]) => {
+    const token = name.endsWith('_token') ? contentOf(value as ConfiguredToken) : undefined;
+    return typeof token === 'string' ? [[name, token] as const] : [];
+  });
+  return Object.fromEntries(named);
+}

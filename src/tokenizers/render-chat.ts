@@ -1,0 +1,132 @@
+// Chat templates, rendered as transformers renders them: its globals, and its care for messages. @huggingface/jinja
+// computes what Jinja computes.
+
+import * as jinja from '@huggingface/jinja';
+import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
+import type { ChatRendering } from './chat-options.js';
+import type { ChatMessage } from './chat-template.js';
+
+import { strftime } from './strftime.js';
+
+export { chatRendering, namedTokens } from './chat-options.js';
+
+/** What is used of the engine, most of whose declarations do not resolve in Node's module mode. */
+interface Jinja {
+  readonly Template: new (template: string) => { readonly parsed: unknown };
+  readonly Environment: new () => { set(name: string, value: unknown): void };
+  readonly Interpreter: new (environment: object) => { run(program: unknown): { readonly value: string } };
+}
+const { Template, Environment, Interpreter } = jinja as unknown as Jinja;
+
+/** Stands behind what is to be continued. */
+const OPEN_END = 'CONTINUE_FINAL_MESSAGE_TAG ';
+
+/**
+ * The text of a conversation. Throws ArgumentError where the template refuses the messages, FormatError if it cannot be
+ * parsed or does what the engine cannot.
+ */
+export function renderChat(rendering: ChatRendering): string {
+  const { template, addGenerationPrompt, continueFinalMessage, variables } = rendering;
+  const messages = rendering.messages.map(readable);
+  const open = continueFinalMessage ? leaveOpen(messages) : null;
+  const values = {
+    ...globals,
+    ...(plain(variables) as object),
+    messages,
+    tools: plain(rendering.tools),
+    documents: plain(rendering.documents),
+    add_generation_prompt: addGenerationPrompt,
+  };
+  const text = run(parse(template), values);
+  return open === null ? text : cut(text, open);
+}
+
+/** Templates are parsed once; there are few. */
+const parsed = new Map<string, unknown>();
+const MOST_PARSED = 8;
+
+function parse(template: string): unknown {
+  const known = parsed.get(template);
+  if (known !== undefined) return known;
+  let program: unknown;
+  try {
+    program = new Template(template).parsed;
+  } catch (cause) {
+    throw new FormatError(`the chat template cannot be parsed: ${(cause as Error).message}`, { cause });
+  }
+  if (parsed.size >= MOST_PARSED) parsed.clear();
+  parsed.set(template, program);
+  return program;
+}
+
+function run(program: unknown, values: object): string {
+  const environment = new Environment();
+  for (const [name, value] of Object.entries(values)) environment.set(name, value);
+  try {
+    return new Interpreter(environment).run(program).value;
+  } catch (cause) {
+    if (cause instanceof SimdformerError) throw cause;
+    throw new FormatError(`the chat template cannot be rendered: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** What transformers' templates know beside Jinja's filters and tests. */
+const globals = {
+  ...{ true: true, false: false, none: null, True: true, False: false, None: null },
+  range(first: number, last?: number, step = 1): number[] {
+    const [from, to] = last === undefined ? [0, first] : [first, last];
+    const count = Math.max(0, Math.ceil((to - from) / step));
+    return Array.from({ length: count }, (_, i) => from + i * step);
+  },
+  raise_exception(message: string): never {
+    throw new ArgumentError(`applyChatTemplate: the template refuses the messages: ${message}`);
+  },
+  strftime_now: (format: string) => strftime(new Date(), format),
+};
+
+type Plain = Record<string, unknown>;
+
+/** What is undefined is not there, at any depth. */
+function plain(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).filter(([, each]) => each !== undefined);
+  return Object.fromEntries(entries.map(([name, each]) => [name, plain(each)]));
+}
+
+const REASONING = ['reasoning_content', 'reasoning', 'thinking'];
+
+/**
+ * A message as transformers gives it to templates: keys that are null are left out, as many templates would write
+ * "None", and reasoning has all of the names that templates have for it.
+ */
+function readable(message: ChatMessage): Plain {
+  const own = Object.fromEntries(Object.entries(plain(message) as Plain).filter(([, value]) => value !== null));
+  const reasoning = REASONING.map((name) => own[name]).find((value) => value !== undefined);
+  return reasoning === undefined ? own : { thinking: reasoning, ...own, reasoning_content: reasoning };
+}
+
+/** Marks the end of the last message's text, which it returns. */
+function leaveOpen(messages: readonly Plain[]): string {
+  const last = messages.at(-1) as Plain;
+  const { content } = last;
+  if (typeof content === 'string') {
+    last.content = content + OPEN_END;
+    return content;
+  }
+  const part = (Array.isArray(content) ? (content as Plain[]) : []).findLast(({ text }) => typeof text === 'string');
+  if (part === undefined)
+    throw new ArgumentError('applyChatTemplate: continueFinalMessage needs text in the last message');
+  const { text } = part as { text: string };
+  part.text = text + OPEN_END;
+  return text;
+}
+
+/** What is before the mark; without the space that the template may have cut off behind the message. */
+function cut(text: string, open: string): string {
+  const at = text.lastIndexOf(OPEN_END.trim());
+  if (at < 0 || !text.includes(open.trim()))
+    throw new ArgumentError('applyChatTemplate: the template leaves the last message out, or parts of it');
+  const before = text.slice(0, at);
+  return text.startsWith(OPEN_END, at) ? before : before.trimEnd();
+}
