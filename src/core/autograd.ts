@@ -154,8 +154,11 @@ export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
   });
 }
 
-/** See `Tensor.backward`. Nodes older than `since` are left to the caller. */
-export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0): void {
+/**
+ * See `Tensor.backward`. Nodes older than `since` are left to the caller. `onFinal` is told of every leaf once all
+ * commands that write its gradient are queued, so that what is done with it can begin while the rest of the pass runs.
+ */
+export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0, onFinal?: (leaf: Tensor) => void): void {
   y.assertUsable('backward');
   if (!y.requiresGrad) {
     throw new AutogradError(
@@ -165,6 +168,7 @@ export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0): 
   const device = y.device;
   const nodes = y.root.node === null ? [] : reach(y.root.node, since);
   const leaves = new Set([y, ...nodes.flatMap(({ inputs }) => inputs)].map(({ root }) => root));
+  const uses = onFinal && usesOf(nodes);
   device.noGrad(() =>
     device.scope(() => {
       seed(y, upstream);
@@ -176,6 +180,7 @@ export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0): 
             node.backward?.(gradients);
           }
           for (const output of node.outputs) dropGradient(output.root);
+          if (uses) for (const leaf of lastUses(node, uses)) onFinal?.(leaf);
         }
       } finally {
         for (const node of nodes) release(node);
@@ -183,6 +188,26 @@ export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0): 
       }
     }),
   );
+}
+
+/** How many inputs of nodes lie in each leaf. */
+function usesOf(nodes: readonly Node[]): Map<Tensor, number> {
+  const uses = new Map<Tensor, number>();
+  for (const { inputs } of nodes)
+    for (const { root } of inputs) if (root.node === null) uses.set(root, (uses.get(root) ?? 0) + 1);
+  return uses;
+}
+
+/** The leaves that no node after this one adds to, their gradients whole. */
+function lastUses({ inputs }: Node, uses: Map<Tensor, number>): Tensor[] {
+  const last: Tensor[] = [];
+  for (const { root } of inputs) {
+    const left = (uses.get(root) ?? 0) - 1;
+    uses.set(root, left);
+    if (left === 0 && root.gradient?.written) last.push(root);
+  }
+  for (const { gradient } of last) gradient?.complete();
+  return last;
 }
 
 function seed(y: Tensor, upstream?: Tensor | TensorData): void {

@@ -77,6 +77,11 @@ export class HubError extends FetchError {
   }
 }
 
+/** A process of several that work together has failed, ended, or not been heard of. */
+export class WorldError extends SimdformerError {
+  override name = 'WorldError';
+}
+
 /** A command that the engine refused or that met bad data: an id outside the vocabulary, a negative length. */
 export class CommandError extends SimdformerError {
   override name = 'CommandError';

@@ -30,3 +30,8 @@ export function fingerprintOf(
     return fingerprint(target, fingerprint([target.length], read));
   }, EMPTY);
 }
+
+/** The same of a text. */
+export function fingerprintOfText(text: string): number {
+  return fingerprint(Uint16Array.from({ length: text.length }, (_, i) => text.charCodeAt(i)));
+}

@@ -14,6 +14,7 @@ import type { Row } from './batches.js';
 import type { Optimizer } from './optimizer.js';
 import type { Schedule } from './schedule.js';
 import type { LossSettings, Trainable } from './trainable.js';
+import { checkWorld, type WireFormat, type World } from './world.js';
 
 /** Where a run stands, after each step. */
 export interface Progress {
@@ -54,8 +55,20 @@ export interface FitOptions extends LossSettings {
   schedule?: Schedule | undefined;
   /** Source and target tokens in a batch, where `data` are examples. Default: 4096. */
   batchTokens?: number | undefined;
-  /** Batches whose gradients make one step, weighted by their labels. Default: 1. */
+  /** Batches whose gradients make one step, weighted by their labels; of each rank of a `world`. Default: 1. */
   gradientAccumulation?: number | undefined;
+  /**
+   * The processes that train together, what `mpi()` of simdformer/mpi gives: each computes `gradientAccumulation` batches
+   * of a step. N ranks give the bits of one process that accumulates N times as many. All have the same data and options;
+   * rank 0 reads and writes checkpoints and its weights are the first; callbacks are called on every rank, and what
+   * `validate` measures is the mean over the ranks. Default: this process alone.
+   */
+  world?: World | undefined;
+  /**
+   * How gradients travel between ranks: in float16 or bfloat16 they take half the bytes and are rounded, so that the
+   * bits are no longer those of one process. Default: float32.
+   */
+  wire?: WireFormat | undefined;
   /** Largest global norm of the gradients; null leaves them as they are. Default: 1. */
   clipNorm?: number | null | undefined;
   /**
@@ -145,6 +158,10 @@ const optimizer: OptionRule = {
   accepts: (value) => Array.isArray((value as Optimizer | null)?.params),
   expected: 'an optimizer',
 };
+const wire: OptionRule = {
+  accepts: (value) => ['float32', 'float16', 'bfloat16'].includes(value as string),
+  expected: 'float32, float16 or bfloat16',
+};
 const path: OptionRule = { accepts: (value) => typeof value === 'string', expected: 'the path of a file' };
 
 const kinds = {
@@ -154,12 +171,13 @@ const kinds = {
   ...({ gradientCheckpointing: 'boolean', seed: 'seed', validate: 'function', validateEvery: 'count' } as const),
   ...({ earlyStopping: 'any', averageLast: 'count', emaDecay: 'fraction' } as const), // the first: see checkStopping
   ...({ checkpoint: path, checkpointEvery: 'count', resume: 'boolean', signal: 'signal' } as const),
-  ...({ onStep: 'function', onValidation: 'function' } as const),
+  ...({ onStep: 'function', onValidation: 'function', world: 'any', wire } as const),
 };
 
 /** Throws ArgumentError for options of `fit` that make no sense, alone, together or with the model. */
 export function checkSettings(options: FitOptions, model: Trainable<Row, Row>): void {
   checkOptions('fit', options, kinds);
+  if (options.world !== undefined) checkWorld(options.world);
   checkEither(options, 'steps', 'epochs');
   checkEither(options, 'averageLast', 'emaDecay');
   if (options.earlyStopping !== undefined) checkStopping(options.earlyStopping, options);

@@ -15,7 +15,7 @@ export type { LossSettings, Trainable } from './trainable.js';
  *
  * Throws NonFiniteError at a step whose loss is NaN or infinite and where weights that are not finite would be saved,
  * ArgumentError for options that make no sense and a model that is in training already, FormatError for a checkpoint
- * that is damaged or of another model, and what `validate`, the callbacks, the data or the file system throw.
+ * that is damaged or of another model, WorldError if another rank fails, and what `validate`, the callbacks, the data or the file system throw.
  */
 export async function fit<Source extends Row = readonly number[], Target extends Row = readonly number[]>(
   model: Trainable<Source, Target>,
@@ -27,6 +27,9 @@ export async function fit<Source extends Row = readonly number[], Target extends
   const run = new TrainingRun(model, ...given);
   try {
     return await run.go();
+  } catch (error) {
+    run.fail(error);
+    throw error;
   } finally {
     run.close();
   }

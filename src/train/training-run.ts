@@ -1,6 +1,7 @@
 // What `fit` does. It is loaded when that is first called: pages that do not train need not download it.
 
-import { checkNumber, checkOptions, isCount, isNotNegative } from '../core/check.js';
+import { backward } from '../core/autograd.js';
+import { checkNumber, isCount, isNotNegative } from '../core/check.js';
 import { ArgumentError, NonFiniteError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { AdamW } from './adamw.js';
@@ -8,12 +9,15 @@ import { type Batches, type Example, lengthBatches, type Row } from './batches.j
 import { canStay, loadCheckpoint, removeUnfinished, saveCheckpoint } from './checkpoint.js';
 import { globalNorm } from './clip.js';
 import { type FinalWeights, finalWeightsOf } from './final-weights.js';
-import { fingerprintOf } from './fingerprint.js';
-import { checkSettings, type FitOptions, type FitResult, type Progress, type Validation } from './fit-options.js';
+import { fingerprintOf, fingerprintOfText } from './fingerprint.js';
+import { checkSettings, type FitOptions, type FitResult, type Progress } from './fit-options.js';
+import { type GradientSum, LocalSum, WorldSum } from './gradient-sum.js';
 import type { Optimizer } from './optimizer.js';
 import { Pending } from './pending.js';
+import { Ranks, type Step } from './ranks.js';
 import type { RunState } from './run-state.js';
 import { inverseSquareRoot, type Schedule } from './schedule.js';
+import { shareState } from './share-state.js';
 import {
   checkLoss,
   checkTrainable,
@@ -24,6 +28,8 @@ import {
   sidesOf,
   type Trainable,
 } from './trainable.js';
+import { checkMetrics, validationsSinceBest } from './validations.js';
+import { checkAgreement } from './world.js';
 
 /** A batch of a step. */
 interface PreparedBatch {
@@ -34,9 +40,9 @@ interface PreparedBatch {
 }
 
 /** A step that runs, or has run. */
-interface QueuedStep extends Pick<Progress, 'step' | 'learningRate' | 'tokens' | 'examples'> {
-  /** Of each batch, and how much it counts. */
-  readonly losses: Pending<number[]>;
+interface QueuedStep extends Pick<Progress, 'step' | 'learningRate'> {
+  readonly computed: Pending<Step>;
+  /** How much each batch counts, of all ranks'. */
   readonly shares: readonly number[];
 }
 
@@ -56,12 +62,16 @@ export class TrainingRun {
   /** Of the model and the optimizer, whoever owns them. */
   readonly #parameters: ReadonlySet<Tensor>;
   readonly #finalWeights: FinalWeights;
+  readonly #ranks: Ranks;
+  /** Where a step has several batches. */
+  readonly #sum: GradientSum | null;
   readonly #state: RunState;
   /** Whether the model had gradient checkpointing before. */
   readonly #recomputed: boolean | undefined;
   readonly #losses: number[] = [];
   #tokens = 0;
   #examples = 0;
+  #isAborted = false;
   readonly #start = performance.now();
   #saved = performance.now();
 
@@ -75,17 +85,19 @@ export class TrainingRun {
     if (training.has(model)) {
       throw new ArgumentError('fit: another call trains this model; wait for the promise that it returned first');
     }
-    const { batchTokens = 4096, gradientAccumulation = 1, seed = 0, steps, epochs = 1 } = options;
+    const { batchTokens = 4096, gradientAccumulation = 1, seed = 0, steps, epochs = 1, wire = 'float32' } = options;
+    const world = options.world && options.world.size > 1 ? options.world : undefined;
+    this.#ranks = new Ranks(world);
     this.#batches = isBatches(data) ? data : lengthBatches(data, { tokens: batchTokens, seed });
     this.#accumulation = gradientAccumulation;
-    this.#steps = steps ?? Math.ceil((epochs * this.#batches.perEpoch) / gradientAccumulation);
+    this.#steps = steps ?? Math.ceil((epochs * this.#batches.perEpoch) / this.#batchesOfStep);
     checkNumber('fit', 'the number of steps', this.#steps, isCount, 'a positive integer');
     const warmup = Math.min(4000, Math.ceil(this.#steps / 10));
     this.#schedule = options.schedule ?? inverseSquareRoot(1e-3, { warmup });
     this.#state = {
       step: 0,
       seed,
-      gradientAccumulation,
+      gradientAccumulation: this.#batchesOfStep,
       data: options.checkpoint === undefined ? undefined : this.#batches.fingerprint, // which reads all of it
       firstBatch: fingerprintOf(this.#batches.batch(0)),
       skipped: 0,
@@ -103,6 +115,9 @@ export class TrainingRun {
     this.#optimizer = optimizer;
     this.#parameters = new Set([...params, ...optimizer.params]);
     this.#finalWeights = finalWeightsOf(trained, options);
+    this.#sum = null;
+    if (world !== undefined) this.#sum = new WorldSum(world, optimizer.params, wire);
+    else if (gradientAccumulation > 1) this.#sum = new LocalSum(optimizer.params);
     training.add(model);
   }
 
@@ -120,11 +135,13 @@ export class TrainingRun {
 
   /** Makes the model and the file ready; returns whether the run goes on from a checkpoint. */
   async #begin(): Promise<boolean> {
-    const { checkpoint, resume = false, gradientCheckpointing } = this.options;
-    if (checkpoint !== undefined) await removeUnfinished(checkpoint);
-    const resumed = resume && (await this.#resume());
+    const { checkpoint, gradientCheckpointing } = this.options;
+    await this.#agree();
+    if (checkpoint !== undefined && this.#ranks.isFirst) await removeUnfinished(checkpoint);
+    const resumed = await this.#resume();
     // What another run has left stays until there is more than a beginning to take its place.
-    if (checkpoint !== undefined && !resumed && !(await canStay(checkpoint))) await this.#save();
+    if (checkpoint !== undefined && this.#ranks.isFirst && !resumed && !(await canStay(checkpoint))) await this.#save();
+    this.#isAborted = await this.#ranks.any(this.options.signal?.aborted ?? false);
     this.model.train();
     if (gradientCheckpointing !== undefined) this.model.gradientCheckpointing = gradientCheckpointing;
     this.#zeroGrad(); // what was computed before is none of this run's
@@ -133,12 +150,12 @@ export class TrainingRun {
 
   /** Takes the steps that are left, with the validations and checkpoints between them; returns what ended that. */
   async #takeSteps(): Promise<FitResult['reason']> {
-    const { signal, validateEvery, checkpointEvery = 500 } = this.options;
+    const { validateEvery, checkpointEvery = 500 } = this.options;
     // One step is prepared while the one before it runs.
     let report = new Pending(Promise.resolve());
-    while (this.#state.step < this.#steps && !signal?.aborted) {
+    while (this.#state.step < this.#steps && !this.#isStopped()) {
       const step = ++this.#state.step;
-      if (this.#accumulation > 1) await report.value(); // which calls onStep, where gradients are nobody's
+      if (this.#sum !== null) await report.value(); // which calls onStep, where gradients are nobody's
       const queued = new Pending(this.#queue(step));
       await report.value(); // if the step before has failed, that is the error
       report = new Pending(this.#report(await queued.value()));
@@ -155,8 +172,19 @@ export class TrainingRun {
     return this.#state.step < this.#steps ? 'aborted' : 'done';
   }
 
+  /** Whether it was asked to stop: by `signal`, where ranks have not agreed on that at the last step. */
+  #isStopped(): boolean {
+    return this.#ranks.size > 1 ? this.#isAborted : (this.options.signal?.aborted ?? false);
+  }
+
+  /** Tells the other ranks why this one ends, so that they do not wait for it. */
+  fail(error: unknown): void {
+    this.#ranks.fail(error);
+  }
+
   close(): void {
     training.delete(this.model);
+    this.#sum?.dispose();
     if (this.options.gradientCheckpointing !== undefined) this.model.gradientCheckpointing = this.#recomputed;
     this.model.eval();
     this.#finalWeights.dispose();
@@ -169,37 +197,55 @@ export class TrainingRun {
    * where others would run it, and hear of its errors.
    */
   async #queue(step: number): Promise<QueuedStep> {
-    const { batches, learningRate } = this.#prepare(step);
+    const { batches, shares, learningRate } = await this.#prepare(step);
     this.#zeroGrad(); // those that callbacks may have left are none of this step's
     const losses = await this.#computeGradients(batches);
-    let values: Pending<number[]>;
+    let computed: Pending<Step>;
     try {
-      if (this.options.skipNonFinite) {
-        values = readAll(losses);
-        await this.#updateIfFinite(step, learningRate, await values.value());
-      } else {
+      if (this.#ranks.size === 1 && !this.options.skipNonFinite) {
         this.#update(step, learningRate);
-        values = readAll(losses);
+        computed = this.#computed(batches, losses);
+      } else {
+        computed = await this.#share(this.#computed(batches, losses));
+        await this.#updateIfFinite(step, learningRate, (await computed.value()).losses);
       }
     } finally {
       disposeAll(losses);
     }
-    for (const { sides } of batches) this.#count(sides);
-    const seen = { tokens: this.#tokens, examples: this.#examples }; // before another step is queued
-    return { step, learningRate, losses: values, shares: batches.map(({ share }) => share), ...seen };
+    return { step, learningRate, computed, shares };
+  }
+
+  /** What all ranks know of a step together; that one was asked to stop they learn at the same time. */
+  async #share(own: Pending<Step>): Promise<Pending<Step>> {
+    const computed = new Pending(this.#ranks.step(await own.value()));
+    this.#isAborted = (await computed.value()).isAborted;
+    return computed;
+  }
+
+  /** What is known of this rank's part of a step once it has run. */
+  #computed(batches: readonly PreparedBatch[], losses: readonly Tensor[]): Pending<Step> {
+    const sides = batches.map((batch) => batch.sides);
+    const lengths = sides.flatMap(({ source, target }) => [...(source ?? []), ...target].map(({ length }) => length));
+    const tokens = lengths.reduce((sum, length) => sum + length, 0);
+    const examples = sides.reduce((sum, { target }) => sum + target.length, 0);
+    const isAborted = this.options.signal?.aborted ?? false;
+    const read = Promise.all(losses.map((loss) => loss.item()));
+    return new Pending(read.then((values) => ({ losses: values, tokens, examples, isAborted })));
   }
 
   /** What step number `step` learns from, and how fast. */
-  #prepare(step: number): { batches: readonly PreparedBatch[]; learningRate: number } {
-    const first = (step - 1) * this.#accumulation;
-    const numbers = Array.from({ length: this.#accumulation }, (_, i) => first + i);
+  async #prepare(step: number) {
+    const numbers = this.#ranks.batches(step, this.#accumulation);
     const sides = numbers.map((n) => sidesOf(this.#batches.batch(n), n));
-    const counts = sides.map((each, i) => countLabels(this.model, each, this.#lossSettings, first + i));
+    const own = sides.map((each, i) => countLabels(this.model, each, this.#lossSettings, numbers[i] as number));
+    const counts = await this.#ranks.all(own);
     const total = counts.reduce((sum, count) => sum + count, 0);
     const learningRate = this.#schedule(step);
     checkNumber('fit', `what schedule returned for step ${step}`, learningRate, isNotNegative, 'a number, 0 or more');
-    const batches = sides.map((each, i) => ({ n: first + i, sides: each, share: (counts[i] as number) / total }));
-    return { batches, learningRate };
+    const batches = sides.map((each, i): PreparedBatch => {
+      return { n: numbers[i] as number, sides: each, share: (own[i] as number) / total };
+    });
+    return { batches, shares: counts.map((count) => count / total), learningRate };
   }
 
   /**
@@ -212,12 +258,14 @@ export class TrainingRun {
     const runs: Pending<void>[] = [];
     try {
       for (const [i, batch] of batches.entries()) {
-        losses.push(this.#addGradients(batch));
+        losses.push(this.#addGradients(batch, i === 0, i + 1 === batches.length));
         if (i + 1 === batches.length) break;
         runs.push(new Pending(this.model.device.flush()));
         await runs[i - 1]?.value();
         if (i + 2 === batches.length) await runs[i]?.value();
       }
+      const finishing = this.#sum?.finish();
+      if (finishing) await finishing; // what waits leaves the queue to others
       return losses;
     } catch (error) {
       disposeAll(losses);
@@ -227,13 +275,18 @@ export class TrainingRun {
   }
 
   /** Queues a batch, whose gradients count for its share of the step's; returns its loss. */
-  #addGradients({ n, sides: { source, target }, share }: PreparedBatch): Tensor {
-    return this.model.device.scope(() => {
+  #addGradients({ n, sides: { source, target }, share }: PreparedBatch, isFirst: boolean, isLast: boolean): Tensor {
+    const onFinal = this.#sum?.begin(isFirst, isLast);
+    const loss = this.model.device.scope(() => {
       this.model.seedDropout?.(mix(this.#state.seed, n));
-      const loss = checkLoss(this.model.loss(source, target, this.#lossSettings));
-      loss.backward(new Float32Array([share]));
-      return loss;
+      const mean = checkLoss(this.model.loss(source, target, this.#lossSettings));
+      const upstream = new Float32Array([share]);
+      if (onFinal) backward(mean, upstream, 0, onFinal);
+      else mean.backward(upstream);
+      return mean;
     });
+    this.#sum?.end();
+    return loss;
   }
 
   /** Queues what the optimizer makes of the gradients. */
@@ -246,9 +299,10 @@ export class TrainingRun {
     });
   }
 
-  /** The same, but a step whose losses or gradients are not finite is skipped, and counted. */
+  /** The same, but `skipNonFinite` skips and counts a step whose losses or gradients are not finite. */
   async #updateIfFinite(step: number, lr: number, losses: readonly number[]): Promise<void> {
-    if (losses.every(Number.isFinite) && (await areFinite(this.#optimizer.params))) {
+    const { skipNonFinite = false } = this.options;
+    if (!skipNonFinite || (losses.every(Number.isFinite) && (await areFinite(this.#optimizer.params)))) {
       this.#update(step, lr);
       await this.model.device.flush();
     } else {
@@ -257,21 +311,24 @@ export class TrainingRun {
     }
   }
 
-  #count({ source, target }: Sides): void {
-    const lengths = [...(source ?? []), ...target].map(({ length }) => length);
-    this.#tokens += lengths.reduce((sum, length) => sum + length, 0);
-    this.#examples += target.length;
-  }
-
   /** Tells of a step once its loss is known. Throws NonFiniteError if that is no finite number, unless that is skipped. */
-  async #report({ step, losses, shares, ...progress }: QueuedStep): Promise<void> {
+  async #report({ step, computed, shares, learningRate }: QueuedStep): Promise<void> {
     const { skipNonFinite = false, onStep } = this.options;
-    const loss = (await losses.value()).reduce((sum, value, i) => sum + value * (shares[i] as number), 0);
+    const { losses, tokens, examples } = await computed.value();
+    const loss = losses.reduce((sum, value, i) => sum + value * (shares[i] as number), 0);
     if (!(Number.isFinite(loss) || skipNonFinite)) throw diverged(step, loss);
     this.#losses.push(loss);
-    const epoch = Math.floor(((step - 1) * this.#accumulation) / this.#batches.perEpoch);
+    this.#tokens += tokens;
+    this.#examples += examples;
+    const seen = { tokens: this.#tokens, examples: this.#examples };
+    const epoch = Math.floor(((step - 1) * this.#batchesOfStep) / this.#batches.perEpoch);
     const seconds = (performance.now() - this.#start) / 1000;
-    await onStep?.({ step, steps: this.#steps, epoch, loss, ...progress, seconds });
+    await onStep?.({ step, steps: this.#steps, epoch, loss, learningRate, ...seen, seconds });
+  }
+
+  /** Of all ranks. */
+  get #batchesOfStep(): number {
+    return this.#accumulation * this.#ranks.size;
   }
 
   get #lossSettings(): LossSettings {
@@ -290,7 +347,7 @@ export class TrainingRun {
     const { validate, onValidation, earlyStopping } = this.options;
     if (validate === undefined) return false;
     this.model.eval();
-    const metrics = checkMetrics(await validate(this.#state.step), earlyStopping?.metric);
+    const metrics = await this.#ranks.mean(checkMetrics(await validate(this.#state.step), earlyStopping?.metric));
     const validation = { step: this.#state.step, metrics };
     this.#state.validations.push(validation);
     await onValidation?.(validation);
@@ -314,19 +371,41 @@ export class TrainingRun {
 
   async #save(): Promise<void> {
     const { checkpoint } = this.options;
-    if (checkpoint === undefined) return;
+    if (checkpoint === undefined || !this.#ranks.isFirst) return;
     await saveCheckpoint(checkpoint, this.#tensors(), this.#optimizer, this.#state);
     this.#saved = performance.now();
   }
 
-  /** Returns whether there was a checkpoint. */
+  /** Returns whether there was a checkpoint to go on from. All ranks begin with the weights and the state of the first. */
   async #resume(): Promise<boolean> {
-    const { checkpoint } = this.options;
-    if (checkpoint === undefined) return false;
-    const state = await loadCheckpoint(checkpoint, this.#tensors(), this.#optimizer, this.#state);
+    const { checkpoint, resume = false, world } = this.options;
+    let state: RunState | null = null;
+    if (checkpoint !== undefined && resume && this.#ranks.isFirst)
+      state = await loadCheckpoint(checkpoint, this.#tensors(), this.#optimizer, this.#state);
+    if (world !== undefined && this.#ranks.size > 1)
+      state = await shareState(world, state, this.#tensors(), this.#optimizer, this.#state);
     if (state === null) return false;
     Object.assign(this.#state, state);
     return true;
+  }
+
+  /** Throws ArgumentError, on all ranks, where one of them has other data or options. */
+  async #agree(): Promise<void> {
+    const { world, ...options } = this.options;
+    if (world === undefined || this.#ranks.size === 1) return;
+    const facts = Object.entries(options).filter(([, value]) => ['number', 'string', 'boolean'].includes(typeof value));
+    const { step: _, skipped: __, validations: ___, ...state } = this.#state;
+    const sizes = namedTensorsOf(this.model).map(([name, { shape }]) => `${name} ${shape.join('×')}`);
+    const schedule = [1, Math.ceil(this.#steps / 2), this.#steps].map((step) => this.#schedule(step));
+    await checkAgreement(world, {
+      version: this.model.device.info.version,
+      ...state,
+      data: this.#batches.fingerprint,
+      steps: this.#steps,
+      schedule,
+      parameters: fingerprintOfText(sizes.join()),
+      ...Object.fromEntries(facts.filter(([name]) => name !== 'checkpoint')),
+    });
   }
 
   /** Everything that a checkpoint holds beside the optimiser's state. */
@@ -334,29 +413,6 @@ export class TrainingRun {
     const model = namedTensorsOf(this.model).map(([name, tensor]) => [`model.${name}`, tensor] as const);
     return new Map([...model, ...this.#finalWeights.tensors()]);
   }
-}
-
-/** What `validate` returned, once it is numbers by name, `watched` among them. */
-function checkMetrics(given: Readonly<Record<string, number>>, watched: string | undefined) {
-  const metrics = checkOptions('fit: what validate returned', given);
-  for (const [name, value] of Object.entries(metrics)) {
-    checkNumber('fit: what validate returned', name, value, () => true, 'a number');
-  }
-  if (watched === undefined || Object.hasOwn(metrics, watched)) return metrics;
-  const names = Object.keys(metrics).join(', ') || 'nothing';
-  throw new ArgumentError(`fit: earlyStopping watches '${watched}', but validate measured ${names}`);
-}
-
-/** How many validations ago `metric` was lowest. Where it was not measured, or NaN, it was worse than any number. */
-function validationsSinceBest(validations: readonly Validation[], metric: string): number {
-  const history = validations.map(({ metrics: { [metric]: value = Number.NaN } }) =>
-    Number.isNaN(value) ? Infinity : value,
-  );
-  return history.length - 1 - history.indexOf(Math.min(...history));
-}
-
-function readAll(losses: readonly Tensor[]): Pending<number[]> {
-  return new Pending(Promise.all(losses.map((loss) => loss.item())));
 }
 
 function disposeAll(tensors: readonly Tensor[]): void {

@@ -1,0 +1,203 @@
+// The gradient of a step: the sum over its batches, in their order, each batch's own gradient computed afresh. So it has
+// the same bits whether one process adds up N batches or N ranks compute one each.
+
+import { Tensor } from '../core/tensor.js';
+import { affineInto } from '../ops/binary.js';
+import { Pending } from './pending.js';
+import { partLength, type ReduceOptions, type WireFormat, type World } from './world.js';
+
+/** Adds up the gradients of `params` over the batches of a step. */
+export interface GradientSum {
+  /**
+   * Before the next batch, the first or last of its step. What this returns is to be told of each leaf whose gradient is
+   * final; null: nobody waits for it.
+   */
+  begin(isFirst: boolean, isLast: boolean): ((leaf: Tensor) => void) | null;
+  /** Once the backward pass is queued: adds its gradients to those before it. */
+  end(): void;
+  /** After the last batch: the parameters have the sums as their gradients. Null: they have that as soon as it is queued. */
+  finish(): Promise<void> | null;
+  dispose(): void;
+}
+
+/** Of a process alone: the sums stay in the device's memory. */
+export class LocalSum implements GradientSum {
+  readonly #sums = new Map<Tensor, Tensor>();
+  /** Parameters that had a gradient in this step. */
+  readonly #begun = new Set<Tensor>();
+  #isLast = true;
+
+  constructor(private readonly params: readonly Tensor[]) {}
+
+  begin(isFirst: boolean, isLast: boolean): null {
+    if (isFirst) this.#begun.clear();
+    this.#isLast = isLast;
+    return null;
+  }
+
+  end(): void {
+    for (const param of this.params) {
+      const { grad } = param;
+      if (this.#isLast) this.#finish(param, grad);
+      else if (grad !== null) {
+        affineInto(grad, this.#sumOf(param), 1, this.#begun.has(param));
+        this.#begun.add(param);
+        param.zeroGrad();
+      }
+    }
+  }
+
+  finish(): null {
+    return null;
+  }
+
+  #finish(param: Tensor, grad: Tensor | null): void {
+    if (!this.#begun.has(param)) return; // its gradient is the sum already
+    const sum = this.#sumOf(param);
+    if (grad !== null) affineInto(sum, grad, 1, true);
+    else affineInto(sum, param.device.autograd.slotOf(param).targetFor(param).tensor, 1, false);
+  }
+
+  #sumOf(param: Tensor): Tensor {
+    const { device, shape } = param;
+    const sum = this.#sums.get(param) ?? device.unscoped(() => device.empty(shape));
+    this.#sums.set(param, sum);
+    return sum;
+  }
+
+  dispose(): void {
+    for (const sum of this.#sums.values()) sum.dispose();
+  }
+}
+
+/** Elements that travel at once: while they do, the backward pass goes on. */
+const BUCKET = 1 << 20;
+
+/** Parameters whose gradients travel together. */
+interface Bucket {
+  readonly params: readonly Tensor[];
+  /** The gradients end to end, then for each parameter whether it has one. */
+  readonly values: Float32Array;
+  /** What this rank adds up. */
+  readonly sum: Float32Array;
+  /** Parameters whose gradient is not final yet. */
+  waiting: number;
+  /** The way of the latest batch's gradients. */
+  travel: Pending<void>;
+}
+
+/** Over all ranks: gradients travel in buckets, the last parameters' first, as the backward pass comes to them first. */
+export class WorldSum implements GradientSum {
+  readonly #buckets: Bucket[] = [];
+  readonly #bucketOf = new Map<Tensor, Bucket>();
+  /** Buckets of this batch that have left. */
+  #sent = 0;
+  #isFirst = true;
+  #isLast = true;
+
+  constructor(
+    private readonly world: World,
+    params: readonly Tensor[],
+    private readonly wire: WireFormat,
+  ) {
+    let gathered: Tensor[] = [];
+    let size = 0;
+    const close = () => {
+      if (gathered.length > 0) this.#add(gathered, size + gathered.length);
+      [gathered, size] = [[], 0];
+    };
+    for (const param of [...params].reverse()) {
+      gathered.push(param);
+      size += param.size;
+      if (size >= BUCKET) close();
+    }
+    close();
+  }
+
+  #add(params: readonly Tensor[], length: number): void {
+    const sum = new Float32Array(partLength(length, this.world.size));
+    const bucket = {
+      params,
+      values: new Float32Array(length),
+      sum,
+      waiting: 0,
+      travel: new Pending(Promise.resolve()),
+    };
+    this.#buckets.push(bucket);
+    for (const param of params) this.#bucketOf.set(param, bucket);
+  }
+
+  begin(isFirst: boolean, isLast: boolean): (leaf: Tensor) => void {
+    [this.#isFirst, this.#isLast] = [isFirst, isLast];
+    this.#sent = 0;
+    for (const bucket of this.#buckets) bucket.waiting = bucket.params.length;
+    return (leaf) => {
+      const bucket = this.#bucketOf.get(leaf);
+      if (bucket === undefined) return;
+      bucket.waiting--;
+      // All ranks send buckets in one order, whatever the order in which they become full.
+      for (let next = this.#next(); next?.waiting === 0; next = this.#next()) this.#send(next);
+    };
+  }
+
+  #next(): Bucket | undefined {
+    return this.#buckets[this.#sent];
+  }
+
+  #send(bucket: Bucket): void {
+    this.#sent++;
+    const grads = bucket.params.map(({ grad }) => grad);
+    const [first, ...others] = grads.filter((grad) => grad !== null);
+    // Read now, in the order of the queue: the next batch's gradients come to where these are.
+    const data = first ? Tensor.dataOf([first, ...others]) : Promise.resolve([]);
+    const { travel: before } = bucket;
+    const options = { isFirst: this.#isFirst, isLast: this.#isLast, wire: this.wire };
+    bucket.travel = new Pending(this.#reduce(bucket, grads, new Pending(data), before, options));
+  }
+
+  async #reduce(
+    { params, values, sum }: Bucket,
+    grads: readonly (Tensor | null)[],
+    reading: Pending<ArrayLike<number>[]>,
+    before: Pending<void>,
+    options: ReduceOptions,
+  ): Promise<void> {
+    await before.value();
+    const data = await reading.value();
+    let at = 0;
+    let taken = 0;
+    for (const [i, { size }] of params.entries()) {
+      const own = grads[i] === null ? undefined : data[taken++];
+      if (own) values.set(own, at);
+      else values.fill(0, at, at + size);
+      values[values.length - params.length + i] = own ? 1 : 0;
+      at += size;
+    }
+    await this.world.reduce(values, sum, options);
+  }
+
+  end(): void {
+    // What is left has parameters without a gradient in this batch.
+    for (let next = this.#next(); next !== undefined; next = this.#next()) this.#send(next);
+    if (!this.#isLast) for (const param of this.#bucketOf.keys()) param.zeroGrad();
+  }
+
+  async finish(): Promise<void> {
+    for (const bucket of this.#buckets) {
+      await bucket.travel.value();
+      this.#take(bucket);
+    }
+  }
+
+  #take({ params, values }: Bucket): void {
+    let at = 0;
+    for (const [i, param] of params.entries()) {
+      const isThere = values[values.length - params.length + i] !== 0;
+      const sum = values.subarray(at, at + param.size);
+      if (isThere) (param.grad ?? param.device.autograd.slotOf(param).targetFor(param).tensor).write(sum);
+      at += param.size;
+    }
+  }
+
+  dispose(): void {}
+}

@@ -1,0 +1,35 @@
+// How the ranks of a run begin alike: with what rank 0 has made or read from a checkpoint.
+
+import type { Tensor } from '../core/tensor.js';
+import type { Optimizer } from './optimizer.js';
+import { decodeState, encodeState, type RunState } from './run-state.js';
+import type { World } from './world.js';
+
+/**
+ * Gives all ranks the tensors, and, if it resumes, the optimiser's and the run's state of rank 0, which is `state` there;
+ * returns that.
+ */
+export async function shareState(
+  world: World,
+  state: RunState | null,
+  tensors: ReadonlyMap<string, Tensor>,
+  optimizer: Optimizer,
+  own: RunState,
+): Promise<RunState | null> {
+  for (const tensor of tensors.values()) await share(world, tensor);
+  const numbers = state === null ? null : optimizer.state().numbers;
+  const texts = await world.exchangeText(JSON.stringify(state && { state: encodeState(state), numbers }));
+  const first = JSON.parse(texts[0] as string) as { state: unknown; numbers: Record<string, number> } | null;
+  if (first === null) return null;
+  const values = new Map<string, Float32Array>();
+  for (const [name, tensor] of optimizer.state().tensors) values.set(name, await share(world, tensor));
+  optimizer.loadState({ tensors: values, numbers: first.numbers });
+  return decodeState(first.state, own);
+}
+
+async function share(world: World, tensor: Tensor): Promise<Float32Array> {
+  const values = (await tensor.data()) as Float32Array;
+  await world.broadcast(values, 0);
+  if (world.rank !== 0) tensor.write(values);
+  return values;
+}

@@ -1,0 +1,24 @@
+// What validations have measured, and how long ago it was best.
+
+import { checkNumber, checkOptions } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Validation } from './fit-options.js';
+
+/** What `validate` returned, once it is numbers by name, `watched` among them. */
+export function checkMetrics(given: Readonly<Record<string, number>>, watched: string | undefined) {
+  const metrics = checkOptions('fit: what validate returned', given);
+  for (const [name, value] of Object.entries(metrics)) {
+    checkNumber('fit: what validate returned', name, value, () => true, 'a number');
+  }
+  if (watched === undefined || Object.hasOwn(metrics, watched)) return metrics;
+  const names = Object.keys(metrics).join(', ') || 'nothing';
+  throw new ArgumentError(`fit: earlyStopping watches '${watched}', but validate measured ${names}`);
+}
+
+/** How many validations ago `metric` was lowest. Where it was not measured, or NaN, it was worse than any number. */
+export function validationsSinceBest(validations: readonly Validation[], metric: string): number {
+  const history = validations.map(({ metrics: { [metric]: value = Number.NaN } }) =>
+    Number.isNaN(value) ? Infinity : value,
+  );
+  return history.length - 1 - history.indexOf(Math.min(...history));
+}
