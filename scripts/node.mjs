@@ -25,7 +25,10 @@ const atOnce = {
   name: 'at-once',
   setup: (build) =>
     build.onLoad(
-      { filter: /src\/(train\/fit|inspect\/trace|core\/create-device|pretrained\/load-later|models\/registry)\.ts$/ },
+      {
+        filter:
+          /src\/(train\/fit|inspect\/trace|core\/create-device|pretrained\/load-later|(models|tasks)\/registry)\.ts$/,
+      },
       ({ path }) => {
         const imports = [];
         const text = readFileSync(path, 'utf8').replace(/import\(('\.[^']*')\)/g, (_, module) => {

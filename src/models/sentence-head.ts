@@ -24,6 +24,8 @@ export class SentenceHead extends Module {
   constructor(
     private readonly poolings: readonly SentencePooling[],
     private readonly steps: readonly SentenceStep[],
+    /** Tokens that the model reads of a text, if it is to read fewer than it could. */
+    readonly maxTokens: number | null = null,
   ) {
     super();
     this.dense = steps.flatMap((step) => (step === 'normalize' ? [] : [step.dense]));

@@ -1,6 +1,6 @@
 // What sentence-transformers puts behind a Transformer: modules.json and a folder for each module.
 
-import { describeValue, isObject } from '../core/check.js';
+import { describeValue, isCount, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import { readSafetensors } from '../io/safetensors.js';
 import { SentenceHead, type SentencePooling, type SentenceStep } from '../models/sentence-head.js';
@@ -42,7 +42,16 @@ export async function sentenceHead(source: ModelSource, init: Initializer): Prom
     else throw new FormatError(`modules.json: module ${describeValue(type)}, expected Pooling, Dense or Normalize`);
   }
   if (poolings === null) throw new FormatError('modules.json: there is no Pooling, expected one');
-  return new SentenceHead(poolings, steps);
+  return new SentenceHead(poolings, steps, await maxTokensOf(source));
+}
+
+const SETTINGS = 'sentence_bert_config.json';
+
+async function maxTokensOf(source: ModelSource): Promise<number | null> {
+  const { max_seq_length: most } = (await source.has(SETTINGS)) ? await source.json(SETTINGS) : {};
+  if (most === undefined || most === null) return null;
+  if (typeof most === 'number' && isCount(most)) return most;
+  throw new FormatError(`${SETTINGS}: max_seq_length is ${describeValue(most)}, expected a positive integer`);
 }
 
 function poolingsOf(config: Readonly<Record<string, unknown>>): SentencePooling[] {

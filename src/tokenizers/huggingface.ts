@@ -60,6 +60,8 @@ const NO_TOKEN = '\0unknown';
 
 /** A tokenizer that was loaded. */
 export interface PretrainedTokenizer extends Tokenizer {
+  /** tokenizer_config.json, if there was one. */
+  readonly config?: TokenizerConfig | undefined;
   /**
    * Texts, or pairs of them, as a model reads them: with special tokens, cut and padded if wanted, and where each token
    * comes from. Throws ArgumentError for options that make no sense, UnknownTokenError as `encode`.
@@ -100,7 +102,7 @@ class HuggingFaceTokenizer implements PretrainedTokenizer {
     private readonly engine: Engine,
     private readonly json: TokenizerJson,
     private readonly parts: typeof import('./engine.js'),
-    readonly config?: TokenizerConfig,
+    readonly config?: TokenizerConfig | undefined,
   ) {
     this.vocabSize = 1 + [...engine.get_vocab().values()].reduce((most, id) => Math.max(most, id), -1);
     const { pad, bos, eos, unk } = specialTokensOf(json);

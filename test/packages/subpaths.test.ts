@@ -8,7 +8,7 @@ import { programs } from '../runtimes/programs.js';
 import { installed, run } from './installed.js';
 
 const folder = await installed();
-const subpaths = ['nn', 'ops', 'models', 'generate', 'train', 'inspect', 'tokenizers', 'pretrained', 'io'];
+const subpaths = ['nn', 'ops', 'models', 'generate', 'train', 'inspect', 'tokenizers', 'pretrained', 'tasks', 'io'];
 const names = ['', ...subpaths.map((name) => `/${name}`)];
 const runtimes = await programs().catch((error: Error) => {
   untested('require in newer versions of Node', error.message);
@@ -21,7 +21,7 @@ const runtimes = await programs().catch((error: Error) => {
  */
 const program = (load: (path: string) => string) => `
   const all = [${names.map((name) => `${load(`simdformer${name}`)}`).join(', ')}];
-  const [root, nn, ops, models, generate, train, inspect, tokenizers, pretrained, io] = all;
+  const [root, nn, ops, models, generate, train, inspect, tokenizers, pretrained, tasks, io] = all;
   async function main() {
     for (const [i, module] of all.entries()) {
       if (Object.keys(module).length === 0) throw new Error('nothing is in ' + i);
@@ -49,6 +49,8 @@ const program = (load: (path: string) => string) => `
     const bytes = io.serializeSafetensors({ x: { dtype: 'F32', shape: [2], data: Float32Array.of(1, 2) } });
     if (io.parseSafetensors(bytes).tensors.get('x').data()[1] !== 2) throw new Error('no file');
     if (root.loadModel !== pretrained.loadModel) throw new Error('loadModel is another');
+    const unknown = await tasks.pipeline('nonsense', 'nowhere', { device }).catch((error) => error);
+    if (!(unknown instanceof root.ArgumentError)) throw new Error('errors of tasks are others: ' + unknown);
     device.dispose();
     console.log('one package', digits.vocabSize > 0);
   }

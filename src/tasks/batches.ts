@@ -1,0 +1,40 @@
+// Any number of inputs, in batches of about the same length.
+
+import { afterEvents } from '../backend/after-events.js';
+import { checkFunction, checkNumber, checkSignal, isCount } from '../core/check.js';
+import type { CallOptions } from './task.js';
+
+const BATCH_SIZE = 32;
+
+/** Throws ArgumentError for call options that make no sense. */
+export function checkCallOptions(task: string, { signal, onProgress, batchSize }: CallOptions): void {
+  checkSignal(task, signal);
+  if (onProgress !== undefined) checkFunction(`${task}: onProgress`, onProgress);
+  if (batchSize !== undefined) checkNumber(task, 'batchSize', batchSize, isCount, 'a positive integer');
+}
+
+/**
+ * What `run` makes of all items, in their order. Batches have items of similar size, the largest first, so that what is
+ * too much for the memory shows at once; between two of them events are handled. Rejects with the reason of `signal`,
+ * and what `run` rejects with.
+ */
+export async function inBatches<Item, Result>(
+  items: readonly Item[],
+  sizeOf: (item: Item) => number,
+  run: (batch: Item[]) => Promise<readonly Result[]>,
+  { signal, onProgress, batchSize = BATCH_SIZE }: CallOptions,
+): Promise<Result[]> {
+  const sizes = items.map(sizeOf);
+  const order = [...items.keys()].sort((a, b) => (sizes[b] as number) - (sizes[a] as number) || a - b);
+  const results = new Array<Result>(items.length);
+  for (let start = 0; start < order.length; start += batchSize) {
+    signal?.throwIfAborted();
+    const places = order.slice(start, start + batchSize);
+    const batch = await run(places.map((place) => items[place] as Item));
+    for (const [i, place] of places.entries()) results[place] = batch[i] as Result;
+    onProgress?.({ done: start + places.length, total: items.length });
+    await new Promise<void>((resolve) => afterEvents(resolve));
+  }
+  signal?.throwIfAborted();
+  return results;
+}

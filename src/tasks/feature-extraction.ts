@@ -1,0 +1,171 @@
+import { checkOptions } from '../core/check.js';
+import { ArgumentError, FormatError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { ModelInputs, ModelOutput } from '../models/inputs.js';
+import { pool } from '../nn/pooling.js';
+import type { TokenBatch } from '../nn/token-batch.js';
+import type { LoadedModel } from '../pretrained/load-later.js';
+import { checkCallOptions, inBatches } from './batches.js';
+import { HostTensor } from './host-tensor.js';
+import type { CallOptions, Task, TaskContext } from './task.js';
+import { encode, forward, sentenceLimit, textsOf } from './text-inputs.js';
+
+/**
+ * How vectors of tokens become one of a text: the first, the last, the mean of all; `model` as the modules say that a
+ * model of sentence-transformers has, or else the mean.
+ */
+export type Pooling = 'none' | 'mean' | 'cls' | 'first_token' | 'last_token' | 'eos' | 'model';
+
+export interface FeatureExtractionOptions extends CallOptions {
+  /** Default 'none': a vector for each token. */
+  pooling?: Pooling | undefined;
+  /** Whether vectors are divided by their length. Default false. */
+  normalize?: boolean | undefined;
+  /** Whether each number becomes a bit: whether it is above 0. For pooled vectors of 8 numbers or a multiple. Default false. */
+  quantize?: boolean | undefined;
+  /** Eight bits as a number from -128 on, or from 0 on. Default 'binary'. */
+  precision?: 'binary' | 'ubinary' | undefined;
+}
+
+/**
+ * What the model makes of texts: float32 [texts, features] if pooled, else [texts, tokens of the longest, features],
+ * zero behind the tokens of shorter ones; int8 or uint8 [texts, features / 8] if quantized. Of an encoder–decoder, it is
+ * the encoder's output. Rejects with ArgumentError for options that make no sense.
+ */
+export type FeatureExtraction = <Options extends FeatureExtractionOptions>(
+  texts: string | readonly string[],
+  options?: Options,
+) => Promise<HostTensor<FeaturesOf<Options>>>;
+
+type FeaturesOf<Options extends FeatureExtractionOptions> = Options['quantize'] extends true
+  ? Options['precision'] extends 'ubinary'
+    ? Uint8Array
+    : Int8Array
+  : Float32Array;
+
+export const featureExtraction: Task<FeatureExtraction> = {
+  head: 'none',
+  create: (context) =>
+    async function call<Options extends FeatureExtractionOptions>(
+      texts: string | readonly string[],
+      options: Options = {} as Options,
+    ) {
+      const { pooling = 'none', normalize = false, quantize = false, precision = 'binary' } = checked(options);
+      if (quantize && pooling === 'none')
+        throw new ArgumentError(`feature-extraction: quantize needs one vector for each text; pooling is 'none'`);
+      const features = await extract(context, textsOf(context.task, texts), { ...options, pooling });
+      if (normalize) normalizeRows(features.data, features.dims.at(-1) as number);
+      const result = quantize ? quantized(features, precision) : features;
+      return result as HostTensor<FeaturesOf<Options>>;
+    },
+};
+
+function checked(options: FeatureExtractionOptions): FeatureExtractionOptions {
+  checkCallOptions('feature-extraction', options);
+  return checkOptions('feature-extraction', options, {
+    pooling: ['none', 'mean', 'cls', 'first_token', 'last_token', 'eos', 'model'],
+    normalize: 'boolean',
+    quantize: 'boolean',
+    precision: ['binary', 'ubinary'],
+    signal: 'any',
+    onProgress: 'any',
+    batchSize: 'any',
+  });
+}
+
+/** The vectors of texts, as `FeatureExtraction` gives them. */
+export async function extract(
+  context: TaskContext,
+  texts: readonly string[],
+  options: CallOptions & { pooling: Pooling },
+): Promise<HostTensor> {
+  const { model } = context;
+  const sizeOf = (text: string) => text.length;
+  const rows = await inBatches(texts, sizeOf, (batch) => vectorsOf(context, batch, options.pooling), options);
+  const features = rows[0]?.features ?? Number(model.config.hidden_size);
+  if (options.pooling !== 'none')
+    return stacked(
+      rows.map(({ values }) => values),
+      [features],
+    );
+  const longest = rows.reduce((most, { values }) => Math.max(most, values.length / features), 0);
+  return stacked(
+    rows.map(({ values }) => values),
+    [longest, features],
+  );
+}
+
+/** The vectors of a batch, each text's end to end. */
+async function vectorsOf(context: TaskContext, texts: readonly string[], pooling: Pooling) {
+  const { model } = context;
+  const encoding = encode(context, texts, pooling === 'model' ? { maxLength: sentenceLimit(model) } : {});
+  const pick = (output: ModelOutput, batch: TokenBatch) => [pooled(output, batch, pooling)] as const;
+  const [values] = (await forward(model, encoding, pick, (inputs) => run(model, inputs))) as [Float32Array];
+  const counts = pooling === 'none' ? encoding.inputIds.map(({ length }) => length) : texts.map(() => 1);
+  const features = values.length / counts.reduce((sum, count) => sum + count, 0);
+  let start = 0;
+  return counts.map((count) => {
+    const end = start + count * features;
+    const own = { features, values: values.subarray(start, end) };
+    start = end;
+    return own;
+  });
+}
+
+/** Of an encoder–decoder, the encoder alone. */
+function run(model: LoadedModel, inputs: ModelInputs): ModelOutput {
+  if (model.encoder === null || model.decoder === null) return model.forward(inputs);
+  return { lastHiddenState: model.encode(inputs.inputIds as TokenBatch).hidden };
+}
+
+function pooled({ lastHiddenState, sentenceEmbedding }: ModelOutput, batch: TokenBatch, pooling: Pooling): Tensor {
+  if (pooling === 'model' && sentenceEmbedding) return sentenceEmbedding;
+  if (lastHiddenState === undefined)
+    throw new FormatError('feature-extraction: the model gives no vectors of tokens, expected a model of texts');
+  switch (pooling) {
+    case 'none':
+      return lastHiddenState;
+    case 'cls':
+    case 'first_token':
+      return pool(lastHiddenState, batch, 'first');
+    case 'eos':
+    case 'last_token':
+      return pool(lastHiddenState, batch, 'last');
+    default:
+      return pool(lastHiddenState, batch, 'mean');
+  }
+}
+
+/** Arrays, zeros behind those that are shorter than `shape`, as one. */
+function stacked(arrays: readonly Float32Array[], shape: readonly number[]): HostTensor {
+  const size = shape.reduce((product, dimension) => product * dimension, 1);
+  const all = new Float32Array(arrays.length * size);
+  for (const [i, array] of arrays.entries()) all.set(array, i * size);
+  return new HostTensor(all, [arrays.length, ...shape]);
+}
+
+/** Divides each row by its length; zeros stay zeros. */
+export function normalizeRows(values: Float32Array, features: number): void {
+  for (let start = 0; start < values.length; start += features) {
+    const row = values.subarray(start, start + features);
+    let squares = 0;
+    for (const value of row) squares += value * value;
+    const length = Math.sqrt(squares);
+    if (length > 0) for (let i = 0; i < features; i++) row[i] = (row[i] as number) / length;
+  }
+}
+
+/** A bit for each number, the first of eight the highest. */
+function quantized({ data, dims }: HostTensor, precision: 'binary' | 'ubinary'): HostTensor<Int8Array | Uint8Array> {
+  const [count, features] = dims as [number, number];
+  if (features % 8 !== 0)
+    throw new ArgumentError(`feature-extraction: quantize makes bytes of 8 numbers, but vectors have ${features}`);
+  const bits = new Uint8Array(data.length / 8);
+  for (const [i, value] of data.entries()) if (value > 0) bits[i >> 3] = (bits[i >> 3] as number) | (128 >> (i & 7));
+  const shape = [count, features / 8];
+  if (precision === 'ubinary') return new HostTensor(bits, shape);
+  return new HostTensor(
+    Int8Array.from(bits, (byte) => byte - 128),
+    shape,
+  );
+}

@@ -1,0 +1,142 @@
+import { checkFunction, checkKnown, describeValue } from '../core/check.js';
+import { createDevice } from '../core/create-device.js';
+import type { Device } from '../core/device.js';
+import { ArgumentError } from '../core/errors.js';
+import { PretrainedModel } from '../models/pretrained-model.js';
+import { type LoadedModel, type LoadModelOptions, loadModel } from '../pretrained/load-later.js';
+import type { ModelFileSet } from '../pretrained/open-source.js';
+import type { Processor } from '../pretrained/processors/load-processor.js';
+import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
+import { type CallOf, type TaskName, taskOf } from './registry.js';
+
+/** What `progress_callback` is told, as transformers.js tells it. */
+export type PipelineProgress =
+  | {
+      readonly status: 'progress';
+      /** The model. */
+      readonly name: string;
+      readonly file: string;
+      /** Percent. */
+      readonly progress: number;
+      /** Bytes. */
+      readonly loaded: number;
+      readonly total: number;
+    }
+  | { readonly status: 'ready'; readonly task: string; readonly model: string };
+
+export interface PipelineOptions extends Omit<LoadModelOptions, 'head' | 'labels'> {
+  /**
+   * What computes: a device, or the name of one that the pipeline opens, and closes in `dispose()`: `native` is the
+   * addon, `wasm` WebAssembly, `auto` and `cpu` the best that loads here. Default 'auto'.
+   */
+  device?: Device | 'auto' | 'cpu' | 'native' | 'wasm' | undefined;
+  /** As `cacheDir`, by the name of transformers.js. */
+  cache_dir?: string | undefined;
+  /** As `onProgress`, by the name and in the form of transformers.js. */
+  progress_callback?: ((progress: PipelineProgress) => void) | undefined;
+}
+
+/** A task that is ready to be called. */
+export type Pipeline<Name extends TaskName = TaskName> = CallOf<Name> & {
+  readonly task: Name;
+  readonly model: LoadedModel;
+  readonly tokenizer: PretrainedTokenizer | null;
+  readonly processor: Processor | null;
+  readonly device: Device;
+  /** Frees what the pipeline loaded and opened: not a model or a device that it was given. */
+  dispose(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+};
+
+/**
+ * A model for a task, by the names of transformers.js: a function that takes what the task is about.
+ *
+ * ```ts
+ * const extract = await pipeline('feature-extraction', 'sentence-transformers/all-MiniLM-L6-v2');
+ * const { data, dims } = await extract(['a cat', 'a dog'], { pooling: 'mean', normalize: true }); // dims is [2, 384]
+ * ```
+ *
+ * `model`: a folder, a hub id, files by name, or a model that is loaded already, with the head of the task. Inputs can be
+ * any number: they are computed in batches, off the calling thread. Throws ArgumentError for a task that is not known and
+ * options that make no sense, and what `loadModel` throws.
+ */
+export async function pipeline<Name extends TaskName>(
+  task: Name,
+  model: string | URL | ModelFileSet | LoadedModel,
+  options: PipelineOptions = {},
+): Promise<Pipeline<Name>> {
+  const chosen = await taskOf(task);
+  const { device: given, ...load } = loadOptions(task, model, options);
+  const opened: { dispose(): void }[] = [];
+  const close = () => {
+    for (const each of opened.splice(0).reverse()) each.dispose();
+  };
+  try {
+    let loaded: LoadedModel;
+    if (model instanceof PretrainedModel) loaded = withHead(task, model, chosen.head, given);
+    else {
+      const device = typeof given === 'object' ? given : await openDevice(given);
+      if (device !== given) opened.push(device);
+      const read = await loadModel(device, model as string, { ...load, head: chosen.head });
+      opened.push(read);
+      if (!(read instanceof PretrainedModel))
+        throw new ArgumentError(`pipeline: ${String(model)} is a Transformer, expected a model of Hugging Face's`);
+      loaded = read;
+    }
+    const call = chosen.create({ task, model: loaded });
+    options.progress_callback?.({ status: 'ready', task, model: nameOf(model) });
+    const dispose = async () => close();
+    const { tokenizer, processor, device } = loaded;
+    const members = { task, model: loaded, tokenizer, processor, device, dispose, [Symbol.asyncDispose]: dispose };
+    return Object.assign(call, members);
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+const NAMES = [
+  ...(['device', 'cache_dir', 'progress_callback'] as const),
+  ...(['revision', 'token', 'cacheDir', 'onProgress', 'signal', 'onWarning'] as const),
+] as const;
+
+/** The options that `loadModel` has for what is given. */
+function loadOptions(task: string, model: unknown, options: PipelineOptions): PipelineOptions {
+  const { cache_dir, progress_callback: tell, ...load } = checkKnown('pipeline', options, NAMES);
+  if (tell === undefined) return cache_dir === undefined ? load : { cacheDir: cache_dir, ...load };
+  checkFunction(`pipeline: progress_callback of ${task}`, tell);
+  const name = nameOf(model);
+  const onProgress: LoadModelOptions['onProgress'] = (progress) => {
+    const { file, loaded, total } = progress;
+    tell({ status: 'progress', name, file, progress: (100 * loaded) / total, loaded, total });
+    load.onProgress?.(progress);
+  };
+  return { cacheDir: cache_dir, ...load, onProgress };
+}
+
+function nameOf(model: unknown): string {
+  return typeof model === 'string' || model instanceof URL ? String(model) : 'given';
+}
+
+async function openDevice(name: unknown = 'auto'): Promise<Device> {
+  const backends = { auto: 'auto', cpu: 'auto', native: 'native', wasm: 'wasm' } as const;
+  const known = Object.keys(backends);
+  if (!known.includes(name as string)) {
+    const expected = `a device or one of ${known.join(', ')}: all computes on the CPU`;
+    throw new ArgumentError(`pipeline: device is ${describeValue(name)}, expected ${expected}`);
+  }
+  return createDevice({ backend: backends[name as keyof typeof backends] });
+}
+
+/** A model that was loaded before, if it is one for the task. */
+function withHead(
+  task: string,
+  model: LoadedModel,
+  head: LoadModelOptions['head'],
+  device: PipelineOptions['device'],
+): LoadedModel {
+  if (head !== undefined && model.headKind !== head)
+    throw new ArgumentError(`pipeline: ${task} needs a model with head '${head}', this one has '${model.headKind}'`);
+  if (device === undefined || device === model.device) return model;
+  throw new ArgumentError('pipeline: device is another one than that of the model; leave it out');
+}

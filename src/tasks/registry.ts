@@ -1,0 +1,34 @@
+// The tasks by the names that Hugging Face has for them, each loaded when it is first asked for.
+
+import { describeValue } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Task } from './task.js';
+
+const tasks = {
+  'feature-extraction': async () => (await import('./feature-extraction.js')).featureExtraction,
+} satisfies Record<string, () => Promise<Task>>;
+
+/** Other names of transformers.js, and what they stand for. */
+const aliases = {
+  embeddings: 'feature-extraction',
+} as const satisfies Record<string, keyof typeof tasks>;
+
+type Tasks = { [Name in keyof typeof tasks]: Awaited<ReturnType<(typeof tasks)[Name]>> };
+type Aliases = { [Name in keyof typeof aliases]: Tasks[(typeof aliases)[Name]] };
+
+/** What each name of a task stands for. */
+export interface TasksByName extends Tasks, Aliases {}
+
+export type TaskName = keyof TasksByName;
+
+/** What a pipeline of that task is called with, and what comes out. */
+export type CallOf<Name extends TaskName> = ReturnType<TasksByName[Name]['create']>;
+
+/** Loads a task. Throws ArgumentError for one that is not known. */
+export async function taskOf<Name extends TaskName>(name: Name): Promise<Task<CallOf<Name>>> {
+  const own = Object.hasOwn(aliases, name) ? aliases[name as keyof typeof aliases] : name;
+  const load = Object.hasOwn(tasks, own) ? tasks[own as keyof typeof tasks] : undefined;
+  if (load !== undefined) return (await load()) as unknown as Task<CallOf<Name>>;
+  const known = [...Object.keys(tasks), ...Object.keys(aliases)].join(', ');
+  throw new ArgumentError(`pipeline: the task is ${describeValue(name)}, expected one of ${known}`);
+}

@@ -1,0 +1,62 @@
+// all-MiniLM-L6-v2 through pipelines, as sentence-transformers runs it.
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { parseSafetensors } from '../../src/io/safetensors.js';
+import { type Pipeline, pipeline } from '../../src/tasks/index.js';
+import { describeReal } from '../real-models.js';
+import { describeShared } from '../shared.js';
+import { spearman } from './spearman.js';
+
+/** The largest difference. */
+const apart = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+  Array.from(a).reduce((most, value, i) => Math.max(most, Math.abs(value - (b[i] as number))), 0);
+
+describeReal('all-MiniLM-L6-v2', async (path) => {
+  let extract: Pipeline<'feature-extraction'>;
+  beforeAll(async () => {
+    extract = await pipeline('feature-extraction', path);
+  });
+  afterAll(() => extract.dispose());
+
+  await describeShared('beside sentence-transformers', 'checkpoints/real', 'all-MiniLM-L6-v2.json', async (truth) => {
+    const { sentences, ids } = await truth.json<{ sentences: string[]; ids: number[][] }>('all-MiniLM-L6-v2.json');
+
+    it('has the ids', () => {
+      const maxLength = 256;
+      expect(extract.tokenizer?.encodeBatch(sentences, { maxLength }).inputIds).toEqual(ids);
+    });
+
+    it('has the embeddings, in batches of any size', async () => {
+      const { tensors } = parseSafetensors(await truth.bytes('all-MiniLM-L6-v2.safetensors'));
+      const expected = tensors.get('embeddings')!.data() as Float32Array;
+      const own = await extract(sentences, { pooling: 'model' });
+      expect(own.dims).toEqual([12, 384]);
+      expect(apart(own.data, expected)).toBeLessThan(1e-5);
+      // By itself it reads more of a long text than sentence-transformers lets it: 512 tokens.
+      const short = [...sentences.keys()].filter((i) => ids[i]!.length < 256);
+      const mean = await extract(
+        short.map((i) => sentences[i]!),
+        { pooling: 'mean', normalize: true, batchSize: 1 },
+      );
+      for (const [place, i] of short.entries())
+        expect(apart(mean.at(place).data, expected.subarray(384 * i))).toBeLessThan(1e-5);
+    });
+  });
+
+  await describeShared('judges how similar sentences are', 'data/sts', 'sts2015.tsv', async (shared) => {
+    it('as people do', async () => {
+      const lines = new TextDecoder().decode(await shared.bytes('sts2015.tsv')).split('\n');
+      const pairs = lines.map((line) => line.split('\t')).filter(([score]) => score);
+      expect(pairs).toHaveLength(3000);
+      const sentences = [...new Set(pairs.flatMap((pair) => pair.slice(1)))];
+      const places = new Map(sentences.map((sentence, i) => [sentence, i]));
+      const vectors = await extract(sentences, { pooling: 'mean', normalize: true });
+      const vector = (sentence: string | undefined) => vectors.at(places.get(sentence!)!).data;
+      const cosines = pairs.map(([, a, b]) => {
+        const [x, y] = [vector(a), vector(b)];
+        return x.reduce((sum, value, i) => sum + value * y[i]!, 0);
+      });
+      const scores = pairs.map(([score]) => Number(score));
+      expect(spearman(cosines, scores)).toBeCloseTo(0.8539, 4);
+    });
+  });
+});
