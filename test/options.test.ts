@@ -8,6 +8,8 @@ type Options =
   | HubOptions
   | LoadModelOptions
   | simdformer.ArgOptions
+  | simdformer.BatchedOptions
+  | simdformer.BatchingOptions
   | simdformer.BceWithLogitsOptions
   | simdformer.ClampOptions
   | simdformer.CosineSimilarityOptions

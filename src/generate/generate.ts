@@ -1,4 +1,3 @@
-import { afterEvents } from '../backend/after-events.js';
 import { checkArray, checkDType, checkOptions, checkSignal, describeShape, describeValue } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { sameShape, Tensor } from '../core/tensor.js';
@@ -7,14 +6,12 @@ import { checkIds, packed, readTokens, rowsOf, type Tokens } from '../nn/token-b
 import { BeamSearch } from './beam-search.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from './generate-options.js';
 import type { Generative } from './generative.js';
+import { giveWay } from './give-way.js';
 import { withModelDefaults } from './model-defaults.js';
 import { type Hypothesis, type Plan, type PlannedInput, resolveOptions } from './options.js';
 import { needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
 import { type Search, TokenSearch } from './search.js';
 import { endSession, type Session, startSession } from './session.js';
-
-/** Milliseconds after which other work gets its turn. */
-const PAUSE_AFTER = 5;
 
 /** See `Transformer.generate`. */
 export async function generate(model: Generative, input: Tokens, options: GenerateOptions): Promise<GenerateResult> {
@@ -125,15 +122,6 @@ function advance(session: Session, search: Search, plan: Plan, length: number): 
   const ahead = { steps, logits, forbids, finished: search.finished };
   if (session.room < 1 || session.readsPrompts) return session.read(search.contexts, ahead);
   return session.step(search.tokens, search.order, ahead);
-}
-
-let lastPause = 0;
-
-/** Steps may follow each other so closely that the event loop gets to nothing else: lets it, every few milliseconds. */
-async function giveWay(): Promise<void> {
-  if (performance.now() - lastPause < PAUSE_AFTER) return;
-  await new Promise<void>((resolve) => afterEvents(resolve));
-  lastPause = performance.now();
 }
 
 /** All inputs if they are few; otherwise those of similar length together, the longest first. */

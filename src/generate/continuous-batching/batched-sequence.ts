@@ -1,0 +1,113 @@
+import type { FinishReason } from '../generate-options.js';
+import type { Plan } from '../options.js';
+import { needsLogits, type Ranking, stepsWithLogits } from '../ranking.js';
+import { TokenSearch } from '../search.js';
+
+/** A token that was chosen. */
+export interface BatchedToken {
+  readonly token: number;
+  /** What the model gave it. */
+  readonly logProbability: number;
+  /** The most probable ones in its place, best first: as many as `topLogProbabilities` asks for. */
+  readonly top: readonly { readonly token: number; readonly logProbability: number }[];
+}
+
+/** What a sequence ended with. */
+export interface BatchedResult {
+  readonly finishReason: FinishReason;
+  /** Tokens of the prompt that were not read, as what they leave was there already. */
+  readonly cachedTokens: number;
+}
+
+/** What is heard of a sequence: tokens, and its end. */
+export interface Listener {
+  token(token: BatchedToken): void;
+  end(result: BatchedResult): void;
+  fail(error: unknown): void;
+}
+
+/** A request on its way. */
+export class BatchedSequence {
+  readonly prompt: readonly number[];
+  /** Tokens whose keys and values lie in its row. */
+  read = 0;
+  cachedTokens = 0;
+  readonly since = performance.now();
+  #ended = false;
+  readonly #search: TokenSearch;
+  readonly #generated: number[] = [];
+  readonly #withLogits: boolean;
+
+  constructor(
+    private readonly plan: Plan,
+    readonly client: string,
+    private readonly top: number,
+    private readonly listener: Listener,
+  ) {
+    const input = plan.inputs[0] as Plan['inputs'][number];
+    this.prompt = input.prompt;
+    this.#search = new TokenSearch(plan);
+    // The engine passes over no tokens for one sequence alone.
+    const passesOver = plan.suppressTokens.length > 0 || plan.minNewTokens > 0 || input.prefix.length > 0;
+    this.#withLogits = needsLogits(plan) || passesOver;
+  }
+
+  /** Whether nobody waits for it any more, or it is complete. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Tokens of the prompt that are to be read still. */
+  get unread(): number {
+    return Math.max(0, this.prompt.length - this.read);
+  }
+
+  /** What a step reads next. */
+  get next(): number {
+    return (this.prompt[this.read] ?? this.#generated[this.read - this.prompt.length]) as number;
+  }
+
+  /** Whether a choice follows once what a step reads next was read. */
+  get choosesNext(): boolean {
+    return this.read + 1 >= this.prompt.length;
+  }
+
+  /** Whether its next token is chosen by all logits. */
+  get wantsLogits(): boolean {
+    const length = this.#generated.length;
+    const input = this.plan.inputs[0] as Plan['inputs'][number];
+    return this.#withLogits || stepsWithLogits(this.plan, input).includes(length);
+  }
+
+  /** Chooses a token by the first sequence of `ranking`. */
+  choose(ranking: Ranking): void {
+    try {
+      for (const { token, logProbability } of this.#search.choose(ranking)) {
+        this.#generated.push(token);
+        this.listener.token({ token, logProbability, top: this.#topOf(ranking) });
+        if (this.#ended) return; // the listener has left
+      }
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    if (!this.#search.done) return;
+    this.#ended = true;
+    const finishReason = this.#search.hypotheses()[0]?.[0]?.reason as FinishReason;
+    this.listener.end({ finishReason, cachedTokens: this.cachedTokens });
+  }
+
+  fail(error: unknown): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.listener.fail(error);
+  }
+
+  #topOf(ranking: Ranking): BatchedToken['top'] {
+    const total = ranking.total(0);
+    return Array.from({ length: Math.min(this.top, ranking.count) }, (_, rank) => ({
+      token: ranking.token(0, rank),
+      logProbability: ranking.logit(0, rank) - total,
+    }));
+  }
+}

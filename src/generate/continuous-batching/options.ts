@@ -1,0 +1,84 @@
+import { checkOptions } from '../../core/check.js';
+import { ArgumentError } from '../../core/errors.js';
+import type { GenerateOptions } from '../generate-options.js';
+import type { Generative } from '../generative.js';
+import { withModelDefaults } from '../model-defaults.js';
+import { type Plan, resolveOptions } from '../options.js';
+
+/** How much runs side by side. */
+export interface BatchingOptions {
+  /** Sequences that are generated at the same time; others wait. Default 8. */
+  parallel?: number | undefined;
+  /**
+   * Tokens that a sequence can have, prompt and answer together. Memory for so many of every sequence is taken at once.
+   * Default: the model's maxLength, 2048 at most.
+   */
+  context?: number | undefined;
+  /** Requests that can wait; one more is refused with QueueFullError. Default 64. */
+  maxWaiting?: number | undefined;
+  /**
+   * Tokens of prompts that are read between two steps of the sequences that generate already: more are faster in all,
+   * fewer let answers stream more evenly. Default 128.
+   */
+  chunk?: number | undefined;
+}
+
+type OfOneSequence = Omit<
+  GenerateOptions,
+  'numBeams' | 'numReturnSequences' | 'cropContext' | 'outputAttentions' | 'batchSize' | 'onToken' | 'lengthPenalty'
+>;
+
+/** What a request asks for: of one sequence, without beams. */
+export interface BatchedOptions extends Omit<OfOneSequence, 'earlyStopping'> {
+  /** Whose request it is: clients take turns. Default: all are one client's. */
+  client?: string | undefined;
+  /** Which of the random streams of `seed` it draws from: several answers to one prompt differ by this. Default 0. */
+  stream?: number | undefined;
+  /** How many of the most probable tokens are told with every token, 20 at most. Default 0. */
+  topLogProbabilities?: number | undefined;
+}
+
+/** The most that `topLogProbabilities` can be: OpenAI's. */
+export const MOST_TOP = 20;
+
+const LEFT_OUT = ['numBeams', 'numReturnSequences', 'cropContext', 'outputAttentions', 'batchSize', 'onToken'] as const;
+
+/** Options with defaults, and what they mean for a prompt. */
+export interface BatchedPlan {
+  readonly plan: Plan;
+  readonly client: string;
+  readonly top: number;
+}
+
+/** Checks a request. Throws ArgumentError for what makes no sense, or does not fit into `context`. */
+export function planFor(
+  model: Generative,
+  prompt: readonly number[],
+  context: number,
+  { client = '', stream = 0, topLogProbabilities = 0, signal: _, ...options }: BatchedOptions,
+): BatchedPlan {
+  const mine = { client, stream, topLogProbabilities };
+  const most = Math.min(MOST_TOP, model.vocabSize);
+  checkOptions('ContinuousBatching.stream', mine, {
+    client: 'string',
+    stream: 'whole',
+    topLogProbabilities: {
+      accepts: (n) => Number.isInteger(n) && (n as number) >= 0 && (n as number) <= most,
+      expected: `an integer from 0 to ${most}`,
+    },
+  });
+  const others: GenerateOptions = options;
+  const refused = LEFT_OUT.find((name) => others[name] !== undefined);
+  if (refused !== undefined)
+    throw new ArgumentError(`ContinuousBatching.stream: there is no option ${refused}: a request is one sequence`);
+  const alone: Generative = limited(model, context);
+  const defaults = withModelDefaults(alone, { ...options, numBeams: 1, numReturnSequences: 1, cropContext: false });
+  const plan = resolveOptions(alone, [prompt], { ...defaults, outputAttentions: false });
+  const inputs = plan.inputs.map((input) => ({ ...input, index: stream }));
+  return { plan: { ...plan, inputs }, client, top: topLogProbabilities };
+}
+
+/** The model as one whose sequences are no longer than that: the last place of a row is nobody's. */
+function limited(model: Generative, context: number): Generative {
+  return Object.create(model, { maxLength: { value: context - 1 } }) as Generative;
+}

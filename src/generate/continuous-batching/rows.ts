@@ -1,0 +1,128 @@
+/** What a row of the state belongs to while it is in use. */
+export interface Occupant {
+  /** Tokens that it begins with. */
+  readonly prompt: readonly number[];
+}
+
+interface Row<Sequence> {
+  occupant: Sequence | null;
+  /** The prompt of the last occupant: keys and values of its first `kept` tokens lie in the row. */
+  prompt: readonly number[];
+  kept: number;
+  usedAt: number;
+}
+
+/** Where a new sequence goes. */
+export interface Place {
+  readonly row: number;
+  /** The row with the longest beginning in common, perhaps the same. */
+  readonly from: number;
+  /** How many tokens that is. */
+  readonly common: number;
+}
+
+/**
+ * The rows of a decoder's state: which sequence has which, and what prefixes lie in them. A row that is given back keeps
+ * its prefix until another sequence needs the place.
+ */
+export class Rows<Sequence extends Occupant> {
+  readonly #rows: Row<Sequence>[];
+  #clock = 0;
+
+  constructor(readonly count: number) {
+    this.#rows = Array.from({ length: count }, () => ({ occupant: null, prompt: [], kept: 0, usedAt: -1 }));
+  }
+
+  /** Rows in use, in order. */
+  get active(): [row: number, sequence: Sequence][] {
+    return this.#rows.flatMap(({ occupant }, i) => (occupant ? [[i, occupant] as [number, Sequence]] : []));
+  }
+
+  get used(): number {
+    return this.#rows.reduce((sum, { occupant }) => sum + Number(occupant !== null), 0);
+  }
+
+  /** Rows up to the last one in use. */
+  get extent(): number {
+    return 1 + this.#rows.findLastIndex(({ occupant }) => occupant !== null);
+  }
+
+  occupant(row: number): Sequence | null {
+    return this.#of(row).occupant;
+  }
+
+  /**
+   * A free row for a sequence, null if all are in use. Steps compute for the first rows, a power of two of them, so the
+   * free ones among these come first: that which has most of the prompt already, or else the one whose prefix was not
+   * needed for the longest time. The last token of the prompt is always read, for what follows it.
+   */
+  place(prompt: readonly number[]): Place | null {
+    const free = this.#rows.flatMap(({ occupant }, i) => (occupant ? [] : [i]));
+    const first = free[0];
+    if (first === undefined) return null;
+    const within = sizeFor(Math.max(this.extent, first + 1));
+    const common = this.#rows.map((row) => commonLength(row, prompt));
+    const near = free.filter((row) => row < within);
+    const rank = (row: number) => [-(common[row] as number), this.#of(row).usedAt] as const;
+    near.sort((a, b) => rank(a)[0] - rank(b)[0] || rank(a)[1] - rank(b)[1]);
+    const row = near[0] as number;
+    let from = row;
+    for (let other = 0; other < this.count; other++)
+      if ((common[other] as number) > (common[from] as number)) from = other;
+    return { row, from, common: common[from] as number };
+  }
+
+  /** `kept` tokens of its prompt lie there. */
+  take(row: number, occupant: Sequence, kept: number): void {
+    Object.assign(this.#of(row), { occupant, prompt: occupant.prompt, kept, usedAt: this.#clock++ });
+  }
+
+  /** Says how much of its prompt lies in a row by now. */
+  keep(row: number, kept: number): void {
+    this.#of(row).kept = kept;
+  }
+
+  release(row: number): void {
+    Object.assign(this.#of(row), { occupant: null, usedAt: this.#clock++ });
+  }
+
+  /** Forgets all prefixes. */
+  clear(): void {
+    for (const row of this.#rows) row.kept = 0;
+  }
+
+  /**
+   * Pairs of rows to exchange, so that steps are for half of the rows or fewer, where sequences have left; none where
+   * that would not help.
+   */
+  exchanges(): [number, number][] {
+    const { used, extent } = this;
+    if (used === 0 || sizeFor(used) >= sizeFor(extent)) return [];
+    const pairs: [number, number][] = [];
+    const free = this.#rows.flatMap(({ occupant }, i) => (occupant || i >= used ? [] : [i]));
+    for (const [row] of this.active) {
+      if (row < used) continue;
+      const other = free.shift() as number;
+      pairs.push([row, other]);
+      [this.#rows[row], this.#rows[other]] = [this.#of(other), this.#of(row)];
+    }
+    return pairs;
+  }
+
+  #of(row: number): Row<Sequence> {
+    return this.#rows[row] as Row<Sequence>;
+  }
+}
+
+/** A few sizes of steps are enough: each is recorded once. */
+export function sizeFor(rows: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, rows)));
+}
+
+/** How much of a prompt lies in a row; never its last token, which must be read for what follows it. */
+function commonLength(row: { readonly prompt: readonly number[]; readonly kept: number }, prompt: readonly number[]) {
+  const most = Math.min(row.kept, prompt.length - 1);
+  let length = 0;
+  while (length < most && row.prompt[length] === prompt[length]) length++;
+  return length;
+}

@@ -1,0 +1,229 @@
+import { describe, expect, it } from 'vitest';
+import { Random } from '../../src/core/random.js';
+import {
+  type BatchedOptions,
+  type BatchedToken,
+  ContinuousBatching,
+  QueueFullError,
+} from '../../src/generate/index.js';
+import type { Transformer } from '../../src/index.js';
+import { decoderOnly, device, makeModel } from './small-model.js';
+
+const sizes = { ...decoderOnly, maxLength: 64 };
+
+interface Answer {
+  readonly tokens: readonly BatchedToken[];
+  readonly finishReason: string;
+  readonly cachedTokens: number;
+}
+
+async function answer(batching: ContinuousBatching, prompt: number[], options: BatchedOptions): Promise<Answer> {
+  const stream = batching.stream(prompt, options);
+  const tokens: BatchedToken[] = [];
+  for (;;) {
+    const { value, done } = await stream.next();
+    if (done) return { tokens, ...value };
+    tokens.push(value);
+  }
+}
+
+/** Requests of all kinds, different for every seed. */
+function requests(count: number, seed: number): { prompt: number[]; options: BatchedOptions }[] {
+  const random = new Random(seed);
+  const shared = Array.from({ length: 12 }, () => 3 + random.below(8));
+  return Array.from({ length: count }, (_, i) => {
+    const own = Array.from({ length: 1 + random.below(20) }, () => 3 + random.below(8));
+    const prompt = random.below(2) ? [...shared.slice(0, random.below(12)), ...own] : own;
+    const sampled = {
+      doSample: true,
+      seed: random.below(9),
+      stream: random.below(3),
+      temperature: 0.5 + random.uniform(),
+    };
+    const kinds: BatchedOptions[] = [
+      {},
+      sampled,
+      { ...sampled, topP: 0.8 },
+      { ...sampled, topK: 3, repetitionPenalty: 1.3 },
+      { minNewTokens: 6, topLogProbabilities: 5 },
+      { suppressTokens: [4, 5], noRepeatNgramSize: 2 },
+    ];
+    const options = { ...kinds[i % kinds.length], maxNewTokens: 6 + random.below(24), client: `${random.below(3)}` };
+    return { prompt, options };
+  });
+}
+
+async function alone(model: Transformer, { prompt, options }: ReturnType<typeof requests>[number]): Promise<Answer> {
+  const batching = new ContinuousBatching(model, { parallel: 1 });
+  const result = await answer(batching, prompt, options);
+  await batching.dispose();
+  return result;
+}
+
+const bitsOf = ({ tokens, finishReason }: Answer) => ({ tokens, finishReason });
+
+describe('continuous batching', () => {
+  it('gives every request the bits that it gets alone, whatever comes, goes or is cancelled beside it', async () => {
+    const model = makeModel(sizes);
+    const all = requests(40, 1);
+    const expected: Answer[] = [];
+    for (const each of all) expected.push(await alone(model, each));
+    const batching = new ContinuousBatching(model, { parallel: 6, context: 64 });
+    const random = new Random(5);
+    const answers = await Promise.all(
+      all.map(async ({ prompt, options }, i) => {
+        for (let wait = random.below(40); wait > 0; wait--) await new Promise((resolve) => setImmediate(resolve));
+        if (i % 5 === 0) {
+          const leaving = batching.stream(prompt.toReversed(), { ...options, maxNewTokens: 20, minNewTokens: 20 });
+          await leaving.next();
+          await leaving.return(undefined as never);
+        }
+        return answer(batching, prompt, options);
+      }),
+    );
+    expect(answers.map(bitsOf)).toEqual(expected.map(bitsOf));
+    expect(answers.some(({ cachedTokens }) => cachedTokens > 0)).toBe(true);
+    await batching.dispose();
+    model.dispose();
+  });
+
+  it('chooses as generate does', async () => {
+    const model = makeModel(sizes);
+    const batching = new ContinuousBatching(model);
+    for (const { prompt, options } of requests(12, 2)) {
+      const { client: _, stream: __, topLogProbabilities: ___, ...same } = options;
+      const { sequences, finishReasons } = await model.generate([prompt], same);
+      const { tokens, finishReason } = await answer(batching, prompt, { ...options, stream: 0 });
+      expect(tokens.map(({ token }) => token)).toEqual(sequences[0]);
+      expect(finishReason).toBe(finishReasons[0]);
+    }
+    await batching.dispose();
+    model.dispose();
+  });
+
+  it('tells the most probable tokens, of which greedily the first is chosen', async () => {
+    const model = makeModel(sizes);
+    const batching = new ContinuousBatching(model);
+    const options = { maxNewTokens: 8, stopTokens: [], topLogProbabilities: 11 };
+    const { tokens } = await answer(batching, [5, 6, 7], options);
+    expect(tokens.length).toBe(8);
+    for (const { token, logProbability, top } of tokens) {
+      expect(top[0]).toEqual({ token, logProbability });
+      expect(top.map((each) => each.logProbability)).toEqual(
+        top.map((each) => each.logProbability).sort((a, b) => b - a),
+      );
+      expect(top.reduce((sum, each) => sum + Math.exp(each.logProbability), 0)).toBeCloseTo(1, 5);
+    }
+    await batching.dispose();
+    model.dispose();
+  });
+
+  it('does not read again what a prompt begins with, from a row that is free, running or the same', async () => {
+    const model = makeModel(sizes);
+    const batching = new ContinuousBatching(model, { parallel: 2 });
+    const prompt = [5, 6, 7, 8, 9, 10, 4, 3];
+    const first = await answer(batching, prompt, { maxNewTokens: 4 });
+    const again = await answer(batching, prompt, { maxNewTokens: 4 });
+    expect(again).toEqual({ ...first, cachedTokens: 7 });
+    const [running, beside] = await Promise.all([
+      answer(batching, prompt, { maxNewTokens: 30, minNewTokens: 30 }),
+      answer(batching, [...prompt.slice(0, 5), 3, 3], { maxNewTokens: 4 }),
+    ]);
+    expect([running.cachedTokens, beside.cachedTokens]).toEqual([7, 5]);
+    expect(running.tokens.length).toBe(30);
+    await batching.dispose();
+    model.dispose();
+  });
+
+  it('serves clients in turn: one that sends many requests does not delay one that sends a single one', async () => {
+    const model = makeModel(sizes);
+    const batching = new ContinuousBatching(model, { parallel: 1 });
+    const order: string[] = [];
+    const ask = (client: string) =>
+      answer(batching, [5, 6], { client, maxNewTokens: 2 }).then(() => void order.push(client));
+    await Promise.all([...Array.from({ length: 6 }, () => ask('many')), ask('single'), ask('other')]);
+    expect(order.indexOf('single')).toBeLessThan(3);
+    expect(order.indexOf('other')).toBeLessThan(4);
+    await batching.dispose();
+    model.dispose();
+  });
+
+  it('refuses what is too much, and takes it once there is room', async () => {
+    const model = makeModel(sizes);
+    const batching = new ContinuousBatching(model, { parallel: 1, maxWaiting: 1 });
+    const running = [0, 1].map(() => answer(batching, [5, 6], { maxNewTokens: 20, minNewTokens: 20 }));
+    expect(() => batching.stream([5], {})).toThrow(QueueFullError);
+    await Promise.all(running);
+    expect((await answer(batching, [5], { maxNewTokens: 1, minNewTokens: 1 })).tokens.length).toBe(1);
+    await batching.dispose();
+    model.dispose();
+  });
+
+  it('frees the place of who leaves, by a signal or from the loop, running or waiting', async () => {
+    const model = makeModel(sizes);
+    const batching = new ContinuousBatching(model, { parallel: 1, maxWaiting: 8 });
+    const long = { maxNewTokens: 50, minNewTokens: 50 };
+    const controller = new AbortController();
+    const running = batching.stream([5], { ...long, signal: controller.signal });
+    const waiting = batching.stream([6], { ...long, signal: controller.signal });
+    expect((await running.next()).done).toBe(false);
+    expect(batching.load).toMatchObject({ running: 1, waiting: 1 });
+    controller.abort(new Error('gone'));
+    expect(batching.load.waiting).toBe(0);
+    const drain = async (stream: AsyncIterable<unknown>) => {
+      for await (const _ of stream);
+    };
+    await expect(drain(running)).rejects.toThrow('gone');
+    await expect(drain(waiting)).rejects.toThrow('gone');
+    for await (const _ of batching.stream([7], long)) break;
+    await batching.close();
+    expect(batching.load).toMatchObject({ running: 0, waiting: 0 });
+    expect(() => batching.stream([5])).toThrow('no requests any more');
+    await batching.dispose();
+    model.dispose();
+  });
+
+  it('gives all its memory back, and ends what runs', async () => {
+    const model = makeModel(sizes);
+    const once = new ContinuousBatching(model, { parallel: 4 });
+    await answer(once, [5], { maxNewTokens: 2 });
+    await once.dispose();
+    const { used } = device.memory();
+    const batching = new ContinuousBatching(model, { parallel: 4 });
+    const ends = [1, 2, 3].map((token) => answer(batching, [token], { maxNewTokens: 50, minNewTokens: 50 }));
+    const outcomes = Promise.allSettled(ends);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    await batching.dispose();
+    for (const each of await outcomes) if (each.status === 'rejected') expect(each.reason.message).toMatch(/disposed/);
+    expect(device.memory().used).toBe(used);
+    model.dispose();
+  });
+
+  it('fails the request whose hook throws, and no other', async () => {
+    const model = makeModel(sizes);
+    const batching = new ContinuousBatching(model);
+    const others = answer(batching, [5, 6], { maxNewTokens: 5, minNewTokens: 5 });
+    const broken = () => {
+      throw new Error('broken');
+    };
+    await expect(answer(batching, [5, 6], { logitsProcessors: [broken] })).rejects.toThrow('broken');
+    expect((await others).tokens.length).toBe(5);
+    await batching.dispose();
+    model.dispose();
+  });
+
+  it('says what it refuses', async () => {
+    const model = makeModel(sizes);
+    const batching = new ContinuousBatching(model, { context: 16 });
+    const refused = (options: object, prompt = [5]) => expect(() => batching.stream(prompt, options));
+    refused({ numBeams: 2 }).toThrow('there is no option numBeams');
+    refused({ temprature: 2 }).toThrow('there is no option temprature');
+    refused({ topLogProbabilities: 21 }).toThrow('expected an integer from 0 to 11');
+    refused({}, Array(16).fill(5)).toThrow('longer than');
+    refused({ maxNewTokens: 16 }).toThrow('maxNewTokens is 16, expected at most 15');
+    expect(() => new ContinuousBatching(model, { context: 65 })).toThrow("the model's maxLength, 64");
+    expect(() => new ContinuousBatching(makeModel())).toThrow('the model has an encoder');
+    await batching.dispose();
+    model.dispose();
+  });
+});
