@@ -33,6 +33,7 @@ type Options =
   | simdformer.EmbeddingOptions
   | simdformer.ApplyChatTemplateOptions
   | simdformer.EncodeBatchOptions
+  | simdformer.ExtendOptions
   | simdformer.FitOptions
   | simdformer.GenerateOptions
   | simdformer.HeatMapOptions

@@ -21,6 +21,23 @@ export interface DecodingOptions {
   sourceLength?: number | undefined;
 }
 
+/** What some sequences of a state read more of. */
+export interface ExtendOptions {
+  /** Which sequences, a number for each row of tokens, none twice. Default: 0, 1, 2, … */
+  sequences?: readonly number[] | undefined;
+  /**
+   * How many tokens each of them has; it forgets what it had beyond these. The caller knows, as a state's own lengths
+   * are on the device. Default: 0 each.
+   */
+  starts?: readonly number[] | undefined;
+  /**
+   * Which logits come back. 'last', the default: after the last token of each, [rows, vocabSize], rounded as those of
+   * `prefill`, wherever a text is cut into chunks. 'every': after each token, [N, vocabSize], rounded as those of `step`,
+   * token by token. 'none': of chunks that are not the last.
+   */
+  logits?: 'last' | 'every' | 'none' | undefined;
+}
+
 /**
  * What decoding needs of a model: greedy and beam search, sampling, streams and batches know nothing else of it. A model
  * that reads sources writes an output for each of them; another one goes on from prompts.
@@ -56,6 +73,11 @@ export interface Generative {
   restartDecoding(state: DecoderState, memory?: Memory): void;
   /** Reads a prompt for each sequence of a fresh state; logits after its last token. For models without an encoder. */
   prefill?(state: DecoderState, prompts: Tokens): Tensor;
+  /**
+   * Reads more tokens of some sequences, after those that they have; the others stay as they are. For models without an
+   * encoder. Needed for conversations, drafts and servers, which know it as the one way to read into a state in use.
+   */
+  extend?(state: DecoderState, tokens: Tokens, options?: ExtendOptions): Tensor | null;
   /** Reads `state.tokens`, one more of each sequence, and returns the logits of the next. Can be recorded. */
   step(state: DecoderState): Tensor;
   /** Needed for `outputAttentions`: of every layer, for sources, if it reads them, and what was read after them. */

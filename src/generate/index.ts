@@ -3,6 +3,6 @@ export { type BatchingLoad, ContinuousBatching, QueueFullError } from './continu
 export type { BatchedOptions, BatchingOptions } from './continuous-batching/options.js';
 export { generate, stream } from './generate.js';
 export type { FinishReason, GenerateOptions, GenerateResult, TokenEvent } from './generate-options.js';
-export type { DecodingOptions, Generative } from './generative.js';
+export type { DecodingOptions, ExtendOptions, Generative } from './generative.js';
 export type { LogitsProcessor } from './logits-processor.js';
 export { minP, noRepeatNgram, repetitionPenalty, temperature, topK, topP } from './processors.js';

@@ -1,9 +1,10 @@
 // What has to fit together when a model decodes step by step; nn/decoder-state.ts says how that goes.
 
-import { checkKnown, checkNumber, describeValue, isCount } from '../core/check.js';
+import { checkKnown, checkNumber, checkOptions, describeValue, isCount, isWhole } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import type { DecodingOptions } from '../generate/generative.js';
+import type { DecodingOptions, ExtendOptions } from '../generate/generative.js';
 import type { CacheSizes, DecoderState, Memory } from '../nn/decoder-state.js';
+import type { ExtendedSequence } from '../nn/extension.js';
 import { Sequences } from '../nn/sequences.js';
 import type { Stack } from '../nn/stack.js';
 import type { TokenBatch } from '../nn/token-batch.js';
@@ -78,4 +79,33 @@ export function checkPrompts({ encoder }: Decodes, state: DecoderState, prompts:
     const has = `${state.sequences} sequences of at most ${capacity} tokens`;
     throw new ShapeError(`prefill: the state is for ${has}, got ${prompts.size} prompts of up to ${prompts.longest}`);
   }
+}
+
+/** Which sequences read how much of `tokens`, and where. Throws unless the state has them and room for it. */
+export function checkExtension(
+  { encoder }: Decodes,
+  state: DecoderState,
+  tokens: TokenBatch,
+  options: ExtendOptions,
+): { parts: readonly ExtendedSequence[]; logits: 'last' | 'every' | 'none' } {
+  const kinds = { sequences: 'integers', starts: 'integers', logits: ['last', 'every', 'none'] } as const;
+  const { counts, size } = tokens;
+  const { logits = 'last', ...given } = checkOptions('extend', options, kinds);
+  if (encoder !== null)
+    throw new ArgumentError('extend: the model has an encoder: give it one target token at a time, by step()');
+  const { sequences = counts.map((_, i) => i), starts = counts.map(() => 0) } = given;
+  for (const [name, { length }] of Object.entries({ sequences, starts }))
+    if (length !== size) throw new ArgumentError(`extend: ${name} has ${length} entries, but there are ${size} rows`);
+  if (new Set(sequences).size < size) throw new ArgumentError(`extend: a sequence is twice among ${sequences.join()}`);
+  const { capacity } = state.sizes;
+  const isHere = (sequence: number) => isWhole(sequence) && sequence < state.sequences;
+  const parts = counts.map((count, i) => {
+    const [sequence, start] = [sequences[i] as number, starts[i] as number];
+    checkNumber('extend', `sequences[${i}]`, sequence, isHere, `0 to ${state.sequences - 1}`);
+    checkNumber('extend', `starts[${i}]`, start, isWhole, 'an integer, 0 or more');
+    if (start + count <= capacity) return { sequence, start, count };
+    const has = `a sequence has room for ${capacity} tokens`;
+    throw new ShapeError(`extend: ${has}, got ${count} tokens after ${start} for sequence ${sequence}`);
+  });
+  return { parts, logits };
 }

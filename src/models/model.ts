@@ -9,7 +9,7 @@ import { Random } from '../core/random.js';
 import type { Tensor } from '../core/tensor.js';
 import { generate, stream } from '../generate/generate.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/generate-options.js';
-import type { DecodingOptions, Generative } from '../generate/generative.js';
+import type { DecodingOptions, ExtendOptions, Generative } from '../generate/generative.js';
 import { disposeSessions } from '../generate/session.js';
 import type { AttentionsByKind } from '../inspect/attention-maps.js';
 import { DecoderState, type Memory } from '../nn/decoder-state.js';
@@ -19,7 +19,7 @@ import { inference, Module } from '../nn/module.js';
 import type { Stack } from '../nn/stack.js';
 import { TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { gather } from '../ops/move.js';
-import { cacheSizes, checkMemory, checkPrompts, checkState } from './decoding.js';
+import { cacheSizes, checkExtension, checkMemory, checkPrompts, checkState } from './decoding.js';
 
 /** The stream of random numbers that dropout has, apart from the parameters' streams, which count up from 0. */
 const DROPOUT = 2 ** 32 - 1;
@@ -126,6 +126,34 @@ export abstract class Model extends Module implements Generative {
       const features = decoder.forward(this.embedTarget(batch.ids, batch.positions), batch, { state });
       state.setLengths(Int32Array.from(batch.counts));
       return this.logitsOf(gather(features, this.device.tensor(batch.ends)));
+    });
+  }
+
+  /**
+   * Reads more tokens of some sequences of a state, after those that they have, and returns the logits that `logits` asks
+   * for; null if none. The other sequences stay as they are. A text that is read in chunks, wherever it is cut, gives the
+   * bits of `prefill`; with `logits: 'every'` those of one `step` after the other. For decoder-only models. Throws
+   * ArgumentError for options that make no sense, ShapeError where there is no room, and what `forward` throws.
+   */
+  extend(state: DecoderState, tokens: Tokens, options: ExtendOptions & { logits: 'none' }): null;
+  extend(
+    state: DecoderState,
+    tokens: Tokens,
+    options?: ExtendOptions & { logits?: 'last' | 'every' | undefined },
+  ): Tensor;
+  extend(state: DecoderState, tokens: Tokens, options: ExtendOptions = {}): Tensor | null {
+    const decoder = this.#decoderOf('extend', state);
+    return inference(this, () => {
+      const batch = this.toBatch('extend', tokens);
+      const { parts, logits } = checkExtension(this, state, batch, options);
+      const positions = this.device.tensor(
+        Int32Array.from(parts.flatMap(({ start, count }) => Array.from({ length: count }, (_, i) => start + i))),
+      );
+      const extension = { positions, parts, asSteps: logits === 'every' };
+      const features = decoder.extend(this.embedTarget(batch.ids, positions), extension, state);
+      for (const { sequence, start, count } of parts) state.setLength(sequence, start + count);
+      if (logits === 'none') return null;
+      return this.logitsOf(logits === 'every' ? features : gather(features, this.device.tensor(batch.ends)));
     });
   }
 

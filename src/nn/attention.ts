@@ -5,9 +5,10 @@ import { type AttentionOptions, attention } from '../ops/attention.js';
 import { attentionWeights } from '../ops/attention-weights.js';
 import { mul } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
-import { cacheAppend, cacheFill } from '../ops/kv-cache.js';
+import { cacheAppend, cacheFill, cacheWrite } from '../ops/kv-cache.js';
 import { concat } from '../ops/move.js';
 import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
+import type { Extension } from './extension.js';
 import type { Initializer } from './init.js';
 import { Linear } from './linear.js';
 import { Module } from './module.js';
@@ -66,6 +67,9 @@ const kinds = {
 
 /** Who attends to whom. */
 type Which = Pick<AttentionOptions, 'causal' | 'window' | 'lengthsQ' | 'lengthsK' | 'mask' | 'bias'>;
+
+/** Rows of each item, of queries and of keys. */
+type Counts = readonly [readonly number[], readonly number[]];
 
 /** Multi-head attention (Vaswani et al. 2017, 3.2.2) over packed sequences. State dicts have PyTorch's names. */
 export class MultiHeadAttention extends Module {
@@ -177,6 +181,35 @@ export class MultiHeadAttention extends Module {
     return this.#attend(queries, cache.self, which).reshape(x.shape);
   }
 
+  /**
+   * New tokens of some sequences, `x` [N, dModel] end to end, join the cache and attend to what is there before them and
+   * to each other.
+   */
+  extend(x: Tensor, { positions, parts, asSteps }: Extension, cache: LayerCache, state: DecoderState): Tensor {
+    const { q, kv } = this.project(x, positions, state.sizes.capacity);
+    let first = 0;
+    const outputs = parts.flatMap(({ sequence, start, count }) => {
+      const [queries, added] = [q, kv].map((rows) => rows.rows(first, first + count)) as [Tensor, Tensor];
+      first += count;
+      cacheWrite(cache.self, added, { row: sequence, slot: start });
+      const own = cache.self.rows(sequence, sequence + 1);
+      if (asSteps) return this.#oneByOne(queries, own, start);
+      const [, slots, width] = own.shape as readonly [number, number, number];
+      const keys = own.reshape(slots, width).rows(0, start + count);
+      return this.#mix(queries, keys, { ...this.#sees, causal: true, lengthsQ: [count], lengthsK: [start + count] });
+    });
+    return this.outProj.forward(outputs.length === 1 ? (outputs[0] as Tensor) : concat(outputs));
+  }
+
+  /** What each query by itself makes of the keys up to its own, of which there are `start` before the first one's. */
+  #oneByOne(q: Tensor, kv: Tensor, start: number): Tensor[] {
+    return Array.from({ length: q.shape[0] as number }, (_, i) => {
+      const query = q.rows(i, i + 1).reshape(1, 1, -1);
+      const mixed = this.#mix(query, kv, { ...this.#sees, causal: true, lengthsK: [start + i + 1] });
+      return mixed.reshape(1, -1);
+    });
+  }
+
   /** The newest token of each sequence attends to its source; the beams of one source are so many queries. */
   crossStep(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
     const { sources, beams } = state.sizes;
@@ -219,17 +252,16 @@ export class MultiHeadAttention extends Module {
     return window === null ? { causal } : { causal, window: [window - 1, causal ? 0 : window - 1] };
   }
 
+  /** What `#mix` gives, projected. */
+  #attend(q: Tensor, kv: Tensor, which: Which, counts?: Counts, shown?: Tensor): Tensor {
+    return this.outProj.forward(this.#mix(q, kv, which, counts, shown));
+  }
+
   /**
    * `counts` are the lengths of packed queries and keys as numbers, which decide the shape of what `observe` gets; that is
    * multiplied by `shown`, if given.
    */
-  #attend(
-    q: Tensor,
-    kv: Tensor,
-    which: Which,
-    counts?: readonly [readonly number[], readonly number[]],
-    shown?: Tensor,
-  ): Tensor {
+  #mix(q: Tensor, kv: Tensor, which: Which, counts?: Counts, shown?: Tensor): Tensor {
     const { heads, kvHeads, scale, softcap } = this;
     const keys = kvHeads * this.headSize;
     const [k, v] = [kv.columns(0, keys), kv.columns(keys, 2 * keys)];
@@ -243,7 +275,7 @@ export class MultiHeadAttention extends Module {
     }
     const outputs = attention(q, k, v, { relativeValues: this.relative?.values, ...options });
     if (counts) this.observeHeads?.(outputs);
-    return this.outProj.forward(outputs);
+    return outputs;
   }
 }
 

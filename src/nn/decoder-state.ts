@@ -13,11 +13,23 @@
 // prompt and model.step(state) goes on from there. Everything that changes between steps (tokens, positions, lengths,
 // order) is data in the heap, so a recorded step is good for every position. model.restartDecoding(state, memory) makes
 // the same state, and what was recorded with it, serve the next batch.
+//
+// Any sequences of a state, too, read more than one token after those that they have, while the others stay as they are:
+//
+//   model.extend(state, [chunk], { sequences: [2], starts: [256], logits: 'none' }); // a prompt in chunks
+//   state.copySequence(3, 2, 256);                                          // equal beginnings are computed once
+//   const logits = model.extend(state, [ids], { starts: [length], logits: 'every' }); // after every token
+//
+// `starts` may be less than what a sequence has, which then forgets the rest. A recorded step between computes for all
+// sequences and counts all up: what it wrote behind those that were not to go on is overwritten by the next `extend`, or
+// forgotten by `setLength`.
 
+import { checkNumber, isWhole } from '../core/check.js';
 import type { Device } from '../core/device.js';
+import { ArgumentError } from '../core/errors.js';
 import { orDispose } from '../core/or-dispose.js';
 import type { Tensor } from '../core/tensor.js';
-import { advance, cacheReorder } from '../ops/kv-cache.js';
+import { advance, cacheReorder, cacheWrite } from '../ops/kv-cache.js';
 import type { Sequences } from './sequences.js';
 
 /** What `encode` makes of a source batch. */
@@ -131,6 +143,34 @@ export class DecoderState {
     this.lengths.write(lengths);
   }
 
+  /** Says how many tokens one sequence has; the others stay as they are. */
+  setLength(sequence: number, length: number): void {
+    const one = (counters: Tensor) => counters.columns(sequence, sequence + 1);
+    one(this.positions).write([length - 1]);
+    one(this.lengths).write([length]);
+  }
+
+  /**
+   * Lets sequence `to` begin with the first `length` tokens of sequence `from`, of this state or of `source`, another
+   * state of the model. Throws ArgumentError for sequences that are not there or have no room for it.
+   */
+  copySequence(to: number, from: number, length: number, source: DecoderState = this): void {
+    checkCopy(this, source, to, from, length);
+    for (const [i, { self }] of length === 0 ? [] : this.layers.entries()) {
+      const { self: read } = source.layers[i] as LayerCache;
+      const [, slots, cols] = read.shape as readonly [number, number, number];
+      cacheWrite(
+        self,
+        read
+          .rows(from, from + 1)
+          .reshape(slots, cols)
+          .rows(0, length),
+        { row: to, slot: 0 },
+      );
+    }
+    this.setLength(to, length);
+  }
+
   dispose(): void {
     for (const tensor of this.#owned) tensor.dispose();
   }
@@ -138,4 +178,15 @@ export class DecoderState {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+function checkCopy(state: DecoderState, source: DecoderState, to: number, from: number, length: number): void {
+  const op = 'copySequence';
+  if (state.sizes.model !== source.sizes.model)
+    throw new ArgumentError(`${op}: source is a state of another model, expected one of the same`);
+  const isIn = (n: number) => (i: number) => isWhole(i) && i < n;
+  checkNumber(op, 'to', to, isIn(state.sequences), `0 to ${state.sequences - 1}`);
+  checkNumber(op, 'from', from, isIn(source.sequences), `0 to ${source.sequences - 1}`);
+  const most = Math.min(state.sizes.capacity, source.sizes.capacity);
+  checkNumber(op, 'length', length, (n) => isWhole(n) && n <= most, `0 to ${most}`);
 }

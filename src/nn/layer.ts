@@ -6,6 +6,7 @@ import { frozen } from '../ops/backward.js';
 import type { MultiHeadAttention } from './attention.js';
 import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
 import type { Dropout, Randomness } from './dropout.js';
+import type { Extension } from './extension.js';
 import type { FeedForward } from './feed-forward.js';
 import { inModes, Module } from './module.js';
 import type { Norm } from './norm.js';
@@ -121,6 +122,17 @@ export class TransformerLayer extends Module {
       x,
       (y) => this.selfAttn.step(y, cache, state),
       (y, cross) => cross.crossStep(y, cache, state),
+    );
+  }
+
+  /** `x`: float32 [N, dModel], new tokens of some sequences, end to end; so is the result. Without cross-attention. */
+  extend(x: Tensor, extension: Extension, cache: LayerCache, state: DecoderState): Tensor {
+    return this.#run(
+      x,
+      (y) => this.selfAttn.extend(y, extension, cache, state),
+      () => {
+        throw new ArgumentError('TransformerLayer: extend is for decoders without an encoder');
+      },
     );
   }
 

@@ -2,6 +2,7 @@ import { checkSizes } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { cacheFill } from '../ops/kv-cache.js';
 import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
+import type { Extension } from './extension.js';
 import type { TransformerLayer } from './layer.js';
 import type { Linear } from './linear.js';
 import { Module } from './module.js';
@@ -53,6 +54,13 @@ export class Stack extends Module {
   /** `x`: float32 [sequences, dModel], the newest token of each sequence; so is the result. */
   step(x: Tensor, state: DecoderState): Tensor {
     for (const [i, layer] of this.layers.entries()) x = layer.step(x, state.layers[i] as LayerCache, state);
+    return this.#end(x);
+  }
+
+  /** `x`: float32 [N, dModel], new tokens of some sequences, end to end; so is the result. */
+  extend(x: Tensor, extension: Extension, state: DecoderState): Tensor {
+    for (const [i, layer] of this.layers.entries())
+      x = layer.extend(x, extension, state.layers[i] as LayerCache, state);
     return this.#end(x);
   }
 

@@ -1,6 +1,15 @@
 // A decoder's memory between steps. Nothing here is differentiated: training sees whole sequences.
 
-import { checkDevice, checkDType, checkDTypes, checkShape, describeShape, matrixOf } from '../core/check.js';
+import {
+  checkDevice,
+  checkDType,
+  checkDTypes,
+  checkNumber,
+  checkShape,
+  describeShape,
+  isWhole,
+  matrixOf,
+} from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
@@ -49,6 +58,27 @@ export function cacheFill(cache: Tensor, x: Tensor, lengths: Tensor): void {
   checkShape('cacheFill', 'lengths', lengths, [batch]);
   const sizes = { batch, time, cols, total, paddedStride: cols, packedStride: stride };
   device.emit('repack', { padded: cache, packed: x, lengths, ...sizes, packing: false, accumulate: 0 });
+}
+
+/**
+ * Writes rows that follow each other into one sequence: `cache[row, slot + t] = x[t]`.
+ *
+ * `cache` is float32 [rows, slots, cols], `x` float32 [T, cols]. Throws ArgumentError for a row or slots that are not
+ * there.
+ */
+export function cacheWrite(cache: Tensor, x: Tensor, { row, slot }: { row: number; slot: number }): void {
+  const device = checkDevice('cacheWrite', { cache, x });
+  const [rows, slots, cols] = shapeOfCache('cacheWrite', cache);
+  checkDTypes('cacheWrite', { cache, x }, 'float32');
+  const { rows: count, stride } = matrixOf(x);
+  checkShape('cacheWrite', 'x', x, [count, cols]);
+  checkNumber('cacheWrite', 'row', row, (n) => isWhole(n) && n < rows, `0 to ${rows - 1}`);
+  checkNumber('cacheWrite', 'slot', slot, (n) => isWhole(n) && n + count <= slots, `0 to ${slots - count}`);
+  const y = cache
+    .rows(row, row + 1)
+    .reshape(slots, cols)
+    .rows(slot, slot + count);
+  device.emit('copy', { x, y, rows: count, cols, xStride: stride, yStride: cols, accumulate: 0 });
 }
 
 /**
