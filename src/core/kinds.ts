@@ -29,4 +29,8 @@ export const isSignal = (value: unknown): value is AbortSignal =>
 
 export const isUrl = (value: unknown): value is URL => typeof (value as URL | null)?.href === 'string';
 
-export const isBlob = (value: unknown): value is Blob => typeof (value as Blob | null)?.arrayBuffer === 'function';
+export const isBlob = (value: unknown): value is Blob =>
+  typeof (value as Blob | null)?.arrayBuffer === 'function' && typeof (value as Blob).slice === 'function';
+
+export const isResponse = (value: unknown): value is Response =>
+  typeof (value as Response | null)?.arrayBuffer === 'function' && typeof (value as Response).status === 'number';

@@ -37,7 +37,8 @@ export class Bert extends EncoderModel {
     const dense = () => new Linear(init, dModel, dModel);
     const classes = (count: number) => new Linear(init, dModel, count);
     const pooled = { pick: 'first', activation: 'tanh' } as const;
-    this.pooler = head === 'none' ? new PredictionHead({ ...pooled, dense: dense() }) : null;
+    const hasPooler = head === 'none' && (config.values.add_pooling_layer ?? true) === true;
+    this.pooler = hasPooler ? new PredictionHead({ ...pooled, dense: dense() }) : null;
     const labels = labelsOf(config).length;
     const dropped = () => dropout(classifierDropout(config));
     this.head = chooseHead(config, head, {

@@ -13,6 +13,8 @@ const PIECE = 8 << 20;
 export interface StoredTensor {
   readonly shape: readonly number[];
   readonly dtype: string;
+  /** Where it lies in a file that is read from front to back; undefined where any order will do. */
+  readonly place?: number | undefined;
   /**
    * Its values in order, a multiple of so many at a time; a piece may lie in `buffer` until the next one is asked for.
    */
@@ -31,7 +33,8 @@ interface Reading {
  */
 export async function readPieces(readings: readonly Reading[], signal?: AbortSignal): Promise<void> {
   const buffer = new Uint8Array(Math.max(PIECE, ...readings.map(({ entry }) => 8 * lastOf(entry.shape))));
-  for (const reading of readings) {
+  const inOrder = [...readings].sort((a, b) => (a.entry.place ?? 0) - (b.entry.place ?? 0));
+  for (const reading of inOrder) {
     const { device } = reading.piece.tensor;
     if (!device.queue.idle) await device.flush(); // what is written while commands wait is copied once more
     await readPiece(reading, buffer, signal);

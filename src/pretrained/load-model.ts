@@ -3,7 +3,6 @@ import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError, ShapeError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { sameShape } from '../core/tensor.js';
-import type { SafetensorsEntry } from '../io/safetensors.js';
 import { EncoderModel } from '../models/encoder-model.js';
 import { ModelConfig } from '../models/model-config.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
@@ -18,12 +17,13 @@ import { completeConfig } from './config.js';
 import { generationOptions, generationSettings } from './generation-config.js';
 import type { HubOptions } from './hub-options.js';
 import { loadModelTokenizer } from './load-tokenizer.js';
-import { type ModelFileSet, openSource } from './open-source.js';
+import { type ModelLocation, openSource } from './open-source.js';
 import { hasOwnOutput } from './own-output.js';
 import { loadProcessor, type Processor } from './processors/load-processor.js';
 import { sentenceHead } from './sentence-modules.js';
 import type { ModelSource } from './source.js';
-import { openWeights, type Weights } from './weights.js';
+import type { WeightEntry, Weights } from './weight-entry.js';
+import { openWeights } from './weights.js';
 
 /** A model with what its folder brings beside the weights. */
 export interface LoadedModel extends PretrainedModel {
@@ -42,7 +42,7 @@ export interface LoadModelOptions extends HubOptions {
 /** See load-later.ts. */
 export async function loadModel<Model extends LoadedModel | Transformer = LoadedModel>(
   device: Device,
-  from: string | URL | ModelFileSet,
+  from: ModelLocation,
   options: LoadModelOptions = {},
 ): Promise<Model> {
   const names = ['head', 'labels', 'onWarning', 'revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
@@ -57,7 +57,8 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
   checkOneOf('loadModel', 'head', kind, headKinds);
   const weights = await openWeights(source);
   try {
-    const isUntied = values.tie_word_embeddings && (await hasOwnOutput(weights.tensors, hub.signal));
+    const mayDiffer = values.tie_word_embeddings && source.weights === undefined; // a GGUF file's config is made of what it has
+    const isUntied = mayDiffer && (await hasOwnOutput(weights.tensors, hub.signal));
     const config = new ModelConfig(isUntied ? { ...values, tie_word_embeddings: false } : values);
     const model = new Family({ init: new Initializer(device, 0, true), config, head: kind });
     try {
@@ -68,7 +69,7 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
       model.origin = {
         config: { ...labelled, ...untied, architectures: [architectureOf(json, kind)] },
         names,
-        companions: async () => companionFiles(await openSource(from, again)),
+        companions: async () => companionFiles(source.weights ? source : await openSource(from, again)),
       };
       if (kind === 'none' && model instanceof EncoderModel)
         model.sentenceHead = await sentenceHead(source, new Initializer(device, 0, true));
@@ -139,7 +140,7 @@ async function readWeights(
   signal: AbortSignal | undefined,
 ): Promise<Map<string, string>> {
   const given = new Map(tensors);
-  const found = new Map<string, SafetensorsEntry>();
+  const found = new Map<string, WeightEntry>();
   const missing: StatePiece[] = [];
   const renamed = new Map<string, string>();
   const shared = model.pieceNames();
@@ -180,7 +181,7 @@ function isOwnName(model: PretrainedModel, name: string, given: string): boolean
   return given.startsWith('embed_out.') || (model.headKind === 'none' && given === name.slice(name.indexOf('.') + 1));
 }
 
-function checkShape(source: string, piece: StatePiece, { shape }: SafetensorsEntry): void {
+function checkShape(source: string, piece: StatePiece, { shape }: WeightEntry): void {
   const expected = shapeOf(piece);
   if (sameShape(shape, expected)) return;
   throw new ShapeError(

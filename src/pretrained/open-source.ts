@@ -2,13 +2,15 @@
 
 import { isNode, nodeModule } from '../backend/node.js';
 import { checkKnown, checkSignal, describeValue } from '../core/check.js';
-import { ArgumentError } from '../core/errors.js';
-import { isBlob, isTyped, isUrl } from '../core/kinds.js';
+import { ArgumentError, FetchError } from '../core/errors.js';
+import { isBlob, isResponse, isTyped, isUrl } from '../core/kinds.js';
 import { type OpenFile, openFileOf } from '../io/file.js';
 import { fetchFile, inside, pathOf, remote } from '../io/folder.js';
 import { inMemory } from '../io/safetensors.js';
+import { streamFile } from '../io/stream-file.js';
 import { blobFile } from './blob-file.js';
 import { checkFileName } from './file-name.js';
+import { ggufSource } from './gguf/source.js';
 import { isHubId, openHub } from './hub.js';
 import { type HubOptions, hubOptionNames } from './hub-options.js';
 import { type ModelSource, sourceOf } from './source.js';
@@ -19,32 +21,75 @@ export type FileContent = Blob | Uint8Array | ArrayBuffer;
 /** Files by name, or a list of what was dropped on a page or picked in it: names there may begin with that of one folder. */
 export type ModelFileSet = Readonly<Record<string, FileContent>> | ReadonlyMap<string, FileContent> | Iterable<File>;
 
+/** Where a model may lie. A Blob, or a Response, is of a GGUF file. */
+export type ModelLocation = string | URL | ModelFileSet | Blob | Response;
+
 /**
- * The files of a model: of a folder if there is one at that path, of a URL, of the hub for an id such as `org/name`, or what is
+ * The files of a model: of a folder or a GGUF file if there is one at that path, of a URL, of the hub for an id such as `org/name`, or what is
  * given. Throws ArgumentError if it is none of these, and whatever `openHub` throws.
  */
-export async function openSource(from: string | URL | ModelFileSet, options: HubOptions = {}): Promise<ModelSource> {
+export async function openSource(from: ModelLocation, options: HubOptions = {}): Promise<ModelSource> {
   const { signal } = checkKnown('loadModel', options, [...hubOptionNames]);
   checkSignal('loadModel', signal);
   signal?.throwIfAborted();
+  if (isResponse(from)) return ggufSource(from.url || 'the response', streamFile(from));
+  if (isBlob(from)) {
+    const name = (from as File).name || 'the blob';
+    return ggufSource(name, await blobFile(name, from));
+  }
+  const source = await folderOf(from, options);
+  const single = await singleGguf(source);
+  return single === null ? source : ggufSource(`${source.name}/${single}`, await source.open(single));
+}
+
+/** The GGUF file of a folder that has one, and no config.json of its own. */
+async function singleGguf(source: ModelSource): Promise<string | null> {
+  const names = source.weights === undefined ? await source.list() : null;
+  if (names === null || names.includes('config.json')) return null;
+  const [first, ...others] = names.filter((name) => name.endsWith('.gguf'));
+  if (first === undefined) return null;
+  if (others.length === 0) return first;
+  throw new ArgumentError(
+    `loadModel: ${source.name} has ${1 + others.length} GGUF files, expected one: give the path of ${first} or of another`,
+  );
+}
+
+async function folderOf(from: string | URL | ModelFileSet, options: HubOptions): Promise<ModelSource> {
+  const { signal } = options;
   if (typeof from === 'string' || isUrl(from)) {
     const isAddress = isUrl(from) || /^[a-z][a-z\d+.-]+:/i.test(from);
     if (isNode && (!isAddress || remote(from) === null)) {
-      const folder = await folderAt(await pathOf(from));
-      if (folder !== null) return folderSource(folder, signal);
-    } else if (isAddress || /^\.{0,2}\//.test(from)) return urlSource(remote(from) as URL, signal);
+      const path = await pathOf(from);
+      const kind = await kindOf(path);
+      if (kind === 'folder') return folderSource(path, signal);
+      if (kind === 'file') return ggufSource(path, (await openFileOf(path, '')) as OpenFile);
+    } else if (isAddress || /^\.{0,2}\//.test(from)) {
+      const url = remote(from) as URL;
+      return url.pathname.endsWith('.gguf') ? fetchGguf(url, signal) : urlSource(url, signal);
+    }
     if (typeof from === 'string' && isHubId(from)) return openHub(from, options);
-    const expected = 'an existing folder, a URL, or an id on the hub such as org/name';
+    const expected = 'an existing folder or GGUF file, a URL, or an id on the hub such as org/name';
     throw new ArgumentError(`loadModel: ${describeValue(String(from))} is none of these: ${expected}`);
   }
   return filesSource(filesByName(from), signal);
 }
 
-/** The path, if it is a folder's. */
-async function folderAt(path: string): Promise<string | null> {
+/** What is at a path; null for nothing. */
+async function kindOf(path: string): Promise<'folder' | 'file' | null> {
   const { stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const stats = await stat(path).catch(() => undefined);
-  return stats?.isDirectory() ? path : null;
+  return stats?.isDirectory() ? 'folder' : stats?.isFile() ? 'file' : null;
+}
+
+/** A file on a server, which is not kept: its tensors are read as they come. */
+async function fetchGguf(url: URL, signal?: AbortSignal): Promise<ModelSource> {
+  const response = await fetch(url, { signal: signal ?? null }).catch((error: Error) => {
+    if (signal?.aborted) throw signal.reason;
+    const { cause, message } = error;
+    const why = cause instanceof Error ? cause.message : message; // Node's message is only 'fetch failed'
+    throw new FetchError(`${url} cannot be fetched: ${why}`, { cause: error });
+  });
+  return ggufSource(url.href, streamFile(response));
 }
 
 async function folderSource(path: string, signal?: AbortSignal): Promise<ModelSource> {

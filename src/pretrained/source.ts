@@ -4,6 +4,7 @@ import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { OpenFile } from '../io/file.js';
 import { checkFileName } from './file-name.js';
+import type { Weights } from './weight-entry.js';
 
 /**
  * The files of a model. Names are relative, with slashes, such as `1_Pooling/config.json`; all methods throw FormatError for those that lead
@@ -24,6 +25,8 @@ export interface ModelSource {
    * header of a safetensors file. Throws FormatError if it is not there.
    */
   open(name: string): Promise<OpenFile>;
+  /** The weights, where they are in none of these files: those of a GGUF file, which is open until they are closed. */
+  readonly weights?: Weights | undefined;
 }
 
 /** Files longer than this are no configuration. */

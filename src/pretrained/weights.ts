@@ -7,11 +7,7 @@ import type { OpenFile } from '../io/file.js';
 import { checkKeys, readSafetensors, type Safetensors, type SafetensorsEntry } from '../io/safetensors.js';
 import { checkFileName } from './file-name.js';
 import type { ModelSource } from './source.js';
-
-/** Open files; their entries can be read until they are closed. */
-export interface Weights extends Safetensors {
-  close(): void;
-}
+import type { Weights } from './weight-entry.js';
 
 const SINGLE = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
@@ -29,6 +25,7 @@ const FOREIGN = [
  * there are only weights in other formats; then the message has the command that converts them.
  */
 export async function openWeights(source: ModelSource): Promise<Weights> {
+  if (source.weights !== undefined) return source.weights;
   if (await source.has(SINGLE)) {
     const file = await source.open(SINGLE);
     try {

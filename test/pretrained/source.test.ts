@@ -121,7 +121,7 @@ describe('openSource', () => {
 
   it('refuses what is neither', async () => {
     for (const from of ['./nowhere', '/nowhere/at/all', 'a/b/c', ''])
-      await expect(openSource(from)).rejects.toThrow(/none of these: an existing folder, a URL, or an id/);
+      await expect(openSource(from)).rejects.toThrow(/none of these: an existing folder or GGUF file, a URL, or an id/);
     const wrong: unknown[] = [undefined, null, 5, {}, [], { 'config.json': 'text' }, { '../x': config }, [config]];
     for (const from of wrong) await expect(openSource(from as string)).rejects.toThrow(SimdformerError);
     await expect(openSource({})).rejects.toThrow(ArgumentError);
@@ -181,7 +181,7 @@ describe('openWeights', () => {
       [two]: serializeSafetensors({ b: f32(2), c: f32(3) }),
     });
     const weights = await openWeights(await openSource(folder));
-    const values = [...weights.tensors].map(([name, entry]) => [name, ...entry.data()]);
+    const values = [...weights.tensors].map(([name, entry]) => [name, ...(entry.data() as Float32Array)]);
     expect(values).toEqual([
       ['b', 2],
       ['a', 1],

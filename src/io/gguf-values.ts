@@ -1,0 +1,192 @@
+// What stands in the metadata of a GGUF file: values of thirteen types, read one after another from bytes that a stranger wrote.
+
+import { FormatError } from '../core/errors.js';
+import { quote } from './dtypes.js';
+
+/** A list in the metadata. Texts are decoded when they are asked for: vocabularies have hundreds of thousands. */
+export type GgufArray = GgufNumbers | GgufTexts | readonly boolean[];
+export type GgufNumbers =
+  | Uint8Array
+  | Int8Array
+  | Uint16Array
+  | Int16Array
+  | Uint32Array
+  | Int32Array
+  | Float32Array
+  | Float64Array
+  | BigUint64Array
+  | BigInt64Array;
+/** Integers of 64 bits are numbers where a number holds them exactly. */
+export type GgufValue = number | bigint | boolean | string | GgufArray;
+
+/** A list of texts. */
+export class GgufTexts {
+  #decoded: readonly string[] | undefined;
+
+  constructor(
+    readonly length: number,
+    private readonly bytes: Uint8Array,
+  ) {}
+
+  /** All of them, decoded at the first call. What is no UTF-8 becomes U+FFFD. */
+  toArray(): readonly string[] {
+    this.#decoded ??= this.#decode();
+    return this.#decoded;
+  }
+
+  #decode(): string[] {
+    const { bytes } = this;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+    const texts = new Array<string>(this.length);
+    let at = 0;
+    for (let i = 0; i < texts.length; i++) {
+      const end = at + 8 + view.getUint32(at, true); // what was checked has no higher half
+      texts[i] = asciiOf(bytes, at + 8, end) ?? decoder.decode(bytes.subarray(at + 8, end));
+      at = end;
+    }
+    return texts;
+  }
+}
+
+/** Text of a few bytes below 128, which most tokens are, without the cost of a decoder's call. */
+function asciiOf(bytes: Uint8Array, start: number, end: number): string | undefined {
+  if (end - start > 24) return undefined;
+  let text = '';
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i] as number;
+    if (byte > 127) return undefined;
+    text += String.fromCharCode(byte);
+  }
+  return text;
+}
+
+/** Thrown where the bytes at hand end before what is read: the file may have more. */
+export class MoreBytes extends Error {
+  constructor(readonly wanted: number) {
+    super(`expected ${wanted} bytes`);
+  }
+}
+
+interface Kind {
+  readonly BYTES_PER_ELEMENT: number;
+  new (buffer: ArrayBuffer, byteOffset: number, length: number): GgufNumbers;
+}
+
+const NUMBERS: Readonly<Record<number, Kind>> = {
+  0: Uint8Array,
+  1: Int8Array,
+  2: Uint16Array,
+  3: Int16Array,
+  4: Uint32Array,
+  5: Int32Array,
+  6: Float32Array,
+  10: BigUint64Array,
+  11: BigInt64Array,
+  12: Float64Array,
+};
+const BOOL = 7;
+const STRING = 8;
+const ARRAY = 9;
+
+/** Reads values from the beginning of a file of `size` bytes, of which `bytes` are at hand. */
+export class GgufCursor {
+  at = 0;
+  readonly #view: DataView;
+
+  constructor(
+    readonly bytes: Uint8Array,
+    readonly size: number,
+  ) {
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** Throws FormatError unless `count` things of so many bytes at least can be in what is left of the file. */
+  expect(what: string, count: number, bytes: number): void {
+    const left = this.size - this.at;
+    if (count * bytes > left)
+      throw new FormatError(`${what} claims ${count} entries of ${bytes} bytes at least: the file has ${left} more`);
+  }
+
+  uint32(what: string): number {
+    return this.#view.getUint32(this.#take(what, 4), true);
+  }
+
+  /** An integer of 64 bits. Throws FormatError for one that no number holds exactly. */
+  count(what: string): number {
+    const value = this.#view.getBigUint64(this.#take(what, 8), true);
+    if (value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value);
+    throw new FormatError(`${what} is ${value}, more than any file holds`);
+  }
+
+  text(what: string): string {
+    const length = this.count(what);
+    this.expect(what, length, 1);
+    const start = this.#take(what, length);
+    try {
+      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
+        this.bytes.subarray(start, start + length),
+      );
+    } catch (cause) {
+      throw new FormatError(`${what} is not text in UTF-8`, { cause });
+    }
+  }
+
+  value(key: string): GgufValue {
+    const what = `metadata ${quote(key)}`;
+    const type = this.uint32(what);
+    if (type === BOOL) return this.#flags(what, 1)[0] as boolean;
+    if (type === STRING) return this.text(what);
+    if (type !== ARRAY) {
+      const [value] = this.#numbers(what, type, 1);
+      return typeof value === 'bigint' ? asNumber(value) : (value as number);
+    }
+    const inner = this.uint32(what);
+    const count = this.count(what);
+    if (inner === ARRAY) throw new FormatError(`${what} is a list of lists, expected one of plain values`);
+    if (inner === BOOL) return this.#flags(what, count);
+    return inner === STRING ? this.#texts(what, count) : this.#numbers(what, inner, count);
+  }
+
+  /** Moves on by so many bytes and gives where they begin. */
+  #take(what: string, bytes: number): number {
+    const start = this.at;
+    if (start + bytes > this.size) throw new FormatError(`the file ends at byte ${this.size}, within ${what}`);
+    if (start + bytes > this.bytes.byteLength) throw new MoreBytes(start + bytes);
+    this.at += bytes;
+    return start;
+  }
+
+  #numbers(what: string, type: number, count: number): GgufNumbers {
+    const Kind = NUMBERS[type];
+    if (Kind === undefined) throw new FormatError(`${what} is of type ${type}, expected one from 0 to 12`);
+    const width = Kind.BYTES_PER_ELEMENT;
+    this.expect(what, count, width);
+    const start = this.#take(what, count * width);
+    const copy = this.bytes.slice(start, start + count * width); // aligned, and not the whole header kept for it
+    return new Kind(copy.buffer as ArrayBuffer, copy.byteOffset, count);
+  }
+
+  #flags(what: string, count: number): boolean[] {
+    const bytes = this.#numbers(what, 0, count) as Uint8Array;
+    if (bytes.some((byte) => byte > 1)) throw new FormatError(`${what} has a truth value that is neither 0 nor 1`);
+    return Array.from(bytes, (byte) => byte === 1);
+  }
+
+  #texts(what: string, count: number): GgufTexts {
+    this.expect(what, count, 8);
+    const start = this.at;
+    for (let i = 0; i < count; i++) {
+      const length = this.count(what);
+      this.expect(what, length, 1);
+      if (length >= 2 ** 32) throw new FormatError(`${what} has a text of ${length} bytes`);
+      this.#take(what, length);
+    }
+    return new GgufTexts(count, this.bytes.slice(start, this.at));
+  }
+}
+
+function asNumber(value: bigint): number | bigint {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+}

@@ -1,0 +1,164 @@
+// Writes GGUF files, version 3: the header, and then one tensor at a time.
+
+import { ArgumentError, ShapeError } from '../core/errors.js';
+import { quote } from './dtypes.js';
+import { type GgmlType, ggmlNumberOf } from './ggml-types.js';
+import { byteLengthOf } from './gguf.js';
+
+/** A value of the metadata with its type, as the format has many kinds of numbers. */
+export type GgufEntry =
+  | { readonly uint32: number }
+  | { readonly float32: number }
+  | { readonly bool: boolean }
+  | { readonly string: string }
+  | { readonly strings: readonly string[] }
+  | { readonly float32s: ArrayLike<number> }
+  | { readonly int32s: ArrayLike<number> }
+  | { readonly uint8s: ArrayLike<number> };
+
+/** A tensor to write: its shape row-major, and what gives its bytes when they are needed. */
+export interface GgufPart {
+  readonly name: string;
+  readonly type: GgmlType;
+  readonly shape: readonly number[];
+  bytes(): Uint8Array | Promise<Uint8Array>;
+}
+
+const ALIGNMENT = 32;
+const [UINT8, UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY] = [0, 4, 5, 6, 7, 8, 9] as const;
+
+/** Bytes that grow. */
+class Writer {
+  #bytes = new Uint8Array(1 << 12);
+  #view = new DataView(this.#bytes.buffer);
+  length = 0;
+
+  #room(count: number): number {
+    const at = this.length;
+    if (at + count > this.#bytes.byteLength) {
+      const grown = new Uint8Array(Math.max(at + count, 2 * this.#bytes.byteLength));
+      grown.set(this.#bytes);
+      [this.#bytes, this.#view] = [grown, new DataView(grown.buffer)];
+    }
+    this.length += count;
+    return at;
+  }
+
+  uint8(value: number): void {
+    const at = this.#room(1);
+    this.#view.setUint8(at, value);
+  }
+
+  uint32(value: number): void {
+    const at = this.#room(4);
+    this.#view.setUint32(at, value, true);
+  }
+
+  float32(value: number): void {
+    const at = this.#room(4);
+    this.#view.setFloat32(at, value, true);
+  }
+
+  uint64(value: number): void {
+    const at = this.#room(8);
+    this.#view.setBigUint64(at, BigInt(value), true);
+  }
+
+  text(value: string): void {
+    const bytes = new TextEncoder().encode(value);
+    this.uint64(bytes.byteLength);
+    const at = this.#room(bytes.byteLength);
+    this.#bytes.set(bytes, at);
+  }
+
+  list<T>(type: number, values: ArrayLike<T>, write: (value: T) => void): void {
+    this.uint32(ARRAY);
+    this.uint32(type);
+    this.uint64(values.length);
+    for (let i = 0; i < values.length; i++) write(values[i] as T);
+  }
+
+  entry(value: GgufEntry): void {
+    const plain = (type: number, write: () => void) => {
+      this.uint32(type);
+      write();
+    };
+    if ('uint32' in value) plain(UINT32, () => this.uint32(value.uint32));
+    else if ('float32' in value) plain(FLOAT32, () => this.float32(value.float32));
+    else if ('bool' in value) plain(BOOL, () => this.uint8(Number(value.bool)));
+    else if ('string' in value) plain(STRING, () => this.text(value.string));
+    else if ('strings' in value) this.list(STRING, value.strings, (text) => this.text(text));
+    else if ('float32s' in value) this.list(FLOAT32, value.float32s, (number) => this.float32(number));
+    else if ('int32s' in value) this.list(INT32, value.int32s, (number) => this.uint32(number));
+    else this.list(UINT8, value.uint8s, (number) => this.uint8(number));
+  }
+
+  bytes(): Uint8Array {
+    return this.#bytes.subarray(0, this.length);
+  }
+}
+
+const padded = (length: number) => Math.ceil(length / ALIGNMENT) * ALIGNMENT;
+
+/**
+ * The bytes of a file, one tensor at a time, in their order. Throws FormatError for rows that are not made of whole blocks, and
+ * ShapeError if a tensor gives another number of bytes than its shape says.
+ */
+export function ggufParts(
+  metadata: ReadonlyMap<string, GgufEntry>,
+  tensors: readonly GgufPart[],
+): AsyncIterable<Uint8Array> {
+  const seen = new Set<string>();
+  const writer = new Writer();
+  writer.uint32(0x46554747);
+  writer.uint32(3);
+  writer.uint64(tensors.length);
+  writer.uint64(metadata.size);
+  for (const [name, value] of metadata) {
+    writer.text(name);
+    writer.entry(value);
+  }
+  let offset = 0;
+  const lengths = tensors.map(({ name, type, shape }) => {
+    if (seen.has(name)) throw new ArgumentError(`tensor ${quote(name)} is given twice`);
+    seen.add(name);
+    writer.text(name);
+    writer.uint32(shape.length);
+    for (const size of [...shape].reverse()) writer.uint64(size);
+    writer.uint32(ggmlNumberOf(type));
+    writer.uint64(offset);
+    const length = byteLengthOf(`tensor ${quote(name)}`, type, shape);
+    offset += padded(length);
+    return length;
+  });
+  return contents();
+
+  async function* contents(): AsyncGenerator<Uint8Array> {
+    yield writer.bytes();
+    yield new Uint8Array(padded(writer.length) - writer.length);
+    for (const [i, tensor] of tensors.entries()) {
+      const length = lengths[i] as number;
+      const bytes = await tensor.bytes();
+      if (bytes.byteLength !== length)
+        throw new ShapeError(`tensor ${quote(tensor.name)} gives ${bytes.byteLength} bytes, its shape needs ${length}`);
+      yield bytes;
+      yield new Uint8Array(padded(length) - length);
+    }
+  }
+}
+
+/** The same, whole. */
+export async function ggufBytes(
+  metadata: ReadonlyMap<string, GgufEntry>,
+  tensors: readonly GgufPart[],
+): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const part of ggufParts(metadata, tensors)) parts.push(part);
+  const file = new Uint8Array(parts.reduce((length, part) => length + part.byteLength, 0));
+  let at = 0;
+  for (const part of parts) {
+    file.set(part, at);
+    at += part.byteLength;
+  }
+  return file;
+}

@@ -1,0 +1,152 @@
+/**
+ * The GGUF format (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md), versions 2 and 3, little-endian: a header, metadata by
+ * name, what tensors there are, and their data. This file reads all before the data, and runs anywhere.
+ *
+ * A file is input from a stranger. Every count is held against the bytes that are left before memory is taken for it, and every tensor
+ * lies inside the file, so that all later reads are in bounds by construction.
+ */
+
+import { FormatError } from '../core/errors.js';
+import { quote } from './dtypes.js';
+import { type GgmlType, ggmlLayouts, ggmlTypeOf } from './ggml-types.js';
+import { GgufCursor, type GgufValue, MoreBytes } from './gguf-values.js';
+import type { ByteSource } from './safetensors.js';
+
+/** What a file says of a tensor. */
+export interface GgufTensor {
+  readonly name: string;
+  readonly type: GgmlType;
+  /** Row-major, the last dimension is contiguous: ggml's dimensions the other way round. */
+  readonly shape: readonly number[];
+  readonly byteLength: number;
+  /** Of its first byte in the file. */
+  readonly position: number;
+}
+
+/** All that stands before the data. Maps, so that no name can mean anything else. */
+export interface Gguf {
+  readonly version: number;
+  readonly metadata: ReadonlyMap<string, GgufValue>;
+  readonly tensors: ReadonlyMap<string, GgufTensor>;
+  /** Positions of tensors are multiples of it, counted from the first. */
+  readonly alignment: number;
+}
+
+const MAGIC = 0x46554747; // GGUF
+const MOST_DIMENSIONS = 4;
+/** Bytes of a metadata entry and of a tensor's description, at least. */
+const LEAST_ENTRY = 13;
+const LEAST_TENSOR = 32;
+
+/**
+ * Reads the header of a file that is in memory. Throws FormatError if it is no GGUF file, or if anything in it does not agree with
+ * its size.
+ */
+export function parseGguf(file: Uint8Array): Gguf {
+  return parse(new GgufCursor(file, file.byteLength));
+}
+
+/** Bytes that are read first; as many times more if a header is longer. */
+const FIRST = 1 << 20;
+const GROWTH = 4;
+
+/** The same of a file that can be read at any position, without blocking where it says how. */
+export async function readGguf(source: ByteSource): Promise<Gguf> {
+  let length = Math.min(FIRST, source.size);
+  for (;;) {
+    const bytes = await bytesOf(source, 0, length);
+    try {
+      return parse(new GgufCursor(bytes, source.size));
+    } catch (error) {
+      if (!(error instanceof MoreBytes)) throw error;
+      length = Math.min(source.size, Math.max(error.wanted, length * GROWTH));
+    }
+  }
+}
+
+/** Bytes of a file: a view of it where it lies in memory. */
+export async function bytesOf(source: ByteSource, position: number, length: number): Promise<Uint8Array> {
+  if (source.view) return source.view(position, length);
+  const bytes = new Uint8Array(length);
+  await (source.readAsync ? source.readAsync(position, bytes) : source.read(position, bytes));
+  return bytes;
+}
+
+function parse(cursor: GgufCursor): Gguf {
+  if (cursor.size < 24) throw new FormatError(`the file has ${cursor.size} bytes: a GGUF file has 24 at least`);
+  if (cursor.uint32('the magic number') !== MAGIC)
+    throw new FormatError('the file does not begin with GGUF: expected a GGUF file');
+  const version = cursor.uint32('the version');
+  if (version !== 2 && version !== 3) {
+    const isBig = (version & 0xffff) === 0;
+    throw new FormatError(
+      isBig
+        ? 'the file is big-endian, expected a little-endian GGUF file'
+        : `the file is GGUF of version ${version}, expected 2 or 3`,
+    );
+  }
+  const tensorCount = cursor.count('the number of tensors');
+  const entryCount = cursor.count('the number of metadata entries');
+  cursor.expect('the number of tensors', tensorCount, LEAST_TENSOR);
+  cursor.expect('the number of metadata entries', entryCount, LEAST_ENTRY);
+  const metadata = new Map<string, GgufValue>();
+  for (let i = 0; i < entryCount; i++) {
+    const key = cursor.text(`the name of metadata entry ${i}`);
+    if (metadata.has(key)) throw new FormatError(`metadata ${quote(key)} is there twice`);
+    metadata.set(key, cursor.value(key));
+  }
+  const alignment = alignmentOf(metadata);
+  const infos = Array.from({ length: tensorCount }, (_, i) => readTensor(cursor, i, alignment));
+  const start = Math.ceil(cursor.at / alignment) * alignment;
+  const tensors = new Map<string, GgufTensor>();
+  for (const { offset, ...info } of infos) {
+    const { name, byteLength } = info;
+    if (tensors.has(name)) throw new FormatError(`tensor ${quote(name)} is there twice`);
+    const position = start + offset;
+    if (position + byteLength > cursor.size)
+      throw new FormatError(
+        `tensor ${quote(name)} ends at byte ${position + byteLength}: the file has only ${cursor.size}`,
+      );
+    tensors.set(name, { ...info, position });
+  }
+  return { version, metadata, tensors, alignment };
+}
+
+function alignmentOf(metadata: ReadonlyMap<string, GgufValue>): number {
+  const alignment = metadata.get('general.alignment') ?? 32;
+  const isPower =
+    typeof alignment === 'number' && alignment > 0 && alignment <= 2 ** 20 && Number.isInteger(Math.log2(alignment));
+  if (!isPower) throw new FormatError(`general.alignment is ${alignment}, expected a power of two up to 2²⁰`);
+  return alignment;
+}
+
+function readTensor(
+  cursor: GgufCursor,
+  number: number,
+  alignment: number,
+): Omit<GgufTensor, 'position'> & { offset: number } {
+  const name = cursor.text(`the name of tensor ${number}`);
+  const what = `tensor ${quote(name)}`;
+  const dimensions = cursor.uint32(what);
+  if (dimensions > MOST_DIMENSIONS)
+    throw new FormatError(`${what} has ${dimensions} dimensions, expected ${MOST_DIMENSIONS} at most`);
+  const shape = Array.from({ length: dimensions }, () => cursor.count(what)).reverse();
+  const typeNumber = cursor.uint32(what);
+  const type = ggmlTypeOf(typeNumber);
+  if (type === undefined) throw new FormatError(`${what} is of type ${typeNumber}, which is none of ggml's`);
+  const offset = cursor.count(what);
+  if (offset % alignment !== 0)
+    throw new FormatError(`${what} begins at byte ${offset} of the data: expected a multiple of ${alignment}`);
+  return { name, type, shape, byteLength: byteLengthOf(what, type, shape), offset };
+}
+
+/** The bytes that a tensor takes. Throws FormatError if rows are not made of whole blocks, or if it is too large for any file. */
+export function byteLengthOf(what: string, type: GgmlType, shape: readonly number[]): number {
+  const { elements, bytes } = ggmlLayouts[type];
+  const columns = shape.at(-1) ?? 1;
+  if (columns % elements !== 0)
+    throw new FormatError(`${what} has rows of ${columns} elements, expected a multiple of ${elements} for ${type}`);
+  const total = shape.slice(0, -1).reduce((product, n) => product * n, (columns / elements) * bytes);
+  if (Number.isSafeInteger(total)) return total;
+  throw new FormatError(`${what} is [${shape.join(', ')}], more than any file holds`);
+}

@@ -1,0 +1,60 @@
+import { FetchError, FormatError } from '../core/errors.js';
+import type { OpenFile } from './file.js';
+
+/**
+ * What a server sends as a file that is read once, from front to back, without being kept: what was skipped is gone. The
+ * beginning can be read again until something behind it is: `readAsync` of positions that grow, or of 0. Throws FetchError
+ * if the server has not sent the file, and FormatError if it does not say how long that is.
+ */
+export function streamFile(response: Response): OpenFile {
+  const { body, headers, ok, status, url } = response;
+  const name = url || 'the response';
+  if (!ok) throw new FetchError(`${name} cannot be read: HTTP status ${status}`);
+  const length = headers.get('content-encoding') === null ? Number(headers.get('content-length')) : 0;
+  if (body === null || !(length > 0)) throw new FormatError(`${name} does not say its length, expected content-length`);
+  const reader = body.getReader();
+  /** What was read and not yet asked for, from `start` on. */
+  let parts: Uint8Array[] = [];
+  let start = 0;
+  let end = 0;
+  const fetchUntil = async (position: number) => {
+    while (end < position) {
+      const { done, value } = await reader.read().catch((cause: unknown) => {
+        throw new FetchError(`${name} broke off after ${end} bytes: ${(cause as Error).message}`, { cause });
+      });
+      if (done) throw new FormatError(`${name} ends after ${end} of ${length} bytes`);
+      parts.push(value);
+      end += value.byteLength;
+    }
+  };
+  /** Forgets what is before a position. */
+  const forget = (position: number) => {
+    while (parts.length > 0 && start + (parts[0] as Uint8Array).byteLength <= position)
+      start += (parts.shift() as Uint8Array).byteLength;
+  };
+  const copy = (position: number, into: Uint8Array) => {
+    let at = start;
+    for (const part of parts) {
+      const [from, to] = [Math.max(position, at), Math.min(position + into.byteLength, at + part.byteLength)];
+      if (from < to) into.set(part.subarray(from - at, to - at), from - position);
+      at += part.byteLength;
+    }
+  };
+  return {
+    size: length,
+    read() {
+      throw new FormatError(`${name} cannot be read without waiting: use readAsync`);
+    },
+    async readAsync(position, into) {
+      if (position < start) throw new FormatError(`${name} is read from front to back: byte ${position} has gone by`);
+      if (position > 0) forget(position);
+      await fetchUntil(position + into.byteLength);
+      if (position > 0) forget(position);
+      copy(position, into);
+    },
+    close() {
+      parts = [];
+      reader.cancel().catch(() => {}); // it may have ended already
+    },
+  };
+}

@@ -1,0 +1,87 @@
+// How byte-level tokenizers cut text into words before they merge bytes, by the names of `tokenizer.ggml.pre`. Cuts are
+// made one pattern after the other, each within what those before left: matches, and what lies between them.
+
+import { describeValue } from '../../core/check.js';
+import { FormatError } from '../../core/errors.js';
+
+export interface PreTokenizer {
+  readonly patterns: readonly string[];
+  /** A word that is a token is not merged from its bytes. */
+  readonly wholeWords?: boolean;
+  /** Whether the token of begin is put before text where the file does not say it. */
+  readonly addBos?: boolean;
+}
+
+const contraction = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
+const word = '[^\\r\\n\\p{L}\\p{N}]?\\p{L}+';
+const space = '\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
+const punctuation = ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*';
+
+/** GPT-2's, and as others have it since GPT-4: digits by so many, and words with what stands before them. */
+const gpt2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)";
+const modern = (digits: string) => `${contraction}|${word}|${digits}|${punctuation}|${space}`;
+/** Words begin where letters become capitals. */
+const cased = (ending: string, digits: string) => {
+  const [upper, lower] = ['(?:(?=\\p{L})[^a-z])', '(?:(?=\\p{L})[^A-Z])'];
+  const before = '[^\\r\\n\\p{L}\\p{N}]?';
+  const words = `${before}${upper}*${lower}+${ending}|${before}${upper}+${lower}*${ending}`;
+  return `${words}|${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${space}`;
+};
+
+const llama3: PreTokenizer = { patterns: [modern('\\p{N}{1,3}')], wholeWords: true, addBos: true };
+const plain: PreTokenizer = { patterns: [gpt2] };
+const digitByDigit: PreTokenizer = { patterns: ['\\p{N}', gpt2] };
+const qwen2: PreTokenizer = { patterns: [modern('\\p{N}')] };
+const inThrees: PreTokenizer = { patterns: [modern('\\p{N}{1,3}')] };
+const gpt4o: PreTokenizer = { patterns: [cased(`${contraction}?`, '\\p{N}{1,3}')] };
+const deepseek3: PreTokenizer = {
+  patterns: [
+    '\\p{N}{1,3}',
+    '[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+',
+    '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+',
+  ],
+};
+
+const known: Readonly<Record<string, PreTokenizer>> = {
+  default: { patterns: ['[\\p{P}\\$\\+<=>\\^~\\|]+', gpt2, '\\p{N}+', '[0-9][0-9][0-9]'] },
+  ...named(llama3, ['llama3', 'llama-v3', 'llama-bpe', 'falcon3', 'falcon-h1', 'pixtral', 'midm-2.0', 'lfm2']),
+  ...named(inThrees, ['dbrx', 'smaug-bpe', 'chatglm-bpe']),
+  ...named({ ...inThrees, wholeWords: true }, ['glm4']),
+  ...named(plain, ['gpt-2', 'phi-2', 'mpt', 'olmo', 'jais', 'trillion', 'exaone4', 'a.x-4.0', 'mellum', 'modern-bert']),
+  ...named(plain, ['jina-es', 'jina-de', 'jina-v1-en', 'jina-v2-code', 'roberta-bpe', 'gigachat', 'granite-docling']),
+  ...named(digitByDigit, [
+    'smollm',
+    'starcoder',
+    'refact',
+    'command-r',
+    'codeshell',
+    'exaone',
+    'minerva-7b',
+    'mellum2',
+  ]),
+  ...named(qwen2, ['qwen2', 'deepseek-r1-qwen', 'stablelm2', 'hunyuan', 'megrez', 'grok-2', 'kormo', 'solar-open']),
+  ...named(gpt4o, ['gpt-4o', 'llama4', 'kanana2', 'minimax-m2']),
+  ...named(deepseek3, ['deepseek-v3', 'hunyuan-dense', 'joyai-llm']),
+  falcon: { patterns: ['[\\p{P}\\$\\+<=>\\^~\\|`]+', gpt2, '[0-9][0-9][0-9]'] },
+  tekken: { patterns: [cased('', '\\p{N}')], wholeWords: true, addBos: true },
+  'deepseek-coder': {
+    patterns: ['[\\r\\n]', '\\s?\\p{L}+', '\\s?\\p{P}+', '[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+', '\\p{N}'],
+  },
+  qwen35: {
+    patterns: [
+      `${contraction}|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|${space}`,
+    ],
+  },
+  'seed-coder': { patterns: [`${contraction}|${word}|\\p{N}| ?[^\\s\\p{L}\\p{N}\\r\\n]+|${space}`] },
+};
+
+function named(kind: PreTokenizer, names: readonly string[]): Record<string, PreTokenizer> {
+  return Object.fromEntries(names.map((name) => [name, kind]));
+}
+
+/** Throws FormatError for a name that is not known. */
+export function preTokenizerNamed(name: string): PreTokenizer {
+  if (Object.hasOwn(known, name)) return known[name] as PreTokenizer;
+  const names = Object.keys(known).join(', ');
+  throw new FormatError(`tokenizer.ggml.pre is ${describeValue(name)}, expected one of ${names}`);
+}

@@ -1,0 +1,83 @@
+// A GGUF file as a model's folder: the files that transformers would have beside the weights are made of its metadata.
+
+import { FormatError } from '../../core/errors.js';
+import type { OpenFile } from '../../io/file.js';
+import { readGguf } from '../../io/gguf.js';
+import { inMemory } from '../../io/safetensors.js';
+import type { ModelSource } from '../source.js';
+import { architectureNamed } from './architectures.js';
+import { ggufConfig } from './config.js';
+import { endIds } from './end-tokens.js';
+import { GgufMetadata } from './metadata.js';
+import { ggufTokenizerConfig, ggufTokenizerJson, tokenizerKind } from './tokenizer.js';
+import { ggufWeights } from './weights.js';
+
+/** How vectors of tokens become one, by the numbers of `pooling_type`. */
+const POOLINGS: Readonly<Record<number, string>> = {
+  1: 'pooling_mode_mean_tokens',
+  2: 'pooling_mode_cls_token',
+  3: 'pooling_mode_lasttoken',
+};
+
+/**
+ * The folder that an open file stands for; it is closed with the weights, or if this fails. Throws FormatError, naming the file, for one
+ * that is damaged, of an architecture that is not known, or of types that are not read.
+ */
+export async function ggufSource(name: string, file: OpenFile): Promise<ModelSource> {
+  try {
+    return await openSource(name, file);
+  } catch (error) {
+    file.close();
+    throw error instanceof FormatError ? new FormatError(`${name}: ${error.message}`, { cause: error }) : error;
+  }
+}
+
+async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
+  const gguf = await readGguf(file);
+  const metadata = new GgufMetadata(gguf);
+  const architecture = architectureNamed(metadata.architecture);
+  const tensors = ggufWeights(gguf, metadata, architecture, file);
+  const config = await ggufConfig(gguf, metadata, architecture, file);
+  const files = new Map<string, () => unknown>([['config.json', () => config]]);
+  if (tokenizerKind(metadata) !== null) {
+    files.set('tokenizer.json', () => ggufTokenizerJson(metadata));
+    files.set('tokenizer_config.json', () => ggufTokenizerConfig(metadata));
+  }
+  if (architecture.type !== 'bert') {
+    const { bos_token_id, pad_token_id, decoder_start_token_id } = config;
+    const ends = endIds(metadata);
+    files.set('generation_config.json', () =>
+      withoutNothing({ bos_token_id, eos_token_id: ends, pad_token_id, decoder_start_token_id }),
+    );
+  }
+  const pooling = POOLINGS[metadata.own('pooling_type') ?? 0];
+  if (architecture.type === 'bert' && pooling !== undefined) {
+    const width = config.hidden_size;
+    files.set('modules.json', () => sentenceModules);
+    files.set('1_Pooling/config.json', () => ({ word_embedding_dimension: width, [pooling]: true }));
+  }
+  const contentOf = (path: string): unknown => {
+    const make = files.get(path);
+    if (make === undefined) throw new FormatError(`${name} has no ${path}`);
+    return make();
+  };
+  const bytes = async (path: string) => new TextEncoder().encode(JSON.stringify(contentOf(path), null, 1));
+  return {
+    name,
+    list: async () => [...files.keys()],
+    has: async (path) => files.has(path),
+    bytes,
+    json: async (path) => contentOf(path) as Readonly<Record<string, unknown>>,
+    open: async (path) => ({ ...inMemory(await bytes(path)), close() {} }),
+    weights: { tensors, metadata: new Map(), close: () => file.close() },
+  };
+}
+
+const withoutNothing = (values: Record<string, unknown>) =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value != null));
+
+const sentenceModules = [
+  ['', 'Transformer'],
+  ['1_Pooling', 'Pooling'],
+  ['2_Normalize', 'Normalize'],
+].map(([path, kind], idx) => ({ idx, name: String(idx), path, type: `sentence_transformers.models.${kind}` }));

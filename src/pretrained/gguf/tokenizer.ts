@@ -1,0 +1,276 @@
+// The tokenizer.json and tokenizer_config.json that the vocabulary of a GGUF file stands for.
+
+import { describeValue } from '../../core/check.js';
+import { FormatError } from '../../core/errors.js';
+import type { TokenizerConfig, TokenizerJson } from '../../tokenizers/json.js';
+import type { GgufMetadata } from './metadata.js';
+import { preTokenizerNamed } from './pre-tokenizers.js';
+
+/** ggml's kinds of tokens. */
+const UNKNOWN = 2;
+const CONTROL = 3;
+const USER_DEFINED = 4;
+
+/** What a file says of its vocabulary. */
+interface Vocabulary {
+  readonly metadata: GgufMetadata;
+  readonly tokens: readonly string[];
+  readonly scores: ArrayLike<number>;
+  readonly kinds: ArrayLike<number>;
+}
+
+type Model = Pick<TokenizerJson, 'model' | 'normalizer' | 'pre_tokenizer' | 'decoder'>;
+
+/** What puts tokens around text where the file does not say it, and which those are. */
+interface Around {
+  readonly bos: boolean;
+  readonly eos: boolean;
+  readonly sep: boolean;
+}
+
+const kindsOfTokenizers: Readonly<Record<string, (vocabulary: Vocabulary) => Model>> = {
+  llama: sentencePiece,
+  gpt2: byteLevel,
+  bert: wordPiece,
+  t5: unigram,
+};
+
+/** What the file calls its kind of tokenizer; null if it has none. Throws FormatError for one that is not known. */
+export function tokenizerKind(metadata: GgufMetadata): string | null {
+  const kind = metadata.text('tokenizer.ggml.model') ?? 'none';
+  if (kind === 'none' || kind === 'no_vocab') return null;
+  if (Object.hasOwn(kindsOfTokenizers, kind)) return kind;
+  const known = Object.keys(kindsOfTokenizers).join(', ');
+  throw new FormatError(`tokenizer.ggml.model is ${describeValue(kind)}, expected one of ${known}`);
+}
+
+/** Throws FormatError for a vocabulary that is incomplete or of a kind that is not known. */
+export function ggufTokenizerJson(metadata: GgufMetadata): TokenizerJson {
+  const kind = tokenizerKind(metadata);
+  if (kind === null) throw new FormatError('the file has no vocabulary');
+  const vocabulary = vocabularyOf(metadata);
+  const { tokens, kinds } = vocabulary;
+  const added = tokens.flatMap((content, id) => {
+    const isAdded = kinds[id] === CONTROL || kinds[id] === USER_DEFINED || kinds[id] === UNKNOWN;
+    const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
+    return isAdded && content !== '' ? [{ id, content, ...flags, special: kinds[id] !== USER_DEFINED }] : [];
+  });
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: added,
+    ...(kindsOfTokenizers[kind] as (vocabulary: Vocabulary) => Model)(vocabulary),
+    post_processor: templateOf(kind, vocabulary),
+  };
+}
+
+/** Special tokens, what template messages have, and whether text has tokens around it. */
+export function ggufTokenizerConfig(metadata: GgufMetadata): TokenizerConfig {
+  const tokens = metadata.texts('tokenizer.ggml.tokens') ?? [];
+  const kind = tokenizerKind(metadata) as string;
+  const token = (name: string, usual?: number) => {
+    const id = metadata.whole(`tokenizer.ggml.${name}_token_id`) ?? usual;
+    return id === undefined ? undefined : tokens[id];
+  };
+  const usual = usualIds[kind] ?? {};
+  const named = {
+    bos_token: token('bos', usual.bos),
+    eos_token: token('eos', usual.eos),
+    unk_token: token('unknown', usual.unk),
+    pad_token: token('padding', usual.pad),
+    ...(kind === 'bert'
+      ? { cls_token: token('cls') ?? token('bos', usual.bos), sep_token: token('seperator', usual.sep) }
+      : {}),
+    chat_template: metadata.text('tokenizer.chat_template'),
+  };
+  return Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined));
+}
+
+/** The ids that llama.cpp takes where the file does not say them. */
+const usualIds: Readonly<Record<string, Readonly<Record<string, number>>>> = {
+  llama: { bos: 1, eos: 2, unk: 0 },
+  bert: { bos: 101, unk: 100, sep: 102, pad: 0 },
+  t5: { eos: 1, unk: 2, pad: 0 },
+};
+
+function vocabularyOf(metadata: GgufMetadata): Vocabulary {
+  const given = metadata.texts('tokenizer.ggml.tokens');
+  if (given === undefined) throw new FormatError('the file has no tokenizer.ggml.tokens');
+  const tokens = given.map((token, id) => token || `[EMPTY_${id}]`);
+  const seen = new Set(tokens);
+  if (seen.size < tokens.length) {
+    const twice = tokens.find((token) => !seen.delete(token));
+    throw new FormatError(`tokenizer.ggml.tokens has ${describeValue(twice)} twice`);
+  }
+  return {
+    metadata,
+    tokens,
+    scores: metadata.numbers('tokenizer.ggml.scores', tokens.length) ?? new Float32Array(tokens.length),
+    kinds: metadata.numbers('tokenizer.ggml.token_type', tokens.length) ?? new Int32Array(tokens.length).fill(1),
+  };
+}
+
+const idsOf = (tokens: readonly string[]): Record<string, number> =>
+  Object.fromEntries(tokens.map((token, id) => [token, id]));
+
+const SPACE = '\u2581';
+
+/**
+ * SentencePiece's byte pairs: of all neighbours that are a token together, those of the highest score become one, until none are
+ * left. Text without a token is bytes.
+ */
+function sentencePiece({ metadata, tokens, scores, kinds }: Vocabulary): Model {
+  const prefix = metadata.flag('tokenizer.ggml.add_space_prefix') ?? true;
+  const vocab = idsOf(tokens);
+  const unknown = metadata.whole('tokenizer.ggml.unknown_token_id') ?? 0;
+  const replace = { type: 'Replace', pattern: { String: ' ' }, content: SPACE };
+  const before = prefix ? [{ type: 'Prepend', prepend: SPACE }] : [];
+  const after = prefix ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : [];
+  return {
+    normalizer: { type: 'Sequence', normalizers: [...before, replace] },
+    pre_tokenizer: null,
+    decoder: {
+      type: 'Sequence',
+      decoders: [
+        { type: 'Replace', pattern: { String: SPACE }, content: ' ' },
+        { type: 'ByteFallback' },
+        { type: 'Fuse' },
+        ...after,
+      ],
+    },
+    model: {
+      ...{ type: 'BPE', dropout: null, fuse_unk: true, byte_fallback: true, ignore_merges: false },
+      unk_token: kinds[unknown] === UNKNOWN ? (tokens[unknown] as string) : null,
+      vocab,
+      merges: mergesByScore(tokens, scores, new Map(Object.entries(vocab))),
+    } as TokenizerJson['model'],
+  };
+}
+
+/** The pairs of tokens that make a third, by its score; equal ones in the order of ids. */
+function mergesByScore(
+  tokens: readonly string[],
+  scores: ArrayLike<number>,
+  ids: ReadonlyMap<string, number>,
+): [string, string][] {
+  const found: { pair: [string, string]; score: number }[] = [];
+  for (const [id, token] of tokens.entries()) {
+    const score = scores[id] as number;
+    for (let cut = 1; cut < token.length; cut++) {
+      const [left, right] = [token.slice(0, cut), token.slice(cut)];
+      if (ids.has(left) && ids.has(right)) found.push({ pair: [left, right], score });
+    }
+  }
+  return found.sort((a, b) => b.score - a.score).map(({ pair }) => pair);
+}
+
+function byteLevel({ metadata, tokens }: Vocabulary): Model {
+  const name = metadata.text('tokenizer.ggml.pre') ?? 'default';
+  const { patterns, wholeWords = false } = preTokenizerNamed(name);
+  const merges = metadata.texts('tokenizer.ggml.merges');
+  if (merges === undefined) throw new FormatError('the file has no tokenizer.ggml.merges');
+  const bytes = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false };
+  const splits = patterns.map((Regex) => ({ type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false }));
+  return {
+    normalizer: null,
+    pre_tokenizer: { type: 'Sequence', pretokenizers: [...splits, bytes] },
+    decoder: bytes,
+    model: {
+      ...{ type: 'BPE', dropout: null, unk_token: null, fuse_unk: false, byte_fallback: false },
+      ignore_merges: wholeWords,
+      vocab: idsOf(tokens),
+      merges: merges.map((merge) => {
+        const cut = merge.indexOf(' ', 1);
+        return [merge.slice(0, cut), merge.slice(cut + 1)];
+      }),
+    } as TokenizerJson['model'],
+  };
+}
+
+/** The file marks the beginnings of words, BERT what follows them. */
+function wordPiece({ metadata, tokens, kinds }: Vocabulary): Model {
+  const lowercase = metadata.flag('tokenizer.ggml.normalizer.lowercase') ?? true;
+  const pieces = tokens.map((token, id) => {
+    if (kinds[id] === CONTROL || kinds[id] === UNKNOWN) return token;
+    return token.startsWith(SPACE) ? token.slice(1) : `##${token}`;
+  });
+  const unknown = metadata.whole('tokenizer.ggml.unknown_token_id') ?? 100;
+  return {
+    normalizer: {
+      ...{ type: 'BertNormalizer', clean_text: true, handle_chinese_chars: true, lowercase },
+      strip_accents: metadata.flag('tokenizer.ggml.normalizer.strip_accents') ?? lowercase,
+    },
+    pre_tokenizer: { type: 'BertPreTokenizer' },
+    decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
+    model: {
+      ...{ type: 'WordPiece', unk_token: pieces[unknown] ?? '[UNK]', continuing_subword_prefix: '##' },
+      max_input_chars_per_word: 1 << 20,
+      vocab: idsOf(pieces),
+    } as TokenizerJson['model'],
+  };
+}
+
+/** SentencePiece's Unigram: the tokens whose scores have the largest sum. */
+function unigram({ metadata, tokens, scores }: Vocabulary): Model {
+  const map = metadata.numbers('tokenizer.ggml.precompiled_charsmap');
+  const prefix = metadata.flag('tokenizer.ggml.add_space_prefix') ?? true;
+  const merges = metadata.flag('tokenizer.ggml.remove_extra_whitespaces') ?? false;
+  const charsmap =
+    map === undefined ? [] : [{ type: 'Precompiled', precompiled_charsmap: base64(Uint8Array.from(map)) }];
+  const words = {
+    type: 'Metaspace',
+    replacement: SPACE,
+    prepend_scheme: prefix || merges ? 'always' : 'never',
+    split: true,
+  };
+  const split = { type: 'Split', pattern: { Regex: ' +' }, behavior: 'Removed', invert: false };
+  return {
+    normalizer: charsmap.length === 0 ? null : { type: 'Sequence', normalizers: charsmap },
+    pre_tokenizer: merges ? { type: 'Sequence', pretokenizers: [split, words] } : words,
+    decoder: { type: 'Metaspace', replacement: SPACE, prepend_scheme: words.prepend_scheme, split: true },
+    model: {
+      type: 'Unigram',
+      unk_id: metadata.whole('tokenizer.ggml.unknown_token_id') ?? 2,
+      byte_fallback: false,
+      vocab: tokens.map((token, id) => [token, scores[id] as number] as const),
+    },
+  };
+}
+
+function base64(bytes: Uint8Array): string {
+  let text = '';
+  for (let at = 0; at < bytes.length; at += 1 << 14) text += String.fromCharCode(...bytes.subarray(at, at + (1 << 14)));
+  return btoa(text);
+}
+
+/** The tokens around text; null if there are none. */
+function templateOf(kind: string, { metadata, tokens }: Vocabulary): TokenizerJson['post_processor'] {
+  const usual = usualIds[kind] ?? {};
+  const idOf = (name: string, fallback?: number) => {
+    const id = metadata.whole(`tokenizer.ggml.${name}_token_id`) ?? fallback;
+    return id !== undefined && id < tokens.length ? id : undefined;
+  };
+  const pre = kind === 'gpt2' ? preTokenizerNamed(metadata.text('tokenizer.ggml.pre') ?? 'default') : null;
+  const around: Around = {
+    bos: metadata.flag('tokenizer.ggml.add_bos_token') ?? (kind === 'llama' || kind === 'bert' || pre?.addBos === true),
+    eos: metadata.flag('tokenizer.ggml.add_eos_token') ?? kind === 't5',
+    sep: kind === 'bert' && (metadata.flag('tokenizer.ggml.add_sep_token') ?? true),
+  };
+  const first = around.bos ? idOf('bos', usual.bos) : undefined;
+  const last = around.sep ? idOf('seperator', usual.sep) : around.eos ? idOf('eos', usual.eos) : undefined;
+  if (first === undefined && last === undefined) return null;
+  const named = (id: number | undefined, type_id: number) =>
+    id === undefined ? [] : [{ SpecialToken: { id: tokens[id] as string, type_id } }];
+  const text = (id: string, type_id: number) => ({ Sequence: { id, type_id } });
+  const second = kind === 'bert' ? 1 : 0;
+  const used = [...new Set([first, last])].filter((id) => id !== undefined);
+  return {
+    type: 'TemplateProcessing',
+    single: [...named(first, 0), text('A', 0), ...named(last, 0)],
+    pair: [...named(first, 0), text('A', 0), ...named(last, 0), text('B', second), ...named(last, second)],
+    special_tokens: Object.fromEntries(
+      used.map((id) => [tokens[id] as string, { id: tokens[id], ids: [id], tokens: [tokens[id]] }]),
+    ),
+  };
+}

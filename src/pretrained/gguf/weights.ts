@@ -1,0 +1,137 @@
+// The tensors of a GGUF file as a checkpoint of transformers has them: names, shapes, the order of rows.
+
+import { FormatError } from '../../core/errors.js';
+import { quote } from '../../io/dtypes.js';
+import { ggmlLayouts } from '../../io/ggml-types.js';
+import { checkReadable, unpackBlocks } from '../../io/ggml-unpack.js';
+import { bytesOf, type Gguf, type GgufTensor } from '../../io/gguf.js';
+import type { ByteSource } from '../../io/safetensors.js';
+import type { StoredTensor } from '../../nn/read-pieces.js';
+import { type GgufArchitecture, renamed } from './architectures.js';
+import type { GgufMetadata } from './metadata.js';
+
+/** How a tensor lies in the file, where that is not as transformers has it. */
+export interface GgufStorage {
+  /** Rows of a head, whose pairs lie side by side instead of in halves. */
+  readonly headSize: number | null;
+  /** The matrix is stored [out, in], which a checkpoint has as [in, out]. */
+  readonly transposed: boolean;
+  /** What the file's values are more by. */
+  readonly plus: number;
+}
+
+/** A tensor of a file, whose values are unpacked as they are read. */
+export class GgufWeight implements StoredTensor {
+  readonly dtype = 'F32';
+  /** As a checkpoint has it. */
+  readonly shape: readonly number[];
+  readonly size: number;
+
+  constructor(
+    readonly tensor: GgufTensor,
+    readonly storage: GgufStorage,
+    private readonly source: ByteSource,
+  ) {
+    this.shape = storage.transposed ? [...tensor.shape].reverse() : tensor.shape;
+    this.size = tensor.shape.reduce((product, n) => product * n, 1);
+  }
+
+  /** Where it lies in the file: those that come first are read first. */
+  get place(): number {
+    return this.tensor.position;
+  }
+
+  async data(): Promise<Float32Array> {
+    return this.#read(0, this.size);
+  }
+
+  async *stream(_buffer: Uint8Array, multiple: number): AsyncGenerator<Float32Array> {
+    const { headSize, transposed } = this.storage;
+    const columns = this.tensor.shape.at(-1) ?? 1;
+    const unit = Math.max(
+      multiple,
+      ggmlLayouts[this.tensor.type].elements,
+      headSize === null ? columns : headSize * columns,
+    );
+    const step = transposed ? this.size : Math.max(unit, unit * Math.floor(AT_ONCE / unit));
+    for (let start = 0; start < this.size; start += step) yield this.#read(start, Math.min(step, this.size - start));
+  }
+
+  /** Values from `start` on, both of them multiples of a row, or of a head. */
+  async #read(start: number, count: number): Promise<Float32Array> {
+    const { tensor, storage } = this;
+    const { elements, bytes: width } = ggmlLayouts[tensor.type];
+    const position = tensor.position + (start / elements) * width;
+    const bytes = await bytesOf(this.source, position, (count / elements) * width);
+    const values = new Float32Array(count);
+    unpackBlocks(tensor.type, bytes, values);
+    if (storage.plus !== 0) for (let i = 0; i < count; i++) values[i] = (values[i] as number) - storage.plus;
+    const columns = tensor.shape.at(-1) ?? 1;
+    if (storage.transposed) return turned(values, count / columns, columns);
+    const lineWidth = tensor.shape.length > 1 ? columns : 1;
+    return storage.headSize === null ? values : inHalves(values, storage.headSize, lineWidth);
+  }
+}
+
+/** Values that are unpacked at a time. */
+const AT_ONCE = 1 << 20;
+
+function turned(values: Float32Array, rows: number, columns: number): Float32Array {
+  const result = new Float32Array(values.length);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      result[column * rows + row] = values[row * columns + column] as number;
+  return result;
+}
+
+/** Row 2i + j of each head becomes row j · headSize / 2 + i. */
+function inHalves(values: Float32Array, headSize: number, columns: number): Float32Array {
+  const result = new Float32Array(values.length);
+  const rows = values.length / columns;
+  for (let row = 0; row < rows; row++) {
+    const inHead = row % headSize;
+    const to = row - inHead + (inHead & 1) * (headSize / 2) + (inHead >> 1);
+    result.set(values.subarray(row * columns, (row + 1) * columns), to * columns);
+  }
+  return result;
+}
+
+/** What is no weight of a model but of its positions, which the config says. */
+const OF_POSITIONS = /^rope_(freqs|factors_long|factors_short)\.weight$/;
+
+/**
+ * The weights of a file by the names of transformers; what has none there keeps its own. Throws FormatError for types that are not
+ * read.
+ */
+export function ggufWeights(
+  { tensors }: Gguf,
+  metadata: GgufMetadata,
+  architecture: GgufArchitecture,
+  source: ByteSource,
+): Map<string, GgufWeight> {
+  const weights = new Map<string, GgufWeight>();
+  const isGated = tensors.has('enc.blk.0.ffn_gate.weight');
+  for (const [given, tensor] of tensors) {
+    if (OF_POSITIONS.test(given)) continue;
+    checkReadable(`tensor ${quote(given)}`, tensor.type);
+    const found = renamed(architecture.names, given);
+    const last = found?.pattern.split('.').at(-1) as string;
+    const isTurned = architecture.turned?.includes(last) ?? false;
+    const storage = {
+      headSize: isTurned ? headSizeOf(tensor, metadata, last) : null,
+      transposed: tensor.shape.length === 2 && (architecture.inOut?.includes(last) ?? false),
+      plus: architecture.plusOne && given.endsWith('norm.weight') ? 1 : 0,
+    };
+    const name = found === undefined ? given : isGated ? found.name : found.name.replace('.wi_1.', '.wi.');
+    weights.set(name, new GgufWeight(tensor, storage, source));
+  }
+  return weights;
+}
+
+function headSizeOf({ name, shape }: GgufTensor, metadata: GgufMetadata, last: string): number {
+  const heads = metadata.needed('attention.head_count');
+  const groups = last === 'attn_k' ? (metadata.own('attention.head_count_kv') ?? heads) : heads;
+  const size = (shape[0] as number) / groups;
+  if (Number.isInteger(size) && size % 2 === 0) return size;
+  throw new FormatError(`tensor ${quote(name)} has ${shape[0]} rows for ${groups} heads, expected an even number each`);
+}

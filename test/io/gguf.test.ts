@@ -1,0 +1,162 @@
+import { expect, it } from 'vitest';
+import { FormatError } from '../../src/core/errors.js';
+import { type GgmlType, ggmlLayouts } from '../../src/io/ggml-types.js';
+import { unpackBlocks } from '../../src/io/ggml-unpack.js';
+import { parseGguf, readGguf } from '../../src/io/gguf.js';
+import { GgufTexts } from '../../src/io/gguf-values.js';
+import { type GgufEntry, ggufBytes } from '../../src/io/gguf-writer.js';
+import { describeShared } from '../shared.js';
+
+const metadata = new Map<string, GgufEntry>([
+  ['general.architecture', { string: 'llama' }],
+  ['a.number', { uint32: 7 }],
+  ['a.float', { float32: 0.5 }],
+  ['a.flag', { bool: true }],
+  ['some.texts', { strings: ['a', '', 'ü\u2581', 'more than twenty-four letters in a text'] }],
+  ['some.floats', { float32s: [1, -2.5] }],
+  ['some.ints', { int32s: [-1, 3] }],
+  ['some.bytes', { uint8s: [0, 255] }],
+]);
+const tensors = [
+  {
+    name: 'matrix',
+    type: 'F32' as const,
+    shape: [2, 3],
+    bytes: () => new Uint8Array(Float32Array.of(1, 2, 3, 4, 5, 6).buffer),
+  },
+  { name: 'blocks', type: 'Q8_0' as const, shape: [2, 32], bytes: () => new Uint8Array(68).fill(3) },
+];
+const file = await ggufBytes(metadata, tensors);
+
+it('reads what was written', () => {
+  const gguf = parseGguf(file);
+  expect(gguf.version).toBe(3);
+  const values = [...gguf.metadata].map(([name, value]) => [
+    name,
+    value instanceof GgufTexts ? value.toArray() : value,
+  ]);
+  expect(Object.fromEntries(values)).toEqual({
+    'general.architecture': 'llama',
+    'a.number': 7,
+    'a.float': 0.5,
+    'a.flag': true,
+    'some.texts': ['a', '', 'ü\u2581', 'more than twenty-four letters in a text'],
+    'some.floats': Float32Array.of(1, -2.5),
+    'some.ints': Int32Array.of(-1, 3),
+    'some.bytes': Uint8Array.of(0, 255),
+  });
+  const { position, ...matrix } = gguf.tensors.get('matrix')!;
+  expect(matrix).toEqual({ name: 'matrix', type: 'F32', shape: [2, 3], byteLength: 24 });
+  expect(new Float32Array(file.slice(position, position + 24).buffer)).toEqual(Float32Array.of(1, 2, 3, 4, 5, 6));
+  expect(gguf.tensors.get('blocks')!.byteLength).toBe(68);
+});
+
+it('reads the same of a file that is longer than what is read at first', async () => {
+  const texts = Array.from({ length: 200_000 }, (_, i) => `token ${i}`);
+  const long = await ggufBytes(new Map<string, GgufEntry>([...metadata, ['tokens', { strings: texts }]]), tensors);
+  let most = 0;
+  const gguf = await readGguf({
+    size: long.byteLength,
+    read: () => expect.fail('it is asked to block'),
+    async readAsync(position, into) {
+      most = Math.max(most, into.byteLength);
+      into.set(long.subarray(position, position + into.byteLength));
+    },
+  });
+  expect((gguf.metadata.get('tokens') as GgufTexts).toArray()).toEqual(texts);
+  expect(most).toBeLessThanOrEqual(long.byteLength);
+});
+
+it('refuses every file that is cut short', () => {
+  for (let length = 0; length < file.byteLength - 32; length++)
+    expect(() => parseGguf(file.slice(0, length)), `${length} bytes`).toThrow(FormatError);
+});
+
+/** The file with so many bytes of a little-endian number at a place. */
+function lying(at: number, value: bigint, bytes: 4 | 8 = 8): Uint8Array {
+  const copy = file.slice();
+  const view = new DataView(copy.buffer);
+  if (bytes === 8) view.setBigUint64(at, value, true);
+  else view.setUint32(at, Number(value), true);
+  return copy;
+}
+const placeOf = (text: string) => Buffer.from(file).indexOf(text) + text.length;
+
+const lies: readonly (readonly [what: string, file: Uint8Array, message: RegExp])[] = [
+  ['another format', lying(0, 0x04034b50n, 4), /does not begin with GGUF/],
+  ['version 1', lying(4, 1n, 4), /version 1, expected 2 or 3/],
+  ['big-endian', lying(4, 0x03000000n, 4), /big-endian/],
+  ['too many tensors', lying(8, 2n ** 40n), /number of tensors claims 1099511627776 entries/],
+  ['more tensors than a number holds', lying(8, 2n ** 63n), /more than any file holds/],
+  ['too many metadata entries', lying(16, 2n ** 40n), /number of metadata entries claims/],
+  ['a long name', lying(24, 2n ** 40n), /name of metadata entry 0 claims/],
+  ['an unknown type', lying(placeOf('a.number'), 13n, 4), /"a.number" is of type 13/],
+  ['a list of lists', lying(placeOf('some.ints') + 4, 9n, 4), /list of lists/],
+  ['a long list of numbers', lying(placeOf('some.floats') + 8, 2n ** 50n), /"some.floats" claims/],
+  ['a long list of texts', lying(placeOf('some.texts') + 8, 2n ** 50n), /"some.texts" claims/],
+  ['a long text in a list', lying(placeOf('some.texts') + 16, 2n ** 50n), /"some.texts" claims/],
+  ['neither true nor false', lying(placeOf('a.flag') + 4, 2n, 4), /neither 0 nor 1/],
+  ['many dimensions', lying(placeOf('matrix'), 5n, 4), /5 dimensions, expected 4/],
+  ['a huge shape', lying(placeOf('matrix') + 4, 2n ** 52n), /more than any file holds/],
+  ['a shape beyond the end', lying(placeOf('matrix') + 4, 2n ** 20n), /ends at byte/],
+  ['rows of broken blocks', lying(placeOf('blocks') + 4, 33n), /rows of 33 elements, expected a multiple of 32/],
+  ['a type that there is not', lying(placeOf('blocks') + 20, 4n, 4), /type 4, which is none/],
+  ['an odd place', lying(placeOf('blocks') + 24, 7n), /expected a multiple of 32/],
+  ['a place beyond the end', lying(placeOf('blocks') + 24, 2n ** 50n), /ends at byte/],
+  [
+    'a name twice',
+    Uint8Array.from(Buffer.from(Buffer.from(file).toString('latin1').replace('blocks', 'matrix'), 'latin1')),
+    /"matrix" is there twice/,
+  ],
+];
+for (const [what, bytes, message] of lies) {
+  it(`refuses ${what}`, () => {
+    expect(() => parseGguf(bytes)).toThrow(FormatError);
+    expect(() => parseGguf(bytes)).toThrow(message);
+  });
+}
+
+it('refuses an alignment that is no power of two, and metadata that is there twice', async () => {
+  const odd = await ggufBytes(new Map([['general.alignment', { uint32: 24 }]]), []);
+  expect(() => parseGguf(odd)).toThrow(/alignment is 24, expected a power of two/);
+  const two = await ggufBytes(
+    new Map([
+      ['a', { uint32: 1 }],
+      ['b', { uint32: 1 }],
+    ]),
+    [],
+  );
+  const twice = two.map((byte, i) => (byte === 0x62 && i > 24 ? 0x61 : byte));
+  expect(() => parseGguf(twice)).toThrow(/"a" is there twice/);
+});
+
+it('refuses to write a name twice, and bytes that a shape does not have', async () => {
+  const [matrix] = tensors;
+  await expect(async () => ggufBytes(metadata, [matrix!, matrix!])).rejects.toThrow(/given twice/);
+  await expect(ggufBytes(metadata, [{ ...matrix!, shape: [3, 3] }])).rejects.toThrow(
+    /gives 24 bytes, its shape needs 36/,
+  );
+});
+
+await describeShared('blocks of ggml', 'checkpoints/ggml-quant-vectors', 'vectors.json', async (shared) => {
+  interface Vectors {
+    types: Record<string, { bytes_b64: string; dequant_b64_f32: string }>;
+  }
+  const bytesOf = (base64: string) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+  const { types } = await shared.json<Vectors>('vectors.json');
+  const read = ['q8_0', 'q4_0', 'q4_1', 'q5_0', 'q5_1', 'q4_K', 'q5_K', 'q6_K'];
+  for (const [name, { bytes_b64: packed, dequant_b64_f32: expected }] of Object.entries(types)) {
+    const type = name.toUpperCase() as GgmlType;
+    it(read.includes(name) ? `unpacks ${type} to the bit` : `refuses ${type} by its name`, () => {
+      const bytes = bytesOf(packed);
+      const { elements, bytes: width } = ggmlLayouts[type];
+      const values = new Float32Array((bytes.length / width) * elements);
+      if (!read.includes(name))
+        expect(() => unpackBlocks(type, bytes, values)).toThrow(`type ${type}, which is not read`);
+      else {
+        unpackBlocks(type, bytes, values);
+        expect(new Uint8Array(values.buffer)).toEqual(bytesOf(expected));
+      }
+    });
+  }
+});
