@@ -26,12 +26,12 @@ Cpu identify() {
   if (__get_cpuid(0, &a, &b, &c, &d) == 0) return cpu;
   cpu.cache = largestCache(b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx);
   if (__get_cpuid(1, &a, &b, &c, &d) == 0) return cpu;
-  constexpr unsigned kFma = 1u << 12, kOsxsave = 1u << 27, kAvx = 1u << 28;
+  constexpr unsigned kFma = 1u << 12, kF16c = 1u << 29, kOsxsave = 1u << 27, kAvx = 1u << 28;
   if ((c & kOsxsave) == 0) return cpu;
   unsigned low, high;
   asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   constexpr unsigned kYmm = 0x6, kZmm = 0xe6;  // register files that the system saves
-  const bool fma = (c & kFma) != 0 && (c & kAvx) != 0;
+  const bool fma = (c & (kFma | kF16c)) == (kFma | kF16c) && (c & kAvx) != 0;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return cpu;
   constexpr unsigned kBmi = 1u << 3, kAvx2 = 1u << 5, kBmi2 = 1u << 8;
   constexpr unsigned kAvx512 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;  // F DQ CD BW VL

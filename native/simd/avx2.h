@@ -50,3 +50,5 @@ SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[8]) {
 
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
+
+SIMD_INLINE Vf halves(const void* p) { return (Vf)_mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p))); }

@@ -57,3 +57,5 @@ SIMD_INLINE Vf exp2NonPositive(Vf x) {
   const __mmask16 kept = _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(-125.49999f), _CMP_NLT_UQ);
   return (Vf)_mm512_maskz_scalef_ps(kept, (__m512)polynomial(held - k, kP), (__m512)k);
 }
+
+SIMD_INLINE Vf halves(const void* p) { return (Vf)_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p))); }

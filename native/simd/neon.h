@@ -15,3 +15,9 @@ SIMD_INLINE Vf sqrt(Vf v) { return (Vf)vsqrtq_f32((float32x4_t)v); }
 
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
+
+SIMD_INLINE Vf halves(const void* p) {
+  float16x4_t v;
+  memcpy(&v, p, sizeof v);
+  return (Vf)vcvt_f32_f16(v);
+}

@@ -16,3 +16,4 @@ SIMD_INLINE const float* inMemory(const float* constants) {
   return constants;
 }
 #include "simd/exp2.h"
+#include "simd/half.h"

@@ -22,6 +22,12 @@ SIMD_INLINE Vf asFloat(Vi v) {
 }
 SIMD_INLINE Vf toFloat(Vi v) { return static_cast<float>(v); }
 SIMD_INLINE Vi toInt(Vf v) { return static_cast<int32_t>(v); }  // towards zero
+SIMD_INLINE Vi shortsToInts(const void* p) {
+  uint16_t x;
+  memcpy(&x, p, sizeof x);
+  return x;
+}
+SIMD_INLINE Vi bytesToInts(const void* p) { return *static_cast<const uint8_t*>(p); }
 SIMD_INLINE Vu splatBits(uint32_t x) { return x; }
 SIMD_INLINE Vu laneNumbers() { return 0; }
 
@@ -69,3 +75,4 @@ SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[1]) { return rows[0]; }
 
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
+#include "simd/half.h"

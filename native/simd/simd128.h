@@ -12,3 +12,4 @@ SIMD_INLINE Vf sqrt(Vf v) { return (Vf)wasm_f32x4_sqrt((v128_t)v); }
 
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
+#include "simd/half.h"

@@ -15,3 +15,4 @@ SIMD_INLINE Vf sqrt(Vf v) { return (Vf)_mm_sqrt_ps((__m128)v); }
 
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
+#include "simd/half.h"

@@ -8,6 +8,8 @@
 //   laneNumbers()                     0, 1, 2, …
 //   Vd, Vl                            kWidth doubles and int64_t, more than one register: toDouble toSingle splatDouble
 //   asLong asDouble                   as those of floats
+//   bytesToInts(p), shortsToInts(p)   kWidth unsigned numbers of 8 or 16 bits
+//   halves(p)                         kWidth floats of 16 bits as floats
 //   fma(a, b, c)                      a * b + c, fused where the set can (the compiler contracts it,
 //   -ffp-contract=fast) fused(a, b, c)                    the same, fused by an intrinsic wherever the set can, for
 //   sums that must round alike

@@ -25,6 +25,20 @@ SIMD_INLINE Vu laneNumbers() {
   return v;
 }
 
+// kWidth unsigned numbers of 16 or 8 bits.
+SIMD_INLINE Vi shortsToInts(const void* p) {
+  typedef uint16_t Shorts __attribute__((vector_size(kWidth * 2)));
+  Shorts v;
+  memcpy(&v, p, sizeof v);
+  return __builtin_convertvector(v, Vi);
+}
+SIMD_INLINE Vi bytesToInts(const void* p) {
+  typedef uint8_t Bytes __attribute__((vector_size(kWidth)));
+  Bytes v;
+  memcpy(&v, p, sizeof v);
+  return __builtin_convertvector(v, Vi);
+}
+
 // Lanes 2i and 2i + 1 change places.
 template <size_t... I>
 SIMD_INLINE Vf swapNeighbours(Vf v, std::index_sequence<I...>) {

@@ -26,4 +26,9 @@ export class Embedding<W extends Weight = Tensor> extends Module {
     const weight: Weight = this.weight;
     return weight instanceof Tensor ? embedding(weight, ids, options) : weight.embedding(ids, options);
   }
+
+  protected override release(): void {
+    super.release();
+    (this.weight as Weight).dispose();
+  }
 }

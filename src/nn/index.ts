@@ -22,4 +22,4 @@ export { AdditiveAttention, SelfAttention } from './simple-attention.js';
 export { Stack, type StackContext } from './stack.js';
 export type { StateNames, StoredAs } from './state-names.js';
 export { type PackedTokens, TokenBatch, type Tokens } from './token-batch.js';
-export type { PackedWeight, Weight } from './weight.js';
+export { type ActivationFormat, PackedWeight, type Weight } from './weight.js';

@@ -7,7 +7,7 @@ import { matmul } from '../ops/matmul.js';
 import type { Dropout } from './dropout.js';
 import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
-import { tensorOf, type Weight } from './weight.js';
+import type { Weight } from './weight.js';
 
 /** y = activation(x w + b), x [..., in], y [..., out]; b is there unless `bias` is false, as in all modules here. */
 export class Linear<W extends Weight = Tensor> extends Module {
@@ -55,8 +55,15 @@ export class Linear<W extends Weight = Tensor> extends Module {
   part(x: Tensor, first: number, end: number, activation: Activation = 'none'): Tensor {
     const [from, to] = [this.#start(first), this.#start(end)];
     if (from === 0 && end === this.#sections.length) return this.forward(x, activation);
-    const weight = tensorOf('Linear', this.weight).columns(from, to);
-    return linear(x, weight, this.bias?.columns(from, to), { activation });
+    const weight: Weight = this.weight;
+    const bias = this.bias?.columns(from, to) ?? null;
+    if (!(weight instanceof Tensor)) return weight.linearPart(x, from, to, bias, { activation });
+    return linear(x, weight.columns(from, to), bias, { activation });
+  }
+
+  protected override release(): void {
+    super.release();
+    (this.weight as Weight).dispose();
   }
 
   /** Features before the projection `section`. */

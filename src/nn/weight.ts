@@ -1,28 +1,256 @@
 // The weights of Linear and Embedding: tensors, or packed into fewer bits.
 
-import { ArgumentError } from '../core/errors.js';
-import { type Shape, Tensor } from '../core/tensor.js';
+import { checkOneOf, describeShape } from '../core/check.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
+import { type Device, type Shape, Tensor } from '../core/tensor.js';
 import type { EmbeddingOptions } from '../ops/embedding.js';
-import type { LinearOptions } from '../ops/linear.js';
+import { type LinearOptions, linear } from '../ops/linear.js';
+import { concat, transpose } from '../ops/move.js';
+import {
+  blockRowBytes,
+  emptyPacked,
+  type PackedFormat,
+  type PackedMatrix,
+  packBlocks,
+  packFloats,
+  TILE,
+  tileWords,
+  unpacked,
+} from '../ops/packed.js';
+import { quantizedEmbedding } from '../ops/quantized-embedding.js';
+import { quantizedLinear } from '../ops/quantized-linear.js';
+
+/** What activations become before they meet packed weights; see docs/packed-weights.md. */
+export type ActivationFormat = 'int8' | 'float32';
+
+/** Bytes of a file's blocks that are in the heap at a time. */
+const STAGE = 4 << 20;
 
 /**
- * A matrix [in, out] (of an embedding [rows, features]) whose elements take fewer than 32 bits. Arithmetic types stay
- * float32 and int32: a packed weight is an operand of the two products below alone, and has no gradient itself.
+ * A matrix [out, in] (of an embedding [rows, features]) whose elements take fewer than 32 bits: as a state dict has it,
+ * whatever it is the weight of. Arithmetic types stay float32 and int32: a packed weight is an operand of the two products
+ * below alone, and has no gradient itself.
+ *
+ * ```ts
+ * const weight = PackedWeight.fromBlocks(device, 'q4_0', [out, in], bytes); // as GGUF has them
+ * const y = weight.linear(x, bias);                                          // x [..., in], y [..., out]
+ * ```
  */
-export interface PackedWeight {
-  /** How its elements are packed, such as `int8` or `q4_0`. */
-  readonly format: string;
+export class PackedWeight {
   readonly shape: Shape;
-  /** As the op `linear` with this matrix. */
-  linear(x: Tensor, bias: Tensor | null, options?: LinearOptions): Tensor;
+  readonly device: Device;
+  #activations: ActivationFormat = 'int8';
+
+  private constructor(
+    /** @internal Features that follow one another. */
+    readonly parts: readonly PackedMatrix[],
+  ) {
+    const [first] = parts as [PackedMatrix];
+    this.device = first.words.device;
+    this.shape = [parts.reduce((sum, { rows }) => sum + rows, 0), first.cols];
+  }
+
+  /**
+   * The weight [rows = out, cols = in] whose blocks `bytes` has in the order of a GGUF file; values stay as they are to
+   * the bit. What the heap holds besides the result is a few megabytes at a time. Throws ArgumentError for a format that
+   * does not exist, ShapeError if blocks do not fill the rows or `bytes` has another length, OutOfMemoryError.
+   */
+  static fromBlocks(device: Device, format: PackedFormat, shape: Shape, bytes: Uint8Array): PackedWeight {
+    const { weight, rowBytes, step } = begin(device, format, shape);
+    const { rows } = weight;
+    try {
+      if (bytes.length !== rows * rowBytes) {
+        throw new ShapeError(
+          `packed weights: ${bytes.length} bytes, expected ${rows * rowBytes} of ${format} ${describeShape(shape)}`,
+        );
+      }
+      device.unscoped(() => {
+        const stage = device.empty([Math.ceil((Math.min(rows, step) * rowBytes) / 4)], 'int32');
+        try {
+          for (let row = 0; row < rows; row += step) {
+            const count = Math.min(step, rows - row);
+            device.upload(
+              stage.storage,
+              stage.offset,
+              wordsOf(bytes.subarray(row * rowBytes, (row + count) * rowBytes)),
+            );
+            packBlocks(stage, weight, row, count);
+            if (device.queue.isFree) device.queue.runSync(); // so that the next bytes go straight into the heap
+          }
+        } finally {
+          stage.dispose();
+        }
+      });
+      return new PackedWeight([weight]);
+    } catch (error) {
+      weight.words.dispose();
+      throw error;
+    }
+  }
+
+  /**
+   * As `fromBlocks`, of blocks that `read(buffer, from)` brings, filling `buffer` from byte `from` of them on; it is asked
+   * for the next ones while those before are packed. Rejects as that throws, with what `read` does, or the reason of `signal`.
+   */
+  static async readBlocks(
+    device: Device,
+    format: PackedFormat,
+    shape: Shape,
+    read: (buffer: Uint8Array, from: number) => Promise<void> | void,
+    signal?: AbortSignal,
+  ): Promise<PackedWeight> {
+    const { weight, rowBytes, step } = begin(device, format, shape);
+    const { rows } = weight;
+    const stageBytes = Math.ceil((Math.min(rows, step) * rowBytes) / 4) * 4;
+    const stage = device.unscoped(() => device.empty([stageBytes / 4], 'int32'));
+    const buffer = new Uint8Array(stageBytes);
+    let packing: Promise<void> = Promise.resolve();
+    try {
+      for (let row = 0; row < rows; row += step) {
+        const count = Math.min(step, rows - row);
+        const bytes = buffer.subarray(0, count * rowBytes);
+        await read(bytes, row * rowBytes);
+        await packing;
+        signal?.throwIfAborted();
+        device.upload(stage.storage, stage.offset, wordsOf(bytes));
+        packBlocks(stage, weight, row, count);
+        packing = device.flush();
+      }
+      await packing;
+      return new PackedWeight([weight]);
+    } catch (error) {
+      await packing.catch(() => {}); // of the two errors the first one counts
+      weight.words.dispose();
+      throw error;
+    } finally {
+      stage.dispose();
+    }
+  }
+
+  /**
+   * Packs x, float32 [out, in], or [in, out] if `transposed`, as float16, bfloat16, int8, q8_0, q4_0 or q4_1. Throws
+   * ArgumentError for another format, ShapeError, DTypeError, OutOfMemoryError.
+   */
+  static fromTensor(x: Tensor, format: PackedFormat, transposed = false): PackedWeight {
+    checkOneOf('packed weights', 'format', format, MADE_HERE);
+    if (x.shape.length !== 2)
+      throw new ShapeError(`packed weights: x is ${describeShape(x.shape)}, expected [out, in]`);
+    const [rows, cols] = (transposed ? [...x.shape].reverse() : x.shape) as [number, number];
+    const weight = emptyPacked(x.device, format, rows, cols);
+    packFloats(x, weight, transposed);
+    return new PackedWeight([weight]);
+  }
+
+  /** One weight of the features of all, which must have the same inputs; their memory becomes its own. Throws ShapeError. */
+  static join(weights: readonly [PackedWeight, ...PackedWeight[]]): PackedWeight {
+    const other = weights.find(({ shape }) => shape[1] !== weights[0].shape[1]);
+    if (other !== undefined) {
+      throw new ShapeError(
+        `packed weights: ${describeShape(weights[0].shape)} and ${describeShape(other.shape)} have not the same inputs`,
+      );
+    }
+    const joined = new PackedWeight(weights.flatMap(({ parts }) => parts));
+    joined.activations = weights[0].activations;
+    return joined;
+  }
+
+  /** How its elements are packed; of a joined weight the formats of its parts. */
+  get format(): string {
+    return [...new Set(this.parts.map(({ format }) => format))].join('+');
+  }
+
+  /** Bytes in the heap. */
+  get bytes(): number {
+    return this.parts.reduce((sum, { words }) => sum + 4 * words.size, 0);
+  }
+
+  /** What activations become before the product. Default 'int8'; of float16 and bfloat16 they stay as they are. */
+  get activations(): ActivationFormat {
+    return this.#activations;
+  }
+
+  set activations(format: ActivationFormat) {
+    checkOneOf('packed weights', 'activations', format, ['int8', 'float32']);
+    this.#activations = format;
+  }
+
+  /** As the op `linear` with the transpose of this matrix. */
+  linear(x: Tensor, bias: Tensor | null, options?: LinearOptions): Tensor {
+    return quantizedLinear(x, this.parts, bias, options);
+  }
+
   /** As the op `embedding` with this table. */
-  embedding(ids: Tensor, options?: EmbeddingOptions): Tensor;
+  embedding(ids: Tensor, options?: EmbeddingOptions): Tensor {
+    const [table, ...others] = this.parts;
+    if (table === undefined || others.length > 0)
+      throw new ArgumentError('embedding: the packed table is made of several parts, expected one');
+    return quantizedEmbedding(table, ids, options);
+  }
+
   /** x · wᵀ, for an output projection that is an embedding. */
-  linearTransposed(x: Tensor): Tensor;
-  dispose(): void;
+  linearTransposed(x: Tensor): Tensor {
+    return quantizedLinear(x, this.parts);
+  }
+
+  /** As `linear` with the features `start` to below `end` alone. */
+  linearPart(x: Tensor, start: number, end: number, bias: Tensor | null, options?: LinearOptions): Tensor {
+    return this.device.scope(() => {
+      const parts = slice(this.parts, start, end);
+      if (parts !== null) return quantizedLinear(x, parts, bias, options);
+      return linear(x, transpose(this.unpack().rows(start, end)), bias, options); // they begin inside a tile
+    });
+  }
+
+  /** All of it as floats, float32 [out, in]. Belongs to the scope it is called in. Throws OutOfMemoryError. */
+  unpack(): Tensor {
+    return this.device.scope(() => {
+      const all = this.parts.map((part) => unpacked(part));
+      return all.length === 1 ? (all[0] as Tensor) : concat(all, 0);
+    });
+  }
+
+  dispose(): void {
+    for (const { words } of this.parts) words.dispose();
+  }
 }
 
 export type Weight = Tensor | PackedWeight;
+
+const MADE_HERE = ['float16', 'bfloat16', 'int8', 'q8_0', 'q4_0', 'q4_1'] as const;
+
+/** Memory for a weight, bytes of a feature's blocks, and how many features are packed at a time. */
+function begin(device: Device, format: PackedFormat, shape: Shape) {
+  if (shape.length !== 2)
+    throw new ShapeError(`packed weights: the shape is ${describeShape(shape)}, expected [out, in]`);
+  const [rows, cols] = shape as [number, number];
+  const rowBytes = blockRowBytes(format, cols);
+  const step = Math.max(TILE, Math.floor(STAGE / rowBytes / TILE) * TILE);
+  return { weight: emptyPacked(device, format, rows, cols), rowBytes, step };
+}
+
+/** Bytes as words, copied where they do not lie so; zeros fill the last one. */
+function wordsOf(bytes: Uint8Array): Int32Array {
+  if (bytes.byteOffset % 4 === 0 && bytes.length % 4 === 0)
+    return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+  const copy = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
+  copy.set(bytes);
+  return new Int32Array(copy.buffer);
+}
+
+/** Features `start` to below `end`, as views; null if they do not begin at a tile. */
+function slice(parts: readonly PackedMatrix[], start: number, end: number): PackedMatrix[] | null {
+  const found: PackedMatrix[] = [];
+  let first = 0;
+  for (const { format, rows, cols, words } of parts) {
+    const [from, to] = [Math.max(0, start - first), Math.min(rows, end - first)];
+    first += rows;
+    if (from >= to) continue;
+    if (from % TILE !== 0) return null;
+    const view = words.columns(tileWords(format, from, cols), tileWords(format, to, cols));
+    found.push({ format, rows: to - from, cols, words: view });
+  }
+  return found;
+}
 
 /** The weight as a tensor, for what reads or writes single numbers of it. Throws ArgumentError if it is packed. */
 export function tensorOf(op: string, weight: Weight): Tensor {

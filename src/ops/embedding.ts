@@ -18,7 +18,8 @@ export interface EmbeddingOptions {
   paddingId?: number | null | undefined;
 }
 
-const kinds = {
+/** @internal */
+export const embeddingOptions = {
   scale: 'number',
   positions: orNull('tensor'),
   positionIds: orNull('tensor'),
@@ -35,7 +36,7 @@ const kinds = {
  * Throws ShapeError, DTypeError, ArgumentError.
  */
 export function embedding(table: Tensor, ids: Tensor, options: EmbeddingOptions = {}): Tensor {
-  const { positions, positionIds } = checkOptions('embedding', options, kinds);
+  const { positions, positionIds } = checkOptions('embedding', options, embeddingOptions);
   const device = checkDevice('embedding', { table, ids }, { positions, positionIds });
   // The scope frees copies of ids that have gaps once backward is done.
   return device.scope(() => embeddingOf(device, table, ids, options));
@@ -47,16 +48,7 @@ function embeddingOf(device: Device, table: Tensor, given: Tensor, options: Embe
   checkDType('embedding', 'ids', given, 'int32');
   const ids = contiguous(given);
   const [tableRows, cols] = table.shape as [number, number];
-  if (!positions !== !options.positionIds) {
-    throw new ArgumentError('embedding: positions and positionIds come together or not at all');
-  }
-  const positionIds = options.positionIds && contiguous(options.positionIds);
-  if (positions && positionIds) {
-    checkTable('positions', positions);
-    checkShape('embedding', 'positions', positions, [positions.shape[0] as number, cols]);
-    checkDType('embedding', 'positionIds', positionIds, 'int32');
-    checkShape('embedding', 'positionIds', positionIds, ids.shape);
-  }
+  const positionIds = checkPositions(options, ids, cols);
   checkHostIds('embedding', 'ids', ids, tableRows);
   const y = device.empty([...ids.shape, cols]);
   const rowsAndStrides = {
@@ -77,12 +69,28 @@ function embeddingOf(device: Device, table: Tensor, given: Tensor, options: Embe
   return differentiable(y, [table, positions], backward, [ids, positionIds]);
 }
 
+/** @internal Checks the second table, of `cols` features, and gives its ids without gaps. */
+export function checkPositions({ positions, positionIds: given }: EmbeddingOptions, ids: Tensor, cols: number) {
+  if (!positions !== !given) {
+    throw new ArgumentError('embedding: positions and positionIds come together or not at all');
+  }
+  const positionIds = given && contiguous(given);
+  if (positions && positionIds) {
+    checkTable('positions', positions);
+    checkShape('embedding', 'positions', positions, [positions.shape[0] as number, cols]);
+    checkDType('embedding', 'positionIds', positionIds, 'int32');
+    checkShape('embedding', 'positionIds', positionIds, ids.shape);
+  }
+  return positionIds;
+}
+
 /** A gradient with zeros where `ids` are `id`. */
 function withoutRows(dy: Tensor, ids: Tensor, id: number): Tensor {
   return where(equal(ids.reshape(...ids.shape, 1), id), 0, dy);
 }
 
-function scatterGrad(table: Tensor, dy: Tensor, ids: Tensor, scale: number): void {
+/** @internal */
+export function scatterGrad(table: Tensor, dy: Tensor, ids: Tensor, scale: number): void {
   const dtable = gradOf(table);
   if (dtable) scatterRows(dtable, table.shape[0] as number, dtable.tensor.rowStride, dy, ids, scale);
 }

@@ -45,6 +45,7 @@ export {
 } from './losses.js';
 export { type MatmulOptions, matmul } from './matmul.js';
 export { concat, gather, pack, permute, slice, split, transpose, unpack } from './move.js';
+export type { PackedFormat } from './packed.js';
 export { mean, type ReduceOptions, sum } from './reduce.js';
 export { type RmsNormOptions, rmsNorm } from './rms-norm.js';
 export { type RotaryOptions, rotary, rotaryTable } from './rotary.js';

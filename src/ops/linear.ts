@@ -15,14 +15,15 @@ export interface LinearOptions {
   dropout?: DropoutOptions | null | undefined;
 }
 
-const kinds = { activation: 'any', dropout: 'any' } as const;
+/** @internal */
+export const linearOptions = { activation: 'any', dropout: 'any' } as const;
 
 /**
  * dropout(activation(x·w + b)): x [..., in], w [in, out] (PyTorch's transposed), b [out] or none, result [..., out].
  * Float32; all may be views. Throws ShapeError if the shapes do not fit, DTypeError, ArgumentError.
  */
 export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearOptions = {}): Tensor {
-  const { activation = 'none', dropout: dropping = null } = checkOptions('linear', options, kinds);
+  const { activation = 'none', dropout: dropping = null } = checkOptions('linear', options, linearOptions);
   const device = checkDevice('linear', { x, w }, { b });
   checkDType('linear', 'x', x, 'float32');
   checkDType('linear', 'w', w, 'float32');
@@ -60,19 +61,7 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearO
     const fused = { activation: kind, seed, stream, threshold, dropScale };
     emitProduct(device, { a: x, b: w, bias: b, c: y, pre }, { rows, cols, depth }, layout, { fused });
     return differentiable(y, [x, w, b], (dy) => {
-      const dz = activation === 'none' ? dy : device.empty(y.shape);
-      if (dz !== dy) {
-        const operands = {
-          dy,
-          x: pre ?? y,
-          dx: dz,
-          count: y.size,
-          kind,
-          scale: dropScale || 1,
-          accumulate: 0,
-        };
-        device.emit('activateBackward', operands, y.size);
-      }
+      const dz = throughActivation(dy, y, pre, activation, dropScale || 1);
       const upstream = { x: asMatrix(dz), transposed: false };
       const dx = gradOf(x);
       if (dx)
@@ -85,6 +74,25 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearO
       } else if (b) broadcastGrad(b, dz);
     });
   });
+}
+
+/**
+ * @internal The gradient of what an activation was given, of that of its result y; `pre` is what it was given, or null for
+ * those that see it in y, and `scale` that of dropout.
+ */
+export function throughActivation(
+  dy: Tensor,
+  y: Tensor,
+  pre: Tensor | null,
+  activation: Activation,
+  scale = 1,
+): Tensor {
+  if (activation === 'none') return dy;
+  const { device } = y;
+  const dz = device.empty(y.shape);
+  const kind = activationKind(device, activation);
+  device.emit('activateBackward', { dy, x: pre ?? y, dx: dz, count: y.size, kind, scale, accumulate: 0 }, y.size);
+  return dz;
 }
 
 function asMatrix(x: Tensor): Tensor {

@@ -1,0 +1,30 @@
+// What formats of 4 to 6 bits have in common: a group of a tile as 256 bytes, of which the low halves are the inputs 0
+// to 15 and the high ones 16 to 31. Further bits, if any, lie apart.
+#pragma once
+
+inline constexpr size_t kNibbleBytes = kTile * kGroup / 2, kScaleBytes = kTile * 2;
+
+SIMD_INLINE Vi nibblesAt(const uint8_t* group, size_t k, size_t lane) {
+  const Vi word = loadInts(group + k % 4 * 64 + lane * 4);
+  return (k < 4 ? word : word >> 4) & splatInt(0x0f0f0f0f);
+}
+// Bit 4 of the inputs 4k …: a word of each feature has at bit 8i + k that of input 4k + i.
+SIMD_INLINE Vi fifthBitsAt(const uint8_t* bits, int k, size_t lane) {
+  const Vi word = loadInts(bits + lane * 4);
+  return (k <= 4 ? word << (4 - k) : word >> (k - 4)) & splatInt(0x10101010);
+}
+// The words of the low four bits of inputs 4k …, of a feature: where they belong.
+SIMD_INLINE void putNibbles(uint8_t* group, size_t lane, size_t k, uint32_t word) {
+  uint8_t* to = group + k % 4 * 64 + lane * 4;
+  storeWord(to, k < 4 ? word : loadWord(to) | word << 4);
+}
+// 16 bytes of which the low halves are 16 inputs and the high halves the next ones, as GGUF's blocks of 32 have them.
+SIMD_INLINE void putPairs(uint8_t* group, size_t lane, const uint8_t* pairs) {
+  for (size_t k = 0; k < 4; ++k) storeWord(group + k * 64 + lane * 4, loadWord(pairs + 4 * k));
+}
+// Bits of 32 inputs, one each, as GGUF's blocks of 32 have them.
+SIMD_INLINE void putFifthBits(uint8_t* bits, size_t lane, uint32_t given) {
+  uint32_t word = 0;
+  for (uint32_t k = 0; k < kQuads; ++k) word |= ((given >> (4 * k) & 15) * 0x00204081u & 0x01010101u) << k;
+  storeWord(bits + lane * 4, word);
+}

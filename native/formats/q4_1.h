@@ -1,0 +1,25 @@
+// q·d + m in groups of 32: 4 bits, a scale and a minimum of float16. What is packed as int4 here is made so, too.
+#pragma once
+
+struct Q4_1 {
+  static constexpr const char* kName = "q4_1";
+  static constexpr size_t kBlockBytes = 20;
+  static constexpr size_t kTileHead = 0, kHead = 0, kGroups = 1, kGroupBytes = kNibbleBytes + 2 * kScaleBytes;
+  static constexpr int kOffset = 0, kBits = 4;
+  static constexpr bool kMinima = true;
+  static constexpr size_t kParts = 1;
+
+  static void pack(const uint8_t* block, size_t lane, uint8_t* record) {
+    putPairs(record, lane, block + 4);
+    copyHalf(record + kNibbleBytes + 2 * lane, block);
+    copyHalf(record + kNibbleBytes + kScaleBytes + 2 * lane, block + 2);
+  }
+  SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) { return nibblesAt(group, k, lane); }
+  SIMD_INLINE static Vf scale(const GroupAt& at, size_t, size_t lane) {
+    return halves(at.group + kNibbleBytes + 2 * lane);
+  }
+  SIMD_INLINE static Vf minimum(const GroupAt& at, size_t lane) {
+    return halves(at.group + kNibbleBytes + kScaleBytes + 2 * lane);
+  }
+  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackIntegers<Q4_1>(at, stride, to); }
+};

@@ -1,0 +1,52 @@
+// Blocks of 256 inputs as 8 groups of 32: q·(d·s) - dmin·m with 4 bits, s and m of 6 bits each a group. Here s and m
+// take a byte.
+#pragma once
+
+// The scale and the minimum of group g, of 12 bytes that have 8 of each.
+struct SixBits {
+  uint8_t scale, minimum;
+};
+inline SixBits sixBitsOf(const uint8_t* packed, size_t g) {
+  if (g < 4) return {static_cast<uint8_t>(packed[g] & 63), static_cast<uint8_t>(packed[g + 4] & 63)};
+  return {static_cast<uint8_t>((packed[g + 4] & 15) | (packed[g - 4] >> 6) << 4),
+          static_cast<uint8_t>((packed[g + 4] >> 4) | (packed[g] >> 6) << 4)};
+}
+
+// What Q4_K and Q5_K have in common: their heads, scales and low bits. kBytesAt: of s and m in a group.
+template <size_t kBytesAt>
+struct ScaledTwice {
+  static constexpr size_t kTileHead = 0, kHead = 2 * kScaleBytes, kGroups = 8, kGroupBytes = kBytesAt + 2 * kTile;
+  static constexpr int kOffset = 0;
+  static constexpr bool kMinima = true;
+  static constexpr size_t kParts = 1;
+
+  // `block`: d, dmin, 12 bytes; `low`: 128 bytes of nibbles, those of two groups in 32 bytes.
+  static void packBlock(const uint8_t* block, const uint8_t* low, size_t lane, uint8_t* record) {
+    copyHalf(record + 2 * lane, block);
+    copyHalf(record + kScaleBytes + 2 * lane, block + 2);
+    for (size_t g = 0; g < kGroups; ++g) {
+      uint8_t* group = record + kHead + g * kGroupBytes;
+      for (size_t k = 0; k < kQuads; ++k)
+        putNibbles(group, lane, k, loadWord(low + g / 2 * 32 + 4 * k) >> (g % 2 * 4) & 0x0f0f0f0fu);
+      const SixBits bits = sixBitsOf(block + 4, g);
+      group[kBytesAt + lane] = bits.scale;
+      group[kBytesAt + kTile + lane] = bits.minimum;
+    }
+  }
+  SIMD_INLINE static Vf scale(const GroupAt& at, size_t, size_t lane) {
+    return halves(at.head + 2 * lane) * toFloat(bytesToInts(at.group + kBytesAt + lane));
+  }
+  SIMD_INLINE static Vf minimum(const GroupAt& at, size_t lane) {
+    return -(halves(at.head + kScaleBytes + 2 * lane) * toFloat(bytesToInts(at.group + kBytesAt + kTile + lane)));
+  }
+};
+
+struct Q4_K : ScaledTwice<kNibbleBytes> {
+  static constexpr const char* kName = "q4_k";
+  static constexpr size_t kBlockBytes = 144;
+  static constexpr int kBits = 4;
+
+  static void pack(const uint8_t* block, size_t lane, uint8_t* record) { packBlock(block, block + 16, lane, record); }
+  SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) { return nibblesAt(group, k, lane); }
+  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackIntegers<Q4_K>(at, stride, to); }
+};

@@ -1,0 +1,21 @@
+// As Q4_K with 5 bits.
+#pragma once
+
+struct Q5_K : ScaledTwice<kNibbleBytes + 64> {
+  static constexpr const char* kName = "q5_k";
+  static constexpr size_t kBlockBytes = 176;
+  static constexpr int kBits = 5;
+
+  static void pack(const uint8_t* block, size_t lane, uint8_t* record) {
+    packBlock(block, block + 48, lane, record);
+    for (size_t g = 0; g < kGroups; ++g) {  // bit g of byte i is bit 4 of input i of group g
+      uint32_t word = 0;
+      for (size_t k = 0; k < kQuads; ++k) word |= (loadWord(block + 16 + 4 * k) >> g & 0x01010101u) << k;
+      storeWord(record + kHead + g * kGroupBytes + kNibbleBytes + 4 * lane, word);
+    }
+  }
+  SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) {
+    return nibblesAt(group, k, lane) | fifthBitsAt(group + kNibbleBytes, static_cast<int>(k), lane);
+  }
+  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackIntegers<Q5_K>(at, stride, to); }
+};

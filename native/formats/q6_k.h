@@ -1,0 +1,42 @@
+// Blocks of 256 inputs: (q - 32)·(d·s) with 6 bits, and s of 8 bits for each 16 inputs.
+#pragma once
+
+struct Q6_K {
+  static constexpr const char* kName = "q6_k";
+  static constexpr size_t kBlockBytes = 210;
+  static constexpr size_t kTileHead = 0, kHead = kScaleBytes, kGroups = 8;
+  // Bits 4 and 5: two words of each feature, which have at bits 8i + 2·(k mod 4) those of input 4k + i.
+  static constexpr size_t kBitsAt = kNibbleBytes, kScalesAt = kBitsAt + 128, kGroupBytes = kScalesAt + 2 * kTile;
+  static constexpr int kOffset = 32, kBits = 6;
+  static constexpr bool kMinima = false;
+  static constexpr size_t kParts = 2;
+
+  static void pack(const uint8_t* block, size_t lane, uint8_t* record) {
+    copyHalf(record + 2 * lane, block + 208);
+    for (size_t g = 0; g < kGroups; ++g) {
+      const size_t half = g / 4, quarter = g % 4;
+      const uint8_t *low = block + 64 * half + quarter % 2 * 32, *high = block + 128 + 32 * half;
+      uint8_t* group = record + kHead + g * kGroupBytes;
+      uint32_t words[2] = {};
+      for (size_t k = 0; k < kQuads; ++k) {
+        putNibbles(group, lane, k, loadWord(low + 4 * k) >> (quarter / 2 * 4) & 0x0f0f0f0fu);
+        words[k / 4] |= (loadWord(high + 4 * k) >> (2 * quarter) & 0x03030303u) << (k % 4 * 2);
+      }
+      for (size_t i = 0; i < 2; ++i) {
+        storeWord(group + kBitsAt + 64 * i + 4 * lane, words[i]);
+        group[kScalesAt + kTile * i + lane] = block[192 + 2 * g + i];
+      }
+    }
+  }
+  SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) {
+    const Vi word = loadInts(group + kBitsAt + k / 4 * 64 + lane * 4);
+    const int shift = static_cast<int>(k % 4) * 2;
+    return nibblesAt(group, k, lane) |
+           ((shift <= 4 ? word << (4 - shift) : word >> (shift - 4)) & splatInt(0x30303030));
+  }
+  SIMD_INLINE static Vf scale(const GroupAt& at, size_t part, size_t lane) {
+    const Vi s = (bytesToInts(at.group + kScalesAt + kTile * part + lane) ^ splatInt(128)) - splatInt(128);  // signed
+    return halves(at.head + 2 * lane) * toFloat(s);
+  }
+  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackIntegers<Q6_K>(at, stride, to); }
+};

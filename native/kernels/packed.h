@@ -1,0 +1,152 @@
+// Packed weights (formats/layout.h) made of a file's blocks or of floats, and as floats again.
+#include "formats/formats.h"
+#include "formats/quantize.h"
+
+// Features `firstRow` (a multiple of 16) to below firstRow + count of the weight w [rows, cols] from a file's blocks,
+// those of one feature after another. Features beyond `count` in its last tile become zeros.
+struct PackBlocks {
+  static constexpr const char* name = "packBlocks";
+  static constexpr const char* signature = "in:blocks out:w u32:format u32:rows u32:cols u32:firstRow u32:count";
+  Span blocks, w;
+  uint32_t format, rows, cols, firstRow, count;
+
+  const char* check() const {
+    if (const char* reason = checkPacked(w, format, rows, cols)) return reason;
+    REQUIRE(firstRow % kTile == 0, "firstRow is no multiple of a tile's features");
+    REQUIRE(uint64_t{firstRow} + count <= rows, "firstRow and count reach beyond rows");
+    const bool whole = withFormat(format, [&](auto f) { return cols % kRecordInputs<decltype(f)> == 0; });
+    REQUIRE(whole, "cols is no multiple of a block's inputs");
+    REQUIRE(blocks.covers((count * blockRow() + 3) / 4), "blocks is smaller than count and cols say");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    if (cols == 0) return;
+    const uint8_t* from = reinterpret_cast<const uint8_t*>(context.f32(blocks));
+    uint8_t* to = reinterpret_cast<uint8_t*>(context.f32(w));
+    context.team.parallelRange(count, kTile, [&](uint64_t row, uint64_t last) {
+      withFormat(format, [&](auto f) {
+        using Format = decltype(f);
+        const size_t bytes = tileBytes<Format>(cols), perRow = blockRow();
+        uint8_t* tile = to + (firstRow + row) / kTile * bytes;
+        if (last - row < kTile || Format::kTileHead > 0) memset(tile, 0, bytes);
+        for (size_t b = 0; b < cols / kRecordInputs<Format>; ++b) {
+          uint8_t* record = tile + Format::kTileHead + b * kRecordBytes<Format>;
+          for (size_t lane = 0; lane < last - row; ++lane)
+            Format::pack(from + (row + lane) * perRow + b * Format::kBlockBytes, lane, record);
+        }
+      });
+    });
+  }
+
+ private:
+  uint64_t blockRow() const {
+    return withFormat(format, [&](auto f) -> uint64_t {
+      using Format = decltype(f);
+      return uint64_t{cols} / kRecordInputs<Format> * Format::kBlockBytes;
+    });
+  }
+};
+KERNEL(PackBlocks)
+
+// The same from floats x: that of feature o < count and input i is x[o·rowStride + i·colStride]. Of formats that can be
+// made.
+struct PackFloats {
+  static constexpr const char* name = "packFloats";
+  static constexpr const char* signature =
+      "in:x out:w u32:format u32:rows u32:cols u32:firstRow u32:count u32:rowStride u32:colStride";
+  Span x, w;
+  uint32_t format, rows, cols, firstRow, count, rowStride, colStride;
+
+  const char* check() const {
+    if (const char* reason = checkPacked(w, format, rows, cols)) return reason;
+    const bool exists = withFormat(format, [](auto f) { return Quantizer<decltype(f)>::kExists; });
+    REQUIRE(exists, "this format can only come from a file");
+    REQUIRE(firstRow % kTile == 0, "firstRow is no multiple of a tile's features");
+    REQUIRE(uint64_t{firstRow} + count <= rows, "firstRow and count reach beyond rows");
+    REQUIRE(count == 0 || cols == 0 || uint64_t{count - 1} * rowStride + uint64_t{cols - 1} * colStride + 1 <= x.length,
+            "x is smaller than its shape and strides say");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    if (cols == 0) return;
+    uint8_t* to = reinterpret_cast<uint8_t*>(context.f32(w));
+    context.team.parallelRange(count, kTile, [&](uint64_t row, uint64_t last) {
+      withFormat(format, [&](auto f) {
+        using Format = decltype(f);
+        if constexpr (Quantizer<Format>::kExists) packTile<Format>(context, row, last, to);
+      });
+    });
+  }
+
+ private:
+  template <class Format>
+  void packTile(const Context& context, uint64_t row, uint64_t last, uint8_t* to) const {
+    const size_t bytes = tileBytes<Format>(cols), groups = divideUp(size_t{cols}, kGroup);
+    uint8_t* tile = to + (firstRow + row) / kTile * bytes;
+    memset(tile, 0, bytes);
+    float* values = context.scratch();
+    uint8_t block[Format::kBlockBytes];
+    for (size_t lane = 0; lane < last - row; ++lane) {
+      const float* from = context.f32(x) + (row + lane) * rowStride;
+      for (size_t i = 0; i < groups * kGroup; ++i) values[i] = i < cols ? from[i * colStride] : 0;
+      float scale = 0;
+      if constexpr (Format::kTileHead > 0) {
+        scale = largestOf(values, cols) / 127;
+        memcpy(tile + 4 * lane, &scale, 4);
+      }
+      for (size_t g = 0; g < groups; ++g) {
+        Quantizer<Format>::quantize(values + g * kGroup, scale, block);
+        Format::pack(block, lane, tile + Format::kTileHead + g * kRecordBytes<Format>);
+      }
+    }
+  }
+};
+KERNEL(PackFloats)
+
+// y[o·rowStride + i·colStride] = the weight of feature firstRow + o, o < count, and input i.
+struct Unpack {
+  static constexpr const char* name = "unpack";
+  static constexpr const char* signature =
+      "in:w out:y u32:format u32:rows u32:cols u32:firstRow u32:count u32:rowStride u32:colStride";
+  Span w, y;
+  uint32_t format, rows, cols, firstRow, count, rowStride, colStride;
+
+  const char* check() const {
+    if (const char* reason = checkPacked(w, format, rows, cols)) return reason;
+    REQUIRE(uint64_t{firstRow} + count <= rows, "firstRow and count reach beyond rows");
+    REQUIRE(count == 0 || cols == 0 || uint64_t{count - 1} * rowStride + uint64_t{cols - 1} * colStride + 1 <= y.length,
+            "y is smaller than its shape and strides say");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    if (cols == 0 || count == 0) return;
+    const uint8_t* from = reinterpret_cast<const uint8_t*>(context.f32(w));
+    const uint64_t firstTile = firstRow / kTile, tiles = divideUp(firstRow + uint64_t{count}, kTile) - firstTile;
+    context.team.parallelRange(tiles, 1, [&](uint64_t tile, uint64_t) {
+      withFormat(format, [&](auto f) {
+        using Format = decltype(f);
+        unpackTile<Format>(context, from + (firstTile + tile) * tileBytes<Format>(cols), (firstTile + tile) * kTile);
+      });
+    });
+  }
+
+ private:
+  template <class Format>
+  void unpackTile(const Context& context, const uint8_t* tile, uint64_t row) const {
+    const uint64_t first = row < firstRow ? firstRow - row : 0;
+    const uint64_t last = row + kTile < firstRow + uint64_t{count} ? kTile : firstRow + uint64_t{count} - row;
+    float* to = context.f32(y);
+    float* values = context.scratch();
+    for (size_t g = 0; g * kGroup < cols; ++g) {
+      Format::unpack(groupAt<Format>(tile, g), kTile, values);
+      const size_t inputs = atMost(kGroup, cols - g * kGroup);
+      for (uint64_t lane = first; lane < last; ++lane)
+        for (size_t i = 0; i < inputs; ++i)
+          to[(row + lane - firstRow) * rowStride + (g * kGroup + i) * colStride] = values[i * kTile + lane];
+    }
+  }
+};
+KERNEL(Unpack)

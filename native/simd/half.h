@@ -1,0 +1,9 @@
+#pragma once
+
+// kWidth floats of 16 bits as floats. Their bits, moved, are those of a float 2¹¹² times too small, or smaller than any
+// normal one; infinity and NaN keep their exponent.
+SIMD_INLINE Vf halves(const void* p) {
+  const Vi half = shortsToInts(p), rest = half & splatInt(0x7fff);
+  const Vi special = rest >= splatInt(0x7c00) ? splatInt(0x7f800000) : splatInt(0);
+  return asFloat(asInt(asFloat(rest << 13) * splat(0x1p112f)) | special | (half & splatInt(0x8000)) << 16);
+}

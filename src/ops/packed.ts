@@ -1,0 +1,105 @@
+// Weights of fewer than 32 bits an element, as the engine keeps them: native/formats/layout.h.
+
+import { checkOneOf, describeShape, isCount } from '../core/check.js';
+import { ShapeError } from '../core/errors.js';
+import type { Device, Tensor } from '../core/tensor.js';
+
+/**
+ * How elements are packed. `float16` and `bfloat16`; `int8`, of 8 bits with a scale for each output feature; and those of
+ * GGUF files, of groups of 32 inputs: the number after q is that of bits, `_0` has a scale, `_1` a minimum besides, `_k`
+ * scales of blocks of 256 inputs for these.
+ */
+export type PackedFormat = keyof typeof FORMATS;
+
+interface FormatSizes {
+  /** Inputs in a block of a file, and its bytes. */
+  readonly inputs: number;
+  readonly bytes: number;
+  /** Bytes that the engine has for a block of 16 features, and for the head of all of them. */
+  readonly record: number;
+  readonly head?: number;
+}
+
+const FORMATS = {
+  float16: { inputs: 32, bytes: 64, record: 1024 },
+  bfloat16: { inputs: 32, bytes: 64, record: 1024 },
+  int8: { inputs: 32, bytes: 32, record: 512, head: 64 },
+  q8_0: { inputs: 32, bytes: 34, record: 544 },
+  q4_0: { inputs: 32, bytes: 18, record: 288 },
+  q4_1: { inputs: 32, bytes: 20, record: 320 },
+  q5_0: { inputs: 32, bytes: 22, record: 352 },
+  q5_1: { inputs: 32, bytes: 24, record: 384 },
+  q4_k: { inputs: 256, bytes: 144, record: 64 + 8 * 288 },
+  q5_k: { inputs: 256, bytes: 176, record: 64 + 8 * 352 },
+  q6_k: { inputs: 256, bytes: 210, record: 32 + 8 * 416 },
+} as const satisfies Record<string, FormatSizes>;
+
+export const packedFormats = Object.keys(FORMATS) as PackedFormat[];
+
+/** Output features that lie interleaved. */
+export const TILE = 16;
+
+/** A packed matrix in the heap: `rows` output features of `cols` inputs each. */
+export interface PackedMatrix {
+  readonly format: PackedFormat;
+  readonly rows: number;
+  readonly cols: number;
+  /** int32: 32-bit words, as the engine lays them out. */
+  readonly words: Tensor;
+}
+
+function sizesOf(format: PackedFormat): FormatSizes {
+  return FORMATS[format];
+}
+
+/** Bytes of one feature's blocks in a file. Throws ArgumentError for an unknown format, ShapeError if blocks do not fill it. */
+export function blockRowBytes(format: PackedFormat, cols: number): number {
+  checkOneOf('packed weights', 'format', format, packedFormats);
+  const { inputs, bytes } = sizesOf(format);
+  if (!isCount(cols) || cols % inputs !== 0)
+    throw new ShapeError(`packed weights: ${cols} inputs are no multiple of ${inputs}, a block of ${format}`);
+  return (cols / inputs) * bytes;
+}
+
+/** Words of so many whole tiles of features. */
+export function tileWords(format: PackedFormat, rows: number, cols: number): number {
+  const { inputs, record, head = 0 } = sizesOf(format);
+  return Math.ceil(rows / TILE) * ((head + Math.ceil(cols / inputs) * record) / 4);
+}
+
+/** Memory for a packed matrix, with undefined values, which outlives scopes. Throws ArgumentError, ShapeError, OutOfMemoryError. */
+export function emptyPacked(device: Device, format: PackedFormat, rows: number, cols: number): PackedMatrix {
+  checkOneOf('packed weights', 'format', format, packedFormats);
+  if (!isCount(rows) || !isCount(cols))
+    throw new ShapeError(`packed weights: the shape is ${describeShape([rows, cols])}, expected [rows, inputs]`);
+  const most = device.constant('format.mostInputs');
+  if (cols > most) throw new ShapeError(`packed weights: ${cols} inputs, expected at most ${most}`);
+  const words = device.unscoped(() => device.empty([tileWords(format, rows, cols)], 'int32'));
+  return { format, rows, cols, words };
+}
+
+const formatCode = (device: Device, format: PackedFormat) => device.constant(`format.${format}`);
+
+/** The operands that say which features of `w` a command is about. */
+function layoutOf(w: PackedMatrix, firstRow: number, count: number) {
+  return { format: formatCode(w.words.device, w.format), rows: w.rows, cols: w.cols, firstRow, count };
+}
+
+/** Packs a file's blocks, which lie in `blocks`, as features from `firstRow`, a multiple of 16, on. */
+export function packBlocks(blocks: Tensor, w: PackedMatrix, firstRow: number, count: number): void {
+  w.words.device.emit('packBlocks', { blocks, w: w.words, ...layoutOf(w, firstRow, count) });
+}
+
+/** Packs all of x, float32 [rows, cols], or if `transposed` [cols, rows]. */
+export function packFloats(x: Tensor, w: PackedMatrix, transposed: boolean): void {
+  const strides = transposed ? { rowStride: 1, colStride: x.rowStride } : { rowStride: x.rowStride, colStride: 1 };
+  w.words.device.emit('packFloats', { x, w: w.words, ...layoutOf(w, 0, w.rows), ...strides });
+}
+
+/** Features from `firstRow` on as floats, float32 [count, cols]. Belongs to the scope it is called in. */
+export function unpacked(w: PackedMatrix, firstRow = 0, count = w.rows): Tensor {
+  const { device } = w.words;
+  const y = device.empty([count, w.cols]);
+  device.emit('unpack', { w: w.words, y, ...layoutOf(w, firstRow, count), rowStride: w.cols, colStride: 1 });
+  return y;
+}

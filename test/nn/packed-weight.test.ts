@@ -1,0 +1,177 @@
+// Packed weights as operands: what they unpack to is the truth here, and ggml's own numbers that of unpacking.
+import { describe, expect, it } from 'vitest';
+import type { Device, Tensor } from '../../src/index.js';
+import { Embedding, Initializer, Linear, PackedWeight } from '../../src/nn/index.js';
+import { add, embedding, gelu, matmul, mul, type PackedFormat, sum, transpose } from '../../src/ops/index.js';
+import { deviceFor, isas } from '../describe-op.js';
+import { Random } from '../random.js';
+import { describeShared } from '../shared.js';
+
+/** Bytes of a block, its inputs, and where its floats of 16 bits lie. */
+const blocks = {
+  float16: [64, 32, Array.from({ length: 32 }, (_, i) => 2 * i)],
+  bfloat16: [64, 32, Array.from({ length: 32 }, (_, i) => 2 * i)],
+  q8_0: [34, 32, [0]],
+  q4_0: [18, 32, [0]],
+  q4_1: [20, 32, [0, 2]],
+  q5_0: [22, 32, [0]],
+  q5_1: [24, 32, [0, 2]],
+  q4_k: [144, 256, [0, 2]],
+  q5_k: [176, 256, [0, 2]],
+  q6_k: [210, 256, [208]],
+} as const satisfies Partial<Record<PackedFormat, readonly [number, number, readonly number[]]>>;
+type FileFormat = keyof typeof blocks;
+const formats = Object.keys(blocks) as FileFormat[];
+
+/** Any blocks, with small scales. */
+function anyBlocks(random: Random, format: FileFormat, rows: number, cols: number): Uint8Array {
+  const [size, inputs, scales] = blocks[format];
+  const bytes = Uint8Array.from({ length: (rows * cols * size) / inputs }, () => random.below(256));
+  for (let at = 0; at < bytes.length; at += size) {
+    for (const scale of scales) bytes[at + scale + 1] = (format === 'bfloat16' ? 0x3c : 0x18) + random.below(3);
+  }
+  return bytes;
+}
+
+/** Within `bound` of the largest. */
+function expectClose(given: Tensor, wanted: Tensor, bound = 1e-5): void {
+  expect(given.shape).toEqual(wanted.shape);
+  const [values, expected] = [Array.from(given.dataSync()), Array.from(wanted.dataSync())];
+  const most = bound * expected.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+  const at = values.findIndex((value, i) => !(Math.abs(value - (expected[i] as number)) <= most));
+  if (at >= 0) expect.fail(`element ${at} is ${values[at]}, expected ${expected[at]} within ${most}`);
+}
+
+function normal(device: Device, random: Random, ...shape: number[]): Tensor {
+  return device.tensor(random.normal(shape).data, shape);
+}
+
+/** A weight that computes with float32 activations. */
+function fromBlocks(device: Device, random: Random, format: FileFormat, rows: number, cols: number): PackedWeight {
+  const weight = PackedWeight.fromBlocks(device, format, [rows, cols], anyBlocks(random, format, rows, cols));
+  weight.activations = 'float32';
+  return weight;
+}
+
+describe.each(isas)('packed weights, %s', (isa) => {
+  it.each(formats)('%s: a product is that of the unpacked weight', async (format) => {
+    const device = await deviceFor(isa, 2);
+    const random = new Random(`product ${format}`);
+    for (const [rows, out, inputs] of [
+      [1, 16, 256],
+      [3, 5, 256],
+      [40, 50, 768],
+    ] as const) {
+      device.scope(() => {
+        const weight = fromBlocks(device, random, format, out, inputs);
+        const [x, bias] = [normal(device, random, rows, inputs), normal(device, random, out)];
+        const expected = gelu(add(matmul(x, weight.unpack(), { transposeB: true }), bias));
+        expectClose(weight.linear(x, bias, { activation: 'gelu' }), expected);
+        const ids = device.tensor(Int32Array.of(out - 1, 0, 3));
+        expectClose(weight.embedding(ids, { scale: 2 }), embedding(weight.unpack(), ids, { scale: 2 }), 0);
+        weight.dispose();
+      });
+    }
+  });
+});
+
+it('gradients go through a packed weight to inputs and bias', async () => {
+  const device = await deviceFor(isas[0] as string, 2);
+  const random = new Random('gradients');
+  device.scope(() => {
+    const [rows, out, inputs] = [7, 1100, 64];
+    const weight = PackedWeight.fromTensor(normal(device, random, out, inputs), 'q4_1');
+    const given = [normal(device, random, rows, inputs), normal(device, random, out)] as const;
+    const upstream = normal(device, random, rows, out);
+    const gradients = (compute: (x: Tensor, bias: Tensor) => Tensor) => {
+      const [x, bias] = given.map((tensor) => {
+        const leaf = add(tensor, 0).detach();
+        leaf.requiresGrad = true;
+        return leaf;
+      }) as [Tensor, Tensor];
+      sum(mul(compute(x, bias), upstream)).backward();
+      return [x.grad as Tensor, bias.grad as Tensor] as const;
+    };
+    weight.activations = 'float32';
+    const packed = gradients((x, bias) => weight.linear(x, bias, { activation: 'gelu' }));
+    const plain = gradients((x, bias) => gelu(add(matmul(x, weight.unpack(), { transposeB: true }), bias)));
+    for (const i of [0, 1] as const) expectClose(packed[i], plain[i]);
+    weight.dispose();
+  });
+});
+
+it('parts of a joined weight have formats of their own, and sections can be computed alone', async () => {
+  const device = await deviceFor(isas[0] as string, 2);
+  const random = new Random('joined');
+  device.scope(() => {
+    const weight = PackedWeight.join([
+      fromBlocks(device, random, 'q4_k', 20, 256),
+      fromBlocks(device, random, 'q6_k', 12, 256),
+    ]);
+    expect(weight.format).toBe('q4_k+q6_k');
+    expect(weight.shape).toEqual([32, 256]);
+    const x = normal(device, random, 3, 256);
+    const expected = matmul(x, transpose(weight.unpack()));
+    expectClose(weight.linear(x, null), expected);
+    for (const [start, end] of [
+      [16, 20],
+      [0, 32],
+      [20, 31],
+      [3, 25],
+    ] as const)
+      expectClose(weight.linearPart(x, start, end, null), expected.columns(start, end));
+    weight.dispose();
+  });
+});
+
+it('what is no weight is refused by name', async () => {
+  const device = await deviceFor(isas[0] as string, 1);
+  const bytes = new Uint8Array(18);
+  expect(() => PackedWeight.fromBlocks(device, 'q2_k' as PackedFormat, [1, 256], bytes)).toThrow(
+    /"q2_k", expected one of/,
+  );
+  expect(() => PackedWeight.fromBlocks(device, 'q4_k', [1, 32], bytes)).toThrow(/32 inputs are no multiple of 256/);
+  expect(() => PackedWeight.fromBlocks(device, 'q4_0', [2, 32], bytes)).toThrow(/18 bytes, expected 36/);
+  expect(() => PackedWeight.fromTensor(device.zeros([32, 32]), 'q6_k')).toThrow(/"q6_k", expected one of/);
+});
+
+it('modules take packed weights, which are no parameters, and free them', async () => {
+  const device = await deviceFor(isas[0] as string, 1);
+  const before = device.memory().used;
+  const init = new Initializer(device, 1);
+  const parts = [new Linear<PackedWeight>(init, 32, 48), new Embedding<PackedWeight>(init, 20, 32)];
+  for (const part of parts) {
+    const floats = part.weight as unknown as Tensor;
+    Object.assign(part, { weight: PackedWeight.fromTensor(floats, 'q8_0', part instanceof Linear) });
+    floats.dispose();
+  }
+  expect(parts.flatMap((part) => part.namedParameters().map(([name]) => name))).toEqual(['bias']);
+  expect(parts.map(({ weight }) => weight.shape)).toEqual([
+    [48, 32],
+    [20, 32],
+  ]);
+  for (const part of parts) part.dispose();
+  expect(device.memory().used).toBe(before);
+});
+
+await describeShared('unpacking', 'checkpoints/ggml-quant-vectors', 'vectors.json', async (shared) => {
+  interface Vectors {
+    types: Record<string, { bytes_b64: string; dequant_b64_f32: string }>;
+  }
+  const { types } = await shared.json<Vectors>('vectors.json');
+  const decoded = (text: string) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  it.each(formats.filter((format) => /^q/.test(format)))('gives the bits of ggml, %s', async (format) => {
+    const [, given] = Object.entries(types).find(([name]) => name.toLowerCase() === format) as [
+      string,
+      Vectors['types'][string],
+    ];
+    const expected = new Float32Array(decoded(given.dequant_b64_f32).buffer);
+    for (const isa of isas) {
+      const device = await deviceFor(isa, 1);
+      const weight = PackedWeight.fromBlocks(device, format, [1, expected.length], decoded(given.bytes_b64));
+      const values = device.scope(() => weight.unpack().dataSync());
+      expect(values.every((value, i) => value === expected[i])).toBe(true);
+      weight.dispose();
+    }
+  });
+});
