@@ -33,6 +33,22 @@ const MAX_TOKENS = 2 ** 24;
 
 const SHUFFLE_STREAM = 0x5175ff1e;
 
+/** The last two are for examples that have no source and target. */
+interface LengthBatchesOptions {
+  tokens?: number | undefined;
+  seed?: number | undefined;
+  /** @internal */
+  // biome-ignore lint/suspicious/noExplicitAny: whatever the examples are
+  tokensOf?: ((example: any) => number) | undefined;
+  /** @internal */
+  // biome-ignore lint/suspicious/noExplicitAny: whatever the examples are
+  fingerprint?: ((examples: readonly any[]) => number) | undefined;
+}
+
+function sidesLength({ source, target }: Example<Row, Row>): number {
+  return (source?.length ?? 0) + target.length;
+}
+
 /**
  * Batches of similar length: as many examples as fit into `tokens` (default 4096) source and target tokens together. Each
  * epoch draws anew, from `seed` (default 0), which examples of equal length meet and in which order the batches come.
@@ -41,14 +57,16 @@ const SHUFFLE_STREAM = 0x5175ff1e;
  */
 export function lengthBatches<Source extends Row = readonly number[], Target extends Row = readonly number[]>(
   examples: readonly Example<Source, Target>[],
-  options: { tokens?: number | undefined; seed?: number | undefined } = {},
+  options: LengthBatchesOptions = {},
 ): Batches<Source, Target> {
-  const { tokens = 4096, seed = 0 } = checkKnown('lengthBatches', options, ['tokens', 'seed']);
+  const names = ['tokens', 'seed', 'tokensOf', 'fingerprint'] as const;
+  const { tokens = 4096, seed = 0, ...own } = checkKnown('lengthBatches', options, names);
   checkNumber('lengthBatches', 'tokens', tokens, isCount, 'a positive integer');
   checkSeed('lengthBatches', seed);
-  checkExamples(examples);
+  if (own.tokensOf === undefined) checkExamples(examples);
+  const { tokensOf = sidesLength, fingerprint: fingerprintAll = fingerprintOf } = own;
   if (examples.length === 0) throw new ArgumentError('lengthBatches: there are no examples to train on');
-  const lengths = examples.map((example) => (example.source?.length ?? 0) + example.target.length);
+  const lengths = examples.map(tokensOf);
   lengths.forEach((length, i) => {
     if (length > tokens || length === 0) {
       throw new ArgumentError(`lengthBatches: example ${i} has ${length} tokens, a batch may have 1 to ${tokens}`);
@@ -72,7 +90,7 @@ export function lengthBatches<Source extends Row = readonly number[], Target ext
   return {
     perEpoch: ends.length,
     get fingerprint() {
-      return fingerprint([tokens], fingerprintOf(examples));
+      return fingerprint([tokens], fingerprintAll(examples));
     },
     batch(n) {
       const wanted = Math.floor(n / ends.length);
@@ -88,6 +106,38 @@ export function lengthBatches<Source extends Row = readonly number[], Target ext
       const index = sequence[n % ends.length] as number;
       const from = index === 0 ? 0 : (ends[index - 1] as number);
       return order.slice(from, ends[index]).map((i) => examples[i] as Example<Source, Target>);
+    },
+  };
+}
+
+/**
+ * Batches of `size` examples each, drawn anew in each epoch; the last of an epoch has what is left. Throws ArgumentError
+ * for options that make no sense and if there are no examples.
+ */
+export function shuffledBatches<Item>(
+  examples: readonly Item[],
+  options: { size: number; seed?: number | undefined; fingerprint?: ((items: readonly Item[]) => number) | undefined },
+): { readonly perEpoch: number; readonly fingerprint: number | undefined; batch(n: number): readonly Item[] } {
+  const op = 'shuffledBatches';
+  const { size, seed = 0, fingerprint: own } = checkKnown(op, options, ['size', 'seed', 'fingerprint']);
+  checkNumber(op, 'size', size, isCount, 'a positive integer');
+  checkSeed(op, seed);
+  if (examples.length === 0) throw new ArgumentError(`${op}: there are no examples to train on`);
+  const perEpoch = Math.ceil(examples.length / size);
+  let epoch = -1;
+  let order: readonly Item[] = [];
+  return {
+    perEpoch,
+    get fingerprint() {
+      return own && fingerprint([size], own(examples));
+    },
+    batch(n) {
+      if (Math.floor(n / perEpoch) !== epoch) {
+        epoch = Math.floor(n / perEpoch);
+        order = new Random(seed, SHUFFLE_STREAM + epoch).shuffle([...examples]);
+      }
+      const first = (n % perEpoch) * size;
+      return order.slice(first, first + size);
     },
   };
 }

@@ -10,10 +10,10 @@ import {
   type OptionRule,
 } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import type { Row } from './batches.js';
+import type { Learner } from './objective.js';
 import type { Optimizer } from './optimizer.js';
 import type { Schedule } from './schedule.js';
-import type { LossSettings, Trainable } from './trainable.js';
+import type { LossSettings } from './trainable.js';
 import { checkWorld, type WireFormat, type World } from './world.js';
 
 /** Where a run stands, after each step. */
@@ -55,6 +55,10 @@ export interface FitOptions extends LossSettings {
   schedule?: Schedule | undefined;
   /** Source and target tokens in a batch, where `data` are examples. Default: 4096. */
   batchTokens?: number | undefined;
+  /** Examples in a batch, drawn without regard to their length, instead of `batchTokens`. */
+  batchSize?: number | undefined;
+  /** Examples of a stream that are held at a time, out of which batches are drawn. Default: 8192. */
+  shuffleBuffer?: number | undefined;
   /** Batches whose gradients make one step, weighted by their labels; of each rank of a `world`. Default: 1. */
   gradientAccumulation?: number | undefined;
   /**
@@ -166,6 +170,7 @@ const path: OptionRule = { accepts: (value) => typeof value === 'string', expect
 
 const kinds = {
   ...({ steps: 'count', epochs: 'positive', batchTokens: 'count', gradientAccumulation: 'count' } as const),
+  ...({ batchSize: 'count', shuffleBuffer: 'count' } as const),
   ...({ optimizer, schedule: 'function', clipNorm: norm, skipNonFinite: 'boolean' } as const),
   ...({ labelSmoothing: share, ignoreIndex: label, headDiversity: 'notNegative', rDrop: 'notNegative' } as const),
   ...({ gradientCheckpointing: 'boolean', seed: 'seed', validate: 'function', validateEvery: 'count' } as const),
@@ -175,10 +180,11 @@ const kinds = {
 };
 
 /** Throws ArgumentError for options of `fit` that make no sense, alone, together or with the model. */
-export function checkSettings(options: FitOptions, model: Trainable<Row, Row>): void {
+export function checkSettings(options: FitOptions, model: Learner['model']): void {
   checkOptions('fit', options, kinds);
   if (options.world !== undefined) checkWorld(options.world);
   checkEither(options, 'steps', 'epochs');
+  checkEither(options, 'batchSize', 'batchTokens');
   checkEither(options, 'averageLast', 'emaDecay');
   if (options.earlyStopping !== undefined) checkStopping(options.earlyStopping, options);
   if (options.averageLast !== undefined && options.validate === undefined) {

@@ -1,11 +1,13 @@
 export { AdamW, type AdamWOptions, type ParameterGroup } from './adamw.js';
-export { type Batches, type Example, lengthBatches, type Row, windowBatches } from './batches.js';
+export { type Batches, type Example, lengthBatches, type Row, shuffledBatches, windowBatches } from './batches.js';
 export { clipGradNorm } from './clip.js';
 export {
+  type ExampleStream,
   type FitOptions,
   type FitResult,
   fit,
   type LossSettings,
+  type Objective,
   type Progress,
   type Trainable,
   type Validation,
@@ -13,3 +15,4 @@ export {
 export type { Optimizer, OptimizerState } from './optimizer.js';
 export { constant, cosine, inverseSquareRoot, linearDecay, noam, type Schedule } from './schedule.js';
 export { SGD, type SGDOptions } from './sgd.js';
+export { type StreamBatches, type StreamOptions, streamBatches } from './stream-batches.js';

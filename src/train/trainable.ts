@@ -61,7 +61,9 @@ export interface Trainable<Source extends Row = readonly number[], Target extend
 }
 
 /** What is trained, and what a checkpoint keeps. Throws ArgumentError for parameters that are no tensors. */
-export function namedTensorsOf(model: Trainable<Row, Row>): [name: string, tensor: Tensor][] {
+export function namedTensorsOf(
+  model: Pick<Trainable<Row, Row>, 'namedParameters' | 'namedTensors'>,
+): [name: string, tensor: Tensor][] {
   const named = model.namedParameters();
   const isTensor = (one: (typeof named)[number]): one is [string, Tensor] => one[1] instanceof Tensor;
   if (named.every(isTensor)) return named;

@@ -5,36 +5,28 @@ import { checkNumber, isCount, isNotNegative } from '../core/check.js';
 import { ArgumentError, NonFiniteError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { AdamW } from './adamw.js';
-import { type Batches, type Example, lengthBatches, type Row } from './batches.js';
 import { canStay, loadCheckpoint, removeUnfinished, saveCheckpoint } from './checkpoint.js';
 import { globalNorm } from './clip.js';
 import { type FinalWeights, finalWeightsOf } from './final-weights.js';
-import { fingerprintOf, fingerprintOfText } from './fingerprint.js';
+import { fingerprintOfText } from './fingerprint.js';
 import { checkSettings, type FitOptions, type FitResult, type Progress } from './fit-options.js';
 import { type GradientSum, LocalSum, WorldSum } from './gradient-sum.js';
+import type { Learner } from './objective.js';
 import type { Optimizer } from './optimizer.js';
 import { Pending } from './pending.js';
 import { Ranks, type Step } from './ranks.js';
+import { type Data, type Reader, readerOf } from './reader.js';
 import type { RunState } from './run-state.js';
 import { inverseSquareRoot, type Schedule } from './schedule.js';
 import { shareState } from './share-state.js';
-import {
-  checkLoss,
-  checkTrainable,
-  countLabels,
-  type LossSettings,
-  namedTensorsOf,
-  type Sides,
-  sidesOf,
-  type Trainable,
-} from './trainable.js';
+import { checkLoss, type LossSettings, namedTensorsOf } from './trainable.js';
 import { checkMetrics, validationsSinceBest } from './validations.js';
 import { checkAgreement } from './world.js';
 
 /** A batch of a step. */
 interface PreparedBatch {
   readonly n: number;
-  readonly sides: Sides;
+  readonly items: readonly unknown[];
   /** Of the step's labels. */
   readonly share: number;
 }
@@ -50,14 +42,17 @@ interface QueuedStep extends Pick<Progress, 'step' | 'learningRate'> {
 const SAVE_AFTER = 60_000;
 
 /** Models that a run is training: two would take each other's gradients. */
-const training = new WeakSet<Trainable<Row, Row>>();
+const training = new WeakSet<Learner['model']>();
 
 /** One call of `fit`. */
 export class TrainingRun {
-  readonly #batches: Batches<Row, Row>;
-  readonly #steps: number;
+  readonly #model: Learner['model'];
+  readonly #data: Reader;
+  /** Not known of a stream at first, and not needed if `steps` is given. */
+  #perEpoch = Number.POSITIVE_INFINITY;
+  #steps = 0;
   readonly #accumulation: number;
-  readonly #schedule: Schedule;
+  #schedule: Schedule;
   readonly #optimizer: Optimizer;
   /** Of the model and the optimizer, whoever owns them. */
   readonly #parameters: ReadonlySet<Tensor>;
@@ -76,30 +71,30 @@ export class TrainingRun {
   #saved = performance.now();
 
   constructor(
-    private readonly model: Trainable<Row, Row>,
-    data: readonly Example<Row, Row>[] | Batches<Row, Row>,
+    private readonly learner: Learner,
+    data: Data,
     private readonly options: FitOptions,
   ) {
-    checkTrainable(model);
+    const { model } = learner;
+    this.#model = model;
     checkSettings(options, model);
     if (training.has(model)) {
       throw new ArgumentError('fit: another call trains this model; wait for the promise that it returned first');
     }
-    const { batchTokens = 4096, gradientAccumulation = 1, seed = 0, steps, epochs = 1, wire = 'float32' } = options;
+    const { gradientAccumulation = 1, seed = 0, schedule, wire = 'float32' } = options;
     const world = options.world && options.world.size > 1 ? options.world : undefined;
     this.#ranks = new Ranks(world);
-    this.#batches = isBatches(data) ? data : lengthBatches(data, { tokens: batchTokens, seed });
     this.#accumulation = gradientAccumulation;
-    this.#steps = steps ?? Math.ceil((epochs * this.#batches.perEpoch) / this.#batchesOfStep);
-    checkNumber('fit', 'the number of steps', this.#steps, isCount, 'a positive integer');
-    const warmup = Math.min(4000, Math.ceil(this.#steps / 10));
-    this.#schedule = options.schedule ?? inverseSquareRoot(1e-3, { warmup });
+    this.#schedule = schedule ?? (() => 0); // until there is a plan
+    this.#data = readerOf(data, learner, options);
+    const isStream = this.#data.perEpoch === null;
+    if (this.#data.perEpoch !== null) this.#plan(this.#data.perEpoch);
     this.#state = {
       step: 0,
       seed,
       gradientAccumulation: this.#batchesOfStep,
-      data: options.checkpoint === undefined ? undefined : this.#batches.fingerprint, // which reads all of it
-      firstBatch: fingerprintOf(this.#batches.batch(0)),
+      data: options.checkpoint === undefined ? undefined : this.#data.fingerprint, // which reads all of it
+      firstBatch: isStream ? 0 : learner.fingerprintOf(this.#data.batch(0) as readonly unknown[]),
       skipped: 0,
       validations: [],
     };
@@ -121,7 +116,24 @@ export class TrainingRun {
     training.add(model);
   }
 
+  /** Decides how many steps there are, and how fast they learn. */
+  #plan(perEpoch: number): void {
+    const { steps, epochs = 1, schedule } = this.options;
+    this.#perEpoch = perEpoch;
+    this.#steps = steps ?? Math.ceil((epochs * perEpoch) / this.#batchesOfStep);
+    checkNumber('fit', 'the number of steps', this.#steps, isCount, 'a positive integer');
+    const warmup = Math.min(4000, Math.ceil(this.#steps / 10));
+    this.#schedule = schedule ?? inverseSquareRoot(1e-3, { warmup });
+  }
+
+  /** The same of a stream, which is read for it. */
+  async #planStream(): Promise<void> {
+    this.#plan(this.options.steps === undefined ? await this.#data.count() : Number.POSITIVE_INFINITY);
+    this.#state.firstBatch = this.learner.fingerprintOf(await this.#data.batch(0));
+  }
+
   async go(): Promise<FitResult> {
+    if (this.#data.perEpoch === null) await this.#planStream();
     const resumed = await this.#begin();
     // A run that had stopped early, and has no more patience now, does not go on.
     const reason = resumed && this.#hasWaited() ? 'early' : await this.#takeSteps();
@@ -129,7 +141,7 @@ export class TrainingRun {
     if (reason === 'done' && validations.at(-1)?.step !== step) await this.#validate();
     if (step > 0) await this.#save(); // else there is no more than a beginning
     if (reason !== 'aborted') this.#finalWeights.finish(validations.length);
-    await this.model.device.flush();
+    await this.#model.device.flush();
     return { step, reason, losses: this.#losses, skipped, validations };
   }
 
@@ -142,8 +154,8 @@ export class TrainingRun {
     // What another run has left stays until there is more than a beginning to take its place.
     if (checkpoint !== undefined && this.#ranks.isFirst && !resumed && !(await canStay(checkpoint))) await this.#save();
     this.#isAborted = await this.#ranks.any(this.options.signal?.aborted ?? false);
-    this.model.train();
-    if (gradientCheckpointing !== undefined) this.model.gradientCheckpointing = gradientCheckpointing;
+    this.#model.train();
+    if (gradientCheckpointing !== undefined) this.#model.gradientCheckpointing = gradientCheckpointing;
     this.#zeroGrad(); // what was computed before is none of this run's
     return resumed;
   }
@@ -182,14 +194,15 @@ export class TrainingRun {
     this.#ranks.fail(error);
   }
 
-  close(): void {
-    training.delete(this.model);
+  async close(): Promise<void> {
+    training.delete(this.#model);
     this.#sum?.dispose();
-    if (this.options.gradientCheckpointing !== undefined) this.model.gradientCheckpointing = this.#recomputed;
-    this.model.eval();
+    if (this.options.gradientCheckpointing !== undefined) this.#model.gradientCheckpointing = this.#recomputed;
+    this.#model.eval();
     this.#finalWeights.dispose();
     this.#zeroGrad();
     if (this.options.optimizer === undefined) (this.#optimizer as AdamW).dispose();
+    await this.#data.close();
   }
 
   /**
@@ -224,10 +237,9 @@ export class TrainingRun {
 
   /** What is known of this rank's part of a step once it has run. */
   #computed(batches: readonly PreparedBatch[], losses: readonly Tensor[]): Pending<Step> {
-    const sides = batches.map((batch) => batch.sides);
-    const lengths = sides.flatMap(({ source, target }) => [...(source ?? []), ...target].map(({ length }) => length));
-    const tokens = lengths.reduce((sum, length) => sum + length, 0);
-    const examples = sides.reduce((sum, { target }) => sum + target.length, 0);
+    const items = batches.flatMap((batch) => batch.items);
+    const tokens = items.reduce<number>((sum, item) => sum + this.learner.tokensOf(item), 0);
+    const examples = items.length;
     const isAborted = this.options.signal?.aborted ?? false;
     const read = Promise.all(losses.map((loss) => loss.item()));
     return new Pending(read.then((values) => ({ losses: values, tokens, examples, isAborted })));
@@ -236,14 +248,18 @@ export class TrainingRun {
   /** What step number `step` learns from, and how fast. */
   async #prepare(step: number) {
     const numbers = this.#ranks.batches(step, this.#accumulation);
-    const sides = numbers.map((n) => sidesOf(this.#batches.batch(n), n));
-    const own = sides.map((each, i) => countLabels(this.model, each, this.#lossSettings, numbers[i] as number));
+    const items: (readonly unknown[])[] = [];
+    for (const n of numbers) {
+      const batch = this.#data.batch(n);
+      items.push(batch instanceof Promise ? await batch : batch);
+    }
+    const own = items.map((each, i) => this.learner.weightOf(each, this.#lossSettings, numbers[i] as number));
     const counts = await this.#ranks.all(own);
     const total = counts.reduce((sum, count) => sum + count, 0);
     const learningRate = this.#schedule(step);
     checkNumber('fit', `what schedule returned for step ${step}`, learningRate, isNotNegative, 'a number, 0 or more');
-    const batches = sides.map((each, i): PreparedBatch => {
-      return { n: numbers[i] as number, sides: each, share: (own[i] as number) / total };
+    const batches = items.map((each, i): PreparedBatch => {
+      return { n: numbers[i] as number, items: each, share: (own[i] as number) / total };
     });
     return { batches, shares: counts.map((count) => count / total), learningRate };
   }
@@ -260,7 +276,7 @@ export class TrainingRun {
       for (const [i, batch] of batches.entries()) {
         losses.push(this.#addGradients(batch, i === 0, i + 1 === batches.length));
         if (i + 1 === batches.length) break;
-        runs.push(new Pending(this.model.device.flush()));
+        runs.push(new Pending(this.#model.device.flush()));
         await runs[i - 1]?.value();
         if (i + 2 === batches.length) await runs[i]?.value();
       }
@@ -275,11 +291,11 @@ export class TrainingRun {
   }
 
   /** Queues a batch, whose gradients count for its share of the step's; returns its loss. */
-  #addGradients({ n, sides: { source, target }, share }: PreparedBatch, isFirst: boolean, isLast: boolean): Tensor {
+  #addGradients({ n, items, share }: PreparedBatch, isFirst: boolean, isLast: boolean): Tensor {
     const onFinal = this.#sum?.begin(isFirst, isLast);
-    const loss = this.model.device.scope(() => {
-      this.model.seedDropout?.(mix(this.#state.seed, n));
-      const mean = checkLoss(this.model.loss(source, target, this.#lossSettings));
+    const loss = this.#model.device.scope(() => {
+      this.#model.seedDropout?.(mix(this.#state.seed, n));
+      const mean = checkLoss(this.learner.lossOf(items, this.#lossSettings));
       const upstream = new Float32Array([share]);
       if (onFinal) backward(mean, upstream, 0, onFinal);
       else mean.backward(upstream);
@@ -292,7 +308,7 @@ export class TrainingRun {
   /** Queues what the optimizer makes of the gradients. */
   #update(step: number, lr: number): void {
     const { clipNorm = 1 } = this.options;
-    this.model.device.scope(() => {
+    this.#model.device.scope(() => {
       this.#optimizer.step({ lr, maxNorm: clipNorm ?? undefined });
       this.#zeroGrad();
       this.#finalWeights.update(step);
@@ -304,7 +320,7 @@ export class TrainingRun {
     const { skipNonFinite = false } = this.options;
     if (!skipNonFinite || (losses.every(Number.isFinite) && (await areFinite(this.#optimizer.params)))) {
       this.#update(step, lr);
-      await this.model.device.flush();
+      await this.#model.device.flush();
     } else {
       this.#state.skipped++;
       this.#zeroGrad();
@@ -321,7 +337,7 @@ export class TrainingRun {
     this.#tokens += tokens;
     this.#examples += examples;
     const seen = { tokens: this.#tokens, examples: this.#examples };
-    const epoch = Math.floor(((step - 1) * this.#batchesOfStep) / this.#batches.perEpoch);
+    const epoch = Math.floor(((step - 1) * this.#batchesOfStep) / this.#perEpoch);
     const seconds = (performance.now() - this.#start) / 1000;
     await onStep?.({ step, steps: this.#steps, epoch, loss, learningRate, ...seen, seconds });
   }
@@ -346,12 +362,12 @@ export class TrainingRun {
   async #validate(): Promise<boolean> {
     const { validate, onValidation, earlyStopping } = this.options;
     if (validate === undefined) return false;
-    this.model.eval();
+    this.#model.eval();
     const metrics = await this.#ranks.mean(checkMetrics(await validate(this.#state.step), earlyStopping?.metric));
     const validation = { step: this.#state.step, metrics };
     this.#state.validations.push(validation);
     await onValidation?.(validation);
-    this.model.train();
+    this.#model.train();
     const { validations } = this.#state;
     const best = earlyStopping === undefined || validationsSinceBest(validations, earlyStopping.metric) === 0;
     this.#finalWeights.validated(validations.length, best);
@@ -395,12 +411,12 @@ export class TrainingRun {
     if (world === undefined || this.#ranks.size === 1) return;
     const facts = Object.entries(options).filter(([, value]) => ['number', 'string', 'boolean'].includes(typeof value));
     const { step: _, skipped: __, validations: ___, ...state } = this.#state;
-    const sizes = namedTensorsOf(this.model).map(([name, { shape }]) => `${name} ${shape.join('×')}`);
+    const sizes = namedTensorsOf(this.#model).map(([name, { shape }]) => `${name} ${shape.join('×')}`);
     const schedule = [1, Math.ceil(this.#steps / 2), this.#steps].map((step) => this.#schedule(step));
     await checkAgreement(world, {
-      version: this.model.device.info.version,
+      version: this.#model.device.info.version,
       ...state,
-      data: this.#batches.fingerprint,
+      data: this.#data.fingerprint,
       steps: this.#steps,
       schedule,
       parameters: fingerprintOfText(sizes.join()),
@@ -410,7 +426,7 @@ export class TrainingRun {
 
   /** Everything that a checkpoint holds beside the optimiser's state. */
   #tensors(): Map<string, Tensor> {
-    const model = namedTensorsOf(this.model).map(([name, tensor]) => [`model.${name}`, tensor] as const);
+    const model = namedTensorsOf(this.#model).map(([name, tensor]) => [`model.${name}`, tensor] as const);
     return new Map([...model, ...this.#finalWeights.tensors()]);
   }
 }
@@ -442,8 +458,4 @@ function diverged(step: number, loss: number): NonFiniteError {
 /** A seed for batch `n` of a run. */
 function mix(seed: number, n: number): number {
   return (Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) + Math.imul(n + 1, 0xc2b2ae35)) >>> 0;
-}
-
-function isBatches(data: readonly Example<Row, Row>[] | Batches<Row, Row>): data is Batches<Row, Row> {
-  return 'batch' in Object(data);
 }

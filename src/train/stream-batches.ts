@@ -1,0 +1,183 @@
+// Batches of examples that are read as they are needed: a file of any length, a database, a generator.
+
+import { checkKnown, checkNumber, checkSeed, describeValue, isCount } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import { Random } from '../core/random.js';
+
+/** Examples that are read one after another, anew in each epoch: what can be iterated over, or a function that gives it. */
+export type ExampleStream<Item> = Iterable<Item> | AsyncIterable<Item> | (() => Iterable<Item> | AsyncIterable<Item>);
+
+export interface StreamOptions<Item> {
+  /** Examples in a batch. Default: as many as `tokens` allow. */
+  readonly size?: number | undefined;
+  /** Tokens in a batch, at most, if `size` is not given. Default: 4096. */
+  readonly tokens?: number | undefined;
+  /** Tokens of an example. Default: 1. */
+  readonly tokensOf?: ((item: Item) => number) | undefined;
+  /** Examples that are held at a time, out of which batches are drawn. Default: 8192. */
+  readonly buffer?: number | undefined;
+  /** Default: 0. */
+  readonly seed?: number | undefined;
+}
+
+/** An endless sequence of batches that are read. Batch n depends on nothing but the examples, n and the seed. */
+export interface StreamBatches<Item> {
+  batch(n: number): Promise<readonly Item[]>;
+  /** Batches of an epoch: reads it, if that was not done yet. */
+  count(): Promise<number>;
+  /** Ends the reading. */
+  close(): Promise<void>;
+}
+
+const SHUFFLE_STREAM = 0x57e4a6;
+
+/** One pass over the examples. */
+interface Pass<Item> {
+  readonly epoch: number;
+  readonly batches: AsyncGenerator<readonly Item[], void>;
+  /** The number, in the epoch, of the batch that comes next. */
+  next: number;
+}
+
+/**
+ * Batches out of a stream. Examples wait in a buffer, out of which those of a batch are drawn at random, so no more is
+ * held than that, and a run that is resumed reads to where it was. With `size` a batch has so many examples; else as
+ * many as fit into `tokens`, of like length if the buffer has them. Each epoch reads the stream from its beginning: of a
+ * generator, which can be read once, give the function. Throws ArgumentError for options that make no sense, and when an
+ * epoch has no examples or one that is longer than `tokens`.
+ */
+export function streamBatches<Item>(
+  examples: ExampleStream<Item>,
+  options: StreamOptions<Item> = {},
+): StreamBatches<Item> {
+  const op = 'streamBatches';
+  const names = ['size', 'tokens', 'tokensOf', 'buffer', 'seed'] as const;
+  const { size, tokens = 4096, tokensOf = () => 1, buffer = 8192, seed = 0 } = checkKnown(op, options, names);
+  for (const [name, value] of Object.entries({ size: size ?? 1, tokens, buffer }))
+    checkNumber(op, name, value, isCount, 'a positive integer');
+  checkSeed(op, seed);
+  const limits = { size, tokens, tokensOf, buffer };
+  let perEpoch: number | undefined;
+  let pass: Pass<Item> | undefined;
+
+  const begin = (epoch: number): Pass<Item> => {
+    const random = new Random(seed, SHUFFLE_STREAM + epoch);
+    return { epoch, batches: drawn(open(examples), limits, random), next: 0 };
+  };
+  /** The next batch of a pass; undefined at its end, whose number is then known. */
+  const advance = async (current: Pass<Item>): Promise<readonly Item[] | undefined> => {
+    const { value, done } = await current.batches.next();
+    if (!done) {
+      current.next++;
+      return value;
+    }
+    if (current.next === 0) throw new ArgumentError(nothingIn(examples, current.epoch));
+    perEpoch = current.next;
+    return undefined;
+  };
+  const count = async (): Promise<number> => {
+    if (perEpoch !== undefined) return perEpoch;
+    const whole = begin(0);
+    while ((await advance(whole)) !== undefined);
+    return perEpoch as unknown as number;
+  };
+  const batches: StreamBatches<Item> = {
+    count,
+    async close() {
+      await pass?.batches.return();
+      pass = undefined;
+    },
+    async batch(n) {
+      // The batches of an epoch are counted when it ends, if not before.
+      for (let first = 0, epoch = 0; ; epoch++) {
+        const isHere = perEpoch === undefined || n < first + perEpoch;
+        if (!isHere) {
+          first += perEpoch as number;
+          continue;
+        }
+        if (pass === undefined || pass.epoch !== epoch || pass.next > n - first) {
+          await batches.close();
+          pass = begin(epoch);
+        }
+        for (;;) {
+          const wanted = pass.next === n - first;
+          const found = await advance(pass);
+          if (found === undefined) break;
+          if (wanted) return found;
+        }
+        first += pass.next;
+        if (perEpoch !== pass.next) throw new ArgumentError(`${op}: the examples are others in each epoch`);
+      }
+    },
+  };
+  return batches;
+}
+
+function nothingIn<Item>(examples: ExampleStream<Item>, epoch: number): string {
+  const again =
+    epoch > 0 && typeof examples !== 'function' ? ': it can be read once; give a function that opens it' : '';
+  return `streamBatches: there are no examples in epoch ${epoch}${again}`;
+}
+
+function open<Item>(examples: ExampleStream<Item>): AsyncIterable<Item> | Iterable<Item> {
+  const opened = typeof examples === 'function' ? examples() : examples;
+  if (Symbol.asyncIterator in Object(opened) || Symbol.iterator in Object(opened)) return opened;
+  throw new ArgumentError(
+    `streamBatches: the examples are ${describeValue(opened)}, expected what can be iterated over`,
+  );
+}
+
+interface Limits<Item> {
+  readonly size: number | undefined;
+  readonly tokens: number;
+  readonly tokensOf: (item: Item) => number;
+  readonly buffer: number;
+}
+
+/** Fills the buffer, and draws batches out of it as soon as it is full. */
+async function* drawn<Item>(
+  examples: AsyncIterable<Item> | Iterable<Item>,
+  limits: Limits<Item>,
+  random: Random,
+): AsyncGenerator<readonly Item[], void> {
+  const held: Item[] = [];
+  for await (const item of examples) {
+    held.push(item);
+    if (held.length >= limits.buffer) yield draw(held, limits, random);
+  }
+  while (held.length > 0) yield draw(held, limits, random);
+}
+
+/** Takes a batch out of what is held: one at random, and then others at random, or those that are as long. */
+function draw<Item>(held: Item[], { size, tokens, tokensOf }: Limits<Item>, random: Random): Item[] {
+  const first = take(held, random.below(held.length));
+  if (size !== undefined) {
+    const batch = [first];
+    while (batch.length < size && held.length > 0) batch.push(take(held, random.below(held.length)));
+    return batch;
+  }
+  const length = tokensOf(first);
+  if (!(length > 0 && length <= tokens))
+    throw new ArgumentError(`streamBatches: an example has ${length} tokens, a batch may have 1 to ${tokens}`);
+  // Of those that are as far from the first in length, the order in which they lie decides, which is random already.
+  const near = held.map((item, i) => ({ i, length: tokensOf(item) }));
+  near.sort((a, b) => Math.abs(a.length - length) - Math.abs(b.length - length) || a.i - b.i);
+  const chosen: number[] = [];
+  let sum = length;
+  for (const other of near) {
+    if (sum + other.length > tokens) break;
+    sum += other.length;
+    chosen.push(other.i);
+  }
+  const batch = [first, ...chosen.map((i) => held[i] as Item)];
+  for (const i of chosen.sort((a, b) => b - a)) take(held, i);
+  return batch;
+}
+
+/** Removes an item, in whose place the last one comes. */
+function take<Item>(held: Item[], i: number): Item {
+  const item = held[i] as Item;
+  const last = held.pop() as Item;
+  if (i < held.length) held[i] = last;
+  return item;
+}
