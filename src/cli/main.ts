@@ -8,6 +8,7 @@ import { INSTRUCTION_SETS, MAX_THREADS } from '../backend/backend.js';
 import { attentionCommand } from './commands/attention.js';
 import { benchCommand } from './commands/bench.js';
 import { evalCommand } from './commands/eval.js';
+import { finetuneCommand } from './commands/finetune.js';
 import { infoCommand } from './commands/info.js';
 import { runCommand } from './commands/run.js';
 import { scoreCommand } from './commands/score.js';
@@ -28,7 +29,10 @@ const program = new Command('simdformer')
   .addOption(new Option('--isa <name>', 'instruction set to use (default: the best)').choices(INSTRUCTION_SETS))
   .showHelpAfterError('(add --help for what is possible)')
   .exitOverride();
-const commands = [infoCommand, trainCommand, runCommand, scoreCommand, attentionCommand, evalCommand, benchCommand];
+const commands = [
+  ...[infoCommand, trainCommand, finetuneCommand, runCommand, scoreCommand, attentionCommand],
+  ...[evalCommand, benchCommand],
+];
 for (const command of commands) program.addCommand(command().copyInheritedSettings(program));
 
 // The reader of a pipe may leave early, as `head` does, and without one for the output there is nothing to do.

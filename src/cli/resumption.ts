@@ -3,7 +3,6 @@
 
 import { readFileSync } from 'node:fs';
 import { ArgumentError } from '../core/errors.js';
-import type { TaskConfig } from './config.js';
 
 /**
  * Settings, with all that is in them, that may change. Where a file lies is free; that it holds the same data `fit`
@@ -22,6 +21,7 @@ const FREE = [
     'clipNorm',
     'skipNonFinite',
   ],
+  ...['validation', 'lr', 'weightDecay', 'warmup'],
   ...['gradientCheckpointing', 'validateEvery', 'checkpointEvery', 'earlyStopping.patience', 'model.dropout'],
 ];
 
@@ -29,7 +29,7 @@ const FREE = [
  * The settings that differ from those of the training that left `path`, each as "name: old → new". None if the file is
  * not there or no JSON. Throws ArgumentError, naming them, if some may not.
  */
-export function changedSettings(path: string, config: TaskConfig): string[] {
+export function changedSettings(path: string, config: object): string[] {
   const before = readSettings(path);
   if (before === null) return [];
   const now = settingsOf(config);

@@ -85,6 +85,11 @@ export abstract class PretrainedModel extends Model {
     await writePretrained(folder, originOf(this.origin), values, options);
   }
 
+  /** Whether the family has such an input. */
+  takes(name: keyof ModelInputs): boolean {
+    return this.inputNames.includes(name);
+  }
+
   abstract readonly head: PredictionHead | null;
   /** The inputs that the family takes. */
   protected abstract get inputNames(): readonly (keyof ModelInputs)[];

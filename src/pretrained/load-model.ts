@@ -35,6 +35,8 @@ export interface LoadModelOptions extends HubOptions {
   head?: HeadKind | undefined;
   /** The labels of a head that is put on anew. */
   labels?: readonly string[] | undefined;
+  /** What new labels mean: one of them, several at once, or a number; transformers' `problem_type`. */
+  problemType?: 'regression' | 'single_label_classification' | 'multi_label_classification' | undefined;
   /** Gets what is odd about the weights: a head that was drawn anew, tensors that nothing uses. Default: stderr. */
   onWarning?: ((message: string) => void) | undefined;
 }
@@ -45,12 +47,23 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
   from: ModelLocation,
   options: LoadModelOptions = {},
 ): Promise<Model> {
-  const names = ['head', 'labels', 'onWarning', 'revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
-  const { head, labels, onWarning = warn, ...hub } = checkKnown('loadModel', options, names);
+  const names = [
+    'head',
+    'labels',
+    'problemType',
+    'onWarning',
+    'revision',
+    'token',
+    'cacheDir',
+    'onProgress',
+    'signal',
+  ] as const;
+  const { head, labels, problemType, onWarning = warn, ...hub } = checkKnown('loadModel', options, names);
   const source = await openSource(from, hub);
   const json = await source.json('config.json');
-  if (json.format === 'simdformer') return (await loadOwn(device, source, { head, labels })) as Model;
-  const labelled = labels ? withLabels(json, labels) : json;
+  if (json.format === 'simdformer') return (await loadOwn(device, source, { head, labels, problemType })) as Model;
+  const named = labels ? withLabels(json, labels) : json;
+  const labelled = problemType ? { ...named, problem_type: problemType } : named;
   const values = completeConfig(labelled);
   const Family = await familyOf(values.model_type);
   const kind = head ?? headOf(json);
@@ -85,7 +98,11 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
 }
 
 /** A model that `Transformer.save` wrote. */
-async function loadOwn(device: Device, source: ModelSource, heads: Pick<LoadModelOptions, 'head' | 'labels'>) {
+async function loadOwn(
+  device: Device,
+  source: ModelSource,
+  heads: Pick<LoadModelOptions, 'head' | 'labels' | 'problemType'>,
+) {
   for (const [name, value] of Object.entries(heads))
     if (value !== undefined)
       throw new ArgumentError(`loadModel: ${name} is given, but ${source.name} is a Transformer`);

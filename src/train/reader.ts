@@ -19,6 +19,13 @@ export interface Reader {
   close(): Promise<void>;
 }
 
+/** Batches of data that are there as a whole. */
+interface WholeBatches {
+  readonly perEpoch: number;
+  readonly fingerprint?: number | undefined;
+  batch(n: number): readonly unknown[];
+}
+
 /** Reads data as the options say. Throws what making batches throws. */
 export function readerOf(data: Data, learner: Learner, options: FitOptions): Reader {
   const { batchSize, batchTokens = 4096, shuffleBuffer, seed = 0 } = options;
@@ -29,8 +36,8 @@ export function readerOf(data: Data, learner: Learner, options: FitOptions): Rea
     return { perEpoch: null, fingerprint: undefined, ...stream };
   }
   const { fingerprintOf } = learner;
-  const batches = ((): Pick<Reader, 'fingerprint' | 'batch'> & { readonly perEpoch: number } => {
-    if (!Array.isArray(data)) return data as Batches<never, never>;
+  const batches = ((): WholeBatches => {
+    if (!Array.isArray(data)) return data as WholeBatches;
     if (batchSize !== undefined) return shuffledBatches(data, { size: batchSize, seed, fingerprint: fingerprintOf });
     const tokens = { tokens: batchTokens, seed };
     return lengthBatches(data, learner.isPaired ? tokens : { ...tokens, tokensOf, fingerprint: fingerprintOf });

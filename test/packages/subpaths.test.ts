@@ -8,7 +8,20 @@ import { programs } from '../runtimes/programs.js';
 import { installed, run } from './installed.js';
 
 const folder = await installed();
-const subpaths = ['nn', 'ops', 'models', 'generate', 'train', 'inspect', 'tokenizers', 'pretrained', 'tasks', 'io'];
+const subpaths = [
+  'nn',
+  'ops',
+  'models',
+  'generate',
+  'train',
+  'finetune',
+  'metrics',
+  'inspect',
+  'tokenizers',
+  'pretrained',
+  'tasks',
+  'io',
+];
 const names = ['', ...subpaths.map((name) => `/${name}`)];
 const runtimes = await programs().catch((error: Error) => {
   untested('require in newer versions of Node', error.message);
@@ -21,7 +34,7 @@ const runtimes = await programs().catch((error: Error) => {
  */
 const program = (load: (path: string) => string) => `
   const all = [${names.map((name) => `${load(`simdformer${name}`)}`).join(', ')}];
-  const [root, nn, ops, models, generate, train, inspect, tokenizers, pretrained, tasks, io] = all;
+  const [root, nn, ops, models, generate, train, finetune, metrics, inspect, tokenizers, pretrained, tasks, io] = all;
   async function main() {
     for (const [i, module] of all.entries()) {
       if (Object.keys(module).length === 0) throw new Error('nothing is in ' + i);

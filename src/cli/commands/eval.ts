@@ -1,16 +1,30 @@
 import { Command } from 'commander';
+import type { Device } from '../../core/device.js';
 import { ArgumentError } from '../../core/errors.js';
+import { type LoadedModel, loadModel as loadPretrained } from '../../pretrained/load-later.js';
+import { collect } from '../collect.js';
 import { readPairs, readText, words } from '../data.js';
 import { encode, tokenizersOf } from '../encoding.js';
+import { taskOf } from '../finetune-tasks.js';
 import { integer, MOST_HYPOTHESES } from '../parsers.js';
+import { isPretrainedFolder } from '../pretrained-folder.js';
 import { loadModel, openDevice, printJson } from '../shared.js';
 import { evaluatePairs, textLoss } from '../tasks.js';
 
+/** What a fine-tuned model is measured by, and how many rows there were. */
+async function evaluateRows(device: Device, name: string, file: string, beams: number) {
+  const rows = await collect(file);
+  using model = await loadPretrained<LoadedModel>(device, name);
+  const start = performance.now();
+  const metrics = await taskOf(model).evaluate(model, rows, { beams });
+  return { count: rows.length, ...metrics, seconds: (performance.now() - start) / 1000 };
+}
+
 export function evalCommand(): Command {
   return new Command('eval')
-    .description('measure a model: error rates on pairs, or the loss on a text')
+    .description('measure a model: error rates on pairs, the loss on a text, or what it was fine-tuned for on rows')
     .argument('<model>', 'folder or name of a model')
-    .argument('<file>', 'lines of source, tab, target, and further targets that are right, too; or a text')
+    .argument('<file>', 'lines of source, tab, target, and further targets that are right, too; a text; or rows')
     .option('--beams <n>', 'hypotheses of beam search', integer(1, MOST_HYPOTHESES), 1)
     .option('--outputs', 'print every output that is wrong')
     .option('--json', 'print JSON')
@@ -22,6 +36,17 @@ export function evalCommand(): Command {
         command: Command,
       ) => {
         using device = await openDevice(command);
+        if (isPretrainedFolder(name)) {
+          if (options.outputs) command.error('error: --outputs is for pairs');
+          const metrics = await evaluateRows(device, name, file, options.beams);
+          if (options.json) return printJson(metrics);
+          console.log(
+            Object.entries(metrics)
+              .map(([metric, value]) => `${metric} ${value.toFixed(4)}`)
+              .join(', '),
+          );
+          return;
+        }
         const model = await loadModel(device, name);
         const start = performance.now();
         if (model.config.encoderLayers === 0) {

@@ -12,6 +12,7 @@ import { integer, positive } from '../parsers.js';
 import { duration, showProgress } from '../progress.js';
 import { changedSettings } from '../resumption.js';
 import { openDevice, printJson } from '../shared.js';
+import { type Stopping, stopping } from '../stopping.js';
 import { type PreparedTask, prepareTask } from '../tasks.js';
 import { TrainingLog } from '../training-log.js';
 import { writeWhole } from '../whole-file.js';
@@ -71,33 +72,7 @@ export function trainCommand(): Command {
     });
 }
 
-/** What asks a program to end. */
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-type Signal = (typeof SIGNALS)[number];
-
 const checkpointIn = (folder: string) => join(folder, 'checkpoint.safetensors');
-
-/** The end of a training that a signal asks for, or `now`; until it is disposed of. */
-function stopping(): Disposable & { readonly signal: AbortSignal; readonly by: Signal | undefined; now(): void } {
-  const aborter = new AbortController();
-  let by: Signal | undefined;
-  const stop = (name: NodeJS.Signals) => {
-    by ??= name as Signal;
-    aborter.abort();
-  };
-  // Asked twice to end, a program ends at once; but a terminal that closes may say so more than once.
-  for (const name of SIGNALS) process[name === 'SIGHUP' ? 'on' : 'once'](name, stop);
-  return {
-    signal: aborter.signal,
-    get by() {
-      return by;
-    },
-    now: () => aborter.abort(),
-    [Symbol.dispose]() {
-      for (const name of SIGNALS) process.off(name, stop);
-    },
-  };
-}
 
 /** A training may have taken days: nothing replaces it, or the model it gave, unless that is said. */
 function checkFolder({ out, resume, overwrite }: TrainOptions): void {
@@ -118,7 +93,7 @@ function checkFolder({ out, resume, overwrite }: TrainOptions): void {
 async function train(
   { config, model, batches, ...task }: PreparedTask,
   options: TrainOptions,
-  stop: ReturnType<typeof stopping>,
+  stop: Stopping,
 ): Promise<FitResult> {
   const { out, resume } = options;
   const settings = join(out, 'task.json');

@@ -1,0 +1,199 @@
+import { existsSync } from 'node:fs';
+import { unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Command, Option } from 'commander';
+import { ArgumentError, NonFiniteError } from '../../core/errors.js';
+import type { FileRow } from '../../finetune/read-rows.js';
+import { placeOf } from '../../io/atomic-write.js';
+import { type LoadedModel, loadModel } from '../../pretrained/load-later.js';
+import { AdamW } from '../../train/adamw.js';
+import { type FitResult, fit } from '../../train/fit.js';
+import { linearDecay } from '../../train/schedule.js';
+import { collect } from '../collect.js';
+import { EXIT } from '../exit.js';
+import { FINETUNE_TASKS, type FinetuneTask } from '../finetune-tasks.js';
+import { takeFolder } from '../out-folder.js';
+import { integer, positive } from '../parsers.js';
+import { duration, showProgress } from '../progress.js';
+import { changedSettings } from '../resumption.js';
+import { openDevice, printJson } from '../shared.js';
+import { type Stopping, stopping } from '../stopping.js';
+import { TrainingLog } from '../training-log.js';
+import { writeWhole } from '../whole-file.js';
+
+interface FinetuneOptions {
+  model: string;
+  task: string;
+  data: string;
+  validation?: string;
+  out: string;
+  epochs: number;
+  batch: number;
+  lr?: number;
+  weightDecay: number;
+  warmup: number;
+  accumulate: number;
+  maxLength?: number;
+  limit?: number;
+  seed: number;
+  patience?: number;
+  resume?: boolean;
+  overwrite?: boolean;
+  json?: boolean;
+}
+
+/** The rate where none is given. */
+const RATE = 5e-5;
+
+export function finetuneCommand(): Command {
+  return new Command('finetune')
+    .description('teach a pretrained model a task, and save it as Hugging Face does')
+    .requiredOption('--model <model>', 'a folder, or an id on the hub')
+    .addOption(
+      new Option('--task <task>', 'what it is to learn').choices(Object.keys(FINETUNE_TASKS)).makeOptionMandatory(),
+    )
+    .requiredOption('--data <file>', 'rows to learn from: .jsonl, .json, .csv, .tsv, .parquet, or .txt')
+    .option('--validation <file>', 'rows to measure with after each epoch')
+    .requiredOption('-o, --out <folder>', 'where the model goes')
+    .option('--epochs <n>', 'times to see all rows', positive(), 2)
+    .option('--batch <n>', 'rows in a batch', integer(1), 32)
+    .option('--lr <rate>', `the highest learning rate (default: ${RATE})`, positive())
+    .option('--weight-decay <n>', 'of matrices', positive(), 0)
+    .option('--warmup <share>', 'of the steps, in which the rate rises', positive(1), 0)
+    .option('--accumulate <n>', 'batches whose gradients make one step', integer(1), 1)
+    .option('--max-length <n>', 'tokens of a text, beyond which it is cut (default: 512 at most)', integer(1))
+    .option('--limit <n>', 'rows to learn from, the first ones', integer(1))
+    .option('--seed <n>', 'same seed, same model', integer(0), 0)
+    .option('--patience <n>', 'end with the best weights once so many validations were no better', integer(1))
+    .option('--resume', 'go on from the checkpoint in the folder')
+    .addOption(new Option('--overwrite', 'replace an earlier model in the folder').conflicts('resume'))
+    .option('--json', 'print the result as JSON')
+    .action(async (options: FinetuneOptions, command: Command) => {
+      checkFolder(options);
+      if (options.patience !== undefined && options.validation === undefined)
+        command.error('error: --patience needs --validation');
+      const task = FINETUNE_TASKS[options.task] as FinetuneTask;
+      const rows = await collect(options.data, options.limit);
+      const heldOut = options.validation === undefined ? [] : await collect(options.validation);
+      using device = await openDevice(command);
+      if (device.info.reason !== undefined) console.error(`Training in WebAssembly, slowly: ${device.info.reason}`);
+      using stop = stopping();
+      const head = task.head(rows);
+      const { signal } = stop;
+      // That a new head is drawn anew is what was asked for.
+      const onWarning = (message: string) => {
+        if (!/drawn anew|does not use/.test(message)) console.error(message);
+      };
+      using model = await loadModel<LoadedModel>(device, options.model, { ...head, signal, onWarning });
+      using _folder = await takeFolder(options.out);
+      checkFolder(options);
+      const start = performance.now();
+      const result = await train({ task, model, rows, heldOut, options, stop });
+      await model.save(options.out);
+      if (result.reason === 'aborted' && stop.by !== undefined) process.exitCode = EXIT[stop.by];
+      report(result, options, (performance.now() - start) / 1000);
+    });
+}
+
+interface Training {
+  readonly task: FinetuneTask;
+  readonly model: LoadedModel;
+  readonly rows: readonly FileRow[];
+  readonly heldOut: readonly FileRow[];
+  readonly options: FinetuneOptions;
+  readonly stop: Stopping;
+}
+
+async function train({ task, model, rows, heldOut, options, stop }: Training): Promise<FitResult> {
+  const { out, batch, epochs, accumulate, lr = RATE, weightDecay, seed, maxLength, patience, resume } = options;
+  await rememberSettings(options);
+  const perEpoch = Math.ceil(rows.length / batch);
+  const steps = Math.ceil((epochs * perEpoch) / accumulate);
+  const trained = model.parameters().filter(({ requiresGrad }) => requiresGrad);
+  const isMatrix = ({ shape }: { shape: readonly number[] }) => shape.length > 1;
+  const groups = [
+    { params: trained.filter(isMatrix), weightDecay },
+    { params: trained.filter((param) => !isMatrix(param)), weightDecay: 0 },
+  ].filter(({ params }) => params.length > 0);
+  using optimizer = new AdamW(groups);
+  const log = new TrainingLog(join(out, 'log.jsonl'), stop.now);
+  const progress = showProgress('tokens');
+  const { signal } = stop;
+  const validating = heldOut.length > 0 && {
+    validate: () => task.evaluate(model, heldOut, { maxLength, signal }),
+    validateEvery: Math.max(1, Math.floor(perEpoch / accumulate)),
+    ...(patience !== undefined && { earlyStopping: { metric: 'loss', patience } }),
+  };
+  try {
+    const result = await fit(task.objective(model, { maxLength }), rows, {
+      batchSize: batch,
+      steps,
+      gradientAccumulation: accumulate,
+      schedule: linearDecay(lr, { steps, warmup: Math.floor((options.warmup ?? 0) * steps) }),
+      optimizer,
+      seed,
+      checkpoint: checkpointIn(out),
+      resume,
+      signal,
+      ...validating,
+      onStep(step) {
+        progress.onStep(step);
+        log.onStep(step);
+      },
+      async onValidation(validation) {
+        progress.onValidation(validation);
+        log.onValidation(validation);
+        await drawCurves(log, out);
+      },
+    });
+    log.check();
+    await drawCurves(log, out);
+    return result;
+  } catch (error) {
+    if (!(error instanceof NonFiniteError)) throw error;
+    throw new NonFiniteError(`the training diverged: ${error.message}. Lower --lr`, error.step);
+  } finally {
+    progress.stop();
+  }
+}
+
+async function drawCurves(log: TrainingLog, out: string): Promise<void> {
+  const curves = log.curves();
+  if (curves !== undefined) await writeWhole(join(out, 'loss.svg'), curves);
+}
+
+const checkpointIn = (folder: string) => join(folder, 'checkpoint.safetensors');
+
+/** Keeps what a resumption is compared with; throws ArgumentError if that of the training that it goes on with differs. */
+async function rememberSettings({ resume, overwrite: _, json: __, out, ...settings }: FinetuneOptions): Promise<void> {
+  const path = join(out, 'finetune.json');
+  if (resume && existsSync(checkpointIn(out))) {
+    for (const change of changedSettings(path, settings)) console.error(`Changed: ${change}`);
+  } else {
+    if (resume) console.error(`There is no checkpoint in ${out}: starting from the beginning.`);
+    if (existsSync(checkpointIn(out))) await unlink(await placeOf(checkpointIn(out)));
+  }
+  await writeWhole(path, `${JSON.stringify(settings, null, 1)}\n`);
+}
+
+/** Nothing replaces another training, or a model, unless that is said. */
+function checkFolder({ out, resume, overwrite }: FinetuneOptions): void {
+  if (overwrite || (resume && existsSync(checkpointIn(out)))) return;
+  for (const [name, what] of [
+    ['checkpoint.safetensors', 'the checkpoint of another training: --resume goes on from it, --overwrite forgets it'],
+    ['model.safetensors', 'a model already: --overwrite replaces it'],
+    ['adapter_model.safetensors', 'an adapter already: --overwrite replaces it'],
+  ] as const)
+    if (existsSync(join(out, name))) throw new ArgumentError(`${out} holds ${what}`);
+}
+
+function report({ reason, step, validations }: FitResult, { out, json }: FinetuneOptions, seconds: number): void {
+  const metrics = validations.at(-1)?.metrics ?? {};
+  if (json) {
+    printJson({ reason, step, seconds, metrics, validations, model: out });
+    return;
+  }
+  const ending = reason === 'aborted' ? 'Stopped; --resume goes on.' : 'Done.';
+  const measured = Object.entries(metrics).map(([name, value]) => `${name} ${value.toFixed(4)}. `);
+  console.log(`${ending} Step ${step} after ${duration(seconds)}. ${measured.join('')}Model: ${out}`);
+}

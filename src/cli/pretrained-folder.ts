@@ -1,0 +1,19 @@
+// Which folders hold a model of Hugging Face's, and which one of `Transformer.save`.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Whether a folder holds a pretrained model, or an adapter of one. */
+export function isPretrainedFolder(folder: string): boolean {
+  const config = read(join(folder, 'config.json'));
+  if (config === null) return read(join(folder, 'adapter_config.json')) !== null;
+  return config.format !== 'simdformer' && typeof config.model_type === 'string';
+}
+
+function read(path: string): Record<string, unknown> | null {
+  try {
+    return Object(JSON.parse(readFileSync(path, 'utf8')));
+  } catch {
+    return null; // what is wrong with it, loading says
+  }
+}

@@ -1,0 +1,101 @@
+// What classifiers predict, and how often they are right.
+
+import type { Tensor } from '../core/tensor.js';
+import { accuracy, f1, matthews, scoresOf } from '../metrics/classification.js';
+import { meanSquaredError, pearson, spearman } from '../metrics/correlation.js';
+import type { PretrainedModel } from '../models/pretrained-model.js';
+import { inference } from '../nn/module.js';
+import { encodeText, inputsOf, limitOf } from './encoded.js';
+import { byLength } from './in-batches.js';
+import {
+  type ClassificationRow,
+  labelNames,
+  problemTypeOf,
+  SequenceClassification,
+} from './sequence-classification.js';
+
+/** Logits of texts, a row of numbers each. */
+export async function classify(
+  model: PretrainedModel,
+  rows: readonly Pick<ClassificationRow, 'text' | 'pair'>[],
+  { maxLength, signal }: { maxLength?: number | undefined; signal?: AbortSignal | undefined } = {},
+): Promise<number[][]> {
+  const limit = limitOf(model, maxLength);
+  const texts = rows.map(({ text, pair }) => encodeText(model, text, pair, limit));
+  return byLength(
+    texts,
+    ({ inputIds }) => inputIds.length,
+    async (batch) => {
+      signal?.throwIfAborted();
+      const logits = inference(model, () => model.forward(inputsOf(batch)).logits as Tensor);
+      const values = await logits.data();
+      const width = logits.shape[1] as number;
+      logits.dispose();
+      return batch.map((_, i) => Array.from(values.slice(i * width, (i + 1) * width)));
+    },
+  );
+}
+
+/**
+ * Accuracy, macro F1 and Matthews' correlation of labels; of several labels at once, the share of rows that are right as a
+ * whole and micro F1; of numbers, both correlations and the mean square of the error. With the mean loss.
+ */
+export async function evaluateClassification(
+  model: PretrainedModel,
+  rows: readonly ClassificationRow[],
+  options: { maxLength?: number | undefined; signal?: AbortSignal | undefined } = {},
+): Promise<Record<string, number>> {
+  const objective = new SequenceClassification(model, { maxLength: options.maxLength });
+  const targets = rows.map((row) => objective.targetOf(row));
+  const logits = await classify(model, rows, options);
+  switch (problemTypeOf(model.config)) {
+    case 'regression':
+      return ofNumbers(
+        logits.map(([value]) => value as number),
+        targets as number[],
+      );
+    case 'multi_label_classification':
+      return ofSeveral(logits, targets as number[][]);
+    default:
+      return ofLabels(logits, targets as number[], labelNames(model.config).length);
+  }
+}
+
+function ofLabels(logits: readonly number[][], targets: readonly number[], classes: number): Record<string, number> {
+  const predicted = logits.map((row) => row.indexOf(Math.max(...row)));
+  const losses = logits.map((row, i) => logSum(row) - (row[targets[i] as number] as number));
+  const result = { loss: meanOf(losses), accuracy: accuracy(predicted, targets), f1: f1(predicted, targets).f1 };
+  return { ...result, ...(classes > 1 && { matthews: matthews(predicted, targets) }) };
+}
+
+function ofNumbers(values: readonly number[], targets: readonly number[]): Record<string, number> {
+  const error = meanSquaredError(values, targets);
+  return {
+    loss: error,
+    pearson: pearson(values, targets),
+    spearman: spearman(values, targets),
+    meanSquaredError: error,
+  };
+}
+
+function ofSeveral(logits: readonly number[][], targets: readonly number[][]): Record<string, number> {
+  const losses = logits.flatMap((row, i) =>
+    row.map((x, label) => Math.max(x, 0) - x * (targets[i]?.[label] as number) + Math.log1p(Math.exp(-Math.abs(x)))),
+  );
+  const predicted = logits.map((row) => row.map((x) => Number(x > 0)));
+  const isRight = predicted.map((row, i) => Number(row.every((value, label) => value === targets[i]?.[label])));
+  const [all, actual] = [predicted.flat(), targets.flat()];
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+  const right = sum(all.map((value, i) => value * (actual[i] as number)));
+  const { f1: microF1 } = scoresOf({ right, predicted: sum(all), actual: sum(actual) });
+  return { loss: meanOf(losses), accuracy: meanOf(isRight), f1: microF1 };
+}
+
+function logSum(values: readonly number[]): number {
+  const most = Math.max(...values);
+  return most + Math.log(values.reduce((sum, value) => sum + Math.exp(value - most), 0));
+}
+
+export function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

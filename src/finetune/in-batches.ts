@@ -1,0 +1,26 @@
+/** Tokens that are computed together. */
+const TOKENS = 4096;
+
+/** What `run` makes of items, batch by batch of like length, in the order of the items. */
+export async function byLength<Item, Result>(
+  items: readonly Item[],
+  lengthOf: (item: Item) => number,
+  run: (batch: readonly Item[]) => Promise<readonly Result[]>,
+  tokens = TOKENS,
+): Promise<Result[]> {
+  const lengths = items.map(lengthOf);
+  const order = items.map((_, i) => i).sort((a, b) => (lengths[a] as number) - (lengths[b] as number));
+  const results = new Array<Result>(items.length);
+  for (let start = 0; start < order.length; ) {
+    let end = start;
+    for (let sum = 0; end < order.length; end++) {
+      sum += lengths[order[end] as number] as number;
+      if (end > start && sum > tokens) break;
+    }
+    const places = order.slice(start, end);
+    const found = await run(places.map((i) => items[i] as Item));
+    for (const [n, i] of places.entries()) results[i] = found[n] as Result;
+    start = end;
+  }
+  return results;
+}

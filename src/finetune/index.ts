@@ -1,0 +1,4 @@
+export { classify, evaluateClassification } from './evaluate-classification.js';
+export { ModelObjective, type ModelObjectiveOptions } from './model-objective.js';
+export { type FileRow, readRows } from './read-rows.js';
+export { type ClassificationRow, type ProblemType, SequenceClassification } from './sequence-classification.js';

@@ -1,0 +1,103 @@
+// What the objectives of pretrained models have in common.
+
+import { checkKnown, describeValue, isObject } from '../core/check.js';
+import type { Device } from '../core/device.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { PretrainedModel } from '../models/pretrained-model.js';
+import type { LossSettings, Objective } from '../train/fit.js';
+import { limitOf } from './encoded.js';
+
+export interface ModelObjectiveOptions {
+  /** Tokens of an example, beyond which it is cut. Default: 512, or what the model takes if that is less. */
+  maxLength?: number | undefined;
+}
+
+/**
+ * Teaches a pretrained model. Rows are turned into ids when they are first seen, and remembered for as long as the caller
+ * keeps them.
+ */
+export abstract class ModelObjective<Row extends object, Encoded> implements Objective<Row> {
+  readonly #encoded = new WeakMap<Row, Encoded>();
+  protected readonly maxLength: number;
+
+  constructor(
+    readonly model: PretrainedModel,
+    { maxLength }: ModelObjectiveOptions = {},
+  ) {
+    this.maxLength = limitOf(model, maxLength);
+  }
+
+  /** Throws ArgumentError for a row that is no example. */
+  protected abstract encode(row: Row): Encoded;
+  /** The mean loss of examples. */
+  protected abstract loss(examples: readonly Encoded[]): Tensor;
+  protected abstract lengthOf(example: Encoded): number;
+
+  /** How many labels `loss` is the mean over. */
+  protected weight(examples: readonly Encoded[]): number {
+    return examples.length;
+  }
+
+  /** A row as ids. */
+  encoded(row: Row): Encoded {
+    if (!isObject(row)) throw new ArgumentError(`fit: an example is ${describeValue(row)}, expected an object`);
+    const known = this.#encoded.get(row);
+    if (known !== undefined) return known;
+    const made = this.encode(row);
+    this.#encoded.set(row, made);
+    return made;
+  }
+
+  lossOf(rows: readonly Row[], settings: LossSettings): Tensor {
+    checkSettings(settings);
+    return this.loss(rows.map((row) => this.encoded(row)));
+  }
+
+  weightOf(rows: readonly Row[]): number {
+    return this.weight(rows.map((row) => this.encoded(row)));
+  }
+
+  tokensOf(row: Row): number {
+    return this.lengthOf(this.encoded(row));
+  }
+
+  get device(): Device {
+    return this.model.device;
+  }
+
+  namedParameters(): [name: string, tensor: Tensor][] {
+    return this.namedTensors();
+  }
+
+  /** What is trained, which is what a checkpoint keeps: the rest is as it was loaded. */
+  namedTensors(): [name: string, tensor: Tensor][] {
+    return this.model.namedTensors().filter(([, tensor]) => tensor.requiresGrad);
+  }
+
+  train(): void {
+    this.model.train();
+  }
+
+  eval(): void {
+    this.model.eval();
+  }
+
+  seedDropout(seed: number): void {
+    this.model.seedDropout(seed);
+  }
+
+  get gradientCheckpointing(): boolean {
+    return this.model.gradientCheckpointing;
+  }
+
+  set gradientCheckpointing(on: boolean) {
+    this.model.gradientCheckpointing = on;
+  }
+}
+
+/** Throws ArgumentError for settings of losses that these do not have. */
+function checkSettings(settings: LossSettings): void {
+  const given = Object.entries(settings).filter(([, value]) => value !== undefined);
+  checkKnown('fit: the objective', Object.fromEntries(given), []);
+}

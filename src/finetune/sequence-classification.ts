@@ -1,0 +1,96 @@
+// One label of a text or a pair, several labels, or a number.
+
+import { describeValue } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { type EncodedText, encodeText, inputsOf } from './encoded.js';
+import { ModelObjective } from './model-objective.js';
+
+/** A text, or two, and what is true of it: a label by name or id, several labels, or a number. */
+export interface ClassificationRow {
+  readonly text: string;
+  readonly pair?: string | undefined;
+  readonly label?: string | number | undefined;
+  /** For several labels at once: those that hold. */
+  readonly labels?: readonly (string | number)[] | undefined;
+  /** For regression. */
+  readonly score?: number | undefined;
+}
+
+/** What a classifier's numbers mean; transformers' `problem_type`. */
+export type ProblemType = 'regression' | 'single_label_classification' | 'multi_label_classification';
+
+interface EncodedExample {
+  readonly text: EncodedText;
+  /** A class or a number; of several labels, a share for each. */
+  readonly target: number | readonly number[];
+}
+
+/**
+ * Teaches a model with the head 'sequence-classification': cross entropy of one label, binary cross entropy of several,
+ * or the mean square of a number, as its config's `problem_type` and labels say. Rows are `{ text, pair?, label }`,
+ * `{ text, pair?, labels }` or `{ text, pair?, score }`.
+ *
+ *     const model = await loadModel(device, folder, { head: 'sequence-classification', labels: ['bad', 'good'] });
+ *     await fit(new SequenceClassification(model), [{ text: 'a delight', label: 'good' }, …], { batchSize: 32 });
+ */
+export class SequenceClassification extends ModelObjective<ClassificationRow, EncodedExample> {
+  protected override encode(row: ClassificationRow): EncodedExample {
+    const { text, pair } = row;
+    if (typeof text !== 'string')
+      throw new ArgumentError(`fit: an example's text is ${describeValue(text)}, expected a string`);
+    return { text: encodeText(this.model, text, pair, this.maxLength), target: this.targetOf(row) };
+  }
+
+  /** What is to be predicted of a row. Throws ArgumentError if it does not say it, or the model has no such label. */
+  targetOf({ label, labels, score }: ClassificationRow): number | readonly number[] {
+    const names = labelNames(this.model.config);
+    switch (problemTypeOf(this.model.config)) {
+      case 'regression': {
+        const value = score ?? (typeof label === 'string' ? Number(label) : label);
+        if (typeof value === 'number' && Number.isFinite(value)) return value;
+        throw new ArgumentError(`fit: an example's score is ${describeValue(value)}, expected a number`);
+      }
+      case 'multi_label_classification': {
+        const held = new Set((labels ?? (label === undefined ? [] : [label])).map((each) => idOf(each, names)));
+        return names.map((_, id) => (held.has(id) ? 1 : 0));
+      }
+      default:
+        if (label === undefined) throw new ArgumentError('fit: an example has no label');
+        return idOf(label, names);
+    }
+  }
+
+  protected override loss(examples: readonly EncodedExample[]): Tensor {
+    const labels = examples.map(({ target }) => target) as number[] | number[][];
+    const { loss } = this.model.forward({ ...inputsOf(examples.map(({ text }) => text)), labels });
+    return loss as Tensor;
+  }
+
+  protected override lengthOf({ text }: EncodedExample): number {
+    return text.inputIds.length;
+  }
+}
+
+/** The names of a config's labels, by id. */
+export function labelNames({ id2label, num_labels }: Readonly<Record<string, unknown>>): string[] {
+  const names = (id2label ?? {}) as Record<string, string>;
+  const count = Object.keys(names).length || (typeof num_labels === 'number' ? num_labels : 2);
+  return Array.from({ length: count }, (_, id) => names[id] ?? `LABEL_${id}`);
+}
+
+/** What a config says of its labels, or what follows from there being one. */
+export function problemTypeOf(config: Readonly<Record<string, unknown>>): ProblemType {
+  const given = config.problem_type as ProblemType | null | undefined;
+  return given ?? (labelNames(config).length === 1 ? 'regression' : 'single_label_classification');
+}
+
+/** A label's id: of its name, or its id itself. */
+export function idOf(label: string | number, names: readonly string[]): number {
+  const byName = names.indexOf(String(label));
+  if (byName >= 0) return byName;
+  if (typeof label === 'number' && Number.isInteger(label) && label >= 0 && label < names.length) return label;
+  throw new ArgumentError(
+    `fit: an example's label is ${describeValue(label)}, expected one of ${names.slice(0, 20).join(', ')}`,
+  );
+}

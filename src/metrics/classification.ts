@@ -1,0 +1,102 @@
+// How often predicted classes are right, with the numbers of scikit-learn.
+
+import { ArgumentError } from '../core/errors.js';
+
+/** A class: its id or its name. */
+export type Label = number | string;
+
+/** Throws ArgumentError unless there are as many predictions as references, and some. */
+export function checkPaired(op: string, predictions: ArrayLike<unknown>, references: ArrayLike<unknown>): void {
+  if (predictions.length === references.length && predictions.length > 0) return;
+  throw new ArgumentError(
+    `${op}: there are ${predictions.length} predictions for ${references.length} references, expected as many, 1 or more`,
+  );
+}
+
+/** The share of predictions that are their references: `accuracy([1, 0], [1, 1])` is 0.5. */
+export function accuracy(predictions: readonly Label[], references: readonly Label[]): number {
+  checkPaired('accuracy', predictions, references);
+  return predictions.filter((label, i) => label === references[i]).length / predictions.length;
+}
+
+export interface F1Options {
+  /**
+   * 'binary': of `positive` alone; 'macro': the mean over the classes that occur; 'micro': of all decisions together;
+   * 'weighted': the mean over classes, each as often as the references have it. Default: 'macro'.
+   */
+  average?: 'binary' | 'macro' | 'micro' | 'weighted' | undefined;
+  /** The class that 'binary' is about. Default: 1. */
+  positive?: Label | undefined;
+}
+
+export interface Scores {
+  readonly precision: number;
+  readonly recall: number;
+  /** 2·precision·recall / (precision + recall), 0 if both are 0. */
+  readonly f1: number;
+}
+
+/** Precision, recall and F1. Throws ArgumentError if there are not as many predictions as references, or none. */
+export function f1(
+  predictions: readonly Label[],
+  references: readonly Label[],
+  { average = 'macro', positive = 1 }: F1Options = {},
+): Scores {
+  checkPaired('f1', predictions, references);
+  const classes = average === 'binary' ? [positive] : [...new Set([...references, ...predictions])];
+  const counts = classes.map((label) => {
+    const count = (wanted: (predicted: boolean, is: boolean) => boolean) =>
+      references.filter((is, i) => wanted(predictions[i] === label, is === label)).length;
+    return {
+      right: count((predicted, is) => predicted && is),
+      predicted: count((predicted) => predicted),
+      actual: count((_, is) => is),
+    };
+  });
+  if (average === 'micro') {
+    const sum = (name: keyof Counts) => counts.reduce((total, each) => total + each[name], 0);
+    return scoresOf({ right: sum('right'), predicted: sum('predicted'), actual: sum('actual') });
+  }
+  const weights = counts.map(({ actual }) => (average === 'weighted' ? actual : 1));
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const scores = counts.map(scoresOf);
+  const mean = (name: keyof Scores) =>
+    scores.reduce((sum, each, i) => sum + each[name] * (weights[i] as number), 0) / total;
+  return { precision: mean('precision'), recall: mean('recall'), f1: mean('f1') };
+}
+
+/** Decisions about one class, or about several together. */
+export interface Counts {
+  /** Predicted and true. */
+  readonly right: number;
+  readonly predicted: number;
+  readonly actual: number;
+}
+
+export function scoresOf({ right, predicted, actual }: Counts): Scores {
+  const precision = predicted === 0 ? 0 : right / predicted;
+  const recall = actual === 0 ? 0 : right / actual;
+  return { precision, recall, f1: right === 0 ? 0 : (2 * right) / (predicted + actual) };
+}
+
+/**
+ * Matthews' correlation of predicted and actual classes, two or more (Gorodkin 2004): 1 if all are right, 0 as by chance.
+ * 0 where either side has one class alone.
+ */
+export function matthews(predictions: readonly Label[], references: readonly Label[]): number {
+  checkPaired('matthews', predictions, references);
+  const size = predictions.length;
+  const right = predictions.filter((label, i) => label === references[i]).length;
+  const [predicted, actual] = [countsOf(predictions), countsOf(references)];
+  let together = 0;
+  for (const [label, count] of predicted) together += count * (actual.get(label) ?? 0);
+  const squares = (counts: ReadonlyMap<Label, number>) => [...counts.values()].reduce((sum, n) => sum + n * n, 0);
+  const spread = Math.sqrt(size * size - squares(predicted)) * Math.sqrt(size * size - squares(actual));
+  return spread === 0 ? 0 : (right * size - together) / spread;
+}
+
+function countsOf(labels: readonly Label[]): Map<Label, number> {
+  const counts = new Map<Label, number>();
+  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
+  return counts;
+}
