@@ -10,7 +10,7 @@ import { deflateRawSync, gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import { minify } from 'terser';
 import { licenses } from './licenses.mjs';
-import { entryPoints, packageEntries } from './subpaths.mjs';
+import { packageEntries, pageEntryPoints } from './subpaths.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const read = (name) => readFileSync(join(root, name));
@@ -100,7 +100,7 @@ const options = {
 const forPages = {
   ...options,
   plugins: [...options.plugins, asInPages, packageEntries('browser.ts')],
-  entryPoints: { ...entryPoints, svg: 'src/inspect/svg.ts' },
+  entryPoints: { ...pageEntryPoints, svg: 'src/inspect/svg.ts' },
 };
 /** What bundlers make of a page that trains and generates. */
 const forBundlers = {

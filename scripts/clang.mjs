@@ -54,7 +54,7 @@ if (fix || format.status !== 0) process.exit(format.status ?? 1);
 
 // The kernels are the same text in every instruction set: one vector width and the scalar form show all of it. What is
 // for WebAssembly alone does not compile for this machine.
-const left = /wasm|isa\/(sse2|avx512|neon|simd128|relaxed)/;
+const left = /wasm|mpi|isa\/(sse2|avx512|neon|simd128|relaxed)/;
 const units = files.filter((name) => name.endsWith('.cc') && !left.test(name));
 const flags = ['-std=c++20', '-Wall', '-Wextra', '-Wno-psabi', '-Wno-unknown-warning-option', '-Inative'];
 const nodeHeaders = join(dirname(dirname(process.execPath)), 'include/node');

@@ -1,5 +1,5 @@
-// Brings what the tests and builds need beside Node and a C++ compiler, where it may: Emscripten and two browsers. Nothing
-// here is needed to go on; what stays missing is told, and test/backend/built.test.ts says what is not tested for it.
+// Brings what the tests and builds need beside Node and a C++ compiler, where it may: Emscripten, two browsers, MPI and
+// Redis. Nothing here is needed to go on; what stays missing is told, and tests say what is left out for it.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -38,8 +38,8 @@ function asRoot() {
 
 let isUpdated = false;
 
-/** Installs one of Debian's packages; why it did not, or null. */
-function installPackage(name) {
+/** Installs Debian's packages; why it did not, or null. */
+function installPackages(...names) {
   if (!findCommand('apt-get')) return 'there is no apt-get';
   const root = asRoot();
   if (root === null) return 'apt-get needs root, or sudo without a password';
@@ -51,7 +51,7 @@ function installPackage(name) {
   };
   if (!isUpdated) apt('update', '-qq');
   isUpdated = true;
-  return apt('install', '-y', '-qq', '--no-install-recommends', name);
+  return apt('install', '-y', '-qq', '--no-install-recommends', ...names);
 }
 
 /** Installs Emscripten's own SDK in .cache/emsdk; why it did not, or null. */
@@ -75,9 +75,15 @@ function installSdk() {
 
 /** What is wanted, in words; how it is found; and the ways to get it, until one succeeds. */
 const wanted = [
-  ['Emscripten, for WebAssembly', findEmscripten, [() => installPackage('emscripten'), installSdk]],
-  ['Chromium', findChromium, [() => installPackage('chromium')]],
-  ['Firefox', findFirefox, [() => installPackage('firefox-esr')]],
+  ['Emscripten, for WebAssembly', findEmscripten, [() => installPackages('emscripten'), installSdk]],
+  ['Chromium', findChromium, [() => installPackages('chromium')]],
+  ['Firefox', findFirefox, [() => installPackages('firefox-esr')]],
+  [
+    'MPI',
+    () => findCommand('mpicxx') && findCommand('mpirun'),
+    [() => installPackages('libopenmpi-dev', 'openmpi-bin')],
+  ],
+  ['Redis', () => findCommand('redis-server'), [() => installPackages('redis-server')]],
 ];
 
 /** Brings all that is missing and can be had, and says what is not. */

@@ -12,8 +12,13 @@ export const subpaths = Object.entries(exports)
   .filter(([name, types]) => types === `./dist/${name}/index.d.ts`)
   .map(([name]) => name);
 
+const entries = (names) => Object.fromEntries(['index', ...names].map((name) => [name, `package:${name}`]));
+
 /** esbuild's entry points for the root and for these. */
-export const entryPoints = Object.fromEntries(['index', ...subpaths].map((name) => [name, `package:${name}`]));
+export const entryPoints = entries(subpaths);
+
+/** The same of those that are not for Node alone. */
+export const pageEntryPoints = entries(subpaths.filter((name) => exports[`./${name}`].default !== undefined));
 
 /**
  * Makes these entry points: the root, `index`, of src/<rootFile>, and every subpath of its folder and of the root. So all

@@ -10,6 +10,7 @@ import { benchCommand } from './commands/bench.js';
 import { evalCommand } from './commands/eval.js';
 import { finetuneCommand } from './commands/finetune.js';
 import { infoCommand } from './commands/info.js';
+import { mpiCommand } from './commands/mpi.js';
 import { runCommand } from './commands/run.js';
 import { scoreCommand } from './commands/score.js';
 import { trainCommand } from './commands/train.js';
@@ -30,8 +31,15 @@ const program = new Command('simdformer')
   .showHelpAfterError('(add --help for what is possible)')
   .exitOverride();
 const commands = [
-  ...[infoCommand, trainCommand, finetuneCommand, runCommand, scoreCommand, attentionCommand],
-  ...[evalCommand, benchCommand],
+  infoCommand,
+  trainCommand,
+  finetuneCommand,
+  runCommand,
+  scoreCommand,
+  attentionCommand,
+  evalCommand,
+  benchCommand,
+  mpiCommand,
 ];
 for (const command of commands) program.addCommand(command().copyInheritedSettings(program));
 

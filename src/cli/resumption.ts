@@ -22,7 +22,15 @@ const FREE = [
     'skipNonFinite',
   ],
   ...['validation', 'lr', 'weightDecay', 'warmup'],
-  ...['gradientCheckpointing', 'validateEvery', 'checkpointEvery', 'earlyStopping.patience', 'model.dropout'],
+  // The batches of a step stay as many: `fit` sees to that.
+  ...[
+    'gradientAccumulation',
+    'gradientCheckpointing',
+    'validateEvery',
+    'checkpointEvery',
+    'earlyStopping.patience',
+    'model.dropout',
+  ],
 ];
 
 /**

@@ -1,6 +1,7 @@
 // What commands share.
 
 import { existsSync } from 'node:fs';
+import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
@@ -12,10 +13,12 @@ import { Transformer } from '../models/transformer.js';
 /** Models that come with the package. */
 const MODELS = fileURLToPath(new URL('../../models/', import.meta.url));
 
-/** The device that the command's options ask for. */
-export function openDevice(command: Command): Promise<Device> {
+/** The device that the command's options ask for; of `processes` on this machine each has its part of the cores. */
+export function openDevice(command: Command, processes = 1): Promise<Device> {
   const { threads, isa } = command.optsWithGlobals<{ threads?: number; isa?: string }>();
-  return createDevice({ threads, isa });
+  const part = Math.max(1, Math.floor(cpus().length / processes));
+  const fair = processes > 1 ? Math.min(part, availableParallelism()) : undefined;
+  return createDevice({ threads: threads ?? fair, isa });
 }
 
 /** A model by its folder, or by the name of one that comes with the package. */

@@ -30,9 +30,10 @@ export interface PreparedTask {
   readonly validate: ((step: number) => Promise<Record<string, number>>) | undefined;
 }
 
-/** Reads the data of a task and makes its model. */
-export async function prepareTask(device: Device, config: TaskConfig): Promise<PreparedTask> {
-  const task = await (config.task === 'pronunciation' ? preparePairs(device, config) : prepareText(device, config));
+/** Reads the data of a task and makes its model; `ranks` processes train it together. */
+export async function prepareTask(device: Device, config: TaskConfig, ranks = 1): Promise<PreparedTask> {
+  const prepare = config.task === 'pronunciation' ? preparePairs : prepareText;
+  const task = await prepare(device, config, ranks);
   const needs = (['averageLast', 'earlyStopping'] as const).find((name) => config[name] !== undefined);
   if (task.validate !== undefined || needs === undefined) return task;
   throw new ArgumentError(
@@ -44,7 +45,7 @@ type PairExample = Example & { readonly source: readonly number[] };
 
 const SPECIAL = { pad: '<pad>', bos: '<s>', eos: '</s>' };
 
-async function preparePairs(device: Device, config: TaskConfig): Promise<PreparedTask> {
+async function preparePairs(device: Device, config: TaskConfig, ranks: number): Promise<PreparedTask> {
   const { data, seed = 0, validation = 0, batch = 4096 } = config;
   const initial = await initialModel(device, config);
   const pairs = data === undefined ? await readDictionary() : await readPairs(data, { lowerCase: true });
@@ -73,7 +74,7 @@ async function preparePairs(device: Device, config: TaskConfig): Promise<Prepare
     return { wordError, tokenError };
   };
   const batches = lengthBatches(examples, { tokens: batch, seed });
-  const task = withoutValidation(config, model, withHeldOut(batches, codesOf(heldOut)));
+  const task = withoutValidation(config, ranks, model, withHeldOut(batches, codesOf(heldOut)));
   return validation > 0 ? { ...task, validate } : task;
 }
 
@@ -144,7 +145,7 @@ export async function evaluatePairs(model: Transformer, pairs: readonly Pair[], 
   };
 }
 
-async function prepareText(device: Device, config: TaskConfig): Promise<PreparedTask> {
+async function prepareText(device: Device, config: TaskConfig, ranks: number): Promise<PreparedTask> {
   const { data, seed = 0, validation = 0, batch = 12, ignoreIndex } = config;
   const initial = await initialModel(device, config);
   if (data === undefined) throw new ArgumentError('the task reads a text: give the file with --data');
@@ -161,7 +162,7 @@ async function prepareText(device: Device, config: TaskConfig): Promise<Prepared
   }
   const train = windowBatches(ids.subarray(0, cut), { blockSize, batchSize: batch, seed });
   const heldOut = ids.subarray(cut);
-  const task = withoutValidation(config, model, withHeldOut(train, heldOut));
+  const task = withoutValidation(config, ranks, model, withHeldOut(train, heldOut));
   if (heldOut.length < 2) return task;
   // On the way a sample is enough, so that measuring does not take as long as learning; the last validation takes all.
   const validate = async (step: number) => ({
@@ -245,9 +246,9 @@ function codesOf(pairs: readonly Pair[]): Uint16Array {
 }
 
 /** A prepared task, but for how its model is validated. */
-function withoutValidation(config: TaskConfig, model: Transformer, batches: Batches): PreparedTask {
+function withoutValidation(config: TaskConfig, ranks: number, model: Transformer, batches: Batches): PreparedTask {
   const { seed = 0, epochs = 1, gradientAccumulation = 1, optimizer = {} } = config;
-  const { steps = Math.ceil((epochs * batches.perEpoch) / gradientAccumulation) } = config;
+  const { steps = Math.ceil((epochs * batches.perEpoch) / (gradientAccumulation * ranks)) } = config;
   const decayed = model.parameters().filter(({ shape }) => shape.length > 1);
   const others = model.parameters().filter(({ shape }) => shape.length <= 1);
   const groups = [{ params: decayed }, { params: others, weightDecay: 0 }];

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { ArgumentError, FormatError, NonFiniteError } from '../../core/errors.js';
 import { placeOf } from '../../io/atomic-write.js';
+import { mpi } from '../../mpi/mpi.js';
 import { type FitResult, fit } from '../../train/fit.js';
+import type { World } from '../../train/world.js';
 import { fitSettings, readTask, TASKS, type TaskConfig } from '../config.js';
 import { EXIT } from '../exit.js';
 import { takeFolder } from '../out-folder.js';
@@ -53,22 +55,24 @@ export function trainCommand(): Command {
       const given = SETTINGS.map((name) => [name, options[name]] as const).filter(([, value]) => value !== undefined);
       const config = await readTask(taskName, Object.fromEntries(given));
       checkFolder(options);
-      using device = await openDevice(command);
+      const world = await mpi();
+      using device = await openDevice(command, world.localSize);
       if (device.info.reason !== undefined) console.error(`Training in WebAssembly, slowly: ${device.info.reason}`);
-      const task = await prepareTask(device, config);
-      using _folder = await takeFolder(out);
+      const task = await prepareTask(device, config, world.size);
+      const isFirst = world.rank === 0;
+      using _folder = isFirst ? await takeFolder(out) : null;
       checkFolder(options); // again: another training may have ended there meanwhile
       using stop = stopping();
       const start = performance.now();
-      const result = await train(task, options, stop);
-      await task.model.save(out, { dtype });
+      const result = await train(task, options, stop, world);
+      if (isFirst) await task.model.save(out, { dtype });
       if (result.reason === 'aborted' && stop.by !== undefined) process.exitCode = EXIT[stop.by];
       const diverged = divergence(result);
       if (diverged !== undefined) {
         process.exitCode ||= EXIT.failed;
-        console.error(`simdformer: the training diverged: ${diverged}. ${ADVICE}`);
+        if (isFirst) console.error(`simdformer: the training diverged: ${diverged}. ${ADVICE}`);
       }
-      report(result, options, (performance.now() - start) / 1000);
+      if (isFirst) report(result, options, (performance.now() - start) / 1000);
     });
 }
 
@@ -94,32 +98,35 @@ async function train(
   { config, model, batches, ...task }: PreparedTask,
   options: TrainOptions,
   stop: Stopping,
+  world: World,
 ): Promise<FitResult> {
   const { out, resume } = options;
   const settings = join(out, 'task.json');
   const saveSettings = () => writeWhole(settings, `${JSON.stringify(config, null, 1)}\n`);
+  const isFirst = world.rank === 0; // the others write nothing
   if (resume && existsSync(checkpointIn(out))) {
-    for (const change of changedSettings(settings, config)) console.error(`Changed: ${change}`);
-  } else {
+    for (const change of changedSettings(settings, config)) if (isFirst) console.error(`Changed: ${change}`);
+  } else if (isFirst) {
     if (resume) console.error(`There is no checkpoint in ${out}: starting from the beginning.`);
     if (existsSync(checkpointIn(out))) await unlink(await placeOf(checkpointIn(out))); // --overwrite forgets it
     await saveSettings(); // before the first checkpoint, so that whoever resumes from one can compare
   }
   const log = new TrainingLog(join(out, 'log.jsonl'), stop.now);
-  const progress = showProgress(config.task === 'pronunciation' ? 'words' : 'tokens');
+  const progress = isFirst ? showProgress(config.task === 'pronunciation' ? 'words' : 'tokens') : null;
   const result = await fit(model, batches, {
     ...task,
     ...fitSettings(config),
     checkpoint: checkpointIn(out),
     resume,
+    world,
     signal: stop.signal,
     onStep(step) {
-      progress.onStep(step);
-      log.onStep(step);
+      progress?.onStep(step);
+      if (isFirst) log.onStep(step);
     },
     onValidation(validation) {
-      progress.onValidation(validation);
-      log.onValidation(validation);
+      progress?.onValidation(validation);
+      if (isFirst) log.onValidation(validation);
     },
   })
     .catch((error: unknown) => {
@@ -129,7 +136,8 @@ async function train(
       if (!(error instanceof FormatError)) throw error; // a checkpoint that is no good
       throw new FormatError(`${error.message}. --overwrite starts again`, { cause: error });
     })
-    .finally(progress.stop);
+    .finally(() => progress?.stop());
+  if (!isFirst) return result;
   log.check();
   await saveSettings();
   const curves = log.curves();

@@ -1,0 +1,54 @@
+// How numbers travel between ranks.
+#pragma once
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace simdformer {
+
+enum class Wire { kFloat32, kFloat16, kBfloat16 };
+
+// float32 to 16 bits and back, to the nearest, ties to even.
+inline uint16_t toBfloat16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<uint16_t>(bits >> 16 | 0x40);  // NaN stays one
+  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+inline float fromBfloat16(uint16_t half) {
+  const uint32_t bits = static_cast<uint32_t>(half) << 16;
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+inline uint16_t toFloat16(float value) { return std::bit_cast<uint16_t>(static_cast<_Float16>(value)); }
+
+inline float fromFloat16(uint16_t half) { return static_cast<float>(std::bit_cast<_Float16>(half)); }
+
+inline void pack(const float* from, size_t count, Wire wire, std::vector<char>& to) {
+  if (wire == Wire::kFloat32) {
+    to.resize(count * 4);
+    std::memcpy(to.data(), from, count * 4);
+    return;
+  }
+  to.resize(count * 2);
+  auto* half = reinterpret_cast<uint16_t*>(to.data());
+  for (size_t i = 0; i < count; i++) half[i] = wire == Wire::kFloat16 ? toFloat16(from[i]) : toBfloat16(from[i]);
+}
+
+inline float unpacked(const char* from, size_t i, Wire wire) {
+  if (wire == Wire::kFloat32) {
+    float value;
+    std::memcpy(&value, from + i * 4, 4);
+    return value;
+  }
+  uint16_t half;
+  std::memcpy(&half, from + i * 2, 2);
+  return wire == Wire::kFloat16 ? fromFloat16(half) : fromBfloat16(half);
+}
+
+}  // namespace simdformer

@@ -1,0 +1,341 @@
+// The ranks of an MPI job for Node: an addon of its own, compiled on demand with the MPI that a machine has.
+//
+// One thread makes all calls of MPI (MPI_THREAD_FUNNELED), from MPI_Init to MPI_Finalize: it takes operations in the
+// order in which JavaScript asked for them, and between them listens to what other ranks say of themselves. While it
+// waits for the network it sleeps in between, as the cores belong to the computation.
+#pragma once
+#define NAPI_VERSION 8
+#define OMPI_SKIP_MPICXX 1
+#define MPICH_SKIP_MPICXX 1
+#include <mpi.h>
+#include <node_api.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "wire.h"
+
+namespace simdformer {
+
+using Clock = std::chrono::steady_clock;
+
+enum Tag : int { kAlive = 1, kFailed = 2 };
+
+// What JavaScript asked for. Its arrays are kept alive by a reference until it is told.
+struct Operation {
+  enum Kind { kExchange, kReduce, kBroadcast };
+
+  explicit Operation(Kind kind) : kind(kind) {}
+
+  const Kind kind;
+  char* data = nullptr;
+  size_t bytes = 0;
+  float* sum = nullptr;
+  size_t part = 0;
+  bool isFirst = false, isLast = false;
+  Wire wire = Wire::kFloat32;
+  int root = 0;
+  std::vector<char> result;  // of an exchange: everyone's bytes, with their lengths before them
+  std::vector<int> lengths;
+  std::string error;
+  napi_deferred deferred = nullptr;
+  napi_ref array = nullptr, sumArray = nullptr;
+};
+
+class World {
+ public:
+  World(napi_env env, double seconds) : seconds_(seconds) {
+    napi_value name;
+    napi_create_string_utf8(env, "simdformer.mpi", NAPI_AUTO_LENGTH, &name);
+    napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, told, &done_);
+    napi_unref_threadsafe_function(env, done_);
+    // UCX would patch munmap and madvise in memory, while V8's threads are in them, and take over signals.
+    setenv("UCX_MEM_EVENTS", "no", 0);
+    setenv("UCX_HANDLE_ERRORS", "none", 0);
+    ticked_ = now();
+    thread_ = std::thread([this] { work(); });
+    std::unique_lock<std::mutex> lock(mutex_);
+    wake_.wait(lock, [this] { return rank_ >= 0 || !failure_.empty(); });
+  }
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  std::string failure() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return failure_;
+  }
+
+  // The event loop moves.
+  void tick() { ticked_ = now(); }
+
+  void post(napi_env env, Operation* operation) {
+    if (pending_++ == 0) napi_ref_threadsafe_function(env, done_);
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      queue_.push_back(operation);
+    }
+    wake_.notify_all();
+  }
+
+  // Tells all others that this rank has failed.
+  void fail(std::string reason) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (closing_) return;
+      said_ = std::move(reason);
+      isFailed_ = true;
+    }
+    wake_.notify_all();
+  }
+
+  // Waits until everyone has come here, unless something has failed: then the job is ended as a whole.
+  void close() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (closing_) return;
+      closing_ = true;
+    }
+    wake_.notify_all();
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  static double now() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
+
+  void work() {
+    int provided, isThere = 0;
+    MPI_Initialized(&isThere);
+    if (isThere || MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS) {
+      begin(-1, 0, isThere ? "MPI was initialised in this process before" : "MPI_Init failed");
+      return;
+    }
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    MPI_Comm_dup(MPI_COMM_WORLD, &control_);
+    MPI_Comm_dup(MPI_COMM_WORLD, &comm_);
+    int rank, size;
+    MPI_Comm_rank(comm_, &rank);
+    MPI_Comm_size(comm_, &size);
+    heard_ = now();
+    begin(rank, size, "");
+    while (Operation* operation = next()) {
+      run(*operation);
+      napi_call_threadsafe_function(done_, operation, napi_tsfn_blocking);
+    }
+    end();
+  }
+
+  void begin(int rank, int size, const char* failure) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    rank_ = rank, size_ = size, failure_ = failure;
+    wake_.notify_all();
+  }
+
+  // The next operation, or null when there will be none.
+  Operation* next() {
+    for (;;) {
+      listen();
+      std::unique_lock<std::mutex> lock(mutex_);
+      wake_.wait_for(lock, std::chrono::milliseconds(20), [this] { return !queue_.empty() || closing_ || isFailed_; });
+      if (!queue_.empty()) {
+        Operation* operation = queue_.front();
+        queue_.pop_front();
+        return operation;
+      }
+      if (closing_) return nullptr;
+      if (isFailed_ && isTold_) wake_.wait_for(lock, std::chrono::milliseconds(20));
+    }
+  }
+
+  void run(Operation& operation) {
+    switch (operation.kind) {
+      case Operation::kExchange:
+        return exchange(operation);
+      case Operation::kReduce:
+        return reduce(operation);
+      case Operation::kBroadcast:
+        return broadcast(operation);
+    }
+  }
+
+  // Waits for a request, with an ear for what others say. Returns false, with the reason in `operation`, if one has
+  // failed.
+  bool await(MPI_Request& request, Operation& operation) {
+    for (int turn = 0;; turn++) {
+      int isDone = 0;
+      if (MPI_Test(&request, &isDone, MPI_STATUS_IGNORE) != MPI_SUCCESS) operation.error = "MPI reports an error";
+      if (isDone) return true;
+      if (turn % 64 == 0) listen();
+      {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (operation.error.empty()) operation.error = failure_;
+        if (operation.error.empty() && isFailed_) operation.error = "this rank has failed: " + said_;
+      }
+      if (!operation.error.empty()) return false;  // the request is left to MPI_Abort
+      if (turn > 200) std::this_thread::sleep_for(std::chrono::microseconds(turn > 2000 ? 100 : 20));
+    }
+  }
+
+  // What is there of what others say; and says of this rank that it is alive to the next one.
+  void listen() {
+    if (size_ < 2) return;
+    const double time = now();
+    const bool moves = closing_ || time - ticked_ < seconds_;
+    if (moves && time - told_at_ > 0.5) {
+      static const char nothing = 0;
+      MPI_Request request;
+      MPI_Isend(&nothing, 0, MPI_CHAR, (rank_ + 1) % size_, kAlive, control_, &request);
+      MPI_Request_free(&request);
+      told_at_ = time;
+    }
+    tellFailure();
+    for (;;) {
+      int isThere = 0;
+      MPI_Status status;
+      MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, control_, &isThere, &status);
+      if (!isThere) break;
+      int length = 0;
+      MPI_Get_count(&status, MPI_CHAR, &length);
+      std::string text(length, '\0');
+      MPI_Recv(text.data(), length, MPI_CHAR, status.MPI_SOURCE, status.MPI_TAG, control_, MPI_STATUS_IGNORE);
+      if (status.MPI_TAG == kAlive)
+        heard_ = now();
+      else
+        set("rank " + std::to_string(status.MPI_SOURCE) + " has failed: " + text);
+    }
+    const int before = (rank_ + size_ - 1) % size_;
+    if (now() - heard_ > seconds_)
+      set("rank " + std::to_string(before) + " has not been heard of for " +
+          std::to_string(static_cast<int>(seconds_)) + " s");
+  }
+
+  // Says once to all that this rank has failed, or that it noticed another has.
+  void tellFailure() {
+    std::string text;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!isFailed_ || isTold_) return;
+      isTold_ = true;
+      text_ = text = said_;
+    }
+    for (int rank = 0; rank < size_; rank++) {
+      if (rank == rank_) continue;
+      MPI_Request request;
+      MPI_Isend(text_.data(), static_cast<int>(text_.size()), MPI_CHAR, rank, kFailed, control_, &request);
+      MPI_Request_free(&request);
+    }
+  }
+
+  void set(const std::string& failure) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (failure_.empty()) failure_ = failure;
+  }
+
+  // Everyone's bytes, by rank.
+  void exchange(Operation& operation) {
+    int length = static_cast<int>(operation.bytes);
+    operation.lengths.resize(size_);
+    MPI_Request request;
+    MPI_Iallgather(&length, 1, MPI_INT, operation.lengths.data(), 1, MPI_INT, comm_, &request);
+    if (!await(request, operation)) return;
+    std::vector<int> starts(size_);
+    int64_t total = 0;
+    for (int rank = 0; rank < size_; rank++) starts[rank] = static_cast<int>(total), total += operation.lengths[rank];
+    if (total > INT32_MAX) {
+      operation.error = "more than 2 GiB are exchanged at once";
+      return;
+    }
+    operation.result.resize(total);
+    MPI_Iallgatherv(operation.data, length, MPI_CHAR, operation.result.data(), operation.lengths.data(), starts.data(),
+                    MPI_CHAR, comm_, &request);
+    await(request, operation);
+  }
+
+  void broadcast(Operation& operation) {
+    constexpr size_t kMost = 1 << 30;
+    for (size_t at = 0; at < operation.bytes; at += kMost) {
+      MPI_Request request;
+      const int count = static_cast<int>(std::min(kMost, operation.bytes - at));
+      MPI_Ibcast(operation.data + at, count, MPI_CHAR, operation.root, comm_, &request);
+      if (!await(request, operation)) return;
+    }
+  }
+
+  // sum = ((sum + v₀) + v₁) + …: each rank gets everyone's values of its own part and adds them in the order of ranks,
+  // whatever the order in which they came.
+  void reduce(Operation& operation) {
+    auto* values = reinterpret_cast<float*>(operation.data);
+    const size_t count = operation.bytes / 4, part = operation.part;
+    const size_t width = operation.wire == Wire::kFloat32 ? 4 : 2;
+    pack(values, count, operation.wire, packed_);
+    packed_.resize(part * size_ * width);  // the end of the last part is padding
+    received_.resize(packed_.size());
+    const int bytes = static_cast<int>(part * width);
+    MPI_Request request;
+    MPI_Ialltoall(packed_.data(), bytes, MPI_CHAR, received_.data(), bytes, MPI_CHAR, comm_, &request);
+    if (!await(request, operation)) return;
+    for (int rank = 0; rank < size_; rank++) {
+      const char* from = received_.data() + static_cast<size_t>(rank) * bytes;
+      const bool assigns = rank == 0 && operation.isFirst;
+      for (size_t i = 0; i < part; i++) {
+        const float value = unpacked(from, i, operation.wire);
+        operation.sum[i] = assigns ? value : operation.sum[i] + value;
+      }
+    }
+    if (!operation.isLast) return;
+    pack(operation.sum, part, operation.wire, packed_);
+    MPI_Iallgather(packed_.data(), bytes, MPI_CHAR, received_.data(), bytes, MPI_CHAR, comm_, &request);
+    if (!await(request, operation)) return;
+    for (size_t i = 0; i < count; i++) values[i] = unpacked(received_.data(), i, operation.wire);
+  }
+
+  // A world that has failed is not in a state to be finalised: MPI_Abort ends what other ranks still do.
+  void end() {
+    listen();
+    Operation barrier(Operation::kExchange);
+    MPI_Request request;
+    bool isWell = true;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      isWell = failure_.empty() && !isFailed_;
+    }
+    if (isWell) MPI_Ibarrier(comm_, &request);
+    if (isWell && await(request, barrier)) {
+      MPI_Finalize();
+      return;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));  // others write what they have heard
+    MPI_Abort(MPI_COMM_WORLD, 1);
+  }
+
+  static void told(napi_env env, napi_value, void* context, void* data);
+
+  const double seconds_;
+  int rank_ = -1, size_ = 0;
+  MPI_Comm comm_ = MPI_COMM_NULL, control_ = MPI_COMM_NULL;
+  std::thread thread_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Operation*> queue_;
+  napi_threadsafe_function done_ = nullptr;
+  int pending_ = 0;  // of the JavaScript thread
+  std::atomic<bool> closing_ = false;
+  bool isFailed_ = false, isTold_ = false;
+  std::string failure_;  // what another rank has done
+  std::string said_;     // why this one has failed
+  std::string text_;     // what is on its way to the others
+  std::atomic<double> ticked_;
+  double heard_ = 0, told_at_ = 0;
+  std::vector<char> packed_, received_;
+};
+
+}  // namespace simdformer

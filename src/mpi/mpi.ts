@@ -1,0 +1,194 @@
+// This process as a rank of an MPI job.
+
+import { createRequire } from 'node:module';
+import { checkKnown, checkNumber } from '../core/check.js';
+import { DeviceError, WorldError } from '../core/errors.js';
+import type { ReduceOptions, WireFormat, World } from '../train/world.js';
+import { addonPath, builtMpis, type MpiName } from './build.js';
+
+export interface MpiOptions {
+  /**
+   * Seconds after which a rank that is not heard of, or whose event loop does not move, ends the job. Default: 20.
+   */
+  timeout?: number | undefined;
+}
+
+/** A world of MPI's ranks; see `World`. */
+export interface Mpi extends World {
+  /** Ranks on this machine, this one included. */
+  readonly localSize: number;
+  /**
+   * Waits for all ranks and leaves the job; otherwise the end of the process does. A job of which a rank has failed is
+   * ended as a whole.
+   */
+  close(): void;
+}
+
+/** What native/mpi/addon.cc exports. */
+interface Addon {
+  open(seconds: number): { rank: number; size: number };
+  exchange(bytes: Uint8Array): Promise<ArrayBuffer[]>;
+  reduce(values: Float32Array, sum: Float32Array, isFirst: boolean, isLast: boolean, wire: number): Promise<void>;
+  broadcast(values: Float32Array, root: number): Promise<void>;
+  fail(reason: string): void;
+  tick(): void;
+  close(): void;
+}
+
+let opened: Mpi | undefined;
+
+/**
+ * The job that `mpirun`, Slurm's `srun` or another launcher of MPI started this process in; without one a world of this
+ * process alone, for which nothing is loaded. MPI is initialised once in a process: every call gives the same world.
+ *
+ *     const model = new Transformer(device, options);
+ *     await fit(model, examples, { world: await mpi() });       // mpirun -n 4 node train.js
+ *
+ * Throws DeviceError if the addon is not built (`npx simdformer mpi build`) or MPI does not start, ArgumentError for
+ * options that make no sense.
+ */
+export async function mpi(options: MpiOptions = {}): Promise<Mpi> {
+  const { timeout = 20 } = checkKnown('mpi', options, ['timeout']);
+  checkNumber('mpi', 'timeout', timeout, (value) => value >= 1, 'seconds, 1 or more');
+  opened ??= launched() ? open(timeout) : new Alone();
+  return opened;
+}
+
+/** Whether a launcher started this process as one of several. */
+function launched(): boolean {
+  return sizeGiven() > 1;
+}
+
+function sizeGiven(): number {
+  const { OMPI_COMM_WORLD_SIZE, PMI_SIZE, PMIX_RANK, SLURM_NTASKS, SLURM_PROCID, PMI_RANK } = process.env;
+  const isSlurms = SLURM_PROCID !== undefined && (PMIX_RANK ?? PMI_RANK) !== undefined;
+  return Number(OMPI_COMM_WORLD_SIZE ?? PMI_SIZE ?? (isSlurms ? SLURM_NTASKS : undefined) ?? 1);
+}
+
+/** The MPI that the launcher is of, as far as it can be told. */
+function launcher(): MpiName | undefined {
+  const { OMPI_COMM_WORLD_SIZE, PMI_RANK, SLURM_PROCID } = process.env;
+  if (OMPI_COMM_WORLD_SIZE !== undefined) return 'openmpi';
+  return PMI_RANK !== undefined && SLURM_PROCID === undefined ? 'mpich' : undefined;
+}
+
+function open(timeout: number): Mpi {
+  const wanted = launcher();
+  const built = builtMpis();
+  const name = wanted ?? built[0];
+  if (name === undefined || !built.includes(name)) {
+    const which = wanted === undefined ? '' : ` for ${wanted}`;
+    const compiler = wanted === undefined ? '' : ` --compiler mpicxx.${wanted}`;
+    throw new DeviceError(
+      `mpi: this is one of ${sizeGiven()} processes of an MPI job, but the addon${which} is not built: run ` +
+        `\`npx simdformer mpi build\` once on each machine${which && `, or \`npx simdformer mpi build${compiler}\``}`,
+    );
+  }
+  let addon: Addon;
+  try {
+    addon = createRequire(import.meta.url)(addonPath(name)) as Addon;
+  } catch (error) {
+    throw new DeviceError(
+      `mpi: the addon for ${name} does not load: ${(error as Error).message.split('\n')[0]}; build it anew with ` +
+        '`npx simdformer mpi build`',
+      { cause: error },
+    );
+  }
+  try {
+    return new Ranks(addon, addon.open(timeout), timeout);
+  } catch (error) {
+    throw new DeviceError(`mpi: MPI does not start: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+const WIRES: readonly WireFormat[] = ['float32', 'float16', 'bfloat16'];
+
+class Ranks implements Mpi {
+  readonly rank: number;
+  readonly size: number;
+  #closed = false;
+
+  constructor(
+    private readonly addon: Addon,
+    { rank, size }: { rank: number; size: number },
+    timeout: number,
+  ) {
+    this.rank = rank;
+    this.size = size;
+    setInterval(() => addon.tick(), (timeout / 10) * 1000).unref();
+    process.on('exit', (code) => {
+      if (code !== 0) this.fail(`it ended with exit code ${code}`);
+      this.close();
+    });
+  }
+
+  get localSize(): number {
+    const { OMPI_COMM_WORLD_LOCAL_SIZE, MPI_LOCALNRANKS, SLURM_NTASKS_PER_NODE } = process.env;
+    return Number(OMPI_COMM_WORLD_LOCAL_SIZE ?? MPI_LOCALNRANKS ?? SLURM_NTASKS_PER_NODE ?? 1) || 1;
+  }
+
+  async exchange(values: Float64Array): Promise<Float64Array[]> {
+    return (await this.#told(this.addon.exchange(bytesOf(values)))).map((bytes) => new Float64Array(bytes));
+  }
+
+  async exchangeText(text: string): Promise<string[]> {
+    const bytes = new TextEncoder().encode(text);
+    return (await this.#told(this.addon.exchange(bytes))).map((each) => new TextDecoder().decode(each));
+  }
+
+  reduce(values: Float32Array, sum: Float32Array, { isFirst, isLast, wire }: ReduceOptions): Promise<void> {
+    return this.#told(this.addon.reduce(values, sum, isFirst, isLast, WIRES.indexOf(wire)));
+  }
+
+  broadcast(values: Float32Array, root: number): Promise<void> {
+    return this.#told(this.addon.broadcast(values, root));
+  }
+
+  fail(reason: string): void {
+    if (!this.#closed) this.addon.fail(reason);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.addon.close();
+  }
+
+  async #told<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      throw new WorldError(`mpi: ${(error as Error).message}`, { cause: error });
+    }
+  }
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Float64Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+/** A process that nobody launched with others. */
+class Alone implements Mpi {
+  readonly rank = 0;
+  readonly size = 1;
+  readonly localSize = 1;
+
+  async exchange(values: Float64Array): Promise<Float64Array[]> {
+    return [Float64Array.from(values)];
+  }
+
+  async exchangeText(text: string): Promise<string[]> {
+    return [text];
+  }
+
+  async reduce(values: Float32Array, sum: Float32Array, { isFirst, isLast }: ReduceOptions): Promise<void> {
+    for (const [i, value] of values.entries()) sum[i] = isFirst ? value : (sum[i] as number) + value;
+    if (isLast) values.set(sum);
+  }
+
+  async broadcast(): Promise<void> {}
+
+  fail(): void {}
+
+  close(): void {}
+}

@@ -1,0 +1,63 @@
+// A rank of a job that trains a small model: `rank.ts JSON`. Rank 0 prints what came of it as JSON.
+
+import { createHash } from 'node:crypto';
+import { createDevice, type FitOptions, fit, Transformer } from '../../src/index.js';
+import { mpi } from '../../src/mpi/index.js';
+
+export interface Job {
+  readonly options: FitOptions;
+  readonly timeout?: number;
+  /** A rank that has another option, or does this at a step. */
+  readonly odd?: { readonly rank: number; readonly seed?: number; readonly step?: number; readonly does?: Odd };
+}
+
+export type Odd = 'throws' | 'stops' | 'dies' | 'exits';
+
+export interface Outcome {
+  readonly size: number;
+  readonly losses: readonly number[];
+  readonly steps: readonly number[];
+  readonly tokens: number;
+  /** Of the weights. */
+  readonly hash: string;
+}
+
+const { options, timeout, odd } = JSON.parse(process.argv[2] as string) as Job;
+const world = await mpi({ timeout });
+const isOdd = odd?.rank === world.rank;
+const device = await createDevice({ threads: 1 });
+const sizes = { dModel: 32, heads: 2, dFF: 64, encoderLayers: 1, decoderLayers: 1, sourceVocab: 20, targetVocab: 20 };
+const model = new Transformer(device, { ...sizes, dropout: 0.1, seed: world.rank }); // rank 0's weights are everyone's
+const examples = Array.from({ length: 64 }, (_, i) => ({
+  source: [3 + (i % 17), 4, 5 + (i % 3)].slice(0, 1 + (i % 3)),
+  target: [1, 3 + ((i * 7) % 17), 4, 2],
+}));
+
+function misbehave(does: Odd | undefined): void {
+  if (does === 'throws') throw new Error('of the user');
+  if (does === 'exits') process.exit(3);
+  if (does === 'stops' || does === 'dies') process.kill(process.pid, does === 'stops' ? 'SIGSTOP' : 'SIGKILL');
+}
+
+const steps: number[] = [];
+let tokens = 0;
+try {
+  const { losses } = await fit(model, examples, {
+    ...options,
+    world,
+    seed: isOdd && odd.seed !== undefined ? odd.seed : 3,
+    onStep(progress) {
+      steps.push(progress.step);
+      ({ tokens } = progress);
+      if (isOdd && progress.step === odd.step) misbehave(odd.does);
+    },
+  });
+  const hash = createHash('sha256');
+  for (const parameter of model.parameters()) hash.update((await parameter.data()) as Float32Array);
+  const outcome: Outcome = { size: world.size, losses, steps, tokens, hash: hash.digest('hex') };
+  if (world.rank === 0) console.log(JSON.stringify(outcome));
+} catch (error) {
+  console.error(`rank ${world.rank}: ${(error as Error).name}: ${(error as Error).message}`);
+  process.exitCode = 1;
+}
+device.dispose();
