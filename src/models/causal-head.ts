@@ -5,9 +5,12 @@ import { labelsOf } from './config-values.js';
 import { chooseHead, type HeadKind, PredictionHead, vocabularyOutput } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 
+/** Decoders that answer questions in transformers, too. */
+const ANSWERING = ['gpt2', 'gpt_neox', 'opt', 'llama', 'mistral', 'qwen2', 'qwen3', 'smollm3'];
+
 /**
  * What a decoder predicts: the next token, of the body's features or, if tied, with the table of tokens; labels of tokens;
- * or of a sequence, of the features of its last token.
+ * or of a sequence, of the features of its last token; where an answer begins and ends.
  */
 export function causalHead(
   { init, config, head }: FamilyContext,
@@ -26,11 +29,15 @@ export function causalHead(
     'sequence-classification': () => new PredictionHead({ pick: 'last', out: labels(false) }),
     'token-classification': () =>
       new PredictionHead({ pick: 'tokens', dropout: new Dropout(p, randomness), out: labels(true) }),
+    ...(ANSWERING.includes(config.type) && {
+      'question-answering': () => new PredictionHead({ pick: 'tokens', out: new Linear(init, features, 2) }),
+    }),
   });
 }
 
 /** The name of the output projection in checkpoints; `classifier` is that of a classifier of tokens. */
 export function headName(head: HeadKind, classifier = 'score'): string {
   if (head === 'token-classification') return classifier;
+  if (head === 'question-answering') return 'qa_outputs';
   return head === 'sequence-classification' ? 'score' : 'lm_head';
 }

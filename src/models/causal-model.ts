@@ -3,10 +3,10 @@ import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Stack } from '../nn/stack.js';
 import { unpaddedLength } from '../nn/token-batch.js';
 import { gather } from '../ops/move.js';
-import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch } from './inputs.js';
-import { nextLabels, sequenceLoss, tokenLoss } from './losses.js';
+import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, unpackMaps } from './inputs.js';
+import { answerOutput, nextLabels, sequenceLoss, tokenLoss, wantsSpans } from './losses.js';
 import type { PredictionHead } from './prediction-head.js';
-import { PretrainedModel } from './pretrained-model.js';
+import { type BatchLayout, PretrainedModel } from './pretrained-model.js';
 
 /** A language model: every token sees those before it. */
 export abstract class CausalModel extends PretrainedModel {
@@ -15,18 +15,26 @@ export abstract class CausalModel extends PretrainedModel {
   abstract override readonly head: PredictionHead | null;
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return ['inputIds', 'attentionMask', 'labels'];
+    const answers = this.headKind === 'question-answering' ? (['startPositions', 'endPositions'] as const) : [];
+    return ['inputIds', 'attentionMask', 'labels', ...answers];
   }
 
-  protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
-    const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask);
+  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
+    // transformers' loss of answers is over all places of a row, padding among them.
+    const ofPadding = this.headKind === 'question-answering' && wantsSpans(inputs, options);
+    const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, ofPadding);
+    layout.target = padded;
     const { batch } = padded;
     const hiddenStates: Tensor[] = [];
-    const features = this.decoder.forward(this.embedTarget(batch.ids, batch.positions), batch, { hiddenStates });
+    const features = this.decoder.forward(this.embedTarget(batch.ids, batch.positions), padded.sequences, {
+      hiddenStates,
+    });
     const output: ModelOutput = {};
     if (options.hiddenStates) output.hiddenStates = hiddenStates.map((state) => padded.unpack(state));
     const { head } = this;
     if (head === null) return { ...output, lastHiddenState: padded.unpack(features) };
+    if (this.headKind === 'question-answering')
+      return { ...output, ...answerOutput(head.forward(features, batch), padded, inputs, options.loss ?? true) };
     const labels = (options.loss ?? true) ? inputs.labels : undefined;
     if (this.headKind === 'sequence-classification') {
       const logits = this.logitsOf(gather(features, this.#lastTokens(padded)));
@@ -55,8 +63,8 @@ export abstract class CausalModel extends PretrainedModel {
     return this.device.tensor(Int32Array.from(ends));
   }
 
-  protected override mapsOf({ decoder }: AttentionMaps): ModelOutput {
-    return { attentions: decoder };
+  protected override mapsOf({ decoder }: AttentionMaps, _: ModelOutput, { target }: BatchLayout): ModelOutput {
+    return { attentions: unpackMaps(decoder, target) };
   }
 
   protected override embedSource(ids: Tensor, positions: Tensor): Tensor {

@@ -16,6 +16,7 @@ const activations: Readonly<Record<string, Activation>> = {
   gelu_accurate: 'gelu_tanh',
   gelu_pytorch_tanh: 'gelu_tanh',
   gelu_python_tanh: 'gelu_tanh',
+  hardswish: 'hardSwish',
   quick_gelu: 'quickGelu',
   leaky_relu: 'leakyRelu',
   linear: 'none',

@@ -6,7 +6,8 @@ import { matmul } from '../ops/matmul.js';
 import { transpose } from '../ops/move.js';
 import { norm } from '../ops/statistics.js';
 import { exp } from '../ops/unary.js';
-import type { ForwardOptions, ModelInputs, ModelOutput } from './inputs.js';
+import { type ForwardOptions, type ModelInputs, type ModelOutput, unpackMaps } from './inputs.js';
+import type { BatchLayout } from './pretrained-model.js';
 import { TowerModel, type TowerRun } from './tower-model.js';
 
 /** Vectors of texts and images, compared. */
@@ -24,10 +25,10 @@ export abstract class DualEncoderModel extends TowerModel {
   /** The loss of logits [n, n] where text i belongs to image i. */
   protected abstract contrastLoss(logits: Tensor): Tensor;
 
-  protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
     const { text, vision } = this;
-    if (!text || !vision) return super.run(inputs, options);
-    const [read, seen] = [this.readText(text, inputs, options), this.readImages(vision, inputs, options)];
+    if (!text || !vision) return super.run(inputs, options, layout);
+    const [read, seen] = [this.readText(text, inputs, options, layout), this.readImages(vision, inputs, options)];
     const [texts, images] = [projected(read, this.textProjection), projected(seen, this.visualProjection)];
     const { logits, embeds } = this.compare(texts, images);
     const output: ModelOutput = {
@@ -47,12 +48,12 @@ export abstract class DualEncoderModel extends TowerModel {
     return output;
   }
 
-  protected override mapsOf(maps: AttentionMaps, output: ModelOutput): ModelOutput {
+  protected override mapsOf(maps: AttentionMaps, output: ModelOutput, layout: BatchLayout): ModelOutput {
     const { textModelOutput, visionModelOutput } = output;
-    if (!textModelOutput || !visionModelOutput) return super.mapsOf(maps, output);
+    if (!textModelOutput || !visionModelOutput) return super.mapsOf(maps, output, layout);
     const layers = this.text?.encoder.layers.length;
     return {
-      textModelOutput: { ...textModelOutput, attentions: maps.encoder.slice(0, layers) },
+      textModelOutput: { ...textModelOutput, attentions: unpackMaps(maps.encoder.slice(0, layers), layout.source) },
       visionModelOutput: { ...visionModelOutput, attentions: maps.encoder.slice(layers) },
     };
   }

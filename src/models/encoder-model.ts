@@ -4,10 +4,10 @@ import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Stack } from '../nn/stack.js';
 import { hostIds } from '../ops/host-ids.js';
 import { bceWithLogits } from '../ops/losses.js';
-import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch } from './inputs.js';
-import { answerOutput, sequenceLoss, tokenLoss } from './losses.js';
+import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, unpackMaps } from './inputs.js';
+import { answerOutput, sequenceLoss, tokenLoss, wantsSpans } from './losses.js';
 import type { PredictionHead } from './prediction-head.js';
-import { PretrainedModel } from './pretrained-model.js';
+import { type BatchLayout, PretrainedModel } from './pretrained-model.js';
 import type { SentenceHead } from './sentence-head.js';
 
 /** A model that reads a text as a whole: BERT and its descendants. */
@@ -30,10 +30,11 @@ export abstract class EncoderModel extends PretrainedModel {
     return ['inputIds', 'attentionMask', 'tokenTypeIds', 'labels', 'startPositions', 'endPositions'];
   }
 
-  protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
     // transformers' loss of answers is over all places of a row, padding among them.
-    const ofPadding = this.#wantsSpans(inputs, options);
+    const ofPadding = this.headKind === 'question-answering' && wantsSpans(inputs, options);
     const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, ofPadding);
+    layout.source = padded;
     const batch = padded.batch;
     const types = inputs.tokenTypeIds && Int32Array.from(padded.pack('tokenTypeIds', inputs.tokenTypeIds));
     const hiddenStates: Tensor[] = [];
@@ -55,10 +56,6 @@ export abstract class EncoderModel extends PretrainedModel {
   /** Of classes of sequences, logits [B, labels]. */
   protected sequenceLoss(logits: Tensor, labels: NonNullable<ModelInputs['labels']>): Tensor {
     return sequenceLoss(logits, labels, this.settings);
-  }
-
-  #wantsSpans({ startPositions, endPositions }: ModelInputs, { loss = true }: ForwardOptions): boolean {
-    return this.headKind === 'question-answering' && loss && startPositions !== undefined && endPositions !== undefined;
   }
 
   #predict(
@@ -96,8 +93,8 @@ export abstract class EncoderModel extends PretrainedModel {
     }
   }
 
-  protected override mapsOf({ encoder }: AttentionMaps): ModelOutput {
-    return { attentions: encoder };
+  protected override mapsOf({ encoder }: AttentionMaps, _: ModelOutput, { source }: BatchLayout): ModelOutput {
+    return { attentions: unpackMaps(encoder, source) };
   }
 
   protected override embedSource(ids: Tensor, positions: Tensor): Tensor {

@@ -17,7 +17,7 @@ export class Gemma extends Llama {
   }
 
   protected override embedTarget(ids: Tensor): Tensor {
-    return this.tokens.forward(ids, { scale: Math.sqrt(this.settings.size('hidden_size')) });
+    return this.tokens.forward(ids, { scale: Math.sqrt(this.settings.size('hidden_size')), paddingId: this.paddingId });
   }
 
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {

@@ -81,7 +81,7 @@ export class PaddedBatch {
   private constructor(
     readonly batch: TokenBatch,
     /** The place in its row at which each sequence begins. */
-    private readonly starts: readonly number[],
+    readonly starts: readonly number[],
     /** The tokens of each sequence, if they were given as rows. */
     readonly rows: readonly ArrayLike<number>[] | null,
     /** Which of the rows' places are tokens, if padding is in the batch. */
@@ -172,6 +172,29 @@ export class PaddedBatch {
     const padded = concat([x, x.device.zeros([1, features])]);
     return gather(padded, x.device.tensor(rows)).reshape(size, time, features);
   }
+}
+
+/** Probabilities [B, heads, queries, keys] of packed sequences as their rows were padded, zero at padding. */
+export function unpackMaps(maps: readonly Tensor[], queries: PaddedBatch | null, keys = queries): Tensor[] {
+  return maps.map((map) => unpackMap(map, queries, keys));
+}
+
+function unpackMap(map: Tensor, queries: PaddedBatch | null, keys: PaddedBatch | null): Tensor {
+  const [size, heads, rows, columns] = map.shape as readonly number[] as [number, number, number, number];
+  const [time, width] = [queries?.batch.time ?? rows, keys?.batch.time ?? columns];
+  const starts = [queries, keys].map((batch) => batch?.starts ?? Array<number>(size).fill(0)) as [number[], number[]];
+  if (time === rows && width === columns && starts.flat().every((start) => start === 0)) return map;
+  const places = new Int32Array(size * heads * time * width).fill(map.size); // a zero behind the others
+  for (let i = 0, from = 0; i < size; i++) {
+    const [down, right] = [starts[0][i] as number, starts[1][i] as number];
+    for (let head = 0; head < heads; head++)
+      for (let row = 0; row < rows; row++)
+        for (let column = 0; column < columns; column++, from++)
+          if (row + down < time && column + right < width)
+            places[((i * heads + head) * time + row + down) * width + column + right] = from;
+  }
+  const values = concat([map.reshape(map.size, 1), map.device.zeros([1, 1])]);
+  return gather(values, map.device.tensor(places)).reshape(size, heads, time, width);
 }
 
 /** Where the ones of a row of a mask are, which have no zeros between them. */

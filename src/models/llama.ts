@@ -36,6 +36,11 @@ export class Llama extends CausalModel {
     return new RMSNorm(init, config.size('hidden_size'), config.number('rms_norm_eps'));
   }
 
+  /** The token whose vector is not learnt. */
+  protected get paddingId(): number | null {
+    return this.settings.numberOrNull('pad_token_id');
+  }
+
   /** What makes layer number i. */
   protected layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
     const rotary = rotaryOf(init, config);
@@ -50,11 +55,12 @@ export class Llama extends CausalModel {
   }
 
   protected embedTarget(ids: Tensor): Tensor {
-    return this.tokens.forward(ids);
+    return this.tokens.forward(ids, { paddingId: this.paddingId });
   }
 
   protected override get stateNames(): StateNames {
-    return { ...llamaNames, 'head.out': headName(this.headKind) };
+    const isOlder = this.headKind === 'question-answering' && this.settings.type !== 'mistral';
+    return { ...llamaNames(isOlder ? 'transformer' : 'model'), 'head.out': headName(this.headKind) };
   }
 }
 
@@ -86,19 +92,20 @@ export function llamaFeedForward(
   return new FeedForward(init, { dModel, dFF, gated: true, bias: false, ...options, activation });
 }
 
-const layer = 'model.layers.*';
-
-/** The names that most decoders' checkpoints have had since. */
-export const llamaNames: StateNames = {
-  tokens: 'model.embed_tokens',
-  'decoder.layers.*.self_attn.qkv': ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`),
-  'decoder.layers.*.self_attn.out_proj': `${layer}.self_attn.o_proj`,
-  'decoder.layers.*.self_attn.q_norm': `${layer}.self_attn.q_norm`,
-  'decoder.layers.*.self_attn.k_norm': `${layer}.self_attn.k_norm`,
-  'decoder.layers.*.norm1': `${layer}.input_layernorm`,
-  'decoder.layers.*.feed_forward.linear1': `${layer}.mlp.gate_proj`,
-  'decoder.layers.*.feed_forward.linear2': `${layer}.mlp.down_proj`,
-  'decoder.layers.*.feed_forward.linear3': `${layer}.mlp.up_proj`,
-  'decoder.layers.*.norm2': `${layer}.post_attention_layernorm`,
-  'decoder.norm': 'model.norm',
-};
+/** The names that most decoders' checkpoints have had since; `body` is that of the model without its head. */
+function llamaNames(body: string): StateNames {
+  const layer = `${body}.layers.*`;
+  return {
+    tokens: `${body}.embed_tokens`,
+    'decoder.layers.*.self_attn.qkv': ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`),
+    'decoder.layers.*.self_attn.out_proj': `${layer}.self_attn.o_proj`,
+    'decoder.layers.*.self_attn.q_norm': `${layer}.self_attn.q_norm`,
+    'decoder.layers.*.self_attn.k_norm': `${layer}.self_attn.k_norm`,
+    'decoder.layers.*.norm1': `${layer}.input_layernorm`,
+    'decoder.layers.*.feed_forward.linear1': `${layer}.mlp.gate_proj`,
+    'decoder.layers.*.feed_forward.linear2': `${layer}.mlp.down_proj`,
+    'decoder.layers.*.feed_forward.linear3': `${layer}.mlp.up_proj`,
+    'decoder.layers.*.norm2': `${layer}.post_attention_layernorm`,
+    'decoder.norm': `${body}.norm`,
+  };
+}

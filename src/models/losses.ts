@@ -7,7 +7,7 @@ import { crossEntropy } from '../ops/cross-entropy.js';
 import { hostIds } from '../ops/host-ids.js';
 import { bceWithLogits } from '../ops/losses.js';
 import { mean } from '../ops/reduce.js';
-import { type ModelInputs, type ModelOutput, type PaddedBatch, perSequence } from './inputs.js';
+import { type ForwardOptions, type ModelInputs, type ModelOutput, type PaddedBatch, perSequence } from './inputs.js';
 import type { ModelConfig } from './model-config.js';
 
 /** The label that is nowhere learnt, as in transformers. */
@@ -68,6 +68,11 @@ export function answerOutput(
   if (wanted && startPositions && endPositions)
     output.loss = spanLoss(padded.scores(start), padded.scores(end), startPositions, endPositions);
   return output;
+}
+
+/** Whether a loss of answers is to be computed. */
+export function wantsSpans({ startPositions, endPositions }: ModelInputs, { loss = true }: ForwardOptions): boolean {
+  return loss && startPositions !== undefined && endPositions !== undefined;
 }
 
 /** The mean cross entropy of both ends; positions beyond the rows are not learnt. */

@@ -62,9 +62,10 @@ export class Opt extends CausalModel {
 
   protected embedTarget(ids: Tensor, positionIds: Tensor): Tensor {
     const { tokens, positions, projectIn } = this;
+    const paddingId = this.settings.numberOrNull('pad_token_id');
     const places = { positions: positions.weight.rows(FIRST_POSITION, this.maxLength + FIRST_POSITION), positionIds };
-    if (projectIn === null) return tokens.forward(ids, places);
-    return add(projectIn.forward(tokens.forward(ids)), embedding(places.positions, positionIds));
+    if (projectIn === null) return tokens.forward(ids, { ...places, paddingId });
+    return add(projectIn.forward(tokens.forward(ids, { paddingId })), embedding(places.positions, positionIds));
   }
 
   protected override get stateNames(): StateNames {

@@ -1,13 +1,13 @@
 import { checkKnown, checkOneOf } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import type { GenerateOptions } from '../generate/generate-options.js';
-import { observeAttention } from '../inspect/attention-maps.js';
+import { type AttentionMaps, observeAttention } from '../inspect/attention-maps.js';
 import type { EmbeddingTrace } from '../inspect/trace-types.js';
 import type { Initializer } from '../nn/init.js';
 import { parameterOf, type StateParameterEntry } from '../nn/state-entry.js';
 import type { TokenBatch } from '../nn/token-batch.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
-import type { ForwardOptions, ModelInputs, ModelOutput } from './inputs.js';
+import type { ForwardOptions, ModelInputs, ModelOutput, PaddedBatch } from './inputs.js';
 import { Model } from './model.js';
 import type { Json, ModelConfig } from './model-config.js';
 import type { HeadKind, PredictionHead } from './prediction-head.js';
@@ -56,12 +56,13 @@ export abstract class PretrainedModel extends Model {
     for (const [name, value] of Object.entries(options)) checkOneOf('forward', name, value ?? true, [true, false]);
     return this.device.scope(() => {
       this.beginPass();
-      if (!options.attentions) return this.run(inputs, options);
+      const layout: BatchLayout = { source: null, target: null };
+      if (!options.attentions) return this.run(inputs, options, layout);
       let output: ModelOutput = {};
       const maps = observeAttention(this.attentions, () => {
-        output = this.run(inputs, options);
+        output = this.run(inputs, options, layout);
       });
-      return { ...output, ...this.mapsOf(maps, output) };
+      return { ...output, ...this.mapsOf(maps, output, layout) };
     });
   }
 
@@ -93,9 +94,10 @@ export abstract class PretrainedModel extends Model {
   abstract readonly head: PredictionHead | null;
   /** The inputs that the family takes. */
   protected abstract get inputNames(): readonly (keyof ModelInputs)[];
-  protected abstract run(inputs: ModelInputs, options: ForwardOptions): ModelOutput;
+  /** Says in `layout` how what it read was padded. */
+  protected abstract run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput;
   /** Attention maps by the names that the family's outputs have; `output`: what they are added to. */
-  protected abstract mapsOf(maps: ReturnType<typeof observeAttention>, output: ModelOutput): ModelOutput;
+  protected abstract mapsOf(maps: AttentionMaps, output: ModelOutput, layout: BatchLayout): ModelOutput;
 
   traceEmbedding(side: 'encoder' | 'decoder', { ids, positions }: TokenBatch): EmbeddingTrace<Tensor> {
     const sum = side === 'encoder' ? this.embedSource(ids, positions) : this.embedTarget(ids, positions);
@@ -117,6 +119,12 @@ export abstract class PretrainedModel extends Model {
   get padId(): number | null {
     return null;
   }
+}
+
+/** How sequences were padded, null where they were not rows of tokens. */
+export interface BatchLayout {
+  source: PaddedBatch | null;
+  target: PaddedBatch | null;
 }
 
 /** A family: what makes its models. */

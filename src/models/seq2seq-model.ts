@@ -6,10 +6,17 @@ import type { Memory } from '../nn/decoder-state.js';
 import type { Stack } from '../nn/stack.js';
 import { packed, rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { gather } from '../ops/move.js';
-import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, type Rows } from './inputs.js';
+import {
+  type ForwardOptions,
+  type ModelInputs,
+  type ModelOutput,
+  PaddedBatch,
+  type Rows,
+  unpackMaps,
+} from './inputs.js';
 import { answerOutput, IGNORED, sequenceLoss, tokenLoss } from './losses.js';
 import type { PredictionHead } from './prediction-head.js';
-import { type FamilyContext, type HeadKind, PretrainedModel } from './pretrained-model.js';
+import { type BatchLayout, type FamilyContext, type HeadKind, PretrainedModel } from './pretrained-model.js';
 
 /** What the encoder makes of a source. */
 export interface EncodedSource {
@@ -43,10 +50,11 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     return ['inputIds', 'attentionMask', 'decoderInputIds', 'decoderAttentionMask', 'labels', ...answers];
   }
 
-  protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
     const [encoderStates, decoderStates]: [Tensor[], Tensor[]] = [[], []];
-    const { memory, unpack } = this.encodeInputs(inputs, encoderStates);
+    const { memory, unpack } = this.encodeInputs(inputs, encoderStates, layout);
     const target = this.#targetOf(inputs);
+    layout.target = target;
     const { batch } = target;
     if (memory.batch.size !== batch.size)
       throw new ShapeError(`forward: there are ${memory.batch.size} sources, but ${batch.size} targets`);
@@ -62,8 +70,13 @@ export abstract class Seq2SeqModel extends PretrainedModel {
   }
 
   /** Reads the source; `hiddenStates` gets what goes into each layer, and what comes out. */
-  protected encodeInputs({ inputIds, attentionMask }: ModelInputs, hiddenStates: Tensor[]): EncodedSource {
+  protected encodeInputs(
+    { inputIds, attentionMask }: ModelInputs,
+    hiddenStates: Tensor[],
+    layout: BatchLayout,
+  ): EncodedSource {
     const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask);
+    layout.source = padded;
     const { batch } = padded;
     const hidden = this.encoder.forward(this.embedSource(batch.ids, batch.positions), batch, { hiddenStates });
     return { memory: { hidden, batch }, unpack: (x) => padded.unpack(x) };
@@ -155,8 +168,12 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     return this.headKind !== 'language-model';
   }
 
-  protected override mapsOf({ encoder, decoder, cross }: AttentionMaps): ModelOutput {
-    return { encoderAttentions: encoder, decoderAttentions: decoder, crossAttentions: cross };
+  protected override mapsOf(maps: AttentionMaps, _: ModelOutput, { source, target }: BatchLayout): ModelOutput {
+    return {
+      encoderAttentions: unpackMaps(maps.encoder, source),
+      decoderAttentions: unpackMaps(maps.decoder, target),
+      crossAttentions: unpackMaps(maps.cross, target, source),
+    };
   }
 
   override get startId(): number | null {

@@ -13,7 +13,7 @@ import { type Contrast, contrast, DualEncoderModel } from './dual-encoder-model.
 import type { ForwardOptions, ModelInputs } from './inputs.js';
 import { ModelConfig } from './model-config.js';
 import { PredictionHead } from './prediction-head.js';
-import type { FamilyContext } from './pretrained-model.js';
+import type { BatchLayout, FamilyContext } from './pretrained-model.js';
 import type { TowerRun } from './tower-model.js';
 import { patchesOf, TextTower, towerEncoder, towerFeedForward, towerNames, VisionTower } from './towers.js';
 
@@ -54,8 +54,13 @@ export class Siglip extends DualEncoderModel {
   }
 
   /** A text's last token is its vector; transformers takes that of the padded row, which attention gives no meaning. */
-  protected override readText(text: TextTower, inputs: ModelInputs, options: ForwardOptions): TowerRun {
-    const run = super.readText(text, inputs, options);
+  protected override readText(
+    text: TextTower,
+    inputs: ModelInputs,
+    options: ForwardOptions,
+    layout: BatchLayout,
+  ): TowerRun {
+    const run = super.readText(text, inputs, options, layout);
     const { batch } = run.tower;
     if (inputs.attentionMask && batch instanceof TokenBatch && batch.counts.some((count) => count !== batch.time))
       throw new ArgumentError(

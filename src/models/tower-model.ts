@@ -4,10 +4,10 @@ import type { AttentionMaps, AttentionsByKind } from '../inspect/attention-maps.
 import type { Linear } from '../nn/linear.js';
 import type { Stack } from '../nn/stack.js';
 import { unpack } from '../ops/move.js';
-import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch } from './inputs.js';
+import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, unpackMaps } from './inputs.js';
 import { sequenceLoss } from './losses.js';
 import type { PredictionHead } from './prediction-head.js';
-import { PretrainedModel } from './pretrained-model.js';
+import { type BatchLayout, PretrainedModel } from './pretrained-model.js';
 import type { TextTower, TowerOutput, VisionTower } from './towers.js';
 
 /** What a tower gives, also as the output that users see. */
@@ -44,8 +44,8 @@ export abstract class TowerModel extends PretrainedModel {
     return names;
   }
 
-  protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
-    const text = this.text && this.readText(this.text, inputs, options);
+  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
+    const text = this.text && this.readText(this.text, inputs, options, layout);
     const vision = this.vision && this.readImages(this.vision, inputs, options);
     const { output, tower, pooled } = (text ?? vision) as TowerRun;
     if (this.head !== null) {
@@ -61,8 +61,14 @@ export abstract class TowerModel extends PretrainedModel {
     return { ...rest, [text ? 'textEmbeds' : 'imageEmbeds']: projection.forward(pooled) };
   }
 
-  protected readText(text: TextTower, { inputIds, attentionMask }: ModelInputs, options: ForwardOptions): TowerRun {
+  protected readText(
+    text: TextTower,
+    { inputIds, attentionMask }: ModelInputs,
+    options: ForwardOptions,
+    layout: BatchLayout,
+  ): TowerRun {
     const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask);
+    layout.source = padded;
     const tower = text.forward(this.toBatch('inputIds', padded.batch));
     const pooled = text.pooler.forward(tower.features, padded.batch);
     return outputOf(tower, pooled, options, (x) => padded.unpack(x));
@@ -74,8 +80,8 @@ export abstract class TowerModel extends PretrainedModel {
     return outputOf(tower, pooled, options, (x) => unpack(x, tower.batch.lengths, tower.batch.longest));
   }
 
-  protected override mapsOf({ encoder }: AttentionMaps, _output: ModelOutput): ModelOutput {
-    return { attentions: encoder };
+  protected override mapsOf({ encoder }: AttentionMaps, _output: ModelOutput, { source }: BatchLayout): ModelOutput {
+    return { attentions: unpackMaps(encoder, source) };
   }
 
   protected override embedSource(): Tensor {

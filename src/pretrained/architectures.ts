@@ -19,8 +19,8 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['Model', 'none'],
 ];
 
-/** Where a model type's classes are not called as the type in capitals, and what writes is not `ForCausalLM`. */
-const classes: Readonly<Record<string, readonly [name: string, writer?: string]>> = {
+/** What a model type's classes begin with, and what writes where that is not `ForCausalLM` behind the same name. */
+const classes: Readonly<Record<string, readonly [name: string, writer?: string, ofWriter?: string]>> = {
   bert: ['Bert'],
   distilbert: ['DistilBert'],
   roberta: ['Roberta'],
@@ -40,7 +40,7 @@ const classes: Readonly<Record<string, readonly [name: string, writer?: string]>
   qwen3: ['Qwen3'],
   gemma: ['Gemma'],
   gemma2: ['Gemma2'],
-  gemma3_text: ['Gemma3'],
+  gemma3_text: ['Gemma3Text', 'ForCausalLM', 'Gemma3'],
   phi3: ['Phi3'],
   olmo2: ['Olmo2'],
   smollm3: ['SmolLM3'],
@@ -74,7 +74,7 @@ export function headOf({ architectures }: Config): HeadKind {
 export function architectureOf(config: Config, head: HeadKind): string {
   const own = Array.isArray(config.architectures) ? config.architectures[0] : undefined;
   if (typeof own === 'string' && headOf(config) === head) return own;
-  const [name, writer = 'ForCausalLM'] = classes[String(config.model_type)] ?? ['PreTrained'];
-  const suffix = head === 'language-model' ? writer : suffixes.find(([, each]) => each === head)?.[0];
-  return `${name}${suffix}`;
+  const [name, writer = 'ForCausalLM', ofWriter = name] = classes[String(config.model_type)] ?? ['PreTrained'];
+  if (head === 'language-model') return `${ofWriter}${writer}`;
+  return `${name}${suffixes.find(([, each]) => each === head)?.[0]}`;
 }

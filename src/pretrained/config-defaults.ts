@@ -352,7 +352,7 @@ const bart = {
 const encoderDecoders = {
   t5,
   mt5: { ...t5, d_ff: 1024, num_layers: 8, num_heads: 6, feed_forward_proj: 'gated-gelu', decoder_start_token_id: 0 },
-  bart,
+  bart: { ...bart, num_labels: 3 },
   mbart: { ...bart, decoder_start_token_id: null }, // the target's language
   marian: {
     ...bart,

@@ -93,8 +93,8 @@ function deriveT5(all: Record<string, unknown>, given: Config): void {
   all.num_decoder_layers ??= all.num_layers;
   const feedForward = String(all.feed_forward_proj);
   const [gated, act] = feedForward.startsWith('gated-') ? [true, feedForward.slice(6)] : [false, feedForward];
-  all.is_gated_act = gated;
-  all.dense_act_fn = feedForward === 'gated-gelu' ? 'gelu_new' : act;
+  all.is_gated_act ??= gated; // files of transformers say these, too, and then they count
+  all.dense_act_fn ??= feedForward === 'gated-gelu' ? 'gelu_new' : act;
   all.tie_word_embeddings = true; // but for files that have both tables: those of 1.1
   all.scale_decoder_outputs = given.scale_decoder_outputs ?? given.tie_word_embeddings !== false;
 }

@@ -144,9 +144,12 @@ function withLabels(json: object, labels: readonly string[]): Record<string, unk
   return { ...json, id2label, label2id, num_labels: labels.length };
 }
 
-/** Buffers that some versions saved and that follow from the config, and a head's second bias, which nothing reads. */
+/**
+ * Buffers that some versions saved and that follow from the config; a head's second bias, and the embedding for both sides
+ * where each has its own, which nothing reads.
+ */
 const BUFFERS =
-  /(position_ids|predictions\.(decoder\.)?bias|lm_head\.(decoder\.)?bias|rotary_emb\.inv_freq|att(entio)?n\.(masked_)?bias|relative_position_index|embed_positions\.weights?)$/;
+  /(position_ids|predictions\.(decoder\.)?bias|lm_head\.(decoder\.)?bias|rotary_emb\.inv_freq|att(entio)?n\.(masked_)?bias|relative_position_index|embed_positions\.weights?|^(model\.|transformer\.)?shared\.weight)$/;
 
 /** Reads the weights and gives the names that the file has for them, where they are others. */
 async function readWeights(
@@ -189,7 +192,8 @@ function namesOf(name: string): string[] {
   const old = name
     .replace(/(LayerNorm|layer_norm)\.weight$/, '$1.gamma')
     .replace(/(LayerNorm|layer_norm)\.bias$/, '$1.beta')
-    .replace(/^lm_head\./, 'embed_out.'); // GPT-NeoX's
+    .replace(/^lm_head\./, 'embed_out.') // GPT-NeoX's
+    .replace(/^transformer\./, 'model.'); // Llama's, where it answers questions
   return [name, old].flatMap((each) => [each, each.slice(each.indexOf('.') + 1)]);
 }
 
@@ -219,9 +223,10 @@ function drawMissing(
     throw new FormatError(`${source} lacks weights of the model: ${some(body.map(({ name }) => name))}`);
   const deviation = Number(model.config.initializer_range ?? 0.02);
   const random = new Random(0, 0);
-  for (const { tensor } of missing) {
-    const isMatrix = tensor.shape.length > 1;
-    tensor.write(Float32Array.from({ length: tensor.size }, () => (isMatrix ? deviation * random.normal() : 0)));
+  for (const { tensor, path } of missing) {
+    if (tensor.shape.length > 1)
+      tensor.write(Float32Array.from({ length: tensor.size }, () => deviation * random.normal()));
+    else tensor.write(new Float32Array(tensor.size).fill(/\.norm\.weight$/.test(path) ? 1 : 0));
   }
   onWarning(`${source} has no ${some(missing.map(({ name }) => name))}: drawn anew, train before use`);
 }

@@ -202,6 +202,8 @@ const renamed: readonly (readonly [now: RegExp, before: string])[] = [
   [/^((?:vit|dinov2)\..*\.attention\.)o_proj/, '$1output.dense'],
   [/^(vit\..*)\.mlp\.fc1/, '$1.intermediate.dense'],
   [/^(vit\..*)\.mlp\.fc2/, '$1.output.dense'],
+  [/(dinov2\..*\.mlp\.)gate_up_proj\./, '$1weights_in.'],
+  [/(dinov2\..*\.mlp\.)down_proj\./, '$1weights_out.'],
   [/(\.attention\.attention\.)q\./, '$1query.'],
   [/(\.attention\.attention\.)k\./, '$1key.'],
   [/(\.attention\.attention\.)v\./, '$1value.'],
