@@ -45,6 +45,7 @@ type Options =
   | simdformer.NllLossOptions
   | simdformer.PatchEmbeddingOptions
   | simdformer.Positions
+  | simdformer.PromptCacheOptions
   | simdformer.ReduceOptions
   | simdformer.RmsNormOptions
   | simdformer.RotaryOptions

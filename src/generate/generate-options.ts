@@ -3,6 +3,19 @@
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { LogitsProcessor } from './logits-processor.js';
 
+/** What a model has read: a PromptCache. */
+export interface CachedText {
+  readonly tokens: readonly number[];
+  readonly maxLength: number;
+}
+
+/** A model that guesses for another one: any that generates. */
+export interface DraftModel {
+  readonly vocabSize: number;
+  readonly maxLength: number;
+  startDecoding(options: object): object;
+}
+
 /** Names and meanings are Hugging Face's where it has the option. */
 export interface GenerateOptions {
   /**
@@ -92,6 +105,20 @@ export interface GenerateOptions {
   beginSuppressTokens?: readonly number[] | Int32Array | undefined;
   /** Change scores before tokens are chosen, in this order, after all above and before temperature and the rest. */
   logitsProcessors?: readonly LogitsProcessor[] | undefined;
+
+  /**
+   * What the model has read before, for one input: of a prompt that begins like it, only the rest is read. Keeps what is
+   * read and written now. Decoder-only, without beams or several sequences. Default: nothing is kept.
+   */
+  cache?: CachedText | undefined;
+  /**
+   * Guesses several tokens, which the model then reads in one pass and keeps as far as it would have chosen them itself:
+   * 'prompt' by what followed the newest tokens where they came before, a smaller model with the same vocabulary by what
+   * it writes. The tokens and their log-probabilities are those of generation without, greedily and by sampling; only the
+   * speed differs, by how good the guesses are. Inputs are decoded one after the other. Decoder-only, without beams or
+   * several sequences. Default: none.
+   */
+  draft?: 'prompt' | DraftModel | undefined;
 
   /**
    * Inputs at most that are decoded side by side. More are sorted by length and taken in turn: a batch takes as long as

@@ -4,6 +4,7 @@ import { sameShape, Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import { checkIds, packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
 import { BeamSearch } from './beam-search.js';
+import { isCached, startCached } from './cached-session.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from './generate-options.js';
 import type { Generative } from './generative.js';
 import { giveWay } from './give-way.js';
@@ -11,7 +12,7 @@ import { withModelDefaults } from './model-defaults.js';
 import { type Hypothesis, type Plan, type PlannedInput, resolveOptions } from './options.js';
 import { needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
 import { type Search, TokenSearch } from './search.js';
-import { endSession, type Session, startSession } from './session.js';
+import { endSession, Session, type Steps, startSession } from './session.js';
 
 /** See `Transformer.generate`. */
 export async function generate(model: Generative, input: Tokens, options: GenerateOptions): Promise<GenerateResult> {
@@ -85,11 +86,14 @@ function checkHooks({ signal, onToken, stop, logitsProcessors = [] }: GenerateOp
 async function* decode(
   model: Generative,
   plan: Plan,
-  { signal, onToken }: GenerateOptions,
+  options: GenerateOptions,
 ): AsyncGenerator<TokenEvent[], Search, void> {
-  const session = startSession(model, plan); // first, as the device knows what is too much
+  const { signal, onToken } = options;
+  // First, as the device knows what is too much.
+  const session = isCached(options) ? startCached(model, plan, options, generate) : startSession(model, plan);
+  let search: Search | null = null;
   try {
-    const search = plan.numBeams > 1 ? new BeamSearch(plan) : new TokenSearch(plan);
+    search = plan.numBeams > 1 ? new BeamSearch(plan) : new TokenSearch(plan);
     for (let length = 0; ; ) {
       const rankings = await advance(session, search, plan, length);
       await giveWay();
@@ -101,16 +105,18 @@ async function* decode(
         if (onToken !== undefined) for (const event of events) await onToken(event);
         yield events;
         if (search.done) return search;
+        if (ranking.supposed !== null && ranking.supposed !== search.tokens[0]) break;
       }
       if (session.shrinks(search.open)) search.compact();
     }
   } finally {
-    endSession(model, session);
+    if (session instanceof Session) endSession(model, session);
+    else session.end(search?.contexts[0] ?? []);
   }
 }
 
 /** What decides about the next token of every sequence, which has `length`, or about the next ones. */
-function advance(session: Session, search: Search, plan: Plan, length: number): Promise<readonly Ranking[]> {
+function advance(session: Steps, search: Search, plan: Plan, length: number): Promise<readonly Ranking[]> {
   const { inputs, numBeams, stop, maxNewTokens, minNewTokens } = plan;
   const processed = needsLogits(plan);
   const withLogits = inputs.flatMap((each) => stepsWithLogits(plan, each));
@@ -118,8 +124,8 @@ function advance(session: Session, search: Search, plan: Plan, length: number): 
   const forbids = !processed && length < minNewTokens;
   const next = Math.min(forbids ? minNewTokens : maxNewTokens, ...withLogits.filter((step) => step > length));
   const left = Math.min(session.room, next - length);
-  const steps = logits || numBeams > 1 || stop ? 1 : left;
-  const ahead = { steps, logits, forbids, finished: search.finished };
+  const steps = !session.drafts && (logits || numBeams > 1 || stop) ? 1 : left;
+  const ahead = { steps, logits, forbids, finished: search.finished, contexts: () => search.contexts };
   if (session.room < 1 || session.readsPrompts) return session.read(search.contexts, ahead);
   return session.step(search.tokens, search.order, ahead);
 }

@@ -16,6 +16,11 @@ export interface DecodingOptions {
   /** Tokens that a sequence can have. Default: the model's maxLength. */
   maxLength?: number | undefined;
   /**
+   * Tokens that texts may grow to, where a larger state is to go on with what this one has: positions that turn by the
+   * length of a text take it for the length. Default: `maxLength`.
+   */
+  textLength?: number | undefined;
+  /**
    * Tokens that a source can have, where the state is to serve others after this one. Default: the memory's longest.
    */
   sourceLength?: number | undefined;

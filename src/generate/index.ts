@@ -6,3 +6,4 @@ export type { FinishReason, GenerateOptions, GenerateResult, TokenEvent } from '
 export type { DecodingOptions, ExtendOptions, Generative } from './generative.js';
 export type { LogitsProcessor } from './logits-processor.js';
 export { minP, noRepeatNgram, repetitionPenalty, temperature, topK, topP } from './processors.js';
+export { PromptCache, type PromptCacheOptions } from './prompt-cache.js';

@@ -43,7 +43,7 @@ export interface PlannedInput {
 }
 
 type NotPlanned =
-  | ('stop' | 'signal' | 'onToken' | 'prefix' | 'stopTokens')
+  | ('stop' | 'signal' | 'onToken' | 'prefix' | 'stopTokens' | 'cache' | 'draft')
   | ('maxLength' | 'minLength' | 'decoderStartTokenId' | 'forcedEosTokenId');
 
 /** Options with defaults, and what they mean for the inputs. */
@@ -70,7 +70,9 @@ type Settings = Omit<Plan, 'inputs' | 'width' | 'group' | 'vocabulary' | 'maxRan
 
 /** Checks options. `inputs` are sources, or prompts of a decoder-only model. */
 export function resolveOptions(model: Generative, inputs: readonly Source[], options: GenerateOptions): Plan {
-  const { maxLength, maxSourceLength = 0 } = model;
+  const { maxSourceLength = 0 } = model;
+  const { cache, draft } = options;
+  const maxLength = Math.min(model.maxLength, cache?.maxLength ?? model.maxLength);
   const prompts = promptsOf(model, inputs, options.decoderStartTokenId ?? model.startId);
   const left = maxLength - longest(prompts) + 1;
   const room = options.cropContext ? Number.MAX_SAFE_INTEGER : left;
@@ -85,11 +87,21 @@ export function resolveOptions(model: Generative, inputs: readonly Source[], opt
   checkEach(settings, maxSequences);
   checkAllTokens(settings, model);
   checkTogether(settings, options, model, left);
+  if (cache || draft) checkOneSequence(settings, options, inputs.length);
   const prefixes = prefixesOf(options.prefix, inputs.length);
   checkTokens('generate', 'a token of prefix', prefixes.flat(), model);
   const forced = longest(prefixes);
   if (forced > maxNewTokens) refuse(`prefix has ${forced} tokens, but maxNewTokens is ${maxNewTokens}`);
-  const others = ['prefix', 'signal', 'onToken', 'maxLength', 'minLength', 'decoderStartTokenId'] as const;
+  const others = [
+    'prefix',
+    'signal',
+    'onToken',
+    'maxLength',
+    'minLength',
+    'decoderStartTokenId',
+    'cache',
+    'draft',
+  ] as const;
   const names = [...(Object.keys(settings) as (keyof GenerateOptions)[]), ...others];
   checkKnown('generate', options, names);
   const width = numBeams > 1 ? numBeams : numReturnSequences;
@@ -106,6 +118,7 @@ export function resolveOptions(model: Generative, inputs: readonly Source[], opt
     maxRanked: maxTopK(model.device),
     maxSequences,
     ...settings,
+    ...(draft ? { batchSize: 1 } : {}),
   };
 }
 
@@ -212,6 +225,14 @@ function checkTogether(settings: Settings, options: GenerateOptions, model: Gene
   if (numBeams === 1 && !doSample && numReturnSequences > 1) refuse('numReturnSequences needs beams or doSample');
   if (!doSample && (temperature !== 1 || topK !== 0 || topP !== 1 || minP !== 0))
     refuse('temperature, topK, topP and minP need doSample: true');
+}
+
+function checkOneSequence(settings: Settings, { cache }: GenerateOptions, inputs: number): void {
+  const { numBeams, numReturnSequences, cropContext } = settings;
+  const what = cache ? 'cache' : 'draft';
+  if (numBeams > 1 || numReturnSequences > 1) refuse(`${what} needs one sequence: numBeams 1 and numReturnSequences 1`);
+  if (cropContext) refuse(`${what} needs a context within maxLength: cropContext false`);
+  if (cache && inputs > 1) refuse(`cache is of one text, but there are ${inputs} inputs`);
 }
 
 /** What the decoder reads first: the input of a decoder-only model, elsewhere the start. */

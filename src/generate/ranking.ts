@@ -47,7 +47,20 @@ export class Ranking {
     private readonly first: number,
     /** [sequences, vocabulary], if they were asked for. */
     readonly logits: Float32Array | null,
+    /** The token that the ranking after this one takes for chosen here; null if that follows whatever is chosen. */
+    readonly supposed: number | null = null,
   ) {}
+
+  /** What it says of `sequence` alone. */
+  row(sequence: number, vocabulary: number): Ranking {
+    const logits = this.logits?.subarray(sequence * vocabulary, (sequence + 1) * vocabulary) ?? null;
+    return new Ranking(this.count, this.data, this.first + sequence, logits);
+  }
+
+  /** The same, before one that supposes a token. */
+  supposing(token: number | null): Ranking {
+    return new Ranking(this.count, this.data, this.first, this.logits, token);
+  }
 
   /** The token that is `rank`th best of `sequence`, from 0. */
   token(sequence: number, rank: number): number {

@@ -9,19 +9,11 @@ import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { maxCacheRows } from '../ops/kv-cache.js';
 import type { Generative } from './generative.js';
 import { longest, type Plan, type Source } from './options.js';
-import { MAX_STEPS_AHEAD, Ranker, type Ranking, rankedOf } from './ranking.js';
+import { Pace } from './pace.js';
+import { Ranker, type Ranking, rankedOf } from './ranking.js';
 
 /** Idle sessions that a model keeps. */
 const KEPT = 4;
-
-/** Milliseconds that steps may take before something is heard of them. */
-const NEWS_AFTER = 20;
-
-/**
- * Milliseconds for which the way to another thread and back, about 0.1, is not worth it; the event loop gets its turns
- * all the same.
- */
-const BRIEF = 2;
 
 /** Tokens of a batch up to which queuing the encoder's commands anew takes a part of the time that they take. */
 const MOST_RECORDED = 256;
@@ -50,7 +42,9 @@ interface Part {
 }
 
 /** What else the next steps are to know. */
-interface Ahead {
+export interface Ahead {
+  /** All that each sequence has read and chosen. */
+  readonly contexts: () => readonly (readonly number[])[];
   /** The most steps to take. */
   readonly steps: number;
   /** Whether all logits are wanted. */
@@ -61,12 +55,26 @@ interface Ahead {
   readonly finished: Int32Array;
 }
 
+/** What advances sequences: `step` by one or more tokens, `read` by prompts. */
+export interface Steps {
+  /** Tokens for which every sequence has room. */
+  readonly room: number;
+  /** Whether it begins with prompts, by `read`. */
+  readonly readsPrompts: boolean;
+  /** Whether steps may be several though all logits are wanted, as it guesses what is chosen. */
+  readonly drafts?: boolean;
+  shrinks(groups: number): boolean;
+  step(tokens: Int32Array, order: Int32Array | null, ahead: Ahead): Promise<Ranking[]>;
+  read(contexts: readonly (readonly number[])[], ahead: Ahead): Promise<Ranking[]>;
+  assertUsable(): void;
+}
+
 /**
  * A decoder state and the programs that advance it, recorded once. Sessions go back to the model after use and serve
  * the next batch of the same sizes. Sequences can leave: the others then move to the front, and steps go no further
  * than they must.
  */
-export class Session {
+export class Session implements Steps {
   /** By the groups that they have. */
   readonly #parts = new Map<number, Part>();
   /** Made when beams change places for the first time, and when sources do. Their results are the orders. */
@@ -82,8 +90,7 @@ export class Session {
   #encodedLengths = '';
   #encoding: { readonly batch: TokenBatch; readonly program: Program<void> } | null = null;
   readonly #ranker: Ranker;
-  /** Milliseconds of a step, with its share of the encoder's pass, once known. */
-  #pace = Number.POSITIVE_INFINITY;
+  readonly #pace = new Pace();
   #isFirst = true;
   #disposed = false;
 
@@ -179,7 +186,7 @@ export class Session {
     this.assertUsable();
     if (order !== null) this.#move(order);
     const { state, program } = this.#shrink(tokens.length);
-    const steps = Math.max(1, Math.min(MAX_STEPS_AHEAD, ahead.steps, Math.floor(NEWS_AFTER / this.#pace)));
+    const steps = this.#pace.stepsOf(ahead.steps);
     this.#isFirst = false;
     this.#lengths = this.#lengths.map((length) => length + steps);
     const next = new Int32Array(state.sequences);
@@ -187,11 +194,8 @@ export class Session {
     state.tokens.write(next);
     this.#ranker.setFinished(ahead.finished);
     for (let slot = 0; slot < steps; slot++) program.run(this.#ranker.scalars(slot, ahead.forbids));
-    const start = performance.now();
     const logits = ahead.logits ? program.result : null;
-    const rankings = await this.#ranker.read(steps, state.sequences, logits, steps * this.#pace <= BRIEF);
-    this.#pace = (performance.now() - start) / steps;
-    return rankings;
+    return this.#pace.time(steps, (brief) => this.#ranker.read(steps, state.sequences, logits, brief));
   }
 
   /**
@@ -322,6 +326,8 @@ interface Sessions {
   readonly idle: Session[];
   /** Those that generate, or that a stream which nobody reads any more has left. */
   readonly busy: Set<Session>;
+  /** What else goes with the model. */
+  readonly others: Set<{ dispose(): void }>;
 }
 
 /** null: the model was disposed of. */
@@ -330,7 +336,7 @@ const registry = new WeakMap<Generative, Sessions | null>();
 function sessionsOf(model: Generative): Sessions {
   const known = registry.get(model);
   if (known === null) throw new DisposedError('generate: the model has already been disposed');
-  const sessions = known ?? { idle: [], busy: new Set() };
+  const sessions = known ?? { idle: [], busy: new Set(), others: new Set() };
   registry.set(model, sessions);
   return sessions;
 }
@@ -371,11 +377,21 @@ export function endSession(model: Generative, session: Session): void {
   if (sessions.idle.length > KEPT) sessions.idle.shift()?.dispose();
 }
 
+/** Lets `what` go with the model. Throws DisposedError if that is gone. */
+export function disposeWith(model: Generative, what: { dispose(): void }): void {
+  sessionsOf(model).others.add(what);
+}
+
+/** Takes that back. */
+export function forget(model: Generative, what: { dispose(): void }): void {
+  registry.get(model)?.others.delete(what);
+}
+
 /** Frees what the model has for generation, for good: what generates with it fails at its next step. */
 export function disposeSessions(model: Generative): void {
-  const { idle, busy } = registry.get(model) ?? { idle: [], busy: [] };
+  const { idle, busy, others } = registry.get(model) ?? { idle: [], busy: [], others: [] };
   registry.set(model, null);
-  for (const session of [...idle, ...busy]) session.dispose();
+  for (const each of [...idle, ...busy, ...others]) each.dispose();
 }
 
 /** To a power of two, 16 at least. */

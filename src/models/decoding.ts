@@ -16,7 +16,7 @@ interface Decodes {
   readonly maxLength: number;
 }
 
-const NAMES = ['memory', 'sequences', 'beams', 'maxLength', 'sourceLength'] as const;
+const NAMES = ['memory', 'sequences', 'beams', 'maxLength', 'textLength', 'sourceLength'] as const;
 
 /** The sizes of a state for `options`. */
 export function cacheSizes(model: Decodes, options: DecodingOptions): CacheSizes {
@@ -28,9 +28,15 @@ export function cacheSizes(model: Decodes, options: DecodingOptions): CacheSizes
     maxLength: capacity = maxLength,
   } = checkKnown('startDecoding', options, NAMES);
   const { size: sources = sequences, longest = 1 }: Partial<Sequences> = memory?.batch ?? {};
-  const { sourceLength = longest } = options;
+  const { sourceLength = longest, textLength = capacity } = options;
   if (decoder === null) throw new ArgumentError('startDecoding: the model has no decoder');
-  for (const [name, value] of Object.entries({ sequences: sources, beams, maxLength: capacity, sourceLength })) {
+  for (const [name, value] of Object.entries({
+    sequences: sources,
+    beams,
+    maxLength: capacity,
+    textLength,
+    sourceLength,
+  })) {
     checkNumber('startDecoding', name, value, isCount, 'a positive integer');
   }
   if (capacity > maxLength) {
@@ -38,7 +44,7 @@ export function cacheSizes(model: Decodes, options: DecodingOptions): CacheSizes
   }
   const sourceCapacity = memory ? sourceLength : 0;
   checkMemory('startDecoding', model, { sources, sourceCapacity }, memory);
-  return { model, widths: decoder.cacheWidths, sources, beams, capacity, sourceCapacity };
+  return { model, widths: decoder.cacheWidths, sources, beams, capacity, textLength, sourceCapacity };
 }
 
 /** Throws unless the state is one of this model. */

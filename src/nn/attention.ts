@@ -173,7 +173,7 @@ export class MultiHeadAttention extends Module {
 
   /** The newest token of each sequence, `x` [sequences, dModel], joins the cache and attends to what is there. */
   step(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
-    const { q, kv } = this.project(x, state.positions, state.sizes.capacity);
+    const { q, kv } = this.project(x, state.positions, textLength(state));
     cacheAppend(cache.self, kv, state.positions);
     const queries = q.reshape(state.sequences, 1, -1);
     // Causal hides nothing from the newest token, but tells distances where it stands: at the end.
@@ -186,7 +186,7 @@ export class MultiHeadAttention extends Module {
    * to each other.
    */
   extend(x: Tensor, { positions, parts, asSteps }: Extension, cache: LayerCache, state: DecoderState): Tensor {
-    const { q, kv } = this.project(x, positions, state.sizes.capacity);
+    const { q, kv } = this.project(x, positions, textLength(state));
     let first = 0;
     const outputs = parts.flatMap(({ sequence, start, count }) => {
       const [queries, added] = [q, kv].map((rows) => rows.rows(first, first + count)) as [Tensor, Tensor];
@@ -278,6 +278,9 @@ export class MultiHeadAttention extends Module {
     return outputs;
   }
 }
+
+/** What positions turn by, where that depends on how long a text is. */
+const textLength = ({ sizes: { capacity, textLength: length = capacity } }: DecoderState) => length;
 
 /** Each head's features, or all, as the norm has so many. */
 function normalised(x: Tensor, norm: Norm): Tensor {

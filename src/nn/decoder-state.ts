@@ -57,6 +57,8 @@ export interface CacheSizes {
   readonly beams: number;
   /** Target tokens a sequence can have. */
   readonly capacity: number;
+  /** Target tokens of the longest text that it may become a part of. Default: `capacity`. */
+  readonly textLength?: number | undefined;
   /** Source tokens an item can have; 0 without an encoder. */
   readonly sourceCapacity: number;
 }

@@ -47,7 +47,13 @@ for (const [kind, options] of Object.entries(kinds)) {
 it('a session computes for those that are left', async () => {
   const model = makeModel();
   const step = async (tokens: readonly number[], order: readonly number[] | null = null) => {
-    const ahead = { steps: 1, logits: true, forbids: false, finished: new Int32Array(tokens.length) };
+    const ahead = {
+      steps: 1,
+      logits: true,
+      forbids: false,
+      finished: new Int32Array(tokens.length),
+      contexts: () => [],
+    };
     const [ranking] = await session.step(Int32Array.from(tokens), order && Int32Array.from(order), ahead);
     return ranking!.logits!.length / model.config.targetVocab;
   };

@@ -1,0 +1,212 @@
+// Generation of one sequence that goes on from what a PromptCache holds, with or without guesses of what comes next.
+
+import { describeValue } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { DecoderState } from '../nn/decoder-state.js';
+import { inference } from '../nn/module.js';
+import type { GenerateOptions } from './generate-options.js';
+import type { Generative } from './generative.js';
+import type { Plan } from './options.js';
+import { PromptCache } from './prompt-cache.js';
+import type { Ranking } from './ranking.js';
+import type { SequenceSteps } from './sequence-steps.js';
+import type { Ahead, Steps } from './session.js';
+import { type Drafter, drafterOf, type Generate } from './speculative.js';
+
+/** Tokens of a prompt that are read at once, before a signal gets its turn. */
+const CHUNK = 512;
+
+/** Whether options ask for it. */
+export const isCached = ({ cache, draft }: GenerateOptions): boolean => cache !== undefined || draft !== undefined;
+
+/** A session for the one input of `plan`. To be ended by `end`. Throws ArgumentError for a cache that does not fit. */
+export function startCached(
+  model: Generative,
+  plan: Plan,
+  options: GenerateOptions,
+  generate: Generate,
+): CachedSession {
+  const cache = options.cache ?? new PromptCache(model);
+  if (!(cache instanceof PromptCache))
+    throw new ArgumentError(`generate: cache is ${describeValue(cache)}, expected a PromptCache`);
+  cache.acquire(model);
+  try {
+    return new CachedSession(cache, drafterOf(cache, options, generate), plan, options);
+  } catch (error) {
+    cache.yield();
+    if (options.cache === undefined) cache.dispose();
+    throw error;
+  }
+}
+
+export class CachedSession implements Steps {
+  readonly #stops: readonly number[];
+  readonly #suppressed: readonly number[];
+  readonly #signal: AbortSignal | undefined;
+  readonly #isOwn: boolean;
+  /** Those that know what stops this session. */
+  readonly #ready = new Set<object>();
+  #isFirst = true;
+  /** Tokens that the state counts: what was read and chosen, and what was written ahead of choices. */
+  #counted = 0;
+  /** The latest guesses, and how long the context was before them. */
+  #guesses: { readonly tokens: readonly number[]; readonly after: number } | null = null;
+
+  constructor(
+    private readonly cache: PromptCache,
+    private readonly drafter: Drafter | null,
+    { stopTokens, suppressTokens }: Plan,
+    { cache: given, signal }: GenerateOptions,
+  ) {
+    this.#stops = [...stopTokens];
+    this.#suppressed = [...suppressTokens];
+    this.#signal = signal;
+    this.#isOwn = given === undefined;
+  }
+
+  get drafts(): boolean {
+    return this.drafter !== null;
+  }
+
+  get readsPrompts(): boolean {
+    return this.#isFirst;
+  }
+
+  /** Plans leave enough; without a cropped context nothing is read twice. */
+  get room(): number {
+    return this.cache.maxLength;
+  }
+
+  shrinks(): boolean {
+    return false;
+  }
+
+  assertUsable(): void {
+    this.cache.assertUsable('generate');
+  }
+
+  /** Reads what is new of the prompt. */
+  async read([context = []]: readonly (readonly number[])[], ahead: Ahead): Promise<Ranking[]> {
+    const { cache } = this;
+    this.assertUsable();
+    let start = cache.reuse(context);
+    const state = cache.reserve(context.length);
+    for (; context.length - start > CHUNK; start += CHUNK) {
+      extend(cache.model, state, context.slice(start, start + CHUNK), start, 'none');
+      await cache.model.device.flush();
+      this.#signal?.throwIfAborted();
+      this.assertUsable();
+      cache.remember(context.slice(0, start + CHUNK));
+    }
+    const rankings = await this.#extend(context.slice(start), start, 'last', ahead);
+    this.#isFirst = false;
+    return rankings;
+  }
+
+  async step(_tokens: Int32Array, _order: Int32Array | null, ahead: Ahead): Promise<Ranking[]> {
+    this.assertUsable();
+    const [context = []] = ahead.contexts();
+    const { drafter } = this;
+    if (drafter === null) return this.#advance(context, ahead.steps, ahead);
+    this.#learn(drafter, context);
+    const most = Math.min(ahead.steps, this.cache.maxLength - context.length + 1) - 1;
+    const tokens = most > 0 ? await drafter.propose(context, most) : [];
+    this.#signal?.throwIfAborted();
+    this.assertUsable();
+    if (tokens.length === 0) return this.#advance(context, 1, ahead); // there may be guesses after the next token
+    this.#guesses = { tokens, after: context.length };
+    const rankings = await this.#extend(
+      [context.at(-1) as number, ...tokens],
+      context.length - 1,
+      'every',
+      ahead,
+      context,
+    );
+    return rankings.map((ranking, i) => ranking.supposing(tokens[i] ?? null));
+  }
+
+  #learn(drafter: Drafter, context: readonly number[]): void {
+    if (this.#guesses === null) return;
+    const { tokens, after } = this.#guesses;
+    const wrong = tokens.findIndex((token, i) => token !== context[after + i]);
+    drafter.learn(tokens.length, wrong < 0 ? tokens.length : wrong);
+    this.#guesses = null;
+  }
+
+  /** By the recorded step, which chooses by itself: `most` tokens, or as many as take little time. */
+  async #advance(context: readonly number[], most: number, ahead: Ahead): Promise<Ranking[]> {
+    const start = context.length - 1;
+    const state = this.#reserve(start + 1, context);
+    const steps = this.cache.steps(this.#stops.length, this.#suppressed.length);
+    const count = steps.pace.stepsOf(Math.min(most, state.sizes.capacity - start));
+    if (this.#counted !== start) state.setLength(0, start);
+    this.#counted = start + count;
+    state.tokens.write([context.at(-1) as number]);
+    const ranker = this.#ranker(steps, 1);
+    const { program } = steps;
+    for (let slot = 0; slot < count; slot++) program.run(ranker.scalars(slot, ahead.forbids));
+    const logits = ahead.logits ? program.result : null;
+    return steps.pace.time(count, (brief) => ranker.read(count, 1, logits, brief));
+  }
+
+  /** What comes after all of `tokens`, or after every one. */
+  async #extend(
+    tokens: readonly number[],
+    start: number,
+    logits: 'last' | 'every',
+    ahead: Ahead,
+    context: readonly number[] = [],
+  ): Promise<Ranking[]> {
+    const { model } = this.cache;
+    const state = this.#reserve(start + tokens.length, context);
+    const steps = this.cache.steps(this.#stops.length, this.#suppressed.length);
+    const result = extend(model, state, tokens, start, logits) as Tensor;
+    this.#counted = start + tokens.length;
+    const count = result.shape[0] as number;
+    const ranker = this.#ranker(steps, count);
+    ranker.rank(result, steps.chosen(count), ahead.forbids);
+    const reading = ranker.read(1, count, ahead.logits ? result : null);
+    result.dispose(); // once that has run
+    const [all] = await reading;
+    return Array.from({ length: count }, (_, i) => (all as Ranking).row(i, model.vocabSize));
+  }
+
+  /** Room for so many tokens: what the state has of `context` moves along. */
+  #reserve(length: number, context: readonly number[]): DecoderState {
+    const { cache } = this;
+    if (length > cache.capacity && context.length > 0) {
+      cache.remember(context.slice(0, -1));
+      this.#counted = context.length - 1;
+    }
+    return cache.reserve(length);
+  }
+
+  #ranker(steps: SequenceSteps, count: number) {
+    const ranker = steps.ranker(count);
+    if (this.#ready.has(ranker)) return ranker;
+    ranker.setStops(this.#stops, this.#suppressed);
+    ranker.setFinished(new Int32Array(count));
+    this.#ready.add(ranker);
+    return ranker;
+  }
+
+  /** Leaves the cache to others. `context`: all that was read and chosen, of which the last token is not in it. */
+  end(context: readonly number[]): void {
+    const { cache } = this;
+    if (!this.#isFirst) cache.remember(context.slice(0, -1));
+    cache.yield();
+    if (this.#isOwn) cache.dispose();
+  }
+}
+
+function extend(
+  model: Generative,
+  state: DecoderState,
+  tokens: readonly number[],
+  start: number,
+  logits: 'last' | 'every' | 'none',
+): Tensor | null {
+  // The cache refused models without it.
+  return inference(model, () => model.extend?.(state, [tokens], { starts: [start], logits }) ?? null);
+}

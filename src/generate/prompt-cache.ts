@@ -1,0 +1,196 @@
+// What a model has read of one text, kept so that the next generation reads no more than what is new.
+
+import { checkNumber, checkOptions, isCount, isWhole } from '../core/check.js';
+import { ArgumentError, DisposedError } from '../core/errors.js';
+import { orDispose } from '../core/or-dispose.js';
+import type { DecoderState } from '../nn/decoder-state.js';
+import { inference } from '../nn/module.js';
+import type { Generative } from './generative.js';
+import { SequenceSteps } from './sequence-steps.js';
+import { disposeWith, forget } from './session.js';
+
+export interface PromptCacheOptions {
+  /** Tokens at most, of prompts and what is written after them. Default: the model's maxLength. */
+  maxLength?: number | undefined;
+}
+
+/** Tokens that there is room for at first; it doubles where it ends. */
+const LEAST_ROOM = 256;
+
+/**
+ * The keys and values of a text that a model has read, for `generate` and `stream` with `{ cache }`: of a prompt that
+ * begins as that text does, only the rest is read, and what the model writes is kept, too.
+ *
+ * ```ts
+ * const cache = new PromptCache(model);
+ * const { sequences } = await model.generate([prompt], { cache });
+ * await model.generate([[...prompt, ...sequences[0], ...next]], { cache }); // reads `next`
+ * ```
+ *
+ * One generation at a time. What was written was rounded step by step, a prompt all at once: results differ from those
+ * without a cache by rounding, in the last bits of log-probabilities. Lives until `dispose()`, or the model's.
+ */
+export class PromptCache {
+  readonly maxLength: number;
+  #tokens: number[] = [];
+  #state: DecoderState | null = null;
+  #steps: SequenceSteps | null = null;
+  readonly #companions = new Map<Generative, PromptCache>();
+  #isBusy = false;
+  #isDisposed = false;
+
+  /** Memory is taken as it is needed. Throws ArgumentError for models that cannot read on, such as encoder–decoders. */
+  constructor(
+    readonly model: Generative,
+    options: PromptCacheOptions = {},
+  ) {
+    const { maxLength = model.maxLength } = checkOptions('PromptCache', options, { maxLength: 'any' });
+    const isLength = (n: number) => isCount(n) && n <= model.maxLength;
+    checkNumber('PromptCache', 'maxLength', maxLength, isLength, `1 to the model's maxLength, ${model.maxLength}`);
+    if (!model.extend || model.maxSourceLength)
+      throw new ArgumentError('PromptCache: the model reads sources, or has no extend(); expected a decoder-only one');
+    this.maxLength = maxLength;
+    disposeWith(model, this);
+  }
+
+  /** What it holds. */
+  get tokens(): readonly number[] {
+    return this.#tokens;
+  }
+
+  /** Forgets all but the first `length` tokens. */
+  truncate(length: number): void {
+    this.#assertFree('truncate');
+    checkNumber('PromptCache.truncate', 'length', length, isWhole, 'an integer, 0 or more');
+    this.#tokens.length = Math.min(length, this.#tokens.length);
+  }
+
+  /** Another one with the same tokens, which goes its own way. Throws OutOfMemoryError. */
+  fork(): PromptCache {
+    this.#assertFree('fork');
+    const fork = new PromptCache(this.model, { maxLength: this.maxLength });
+    orDispose(fork, () => fork.begin(this));
+    return fork;
+  }
+
+  /**
+   * Begins with what `other` has in common with `tokens`, if that is more than it holds itself: conversations that begin
+   * alike are read once. Throws ArgumentError for one of another model.
+   */
+  share(other: PromptCache, tokens: readonly number[]): void {
+    this.#assertFree('share');
+    other.#assertFree('share');
+    const common = Math.min(commonLength(other.#tokens, tokens), this.maxLength);
+    if (common > commonLength(this.#tokens, tokens)) this.begin(other, common);
+  }
+
+  /** @internal Copies the beginning of another one. */
+  begin(other: PromptCache, length = other.#tokens.length): void {
+    if (other.model !== this.model)
+      throw new ArgumentError('PromptCache: the other one is of another model, expected one of the same');
+    this.#tokens = [];
+    if (length === 0 || other.#state === null) return;
+    this.reserve(length).copySequence(0, 0, length, other.#state);
+    this.#tokens = other.#tokens.slice(0, length);
+  }
+
+  /** @internal What it has in common with `context`, of which the last token is always read anew; the rest is forgotten. */
+  reuse(context: readonly number[]): number {
+    const common = Math.min(commonLength(this.#tokens, context), context.length - 1);
+    this.#tokens.length = common;
+    return common;
+  }
+
+  /** @internal Says what the state holds now. */
+  remember(tokens: readonly number[]): void {
+    this.#tokens = [...tokens];
+  }
+
+  /** @internal A state of one sequence with room for `length` tokens. Those that it holds move along. */
+  reserve(length: number): DecoderState {
+    const { model, maxLength } = this;
+    const old = this.#state;
+    if (old && old.sizes.capacity >= length) return old;
+    const capacity = Math.min(maxLength, Math.max(LEAST_ROOM, 2 ** Math.ceil(Math.log2(length))));
+    const sizes = { sequences: 1, maxLength: capacity, textLength: maxLength };
+    const state = model.device.unscoped(() => inference(model, () => model.startDecoding(sizes)));
+    if (old) orDispose(state, () => state.copySequence(0, 0, this.#tokens.length, old));
+    this.#release();
+    this.#state = state;
+    return state;
+  }
+
+  /** @internal Tokens for which there is memory. */
+  get capacity(): number {
+    return this.#state?.sizes.capacity ?? 0;
+  }
+
+  /** @internal What advances the state, where there are so many stop tokens, and so many that are never chosen. */
+  steps(stops: number, suppressed: number): SequenceSteps {
+    const known = this.#steps;
+    if (known?.stops === stops && known.suppressed === suppressed) return known;
+    known?.dispose();
+    this.#steps = new SequenceSteps(this.model, this.#state as DecoderState, stops, suppressed);
+    return this.#steps;
+  }
+
+  /** @internal Of a model that drafts for this one. */
+  companion(model: Generative): PromptCache {
+    const known = this.#companions.get(model);
+    if (known && !known.#isDisposed) return known;
+    const made = new PromptCache(model);
+    this.#companions.set(model, made);
+    return made;
+  }
+
+  /** @internal */
+  acquire(model: Generative): void {
+    if (model !== this.model) throw new ArgumentError('generate: the cache is of another model');
+    this.#assertFree('generate');
+    this.#isBusy = true;
+  }
+
+  /** @internal */
+  yield(): void {
+    this.#isBusy = false;
+    if (this.#isDisposed) this.#release();
+  }
+
+  /** @internal Throws if it was disposed of. */
+  assertUsable(op: string): void {
+    if (!this.#isDisposed) return;
+    throw new DisposedError(`${op}: the cache was disposed of, or its model was`);
+  }
+
+  /** What generates with it ends with DisposedError at its next step. */
+  dispose(): void {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    forget(this.model, this);
+    for (const companion of this.#companions.values()) companion.dispose();
+    this.#tokens = [];
+    this.#release();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #release(): void {
+    this.#steps?.dispose();
+    this.#steps = null;
+    this.#state?.dispose();
+    this.#state = null;
+  }
+
+  #assertFree(op: string): void {
+    this.assertUsable(op);
+    if (this.#isBusy) throw new ArgumentError(`${op}: the cache is in use by another generation; wait for its end`);
+  }
+}
+
+function commonLength(a: readonly number[], b: readonly number[]): number {
+  let length = 0;
+  while (length < a.length && length < b.length && a[length] === b[length]) length++;
+  return length;
+}

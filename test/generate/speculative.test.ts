@@ -1,0 +1,105 @@
+// Guesses change nothing but the speed.
+import { describe, expect, it } from 'vitest';
+import { PromptLookup } from '../../src/generate/speculative.js';
+import { ArgumentError, type GenerateOptions, Transformer, type TransformerOptions } from '../../src/index.js';
+import { decoderOnly, device, makeModel } from './small-model.js';
+
+const larger = { ...decoderOnly, maxLength: 160 };
+
+const architectures: Record<string, TransformerOptions> = {
+  'as the paper has it': {},
+  'rotary, gated, grouped heads': { positions: 'rotary', gated: true, normalization: 'rms', norm: 'pre', kvHeads: 1 },
+  'relative bias': { positions: { kind: 'relativeBias', maxDistance: 4 }, norm: 'pre' },
+};
+
+/** A text that repeats itself, in other places each time. */
+const prompt = (seed: number) => Array.from({ length: 30 }, (_, i) => 3 + ((i * (1 + (seed % 3)) + seed) % 7));
+
+const choices: Record<string, GenerateOptions> = {
+  greedily: {},
+  'with penalties': { repetitionPenalty: 1.3, noRepeatNgramSize: 4 },
+  'with a least length and forced tokens': { minNewTokens: 20, prefix: [4, 5, 6], forcedEosTokenId: 2 },
+  'by sampling': { doSample: true, temperature: 0.7, topP: 0.9 },
+  'until it stops': { stop: (tokens) => tokens.length % 13 === 0 },
+};
+
+describe.each(Object.entries(architectures))('%s', (_, architecture) => {
+  describe.each(Object.entries(choices))('%s', (_, options) => {
+    it('gives what generation without guesses gives, to the bit', async () => {
+      let guessed = 0;
+      for (let seed = 0; seed < 4; seed++) {
+        const model = makeModel({ ...larger, ...architecture, seed });
+        const other = makeModel({ ...larger, ...architecture, seed: seed + 1 });
+        const all = { maxNewTokens: 60, seed, ...options };
+        const inputs = [prompt(seed), [3, 4]];
+        const plain = await model.generate(inputs, all);
+        for (const draft of ['prompt', other] as const)
+          expect(await model.generate(inputs, { ...all, draft })).toEqual(plain);
+        guessed += plain.sequences.flat().length;
+        model.dispose();
+        other.dispose();
+      }
+      expect(guessed).toBeGreaterThan(100);
+    });
+  });
+});
+
+it('a model that writes the same drafts all of it', async () => {
+  const model = makeModel({ ...larger, seed: 1 });
+  const twin = new Transformer(device, { ...model.config });
+  const state = Object.fromEntries(model.namedTensors().map(([name, tensor]) => [name, tensor]));
+  for (const [name, tensor] of twin.namedTensors()) tensor.write(state[name]!.dataSync() as Float32Array);
+  let passes = 0;
+  const { extend } = model;
+  model.extend = ((...args: Parameters<typeof extend>) => {
+    passes++;
+    return extend.apply(model, args);
+  }) as typeof extend;
+  const options = { maxNewTokens: 100, stopTokens: [] };
+  const expected = await model.generate([prompt(1)], options);
+  expect(await model.generate([prompt(1)], { ...options, draft: twin })).toEqual(expected);
+  expect(passes).toBeLessThan(14); // the prompt, then 9, 17, 17 … tokens at once
+  model.dispose();
+  twin.dispose();
+});
+
+describe('prompt look-up', () => {
+  it('guesses what followed the longest ending before, where it was last', () => {
+    const lookup = new PromptLookup();
+    expect(lookup.propose([1, 2, 3, 9, 8, 2, 3, 7, 7, 1, 2, 3], 3)).toEqual([9, 8, 2]);
+    expect(lookup.propose([2, 3, 4, 5, 2, 3, 6, 7, 2, 3], 2)).toEqual([6, 7]);
+    expect(lookup.propose([5, 5, 5, 5, 5, 5], 4)).toEqual([5]);
+    expect(lookup.propose([1, 2, 3, 4], 4)).toEqual([]);
+    expect(lookup.propose([1], 4)).toEqual([]);
+  });
+
+  it('guesses less after bad guesses, and more after good ones', () => {
+    const lookup = new PromptLookup();
+    const again = [...Array.from({ length: 40 }, (_, i) => i), 0, 1];
+    expect(lookup.propose(again, 30)).toHaveLength(8);
+    lookup.learn(8, 0);
+    expect(lookup.propose(again, 30)).toHaveLength(4);
+    lookup.learn(4, 4);
+    lookup.learn(8, 8);
+    lookup.learn(16, 16);
+    expect(lookup.propose(again, 30)).toHaveLength(16);
+  });
+});
+
+it('refuses what cannot be guessed for', async () => {
+  const model = makeModel(larger);
+  const translator = makeModel();
+  const other = makeModel({ ...larger, targetVocab: 12 });
+  const refused = async (options: object, message: string, of = model) => {
+    await expect(of.generate([[3, 4]], options)).rejects.toThrow(message);
+    await expect(of.generate([[3, 4]], options)).rejects.toThrow(ArgumentError);
+  };
+  await refused({ draft: 'prompt', numBeams: 2 }, 'draft needs one sequence');
+  await refused({ draft: 'prompt', doSample: true, numReturnSequences: 2 }, 'draft needs one sequence');
+  await refused({ draft: 'prompt', cropContext: true }, 'draft needs a context within maxLength');
+  await refused({ draft: 'lookup' }, 'draft is "lookup", expected \'prompt\' or a model');
+  await refused({ draft: model }, 'draft is the model itself');
+  await refused({ draft: other }, 'draft has a vocabulary of 12 tokens');
+  await refused({ draft: 'prompt' }, 'expected a decoder-only one', translator);
+  for (const each of [model, translator, other]) each.dispose();
+});
