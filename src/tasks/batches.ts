@@ -6,6 +6,9 @@ import type { CallOptions } from './task.js';
 
 const BATCH_SIZE = 32;
 
+/** For `checkOptions`, which leaves them to `checkCallOptions`. */
+export const callOptionKinds = { signal: 'any', onProgress: 'any', batchSize: 'any' } as const;
+
 /** Throws ArgumentError for call options that make no sense. */
 export function checkCallOptions(task: string, { signal, onProgress, batchSize }: CallOptions): void {
   checkSignal(task, signal);

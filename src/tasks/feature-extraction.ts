@@ -3,12 +3,12 @@ import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ModelInputs, ModelOutput } from '../models/inputs.js';
 import { pool } from '../nn/pooling.js';
-import type { TokenBatch } from '../nn/token-batch.js';
+import { packed, TokenBatch } from '../nn/token-batch.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
-import { checkCallOptions, inBatches } from './batches.js';
+import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
 import { HostTensor } from './host-tensor.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
-import { encode, forward, sentenceLimit, textsOf } from './text-inputs.js';
+import { encode, hasSegments, read, sentenceLimit, textsOf } from './text-inputs.js';
 
 /**
  * How vectors of tokens become one of a text: the first, the last, the mean of all; `model` as the modules say that a
@@ -67,9 +67,7 @@ function checked(options: FeatureExtractionOptions): FeatureExtractionOptions {
     normalize: 'boolean',
     quantize: 'boolean',
     precision: ['binary', 'ubinary'],
-    signal: 'any',
-    onProgress: 'any',
-    batchSize: 'any',
+    ...callOptionKinds,
   });
 }
 
@@ -99,8 +97,13 @@ export async function extract(
 async function vectorsOf(context: TaskContext, texts: readonly string[], pooling: Pooling) {
   const { model } = context;
   const encoding = encode(context, texts, pooling === 'model' ? { maxLength: sentenceLimit(model) } : {});
-  const pick = (output: ModelOutput, batch: TokenBatch) => [pooled(output, batch, pooling)] as const;
-  const [values] = (await forward(model, encoding, pick, (inputs) => run(model, inputs))) as [Float32Array];
+  const [values] = (await read(model, () => {
+    const batch = TokenBatch.from(model.device, 'inputIds', packed(encoding.inputIds), null);
+    const { tokenTypeIds } = encoding;
+    return [
+      pooled(run(model, hasSegments(model) ? { inputIds: batch, tokenTypeIds } : { inputIds: batch }), batch, pooling),
+    ];
+  })) as [Float32Array];
   const counts = pooling === 'none' ? encoding.inputIds.map(({ length }) => length) : texts.map(() => 1);
   const features = values.length / counts.reduce((sum, count) => sum + count, 0);
   let start = 0;

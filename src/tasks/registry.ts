@@ -6,11 +6,21 @@ import type { Task } from './task.js';
 
 const tasks = {
   'feature-extraction': async () => (await import('./feature-extraction.js')).featureExtraction,
+  'fill-mask': async () => (await import('./fill-mask.js')).fillMask,
+  'question-answering': async () => (await import('./question-answering.js')).questionAnswering,
+  'sentence-similarity': async () => (await import('./sentence-similarity.js')).sentenceSimilarity,
+  'text-classification': async () => (await import('./text-classification.js')).textClassification,
+  'text-generation': async () => (await import('./text-generation.js')).textGeneration,
+  'text-ranking': async () => (await import('./text-ranking.js')).textRanking,
+  'token-classification': async () => (await import('./token-classification.js')).tokenClassification,
+  'zero-shot-classification': async () => (await import('./zero-shot-classification.js')).zeroShotClassification,
 } satisfies Record<string, () => Promise<Task>>;
 
 /** Other names of transformers.js, and what they stand for. */
 const aliases = {
   embeddings: 'feature-extraction',
+  ner: 'token-classification',
+  'sentiment-analysis': 'text-classification',
 } as const satisfies Record<string, keyof typeof tasks>;
 
 type Tasks = { [Name in keyof typeof tasks]: Awaited<ReturnType<(typeof tasks)[Name]>> };

@@ -37,6 +37,3 @@ export interface CallOptions {
   /** Inputs that the model reads side by side, at most. Results do not depend on it. Default 32. */
   batchSize?: number | undefined;
 }
-
-/** The names of `CallOptions`. */
-export const callOptionNames = ['signal', 'onProgress', 'batchSize'] as const;

@@ -6,7 +6,7 @@ import { Tensor } from '../core/tensor.js';
 import { EncoderModel } from '../models/encoder-model.js';
 import type { ModelInputs, ModelOutput } from '../models/inputs.js';
 import { inference } from '../nn/module.js';
-import { packed, TokenBatch } from '../nn/token-batch.js';
+import { packed } from '../nn/token-batch.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 import type { BatchEncoding, EncodeBatchOptions } from '../tokenizers/batch-encoding.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
@@ -37,39 +37,64 @@ export function sentenceLimit(model: LoadedModel): number {
   return Math.min(most ?? Infinity, tokenLimit(model));
 }
 
-/** Texts, or pairs, cut to what the model reads, without padding. */
+/** Texts, or pairs, cut to what the model reads, without padding; offsets and words are found if they are asked for. */
 export function encode(
   context: TaskContext,
   texts: readonly string[],
   options: EncodeBatchOptions = {},
 ): BatchEncoding {
-  const limits = { truncation: true, maxLength: tokenLimit(context.model) } as const;
-  return tokenizerOf(context).encodeBatch(texts, { ...limits, ...options });
+  const limit = tokenLimit(context.model);
+  const limits = Number.isFinite(limit) ? ({ truncation: true, maxLength: limit } as const) : {};
+  return tokenizerOf(context).encodeBatch(texts, { ...limits, returnOffsets: false, ...options });
 }
+
+/** Ids of sequences, and which text of a pair each is of. */
+export type EncodedRows = Pick<BatchEncoding, 'inputIds' | 'tokenTypeIds'>;
 
 /**
  * Runs the model on sequences, packed end to end, and reads what `pick` chooses of its output, in which rows of tokens
- * are [N, …]: those of `batch`. Nothing of it stays on the device.
+ * are [N, …]. Nothing of it stays on the device.
  */
 export async function forward(
   model: LoadedModel,
-  { inputIds, tokenTypeIds }: Pick<BatchEncoding, 'inputIds' | 'tokenTypeIds'>,
-  pick: (output: ModelOutput, batch: TokenBatch) => readonly [Tensor, ...Tensor[]],
-  run = (inputs: ModelInputs): ModelOutput => model.forward(inputs),
+  { inputIds, tokenTypeIds }: EncodedRows,
+  pick: (output: ModelOutput) => readonly [Tensor, ...Tensor[]],
 ): Promise<Float32Array[]> {
-  const picked = inference(model, () => {
-    const batch = TokenBatch.from(model.device, 'inputIds', packed(inputIds), null);
-    const inputs: ModelInputs = hasSegments(model) ? { inputIds: batch, tokenTypeIds } : { inputIds: batch };
-    return pick(run(inputs), batch);
-  });
+  const ids = packed(inputIds);
+  const inputs: ModelInputs = hasSegments(model) ? { inputIds: ids, tokenTypeIds } : { inputIds: ids };
+  return read(model, () => pick(model.forward(inputs)));
+}
+
+/** The numbers of what `compute` makes with the model, of which nothing stays on the device. */
+export async function read(model: LoadedModel, compute: () => readonly [Tensor, ...Tensor[]]): Promise<Float32Array[]> {
+  const tensors = inference(model, compute);
   try {
-    return (await Tensor.dataOf([...picked])) as Float32Array[];
+    return (await Tensor.dataOf([...tensors])) as Float32Array[];
   } finally {
-    for (const tensor of picked) tensor.dispose();
+    for (const tensor of tensors) tensor.dispose();
   }
 }
 
+/** What the model says of each sequence, by a head that gives logits of sequences. */
+export async function sequenceLogits(model: LoadedModel, encoded: EncodedRows): Promise<Float32Array[]> {
+  const [logits] = (await forward(model, encoded, (output) => [output.logits as Tensor])) as [Float32Array];
+  const size = logits.length / encoded.inputIds.length;
+  return encoded.inputIds.map((_, i) => logits.subarray(i * size, (i + 1) * size));
+}
+
+/** What the model says of each token, by a head that gives logits of tokens: [tokens, logits] of each sequence. */
+export async function tokenLogits(model: LoadedModel, encoded: EncodedRows): Promise<Float32Array[][]> {
+  const [logits] = (await forward(model, encoded, (output) => [output.logits as Tensor])) as [Float32Array];
+  const size = logits.length / encoded.inputIds.reduce((sum, { length }) => sum + length, 0);
+  let start = 0;
+  return encoded.inputIds.map((row) => {
+    const own = row.map((_, i) => logits.subarray((start + i) * size, (start + i + 1) * size));
+    start += row.length;
+    return own;
+  });
+}
+
 /** Whether the model was taught which text of a pair a token is of. */
-function hasSegments(model: LoadedModel): boolean {
+export function hasSegments(model: LoadedModel): boolean {
   return model instanceof EncoderModel && Number(model.config.type_vocab_size ?? 0) > 1;
 }

@@ -22,6 +22,11 @@ export interface EncodeBatchOptions {
   stride?: number | undefined;
   /** Whether parts that were cut off follow as sequences of their own. Default false. */
   returnOverflowingTokens?: boolean | undefined;
+  /**
+   * Whether `offsets` and `wordIds` are found, which takes several times as long as the ids; both are empty otherwise.
+   * Default true.
+   */
+  returnOffsets?: boolean | undefined;
   /** Lengths are padded to a multiple of this. Default 1. */
   padToMultipleOf?: number | undefined;
   /** Default: the config's `padding_side`, or right. */
@@ -65,6 +70,7 @@ export function encodeBatch(
   settings: BatchSettings,
 ): BatchEncoding {
   const { textPair, addSpecialTokens = true, padding = false, stride = 0, padToMultipleOf = 1 } = checked(options);
+  const { returnOffsets = true } = options;
   const isList = (list: unknown) => Array.isArray(list) && list.every((text) => typeof text === 'string');
   if (!isList(texts)) refuse(`the texts are ${describeValue(texts)}, expected an array of strings`);
   if (textPair && (!isList(textPair) || textPair.length !== texts.length))
@@ -74,8 +80,8 @@ export function encodeBatch(
   if ((padding === 'max_length' || truncation) && maxLength === undefined)
     refuse('maxLength is missing, which padding or truncation needs: the tokenizer has no model_max_length');
   const { template } = settings;
-  const trimmed = (items: readonly Item[]) =>
-    items.map((item, i) => ({ ...item, offset: settings.trim(item.token, item.offset, i) }));
+  const trimmed = (items: Item[]) =>
+    !returnOffsets ? items : items.map((item, i) => ({ ...item, offset: settings.trim(item.token, item.offset, i) }));
   const sequences: { items: Item[]; sample: number }[] = [];
   for (const [sample, text] of texts.entries()) {
     const second = textPair?.[sample];
@@ -103,8 +109,8 @@ export function encodeBatch(
     attentionMask: rowsOf((item) => Number(item !== pad)),
     tokenTypeIds: rowsOf(({ type }) => type),
     specialTokensMask: rowsOf(({ special }) => special),
-    offsets: rowsOf(({ offset: [start, end] }) => [start, end] as [number, number]),
-    wordIds: rowsOf(({ word }) => word),
+    offsets: returnOffsets ? rowsOf(({ offset: [start, end] }) => [start, end] as [number, number]) : [],
+    wordIds: returnOffsets ? rowsOf(({ word }) => word) : [],
     overflowToSampleMapping: sequences.map(({ sample }) => sample),
   };
 }
@@ -118,6 +124,7 @@ function checked(options: EncodeBatchOptions): EncodeBatchOptions {
     maxLength: 'count',
     stride: 'whole',
     returnOverflowingTokens: 'boolean',
+    returnOffsets: 'boolean',
     padToMultipleOf: 'count',
     paddingSide: ['left', 'right'],
   });

@@ -60,8 +60,6 @@ const NO_TOKEN = '\0unknown';
 
 /** A tokenizer that was loaded. */
 export interface PretrainedTokenizer extends Tokenizer {
-  /** tokenizer_config.json, if there was one. */
-  readonly config?: TokenizerConfig | undefined;
   /**
    * Texts, or pairs of them, as a model reads them: with special tokens, cut and padded if wanted, and where each token
    * comes from. Throws ArgumentError for options that make no sense, UnknownTokenError as `encode`.

@@ -43,7 +43,7 @@ describeReal('all-MiniLM-L6-v2', async (path) => {
   });
 
   await describeShared('judges how similar sentences are', 'data/sts', 'sts2015.tsv', async (shared) => {
-    it('as people do', async () => {
+    it('as people do', { timeout: 300_000 }, async () => {
       const lines = new TextDecoder().decode(await shared.bytes('sts2015.tsv')).split('\n');
       const pairs = lines.map((line) => line.split('\t')).filter(([score]) => score);
       expect(pairs).toHaveLength(3000);

@@ -1,0 +1,87 @@
+// The spans of a context that answer best.
+
+import { softmax } from './scores.js';
+
+/** What a model says of a part of a context; a number or place for each token of question and part. */
+export interface ContextPart {
+  readonly starts: Float32Array;
+  readonly ends: Float32Array;
+  /** Characters of the context. */
+  readonly offsets: readonly (readonly [start: number, end: number])[];
+  readonly wordIds: readonly (number | null)[];
+  /** The first token of the context. */
+  readonly first: number;
+  readonly isSpecial: readonly number[];
+}
+
+export interface Answer {
+  readonly answer: string;
+  readonly score: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface AnswerLimits {
+  /** Answers at most. */
+  readonly count: number;
+  /** Tokens of an answer at most. */
+  readonly longest: number;
+  readonly mayBeNone: boolean;
+  readonly inWords: boolean;
+}
+
+interface Span {
+  readonly first: number;
+  readonly last: number;
+  readonly score: number;
+}
+
+/** The best answers of all parts; those that are the same but for upper case count together. */
+export function answersOf(context: string, parts: readonly ContextPart[], limits: AnswerLimits): Answer[] {
+  const characters = [...context];
+  const found = new Map<string, Answer>();
+  let none = Infinity;
+  for (const part of parts) {
+    const { spans, noAnswer } = spansOf(part, limits);
+    none = Math.min(none, noAnswer);
+    for (const { first, last, score } of spans) {
+      const [start, end] = placeOf(part, first, last, limits.inWords);
+      const answer = characters.slice(start, end).join('');
+      const key = answer.toLowerCase();
+      const same = found.get(key);
+      found.set(key, same ? { ...same, score: same.score + score } : { answer, score, start, end });
+    }
+  }
+  const answers = [...found.values()];
+  if (limits.mayBeNone) answers.push({ answer: '', score: none, start: 0, end: 0 });
+  return answers.sort((a, b) => b.score - a.score).slice(0, limits.count);
+}
+
+/** The likeliest spans, and how likely there is none: the first token stands for that. */
+function spansOf(part: ContextPart, { count, longest, inWords }: AnswerLimits): { spans: Span[]; noAnswer: number } {
+  const isOpen = (i: number) => i === 0 || (i >= part.first && !part.isSpecial[i]);
+  const open = (logits: Float32Array) => softmax(logits.map((logit, i) => (isOpen(i) ? logit : -Infinity)));
+  const [starts, ends] = [open(part.starts), open(part.ends)] as [number[], number[]];
+  const spans: Span[] = [];
+  for (let first = Math.max(1, part.first); first < starts.length; first++) {
+    for (let last = first; last < Math.min(first + longest, ends.length); last++) {
+      if (isOpen(first) && isOpen(last))
+        spans.push({ first, last, score: (starts[first] as number) * (ends[last] as number) });
+    }
+  }
+  spans.sort((a, b) => b.score - a.score);
+  // Spans of the same words are one answer: more of them than there are to be answers.
+  return {
+    spans: spans.slice(0, inWords ? 2 * count + 10 : count),
+    noAnswer: (starts[0] as number) * (ends[0] as number),
+  };
+}
+
+/** The characters from one token to another, of the words that these are in if wanted. */
+function placeOf({ offsets, wordIds, first: begin }: ContextPart, first: number, last: number, inWords: boolean) {
+  let [from, to] = [first, last];
+  const isSame = (a: number, b: number) => wordIds[a] !== null && wordIds[a] === wordIds[b];
+  while (inWords && from > begin && isSame(from - 1, first)) from--;
+  while (inWords && isSame(to + 1, last)) to++;
+  return [offsets[from]?.[0] as number, offsets[to]?.[1] as number] as const;
+}

@@ -1,0 +1,149 @@
+// From classes of tokens to entities, by the prefixes of their labels: B- begins one, I- goes on, E- ends it, S- is alone.
+
+import { labelOf } from './labels.js';
+import { argmax } from './scores.js';
+import type { TaskContext } from './task.js';
+import { tokenizerOf } from './text-inputs.js';
+
+export const aggregationStrategies = ['none', 'simple', 'first', 'average', 'max'] as const;
+export type AggregationStrategy = (typeof aggregationStrategies)[number];
+
+/** A token with the probabilities of its classes. */
+export interface TokenScores {
+  readonly id: number;
+  /** Its place among the tokens of the text. */
+  readonly index: number;
+  readonly start: number;
+  readonly end: number;
+  readonly scores: readonly number[];
+  /** Whether it is of the same word as the token before it. */
+  readonly goesOn: boolean;
+  /** Whether it stands for text that the vocabulary lacks. */
+  readonly isUnknown: boolean;
+}
+
+/** A text, or a part of it, as a model saw it. */
+export interface ClassifiedText {
+  /** Of the whole text. */
+  readonly characters: readonly string[];
+  readonly tokens: readonly TokenScores[];
+}
+
+/** The class of a token. */
+export interface TokenEntity {
+  readonly entity: string;
+  readonly score: number;
+  readonly index: number;
+  readonly word: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Neighbours that are one entity. */
+export interface EntityGroup {
+  readonly entity_group: string;
+  /** The mean of its tokens', or its words'. */
+  readonly score: number;
+  readonly word: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Tokens that have a class together. */
+interface Classified {
+  readonly entity: string;
+  readonly score: number;
+  readonly tokens: readonly TokenScores[];
+}
+
+/** Each token by itself. */
+export function entitiesOf(context: TaskContext, { characters, tokens }: ClassifiedText): TokenEntity[] {
+  return tokens.map((token) => {
+    const best = argmax(token.scores);
+    const [entity, score] = [labelOf(context.model, best), token.scores[best] as number];
+    return { entity, score, index: token.index, ...wordOf(context, characters, [token]) };
+  });
+}
+
+/** Entities of tokens, or of words. */
+export function groupsOf(
+  context: TaskContext,
+  { characters, tokens }: ClassifiedText,
+  strategy: Exclude<AggregationStrategy, 'none'>,
+): EntityGroup[] {
+  const words = strategy === 'simple' ? tokens.map((token) => [token]) : wordsOf(tokens);
+  const groups: Classified[][] = [];
+  let open: string | null = null;
+  for (const word of words) {
+    const classified = classify(context, word, strategy);
+    const [prefix, kind] = tagOf(classified.entity);
+    if (open === kind && prefix !== 'B' && prefix !== 'S') {
+      groups.at(-1)?.push(classified);
+      if (prefix === 'E') open = null;
+    } else {
+      groups.push([classified]);
+      open = prefix === 'S' ? null : kind;
+    }
+  }
+  return groups.map((group) => ({
+    entity_group: tagOf((group[0] as Classified).entity)[1],
+    score: group.reduce((sum, { score }) => sum + score, 0) / group.length,
+    ...wordOf(
+      context,
+      characters,
+      group.flatMap(({ tokens }) => tokens),
+    ),
+  }));
+}
+
+/** Of entities that parts of a text have in common, the longest, and of equally long ones the surest. */
+export function longestOfOverlapping(groups: readonly EntityGroup[]): EntityGroup[] {
+  const kept: EntityGroup[] = [];
+  for (const group of [...groups].sort((a, b) => a.start - b.start)) {
+    const last = kept.at(-1);
+    if (last === undefined || group.start >= last.end) kept.push(group);
+    else {
+      const longer = group.end - group.start - (last.end - last.start);
+      if (longer > 0 || (longer === 0 && group.score > last.score)) kept[kept.length - 1] = group;
+    }
+  }
+  return kept;
+}
+
+function wordsOf(tokens: readonly TokenScores[]): TokenScores[][] {
+  const words: TokenScores[][] = [];
+  for (const token of tokens) {
+    if (token.goesOn && words.length > 0) words.at(-1)?.push(token);
+    else words.push([token]);
+  }
+  return words;
+}
+
+function classify(context: TaskContext, word: readonly TokenScores[], strategy: AggregationStrategy): Classified {
+  const scores = scoresOf(word, strategy);
+  const best = argmax(scores);
+  return { entity: labelOf(context.model, best), score: scores[best] as number, tokens: word };
+}
+
+function scoresOf(word: readonly TokenScores[], strategy: AggregationStrategy): readonly number[] {
+  const all = word.map(({ scores }) => scores) as [readonly number[], ...(readonly number[])[]];
+  if (strategy === 'average')
+    return all[0].map((_, i) => all.reduce((sum, scores) => sum + (scores[i] as number), 0) / all.length);
+  if (strategy === 'max') return all[argmax(all.map((scores) => Math.max(...scores)))] as readonly number[];
+  return all[0];
+}
+
+/** The prefix of a label and the kind of entity; a label without a prefix goes on. */
+function tagOf(label: string): [prefix: string, kind: string] {
+  return /^[BIES]-/.test(label) ? [label.charAt(0), label.slice(2)] : ['I', label];
+}
+
+/** The text of tokens that follow each other, decoded; where there is no token for it, as it was given. */
+function wordOf(context: TaskContext, characters: readonly string[], tokens: readonly TokenScores[]) {
+  const start = (tokens[0] as TokenScores).start;
+  const end = (tokens.at(-1) as TokenScores).end;
+  const word = tokens.some(({ isUnknown }) => isUnknown)
+    ? characters.slice(start, end).join('')
+    : tokenizerOf(context).decode(tokens.map(({ id }) => id));
+  return { word, start, end };
+}

@@ -1,0 +1,102 @@
+import { checkOptions, describeValue } from '../core/check.js';
+import { ArgumentError, FormatError } from '../core/errors.js';
+import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
+import { largest, softmax } from './scores.js';
+import { specialToken } from './special-token.js';
+import type { CallOptions, Task, TaskContext } from './task.js';
+import { encode, textsOf, tokenizerOf, tokenLogits } from './text-inputs.js';
+
+export interface FillMaskOptions extends CallOptions {
+  /** How many tokens come back for a mask. Default 5. */
+  top_k?: number | undefined;
+  /** The only tokens to choose among, each by its text; of what is no token, its first one. */
+  targets?: string | readonly string[] | undefined;
+}
+
+export interface FilledMask {
+  /** The probability of the token. */
+  readonly score: number;
+  readonly token: number;
+  readonly token_str: string;
+  /** The text with the token in place of the mask. */
+  readonly sequence: string;
+}
+
+/**
+ * What stands where a text has the mask token, the likeliest first. A text with several masks gives an array for each
+ * mask, every one filled by itself, with special tokens written out so that the other masks are to be seen.
+ */
+export type FillMask = <Texts extends string | readonly string[]>(
+  texts: Texts,
+  options?: FillMaskOptions,
+) => Promise<Texts extends string ? FilledMask[] : FilledMask[][]>;
+
+const TASK = 'fill-mask';
+
+export const fillMask: Task<FillMask> = {
+  head: 'masked-language-model',
+  create(context) {
+    const mask = specialToken(tokenizerOf(context), 'mask_token', ['[MASK]', '<mask>']);
+    if (mask === undefined) throw new FormatError(`${TASK}: the tokenizer has no mask_token`);
+    const call = async (texts: string | readonly string[], options: FillMaskOptions = {}) => {
+      checkCallOptions(TASK, options);
+      const kinds = { top_k: 'count', targets: 'any', ...callOptionKinds } as const;
+      const { top_k: count = 5, targets } = checkOptions(TASK, options, kinds);
+      const among = targets === undefined ? null : targetIds(context, textsOf(TASK, targets, 'targets'));
+      const run = async (batch: readonly string[]) => {
+        const encoded = encode(context, batch);
+        const logits = await tokenLogits(context.model, encoded);
+        return batch.map((text, i) => {
+          const ids = encoded.inputIds[i] as number[];
+          const masks = ids.flatMap((id, place) => (id === mask.id ? [place] : []));
+          if (masks.length === 0)
+            throw new ArgumentError(
+              `${TASK}: ${describeValue(text)} has no ${mask.token} among the tokens that are read`,
+            );
+          const filled = masks.map((place) => {
+            const found = likeliest(logits[i]?.[place] as Float32Array, among, count);
+            return found.map(({ token, score }) => describe(context, ids, { place, token, score }, masks.length === 1));
+          });
+          return masks.length === 1 ? (filled[0] as FilledMask[]) : filled;
+        });
+      };
+      const results = await inBatches(textsOf(TASK, texts), (text) => text.length, run, options);
+      return typeof texts === 'string' ? results[0] : results;
+    };
+    return call as FillMask;
+  },
+};
+
+function likeliest(logits: Float32Array, among: readonly number[] | null, count: number) {
+  const scores = softmax(logits);
+  const tokens = among ?? [...scores.keys()];
+  const places = largest(
+    tokens.map((token) => scores[token] as number),
+    count,
+  );
+  return places.map((place) => {
+    const token = tokens[place] as number;
+    return { token, score: scores[token] as number };
+  });
+}
+
+function describe(
+  context: TaskContext,
+  ids: readonly number[],
+  { place, token, score }: { place: number; token: number; score: number },
+  skipSpecial: boolean,
+): FilledMask {
+  const tokenizer = tokenizerOf(context);
+  const sequence = tokenizer.decode(ids.with(place, token), { skipSpecial });
+  return { score, token, token_str: tokenizer.decode([token], { skipSpecial: false }), sequence };
+}
+
+function targetIds(context: TaskContext, targets: readonly string[]): number[] {
+  const tokenizer = tokenizerOf(context);
+  const ids = targets.map((target) => {
+    const id = tokenizer.tokenToId(target) ?? tokenizer.encode(target)[0];
+    if (id === undefined) throw new ArgumentError(`${TASK}: a target is ${describeValue(target)}, which has no tokens`);
+    return id;
+  });
+  return [...new Set(ids)];
+}

@@ -1,0 +1,157 @@
+import { checkOptions } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { type Answer, type AnswerLimits, answersOf, type ContextPart } from './answers.js';
+import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
+import type { CallOptions, Task, TaskContext } from './task.js';
+import { encode, forward, textsOf, tokenizerOf, tokenLimit } from './text-inputs.js';
+
+export interface QuestionAnsweringOptions extends CallOptions {
+  /** How many answers come back. Default 1: one, not in an array. */
+  top_k?: number | undefined;
+  /** Tokens of the question and a part of the context together. Default 384, or what the model reads if that is less. */
+  max_seq_len?: number | undefined;
+  /** Tokens that parts of a long context have in common. Default 128, or half of `max_seq_len` if that is less. */
+  doc_stride?: number | undefined;
+  /** Tokens of an answer at most. Default 15. */
+  max_answer_len?: number | undefined;
+  /** Tokens of the question that are read at most. Default 64. */
+  max_question_len?: number | undefined;
+  /** Whether '' can be the answer, if the model was taught that there may be none. Default false. */
+  handle_impossible_answer?: boolean | undefined;
+  /** Whether answers are whole words. Default true; false for languages without spaces. */
+  align_to_words?: boolean | undefined;
+}
+
+/**
+ * Answers that stand in a context. A context that is too long is read in parts that overlap. The `score` is the
+ * probability of the answer's begin times that of its end, added up where parts find the same answer; `start` and `end`
+ * count characters (code points) of the context: `[...context].slice(start, end).join('')` is the answer.
+ */
+export type QuestionAnswering = <
+  Texts extends string | readonly string[],
+  const Options extends QuestionAnsweringOptions = Record<never, never>,
+>(
+  question: Texts,
+  context: Texts,
+  options?: Options,
+) => Promise<Texts extends string ? AnswersOf<Options> : AnswersOf<Options>[]>;
+
+type AnswersOf<Options extends QuestionAnsweringOptions> = Options extends { top_k: infer Count }
+  ? 1 extends Count
+    ? Answer
+    : Answer[]
+  : Answer;
+
+const TASK = 'question-answering';
+
+export const questionAnswering: Task<QuestionAnswering> = {
+  head: 'question-answering',
+  create: (task) =>
+    (async (
+      questions: string | readonly string[],
+      contexts: string | readonly string[],
+      options: QuestionAnsweringOptions = {},
+    ) => {
+      const limits = limitsOf(task, options);
+      const [asked, given] = [textsOf(TASK, questions, 'question'), textsOf(TASK, contexts, 'context')];
+      if (asked.length !== given.length)
+        throw new ArgumentError(`${TASK}: ${asked.length} questions and ${given.length} contexts, expected as many`);
+      const pairs = asked.map((question, i) => [question, given[i] as string] as const);
+      const sizeOf = ([question, context]: readonly [string, string]) => question.length + context.length;
+      const run = async (batch: readonly (readonly [string, string])[]) => {
+        const parts = await readParts(task, batch, limits, options);
+        return batch.map(([, context], i) => answersOf(context, parts[i] as ContextPart[], limits));
+      };
+      const results = await inBatches(pairs, sizeOf, run, options);
+      const shaped = limits.count === 1 ? results.map(([best]) => best as Answer) : results;
+      return typeof questions === 'string' ? shaped[0] : shaped;
+    }) as QuestionAnswering,
+};
+
+interface Limits extends AnswerLimits {
+  readonly maxLength: number;
+  readonly stride: number;
+  readonly questionLength: number;
+}
+
+function limitsOf({ model }: TaskContext, options: QuestionAnsweringOptions): Limits {
+  checkCallOptions(TASK, options);
+  const given = checkOptions(TASK, options, {
+    ...({ top_k: 'count', max_seq_len: 'count', doc_stride: 'whole', max_answer_len: 'count' } as const),
+    ...({ max_question_len: 'count', handle_impossible_answer: 'boolean', align_to_words: 'boolean' } as const),
+    ...callOptionKinds,
+  });
+  const maxLength = Math.min(given.max_seq_len ?? 384, tokenLimit(model));
+  return {
+    count: given.top_k ?? 1,
+    maxLength,
+    stride: given.doc_stride ?? Math.min(maxLength >> 1, 128),
+    longest: given.max_answer_len ?? 15,
+    questionLength: given.max_question_len ?? 64,
+    mayBeNone: given.handle_impossible_answer ?? false,
+    inWords: given.align_to_words ?? true,
+  };
+}
+
+/** What the model says of the parts of each context. Parts are read side by side, as many as there may be inputs. */
+async function readParts(
+  task: TaskContext,
+  batch: readonly (readonly [string, string])[],
+  { maxLength, stride, questionLength }: Limits,
+  { signal, batchSize }: CallOptions,
+): Promise<ContextPart[][]> {
+  const encoded = encode(
+    task,
+    batch.map(([question]) => cut(task, question, questionLength)),
+    {
+      textPair: batch.map(([, context]) => context),
+      truncation: 'only_second',
+      maxLength,
+      stride,
+      returnOverflowingTokens: true,
+      returnOffsets: true,
+    },
+  );
+  const rows = [...encoded.inputIds.keys()];
+  const lengthOf = (row: number) => (encoded.inputIds[row] as number[]).length;
+  const run = async (some: readonly number[]) => {
+    const inputIds = some.map((row) => encoded.inputIds[row] as number[]);
+    const tokenTypeIds = some.map((row) => encoded.tokenTypeIds[row] as number[]);
+    const [starts, ends] = (await forward(task.model, { inputIds, tokenTypeIds }, (output) => [
+      output.startLogits as Tensor,
+      output.endLogits as Tensor,
+    ])) as [Float32Array, Float32Array];
+    let at = 0;
+    return some.map((row): ContextPart => {
+      const own = [at, at + lengthOf(row)] as const;
+      at += lengthOf(row);
+      return {
+        starts: starts.subarray(...own),
+        ends: ends.subarray(...own),
+        offsets: encoded.offsets[row] as [number, number][],
+        wordIds: encoded.wordIds[row] as (number | null)[],
+        first: firstOfContext(encoded.specialTokensMask[row] as number[]),
+        isSpecial: encoded.specialTokensMask[row] as number[],
+      };
+    });
+  };
+  const parts = await inBatches(rows, lengthOf, run, { signal, batchSize });
+  return batch.map((_, i) => parts.filter((_part, row) => encoded.overflowToSampleMapping[row] === i));
+}
+
+/** The question as far as its first tokens go. */
+function cut(task: TaskContext, question: string, tokens: number): string {
+  const { offsets } = tokenizerOf(task).encodeBatch([question], { addSpecialTokens: false });
+  const last = offsets[0]?.[tokens - 1];
+  const isLonger = (offsets[0]?.length ?? 0) > tokens;
+  return last !== undefined && isLonger ? [...question].slice(0, last[1]).join('') : question;
+}
+
+/** Where the second text begins: behind the special tokens that follow the first. */
+function firstOfContext(isSpecial: readonly number[]): number {
+  const question = isSpecial.indexOf(0);
+  const between = isSpecial.indexOf(1, question);
+  const context = isSpecial.indexOf(0, between);
+  return context < 0 ? isSpecial.length : context;
+}

@@ -1,0 +1,27 @@
+// From logits to probabilities, in float64.
+
+/** Probabilities that add up to 1. */
+export function softmax(logits: ArrayLike<number>): number[] {
+  let most = -Infinity;
+  for (let i = 0; i < logits.length; i++) most = Math.max(most, logits[i] as number);
+  const powers = Array.from(logits, (logit) => Math.exp(logit - most));
+  const sum = powers.reduce((total, power) => total + power, 0);
+  return powers.map((power) => power / sum);
+}
+
+export function sigmoid(logit: number): number {
+  return 1 / (1 + Math.exp(-logit));
+}
+
+/** Where the largest values are, the largest first; of equal ones the first. */
+export function largest(values: ArrayLike<number>, count: number): number[] {
+  const places = Array.from({ length: values.length }, (_, i) => i);
+  return places.sort((a, b) => (values[b] as number) - (values[a] as number) || a - b).slice(0, count);
+}
+
+/** Where the largest value is; of equal ones the first. */
+export function argmax(values: ArrayLike<number>): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if ((values[i] as number) > (values[best] as number)) best = i;
+  return best;
+}

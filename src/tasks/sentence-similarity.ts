@@ -1,0 +1,47 @@
+import { checkOptions } from '../core/check.js';
+import { callOptionKinds, checkCallOptions } from './batches.js';
+import { extract, normalizeRows } from './feature-extraction.js';
+import type { CallOptions, Task } from './task.js';
+import { textsOf } from './text-inputs.js';
+
+/** A sentence, and those that it is compared with. */
+export interface SentenceSimilarityInputs {
+  readonly source_sentence: string;
+  readonly sentences: readonly string[];
+}
+
+/**
+ * How similar sentences are to one: the cosines of their vectors, which are made as the model's own modules say, or else
+ * as the mean of their tokens'. As hub's widget of this name, `similar({ source_sentence, sentences })` does the same.
+ */
+export type SentenceSimilarity = {
+  (source_sentence: string, sentences: readonly string[], options?: CallOptions): Promise<number[]>;
+  (inputs: SentenceSimilarityInputs, options?: CallOptions): Promise<number[]>;
+};
+
+const TASK = 'sentence-similarity';
+
+export const sentenceSimilarity: Task<SentenceSimilarity> = {
+  head: 'none',
+  create: (context) =>
+    (async (
+      first: string | SentenceSimilarityInputs,
+      second?: readonly string[] | CallOptions,
+      third?: CallOptions,
+    ) => {
+      const isText = typeof first === 'string';
+      const source = isText ? first : first?.source_sentence;
+      const sentences = textsOf(TASK, (isText ? second : first?.sentences) as readonly string[], 'sentences');
+      const options = (isText ? third : (second as CallOptions)) ?? {};
+      checkCallOptions(TASK, checkOptions(TASK, options, callOptionKinds));
+      const texts = [...textsOf(TASK, source, 'source_sentence').slice(0, 1), ...sentences];
+      const { data, dims } = await extract(context, texts, { ...options, pooling: 'model' });
+      const features = dims[1] as number;
+      normalizeRows(data, features);
+      return sentences.map((_, i) => {
+        let cosine = 0;
+        for (let j = 0; j < features; j++) cosine += (data[j] as number) * (data[(i + 1) * features + j] as number);
+        return cosine;
+      });
+    }) as SentenceSimilarity,
+};

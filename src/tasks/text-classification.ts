@@ -1,0 +1,118 @@
+import { checkNumber, checkOptions, describeValue, isCount, isObject } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { LoadedModel } from '../pretrained/load-later.js';
+import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
+import { labelOf } from './labels.js';
+import { largest, sigmoid, softmax } from './scores.js';
+import type { CallOptions, Task, TaskContext } from './task.js';
+import { encode, sequenceLogits } from './text-inputs.js';
+
+/** Two texts that are read as one. */
+export interface TextPair {
+  readonly text: string;
+  readonly text_pair: string;
+}
+
+export interface TextClassificationOptions extends CallOptions {
+  /** How many classes come back, the likeliest first; null for all. Default 1. */
+  top_k?: number | null | undefined;
+  /**
+   * What makes scores of logits. Default: nothing for a regression, the sigmoid for classes that do not exclude each other
+   * and for a single one, else the softmax.
+   */
+  function_to_apply?: 'sigmoid' | 'softmax' | 'none' | undefined;
+}
+
+export interface ClassScore {
+  readonly label: string;
+  readonly score: number;
+}
+
+/**
+ * The classes of texts: for `top_k` 1 a class for each text, in one array; else an array for each, or just that of a
+ * single text.
+ */
+export type TextClassification = <
+  Texts extends string | TextPair | readonly (string | TextPair)[],
+  const Options extends TextClassificationOptions = Record<never, never>,
+>(
+  texts: Texts,
+  options?: Options,
+) => Promise<
+  Options extends { top_k: infer Count }
+    ? 1 extends Count
+      ? ClassScore[]
+      : Texts extends readonly unknown[]
+        ? ClassScore[][]
+        : ClassScore[]
+    : ClassScore[]
+>;
+
+const TASK = 'text-classification';
+
+export const textClassification: Task<TextClassification> = {
+  head: 'sequence-classification',
+  create: (context) =>
+    (async (texts: string | TextPair | readonly (string | TextPair)[], options: TextClassificationOptions = {}) => {
+      checkCallOptions(TASK, options);
+      const { top_k: count = 1, function_to_apply: how } = checkOptions(TASK, options, {
+        top_k: 'any',
+        function_to_apply: ['sigmoid', 'softmax', 'none'],
+        ...callOptionKinds,
+      });
+      if (count !== null) checkNumber(TASK, 'top_k', count, isCount, 'a positive integer or null');
+      const { model } = context;
+      const given = (Array.isArray(texts) ? texts : [texts]).map(pairOf);
+      const results = await classify(context, given, options, (logits) => {
+        const scores = scoresOf(model, logits, how);
+        return largest(scores, count ?? scores.length).map((id) => ({
+          label: labelOf(model, id),
+          score: scores[id] as number,
+        }));
+      });
+      if (count === 1) return results.flat();
+      return Array.isArray(texts) ? results : results[0];
+    }) as TextClassification,
+};
+
+/** What `read` makes of the logits of each text or pair. */
+export function classify<Result>(
+  context: TaskContext,
+  pairs: readonly (readonly [text: string, pair?: string])[],
+  options: CallOptions,
+  read: (logits: Float32Array) => Result,
+  truncation: 'longest_first' | 'only_first' = 'longest_first',
+): Promise<Result[]> {
+  const sizeOf = ([text, pair]: readonly [string, string?]) => text.length + (pair?.length ?? 0);
+  // Pairs and single texts are not read side by side, as a tokenizer takes a list of either.
+  const paired = pairs.some(([, pair]) => pair !== undefined);
+  if (paired && pairs.some(([, pair]) => pair === undefined))
+    throw new ArgumentError(`${context.task}: some texts are pairs and some are not, expected one kind`);
+  const run = async (batch: readonly (readonly [string, string?])[]) => {
+    const second = paired ? { textPair: batch.map(([, pair]) => pair as string), truncation } : {};
+    const encoded = encode(
+      context,
+      batch.map(([text]) => text),
+      second,
+    );
+    return (await sequenceLogits(context.model, encoded)).map(read);
+  };
+  return inBatches(pairs, sizeOf, run, options);
+}
+
+function pairOf(given: unknown): readonly [string, string?] {
+  if (typeof given === 'string') return [given];
+  const { text, text_pair: pair } = isObject(given) ? given : {};
+  if (typeof text === 'string' && typeof pair === 'string') return [text, pair];
+  throw new ArgumentError(`${TASK}: a text is ${describeValue(given)}, expected a string or { text, text_pair }`);
+}
+
+function scoresOf(model: LoadedModel, logits: Float32Array, how = functionOf(model, logits.length)): number[] {
+  if (how === 'softmax') return softmax(logits);
+  return Array.from(logits, (logit) => (how === 'sigmoid' ? sigmoid(logit) : logit));
+}
+
+function functionOf({ config }: LoadedModel, classes: number): 'sigmoid' | 'softmax' | 'none' {
+  if (config.problem_type === 'regression') return 'none';
+  return config.problem_type === 'multi_label_classification' || classes === 1 ? 'sigmoid' : 'softmax';
+}

@@ -1,0 +1,215 @@
+import { checkOptions, describeValue, isObject } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/generate-options.js';
+import type { LoadedModel } from '../pretrained/load-later.js';
+import type { ChatMessage, ChatTool } from '../tokenizers/chat-template.js';
+import { checkCallOptions, inBatches } from './batches.js';
+import { type GenerationArguments, generationArguments } from './generation-arguments.js';
+import { HostTensor } from './host-tensor.js';
+import type { CallOptions, Task, TaskContext } from './task.js';
+import { tokenizerOf } from './text-inputs.js';
+import type { Streamer } from './text-streamer.js';
+
+/** Options of a call; those of `generate` by their names here, and by those of transformers.js: `max_new_tokens`. */
+export interface TextGenerationOptions extends CallOptions, Omit<GenerationArguments, 'stopTokens' | 'stop_tokens'> {
+  /** Whether the prompt stays before what was written. Default true; conversations always stay. */
+  return_full_text?: boolean | undefined;
+  /** Whether the prompt begins as the tokenizer begins texts. Default true; a chat template says it itself. */
+  add_special_tokens?: boolean | undefined;
+  /** What a chat template offers the model to call. */
+  tools?: readonly ChatTool[] | null | undefined;
+  /** What a chat template has the model answer from. */
+  documents?: readonly Readonly<Record<string, unknown>>[] | null | undefined;
+  /** Another template, or the name of one of the tokenizer's. */
+  chat_template?: string | null | undefined;
+  /** Is told of tokens as they come, for a single prompt without beams: see `TextStreamer`. */
+  streamer?: Streamer | undefined;
+  /** Tokens that end a text. Default: the model's. */
+  eos_token_id?: number | readonly number[] | undefined;
+  /** Whether each text comes with its `score` and the log-probability of each token. Default false. */
+  output_scores?: boolean | undefined;
+  /** Whether each text comes with what every layer looked at, [heads, tokens, tokens]. Default false. */
+  output_attentions?: boolean | undefined;
+}
+
+export interface GeneratedText<Text = string> {
+  /** The text, or the conversation with the answer behind it. */
+  readonly generated_text: Text;
+  /** With `output_scores`: the sum of log-probabilities, divided by the length to the power of `length_penalty`. */
+  readonly score?: number;
+  /** With `output_scores`: what was written. */
+  readonly tokens?: readonly number[];
+  /** With `output_scores`: of each token, and of the one that ended the text, if one did. */
+  readonly token_log_probabilities?: readonly number[];
+  /** With `output_attentions`: of each layer, over the prompt and what was written. */
+  readonly attentions?: readonly HostTensor[];
+}
+
+export type Chat = readonly ChatMessage[];
+
+/**
+ * Goes on from texts, or answers conversations by the model's chat template. Each gives an array, of one text or of
+ * `num_return_sequences`. Where tokens are drawn, what comes out depends on `batchSize`, too.
+ */
+export type TextGeneration = <Inputs extends string | Chat | readonly string[] | readonly Chat[]>(
+  inputs: Inputs,
+  options?: TextGenerationOptions,
+) => Promise<
+  Inputs extends string
+    ? GeneratedText[]
+    : Inputs extends readonly string[]
+      ? GeneratedText[][]
+      : Inputs extends readonly Chat[]
+        ? GeneratedText<ChatMessage[]>[][]
+        : GeneratedText<ChatMessage[]>[]
+>;
+
+const TASK = 'text-generation';
+const OWN = [
+  ...(['return_full_text', 'add_special_tokens', 'tools', 'documents', 'chat_template', 'streamer'] as const),
+  ...(['eos_token_id', 'output_scores', 'output_attentions', 'signal', 'onProgress', 'batchSize'] as const),
+] as const;
+const DEFAULT_LENGTH = 256;
+
+export const textGeneration: Task<TextGeneration> = {
+  head: 'language-model',
+  create: (context) =>
+    (async (given: unknown, options: TextGenerationOptions = {}) => {
+      checkCallOptions(TASK, options);
+      const generate = generationArguments(TASK, context.model, options, OWN);
+      checkOwn(options);
+      const [inputs, isBatch] = inputsOf(given);
+      if (options.streamer && inputs.length !== 1)
+        throw new ArgumentError(`${TASK}: a streamer shows one text, but there are ${inputs.length}`);
+      const prompts = await Promise.all(inputs.map((input) => promptOf(context, input, options)));
+      const lengthOf = ({ ids }: Prompt) => ids.length;
+      let first = 0;
+      const run = async (batch: readonly Prompt[]) => {
+        const seed = (generate.seed ?? 0) + first;
+        first += batch.length;
+        return write(context, batch, { ...lengthsOf(context.model, batch, generate), seed }, options);
+      };
+      const results = await inBatches(prompts, lengthOf, run, options);
+      return isBatch ? results : results[0];
+    }) as TextGeneration,
+};
+
+/** Those that `generationArguments` leaves to the task. */
+function checkOwn(options: TextGenerationOptions): void {
+  const { return_full_text, add_special_tokens, output_scores, output_attentions } = options;
+  const own = { return_full_text, add_special_tokens, output_scores, output_attentions };
+  checkOptions(TASK, own, {
+    return_full_text: 'boolean',
+    add_special_tokens: 'boolean',
+    output_scores: 'boolean',
+    output_attentions: 'boolean',
+  });
+}
+
+interface Prompt {
+  readonly input: string | Chat;
+  readonly ids: readonly number[];
+}
+
+function inputsOf(given: unknown): [inputs: (string | Chat)[], isBatch: boolean] {
+  if (typeof given === 'string' || isChat(given)) return [[given], false];
+  if (Array.isArray(given) && (given.every((each) => typeof each === 'string') || given.every(isChat)))
+    return [given, true];
+  const expected = 'a string or messages, or an array of either';
+  throw new ArgumentError(`${TASK}: the input is ${describeValue(given)}, expected ${expected}`);
+}
+
+function isChat(value: unknown): value is Chat {
+  return Array.isArray(value) && value.length > 0 && value.every((each) => isObject(each) && 'role' in each);
+}
+
+async function promptOf(context: TaskContext, input: string | Chat, options: TextGenerationOptions): Promise<Prompt> {
+  const tokenizer = tokenizerOf(context);
+  if (typeof input === 'string') {
+    const addSpecialTokens = options.add_special_tokens ?? true;
+    const { inputIds } = tokenizer.encodeBatch([input], { addSpecialTokens, returnOffsets: false });
+    return { input, ids: inputIds[0] as number[] };
+  }
+  const { tools, documents, chat_template: template } = options;
+  const chatTemplate = template ?? undefined;
+  const ids = await tokenizer.applyChatTemplate(input, { tools, documents, chatTemplate, addGenerationPrompt: true });
+  return { input, ids };
+}
+
+/** As many tokens as transformers.js writes if nothing is said, or as the model has room for. */
+function lengthsOf(model: LoadedModel, batch: readonly Prompt[], options: GenerateOptions): GenerateOptions {
+  if (options.maxNewTokens !== undefined || options.maxLength !== undefined) return options;
+  const longest = batch.reduce((most, { ids }) => Math.max(most, ids.length), 0);
+  return { ...options, maxNewTokens: Math.max(1, Math.min(DEFAULT_LENGTH, model.maxLength - longest)) };
+}
+
+async function write(
+  context: TaskContext,
+  batch: readonly Prompt[],
+  generate: GenerateOptions,
+  options: TextGenerationOptions,
+): Promise<GeneratedText<unknown>[][]> {
+  const { streamer, eos_token_id: end, signal, output_attentions: outputAttentions } = options;
+  const onToken = streamer && (({ token }: TokenEvent) => streamer.put([[token]]));
+  streamer?.put([batch[0]?.ids ?? []]);
+  const result = await context.model.generate(
+    batch.map(({ ids }) => ids),
+    { ...generate, ...(end !== undefined && { stopTokens: [end].flat() }), signal, onToken, outputAttentions },
+  );
+  streamer?.end();
+  const attentions = result.attentions ? await attentionsOf(batch, result) : [];
+  const texts: GeneratedText<unknown>[][] = batch.map(() => []);
+  for (const [i, tokens] of result.sequences.entries()) {
+    const place = result.inputs[i] as number;
+    texts[place]?.push({
+      generated_text: textOf(context, batch[place] as Prompt, tokens, options),
+      ...(options.output_scores && {
+        score: result.scores[i] as number,
+        tokens,
+        token_log_probabilities: result.logProbabilities[i] as number[],
+      }),
+      ...(outputAttentions && { attentions: attentions[i] as HostTensor[] }),
+    });
+  }
+  return texts;
+}
+
+/** What was written, behind the prompt or the conversation. */
+function textOf(
+  context: TaskContext,
+  { input, ids }: Prompt,
+  tokens: readonly number[],
+  options: TextGenerationOptions,
+): string | ChatMessage[] {
+  const tokenizer = tokenizerOf(context);
+  // By itself, the first token might be written otherwise.
+  const written = tokenizer.decode([...ids, ...tokens]).slice(tokenizer.decode(ids).length);
+  if (typeof input !== 'string') return [...input, { role: 'assistant', content: written }];
+  return (options.return_full_text ?? true) ? input + written : written;
+}
+
+/** Of each sequence and each layer [heads, tokens, tokens], without padding. */
+async function attentionsOf(
+  batch: readonly Prompt[],
+  { attentions, inputs, logProbabilities }: GenerateResult,
+): Promise<HostTensor[][]> {
+  const layers = attentions?.decoder ?? [];
+  try {
+    const values = await Promise.all(layers.map((layer) => layer.data()));
+    return inputs.map((place, i) => {
+      const read = Math.max(1, batch[place]?.ids.length ?? 0) + (logProbabilities[i]?.length ?? 0) - 1;
+      return layers.map(({ shape }, l) => {
+        const [, heads, rows, columns] = shape as [number, number, number, number];
+        const own = new Float32Array(heads * read * read);
+        for (let row = 0; row < heads * read; row++) {
+          const [head, query] = [Math.floor(row / read), row % read];
+          const from = ((i * heads + head) * rows + query) * columns;
+          own.set((values[l] as Float32Array).subarray(from, from + read), row * read);
+        }
+        return new HostTensor(own, [heads, read, read]);
+      });
+    });
+  } finally {
+    for (const tensor of layers) tensor.dispose();
+  }
+}

@@ -1,0 +1,123 @@
+import { checkOptions } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
+import {
+  type AggregationStrategy,
+  aggregationStrategies,
+  type EntityGroup,
+  entitiesOf,
+  groupsOf,
+  longestOfOverlapping,
+  type TokenEntity,
+  type TokenScores,
+} from './entities.js';
+import { softmax } from './scores.js';
+import type { CallOptions, Task, TaskContext } from './task.js';
+import { encode, textsOf, tokenizerOf, tokenLogits } from './text-inputs.js';
+
+export interface TokenClassificationOptions extends CallOptions {
+  /** Labels that are left out. Default ['O']. */
+  ignore_labels?: readonly string[] | undefined;
+  /**
+   * What becomes of the tokens of an entity. `none` (default): each is told by itself. `simple`: neighbours of one kind
+   * become one, B- begins another. `first`, `average`, `max`: the same of words, which have the class of their first
+   * token, of their mean scores, or of their surest token.
+   */
+  aggregation_strategy?: AggregationStrategy | undefined;
+  /**
+   * Tokens that parts of a text which is too long for the model have in common. Default: only its beginning is read.
+   * Needs an aggregation.
+   */
+  stride?: number | undefined;
+}
+
+/**
+ * The classes of the tokens of texts, or the entities that they make. `start` and `end` count characters (code points),
+ * as everywhere here and in Python: the text of an entity is `[...text].slice(start, end).join('')`.
+ */
+export type TokenClassification = <
+  Texts extends string | readonly string[],
+  const Options extends TokenClassificationOptions = Record<never, never>,
+>(
+  texts: Texts,
+  options?: Options,
+) => Promise<Texts extends string ? EntityOf<Options>[] : EntityOf<Options>[][]>;
+
+type EntityOf<Options extends TokenClassificationOptions> = Options extends { aggregation_strategy: infer Strategy }
+  ? Strategy extends 'none' | undefined
+    ? TokenEntity
+    : EntityGroup
+  : TokenEntity;
+
+const TASK = 'token-classification';
+
+export const tokenClassification: Task<TokenClassification> = {
+  head: 'token-classification',
+  create: (context) =>
+    (async (texts: string | readonly string[], options: TokenClassificationOptions = {}) => {
+      checkCallOptions(TASK, options);
+      const {
+        ignore_labels: ignored = ['O'],
+        aggregation_strategy: strategy = 'none',
+        stride,
+      } = checkOptions(TASK, options, {
+        ignore_labels: 'array',
+        aggregation_strategy: aggregationStrategies,
+        stride: 'whole',
+        ...callOptionKinds,
+      });
+      if (stride !== undefined && strategy === 'none')
+        throw new ArgumentError(
+          `${TASK}: stride is ${stride}, but aggregation_strategy is 'none', which has no entities`,
+        );
+      const run = async (batch: readonly string[]) => {
+        const parts = await scoresOf(context, batch, stride);
+        return batch.map((_, i) => {
+          const own = parts.filter(({ text }) => text === i);
+          if (strategy === 'none')
+            return own
+              .flatMap((tokens) => entitiesOf(context, tokens))
+              .filter(({ entity }) => !ignored.includes(entity));
+          const groups = own
+            .flatMap((part) => groupsOf(context, part, strategy))
+            .filter(({ entity_group: kind }) => !ignored.includes(kind));
+          return own.length > 1 ? longestOfOverlapping(groups) : groups;
+        });
+      };
+      const results = await inBatches<string, (TokenEntity | EntityGroup)[]>(
+        textsOf(TASK, texts),
+        (text) => text.length,
+        run,
+        options,
+      );
+      return typeof texts === 'string' ? results[0] : results;
+    }) as TokenClassification,
+};
+
+/** Probabilities of the classes of all tokens but special ones; texts in parts, if with a stride. */
+async function scoresOf(context: TaskContext, texts: readonly string[], stride: number | undefined) {
+  const parts = stride === undefined ? {} : { returnOverflowingTokens: true, stride };
+  const encoded = encode(context, texts, { returnOffsets: true, ...parts });
+  const logits = await tokenLogits(context.model, encoded);
+  const tokenizer = tokenizerOf(context);
+  const isWordPiece = tokenizer.toJSON().model.type === 'WordPiece';
+  return encoded.inputIds.map((ids, row) => {
+    const text = encoded.overflowToSampleMapping[row] as number;
+    const characters = [...(texts[text] as string)];
+    const tokens: TokenScores[] = [];
+    const places = encoded.offsets[row] as [number, number][];
+    const words = encoded.wordIds[row] as (number | null)[];
+    for (const [index, id] of ids.entries()) {
+      if (encoded.specialTokensMask[row]?.[index]) continue;
+      const [start, end] = places[index] as [number, number];
+      // Without words of its own, a tokenizer's are what spaces part, as transformers takes them.
+      const goesOn = isWordPiece
+        ? index > 0 && words[index] !== null && words[index] === words[index - 1]
+        : start > 0 && !characters.slice(start - 1, start + 1).includes(' ');
+      const isUnknown = id === tokenizer.unkId;
+      const scores = softmax(logits[row]?.[index] as Float32Array);
+      tokens.push({ id, index, start, end, scores, goesOn: goesOn && !isUnknown, isUnknown });
+    }
+    return { text, characters, tokens };
+  });
+}

@@ -1,0 +1,82 @@
+import { checkOptions } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import { callOptionKinds, checkCallOptions } from './batches.js';
+import { labelId } from './labels.js';
+import { largest, softmax } from './scores.js';
+import type { CallOptions, Task } from './task.js';
+import { classify } from './text-classification.js';
+import { textsOf } from './text-inputs.js';
+
+export interface ZeroShotClassificationOptions extends CallOptions {
+  /** What is claimed of a text, with {} for the label. Default 'This example is {}.' */
+  hypothesis_template?: string | undefined;
+  /**
+   * Whether several labels can be true: the score of each is then how likely it follows rather than contradicts. Default
+   * false: scores add up to 1.
+   */
+  multi_label?: boolean | undefined;
+}
+
+export interface ZeroShotScores {
+  readonly sequence: string;
+  /** The likeliest first. */
+  readonly labels: string[];
+  readonly scores: number[];
+}
+
+/**
+ * Which of any labels fit a text, by a model of natural language inference: how likely the text entails that it is an
+ * example of a label. Progress counts pairs of a text and a label.
+ */
+export type ZeroShotClassification = <Texts extends string | readonly string[]>(
+  texts: Texts,
+  candidate_labels: string | readonly string[],
+  options?: ZeroShotClassificationOptions,
+) => Promise<Texts extends string ? ZeroShotScores : ZeroShotScores[]>;
+
+const TASK = 'zero-shot-classification';
+
+export const zeroShotClassification: Task<ZeroShotClassification> = {
+  head: 'sequence-classification',
+  create(context) {
+    const { model } = context;
+    const entailment = labelId(model, 'entailment') ?? 2;
+    const contradiction = labelId(model, 'contradiction') ?? labelId(model, 'not_entailment') ?? 0;
+    const call = async (
+      texts: string | readonly string[],
+      candidates: string | readonly string[],
+      options: ZeroShotClassificationOptions = {},
+    ) => {
+      checkCallOptions(TASK, options);
+      const { hypothesis_template: template = 'This example is {}.', multi_label: multiple = false } = checkOptions(
+        TASK,
+        options,
+        { hypothesis_template: 'any', multi_label: 'boolean', ...callOptionKinds },
+      );
+      if (typeof template !== 'string' || !template.includes('{}'))
+        throw new ArgumentError(`${TASK}: hypothesis_template is ${JSON.stringify(template)}, expected {} in a string`);
+      const labels = textsOf(TASK, candidates, 'candidate_labels');
+      if (labels.length === 0) throw new ArgumentError(`${TASK}: candidate_labels is [], expected at least one label`);
+      const premises = textsOf(TASK, texts);
+      const hypotheses = labels.map((label) => template.replace('{}', () => label));
+      const pairs = premises.flatMap((premise) => hypotheses.map((hypothesis) => [premise, hypothesis] as const));
+      const pick = (logits: Float32Array) => [logits[contradiction], logits[entailment]] as [number, number];
+      const logits = await classify(context, pairs, options, pick, 'only_first');
+      const results = premises.map((sequence, i): ZeroShotScores => {
+        const own = logits.slice(i * labels.length, (i + 1) * labels.length);
+        const scores =
+          multiple || labels.length === 1
+            ? own.map((both) => softmax(both)[1] as number)
+            : softmax(own.map(([, entails]) => entails));
+        const order = largest(scores, scores.length);
+        return {
+          sequence,
+          labels: order.map((place) => labels[place] as string),
+          scores: order.map((place) => scores[place] as number),
+        };
+      });
+      return typeof texts === 'string' ? results[0] : results;
+    };
+    return call as ZeroShotClassification;
+  },
+};
