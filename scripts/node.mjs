@@ -52,7 +52,16 @@ const { metafile } = await build({
   bundle: true,
   splitting: true,
   // One file each, or loaded only when used.
-  external: ['@huggingface/tokenizers', 'cli-progress', 'cmu-pronouncing-dictionary', 'commander'],
+  external: [
+    '@hono/node-server',
+    '@huggingface/tokenizers',
+    'cli-progress',
+    'cmu-pronouncing-dictionary',
+    'commander',
+    'hono',
+    'pino',
+    'prom-client',
+  ],
   format: 'esm',
   platform: 'node',
   target: 'node20',

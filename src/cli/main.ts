@@ -13,6 +13,7 @@ import { infoCommand } from './commands/info.js';
 import { mpiCommand } from './commands/mpi.js';
 import { runCommand } from './commands/run.js';
 import { scoreCommand } from './commands/score.js';
+import { serveCommand } from './commands/serve.js';
 import { trainCommand } from './commands/train.js';
 import { describeError, EXIT, reasonOf } from './exit.js';
 import { integer } from './parsers.js';
@@ -40,6 +41,7 @@ const commands = [
   evalCommand,
   benchCommand,
   mpiCommand,
+  serveCommand,
 ];
 for (const command of commands) program.addCommand(command().copyInheritedSettings(program));
 

@@ -1,5 +1,11 @@
 export type { BatchedResult, BatchedToken } from './continuous-batching/batched-sequence.js';
-export { type BatchingLoad, ContinuousBatching, QueueFullError } from './continuous-batching/continuous-batching.js';
+export {
+  type BatchedRequest,
+  type BatchedStream,
+  type BatchingLoad,
+  ContinuousBatching,
+  QueueFullError,
+} from './continuous-batching/continuous-batching.js';
 export type { BatchedOptions, BatchingOptions } from './continuous-batching/options.js';
 export { generate, stream } from './generate.js';
 export type { FinishReason, GenerateOptions, GenerateResult, TokenEvent } from './generate-options.js';

@@ -32,7 +32,6 @@ export class BatchedSequence {
   /** Tokens whose keys and values lie in its row. */
   read = 0;
   cachedTokens = 0;
-  readonly since = performance.now();
   #ended = false;
   readonly #search: TokenSearch;
   readonly #generated: number[] = [];

@@ -51,6 +51,15 @@ export interface BatchingLoad {
   readonly steps: number;
 }
 
+/** A prompt to go on from. */
+export interface BatchedRequest {
+  readonly prompt: readonly number[];
+  readonly options?: BatchedOptions | undefined;
+}
+
+/** Tokens as they are chosen; what the iterator returns is why there are no more. */
+export type BatchedStream = AsyncGenerator<BatchedToken, BatchedResult, void>;
+
 /** A step for the first rows. */
 interface Step {
   readonly state: DecoderState;
@@ -133,31 +142,44 @@ export class ContinuousBatching {
    * Throws at once ArgumentError for options that make no sense or a prompt that does not fit, QueueFullError,
    * DisposedError; while it runs what `generate` throws, and the signal's reason.
    */
-  stream(prompt: readonly number[], options: BatchedOptions = {}): AsyncGenerator<BatchedToken, BatchedResult, void> {
-    checkSignal('ContinuousBatching.stream', options.signal);
-    options.signal?.throwIfAborted();
+  stream(prompt: readonly number[], options: BatchedOptions = {}): BatchedStream {
+    return this.streamAll([{ prompt, options }])[0] as BatchedStream;
+  }
+
+  /** One request of several sequences, which is taken or refused as a whole. */
+  streamAll(requests: readonly BatchedRequest[]): BatchedStream[] {
+    for (const { options } of requests) {
+      checkSignal('ContinuousBatching.stream', options?.signal);
+      options?.signal?.throwIfAborted();
+    }
     if (this.#disposed || this.#closing) throw new DisposedError('ContinuousBatching: it takes no requests any more');
-    const { plan, client, top } = planFor(this.#model, prompt, this.context, options);
+    const plans = requests.map(({ prompt, options = {} }) => planFor(this.#model, prompt, this.context, options));
     if (this.room === 0) {
       const message = `${this.#queue.size} requests are waiting, more are not taken`;
       throw new QueueFullError(message, this.#waitForPlace());
     }
-    const tokens = new TokenStream();
-    const listener: Listener = {
+    return plans.map(({ plan, client, top }, i) => {
+      const tokens = new TokenStream();
+      const sequence = new BatchedSequence(plan, client, top, this.#listener(tokens));
+      this.#queue.push(sequence);
+      this.#start();
+      return tokens.read(requests[i]?.options?.signal, (reason) => this.#leave(sequence, reason));
+    });
+  }
+
+  #listener(tokens: TokenStream): Listener {
+    const since = performance.now();
+    return {
       token: (token) => {
         this.#counts.generatedTokens++;
         tokens.push(token);
       },
       end: (result) => {
-        this.#stay += (performance.now() - sequence.since - this.#stay) / 8;
+        this.#stay += (performance.now() - since - this.#stay) / 8;
         tokens.end(result);
       },
       fail: (error) => tokens.fail(error),
     };
-    const sequence = new BatchedSequence(plan, client, top, listener);
-    this.#queue.push(sequence);
-    this.#start();
-    return tokens.read(options.signal, (reason) => this.#leave(sequence, reason));
   }
 
   /** Ends when all that was asked for is done; further requests are refused at once. */

@@ -1,0 +1,123 @@
+// An answer as text while it is generated.
+
+import type { BatchedToken } from '../generate/index.js';
+import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
+
+/** Tokens of the prompt that decide how the first ones of the answer are written: a space, or none. */
+const CONTEXT = 5;
+const INCOMPLETE = '\ufffd';
+
+/** Text of tokens as they come, never half a character. Decodes the newest ones only. */
+export class TextPieces {
+  readonly #ids: number[];
+  /** Where decoding begins, and up to where the text is told. */
+  #begin = 0;
+  #told: number;
+
+  constructor(
+    private readonly tokenizer: PretrainedTokenizer,
+    prompt: readonly number[],
+    private readonly skipSpecial = true,
+  ) {
+    this.#ids = prompt.slice(-CONTEXT);
+    this.#told = this.#ids.length;
+  }
+
+  /** What a token adds; '' if the character is incomplete. */
+  push(token: number): string {
+    this.#ids.push(token);
+    const text = this.#new();
+    if (text.endsWith(INCOMPLETE)) return '';
+    this.#begin = Math.max(this.#begin, this.#told - CONTEXT);
+    this.#told = this.#ids.length;
+    return text;
+  }
+
+  /** What is left at the end: half a character, which nothing completes. */
+  end(): string {
+    const text = this.#told < this.#ids.length ? this.#new() : '';
+    this.#told = this.#ids.length;
+    return text;
+  }
+
+  #new(): string {
+    const options = { skipSpecial: this.skipSpecial };
+    const before = this.tokenizer.decode(this.#ids.slice(this.#begin, this.#told), options);
+    return this.tokenizer.decode(this.#ids.slice(this.#begin), options).slice(before.length);
+  }
+}
+
+/** Text without the stop strings and what follows them; what may become one is held back. */
+export class StopStrings {
+  #held = '';
+  stopped = false;
+
+  constructor(private readonly stops: readonly string[]) {}
+
+  push(piece: string): string {
+    const text = this.#held + piece;
+    const found = this.stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
+    if (found.length > 0) {
+      this.stopped = true;
+      this.#held = '';
+      return text.slice(0, Math.min(...found));
+    }
+    const safe = text.length - this.#begun(text);
+    this.#held = text.slice(safe);
+    return text.slice(0, safe);
+  }
+
+  end(): string {
+    const held = this.#held;
+    this.#held = '';
+    return held;
+  }
+
+  /** Characters at the end that begin a stop string. */
+  #begun(text: string): number {
+    let most = 0;
+    for (const stop of this.stops)
+      for (let length = Math.min(stop.length - 1, text.length); length > most; length--)
+        if (text.endsWith(stop.slice(0, length))) most = length;
+    return most;
+  }
+}
+
+/** A token with its probability, as OpenAI's chats tell it. */
+export interface TokenLogprob {
+  readonly token: string;
+  readonly logprob: number;
+  readonly bytes: number[] | null;
+}
+
+export interface TokenLogprobs extends TokenLogprob {
+  readonly top_logprobs: readonly TokenLogprob[];
+}
+
+/** JSON has no −∞; OpenAI's documents say this for what is as good as impossible. */
+const LEAST = -9999;
+
+const encoder = new TextEncoder();
+
+export function logprobsOf(
+  tokenizer: PretrainedTokenizer,
+  before: number | undefined,
+  { token, logProbability, top }: BatchedToken,
+): TokenLogprobs {
+  const told = (id: number, logprob: number): TokenLogprob => {
+    const text = tokenText(tokenizer, before, id);
+    const bytes = text.includes(INCOMPLETE) ? null : [...encoder.encode(text)];
+    return { token: text, logprob: Math.max(logprob, LEAST), bytes };
+  };
+  return {
+    ...told(token, logProbability),
+    top_logprobs: top.map((each) => told(each.token, each.logProbability)),
+  };
+}
+
+/** The text of a token behind another one: alone it might lose the space that it begins with. */
+function tokenText(tokenizer: PretrainedTokenizer, before: number | undefined, id: number): string {
+  const options = { skipSpecial: false };
+  if (before === undefined) return tokenizer.decode([id], options);
+  return tokenizer.decode([before, id], options).slice(tokenizer.decode([before], options).length);
+}

@@ -1,0 +1,178 @@
+// The answers to a request, generated side by side.
+
+import type { BatchedOptions, BatchedStream } from '../generate/index.js';
+import { logprobsOf, StopStrings, TextPieces, type TokenLogprobs } from './answer-text.js';
+import { ApiError } from './errors.js';
+import type { Writer } from './served-model.js';
+
+/** What is to be answered. */
+export interface AnswerRequest {
+  readonly prompts: readonly (readonly number[])[];
+  /** Answers to each prompt. */
+  readonly choices: number;
+  readonly options: BatchedOptions;
+  readonly maxTokens: number | undefined;
+  readonly stops: readonly string[];
+  /** Probabilities of so many tokens are told with each; null: none. */
+  readonly logprobs: number | null;
+  /** Whether special tokens are left out of the text. */
+  readonly skipSpecial?: boolean;
+  readonly client: string;
+}
+
+/** A part of an answer. */
+export interface AnswerPiece {
+  readonly index: number;
+  readonly text: string;
+  readonly logprobs: readonly TokenLogprobs[];
+}
+
+export interface AnswerEnd {
+  readonly index: number;
+  readonly finishReason: 'stop' | 'length';
+}
+
+/** Tokens of a request, as they are counted for its bill. */
+export interface Usage {
+  prompt: number;
+  completion: number;
+  cached: number;
+}
+
+/** The answers to a request, which ends when `signal` says so, or when nobody reads `events` any more. */
+export class Answers {
+  readonly usage: Usage;
+  readonly #streams: BatchedStream[];
+  readonly #controller = new AbortController();
+
+  /** Throws ApiError and QueueFullError for what cannot be answered. */
+  constructor(
+    private readonly writer: Writer,
+    private readonly request: AnswerRequest,
+    signal: AbortSignal,
+  ) {
+    const { prompts, choices, options, maxTokens, logprobs, client } = request;
+    const { batching } = writer;
+    this.usage = { prompt: prompts.reduce((sum, { length }) => sum + length, 0), completion: 0, cached: 0 };
+    const all = AbortSignal.any([signal, this.#controller.signal]);
+    const requests = prompts.flatMap((prompt) => {
+      const room = batching.context - prompt.length;
+      checkRoom(prompt.length, maxTokens, batching.context);
+      return Array.from({ length: choices }, (_, stream) => ({
+        prompt,
+        options: {
+          ...options,
+          maxNewTokens: maxTokens ?? room,
+          topLogProbabilities: Math.min(logprobs ?? 0, writer.served.model.vocabSize),
+          stream,
+          client,
+          signal: all,
+        },
+      }));
+    });
+    this.#streams = batching.streamAll(requests);
+  }
+
+  /** What comes, of all answers as it comes. Once. */
+  async *events(): AsyncGenerator<AnswerPiece | AnswerEnd, void, void> {
+    const events: (AnswerPiece | AnswerEnd)[] = [];
+    let open = this.#streams.length;
+    let failure: { readonly error: unknown } | null = null;
+    let wake = () => {};
+    const runs = this.#streams.map(async (stream, index) => {
+      try {
+        for await (const event of this.#answer(stream, index)) {
+          events.push(event);
+          wake();
+        }
+      } catch (error) {
+        failure ??= { error };
+      } finally {
+        open--;
+        wake();
+      }
+    });
+    try {
+      for (;;) {
+        yield* events.splice(0);
+        if (failure) throw (failure as { readonly error: unknown }).error;
+        if (open === 0 && events.length === 0) return;
+        if (events.length > 0) continue;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    } finally {
+      this.#controller.abort(new DOMException('The client has left', 'AbortError'));
+      await Promise.all(runs);
+    }
+  }
+
+  async *#answer(stream: BatchedStream, index: number): AsyncGenerator<AnswerPiece | AnswerEnd, void, void> {
+    const { prompts, choices, stops, logprobs, skipSpecial } = this.request;
+    const { tokenizer } = this.writer;
+    const prompt = prompts[Math.floor(index / choices)] as readonly number[];
+    const pieces = new TextPieces(tokenizer, prompt, skipSpecial);
+    const stopping = new StopStrings(stops);
+    let told: TokenLogprobs[] = [];
+    let before = prompt.at(-1);
+    const piece = (text: string): AnswerPiece => {
+      const logprobs = told;
+      told = [];
+      return { index, text, logprobs };
+    };
+    try {
+      for (;;) {
+        const { value, done } = await stream.next();
+        if (done) {
+          this.usage.cached += value.cachedTokens;
+          const last = stopping.push(pieces.end());
+          const text = stopping.stopped ? last : last + stopping.end();
+          if (text !== '' || told.length > 0) yield piece(text);
+          yield { index, finishReason: stopping.stopped ? 'stop' : value.finishReason };
+          return;
+        }
+        this.usage.completion++;
+        if (logprobs !== null) told.push(logprobsOf(tokenizer, before, value));
+        before = value.token;
+        const text = stopping.push(pieces.push(value.token));
+        if (text !== '') yield piece(text);
+        if (!stopping.stopped) continue;
+        yield { index, finishReason: 'stop' };
+        return;
+      }
+    } finally {
+      await stream.return(undefined as never);
+    }
+  }
+}
+
+function checkRoom(length: number, maxTokens: number | undefined, context: number): void {
+  const most = context - 1;
+  if (length <= most && (maxTokens === undefined || length + maxTokens <= context)) return;
+  const asked = maxTokens === undefined ? `${length} tokens` : `${length} tokens, and ${maxTokens} for the answer`;
+  throw new ApiError(
+    400,
+    `This model's maximum context length is ${context} tokens, but the request has ${asked}`,
+    'context_length_exceeded',
+    maxTokens === undefined || length > most ? 'messages' : 'max_tokens',
+  );
+}
+
+/** All of the answers at once. */
+export async function collect(answers: Answers, count: number) {
+  const collected = Array.from({ length: count }, () => ({
+    text: '',
+    logprobs: [] as TokenLogprobs[],
+    finishReason: 'stop' as AnswerEnd['finishReason'],
+  }));
+  for await (const event of answers.events()) {
+    const own = collected[event.index] as (typeof collected)[number];
+    if ('finishReason' in event) own.finishReason = event.finishReason;
+    else {
+      own.text += event.text;
+      own.logprobs.push(...event.logprobs);
+    }
+  }
+  return collected;
+}

@@ -1,0 +1,88 @@
+// Conversations as clients send them, and as chat templates take them.
+
+import type { ChatMessage, ChatTool } from '../tokenizers/chat-template.js';
+import { ApiError } from './errors.js';
+import { anyObject, anyOf, array, boolean, object, oneOf, optional, type Read, string, tagged } from './schema.js';
+
+const MOST_MESSAGES = 2048;
+const MOST_PARTS = 256;
+
+const textPart = object({ type: oneOf(['text']), text: string() });
+const content = anyOf<[string, Read<typeof textPart>[]]>(string(), array(textPart, { min: 1, max: MOST_PARTS }));
+const name = optional(string({ maxLength: 256 }));
+
+const toolCall = object({
+  id: string({ maxLength: 256 }),
+  type: oneOf(['function']),
+  function: object({ name: string({ minLength: 1, maxLength: 256 }), arguments: string() }),
+});
+
+const message = tagged('role', {
+  system: object({ role: oneOf(['system']), content, name }),
+  developer: object({ role: oneOf(['developer']), content, name }),
+  user: object({ role: oneOf(['user']), content, name }),
+  assistant: object({
+    role: oneOf(['assistant']),
+    content: optional(content),
+    name,
+    refusal: optional(string()),
+    tool_calls: optional(array(toolCall, { min: 1, max: 128 })),
+  }),
+  tool: object({ role: oneOf(['tool']), content, tool_call_id: string({ maxLength: 256 }) }),
+});
+
+export const messages = array(message, { min: 1, max: MOST_MESSAGES });
+
+export const tools = optional(
+  array(
+    object({
+      type: oneOf(['function']),
+      function: object({
+        name: string({ minLength: 1, maxLength: 64 }),
+        description: optional(string()),
+        parameters: optional(anyObject),
+        strict: optional(boolean),
+      }),
+    }),
+    { max: 128 },
+  ),
+);
+
+/** Messages as templates take them: text is one string, and the arguments of calls are objects. */
+export function templateMessages(given: Read<typeof messages>): ChatMessage[] {
+  return given.map((each, i) => {
+    const { role, content: parts } = each;
+    const text = typeof parts === 'string' ? parts : parts?.map((part) => part.text).join('');
+    const rest =
+      'tool_calls' in each && each.tool_calls
+        ? {
+            tool_calls: each.tool_calls.map((call, j) => ({
+              ...call,
+              function: {
+                ...call.function,
+                arguments: argumentsOf(call.function.arguments, `messages[${i}].tool_calls[${j}]`),
+              },
+            })),
+          }
+        : {};
+    const called = each.role === 'tool' ? { tool_call_id: each.tool_call_id } : {};
+    const named = 'name' in each && each.name !== undefined ? { name: each.name } : {};
+    return { role: role === 'developer' ? 'system' : role, content: text ?? '', ...named, ...called, ...rest };
+  });
+}
+
+export function templateTools(given: Read<typeof tools>): ChatTool[] {
+  return (given ?? []).map(({ type, function: called }) => ({
+    type,
+    function: { name: called.name, description: called.description ?? '', parameters: called.parameters ?? {} },
+  }));
+}
+
+function argumentsOf(json: string, param: string): Record<string, unknown> {
+  try {
+    const value = JSON.parse(json || '{}');
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+  } catch {}
+  const field = `${param}.function.arguments`;
+  throw new ApiError(400, `'${field}' is not the JSON of an object`, 'invalid_value', field);
+}

@@ -1,0 +1,147 @@
+import type { TokenLogprobs } from './answer-text.js';
+import { Answers, collect } from './answers.js';
+import { ignoredFields, mostTokens, streamFields } from './chat-completions.js';
+import { type Frame, frameOf, noted, usageOf } from './completion-frame.js';
+import { type Endpoint, endpoint, type Reply } from './endpoint.js';
+import { ApiError } from './errors.js';
+import { completion } from './responses.js';
+import { samplingFields, samplingOptions, stopsOf } from './sampling.js';
+import { anyOf, array, boolean, integer, object, optional, type Read, type Schema, string } from './schema.js';
+import { type ServedModel, servedModel, type Writer, writerOf } from './served-model.js';
+
+const MOST_PROMPTS = 64;
+/** Tokens of an answer where nobody says how many: OpenAI's. */
+const DEFAULT_TOKENS = 16;
+
+const ids = array(integer({ min: 0, max: 2 ** 31 - 1 }), { min: 1, max: 2 ** 20 });
+
+export const prompts = anyOf<[string, string[], number[], number[][]]>(
+  string(),
+  array(string(), { min: 1, max: MOST_PROMPTS }),
+  ids,
+  array(ids, { min: 1, max: MOST_PROMPTS }),
+);
+
+const completionBody = (model: Schema<string>) =>
+  object({
+    model,
+    prompt: prompts,
+    max_tokens: mostTokens,
+    echo: optional(boolean),
+    logprobs: optional(integer({ min: 0, max: 5 })),
+    ...samplingFields,
+    ...streamFields,
+    ...ignoredFields,
+  });
+
+type CompletionRequest = Read<ReturnType<typeof completionBody>>;
+
+export function completions(models: ReadonlyMap<string, ServedModel>, name: Schema<string>): Endpoint {
+  return endpoint({
+    method: 'post',
+    path: '/v1/completions',
+    operationId: 'createCompletion',
+    summary: 'Goes on with texts.',
+    body: completionBody(name),
+    response: completion,
+    streams: true,
+    async handle(call): Promise<Reply> {
+      const { body, client, signal } = call;
+      const served = servedModel(models, body.model);
+      call.note({ model: served.id });
+      const writer = writerOf(served);
+      const read = promptsOf(body.prompt, writer);
+      const { n: choices = 1, stream = false, echo = false } = body;
+      const answers = new Answers(
+        writer,
+        {
+          prompts: read,
+          choices,
+          options: samplingOptions(body, served.model.vocabSize),
+          maxTokens: body.max_tokens ?? DEFAULT_TOKENS,
+          stops: stopsOf(body),
+          logprobs: body.logprobs ?? null,
+          client,
+        },
+        signal,
+      );
+      const echoed = read.flatMap((prompt) => Array<string>(choices).fill(echo ? writer.tokenizer.decode(prompt) : ''));
+      const frame = frameOf('cmpl', 'text_completion', served);
+      const events = () => noted(answers.events(), answers, call, served.id);
+      if (stream) return { events: chunks(frame, events(), answers, body, echoed) };
+      const all = await collect({ events, usage: answers.usage } as Answers, echoed.length);
+      return {
+        json: {
+          ...frame,
+          choices: all.map(({ text, logprobs, finishReason }, index) => ({
+            index,
+            text: `${echoed[index]}${text}`,
+            logprobs: body.logprobs === undefined ? null : legacyLogprobs(logprobs, echoed[index]?.length ?? 0),
+            finish_reason: finishReason,
+          })),
+          usage: usageOf(answers.usage),
+        },
+      };
+    },
+  });
+}
+
+async function* chunks(
+  frame: Frame,
+  events: ReturnType<Answers['events']>,
+  answers: Answers,
+  { logprobs, stream_options: options }: CompletionRequest,
+  echoed: readonly string[],
+): AsyncGenerator<object, void, void> {
+  const usage = options?.include_usage ? { usage: null } : {};
+  const offsets = echoed.map((text) => text.length);
+  for (const [index, text] of echoed.entries())
+    if (text !== '') yield { ...frame, choices: [{ index, text, logprobs: null, finish_reason: null }], ...usage };
+  for await (const event of events) {
+    const { index } = event;
+    const isEnd = 'finishReason' in event;
+    const told = isEnd || logprobs === undefined ? null : legacyLogprobs(event.logprobs, offsets[index] as number);
+    const text = isEnd ? '' : event.text;
+    offsets[index] = (offsets[index] as number) + text.length;
+    const finish_reason = isEnd ? event.finishReason : null;
+    yield { ...frame, choices: [{ index, text, logprobs: told, finish_reason }], ...usage };
+  }
+  if (options?.include_usage) yield { ...frame, choices: [], usage: usageOf(answers.usage) };
+}
+
+/** The form that completions of texts have; `offset`: characters before the first of the tokens. */
+function legacyLogprobs(all: readonly TokenLogprobs[], offset: number) {
+  const ends: number[] = [];
+  for (const { token } of all) ends.push((ends.at(-1) ?? offset) + token.length);
+  return {
+    tokens: all.map(({ token }) => token),
+    token_logprobs: all.map(({ logprob }) => logprob),
+    top_logprobs: all.map(({ top_logprobs: top }) =>
+      Object.fromEntries(top.map(({ token, logprob }) => [token, logprob])),
+    ),
+    text_offset: all.map((_, i) => ends[i - 1] ?? offset),
+  };
+}
+
+/** Ids of each prompt. Throws ApiError for ids that the model has not. */
+function promptsOf(given: CompletionRequest['prompt'], { tokenizer, served }: Writer): number[][] {
+  const { vocabSize, startId, endIds } = served.model;
+  const list = typeof given === 'string' || typeof given[0] === 'number' ? [given] : given;
+  return (list as (string | number[])[]).map((prompt) => {
+    if (typeof prompt !== 'string') {
+      const unknown = prompt.find((id) => id >= vocabSize);
+      if (unknown === undefined) return prompt;
+      throw new ApiError(
+        400,
+        `'prompt' has token ${unknown}, but the model has ${vocabSize}`,
+        'invalid_value',
+        'prompt',
+      );
+    }
+    const ids = tokenizer.encode(prompt, { addSpecial: true });
+    const start = startId ?? endIds[0];
+    if (ids.length > 0) return ids;
+    if (start !== undefined && start !== null) return [start];
+    throw new ApiError(400, "'prompt' is empty, and the model has no token to begin with", 'invalid_value', 'prompt');
+  });
+}

@@ -1,0 +1,114 @@
+import { type Endpoint, endpoint } from './endpoint.js';
+import { ApiError } from './errors.js';
+import { constant, count, listOf, shape, text } from './responses.js';
+import { anyOf, array, integer, object, oneOf, optional, type Schema, string } from './schema.js';
+import { type ServedModel, servedModel } from './served-model.js';
+
+/** Texts of a request at most: OpenAI's. */
+const MOST_TEXTS = 2048;
+
+const ids = array(integer({ min: 0, max: 2 ** 31 - 1 }), { min: 1, max: 2 ** 16 });
+
+const embeddingBody = (model: Schema<string>) =>
+  object({
+    model,
+    input: anyOf<[string, string[], number[], number[][]]>(
+      string({ minLength: 1 }),
+      array(string({ minLength: 1 }), { min: 1, max: MOST_TEXTS }),
+      ids,
+      array(ids, { min: 1, max: MOST_TEXTS }),
+    ),
+    encoding_format: optional(oneOf(['float', 'base64'])),
+    dimensions: optional(
+      integer({ min: 1, max: 65536, description: 'Numbers of a vector: the first ones, normalised.' }),
+    ),
+    user: optional(string({ maxLength: 512 })),
+  });
+
+export function embeddings(models: ReadonlyMap<string, ServedModel>, name: Schema<string>): Endpoint {
+  return endpoint({
+    method: 'post',
+    path: '/v1/embeddings',
+    operationId: 'createEmbedding',
+    summary: 'Makes a vector of each text.',
+    body: embeddingBody(name),
+    response: shape({
+      object: constant('list'),
+      data: listOf(
+        shape({
+          object: constant('embedding'),
+          index: count,
+          embedding: { anyOf: [listOf({ type: 'number' }), text] },
+        }),
+      ),
+      model: text,
+      usage: shape({ prompt_tokens: count, total_tokens: count }),
+    }),
+    async handle(call) {
+      const { body, client, signal } = call;
+      const served = servedModel(models, body.model);
+      call.note({ model: served.id });
+      const sequences = sequencesOf(body.input, served);
+      const tokens = sequences.reduce((sum, { length }) => sum + length, 0);
+      const vectors = await served.embedder?.embed(sequences, client, signal);
+      call.note({ promptTokens: tokens });
+      const { encoding_format: format = 'float', dimensions } = body;
+      return {
+        json: {
+          object: 'list',
+          data: vectors?.map((vector, index) => {
+            const shortened = dimensions === undefined ? vector : firstOf(vector, dimensions);
+            return { object: 'embedding', index, embedding: format === 'base64' ? base64(shortened) : [...shortened] };
+          }),
+          model: served.id,
+          usage: { prompt_tokens: tokens, total_tokens: tokens },
+        },
+      };
+    },
+  });
+}
+
+/** Ids of each text. Throws ApiError for texts that are too long, as OpenAI does. */
+function sequencesOf(
+  input: string | readonly string[] | readonly number[] | readonly (readonly number[])[],
+  { id, model, embedder }: ServedModel,
+): (readonly number[])[] {
+  const { tokenizer } = model;
+  if (!embedder || !tokenizer)
+    throw new ApiError(400, `The model '${id}' does not make embeddings`, 'unsupported_model', 'model');
+  const list = typeof input === 'string' || typeof input[0] === 'number' ? [input] : input;
+  return (list as (string | readonly number[])[]).map((each, i) => {
+    const ids = typeof each === 'string' ? (tokenizer.encodeBatch([each]).inputIds[0] as number[]) : each;
+    const unknown = ids.find((token) => token >= model.vocabSize);
+    const invalid = (message: string, code: string) => new ApiError(400, message, code, 'input');
+    if (unknown !== undefined)
+      throw invalid(`'input' has token ${unknown}, but the model has ${model.vocabSize}`, 'invalid_value');
+    if (ids.length > embedder.maxTokens)
+      throw invalid(
+        `This model reads ${embedder.maxTokens} tokens of a text, but text ${i} of the request has ${ids.length}`,
+        'context_length_exceeded',
+      );
+    return ids;
+  });
+}
+
+/** The first numbers of a vector, as one of length 1. */
+function firstOf(vector: Float32Array, dimensions: number): Float32Array {
+  if (dimensions > vector.length)
+    throw new ApiError(
+      400,
+      `'dimensions' is ${dimensions}, but vectors have ${vector.length}`,
+      'invalid_value',
+      'dimensions',
+    );
+  const first = vector.slice(0, dimensions);
+  const length = Math.hypot(...first) || 1;
+  return first.map((value) => value / length);
+}
+
+/** Little-endian float32, as OpenAI's clients read it. */
+function base64(vector: Float32Array): string {
+  const bytes = Buffer.alloc(vector.length * 4);
+  for (const [i, value] of vector.entries()) bytes.writeFloatLE(value, 4 * i);
+  return bytes.toString('base64');
+}

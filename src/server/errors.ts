@@ -1,0 +1,66 @@
+// Errors in OpenAI's shape: its clients choose their own error classes by the status, and show the message.
+
+import { ArgumentError, DisposedError, NonFiniteError, ShapeError, SimdformerError } from '../core/errors.js';
+import { QueueFullError } from '../generate/index.js';
+import { UnknownTokenError } from '../tokenizers/index.js';
+
+/** The statuses that are answered, with the type that OpenAI gives each. */
+const TYPES = {
+  400: 'invalid_request_error',
+  401: 'invalid_request_error',
+  404: 'invalid_request_error',
+  405: 'invalid_request_error',
+  413: 'invalid_request_error',
+  415: 'invalid_request_error',
+  429: 'rate_limit_error',
+  499: 'request_cancelled',
+  500: 'server_error',
+  503: 'server_error',
+} as const;
+
+export type ErrorStatus = keyof typeof TYPES;
+
+export interface ErrorBody {
+  readonly error: {
+    readonly message: string;
+    readonly type: string;
+    readonly param: string | null;
+    readonly code: string | null;
+  };
+}
+
+/** A request that is refused. */
+export class ApiError extends SimdformerError {
+  override name = 'ApiError';
+
+  constructor(
+    readonly status: ErrorStatus,
+    message: string,
+    readonly code: string | null = null,
+    /** The field that is to blame. */
+    readonly param: string | null = null,
+    readonly headers: Readonly<Record<string, string>> = {},
+  ) {
+    super(message);
+  }
+
+  get body(): ErrorBody {
+    const { message, param, code } = this;
+    return { error: { message, type: TYPES[this.status], param, code } };
+  }
+}
+
+/** What a client is told about an error. Of faults of the server it hears nothing but that there is one. */
+export function apiErrorOf(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  if (error instanceof QueueFullError) {
+    const message = 'The server is busy: as many requests are waiting as may. Try again later.';
+    return new ApiError(429, message, 'queue_full', null, { 'retry-after': String(error.retryAfterSeconds) });
+  }
+  if (error instanceof DisposedError) return new ApiError(503, 'The server is shutting down.', 'shutting_down');
+  if (error instanceof UnknownTokenError) return new ApiError(400, error.message, 'unknown_token');
+  if (error instanceof ArgumentError || error instanceof ShapeError) return new ApiError(400, error.message);
+  if (error instanceof NonFiniteError) return new ApiError(500, 'The model gave numbers that are not finite.');
+  if ((error as Error | null)?.name === 'AbortError') return new ApiError(499, 'The client has left.', 'cancelled');
+  return new ApiError(500, 'The server had an error while processing the request.');
+}

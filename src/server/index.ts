@@ -1,0 +1,4 @@
+export type { Constrain, ResponseFormat } from './chat-completions.js';
+export { ApiError } from './errors.js';
+export { type OpenAIApp, type OpenAIOptions, openai, type RequestEntry } from './openai.js';
+export { type RunningServer, type ServeOptions, serve } from './serve.js';

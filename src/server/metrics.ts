@@ -1,0 +1,79 @@
+import type { Registry } from 'prom-client';
+import type { CallNote } from './endpoint.js';
+import { loadOptional } from './load-optional.js';
+import type { ServedModel } from './served-model.js';
+
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
+
+/** What a request was, for the metrics. */
+export interface Finished extends CallNote {
+  readonly path: string;
+  readonly status: number;
+  readonly milliseconds: number;
+}
+
+/** What Prometheus is told. */
+export class Metrics {
+  private constructor(
+    private readonly registry: Registry,
+    readonly observe: (request: Finished) => void,
+  ) {}
+
+  static async create(models: ReadonlyMap<string, ServedModel>): Promise<Metrics> {
+    const { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } = await loadOptional(
+      'prom-client',
+      () => import('prom-client'),
+    );
+    const registry = new Registry();
+    collectDefaultMetrics({ register: registry });
+    const registers = [registry];
+    const labelNames = ['path', 'status', 'model'];
+    const requests = new Counter({
+      name: 'simdformer_requests_total',
+      help: 'Requests answered.',
+      labelNames,
+      registers,
+    });
+    const seconds = new Histogram({
+      ...{ name: 'simdformer_request_seconds', help: 'From the request to the end of its answer.' },
+      ...{ labelNames: ['path', 'model'], buckets: SECONDS, registers },
+    });
+    const first = new Histogram({
+      ...{ name: 'simdformer_first_token_seconds', help: 'From the request to the first token of its answer.' },
+      ...{ labelNames: ['model'], buckets: SECONDS, registers },
+    });
+    const tokens = new Counter({
+      ...{ name: 'simdformer_tokens_total', help: 'Tokens: of prompts, of those that were cached, of answers.' },
+      ...{ labelNames: ['model', 'kind'], registers },
+    });
+    const perModel = (name: string, help: string, read: (model: ServedModel) => number) =>
+      new Gauge({
+        ...{ name, help, labelNames: ['model'], registers },
+        collect() {
+          for (const model of models.values()) this.set({ model: model.id }, read(model));
+        },
+      });
+    perModel('simdformer_running', 'Sequences that are generated.', ({ batching }) => batching?.load.running ?? 0);
+    perModel(
+      'simdformer_waiting',
+      'Sequences and texts that wait for a place.',
+      ({ batching, embedder }) => (batching?.load.waiting ?? 0) + (embedder?.waiting ?? 0),
+    );
+    return new Metrics(registry, (finished) => {
+      const { path, status, milliseconds, model = '', firstTokenMs } = finished;
+      requests.inc({ path, status, model });
+      seconds.observe({ path, model }, milliseconds / 1000);
+      if (firstTokenMs !== undefined) first.observe({ model }, firstTokenMs / 1000);
+      const counted = {
+        prompt: finished.promptTokens,
+        cached: finished.cachedTokens,
+        completion: finished.completionTokens,
+      };
+      for (const [kind, count] of Object.entries(counted)) if (count) tokens.inc({ model, kind }, count);
+    });
+  }
+
+  async text(): Promise<{ body: string; type: string }> {
+    return { body: await this.registry.metrics(), type: this.registry.contentType };
+  }
+}

@@ -1,0 +1,238 @@
+// What requests may look like, said once: the OpenAPI document has the JSON Schema of it, and requests are read by it.
+
+import { ApiError } from './errors.js';
+
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** A kind of values. */
+export interface Schema<T> {
+  readonly json: JsonSchema;
+  /** The value as one of this kind, or undefined if it is none. Throws ApiError where it can say more. */
+  read(value: unknown, param: string): T | undefined;
+  /** What messages say that it is. */
+  readonly name: string;
+  readonly isOptional?: boolean;
+}
+
+export type Read<S> = S extends Schema<infer T> ? T : never;
+
+/** A value of the kind. Throws ApiError 400 that names the field. */
+export function read<T>(schema: Schema<T>, value: unknown, param: string): T {
+  const found = schema.read(value, param);
+  if (found !== undefined || schema.isOptional) return found as T;
+  const problem = value === undefined ? 'is missing' : `is ${shown(value)}`;
+  throw new ApiError(
+    400,
+    `'${param}' ${problem}, expected ${schema.name}`,
+    value === undefined ? 'missing_required_parameter' : 'invalid_value',
+    param,
+  );
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
+}
+
+interface StringRules {
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly description?: string;
+}
+
+/** Text, made well-formed: half a surrogate pair becomes U+FFFD, as in UTF-8. */
+export function string({ minLength = 0, maxLength, description }: StringRules = {}): Schema<string> {
+  const json = clean({ type: 'string', minLength: minLength || undefined, maxLength, description });
+  const limits = [minLength > 0 ? `${minLength} at least` : '', maxLength ? `${maxLength} at most` : ''].filter(
+    Boolean,
+  );
+  return {
+    json,
+    name: limits.length > 0 ? `text of characters, ${limits.join(', ')}` : 'text',
+    read: (value) => {
+      if (typeof value !== 'string') return undefined;
+      const text = value.replace(/[\ud800-\udfff]/gu, '\ufffd');
+      if (minLength === 0 && maxLength === undefined) return text;
+      const length = text.length > 2 * (maxLength ?? text.length) ? text.length : [...text].length; // code points
+      return length >= minLength && length <= (maxLength ?? length) ? text : undefined;
+    },
+  };
+}
+
+export function oneOf<const T extends string | boolean>(values: readonly T[]): Schema<T> {
+  const name = values.length === 1 ? String(values[0]) : `one of ${values.join(', ')}`;
+  return { json: { enum: values }, name, read: (value) => values.find((each) => each === value) };
+}
+
+interface NumberRules {
+  readonly min: number;
+  readonly max: number;
+  /** Whether the least is excluded. */
+  readonly above?: boolean;
+  readonly description?: string;
+}
+
+export function number({ min, max, above = false, description }: NumberRules): Schema<number> {
+  return {
+    json: clean({ type: 'number', [above ? 'exclusiveMinimum' : 'minimum']: min, maximum: max, description }),
+    name: `a number ${above ? 'above' : 'from'} ${min}${above ? ', at most' : ' to'} ${max}`,
+    read: (value) =>
+      typeof value === 'number' && value <= max && (above ? value > min : value >= min) ? value : undefined,
+  };
+}
+
+export function integer({ min, max, description }: NumberRules): Schema<number> {
+  return {
+    json: clean({ type: 'integer', minimum: min, maximum: max, description }),
+    name: `an integer from ${min} to ${max}`,
+    read: (value) =>
+      Number.isInteger(value) && (value as number) >= min && (value as number) <= max ? (value as number) : undefined,
+  };
+}
+
+export const boolean: Schema<boolean> = {
+  json: { type: 'boolean' },
+  name: 'true or false',
+  read: (value) => (typeof value === 'boolean' ? value : undefined),
+};
+
+export function array<T>(of: Schema<T>, { min = 0, max }: { min?: number; max: number }): Schema<T[]> {
+  const many = min > 0 ? `${min} to ${max}` : `at most ${max}`;
+  return {
+    json: clean({ type: 'array', items: of.json, minItems: min || undefined, maxItems: max }),
+    name: `an array of ${many} of ${of.name}`,
+    read: (value, param) => {
+      if (!Array.isArray(value) || value.length < min || value.length > max) return undefined;
+      return value.map((each, i) => read(of, each, `${param}[${i}]`));
+    },
+  };
+}
+
+/** Leaves out, and null, mean the same. */
+export function optional<T>(of: Schema<T>): Schema<T | undefined> {
+  const { type } = of.json;
+  const { description, ...rest } = of.json;
+  const json =
+    typeof type === 'string' && rest.enum === undefined
+      ? { ...of.json, type: [type, 'null'] }
+      : clean({ anyOf: [rest, { type: 'null' }], description });
+  return {
+    json,
+    name: of.name,
+    isOptional: true,
+    read: (value, param) => (value === undefined || value === null ? undefined : read(of, value, param)),
+  };
+}
+
+/** The first of several kinds that the value is one of. */
+export function anyOf<T>(
+  ...kinds: { [I in keyof T]: Schema<T[I]> } & readonly Schema<unknown>[]
+): Schema<T[keyof T & number]> {
+  return {
+    json: { anyOf: kinds.map(({ json }) => json) },
+    name: kinds.map(({ name }) => name).join(', or '),
+    read: (value, param) => {
+      let problem: unknown;
+      for (const kind of kinds) {
+        try {
+          const found = kind.read(value, param);
+          if (found !== undefined) return found as T[keyof T & number];
+        } catch (error) {
+          problem ??= error;
+        }
+      }
+      if (problem !== undefined) throw problem;
+      return undefined;
+    },
+  };
+}
+
+/** One of several kinds of objects, that which has the value's `key`. */
+export function tagged<Kinds extends Readonly<Record<string, Schema<unknown>>>>(
+  key: string,
+  kinds: Kinds,
+): Schema<Read<Kinds[keyof Kinds]>> {
+  const names = Object.keys(kinds);
+  return {
+    json: { oneOf: Object.values(kinds).map(({ json }) => json) },
+    name: `an object whose ${key} is one of ${names.join(', ')}`,
+    read: (value, param) => {
+      const tag = isRecord(value) ? value[key] : undefined;
+      const kind = typeof tag === 'string' && Object.hasOwn(kinds, tag) ? kinds[tag] : undefined;
+      if (kind) return read(kind, value, param) as Read<Kinds[keyof Kinds]>;
+      if (!isRecord(value)) return undefined;
+      read(oneOf(names), tag, `${param}.${key}`);
+      return undefined;
+    },
+  };
+}
+
+type Fields = Readonly<Record<string, Schema<unknown>>>;
+type ReadFields<F extends Fields> = { readonly [Name in keyof F]: Read<F[Name]> };
+
+/** An object with these fields and no others: what is misspelt must not count as left out. */
+export function object<F extends Fields>(fields: F, description?: string): Schema<ReadFields<F>> {
+  const required = Object.keys(fields).filter((name) => !fields[name]?.isOptional);
+  const properties = Object.fromEntries(Object.entries(fields).map(([name, { json }]) => [name, json]));
+  return {
+    json: clean({
+      type: 'object',
+      properties,
+      required: required.length > 0 ? required : undefined,
+      additionalProperties: false,
+      description,
+    }),
+    name: 'an object',
+    read: (value, param) => {
+      if (!isRecord(value)) return undefined;
+      const within = (name: string) => (param === '' ? name : `${param}.${name}`);
+      const unknown = Object.keys(value).find((name) => !Object.hasOwn(fields, name));
+      if (unknown !== undefined)
+        throw new ApiError(
+          400,
+          `Unrecognized request argument supplied: ${within(unknown)}`,
+          'unknown_parameter',
+          within(unknown),
+        );
+      const entries = Object.entries(fields).map(([name, field]) => [name, read(field, value[name], within(name))]);
+      return Object.fromEntries(entries) as ReadFields<F>;
+    },
+  };
+}
+
+/** An object with any names, that fit `pattern` if given. */
+export function record<T>(
+  of: Schema<T>,
+  { max, pattern }: { max: number; pattern?: string },
+): Schema<Record<string, T>> {
+  const regex = pattern === undefined ? null : new RegExp(pattern);
+  return {
+    json: clean({
+      type: 'object',
+      additionalProperties: of.json,
+      maxProperties: max,
+      propertyNames: pattern === undefined ? undefined : { pattern },
+    }),
+    name: `an object of at most ${max} of ${of.name}${pattern === undefined ? '' : `, whose names fit ${pattern}`}`,
+    read: (value, param) => {
+      if (!isRecord(value)) return undefined;
+      const entries = Object.entries(value);
+      if (entries.length > max || (regex && entries.some(([name]) => !regex.test(name)))) return undefined;
+      return Object.fromEntries(entries.map(([name, each]) => [name, read(of, each, `${param}.${name}`)]));
+    },
+  };
+}
+
+/** Any object, such as a JSON Schema. */
+export const anyObject: Schema<Readonly<Record<string, unknown>>> = {
+  json: { type: 'object' },
+  name: 'an object',
+  read: (value) => (isRecord(value) ? value : undefined),
+};
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function clean(json: Record<string, unknown>): JsonSchema {
+  return Object.fromEntries(Object.entries(json).filter(([, value]) => value !== undefined));
+}
