@@ -68,7 +68,7 @@ describe('continuous batching', () => {
     const all = requests(40, 1);
     const expected: Answer[] = [];
     for (const each of all) expected.push(await alone(model, each));
-    const batching = new ContinuousBatching(model, { parallel: 6, context: 64 });
+    const batching = new ContinuousBatching(model, { parallel: 6, context: 64, chunk: 5 });
     const random = new Random(5);
     const answers = await Promise.all(
       all.map(async ({ prompt, options }, i) => {
@@ -92,9 +92,11 @@ describe('continuous batching', () => {
     const batching = new ContinuousBatching(model);
     for (const { prompt, options } of requests(12, 2)) {
       const { client: _, stream: __, topLogProbabilities: ___, ...same } = options;
-      const { sequences, finishReasons } = await model.generate([prompt], same);
+      const { sequences, logProbabilities, finishReasons } = await model.generate([prompt], same);
       const { tokens, finishReason } = await answer(batching, prompt, { ...options, stream: 0 });
       expect(tokens.map(({ token }) => token)).toEqual(sequences[0]);
+      const told = tokens.map(({ logProbability }) => logProbability);
+      expect(told).toEqual(logProbabilities[0]!.slice(0, told.length));
       expect(finishReason).toBe(finishReasons[0]);
     }
     await batching.dispose();
@@ -131,6 +133,19 @@ describe('continuous batching', () => {
     ]);
     expect([running.cachedTokens, beside.cachedTokens]).toEqual([7, 5]);
     expect(running.tokens.length).toBe(30);
+    await batching.dispose();
+    model.dispose();
+  });
+
+  it('reads a prompt once that several begin with at the same time', async () => {
+    const model = makeModel(sizes);
+    const batching = new ContinuousBatching(model, { parallel: 4, chunk: 4 });
+    const prompt = Array.from({ length: 30 }, (_, i) => 3 + ((i * i) % 8));
+    const options = { doSample: true, maxNewTokens: 5, minNewTokens: 5 };
+    const streams = batching.streamAll([0, 1, 2, 3].map((stream) => ({ prompt, options: { ...options, stream } })));
+    for await (const _ of streams[0]!);
+    await batching.close();
+    expect(batching.load).toMatchObject({ promptTokens: 30 + 3, cachedTokens: 3 * 29, generatedTokens: 20 });
     await batching.dispose();
     model.dispose();
   });

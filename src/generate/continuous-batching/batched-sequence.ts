@@ -61,14 +61,9 @@ export class BatchedSequence {
     return Math.max(0, this.prompt.length - this.read);
   }
 
-  /** What a step reads next. */
+  /** What a step reads next: the latest token. */
   get next(): number {
-    return (this.prompt[this.read] ?? this.#generated[this.read - this.prompt.length]) as number;
-  }
-
-  /** Whether a choice follows once what a step reads next was read. */
-  get choosesNext(): boolean {
-    return this.read + 1 >= this.prompt.length;
+    return this.#generated.at(-1) as number;
   }
 
   /** Whether its next token is chosen by all logits. */

@@ -8,24 +8,20 @@
 
 import { checkOptions, checkSignal } from '../../core/check.js';
 import { ArgumentError, DisposedError, SimdformerError } from '../../core/errors.js';
-import { orDispose } from '../../core/or-dispose.js';
-import type { Program } from '../../core/program.js';
-import { Tensor } from '../../core/tensor.js';
-import type { DecoderState } from '../../nn/decoder-state.js';
-import { inference } from '../../nn/module.js';
 import { maxCacheRows } from '../../ops/kv-cache.js';
-import { type BestTokens, topKInto } from '../../ops/top-k.js';
 import type { Generative } from '../generative.js';
 import { giveWay } from '../give-way.js';
-import { Ranking } from '../ranking.js';
 import { type BatchedResult, BatchedSequence, type BatchedToken, type Listener } from './batched-sequence.js';
 import { FairQueue } from './fair-queue.js';
-import { type BatchedOptions, type BatchingOptions, MOST_TOP, planFor } from './options.js';
-import { Rows, sizeFor } from './rows.js';
+import { type BatchedOptions, type BatchingOptions, planFor } from './options.js';
+import { Passes, type RankingOf } from './passes.js';
+import { Rows } from './rows.js';
 import { TokenStream } from './token-stream.js';
 
-/** Milliseconds for which the way to another thread and back is not worth it. */
-const BRIEF = 2;
+/** How many chunks are read at once while nobody waits for a next token. */
+const ALONE = 4;
+/** Tokens of a prompt that are worth a turn. */
+const LEAST_CHUNK = 16;
 
 /** Requests that wait are as many as may: try again later. */
 export class QueueFullError extends SimdformerError {
@@ -60,13 +56,6 @@ export interface BatchedRequest {
 /** Tokens as they are chosen; what the iterator returns is why there are no more. */
 export type BatchedStream = AsyncGenerator<BatchedToken, BatchedResult, void>;
 
-/** A step for the first rows. */
-interface Step {
-  readonly state: DecoderState;
-  readonly best: BestTokens;
-  readonly program: Program<Tensor>;
-}
-
 /**
  * Generates for many requests at once:
  *
@@ -80,17 +69,16 @@ export class ContinuousBatching {
   readonly context: number;
   readonly #model: Generative;
   readonly #maxWaiting: number;
-  readonly #state: DecoderState;
+  readonly #chunk: number;
+  readonly #passes: Passes;
   readonly #rows: Rows<BatchedSequence>;
   readonly #queue = new FairQueue<BatchedSequence>();
-  readonly #steps = new Map<number, Step>();
-  readonly #reorder: Program<Tensor>;
   #running: Promise<void> | null = null;
   #closing = false;
   #disposed = false;
-  /** Milliseconds of a step, and of a request from its coming to its end, as of late. */
-  #pace = Number.POSITIVE_INFINITY;
+  /** Milliseconds of a request from its coming to its end, as of late. */
   #stay = 1000;
+  #turns = 0;
   readonly #counts = { promptTokens: 0, cachedTokens: 0, generatedTokens: 0, steps: 0 };
 
   constructor(model: Generative, options: BatchingOptions = {}) {
@@ -100,7 +88,7 @@ export class ContinuousBatching {
       maxWaiting: 'whole',
       chunk: 'count',
     });
-    const { parallel = 8, context = Math.min(model.maxLength, 2048), maxWaiting = 64 } = options;
+    const { parallel = 8, context = Math.min(model.maxLength, 2048), maxWaiting = 64, chunk = 128 } = options;
     if (model.decoder === null || model.maxSourceLength) {
       const has = model.decoder === null ? 'no decoder' : 'an encoder';
       throw new ArgumentError(`ContinuousBatching: the model has ${has}, expected one that goes on from prompts`);
@@ -116,14 +104,8 @@ export class ContinuousBatching {
     this.context = context;
     this.#maxWaiting = maxWaiting;
     this.#rows = new Rows(parallel);
-    this.#state = inference(model, () => model.startDecoding({ sequences: parallel, maxLength: context }));
-    this.#reorder = orDispose(this.#state, () =>
-      model.device.record(() => {
-        const order = model.device.empty([parallel], 'int32');
-        this.#state.reorder(order);
-        return order;
-      }),
-    );
+    this.#chunk = chunk;
+    this.#passes = new Passes(model, parallel, context);
   }
 
   get load(): BatchingLoad {
@@ -194,14 +176,7 @@ export class ContinuousBatching {
     const error = new DisposedError('ContinuousBatching: it was disposed of meanwhile');
     for (const sequence of [...this.#queue, ...this.#rows.active.map(([, each]) => each)]) sequence.fail(error);
     await this.#running;
-    for (const { state, program, best } of this.#steps.values()) {
-      program.dispose();
-      for (const tensor of Object.values(best)) tensor.dispose();
-      if (state !== this.#state) state.dispose();
-    }
-    this.#steps.clear();
-    this.#reorder.dispose();
-    this.#state.dispose();
+    this.#passes.dispose();
   }
 
   /** Seconds until a place is free, if requests stay as long as the latest ones. */
@@ -228,7 +203,7 @@ export class ContinuousBatching {
       this.#admit();
       if (this.#rows.used === 0) return;
       try {
-        await this.#step();
+        await this.#turn();
       } catch (error) {
         for (const [, sequence] of this.#rows.active) sequence.fail(error);
         this.#rows.clear();
@@ -241,112 +216,81 @@ export class ContinuousBatching {
   #release(): void {
     for (const [row, sequence] of this.#rows.active) if (sequence.ended) this.#rows.release(row);
     const exchanges = this.#rows.exchanges();
-    if (exchanges.length === 0) return;
-    const order = Int32Array.from({ length: this.parallel }, (_, row) => row);
-    const lengths = new Int32Array(this.parallel);
-    for (const [a, b] of exchanges) {
-      [order[a], order[b]] = [b, a];
-      lengths[a] = lengths[b] = this.context;
-    }
-    this.#move(order, lengths);
+    if (exchanges.length > 0) this.#passes.exchange(exchanges);
   }
 
   /** Gives free rows to requests that wait. */
   #admit(): void {
     const running = (client: string) => this.#rows.active.filter(([, each]) => each.client === client).length;
-    for (;;) {
-      const sequence = this.#rows.used < this.parallel ? this.#queue.shift(running, () => true) : undefined;
+    const isReady = ({ prompt }: BatchedSequence) => !this.#rows.isBeingRead(prompt);
+    while (this.#rows.used < this.parallel) {
+      const sequence = this.#queue.shift(running, isReady);
       if (sequence === undefined) return;
-      const place = this.#rows.place(sequence.prompt);
-      if (place === null) return;
-      const { row, from, common } = place;
-      if (from !== row && common > 0) {
-        const order = Int32Array.from({ length: this.parallel }, (_, each) => (each === row ? from : each));
-        this.#move(
-          order,
-          order.map((_, each) => (each === row ? common : 0)),
-        );
-      }
+      const { row, from, common } = this.#rows.place(sequence.prompt);
+      if (from !== row) this.#passes.copy(row, from, common);
       sequence.read = sequence.cachedTokens = common;
       this.#counts.cachedTokens += common;
       this.#rows.take(row, sequence, common);
     }
   }
 
-  /** Lets row r have the first `lengths[r]` tokens of row `order[r]`. */
-  #move(order: Int32Array, lengths: Int32Array): void {
-    this.#state.lengths.write(lengths);
-    this.#reorder.result.write(order);
-    this.#reorder.run();
-  }
-
-  /** Reads one more token of every sequence. */
-  async #step(): Promise<void> {
-    const { best, program } = this.#stepFor(sizeFor(this.#rows.extent));
-    const { context, parallel } = this;
-    // A row that nobody has writes to its last place, which is nobody's, and attends to one token.
-    const tokens = new Int32Array(parallel);
-    const positions = new Int32Array(parallel).fill(context - 2);
-    const lengths = new Int32Array(parallel);
+  /** Reads some of the prompts, and one more token of every sequence whose prompt is read. */
+  async #turn(): Promise<void> {
     const { active } = this.#rows;
-    for (const [row, sequence] of active) {
-      tokens[row] = sequence.next;
-      positions[row] = sequence.read - 1;
-      lengths[row] = sequence.read;
+    const writing = active.filter(([, { unread }]) => unread === 0);
+    const reading = this.#chunks(
+      active.filter(([, { unread }]) => unread > 0),
+      writing.length > 0 ? this.#chunk : ALONE * this.#chunk,
+    );
+    const finishing = reading.map(([, sequence, count]) => sequence.unread === count);
+    const read =
+      reading.length > 0
+        ? this.#passes.read(
+            reading.map(([row, { read, prompt }, count]) => ({
+              row,
+              start: read,
+              tokens: prompt.slice(read, read + count),
+            })),
+            finishing.includes(true),
+          )
+        : null;
+    const step =
+      writing.length > 0
+        ? this.#passes.step(writing.map(([row, { next, read }]) => ({ row, token: next, length: read })))
+        : null;
+    const choosing = [
+      ...(read
+        ? [[read, reading.map(([, each], i) => [i, each] as const).filter(([i]) => finishing[i])] as const]
+        : []),
+      ...(step ? [[step, writing] as const] : []),
+    ];
+    const rankings = await this.#passes.run(
+      choosing.map(([pass, sequences]) => [pass, sequences.some(([, { wantsLogits }]) => wantsLogits)]),
+    );
+    for (const [row, sequence, count] of reading) {
+      sequence.read += count;
+      this.#counts.promptTokens += count;
+      this.#rows.keep(row, sequence.read);
     }
-    this.#state.tokens.write(tokens);
-    this.#state.positions.write(positions);
-    this.#state.lengths.write(lengths);
-    const start = performance.now();
-    const logits = program.run();
-    const choosing = active.filter(([, sequence]) => sequence.choosesNext);
-    const all = choosing.some(([, sequence]) => sequence.wantsLogits) ? logits : null;
-    const rankingOf = await this.#read(best, all);
-    this.#pace = performance.now() - start;
-    this.#counts.steps++;
-    for (const [row, sequence] of active) {
-      if (sequence.unread > 0) this.#counts.promptTokens++;
-      sequence.read++;
-      this.#rows.keep(row, Math.min(sequence.read, sequence.prompt.length));
-    }
-    for (const [row, sequence] of choosing) {
-      if (!sequence.ended) sequence.choose(rankingOf(row, sequence.wantsLogits));
-    }
+    for (const [, sequence] of writing) sequence.read++;
+    if (step) this.#counts.steps++;
+    for (const [pass, [, sequences]] of choosing.entries())
+      for (const [i, sequence] of sequences)
+        if (!sequence.ended) sequence.choose((rankings[pass] as RankingOf)(i, sequence.wantsLogits));
   }
 
-  /** Runs what is queued; the ranking of a row, alone. */
-  async #read(best: BestTokens, logits: Tensor | null): Promise<(row: number, withLogits: boolean) => Ranking> {
-    const { values, ids, logSums } = best;
-    const tensors: [Tensor, ...Tensor[]] = logits ? [values, ids, logSums, logits] : [values, ids, logSums];
-    const read = await Tensor.dataOf(tensors, this.#pace <= BRIEF);
-    const [valuesRead, idsRead, sumsRead, logitsRead] = read as [Float32Array, Int32Array, Float32Array, Float32Array?];
-    const count = values.shape[2] as number;
-    const size = this.#model.vocabSize;
-    return (row, withLogits) => {
-      const own = withLogits && logitsRead ? logitsRead.subarray(row * size, (row + 1) * size) : null;
-      return new Ranking(count, [valuesRead, idsRead, sumsRead], row, own);
-    };
-  }
-
-  #stepFor(size: number): Step {
-    const rows = Math.min(size, this.parallel);
-    const known = this.#steps.get(rows);
-    if (known !== undefined) return known;
-    const { device } = this.#model;
-    const count = Math.min(MOST_TOP, this.#model.vocabSize);
-    const state = rows === this.parallel ? this.#state : this.#state.first(rows);
-    const best = device.unscoped(() => ({
-      values: device.empty([1, rows, count]),
-      ids: device.empty([1, rows, count], 'int32'),
-      logSums: device.empty([1, rows, 2]),
-    }));
-    const program = device.record(() => {
-      const logits = this.#model.step(state);
-      topKInto(logits, best);
-      return logits;
-    });
-    const step = { state, best, program };
-    this.#steps.set(rows, step);
-    return step;
+  /** How much of which prompts is read next: about `most` tokens, as many of each, another one first every time. */
+  #chunks(unread: readonly (readonly [number, BatchedSequence])[], most: number): [number, BatchedSequence, number][] {
+    const first = unread.length > 0 ? this.#turns++ % unread.length : 0;
+    const share = Math.max(LEAST_CHUNK, Math.ceil(most / unread.length));
+    const chunks: [number, BatchedSequence, number][] = [];
+    let left = most;
+    for (const [row, sequence] of [...unread.slice(first), ...unread.slice(0, first)]) {
+      if (left <= 0) break;
+      const count = Math.min(sequence.unread, share);
+      chunks.push([row, sequence, count]);
+      left -= count;
+    }
+    return chunks;
   }
 }

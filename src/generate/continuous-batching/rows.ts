@@ -12,6 +12,9 @@ interface Row<Sequence> {
   usedAt: number;
 }
 
+/** Tokens that take longer to read than to wait for. */
+const WORTH_WAITING = 16;
+
 /** Where a new sequence goes. */
 export interface Place {
   readonly row: number;
@@ -52,14 +55,13 @@ export class Rows<Sequence extends Occupant> {
   }
 
   /**
-   * A free row for a sequence, null if all are in use. Steps compute for the first rows, a power of two of them, so the
+   * A free row for a sequence; there must be one. Steps compute for the first rows, a power of two of them, so the
    * free ones among these come first: that which has most of the prompt already, or else the one whose prefix was not
    * needed for the longest time. The last token of the prompt is always read, for what follows it.
    */
-  place(prompt: readonly number[]): Place | null {
+  place(prompt: readonly number[]): Place {
     const free = this.#rows.flatMap(({ occupant }, i) => (occupant ? [] : [i]));
-    const first = free[0];
-    if (first === undefined) return null;
+    const first = free[0] as number;
     const within = sizeFor(Math.max(this.extent, first + 1));
     const common = this.#rows.map((row) => commonLength(row, prompt));
     const near = free.filter((row) => row < within);
@@ -84,6 +86,15 @@ export class Rows<Sequence extends Occupant> {
 
   release(row: number): void {
     Object.assign(this.#of(row), { occupant: null, usedAt: this.#clock++ });
+  }
+
+  /** Whether a row is about to have more of a prompt than any has by now: who waits for that need not read it again. */
+  isBeingRead(prompt: readonly number[]): boolean {
+    const soon = this.#rows.map((row) =>
+      commonLength({ ...row, kept: row.occupant ? row.prompt.length : row.kept }, prompt),
+    );
+    const now = this.#rows.map((row) => commonLength(row, prompt));
+    return Math.max(...soon) - Math.max(...now) >= WORTH_WAITING;
   }
 
   /** Forgets all prefixes. */

@@ -1,0 +1,186 @@
+import { ArgumentError } from '../../core/errors.js';
+import { orDispose } from '../../core/or-dispose.js';
+import type { Program } from '../../core/program.js';
+import { Tensor } from '../../core/tensor.js';
+import type { DecoderState } from '../../nn/decoder-state.js';
+import { inference } from '../../nn/module.js';
+import { packed } from '../../nn/token-batch.js';
+import { type BestTokens, topKInto } from '../../ops/top-k.js';
+import type { Generative } from '../generative.js';
+import { Ranking } from '../ranking.js';
+import { MOST_TOP } from './options.js';
+import { sizeFor } from './rows.js';
+
+/** Milliseconds for which the way to another thread and back is not worth it. */
+const BRIEF = 2;
+
+/** What a row reads of its prompt, behind the `start` tokens that it has. */
+export interface Chunk {
+  readonly row: number;
+  readonly start: number;
+  readonly tokens: readonly number[];
+}
+
+/** What a row reads in a step, behind the `length` tokens that it has. */
+export interface NextToken {
+  readonly row: number;
+  readonly token: number;
+  readonly length: number;
+}
+
+/** What was queued, and where its results will be. */
+export interface Pass {
+  readonly best: BestTokens;
+  readonly logits: Tensor;
+  /** Whether the logits are to be disposed of. */
+  readonly isOwn: boolean;
+}
+
+/** The ranking of row i of a pass, alone, with logits if the pass was run for them. */
+export type RankingOf = (i: number, withLogits: boolean) => Ranking;
+
+interface Step {
+  readonly state: DecoderState;
+  readonly best: BestTokens;
+  readonly program: Program<Tensor>;
+}
+
+/** The passes of a model over the rows of one decoder state. */
+export class Passes {
+  readonly #state: DecoderState;
+  /** By the rows that they compute for. */
+  readonly #steps = new Map<number, Step>();
+  readonly #bestOfChunks: BestTokens;
+  /** Milliseconds that the latest took. */
+  #pace = Number.POSITIVE_INFINITY;
+
+  constructor(
+    private readonly model: Generative,
+    private readonly rows: number,
+    private readonly context: number,
+  ) {
+    if (!model.extend) throw new ArgumentError('ContinuousBatching: the model has no extend(), to read prompts by');
+    this.#state = inference(model, () => model.startDecoding({ sequences: rows, maxLength: context }));
+    this.#bestOfChunks = orDispose(this.#state, () => this.#bestOf(rows));
+  }
+
+  /** Lets row `to` have the first `length` tokens of row `from`. */
+  copy(to: number, from: number, length: number): void {
+    this.#state.copySequence(to, from, length);
+  }
+
+  /** Lets the rows of each pair have what the other has. */
+  exchange(pairs: readonly (readonly [number, number])[]): void {
+    const { device } = this.model;
+    const order = Int32Array.from({ length: this.rows }, (_, row) => row);
+    const lengths = new Int32Array(this.rows);
+    for (const [a, b] of pairs) {
+      [order[a], order[b]] = [b, a];
+      lengths[a] = lengths[b] = this.context;
+    }
+    this.#state.lengths.write(lengths);
+    device.scope(() => this.#state.reorder(device.tensor(order)));
+  }
+
+  /** Queues the reading of parts of prompts; what follows them is found if `finishes`. */
+  read(chunks: readonly Chunk[], finishes: boolean): Pass | null {
+    const { model } = this;
+    const logits = model.extend?.(this.#state, packed(chunks.map(({ tokens }) => tokens)), {
+      sequences: chunks.map(({ row }) => row),
+      starts: chunks.map(({ start }) => start),
+      logits: finishes ? 'last' : 'none',
+    });
+    if (!logits) return null;
+    topKInto(logits, this.#bestOfChunks);
+    return { best: this.#bestOfChunks, logits, isOwn: true };
+  }
+
+  /** Queues a step of some rows: the pass has all rows up to the last of them. */
+  step(next: readonly NextToken[]): Pass {
+    const { rows, context } = this;
+    // What no row goes on with is written to its last place, which is nobody's, and attends to one token.
+    const tokens = new Int32Array(rows);
+    const positions = new Int32Array(rows).fill(context - 2);
+    const lengths = new Int32Array(rows);
+    let extent = 0;
+    for (const { row, token, length } of next) {
+      tokens[row] = token;
+      positions[row] = length - 1;
+      lengths[row] = length;
+      extent = Math.max(extent, row + 1);
+    }
+    this.#state.tokens.write(tokens);
+    this.#state.positions.write(positions);
+    this.#state.lengths.write(lengths);
+    const { program, best } = this.#stepFor(Math.min(sizeFor(extent), rows));
+    return { best, logits: program.run(), isOwn: false };
+  }
+
+  /** Runs what is queued: the rankings of each pass, with logits of those that want them. */
+  async run(passes: readonly (readonly [pass: Pass, withLogits: boolean])[]): Promise<RankingOf[]> {
+    const start = performance.now();
+    const tensors = passes.flatMap(([{ best, logits }, withLogits]) => {
+      const { values, ids, logSums } = best;
+      return withLogits ? [values, ids, logSums, logits] : [values, ids, logSums];
+    });
+    try {
+      const isBrief = this.#pace <= BRIEF;
+      const read = tensors.length > 0 ? await Tensor.dataOf(tensors as [Tensor, ...Tensor[]], isBrief) : [];
+      if (tensors.length === 0) await this.model.device.flush();
+      this.#pace = performance.now() - start;
+      let at = 0;
+      return passes.map(([{ best }, withLogits]) => {
+        const [values, ids, sums] = read.slice(at, at + 3) as [Float32Array, Int32Array, Float32Array];
+        const logits = withLogits ? (read[at + 3] as Float32Array) : null;
+        at += withLogits ? 4 : 3;
+        const count = best.values.shape[2] as number;
+        const size = this.model.vocabSize;
+        return (i, wanted) =>
+          new Ranking(
+            count,
+            [values, ids, sums],
+            i,
+            wanted && logits ? logits.subarray(i * size, (i + 1) * size) : null,
+          );
+      });
+    } finally {
+      for (const [{ logits, isOwn }] of passes) if (isOwn) logits.dispose();
+    }
+  }
+
+  dispose(): void {
+    for (const { state, program, best } of this.#steps.values()) {
+      program.dispose();
+      for (const tensor of Object.values(best)) tensor.dispose();
+      if (state !== this.#state) state.dispose();
+    }
+    this.#steps.clear();
+    for (const tensor of Object.values(this.#bestOfChunks)) tensor.dispose();
+    this.#state.dispose();
+  }
+
+  #bestOf(rows: number): BestTokens {
+    const { device, vocabSize } = this.model;
+    const count = Math.min(MOST_TOP, vocabSize);
+    return device.unscoped(() => ({
+      values: device.empty([1, rows, count]),
+      ids: device.empty([1, rows, count], 'int32'),
+      logSums: device.empty([1, rows, 2]),
+    }));
+  }
+
+  #stepFor(rows: number): Step {
+    const known = this.#steps.get(rows);
+    if (known !== undefined) return known;
+    const state = rows === this.rows ? this.#state : this.#state.first(rows);
+    const best = this.#bestOf(rows);
+    const program = this.model.device.record(() => {
+      const logits = this.model.step(state);
+      topKInto(logits, best);
+      return logits;
+    });
+    const step = { state, best, program };
+    this.#steps.set(rows, step);
+    return step;
+  }
+}
