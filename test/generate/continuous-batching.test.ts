@@ -139,7 +139,7 @@ describe('continuous batching', () => {
 
   it('reads a prompt once that several begin with at the same time', async () => {
     const model = makeModel(sizes);
-    const batching = new ContinuousBatching(model, { parallel: 4, chunk: 4 });
+    const batching = new ContinuousBatching(model, { parallel: 4, chunk: 8 });
     const prompt = Array.from({ length: 30 }, (_, i) => 3 + ((i * i) % 8));
     const options = { doSample: true, maxNewTokens: 5, minNewTokens: 5 };
     const streams = batching.streamAll([0, 1, 2, 3].map((stream) => ({ prompt, options: { ...options, stream } })));
