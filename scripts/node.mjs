@@ -55,10 +55,12 @@ const { metafile } = await build({
   external: [
     '@hono/node-server',
     '@huggingface/tokenizers',
+    'bullmq',
     'cli-progress',
     'cmu-pronouncing-dictionary',
     'commander',
     'hono',
+    'ioredis',
     'pino',
     'prom-client',
   ],

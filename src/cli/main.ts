@@ -7,6 +7,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { INSTRUCTION_SETS, MAX_THREADS } from '../backend/backend.js';
 import { attentionCommand } from './commands/attention.js';
 import { benchCommand } from './commands/bench.js';
+import { collectCommand } from './commands/collect.js';
 import { evalCommand } from './commands/eval.js';
 import { finetuneCommand } from './commands/finetune.js';
 import { infoCommand } from './commands/info.js';
@@ -14,7 +15,9 @@ import { mpiCommand } from './commands/mpi.js';
 import { runCommand } from './commands/run.js';
 import { scoreCommand } from './commands/score.js';
 import { serveCommand } from './commands/serve.js';
+import { submitCommand } from './commands/submit.js';
 import { trainCommand } from './commands/train.js';
+import { workerCommand } from './commands/worker.js';
 import { describeError, EXIT, reasonOf } from './exit.js';
 import { integer } from './parsers.js';
 
@@ -42,6 +45,9 @@ const commands = [
   benchCommand,
   mpiCommand,
   serveCommand,
+  workerCommand,
+  submitCommand,
+  collectCommand,
 ];
 for (const command of commands) program.addCommand(command().copyInheritedSettings(program));
 

@@ -1,0 +1,85 @@
+import type { BulkTask } from './bulk-task.js';
+
+export interface BatcherOptions {
+  /** The cost that a batch may have; an input that costs more is a batch of its own. */
+  readonly batchTokens: number;
+  /** Milliseconds that the first input of a batch waits for others. */
+  readonly linger: number;
+}
+
+interface Waiting<Input, Result> {
+  readonly input: Input;
+  readonly cost: number;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Gathers inputs that come one by one into batches. A batch begins once it is full, its first input has waited long
+ * enough, and the one before it is done; until then it grows.
+ */
+export class Batcher<Input, Result> {
+  #waiting: Waiting<Input, Result>[] = [];
+  #cost = 0;
+  #isRunning = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly task: BulkTask<Input, Result>,
+    private readonly options: BatcherOptions,
+  ) {}
+
+  /** The result of one input, once its batch has run. Rejects for this input alone if it is to blame. */
+  add(input: Input): Promise<Result> {
+    const cost = this.task.cost(input);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ input, cost, resolve, reject });
+      this.#cost += cost;
+      this.#timer ??= setTimeout(() => this.#ripen(), this.options.linger);
+      if (this.#cost >= this.options.batchTokens) this.#ripen();
+    });
+  }
+
+  /** The inputs that wait need not wait for more. */
+  #ripen(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (!this.#isRunning) void this.#run();
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    // A timer rings, and calls this again, once what waits has waited long enough.
+    while (this.#waiting.length > 0 && this.#timer === undefined) {
+      const batch = this.#take();
+      if (this.#waiting.length > 0 && this.#cost < this.options.batchTokens)
+        this.#timer = setTimeout(() => this.#ripen(), this.options.linger);
+      await this.#finish(batch);
+    }
+    this.#isRunning = false;
+  }
+
+  /** As many as fit, those that came first. */
+  #take(): Waiting<Input, Result>[] {
+    let cost = 0;
+    let count = 0;
+    for (const each of this.#waiting) {
+      if (count > 0 && cost + each.cost > this.options.batchTokens) break;
+      cost += each.cost;
+      count++;
+    }
+    this.#cost -= cost;
+    return this.#waiting.splice(0, count);
+  }
+
+  /** Runs a batch; if it fails, each of its inputs alone, so that only those fail that are to blame. */
+  async #finish(batch: readonly Waiting<Input, Result>[]): Promise<void> {
+    try {
+      const results = await this.task.run(batch.map(({ input }) => input));
+      for (const [i, { resolve }] of batch.entries()) resolve(results[i] as Result);
+    } catch (error) {
+      if (batch.length === 1) batch[0]?.reject(error);
+      else for (const each of batch) await this.#finish([each]);
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Job, Queue } from 'bullmq';
+import { ArgumentError } from '../core/errors.js';
+import { checkQueue, type JobData } from './create-worker.js';
+import { jobId } from './job-ids.js';
+import { connect, loadBullMQ } from './redis.js';
+import type { QueueOptions } from './submit.js';
+
+/** What became of an input: its result, or why there is none. */
+export type Collected = { readonly result: unknown } | { readonly error: string };
+
+export interface CollectOptions extends QueueOptions {
+  /** Inputs to pass over, whose results are known. Default: 0. */
+  from?: number | undefined;
+}
+
+/** Jobs that are asked for at once. */
+const CHUNK = 256;
+
+/**
+ * What became of each input that `submit` was given, in their order; waits for jobs that are not finished. Throws
+ * ArgumentError for an input that was not submitted, and what `createWorker` throws.
+ */
+export async function* collect(
+  inputs: AsyncIterable<unknown> | Iterable<unknown>,
+  options: CollectOptions,
+): AsyncGenerator<Collected> {
+  const { redis = 'redis://localhost:6379', queue: name, task = 'run', signal, from = 0 } = options;
+  checkQueue('collect', name);
+  const { Queue: BullQueue } = await loadBullMQ();
+  const connection = await connect(redis);
+  const queue = new BullQueue<JobData>(name, { connection });
+  try {
+    for await (const { first, chunk } of chunks(inputs, from)) {
+      const ids = chunk.map((input, i) => jobId(first + i, task, input));
+      yield* finished(queue, ids, first, signal);
+    }
+  } finally {
+    await queue.close();
+    connection.disconnect();
+  }
+}
+
+async function* chunks(inputs: AsyncIterable<unknown> | Iterable<unknown>, from: number) {
+  let [first, chunk] = [from, [] as unknown[]];
+  let position = 0;
+  for await (const input of inputs) {
+    if (position++ < from) continue;
+    chunk.push(input);
+    if (chunk.length < CHUNK) continue;
+    yield { first, chunk };
+    [first, chunk] = [position, []];
+  }
+  if (chunk.length > 0) yield { first, chunk };
+}
+
+/** Of jobs by their ids, in that order, as they come to an end. */
+async function* finished(
+  queue: Queue<JobData>,
+  ids: readonly string[],
+  first: number,
+  signal: AbortSignal | undefined,
+) {
+  const jobs = new Map<string, Job<JobData>>();
+  let wait = 50;
+  for (const [i, id] of ids.entries()) {
+    while (!jobs.has(id)) {
+      signal?.throwIfAborted();
+      const open = ids.slice(i).filter((each) => !jobs.has(each));
+      const found = await Promise.all(open.map((each) => queue.getJob(each)));
+      if (found[0] === undefined) {
+        throw new ArgumentError(
+          `collect: input ${first + i} is not in the queue ${queue.name}: submit the same file, for the same task, first`,
+        );
+      }
+      for (const job of found) if (job?.finishedOn !== undefined) jobs.set(job.id as string, job as Job<JobData>);
+      if (jobs.has(id)) break;
+      await sleep(wait, undefined, { signal });
+      wait = Math.min(2 * wait, 1000);
+    }
+    const job = jobs.get(id) as Job<JobData>;
+    const result: unknown = job.returnvalue;
+    const hasFailed = (result === null || result === undefined) && job.failedReason; // not only at a first attempt
+    yield hasFailed ? { error: job.failedReason } : { result };
+  }
+}

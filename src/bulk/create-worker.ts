@@ -1,0 +1,88 @@
+import type { Job, Worker, WorkerOptions } from 'bullmq';
+import { checkKnown, checkNumber, isCount, isNotNegative } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import { Batcher } from './batcher.js';
+import type { BulkTask } from './bulk-task.js';
+import { connect, loadBullMQ } from './redis.js';
+
+/** What a job holds. */
+export interface JobData {
+  /** The name of a `BulkTask`. */
+  readonly task: string;
+  readonly input: unknown;
+}
+
+export interface CreateWorkerOptions {
+  /** Where Redis is. Default: `redis://localhost:6379`. */
+  redis?: string | undefined;
+  /** The name of the queue. */
+  queue: string;
+  /** What its jobs are done by. */
+  task: BulkTask<never, unknown>;
+  /** Tokens of a batch, at most. Default: 8192. */
+  batchTokens?: number | undefined;
+  /** Milliseconds that a job waits for others to share its batch. Default: 20. */
+  linger?: number | undefined;
+  /** Jobs that this worker holds at once, of the batch that runs and of the next. Default: 256. */
+  concurrency?: number | undefined;
+  /** Other options of BullMQ's Worker, such as `prefix`, `lockDuration`, `limiter`. */
+  worker?: Omit<WorkerOptions, 'connection' | 'concurrency'> | undefined;
+}
+
+/**
+ * Milliseconds after which the job of a worker that was killed is another's. The engine does not hold up the event loop, so
+ * locks are renewed in time.
+ */
+const LOCK = 10_000;
+
+/** How often a job may lose its worker: that is the machine's fault, and hardly ever the job's. */
+const KILLS = 100;
+
+/**
+ * A BullMQ Worker, running, that takes the jobs of a queue in batches. Jobs are `{ task, input }`; what `submit` of the
+ * command line, or BullMQ's own `Queue`, adds:
+ *
+ *     const worker = await createWorker({ queue: 'names', task: transformerTask(model) });
+ *     const queue = new Queue('names', { connection });
+ *     const job = await queue.add('run', { task: 'run', input: 'wood' });
+ *
+ * A job fails alone: its error is the reason in the queue's failed set, and `attempts` and `backoff` of the job are obeyed,
+ * but for inputs that are wrong (ArgumentError), which no attempt mends. `close()` waits for the jobs that have begun.
+ * Throws ArgumentError for options that make no sense and if there is no Redis, DeviceError if BullMQ is not installed.
+ */
+export async function createWorker(options: CreateWorkerOptions): Promise<Worker<JobData>> {
+  const names = ['redis', 'queue', 'task', 'batchTokens', 'linger', 'concurrency', 'worker'] as const;
+  const given = checkKnown('createWorker', options, names);
+  const { redis = 'redis://localhost:6379', queue, task, batchTokens = 8192, linger = 20, concurrency = 256 } = given;
+  checkQueue('createWorker', queue);
+  checkNumber('createWorker', 'batchTokens', batchTokens, isCount, 'a positive integer');
+  checkNumber('createWorker', 'linger', linger, isNotNegative, 'milliseconds, 0 or more');
+  checkNumber('createWorker', 'concurrency', concurrency, isCount, 'a positive integer');
+  const { Worker: BullWorker, UnrecoverableError } = await loadBullMQ();
+  const connection = await connect(redis);
+  const batcher = new Batcher(task as BulkTask, { batchTokens, linger });
+  const process = async (job: Job<JobData>): Promise<unknown> => {
+    try {
+      const { data } = job;
+      if (data?.task !== task.name)
+        throw new ArgumentError(`the job is for '${data?.task}', but this worker does '${task.name}'`);
+      return await batcher.add(data.input);
+    } catch (error) {
+      if (error instanceof ArgumentError) throw new UnrecoverableError(error.message);
+      throw error;
+    }
+  };
+  const worker = new BullWorker<JobData>(queue, process, {
+    ...{ lockDuration: LOCK, stalledInterval: LOCK / 2, maxStalledCount: KILLS },
+    ...given.worker,
+    ...{ concurrency, connection },
+  });
+  worker.on('closed', () => connection.disconnect());
+  return worker;
+}
+
+/** Throws ArgumentError for what BullMQ does not take as the name of a queue. */
+export function checkQueue(op: string, queue: string): void {
+  if (typeof queue === 'string' && queue !== '' && !queue.includes(':')) return;
+  throw new ArgumentError(`${op}: queue is ${JSON.stringify(queue)}, expected a name without colons`);
+}

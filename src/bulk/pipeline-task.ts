@@ -1,0 +1,44 @@
+import { ArgumentError } from '../core/errors.js';
+import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
+import type { BulkTask } from './bulk-task.js';
+
+/** What bulk inference needs of a pipeline. */
+export interface PipelineLike {
+  readonly task: string;
+  readonly tokenizer: PretrainedTokenizer | null;
+}
+
+/**
+ * Lets a pipeline of simdformer/tasks work on jobs: an input is what its call takes as one input, `options` are those of
+ * the call. Results that hold typed arrays, as embeddings do, become lists of numbers.
+ */
+export function pipelineTask(pipe: PipelineLike, options: object = {}): BulkTask {
+  const { tokenizer } = pipe;
+  const call = pipe as unknown as (inputs: unknown[], options: object) => Promise<unknown>;
+  return {
+    name: pipe.task,
+    cost(input) {
+      if (input === null || input === undefined)
+        throw new ArgumentError(`the input is ${input}, expected one of ${pipe.task}`);
+      return typeof input === 'string' && tokenizer ? tokenizer.encode(input).length : 1;
+    },
+    async run(inputs) {
+      const results = await call([...inputs], options);
+      return inputs.map((_, i) => plain(rowOf(results, i)));
+    },
+  };
+}
+
+/** The part of a result that belongs to input i: of a list its element, of a tensor its row. */
+function rowOf(results: unknown, i: number): unknown {
+  if (Array.isArray(results)) return results[i];
+  const { data, dims } = results as { data: ArrayLike<number>; dims: readonly number[] };
+  const size = dims.slice(1).reduce((product, dim) => product * dim, 1);
+  return Array.from({ length: size }, (_, k) => data[i * size + k]);
+}
+
+function plain(value: unknown): unknown {
+  return JSON.parse(
+    JSON.stringify(value, (_, each) => (ArrayBuffer.isView(each) ? Array.from(each as Float32Array) : each)),
+  );
+}

@@ -1,0 +1,50 @@
+import { ArgumentError } from '../core/errors.js';
+import type { GenerateOptions } from '../generate/generate-options.js';
+import type { Transformer } from '../models/transformer.js';
+import type { BulkTask } from './bulk-task.js';
+
+/** What a Transformer has written for a text. */
+export interface Written {
+  readonly output: string;
+  /** Log-probability, as `generate` scores it. */
+  readonly score: number;
+}
+
+/**
+ * Lets a Transformer that was saved with its tokenizers write the output for texts, as pronunciations or translations;
+ * `options` are those of `generate`, for one output each. Inputs are strings. Throws ArgumentError for a model without
+ * tokenizers.
+ */
+export function transformerTask(
+  model: Transformer,
+  options: Omit<GenerateOptions, 'numReturnSequences' | 'signal'> = {},
+): BulkTask<string, Written> {
+  const { source, target } = model.tokenizers;
+  const [reader, writer] = [source ?? target, target ?? source];
+  if (reader === undefined || writer === undefined)
+    throw new ArgumentError('transformerTask: the model was saved without its tokenizers');
+  const encode = (input: string): number[] => {
+    if (typeof input !== 'string') throw new ArgumentError(`the input is ${JSON.stringify(input)}, expected a string`);
+    const ids = asArgument(() => reader.encode(input));
+    if (ids.length === 0) throw new ArgumentError('the input is empty');
+    if (ids.length <= model.config.maxLength) return ids;
+    throw new ArgumentError(`the input has ${ids.length} tokens, the model reads ${model.config.maxLength}`);
+  };
+  return {
+    name: 'run',
+    cost: (input) => encode(input).length,
+    async run(inputs) {
+      const { sequences, scores } = await model.generate(inputs.map(encode), options);
+      return sequences.map((ids, i) => ({ output: writer.decode(ids), score: scores[i] as number }));
+    },
+  };
+}
+
+/** What a tokenizer cannot read no attempt mends. */
+function asArgument<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new ArgumentError((error as Error).message, { cause: error });
+  }
+}

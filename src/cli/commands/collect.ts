@@ -1,0 +1,86 @@
+import { createReadStream, existsSync } from 'node:fs';
+import { type FileHandle, open, stat, truncate } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { Command } from 'commander';
+import { collect } from '../../bulk/collect.js';
+import { jobId } from '../../bulk/job-ids.js';
+import { ArgumentError } from '../../core/errors.js';
+import { EXIT } from '../exit.js';
+import { type QueueFlags, readInputs, withQueue } from '../job-lines.js';
+import { stopping } from '../stopping.js';
+
+export function collectCommand(): Command {
+  return withQueue(new Command('collect'))
+    .description('write the results of submitted lines, in their order; again, it goes on where it was stopped')
+    .argument('<file>', 'what was submitted')
+    .option('-o, --out <file>', 'where the results go: JSON lines (default: standard output)')
+    .action(async (file: string, { redis, queue, task, out }: QueueFlags & { out?: string }) => {
+      using stop = stopping();
+      const { signal } = stop;
+      const written = out === undefined ? 0 : await linesOf(out, file, task);
+      const output = out === undefined ? null : await open(out, 'a');
+      let failed = 0;
+      let position = written;
+      const ids = idsOf(file, task, written);
+      try {
+        for await (const collected of collect(readInputs(file), { redis, queue, task, signal, from: written })) {
+          const id = (await ids.next()).value as string;
+          if ('error' in collected) failed++;
+          await write(output, `${JSON.stringify({ id, ...collected })}\n`);
+          position++;
+        }
+      } catch (error) {
+        if (!signal.aborted) throw error;
+        console.error('Stopped; the same command goes on.');
+        process.exitCode = EXIT[stop.by ?? 'SIGINT'];
+        return;
+      } finally {
+        await output?.close();
+      }
+      console.error(`${position} results${failed > 0 ? `, of which ${failed} are errors` : ''}`);
+      if (failed > 0) process.exitCode = EXIT.failed;
+    });
+}
+
+async function* idsOf(file: string, task: string, from = 0): AsyncGenerator<string> {
+  let position = 0;
+  for await (const input of readInputs(file)) {
+    const id = jobId(position++, task, input);
+    if (position > from) yield id;
+  }
+}
+
+async function write(output: FileHandle | null, line: string): Promise<void> {
+  if (output !== null) await output.appendFile(line);
+  else if (!process.stdout.write(line)) await new Promise((resolve) => process.stdout.once('drain', resolve));
+}
+
+/**
+ * How many results of `file` a file holds already; a line that was cut short is cut off. Throws ArgumentError if they are
+ * those of something else.
+ */
+async function linesOf(out: string, file: string, task: string): Promise<number> {
+  if (!existsSync(out)) return 0;
+  const ids = idsOf(file, task);
+  const { size } = await stat(out);
+  let [count, bytes] = [0, 0];
+  for await (const line of createInterface({ input: createReadStream(out), crlfDelay: Number.POSITIVE_INFINITY })) {
+    const id = idIn(line);
+    const end = bytes + Buffer.byteLength(line) + 1;
+    if (id === undefined || end > size) break; // what was being written when it was killed
+    if (id !== (await ids.next()).value)
+      throw new ArgumentError(`${out} holds other results than those of ${file}: give another --out, or remove it`);
+    bytes = end;
+    count++;
+  }
+  await truncate(out, bytes);
+  return count;
+}
+
+function idIn(line: string): string | undefined {
+  try {
+    return (JSON.parse(line) as { id: string }).id;
+  } catch {
+    return undefined;
+  }
+}

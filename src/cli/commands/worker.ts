@@ -1,0 +1,57 @@
+import { Command } from 'commander';
+import type { BulkTask } from '../../bulk/bulk-task.js';
+import { createWorker } from '../../bulk/create-worker.js';
+import { pipelineTask } from '../../bulk/pipeline-task.js';
+import { transformerTask } from '../../bulk/transformer-task.js';
+import type { Device } from '../../core/device.js';
+import { pipeline } from '../../tasks/pipeline.js';
+import type { TaskName } from '../../tasks/registry.js';
+import { type QueueFlags, withQueue } from '../job-lines.js';
+import { integer } from '../parsers.js';
+import { loadModel, openDevice } from '../shared.js';
+import { stopping } from '../stopping.js';
+
+interface WorkerFlags extends QueueFlags {
+  readonly model: string;
+  readonly batchTokens: number;
+  readonly linger: number;
+  readonly concurrency: number;
+  readonly beams: number;
+}
+
+/** Milliseconds between two lines of what was done. */
+const TELL_EVERY = 10_000;
+
+export function workerCommand(): Command {
+  return withQueue(new Command('worker'))
+    .description('do the jobs of a queue, in batches, until it is told to stop')
+    .requiredOption('--model <model>', 'folder, name or hub id of the model')
+    .option('--batch-tokens <n>', 'tokens of a batch, at most', integer(1), 8192)
+    .option('--linger <ms>', 'milliseconds that a job waits for others to share its batch', integer(0), 20)
+    .option('--concurrency <n>', 'jobs held at once', integer(1), 256)
+    .option('--beams <n>', 'hypotheses of beam search, for run', integer(1), 1)
+    .action(async (options: WorkerFlags, command: Command) => {
+      const { redis, queue, batchTokens, linger, concurrency } = options;
+      using stop = stopping();
+      using device = await openDevice(command);
+      const task = await taskOf(device, options);
+      const worker = await createWorker({ redis, queue, task, batchTokens, linger, concurrency });
+      let [done, failed] = [0, 0];
+      worker.on('completed', () => done++);
+      worker.on('failed', () => failed++);
+      worker.on('error', (error) => console.error(`simdformer: ${error.message}`)); // Redis is away, or a lock was lost
+      const tell = () => console.error(`${done} jobs done${failed > 0 ? `, ${failed} failed` : ''}`);
+      const timer = setInterval(tell, TELL_EVERY);
+      console.error(`Waiting for jobs of the queue ${queue}.`);
+      if (!stop.signal.aborted) await new Promise((resolve) => stop.signal.addEventListener('abort', resolve));
+      clearInterval(timer);
+      console.error('Stopping once the jobs that have begun are done.');
+      await worker.close();
+      tell();
+    });
+}
+
+async function taskOf(device: Device, { task, model, beams }: WorkerFlags): Promise<BulkTask<never>> {
+  if (task === 'run') return transformerTask(await loadModel(device, model), { numBeams: beams });
+  return pipelineTask(await pipeline(task as TaskName, model, { device })) as BulkTask<never>;
+}

@@ -1,0 +1,42 @@
+// Inputs of jobs: a file of JSON lines, one input each.
+
+import { createReadStream } from 'node:fs';
+import { createInterface } from 'node:readline';
+import type { Command } from 'commander';
+import { isObject } from '../core/check.js';
+import { FormatError } from '../core/errors.js';
+
+/**
+ * The inputs of a file: what a line's JSON is, or its `input` or `text` if it is an object that has one. Throws
+ * FormatError, with its number, for a line that is no JSON.
+ */
+export async function* readInputs(path: string): AsyncGenerator<unknown> {
+  const lines = createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY });
+  let number = 0;
+  for await (const line of lines) {
+    number++;
+    if (line.trim() === '') continue;
+    let value: unknown;
+    try {
+      value = JSON.parse(line);
+    } catch (cause) {
+      throw new FormatError(`line ${number} of ${path} is no JSON: ${(cause as Error).message}`, { cause });
+    }
+    const { input, text } = (isObject(value) ? value : {}) as { input?: unknown; text?: unknown };
+    yield input ?? text ?? value;
+  }
+}
+
+/** The options by which commands find a queue. */
+export function withQueue(command: Command): Command {
+  return command
+    .option('--redis <url>', 'the Redis that holds the queue', 'redis://localhost:6379')
+    .requiredOption('--queue <name>', 'the queue')
+    .option('--task <name>', 'what its jobs are for: run, or a task of pipelines', 'run');
+}
+
+export interface QueueFlags {
+  readonly redis: string;
+  readonly queue: string;
+  readonly task: string;
+}

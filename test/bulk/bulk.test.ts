@@ -1,0 +1,222 @@
+// Bulk inference over a real Redis, with workers that are killed.
+
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Queue, QueueEvents } from 'bullmq';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type BulkTask, collect, createWorker, submit, transformerTask, type Written } from '../../src/bulk/index.js';
+import { ArgumentError, createDevice, type Device, Transformer } from '../../src/index.js';
+import { simdformer } from '../cli/run-cli.js';
+import { untested } from '../equipment.js';
+
+const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
+const TSX = fileURLToPath(import.meta.resolve('tsx'));
+
+const hasRedis = (() => {
+  try {
+    execFileSync('redis-server', ['--version']);
+    return true;
+  } catch {
+    return false;
+  }
+})();
+if (!hasRedis) untested('bulk inference', 'there is no redis-server: apt-get install redis-server');
+
+const free = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+
+describe.runIf(hasRedis)('bulk inference', () => {
+  let folder: string;
+  let port: number;
+  let redis: string;
+  let server: ChildProcess;
+  let device: Device;
+  let model: Transformer;
+  const words = readFileSync('README.md', 'utf8')
+    .match(/[a-z]{3,10}/g)!
+    .slice(0, 400);
+
+  const startRedis = async () => {
+    const settings = [
+      '--port',
+      `${port}`,
+      '--dir',
+      folder,
+      '--appendonly',
+      'yes',
+      '--appendfsync',
+      'always',
+      '--save',
+      '',
+    ];
+    server = spawn('redis-server', settings, { stdio: 'ignore' });
+    const client = new Redis(redis, { retryStrategy: () => 50, maxRetriesPerRequest: null });
+    client.on('error', () => {});
+    while ((await client.ping().catch(() => '')) !== 'PONG') await sleep(20);
+    client.disconnect();
+  };
+  const stopRedis = async () => {
+    server.kill('SIGKILL');
+    await once(server, 'close');
+  };
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'simdformer-bulk-'));
+    port = await free();
+    redis = `redis://127.0.0.1:${port}`;
+    await startRedis();
+    device = await createDevice({ threads: 1 });
+    model = await Transformer.load(device, 'models/g2p-en');
+  });
+
+  afterAll(async () => {
+    device?.dispose();
+    if (server) await stopRedis();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  /** What one process gives. */
+  const expected = async (inputs: readonly string[]) =>
+    (await transformerTask(model).run(inputs)).map((result) => ({ result }));
+
+  const all = async (inputs: readonly unknown[], queue: string) => {
+    const given = [];
+    for await (const each of collect(inputs, { redis, queue })) given.push(each);
+    return given;
+  };
+
+  it('does each job once, whichever worker is killed and when, and while Redis restarts', async () => {
+    const queue = 'killed';
+    expect(await submit(words, { redis, queue })).toBe(words.length);
+    expect(await submit(words, { redis, queue })).toBe(words.length); // adds nothing
+    const start = () =>
+      spawn(process.execPath, ['--import', TSX, WORKER, redis, queue], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const workers = [start(), start()];
+    await Promise.all(workers.map((worker) => once(worker.stdout as NodeJS.ReadableStream, 'data')));
+    for (let kill = 0; kill < 3; kill++) {
+      const victim = workers.shift() as ChildProcess;
+      victim.kill('SIGKILL');
+      workers.push(start());
+      if (kill === 1) {
+        await stopRedis();
+        await startRedis();
+      }
+      await sleep(700);
+    }
+    expect(await all(words, queue)).toEqual(await expected(words));
+    const jobs = new Queue(queue, { connection: { port } });
+    expect(await jobs.getJobCounts('completed', 'failed', 'waiting', 'active')).toEqual({
+      ...{ completed: words.length, failed: 0, waiting: 0, active: 0 },
+    });
+    await jobs.close();
+    for (const worker of workers) worker.kill('SIGTERM');
+    const codes = await Promise.all(workers.map(async (worker) => (await once(worker, 'close'))[0] as number | null));
+    expect(codes).toEqual([0, 0]);
+  });
+
+  it('fails a poisoned job alone, and at once if its input is wrong', async () => {
+    const queue = 'poisoned';
+    const runs: string[][] = [];
+    const task: BulkTask<string, string> = {
+      name: 'run',
+      cost: (input) => input.length,
+      async run(inputs) {
+        runs.push([...inputs]);
+        if (inputs.includes('wrong')) throw new ArgumentError('wrong it is');
+        if (inputs.includes('unlucky')) throw new Error('bad luck');
+        return inputs.map((input) => input.toUpperCase());
+      },
+    };
+    const inputs = ['a', 'wrong', 'b', 'unlucky', 'c'];
+    const worker = await createWorker({ redis, queue, task, linger: 100 });
+    await submit(inputs, { redis, queue, attempts: 2 });
+    expect(await all(inputs, queue)).toEqual([
+      { result: 'A' },
+      { error: 'wrong it is' },
+      { result: 'B' },
+      { error: 'bad luck' },
+      { result: 'C' },
+    ]);
+    await worker.close();
+    expect(runs[0]).toEqual(inputs); // in one batch
+    const alone = runs.filter((run) => run.length === 1).flat();
+    expect(alone.filter((input) => input === 'wrong')).toHaveLength(1);
+    expect(alone.filter((input) => input === 'unlucky')).toHaveLength(2);
+  });
+
+  it('takes jobs of BullMQ’s own Queue', async () => {
+    const queue = 'own';
+    const worker = await createWorker({ redis, queue, task: transformerTask(model) });
+    const connection = { port };
+    const [jobs, events] = [new Queue(queue, { connection }), new QueueEvents(queue, { connection })];
+    const job = await jobs.add('any', { task: 'run', input: 'wood' });
+    const { output } = (await job.waitUntilFinished(events)) as Written;
+    expect(output).toBe('W UH D');
+    const other = await jobs.add('any', { task: 'embed', input: 'wood' });
+    await expect(other.waitUntilFinished(events)).rejects.toThrow("the job is for 'embed', but this worker does 'run'");
+    await Promise.all([worker.close(), jobs.close(), events.close()]);
+  });
+
+  it('is a file in and a file out on the command line, which can be stopped anywhere', async () => {
+    const queue = 'lines';
+    const some = words.slice(0, 40);
+    const [file, out] = [join(folder, 'in.jsonl'), join(folder, 'out.jsonl')];
+    const lines = some.map((word, i) => JSON.stringify(i % 2 ? word : { text: word }));
+    writeFileSync(file, `${lines.join('\n')}\n`);
+    const where = ['--queue', queue, '--redis', redis];
+    expect((await simdformer(['collect', file, ...where])).stderr).toContain('input 0 is not in the queue lines');
+    const submitted = await simdformer(['submit', file, ...where]);
+    expect(submitted.code, submitted.stderr).toBe(0);
+    const worker = simdformer(['worker', '--model', 'g2p-en', ...where], { interruptAt: /Waiting/, signal: 'SIGTERM' });
+    expect(await worker).toMatchObject({ code: 0 }); // told to stop before it had begun
+    const again = spawn(process.execPath, [
+      '--import',
+      TSX,
+      'src/cli/main.ts',
+      '--threads',
+      '1',
+      'worker',
+      '--model',
+      'g2p-en',
+      ...where,
+    ]);
+    const collected = await simdformer(['collect', file, '--out', out, ...where]);
+    expect(collected.code, collected.stderr).toBe(0);
+    const whole = readFileSync(out, 'utf8');
+    const results = whole
+      .trim()
+      .split('\n')
+      .map((line) => ({ result: (JSON.parse(line) as { result: unknown }).result }));
+    expect(results).toEqual(await expected(some));
+    for (const length of [10, whole.length - 1]) {
+      writeFileSync(out, whole.slice(0, length));
+      expect((await simdformer(['collect', file, '--out', out, ...where])).code).toBe(0);
+      expect(readFileSync(out, 'utf8')).toBe(whole);
+    }
+    again.kill('SIGTERM');
+    expect((await once(again, 'close'))[0]).toBe(0);
+  });
+
+  it('says what is wrong', async () => {
+    const task = transformerTask(model);
+    await expect(createWorker({ redis: 'http://a', queue: 'q', task })).rejects.toThrow(/no redis:/);
+    await expect(createWorker({ redis: 'redis://127.0.0.1:1', queue: 'q', task })).rejects.toThrow(
+      /there is no Redis at/,
+    );
+    await expect(createWorker({ redis, queue: 'a:b', task })).rejects.toThrow(/without colons/);
+    await expect(createWorker({ redis, queue: 'q', task, lingre: 3 } as never)).rejects.toThrow(/lingre/);
+  });
+});
