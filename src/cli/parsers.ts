@@ -38,6 +38,13 @@ export function positive(most = Number.POSITIVE_INFINITY): Parser {
   };
 }
 
+/** A number from 0 to below 1. */
+export function share(text: string): number {
+  const value = parse(text);
+  if (value >= 0 && value < 1) return value;
+  throw new InvalidArgumentError('Expected a number from 0 to below 1.');
+}
+
 /** `Number`, but for blank text, which is no number. */
 function parse(text: string): number {
   return text.trim() === '' ? Number.NaN : Number(text);

@@ -10,6 +10,11 @@ export function isPretrainedFolder(folder: string): boolean {
   return config.format !== 'simdformer' && typeof config.model_type === 'string';
 }
 
+/** Whether it holds an adapter alone. */
+export function isAdapterFolder(folder: string): boolean {
+  return read(join(folder, 'config.json')) === null && read(join(folder, 'adapter_config.json')) !== null;
+}
+
 function read(path: string): Record<string, unknown> | null {
   try {
     return Object(JSON.parse(readFileSync(path, 'utf8')));

@@ -387,6 +387,11 @@ export function forget(model: Generative, what: { dispose(): void }): void {
   registry.get(model)?.others.delete(what);
 }
 
+/** Forgets what was recorded with a model that has changed; what is under way stays as it was. */
+export function forgetSessions(model: Generative): void {
+  for (const session of registry.get(model)?.idle.splice(0) ?? []) session.dispose();
+}
+
 /** Frees what the model has for generation, for good: what generates with it fails at its next step. */
 export function disposeSessions(model: Generative): void {
   const { idle, busy, others } = registry.get(model) ?? { idle: [], busy: [], others: [] };

@@ -10,7 +10,7 @@ import type { Tensor } from '../core/tensor.js';
 import { generate, stream } from '../generate/generate.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/generate-options.js';
 import type { DecodingOptions, ExtendOptions, Generative } from '../generate/generative.js';
-import { disposeSessions } from '../generate/session.js';
+import { disposeSessions, forgetSessions } from '../generate/session.js';
 import type { AttentionsByKind } from '../inspect/attention-maps.js';
 import { DecoderState, type Memory } from '../nn/decoder-state.js';
 import { Dropout, type Randomness } from '../nn/dropout.js';
@@ -233,6 +233,17 @@ export abstract class Model extends Module implements Generative {
   protected beginPass(scalar = 'dropoutSeed'): void {
     const [draw, arena] = [() => this.#seeds.uint32(), this.device.arena];
     if (this.drops) this.randomness.seed = new Scalar(scalar, arena ? 0 : draw(), draw, arena);
+  }
+
+  /** @internal What its dropouts share, for parts that are added to it. */
+  get dropoutSource(): Randomness {
+    return this.randomness;
+  }
+
+  /** @internal Says that parts were added or removed, or switched on or off: what was recorded is no longer good. */
+  partsChanged(): void {
+    this.#dropouts = null;
+    forgetSessions(this);
   }
 
   /** Whether a pass drops anything. */

@@ -1,11 +1,13 @@
-import { checkKnown, checkOneOf } from '../core/check.js';
+import { checkKnown, checkOneOf, describeValue } from '../core/check.js';
+import { copied } from '../core/copied.js';
+import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import type { GenerateOptions } from '../generate/generate-options.js';
+import type { GenerateOptions, GenerateResult } from '../generate/generate-options.js';
 import { type AttentionMaps, observeAttention } from '../inspect/attention-maps.js';
 import type { EmbeddingTrace } from '../inspect/trace-types.js';
 import type { Initializer } from '../nn/init.js';
 import { parameterOf, type StateParameterEntry } from '../nn/state-entry.js';
-import type { TokenBatch } from '../nn/token-batch.js';
+import type { TokenBatch, Tokens } from '../nn/token-batch.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { ForwardOptions, ModelInputs, ModelOutput, PaddedBatch } from './inputs.js';
 import { Model } from './model.js';
@@ -23,6 +25,17 @@ export interface FamilyContext {
   readonly head: HeadKind;
 }
 
+/** What changes a model without touching its weights, and can be switched on and off. */
+export interface Adapter {
+  readonly name: string;
+  isActive: boolean;
+}
+
+export interface AdapterChoice {
+  /** The adapters of this call: one, several, which are added up, or null for none. Default: the active ones. */
+  adapter?: string | readonly string[] | null | undefined;
+}
+
 /** A model of a family that others have trained, with the interface of transformers. */
 export abstract class PretrainedModel extends Model {
   /** config.json, keys as they are. */
@@ -37,6 +50,9 @@ export abstract class PretrainedModel extends Model {
   /** @internal What it was loaded from. */
   origin: Origin | null = null;
   protected readonly settings: ModelConfig;
+  readonly #adapters = new Map<string, Adapter>();
+  /** Ends when the last generation does that was asked for. */
+  #turn: Promise<void> = Promise.resolve();
 
   constructor({ init, config, head }: FamilyContext) {
     super(init.device, init.seed);
@@ -50,10 +66,14 @@ export abstract class PretrainedModel extends Model {
    * `ModelOutput`. Throws ArgumentError, ShapeError, DTypeError for inputs that do not fit, such as an id outside the
    * vocabulary.
    */
-  forward(inputs: ModelInputs, options: ForwardOptions = {}): ModelOutput {
+  forward(inputs: ModelInputs, options: ForwardOptions & AdapterChoice = {}): ModelOutput {
     checkKnown('forward', inputs, this.inputNames);
-    checkKnown('forward', options, ['hiddenStates', 'attentions', 'loss']);
-    for (const [name, value] of Object.entries(options)) checkOneOf('forward', name, value ?? true, [true, false]);
+    const { adapter, ...rest } = checkKnown('forward', options, ['hiddenStates', 'attentions', 'loss', 'adapter']);
+    for (const [name, value] of Object.entries(rest)) checkOneOf('forward', name, value ?? true, [true, false]);
+    return this.#withAdapter(adapter, () => this.#forward(inputs, rest));
+  }
+
+  #forward(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
     return this.device.scope(() => {
       this.beginPass();
       const layout: BatchLayout = { source: null, target: null };
@@ -64,6 +84,79 @@ export abstract class PretrainedModel extends Model {
       });
       return { ...output, ...this.mapsOf(maps, output, layout) };
     });
+  }
+
+  /**
+   * Switches adapters, which `lora` made: the one of that name, several, which are added up, or null for none. Throws
+   * ArgumentError for a name that is not there.
+   */
+  setAdapter(names: string | readonly string[] | null): void {
+    const wanted = names === null ? [] : [names].flat();
+    for (const name of wanted) {
+      if (this.#adapters.has(name)) continue;
+      const known = [...this.#adapters.keys()].join(', ') || 'none';
+      throw new ArgumentError(`setAdapter: there is no adapter ${describeValue(name)}, but ${known}`);
+    }
+    for (const adapter of this.#adapters.values()) adapter.isActive = wanted.includes(adapter.name);
+    this.partsChanged();
+  }
+
+  /** The names of the adapters that change what it computes. */
+  get activeAdapters(): string[] {
+    return [...this.#adapters.values()].filter(({ isActive }) => isActive).map(({ name }) => name);
+  }
+
+  /** By name. */
+  get adapters(): ReadonlyMap<string, Adapter> {
+    return this.#adapters;
+  }
+
+  /** @internal */
+  addAdapter(adapter: Adapter): void {
+    this.#adapters.set(adapter.name, adapter);
+  }
+
+  /** @internal */
+  removeAdapter({ name }: Adapter): void {
+    this.#adapters.delete(name);
+    this.partsChanged();
+  }
+
+  /** What `fn` gives with other adapters than the active ones, which are back when it ends. */
+  #withAdapter<T>(names: string | readonly string[] | null | undefined, fn: () => T): T {
+    if (names === undefined) return fn();
+    const before = this.activeAdapters;
+    if (`${before}` === `${names ?? ''}`) return fn();
+    this.setAdapter(names);
+    try {
+      return fn();
+    } finally {
+      this.setAdapter(before);
+    }
+  }
+
+  /**
+   * Writes what follows each input; see `Model.generate`. `adapter`: the adapters of this call, as in `forward`. Where a model
+   * has adapters, calls take turns.
+   */
+  override generate(input: Tokens, options: GenerateOptions & AdapterChoice = {}): Promise<GenerateResult> {
+    if (this.#adapters.size === 0 && !('adapter' in options)) return super.generate(input, options);
+    const { adapter, ...rest } = { ...options };
+    const given = copied(input);
+    const turn = this.#turn.then(async () => {
+      const before = this.activeAdapters;
+      if (adapter !== undefined) this.setAdapter(adapter);
+      try {
+        return await super.generate(given, rest);
+      } finally {
+        if (adapter !== undefined) this.setAdapter(before);
+      }
+    });
+    this.#turn = turn.then(
+      () => {},
+      () => {},
+    );
+    return turn;
   }
 
   /** All parameters by the names that the checkpoint has for them, in its layouts, each once; live, and so are gradients. */

@@ -14,8 +14,12 @@ import type { SaveOptions } from './saved.js';
 
 /** What a model was loaded from, as far as saving needs it. */
 export interface Origin {
+  /** The folder, the URL or the id on the hub. */
+  readonly from?: string | undefined;
   /** config.json, with the class of the head that the model has now. */
   readonly config: Json;
+  /** Keys, at any depth, whose numbers config.json writes with a point: Python tells 0.0 from 0, and refuses one for the other. */
+  readonly fractions?: ReadonlySet<string> | undefined;
   /** Names of parameters in the checkpoint, where they are not those of the family's table. */
   readonly names: ReadonlyMap<string, string>;
   /** The files beside config and weights, such as the tokenizer's, by name. */
@@ -43,7 +47,7 @@ export async function writePretrained(
   const { dirname, join } = await nodeModule<typeof import('node:path')>('path');
   const parts = new Map<string, FileParts>([
     [join(path, 'model.safetensors'), safetensorsParts(new Map(tensors), { format: 'pt' })],
-    [join(path, 'config.json'), [configBytes(origin.config, dtype)]],
+    [join(path, 'config.json'), [configBytes(origin, dtype)]],
   ]);
   for (const [name, bytes] of companions) parts.set(join(path, name), [bytes]);
   for (const file of parts.keys()) await mkdir(dirname(file), { recursive: true });
@@ -52,8 +56,15 @@ export async function writePretrained(
 }
 
 /** `dtype` says what Python makes of the weights. */
-function configBytes({ torch_dtype: _, ...config }: Json, dtype: string): Uint8Array {
-  return new TextEncoder().encode(`${JSON.stringify({ ...config, dtype }, null, 2)}\n`);
+function configBytes({ config, fractions = new Set() }: Origin, dtype: string): Uint8Array {
+  const { torch_dtype: _, ...rest } = config;
+  const lines = JSON.stringify({ ...rest, dtype }, null, 2).split('\n');
+  let key = '';
+  const written = lines.map((line) => {
+    key = /^\s*"([^"]*)": /.exec(line)?.[1] ?? key; // numbers of a list have lines of their own
+    return fractions.has(key) ? line.replace(/((?:^|": )\s*-?\d+)(,?)$/, '$1.0$2') : line;
+  });
+  return new TextEncoder().encode(`${written.join('\n')}\n`);
 }
 
 /** Throws ArgumentError for a model that was not loaded. */

@@ -1,11 +1,13 @@
 import { checkSizes } from '../core/check.js';
 import { Tensor } from '../core/tensor.js';
-import type { Activation } from '../ops/activation.js';
+import { type Activation, activate } from '../ops/activation.js';
 import { add } from '../ops/binary.js';
 import { linear } from '../ops/linear.js';
 import { matmul } from '../ops/matmul.js';
+import { concat } from '../ops/move.js';
 import type { Dropout } from './dropout.js';
 import { checkInitializer, type Initializer } from './init.js';
+import type { LoraLayer } from './lora-layer.js';
 import { Module } from './module.js';
 import type { Weight } from './weight.js';
 
@@ -15,6 +17,8 @@ export class Linear<W extends Weight = Tensor> extends Module {
   readonly weight: W;
   /** [out] */
   readonly bias: Tensor | null;
+  /** What changes its columns: see `lora`. */
+  readonly adapters: LoraLayer[] = [];
   readonly #sections: readonly number[];
 
   /**
@@ -46,6 +50,12 @@ export class Linear<W extends Weight = Tensor> extends Module {
    * DTypeError, ArgumentError.
    */
   forward(x: Tensor, activation: Activation = 'none', dropout: Dropout | null = null): Tensor {
+    const adapters = this.#adaptersOf(0, this.#sections.length);
+    if (adapters.length > 0) {
+      const y = this.#adapted(x, 0, this.#sections.length, adapters);
+      const activated = activation === 'none' ? y : activate('Linear', y, activation);
+      return dropout?.forward(activated) ?? activated;
+    }
     const options = { activation, dropout: dropout?.options };
     const weight: Weight = this.weight;
     return weight instanceof Tensor ? linear(x, weight, this.bias, options) : weight.linear(x, this.bias, options);
@@ -55,10 +65,49 @@ export class Linear<W extends Weight = Tensor> extends Module {
   part(x: Tensor, first: number, end: number, activation: Activation = 'none'): Tensor {
     const [from, to] = [this.#start(first), this.#start(end)];
     if (from === 0 && end === this.#sections.length) return this.forward(x, activation);
+    const adapters = this.#adaptersOf(first, end);
+    if (adapters.length > 0) {
+      const y = this.#adapted(x, first, end, adapters);
+      return activation === 'none' ? y : activate('Linear', y, activation);
+    }
     const weight: Weight = this.weight;
     const bias = this.bias?.columns(from, to) ?? null;
     if (!(weight instanceof Tensor)) return weight.linearPart(x, from, to, bias, { activation });
     return linear(x, weight.columns(from, to), bias, { activation });
+  }
+
+  /** Those that change something of these sections beside the weight. */
+  #adaptersOf(first: number, end: number): readonly LoraLayer[] {
+    if (this.adapters.length === 0) return this.adapters;
+    const [from, to] = [this.#start(first), this.#start(end)];
+    return this.adapters.filter((each) => each.isActive && !each.isMerged && each.start < to && each.end > from);
+  }
+
+  /** Sections of the projection with what adapters change of them. */
+  #adapted(x: Tensor, first: number, end: number, adapters: readonly LoraLayer[]): Tensor {
+    const [from, to] = [this.#start(first), this.#start(end)];
+    const y = this.#plain(x, from, to, true);
+    const changes = adapters.map((each) => {
+      const change = each.change(x, (read, start, stop) => this.#plain(read, start, stop, false));
+      const cut = [Math.max(from, each.start), Math.min(to, each.end)] as const;
+      const isWhole = cut[0] === each.start && cut[1] === each.end;
+      return { cut, change: isWhole ? change : change.columns(cut[0] - each.start, cut[1] - each.start) };
+    });
+    return changes.reduce((sum, { cut: [start, stop], change }) => {
+      const zeros = (width: number) => (width > 0 ? [x.device.zeros([...x.shape.slice(0, -1), width])] : []);
+      const parts = [...zeros(start - from), change, ...zeros(to - stop)];
+      return add(sum, parts.length === 1 ? change : concat(parts, -1));
+    }, y);
+  }
+
+  /** Columns of the product, with the bias or without. */
+  #plain(x: Tensor, from: number, to: number, biased: boolean): Tensor {
+    const weight: Weight = this.weight;
+    const isWhole = from === 0 && to === this.#start(this.#sections.length);
+    const own = biased ? this.bias : null;
+    const bias = isWhole ? own : (own?.columns(from, to) ?? null);
+    if (weight instanceof Tensor) return linear(x, isWhole ? weight : weight.columns(from, to), bias);
+    return isWhole ? weight.linear(x, bias) : weight.linearPart(x, from, to, bias);
   }
 
   protected override release(): void {

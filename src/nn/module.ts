@@ -26,6 +26,14 @@ export type StateValues = Promise<{ name: string; shape: Shape; data: Float32Arr
 /** Tensors by PyTorch's names. */
 export type StateDict = Record<string, StateEntry>;
 
+/** A part that has a weight, and the names that state dicts have for the sections of it. */
+export interface WeightNames {
+  readonly part: Module;
+  readonly path: string;
+  readonly names: readonly (string | null)[];
+  readonly perHead: number | null;
+}
+
 /**
  * What `loadStateDict` takes for a tensor: a Tensor, an entry of a state dict or of a safetensors file, or an array.
  */
@@ -55,6 +63,11 @@ export abstract class Module {
    */
   get sections(): readonly number[] | null {
     return null;
+  }
+
+  /** Whether it changes what the module that has it computes, and is no part of that module's state. */
+  get isAdapter(): boolean {
+    return false;
   }
 
   /** What state dicts call the parameters, where that is not the path of properties. The outermost module decides. */
@@ -98,12 +111,51 @@ export abstract class Module {
 
   /** The tensors of all parameters, as `namedParameters`. One whose sections have names of their own is whole, under its path. */
   namedTensors(): [name: string, tensor: Tensor][] {
-    return this.#distinct().map(({ names, path, tensor }) => [(names.length === 1 && names[0]) || path, tensor]);
+    const own = this.#distinct().map(({ names, path, tensor }): [string, Tensor] => [
+      (names.length === 1 && names[0]) || path,
+      tensor,
+    ]);
+    return [...own, ...this.#adapterTensors()];
   }
 
   /** The tensors of `namedTensors`. */
   parameters(): Tensor[] {
-    return this.#distinct().map(({ tensor }) => tensor);
+    return [...this.#distinct().map(({ tensor }) => tensor), ...this.#adapterTensors().map(([, tensor]) => tensor)];
+  }
+
+  /** What adapters learn, which is under their own names. */
+  tensors(): [name: string, tensor: Tensor][] {
+    return [];
+  }
+
+  #adapterTensors(): [name: string, tensor: Tensor][] {
+    return [...new Set(this.modules())].filter(({ isAdapter }) => isAdapter).flatMap((adapter) => adapter.tensors());
+  }
+
+  /**
+   * @internal What state dicts call the weight of each part that has one, packed ones too, with where its sections lie; one that
+   * is in several places comes once.
+   */
+  weightNames(): WeightNames[] {
+    const seen = new Set<Module>();
+    return this.#allWeights().filter(({ part }) => !seen.has(part) && seen.add(part));
+  }
+
+  #allWeights(): WeightNames[] {
+    const { stateNames } = this;
+    const own = 'weight' in this ? [{ part: this as Module, path: 'weight', names: ['weight'], perHead: null }] : [];
+    const found: WeightNames[] = [...own];
+    for (const [name, module] of this.#parts()) {
+      if (module.isAdapter) continue;
+      for (const { path, names, ...rest } of module.#allWeights()) {
+        const inner = names.map((each) => each && joinPath(name, each));
+        found.push({ path: joinPath(name, path), names: inner, ...rest });
+      }
+    }
+    return found.map((weight) => {
+      const told = namesFor(stateNames, weight.path);
+      return told === null ? weight : { ...weight, names: told.name, perHead: told.perHead ?? null };
+    });
   }
 
   /**
@@ -234,6 +286,7 @@ export abstract class Module {
     const { stateNames } = this;
     const parameters: StateParameter[] = [...this.#own()];
     for (const [part, module] of this.#parts()) {
+      if (module.isAdapter) continue;
       for (const { path, names, ...rest } of module.#all()) {
         const inner = names.map((name) => name && joinPath(part, name));
         parameters.push({ path: joinPath(part, path), names: inner, ...rest });

@@ -4,6 +4,7 @@ import { ArgumentError, FormatError, ShapeError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { sameShape } from '../core/tensor.js';
 import { EncoderModel } from '../models/encoder-model.js';
+import { fractionsIn } from '../models/json-fractions.js';
 import { ModelConfig } from '../models/model-config.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
 import { familyOf } from '../models/registry.js';
@@ -80,6 +81,8 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
       const { signal: _, ...again } = hub; // of loading, not of saving
       const untied = isUntied ? { tie_word_embeddings: false } : {};
       model.origin = {
+        from: source.name,
+        fractions: fractionsIn(await configText(source)),
         config: { ...labelled, ...untied, architectures: [architectureOf(json, kind)] },
         names,
         companions: async () => companionFiles(source.weights ? source : await openSource(from, again)),
@@ -132,6 +135,13 @@ const GENERATION = 'generation_config.json';
 async function readGenerationConfig(source: ModelSource, { values }: ModelConfig, model: PretrainedModel) {
   const file = (await source.has(GENERATION)) ? await source.json(GENERATION) : null;
   return generationOptions(generationSettings(file, values), model);
+}
+
+/** The text of config.json; of a GGUF file, which has none, nothing. */
+async function configText(source: ModelSource): Promise<string> {
+  return (await source.has('config.json')) && source.weights === undefined
+    ? new TextDecoder().decode(await source.bytes('config.json'))
+    : '';
 }
 
 function warn(message: string): void {

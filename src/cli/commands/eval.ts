@@ -1,20 +1,24 @@
 import { Command } from 'commander';
 import type { Device } from '../../core/device.js';
 import { ArgumentError } from '../../core/errors.js';
+import { loadAdapted } from '../../finetune/load-adapted.js';
 import { type LoadedModel, loadModel as loadPretrained } from '../../pretrained/load-later.js';
 import { collect } from '../collect.js';
 import { readPairs, readText, words } from '../data.js';
 import { encode, tokenizersOf } from '../encoding.js';
 import { taskOf } from '../finetune-tasks.js';
 import { integer, MOST_HYPOTHESES } from '../parsers.js';
-import { isPretrainedFolder } from '../pretrained-folder.js';
+import { isAdapterFolder, isPretrainedFolder } from '../pretrained-folder.js';
 import { loadModel, openDevice, printJson } from '../shared.js';
 import { evaluatePairs, textLoss } from '../tasks.js';
 
 /** What a fine-tuned model is measured by, and how many rows there were. */
 async function evaluateRows(device: Device, name: string, file: string, beams: number) {
   const rows = await collect(file);
-  using model = await loadPretrained<LoadedModel>(device, name);
+  const quiet = { onWarning: () => {} };
+  using model = isAdapterFolder(name)
+    ? await loadAdapted(device, name, quiet)
+    : await loadPretrained<LoadedModel>(device, name);
   const start = performance.now();
   const metrics = await taskOf(model).evaluate(model, rows, { beams });
   return { count: rows.length, ...metrics, seconds: (performance.now() - start) / 1000 };

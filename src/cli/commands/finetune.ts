@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { ArgumentError, NonFiniteError } from '../../core/errors.js';
+import { SETTINGS } from '../../finetune/load-adapted.js';
+import { type Lora, lora } from '../../finetune/lora.js';
 import type { FileRow } from '../../finetune/read-rows.js';
 import { placeOf } from '../../io/atomic-write.js';
 import { type LoadedModel, loadModel } from '../../pretrained/load-later.js';
@@ -13,7 +15,7 @@ import { collect } from '../collect.js';
 import { EXIT } from '../exit.js';
 import { FINETUNE_TASKS, type FinetuneTask } from '../finetune-tasks.js';
 import { takeFolder } from '../out-folder.js';
-import { integer, positive } from '../parsers.js';
+import { integer, positive, share } from '../parsers.js';
 import { duration, showProgress } from '../progress.js';
 import { changedSettings } from '../resumption.js';
 import { openDevice, printJson } from '../shared.js';
@@ -35,6 +37,12 @@ interface FinetuneOptions {
   accumulate: number;
   maxLength?: number;
   limit?: number;
+  lora?: boolean;
+  r: number;
+  alpha?: number;
+  loraDropout: number;
+  dora?: boolean;
+  targets?: string;
   seed: number;
   patience?: number;
   resume?: boolean;
@@ -42,8 +50,8 @@ interface FinetuneOptions {
   json?: boolean;
 }
 
-/** The rate where none is given. */
-const RATE = 5e-5;
+/** The rate where none is given: adapters begin at nothing, and want a higher one. */
+const rateOf = ({ lr, lora }: FinetuneOptions) => lr ?? (lora ? 1e-3 : 5e-5);
 
 export function finetuneCommand(): Command {
   return new Command('finetune')
@@ -57,12 +65,21 @@ export function finetuneCommand(): Command {
     .requiredOption('-o, --out <folder>', 'where the model goes')
     .option('--epochs <n>', 'times to see all rows', positive(), 2)
     .option('--batch <n>', 'rows in a batch', integer(1), 32)
-    .option('--lr <rate>', `the highest learning rate (default: ${RATE})`, positive())
-    .option('--weight-decay <n>', 'of matrices', positive(), 0)
-    .option('--warmup <share>', 'of the steps, in which the rate rises', positive(1), 0)
+    .option('--lr <rate>', 'the highest learning rate (default: 5e-5; with --lora 1e-3)', positive())
+    .option('--weight-decay <n>', 'of matrices', share, 0)
+    .option('--warmup <share>', 'of the steps, in which the rate rises', share, 0)
     .option('--accumulate <n>', 'batches whose gradients make one step', integer(1), 1)
     .option('--max-length <n>', 'tokens of a text, beyond which it is cut (default: 512 at most)', integer(1))
     .option('--limit <n>', 'rows to learn from, the first ones', integer(1))
+    .option('--lora', 'train an adapter beside the frozen weights, and save it as PEFT does')
+    .option('--r <n>', 'rank of the adapter', integer(1), 8)
+    .option('--alpha <n>', 'what it is multiplied by, times r (default: 2r)', positive())
+    .option('--lora-dropout <p>', 'of what it reads, in training', share, 0)
+    .option('--dora', 'the adapter has magnitudes of its own')
+    .option(
+      '--targets <names>',
+      "projections that it changes, with commas between, or 'all-linear' (default: queries and values)",
+    )
     .option('--seed <n>', 'same seed, same model', integer(0), 0)
     .option('--patience <n>', 'end with the best weights once so many validations were no better', integer(1))
     .option('--resume', 'go on from the checkpoint in the folder')
@@ -85,14 +102,27 @@ export function finetuneCommand(): Command {
         if (!/drawn anew|does not use/.test(message)) console.error(message);
       };
       using model = await loadModel<LoadedModel>(device, options.model, { ...head, signal, onWarning });
+      const adapter = options.lora ? adapterOf(model, options) : null;
       using _folder = await takeFolder(options.out);
       checkFolder(options);
       const start = performance.now();
-      const result = await train({ task, model, rows, heldOut, options, stop });
-      await model.save(options.out);
+      const result = await train({ task, model, rows, heldOut, options, stop, head });
+      await (adapter ?? model).save(options.out);
       if (result.reason === 'aborted' && stop.by !== undefined) process.exitCode = EXIT[stop.by];
       report(result, options, (performance.now() - start) / 1000);
     });
+}
+
+/** An adapter with what the options say. */
+function adapterOf(
+  model: LoadedModel,
+  { r, alpha = 2 * r, loraDropout, dora, targets, seed, model: base }: FinetuneOptions,
+): Lora {
+  const names = targets === 'all-linear' ? targets : targets?.split(',').map((name) => name.trim());
+  const adapter = lora(model, { r, alpha, dropout: loraDropout, dora, targets: names, seed });
+  // Where the model lies is found again from wherever the adapter is loaded.
+  if (model.origin && existsSync(base)) model.origin = { ...model.origin, from: resolve(base) };
+  return adapter;
 }
 
 interface Training {
@@ -102,11 +132,12 @@ interface Training {
   readonly heldOut: readonly FileRow[];
   readonly options: FinetuneOptions;
   readonly stop: Stopping;
+  readonly head: ReturnType<FinetuneTask['head']>;
 }
 
-async function train({ task, model, rows, heldOut, options, stop }: Training): Promise<FitResult> {
-  const { out, batch, epochs, accumulate, lr = RATE, weightDecay, seed, maxLength, patience, resume } = options;
-  await rememberSettings(options);
+async function train({ task, model, rows, heldOut, options, stop, head }: Training): Promise<FitResult> {
+  const { out, batch, epochs, accumulate, weightDecay, seed, maxLength, patience, resume } = options;
+  await rememberSettings(options, head);
   const perEpoch = Math.ceil(rows.length / batch);
   const steps = Math.ceil((epochs * perEpoch) / accumulate);
   const trained = model.parameters().filter(({ requiresGrad }) => requiresGrad);
@@ -129,7 +160,7 @@ async function train({ task, model, rows, heldOut, options, stop }: Training): P
       batchSize: batch,
       steps,
       gradientAccumulation: accumulate,
-      schedule: linearDecay(lr, { steps, warmup: Math.floor((options.warmup ?? 0) * steps) }),
+      schedule: linearDecay(rateOf(options), { steps, warmup: Math.floor(options.warmup * steps) }),
       optimizer,
       seed,
       checkpoint: checkpointIn(out),
@@ -165,8 +196,12 @@ async function drawCurves(log: TrainingLog, out: string): Promise<void> {
 const checkpointIn = (folder: string) => join(folder, 'checkpoint.safetensors');
 
 /** Keeps what a resumption is compared with; throws ArgumentError if that of the training that it goes on with differs. */
-async function rememberSettings({ resume, overwrite: _, json: __, out, ...settings }: FinetuneOptions): Promise<void> {
-  const path = join(out, 'finetune.json');
+async function rememberSettings(
+  { resume, overwrite: _, json: __, out, ...given }: FinetuneOptions,
+  head: Training['head'],
+): Promise<void> {
+  const path = join(out, SETTINGS);
+  const settings = { ...given, head };
   if (resume && existsSync(checkpointIn(out))) {
     for (const change of changedSettings(path, settings)) console.error(`Changed: ${change}`);
   } else {

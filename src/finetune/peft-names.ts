@@ -1,0 +1,34 @@
+// What PEFT calls the modules of a model: the names of its checkpoint, as the class of transformers has them.
+
+import type { PretrainedModel } from '../models/pretrained-model.js';
+
+/** Heads that a task brings, which are trained whole. */
+const NEW_HEADS: readonly string[] = ['sequence-classification', 'token-classification', 'question-answering'];
+
+/**
+ * Turns names of the family's table into those of modules: a weight's without its end, and in a model without a head without
+ * the prefix of the body.
+ */
+export function moduleNames(model: PretrainedModel): (name: string) => string {
+  const prefix = model.headKind === 'none' ? commonPrefix(model) : '';
+  return (name) => {
+    const own = prefix !== '' && name.startsWith(prefix) ? name.slice(prefix.length) : name;
+    return own.replace(/\.(weight|bias)$/, '');
+  };
+}
+
+/** The names of a classifier's modules that are outside of its body. */
+export function headModules(model: PretrainedModel): string[] {
+  if (!NEW_HEADS.includes(model.headKind)) return [];
+  const pieces = model.statePieces();
+  const rootOf = (name: string) => name.slice(0, name.indexOf('.'));
+  const body = new Set(pieces.filter(({ path }) => !path.startsWith('head.')).map(({ name }) => rootOf(name)));
+  const heads = pieces.filter(({ path }) => path.startsWith('head.')).map(({ name }) => rootOf(name));
+  return [...new Set(heads)].filter((root) => !body.has(root));
+}
+
+/** What all names of a body begin with, such as `bert.`; nothing if they differ. */
+function commonPrefix(model: PretrainedModel): string {
+  const roots = new Set(model.statePieces().map(({ name }) => name.slice(0, name.indexOf('.') + 1)));
+  return roots.size === 1 ? ([...roots][0] as string) : '';
+}

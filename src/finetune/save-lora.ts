@@ -1,0 +1,74 @@
+// Writes adapters as PEFT does.
+
+import { nodeModule } from '../backend/node.js';
+import { checkOptions } from '../core/check.js';
+import { type FileParts, writeAtomically } from '../io/atomic-write.js';
+import { safetensorsParts } from '../io/file.js';
+import { pathOf } from '../io/folder.js';
+import type { SafetensorsArray } from '../io/safetensors.js';
+import { shapeOf } from '../nn/state-names.js';
+import { arrange } from '../nn/stored-layout.js';
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, type LoraParts, PEFT_PREFIX, piecesOfLora } from './lora-parts.js';
+
+/** `task_type` by what a model predicts. */
+const TASKS: Readonly<Record<string, string>> = {
+  'sequence-classification': 'SEQ_CLS',
+  'token-classification': 'TOKEN_CLS',
+  'question-answering': 'QUESTION_ANS',
+  none: 'FEATURE_EXTRACTION',
+};
+
+/** See `Lora.save`. */
+export async function saveLora(
+  adapter: LoraParts,
+  folder: string | URL,
+  options: { baseModel?: string | undefined } = {},
+): Promise<void> {
+  const { baseModel = adapter.model.origin?.from ?? null } = checkOptions('save', options, { baseModel: 'any' });
+  const tensors = await Promise.all(
+    piecesOfLora(adapter).map(async (piece): Promise<[string, SafetensorsArray]> => {
+      const { tensor, start, end } = piece;
+      const columns = tensor.device.unscoped(() => tensor.columns(start, end));
+      const data = arrange(piece, (await columns.data()) as Float32Array);
+      columns.dispose();
+      return [piece.name, { dtype: 'F32', shape: shapeOf(piece), data }];
+    }),
+  );
+  const path = await pathOf(folder);
+  const { mkdir } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { dirname, join } = await nodeModule<typeof import('node:path')>('path');
+  const config = `${JSON.stringify(configOf(adapter, baseModel), null, 2)}\n`;
+  const parts = new Map<string, FileParts>([
+    [join(path, ADAPTER_WEIGHTS), safetensorsParts(new Map(tensors), { format: 'pt' })],
+    [join(path, ADAPTER_CONFIG), [new TextEncoder().encode(config)]],
+  ]);
+  for (const [name, bytes] of (await adapter.model.origin?.companions()) ?? [])
+    if (/^(tokenizer|special_tokens|vocab|merges|chat_template|spiece|sentencepiece)/.test(name))
+      parts.set(join(path, name), [bytes]);
+  for (const file of parts.keys()) await mkdir(dirname(file), { recursive: true });
+  await writeAtomically(parts);
+}
+
+function configOf({ options, model, layers }: LoraParts, baseModel: string | null): object {
+  const { r, alpha, dropout, rsLora, dora, modulesToSave, targets } = options;
+  const writes = model.encoder === null ? 'CAUSAL_LM' : 'SEQ_2_SEQ_LM';
+  // PEFT's class for writers calls their input input_ids, which Whisper has none of.
+  const isTextWriter = model.headKind === 'language-model' && model.takes('inputIds');
+  const task = TASKS[model.headKind] ?? (isTextWriter ? writes : null);
+  return {
+    peft_type: 'LORA',
+    task_type: task,
+    base_model_name_or_path: baseModel,
+    r,
+    lora_alpha: alpha,
+    lora_dropout: dropout,
+    use_rslora: rsLora,
+    use_dora: dora,
+    target_modules: targets.length > 0 ? targets : layers.map(({ layer }) => layer.name.slice(PEFT_PREFIX.length)),
+    modules_to_save: modulesToSave.length > 0 ? modulesToSave : null,
+    bias: 'none',
+    fan_in_fan_out: model.config.model_type === 'gpt2',
+    inference_mode: true,
+    init_lora_weights: true,
+  };
+}

@@ -1,0 +1,143 @@
+// Adapters on the small checkpoints of ../shared/reference; that Python agrees, `npm run check:python` shows.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { loadLora, lora } from '../../src/finetune/index.js';
+import { AdamW, ArgumentError, loadModel, type Tensor } from '../../src/index.js';
+import { parseSafetensors } from '../../src/io/index.js';
+import type { LoadedModel } from '../../src/pretrained/load-model.js';
+import { deviceFor, isas } from '../describe-op.js';
+import { describeShared } from '../shared.js';
+
+const device = await deviceFor(isas[0]!, 2);
+const temporary = mkdtempSync(join(tmpdir(), 'simdformer-lora-'));
+afterAll(() => rmSync(temporary, { recursive: true }));
+
+const ids = [
+  [5, 9, 13, 2, 41],
+  [7, 3, 11],
+];
+const inputs = { inputIds: ids, attentionMask: ids.map((row) => row.map(() => 1)) };
+const load = (name: string) =>
+  loadModel<LoadedModel>(device, `../shared/reference/${name}`, { onWarning: (message) => expect(message).toBe('') });
+
+async function logitsOf(model: LoadedModel, options = {}): Promise<Float32Array> {
+  const output = device.noGrad(() => model.forward({ inputIds: { ids: ids.flat(), lengths: [5, 3] } }, options));
+  return (await (output.logits ?? output.lastHiddenState)!.data()) as Float32Array;
+}
+
+/** Changes an adapter, which begins as nothing. */
+async function train(model: LoadedModel, params: Tensor[]): Promise<number[]> {
+  using optimizer = new AdamW(params, { lr: 0.02, weightDecay: 0 });
+  const losses: number[] = [];
+  model.train();
+  for (let step = 0; step < 8; step++) {
+    const loss = device.scope(() => {
+      const own = model.forward({ inputIds: { ids: ids.flat(), lengths: [5, 3] }, labels: ids }).loss as Tensor;
+      own.backward();
+      optimizer.step();
+      optimizer.zeroGrad();
+      return own;
+    });
+    losses.push(await loss.item());
+  }
+  model.eval();
+  return losses;
+}
+
+function expectClose(a: Float32Array, b: Float32Array, limit: number): void {
+  const most = b.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+  for (const [i, value] of b.entries()) expect(Math.abs(value - a[i]!)).toBeLessThanOrEqual(limit * most);
+}
+
+await describeShared('adapters', 'reference', 'SOURCE.txt', async () => {
+  it.each(['qwen3', 'gpt-neox', 'phi3'])(
+    '%s: begins as nothing, learns, and leaves the weights alone',
+    async (name) => {
+      using model = await load(name);
+      const [before, base] = [await logitsOf(model), model.parameters()];
+      const values = await Promise.all(base.map((tensor) => tensor.data()));
+      const adapter = lora(model, { r: 4, alpha: 8, dropout: 0.1, dora: name === 'qwen3' });
+      if (name !== 'qwen3') expect(await logitsOf(model)).toEqual(before);
+      expectClose(await logitsOf(model), before, 1e-6); // magnitudes are lengths, but for rounding
+      expect(model.parameters().filter(({ requiresGrad }) => requiresGrad)).toEqual(adapter.parameters());
+      const losses = await train(model, adapter.parameters());
+      expect(losses.at(-1)!).toBeLessThan(losses[0]!);
+      for (const [i, tensor] of base.entries()) expect(await tensor.data()).toEqual(values[i]);
+      const trained = await logitsOf(model);
+      expect(trained).not.toEqual(before);
+
+      adapter.merge();
+      expectClose(await logitsOf(model), trained, 1e-5);
+      adapter.unmerge();
+      expect(await logitsOf(model)).toEqual(trained);
+      expect(await logitsOf(model, { adapter: null })).toEqual(before);
+      expect(model.activeAdapters).toEqual(['default']);
+
+      const folder = join(temporary, name);
+      await adapter.save(folder);
+      adapter.dispose();
+      expect(await logitsOf(model)).toEqual(before);
+      expect(model.parameters().filter(({ requiresGrad }) => requiresGrad).length).toBe(base.length);
+      await loadLora(model, folder);
+      expect(await logitsOf(model)).toEqual(trained);
+    },
+  );
+
+  it('several are switched for each call, and generation has those of its own call', async () => {
+    using model = await load('qwen3');
+    const first = lora(model, { name: 'first', seed: 1 });
+    await train(model, first.parameters());
+    model.setAdapter(null);
+    const second = lora(model, { name: 'second', seed: 2, targets: ['q_proj', 'down_proj'] });
+    await train(model, second.parameters());
+    model.setAdapter(null);
+    const alone = async (adapter: string | string[] | null) => {
+      model.setAdapter(adapter);
+      return {
+        logits: await logitsOf(model),
+        written: (await model.generate([[5, 9]], { maxNewTokens: 8 })).sequences,
+      };
+    };
+    const choices = ['first', null, 'second', ['first', 'second']] as const;
+    const expected = [];
+    for (const choice of choices) expected.push(await alone(choice as string | string[] | null));
+    expect(new Set(expected.map(({ logits }) => logits.join())).size).toBe(4);
+    model.setAdapter(null);
+    const together = await Promise.all(
+      choices.map((adapter) => model.generate([[5, 9]], { maxNewTokens: 8, adapter })),
+    );
+    for (const [i, adapter] of choices.entries()) {
+      expect(await logitsOf(model, { adapter })).toEqual(expected[i]!.logits);
+      expect(together[i]!.sequences).toEqual(expected[i]!.written);
+    }
+    expect(() => model.forward(inputs, { adapter: 'third' })).toThrow(ArgumentError);
+  });
+
+  it("has PEFT's names and layouts, and those of checkpoints for heads", async () => {
+    using model = await load('bert-sequence');
+    const adapter = lora(model, { r: 2 });
+    const folder = join(temporary, 'bert');
+    await adapter.save(folder, { baseModel: 'org/base' });
+    const { tensors } = parseSafetensors(readFileSync(join(folder, 'adapter_model.safetensors')));
+    const layer = 'base_model.model.bert.encoder.layer.0.attention.self';
+    expect(tensors.get(`${layer}.query.lora_A.weight`)!.shape).toEqual([2, model.config.hidden_size]);
+    expect(tensors.get(`${layer}.value.lora_B.weight`)!.shape).toEqual([model.config.hidden_size, 2]);
+    expect(tensors.has(`${layer}.key.lora_A.weight`)).toBe(false);
+    expect(tensors.has('base_model.model.classifier.weight')).toBe(true);
+    const config = JSON.parse(readFileSync(join(folder, 'adapter_config.json'), 'utf8'));
+    expect(config).toMatchObject({ peft_type: 'LORA', task_type: 'SEQ_CLS', r: 2, lora_alpha: 8 });
+    expect(config).toMatchObject({ base_model_name_or_path: 'org/base', target_modules: ['query', 'value'] });
+    expect(config.modules_to_save).toEqual(['classifier']);
+  });
+
+  it('refuses targets that are not there, and options that make no sense', async () => {
+    using model = await load('qwen3');
+    expect(() => lora(model, { targets: ['query'] })).toThrow(/no target .*q_proj/);
+    expect(() => lora(model, { r: 0 })).toThrow(ArgumentError);
+    expect(() => lora(model, { rank: 4 } as object)).toThrow(ArgumentError);
+    lora(model);
+    expect(() => lora(model)).toThrow(/already/);
+  });
+});

@@ -1,0 +1,110 @@
+"""The Python side of `npm run check:python`: what transformers and PEFT make of the files of this package, and the other way.
+
+    python exchange.py make REFERENCE WORK    writes adapters of PEFT, and the logits that they give
+    python exchange.py check REFERENCE WORK   compares logits of the models and adapters that exchange.ts has written
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+import transformers
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+
+ADAPTERS = {
+    "gpt2": dict(),  # Conv1D, one matrix for queries, keys and values
+    "gpt-neox": dict(target_modules=["query_key_value", "dense"]),  # head by head
+    "qwen3": dict(use_dora=True, target_modules=["q_proj", "v_proj", "down_proj"]),
+    "phi3": dict(target_modules=["qkv_proj", "gate_up_proj"]),
+    "bert-sequence": dict(task_type="SEQ_CLS", use_rslora=True),
+    "bert-pooler": dict(task_type="FEATURE_EXTRACTION"),
+    "albert-mlm": dict(target_modules=["query", "value"]),
+    "t5": dict(task_type="SEQ_2_SEQ_LM"),
+    "bart": dict(task_type="SEQ_2_SEQ_LM", target_modules="all-linear"),
+    "whisper": dict(target_modules=["q_proj", "v_proj"]),
+}
+
+INPUTS = (
+    "input_ids attention_mask token_type_ids decoder_input_ids decoder_attention_mask pixel_values input_features"
+).split()
+
+
+def load(folder, reference):
+    config = transformers.AutoConfig.from_pretrained(folder)
+    name = json.loads((reference / "reference.json").read_text())["class"]
+    model = getattr(transformers, name).from_pretrained(folder, config=config, dtype=torch.float32)
+    return model.eval()
+
+
+def inputs_of(reference):
+    tensors = load_file(reference / "reference.safetensors")
+    given = {name: tensors[name] for name in INPUTS if name in tensors}
+    if "decoder_input_ids" not in given and "labels" in tensors and tensors["labels"].dim() == 2 and (
+        "input_features" in given or json.loads((reference / "config.json").read_text()).get("is_encoder_decoder")
+    ):
+        given["labels"] = tensors["labels"]
+    return {name: tensor if tensor.is_floating_point() else tensor.long() for name, tensor in given.items()}
+
+
+def outputs(model, inputs):
+    with torch.no_grad():
+        result = model(**inputs)
+    return (result.logits if "logits" in result else result.last_hidden_state).contiguous()
+
+
+def expected(model, inputs):
+    """Logits in float64, and how far float32 may be from them: some of these models are ill-conditioned."""
+    single = outputs(model, inputs)
+    doubled = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in inputs.items()}
+    exact = outputs(model.double(), doubled)
+    own = (masked(single, inputs) - masked(exact, inputs)).abs().max().item()
+    return exact.float(), max(2e-4 * exact.abs().max().item(), 3 * own)
+
+
+def make(references, work):
+    for name, options in ADAPTERS.items():
+        torch.manual_seed(7)
+        base = load(references / name, references / name)
+        # Both matrices are drawn, or an adapter would change nothing.
+        config = LoraConfig(r=4, lora_alpha=6, init_lora_weights=False, **options)
+        model = get_peft_model(base, config).eval()
+        folder = work / "peft" / name
+        model.save_pretrained(folder)
+        logits, limit = expected(model, inputs_of(references / name))
+        save_file({"logits": logits, "limit": torch.tensor([limit])}, folder / "expected.safetensors")
+
+
+def compare(what, given, wanted, limit):
+    error = (given - wanted).abs().max().item()
+    print(f"{'ok' if error <= limit else 'NOT OK'}  {what}: {error:.2e}, at most {limit:.2e}", flush=True)
+    return error <= limit
+
+
+def masked(tensor, inputs):
+    mask = inputs["labels"] != -100 if "labels" in inputs else inputs.get("attention_mask")
+    if mask is None or tensor.dim() != 3 or tensor.shape[:2] != mask.shape:
+        return tensor
+    return tensor * mask.unsqueeze(-1)
+
+
+def check(references, work):
+    good = True
+    for kind in ("models", "adapters"):
+        for folder in sorted((work / kind).iterdir()):
+            reference = references / folder.name
+            inputs = inputs_of(reference)
+            if kind == "models":
+                model = load(folder, reference)
+            else:
+                model = PeftModel.from_pretrained(load(reference, reference), folder).eval()
+            given = load_file(folder / "expected.safetensors")["logits"]
+            wanted, limit = expected(model, inputs)
+            what = f"{kind} of simdformer in Python, {folder.name}"
+            good &= compare(what, masked(given, inputs), masked(wanted, inputs), limit)
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    {"make": make, "check": check}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))

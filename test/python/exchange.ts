@@ -1,0 +1,132 @@
+// This package's side of `npm run check:python`: reads adapters that PEFT has written, trains models and adapters for a few
+// steps, and writes them with the logits that they give.
+//
+//   tsx test/python/exchange.ts REFERENCE WORK
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { loadLora, lora } from '../../src/finetune/index.js';
+import { AdamW, createDevice, type Device, loadModel, type Tensor } from '../../src/index.js';
+import { parseSafetensors, serializeSafetensors } from '../../src/io/index.js';
+import type { ModelInputs } from '../../src/models/inputs.js';
+import type { LoadedModel } from '../../src/pretrained/load-model.js';
+
+/** One of each kind: an encoder, a decoder, both, speech, images, a classifier. */
+const MODELS = ['bert-mlm', 'qwen3', 'gpt2', 't5', 'bart', 'whisper', 'vit-image', 'bert-sequence', 'modernbert-mlm'];
+
+const names: Readonly<Record<string, keyof ModelInputs>> = {
+  input_ids: 'inputIds',
+  attention_mask: 'attentionMask',
+  token_type_ids: 'tokenTypeIds',
+  decoder_input_ids: 'decoderInputIds',
+  decoder_attention_mask: 'decoderAttentionMask',
+  labels: 'labels',
+  pixel_values: 'pixelValues',
+  input_features: 'inputFeatures',
+};
+
+const [references, work] = process.argv.slice(2) as [string, string];
+using device = await createDevice();
+let isGood = true;
+
+for (const name of readdirSync(join(work, 'peft'))) {
+  using model = await load(join(references, name));
+  await loadLora(model, join(work, 'peft', name));
+  const expected = parseSafetensors(readFileSync(join(work, 'peft', name, 'expected.safetensors'))).tensors;
+  const target = expected.get('logits')!.data() as Float32Array;
+  const { values, isToken } = await outputOf(model, name);
+  const limit = (expected.get('limit')!.data() as Float32Array)[0] as number;
+  const worst = target.reduce(
+    (most, value, i) => (isToken(i) ? Math.max(most, Math.abs(value - values[i]!)) : most),
+    0,
+  );
+  const isRight = worst <= limit;
+  isGood &&= isRight;
+  console.log(
+    `${isRight ? 'ok' : 'NOT OK'}  adapters of PEFT here, ${name}: ${worst.toExponential(2)}, at most ${limit.toExponential(2)}`,
+  );
+}
+
+for (const name of MODELS) {
+  using model = await load(join(references, name));
+  await train(model, name, model.parameters());
+  await write(model, name, 'models', (folder) => model.save(folder));
+}
+
+for (const name of readdirSync(join(work, 'peft'))) {
+  using model = await load(join(references, name));
+  const targets = { 'gpt-neox': ['query_key_value', 'dense'], bart: 'all-linear' as const }[name];
+  const adapter = lora(model, { r: 3, alpha: 5, dropout: 0.1, dora: name === 'qwen3', rsLora: name === 't5', targets });
+  await train(model, name, adapter.parameters());
+  await write(model, name, 'adapters', (folder) => adapter.save(folder));
+}
+process.exitCode = isGood ? 0 : 1;
+
+function load(folder: string): Promise<LoadedModel> {
+  return loadModel<LoadedModel>(device, folder, { onWarning: (message) => console.error(message) });
+}
+
+/** A few steps on what the folder has, whatever the head predicts. */
+async function train(model: LoadedModel, name: string, params: Tensor[]): Promise<void> {
+  using optimizer = new AdamW(
+    params.filter(({ requiresGrad }) => requiresGrad),
+    { lr: 3e-3, weightDecay: 0 },
+  );
+  model.train();
+  for (let step = 0; step < 3; step++) {
+    model.device.scope(() => {
+      const output = model.forward(inputsOf(model.device, name));
+      const features = output.loss ?? output.lastHiddenState;
+      if (features === undefined) throw new Error(`${name} has nothing to learn from`);
+      features.backward(output.loss ? undefined : new Float32Array(features.size).fill(1 / features.size));
+      optimizer.step();
+      optimizer.zeroGrad();
+    });
+    await model.device.flush();
+  }
+  model.eval();
+}
+
+async function write(model: LoadedModel, name: string, kind: string, save: (folder: string) => Promise<void>) {
+  const folder = join(work, kind, name);
+  mkdirSync(folder, { recursive: true });
+  await save(folder);
+  const { values, shape } = await outputOf(model, name);
+  writeFileSync(
+    join(folder, 'expected.safetensors'),
+    serializeSafetensors({ logits: { dtype: 'F32', shape, data: values } }),
+  );
+  console.log(`${kind}, ${name}: written`);
+}
+
+async function outputOf(model: LoadedModel, name: string) {
+  const { inputs, output } = model.device.noGrad(() => {
+    const inputs = inputsOf(model.device, name);
+    return { inputs, output: model.forward(inputs) };
+  });
+  const logits = (output.logits ?? output.lastHiddenState) as Tensor;
+  const labels = model.decoder && model.encoder ? (inputs.labels as number[][] | undefined) : undefined;
+  const learned = labels?.map((row) => row.map((label) => Number(label !== -100)));
+  const mask = learned ?? (inputs.attentionMask as number[][] | undefined);
+  const [batch, time, width = 1] = logits.shape as [number, number, number];
+  const hasMask = mask !== undefined && logits.shape.length === 3 && mask.length === batch && mask[0]?.length === time;
+  const isToken = (i: number) => !hasMask || mask.flat()[Math.floor(i / width)] === 1;
+  return { values: (await logits.data()) as Float32Array, shape: logits.shape, isToken };
+}
+
+/** The inputs of a folder, with its labels. */
+function inputsOf(device: Device, name: string): ModelInputs {
+  const { tensors } = parseSafetensors(readFileSync(join(references, name, 'reference.safetensors')));
+  const inputs: Record<string, unknown> = {};
+  for (const [given, own] of Object.entries(names)) {
+    const entry = tensors.get(given);
+    if (entry === undefined) continue;
+    const data = entry.data();
+    const { shape } = entry;
+    const numbers = Array.from(data as Float32Array, Number);
+    const width = shape.at(-1) as number;
+    if (shape.length > 2) inputs[own] = device.tensor(Float32Array.from(numbers), shape);
+    else if (shape.length === 1) inputs[own] = numbers;
+    else inputs[own] = Array.from({ length: shape[0] as number }, (_, i) => numbers.slice(i * width, (i + 1) * width));
+  }
+  return inputs as ModelInputs;
+}
