@@ -2,9 +2,12 @@
 import { expectTypeOf, it } from 'vitest';
 import type { HubOptions } from '../src/pretrained/hub-options.js';
 import type { LoadModelOptions } from '../src/pretrained/load-model.js';
+import type { ChatGenerateOptions, ChatOptions } from '../src/tasks/index.js';
 import type * as simdformer from './simdformer.js';
 
 type Options =
+  | ChatGenerateOptions
+  | ChatOptions
   | HubOptions
   | LoadModelOptions
   | simdformer.ArgOptions

@@ -58,6 +58,15 @@ export class PromptCache {
     return this.#tokens;
   }
 
+  /** Whether a generation uses it now. */
+  get isBusy(): boolean {
+    return this.#isBusy;
+  }
+
+  get isDisposed(): boolean {
+    return this.#isDisposed;
+  }
+
   /** Forgets all but the first `length` tokens. */
   truncate(length: number): void {
     this.#assertFree('truncate');
@@ -189,7 +198,8 @@ export class PromptCache {
   }
 }
 
-function commonLength(a: readonly number[], b: readonly number[]): number {
+/** How much two texts have in common at their beginning. */
+export function commonLength(a: readonly number[], b: readonly number[]): number {
   let length = 0;
   while (length < a.length && length < b.length && a[length] === b[length]) length++;
   return length;

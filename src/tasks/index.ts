@@ -1,4 +1,5 @@
 export type { Answer } from './answers.js';
+export * from './chat/index.js';
 export type { AggregationStrategy, EntityGroup, TokenEntity } from './entities.js';
 export type { FeatureExtraction, FeatureExtractionOptions, Pooling } from './feature-extraction.js';
 export type { FilledMask, FillMask, FillMaskOptions } from './fill-mask.js';
@@ -9,7 +10,7 @@ export type { CallOf, TaskName } from './registry.js';
 export type { SentenceSimilarity, SentenceSimilarityInputs } from './sentence-similarity.js';
 export type { CallOptions, TaskProgress } from './task.js';
 export type { ClassScore, TextClassification, TextClassificationOptions, TextPair } from './text-classification.js';
-export type { Chat, GeneratedText, TextGeneration, TextGenerationOptions } from './text-generation.js';
+export type { Chat as ChatMessages, GeneratedText, TextGeneration, TextGenerationOptions } from './text-generation.js';
 export type { RankedDocument, TextRanking, TextRankingOptions } from './text-ranking.js';
 export { type Streamer, TextStreamer, type TextStreamerOptions } from './text-streamer.js';
 export type { TokenClassification, TokenClassificationOptions } from './token-classification.js';

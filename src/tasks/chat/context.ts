@@ -1,0 +1,71 @@
+// A conversation as the ids that a model reads.
+
+import type { ChatMessage } from '../../tokenizers/index.js';
+import { type ChatModel, type ChatOptions, ContextFullError } from './chat-options.js';
+
+/** What a model has read and written, as ids and as text. */
+export interface Read {
+  readonly ids: readonly number[];
+  readonly text: string;
+}
+
+export const NOTHING: Read = { ids: [], text: '' };
+
+/** What is to be read. */
+export interface Context extends Read {
+  readonly hiddenTurns: number;
+}
+
+/**
+ * The ids of a conversation that awaits an answer, with room for one of `wanted` tokens. Throws ContextFullError, and
+ * ArgumentError where the template refuses the messages.
+ */
+export async function contextOf(
+  model: ChatModel,
+  options: ChatOptions,
+  messages: readonly ChatMessage[],
+  read: Read,
+  maxLength: number,
+  wanted: number,
+): Promise<Context> {
+  const turns = turnsOf(messages);
+  for (let hiddenTurns = 0; ; hiddenTurns++) {
+    const shown = await encoded(model, options, turns.slice(hiddenTurns).flat(), read);
+    if (shown.ids.length + wanted <= maxLength) return { ...shown, hiddenTurns };
+    if (options.whenFull !== 'shift' || hiddenTurns === turns.length - 1)
+      throw new ContextFullError(shown.ids.length, maxLength, wanted);
+  }
+}
+
+/** Messages from one of the user's to the next; what is before the first is of the first turn. */
+export function turnsOf(messages: readonly ChatMessage[]): ChatMessage[][] {
+  const turns: ChatMessage[][] = [];
+  for (const [i, message] of messages.entries()) {
+    const isNew = message.role === 'user' && messages[i - 1]?.role !== 'user';
+    if (turns.length === 0 || (isNew && turns.flat().some(({ role }) => role === 'user'))) turns.push([message]);
+    else turns.at(-1)?.push(message);
+  }
+  return turns;
+}
+
+async function encoded(
+  { tokenizer }: ChatModel,
+  { system, tools, chatTemplate, variables }: ChatOptions,
+  messages: readonly ChatMessage[],
+  read: Read,
+): Promise<Read> {
+  if (tokenizer === null) return NOTHING;
+  const all = system === undefined ? messages : [{ role: 'system', content: system }, ...messages];
+  const text = await tokenizer.applyChatTemplate(all, {
+    ...{ tools, chatTemplate, variables },
+    addGenerationPrompt: true,
+    tokenize: false,
+  });
+  const ids = tokenizer.encode(text);
+  if (read.text === '' || !text.startsWith(read.text)) return { ids, text };
+  // Models write texts in other tokens than tokenizers do: those that were read are kept, if the rest is the same
+  // behind them.
+  const rest = tokenizer.encode(text.slice(read.text.length));
+  const isSame = rest.length <= ids.length && rest.every((id, i) => id === ids[ids.length - rest.length + i]);
+  return { ids: isSame ? [...read.ids, ...rest] : ids, text };
+}

@@ -1,0 +1,46 @@
+// A conversation in a file: JSON, as people may read it.
+
+import { isObject } from '../../core/check.js';
+import { FormatError } from '../../core/errors.js';
+import type { ChatMessage } from '../../tokenizers/index.js';
+import type { ChatOptions } from './chat-options.js';
+import type { Read } from './context.js';
+
+const FORMAT = 'simdformer-chat';
+
+/** What a file holds, and `toJSON` gives. */
+export interface SavedChat {
+  readonly format: typeof FORMAT;
+  readonly version: 1;
+  readonly options: Omit<ChatOptions, 'messages' | 'generation'>;
+  readonly messages: readonly ChatMessage[];
+  /** What the model has read and written; another one reads the messages anew. */
+  readonly read: Read;
+  readonly vocabSize: number;
+}
+
+export function savedChat(
+  { generation: _, ...options }: ChatOptions,
+  messages: readonly ChatMessage[],
+  read: Read,
+  vocabSize: number,
+): SavedChat {
+  return { format: FORMAT, version: 1, options, messages, read, vocabSize };
+}
+
+/** Throws FormatError for what no conversation was saved as. */
+export function checkSavedChat(name: string, value: unknown): SavedChat {
+  const refuse = (what: string): never => {
+    throw new FormatError(`${name} is no saved conversation: ${what}`);
+  };
+  if (!isObject(value) || value.format !== FORMAT) return refuse(`its format is not '${FORMAT}'`);
+  if (value.version !== 1) return refuse(`its version is ${String(value.version)}, expected 1`);
+  const { options, messages, read } = value;
+  const isMessage = (each: unknown) => isObject(each) && typeof each.role === 'string';
+  if (!Array.isArray(messages) || !messages.every(isMessage)) return refuse('its messages are none');
+  if (!isObject(options)) return refuse('it has no options');
+  const isRead = isObject(read) && typeof read.text === 'string' && Array.isArray(read.ids);
+  if (!isRead || !(read.ids as unknown[]).every((id) => Number.isInteger(id) && (id as number) >= 0))
+    return refuse('what was read are no ids');
+  return value as unknown as SavedChat;
+}

@@ -1,0 +1,159 @@
+// Calls of tools in what a model writes: JSON in <tool_call> (Hermes, Qwen), after [TOOL_CALLS] (Mistral), after
+// <|python_tag|> or by itself (Llama 3.1).
+
+import { isObject } from '../../core/check.js';
+
+/** A call of a tool that a model has written. */
+export interface ToolCall {
+  /** Nine letters and digits; what answers it has it as `tool_call_id`. */
+  readonly id: string;
+  readonly name: string;
+  /** As the model wrote them: nothing is checked against the tool's schema. */
+  readonly arguments: Readonly<Record<string, unknown>>;
+}
+
+/** What a model has written, in parts. */
+export interface ParsedAnswer {
+  readonly text: string;
+  readonly calls: readonly ToolCall[];
+}
+
+/** With which a call begins. */
+export const CALL_MARKS = ['<tool_call>', '[TOOL_CALLS]', '<|python_tag|>'] as const;
+
+/**
+ * The calls in `answer`, which has special tokens as they are, and the text beside them. What begins as a call but is
+ * none stays text. `names`: of the tools there are; JSON by itself is a call if it names one. `before`: how many calls
+ * the conversation has, from which ids count.
+ */
+export function parseToolCalls(answer: string, names: readonly string[], before = 0): ParsedAnswer {
+  const found = inTags(answer) ?? afterMark(answer) ?? byItself(answer, names);
+  if (found === null) return { text: answer, calls: [] };
+  const calls = found.calls.map(({ id, ...call }, i) => ({ id: id ?? idOf(before + i), ...call }));
+  return { text: found.text.trim(), calls };
+}
+
+/** Mistral's templates want nine characters. */
+const idOf = (number: number) => `call${String(number + 1).padStart(5, '0')}`;
+
+type Call = Omit<ToolCall, 'id'> & { readonly id?: string };
+interface Found {
+  readonly text: string;
+  readonly calls: readonly Call[];
+}
+
+/** Each call between tags; the last one may lack its end, if the answer ends there. */
+function inTags(answer: string): Found | null {
+  if (!answer.includes(CALL_MARKS[0])) return null;
+  const calls: Call[] = [];
+  const text = answer.replace(/<tool_call>(.*?)(?:<\/tool_call>|$)/gs, (whole, json: string) => {
+    const call = callOf(parsed(json));
+    if (call) calls.push(call);
+    return call ? '' : whole;
+  });
+  return calls.length > 0 ? { text, calls } : null;
+}
+
+function afterMark(answer: string): Found | null {
+  for (const mark of CALL_MARKS.slice(1)) {
+    const at = answer.indexOf(mark);
+    if (at < 0) continue;
+    const calls = answer.slice(at).split(mark).slice(1).flatMap(callsIn);
+    return calls.length > 0 ? { text: answer.slice(0, at), calls } : null;
+  }
+  return null;
+}
+
+/** A list, a call, several with semicolons between, or a name before its arguments. */
+function callsIn(written: string): readonly Call[] {
+  const value = parsed(written);
+  const listed = (Array.isArray(value) ? value : [value]).map(callOf);
+  if (listed.every((call) => call !== null)) return listed;
+  const named = /^\s*([\w.-]+)\s*(?:\[CALL_ID\](\w+)\s*)?(?:\[ARGS\])?\s*(\{.*\})\s*$/s.exec(written);
+  if (named) {
+    const [, name, id, json] = named;
+    const call = callOf({ name, id, arguments: parsed(json as string) });
+    return call ? [call] : [];
+  }
+  return severalIn(written) ?? [];
+}
+
+/** Semicolons stand between calls, and may stand in their texts. */
+function severalIn(written: string): Call[] | null {
+  const calls: Call[] = [];
+  let open = '';
+  for (const part of written.split(';')) {
+    open += open === '' ? part : `;${part}`;
+    const call = callOf(parsed(open));
+    if (call === null) continue;
+    calls.push(call);
+    open = '';
+  }
+  return open === '' ? calls : null;
+}
+
+function byItself(answer: string, names: readonly string[]): Found | null {
+  if (!answer.trimStart().startsWith('{')) return null;
+  const calls = severalIn(answer.trim());
+  return calls?.every(({ name }) => names.includes(name)) ? { text: '', calls } : null;
+}
+
+function callOf(value: unknown): Call | null {
+  if (!isObject(value) || typeof value.name !== 'string') return null;
+  const given = value.arguments ?? value.parameters ?? {};
+  const args = typeof given === 'string' ? parsed(given) : given;
+  if (!isObject(args)) return null;
+  return { ...(typeof value.id === 'string' ? { id: value.id } : {}), name: value.name, arguments: args };
+}
+
+/** undefined for what is no JSON. */
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Lets text pass that is before a call, piece by piece. */
+export class CallFilter {
+  #held = '';
+  #isCall = false;
+  #isBegin = true;
+
+  /** What can be shown now. */
+  push(piece: string): string {
+    this.#held += piece;
+    if (this.#isBegin && this.#held.trim() !== '') {
+      this.#isBegin = false;
+      this.#isCall ||= this.#held.trimStart().startsWith('{'); // a call by itself
+    }
+    if (this.#isCall) return '';
+    const places = CALL_MARKS.map((mark) => this.#held.indexOf(mark)).filter((at) => at >= 0);
+    this.#isCall = places.length > 0;
+    const open = this.#isCall ? Math.min(...places) : this.#held.length - this.#begun();
+    const shown = this.#held.slice(0, open);
+    this.#held = this.#held.slice(open);
+    return shown;
+  }
+
+  /** What follows is a call. */
+  close(): void {
+    this.#isCall = true;
+  }
+
+  /** What was held back and is no call after all. */
+  end(): string {
+    return this.#held;
+  }
+
+  /** How much of the end may be the beginning of a mark. */
+  #begun(): number {
+    const longest = Math.max(...CALL_MARKS.map(({ length }) => length)) - 1;
+    for (let length = Math.min(longest, this.#held.length); length > 0; length--) {
+      const end = this.#held.slice(-length);
+      if (CALL_MARKS.some((mark) => mark.startsWith(end))) return length;
+    }
+    return 0;
+  }
+}

@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest';
+import { parseToolCalls } from '../../src/tasks/index.js';
+
+const call = (id: string, name: string, args: object) => ({ id, name, arguments: args });
+
+describe('parseToolCalls', () => {
+  it.each<[string, string, object]>([
+    ['text alone', 'Hello.', { text: 'Hello.', calls: [] }],
+    [
+      'two in tags, with text',
+      'Well.\n<tool_call>\n{"name": "a", "arguments": {"x": 1}}\n</tool_call>\n<tool_call>{"name":"b"}</tool_call>',
+      { text: 'Well.', calls: [call('call00003', 'a', { x: 1 }), call('call00004', 'b', {})] },
+    ],
+    ['without the end tag', '<tool_call>{"name":"a"}', { text: '', calls: [call('call00003', 'a', {})] }],
+    [
+      'one that is none beside one that is',
+      '<tool_call>{oops}</tool_call> <tool_call>{"name":"a"}</tool_call>',
+      { text: '<tool_call>{oops}</tool_call>', calls: [call('call00003', 'a', {})] },
+    ],
+    [
+      'arguments as JSON in text',
+      '<tool_call>{"name":"a","arguments":"{\\"x\\":[1]}"}</tool_call>',
+      { text: '', calls: [call('call00003', 'a', { x: [1] })] },
+    ],
+    [
+      "Mistral's list, with ids",
+      'Hm. [TOOL_CALLS] [{"name":"a","arguments":{"x":"]"},"id":"abcdefghi"},{"name":"b","arguments":{}}]',
+      { text: 'Hm.', calls: [call('abcdefghi', 'a', { x: ']' }), call('call00004', 'b', {})] },
+    ],
+    [
+      "Mistral's later form",
+      '[TOOL_CALLS]a[ARGS]{"x": 1}[TOOL_CALLS]b{"y": {}}[TOOL_CALLS]c[CALL_ID]123456789[ARGS]{}',
+      {
+        text: '',
+        calls: [call('call00003', 'a', { x: 1 }), call('call00004', 'b', { y: {} }), call('123456789', 'c', {})],
+      },
+    ],
+    [
+      "Llama's, several",
+      '<|python_tag|>{"name": "a", "parameters": {"x": "};{"}}; {"name": "b", "parameters": {}}',
+      { text: '', calls: [call('call00003', 'a', { x: '};{' }), call('call00004', 'b', {})] },
+    ],
+    [
+      'by itself',
+      ' {"name": "a", "parameters": {"x": null}}\n',
+      { text: '', calls: [call('call00003', 'a', { x: null })] },
+    ],
+    ['by itself, of no tool', '{"name": "z"}', { text: '{"name": "z"}', calls: [] }],
+    ['JSON that is no call', '{"a": 1}', { text: '{"a": 1}', calls: [] }],
+    ['arguments that are no object', '<tool_call>{"name":"a","arguments":3}</tool_call>', { calls: [] }],
+  ])('%s', (_, answer, expected) => {
+    expect(parseToolCalls(answer, ['a', 'b'], 2)).toMatchObject(expected);
+  });
+});
