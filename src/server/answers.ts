@@ -1,5 +1,6 @@
 // The answers to a request, generated side by side.
 
+import { setMaxListeners } from 'node:events';
 import type { BatchedOptions, BatchedStream } from '../generate/index.js';
 import { logprobsOf, StopStrings, TextPieces, type TokenLogprobs } from './answer-text.js';
 import { ApiError } from './errors.js';
@@ -55,14 +56,15 @@ export class Answers {
     const { batching } = writer;
     this.usage = { prompt: prompts.reduce((sum, { length }) => sum + length, 0), completion: 0, cached: 0 };
     const all = AbortSignal.any([signal, this.#controller.signal]);
+    setMaxListeners(0, all); // one for each answer
     const requests = prompts.flatMap((prompt) => {
       const room = batching.context - prompt.length;
-      checkRoom(prompt.length, maxTokens, batching.context);
+      if (room < 1) throw tooLong(prompt.length, batching.context);
       return Array.from({ length: choices }, (_, stream) => ({
         prompt,
         options: {
           ...options,
-          maxNewTokens: maxTokens ?? room,
+          maxNewTokens: Math.min(maxTokens ?? room, room), // there is no more, however much is asked for
           topLogProbabilities: Math.min(logprobs ?? 0, writer.served.model.vocabSize),
           stream,
           client,
@@ -147,16 +149,11 @@ export class Answers {
   }
 }
 
-function checkRoom(length: number, maxTokens: number | undefined, context: number): void {
-  const most = context - 1;
-  if (length <= most && (maxTokens === undefined || length + maxTokens <= context)) return;
-  const asked = maxTokens === undefined ? `${length} tokens` : `${length} tokens, and ${maxTokens} for the answer`;
-  throw new ApiError(
-    400,
-    `This model's maximum context length is ${context} tokens, but the request has ${asked}`,
-    'context_length_exceeded',
-    maxTokens === undefined || length > most ? 'messages' : 'max_tokens',
-  );
+function tooLong(length: number, context: number): ApiError {
+  const message =
+    `This model's maximum context length is ${context} tokens, but the prompt alone has ${length}, ` +
+    'which leaves none for an answer';
+  return new ApiError(400, message, 'context_length_exceeded', 'messages');
 }
 
 /** All of the answers at once. */

@@ -11,6 +11,7 @@ import {
   anyObject,
   boolean,
   integer,
+  nameOf,
   object,
   oneOf,
   optional,
@@ -35,7 +36,9 @@ export const streamFields = {
   stream_options: optional(object({ include_usage: optional(boolean), include_obfuscation: optional(boolean) })),
 } as const;
 
-const responseFormat = tagged('type', {
+const anyText = tagged('type', { text: object({ type: oneOf(['text']) }) });
+
+const constrained = tagged('type', {
   text: object({ type: oneOf(['text']) }),
   json_object: object({ type: oneOf(['json_object']) }),
   json_schema: object({
@@ -49,14 +52,14 @@ const responseFormat = tagged('type', {
   }),
 });
 
-export type ResponseFormat = Exclude<Read<typeof responseFormat>, { type: 'text' }>;
+export type ResponseFormat = Exclude<Read<typeof constrained>, { type: 'text' }>;
 
 /**
  * Options of generation that let only answers of a format come out. Throws ApiError for formats that it does not know.
  */
 export type Constrain = (format: ResponseFormat, writer: Writer) => Promise<BatchedOptions> | BatchedOptions;
 
-const chatBody = (model: Schema<string>) =>
+const chatBody = (model: Schema<string>, responseFormat: Schema<Read<typeof constrained>>) =>
   object({
     model,
     messages,
@@ -80,17 +83,14 @@ const chatBody = (model: Schema<string>) =>
 
 type ChatRequest = Read<ReturnType<typeof chatBody>>;
 
-export function chatCompletions(
-  models: ReadonlyMap<string, ServedModel>,
-  name: Schema<string>,
-  constrain: Constrain | undefined,
-): Endpoint {
+export function chatCompletions(models: ReadonlyMap<string, ServedModel>, constrain: Constrain | undefined): Endpoint {
+  const name = nameOf([...models.values()].filter(({ model }) => model.tokenizer?.chatTemplate).map(({ id }) => id));
   return endpoint({
     method: 'post',
     path: '/v1/chat/completions',
     operationId: 'createChatCompletion',
     summary: 'Goes on with a conversation.',
-    body: chatBody(name),
+    body: chatBody(name, constrain ? constrained : anyText),
     response: chatCompletion,
     streams: true,
     async handle(call): Promise<Reply> {
@@ -147,19 +147,10 @@ async function begin({ body, client, signal }: Call<ChatRequest>, writer: Writer
   const { response_format: wanted } = body;
   let formatted: BatchedOptions = {};
   if (wanted && wanted.type !== 'text') {
-    if (!constrain)
-      throw new ApiError(
-        400,
-        `response_format '${wanted.type}' is not supported here`,
-        'unsupported_value',
-        'response_format',
-      );
-    formatted = await constrain(wanted, writer);
+    formatted = (await constrain?.(wanted, writer)) ?? {};
   }
   const sampling = samplingOptions(body, served.model.vocabSize);
   const logitsProcessors = [...(sampling.logitsProcessors ?? []), ...(formatted.logitsProcessors ?? [])];
-  if (body.top_logprobs !== undefined && body.top_logprobs > 0 && !body.logprobs)
-    throw new ApiError(400, "'top_logprobs' needs 'logprobs' to be true", 'invalid_value', 'top_logprobs');
   const answers = new Answers(
     writer,
     {

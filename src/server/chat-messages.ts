@@ -1,7 +1,6 @@
 // Conversations as clients send them, and as chat templates take them.
 
 import type { ChatMessage, ChatTool } from '../tokenizers/chat-template.js';
-import { ApiError } from './errors.js';
 import { anyObject, anyOf, array, boolean, object, oneOf, optional, type Read, string, tagged } from './schema.js';
 
 const MOST_MESSAGES = 2048;
@@ -50,17 +49,17 @@ export const tools = optional(
 
 /** Messages as templates take them: text is one string, and the arguments of calls are objects. */
 export function templateMessages(given: Read<typeof messages>): ChatMessage[] {
-  return given.map((each, i) => {
+  return given.map((each) => {
     const { role, content: parts } = each;
     const text = typeof parts === 'string' ? parts : parts?.map((part) => part.text).join('');
     const rest =
       'tool_calls' in each && each.tool_calls
         ? {
-            tool_calls: each.tool_calls.map((call, j) => ({
+            tool_calls: each.tool_calls.map((call) => ({
               ...call,
               function: {
                 ...call.function,
-                arguments: argumentsOf(call.function.arguments, `messages[${i}].tool_calls[${j}]`),
+                arguments: argumentsOf(call.function.arguments),
               },
             })),
           }
@@ -78,11 +77,12 @@ export function templateTools(given: Read<typeof tools>): ChatTool[] {
   }));
 }
 
-function argumentsOf(json: string, param: string): Record<string, unknown> {
+/** What a model wrote may be no JSON, and comes back with the conversation all the same. */
+function argumentsOf(json: string): Record<string, unknown> | string {
   try {
     const value = JSON.parse(json || '{}');
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
-  } catch {}
-  const field = `${param}.function.arguments`;
-  throw new ApiError(400, `'${field}' is not the JSON of an object`, 'invalid_value', field);
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : json;
+  } catch {
+    return json;
+  }
 }

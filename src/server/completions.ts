@@ -6,26 +6,24 @@ import { type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { completion } from './responses.js';
 import { samplingFields, samplingOptions, stopsOf } from './sampling.js';
-import { anyOf, array, boolean, integer, object, optional, type Read, type Schema, string } from './schema.js';
-import { type ServedModel, servedModel, type Writer, writerOf } from './served-model.js';
+import { anyOf, array, boolean, integer, nameOf, object, optional, type Read, type Schema, string } from './schema.js';
+import { type Limits, limitsOf, type ServedModel, servedModel, type Writer, writerOf } from './served-model.js';
 
 const MOST_PROMPTS = 64;
 /** Tokens of an answer where nobody says how many: OpenAI's. */
 const DEFAULT_TOKENS = 16;
 
-const ids = array(integer({ min: 0, max: 2 ** 31 - 1 }), { min: 1, max: 2 ** 20 });
+/** Texts or ids of tokens, one or several. */
+export function textsOrIds(text: Schema<string>, most: number, { vocabulary, tokens }: Limits) {
+  const ids = array(integer({ min: 0, max: vocabulary - 1 }), { min: 1, max: tokens });
+  const several = { min: 1, max: most };
+  return anyOf<[string, string[], number[], number[][]]>(text, array(text, several), ids, array(ids, several));
+}
 
-export const prompts = anyOf<[string, string[], number[], number[][]]>(
-  string(),
-  array(string(), { min: 1, max: MOST_PROMPTS }),
-  ids,
-  array(ids, { min: 1, max: MOST_PROMPTS }),
-);
-
-const completionBody = (model: Schema<string>) =>
+const completionBody = (model: Schema<string>, limits: Limits) =>
   object({
     model,
-    prompt: prompts,
+    prompt: textsOrIds(string(), MOST_PROMPTS, limits),
     max_tokens: mostTokens,
     echo: optional(boolean),
     logprobs: optional(integer({ min: 0, max: 5 })),
@@ -36,13 +34,15 @@ const completionBody = (model: Schema<string>) =>
 
 type CompletionRequest = Read<ReturnType<typeof completionBody>>;
 
-export function completions(models: ReadonlyMap<string, ServedModel>, name: Schema<string>): Endpoint {
+export function completions(models: ReadonlyMap<string, ServedModel>): Endpoint {
+  const writers = [...models.values()].filter(({ batching, model }) => batching && model.tokenizer);
+  const name = nameOf(writers.map(({ id }) => id));
   return endpoint({
     method: 'post',
     path: '/v1/completions',
     operationId: 'createCompletion',
     summary: 'Goes on with texts.',
-    body: completionBody(name),
+    body: completionBody(name, limitsOf(writers)),
     response: completion,
     streams: true,
     async handle(call): Promise<Reply> {

@@ -41,6 +41,11 @@ export class Embedder {
     return this.#waiting;
   }
 
+  /** Numbers of a vector at most. */
+  get size(): number {
+    return Number(this.model.config.hidden_size);
+  }
+
   /** Tokens of a text at most. */
   get maxTokens(): number {
     return Math.min(this.model.sentenceHead?.maxTokens ?? Number.POSITIVE_INFINITY, this.model.maxLength);

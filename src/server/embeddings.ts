@@ -1,37 +1,34 @@
+import { textsOrIds } from './completions.js';
 import { type Endpoint, endpoint } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { constant, count, listOf, shape, text } from './responses.js';
-import { anyOf, array, integer, object, oneOf, optional, type Schema, string } from './schema.js';
-import { type ServedModel, servedModel } from './served-model.js';
+import { integer, nameOf, object, oneOf, optional, type Schema, string } from './schema.js';
+import { type Limits, limitsOf, type ServedModel, servedModel } from './served-model.js';
 
 /** Texts of a request at most: OpenAI's. */
 const MOST_TEXTS = 2048;
 
-const ids = array(integer({ min: 0, max: 2 ** 31 - 1 }), { min: 1, max: 2 ** 16 });
-
-const embeddingBody = (model: Schema<string>) =>
+const embeddingBody = (model: Schema<string>, limits: Limits, size: number) =>
   object({
     model,
-    input: anyOf<[string, string[], number[], number[][]]>(
-      string({ minLength: 1 }),
-      array(string({ minLength: 1 }), { min: 1, max: MOST_TEXTS }),
-      ids,
-      array(ids, { min: 1, max: MOST_TEXTS }),
-    ),
+    input: textsOrIds(string({ minLength: 1 }), MOST_TEXTS, limits),
     encoding_format: optional(oneOf(['float', 'base64'])),
     dimensions: optional(
-      integer({ min: 1, max: 65536, description: 'Numbers of a vector: the first ones, normalised.' }),
+      integer({ min: 1, max: size, description: 'Numbers of a vector: the first ones, normalised.' }),
     ),
     user: optional(string({ maxLength: 512 })),
   });
 
-export function embeddings(models: ReadonlyMap<string, ServedModel>, name: Schema<string>): Endpoint {
+export function embeddings(models: ReadonlyMap<string, ServedModel>): Endpoint {
+  const embedders = [...models.values()].filter(({ embedder, model }) => embedder && model.tokenizer);
+  const name = nameOf(embedders.map(({ id }) => id));
+  const size = Math.max(1, ...embedders.map(({ embedder }) => embedder?.size ?? 1));
   return endpoint({
     method: 'post',
     path: '/v1/embeddings',
     operationId: 'createEmbedding',
     summary: 'Makes a vector of each text.',
-    body: embeddingBody(name),
+    body: embeddingBody(name, limitsOf(embedders), size),
     response: shape({
       object: constant('list'),
       data: listOf(

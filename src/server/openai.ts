@@ -19,7 +19,7 @@ import { type Finished, Metrics } from './metrics.js';
 import { health, listModels, retrieveModel } from './models.js';
 import { openApiDocument } from './openapi.js';
 import { readJson } from './read-body.js';
-import { oneOf, read } from './schema.js';
+import { read } from './schema.js';
 import type { ServedModel } from './served-model.js';
 
 export interface OpenAIOptions {
@@ -101,16 +101,10 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
   const metrics = await Metrics.create(models);
   const keys = apiKeys.length > 0 ? new Keys(apiKeys) : null;
   let isClosing = false;
-  const name = oneOf([...models.keys()]);
-  const modelName = {
-    ...name,
-    read: (value: unknown) => (typeof value === 'string' ? value : undefined),
-    name: 'text',
-  };
   const endpoints = [
-    chatCompletions(models, modelName, constrain),
-    completions(models, modelName),
-    embeddings(models, modelName),
+    chatCompletions(models, constrain),
+    completions(models),
+    embeddings(models),
     listModels(models),
     retrieveModel(models),
     health(models, () => isClosing),

@@ -6,6 +6,9 @@ import type { JsonSchema } from './schema.js';
 
 const json = (schema: JsonSchema) => ({ 'application/json': { schema } });
 
+/** What an event has: `data` is JSON, or [DONE]. */
+const EVENT: JsonSchema = { type: 'object', properties: { data: { type: 'string' } }, required: ['data'] };
+
 const REFUSALS: Readonly<Record<string, string>> = {
   '400': 'The request makes no sense, or the model cannot do it.',
   '401': 'The key is missing, or not one of the keys.',
@@ -56,7 +59,7 @@ function operation(each: Endpoint, hasKey: boolean) {
     responses: {
       '200': {
         description: streams ? 'The answer; with `stream`, its parts as Server-Sent Events.' : 'The answer.',
-        content: { ...json(response), ...(streams ? { 'text/event-stream': { schema: { type: 'string' } } } : {}) },
+        content: { ...json(response), ...(streams ? { 'text/event-stream': { schema: EVENT } } : {}) },
       },
       ...Object.fromEntries(refusals.map((status) => [status, { $ref: `#/components/responses/Error${status}` }])),
     },

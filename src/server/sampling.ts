@@ -2,11 +2,13 @@
 
 import { randomInt } from 'node:crypto';
 import type { BatchedOptions, LogitsProcessor } from '../generate/index.js';
-import { ApiError } from './errors.js';
 import { anyOf, array, integer, number, optional, type Read, record, string } from './schema.js';
 
 /** Answers to one prompt at most. */
 export const MOST_CHOICES = 16;
+
+/** Below this the most probable token has all of the probability, as far as floats can say. */
+const COLDEST = 1e-3;
 
 const MOST_TOKENS = 2 ** 31 - 1;
 
@@ -16,10 +18,16 @@ export const samplingFields = {
   top_p: optional(number({ min: 0, max: 1, above: true })),
   top_k: optional(integer({ min: 0, max: MOST_TOKENS, description: 'An extension: 0 is off.' })),
   min_p: optional(number({ min: 0, max: 1, description: 'An extension.' })),
-  repetition_penalty: optional(number({ min: 0, max: 10, above: true, description: 'An extension.' })),
+  repetition_penalty: optional(number({ min: 0.1, max: 10, description: 'An extension.' })),
   frequency_penalty: optional(number({ min: -2, max: 2 })),
   presence_penalty: optional(number({ min: -2, max: 2 })),
-  logit_bias: optional(record(number({ min: -100, max: 100 }), { max: 1024, pattern: '^[0-9]{1,9}$' })),
+  logit_bias: optional(
+    record(number({ min: -100, max: 100 }), {
+      max: 1024,
+      pattern: '^[0-9]{1,9}$',
+      description: 'By ids of tokens; ids that the model has not change nothing.',
+    }),
+  ),
   seed: optional(integer({ min: -(2 ** 53) + 1, max: 2 ** 53 - 1, description: 'The same gives the same answers.' })),
   n: optional(integer({ min: 1, max: MOST_CHOICES })),
   stop: optional(
@@ -34,7 +42,7 @@ type Sampling = { readonly [Name in keyof typeof samplingFields]: Read<(typeof s
 
 /** The options of a request for `vocabulary` tokens; without a seed one that nobody knows. */
 export function samplingOptions(request: Sampling, vocabulary: number): BatchedOptions {
-  const greedy = request.temperature === 0;
+  const greedy = request.temperature !== undefined && request.temperature < COLDEST;
   const processors: LogitsProcessor[] = [];
   const { logit_bias: bias, frequency_penalty: frequency = 0, presence_penalty: presence = 0 } = request;
   if (bias && Object.keys(bias).length > 0) processors.push(biased(bias, vocabulary));
@@ -52,15 +60,9 @@ export function samplingOptions(request: Sampling, vocabulary: number): BatchedO
 
 /** Adds to the logits of some tokens; ±100 forbids them, or leaves nothing else. */
 function biased(bias: Readonly<Record<string, number>>, vocabulary: number): LogitsProcessor {
-  const entries = Object.entries(bias).map(([id, value]) => [Number(id), value] as const);
-  const unknown = entries.find(([id]) => id >= vocabulary);
-  if (unknown)
-    throw new ApiError(
-      400,
-      `'logit_bias' has token ${unknown[0]}, but the model has ${vocabulary}`,
-      'invalid_value',
-      'logit_bias',
-    );
+  const entries = Object.entries(bias)
+    .map(([id, value]) => [Number(id), value] as const)
+    .filter(([id]) => id < vocabulary);
   return (scores) => {
     for (const [id, value] of entries) {
       const change = value <= -100 ? Number.NEGATIVE_INFINITY : value;

@@ -203,7 +203,7 @@ export function object<F extends Fields>(fields: F, description?: string): Schem
 /** An object with any names, that fit `pattern` if given. */
 export function record<T>(
   of: Schema<T>,
-  { max, pattern }: { max: number; pattern?: string },
+  { max, pattern, description }: { max: number; pattern?: string; description?: string },
 ): Schema<Record<string, T>> {
   const regex = pattern === undefined ? null : new RegExp(pattern);
   return {
@@ -212,6 +212,7 @@ export function record<T>(
       additionalProperties: of.json,
       maxProperties: max,
       propertyNames: pattern === undefined ? undefined : { pattern },
+      description,
     }),
     name: `an object of at most ${max} of ${of.name}${pattern === undefined ? '' : `, whose names fit ${pattern}`}`,
     read: (value, param) => {
@@ -221,6 +222,12 @@ export function record<T>(
       return Object.fromEntries(entries.map(([name, each]) => [name, read(of, each, `${param}.${name}`)]));
     },
   };
+}
+
+/** A name, of which the document knows some. */
+export function nameOf(known: readonly string[]): Schema<string> {
+  const text = string();
+  return { ...text, json: known.length > 0 ? { enum: known } : text.json };
 }
 
 /** Any object, such as a JSON Schema. */

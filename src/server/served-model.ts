@@ -16,6 +16,25 @@ export interface ServedModel {
   readonly embedder: Embedder | null;
 }
 
+/** What the models that are served can do, for the document. */
+export interface Limits {
+  /** Ids of tokens are below this. */
+  readonly vocabulary: number;
+  /** Tokens of a prompt at most. */
+  readonly tokens: number;
+}
+
+/** Of the largest of them. */
+export function limitsOf(models: readonly ServedModel[]): Limits {
+  return {
+    vocabulary: Math.max(1, ...models.map(({ model }) => model.vocabSize)),
+    tokens: Math.max(
+      1,
+      ...models.map(({ batching, embedder }) => (batching ? batching.context - 1 : (embedder?.maxTokens ?? 1))),
+    ),
+  };
+}
+
 /** The model of a request. Throws ApiError 404. */
 export function servedModel(models: ReadonlyMap<string, ServedModel>, id: string): ServedModel {
   const found = models.get(id);

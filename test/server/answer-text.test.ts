@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import { StopStrings, TextPieces } from '../../src/server/answer-text.js';
+import { ToolCalls, toolFormatOf } from '../../src/server/tool-calls.js';
+import type { PretrainedTokenizer } from '../../src/tokenizers/huggingface.js';
+import { ByteTokenizer } from '../../src/tokenizers/index.js';
+
+/** A text cut into pieces of this many characters. */
+const cut = (text: string, size: number) => text.match(new RegExp(`[^]{1,${size}}`, 'g')) ?? [];
+const sizes = [1, 2, 3, 7, 100];
+
+describe('text of tokens as they come', () => {
+  it('is never half a character, and all of it in the end', () => {
+    const tokenizer = new ByteTokenizer() as unknown as PretrainedTokenizer;
+    const text = 'aé漢😀b';
+    const pieces = new TextPieces(tokenizer, tokenizer.encode('before: ü'));
+    const told = tokenizer.encode(text).map((id) => pieces.push(id));
+    expect(told.filter((piece) => piece !== '')).toEqual([...text]);
+    const broken = tokenizer.encode('é').slice(0, 1);
+    expect(broken.map((id) => pieces.push(id))).toEqual(['']);
+    expect(pieces.end()).toBe('\ufffd');
+  });
+
+  it.each(sizes)('ends before the first stop string, in pieces of %i characters', (size) => {
+    const read = (text: string, stops: string[]) => {
+      const stopping = new StopStrings(stops);
+      let told = '';
+      for (const piece of cut(text, size)) {
+        told += stopping.push(piece);
+        if (stopping.stopped) return told;
+      }
+      return told + stopping.end();
+    };
+    expect(read('one two three', ['three', 'two'])).toBe('one ');
+    expect(read('aab aabaab', ['aabaab'])).toBe('aab ');
+    expect(read('one two', ['twos'])).toBe('one two');
+    expect(read('aaab', ['aab'])).toBe('a');
+  });
+});
+
+describe('calls of tools', () => {
+  const forTemplate = (chatTemplate: string) => new ToolCalls(toolFormatOf({ chatTemplate } as PretrainedTokenizer));
+  const called = (name: string, values: object) => ({
+    type: 'function',
+    function: { name, arguments: JSON.stringify(values) },
+  });
+
+  it.each(sizes)('are found in what models write, in pieces of %i characters', (size) => {
+    const read = (template: string, text: string) => {
+      const reader = forTemplate(template).reader();
+      const told = cut(text, size).map((piece) => reader.push(piece));
+      const { content, calls } = reader.end();
+      return { content: told.join('') + content, calls: calls.map(({ id: _, ...call }) => call) };
+    };
+    const one = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>';
+    expect(read('… <tool_call> …', `Let me see. ${one}\n${one.replace('1', '2')}`)).toEqual({
+      content: 'Let me see. ',
+      calls: [called('add', { a: 1 }), called('add', { a: 2 })],
+    });
+    expect(read('… [TOOL_CALLS] …', '[TOOL_CALLS][{"name": "add", "arguments": {}}]</s>').calls).toEqual([
+      called('add', {}),
+    ]);
+    expect(read('… <|python_tag|> …', '<|python_tag|>{"name": "add", "parameters": {}}').calls).toEqual([
+      called('add', {}),
+    ]);
+    expect(read('none', '{"name": "add", "parameters": {"b": [2]}}').calls).toEqual([called('add', { b: [2] })]);
+    for (const text of ['no call', 'a <tool_call> that is none', '<tool_cal', '{"name": 1}', '{ is a brace'])
+      for (const template of ['<tool_call>', 'none'])
+        expect(read(template, text)).toEqual({ content: text, calls: [] });
+  });
+});

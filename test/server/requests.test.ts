@@ -1,0 +1,199 @@
+// What requests may ask for, and what is refused.
+import { request } from 'node:http';
+import { Hono } from 'hono';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openai } from '../../src/server/index.js';
+import { hasModels, type Served, startServer } from './served.js';
+
+interface Choice {
+  readonly index: number;
+  readonly text: string;
+  readonly finish_reason: string;
+  readonly logprobs: { readonly tokens: string[]; readonly token_logprobs: number[]; readonly text_offset: number[] };
+}
+
+const base = { model: 'stories', prompt: 'Once upon a time', max_tokens: 12 };
+
+describe.runIf(hasModels)('requests', () => {
+  let server: Served;
+  beforeAll(async () => {
+    server = await startServer({ parallel: 4, maxWaiting: 4, maxBodyBytes: 20_000 });
+  });
+  afterAll(() => server?.end());
+
+  const complete = async (options: object): Promise<Choice[]> => {
+    const response = await server.post('/v1/completions', { ...base, ...options });
+    const json = (await response.json()) as { choices: Choice[] };
+    expect(json).toHaveProperty('choices');
+    return json.choices;
+  };
+  const textOf = async (options: object) => (await complete(options))[0]!.text;
+  const refusal = async (path: string, body: unknown, init: RequestInit = {}) => {
+    const response = await server.post(path, body, init);
+    const { error } = (await response.json()) as { error: { message: string; code: string; param: string } };
+    return { status: response.status, ...error };
+  };
+
+  it('same seed, same text, whatever runs beside it; several answers differ', async () => {
+    const seeded = { seed: 7, n: 3, max_tokens: 20 };
+    const alone = await complete(seeded);
+    const beside = [1, 2, 3, 4, 5].map((seed) => complete({ seed, prompt: `The ${seed} dogs`, max_tokens: 9 + seed }));
+    const [together] = await Promise.all([complete(seeded), ...beside.slice(0, 3)]);
+    await Promise.all(beside);
+    expect(together).toEqual(alone);
+    expect(new Set(alone.map(({ text }) => text)).size).toBe(3);
+    expect(await textOf({ seed: 8, max_tokens: 20 })).not.toBe(alone[0]!.text);
+  });
+
+  it('stops before a stop string, of which nothing comes out, streaming too', async () => {
+    const whole = await textOf({ temperature: 0, max_tokens: 40 });
+    const stop = whole.slice(15, 19);
+    const before = whole.slice(0, whole.indexOf(stop));
+    const [choice] = await complete({ temperature: 0, max_tokens: 40, stop: ['never', stop] });
+    expect([choice!.text, choice!.finish_reason]).toEqual([before, 'stop']);
+    const response = await server.post('/v1/completions', {
+      ...base,
+      temperature: 0,
+      max_tokens: 40,
+      stop,
+      stream: true,
+    });
+    const events = (await response.text()).trim().split('\n\n').slice(0, -1);
+    const texts = events.map((event) => JSON.parse(event.slice('data: '.length)).choices[0].text);
+    expect(texts.join('')).toBe(before);
+  });
+
+  it('tells log-probabilities, and where tokens begin', async () => {
+    const [{ text, logprobs }] = (await complete({ temperature: 0, logprobs: 2 })) as [Choice];
+    expect(logprobs.tokens.join('')).toBe(text);
+    expect(logprobs.text_offset).toEqual(logprobs.tokens.map((_, i) => logprobs.tokens.slice(0, i).join('').length));
+    expect(logprobs.token_logprobs.every((value) => value < 0)).toBe(true);
+  });
+
+  it('biases, penalties and the coldest temperature change what comes out', async () => {
+    const greedy = { temperature: 0, max_tokens: 60 };
+    const plain = await textOf(greedy);
+    const { tokenizer } = server.models.stories;
+    const first = tokenizer!.encode('Once upon a time');
+    const { sequences } = await server.models.stories.generate([[1, ...first]], { maxNewTokens: 1 });
+    const [biased] = await complete({ ...greedy, logit_bias: { [sequences[0]![0]!]: -100 } });
+    expect(biased!.text).not.toBe(plain);
+    const penalised = await textOf({ ...greedy, frequency_penalty: 2, presence_penalty: 2 });
+    expect(penalised).not.toBe(plain);
+    expect(await textOf({ ...greedy, temperature: 1e-5 })).toBe(plain);
+    expect(await textOf({ ...greedy, temperature: 1, top_k: 1 })).toBe(plain);
+  });
+
+  it('asks for more tokens than there is room for, and gets what there is', async () => {
+    const response = await server.post('/v1/completions', { ...base, max_tokens: 100_000, logit_bias: { 2: -100 } });
+    const { choices, usage } = (await response.json()) as { choices: Choice[]; usage: { total_tokens: number } };
+    expect([choices[0]!.finish_reason, usage.total_tokens]).toEqual(['length', 512]);
+  });
+
+  it('refuses in the shape that OpenAI has', async () => {
+    const path = '/v1/completions';
+    expect(await refusal(path, { ...base, temprature: 1 })).toMatchObject({
+      ...{ status: 400, code: 'unknown_parameter', param: 'temprature' },
+      message: 'Unrecognized request argument supplied: temprature',
+    });
+    expect(await refusal(path, { prompt: 'x' })).toMatchObject({
+      status: 400,
+      param: 'model',
+      message: "'model' is missing, expected text",
+    });
+    expect(await refusal(path, { ...base, temperature: 3 })).toMatchObject({ status: 400, param: 'temperature' });
+    expect(await refusal(path, { ...base, model: 'gpt-4' })).toMatchObject({ status: 404, code: 'model_not_found' });
+    expect(await refusal(path, { ...base, model: 'vectors' })).toMatchObject({
+      status: 400,
+      code: 'unsupported_model',
+    });
+    expect(await refusal(path, { ...base, prompt: Array(600).fill(5) })).toMatchObject({ status: 400 });
+    expect(await refusal(path, { ...base, prompt: 'dog '.repeat(800) })).toMatchObject({
+      code: 'context_length_exceeded',
+    });
+    expect(await refusal(path, { ...base, prompt: 'x'.repeat(30_000) })).toMatchObject({ status: 413 });
+    expect(await refusal(path, base, { headers: { 'content-type': 'text/plain' } })).toMatchObject({ status: 415 });
+    expect(await refusal(path, null, { body: '{' })).toMatchObject({ status: 400, code: 'invalid_json' });
+    expect(await refusal('/v1/nothing', {})).toMatchObject({ status: 404, code: 'unknown_url' });
+    const chat = { model: 'stories', messages: [{ role: 'user', content: 'x' }] };
+    const format = { type: 'json_object' };
+    expect(await refusal('/v1/chat/completions', { ...chat, response_format: format })).toMatchObject({ status: 400 });
+    const wrong = await fetch(`${server.url}/v1/models`, { method: 'DELETE' });
+    expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'GET, HEAD']);
+  });
+
+  it('answers 429 with Retry-After when the queue is full, and frees it when clients leave', async () => {
+    const long = { ...base, max_tokens: 500, logit_bias: { 2: -100 }, stream: true };
+    const controller = new AbortController();
+    const open = await Promise.all(
+      Array.from({ length: 8 }, () => server.post('/v1/completions', long, { signal: controller.signal })),
+    );
+    const busy = await server.post('/v1/completions', long);
+    expect([busy.status, Number(busy.headers.get('retry-after')) >= 1]).toEqual([429, true]);
+    const { error } = (await busy.json()) as { error: object };
+    expect(error).toMatchObject({ type: 'rate_limit_error', code: 'queue_full' });
+    expect(open.map(({ status }) => status)).toEqual(Array(8).fill(200));
+    controller.abort();
+    await expect.poll(async () => (await server.post('/v1/completions', base)).status).toBe(200);
+  });
+
+  it('hears that a client has gone that waits for an answer as a whole', async () => {
+    const body = JSON.stringify({ ...base, max_tokens: 500, logit_bias: { 2: -100 }, n: 8 });
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    const going = request(`${server.url}/v1/completions`, { method: 'POST', headers });
+    going.on('error', () => {});
+    going.end(body);
+    const running = async () => {
+      const text = await (await fetch(`${server.url}/metrics`)).text();
+      return Number(/simdformer_running\{model="stories"\} (\d+)/.exec(text)?.[1]);
+    };
+    await expect.poll(running, { interval: 5 }).toBeGreaterThan(0);
+    going.destroy();
+    await expect.poll(running, { interval: 5 }).toBe(0);
+  });
+
+  it('takes conversations with calls of tools, and tells the template of tools', async () => {
+    const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object' } } }];
+    const call = { id: 'call_1', type: 'function', function: { name: 'weather', arguments: '{"city": "Oslo"}' } };
+    const messages = [
+      { role: 'user', content: [{ type: 'text', text: 'Weather?' }] },
+      { role: 'assistant', content: null, tool_calls: [call] },
+      { role: 'tool', tool_call_id: 'call_1', content: 'rain' },
+    ];
+    const tokens = async (body: object) => {
+      const response = await server.post('/v1/chat/completions', { model: 'stories', max_tokens: 1, ...body });
+      return ((await response.json()) as { usage: { prompt_tokens: number } }).usage.prompt_tokens;
+    };
+    const without = await tokens({ messages });
+    expect(await tokens({ messages, tools, tool_choice: 'none' })).toBe(without);
+    expect(await tokens({ messages, tools })).toBeGreaterThan(without);
+  });
+
+  it("is mounted in one's own app, behind keys of one's own", async () => {
+    const { stories } = server.models;
+    const told: object[] = [];
+    const api = await openai({ models: { stories }, apiKeys: ['k1', 'k2'], onRequest: (entry) => told.push(entry) });
+    const app = new Hono().get('/', (context) => context.text('mine')).route('/ai', api);
+    expect(await (await app.request('/')).text()).toBe('mine');
+    const headers = { authorization: 'Bearer k2', 'content-type': 'application/json' };
+    const body = JSON.stringify({ ...base, temperature: 0 });
+    const answer = await app.request('/ai/v1/completions', { method: 'POST', headers, body });
+    expect(((await answer.json()) as { choices: Choice[] }).choices[0]!.text).toBe(await textOf({ temperature: 0 }));
+    expect(told).toMatchObject([{ path: '/v1/completions', status: 200, client: 'key 1', completionTokens: 12 }]);
+    expect(JSON.stringify(told)).not.toContain('Once');
+    for (const key of ['', 'Bearer', 'Bearer k3', 'Basic k1']) {
+      const refused = await app.request('/ai/v1/models', { headers: { authorization: key } });
+      expect(refused.status).toBe(401);
+    }
+    expect((await app.request('/ai/health')).status).toBe(200);
+    await api.close();
+    expect((await app.request('/ai/v1/completions', { method: 'POST', headers, body })).status).toBe(503);
+  });
+
+  it('says what options make no sense', async () => {
+    const { stories } = server.models;
+    await expect(openai({ models: {} })).rejects.toThrow('one at least');
+    await expect(openai({ models: { stories }, apiKeys: ['a b'] })).rejects.toThrow('without spaces');
+    await expect(openai({ models: { stories }, paralel: 2 } as never)).rejects.toThrow('no option paralel');
+  });
+});
