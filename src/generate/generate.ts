@@ -12,7 +12,7 @@ import { withModelDefaults } from './model-defaults.js';
 import { type Hypothesis, type Plan, type PlannedInput, resolveOptions } from './options.js';
 import { needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
 import { type Search, TokenSearch } from './search.js';
-import { endSession, Session, type Steps, startSession } from './session.js';
+import { endSession, joined, Session, type Steps, startSession } from './session.js';
 
 /** See `Transformer.generate`. */
 export async function generate(model: Generative, input: Tokens, options: GenerateOptions): Promise<GenerateResult> {
@@ -90,11 +90,15 @@ async function* decode(
 ): AsyncGenerator<TokenEvent[], Search, void> {
   const { signal, onToken } = options;
   // First, as the device knows what is too much.
-  const session = isCached(options) ? startCached(model, plan, options, generate) : startSession(model, plan);
+  let session = isCached(options) ? startCached(model, plan, options, generate) : startSession(model, plan);
   let search: Search | null = null;
   try {
     search = plan.numBeams > 1 ? new BeamSearch(plan) : new TokenSearch(plan);
     for (let length = 0; ; ) {
+      if (session instanceof Session && session.isOutgrown) {
+        endSession(model, session);
+        session = startSession(model, plan, true);
+      }
       const rankings = await advance(session, search, plan, length);
       await giveWay();
       for (const ranking of rankings) {
@@ -161,7 +165,12 @@ function attentionsOf(model: Generative, { inputs }: Plan, result: GenerateResul
     const { prompt } = of[i] as PlannedInput;
     return [...prompt, ...tokens.slice(0, (result.logProbabilities[i] as number[]).length - 1)];
   });
-  const sources = model.maxSourceLength ? packed(of.map(({ tokens }) => tokens)) : null;
+  const sources = model.maxSourceLength
+    ? joined(
+        model,
+        of.map(({ tokens }) => tokens),
+      )
+    : null;
   if (model.attentionMaps) return model.attentionMaps(sources, packed(read));
   throw new ArgumentError('generate: outputAttentions needs a model that has attentionMaps');
 }

@@ -56,6 +56,11 @@ export interface Generative {
   /** Tokens that a source can have; 0 for models that read none. Default 0. */
   readonly maxSourceLength?: number | undefined;
   /**
+   * A sequence that outgrows this length is read once more from its beginning, as its tokens then turn otherwise (longrope).
+   * Default null: what was read stays.
+   */
+  readonly rereadLength?: number | null | undefined;
+  /**
    * The shape of a source, where sources are features, of sound for example: `encode` gets float32 [sources,
    * ...featureShape] then, and makes `maxSourceLength` rows of each. Default null: sources are ids.
    */

@@ -172,6 +172,11 @@ export class Session implements Steps {
     return capacity - lengths.reduce((longest, length) => Math.max(longest, length), 0);
   }
 
+  /** Whether longer sequences are to be read anew, by a session with more room. */
+  get isOutgrown(): boolean {
+    return this.room < 1 && this.state.sizes.capacity === this.model.rereadLength;
+  }
+
   /** Says what ends a sequence, and what is never chosen: as many tokens as its sizes say. */
   setStops(stops: Iterable<number>, suppressed: Iterable<number>): void {
     this.#ranker.setStops(stops, suppressed);
@@ -288,7 +293,7 @@ export class Session implements Steps {
 }
 
 /** Sources as `encode` takes them. */
-function joined({ device, featureShape }: Generative, sources: Sources): Tokens {
+export function joined({ device, featureShape }: Generative, sources: Sources): Tokens {
   if (!featureShape) return packed(sources);
   const size = sources[0]?.length ?? 0;
   const all = new Float32Array(sources.length * size);
@@ -341,17 +346,22 @@ function sessionsOf(model: Generative): Sessions {
   return sessions;
 }
 
-/** A session for the inputs, which has read their sources. Give it back with `endSession`. */
-export function startSession(model: Generative, plan: Plan): Session {
+/**
+ * A session for the inputs, which has read their sources; `outgrown`: for what a session of before had no room for. Give
+ * it back with `endSession`.
+ */
+export function startSession(model: Generative, plan: Plan, outgrown = false): Session {
   const { inputs, width, group, maxNewTokens, stopTokens, suppressTokens } = plan;
   const { maxLength, maxSourceLength = 0, featureShape } = model;
   const prompts = inputs.map(({ prompt }) => prompt);
   const sources = inputs.map(({ tokens }) => tokens);
   const { idle, busy } = sessionsOf(model);
+  const { rereadLength } = model;
+  const mostAtFirst = rereadLength && longest(prompts) <= rereadLength ? rereadLength : maxLength;
   const sizes: Sizes = {
     groups: (inputs.length * width) / group,
     beams: group,
-    maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1)),
+    maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1), outgrown ? maxLength : mostAtFirst),
     sourceLength: Math.min(maxSourceLength, roundUp(featureShape ? maxSourceLength : longest(sources))),
     ranked: rankedOf(plan),
     stops: stopTokens.size,

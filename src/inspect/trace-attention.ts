@@ -1,5 +1,6 @@
 import type { Tensor } from '../core/tensor.js';
 import type { MultiHeadAttention } from '../nn/attention.js';
+import type { Sequences } from '../nn/sequences.js';
 import { tanh } from '../ops/activation.js';
 import { add, scale } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
@@ -8,11 +9,11 @@ import { gather, permute } from '../ops/move.js';
 import { softmax } from '../ops/softmax.js';
 import type { AttentionTrace } from './trace-types.js';
 
-/** Attention of `input`, whose tokens stand at `positions`, int32 [Tq], to `memory`, or to itself if that is null. */
+/** Attention of `input`, the tokens of `batch`, which is one sequence, to `memory`, or to itself if that is null. */
 export function traceAttention(
   attention: MultiHeadAttention,
   input: Tensor,
-  positions: Tensor,
+  batch: Sequences,
   memory: Tensor | null,
 ): AttentionTrace<Tensor> {
   const { heads, kvHeads, headSize: width, scale: factor, softcap, outProj } = attention;
@@ -22,7 +23,7 @@ export function traceAttention(
   const [timeQ, timeK] = [input.shape[0] as number, (memory ?? input).shape[0] as number];
   const projected = memory
     ? { q: attention.query(input), kv: attention.keysAndValues(memory) }
-    : attention.project(input, positions, timeQ);
+    : attention.project(input, batch.positions, timeQ);
   const q = headsOf(projected.q, heads);
   const k = shared(headsOf(projected.kv.columns(0, kvHeads * width), kvHeads), heads);
   const v = shared(headsOf(projected.kv.columns(kvHeads * width, 2 * kvHeads * width), kvHeads), heads);
@@ -31,7 +32,11 @@ export function traceAttention(
   // Vectors of distances are [Tq, Tk, d], so queries come first: [Tq, heads, d] · [Tq, d, Tk].
   const relative =
     relativeKeys && queriesFirst(matmul(queriesFirst(q), byDistance(relativeKeys, timeQ, timeK), { transposeB: true }));
-  const bias = relativeBias && permute(byDistance(permute(relativeBias, [1, 0]), timeQ, timeK), [2, 0, 1]);
+  const ofContent = memory ? null : attention.scoreBias(projected.q, projected.kv, batch);
+  const bias =
+    (relativeBias && permute(byDistance(permute(relativeBias, [1, 0]), timeQ, timeK), [2, 0, 1])) ??
+    ofContent?.reshape(heads, timeQ, timeK) ??
+    null;
   const scaled = scale(relative ? add(products, relative) : products, factor);
   const capped = softcap === null ? scaled : scale(tanh(scale(scaled, 1 / softcap)), softcap);
   const scores = bias ? add(capped, bias) : capped;

@@ -6,6 +6,7 @@ import { tensorsIn } from '../core/tensors-in.js';
 import { checkInputs } from '../nn/encoder-decoder.js';
 import type { TransformerLayer } from '../nn/layer.js';
 import { type Norm, RMSNorm } from '../nn/norm.js';
+import type { Sequences } from '../nn/sequences.js';
 import { packed, TokenBatch } from '../nn/token-batch.js';
 import { add, mul, scale, sub } from '../ops/binary.js';
 import { concat } from '../ops/move.js';
@@ -43,33 +44,30 @@ function traceStack(
   const stack = model[side];
   const layers = (stack?.layers ?? []).map((layer) => {
     const traced = traceLayer(layer, x, batch, memory);
-    x = traced.feedForward.output;
+    x = layer.after(x, traced.feedForward.output, batch);
     return traced;
   });
   const norm = (stack?.norm && traceNorm(stack.norm, x)) ?? null;
-  return { embedding, layers, norm, output: norm?.output ?? x };
+  const normed = norm?.output ?? x;
+  return { embedding, layers, norm, output: stack?.projection?.forward(normed) ?? normed };
 }
 
-function traceLayer(
-  layer: TransformerLayer,
-  x: Tensor,
-  { positions }: TokenBatch,
-  memory: Tensor | null,
-): LayerTrace<Tensor> {
+function traceLayer(layer: TransformerLayer, x: Tensor, batch: Sequences, memory: Tensor | null): LayerTrace<Tensor> {
   const { selfAttn, multiheadAttn, norm1, norm2, norm3, feedForward: network } = layer;
   const subLayer = <Inside extends { output: Tensor }>(i: number, before: Tensor, norm: Norm, run: Run<Inside>) =>
     traceSubLayer(layer, i, x, before, norm, run);
-  const selfAttention = subLayer(0, x, norm1, (y) => traceAttention(selfAttn, y, positions, null));
+  const selfAttention = subLayer(0, x, norm1, (y) => traceAttention(selfAttn, y, batch, null));
   const crossAttention =
     multiheadAttn && memory
-      ? subLayer(1, selfAttention.output, norm2, (y) => traceAttention(multiheadAttn, y, positions, memory))
+      ? subLayer(1, selfAttention.output, norm2, (y) => traceAttention(multiheadAttn, y, batch, memory))
       : null;
   const before = (crossAttention ?? selfAttention).output;
   const feedForward = subLayer(crossAttention ? 2 : 1, before, norm3 ?? norm2, (input) => {
-    const gate = network.linear3?.forward(input) ?? null;
-    const activated = network.linear1.forward(input, network.activation);
+    const { linear1, linear2, linear3, activation } = network;
+    const gate = linear1.sections.length > 1 ? linear1.part(input, 1, 2) : (linear3?.forward(input) ?? null);
+    const activated = linear1.part(input, 0, 1, activation);
     const active = gate ? mul(activated, gate) : activated;
-    return { input, hidden: network.linear1.forward(input), active, gate, output: network.linear2.forward(active) };
+    return { input, hidden: linear1.part(input, 0, 1), active, gate, output: linear2.forward(active) };
   });
   return { selfAttention, crossAttention, feedForward };
 }

@@ -110,7 +110,7 @@ export interface AttentionTrace<T = Values> {
   readonly products: T;
   /** q·r, r the trained vector of the distance; with positions `shaw` only. */
   readonly relative: T | null;
-  /** The trained number of the distance; with positions `relativeBias` only. */
+  /** The trained number of the distance, with positions `relativeBias`; DeBERTa's terms of content and distance. */
   readonly bias: T | null;
   /**
    * [2M + 1, d], the trained vectors r and r' of the distances -M … M from query to key; with positions `shaw` only.

@@ -5,6 +5,7 @@ import { unpaddedLength } from '../nn/token-batch.js';
 import { gather } from '../ops/move.js';
 import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, unpackMaps } from './inputs.js';
 import { answerOutput, nextLabels, sequenceLoss, tokenLoss, wantsSpans } from './losses.js';
+import type { Json } from './model-config.js';
 import type { PredictionHead } from './prediction-head.js';
 import { type BatchLayout, PretrainedModel } from './pretrained-model.js';
 
@@ -69,6 +70,12 @@ export abstract class CausalModel extends PretrainedModel {
 
   protected override embedSource(ids: Tensor, positions: Tensor): Tensor {
     return this.embedTarget(ids, positions);
+  }
+
+  /** Of longrope: longer texts turn by other frequencies. */
+  get rereadLength(): number | null {
+    const { rope_type: type, original_max_position_embeddings: length } = (this.config.rope_parameters ?? {}) as Json;
+    return type === 'longrope' && typeof length === 'number' && length < this.maxLength ? length : null;
   }
 
   override get startId(): number | null {

@@ -303,8 +303,11 @@ class FirstLayer extends TransformerLayer {
 
   override forward(x: Tensor, batch: Sequences, context?: LayerContext): Tensor {
     const input = tokensOf(x, batch);
-    const y = super.forward(input, batch, context);
-    return this.convolution?.forward(input, y, batch) ?? y;
+    return this.after(input, super.forward(input, batch, context), batch);
+  }
+
+  override after(x: Tensor, y: Tensor, batch: Sequences): Tensor {
+    return this.convolution?.forward(x, y, batch) ?? y;
   }
 }
 

@@ -62,10 +62,14 @@ export class PredictionHead extends Module {
 
   /** `features`: float32 [N, d], the rows of `batch`; the result is [N, logits], or [B, logits] if one row is picked. */
   forward(features: Tensor, batch: Sequences): Tensor {
+    return this.read(picked(features, batch, this.pick));
+  }
+
+  /** The same of rows that were picked. */
+  read(rows: Tensor): Tensor {
     const { dense, norm, out, inputDropout, dropout } = this;
     const { activation = 'none' } = this.parts;
-    let x = picked(features, batch, this.pick);
-    x = inputDropout?.forward(x) ?? x;
+    let x = inputDropout?.forward(rows) ?? rows;
     if (dense) x = dense.forward(x, activation);
     if (norm) x = norm.forward(x);
     x = dropout?.forward(x) ?? x;

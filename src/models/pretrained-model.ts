@@ -5,7 +5,9 @@ import type { Tensor } from '../core/tensor.js';
 import type { GenerateOptions, GenerateResult } from '../generate/generate-options.js';
 import { type AttentionMaps, observeAttention } from '../inspect/attention-maps.js';
 import type { EmbeddingTrace } from '../inspect/trace-types.js';
+import type { Memory } from '../nn/decoder-state.js';
 import type { Initializer } from '../nn/init.js';
+import { inference } from '../nn/module.js';
 import { parameterOf, type StateParameterEntry } from '../nn/state-entry.js';
 import type { TokenBatch, Tokens } from '../nn/token-batch.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
@@ -159,6 +161,30 @@ export abstract class PretrainedModel extends Model {
     return turn;
   }
 
+  /**
+   * The attention probabilities of every layer for packed or ragged sequences: what each token looked at. `source`: null
+   * for decoders alone; `target`: what decoders read. Without gradients. The tensors belong to the scope it is called in.
+   * Throws as `forward`.
+   */
+  attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
+    const { encoder, decoder } = this;
+    for (const [name, part, tokens] of [
+      ['source', encoder, source],
+      ['target', decoder, target ?? null],
+    ] as const) {
+      if ((part === null) === (tokens === null)) continue;
+      throw new ArgumentError(`attentionMaps: ${name} is ${tokens ? 'given, but the model reads none' : 'missing'}`);
+    }
+    return inference(this, () =>
+      observeAttention(this.attentions, () => {
+        const memory = source === null ? null : this.readSource(source);
+        if (decoder === null || target === undefined) return;
+        const batch = this.toBatch('target', target);
+        decoder.forward(this.embedTarget(batch.ids, batch.positions), batch, { memory });
+      }),
+    );
+  }
+
   /** All parameters by the names that the checkpoint has for them, in its layouts, each once; live, and so are gradients. */
   override namedParameters(): [name: string, parameter: StateParameterEntry][] {
     return this.statePieces().map((piece) => [this.origin?.names.get(piece.name) ?? piece.name, parameterOf(piece)]);
@@ -184,6 +210,11 @@ export abstract class PretrainedModel extends Model {
     return this.inputNames.includes(name);
   }
 
+  /** What the encoder makes of a source, in the scope it is called in. */
+  protected readSource(source: Tokens): Memory {
+    return this.encodeBatch(source);
+  }
+
   abstract readonly head: PredictionHead | null;
   /** The inputs that the family takes. */
   protected abstract get inputNames(): readonly (keyof ModelInputs)[];
@@ -198,7 +229,7 @@ export abstract class PretrainedModel extends Model {
   }
 
   logitsOf(features: Tensor): Tensor {
-    return this.head?.out?.forward(features) ?? features;
+    return this.head?.pick === 'firstAndRest' ? features : (this.head?.read(features) ?? features);
   }
 
   get vocabSize(): number {

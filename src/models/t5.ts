@@ -1,5 +1,7 @@
 import type { Tensor } from '../core/tensor.js';
+import type { DecodingOptions } from '../generate/generative.js';
 import { MultiHeadAttention } from '../nn/attention.js';
+import type { DecoderState } from '../nn/decoder-state.js';
 import { Dropout } from '../nn/dropout.js';
 import { Embedding } from '../nn/embedding.js';
 import { FeedForward } from '../nn/feed-forward.js';
@@ -17,6 +19,8 @@ import { Seq2SeqModel } from './seq2seq-model.js';
 
 /** Distances have no limit; some number must be the longest sequence. */
 const LONGEST = 2 ** 20;
+/** Tokens of the texts that the published models were trained on. */
+const TRAINED = 512;
 
 /**
  * T5 (Raffel et al. 2020, arXiv 1910.10683), its version 1.1 with gated layers, Flan-T5 and mT5: pre-norm by root mean
@@ -113,6 +117,11 @@ export class T5 extends Seq2SeqModel {
 
   override get maxLength(): number {
     return LONGEST;
+  }
+
+  /** As of all models, but that without a `maxLength` there is room for as many tokens as T5 was trained on. */
+  override startDecoding(options: DecodingOptions = {}): DecoderState {
+    return super.startDecoding({ ...options, maxLength: options.maxLength ?? TRAINED });
   }
 
   protected override get stateNames(): StateNames {

@@ -73,6 +73,10 @@ export class Whisper extends Seq2SeqModel {
     });
   }
 
+  protected override readSource(source: unknown): Memory {
+    return this.#read(source);
+  }
+
   protected override encodeInputs({ inputFeatures }: ModelInputs, hiddenStates: Tensor[]): EncodedSource {
     const memory = this.#read(inputFeatures, hiddenStates);
     return { memory, unpack: (x) => x.reshape(memory.batch.size, this.maxSourceLength, -1) };

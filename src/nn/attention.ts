@@ -155,7 +155,7 @@ export class MultiHeadAttention extends Module {
   }
 
   /** What is added to scores, [B, heads, T, T], of `q` [N, heads·d] and `kv`, keys and values; null if nothing. */
-  protected scoreBias(_q: Tensor, _kv: Tensor, _batch: Sequences): Tensor | null {
+  scoreBias(_q: Tensor, _kv: Tensor, _batch: Sequences): Tensor | null {
     return null;
   }
 

@@ -96,7 +96,7 @@ export class DisentangledAttention extends MultiHeadAttention {
     return paddingSight(batch, this.window, true);
   }
 
-  protected override scoreBias(q: Tensor, kv: Tensor, batch: Sequences): Tensor | null {
+  override scoreBias(q: Tensor, kv: Tensor, batch: Sequences): Tensor | null {
     const { contentToPosition, positionToContent } = this.#terms;
     if (!contentToPosition && !positionToContent) return null;
     const table = this.distances.table();

@@ -116,6 +116,11 @@ export class TransformerLayer extends Module {
     );
   }
 
+  /** What becomes of the sub-layers' result `y` for the input `x`. */
+  after(_x: Tensor, y: Tensor, _batch: Sequences): Tensor {
+    return y;
+  }
+
   /** `x`: float32 [sequences, dModel], the newest token of each sequence; so is the result. */
   step(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
     return this.#run(

@@ -1,4 +1,4 @@
-import { checkKnown, checkOneOf } from '../core/check.js';
+import { checkKnown, checkOneOf, describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError, ShapeError } from '../core/errors.js';
 import { Random } from '../core/random.js';
@@ -60,6 +60,11 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
     'signal',
   ] as const;
   const { head, labels, problemType, onWarning = warn, ...hub } = checkKnown('loadModel', options, names);
+  if (onWarning !== undefined && typeof onWarning !== 'function')
+    throw new ArgumentError(`loadModel: onWarning is ${describeValue(onWarning)}, expected a function`);
+  const isLabel = (label: unknown) => typeof label === 'string';
+  if (labels !== undefined && !(Array.isArray(labels) && labels.length > 0 && labels.every(isLabel)))
+    throw new ArgumentError(`loadModel: labels is ${describeValue(labels)}, expected the names of one label or more`);
   const source = await openSource(from, hub);
   const json = await source.json('config.json');
   if (json.format === 'simdformer') return (await loadOwn(device, source, { head, labels, problemType })) as Model;

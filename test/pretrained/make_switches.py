@@ -58,19 +58,27 @@ CASES = {
         dict(grouped, no_rope_layers=[0, 1], use_sliding_window=True, sliding_window=4, attention_bias=True, mlp_bias=True, tie_word_embeddings=False),
     ),
     "gpt-neox-odd": ("GPTNeoXForCausalLM", dict(base, num_attention_heads=1, **rope(rope_type="default", partial_rotary_factor=0.25))),
+    # Written texts outgrow what turns by the short factors.
+    "phi3-outgrown": (
+        "Phi3ForCausalLM",
+        dict(grouped, original_max_position_embeddings=8, **rope(rope_type="longrope", short_factor=[1.0, 1.5], long_factor=[2.0, 5.0])),
+    ),
+    "llama-question": ("LlamaForQuestionAnswering", dict(grouped)),
+    "gpt2-question": ("GPT2ForQuestionAnswering", dict(gpt2, n_inner=10)),
 }
 
 
-def labels_of(config, cls, ids, mask):
+def targets_of(config, cls, ids, mask):
+    if "Question" in cls:
+        return dict(start_positions=torch.tensor([1, 6]), end_positions=torch.tensor([2, 8]))
     if "Sequence" in cls:
-        return torch.randn(len(ids)).double() if config.num_labels == 1 else torch.randint(0, config.num_labels, (len(ids),))
+        return dict(labels=torch.randn(len(ids)).double() if config.num_labels == 1 else torch.randint(0, config.num_labels, (len(ids),)))
     targets = torch.randint(0, 3, ids.shape) if "Token" in cls else ids
-    return torch.where(mask == 1, targets, -100)
+    return dict(labels=torch.where(mask == 1, targets, -100))
 
 
 def written(model, ids):
     greedy, beams = [], []
-    # One prompt is longer than any `original_max_position_embeddings`: those are not crossed.
     for row in (0, 1):
         prompt = ids[row : row + 1, :6]
         if prompt.shape[1] + NEW > model.config.max_position_embeddings:
@@ -100,10 +108,11 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     mask = torch.ones_like(ids)
     mask[1, -2:] = 0
     ids[mask == 0] = 0
-    inputs = dict(input_ids=ids, attention_mask=mask, labels=labels_of(model.config, cls, ids, mask))
+    inputs = dict(input_ids=ids, attention_mask=mask, **targets_of(model.config, cls, ids, mask))
     output = model(**inputs, output_hidden_states=True, output_attentions=True, use_cache=False)
     output.loss.backward()
-    tensors = dict(inputs, logits=output.logits, loss=output.loss)
+    logits = dict(start_logits=output.start_logits, end_logits=output.end_logits) if "Question" in cls else dict(logits=output.logits)
+    tensors = dict(inputs, loss=output.loss, **logits)
     tensors.update({f"hidden_states.{i}": state for i, state in enumerate(output.hidden_states)})
     tensors.update({f"attentions.{i}": state for i, state in enumerate(output.attentions)})
     tensors.update({f"grad.{key}": p.grad for key, p in model.named_parameters() if p.grad is not None})

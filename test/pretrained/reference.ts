@@ -112,7 +112,7 @@ export async function testCheckpoint(
 }
 
 /** The files of a checkpoint, as a page has them. */
-async function filesOf(shared: SharedFolder, name: string): Promise<Record<string, Uint8Array>> {
+export async function filesOf(shared: SharedFolder, name: string): Promise<Record<string, Uint8Array>> {
   const index = await shared.json<{ weight_map: Record<string, string> }>(`${name}/model.safetensors.index.json`).then(
     ({ weight_map: map }) => ['model.safetensors.index.json', ...new Set(Object.values(map))],
     () => ['model.safetensors'],
