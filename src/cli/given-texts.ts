@@ -2,6 +2,7 @@
 
 import { ArgumentError } from '../core/errors.js';
 import { decodeText } from './data.js';
+import { linesOf } from './lines.js';
 
 /** A text that somebody gave. */
 export interface GivenText {
@@ -41,23 +42,4 @@ export async function* givenTexts(texts: readonly string[]): AsyncGenerator<read
   }
   if (filled === 0) throw new ArgumentError('there is no text: give it as arguments or on standard input');
   if (together.length > 0) yield together;
-}
-
-async function* linesOf(input: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const [lineFeed, carriageReturn] = [10, 13];
-  let begun: Buffer[] = [];
-  const line = (last: Buffer) => {
-    const bytes = Buffer.concat([...begun, last]);
-    begun = [];
-    return bytes.at(-1) === carriageReturn ? bytes.subarray(0, -1) : bytes;
-  };
-  for await (const chunk of input) {
-    let from = 0;
-    for (let end = chunk.indexOf(lineFeed); end >= 0; end = chunk.indexOf(lineFeed, from)) {
-      yield line(chunk.subarray(from, end));
-      from = end + 1;
-    }
-    begun.push(chunk.subarray(from));
-  }
-  yield line(Buffer.alloc(0));
 }

@@ -7,7 +7,9 @@ import { Command, CommanderError, Option } from 'commander';
 import { INSTRUCTION_SETS, MAX_THREADS } from '../backend/backend.js';
 import { attentionCommand } from './commands/attention.js';
 import { benchCommand } from './commands/bench.js';
+import { classifyCommand } from './commands/classify.js';
 import { collectCommand } from './commands/collect.js';
+import { embedCommand } from './commands/embed.js';
 import { evalCommand } from './commands/eval.js';
 import { finetuneCommand } from './commands/finetune.js';
 import { infoCommand } from './commands/info.js';
@@ -39,6 +41,8 @@ const commands = [
   trainCommand,
   finetuneCommand,
   runCommand,
+  embedCommand,
+  classifyCommand,
   scoreCommand,
   attentionCommand,
   evalCommand,

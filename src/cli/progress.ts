@@ -1,5 +1,6 @@
 import cliProgress from 'cli-progress';
 import type { Progress, Validation } from '../train/fit.js';
+import { duration } from './duration.js';
 
 /** Shows a training run: the first two are for `fit`, `stop` ends it. */
 interface ProgressView {
@@ -72,13 +73,4 @@ function describer(unit: Unit) {
     const perSecond = Math.round((unit === 'words' ? examples : tokens) / seconds);
     return { loss: smoothed.toFixed(3), speed: `${perSecond} ${unit}/s`, left: duration(left) };
   };
-}
-
-/** "48 s", "3 min 05 s", "2 h 07 min". */
-export function duration(seconds: number): string {
-  const whole = Math.round(seconds);
-  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
-  const two = (value: number) => String(value).padStart(2, '0');
-  if (hours > 0) return `${hours} h ${two(minutes)} min`;
-  return minutes > 0 ? `${minutes} min ${two(whole % 60)} s` : `${whole} s`;
 }

@@ -1,0 +1,60 @@
+import { Command, Option } from 'commander';
+import type { Pooling } from '../../tasks/index.js';
+import type { ResultFormat } from '../line-jobs.js';
+import { formatOf, jsonLines, npyRows, textLines } from '../result-formats.js';
+import { openDevice } from '../shared.js';
+import { stopping } from '../stopping.js';
+import { loadPipeline, runTextJob, type TextJobOptions, textJobCommand } from '../text-jobs.js';
+
+interface EmbedOptions extends TextJobOptions {
+  pooling: Exclude<Pooling, 'none'>;
+  normalize?: boolean;
+}
+
+interface Embedded {
+  readonly text: string;
+  readonly embedding: Float32Array;
+}
+
+const POOLINGS = ['model', 'mean', 'cls', 'last_token'];
+
+export function embedCommand(): Command {
+  return textJobCommand(new Command('embed').description('turn texts into vectors'), ['text', 'jsonl', 'npy'])
+    .addOption(
+      new Option('--pooling <how>', 'how tokens become a vector: as the model says, or so')
+        .choices(POOLINGS)
+        .default('model'),
+    )
+    .option('--normalize', 'divide vectors by their length')
+    .action(async (model: string, files: string[], options: EmbedOptions, command: Command) => {
+      const { pooling, normalize = false, batch: batchSize, revision } = options;
+      using device = await openDevice(command);
+      using stop = stopping();
+      await using extract = await loadPipeline('feature-extraction', model, { device, revision, stop });
+      await runTextJob<Embedded>(files, options, stop, {
+        settings: {
+          command: 'embed',
+          model,
+          revision: revision ?? null,
+          pooling,
+          normalize,
+          format: formatNamed(options),
+        },
+        format: formats[formatNamed(options)],
+        async work(texts) {
+          const vectors = await extract(texts, { pooling, normalize, batchSize });
+          return texts.map((text, i) => ({ text, embedding: vectors.at(i).data }));
+        },
+      });
+    });
+}
+
+const formats = {
+  text: textLines<Embedded>(({ embedding }) => embedding.join(' ')),
+  jsonl: jsonLines<Embedded>(({ text, embedding }) => ({ text, embedding: Array.from(embedding) })),
+  npy: npyRows<Embedded>(({ embedding }) => embedding),
+} as const satisfies Record<string, ResultFormat<Embedded>>;
+
+function formatNamed({ format, out }: EmbedOptions): keyof typeof formats {
+  return (format as keyof typeof formats | undefined) ?? formatOf(out) ?? 'text';
+}

@@ -1,0 +1,126 @@
+// Long jobs over many inputs: results are written in the order of the inputs, and a job that was killed goes on where its
+// output ends. Nothing is computed twice but the batch that was cut short, nothing is written twice and nothing is lost.
+
+import { once } from 'node:events';
+import { ArgumentError } from '../core/errors.js';
+import { duration } from './duration.js';
+import { digestOf, ResultFile } from './result-file.js';
+
+/** An input, and what it is called in errors. */
+export interface JobInput {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+/** How results become bytes. */
+export interface ResultFormat<Result> {
+  encode(results: readonly Result[]): Uint8Array;
+  /** What a file of so many results begins with, always of the same length. Such a format needs a file. */
+  header?(count: number): Uint8Array;
+}
+
+export interface LineJob<Result> {
+  readonly inputs: AsyncIterable<JobInput>;
+  /** The results of inputs, one for each, in their order. */
+  work(inputs: readonly JobInput[]): Promise<readonly Result[]>;
+  readonly format: ResultFormat<Result>;
+  /** The file; undefined for standard output, where nothing can be gone on from. */
+  readonly out: string | undefined;
+  /** Whether a file that is there is replaced. */
+  readonly overwrite: boolean;
+  /** What the results depend on beside the inputs: a job goes on only with the same. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** Inputs that are worked on, and written, together. */
+  readonly together: number;
+  /** Ends the job after the batch that is under way. */
+  readonly signal: AbortSignal;
+}
+
+/** Runs a job to its end, or until it is stopped, and says how far it came. */
+export async function runLineJob<Result>(job: LineJob<Result>): Promise<{ done: number; stopped: boolean }> {
+  const file = job.out === undefined ? null : await ResultFile.open(job.out, job.settings, job.overwrite);
+  if (file === null && job.format.header)
+    throw new ArgumentError('this format is for files, whose beginning says how many rows follow: give -o');
+  const before = file?.inputs ?? 0;
+  const progress = showInputs(before);
+  let done = before;
+  const { signal } = job;
+  try {
+    let digest = '';
+    let seen = 0;
+    let batch: JobInput[] = [];
+    const finish = async () => {
+      const results = await job.work(batch);
+      for (const { bytes } of batch) digest = digestOf(digest, bytes);
+      done += batch.length;
+      const bytes = job.format.encode(results);
+      if (file) await file.append(bytes, batch.length, digest, job.format.header?.(done));
+      else if (!process.stdout.write(bytes)) await once(process.stdout, 'drain');
+      batch = [];
+      progress.update(done);
+    };
+    for await (const input of until(signal, job.inputs)) {
+      if (seen++ < before) {
+        digest = digestOf(digest, input.bytes);
+        if (seen === before && digest !== file?.digest) throw otherInputs(job.out);
+        continue;
+      }
+      batch.push(input);
+      if (batch.length === job.together) await finish();
+    }
+    if (seen < before && !signal.aborted) throw otherInputs(job.out);
+    if (batch.length > 0 && !signal.aborted) await finish();
+    if (file && done === 0) await file.append(new Uint8Array(0), 0, '', job.format.header?.(0));
+    return { done, stopped: signal.aborted };
+  } finally {
+    progress.stop();
+    await file?.close();
+  }
+}
+
+/** What comes before the signal, which ends the wait for more, too. */
+async function* until<Item>(signal: AbortSignal, items: AsyncIterable<Item>): AsyncGenerator<Item, void, void> {
+  const iterator = items[Symbol.asyncIterator]();
+  const aborted = new Promise<null>((resolve) => {
+    if (signal.aborted) resolve(null);
+    else signal.addEventListener('abort', () => resolve(null), { once: true });
+  });
+  for (;;) {
+    const next = await Promise.race([aborted, iterator.next()]);
+    if (next === null || next.done) return;
+    yield next.value;
+  }
+}
+
+function otherInputs(out: string | undefined): ArgumentError {
+  return new ArgumentError(`${out} was made of other inputs than these: give them again, or --overwrite`);
+}
+
+/** Seconds between two lines of progress. */
+const LINE_EVERY = 5;
+
+/** Says on standard error how many inputs are done: on a terminal in one line, elsewhere every few seconds. */
+function showInputs(before: number, stream: NodeJS.WriteStream = process.stderr) {
+  const started = performance.now();
+  const drawn = stream.isTTY && process.env.TERM !== 'dumb';
+  let next = drawn ? 0 : LINE_EVERY;
+  let done = before;
+  const line = () => {
+    const seconds = (performance.now() - started) / 1000;
+    const speed = ((done - before) / seconds).toFixed(1);
+    return `${done} done, ${speed}/s, ${duration(seconds)}`;
+  };
+  if (before > 0) stream.write(`${before} were done before\n`);
+  return {
+    update(count: number) {
+      done = count;
+      const seconds = (performance.now() - started) / 1000;
+      if (seconds < next) return;
+      next = seconds + (drawn ? 0.1 : LINE_EVERY);
+      stream.write(drawn ? `\r\x1b[K${line()}` : `${line()}\n`);
+    },
+    stop() {
+      stream.write(`${drawn ? '\r\x1b[K' : ''}${line()}\n`);
+    },
+  };
+}

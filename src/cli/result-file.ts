@@ -1,0 +1,136 @@
+// The output of a long job, which can be killed at any time: an index beside it says how far it is good.
+
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { isObject } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import { withPath } from '../io/atomic-write.js';
+import { removeUnfinished } from '../train/checkpoint.js';
+import { writeWhole } from './whole-file.js';
+
+/** What the file holds that is good. */
+interface Index {
+  /** What the results were made with. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** Inputs whose results are in the file. */
+  readonly inputs: number;
+  /** Bytes of the file; what is behind them is of a batch that was cut short. */
+  readonly bytes: number;
+  /** Of all those inputs, so that a job goes on with the same ones only. */
+  readonly digest: string;
+}
+
+/** The digest of inputs, one more with each. */
+export function digestOf(before: string, input: Uint8Array): string {
+  return createHash('sha256').update(before).update(input).digest('base64');
+}
+
+/** Results in a file. Whatever ends the process, the next one goes on where the index says. */
+export class ResultFile {
+  private constructor(
+    private readonly path: string,
+    private readonly file: FileHandle,
+    private index: Index,
+  ) {}
+
+  /**
+   * Opens a file for results that are made with `settings`: a new one, or one whose index is beside it. Throws
+   * ArgumentError for a file without an index, or with one of other settings, unless it may be overwritten; the system's
+   * errors.
+   */
+  static async open(path: string, settings: Index['settings'], overwrite: boolean): Promise<ResultFile> {
+    const found = overwrite ? null : await readIndex(path);
+    if (found === null && !overwrite && existsSync(path))
+      throw new ArgumentError(`${path} is there, without an index to go on from: give --overwrite, or another file`);
+    const changed = found && changes(found.settings, settings);
+    if (changed) throw new ArgumentError(`${path} was made with ${changed}: give --overwrite, or another file`);
+    await removeUnfinished(indexOf(path));
+    const index = found ?? { settings, inputs: 0, bytes: 0, digest: '' };
+    // The index comes first: of a file without one nobody would know that it can be replaced.
+    if (found === null) await writeIndex(path, index);
+    let file: FileHandle | undefined;
+    try {
+      file = await open(path, found ? 'r+' : 'w');
+      if ((await file.stat()).size < index.bytes)
+        throw new ArgumentError(`${path} is shorter than its index says: give --overwrite, or another file`);
+      await file.truncate(index.bytes);
+      return new ResultFile(path, file, index);
+    } catch (error) {
+      await file?.close();
+      throw withPath(error, path);
+    }
+  }
+
+  /** Inputs whose results are there already. */
+  get inputs(): number {
+    return this.index.inputs;
+  }
+
+  get digest(): string {
+    return this.index.digest;
+  }
+
+  /**
+   * Adds the results of as many inputs, whose digest is `digest` with all before. `header` is what the file begins with
+   * once they are in it; it has always the same length. Only when all of it is on the disk does it count.
+   */
+  async append(bytes: Uint8Array, inputs: number, digest: string, header?: Uint8Array): Promise<void> {
+    const start = Math.max(this.index.bytes, header?.length ?? 0);
+    try {
+      if (header) await writeAll(this.file, header, 0);
+      await writeAll(this.file, bytes, start);
+      await this.file.datasync();
+    } catch (error) {
+      throw withPath(error, this.path);
+    }
+    this.index = { ...this.index, inputs: this.index.inputs + inputs, bytes: start + bytes.length, digest };
+    await writeIndex(this.path, this.index);
+  }
+
+  async close(): Promise<void> {
+    await this.file.close();
+  }
+}
+
+function writeIndex(path: string, index: Index): Promise<void> {
+  return writeWhole(indexOf(path), `${JSON.stringify(index, null, 2)}\n`);
+}
+
+function indexOf(path: string): string {
+  return `${path}.index.json`;
+}
+
+/** The index beside a file; null if there is none. */
+async function readIndex(path: string): Promise<Index | null> {
+  const place = indexOf(path);
+  if (!existsSync(place) || !existsSync(path)) return null;
+  const text = await readFile(place, 'utf8');
+  const index = parsed(text);
+  const { settings, inputs, bytes, digest } = isObject(index) ? index : {};
+  if (isObject(settings) && Number.isInteger(inputs) && Number.isInteger(bytes) && typeof digest === 'string')
+    return index as unknown as Index;
+  throw new ArgumentError(`${place} is damaged: give --overwrite, or remove it and ${path}`);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** What differs, in words; empty for nothing. */
+function changes(before: Index['settings'], now: Index['settings']): string {
+  const names = [...new Set([...Object.keys(before), ...Object.keys(now)])];
+  const different = names.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(now[name]));
+  return different.map((name) => `${name} ${JSON.stringify(before[name] ?? null)}`).join(', ');
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array, start: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, start + done);
+    done += bytesWritten;
+  }
+}

@@ -1,0 +1,113 @@
+// What commands have in common that read texts line by line and ask a pipeline about each.
+
+import { type Command, Option } from 'commander';
+import type { Device } from '../core/device.js';
+import { ArgumentError, HubError } from '../core/errors.js';
+import type { DownloadProgress } from '../pretrained/hub-options.js';
+import { type Pipeline, pipeline, type TaskName } from '../tasks/index.js';
+import { decodeText } from './data.js';
+import { EXIT } from './exit.js';
+import { type JobInput, type LineJob, type ResultFormat, runLineJob } from './line-jobs.js';
+import { linesOfFiles } from './lines.js';
+import { integer } from './parsers.js';
+import type { Stopping } from './stopping.js';
+
+/** Options of all of them. */
+export interface TextJobOptions {
+  out?: string;
+  overwrite?: boolean;
+  format?: string;
+  field?: string;
+  batch: number;
+  revision?: string;
+}
+
+/** Lines that are worked on, and written, together: some seconds' work, which is all that a kill can cost. */
+const TOGETHER = 256;
+
+/** Adds the arguments and options of such a command, which writes one of `formats`. */
+export function textJobCommand(command: Command, formats: readonly string[]): Command {
+  return command
+    .argument('<model>', 'a folder, or an id on the hub')
+    .argument('[file...]', 'texts, a line each; without them, standard input')
+    .option(
+      '-o, --out <file>',
+      'where results go; the same command goes on after it was killed (default: standard output)',
+    )
+    .option('--overwrite', 'replace results that are there')
+    .addOption(
+      new Option('--format <format>', 'how they are written (default: by the name of the file, or text)').choices(
+        formats,
+      ),
+    )
+    .option('--field <name>', 'lines are JSON objects, with the text under this name')
+    .option('--batch <n>', 'texts that the model reads side by side', integer(1), 32)
+    .option('--revision <name>', 'branch, tag or commit on the hub');
+}
+
+/** The texts of inputs. Throws ArgumentError for one that is none, naming it. */
+export function textsOfInputs(inputs: readonly JobInput[], field: string | undefined): string[] {
+  return inputs.map(({ name, bytes }) => {
+    const line = decodeText(name, bytes);
+    if (field === undefined) return line;
+    let value: unknown;
+    try {
+      value = (JSON.parse(line) as Record<string, unknown> | null)?.[field];
+    } catch (cause) {
+      throw new ArgumentError(`${name} is not JSON`, { cause });
+    }
+    if (typeof value === 'string') return value;
+    throw new ArgumentError(`${name} has no text under ${JSON.stringify(field)}`);
+  });
+}
+
+/** Loads a pipeline, saying on standard error what is downloaded. */
+export async function loadPipeline<Name extends TaskName>(
+  task: Name,
+  model: string,
+  { device, revision, stop }: { device: Device; revision: string | undefined; stop: Stopping },
+): Promise<Pipeline<Name>> {
+  const told = new Set<string>();
+  const onProgress = ({ file, total }: DownloadProgress) => {
+    if (told.has(file)) return;
+    told.add(file);
+    console.error(`fetching ${file}${Number.isNaN(total) ? '' : `, ${(total / 1e6).toFixed(1)} MB`}`);
+  };
+  try {
+    return await pipeline(task, model, { device, revision, signal: stop.signal, onProgress });
+  } catch (error) {
+    if (error instanceof HubError && error.status === 404)
+      throw new ArgumentError(`there is no model '${model}': neither a folder nor on the hub`, { cause: error });
+    throw error;
+  }
+}
+
+/** Runs the job of a command on the lines of `files`, and says how to go on if it was stopped. */
+export async function runTextJob<Result>(
+  files: readonly string[],
+  options: TextJobOptions,
+  stop: Stopping,
+  job: {
+    /** What results depend on: the command and its options. */
+    readonly settings: Readonly<Record<string, unknown>>;
+    readonly format: ResultFormat<Result>;
+    work(texts: readonly string[]): Promise<readonly Result[]>;
+  },
+): Promise<void> {
+  const { field, out, overwrite = false } = options;
+  const given: LineJob<Result> = {
+    inputs: linesOfFiles(files),
+    work: (inputs) => job.work(textsOfInputs(inputs, field)),
+    format: job.format,
+    settings: { ...job.settings, field: field ?? null },
+    out,
+    overwrite,
+    together: files.length === 0 && process.stdin.isTTY ? 1 : TOGETHER,
+    signal: stop.signal,
+  };
+  const { done, stopped } = await runLineJob(given);
+  if (!stopped) return;
+  console.error(`Stopped after ${done}${out === undefined ? '' : '; the same command goes on'}.`);
+  process.stdin.destroy();
+  process.exitCode = stop.by === undefined ? EXIT.failed : EXIT[stop.by];
+}
