@@ -1,50 +1,18 @@
 // An answer as text while it is generated.
 
 import type { BatchedToken } from '../generate/index.js';
+import { TextStream } from '../tasks/chat/text-stream.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 
 /** Tokens of the prompt that decide how the first ones of the answer are written: a space, or none. */
 const CONTEXT = 5;
 const INCOMPLETE = '\ufffd';
 
-/** Text of tokens as they come, never half a character. Decodes the newest ones only. */
-export class TextPieces {
-  readonly #ids: number[];
-  /** Where decoding begins, and up to where the text is told. */
-  #begin = 0;
-  #told: number;
-
-  constructor(
-    private readonly tokenizer: PretrainedTokenizer,
-    prompt: readonly number[],
-    private readonly skipSpecial = true,
-  ) {
-    this.#ids = prompt.slice(-CONTEXT);
-    this.#told = this.#ids.length;
-  }
-
-  /** What a token adds; '' if the character is incomplete. */
-  push(token: number): string {
-    this.#ids.push(token);
-    const text = this.#new();
-    if (text.endsWith(INCOMPLETE)) return '';
-    this.#begin = Math.max(this.#begin, this.#told - CONTEXT);
-    this.#told = this.#ids.length;
-    return text;
-  }
-
-  /** What is left at the end: half a character, which nothing completes. */
-  end(): string {
-    const text = this.#told < this.#ids.length ? this.#new() : '';
-    this.#told = this.#ids.length;
-    return text;
-  }
-
-  #new(): string {
-    const options = { skipSpecial: this.skipSpecial };
-    const before = this.tokenizer.decode(this.#ids.slice(this.#begin, this.#told), options);
-    return this.tokenizer.decode(this.#ids.slice(this.#begin), options).slice(before.length);
-  }
+/** The text of tokens behind a prompt: never half a character. */
+export function textAfter(tokenizer: PretrainedTokenizer, prompt: readonly number[], skipSpecial: boolean): TextStream {
+  const text = new TextStream(tokenizer, { skipSpecial });
+  for (const token of prompt.slice(-CONTEXT)) text.push(token);
+  return text;
 }
 
 /** Text without the stop strings and what follows them; what may become one is held back. */

@@ -2,7 +2,7 @@
 
 import { setMaxListeners } from 'node:events';
 import type { BatchedOptions, BatchedStream } from '../generate/index.js';
-import { logprobsOf, StopStrings, TextPieces, type TokenLogprobs } from './answer-text.js';
+import { logprobsOf, StopStrings, type TokenLogprobs, textAfter } from './answer-text.js';
 import { ApiError } from './errors.js';
 import type { Writer } from './served-model.js';
 
@@ -114,7 +114,7 @@ export class Answers {
     const { prompts, choices, stops, logprobs, skipSpecial } = this.request;
     const { tokenizer } = this.writer;
     const prompt = prompts[Math.floor(index / choices)] as readonly number[];
-    const pieces = new TextPieces(tokenizer, prompt, skipSpecial);
+    const pieces = textAfter(tokenizer, prompt, skipSpecial ?? true);
     const stopping = new StopStrings(stops);
     let told: TokenLogprobs[] = [];
     let before = prompt.at(-1);

@@ -1,4 +1,7 @@
 import type { BatchedOptions } from '../generate/index.js';
+import type { LoadedModel } from '../pretrained/index.js';
+import { stopsOf as endsOfTurns } from '../tasks/chat/stops.js';
+import type { ChatTemplate } from '../tokenizers/chat-template.js';
 import type { TokenLogprobs } from './answer-text.js';
 import { type AnswerEnd, Answers, collect } from './answers.js';
 import { messages, templateMessages, templateTools, tools } from './chat-messages.js';
@@ -22,7 +25,7 @@ import {
   tagged,
 } from './schema.js';
 import { type ServedModel, servedModel, type Writer, writerOf } from './served-model.js';
-import { ToolCalls, toolFormatOf } from './tool-calls.js';
+import { ToolCalls } from './tool-calls.js';
 
 export const mostTokens = optional(integer({ min: 1, max: 2 ** 31 - 1 }));
 
@@ -139,7 +142,9 @@ async function begin({ body, client, signal }: Call<ChatRequest>, writer: Writer
       'model',
     );
   const callable = body.tool_choice === 'none' ? [] : templateTools(body.tools);
-  const format = callable.length > 0 ? new ToolCalls(toolFormatOf(tokenizer)) : null;
+  const calls = body.messages.flatMap((message) => (message.role === 'assistant' ? (message.tool_calls ?? []) : []));
+  const names = callable.map((tool) => tool.function.name);
+  const format = callable.length > 0 ? new ToolCalls(names, calls.length) : null;
   const prompt = await tokenizer.applyChatTemplate(templateMessages(body.messages), {
     addGenerationPrompt: true,
     tools: callable.length > 0 ? callable : null,
@@ -156,7 +161,12 @@ async function begin({ body, client, signal }: Call<ChatRequest>, writer: Writer
     {
       prompts: [prompt],
       choices: body.n ?? 1,
-      options: { ...sampling, ...formatted, ...(logitsProcessors.length > 0 ? { logitsProcessors } : {}) },
+      options: {
+        stopTokens: stopTokensOf(served.model, tokenizer.chatTemplate),
+        ...sampling,
+        ...formatted,
+        ...(logitsProcessors.length > 0 ? { logitsProcessors } : {}),
+      },
       maxTokens: body.max_completion_tokens ?? body.max_tokens,
       stops: stopsOf(body),
       logprobs: body.logprobs ? (body.top_logprobs ?? 0) : null,
@@ -166,6 +176,10 @@ async function begin({ body, client, signal }: Call<ChatRequest>, writer: Writer
     signal,
   );
   return { answers, format };
+}
+
+function stopTokensOf(model: LoadedModel, template: ChatTemplate): number[] {
+  return endsOfTurns(model, typeof template === 'string' ? template : Object.values(template).join());
 }
 
 interface Delta {

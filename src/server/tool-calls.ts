@@ -1,100 +1,58 @@
-// Calls of tools in what a model writes.
+// Calls of tools in what a model writes, as OpenAI has them.
 
-import { randomUUID } from 'node:crypto';
-import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
-import { StopStrings } from './answer-text.js';
+import { CallFilter, parseToolCalls } from '../tasks/chat/tool-calls.js';
 
-/** A call, as OpenAI has it. */
 export interface ToolCall {
   readonly id: string;
   readonly type: 'function';
   readonly function: { readonly name: string; readonly arguments: string };
 }
 
-/** How a family writes calls: after `begin`, which never stands in other text. */
-interface ToolFormat {
-  readonly begin: string;
-  /** JSON of one call, or of a list of them, in what follows. */
-  readonly json: (text: string) => readonly string[];
+export interface CalledAnswer {
+  readonly content: string;
+  readonly calls: readonly ToolCall[];
 }
 
-const tagged: ToolFormat = {
-  begin: '<tool_call>',
-  json: (text) => text.split('<tool_call>').map((part) => part.split('</tool_call>')[0] as string),
-};
-const listed: ToolFormat = { begin: '[TOOL_CALLS]', json: (text) => [text.split('</s>')[0] as string] };
-const python: ToolFormat = { begin: '<|python_tag|>', json: (text) => [text] };
-/** Llama 3 and others: an answer that is a call is nothing else. */
-const bare: ToolFormat = { begin: '{', json: (text) => [`{${text}`] };
-
-/** By what the template has in it; Hermes' and Qwen's way is that of most. */
-export function toolFormatOf({ chatTemplate }: PretrainedTokenizer): ToolFormat {
-  const template = typeof chatTemplate === 'string' ? chatTemplate : Object.values(chatTemplate ?? {}).join('\n');
-  return [tagged, listed, python].find(({ begin }) => template.includes(begin)) ?? bare;
-}
-
+/** Finds calls of the tools of a request, whose conversation has `before` calls already. */
 export class ToolCalls {
-  constructor(private readonly format: ToolFormat) {}
+  constructor(
+    private readonly names: readonly string[],
+    private readonly before: number,
+  ) {}
 
   /** What of an answer is text, and what calls. */
-  split(text: string): { content: string; calls: ToolCall[] } {
-    const reader = this.reader();
-    const begun = reader.push(text);
-    const { content, calls } = reader.end();
-    return { content: begun + content, calls };
+  split(answer: string): CalledAnswer {
+    const { text, calls } = parseToolCalls(answer, this.names, this.before);
+    return {
+      content: text,
+      calls: calls.map(({ id, name, arguments: given }) => ({
+        id,
+        type: 'function',
+        function: { name, arguments: JSON.stringify(given) },
+      })),
+    };
   }
 
   reader(): ToolCallReader {
-    return new ToolCallReader(this.format);
+    return new ToolCallReader(this);
   }
 }
 
 /** Tells text as it comes, and calls at the end. */
 export class ToolCallReader {
-  readonly #text: StopStrings;
-  #all = '';
-  #told = '';
+  readonly #filter = new CallFilter();
+  #answer = '';
 
-  constructor(private readonly format: ToolFormat) {
-    this.#text = new StopStrings([format.begin]);
-  }
+  constructor(private readonly tools: ToolCalls) {}
 
   push(piece: string): string {
-    this.#all += piece;
-    if (this.#text.stopped) return '';
-    const text = this.#text.push(piece);
-    this.#told += text;
-    return text;
+    this.#answer += piece;
+    return this.#filter.push(piece);
   }
 
   /** What looked like calls and is none is text. */
-  end(): { content: string; calls: ToolCall[] } {
-    const { begin, json } = this.format;
-    const rest = this.#all.slice(this.#told.length);
-    if (!this.#text.stopped) return { content: rest, calls: [] };
-    const calls = json(rest.slice(begin.length)).flatMap(callsOf);
-    return calls.length > 0 ? { content: '', calls } : { content: rest, calls };
+  end(): CalledAnswer {
+    const { calls } = this.tools.split(this.#answer);
+    return { content: calls.length > 0 ? '' : this.#filter.end(), calls };
   }
-}
-
-function callsOf(json: string): ToolCall[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(json.trim());
-  } catch {
-    return [];
-  }
-  return (Array.isArray(value) ? value : [value]).flatMap((each) => {
-    const { name, arguments: given, parameters } = (each ?? {}) as Record<string, unknown>;
-    const values = given ?? parameters ?? {};
-    if (typeof name !== 'string') return [];
-    const text = typeof values === 'string' ? values : JSON.stringify(values);
-    return [
-      {
-        id: `call_${randomUUID().replaceAll('-', '').slice(0, 24)}`,
-        type: 'function',
-        function: { name, arguments: text },
-      },
-    ];
-  });
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { StopStrings, TextPieces } from '../../src/server/answer-text.js';
-import { ToolCalls, toolFormatOf } from '../../src/server/tool-calls.js';
+import { StopStrings, textAfter } from '../../src/server/answer-text.js';
+import { ToolCalls } from '../../src/server/tool-calls.js';
 import type { PretrainedTokenizer } from '../../src/tokenizers/huggingface.js';
 import { ByteTokenizer } from '../../src/tokenizers/index.js';
 
@@ -12,12 +12,12 @@ describe('text of tokens as they come', () => {
   it('is never half a character, and all of it in the end', () => {
     const tokenizer = new ByteTokenizer() as unknown as PretrainedTokenizer;
     const text = 'aé漢😀b';
-    const pieces = new TextPieces(tokenizer, tokenizer.encode('before: ü'));
+    const pieces = textAfter(tokenizer, tokenizer.encode('before: ü'), true);
     const told = tokenizer.encode(text).map((id) => pieces.push(id));
     expect(told.filter((piece) => piece !== '')).toEqual([...text]);
     const broken = tokenizer.encode('é').slice(0, 1);
     expect(broken.map((id) => pieces.push(id))).toEqual(['']);
-    expect(pieces.end()).toBe('\ufffd');
+    expect(pieces.end()).toBe('');
   });
 
   it.each(sizes)('ends before the first stop string, in pieces of %i characters', (size) => {
@@ -38,33 +38,28 @@ describe('text of tokens as they come', () => {
 });
 
 describe('calls of tools', () => {
-  const forTemplate = (chatTemplate: string) => new ToolCalls(toolFormatOf({ chatTemplate } as PretrainedTokenizer));
   const called = (name: string, values: object) => ({
     type: 'function',
     function: { name, arguments: JSON.stringify(values) },
   });
 
   it.each(sizes)('are found in what models write, in pieces of %i characters', (size) => {
-    const read = (template: string, text: string) => {
-      const reader = forTemplate(template).reader();
+    const read = (text: string) => {
+      const reader = new ToolCalls(['add'], 1).reader();
       const told = cut(text, size).map((piece) => reader.push(piece));
       const { content, calls } = reader.end();
-      return { content: told.join('') + content, calls: calls.map(({ id: _, ...call }) => call) };
+      return { content: told.join('') + content, calls };
     };
     const one = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>';
-    expect(read('… <tool_call> …', `Let me see. ${one}\n${one.replace('1', '2')}`)).toEqual({
+    expect(read(`Let me see. ${one}\n${one.replace('1', '2')}`)).toEqual({
       content: 'Let me see. ',
-      calls: [called('add', { a: 1 }), called('add', { a: 2 })],
+      calls: [
+        { id: 'call00002', ...called('add', { a: 1 }) },
+        { id: 'call00003', ...called('add', { a: 2 }) },
+      ],
     });
-    expect(read('… [TOOL_CALLS] …', '[TOOL_CALLS][{"name": "add", "arguments": {}}]</s>').calls).toEqual([
-      called('add', {}),
-    ]);
-    expect(read('… <|python_tag|> …', '<|python_tag|>{"name": "add", "parameters": {}}').calls).toEqual([
-      called('add', {}),
-    ]);
-    expect(read('none', '{"name": "add", "parameters": {"b": [2]}}').calls).toEqual([called('add', { b: [2] })]);
+    expect(read('{"name": "add", "parameters": {"b": [2]}}').calls).toMatchObject([called('add', { b: [2] })]);
     for (const text of ['no call', 'a <tool_call> that is none', '<tool_cal', '{"name": 1}', '{ is a brace'])
-      for (const template of ['<tool_call>', 'none'])
-        expect(read(template, text)).toEqual({ content: text, calls: [] });
+      expect(read(text)).toEqual({ content: text, calls: [] });
   });
 });

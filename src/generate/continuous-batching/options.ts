@@ -23,13 +23,8 @@ export interface BatchingOptions {
   chunk?: number | undefined;
 }
 
-type OfOneSequence = Omit<
-  GenerateOptions,
-  'numBeams' | 'numReturnSequences' | 'cropContext' | 'outputAttentions' | 'batchSize' | 'onToken' | 'lengthPenalty'
->;
-
 /** What a request asks for: of one sequence, without beams. */
-export interface BatchedOptions extends Omit<OfOneSequence, 'earlyStopping'> {
+export interface BatchedOptions extends Omit<GenerateOptions, (typeof LEFT_OUT)[number]> {
   /** Whose request it is: clients take turns. Default: all are one client's. */
   client?: string | undefined;
   /** Which of the random streams of `seed` it draws from: several answers to one prompt differ by this. Default 0. */
@@ -41,7 +36,11 @@ export interface BatchedOptions extends Omit<OfOneSequence, 'earlyStopping'> {
 /** The most that `topLogProbabilities` can be: OpenAI's. */
 export const MOST_TOP = 20;
 
-const LEFT_OUT = ['numBeams', 'numReturnSequences', 'cropContext', 'outputAttentions', 'batchSize', 'onToken'] as const;
+/** What is of several sequences, or of one that has the model for itself. */
+const LEFT_OUT = [
+  ...(['numBeams', 'numReturnSequences', 'cropContext', 'outputAttentions', 'batchSize', 'onToken'] as const),
+  ...(['lengthPenalty', 'earlyStopping', 'cache', 'draft'] as const),
+] as const;
 
 /** Options with defaults, and what they mean for a prompt. */
 export interface BatchedPlan {
