@@ -7,6 +7,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { INSTRUCTION_SETS, MAX_THREADS } from '../backend/backend.js';
 import { attentionCommand } from './commands/attention.js';
 import { benchCommand } from './commands/bench.js';
+import { chatCommand } from './commands/chat.js';
 import { classifyCommand } from './commands/classify.js';
 import { collectCommand } from './commands/collect.js';
 import { embedCommand } from './commands/embed.js';
@@ -43,6 +44,7 @@ const commands = [
   runCommand,
   embedCommand,
   classifyCommand,
+  chatCommand,
   scoreCommand,
   attentionCommand,
   evalCommand,

@@ -1,0 +1,81 @@
+import { readFile } from 'node:fs/promises';
+import { Command, Option } from 'commander';
+import { type LoadedModel, loadModel } from '../../pretrained/index.js';
+import { Chat, type ChatGenerateOptions, type ChatOptions } from '../../tasks/chat/index.js';
+import { converse } from '../conversation.js';
+import { integer, positive } from '../parsers.js';
+import { openDevice } from '../shared.js';
+
+interface Options {
+  system?: string;
+  tools?: string;
+  context?: number;
+  whenFull: 'shift' | 'refuse';
+  restore?: string;
+  draft?: string;
+  maxTokens?: number;
+  sample?: boolean;
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  seed?: number;
+}
+
+/** Options that only mean something where tokens are drawn. */
+const drawing = (flags: string, description: string) => new Option(flags, description).implies({ sample: true });
+
+export function chatCommand(): Command {
+  return new Command('chat')
+    .description('talk with a model; /help says what can be done meanwhile')
+    .argument('<model>', 'folder, GGUF file or hub id of a model that was made for conversations')
+    .option('--system <text>', 'what the model is told before all else')
+    .option('--tools <file>', "JSON file with a list of tools that the model may call, in OpenAI's form")
+    .option('--context <n>', "tokens of the conversation at most (default: the model's limit)", integer(2))
+    .addOption(
+      new Option('--when-full <what>', 'what happens then: the oldest turns are hidden, or a message is refused')
+        .choices(['shift', 'refuse'])
+        .default('shift'),
+    )
+    .option('--restore <file>', 'go on with a conversation that /save wrote')
+    .option(
+      '--draft <model>',
+      "a smaller model with the same vocabulary that guesses ahead, or 'prompt': by what was said",
+    )
+    .option('--max-tokens <n>', 'tokens of an answer at most', integer(1))
+    .option('--sample', 'draw tokens by their probabilities (default: as the model is made for)')
+    .addOption(drawing('--temperature <t>', 'sample; below 1, likely tokens become likelier').argParser(positive()))
+    .addOption(drawing('--top-k <k>', 'sample from the k most probable tokens').argParser(integer(1)))
+    .addOption(
+      drawing('--top-p <p>', 'sample from the most probable tokens that together have probability p').argParser(
+        positive(1),
+      ),
+    )
+    .option('--seed <n>', 'same seed, same answers', integer(0))
+    .action(async (name: string, options: Options, command: Command) => {
+      using device = await openDevice(command);
+      const model = await loadModel(device, name);
+      const { draft = null } = options;
+      const guesses = draft === null || draft === 'prompt' ? draft : await loadModel(device, draft);
+      const chat = await start(model, options);
+      try {
+        await converse(chat, generationOf(options, guesses), process.stdin, process.stdout);
+      } finally {
+        model.dispose();
+      }
+    });
+}
+
+async function start(model: LoadedModel, options: Options): Promise<Chat> {
+  const { system, context: maxLength, whenFull, restore } = options;
+  if (restore !== undefined) return Chat.restore(model, restore);
+  const tools = options.tools && (JSON.parse(await readFile(options.tools, 'utf8')) as ChatOptions['tools']);
+  return new Chat(model, { system, maxLength, whenFull, ...(tools ? { tools } : {}) });
+}
+
+function generationOf(
+  { maxTokens: maxNewTokens, sample: doSample, temperature, topK, topP, seed }: Options,
+  draft: 'prompt' | LoadedModel | null,
+): ChatGenerateOptions {
+  const given = { maxNewTokens, doSample, temperature, topK, topP, seed, draft: draft ?? undefined };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,136 @@
+// A conversation in the terminal, or over lines of standard input.
+
+import { createInterface, type Interface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import type { Chat, ChatGenerateOptions } from '../tasks/chat/index.js';
+import { describeError } from './exit.js';
+
+const HELP = `/help          what can be done
+/reset         begin anew; the model forgets what was said
+/undo          take back the latest message and its answer
+/save FILE     keep the conversation; simdformer chat --restore FILE goes on with it
+/exit          leave, as Ctrl-D does
+Ctrl-C stops an answer; the conversation goes on. \\ at the end of a line goes on with the next one.
+`;
+
+/** Messages that are kept for the arrow keys. */
+const REMEMBERED = 1000;
+
+/**
+ * Answers lines until they end. In a terminal they are edited and recalled as usual, and Ctrl-C stops the answer under
+ * way. What is wrong with a message is said on standard error, and the conversation goes on.
+ */
+export async function converse(
+  chat: Chat,
+  generation: ChatGenerateOptions,
+  input: Readable & { isTTY?: boolean },
+  output: Writable,
+): Promise<void> {
+  const terminal = input.isTTY === true;
+  const lines = createInterface({ input, output, terminal, historySize: REMEMBERED });
+  const answering: { controller: AbortController | null } = { controller: null };
+  const interrupt = () => {
+    if (answering.controller) answering.controller.abort();
+    else if (terminal) hint(lines, output);
+    else lines.close();
+  };
+  lines.on('SIGINT', interrupt);
+  if (!terminal) process.on('SIGINT', interrupt);
+  if (terminal) output.write('/help says what can be done.\n');
+  const ask = (prompt = '> ') => {
+    lines.setPrompt(prompt);
+    if (terminal) lines.prompt();
+  };
+  try {
+    ask();
+    let begun = '';
+    for await (const line of lines) {
+      if (line.endsWith('\\')) {
+        begun += `${line.slice(0, -1)}\n`;
+        ask('… ');
+        continue;
+      }
+      const message = begun + line;
+      begun = '';
+      if (isCommand(message)) {
+        if (!(await run(chat, message, output))) break;
+      } else if (message.trim() !== '') {
+        answering.controller = new AbortController();
+        await answer(chat, message, { ...generation, signal: answering.controller.signal }, output);
+        answering.controller = null;
+      }
+      ask();
+    }
+  } finally {
+    process.off('SIGINT', interrupt);
+    lines.close();
+  }
+}
+
+/** Ctrl-C where there is no answer to stop: the line is given up. */
+function hint(lines: Interface, output: Writable): void {
+  output.write(lines.line === '' ? '\n(Ctrl-D or /exit leaves)\n' : '\n');
+  lines.write(null, { ctrl: true, name: 'e' });
+  lines.write(null, { ctrl: true, name: 'u' });
+  lines.prompt();
+}
+
+async function answer(chat: Chat, message: string, options: ChatGenerateOptions, output: Writable): Promise<void> {
+  try {
+    for await (const piece of chat.send(message, options)) output.write(piece);
+    output.write('\n');
+    for (const { name, arguments: args } of chat.answer?.toolCalls ?? [])
+      output.write(`(calls ${name} ${JSON.stringify(args)})\n`);
+    const { hiddenTurns = 0, finishReason } = chat.answer ?? {};
+    if (hiddenTurns > 0)
+      console.error(`(the context is full: the model no longer sees the first ${turns(hiddenTurns)})`);
+    if (finishReason === 'length') console.error('(the answer is as long as it may be)');
+  } catch (error) {
+    if (options.signal?.aborted) output.write('\n(stopped)\n');
+    else report(error);
+  }
+}
+
+const turns = (count: number) => (count === 1 ? 'turn' : `${count} turns`);
+
+/** A word behind a slash; paths have more of them. */
+const isCommand = (line: string) => /^\/\w+(\s|$)/.test(line);
+
+/** Whether the conversation goes on. */
+async function run(chat: Chat, line: string, output: Writable): Promise<boolean> {
+  const [command, ...rest] = line.trim().split(/\s+/);
+  try {
+    switch (command) {
+      case '/help':
+        output.write(HELP);
+        break;
+      case '/reset':
+        chat.reset();
+        break;
+      case '/undo':
+        chat.rewind();
+        break;
+      case '/save':
+        if (rest.length === 0) console.error('simdformer: /save needs the name of a file');
+        else {
+          await chat.save(rest.join(' '));
+          output.write(`(saved to ${rest.join(' ')})\n`);
+        }
+        break;
+      case '/exit':
+        return false;
+      default:
+        console.error(`simdformer: there is no ${command}; /help says what there is`);
+    }
+  } catch (error) {
+    report(error);
+  }
+  return true;
+}
+
+/** Throws what is a fault of the program. */
+function report(error: unknown): void {
+  const message = describeError(error);
+  if (message === undefined) throw error;
+  console.error(`simdformer: ${message}`);
+}

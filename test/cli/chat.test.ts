@@ -1,0 +1,100 @@
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import { PassThrough } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { converse } from '../../src/cli/conversation.js';
+import { createDevice } from '../../src/index.js';
+import { type LoadedModel, loadModel } from '../../src/pretrained/index.js';
+import { Chat } from '../../src/tasks/index.js';
+import { describeShared } from '../shared.js';
+import { simdformer, temporaryFolder } from './run-cli.js';
+
+const template =
+  '{{ bos_token }}{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}' +
+  '{% if add_generation_prompt %}assistant: {% endif %}';
+
+await describeShared('simdformer chat', 'checkpoints', 'tinystories-656k/config.json', async () => {
+  let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+  beforeAll(async () => {
+    folder = await temporaryFolder();
+    const stories = fileURLToPath(new URL('../../../shared/checkpoints/tinystories-656k', import.meta.url));
+    await cp(stories, folder.at('stories'), { recursive: true, filter: (path) => !path.endsWith('.gguf') });
+    const config = folder.at('stories/tokenizer_config.json');
+    const settings = JSON.parse(await readFile(config, 'utf8'));
+    await writeFile(config, JSON.stringify({ ...settings, chat_template: template }));
+  });
+  afterAll(() => folder.remove());
+
+  it('answers lines, saves, goes on, and says what is wrong', async () => {
+    const [model, saved] = [folder.at('stories'), folder.at('saved chat.json')];
+    const talk = (lines: string[], ...args: string[]) =>
+      simdformer(['chat', model, '--max-tokens', '8', ...args], { input: lines.join('\n') });
+    const first = await talk(['Once', '', '/help', '/nothing', '/save', `/save ${saved}`, '/exit', 'unread']);
+    expect(first.code).toBe(0);
+    expect(first.stdout).toContain('/undo');
+    expect(first.stdout).toContain(`(saved to ${saved})`);
+    expect(first.stderr).toContain('there is no /nothing');
+    expect(first.stderr).toContain('/save needs the name of a file');
+    expect(first.stderr).toContain('(the answer is as long as it may be)');
+    const { messages } = JSON.parse(await readFile(saved, 'utf8'));
+    const answer = `${messages[1].content}\n`;
+    expect(answer.length).toBeGreaterThan(5);
+    expect(messages).toEqual([
+      { role: 'user', content: 'Once' },
+      { role: 'assistant', content: answer.slice(0, -1) },
+    ]);
+    expect(first.stdout.startsWith(answer)).toBe(true);
+    // The same, taken back and said anew in two lines; with guesses; and what was saved.
+    const others = await talk(['Once', '/undo', '/undo', 'On\\', 'ce', '/reset', 'Once'], '--draft', 'prompt');
+    expect(others.stdout.startsWith(answer)).toBe(true);
+    expect(others.stdout.endsWith(answer)).toBe(true);
+    expect(others.stderr).toContain('turns is 1, expected 1 to 0');
+    const restored = await talk([`/save ${saved}`], '--restore', saved);
+    expect(restored.code).toBe(0);
+    expect(JSON.parse(await readFile(saved, 'utf8')).messages).toEqual(messages);
+    expect(await talk(['x'], '--restore', folder.at('missing'))).toMatchObject({ code: 1 });
+    expect((await talk(['x'], '--context', '1')).code).toBe(2);
+  });
+
+  describe('in a terminal', () => {
+    it('recalls lines, and stops at Ctrl-C without losing the conversation', async () => {
+      const device = await createDevice({ threads: 2 });
+      const chat = new Chat(await loadModel<LoadedModel>(device, folder.at('stories')));
+      const input = Object.assign(new PassThrough(), { isTTY: true });
+      const output = new PassThrough();
+      let shown = '';
+      let stopped = 0;
+      output.setEncoding('utf8').on('data', (text: string) => {
+        shown += text;
+        const answers = shown.split('\r\n').slice(1); // each line that is sent ends so
+        if (answers.length !== stopped + 1 || (answers.at(-1) as string).length < 4) return;
+        stopped++; // once the answer has begun
+        input.write('\u0003');
+      });
+      const until = async (condition: () => boolean) => {
+        for (const end = Date.now() + 30_000; !condition(); ) {
+          if (Date.now() > end) throw new Error(`waited in vain; shown was ${JSON.stringify(shown)}`);
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      };
+      const ended = converse(chat, { stopTokens: [], doSample: true }, input, output);
+      input.write('Tell me a story\r');
+      await until(() => shown.split('(stopped)').length === 2);
+      expect(chat.messages.map(({ role }) => role)).toEqual(['user', 'assistant']);
+      const begun = chat.messages[1]!.content as string;
+      expect(begun.length).toBeGreaterThan(1);
+      input.write('\u001b[A\r'); // the line before, once more
+      await until(() => shown.split('(stopped)').length === 3);
+      expect(chat.messages).toHaveLength(4);
+      expect(chat.messages[2]).toEqual({ role: 'user', content: 'Tell me a story' });
+      expect(chat.messages[1]!.content).toBe(begun);
+      input.write('half\u0003'); // gives up the line
+      input.write('\u0003');
+      await until(() => shown.includes('(Ctrl-D or /exit leaves)'));
+      input.write('/exit\r');
+      await ended;
+      expect(chat.messages).toHaveLength(4);
+      device.dispose();
+    });
+  });
+});
