@@ -92,6 +92,7 @@ const options = {
   absWorkingDir: root,
   plugins: [withEngine, withoutModulesOfFiles],
   bundle: true,
+  external: ['csv-parse'], // reads files, which pages have not
   splitting: true,
   format: 'esm',
   target: 'es2022',
