@@ -3,7 +3,7 @@
 //
 //   node scripts/browser.mjs [folder]    builds; with a folder, only the package for pages, into that
 //   node scripts/browser.mjs --size      prints what a page downloads, and fails if that is too much
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deflateRawSync, gzipSync } from 'node:zlib';
@@ -68,6 +68,19 @@ export async function loadAddon() {
   throw new DeviceError("the package's files for pages have no native addon");
 }`;
 
+/** Modules that others import() when they are first needed. */
+const loadedLater = new Set(
+  readdirSync(join(root, 'src'), { recursive: true })
+    .filter((name) => name.endsWith('.ts'))
+    .flatMap((name) => {
+      const path = join(root, 'src', name);
+      const imports = read(relative(root, path))
+        .toString()
+        .matchAll(/\bimport\('(\.[^']+)\.js'\)/g);
+      return Array.from(imports, ([, module]) => join(dirname(path), `${module}.ts`));
+    }),
+);
+
 const asInPages = {
   name: 'as in pages',
   setup(build) {
@@ -79,12 +92,13 @@ const asInPages = {
       contents: withoutPictures(relative(root, path)),
       loader: 'ts',
     }));
-    // Code that only the page's own file would have, beside what it shares with training, compresses better as one with
-    // that: a kilobyte. It is one if training-run.js imports the root.
-    build.onLoad({ filter: /train[\\/]training-run\.ts$/ }, ({ path }) => ({
-      contents: `${read(relative(root, path))}import 'package:index';\n`,
-      loader: 'ts',
-    }));
+    // What is loaded later would else make a file of each set of modules that it shares with the page's own, which compress
+    // better as one, by some ten kilobytes. They are one if all that is loaded later imports the root.
+    build.onLoad({ filter: /src[\\/].+\.ts$/ }, ({ path }) =>
+      loadedLater.has(path)
+        ? { contents: `${read(relative(root, path))}\nimport 'package:index';\n`, loader: 'ts' }
+        : undefined,
+    );
   },
 };
 
@@ -140,11 +154,11 @@ function downloaded({ files }, ...entries) {
 async function checkSizes() {
   const modules = ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'].map((name) => `wasm/dist/${name}.wasm`);
   const sizes = modules.map((name) => [name, gzipSync(read(name), { level: 9 }).length, 150]);
-  sizes.push(['JavaScript of a page without a bundler', downloaded(await bundleForPages(), 'index.'), 72]);
+  sizes.push(['JavaScript of a page without a bundler', downloaded(await bundleForPages(), 'index.'), 60]);
   sizes.push([
     'JavaScript that trains and generates, bundled',
     downloaded(await bundle(forBundlers), 'stdin.', 'training-run-'),
-    72,
+    70,
   ]);
   sizes.push(['worker.js', gzipSync(read('wasm/dist/worker.js'), { level: 9 }).length, 60]);
   for (const [name, bytes, limit] of sizes) {

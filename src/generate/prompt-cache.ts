@@ -7,7 +7,7 @@ import type { DecoderState } from '../nn/decoder-state.js';
 import { inference } from '../nn/module.js';
 import type { Generative } from './generative.js';
 import { SequenceSteps } from './sequence-steps.js';
-import { disposeWith, forget } from './session.js';
+import { disposeWith, forget } from './sessions.js';
 
 export interface PromptCacheOptions {
   /** Tokens at most, of prompts and what is written after them. Default: the model's maxLength. */

@@ -11,6 +11,7 @@ import type { Generative } from './generative.js';
 import { longest, type Plan, type Source } from './options.js';
 import { Pace } from './pace.js';
 import { Ranker, type Ranking, rankedOf } from './ranking.js';
+import { keptOf, sessionsOf } from './sessions.js';
 
 /** Idle sessions that a model keeps. */
 const KEPT = 4;
@@ -325,27 +326,6 @@ function recordReorder(device: Device, length: number, reorder: (order: Tensor) 
   });
 }
 
-/** The sessions of a model. */
-interface Sessions {
-  /** Those that wait for the next batch, the one used last at the end. */
-  readonly idle: Session[];
-  /** Those that generate, or that a stream which nobody reads any more has left. */
-  readonly busy: Set<Session>;
-  /** What else goes with the model. */
-  readonly others: Set<{ dispose(): void }>;
-}
-
-/** null: the model was disposed of. */
-const registry = new WeakMap<Generative, Sessions | null>();
-
-function sessionsOf(model: Generative): Sessions {
-  const known = registry.get(model);
-  if (known === null) throw new DisposedError('generate: the model has already been disposed');
-  const sessions = known ?? { idle: [], busy: new Set(), others: new Set() };
-  registry.set(model, sessions);
-  return sessions;
-}
-
 /**
  * A session for the inputs, which has read their sources; `outgrown`: for what a session of before had no room for. Give
  * it back with `endSession`.
@@ -368,7 +348,7 @@ export function startSession(model: Generative, plan: Plan, outgrown = false): S
     suppressed: suppressTokens.length,
   };
   const key = Object.values(sizes).join();
-  const known = idle.find((session) => session.key === key);
+  const known = idle.find((session) => session.key === key) as Session | undefined;
   if (known) {
     known.restart(sources); // or it stays idle, if it refuses them
     idle.splice(idle.indexOf(known), 1);
@@ -381,32 +361,10 @@ export function startSession(model: Generative, plan: Plan, outgrown = false): S
 
 /** Keeps it for the next batch, unless it went with its model. */
 export function endSession(model: Generative, session: Session): void {
-  const sessions = registry.get(model);
+  const sessions = keptOf(model);
   if (!sessions?.busy.delete(session)) return;
   sessions.idle.push(session);
   if (sessions.idle.length > KEPT) sessions.idle.shift()?.dispose();
-}
-
-/** Lets `what` go with the model. Throws DisposedError if that is gone. */
-export function disposeWith(model: Generative, what: { dispose(): void }): void {
-  sessionsOf(model).others.add(what);
-}
-
-/** Takes that back. */
-export function forget(model: Generative, what: { dispose(): void }): void {
-  registry.get(model)?.others.delete(what);
-}
-
-/** Forgets what was recorded with a model that has changed; what is under way stays as it was. */
-export function forgetSessions(model: Generative): void {
-  for (const session of registry.get(model)?.idle.splice(0) ?? []) session.dispose();
-}
-
-/** Frees what the model has for generation, for good: what generates with it fails at its next step. */
-export function disposeSessions(model: Generative): void {
-  const { idle, busy, others } = registry.get(model) ?? { idle: [], busy: [], others: [] };
-  registry.set(model, null);
-  for (const each of [...idle, ...busy, ...others]) each.dispose();
 }
 
 /** To a power of two, 16 at least. */

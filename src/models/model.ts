@@ -7,10 +7,9 @@ import { Scalar } from '../core/operand.js';
 import { orDispose } from '../core/or-dispose.js';
 import { Random } from '../core/random.js';
 import type { Tensor } from '../core/tensor.js';
-import { generate, stream } from '../generate/generate.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/generate-options.js';
 import type { DecodingOptions, ExtendOptions, Generative } from '../generate/generative.js';
-import { disposeSessions, forgetSessions } from '../generate/session.js';
+import { disposeSessions, forgetSessions } from '../generate/sessions.js';
 import type { AttentionsByKind } from '../inspect/attention-maps.js';
 import { DecoderState, type Memory } from '../nn/decoder-state.js';
 import { Dropout, type Randomness } from '../nn/dropout.js';
@@ -83,7 +82,8 @@ export abstract class Model extends Module implements Generative {
    * model is disposed of meanwhile, the reason of `signal`, and what `forward` throws.
    */
   generate(input: Tokens, options: GenerateOptions = {}): Promise<GenerateResult> {
-    return generate(this, copied(input), copied(options));
+    const [inputs, given] = [copied(input), copied(options)];
+    return import('../generate/generate.js').then(({ generate }) => generate(this, inputs, given));
   }
 
   /**
@@ -91,7 +91,7 @@ export abstract class Model extends Module implements Generative {
    * Leaving the loop ends the generation. Without beams.
    */
   stream(input: Tokens, options: GenerateOptions = {}): AsyncGenerator<TokenEvent, GenerateResult, void> {
-    return stream(this, copied(input), copied(options));
+    return streamed(this, copied(input), copied(options));
   }
 
   /**
@@ -261,4 +261,14 @@ export abstract class Model extends Module implements Generative {
     checkState(op, this, state);
     return this.decoder;
   }
+}
+
+/** What writes is loaded when it is first called. */
+async function* streamed(
+  model: Generative,
+  input: Tokens,
+  options: GenerateOptions,
+): AsyncGenerator<TokenEvent, GenerateResult, void> {
+  const { stream } = await import('../generate/generate.js');
+  return yield* stream(model, input, options);
 }

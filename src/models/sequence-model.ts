@@ -11,7 +11,7 @@ import { crossEntropy } from '../ops/cross-entropy.js';
 import { hostIds } from '../ops/host-ids.js';
 import { unpack } from '../ops/move.js';
 import { type Encoded, Model } from './model.js';
-import { type ScoreResult, score } from './score.js';
+import type { ScoreResult } from './score.js';
 import {
   countLabels,
   isTargetBatch,
@@ -96,7 +96,8 @@ export abstract class SequenceModel extends Model {
    * end counts if it is there. `source` is null for decoder-only models. Rejects with what `forward` throws.
    */
   score(source: Tokens | null, target: Tokens): Promise<ScoreResult> {
-    return score(this, copied(source), copied(target));
+    const [sources, targets] = [copied(source), copied(target)];
+    return import('./score.js').then(({ score }) => score(this, sources, targets));
   }
 
   /**
