@@ -1,27 +1,38 @@
 // What `simdformer finetune` teaches: how each task's rows decide the model's head, are learnt and are measured.
 
 import { ArgumentError } from '../core/errors.js';
+import { CausalLanguageModel, type CausalRow } from '../finetune/causal-language-model.js';
+import { type EmbeddingRow, Embeddings } from '../finetune/embedding.js';
 import { evaluateClassification } from '../finetune/evaluate-classification.js';
+import {
+  type EvaluationOptions,
+  evaluateCausal,
+  evaluateEmbeddings,
+  evaluateMasked,
+  evaluateTokens,
+  evaluateWriting,
+  lossOver,
+} from '../finetune/evaluate-tokens.js';
 import type { ModelObjectiveOptions } from '../finetune/model-objective.js';
+import { Preference, type PreferenceRow } from '../finetune/preference.js';
 import type { FileRow } from '../finetune/read-rows.js';
 import { type ClassificationRow, SequenceClassification } from '../finetune/sequence-classification.js';
+import { type Seq2SeqRow, SequenceToSequence } from '../finetune/sequence-to-sequence.js';
+import { MaskedLanguageModel, TokenClassification, type TokenClassificationRow } from '../finetune/token-objectives.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
 import type { LoadModelOptions } from '../pretrained/load-model.js';
 import type { Objective } from '../train/fit.js';
-
-export interface EvaluateOptions {
-  readonly maxLength?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Hypotheses of beam search, where texts are written. Default 1. */
-  readonly beams?: number | undefined;
-}
 
 export interface FinetuneTask {
   /** What the model is to predict, as rows show it. */
   head(rows: readonly FileRow[]): Pick<LoadModelOptions, 'head' | 'labels' | 'problemType'>;
   objective(model: PretrainedModel, options: ModelObjectiveOptions): Objective<object>;
   /** Metrics of a model on rows; `loss` among them, where the task has one that can be compared. */
-  evaluate(model: PretrainedModel, rows: readonly FileRow[], options: EvaluateOptions): Promise<Record<string, number>>;
+  evaluate(
+    model: PretrainedModel,
+    rows: readonly FileRow[],
+    options: EvaluationOptions,
+  ): Promise<Record<string, number>>;
 }
 
 const sequenceClassification: FinetuneTask = {
@@ -45,12 +56,62 @@ const sequenceClassification: FinetuneTask = {
     }),
 };
 
+const tokenClassification: FinetuneTask = {
+  head(rows) {
+    const labels = sorted(rows.flatMap((row) => (Array.isArray(row.labels) ? row.labels : [])));
+    return { head: 'token-classification', labels };
+  },
+  objective: (model, options) => new TokenClassification(model, options) as Objective<object>,
+  evaluate: (model, rows, options) => evaluateTokens(model, rows as unknown as TokenClassificationRow[], options),
+};
+
+const embedding: FinetuneTask = {
+  head: () => ({ head: 'none' }),
+  objective: (model, options) => new Embeddings(model, options) as Objective<object>,
+  evaluate: (model, rows, options) => evaluateEmbeddings(model, rows as readonly EmbeddingRow[], options),
+};
+
+const languageModel: FinetuneTask = {
+  head: () => ({ head: 'language-model' }),
+  objective: (model, options) => new CausalLanguageModel(model, options) as Objective<object>,
+  evaluate: (model, rows, options) => evaluateCausal(model, rows as readonly CausalRow[], options),
+};
+
+const maskedLanguageModel: FinetuneTask = {
+  head: () => ({ head: 'masked-language-model' }),
+  objective: (model, options) => new MaskedLanguageModel(model, options) as Objective<object>,
+  evaluate: (model, rows, options) => evaluateMasked(model, rows as { text: string }[], options),
+};
+
+const sequenceToSequence: FinetuneTask = {
+  head: () => ({ head: 'language-model' }),
+  objective: (model, options) => new SequenceToSequence(model, options) as Objective<object>,
+  evaluate: (model, rows, options) => evaluateWriting(model, rows as unknown as Seq2SeqRow[], options),
+};
+
+const preference: FinetuneTask = {
+  head: () => ({ head: 'language-model' }),
+  objective: (model, options) => new Preference(model, options) as Objective<object>,
+  evaluate: async (model, rows, { maxLength, signal }) => ({
+    loss: await lossOver(new Preference(model, { maxLength }), rows as unknown as PreferenceRow[], signal),
+  }),
+};
+
 export const FINETUNE_TASKS: Readonly<Record<string, FinetuneTask>> = {
   'sequence-classification': sequenceClassification,
+  'token-classification': tokenClassification,
+  embedding,
+  chat: languageModel,
+  'language-model': languageModel,
+  'masked-language-model': maskedLanguageModel,
+  'sequence-to-sequence': sequenceToSequence,
+  preference,
 };
 
 /** The task of a model that was fine-tuned, by what it predicts. */
 export function taskOf(model: PretrainedModel): FinetuneTask {
+  if (model.headKind === 'none') return embedding;
+  if (model.headKind === 'language-model' && model.encoder !== null) return sequenceToSequence;
   const task = FINETUNE_TASKS[model.headKind];
   if (task !== undefined) return task;
   throw new ArgumentError(`a model with the head ${model.headKind} cannot be measured`);

@@ -1,16 +1,4 @@
-/** Insertions, deletions and substitutions that turn `a` into `b` (Levenshtein 1966). */
-export function editDistance<T>(a: readonly T[], b: readonly T[]): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 0; i < a.length; i++) {
-    const next = [i + 1];
-    for (let j = 0; j < b.length; j++) {
-      const replaced = (row[j] as number) + (a[i] === b[j] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j + 1] as number) + 1, (next[j] as number) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] as number;
-}
+import { editDistance } from '../metrics/word-error-rate.js';
 
 /** How far outputs are from what was expected. */
 interface ErrorRates {

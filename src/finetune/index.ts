@@ -1,7 +1,38 @@
+export { CausalLanguageModel, type CausalRow, encodeChat } from './causal-language-model.js';
+export { Distillation, type DistillationOptions } from './distillation.js';
+export { type EmbeddingOptions, type EmbeddingRow, Embeddings, embedTexts } from './embedding.js';
 export { classify, evaluateClassification } from './evaluate-classification.js';
+export {
+  type EvaluationOptions,
+  evaluateCausal,
+  evaluateEmbeddings,
+  evaluateMasked,
+  evaluateTokens,
+  evaluateWriting,
+} from './evaluate-tokens.js';
 export { loadAdapted } from './load-adapted.js';
 export { loadLora } from './load-lora.js';
 export { Lora, type LoraOptions, lora } from './lora.js';
+export {
+  type AnswerScores,
+  contrastiveLoss,
+  cosineLoss,
+  distillationLoss,
+  dpoLoss,
+  inBatchNegatives,
+  rankedCosineLoss,
+  type TripletOptions,
+  tripletLoss,
+} from './losses.js';
 export { ModelObjective, type ModelObjectiveOptions } from './model-objective.js';
+export { Preference, type PreferenceOptions, type PreferenceRow } from './preference.js';
 export { type FileRow, readRows } from './read-rows.js';
 export { type ClassificationRow, type ProblemType, SequenceClassification } from './sequence-classification.js';
+export { type Seq2SeqRow, SequenceToSequence } from './sequence-to-sequence.js';
+export {
+  type LabelledTokens,
+  MaskedLanguageModel,
+  type MaskingOptions,
+  TokenClassification,
+  type TokenClassificationRow,
+} from './token-objectives.js';

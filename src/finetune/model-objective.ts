@@ -4,6 +4,7 @@ import { checkKnown, describeValue, isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import type { ModelInputs } from '../models/inputs.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
 import type { LossSettings, Objective } from '../train/fit.js';
 import { limitOf } from './encoded.js';
@@ -30,9 +31,14 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
 
   /** Throws ArgumentError for a row that is no example. */
   protected abstract encode(row: Row): Encoded;
-  /** The mean loss of examples. */
-  protected abstract loss(examples: readonly Encoded[]): Tensor;
   protected abstract lengthOf(example: Encoded): number;
+  /** What the model reads of examples, labels among it. */
+  abstract inputs(examples: readonly Encoded[]): ModelInputs;
+
+  /** The mean loss of examples. */
+  protected loss(examples: readonly Encoded[]): Tensor {
+    return this.model.forward(this.inputs(examples)).loss as Tensor;
+  }
 
   /** How many labels `loss` is the mean over. */
   protected weight(examples: readonly Encoded[]): number {
@@ -47,6 +53,15 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
     const made = this.encode(row);
     this.#encoded.set(row, made);
     return made;
+  }
+
+  /** Remembers what a row is as ids, where that takes time to find out: see `Objective.prepare`. */
+  protected remember(row: Row, encoded: Encoded): void {
+    this.#encoded.set(row, encoded);
+  }
+
+  protected isKnown(row: Row): boolean {
+    return this.#encoded.has(row);
   }
 
   lossOf(rows: readonly Row[], settings: LossSettings): Tensor {

@@ -2,7 +2,7 @@
 
 import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import type { Tensor } from '../core/tensor.js';
+import type { ModelInputs } from '../models/inputs.js';
 import { type EncodedText, encodeText, inputsOf } from './encoded.js';
 import { ModelObjective } from './model-objective.js';
 
@@ -61,10 +61,9 @@ export class SequenceClassification extends ModelObjective<ClassificationRow, En
     }
   }
 
-  protected override loss(examples: readonly EncodedExample[]): Tensor {
+  override inputs(examples: readonly EncodedExample[]): ModelInputs {
     const labels = examples.map(({ target }) => target) as number[] | number[][];
-    const { loss } = this.model.forward({ ...inputsOf(examples.map(({ text }) => text)), labels });
-    return loss as Tensor;
+    return { ...inputsOf(examples.map(({ text }) => text)), labels };
   }
 
   protected override lengthOf({ text }: EncodedExample): number {

@@ -20,6 +20,10 @@ export abstract class EncoderModel extends PretrainedModel {
   /** Makes one vector of a text, in a model of sentence-transformers. */
   sentenceHead: SentenceHead | null = null;
 
+  override get sentenceTokens(): number | null {
+    return this.sentenceHead?.maxTokens ?? null;
+  }
+
   /**
    * Vectors of tokens, float32 [N, hidden]. `ids`, `positions` from 0 on, and `types`, the segments, null where all are
    * 0: int32 [N].

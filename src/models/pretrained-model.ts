@@ -205,6 +205,11 @@ export abstract class PretrainedModel extends Model {
     await writePretrained(folder, originOf(this.origin), values, options);
   }
 
+  /** Tokens that a model of sentences reads of a text, if that is fewer than it could. */
+  get sentenceTokens(): number | null {
+    return null;
+  }
+
   /** Whether the family has such an input. */
   takes(name: keyof ModelInputs): boolean {
     return this.inputNames.includes(name);

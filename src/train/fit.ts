@@ -1,7 +1,7 @@
 import { isObject } from '../core/check.js';
 import type { Batches, Example, Row } from './batches.js';
 import type { FitOptions, FitResult } from './fit-options.js';
-import type { Objective } from './objective.js';
+import type { Data, Objective } from './objective.js';
 import type { ExampleStream } from './stream-batches.js';
 import type { Trainable } from './trainable.js';
 
@@ -40,8 +40,11 @@ export async function fit(
 ): Promise<FitResult> {
   const examples = Array.isArray(data) ? [...data] : data; // as they are now
   const given = isObject(options) ? { ...options } : options;
-  const [{ TrainingRun }, { learnerOf }] = await Promise.all([import('./training-run.js'), import('./objective.js')]);
-  const run = new TrainingRun(learnerOf(model), examples as readonly unknown[], given);
+  const [{ TrainingRun }, { learnerOf, prepared }] = await Promise.all([
+    import('./training-run.js'),
+    import('./objective.js'),
+  ]);
+  const run = new TrainingRun(learnerOf(model), await prepared(Object(model), examples as Data), given);
   try {
     return await run.go();
   } catch (error) {

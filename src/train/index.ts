@@ -1,3 +1,4 @@
+export { Adafactor, type AdafactorOptions } from './adafactor.js';
 export { AdamW, type AdamWOptions, type ParameterGroup } from './adamw.js';
 export { type Batches, type Example, lengthBatches, type Row, shuffledBatches, windowBatches } from './batches.js';
 export { clipGradNorm } from './clip.js';
@@ -12,7 +13,16 @@ export {
   type Trainable,
   type Validation,
 } from './fit.js';
+export { Lion, type LionOptions } from './lion.js';
 export type { Optimizer, OptimizerState } from './optimizer.js';
+export {
+  freeze,
+  type GroupRule,
+  layerwiseGroups,
+  type NamePattern,
+  parameterGroups,
+  unfreeze,
+} from './parameter-groups.js';
 export { constant, cosine, inverseSquareRoot, linearDecay, noam, type Schedule } from './schedule.js';
 export { SGD, type SGDOptions } from './sgd.js';
 export { type StreamBatches, type StreamOptions, streamBatches } from './stream-batches.js';

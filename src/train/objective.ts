@@ -5,8 +5,9 @@ import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Parameter } from '../nn/module.js';
-import type { Example, Row } from './batches.js';
+import type { Batches, Example, Row } from './batches.js';
 import { fingerprint, fingerprintOf } from './fingerprint.js';
+import type { ExampleStream } from './stream-batches.js';
 import { checkTrainable, countLabels, type LossSettings, sidesOf, type Trainable } from './trainable.js';
 
 /**
@@ -29,6 +30,11 @@ export interface Objective<Item> {
    * there are examples.
    */
   weightOf?(items: readonly Item[], settings: LossSettings): number;
+  /**
+   * Called with each example before all else, and waited for: for what takes time, such as rendering a conversation. An array
+   * is prepared as a whole, a stream as it is read.
+   */
+  prepare?(items: readonly Item[]): Promise<void>;
   /** Tokens of an example, of which a batch has `batchTokens`. Default: 1. */
   tokensOf?(item: Item): number;
   /** Whether backward computes layers anew; for the option of `fit`, which puts it back at the end. */
@@ -48,6 +54,26 @@ export interface Learner {
   tokensOf(item: unknown): number;
   fingerprintOf(items: readonly unknown[]): number;
 }
+
+/** The same data, whose examples the objective has prepared before it sees them. */
+export async function prepared(model: object, data: Data): Promise<Data> {
+  const { prepare } = model as Partial<Objective<unknown>>;
+  if (prepare === undefined || 'batch' in Object(data)) return data;
+  if (Array.isArray(data)) {
+    await prepare.call(model, data);
+    return data;
+  }
+  return async function* () {
+    const examples = (typeof data === 'function' ? data() : data) as AsyncIterable<unknown>;
+    for await (const item of examples) {
+      await prepare.call(model, [item]);
+      yield item;
+    }
+  };
+}
+
+/** What `fit` takes as data. */
+export type Data = readonly unknown[] | Batches<never, never> | ExampleStream<unknown>;
 
 /** Throws ArgumentError for what is neither an objective nor a model. */
 export function learnerOf(model: Objective<never> | Trainable<Row, Row>): Learner {

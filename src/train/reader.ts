@@ -1,12 +1,9 @@
 // Where a run's batches come from: given, made of examples at once, or read as they are needed.
 
-import { type Batches, lengthBatches, shuffledBatches } from './batches.js';
+import { lengthBatches, shuffledBatches } from './batches.js';
 import type { FitOptions } from './fit-options.js';
-import type { Learner } from './objective.js';
+import type { Data, Learner } from './objective.js';
 import { type ExampleStream, streamBatches } from './stream-batches.js';
-
-/** What `fit` takes as data. */
-export type Data = readonly unknown[] | Batches<never, never> | ExampleStream<unknown>;
 
 export interface Reader {
   /** Batches of an epoch; null of a stream, for which `count` reads one. */

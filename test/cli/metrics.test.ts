@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { editDistance, errorRates } from '../../src/cli/metrics.js';
+import { errorRates } from '../../src/cli/metrics.js';
+import { editDistance } from '../../src/metrics/index.js';
 
 describe('editDistance', () => {
   it.each([

@@ -1,0 +1,109 @@
+// The next token: of texts, or of the answers in conversations.
+
+import { describeValue } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { ModelInputs } from '../models/inputs.js';
+import { IGNORED } from '../models/losses.js';
+import type { PretrainedModel } from '../models/pretrained-model.js';
+import { packed } from '../nn/token-batch.js';
+import type { ChatMessage } from '../tokenizers/chat-template.js';
+import { tokenizerOf } from './encoded.js';
+import { ModelObjective } from './model-objective.js';
+import type { LabelledTokens } from './token-objectives.js';
+
+/** A conversation, a text, or ids. */
+export interface CausalRow {
+  /** Of which what assistants say is learnt. */
+  readonly messages?: readonly ChatMessage[] | undefined;
+  /** Learnt as a whole; or, with `prompt`, what follows that. */
+  readonly text?: string | undefined;
+  readonly prompt?: string | undefined;
+  readonly inputIds?: readonly number[] | undefined;
+  /** Of `inputIds`; -100 where nothing is learnt. Default: the ids. */
+  readonly labels?: readonly number[] | undefined;
+}
+
+/**
+ * Teaches a decoder to write: rows are `{ messages }`, of which answers alone are learnt, `{ text }`, `{ prompt, text }` or
+ * `{ inputIds, labels }`. Sequences of a batch lie end to end and do not see each other.
+ */
+export class CausalLanguageModel extends ModelObjective<CausalRow, LabelledTokens> {
+  /** Renders conversations. */
+  async prepare(rows: readonly CausalRow[]): Promise<void> {
+    for (const row of rows) {
+      if (row?.messages === undefined || this.isKnown(row)) continue;
+      this.remember(row, cut(await encodeChat(this.model, row.messages), this.maxLength));
+    }
+  }
+
+  protected override encode(row: CausalRow): LabelledTokens {
+    const { inputIds, labels = inputIds, text, prompt = '' } = row;
+    if (inputIds !== undefined) return cut({ inputIds, labels: labels as readonly number[] }, this.maxLength);
+    if (typeof text !== 'string')
+      throw new ArgumentError(
+        `fit: an example is ${describeValue(row)}, expected { messages }, { text } or { inputIds }`,
+      );
+    return cut(encodeContinuation(this.model, prompt, text), this.maxLength);
+  }
+
+  override inputs(examples: readonly LabelledTokens[]): ModelInputs {
+    return {
+      inputIds: packed(examples.map(({ inputIds }) => inputIds)),
+      labels: examples.map(({ labels }) => [...labels]),
+    };
+  }
+
+  protected override lengthOf({ inputIds }: LabelledTokens): number {
+    return inputIds.length;
+  }
+
+  /** The first token follows nothing. */
+  protected override weight(examples: readonly LabelledTokens[]): number {
+    return examples.reduce((sum, { labels }) => sum + labels.slice(1).filter((label) => label !== IGNORED).length, 0);
+  }
+}
+
+function cut({ inputIds, labels }: LabelledTokens, length: number): LabelledTokens {
+  return { inputIds: inputIds.slice(0, length), labels: labels.slice(0, length) };
+}
+
+/** A prompt and what is to follow it, up to the end token. */
+export function encodeContinuation(model: PretrainedModel, prompt: string, text: string): LabelledTokens {
+  const tokenizer = tokenizerOf('fit', model);
+  const [start, end] = [tokenizer.bosId ?? [], tokenizer.eosId ?? []].map((id) => [id].flat()) as [number[], number[]];
+  // As a model meets it: a prompt is encoded by itself, with what its tokenizer puts before texts.
+  const withSpecial = prompt === '' ? start : (tokenizer.encodeBatch([prompt]).inputIds[0] as number[]);
+  const given = withSpecial.at(-1) === end[0] && withSpecial.length > 1 ? withSpecial.slice(0, -1) : withSpecial;
+  const answer = [...tokenizer.encode(text), ...end];
+  const hidden = given.map((id) => (prompt === '' ? id : IGNORED));
+  return { inputIds: [...given, ...answer], labels: [...hidden, ...answer] };
+}
+
+/**
+ * A conversation by the model's chat template, with labels at what assistants say, the end of their turn included. Throws
+ * ArgumentError if nobody answers.
+ */
+export async function encodeChat(model: PretrainedModel, messages: readonly ChatMessage[]): Promise<LabelledTokens> {
+  const tokenizer = tokenizerOf('fit', model);
+  const render = (part: readonly ChatMessage[], addGenerationPrompt: boolean) =>
+    tokenizer.applyChatTemplate(part, { tokenize: false, addGenerationPrompt });
+  const text = await render(messages, false);
+  const answers = messages.flatMap(({ role }, i) => (role === 'assistant' ? [i] : []));
+  const spans: (readonly [start: number, end: number])[] = [];
+  for (const i of answers) {
+    const before = await render(messages.slice(0, i), true);
+    const after = i === messages.length - 1 ? text : await render(messages.slice(0, i + 1), false);
+    // Templates may write earlier answers otherwise, without their thoughts: these are not learnt.
+    if (text.startsWith(after) && after.startsWith(before)) spans.push([[...before].length, [...after].length]);
+  }
+  if (spans.length === 0)
+    throw new ArgumentError('fit: a conversation has no answer of an assistant that can be learnt');
+  const { inputIds, offsets } = tokenizer.encodeBatch([text], { addSpecialTokens: false });
+  const ids = inputIds[0] as number[];
+  const places = offsets[0] as [number, number][];
+  const labels = ids.map((id, i) => {
+    const [start, end] = places[i] as [number, number];
+    return spans.some(([from, to]) => start >= from && end <= to && end > start) ? id : IGNORED;
+  });
+  return { inputIds: ids, labels };
+}

@@ -1,0 +1,102 @@
+import { checkOptions } from '../core/check.js';
+import type { Complete } from '../core/complete.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { PretrainedModel } from '../models/pretrained-model.js';
+import { add, scale } from '../ops/binary.js';
+import { mseLoss } from '../ops/losses.js';
+import type { LossSettings, Objective } from '../train/fit.js';
+import { distillationLoss } from './losses.js';
+import { ModelObjective } from './model-objective.js';
+
+export interface DistillationOptions {
+  /** Of both distributions. Default: 2. */
+  temperature?: number | undefined;
+  /** The share of the teacher's logits; the rest is that of the objective's own loss. Default: 0.5. */
+  alpha?: number | undefined;
+  /** Which hidden states of the student are to be like which of the teacher's: pairs of numbers, 0 being the embedding. */
+  hiddenStates?: readonly (readonly [student: number, teacher: number])[] | undefined;
+  /** How much the mean squares of their differences count. Default: 1. */
+  hiddenWeight?: number | undefined;
+}
+
+/**
+ * Teaches what another model says (Hinton et al. 2015): the loss of an objective, and the divergence from the logits, and the
+ * hidden states, that a teacher gives for the same examples. The teacher reads the same ids.
+ *
+ *     await fit(new Distillation(new SequenceClassification(student), teacher), rows, { batchSize: 32 });
+ */
+export class Distillation<Row extends object, Encoded> extends ModelObjective<Row, Encoded> {
+  readonly #options: Complete<DistillationOptions>;
+
+  constructor(
+    private readonly own: ModelObjective<Row, Encoded>,
+    private readonly teacher: PretrainedModel,
+    options: DistillationOptions = {},
+  ) {
+    super(own.model);
+    const kinds = {
+      temperature: 'positive',
+      alpha: 'fraction',
+      hiddenStates: 'any',
+      hiddenWeight: 'notNegative',
+    } as const;
+    const {
+      temperature = 2,
+      alpha = 0.5,
+      hiddenStates = [],
+      hiddenWeight = 1,
+    } = checkOptions('Distillation', options, kinds);
+    this.#options = { temperature, alpha, hiddenStates, hiddenWeight };
+  }
+
+  async prepare(rows: readonly Row[]): Promise<void> {
+    await (this.own as Partial<Objective<Row>>).prepare?.(rows);
+  }
+
+  protected override encode(row: Row): Encoded {
+    return this.own.encoded(row);
+  }
+
+  override inputs(examples: readonly Encoded[]) {
+    return this.own.inputs(examples);
+  }
+
+  protected override lengthOf(): number {
+    return 1;
+  }
+
+  override tokensOf(row: Row): number {
+    return this.own.tokensOf(row);
+  }
+
+  override weightOf(rows: readonly Row[]): number {
+    return this.own.weightOf(rows);
+  }
+
+  override seedDropout(seed: number): void {
+    this.own.seedDropout(seed);
+  }
+
+  override lossOf(rows: readonly Row[], settings: LossSettings): Tensor {
+    const { temperature, alpha, hiddenStates: pairs, hiddenWeight } = this.#options;
+    const hiddenStates = pairs.length > 0;
+    const { labels, ...inputs } = this.inputs(rows.map((row) => this.encoded(row)));
+    void settings; // the objective's own loss is computed here, which has none
+    const student = this.model.forward({ ...inputs, labels }, { hiddenStates });
+    const taught = this.device.noGrad(() => this.teacher.forward(inputs, { hiddenStates }));
+    if (!student.logits || !taught.logits || !student.loss)
+      throw new ArgumentError('Distillation: the models give no logits, and no loss, that could be compared');
+    const flat = (logits: Tensor) => logits.reshape(-1, logits.shape.at(-1) as number);
+    const parts = [
+      scale(student.loss, 1 - alpha),
+      scale(distillationLoss(flat(student.logits), flat(taught.logits), { temperature }), alpha),
+    ];
+    for (const [own, other] of pairs) {
+      const [a, b] = [student.hiddenStates?.[own], taught.hiddenStates?.[other]];
+      if (!a || !b) throw new ArgumentError(`Distillation: there are no hidden states ${own} and ${other}`);
+      parts.push(scale(mseLoss(a, b), hiddenWeight));
+    }
+    return parts.reduce(add);
+  }
+}

@@ -1,0 +1,130 @@
+// Vectors of texts that are near where meanings are.
+
+import { checkOneOf } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { ModelInputs } from '../models/inputs.js';
+import type { PretrainedModel } from '../models/pretrained-model.js';
+import { inference } from '../nn/module.js';
+import { pool } from '../nn/pooling.js';
+import { Sequences } from '../nn/sequences.js';
+import { type EncodedText, encodeText, inputsOf, limitOf } from './encoded.js';
+import { byLength } from './in-batches.js';
+import { cosineLoss, inBatchNegatives, rankedCosineLoss, tripletLoss } from './losses.js';
+import { ModelObjective, type ModelObjectiveOptions } from './model-objective.js';
+
+/** A pair that belongs together; or has a score; or a triplet. */
+export interface EmbeddingRow {
+  readonly text?: string | undefined;
+  readonly pair?: string | undefined;
+  /** How near the two are, on any scale. */
+  readonly score?: number | undefined;
+  /** The same as `text` and `pair`, with what is farther from the first. */
+  readonly anchor?: string | undefined;
+  readonly positive?: string | undefined;
+  readonly negative?: string | undefined;
+}
+
+export interface EmbeddingOptions extends ModelObjectiveOptions {
+  /**
+   * 'ranked': pairs of higher scores have higher cosines (CoSENT); 'cosine': cosines are the scores, -1 to 1; 'negatives': the
+   * pairs of others in the batch are farther, and negatives; 'triplet': negatives are farther by a margin. Default: 'ranked'
+   * for rows with scores, else 'negatives'.
+   */
+  loss?: 'ranked' | 'cosine' | 'negatives' | 'triplet' | undefined;
+  /** What cosines are multiplied by, but for 'cosine' and 'triplet'. Default: 20. */
+  scale?: number | undefined;
+  /** Of 'triplet', whose distance is 1 − cosine. Default: 0.5. */
+  margin?: number | undefined;
+}
+
+interface EncodedTexts {
+  readonly texts: readonly EncodedText[];
+  readonly score: number | null;
+}
+
+/** Teaches a model of sentences: rows are `{ text, pair, score }`, `{ text, pair }` or `{ anchor, positive, negative }`. */
+export class Embeddings extends ModelObjective<EmbeddingRow, EncodedTexts> {
+  readonly #options: EmbeddingOptions;
+
+  constructor(model: PretrainedModel, options: EmbeddingOptions = {}) {
+    super(model, { maxLength: options.maxLength ?? model.sentenceTokens ?? undefined });
+    checkOneOf('Embeddings', 'loss', options.loss ?? 'ranked', ['ranked', 'cosine', 'negatives', 'triplet']);
+    this.#options = options;
+  }
+
+  protected override encode(row: EmbeddingRow): EncodedTexts {
+    const { text = row.anchor, pair = row.positive, negative, score } = row;
+    const given = [text, pair, ...(negative === undefined ? [] : [negative])];
+    if (!given.every((each) => typeof each === 'string'))
+      throw new ArgumentError('fit: an example has no text and pair, and no anchor and positive');
+    const texts = given.map((each) => encodeText(this.model, each as string, undefined, this.maxLength));
+    return { texts, score: score === undefined ? null : Number(score) };
+  }
+
+  override inputs(examples: readonly EncodedTexts[]): ModelInputs {
+    return inputsOf(examples.flatMap(({ texts }) => texts));
+  }
+
+  protected override lengthOf({ texts }: EncodedTexts): number {
+    return texts.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
+  }
+
+  protected override loss(examples: readonly EncodedTexts[]): Tensor {
+    const scores = examples.map(({ score }) => score);
+    const isScored = scores.every((score) => score !== null);
+    const { loss = isScored ? 'ranked' : 'negatives', scale, margin = 0.5 } = this.#options;
+    if ((loss === 'ranked' || loss === 'cosine') && !isScored)
+      throw new ArgumentError(`fit: an example has no score, which the loss ${loss} needs`);
+    const count = examples[0]?.texts.length as number;
+    if (examples.some(({ texts }) => texts.length !== count) || (loss === 'triplet' && count < 3))
+      throw new ArgumentError('fit: examples have other texts than the loss needs: a negative in each, or in none');
+    // One pass over all texts: the first of each example, then the second.
+    const all = [0, 1, 2].slice(0, count).flatMap((i) => examples.map(({ texts }) => texts[i] as EncodedText));
+    const vectors = embed(this.model, all);
+    const part = (i: number) => vectors.rows(i * examples.length, (i + 1) * examples.length);
+    const [a, b] = [part(0), part(1)];
+    switch (loss) {
+      case 'ranked':
+        return rankedCosineLoss(a, b, scores as number[], { scale });
+      case 'cosine':
+        return cosineLoss(a, b, scores as number[]);
+      case 'triplet':
+        return tripletLoss(a, b, part(2), { distance: 'cosine', margin });
+      default:
+        return inBatchNegatives(a, b, { scale, negatives: count > 2 ? part(2) : null });
+    }
+  }
+}
+
+/** Vectors of texts, [B, d], by the modules of sentence-transformers, or the mean of the tokens' where there are none. */
+export function embed(model: PretrainedModel, texts: readonly EncodedText[]): Tensor {
+  const { sentenceEmbedding, lastHiddenState } = model.forward(inputsOf(texts));
+  if (sentenceEmbedding) return sentenceEmbedding;
+  if (!lastHiddenState)
+    throw new ArgumentError(`fit: a model with the head ${model.headKind} gives no vectors of texts`);
+  const counts = texts.map(({ inputIds }) => inputIds.length);
+  return pool(lastHiddenState, Sequences.of(model.device, counts), 'mean');
+}
+
+/** The vectors of texts as numbers. */
+export async function embedTexts(
+  model: PretrainedModel,
+  texts: readonly string[],
+  { maxLength, signal }: { maxLength?: number | undefined; signal?: AbortSignal | undefined } = {},
+): Promise<Float32Array[]> {
+  const limit = limitOf(model, maxLength ?? model.sentenceTokens ?? undefined);
+  const encoded = texts.map((text) => encodeText(model, text, undefined, limit));
+  return byLength(
+    encoded,
+    ({ inputIds }) => inputIds.length,
+    async (batch) => {
+      signal?.throwIfAborted();
+      const vectors = inference(model, () => embed(model, batch));
+      const values = (await vectors.data()) as Float32Array;
+      const width = vectors.shape[1] as number;
+      vectors.dispose();
+      return batch.map((_, i) => values.slice(i * width, (i + 1) * width));
+    },
+  );
+}

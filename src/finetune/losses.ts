@@ -1,0 +1,142 @@
+// Losses of vectors of texts, of a teacher's numbers and of preferences, as sentence-transformers, PyTorch and trl compute
+// them.
+
+import { checkOptions } from '../core/check.js';
+import type { Tensor } from '../core/tensor.js';
+import { relu } from '../ops/activation.js';
+import { add, div, maximum, mul, scale, sub } from '../ops/binary.js';
+import { crossEntropy } from '../ops/cross-entropy.js';
+import { cosineSimilarity, klDiv, mseLoss } from '../ops/losses.js';
+import { matmul } from '../ops/matmul.js';
+import { concat } from '../ops/move.js';
+import { mean } from '../ops/reduce.js';
+import { logSoftmax, softmax } from '../ops/softmax.js';
+import { norm } from '../ops/statistics.js';
+import { softplus } from '../ops/unary.js';
+
+function normalised(x: Tensor): Tensor {
+  return div(x, maximum(norm(x, { axis: -1, keepDims: true }), 1e-12));
+}
+
+/**
+ * Each anchor is to be nearer to its own positive than to those of the others, and to negatives if there are some
+ * (MultipleNegativesRankingLoss): cross entropy of cosines times `scale`. All [B, d].
+ */
+export function inBatchNegatives(
+  anchors: Tensor,
+  positives: Tensor,
+  options: { /** Default: 20. */ scale?: number | undefined; negatives?: Tensor | null | undefined } = {},
+): Tensor {
+  const given = checkOptions('inBatchNegatives', options, { scale: 'positive', negatives: 'any' });
+  const { scale: factor = 20, negatives } = given;
+  const candidates = negatives ? concat([positives, negatives]) : positives;
+  const cosines = matmul(normalised(anchors), normalised(candidates), { transposeB: true });
+  const own = Int32Array.from({ length: anchors.shape[0] as number }, (_, i) => i);
+  return crossEntropy(scale(cosines, factor), anchors.device.tensor(own));
+}
+
+/** The mean square of what the cosines of pairs lack to their scores, from -1 to 1 (CosineSimilarityLoss). */
+export function cosineLoss(a: Tensor, b: Tensor, scores: readonly number[]): Tensor {
+  return mseLoss(cosineSimilarity(a, b), a.device.tensor(Float32Array.from(scores)));
+}
+
+/**
+ * Pairs of higher scores are to have higher cosines, whatever the scale of the scores (CoSENTLoss, Su 2022): ln(1 + Σ
+ * exp(scale·(cosⱼ − cosᵢ))) over all i, j with scoreᵢ > scoreⱼ.
+ */
+export function rankedCosineLoss(
+  a: Tensor,
+  b: Tensor,
+  scores: readonly number[],
+  options: { /** Default: 20. */ scale?: number | undefined } = {},
+): Tensor {
+  const { scale: factor = 20 } = checkOptions('rankedCosineLoss', options, { scale: 'positive' });
+  const { device } = a;
+  const size = scores.length;
+  const cosines = scale(cosineSimilarity(a, b), factor);
+  const differences = sub(cosines.reshape(1, size), cosines.reshape(size, 1)); // [i, j] is cosⱼ − cosᵢ
+  const hidden = scores.flatMap((own) => scores.map((other) => (own > other ? 0 : -1e12)));
+  const terms = add(differences, device.tensor(Float32Array.from(hidden), [size, size])).reshape(1, size * size);
+  return crossEntropy(concat([device.zeros([1, 1]), terms], -1), device.tensor(Int32Array.of(0)));
+}
+
+export interface TripletOptions {
+  /** Default: 5 for 'euclidean', 0.5 for 'cosine'. */
+  margin?: number | undefined;
+  /** Default: 'euclidean'. */
+  distance?: 'euclidean' | 'cosine' | undefined;
+}
+
+/** The mean of max(0, distance to the positive − distance to the negative + margin) (TripletLoss). All [B, d]. */
+export function tripletLoss(anchor: Tensor, positive: Tensor, negative: Tensor, options: TripletOptions = {}): Tensor {
+  const kinds = { margin: 'notNegative', distance: ['euclidean', 'cosine'] } as const;
+  const { distance = 'euclidean', margin = distance === 'cosine' ? 0.5 : 5 } = checkOptions(
+    'tripletLoss',
+    options,
+    kinds,
+  );
+  const between = (a: Tensor, b: Tensor) =>
+    distance === 'cosine' ? add(scale(cosineSimilarity(a, b), -1), 1) : norm(add(sub(a, b), 1e-6), { axis: -1 });
+  return mean(relu(add(sub(between(anchor, positive), between(anchor, negative)), margin)));
+}
+
+/**
+ * Pairs that belong together, label 1, are to be near, others, label 0, farther than the margin (ContrastiveLoss, Hadsell et
+ * al. 2006): the mean of ½(y·d² + (1 − y)·max(0, margin − d)²), d = 1 − cosine.
+ */
+export function contrastiveLoss(
+  a: Tensor,
+  b: Tensor,
+  labels: readonly number[],
+  options: { /** Default: 0.5. */ margin?: number | undefined } = {},
+): Tensor {
+  const { margin = 0.5 } = checkOptions('contrastiveLoss', options, { margin: 'positive' });
+  const distance = add(scale(cosineSimilarity(a, b), -1), 1);
+  const apart = relu(add(scale(distance, -1), margin));
+  const y = a.device.tensor(Float32Array.from(labels));
+  const terms = add(mul(y, mul(distance, distance)), mul(add(scale(y, -1), 1), mul(apart, apart)));
+  return scale(mean(terms), 1 / 2);
+}
+
+/**
+ * T²·KL(softmax(teacher / T) ‖ softmax(student / T)), the mean over rows (Hinton et al. 2015). Both [rows, classes]; no
+ * gradient goes to the teacher.
+ */
+export function distillationLoss(
+  student: Tensor,
+  teacher: Tensor,
+  options: { /** T. Default: 2. */ temperature?: number | undefined } = {},
+): Tensor {
+  const { temperature = 2 } = checkOptions('distillationLoss', options, { temperature: 'positive' });
+  const target = student.device.noGrad(() => softmax(scale(teacher, 1 / temperature)));
+  const divergence = klDiv(logSoftmax(scale(student, 1 / temperature)), target, { reduction: 'batchmean' });
+  return scale(divergence, temperature ** 2);
+}
+
+/** Log-probabilities of answers, summed over their tokens, each [B]. */
+export interface AnswerScores {
+  readonly chosen: Tensor;
+  readonly rejected: Tensor;
+}
+
+/**
+ * Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290): the mean of −ln σ(β·((πᶜ − πʳ) − (ρᶜ − ρʳ))), of
+ * the policy π that is trained and the reference ρ that it began as.
+ */
+export function dpoLoss(
+  policy: AnswerScores,
+  reference: AnswerScores,
+  options: {
+    /** β. Default: 0.1. */ beta?: number | undefined /** Default: 0. */;
+    labelSmoothing?: number | undefined;
+  } = {},
+): Tensor {
+  const kinds = { beta: 'positive', labelSmoothing: 'notNegative' } as const;
+  const { beta = 0.1, labelSmoothing = 0 } = checkOptions('dpoLoss', options, kinds);
+  const margin = sub(sub(policy.chosen, policy.rejected), sub(reference.chosen, reference.rejected));
+  const threshold = Number.MAX_VALUE; // exact, whatever the size
+  const right = softplus(scale(margin, -beta), { threshold });
+  if (labelSmoothing === 0) return mean(right);
+  const wrong = softplus(scale(margin, beta), { threshold });
+  return mean(add(scale(right, 1 - labelSmoothing), scale(wrong, labelSmoothing)));
+}

@@ -1,0 +1,121 @@
+// Which of two answers is better (DPO).
+
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { ModelInputs } from '../models/inputs.js';
+import { IGNORED, nextLabels } from '../models/losses.js';
+import type { PretrainedModel } from '../models/pretrained-model.js';
+import { packed } from '../nn/token-batch.js';
+import { scale } from '../ops/binary.js';
+import { crossEntropy } from '../ops/cross-entropy.js';
+import { unpack } from '../ops/move.js';
+import { sum } from '../ops/reduce.js';
+import type { ChatMessage } from '../tokenizers/chat-template.js';
+import { encodeChat, encodeContinuation } from './causal-language-model.js';
+import { type AnswerScores, dpoLoss } from './losses.js';
+import { ModelObjective, type ModelObjectiveOptions } from './model-objective.js';
+import type { LabelledTokens } from './token-objectives.js';
+
+/** A question and two answers: texts, or messages. */
+export interface PreferenceRow {
+  readonly prompt: string | readonly ChatMessage[];
+  readonly chosen: string | readonly ChatMessage[];
+  readonly rejected: string | readonly ChatMessage[];
+}
+
+export interface PreferenceOptions extends ModelObjectiveOptions {
+  /** What the model is not to leave too far. Default: the model without its adapters. */
+  reference?: PretrainedModel | undefined;
+  /** How much that counts. Default: 0.1. */
+  beta?: number | undefined;
+}
+
+interface EncodedAnswers {
+  readonly chosen: LabelledTokens;
+  readonly rejected: LabelledTokens;
+}
+
+/**
+ * Direct preference optimisation of a decoder. Rows are `{ prompt, chosen, rejected }`. Throws ArgumentError for a model
+ * without an adapter if no `reference` is given.
+ */
+export class Preference extends ModelObjective<PreferenceRow, EncodedAnswers> {
+  readonly #reference: PretrainedModel | null;
+  readonly #beta: number;
+
+  constructor(model: PretrainedModel, options: PreferenceOptions = {}) {
+    super(model, { maxLength: options.maxLength });
+    const { reference = null, beta = 0.1 } = options;
+    if (reference === null && model.activeAdapters.length === 0)
+      throw new ArgumentError(
+        'Preference: the model has no adapter, so it needs a reference: what it is now, loaded again',
+      );
+    this.#reference = reference;
+    this.#beta = beta;
+  }
+
+  async prepare(rows: readonly PreferenceRow[]): Promise<void> {
+    for (const row of rows) {
+      if (typeof row?.prompt === 'string' || this.isKnown(row)) continue;
+      const chat = async (answer: PreferenceRow['chosen']) => {
+        const turn = typeof answer === 'string' ? [{ role: 'assistant', content: answer }] : answer;
+        return this.#cut(await encodeChat(this.model, [...(row.prompt as readonly ChatMessage[]), ...turn]));
+      };
+      this.remember(row, { chosen: await chat(row.chosen), rejected: await chat(row.rejected) });
+    }
+  }
+
+  protected override encode({ prompt, chosen, rejected }: PreferenceRow): EncodedAnswers {
+    if (![prompt, chosen, rejected].every((text) => typeof text === 'string'))
+      throw new ArgumentError('fit: an example has no prompt, chosen and rejected, which are texts or messages');
+    const of = (answer: unknown) => this.#cut(encodeContinuation(this.model, prompt as string, answer as string));
+    return { chosen: of(chosen), rejected: of(rejected) };
+  }
+
+  override inputs(examples: readonly EncodedAnswers[]): ModelInputs {
+    const all = sides(examples);
+    return { inputIds: packed(all.map(({ inputIds }) => inputIds)) };
+  }
+
+  protected override lengthOf({ chosen, rejected }: EncodedAnswers): number {
+    return chosen.inputIds.length + rejected.inputIds.length;
+  }
+
+  protected override loss(examples: readonly EncodedAnswers[]): Tensor {
+    const policy = this.#scores(this.model, examples, undefined);
+    const reference = this.device.noGrad(() =>
+      this.#scores(this.#reference ?? this.model, examples, this.#reference ? undefined : null),
+    );
+    return dpoLoss(policy, reference, { beta: this.#beta });
+  }
+
+  /** Log-probabilities of both answers to each question. */
+  #scores(model: PretrainedModel, examples: readonly EncodedAnswers[], adapter: null | undefined): AnswerScores {
+    const { device } = this;
+    const all = sides(examples);
+    const counts = all.map(({ inputIds }) => inputIds.length);
+    const wasTraining = model.training;
+    if (adapter === null || model !== this.model) model.eval();
+    const logits = model.forward(this.inputs(examples), adapter === null ? { adapter } : {}).logits as Tensor;
+    if (wasTraining) model.train();
+    const labels = nextLabels(
+      all.flatMap((side) => side.labels),
+      counts,
+    );
+    const targets = device.tensor(Int32Array.from(labels));
+    const losses = crossEntropy(logits, targets, { reduction: 'none', ignoreIndex: IGNORED });
+    const rows = unpack(losses.reshape(-1, 1), device.tensor(Int32Array.from(counts)), Math.max(...counts));
+    const totals = scale(sum(rows, { axis: [1, 2] }), -1);
+    const half = examples.length;
+    return { chosen: totals.columns(0, half), rejected: totals.columns(half, 2 * half) };
+  }
+
+  #cut({ inputIds, labels }: LabelledTokens): LabelledTokens {
+    return { inputIds: inputIds.slice(0, this.maxLength), labels: labels.slice(0, this.maxLength) };
+  }
+}
+
+/** The chosen answers, then the others. */
+function sides(examples: readonly EncodedAnswers[]): LabelledTokens[] {
+  return [...examples.map(({ chosen }) => chosen), ...examples.map(({ rejected }) => rejected)];
+}

@@ -1,0 +1,40 @@
+// A text that is written for another one.
+
+import { describeValue } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { ModelInputs } from '../models/inputs.js';
+import { type EncodedText, encodeText, inputsOf } from './encoded.js';
+import { ModelObjective } from './model-objective.js';
+
+export interface Seq2SeqRow {
+  readonly source: string;
+  readonly target: string;
+}
+
+interface EncodedPair {
+  readonly source: EncodedText;
+  readonly labels: readonly number[];
+}
+
+/** Teaches an encoder–decoder to write targets for sources. Rows are `{ source, target }`. */
+export class SequenceToSequence extends ModelObjective<Seq2SeqRow, EncodedPair> {
+  protected override encode({ source, target }: Seq2SeqRow): EncodedPair {
+    if (typeof source !== 'string' || typeof target !== 'string')
+      throw new ArgumentError(`fit: an example is ${describeValue({ source, target })}, expected source and target`);
+    const text = (each: string) => encodeText(this.model, each, undefined, this.maxLength);
+    return { source: text(source), labels: text(target).inputIds };
+  }
+
+  override inputs(examples: readonly EncodedPair[]): ModelInputs {
+    const sources = inputsOf(examples.map(({ source }) => source));
+    return { ...sources, labels: examples.map(({ labels }) => [...labels]) };
+  }
+
+  protected override lengthOf({ source, labels }: EncodedPair): number {
+    return source.inputIds.length + labels.length;
+  }
+
+  protected override weight(examples: readonly EncodedPair[]): number {
+    return examples.reduce((sum, { labels }) => sum + labels.length, 0);
+  }
+}

@@ -1,0 +1,157 @@
+// What is predicted of each token: its label, what a mask hides, the next one.
+
+import { describeValue } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import { Random } from '../core/random.js';
+import type { ModelInputs } from '../models/inputs.js';
+import { IGNORED } from '../models/losses.js';
+import type { PretrainedModel } from '../models/pretrained-model.js';
+import { packed } from '../nn/token-batch.js';
+import { tokenizerOf } from './encoded.js';
+import { ModelObjective, type ModelObjectiveOptions } from './model-objective.js';
+import { idOf, labelNames } from './sequence-classification.js';
+
+/** Ids, and what is to be predicted at each: -100 where nothing is. */
+export interface LabelledTokens {
+  readonly inputIds: readonly number[];
+  readonly labels: readonly number[];
+}
+
+abstract class TokenObjective<Row extends object> extends ModelObjective<Row, LabelledTokens> {
+  override inputs(examples: readonly LabelledTokens[]): ModelInputs {
+    return {
+      inputIds: packed(examples.map(({ inputIds }) => inputIds)),
+      labels: examples.map(({ labels }) => [...labels]),
+    };
+  }
+
+  protected override lengthOf({ inputIds }: LabelledTokens): number {
+    return inputIds.length;
+  }
+
+  protected override weight(examples: readonly LabelledTokens[]): number {
+    return examples.reduce((sum, { labels }) => sum + labels.filter((label) => label !== IGNORED).length, 0);
+  }
+}
+
+/** Words with a label each. */
+export interface TokenClassificationRow {
+  readonly tokens: readonly string[];
+  /** By name or id. */
+  readonly labels: readonly (string | number)[];
+}
+
+/**
+ * Teaches a model with the head 'token-classification' the labels of words: of each word's first token, as usual. Rows are
+ * `{ tokens: ['Ada', 'writes'], labels: ['B-PER', 'O'] }`.
+ */
+export class TokenClassification extends TokenObjective<TokenClassificationRow> {
+  protected override encode({ tokens, labels }: TokenClassificationRow): LabelledTokens {
+    if (!Array.isArray(tokens) || !Array.isArray(labels) || tokens.length !== labels.length)
+      throw new ArgumentError('fit: an example has not as many labels as tokens, both arrays');
+    const names = labelNames(this.model.config);
+    const ids = labels.map((label) => idOf(label as string | number, names));
+    const { inputIds, firsts } = encodeWords(this.model, tokens as string[], this.maxLength);
+    return { inputIds, labels: firsts.map((word) => (word === null ? IGNORED : (ids[word] as number))) };
+  }
+}
+
+/** The tokens of words, and for each the word that it is the first token of, or null. */
+export function encodeWords(
+  model: PretrainedModel,
+  words: readonly string[],
+  maxLength: number,
+): { inputIds: readonly number[]; firsts: readonly (number | null)[] } {
+  const tokenizer = tokenizerOf('fit', model);
+  const { inputIds, offsets, specialTokensMask } = tokenizer.encodeBatch([words.join(' ')], {
+    truncation: true,
+    maxLength,
+  });
+  const wordAt = words.flatMap((word, i) => [...Array.from(word, () => i), -1]); // by place; -1 is the space behind
+  let last = -1;
+  const firsts = (offsets[0] as [number, number][]).map(([start, end], i) => {
+    if (specialTokensMask[0]?.[i] === 1 || end <= start) return null;
+    const word = wordAt[end - 1] ?? -1; // the end: some tokens begin with the space before their word
+    if (word < 0 || word === last) return null;
+    last = word;
+    return word;
+  });
+  return { inputIds: inputIds[0] as number[], firsts };
+}
+
+export interface MaskingOptions extends ModelObjectiveOptions {
+  /** The share of tokens that are predicted. Default: 0.15. */
+  probability?: number | undefined;
+  /** Whether all tokens of a word are masked together. Default: true. */
+  wholeWords?: boolean | undefined;
+}
+
+/** Ids and their words, of which other ones are masked each time. */
+interface Maskable extends LabelledTokens {
+  readonly words: readonly (number | null)[];
+}
+
+/**
+ * Teaches a model with the head 'masked-language-model' what is hidden (BERT): of the chosen tokens 80 % are masked, 10 %
+ * become others and 10 % stay; other ones in each step. Rows are `{ text }`.
+ */
+export class MaskedLanguageModel extends TokenObjective<{ readonly text: string }> {
+  readonly #options: { readonly probability: number; readonly wholeWords: boolean };
+  readonly #maskId: number;
+  #random = new Random(0, 0);
+
+  constructor(model: PretrainedModel, options: MaskingOptions = {}) {
+    super(model, options);
+    const { probability = 0.15, wholeWords = true } = options;
+    if (!(probability > 0 && probability < 1))
+      throw new ArgumentError(`MaskedLanguageModel: probability is ${probability}, expected more than 0, below 1`);
+    this.#options = { probability, wholeWords };
+    this.#maskId = maskIdOf(model);
+  }
+
+  protected override encode({ text }: { readonly text: string }): Maskable {
+    if (typeof text !== 'string') throw new ArgumentError(`fit: an example's text is ${describeValue(text)}`);
+    const tokenizer = tokenizerOf('fit', this.model);
+    const encoded = tokenizer.encodeBatch([text], { truncation: true, maxLength: this.maxLength });
+    const [inputIds, special] = [encoded.inputIds[0] as number[], encoded.specialTokensMask[0] as number[]];
+    const words = (encoded.wordIds[0] as (number | null)[]).map((word, i) => {
+      if (special[i] === 1) return null;
+      return this.#options.wholeWords ? word : i;
+    });
+    return { inputIds, labels: inputIds, words };
+  }
+
+  override inputs(examples: readonly LabelledTokens[]): ModelInputs {
+    return super.inputs(examples.map((example) => this.#masked(example as Maskable)));
+  }
+
+  override seedDropout(seed: number): void {
+    super.seedDropout(seed);
+    this.#random = new Random(seed, 0x3a5c);
+  }
+
+  #masked({ inputIds, words }: Maskable): LabelledTokens {
+    const random = this.#random;
+    const all = [...new Set(words.filter((word) => word !== null))];
+    const count = Math.max(1, Math.round(all.length * this.#options.probability));
+    const chosen = new Set(random.shuffle(all).slice(0, count));
+    const labels = inputIds.map((id, i) => (words[i] !== null && chosen.has(words[i] as number) ? id : IGNORED));
+    const shown = inputIds.map((id, i) => {
+      if (labels[i] === IGNORED) return id;
+      const draw = random.uniform();
+      return draw < 0.8 ? this.#maskId : draw < 0.9 ? random.below(this.model.vocabSize) : id;
+    });
+    return { inputIds: shown, labels };
+  }
+}
+
+function maskIdOf(model: PretrainedModel): number {
+  const tokenizer = tokenizerOf('fit', model);
+  const given = tokenizer.config?.mask_token as string | { content: string } | undefined;
+  const names = [typeof given === 'object' ? given.content : given, '[MASK]', '<mask>'];
+  for (const name of names) {
+    const id = name === undefined ? undefined : tokenizer.tokenToId(name);
+    if (id !== undefined) return id;
+  }
+  throw new ArgumentError('MaskedLanguageModel: the tokenizer has no mask token');
+}

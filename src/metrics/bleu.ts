@@ -1,0 +1,112 @@
+// BLEU (Papineni et al. 2002) as sacrebleu computes it.
+
+import { checkOptions } from '../core/check.js';
+import { checkPaired } from './classification.js';
+
+export interface BleuOptions {
+  /** '13a': mteval's words, sacrebleu's default; 'none': what spaces separate. */
+  tokenize?: '13a' | 'none' | undefined;
+  /** Default: false. */
+  lowercase?: boolean | undefined;
+}
+
+export interface BleuScore {
+  /** From 0 to 100. */
+  readonly score: number;
+  /** Of n-grams of 1 to 4 words, in percent. */
+  readonly precisions: readonly number[];
+  readonly brevityPenalty: number;
+  /** Words of the outputs, and of the references that are nearest in length. */
+  readonly length: number;
+  readonly referenceLength: number;
+}
+
+const ORDER = 4;
+
+/**
+ * BLEU of a corpus: the geometric mean of n-gram precisions, those without a match smoothed as mteval does ('exp'), times the
+ * brevity penalty. `references`: for each output one, or several. sacrebleu gives the same numbers. Throws ArgumentError if
+ * there are not as many references as outputs, or none.
+ */
+export function bleu(
+  outputs: readonly string[],
+  references: readonly (string | readonly string[])[],
+  options: BleuOptions = {},
+): BleuScore {
+  checkPaired('bleu', outputs, references);
+  const kinds = { tokenize: ['13a', 'none'], lowercase: 'boolean' } as const;
+  const { tokenize = '13a', lowercase = false } = checkOptions('bleu', options, kinds);
+  const words = (text: string): string[] => {
+    const line = lowercase ? text.toLowerCase() : text;
+    return (tokenize === '13a' ? tokenize13a(line) : line).split(/\s+/u).filter((word) => word !== '');
+  };
+  const [matches, totals] = [new Array<number>(ORDER).fill(0), new Array<number>(ORDER).fill(0)];
+  let [length, referenceLength] = [0, 0];
+  outputs.forEach((text, i) => {
+    const output = words(text.trimEnd());
+    const all = [references[i] as string | readonly string[]].flat().map((reference) => words(reference.trimEnd()));
+    length += output.length;
+    referenceLength += nearestLength(output.length, all);
+    for (let n = 1; n <= ORDER; n++) {
+      const most = new Map<string, number>();
+      for (const reference of all)
+        for (const [gram, count] of grams(reference, n)) most.set(gram, Math.max(most.get(gram) ?? 0, count));
+      for (const [gram, count] of grams(output, n)) {
+        (matches[n - 1] as number) += Math.min(count, most.get(gram) ?? 0);
+        (totals[n - 1] as number) += count;
+      }
+    }
+  });
+  const precisions = smoothed(matches, totals);
+  const brevityPenalty = length >= referenceLength ? 1 : length === 0 ? 0 : Math.exp(1 - referenceLength / length);
+  const mean = precisions.reduce((sum, precision) => sum + Math.log(precision), 0) / ORDER;
+  return {
+    score: precisions.includes(0) ? 0 : brevityPenalty * Math.exp(mean),
+    precisions,
+    brevityPenalty,
+    length,
+    referenceLength,
+  };
+}
+
+/** In percent; where nothing matches, half, a quarter … of one match. What outputs are too short for is 0. */
+function smoothed(matches: readonly number[], totals: readonly number[]): number[] {
+  if (matches.every((count) => count === 0)) return totals.map(() => 0);
+  let smoothing = 1;
+  return totals.map((total, i) => {
+    if (total === 0) return 0;
+    if (matches[i] === 0) {
+      smoothing *= 2;
+      return 100 / (smoothing * total);
+    }
+    return (100 * (matches[i] as number)) / total;
+  });
+}
+
+function nearestLength(length: number, references: readonly (readonly string[])[]): number {
+  const lengths = references.map((words) => words.length);
+  return lengths.reduce((best, each) => {
+    const [own, other] = [Math.abs(each - length), Math.abs(best - length)];
+    return own < other || (own === other && each < best) ? each : best;
+  });
+}
+
+function grams(words: readonly string[], n: number): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (let i = 0; i + n <= words.length; i++) {
+    const gram = words.slice(i, i + n).join(' ');
+    counts.set(gram, (counts.get(gram) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** mteval-v13a's tokenization. */
+function tokenize13a(line: string): string {
+  let text = line.replaceAll('<skipped>', '').replaceAll('-\n', '').replaceAll('\n', ' ');
+  text = text.replaceAll('&quot;', '"').replaceAll('&amp;', '&').replaceAll('&lt;', '<').replaceAll('&gt;', '>');
+  return ` ${text} `
+    .replace(/([{-~[-` -&(-+:-@/])/g, ' $1 ')
+    .replace(/([^0-9])([.,])/g, '$1 $2 ')
+    .replace(/([.,])([^0-9])/g, ' $1 $2')
+    .replace(/([0-9])(-)/g, '$1 $2 ');
+}

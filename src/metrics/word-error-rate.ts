@@ -1,0 +1,38 @@
+import { checkPaired } from './classification.js';
+
+/**
+ * Word error rate: insertions, deletions and substitutions that turn outputs into references, for each word of these; more
+ * than 1 is possible. Words are what white space separates. Throws ArgumentError if there are not as many references as outputs.
+ */
+export function wer(outputs: readonly string[], references: readonly string[]): number {
+  checkPaired('wer', outputs, references);
+  const words = (text: string) => text.split(/\s+/u).filter((word) => word !== '');
+  let [edits, length] = [0, 0];
+  outputs.forEach((output, i) => {
+    const reference = words(references[i] as string);
+    edits += editDistance(words(output), reference);
+    length += reference.length;
+  });
+  return edits / length;
+}
+
+/** Insertions, deletions and substitutions that turn `a` into `b` (Levenshtein 1966). */
+export function editDistance<T>(a: readonly T[], b: readonly T[]): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 0; i < a.length; i++) {
+    const next = [i + 1];
+    for (let j = 0; j < b.length; j++) {
+      const replaced = (row[j] as number) + (a[i] === b[j] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j + 1] as number) + 1, (next[j] as number) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] as number;
+}
+
+/** exp of the mean loss of tokens, in nats: `weights` are how many tokens each loss is the mean of, one by default. */
+export function perplexity(losses: readonly number[], weights: readonly number[] = losses.map(() => 1)): number {
+  checkPaired('perplexity', losses, weights);
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  return Math.exp(losses.reduce((sum, loss, i) => sum + loss * (weights[i] as number), 0) / total);
+}

@@ -1,0 +1,179 @@
+import { checkNumber, checkOptions, isNotNegative, orNull } from '../core/check.js';
+import type { Complete } from '../core/complete.js';
+import type { Device } from '../core/device.js';
+import { ArgumentError, FormatError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { add, affineInto, div, maximum, mul, scale } from '../ops/binary.js';
+import { mean } from '../ops/reduce.js';
+import { rsqrt, sqrt } from '../ops/unary.js';
+import { clipFactor, gradsToClip } from './clip.js';
+import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
+import { groupsOf, type ParameterGroup } from './parameter-groups.js';
+
+export interface AdafactorOptions {
+  /** A rate. Default: none, with `relativeStep`. */
+  lr?: number | undefined;
+  /** What is added to squared gradients, and the least scale of parameters. Default: [1e-30, 1e-3]. */
+  eps?: readonly [squares: number, scale: number] | undefined;
+  /** The most that the root mean square of an update may be. Default: 1. */
+  clipThreshold?: number | undefined;
+  /** The exponent by which means of squares come to forget more slowly. Default: -0.8. */
+  decayRate?: number | undefined;
+  /** Decay of a running mean of updates; null for none, which needs no memory. Default: null. */
+  beta1?: number | null | undefined;
+  /** Of groups without their own. Default: 0. */
+  weightDecay?: number | undefined;
+  /** Whether rates are multiplied by the root mean square of the parameter. Default: true. */
+  scaleParameter?: boolean | undefined;
+  /** Whether the rate is 1/√step, at most 0.01, whatever `step` and schedules say. Default: true, unless `lr` is given. */
+  relativeStep?: boolean | undefined;
+  /** Whether that rate rises from 1e-6 in the first steps. Default: false. */
+  warmupInit?: boolean | undefined;
+}
+
+/** Without a rate, `relativeStep` gives one. */
+type Settings = Complete<Omit<AdafactorOptions, 'lr'>> & { readonly lr: number | null };
+
+interface Entry {
+  readonly param: Tensor;
+  readonly group: ParameterGroup;
+  /** By the names that transformers has for them. */
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  steps: number;
+}
+
+/**
+ * Adafactor (Shazeer & Stern 2018, arXiv 1804.04235), with transformers' arithmetic: of matrices it remembers one mean of
+ * squares for each row and each column, so its memory is next to nothing.
+ */
+export class Adafactor implements Optimizer {
+  readonly params: readonly Tensor[];
+  readonly #device: Device;
+  readonly #entries: readonly Entry[];
+  readonly #options: Settings;
+
+  /** `params`, and what it throws: as AdamW's. */
+  constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: AdafactorOptions = {}) {
+    const kinds = {
+      ...({ lr: 'notNegative', eps: 'any', clipThreshold: 'positive', decayRate: 'number' } as const),
+      ...{ beta1: orNull('fraction'), weightDecay: 'notNegative' as const },
+      ...({ scaleParameter: 'boolean', relativeStep: 'boolean', warmupInit: 'boolean' } as const),
+    };
+    const { lr = null, beta1 = null, ...given } = checkOptions('Adafactor', options, kinds);
+    const { eps = [1e-30, 1e-3], clipThreshold = 1, decayRate = -0.8, weightDecay = 0, scaleParameter = true } = given;
+    const { relativeStep = lr === null, warmupInit = false } = given;
+    if (lr !== null && relativeStep) throw new ArgumentError('Adafactor: give lr or relativeStep, not both');
+    if (warmupInit && !relativeStep) throw new ArgumentError('Adafactor: warmupInit needs relativeStep');
+    const own = { lr, eps, clipThreshold, decayRate, beta1, weightDecay, scaleParameter, relativeStep, warmupInit };
+    this.#options = own;
+    const groups = groupsOf('Adafactor', params);
+    this.params = groups.flatMap((group) => group.params);
+    this.#device = checkParameters('Adafactor', this.params);
+    this.#entries = groups.flatMap((group) =>
+      group.params.map((param) => ({ param, group, tensors: this.#statesOf(param), steps: 0 })),
+    );
+  }
+
+  #statesOf({ shape, device }: Tensor): Map<string, Tensor> {
+    const zeros = (own: readonly number[]) => device.unscoped(() => device.zeros(own));
+    const states = new Map<string, Tensor>();
+    if (this.#options.beta1 !== null) states.set('exp_avg', zeros(shape));
+    if (shape.length < 2) return states.set('exp_avg_sq', zeros(shape));
+    states.set('exp_avg_sq_row', zeros(shape.slice(0, -1)));
+    return states.set('exp_avg_sq_col', zeros([...shape.slice(0, -2), shape.at(-1) as number]));
+  }
+
+  /** One step; `lr` is ignored with `relativeStep`. Throws ArgumentError if `maxNorm` is given but no gradient is there. */
+  step(options: { lr?: number | undefined; maxNorm?: number | undefined } = {}): void {
+    const { lr, maxNorm } = checkOptions('Adafactor.step', options, { lr: 'notNegative', maxNorm: 'any' });
+    const grads = maxNorm === undefined ? null : gradsToClip('Adafactor', this.params, maxNorm);
+    const device = this.#device;
+    device.noGrad(() =>
+      device.scope(() => {
+        const factor = grads && clipFactor(grads, maxNorm as number, device.empty([]));
+        for (const entry of this.#entries) {
+          const { grad } = entry.param;
+          if (grad === null) continue;
+          entry.steps++;
+          device.scope(() => this.#update(entry, factor ? mul(grad, factor) : grad, lr));
+        }
+      }),
+    );
+  }
+
+  #update({ param, group, tensors, steps }: Entry, g: Tensor, given: number | undefined): void {
+    const { lr, eps, clipThreshold, decayRate, beta1, relativeStep, warmupInit, scaleParameter, weightDecay } =
+      this.#options;
+    const relative = Math.min(warmupInit ? 1e-6 * steps : 1e-2, 1 / Math.sqrt(steps));
+    const rate = relativeStep ? relative : (group.lr ?? given ?? lr);
+    if (rate === null) throw new ArgumentError('Adafactor: there is no rate: give lr, or relativeStep');
+    checkNumber('Adafactor', 'lr', rate, isNotNegative, 'a number, 0 or more');
+    const size = scaleParameter
+      ? scale(maximum(rootMeanSquare(param), eps[1]), rate)
+      : param.device.tensor([rate]).reshape();
+    const rest = steps ** decayRate; // 1 − β₂ of this step
+    const squares = add(mul(g, g), eps[0]);
+    const blend = (name: string, value: Tensor) => {
+      const state = tensors.get(name) as Tensor;
+      affineInto(state, state, 1 - rest, false);
+      affineInto(value, state, rest, true);
+      return state;
+    };
+    let update: Tensor;
+    if (param.shape.length < 2) update = mul(rsqrt(blend('exp_avg_sq', squares)), g);
+    else {
+      const rows = blend('exp_avg_sq_row', mean(squares, { axis: -1 }));
+      const cols = blend('exp_avg_sq_col', mean(squares, { axis: -2 }));
+      const byRow = rsqrt(div(rows, mean(rows, { axis: -1, keepDims: true }))).reshape(...rows.shape, 1);
+      const byCol = rsqrt(cols).reshape(...cols.shape.slice(0, -1), 1, cols.shape.at(-1) as number);
+      update = mul(mul(byRow, byCol), g);
+    }
+    update = mul(div(update, maximum(scale(rootMeanSquare(update), 1 / clipThreshold), 1)), size);
+    if (beta1 !== null) {
+      const average = tensors.get('exp_avg') as Tensor;
+      affineInto(average, average, beta1, false);
+      affineInto(update, average, 1 - beta1, true);
+      update = average;
+    }
+    const decay = group.weightDecay ?? weightDecay;
+    if (decay !== 0) affineInto(mul(param, size), param, -decay, true);
+    affineInto(update, param, -1, true);
+  }
+
+  zeroGrad(): void {
+    for (const param of this.params) param.zeroGrad();
+  }
+
+  /** `i.exp_avg_sq_row`, `i.exp_avg_sq_col`, `i.exp_avg_sq`, `i.exp_avg` of parameter i, and its steps as `i.step`. */
+  state(): OptimizerState {
+    const tensors = this.#entries.flatMap((entry, i) =>
+      [...entry.tensors].map(([name, tensor]): [string, Tensor] => [`${i}.${name}`, tensor]),
+    );
+    const numbers = Object.fromEntries(this.#entries.map(({ steps }, i) => [`${i}.step`, steps]));
+    return { tensors: new Map(tensors), numbers };
+  }
+
+  /** Throws FormatError, and changes nothing, unless the state is of an Adafactor with parameters of the same sizes. */
+  loadState({ tensors, numbers }: Parameters<Optimizer['loadState']>[0]): void {
+    const steps = this.#entries.map((_, i) => numbers[`${i}.step`]);
+    if (!steps.every((count) => Number.isSafeInteger(count) && (count as number) >= 0))
+      throw new FormatError('Adafactor: the state has no numbers of steps, or wrong ones');
+    loadTensors('Adafactor', this.state().tensors, tensors);
+    this.#entries.forEach((entry, i) => {
+      entry.steps = steps[i] as number;
+    });
+  }
+
+  /** Gives the memory of the state back. The parameters stay. */
+  dispose(): void {
+    for (const { tensors } of this.#entries) for (const tensor of tensors.values()) tensor.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+function rootMeanSquare(x: Tensor): Tensor {
+  return sqrt(mean(mul(x, x)));
+}

@@ -1,0 +1,99 @@
+import { checkKnown, checkNumber, isFraction, isNotNegative } from '../core/check.js';
+import type { Device } from '../core/device.js';
+import type { Tensor } from '../core/tensor.js';
+import { add, affineInto, mul, scale } from '../ops/binary.js';
+import { sign } from '../ops/unary.js';
+import { clipFactor, gradsToClip } from './clip.js';
+import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
+import { groupsOf, type ParameterGroup } from './parameter-groups.js';
+
+export interface LionOptions {
+  /** Learning rate of groups without their own. Default: 1e-4. */
+  lr?: number | undefined;
+  /** The share of the running mean in the step. Default: 0.9. */
+  beta1?: number | undefined;
+  /** Decay of the running mean. Default: 0.99. */
+  beta2?: number | undefined;
+  /** Of groups without their own. Default: 0. */
+  weightDecay?: number | undefined;
+}
+
+/**
+ * Lion (Chen et al. 2023, arXiv 2302.06675): p −= lr·(sign(β₁·m + (1 − β₁)·g) + weightDecay·p), m = β₂·m + (1 − β₂)·g. One
+ * state for each parameter, half of AdamW's; rates are three to ten times lower.
+ */
+export class Lion implements Optimizer {
+  readonly params: readonly Tensor[];
+  readonly #device: Device;
+  readonly #entries: readonly { readonly param: Tensor; readonly m: Tensor; readonly group: ParameterGroup }[];
+  readonly #options: {
+    readonly lr: number;
+    readonly beta1: number;
+    readonly beta2: number;
+    readonly weightDecay: number;
+  };
+
+  /** `params`, and what it throws: as AdamW's. */
+  constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: LionOptions = {}) {
+    const names = ['lr', 'beta1', 'beta2', 'weightDecay'] as const;
+    const { lr = 1e-4, beta1 = 0.9, beta2 = 0.99, weightDecay = 0 } = checkKnown('Lion', options, names);
+    for (const [name, value] of Object.entries({ lr, weightDecay }))
+      checkNumber('Lion', name, value, isNotNegative, 'a number, 0 or more');
+    for (const [name, value] of Object.entries({ beta1, beta2 }))
+      checkNumber('Lion', name, value, isFraction, 'a number from 0 to below 1');
+    this.#options = { lr, beta1, beta2, weightDecay };
+    const groups = groupsOf('Lion', params);
+    this.params = groups.flatMap((group) => group.params);
+    this.#device = checkParameters('Lion', this.params);
+    const device = this.#device;
+    this.#entries = groups.flatMap((group) =>
+      group.params.map((param) => ({ param, m: device.unscoped(() => device.zeros(param.shape)), group })),
+    );
+  }
+
+  /** One step; see `Optimizer.step`. Throws ArgumentError if `maxNorm` is given but no gradient is there. */
+  step(options: { lr?: number | undefined; maxNorm?: number | undefined } = {}): void {
+    const { lr = this.#options.lr, maxNorm } = checkKnown('Lion.step', options, ['lr', 'maxNorm']);
+    checkNumber('Lion', 'lr', lr, isNotNegative, 'a number, 0 or more');
+    const { beta1, beta2, weightDecay } = this.#options;
+    const grads = maxNorm === undefined ? null : gradsToClip('Lion', this.params, maxNorm);
+    const device = this.#device;
+    device.noGrad(() =>
+      device.scope(() => {
+        const factor = grads && clipFactor(grads, maxNorm as number, device.empty([]));
+        for (const { param, m, group } of this.#entries) {
+          if (param.grad === null) continue;
+          const g = factor ? mul(param.grad, factor) : param.grad;
+          const rate = group.lr ?? lr;
+          const direction = sign(add(scale(m, beta1), scale(g, 1 - beta1)));
+          affineInto(param, param, 1 - rate * (group.weightDecay ?? weightDecay), false);
+          affineInto(direction, param, -rate, true);
+          affineInto(m, m, beta2, false);
+          affineInto(g, m, 1 - beta2, true);
+        }
+      }),
+    );
+  }
+
+  zeroGrad(): void {
+    for (const param of this.params) param.zeroGrad();
+  }
+
+  /** The running mean of parameter i as `i.exp_avg`. */
+  state(): OptimizerState {
+    return { tensors: new Map(this.#entries.map(({ m }, i) => [`${i}.exp_avg`, m])), numbers: {} };
+  }
+
+  loadState({ tensors }: Parameters<Optimizer['loadState']>[0]): void {
+    loadTensors('Lion', this.state().tensors, tensors);
+  }
+
+  /** Gives the memory of the state back. The parameters stay. */
+  dispose(): void {
+    for (const { m } of this.#entries) m.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,130 @@
+// Which parameters learn, how fast, and how they decay, by their names.
+
+import { checkArray, checkKnown, checkNumber, isNotNegative } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { ParameterGroup } from './adamw.js';
+
+export type { ParameterGroup } from './adamw.js';
+
+/** What a model, or an objective, calls its tensors. */
+interface Named {
+  namedTensors(): [name: string, tensor: Tensor][];
+  /** @internal Names in state dicts, of which a tensor may have several: of queries, keys and values in one matrix. */
+  statePieces?(): readonly { readonly name: string; readonly tensor: Tensor }[];
+}
+
+/** The tensors of a model with all of their names: their own, and those in its checkpoint. */
+function allNames(model: Named): (readonly [names: readonly string[], tensor: Tensor])[] {
+  const stored = new Map<Tensor, string[]>();
+  for (const { name, tensor } of model.statePieces?.() ?? []) stored.set(tensor, [...(stored.get(tensor) ?? []), name]);
+  return model.namedTensors().map(([name, tensor]) => [[name, ...(stored.get(tensor) ?? [])], tensor] as const);
+}
+
+/** A name, as checkpoints have it, or the beginning of one up to a point; or an expression that is found in it. */
+export type NamePattern = string | RegExp;
+
+/** Settings of the parameters whose names fit. */
+export interface GroupRule {
+  pattern: NamePattern | readonly NamePattern[];
+  /** A fixed rate. Default: that of the optimizer's steps. */
+  lr?: number | undefined;
+  /** Default: the optimizer's. */
+  weightDecay?: number | undefined;
+}
+
+/**
+ * Groups of the parameters that require gradients, for an optimizer: each is in the first whose pattern fits its name, what
+ * fits none in a group without settings.
+ *
+ *     new AdamW(parameterGroups(model, [
+ *       { pattern: /bias$|LayerNorm/, weightDecay: 0 },
+ *       { pattern: 'classifier', lr: 1e-3 },
+ *     ]), { weightDecay: 0.01 });
+ *
+ * Throws ArgumentError for a pattern that fits no parameter, which is a mistake.
+ */
+export function parameterGroups(model: Named, rules: readonly GroupRule[]): ParameterGroup[] {
+  const groups = rules.map(({ pattern, ...settings }) => ({ pattern, group: { ...settings, params: [] as Tensor[] } }));
+  const others: Tensor[] = [];
+  for (const [names, tensor] of allNames(model)) {
+    if (!tensor.requiresGrad) continue;
+    const group = groups.find(({ pattern }) => fits(names, pattern));
+    (group?.group.params ?? others).push(tensor);
+  }
+  const unused = groups.find(({ group }) => group.params.length === 0);
+  if (unused !== undefined)
+    throw new ArgumentError(`parameterGroups: no parameter that is left is called ${String(unused.pattern)}`);
+  const rest = others.length > 0 ? [{ params: others }] : [];
+  return [...groups.map(({ group }) => group), ...rest];
+}
+
+/**
+ * Groups whose rates fall from the last layer to the first (Howard & Ruder 2018): `lr` for what stands behind the layers,
+ * `lr·decay` for the last layer, and so on down to the embeddings. The number of a layer is the first one in a parameter's
+ * name; names without one that come before all layers are embeddings. Weight decay is as in the optimizer.
+ */
+export function layerwiseGroups(model: Named, options: { lr: number; decay: number }): ParameterGroup[] {
+  const { lr, decay } = checkKnown('layerwiseGroups', options, ['lr', 'decay']);
+  checkNumber('layerwiseGroups', 'lr', lr, isNotNegative, 'a number, 0 or more');
+  checkNumber('layerwiseGroups', 'decay', decay, (value) => value > 0 && value <= 1, 'a number above 0, at most 1');
+  const named = model.namedTensors();
+  const layers = named.map(([name]) => /\.(\d+)\./.exec(name)?.[1]).map((n) => (n === undefined ? null : Number(n)));
+  const first = layers.findIndex((layer) => layer !== null);
+  const depth = 1 + layers.reduce<number>((most, layer) => Math.max(most, layer ?? -1), -1);
+  const byDistance = new Map<number, Tensor[]>();
+  named.forEach(([, tensor], i) => {
+    if (!tensor.requiresGrad) return;
+    const layer = layers[i] ?? (i < first ? -1 : depth);
+    const distance = depth - layer;
+    byDistance.set(distance, [...(byDistance.get(distance) ?? []), tensor]);
+  });
+  return [...byDistance].map(([distance, params]) => ({ params, lr: lr * decay ** distance }));
+}
+
+/**
+ * Freezes the parameters whose names fit, which no optimizer changes then, and returns how many these are; `unfreeze` takes that
+ * back. Throws ArgumentError if none fits.
+ */
+export function freeze(model: Named, patterns: NamePattern | readonly NamePattern[]): number {
+  return setTrained('freeze', model, patterns, false);
+}
+
+/** See `freeze`. */
+export function unfreeze(model: Named, patterns: NamePattern | readonly NamePattern[]): number {
+  return setTrained('unfreeze', model, patterns, true);
+}
+
+function setTrained(
+  op: string,
+  model: Named,
+  patterns: NamePattern | readonly NamePattern[],
+  trained: boolean,
+): number {
+  const chosen = allNames(model).filter(([names]) => fits(names, patterns));
+  if (chosen.length === 0) throw new ArgumentError(`${op}: no parameter is called ${String(patterns)}`);
+  for (const [, tensor] of chosen) tensor.requiresGrad = trained;
+  return chosen.length;
+}
+
+function fits(names: readonly string[], patterns: NamePattern | readonly NamePattern[]): boolean {
+  return [patterns].flat().some((pattern) =>
+    names.some((name) => {
+      if (typeof pattern !== 'string') return (pattern as RegExp).test(name);
+      return name === pattern || name.startsWith(`${pattern}.`);
+    }),
+  );
+}
+
+/** @internal Groups of an optimizer, checked. */
+export function groupsOf(op: string, params: readonly Tensor[] | readonly ParameterGroup[]): readonly ParameterGroup[] {
+  checkArray(op, 'params', params, 'an array of tensors');
+  const isGroups = params.length > 0 && params.every((each) => Array.isArray((each as ParameterGroup)?.params));
+  const groups = isGroups ? (params as readonly ParameterGroup[]) : [{ params: params as readonly Tensor[] }];
+  for (const group of groups) {
+    const { lr = 0, weightDecay = 0 } = checkKnown(`${op}: a group`, group, ['params', 'lr', 'weightDecay']);
+    for (const [name, value] of Object.entries({ lr, weightDecay }))
+      checkNumber(op, name, value, isNotNegative, 'a number, 0 or more');
+  }
+  return groups;
+}

@@ -1,0 +1,71 @@
+// Metrics, compared with what sacrebleu, scikit-learn and SciPy compute (make_metrics.py).
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { ArgumentError } from '../../src/index.js';
+import {
+  accuracy,
+  bleu,
+  chrf,
+  entityScores,
+  f1,
+  matthews,
+  pearson,
+  perplexity,
+  spearman,
+  wer,
+} from '../../src/metrics/index.js';
+
+const expected = JSON.parse(readFileSync(new URL('metrics.json', import.meta.url), 'utf8'));
+
+const numbersOf = (cases: readonly unknown[]): number[] => cases.map((_, i) => i);
+
+describe('metrics', () => {
+  it.each(numbersOf(expected.classification))('of labels, %i', (i) => {
+    const { predictions, references, ...wanted } = expected.classification[i];
+    expect(accuracy(predictions, references)).toBeCloseTo(wanted.accuracy, 12);
+    expect(matthews(predictions, references)).toBeCloseTo(wanted.matthews, 12);
+    for (const [average, scores] of Object.entries(wanted.f1) as ['macro', Record<string, number>][]) {
+      const own = f1(predictions, references, { average });
+      for (const [name, value] of Object.entries(scores)) expect(own[name as 'f1'], average).toBeCloseTo(value, 12);
+    }
+  });
+
+  it.each(numbersOf(expected.correlation))('of numbers, %i', (i) => {
+    const { predictions, references, ...wanted } = expected.correlation[i];
+    expect(pearson(predictions, references)).toBeCloseTo(wanted.pearson, 12);
+    expect(spearman(predictions, references)).toBeCloseTo(wanted.spearman, 12);
+  });
+
+  it.each(numbersOf(expected.texts))('of texts, %i', (i) => {
+    const { outputs, references, ...wanted } = expected.texts[i];
+    const own = bleu(outputs, references);
+    expect(own.score).toBeCloseTo(wanted.bleu, 9);
+    expect(own.brevityPenalty).toBeCloseTo(wanted.brevityPenalty, 12);
+    for (const [n, precision] of wanted.precisions.entries()) expect(own.precisions[n]!).toBeCloseTo(precision, 9);
+    expect(bleu(outputs, references, { lowercase: true }).score).toBeCloseTo(wanted.bleuLower, 9);
+    expect(bleu(outputs, references, { tokenize: 'none' }).score).toBeCloseTo(wanted.bleuNone, 9);
+    expect(chrf(outputs, references)).toBeCloseTo(wanted.chrf, 9);
+    expect(chrf(outputs, references, { wordOrder: 2 })).toBeCloseTo(wanted.chrfPlusPlus, 9);
+  });
+
+  it('of words, tokens and entities', () => {
+    expect(wer(['the cat sat', 'a b c'], ['the cat sat down', 'a x c'])).toBeCloseTo(2 / 7, 12);
+    expect(perplexity([Math.log(2), Math.log(8)])).toBeCloseTo(4, 12);
+    expect(perplexity([Math.log(2), Math.log(8)], [3, 1])).toBeCloseTo(2 ** 1.5, 12);
+    const references = [
+      ['B-PER', 'I-PER', 'O', 'B-LOC'],
+      ['O', 'B-ORG'],
+    ];
+    const predictions = [
+      ['B-PER', 'I-PER', 'O', 'B-ORG'],
+      ['B-LOC', 'B-ORG'],
+    ];
+    expect(entityScores(predictions, references)).toEqual({ precision: 2 / 4, recall: 2 / 3, f1: 4 / 7 });
+    expect(entityScores(references, references).f1).toBe(1);
+  });
+
+  it('refuse what cannot be compared', () => {
+    expect(() => accuracy([1], [1, 2])).toThrow(ArgumentError);
+    expect(() => bleu([], [])).toThrow(ArgumentError);
+  });
+});

@@ -1,0 +1,96 @@
+// Lion and Adafactor, compared with what transformers and the paper's formula give (make_optimizers.py), and which parameters
+// learn.
+import { describe, expect, it } from 'vitest';
+import { ArgumentError, Transformer } from '../../src/index.js';
+import { Adafactor, freeze, Lion, layerwiseGroups, parameterGroups, unfreeze } from '../../src/train/index.js';
+import { deviceFor, isas } from '../describe-op.js';
+import cases from './optimizers.json' with { type: 'json' };
+
+const device = await deviceFor(isas[0]!, 2);
+
+describe('optimizers', () => {
+  it.each(cases.map((_, i) => i))('give the parameters of the reference, and go on from their state: %i', async (i) => {
+    const { name, options, shapes, before, gradients, after } = cases[i]!;
+    const begin = () => {
+      const params = before.map((values, n) => {
+        const param = device.tensor(Float32Array.from(values), shapes[n]!);
+        param.requiresGrad = true;
+        return param;
+      });
+      return { params, optimizer: name === 'Lion' ? new Lion(params, options) : new Adafactor(params, options) };
+    };
+    let { params, optimizer } = begin();
+    for (const [step, all] of gradients.entries()) {
+      if (step === 2) {
+        // As a run that is resumed: other objects with the same values.
+        const { tensors, numbers } = optimizer.state();
+        const saved = new Map<string, Float32Array>();
+        for (const [key, tensor] of tensors) saved.set(key, (await tensor.data()) as Float32Array);
+        const values = await Promise.all(params.map((param) => param.data()));
+        ({ params, optimizer } = begin());
+        params.forEach((param, n) => {
+          param.write(values[n] as Float32Array);
+        });
+        optimizer.loadState({ tensors: saved, numbers });
+      }
+      device.scope(() => {
+        for (const [n, values] of all.entries()) {
+          const upstream = Float32Array.from(values);
+          params[n]!.reshape(...shapes[n]!).backward(upstream);
+        }
+        optimizer.step();
+        optimizer.zeroGrad();
+      });
+    }
+    for (const [n, values] of after.entries()) {
+      const given = await params[n]!.data();
+      for (const [k, value] of values.entries()) expect(Math.abs(given[k]! - value)).toBeLessThanOrEqual(2e-6);
+    }
+  });
+
+  it('refuse options that make no sense together', () => {
+    const params = [device.tensor([1, 2])];
+    expect(() => new Adafactor(params, { lr: 1, relativeStep: true })).toThrow(ArgumentError);
+    expect(() => new Lion(params, { beta1: 1 })).toThrow(ArgumentError);
+  });
+});
+
+describe('groups of parameters', () => {
+  const sizes = { dModel: 8, heads: 2, encoderLayers: 0, decoderLayers: 3, targetVocab: 9, maxLength: 8 };
+
+  it('by pattern, the first that fits', () => {
+    using model = new Transformer(device, sizes);
+    const rules = [
+      { pattern: /bias$|norm/, weightDecay: 0 },
+      { pattern: 'transformer.decoder', lr: 1e-4 },
+    ];
+    const groups = parameterGroups(model, rules);
+    expect(groups.map(({ lr, weightDecay }) => [lr, weightDecay])).toEqual([
+      [undefined, 0],
+      [1e-4, undefined],
+      [undefined, undefined],
+    ]);
+    expect(groups.flatMap(({ params }) => params).length).toBe(model.parameters().length);
+    expect(() => parameterGroups(model, [{ pattern: 'classifier', lr: 1 }])).toThrow(/classifier/);
+  });
+
+  it('rates that fall from the last layer to the embeddings', () => {
+    using model = new Transformer(device, sizes);
+    const rates = layerwiseGroups(model, { lr: 1, decay: 0.5 });
+    const rateOf = (wanted: string) => {
+      const tensor = model.namedTensors().find(([name]) => name.includes(wanted))![1];
+      return rates.find(({ params }) => params.includes(tensor))!.lr;
+    };
+    expect(['layers.2.', 'layers.1.', 'layers.0.'].map(rateOf)).toEqual([0.5, 0.25, 0.125]);
+    expect(rateOf('tgt_embed')).toBe(0.0625);
+  });
+
+  it('freezing by name, and back', () => {
+    using model = new Transformer(device, sizes);
+    const all = model.parameters().length;
+    const count = freeze(model, ['transformer.decoder.layers.0', /embed/]);
+    expect(model.parameters().filter(({ requiresGrad }) => requiresGrad).length).toBe(all - count);
+    expect(unfreeze(model, /./)).toBe(all);
+    expect(() => freeze(model, 'encoder')).toThrow(ArgumentError);
+  });
+});
