@@ -2,10 +2,22 @@
 import { expectTypeOf, it } from 'vitest';
 import type { HubOptions } from '../src/pretrained/hub-options.js';
 import type { LoadModelOptions } from '../src/pretrained/load-model.js';
+import type * as tasks from '../src/tasks/index.js';
 import type { ChatGenerateOptions, ChatOptions } from '../src/tasks/index.js';
 import type * as simdformer from './simdformer.js';
 
 type Options =
+  | tasks.CallOptions
+  | tasks.FeatureExtractionOptions
+  | tasks.FillMaskOptions
+  | tasks.PipelineOptions
+  | tasks.QuestionAnsweringOptions
+  | tasks.TextClassificationOptions
+  | tasks.TextGenerationOptions
+  | tasks.TextRankingOptions
+  | tasks.TextStreamerOptions
+  | tasks.TokenClassificationOptions
+  | tasks.ZeroShotClassificationOptions
   | ChatGenerateOptions
   | ChatOptions
   | HubOptions

@@ -4,7 +4,7 @@ import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import { PretrainedModel } from '../models/pretrained-model.js';
 import { type LoadedModel, type LoadModelOptions, loadModel } from '../pretrained/load-later.js';
-import type { ModelFileSet } from '../pretrained/open-source.js';
+import type { ModelLocation } from '../pretrained/open-source.js';
 import type { Processor } from '../pretrained/processors/load-processor.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { type CallOf, type TaskName, taskOf } from './registry.js';
@@ -56,13 +56,13 @@ export type Pipeline<Name extends TaskName = TaskName> = CallOf<Name> & {
  * const { data, dims } = await extract(['a cat', 'a dog'], { pooling: 'mean', normalize: true }); // dims is [2, 384]
  * ```
  *
- * `model`: a folder, a hub id, files by name, or a model that is loaded already, with the head of the task. Inputs can be
+ * `model`: a folder, a hub id, a GGUF file, files by name, or a model that is loaded already, with the head of the task. Inputs can be
  * any number: they are computed in batches, off the calling thread. Throws ArgumentError for a task that is not known and
  * options that make no sense, and what `loadModel` throws.
  */
 export async function pipeline<Name extends TaskName>(
   task: Name,
-  model: string | URL | ModelFileSet | LoadedModel,
+  model: ModelLocation | LoadedModel,
   options: PipelineOptions = {},
 ): Promise<Pipeline<Name>> {
   const chosen = await taskOf(task);
@@ -77,7 +77,7 @@ export async function pipeline<Name extends TaskName>(
     else {
       const device = typeof given === 'object' ? given : await openDevice(given);
       if (device !== given) opened.push(device);
-      const read = await loadModel(device, model as string, { ...load, head: chosen.head });
+      const read = await loadModel(device, model as ModelLocation, { ...load, head: chosen.head });
       opened.push(read);
       if (!(read instanceof PretrainedModel))
         throw new ArgumentError(`pipeline: ${String(model)} is a Transformer, expected a model of Hugging Face's`);

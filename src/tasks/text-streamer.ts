@@ -2,6 +2,7 @@
 
 import { checkOptions } from '../core/check.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
+import { TextStream } from './chat/text-stream.js';
 
 /** What is told of tokens as they come: first those of the prompt, then each one; then the end. */
 export interface Streamer {
@@ -25,10 +26,7 @@ export interface TextStreamerOptions {
  * TextStreamer(pipe.tokenizer, { skip_prompt: true, callback_function }) }`.
  */
 export class TextStreamer implements Streamer {
-  #tokens: number[] = [];
-  /** Where the text of these tokens was shown up to. */
-  #shown = '';
-  #isPrompt = true;
+  #stream: TextStream | null = null;
 
   constructor(
     private readonly tokenizer: Tokenizer,
@@ -44,29 +42,16 @@ export class TextStreamer implements Streamer {
 
   put(tokens: readonly (readonly number[])[]): void {
     const own = tokens[0] ?? [];
-    const isPrompt = this.#isPrompt;
-    this.#isPrompt = false;
+    const isPrompt = this.#stream === null;
+    this.#stream ??= new TextStream(this.tokenizer, { skipSpecial: this.options.skip_special_tokens ?? true });
     if (isPrompt && this.options.skip_prompt) return;
     this.options.token_callback_function?.(own);
-    this.#tokens.push(...own);
-    const text = this.#decode(this.#tokens);
-    if (text.endsWith('\ufffd')) return; // the rest of the character is in the next token
-    this.#show(text.slice(this.#shown.length));
-    // How the next token is written depends on the one before it, no further: the others need not be decoded again.
-    this.#tokens = this.#tokens.slice(-1);
-    this.#shown = this.#decode(this.#tokens);
-    if (!text.endsWith(this.#shown)) this.#shown = '';
+    for (const token of own) this.#show(this.#stream.push(token));
   }
 
   end(): void {
-    this.#show(this.#decode(this.#tokens).slice(this.#shown.length));
-    this.#tokens = [];
-    this.#shown = '';
-    this.#isPrompt = true;
-  }
-
-  #decode(tokens: readonly number[]): string {
-    return this.tokenizer.decode(tokens, { skipSpecial: this.options.skip_special_tokens ?? true });
+    this.#show(this.#stream?.end() ?? '');
+    this.#stream = null;
   }
 
   #show(text: string): void {

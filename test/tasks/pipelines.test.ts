@@ -1,11 +1,11 @@
 // Pipelines beside transformers' own, on models of ../shared/reference: see make_pipelines.py.
-import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { createDevice } from '../../src/index.js';
-import { type PipelineOptions, pipeline, type TaskName } from '../../src/tasks/index.js';
+import { pipeline, type TaskName } from '../../src/tasks/index.js';
 import { describeShared } from '../shared.js';
 import answers from './answers.json' with { type: 'json' };
 import pipelines from './pipelines.json' with { type: 'json' };
+import { smallModel } from './small-model.js';
 
 interface Case {
   readonly task: TaskName;
@@ -17,31 +17,10 @@ interface Case {
 }
 
 const cases = [...pipelines.cases, ...answers.cases] as unknown as Case[];
-const wordPiece = Object.fromEntries(
-  ['tokenizer.json', 'tokenizer_config.json'].map((name) => [
-    name,
-    new Uint8Array(readFileSync(`test/tasks/wordpiece/${name}`)),
-  ]),
-);
 const device = await createDevice();
 afterAll(() => device.dispose());
 
 type Called = (...args: unknown[]) => Promise<unknown>;
-
-/** The pipeline of a case's model, with the tokenizer beside it and its config changed. */
-async function pipelineOf(
-  { task, model, changes }: Omit<Case, 'args' | 'options' | 'out'>,
-  options: PipelineOptions = {},
-) {
-  const folder = `../shared/reference/${model}`;
-  const config = { ...JSON.parse(readFileSync(`${folder}/config.json`, 'utf8')), ...changes };
-  const files = {
-    ...wordPiece,
-    'config.json': new TextEncoder().encode(JSON.stringify(config)),
-    'model.safetensors': new Uint8Array(readFileSync(`${folder}/model.safetensors`)),
-  };
-  return pipeline(task, files, { device, ...options });
-}
 
 /** Numbers agree as float32 arithmetic lets them, all else exactly. What only one side says is not compared. */
 function expectAlike(actual: unknown, expected: unknown, path = 'result'): void {
@@ -71,7 +50,7 @@ await describeShared('pipelines', 'reference', 'SOURCE.txt', async () => {
     it.each(own.map((each) => [`${each.model} ${JSON.stringify(each.options)}`, each] as const))(
       'is as transformers has it: %s',
       async (_, each) => {
-        await using pipe = await pipelineOf(each);
+        await using pipe = await pipeline(each.task, smallModel(each.model, each.changes), { device });
         const { truncation: _always, ...options } = each.options;
         const call = pipe as unknown as Called;
         expectAlike(await call(...each.args, options), expectedOf(each));

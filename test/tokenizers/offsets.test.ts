@@ -29,6 +29,8 @@ describe.each(Object.entries(recorded as unknown as Record<string, Recorded>))(
 
     it.each(texts)('$text', ({ text, ...row }) => {
       expect(rowOf(tokenizer.encodeBatch([text]), 0)).toEqual(row);
+      const alone = tokenizer.encodeBatch([text], { returnOffsets: false });
+      expect(alone).toEqual({ ...tokenizer.encodeBatch([text]), offsets: [], wordIds: [] });
     });
 
     it.each(batches)('$texts $options', ({ texts: [first, second], options, rows }) => {
