@@ -17,6 +17,7 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   encoder: () => import('./encoder.js'),
   train: () => import('./train.js'),
   decode: () => import('./decode.js'),
+  speculative: () => import('./speculative.js'),
   wasm: () => import('./wasm.js'),
   contention: () => import('./contention.js'),
   start: () => import('./start.js'),
