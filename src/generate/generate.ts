@@ -54,11 +54,11 @@ async function* run(
   checkHooks(options);
   options.signal?.throwIfAborted();
   if (model.decoder === null) throw new ArgumentError('generate: the model has no decoder');
-  const inputs = await (model.featureShape
-    ? readFeatures(model.featureShape, input)
-    : readSequences('generate', model, input));
+  const { inputs, shape } = model.featureShape
+    ? await readFeatures(model.featureShape, model.encodedShape ?? null, input)
+    : { inputs: await readSequences('generate', model, input), shape: null };
   if (inputs.length === 0) throw new ArgumentError('generate: there are no inputs');
-  const plan = resolveOptions(model, inputs, options);
+  const plan = resolveOptions(model, inputs, options, shape);
   const found: Hypothesis[][] = [];
   for (const batch of batches(plan)) {
     const search = yield* decode(model, batch, options);
@@ -175,18 +175,24 @@ function attentionsOf(model: Generative, { inputs }: Plan, result: GenerateResul
   throw new ArgumentError('generate: outputAttentions needs a model that has attentionMaps');
 }
 
-/** The features of each source. */
-async function readFeatures(shape: readonly number[], input: unknown): Promise<Float32Array[]> {
-  const expected = `float32 features [sources, ${shape.join(', ')}]`;
+/** The features of each source, or what was encoded of it, and their shape. */
+async function readFeatures(
+  features: readonly number[],
+  encoded: readonly number[] | null,
+  input: unknown,
+): Promise<{ inputs: Float32Array[]; shape: readonly number[] }> {
+  const instead = encoded ? ` or encoded ones [sources, ${encoded.join(', ')}]` : '';
+  const expected = `float32 features [sources, ${features.join(', ')}]${instead}`;
   if (!(input instanceof Tensor))
     throw new ArgumentError(`generate: the sources are ${describeValue(input)}, expected ${expected}`);
   checkDType('generate', 'the sources', input, 'float32');
-  const count = input.shape[0] ?? 1;
-  if (!sameShape(input.shape, [count, ...shape]))
+  const shape = input.shape.slice(1);
+  if (!sameShape(shape, features) && !(encoded && sameShape(shape, encoded)))
     throw new ShapeError(`generate: the sources are ${describeShape(input.shape)}, expected ${expected}`);
   const all = (await input.data()) as Float32Array;
+  const count = input.shape[0] as number;
   const size = all.length / count;
-  return Array.from({ length: count }, (_, i) => all.subarray(i * size, (i + 1) * size));
+  return { inputs: Array.from({ length: count }, (_, i) => all.subarray(i * size, (i + 1) * size)), shape };
 }
 
 /** The sequences as arrays of tokens. */

@@ -65,6 +65,11 @@ export interface Generative {
    * ...featureShape] then, and makes `maxSourceLength` rows of each. Default null: sources are ids.
    */
   readonly featureShape?: readonly number[] | null | undefined;
+  /**
+   * The shape of what `encode` made of a source of features, where that can be given instead: who needs it for more than
+   * generating encodes once. Default null: it cannot.
+   */
+  readonly encodedShape?: readonly number[] | null | undefined;
   /** null in models that only read, such as encoders. */
   readonly decoder?: object | null | undefined;
   /** Begins what is generated where there is no prompt; null if there is no such token. */

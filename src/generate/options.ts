@@ -53,6 +53,8 @@ export interface Plan extends Complete<Omit<GenerateOptions, NotPlanned>> {
   readonly forcedEosTokenId: readonly number[];
   readonly stopTokens: ReadonlySet<number>;
   readonly inputs: readonly PlannedInput[];
+  /** Of each source, where sources are features, or what was encoded of them; else null. */
+  readonly sourceShape: readonly number[] | null;
   /** Sequences decoded side by side for each input. */
   readonly width: number;
   /** How many of them leave the batch together: those that share a source, or are beams. */
@@ -66,10 +68,15 @@ export interface Plan extends Complete<Omit<GenerateOptions, NotPlanned>> {
 }
 
 /** The part of a plan that follows from the options alone, whatever the inputs are. */
-type Settings = Omit<Plan, 'inputs' | 'width' | 'group' | 'vocabulary' | 'maxRanked' | 'maxSequences'>;
+type Settings = Omit<Plan, 'inputs' | 'sourceShape' | 'width' | 'group' | 'vocabulary' | 'maxRanked' | 'maxSequences'>;
 
-/** Checks options. `inputs` are sources, or prompts of a decoder-only model. */
-export function resolveOptions(model: Generative, inputs: readonly Source[], options: GenerateOptions): Plan {
+/** Checks options. `inputs` are sources, of `sourceShape` if they are numbers, or prompts of a decoder-only model. */
+export function resolveOptions(
+  model: Generative,
+  inputs: readonly Source[],
+  options: GenerateOptions,
+  sourceShape: readonly number[] | null = null,
+): Plan {
   const { maxSourceLength = 0 } = model;
   const { cache, draft } = options;
   const maxLength = Math.min(model.maxLength, cache?.maxLength ?? model.maxLength);
@@ -112,6 +119,7 @@ export function resolveOptions(model: Generative, inputs: readonly Source[], opt
       prompt: prompts[index] as readonly number[],
       prefix: prefixes[index] as readonly number[],
     })),
+    sourceShape,
     width,
     group: maxSourceLength > 0 || numBeams > 1 ? width : 1,
     vocabulary: model.vocabSize,

@@ -100,11 +100,14 @@ export class Session implements Steps {
     readonly key: string,
     private readonly model: Generative,
     sources: Sources,
+    shape: readonly number[] | null,
     { groups, beams, maxLength, sourceLength, ranked, stops, suppressed }: Sizes,
   ) {
     this.state = inference(model, () => {
       const from =
-        sourceLength > 0 ? { memory: encode(model, joined(model, sources)), sourceLength } : { sequences: groups };
+        sourceLength > 0
+          ? { memory: encode(model, joined(model, sources, shape)), sourceLength }
+          : { sequences: groups };
       return model.startDecoding({ beams, maxLength, ...from });
     });
     const { device } = model;
@@ -113,16 +116,16 @@ export class Session implements Steps {
   }
 
   /** Makes it ready for another batch. */
-  restart(sources: Sources): void {
-    if (this.state.sizes.sourceCapacity > 0) this.#encode(sources);
+  restart(sources: Sources, shape: readonly number[] | null = null): void {
+    if (this.state.sizes.sourceCapacity > 0) this.#encode(sources, shape);
     else this.model.restartDecoding(this.state);
     this.#begin(sources);
   }
 
-  #encode(sources: Sources): void {
+  #encode(sources: Sources, shape: readonly number[] | null): void {
     const { model } = this;
-    const tokens = packed(model.featureShape ? [] : sources);
-    if (model.featureShape) this.#remember(joined(model, sources));
+    const tokens = packed(shape ? [] : sources);
+    if (shape) this.#remember(joined(model, sources, shape));
     else if (`${tokens.lengths}` === this.#encodedLengths && tokens.ids.length <= MOST_RECORDED) {
       if (this.#encoding === null) {
         const batch = model.device.unscoped(() => TokenBatch.from(model.device, 'source', tokens, null));
@@ -293,13 +296,13 @@ export class Session implements Steps {
   }
 }
 
-/** Sources as `encode` takes them. */
-export function joined({ device, featureShape }: Generative, sources: Sources): Tokens {
-  if (!featureShape) return packed(sources);
+/** Sources as `encode` takes them; of `shape` each, if they are features. */
+export function joined({ device }: Generative, sources: Sources, shape: readonly number[] | null): Tokens {
+  if (!shape) return packed(sources);
   const size = sources[0]?.length ?? 0;
   const all = new Float32Array(sources.length * size);
   for (const [i, source] of sources.entries()) all.set(source, i * size);
-  return device.tensor(all, [sources.length, ...featureShape]);
+  return device.tensor(all, [sources.length, ...shape]);
 }
 
 /** How many rows the encoder makes of a source. */
@@ -331,7 +334,7 @@ function recordReorder(device: Device, length: number, reorder: (order: Tensor) 
  * it back with `endSession`.
  */
 export function startSession(model: Generative, plan: Plan, outgrown = false): Session {
-  const { inputs, width, group, maxNewTokens, stopTokens, suppressTokens } = plan;
+  const { inputs, sourceShape, width, group, maxNewTokens, stopTokens, suppressTokens } = plan;
   const { maxLength, maxSourceLength = 0, featureShape } = model;
   const prompts = inputs.map(({ prompt }) => prompt);
   const sources = inputs.map(({ tokens }) => tokens);
@@ -350,10 +353,10 @@ export function startSession(model: Generative, plan: Plan, outgrown = false): S
   const key = Object.values(sizes).join();
   const known = idle.find((session) => session.key === key) as Session | undefined;
   if (known) {
-    known.restart(sources); // or it stays idle, if it refuses them
+    known.restart(sources, sourceShape); // or it stays idle, if it refuses them
     idle.splice(idle.indexOf(known), 1);
   }
-  const session = known ?? new Session(key, model, sources, sizes);
+  const session = known ?? new Session(key, model, sources, sourceShape, sizes);
   busy.add(session);
   session.setStops(stopTokens, suppressTokens);
   return session;

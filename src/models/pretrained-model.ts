@@ -45,6 +45,8 @@ export abstract class PretrainedModel extends Model {
   readonly headKind: HeadKind;
   /** What `generate` does where its options do not say it; of generation_config.json, if it was loaded. */
   generationConfig: GenerateOptions = {};
+  /** generation_config.json, keys as they are, or where there was none config.json. */
+  generationFile: Json = {};
   /** What turns text into ids, if the model brought it. */
   tokenizer: PretrainedTokenizer | null = null;
   /** What turns sounds or images into inputs, if the model brought it. */

@@ -1,17 +1,20 @@
 import { describeShape, describeValue } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import { Tensor } from '../core/tensor.js';
+import { sameShape, Tensor } from '../core/tensor.js';
+import type { MultiHeadAttention } from '../nn/attention.js';
 import { Conv1d } from '../nn/conv.js';
 import type { Memory } from '../nn/decoder-state.js';
 import { Dropout } from '../nn/dropout.js';
 import { Embedding } from '../nn/embedding.js';
+import { inference } from '../nn/module.js';
 import { sinusoids } from '../nn/positions.js';
 import { Sequences } from '../nn/sequences.js';
 import type { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
+import type { Tokens } from '../nn/token-batch.js';
 import { gelu } from '../ops/activation.js';
 import { add } from '../ops/binary.js';
-import { transpose } from '../ops/move.js';
+import { concat, slice, transpose } from '../ops/move.js';
 import { bartStack, bartStackNames } from './bart-stack.js';
 import type { ModelInputs } from './inputs.js';
 import { PredictionHead, vocabularyOutput } from './prediction-head.js';
@@ -65,11 +68,59 @@ export class Whisper extends Seq2SeqModel {
     return ['inputFeatures', 'decoderInputIds', 'decoderAttentionMask', 'labels'];
   }
 
-  /** `source`: float32 [B, mel bins, frames]. Belongs to the scope it is called in. Throws as `forward`. */
+  /** Where the encoder was called before, what it gave is a source as well. */
+  get encodedShape(): readonly number[] {
+    return [this.maxSourceLength, this.settings.size('d_model')];
+  }
+
+  /**
+   * `source`: float32 [B, mel bins, frames], or [B, places, dModel] as `hidden` of what this gives. Belongs to the scope
+   * it is called in. Throws as `forward`.
+   */
   override encode(source: unknown): Memory {
     return this.device.scope(() => {
       this.beginPass();
-      return this.#read(source);
+      const given = source instanceof Tensor && sameShape(source.shape.slice(1), this.encodedShape) ? source : null;
+      return given
+        ? { hidden: given.reshape(-1, given.shape[2] as number), batch: this.#places(given) }
+        : this.#read(source);
+    });
+  }
+
+  /** The places that the encoder makes of each of the sources. */
+  #places({ shape }: Tensor): Sequences {
+    return Sequences.of(this.device, Array<number>(shape[0] as number).fill(this.maxSourceLength));
+  }
+
+  /**
+   * What tokens look at in the sound, one sequence for each source: probabilities of the cross-attention of `heads`, each
+   * [layer, head], float32 [sequences, heads, longest sequence, places], zero behind shorter ones. `source` as `encode`
+   * takes it. Without gradients; belongs to the scope it is called in. Throws as `forward`, and ArgumentError for heads
+   * that there are not.
+   */
+  crossAttention(source: Tensor, tokens: Tokens, heads: readonly (readonly [layer: number, head: number])[]): Tensor {
+    const { layers } = this.decoder;
+    const cross = layers.map((layer) => layer.multiheadAttn as MultiHeadAttention);
+    for (const [layer, head] of heads) {
+      if (head >= 0 && head < (cross[layer]?.heads ?? 0)) continue;
+      const has = `${layers.length} layers of ${cross[0]?.heads} heads`;
+      throw new ArgumentError(`crossAttention: there is no head ${head} in layer ${layer}, expected one of ${has}`);
+    }
+    return inference(this, () => {
+      const memory = this.encode(source);
+      const batch = this.toBatch('tokens', tokens);
+      const found = new Map<number, Tensor>();
+      const wanted = new Set(heads.map(([layer]) => layer));
+      for (const layer of wanted) (cross[layer] as MultiHeadAttention).observe = (weights) => found.set(layer, weights);
+      try {
+        this.decoder.forward(this.embedTarget(batch.ids, batch.positions), batch, { memory });
+      } finally {
+        for (const layer of wanted) (cross[layer] as MultiHeadAttention).observe = null;
+      }
+      return concat(
+        heads.map(([layer, head]) => slice(found.get(layer) as Tensor, 1, head, head + 1)),
+        1,
+      );
     });
   }
 
@@ -90,7 +141,7 @@ export class Whisper extends Seq2SeqModel {
     const { shape } = features;
     if (shape.length !== 3 || shape[1] !== bins || shape[2] !== frames)
       throw new ShapeError(`forward: inputFeatures is ${describeShape(shape)}, expected ${expected}: pad or cut them`);
-    const batch = Sequences.of(this.device, Array<number>(shape[0] as number).fill(this.maxSourceLength));
+    const batch = this.#places(features);
     const x = gelu(this.conv2.forward(gelu(this.conv1.forward(transpose(features)))));
     const placed = this.dropout.forward(add(x, this.sourcePositions)).reshape(batch.total, -1);
     return { hidden: this.encoder.forward(placed, batch, { hiddenStates }), batch };

@@ -81,7 +81,7 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
     const config = new ModelConfig(isUntied ? { ...values, tie_word_embeddings: false } : values);
     const model = new Family({ init: new Initializer(device, 0, true), config, head: kind });
     try {
-      if (model.decoder !== null) model.generationConfig = await readGenerationConfig(source, config, model);
+      if (model.decoder !== null) await readGenerationConfig(source, config, model);
       const names = await readWeights(model, source.name, weights, onWarning, hub.signal);
       const { signal: _, ...again } = hub; // of loading, not of saving
       const untied = isUntied ? { tie_word_embeddings: false } : {};
@@ -139,7 +139,8 @@ const GENERATION = 'generation_config.json';
 
 async function readGenerationConfig(source: ModelSource, { values }: ModelConfig, model: PretrainedModel) {
   const file = (await source.has(GENERATION)) ? await source.json(GENERATION) : null;
-  return generationOptions(generationSettings(file, values), model);
+  model.generationConfig = generationOptions(generationSettings(file, values), model);
+  model.generationFile = file ?? values;
 }
 
 /** The text of config.json; of a GGUF file, which has none, nothing. */

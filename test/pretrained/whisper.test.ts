@@ -1,6 +1,7 @@
 // Whisper writes from features what transformers does: greedily, for a small random checkpoint of ../shared/reference.
 import { afterAll, expect, it } from 'vitest';
 import { parseSafetensors } from '../../src/io/safetensors.js';
+import type { Whisper } from '../../src/models/whisper.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { describeShared } from '../shared.js';
@@ -30,6 +31,51 @@ await describeShared('Whisper', 'reference/whisper', 'reference.json', async (sh
     expect(streamed).toEqual(expected);
     const beams = await model.generate(features, { ...options, numBeams: 3, numReturnSequences: 2 });
     expect(beams.inputs).toEqual([0, 0, 1, 1]);
+  });
+
+  it('writes the same from what was encoded before, and shows what tokens look at', async () => {
+    const features = device.tensor(values, shape);
+    const { hidden } = model.encode(features);
+    const encoded = hidden.reshape(shape[0]!, 30, 32);
+    expect((await model.generate(encoded, options)).sequences).toEqual(expected);
+    expect((await model.generate(features, options)).sequences).toEqual(expected);
+    const whisper = model as unknown as Whisper;
+    const rows = [
+      [3, 7, 9, 11],
+      [3, 5, 8],
+    ];
+    const heads = [
+      [1, 0],
+      [0, 2],
+      [1, 3],
+    ] as const;
+    const seen = whisper.crossAttention(encoded, rows, heads);
+    expect(seen.shape).toEqual([2, 3, 4, 30]);
+    const { crossAttentions } = model.forward(
+      {
+        inputFeatures: features,
+        decoderInputIds: [
+          [3, 7, 9, 11],
+          [3, 5, 8, 0],
+        ],
+        decoderAttentionMask: [
+          [1, 1, 1, 1],
+          [1, 1, 1, 0],
+        ],
+      },
+      { attentions: true },
+    );
+    const got = (await seen.data()) as Float32Array;
+    for (const [i, [layer, head]] of heads.entries()) {
+      const all = (await crossAttentions![layer]!.data()) as Float32Array;
+      for (const row of [0, 1]) {
+        const size = (4 - row) * 30;
+        const at = (row * 3 + i) * 120;
+        const from = (row * 4 + head) * 120;
+        expect(got.slice(at, at + size)).toEqual(all.slice(from, from + size));
+      }
+    }
+    expect(() => whisper.crossAttention(encoded, rows, [[2, 0]])).toThrow(/no head 0 in layer 2/);
   });
 
   it('begins with the tokens that generation_config.json forces, and leaves out what it suppresses', async () => {
