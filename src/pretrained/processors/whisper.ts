@@ -1,6 +1,7 @@
 // Whisper's features: the logarithm of a spectrogram on the mel scale (Radford et al., 2022, section 2.2), as transformers'
 // WhisperFeatureExtractor computes it.
 
+import { afterEvents } from '../../backend/after-events.js';
 import { describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import { isTyped } from '../../core/kinds.js';
@@ -11,6 +12,8 @@ import { type Json, Settings } from './settings.js';
 
 /** Sums of a filter below this are taken for it. */
 const FLOOR = 1e-10;
+/** Frames that take a few milliseconds. */
+const PART = 128;
 
 export class WhisperFeatureExtractor {
   /** Filters on the mel scale: 80, or 128 for large-v3. */
@@ -54,17 +57,43 @@ export class WhisperFeatureExtractor {
       );
     const { featureSize, frames } = this;
     const data = new Float32Array(recordings.length * featureSize * frames);
-    for (const [i, samples] of recordings.entries())
-      this.#logMel(
-        samples.subarray(0, this.samples),
-        data.subarray(i * featureSize * frames, (i + 1) * featureSize * frames),
-      );
+    for (const [i, samples] of recordings.entries()) {
+      const into = data.subarray(i * featureSize * frames, (i + 1) * featureSize * frames);
+      for (const _ of this.#logMel(samples.subarray(0, this.samples), this.samples, into)); // at once
+    }
     return { data, shape: [recordings.length, featureSize, frames] };
   }
 
-  /** Writes log₁₀ of the filters' sums, [featureSize, frames], no less than the largest − 8, scaled to about −1…1. */
-  #logMel(samples: Float32Array, into: Float32Array): void {
+  /**
+   * Features of one recording: of a window as `process`, and of a longer one as a whole, from which windows can be cut
+   * wherever they begin: [featureSize, frames], a frame for each hop, not padded. Other events are handled meanwhile.
+   * Throws as `process`, and the reason of `signal`.
+   */
+  async spectrogram(samples: Float32Array, signal?: AbortSignal): Promise<Features> {
+    if (!isTyped(samples, 'Float32Array'))
+      throw new ArgumentError(`whisper: the recording is ${describeValue(samples)}, expected a Float32Array`);
+    const length = Math.max(this.samples, samples.length);
+    const frames = Math.floor(length / this.#hop);
+    const data = new Float32Array(this.featureSize * frames);
+    for (const _ of this.#logMel(samples, length, data)) {
+      await new Promise<void>((resolve) => afterEvents(resolve));
+      signal?.throwIfAborted();
+    }
+    return { data, shape: [this.featureSize, frames] };
+  }
+
+  /** Frames of a window in which so many samples lie; what comes behind them is padding. */
+  framesOf(samples: number): number {
+    return Math.ceil(samples / this.#hop);
+  }
+
+  /**
+   * Writes log₁₀ of the filters' sums, [featureSize, frames], no less than the largest − 8, scaled to about −1…1. Samples
+   * are padded to `length`. Stops after each part of the work.
+   */
+  *#logMel(samples: Float32Array, length: number, into: Float32Array): Generator<void, void, void> {
     const { n } = this.#fft;
+    const frames = into.length / this.featureSize;
     const re = new Float64Array(n);
     const im = new Float64Array(n);
     const power = new Float64Array(n / 2 + 1);
@@ -78,26 +107,27 @@ export class WhisperFeatureExtractor {
         const value = Math.log10(Math.max(sum, FLOOR));
         if (!(value < Number.POSITIVE_INFINITY))
           throw new ArgumentError('whisper: a sample is no finite number, expected those from -1 to 1');
-        into[i * this.frames + frame] = value;
+        into[i * frames + frame] = value;
         if (value > largest) largest = value;
       }
     };
     // Two frames make the real and the imaginary part of one transform.
-    for (let frame = 0; frame < this.frames; frame += 2) {
-      const some = this.#frame(samples, frame, re);
-      const more = frame + 1 < this.frames ? this.#frame(samples, frame + 1, im) : !im.fill(0);
+    for (let frame = 0; frame < frames; frame += 2) {
+      if (frame % PART === 0) yield;
+      const some = this.#frame(samples, length, frame, re);
+      const more = frame + 1 < frames ? this.#frame(samples, length, frame + 1, im) : !im.fill(0);
       if (!some && !more) continue; // silence, whose sums are all 0
       this.#fft.transform(re, im);
       write(frame, 1);
-      if (frame + 1 < this.frames) write(frame + 1, -1);
+      if (frame + 1 < frames) write(frame + 1, -1);
     }
     for (let i = 0; i < into.length; i++) into[i] = (Math.max(into[i] as number, largest - 8) + 4) / 4;
   }
 
   /** Samples around the middle of a frame times the window; beyond both ends of the padded recording it is mirrored. Whether any is not 0. */
-  #frame(samples: Float32Array, frame: number, into: Float64Array): boolean {
+  #frame(samples: Float32Array, length: number, frame: number, into: Float64Array): boolean {
     const { n } = this.#fft;
-    const last = this.samples - 1;
+    const last = length - 1;
     let some = false;
     for (let i = 0, at = frame * this.#hop - n / 2; i < n; i++, at++) {
       const inside = at < 0 ? -at : at > last ? 2 * last - at : at;

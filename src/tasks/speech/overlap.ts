@@ -1,0 +1,52 @@
+// Windows overlap: what two of them have both heard is said once.
+
+/** A token, and when it was said, if that is known. */
+export interface TimedToken {
+  readonly token: number;
+  /** Seconds. */
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * One sequence of several that overlap, each with the one before: where most tokens are the same, the first half of the
+ * overlap is taken from the left and the second from the right, as windows know their middle best. With `timed` tokens match
+ * only where they go forward in time. An overlap is two tokens at least.
+ */
+export function merged(sequences: readonly (readonly TimedToken[])[], timed: boolean): TimedToken[] {
+  const [first = [], ...others] = sequences;
+  const done: TimedToken[] = [];
+  let left = first;
+  for (const right of others) {
+    const { end, start } = bestCut(left, right, timed);
+    done.push(...left.slice(0, end));
+    left = right.slice(start);
+  }
+  return [...done, ...left];
+}
+
+/** Where the left sequence ends and the right one goes on. */
+function bestCut(left: readonly TimedToken[], right: readonly TimedToken[], timed: boolean) {
+  let most = 0;
+  let best = { end: left.length, start: 0 };
+  for (let shift = 1; shift < left.length + right.length; shift++) {
+    const from = Math.max(0, left.length - shift);
+    const to = Math.min(left.length, left.length + right.length - shift);
+    const start = Math.max(0, shift - left.length);
+    let matches = 0;
+    for (let i = 0; i < to - from; i++) {
+      const [a, b] = [left[from + i] as TimedToken, right[start + i] as TimedToken];
+      if (a.token === b.token && (!timed || isBefore(a, b))) matches++;
+    }
+    const share = matches / shift + shift / 10000; // of equal shares the longer one
+    if (matches < 2 || share <= most) continue;
+    most = share;
+    best = { end: Math.floor((from + to) / 2), start: Math.floor((2 * start + to - from) / 2) };
+  }
+  return best;
+}
+
+/** By its start, and of equal ones by its end. */
+function isBefore(a: TimedToken, b: TimedToken): boolean {
+  return a.start < b.start || (a.start === b.start && a.end <= b.end);
+}

@@ -1,0 +1,85 @@
+// When tokens were said: where the cross-attention of some heads looks while they are read, made to go forward in time.
+
+/**
+ * What rows of heads look at, [heads, rows, width], of which the first `columns` count, as one matrix: each column of a head has
+ * mean 0 and deviation 1 over the rows, is smoothed by the median of `filter` neighbours in time, and heads are averaged.
+ */
+export function alignmentMatrix(
+  weights: Float32Array,
+  [heads, rows, width]: readonly [number, number, number],
+  columns: number,
+  filter: number,
+): Float64Array {
+  const sums = new Float64Array(rows * columns);
+  const normalized = new Float64Array(rows * columns);
+  for (let head = 0; head < heads; head++) {
+    const at = (row: number, column: number) => weights[(head * rows + row) * width + column] as number;
+    for (let column = 0; column < columns; column++) {
+      let mean = 0;
+      for (let row = 0; row < rows; row++) mean += at(row, column) / rows;
+      let variance = 0;
+      for (let row = 0; row < rows; row++) variance += (at(row, column) - mean) ** 2 / rows;
+      const scale = variance > 0 ? 1 / Math.sqrt(variance) : 0;
+      for (let row = 0; row < rows; row++) normalized[row * columns + column] = (at(row, column) - mean) * scale;
+    }
+    for (let row = 0; row < rows; row++) {
+      const line = normalized.subarray(row * columns, (row + 1) * columns);
+      const smooth = medianFilter(line, filter);
+      for (let column = 0; column < columns; column++)
+        sums[row * columns + column] = (sums[row * columns + column] as number) + (smooth[column] as number) / heads;
+    }
+  }
+  return sums;
+}
+
+/** The median of `width` neighbours, an odd number, of each value; both ends are mirrored. A line no longer than half of it stays. */
+export function medianFilter(line: Float64Array, width: number): Float64Array {
+  const half = (width - 1) / 2;
+  const last = line.length - 1;
+  if (last < half) return line;
+  const around = new Float64Array(width);
+  return line.map((_, i) => {
+    for (let k = 0; k < width; k++) {
+      const place = Math.abs(i + k - half);
+      around[k] = line[place > last ? 2 * last - place : place] as number;
+    }
+    return around.sort()[half] as number;
+  });
+}
+
+/**
+ * Dynamic time warping (Sakoe and Chiba, 1978): the way from the first row and column of a matrix to the last along which its
+ * values have the greatest sum, where each step goes down, to the right, or both. Returns the column in which it enters each row.
+ * Sums are rounded to float32, as in transformers.
+ */
+export function warp(matrix: Float64Array, rows: number, columns: number): Int32Array {
+  const width = columns + 1;
+  const costs = new Float32Array((rows + 1) * width).fill(Number.POSITIVE_INFINITY);
+  const steps = new Uint8Array((rows + 1) * width); // DOWN_RIGHT, DOWN or RIGHT
+  costs[0] = 0;
+  for (let row = 1; row <= rows; row++) {
+    for (let column = 1; column <= columns; column++) {
+      const to = row * width + column;
+      const both = costs[to - width - 1] as number;
+      const down = costs[to - width] as number;
+      const right = costs[to - 1] as number;
+      const step = both < down && both < right ? DOWN_RIGHT : down < both && down < right ? DOWN : RIGHT;
+      const before = step === DOWN_RIGHT ? both : step === DOWN ? down : right;
+      costs[to] = before - (matrix[(row - 1) * columns + column - 1] as number);
+      steps[to] = step;
+    }
+  }
+  const entered = new Int32Array(rows);
+  let [row, column] = [rows, columns];
+  while (row > 0) {
+    entered[row - 1] = Math.max(0, column - 1);
+    const step = column === 0 ? DOWN : (steps[row * width + column] as number);
+    if (step !== RIGHT) row--;
+    if (step !== DOWN) column--;
+  }
+  return entered;
+}
+
+const DOWN_RIGHT = 0;
+const DOWN = 1;
+const RIGHT = 2;

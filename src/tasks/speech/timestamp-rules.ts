@@ -1,0 +1,53 @@
+import type { LogitsProcessor } from '../../generate/logits-processor.js';
+
+const NEVER = Number.NEGATIVE_INFINITY;
+
+/** Which tokens tell times, and where what the model chooses begins. */
+export interface TimestampTokens {
+  /** Ends what is said. All tokens below it are text. */
+  readonly end: number;
+  readonly noTimestamps: number;
+  /** The first of those that tell times, in steps of 0.02 s from here to the end of the vocabulary. */
+  readonly first: number;
+  /** How many steps after the beginning of a window the first one may be; null for any. */
+  readonly maxInitial: number | null;
+}
+
+/**
+ * What Whisper was taught about times (openai-whisper's decoding.py, Radford et al. 2022): a window begins with a time;
+ * times come in pairs between which there is no text, the end of one segment and the beginning of the next, or one before
+ * the end; they do not go back; and where all times together are likelier than every other token, it is time for one.
+ * `begin`: tokens that come before those that the model chooses.
+ */
+export function timestampRules(
+  { end, noTimestamps, first, maxInitial }: TimestampTokens,
+  begin: (tokens: readonly number[]) => number,
+): LogitsProcessor {
+  return (scores, tokens) => {
+    scores[noTimestamps] = NEVER;
+    const chosen = tokens.slice(begin(tokens));
+    const isTime = (place: number) => (chosen.at(place) ?? first) >= first; // what comes before all text counts as one
+    if (chosen.length === 0) {
+      scores.fill(NEVER, 0, first);
+      if (maxInitial !== null) scores.fill(NEVER, first + maxInitial + 1);
+    } else if (isTime(-1)) {
+      if (isTime(-2)) scores.fill(NEVER, first);
+      else scores.fill(NEVER, 0, end);
+    }
+    const last = chosen.findLast((token) => token >= first);
+    if (last !== undefined) scores.fill(NEVER, first, isTime(-1) && !isTime(-2) ? last : last + 1);
+    if (timesPrevail(scores, first)) scores.fill(NEVER, 0, first);
+  };
+}
+
+/** Whether log Σ e^score of the times is above every other score. */
+function timesPrevail(scores: Float32Array, first: number): boolean {
+  let text = NEVER;
+  for (let token = 0; token < first; token++) text = Math.max(text, scores[token] as number);
+  let best = NEVER;
+  for (let token = first; token < scores.length; token++) best = Math.max(best, scores[token] as number);
+  if (best === NEVER) return false;
+  let sum = 0;
+  for (let token = first; token < scores.length; token++) sum += Math.exp((scores[token] as number) - best);
+  return best + Math.log(sum) > text;
+}

@@ -1,0 +1,169 @@
+// Tokens of windows → text and when it was said, as transformers puts them together.
+
+import { hasSpaces, languageNames } from './languages.js';
+import type { Heard } from './listen.js';
+import { merged, type TimedToken } from './overlap.js';
+import type { Listener } from './whisper-settings.js';
+import { wordsOf } from './words.js';
+
+/** A part of a recording: some sentences, or a word. */
+export interface TranscriptChunk {
+  readonly text: string;
+  /** When it begins and ends, in seconds; the end is null where the model did not say it. */
+  readonly timestamp: readonly [start: number | null, end: number | null];
+  /** What it is said in, as `german`, if that was asked for. */
+  readonly language?: string | null;
+}
+
+/** What was heard of a window, where it is one of several that overlap. */
+export interface HeardWindow extends Heard {
+  /** Seconds: how long it is, and how much of that at both ends is in its neighbours, too. */
+  readonly stride: { readonly length: number; readonly left: number; readonly right: number } | null;
+}
+
+/** How chunks are made. */
+export interface TranscriptOptions {
+  /** Segments with their times, words with theirs, or one chunk for each language. */
+  readonly timestamps: boolean | 'word';
+  readonly language: boolean;
+}
+
+/** Puts together what was heard of one recording. */
+export class Transcript {
+  readonly chunks: TranscriptChunk[] = [];
+  #text = '';
+  /** Text of the chunk that is open, of each window that has some. */
+  #pending: TimedToken[][] = [];
+  #start: number | null = null;
+  #language: string | null = null;
+  /** When the next window begins, in seconds. */
+  #offset = 0;
+  #skips = false;
+
+  constructor(
+    private readonly listener: Listener,
+    private readonly options: TranscriptOptions,
+  ) {}
+
+  get text(): string {
+    return this.#text;
+  }
+
+  /** The next window. */
+  add(heard: HeardWindow): void {
+    const { tokens: ids, precision, model } = this.listener;
+    const { tokens, stride } = heard;
+    this.#speak(heard.language);
+    if (stride) this.#offset -= stride.left;
+    const borders = this.#borders(heard);
+    const clock = new WindowClock(precision * model.maxSourceLength);
+    let current: TimedToken[] = [];
+    for (const [i, token] of tokens.entries()) {
+      if (token < ids.first) {
+        if (token < ids.end) current.push(this.#timed(heard, i));
+        continue;
+      }
+      const wasText = i >= 2 && !((tokens[i - 1] as number) >= ids.first && (tokens[i - 2] as number) >= ids.first);
+      const time = rounded(clock.at((token - ids.first) * precision, wasText) + this.#offset);
+      if (token >= borders.last) this.#skips = true;
+      else if (this.#skips || (this.#pending.length > 0 && token < borders.first)) this.#skips = false;
+      else if (this.#start === null) this.#start = time;
+      else if (time !== this.#start) {
+        this.#pending.push(current);
+        this.#close(time);
+        current = [];
+      }
+    }
+    if (stride) this.#offset += stride.length - stride.right;
+    if (current.length > 0) this.#pending.push(current);
+    else if (this.#pending.every(({ length }) => length === 0)) {
+      this.#pending = [];
+      this.#start = null;
+    }
+  }
+
+  /** What is left becomes the last chunk, whose end nobody said. */
+  finish(): this {
+    if (this.#pending.length > 0) this.#close(null);
+    return this;
+  }
+
+  /** Another language begins another chunk, where times do not part them. */
+  #speak(language: string | null): void {
+    const changes = this.#language !== null && language !== null && language !== this.#language;
+    if (changes && !this.options.timestamps && this.#pending.length > 0) this.#close(null);
+    this.#language = language ?? this.#language;
+  }
+
+  /** Times from `last` on lie in what the next window hears better, those before `first` in what the one before did. */
+  #borders({ tokens, stride }: HeardWindow): { first: number; last: number } {
+    const { tokens: ids, precision } = this.listener;
+    const first = ids.first + (stride?.left ? stride.left / precision : 0);
+    let last = Number.POSITIVE_INFINITY;
+    if (!stride?.right) return { first, last };
+    for (const token of tokens.toReversed()) {
+      if (token < ids.first) continue;
+      const isBefore = (token - ids.first) * precision < stride.length - stride.right;
+      if (last < Number.POSITIVE_INFINITY && isBefore) break; // the very last one always lies there
+      last = token;
+    }
+    return { first, last };
+  }
+
+  #timed({ tokens, times }: HeardWindow, i: number): TimedToken {
+    const at = (place: number) => rounded((times?.[place] ?? 0) + this.#offset);
+    return { token: tokens[i] as number, start: i === 0 ? rounded(this.#offset) : at(i - 1), end: at(i) };
+  }
+
+  #close(end: number | null): void {
+    const { tokenizer } = this.listener;
+    const isTimed = this.options.timestamps === 'word';
+    const all = merged(this.#pending, isTimed);
+    const tokens = all.map(({ token }) => token);
+    const language = this.options.language ? { language: this.#languageName() } : {};
+    const text = tokenizer.decode(tokens);
+    if (isTimed) {
+      for (const word of wordsOf(tokenizer, tokens, hasSpaces(this.#language))) {
+        const [first, last] = [all[word.first], all[word.end - 1]] as [TimedToken, TimedToken];
+        this.chunks.push({ text: word.text, timestamp: [first.start, last.end], ...language });
+      }
+    } else this.chunks.push({ text, timestamp: [this.#start, end], ...language });
+    this.#text += text;
+    this.#pending = [];
+    this.#start = null;
+  }
+
+  #languageName(): string | null {
+    return this.#language === null ? null : (languageNames.get(this.#language) ?? this.#language);
+  }
+}
+
+/**
+ * Times of several windows that were heard one after another, each of which begins at 0: from one that goes back on, they
+ * count from the end of the last segment, or from that of the window if a single time ended it.
+ */
+class WindowClock {
+  #latest = 0;
+  #before = 0;
+  #passed = 0;
+
+  constructor(private readonly window: number) {}
+
+  at(time: number, isSingle: boolean): number {
+    if (time < this.#latest) {
+      if (isSingle) this.#passed += this.window;
+      else {
+        this.#latest = this.#before;
+        this.#passed += this.#before;
+      }
+    }
+    this.#before = this.#latest;
+    this.#latest = time;
+    return time + this.#passed;
+  }
+}
+
+/** To hundredths of a second. */
+function rounded(seconds: number): number {
+  return Number(seconds.toFixed(2));
+}

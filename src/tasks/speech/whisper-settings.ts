@@ -1,0 +1,148 @@
+// What Whisper's files say about its tokens: generation_config.json, or where that is old or missing the tokenizer.
+
+import { isObject } from '../../core/check.js';
+import { ArgumentError, FormatError } from '../../core/errors.js';
+import { Whisper } from '../../models/whisper.js';
+import type { LoadedModel } from '../../pretrained/load-later.js';
+import { WhisperFeatureExtractor } from '../../pretrained/processors/whisper.js';
+import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
+import { languageCode, languageNames } from './languages.js';
+import type { TimestampTokens } from './timestamp-rules.js';
+
+/** What a model is asked to write: the words that are said, or what they mean in English. */
+export type SpeechTask = 'transcribe' | 'translate';
+
+/** A Whisper with all that comes with it. */
+export class Listener {
+  readonly model: Whisper;
+  readonly tokenizer: PretrainedTokenizer;
+  readonly extractor: WhisperFeatureExtractor;
+  readonly start: number;
+  readonly tokens: TimestampTokens;
+  /** Seconds of a step between two times, and of a frame of features. */
+  readonly precision: number;
+  readonly frameTime: number;
+  /** The token of each language, by its code; empty for a model of English alone. */
+  readonly languages: ReadonlyMap<string, number>;
+  readonly #tasks: ReadonlyMap<string, number>;
+  /** Tokens that old files force; a null one is the model's choice. */
+  readonly #forced: readonly (number | null)[];
+  /** Whose attention follows the sound. */
+  readonly alignmentHeads: readonly (readonly [layer: number, head: number])[];
+  readonly medianFilterWidth: number;
+
+  /** Throws FormatError for a model that is no Whisper, and where its files do not say enough. */
+  constructor(
+    readonly task: string,
+    model: LoadedModel,
+  ) {
+    const { tokenizer, processor, generationFile: file, config } = model;
+    if (!(model instanceof Whisper))
+      throw new FormatError(`${task}: the model is ${config.model_type}, expected a Whisper`);
+    if (tokenizer === null) throw new FormatError(`${task}: the model's folder has no tokenizer.json`);
+    if (!(processor instanceof WhisperFeatureExtractor))
+      throw new FormatError(`${task}: the model's folder has no preprocessor_config.json of a Whisper`);
+    this.model = model;
+    this.tokenizer = tokenizer;
+    this.extractor = processor;
+    const idOf = (key: string, token: string): number => {
+      const id = file[key] ?? config[key] ?? tokenizer.tokenToId(token);
+      if (typeof id === 'number' && id < model.vocabSize) return id;
+      throw new FormatError(`${task}: neither generation_config.json nor tokenizer.json has ${key}, ${token}`);
+    };
+    this.start = idOf('decoder_start_token_id', '<|startoftranscript|>');
+    const noTimestamps = idOf('no_timestamps_token_id', '<|notimestamps|>');
+    const maxInitial = file.max_initial_timestamp_index;
+    this.tokens = {
+      end: model.endIds[0] ?? idOf('eos_token_id', '<|endoftext|>'),
+      noTimestamps,
+      first: noTimestamps + 1,
+      maxInitial: typeof maxInitial === 'number' ? maxInitial : null,
+    };
+    const seconds = processor.samples / processor.samplingRate;
+    this.precision = seconds / model.maxSourceLength;
+    this.frameTime = seconds / processor.frames;
+    const isEnglish = file.is_multilingual === false;
+    this.languages = isEnglish ? new Map() : languagesOf(file.lang_to_id, tokenizer);
+    this.#tasks = isEnglish ? new Map() : tasksOf(file.task_to_id, tokenizer);
+    this.#forced = forcedOf(file.forced_decoder_ids ?? config.forced_decoder_ids);
+    this.alignmentHeads = headsOf(file.alignment_heads) ?? lastHeads(model);
+    this.medianFilterWidth = typeof config.median_filter_width === 'number' ? config.median_filter_width : 7;
+  }
+
+  /**
+   * The code of the language to write, null if it is to be found out; undefined where the model has no languages.
+   * Throws ArgumentError for one that it has not.
+   */
+  languageOf(language: string | null | undefined): string | null | undefined {
+    if (language == null) {
+      const [forced] = this.#forced;
+      const known = [...this.languages].find(([, id]) => id === forced)?.[0];
+      return this.languages.size === 0 ? undefined : (known ?? null);
+    }
+    const code = languageCode(this.task, language);
+    if (this.languages.has(code)) return code;
+    if (this.languages.size === 0 && code === 'en') return undefined;
+    const has = this.languages.size === 0 ? 'English alone' : [...this.languages.keys()].join(', ');
+    throw new ArgumentError(`${this.task}: language is ${language}, but the model has ${has}`);
+  }
+
+  /** What the decoder reads after its start. Throws ArgumentError for a task that the model cannot do. */
+  prefix(language: string | undefined, task: SpeechTask | null | undefined, timestamps: boolean): number[] {
+    const prefix: number[] = [];
+    if (language !== undefined) {
+      prefix.push(this.languages.get(language) as number);
+      const forced = task == null ? this.#forced[1] : null;
+      const id = forced ?? this.#tasks.get(task ?? 'transcribe');
+      if (id !== undefined) prefix.push(id);
+    }
+    if (task === 'translate' && !this.#tasks.has(task))
+      throw new ArgumentError(`${this.task}: task is translate, but the model writes what it hears, in English alone`);
+    return timestamps ? prefix : [...prefix, this.tokens.noTimestamps];
+  }
+}
+
+/** `{ '<|de|>': 50261 }`, or what the tokenizer has of those that are known. */
+function languagesOf(ids: unknown, tokenizer: PretrainedTokenizer): Map<string, number> {
+  if (isObject(ids))
+    return new Map(Object.entries(ids).map(([token, id]) => [token.replace(/^<\||\|>$/g, ''), Number(id)]));
+  return idsOf([...languageNames.keys()], tokenizer);
+}
+
+function tasksOf(ids: unknown, tokenizer: PretrainedTokenizer): Map<string, number> {
+  if (isObject(ids)) return new Map(Object.entries(ids).map(([name, id]) => [name, Number(id)]));
+  return idsOf(['transcribe', 'translate'], tokenizer);
+}
+
+function idsOf(names: readonly string[], tokenizer: PretrainedTokenizer): Map<string, number> {
+  return new Map(
+    names.flatMap((name) => {
+      const id = tokenizer.tokenToId(`<|${name}|>`);
+      return id === undefined ? [] : [[name, id] as const];
+    }),
+  );
+}
+
+/** [[1, 50259], [2, 50359]] are the tokens after the start. */
+function forcedOf(pairs: unknown): (number | null)[] {
+  if (!Array.isArray(pairs)) return [];
+  const forced: (number | null)[] = [];
+  for (const pair of pairs) {
+    const [place, id] = Array.isArray(pair) ? pair : [];
+    if (place === forced.length + 1) forced.push(typeof id === 'number' ? id : null);
+  }
+  return forced;
+}
+
+function headsOf(heads: unknown): [number, number][] | null {
+  const isHead = (head: unknown) => Array.isArray(head) && head.length === 2 && head.every(Number.isInteger);
+  return Array.isArray(heads) && heads.length > 0 && heads.every(isHead) ? (heads as [number, number][]) : null;
+}
+
+/** Where nothing is said, all heads of the upper half of the layers, as openai-whisper has it. */
+function lastHeads({ decoder: { layers } }: Whisper): [number, number][] {
+  const half = Math.floor(layers.length / 2);
+  return layers.flatMap(({ multiheadAttn }, layer) =>
+    layer < half ? [] : Array.from({ length: multiheadAttn?.heads ?? 0 }, (_, head): [number, number] => [layer, head]),
+  );
+}
