@@ -5,6 +5,8 @@ import { ArgumentError } from '../core/errors.js';
 import type { Task } from './task.js';
 
 const tasks = {
+  'automatic-speech-recognition': async () =>
+    (await import('./automatic-speech-recognition.js')).automaticSpeechRecognition,
   'feature-extraction': async () => (await import('./feature-extraction.js')).featureExtraction,
   'fill-mask': async () => (await import('./fill-mask.js')).fillMask,
   'question-answering': async () => (await import('./question-answering.js')).questionAnswering,
@@ -18,6 +20,7 @@ const tasks = {
 
 /** Other names of transformers.js, and what they stand for. */
 const aliases = {
+  asr: 'automatic-speech-recognition',
   embeddings: 'feature-extraction',
   ner: 'token-classification',
   'sentiment-analysis': 'text-classification',

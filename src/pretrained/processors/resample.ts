@@ -1,3 +1,4 @@
+import { afterEvents } from '../../backend/after-events.js';
 import { checkNumber, describeValue, isCount } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import { isTyped } from '../../core/kinds.js';
@@ -12,6 +13,8 @@ const CUTOFF = 0.95;
 const POINTS = 4096;
 /** The most kernels that are kept: 441 for 44.1 kHz to 16, 2 for 32. */
 const KEPT = 1024;
+/** Samples that take a few milliseconds. */
+const PART = 8192;
 
 /**
  * Samples at another rate, by a sinc in Kaiser's window (Smith, "Digital Audio Resampling", 2002): as many as take the same time, rounded
@@ -19,6 +22,31 @@ const KEPT = 1024;
  * ArgumentError for others, and for what is no Float32Array.
  */
 export function resample(samples: Float32Array, from: number, to: number): Float32Array {
+  const parts = resampling(samples, from, to);
+  for (;;) {
+    const { value, done } = parts.next();
+    if (done) return value;
+  }
+}
+
+/** As `resample`, but other events are handled meanwhile. Rejects with the reason of `signal`. */
+export async function resampleMeanwhile(
+  samples: Float32Array,
+  from: number,
+  to: number,
+  signal?: AbortSignal,
+): Promise<Float32Array> {
+  const parts = resampling(samples, from, to);
+  for (;;) {
+    const { value, done } = parts.next();
+    if (done) return value;
+    await new Promise<void>((resolve) => afterEvents(resolve));
+    signal?.throwIfAborted();
+  }
+}
+
+/** Stops after each part of the work. */
+function* resampling(samples: Float32Array, from: number, to: number): Generator<void, Float32Array, void> {
   if (!isTyped(samples, 'Float32Array'))
     throw new ArgumentError(`resample: the samples are ${describeValue(samples)}, expected a Float32Array`);
   const isRate = (rate: number) => isCount(rate) && rate <= 1 << 20;
@@ -33,6 +61,7 @@ export function resample(samples: Float32Array, from: number, to: number): Float
   const kept = new Map<number, Float64Array>();
   const result = new Float32Array(Math.ceil((samples.length * to) / from));
   for (let i = 0; i < result.length; i++) {
+    if (i % PART === PART - 1) yield;
     const phase = (i * step) % phases;
     let kernel = kept.get(phase);
     if (kernel === undefined) {

@@ -1,0 +1,62 @@
+// Recordings of any form → samples of one channel at the model's rate.
+
+import { checkNumber, describeValue, isCount, isObject } from '../../core/check.js';
+import { ArgumentError } from '../../core/errors.js';
+import { isTyped } from '../../core/kinds.js';
+import { resampleMeanwhile } from '../../pretrained/processors/resample.js';
+import { mixDown, type Recording, readWav } from '../../pretrained/processors/wav.js';
+import { bytesOf, isMediaFile, type MediaFile } from '../media-source.js';
+
+/** Samples of one channel, from -1 to 1, at the rate of the model: 16,000 a second for Whisper. */
+type Samples = Float32Array | Float64Array;
+
+/** Samples at any rate, in hertz; of several channels, their mean counts. */
+type RatedSamples =
+  | { readonly array: Samples; readonly sampling_rate: number }
+  | { readonly raw: Samples; readonly sampling_rate: number }
+  | Recording;
+
+/** A recording: samples, or a WAV file. */
+export type SoundInput = Samples | RatedSamples | MediaFile;
+
+/** Its samples at `rate`. Rejects with ArgumentError for what is no recording, FormatError for a file that is no WAV. */
+export async function samplesOf(
+  task: string,
+  input: SoundInput,
+  rate: number,
+  signal?: AbortSignal,
+): Promise<Float32Array> {
+  if (isSamples(input)) return single(input);
+  if (isMediaFile(input)) return resampled(task, readWav(await bytesOf(task, input, signal)), rate, signal);
+  if (isObject(input)) {
+    const { array, raw = array, sampling_rate: given } = input as Partial<Record<string, unknown>>;
+    if (isSamples(raw)) {
+      checkNumber(task, 'sampling_rate', given as number, isCount, 'a rate in hertz');
+      return resampled(task, { samplingRate: given as number, channels: [single(raw)] }, rate, signal);
+    }
+    const { channels, samplingRate } = input as Partial<Recording>;
+    if (Array.isArray(channels) && channels.every(isSamples) && isCount(samplingRate as number))
+      return resampled(task, { channels: channels.map(single), samplingRate: samplingRate as number }, rate, signal);
+  }
+  const expected = 'samples as a Float32Array, { array, sampling_rate }, or a WAV file: a path, a URL, a Blob or bytes';
+  throw new ArgumentError(`${task}: a recording is ${describeValue(input)}, expected ${expected}`);
+}
+
+const isSamples = (value: unknown): value is Samples =>
+  isTyped(value, 'Float32Array') || isTyped(value, 'Float64Array');
+
+const single = (samples: Samples): Float32Array =>
+  isTyped(samples, 'Float32Array') ? samples : Float32Array.from(samples);
+
+async function resampled(
+  task: string,
+  recording: Recording,
+  rate: number,
+  signal: AbortSignal | undefined,
+): Promise<Float32Array> {
+  const [first, ...others] = recording.channels;
+  if (others.some(({ length }) => length !== first?.length))
+    throw new ArgumentError(`${task}: the channels of a recording have different numbers of samples`);
+  const samples = mixDown(recording);
+  return recording.samplingRate === rate ? samples : resampleMeanwhile(samples, recording.samplingRate, rate, signal);
+}
