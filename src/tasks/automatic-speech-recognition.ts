@@ -7,7 +7,7 @@ import { type ListenOptions, listen, type Sound } from './speech/listen.js';
 import { type SoundInput, samplesOf } from './speech/sound-inputs.js';
 import { Transcript, type TranscriptChunk } from './speech/transcript.js';
 import { Listener, type SpeechTask } from './speech/whisper-settings.js';
-import { type CallOptions, callOptionNames, type Task } from './task.js';
+import type { CallOptions, Task } from './task.js';
 
 export type { SoundInput, TranscriptChunk };
 
@@ -49,7 +49,7 @@ export interface SpeechRecognition {
 }
 
 const OWN = [
-  ...callOptionNames,
+  ...(['signal', 'onProgress', 'batchSize'] as const),
   ...(['return_timestamps', 'chunk_length_s', 'stride_length_s', 'language', 'task'] as const),
   ...(['return_language', 'onText'] as const),
 ] as const;

@@ -1,21 +1,38 @@
 export type { Answer } from './answers.js';
 export * from './chat/index.js';
+export type {
+  SoundInput,
+  SpeechRecognition,
+  SpeechRecognitionOptions,
+  SpeechRecognitionOutput,
+  TranscriptChunk,
+} from './automatic-speech-recognition.js';
 export type { AggregationStrategy, EntityGroup, TokenEntity } from './entities.js';
 export type { FeatureExtraction, FeatureExtractionOptions, Pooling } from './feature-extraction.js';
 export type { FilledMask, FillMask, FillMaskOptions } from './fill-mask.js';
 export { HostTensor, type NestedArray } from './host-tensor.js';
+export type { ImageClassification, ImageClassificationOptions } from './image-classification.js';
+export type { ImageFeatureExtraction, ImageFeatureExtractionOptions } from './image-feature-extraction.js';
+export type { ImageInput } from './image-inputs.js';
+export type { MediaFile } from './media-source.js';
 export { type Pipeline, type PipelineOptions, type PipelineProgress, pipeline } from './pipeline.js';
 export type { QuestionAnswering, QuestionAnsweringOptions } from './question-answering.js';
 export type { CallOf, TaskName } from './registry.js';
 export type { SentenceSimilarity, SentenceSimilarityInputs } from './sentence-similarity.js';
+export type { Summarization, SummarizationOptions, Summary } from './summarization.js';
 export type { CallOptions, TaskProgress } from './task.js';
 export type { ClassScore, TextClassification, TextClassificationOptions, TextPair } from './text-classification.js';
 export type { Chat as ChatMessages, GeneratedText, TextGeneration, TextGenerationOptions } from './text-generation.js';
 export type { RankedDocument, TextRanking, TextRankingOptions } from './text-ranking.js';
 export { type Streamer, TextStreamer, type TextStreamerOptions } from './text-streamer.js';
 export type { TokenClassification, TokenClassificationOptions } from './token-classification.js';
+export type { Translate, Translation, TranslationOptions } from './translation.js';
 export type {
   ZeroShotClassification,
   ZeroShotClassificationOptions,
   ZeroShotScores,
 } from './zero-shot-classification.js';
+export type {
+  ZeroShotImageClassification,
+  ZeroShotImageClassificationOptions,
+} from './zero-shot-image-classification.js';

@@ -107,7 +107,8 @@ function pairOf(given: unknown): readonly [string, string?] {
   throw new ArgumentError(`${TASK}: a text is ${describeValue(given)}, expected a string or { text, text_pair }`);
 }
 
-function scoresOf(model: LoadedModel, logits: Float32Array, how = functionOf(model, logits.length)): number[] {
+/** What the logits of a model say of each class. */
+export function scoresOf(model: LoadedModel, logits: Float32Array, how = functionOf(model, logits.length)): number[] {
   if (how === 'softmax') return softmax(logits);
   return Array.from(logits, (logit) => (how === 'sigmoid' ? sigmoid(logit) : logit));
 }

@@ -1,0 +1,52 @@
+import { checkNumber, checkOptions, isCount } from '../core/check.js';
+import type { Tensor } from '../core/tensor.js';
+import { callOptionKinds, checkCallOptions } from './batches.js';
+import { type ImageInput, imagesOf, look, viewerOf } from './image-inputs.js';
+import { labelOf } from './labels.js';
+import { largest } from './scores.js';
+import type { CallOptions, Task } from './task.js';
+import { type ClassScore, scoresOf } from './text-classification.js';
+
+export interface ImageClassificationOptions extends CallOptions {
+  /** How many classes come back, the likeliest first; null for all. Default 5. */
+  top_k?: number | null | undefined;
+  /**
+   * What makes scores of logits. Default: nothing for a regression, the sigmoid for classes that do not exclude each other
+   * and for a single one, else the softmax.
+   */
+  function_to_apply?: 'sigmoid' | 'softmax' | 'none' | undefined;
+}
+
+/** The classes of an image, the likeliest first; of an array of images an array of those. */
+export interface ImageClassification {
+  (image: ImageInput, options?: ImageClassificationOptions): Promise<ClassScore[]>;
+  (images: readonly ImageInput[], options?: ImageClassificationOptions): Promise<ClassScore[][]>;
+}
+
+const TASK = 'image-classification';
+
+export const imageClassification: Task<ImageClassification> = {
+  head: 'image-classification',
+  create: (context) => {
+    const { model } = viewerOf(context);
+    async function call(images: ImageInput | readonly ImageInput[], options: ImageClassificationOptions = {}) {
+      checkCallOptions(TASK, options);
+      const { top_k: count = 5, function_to_apply: how } = checkOptions(TASK, options, {
+        top_k: 'any',
+        function_to_apply: ['sigmoid', 'softmax', 'none'],
+        ...callOptionKinds,
+      });
+      if (count !== null) checkNumber(TASK, 'top_k', count, isCount, 'a positive integer or null');
+      const run = (pixelValues: Tensor) => model.forward({ pixelValues }).logits as Tensor;
+      const results = await look(context, imagesOf(TASK, images), options, run, (logits) => {
+        const scores = scoresOf(context.model, logits, how);
+        return largest(scores, count ?? scores.length).map((id) => ({
+          label: labelOf(context.model, id),
+          score: scores[id] as number,
+        }));
+      });
+      return Array.isArray(images) ? results : (results[0] as ClassScore[]);
+    }
+    return call as ImageClassification;
+  },
+};

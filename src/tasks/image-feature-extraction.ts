@@ -1,0 +1,49 @@
+import { checkOptions } from '../core/check.js';
+import { FormatError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { unpack } from '../ops/move.js';
+import { callOptionKinds, checkCallOptions } from './batches.js';
+import { HostTensor } from './host-tensor.js';
+import { type ImageInput, imagesOf, look, viewerOf } from './image-inputs.js';
+import type { CallOptions, Task } from './task.js';
+
+export interface ImageFeatureExtractionOptions extends CallOptions {
+  /** Whether the model's one vector of an image is wanted, where it has another one than what it gives by itself. Default false. */
+  pool?: boolean | null | undefined;
+}
+
+/**
+ * What the model makes of images: float32 [images, features] of models that compare images with texts, and with `pool`;
+ * else a vector for each patch, and for the token before them, [images, 1 + patches, features].
+ */
+export type ImageFeatureExtraction = (
+  images: ImageInput | readonly ImageInput[],
+  options?: ImageFeatureExtractionOptions,
+) => Promise<HostTensor>;
+
+const TASK = 'image-feature-extraction';
+
+export const imageFeatureExtraction: Task<ImageFeatureExtraction> = {
+  create: (context) => {
+    const { model } = viewerOf(context);
+    return async (images, options = {}) => {
+      checkCallOptions(TASK, options);
+      const { pool } = checkOptions(TASK, options, { pool: [true, false, null], ...callOptionKinds });
+      const run = (pixelValues: Tensor): Tensor => {
+        const tower = model.vision?.forward(pixelValues) ?? missing('images');
+        if (!pool && !model.visualProjection) return unpack(tower.features, tower.batch.lengths, tower.batch.longest);
+        const pooled = model.vision?.pooler?.forward(tower.features, tower.batch) ?? missing('one vector of an image');
+        return pool ? pooled : (model.visualProjection?.forward(pooled) ?? pooled);
+      };
+      const rows = await look(context, imagesOf(TASK, images), options, run, (values, shape) => ({ values, shape }));
+      const size = rows[0]?.values.length ?? 0;
+      const all = new Float32Array(rows.length * size);
+      for (const [i, { values }] of rows.entries()) all.set(values, i * size);
+      return new HostTensor(all, [rows.length, ...(rows[0]?.shape ?? [])]);
+    };
+  },
+};
+
+function missing(what: string): never {
+  throw new FormatError(`${TASK}: the model has nothing for ${what}`);
+}

@@ -1,0 +1,80 @@
+// Images as models see them, and what models make of them, off the thread that asks.
+
+import { afterEvents } from '../backend/after-events.js';
+import { describeValue, isObject } from '../core/check.js';
+import { ArgumentError, FormatError } from '../core/errors.js';
+import { Tensor } from '../core/tensor.js';
+import { TowerModel } from '../models/tower-model.js';
+import { inference } from '../nn/module.js';
+import { decodeImage } from '../pretrained/processors/decode-image.js';
+import { ImageProcessor, type RawImage } from '../pretrained/processors/image.js';
+import { inBatches } from './batches.js';
+import { bytesOf, isMediaFile, type MediaFile } from './media-source.js';
+import type { CallOptions, TaskContext } from './task.js';
+
+/**
+ * An image: its pixels, as a canvas gives them, or a file: a path in Node, a URL, a Blob or bytes. Files are read by
+ * browsers themselves, in Node by the package sharp.
+ */
+export type ImageInput = RawImage | MediaFile;
+
+/** The model of a task that sees. Throws FormatError for one that does not, or that came without preprocessor_config.json. */
+export function viewerOf({ task, model }: TaskContext): { model: TowerModel; processor: ImageProcessor } {
+  const { processor, config } = model;
+  if (!(model instanceof TowerModel && model.vision))
+    throw new FormatError(`${task}: the model is ${config.model_type}, expected one of images`);
+  if (processor instanceof ImageProcessor) return { model, processor };
+  throw new FormatError(`${task}: the model's folder has no preprocessor_config.json, which says how images are cut`);
+}
+
+/** One image or several, as a list. Throws ArgumentError for what is none. */
+export function imagesOf(task: string, images: ImageInput | readonly ImageInput[]): readonly ImageInput[] {
+  const list: readonly unknown[] = Array.isArray(images) ? images : [images];
+  const odd = list.find((each) => !isMediaFile(each) && !(isObject(each) && 'data' in each && 'width' in each));
+  if (odd === undefined) return list as readonly ImageInput[];
+  const expected = '{ width, height, data }, a path, a URL, a Blob or bytes';
+  throw new ArgumentError(`${task}: an image is ${describeValue(odd)}, expected ${expected}`);
+}
+
+/** What `read` makes of what `run` computes of images, [images, …]: numbers of each of them. Nothing stays on the device. */
+export function look<Result>(
+  context: TaskContext,
+  images: readonly ImageInput[],
+  options: CallOptions,
+  run: (pixelValues: Tensor) => Tensor,
+  read: (values: Float32Array, shape: readonly number[]) => Result,
+): Promise<Result[]> {
+  const { model, processor } = viewerOf(context);
+  return inBatches(
+    images,
+    () => 1,
+    async (batch) => {
+      const pixels: Float32Array[] = [];
+      let shape: readonly number[] = [];
+      for (const image of batch) {
+        const raw = isMediaFile(image)
+          ? await decodeImage(await bytesOf(context.task, image, options.signal))
+          : (image as RawImage);
+        const features = processor.process([raw]);
+        const own = features.shape.slice(1);
+        if (pixels.length > 0 && `${own}` !== `${shape}`)
+          throw new ArgumentError(`${context.task}: images become ${shape} and ${own}: give them one by one`);
+        shape = own;
+        pixels.push(features.data);
+        await new Promise<void>((resolve) => afterEvents(resolve));
+      }
+      const all = new Float32Array(pixels.reduce((sum, { length }) => sum + length, 0));
+      for (const [i, each] of pixels.entries()) all.set(each, i * each.length);
+      const result = inference(model, () => run(model.device.tensor(all, [batch.length, ...shape])));
+      try {
+        const [values] = (await Tensor.dataOf([result])) as [Float32Array];
+        const own = result.shape.slice(1);
+        const size = values.length / batch.length;
+        return batch.map((_, i) => read(values.slice(i * size, (i + 1) * size), own));
+      } finally {
+        result.dispose();
+      }
+    },
+    options,
+  );
+}

@@ -1,0 +1,33 @@
+// What config.json says of single tasks: T5's prefixes, and how long and by how many beams it summarizes.
+
+import { isObject } from '../core/check.js';
+import type { GenerateOptions } from '../generate/generate-options.js';
+import type { LoadedModel } from '../pretrained/load-later.js';
+
+export interface TaskParameters {
+  /** Comes before every text. */
+  readonly prefix: string;
+  readonly generate: GenerateOptions;
+}
+
+const NAMES = {
+  max_length: 'maxLength',
+  min_length: 'minLength',
+  num_beams: 'numBeams',
+  length_penalty: 'lengthPenalty',
+  no_repeat_ngram_size: 'noRepeatNgramSize',
+  early_stopping: 'earlyStopping',
+} as const satisfies Record<string, keyof GenerateOptions>;
+
+/** Of the first of `tasks` that `task_specific_params` has; null if it has none. */
+export function taskParameters({ config }: LoadedModel, tasks: readonly string[]): TaskParameters | null {
+  const all = isObject(config.task_specific_params) ? config.task_specific_params : {};
+  const name = tasks.find((task) => Object.hasOwn(all, task));
+  const own = name === undefined ? null : all[name];
+  if (!isObject(own)) return null;
+  const generate = Object.entries(NAMES).flatMap(([key, option]) => {
+    const value = own[key];
+    return typeof value === 'number' || typeof value === 'boolean' ? [[option, value] as const] : [];
+  });
+  return { prefix: typeof own.prefix === 'string' ? own.prefix : '', generate: Object.fromEntries(generate) };
+}

@@ -1,0 +1,102 @@
+// What encoder–decoders write of texts: translations and summaries.
+
+import { checkOptions } from '../core/check.js';
+import { ArgumentError, FormatError } from '../core/errors.js';
+import type { GenerateOptions } from '../generate/generate-options.js';
+import { checkCallOptions, inBatches } from './batches.js';
+import { type GenerationArguments, generationArguments } from './generation-arguments.js';
+import type { CallOptions, TaskContext } from './task.js';
+import type { TaskParameters } from './task-parameters.js';
+import { tokenizerOf } from './text-inputs.js';
+import type { Streamer } from './text-streamer.js';
+
+export interface TextToTextOptions extends CallOptions, GenerationArguments {
+  /** Is told of tokens as they come, for a single text without beams: see `TextStreamer`. */
+  streamer?: Streamer | undefined;
+  /** Whether each text comes with its `score` and the log-probability of each token. Default false. */
+  output_scores?: boolean | undefined;
+}
+
+/** What was written of a text. */
+export interface Written {
+  readonly text: string;
+  readonly scores: WrittenScores | Record<never, never>;
+}
+
+/** With `output_scores`. */
+export interface WrittenScores {
+  /** The sum of log-probabilities, divided by the length to the power of `length_penalty`. */
+  readonly score: number;
+  readonly tokens: readonly number[];
+  /** Of each token, and of the one that ended the text, if one did. */
+  readonly token_log_probabilities: readonly number[];
+}
+
+/** How texts are read and written. */
+export interface TextToText {
+  /** Tokens of texts, as the encoder reads them. */
+  readonly encode: (texts: readonly string[]) => number[][];
+  /** What the task itself asks for; less than options of the call. */
+  readonly parameters: TaskParameters;
+  /** What is forced. */
+  readonly forced: GenerateOptions;
+}
+
+const OWN = ['signal', 'onProgress', 'batchSize', 'streamer', 'output_scores'] as const;
+
+/** Options of a call, parted from those for `generate`; `own` are further names of the task. */
+export function textToTextArguments<Options extends TextToTextOptions>(
+  { task, model }: TaskContext,
+  options: Options,
+  own: readonly (keyof Options & string)[] = [],
+): GenerateOptions {
+  if (model.encoder === null || model.decoder === null)
+    throw new FormatError(`${task}: the model is ${model.config.model_type}, expected an encoder and a decoder`);
+  checkCallOptions(task, options);
+  const { output_scores, streamer } = options;
+  checkOptions(task, { output_scores, streamer }, { output_scores: 'boolean', streamer: 'any' });
+  return generationArguments(task, model, options, [...OWN, ...own]);
+}
+
+/** What the model writes of each text, `num_return_sequences` of each in a row. */
+export async function rewrite(
+  context: TaskContext,
+  texts: readonly string[],
+  { encode, parameters, forced }: TextToText,
+  generate: GenerateOptions,
+  options: TextToTextOptions,
+): Promise<Written[]> {
+  const { model, task } = context;
+  const { streamer, output_scores: scored, signal } = options;
+  if (streamer && texts.length !== 1)
+    throw new ArgumentError(`${task}: a streamer shows one text, but there are ${texts.length}`);
+  const tokenizer = tokenizerOf(context);
+  const rows = encode(texts);
+  const empty = rows.findIndex(({ length }) => length === 0);
+  if (empty >= 0) throw new ArgumentError(`${task}: text ${empty} is empty`);
+  const all = { ...parameters.generate, ...generate, ...forced, signal };
+  const written = await inBatches(
+    rows,
+    ({ length }) => length,
+    async (batch): Promise<Written[][]> => {
+      streamer?.put([[]]); // there is no prompt
+      const result = await model.generate(batch, {
+        ...all,
+        onToken: streamer && (({ token }) => streamer.put([[token]])),
+      });
+      streamer?.end();
+      const found: Written[][] = batch.map(() => []);
+      for (const [i, tokens] of result.sequences.entries()) {
+        const scores = scored && {
+          score: result.scores[i] as number,
+          tokens,
+          token_log_probabilities: result.logProbabilities[i] as number[],
+        };
+        found[result.inputs[i] as number]?.push({ text: tokenizer.decode(tokens), scores: scores || {} });
+      }
+      return found;
+    },
+    options,
+  );
+  return written.flat();
+}

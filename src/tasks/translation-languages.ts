@@ -1,0 +1,56 @@
+// Tokens for languages: __en__ of M2M100, eng_Latn of NLLB, en_XX of mBART.
+
+import { ArgumentError } from '../core/errors.js';
+import type { BatchEncoding } from '../tokenizers/batch-encoding.js';
+import type { TaskContext } from './task.js';
+import { tokenizerOf } from './text-inputs.js';
+
+/** The languages of a model. */
+export interface TranslationLanguages {
+  /** The token of a language. Throws ArgumentError for one that the model has not. */
+  id(option: string, language: string): number;
+  /** What the languages are called. */
+  known(): string[];
+  /** Ids of texts that say what they are written in; null as the tokenizer has it. */
+  mark(encoding: Pick<BatchEncoding, 'inputIds' | 'specialTokensMask'>, source: number | null): number[][];
+}
+
+/** How tokens of languages look, by the type of models that have them. */
+const patterns: Readonly<Record<string, RegExp>> = {
+  m2m_100: /^(__[a-z]{2,3}__|[a-z]{3}_[A-Z][a-z]{3})$/,
+  mbart: /^[a-z]{2}_[A-Z]{2}$/,
+};
+
+/** Null for a model without such tokens. */
+export function languagesOf(context: TaskContext): TranslationLanguages | null {
+  const type = String(context.model.config.model_type);
+  const pattern = Object.hasOwn(patterns, type) ? patterns[type] : undefined;
+  if (pattern === undefined) return null;
+  const tokenizer = tokenizerOf(context);
+  const isLanguage = (id: number) => pattern.test(tokenizer.idToToken(id) ?? '');
+  let ids: readonly number[] | undefined;
+  const all = () => {
+    ids ??= Array.from({ length: tokenizer.vocabSize }, (_, id) => id).filter(isLanguage);
+    return ids;
+  };
+  if (all().length === 0) return null;
+  const known = () => all().map((id) => (tokenizer.idToToken(id) as string).replace(/^__|__$/g, ''));
+  const { config } = tokenizer as { config?: { tokenizer_class?: unknown } };
+  const comesLast = String(config?.tokenizer_class).replace(/Fast$/, '') === 'MBartTokenizer';
+  return {
+    id(option, language) {
+      const id = tokenizer.tokenToId(`__${language}__`) ?? tokenizer.tokenToId(language);
+      if (id !== undefined && isLanguage(id)) return id;
+      throw new ArgumentError(`translation: ${option} is ${language}, expected one of ${known().join(', ')}`);
+    },
+    known,
+    mark({ inputIds, specialTokensMask }, source) {
+      if (source === null) return inputIds;
+      return inputIds.map((row, i) => {
+        const isMark = (id: number, at: number) => specialTokensMask[i]?.[at] === 1 && isLanguage(id);
+        if (row.some(isMark)) return row.map((id, at) => (isMark(id, at) ? source : id));
+        return comesLast ? [...row, source] : [source, ...row]; // the tokenizer's template is without one
+      });
+    },
+  };
+}

@@ -1,0 +1,79 @@
+import { checkOptions, describeValue } from '../core/check.js';
+import { ArgumentError, FormatError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { callOptionKinds, checkCallOptions } from './batches.js';
+import { type ImageInput, imagesOf, look, viewerOf } from './image-inputs.js';
+import { largest, sigmoid, softmax } from './scores.js';
+import type { CallOptions, Task, TaskContext } from './task.js';
+import type { ClassScore } from './text-classification.js';
+import { tokenizerOf } from './text-inputs.js';
+
+export interface ZeroShotImageClassificationOptions extends CallOptions {
+  /** The text that is compared with an image, with `{}` for a label. Default 'This is a photo of {}'. */
+  hypothesis_template?: string | undefined;
+}
+
+/**
+ * How well labels of one's own fit an image, the best first; of an array of images an array of those. Scores of CLIP add up to
+ * 1, SigLIP judges each label by itself.
+ */
+export interface ZeroShotImageClassification {
+  (
+    image: ImageInput,
+    candidate_labels: readonly string[],
+    options?: ZeroShotImageClassificationOptions,
+  ): Promise<ClassScore[]>;
+  (
+    images: readonly ImageInput[],
+    candidate_labels: readonly string[],
+    options?: ZeroShotImageClassificationOptions,
+  ): Promise<ClassScore[][]>;
+}
+
+const TASK = 'zero-shot-image-classification';
+/** Tokens to which texts of SigLIP are padded, as it was taught. */
+const SIGLIP_LENGTH = 64;
+
+export const zeroShotImageClassification: Task<ZeroShotImageClassification> = {
+  head: 'none',
+  create: (context) => {
+    const { model } = viewerOf(context);
+    const isSiglip = context.model.config.model_type === 'siglip';
+    if (model.text === null)
+      throw new FormatError(`${TASK}: the model is ${context.model.config.model_type}, which reads no texts`);
+    tokenizerOf(context);
+    async function call(
+      images: ImageInput | readonly ImageInput[],
+      labels: readonly string[],
+      options: ZeroShotImageClassificationOptions = {},
+    ) {
+      checkCallOptions(TASK, options);
+      const { hypothesis_template: template = 'This is a photo of {}' } = checkOptions(TASK, options, {
+        hypothesis_template: 'string',
+        ...callOptionKinds,
+      });
+      if (!Array.isArray(labels) || labels.length === 0 || !labels.every((label) => typeof label === 'string'))
+        throw new ArgumentError(`${TASK}: candidate_labels are ${describeValue(labels)}, expected an array of texts`);
+      const inputIds = idsOf(
+        context,
+        labels.map((label) => template.replaceAll('{}', () => label)),
+        isSiglip,
+      );
+      const run = (pixelValues: Tensor) =>
+        model.forward({ inputIds, pixelValues }, { loss: false }).logitsPerImage as Tensor;
+      const results = await look(context, imagesOf(TASK, images), options, run, (logits) => {
+        const scores = isSiglip ? Array.from(logits, sigmoid) : softmax(logits);
+        return largest(scores, scores.length).map((i) => ({ label: labels[i] as string, score: scores[i] as number }));
+      });
+      return Array.isArray(images) ? results : (results[0] as ClassScore[]);
+    }
+    return call as ZeroShotImageClassification;
+  },
+};
+
+function idsOf(context: TaskContext, texts: readonly string[], isSiglip: boolean): number[][] {
+  const { model } = context;
+  const maxLength = isSiglip ? Math.min(SIGLIP_LENGTH, model.maxLength) : model.maxLength;
+  const padding = isSiglip ? ('max_length' as const) : false;
+  return tokenizerOf(context).encodeBatch(texts, { truncation: true, maxLength, padding }).inputIds;
+}
