@@ -1,0 +1,165 @@
+// Images and texts through pipelines, beside what transformers makes of them with the models of ../shared/reference
+// (make_media.py).
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createDevice } from '../../src/core/create-device.js';
+import type { Device } from '../../src/core/device.js';
+import { ArgumentError, FormatError } from '../../src/core/errors.js';
+import type { RawImage } from '../../src/pretrained/processors/image.js';
+import { type ClassScore, pipeline, TextStreamer } from '../../src/tasks/index.js';
+import { describeShared, type SharedFolder } from '../shared.js';
+
+interface Seen {
+  readonly model: string;
+  readonly processor: object;
+}
+
+interface Recorded {
+  readonly 'image-classification': (Seen & { options: object; output: ClassScore[][] })[];
+  readonly 'image-feature-extraction': (Seen & { shape: number[]; first: number[][]; sums: number[] })[];
+  readonly 'zero-shot-image-classification': (Seen & {
+    tokenizer: object;
+    config: object;
+    labels: string[];
+    output: ClassScore[][];
+  })[];
+  readonly texts: {
+    model: string;
+    task: 'translation' | 'summarization' | `translation_${string}_to_${string}`;
+    options: Record<string, unknown>;
+    tokenizer: object;
+    parameters: object | null;
+    output: string[];
+  }[];
+}
+
+const recorded: Recorded = JSON.parse(readFileSync(new URL('media.json', import.meta.url), 'utf8'));
+const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+
+/** As make_media.py makes them. */
+const pictures = [
+  [53, 37, 1],
+  [41, 22, 2],
+  [30, 30, 3],
+].map(([width, height, seed]): RawImage => {
+  const data = new Uint8Array(width! * height! * 3);
+  for (let i = 0; i < data.length; i++) {
+    const [x, y, c] = [Math.floor(i / 3) % width!, Math.floor(i / 3 / width!), i % 3];
+    data[i] = (x * 7 + y * 3 + c * 50 + seed! * 29) % 251;
+  }
+  return { width: width!, height: height!, data };
+});
+
+let device: Device;
+beforeAll(async () => {
+  device = await createDevice();
+});
+afterAll(() => device.dispose());
+
+/** The files of a model, one or sharded. */
+async function filesOf(shared: SharedFolder, more: Record<string, unknown>, settings: object = {}) {
+  const files: Record<string, Uint8Array> = {};
+  for (const name of ['config.json', 'generation_config.json', 'model.safetensors', 'model.safetensors.index.json']) {
+    const bytes = await shared.bytes(name).catch(() => null);
+    if (bytes) files[name] = bytes;
+  }
+  const index = files['model.safetensors.index.json'];
+  const shards = index ? Object.values(JSON.parse(new TextDecoder().decode(index)).weight_map as object) : [];
+  for (const name of new Set(shards)) files[name] = await shared.bytes(name);
+  files['config.json'] = json({ ...(await shared.json<object>('config.json')), ...settings });
+  for (const [name, value] of Object.entries(more)) files[name] = json(value);
+  return files;
+}
+
+function expectScores(found: ClassScore[][], expected: ClassScore[][]): void {
+  for (const [i, scores] of expected.entries()) {
+    expect(found[i]!.map(({ label }) => label)).toEqual(scores.map(({ label }) => label));
+    for (const [j, { score }] of scores.entries()) expect(found[i]![j]!.score).toBeCloseTo(score, 5);
+  }
+  expect(found).toHaveLength(expected.length);
+}
+
+for (const { model, processor, options, output } of recorded['image-classification'])
+  await describeShared(`image-classification by ${model}`, `reference/${model}`, 'config.json', async (shared) => {
+    it(`has the classes, ${JSON.stringify(options)}`, async () => {
+      const files = await filesOf(shared, { 'preprocessor_config.json': processor });
+      const classify = await pipeline('image-classification', files, { device });
+      expectScores(await classify(pictures, { ...options, batchSize: 2 }), output);
+      expectScores([await classify(pictures[1]!, options)], [output[1]!]);
+      await classify.dispose();
+    });
+  });
+
+for (const { model, processor, shape, first, sums } of recorded['image-feature-extraction'])
+  await describeShared(`image-feature-extraction by ${model}`, `reference/${model}`, 'config.json', async (shared) => {
+    it('has the vectors', async () => {
+      const files = await filesOf(shared, { 'preprocessor_config.json': processor });
+      const head = model === 'vit-image' ? { onWarning: () => {} } : {};
+      const extract = await pipeline('image-feature-extraction', files, { device, ...head });
+      const seen: number[] = [];
+      const { data, dims } = await extract(pictures, { batchSize: 2, onProgress: ({ done }) => seen.push(done) });
+      expect(seen).toEqual([2, 3]);
+      expect(dims).toEqual(shape);
+      for (const [i, sum] of sums.entries()) {
+        const own = data.subarray((i * data.length) / 3, ((i + 1) * data.length) / 3);
+        for (const [j, value] of first[i]!.entries()) expect(own[j]).toBeCloseTo(value, 4);
+        expect(own.reduce((total, value) => total + Math.abs(value), 0) / sum).toBeCloseTo(1, 4);
+      }
+      await extract.dispose();
+    });
+  });
+
+for (const { model, processor, tokenizer, config, labels, output } of recorded['zero-shot-image-classification'])
+  await describeShared(`zero-shot labels by ${model}`, `reference/${model}`, 'config.json', async (shared) => {
+    it('has the scores, and refuses what are no labels or images', async () => {
+      const files = await filesOf(shared, {
+        'preprocessor_config.json': processor,
+        'tokenizer.json': tokenizer,
+        'tokenizer_config.json': config,
+      });
+      const classify = await pipeline('zero-shot-image-classification', files, { device });
+      const options = { hypothesis_template: 'w15 w16 {}', batchSize: 2 };
+      expectScores(await classify(pictures, labels, options), output);
+      await expect(classify(pictures, [], options)).rejects.toThrow(ArgumentError);
+      await expect(classify([3 as never], labels)).rejects.toThrow(/an image is 3, expected/);
+      await expect(classify(pictures, labels, { top_k: 3 } as never)).rejects.toThrow(/no option top_k/);
+      await classify.dispose();
+    });
+  });
+
+for (const { model, task, options, tokenizer, parameters, output } of recorded.texts)
+  await describeShared(`${task} by ${model}`, `reference/${model}`, 'config.json', async (shared) => {
+    it(`writes what transformers writes, ${JSON.stringify(options)}`, async () => {
+      const own = parameters && {
+        task_specific_params: parameters,
+      };
+      const files = await filesOf(shared, { 'tokenizer.json': tokenizer }, own ?? {});
+      const write = await pipeline(task, files, { device });
+      const texts = ['w20 w31 w45', 'w50', 'w33 w34 w35 w36 w37 w38'];
+      const result = (await write(texts, { ...options, batchSize: 2 })) as unknown;
+      const name = task === 'summarization' ? 'summary_text' : 'translation_text';
+      expect(result).toEqual(output.map((text) => ({ [name]: text })));
+      await expect(write(texts, { beams: 2 } as never)).rejects.toThrow(ArgumentError);
+      if (task === 'translation')
+        await expect(write(texts, { src_lang: 'tlh', tgt_lang: 'vul' })).rejects.toThrow(ArgumentError);
+      await write.dispose();
+    });
+  });
+
+await describeShared('one text by marian', 'reference/marian', 'config.json', async (shared) => {
+  it('is streamed, scored and ended, and other models are refused', async () => {
+    const { tokenizer, output } = recorded.texts.find(({ model }) => model === 'marian')!;
+    const files = await filesOf(shared, { 'tokenizer.json': tokenizer });
+    const translate = await pipeline('translation', files, { device });
+    const pieces: string[] = [];
+    const streamer = new TextStreamer(translate.tokenizer!, { callback_function: (piece) => void pieces.push(piece) });
+    const [first] = await translate('w20 w31 w45', { max_new_tokens: 10, streamer, output_scores: true });
+    expect(pieces.join('')).toBe(output[0]);
+    expect(first!.translation_text).toBe(output[0]);
+    expect(first!.token_log_probabilities!.length).toBeGreaterThanOrEqual(first!.tokens!.length);
+    const stopped = AbortSignal.abort(new Error('enough'));
+    await expect(translate('w20', { signal: stopped })).rejects.toThrow('enough');
+    await expect(pipeline('image-feature-extraction', translate.model)).rejects.toThrow(FormatError);
+    await translate.dispose();
+  });
+});
