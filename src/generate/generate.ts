@@ -159,7 +159,7 @@ function collect(found: readonly (readonly Hypothesis[])[]): GenerateResult {
 }
 
 /** What each token that was read looked at: one pass over the finished sequences, so that steps need not keep it. */
-function attentionsOf(model: Generative, { inputs }: Plan, result: GenerateResult): AttentionMaps {
+function attentionsOf(model: Generative, { inputs, sourceShape }: Plan, result: GenerateResult): AttentionMaps {
   const of = result.inputs.map((input) => inputs[input] as PlannedInput);
   const read = result.sequences.map((tokens, i) => {
     const { prompt } = of[i] as PlannedInput;
@@ -169,6 +169,7 @@ function attentionsOf(model: Generative, { inputs }: Plan, result: GenerateResul
     ? joined(
         model,
         of.map(({ tokens }) => tokens),
+        sourceShape,
       )
     : null;
   if (model.attentionMaps) return model.attentionMaps(sources, packed(read));

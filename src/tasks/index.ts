@@ -1,5 +1,4 @@
 export type { Answer } from './answers.js';
-export * from './chat/index.js';
 export type {
   SoundInput,
   SpeechRecognition,
@@ -7,6 +6,7 @@ export type {
   SpeechRecognitionOutput,
   TranscriptChunk,
 } from './automatic-speech-recognition.js';
+export * from './chat/index.js';
 export type { AggregationStrategy, EntityGroup, TokenEntity } from './entities.js';
 export type { FeatureExtraction, FeatureExtractionOptions, Pooling } from './feature-extraction.js';
 export type { FilledMask, FillMask, FillMaskOptions } from './fill-mask.js';
