@@ -67,8 +67,8 @@ const commands = {
     const corpus = join('build', 'corpus', target);
     mkdirSync(corpus, { recursive: true });
     const limits = [`-max_total_time=${seconds}`, '-timeout=10', ...options];
-    if (target === 'safetensors') {
-      const file = 'test/fuzz/safetensors.fuzz'; // jazzer appends .js, for which tsx finds .ts
+    if (target === 'safetensors' || target === 'gguf') {
+      const file = `test/fuzz/${target}.fuzz`; // jazzer appends .js, for which tsx finds .ts
       return run('node_modules/.bin/jazzer', ['--sync', file, corpus, '--', ...limits], {
         NODE_OPTIONS: '--import tsx',
       });
@@ -82,7 +82,7 @@ const commands = {
 
 const [command, ...rest] = process.argv.slice(2);
 if (!(command in commands)) {
-  console.error('usage: node scripts/native.mjs check | arm64 | fuzz run|safetensors [seconds]');
+  console.error('usage: node scripts/native.mjs check | arm64 | fuzz run|safetensors|gguf [seconds]');
   process.exit(1);
 }
 await commands[command](...rest);
