@@ -163,8 +163,8 @@ export class GgufCursor {
     const width = Kind.BYTES_PER_ELEMENT;
     this.expect(what, count, width);
     const start = this.#take(what, count * width);
-    const copy = this.bytes.slice(start, start + count * width); // aligned, and not the whole header kept for it
-    return new Kind(copy.buffer as ArrayBuffer, copy.byteOffset, count);
+    const copy = Uint8Array.from(this.bytes.subarray(start, start + count * width)); // aligned, and the header need not stay
+    return new Kind(copy.buffer, 0, count);
   }
 
   #flags(what: string, count: number): boolean[] {
@@ -182,7 +182,7 @@ export class GgufCursor {
       if (length >= 2 ** 32) throw new FormatError(`${what} has a text of ${length} bytes`);
       this.#take(what, length);
     }
-    return new GgufTexts(count, this.bytes.slice(start, this.at));
+    return new GgufTexts(count, Uint8Array.from(this.bytes.subarray(start, this.at)));
   }
 }
 

@@ -6,6 +6,7 @@ import { ArgumentError } from '../core/errors.js';
 import { type FileParts, writeAtomically } from '../io/atomic-write.js';
 import { safetensorsParts } from '../io/file.js';
 import { pathOf } from '../io/folder.js';
+import type { GgufValue } from '../io/gguf-values.js';
 import { toHalf } from '../io/half.js';
 import type { SafetensorsArray } from '../io/safetensors.js';
 import type { StateValues } from '../nn/module.js';
@@ -24,6 +25,8 @@ export interface Origin {
   readonly names: ReadonlyMap<string, string>;
   /** The files beside config and weights, such as the tokenizer's, by name. */
   companions(): Promise<ReadonlyMap<string, Uint8Array>>;
+  /** What a GGUF file said of its vocabulary, if it was one. */
+  readonly vocabulary?: ReadonlyMap<string, GgufValue> | undefined;
 }
 
 /** What an earlier model in the folder may have left, which would be read beside the new one. */

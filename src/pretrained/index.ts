@@ -1,8 +1,9 @@
 export type { GenerateOptions } from '../generate/generate-options.js';
 export type { ForwardOptions, ModelInputs, ModelOutput } from '../models/inputs.js';
 export { type HeadKind, PretrainedModel } from '../models/pretrained-model.js';
+export type { SaveGgufOptions } from './gguf/save-gguf.js';
 export type { DownloadProgress, HubOptions } from './hub-options.js';
-export { type LoadedModel, type LoadModelOptions, loadModel } from './load-later.js';
+export { type LoadedModel, type LoadModelOptions, loadModel, saveGguf } from './load-later.js';
 export type { FileContent, ModelFileSet } from './open-source.js';
 export { decodeImage } from './processors/decode-image.js';
 export type { RawImage } from './processors/image.js';

@@ -1,7 +1,9 @@
 // What loads models, in a file of its own that a page gets when it loads one.
 
 import type { Device } from '../core/device.js';
+import type { PretrainedModel } from '../models/pretrained-model.js';
 import type { Transformer } from '../models/transformer.js';
+import type { SaveGgufOptions } from './gguf/save-gguf.js';
 import type { LoadedModel, LoadModelOptions } from './load-model.js';
 import type { ModelLocation } from './open-source.js';
 
@@ -22,4 +24,23 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
 ): Promise<Model> {
   const loader = await import('./load-model.js');
   return loader.loadModel<Model>(device, from, options);
+}
+
+/**
+ * Writes a language model of the families llama, qwen2, qwen3, gemma or gpt2, with its tokenizer, to a GGUF file that
+ * llama.cpp and transformers read. It replaces what was there, or nothing if it fails. Node, Deno and Bun.
+ *
+ * ```ts
+ * await saveGguf(model, 'model.gguf', { type: 'q8_0' });
+ * ```
+ *
+ * Throws ArgumentError for a model or a tokenizer that the format has no place for, and the file system's errors.
+ */
+export async function saveGguf(
+  model: PretrainedModel,
+  path: string | URL,
+  options: SaveGgufOptions = {},
+): Promise<void> {
+  const writer = await import('./gguf/save-gguf.js');
+  return writer.saveGguf(model, path, options);
 }

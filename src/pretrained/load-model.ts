@@ -90,6 +90,7 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
         fractions: fractionsIn(await configText(source)),
         config: { ...labelled, ...untied, architectures: [architectureOf(json, kind)] },
         names,
+        vocabulary: source.vocabulary,
         companions: async () => companionFiles(source.weights ? source : await openSource(from, again)),
       };
       if (kind === 'none' && model instanceof EncoderModel)

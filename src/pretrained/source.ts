@@ -3,6 +3,7 @@
 import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { OpenFile } from '../io/file.js';
+import type { GgufValue } from '../io/gguf-values.js';
 import { checkFileName } from './file-name.js';
 import type { Weights } from './weight-entry.js';
 
@@ -27,6 +28,8 @@ export interface ModelSource {
   open(name: string): Promise<OpenFile>;
   /** The weights, where they are in none of these files: those of a GGUF file, which is open until they are closed. */
   readonly weights?: Weights | undefined;
+  /** What a GGUF file says of its vocabulary. */
+  readonly vocabulary?: ReadonlyMap<string, GgufValue> | undefined;
 }
 
 /** Files longer than this are no configuration. */

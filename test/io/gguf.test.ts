@@ -67,6 +67,10 @@ it('reads the same of a file that is longer than what is read at first', async (
   expect(most).toBeLessThanOrEqual(long.byteLength);
 });
 
+it('reads a Buffer of Node, whose parts are no copies', () => {
+  expect(parseGguf(Buffer.from(file)).metadata.get('some.ints')).toEqual(Int32Array.of(-1, 3));
+});
+
 it('refuses every file that is cut short', () => {
   for (let length = 0; length < file.byteLength - 32; length++)
     expect(() => parseGguf(file.slice(0, length)), `${length} bytes`).toThrow(FormatError);

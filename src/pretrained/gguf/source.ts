@@ -69,6 +69,7 @@ async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
     bytes,
     json: async (path) => contentOf(path) as Readonly<Record<string, unknown>>,
     open: async (path) => ({ ...inMemory(await bytes(path)), close() {} }),
+    vocabulary: new Map([...gguf.metadata].filter(([key]) => key.startsWith('tokenizer.'))),
     weights: { tensors, metadata: new Map(), close: () => file.close() },
   };
 }

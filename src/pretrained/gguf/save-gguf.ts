@@ -1,0 +1,162 @@
+// A model as a GGUF file, for llama.cpp and what stands on it.
+
+import { checkOneOf, checkOptions } from '../../core/check.js';
+import { ArgumentError } from '../../core/errors.js';
+import { writeAtomically } from '../../io/atomic-write.js';
+import { pathOf } from '../../io/folder.js';
+import { packBlocks, type WritableType } from '../../io/ggml-pack.js';
+import { type GgufEntry, type GgufPart, ggufParts } from '../../io/gguf-writer.js';
+import { ModelConfig } from '../../models/model-config.js';
+import type { PretrainedModel } from '../../models/pretrained-model.js';
+import { entryOf } from '../../nn/state-entry.js';
+import { architectureNamed, type GgufArchitecture } from './architectures.js';
+import { copiedEntries, writtenVocabulary } from './written-vocabulary.js';
+
+export interface SaveGgufOptions {
+  /** What matrices become; vectors stay float32, and of 4 bits the embedding has 8. Default 'f16'. */
+  type?: 'f16' | 'q8_0' | 'q4_0' | 'q4_1' | undefined;
+}
+
+/** ggml's numbers for what most tensors of a file are. */
+const fileTypes = { f16: 1, q4_0: 2, q4_1: 3, q8_0: 7 } as const;
+const FAMILIES = ['llama', 'qwen2', 'qwen3', 'gemma', 'gpt2'];
+
+/**
+ * Writes a model of the families llama, qwen2, qwen3, gemma or gpt2, with its tokenizer, to a GGUF file; see load-later.ts.
+ */
+export async function saveGguf(
+  model: PretrainedModel,
+  path: string | URL,
+  options: SaveGgufOptions = {},
+): Promise<void> {
+  const { type = 'f16' } = checkOptions('saveGguf', options, { type: Object.keys(fileTypes) });
+  const family = String(model.config.model_type);
+  checkOneOf('saveGguf', 'the model_type', family, FAMILIES);
+  if (model.headKind !== 'language-model')
+    throw new ArgumentError(`saveGguf: the model's head is for ${model.headKind}, expected a language model`);
+  const architecture = architectureNamed(family);
+  const tensors = partsOf(model, architecture, type);
+  if (!tensors.some(({ name }) => name === 'token_embd.weight'))
+    throw new ArgumentError('saveGguf: weights of the model are packed, expected float32: load it unpacked');
+  const metadata = metadataOf(model, family, type);
+  await writeAtomically(new Map([[await pathOf(path), ggufParts(metadata, tensors)]]));
+}
+
+function metadataOf(model: PretrainedModel, family: string, type: keyof typeof fileTypes): Map<string, GgufEntry> {
+  const own = family === 'gpt2' ? gpt2Sizes(model) : decoderSizes(model);
+  const vocabulary =
+    model.origin?.vocabulary !== undefined
+      ? copiedEntries(model.origin.vocabulary)
+      : model.tokenizer === null
+        ? new Map<string, GgufEntry>([['tokenizer.ggml.model', { string: 'none' }]])
+        : writtenVocabulary(model.tokenizer, model.vocabSize);
+  return new Map<string, GgufEntry>([
+    ['general.architecture', { string: family }],
+    ['general.type', { string: 'model' }],
+    ['general.file_type', { uint32: fileTypes[type] }],
+    ['general.quantization_version', { uint32: 2 }],
+    ...Object.entries(own).map(([name, value]) => [`${family}.${name}`, value] as const),
+    ...vocabulary,
+  ]);
+}
+
+function decoderSizes(model: PretrainedModel): Record<string, GgufEntry> {
+  const config = new ModelConfig(model.config);
+  const rope = new ModelConfig(config.object('rope_parameters'));
+  const kind = rope.values.rope_type ?? 'default';
+  if (kind !== 'default' && kind !== 'linear')
+    throw new ArgumentError(`saveGguf: rotary positions are scaled as ${kind}, expected default or linear`);
+  const count = (name: string) => ({ uint32: config.size(name) });
+  const headSize = config.size('head_dim');
+  return {
+    vocab_size: { uint32: model.vocabSize },
+    context_length: count('max_position_embeddings'),
+    embedding_length: count('hidden_size'),
+    block_count: count('num_hidden_layers'),
+    feed_forward_length: count('intermediate_size'),
+    'attention.head_count': count('num_attention_heads'),
+    'attention.head_count_kv': count('num_key_value_heads'),
+    'attention.key_length': { uint32: headSize },
+    'attention.value_length': { uint32: headSize },
+    'attention.layer_norm_rms_epsilon': { float32: config.number('rms_norm_eps') },
+    'rope.freq_base': { float32: rope.number('rope_theta') },
+    'rope.dimension_count': { uint32: Math.trunc(headSize * (rope.numberOrNull('partial_rotary_factor') ?? 1)) },
+    ...(kind === 'linear'
+      ? { 'rope.scaling.type': { string: 'linear' }, 'rope.scaling.factor': { float32: rope.number('factor') } }
+      : {}),
+  };
+}
+
+function gpt2Sizes(model: PretrainedModel): Record<string, GgufEntry> {
+  const config = new ModelConfig(model.config);
+  const count = (name: string) => ({ uint32: config.size(name) });
+  return {
+    context_length: count('n_positions'),
+    embedding_length: count('n_embd'),
+    block_count: count('n_layer'),
+    feed_forward_length: count('n_inner'),
+    'attention.head_count': count('n_head'),
+    'attention.layer_norm_epsilon': { float32: config.number('layer_norm_epsilon') },
+  };
+}
+
+function partsOf(model: PretrainedModel, architecture: GgufArchitecture, wanted: keyof typeof fileTypes): GgufPart[] {
+  const names = new Map(Object.entries(architecture.names).map(([own, theirs]) => [theirs, own]));
+  return model.statePieces().map((piece) => {
+    const { shape, data } = entryOf(piece);
+    const { name, last } = nameOf(names, piece.name);
+    const isTransposed = shape.length === 2 && (architecture.inOut?.includes(last) ?? false);
+    const stored = isTransposed ? [...shape].reverse() : shape;
+    const type = typeOf(name, stored, wanted);
+    const isTurned = architecture.turned?.includes(last) ?? false;
+    const headSize = isTurned ? new ModelConfig(model.config).size('head_dim') : null;
+    const plus = architecture.plusOne && name.endsWith('norm.weight') ? 1 : 0;
+    const bytes = async () => {
+      const values = await data();
+      const added = plus === 0 ? values : values.map((value) => value + plus);
+      const columns = shape.length > 1 ? (shape.at(-1) as number) : 1;
+      const turned = isTransposed ? transposed(added, columns) : added;
+      return packBlocks(type, headSize === null ? turned : sideBySide(turned, headSize, columns));
+    };
+    return { name, type, shape: stored, bytes };
+  });
+}
+
+/** The name in a GGUF file, and the tensor's within its layer. */
+function nameOf(names: ReadonlyMap<string, string>, name: string): { name: string; last: string } {
+  const end = name.lastIndexOf('.');
+  const [stem, suffix] = [name.slice(0, end), name.slice(end)];
+  const number = /(?<=\.(layers|h)\.)\d+/.exec(stem)?.[0] ?? '';
+  const own = names.get(number === '' ? stem : stem.replace(`.${number}.`, '.*.'));
+  if (own === undefined) throw new ArgumentError(`saveGguf: GGUF files have no name for ${name}`);
+  return { name: own.replace('*', number) + suffix, last: own.split('.').at(-1) as string };
+}
+
+/** What is added or multiplied number by number stays float32; rows that blocks do not fill are halves. */
+function typeOf(name: string, shape: readonly number[], wanted: keyof typeof fileTypes): WritableType {
+  if (shape.length < 2 || name === 'position_embd.weight') return 'F32';
+  if (wanted === 'f16' || (shape.at(-1) as number) % 32 !== 0) return 'F16';
+  const isTable = name === 'token_embd.weight' || name === 'output.weight';
+  return isTable ? 'Q8_0' : (wanted.toUpperCase() as WritableType);
+}
+
+function transposed(values: Float32Array, columns: number): Float32Array {
+  const rows = values.length / columns;
+  const result = new Float32Array(values.length);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      result[column * rows + row] = values[row * columns + column] as number;
+  return result;
+}
+
+/** Row j · headSize / 2 + i of each head becomes row 2i + j. */
+function sideBySide(values: Float32Array, headSize: number, columns: number): Float32Array {
+  const result = new Float32Array(values.length);
+  const half = headSize / 2;
+  for (let row = 0; row < values.length / columns; row++) {
+    const inHead = row % headSize;
+    const to = row - inHead + 2 * (inHead % half) + Math.floor(inHead / half);
+    result.set(values.subarray(row * columns, (row + 1) * columns), to * columns);
+  }
+  return result;
+}

@@ -1,0 +1,103 @@
+// The vocabulary of a tokenizer.json as the metadata of a GGUF file.
+
+import { isObject } from '../../core/check.js';
+import { ArgumentError } from '../../core/errors.js';
+import { GgufTexts, type GgufValue } from '../../io/gguf-values.js';
+import type { GgufEntry } from '../../io/gguf-writer.js';
+import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
+import type { TokenizerJson } from '../../tokenizers/json.js';
+
+type Entries = Map<string, GgufEntry>;
+
+/** Metadata that was read, to be written again. */
+export function copiedEntries(values: ReadonlyMap<string, GgufValue>): Entries {
+  const entries: Entries = new Map();
+  for (const [name, value] of values) {
+    const entry = copied(value);
+    if (entry !== null) entries.set(name, entry);
+  }
+  return entries;
+}
+
+function copied(value: GgufValue): GgufEntry | null {
+  if (typeof value === 'string') return { string: value };
+  if (typeof value === 'boolean') return { bool: value };
+  if (typeof value === 'number') return Number.isInteger(value) && value >= 0 ? { uint32: value } : { float32: value };
+  if (value instanceof GgufTexts) return { strings: value.toArray() };
+  if (value instanceof Float32Array) return { float32s: value };
+  if (value instanceof Int32Array) return { int32s: value };
+  return value instanceof Uint8Array || value instanceof Int8Array ? { uint8s: value } : null;
+}
+
+const [NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE] = [1, 2, 3, 4, 5, 6] as const;
+
+/** Of `size` tokens, as the model has rows. Throws ArgumentError for a tokenizer that GGUF files have no kind for. */
+export function writtenVocabulary(tokenizer: PretrainedTokenizer, size: number): Entries {
+  const json = tokenizer.toJSON();
+  const { vocab } = json.model;
+  if (json.model.merges === undefined || Array.isArray(vocab))
+    throw new ArgumentError('saveGguf: the tokenizer merges no pairs, expected one of byte pairs');
+  const tokens = Array.from({ length: size }, (_, id) => `[PAD${id}]`);
+  const kinds = new Int32Array(size).fill(UNUSED);
+  for (const [token, id] of Object.entries(vocab as Readonly<Record<string, number>>)) {
+    if (id >= size) continue;
+    tokens[id] = token;
+    kinds[id] = /^<0x[\dA-F]{2}>$/.test(token) ? BYTE : NORMAL;
+  }
+  for (const { id, content, special } of json.added_tokens) {
+    if (id >= size) continue;
+    tokens[id] = content;
+    kinds[id] = content === json.model.unk_token ? UNKNOWN : special ? CONTROL : USER_DEFINED;
+  }
+  const isPieces = json.model.byte_fallback === true;
+  const entries: Entries = new Map([
+    ['tokenizer.ggml.model', { string: isPieces ? 'llama' : 'gpt2' }],
+    ['tokenizer.ggml.pre', { string: isPieces ? 'default' : preNameOf(json) }],
+    ['tokenizer.ggml.tokens', { strings: tokens }],
+    ['tokenizer.ggml.token_type', { int32s: kinds }],
+  ]);
+  const merges = json.model.merges.map((merge) => (typeof merge === 'string' ? merge : merge.join(' ')));
+  if (isPieces) {
+    entries.set('tokenizer.ggml.scores', { float32s: scoresOf(tokens, merges) });
+    entries.set('tokenizer.ggml.add_space_prefix', { bool: JSON.stringify(json.normalizer).includes('"Prepend"') });
+  } else entries.set('tokenizer.ggml.merges', { strings: merges });
+  addSpecial(entries, tokenizer);
+  return entries;
+}
+
+/** What is merged first has the highest score. */
+function scoresOf(tokens: readonly string[], merges: readonly string[]): Float32Array {
+  const ranks = new Map<string, number>();
+  for (const [rank, merge] of merges.entries()) {
+    const token = merge.replace(' ', '');
+    if (!ranks.has(token)) ranks.set(token, rank);
+  }
+  return Float32Array.from(tokens, (token) => -(ranks.get(token) ?? merges.length));
+}
+
+/** The name of how a tokenizer cuts words. Throws ArgumentError for a way that is not known. */
+function preNameOf({ pre_tokenizer: pre }: TokenizerJson): string {
+  const all = isObject(pre) && Array.isArray(pre.pretokenizers) ? pre.pretokenizers : [pre];
+  const text = JSON.stringify(all);
+  const hasDigits = /"Digits"[^}]*"individual_digits":true/.test(text);
+  const splits = text.match(/"Regex":"(?:[^"\\]|\\.)*"/g) ?? [];
+  if (splits.length === 0 && text.includes('"use_regex":true')) return hasDigits ? 'smollm' : 'gpt-2';
+  const [only] = splits;
+  if (splits.length === 1 && only?.includes("'ll")) {
+    if (only.includes('{1,3}')) return 'llama-bpe';
+    if (only.includes('\\\\p{N}|')) return 'qwen2';
+  }
+  throw new ArgumentError('saveGguf: GGUF files have no name for how the tokenizer cuts words');
+}
+
+function addSpecial(entries: Entries, tokenizer: PretrainedTokenizer): void {
+  const ids = { bos: tokenizer.bosId, eos: tokenizer.eosId, unknown: tokenizer.unkId, padding: tokenizer.padId };
+  for (const [name, id] of Object.entries(ids))
+    if (id !== undefined) entries.set(`tokenizer.ggml.${name}_token_id`, { uint32: id });
+  const around = tokenizer.encode('', { addSpecial: true });
+  const [bos, eos] = [tokenizer.bosId, tokenizer.eosId];
+  entries.set('tokenizer.ggml.add_bos_token', { bool: bos !== undefined && around[0] === bos });
+  entries.set('tokenizer.ggml.add_eos_token', { bool: eos !== undefined && eos !== bos && around.at(-1) === eos });
+  if (typeof tokenizer.chatTemplate === 'string')
+    entries.set('tokenizer.chat_template', { string: tokenizer.chatTemplate });
+}

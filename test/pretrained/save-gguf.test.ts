@@ -1,0 +1,84 @@
+// Models that were saved as GGUF files: blocks as ggml makes them, and what is loaded again is what was saved.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { packBlocks } from '../../src/io/ggml-pack.js';
+import { parseGguf } from '../../src/io/gguf.js';
+import { saveGguf } from '../../src/pretrained/index.js';
+import { loadModel } from '../../src/pretrained/load-model.js';
+import { deviceFor, isas } from '../describe-op.js';
+import { describeShared } from '../shared.js';
+import { assertClose, largest } from '../tolerance.js';
+
+const device = await deviceFor(isas.at(-1) as string, 2);
+const folder = mkdtempSync(join(tmpdir(), 'save-gguf-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const path = join(folder, 'model.gguf');
+const bits = { f16: 10, q8_0: 6, q4_1: 3, q4_0: 2 } as const;
+
+await describeShared('blocks as ggml makes them', 'checkpoints/ggml-quant-vectors', 'vectors.json', async (shared) => {
+  const bytesOf = (base64: string) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+  const vectors = await shared.json<{ x: string; types: Record<string, { bytes_b64: string }> }>('vectors.json');
+  for (const type of ['Q8_0', 'Q4_0', 'Q4_1'] as const) {
+    it(type, () => {
+      const values = new Float32Array(bytesOf(vectors.x).buffer);
+      expect(packBlocks(type, values)).toEqual(bytesOf(vectors.types[type.toLowerCase()]!.bytes_b64));
+    });
+  }
+});
+
+await describeShared('saved models', 'gguf', 'SOURCE.txt', async (shared) => {
+  for (const family of ['llama', 'qwen2', 'qwen3', 'gpt2']) {
+    it(`${family}: weights, ids and settings`, async () => {
+      using model = await loadModel(
+        device,
+        new Blob([(await shared.bytes(`${family}.Q8_0.gguf`)) as Uint8Array<ArrayBuffer>]),
+      );
+      for (const [type, kept] of Object.entries(bits)) {
+        await saveGguf(model, path, { type: type as keyof typeof bits });
+        using again = await loadModel(device, path);
+        expect({ ...again.config, vocab_size: 512 }).toEqual({ ...model.config, vocab_size: 512 });
+        expect(again.generationConfig).toEqual(model.generationConfig);
+        const text = 'Zwei naïve Männer – 12,5 % 日本 🙂';
+        expect(again.tokenizer!.encode(text, { addSpecial: true })).toEqual(
+          model.tokenizer!.encode(text, { addSpecial: true }),
+        );
+        const own = again.stateDict();
+        for (const [name, entry] of Object.entries(model.stateDict())) {
+          const expected = entry.dataSync();
+          const bound = largest(expected) * 2 ** -kept;
+          assertClose(`${name} ${type}`, own[name]!.dataSync(), expected, () => bound);
+        }
+      }
+    });
+  }
+});
+
+await describeShared('a folder of transformers', 'checkpoints/tinystories-656k', 'config.json', async (shared) => {
+  it('is saved with its tokenizer', async () => {
+    const names = [
+      'config.json',
+      'model.safetensors',
+      'tokenizer.json',
+      'tokenizer_config.json',
+      'generation_config.json',
+    ];
+    const files = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await shared.bytes(name)])));
+    using model = await loadModel(device, files);
+    await saveGguf(model, path);
+    expect(parseGguf(readFileSync(path)).metadata.get('tokenizer.ggml.model')).toBe('llama');
+    using again = await loadModel(device, path);
+    const text = 'Once upon a time, there was a little girl named Lily. 日本';
+    const ids = model.tokenizer!.encode(text, { addSpecial: true });
+    expect(again.tokenizer!.encode(text, { addSpecial: true })).toEqual(ids);
+    const prompt = [ids.slice(0, 8)];
+    const { sequences } = await again.generate(prompt, { maxNewTokens: 40 });
+    expect(sequences).toEqual((await model.generate(prompt, { maxNewTokens: 40 })).sequences);
+  });
+});
+
+it('refuses other types and families', async () => {
+  await expect(saveGguf({ config: { model_type: 'bert' } } as never, path)).rejects.toThrow(/model_type is "bert"/);
+  await expect(saveGguf({} as never, path, { type: 'q2_k' as 'f16' })).rejects.toThrow(/type is "q2_k"/);
+});
