@@ -3,7 +3,7 @@
 //
 //   node scripts/browser.mjs [folder]    builds; with a folder, only the package for pages, into that
 //   node scripts/browser.mjs --size      prints what a page downloads, and fails if that is too much
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deflateRawSync, gzipSync } from 'node:zlib';
@@ -68,19 +68,6 @@ export async function loadAddon() {
   throw new DeviceError("the package's files for pages have no native addon");
 }`;
 
-/** Modules that others import() when they are first needed. */
-const loadedLater = new Set(
-  readdirSync(join(root, 'src'), { recursive: true })
-    .filter((name) => name.endsWith('.ts'))
-    .flatMap((name) => {
-      const path = join(root, 'src', name);
-      const imports = read(relative(root, path))
-        .toString()
-        .matchAll(/\bimport\('(\.[^']+)\.js'\)/g);
-      return Array.from(imports, ([, module]) => join(dirname(path), `${module}.ts`));
-    }),
-);
-
 const asInPages = {
   name: 'as in pages',
   setup(build) {
@@ -92,15 +79,39 @@ const asInPages = {
       contents: withoutPictures(relative(root, path)),
       loader: 'ts',
     }));
-    // What is loaded later would else make a file of each set of modules that it shares with the page's own, which compress
-    // better as one, by some ten kilobytes. They are one if all that is loaded later imports the root.
-    build.onLoad({ filter: /src[\\/].+\.ts$/ }, ({ path }) =>
-      loadedLater.has(path)
-        ? { contents: `${read(relative(root, path))}\nimport 'package:index';\n`, loader: 'ts' }
-        : undefined,
-    );
   },
 };
+
+/**
+ * Lets what pages load later import the root. It would else make a file of each set of modules that it shares with the
+ * page's own, which compress better as one, by some ten kilobytes.
+ */
+const joinedToRoot = {
+  name: 'joined to the root',
+  async setup(build) {
+    const later = await loadedLater();
+    build.onLoad({ filter: /src[\\/].+\.ts$/ }, ({ path }) => {
+      const name = relative(root, path).replaceAll('\\', '/');
+      return later.has(name) ? { contents: `${read(name)}\nimport 'package:index';\n`, loader: 'ts' } : undefined;
+    });
+  },
+};
+
+/** Modules that others import() when they are first needed, and that the root itself does not import. */
+async function loadedLater() {
+  const { plugins, ...rest } = options;
+  const { metafile } = await bundle({
+    ...rest,
+    plugins: [...plugins, asInPages, packageEntries('browser.ts')],
+    entryPoints: pageEntryPoints,
+  });
+  const importsOf = (name, kind) =>
+    (metafile.inputs[name]?.imports ?? []).filter((each) => each.kind === kind).map(({ path }) => path);
+  const ofRoot = new Set(['src/browser.ts']);
+  for (const name of ofRoot) for (const path of importsOf(name, 'import-statement')) ofRoot.add(path);
+  const later = Object.keys(metafile.inputs).flatMap((name) => importsOf(name, 'dynamic-import'));
+  return new Set(later.filter((name) => !ofRoot.has(name)));
+}
 
 const options = {
   absWorkingDir: root,
@@ -114,7 +125,7 @@ const options = {
 };
 const forPages = {
   ...options,
-  plugins: [...options.plugins, asInPages, packageEntries('browser.ts')],
+  plugins: [...options.plugins, asInPages, joinedToRoot, packageEntries('browser.ts')],
   entryPoints: { ...pageEntryPoints, svg: 'src/inspect/svg.ts' },
 };
 /** What bundlers make of a page that trains and generates. */
