@@ -60,7 +60,12 @@ export function streamBatches<Item>(
   let perEpoch: number | undefined;
   let pass: Pass<Item> | undefined;
 
+  let opened = 0;
+  /** The batch that was asked for last: of what can be read once, it may be asked for again. */
+  let latest: { readonly n: number; readonly items: readonly Item[] } | undefined;
+
   const begin = (epoch: number): Pass<Item> => {
+    opened++;
     const random = new Random(seed, SHUFFLE_STREAM + epoch);
     return { epoch, batches: drawn(open(examples), limits, random), next: 0 };
   };
@@ -71,7 +76,7 @@ export function streamBatches<Item>(
       current.next++;
       return value;
     }
-    if (current.next === 0) throw new ArgumentError(nothingIn(examples, current.epoch));
+    if (current.next === 0) throw new ArgumentError(nothingIn(examples, current.epoch, opened > 1));
     perEpoch = current.next;
     return undefined;
   };
@@ -88,6 +93,7 @@ export function streamBatches<Item>(
       pass = undefined;
     },
     async batch(n) {
+      if (latest?.n === n) return latest.items;
       // The batches of an epoch are counted when it ends, if not before.
       for (let first = 0, epoch = 0; ; epoch++) {
         const isHere = perEpoch === undefined || n < first + perEpoch;
@@ -103,7 +109,9 @@ export function streamBatches<Item>(
           const wanted = pass.next === n - first;
           const found = await advance(pass);
           if (found === undefined) break;
-          if (wanted) return found;
+          if (!wanted) continue;
+          latest = { n, items: found };
+          return found;
         }
         first += pass.next;
         if (perEpoch !== pass.next) throw new ArgumentError(`${op}: the examples are others in each epoch`);
@@ -113,9 +121,8 @@ export function streamBatches<Item>(
   return batches;
 }
 
-function nothingIn<Item>(examples: ExampleStream<Item>, epoch: number): string {
-  const again =
-    epoch > 0 && typeof examples !== 'function' ? ': it can be read once; give a function that opens it' : '';
+function nothingIn<Item>(examples: ExampleStream<Item>, epoch: number, isAgain: boolean): string {
+  const again = isAgain && typeof examples !== 'function' ? ': it can be read once; give a function that opens it' : '';
   return `streamBatches: there are no examples in epoch ${epoch}${again}`;
 }
 
