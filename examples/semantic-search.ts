@@ -1,0 +1,60 @@
+// Which captions of photographs mean what somebody asks, in other words:
+//
+//   npx tsx examples/semantic-search.ts 'a kid goes down a slide' [--captions 10000] [--model folder or hub id]
+//
+// The captions are those of Multi30k, in ../shared/data.
+
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { gunzipSync } from 'node:zlib';
+import { type Pipeline, pipeline } from '../src/tasks/index.js';
+
+const CAPTIONS = '../../shared/data/multi30k/train.en.gz';
+
+export interface Match {
+  readonly text: string;
+  /** The cosine of the vectors of text and query. */
+  readonly score: number;
+}
+
+/** The first captions. */
+export function readCaptions(count: number): string[] {
+  const text = gunzipSync(readFileSync(new URL(CAPTIONS, import.meta.url))).toString();
+  return text.split('\n').slice(0, count);
+}
+
+/** Texts that can be searched by what they mean. */
+export async function searchable(extract: Pipeline<'feature-extraction'>, texts: readonly string[]) {
+  const options = { pooling: 'model', normalize: true } as const;
+  const onProgress = ({ done, total }: { done: number; total: number }) => {
+    if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${total} captions`);
+  };
+  const vectors = await extract(texts, { ...options, onProgress });
+  if (process.stderr.isTTY) process.stderr.write('\n');
+  return async (query: string, count = 5): Promise<Match[]> => {
+    const asked = (await extract(query, options)).data;
+    const matches = Array.from(vectors, ({ data }, i) => ({
+      text: texts[i] as string,
+      score: data.reduce((sum, value, j) => sum + value * (asked[j] as number), 0),
+    }));
+    return matches.sort((a, b) => b.score - a.score).slice(0, count);
+  };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      captions: { type: 'string', default: '10000' },
+      model: { type: 'string', default: 'sentence-transformers/all-MiniLM-L6-v2' },
+    },
+  });
+  const extract = await pipeline('feature-extraction', values.model);
+  const search = await searchable(extract, readCaptions(Number(values.captions)));
+  for (const query of positionals.length > 0 ? positionals : ['a kid goes down a slide']) {
+    console.log(query);
+    for (const { text, score } of await search(query)) console.log(`  ${score.toFixed(3)}  ${text}`);
+  }
+  await extract.dispose();
+}
