@@ -1,0 +1,41 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createDevice, type Device } from '../../src/index.js';
+import { type LoadedModel, loadModel } from '../../src/pretrained/index.js';
+import { Chat } from '../../src/tasks/index.js';
+import { describeReal } from '../real-models.js';
+
+describeReal('smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf', (path) => {
+  let device: Device;
+  let model: LoadedModel;
+  beforeAll(async () => {
+    device = await createDevice({ threads: 2 });
+    model = await loadModel<LoadedModel>(device, path);
+  });
+  afterAll(() => device.dispose());
+
+  it('knows what was said before, with guesses and without', async () => {
+    for (const draft of [undefined, 'prompt'] as const) {
+      const chat = new Chat(model, { maxLength: 512, generation: { draft, doSample: false, maxNewTokens: 24 } });
+      const say = async (text: string) => {
+        let answer = '';
+        for await (const piece of chat.send(text)) answer += piece;
+        return answer;
+      };
+      expect(await say('What is the capital of France?')).toBe('The capital of France is Paris.');
+      expect(await say('And of Italy?')).toBe('The capital of Italy is Rome.');
+      // The template's end of an answer and its beginnings are read, and the newest token of the answer.
+      expect(chat.answer).toMatchObject({ promptTokens: 59, cachedTokens: 43, finishReason: 'stop' });
+      chat.dispose();
+    }
+  });
+
+  it('writes the same tokens with guesses', async () => {
+    const code = 'Repeat: const a = 1; const b = 2; const c = a + b; const d = 4; const e = c + d;';
+    const ids = await model.tokenizer!.applyChatTemplate([{ role: 'user', content: code }], {
+      addGenerationPrompt: true,
+    });
+    const options = { doSample: false, maxNewTokens: 48 };
+    const plain = await model.generate([ids], options);
+    expect(await model.generate([ids], { ...options, draft: 'prompt' })).toEqual(plain);
+  });
+});
