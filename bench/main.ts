@@ -21,6 +21,7 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   wasm: () => import('./wasm.js'),
   contention: () => import('./contention.js'),
   start: () => import('./start.js'),
+  serve: () => import('./serve.js'),
   javascript: () => import('./javascript.js'),
 };
 
