@@ -20,6 +20,7 @@ import { scoreCommand } from './commands/score.js';
 import { serveCommand } from './commands/serve.js';
 import { submitCommand } from './commands/submit.js';
 import { trainCommand } from './commands/train.js';
+import { translateCommand } from './commands/translate.js';
 import { workerCommand } from './commands/worker.js';
 import { describeError, EXIT, reasonOf } from './exit.js';
 import { integer } from './parsers.js';
@@ -44,6 +45,7 @@ const commands = [
   runCommand,
   embedCommand,
   classifyCommand,
+  translateCommand,
   chatCommand,
   scoreCommand,
   attentionCommand,
