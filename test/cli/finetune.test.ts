@@ -1,0 +1,58 @@
+// Fine-tuning by the command line, of a small model that others have trained.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { describeShared } from '../shared.js';
+import { simdformer as runCli, temporaryFolder } from './run-cli.js';
+
+const { at, remove } = await temporaryFolder();
+afterAll(remove);
+
+const rows = Array.from({ length: 12 }, (_, i) => ({
+  text: i % 2 ? `CC${'C'.repeat(i % 5)}O` : `c1ccccc1${'N'.repeat(1 + (i % 3))}`,
+  label: i % 2 ? 'chain' : 'ring',
+}));
+const file = at('rows.jsonl');
+writeFileSync(file, rows.map((row) => JSON.stringify(row)).join('\n'));
+const model = [
+  '--model',
+  '../shared/checkpoints/rxnmapper-albert',
+  '--task',
+  'sequence-classification',
+  '--data',
+  file,
+];
+
+await describeShared('simdformer finetune', 'checkpoints/rxnmapper-albert', 'config.json', async () => {
+  it('teaches labels, keeps what eval measures, and goes on to the same bits', async () => {
+    const out = at('whole');
+    const options = ['--epochs', '4', '--batch', '4', '--lr', '2e-4', '--validation', file, '--json'];
+    const ended = await runCli(['finetune', ...model, ...options, '--out', out]);
+    expect(ended.stderr).toContain('validation');
+    const { reason, step, metrics } = JSON.parse(ended.stdout);
+    expect([reason, step]).toEqual(['done', 12]);
+    expect(metrics.accuracy).toBeGreaterThan(0.9);
+    expect(JSON.parse(readFileSync(join(out, 'config.json'), 'utf8')).id2label).toEqual({ 0: 'chain', 1: 'ring' });
+    expect(existsSync(join(out, 'loss.svg'))).toBe(true);
+    const measured = await runCli(['eval', out, file, '--json']);
+    expect(JSON.parse(measured.stdout)).toMatchObject({ count: 12, accuracy: metrics.accuracy, loss: metrics.loss });
+
+    const halves = at('halves');
+    const begun = await runCli(['finetune', ...model, ...options, '--out', halves], { interruptAt: /validation/ });
+    expect(begun.code).toBe(130);
+    await runCli(['finetune', ...model, ...options, '--out', halves, '--resume']);
+    const weights = (of: string) => readFileSync(join(of, 'model.safetensors'));
+    expect(weights(halves).equals(weights(out))).toBe(true);
+    expect((await runCli(['finetune', ...model, '--out', out])).stderr).toContain('--resume goes on');
+  });
+
+  it('writes an adapter that eval finds its model for', async () => {
+    const out = at('adapter');
+    const options = ['--lora', '--r', '4', '--epochs', '2', '--batch', '4', '--lr', '2e-3'];
+    const ended = await runCli(['finetune', ...model, ...options, '--out', out]);
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(existsSync(join(out, 'model.safetensors'))).toBe(false);
+    const { accuracy } = JSON.parse((await runCli(['eval', out, file, '--json'])).stdout);
+    expect(accuracy).toBeGreaterThanOrEqual(0.5);
+  });
+});
