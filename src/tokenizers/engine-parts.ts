@@ -27,7 +27,7 @@ export interface Engine {
   encode_text(text: string | null): string[] | null;
   readonly decoder: Decoder | null;
   encode(text: string, options: { add_special_tokens: boolean }): Encoded;
-  decode(ids: number[], options: { skip_special_tokens: boolean }): string;
+  decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces?: boolean }): string;
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
   get_vocab(): Map<string, number>;

@@ -65,6 +65,11 @@ export interface PretrainedTokenizer extends Tokenizer {
    * comes from. Throws ArgumentError for options that make no sense, UnknownTokenError as `encode`.
    */
   encodeBatch(texts: readonly string[], options?: EncodeBatchOptions): BatchEncoding;
+  /** The texts of several rows of ids; see `decode`. */
+  batchDecode(
+    batch: readonly Iterable<number>[],
+    options?: { skipSpecial?: boolean | undefined; cleanUp?: boolean | undefined },
+  ): string[];
   /** How conversations are written for the model, if it was made for them: of the config's `chat_template`. */
   chatTemplate: ChatTemplate | null;
   /**
@@ -124,10 +129,27 @@ class HuggingFaceTokenizer implements PretrainedTokenizer {
     throw new UnknownTokenError(characters[at] ?? text, at < 0 ? undefined : at);
   }
 
-  decode(ids: Iterable<number>, options: { skipSpecial?: boolean | undefined } = {}): string {
-    checkOptions('decode', options, { skipSpecial: 'boolean' });
+  decode(
+    ids: Iterable<number>,
+    options: { skipSpecial?: boolean | undefined; cleanUp?: boolean | undefined } = {},
+  ): string {
+    const { skipSpecial = true, cleanUp } = checkOptions('decode', options, {
+      skipSpecial: 'boolean',
+      cleanUp: 'boolean',
+    });
     const list = knownIds(this, ids);
-    return list.length === 0 ? '' : this.engine.decode(list, { skip_special_tokens: options.skipSpecial ?? true });
+    if (list.length === 0) return '';
+    const clean = cleanUp === undefined ? {} : { clean_up_tokenization_spaces: cleanUp };
+    return this.engine.decode(list, { skip_special_tokens: skipSpecial, ...clean });
+  }
+
+  batchDecode(
+    batch: readonly Iterable<number>[],
+    options: { skipSpecial?: boolean | undefined; cleanUp?: boolean | undefined } = {},
+  ): string[] {
+    if (!Array.isArray(batch))
+      throw new ArgumentError(`batchDecode: the batch is ${describeValue(batch)}, expected rows of ids`);
+    return batch.map((ids) => this.decode(ids, options));
   }
 
   encodeBatch(texts: readonly string[], options: EncodeBatchOptions = {}): BatchEncoding {

@@ -197,3 +197,24 @@ it.each(['models/bert/tokenizer.json', './tokenizer.json', 'https://example.org/
 it.each([undefined, null, 3, []])('%j instead of a tokenizer.json is refused', async (json) => {
   await expect(loadTokenizer(json as never)).rejects.toThrow(/^loadTokenizer: json is .*, expected the text/);
 });
+
+it('decodes batches, with special tokens or without, and cleans up if it is to', async () => {
+  const special = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+  const tokenizer = await loadTokenizer({
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: [{ id: 0, content: '<s>', ...special }],
+    normalizer: null,
+    pre_tokenizer: { type: 'Whitespace' },
+    post_processor: null,
+    decoder: null,
+    model: { type: 'WordLevel', vocab: { '<s>': 0, yes: 1, ',': 2, no: 3, '.': 4 }, unk_token: '<s>' },
+  });
+  const batch = [[0, 1, 2, 3, 4], [], [3, 4]];
+  expect(tokenizer.batchDecode(batch)).toEqual(['yes , no .', '', 'no .']);
+  expect(tokenizer.batchDecode(batch, { cleanUp: true })).toEqual(['yes, no.', '', 'no.']);
+  expect(tokenizer.batchDecode(batch, { skipSpecial: false })).toEqual(['<s> yes , no .', '', 'no .']);
+  expect(() => tokenizer.batchDecode([[9]])).toThrow(/no id 9/);
+  expect(() => tokenizer.batchDecode(3 as never)).toThrow(/expected rows of ids/);
+});
