@@ -7,7 +7,13 @@ export { Scalar } from './core/operand.js';
 export type { Program } from './core/program.js';
 export { type Device, type DType, type NestedNumbers, type Shape, Tensor, type TensorData } from './core/tensor.js';
 export type { GenerateOptions, GenerateResult, TokenEvent } from './generate/index.js';
-export { Transformer, type TransformerConfig, type TransformerOptions } from './models/index.js';
+export {
+  type QuantizeOptions,
+  quantize,
+  Transformer,
+  type TransformerConfig,
+  type TransformerOptions,
+} from './models/index.js';
 export { type LoadModelOptions, loadModel } from './pretrained/load-later.js';
 export { CharTokenizer, loadTokenizer, type Tokenizer } from './tokenizers/index.js';
 export { AdamW, type FitOptions, type FitResult, fit, linearDecay } from './train/index.js';

@@ -1,5 +1,6 @@
 export type { TransformerConfig, TransformerOptions } from './config.js';
 export { Model } from './model.js';
+export { type QuantizeOptions, quantize, type WeightFormat } from './quantize.js';
 export type { ModelFiles, SaveOptions, Tokenizers } from './saved.js';
 export type { ScoreResult } from './score.js';
 export { SequenceModel } from './sequence-model.js';

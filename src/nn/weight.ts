@@ -20,8 +20,8 @@ import {
 import { quantizedEmbedding } from '../ops/quantized-embedding.js';
 import { quantizedLinear } from '../ops/quantized-linear.js';
 
-/** What activations become before they meet packed weights; see docs/packed-weights.md. */
-export type ActivationFormat = 'int8' | 'float32';
+/** What activations are when they meet packed weights: floats, whose product is that of the unpacked weights. */
+export type ActivationFormat = 'float32';
 
 /** Bytes of a file's blocks that are in the heap at a time. */
 const STAGE = 4 << 20;
@@ -39,7 +39,6 @@ const STAGE = 4 << 20;
 export class PackedWeight {
   readonly shape: Shape;
   readonly device: Device;
-  #activations: ActivationFormat = 'int8';
 
   private constructor(
     /** @internal Features that follow one another. */
@@ -149,9 +148,7 @@ export class PackedWeight {
         `packed weights: ${describeShape(weights[0].shape)} and ${describeShape(other.shape)} have not the same inputs`,
       );
     }
-    const joined = new PackedWeight(weights.flatMap(({ parts }) => parts));
-    joined.activations = weights[0].activations;
-    return joined;
+    return new PackedWeight(weights.flatMap(({ parts }) => parts));
   }
 
   /** How its elements are packed; of a joined weight the formats of its parts. */
@@ -162,16 +159,6 @@ export class PackedWeight {
   /** Bytes in the heap. */
   get bytes(): number {
     return this.parts.reduce((sum, { words }) => sum + 4 * words.size, 0);
-  }
-
-  /** What activations become before the product. Default 'int8'; of float16 and bfloat16 they stay as they are. */
-  get activations(): ActivationFormat {
-    return this.#activations;
-  }
-
-  set activations(format: ActivationFormat) {
-    checkOneOf('packed weights', 'activations', format, ['int8', 'float32']);
-    this.#activations = format;
   }
 
   /** As the op `linear` with the transpose of this matrix. */

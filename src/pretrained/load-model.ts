@@ -7,10 +7,12 @@ import { EncoderModel } from '../models/encoder-model.js';
 import { fractionsIn } from '../models/json-fractions.js';
 import { ModelConfig } from '../models/model-config.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
+import { quantize, type WeightFormat } from '../models/quantize.js';
 import { familyOf } from '../models/registry.js';
 import { Transformer } from '../models/transformer.js';
 import { Initializer } from '../nn/init.js';
 import { type StatePiece, shapeOf } from '../nn/state-names.js';
+import type { ActivationFormat } from '../nn/weight.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { architectureOf, headKinds, headOf } from './architectures.js';
 import { companionFiles } from './companion-files.js';
@@ -20,6 +22,7 @@ import type { HubOptions } from './hub-options.js';
 import { loadModelTokenizer } from './load-tokenizer.js';
 import { type ModelLocation, openSource } from './open-source.js';
 import { hasOwnOutput } from './own-output.js';
+import { type Packing, packingOf, readPacked } from './packed-loading.js';
 import { loadProcessor, type Processor } from './processors/load-processor.js';
 import { sentenceHead } from './sentence-modules.js';
 import type { ModelSource } from './source.js';
@@ -38,9 +41,19 @@ export interface LoadModelOptions extends HubOptions {
   labels?: readonly string[] | undefined;
   /** What new labels mean: one of them, several at once, or a number; transformers' `problem_type`. */
   problemType?: 'regression' | 'single_label_classification' | 'multi_label_classification' | undefined;
+  /**
+   * What weights of matrices are packed as while they are read; 'auto' keeps what the file has, halves as halves. See
+   * docs/packed-weights.md. Default: 'float32'.
+   */
+  weights?: 'float32' | WeightFormat | 'auto' | undefined;
+  /** What activations are when they meet packed weights. Default: 'float32'. */
+  activations?: ActivationFormat | undefined;
   /** Gets what is odd about the weights: a head that was drawn anew, tensors that nothing uses. Default: stderr. */
   onWarning?: ((message: string) => void) | undefined;
 }
+
+const HUB_NAMES = ['revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
+const NAMES = ['head', 'labels', 'problemType', 'weights', 'activations', 'onWarning', ...HUB_NAMES] as const;
 
 /** See load-later.ts. */
 export async function loadModel<Model extends LoadedModel | Transformer = LoadedModel>(
@@ -48,26 +61,25 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
   from: ModelLocation,
   options: LoadModelOptions = {},
 ): Promise<Model> {
-  const names = [
-    'head',
-    'labels',
-    'problemType',
-    'onWarning',
-    'revision',
-    'token',
-    'cacheDir',
-    'onProgress',
-    'signal',
-  ] as const;
-  const { head, labels, problemType, onWarning = warn, ...hub } = checkKnown('loadModel', options, names);
+  const {
+    head,
+    labels,
+    problemType,
+    weights: wanted,
+    activations,
+    ...others
+  } = checkKnown('loadModel', options, NAMES);
+  const { onWarning = warn, ...hub } = others;
   if (onWarning !== undefined && typeof onWarning !== 'function')
     throw new ArgumentError(`loadModel: onWarning is ${describeValue(onWarning)}, expected a function`);
   const isLabel = (label: unknown) => typeof label === 'string';
   if (labels !== undefined && !(Array.isArray(labels) && labels.length > 0 && labels.every(isLabel)))
     throw new ArgumentError(`loadModel: labels is ${describeValue(labels)}, expected the names of one label or more`);
+  const pack = packingOf(wanted, activations);
   const source = await openSource(from, hub);
   const json = await source.json('config.json');
-  if (json.format === 'simdformer') return (await loadOwn(device, source, { head, labels, problemType })) as Model;
+  if (json.format === 'simdformer')
+    return (await loadOwn(device, source, { head, labels, problemType }, pack)) as Model;
   const named = labels ? withLabels(json, labels) : json;
   const labelled = problemType ? { ...named, problem_type: problemType } : named;
   const values = completeConfig(labelled);
@@ -82,7 +94,7 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
     const model = new Family({ init: new Initializer(device, 0, true), config, head: kind });
     try {
       if (model.decoder !== null) await readGenerationConfig(source, config, model);
-      const names = await readWeights(model, source.name, weights, onWarning, hub.signal);
+      const names = await readWeights(model, source.name, weights, { pack, onWarning, signal: hub.signal });
       const { signal: _, ...again } = hub; // of loading, not of saving
       const untied = isUntied ? { tie_word_embeddings: false } : {};
       model.origin = {
@@ -111,6 +123,7 @@ async function loadOwn(
   device: Device,
   source: ModelSource,
   heads: Pick<LoadModelOptions, 'head' | 'labels' | 'problemType'>,
+  pack: Packing | null,
 ) {
   for (const [name, value] of Object.entries(heads))
     if (value !== undefined)
@@ -118,7 +131,8 @@ async function loadOwn(
   const files: Record<string, Uint8Array> = {};
   for (const name of ['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'])
     if (await source.has(name)) files[name] = await source.bytes(name);
-  return Transformer.fromFiles(device, files);
+  const model = await Transformer.fromFiles(device, files);
+  return pack?.options ? quantize(model, pack.options) : model;
 }
 
 /** A model runs without them, on ids and numbers: what is wrong with their files is a warning. */
@@ -173,8 +187,7 @@ async function readWeights(
   model: PretrainedModel,
   source: string,
   { tensors }: Weights,
-  onWarning: (message: string) => void,
-  signal: AbortSignal | undefined,
+  { pack, onWarning, signal }: Pick<HubOptions, 'signal'> & { pack: Packing | null; onWarning: typeof warn },
 ): Promise<Map<string, string>> {
   const given = new Map(tensors);
   const found = new Map<string, WeightEntry>();
@@ -200,7 +213,8 @@ async function readWeights(
   const aliases = new Set([...shared.values()].flatMap((names) => names.flatMap(namesOf)));
   const unused = [...given.keys()].filter((name) => !BUFFERS.test(name) && !aliases.has(name));
   if (unused.length > 0) onWarning(`${source} has weights that the model does not use: ${some(unused)}`);
-  await model.readState(found, signal, true);
+  if (pack === null) await model.readState(found, signal, true);
+  else await readPacked(model, found, pack, signal);
   return renamed;
 }
 

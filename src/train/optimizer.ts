@@ -1,7 +1,8 @@
-import { checkDType, checkTensorList } from '../core/check.js';
+import { checkDType, checkTensorList, describeShape } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, AutogradError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import { PackedWeight } from '../nn/weight.js';
 
 /** What changes parameters by their gradients. */
 export interface Optimizer {
@@ -34,6 +35,15 @@ export function checkParameters(op: string, params: readonly Tensor[]): Device {
 
 /** The same where a program may be recorded. */
 export function checkLeaves(op: string, params: readonly Tensor[]): Device {
+  if (Array.isArray(params)) {
+    const packed = (params as readonly unknown[]).find((param): param is PackedWeight => param instanceof PackedWeight);
+    if (packed) {
+      throw new ArgumentError(
+        `${op}: a weight ${describeShape(packed.shape)} is packed as ${packed.format}, which has no gradient: train adapters ` +
+          'beside it, or load the model as float32',
+      );
+    }
+  }
   const device = checkTensorList(op, 'params', params);
   params.forEach((param, i) => {
     checkDType(op, `params[${i}]`, param, 'float32');

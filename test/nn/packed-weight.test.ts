@@ -46,11 +46,8 @@ function normal(device: Device, random: Random, ...shape: number[]): Tensor {
   return device.tensor(random.normal(shape).data, shape);
 }
 
-/** A weight that computes with float32 activations. */
 function fromBlocks(device: Device, random: Random, format: FileFormat, rows: number, cols: number): PackedWeight {
-  const weight = PackedWeight.fromBlocks(device, format, [rows, cols], anyBlocks(random, format, rows, cols));
-  weight.activations = 'float32';
-  return weight;
+  return PackedWeight.fromBlocks(device, format, [rows, cols], anyBlocks(random, format, rows, cols));
 }
 
 describe.each(isas)('packed weights, %s', (isa) => {
@@ -92,7 +89,6 @@ it('gradients go through a packed weight to inputs and bias', async () => {
       sum(mul(compute(x, bias), upstream)).backward();
       return [x.grad as Tensor, bias.grad as Tensor] as const;
     };
-    weight.activations = 'float32';
     const packed = gradients((x, bias) => weight.linear(x, bias, { activation: 'gelu' }));
     const plain = gradients((x, bias) => gelu(add(matmul(x, weight.unpack(), { transposeB: true }), bias)));
     for (const i of [0, 1] as const) expectClose(packed[i], plain[i]);
