@@ -15,6 +15,7 @@ import { evalCommand } from './commands/eval.js';
 import { finetuneCommand } from './commands/finetune.js';
 import { infoCommand } from './commands/info.js';
 import { mpiCommand } from './commands/mpi.js';
+import { quantizeCommand } from './commands/quantize.js';
 import { runCommand } from './commands/run.js';
 import { scoreCommand } from './commands/score.js';
 import { serveCommand } from './commands/serve.js';
@@ -51,6 +52,7 @@ const commands = [
   attentionCommand,
   evalCommand,
   benchCommand,
+  quantizeCommand,
   mpiCommand,
   serveCommand,
   workerCommand,

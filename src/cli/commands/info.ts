@@ -1,15 +1,18 @@
 import { Command } from 'commander';
 import { modelCost } from '../../inspect/cost.js';
+import { ggufAt, printGguf } from '../gguf-info.js';
 import { integer } from '../parsers.js';
 import { loadModel, openDevice, printJson } from '../shared.js';
 
 export function infoCommand(): Command {
   return new Command('info')
     .description('say what runs here, and what a model is made of')
-    .argument('[model]', 'folder or name of a model')
+    .argument('[model]', 'folder or name of a model, or a GGUF file')
     .option('--length <n>', 'tokens of the sequences whose cost is counted', integer(1), 32)
     .option('--json', 'print JSON')
     .action(async (name: string | undefined, options: { length: number; json?: boolean }, command: Command) => {
+      const gguf = name === undefined ? null : ggufAt(name);
+      if (gguf !== null) return printGguf(gguf, options.json === true);
       using device = await openDevice(command);
       const { info } = device;
       if (name === undefined) {

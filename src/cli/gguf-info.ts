@@ -1,0 +1,65 @@
+// What a GGUF file says of itself: its header is read, not its weights.
+
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { FormatError } from '../core/errors.js';
+import { openFileOf } from '../io/file.js';
+import { readGguf } from '../io/gguf.js';
+import { GgufTexts } from '../io/gguf-values.js';
+import { printJson } from './shared.js';
+
+/** The GGUF file at a path, or the only one in a folder without config.json; null if there is none. */
+export function ggufAt(path: string): string | null {
+  if (!existsSync(path)) return null;
+  if (!statSync(path).isDirectory()) return path.endsWith('.gguf') ? path : null;
+  const names = readdirSync(path);
+  const files = names.includes('config.json') ? [] : names.filter((name) => name.endsWith('.gguf'));
+  return files.length === 1 ? join(path, files[0] as string) : null;
+}
+
+/** Prints architecture, sizes, how much of which types there is, the tokenizer and the chat template. Throws FormatError. */
+export async function printGguf(path: string, isJson: boolean): Promise<void> {
+  const file = await openFileOf(path, '');
+  if (file === null) throw new FormatError(`${path} is not there any more`);
+  try {
+    const { version, metadata, tensors } = await readGguf(file);
+    const types = new Map<string, { tensors: number; elements: number; bytes: number }>();
+    let elements = 0;
+    for (const { type, shape, byteLength } of tensors.values()) {
+      const size = shape.reduce((product, n) => product * n, 1);
+      elements += size;
+      const sum = types.get(type) ?? { tensors: 0, elements: 0, bytes: 0 };
+      types.set(type, { tensors: sum.tensors + 1, elements: sum.elements + size, bytes: sum.bytes + byteLength });
+    }
+    const plain = [...metadata]
+      .filter(([, value]) => typeof value !== 'object')
+      .map(([k, v]) => [k, jsonOf(v)] as const);
+    const tokens = metadata.get('tokenizer.ggml.tokens');
+    const vocabulary = tokens instanceof GgufTexts ? tokens.length : 0;
+    const summary = { version, bytes: file.size, parameters: elements, types: Object.fromEntries(types), vocabulary };
+    if (isJson) return printJson({ ...summary, metadata: Object.fromEntries(plain) });
+    const of = (name: string) => String(metadata.get(name) ?? '–');
+    const architecture = of('general.architecture');
+    const own = (name: string) => of(`${architecture}.${name}`);
+    console.log(`GGUF ${version}           ${architecture}, ${of('general.name')}`);
+    console.log(
+      `sizes            ${own('block_count')} layers of ${own('embedding_length')} features, ${own('attention.head_count')} heads, feed-forward ${own('feed_forward_length')}, context ${own('context_length')}`,
+    );
+    console.log(`parameters       ${elements.toLocaleString('en')} in ${mebibytes(file.size)}`);
+    for (const [type, sum] of types)
+      console.log(
+        `${type.padEnd(16)} ${sum.tensors} ${sum.tensors === 1 ? 'tensor' : 'tensors'}, ${sum.elements.toLocaleString('en')} numbers, ${mebibytes(sum.bytes)}`,
+      );
+    const { model, pre } = { model: of('tokenizer.ggml.model'), pre: of('tokenizer.ggml.pre') };
+    console.log(`tokenizer        ${model}, cut as ${pre}, ${vocabulary.toLocaleString('en')} tokens`);
+    const template = metadata.get('tokenizer.chat_template');
+    console.log(typeof template === 'string' ? `chat template\n${template}` : 'chat template    none');
+  } finally {
+    file.close();
+  }
+}
+
+/** JSON has no integers of 64 bits. */
+const jsonOf = (value: unknown) => (typeof value === 'bigint' ? String(value) : value);
+
+const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
