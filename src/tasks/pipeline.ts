@@ -1,4 +1,4 @@
-import { checkFunction, checkKnown, describeValue } from '../core/check.js';
+import { checkFunction, checkOptions, describeValue } from '../core/check.js';
 import { createDevice } from '../core/create-device.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
@@ -73,8 +73,10 @@ export async function pipeline<Name extends TaskName>(
   };
   try {
     let loaded: LoadedModel;
-    if (model instanceof PretrainedModel) loaded = withHead(task, model, chosen.head, given);
-    else {
+    if (model instanceof PretrainedModel) {
+      checkNothingToLoad(options);
+      loaded = withHead(task, model, chosen.head, given);
+    } else {
       const device = typeof given === 'object' ? given : await openDevice(given);
       if (device !== given) opened.push(device);
       const read = await loadModel(device, model as ModelLocation, { ...load, head: chosen.head });
@@ -95,14 +97,9 @@ export async function pipeline<Name extends TaskName>(
   }
 }
 
-const NAMES = [
-  ...(['device', 'cache_dir', 'progress_callback'] as const),
-  ...(['revision', 'token', 'cacheDir', 'onProgress', 'signal', 'onWarning'] as const),
-] as const;
-
-/** The options that `loadModel` has for what is given. */
+/** The options that `loadModel` has for what is given; it refuses what it does not know. */
 function loadOptions(task: string, model: unknown, options: PipelineOptions): PipelineOptions {
-  const { cache_dir, progress_callback: tell, ...load } = checkKnown('pipeline', options, NAMES);
+  const { cache_dir, progress_callback: tell, ...load } = checkOptions('pipeline', options);
   if (tell === undefined) return cache_dir === undefined ? load : { cacheDir: cache_dir, ...load };
   checkFunction(`pipeline: progress_callback of ${task}`, tell);
   const name = nameOf(model);
@@ -126,6 +123,13 @@ async function openDevice(name: unknown = 'auto'): Promise<Device> {
     throw new ArgumentError(`pipeline: device is ${describeValue(name)}, expected ${expected}`);
   }
   return createDevice({ backend: backends[name as keyof typeof backends] });
+}
+
+/** With a model that is there, options of loading are a mistake. */
+function checkNothingToLoad(options: PipelineOptions): void {
+  const name = Object.keys(options).find((each) => each !== 'device' && each !== 'progress_callback');
+  if (name !== undefined)
+    throw new ArgumentError(`pipeline: the model is loaded already, expected no option ${name}: give it to loadModel`);
 }
 
 /** A model that was loaded before, if it is one for the task. */

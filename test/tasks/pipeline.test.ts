@@ -123,6 +123,8 @@ await describeShared('a pipeline', 'reference', 'SOURCE.txt', async () => {
     expect(given.task).toBe('feature-extraction');
     expect(given.model).toBe(model);
     expect(given.tokenizer).toBe(model.tokenizer);
+    const late = pipeline('feature-extraction', model, { revision: 'main' });
+    await expect(late).rejects.toThrow('expected no option revision');
     await given.dispose();
     expect((await given('a cat')).dims).toEqual([1, 4, 32]);
     await expect(pipeline('fill-mask', model)).rejects.toThrow("needs a model with head 'masked-language-model'");
@@ -138,10 +140,10 @@ await describeShared('a pipeline', 'reference', 'SOURCE.txt', async () => {
   it('refuses what it does not know', async () => {
     const model = smallModel('bert-pooler');
     await expect(pipeline('image-to-poem' as 'embeddings', model)).rejects.toThrow(
-      'expected one of feature-extraction',
+      'expected one of automatic-speech-recognition',
     );
     await expect(pipeline('embeddings', model, { device: 'webgpu' as 'cpu' })).rejects.toThrow('computes on the CPU');
-    await expect(pipeline('embeddings', model, { cachedir: 'x' } as object)).rejects.toThrow('it is cache_dir here');
+    await expect(pipeline('embeddings', model, { cachedir: 'x' } as object)).rejects.toThrow('it is cacheDir here');
     await expect(extract(1 as unknown as string)).rejects.toThrow(
       'texts is 1, expected a string or an array of strings',
     );
