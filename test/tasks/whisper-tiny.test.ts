@@ -1,12 +1,18 @@
 // whisper-tiny.en through pipelines.
+import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { parseSafetensors } from '../../src/io/safetensors.js';
 import { Whisper } from '../../src/models/whisper.js';
 import { mixDown, readWav } from '../../src/pretrained/processors/wav.js';
 import { WhisperFeatureExtractor } from '../../src/pretrained/processors/whisper.js';
-import { pipeline } from '../../src/tasks/index.js';
+import { pipeline, type SpeechRecognitionOptions } from '../../src/tasks/index.js';
 import { describeReal } from '../real-models.js';
 import { describeShared } from '../shared.js';
+
+/** What transformers' pipeline writes (make_speech.py). */
+const { real: recorded }: { real: { options: SpeechRecognitionOptions; output: unknown }[] } = JSON.parse(
+  readFileSync(new URL('speech.json', import.meta.url), 'utf8'),
+);
 
 /** The largest difference. */
 const apart = (a: ArrayLike<number>, b: ArrayLike<number>) =>
@@ -33,6 +39,7 @@ describeReal('whisper-tiny.en', async (path) => {
       const onText = ({ text: piece }: { text: string }) => void pieces.push(piece);
       expect(await recognize(wav, { onText })).toEqual({ text });
       expect(pieces.join('')).toBe(text);
+      for (const { options, output } of recorded) expect(await recognize(wav, options)).toEqual(output);
       await recognize.dispose();
     });
   });
