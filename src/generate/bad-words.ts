@@ -1,12 +1,12 @@
 // Tokens in a row that never come out.
 
-import type { LogitsProcessor } from './logits-processor.js';
+import type { ScoreProcessor } from './logits-processor.js';
 
 /**
  * Forbids the last token of each of `words` after its other ones. As in Hugging Face, a word that is nothing but a stop
  * token is left alone, so that outputs can end.
  */
-export function forbidWords(words: readonly (readonly number[])[], stops: ReadonlySet<number>): LogitsProcessor {
+export function forbidWords(words: readonly (readonly number[])[], stops: ReadonlySet<number>): ScoreProcessor {
   const counted = words.filter((word) => word.length > 1 || !stops.has(word[0] as number));
   return (scores, read) => {
     for (const word of counted) {

@@ -1,6 +1,6 @@
 import { Random } from '../core/random.js';
 import type { FinishReason, TokenEvent } from './generate-options.js';
-import type { LogitsProcessor } from './logits-processor.js';
+import type { ScoreProcessor } from './logits-processor.js';
 import type { Hypothesis, Plan, PlannedInput } from './options.js';
 import { argmax, processorsOf } from './processors.js';
 import { candidatesOf, needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
@@ -122,7 +122,7 @@ class InputBeams {
   done = false;
   /** At most numBeams, best first. */
   beams: readonly Beam[];
-  readonly #processors: readonly LogitsProcessor[];
+  readonly #processors: readonly ScoreProcessor[];
   /** When all logits are there, whether or not they always are. */
   readonly #steps: readonly number[];
   /** Of its own for each input, if beams are drawn. */

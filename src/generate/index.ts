@@ -10,6 +10,6 @@ export type { BatchedOptions, BatchingOptions } from './continuous-batching/opti
 export { generate, stream } from './generate.js';
 export type { FinishReason, GenerateOptions, GenerateResult, TokenEvent } from './generate-options.js';
 export type { DecodingOptions, ExtendOptions, Generative } from './generative.js';
-export type { LogitsProcessor } from './logits-processor.js';
+export type { LogitsProcessor, ScoreProcessor, TokenPlace } from './logits-processor.js';
 export { minP, noRepeatNgram, repetitionPenalty, temperature, topK, topP } from './processors.js';
 export { PromptCache, type PromptCacheOptions } from './prompt-cache.js';

@@ -9,4 +9,15 @@
  * score is NaN, or if every token is forbidden: with beams if that is so of every beam of an input, and none has
  * finished yet.
  */
-export type LogitsProcessor = (scores: Float32Array, tokens: readonly number[]) => void;
+export type LogitsProcessor = (scores: Float32Array, tokens: readonly number[], place: TokenPlace) => void;
+
+/** One that does not ask where the token stands, as all that come with the package. */
+export type ScoreProcessor = (scores: Float32Array, tokens: readonly number[]) => void;
+
+/** Where the next token stands. */
+export interface TokenPlace {
+  /** Tokens of the start or the prompt: the first new one is `tokens[begin]`, those of `prefix` included. */
+  readonly begin: number;
+  /** Tokens that there can be with them. */
+  readonly maxLength: number;
+}

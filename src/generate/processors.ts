@@ -3,7 +3,7 @@
 import { checkNumber, checkSynchronous, isCount, isPositive } from '../core/check.js';
 import { forbidWords } from './bad-words.js';
 import { forceTokens } from './forced-tokens.js';
-import type { LogitsProcessor } from './logits-processor.js';
+import type { LogitsProcessor, ScoreProcessor, TokenPlace } from './logits-processor.js';
 import { suppressTokens, suppressTokensAtBegin } from './suppress.js';
 
 const NEVER = Number.NEGATIVE_INFINITY;
@@ -38,10 +38,11 @@ export function beginOf(plan: Choosing, promptLength: number, prefixLength: numb
  * Those that the options ask for, in Hugging Face's order. `promptLength` is what comes before new tokens, of which
  * `prefixLength` are given.
  */
-export function processorsOf(plan: Choosing, promptLength: number, prefixLength: number): LogitsProcessor[] {
+export function processorsOf(plan: Choosing, promptLength: number, prefixLength: number): ScoreProcessor[] {
   const { repetitionPenalty: penalty, noRepeatNgramSize, minNewTokens, doSample, temperature: heat } = plan;
   const { badWordsIds, forcedBosTokenId: first, forcedEosTokenId: last, beginSuppressTokens } = plan;
-  const list: (LogitsProcessor | null)[] = [
+  const place = { begin: promptLength, maxLength: promptLength + plan.maxNewTokens };
+  const list: (ScoreProcessor | null)[] = [
     penalty !== 1 ? repetitionPenalty(penalty) : null,
     noRepeatNgramSize > 0 ? noRepeatNgram(noRepeatNgramSize) : null,
     badWordsIds.length > 0 ? forbidWords(badWordsIds, plan.stopTokens) : null,
@@ -52,7 +53,7 @@ export function processorsOf(plan: Choosing, promptLength: number, prefixLength:
     beginSuppressTokens.length > 0
       ? suppressTokensAtBegin(beginSuppressTokens, beginOf(plan, promptLength, prefixLength))
       : null,
-    ...plan.logitsProcessors.map(synchronous),
+    ...plan.logitsProcessors.map((processor) => synchronous(processor, place)),
     plan.logitsProcessors.length > 0 ? force : null,
     doSample && heat !== 1 ? temperature(heat) : null,
     plan.topK > 0 ? topK(plan.topK) : null,
@@ -63,15 +64,16 @@ export function processorsOf(plan: Choosing, promptLength: number, prefixLength:
 }
 
 /** Nobody awaits a processor: one that is asynchronous would change the scores after the choice, so it is refused. */
-function synchronous(processor: LogitsProcessor): LogitsProcessor {
-  return (scores, tokens) => checkSynchronous('generate: a processor of logitsProcessors', processor(scores, tokens));
+function synchronous(processor: LogitsProcessor, place: TokenPlace): ScoreProcessor {
+  return (scores, tokens) =>
+    checkSynchronous('generate: a processor of logitsProcessors', processor(scores, tokens, place));
 }
 
 /**
  * Every token that is there already: positive scores divided by the penalty, negative ones multiplied (CTRL, Keskar et
  * al. 2019). Throws ArgumentError unless the penalty is positive.
  */
-export function repetitionPenalty(penalty: number): LogitsProcessor {
+export function repetitionPenalty(penalty: number): ScoreProcessor {
   checkNumber('repetitionPenalty', 'penalty', penalty, isPositive, 'a positive number');
   return (scores, tokens) => {
     for (const token of new Set(tokens)) {
@@ -85,7 +87,7 @@ export function repetitionPenalty(penalty: number): LogitsProcessor {
  * Forbids what would complete a sequence of `size` tokens that is there already. Throws ArgumentError unless that is a
  * positive integer.
  */
-export function noRepeatNgram(size: number): LogitsProcessor {
+export function noRepeatNgram(size: number): ScoreProcessor {
   checkNumber('noRepeatNgram', 'size', size, isCount, 'a positive integer');
   return (scores, tokens) => {
     const start = tokens.length - (size - 1); // of the newest size - 1 tokens
@@ -99,14 +101,14 @@ export function noRepeatNgram(size: number): LogitsProcessor {
 }
 
 /** Forbids tokens as long as there are fewer than `length`. */
-export function forbidBefore(length: number, forbidden: Iterable<number>): LogitsProcessor {
+export function forbidBefore(length: number, forbidden: Iterable<number>): ScoreProcessor {
   return (scores, tokens) => {
     if (tokens.length < length) for (const token of forbidden) scores[token] = NEVER;
   };
 }
 
 /** Scores that say the same without +∞: 0 for what has it, −∞ for all else. NaN stays, to be refused. */
-const force: LogitsProcessor = (scores) => {
+const force: ScoreProcessor = (scores) => {
   if (!scores.includes(Number.POSITIVE_INFINITY)) return;
   for (let token = 0; token < scores.length; token++) {
     const score = scores[token] as number;
@@ -119,7 +121,7 @@ const force: LogitsProcessor = (scores) => {
  * Divides every score: above 1 choices become more even, below 1 less so. Throws ArgumentError unless `value` is
  * positive.
  */
-export function temperature(value: number): LogitsProcessor {
+export function temperature(value: number): ScoreProcessor {
   checkNumber('temperature', 'the temperature', value, isPositive, 'a positive number');
   return (scores) => {
     for (let token = 0; token < scores.length; token++) scores[token] = (scores[token] as number) / value;
@@ -127,7 +129,7 @@ export function temperature(value: number): LogitsProcessor {
 }
 
 /** The k best; more if several are equal to the last of them. Throws ArgumentError unless k is a positive integer. */
-export function topK(k: number): LogitsProcessor {
+export function topK(k: number): ScoreProcessor {
   checkNumber('topK', 'k', k, isCount, 'a positive integer');
   return (scores) => {
     if (k >= scores.length) return;
@@ -144,7 +146,7 @@ export function topK(k: number): LogitsProcessor {
  * The fewest tokens that together have probability p (nucleus sampling, Holtzman et al. 2020). Throws ArgumentError
  * unless p is above 0 and at most 1.
  */
-export function topP(p: number): LogitsProcessor {
+export function topP(p: number): ScoreProcessor {
   checkNumber('topP', 'p', p, (part) => part > 0 && part <= 1, 'a number above 0, at most 1');
   return (scores) => {
     const nucleus = greatestOf(
@@ -200,7 +202,7 @@ function greatestOf(
 }
 
 /** Those with at least `share` of the best one's probability. Throws ArgumentError unless that is from 0 to 1. */
-export function minP(share: number): LogitsProcessor {
+export function minP(share: number): ScoreProcessor {
   checkNumber('minP', 'the share', share, (part) => part >= 0 && part <= 1, 'a number from 0 to 1');
   return (scores) => {
     const least = (scores[argmax(scores)] as number) + Math.log(share);

@@ -1,7 +1,7 @@
 import { NonFiniteError, SimdformerError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import type { FinishReason, TokenEvent } from './generate-options.js';
-import type { LogitsProcessor } from './logits-processor.js';
+import type { ScoreProcessor } from './logits-processor.js';
 import type { Hypothesis, Plan } from './options.js';
 import { argmax, processorsOf } from './processors.js';
 import type { Ranking } from './ranking.js';
@@ -40,7 +40,7 @@ interface Track {
   readonly tokens: number[];
   readonly logProbabilities: number[];
   readonly prefix: readonly number[];
-  readonly processors: readonly LogitsProcessor[];
+  readonly processors: readonly ScoreProcessor[];
   readonly random: Random;
   reason: FinishReason | null;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../src/core/random.js';
-import type { LogitsProcessor } from '../../src/generate/logits-processor.js';
+import type { ScoreProcessor } from '../../src/generate/logits-processor.js';
 import {
   forbidBefore,
   minP,
@@ -15,7 +15,7 @@ import { draw, gumbel } from '../../src/generate/search.js';
 /** Scores of tokens with these probabilities, up to a constant that no result may depend on. */
 const scoresOf = (...probabilities: number[]) => Float32Array.from(probabilities, (p) => Math.log(p) + 3);
 
-function kept(processor: LogitsProcessor, scores: Float32Array, tokens: number[] = []): number[] {
+function kept(processor: ScoreProcessor, scores: Float32Array, tokens: number[] = []): number[] {
   const before = scores.slice();
   processor(scores, tokens);
   const left = [...scores.keys()].filter((token) => scores[token] !== Number.NEGATIVE_INFINITY);

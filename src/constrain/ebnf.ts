@@ -1,0 +1,169 @@
+// Grammars as text, in an extended Backus–Naur form as GBNF and others have it:
+//
+//   root   ::= "yes" | "no" | number            # rules by name; the first text that is right is of `root`
+//   number ::= "-"? [0-9]+ ("." [0-9]{1,3})?    # sequences, choices, groups, * + ? {n} {n,} {n,m}
+//
+// Texts have the escapes of JSON and \xNN; sets are [a-z0-9_], [^"\\], with the same escapes.
+
+import { FormatError } from '../core/errors.js';
+import { choice, complement, type Expression, type Grammar, repeat, rule, sequence, set, text } from './expression.js';
+
+const TOKEN =
+  /\s+|#[^\n]*|([A-Za-z_][\w-]*)(\s*::=)?|("(?:[^"\\\n]|\\.)*")|(\[(?:[^\]\\\n]|\\.)*\])|(\{\d+(?:,\d*)?\})|([|()*+?])/y;
+
+interface Lexeme {
+  readonly kind: 'define' | 'name' | 'text' | 'set' | 'count' | 'sign';
+  readonly value: string;
+  readonly line: number;
+}
+
+/** Reads a grammar. Throws FormatError, with the line, for what is none. */
+export function ebnf(source: string): Grammar {
+  const reader = new EbnfReader(lexemes(source));
+  const rules = new Map<string, Expression>();
+  while (!reader.isDone) {
+    const [name, expression] = reader.rule();
+    if (rules.has(name)) throw new FormatError(`grammar: there are two rules '${name}'`);
+    rules.set(name, expression);
+  }
+  if (!rules.has('root')) throw new FormatError("grammar: there is no rule 'root'");
+  return { rules, root: 'root' };
+}
+
+function lexemes(source: string): Lexeme[] {
+  const found: Lexeme[] = [];
+  let [at, line] = [0, 1];
+  while (at < source.length) {
+    TOKEN.lastIndex = at;
+    const match = TOKEN.exec(source);
+    if (match === null)
+      throw new FormatError(`grammar, line ${line}: ${JSON.stringify(source.slice(at, at + 20))} is not understood`);
+    const [all, name, defines, quoted, bracketed, counted, sign] = match;
+    const kinds = { text: quoted, set: bracketed, count: counted, sign } as const;
+    if (name !== undefined) found.push({ kind: defines === undefined ? 'name' : 'define', value: name, line });
+    for (const [kind, value] of Object.entries(kinds))
+      if (value !== undefined) found.push({ kind: kind as Lexeme['kind'], value, line });
+    line += all.split('\n').length - 1;
+    at += all.length;
+  }
+  return found;
+}
+
+class EbnfReader {
+  #at = 0;
+
+  constructor(private readonly lexemes: readonly Lexeme[]) {}
+
+  get isDone(): boolean {
+    return this.#at === this.lexemes.length;
+  }
+
+  rule(): [string, Expression] {
+    const { kind, value } = this.#next();
+    if (kind !== 'define') throw this.#error(`'${value}' is not the beginning of a rule`);
+    return [value, this.#choice()];
+  }
+
+  #choice(): Expression {
+    const options = [this.#sequence()];
+    while (this.#isSign('|')) {
+      this.#at++;
+      options.push(this.#sequence());
+    }
+    return choice(...options);
+  }
+
+  #sequence(): Expression {
+    const parts: Expression[] = [];
+    while (!this.isDone && this.#peek()?.kind !== 'define' && !this.#isSign('|') && !this.#isSign(')'))
+      parts.push(this.#repeated());
+    return sequence(...parts);
+  }
+
+  #repeated(): Expression {
+    let expression = this.#atom();
+    for (;;) {
+      const next = this.#peek();
+      if (next?.kind === 'count') {
+        const [min, max] = next.value.slice(1, -1).split(',');
+        const most = max === undefined ? Number(min) : max === '' ? Number.POSITIVE_INFINITY : Number(max);
+        if (Number(min) > most) throw this.#error(`${next.value} ends before it begins`);
+        expression = repeat(expression, Number(min), most);
+      } else if (this.#isSign('*')) expression = repeat(expression, 0);
+      else if (this.#isSign('+')) expression = repeat(expression, 1);
+      else if (this.#isSign('?')) expression = repeat(expression, 0, 1);
+      else return expression;
+      this.#at++;
+    }
+  }
+
+  #atom(): Expression {
+    const { kind, value } = this.#next();
+    if (kind === 'name') return rule(value);
+    if (kind === 'text')
+      return text(
+        characters(value.slice(1, -1))
+          .map(({ character }) => character)
+          .join(''),
+      );
+    if (kind === 'set') return setOf(value.slice(1, -1));
+    if (value !== '(') throw this.#error(`'${value}' stands where an expression should`);
+    const inner = this.#choice();
+    if (!this.#isSign(')')) throw this.#error('a parenthesis is not closed');
+    this.#at++;
+    return inner;
+  }
+
+  #peek(): Lexeme | undefined {
+    return this.lexemes[this.#at];
+  }
+
+  #next(): Lexeme {
+    const next = this.lexemes[this.#at++];
+    if (next === undefined) throw this.#error('it ends in the middle of a rule');
+    return next;
+  }
+
+  #isSign(sign: string): boolean {
+    const next = this.#peek();
+    return next?.kind === 'sign' && next.value === sign;
+  }
+
+  #error(what: string): FormatError {
+    const { line } = this.lexemes[Math.min(this.#at, this.lexemes.length) - 1] ?? { line: 1 };
+    return new FormatError(`grammar, line ${line}: ${what}`);
+  }
+}
+
+interface Character {
+  readonly character: string;
+  readonly isEscaped: boolean;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', f: '\f' };
+
+function characters(source: string): Character[] {
+  const pattern = /\\x([0-9a-fA-F]{2})|\\u([0-9a-fA-F]{4})|\\u\{([0-9a-fA-F]+)\}|\\([\s\S])|([\s\S])/gu;
+  return [...source.matchAll(pattern)].map(([, byte, unit, point, letter, plain]) => {
+    const code = byte ?? unit ?? point;
+    if (code !== undefined) return { character: String.fromCodePoint(Number.parseInt(code, 16)), isEscaped: true };
+    if (letter !== undefined) return { character: ESCAPES[letter] ?? letter, isEscaped: true };
+    return { character: plain as string, isEscaped: false };
+  });
+}
+
+function setOf(source: string): Expression {
+  const isNegated = source.startsWith('^');
+  const list = characters(isNegated ? source.slice(1) : source);
+  const pointOf = ({ character }: Character) => character.codePointAt(0) as number;
+  const ranges: [number, number][] = [];
+  for (let i = 0; i < list.length; i++) {
+    const first = list[i] as Character;
+    const [dash, last] = [list[i + 1], list[i + 2]];
+    if (dash?.character === '-' && !dash.isEscaped && last !== undefined) {
+      ranges.push([pointOf(first), pointOf(last)]);
+      i += 2;
+    } else ranges.push([pointOf(first), pointOf(first)]);
+  }
+  return set(...(isNegated ? complement(ranges) : ranges));
+}
