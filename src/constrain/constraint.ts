@@ -1,12 +1,12 @@
 import { checkKnown } from '../core/check.js';
 import { NonFiniteError } from '../core/errors.js';
-import type { GenerateOptions } from '../generate/generate-options.js';
 import type { LogitsProcessor } from '../generate/logits-processor.js';
+import type { FormatConstraint, ResponseFormat } from '../generate/response-format.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { AllowedTokens } from './allowed-tokens.js';
 import { networkOf } from './network.js';
 import { NOWHERE, type Places, Recognizer } from './recognizer.js';
-import { grammarOf, type ResponseFormat } from './response-format.js';
+import { grammarOf } from './response-format.js';
 import { tokenBytes } from './token-bytes.js';
 import { TokenTrie } from './token-trie.js';
 
@@ -38,7 +38,7 @@ export async function constrain(
   tokenizer: PretrainedTokenizer,
   format: ResponseFormat,
   options: ConstrainOptions = {},
-): Promise<Required<Pick<GenerateOptions, 'logitsProcessors' | 'stop'>>> {
+): Promise<FormatConstraint> {
   const { stopTokens = tokenizer.eosId === undefined ? [] : [tokenizer.eosId] } = checkKnown('constrain', options, [
     'stopTokens',
   ]);
@@ -56,6 +56,8 @@ export async function constrain(
 /** Where texts are that grow by tokens. */
 class Constraint {
   #allowed: AllowedTokens | null = null;
+  /** New tokens that there can be, once it is known. */
+  #most = Number.POSITIVE_INFINITY;
   readonly #longest: number;
 
   constructor(
@@ -67,16 +69,20 @@ class Constraint {
     this.#longest = trie.bytes.reduce((most, bytes) => Math.max(most, bytes?.length ?? 0), 0);
   }
 
-  /** Whether nothing can follow but the end. */
+  /** Whether nothing can follow but the end, as the format says, or as there is no room for more. */
   isComplete(tokens: readonly number[]): boolean {
     const places = this.#follow(tokens);
-    return places !== NOWHERE && this.recognizer.isEnd(places) && !this.recognizer.goesOn(places);
+    if (places === NOWHERE || !this.recognizer.isEnd(places)) return false;
+    if (!this.recognizer.goesOn(places)) return true;
+    const left = this.#most - tokens.length;
+    return this.stopTokens.size === 0 && left > 0 && !this.#allowed?.mask(places, left - 1).includes(1);
   }
 
   readonly process: LogitsProcessor = (scores, tokens, { begin, maxLength }) => {
     const { recognizer } = this;
     const places = this.#follow(tokens.slice(begin));
     const left = maxLength - tokens.length; // with the one that is chosen now
+    this.#most = maxLength - begin;
     // A token may be a byte of text; the end itself needs none.
     const isTight = recognizer.distance(places) + this.depth * this.#longest >= left;
     this.#allowed ??= new AllowedTokens(recognizer, this.trie, scores.length);

@@ -1,2 +1,2 @@
+export type { ResponseFormat } from '../generate/response-format.js';
 export { type ConstrainOptions, constrain } from './constraint.js';
-export type { ResponseFormat } from './response-format.js';

@@ -1,29 +1,12 @@
-// What an answer must be like.
+// Formats of answers as grammars.
 
 import { checkKnown, describeValue, isObject } from '../core/check.js';
 import { ArgumentError, SimdformerError } from '../core/errors.js';
+import type { ResponseFormat } from '../generate/response-format.js';
 import { ebnf } from './ebnf.js';
 import { choice, type Expression, type Grammar, text } from './expression.js';
 import { jsonGrammar, jsonSchemaGrammar } from './json-schema.js';
 import { regex } from './regex.js';
-
-/**
- * What generated text must be like, as a whole:
- *
- * - `{ type: 'json_schema', schema }`: JSON of a JSON Schema, or of a schema of zod 4; OpenAI's
- *   `{ type: 'json_schema', json_schema: { schema } }` is the same.
- * - `{ type: 'json_object' }`: any JSON object.
- * - `{ regex }`: what a regular expression matches from its beginning to its end.
- * - `{ choices }`: one of some texts.
- * - `{ grammar }`: what a grammar allows, see ebnf.ts.
- */
-export type ResponseFormat =
-  | { readonly type: 'json_schema'; readonly schema: unknown }
-  | { readonly type: 'json_schema'; readonly json_schema: { readonly schema?: unknown } }
-  | { readonly type: 'json_object' }
-  | { readonly regex: string | RegExp }
-  | { readonly choices: readonly string[] }
-  | { readonly grammar: string };
 
 /** The grammar of a format. Throws ArgumentError, FormatError for what is none or is not supported. */
 export async function grammarOf(format: ResponseFormat): Promise<Grammar> {

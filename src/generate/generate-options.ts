@@ -2,6 +2,7 @@
 
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { LogitsProcessor } from './logits-processor.js';
+import type { ResponseFormat } from './response-format.js';
 
 /** What a model has read: a PromptCache. */
 export interface CachedText {
@@ -105,6 +106,13 @@ export interface GenerateOptions {
   beginSuppressTokens?: readonly number[] | Int32Array | undefined;
   /** Change scores before tokens are chosen, in this order, after all above and before temperature and the rest. */
   logitsProcessors?: readonly LogitsProcessor[] | undefined;
+
+  /**
+   * Lets only texts of a format come out: JSON of a schema, what a regular expression or a grammar allows, one of some
+   * choices. Tokens that cannot lead to such a text within `maxNewTokens` have probability 0. For models with a tokenizer.
+   * Default: any text.
+   */
+  responseFormat?: ResponseFormat | undefined;
 
   /**
    * What the model has read before, for one input: of a prompt that begins like it, only the rest is read. Keeps what is

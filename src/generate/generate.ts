@@ -11,6 +11,7 @@ import { giveWay } from './give-way.js';
 import { withModelDefaults } from './model-defaults.js';
 import { type Hypothesis, type Plan, type PlannedInput, resolveOptions } from './options.js';
 import { needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
+import type { ResponseFormat } from './response-format.js';
 import { type Search, TokenSearch } from './search.js';
 import { endSession, joined, Session, type Steps, startSession } from './session.js';
 
@@ -54,6 +55,8 @@ async function* run(
   checkHooks(options);
   options.signal?.throwIfAborted();
   if (model.decoder === null) throw new ArgumentError('generate: the model has no decoder');
+  const { responseFormat } = options;
+  if (responseFormat !== undefined) return yield* run(model, input, await formatted(model, responseFormat, options));
   const { inputs, shape } = model.featureShape
     ? await readFeatures(model.featureShape, model.encodedShape ?? null, input)
     : { inputs: await readSequences('generate', model, input), shape: null };
@@ -68,6 +71,19 @@ async function* run(
   }
   const result = collect(found);
   return options.outputAttentions ? { ...result, attentions: attentionsOf(model, plan, result) } : result;
+}
+
+/** Options with what lets only texts of a format come out. */
+async function formatted(
+  model: Generative,
+  format: ResponseFormat,
+  { responseFormat: _, ...options }: GenerateOptions,
+): Promise<GenerateOptions> {
+  if (!model.constrain) throw new ArgumentError('generate: responseFormat needs a model with a tokenizer of its own');
+  const { logitsProcessors = [], stop, stopTokens = model.endIds } = options;
+  const constraint = await model.constrain(format, { stopTokens });
+  const isEnd = (tokens: readonly number[]) => constraint.stop(tokens) || (stop?.(tokens) ?? false);
+  return { ...options, logitsProcessors: [...logitsProcessors, ...constraint.logitsProcessors], stop: isEnd };
 }
 
 /** What is called from here, by callers without types, too. */

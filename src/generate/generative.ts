@@ -4,6 +4,7 @@ import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { DecoderState, Memory } from '../nn/decoder-state.js';
 import type { Tokens } from '../nn/token-batch.js';
 import type { GenerateOptions } from './generate-options.js';
+import type { FormatConstraint, ResponseFormat } from './response-format.js';
 
 /** How large a state must be that decodes. */
 export interface DecodingOptions {
@@ -95,6 +96,8 @@ export interface Generative {
   extend?(state: DecoderState, tokens: Tokens, options?: ExtendOptions): Tensor | null;
   /** Reads `state.tokens`, one more of each sequence, and returns the logits of the next. Can be recorded. */
   step(state: DecoderState): Tensor;
+  /** Needed for `responseFormat`: options by which only texts of a format come out. */
+  constrain?(format: ResponseFormat, options: { stopTokens?: Iterable<number> | undefined }): Promise<FormatConstraint>;
   /** Needed for `outputAttentions`: of every layer, for sources, if it reads them, and what was read after them. */
   attentionMaps?(source: Tokens | null, target: Tokens): AttentionMaps;
 }

@@ -43,7 +43,7 @@ export interface PlannedInput {
 }
 
 type NotPlanned =
-  | ('stop' | 'signal' | 'onToken' | 'prefix' | 'stopTokens' | 'cache' | 'draft')
+  | ('stop' | 'signal' | 'onToken' | 'prefix' | 'stopTokens' | 'cache' | 'draft' | 'responseFormat')
   | ('maxLength' | 'minLength' | 'decoderStartTokenId' | 'forcedEosTokenId');
 
 /** Options with defaults, and what they mean for the inputs. */

@@ -3,6 +3,7 @@ import { copied } from '../core/copied.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { GenerateOptions, GenerateResult } from '../generate/generate-options.js';
+import type { ResponseFormat } from '../generate/response-format.js';
 import { type AttentionMaps, observeAttention } from '../inspect/attention-maps.js';
 import type { EmbeddingTrace } from '../inspect/trace-types.js';
 import type { Memory } from '../nn/decoder-state.js';
@@ -233,6 +234,13 @@ export abstract class PretrainedModel extends Model {
   traceEmbedding(side: 'encoder' | 'decoder', { ids, positions }: TokenBatch): EmbeddingTrace<Tensor> {
     const sum = side === 'encoder' ? this.embedSource(ids, positions) : this.embedTarget(ids, positions);
     return { token: sum, position: null, sum };
+  }
+
+  /** See `GenerateOptions.responseFormat`. What constrains is loaded when it is first called. */
+  async constrain(format: ResponseFormat, options: { stopTokens?: Iterable<number> | undefined } = {}) {
+    if (this.tokenizer === null) throw new ArgumentError('generate: responseFormat needs a model with a tokenizer');
+    const { constrain } = await import('../constrain/index.js');
+    return constrain(this.tokenizer, format, options);
   }
 
   logitsOf(features: Tensor): Tensor {

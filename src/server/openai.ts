@@ -2,6 +2,7 @@
 
 import type { HttpBindings } from '@hono/node-server';
 import type { Context, Hono } from 'hono';
+import { constrain } from '../constrain/index.js';
 import { checkOptions, describeValue, isObject } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { ContinuousBatching } from '../generate/index.js';
@@ -39,7 +40,7 @@ export interface OpenAIOptions {
    * Whose request it is: clients take turns. Default: the key's, if there are several, or the address that it came from.
    */
   client?: ((context: Context) => string) | undefined;
-  /** Lets only answers of a `response_format` come out. Default: such requests are refused. */
+  /** Lets only answers of a `response_format` come out. Default: `constrain` of simdformer/constrain. */
   constrain?: Constrain | undefined;
   /** Is told every request once it is over. */
   onRequest?: ((request: RequestEntry) => void) | undefined;
@@ -77,7 +78,7 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
     apiKeys = [],
     maxBodyBytes = BODY_BYTES,
     client: clientOf,
-    constrain,
+    constrain = constrained,
     onRequest,
     ...batching
   } = checkOptions('openai', options, {
@@ -239,3 +240,8 @@ function refuseOtherMethods(app: Hono<{ Bindings: Partial<HttpBindings> }>, endp
     refused(new ApiError(404, `Unknown request URL: ${req.method} ${req.path}`, 'unknown_url')),
   );
 }
+
+/** Of a JSON Schema or any JSON object. */
+const constrained: Constrain = (format, { served, tokenizer }) => {
+  return constrain(tokenizer, format, { stopTokens: served.model.endIds });
+};

@@ -10,7 +10,7 @@ const NAMES = [
   ...(['numBeams', 'lengthPenalty', 'earlyStopping', 'numReturnSequences'] as const),
   ...(['doSample', 'temperature', 'topK', 'topP', 'minP', 'seed'] as const),
   ...(['repetitionPenalty', 'noRepeatNgramSize', 'badWordsIds', 'forcedBosTokenId', 'forcedEosTokenId'] as const),
-  ...(['suppressTokens', 'beginSuppressTokens', 'logitsProcessors'] as const),
+  ...(['suppressTokens', 'beginSuppressTokens', 'logitsProcessors', 'responseFormat'] as const),
 ] as const satisfies readonly (keyof GenerateOptions)[];
 
 type Name = (typeof NAMES)[number];

@@ -39,7 +39,7 @@ export const MOST_TOP = 20;
 /** What is of several sequences, or of one that has the model for itself. */
 const LEFT_OUT = [
   ...(['numBeams', 'numReturnSequences', 'cropContext', 'outputAttentions', 'batchSize', 'onToken'] as const),
-  ...(['lengthPenalty', 'earlyStopping', 'cache', 'draft'] as const),
+  ...(['lengthPenalty', 'earlyStopping', 'cache', 'draft', 'responseFormat'] as const),
 ] as const;
 
 /** Options with defaults, and what they mean for a prompt. */

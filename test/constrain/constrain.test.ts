@@ -1,0 +1,149 @@
+// Texts that random scores write under a constraint: every one must be of its format.
+
+import Ajv from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { constrain, type ResponseFormat } from '../../src/constrain/index.js';
+import { Random } from '../../src/core/random.js';
+import { createDevice, loadModel } from '../../src/index.js';
+import type { PretrainedTokenizer } from '../../src/tokenizers/huggingface.js';
+import { describeShared } from '../shared.js';
+import { byteTokenizer } from './byte-tokenizer.js';
+import { randomSchema } from './schemas.js';
+
+let tokenizer: PretrainedTokenizer;
+const ajv = new Ajv.default({ strict: false });
+addFormats.default(ajv);
+
+beforeAll(async () => {
+  tokenizer = await byteTokenizer();
+});
+
+const BEGIN = 1;
+
+/** A text of a format, chosen at random. */
+async function write(format: ResponseFormat, seed: number, most = 200): Promise<string> {
+  const { logitsProcessors, stop } = await constrain(tokenizer, format);
+  const random = new Random(seed, 7);
+  const tokens = [5];
+  while (tokens.length < BEGIN + most) {
+    const scores = Float32Array.from({ length: tokenizer.vocabSize }, () => random.below(1 << 20));
+    for (const processor of logitsProcessors) processor(scores, tokens, { begin: BEGIN, maxLength: BEGIN + most });
+    const best = scores.indexOf(Math.max(...scores));
+    if (best === tokenizer.eosId || best === 0) break;
+    tokens.push(best);
+    if (stop(tokens.slice(BEGIN))) break;
+  }
+  return tokenizer.decode(tokens.slice(BEGIN));
+}
+
+describe('a JSON Schema', () => {
+  it('is satisfied by whatever comes out, within maxNewTokens', async () => {
+    for (let seed = 0; seed < 120; seed++) {
+      const inner = randomSchema(new Random(seed, 3), 3);
+      const node = {
+        type: 'object',
+        properties: { value: inner, next: { anyOf: [{ $ref: '#/$defs/node' }, { type: 'null' }] } },
+        required: ['next'],
+      };
+      const schema = seed % 6 === 0 ? { $defs: { node }, $ref: '#/$defs/node' } : inner;
+      const written = await write({ type: 'json_schema', schema }, seed, 300);
+      const validate = ajv.compile(schema);
+      expect(
+        validate(JSON.parse(written)),
+        `${JSON.stringify(schema)}: ${written}: ${ajv.errorsText(validate.errors)}`,
+      ).toBe(true);
+    }
+  });
+
+  it('can be one of zod', async () => {
+    const schema = z.object({
+      name: z.string().min(2).max(9),
+      age: z.number().int().min(0).max(150),
+      tags: z.array(z.enum(['a', 'b'])),
+    });
+    for (let seed = 0; seed < 20; seed++) schema.parse(JSON.parse(await write({ type: 'json_schema', schema }, seed)));
+  });
+
+  it.each([
+    [{ type: 'object', patternProperties: {} }, /at # has 'patternProperties'/],
+    [{ type: 'array', uniqueItems: true }, /'uniqueItems'/],
+    [{ properties: { a: { not: {} } } }, /at #\/properties\/a has 'not'/],
+    [{ type: 'number', multipleOf: 3 }, /'multipleOf'/],
+    [{ type: 'string', pattern: '^(?=a)' }, /assertions/],
+    [{ type: 'string', pattern: '(a)\\1' }, /\\1/],
+    [{ $ref: '#/$defs/none' }, /which is not there/],
+    [{ type: 'integer', minimum: 3, maximum: 2 }, /no number/],
+    [{ oneOf: [{ type: 'string' }, { minLength: 3 }] }, /may both be right/],
+    [
+      {
+        $defs: { a: { type: 'object', properties: { a: { $ref: '#/$defs/a' } }, required: ['a'] } },
+        $ref: '#/$defs/a',
+      },
+      /nothing that ends/,
+    ],
+  ])('is refused by name where it is not supported: %j', async (schema, message) => {
+    await expect(constrain(tokenizer, { type: 'json_schema', schema })).rejects.toThrow(message);
+  });
+});
+
+it('a regular expression, choices and a grammar are obeyed', async () => {
+  const grammar = 'root ::= sum ("=" sum)? # an equation\nsum ::= [0-9]{1,3} (("+" | "-") sum)?';
+  for (let seed = 0; seed < 30; seed++) {
+    expect(await write({ regex: '[a-f]+(-[^a-z]{2}|ü)?\\.' }, seed)).toMatch(/^[a-f]+(-[^a-z]{2}|ü)?\.$/u);
+    expect(['yes', 'no', 'yesterday']).toContain(await write({ choices: ['yes', 'no', 'yesterday'] }, seed));
+    expect(await write({ grammar }, seed)).toMatch(/^\d{1,3}([+-]\d{1,3})*(=\d{1,3}([+-]\d{1,3})*)?$/);
+    expect(JSON.parse(await write({ type: 'json_object' }, seed))).toBeTypeOf('object');
+  }
+});
+
+it('every text of a format can come out', async () => {
+  const { logitsProcessors } = await constrain(tokenizer, { regex: 'tr(ue|"),?' });
+  const allowed = (text: string) => {
+    const tokens = [5, ...tokenizer.encode(text)];
+    const scores = new Float32Array(tokenizer.vocabSize);
+    logitsProcessors[0]?.(scores, tokens, { begin: BEGIN, maxLength: 100 });
+    return [...scores.keys()].filter((id) => scores[id] === 0).map((id) => tokenizer.idToToken(id));
+  };
+  expect(allowed('').sort()).toEqual(['t', 'tr', 'true']);
+  expect(allowed('tr').sort()).toEqual(['"', '",', 'u', 'ue']);
+  expect(allowed('true')).toEqual([',']);
+});
+
+it('says what is wrong with a format', async () => {
+  const refused = (format: unknown) => expect(constrain(tokenizer, format as ResponseFormat)).rejects;
+  await refused({ grammar: 'root ::= root "a" | "a"' }).toThrow("the rule 'root' begins with itself");
+  await refused({ grammar: 'root ::= (' }).toThrow('grammar, line 1');
+  await refused({ grammar: 'a ::= "b"' }).toThrow("no rule 'root'");
+  await refused({ regex: '[' }).toThrow(/responseFormat: Invalid regular expression/);
+  await refused({ choices: [] }).toThrow('expected texts');
+  await refused({ type: 'xml' }).toThrow('expected json_schema or json_object');
+  await refused({ rexeg: 'a' }).toThrow('expected one of them');
+});
+
+await describeShared('a model under a constraint', 'gguf', 'qwen2.Q8_0.gguf', async () => {
+  it('is an option of generate', async () => {
+    const device = await createDevice({ threads: 1 });
+    const model = await loadModel(device, '../shared/gguf/qwen2.Q8_0.gguf');
+    const prompt = [3, 4, 5];
+    const own = model.tokenizer as PretrainedTokenizer;
+    model.tokenizer = null;
+    await expect(model.generate([prompt], { responseFormat: { choices: ['a'] } })).rejects.toThrow(
+      'needs a model with a tokenizer',
+    );
+    model.tokenizer = own;
+    const schema = {
+      type: 'object',
+      properties: { a: { type: 'integer' }, b: { type: 'string' } },
+      required: ['a', 'b'],
+    };
+    const responseFormat = { type: 'json_schema', schema } as const;
+    for (const more of [{}, { numBeams: 3 }, { doSample: true, seed: 4 }]) {
+      const { sequences } = await model.generate([prompt, [7]], { responseFormat, maxNewTokens: 40, ...more });
+      for (const ids of sequences) expect(ajv.validate(schema, JSON.parse(own.decode(ids)))).toBe(true);
+    }
+    await expect(model.generate([prompt], { responseFormat, maxNewTokens: 5 })).rejects.toThrow('raise maxNewTokens');
+    device.dispose();
+  });
+});
