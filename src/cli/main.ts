@@ -21,6 +21,7 @@ import { scoreCommand } from './commands/score.js';
 import { serveCommand } from './commands/serve.js';
 import { submitCommand } from './commands/submit.js';
 import { trainCommand } from './commands/train.js';
+import { transcribeCommand } from './commands/transcribe.js';
 import { translateCommand } from './commands/translate.js';
 import { workerCommand } from './commands/worker.js';
 import { describeError, EXIT, reasonOf } from './exit.js';
@@ -47,6 +48,7 @@ const commands = [
   embedCommand,
   classifyCommand,
   translateCommand,
+  transcribeCommand,
   chatCommand,
   scoreCommand,
   attentionCommand,

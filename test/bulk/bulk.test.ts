@@ -141,7 +141,7 @@ describe.runIf(hasRedis)('bulk inference', () => {
       },
     };
     const inputs = ['a', 'wrong', 'b', 'unlucky', 'c'];
-    const worker = await createWorker({ redis, queue, task, linger: 100 });
+    const worker = await createWorker({ redis, queue, task, linger: 1000 });
     await submit(inputs, { redis, queue, attempts: 2 });
     expect(await all(inputs, queue)).toEqual([
       { result: 'A' },

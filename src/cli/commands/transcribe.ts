@@ -1,0 +1,100 @@
+import { readFile } from 'node:fs/promises';
+import { Command, Option } from 'commander';
+import { ArgumentError } from '../../core/errors.js';
+import type { SpeechRecognitionOutput } from '../../tasks/index.js';
+import { srt, vtt } from '../../tasks/speech/subtitles.js';
+import { EXIT } from '../exit.js';
+import { type JobInput, type ResultFormat, runLineJob } from '../line-jobs.js';
+import { jsonLines, textLines } from '../result-formats.js';
+import { openDevice } from '../shared.js';
+import { stopping } from '../stopping.js';
+import { loadPipeline } from '../text-jobs.js';
+
+const FORMATS = ['text', 'jsonl', 'srt', 'vtt'] as const;
+
+interface TranscribeOptions {
+  readonly out?: string;
+  readonly overwrite?: boolean;
+  readonly format: (typeof FORMATS)[number];
+  readonly words?: boolean;
+  readonly language?: string;
+  readonly translate?: boolean;
+  readonly revision?: string;
+}
+
+interface Transcribed extends SpeechRecognitionOutput {
+  readonly file: string;
+}
+
+export function transcribeCommand(): Command {
+  return new Command('transcribe')
+    .description('write what is said in recordings')
+    .argument('<model>', 'a folder, or an id on the hub, of a Whisper')
+    .argument('<file...>', 'WAV files of any rate and length')
+    .option(
+      '-o, --out <file>',
+      'where results go; the same command goes on after it was killed (default: standard output)',
+    )
+    .option('--overwrite', 'replace results that are there')
+    .addOption(
+      new Option('--format <format>', 'a line each, with JSON with times, or subtitles')
+        .choices(FORMATS)
+        .default('text'),
+    )
+    .option('--words', 'times of words, not of segments')
+    .option('--language <language>', 'what is said, as de or german (default: found out)')
+    .option('--translate', 'write in English')
+    .option('--revision <name>', 'branch, tag or commit on the hub')
+    .action(async (model: string, files: string[], options: TranscribeOptions, command: Command) => {
+      const { out, format, words, language, translate, revision, overwrite = false } = options;
+      const isSubtitles = format === 'srt' || format === 'vtt';
+      if (isSubtitles && files.length > 1) throw new ArgumentError(`${format} is for one recording; give one file`);
+      using device = await openDevice(command);
+      using stop = stopping();
+      await using hear = await loadPipeline('automatic-speech-recognition', model, { device, revision, stop });
+      const work = async (inputs: readonly JobInput[]) => {
+        const results: Transcribed[] = [];
+        for (const { name, bytes } of inputs) {
+          const heard = await hear(bytes, {
+            return_timestamps: words ? 'word' : format !== 'text',
+            ...(language === undefined ? {} : { language }),
+            ...(translate ? { task: 'translate' as const } : {}),
+            signal: stop.signal,
+          });
+          results.push({ file: name, ...heard });
+        }
+        return results;
+      };
+      const { done, stopped } = await runLineJob<Transcribed>({
+        inputs: recordings(files),
+        work,
+        format: formats[format],
+        settings: {
+          ...{ command: 'transcribe', model, revision: revision ?? null, format, words: words ?? false },
+          ...{ language: language ?? null, translate: translate ?? false },
+        },
+        ...{ out, overwrite, together: 1, signal: stop.signal },
+      }).catch((error: unknown) => {
+        if (!stop.signal.aborted) throw error;
+        return { done: 0, stopped: true }; // in the middle of a recording
+      });
+      if (!stopped) return;
+      console.error(`Stopped after ${done}${out === undefined ? '' : '; the same command goes on'}.`);
+      process.exitCode = stop.by === undefined ? EXIT.failed : EXIT[stop.by];
+    });
+}
+
+const whole = (encode: (result: Transcribed) => string): ResultFormat<Transcribed> => ({
+  encode: (results) => new TextEncoder().encode(results.map(encode).join('')),
+});
+
+const formats: Readonly<Record<(typeof FORMATS)[number], ResultFormat<Transcribed>>> = {
+  text: textLines(({ text }) => text.trim()),
+  jsonl: jsonLines((result) => result),
+  srt: whole(({ chunks = [] }) => srt(chunks)),
+  vtt: whole(({ chunks = [] }) => vtt(chunks)),
+};
+
+async function* recordings(files: readonly string[]): AsyncGenerator<JobInput> {
+  for (const name of files) yield { name, bytes: await readFile(name) };
+}

@@ -1,0 +1,63 @@
+// The recording of JFK, written down from the command line.
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { describeReal } from '../real-models.js';
+import { describeShared } from '../shared.js';
+import { simdformer } from './run-cli.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'simdformer-transcribe-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describeReal('whisper-tiny.en', async (path) => {
+  await describeShared('transcribe', 'checkpoints/real', 'jfk-16k.wav', async () => {
+    const recording = '../shared/checkpoints/real/jfk-16k.wav';
+
+    it('writes text, JSON with times, and subtitles', async () => {
+      const { code, stdout, stderr } = await simdformer(['transcribe', path, recording]);
+      expect(code, stderr).toBe(0);
+      expect(stdout.trim()).toMatch(/^And so my fellow Americans ask not what your country can do for you/);
+      const out = join(folder, 'words.jsonl');
+      expect((await simdformer(['transcribe', path, recording, '--words', '--format', 'jsonl', '-o', out])).code).toBe(
+        0,
+      );
+      const { file, chunks } = JSON.parse(readFileSync(out, 'utf8')) as { file: string; chunks: { text: string }[] };
+      expect([file, chunks[3]?.text.trim()]).toEqual([recording, 'fellow']);
+      const again = await simdformer(['transcribe', path, recording, '--format', 'vtt', '--overwrite']);
+      expect(again.stdout).toMatch(/^WEBVTT\n\n00:00:00\.000 --> 00:00:0/);
+    });
+
+    it('says what is no recording, and what subtitles are for', async () => {
+      expect((await simdformer(['transcribe', path, 'README.md'])).stderr).toContain('this is no WAV file');
+      const two = await simdformer(['transcribe', path, recording, recording, '--format', 'srt']);
+      expect(two.stderr).toContain('srt is for one recording');
+    });
+
+    it.skipIf(!canSpeak())('follows a recording of minutes to its end', { timeout: 240_000 }, async () => {
+      const sentences = [
+        'A dog runs along the beach.',
+        'Two children are playing in the garden.',
+        'The man is reading a book.',
+      ];
+      const text = Array.from({ length: 12 }, () => sentences.join(' ')).join(' ');
+      const long = join(folder, 'long.wav');
+      execFileSync('espeak-ng', ['-s', '150', '-w', long, text]);
+      const { stdout } = await simdformer(['transcribe', path, long], { threads: null });
+      const said = (word: string) => stdout.toLowerCase().split(word).length - 1;
+      for (const word of ['beach', 'garden', 'book']) expect(said(word), stdout).toBeGreaterThanOrEqual(10);
+    });
+  });
+});
+
+function canSpeak(): boolean {
+  try {
+    execFileSync('espeak-ng', ['--version']);
+    return true;
+  } catch {
+    console.warn('WARNING: a recording of minutes: NOT TESTED, there is no espeak-ng');
+    return false;
+  }
+}
