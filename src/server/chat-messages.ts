@@ -1,5 +1,6 @@
 // Conversations as clients send them, and as chat templates take them.
 
+import { withParsedArguments } from '../tasks/chat/call-arguments.js';
 import type { ChatMessage, ChatTool } from '../tokenizers/chat-template.js';
 import { anyObject, anyOf, array, boolean, object, oneOf, optional, type Read, string, tagged } from './schema.js';
 
@@ -49,25 +50,15 @@ export const tools = optional(
 
 /** Messages as templates take them: text is one string, and the arguments of calls are objects. */
 export function templateMessages(given: Read<typeof messages>): ChatMessage[] {
-  return given.map((each) => {
+  const messages = given.map((each): ChatMessage => {
     const { role, content: parts } = each;
     const text = typeof parts === 'string' ? parts : parts?.map((part) => part.text).join('');
-    const rest =
-      'tool_calls' in each && each.tool_calls
-        ? {
-            tool_calls: each.tool_calls.map((call) => ({
-              ...call,
-              function: {
-                ...call.function,
-                arguments: argumentsOf(call.function.arguments),
-              },
-            })),
-          }
-        : {};
+    const rest = 'tool_calls' in each && each.tool_calls ? { tool_calls: each.tool_calls } : {};
     const called = each.role === 'tool' ? { tool_call_id: each.tool_call_id } : {};
     const named = 'name' in each && each.name !== undefined ? { name: each.name } : {};
     return { role: role === 'developer' ? 'system' : role, content: text ?? '', ...named, ...called, ...rest };
   });
+  return withParsedArguments(messages);
 }
 
 export function templateTools(given: Read<typeof tools>): ChatTool[] {
@@ -75,14 +66,4 @@ export function templateTools(given: Read<typeof tools>): ChatTool[] {
     type,
     function: { name: called.name, description: called.description ?? '', parameters: called.parameters ?? {} },
   }));
-}
-
-/** What a model wrote may be no JSON, and comes back with the conversation all the same. */
-function argumentsOf(json: string): Record<string, unknown> | string {
-  try {
-    const value = JSON.parse(json || '{}');
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : json;
-  } catch {
-    return json;
-  }
 }

@@ -21,8 +21,11 @@ export interface CallNote {
   readonly error?: string;
 }
 
-/** What is answered: JSON, or JSON objects one by one as Server-Sent Events. */
-export type Reply = { readonly json: unknown } | { readonly events: AsyncGenerator<object, void, void> };
+/** What is answered: JSON, text of a media type, or JSON objects one by one as Server-Sent Events. */
+export type Reply =
+  | { readonly json: unknown }
+  | { readonly text: string; readonly type: string }
+  | { readonly events: AsyncGenerator<object, void, void> };
 
 /** A path of the API: what it takes, what it gives, and what does it. */
 export interface Endpoint<Body = unknown> {
@@ -30,13 +33,16 @@ export interface Endpoint<Body = unknown> {
   readonly path: string;
   readonly operationId: string;
   readonly summary: string;
-  /** What a request's JSON looks like. */
+  /** What a request's JSON, or its form, looks like. */
   readonly body?: Schema<Body>;
+  readonly isForm?: boolean;
   readonly parameters?: readonly { readonly name: string; readonly schema: JsonSchema }[];
   /** What the JSON of an answer looks like. */
   readonly response: JsonSchema;
   /** Whether events may come instead. */
   readonly streams?: boolean;
+  /** Media types of text that may come instead. */
+  readonly texts?: readonly string[];
   /** `path`: the values of its parameters, by name. */
   handle(call: Call<Body>, path: Readonly<Record<string, string>>): Promise<Reply>;
 }

@@ -53,11 +53,16 @@ export class Metrics {
           for (const model of models.values()) this.set({ model: model.id }, read(model));
         },
       });
-    perModel('simdformer_running', 'Sequences that are generated.', ({ batching }) => batching?.load.running ?? 0);
+    perModel(
+      'simdformer_running',
+      'Sequences and recordings that are worked on.',
+      ({ batching, transcriber }) => (batching?.load.running ?? 0) + (transcriber?.turns.running ?? 0),
+    );
     perModel(
       'simdformer_waiting',
-      'Sequences and texts that wait for a place.',
-      ({ batching, embedder }) => (batching?.load.waiting ?? 0) + (embedder?.waiting ?? 0),
+      'Sequences, texts and recordings that wait for a place.',
+      ({ batching, embedder, transcriber }) =>
+        (batching?.load.waiting ?? 0) + (embedder?.waiting ?? 0) + (transcriber?.turns.waiting ?? 0),
     );
     return new Metrics(registry, (finished) => {
       const { path, status, milliseconds, model = '', firstTokenMs } = finished;

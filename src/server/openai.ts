@@ -14,6 +14,7 @@ import { embeddings } from './embeddings.js';
 import type { CallNote, Endpoint } from './endpoint.js';
 import { ApiError, apiErrorOf } from './errors.js';
 import { eventResponse } from './events.js';
+import { readForm } from './form.js';
 import { Keys } from './keys.js';
 import { loadOptional } from './load-optional.js';
 import { type Finished, Metrics } from './metrics.js';
@@ -22,6 +23,8 @@ import { openApiDocument } from './openapi.js';
 import { readJson } from './read-body.js';
 import { read } from './schema.js';
 import type { ServedModel } from './served-model.js';
+import { Transcriber } from './transcriber.js';
+import { transcriptions } from './transcriptions.js';
 
 export interface OpenAIOptions {
   /** The models by the names that clients know them by. They stay the caller's, to be disposed of after `close()`. */
@@ -36,6 +39,8 @@ export interface OpenAIOptions {
   maxWaiting?: number | undefined;
   /** Bytes of a body at most. Default 4 MiB. */
   maxBodyBytes?: number | undefined;
+  /** Bytes of a body with a recording at most. Default 25 MiB. */
+  maxAudioBytes?: number | undefined;
   /**
    * Whose request it is: clients take turns. Default: the key's, if there are several, or the address that it came from.
    */
@@ -60,6 +65,7 @@ export type OpenAIApp = Hono<{ Bindings: Partial<HttpBindings> }> & {
 };
 
 const BODY_BYTES = 4 * 2 ** 20;
+const AUDIO_BYTES = 25 * 2 ** 20;
 
 /**
  * OpenAI's API for models that were loaded:
@@ -77,6 +83,7 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
     models: given,
     apiKeys = [],
     maxBodyBytes = BODY_BYTES,
+    maxAudioBytes = AUDIO_BYTES,
     client: clientOf,
     constrain = constrained,
     onRequest,
@@ -88,6 +95,7 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
     context: 'count',
     maxWaiting: 'whole',
     maxBodyBytes: 'count',
+    maxAudioBytes: 'count',
     client: 'function',
     constrain: 'function',
     onRequest: 'function',
@@ -98,7 +106,7 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
     if (typeof key !== 'string' || !/^\S+$/.test(key))
       throw new ArgumentError('openai: a key of apiKeys is no text without spaces');
   const { Hono } = await loadOptional('hono', () => import('hono'));
-  const models = serveModels(given, batching);
+  const models = await serveModels(given, batching);
   const metrics = await Metrics.create(models);
   const keys = apiKeys.length > 0 ? new Keys(apiKeys) : null;
   let isClosing = false;
@@ -106,6 +114,7 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
     chatCompletions(models, constrain),
     completions(models),
     embeddings(models),
+    transcriptions(models),
     listModels(models),
     retrieveModel(models),
     health(models, () => isClosing),
@@ -138,7 +147,10 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
       if (isClosing && each.method === 'post')
         throw new ApiError(503, 'The server is shutting down.', 'shutting_down', null, { connection: 'close' });
       if (signal.aborted) leave();
-      const body = each.body ? read(each.body, await readJson(context.req.raw, maxBodyBytes), '') : undefined;
+      const { raw } = context.req;
+      const given =
+        !each.body || (each.isForm ? await readForm(raw, maxAudioBytes) : await readJson(raw, maxBodyBytes));
+      const body = each.body && read(each.body, given, '');
       const call = {
         body,
         client,
@@ -151,9 +163,11 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
       const response =
         'events' in reply
           ? eventResponse(reply.events, (error) => end(error === undefined ? 200 : apiErrorOf(error).status, error))
-          : Response.json(reply.json);
+          : 'text' in reply
+            ? new Response(reply.text, { headers: { 'content-type': `${reply.type}; charset=utf-8` } })
+            : Response.json(reply.json);
       response.headers.set('x-request-id', id);
-      if ('json' in reply) end(200);
+      if (!('events' in reply)) end(200);
       return response;
     } catch (error) {
       const refusal = apiErrorOf(error);
@@ -183,27 +197,30 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
   return Object.assign(app, {
     close: async () => {
       isClosing = true;
-      for (const { batching, embedder } of models.values()) {
+      for (const { batching, embedder, transcriber } of models.values()) {
         await batching?.close();
         await embedder?.close();
+        await transcriber?.turns.close();
         await batching?.dispose();
       }
     },
   });
 }
 
-function serveModels(
+async function serveModels(
   given: Readonly<Record<string, LoadedModel>>,
   { parallel, context, maxWaiting = 64 }: Pick<OpenAIOptions, 'parallel' | 'context' | 'maxWaiting'>,
-): Map<string, ServedModel> {
+): Promise<Map<string, ServedModel>> {
   const created = Math.floor(Date.now() / 1000);
-  const served = Object.entries(given).map(([id, model]): [string, ServedModel] => {
+  const served = new Map<string, ServedModel>();
+  for (const [id, model] of Object.entries(given)) {
     const writes = model.decoder !== null && !model.maxSourceLength && model.headKind === 'language-model';
     const size = context === undefined ? undefined : Math.min(context, model.maxLength);
     const batching = writes ? new ContinuousBatching(model, { parallel, context: size, maxWaiting }) : null;
-    return [id, { id, model, created, batching, embedder: Embedder.of(model, 64 * maxWaiting) }];
-  });
-  return new Map(served);
+    const embedder = Embedder.of(model, 64 * maxWaiting);
+    served.set(id, { id, model, created, batching, embedder, transcriber: await Transcriber.of(model, maxWaiting) });
+  }
+  return served;
 }
 
 function clientOfRequest(

@@ -44,7 +44,8 @@ export function openApiDocument(endpoints: readonly Endpoint[], hasKeys: boolean
 }
 
 function operation(each: Endpoint, hasKey: boolean) {
-  const { operationId, summary, body, parameters = [], response, streams = false, method } = each;
+  const { operationId, summary, body, isForm = false, parameters = [], response, texts = [], streams = false } = each;
+  const { method } = each;
   const refusals = Object.keys(REFUSALS).filter(
     (status) => (status !== '401' || hasKey) && (method === 'post' || !['400', '413', '415', '429'].includes(status)),
   );
@@ -55,11 +56,22 @@ function operation(each: Endpoint, hasKey: boolean) {
     ...(parameters.length > 0
       ? { parameters: parameters.map(({ name, schema }) => ({ name, in: 'path', required: true, schema })) }
       : {}),
-    ...(body ? { requestBody: { required: true, content: json(body.json) } } : {}),
+    ...(body
+      ? {
+          requestBody: {
+            required: true,
+            content: isForm ? { 'multipart/form-data': { schema: body.json } } : json(body.json),
+          },
+        }
+      : {}),
     responses: {
       '200': {
         description: streams ? 'The answer; with `stream`, its parts as Server-Sent Events.' : 'The answer.',
-        content: { ...json(response), ...(streams ? { 'text/event-stream': { schema: EVENT } } : {}) },
+        content: {
+          ...json(response),
+          ...Object.fromEntries(texts.map((type) => [type, { schema: { type: 'string' } }])),
+          ...(streams ? { 'text/event-stream': { schema: EVENT } } : {}),
+        },
       },
       ...Object.fromEntries(refusals.map((status) => [status, { $ref: `#/components/responses/Error${status}` }])),
     },

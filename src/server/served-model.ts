@@ -3,6 +3,7 @@ import type { LoadedModel } from '../pretrained/index.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { Embedder } from './embedder.js';
 import { ApiError } from './errors.js';
+import type { Transcriber } from './transcriber.js';
 
 /** A model by the name that clients know it by, and what it can do. */
 export interface ServedModel {
@@ -14,6 +15,8 @@ export interface ServedModel {
   readonly batching: ContinuousBatching | null;
   /** Of models that make vectors of texts. */
   readonly embedder: Embedder | null;
+  /** Of models that write what is said. */
+  readonly transcriber: Transcriber | null;
 }
 
 /** What the models that are served can do, for the document. */

@@ -4,6 +4,7 @@ import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/ge
 import type { LoadedModel } from '../pretrained/load-later.js';
 import type { ChatMessage, ChatTool } from '../tokenizers/chat-template.js';
 import { checkCallOptions, inBatches } from './batches.js';
+import { withParsedArguments } from './chat/call-arguments.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
 import { HostTensor } from './host-tensor.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
@@ -132,7 +133,13 @@ async function promptOf(context: TaskContext, input: string | Chat, options: Tex
   }
   const { tools, documents, chat_template: template } = options;
   const chatTemplate = template ?? undefined;
-  const ids = await tokenizer.applyChatTemplate(input, { tools, documents, chatTemplate, addGenerationPrompt: true });
+  const messages = withParsedArguments(input);
+  const ids = await tokenizer.applyChatTemplate(messages, {
+    tools,
+    documents,
+    chatTemplate,
+    addGenerationPrompt: true,
+  });
   return { input, ids };
 }
 

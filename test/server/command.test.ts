@@ -21,6 +21,8 @@ describe.runIf(hasModels)('simdformer serve', () => {
       '2',
       '--context',
       '300',
+      '--weights',
+      'int8',
       '--api-key',
       'k',
     ];
@@ -70,6 +72,7 @@ describe.runIf(hasModels)('simdformer serve', () => {
       stderr: expect.stringContaining('nowhere'),
     });
     expect((await simdformer(['serve', 'x', '--port', '70000'])).code).toBe(2);
+    expect((await simdformer(['serve', 'x', '--weights', 'int3'])).code).toBe(2);
     const twice = await simdformer(['serve', `a=${server.folder}`, `a=${server.folder}`]);
     expect(twice).toMatchObject({ code: 1, stderr: expect.stringContaining("two models are called 'a'") });
   });

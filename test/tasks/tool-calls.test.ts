@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { withParsedArguments } from '../../src/tasks/chat/call-arguments.js';
 import { parseToolCalls } from '../../src/tasks/index.js';
 
 const call = (id: string, name: string, args: object) => ({ id, name, arguments: args });
@@ -51,4 +52,17 @@ describe('parseToolCalls', () => {
   ])('%s', (_, answer, expected) => {
     expect(parseToolCalls(answer, ['a', 'b'], 2)).toMatchObject(expected);
   });
+});
+
+it('has arguments of earlier calls as objects for templates, and leaves what is no JSON of one', () => {
+  const call = (given: string | object) => ({ id: 'a', function: { name: 'weather', arguments: given as string } });
+  const message = (...given: (string | object)[]) => ({ role: 'assistant', content: '', tool_calls: given.map(call) });
+  const rest = [
+    { role: 'user', content: '{"city": 1}' },
+    { role: 'assistant', content: 'x', tool_calls: null },
+  ];
+  expect(withParsedArguments([message('{"city": "Oslo"}', '', '{"city"', '[1]', { n: 1 }), ...rest])).toEqual([
+    message({ city: 'Oslo' }, {}, '{"city"', '[1]', { n: 1 }),
+    ...rest,
+  ]);
 });

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
-import { type LoadedModel, loadModel } from '../../pretrained/index.js';
+import { type LoadedModel, type LoadModelOptions, loadModel } from '../../pretrained/index.js';
 import { serve } from '../../server/index.js';
 import { EXIT } from '../exit.js';
 import { integer } from '../parsers.js';
@@ -15,11 +15,12 @@ interface Options {
   parallel?: number;
   context?: number;
   maxWaiting?: number;
+  weights?: LoadModelOptions['weights'];
 }
 
 export function serveCommand(): Command {
   return new Command('serve')
-    .description("Serve models over HTTP, by OpenAI's API: chats, completions, embeddings.")
+    .description("Serve models over HTTP, by OpenAI's API: chats, completions, embeddings, transcriptions.")
     .argument('<model...>', 'folders or hub ids of models; NAME=FOLDER gives one another name')
     .option('--port <n>', 'port to listen on, 0 for any that is free', integer(0, 65535), 8080)
     .option('--host <address>', 'address to listen at; others than this machine reach 0.0.0.0', '127.0.0.1')
@@ -27,11 +28,17 @@ export function serveCommand(): Command {
     .option('--parallel <n>', 'sequences that a model generates side by side (default: 8)', integer(1))
     .option('--context <n>', "tokens of a prompt and its answer (default: the model's limit, 2048 at most)", integer(2))
     .option('--max-waiting <n>', 'requests that wait at most, others are refused with 429 (default: 64)', integer(0))
+    .addOption(
+      new Option(
+        '--weights <type>',
+        "what matrices are packed as; auto keeps what the files have (default: 'float32')",
+      ).choices([...(['float32', 'float16', 'bfloat16', 'int8', 'int4', 'auto'] as const)]),
+    )
     .action(serveModels);
 }
 
 async function serveModels(names: string[], options: Options, command: Command): Promise<void> {
-  const { port, host, apiKey, parallel, context, maxWaiting } = options;
+  const { port, host, apiKey, parallel, context, maxWaiting, weights } = options;
   const device = await openDevice(command);
   try {
     const models: Record<string, LoadedModel> = {};
@@ -39,7 +46,7 @@ async function serveModels(names: string[], options: Options, command: Command):
       const { id, from } = named(name);
       if (models[id])
         throw new ArgumentError(`two models are called '${id}': give one another name, as in NAME=${from}`);
-      models[id] = await loadModel(device, from);
+      models[id] = await loadModel(device, from, { weights });
     }
     const environment = process.env.SIMDFORMER_API_KEY;
     const apiKeys = apiKey ?? (environment ? [environment] : []);

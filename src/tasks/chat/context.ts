@@ -1,6 +1,7 @@
 // A conversation as the ids that a model reads.
 
 import type { ChatMessage } from '../../tokenizers/index.js';
+import { withParsedArguments } from './call-arguments.js';
 import { type ChatModel, type ChatOptions, ContextFullError } from './chat-options.js';
 
 /** What a model has read and written, as ids and as text. */
@@ -56,7 +57,7 @@ async function encoded(
 ): Promise<Read> {
   if (tokenizer === null) return NOTHING;
   const all = system === undefined ? messages : [{ role: 'system', content: system }, ...messages];
-  const text = await tokenizer.applyChatTemplate(all, {
+  const text = await tokenizer.applyChatTemplate(withParsedArguments(all), {
     ...{ tools, chatTemplate, variables },
     addGenerationPrompt: true,
     tokenize: false,

@@ -1,0 +1,61 @@
+// Requests that are forms (multipart/form-data): every field is text or a file.
+
+import { ApiError } from './errors.js';
+import { readBytes } from './read-body.js';
+import { number, read, type Schema } from './schema.js';
+
+/** The fields of a form by name; those whose names end in [] are arrays. Throws ApiError as `readJson` does. */
+export async function readForm(request: Request, most: number): Promise<Record<string, unknown>> {
+  const type = request.headers.get('content-type') ?? '';
+  if (!/^multipart\/form-data\s*;/i.test(type))
+    throw new ApiError(
+      415,
+      `The body is ${type || 'of no type'}, expected multipart/form-data`,
+      'unsupported_media_type',
+    );
+  const bytes = await readBytes(request, most);
+  const form = await new Response(bytes as Uint8Array<ArrayBuffer>, { headers: { 'content-type': type } })
+    .formData()
+    .catch(() => {
+      throw new ApiError(400, 'The body is not a valid form', 'invalid_form');
+    });
+  const fields = new Map<string, FormDataEntryValue[]>();
+  form.forEach((value, name) => {
+    fields.set(name, [...(fields.get(name) ?? []), value]);
+  });
+  const entries = [...fields].map(([name, values]) => {
+    const isArray = name.endsWith('[]');
+    if (values.length > 1 && !isArray)
+      throw new ApiError(400, `'${name}' is given ${values.length} times`, 'invalid_value', name);
+    return [name, isArray ? values : values[0]];
+  });
+  return Object.fromEntries(entries);
+}
+
+export function file(description: string): Schema<Blob> {
+  return {
+    json: { type: 'string', format: 'binary', description },
+    name: 'a file',
+    read: (value) => (value instanceof Blob ? value : undefined),
+  };
+}
+
+/** A number in digits. */
+export function numeral(rules: Parameters<typeof number>[0]): Schema<number> {
+  const plain = number(rules);
+  return {
+    ...plain,
+    read: (value, param) =>
+      typeof value === 'string' && value.trim() !== '' ? plain.read(Number(value), param) : undefined,
+  };
+}
+
+/** May be left out; in a form there is no null. */
+export function field<T>(of: Schema<T>): Schema<T | undefined> {
+  return {
+    json: of.json,
+    name: of.name,
+    isOptional: true,
+    read: (value, param) => (value === undefined ? undefined : read(of, value, param)),
+  };
+}

@@ -1,0 +1,39 @@
+import { Whisper } from '../models/whisper.js';
+import type { LoadedModel } from '../pretrained/index.js';
+import type { Recording } from '../pretrained/processors/wav.js';
+import { WhisperFeatureExtractor } from '../pretrained/processors/whisper.js';
+import { type Pipeline, pipeline, type SpeechRecognitionOptions, type TranscriptChunk } from '../tasks/index.js';
+import { Turns } from './turns.js';
+
+export interface Transcription {
+  readonly text: string;
+  readonly chunks?: readonly TranscriptChunk[];
+}
+
+/** Writes what is said, of one recording after the other: each keeps all threads busy by itself. */
+export class Transcriber {
+  readonly turns: Turns;
+
+  private constructor(
+    private readonly recognize: Pipeline<'automatic-speech-recognition'>,
+    mostWaiting: number,
+  ) {
+    this.turns = new Turns(mostWaiting);
+  }
+
+  /** Null for models that hear nothing. */
+  static async of(model: LoadedModel, mostWaiting: number): Promise<Transcriber | null> {
+    const hears = model instanceof Whisper && model.processor instanceof WhisperFeatureExtractor && model.tokenizer;
+    return hears ? new Transcriber(await pipeline('automatic-speech-recognition', model), mostWaiting) : null;
+  }
+
+  /** Rejects with QueueFullError where too many wait already, and what the task rejects with. */
+  transcribe(
+    recording: Recording,
+    options: SpeechRecognitionOptions,
+    client: string,
+    signal: AbortSignal,
+  ): Promise<Transcription> {
+    return this.turns.run(client, signal, () => this.recognize(recording, { ...options, signal }));
+  }
+}

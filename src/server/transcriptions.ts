@@ -1,0 +1,124 @@
+import { FormatError } from '../core/errors.js';
+import { type Recording, readWav } from '../pretrained/processors/wav.js';
+import type { SpeechRecognitionOptions, TranscriptChunk } from '../tasks/index.js';
+import { type Endpoint, endpoint, type Reply } from './endpoint.js';
+import { ApiError } from './errors.js';
+import { field, file, numeral } from './form.js';
+import { listOf, nullable, shape, text } from './responses.js';
+import { array, nameOf, object, oneOf, type Schema, string } from './schema.js';
+import { type ServedModel, servedModel } from './served-model.js';
+import { type Segment, subRip, webVtt } from './subtitles.js';
+import type { Transcriber } from './transcriber.js';
+
+/** Seconds of a recording at most: few bytes can say that they are hours, of which each takes 230 MB. */
+const MOST_SECONDS = 4 * 3600;
+
+const seconds = { type: 'number', minimum: 0 } as const;
+
+const FORMATS = ['json', 'text', 'srt', 'verbose_json', 'vtt'] as const;
+
+const transcriptionBody = (model: Schema<string>) =>
+  object({
+    model,
+    file: file('A WAV file.'),
+    language: field(string({ maxLength: 64 })),
+    response_format: field(oneOf(FORMATS)),
+    temperature: field(numeral({ min: 0, max: 1 })),
+    'timestamp_granularities[]': field(array(oneOf(['segment', 'word']), { min: 1, max: 2 })),
+  });
+
+export function transcriptions(models: ReadonlyMap<string, ServedModel>): Endpoint {
+  const name = nameOf([...models.values()].filter(({ transcriber }) => transcriber).map(({ id }) => id));
+  return endpoint({
+    method: 'post',
+    path: '/v1/audio/transcriptions',
+    operationId: 'createTranscription',
+    summary: 'Writes what is said in a recording.',
+    body: transcriptionBody(name),
+    isForm: true,
+    response: shape(
+      {
+        text,
+        task: { const: 'transcribe' },
+        language: nullable(text),
+        duration: seconds,
+        segments: listOf(shape({ id: { type: 'integer' }, start: seconds, end: seconds, text })),
+        words: listOf(shape({ word: text, start: seconds, end: seconds })),
+      },
+      ['task', 'language', 'duration', 'segments', 'words'],
+    ),
+    texts: ['text/plain', 'text/vtt'],
+    async handle(call): Promise<Reply> {
+      const { body, client, signal } = call;
+      const served = servedModel(models, body.model);
+      call.note({ model: served.id });
+      const { transcriber } = served;
+      if (!transcriber) throw new ApiError(400, `The model '${served.id}' does not hear`, 'unsupported_model', 'model');
+      const recording = recordingOf(new Uint8Array(await body.file.arrayBuffer()));
+      const { language, temperature = 0, response_format: format = 'json' } = body;
+      const options: SpeechRecognitionOptions = {
+        ...(language === undefined ? {} : { language }),
+        // Words and segments are of one text, for which it is written twice.
+        ...(temperature > 0 ? { doSample: true, temperature, seed: Math.floor(Math.random() * 2 ** 32) } : {}),
+      };
+      const hear = (timestamps: SpeechRecognitionOptions['return_timestamps']) =>
+        transcriber.transcribe(
+          recording,
+          { ...options, return_timestamps: timestamps, return_language: true },
+          client,
+          signal,
+        );
+      if (format === 'json' || format === 'text') {
+        const said = (await hear(false)).text.trim();
+        return format === 'json' ? { json: { text: said } } : { text: `${said}\n`, type: 'text/plain' };
+      }
+      const duration = durationOf(recording);
+      if (format !== 'verbose_json') {
+        const segments = segmentsOf((await hear(true)).chunks, duration);
+        return format === 'srt'
+          ? { text: subRip(segments), type: 'text/plain' }
+          : { text: webVtt(segments), type: 'text/vtt' };
+      }
+      return { json: await verbose(hear, duration, body['timestamp_granularities[]'] ?? ['segment']) };
+    },
+  });
+}
+
+type Hear = (timestamps: true | 'word') => ReturnType<Transcriber['transcribe']>;
+
+async function verbose(hear: Hear, duration: number, wanted: readonly ('segment' | 'word')[]): Promise<object> {
+  const inWords = wanted.includes('word') ? await hear('word') : null;
+  const inSegments = wanted.includes('segment') ? await hear(true) : null;
+  const { text: said, chunks } = (inSegments ?? inWords) as Awaited<ReturnType<Hear>>;
+  const words = segmentsOf(inWords?.chunks, duration).map(({ text, ...times }) => ({ word: text.trim(), ...times }));
+  return {
+    task: 'transcribe',
+    language: chunks?.[0]?.language ?? null,
+    duration,
+    text: said.trim(),
+    ...(inSegments ? { segments: segmentsOf(inSegments.chunks, duration).map((each, id) => ({ id, ...each })) } : {}),
+    ...(inWords ? { words } : {}),
+  };
+}
+
+/** What the model does not say of times is the beginning and the end. */
+function segmentsOf(chunks: readonly TranscriptChunk[] = [], duration: number): Segment[] {
+  return chunks.map(({ text, timestamp: [start, end] }) => ({ start: start ?? 0, end: end ?? duration, text }));
+}
+
+/** Throws ApiError 400 for what is no WAV file, and what is too long. */
+function recordingOf(bytes: Uint8Array): Recording {
+  const refused = (message: string) => new ApiError(400, message, 'invalid_value', 'file');
+  try {
+    const recording = readWav(bytes);
+    const duration = durationOf(recording);
+    if (!(duration <= MOST_SECONDS))
+      throw refused(`'file' is ${duration} seconds long, expected ${MOST_SECONDS} at most`);
+    if (duration === 0) throw refused("'file' has no samples");
+    return recording;
+  } catch (error) {
+    throw error instanceof FormatError ? refused(`'file': ${error.message}`) : error;
+  }
+}
+
+const durationOf = ({ channels, samplingRate }: Recording) => (channels[0]?.length ?? 0) / samplingRate;

@@ -1,0 +1,66 @@
+// Answers that parse, whatever the model would rather write.
+import OpenAI from 'openai';
+import { zodResponseFormat } from 'openai/helpers/zod';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { z } from 'zod';
+import { createDevice, loadModel } from '../../src/index.js';
+import type { LoadedModel } from '../../src/pretrained/index.js';
+import { type RunningServer, serve } from '../../src/server/index.js';
+import { describeShared } from '../shared.js';
+import { TEMPLATE } from './served.js';
+
+await describeShared('response formats', 'gguf', 'qwen2.Q8_0.gguf', async ({ bytes }) => {
+  const base = { model: 'qwen', messages: [{ role: 'user' as const, content: 'Weather?' }], max_tokens: 60 };
+  let server: RunningServer & { end(): void };
+  let client: OpenAI;
+  beforeAll(async () => {
+    const device = await createDevice({ threads: 2 });
+    const model = await loadModel<LoadedModel>(device, { 'model.gguf': await bytes('qwen2.Q8_0.gguf') });
+    model.tokenizer!.chatTemplate = TEMPLATE;
+    server = {
+      ...(await serve({ models: { qwen: model }, port: 0, log: 'none', context: 256 })),
+      end: () => device.dispose(),
+    };
+    client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
+  });
+  afterAll(async () => {
+    await server?.close();
+    server?.end();
+  });
+
+  it('parses what is JSON of a schema, greedy, drawn, several at once', async () => {
+    const schema = z.object({ city: z.string(), degrees: z.int().min(-60).max(60), kind: z.enum(['sun', 'rain']) });
+    for (const temperature of [0, 1.5]) {
+      const { choices } = await client.chat.completions.parse({
+        ...base,
+        ...{ temperature, seed: 3, n: 3 },
+        response_format: zodResponseFormat(schema, 'weather'),
+      });
+      expect(choices.length).toBe(3);
+      for (const { message, finish_reason: reason } of choices) {
+        expect(reason).toBe('stop');
+        expect(schema.parse(message.parsed)).toEqual(message.parsed);
+      }
+    }
+  });
+
+  it('streams any object', async () => {
+    const stream = await client.chat.completions.create({
+      ...base,
+      ...{ stream: true, temperature: 1, seed: 1 },
+      response_format: { type: 'json_object' },
+    });
+    let answer = '';
+    for await (const { choices } of stream) answer += choices[0]?.delta.content ?? '';
+    expect(JSON.parse(answer)).toBeTypeOf('object');
+  });
+
+  it('refuses schemas that it does not know', async () => {
+    const schema = { type: 'object', patternProperties: { x: {} } };
+    const format = { type: 'json_schema' as const, json_schema: { name: 'x', schema } };
+    await expect(client.chat.completions.create({ ...base, response_format: format })).rejects.toMatchObject({
+      status: 400,
+      message: expect.stringContaining('patternProperties'),
+    });
+  });
+});
