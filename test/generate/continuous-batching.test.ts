@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { afterEvents } from '../../src/backend/after-events.js';
 import { Random } from '../../src/core/random.js';
 import {
   type BatchedOptions,
@@ -72,7 +73,8 @@ describe('continuous batching', () => {
     const random = new Random(5);
     const answers = await Promise.all(
       all.map(async ({ prompt, options }, i) => {
-        for (let wait = random.below(40); wait > 0; wait--) await new Promise((resolve) => setImmediate(resolve));
+        for (let wait = random.below(40); wait > 0; wait--)
+          await new Promise<void>((resolve) => void afterEvents(resolve));
         if (i % 5 === 0) {
           const leaving = batching.stream(prompt.toReversed(), { ...options, maxNewTokens: 20, minNewTokens: 20 });
           await leaving.next();
