@@ -15,11 +15,11 @@
 #include "formats/q6_k.h"
 #include "formats/q8_0.h"
 
-#define EACH_FORMAT(FORMAT)                                                                                       \
-  FORMAT(Float16, 0)                                                                                              \
-  FORMAT(BFloat16, 1)                                                                                             \
-  FORMAT(Int8, 2) FORMAT(Q8_0, 3) FORMAT(Q4_0, 4) FORMAT(Q4_1, 5) FORMAT(Q5_0, 6) FORMAT(Q5_1, 7) FORMAT(Q4_K, 8) \
-      FORMAT(Q5_K, 9) FORMAT(Q6_K, 10)
+// clang-format off
+#define EACH_FORMAT(FORMAT) \
+  FORMAT(Float16, 0) FORMAT(BFloat16, 1) FORMAT(Int8, 2) FORMAT(Q8_0, 3) FORMAT(Q4_0, 4) FORMAT(Q4_1, 5) \
+  FORMAT(Q5_0, 6) FORMAT(Q5_1, 7) FORMAT(Q4_K, 8) FORMAT(Q5_K, 9) FORMAT(Q6_K, 10)
+// clang-format on
 
 enum PackedFormat : uint32_t {
 #define FORMAT(Type, number) k##Type = number,
