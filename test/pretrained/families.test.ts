@@ -5,20 +5,10 @@ import { isNode } from '../../src/backend/node.js';
 import { isas } from '../describe-op.js';
 import { describeShared } from '../shared.js';
 import conditions from './conditions.json' with { type: 'json' };
+import lists from './families.json' with { type: 'json' };
 import { testCheckpoint } from './reference.js';
 
-const encoders = [
-  ...['bert-mlm', 'bert-multilabel', 'bert-pooler', 'bert-qa', 'bert-regression', 'bert-sequence', 'bert-token'],
-  ...['albert-mlm', 'distilbert-mlm', 'distilbert-sequence', 'electra-discriminator', 'electra-sequence', 'mpnet'],
-  ...['deberta-v2-sequence', 'modernbert-mlm', 'modernbert-sequence'],
-  ...['roberta-mlm', 'roberta-sequence', 'xlm-roberta-token'],
-];
-const decoders = [
-  ...['gemma', 'gemma2', 'gemma3', 'gpt-neox', 'gpt2', 'llama', 'llama3-rope', 'mistral-window', 'olmo2', 'opt'],
-  ...['phi3', 'qwen2', 'qwen2-yarn', 'qwen3', 'smollm3'],
-];
-const encoderDecoders = ['bart', 'mbart', 'marian', 'm2m100', 't5', 't5-gated'];
-const speechAndVision: string[] = ['clip', 'dinov2', 'siglip', 'vit-image', 'whisper'];
+const { encoders, decoders, encoderDecoders, speechAndVision } = lists;
 const all = [...encoders, ...decoders, ...encoderDecoders, ...speechAndVision];
 /** In a page one of each kind: WebAssembly in Node has all. */
 const families = isNode ? all : ['bert-sequence', 'llama', 't5', 'whisper', 'vit-image'];

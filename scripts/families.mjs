@@ -1,0 +1,68 @@
+// docs/families.md: the families, their heads and the checkpoints by which they are tested, from the lists of the tests.
+//
+//   node scripts/families.mjs            # needs ../shared/reference
+//   node scripts/families.mjs --check    # says whether it is up to date
+import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const page = join(root, 'docs/families.md');
+const reference = join(root, '../shared/reference');
+const switches = 'test/pretrained/switches';
+
+const json = (...path) => JSON.parse(readFileSync(join(...path), 'utf8'));
+
+/** Heads by how the names of transformers' classes end. */
+const heads = [
+  ...readFileSync(join(root, 'src/pretrained/architectures.ts'), 'utf8').matchAll(/^ {2}\['(\w+)', '([\w-]+)'\],$/gm),
+];
+
+function familiesPage() {
+  const lists = json(root, 'test/pretrained/families.json');
+  const writers = [...lists.decoders, ...lists.encoderDecoders];
+  const rows = [
+    ...Object.values(lists)
+      .flat()
+      .map((name) => row(join(reference, name), `\`../shared/reference/${name}\``, writers.includes(name))),
+    ...readdirSync(join(root, switches)).map((name) =>
+      row(join(root, switches, name), `\`${switches}/${name}\``, true),
+    ),
+  ].sort((a, b) => (a.type < b.type ? -1 : a.type > b.type ? 1 : 0));
+  const types = [...readFileSync(join(root, 'src/models/registry.ts'), 'utf8').matchAll(/^ {2}'?([\w-]+)'?: async/gm)];
+  const others = types.map(([, type]) => type).filter((type) => rows.every((each) => each.type !== type));
+  return `# Families
+
+<!-- made by node scripts/families.mjs -->
+
+\`loadModel\` reads the families below. Of each checkpoint the outputs, hidden states and attention maps, the loss and the gradient of
+every parameter are what transformers computes in float64 (\`test/pretrained/families.test.ts\`, \`switches.test.ts\`), with each instruction
+set and through WebAssembly; with "tokens" greedy and beam search write the same ones, too. The checkpoints are small and random.
+
+| \`model_type\` | head | class of transformers | checkpoint | |
+| --- | --- | --- | --- | --- |
+${rows.map((each) => `| ${each.type} | ${each.head} | ${each.name} | ${each.checkpoint} | ${each.tokens}|`).join('\n')}
+
+Read by the same code as one of these, but not tested by a checkpoint of their own: ${others.map((type) => `\`${type}\``).join(', ')}.
+`;
+}
+
+function row(folder, checkpoint, writes) {
+  const { model_type: type, architectures } = json(folder, 'config.json');
+  const [name] = architectures;
+  const head = heads.find(([, suffix]) => name.endsWith(suffix))?.[2];
+  if (head === undefined) throw new Error(`${checkpoint}: no head is known of ${name}`);
+  const hasTokens = writes && Object.keys(json(folder, 'reference.json')).some((key) => key.startsWith('greedy'));
+  return { type, head, name, checkpoint, tokens: hasTokens ? 'tokens ' : '' };
+}
+
+const made = familiesPage();
+if (process.argv.includes('--check')) {
+  if (readFileSync(page, 'utf8') !== made) {
+    console.error('docs/families.md is not what `node scripts/families.mjs` makes: run it');
+    process.exit(1);
+  }
+} else {
+  writeFileSync(`${page}.new`, made);
+  renameSync(`${page}.new`, page);
+}
