@@ -22,7 +22,7 @@ export interface StoredTensor {
 }
 
 /** A piece of a parameter and what it is to be. */
-interface Reading {
+export interface Reading {
   readonly piece: StatePiece;
   readonly entry: StoredTensor;
 }
@@ -32,7 +32,10 @@ interface Reading {
  * were.
  */
 export async function readPieces(readings: readonly Reading[], signal?: AbortSignal): Promise<void> {
-  const buffer = new Uint8Array(Math.max(PIECE, ...readings.map(({ entry }) => 8 * lastOf(entry.shape))));
+  if (readings.length === 0) return;
+  const rows = readings.map(({ entry }) => 8 * lastOf(entry.shape));
+  const largest = Math.max(...readings.map(({ entry }) => 8 * entry.shape.reduce((size, n) => size * n, 1)));
+  const buffer = new Uint8Array(Math.max(Math.min(PIECE, largest), ...rows));
   const inOrder = [...readings].sort((a, b) => (a.entry.place ?? 0) - (b.entry.place ?? 0));
   for (const reading of inOrder) {
     const { device } = reading.piece.tensor;

@@ -89,16 +89,17 @@ export class PackedWeight {
 
   /**
    * As `fromBlocks`, of blocks that `read(buffer, from)` brings, filling `buffer` from byte `from` of them on; it is asked
-   * for the next ones while those before are packed. Rejects as that throws, with what `read` does, or the reason of `signal`.
+   * for the next ones while those before are packed. Rows come in multiples of `unit`, but for the last ones. Rejects as that
+   * throws, with what `read` does, or the reason of `signal`.
    */
   static async readBlocks(
     device: Device,
     format: PackedFormat,
     shape: Shape,
     read: (buffer: Uint8Array, from: number) => Promise<void> | void,
-    signal?: AbortSignal,
+    { signal, unit = 1 }: { readonly signal?: AbortSignal | undefined; readonly unit?: number | undefined } = {},
   ): Promise<PackedWeight> {
-    const { weight, rowBytes, step } = begin(device, format, shape);
+    const { weight, rowBytes, step } = begin(device, format, shape, unit);
     const { rows } = weight;
     const stageBytes = Math.ceil((Math.min(rows, step) * rowBytes) / 4) * 4;
     const stage = device.unscoped(() => device.empty([stageBytes / 4], 'int32'));
@@ -206,12 +207,14 @@ export type Weight = Tensor | PackedWeight;
 const MADE_HERE = ['float16', 'bfloat16', 'int8', 'q8_0', 'q4_0', 'q4_1'] as const;
 
 /** Memory for a weight, bytes of a feature's blocks, and how many features are packed at a time. */
-function begin(device: Device, format: PackedFormat, shape: Shape) {
+function begin(device: Device, format: PackedFormat, shape: Shape, unit = 1) {
   if (shape.length !== 2)
     throw new ShapeError(`packed weights: the shape is ${describeShape(shape)}, expected [out, in]`);
   const [rows, cols] = shape as [number, number];
   const rowBytes = blockRowBytes(format, cols);
-  const step = Math.max(TILE, Math.floor(STAGE / rowBytes / TILE) * TILE);
+  let least = TILE;
+  while (least % unit !== 0) least += TILE;
+  const step = Math.max(least, Math.floor(STAGE / rowBytes / least) * least);
   return { weight: emptyPacked(device, format, rows, cols), rowBytes, step };
 }
 

@@ -22,7 +22,7 @@ import type { HubOptions } from './hub-options.js';
 import { loadModelTokenizer } from './load-tokenizer.js';
 import { type ModelLocation, openSource } from './open-source.js';
 import { hasOwnOutput } from './own-output.js';
-import { type Packing, packingOf, readPacked } from './packed-loading.js';
+import { checkPacking, type Packing, packingOf, readPacked } from './packed-loading.js';
 import { loadProcessor, type Processor } from './processors/load-processor.js';
 import { sentenceHead } from './sentence-modules.js';
 import type { ModelSource } from './source.js';
@@ -42,8 +42,8 @@ export interface LoadModelOptions extends HubOptions {
   /** What new labels mean: one of them, several at once, or a number; transformers' `problem_type`. */
   problemType?: 'regression' | 'single_label_classification' | 'multi_label_classification' | undefined;
   /**
-   * What weights of matrices are packed as while they are read; 'auto' keeps what the file has, halves as halves. See
-   * docs/packed-weights.md. Default: 'float32'.
+   * What weights of matrices are packed as while they are read; 'auto' keeps what the file has: halves, and the blocks of a
+   * GGUF file. See docs/packed-weights.md. Default: 'auto' of a GGUF file, otherwise 'float32'.
    */
   weights?: 'float32' | WeightFormat | 'auto' | undefined;
   /** What activations are when they meet packed weights. Default: 'float32'. */
@@ -75,8 +75,9 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
   const isLabel = (label: unknown) => typeof label === 'string';
   if (labels !== undefined && !(Array.isArray(labels) && labels.length > 0 && labels.every(isLabel)))
     throw new ArgumentError(`loadModel: labels is ${describeValue(labels)}, expected the names of one label or more`);
-  const pack = packingOf(wanted, activations);
+  checkPacking(wanted, activations);
   const source = await openSource(from, hub);
+  const pack = packingOf(source.weights !== undefined, wanted);
   const json = await source.json('config.json');
   if (json.format === 'simdformer')
     return (await loadOwn(device, source, { head, labels, problemType }, pack)) as Model;

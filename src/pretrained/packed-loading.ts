@@ -1,46 +1,52 @@
-// Weights that are packed while they are read: one at a time is there as floats.
+// Weights that are packed while they are read, or packed in the file: no more than one of them is there as floats at a time.
 
 import { checkOneOf } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
 import { type Packable, packables, packing, type QuantizeOptions, replaceWeight } from '../models/quantize.js';
-import type { StatePiece } from '../nn/state-names.js';
-import { type ActivationFormat, PackedWeight } from '../nn/weight.js';
+import { type Reading, readPieces } from '../nn/read-pieces.js';
+import { PackedWeight } from '../nn/weight.js';
 import type { PackedFormat } from '../ops/packed.js';
-import type { WeightEntry } from './weight-entry.js';
+import type { StoredBlocks, WeightEntry } from './weight-entry.js';
 
 /** What becomes of weights while they are read. */
 export interface Packing {
-  /** The format of a weight, by the entries it is read from; null leaves it float32. */
-  readonly choose: (entries: readonly WeightEntry[]) => PackedFormat | null;
+  /** The format of a weight, by the entries it is read from; 'blocks' keeps those of the file, null leaves it float32. */
+  readonly choose: (entries: readonly WeightEntry[]) => PackedFormat | 'blocks' | null;
   /** What `quantize` would be given for all; null where each weight keeps what the file has. */
   readonly options: QuantizeOptions | null;
 }
 
-/** What options of `loadModel` mean; null: all is float32. Throws ArgumentError. */
+/** What options of `loadModel` mean, which may be those of a GGUF file; null: all is float32. Throws ArgumentError. */
 export function packingOf(
-  weights: 'float32' | 'auto' | QuantizeOptions['weights'] = 'float32',
-  activations?: ActivationFormat,
+  isGguf: boolean,
+  weights: 'float32' | 'auto' | QuantizeOptions['weights'] = isGguf ? 'auto' : 'float32',
 ): Packing | null {
-  checkOneOf('loadModel', 'weights', weights, ['float32', 'float16', 'bfloat16', 'int8', 'int4', 'auto']);
-  if (activations !== undefined) checkOneOf('loadModel', 'activations', activations, ['float32']);
   if (weights === 'auto') return { choose: asStored, options: null };
   if (weights === 'float32') return null;
-  const options = { weights, activations };
+  const options = { weights };
   const format = packing('loadModel', options);
   return { choose: () => format, options };
 }
 
-/** Of what a file has: halves stay halves. */
-function asStored(entries: readonly WeightEntry[]): PackedFormat | null {
+/** Throws ArgumentError for options that `packingOf` does not know. */
+export function checkPacking(weights: unknown = 'auto', activations: unknown = 'float32'): void {
+  checkOneOf('loadModel', 'weights', weights, ['float32', 'float16', 'bfloat16', 'int8', 'int4', 'auto']);
+  checkOneOf('loadModel', 'activations', activations, ['float32']);
+}
+
+/** Of what a file has: blocks stay blocks, and halves halves. */
+function asStored(entries: readonly WeightEntry[]): PackedFormat | 'blocks' | null {
+  if (entries.every(({ blocks }) => blocks !== undefined)) return 'blocks';
   const [dtype, ...others] = new Set(entries.map((entry) => entry.dtype));
   if (others.length > 0) return null;
   return dtype === 'F16' ? 'float16' : dtype === 'BF16' ? 'bfloat16' : null;
 }
 
 /**
- * Reads what `found` has of a model, by the names of its pieces, and packs the weights that a format is chosen for.
- * Memory for their floats, which a blank model has taken but not touched, is given back before.
+ * Reads what `found` has of a model, by the names of its pieces, in the order of the file, and packs the weights that a format is
+ * chosen for. Memory for their floats, which a blank model has taken but not touched, is given back before. Rejects as
+ * `readPieces`, and with OutOfMemoryError.
  */
 export async function readPacked(
   model: PretrainedModel,
@@ -48,49 +54,95 @@ export async function readPacked(
   { choose }: Packing,
   signal?: AbortSignal,
 ): Promise<void> {
-  const pieces = new Map<Tensor, StatePiece[]>();
-  for (const piece of model.statePieces()) pieces.set(piece.tensor, [...(pieces.get(piece.tensor) ?? []), piece]);
-  const plans = packables(model).flatMap((target) => planOf(target, pieces, found, choose));
-  for (const { target } of plans) (target.weight as Tensor).dispose();
-  const rest = new Map(found);
-  for (const { names } of plans) for (const name of names) rest.delete(name);
-  const placed = inOrder(plans);
-  const { device } = model;
-  for (const { target, names, format } of placed) {
-    const floats = device.unscoped(() => device.empty(target.weight.shape));
-    replaceWeight(target.owners, floats);
-    const own = new Map(names.map((name) => [name, found.get(name) as WeightEntry]));
-    await model.readState(own, signal, true);
-    const packed = PackedWeight.fromTensor(floats, format, target.transposed);
-    replaceWeight(target.owners, packed);
-    floats.dispose();
-    await device.flush();
+  const byTensor = new Map<Tensor, PieceReading[]>();
+  for (const piece of model.statePieces()) {
+    const entry = found.get(piece.name);
+    const known = byTensor.get(piece.tensor) ?? [];
+    if (entry !== undefined) byTensor.set(piece.tensor, [...known, { piece, entry }]);
   }
-  await model.readState(rest, signal, true);
+  const steps: Step[] = [];
+  const unfinished = new Set<UnfinishedWeight>();
+  for (const target of packables(model)) {
+    const tensor = target.weight as Tensor;
+    const readings = byTensor.get(tensor) ?? [];
+    const format = choose(readings.map(({ entry }) => entry));
+    if (readings.length === 0 || format === null) continue; // without readings it is a head that is drawn anew
+    byTensor.delete(tensor);
+    tensor.dispose();
+    const weight = new UnfinishedWeight(target, readings, format);
+    unfinished.add(weight);
+    for (const [section, reading] of readings.entries()) steps.push({ ...reading, section, weight });
+  }
+  for (const readings of byTensor.values()) steps.push(...readings);
+  steps.sort((a, b) => (a.entry.place ?? 0) - (b.entry.place ?? 0)); // streams are read from front to back
+  try {
+    let plain: Reading[] = [];
+    for (const step of steps) {
+      if (step.weight === undefined) {
+        plain.push(step);
+        continue;
+      }
+      await readPieces(plain, signal);
+      plain = [];
+      signal?.throwIfAborted();
+      if (await step.weight.read(step.section, signal)) unfinished.delete(step.weight);
+    }
+    await readPieces(plain, signal);
+  } finally {
+    for (const weight of unfinished) weight.dispose();
+  }
 }
 
-interface Plan {
-  readonly target: Packable;
-  readonly names: readonly string[];
-  readonly format: PackedFormat;
-  readonly place: number;
+interface PieceReading extends Reading {
+  readonly entry: WeightEntry;
 }
 
-function planOf(
-  target: Packable,
-  pieces: ReadonlyMap<Tensor, readonly StatePiece[]>,
-  found: ReadonlyMap<string, WeightEntry>,
-  choose: Packing['choose'],
-): Plan[] {
-  const names = (pieces.get(target.weight as Tensor) ?? []).map(({ name }) => name);
-  const entries = names.map((name) => found.get(name));
-  const isThere = (entry: WeightEntry | undefined): entry is WeightEntry => entry !== undefined;
-  if (names.length === 0 || !entries.every(isThere)) return []; // a head that is drawn anew
-  const format = choose(entries);
-  return format === null ? [] : [{ target, names, format, place: entries[0]?.place ?? 0 }];
-}
+/** What is read at a time: a section of a weight that becomes packed, or anything else. */
+type Step = PieceReading & ({ weight?: undefined } | { readonly weight: UnfinishedWeight; readonly section: number });
 
-/** In the order of the file, as streams must be read. */
-function inOrder(plans: readonly Plan[]): Plan[] {
-  return [...plans].sort((a, b) => a.place - b.place);
+/** A weight whose sections are read in any order, and packed as blocks of the file one by one or as floats together. */
+class UnfinishedWeight {
+  readonly #sections: (PackedWeight | undefined)[];
+  #floats: Tensor | null = null;
+  #left: number;
+
+  constructor(
+    readonly target: Packable,
+    readonly readings: readonly PieceReading[],
+    readonly format: PackedFormat | 'blocks',
+  ) {
+    this.#sections = readings.map(() => undefined);
+    this.#left = readings.length;
+  }
+
+  /** Reads a section; with the last one the model gets the weight, and the result is true. */
+  async read(section: number, signal?: AbortSignal): Promise<boolean> {
+    const { target, format } = this;
+    const { piece, entry } = this.readings[section] as PieceReading;
+    const { device } = piece.tensor;
+    if (format === 'blocks') {
+      const { format: own, shape, unit, read } = entry.blocks as StoredBlocks;
+      this.#sections[section] = await PackedWeight.readBlocks(device, own, shape, read, { signal, unit });
+    } else {
+      this.#floats ??= device.unscoped(() => device.empty(target.weight.shape));
+      await readPieces([{ piece: { ...piece, tensor: this.#floats }, entry }], signal);
+    }
+    if (--this.#left > 0) return false;
+    replaceWeight(target.owners, this.#packed(format));
+    this.#floats?.dispose();
+    await device.flush();
+    return true;
+  }
+
+  #packed(format: PackedFormat | 'blocks'): PackedWeight {
+    return format === 'blocks'
+      ? PackedWeight.join(this.#sections as [PackedWeight, ...PackedWeight[]])
+      : PackedWeight.fromTensor(this.#floats as Tensor, format, this.target.transposed);
+  }
+
+  /** Frees what was read of it. */
+  dispose(): void {
+    for (const section of this.#sections) section?.dispose();
+    this.#floats?.dispose();
+  }
 }

@@ -1,10 +1,24 @@
 import type { StoredTensor } from '../nn/read-pieces.js';
+import type { PackedFormat } from '../ops/packed.js';
 
 /** A tensor of a file, whichever the format is. */
 export interface WeightEntry extends StoredTensor {
   readonly size: number;
   /** All values at once. */
   data(): Float32Array | Int32Array | Promise<Float32Array>;
+  /** The same values as the file has them, where those are blocks that stay packed in memory. */
+  readonly blocks?: StoredBlocks | undefined;
+}
+
+/** A matrix of a file that is packed there. */
+export interface StoredBlocks {
+  readonly format: PackedFormat;
+  /** [out, in], whichever way round state dicts have the matrix. */
+  readonly shape: readonly [number, number];
+  /** Rows are read in multiples of so many. */
+  readonly unit: number;
+  /** Fills `buffer` from byte `from` of the blocks on, both of them whole units of rows. */
+  read(buffer: Uint8Array, from: number): Promise<void>;
 }
 
 /** Open files; their entries can be read until they are closed. */

@@ -1,4 +1,4 @@
-// GGUF files: ids as llama.cpp's, logits as transformers' of the dequantized file.
+// GGUF files, unpacked: ids as llama.cpp's, logits as transformers' of the dequantized file. gguf-packed.test.ts has those that stay packed.
 import { expect, it } from 'vitest';
 import { parseSafetensors } from '../../src/io/safetensors.js';
 import type { LoadedModel } from '../../src/pretrained/load-model.js';
@@ -19,7 +19,7 @@ const LOGITS = 1e-4;
 async function load(shared: SharedFolder, name: string): Promise<LoadedModel> {
   const warnings: string[] = [];
   const blob = new Blob([(await shared.bytes(name)) as Uint8Array<ArrayBuffer>]);
-  const model = await loadModel(device, blob, { onWarning: (message) => warnings.push(message) });
+  const model = await loadModel(device, blob, { weights: 'float32', onWarning: (message) => warnings.push(message) });
   expect(warnings).toEqual([]);
   return model;
 }

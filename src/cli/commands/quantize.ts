@@ -14,7 +14,7 @@ export function quantizeCommand(): Command {
     )
     .action(async (name: string, file: string, options: Required<SaveGgufOptions>, command: Command) => {
       using device = await openDevice(command);
-      const model: unknown = await loadModel(device, name);
+      const model: unknown = await loadModel(device, name, { weights: 'float32' });
       if (!(model instanceof PretrainedModel))
         throw new FormatError(`'${name}' is a Transformer of this package: GGUF files have no place for it`);
       await saveGguf(model, file, options);

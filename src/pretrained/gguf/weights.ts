@@ -2,11 +2,12 @@
 
 import { FormatError } from '../../core/errors.js';
 import { quote } from '../../io/dtypes.js';
-import { ggmlLayouts } from '../../io/ggml-types.js';
+import { type GgmlType, ggmlLayouts } from '../../io/ggml-types.js';
 import { checkReadable, unpackBlocks } from '../../io/ggml-unpack.js';
 import { bytesOf, type Gguf, type GgufTensor } from '../../io/gguf.js';
 import type { ByteSource } from '../../io/safetensors.js';
-import type { StoredTensor } from '../../nn/read-pieces.js';
+import type { PackedFormat } from '../../ops/packed.js';
+import type { StoredBlocks, WeightEntry } from '../weight-entry.js';
 import { type GgufArchitecture, renamed } from './architectures.js';
 import type { GgufMetadata } from './metadata.js';
 
@@ -20,9 +21,24 @@ export interface GgufStorage {
   readonly plus: number;
 }
 
-/** A tensor of a file, whose values are unpacked as they are read. */
-export class GgufWeight implements StoredTensor {
-  readonly dtype = 'F32';
+/** Types whose blocks stay packed in memory. */
+const PACKED: Readonly<Partial<Record<GgmlType, PackedFormat>>> = {
+  F16: 'float16',
+  BF16: 'bfloat16',
+  Q8_0: 'q8_0',
+  Q4_0: 'q4_0',
+  Q4_1: 'q4_1',
+  Q5_0: 'q5_0',
+  Q5_1: 'q5_1',
+  Q4_K: 'q4_k',
+  Q5_K: 'q5_k',
+  Q6_K: 'q6_k',
+};
+
+/** A tensor of a file, whose values are unpacked as they are read, or read as the blocks that they are. */
+export class GgufWeight implements WeightEntry {
+  /** What values are once they are unpacked: of halves theirs, which any width of rows can stay. */
+  readonly dtype: 'F32' | 'F16' | 'BF16';
   /** As a checkpoint has it. */
   readonly shape: readonly number[];
   readonly size: number;
@@ -32,6 +48,7 @@ export class GgufWeight implements StoredTensor {
     readonly storage: GgufStorage,
     private readonly source: ByteSource,
   ) {
+    this.dtype = tensor.type === 'F16' || tensor.type === 'BF16' ? tensor.type : 'F32';
     this.shape = storage.transposed ? [...tensor.shape].reverse() : tensor.shape;
     this.size = tensor.shape.reduce((product, n) => product * n, 1);
   }
@@ -39,6 +56,27 @@ export class GgufWeight implements StoredTensor {
   /** Where it lies in the file: those that come first are read first. */
   get place(): number {
     return this.tensor.position;
+  }
+
+  /** Undefined for vectors, for values that are stored as others, and for halves whose rows no blocks fill. */
+  get blocks(): StoredBlocks | undefined {
+    const { shape, type, position } = this.tensor;
+    const { headSize, plus } = this.storage;
+    const format = PACKED[type];
+    const [rows, columns, ...others] = shape;
+    if (format === undefined || rows === undefined || columns === undefined || others.length > 0) return undefined;
+    if (plus !== 0 || columns % 32 !== 0) return undefined;
+    const { elements, bytes } = ggmlLayouts[type];
+    const rowBytes = (columns / elements) * bytes;
+    return {
+      format,
+      shape: [rows, columns],
+      unit: headSize ?? 1,
+      read: async (buffer, from) => {
+        await fill(this.source, position + from, buffer);
+        if (headSize !== null) buffer.set(inHalves(buffer, headSize, rowBytes));
+      },
+    };
   }
 
   async data(): Promise<Float32Array> {
@@ -84,9 +122,13 @@ function turned(values: Float32Array, rows: number, columns: number): Float32Arr
   return result;
 }
 
-/** Row 2i + j of each head becomes row j · headSize / 2 + i. */
-function inHalves(values: Float32Array, headSize: number, columns: number): Float32Array {
-  const result = new Float32Array(values.length);
+async function fill(source: ByteSource, position: number, into: Uint8Array): Promise<void> {
+  await (source.readAsync ? source.readAsync(position, into) : source.read(position, into));
+}
+
+/** Row 2i + j of each head becomes row j · headSize / 2 + i; rows have `columns` values, or bytes. */
+function inHalves<Values extends Float32Array | Uint8Array>(values: Values, headSize: number, columns: number): Values {
+  const result = values.slice() as Values;
   const rows = values.length / columns;
   for (let row = 0; row < rows; row++) {
     const inHead = row % headSize;
