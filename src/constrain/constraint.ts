@@ -42,7 +42,7 @@ export async function constrain(
   const { stopTokens = tokenizer.eosId === undefined ? [] : [tokenizer.eosId] } = checkKnown('constrain', options, [
     'stopTokens',
   ]);
-  const grammar = await grammarOf(format);
+  const grammar = grammarOf(format);
   const trie = tries.get(tokenizer) ?? new TokenTrie(tokenBytes(tokenizer));
   tries.set(tokenizer, trie);
   const network = networkOf(grammar, trie.usedBytes);

@@ -1,7 +1,7 @@
 // Formats of answers as grammars.
 
 import { checkKnown, describeValue, isObject } from '../core/check.js';
-import { ArgumentError, SimdformerError } from '../core/errors.js';
+import { ArgumentError } from '../core/errors.js';
 import type { ResponseFormat } from '../generate/response-format.js';
 import { ebnf } from './ebnf.js';
 import { choice, type Expression, type Grammar, text } from './expression.js';
@@ -9,7 +9,7 @@ import { jsonGrammar, jsonSchemaGrammar } from './json-schema.js';
 import { regex } from './regex.js';
 
 /** The grammar of a format. Throws ArgumentError, FormatError for what is none or is not supported. */
-export async function grammarOf(format: ResponseFormat): Promise<Grammar> {
+export function grammarOf(format: ResponseFormat): Grammar {
   if (!isObject(format)) throw new ArgumentError(`responseFormat is ${describeValue(format)}, expected an object`);
   const given = format as Readonly<Record<string, unknown>>;
   if ('type' in given) return typed(given);
@@ -23,7 +23,7 @@ export async function grammarOf(format: ResponseFormat): Promise<Grammar> {
   return ebnf(textOf(name, value));
 }
 
-async function typed(given: Readonly<Record<string, unknown>>): Promise<Grammar> {
+function typed(given: Readonly<Record<string, unknown>>): Grammar {
   if (given.type === 'json_object') {
     checkKnown('responseFormat', given, ['type']);
     return jsonGrammar('object');
@@ -36,7 +36,7 @@ async function typed(given: Readonly<Record<string, unknown>>): Promise<Grammar>
   const nested = given.json_schema as { schema?: unknown } | undefined;
   const schema = given.schema ?? (nested ? (nested.schema ?? {}) : undefined);
   if (schema === undefined) throw new ArgumentError('responseFormat: json_schema needs a schema');
-  return jsonSchemaGrammar(isZod(schema) ? await ofZod(schema) : schema);
+  return jsonSchemaGrammar(isStandard(schema) ? standardSchema(schema) : schema);
 }
 
 function single(root: Expression): Grammar {
@@ -54,19 +54,19 @@ function textOf(name: string, value: unknown): string {
   throw new ArgumentError(`responseFormat: ${name} is ${describeValue(value)}, expected a string`);
 }
 
-function isZod(schema: unknown): boolean {
-  const { '~standard': standard } = Object(schema) as { '~standard'?: { vendor?: string } };
-  return standard?.vendor === 'zod';
+/** A schema of zod 4, or of another library that tells its JSON Schema (https://standardschema.dev/json-schema). */
+interface StandardSchema {
+  readonly '~standard': { readonly jsonSchema: { output(options: { target: string }): unknown } };
 }
 
-async function ofZod(schema: unknown): Promise<unknown> {
-  const { toJSONSchema } = await import('zod').catch((cause: Error) => {
-    throw new SimdformerError(`responseFormat: a schema of zod needs zod 4: npm install zod (${cause.message})`, {
-      cause,
-    });
-  });
+function isStandard(schema: unknown): schema is StandardSchema {
+  const { '~standard': standard } = Object(schema) as Partial<StandardSchema>;
+  return typeof standard?.jsonSchema?.output === 'function';
+}
+
+function standardSchema(schema: StandardSchema): unknown {
   try {
-    return toJSONSchema(schema as never);
+    return schema['~standard'].jsonSchema.output({ target: 'draft-2020-12' });
   } catch (cause) {
     throw new ArgumentError(`responseFormat: ${(cause as Error).message}`, { cause });
   }

@@ -3,7 +3,7 @@ import type { LogitsProcessor } from './logits-processor.js';
 /**
  * What generated text must be like, as a whole:
  *
- * - `{ type: 'json_schema', schema }`: JSON of a JSON Schema, or of a schema of zod 4; OpenAI's
+ * - `{ type: 'json_schema', schema }`: JSON of a JSON Schema, or of a schema of zod 4.2 or another library that has it as Standard Schema; OpenAI's
  *   `{ type: 'json_schema', json_schema: { schema } }` is the same.
  * - `{ type: 'json_object' }`: any JSON object.
  * - `{ regex }`: what a regular expression matches from its beginning to its end.

@@ -20,8 +20,11 @@ const subpaths = [
   'tokenizers',
   'pretrained',
   'tasks',
+  'constrain',
   'io',
 ];
+/** Those that Node alone has. */
+const ofNode = ['mpi', 'bulk', 'server'];
 const names = ['', ...subpaths.map((name) => `/${name}`)];
 const runtimes = await programs().catch((error: Error) => {
   untested('require in newer versions of Node', error.message);
@@ -34,7 +37,7 @@ const runtimes = await programs().catch((error: Error) => {
  */
 const program = (load: (path: string) => string) => `
   const all = [${names.map((name) => `${load(`simdformer${name}`)}`).join(', ')}];
-  const [root, nn, ops, models, generate, train, finetune, metrics, inspect, tokenizers, pretrained, tasks, io] = all;
+  const [root, nn, ops, models, generate, train, finetune, metrics, inspect, tokenizers, pretrained, tasks, constrain, io] = all;
   async function main() {
     for (const [i, module] of all.entries()) {
       if (Object.keys(module).length === 0) throw new Error('nothing is in ' + i);
@@ -85,7 +88,9 @@ describe.runIf(folder)('the subpaths of the installed package', () => {
     const own = Object.keys(exports).filter(
       (path) => path !== '.' && exports[path].types === `./dist${path.slice(1)}/index.d.ts`,
     );
-    expect(own).toEqual(subpaths.map((name) => `./${name}`));
+    const isEverywhere = (path: string) => exports[path].default !== undefined;
+    expect(own.filter(isEverywhere)).toEqual(subpaths.map((name) => `./${name}`));
+    expect(own.filter((path) => !isEverywhere(path))).toEqual(ofNode.map((name) => `./${name}`));
   });
 
   it.each([
