@@ -1,0 +1,33 @@
+// Ids of texts of many scripts, with emoji, combining marks and control characters: those of Rust's tokenizers, recorded by
+// make_ids.py.
+import { describe, expect, it } from 'vitest';
+import { loadTokenizer } from '../../src/tokenizers/huggingface.js';
+import recorded from './ids.json' with { type: 'json' };
+
+interface Recorded {
+  readonly json: object;
+  readonly ids: readonly number[][];
+  readonly decoded: readonly string[];
+}
+
+const kinds: Readonly<Record<string, Recorded>> = recorded.tokenizers;
+
+describe.each(Object.entries(kinds))('%s', async (_, { json, ids, decoded }) => {
+  const tokenizer = await loadTokenizer(json);
+
+  it('makes the same ids of every text', () => {
+    const { inputIds } = tokenizer.encodeBatch(recorded.texts);
+    const wrong = recorded.texts.flatMap((text, i) =>
+      `${inputIds[i]}` === `${ids[i]}` ? [] : [{ text, got: inputIds[i], expected: ids[i] }],
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('makes the same texts of ids', () => {
+    const wrong = ids.flatMap((each, i) => {
+      const got = tokenizer.decode(each, { skipSpecial: false, cleanUp: false });
+      return got === decoded[i] ? [] : [{ ids: each, got, expected: decoded[i] }];
+    });
+    expect(wrong).toEqual([]);
+  });
+});
