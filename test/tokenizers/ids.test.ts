@@ -25,7 +25,7 @@ describe.each(Object.entries(kinds))('%s', async (_, { json, ids, decoded }) => 
 
   it('makes the same texts of ids', () => {
     const wrong = ids.flatMap((each, i) => {
-      const got = tokenizer.decode(each, { skipSpecial: false, cleanUp: false });
+      const got = tokenizer.decode(each, { skipSpecial: false });
       return got === decoded[i] ? [] : [{ ids: each, got, expected: decoded[i] }];
     });
     expect(wrong).toEqual([]);
