@@ -23,11 +23,21 @@ export interface Origin {
   readonly fractions?: ReadonlySet<string> | undefined;
   /** Names of parameters in the checkpoint, where they are not those of the family's table. */
   readonly names: ReadonlyMap<string, string>;
+  /** Parameters that lie in files of their own, as those of sentence-transformers' modules. */
+  readonly elsewhere?: ReadonlyMap<string, StoredElsewhere> | undefined;
   /** The files beside config and weights, such as the tokenizer's, by name. */
   companions(): Promise<ReadonlyMap<string, Uint8Array>>;
   /** What a GGUF file said of its vocabulary, if it was one. */
   readonly vocabulary?: ReadonlyMap<string, GgufValue> | undefined;
 }
+
+/** A file of safetensors, such as `2_Dense/model.safetensors`, and what it calls the parameter. */
+export interface StoredElsewhere {
+  readonly file: string;
+  readonly name: string;
+}
+
+const WEIGHTS = 'model.safetensors';
 
 /** What an earlier model in the folder may have left, which would be read beside the new one. */
 const STALE = /^(model\.safetensors\.index\.json|model-\d{5}-of-\d{5}\.safetensors)$/;
@@ -40,19 +50,26 @@ export async function writePretrained(
   options: SaveOptions = {},
 ): Promise<void> {
   const { dtype = 'float32' } = checkOptions('save', options, { dtype: ['float32', 'float16'] });
-  const tensors = (await values).map(({ name, shape, data }): [string, SafetensorsArray] => [
-    name,
-    dtype === 'float32' ? { dtype: 'F32', shape, data } : { dtype: 'F16', shape, data: toHalf(data) },
-  ]);
+  const files = new Map<string, Map<string, SafetensorsArray>>([[WEIGHTS, new Map()]]);
+  for (const { name: own, shape, data } of await values) {
+    const { file, name } = origin.elsewhere?.get(own) ?? { file: WEIGHTS, name: own };
+    const tensors = files.get(file) ?? new Map<string, SafetensorsArray>();
+    tensors.set(
+      name,
+      dtype === 'float32' ? { dtype: 'F32', shape, data } : { dtype: 'F16', shape, data: toHalf(data) },
+    );
+    files.set(file, tensors);
+  }
   const companions = await origin.companions(); // before anything is written: it may be the same folder
   const path = await pathOf(folder);
   const { mkdir, readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { dirname, join } = await nodeModule<typeof import('node:path')>('path');
   const parts = new Map<string, FileParts>([
-    [join(path, 'model.safetensors'), safetensorsParts(new Map(tensors), { format: 'pt' })],
+    ...[...companions].map(([name, bytes]): [string, FileParts] => [join(path, name), [bytes]]),
     [join(path, 'config.json'), [configBytes(origin, dtype)]],
   ]);
-  for (const [name, bytes] of companions) parts.set(join(path, name), [bytes]);
+  // After the companions, among which are the modules' weights as they were.
+  for (const [name, tensors] of files) parts.set(join(path, name), safetensorsParts(tensors, { format: 'pt' }));
   for (const file of parts.keys()) await mkdir(dirname(file), { recursive: true });
   await writeAtomically(parts);
   for (const name of await readdir(path)) if (STALE.test(name)) await rm(join(path, name), { force: true });

@@ -14,7 +14,14 @@ import { norm } from '../ops/statistics.js';
 export type SentencePooling = 'cls' | 'max' | 'mean' | 'mean_sqrt_len_tokens' | 'weightedmean' | 'lasttoken';
 
 /** What follows pooling: a projection, or a division by the length. */
-export type SentenceStep = { readonly dense: Linear; readonly activation: Activation } | 'normalize';
+export type SentenceStep = SentenceProjection | 'normalize';
+
+export interface SentenceProjection {
+  readonly dense: Linear;
+  readonly activation: Activation;
+  /** Where its weights lie in a model's folder, as `2_Dense`. */
+  readonly folder: string;
+}
 
 /** Makes one vector of a text, as the modules of sentence-transformers do behind the Transformer. */
 export class SentenceHead extends Module {
@@ -23,7 +30,7 @@ export class SentenceHead extends Module {
 
   constructor(
     private readonly poolings: readonly SentencePooling[],
-    private readonly steps: readonly SentenceStep[],
+    readonly steps: readonly SentenceStep[],
     /** Tokens that the model reads of a text, if it is to read fewer than it could. */
     readonly maxTokens: number | null = null,
   ) {

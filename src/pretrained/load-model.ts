@@ -24,7 +24,7 @@ import { type ModelLocation, openSource } from './open-source.js';
 import { hasOwnOutput } from './own-output.js';
 import { checkPacking, type Packing, packingOf, readPacked } from './packed-loading.js';
 import { loadProcessor, type Processor } from './processors/load-processor.js';
-import { sentenceHead } from './sentence-modules.js';
+import { sentenceFiles, sentenceHead } from './sentence-modules.js';
 import type { ModelSource } from './source.js';
 import type { WeightEntry, Weights } from './weight-entry.js';
 import { openWeights } from './weights.js';
@@ -106,8 +106,10 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
         vocabulary: source.vocabulary,
         companions: async () => companionFiles(source.weights ? source : await openSource(from, again)),
       };
-      if (kind === 'none' && model instanceof EncoderModel)
+      if (kind === 'none' && model instanceof EncoderModel) {
         model.sentenceHead = await sentenceHead(source, new Initializer(device, 0, true));
+        model.origin = { ...model.origin, elsewhere: sentenceFiles(model) };
+      }
       [model.tokenizer, model.processor] = await companions(source, config.type, onWarning);
     } catch (error) {
       model.dispose();

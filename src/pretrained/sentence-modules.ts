@@ -3,11 +3,27 @@
 import { describeValue, isCount, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import { readSafetensors } from '../io/safetensors.js';
+import type { EncoderModel } from '../models/encoder-model.js';
+import type { StoredElsewhere } from '../models/saved-pretrained.js';
 import { SentenceHead, type SentencePooling, type SentenceStep } from '../models/sentence-head.js';
 import type { Initializer } from '../nn/init.js';
 import { Linear } from '../nn/linear.js';
 import type { Activation } from '../ops/activation.js';
 import type { ModelSource } from './source.js';
+
+/** Where the parameters of a head lie, by their names in the model that has it. */
+export function sentenceFiles(model: EncoderModel): Map<string, StoredElsewhere> {
+  const projections = model.sentenceHead?.steps.filter((step) => step !== 'normalize') ?? [];
+  const pieces = model.statePieces();
+  return new Map(
+    projections.flatMap(({ dense, folder }) =>
+      Object.entries({ weight: dense.weight, bias: dense.bias }).flatMap(([key, tensor]) => {
+        const piece = pieces.find((each) => each.tensor === tensor);
+        return piece ? [[piece.name, { file: `${folder}/model.safetensors`, name: `linear.${key}` }] as const] : [];
+      }),
+    ),
+  );
+}
 
 /** In the order in which several are put side by side. */
 const POOLINGS: Readonly<Record<string, SentencePooling>> = {
@@ -78,7 +94,7 @@ async function denseOf(source: ModelSource, path: string, init: Initializer): Pr
     if (shape.length !== 2) throw new FormatError(`${path}/model.safetensors: there is no matrix linear.weight`);
     const dense = new Linear(init, inputs, outputs, tensors.has('linear.bias'));
     await dense.readState(new Map([...tensors].map(([key, entry]) => [key.replace('linear.', ''), entry])));
-    return { dense, activation };
+    return { dense, activation, folder: path };
   } finally {
     file.close();
   }
