@@ -200,6 +200,7 @@ export abstract class PretrainedModel extends Model {
    * errors, and ArgumentError for options that make no sense.
    */
   async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
+    this.assertUnpacked('save');
     const values = Promise.all(
       this.namedParameters().map(async ([name, { shape, data }]) => ({ name, shape, data: await data() })),
     );

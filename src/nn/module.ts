@@ -160,10 +160,23 @@ export abstract class Module {
 
   /**
    * All parameters by PyTorch's names in PyTorch's layouts; one that several parts share comes under each of its names.
-   * Live: an entry shows the parameter as it is when read.
+   * Live: an entry shows the parameter as it is when read. Throws ArgumentError for a model with packed weights, which
+   * are no tensors.
    */
   stateDict(): StateDict {
+    this.assertUnpacked('stateDict');
     return this.#entries((tensor) => tensor);
+  }
+
+  /** @internal Throws ArgumentError, in the name of `op`, if a weight is packed: what has all weights would lack it. */
+  assertUnpacked(op: string): void {
+    for (const { part, path } of this.weightNames()) {
+      const { weight } = part as Module & { weight?: Tensor | { format: string } };
+      if (weight === undefined || weight instanceof Tensor) continue;
+      throw new ArgumentError(
+        `${op}: ${path} is packed as ${weight.format}, which is no tensor: load the model with weights: 'float32'`,
+      );
+    }
   }
 
   /** @internal The values of `stateDict`, as they are now, whatever is written to the parameters afterwards. */

@@ -106,3 +106,10 @@ it('refuses what makes no sense, and optimizers refuse packed weights', async ()
   expect(() => new AdamW([model.tokens.weight])).toThrow(/packed as int8, which has no gradient: train adapters/);
   model.dispose();
 });
+
+it('does not save half of a model', async () => {
+  const model = quantize(new Tied(await best()), { weights: 'int8' });
+  expect(() => model.stateDict()).toThrow(/^stateDict: tokens\.weight is packed as int8, which is no tensor/);
+  const transformer = new Transformer(await best(), { encoderLayers: 0, decoderLayers: 1, targetVocab: 9 });
+  await expect(quantize(transformer).save('nowhere')).rejects.toThrow(/is packed as int8/);
+});
