@@ -50,7 +50,7 @@ export const tools = optional(
 
 /** Messages as templates take them: text is one string, and the arguments of calls are objects. */
 export function templateMessages(given: Read<typeof messages>): ChatMessage[] {
-  const messages = given.map((each): ChatMessage => {
+  const written = given.map((each): ChatMessage => {
     const { role, content: parts } = each;
     const text = typeof parts === 'string' ? parts : parts?.map((part) => part.text).join('');
     const rest = 'tool_calls' in each && each.tool_calls ? { tool_calls: each.tool_calls } : {};
@@ -58,7 +58,7 @@ export function templateMessages(given: Read<typeof messages>): ChatMessage[] {
     const named = 'name' in each && each.name !== undefined ? { name: each.name } : {};
     return { role: role === 'developer' ? 'system' : role, content: text ?? '', ...named, ...called, ...rest };
   });
-  return withParsedArguments(messages);
+  return withParsedArguments(written);
 }
 
 export function templateTools(given: Read<typeof tools>): ChatTool[] {

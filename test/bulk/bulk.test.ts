@@ -105,11 +105,14 @@ describe.runIf(hasRedis)('bulk inference', () => {
     const start = () =>
       spawn(process.execPath, ['--import', TSX, WORKER, redis, queue], { stdio: ['ignore', 'pipe', 'ignore'] });
     const workers = [start(), start()];
-    await Promise.all(workers.map((worker) => once(worker.stdout as NodeJS.ReadableStream, 'data')));
+    const ready = (worker: ChildProcess) => once(worker.stdout as NodeJS.ReadableStream, 'data');
+    let begun = workers.map(ready);
+    await Promise.all(begun);
     for (let kill = 0; kill < 3; kill++) {
       const victim = workers.shift() as ChildProcess;
       victim.kill('SIGKILL');
       workers.push(start());
+      begun = [...begun.slice(1), ready(workers.at(-1) as ChildProcess)];
       if (kill === 1) {
         await stopRedis();
         await startRedis();
@@ -122,6 +125,7 @@ describe.runIf(hasRedis)('bulk inference', () => {
       ...{ completed: words.length, failed: 0, waiting: 0, active: 0 },
     });
     await jobs.close();
+    await Promise.all(begun); // before that, nothing in them hears a signal
     for (const worker of workers) worker.kill('SIGTERM');
     const codes = await Promise.all(workers.map(async (worker) => (await once(worker, 'close'))[0] as number | null));
     expect(codes).toEqual([0, 0]);
