@@ -117,7 +117,6 @@ const options = {
   absWorkingDir: root,
   plugins: [withEngine, withoutModulesOfFiles],
   bundle: true,
-  external: ['csv-parse'], // reads files, which pages have not
   splitting: true,
   format: 'esm',
   target: 'es2022',

@@ -4,6 +4,9 @@ import { nodeModule } from '../backend/node.js';
 import { isObject } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 
+/** Named so that bundlers for pages, which have no files, do not look for it. */
+const CSV_PARSE = 'csv-parse';
+
 /** A row of a file: columns by name. */
 export type FileRow = Record<string, unknown>;
 
@@ -60,7 +63,8 @@ async function* labelledLines(path: string): AsyncGenerator<FileRow, void> {
 }
 
 async function* columns(path: string, delimiter: string): AsyncGenerator<FileRow, void> {
-  const { parse: parser } = await import('csv-parse').catch((cause) => {
+  const loading: Promise<typeof import('csv-parse')> = import(/* @vite-ignore */ /* webpackIgnore: true */ CSV_PARSE);
+  const { parse: parser } = await loading.catch((cause) => {
     throw new ArgumentError(`${path}: files of columns need the package csv-parse: npm install csv-parse`, { cause });
   });
   // Quotes of a TSV are characters, as in GLUE's files.
