@@ -28,9 +28,7 @@ struct QuantizedLinear {
     const uint64_t down = divideUp(rows, kBlockRows), across = divideUp(cols, kPanel);
     context.team.parallelRange(down * across, 1, [&](uint64_t block, uint64_t) {
       const uint64_t row = block / across * kBlockRows, col = block % across * kPanel;
-      withFormat(format, [&](auto f) {
-        multiply<decltype(f)>(context, row, col, atMost(kBlockRows, rows - row), atMost(kPanel, cols - col));
-      });
+      multiply(context, row, col, atMost(kBlockRows, rows - row), atMost(kPanel, cols - col));
       finish(context, row, col, atMost(kBlockRows, rows - row), atMost(kPanel, cols - col));
     });
   }
@@ -44,18 +42,23 @@ struct QuantizedLinear {
     return keeps() ? context.f32(pre) + row * cols + col : context.f32(y) + row * yStride + col;
   }
 
-  // Blocks of inputs are unpacked as a panel, whose product is added to those before.
+  // Inputs from `k` on of some features, as a panel of floats.
   template <class Format>
-  void multiply(const Context& context, uint64_t row, uint64_t col, size_t height, size_t width) const {
+  void unpackPanel(const Context& context, uint64_t col, size_t width, size_t k, size_t inputs, float* panel) const {
     const uint8_t* tiles = reinterpret_cast<const uint8_t*>(context.f32(w)) + col / kTile * tileBytes<Format>(depth);
+    for (size_t t = 0; t * kTile < width; ++t)
+      for (size_t g = 0; g * kGroup < inputs; ++g)
+        Format::unpack(groupAt<Format>(tiles + t * tileBytes<Format>(depth), k / kGroup + g), kPanel,
+                       panel + g * kGroup * kPanel + t * kTile);
+  }
+
+  // Blocks of inputs are unpacked as a panel, whose product is added to those before.
+  void multiply(const Context& context, uint64_t row, uint64_t col, size_t height, size_t width) const {
     float *panel = context.scratch(), *memory = panel + kMaxBlockDepth * kPanel;
     static_assert(kMaxBlockDepth * kPanel + kGemmMemory <= kScratchFloats && kMaxBlockDepth % kGroup == 0);
     for (size_t k = 0; k < depth; k += kMaxBlockDepth) {
       const size_t inputs = atMost(kMaxBlockDepth, depth - k);
-      for (size_t t = 0; t * kTile < width; ++t)
-        for (size_t g = 0; g * kGroup < inputs; ++g)
-          Format::unpack(groupAt<Format>(tiles + t * tileBytes<Format>(depth), k / kGroup + g), kPanel,
-                         panel + g * kGroup * kPanel + t * kTile);
+      withFormat(format, [&](auto f) { unpackPanel<decltype(f)>(context, col, width, k, inputs, panel); });
       Gemm product;
       product.a = context.f32(x) + row * xStride + k;
       product.aRow = xStride;
