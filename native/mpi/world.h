@@ -59,9 +59,6 @@ class World {
     napi_create_string_utf8(env, "simdformer.mpi", NAPI_AUTO_LENGTH, &name);
     napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, told, &done_);
     napi_unref_threadsafe_function(env, done_);
-    // UCX would patch munmap and madvise in memory, while V8's threads are in them, and take over signals.
-    setenv("UCX_MEM_EVENTS", "no", 0);
-    setenv("UCX_HANDLE_ERRORS", "none", 0);
     ticked_ = now();
     thread_ = std::thread([this] { work(); });
     std::unique_lock<std::mutex> lock(mutex_);

@@ -84,6 +84,10 @@ function open(timeout: number): Mpi {
         `\`npx simdformer mpi build\` once on each machine${which && `, or \`npx simdformer mpi build${compiler}\``}`,
     );
   }
+  // UCX, which Open MPI and MPICH stand on, would patch munmap and madvise in memory while V8's threads are in them, and
+  // take over signals. It reads its settings as it is loaded with the addon, so that is too late in C++.
+  process.env.UCX_MEM_EVENTS ??= 'no';
+  process.env.UCX_HANDLE_ERRORS ??= 'none';
   let addon: Addon;
   try {
     addon = createRequire(import.meta.url)(addonPath(name)) as Addon;
