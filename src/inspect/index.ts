@@ -15,6 +15,7 @@ export type {
   SubLayerTrace,
   Trace,
   Traceable,
+  TraceInput,
   Values,
 } from './trace-types.js';
 export { type HeadId, withoutHeads } from './without-heads.js';

@@ -1,55 +1,71 @@
 // What `trace` does. It is loaded when it is first called: pages that do not look inside need not download it.
 
-import { ShapeError } from '../core/errors.js';
+import { describeShape } from '../core/check.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import { tensorsIn } from '../core/tensors-in.js';
 import { checkInputs } from '../nn/encoder-decoder.js';
 import type { TransformerLayer } from '../nn/layer.js';
 import { type Norm, RMSNorm } from '../nn/norm.js';
 import type { Sequences } from '../nn/sequences.js';
+import type { Stack } from '../nn/stack.js';
 import { packed, TokenBatch } from '../nn/token-batch.js';
 import { add, mul, scale, sub } from '../ops/binary.js';
 import { concat } from '../ops/move.js';
 import { mean } from '../ops/reduce.js';
 import { softmax } from '../ops/softmax.js';
 import { traceAttention } from './trace-attention.js';
-import type { LayerTrace, NormTrace, StackTrace, SubLayerTrace, Trace, Traceable } from './trace-types.js';
+import type { LayerTrace, NormTrace, StackTrace, SubLayerTrace, Trace, Traceable, TraceInput } from './trace-types.js';
 
 /** One pass, whose values are still on the device. */
 export function tracePass(
   model: Traceable,
-  source: readonly number[] | null,
+  source: readonly number[] | Tensor | null,
   target?: readonly number[],
 ): Trace<Tensor> {
-  checkInputs('trace', model, source, target);
-  const encoder = model.encoder && traceStack(model, 'encoder', source, null);
-  const decoder = model.decoder && traceStack(model, 'decoder', target, encoder?.output ?? null);
+  const reader = source !== null && source !== undefined ? readSource(model, source) : null;
+  checkInputs('trace', reader ? { encoder: reader.stack, decoder: model.decoder } : model, source, target);
+  const encoder = reader && traceStack(reader, null);
+  const decoder = model.decoder && traceStack(readTokens(model, 'decoder', target), encoder?.output ?? null);
+  if (encoder === null && decoder === null)
+    throw new ArgumentError('trace: source is null, expected the ids of a text, or a tensor of an image');
   const logits = model.logitsOf((decoder ?? (encoder as StackTrace<Tensor>)).output);
   return { encoder, decoder, logits, probabilities: softmax(logits) };
 }
 
-function traceStack(
+function readSource(model: Traceable, source: readonly number[] | Tensor): TraceInput | null {
+  if (source instanceof Tensor && source.shape[0] !== 1)
+    throw new ShapeError(`trace: source is ${describeShape(source.shape)}, expected [1, …], a single one`);
+  if (model.traceSource) return model.traceSource(source);
+  if (source instanceof Tensor)
+    throw new ArgumentError('trace: source is a tensor, but the model reads tokens, expected an array of ids');
+  return model.encoder && readTokens(model, 'encoder', source);
+}
+
+function readTokens(
   model: Traceable,
   side: 'encoder' | 'decoder',
   ids: readonly number[] | null | undefined,
-  memory: Tensor | null,
-): StackTrace<Tensor> {
+): TraceInput {
   const name = side === 'encoder' ? 'source' : 'target';
   const batch = TokenBatch.from(model.device, `trace: ${name}`, packed([ids as readonly number[]]), null);
   if (batch.longest > model.maxLength) {
     throw new ShapeError(`trace: ${name} has ${batch.longest} tokens, but the model's maxLength is ${model.maxLength}`);
   }
-  const embedding = model.traceEmbedding(side, batch);
+  const stack = model[side] as Stack;
+  return { embedding: model.traceEmbedding(side, batch), batch, stack, norm: stack.norm };
+}
+
+function traceStack({ embedding, batch, stack, norm: last }: TraceInput, memory: Tensor | null): StackTrace<Tensor> {
   let x = embedding.sum;
-  const stack = model[side];
-  const layers = (stack?.layers ?? []).map((layer) => {
+  const layers = stack.layers.map((layer) => {
     const traced = traceLayer(layer, x, batch, memory);
     x = layer.after(x, traced.feedForward.output, batch);
     return traced;
   });
-  const norm = (stack?.norm && traceNorm(stack.norm, x)) ?? null;
+  const norm = last && traceNorm(last, x);
   const normed = norm?.output ?? x;
-  return { embedding, layers, norm, output: stack?.projection?.forward(normed) ?? normed };
+  return { embedding, layers, norm, output: stack.projection?.forward(normed) ?? normed };
 }
 
 function traceLayer(layer: TransformerLayer, x: Tensor, batch: Sequences, memory: Tensor | null): LayerTrace<Tensor> {

@@ -3,6 +3,9 @@
 import type { Device } from '../core/device.js';
 import type { Shape, Tensor } from '../core/tensor.js';
 import type { Stacks } from '../nn/encoder-decoder.js';
+import type { Norm } from '../nn/norm.js';
+import type { Sequences } from '../nn/sequences.js';
+import type { Stack } from '../nn/stack.js';
 import type { TokenBatch } from '../nn/token-batch.js';
 
 /** Numbers that were read from a device, row-major. */
@@ -70,7 +73,7 @@ export interface LayerTrace<T = Values> {
   readonly feedForward: SubLayerTrace<FeedForwardTrace<T>, T>;
 }
 
-/** One side of the model. */
+/** One side of the model. Of images and sounds tokens are patches, after the class's, and places in time. */
 export interface StackTrace<T = Values> {
   readonly embedding: EmbeddingTrace<T>;
   readonly layers: readonly LayerTrace<T>[];
@@ -133,12 +136,23 @@ export interface AttentionTrace<T = Values> {
   readonly output: T;
 }
 
+/** What the layers of one side read, and which they are. */
+export interface TraceInput {
+  readonly embedding: EmbeddingTrace<Tensor>;
+  readonly batch: Sequences;
+  readonly stack: Stack;
+  /** After the last layer. */
+  readonly norm: Norm | null;
+}
+
 /** What a trace needs of a model. */
 export interface Traceable extends Stacks {
   readonly device: Device;
   readonly maxLength: number;
   /** How the tokens of one side become vectors. */
   traceEmbedding(side: 'encoder' | 'decoder', batch: TokenBatch): EmbeddingTrace<Tensor>;
+  /** Of models that read more than tokens, or have several encoders: what is read of a source. */
+  traceSource?(source: readonly number[] | Tensor): TraceInput;
   /** Logits of features, float32 [N, vocabulary]. */
   logitsOf(features: Tensor): Tensor;
 }

@@ -166,16 +166,17 @@ export abstract class PretrainedModel extends Model {
 
   /**
    * The attention probabilities of every layer for packed or ragged sequences: what each token looked at. `source`: null
-   * for decoders alone; `target`: what decoders read. Without gradients. The tensors belong to the scope it is called in.
+   * for decoders alone, for models of images or sounds a tensor of `pixelValues` or `inputFeatures`; `target`: what
+   * decoders read. Without gradients. The tensors belong to the scope it is called in.
    * Throws as `forward`.
    */
   attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
-    const { encoder, decoder } = this;
-    for (const [name, part, tokens] of [
-      ['source', encoder, source],
-      ['target', decoder, target ?? null],
+    const { decoder } = this;
+    for (const [name, isRead, tokens] of [
+      ['source', this.readsSource, source],
+      ['target', decoder !== null, target ?? null],
     ] as const) {
-      if ((part === null) === (tokens === null)) continue;
+      if (isRead === (tokens !== null)) continue;
       throw new ArgumentError(`attentionMaps: ${name} is ${tokens ? 'given, but the model reads none' : 'missing'}`);
     }
     return inference(this, () =>
@@ -222,6 +223,11 @@ export abstract class PretrainedModel extends Model {
   /** What the encoder makes of a source, in the scope it is called in. */
   protected readSource(source: Tokens): Memory {
     return this.encodeBatch(source);
+  }
+
+  /** Whether an encoder reads a source. */
+  protected get readsSource(): boolean {
+    return this.encoder !== null;
   }
 
   abstract readonly head: PredictionHead | null;

@@ -1,8 +1,11 @@
 import { ArgumentError } from '../core/errors.js';
-import type { Tensor } from '../core/tensor.js';
+import { Tensor } from '../core/tensor.js';
 import type { AttentionMaps, AttentionsByKind } from '../inspect/attention-maps.js';
+import type { TraceInput } from '../inspect/trace-types.js';
+import type { Memory } from '../nn/decoder-state.js';
 import type { Linear } from '../nn/linear.js';
 import type { Stack } from '../nn/stack.js';
+import { packed, type Tokens } from '../nn/token-batch.js';
 import { unpack } from '../ops/move.js';
 import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, unpackMaps } from './inputs.js';
 import { sequenceLoss } from './losses.js';
@@ -82,6 +85,39 @@ export abstract class TowerModel extends PretrainedModel {
 
   protected override mapsOf({ encoder }: AttentionMaps, _output: ModelOutput, { source }: BatchLayout): ModelOutput {
     return { attentions: unpackMaps(encoder, source) };
+  }
+
+  /** A tensor of four dimensions is of images, all else are texts. */
+  protected override readSource(source: Tokens): Memory {
+    const isImage = source instanceof Tensor && source.shape.length === 4;
+    const { features: hidden, batch } = isImage
+      ? this.#towerOf('vision').forward(source)
+      : this.#towerOf('text').forward(this.toBatch('source', source));
+    return { hidden, batch };
+  }
+
+  protected override get readsSource(): boolean {
+    return true;
+  }
+
+  /** @internal What the layers read of a text, or of images, [1, channels, height, width]. */
+  traceSource(source: readonly number[] | Tensor): TraceInput {
+    if (source instanceof Tensor) {
+      const tower = this.#towerOf('vision');
+      const { x, batch } = tower.embed(source);
+      return { embedding: { token: x, position: null, sum: x }, batch, stack: tower.encoder, norm: tower.norm };
+    }
+    const tower = this.#towerOf('text');
+    const batch = this.toBatch('trace: source', packed([source]));
+    const x = tower.embed(batch);
+    return { embedding: { token: x, position: null, sum: x }, batch, stack: tower.encoder, norm: tower.norm };
+  }
+
+  #towerOf<Kind extends 'text' | 'vision'>(kind: Kind): NonNullable<this[Kind]> {
+    const tower = this[kind];
+    if (tower) return tower;
+    const expected = kind === 'text' ? 'images, a tensor [batch, channels, height, width]' : 'rows of ids';
+    throw new ArgumentError(`source: the model reads no ${kind === 'text' ? 'text' : 'images'}, expected ${expected}`);
   }
 
   protected override embedSource(): Tensor {

@@ -54,10 +54,14 @@ export class TextTower extends Module {
     this.norm = new LayerNorm(init, dModel, config.number('layer_norm_eps'));
   }
 
+  /** What the first layer reads, float32 [N, hidden]. */
+  embed({ ids, positions }: TokenBatch): Tensor {
+    return this.tokens.forward(ids, { positions: this.positions.weight, positionIds: positions });
+  }
+
   forward(batch: TokenBatch): TowerOutput<TokenBatch> {
     const hiddenStates: Tensor[] = [];
-    const places = { positions: this.positions.weight, positionIds: batch.positions };
-    const x = this.encoder.forward(this.tokens.forward(batch.ids, places), batch, { hiddenStates });
+    const x = this.encoder.forward(this.embed(batch), batch, { hiddenStates });
     return { features: this.norm.forward(x), batch, hiddenStates };
   }
 }
@@ -90,17 +94,26 @@ export class VisionTower extends Module {
     this.pooler = pooler;
   }
 
-  /** `pixels`: float32 [B, channels, height, width]. Throws ShapeError, DTypeError, ArgumentError. */
-  forward(pixels: Tensor | undefined): TowerOutput {
+  /**
+   * What the first layer reads, float32 [N, hidden]. `pixels`: float32 [B, channels, height, width]. Throws ShapeError,
+   * DTypeError, ArgumentError.
+   */
+  embed(pixels: Tensor | undefined): { x: Tensor; batch: Sequences } {
     if (!(pixels instanceof Tensor))
       throw new ArgumentError(`forward: pixelValues is ${describeValue(pixels)}, expected a tensor`);
     checkDType('forward', 'pixelValues', pixels, 'float32');
-    const hiddenStates: Tensor[] = [];
     const embedded = this.patches.forward(pixels);
     const [size, count, dModel] = embedded.shape as [number, number, number];
     const batch = Sequences.of(pixels.device, Array<number>(size).fill(count));
     const rows = embedded.reshape(size * count, dModel);
-    const x = this.encoder.forward(this.start?.forward(rows) ?? rows, batch, { hiddenStates });
+    return { x: this.start?.forward(rows) ?? rows, batch };
+  }
+
+  /** Takes and throws what `embed` does. */
+  forward(pixels: Tensor | undefined): TowerOutput {
+    const hiddenStates: Tensor[] = [];
+    const { x: embedded, batch } = this.embed(pixels);
+    const x = this.encoder.forward(embedded, batch, { hiddenStates });
     return { features: this.norm?.forward(x) ?? x, batch, hiddenStates };
   }
 }

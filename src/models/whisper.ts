@@ -1,6 +1,7 @@
 import { describeShape, describeValue } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { sameShape, Tensor } from '../core/tensor.js';
+import type { EmbeddingTrace, TraceInput } from '../inspect/trace-types.js';
 import type { MultiHeadAttention } from '../nn/attention.js';
 import { Conv1d } from '../nn/conv.js';
 import type { Memory } from '../nn/decoder-state.js';
@@ -133,7 +134,18 @@ export class Whisper extends Seq2SeqModel {
     return { memory, unpack: (x) => x.reshape(memory.batch.size, this.maxSourceLength, -1) };
   }
 
+  /** @internal What the layers read of a spectrogram, [1, mel bins, frames]. */
+  traceSource(source: readonly number[] | Tensor): TraceInput {
+    const { token, position, sum, batch } = this.#embed(source);
+    return { embedding: { token, position, sum }, batch, stack: this.encoder, norm: this.encoder.norm };
+  }
+
   #read(features: unknown, hiddenStates: Tensor[] = []): Memory {
+    const { sum, batch } = this.#embed(features);
+    return { hidden: this.encoder.forward(sum, batch, { hiddenStates }), batch };
+  }
+
+  #embed(features: unknown): EmbeddingTrace<Tensor> & { batch: Sequences } {
     const [bins, frames] = this.featureShape as [number, number];
     const expected = `a tensor [batch, ${bins}, ${frames}]`;
     if (!(features instanceof Tensor))
@@ -143,8 +155,8 @@ export class Whisper extends Seq2SeqModel {
       throw new ShapeError(`forward: inputFeatures is ${describeShape(shape)}, expected ${expected}: pad or cut them`);
     const batch = this.#places(features);
     const x = gelu(this.conv2.forward(gelu(this.conv1.forward(transpose(features)))));
-    const placed = this.dropout.forward(add(x, this.sourcePositions)).reshape(batch.total, -1);
-    return { hidden: this.encoder.forward(placed, batch, { hiddenStates }), batch };
+    const sum = this.dropout.forward(add(x, this.sourcePositions)).reshape(batch.total, -1);
+    return { token: x.reshape(batch.total, -1), position: this.sourcePositions, sum, batch };
   }
 
   protected embedSource(): Tensor {

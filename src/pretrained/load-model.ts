@@ -252,7 +252,7 @@ function drawMissing(
   onWarning: (message: string) => void,
 ): void {
   if (missing.length === 0) return;
-  const body = missing.filter(({ path }) => !/^(head|pooler)\./.test(path));
+  const body = missing.filter(({ path }) => !/^(head|(vision\.)?pooler)\./.test(path));
   if (body.length > 0)
     throw new FormatError(`${source} lacks weights of the model: ${some(body.map(({ name }) => name))}`);
   const deviation = Number(model.config.initializer_range ?? 0.02);

@@ -1,11 +1,12 @@
 // Looking inside works for every family: maps of attention, heads switched off, and each value of a pass.
 import { expect, it } from 'vitest';
-import type { Tensor } from '../../src/index.js';
-import { trace, withoutHeads } from '../../src/inspect/index.js';
+import { ArgumentError, type Tensor } from '../../src/index.js';
+import { type StackTrace, trace, withoutHeads } from '../../src/inspect/index.js';
 import type { ModelOutput } from '../../src/models/inputs.js';
-import { loadModel } from '../../src/pretrained/load-model.js';
+import { type LoadedModel, loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { filesOf } from '../pretrained/reference.js';
+import { Random } from '../random.js';
 import { describeShared } from '../shared.js';
 import { assertClose, largest } from '../tolerance.js';
 
@@ -58,7 +59,117 @@ await describeShared('looking into pretrained models', 'reference', 'SOURCE.txt'
     expect(await run().hiddenStates?.at(-1)?.data()).toEqual(before);
     model.dispose();
   });
+
+  const random = new Random('what towers read');
+  const tensorOf = (model: LoadedModel, shape: number[]) => {
+    const size = shape.reduce((a, b) => a * b);
+    return model.device.tensor(
+      Float32Array.from({ length: size }, () => 2 * random.next() - 1),
+      shape,
+    );
+  };
+  const pixelsOf = (model: LoadedModel, name: string) => {
+    const config = (model.config.vision_config ?? model.config) as Record<string, number>;
+    const [height, width] = name === 'dinov2' ? [12, 16] : [config.image_size!, config.image_size!];
+    return tensorOf(model, [1, config.num_channels!, height!, width!]);
+  };
+
+  /** That a trace has the values of a pass: the layers' inputs, what they look at, and what comes out. */
+  async function compare(side: StackTrace, { hidden, maps, last }: Side) {
+    const same = async (what: string, { data }: { data: Float32Array }, tensor: Tensor) => {
+      const expected = (await tensor.data()) as Float32Array;
+      assertClose(what, data, expected, () => 1e-4 * largest(expected));
+    };
+    expect(maps.length).toBe(side.layers.length);
+    for (const [i, layer] of side.layers.entries()) {
+      await same(`input of layer ${i}`, layer.selfAttention.input, hidden[i]!);
+      await same(`weights of layer ${i}`, layer.selfAttention.inside.weights, maps[i]!);
+    }
+    await same('output', side.output, last);
+  }
+  const sideOf = ({ hiddenStates, attentions, lastHiddenState }: ModelOutput): Side => ({
+    hidden: hiddenStates!,
+    maps: attentions!,
+    last: lastHiddenState!,
+  });
+
+  it.each(['vit-image', 'dinov2'])('%s, of images', async (name) => {
+    const model = await loadModel(await deviceFor(isas[0]!, 2), await filesOf(shared, name), { head: 'none' });
+    const pixels = pixelsOf(model, name);
+    const run = () => model.forward({ pixelValues: pixels }, { hiddenStates: true, attentions: true });
+    const output = run();
+    await compare((await trace(model, pixels)).encoder!, sideOf(output));
+    const maps = model.attentionMaps(pixels);
+    for (const [i, map] of maps.encoder.entries())
+      expect(await map.data()).toEqual(await output.attentions![i]!.data());
+    const head = { attention: 'encoder', layer: 0, head: 1 } as const;
+    const without = await withoutHeads(model, [head], () => run().lastHiddenState!.data());
+    expect(without).not.toEqual(await output.lastHiddenState!.data());
+    expect(await run().lastHiddenState!.data()).toEqual(await output.lastHiddenState!.data());
+    const two = model.device.zeros([2, ...pixels.shape.slice(1)]);
+    await expect(trace(model, two)).rejects.toThrow(/source is \[2, .*a single one/);
+    await expect(trace(model, [1, 2])).rejects.toThrow('the model reads no text, expected images');
+    await expect(trace(model, null)).rejects.toThrow(ArgumentError);
+    model.dispose();
+  });
+
+  it.each(['clip', 'siglip'])('%s, of texts and of images', async (name) => {
+    const model = await load(name);
+    const pixels = pixelsOf(model, name);
+    const text = ids.slice(0, 5);
+    const output = model.forward({ inputIds: [text], pixelValues: pixels }, { hiddenStates: true, attentions: true });
+    await compare((await trace(model, text)).encoder!, sideOf(output.textModelOutput!));
+    await compare((await trace(model, pixels)).encoder!, sideOf(output.visionModelOutput!));
+    for (const [source, own] of [
+      [[text], output.textModelOutput],
+      [pixels, output.visionModelOutput],
+    ] as const) {
+      const maps = model.attentionMaps(source).encoder;
+      expect(maps).toHaveLength(own!.attentions!.length);
+      expect(await maps[0]!.data()).toEqual(await own!.attentions![0]!.data());
+    }
+    const head = { attention: 'encoder', layer: 0, head: 0 } as const; // of the text's encoder, which comes first
+    const run = () => model.forward({ inputIds: [text], pixelValues: pixels }).textEmbeds!.data();
+    expect(await withoutHeads(model, [head], run)).not.toEqual(await output.textEmbeds!.data());
+    await expect(trace(model, null)).rejects.toThrow('source is null');
+    model.dispose();
+  });
+
+  it('whisper, of sounds', async () => {
+    const model = await load('whisper');
+    const features = tensorOf(model, [1, ...(model as unknown as { featureShape: number[] }).featureShape]);
+    const target = ids.slice(0, 4);
+    const inputs = { inputFeatures: features, decoderInputIds: [target] };
+    const output = model.forward(inputs, { hiddenStates: true, attentions: true });
+    const { encoder, decoder, logits } = await trace(model, features, target);
+    const sides = [
+      [encoder, output.encoderHiddenStates, output.encoderAttentions],
+      [decoder, output.decoderHiddenStates, output.decoderAttentions],
+    ] as const;
+    for (const [side, hidden, maps] of sides)
+      await compare(side!, { hidden: hidden!, maps: maps!, last: hidden!.at(-1)! });
+    const cross = decoder!.layers.map(({ crossAttention }) => crossAttention!.inside.weights.data);
+    for (const [i, weights] of cross.entries()) {
+      const expected = (await output.crossAttentions![i]!.data()) as Float32Array;
+      assertClose('cross', weights, expected, () => 1e-4);
+    }
+    const expected = (await output.logits!.data()) as Float32Array;
+    assertClose('logits', logits.data, expected, () => 1e-4 * largest(expected));
+    const maps = model.attentionMaps(features, [target]);
+    expect(await maps.cross[0]!.data()).toEqual(await output.crossAttentions![0]!.data());
+    const head = { attention: 'cross', layer: 0, head: 1 } as const;
+    const without = await withoutHeads(model, [head], () => model.forward(inputs).logits!.data());
+    expect(without).not.toEqual(expected);
+    await expect(trace(model, [1, 2], target)).rejects.toThrow(ArgumentError);
+    model.dispose();
+  });
 });
+
+interface Side {
+  readonly hidden: readonly Tensor[];
+  readonly maps: readonly Tensor[];
+  readonly last: Tensor;
+}
 
 const states = (output: ModelOutput) => (output.hiddenStates ?? output.decoderHiddenStates)!.at(-1)!.data();
 
