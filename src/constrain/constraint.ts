@@ -1,5 +1,5 @@
 import { checkKnown } from '../core/check.js';
-import { NonFiniteError } from '../core/errors.js';
+import { ArgumentError } from '../core/errors.js';
 import type { LogitsProcessor } from '../generate/logits-processor.js';
 import type { FormatConstraint, ResponseFormat } from '../generate/response-format.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
@@ -17,8 +17,8 @@ export interface ConstrainOptions {
   stopTokens?: Iterable<number> | undefined;
 }
 
-/** Made once for a tokenizer: that of a large vocabulary takes a while. */
-const tries = new WeakMap<PretrainedTokenizer, TokenTrie>();
+/** Made once for a tokenizer and the special tokens that are written: that of a large vocabulary takes a while. */
+const tries = new WeakMap<PretrainedTokenizer, Map<string, TokenTrie>>();
 
 /**
  * Options of `generate` by which only texts of a format come out, whatever the model would rather write: tokens after which
@@ -32,7 +32,7 @@ const tries = new WeakMap<PretrainedTokenizer, TokenTrie>();
  * ```
  *
  * Throws ArgumentError for a format that is not supported, or that nothing satisfies, FormatError for a grammar that
- * cannot be read. Generation throws NonFiniteError if `maxNewTokens` is too small for any text of the format.
+ * cannot be read. Generation throws ArgumentError if `maxNewTokens` is too small for any text of the format.
  */
 export async function constrain(
   tokenizer: PretrainedTokenizer,
@@ -43,14 +43,32 @@ export async function constrain(
     'stopTokens',
   ]);
   const grammar = grammarOf(format);
-  const trie = tries.get(tokenizer) ?? new TokenTrie(tokenBytes(tokenizer));
-  tries.set(tokenizer, trie);
+  const trie = trieOf(tokenizer, specialsIn(format, tokenizer));
   const network = networkOf(grammar, trie.usedBytes);
   const constraint = new Constraint(new Recognizer(network), trie, new Set(stopTokens), network.depth);
   return {
     logitsProcessors: [constraint.process],
     stop: (tokens) => constraint.isComplete(tokens),
   };
+}
+
+function trieOf(tokenizer: PretrainedTokenizer, written: readonly string[]): TokenTrie {
+  const own = tries.get(tokenizer) ?? new Map<string, TokenTrie>();
+  tries.set(tokenizer, own);
+  const key = written.join('\n');
+  const trie = own.get(key) ?? new TokenTrie(tokenBytes(tokenizer, written));
+  own.set(key, trie);
+  return trie;
+}
+
+/** The special tokens with which calls are marked. */
+function specialsIn(format: ResponseFormat, tokenizer: PretrainedTokenizer): string[] {
+  if (!('type' in format) || format.type !== 'tool_calls') return [];
+  const marks =
+    Object.values(format.syntax)
+      .join('\n')
+      .match(/<[^<>\s]+>|\[[A-Z_]+\]/g) ?? [];
+  return [...new Set(marks)].filter((mark) => tokenizer.tokenToId(mark) !== undefined).sort();
 }
 
 /** Where texts are that grow by tokens. */
@@ -94,9 +112,8 @@ class Constraint {
       else if (!(canEnd && this.stopTokens.has(token))) scores[token] = NEVER;
     }
     if (isPossible || (canEnd && this.stopTokens.size > 0)) return;
-    throw new NonFiniteError(
+    throw new ArgumentError(
       `responseFormat: no token can follow after ${tokens.length - begin}: raise maxNewTokens, of which ${left} are left`,
-      tokens.length,
     );
   };
 

@@ -2,11 +2,12 @@
 
 import { checkKnown, describeValue, isObject } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import type { ResponseFormat } from '../generate/response-format.js';
+import type { ResponseFormat, ToolCallsFormat } from '../generate/response-format.js';
 import { ebnf } from './ebnf.js';
 import { choice, type Expression, type Grammar, text } from './expression.js';
 import { jsonGrammar, jsonSchemaGrammar } from './json-schema.js';
 import { regex } from './regex.js';
+import { toolCallsGrammar } from './tool-calls.js';
 
 /** The grammar of a format. Throws ArgumentError, FormatError for what is none or is not supported. */
 export function grammarOf(format: ResponseFormat): Grammar {
@@ -28,9 +29,10 @@ function typed(given: Readonly<Record<string, unknown>>): Grammar {
     checkKnown('responseFormat', given, ['type']);
     return jsonGrammar('object');
   }
+  if (given.type === 'tool_calls') return toolCallsGrammar(given as unknown as ToolCallsFormat);
   if (given.type !== 'json_schema')
     throw new ArgumentError(
-      `responseFormat: type is ${describeValue(given.type)}, expected json_schema or json_object`,
+      `responseFormat: type is ${describeValue(given.type)}, expected json_schema or json_object or tool_calls`,
     );
   checkKnown('responseFormat', given, ['type', 'schema', 'json_schema']);
   const nested = given.json_schema as { schema?: unknown } | undefined;

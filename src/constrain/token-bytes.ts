@@ -3,13 +3,16 @@ import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { TokenizerJson } from '../tokenizers/json.js';
 
 /**
- * The bytes that each token of a vocabulary adds to a text, null for special tokens and ids without a token. Throws
- * ArgumentError for tokenizers whose tokens mean something else depending on what is around them, as WordPiece's do.
+ * The bytes that each token of a vocabulary adds to a text, null for special tokens, but for those that are `written`, and
+ * ids without a token. Throws ArgumentError for tokenizers whose tokens mean something else depending on what is around
+ * them, as WordPiece's do.
  */
-export function tokenBytes(tokenizer: PretrainedTokenizer): (Uint8Array | null)[] {
+export function tokenBytes(tokenizer: PretrainedTokenizer, written: readonly string[] = []): (Uint8Array | null)[] {
   const json = (tokenizer as unknown as { toJSON(): TokenizerJson }).toJSON();
   const toBytes = bytesOf(json);
-  const added = new Map((json.added_tokens ?? []).map(({ id, special }) => [id, special]));
+  const isLeftOut = ({ special, content }: { special: boolean; content: string }) =>
+    special && !written.includes(content);
+  const added = new Map((json.added_tokens ?? []).map((token) => [token.id, isLeftOut(token)]));
   const encoder = new TextEncoder();
   return Array.from({ length: tokenizer.vocabSize }, (_, id) => {
     const token = tokenizer.idToToken(id);

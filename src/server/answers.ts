@@ -138,6 +138,7 @@ export class Answers {
         if (logprobs !== null) told.push(logprobsOf(tokenizer, before, value));
         before = value.token;
         const text = stopping.push(pieces.push(value.token));
+        if (stopping.stopped) told = within(told, text.length);
         if (text !== '') yield piece(text);
         if (!stopping.stopped) continue;
         yield { index, finishReason: 'stop' };
@@ -147,6 +148,15 @@ export class Answers {
       await stream.return(undefined as never);
     }
   }
+}
+
+/** The tokens that begin within so many characters: others are of a stop string. */
+function within(told: readonly TokenLogprobs[], length: number): TokenLogprobs[] {
+  let begin = 0;
+  return told.filter(({ token }) => {
+    begin += token.length;
+    return begin - token.length < length;
+  });
 }
 
 function tooLong(length: number, context: number): ApiError {

@@ -1,10 +1,10 @@
-import type { BatchedOptions } from '../generate/index.js';
+import type { BatchedOptions, ToolCallsFormat } from '../generate/index.js';
 import type { LoadedModel } from '../pretrained/index.js';
 import { stopsOf as endsOfTurns } from '../tasks/chat/stops.js';
 import type { ChatTemplate } from '../tokenizers/chat-template.js';
 import type { TokenLogprobs } from './answer-text.js';
 import { type AnswerEnd, Answers, collect } from './answers.js';
-import { messages, templateMessages, templateTools, tools } from './chat-messages.js';
+import { messages, templateMessages, tools } from './chat-messages.js';
 import { type Frame, frameOf, noted, usageOf } from './completion-frame.js';
 import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
@@ -12,6 +12,7 @@ import { chatCompletion } from './responses.js';
 import { samplingFields, samplingOptions, stopsOf } from './sampling.js';
 import {
   anyObject,
+  array,
   boolean,
   integer,
   nameOf,
@@ -20,12 +21,14 @@ import {
   optional,
   type Read,
   record,
+  refusedField,
   type Schema,
   string,
   tagged,
 } from './schema.js';
 import { type ServedModel, servedModel, type Writer, writerOf } from './served-model.js';
-import { ToolCalls } from './tool-calls.js';
+import { type CallDelta, ToolCalls } from './tool-calls.js';
+import { type ChosenTools, chosenTools, toolChoice } from './tool-choice.js';
 
 export const mostTokens = optional(integer({ min: 1, max: 2 ** 31 - 1 }));
 
@@ -38,8 +41,6 @@ export const streamFields = {
   stream: optional(boolean),
   stream_options: optional(object({ include_usage: optional(boolean), include_obfuscation: optional(boolean) })),
 } as const;
-
-const anyText = tagged('type', { text: object({ type: oneOf(['text']) }) });
 
 const constrained = tagged('type', {
   text: object({ type: oneOf(['text']) }),
@@ -55,21 +56,26 @@ const constrained = tagged('type', {
   }),
 });
 
-export type ResponseFormat = Exclude<Read<typeof constrained>, { type: 'text' }>;
+export type ResponseFormat = Exclude<Read<typeof constrained>, { type: 'text' }> | ToolCallsFormat;
 
 /**
- * Options of generation that let only answers of a format come out. Throws ApiError for formats that it does not know.
+ * Options of generation that let only answers of a format come out, which end with one of `stopTokens`. Throws ApiError
+ * for formats that it does not know.
  */
-export type Constrain = (format: ResponseFormat, writer: Writer) => Promise<BatchedOptions> | BatchedOptions;
+export type Constrain = (
+  format: ResponseFormat,
+  writer: Writer,
+  stopTokens: readonly number[],
+) => Promise<BatchedOptions> | BatchedOptions;
 
-const chatBody = (model: Schema<string>, responseFormat: Schema<Read<typeof constrained>>) =>
+const chatBody = (model: Schema<string>) =>
   object({
     model,
     messages,
     tools,
-    tool_choice: optional(oneOf(['none', 'auto'])),
+    tool_choice: toolChoice,
     parallel_tool_calls: optional(boolean),
-    response_format: optional(responseFormat),
+    response_format: optional(constrained),
     max_tokens: mostTokens,
     max_completion_tokens: mostTokens,
     logprobs: optional(boolean),
@@ -77,6 +83,14 @@ const chatBody = (model: Schema<string>, responseFormat: Schema<Read<typeof cons
     ...samplingFields,
     ...streamFields,
     ...ignoredFields,
+    modalities: optional(array(oneOf(['text']), { min: 1, max: 1 })),
+    audio: refusedField('models write text'),
+    functions: refusedField("give 'tools'"),
+    function_call: refusedField("give 'tool_choice'"),
+    prediction: refusedField('leave it out'),
+    reasoning_effort: refusedField("the model's template decides"),
+    verbosity: refusedField('say it in a message'),
+    web_search_options: refusedField('models read what they are sent'),
     metadata: optional(record(string({ maxLength: 512 }), { max: 16 })),
     store: optional(oneOf([false])),
     service_tier: optional(oneOf(['auto', 'default'])),
@@ -86,14 +100,14 @@ const chatBody = (model: Schema<string>, responseFormat: Schema<Read<typeof cons
 
 type ChatRequest = Read<ReturnType<typeof chatBody>>;
 
-export function chatCompletions(models: ReadonlyMap<string, ServedModel>, constrain: Constrain | undefined): Endpoint {
+export function chatCompletions(models: ReadonlyMap<string, ServedModel>, constrain: Constrain): Endpoint {
   const name = nameOf([...models.values()].filter(({ model }) => model.tokenizer?.chatTemplate).map(({ id }) => id));
   return endpoint({
     method: 'post',
     path: '/v1/chat/completions',
     operationId: 'createChatCompletion',
     summary: 'Goes on with a conversation.',
-    body: chatBody(name, constrain ? constrained : anyText),
+    body: chatBody(name),
     response: chatCompletion,
     streams: true,
     async handle(call): Promise<Reply> {
@@ -101,11 +115,11 @@ export function chatCompletions(models: ReadonlyMap<string, ServedModel>, constr
       const served = servedModel(models, body.model);
       call.note({ model: served.id });
       const writer = writerOf(served);
-      const { answers, format } = await begin(call, writer, constrain);
+      const { answers, calls: format, reasonOf } = await begin(call, writer, constrain);
       const { n: choices = 1, stream = false } = body;
       const frame = frameOf('chatcmpl', stream ? 'chat.completion.chunk' : 'chat.completion', served);
       const events = () => noted(answers.events(), answers, call, served.id);
-      if (stream) return { events: chunks(frame, events(), answers, body, format) };
+      if (stream) return { events: chunks(frame, events(), answers, body, format, reasonOf) };
       const all = await collect({ events, usage: answers.usage } as Answers, choices);
       return {
         json: {
@@ -122,7 +136,7 @@ export function chatCompletions(models: ReadonlyMap<string, ServedModel>, constr
                 ...(called ? { tool_calls: calls } : {}),
               },
               logprobs: body.logprobs ? { content: logprobs, refusal: null } : null,
-              finish_reason: called ? 'tool_calls' : finishReason,
+              finish_reason: reasonOf(finishReason, called),
             };
           }),
           usage: usageOf(answers.usage),
@@ -132,28 +146,41 @@ export function chatCompletions(models: ReadonlyMap<string, ServedModel>, constr
   });
 }
 
-async function begin({ body, client, signal }: Call<ChatRequest>, writer: Writer, constrain: Constrain | undefined) {
+type FinishReason = AnswerEnd['finishReason'] | 'tool_calls';
+type ReasonOf = (reason: AnswerEnd['finishReason'], called: boolean) => FinishReason;
+
+interface Begun {
+  readonly answers: Answers;
+  /** Finds calls, where there are tools. */
+  readonly calls: ToolCalls | null;
+  /** A call of the tool that a request names is an answer like others: OpenAI's reason is 'stop'. */
+  readonly reasonOf: ReasonOf;
+}
+
+async function begin(
+  { body, client, signal }: Call<ChatRequest>,
+  writer: Writer,
+  constrain: Constrain,
+): Promise<Begun> {
   const { tokenizer, served } = writer;
-  if (tokenizer.chatTemplate === null)
+  const { chatTemplate: template } = tokenizer;
+  if (template === null)
     throw new ApiError(
       400,
       `The model '${served.id}' has no chat template: it was not made for conversations; use /v1/completions`,
       'unsupported_model',
       'model',
     );
-  const callable = body.tool_choice === 'none' ? [] : templateTools(body.tools);
-  const calls = body.messages.flatMap((message) => (message.role === 'assistant' ? (message.tool_calls ?? []) : []));
-  const names = callable.map((tool) => tool.function.name);
-  const format = callable.length > 0 ? new ToolCalls(names, calls.length) : null;
+  const { parallel_tool_calls: isParallel = true } = body;
+  const chosen = chosenTools(body.tools, body.tool_choice, isParallel, template);
+  const calls = toolCallsOf(chosen, body, isParallel);
   const prompt = await tokenizer.applyChatTemplate(templateMessages(body.messages), {
     addGenerationPrompt: true,
-    tools: callable.length > 0 ? callable : null,
+    tools: chosen.tools.length > 0 ? chosen.tools : null,
   });
-  const { response_format: wanted } = body;
-  let formatted: BatchedOptions = {};
-  if (wanted && wanted.type !== 'text') {
-    formatted = (await constrain?.(wanted, writer)) ?? {};
-  }
+  const stopTokens = stopTokensOf(served.model, template);
+  const wanted = chosen.format ?? body.response_format;
+  const formatted = wanted && wanted.type !== 'text' ? await constrain(wanted, writer, stopTokens) : {};
   const sampling = samplingOptions(body, served.model.vocabSize);
   const logitsProcessors = [...(sampling.logitsProcessors ?? []), ...(formatted.logitsProcessors ?? [])];
   const answers = new Answers(
@@ -162,7 +189,7 @@ async function begin({ body, client, signal }: Call<ChatRequest>, writer: Writer
       prompts: [prompt],
       choices: body.n ?? 1,
       options: {
-        stopTokens: stopTokensOf(served.model, tokenizer.chatTemplate),
+        stopTokens,
         ...sampling,
         ...formatted,
         ...(logitsProcessors.length > 0 ? { logitsProcessors } : {}),
@@ -170,12 +197,24 @@ async function begin({ body, client, signal }: Call<ChatRequest>, writer: Writer
       maxTokens: body.max_completion_tokens ?? body.max_tokens,
       stops: stopsOf(body),
       logprobs: body.logprobs ? (body.top_logprobs ?? 0) : null,
-      skipSpecial: format === null,
+      skipSpecial: calls === null,
       client,
     },
     signal,
   );
-  return { answers, format };
+  const { isNamed } = chosen;
+  return {
+    answers,
+    calls,
+    reasonOf: (reason, called) => (called && !isNamed && reason === 'stop' ? 'tool_calls' : reason),
+  };
+}
+
+function toolCallsOf({ tools: callable }: ChosenTools, { messages: said }: ChatRequest, isParallel: boolean) {
+  if (callable.length === 0) return null;
+  const before = said.flatMap((message) => (message.role === 'assistant' ? (message.tool_calls ?? []) : []));
+  const names = callable.map((tool) => tool.function.name);
+  return new ToolCalls(names, before.length, isParallel ? undefined : 1);
 }
 
 function stopTokensOf(model: LoadedModel, template: ChatTemplate): number[] {
@@ -185,7 +224,7 @@ function stopTokensOf(model: LoadedModel, template: ChatTemplate): number[] {
 interface Delta {
   readonly role?: 'assistant';
   readonly content?: string;
-  readonly tool_calls?: readonly object[];
+  readonly tool_calls?: readonly CallDelta[];
 }
 
 async function* chunks(
@@ -193,14 +232,15 @@ async function* chunks(
   events: ReturnType<Answers['events']>,
   answers: Answers,
   { n: choices = 1, logprobs: withLogprobs, stream_options: options }: ChatRequest,
-  format: ToolCalls | null,
+  calls: ToolCalls | null,
+  reasonOf: ReasonOf,
 ): AsyncGenerator<object, void, void> {
   const usage = options?.include_usage ? { usage: null } : {};
   const chunk = (
     index: number,
     delta: Delta,
     logprobs: readonly TokenLogprobs[] = [],
-    finishReason: AnswerEnd['finishReason'] | 'tool_calls' | null = null,
+    finishReason: FinishReason | null = null,
   ) => ({
     ...frame,
     choices: [
@@ -213,20 +253,22 @@ async function* chunks(
     ],
     ...usage,
   });
-  const readers = Array.from({ length: choices }, () => format?.reader() ?? null);
+  const readers = Array.from({ length: choices }, () => calls?.reader() ?? null);
+  const called = new Set<number>();
   for (let index = 0; index < choices; index++) yield chunk(index, { role: 'assistant', content: '' });
   for await (const event of events) {
     const { index } = event;
     const reader = readers[index];
-    if (!('finishReason' in event)) {
-      const content = reader ? reader.push(event.text) : event.text;
-      if (content !== '' || event.logprobs.length > 0) yield chunk(index, { content }, event.logprobs);
-      continue;
+    const isEnd = 'finishReason' in event;
+    const text = isEnd ? '' : event.text;
+    const logprobs = isEnd ? [] : event.logprobs;
+    const { content, deltas } = (isEnd ? reader?.end() : reader?.push(text)) ?? { content: text, deltas: [] };
+    if (content !== '' || (logprobs.length > 0 && deltas.length === 0)) yield chunk(index, { content }, logprobs);
+    for (const [i, delta] of deltas.entries()) {
+      called.add(index);
+      yield chunk(index, { tool_calls: [delta] }, i === 0 && content === '' ? logprobs : []);
     }
-    const { content, calls } = reader?.end() ?? { content: '', calls: [] };
-    if (content !== '') yield chunk(index, { content });
-    if (calls.length > 0) yield chunk(index, { tool_calls: calls.map((each, i) => ({ index: i, ...each })) });
-    yield chunk(index, {}, [], calls.length > 0 ? 'tool_calls' : event.finishReason);
+    if (isEnd) yield chunk(index, {}, [], reasonOf(event.finishReason, called.has(index)));
   }
   if (options?.include_usage) yield { ...frame, choices: [], usage: usageOf(answers.usage) };
 }

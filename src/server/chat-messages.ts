@@ -2,7 +2,19 @@
 
 import { withParsedArguments } from '../tasks/chat/call-arguments.js';
 import type { ChatMessage, ChatTool } from '../tokenizers/chat-template.js';
-import { anyObject, anyOf, array, boolean, object, oneOf, optional, type Read, string, tagged } from './schema.js';
+import {
+  anyObject,
+  anyOf,
+  array,
+  boolean,
+  object,
+  oneOf,
+  optional,
+  type Read,
+  refusedField,
+  string,
+  tagged,
+} from './schema.js';
 
 const MOST_MESSAGES = 2048;
 const MOST_PARTS = 256;
@@ -27,6 +39,10 @@ const message = tagged('role', {
     name,
     refusal: optional(string()),
     tool_calls: optional(array(toolCall, { min: 1, max: 128 })),
+    // What clients have of an answer of OpenAI's, and send back.
+    annotations: optional(array(anyObject, { max: 0 })),
+    audio: refusedField('leave it out, models write text'),
+    function_call: refusedField("give 'tool_calls'"),
   }),
   tool: object({ role: oneOf(['tool']), content, tool_call_id: string({ maxLength: 256 }) }),
 });
@@ -38,7 +54,7 @@ export const tools = optional(
     object({
       type: oneOf(['function']),
       function: object({
-        name: string({ minLength: 1, maxLength: 64 }),
+        name: string({ minLength: 1, maxLength: 64, pattern: '^[a-zA-Z0-9_-]+$' }),
         description: optional(string()),
         parameters: optional(anyObject),
         strict: optional(boolean),

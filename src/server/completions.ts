@@ -6,7 +6,19 @@ import { type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { completion } from './responses.js';
 import { samplingFields, samplingOptions, stopsOf } from './sampling.js';
-import { anyOf, array, boolean, integer, nameOf, object, optional, type Read, type Schema, string } from './schema.js';
+import {
+  anyOf,
+  array,
+  boolean,
+  integer,
+  nameOf,
+  object,
+  optional,
+  type Read,
+  refusedField,
+  type Schema,
+  string,
+} from './schema.js';
 import { type Limits, limitsOf, type ServedModel, servedModel, type Writer, writerOf } from './served-model.js';
 
 const MOST_PROMPTS = 64;
@@ -26,6 +38,8 @@ const completionBody = (model: Schema<string>, limits: Limits) =>
     prompt: textsOrIds(string(), MOST_PROMPTS, limits),
     max_tokens: mostTokens,
     echo: optional(boolean),
+    suffix: refusedField('models go on from a prompt, and fill in nothing'),
+    best_of: refusedField("give 'n' and 'logprobs'"),
     logprobs: optional(integer({ min: 0, max: 5 })),
     ...samplingFields,
     ...streamFields,
@@ -50,12 +64,14 @@ export function completions(models: ReadonlyMap<string, ServedModel>): Endpoint 
       const served = servedModel(models, body.model);
       call.note({ model: served.id });
       const writer = writerOf(served);
-      const read = promptsOf(body.prompt, writer);
       const { n: choices = 1, stream = false, echo = false } = body;
+      if (echo && body.logprobs !== undefined)
+        throw new ApiError(400, "'echo' together with 'logprobs' is not supported", 'unsupported_parameter', 'echo');
+      const read = promptsOf(body.prompt, writer);
       const answers = new Answers(
         writer,
         {
-          prompts: read,
+          prompts: read.map(({ ids }) => ids),
           choices,
           options: samplingOptions(body, served.model.vocabSize),
           maxTokens: body.max_tokens ?? DEFAULT_TOKENS,
@@ -65,7 +81,7 @@ export function completions(models: ReadonlyMap<string, ServedModel>): Endpoint 
         },
         signal,
       );
-      const echoed = read.flatMap((prompt) => Array<string>(choices).fill(echo ? writer.tokenizer.decode(prompt) : ''));
+      const echoed = read.flatMap(({ text }) => Array<string>(choices).fill(echo ? text() : ''));
       const frame = frameOf('cmpl', 'text_completion', served);
       const events = () => noted(answers.events(), answers, call, served.id);
       if (stream) return { events: chunks(frame, events(), answers, body, echoed) };
@@ -123,14 +139,20 @@ function legacyLogprobs(all: readonly TokenLogprobs[], offset: number) {
   };
 }
 
-/** Ids of each prompt. Throws ApiError for ids that the model has not. */
-function promptsOf(given: CompletionRequest['prompt'], { tokenizer, served }: Writer): number[][] {
+interface Prompt {
+  readonly ids: readonly number[];
+  /** As it was given, or what the ids say. */
+  text(): string;
+}
+
+/** Throws ApiError for ids that the model has not. */
+function promptsOf(given: CompletionRequest['prompt'], { tokenizer, served }: Writer): Prompt[] {
   const { vocabSize, startId, endIds } = served.model;
   const list = typeof given === 'string' || typeof given[0] === 'number' ? [given] : given;
   return (list as (string | number[])[]).map((prompt) => {
     if (typeof prompt !== 'string') {
       const unknown = prompt.find((id) => id >= vocabSize);
-      if (unknown === undefined) return prompt;
+      if (unknown === undefined) return { ids: prompt, text: () => tokenizer.decode(prompt) };
       throw new ApiError(
         400,
         `'prompt' has token ${unknown}, but the model has ${vocabSize}`,
@@ -140,8 +162,8 @@ function promptsOf(given: CompletionRequest['prompt'], { tokenizer, served }: Wr
     }
     const ids = tokenizer.encode(prompt, { addSpecial: true });
     const start = startId ?? endIds[0];
-    if (ids.length > 0) return ids;
-    if (start !== undefined && start !== null) return [start];
+    if (ids.length > 0) return { ids, text: () => prompt };
+    if (start !== undefined && start !== null) return { ids: [start], text: () => '' };
     throw new ApiError(400, "'prompt' is empty, and the model has no token to begin with", 'invalid_value', 'prompt');
   });
 }

@@ -258,7 +258,5 @@ function refuseOtherMethods(app: Hono<{ Bindings: Partial<HttpBindings> }>, endp
   );
 }
 
-/** Of a JSON Schema or any JSON object. */
-const constrained: Constrain = (format, { served, tokenizer }) => {
-  return constrain(tokenizer, format, { stopTokens: served.model.endIds });
-};
+/** Of a JSON Schema, any JSON object, or calls of tools. */
+const constrained: Constrain = (format, { tokenizer }, stopTokens) => constrain(tokenizer, format, { stopTokens });

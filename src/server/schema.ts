@@ -37,21 +37,25 @@ function shown(value: unknown): string {
 interface StringRules {
   readonly minLength?: number;
   readonly maxLength?: number;
+  /** Of characters of ASCII. */
+  readonly pattern?: string;
   readonly description?: string;
 }
 
 /** Text, made well-formed: half a surrogate pair becomes U+FFFD, as in UTF-8. */
-export function string({ minLength = 0, maxLength, description }: StringRules = {}): Schema<string> {
-  const json = clean({ type: 'string', minLength: minLength || undefined, maxLength, description });
+export function string({ minLength = 0, maxLength, pattern, description }: StringRules = {}): Schema<string> {
+  const json = clean({ type: 'string', minLength: minLength || undefined, maxLength, pattern, description });
+  const regex = pattern === undefined ? null : new RegExp(pattern);
   const limits = [minLength > 0 ? `${minLength} at least` : '', maxLength ? `${maxLength} at most` : ''].filter(
     Boolean,
   );
   return {
     json,
-    name: limits.length > 0 ? `text of characters, ${limits.join(', ')}` : 'text',
+    name: `${limits.length > 0 ? `text of characters, ${limits.join(', ')}` : 'text'}${regex ? ` like ${pattern}` : ''}`,
     read: (value) => {
       if (typeof value !== 'string') return undefined;
       const text = value.replace(/[\ud800-\udfff]/gu, '\ufffd');
+      if (regex && !regex.test(text)) return undefined;
       if (minLength === 0 && maxLength === undefined) return text;
       const length = text.length > 2 * (maxLength ?? text.length) ? text.length : [...text].length; // code points
       return length >= minLength && length <= (maxLength ?? length) ? text : undefined;
@@ -121,6 +125,19 @@ export function optional<T>(of: Schema<T>): Schema<T | undefined> {
     name: of.name,
     isOptional: true,
     read: (value, param) => (value === undefined || value === null ? undefined : read(of, value, param)),
+  };
+}
+
+/** A field of OpenAI's that is refused unless it says nothing: `instead` tells what to do. */
+export function refusedField(instead: string): Schema<undefined> {
+  return {
+    json: { type: 'null', description: `Not supported: ${instead}` },
+    name: 'null',
+    isOptional: true,
+    read: (value, param) => {
+      if (value === undefined || value === null) return undefined;
+      throw new ApiError(400, `'${param}' is not supported: ${instead}`, 'unsupported_parameter', param);
+    },
   };
 }
 

@@ -1,6 +1,6 @@
 // Calls of tools in what a model writes, as OpenAI has them.
 
-import { CallFilter, parseToolCalls } from '../tasks/chat/tool-calls.js';
+import { CallFilter, callIdOf, parseToolCalls } from '../tasks/chat/tool-calls.js';
 
 export interface ToolCall {
   readonly id: string;
@@ -8,29 +8,38 @@ export interface ToolCall {
   readonly function: { readonly name: string; readonly arguments: string };
 }
 
+/** A call that begins, or more of its arguments. */
+export interface CallDelta {
+  readonly index: number;
+  readonly id?: string;
+  readonly type?: 'function';
+  readonly function: { readonly name?: string; readonly arguments: string };
+}
+
 export interface CalledAnswer {
   readonly content: string;
   readonly calls: readonly ToolCall[];
 }
 
+interface ReadPiece {
+  readonly content: string;
+  readonly deltas: readonly CallDelta[];
+}
+
 /** Finds calls of the tools of a request, whose conversation has `before` calls already. */
 export class ToolCalls {
   constructor(
-    private readonly names: readonly string[],
-    private readonly before: number,
+    readonly names: readonly string[],
+    readonly before: number,
+    /** Calls of an answer at most; others are passed over. */
+    readonly most = Number.POSITIVE_INFINITY,
   ) {}
 
   /** What of an answer is text, and what calls. */
   split(answer: string): CalledAnswer {
-    const { text, calls } = parseToolCalls(answer, this.names, this.before);
-    return {
-      content: text,
-      calls: calls.map(({ id, name, arguments: given }) => ({
-        id,
-        type: 'function',
-        function: { name, arguments: JSON.stringify(given) },
-      })),
-    };
+    const reader = this.reader();
+    const { content, calls } = joined([reader.push(answer), reader.end()]);
+    return { content: calls.length > 0 ? content.trim() : content, calls };
   }
 
   reader(): ToolCallReader {
@@ -38,21 +47,113 @@ export class ToolCalls {
   }
 }
 
-/** Tells text as it comes, and calls at the end. */
+/** What pieces say together. */
+export function joined(pieces: readonly ReadPiece[]): CalledAnswer {
+  const calls: ToolCall[] = [];
+  for (const { index, id, function: called } of pieces.flatMap(({ deltas }) => deltas)) {
+    const { name, arguments: before } = calls[index]?.function ?? { name: '', arguments: '' };
+    calls[index] = {
+      id: id ?? (calls[index] as ToolCall).id,
+      type: 'function',
+      function: { name: called.name ?? name, arguments: before + called.arguments },
+    };
+  }
+  return { content: pieces.map(({ content }) => content).join(''), calls };
+}
+
+/** What stands before the arguments of a call: a name in JSON, or one behind Mistral's mark. */
+const HEADER =
+  /\{\s*"name"\s*:\s*"([\w.-]+)"\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\{)|\[TOOL_CALLS\]\s*([\w.-]+)\s*(?:\[CALL_ID\]\w+\s*)?(?:\[ARGS\]\s*)?(?=\{)/g;
+
+/** Tells text and calls as they come: names first, then the arguments piece by piece, as the model writes them. */
 export class ToolCallReader {
   readonly #filter = new CallFilter();
   #answer = '';
+  #count = 0;
+  /** How much of what was held back is read. */
+  #at = 0;
+  #arguments: ObjectEnd | null = null;
 
   constructor(private readonly tools: ToolCalls) {}
 
-  push(piece: string): string {
+  push(piece: string): ReadPiece {
     this.#answer += piece;
-    return this.#filter.push(piece);
+    const content = this.#filter.push(piece);
+    return { content, deltas: this.#filter.isCall ? this.#read(this.#filter.end()) : [] };
   }
 
   /** What looked like calls and is none is text. */
-  end(): CalledAnswer {
-    const { calls } = this.tools.split(this.#answer);
-    return { content: calls.length > 0 ? '' : this.#filter.end(), calls };
+  end(): ReadPiece {
+    if (this.#count > 0) return { content: '', deltas: [] };
+    // Calls that are written in another order are found as a whole.
+    const { calls } = parseToolCalls(this.#answer, this.tools.names, this.tools.before);
+    if (calls.length === 0) return { content: this.#filter.end(), deltas: [] };
+    const deltas = calls
+      .slice(0, this.tools.most)
+      .map(({ id, name, arguments: given }, index) => deltaOf(index, id, name, JSON.stringify(given)));
+    return { content: '', deltas };
+  }
+
+  #read(held: string): CallDelta[] {
+    const deltas: CallDelta[] = [];
+    for (;;) {
+      if (this.#arguments === null) {
+        const begun = this.#header(held);
+        if (begun === null) return deltas;
+        deltas.push(begun);
+      }
+      const open = this.#arguments as ObjectEnd | null;
+      const end = open?.find(held, this.#at) ?? held.length;
+      const written = held.slice(this.#at, end);
+      if (written !== '') deltas.push({ index: this.#count - 1, function: { arguments: written } });
+      this.#at = end;
+      if (!open?.isFound) return deltas;
+      this.#arguments = null;
+    }
+  }
+
+  /** The next call, if it begins. */
+  #header(held: string): CallDelta | null {
+    const { names, before, most } = this.tools;
+    HEADER.lastIndex = this.#at;
+    const found = this.#count < most ? HEADER.exec(held) : null;
+    const name = found?.[1] ?? found?.[2];
+    if (found === null || name === undefined) return null;
+    // JSON without a mark is an answer like any other, unless it names a tool.
+    if (held.trimStart().startsWith('{') && !names.includes(name)) return null;
+    this.#at = HEADER.lastIndex;
+    this.#arguments = new ObjectEnd();
+    const index = this.#count++;
+    return deltaOf(index, callIdOf(before + index), name, '');
+  }
+}
+
+function deltaOf(index: number, id: string, name: string, given: string): CallDelta {
+  return { index, id, type: 'function', function: { name, arguments: given } };
+}
+
+/** Finds the end of a JSON object that comes in pieces. */
+class ObjectEnd {
+  isFound = false;
+  #depth = 0;
+  #isText = false;
+  #isEscaped = false;
+
+  /** The end, or how far there is none. */
+  find(text: string, from: number): number {
+    for (let at = from; at < text.length; at++) {
+      const character = text[at] as string;
+      if (this.#isEscaped) this.#isEscaped = false;
+      else if (this.#isText) {
+        this.#isEscaped = character === '\\';
+        this.#isText = character !== '"';
+      } else if (character === '"') this.#isText = true;
+      else if ('{['.includes(character)) this.#depth++;
+      else if (']}'.includes(character) && --this.#depth === 0) {
+        this.isFound = true;
+        return at + 1;
+      }
+    }
+    return text.length;
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { StopStrings, textAfter } from '../../src/server/answer-text.js';
-import { ToolCalls } from '../../src/server/tool-calls.js';
+import { joined, ToolCalls } from '../../src/server/tool-calls.js';
 import type { PretrainedTokenizer } from '../../src/tokenizers/huggingface.js';
 import { ByteTokenizer } from '../../src/tokenizers/index.js';
 
@@ -38,27 +38,30 @@ describe('text of tokens as they come', () => {
 });
 
 describe('calls of tools', () => {
-  const called = (name: string, values: object) => ({
-    type: 'function',
-    function: { name, arguments: JSON.stringify(values) },
-  });
+  const called = (name: string, written: string) => ({ type: 'function', function: { name, arguments: written } });
 
   it.each(sizes)('are found in what models write, in pieces of %i characters', (size) => {
     const read = (text: string) => {
       const reader = new ToolCalls(['add'], 1).reader();
-      const told = cut(text, size).map((piece) => reader.push(piece));
-      const { content, calls } = reader.end();
-      return { content: told.join('') + content, calls };
+      return joined([...cut(text, size).map((piece) => reader.push(piece)), reader.end()]);
     };
     const one = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>';
     expect(read(`Let me see. ${one}\n${one.replace('1', '2')}`)).toEqual({
       content: 'Let me see. ',
       calls: [
-        { id: 'call00002', ...called('add', { a: 1 }) },
-        { id: 'call00003', ...called('add', { a: 2 }) },
+        { id: 'call00002', ...called('add', '{"a": 1}') },
+        { id: 'call00003', ...called('add', '{"a": 2}') },
       ],
     });
-    expect(read('{"name": "add", "parameters": {"b": [2]}}').calls).toMatchObject([called('add', { b: [2] })]);
+    expect(read('{"name": "add", "parameters": {"b": [2]}}').calls).toMatchObject([called('add', '{"b": [2]}')]);
+    const list =
+      '[TOOL_CALLS] [{"name": "add", "arguments": {"a": "[TOOL_CALLS]}\\\\\\""}}, {"name": "b", "arguments": {}}]';
+    expect(read(list).calls).toMatchObject([called('add', '{"a": "[TOOL_CALLS]}\\\\\\""}'), called('b', '{}')]);
+    expect(read('[TOOL_CALLS]add[ARGS]{"a": {}}[TOOL_CALLS]b{}').calls).toMatchObject([
+      called('add', '{"a": {}}'),
+      called('b', '{}'),
+    ]);
+    expect(read('<tool_call>{"arguments": {"a": 1}, "name": "add"}').calls).toMatchObject([called('add', '{"a":1}')]);
     for (const text of ['no call', 'a <tool_call> that is none', '<tool_cal', '{"name": 1}', '{ is a brace'])
       expect(read(text)).toEqual({ content: text, calls: [] });
   });

@@ -70,6 +70,40 @@ describe.runIf(hasModels)('requests', () => {
     expect(logprobs.token_logprobs.every((value) => value < 0)).toBe(true);
   });
 
+  it('tells log-probabilities of what comes before a stop string, over borders of tokens', async () => {
+    const [{ text, logprobs }] = (await complete({ temperature: 0, logprobs: 0, max_tokens: 30 })) as [Choice];
+    const at = logprobs.tokens.slice(0, 8).join('').length; // from the middle of one token into the next
+    const stop = text.slice(at - 1, at + 2);
+    const [cut] = (await complete({ temperature: 0, logprobs: 0, max_tokens: 30, stop })) as [Choice];
+    expect(cut.text).toBe(text.slice(0, text.indexOf(stop)));
+    const told = cut.logprobs.tokens.join('');
+    expect([told.startsWith(cut.text), told.length - cut.text.length < 10]).toEqual([true, true]);
+    expect(cut.logprobs.tokens).toEqual(logprobs.tokens.slice(0, cut.logprobs.tokens.length));
+  });
+
+  it("echoes a prompt as it was given, and refuses what it cannot do by OpenAI's names", async () => {
+    const prompt = 'Once  upon\na TIME é';
+    expect(await textOf({ prompt, echo: true, temperature: 0 })).toBe(
+      prompt + (await textOf({ prompt, temperature: 0 })),
+    );
+    for (const [path, fields] of [
+      ['completions', { suffix: 'x' }],
+      ['completions', { best_of: 2 }],
+      ['completions', { echo: true, logprobs: 1 }],
+      ['chat/completions', { functions: [] }],
+      ['chat/completions', { audio: {} }],
+      ['chat/completions', { reasoning_effort: 'low' }],
+    ] as const) {
+      const body = path === 'completions' ? base : { model: 'stories', messages: [{ role: 'user', content: 'x' }] };
+      const [param] = Object.keys(fields);
+      expect(await refusal(`/v1/${path}`, { ...body, ...fields })).toMatchObject({
+        status: 400,
+        param,
+        code: 'unsupported_parameter',
+      });
+    }
+  });
+
   it('biases, penalties and the coldest temperature change what comes out', async () => {
     const greedy = { temperature: 0, max_tokens: 60 };
     const plain = await textOf(greedy);

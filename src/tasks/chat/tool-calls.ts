@@ -2,6 +2,7 @@
 // <|python_tag|> or by itself (Llama 3.1).
 
 import { isObject } from '../../core/check.js';
+import type { ToolCallSyntax } from '../../generate/response-format.js';
 
 /** A call of a tool that a model has written. */
 export interface ToolCall {
@@ -10,6 +11,19 @@ export interface ToolCall {
   readonly name: string;
   /** As the model wrote them: nothing is checked against the tool's schema. */
   readonly arguments: Readonly<Record<string, unknown>>;
+}
+
+/** How a model writes calls, as its template tells. */
+export function callSyntaxOf(template: string): ToolCallSyntax {
+  const json = { begin: '', end: '', open: '{"name": "', between: '", "arguments": ', close: '}', separator: '; ' };
+  const [tag, list, python] = CALL_MARKS;
+  if (template.includes(tag))
+    return { ...json, open: `${tag}\n${json.open}`, close: '}\n</tool_call>', separator: '\n' };
+  if (template.includes('[ARGS]')) return { ...json, open: list, between: '[ARGS]', close: '', separator: '' };
+  if (template.includes(list)) return { ...json, begin: `${list} [`, end: ']', separator: ', ' };
+  return template.includes(python) || template.includes('"parameters":')
+    ? { ...json, between: '", "parameters": ' }
+    : json;
 }
 
 /** What a model has written, in parts. */
@@ -29,12 +43,12 @@ export const CALL_MARKS = ['<tool_call>', '[TOOL_CALLS]', '<|python_tag|>'] as c
 export function parseToolCalls(answer: string, names: readonly string[], before = 0): ParsedAnswer {
   const found = inTags(answer) ?? afterMark(answer) ?? byItself(answer, names);
   if (found === null) return { text: answer, calls: [] };
-  const calls = found.calls.map(({ id, ...call }, i) => ({ id: id ?? idOf(before + i), ...call }));
+  const calls = found.calls.map(({ id, ...call }, i) => ({ id: id ?? callIdOf(before + i), ...call }));
   return { text: found.text.trim(), calls };
 }
 
-/** Mistral's templates want nine characters. */
-const idOf = (number: number) => `call${String(number + 1).padStart(5, '0')}`;
+/** The id of a call that a model gives none; Mistral's templates want nine characters. */
+export const callIdOf = (number: number) => `call${String(number + 1).padStart(5, '0')}`;
 
 type Call = Omit<ToolCall, 'id'> & { readonly id?: string };
 interface Found {
@@ -140,6 +154,11 @@ export class CallFilter {
   /** What follows is a call. */
   close(): void {
     this.#isCall = true;
+  }
+
+  /** Whether what is held back began as a call does. */
+  get isCall(): boolean {
+    return this.#isCall;
   }
 
   /** What was held back and is no call after all. */

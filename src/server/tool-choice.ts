@@ -1,0 +1,69 @@
+// Which tools a model may call, or must.
+
+import type { ToolCallsFormat } from '../generate/index.js';
+import { callSyntaxOf } from '../tasks/chat/tool-calls.js';
+import type { ChatTemplate, ChatTool } from '../tokenizers/chat-template.js';
+import { templateTools, type tools } from './chat-messages.js';
+import { ApiError } from './errors.js';
+import { anyOf, array, object, oneOf, optional, type Read, string } from './schema.js';
+
+const named = object({
+  type: oneOf(['function']),
+  function: object({ name: string({ minLength: 1, maxLength: 64 }) }),
+});
+
+const allowed = object({
+  type: oneOf(['allowed_tools']),
+  allowed_tools: object({ mode: oneOf(['auto', 'required']), tools: array(named, { min: 1, max: 128 }) }),
+});
+
+export const toolChoice = optional(
+  anyOf<['none' | 'auto' | 'required', Read<typeof named>, Read<typeof allowed>]>(
+    oneOf(['none', 'auto', 'required']),
+    named,
+    allowed,
+  ),
+);
+
+/** What a choice comes to. */
+export interface ChosenTools {
+  /** Those that the model is told of, and may call. */
+  readonly tools: readonly ChatTool[];
+  /** What the answer must be, if it must be calls. */
+  readonly format: ToolCallsFormat | null;
+  /** Whether the request names the one tool that is called. */
+  readonly isNamed: boolean;
+}
+
+/** Throws ApiError 400 for a choice of tools that the request has not. */
+export function chosenTools(
+  given: Read<typeof tools>,
+  choice: Read<typeof toolChoice> = 'auto',
+  parallel: boolean,
+  template: ChatTemplate,
+): ChosenTools {
+  if (choice === 'none') return { tools: [], format: null, isNamed: false };
+  const all = templateTools(given);
+  const isNamed = typeof choice === 'object' && choice.type === 'function';
+  const names =
+    typeof choice === 'string'
+      ? null
+      : choice.type === 'function'
+        ? [choice.function.name]
+        : choice.allowed_tools.tools.map((each) => each.function.name);
+  const unknown = names?.find((name) => !all.some((tool) => tool.function.name === name));
+  const refused = (message: string) => new ApiError(400, message, 'invalid_value', 'tool_choice');
+  if (unknown !== undefined) throw refused(`'tool_choice' names '${unknown}', which is none of 'tools'`);
+  const isForced = choice === 'required' || isNamed || (typeof choice === 'object' && modeOf(choice) === 'required');
+  if (isForced && all.length === 0) throw refused("'tool_choice' is only allowed when 'tools' are specified");
+  const tools = names === null ? all : all.filter((tool) => names.includes(tool.function.name));
+  const syntax = callSyntaxOf(typeof template === 'string' ? template : Object.values(template).join());
+  const callable = tools.map(({ function: { name, parameters } }) => ({ name, parameters: parameters as object }));
+  const format = isForced
+    ? ({ type: 'tool_calls', tools: callable, syntax, parallel: parallel && !isNamed } as ToolCallsFormat)
+    : null;
+  return { tools, format, isNamed };
+}
+
+const modeOf = (choice: Exclude<Read<typeof toolChoice>, string | undefined>) =>
+  choice.type === 'allowed_tools' ? choice.allowed_tools.mode : 'required';
