@@ -4,7 +4,7 @@ import { stopsOf as endsOfTurns } from '../tasks/chat/stops.js';
 import type { ChatTemplate } from '../tokenizers/chat-template.js';
 import type { TokenLogprobs } from './answer-text.js';
 import { type AnswerEnd, Answers, collect } from './answers.js';
-import { messages, templateMessages, tools } from './chat-messages.js';
+import { messages, templateMessages, templateTools, tools } from './chat-messages.js';
 import { type Frame, frameOf, noted, usageOf } from './completion-frame.js';
 import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
@@ -172,7 +172,7 @@ async function begin(
       'model',
     );
   const { parallel_tool_calls: isParallel = true } = body;
-  const chosen = chosenTools(body.tools, body.tool_choice, isParallel, template);
+  const chosen = chosenTools(templateTools(body.tools), body.tool_choice, isParallel, template);
   const calls = toolCallsOf(chosen, body, isParallel);
   const prompt = await tokenizer.applyChatTemplate(templateMessages(body.messages), {
     addGenerationPrompt: true,

@@ -3,7 +3,6 @@
 import type { ToolCallsFormat } from '../generate/index.js';
 import { callSyntaxOf } from '../tasks/chat/tool-calls.js';
 import type { ChatTemplate, ChatTool } from '../tokenizers/chat-template.js';
-import { templateTools, type tools } from './chat-messages.js';
 import { ApiError } from './errors.js';
 import { anyOf, array, object, oneOf, optional, type Read, string } from './schema.js';
 
@@ -37,13 +36,12 @@ export interface ChosenTools {
 
 /** Throws ApiError 400 for a choice of tools that the request has not. */
 export function chosenTools(
-  given: Read<typeof tools>,
+  all: readonly ChatTool[],
   choice: Read<typeof toolChoice> = 'auto',
   parallel: boolean,
   template: ChatTemplate,
 ): ChosenTools {
   if (choice === 'none') return { tools: [], format: null, isNamed: false };
-  const all = templateTools(given);
   const isNamed = typeof choice === 'object' && choice.type === 'function';
   const names =
     typeof choice === 'string'
