@@ -130,6 +130,17 @@ napi_value broadcast(napi_env env, napi_callback_info info) {
   return post(env, operation);
 }
 
+// allGather(values, lengths of the parts).
+napi_value allGather(napi_env env, napi_callback_info info) {
+  const auto values = argumentsOf(env, info);
+  auto* operation = new Operation(Operation::kAllGather);
+  operation->data = take(env, values[0], operation->bytes, operation->array);
+  size_t bytes;
+  const auto* lengths = reinterpret_cast<int*>(take(env, values[1], bytes, operation->sumArray));
+  operation->lengths.assign(lengths, lengths + bytes / sizeof(int));
+  return post(env, operation);
+}
+
 napi_value fail(napi_env env, napi_callback_info info) {
   const napi_value text = argumentsOf(env, info)[0];
   size_t length = 0;
@@ -154,8 +165,8 @@ napi_value init(napi_env env, napi_value exports) {
   const struct {
     const char* name;
     napi_callback call;
-  } methods[] = {{"open", open}, {"exchange", exchange}, {"reduce", reduce}, {"broadcast", broadcast},
-                 {"fail", fail}, {"tick", tick},         {"close", close}};
+  } methods[] = {{"open", open},           {"exchange", exchange}, {"reduce", reduce}, {"broadcast", broadcast},
+                 {"allGather", allGather}, {"fail", fail},         {"tick", tick},     {"close", close}};
   for (const auto& [name, call] : methods) {
     napi_value method;
     napi_create_function(env, name, NAPI_AUTO_LENGTH, call, nullptr, &method);

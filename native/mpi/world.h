@@ -33,7 +33,7 @@ enum Tag : int { kAlive = 1, kFailed = 2 };
 
 // What JavaScript asked for. Its arrays are kept alive by a reference until it is told.
 struct Operation {
-  enum Kind { kExchange, kReduce, kBroadcast };
+  enum Kind { kExchange, kReduce, kBroadcast, kAllGather };
 
   explicit Operation(Kind kind) : kind(kind) {}
 
@@ -46,7 +46,7 @@ struct Operation {
   Wire wire = Wire::kFloat32;
   int root = 0;
   std::vector<char> result;  // of an exchange: everyone's bytes, with their lengths before them
-  std::vector<int> lengths;
+  std::vector<int> lengths;  // of everyone's part
   std::string error;
   napi_deferred deferred = nullptr;
   napi_ref array = nullptr, sumArray = nullptr;
@@ -161,6 +161,8 @@ class World {
         return reduce(operation);
       case Operation::kBroadcast:
         return broadcast(operation);
+      case Operation::kAllGather:
+        return allGather(operation);
     }
   }
 
@@ -187,7 +189,7 @@ class World {
     if (size_ < 2) return;
     const double time = now();
     const bool moves = closing_ || time - ticked_ < seconds_;
-    if (moves && time - told_at_ > 0.5) {
+    if (moves && !isOver_ && time - told_at_ > 0.5) {
       static const char nothing = 0;
       MPI_Request request;
       MPI_Isend(&nothing, 0, MPI_CHAR, (rank_ + 1) % size_, kAlive, control_, &request);
@@ -267,6 +269,16 @@ class World {
     }
   }
 
+  // Everyone's part, in place.
+  void allGather(Operation& operation) {
+    std::vector<int> starts(size_);
+    for (int rank = 1; rank < size_; rank++) starts[rank] = starts[rank - 1] + operation.lengths[rank - 1];
+    MPI_Request request;
+    MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_FLOAT, operation.data, operation.lengths.data(), starts.data(), MPI_FLOAT,
+                    comm_, &request);
+    await(request, operation);
+  }
+
   // sum = ((sum + v₀) + v₁) + …: each rank gets everyone's values of its own part and adds them in the order of ranks,
   // whatever the order in which they came.
   void reduce(Operation& operation) {
@@ -307,8 +319,14 @@ class World {
     }
     if (isWell) MPI_Ibarrier(comm_, &request);
     if (isWell && await(request, barrier)) {
-      MPI_Finalize();
-      return;
+      isOver_ =
+          true;  // nobody waits for signs of life now; the last ones are taken in, as MPI complains of them otherwise
+      MPI_Ibarrier(comm_, &request);
+      if (await(request, barrier)) {
+        listen();
+        MPI_Finalize();
+        return;
+      }
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(500));  // others write what they have heard
     MPI_Abort(MPI_COMM_WORLD, 1);
@@ -326,7 +344,7 @@ class World {
   napi_threadsafe_function done_ = nullptr;
   int pending_ = 0;  // of the JavaScript thread
   std::atomic<bool> closing_ = false;
-  bool isFailed_ = false, isTold_ = false;
+  bool isFailed_ = false, isTold_ = false, isOver_ = false;
   std::string failure_;  // what another rank has done
   std::string said_;     // why this one has failed
   std::string text_;     // what is on its way to the others

@@ -30,6 +30,7 @@ interface Addon {
   exchange(bytes: Uint8Array): Promise<ArrayBuffer[]>;
   reduce(values: Float32Array, sum: Float32Array, isFirst: boolean, isLast: boolean, wire: number): Promise<void>;
   broadcast(values: Float32Array, root: number): Promise<void>;
+  allGather(values: Float32Array, lengths: Int32Array): Promise<void>;
   fail(reason: string): void;
   tick(): void;
   close(): void;
@@ -85,9 +86,11 @@ function open(timeout: number): Mpi {
     );
   }
   // UCX, which Open MPI and MPICH stand on, would patch munmap and madvise in memory while V8's threads are in them, and
-  // take over signals. It reads its settings as it is loaded with the addon, so that is too late in C++.
+  // take over signals; and it would print warnings among results. It reads its settings as it is loaded with the addon, so
+  // that is too late in C++.
   process.env.UCX_MEM_EVENTS ??= 'no';
   process.env.UCX_HANDLE_ERRORS ??= 'none';
+  process.env.UCX_LOG_FILE ??= 'stderr';
   let addon: Addon;
   try {
     addon = createRequire(import.meta.url)(addonPath(name)) as Addon;
@@ -148,6 +151,10 @@ class Ranks implements Mpi {
     return this.#told(this.addon.broadcast(values, root));
   }
 
+  allGather(values: Float32Array, lengths: readonly number[]): Promise<void> {
+    return this.#told(this.addon.allGather(values, Int32Array.from(lengths)));
+  }
+
   fail(reason: string): void {
     if (!this.#closed) this.addon.fail(reason);
   }
@@ -191,6 +198,8 @@ class Alone implements Mpi {
   }
 
   async broadcast(): Promise<void> {}
+
+  async allGather(): Promise<void> {}
 
   fail(): void {}
 

@@ -7,7 +7,7 @@ import { add, affineInto, div, maximum, mul, scale } from '../ops/binary.js';
 import { mean } from '../ops/reduce.js';
 import { rsqrt, sqrt } from '../ops/unary.js';
 import { clipFactor, gradsToClip } from './clip.js';
-import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
+import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
 import { groupsOf, type ParameterGroup } from './parameter-groups.js';
 
 export interface AdafactorOptions {
@@ -36,6 +36,8 @@ type Settings = Complete<Omit<AdafactorOptions, 'lr'>> & { readonly lr: number |
 
 interface Entry {
   readonly param: Tensor;
+  /** Among the parameters. */
+  readonly index: number;
   readonly group: ParameterGroup;
   /** By the names that transformers has for them. */
   readonly tensors: ReadonlyMap<string, Tensor>;
@@ -49,7 +51,7 @@ interface Entry {
 export class Adafactor implements Optimizer {
   readonly params: readonly Tensor[];
   readonly #device: Device;
-  readonly #entries: readonly Entry[];
+  #entries: readonly Entry[];
   readonly #options: Settings;
 
   /** `params`, and what it throws: as AdamW's. */
@@ -69,8 +71,9 @@ export class Adafactor implements Optimizer {
     const groups = groupsOf('Adafactor', params);
     this.params = groups.flatMap((group) => group.params);
     this.#device = checkParameters('Adafactor', this.params);
+    let index = 0;
     this.#entries = groups.flatMap((group) =>
-      group.params.map((param) => ({ param, group, tensors: this.#statesOf(param), steps: 0 })),
+      group.params.map((param) => ({ param, index: index++, group, tensors: this.#statesOf(param), steps: 0 })),
     );
   }
 
@@ -146,21 +149,28 @@ export class Adafactor implements Optimizer {
 
   /** `i.exp_avg_sq_row`, `i.exp_avg_sq_col`, `i.exp_avg_sq`, `i.exp_avg` of parameter i, and its steps as `i.step`. */
   state(): OptimizerState {
-    const tensors = this.#entries.flatMap((entry, i) =>
-      [...entry.tensors].map(([name, tensor]): [string, Tensor] => [`${i}.${name}`, tensor]),
+    const tensors = this.#entries.flatMap(({ index, tensors }) =>
+      [...tensors].map(([name, tensor]): [string, Tensor] => [`${index}.${name}`, tensor]),
     );
-    const numbers = Object.fromEntries(this.#entries.map(({ steps }, i) => [`${i}.step`, steps]));
+    const numbers = Object.fromEntries(this.#entries.map(({ steps, index }) => [`${index}.step`, steps]));
     return { tensors: new Map(tensors), numbers };
   }
 
   /** Throws FormatError, and changes nothing, unless the state is of an Adafactor with parameters of the same sizes. */
   loadState({ tensors, numbers }: Parameters<Optimizer['loadState']>[0]): void {
-    const steps = this.#entries.map((_, i) => numbers[`${i}.step`]);
+    const steps = this.#entries.map(({ index }) => numbers[`${index}.step`]);
     if (!steps.every((count) => Number.isSafeInteger(count) && (count as number) >= 0))
       throw new FormatError('Adafactor: the state has no numbers of steps, or wrong ones');
     loadTensors('Adafactor', this.state().tensors, tensors);
     this.#entries.forEach((entry, i) => {
       entry.steps = steps[i] as number;
+    });
+  }
+
+  /** See `Optimizer.shard`. */
+  shard(own: ReadonlySet<Tensor>): void {
+    this.#entries = keepOwn(this.#entries, own, ({ tensors }) => {
+      for (const tensor of tensors.values()) tensor.dispose();
     });
   }
 

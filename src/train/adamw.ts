@@ -5,7 +5,7 @@ import { FormatError, SimdformerError } from '../core/errors.js';
 import { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf, gradsToClip } from './clip.js';
-import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
+import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
 
 export interface AdamWOptions {
   /** Learning rate of groups without their own. Default: 1e-3. */
@@ -34,6 +34,8 @@ type Corrections<Value extends number | Scalar> = { readonly correction1: Value;
 /** One parameter and its state. */
 interface Entry {
   readonly param: Tensor;
+  /** Among the parameters. */
+  readonly index: number;
   readonly m: Tensor;
   readonly v: Tensor;
   readonly lr: number | Scalar;
@@ -64,7 +66,7 @@ export class AdamW implements Optimizer {
   /** Steps taken. */
   steps = 0;
   readonly #device: Device;
-  readonly #entries: readonly Entry[];
+  #entries: readonly Entry[];
   readonly #options: Complete<AdamWOptions>;
   readonly #lr: Scalar;
 
@@ -94,10 +96,11 @@ export class AdamW implements Optimizer {
     const device = this.#device;
     this.#lr = device.scalar('lr', lr);
     this.gradNorm = device.unscoped(() => device.zeros([]));
+    let index = 0;
     this.#entries = groups.flatMap(({ params, lr = this.#lr, weightDecay = this.#options.weightDecay }) =>
       params.map((param) => {
         const [m, v] = device.unscoped(() => [device.zeros(param.shape), device.zeros(param.shape)] as const);
-        return { param, m, v, lr, weightDecay, steps: 0, counted: 0 };
+        return { param, index: index++, m, v, lr, weightDecay, steps: 0, counted: 0 };
       }),
     );
   }
@@ -150,9 +153,9 @@ export class AdamW implements Optimizer {
   }
 
   /** The same in a program: each run counts. */
-  #countInRuns(entry: Entry, i: number): Corrections<Scalar> {
+  #countInRuns(entry: Entry): Corrections<Scalar> {
     const scalar = (name: keyof Corrections<Scalar>) =>
-      new Scalar(`${name}.${i}`, 1, () => this.#count(entry)[name], this.#device.arena);
+      new Scalar(`${name}.${entry.index}`, 1, () => this.#count(entry)[name], this.#device.arena);
     return { correction1: scalar('correction1'), correction2: scalar('correction2') };
   }
 
@@ -169,11 +172,11 @@ export class AdamW implements Optimizer {
     const factor =
       maxNorm === undefined ? null : clipFactor(gradsToClip('AdamW', this.params, maxNorm), maxNorm, this.gradNorm);
     const shared = { factor, eps, rate1: 1 - beta1, rate2: 1 - beta2 };
-    for (const [i, entry] of this.#entries.entries()) {
+    for (const entry of this.#entries) {
       const { param, m, v, lr, weightDecay } = entry;
       const g = param.grad;
       if (g === null) continue;
-      const corrections = records ? this.#countInRuns(entry, i) : this.#count(entry);
+      const corrections = records ? this.#countInRuns(entry) : this.#count(entry);
       this.#device.emit(
         'adamw',
         { p: param, g, m, v, count: param.size, lr, weightDecay, ...corrections, ...shared },
@@ -193,15 +196,15 @@ export class AdamW implements Optimizer {
    * fewer.
    */
   state(): OptimizerState {
-    const tensors = this.#entries.flatMap(({ m, v }, i) => [[`${i}.m`, m] as const, [`${i}.v`, v] as const]);
-    const missed = this.#entries.flatMap(({ steps }, i) => (steps < this.steps ? [[`${i}.steps`, steps]] : []));
+    const tensors = this.#entries.flatMap(({ m, v, index: i }) => [[`${i}.m`, m] as const, [`${i}.v`, v] as const]);
+    const missed = this.#entries.flatMap(({ steps, index: i }) => (steps < this.steps ? [[`${i}.steps`, steps]] : []));
     return { tensors: new Map(tensors), numbers: { steps: this.steps, ...Object.fromEntries(missed) } };
   }
 
   /** Throws FormatError, and changes nothing, unless the state is of an AdamW with parameters of the same sizes. */
   loadState({ tensors, numbers }: Parameters<Optimizer['loadState']>[0]): void {
     const { steps = Number.NaN } = numbers;
-    const own = this.#entries.map((_, i) => numbers[`${i}.steps`] ?? steps);
+    const own = this.#entries.map(({ index: i }) => numbers[`${i}.steps`] ?? steps);
     if (![steps, ...own].every((count) => Number.isSafeInteger(count) && count >= 0 && count <= steps)) {
       throw new FormatError('AdamW: the state has no number of steps, or a wrong one');
     }
@@ -211,6 +214,14 @@ export class AdamW implements Optimizer {
       entry.steps = own[i] as number;
       entry.counted = steps;
     }
+  }
+
+  /** See `Optimizer.shard`. */
+  shard(own: ReadonlySet<Tensor>): void {
+    this.#entries = keepOwn(this.#entries, own, ({ m, v }) => {
+      m.dispose();
+      v.dispose();
+    });
   }
 
   /** Gives the memory of the state back. The parameters stay. */

@@ -4,6 +4,7 @@ import { FormatError, NonFiniteError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { isTemporary, placeOf, temporarySuffix } from '../io/atomic-write.js';
 import { openSafetensors, saveSafetensors } from '../io/file.js';
+import type { SafetensorsSource } from '../io/safetensors.js';
 import type { Optimizer } from './optimizer.js';
 import { decodeState, encodeState, type RunState } from './run-state.js';
 
@@ -15,6 +16,12 @@ interface Saved {
   optimizer: Readonly<Record<string, number>>;
 }
 
+/** The state of an optimiser as it is written, in the device's memory or not. */
+export interface StoredState {
+  readonly tensors: ReadonlyMap<string, SafetensorsSource>;
+  readonly numbers: Readonly<Record<string, number>>;
+}
+
 /**
  * Writes tensors, an optimiser's state and a run's to one safetensors file. It appears whole or not at all; what was at
  * `path` before stays until then. Throws NonFiniteError, and leaves that, if a tensor has an element that is not finite.
@@ -22,14 +29,13 @@ interface Saved {
 export async function saveCheckpoint(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,
-  optimizer: Optimizer,
+  optimizer: StoredState,
   state: RunState,
 ): Promise<void> {
   await checkFinite(path, tensors, state.step);
-  const { tensors: optimizerTensors, numbers } = optimizer.state();
-  const all = new Map(tensors);
-  for (const [name, tensor] of optimizerTensors) all.set(`optimizer.${name}`, tensor);
-  const saved: Saved = { state: encodeState(state), optimizer: numbers };
+  const all = new Map<string, SafetensorsSource>(tensors);
+  for (const [name, tensor] of optimizer.tensors) all.set(`optimizer.${name}`, tensor);
+  const saved: Saved = { state: encodeState(state), optimizer: optimizer.numbers };
   await saveSafetensors(path, all, { [KEY]: JSON.stringify(saved) });
 }
 
@@ -52,7 +58,7 @@ async function checkFinite(path: string, tensors: ReadonlyMap<string, Tensor>, s
 export async function loadCheckpoint(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,
-  optimizer: Optimizer,
+  optimizer: Pick<Optimizer, 'loadState'>,
   own: RunState,
 ): Promise<RunState | null> {
   let file: Awaited<ReturnType<typeof openSafetensors>>;

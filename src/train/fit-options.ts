@@ -73,6 +73,13 @@ export interface FitOptions extends LossSettings {
    * bits are no longer those of one process. Default: float32.
    */
   wire?: WireFormat | undefined;
+  /**
+   * 1 shards the optimizer's state over the ranks of `world` (ZeRO stage 1, Rajbhandari et al. 2020), with the same bits:
+   * each has that of its own parameters, changes these and sends them to the others, which is half as much again as
+   * gradients are. An `optimizer` that is given gives the rest of its state up for good. Checkpoints are whole, and good for any
+   * number of ranks. Default: 0.
+   */
+  zeroStage?: 0 | 1 | undefined;
   /** Largest global norm of the gradients; null leaves them as they are. Default: 1. */
   clipNorm?: number | null | undefined;
   /**
@@ -166,6 +173,7 @@ const wire: OptionRule = {
   accepts: (value) => ['float32', 'float16', 'bfloat16'].includes(value as string),
   expected: 'float32, float16 or bfloat16',
 };
+const stage: OptionRule = { accepts: (value) => value === 0 || value === 1, expected: '0 or 1' };
 const path: OptionRule = { accepts: (value) => typeof value === 'string', expected: 'the path of a file' };
 
 const kinds = {
@@ -176,7 +184,7 @@ const kinds = {
   ...({ gradientCheckpointing: 'boolean', seed: 'seed', validate: 'function', validateEvery: 'count' } as const),
   ...({ earlyStopping: 'any', averageLast: 'count', emaDecay: 'fraction' } as const), // the first: see checkStopping
   ...({ checkpoint: path, checkpointEvery: 'count', resume: 'boolean', signal: 'signal' } as const),
-  ...({ onStep: 'function', onValidation: 'function', world: 'any', wire } as const),
+  ...({ onStep: 'function', onValidation: 'function', world: 'any', wire, zeroStage: stage } as const),
 };
 
 /** Throws ArgumentError for options of `fit` that make no sense, alone, together or with the model. */

@@ -4,7 +4,7 @@ import type { Tensor } from '../core/tensor.js';
 import { add, affineInto, mul, scale } from '../ops/binary.js';
 import { sign } from '../ops/unary.js';
 import { clipFactor, gradsToClip } from './clip.js';
-import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
+import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
 import { groupsOf, type ParameterGroup } from './parameter-groups.js';
 
 export interface LionOptions {
@@ -18,6 +18,14 @@ export interface LionOptions {
   weightDecay?: number | undefined;
 }
 
+interface Entry {
+  readonly param: Tensor;
+  /** Among the parameters. */
+  readonly index: number;
+  readonly m: Tensor;
+  readonly group: ParameterGroup;
+}
+
 /**
  * Lion (Chen et al. 2023, arXiv 2302.06675): p −= lr·(sign(β₁·m + (1 − β₁)·g) + weightDecay·p), m = β₂·m + (1 − β₂)·g. One
  * state for each parameter, half of AdamW's; rates are three to ten times lower.
@@ -25,7 +33,7 @@ export interface LionOptions {
 export class Lion implements Optimizer {
   readonly params: readonly Tensor[];
   readonly #device: Device;
-  readonly #entries: readonly { readonly param: Tensor; readonly m: Tensor; readonly group: ParameterGroup }[];
+  #entries: readonly Entry[];
   readonly #options: {
     readonly lr: number;
     readonly beta1: number;
@@ -46,8 +54,12 @@ export class Lion implements Optimizer {
     this.params = groups.flatMap((group) => group.params);
     this.#device = checkParameters('Lion', this.params);
     const device = this.#device;
+    let index = 0;
     this.#entries = groups.flatMap((group) =>
-      group.params.map((param) => ({ param, m: device.unscoped(() => device.zeros(param.shape)), group })),
+      group.params.map((param) => {
+        const m = device.unscoped(() => device.zeros(param.shape));
+        return { param, index: index++, m, group };
+      }),
     );
   }
 
@@ -81,11 +93,16 @@ export class Lion implements Optimizer {
 
   /** The running mean of parameter i as `i.exp_avg`. */
   state(): OptimizerState {
-    return { tensors: new Map(this.#entries.map(({ m }, i) => [`${i}.exp_avg`, m])), numbers: {} };
+    return { tensors: new Map(this.#entries.map(({ m, index }) => [`${index}.exp_avg`, m])), numbers: {} };
   }
 
   loadState({ tensors }: Parameters<Optimizer['loadState']>[0]): void {
     loadTensors('Lion', this.state().tensors, tensors);
+  }
+
+  /** See `Optimizer.shard`. */
+  shard(own: ReadonlySet<Tensor>): void {
+    this.#entries = keepOwn(this.#entries, own, ({ m }) => m.dispose());
   }
 
   /** Gives the memory of the state back. The parameters stay. */

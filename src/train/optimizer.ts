@@ -19,6 +19,11 @@ export interface Optimizer {
   state(): OptimizerState;
   /** Goes on from what `state` returned. Throws FormatError, and changes nothing, if it is of other parameters. */
   loadState(state: { tensors: ReadonlyMap<string, Float32Array>; numbers: Readonly<Record<string, number>> }): void;
+  /**
+   * From now on has state of `own` alone, some of `params`, changes these alone, and gives back the memory of the others'
+   * state: other ranks have that (ZeRO stage 1). The gradients of all count for `maxNorm` as before.
+   */
+  shard?(own: ReadonlySet<Tensor>): void;
 }
 
 export interface OptimizerState {
@@ -53,6 +58,16 @@ export function checkLeaves(op: string, params: readonly Tensor[]): Device {
   });
   if (new Set(params).size < params.length) throw new ArgumentError(`${op}: a parameter is given twice`);
   return device;
+}
+
+/** Of what an optimiser has of each parameter: the entries of `own`; what the others hold is given to `drop`. */
+export function keepOwn<Entry extends { readonly param: Tensor }>(
+  entries: readonly Entry[],
+  own: ReadonlySet<Tensor>,
+  drop: (entry: Entry) => void,
+): readonly Entry[] {
+  for (const entry of entries) if (!own.has(entry.param)) drop(entry);
+  return entries.filter(({ param }) => own.has(param));
 }
 
 /** Writes saved state into `own`. Throws FormatError, and changes nothing, if names or sizes differ. */

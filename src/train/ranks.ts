@@ -10,6 +10,8 @@ export interface Step {
   readonly examples: number;
   /** Whether it, or one of them, was asked to stop. */
   readonly isAborted: boolean;
+  /** Whether much would be lost without a checkpoint. */
+  readonly isLate: boolean;
 }
 
 /** The ranks of a run; one, without a world. */
@@ -39,12 +41,13 @@ export class Ranks {
   }
 
   /** What all ranks know of a step together. */
-  async step({ losses, tokens, examples, isAborted }: Step): Promise<Step> {
-    if (this.world === undefined) return { losses, tokens, examples, isAborted };
-    const given = await this.world.exchange(Float64Array.of(tokens, examples, Number(isAborted), ...losses));
+  async step({ losses, tokens, examples, isAborted, isLate }: Step): Promise<Step> {
+    if (this.world === undefined) return { losses, tokens, examples, isAborted, isLate };
+    const flags = [Number(isAborted), Number(isLate)];
+    const given = await this.world.exchange(Float64Array.of(tokens, examples, ...flags, ...losses));
     const sum = (i: number) => given.reduce((total, values) => total + (values[i] as number), 0);
-    const all = losses.flatMap((_, i) => given.map((values) => values[3 + i] as number));
-    return { losses: all, tokens: sum(0), examples: sum(1), isAborted: sum(2) > 0 };
+    const all = losses.flatMap((_, i) => given.map((values) => values[4 + i] as number));
+    return { losses: all, tokens: sum(0), examples: sum(1), isAborted: sum(2) > 0, isLate: sum(3) > 0 };
   }
 
   /** Whether one of them says so. */

@@ -4,7 +4,7 @@ import type { Device } from '../core/device.js';
 import type { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf, gradsToClip } from './clip.js';
-import { checkParameters, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
+import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
 
 export interface SGDOptions {
   /** Learning rate. Default: 1e-3. */
@@ -24,7 +24,7 @@ export interface SGDOptions {
  */
 export class SGD implements Optimizer {
   readonly #device: Device;
-  readonly #velocities: readonly Tensor[];
+  #entries: readonly { readonly param: Tensor; readonly index: number; readonly v: Tensor }[];
   readonly #options: Complete<SGDOptions>;
   readonly #lr: Scalar;
 
@@ -41,7 +41,9 @@ export class SGD implements Optimizer {
     const device = checkParameters('SGD', params);
     this.#device = device;
     this.#lr = device.scalar('lr', lr);
-    this.#velocities = params.map(({ shape }) => device.unscoped(() => device.zeros(shape)));
+    this.#entries = params.map((param, index) => {
+      return { param, index, v: device.unscoped(() => device.zeros(param.shape)) };
+    });
   }
 
   /**
@@ -59,11 +61,10 @@ export class SGD implements Optimizer {
     const norm = grads && this.#device.empty([]);
     const factor = norm && clipFactor(grads, maxNorm as number, norm);
     const shared = { lr: this.#lr, momentum, weightDecay, factor };
-    this.params.forEach((p, i) => {
+    for (const { param: p, v } of this.#entries) {
       const g = p.grad;
-      const v = this.#velocities[i] as Tensor;
       if (g !== null) this.#device.emit('sgd', { p, g, v, count: p.size, ...shared }, 6 * p.size);
-    });
+    }
     factor?.dispose();
     norm?.dispose();
   }
@@ -73,16 +74,21 @@ export class SGD implements Optimizer {
   }
 
   state(): OptimizerState {
-    return { tensors: new Map(this.#velocities.map((velocity, i) => [`${i}.v`, velocity])), numbers: {} };
+    return { tensors: new Map(this.#entries.map(({ v, index }) => [`${index}.v`, v])), numbers: {} };
   }
 
   loadState({ tensors }: Parameters<Optimizer['loadState']>[0]): void {
     loadTensors('SGD', this.state().tensors, tensors);
   }
 
+  /** See `Optimizer.shard`. */
+  shard(own: ReadonlySet<Tensor>): void {
+    this.#entries = keepOwn(this.#entries, own, ({ v }) => v.dispose());
+  }
+
   /** Gives the memory of the state back. The parameters stay. */
   dispose(): void {
-    for (const velocity of this.#velocities) velocity.dispose();
+    for (const { v } of this.#entries) v.dispose();
   }
 
   [Symbol.dispose](): void {

@@ -3,6 +3,7 @@
 import type { Tensor } from '../core/tensor.js';
 import type { Optimizer } from './optimizer.js';
 import { decodeState, encodeState, type RunState } from './run-state.js';
+import { Shards } from './shards.js';
 import type { World } from './world.js';
 
 /**
@@ -13,17 +14,21 @@ export async function shareState(
   world: World,
   state: RunState | null,
   tensors: ReadonlyMap<string, Tensor>,
-  optimizer: Optimizer,
+  optimizer: Optimizer | Shards,
   own: RunState,
 ): Promise<RunState | null> {
   for (const tensor of tensors.values()) await share(world, tensor);
-  const numbers = state === null ? null : optimizer.state().numbers;
+  const isSharded = optimizer instanceof Shards;
+  const numbers = state === null ? null : isSharded ? optimizer.numbers : optimizer.state().numbers;
   const texts = await world.exchangeText(JSON.stringify(state && { state: encodeState(state), numbers }));
   const first = JSON.parse(texts[0] as string) as { state: unknown; numbers: Record<string, number> } | null;
   if (first === null) return null;
-  const values = new Map<string, Float32Array>();
-  for (const [name, tensor] of optimizer.state().tensors) values.set(name, await share(world, tensor));
-  optimizer.loadState({ tensors: values, numbers: first.numbers });
+  if (isSharded) await optimizer.scatter(first.numbers);
+  else {
+    const values = new Map<string, Float32Array>();
+    for (const [name, tensor] of optimizer.state().tensors) values.set(name, await share(world, tensor));
+    optimizer.loadState({ tensors: values, numbers: first.numbers });
+  }
   return decodeState(first.state, own);
 }
 

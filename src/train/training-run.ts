@@ -18,6 +18,7 @@ import { Ranks, type Step } from './ranks.js';
 import { type Reader, readerOf } from './reader.js';
 import type { RunState } from './run-state.js';
 import { inverseSquareRoot, type Schedule } from './schedule.js';
+import { Shards } from './shards.js';
 import { shareState } from './share-state.js';
 import { checkLoss, type LossSettings, namedTensorsOf } from './trainable.js';
 import { checkMetrics, validationsSinceBest } from './validations.js';
@@ -60,6 +61,8 @@ export class TrainingRun {
   readonly #ranks: Ranks;
   /** Where a step has several batches. */
   readonly #sum: GradientSum | null;
+  /** Where ranks share the optimizer's state. */
+  readonly #shards: Shards | null;
   readonly #state: RunState;
   /** Whether the model had gradient checkpointing before. */
   readonly #recomputed: boolean | undefined;
@@ -67,6 +70,7 @@ export class TrainingRun {
   #tokens = 0;
   #examples = 0;
   #isAborted = false;
+  #isLate = false;
   readonly #start = performance.now();
   #saved = performance.now();
 
@@ -81,7 +85,7 @@ export class TrainingRun {
     if (training.has(model)) {
       throw new ArgumentError('fit: another call trains this model; wait for the promise that it returned first');
     }
-    const { gradientAccumulation = 1, seed = 0, schedule, wire = 'float32' } = options;
+    const { gradientAccumulation = 1, seed = 0, schedule, wire = 'float32', zeroStage = 0 } = options;
     const world = options.world && options.world.size > 1 ? options.world : undefined;
     this.#ranks = new Ranks(world);
     this.#accumulation = gradientAccumulation;
@@ -113,6 +117,7 @@ export class TrainingRun {
     this.#sum = null;
     if (world !== undefined) this.#sum = new WorldSum(world, optimizer.params, wire);
     else if (gradientAccumulation > 1) this.#sum = new LocalSum(optimizer.params);
+    this.#shards = world !== undefined && zeroStage === 1 ? new Shards(world, optimizer) : null;
     training.add(model);
   }
 
@@ -149,10 +154,12 @@ export class TrainingRun {
   async #begin(): Promise<boolean> {
     const { checkpoint, gradientCheckpointing } = this.options;
     await this.#agree();
+    await this.#shards?.begin();
     if (checkpoint !== undefined && this.#ranks.isFirst) await removeUnfinished(checkpoint);
     const resumed = await this.#resume();
     // What another run has left stays until there is more than a beginning to take its place.
-    if (checkpoint !== undefined && this.#ranks.isFirst && !resumed && !(await canStay(checkpoint))) await this.#save();
+    const isNew = checkpoint !== undefined && this.#ranks.isFirst && !resumed && !(await canStay(checkpoint));
+    if (await this.#ranks.any(isNew)) await this.#save();
     this.#isAborted = await this.#ranks.any(this.options.signal?.aborted ?? false);
     this.#model.train();
     if (gradientCheckpointing !== undefined) this.#model.gradientCheckpointing = gradientCheckpointing;
@@ -175,7 +182,7 @@ export class TrainingRun {
         await report.value();
         if (await this.#validate()) return 'early';
       }
-      if (step % checkpointEvery === 0 || this.#isLate()) {
+      if (step % checkpointEvery === 0 || (this.#ranks.size > 1 ? this.#isLate : this.#isOverdue())) {
         await report.value();
         await this.#save();
       }
@@ -216,7 +223,8 @@ export class TrainingRun {
     let computed: Pending<Step>;
     try {
       if (this.#ranks.size === 1 && !this.options.skipNonFinite) {
-        this.#update(step, learningRate);
+        this.#step(learningRate);
+        this.#finalWeights.update(step);
         computed = this.#computed(batches, losses);
       } else {
         computed = await this.#share(this.#computed(batches, losses));
@@ -231,7 +239,7 @@ export class TrainingRun {
   /** What all ranks know of a step together; that one was asked to stop they learn at the same time. */
   async #share(own: Pending<Step>): Promise<Pending<Step>> {
     const computed = new Pending(this.#ranks.step(await own.value()));
-    this.#isAborted = (await computed.value()).isAborted;
+    ({ isAborted: this.#isAborted, isLate: this.#isLate } = await computed.value());
     return computed;
   }
 
@@ -241,8 +249,9 @@ export class TrainingRun {
     const tokens = items.reduce<number>((sum, item) => sum + this.learner.tokensOf(item), 0);
     const examples = items.length;
     const isAborted = this.options.signal?.aborted ?? false;
+    const isLate = this.#isOverdue();
     const read = Promise.all(losses.map((loss) => loss.item()));
-    return new Pending(read.then((values) => ({ losses: values, tokens, examples, isAborted })));
+    return new Pending(read.then((values) => ({ losses: values, tokens, examples, isAborted, isLate })));
   }
 
   /** What step number `step` learns from, and how fast. */
@@ -306,20 +315,19 @@ export class TrainingRun {
   }
 
   /** Queues what the optimizer makes of the gradients. */
-  #update(step: number, lr: number): void {
+  #step(lr: number): void {
     const { clipNorm = 1 } = this.options;
-    this.#model.device.scope(() => {
-      this.#optimizer.step({ lr, maxNorm: clipNorm ?? undefined });
-      this.#zeroGrad();
-      this.#finalWeights.update(step);
-    });
+    this.#model.device.scope(() => this.#optimizer.step({ lr, maxNorm: clipNorm ?? undefined }));
+    this.#zeroGrad();
   }
 
   /** The same, but `skipNonFinite` skips and counts a step whose losses or gradients are not finite. */
   async #updateIfFinite(step: number, lr: number, losses: readonly number[]): Promise<void> {
     const { skipNonFinite = false } = this.options;
     if (!skipNonFinite || (losses.every(Number.isFinite) && (await areFinite(this.#optimizer.params)))) {
-      this.#update(step, lr);
+      this.#step(lr);
+      await this.#shards?.share();
+      this.#finalWeights.update(step);
       await this.#model.device.flush();
     } else {
       this.#state.skipped++;
@@ -353,7 +361,7 @@ export class TrainingRun {
   }
 
   /** Whether much would be lost by now; where the user has said when checkpoints are written, that is known. */
-  #isLate(): boolean {
+  #isOverdue(): boolean {
     const { checkpoint, checkpointEvery } = this.options;
     return checkpoint !== undefined && checkpointEvery === undefined && performance.now() - this.#saved > SAVE_AFTER;
   }
@@ -387,19 +395,22 @@ export class TrainingRun {
 
   async #save(): Promise<void> {
     const { checkpoint } = this.options;
-    if (checkpoint === undefined || !this.#ranks.isFirst) return;
-    await saveCheckpoint(checkpoint, this.#tensors(), this.#optimizer, this.#state);
+    if (!(await this.#ranks.any(checkpoint !== undefined))) return;
+    const optimizer = this.#shards === null ? this.#optimizer.state() : await this.#shards.gather();
+    if (checkpoint !== undefined && this.#ranks.isFirst)
+      await saveCheckpoint(checkpoint, this.#tensors(), optimizer, this.#state);
     this.#saved = performance.now();
   }
 
   /** Returns whether there was a checkpoint to go on from. All ranks begin with the weights and the state of the first. */
   async #resume(): Promise<boolean> {
     const { checkpoint, resume = false, world } = this.options;
+    const optimizer = this.#shards ?? this.#optimizer;
     let state: RunState | null = null;
     if (checkpoint !== undefined && resume && this.#ranks.isFirst)
-      state = await loadCheckpoint(checkpoint, this.#tensors(), this.#optimizer, this.#state);
+      state = await loadCheckpoint(checkpoint, this.#tensors(), optimizer, this.#state);
     if (world !== undefined && this.#ranks.size > 1)
-      state = await shareState(world, state, this.#tensors(), this.#optimizer, this.#state);
+      state = await shareState(world, state, this.#tensors(), optimizer, this.#state);
     if (state === null) return false;
     Object.assign(this.#state, state);
     return true;

@@ -26,6 +26,8 @@ export interface World {
   reduce(values: Float32Array, sum: Float32Array, options: ReduceOptions): Promise<void>;
   /** Everyone's `values` become those of rank `root`. */
   broadcast(values: Float32Array, root: number): Promise<void>;
+  /** Everyone's part of `values`, where they lie rank after rank, `lengths` elements of each. */
+  allGather(values: Float32Array, lengths: readonly number[]): Promise<void>;
   /** Tells all other ranks that this one has failed, and why: what they wait for rejects with that. */
   fail(reason: string): void;
 }
@@ -41,7 +43,7 @@ export function partLength(length: number, size: number): number {
   return Math.ceil(length / size);
 }
 
-const METHODS = ['exchange', 'exchangeText', 'reduce', 'broadcast', 'fail'] as const;
+const METHODS = ['exchange', 'exchangeText', 'reduce', 'broadcast', 'allGather', 'fail'] as const;
 
 /** Throws ArgumentError, naming what is missing, for what is no world. */
 export function checkWorld(world: World): void {

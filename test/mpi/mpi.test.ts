@@ -84,11 +84,32 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
   });
 
   it('give the bits of one process that adds up as many batches', async () => {
-    const { size: _, ...one } = await outcome(1, { options: { ...options, gradientAccumulation: 4 } });
+    const { size: _, memory: __, ...one } = await outcome(1, { options: { ...options, gradientAccumulation: 4 } });
     for (const size of [2, 4]) {
       const given = { options: { ...options, gradientAccumulation: 4 / size } };
-      expect(await outcome(size, given)).toEqual({ ...one, size });
+      expect(await outcome(size, given)).toMatchObject({ ...one, size });
     }
+  });
+
+  it('give the same bits, with less memory, where each has a part of the optimizer’s state', async () => {
+    for (const optimizer of ['adamw', 'adafactor', 'lion', 'sgd'] as const) {
+      const whole = await outcome(2, { options, optimizer });
+      const { memory, ...sharded } = await outcome(2, { options: { ...options, zeroStage: 1 }, optimizer });
+      expect(whole).toMatchObject(sharded);
+      const states = { adamw: 2, adafactor: 1, lion: 1, sgd: 1 }[optimizer];
+      expect(whole.memory - memory).toBeGreaterThan(0.45 * states * whole.weights);
+    }
+  });
+
+  it('go on, sharded or not, from the checkpoint of other numbers of ranks, which is whole', async () => {
+    const whole = await outcome(1, { options: { ...options, steps: 6, gradientAccumulation: 4 } });
+    const checkpoint = join(folder, `${name}-sharded.safetensors`);
+    const steps = { ...options, checkpoint, resume: true };
+    await outcome(4, { options: { ...steps, steps: 2, zeroStage: 1 } });
+    await outcome(2, { options: { ...steps, steps: 4, gradientAccumulation: 2, zeroStage: 1 } });
+    const { losses, hash } = await outcome(1, { options: { ...steps, steps: 6, gradientAccumulation: 4 } });
+    expect([losses, hash]).toEqual([whole.losses.slice(4), whole.hash]);
+    await outcome(2, { options: { ...steps, steps: 8, gradientAccumulation: 2, zeroStage: 1 } }); // from a whole one
   });
 
   it('go on as another number of them from a checkpoint, with the same bits', async () => {
@@ -164,6 +185,8 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
       '--out',
       out,
       '--json',
+      '--zero-stage',
+      '1',
     ];
     const { code, stdout, stderr } = await run([...launcher, '-n', '2', process.execPath, ...argumentsOf(train)]);
     expect(code, stderr).toBe(0);

@@ -3,10 +3,12 @@
 import { createHash } from 'node:crypto';
 import { createDevice, type FitOptions, fit, Transformer } from '../../src/index.js';
 import { mpi } from '../../src/mpi/index.js';
+import { Adafactor, AdamW, Lion, parameterGroups, SGD } from '../../src/train/index.js';
 
 export interface Job {
   readonly options: FitOptions;
   readonly timeout?: number;
+  readonly optimizer?: keyof typeof optimizers;
   /** A rank that has another option, or does this at a step. */
   readonly odd?: { readonly rank: number; readonly seed?: number; readonly step?: number; readonly does?: Odd };
 }
@@ -20,9 +22,20 @@ export interface Outcome {
   readonly tokens: number;
   /** Of the weights. */
   readonly hash: string;
+  /** Bytes of the device's memory in use at the last step. */
+  readonly memory: number;
+  /** Bytes of the weights. */
+  readonly weights: number;
 }
 
-const { options, timeout, odd } = JSON.parse(process.argv[2] as string) as Job;
+const optimizers = {
+  adamw: (model: Transformer) => new AdamW(parameterGroups(model, [{ pattern: /bias$/, weightDecay: 0 }])),
+  adafactor: (model: Transformer) => new Adafactor(model.parameters(), { beta1: 0.9 }),
+  lion: (model: Transformer) => new Lion(model.parameters()),
+  sgd: (model: Transformer) => new SGD(model.parameters(), { momentum: 0.9 }),
+};
+
+const { options, timeout, odd, optimizer } = JSON.parse(process.argv[2] as string) as Job;
 const world = await mpi({ timeout });
 const isOdd = odd?.rank === world.rank;
 const device = await createDevice({ threads: 1 });
@@ -41,20 +54,24 @@ function misbehave(does: Odd | undefined): void {
 
 const steps: number[] = [];
 let tokens = 0;
+let memory = 0;
 try {
   const { losses } = await fit(model, examples, {
     ...options,
     world,
+    ...(optimizer && { optimizer: optimizers[optimizer](model) }),
     seed: isOdd && odd.seed !== undefined ? odd.seed : 3,
     onStep(progress) {
       steps.push(progress.step);
+      memory = device.memory().used;
       ({ tokens } = progress);
       if (isOdd && progress.step === odd.step) misbehave(odd.does);
     },
   });
   const hash = createHash('sha256');
   for (const parameter of model.parameters()) hash.update((await parameter.data()) as Float32Array);
-  const outcome: Outcome = { size: world.size, losses, steps, tokens, hash: hash.digest('hex') };
+  const weights = model.parameters().reduce((sum, { size }) => sum + 4 * size, 0);
+  const outcome: Outcome = { size: world.size, losses, steps, tokens, hash: hash.digest('hex'), memory, weights };
   if (world.rank === 0) console.log(JSON.stringify(outcome));
 } catch (error) {
   console.error(`rank ${world.rank}: ${(error as Error).name}: ${(error as Error).message}`);

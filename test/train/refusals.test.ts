@@ -29,6 +29,8 @@ const options: [keyof FitOptions, unknown, shown: string][] = [
   ['gradientAccumulation', 1.5, '1.5, expected a positive integer'],
   ['clipNorm', 0, '0, expected a positive number or null'],
   ['clipNorm', '1', '"1", expected a positive number or null'],
+  ['zeroStage', 2, '2, expected 0 or 1'],
+  ['wire', 'int8', '"int8", expected float32, float16 or bfloat16'],
   ['labelSmoothing', 2, '2, expected a number from 0 to 1'],
   ['labelSmoothing', null, 'null, expected a number from 0 to 1'],
   ['ignoreIndex', 0.5, '0.5, expected a 32-bit integer or null'],

@@ -6,7 +6,7 @@ import { ArgumentError, FormatError, NonFiniteError } from '../../core/errors.js
 import { placeOf } from '../../io/atomic-write.js';
 import { mpi } from '../../mpi/mpi.js';
 import { type FitResult, fit } from '../../train/fit.js';
-import type { World } from '../../train/world.js';
+import type { WireFormat, World } from '../../train/world.js';
 import { fitSettings, readTask, TASKS, type TaskConfig } from '../config.js';
 import { duration } from '../duration.js';
 import { EXIT } from '../exit.js';
@@ -26,6 +26,8 @@ const SETTINGS = ['data', 'init', 'steps', 'epochs', 'batch', 'ignoreIndex', 'se
 interface TrainOptions extends Pick<TaskConfig, (typeof SETTINGS)[number]> {
   out: string;
   dtype: 'float32' | 'float16';
+  wire: WireFormat;
+  zeroStage: number;
   resume?: boolean;
   overwrite?: boolean;
   json?: boolean;
@@ -48,6 +50,15 @@ export function trainCommand(): Command {
         .choices(['float32', 'float16'])
         .default('float32'),
     )
+    .addOption(
+      new Option(
+        '--wire <type>',
+        'how gradients travel between ranks of MPI: 16 bits are half the bytes, not the same bits',
+      )
+        .choices(['float32', 'float16', 'bfloat16'])
+        .default('float32'),
+    )
+    .option('--zero-stage <stage>', "1 shards the optimizer's state over ranks of MPI", integer(0, 1), 0)
     .option('--resume', 'go on from the checkpoint in the folder; more steps and other rates are fine')
     .addOption(new Option('--overwrite', 'replace an earlier training, or model, in the folder').conflicts('resume'))
     .option('--json', 'print the result as JSON')
@@ -101,7 +112,7 @@ async function train(
   stop: Stopping,
   world: World,
 ): Promise<FitResult> {
-  const { out, resume } = options;
+  const { out, resume, wire } = options;
   const settings = join(out, 'task.json');
   const saveSettings = () => writeWhole(settings, `${JSON.stringify(config, null, 1)}\n`);
   const isFirst = world.rank === 0; // the others write nothing
@@ -120,6 +131,8 @@ async function train(
     checkpoint: checkpointIn(out),
     resume,
     world,
+    wire,
+    zeroStage: options.zeroStage === 1 ? 1 : 0,
     signal: stop.signal,
     onStep(step) {
       progress?.onStep(step);

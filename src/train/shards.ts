@@ -1,0 +1,145 @@
+// ZeRO stage 1 (Rajbhandari et al. 2020, arXiv 1910.02054): each rank keeps the optimiser's state of a part of the
+// parameters, changes these, and gives them to the others. Gradients are whole on every rank.
+
+import { ArgumentError, FormatError } from '../core/errors.js';
+import { Tensor } from '../core/tensor.js';
+import type { SafetensorsSource } from '../io/safetensors.js';
+import type { StoredState } from './checkpoint.js';
+import type { Optimizer } from './optimizer.js';
+import type { World } from './world.js';
+
+/** Where a tensor of the state is. */
+interface Place {
+  readonly rank: number;
+  readonly shape: readonly number[];
+}
+
+/** What one rank says of its part of the state. */
+interface Part {
+  readonly tensors: readonly (readonly [name: string, shape: readonly number[]])[];
+  readonly numbers: Readonly<Record<string, number>>;
+}
+
+/** The state of an optimiser, spread over the ranks of a world. */
+export class Shards {
+  /** Parameters by the rank that changes them. */
+  readonly #owned: readonly (readonly Tensor[])[];
+  /** Of all parameters, rank after rank. */
+  readonly #values: Float32Array;
+  readonly #lengths: readonly number[];
+  /** What rank 0 has read from a checkpoint. */
+  #read: Parameters<Optimizer['loadState']>[0] | null = null;
+  #places: ReadonlyMap<string, Place> = new Map();
+
+  /** Throws ArgumentError for an optimizer that only works as a whole. */
+  constructor(
+    private readonly world: World,
+    private readonly optimizer: Optimizer,
+  ) {
+    if (typeof optimizer.shard !== 'function')
+      throw new ArgumentError(
+        'fit: zeroStage is 1, but the optimizer has no shard(): use AdamW, Adafactor, Lion or SGD',
+      );
+    this.#owned = divide(optimizer.params, world.size);
+    this.#lengths = this.#owned.map((params) => params.reduce((sum, { size }) => sum + size, 0));
+    this.#values = new Float32Array(this.#lengths.reduce((sum, length) => sum + length, 0));
+    optimizer.shard(new Set(this.#owned[world.rank]));
+  }
+
+  /** After a step: the parameters that each rank has changed become everyone's. */
+  async share(): Promise<void> {
+    const { world } = this;
+    const [first, ...others] = this.#owned[world.rank] as readonly Tensor[];
+    const own = first === undefined ? [] : await Tensor.dataOf([first, ...others]);
+    let at = this.#lengths.slice(0, world.rank).reduce((sum, length) => sum + length, 0);
+    for (const values of own) {
+      this.#values.set(values, at);
+      at += values.length;
+    }
+    await world.allGather(this.#values, this.#lengths);
+    at = 0;
+    for (const [rank, params] of this.#owned.entries())
+      for (const param of params) {
+        if (rank !== world.rank) param.write(this.#values.subarray(at, at + param.size));
+        at += param.size;
+      }
+  }
+
+  /** The whole state, for rank 0 to write; the others hold one tensor of it at a time. */
+  async gather(): Promise<StoredState> {
+    const parts = await this.#parts();
+    const { rank } = this.world;
+    const own = this.optimizer.state().tensors;
+    const tensors = new Map<string, SafetensorsSource>();
+    for (const [name, place] of this.#places) {
+      const tensor = own.get(name);
+      const data = tensor ? ((await tensor.data()) as Float32Array) : zeros(place.shape);
+      await this.world.broadcast(data, place.rank);
+      if (rank === 0) tensors.set(name, { dtype: 'F32', shape: place.shape, data });
+    }
+    const numbers = Object.assign({}, ...parts.map((part) => part.numbers)) as Record<string, number>;
+    return { tensors, numbers };
+  }
+
+  /** Finds out what the others have; to be called before `loadState`. */
+  async begin(): Promise<void> {
+    await this.#parts();
+  }
+
+  async #parts(): Promise<Part[]> {
+    const { tensors, numbers } = this.optimizer.state();
+    const own: Part = { tensors: [...tensors].map(([name, { shape }]) => [name, shape]), numbers };
+    const parts = (await this.world.exchangeText(JSON.stringify(own))).map((text) => JSON.parse(text) as Part);
+    this.#places = new Map(
+      parts.flatMap((part, rank) => part.tensors.map(([name, shape]) => [name, { rank, shape }] as const)),
+    );
+    return parts;
+  }
+
+  /** Keeps, on rank 0, the whole state until `scatter`. Throws FormatError if it is of other parameters. */
+  loadState(state: Parameters<Optimizer['loadState']>[0]): void {
+    for (const [name, { shape }] of this.#places) {
+      const [found, expected] = [state.tensors.get(name)?.length, sizeOf(shape)];
+      if (found === expected) continue;
+      throw new FormatError(`the optimizer's state has ${found ?? 'no'} values for ${name}, expected ${expected}`);
+    }
+    if (state.tensors.size !== this.#places.size) throw new FormatError("the optimizer's state is of more parameters");
+    this.#read = state;
+  }
+
+  /** Of the state that rank 0 has kept. */
+  get numbers(): Readonly<Record<string, number>> {
+    return this.#read?.numbers ?? {};
+  }
+
+  /** Gives each rank its part of the state that rank 0 has kept. */
+  async scatter(numbers: Readonly<Record<string, number>>): Promise<void> {
+    const own = new Map<string, Float32Array>();
+    for (const [name, { rank, shape }] of this.#places) {
+      const values = this.#read?.tensors.get(name) ?? zeros(shape);
+      await this.world.broadcast(values, 0);
+      if (rank === this.world.rank) own.set(name, values);
+    }
+    this.#read = null;
+    this.optimizer.loadState({ tensors: own, numbers });
+  }
+}
+
+/** Each parameter goes, the largest first, to the rank that has least. */
+function divide(params: readonly Tensor[], size: number): Tensor[][] {
+  const parts = Array.from({ length: size }, () => ({ params: [] as Tensor[], size: 0 }));
+  for (const param of [...params].sort((a, b) => b.size - a.size)) {
+    const part = parts.reduce((least, each) => (each.size < least.size ? each : least));
+    part.params.push(param);
+    part.size += param.size;
+  }
+  return parts.map((part) => part.params);
+}
+
+function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((product, dim) => product * dim, 1);
+}
+
+function zeros(shape: readonly number[]): Float32Array {
+  return new Float32Array(sizeOf(shape));
+}
