@@ -9,6 +9,9 @@ struct SixteenBits {
   static void pack(const uint8_t* block, size_t lane, uint8_t* record) {
     for (size_t i = 0; i < kGroup; ++i) copyHalf(record + 2 * (i * kTile + lane), block + 2 * i);
   }
+  static void block(const uint8_t* record, size_t lane, uint8_t* to) {
+    for (size_t i = 0; i < kGroup; ++i) copyHalf(to + 2 * i, record + 2 * (i * kTile + lane));
+  }
   static void unpack(const GroupAt& at, size_t stride, float* to) {
     for (size_t i = 0; i < kGroup; ++i)
       for (size_t lane = 0; lane < kTile; lane += kWidth)

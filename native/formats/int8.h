@@ -12,6 +12,9 @@ struct Int8 {
   static void pack(const uint8_t* block, size_t lane, uint8_t* record) {
     for (size_t k = 0; k < kQuads; ++k) storeWord(record + k * 64 + lane * 4, loadWord(block + 4 * k) ^ 0x80808080u);
   }
+  static void block(const uint8_t* record, size_t lane, uint8_t* to) {
+    for (size_t k = 0; k < kQuads; ++k) storeWord(to + 4 * k, loadWord(record + k * 64 + lane * 4) ^ 0x80808080u);
+  }
   SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) {
     return loadInts(group + k * 64 + lane * 4);
   }

@@ -9,7 +9,9 @@
 // A format is a struct:
 //   kName, kBlockBytes                as GGUF has it, of kGroups · 32 inputs of one feature
 //   kTileHead, kHead, kGroups, kGroupBytes
-//   pack(block, lane, record)         puts a block of a file where it belongs
+//   pack(block, lane, record)         puts a block of a file where it belongs; what a tile's head has of a feature comes
+//                                     before its blocks, and is put there by whoever packs
+//   block(record, lane, to)           the block that was put there
 //   unpack(at, stride, to)            a group as floats: to[i·stride + lane] for inputs i < 32
 // Those of integers have besides
 //   kOffset                           a weight is (byte - kOffset)·scale (+ minimum)
@@ -76,6 +78,14 @@ constexpr uint64_t tileBytes(uint64_t cols) {
 template <class Format>
 constexpr uint64_t packedWords(uint64_t rows, uint64_t cols) {
   return divideUp(rows, kTile) * tileBytes<Format>(cols) / 4;
+}
+
+// Bytes of one feature's blocks in a file, with what the head of a tile has of it before them.
+template <class Format>
+inline constexpr size_t kRowHead = Format::kTileHead / kTile;
+template <class Format>
+constexpr uint64_t blockRowBytes(uint64_t cols) {
+  return kRowHead<Format> + divideUp(cols, kRecordInputs<Format>) * Format::kBlockBytes;
 }
 
 // Group g of the tile that begins at `tile`.

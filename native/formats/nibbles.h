@@ -22,9 +22,23 @@ SIMD_INLINE void putNibbles(uint8_t* group, size_t lane, size_t k, uint32_t word
 SIMD_INLINE void putPairs(uint8_t* group, size_t lane, const uint8_t* pairs) {
   for (size_t k = 0; k < 4; ++k) storeWord(group + k * 64 + lane * 4, loadWord(pairs + 4 * k));
 }
+// The same words and bytes again.
+SIMD_INLINE uint32_t takeNibbles(const uint8_t* group, size_t lane, size_t k) {
+  const uint32_t word = loadWord(group + k % 4 * 64 + lane * 4);
+  return (k < 4 ? word : word >> 4) & 0x0f0f0f0fu;
+}
+SIMD_INLINE void takePairs(const uint8_t* group, size_t lane, uint8_t* pairs) {
+  for (size_t k = 0; k < 4; ++k) storeWord(pairs + 4 * k, loadWord(group + k * 64 + lane * 4));
+}
 // Bits of 32 inputs, one each, as GGUF's blocks of 32 have them.
 SIMD_INLINE void putFifthBits(uint8_t* bits, size_t lane, uint32_t given) {
   uint32_t word = 0;
   for (uint32_t k = 0; k < kQuads; ++k) word |= ((given >> (4 * k) & 15) * 0x00204081u & 0x01010101u) << k;
   storeWord(bits + lane * 4, word);
+}
+SIMD_INLINE uint32_t takeFifthBits(const uint8_t* bits, size_t lane) {
+  const uint32_t word = loadWord(bits + lane * 4);
+  uint32_t given = 0;
+  for (uint32_t i = 0; i < kGroup; ++i) given |= (word >> (8 * (i % 4) + i / 4) & 1) << i;
+  return given;
 }

@@ -13,6 +13,10 @@ struct Q4_0 {
     putPairs(record, lane, block + 2);
     copyHalf(record + kNibbleBytes + 2 * lane, block);
   }
+  static void block(const uint8_t* record, size_t lane, uint8_t* to) {
+    takePairs(record, lane, to + 2);
+    copyHalf(to, record + kNibbleBytes + 2 * lane);
+  }
   SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) { return nibblesAt(group, k, lane); }
   SIMD_INLINE static Vf scale(const GroupAt& at, size_t, size_t lane) {
     return halves(at.group + kNibbleBytes + 2 * lane);

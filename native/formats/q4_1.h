@@ -14,6 +14,11 @@ struct Q4_1 {
     copyHalf(record + kNibbleBytes + 2 * lane, block);
     copyHalf(record + kNibbleBytes + kScaleBytes + 2 * lane, block + 2);
   }
+  static void block(const uint8_t* record, size_t lane, uint8_t* to) {
+    takePairs(record, lane, to + 4);
+    copyHalf(to, record + kNibbleBytes + 2 * lane);
+    copyHalf(to + 2, record + kNibbleBytes + kScaleBytes + 2 * lane);
+  }
   SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) { return nibblesAt(group, k, lane); }
   SIMD_INLINE static Vf scale(const GroupAt& at, size_t, size_t lane) {
     return halves(at.group + kNibbleBytes + 2 * lane);

@@ -12,6 +12,19 @@ inline SixBits sixBitsOf(const uint8_t* packed, size_t g) {
           static_cast<uint8_t>((packed[g + 4] >> 4) | (packed[g] >> 6) << 4)};
 }
 
+// Those of group g, as 12 bytes have them that begin as zeros.
+inline void putSixBits(uint8_t* packed, size_t g, SixBits bits) {
+  const uint8_t scale = bits.scale, minimum = bits.minimum;
+  if (g < 4) {
+    packed[g] = static_cast<uint8_t>(packed[g] | scale);
+    packed[g + 4] = static_cast<uint8_t>(packed[g + 4] | minimum);
+    return;
+  }
+  packed[g + 4] = static_cast<uint8_t>((scale & 15) | (minimum & 15) << 4);
+  packed[g - 4] = static_cast<uint8_t>(packed[g - 4] | (scale >> 4) << 6);
+  packed[g] = static_cast<uint8_t>(packed[g] | (minimum >> 4) << 6);
+}
+
 // What Q4_K and Q5_K have in common: their heads, scales and low bits. kBytesAt: of s and m in a group.
 template <size_t kBytesAt>
 struct ScaledTwice {
@@ -33,6 +46,20 @@ struct ScaledTwice {
       group[kBytesAt + kTile + lane] = bits.minimum;
     }
   }
+  static void takeBlock(const uint8_t* record, size_t lane, uint8_t* to, uint8_t* low) {
+    memset(to, 0, 16);
+    copyHalf(to, record + 2 * lane);
+    copyHalf(to + 2, record + kScaleBytes + 2 * lane);
+    for (size_t g = 0; g < kGroups; ++g) {
+      const uint8_t* group = record + kHead + g * kGroupBytes;
+      for (size_t k = 0; k < kQuads; ++k) {
+        uint8_t* word = low + g / 2 * 32 + 4 * k;
+        const uint32_t nibbles = takeNibbles(group, lane, k);
+        storeWord(word, g % 2 == 0 ? nibbles : loadWord(word) | nibbles << 4);
+      }
+      putSixBits(to + 4, g, {group[kBytesAt + lane], group[kBytesAt + kTile + lane]});
+    }
+  }
   SIMD_INLINE static Vf scale(const GroupAt& at, size_t, size_t lane) {
     return halves(at.head + 2 * lane) * toFloat(bytesToInts(at.group + kBytesAt + lane));
   }
@@ -47,6 +74,7 @@ struct Q4_K : ScaledTwice<kNibbleBytes> {
   static constexpr int kBits = 4;
 
   static void pack(const uint8_t* block, size_t lane, uint8_t* record) { packBlock(block, block + 16, lane, record); }
+  static void block(const uint8_t* record, size_t lane, uint8_t* to) { takeBlock(record, lane, to, to + 16); }
   SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) { return nibblesAt(group, k, lane); }
   static void unpack(const GroupAt& at, size_t stride, float* to) { unpackIntegers<Q4_K>(at, stride, to); }
 };

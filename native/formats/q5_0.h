@@ -15,6 +15,11 @@ struct Q5_0 {
     putFifthBits(record + kBitsAt, lane, loadWord(block + 2));
     copyHalf(record + kScalesAt + 2 * lane, block);
   }
+  static void block(const uint8_t* record, size_t lane, uint8_t* to) {
+    takePairs(record, lane, to + 6);
+    storeWord(to + 2, takeFifthBits(record + kBitsAt, lane));
+    copyHalf(to, record + kScalesAt + 2 * lane);
+  }
   SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) {
     return nibblesAt(group, k, lane) | fifthBitsAt(group + kBitsAt, static_cast<int>(k), lane);
   }

@@ -16,6 +16,12 @@ struct Q5_1 {
     copyHalf(record + kScalesAt + 2 * lane, block);
     copyHalf(record + kScalesAt + kScaleBytes + 2 * lane, block + 2);
   }
+  static void block(const uint8_t* record, size_t lane, uint8_t* to) {
+    takePairs(record, lane, to + 8);
+    storeWord(to + 4, takeFifthBits(record + kBitsAt, lane));
+    copyHalf(to, record + kScalesAt + 2 * lane);
+    copyHalf(to + 2, record + kScalesAt + kScaleBytes + 2 * lane);
+  }
   SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) {
     return nibblesAt(group, k, lane) | fifthBitsAt(group + kBitsAt, static_cast<int>(k), lane);
   }

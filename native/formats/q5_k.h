@@ -14,6 +14,17 @@ struct Q5_K : ScaledTwice<kNibbleBytes + 64> {
       storeWord(record + kHead + g * kGroupBytes + kNibbleBytes + 4 * lane, word);
     }
   }
+  static void block(const uint8_t* record, size_t lane, uint8_t* to) {
+    takeBlock(record, lane, to, to + 48);
+    memset(to + 16, 0, 32);
+    for (size_t g = 0; g < kGroups; ++g) {
+      const uint32_t word = loadWord(record + kHead + g * kGroupBytes + kNibbleBytes + 4 * lane);
+      for (size_t k = 0; k < kQuads; ++k) {
+        uint8_t* bits = to + 16 + 4 * k;
+        storeWord(bits, loadWord(bits) | (word >> k & 0x01010101u) << g);
+      }
+    }
+  }
   SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) {
     return nibblesAt(group, k, lane) | fifthBitsAt(group + kNibbleBytes, static_cast<int>(k), lane);
   }

@@ -28,6 +28,21 @@ struct Q6_K {
       }
     }
   }
+  static void block(const uint8_t* record, size_t lane, uint8_t* to) {
+    memset(to, 0, kBlockBytes);
+    copyHalf(to + 208, record + 2 * lane);
+    for (size_t g = 0; g < kGroups; ++g) {
+      const size_t half = g / 4, quarter = g % 4;
+      uint8_t *low = to + 64 * half + quarter % 2 * 32, *high = to + 128 + 32 * half;
+      const uint8_t* group = record + kHead + g * kGroupBytes;
+      for (size_t k = 0; k < kQuads; ++k) {
+        const uint32_t word = loadWord(group + kBitsAt + 64 * (k / 4) + 4 * lane);
+        storeWord(low + 4 * k, loadWord(low + 4 * k) | takeNibbles(group, lane, k) << (quarter / 2 * 4));
+        storeWord(high + 4 * k, loadWord(high + 4 * k) | (word >> (k % 4 * 2) & 0x03030303u) << (2 * quarter));
+      }
+      for (size_t i = 0; i < 2; ++i) to[192 + 2 * g + i] = group[kScalesAt + kTile * i + lane];
+    }
+  }
   SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) {
     const Vi word = loadInts(group + kBitsAt + k / 4 * 64 + lane * 4);
     const int shift = static_cast<int>(k % 4) * 2;

@@ -14,6 +14,10 @@ struct Q8_0 {
       storeWord(record + k * 64 + lane * 4, loadWord(block + 2 + 4 * k) ^ 0x80808080u);
     copyHalf(record + kTile * kGroup + 2 * lane, block);
   }
+  static void block(const uint8_t* record, size_t lane, uint8_t* to) {
+    for (size_t k = 0; k < kQuads; ++k) storeWord(to + 2 + 4 * k, loadWord(record + k * 64 + lane * 4) ^ 0x80808080u);
+    copyHalf(to, record + kTile * kGroup + 2 * lane);
+  }
   SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) {
     return loadInts(group + k * 64 + lane * 4);
   }

@@ -2,6 +2,11 @@
 #include "formats/formats.h"
 #include "formats/quantize.h"
 
+// Bytes of a feature's blocks in a file.
+inline uint64_t fileRowBytes(uint32_t format, uint64_t cols) {
+  return withFormat(format, [&](auto f) { return blockRowBytes<decltype(f)>(cols); });
+}
+
 // Features `firstRow` (a multiple of 16) to below firstRow + count of the weight w [rows, cols] from a file's blocks,
 // those of one feature after another. Features beyond `count` in its last tile become zeros.
 struct PackBlocks {
@@ -14,9 +19,7 @@ struct PackBlocks {
     if (const char* reason = checkPacked(w, format, rows, cols)) return reason;
     REQUIRE(firstRow % kTile == 0, "firstRow is no multiple of a tile's features");
     REQUIRE(uint64_t{firstRow} + count <= rows, "firstRow and count reach beyond rows");
-    const bool whole = withFormat(format, [&](auto f) { return cols % kRecordInputs<decltype(f)> == 0; });
-    REQUIRE(whole, "cols is no multiple of a block's inputs");
-    REQUIRE(blocks.covers((count * blockRow() + 3) / 4), "blocks is smaller than count and cols say");
+    REQUIRE(blocks.covers((count * fileRowBytes(format, cols) + 3) / 4), "blocks is smaller than count and cols say");
     return nullptr;
   }
 
@@ -27,27 +30,58 @@ struct PackBlocks {
     context.team.parallelRange(count, kTile, [&](uint64_t row, uint64_t last) {
       withFormat(format, [&](auto f) {
         using Format = decltype(f);
-        const size_t bytes = tileBytes<Format>(cols), perRow = blockRow();
+        const size_t bytes = tileBytes<Format>(cols), perRow = blockRowBytes<Format>(cols);
         uint8_t* tile = to + (firstRow + row) / kTile * bytes;
         if (last - row < kTile || Format::kTileHead > 0) memset(tile, 0, bytes);
-        for (size_t b = 0; b < cols / kRecordInputs<Format>; ++b) {
+        constexpr size_t kOwn = kRowHead<Format>;
+        for (size_t lane = 0; lane < last - row; ++lane) memcpy(tile + lane * kOwn, from + (row + lane) * perRow, kOwn);
+        for (size_t b = 0; b < divideUp(size_t{cols}, kRecordInputs<Format>); ++b) {
           uint8_t* record = tile + Format::kTileHead + b * kRecordBytes<Format>;
           for (size_t lane = 0; lane < last - row; ++lane)
-            Format::pack(from + (row + lane) * perRow + b * Format::kBlockBytes, lane, record);
+            Format::pack(from + (row + lane) * perRow + kOwn + b * Format::kBlockBytes, lane, record);
         }
       });
     });
   }
+};
+KERNEL(PackBlocks)
 
- private:
-  uint64_t blockRow() const {
-    return withFormat(format, [&](auto f) -> uint64_t {
-      using Format = decltype(f);
-      return uint64_t{cols} / kRecordInputs<Format> * Format::kBlockBytes;
+// The blocks that a file would have of features firstRow to below firstRow + count: what PackBlocks was given.
+struct UnpackBlocks {
+  static constexpr const char* name = "unpackBlocks";
+  static constexpr const char* signature = "in:w out:blocks u32:format u32:rows u32:cols u32:firstRow u32:count";
+  Span w, blocks;
+  uint32_t format, rows, cols, firstRow, count;
+
+  const char* check() const {
+    if (const char* reason = checkPacked(w, format, rows, cols)) return reason;
+    REQUIRE(uint64_t{firstRow} + count <= rows, "firstRow and count reach beyond rows");
+    REQUIRE(blocks.covers((count * fileRowBytes(format, cols) + 3) / 4), "blocks is smaller than count and cols say");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    if (cols == 0) return;
+    const uint8_t* from = reinterpret_cast<const uint8_t*>(context.f32(w));
+    uint8_t* to = reinterpret_cast<uint8_t*>(context.f32(blocks));
+    context.team.parallelRange(count, kTile, [&](uint64_t first, uint64_t last) {
+      withFormat(format, [&](auto f) {
+        using Format = decltype(f);
+        constexpr size_t kOwn = kRowHead<Format>;
+        for (uint64_t i = first; i < last; ++i) {
+          const size_t row = firstRow + i, lane = row % kTile;
+          const uint8_t* tile = from + row / kTile * tileBytes<Format>(cols);
+          uint8_t* into = to + i * blockRowBytes<Format>(cols);
+          memcpy(into, tile + lane * kOwn, kOwn);
+          for (size_t b = 0; b < divideUp(size_t{cols}, kRecordInputs<Format>); ++b)
+            Format::block(tile + Format::kTileHead + b * kRecordBytes<Format>, lane,
+                          into + kOwn + b * Format::kBlockBytes);
+        }
+      });
     });
   }
 };
-KERNEL(PackBlocks)
+KERNEL(UnpackBlocks)
 
 // The same from floats x: that of feature o < count and input i is x[o·rowStride + i·colStride]. Of formats that can be
 // made.

@@ -13,6 +13,7 @@ import {
   readSafetensors,
   type Safetensors,
   type SafetensorsMetadata,
+  type SafetensorsParts,
   type SafetensorsTensors,
   storedBytes,
 } from './safetensors.js';
@@ -124,7 +125,7 @@ export async function saveSafetensors(
 
 /** The bytes of a safetensors file, one tensor at a time. Throws as `saveSafetensors`. */
 export function safetensorsParts(
-  tensors: SafetensorsTensors,
+  tensors: SafetensorsTensors | SafetensorsParts,
   metadata?: SafetensorsMetadata,
 ): AsyncIterable<Uint8Array> {
   const { header, parts } = layOut(tensors, metadata);

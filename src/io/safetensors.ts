@@ -51,6 +51,13 @@ export class SafetensorsEntry {
     this.source.read(this.position + start, into);
   }
 
+  /** As `read`, without blocking where reading takes time. */
+  async readAsync(into: Uint8Array, start = 0): Promise<void> {
+    const { source } = this;
+    if (source.readAsync === undefined || start + into.byteLength > this.byteLength) return this.read(into, start);
+    await source.readAsync(this.position + start, into);
+  }
+
   /** The data as stored: a view if the file is in memory, otherwise read now. */
   bytes(): Uint8Array {
     return this.slice(0, this.byteLength);
@@ -289,30 +296,40 @@ export interface SafetensorsTensor {
   dataSync(): ArrayBufferView;
 }
 
+/** An array that is read when it is written, in the same types. */
+export interface SafetensorsLater {
+  readonly dtype: SafetensorsDType;
+  readonly shape: readonly number[];
+  data(): Promise<ArrayBufferView>;
+}
+
 /** One of either. */
 export type SafetensorsSource = SafetensorsArray | SafetensorsTensor;
 /** Names and what to write under them; a Map where a name may be anything, such as `__proto__`. */
 export type SafetensorsTensors = Readonly<Record<string, SafetensorsSource>> | ReadonlyMap<string, SafetensorsSource>;
+/** The same, or what is read later. */
+export type SafetensorsParts = ReadonlyMap<string, SafetensorsSource | SafetensorsLater>;
 /** Text by name, in the header. */
 export type SafetensorsMetadata = Readonly<Record<string, string>> | ReadonlyMap<string, string>;
+
+type Stored = SafetensorsSource | SafetensorsLater;
 
 interface Layout {
   /** The header with its length before it. */
   readonly header: Uint8Array;
   /** In the order of their data, which follows the header. */
-  readonly parts: readonly { name: string; dtype: SafetensorsDType; byteLength: number; tensor: SafetensorsSource }[];
+  readonly parts: readonly { name: string; dtype: SafetensorsDType; byteLength: number; tensor: Stored }[];
   readonly byteLength: number;
 }
 
 const entriesOf = <T>(named: Readonly<Record<string, T>> | ReadonlyMap<string, T>): [string, T][] =>
   named instanceof Map ? [...named] : Object.entries(named);
 
-const storedDType = (dtype: SafetensorsSource['dtype']) =>
-  dtype === 'float32' ? 'F32' : dtype === 'int32' ? 'I32' : dtype;
+const storedDType = (dtype: Stored['dtype']) => (dtype === 'float32' ? 'F32' : dtype === 'int32' ? 'I32' : dtype);
 
 /** Decides where everything goes: wide elements first, then by name, so that all data is aligned to its element. */
-export function layOut(tensors: SafetensorsTensors, metadata: SafetensorsMetadata = {}): Layout {
-  const parts = entriesOf(tensors).map(([name, tensor]) => {
+export function layOut(tensors: SafetensorsTensors | SafetensorsParts, metadata: SafetensorsMetadata = {}): Layout {
+  const parts = entriesOf<Stored>(tensors).map(([name, tensor]) => {
     if (!isObject(tensor))
       throw new ArgumentError(
         `tensor ${quote(name)} is ${describeValue(tensor)}, expected a tensor or what has its shape and data`,
@@ -367,7 +384,7 @@ export function serializeSafetensors(tensors: SafetensorsTensors, metadata?: Saf
   file.set(header);
   let at = header.byteLength;
   for (const part of parts) {
-    const { tensor } = part;
+    const tensor = part.tensor as SafetensorsSource;
     file.set(storedBytes(part, 'dataSync' in tensor ? tensor.dataSync() : tensor.data), at);
     at += part.byteLength;
   }

@@ -196,18 +196,21 @@ export abstract class PretrainedModel extends Model {
 
   /**
    * Writes the model to a folder, as transformers saves: config.json, model.safetensors, and the files of the tokenizer
-   * and others that came with the model, as they were. `loadModel` reads it, and so does Python. Node, Deno and Bun. Each
+   * and others that came with the model, as they were. `loadModel` reads it, and so does Python, but for packed weights of
+   * fewer than 16 bits, which stay packed: docs/packed-weights.md has the layout. Node, Deno and Bun. Each
    * file is replaced whole, once all are written beside them; an error leaves what was there. Throws the file system's
    * errors, and ArgumentError for options that make no sense.
    */
   async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
-    this.assertUnpacked('save');
     const values = Promise.all(
       this.namedParameters().map(async ([name, { shape, data }]) => ({ name, shape, data: await data() })),
     );
     values.catch(() => {}); // reported when it is awaited
     const { originOf, writePretrained } = await import('./saved-pretrained.js');
-    await writePretrained(folder, originOf(this.origin), values, options);
+    const { packedPieces } = await import('./packed-state.js');
+    const origin = originOf(this.origin);
+    const packed = packedPieces(this).map((piece) => ({ ...piece, name: origin.names.get(piece.name) ?? piece.name }));
+    await writePretrained(folder, origin, { values, packed }, options);
   }
 
   /** Tokens that a model of sentences reads of a text, if that is fewer than it could. */

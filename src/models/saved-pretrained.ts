@@ -8,10 +8,12 @@ import { safetensorsParts } from '../io/file.js';
 import { pathOf } from '../io/folder.js';
 import type { GgufValue } from '../io/gguf-values.js';
 import { toHalf } from '../io/half.js';
-import type { SafetensorsArray } from '../io/safetensors.js';
+import type { SafetensorsLater, SafetensorsSource } from '../io/safetensors.js';
 import type { StateValues } from '../nn/module.js';
 import type { Json } from './model-config.js';
+import { type PackedPiece, packedArrays } from './packed-state.js';
 import type { SaveOptions } from './saved.js';
+import { packingFields, weightFiles, withoutPacking } from './saved-packing.js';
 
 /** What a model was loaded from, as far as saving needs it. */
 export interface Origin {
@@ -37,7 +39,11 @@ export interface StoredElsewhere {
   readonly name: string;
 }
 
-const WEIGHTS = 'model.safetensors';
+/** What a folder's safetensors are made of. */
+export interface SavedWeights {
+  readonly values: StateValues;
+  readonly packed: readonly PackedPiece[];
+}
 
 /** What an earlier model in the folder may have left, which would be read beside the new one. */
 const STALE = /^(model\.safetensors\.index\.json|model-\d{5}-of-\d{5}\.safetensors)$/;
@@ -46,39 +52,52 @@ const STALE = /^(model\.safetensors\.index\.json|model-\d{5}-of-\d{5}\.safetenso
 export async function writePretrained(
   folder: string | URL,
   origin: Origin,
-  values: StateValues,
+  { values, packed }: SavedWeights,
   options: SaveOptions = {},
 ): Promise<void> {
   const { dtype = 'float32' } = checkOptions('save', options, { dtype: ['float32', 'float16'] });
-  const files = new Map<string, Map<string, SafetensorsArray>>([[WEIGHTS, new Map()]]);
-  for (const { name: own, shape, data } of await values) {
-    const { file, name } = origin.elsewhere?.get(own) ?? { file: WEIGHTS, name: own };
-    const tensors = files.get(file) ?? new Map<string, SafetensorsArray>();
-    tensors.set(
-      name,
-      dtype === 'float32' ? { dtype: 'F32', shape, data } : { dtype: 'F16', shape, data: toHalf(data) },
-    );
-    files.set(file, tensors);
-  }
+  const { file: weights, other } = weightFiles(packed);
+  const files = new Map<string, Map<string, SafetensorsSource | SafetensorsLater>>();
+  const put = (own: string, array: SafetensorsSource | SafetensorsLater) => {
+    const { file, name } = origin.elsewhere?.get(own) ?? { file: weights, name: own };
+    files.set(file, (files.get(file) ?? new Map()).set(name, array));
+  };
+  const isElsewhere = ({ name }: PackedPiece) => origin.elsewhere?.has(name) ?? false;
+  for (const [name, array] of packedArrays(packed.filter((piece) => !isElsewhere(piece)))) put(name, array);
+  // Files of modules have floats: sentence-transformers reads nothing else.
+  for (const { name, shape, floats } of packed.filter(isElsewhere)) put(name, { dtype: 'F32', shape, data: floats });
+  for (const { name, shape, data } of await values)
+    put(name, dtype === 'float32' ? { dtype: 'F32', shape, data } : { dtype: 'F16', shape, data: toHalf(data) });
   const companions = await origin.companions(); // before anything is written: it may be the same folder
   const path = await pathOf(folder);
   const { mkdir, readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { dirname, join } = await nodeModule<typeof import('node:path')>('path');
   const parts = new Map<string, FileParts>([
     ...[...companions].map(([name, bytes]): [string, FileParts] => [join(path, name), [bytes]]),
-    [join(path, 'config.json'), [configBytes(origin, dtype)]],
+    [join(path, 'config.json'), [configBytes(origin, dtypeOf(packed) ?? dtype, packed)]],
   ]);
   // After the companions, among which are the modules' weights as they were.
   for (const [name, tensors] of files) parts.set(join(path, name), safetensorsParts(tensors, { format: 'pt' }));
   for (const file of parts.keys()) await mkdir(dirname(file), { recursive: true });
   await writeAtomically(parts);
-  for (const name of await readdir(path)) if (STALE.test(name)) await rm(join(path, name), { force: true });
+  for (const name of await readdir(path))
+    if (name === other || STALE.test(name)) await rm(join(path, name), { force: true });
+}
+
+/** The type of halves, where all packed weights are such. */
+function dtypeOf(packed: readonly PackedPiece[]): string | null {
+  const [format, ...others] = new Set(packed.map((piece) => piece.format));
+  return others.length === 0 && (format === 'float16' || format === 'bfloat16') ? format : null;
 }
 
 /** `dtype` says what Python makes of the weights. */
-function configBytes({ config, fractions = new Set() }: Origin, dtype: string): Uint8Array {
-  const { torch_dtype: _, ...rest } = config;
-  const lines = JSON.stringify({ ...rest, dtype }, null, 2).split('\n');
+function configBytes(
+  { config, fractions = new Set() }: Origin,
+  dtype: string,
+  packed: readonly PackedPiece[],
+): Uint8Array {
+  const { torch_dtype: _, ...rest } = withoutPacking(config);
+  const lines = JSON.stringify({ ...rest, dtype, ...packingFields(packed) }, null, 2).split('\n');
   let key = '';
   const written = lines.map((line) => {
     key = /^\s*"([^"]*)": /.exec(line)?.[1] ?? key; // numbers of a list have lines of their own

@@ -17,6 +17,7 @@ import {
   readSafetensors,
   type SafetensorsArray,
   type SafetensorsEntry,
+  type SafetensorsLater,
   serializeSafetensors,
 } from '../io/safetensors.js';
 import type { Module, StateValues } from '../nn/module.js';
@@ -24,6 +25,9 @@ import { loadTokenizer } from '../tokenizers/huggingface.js';
 import type { TokenizerConfig } from '../tokenizers/json.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import type { TransformerConfig, TransformerOptions } from './config.js';
+import { packedArrays, packedPieces } from './packed-state.js';
+import type { Packing } from './read-packed.js';
+import { packedFile, packingFields } from './saved-packing.js';
 
 /** What turns text into a model's ids and back: one for both sides, or one for each. */
 export interface Tokenizers {
@@ -62,7 +66,12 @@ interface Config {
 /** A model as files in memory: what `save` writes. */
 export async function toFiles(model: Saved, values: StateValues, options?: SaveOptions): Promise<ModelFiles> {
   const { files, weights } = await contentsOf(model, values, options);
-  return { ...files, [WEIGHTS]: serializeSafetensors(weights, METADATA) };
+  const read = await Promise.all(
+    Array.from(weights, async ([name, { data, ...array }]): Promise<[string, SafetensorsArray]> => {
+      return [name, { ...array, data: typeof data === 'function' ? await data() : data }];
+    }),
+  );
+  return { ...files, [WEIGHTS]: serializeSafetensors(new Map(read), METADATA) };
 }
 
 /**
@@ -92,6 +101,7 @@ async function contentsOf(model: Saved, values: StateValues, options: SaveOption
   if (typeof model.config.positions.frequencies === 'function') {
     throw new ArgumentError("save: positions.frequencies is a function, expected 'paper', 'tensor2tensor' or an array");
   }
+  const packed = packedPieces(model);
   const tensors = (await values).map(({ name, shape, data }): [string, SafetensorsArray] => [
     name,
     dtype === 'float32' ? { dtype: 'F32', shape, data } : { dtype: 'F16', shape, data: toHalf(data) },
@@ -102,23 +112,32 @@ async function contentsOf(model: Saved, values: StateValues, options: SaveOption
   if (target !== undefined) files[TOKENIZERS.target] = encodeJson(target.toJSON());
   const configs = { source: source?.config, target: target?.config };
   const tokenizers = (configs.source ?? configs.target) ? configs : undefined;
-  files[CONFIG] = encodeJson({ format: FORMAT, model: model.config, tokenizers } satisfies Config);
-  return { files, weights: new Map(tensors) };
+  const packing = packingFields(packed);
+  files[CONFIG] = encodeJson({ format: FORMAT, model: model.config, tokenizers, ...packing } satisfies Config);
+  return {
+    files,
+    weights: new Map<string, SafetensorsArray | SafetensorsLater>([...tensors, ...packedArrays(packed)]),
+  };
+}
+
+interface Read {
+  readonly config: TransformerOptions;
+  readonly tensors: ReadonlyMap<string, SafetensorsEntry>;
+  readonly tokenizers: Tokenizers;
+  readonly isPacked: boolean;
 }
 
 /** What the files of a saved model say. Throws FormatError if one is missing or damaged. */
-async function readFiles(
-  files: ModelFiles,
-  weights: ByteSource | undefined,
-): Promise<{ config: TransformerOptions; tensors: ReadonlyMap<string, SafetensorsEntry>; tokenizers: Tokenizers }> {
+async function readFiles(files: ModelFiles, weights: ByteSource | undefined): Promise<Read> {
   checkOrigin(files);
-  const { model, tokenizers: configs } = decodeJson(files, CONFIG) as Config;
+  const { model, tokenizers: configs, ...packing } = decodeJson(files, CONFIG) as Config;
   if (!weights) throw new FormatError(`the model has no ${WEIGHTS}`);
   const tokenizers: { source?: Tokenizer; target?: Tokenizer } = {};
   for (const side of ['source', 'target'] as const) {
     if (files[TOKENIZERS[side]] !== undefined) tokenizers[side] = await readTokenizer(files, side, configs?.[side]);
   }
-  return { config: model as TransformerOptions, tensors: parseWeights(weights), tokenizers };
+  const isPacked = packedFile(CONFIG, packing) !== null;
+  return { config: model as TransformerOptions, tensors: parseWeights(weights), tokenizers, isPacked };
 }
 
 /** Throws FormatError unless config.json is one that `save` wrote, saying whose it is if it is known. */
@@ -152,16 +171,31 @@ export async function modelFromFolder<Model extends Saved>(
   }
 }
 
-/** The same of files in memory. */
+/** The same of files in memory. `packing`: what becomes of weights, where that is not what the files say. */
 export async function modelFromFiles<Model extends Saved>(
   given: Readonly<Record<string, Uint8Array | Blob>>,
   make: Make<Model>,
+  packing?: Packing | null,
 ): Promise<Model> {
   const files: Record<string, Uint8Array> = {};
   for (const [name, file] of Object.entries(checkOptions('fromFiles', given)))
     files[name] = isBlob(file) ? new Uint8Array(await file.arrayBuffer()) : file;
   const weights = files[WEIGHTS];
-  return modelFrom(files, weights && inMemory(weights), make);
+  return modelFrom(files, weights && inMemory(weights), make, undefined, packing);
+}
+
+/** Reads weights, packed ones of the file too. Throws as `loadStateDict`, and FormatError. */
+async function readPackedState(
+  model: Module,
+  tensors: ReadonlyMap<string, SafetensorsEntry>,
+  packing: Packing | null,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { withPacked } = await import('./packed-entry.js');
+  const entries = withPacked(tensors, model);
+  if (packing === null) return model.readState(entries, signal);
+  const { readPacked } = await import('./read-packed.js');
+  await readPacked(model, model.matched(entries), packing, signal);
 }
 
 async function modelFrom<Model extends Saved>(
@@ -169,15 +203,18 @@ async function modelFrom<Model extends Saved>(
   weights: ByteSource | undefined,
   make: Make<Model>,
   signal?: AbortSignal,
+  wanted?: Packing | null,
 ): Promise<Model> {
-  const { config, tensors, tokenizers } = await readFiles(files, weights);
+  const { config, tensors, tokenizers, isPacked } = await readFiles(files, weights);
+  const packing = wanted !== undefined ? wanted : isPacked ? (await import('./read-packed.js')).AS_STORED : null;
   let model: Model | undefined;
   try {
     const { size } = tensors;
     for (const name of ['encoderLayers', 'decoderLayers'] as const) // before minutes go by in making millions of them
       checkNumber('load', name, config?.[name] ?? 0, (layers) => layers <= size, `at most ${size}, for its tensors`);
     model = make(config);
-    await model.readState(tensors, signal);
+    if (packing === null && !isPacked) await model.readState(tensors, signal);
+    else await readPackedState(model, tensors, packing, signal);
   } catch (cause) {
     model?.dispose();
     const isOther = [ArgumentError, ShapeError, DTypeError].some((Kind) => cause instanceof Kind);

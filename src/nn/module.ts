@@ -32,6 +32,8 @@ export interface WeightNames {
   readonly path: string;
   readonly names: readonly (string | null)[];
   readonly perHead: number | null;
+  /** Whether state dicts have it as [in, out]. */
+  readonly inOut: boolean;
 }
 
 /**
@@ -143,7 +145,10 @@ export abstract class Module {
 
   #allWeights(): WeightNames[] {
     const { stateNames } = this;
-    const own = 'weight' in this ? [{ part: this as Module, path: 'weight', names: ['weight'], perHead: null }] : [];
+    const own =
+      'weight' in this
+        ? [{ part: this as Module, path: 'weight', names: ['weight'], perHead: null, inOut: false }]
+        : [];
     const found: WeightNames[] = [...own];
     for (const [name, module] of this.#parts()) {
       if (module.isAdapter) continue;
@@ -154,7 +159,9 @@ export abstract class Module {
     }
     return found.map((weight) => {
       const told = namesFor(stateNames, weight.path);
-      return told === null ? weight : { ...weight, names: told.name, perHead: told.perHead ?? null };
+      return told === null
+        ? weight
+        : { ...weight, names: told.name, perHead: told.perHead ?? null, inOut: told.inOut ?? weight.inOut };
     });
   }
 
@@ -179,9 +186,9 @@ export abstract class Module {
     }
   }
 
-  /** @internal The values of `stateDict`, as they are now, whatever is written to the parameters afterwards. */
+  /** @internal The values of all tensors, as they are now, whatever is written to them afterwards; packed weights are none. */
   readStateDict(): StateValues {
-    const entries = Object.entries(this.stateDict());
+    const entries = Object.entries(this.#entries((tensor) => tensor));
     return Promise.all(entries.map(async ([name, { shape, data }]) => ({ name, shape, data: await data() })));
   }
 
@@ -226,6 +233,11 @@ export abstract class Module {
       return { piece, entry };
     });
     await readPieces(readings, signal);
+  }
+
+  /** @internal `tensors` under the first names of parameters. Throws as `loadStateDict`. */
+  matched<T extends LoadableTensor>(tensors: ReadonlyMap<string, T>): ReadonlyMap<string, T> {
+    return this.#match(tensors).given;
   }
 
   /** @internal What a state dict must have of each parameter, under its first name. */

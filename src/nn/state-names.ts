@@ -104,7 +104,7 @@ export function piecesOf({ path, names, tensor, transposed, sections, perHead, o
 }
 
 /** Where the stored rows of sections lie that are stored head by head. */
-function perHeadOrder(sections: readonly number[], heads: number): Int32Array {
+export function perHeadOrder(sections: readonly number[], heads: number): Int32Array {
   const order: number[] = [];
   for (let head = 0; head < heads; head++) {
     let start = 0;

@@ -47,7 +47,7 @@ function reorder(
 }
 
 /** The transpose of a matrix of the given shape, by blocks that fit into the first cache. */
-function transpose(values: Float32Array, shape: Shape): Float32Array {
+export function transpose(values: Float32Array, shape: Shape): Float32Array {
   const cols = lastOf(shape);
   const rows = values.length / cols;
   const turned = new Float32Array(values.length);

@@ -89,23 +89,23 @@ export class PackedWeight {
 
   /**
    * As `fromBlocks`, of blocks that `read(buffer, from)` brings, filling `buffer` from byte `from` of them on; it is asked
-   * for the next ones while those before are packed. Rows come in multiples of `unit`, but for the last ones. Rejects as that
-   * throws, with what `read` does, or the reason of `signal`.
+   * for the next ones while those before are packed. Rejects as that throws, with what `read` does, or the reason of `signal`.
    */
   static async readBlocks(
     device: Device,
     format: PackedFormat,
     shape: Shape,
     read: (buffer: Uint8Array, from: number) => Promise<void> | void,
-    { signal, unit = 1 }: { readonly signal?: AbortSignal | undefined; readonly unit?: number | undefined } = {},
+    { signal, unit = 1, padded = false }: ReadBlocksOptions = {},
   ): Promise<PackedWeight> {
-    const { weight, rowBytes, step } = begin(device, format, shape, unit);
+    const { weight, rowBytes, step } = begin(device, format, shape, unit, padded);
     const { rows } = weight;
     const stageBytes = Math.ceil((Math.min(rows, step) * rowBytes) / 4) * 4;
-    const stage = device.unscoped(() => device.empty([stageBytes / 4], 'int32'));
-    const buffer = new Uint8Array(stageBytes);
+    let stage: Tensor | null = null;
     let packing: Promise<void> = Promise.resolve();
     try {
+      stage = device.unscoped(() => device.empty([stageBytes / 4], 'int32'));
+      const buffer = new Uint8Array(stageBytes);
       for (let row = 0; row < rows; row += step) {
         const count = Math.min(step, rows - row);
         const bytes = buffer.subarray(0, count * rowBytes);
@@ -123,7 +123,7 @@ export class PackedWeight {
       weight.words.dispose();
       throw error;
     } finally {
-      stage.dispose();
+      stage?.dispose();
     }
   }
 
@@ -204,14 +204,23 @@ export class PackedWeight {
 
 export type Weight = Tensor | PackedWeight;
 
+/** How `PackedWeight.readBlocks` reads. */
+export interface ReadBlocksOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Rows come in multiples of so many, but for the last ones. Default: 1. */
+  readonly unit?: number | undefined;
+  /** The last block of a row may have more inputs than the row. Default: false. */
+  readonly padded?: boolean | undefined;
+}
+
 const MADE_HERE = ['float16', 'bfloat16', 'int8', 'q8_0', 'q4_0', 'q4_1'] as const;
 
 /** Memory for a weight, bytes of a feature's blocks, and how many features are packed at a time. */
-function begin(device: Device, format: PackedFormat, shape: Shape, unit = 1) {
+function begin(device: Device, format: PackedFormat, shape: Shape, unit = 1, padded = false) {
   if (shape.length !== 2)
     throw new ShapeError(`packed weights: the shape is ${describeShape(shape)}, expected [out, in]`);
   const [rows, cols] = shape as [number, number];
-  const rowBytes = blockRowBytes(format, cols);
+  const rowBytes = blockRowBytes(format, cols, padded);
   let least = TILE;
   while (least % unit !== 0) least += TILE;
   const step = Math.max(least, Math.floor(STAGE / rowBytes / least) * least);

@@ -15,6 +15,8 @@ interface FormatSizes {
   /** Inputs in a block of a file, and its bytes. */
   readonly inputs: number;
   readonly bytes: number;
+  /** Bytes that come before a feature's blocks. */
+  readonly own?: number;
   /** Bytes that the engine has for a block of 16 features, and for the head of all of them. */
   readonly record: number;
   readonly head?: number;
@@ -23,7 +25,7 @@ interface FormatSizes {
 const FORMATS = {
   float16: { inputs: 32, bytes: 64, record: 1024 },
   bfloat16: { inputs: 32, bytes: 64, record: 1024 },
-  int8: { inputs: 32, bytes: 32, record: 512, head: 64 },
+  int8: { inputs: 32, bytes: 32, own: 4, record: 512, head: 64 },
   q8_0: { inputs: 32, bytes: 34, record: 544 },
   q4_0: { inputs: 32, bytes: 18, record: 288 },
   q4_1: { inputs: 32, bytes: 20, record: 320 },
@@ -52,13 +54,16 @@ function sizesOf(format: PackedFormat): FormatSizes {
   return FORMATS[format];
 }
 
-/** Bytes of one feature's blocks in a file. Throws ArgumentError for an unknown format, ShapeError if blocks do not fill it. */
-export function blockRowBytes(format: PackedFormat, cols: number): number {
+/**
+ * Bytes of one feature's blocks in a file; what is `padded` may leave some of the last one unused. Throws ArgumentError for an
+ * unknown format, ShapeError if blocks do not fill it.
+ */
+export function blockRowBytes(format: PackedFormat, cols: number, padded = false): number {
   checkOneOf('packed weights', 'format', format, packedFormats);
-  const { inputs, bytes } = sizesOf(format);
-  if (!isCount(cols) || cols % inputs !== 0)
+  const { inputs, bytes, own = 0 } = sizesOf(format);
+  if (!isCount(cols) || (cols % inputs !== 0 && !padded))
     throw new ShapeError(`packed weights: ${cols} inputs are no multiple of ${inputs}, a block of ${format}`);
-  return (cols / inputs) * bytes;
+  return own + Math.ceil(cols / inputs) * bytes;
 }
 
 /** Words of so many whole tiles of features. */
@@ -88,6 +93,14 @@ function layoutOf(w: PackedMatrix, firstRow: number, count: number) {
 /** Packs a file's blocks, which lie in `blocks`, as features from `firstRow`, a multiple of 16, on. */
 export function packBlocks(blocks: Tensor, w: PackedMatrix, firstRow: number, count: number): void {
   w.words.device.emit('packBlocks', { blocks, w: w.words, ...layoutOf(w, firstRow, count) });
+}
+
+/** The blocks that a file has of features from `firstRow` on, as words. Belongs to the scope it is called in. */
+export function unpackedBlocks(w: PackedMatrix, firstRow: number, count: number): Tensor {
+  const { device } = w.words;
+  const blocks = device.empty([Math.ceil((count * blockRowBytes(w.format, w.cols, true)) / 4)], 'int32');
+  device.emit('unpackBlocks', { w: w.words, blocks, ...layoutOf(w, firstRow, count) });
+  return blocks;
 }
 
 /** Packs all of x, float32 [rows, cols], or if `transposed` [cols, rows]. */

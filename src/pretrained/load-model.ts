@@ -3,13 +3,17 @@ import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError, ShapeError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { sameShape } from '../core/tensor.js';
+import type { SafetensorsEntry } from '../io/safetensors.js';
 import { EncoderModel } from '../models/encoder-model.js';
 import { fractionsIn } from '../models/json-fractions.js';
 import { ModelConfig } from '../models/model-config.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
-import { quantize, type WeightFormat } from '../models/quantize.js';
+import type { WeightFormat } from '../models/quantize.js';
+import { type Packing, readPacked } from '../models/read-packed.js';
 import { familyOf } from '../models/registry.js';
+import { packedFile } from '../models/saved-packing.js';
 import { Transformer } from '../models/transformer.js';
+import type { WeightEntry, Weights } from '../models/weight-entry.js';
 import { Initializer } from '../nn/init.js';
 import { type StatePiece, shapeOf } from '../nn/state-names.js';
 import type { ActivationFormat } from '../nn/weight.js';
@@ -22,11 +26,10 @@ import type { HubOptions } from './hub-options.js';
 import { loadModelTokenizer } from './load-tokenizer.js';
 import { type ModelLocation, openSource } from './open-source.js';
 import { hasOwnOutput } from './own-output.js';
-import { checkPacking, type Packing, packingOf, readPacked } from './packed-loading.js';
+import { checkPacking, packingOf } from './packed-options.js';
 import { loadProcessor, type Processor } from './processors/load-processor.js';
 import { sentenceFiles, sentenceHead } from './sentence-modules.js';
 import type { ModelSource } from './source.js';
-import type { WeightEntry, Weights } from './weight-entry.js';
 import { openWeights } from './weights.js';
 
 /** A model with what its folder brings beside the weights. */
@@ -77,8 +80,10 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
     throw new ArgumentError(`loadModel: labels is ${describeValue(labels)}, expected the names of one label or more`);
   checkPacking(wanted, activations);
   const source = await openSource(from, hub);
-  const pack = packingOf(source.weights !== undefined, wanted);
   const json = await source.json('config.json');
+  const file = packedFile(source.name, json);
+  const isPacked = file !== null;
+  const pack = packingOf(isPacked || source.weights !== undefined, { weights: wanted, activations });
   if (json.format === 'simdformer')
     return (await loadOwn(device, source, { head, labels, problemType }, pack)) as Model;
   const named = labels ? withLabels(json, labels) : json;
@@ -87,15 +92,15 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
   const Family = await familyOf(values.model_type);
   const kind = head ?? headOf(json);
   checkOneOf('loadModel', 'head', kind, headKinds);
-  const weights = await openWeights(source);
+  const weights = await openWeights(source, file ?? undefined);
   try {
-    const mayDiffer = values.tie_word_embeddings && source.weights === undefined; // a GGUF file's config is made of what it has
+    const mayDiffer = values.tie_word_embeddings && source.weights === undefined && !isPacked; // their configs are made of what they have
     const isUntied = mayDiffer && (await hasOwnOutput(weights.tensors, hub.signal));
     const config = new ModelConfig(isUntied ? { ...values, tie_word_embeddings: false } : values);
     const model = new Family({ init: new Initializer(device, 0, true), config, head: kind });
     try {
       if (model.decoder !== null) await readGenerationConfig(source, config, model);
-      const names = await readWeights(model, source.name, weights, { pack, onWarning, signal: hub.signal });
+      const names = await readWeights(model, source.name, weights, { pack, isPacked, onWarning, signal: hub.signal });
       const { signal: _, ...again } = hub; // of loading, not of saving
       const untied = isUntied ? { tie_word_embeddings: false } : {};
       model.origin = {
@@ -134,8 +139,8 @@ async function loadOwn(
   const files: Record<string, Uint8Array> = {};
   for (const name of ['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'])
     if (await source.has(name)) files[name] = await source.bytes(name);
-  const model = await Transformer.fromFiles(device, files);
-  return pack?.options ? quantize(model, pack.options) : model;
+  const { modelFromFiles } = await import('../models/saved.js');
+  return modelFromFiles(files, (sizes) => new Transformer(device, sizes, true), pack);
 }
 
 /** A model runs without them, on ids and numbers: what is wrong with their files is a warning. */
@@ -185,14 +190,30 @@ function withLabels(json: object, labels: readonly string[]): Record<string, unk
 const BUFFERS =
   /(position_ids|predictions\.(decoder\.)?bias|lm_head\.(decoder\.)?bias|rotary_emb\.inv_freq|att(entio)?n\.(masked_)?bias|relative_position_index|embed_positions\.weights?|^(model\.|transformer\.)?shared\.weight)$/;
 
+interface ReadOptions extends Pick<HubOptions, 'signal'> {
+  readonly pack: Packing | null;
+  /** Whether the file may have packed weights of ours. */
+  readonly isPacked: boolean;
+  readonly onWarning: typeof warn;
+}
+
+async function unsuffixed(source: string, tensors: Weights['tensors'], model: PretrainedModel) {
+  const { withPacked } = await import('../models/packed-entry.js');
+  try {
+    return withPacked(tensors as ReadonlyMap<string, SafetensorsEntry>, model, namesOf);
+  } catch (cause) {
+    throw cause instanceof FormatError ? new FormatError(`${source}: ${cause.message}`, { cause }) : cause;
+  }
+}
+
 /** Reads the weights and gives the names that the file has for them, where they are others. */
 async function readWeights(
   model: PretrainedModel,
   source: string,
   { tensors }: Weights,
-  { pack, onWarning, signal }: Pick<HubOptions, 'signal'> & { pack: Packing | null; onWarning: typeof warn },
+  { pack, isPacked, onWarning, signal }: ReadOptions,
 ): Promise<Map<string, string>> {
-  const given = new Map(tensors);
+  const given = isPacked ? await unsuffixed(source, tensors, model) : new Map(tensors);
   const found = new Map<string, WeightEntry>();
   const missing: StatePiece[] = [];
   const renamed = new Map<string, string>();

@@ -1,6 +1,6 @@
 // Files decide whether an output projection is the embedding: what configs say of that is not always so (Flan-T5).
 
-import type { WeightEntry } from './weight-entry.js';
+import type { WeightEntry } from '../models/weight-entry.js';
 
 /** Output projections of language models, and what they are tied to: the first of these that is there. */
 const OUTPUT = /^(lm_head|proj_out)\.weight$/;

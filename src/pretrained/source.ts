@@ -4,8 +4,8 @@ import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { OpenFile } from '../io/file.js';
 import type { GgufValue } from '../io/gguf-values.js';
+import type { Weights } from '../models/weight-entry.js';
 import { checkFileName } from './file-name.js';
-import type { Weights } from './weight-entry.js';
 
 /**
  * The files of a model. Names are relative, with slashes, such as `1_Pooling/config.json`; all methods throw FormatError for those that lead

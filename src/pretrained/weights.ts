@@ -5,9 +5,9 @@ import { FormatError } from '../core/errors.js';
 import { quote } from '../io/dtypes.js';
 import type { OpenFile } from '../io/file.js';
 import { checkKeys, readSafetensors, type Safetensors, type SafetensorsEntry } from '../io/safetensors.js';
+import type { Weights } from '../models/weight-entry.js';
 import { checkFileName } from './file-name.js';
 import type { ModelSource } from './source.js';
-import type { Weights } from './weight-entry.js';
 
 const SINGLE = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
@@ -21,15 +21,15 @@ const FOREIGN = [
 ];
 
 /**
- * Opens all weights of a model. Throws FormatError if files, their index or what it names are not what the format demands, and if
+ * Opens all weights of a model; `single`: the file that they are in if they are in one. Throws FormatError if files, their index or what it names are not what the format demands, and if
  * there are only weights in other formats; then the message has the command that converts them.
  */
-export async function openWeights(source: ModelSource): Promise<Weights> {
+export async function openWeights(source: ModelSource, single = SINGLE): Promise<Weights> {
   if (source.weights !== undefined) return source.weights;
-  if (await source.has(SINGLE)) {
-    const file = await source.open(SINGLE);
+  if (await source.has(single)) {
+    const file = await source.open(single);
     try {
-      return { ...readHeader(source, SINGLE, file), close: () => file.close() };
+      return { ...readHeader(source, single, file), close: () => file.close() };
     } catch (error) {
       file.close();
       throw error;
@@ -37,7 +37,7 @@ export async function openWeights(source: ModelSource): Promise<Weights> {
   }
   if (await source.has(INDEX)) return openShards(source, parseWeightIndex(await source.bytes(INDEX)));
   for (const name of FOREIGN) if (await source.has(name)) throw await refusal(source, name);
-  throw new FormatError(`${source.name} has no weights: neither ${SINGLE} nor ${INDEX}`);
+  throw new FormatError(`${source.name} has no weights: neither ${single} nor ${INDEX}`);
 }
 
 /** For each tensor the file that holds it: what model.safetensors.index.json says. */

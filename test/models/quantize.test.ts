@@ -107,9 +107,7 @@ it('refuses what makes no sense, and optimizers refuse packed weights', async ()
   model.dispose();
 });
 
-it('does not save half of a model', async () => {
+it('shows no half of a model as a state dict', async () => {
   const model = quantize(new Tied(await best()), { weights: 'int8' });
   expect(() => model.stateDict()).toThrow(/^stateDict: tokens\.weight is packed as int8, which is no tensor/);
-  const transformer = new Transformer(await best(), { encoderLayers: 0, decoderLayers: 1, targetVocab: 9 });
-  await expect(quantize(transformer).save('nowhere')).rejects.toThrow(/is packed as int8/);
 });

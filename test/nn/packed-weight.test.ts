@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Device, Tensor } from '../../src/index.js';
 import { Embedding, Initializer, Linear, PackedWeight } from '../../src/nn/index.js';
+import { readRows, rowsIn } from '../../src/nn/packed-rows.js';
 import { add, embedding, gelu, matmul, mul, type PackedFormat, sum, transpose } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { Random } from '../random.js';
@@ -70,6 +71,34 @@ describe.each(isas)('packed weights, %s', (isa) => {
       });
     }
   });
+});
+
+it.each(formats)('%s: blocks come out as they went in, from any row on', async (format) => {
+  const device = await deviceFor(isas[0] as string, 2);
+  const random = new Random(`blocks ${format}`);
+  const bytes = anyBlocks(random, format, 37, 512);
+  const weight = PackedWeight.fromBlocks(device, format, [37, 512], bytes);
+  const rowBytes = bytes.length / 37;
+  expect(await readRows(rowsIn(weight, 0, 37))).toEqual(bytes);
+  expect(await readRows(rowsIn(weight, 5, 36))).toEqual(bytes.subarray(5 * rowBytes, 36 * rowBytes));
+  weight.dispose();
+});
+
+it.each(['int8', 'q8_0', 'q4_0', 'q4_1'] as const)('%s: blocks of rows that they do not fill', async (format) => {
+  const device = await deviceFor(isas[0] as string, 2);
+  const before = device.memory().used;
+  const x = normal(device, new Random(`padded ${format}`), 21, 45);
+  const weight = PackedWeight.fromTensor(x, format);
+  const bytes = await readRows(rowsIn(weight, 0, 21));
+  const rowBytes = bytes.length / 21;
+  const read = (buffer: Uint8Array, from: number) => buffer.set(bytes.subarray(from, from + buffer.length));
+  const again = await PackedWeight.readBlocks(device, format, [21, 45], read, { padded: true });
+  device.scope(() => {
+    expect(again.unpack().dataSync()).toEqual(weight.unpack().dataSync());
+  });
+  expect(rowBytes).toBe({ int8: 4 + 64, q8_0: 68, q4_0: 36, q4_1: 40 }[format]);
+  for (const each of [x, weight, again]) each.dispose();
+  expect(device.memory().used).toBe(before);
 });
 
 it('gradients go through a packed weight to inputs and bias', async () => {

@@ -6,8 +6,8 @@ import { type GgmlType, ggmlLayouts } from '../../io/ggml-types.js';
 import { checkReadable, unpackBlocks } from '../../io/ggml-unpack.js';
 import { bytesOf, type Gguf, type GgufTensor } from '../../io/gguf.js';
 import type { ByteSource } from '../../io/safetensors.js';
+import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
 import type { PackedFormat } from '../../ops/packed.js';
-import type { StoredBlocks, WeightEntry } from '../weight-entry.js';
 import { type GgufArchitecture, renamed } from './architectures.js';
 import type { GgufMetadata } from './metadata.js';
 

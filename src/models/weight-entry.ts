@@ -17,6 +17,8 @@ export interface StoredBlocks {
   readonly shape: readonly [number, number];
   /** Rows are read in multiples of so many. */
   readonly unit: number;
+  /** Whether the last block of a row may have more inputs than the row. */
+  readonly padded?: boolean | undefined;
   /** Fills `buffer` from byte `from` of the blocks on, both of them whole units of rows. */
   read(buffer: Uint8Array, from: number): Promise<void>;
 }

@@ -1,13 +1,13 @@
 // Weights that are packed while they are read, or packed in the file: no more than one of them is there as floats at a time.
 
-import { checkOneOf } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
-import type { PretrainedModel } from '../models/pretrained-model.js';
-import { type Packable, packables, packing, type QuantizeOptions, replaceWeight } from '../models/quantize.js';
+import type { Module } from '../nn/module.js';
 import { type Reading, readPieces } from '../nn/read-pieces.js';
+import type { StatePiece } from '../nn/state-names.js';
 import { PackedWeight } from '../nn/weight.js';
 import type { PackedFormat } from '../ops/packed.js';
-import type { StoredBlocks, WeightEntry } from './weight-entry.js';
+import { type Packable, packables, type QuantizeOptions, replaceWeight } from './quantize.js';
+import type { WeightEntry } from './weight-entry.js';
 
 /** What becomes of weights while they are read. */
 export interface Packing {
@@ -17,29 +17,18 @@ export interface Packing {
   readonly options: QuantizeOptions | null;
 }
 
-/** What options of `loadModel` mean, which may be those of a GGUF file; null: all is float32. Throws ArgumentError. */
-export function packingOf(
-  isGguf: boolean,
-  weights: 'float32' | 'auto' | QuantizeOptions['weights'] = isGguf ? 'auto' : 'float32',
-): Packing | null {
-  if (weights === 'auto') return { choose: asStored, options: null };
-  if (weights === 'float32') return null;
-  const options = { weights };
-  const format = packing('loadModel', options);
-  return { choose: () => format, options };
-}
-
-/** Throws ArgumentError for options that `packingOf` does not know. */
-export function checkPacking(weights: unknown = 'auto', activations: unknown = 'float32'): void {
-  checkOneOf('loadModel', 'weights', weights, ['float32', 'float16', 'bfloat16', 'int8', 'int4', 'auto']);
-  checkOneOf('loadModel', 'activations', activations, ['float32']);
-}
+/** Every weight stays what the file has. */
+export const AS_STORED: Packing = { choose: asStored, options: null };
 
 /** Of what a file has: blocks stay blocks, and halves halves. */
 function asStored(entries: readonly WeightEntry[]): PackedFormat | 'blocks' | null {
-  if (entries.every(({ blocks }) => blocks !== undefined)) return 'blocks';
-  const [dtype, ...others] = new Set(entries.map((entry) => entry.dtype));
-  if (others.length > 0) return null;
+  const own = entries.map((entry) => (entry.blocks === undefined ? halfOf(entry) : 'blocks'));
+  const [format, ...others] = new Set(own);
+  if (format === undefined || own.includes(null)) return null;
+  return others.length === 0 ? format : 'blocks';
+}
+
+function halfOf({ dtype }: WeightEntry): 'float16' | 'bfloat16' | null {
   return dtype === 'F16' ? 'float16' : dtype === 'BF16' ? 'bfloat16' : null;
 }
 
@@ -49,7 +38,7 @@ function asStored(entries: readonly WeightEntry[]): PackedFormat | 'blocks' | nu
  * `readPieces`, and with OutOfMemoryError.
  */
 export async function readPacked(
-  model: PretrainedModel,
+  model: Module,
   found: ReadonlyMap<string, WeightEntry>,
   { choose }: Packing,
   signal?: AbortSignal,
@@ -120,9 +109,11 @@ class UnfinishedWeight {
     const { target, format } = this;
     const { piece, entry } = this.readings[section] as PieceReading;
     const { device } = piece.tensor;
-    if (format === 'blocks') {
-      const { format: own, shape, unit, read } = entry.blocks as StoredBlocks;
-      this.#sections[section] = await PackedWeight.readBlocks(device, own, shape, read, { signal, unit });
+    if (format === 'blocks' && entry.blocks !== undefined) {
+      const { format: own, shape, read, ...options } = entry.blocks;
+      this.#sections[section] = await PackedWeight.readBlocks(device, own, shape, read, { signal, ...options });
+    } else if (format === 'blocks') {
+      this.#sections[section] = await this.#readHalves(piece, entry, signal);
     } else {
       this.#floats ??= device.unscoped(() => device.empty(target.weight.shape));
       await readPieces([{ piece: { ...piece, tensor: this.#floats }, entry }], signal);
@@ -132,6 +123,20 @@ class UnfinishedWeight {
     this.#floats?.dispose();
     await device.flush();
     return true;
+  }
+
+  /** A section of halves beside others that are blocks. */
+  async #readHalves(piece: StatePiece, entry: WeightEntry, signal?: AbortSignal): Promise<PackedWeight> {
+    const { transposed } = this.target;
+    const { device, shape } = piece.tensor;
+    const width = piece.end - piece.start;
+    const floats = device.unscoped(() => device.empty([...shape.slice(0, -1), width]));
+    try {
+      await readPieces([{ piece: { ...piece, tensor: floats, start: 0, end: width }, entry }], signal);
+      return PackedWeight.fromTensor(floats, halfOf(entry) as PackedFormat, transposed);
+    } finally {
+      floats.dispose();
+    }
   }
 
   #packed(format: PackedFormat | 'blocks'): PackedWeight {

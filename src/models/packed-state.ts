@@ -1,0 +1,103 @@
+// The packed weights of a model as state dicts call them, and as a safetensors file keeps them: docs/packed-weights.md.
+
+import { ArgumentError } from '../core/errors.js';
+import type { Shape } from '../core/tensor.js';
+import { toBrain, toHalf } from '../io/half.js';
+import type { SafetensorsLater } from '../io/safetensors.js';
+import { Linear } from '../nn/linear.js';
+import type { Module } from '../nn/module.js';
+import { formatOf, type PackedRows, readFloats, readRows, rowsIn } from '../nn/packed-rows.js';
+import { perHeadOrder } from '../nn/state-names.js';
+import { transpose } from '../nn/stored-layout.js';
+import { PackedWeight } from '../nn/weight.js';
+import { blockRowBytes, type PackedFormat } from '../ops/packed.js';
+
+/** A packed matrix that a checkpoint has under a name. */
+export interface PackedPiece {
+  readonly name: string;
+  /** As the checkpoint has it. */
+  readonly shape: Shape;
+  /** Output features and inputs. */
+  readonly rows: number;
+  readonly cols: number;
+  /** Whether the checkpoint has it as [in, out]. */
+  readonly inOut: boolean;
+  readonly format: PackedFormat;
+  /** Blocks as a file has them, in the order of the checkpoint's output features. */
+  blocks(): Promise<Uint8Array>;
+  /** The values in the checkpoint's layout. */
+  floats(): Promise<Float32Array>;
+}
+
+/**
+ * All of a model, each once, under the first of its names. Throws ArgumentError for a weight whose formats change within what a
+ * checkpoint has under one name.
+ */
+export function packedPieces(model: Module): PackedPiece[] {
+  const seen = new Set<PackedWeight>();
+  return model.weightNames().flatMap(({ part, names, perHead, inOut }) => {
+    const { weight } = part as Module & { weight?: unknown };
+    if (!(weight instanceof PackedWeight) || seen.has(weight)) return [];
+    seen.add(weight);
+    const sections = names.length === 1 ? [weight.shape[0] as number] : (part.sections ?? []);
+    const order = perHead !== null && part.sections !== null ? perHeadOrder(part.sections, perHead) : null;
+    let end = 0;
+    return sections.flatMap((width, i) => {
+      const start = end;
+      end += width;
+      const name = names[i];
+      return name ? [pieceOf(name, rowsIn(weight, start, end), order, inOut && part instanceof Linear)] : [];
+    });
+  });
+}
+
+function pieceOf(name: string, rows: readonly PackedRows[], order: Int32Array | null, inOut: boolean): PackedPiece {
+  const format = formatOf(rows);
+  if (format === null) throw new ArgumentError(`save: ${name} is packed in several formats, expected one`);
+  const count = rows.reduce((sum, row) => sum + row.count, 0);
+  const { cols } = (rows[0] as PackedRows).part;
+  const inOrder = <Values extends Uint8Array | Float32Array>(values: Values, width: number): Values => {
+    if (order === null) return values;
+    const moved = values.slice() as Values;
+    for (const [to, from] of order.entries()) moved.set(values.subarray(from * width, (from + 1) * width), to * width);
+    return moved;
+  };
+  return {
+    ...{ name, format, cols, inOut, rows: count, shape: inOut ? [cols, count] : [count, cols] },
+    blocks: async () => inOrder(await readRows(rows), blockRowBytes(format, cols, true)),
+    floats: async () => {
+      const values = inOrder(await readFloats(rows), cols);
+      return inOut ? transpose(values, [count, cols]) : values;
+    },
+  };
+}
+
+/** What a file of safetensors has of packed weights, by name; they are read when they are written. */
+export function packedArrays(pieces: readonly PackedPiece[]): [name: string, array: SafetensorsLater][] {
+  return pieces.flatMap((piece): [string, SafetensorsLater][] => {
+    const { name, format, rows, cols, shape } = piece;
+    if (format === 'float16') return [[name, lazily('F16', shape, async () => toHalf(await piece.floats()))]];
+    if (format === 'bfloat16') return [[name, lazily('BF16', shape, async () => toBrain(await piece.floats()))]];
+    const rowBytes = blockRowBytes(format, cols, true);
+    if (format !== 'int8') return [[`${name}.${format}`, lazily('U8', [rows, rowBytes], () => piece.blocks())]];
+    // A row is its scale and the values, some of which may be there only to fill a block.
+    const part = async (from: number, length: number) => {
+      const [blocks, bytes] = [await piece.blocks(), new Uint8Array(rows * length)];
+      for (let row = 0; row < rows; row++)
+        bytes.set(blocks.subarray(row * rowBytes + from, row * rowBytes + from + length), row * length);
+      return bytes;
+    };
+    return [
+      [`${name}.int8`, lazily('I8', [rows, cols], () => part(4, cols))],
+      [`${name}.scale`, lazily('F32', [rows], () => part(0, 4))],
+    ];
+  });
+}
+
+function lazily(
+  dtype: 'F16' | 'BF16' | 'U8' | 'I8' | 'F32',
+  shape: Shape,
+  data: () => Promise<Uint8Array | Uint16Array>,
+): SafetensorsLater {
+  return { dtype, shape, data };
+}

@@ -1,0 +1,46 @@
+// What config.json says of packed weights that were saved here.
+
+import { describeValue, isObject } from '../core/check.js';
+import { FormatError } from '../core/errors.js';
+import type { PackedPiece } from './packed-state.js';
+
+/** Hugging Face's `quant_method`. */
+const METHOD = 'simdformer';
+
+const PLAIN = 'model.safetensors';
+/** A name that other readers do not look for: of a method that they do not know they would only warn, and go on with random weights. */
+const OWN = 'model.simdformer.safetensors';
+
+type Json = Readonly<Record<string, unknown>>;
+
+const isHalf = ({ format }: Pick<PackedPiece, 'format'>) => format === 'float16' || format === 'bfloat16';
+
+/** The file that a model's weights are saved in, and what an earlier one may have left. */
+export function weightFiles(pieces: readonly PackedPiece[]): { file: string; other: string } {
+  return pieces.every(isHalf) ? { file: PLAIN, other: OWN } : { file: OWN, other: PLAIN };
+}
+
+/** What config.json has of packed weights. Halves alone are what Python reads, too, so only a note says that they stay packed. */
+export function packingFields(pieces: readonly PackedPiece[]): Json {
+  const formats = [...new Set(pieces.map(({ format }) => format))].sort();
+  if (formats.length === 0) return {};
+  if (pieces.every(isHalf)) return { [METHOD]: { weights: 'auto' } };
+  return { quantization_config: { quant_method: METHOD, formats } };
+}
+
+/** config.json without what an earlier save may have said of it. */
+export function withoutPacking({ quantization_config: _, [METHOD]: __, ...config }: Json): Json {
+  return config;
+}
+
+/** The file with packed weights of ours, null if there is none. Throws FormatError for those of others, by name. */
+export function packedFile(source: string, config: Json): string | null {
+  const { quantization_config: theirs, [METHOD]: own } = config;
+  if (isObject(own) && own.weights === 'auto') return PLAIN;
+  if (!isObject(theirs)) return null;
+  if (theirs.quant_method === METHOD) return OWN;
+  throw new FormatError(
+    `${source}: its weights are quantized by ${describeValue(theirs.quant_method)}, which is not read here, expected ` +
+      'plain safetensors, or a GGUF file',
+  );
+}

@@ -1,0 +1,80 @@
+// The rows of packed weights as the blocks that a file has of them.
+
+import type { PackedFormat, PackedMatrix } from '../ops/packed.js';
+import { blockRowBytes, unpacked, unpackedBlocks } from '../ops/packed.js';
+import type { PackedWeight } from './weight.js';
+
+/** Bytes that the heap has besides the weight at a time. */
+const STAGE = 4 << 20;
+
+/** Output features that follow one another in a part of a packed weight. */
+export interface PackedRows {
+  readonly part: PackedMatrix;
+  readonly first: number;
+  readonly count: number;
+}
+
+/** The features `start` to below `end`, part by part. */
+export function rowsIn({ parts }: PackedWeight, start: number, end: number): PackedRows[] {
+  let before = 0;
+  return parts.flatMap((part) => {
+    const [from, to] = [Math.max(start - before, 0), Math.min(end - before, part.rows)];
+    before += part.rows;
+    return from < to ? [{ part, first: from, count: to - from }] : [];
+  });
+}
+
+/** Their format, if they have one. */
+export function formatOf(rows: readonly PackedRows[]): PackedFormat | null {
+  const [format, ...others] = new Set(rows.map(({ part }) => part.format));
+  return format !== undefined && others.length === 0 ? format : null;
+}
+
+/** Blocks of one format, row after row, as files have them; the last block of a row may have more inputs than the row. */
+export async function readRows(rows: readonly PackedRows[]): Promise<Uint8Array> {
+  const [sizes, total] = sizesOf(rows);
+  const all = new Uint8Array(total);
+  let at = 0;
+  for (const [i, { part, first, count }] of rows.entries()) {
+    const rowBytes = sizes[i] as number;
+    const step = Math.max(1, Math.floor(STAGE / rowBytes));
+    for (let row = 0; row < count; row += step) {
+      const length = Math.min(step, count - row);
+      const { device } = part.words;
+      const blocks = device.unscoped(() => unpackedBlocks(part, first + row, length));
+      try {
+        const words = (await blocks.data()) as Int32Array;
+        all.set(new Uint8Array(words.buffer, words.byteOffset, length * rowBytes), at);
+      } finally {
+        blocks.dispose();
+      }
+      at += length * rowBytes;
+    }
+  }
+  return all;
+}
+
+/** The same rows as floats. */
+export async function readFloats(rows: readonly PackedRows[]): Promise<Float32Array> {
+  const all = new Float32Array(rows.reduce((sum, { part, count }) => sum + count * part.cols, 0));
+  let at = 0;
+  for (const { part, first, count } of rows) {
+    const step = Math.max(1, Math.floor(STAGE / (4 * part.cols)));
+    for (let row = 0; row < count; row += step) {
+      const floats = part.words.device.unscoped(() => unpacked(part, first + row, Math.min(step, count - row)));
+      try {
+        const values = (await floats.data()) as Float32Array;
+        all.set(values, at);
+        at += values.length;
+      } finally {
+        floats.dispose();
+      }
+    }
+  }
+  return all;
+}
+
+function sizesOf(rows: readonly PackedRows[]): [sizes: number[], total: number] {
+  const sizes = rows.map(({ part }) => blockRowBytes(part.format, part.cols, true));
+  return [sizes, sizes.reduce((sum, size, i) => sum + size * (rows[i] as PackedRows).count, 0)];
+}
