@@ -1,6 +1,7 @@
 import { batch, effect, type Signal, signal } from '@preact/signals';
 import { createDevice, type Device } from 'simdformer';
 import { Complaint, type Files, fetchModel, type Model, openModel } from './model.js';
+import type { Guest } from './parts/bring/guest/guest.js';
 import { type Decoding, type Pronunciation, pronounce } from './pronounce.js';
 
 /**
@@ -19,6 +20,8 @@ export class Session {
   readonly busy = signal(true);
   /** Why there is no answer to the word, if there is none. */
   readonly complaint: Signal<string | null> = signal(null);
+  /** A model of another kind that was brought: one part shows it. */
+  readonly guest: Signal<Guest | null> = signal(null);
   /** What went wrong otherwise; shown until it is put away. */
   readonly error: Signal<string | null> = signal(null);
 
@@ -62,6 +65,13 @@ export class Session {
       this.model.value = model;
       before?.transformer.dispose();
     });
+  }
+
+  /** Takes a model of another kind in, or sends the one that is there away. */
+  welcome(guest: Guest | null): void {
+    const before = this.guest.value;
+    this.guest.value = guest;
+    if (before !== guest) void before?.run(async () => before.dispose());
   }
 
   /**

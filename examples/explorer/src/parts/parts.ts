@@ -49,7 +49,7 @@ export const parts: readonly Part[] = [
   {
     id: 'bring',
     title: 'Bring a model',
-    promise: 'Drop a model that was saved by model.save, and every part of this page shows it instead.',
+    promise: 'Drop a model of your own, BERT, GPT-2, Llama, Whisper or one saved here, and look inside it.',
     load: () => import('./bring/index.js'),
   },
 ];

@@ -1,10 +1,11 @@
 import './bring.css';
-import { useRef, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { Figure } from '../../draw/figure.js';
+import { Complaint } from '../../model.js';
 import { saveFiles } from '../../save-files.js';
 import type { PartProps } from '../parts.js';
 import { ModelCard } from './model-card.js';
-import { droppedFiles, readModel } from './read-model.js';
+import { droppedFiles, type Given, pickedFiles, readModel } from './read-model.js';
 
 export default function Bring({ session }: PartProps) {
   const [over, setOver] = useState(false);
@@ -13,18 +14,38 @@ export default function Bring({ session }: PartProps) {
   const files = useRef<HTMLInputElement>(null);
   const model = session.model.value;
 
-  const open = async (given: Promise<File[]> | File[]) => {
+  const guest = session.guest.value;
+  const [recording, setRecording] = useState<File | null>(null);
+  const View = useGuestView(guest !== null);
+
+  const open = async (given: Promise<Given[]> | Given[]) => {
     setNews({ text: 'Reading…', good: true });
     try {
-      const { name, files } = await readModel(await given);
-      await session.open(name, files);
+      const brought = await readModel(await given);
+      if (brought.kind === 'recording') {
+        if (!session.guest.value?.hears)
+          throw new Complaint('That is a recording: bring a Whisper first, to listen to it.');
+        setRecording(brought.file);
+        setNews(null);
+        return;
+      }
+      const { name } = brought;
+      if (brought.kind === 'guest') {
+        const { openGuest } = await import('./guest/guest.js');
+        session.welcome(await openGuest(name, brought.files));
+        setRecording(null);
+        setNews({ text: `“${name}” is below.`, good: true });
+        return;
+      }
+      await session.open(name, brought.files);
+      session.welcome(null);
       setNews({ text: `Every part of the page now shows “${name}”.`, good: true });
     } catch (error) {
       setNews({ text: (error as Error).message, good: false });
     }
   };
   const chosen = (input: HTMLInputElement) => {
-    void open(Array.from(input.files ?? []));
+    void open(pickedFiles(input));
     input.value = ''; // so that the same files can be chosen again
   };
 
@@ -46,8 +67,9 @@ export default function Bring({ session }: PartProps) {
       >
         <p class="drop-title">Drop a model’s folder or files here</p>
         <p class="hint">
-          <code>await model.save('my-model')</code> in Node writes such a folder, and Save in “Teach it” downloads its
-          files: config.json, model.safetensors and two tokenizers. Nothing leaves your computer.
+          A folder of Hugging Face’s: BERT and its kin, GPT-2, Llama, T5, BART, Whisper and others (config.json,
+          model.safetensors, tokenizer.json), or a GGUF file. Or what <code>await model.save('my-model')</code> writes
+          in Node and Save in “Teach it” downloads. Nothing leaves your computer.
         </p>
         <div class="controls">
           <button type="button" class="main" onClick={() => folder.current?.click()}>
@@ -77,7 +99,8 @@ export default function Bring({ session }: PartProps) {
           {news?.text}
         </p>
       </div>
-      {model && (
+      {guest && View && <View key={guest.name} guest={guest} recording={recording} />}
+      {model && !guest && (
         <Figure
           title="The model on this page"
           says="What its config.json says, and what follows from it. Save gives you its files, to be loaded in Node with Transformer.load or dropped here again."
@@ -99,4 +122,13 @@ export default function Bring({ session }: PartProps) {
       )}
     </>
   );
+}
+
+/** What shows a guest, once it is loaded. */
+function useGuestView(wanted: boolean) {
+  const [View, setView] = useState<typeof import('./guest/index.js').default | null>(null);
+  useEffect(() => {
+    if (wanted) void import('./guest/index.js').then((module) => setView(() => module.default));
+  }, [wanted]);
+  return View;
 }

@@ -1,45 +1,110 @@
 import { Complaint, type Files, MODEL_FILES } from '../../model.js';
 
 const MOST_BYTES = 512 * 2 ** 20;
+/** Of a model of another kind, whose weights go to the device piece by piece: a page has four gigabytes for all. */
+const MOST_GUEST_BYTES = 1.5 * 2 ** 30;
 
-/** Picks a model's files from those that were given, and names it by their folder. Throws Complaint for what is missing. */
-export async function readModel(given: readonly File[]): Promise<{ name: string; files: Files }> {
-  if (given.length === 0) throw new Complaint('There were no files in that.');
-  const byName = new Map(given.map((file) => [file.name, file]));
-  const missing = ['config.json', 'model.safetensors'].filter((name) => !byName.has(name));
+/** A file and where it lies: its name, or the way to it below what was dropped. */
+export interface Given {
+  readonly path: string;
+  readonly file: File;
+}
+
+/** What was brought: a model that every part can show, one of Hugging Face's or a GGUF file, or a recording. */
+export type Brought =
+  | { readonly kind: 'transformer'; readonly name: string; readonly files: Files }
+  | { readonly kind: 'guest'; readonly name: string; readonly files: ReadonlyMap<string, File> }
+  | { readonly kind: 'recording'; readonly file: File };
+
+/** Finds out what files are, and names a model by their folder. Throws Complaint for what is missing or too large. */
+export async function readModel(given: readonly Given[]): Promise<Brought> {
+  const [first] = given;
+  if (first === undefined) throw new Complaint('There were no files in that.');
+  if (given.length === 1 && /\.wav$/i.test(first.path)) return { kind: 'recording', file: first.file };
+  const { folder, files } = withoutFolder(given);
+  const name = folder || 'my model';
+  const gguf = [...files.keys()].filter((path) => path.endsWith('.gguf'));
+  if (!files.has('config.json') && gguf.length > 0) {
+    const [path] = gguf as [string];
+    if (gguf.length > 1) throw new Complaint(`There are ${gguf.length} GGUF files in that: bring one of them.`);
+    return guest(path.replace(/\.gguf$/, ''), new Map([[path, files.get(path) as File]]));
+  }
+  if (await isOfHub(files)) return guest(name, files);
+  return { kind: 'transformer', name, files: await readTransformer(files) };
+}
+
+function guest(name: string, files: ReadonlyMap<string, File>): Brought {
+  const bytes = [...files.values()].reduce((sum, { size }) => sum + size, 0);
+  if (bytes > MOST_GUEST_BYTES) {
+    const [size, most] = [bytes, MOST_GUEST_BYTES].map((each) => Math.round(each / 2 ** 20).toLocaleString('en'));
+    throw new Complaint(`“${name}” has ${size} MB, too much for a page, which takes ${most} MB.`);
+  }
+  return { kind: 'guest', name, files };
+}
+
+/** Whether a config.json says what transformers calls the model. */
+async function isOfHub(files: ReadonlyMap<string, File>): Promise<boolean> {
+  try {
+    const config = JSON.parse((await files.get('config.json')?.text()) ?? '{}');
+    return typeof config?.model_type === 'string';
+  } catch {
+    return false; // what reads it says what is wrong with it
+  }
+}
+
+/** The files of a model that was saved by `model.save`. */
+async function readTransformer(given: ReadonlyMap<string, File>): Promise<Files> {
+  const missing = ['config.json', 'model.safetensors'].filter((name) => !given.has(name));
   if (missing.length > 0) {
-    const found = given
-      .slice(0, 3)
-      .map(({ name }) => `“${name}”`)
-      .join(', ');
+    const found = [...given.keys()].slice(0, 3).map((name) => `“${name}”`);
     throw new Complaint(
-      `That is no model: ${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing. It has ${found}.`,
+      `That is no model: ${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing. It has ${found.join(', ')}.`,
     );
   }
   const files: Record<string, Uint8Array> = {};
   for (const name of MODEL_FILES) {
-    const file = byName.get(name);
+    const file = given.get(name);
     if (file === undefined) continue;
     if (file.size > MOST_BYTES)
       throw new Complaint(`${name} has ${Math.round(file.size / 2 ** 20)} MB, too much for a page.`);
     files[name] = new Uint8Array(await file.arrayBuffer());
   }
-  const folder = byName.get('config.json')?.webkitRelativePath.split('/').at(-2);
-  return { name: folder || 'my model', files };
+  return files;
+}
+
+/** By their way below the folder that all lie in, if there is one. A model has folders in it, but none in those. */
+function withoutFolder(given: readonly Given[]): { folder: string; files: Map<string, File> } {
+  const [first] = given as [Given];
+  const top = first.path.slice(0, first.path.indexOf('/') + 1);
+  const isShared = top !== '' && given.every(({ path }) => path.startsWith(top));
+  const files = new Map<string, File>();
+  for (const { path, file } of given) {
+    const inner = isShared ? path.slice(top.length) : path;
+    if (inner.split('/').length <= 2 && !inner.startsWith('.')) files.set(inner, file);
+  }
+  return { folder: isShared ? top.slice(0, -1) : '', files };
+}
+
+/** The files that were picked. */
+export function pickedFiles(input: HTMLInputElement): Given[] {
+  return Array.from(input.files ?? [], (file) => ({ path: file.webkitRelativePath || file.name, file }));
 }
 
 /** The files of a drop, those in its folders included. */
-export async function droppedFiles(transfer: DataTransfer): Promise<File[]> {
+export async function droppedFiles(transfer: DataTransfer): Promise<Given[]> {
   const entries = Array.from(transfer.items, (item) => item.webkitGetAsEntry());
-  const loose = Array.from(transfer.files); // before the first await: the transfer is emptied then
+  const loose = Array.from(transfer.files, (file) => ({ path: file.name, file })); // before the first await: the transfer is emptied then
   if (!entries.some((entry) => entry?.isDirectory)) return loose;
-  return (await Promise.all(entries.map((entry) => (entry ? filesIn(entry) : [])))).flat();
+  return (await Promise.all(entries.map((entry) => (entry ? filesIn(entry, 2) : [])))).flat();
 }
 
-async function filesIn(entry: FileSystemEntry): Promise<File[]> {
+/** `deep`: how many folders in each other are looked into. */
+async function filesIn(entry: FileSystemEntry, deep: number): Promise<Given[]> {
   if (entry.isFile) {
-    return [await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject))];
+    const file = await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
+    return [{ path: entry.fullPath.slice(1), file }];
   }
+  if (deep === 0 || entry.name.startsWith('.')) return [];
   const reader = (entry as FileSystemDirectoryEntry).createReader();
   const all: FileSystemEntry[] = [];
   for (;;) {
@@ -47,6 +112,5 @@ async function filesIn(entry: FileSystemEntry): Promise<File[]> {
     if (some.length === 0) break;
     all.push(...some);
   }
-  // A model is a folder of files: what lies deeper is none of it.
-  return (await Promise.all(all.filter(({ isFile }) => isFile).map(filesIn))).flat();
+  return (await Promise.all(all.map((inner) => filesIn(inner, deep - 1)))).flat();
 }

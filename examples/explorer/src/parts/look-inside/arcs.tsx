@@ -3,7 +3,7 @@ import { useMemo, useRef } from 'preact/hooks';
 import { useWidth } from '../../draw/canvas.js';
 import { weightText } from '../../draw/format.js';
 import { textScale } from '../../draw/grid-layout.js';
-import type { HeadView } from './heads.js';
+import type { HeadWeights } from './heads.js';
 
 /** Pixels where the page's text is 16 pixels: of a token, at least and at most, of each of its letters, and of the arcs. */
 const ROOM = [26, 120] as const;
@@ -15,7 +15,7 @@ const FAINT = 0.03;
 const curve = linkVertical();
 
 interface ArcsProps {
-  readonly view: HeadView;
+  readonly view: HeadWeights;
   /** The query whose arcs stand out. */
   readonly row: number | null;
   readonly onRow: (row: number | null) => void;
@@ -97,7 +97,7 @@ export function Arcs({ view, row, onRow }: ArcsProps) {
 }
 
 /** “R looks at r 71 %, a 12 %, n 8 %”. */
-function sayRow({ weights, keys, queries }: HeadView, row: number): string {
+function sayRow({ weights, keys, queries }: HeadWeights, row: number): string {
   const most = keys
     .map((key, i) => ({ key, weight: weights[row * keys.length + i] as number }))
     .sort((a, b) => b.weight - a.weight)

@@ -8,7 +8,7 @@ import type { Cell } from '../../draw/grid-layout.js';
 import { HeatMap } from '../../draw/heat-map.js';
 import { theme } from '../../theme.js';
 import { Arcs } from './arcs.js';
-import { type Attention, attentions, type HeadView, sayWeight, strongest } from './heads.js';
+import { type Attention, attentions, type HeadWeights, isExplained, sayWeight, strongest } from './heads.js';
 import { Products } from './products.js';
 
 /** A cell, and the attention that it belongs to: heads that are compared point at the same one. */
@@ -17,16 +17,20 @@ export interface Pointed extends Cell {
 }
 
 interface HeadFigureProps {
-  readonly view: HeadView;
+  readonly view: HeadWeights;
   readonly pointed: Signal<Pointed | null>;
   /** The token whose row a person came for or chose. */
   readonly row: number | null;
   readonly onRow: (row: number) => void;
-  readonly isOff: boolean;
-  readonly children: ComponentChildren;
+  readonly isOff?: boolean;
+  /** What a row and its colours are. Default: of words and their sounds. */
+  readonly says?: string;
+  /** Whether the head's numbers can be followed in their part of the page. Default true. */
+  readonly isFollowed?: boolean;
+  readonly children?: ComponentChildren;
 }
 
-const says = {
+const ofWords = {
   encoder: 'Each row is a letter, and its colours say how much it looks at the letters above.',
   decoder:
     'Each row is a sound that was said, looking back; the corner is empty, for what comes later does not exist yet.',
@@ -34,7 +38,16 @@ const says = {
 };
 
 /** One head, large: its weights as a heat map and as arcs, and the vectors behind the weight that is pointed at. */
-export function HeadFigure({ view, pointed, row, onRow, isOff, children }: HeadFigureProps) {
+export function HeadFigure({
+  view,
+  pointed,
+  row,
+  onRow,
+  isOff = false,
+  says = ofWords[view.id.attention],
+  isFollowed = true,
+  children,
+}: HeadFigureProps) {
   const { id, queries, keys, weights, causal } = view;
   const [arcRow, setArcRow] = useState<number | null>(null);
   const most = useMemo(() => strongest(view, row !== null && row < queries.length ? row : undefined), [view, row]);
@@ -53,13 +66,15 @@ export function HeadFigure({ view, pointed, row, onRow, isOff, children }: HeadF
     <Figure
       class={`head${isOff ? ' off' : ''}`}
       title={`Layer ${id.layer + 1}, head ${id.head + 1}`}
-      says={`${says[id.attention]} Point at a cell, or walk there with the arrow keys, for its weight and the q·k behind it; click or Enter keeps its row.`}
+      says={`${says} Point at a cell, or walk there with the arrow keys, for its weight${isExplained(view) ? ' and the q·k behind it' : ''}; click or Enter keeps its row.`}
     >
       <div class="controls">
         {children}
-        <a href={addressOf('follow-numbers', { ...id, token: most.row })}>
-          Follow “{queries[most.row]}” through this head →
-        </a>
+        {isFollowed && (
+          <a href={addressOf('follow-numbers', { ...id, token: most.row })}>
+            Follow “{queries[most.row]}” through this head →
+          </a>
+        )}
       </div>
       {isOff && <p class="note">Switched off: it looks, but what it finds is not passed on.</p>}
       <div class="head-pictures">
@@ -77,10 +92,12 @@ export function HeadFigure({ view, pointed, row, onRow, isOff, children }: HeadF
             pointed.value = active && { ...active, attention: id.attention };
           }}
         />
-        <div>
-          <Products view={view} cell={cell ?? most} />
-          <Arcs view={view} row={arcRow ?? cell?.row ?? null} onRow={setArcRow} />
-        </div>
+        {isExplained(view) && (
+          <div>
+            <Products view={view} cell={cell ?? most} />
+            <Arcs view={view} row={arcRow ?? cell?.row ?? null} onRow={setArcRow} />
+          </div>
+        )}
       </div>
     </Figure>
   );

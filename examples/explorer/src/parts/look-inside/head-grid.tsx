@@ -1,15 +1,16 @@
-import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { HeadId } from 'simdformer/inspect';
 import { sequentialScale } from '../../draw/colours.js';
 import { drawSoon, watch } from '../../draw/frames.js';
 import { neighbour } from '../../draw/grid-layout.js';
 import { theme } from '../../theme.js';
-import type { Traced } from '../../traced.js';
-import { type Attention, type HeadView, layersOf, nameOf, sameHead, viewOf } from './heads.js';
+import { type HeadWeights, nameOf, sameHead } from './heads.js';
 
 interface HeadGridProps {
-  readonly traced: Traced;
-  readonly attention: Attention;
+  /** Layer by layer. */
+  readonly views: readonly HeadWeights[];
+  /** Of a layer. */
+  readonly heads: number;
   readonly chosen: HeadId;
   readonly pinned: HeadId | null;
   readonly off: readonly HeadId[];
@@ -17,25 +18,17 @@ interface HeadGridProps {
 }
 
 /** Every head of one attention, small: a row for each layer. Arrow keys walk among them. */
-export function HeadGrid({ traced, attention, chosen, pinned, off, onChoose }: HeadGridProps) {
+export function HeadGrid({ views, heads, chosen, pinned, off, onChoose }: HeadGridProps) {
   const box = useRef<HTMLDivElement>(null);
-  const layers = layersOf(traced.trace, attention).length;
-  const { heads } = traced.said.model.transformer.config;
-  const views = useMemo(
-    () =>
-      Array.from({ length: layers * heads }, (_, i) =>
-        viewOf(traced, { attention, layer: Math.floor(i / heads), head: i % heads }),
-      ),
-    [traced, attention, layers, heads],
-  );
+  const layers = views.length / heads;
   const press = (event: KeyboardEvent) => {
     const to = neighbour(event.key, { row: chosen.layer, column: chosen.head }, layers, heads);
     if (to === null) return;
     event.preventDefault();
-    onChoose({ attention, layer: to.row, head: to.column });
+    onChoose({ attention: chosen.attention, layer: to.row, head: to.column });
     box.current?.querySelectorAll('button')[to.row * heads + to.column]?.focus();
   };
-  const button = (view: HeadView) => {
+  const button = (view: HeadWeights) => {
     const { id } = view;
     const isOff = off.some((other) => sameHead(other, id));
     const isPinned = pinned !== null && sameHead(pinned, id);
@@ -74,7 +67,7 @@ export function HeadGrid({ traced, attention, chosen, pinned, off, onChoose }: H
 }
 
 /** A pixel for each weight, made larger by the style sheet. */
-function Thumbnail({ view }: { view: HeadView }) {
+function Thumbnail({ view }: { view: HeadWeights }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const { weights, queries, keys } = view;
   useLayoutEffect(() => watch(canvas.current as HTMLCanvasElement), []);

@@ -36,31 +36,42 @@ export function nameOf({ attention, layer, head }: HeadId): string {
   return `${attentions[attention]}, layer ${layer + 1}, head ${head + 1}`;
 }
 
-/** One head, as it worked on a word. */
-export interface HeadView {
+/** What a head looks at. */
+export interface HeadWeights {
   readonly id: HeadId;
   /** [queries, keys], row-major. */
   readonly weights: Float32Array;
+  readonly causal: boolean;
+  /** Names of the tokens. */
+  readonly queries: readonly string[];
+  readonly keys: readonly string[];
+}
+
+/** The same, and why. */
+export interface HeadView extends HeadWeights {
   readonly products: Float32Array;
   /** What is added to the products by distance, if the model has that: before and after they are scaled. */
   readonly relative: Float32Array | null;
   readonly bias: Float32Array | null;
   readonly scale: number;
   readonly scores: Float32Array;
-  readonly causal: boolean;
-  /** Names of the tokens that look, and of those that are looked at. */
-  readonly queries: readonly string[];
-  readonly keys: readonly string[];
   query(row: number): Float32Array;
   key(column: number): Float32Array;
 }
 
 export function viewOf({ said, trace }: Traced, id: HeadId): HeadView {
-  const attention = layersOf(trace, id.attention)[id.layer] as AttentionTrace;
+  return headView(layersOf(trace, id.attention)[id.layer] as AttentionTrace, id, tokensOf(said, id.attention));
+}
+
+export function headView(
+  attention: AttentionTrace,
+  id: HeadId,
+  tokens: Pick<HeadWeights, 'queries' | 'keys'>,
+): HeadView {
   const ofHead = (values: AttentionTrace['weights']) => matrixOf(values, id.head).data;
   const { weights, products, relative, bias, scale, scores, causal, q, k } = attention;
   return {
-    ...{ id, scale, causal, ...tokensOf(said, id.attention) },
+    ...{ id, scale, causal, ...tokens },
     weights: ofHead(weights),
     products: ofHead(products),
     relative: relative && ofHead(relative),
@@ -80,7 +91,7 @@ export function tokensOf(said: Pronunciation, attention: Attention) {
 }
 
 /** Where a head looks most, or one of its tokens. */
-export function strongest({ weights, keys }: HeadView, row?: number): { row: number; column: number } {
+export function strongest({ weights, keys }: HeadWeights, row?: number): { row: number; column: number } {
   const [from, to] = row === undefined ? [0, weights.length] : [row * keys.length, (row + 1) * keys.length];
   const part = weights.subarray(from, to);
   const at = from + part.indexOf(part.reduce((a, b) => Math.max(a, b)));
@@ -88,12 +99,17 @@ export function strongest({ weights, keys }: HeadView, row?: number): { row: num
 }
 
 /** “p looks at h: weight 0.71”, and the sum that it comes from. */
-export function sayWeight(view: HeadView, row: number, column: number): string {
+export function sayWeight(view: HeadWeights, row: number, column: number): string {
   const at = row * view.keys.length + column;
   const [query, key] = [view.queries[row], view.keys[column]];
   if (view.causal && column > row) return `${query} may not look at ${key}: it comes later`;
   const verb = view.id.attention === 'cross' ? `To say ${query}, it looks at ${key}` : `${query} looks at ${key}`;
-  return `${verb}: ${weightText(view.weights[at] as number)}\n${scoreText(view, at)}`;
+  const weight = `${verb}: ${weightText(view.weights[at] as number)}`;
+  return isExplained(view) ? `${weight}\n${scoreText(view, at)}` : weight;
+}
+
+export function isExplained(view: HeadWeights): view is HeadView {
+  return 'products' in view;
 }
 
 /** “score 2.18 = (q·k 11.9 + q·r 0.4) / √32”. */

@@ -60,6 +60,15 @@ function Heads({ session, before }: PartProps & { before: Traced }) {
     useMemo(() => ({ ...traced, model: said.model }), [traced]),
     ({ trace }) => statisticsOf(trace),
   );
+  const { heads } = said.model.transformer.config;
+  const { attention } = chosen;
+  const views = useMemo(
+    () =>
+      layersOf(traced.trace, attention).flatMap((_, layer) =>
+        Array.from({ length: heads }, (_, head) => viewOf(traced, { attention, layer, head })),
+      ),
+    [traced, attention, heads],
+  );
   const view = useMemo(() => viewOf(traced, chosen), [traced, chosen]);
   const pinnedView = useMemo(() => pinned && viewOf(traced, pinned), [traced, pinned]);
 
@@ -68,7 +77,7 @@ function Heads({ session, before }: PartProps & { before: Traced }) {
     setOff(off.filter((head) => !heads.some((other) => sameHead(other, head))));
   const toggle = (head: HeadId) => (isOff(head) ? switchOn([head]) : setOff([...off, head]));
   const layerOf = ({ attention, layer }: HeadId) =>
-    Array.from({ length: said.model.transformer.config.heads }, (_, head) => ({ attention, layer, head }));
+    Array.from({ length: heads }, (_, head) => ({ attention, layer, head }));
   const figure = (shown: HeadView) => (
     <HeadFigure view={shown} pointed={pointed} row={row} onRow={setRow} isOff={isOff(shown.id)}>
       <button
@@ -108,14 +117,7 @@ function Heads({ session, before }: PartProps & { before: Traced }) {
           />
           <span class="promise">{promises[chosen.attention]}</span>
         </div>
-        <HeadGrid
-          traced={traced}
-          attention={chosen.attention}
-          chosen={chosen}
-          pinned={pinned}
-          off={off}
-          onChoose={setChosen}
-        />
+        <HeadGrid views={views} heads={heads} chosen={chosen} pinned={pinned} off={off} onChoose={setChosen} />
       </Figure>
       <div class="columns">
         {figure(view)}

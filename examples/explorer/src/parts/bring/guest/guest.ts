@@ -1,0 +1,134 @@
+// A model of Hugging Face's, or of a GGUF file, that a person brought: what the page asks of it. Loaded when one is brought.
+import { createDevice, type Device } from 'simdformer';
+import type { Trace } from 'simdformer/inspect';
+import { type LoadedModel, loadModel } from 'simdformer/pretrained';
+import { Complaint } from '../../../model.js';
+
+/** Tokens that the pictures have room for. */
+export const MOST_TOKENS = 48;
+/** Tokens that an encoder–decoder writes at most, and that a decoder goes on by. */
+export const MOST_WRITTEN = 32;
+
+export interface Token {
+  readonly id: number;
+  /** As it is shown. */
+  readonly name: string;
+}
+
+/** A token, or a label, and how probable it is. */
+export interface Guess {
+  readonly name: string;
+  readonly probability: number;
+}
+
+/** Of each layer what the model would say at each token if it ended there: the likeliest one. */
+export type Lens = readonly (readonly Guess[])[];
+
+/** What a model makes of a text. */
+export interface Reading {
+  readonly guest: Guest;
+  /** What the encoder and the decoder read; null for a side that the model has not. */
+  readonly source: readonly Token[] | null;
+  readonly target: readonly Token[] | null;
+  /** How many of the text's tokens there was no room for. */
+  readonly left: number;
+  readonly trace: Trace;
+  /** What is likeliest at a token, best first: the next word, the hidden one or a label, by what the model was made for. */
+  readonly guesses: (token: number) => readonly Guess[];
+  /** Of the text as a whole, by models that sort texts. */
+  readonly labels: readonly Guess[] | null;
+  readonly lens: Lens | null;
+  /** What an encoder–decoder wrote. */
+  readonly written: string | null;
+}
+
+/** Opens what was brought on a device of its own, so that whatever happens to it the page goes on. */
+export async function openGuest(name: string, files: ReadonlyMap<string, File>): Promise<Guest> {
+  const device = await createDevice({ backend: 'wasm', worker: true });
+  try {
+    const gguf = files.size === 1 ? [...files.values()].find((file) => file.name.endsWith('.gguf')) : undefined;
+    const model = await loadModel(device, gguf ?? files, { onWarning: () => {} });
+    if (model.takes('pixelValues')) {
+      throw new Complaint(`“${name}” looks at images. The page shows models that read text, and Whisper.`);
+    }
+    return new Guest(name, device, model);
+  } catch (error) {
+    device.dispose();
+    throw error;
+  }
+}
+
+export class Guest {
+  readonly hears: boolean;
+  readonly #turns = { last: Promise.resolve() as Promise<unknown> };
+
+  constructor(
+    readonly name: string,
+    readonly device: Device,
+    readonly model: LoadedModel,
+  ) {
+    this.hears = model.takes('inputFeatures');
+  }
+
+  /** Runs `task` when those before it are done. */
+  run<T>(task: () => Promise<T>): Promise<T> {
+    const mine = this.#turns.last.then(task);
+    this.#turns.last = mine.catch(() => {});
+    return mine;
+  }
+
+  get type(): string {
+    return String(this.model.config.model_type);
+  }
+
+  get parameters(): number {
+    return this.model.parameters().reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** The token that stands for a hidden word, if the model was made to guess those. */
+  get mask(): Token | null {
+    const { model } = this;
+    if (model.headKind !== 'masked-language-model' || model.tokenizer === null) return null;
+    for (const name of ['[MASK]', '<mask>']) {
+      const id = model.tokenizer.tokenToId(name);
+      if (id !== undefined) return { id, name };
+    }
+    return null;
+  }
+
+  /** A text to begin with. */
+  get example(): string {
+    const { model } = this;
+    if (model.tokenizer === null) return '5 9 17 4 6';
+    if (this.mask) return `The capital of France is ${this.mask.name}.`;
+    return model.decoder && !model.encoder ? 'Once upon a time there was a little' : 'The cat sat on the mat.';
+  }
+
+  tokens(ids: readonly number[]): Token[] {
+    return ids.map((id) => ({ id, name: this.nameOf(id) }));
+  }
+
+  nameOf(id: number): string {
+    const { tokenizer } = this.model;
+    if (tokenizer === null) return String(id);
+    const text = tokenizer.decode([id], { skipSpecial: false });
+    const shown = text.includes('\ufffd') ? (tokenizer.idToToken(id) ?? text) : text;
+    const seen = [...shown.trim()].filter((character) => !/\p{C}/u.test(character)).join('');
+    return (
+      seen ||
+      JSON.stringify(tokenizer.idToToken(id) || text)
+        .slice(1, -1)
+        .replaceAll(' ', '␣') ||
+      `#${id}`
+    );
+  }
+
+  textOf(ids: readonly number[]): string {
+    return this.model.tokenizer?.decode(ids) ?? ids.join(' ');
+  }
+
+  dispose(): void {
+    this.model.dispose();
+    this.device.dispose();
+  }
+}

@@ -1,0 +1,35 @@
+import '../../look-inside/look-inside.css';
+import './guest.css';
+import { Facts } from '../../../draw/facts.js';
+import { Figure } from '../../../draw/figure.js';
+import type { Guest } from './guest.js';
+import { SoundView } from './sound-view.js';
+import { TextView } from './text-view.js';
+
+/** A model that was brought and is no `Transformer`: what it is, and what it makes of a text or a recording. */
+export default function GuestView({ guest, recording }: { guest: Guest; recording: File | null }) {
+  const { model } = guest;
+  const layers = [
+    [model.encoder, 'encoder'],
+    [model.decoder, 'decoder'],
+  ] as const;
+  const facts: [string, string][] = [
+    ['Name', guest.name],
+    ['Family', guest.type],
+    ['Made for', model.headKind === 'none' ? 'vectors of texts' : model.headKind.replaceAll('-', ' ')],
+    ['Layers', layers.flatMap(([stack, name]) => (stack ? `${stack.layers.length} ${name}` : [])).join(', ')],
+    ['Vocabulary', model.vocabSize.toLocaleString('en')],
+    ['Longest sequence', `${model.maxLength.toLocaleString('en')} tokens`],
+  ];
+  return (
+    <div class="guest look-inside">
+      <Figure
+        title="The model you brought"
+        says="What its files say. It computes here in the page, on a device of its own; the other parts keep showing the model that they had."
+      >
+        <Facts class="model-card" facts={facts} />
+      </Figure>
+      {guest.hears ? <SoundView guest={guest} recording={recording} /> : <TextView guest={guest} />}
+    </div>
+  );
+}

@@ -1,0 +1,109 @@
+// What a Whisper makes of a recording: its words, and where in the sound it looks for each.
+import { mixDown, readWav, resample } from 'simdformer/pretrained';
+import { pipeline } from 'simdformer/tasks';
+import { Complaint } from '../../../model.js';
+import type { HeadWeights } from '../../look-inside/heads.js';
+import type { Guest, Token } from './guest.js';
+
+/** Columns of a map: a recording is as long as 1500 places, more than there are pixels for. */
+const MOST_COLUMNS = 75;
+
+export interface Heard {
+  readonly guest: Guest;
+  readonly name: string;
+  /** Of the whole recording. */
+  readonly text: string;
+  readonly seconds: number;
+  /** Of the first 30 seconds, as are the rest. */
+  readonly tokens: readonly Token[];
+  /** Cross attention, layer by layer. */
+  readonly heads: readonly HeadWeights[];
+  readonly headsOfLayer: number;
+}
+
+interface Extractor {
+  readonly samplingRate: number;
+  readonly samples: number;
+  process(recordings: readonly Float32Array[]): { readonly data: Float32Array; readonly shape: readonly number[] };
+}
+
+interface Listening {
+  readonly maxSourceLength: number;
+  crossAttention: (
+    source: unknown,
+    tokens: readonly (readonly number[])[],
+    heads: readonly (readonly [number, number])[],
+  ) => { readonly shape: readonly number[]; data(): Promise<Float32Array | Int32Array> };
+}
+
+/** Throws Complaint for a file that is no recording. */
+export async function listen(guest: Guest, name: string, file: Uint8Array): Promise<Heard> {
+  const { model, device } = guest;
+  const extractor = model.processor as unknown as Extractor | null;
+  if (extractor === null || !('samplingRate' in extractor))
+    throw new Complaint(`“${guest.name}” came without its preprocessor_config.json, which says how it hears.`);
+  const recording = readWav(file);
+  const samples = resample(mixDown(recording), recording.samplingRate, extractor.samplingRate);
+  const { text } = await transcribe(guest, samples, extractor.samplingRate);
+  const { data, shape } = extractor.process([samples]);
+  const features = device.tensor(data, shape);
+  try {
+    const written = (await model.generate(features, { numBeams: 1, doSample: false })).sequences[0] as number[];
+    const tokens = [model.startId as number, ...written].slice(0, model.maxLength);
+    const sounding = Math.min(1, samples.length / extractor.samples);
+    const heads = await headsOf(
+      guest,
+      features,
+      tokens,
+      sounding,
+      sounding * (extractor.samples / extractor.samplingRate),
+    );
+    const seconds = samples.length / extractor.samplingRate;
+    const headsOfLayer = model.decoder?.layers[0]?.multiheadAttn?.heads ?? 1;
+    return { guest, name, text, seconds, tokens: guest.tokens(tokens), heads, headsOfLayer };
+  } finally {
+    features.dispose();
+  }
+}
+
+/** Without a tokenizer there are no words. */
+async function transcribe({ model }: Guest, samples: Float32Array, samplingRate: number): Promise<{ text: string }> {
+  if (model.tokenizer === null) return { text: '' };
+  const recognize = await pipeline('automatic-speech-recognition', model);
+  return recognize({ samplingRate, channels: [samples] });
+}
+
+async function headsOf(
+  guest: Guest,
+  features: unknown,
+  tokens: readonly number[],
+  sounding: number,
+  seconds: number,
+): Promise<HeadWeights[]> {
+  const { model, device } = guest;
+  const whisper = model as unknown as Listening;
+  const layers = model.decoder?.layers ?? [];
+  const ids = layers.flatMap(({ multiheadAttn }, layer) =>
+    Array.from({ length: multiheadAttn?.heads ?? 0 }, (_, head) => [layer, head] as const),
+  );
+  const { reading } = device.scope(() => ({ reading: whisper.crossAttention(features, [tokens], ids).data() }));
+  const all = await reading;
+  const places = whisper.maxSourceLength;
+  const used = Math.max(1, Math.round(sounding * places));
+  const columns = Math.min(MOST_COLUMNS, used);
+  const keys = Array.from({ length: columns }, (_, i) => `${((i * seconds) / columns).toFixed(1)} s`);
+  const names = tokens.map((id) => guest.nameOf(id));
+  // The row of a token says what the next one is read from.
+  const queries = [...names.slice(1), 'end'];
+  return ids.map(([layer, head], i) => {
+    const weights = new Float32Array(tokens.length * columns);
+    for (let row = 0; row < tokens.length; row++) {
+      const from = (i * tokens.length + row) * places;
+      for (let place = 0; place < used; place++) {
+        const at = row * columns + Math.floor((place * columns) / used);
+        weights[at] = (weights[at] as number) + (all[from + place] as number);
+      }
+    }
+    return { id: { attention: 'cross', layer, head }, weights, causal: false, queries, keys };
+  });
+}

@@ -1,0 +1,139 @@
+// What a guest makes of a text: one pass, every value of it, and what it would say.
+import type { GenerateOptions } from 'simdformer';
+import { type Trace, trace } from 'simdformer/inspect';
+import { argmax, max, softmax } from 'simdformer/ops';
+import { Complaint } from '../../../model.js';
+import { rowOf } from '../../../traced.js';
+import { type Guess, type Guest, type Lens, MOST_TOKENS, MOST_WRITTEN, type Reading } from './guest.js';
+
+/** Guesses that are shown. */
+const SHOWN = 8;
+
+const greedy: GenerateOptions = { numBeams: 1, doSample: false };
+
+/** `hidden`: the place of a token that the mask stands for. Throws Complaint for a text that cannot be read. */
+export async function read(guest: Guest, text: string, hidden: number | null): Promise<Reading> {
+  const { model, mask } = guest;
+  const all = idsOf(guest, text);
+  const ids = all.slice(0, Math.min(MOST_TOKENS, model.maxLength));
+  if (mask && hidden !== null && hidden < ids.length) ids[hidden] = mask.id;
+  const written = model.encoder && model.decoder ? await write(guest, ids) : null;
+  const [source, target] = model.encoder ? [ids, written?.read] : [null, ids];
+  const traced = await trace(model, source, target);
+  return {
+    ...{ guest, trace: traced, left: all.length - ids.length },
+    source: source && guest.tokens(source),
+    target: target ? guest.tokens(target) : null,
+    guesses: (token) => guessesOf(guest, traced, token),
+    labels: model.headKind === 'sequence-classification' ? await labelsOf(guest, ids) : null,
+    lens: model.headKind === 'language-model' && !model.encoder ? await lensOf(guest, traced) : null,
+    written: written && guest.textOf(written.tokens),
+  };
+}
+
+/** What a decoder goes on with. */
+export async function goOn(guest: Guest, text: string): Promise<string> {
+  const ids = idsOf(guest, text);
+  const { sequences } = await guest.model.generate([ids], { ...greedy, maxNewTokens: MOST_WRITTEN });
+  const written = sequences[0] as number[];
+  return guest.model.tokenizer ? guest.textOf([...ids, ...written]) : [...ids, ...written].join(' ');
+}
+
+function idsOf({ model, name }: Guest, text: string): number[] {
+  const { tokenizer, vocabSize } = model;
+  if (text.trim() === '') throw new Complaint('Type something for the model to read.');
+  if (tokenizer !== null) {
+    const ids = tokenizer.encode(text, { addSpecial: true });
+    if (ids.length === 0) throw new Complaint(`“${name}” has no token for that.`);
+    return ids;
+  }
+  return text
+    .trim()
+    .split(/[\s,]+/)
+    .map((number) => {
+      const id = Number(number);
+      if (Number.isInteger(id) && id >= 0 && id < vocabSize) return id;
+      throw new Complaint(
+        `“${name}” came without a tokenizer, so it reads numbers of tokens, 0 to ${vocabSize - 1}: not “${number}”.`,
+      );
+    });
+}
+
+/** An encoder–decoder's answer, and what its decoder reads to give it. */
+async function write({ model }: Guest, ids: readonly number[]): Promise<{ tokens: number[]; read: number[] }> {
+  const { sequences, finishReasons } = await model.generate([ids], { ...greedy, maxNewTokens: MOST_WRITTEN });
+  const tokens = sequences[0] as number[];
+  const read = [model.startId ?? (model.generationConfig.decoderStartTokenId as number), ...tokens];
+  return { tokens, read: finishReasons[0] === 'stop' ? read : read.slice(0, -1) };
+}
+
+function guessesOf(guest: Guest, { logits, probabilities }: Trace, token: number): Guess[] {
+  const { headKind } = guest.model;
+  const row = rowOf(probabilities, token);
+  switch (headKind) {
+    case 'language-model':
+    case 'masked-language-model':
+      return best(row, (id) => guest.nameOf(id));
+    case 'token-classification':
+      return best(row, (id) => labelName(guest, id));
+    case 'discriminator': {
+      const replaced = 1 / (1 + Math.exp(-(rowOf(logits, token)[0] as number)));
+      return [{ name: 'replaced', probability: replaced }];
+    }
+    default:
+      return [];
+  }
+}
+
+function best(row: Float32Array, nameOf: (id: number) => string): Guess[] {
+  const ids = Array.from(row.keys());
+  ids.sort((a, b) => (row[b] as number) - (row[a] as number));
+  return ids.slice(0, SHOWN).map((id) => ({ name: nameOf(id), probability: row[id] as number }));
+}
+
+async function labelsOf(guest: Guest, ids: readonly number[]): Promise<Guess[]> {
+  const { model, device } = guest;
+  const several = model.config.problem_type === 'multi_label_classification';
+  const { reading } = device.noGrad(() =>
+    device.scope(() => ({ reading: (model.forward({ inputIds: [ids] }).logits as Readable).data() })),
+  );
+  const logits = (await reading) as Float32Array;
+  const most = logits.reduce((a, b) => Math.max(a, b));
+  const powers = logits.map((logit) => (several ? 1 / (1 + Math.exp(-logit)) : Math.exp(logit - most)));
+  const sum = several ? 1 : powers.reduce((a, b) => a + b, 0);
+  return best(
+    powers.map((power) => power / sum),
+    (id) => labelName(guest, id),
+  );
+}
+
+interface Readable {
+  data(): Promise<Float32Array | Int32Array>;
+}
+
+function labelName({ model }: Guest, id: number): string {
+  const labels = model.config.id2label as Record<string, string> | undefined;
+  return labels?.[id] ?? `LABEL_${id}`;
+}
+
+/** Of each layer's output what the model would say of it (nostalgebraist 2020, "the logit lens"). */
+async function lensOf(guest: Guest, { decoder }: Trace): Promise<Lens | null> {
+  const { model, device } = guest;
+  const { norm = null, projection = null } = model.decoder ?? {};
+  const states = decoder?.layers.map(({ selfAttention }) => selfAttention.input).slice(1) ?? [];
+  if (norm === null || states.length === 0) return null;
+  const lens: Guess[][] = [];
+  for (const { data, shape } of states) {
+    const { reading } = device.noGrad(() =>
+      device.scope(() => {
+        const normed = norm.forward(device.tensor(data, shape));
+        const probabilities = softmax(model.logitsOf(projection?.forward(normed) ?? normed));
+        const axis = { axis: -1 };
+        return { reading: Promise.all([argmax(probabilities, axis).data(), max(probabilities, axis).data()]) };
+      }),
+    );
+    const [ids, highest] = await reading;
+    lens.push(Array.from(ids, (id, i) => ({ name: guest.nameOf(id), probability: highest[i] as number })));
+  }
+  return lens;
+}

@@ -1,0 +1,64 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { Figure } from '../../../draw/figure.js';
+import type { Guest } from './guest.js';
+import { Heads } from './heads-view.js';
+import type { Heard } from './listen.js';
+
+/** What a Whisper makes of a recording. */
+export function SoundView({ guest, recording }: { guest: Guest; recording: File | null }) {
+  const [heard, setHeard] = useState<Heard | null>(null);
+  const [said, setSaid] = useState<{ text: string; good: boolean } | null>(null);
+  const picker = useRef<HTMLInputElement>(null);
+  const listen = async (file: File) => {
+    setSaid({ text: `Listening to ${file.name}…`, good: true });
+    try {
+      const bytes = new Uint8Array(await file.arrayBuffer());
+      const { listen } = await import('./listen.js');
+      setHeard(await guest.run(() => listen(guest, file.name, bytes)));
+      setSaid(null);
+    } catch (error) {
+      setSaid({ text: (error as Error).message, good: false });
+    }
+  };
+  useEffect(() => {
+    if (recording) void listen(recording);
+  }, [guest, recording]);
+  return (
+    <>
+      <Figure
+        title="What it hears"
+        says="Choose a WAV file, or drop one above: the model writes what is said in it. Nothing leaves your computer."
+      >
+        <div class="controls">
+          <button type="button" class="main" onClick={() => picker.current?.click()}>
+            Choose a recording
+          </button>
+        </div>
+        <input
+          ref={picker}
+          type="file"
+          hidden
+          accept=".wav,audio/wav"
+          aria-label="A recording"
+          onChange={(event) => {
+            const file = event.currentTarget.files?.[0];
+            if (file) void listen(file);
+            event.currentTarget.value = '';
+          }}
+        />
+        <p role="status" class={said?.good === false ? 'news complaint' : 'news'}>
+          {said?.text}
+        </p>
+        {heard && (
+          <blockquote class="transcript">
+            <p>{heard.text || heard.tokens.map(({ name }) => name).join(' ')}</p>
+            <footer>
+              {heard.name}, {heard.seconds.toFixed(1)} seconds
+            </footer>
+          </blockquote>
+        )}
+      </Figure>
+      {heard && <Heads views={heard.heads} heads={heard.headsOfLayer} />}
+    </>
+  );
+}

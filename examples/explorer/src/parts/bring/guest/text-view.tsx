@@ -1,0 +1,201 @@
+import { useEffect, useState } from 'preact/hooks';
+import { Figure } from '../../../draw/figure.js';
+import { Guesses } from './guesses.js';
+import { type Guess, type Guest, MOST_TOKENS, type Reading, type Token } from './guest.js';
+import { HeadsView } from './heads-view.js';
+import { LayersView } from './layers-view.js';
+
+interface State {
+  readonly reading: Reading | null;
+  readonly complaint: string | null;
+  readonly busy: boolean;
+}
+
+/** What a model makes of a text. */
+export function TextView({ guest }: { guest: Guest }) {
+  const [text, setText] = useState(guest.example);
+  const [hidden, setHidden] = useState<number | null>(null);
+  const [writing, setWriting] = useState(false);
+  const [trouble, setTrouble] = useState<string | null>(null);
+  const { reading, complaint, busy } = useReading(guest, text, hidden);
+  const type = (value: string) => {
+    setText(value);
+    setHidden(null);
+    setTrouble(null);
+  };
+  const goOn = async () => {
+    setWriting(true);
+    setTrouble(null);
+    try {
+      const { goOn } = await import('./read.js');
+      type(await guest.run(() => goOn(guest, text)));
+    } catch (error) {
+      setTrouble((error as Error).message);
+    } finally {
+      setWriting(false);
+    }
+  };
+  const wrong = complaint ?? trouble;
+  const goesOn = guest.model.headKind === 'language-model' && !guest.model.encoder;
+  return (
+    <>
+      <div class="guest-text">
+        <label for="guest-text">
+          {guest.model.tokenizer
+            ? 'Text for it to read'
+            : 'Numbers of tokens for it to read (it came without a tokenizer)'}
+        </label>
+        <textarea
+          id="guest-text"
+          rows={2}
+          value={text}
+          spellcheck={false}
+          aria-invalid={complaint !== null}
+          aria-describedby="guest-said"
+          onInput={(event) => type(event.currentTarget.value)}
+        />
+        <div class="controls">
+          {goesOn && (
+            <button type="button" disabled={writing || busy} onClick={() => void goOn()}>
+              {writing ? 'Writing…' : 'Let it go on'}
+            </button>
+          )}
+          <output id="guest-said" for="guest-text" aria-busy={busy} class={wrong ? 'complaint' : ''}>
+            {wrong ?? (busy ? 'Reading…' : saidOf(reading))}
+          </output>
+        </div>
+      </div>
+      {reading && (
+        <>
+          <Words reading={reading} hidden={hidden} onHide={setHidden} />
+          <HeadsView reading={reading} />
+          <LayersView reading={reading} />
+        </>
+      )}
+    </>
+  );
+}
+
+function saidOf(reading: Reading | null): string {
+  if (reading === null) return '';
+  const { left, written, source, target } = reading;
+  if (written !== null) return `It writes: ${written || '(nothing)'}`;
+  const count = (source ?? target)?.length ?? 0;
+  return left > 0 ? `The first ${count} tokens are shown; ${left} more have no room here.` : `${count} tokens.`;
+}
+
+/** The latest result stays while another one is on its way. */
+function useReading(guest: Guest, text: string, hidden: number | null): State {
+  const [state, setState] = useState<State>({ reading: null, complaint: null, busy: true });
+  useEffect(() => {
+    let wanted = true;
+    setState(({ reading }) => ({ reading: reading?.guest === guest ? reading : null, complaint: null, busy: true }));
+    const compute = async () => {
+      const { read } = await import('./read.js');
+      const reading = await guest.run(async () => (wanted ? read(guest, text, hidden) : null));
+      if (wanted) setState({ reading, complaint: null, busy: false });
+    };
+    const timer = setTimeout(() => {
+      compute().catch((error) => {
+        if (wanted) setState({ reading: null, complaint: (error as Error).message, busy: false });
+      });
+    }, 200);
+    return () => {
+      wanted = false;
+      clearTimeout(timer);
+    };
+  }, [guest, text, hidden]);
+  return state;
+}
+
+interface WordsProps {
+  readonly reading: Reading;
+  readonly hidden: number | null;
+  readonly onHide: (token: number | null) => void;
+}
+
+const titles = {
+  'language-model': ['What comes next', 'Choose a token for what the model expects behind it.'],
+  'masked-language-model': ['Hidden words', 'Choose a token to hide it, and the model says what it takes it for.'],
+  'token-classification': ['What each token is', 'Choose a token for the labels that the model gives it.'],
+  discriminator: ['Which tokens were put there', 'Choose a token for how sure the model is that it was replaced.'],
+} as Readonly<Record<string, readonly [string, string]>>;
+
+/** The tokens of a text, and what the model says of the one that was chosen. */
+function Words({ reading, hidden, onHide }: WordsProps) {
+  const { source, target, guest, labels, guesses } = reading;
+  const { headKind, tokenizer } = guest.model;
+  const [title, hint] = titles[headKind] ?? [
+    'Tokens',
+    'What the model reads: pieces of the text, each with its number.',
+  ];
+  const [chosen, setChosen] = useState<number | null>(null);
+  const isMasked = headKind === 'masked-language-model';
+  const shown = target ?? (source as readonly Token[]);
+  const masks = isMasked ? shown.flatMap(({ id }, i) => (id === guest.mask?.id ? [i] : [])) : [];
+  const usual = isMasked ? (hidden ?? masks[0] ?? null) : headKind in titles ? shown.length - 1 : null;
+  const at = Math.min(chosen ?? usual ?? 0, shown.length - 1);
+  const choose = (token: number) => {
+    setChosen(token);
+    if (isMasked && guest.mask && !masks.includes(token)) onHide(token);
+    else if (isMasked && token === hidden) {
+      onHide(null);
+      setChosen(null);
+    }
+  };
+  const found: readonly Guess[] = usual === null && chosen === null ? [] : guesses(at);
+  return (
+    <Figure title={title} says={`${hint} ${tokenizer ? 'Small numbers are their places in its vocabulary.' : ''}`}>
+      {source && target && <Chips label="What it reads" tokens={source} kind="letter" />}
+      <Chips
+        label={source && target ? 'What it writes' : 'Tokens'}
+        tokens={shown}
+        kind={target ? 'sound' : 'letter'}
+        chosen={found.length > 0 ? at : null}
+        onChoose={headKind in titles ? choose : undefined}
+      />
+      {found.length > 0 && (
+        <Guesses
+          label={
+            isMasked
+              ? `Instead of token ${at + 1}`
+              : headKind === 'language-model'
+                ? `Behind “${(shown[at] as Token).name}”`
+                : `Of “${(shown[at] as Token).name}”`
+          }
+          guesses={found}
+        />
+      )}
+      {labels && <Guesses label="Of the whole text" guesses={labels} />}
+      {reading.left > 0 && <p class="note">The pictures have room for {MOST_TOKENS} tokens.</p>}
+    </Figure>
+  );
+}
+
+interface ChipsProps {
+  readonly label: string;
+  readonly tokens: readonly Token[];
+  readonly kind: 'letter' | 'sound';
+  readonly chosen?: number | null;
+  readonly onChoose?: ((token: number) => void) | undefined;
+}
+
+function Chips({ label, tokens, kind, chosen = null, onChoose }: ChipsProps) {
+  return (
+    <ol class={`chips ${kind}`} aria-label={label}>
+      {tokens.map(({ id, name }, i) => (
+        <li key={i}>
+          {onChoose ? (
+            <button type="button" aria-pressed={i === chosen} onClick={() => onChoose(i)}>
+              {name} <small>{id}</small>
+            </button>
+          ) : (
+            <span>
+              {name} <small>{id}</small>
+            </span>
+          )}
+        </li>
+      ))}
+    </ol>
+  );
+}

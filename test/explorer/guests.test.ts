@@ -1,0 +1,240 @@
+// Models of Hugging Face's, and GGUF files, that are brought to the explorer: what it shows of them is what Node computes.
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import type { AxeResults } from 'axe-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createDevice, type Device } from '../../src/index.js';
+import { trace } from '../../src/inspect/index.js';
+import { type LoadedModel, loadModel } from '../../src/pretrained/index.js';
+import { realModel } from '../real-models.js';
+import { describeShared } from '../shared.js';
+import { Explorer, type ExplorerPage, possible } from './explorer.js';
+
+const shared = new URL('../../../shared/', import.meta.url).pathname;
+const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+const pictures = 'build/explorer/pictures';
+
+interface Payload {
+  readonly name: string;
+  readonly mimeType: string;
+  readonly buffer: Buffer;
+}
+
+const payload = (name: string, buffer: Buffer | string): Payload => ({
+  name,
+  mimeType: 'application/octet-stream',
+  buffer: Buffer.from(buffer),
+});
+
+/** The files of a folder that a person would give. */
+async function filesOf(folder: string): Promise<Payload[]> {
+  const names = (await readdir(folder)).filter(
+    (name) => /\.(json|safetensors)$/.test(name) && !/^reference/.test(name),
+  );
+  return Promise.all(names.map(async (name) => payload(name, await readFile(`${folder}/${name}`))));
+}
+
+const suite = possible ? describeShared : () => describe.skip('models that are brought', () => {});
+await suite('the explorer shows models of Hugging Face’s', 'reference', 'SOURCE.txt', async () => {
+  let explorer: Explorer;
+  let brought: ExplorerPage;
+  let device: Device;
+  beforeAll(async () => {
+    explorer = await Explorer.start('guests');
+    brought = await explorer.open('bring');
+    device = await createDevice({ threads: 2 });
+    await mkdir(pictures, { recursive: true });
+  }, 120_000);
+  afterAll(() => explorer?.close());
+
+  const field = () => brought.page.locator('#guest-text');
+  const give = (files: readonly Payload[]) =>
+    brought.page.locator('input[type=file][multiple]').setInputFiles(files as Payload[]);
+  const news = (text: string | RegExp) => brought.page.getByRole('status').getByText(text).first().waitFor();
+
+  async function bring(files: readonly Payload[]): Promise<void> {
+    await give(files);
+    await news('is below');
+    await brought.page.locator('.guest').waitFor();
+  }
+
+  async function said(): Promise<string> {
+    const output = brought.page.locator('#guest-said');
+    await brought.page.waitForTimeout(250); // it waits for people to have typed
+    await brought.page.locator('#guest-said[aria-busy=false]').waitFor();
+    return (await output.textContent()) ?? '';
+  }
+
+  /** Names and percents of what the page takes for likeliest. */
+  async function guesses(): Promise<{ names: string[]; percents: number[] }> {
+    const { page } = brought;
+    const percents = await page.locator('.guess-percent').allTextContents();
+    return {
+      names: await page.locator('.guess-name').allTextContents(),
+      percents: percents.map((text) => (text.startsWith('<') ? 0 : Number.parseFloat(text))),
+    };
+  }
+
+  async function expectGuesses(model: LoadedModel, row: Float32Array): Promise<void> {
+    const { names, percents } = await guesses();
+    const order = Array.from(row.keys()).sort((a, b) => row[b]! - row[a]!);
+    expect(names).toHaveLength(Math.min(8, row.length));
+    for (const [i, percent] of percents.entries()) expect(Math.abs(percent - 100 * row[order[i]!]!)).toBeLessThan(0.11);
+    const named = model.tokenizer?.decode([order[0]!]).trim() ?? String(order[0]);
+    expect(names[0]).toBe(named);
+  }
+
+  const rowOf = ({ data, shape }: { data: Float32Array; shape: readonly number[] }, row: number) =>
+    data.slice(row * shape[1]!, (row + 1) * shape[1]!);
+
+  it('a Llama: what comes next, and every head', { timeout: 120_000 }, async () => {
+    const folder = `${shared}checkpoints/tinystories-656k`;
+    const model = await loadModel(device, folder);
+    await bring(await filesOf(folder));
+    const text = 'One day a girl named Lily';
+    await field().fill(text);
+    expect(await said()).toMatch(/^\d+ tokens\.$/);
+    const ids = model.tokenizer!.encode(text, { addSpecial: true });
+    const { probabilities } = await trace(model, null, ids);
+    await expectGuesses(model, rowOf(probabilities, ids.length - 1));
+    await brought.page.locator('.chips button').nth(2).click();
+    await expectGuesses(model, rowOf(probabilities, 2));
+    expect(await brought.page.locator('.thumbnail').count()).toBe(16);
+    await brought.page.locator('.thumbnail').nth(3).click();
+    await brought.page.getByRole('heading', { name: 'Layer 1, head 4' }).waitFor();
+    const { sequences } = await model.generate([ids], { numBeams: 1, doSample: false, maxNewTokens: 32 });
+    await brought.page.getByRole('button', { name: 'Let it go on' }).click();
+    await expect.poll(() => field().inputValue()).toBe(model.tokenizer!.decode([...ids, ...sequences[0]!]));
+    await said();
+    expect(brought.trouble).toEqual([]);
+    model.dispose();
+  });
+
+  it('a GGUF file', { timeout: 60_000 }, async () => {
+    const path = `${shared}checkpoints/tinystories-656k/tinystories-656k-Q8_0.gguf`;
+    const model = await loadModel(device, path);
+    await bring([payload('tiny.gguf', await readFile(path))]);
+    await news('“tiny” is below');
+    await field().fill('Once upon a time');
+    await said();
+    const ids = model.tokenizer!.encode('Once upon a time', { addSpecial: true });
+    const { probabilities } = await trace(model, null, ids);
+    await expectGuesses(model, rowOf(probabilities, ids.length - 1));
+    model.dispose();
+  });
+
+  it('an ALBERT: hidden tokens', { timeout: 60_000 }, async () => {
+    const folder = `${shared}checkpoints/rxnmapper-albert`;
+    const model = await loadModel(device, folder);
+    await bring(await filesOf(folder));
+    const text = 'CC(C)S.CN(C)C=O>>CCO';
+    await field().fill(text);
+    await said();
+    const mask = model.tokenizer!.tokenToId('[MASK]')!;
+    await brought.page.locator('.chips button').nth(3).click();
+    await said();
+    const ids = model.tokenizer!.encode(text, { addSpecial: true }).map((id, i) => (i === 3 ? mask : id));
+    await expectGuesses(model, rowOf((await trace(model, ids)).probabilities, 3));
+    model.dispose();
+  });
+
+  it.each(['bert-mlm', 'gpt2', 'llama', 'roberta-sequence', 'electra-discriminator', 'bert-token', 't5', 'mpnet'])(
+    '%s, by numbers, as it has no tokenizer',
+    { timeout: 60_000 },
+    async (name) => {
+      const folder = `${shared}reference/${name}`;
+      const model = await loadModel(device, folder, { onWarning: () => {} });
+      await bring(await filesOf(folder));
+      await field().fill('5 9 17 4 6');
+      const answer = await said();
+      const ids = [5, 9, 17, 4, 6];
+      await brought.page.locator('.thumbnail').first().waitFor();
+      if (model.encoder && model.decoder) {
+        const { sequences } = await model.generate([ids], { numBeams: 1, doSample: false, maxNewTokens: 32 });
+        expect(answer).toBe(`It writes: ${sequences[0]!.join(' ') || '(nothing)'}`);
+        expect(await brought.page.locator('.choice label').allTextContents()).toEqual([
+          'Encoder',
+          'Masked decoder',
+          'Cross attention',
+        ]);
+      } else if (model.decoder) {
+        await expectGuesses(model, rowOf((await trace(model, null, ids)).probabilities, 4));
+      } else if (name === 'roberta-sequence') {
+        const logits = (await model.forward({ inputIds: [ids] }).logits!.data()) as Float32Array;
+        const powers = logits.map(Math.exp);
+        const most = powers.reduce((a, b) => Math.max(a, b)) / powers.reduce((a, b) => a + b);
+        expect((await guesses()).percents[0]).toBeCloseTo(100 * most, 0);
+      }
+      await field().fill('5 nine');
+      expect(await said()).toMatch(/reads numbers of tokens, 0 to \d+: not “nine”/);
+      expect(brought.trouble).toEqual([]);
+      model.dispose();
+    },
+  );
+
+  const config = (values: object) => payload('config.json', JSON.stringify(values));
+  it.each<[string, () => Promise<Payload[]>, RegExp]>([
+    ['a family that is not known', async () => [config({ model_type: 'mamba' })], /mamba.*llama/],
+    [
+      'a model without weights',
+      async () => (await filesOf(`${shared}reference/gpt2`)).filter(({ name }) => name === 'config.json'),
+      /model\.safetensors/,
+    ],
+    ['a model of images', () => filesOf(`${shared}reference/vit-image`), /looks at images/],
+    ['weights that break off', async () => broken(await filesOf(`${shared}reference/gpt2`)), /model\.safetensors/],
+    ['two GGUF files', async () => ['a', 'b'].map((name) => payload(`${name}.gguf`, 'GGUF')), /2 GGUF files/],
+    ['a GGUF file that is none', async () => [payload('a.gguf', 'no')], /a\.gguf|GGUF/],
+    ['a recording, but no Whisper', async () => [payload('a.wav', 'RIFF')], /bring a Whisper first/],
+  ])('says what is wrong with %s, and keeps what it had', { timeout: 60_000 }, async (_, files, complaint) => {
+    await give(await files());
+    await news(complaint);
+    expect(await brought.say('cab')).toMatch(/^[A-Z ]+$/);
+    expect(brought.trouble).toEqual([]);
+  });
+
+  function broken(files: readonly Payload[]): Payload[] {
+    return files.map((file) =>
+      file.name === 'model.safetensors' ? { ...file, buffer: file.buffer.subarray(0, 3000) } : file,
+    );
+  }
+
+  it('a Whisper, which says what it lacks for listening', { timeout: 60_000 }, async () => {
+    await bring(await filesOf(`${shared}reference/whisper`));
+    const recording = brought.page.locator('input[aria-label="A recording"]');
+    await recording.setInputFiles([payload('a.wav', 'RIFF')]);
+    await news(/preprocessor_config\.json/);
+  });
+
+  const whisper = realModel('whisper-tiny.en');
+  it.skipIf(!whisper)('a real Whisper: words, and where they are heard', { timeout: 240_000 }, async () => {
+    await brought.page.locator('input[aria-label="A model’s folder"]').setInputFiles(whisper!);
+    await news('“whisper-tiny.en” is below');
+    const wav = await readFile(`${shared}checkpoints/real/jfk-16k.wav`);
+    await give([payload('jfk.wav', wav)]);
+    const { page } = brought;
+    await page.locator('.transcript').waitFor({ timeout: 180_000 });
+    expect(await page.locator('.transcript').textContent()).toMatch(/ask not what your country can do for you/);
+    expect(await page.locator('.thumbnail').count()).toBe(24);
+    await page.screenshot({ path: `${pictures}/whisper light.png`, fullPage: true });
+    expect(brought.trouble).toEqual([]);
+  });
+
+  it.each([
+    ['dark', { viewport: { width: 1280, height: 900 }, colorScheme: 'dark' }],
+    ['narrow', { viewport: { width: 360, height: 740 }, colorScheme: 'light', isMobile: true, hasTouch: true }],
+  ] as const)('is accessible and fits, %s', { timeout: 120_000 }, async (screen, options) => {
+    const { page } = await explorer.open('bring', options);
+    await page.addScriptTag({ path: axe });
+    await page
+      .locator('input[type=file][multiple]')
+      .setInputFiles(await filesOf(`${shared}checkpoints/tinystories-656k`));
+    await page.locator('.guest .thumbnail').first().waitFor();
+    await page.waitForTimeout(300);
+    await page.screenshot({ path: `${pictures}/guest ${screen}.png`, fullPage: true });
+    const { violations } = await page.evaluate<AxeResults>('axe.run({ resultTypes: ["violations"] })');
+    const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+    expect(serious.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+    await page.context().close();
+  });
+});
