@@ -281,6 +281,8 @@ export class EngineDevice implements Device {
       }
     }
     storage.version++;
+    // Ops check ids at their call as long as the host knows them; the caller may use its array for something else.
+    if (isTyped(values, 'Int32Array')) storage.fromHost = { values: values.slice(), offset, version: storage.version };
   }
 
   track(tensor: Tensor): void {

@@ -2,7 +2,6 @@ import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Stack } from '../nn/stack.js';
-import { hostIds } from '../ops/host-ids.js';
 import { bceWithLogits } from '../ops/losses.js';
 import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, unpackMaps } from './inputs.js';
 import { answerOutput, sequenceLoss, tokenLoss, wantsSpans } from './losses.js';
@@ -42,7 +41,7 @@ export abstract class EncoderModel extends PretrainedModel {
     const batch = padded.batch;
     const types = inputs.tokenTypeIds && Int32Array.from(padded.pack('tokenTypeIds', inputs.tokenTypeIds));
     const hiddenStates: Tensor[] = [];
-    const segments = types ? hostIds(this.device, types) : null;
+    const segments = types ? this.device.tensor(types) : null;
     const x = this.embed(batch.ids, this.positionsOf(padded), segments);
     const features = this.encoder.forward(x, padded.sequences, { hiddenStates });
     const pooled = this.pooler?.forward(features, batch);

@@ -4,7 +4,6 @@ import { Tensor } from '../core/tensor.js';
 import { add, mul, scale, sub } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
-import { hostIds } from '../ops/host-ids.js';
 import { bceWithLogits } from '../ops/losses.js';
 import { mean } from '../ops/reduce.js';
 import { type ForwardOptions, type ModelInputs, type ModelOutput, type PaddedBatch, perSequence } from './inputs.js';
@@ -15,7 +14,7 @@ export const IGNORED = -100;
 
 /** The mean over the labels of tokens, packed as the logits [N, classes] are. */
 export function tokenLoss(logits: Tensor, labels: readonly number[]): Tensor {
-  return crossEntropy(logits, hostIds(logits.device, Int32Array.from(labels)), { ignoreIndex: IGNORED });
+  return crossEntropy(logits, logits.device.tensor(Int32Array.from(labels)), { ignoreIndex: IGNORED });
 }
 
 /** Labels of the next token, packed: of the last token of each sequence none is known. */

@@ -8,7 +8,6 @@ import { inference } from '../nn/module.js';
 import { withRDrop } from '../nn/r-drop.js';
 import { packed, type TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
-import { hostIds } from '../ops/host-ids.js';
 import { unpack } from '../ops/move.js';
 import { type Encoded, Model } from './model.js';
 import type { ScoreResult } from './score.js';
@@ -88,7 +87,7 @@ export abstract class SequenceModel extends Model {
   shift(target: Tokens, /** @internal */ op = 'shift'): TargetBatch {
     const { inputs, labels } = shiftedTargets(op, target, this.padId);
     const input = this.toBatch(`${op}: target`, packed(inputs));
-    return { input, labels: hostIds(this.device, labels) };
+    return { input, labels: this.device.tensor(labels) };
   }
 
   /**

@@ -7,7 +7,6 @@ import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { checkIds, packed, rowsOf, TokenBatch, type Tokens, unpaddedLength } from '../nn/token-batch.js';
-import { hostIds } from '../ops/host-ids.js';
 
 /**
  * Target sequences as training uses them: all tokens but the last go in, all but the first are to come out. Between runs
@@ -109,7 +108,7 @@ export function tokenLabels(
     'loss: target',
     labels.map((row) => row.map((label) => (label === ignoreIndex ? 0 : label))),
   );
-  return hostIds(device, new Int32Array(packed(labels).ids));
+  return device.tensor(new Int32Array(packed(labels).ids));
 }
 
 /** The length of a row of labels, without those after the first `least` that are not learnt. */

@@ -5,7 +5,6 @@ import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { isList } from '../core/kinds.js';
 import { Tensor } from '../core/tensor.js';
-import { hostIds } from '../ops/host-ids.js';
 import { placesOf, Sequences } from './sequences.js';
 
 /** Sequences packed end to end: `ids` of all together, and how many belong to each. */
@@ -59,13 +58,7 @@ export class TokenBatch extends Sequences {
     // In a scope: all or, where memory ends, none.
     return device.scope(() => {
       const [positions, lengths] = [placesOf(counts), Int32Array.from(counts)].map((data) => device.tensor(data));
-      return new TokenBatch(
-        hostIds(device, Int32Array.from(ids)),
-        positions as Tensor,
-        lengths as Tensor,
-        counts,
-        time,
-      );
+      return new TokenBatch(device.tensor(Int32Array.from(ids)), positions as Tensor, lengths as Tensor, counts, time);
     });
   }
 

@@ -56,8 +56,8 @@ const kinds = {
  *
  * `logits` float32 [..., classes], or with the classes at `axis`; `targets` int32, shaped as the logits without that
  * dimension, as is the result with reduction 'none'; else it is []. The mean over no targets is NaN, as in PyTorch. A
- * target that is neither a class nor ignored is refused at once if it is one of `loss` (ArgumentError); in a tensor of one's
- * own it fails the run (CommandError). Throws ShapeError, DTypeError, ArgumentError.
+ * target that is neither a class nor ignored is refused at once if the host wrote it (ArgumentError); one that was computed
+ * fails the run (CommandError). Throws ShapeError, DTypeError, ArgumentError.
  */
 export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
   const { labelSmoothing = 0, ...rest } = checkOptions('crossEntropy', options, { ...kinds, labelSmoothing: 'any' });

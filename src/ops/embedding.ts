@@ -30,8 +30,8 @@ export const embeddingOptions = {
  * Rows of a table: `y[i] = scale · table[ids[i]] + positions[positionIds[i]]`.
  *
  * `table` is float32 [vocabulary, d], `ids` int32 of any shape; the result is float32 [...ids.shape, d]. Gradients are
- * added up in the order of the ids. An id outside its table is refused at once if it is one of a TokenBatch
- * (ArgumentError); of another tensor it fails the run (CommandError), of all who use the device, and gives a row of zeros.
+ * added up in the order of the ids. An id outside its table is refused at once if the host wrote it (ArgumentError); one
+ * that was computed gives a row of zeros and fails the run (CommandError) of all who use the device.
  *
  * Throws ShapeError, DTypeError, ArgumentError.
  */
@@ -80,6 +80,7 @@ export function checkPositions({ positions, positionIds: given }: EmbeddingOptio
     checkShape('embedding', 'positions', positions, [positions.shape[0] as number, cols]);
     checkDType('embedding', 'positionIds', positionIds, 'int32');
     checkShape('embedding', 'positionIds', positionIds, ids.shape);
+    checkHostIds('embedding', 'positionIds', positionIds, positions.shape[0] as number);
   }
   return positionIds;
 }

@@ -25,6 +25,7 @@ import type { Lengths } from './attention-options.js';
 import { beyond, broadcastOperands, dimensionsOf, stepsOf } from './broadcast.js';
 import { contiguous } from './contiguous.js';
 import { scatterRows } from './embedding.js';
+import { checkHostIds } from './host-ids.js';
 
 /**
  * `x` with its dimensions in another order: dimension d of the result is dimension `axes[d]` of `x`, negative ones
@@ -152,8 +153,9 @@ function runningSums(sizes: readonly number[]): number[] {
 
 /**
  * Entries of the first dimension by number: `y[i] = x[rows[i]]`. `rows` is int32 of any shape; the result is
- * [...rows.shape, ...x.shape without its first dimension], of `x`'s dtype. A number outside `x` fails the run
- * (CommandError). Throws DTypeError, ShapeError if `x` is [].
+ * [...rows.shape, ...x.shape without its first dimension], of `x`'s dtype. A number outside `x` is refused at
+ * once if the host wrote it (ArgumentError); one that was computed fails the run (CommandError). Throws DTypeError,
+ * ShapeError if `x` is [].
  */
 export function gather(x: Tensor, rows: Tensor): Tensor {
   const device = checkDevice('gather', { x, rows });
@@ -162,6 +164,7 @@ export function gather(x: Tensor, rows: Tensor): Tensor {
   if (xRows === undefined) throw new ShapeError('gather: x is [], expected at least one dimension');
   const source = withRows(x, xRows);
   const numbers = contiguous(rows);
+  checkHostIds('gather', 'rows', numbers, xRows);
   const y = device.empty([...rows.shape, ...rest], x.dtype);
   const cols = sizeOf(rest);
   const operands = { x: source, rows: numbers, y, count: rows.size, cols, xRows, xStride: strideOf(source, xRows) };

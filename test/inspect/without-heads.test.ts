@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ArgumentError, CommandError, createDevice, type Device, type Transformer } from '../../src/index.js';
 import { type AttentionTrace, type HeadId, trace, withoutHeads } from '../../src/inspect/index.js';
 import { embedding } from '../../src/ops/index.js';
+import { computedIds } from '../computed-ids.js';
 import { allowedError, assertClose, largest } from '../tolerance.js';
 import { build, inputsOf, models, source, target } from './models.js';
 
@@ -91,7 +92,7 @@ it('works again after an op that was queued before it has failed', async () => {
   const model = build(device, {});
   const before = await logitsOf(model);
   const heads = all('cross', 0);
-  embedding(device.zeros([4, 2]), device.tensor(Int32Array.of(9))); // an id outside the table
+  embedding(device.zeros([4, 2]), computedIds(device, 9)); // an id outside the table
   const failing = [1, 2].map(() => withoutHeads(model, heads, () => logitsOf(model)));
   await expect(failing[0]).rejects.toThrow(CommandError);
   await Promise.allSettled(failing);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { CommandError } from '../../src/index.js';
 import { embedding } from '../../src/ops/index.js';
+import { computedIds } from '../computed-ids.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { elementwise } from '../reference/reals.js';
 import { embedding as reference } from '../reference/tokens.js';
@@ -65,18 +66,30 @@ describe('embedding', () => {
     }
   });
 
-  it('fails on an id outside its table, with a row of zeros, and goes on', async () => {
+  it('refuses an id outside its table that the host wrote, also to a part of what it is used as', async () => {
+    const device = await deviceFor(isas[0]!, 1);
+    const [table, ids] = [device.full([3, 4], 1), device.tensor(Int32Array.of(3, 2, 1, -1), [2, 2])];
+    const others = embedding(table, ids.reshape(4).rows(1, 3));
+    expect(() => embedding(table, ids)).toThrow('embedding: row 0 of ids is 3, expected 0 to 2');
+    expect(() => embedding(table, ids.rows(1, 2))).toThrow('embedding: row 1 of ids is -1, expected 0 to 2');
+    const options = { positions: table, positionIds: ids.reshape(4).rows(0, 1) };
+    const wrong = 'embedding: row 0 of positionIds is 3, expected 0 to 2';
+    expect(() => embedding(table, device.tensor(Int32Array.of(0)), options)).toThrow(wrong);
+    expect(await others.data()).toEqual(new Float32Array(8).fill(1));
+  });
+
+  it('fails on a computed id outside its table, with a row of zeros, and goes on', async () => {
     for (const isa of isas) {
       const device = await deviceFor(isa, 2);
       const table = device.full([3, 4], 1, 'float32');
       table.requiresGrad = true;
       for (const bad of [3, -1, 2 ** 31 - 1, -(2 ** 31)]) {
-        const y = embedding(table, device.tensor(Int32Array.of(2, bad)));
+        const y = embedding(table, computedIds(device, 2, bad));
         await expect(y.data()).rejects.toThrow(CommandError);
         expect([...(await y.data())]).toEqual([1, 1, 1, 1, 0, 0, 0, 0]);
       }
       const positions = device.full([2, 4], 1);
-      const options = { positions, positionIds: device.tensor(Int32Array.of(2)) };
+      const options = { positions, positionIds: computedIds(device, 2) };
       const y = embedding(table, device.tensor(Int32Array.of(0)), options);
       await expect(y.data()).rejects.toThrow(/^embedding: row \d+ of positionIds is -?\d+, expected 0 to \d+$/);
     }
@@ -85,7 +98,7 @@ describe('embedding', () => {
   it('leaves gradients of ids outside the table out', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const table = device.tensor([[1], [2]], undefined, { requiresGrad: true });
-    const ids = device.tensor(Int32Array.of(1, 5, 1));
+    const ids = computedIds(device, 1, 5, 1);
     embedding(table, ids).backward([[1], [10], [100]]);
     await expect(device.flush()).rejects.toThrow(/^embedding: row \d+ of ids is -?\d+, expected 0 to \d+$/);
     expect([...table.grad!.dataSync()]).toEqual([0, 101]);

@@ -14,6 +14,7 @@ import {
   transpose,
   unpack,
 } from '../../src/ops/index.js';
+import { computedIds } from '../computed-ids.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { build, type Reals } from '../reference/reals.js';
 
@@ -254,7 +255,8 @@ describe('rearranging ops', () => {
   it('fail on rows and lengths that do not fit, and go on', async () => {
     const device = await open();
     const x = device.full([2, 3, 4], 1);
-    const y = gather(x, device.tensor(Int32Array.of(1, 2)));
+    expect(() => gather(x, device.tensor(Int32Array.of(1, 2)))).toThrow('gather: row 1 of rows is 2, expected 0 to 1');
+    const y = gather(x, computedIds(device, 1, 2));
     await expect(y.data()).rejects.toThrow(CommandError);
     expect([...(await y.data())]).toEqual([...Array(12).fill(1), ...Array(12).fill(0)]);
     for (const lengths of [
