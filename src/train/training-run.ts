@@ -1,16 +1,15 @@
 // What `fit` does. It is loaded when that is first called: pages that do not train need not download it.
 
-import { backward } from '../core/autograd.js';
 import { checkNumber, isCount, isNotNegative } from '../core/check.js';
-import { ArgumentError, NonFiniteError } from '../core/errors.js';
+import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { AdamW } from './adamw.js';
 import { canStay, loadCheckpoint, removeUnfinished, saveCheckpoint } from './checkpoint.js';
-import { globalNorm } from './clip.js';
 import { type FinalWeights, finalWeightsOf } from './final-weights.js';
 import { fingerprintOfText } from './fingerprint.js';
 import { checkSettings, type FitOptions, type FitResult, type Progress } from './fit-options.js';
 import { type GradientSum, LocalSum, WorldSum } from './gradient-sum.js';
+import { areFinite, diverged } from './non-finite.js';
 import type { Data, Learner } from './objective.js';
 import type { Optimizer } from './optimizer.js';
 import { Pending } from './pending.js';
@@ -20,17 +19,10 @@ import type { RunState } from './run-state.js';
 import { inverseSquareRoot, type Schedule } from './schedule.js';
 import { Shards } from './shards.js';
 import { shareState } from './share-state.js';
-import { checkLoss, type LossSettings, namedTensorsOf } from './trainable.js';
+import { disposeAll, type PreparedBatch, StepGradients } from './step-gradients.js';
+import { type LossSettings, namedTensorsOf } from './trainable.js';
 import { checkMetrics, validationsSinceBest } from './validations.js';
 import { checkAgreement } from './world.js';
-
-/** A batch of a step. */
-interface PreparedBatch {
-  readonly n: number;
-  readonly items: readonly unknown[];
-  /** Of the step's labels. */
-  readonly share: number;
-}
 
 /** A step that runs, or has run. */
 interface QueuedStep extends Pick<Progress, 'step' | 'learningRate'> {
@@ -63,6 +55,7 @@ export class TrainingRun {
   readonly #sum: GradientSum | null;
   /** Where ranks share the optimizer's state. */
   readonly #shards: Shards | null;
+  readonly #gradients: StepGradients;
   readonly #state: RunState;
   /** Whether the model had gradient checkpointing before. */
   readonly #recomputed: boolean | undefined;
@@ -118,6 +111,7 @@ export class TrainingRun {
     if (world !== undefined) this.#sum = new WorldSum(world, optimizer.params, wire);
     else if (gradientAccumulation > 1) this.#sum = new LocalSum(optimizer.params);
     this.#shards = world !== undefined && zeroStage === 1 ? new Shards(world, optimizer) : null;
+    this.#gradients = new StepGradients(learner, this.#sum, this.#lossSettings);
     training.add(model);
   }
 
@@ -219,7 +213,7 @@ export class TrainingRun {
   async #queue(step: number): Promise<QueuedStep> {
     const { batches, shares, learningRate } = await this.#prepare(step);
     this.#zeroGrad(); // those that callbacks may have left are none of this step's
-    const losses = await this.#computeGradients(batches);
+    const losses = await this.#gradients.compute(batches, this.#state.seed);
     let computed: Pending<Step>;
     try {
       if (this.#ranks.size === 1 && !this.options.skipNonFinite) {
@@ -271,47 +265,6 @@ export class TrainingRun {
       return { n: numbers[i] as number, items: each, share: (own[i] as number) / total };
     });
     return { batches, shares: counts.map((count) => count / total), learningRate };
-  }
-
-  /**
-   * Adds up the gradients of all batches of a step and returns their losses. Each batch runs while the next one is
-   * queued: all together would fill the queue, and hold up the event loop. The last one is left in the queue, for the
-   * update to run with it; all before it have run then, as the update would not know that one has failed.
-   */
-  async #computeGradients(batches: readonly PreparedBatch[]): Promise<Tensor[]> {
-    const losses: Tensor[] = [];
-    const runs: Pending<void>[] = [];
-    try {
-      for (const [i, batch] of batches.entries()) {
-        losses.push(this.#addGradients(batch, i === 0, i + 1 === batches.length));
-        if (i + 1 === batches.length) break;
-        runs.push(new Pending(this.#model.device.flush()));
-        await runs[i - 1]?.value();
-        if (i + 2 === batches.length) await runs[i]?.value();
-      }
-      const finishing = this.#sum?.finish();
-      if (finishing) await finishing; // what waits leaves the queue to others
-      return losses;
-    } catch (error) {
-      disposeAll(losses);
-      for (const run of runs) await run.end(); // nothing runs on once this is over
-      throw error;
-    }
-  }
-
-  /** Queues a batch, whose gradients count for its share of the step's; returns its loss. */
-  #addGradients({ n, items, share }: PreparedBatch, isFirst: boolean, isLast: boolean): Tensor {
-    const onFinal = this.#sum?.begin(isFirst, isLast);
-    const loss = this.#model.device.scope(() => {
-      this.#model.seedDropout?.(mix(this.#state.seed, n));
-      const mean = checkLoss(this.learner.lossOf(items, this.#lossSettings));
-      const upstream = new Float32Array([share]);
-      if (onFinal) backward(mean, upstream, 0, onFinal);
-      else mean.backward(upstream);
-      return mean;
-    });
-    this.#sum?.end();
-    return loss;
   }
 
   /** Queues what the optimizer makes of the gradients. */
@@ -440,33 +393,4 @@ export class TrainingRun {
     const model = namedTensorsOf(this.#model).map(([name, tensor]) => [`model.${name}`, tensor] as const);
     return new Map([...model, ...this.#finalWeights.tensors()]);
   }
-}
-
-function disposeAll(tensors: readonly Tensor[]): void {
-  for (const tensor of tensors) tensor.dispose();
-}
-
-/** Whether all gradients of `params` are, as their global norm then is. */
-async function areFinite(params: readonly Tensor[]): Promise<boolean> {
-  const grads = params.map(({ grad }) => grad).filter((grad) => grad !== null);
-  if (grads.length === 0) return true; // the optimizer says so
-  const norm = globalNorm(grads);
-  try {
-    return Number.isFinite(await norm.item());
-  } finally {
-    norm.dispose();
-  }
-}
-
-function diverged(step: number, loss: number): NonFiniteError {
-  return new NonFiniteError(
-    `fit: the loss of step ${step} is ${loss}, which no step can learn from: lower the learning rate, ` +
-      'warm up longer, check the data, or skip such steps with skipNonFinite',
-    step,
-  );
-}
-
-/** A seed for batch `n` of a run. */
-function mix(seed: number, n: number): number {
-  return (Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) + Math.imul(n + 1, 0xc2b2ae35)) >>> 0;
 }

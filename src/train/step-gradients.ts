@@ -1,0 +1,77 @@
+// The gradients of one step of `fit`, of one batch or of several.
+
+import { backward } from '../core/autograd.js';
+import type { Tensor } from '../core/tensor.js';
+import type { GradientSum } from './gradient-sum.js';
+import type { Learner } from './objective.js';
+import { Pending } from './pending.js';
+import { checkLoss, type LossSettings } from './trainable.js';
+
+/** A batch of a step. */
+export interface PreparedBatch {
+  readonly n: number;
+  readonly items: readonly unknown[];
+  /** Of the step's labels. */
+  readonly share: number;
+}
+
+export class StepGradients {
+  constructor(
+    private readonly learner: Learner,
+    /** Where a step has several batches. */
+    private readonly sum: GradientSum | null,
+    private readonly settings: LossSettings,
+  ) {}
+
+  /**
+   * Adds up the gradients of all batches of a step and returns their losses. Each batch runs while the next one is
+   * queued: all together would fill the queue, and hold up the event loop. The last one is left in the queue, for the
+   * update to run with it; all before it have run then, as the update would not know that one has failed. `seed` is that
+   * of the run, from which each batch's dropout has its own.
+   */
+  async compute(batches: readonly PreparedBatch[], seed: number): Promise<Tensor[]> {
+    const losses: Tensor[] = [];
+    const runs: Pending<void>[] = [];
+    try {
+      for (const [i, batch] of batches.entries()) {
+        losses.push(this.#add(batch, seed, i === 0, i + 1 === batches.length));
+        if (i + 1 === batches.length) break;
+        runs.push(new Pending(this.learner.model.device.flush()));
+        await runs[i - 1]?.value();
+        if (i + 2 === batches.length) await runs[i]?.value();
+      }
+      const finishing = this.sum?.finish();
+      if (finishing) await finishing; // what waits leaves the queue to others
+      return losses;
+    } catch (error) {
+      disposeAll(losses);
+      for (const run of runs) await run.end(); // nothing runs on once this is over
+      throw error;
+    }
+  }
+
+  /** Queues a batch, whose gradients count for its share of the step's; returns its loss. */
+  #add({ n, items, share }: PreparedBatch, seed: number, isFirst: boolean, isLast: boolean): Tensor {
+    const { model } = this.learner;
+    const onFinal = this.sum?.begin(isFirst, isLast);
+    const loss = model.device.scope(() => {
+      model.seedDropout?.(mix(seed, n));
+      const mean = checkLoss(this.learner.lossOf(items, this.settings));
+      const upstream = new Float32Array([share]);
+      if (onFinal) backward(mean, upstream, 0, onFinal);
+      else mean.backward(upstream);
+      return mean;
+    });
+    this.sum?.end();
+    return loss;
+  }
+}
+
+export function disposeAll(tensors: readonly Tensor[]): void {
+  for (const tensor of tensors) tensor.dispose();
+}
+
+/** A seed for batch `n` of a run. */
+function mix(seed: number, n: number): number {
+  return (Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) + Math.imul(n + 1, 0xc2b2ae35)) >>> 0;
+}
