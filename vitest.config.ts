@@ -8,14 +8,30 @@ import { filesOf, isolation } from './test/browser/server.js';
 const everyBackend = ['test/{core,generate,models,nn,ops,train}/**/*.test.ts', 'test/fixtures.test.ts'];
 /** Other people's models: all in Node, one of each kind in pages. */
 const pretrained = ['test/pretrained/{families,switches,save}.test.ts'];
-const inPages = [...everyBackend, 'test/pretrained/families.test.ts'];
-const addonOnly = ['test/core/device.test.ts'];
-/** Need a file system, which pages have not. */
-const nodeOnly = [
-  'test/models/saved*.test.ts',
-  'test/ops/elementwise.test.ts',
-  'test/train/{checkpoint,non-finite}.test.ts',
+/**
+ * What can differ in a page: how the engine is loaded, how it waits, how its threads start. The numbers of each op are
+ * those of Node, which runs the same modules on the same compiler; some ops of each kind show it.
+ */
+const inPages = [
+  'test/core/{autograd,program,programs-together,queue,recompute,tensor}.test.ts',
+  'test/generate/{ahead,beam-search,continuous-batching,generate,meanwhile,memory,streaming,transliteration}.test.ts',
+  'test/models/{decoding,fixtures,recorded-training,transformer,transliteration}.test.ts',
+  'test/nn/{modules,packed-weight}.test.ts',
+  'test/ops/{attention-decode,embedding,limits,matmul,softmax}.test.ts',
+  'test/train/{batches,fit,streams}.test.ts',
+  'test/fixtures.test.ts',
+  'test/pretrained/families.test.ts',
 ];
+/** Without threads there is less that can: of each folder what uses most of it. */
+const inPlainPages = [
+  'test/core/{program,queue}.test.ts',
+  'test/generate/{generate,streaming}.test.ts',
+  'test/models/{transformer,transliteration}.test.ts',
+  'test/ops/{attention-decode,matmul}.test.ts',
+  'test/train/fit.test.ts',
+  'test/pretrained/families.test.ts',
+];
+const addonOnly = ['test/core/device.test.ts'];
 
 // test/backend/built.test.ts says so, and fails in CI, where the engine was not built or Chromium is missing.
 const wasmBuilt = existsSync('wasm/dist/simd128.wasm');
@@ -42,11 +58,11 @@ function page(
     test: {
       name,
       include: hasPages ? include : [],
-      exclude: [...addonOnly, ...nodeOnly],
       sequence: { groupOrder },
       browser: {
         enabled: true,
         headless: true,
+        fileParallelism: false, // beside the tests in Node, which keep the processors busy
         screenshotFailures: false,
         provider: playwright({ ...(chromium && { launchOptions: chromium }) }),
         instances: [{ browser: 'chromium' }],
@@ -58,6 +74,7 @@ function page(
 export default defineConfig({
   test: {
     reporters: ['default', './test/reporter.ts'],
+    maxWorkers: '100%',
     testTimeout: 60_000,
     hookTimeout: 60_000,
     server: { deps: { external: [/\/build\//] } }, // what was bundled is loaded as it is
@@ -82,7 +99,7 @@ export default defineConfig({
         },
       },
       page('isolated page', isolation, inPages, 0),
-      page('page', {}, inPages, 0),
+      page('page', {}, inPlainPages, 0),
       page('isolated page, alone', isolation, pageOnly, 1),
       page('page, alone', {}, pageOnly, 2),
       {
