@@ -1,11 +1,11 @@
 // Builds the native core without Node, under sanitizers, and runs it.
 //
-//   node scripts/native.mjs check                      the self test: ASan + UBSan (GCC), TSan (Clang)
+//   node scripts/native.mjs check                      the self test: ASan + UBSan, TSan
 //   node scripts/native.mjs arm64                      the self test for arm64, run where qemu-aarch64 is installed
 //   node scripts/native.mjs fuzz run 30 [options]      libFuzzer on Engine::run, 30 seconds
 //   node scripts/native.mjs fuzz safetensors 30        jazzer.js on the safetensors reader, 30 seconds
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { flags as addonFlags, sources } from './binding.mjs';
 import { findCommand, inParallel } from './tools.mjs';
@@ -28,36 +28,54 @@ function compiler(...commands) {
   process.exit(1);
 }
 
-/** Compiles the core and one test file with these options, one file per processor at a time; the path of the program. */
-async function build(name, cxx, main, options) {
+/** When the youngest of these files and folders was changed. */
+function youngest(...paths) {
+  const files = paths.flatMap((path) =>
+    statSync(path).isDirectory() ? readdirSync(path, { recursive: true }).map((name) => join(path, name)) : [path],
+  );
+  return Math.max(...files.map((file) => statSync(file).mtimeMs));
+}
+
+/**
+ * Compiles the core and one test file with these options, one file per processor at a time, where there is nothing newer
+ * than the sources; the path of the program. Builds of one `name` share what they have in common.
+ */
+async function build(name, cxx, main, options, linked = options) {
   const directory = join('build', 'checks', name);
   mkdirSync(directory, { recursive: true });
-  const objects = [];
-  // The longest, the instruction sets, first.
-  await inParallel([...core, main].reverse(), async (source) => {
-    const object = join(directory, `${basename(source)}.o`);
-    objects.push(object);
-    const child = spawn(cxx, [...flags, ...options, '-c', source, '-o', object], { stdio: 'inherit' });
+  const changed = youngest('native', 'test/native', 'scripts/native.mjs', 'binding.gyp');
+  const objectOf = (source) => join(directory, `${basename(source)}.o`);
+  const all = [...core, main].reverse(); // the longest, the instruction sets, first
+  const stale = all.filter((source) => !existsSync(objectOf(source)) || youngest(objectOf(source)) < changed);
+  await inParallel(stale, async (source) => {
+    const child = spawn(cxx, [...flags, ...options, '-c', source, '-o', objectOf(source)], { stdio: 'inherit' });
     if ((await new Promise((resolve) => child.on('close', resolve))) !== 0) process.exit(1);
   });
-  const program = join(directory, name);
-  run(cxx, [...options, ...objects, '-o', program]);
+  const program = join(directory, basename(main, '.cc'));
+  run(cxx, [...linked, ...all.map(objectOf), '-o', program]);
   return program;
 }
 
-const undefinedBehaviour = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'];
+/**
+ * ASan by calls, as kernels are so much inlined code that checks within it take minutes to compile; UBSan by traps, whose
+ * place ASan prints. What ASan sees anyway (null) and what C++ without classes cannot do is left out. The fuzzer's
+ * counters are in the objects of the self test, too, so that both are compiled once.
+ */
+const sanitizers = [
+  ...['-O1', '-fsanitize=address,undefined,fuzzer-no-link', '-fsanitize-address-outline-instrumentation'],
+  ...['-fsanitize-trap=undefined', '-fno-sanitize=null,vptr,object-size,return', '-fno-omit-frame-pointer'],
+];
 
 const commands = {
   async check() {
-    const gcc = compiler(process.env.CXX ?? 'g++');
-    run(await build('selftest-asan', gcc, 'test/native/selftest.cc', ['-O1', ...undefinedBehaviour]), ['100']);
     const clang = compiler('clang++-19', 'clang++');
-    run(await build('selftest-tsan', clang, 'test/native/selftest.cc', ['-O1', '-fsanitize=thread']), ['10']);
+    run(await build('sanitized', clang, 'test/native/selftest.cc', sanitizers), ['100']);
+    run(await build('threads', clang, 'test/native/selftest.cc', ['-O1', '-fsanitize=thread']), ['10']);
   },
 
   async arm64() {
     const cross = compiler('aarch64-linux-gnu-g++');
-    const program = await build('selftest-arm64', cross, 'test/native/selftest.cc', ['-O2', '-static']);
+    const program = await build('arm64', cross, 'test/native/selftest.cc', ['-O2', '-static']);
     const qemu = findCommand('qemu-aarch64', 'qemu-aarch64-static');
     if (qemu) run(qemu, [program, '10']);
     else console.log('compiled; qemu-aarch64 is not installed, so it was not run');
@@ -73,8 +91,9 @@ const commands = {
         NODE_OPTIONS: '--import tsx',
       });
     }
-    const sanitizers = ['-O1', '-fsanitize=fuzzer', ...undefinedBehaviour];
-    const program = await build('fuzz-run', compiler('clang++-19', 'clang++'), 'test/native/fuzz_run.cc', sanitizers);
+    const clang = compiler('clang++-19', 'clang++');
+    const linked = ['-fsanitize=fuzzer,address,undefined'];
+    const program = await build('sanitized', clang, 'test/native/fuzz_run.cc', sanitizers, linked);
     // The heap reserves more addresses than libFuzzer's memory limit allows for.
     run(program, [corpus, '-rss_limit_mb=0', '-max_len=512', `-artifact_prefix=${corpus}-`, ...limits]);
   },
