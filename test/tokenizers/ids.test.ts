@@ -2,7 +2,7 @@
 // make_ids.py.
 import { describe, expect, it } from 'vitest';
 import { loadTokenizer } from '../../src/tokenizers/huggingface.js';
-import recorded from './ids.json' with { type: 'json' };
+import { recordedIn } from './recorded.js';
 
 interface Recorded {
   readonly json: object;
@@ -10,7 +10,8 @@ interface Recorded {
   readonly decoded: readonly string[];
 }
 
-const kinds: Readonly<Record<string, Recorded>> = recorded.tokenizers;
+const recorded = recordedIn<{ texts: string[]; tokenizers: Record<string, Recorded> }>('ids.json.gz');
+const kinds = recorded.tokenizers;
 
 describe.each(Object.entries(kinds))('%s', async (_, { json, ids, decoded }) => {
   const tokenizer = await loadTokenizer(json);

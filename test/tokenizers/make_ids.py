@@ -1,9 +1,10 @@
-"""Writes ids.json: what Rust's tokenizers make of texts of many scripts, and of what is left of them as text again.
+"""Writes ids.json.gz: what Rust's tokenizers make of texts of many scripts, and of what is left of them as text again.
 
     pip install tokenizers; python test/tokenizers/make_ids.py
 
 The vocabularies are trained on a part of the texts, so that the rest has words, characters and bytes that they do not know.
 """
+import gzip
 import json
 import random
 from pathlib import Path
@@ -112,4 +113,5 @@ for name, tokenizer in KINDS.items():
     ids = [tokenizer.encode(text).ids for text in TEXTS]
     decoded = [tokenizer.decode(each, skip_special_tokens=False) for each in ids]
     result['tokenizers'][name] = {'json': json.loads(tokenizer.to_str()), 'ids': ids, 'decoded': decoded}
-Path(__file__).with_name('ids.json').write_text(json.dumps(result, separators=(',', ':')) + '\n')
+text = json.dumps(result, separators=(',', ':')) + '\n'
+Path(__file__).with_name('ids.json.gz').write_bytes(gzip.compress(text.encode(), 9, mtime=0))

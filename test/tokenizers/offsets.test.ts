@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { BatchEncoding } from '../../src/tokenizers/batch-encoding.js';
 import { loadTokenizer } from '../../src/tokenizers/huggingface.js';
-import recorded from './offsets.json' with { type: 'json' };
+import { recordedIn } from './recorded.js';
 
 type Row = { readonly [Name in Exclude<keyof BatchEncoding, 'overflowToSampleMapping'>]: BatchEncoding[Name][number] };
 interface Recorded {
@@ -22,7 +22,7 @@ const rowOf = (batch: BatchEncoding, i: number) =>
       .map(([name, rows]) => [name, rows[i]]),
   );
 
-describe.each(Object.entries(recorded as unknown as Record<string, Recorded>))(
+describe.each(Object.entries(recordedIn<Record<string, Recorded>>('offsets.json.gz')))(
   '%s',
   async (_, { json, texts, batches }) => {
     const tokenizer = await loadTokenizer(json);
