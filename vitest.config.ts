@@ -79,7 +79,15 @@ export default defineConfig({
     hookTimeout: 60_000,
     server: { deps: { external: [/\/build\//] } }, // what was bundled is loaded as it is
     projects: [
-      { extends: true, test: { name: 'native', include: ['test/**/*.test.ts'], exclude: [...pageOnly, ...explorer] } },
+      {
+        extends: true,
+        test: {
+          name: 'native',
+          globalSetup: 'test/bundle.mjs',
+          include: ['test/**/*.test.ts'],
+          exclude: [...pageOnly, ...explorer],
+        },
+      },
       {
         extends: true,
         test: {

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { forNode } from './bundle.mjs';
 import { licenses } from './licenses.mjs';
 import { entryPoints, packageEntries } from './subpaths.mjs';
 
@@ -17,31 +18,7 @@ for (const file of readdirSync(join(root, 'dist'), { recursive: true })) {
   if (module !== undefined && !existsSync(join(root, 'src', `${module}.ts`))) rmSync(join(root, 'dist', file));
 }
 
-/**
- * Has what only pages load later in the same files: what is imported dynamically is another copy of its modules in
- * programs that tsx takes for CommonJS, whose `fit` would know none of their tensors.
- */
-const atOnce = {
-  name: 'at-once',
-  setup: (build) =>
-    build.onLoad(
-      {
-        filter:
-          /src\/(train\/fit|inspect\/trace|core\/create-device|pretrained\/load-later|(models|tasks)\/registry)\.ts$/,
-      },
-      ({ path }) => {
-        const imports = [];
-        const text = readFileSync(path, 'utf8').replace(/import\(('\.[^']*')\)/g, (_, module) => {
-          imports.push(`import * as later${imports.length} from ${module};\n`);
-          return `Promise.resolve(later${imports.length - 1})`;
-        });
-        return { contents: text + imports.join(''), loader: 'ts' };
-      },
-    ),
-};
-
 const { metafile } = await build({
-  absWorkingDir: root,
   // As deep in the package as src/backend/ and src/cli/, for the paths to build/, wasm/ and models/ are relative to that.
   entryPoints: {
     'cli/main': 'src/cli/main.ts',
@@ -49,25 +26,8 @@ const { metafile } = await build({
   },
   chunkNames: 'node/[name]-[hash]',
   outdir: 'dist',
-  bundle: true,
-  splitting: true,
-  // One file each, or loaded only when used.
-  external: [
-    '@hono/node-server',
-    '@huggingface/tokenizers',
-    'bullmq',
-    'cli-progress',
-    'cmu-pronouncing-dictionary',
-    'commander',
-    'hono',
-    'ioredis',
-    'pino',
-    'prom-client',
-  ],
-  format: 'esm',
-  platform: 'node',
-  target: 'node20',
-  plugins: [atOnce, packageEntries('index.ts')],
+  ...forNode,
+  plugins: [...forNode.plugins, packageEntries('index.ts')],
   metafile: true,
 });
 writeFileSync(join(root, 'dist/node/LICENSES.txt'), licenses(metafile, root));

@@ -14,11 +14,10 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BulkTask, collect, createWorker, submit, transformerTask, type Written } from '../../src/bulk/index.js';
 import { ArgumentError, createDevice, type Device, Transformer } from '../../src/index.js';
-import { simdformer } from '../cli/run-cli.js';
+import { argumentsOf, simdformer } from '../cli/run-cli.js';
 import { untested } from '../equipment.js';
 
-const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
-const TSX = fileURLToPath(import.meta.resolve('tsx'));
+const WORKER = fileURLToPath(new URL('../../build/tests/bulk-worker.js', import.meta.url));
 
 const hasRedis = (() => {
   try {
@@ -102,8 +101,7 @@ describe.runIf(hasRedis)('bulk inference', () => {
     const queue = 'killed';
     expect(await submit(words, { redis, queue })).toBe(words.length);
     expect(await submit(words, { redis, queue })).toBe(words.length); // adds nothing
-    const start = () =>
-      spawn(process.execPath, ['--import', TSX, WORKER, redis, queue], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const start = () => spawn(process.execPath, [WORKER, redis, queue], { stdio: ['ignore', 'pipe', 'ignore'] });
     const workers = [start(), start()];
     const ready = (worker: ChildProcess) => once(worker.stdout as NodeJS.ReadableStream, 'data');
     let begun = workers.map(ready);
@@ -186,17 +184,7 @@ describe.runIf(hasRedis)('bulk inference', () => {
     expect(submitted.code, submitted.stderr).toBe(0);
     const worker = simdformer(['worker', '--model', 'g2p-en', ...where], { interruptAt: /Waiting/, signal: 'SIGTERM' });
     expect(await worker).toMatchObject({ code: 0 }); // told to stop before it had begun
-    const again = spawn(process.execPath, [
-      '--import',
-      TSX,
-      'src/cli/main.ts',
-      '--threads',
-      '1',
-      'worker',
-      '--model',
-      'g2p-en',
-      ...where,
-    ]);
+    const again = spawn(process.execPath, argumentsOf(['worker', '--model', 'g2p-en', ...where]));
     const collected = await simdformer(['collect', file, '--out', out, ...where]);
     expect(collected.code, collected.stderr).toBe(0);
     const whole = readFileSync(out, 'utf8');

@@ -7,8 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const TSX = fileURLToPath(import.meta.resolve('tsx'));
+const MAIN = fileURLToPath(new URL('../../build/tests/simdformer.js', import.meta.url));
 
 export interface Ended {
   readonly code: number | null;
@@ -35,7 +34,7 @@ export interface RunOptions {
 /** What Node is given to run `simdformer` with arguments. */
 export function argumentsOf(args: readonly string[], threads: number | null = 1): string[] {
   const shared = threads === null ? [] : ['--threads', `${threads}`];
-  return ['--import', TSX, MAIN, ...shared, ...args];
+  return [MAIN, ...shared, ...args];
 }
 
 /** Runs `simdformer` with arguments to its end. */

@@ -12,8 +12,7 @@ import { argumentsOf } from '../cli/run-cli.js';
 import { untested } from '../equipment.js';
 import type { Job, Outcome } from './rank.js';
 
-const RANK = fileURLToPath(new URL('rank.ts', import.meta.url));
-const TSX = fileURLToPath(import.meta.resolve('tsx'));
+const RANK = fileURLToPath(new URL('../../build/tests/mpi-rank.js', import.meta.url));
 
 /** Compiler wrappers that are here, and the launchers beside them. */
 const mpis = [
@@ -70,7 +69,7 @@ it('is a world of one outside a job, for which nothing is loaded', async () => {
 
 describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
   const ranks = (count: number, job: Job) =>
-    run([...launcher, '-n', `${count}`, process.execPath, '--import', TSX, RANK, JSON.stringify(job)]);
+    run([...launcher, '-n', `${count}`, process.execPath, RANK, JSON.stringify(job)]);
   const outcome = async (count: number, job: Job): Promise<Outcome> => {
     const { code, stdout, stderr } = await ranks(count, job);
     expect(code, stderr).toBe(0);
@@ -195,7 +194,7 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
 
   it('say what to build where the addon is missing', async () => {
     const env = { ...environment, SIMDFORMER_MPI: join(folder, 'nothing') };
-    const command = [...launcher, '-n', '2', process.execPath, '--import', TSX, RANK, JSON.stringify({ options })];
+    const command = [...launcher, '-n', '2', process.execPath, RANK, JSON.stringify({ options })];
     const { code, stderr } = await run(command, env);
     expect(code).not.toBe(0);
     expect(stderr).toContain('npx simdformer mpi build');

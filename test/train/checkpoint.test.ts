@@ -80,10 +80,9 @@ describe('a checkpoint', () => {
 
   it('can be loaded whenever training is killed', async () => {
     const path = join(await mkdtemp(join(folder, 'killed-')), 'checkpoint.safetensors');
-    const script = fileURLToPath(new URL('./train-until-killed.ts', import.meta.url));
-    const tsx = fileURLToPath(import.meta.resolve('tsx'));
+    const script = fileURLToPath(new URL('../../build/tests/train-until-killed.js', import.meta.url));
     for (const delay of [0, 40, 90, 170]) {
-      const child = spawn(process.execPath, ['--import', tsx, script, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+      const child = spawn(process.execPath, [script, path], { stdio: ['ignore', 'pipe', 'inherit'] });
       await new Promise((resolve) => child.stdout.once('data', resolve)); // checkpoints are there
       await new Promise((resolve) => setTimeout(resolve, delay));
       child.kill('SIGKILL');

@@ -1,0 +1,50 @@
+// How programs are bundled for Node: the package's own by node.mjs, those of tests by test/bundle.mjs.
+import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * Has what only pages load later in the same files: what is imported dynamically is another copy of its modules in
+ * programs that tsx takes for CommonJS, whose `fit` would know none of their tensors.
+ */
+const atOnce = {
+  name: 'at-once',
+  setup: (build) =>
+    build.onLoad(
+      {
+        filter:
+          /src\/(train\/fit|inspect\/trace|core\/create-device|pretrained\/load-later|(models|tasks)\/registry)\.ts$/,
+      },
+      ({ path }) => {
+        const imports = [];
+        const text = readFileSync(path, 'utf8').replace(/import\(('\.[^']*')\)/g, (_, module) => {
+          imports.push(`import * as later${imports.length} from ${module};\n`);
+          return `Promise.resolve(later${imports.length - 1})`;
+        });
+        return { contents: text + imports.join(''), loader: 'ts' };
+      },
+    ),
+};
+
+export const forNode = {
+  absWorkingDir: dirname(dirname(fileURLToPath(import.meta.url))),
+  bundle: true,
+  splitting: true,
+  // One file each, or loaded only when used.
+  external: [
+    '@hono/node-server',
+    '@huggingface/tokenizers',
+    'bullmq',
+    'cli-progress',
+    'cmu-pronouncing-dictionary',
+    'commander',
+    'hono',
+    'ioredis',
+    'pino',
+    'prom-client',
+  ],
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  plugins: [atOnce],
+};
