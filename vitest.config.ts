@@ -75,6 +75,7 @@ export default defineConfig({
   test: {
     reporters: ['default', './test/reporter.ts'],
     maxWorkers: '100%',
+    setupFiles: 'test/equality.ts',
     testTimeout: 60_000,
     hookTimeout: 60_000,
     server: { deps: { external: [/\/build\//] } }, // what was bundled is loaded as it is

@@ -1,0 +1,15 @@
+// Set up for every file of tests. Vitest compares typed arrays by their keys, which takes a hundred times as long.
+import { expect } from 'vitest';
+
+type Numbers = ArrayBufferView & ArrayLike<number>;
+const isNumbers = (value: unknown): value is Numbers => ArrayBuffer.isView(value) && !(value instanceof DataView);
+
+/** Whether two typed arrays of one type have the same values; undefined, for Vitest to say, of what else there is. */
+function areSame(a: unknown, b: unknown): boolean | undefined {
+  if (!isNumbers(a) || !isNumbers(b) || a.constructor !== b.constructor) return undefined;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (!Object.is(a[i], b[i])) return false;
+  return true;
+}
+
+expect.addEqualityTesters([areSame]);
