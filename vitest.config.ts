@@ -32,6 +32,12 @@ const inPlainPages = [
   'test/pretrained/families.test.ts',
 ];
 const addonOnly = ['test/core/device.test.ts'];
+/** Of what no backend has part in: options, refusals before anything is queued, and plans. */
+const anyBackend = [
+  'test/core/{check-options,kinds,random}.test.ts',
+  'test/ops/arguments.test.ts',
+  'test/train/{refusals,schedule}.test.ts',
+];
 
 // test/backend/built.test.ts says so, and fails in CI, where the engine was not built or Chromium is missing.
 const wasmBuilt = existsSync('wasm/dist/simd128.wasm');
@@ -95,7 +101,7 @@ export default defineConfig({
           name: 'wasm',
           env: { SIMDFORMER_BACKEND: 'wasm' },
           include: wasmBuilt ? everyBackend : [],
-          exclude: addonOnly,
+          exclude: [...addonOnly, ...anyBackend],
         },
       },
       {
