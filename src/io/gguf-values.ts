@@ -42,21 +42,33 @@ export class GgufTexts {
     let at = 0;
     for (let i = 0; i < texts.length; i++) {
       const end = at + 8 + view.getUint32(at, true); // what was checked has no higher half
-      texts[i] = asciiOf(bytes, at + 8, end) ?? decoder.decode(bytes.subarray(at + 8, end));
+      texts[i] = shortText(bytes, at + 8, end) ?? decoder.decode(bytes.subarray(at + 8, end));
       at = end;
     }
     return texts;
   }
 }
 
-/** Text of a few bytes below 128, which most tokens are, without the cost of a decoder's call. */
-function asciiOf(bytes: Uint8Array, start: number, end: number): string | undefined {
-  if (end - start > 24) return undefined;
+/** A few characters of one to three bytes, which most tokens are, without the cost of a decoder's call; undefined for others. */
+function shortText(bytes: Uint8Array, start: number, end: number): string | undefined {
+  if (end - start > 36) return undefined;
   let text = '';
-  for (let i = start; i < end; i++) {
-    const byte = bytes[i] as number;
-    if (byte > 127) return undefined;
-    text += String.fromCharCode(byte);
+  for (let i = start; i < end; ) {
+    const first = bytes[i++] as number;
+    if (first < 0x80) {
+      text += String.fromCharCode(first);
+      continue;
+    }
+    const width = first >> 5 === 6 ? 2 : first >> 4 === 14 ? 3 : 0;
+    if (width === 0 || i + width - 1 > end) return undefined;
+    let code = first & (width === 2 ? 31 : 15);
+    for (let left = width; left > 1; left--) {
+      const next = bytes[i++] as number;
+      if (next >> 6 !== 2) return undefined;
+      code = (code << 6) | (next & 63);
+    }
+    if (code < (width === 2 ? 0x80 : 0x800) || code >> 11 === 27) return undefined; // longer than need be, or half a pair
+    text += String.fromCharCode(code);
   }
   return text;
 }
@@ -177,7 +189,8 @@ export class GgufCursor {
     this.expect(what, count, 8);
     const start = this.at;
     for (let i = 0; i < count; i++) {
-      const length = this.count(what);
+      const at = this.#take(what, 8);
+      const length = this.#view.getUint32(at, true) + 2 ** 32 * this.#view.getUint32(at + 4, true);
       this.expect(what, length, 1);
       if (length >= 2 ** 32) throw new FormatError(`${what} has a text of ${length} bytes`);
       this.#take(what, length);

@@ -10,7 +10,6 @@ import { inMemory } from '../io/safetensors.js';
 import { streamFile } from '../io/stream-file.js';
 import { blobFile } from './blob-file.js';
 import { checkFileName } from './file-name.js';
-import { ggufSource } from './gguf/source.js';
 import { isHubId, openHub } from './hub.js';
 import { type HubOptions, hubOptionNames } from './hub-options.js';
 import { type ModelSource, sourceOf } from './source.js';
@@ -32,14 +31,20 @@ export async function openSource(from: ModelLocation, options: HubOptions = {}):
   const { signal } = checkKnown('loadModel', options, [...hubOptionNames]);
   checkSignal('loadModel', signal);
   signal?.throwIfAborted();
-  if (isResponse(from)) return ggufSource(from.url || 'the response', streamFile(from));
+  if (isResponse(from)) return openGguf(from.url || 'the response', streamFile(from));
   if (isBlob(from)) {
     const name = (from as File).name || 'the blob';
-    return ggufSource(name, await blobFile(name, from));
+    return openGguf(name, await blobFile(name, from));
   }
   const source = await folderOf(from, options);
   const single = await singleGguf(source);
-  return single === null ? source : ggufSource(`${source.name}/${single}`, await source.open(single));
+  return single === null ? source : openGguf(`${source.name}/${single}`, await source.open(single));
+}
+
+/** What reads such files is loaded when the first one comes. */
+async function openGguf(name: string, file: OpenFile): Promise<ModelSource> {
+  const { ggufSource } = await import('./gguf/source.js');
+  return ggufSource(name, file);
 }
 
 /** The GGUF file of a folder that has one, and no config.json of its own. */
@@ -62,7 +67,7 @@ async function folderOf(from: string | URL | ModelFileSet, options: HubOptions):
       const path = await pathOf(from);
       const kind = await kindOf(path);
       if (kind === 'folder') return folderSource(path, signal);
-      if (kind === 'file') return ggufSource(path, (await openFileOf(path, '')) as OpenFile);
+      if (kind === 'file') return openGguf(path, (await openFileOf(path, '')) as OpenFile);
     } else if (isAddress || /^\.{0,2}\//.test(from)) {
       const url = remote(from) as URL;
       return url.pathname.endsWith('.gguf') ? fetchGguf(url, signal) : urlSource(url, signal);
@@ -89,7 +94,7 @@ async function fetchGguf(url: URL, signal?: AbortSignal): Promise<ModelSource> {
     const why = cause instanceof Error ? cause.message : message; // Node's message is only 'fetch failed'
     throw new FetchError(`${url} cannot be fetched: ${why}`, { cause: error });
   });
-  return ggufSource(url.href, streamFile(response));
+  return openGguf(url.href, streamFile(response));
 }
 
 async function folderSource(path: string, signal?: AbortSignal): Promise<ModelSource> {

@@ -1,5 +1,5 @@
 import type { Engine } from './engine-parts.js';
-import type { TokenizerJson, TokenizerModel } from './json.js';
+import type { TokenizerJson } from './json.js';
 import { WORD } from './rewritten-splits.js';
 import type { Section } from './sections.js';
 
@@ -11,14 +11,10 @@ const AFTER_WORD = new RegExp(`(?<=[${WORD}])`, 'uy');
 
 /**
  * Has the engine find added tokens as Hugging Face's `tokenizers` does: those that are not normalized in the text, then
- * the others in what is left of it, normalized. The engine takes single words anywhere and other characters for white
+ * the others in what is left of it, normalized. `isOwn` tells tokens of the model. The engine takes single words anywhere and other characters for white
  * space, and has its model know all of them, which finds them in what is left.
  */
-export function findAddedTokens(
-  engine: Engine,
-  added: readonly AddedToken[],
-  { vocab, unk_token }: TokenizerModel,
-): void {
+export function findAddedTokens(engine: Engine, added: readonly AddedToken[], isOwn: (token: string) => boolean): void {
   const { normalizer, pre_tokenizer: preTokenize, splitter_unnormalized, splitter_normalized, model } = engine;
   const raw = new Map<string, AddedToken>();
   const normalized = new Map<string, AddedToken>();
@@ -26,11 +22,10 @@ export function findAddedTokens(
     if (token.normalized ?? !token.special) normalized.set(normalizer(token.content), token);
     else raw.set(token.content, token);
   }
-  const own = new Set(Array.isArray(vocab) ? vocab.map(([token]) => token) : [...Object.keys(vocab), unk_token]);
   engine.added_tokens_map.clear(); // by normalized forms, too, which may be tokens of the model
   for (const token of added) {
     engine.added_tokens_map.set(token.content, token);
-    if (!own.has(token.content)) model.tokens_to_ids.delete(token.content);
+    if (!isOwn(token.content)) model.tokens_to_ids.delete(token.content);
   }
   engine.token_to_id = (token) => engine.added_tokens_map.get(token)?.id ?? model.tokens_to_ids.get(token);
   engine.sections = (text) => {

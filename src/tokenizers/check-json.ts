@@ -1,6 +1,7 @@
 // A tokenizer.json is input from a stranger. What this package reads of one is checked here, by what Hugging Face's own
 // readers demand; ids must fit an int32, too, as models read them.
 import { FormatError } from '../core/errors.js';
+import { hasBytePairs } from './byte-pairs.js';
 import type { TokenizerJson } from './json.js';
 
 const LAST_ID = 2 ** 31 - 1;
@@ -10,14 +11,18 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** Checks what was parsed from a `tokenizer.json`, which may lack `added_tokens`. Throws FormatError. */
 export function checkTokenizerJson(json: unknown): TokenizerJson {
-  if (!isFields(json) || !isFields(json.model) || typeof json.model.vocab !== 'object' || json.model.vocab === null) {
+  const isKnown = isFields(json) && isFields(json.model) && hasBytePairs(json.model);
+  if (!isKnown && !hasVocabulary(json))
     throw new FormatError('this is not a tokenizer.json: it has no model with a vocabulary');
-  }
-  const { model, added_tokens = [], post_processor } = json;
-  checkModel(model as Fields);
+  const { model, added_tokens = [], post_processor } = json as Fields;
+  if (!isKnown) checkModel(model as Fields);
   checkAddedTokens(added_tokens);
   checkPostProcessor(post_processor);
-  return { ...json, added_tokens } as unknown as TokenizerJson;
+  return { ...(json as Fields), added_tokens } as unknown as TokenizerJson;
+}
+
+function hasVocabulary(json: unknown): boolean {
+  return isFields(json) && isFields(json.model) && typeof json.model.vocab === 'object' && json.model.vocab !== null;
 }
 
 function checkModel(model: Fields): void {
@@ -39,7 +44,7 @@ function checkModel(model: Fields): void {
     refuse(`has ${given} for the vocabulary of its ${type} model, expected ${expected}`);
   }
   if (!Array.isArray(vocab)) {
-    for (const [token, id] of Object.entries(vocab as Fields)) checkId(token, id);
+    for (const token of Object.keys(vocab as Fields)) checkId(token, (vocab as Fields)[token]);
     return;
   }
   const odd = vocab.find((entry) => !isPair(entry) || typeof entry[1] !== 'number');

@@ -12,8 +12,12 @@ export interface Engine {
     /** Unigram models have it, and scores of their tokens. */
     tokenize(piece: string): string[];
     readonly scores: number[];
-    readonly unk_token_id?: number | null;
-    readonly tokens_to_ids: Map<string, number>;
+    unk_token_id?: number | null | undefined;
+    tokens_to_ids: Map<string, number>;
+    /** Tokens by id. */
+    vocab: string[];
+    /** Of byte pairs: puts a token on a queue if it is merged with the next one. */
+    add_node(queue: { push(node: PairNode): void }, node: PairNode): void;
   };
   readonly normalizer: Normalizer;
   readonly pre_tokenizer: ((text: string, options: { section_index: number }) => string[]) | null;
@@ -30,7 +34,15 @@ export interface Engine {
   decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces?: boolean }): string;
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
-  get_vocab(): Map<string, number>;
+}
+
+/** A token of a text that is being merged. */
+interface PairNode {
+  readonly token: string;
+  /** A fraction: how far it is in the text. */
+  readonly bias: number;
+  readonly next: { readonly token: string };
+  score?: number;
 }
 
 export interface Normalizer {

@@ -2,6 +2,7 @@
 
 export { Tokenizer as HuggingFace } from '@huggingface/tokenizers';
 export { encodeBatch } from './batch-encoding.js';
+export { bytePairsOf, useBytePairs, withoutTables } from './byte-pairs.js';
 export { checkTokenizerJson } from './check-json.js';
 export { traceTokens } from './offsets.js';
 export { mended, rewritten } from './rewritten.js';

@@ -3,7 +3,14 @@ import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import type { BatchEncoding, EncodeBatchOptions } from './batch-encoding.js';
 import { type ApplyChatTemplateOptions, type ChatMessage, type ChatTemplate, chatTemplateOf } from './chat-template.js';
 import type { Engine } from './engine-parts.js';
-import { type ConfiguredToken, contentOf, specialTokensOf, type TokenizerConfig, type TokenizerJson } from './json.js';
+import {
+  type ConfiguredToken,
+  contentOf,
+  specialTokensOf,
+  type TokenizerConfig,
+  type TokenizerJson,
+  typeOf,
+} from './json.js';
 import type { Item } from './template.js';
 import { checkText, codePointsBefore, knownIds, type Tokenizer, UnknownTokenError } from './tokenizer.js';
 
@@ -37,18 +44,23 @@ export async function loadTokenizer(json: string | object, config?: TokenizerCon
       { cause },
     );
   });
-  const { HuggingFace, checkTokenizerJson, mended, rewritten } = parts;
+  const { HuggingFace, bytePairsOf, checkTokenizerJson, mended, rewritten, useBytePairs, withoutTables } = parts;
   try {
     const parsed = checkTokenizerJson(typeof json === 'string' ? JSON.parse(json) : json);
     // Decoding gives back what was encoded: no spaces are cleaned away unless the config asks for it.
     const unk_token = contentOf(options.unk_token) ?? parsed.model.unk_token;
-    const read = rewritten(parsed);
-    const model = { ...read.model, unk_token: parsed.model.unk_token ?? NO_TOKEN };
+    const pairs = typeOf(parsed.model) === 'BPE' ? bytePairsOf(parsed.model) : null;
+    const read = rewritten(parsed, pairs);
+    const model = {
+      ...(pairs ? withoutTables(read.model) : read.model),
+      unk_token: parsed.model.unk_token ?? NO_TOKEN,
+    };
     const engine: Engine = new HuggingFace(
       { ...read, model },
       { clean_up_tokenization_spaces: false, ...options, unk_token },
     );
-    return new HuggingFaceTokenizer(mended(engine, parsed), parsed, parts, config);
+    if (pairs !== null) useBytePairs(engine, pairs, parsed);
+    return new HuggingFaceTokenizer(mended(engine, parsed, pairs), parsed, parts, config);
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;
     throw new FormatError(`this tokenizer.json cannot be read: ${(cause as Error).message}`, { cause });
@@ -107,7 +119,7 @@ class HuggingFaceTokenizer implements PretrainedTokenizer {
     private readonly parts: typeof import('./engine.js'),
     readonly config?: TokenizerConfig | undefined,
   ) {
-    this.vocabSize = 1 + [...engine.get_vocab().values()].reduce((most, id) => Math.max(most, id), -1);
+    this.vocabSize = engine.model.vocab.length;
     const { pad, bos, eos, unk } = specialTokensOf(json);
     this.padId = this.#idOf(config?.pad_token, pad);
     this.bosId = this.#idOf(config?.bos_token, bos);

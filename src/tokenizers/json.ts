@@ -36,6 +36,18 @@ export interface TokenizerModel {
   readonly unk_id?: number | null;
 }
 
+/** What a model is; files of old do not name it. */
+export function typeOf(model: TokenizerModel): string {
+  if (model.type !== undefined) return model.type;
+  if (Array.isArray(model.vocab)) return 'Unigram';
+  return model.merges !== undefined ? 'BPE' : 'max_input_chars_per_word' in model ? 'WordPiece' : 'WordLevel';
+}
+
+/** The tokens of a Unigram model by id; null of others, whose vocabularies are not looked at. */
+export function scoredTokensOf(model: TokenizerModel): ScoredTokens | null {
+  return typeOf(model) === 'Unigram' ? (model.vocab as ScoredTokens) : null;
+}
+
 type ScoredTokens = readonly (readonly [token: string, score: number])[];
 
 export type ConfiguredToken = string | { readonly content: string } | null;
@@ -148,14 +160,12 @@ function tokensAround(processor: PostProcessor | null | undefined): {
 }
 
 /** The token for unknown text; a name that no token has says that there is none. */
-function unknownOf({ vocab, unk_token, unk_id }: TokenizerModel, special: readonly string[]): string | undefined {
-  if (isScored(vocab)) return vocab[unk_id ?? -1]?.[0];
-  const isThere = typeof unk_token === 'string' && (special.includes(unk_token) || Object.hasOwn(vocab, unk_token));
-  return isThere ? unk_token : undefined;
-}
-
-function isScored(vocab: TokenizerModel['vocab']): vocab is ScoredTokens {
-  return Array.isArray(vocab);
+function unknownOf(model: TokenizerModel, special: readonly string[]): string | undefined {
+  const { unk_token, unk_id } = model;
+  const scored = scoredTokensOf(model);
+  if (scored !== null) return scored[unk_id ?? -1]?.[0];
+  if (typeof unk_token !== 'string') return undefined;
+  return special.includes(unk_token) || Object.hasOwn(model.vocab, unk_token) ? unk_token : undefined;
 }
 
 /**

@@ -5,7 +5,7 @@
 import { SimdformerError } from '../core/errors.js';
 import { BYTE_NAMES } from './byte-level.js';
 import type { Engine, Normalizer } from './engine-parts.js';
-import type { TokenizerJson } from './json.js';
+import { type TokenizerJson, typeOf } from './json.js';
 import type { Part } from './part.js';
 import type { Section } from './sections.js';
 
@@ -198,9 +198,10 @@ function placed(pieces: readonly string[], units: readonly Unit[]): Unit[][] {
 
 /** The tokens of a piece, each with its part of it. */
 function split(tokens: readonly string[], piece: readonly Unit[], model: TokenizerJson['model']) {
-  const unknown = Array.isArray(model.vocab) ? undefined : model.unk_token;
+  const type = typeOf(model);
+  const unknown = type === 'Unigram' ? undefined : model.unk_token;
   const { end_of_word_suffix: suffix, continuing_subword_prefix: given } = model as unknown as Part;
-  const prefix = model.merges === undefined ? ((given as string | undefined) ?? '##') : '';
+  const prefix = type !== 'BPE' ? ((given as string | undefined) ?? '##') : '';
   const charactersOf = (i: number): string[] | null => {
     const token = tokens[i] as string;
     if (token === unknown) return null;

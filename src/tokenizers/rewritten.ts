@@ -5,10 +5,11 @@
 import { FormatError } from '../core/errors.js';
 import { findAddedTokens } from './added-tokens.js';
 import { BYTE_NAMES } from './byte-level.js';
+import type { BytePairs } from './byte-pairs.js';
 import { charsmapNormalizer } from './charsmap.js';
 import { mendDecoder } from './decoders.js';
 import type { Engine } from './engine-parts.js';
-import type { TokenizerJson, TokenizerModel } from './json.js';
+import { scoredTokensOf, type TokenizerJson, type TokenizerModel, typeOf } from './json.js';
 import { type Part, refuse, sequence } from './part.js';
 import { rewritePreTokenizer } from './rewritten-splits.js';
 
@@ -19,33 +20,18 @@ const IDEOGRAPH = '[\\x{20000}-\\x{2A6DF}\\x{2A700}-\\x{2B81F}\\x{2B920}-\\x{2CE
 const LOWER_SIGMA = replaced('Σ', 'σ');
 
 /** What the engine is given for `json`. Throws FormatError if nothing would give the ids that it stands for. */
-export function rewritten(json: TokenizerJson): TokenizerJson {
-  const { merges, continuing_subword_prefix: prefix } = json.model;
-  if (merges !== undefined && prefix)
-    refuse(`the continuing_subword_prefix ${JSON.stringify(prefix)} in its BPE model`);
-  checkMerges(json.model);
+export function rewritten(json: TokenizerJson, pairs: BytePairs | null): TokenizerJson {
   checkProcessors(json.post_processor);
   return {
     ...json,
     // An unk_id that is undefined would make the first character's token that of unknown text.
-    model: { ...json.model, type: typeOf(json.model), unk_id: json.model.unk_id ?? null },
+    model: pairs ? json.model : { ...json.model, type: typeOf(json.model), unk_id: json.model.unk_id ?? null },
     // Without one, the engine would look for all added tokens at once.
     normalizer: rewriteEach(json.normalizer ?? sequence('normalizers'), 'normalizers', rewriteNormalizer),
     pre_tokenizer: rewriteEach(json.pre_tokenizer, 'pretokenizers', rewritePreTokenizer),
-    post_processor: rewriteEach(json.post_processor, 'processors', (part) => rewriteProcessor(part, json)),
+    post_processor: rewriteEach(json.post_processor, 'processors', (part) => rewriteProcessor(part, json, pairs)),
     decoder: rewriteEach(json.decoder, 'decoders', rewriteDecoder),
   };
-}
-
-/** Of byte pairs: two tokens that make a third. */
-function checkMerges({ merges = [], vocab }: TokenizerModel): void {
-  const isMerge = (pair: unknown) =>
-    Array.isArray(pair) && pair.length === 2 && [...pair, pair.join('')].every((token) => Object.hasOwn(vocab, token));
-  const odd = merges.find((merge: unknown) => !isMerge(typeof merge === 'string' ? merge.split(' ') : merge));
-  if (odd !== undefined)
-    throw new FormatError(
-      `this tokenizer.json has the merge ${JSON.stringify(odd)}, expected two tokens of its vocabulary that make a third`,
-    );
 }
 
 /** What comes after a template gets its pieces one by one, and would put tokens around each of them. */
@@ -56,29 +42,23 @@ function checkProcessors(processor: unknown): void {
   if (template >= 0 && after !== undefined) refuse(`a ${after} after a template in its post_processor`);
 }
 
-/** Files of old do not name it. */
-function typeOf({ type, vocab, merges, ...rest }: TokenizerModel): string {
-  if (type !== undefined) return type;
-  if (Array.isArray(vocab)) return 'Unigram';
-  return merges !== undefined ? 'BPE' : 'max_input_chars_per_word' in rest ? 'WordPiece' : 'WordLevel';
-}
-
 /**
  * What no other form of the file would mend: text without a token is one token in each piece that the pre-tokenizer
  * makes, not across them; in Unigram models the name of the unknown token is text with a score of its own; and where such
  * a model says so, text without a token is bytes, which the engine does in BPE models only.
  */
-export function mended(engine: Engine, { added_tokens, model: file }: TokenizerJson): Engine {
+export function mended(engine: Engine, { added_tokens, model: file }: TokenizerJson, pairs: BytePairs | null): Engine {
   const { model, added_tokens_map, decoder } = engine;
-  const { vocab, unk_id, byte_fallback } = file;
-  findAddedTokens(engine, added_tokens, file);
-  const unknown = Array.isArray(vocab) ? vocab[unk_id ?? -1] : undefined;
+  const { unk_id, byte_fallback } = file;
+  const scored = scoredTokensOf(file);
+  findAddedTokens(engine, added_tokens, ownTokens(file, pairs));
+  const unknown = scored?.[unk_id ?? -1];
   if (unknown !== undefined) model.scores[unk_id as number] = unknown[1];
   // As arguments of a call, which it makes of them, the tokens of a long piece are too many.
-  if (Array.isArray(vocab)) model.encode = (pieces) => pieces.flatMap((piece) => model.tokenize(piece));
+  if (scored !== null) model.encode = (pieces) => pieces.flatMap((piece) => model.tokenize(piece));
   const isKnown = (token: string) => model.tokens_to_ids.has(token);
   const withoutToken = (text: string) => {
-    const bytes = byte_fallback && Array.isArray(vocab) ? bytesOf(text) : [];
+    const bytes = byte_fallback && scored !== null ? bytesOf(text) : [];
     if (bytes.length > 0 && bytes.every(isKnown)) return bytes;
     return added_tokens_map.has(text) ? `\0${text}` : text; // not the added one that is written like it
   };
@@ -87,6 +67,14 @@ export function mended(engine: Engine, { added_tokens, model: file }: TokenizerJ
     pieces.flatMap((piece) => findTokens([piece])).flatMap((token) => (isKnown(token) ? token : withoutToken(token)));
   if (decoder !== null) mendDecoder(decoder);
   return engine;
+}
+
+/** What tells tokens of the model from those that were added to it. */
+function ownTokens(file: TokenizerModel, pairs: BytePairs | null): (token: string) => boolean {
+  if (pairs !== null) return (token) => token === file.unk_token || pairs.ids.has(token);
+  const scored = scoredTokensOf(file);
+  const own = new Set(scored ? scored.map(([token]) => token) : [...Object.keys(file.vocab), file.unk_token]);
+  return (token) => own.has(token);
 }
 
 const bytesOf = (text: string) =>
@@ -145,12 +133,16 @@ function rewriteNormalizer(part: Part): Part {
 }
 
 /** Tokens around the text by their ids, each a name in the vocabulary: the engine goes by the names alone. */
-function rewriteProcessor(part: Part, { added_tokens, model }: TokenizerJson): Part {
-  const { vocab } = model;
+function rewriteProcessor(part: Part, { added_tokens, model }: TokenizerJson, pairs: BytePairs | null): Part {
+  const ownToken = (id: number): string | undefined => {
+    if (pairs !== null) return pairs.tokens[id];
+    const scored = scoredTokensOf(model);
+    return scored ? scored[id]?.[0] : Object.entries(model.vocab).find((entry) => entry[1] === id)?.[0];
+  };
   const place = part.type === 'TemplateProcessing' ? 'template' : part.type;
   const tokenOf = (id: number, name: string): string =>
     added_tokens.find((token) => token.id === id)?.content ??
-    (Array.isArray(vocab) ? vocab[id]?.[0] : Object.entries(vocab).find((entry) => entry[1] === id)?.[0]) ??
+    ownToken(id) ??
     refuse(`the id ${JSON.stringify(id)} for ${name} in its ${place}, which is no token's`);
   if (part.type === 'BertProcessing' || part.type === 'RobertaProcessing') {
     const [cls, sep] = [part.cls, part.sep].map((pair) => {

@@ -56,6 +56,42 @@ await describeShared('saved models', 'gguf', 'SOURCE.txt', async (shared) => {
   }
 });
 
+await describeShared('packed models', 'gguf', 'SOURCE.txt', async (shared) => {
+  for (const name of ['llama.Q8_0', 'gpt2.Q8_0', 'qwen2.F16']) {
+    it(`${name}: blocks of the same type are written as they are`, async () => {
+      const file = await shared.bytes(`${name}.gguf`);
+      using model = await loadModel(device, new Blob([file as Uint8Array<ArrayBuffer>]));
+      await saveGguf(model, path, { type: name.endsWith('F16') ? 'f16' : 'q8_0' });
+      const written = new Uint8Array(readFileSync(path));
+      const [before, after] = [parseGguf(file), parseGguf(written)];
+      for (const [key, { type, shape, position, byteLength }] of after.tensors) {
+        const own = before.tensors.get(key)!;
+        expect([key, type, shape]).toEqual([key, own.type, own.shape]);
+        const bytes = (of: Uint8Array, at: number) => Buffer.from(of.buffer, of.byteOffset + at, byteLength);
+        expect(bytes(written, position).equals(bytes(file, own.position)), key).toBe(true);
+      }
+      expect([...after.tensors.keys()].sort()).toEqual([...before.tensors.keys()].sort());
+    });
+  }
+
+  it.each(['q8_0', 'q4_0', 'q4_1', 'f16'] as const)('4-bit blocks become %s', async (type) => {
+    const file = new Blob([(await shared.bytes('llama.Q4_K_M.gguf')) as Uint8Array<ArrayBuffer>]);
+    using packed = await loadModel(device, file);
+    using floats = await loadModel(device, file, { weights: 'float32' });
+    await saveGguf(packed, path, { type });
+    const written = readFileSync(path);
+    await saveGguf(floats, path, { type });
+    expect(written.length).toBe(readFileSync(path).length);
+    using again = await loadModel(device, path, { weights: 'float32' });
+    const expected = floats.stateDict();
+    for (const [key, entry] of Object.entries(again.stateDict())) {
+      const wanted = expected[key]!.dataSync();
+      const bound = largest(wanted) * 2 ** -bits[type];
+      assertClose(`${key} ${type}`, entry.dataSync(), wanted, () => bound);
+    }
+  });
+});
+
 await describeShared('a folder of transformers', 'checkpoints/tinystories-656k', 'config.json', async (shared) => {
   it('is saved with its tokenizer', async () => {
     const names = [

@@ -7,18 +7,31 @@ import { pathOf } from '../../io/folder.js';
 import { packBlocks, type WritableType } from '../../io/ggml-pack.js';
 import { type GgufEntry, type GgufPart, ggufParts } from '../../io/gguf-writer.js';
 import { ModelConfig } from '../../models/model-config.js';
+import { type PackedPiece, packedPieces } from '../../models/packed-state.js';
 import type { PretrainedModel } from '../../models/pretrained-model.js';
 import { entryOf } from '../../nn/state-entry.js';
+import { transpose } from '../../nn/stored-layout.js';
+import type { PackedFormat } from '../../ops/packed.js';
 import { architectureNamed, type GgufArchitecture } from './architectures.js';
 import { copiedEntries, writtenVocabulary } from './written-vocabulary.js';
 
 export interface SaveGgufOptions {
-  /** What matrices become; vectors stay float32, and of 4 bits the embedding has 8. Default 'f16'. */
+  /**
+   * What matrices become; vectors stay float32, and of 4 bits the embedding has 8. Weights that are packed so already are written as
+   * they are, to the bit, others by way of floats. Default 'f16'.
+   */
   type?: 'f16' | 'q8_0' | 'q4_0' | 'q4_1' | undefined;
 }
 
 /** ggml's numbers for what most tensors of a file are. */
 const fileTypes = { f16: 1, q4_0: 2, q4_1: 3, q8_0: 7 } as const;
+/** The types of packed weights that are written as they are. */
+const typesOfFormats: Readonly<Partial<Record<PackedFormat, WritableType>>> = {
+  float16: 'F16',
+  q8_0: 'Q8_0',
+  q4_0: 'Q4_0',
+  q4_1: 'Q4_1',
+};
 const FAMILIES = ['llama', 'qwen2', 'qwen3', 'gemma', 'gpt2'];
 
 /**
@@ -36,8 +49,6 @@ export async function saveGguf(
     throw new ArgumentError(`saveGguf: the model's head is for ${model.headKind}, expected a language model`);
   const architecture = architectureNamed(family);
   const tensors = partsOf(model, architecture, type);
-  if (!tensors.some(({ name }) => name === 'token_embd.weight'))
-    throw new ArgumentError('saveGguf: weights of the model are packed, expected float32: load it unpacked');
   const metadata = metadataOf(model, family, type);
   await writeAtomically(new Map([[await pathOf(path), ggufParts(metadata, tensors)]]));
 }
@@ -100,22 +111,40 @@ function gpt2Sizes(model: PretrainedModel): Record<string, GgufEntry> {
   };
 }
 
+/** What is written, as a state dict calls it; `packed` where it is no tensor but blocks. */
+interface Written {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly floats: () => Promise<Float32Array>;
+  readonly packed?: PackedPiece;
+}
+
 function partsOf(model: PretrainedModel, architecture: GgufArchitecture, wanted: keyof typeof fileTypes): GgufPart[] {
   const names = new Map(Object.entries(architecture.names).map(([own, theirs]) => [theirs, own]));
-  return model.statePieces().map((piece) => {
+  const tensors = model.statePieces().map((piece): Written => {
     const { shape, data } = entryOf(piece);
-    const { name, last } = nameOf(names, piece.name);
+    return { name: piece.name, shape, floats: data };
+  });
+  const packed = packedPieces(model).map((piece): Written => ({ ...piece, packed: piece }));
+  return [...tensors, ...packed].map(({ name: own, shape, floats, packed }) => {
+    const { name, last } = nameOf(names, own);
     const isTransposed = shape.length === 2 && (architecture.inOut?.includes(last) ?? false);
     const stored = isTransposed ? [...shape].reverse() : shape;
-    const type = typeOf(name, stored, wanted);
+    const usual = typeOf(name, stored, wanted);
+    const given = packed && typesOfFormats[packed.format];
+    const type = given !== undefined && given.toLowerCase() === wanted ? given : usual;
     const isTurned = architecture.turned?.includes(last) ?? false;
     const headSize = isTurned ? new ModelConfig(model.config).size('head_dim') : null;
     const plus = architecture.plusOne && name.endsWith('norm.weight') ? 1 : 0;
     const bytes = async () => {
-      const values = await data();
+      if (packed !== undefined && given === type && packed.cols % 32 === 0) {
+        const blocks = await packed.blocks(); // as they are, to the bit
+        return headSize === null ? blocks : sideBySide(blocks, headSize, blocks.length / packed.rows);
+      }
+      const values = await floats();
       const added = plus === 0 ? values : values.map((value) => value + plus);
       const columns = shape.length > 1 ? (shape.at(-1) as number) : 1;
-      const turned = isTransposed ? transposed(added, columns) : added;
+      const turned = isTransposed ? transpose(added, shape) : added;
       return packBlocks(type, headSize === null ? turned : sideBySide(turned, headSize, columns));
     };
     return { name, type, shape: stored, bytes };
@@ -140,18 +169,13 @@ function typeOf(name: string, shape: readonly number[], wanted: keyof typeof fil
   return isTable ? 'Q8_0' : (wanted.toUpperCase() as WritableType);
 }
 
-function transposed(values: Float32Array, columns: number): Float32Array {
-  const rows = values.length / columns;
-  const result = new Float32Array(values.length);
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++)
-      result[column * rows + row] = values[row * columns + column] as number;
-  return result;
-}
-
-/** Row j · headSize / 2 + i of each head becomes row 2i + j. */
-function sideBySide(values: Float32Array, headSize: number, columns: number): Float32Array {
-  const result = new Float32Array(values.length);
+/** Row j · headSize / 2 + i of each head becomes row 2i + j; rows have `columns` values, or bytes. */
+function sideBySide<Values extends Float32Array | Uint8Array>(
+  values: Values,
+  headSize: number,
+  columns: number,
+): Values {
+  const result = values.slice() as Values;
   const half = headSize / 2;
   for (let row = 0; row < values.length / columns; row++) {
     const inHead = row % headSize;

@@ -1,0 +1,151 @@
+// The tokens of a BPE model and which of them are merged first, as tables that are looked into by number. The engine has a key of
+// text for each merge, which takes seconds where there are half a million.
+
+import { FormatError } from '../core/errors.js';
+import type { Engine } from './engine-parts.js';
+import type { TokenizerJson, TokenizerModel } from './json.js';
+import { refuse } from './part.js';
+
+export interface BytePairs {
+  /** By id. */
+  readonly tokens: readonly string[];
+  readonly ids: ReadonlyMap<string, number>;
+  /** Of pairs the one with the lowest is merged first; undefined for a pair that is not merged. */
+  rankOf(left: string, right: string): number | undefined;
+}
+
+const made = new WeakMap<object, BytePairs>();
+
+/** A model whose tables are there: its vocabulary and merges, as a tokenizer.json has them, are made when they are asked for. */
+export function bytePairModel(
+  fields: Omit<TokenizerModel, 'vocab' | 'merges'> & Readonly<Record<string, unknown>>,
+  pairs: BytePairs,
+  merges: () => readonly (readonly string[])[],
+): TokenizerModel {
+  let vocab: Readonly<Record<string, number>> | undefined;
+  let list: readonly (readonly string[])[] | undefined;
+  const model = {
+    ...fields,
+    get vocab() {
+      vocab ??= Object.fromEntries(pairs.ids);
+      return vocab;
+    },
+    get merges() {
+      list ??= merges();
+      return list;
+    },
+  };
+  made.set(model, pairs);
+  return model;
+}
+
+/** Whether its tables are there, and need no check. */
+export function hasBytePairs(model: object): boolean {
+  return made.has(model);
+}
+
+/** The tables of a BPE model. Throws FormatError for merges that are not two tokens which make a third. */
+export function bytePairsOf(model: TokenizerModel): BytePairs {
+  const known = made.get(model);
+  if (known !== undefined) return known;
+  const { continuing_subword_prefix: prefix } = model;
+  if (prefix) refuse(`the continuing_subword_prefix ${JSON.stringify(prefix)} in its BPE model`);
+  const vocab = model.vocab as Readonly<Record<string, number>>;
+  const ids = new Map<string, number>();
+  const tokens: string[] = [];
+  for (const token of Object.keys(vocab)) {
+    const id = vocab[token] as number;
+    ids.set(token, id);
+    tokens[id] = token;
+  }
+  return { tokens, ids, rankOf: ranksOf(model.merges ?? [], ids) };
+}
+
+/** The place of each pair in a list of merges, of which the last counts if there are several. Throws as `bytePairsOf`. */
+export function ranksOf(
+  merges: readonly (string | readonly string[])[],
+  ids: ReadonlyMap<string, number>,
+): BytePairs['rankOf'] {
+  const numbers = numbered(ids);
+  const table = new PairTable(merges.length);
+  for (const [rank, merge] of merges.entries()) {
+    const pair: readonly unknown[] = typeof merge === 'string' ? merge.split(' ') : merge;
+    const [left, right] = (Array.isArray(pair) && pair.length === 2 ? pair : []) as [string, string];
+    const [a, b] = [numbers.get(left), numbers.get(right)];
+    if (a === undefined || b === undefined || !numbers.has(left + right))
+      throw new FormatError(
+        `this tokenizer.json has the merge ${JSON.stringify(merge)}, expected two tokens of its vocabulary that make a third`,
+      );
+    table.set(a, b, rank);
+  }
+  return (left, right) => {
+    const [a, b] = [numbers.get(left), numbers.get(right)];
+    return a === undefined || b === undefined ? undefined : table.get(a, b);
+  };
+}
+
+/** A number for each token: its id, unless some share one. */
+function numbered(ids: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
+  if (new Set(ids.values()).size === ids.size) return ids;
+  return new Map(Array.from(ids.keys(), (token, i) => [token, i]));
+}
+
+/** Numbers by pairs of numbers: open addressing in typed arrays. */
+class PairTable {
+  readonly #mask: number;
+  /** Left, right, value + 1 of each slot; a zero is an empty one. */
+  readonly #slots: Int32Array;
+
+  constructor(count: number) {
+    const size = 2 ** Math.ceil(Math.log2(2 * count + 2));
+    this.#mask = size - 1;
+    this.#slots = new Int32Array(3 * size);
+  }
+
+  set(left: number, right: number, value: number): void {
+    const slot = this.#slotOf(left, right);
+    this.#slots.set([left, right, value + 1], slot);
+  }
+
+  get(left: number, right: number): number | undefined {
+    const value = this.#slots[this.#slotOf(left, right) + 2] as number;
+    return value === 0 ? undefined : value - 1;
+  }
+
+  #slotOf(left: number, right: number): number {
+    const slots = this.#slots;
+    const mixed = Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b);
+    for (let slot = mixed ^ (mixed >>> 15); ; slot++) {
+      const at = 3 * (slot & this.#mask);
+      if (slots[at + 2] === 0 || (slots[at] === left && slots[at + 1] === right)) return at;
+    }
+  }
+}
+
+/** What the engine is given of a BPE model instead of its tables. */
+export function withoutTables(model: TokenizerModel): TokenizerModel {
+  const { unk_token, fuse_unk, byte_fallback, ignore_merges, end_of_word_suffix, continuing_subword_suffix } =
+    model as TokenizerModel & Readonly<Record<string, unknown>>;
+  const flags = { unk_token, fuse_unk, byte_fallback, ignore_merges, end_of_word_suffix, continuing_subword_suffix };
+  const given = Object.entries(flags).filter(([, value]) => value !== undefined);
+  return { type: 'BPE', ...Object.fromEntries(given), vocab: {}, merges: [] };
+}
+
+/** Gives the engine the tables, and added tokens the ids that they have beyond the vocabulary. */
+export function useBytePairs(engine: Engine, pairs: BytePairs, { added_tokens, model: file }: TokenizerJson): void {
+  const { model } = engine;
+  const { unk_token } = file;
+  const unknown = added_tokens.find(({ content }) => content === unk_token && !pairs.ids.has(content));
+  model.tokens_to_ids = unknown
+    ? new Map([...pairs.ids, [unknown.content, unknown.id]])
+    : (pairs.ids as Map<string, number>); // nothing writes to it
+  model.unk_token_id = typeof unk_token === 'string' ? pairs.ids.get(unk_token) : undefined;
+  model.vocab = pairs.tokens.slice();
+  for (const { id, content } of added_tokens) model.vocab[id] = content;
+  model.add_node = (queue, node) => {
+    const rank = pairs.rankOf(node.token, node.next.token);
+    if (rank === undefined) return;
+    node.score = rank + node.bias; // of equal ones the first
+    queue.push(node);
+  };
+}
