@@ -50,6 +50,13 @@ export function numeral(rules: Parameters<typeof number>[0]): Schema<number> {
   };
 }
 
+/** `true` or `false`. */
+export const flag: Schema<boolean> = {
+  json: { type: 'boolean' },
+  name: 'true or false',
+  read: (value) => (value === 'true' ? true : value === 'false' ? false : undefined),
+};
+
 /** May be left out; in a form there is no null. */
 export function field<T>(of: Schema<T>): Schema<T | undefined> {
   return {

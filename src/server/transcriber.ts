@@ -3,6 +3,7 @@ import type { LoadedModel } from '../pretrained/index.js';
 import type { Recording } from '../pretrained/processors/wav.js';
 import { WhisperFeatureExtractor } from '../pretrained/processors/whisper.js';
 import { type Pipeline, pipeline, type SpeechRecognitionOptions, type TranscriptChunk } from '../tasks/index.js';
+import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { Turns } from './turns.js';
 
 export interface Transcription {
@@ -16,6 +17,7 @@ export class Transcriber {
 
   private constructor(
     private readonly recognize: Pipeline<'automatic-speech-recognition'>,
+    private readonly tokenizer: PretrainedTokenizer,
     mostWaiting: number,
   ) {
     this.turns = new Turns(mostWaiting);
@@ -24,7 +26,12 @@ export class Transcriber {
   /** Null for models that hear nothing. */
   static async of(model: LoadedModel, mostWaiting: number): Promise<Transcriber | null> {
     const hears = model instanceof Whisper && model.processor instanceof WhisperFeatureExtractor && model.tokenizer;
-    return hears ? new Transcriber(await pipeline('automatic-speech-recognition', model), mostWaiting) : null;
+    return hears ? new Transcriber(await pipeline('automatic-speech-recognition', model), hears, mostWaiting) : null;
+  }
+
+  /** The ids of a text that might come before a recording. */
+  promptOf(text: string): number[] {
+    return text.trim() === '' ? [] : this.tokenizer.encode(` ${text.trim()}`, { addSpecial: false });
   }
 
   /** Rejects with QueueFullError where too many wait already, and what the task rejects with. */

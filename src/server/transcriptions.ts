@@ -1,10 +1,11 @@
+import { randomInt } from 'node:crypto';
 import { FormatError } from '../core/errors.js';
 import { type Recording, readWav } from '../pretrained/processors/wav.js';
 import type { SpeechRecognitionOptions, TranscriptChunk } from '../tasks/index.js';
 import { type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
-import { field, file, numeral } from './form.js';
-import { listOf, nullable, shape, text } from './responses.js';
+import { field, file, flag, numeral } from './form.js';
+import { count, listOf, nullable, shape, text } from './responses.js';
 import { array, nameOf, object, oneOf, type Schema, string } from './schema.js';
 import { type ServedModel, servedModel } from './served-model.js';
 import { type Segment, subRip, webVtt } from './subtitles.js';
@@ -15,6 +16,21 @@ const MOST_SECONDS = 4 * 3600;
 
 const seconds = { type: 'number', minimum: 0 } as const;
 
+const number = { type: 'number' } as const;
+
+const segment = shape({
+  ...{ id: count, seek: count, start: seconds, end: seconds, text, tokens: listOf(count) },
+  ...{ temperature: seconds, avg_logprob: number, compression_ratio: seconds, no_speech_prob: seconds },
+});
+
+/** As openai-whisper goes on where an answer is doubtful, and no temperature is asked for. */
+const FALLBACK: SpeechRecognitionOptions = {
+  temperature: [0, 0.2, 0.4, 0.6, 0.8, 1],
+  compression_ratio_threshold: 1.35,
+  logprob_threshold: -1,
+  no_speech_threshold: 0.6,
+};
+
 const FORMATS = ['json', 'text', 'srt', 'verbose_json', 'vtt'] as const;
 
 const transcriptionBody = (model: Schema<string>) =>
@@ -24,6 +40,8 @@ const transcriptionBody = (model: Schema<string>) =>
     language: field(string({ maxLength: 64 })),
     response_format: field(oneOf(FORMATS)),
     temperature: field(numeral({ min: 0, max: 1 })),
+    prompt: field(string({ maxLength: 4096 })),
+    stream: field(flag),
     'timestamp_granularities[]': field(array(oneOf(['segment', 'word']), { min: 1, max: 2 })),
   });
 
@@ -42,12 +60,13 @@ export function transcriptions(models: ReadonlyMap<string, ServedModel>): Endpoi
         task: { const: 'transcribe' },
         language: nullable(text),
         duration: seconds,
-        segments: listOf(shape({ id: { type: 'integer' }, start: seconds, end: seconds, text })),
+        segments: listOf(segment),
         words: listOf(shape({ word: text, start: seconds, end: seconds })),
       },
       ['task', 'language', 'duration', 'segments', 'words'],
     ),
     texts: ['text/plain', 'text/vtt'],
+    streams: true,
     async handle(call): Promise<Reply> {
       const { body, client, signal } = call;
       const served = servedModel(models, body.model);
@@ -59,15 +78,22 @@ export function transcriptions(models: ReadonlyMap<string, ServedModel>): Endpoi
       const options: SpeechRecognitionOptions = {
         ...(language === undefined ? {} : { language }),
         // Words and segments are of one text, for which it is written twice.
-        ...(temperature > 0 ? { doSample: true, temperature, seed: Math.floor(Math.random() * 2 ** 32) } : {}),
+        ...(temperature > 0 ? { doSample: true, temperature } : FALLBACK),
+        seed: randomInt(2 ** 32),
+        prompt_ids: body.prompt === undefined ? [] : transcriber.promptOf(body.prompt),
       };
-      const hear = (timestamps: SpeechRecognitionOptions['return_timestamps']) =>
+      const hear: Hear = (timestamps, more = {}) =>
         transcriber.transcribe(
           recording,
-          { ...options, return_timestamps: timestamps, return_language: true },
+          { ...options, ...more, return_timestamps: timestamps, return_language: true },
           client,
           signal,
         );
+      if (body.stream) {
+        if (format !== 'json')
+          throw new ApiError(400, "'stream' is for 'response_format' json", 'invalid_value', 'stream');
+        return { events: deltas(hear) };
+      }
       if (format === 'json' || format === 'text') {
         const said = (await hear(false)).text.trim();
         return format === 'json' ? { json: { text: said } } : { text: `${said}\n`, type: 'text/plain' };
@@ -84,11 +110,43 @@ export function transcriptions(models: ReadonlyMap<string, ServedModel>): Endpoi
   });
 }
 
-type Hear = (timestamps: true | 'word') => ReturnType<Transcriber['transcribe']>;
+type Hear = (
+  timestamps: SpeechRecognitionOptions['return_timestamps'],
+  more?: SpeechRecognitionOptions,
+) => ReturnType<Transcriber['transcribe']>;
+
+/** OpenAI's events: text as it is sure, and all of it. */
+async function* deltas(hear: Hear): AsyncGenerator<object, void, void> {
+  const pieces: string[] = [];
+  let wake = () => {};
+  let isOver = false;
+  const heard = hear(false, {
+    onText: ({ text }) => {
+      pieces.push(text);
+      wake();
+    },
+  }).finally(() => {
+    isOver = true;
+    wake();
+  });
+  heard.catch(() => {}); // thrown below
+  let isFirst = true;
+  while (!isOver || pieces.length > 0) {
+    for (const piece of pieces.splice(0)) {
+      yield { type: 'transcript.text.delta', delta: isFirst ? piece.trimStart() : piece };
+      isFirst = false;
+    }
+    if (!isOver && pieces.length === 0)
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+  }
+  yield { type: 'transcript.text.done', text: (await heard).text.trim() };
+}
 
 async function verbose(hear: Hear, duration: number, wanted: readonly ('segment' | 'word')[]): Promise<object> {
   const inWords = wanted.includes('word') ? await hear('word') : null;
-  const inSegments = wanted.includes('segment') ? await hear(true) : null;
+  const inSegments = wanted.includes('segment') ? await hear(true, { return_quality: true }) : null;
   const { text: said, chunks } = (inSegments ?? inWords) as Awaited<ReturnType<Hear>>;
   const words = segmentsOf(inWords?.chunks, duration).map(({ text, ...times }) => ({ word: text.trim(), ...times }));
   return {
@@ -96,9 +154,23 @@ async function verbose(hear: Hear, duration: number, wanted: readonly ('segment'
     language: chunks?.[0]?.language ?? null,
     duration,
     text: said.trim(),
-    ...(inSegments ? { segments: segmentsOf(inSegments.chunks, duration).map((each, id) => ({ id, ...each })) } : {}),
+    ...(inSegments ? { segments: judged(inSegments.chunks ?? [], duration) } : {}),
     ...(inWords ? { words } : {}),
   };
+}
+
+/** Segments as openai-whisper tells them. */
+function judged(chunks: readonly TranscriptChunk[], duration: number): object[] {
+  return segmentsOf(chunks, duration).map((each, id) => {
+    const { quality, tokens, seek } = chunks[id] as TranscriptChunk;
+    return {
+      ...{ id, seek, ...each, tokens },
+      temperature: quality?.temperature,
+      avg_logprob: quality?.averageLogProbability,
+      compression_ratio: quality?.compressionRatio,
+      no_speech_prob: quality?.noSpeechProbability,
+    };
+  });
 }
 
 /** What the model does not say of times is the beginning and the end. */

@@ -1,5 +1,5 @@
 import { afterEvents } from '../backend/after-events.js';
-import { checkOptions } from '../core/check.js';
+import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { checkCallOptions } from './batches.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
@@ -11,7 +11,24 @@ import type { CallOptions, Task } from './task.js';
 
 export type { SoundInput, TranscriptChunk };
 
-export interface SpeechRecognitionOptions extends CallOptions, GenerationArguments {
+export interface SpeechRecognitionOptions extends CallOptions, Omit<GenerationArguments, 'temperature'> {
+  /**
+   * With `do_sample` what is drawn with. Several, as `[0, 0.2, 0.4, 0.6, 0.8, 1]`: a window is written again at the next
+   * one as long as a threshold below is not kept; 0 takes what is likeliest. Default: the likeliest, once.
+   */
+  temperature?: number | readonly number[] | undefined;
+  /** Above this ratio of the bytes of its tokens to those that zlib makes of them a window is written again. Default: never. */
+  compression_ratio_threshold?: number | null | undefined;
+  /** Below this mean of its log-probabilities a window is written again. Default: never. */
+  logprob_threshold?: number | null | undefined;
+  /** Where silence is likelier than this, and `logprob_threshold` is not kept, nothing was said. Default: never. */
+  no_speech_threshold?: number | null | undefined;
+  /** Whether a window is written with what was said before in mind, unless that was drawn at 0.5 or more. Default false. */
+  condition_on_prev_tokens?: boolean | undefined;
+  /** Tokens of a text that might come before, for names and style; `<|startofprev|>` at their beginning may be left out. */
+  prompt_ids?: readonly number[] | undefined;
+  /** Whether segments tell how sure the model is of them, as `quality`. Default false. */
+  return_quality?: boolean | undefined;
   /** Whether `chunks` with times are given back: segments, or words. Default false. */
   return_timestamps?: boolean | 'word' | undefined;
   /**
@@ -27,7 +44,10 @@ export interface SpeechRecognitionOptions extends CallOptions, GenerationArgumen
   task?: SpeechTask | null | undefined;
   /** Whether chunks tell their language, and without times there is a chunk for each. Default false. */
   return_language?: boolean | undefined;
-  /** Told of each piece of text as it is written; of a recording in windows side by side, in no order. */
+  /**
+   * Told of each piece of text as it is written, of what is longer than a window or may be written again as it is sure;
+   * of a recording in windows side by side, in no order.
+   */
   onText?: ((piece: { readonly recording: number; readonly text: string }) => unknown) | undefined;
 }
 
@@ -51,7 +71,15 @@ export interface SpeechRecognition {
 const OWN = [
   ...(['signal', 'onProgress', 'batchSize'] as const),
   ...(['return_timestamps', 'chunk_length_s', 'stride_length_s', 'language', 'task'] as const),
-  ...(['return_language', 'onText'] as const),
+  ...([
+    'return_language',
+    'onText',
+    'temperature',
+    'condition_on_prev_tokens',
+    'prompt_ids',
+    'return_quality',
+  ] as const),
+  ...(['compression_ratio_threshold', 'logprob_threshold', 'no_speech_threshold'] as const),
 ] as const;
 
 /** Recordings that are listened to side by side: each has 30 seconds of features and attention. */
@@ -84,7 +112,11 @@ interface Plan {
 
 function planOf(listener: Listener, options: SpeechRecognitionOptions): Plan {
   const { task, model } = listener;
-  const generate = generationArguments(task, model, options, OWN);
+  const { temperature = null } = options;
+  const several = typeof temperature === 'number' ? null : temperature;
+  const { temperature: _, ...others } = options;
+  const sampling = typeof temperature === 'number' ? { ...others, temperature } : others;
+  const generate = generationArguments(task, model, sampling as GenerationArguments, OWN as readonly string[] as never);
   checkCallOptions(task, options);
   const { return_timestamps: timestamps = false, language, task: wanted, batchSize = BATCH_SIZE, signal } = options;
   const own = Object.fromEntries(OWN.map((name) => [name, options[name]])) as Pick<SpeechRecognitionOptions, Own>;
@@ -96,10 +128,20 @@ function planOf(listener: Listener, options: SpeechRecognitionOptions): Plan {
     task: ['transcribe', 'translate', null],
     return_language: 'boolean',
     onText: 'function',
+    temperature: 'any',
+    condition_on_prev_tokens: 'boolean',
+    prompt_ids: 'array',
+    return_quality: 'boolean',
+    ...(Object.fromEntries(THRESHOLDS.map((name) => [name, THRESHOLD])) as Record<
+      (typeof THRESHOLDS)[number],
+      typeof THRESHOLD
+    >),
     signal: 'any',
     onProgress: 'any',
     batchSize: 'any',
   });
+  if (several !== null) checkTemperatures(task, several);
+  const limits = limitsOf(options);
   const code = listener.languageOf(language);
   listener.prefix(code ?? undefined, wanted, false); // refuses a task that the model cannot do
   return {
@@ -110,6 +152,11 @@ function planOf(listener: Listener, options: SpeechRecognitionOptions): Plan {
       tokenTimes: timestamps === 'word',
       language: code,
       task: wanted,
+      temperatures: several,
+      limits,
+      judges: Object.values(limits).some((limit) => limit !== null) || options.return_quality === true,
+      prompt: promptOf(listener, options.prompt_ids ?? []),
+      conditions: options.condition_on_prev_tokens ?? false,
       batchSize,
       generate,
       signal,
@@ -118,6 +165,39 @@ function planOf(listener: Listener, options: SpeechRecognitionOptions): Plan {
 }
 
 type Own = (typeof OWN)[number];
+
+const THRESHOLDS = ['compression_ratio_threshold', 'logprob_threshold', 'no_speech_threshold'] as const;
+
+const THRESHOLD = {
+  accepts: (value: unknown) => value === null || (typeof value === 'number' && !Number.isNaN(value)),
+  expected: 'a number or null',
+};
+
+function limitsOf(options: SpeechRecognitionOptions): ListenOptions['limits'] {
+  const [compressionRatio, logProbability, noSpeech] = THRESHOLDS.map((name) => options[name] ?? null);
+  return { compressionRatio, logProbability, noSpeech } as ListenOptions['limits'];
+}
+
+function checkTemperatures(task: string, given: readonly number[]): void {
+  const isList = Array.isArray(given) && given.length > 0;
+  if (isList && given.every((each) => typeof each === 'number' && each >= 0 && each < Number.POSITIVE_INFINITY)) return;
+  throw new ArgumentError(
+    `${task}: temperature is ${describeValue(given)}, expected a number or a list of numbers from 0`,
+  );
+}
+
+/** The ids of a prompt without their mark. Throws ArgumentError for ids that are no text, and models that know no prompts. */
+function promptOf({ task, tokens, startOfPast }: Listener, ids: readonly number[]): readonly number[] {
+  const own = ids[0] === startOfPast ? ids.slice(1) : ids;
+  const odd = own.find((id) => !(Number.isInteger(id) && id >= 0 && id < tokens.end));
+  if (odd !== undefined)
+    throw new ArgumentError(
+      `${task}: prompt_ids has ${describeValue(odd)}, expected tokens of text, below ${tokens.end}`,
+    );
+  if (own.length > 0 && startOfPast === undefined)
+    throw new ArgumentError(`${task}: the model takes no prompt_ids: its tokenizer has no <|startofprev|>`);
+  return own;
+}
 
 function windowsOf({ task, extractor }: Listener, options: SpeechRecognitionOptions): Plan['windows'] {
   const { chunk_length_s: seconds = 0, stride_length_s: stride = seconds / 6 } = options;
@@ -172,13 +252,16 @@ async function inTurn(
   for (const long of [false, true]) {
     const places = [...sounds.keys()].filter((i) => isLong(sounds[i] as Sound) === long);
     const printers = places.map((i) => new Printer(listener, first + i, onText));
+    const isWhole = long || plan.listen.temperatures !== null;
+    const onKept = (sound: number, tokens: readonly number[]) => printers[sound]?.putAll(tokens);
     const heard = await listen(
       listener,
       places.map((i) => sounds[i] as Sound),
       {
         ...plan.listen,
         timestamps: plan.listen.timestamps || long,
-        onToken: onText && ((sound, token) => printers[sound]?.put(token)),
+        ...(onText && isWhole ? { onKept } : {}),
+        onToken: onText && !isWhole ? (sound, token) => printers[sound]?.put(token) : undefined,
       },
     );
     for (const [i, each] of heard.entries())
@@ -248,6 +331,13 @@ class Printer {
     private readonly recording: number,
     private readonly tell: SpeechRecognitionOptions['onText'],
   ) {}
+
+  /** Of whole sentences. */
+  putAll(tokens: readonly number[]): unknown {
+    const { tokenizer, tokens: ids } = this.listener;
+    const text = tokenizer.decode(tokens.filter((token) => token < ids.end));
+    return text === '' ? undefined : this.tell?.({ recording: this.recording, text });
+  }
 
   put(token: number): unknown {
     const { tokenizer, tokens } = this.listener;

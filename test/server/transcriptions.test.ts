@@ -77,6 +77,33 @@ describeReal('whisper-tiny.en', async (path) => {
         expect([0 <= start, start <= end, end <= 11]).toEqual([true, true, true]);
     });
 
+    it('tells how sure it is of segments, as openai-whisper does', async () => {
+      const { segments } = await client.audio.transcriptions.create({
+        ...{ ...base, file: await file(), response_format: 'verbose_json' as const },
+      });
+      for (const [id, each] of segments!.entries()) {
+        expect(each).toMatchObject({ id, seek: 0, temperature: 0 });
+        expect([each.avg_logprob < 0, each.avg_logprob > -0.6, each.no_speech_prob < 0.1]).toEqual([true, true, true]);
+        expect([each.compression_ratio > 0.8, each.compression_ratio < 2, each.tokens.length > 3]).toEqual([
+          true,
+          true,
+          true,
+        ]);
+      }
+    });
+
+    it('streams, and takes a prompt', async () => {
+      const stream = await client.audio.transcriptions.create({ ...base, file: await file(), stream: true });
+      const events = [];
+      for await (const event of stream) events.push(event);
+      const done = events.pop();
+      expect(done).toEqual({ type: 'transcript.text.done', text: said });
+      expect(events.map((event) => 'delta' in event && event.delta).join('')).toBe(said);
+      const prompt = 'Speeches of Presidents, IN CAPITALS AS THEY WERE TELEGRAPHED: MY FELLOW CITIZENS';
+      const loud = await client.audio.transcriptions.create({ ...base, file: await file(), prompt });
+      expect(loud.text).not.toBe(said);
+    });
+
     it('refuses what is no WAV, too much, and what it does not know', async () => {
       const refusal = async (fields: Record<string, string | Blob>) => {
         const body = new FormData();

@@ -5,8 +5,16 @@ import type { Tensor } from '../../core/tensor.js';
 import type { GenerateOptions } from '../../generate/generate-options.js';
 import { inference } from '../../nn/module.js';
 import type { Features } from '../../pretrained/processors/features.js';
-import { alignmentMatrix, warp } from './time-warping.js';
+import {
+  ChosenScores,
+  compressionRatio,
+  probabilityOf,
+  type QualityLimits,
+  type SpeechQuality,
+  tokenIdBytes,
+} from './quality.js';
 import { timestampRules } from './timestamp-rules.js';
+import { timesOf } from './token-times.js';
 import type { Listener, SpeechTask } from './whisper-settings.js';
 
 /** Features of a sound, [bins, frames], of which the first `frames` are no padding. */
@@ -15,8 +23,20 @@ export interface Sound {
   readonly frames: number;
 }
 
+/** A window of a sound, and what was written of it. */
+export interface HeardPart {
+  /** The frame at which it begins. */
+  readonly seek: number;
+  /** The first of its tokens. */
+  readonly first: number;
+  /** null where it was not asked for. */
+  readonly quality: SpeechQuality | null;
+}
+
 /** What was written of a sound. */
 export interface Heard {
+  /** Its windows, in order. */
+  readonly parts: readonly HeardPart[];
   /** Text and times; those of a window count from its beginning. */
   readonly tokens: readonly number[];
   /** When each token was said, in seconds of the sound; null if that was not asked for. */
@@ -32,12 +52,20 @@ export interface ListenOptions {
   /** As `Listener.languageOf` gives it. */
   readonly language: string | null | undefined;
   readonly task: SpeechTask | null | undefined;
+  /** What windows are written at, one after the other as long as `limits` refuse; null: as `generate` says. */
+  readonly temperatures: readonly number[] | null;
+  readonly limits: QualityLimits;
+  /** Whether qualities are wanted. */
+  readonly judges: boolean;
+  /** Tokens that might come before the sound; whether, after them, the ones of windows before are read. */
+  readonly prompt: readonly number[];
+  readonly conditions: boolean;
   readonly batchSize: number;
   readonly generate: GenerateOptions;
   readonly signal?: AbortSignal | undefined;
-  /** Told of each token of a sound as it is written, and how much of the sound is done, in frames. */
+  /** Told of each token of a sound as it is written, and of those of a window that are kept. */
   readonly onToken?: ((sound: number, token: number) => unknown) | undefined;
-  readonly onWindow?: ((sound: number, frames: number) => unknown) | undefined;
+  readonly onKept?: ((sound: number, tokens: readonly number[]) => unknown) | undefined;
 }
 
 /** A sound on the way. */
@@ -49,6 +77,9 @@ interface Track {
   language: string | null | undefined;
   readonly tokens: number[];
   readonly times: number[];
+  readonly parts: HeardPart[];
+  /** Whether its next window is written with what came before in mind. */
+  hasPast: boolean;
 }
 
 /**
@@ -56,22 +87,50 @@ interface Track {
  * `signal`, and what `generate` rejects with.
  */
 export async function listen(listener: Listener, sounds: readonly Sound[], options: ListenOptions): Promise<Heard[]> {
-  const { language, batchSize, onWindow, signal } = options;
-  const tracks = sounds.map((sound, index): Track => ({ index, sound, seek: 0, language, tokens: [], times: [] }));
+  const { language, batchSize, signal } = options;
+  const tracks = sounds.map(
+    (sound, index): Track => ({
+      index,
+      sound,
+      seek: 0,
+      language,
+      tokens: [],
+      times: [],
+      parts: [],
+      hasPast: options.prompt.length > 0,
+    }),
+  );
   const isOpen = ({ sound, seek }: Track) => seek < (sound.features.shape[1] as number);
   for (let open = tracks.filter(isOpen); open.length > 0; open = tracks.filter(isOpen)) {
     signal?.throwIfAborted();
     const batch = open.slice(0, batchSize);
     const encoded = encode(listener, batch);
     try {
-      await detectLanguages(listener, batch, encoded, signal);
-      await hearWindows(listener, batch, encoded, options);
+      const silences = await atStart(listener, batch, encoded, options);
+      for (const group of grouped(listener, batch, options)) {
+        const all = group.length === batch.length;
+        for (const indices of all ? [group] : group.map((i) => [i])) {
+          const own = all
+            ? encoded
+            : inference(listener.model, () => encoded.rows(indices[0] as number, (indices[0] as number) + 1));
+          try {
+            await hearWindows(
+              listener,
+              indices.map((i) => ({ track: batch[i] as Track, silence: silences[i] as number })),
+              own,
+              options,
+            );
+          } finally {
+            if (own !== encoded) own.dispose();
+          }
+        }
+      }
     } finally {
       encoded.dispose();
     }
-    for (const { index, seek, sound } of batch) await onWindow?.(index, Math.min(seek, sound.frames));
   }
-  return tracks.map(({ tokens, times, language: found }) => ({
+  return tracks.map(({ tokens, times, parts, language: found }) => ({
+    parts,
     tokens,
     times: options.tokenTimes ? times : null,
     language: found ?? null,
@@ -96,21 +155,28 @@ function encode({ model, extractor }: Listener, tracks: readonly Track[]): Tenso
   });
 }
 
-/** The likeliest language after the start alone, where none is known yet; none has a null one in models without languages. */
-async function detectLanguages(
-  { model, start, languages }: Listener,
+/**
+ * What the model says after the start alone: how probable silence is, and the likeliest language where none is known yet;
+ * none has a null one in models without languages.
+ */
+async function atStart(
+  { model, start, languages, tokens }: Listener,
   tracks: readonly Track[],
   encoded: Tensor,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  if (tracks.every(({ language }) => language !== null)) return;
+  { judges, limits, signal }: ListenOptions,
+): Promise<number[]> {
+  const isKnown = tracks.every(({ language }) => language !== null);
+  if (isKnown && !judges && limits.noSpeech === null) return tracks.map(() => 0);
   const codes = new Map([...languages].map(([code, id]) => [id, code]));
+  const silences: number[] = [];
   const { sequences } = await model.generate(encoded, {
     ...plain,
     decoderStartTokenId: start,
     maxNewTokens: 1,
     logitsProcessors: [
       (scores) => {
+        silences.push(probabilityOf(scores, tokens.noTimestamps - 1)); // <|nospeech|> comes before <|notimestamps|>
+        if (isKnown) return;
         for (let token = 0; token < scores.length; token++)
           if (!codes.has(token)) scores[token] = Number.NEGATIVE_INFINITY;
       },
@@ -118,6 +184,7 @@ async function detectLanguages(
     signal,
   });
   for (const [i, track] of tracks.entries()) track.language ??= codes.get(sequences[i]?.[0] as number) ?? null;
+  return silences;
 }
 
 /** What files say of generating is for text; none of it is for the token of a language. */
@@ -130,44 +197,170 @@ const plain: GenerateOptions = {
   doSample: false,
 };
 
-/** Writes of one window of each, and goes on to where the next one begins. */
+/** Tracks whose decoders read as many tokens before they write. */
+function grouped(listener: Listener, tracks: readonly Track[], options: ListenOptions): number[][] {
+  const groups = new Map<number, number[]>();
+  for (const [i, track] of tracks.entries()) {
+    const { length } = beforeText(listener, track, options);
+    groups.set(length, [...(groups.get(length) ?? []), i]);
+  }
+  return [...groups.values()];
+}
+
+/** What the decoder reads before it writes: what was said before, if it is to know, and what it is to do. */
+function beforeText(
+  listener: Listener,
+  track: Track,
+  { timestamps, task, prompt, conditions }: ListenOptions,
+): number[] {
+  const { start, startOfPast, model } = listener;
+  const own = [start, ...listener.prefix(track.language ?? undefined, task, timestamps)];
+  const most = Math.floor(model.maxLength / 2) - 1;
+  const all = conditions || track.parts.length === 0 ? [...prompt, ...track.tokens] : [];
+  const past = track.hasPast && startOfPast !== undefined ? all.slice(-most) : [];
+  return past.length > 0 ? [startOfPast as number, ...past, ...own] : own;
+}
+
+/** A window that is written, and how probable it is that nothing is said in it. */
+interface OpenWindow {
+  readonly track: Track;
+  readonly silence: number;
+}
+
+/** What was written of a window. */
+interface Written {
+  readonly before: readonly number[];
+  readonly tokens: readonly number[];
+  readonly isComplete: boolean;
+  readonly quality: SpeechQuality | null;
+}
+
+/** Writes of one window of each, again at higher temperatures where it went wrong, and goes on to where the next one begins. */
 async function hearWindows(
   listener: Listener,
-  tracks: readonly Track[],
+  windows: readonly OpenWindow[],
   encoded: Tensor,
-  { timestamps, tokenTimes, task, generate, signal, onToken }: ListenOptions,
+  options: ListenOptions,
 ): Promise<void> {
-  const { model, start, tokens, extractor, frameTime } = listener;
-  const prefixes = tracks.map(({ language }) => listener.prefix(language ?? undefined, task, timestamps));
-  const given = prefixes[0]?.length as number; // all have as many
-  const rules = timestampRules(tokens, () => 1 + given);
-  const most = generate.maxNewTokens;
-  const { sequences, finishReasons } = await model.generate(encoded, {
-    ...generate,
-    ...(most === undefined ? {} : { maxNewTokens: Math.min(most + given, model.maxLength) }),
-    decoderStartTokenId: start,
-    stopTokens: [tokens.end],
-    prefix: prefixes,
-    logitsProcessors: [...(timestamps ? [rules] : []), ...(generate.logitsProcessors ?? [])],
-    batchSize: tracks.length,
-    signal,
-    onToken: onToken && (({ sequence, token }) => onToken((tracks[sequence] as Track).index, token)),
-  });
-  for (const [i, track] of tracks.entries()) {
-    const written = (sequences[i] as number[]).slice(given);
-    const frames = Math.min(extractor.frames, (track.sound.features.shape[1] as number) - track.seek);
-    const { kept, advance } = cut(written, listener, frames);
-    if (tokenTimes) {
-      const read = [start, ...(prefixes[i] as number[]), ...written];
-      const all = finishReasons[i] === 'stop' ? read : read.slice(0, -1);
-      const sounding = Math.min(extractor.frames, track.sound.frames - track.seek);
-      const times = await timesOf(listener, encoded, i, all, 1 + given, sounding);
-      for (const time of times.slice(0, kept)) track.times.push(time + track.seek * frameTime);
+  const { temperatures, limits } = options;
+  const written = await write(listener, windows, encoded, temperatures?.[0] ?? null, options);
+  for (const [i, window] of windows.entries()) {
+    let own = written[i] as Written;
+    for (const temperature of temperatures?.slice(1) ?? []) {
+      if (isSilent(own, limits) || !(await isDoubtful(listener, own, limits))) break;
+      const alone = inference(listener.model, () => encoded.rows(i, i + 1));
+      try {
+        [own] = (await write(listener, [window], alone, temperature, options)) as [Written];
+      } finally {
+        alone.dispose();
+      }
     }
-    for (const token of written.slice(0, kept)) track.tokens.push(token);
-    track.seek += advance;
+    await keep(listener, window.track, own, encoded, i, options);
   }
 }
+
+const isUnlikely = ({ quality }: Written, { logProbability }: QualityLimits) =>
+  quality !== null && logProbability !== null && quality.averageLogProbability < logProbability;
+
+/** Whether what was written is noise: nothing was said. */
+function isSilent(written: Written, limits: QualityLimits): boolean {
+  const { noSpeech } = limits;
+  return noSpeech !== null && isUnlikely(written, limits) && (written.quality?.noSpeechProbability ?? 0) > noSpeech;
+}
+
+async function isDoubtful({ model }: Listener, written: Written, limits: QualityLimits): Promise<boolean> {
+  if (isUnlikely(written, limits)) return true;
+  const { compressionRatio: most } = limits;
+  return most !== null && (await compressionRatio(tokenIdBytes(written.tokens, model.vocabSize))) > most;
+}
+
+async function write(
+  listener: Listener,
+  windows: readonly OpenWindow[],
+  encoded: Tensor,
+  temperature: number | null,
+  options: ListenOptions,
+): Promise<Written[]> {
+  const { model, tokens } = listener;
+  const { timestamps, generate, judges, signal, onToken } = options;
+  const befores = windows.map(({ track }) => beforeText(listener, track, options));
+  const given = befores[0]?.length as number; // all have as many
+  const rules = timestampRules(tokens, () => given);
+  const chosen = judges && (generate.numBeams ?? 1) === 1 ? new ChosenScores() : null;
+  const most = generate.maxNewTokens;
+  const { sequences, finishReasons, logProbabilities } = await model.generate(encoded, {
+    ...generate,
+    ...(most === undefined ? {} : { maxNewTokens: Math.min(most + given - 1, model.maxLength) }),
+    ...(temperature === null ? {} : drawn(temperature, generate)),
+    decoderStartTokenId: befores[0]?.[0] as number,
+    stopTokens: [tokens.end],
+    prefix: befores.map((before) => before.slice(1)),
+    logitsProcessors: [
+      ...(timestamps ? [rules] : []),
+      ...(generate.logitsProcessors ?? []),
+      ...(chosen ? [chosen.process] : []),
+    ],
+    batchSize: windows.length,
+    signal,
+    onToken: onToken && (({ sequence, token }) => onToken((windows[sequence] as OpenWindow).track.index, token)),
+  });
+  return Promise.all(
+    windows.map(async ({ silence }, i): Promise<Written> => {
+      const own = (sequences[i] as number[]).slice(given - 1);
+      const isComplete = finishReasons[i] === 'stop';
+      const all = (logProbabilities[i] as number[]).slice(given - 1);
+      const mean = all.reduce((sum, each) => sum + each, 0) / Math.max(1, all.length);
+      const quality = judges && {
+        temperature: temperature ?? (generate.doSample ? (generate.temperature ?? 1) : 0),
+        averageLogProbability: chosen?.mean(i, isComplete ? tokens.end : (own.at(-1) as number)) ?? mean,
+        compressionRatio: await compressionRatio(new TextEncoder().encode(textOf(listener, own))),
+        noSpeechProbability: silence,
+      };
+      return { before: befores[i] as number[], tokens: own, isComplete, quality: quality || null };
+    }),
+  );
+}
+
+function textOf({ tokenizer, tokens: { end } }: Listener, written: readonly number[]): string {
+  return tokenizer.decode(written.filter((token) => token < end)).trim();
+}
+
+function drawn(temperature: number, { numBeams, topK = 0 }: GenerateOptions): GenerateOptions {
+  return temperature > 0
+    ? { doSample: true, temperature, numBeams: 1, topK }
+    : { doSample: false, ...(numBeams === undefined ? {} : { numBeams }) };
+}
+
+/** Adds to a track what was written of its window, but for what the next one hears better. */
+async function keep(
+  listener: Listener,
+  track: Track,
+  written: Written,
+  encoded: Tensor,
+  row: number,
+  { tokenTimes, limits, conditions, onKept }: ListenOptions,
+): Promise<void> {
+  const { extractor, frameTime } = listener;
+  const { before, tokens, isComplete, quality } = written;
+  const frames = Math.min(extractor.frames, (track.sound.features.shape[1] as number) - track.seek);
+  const isNoise = isSilent(written, limits);
+  const { kept, advance } = isNoise ? { kept: 0, advance: frames } : cut(tokens, listener, frames);
+  if (tokenTimes && kept > 0) {
+    const read = [...before, ...tokens];
+    const all = isComplete ? read : read.slice(0, -1);
+    const sounding = Math.min(extractor.frames, track.sound.frames - track.seek);
+    const times = await timesOf(listener, encoded, row, all, before.length, sounding);
+    for (const time of times.slice(0, kept)) track.times.push(time + track.seek * frameTime);
+  }
+  track.parts.push({ seek: track.seek, first: track.tokens.length, quality });
+  for (const token of tokens.slice(0, kept)) track.tokens.push(token);
+  await onKept?.(track.index, tokens.slice(0, kept));
+  track.hasPast = conditions && (quality?.temperature ?? 0) < RESETS;
+  track.seek += advance;
+}
+
+/** What was drawn at such temperatures is no good to go on from. */
+const RESETS = 0.5;
 
 /**
  * How many of the tokens are sure to be whole segments, and where the next window begins, in frames: after the last segment
@@ -181,39 +374,4 @@ function cut(written: readonly number[], { tokens, extractor, model }: Listener,
   if (pair < 0 || endsWithOne) return { kept: written.length, advance: frames };
   const steps = (written[pair] as number) - tokens.first;
   return { kept: pair + 2, advance: steps > 0 ? steps * (extractor.frames / model.maxSourceLength) : frames };
-}
-
-/**
- * When each token behind the first `given` of `tokens` was said, in seconds of the window, of which so many frames sound; and
- * the last time once more, for a token that was not read.
- */
-async function timesOf(
-  { model, alignmentHeads, medianFilterWidth, precision, extractor }: Listener,
-  encoded: Tensor,
-  source: number,
-  tokens: readonly number[],
-  given: number,
-  frames: number,
-): Promise<number[]> {
-  const rows = tokens.length - given;
-  if (rows <= 0) return [0];
-  const weights = model.device.scope(() => {
-    const own = encoded.rows(source, source + 1);
-    return model.crossAttention(own, [tokens], alignmentHeads);
-  });
-  try {
-    const [, heads, all, width] = weights.shape as [number, number, number, number];
-    const data = (await weights.data()) as Float32Array;
-    const columns = Math.max(1, Math.min(width, Math.floor((frames * width) / extractor.frames)));
-    const text = new Float32Array(heads * rows * width);
-    for (let head = 0; head < heads; head++) {
-      const from = (head * all + given) * width;
-      text.set(data.subarray(from, from + rows * width), head * rows * width);
-    }
-    const matrix = alignmentMatrix(text, [heads, rows, width], columns, medianFilterWidth);
-    const times = Array.from(warp(matrix, rows, columns), (column) => column * precision);
-    return [...times, times.at(-1) as number];
-  } finally {
-    weights.dispose();
-  }
 }

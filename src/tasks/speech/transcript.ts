@@ -1,8 +1,9 @@
 // Tokens of windows → text and when it was said, as transformers puts them together.
 
 import { hasSpaces, languageNames } from './languages.js';
-import type { Heard } from './listen.js';
+import type { Heard, HeardPart } from './listen.js';
 import { merged, type TimedToken } from './overlap.js';
+import type { SpeechQuality } from './quality.js';
 import type { Listener } from './whisper-settings.js';
 import { wordsOf } from './words.js';
 
@@ -13,6 +14,11 @@ export interface TranscriptChunk {
   readonly timestamp: readonly [start: number | null, end: number | null];
   /** What it is said in, as `german`, if that was asked for. */
   readonly language?: string | null;
+  /** How the window was written that it ends in, if that was asked for. */
+  readonly quality?: SpeechQuality;
+  /** With `quality`: its tokens, and the hundredth of a second at which that window begins. */
+  readonly tokens?: readonly number[];
+  readonly seek?: number;
 }
 
 /** What was heard of a window, where it is one of several that overlap. */
@@ -39,6 +45,7 @@ export class Transcript {
   /** When the next window begins, in seconds. */
   #offset = 0;
   #skips = false;
+  #part: HeardPart | undefined;
 
   constructor(
     private readonly listener: Listener,
@@ -51,20 +58,20 @@ export class Transcript {
 
   /** The next window. */
   add(heard: HeardWindow): void {
-    const { tokens: ids, precision, model } = this.listener;
-    const { tokens, stride } = heard;
+    const { tokens: ids, precision, frameTime } = this.listener;
+    const { tokens, stride, parts } = heard;
     this.#speak(heard.language);
     if (stride) this.#offset -= stride.left;
     const borders = this.#borders(heard);
-    const clock = new WindowClock(precision * model.maxSourceLength);
     let current: TimedToken[] = [];
     for (const [i, token] of tokens.entries()) {
+      this.#part = parts.findLast(({ first }) => first <= i);
       if (token < ids.first) {
         if (token < ids.end) current.push(this.#timed(heard, i));
         continue;
       }
-      const wasText = i >= 2 && !((tokens[i - 1] as number) >= ids.first && (tokens[i - 2] as number) >= ids.first);
-      const time = rounded(clock.at((token - ids.first) * precision, wasText) + this.#offset);
+      const inWindow = (token - ids.first) * precision;
+      const time = rounded((this.#part?.seek ?? 0) * frameTime + inWindow + this.#offset);
       if (token >= borders.last) this.#skips = true;
       else if (this.#skips || (this.#pending.length > 0 && token < borders.first)) this.#skips = false;
       else if (this.#start === null) this.#start = time;
@@ -127,39 +134,19 @@ export class Transcript {
         const [first, last] = [all[word.first], all[word.end - 1]] as [TimedToken, TimedToken];
         this.chunks.push({ text: word.text, timestamp: [first.start, last.end], ...language });
       }
-    } else this.chunks.push({ text, timestamp: [this.#start, end], ...language });
+    } else this.chunks.push({ text, timestamp: [this.#start, end], ...language, ...this.#quality(tokens) });
     this.#text += text;
     this.#pending = [];
     this.#start = null;
   }
 
+  #quality(tokens: readonly number[]): Partial<TranscriptChunk> {
+    const { quality, seek = 0 } = this.#part ?? {};
+    return quality ? { quality, tokens, seek } : {};
+  }
+
   #languageName(): string | null {
     return this.#language === null ? null : (languageNames.get(this.#language) ?? this.#language);
-  }
-}
-
-/**
- * Times of several windows that were heard one after another, each of which begins at 0: from one that goes back on, they
- * count from the end of the last segment, or from that of the window if a single time ended it.
- */
-class WindowClock {
-  #latest = 0;
-  #before = 0;
-  #passed = 0;
-
-  constructor(private readonly window: number) {}
-
-  at(time: number, isSingle: boolean): number {
-    if (time < this.#latest) {
-      if (isSingle) this.#passed += this.window;
-      else {
-        this.#latest = this.#before;
-        this.#passed += this.#before;
-      }
-    }
-    this.#before = this.#latest;
-    this.#latest = time;
-    return time + this.#passed;
   }
 }
 

@@ -18,6 +18,8 @@ export class Listener {
   readonly tokenizer: PretrainedTokenizer;
   readonly extractor: WhisperFeatureExtractor;
   readonly start: number;
+  /** Before what was said before; undefined where the tokenizer has none. */
+  readonly startOfPast: number | undefined;
   readonly tokens: TimestampTokens;
   /** Seconds of a step between two times, and of a frame of features. */
   readonly precision: number;
@@ -51,6 +53,8 @@ export class Listener {
       throw new FormatError(`${task}: neither generation_config.json nor tokenizer.json has ${key}, ${token}`);
     };
     this.start = idOf('decoder_start_token_id', '<|startoftranscript|>');
+    const past = file.prev_sot_token_id ?? tokenizer.tokenToId('<|startofprev|>');
+    this.startOfPast = typeof past === 'number' ? past : undefined;
     const noTimestamps = idOf('no_timestamps_token_id', '<|notimestamps|>');
     const maxInitial = file.max_initial_timestamp_index;
     this.tokens = {

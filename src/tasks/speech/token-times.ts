@@ -1,0 +1,40 @@
+// When tokens were said: where the decoder looked as it wrote them.
+
+import type { Tensor } from '../../core/tensor.js';
+import { alignmentMatrix, warp } from './time-warping.js';
+import type { Listener } from './whisper-settings.js';
+
+/**
+ * When each token behind the first `given` of `tokens` was said, in seconds of the window, of which so many frames sound; and
+ * the last time once more, for a token that was not read.
+ */
+export async function timesOf(
+  { model, alignmentHeads, medianFilterWidth, precision, extractor }: Listener,
+  encoded: Tensor,
+  source: number,
+  tokens: readonly number[],
+  given: number,
+  frames: number,
+): Promise<number[]> {
+  const rows = tokens.length - given;
+  if (rows <= 0) return [0];
+  const weights = model.device.scope(() => {
+    const own = encoded.rows(source, source + 1);
+    return model.crossAttention(own, [tokens], alignmentHeads);
+  });
+  try {
+    const [, heads, all, width] = weights.shape as [number, number, number, number];
+    const data = (await weights.data()) as Float32Array;
+    const columns = Math.max(1, Math.min(width, Math.floor((frames * width) / extractor.frames)));
+    const text = new Float32Array(heads * rows * width);
+    for (let head = 0; head < heads; head++) {
+      const from = (head * all + given) * width;
+      text.set(data.subarray(from, from + rows * width), head * rows * width);
+    }
+    const matrix = alignmentMatrix(text, [heads, rows, width], columns, medianFilterWidth);
+    const times = Array.from(warp(matrix, rows, columns), (column) => column * precision);
+    return [...times, times.at(-1) as number];
+  } finally {
+    weights.dispose();
+  }
+}
