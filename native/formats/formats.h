@@ -1,6 +1,7 @@
 // The formats of packed weights: a header each, and a line in this list.
 #pragma once
 #include "formats/half.h"
+#include "formats/integers.h"
 #include "formats/layout.h"
 #include "formats/nibbles.h"
 //

@@ -21,5 +21,5 @@ struct Int8 {
   SIMD_INLINE static Vf scale(const GroupAt& at, size_t, size_t lane) {
     return load(reinterpret_cast<const float*>(at.tile) + lane);
   }
-  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackIntegers<Int8>(at, stride, to); }
+  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackFloats<Int8>(at, stride, to); }
 };

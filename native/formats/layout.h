@@ -43,28 +43,7 @@ SIMD_INLINE Vi loadInts(const uint8_t* p) {
   return v;
 }
 
-// A group of integers as floats. The product with a scale is exact in all formats of files, so that it does not matter
-// whether the minimum's addition is fused.
-template <class Format>
-SIMD_INLINE void unpackIntegers(const GroupAt& at, size_t stride, float* to) {
-  for (size_t lane = 0; lane < kTile; lane += kWidth) {
-    Vf minimum = splat(0.f);
-    if constexpr (Format::kMinima) minimum = Format::minimum(at, lane);
-    for (size_t part = 0; part < Format::kParts; ++part) {
-      constexpr size_t kSteps = kQuads / Format::kParts;
-      const Vf scale = Format::scale(at, part, lane);
-      for (size_t k = part * kSteps; k < (part + 1) * kSteps; ++k) {
-        const Vi word = Format::bytes(at.group, k, lane);
-        for (int i = 0; i < 4; ++i) {
-          const Vi byte = ((word >> (8 * i)) & splatInt(0xff)) - splatInt(Format::kOffset);
-          Vf value = toFloat(byte) * scale;
-          if constexpr (Format::kMinima) value = value + minimum;
-          store(to + (4 * k + static_cast<size_t>(i)) * stride + lane, value);
-        }
-      }
-    }
-  }
-}
+SIMD_INLINE void storeInts(void* p, Vi v) { memcpy(p, &v, sizeof v); }
 
 // Bytes of a tile of weights, and of a whole weight in words.
 template <class Format>

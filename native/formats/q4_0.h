@@ -21,5 +21,5 @@ struct Q4_0 {
   SIMD_INLINE static Vf scale(const GroupAt& at, size_t, size_t lane) {
     return halves(at.group + kNibbleBytes + 2 * lane);
   }
-  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackIntegers<Q4_0>(at, stride, to); }
+  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackFloats<Q4_0>(at, stride, to); }
 };

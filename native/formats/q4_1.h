@@ -26,5 +26,5 @@ struct Q4_1 {
   SIMD_INLINE static Vf minimum(const GroupAt& at, size_t lane) {
     return halves(at.group + kNibbleBytes + kScaleBytes + 2 * lane);
   }
-  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackIntegers<Q4_1>(at, stride, to); }
+  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackFloats<Q4_1>(at, stride, to); }
 };

@@ -76,5 +76,5 @@ struct Q4_K : ScaledTwice<kNibbleBytes> {
   static void pack(const uint8_t* block, size_t lane, uint8_t* record) { packBlock(block, block + 16, lane, record); }
   static void block(const uint8_t* record, size_t lane, uint8_t* to) { takeBlock(record, lane, to, to + 16); }
   SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) { return nibblesAt(group, k, lane); }
-  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackIntegers<Q4_K>(at, stride, to); }
+  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackFloats<Q4_K>(at, stride, to); }
 };

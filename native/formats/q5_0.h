@@ -26,5 +26,5 @@ struct Q5_0 {
   SIMD_INLINE static Vf scale(const GroupAt& at, size_t, size_t lane) {
     return halves(at.group + kScalesAt + 2 * lane);
   }
-  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackIntegers<Q5_0>(at, stride, to); }
+  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackFloats<Q5_0>(at, stride, to); }
 };

@@ -28,5 +28,5 @@ struct Q5_K : ScaledTwice<kNibbleBytes + 64> {
   SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) {
     return nibblesAt(group, k, lane) | fifthBitsAt(group + kNibbleBytes, static_cast<int>(k), lane);
   }
-  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackIntegers<Q5_K>(at, stride, to); }
+  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackFloats<Q5_K>(at, stride, to); }
 };

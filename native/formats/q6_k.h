@@ -53,5 +53,5 @@ struct Q6_K {
     const Vi s = (bytesToInts(at.group + kScalesAt + kTile * part + lane) ^ splatInt(128)) - splatInt(128);  // signed
     return halves(at.head + 2 * lane) * toFloat(s);
   }
-  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackIntegers<Q6_K>(at, stride, to); }
+  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackFloats<Q6_K>(at, stride, to); }
 };

@@ -24,5 +24,5 @@ struct Q8_0 {
   SIMD_INLINE static Vf scale(const GroupAt& at, size_t, size_t lane) {
     return halves(at.group + kTile * kGroup + 2 * lane);
   }
-  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackIntegers<Q8_0>(at, stride, to); }
+  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackFloats<Q8_0>(at, stride, to); }
 };

@@ -5,6 +5,8 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 
+#include <cstdlib>
+
 namespace simdformer {
 namespace {
 
@@ -36,7 +38,10 @@ Cpu identify() {
   constexpr unsigned kBmi = 1u << 3, kAvx2 = 1u << 5, kBmi2 = 1u << 8;
   constexpr unsigned kAvx512 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;  // F DQ CD BW VL
   cpu.avx2 = fma && (low & kYmm) == kYmm && (b & (kAvx2 | kBmi | kBmi2)) == (kAvx2 | kBmi | kBmi2);
+  constexpr unsigned kVnni = 1u << 11;
   cpu.avx512 = cpu.avx2 && (low & kZmm) == kZmm && (b & kAvx512) == kAvx512;
+  const char* wanted = std::getenv("SIMDFORMER_VNNI");  // 0: as on a machine without, for tests
+  cpu.vnni = cpu.avx512 && (c & kVnni) != 0 && (wanted == nullptr || *wanted != '0');
   return cpu;
 }
 

@@ -36,6 +36,9 @@ struct Tuning {
   // … and A is packed where it lies in rows, so that all distances are constants.
   bool packsRows = false;
 
+  // Rows of a tile of a product of integers.
+  size_t int8Rows = 4;
+
   // Attention of a few queries: keys in a block, queries that share what is read of them.
   unsigned decodeKeys = 32, decodeQueries = 1;
 };
@@ -51,6 +54,7 @@ inline constexpr Tuning avx512{.tileRows = 8,
                                .panelTiles = 1,
                                .fewRows = 64,
                                .fetchesKeys = false,
+                               .int8Rows = 12,
                                .decodeKeys = 64,
                                .decodeQueries = 4};
 

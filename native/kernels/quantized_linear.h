@@ -2,15 +2,23 @@
 #include "formats/formats.h"
 #include "kernels/shared/activations.h"
 #include "kernels/shared/gemm.h"
+#include "kernels/shared/int8_product.h"
+
+// Floats of x that each chunk makes integers of by itself, if these are not given.
+inline constexpr uint32_t kMostHeld = 1 << 14;
+CONSTANT("int8.mostHeld", kMostHeld)
 
 // y = f(x·wᵀ + bias): x [rows, depth], w [cols, depth] packed, bias [cols], y [rows, cols].
+//   q      x as integers, by quantizeRows; if the product is one of integers, and x has more than kMostHeld floats or
+//          kInt8Rows rows
 //   pre    [rows, cols] without gaps: receives the argument of f, which backward needs
 struct QuantizedLinear {
   static constexpr const char* name = "quantizedLinear";
   static constexpr const char* signature =
-      "in:x in:w in?:bias out:y out?:pre u32:rows u32:cols u32:depth u32:xStride u32:yStride u32:format u32:activation";
-  Span x, w, bias, y, pre;
-  uint32_t rows, cols, depth, xStride, yStride, format, activation;
+      "in:x in?:q in:w in?:bias out:y out?:pre u32:rows u32:cols u32:depth u32:xStride u32:yStride u32:format "
+      "u32:integers u32:activation";
+  Span x, q, w, bias, y, pre;
+  uint32_t rows, cols, depth, xStride, yStride, format, integers, activation;
 
   const char* check() const {
     REQUIRE(depth > 0, "depth is 0");
@@ -20,11 +28,12 @@ struct QuantizedLinear {
     REQUIRE(!bias.present() || bias.covers(cols), "bias is shorter than a row of y");
     REQUIRE(!pre.present() || pre.covers(rows, cols, cols), "pre is smaller than its shape says");
     REQUIRE(activation < kActivations, "unknown activation");
-    return nullptr;
+    return integers == 0 ? nullptr : checkIntegers();
   }
 
   void run(Context& context) const {
     if (rows == 0 || cols == 0) return;
+    if (integers != 0) return runIntegers(context);
     const uint64_t down = divideUp(rows, kBlockRows), across = divideUp(cols, kPanel);
     context.team.parallelRange(down * across, 1, [&](uint64_t block, uint64_t) {
       const uint64_t row = block / across * kBlockRows, col = block % across * kPanel;
@@ -79,6 +88,55 @@ struct QuantizedLinear {
       product.few = false;
       gemmBlock(product, memory, [](size_t, size_t, size_t, size_t) {});
     }
+  }
+
+  const char* checkIntegers() const {
+    const IntegerKind kind = kindOfFormat(format);
+    REQUIRE(kind.bits > 0, "this format has no integers");
+    REQUIRE(depth <= kMostInt8Inputs, "depth is larger than int8.mostInputs");
+    const bool held = rows <= kInt8Rows && uint64_t{rows} * depth <= kMostHeld;
+    REQUIRE(q.present() || held, "q is missing");
+    REQUIRE(!q.present() || q.covers(rows * Int8Layout(kind, depth).rowWords()), "q is smaller than rows and depth say");
+    return nullptr;
+  }
+
+  // Chunks of many rows take some tiles each; of few, a thread is to read memory in long runs.
+  void runIntegers(Context& context) const {
+    const IntegerKind kind = kindOfFormat(format);
+    const uint64_t down = divideUp(rows, kInt8BlockRows), tiles = divideUp(cols, kTile);
+    const size_t share = divideUp(tiles, 4 * static_cast<size_t>(context.team.threads()));
+    const uint64_t grain = rows <= kInt8Rows ? share : atMost(4, share), across = divideUp(tiles, grain);
+    context.team.parallelRange(down * across, 1, [&](uint64_t block, uint64_t) {
+      const uint64_t row = block / across * kInt8BlockRows, tile = block % across * grain;
+      const size_t height = atMost(kInt8BlockRows, rows - row), words = Int8Layout(kind, depth).rowWords();
+      auto& memory = *reinterpret_cast<Int8Memory*>(context.scratch());
+      static_assert(sizeof(Int8Memory) + 2 * kMostHeld * 4 <= kScratchBytes);
+      int32_t* held = reinterpret_cast<int32_t*>(&memory + 1);
+      if (!q.present()) quantizeRows(context.f32(x), xStride, 0, rows, rows, depth, kind, held);
+      const int32_t* from = q.present() ? context.i32(q) + row * words : held;
+      for (uint64_t t = tile; t < tile + grain && t < tiles; ++t) {
+        multiplyInt8(format, kind, tileAt(context, t), from, height, depth, memory);
+        finishTile(context, memory.sums, row, t * kTile, height);
+      }
+    });
+  }
+
+  const uint8_t* tileAt(const Context& context, uint64_t tile) const {
+    const uint64_t bytes = withFormat(format, [&](auto f) { return tileBytes<decltype(f)>(depth); });
+    return reinterpret_cast<const uint8_t*>(context.f32(w)) + tile * bytes;
+  }
+
+  void finishTile(const Context& context, const float* products, uint64_t row, uint64_t col, size_t height) const {
+    withActivation(activation, [&](auto f) {
+      for (size_t r = 0; r < height; ++r, products += kTile) {
+        eachVector(atMost(kTile, cols - col), [&](size_t c, size_t lanes) {
+          Vf value = load(products + c);
+          if (bias.present()) value += loadLanes(context.f32(bias) + col + c, lanes);
+          if (keeps()) storeLanes(context.f32(pre) + (row + r) * cols + col + c, value, lanes);
+          storeLanes(context.f32(y) + (row + r) * yStride + col + c, activate<f()>(value), lanes);
+        });
+      }
+    });
   }
 
   void finish(const Context& context, uint64_t row, uint64_t col, size_t height, size_t width) const {

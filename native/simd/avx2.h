@@ -31,6 +31,12 @@ SIMD_INLINE float sum(Vf v) {
 SIMD_INLINE float maximum(Vf v) {
   return fold(v, [](float a, float b) { return a > b ? a : b; });
 }
+SIMD_INLINE int32_t sum(Vi v) {
+  return fold(v, [](int32_t a, int32_t b) { return a + b; });
+}
+SIMD_INLINE int32_t maximum(Vi v) {
+  return fold(v, [](int32_t a, int32_t b) { return a > b ? a : b; });
+}
 
 SIMD_INLINE void transpose(Vf (&rows)[8]) {
   constexpr auto all = std::make_index_sequence<8>();
@@ -52,3 +58,30 @@ SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
 
 SIMD_INLINE Vf halves(const void* p) { return (Vf)_mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
+
+// Pairs of products are added in 16 bits: those of 6 bits and less do not exceed them, nor do 8 bits with a sign, which
+// moves to the other factor.
+struct Dots {
+  static constexpr size_t kWords = 1;
+  static constexpr bool kSigned = true;
+  static constexpr bool kBitsMatter = true;
+  struct Sums {
+    Vi of;
+  };
+  SIMD_INLINE static Sums begin(int32_t start) { return {splatInt(start)}; }
+  template <bool kEightBits>
+  SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
+    __m256i bytes = _mm256_set1_epi32(*x), size = (__m256i)weights;
+    if constexpr (kEightBits) {
+      const __m256i given = _mm256_xor_si256((__m256i)weights, _mm256_set1_epi8(-128));
+      size = _mm256_abs_epi8(given);
+      bytes = _mm256_sign_epi8(bytes, given);
+    }
+    sums.of += (Vi)_mm256_madd_epi16(_mm256_maddubs_epi16(size, bytes), _mm256_set1_epi16(1));
+  }
+  SIMD_INLINE static Vi total(const Sums& sums) { return sums.of; }
+};
+template <class Body>
+SIMD_INLINE void withDots(const Body& body) {
+  body(Dots());
+}

@@ -24,6 +24,8 @@ SIMD_INLINE void endPast() { _mm_sfence(); }
 
 SIMD_INLINE float sum(Vf v) { return _mm512_reduce_add_ps((__m512)v); }
 SIMD_INLINE float maximum(Vf v) { return _mm512_reduce_max_ps((__m512)v); }
+SIMD_INLINE int32_t sum(Vi v) { return _mm512_reduce_add_epi32((__m512i)v); }
+SIMD_INLINE int32_t maximum(Vi v) { return _mm512_reduce_max_epi32((__m512i)v); }
 
 SIMD_INLINE void transpose(Vf (&rows)[16]) {
   constexpr auto all = std::make_index_sequence<16>();
@@ -59,3 +61,36 @@ SIMD_INLINE Vf exp2NonPositive(Vf x) {
 }
 
 SIMD_INLINE Vf halves(const void* p) { return (Vf)_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p))); }
+
+// Dots, with VNNI, and without, which processors before Ice Lake and Zen 4 lack: pairs of products are added in 16 bits,
+// which weights of 7 bits and less cannot exceed, and the eighth bit is a product of its own.
+struct Dots {
+  static constexpr size_t kWords = 1;
+  static constexpr bool kSigned = false;
+  static constexpr bool kBitsMatter = false;
+  struct Sums {
+    Vi of;
+  };
+  SIMD_INLINE static Sums begin(int32_t start) { return {splatInt(start)}; }
+  template <bool kEightBits>
+  SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
+    sums.of = (Vi)_mm512_dpbusd_epi32((__m512i)sums.of, (__m512i)weights, _mm512_set1_epi32(*x));
+  }
+  SIMD_INLINE static Vi total(const Sums& sums) { return sums.of; }
+};
+struct PlainDots : Dots {
+  static constexpr bool kBitsMatter = true;
+  template <bool kEightBits>
+  SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
+    const __m512i bytes = _mm512_set1_epi32(*x), low = (__m512i)(weights & splatInt(0x7f7f7f7f));
+    sums.of += (Vi)_mm512_madd_epi16(_mm512_maddubs_epi16(low, bytes), _mm512_set1_epi16(1));
+    if constexpr (!kEightBits) return;
+    const __m512i high = (__m512i)((weights >> 7) & splatInt(0x01010101));
+    sums.of += (Vi)_mm512_madd_epi16(_mm512_maddubs_epi16(high, bytes), _mm512_set1_epi16(128));
+  }
+};
+template <class Body>
+SIMD_INLINE void withDots(const Body& body) {
+  if (cpu().vnni) return body(Dots());
+  body(PlainDots());
+}

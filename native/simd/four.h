@@ -22,6 +22,12 @@ SIMD_INLINE float sum(Vf v) {
 SIMD_INLINE float maximum(Vf v) {
   return fold(v, [](float a, float b) { return a > b ? a : b; });
 }
+SIMD_INLINE int32_t sum(Vi v) {
+  return fold(v, [](int32_t a, int32_t b) { return a + b; });
+}
+SIMD_INLINE int32_t maximum(Vi v) {
+  return fold(v, [](int32_t a, int32_t b) { return a > b ? a : b; });
+}
 
 SIMD_INLINE void transpose(Vf (&rows)[4]) { transposeQuarters(rows); }
 SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[4]) {

@@ -21,3 +21,27 @@ SIMD_INLINE Vf halves(const void* p) {
   memcpy(&v, p, sizeof v);
   return (Vf)vcvt_f32_f16(v);
 }
+
+// Bytes with signs: 16 products, of which neighbours are added in 32 bits, and neighbours of these at the end.
+struct Dots {
+  static constexpr size_t kWords = 1;
+  static constexpr bool kSigned = true;
+  static constexpr bool kBitsMatter = true;
+  struct Sums {
+    int32x4_t low, high;
+    Vi start;
+  };
+  SIMD_INLINE static Sums begin(int32_t start) { return {vdupq_n_s32(0), vdupq_n_s32(0), splatInt(start)}; }
+  template <bool kEightBits>
+  SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
+    const int8x16_t w = vreinterpretq_s8_s32((int32x4_t)(kEightBits ? weights ^ splatInt(-0x7f7f7f80) : weights));
+    const int8x16_t bytes = vreinterpretq_s8_s32(vdupq_n_s32(*x));
+    sums.low = vpadalq_s16(sums.low, vmull_s8(vget_low_s8(w), vget_low_s8(bytes)));
+    sums.high = vpadalq_s16(sums.high, vmull_high_s8(w, bytes));
+  }
+  SIMD_INLINE static Vi total(const Sums& sums) { return (Vi)vpaddq_s32(sums.low, sums.high) + sums.start; }
+};
+template <class Body>
+SIMD_INLINE void withDots(const Body& body) {
+  body(Dots());
+}

@@ -17,3 +17,28 @@ SIMD_INLINE const float* inMemory(const float* constants) {
 }
 #include "simd/exp2.h"
 #include "simd/half.h"
+
+// The second factor has 7 bits: the eighth of a weight is a product of its own.
+struct Dots {
+  static constexpr size_t kWords = 1;
+  static constexpr bool kSigned = false;
+  static constexpr bool kBitsMatter = true;
+  struct Sums {
+    Vi of, high;
+  };
+  SIMD_INLINE static Sums begin(int32_t start) { return {splatInt(start), Vi{}}; }
+  template <bool kEightBits>
+  SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
+    const v128_t bytes = wasm_v128_load32_splat(x);
+    const Vi low = kEightBits ? weights & splatInt(0x7f7f7f7f) : weights;
+    sums.of = (Vi)wasm_i32x4_relaxed_dot_i8x16_i7x16_add(bytes, (v128_t)low, (v128_t)sums.of);
+    if constexpr (!kEightBits) return;
+    const Vi high = (weights >> 7) & splatInt(0x01010101);
+    sums.high = (Vi)wasm_i32x4_relaxed_dot_i8x16_i7x16_add(bytes, (v128_t)high, (v128_t)sums.high);
+  }
+  SIMD_INLINE static Vi total(const Sums& sums) { return sums.of + (sums.high << 7); }
+};
+template <class Body>
+SIMD_INLINE void withDots(const Body& body) {
+  body(Dots());
+}

@@ -69,6 +69,9 @@ SIMD_INLINE void endPast() {}
 
 SIMD_INLINE float sum(Vf v) { return v; }
 SIMD_INLINE float maximum(Vf v) { return v; }
+SIMD_INLINE int32_t sum(Vi v) { return v; }
+SIMD_INLINE int32_t maximum(Vi v) { return v; }
+SIMD_INLINE void storeBytes(void* p, Vi v) { *static_cast<int8_t*>(p) = static_cast<int8_t>(v); }
 SIMD_INLINE Vf swapNeighbours(Vf v, std::index_sequence<0>) { return v; }
 SIMD_INLINE void transpose(Vf (&)[1]) {}
 SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[1]) { return rows[0]; }
@@ -76,3 +79,22 @@ SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[1]) { return rows[0]; }
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
 #include "simd/half.h"
+
+struct Dots {
+  static constexpr size_t kWords = 1;
+  static constexpr bool kSigned = false;
+  static constexpr bool kBitsMatter = false;
+  struct Sums {
+    Vi of;
+  };
+  SIMD_INLINE static Sums begin(int32_t start) { return {start}; }
+  template <bool kEightBits>
+  SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
+    for (int i = 0; i < 4; ++i) sums.of += (weights >> (8 * i) & 0xff) * static_cast<int8_t>(*x >> (8 * i));
+  }
+  SIMD_INLINE static Vi total(const Sums& sums) { return sums.of; }
+};
+template <class Body>
+SIMD_INLINE void withDots(const Body& body) {
+  body(Dots());
+}

@@ -13,3 +13,6 @@ SIMD_INLINE Vf sqrt(Vf v) { return (Vf)wasm_f32x4_sqrt((v128_t)v); }
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
 #include "simd/half.h"
+
+SIMD_INLINE Vi pairs(Vi a, Vi b) { return (Vi)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b); }
+#include "simd/wide_dots.h"

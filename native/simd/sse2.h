@@ -16,3 +16,6 @@ SIMD_INLINE Vf sqrt(Vf v) { return (Vf)_mm_sqrt_ps((__m128)v); }
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
 #include "simd/half.h"
+
+SIMD_INLINE Vi pairs(Vi a, Vi b) { return (Vi)_mm_madd_epi16((__m128i)a, (__m128i)b); }
+#include "simd/wide_dots.h"

@@ -46,13 +46,20 @@ SIMD_INLINE Vf swapNeighbours(Vf v, std::index_sequence<I...>) {
 }
 
 // A vector's lanes combined, always in the same order: one half with the other, then halves of that.
-template <class Combine>
-SIMD_INLINE float fold(Vf v, Combine combine) {
-  float lanes[kWidth];
+template <class V, class Combine>
+SIMD_INLINE auto fold(V v, Combine combine) {
+  std::remove_cvref_t<decltype(v[0])> lanes[kWidth];
   memcpy(lanes, &v, sizeof v);
   for (size_t half = kWidth / 2; half > 0; half /= 2)
     for (size_t i = 0; i < half; ++i) lanes[i] = combine(lanes[i], lanes[i + half]);
   return lanes[0];
+}
+
+// kWidth integers as bytes, of which they keep the low ones.
+SIMD_INLINE void storeBytes(void* p, Vi v) {
+  typedef int8_t Bytes __attribute__((vector_size(kWidth)));
+  const Bytes bytes = __builtin_convertvector(v, Bytes);
+  memcpy(p, &bytes, sizeof bytes);
 }
 
 // Rows become columns: first the 4 × 4 floats of each quarter (four lanes, which instructions shuffle cheaply), then

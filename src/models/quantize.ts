@@ -25,7 +25,10 @@ export interface QuantizeOptions {
    * what decides by path. Default: none.
    */
   skip?: readonly string[] | ((path: string, module: Module) => boolean) | undefined;
-  /** What activations are when they meet packed weights. Default: 'float32'. */
+  /**
+   * What activations are when they meet int8 and int4: 'int8' rounds them, so that integers are multiplied, which is fastest;
+   * 'float32' multiplies with the unpacked weights. Default: 'int8'.
+   */
   activations?: ActivationFormat | undefined;
 }
 
@@ -63,6 +66,7 @@ export function quantize<M extends Module>(model: M, options: QuantizeOptions = 
   for (const { owners, weight, transposed } of found) {
     const floats = weight as Tensor;
     const replaced = PackedWeight.fromTensor(floats, format, transposed);
+    replaced.activations = options.activations ?? 'int8';
     replaceWeight(owners, replaced);
     floats.dispose();
   }
@@ -73,7 +77,7 @@ export function quantize<M extends Module>(model: M, options: QuantizeOptions = 
 export function packing(op: string, options: QuantizeOptions): PackedFormat {
   const { weights = 'int8', groupSize = weights === 'int4' ? 32 : null } = options;
   checkOneOf(op, 'weights', weights, ['float16', 'bfloat16', 'int8', 'int4']);
-  checkOneOf(op, 'activations', options.activations ?? 'float32', ['float32']);
+  checkOneOf(op, 'activations', options.activations ?? 'int8', ['int8', 'float32']);
   const sizes = weights === 'int8' ? [null, 32] : weights === 'int4' ? [32] : [null];
   if (!sizes.includes(groupSize)) {
     throw new ArgumentError(

@@ -4,7 +4,7 @@ import type { Tensor } from '../core/tensor.js';
 import type { Module } from '../nn/module.js';
 import { type Reading, readPieces } from '../nn/read-pieces.js';
 import type { StatePiece } from '../nn/state-names.js';
-import { PackedWeight } from '../nn/weight.js';
+import { type ActivationFormat, PackedWeight } from '../nn/weight.js';
 import type { PackedFormat } from '../ops/packed.js';
 import { type Packable, packables, type QuantizeOptions, replaceWeight } from './quantize.js';
 import type { WeightEntry } from './weight-entry.js';
@@ -15,10 +15,14 @@ export interface Packing {
   readonly choose: (entries: readonly WeightEntry[]) => PackedFormat | 'blocks' | null;
   /** What `quantize` would be given for all; null where each weight keeps what the file has. */
   readonly options: QuantizeOptions | null;
+  /** What activations are when they meet integers. */
+  readonly activations: ActivationFormat;
 }
 
 /** Every weight stays what the file has. */
-export const AS_STORED: Packing = { choose: asStored, options: null };
+export function asStoredWith(activations: ActivationFormat = 'int8'): Packing {
+  return { choose: asStored, options: null, activations };
+}
 
 /** Of what a file has: blocks stay blocks, and halves halves. */
 function asStored(entries: readonly WeightEntry[]): PackedFormat | 'blocks' | null {
@@ -40,7 +44,7 @@ function halfOf({ dtype }: WeightEntry): 'float16' | 'bfloat16' | null {
 export async function readPacked(
   model: Module,
   found: ReadonlyMap<string, WeightEntry>,
-  { choose }: Packing,
+  { choose, activations }: Packing,
   signal?: AbortSignal,
 ): Promise<void> {
   const byTensor = new Map<Tensor, PieceReading[]>();
@@ -58,7 +62,7 @@ export async function readPacked(
     if (readings.length === 0 || format === null) continue; // without readings it is a head that is drawn anew
     byTensor.delete(tensor);
     tensor.dispose();
-    const weight = new UnfinishedWeight(target, readings, format);
+    const weight = new UnfinishedWeight(target, readings, format, activations);
     unfinished.add(weight);
     for (const [section, reading] of readings.entries()) steps.push({ ...reading, section, weight });
   }
@@ -99,6 +103,7 @@ class UnfinishedWeight {
     readonly target: Packable,
     readonly readings: readonly PieceReading[],
     readonly format: PackedFormat | 'blocks',
+    readonly activations: ActivationFormat,
   ) {
     this.#sections = readings.map(() => undefined);
     this.#left = readings.length;
@@ -119,7 +124,9 @@ class UnfinishedWeight {
       await readPieces([{ piece: { ...piece, tensor: this.#floats }, entry }], signal);
     }
     if (--this.#left > 0) return false;
-    replaceWeight(target.owners, this.#packed(format));
+    const weight = this.#packed(format);
+    weight.activations = this.activations;
+    replaceWeight(target.owners, weight);
     this.#floats?.dispose();
     await device.flush();
     return true;

@@ -206,7 +206,7 @@ async function modelFrom<Model extends Saved>(
   wanted?: Packing | null,
 ): Promise<Model> {
   const { config, tensors, tokenizers, isPacked } = await readFiles(files, weights);
-  const packing = wanted !== undefined ? wanted : isPacked ? (await import('./read-packed.js')).AS_STORED : null;
+  const packing = wanted !== undefined ? wanted : isPacked ? (await import('./read-packed.js')).asStoredWith() : null;
   let model: Model | undefined;
   try {
     const { size } = tensors;

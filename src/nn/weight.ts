@@ -18,10 +18,9 @@ import {
   unpacked,
 } from '../ops/packed.js';
 import { quantizedEmbedding } from '../ops/quantized-embedding.js';
-import { quantizedLinear } from '../ops/quantized-linear.js';
+import { type ActivationFormat, quantizedLinear } from '../ops/quantized-linear.js';
 
-/** What activations are when they meet packed weights: floats, whose product is that of the unpacked weights. */
-export type ActivationFormat = 'float32';
+export type { ActivationFormat };
 
 /** Bytes of a file's blocks that are in the heap at a time. */
 const STAGE = 4 << 20;
@@ -39,6 +38,11 @@ const STAGE = 4 << 20;
 export class PackedWeight {
   readonly shape: Shape;
   readonly device: Device;
+  /**
+   * What inputs become where they meet integers, as all formats but float16 and bfloat16 have them: 'int8' rounds them, so
+   * that integers are multiplied; 'float32' takes the unpacked weights.
+   */
+  activations: ActivationFormat = 'int8';
 
   private constructor(
     /** @internal Features that follow one another. */
@@ -149,7 +153,9 @@ export class PackedWeight {
         `packed weights: ${describeShape(weights[0].shape)} and ${describeShape(other.shape)} have not the same inputs`,
       );
     }
-    return new PackedWeight(weights.flatMap(({ parts }) => parts));
+    const joined = new PackedWeight(weights.flatMap(({ parts }) => parts));
+    joined.activations = weights[0].activations;
+    return joined;
   }
 
   /** How its elements are packed; of a joined weight the formats of its parts. */
@@ -164,7 +170,7 @@ export class PackedWeight {
 
   /** As the op `linear` with the transpose of this matrix. */
   linear(x: Tensor, bias: Tensor | null, options?: LinearOptions): Tensor {
-    return quantizedLinear(x, this.parts, bias, options);
+    return quantizedLinear(x, this.parts, bias, { ...options, activations: this.activations });
   }
 
   /** As the op `embedding` with this table. */
@@ -177,14 +183,14 @@ export class PackedWeight {
 
   /** x · wᵀ, for an output projection that is an embedding. */
   linearTransposed(x: Tensor): Tensor {
-    return quantizedLinear(x, this.parts);
+    return this.linear(x, null);
   }
 
   /** As `linear` with the features `start` to below `end` alone. */
   linearPart(x: Tensor, start: number, end: number, bias: Tensor | null, options?: LinearOptions): Tensor {
     return this.device.scope(() => {
       const parts = slice(this.parts, start, end);
-      if (parts !== null) return quantizedLinear(x, parts, bias, options);
+      if (parts !== null) return quantizedLinear(x, parts, bias, { ...options, activations: this.activations });
       return linear(x, transpose(this.unpack().rows(start, end)), bias, options); // they begin inside a tile
     });
   }

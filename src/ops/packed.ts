@@ -20,20 +20,23 @@ interface FormatSizes {
   /** Bytes that the engine has for a block of 16 features, and for the head of all of them. */
   readonly record: number;
   readonly head?: number;
+  /** Of formats of integers: what bytes are off, and how many scales 32 inputs have; 0: all of a feature share one. */
+  readonly offset?: number;
+  readonly scales?: number;
 }
 
 const FORMATS = {
   float16: { inputs: 32, bytes: 64, record: 1024 },
   bfloat16: { inputs: 32, bytes: 64, record: 1024 },
-  int8: { inputs: 32, bytes: 32, own: 4, record: 512, head: 64 },
-  q8_0: { inputs: 32, bytes: 34, record: 544 },
-  q4_0: { inputs: 32, bytes: 18, record: 288 },
-  q4_1: { inputs: 32, bytes: 20, record: 320 },
-  q5_0: { inputs: 32, bytes: 22, record: 352 },
-  q5_1: { inputs: 32, bytes: 24, record: 384 },
-  q4_k: { inputs: 256, bytes: 144, record: 64 + 8 * 288 },
-  q5_k: { inputs: 256, bytes: 176, record: 64 + 8 * 352 },
-  q6_k: { inputs: 256, bytes: 210, record: 32 + 8 * 416 },
+  int8: { inputs: 32, bytes: 32, own: 4, record: 512, head: 64, offset: 128, scales: 0 },
+  q8_0: { inputs: 32, bytes: 34, record: 544, offset: 128, scales: 1 },
+  q4_0: { inputs: 32, bytes: 18, record: 288, offset: 8, scales: 1 },
+  q4_1: { inputs: 32, bytes: 20, record: 320, offset: 0, scales: 1 },
+  q5_0: { inputs: 32, bytes: 22, record: 352, offset: 16, scales: 1 },
+  q5_1: { inputs: 32, bytes: 24, record: 384, offset: 0, scales: 1 },
+  q4_k: { inputs: 256, bytes: 144, record: 64 + 8 * 288, offset: 0, scales: 1 },
+  q5_k: { inputs: 256, bytes: 176, record: 64 + 8 * 352, offset: 0, scales: 1 },
+  q6_k: { inputs: 256, bytes: 210, record: 32 + 8 * 416, offset: 32, scales: 2 },
 } as const satisfies Record<string, FormatSizes>;
 
 export const packedFormats = Object.keys(FORMATS) as PackedFormat[];
@@ -52,6 +55,17 @@ export interface PackedMatrix {
 
 function sizesOf(format: PackedFormat): FormatSizes {
   return FORMATS[format];
+}
+
+/** Whether weights are integers with scales. */
+export function isInteger(format: PackedFormat): boolean {
+  return sizesOf(format).scales !== undefined;
+}
+
+/** Of a format of integers: what rows that meet them as integers are made for. */
+export function scalesPerGroup(format: PackedFormat): { readonly offset: number; readonly scales: number } {
+  const { offset = 0, scales = 0 } = sizesOf(format);
+  return { offset, scales };
 }
 
 /**

@@ -5,12 +5,24 @@ import { lastOf, type Tensor } from '../core/tensor.js';
 import { activationKind, checkActivation } from './activation.js';
 import { checkDropping, dropout } from './dropout.js';
 import { type LinearOptions, linearOptions, throughActivation } from './linear.js';
-import { type PackedMatrix, unpacked } from './packed.js';
+import { isInteger, type PackedFormat, type PackedMatrix, scalesPerGroup, unpacked } from './packed.js';
 import { product } from './product.js';
 import { broadcastGrad } from './reduce.js';
 
 /** Features whose weights are floats at a time while gradients go through them: 4 MB of 1024 inputs. */
 const FEATURES = 1024;
+
+/** What activations are when they meet packed weights: integers of 8 bits, or floats. */
+export type ActivationFormat = 'int8' | 'float32';
+
+export interface QuantizedLinearOptions extends LinearOptions {
+  /**
+   * 'int8' rounds x to integers, of a scale for each row, or 32 inputs of it where the weight has groups, and multiplies
+   * integers where the weight has them: the same bits on every machine and in WebAssembly. 'float32': the product with the
+   * unpacked weight. Default: 'float32'.
+   */
+  activations?: ActivationFormat | undefined;
+}
 
 /**
  * dropout(activation(x·wᵀ + b)) with a packed w: x float32 [..., in], w [out, in], made of `parts` whose features follow
@@ -21,7 +33,7 @@ export function quantizedLinear(
   x: Tensor,
   parts: readonly PackedMatrix[],
   b?: Tensor | null,
-  options: LinearOptions = {},
+  { activations = 'float32', ...options }: QuantizedLinearOptions = {},
 ): Tensor {
   const { activation = 'none', dropout: dropping = null } = checkOptions('quantizedLinear', options, linearOptions);
   const device = checkDevice('quantizedLinear', { x }, { b });
@@ -42,7 +54,7 @@ export function quantizedLinear(
   checkActivation('quantizedLinear', activation);
   if (dropping !== null) {
     checkDropping('quantizedLinear: dropout', dropping);
-    return dropout(quantizedLinear(x, parts, b, { activation }), dropping);
+    return dropout(quantizedLinear(x, parts, b, { activation, activations }), dropping);
   }
   const { rows, stride } = matrixOf(x);
   return device.scope(() => {
@@ -50,11 +62,14 @@ export function quantizedLinear(
     const keeps = isDifferentiated([x, b]) && activation !== 'none' && activation !== 'relu';
     const pre = keeps ? device.empty(y.shape) : null;
     const kind = activationKind(device, activation);
+    const rounded = activations === 'int8' ? new RoundedRows(x, rows, depth, stride) : null;
     eachPart(parts, (w, first) => {
       const columns = (tensor: Tensor | null | undefined) => tensor?.columns(first, first + w.rows);
+      const integers = Number(rounded?.serves(w.format) ?? false);
+      const q = integers === 1 ? rounded?.of(w.format) : null;
       const format = device.constant(`format.${w.format}`);
-      const sizes = { rows, cols: w.rows, depth, xStride: stride, yStride: cols, format, activation: kind };
-      const operands = { x, w: w.words, bias: columns(b), y: columns(y), pre: columns(pre), ...sizes };
+      const sizes = { rows, cols: w.rows, depth, xStride: stride, yStride: cols, format, integers, activation: kind };
+      const operands = { x, q, w: w.words, bias: columns(b), y: columns(y), pre: columns(pre), ...sizes };
       device.emit('quantizedLinear', operands, 2 * rows * w.rows * depth);
     });
     return differentiable(y, [x, b], (dy) => {
@@ -86,5 +101,41 @@ function eachPart(parts: readonly PackedMatrix[], body: (part: PackedMatrix, fir
   for (const part of parts) {
     body(part, first);
     first += part.rows;
+  }
+}
+
+/** Rows as integers of 8 bits: for weights whose formats have the same scales and offsets they are made once. */
+class RoundedRows {
+  readonly #made = new Map<string, Tensor>();
+
+  constructor(
+    readonly x: Tensor,
+    readonly rows: number,
+    readonly depth: number,
+    readonly stride: number,
+  ) {}
+
+  /** Whether a product with such a weight is one of integers. */
+  serves(format: PackedFormat): boolean {
+    return isInteger(format) && this.depth <= this.x.device.constant('int8.mostInputs');
+  }
+
+  /** Null if they are so few that the product makes them itself. */
+  of(format: PackedFormat): Tensor | null {
+    const { x, rows, depth, stride } = this;
+    const { device } = x;
+    if (rows === 1 && depth <= device.constant('int8.mostHeld')) return null;
+    const { offset, scales } = scalesPerGroup(format);
+    const key = `${offset} ${scales}`;
+    let q = this.#made.get(key);
+    if (q === undefined) {
+      const groups = Math.ceil(depth / 32);
+      const heads = (scales === 0 ? 1 : scales * groups) * device.constant('int8.headWords');
+      q = device.empty([rows, groups * device.constant('int8.groupWords') + heads], 'int32');
+      const sizes = { rows, depth, xStride: stride, format: device.constant(`format.${format}`) };
+      device.emit('quantizeRows', { x, q, ...sizes }, rows * depth);
+      this.#made.set(key, q);
+    }
+    return q;
   }
 }

@@ -49,7 +49,7 @@ export interface LoadModelOptions extends HubOptions {
    * GGUF file. See docs/packed-weights.md. Default: 'auto' of a GGUF file, otherwise 'float32'.
    */
   weights?: 'float32' | WeightFormat | 'auto' | undefined;
-  /** What activations are when they meet packed weights. Default: 'float32'. */
+  /** As of `quantize`: 'int8' rounds them where they meet integers, 'float32' multiplies with unpacked weights. Default: 'int8'. */
   activations?: ActivationFormat | undefined;
   /** Gets what is odd about the weights: a head that was drawn anew, tensors that nothing uses. Default: stderr. */
   onWarning?: ((message: string) => void) | undefined;

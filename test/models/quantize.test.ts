@@ -98,7 +98,7 @@ it('refuses what makes no sense, and optimizers refuse packed weights', async ()
   const options = (given: object) => () => quantize(model, given);
   expect(options({ weights: 'int3' })).toThrow(/"int3", expected one of float16, bfloat16, int8, int4/);
   expect(options({ weights: 'int4', groupSize: 64 })).toThrow(/groupSize is 64, expected 32 for int4/);
-  expect(options({ activations: 'int8' })).toThrow(/activations is "int8", expected one of float32/);
+  expect(options({ activations: 'int4' } as object)).toThrow(/activations is "int4", expected one of int8, float32/);
   expect(options({ wieghts: 'int8' })).toThrow(/wieghts/);
   expect(() => quantize({} as Module)).toThrow(/expected a Module/);
   quantize(model);

@@ -7,32 +7,7 @@ import { add, embedding, gelu, matmul, mul, type PackedFormat, sum, transpose } 
 import { deviceFor, isas } from '../describe-op.js';
 import { Random } from '../random.js';
 import { describeShared } from '../shared.js';
-
-/** Bytes of a block, its inputs, and where its floats of 16 bits lie. */
-const blocks = {
-  float16: [64, 32, Array.from({ length: 32 }, (_, i) => 2 * i)],
-  bfloat16: [64, 32, Array.from({ length: 32 }, (_, i) => 2 * i)],
-  q8_0: [34, 32, [0]],
-  q4_0: [18, 32, [0]],
-  q4_1: [20, 32, [0, 2]],
-  q5_0: [22, 32, [0]],
-  q5_1: [24, 32, [0, 2]],
-  q4_k: [144, 256, [0, 2]],
-  q5_k: [176, 256, [0, 2]],
-  q6_k: [210, 256, [208]],
-} as const satisfies Partial<Record<PackedFormat, readonly [number, number, readonly number[]]>>;
-type FileFormat = keyof typeof blocks;
-const formats = Object.keys(blocks) as FileFormat[];
-
-/** Any blocks, with small scales. */
-function anyBlocks(random: Random, format: FileFormat, rows: number, cols: number): Uint8Array {
-  const [size, inputs, scales] = blocks[format];
-  const bytes = Uint8Array.from({ length: (rows * cols * size) / inputs }, () => random.below(256));
-  for (let at = 0; at < bytes.length; at += size) {
-    for (const scale of scales) bytes[at + scale + 1] = (format === 'bfloat16' ? 0x3c : 0x18) + random.below(3);
-  }
-  return bytes;
-}
+import { anyBlocks, type FileFormat, formats } from './any-blocks.js';
 
 /** Within `bound` of the largest. */
 function expectClose(given: Tensor, wanted: Tensor, bound = 1e-5): void {
@@ -48,7 +23,9 @@ function normal(device: Device, random: Random, ...shape: number[]): Tensor {
 }
 
 function fromBlocks(device: Device, random: Random, format: FileFormat, rows: number, cols: number): PackedWeight {
-  return PackedWeight.fromBlocks(device, format, [rows, cols], anyBlocks(random, format, rows, cols));
+  const weight = PackedWeight.fromBlocks(device, format, [rows, cols], anyBlocks(random, format, rows, cols));
+  weight.activations = 'float32';
+  return weight;
 }
 
 describe.each(isas)('packed weights, %s', (isa) => {
@@ -107,6 +84,7 @@ it('gradients go through a packed weight to inputs and bias', async () => {
   device.scope(() => {
     const [rows, out, inputs] = [7, 1100, 64];
     const weight = PackedWeight.fromTensor(normal(device, random, out, inputs), 'q4_1');
+    weight.activations = 'float32';
     const given = [normal(device, random, rows, inputs), normal(device, random, out)] as const;
     const upstream = normal(device, random, rows, out);
     const gradients = (compute: (x: Tensor, bias: Tensor) => Tensor) => {

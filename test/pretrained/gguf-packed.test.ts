@@ -44,7 +44,7 @@ await describeShared('GGUF files whose blocks stay packed', 'gguf', 'SOURCE.txt'
         const name = `${architecture}.${type}`;
         const file = await shared.bytes(`${name}.gguf`);
         const before = device.memory().used;
-        const model = await loadModel(device, blobOf(file));
+        const model = await loadModel(device, blobOf(file), { activations: 'float32' });
         expect(device.memory().used - before).toBeLessThan(file.byteLength * MEMORY);
         const matrices = [...parseGguf(file).tensors.values()].filter(({ type }) => type !== 'F32');
         expect(new Set(formatsOf(model))).toEqual(new Set(matrices.map(({ type }) => packedAs(type))));
@@ -120,7 +120,7 @@ for (const [path, name] of [
       it('gives the logits, and the tokens wherever the margin is no hair', async () => {
         const device = await deviceFor(isas[0] as string, 2);
         const before = device.memory().used;
-        using model = await loadModel(device, file);
+        using model = await loadModel(device, file, { activations: 'float32' });
         expect(device.memory().used - before).toBeLessThan(statSync(file).size * MEMORY);
         const { prompts } = await shared.json<Continued>(`${name}.json`);
         const { tensors } = parseSafetensors(await shared.bytes(`${name}.safetensors`));
