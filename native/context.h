@@ -29,10 +29,10 @@ struct RunState {
 class Context {
  public:
   // `scratch` is that of all threads, one after the other.
-  Context(char* heap, char* scratch, const Panels& panels, Job& job, int seat, RunState& state)
-      : team(job, seat),
+  Context(char* heap, char* scratch, const Panels& panels, Job& job, int thread, RunState& state)
+      : team(job, thread),
         heap_(heap),
-        scratch_(scratch + kScratchBytes * static_cast<size_t>(seat)),
+        scratch_(scratch + kScratchBytes * static_cast<size_t>(thread)),
         panels_(panels),
         state_(state) {}
 

@@ -40,7 +40,7 @@ class Engine {
   // Whether the range lies in the heap. Weights that lie in panels there are put back.
   bool reach(uint64_t byteOffset, size_t bytes);
   const char* check(const uint32_t* words, size_t left);
-  static void walk(void* data, Job& job, int seat);
+  static void walk(void* data, Job& job, int thread);
 
   // Where a command has a tensor operand, in words from its first operand on.
   struct TensorOperand {

@@ -96,10 +96,10 @@ struct Engine::Walk {
   RunState state;
 };
 
-void Engine::walk(void* data, Job& job, int seat) {
+void Engine::walk(void* data, Job& job, int thread) {
   Walk& walk = *static_cast<Walk*>(data);
   Engine& engine = walk.engine;
-  Context context(engine.heap_.data(), engine.scratch_, engine.panels_, job, seat, walk.state);
+  Context context(engine.heap_.data(), engine.scratch_, engine.panels_, job, thread, walk.state);
   for (size_t at = 0; at < walk.count && !context.ended(); at += walk.words[at] >> 16, ++context.command)
     engine.isa_.kernels[walk.words[at] & kOpcodeMask].run(walk.words + at + 1, context);
 }

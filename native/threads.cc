@@ -94,7 +94,7 @@ class Patience {
 // Spins for a few microseconds, then lets other threads of the machine run.
 class Backoff {
  public:
-  explicit Backoff(int seat) : yields_(seat != 0 || callerSleeps) {}
+  explicit Backoff(int thread) : yields_(thread != 0 || callerSleeps) {}
 
   void wait() {
     if (++looks_ < kLooks || !yields_) return pause();
@@ -114,7 +114,7 @@ class Pool {
 #ifndef __wasm__  // where JavaScript starts them
     // Where the system has no more threads, those that there are do all.
     std::thread worker;
-    while (workers_ < job.seats - 1 && startThread(worker, [this] { work(); })) {
+    while (workers_ < job.threads - 1 && startThread(worker, [this] { work(); })) {
       worker.detach();
       ++workers_;
     }
@@ -143,7 +143,7 @@ class Pool {
       sleepers_ = &self;
     }
     for (;;) {
-      int seat = 0;
+      int thread = 0;
       bool shares = false;
       Job* job = nullptr;
       {
@@ -158,32 +158,32 @@ class Pool {
           lock.lock();
           self.wakeUp();
         }
-        seat = job->taken++;
+        thread = job->taken++;
         job->inside.fetch_add(1, std::memory_order_relaxed);
-        shares = takeProcessor(*job, seat);
+        shares = takeProcessor(*job, thread);
         crowds_ = crowds_ || shares;
       }
-      if (shares) leaveProcessors(job->processors, seat);
-      job->walk(job->data, *job, seat);
+      if (shares) leaveProcessors(job->processors, thread);
+      job->walk(job->data, *job, thread);
       job->inside.fetch_sub(1, std::memory_order_release);
       self.release();
     }
   }
 
  private:
-  // Whether the thread of this seat runs where one before it does; the lock is held.
-  static bool takeProcessor(Job& job, int seat) {
+  // Whether this thread of a job runs where one before it does; the lock is held.
+  static bool takeProcessor(Job& job, int thread) {
     const int mine = processor();
-    job.processors[seat] = mine;
-    for (int s = 0; s < seat; ++s)
-      if (mine >= 0 && job.processors[s] == mine) return true;
+    job.processors[thread] = mine;
+    for (int before = 0; before < thread; ++before)
+      if (mine >= 0 && job.processors[before] == mine) return true;
     return false;
   }
 
-  // A job with a free seat; the lock is held.
+  // A job that may have one more thread; the lock is held.
   Job* openJob() {
     for (Job* job = jobs_; job != nullptr; job = job->next)
-      if (job->taken < job->seats) return job;
+      if (job->taken < job->threads) return job;
     return nullptr;
   }
 
@@ -241,11 +241,11 @@ void Team::parallel(uint32_t chunks, void (*body)(const void*, uint32_t), const 
     }
     ticket = job_.ticket.load(std::memory_order_acquire);
   }
-  for (Backoff backoff(seat_); job_.ticket.load(std::memory_order_acquire) >> 32 == phase;) backoff.wait();
+  for (Backoff backoff(thread_); job_.ticket.load(std::memory_order_acquire) >> 32 == phase;) backoff.wait();
 }
 
-void runJob(int threads, void (*walk)(void* data, Job& job, int seat), void* data) {
-  Job job{.walk = walk, .data = data, .seats = threads};
+void runJob(int threads, void (*walk)(void* data, Job& job, int thread), void* data) {
+  Job job{.walk = walk, .data = data, .threads = threads};
   if (threads > 1) pool.post(job);
   walk(data, job, 0);
   if (threads == 1) return;

@@ -19,9 +19,9 @@ inline constexpr int kMaxThreads = 64;
 
 // A run in progress, shared by its threads.
 struct Job {
-  void (*walk)(void* data, Job& job, int seat);  // what each thread does; seat 0 is the caller
+  void (*walk)(void* data, Job& job, int thread);  // what each thread does; 0 is the caller
   void* data;
-  int seats;                                    // the most threads it may have, the caller included
+  int threads;                                  // the most threads it may have, the caller included
   int taken = 1;                                // guarded by the pool's lock
   int processors[kMaxThreads] = {};             // on which the threads began; guarded likewise
   alignas(64) std::atomic<uint64_t> ticket{0};  // phase << 32 | claims
@@ -33,8 +33,8 @@ struct Job {
 // One thread's place in a job.
 class Team {
  public:
-  Team(Job& job, int seat) : job_(job), seat_(seat) {}
-  int threads() const { return job_.seats; }
+  Team(Job& job, int thread) : job_(job), thread_(thread) {}
+  int threads() const { return job_.threads; }
 
   // Calls body(chunk) once for every chunk in [0, chunks), spread over the team, and returns when all are done. How
   // many parallel() calls a kernel makes must depend on its operands only, not on heap data. A late thread may pass
@@ -58,24 +58,24 @@ class Team {
   // fetching ahead.
   uint32_t after(uint32_t chunk, uint32_t chunks) const {
     const bool back = fromBack(chunks);
-    const uint32_t others = static_cast<uint32_t>(job_.seats + (back ? 0 : 1)) / 2;  // that claim from the same end
+    const uint32_t others = static_cast<uint32_t>(job_.threads + (back ? 0 : 1)) / 2;  // that claim from the same end
     const uint32_t left = back ? chunk : chunks - 1 - chunk;
     return left < others ? chunk : back ? chunk - others : chunk + others;
   }
 
  private:
-  // Odd seats claim from the back, so that from one command to the next a thread meets the same rows, still in its
+  // Odd threads claim from the back, so that from one command to the next a thread meets the same rows, still in its
   // cache; of very many chunks all claim from the front.
-  bool fromBack(uint32_t chunks) const { return chunks <= 0xffff && seat_ % 2 == 1; }
+  bool fromBack(uint32_t chunks) const { return chunks <= 0xffff && thread_ % 2 == 1; }
   void parallel(uint32_t chunks, void (*body)(const void*, uint32_t), const void* self);
 
   Job& job_;
-  int seat_;
+  int thread_;
   uint32_t phase_ = 0;
 };
 
 // Runs `walk` on the calling thread and on up to threads-1 pool threads; returns when all have left it.
-void runJob(int threads, void (*walk)(void* data, Job& job, int seat), void* data);
+void runJob(int threads, void (*walk)(void* data, Job& job, int thread), void* data);
 
 #ifndef __wasm__
 // Whether `thread` runs `work` now; the system may refuse to start one more.

@@ -38,9 +38,9 @@ EXPORT(create) bool create(int threads, bool sleeps) {
   return stacks != nullptr && engine->usable() && engine->grow(1);
 }
 
-// A thread that JavaScript started enters the pool: it sets its instance's stack pointer to stackOf(seat), for seats
-// from 1 to threads - 1, and calls join(), which does not return.
-EXPORT(stackOf) char* stackOf(int seat) { return stacks + kStackBytes * static_cast<size_t>(seat); }
+// A thread that JavaScript started enters the pool: it sets its instance's stack pointer to stackOf(thread), for
+// threads from 1 to threads - 1, and calls join(), which does not return.
+EXPORT(stackOf) char* stackOf(int thread) { return stacks + kStackBytes * static_cast<size_t>(thread); }
 EXPORT(join) void join() { joinPool(); }
 
 EXPORT(manifest) const char* manifest() { return json->c_str(); }

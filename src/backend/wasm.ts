@@ -12,7 +12,7 @@ interface Exports {
   readonly memory?: WebAssembly.Memory | undefined;
   _initialize(): void;
   create(threads: number, sleeps: boolean): number;
-  stackOf(seat: number): number;
+  stackOf(thread: number): number;
   manifest(): number;
   commands(words: number): number;
   run(words: number): number;
