@@ -298,7 +298,7 @@ struct TopKAlongBackward {
         for (uint64_t i = 0, at = axis.start(line, k); i < k; ++i, at += axis.inner) {
           const int32_t id = context.i32(ids)[at];
           if (id < 0 || static_cast<uint32_t>(id) >= axis.count) {
-            context.fail("an index is outside the axis", id, axis.count);
+            context.failAt("ids", at, id, axis.count);
           } else {
             to[uint64_t{static_cast<uint32_t>(id)} * axis.inner] += context.f32(dy)[at];
           }
