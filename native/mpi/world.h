@@ -122,7 +122,7 @@ class World {
     int rank, size;
     MPI_Comm_rank(comm_, &rank);
     MPI_Comm_size(comm_, &size);
-    heard_ = now();
+    heard_ = listened_ = now();
     begin(rank, size, "");
     while (Operation* operation = next()) {
       run(*operation);
@@ -188,6 +188,8 @@ class World {
   void listen() {
     if (size_ < 2) return;
     const double time = now();
+    if (time - listened_ > 2) heard_ += time - listened_;  // the machine slept, or the job was suspended as a whole
+    listened_ = time;
     const bool moves = closing_ || time - ticked_ < seconds_;
     if (moves && !isOver_ && time - told_at_ > 0.5) {
       static const char nothing = 0;
@@ -349,7 +351,7 @@ class World {
   std::string said_;     // why this one has failed
   std::string text_;     // what is on its way to the others
   std::atomic<double> ticked_;
-  double heard_ = 0, told_at_ = 0;
+  double heard_ = 0, told_at_ = 0, listened_ = 0;
   std::vector<char> packed_, received_;
 };
 

@@ -90,7 +90,9 @@ interface Bucket {
 export class WorldSum implements GradientSum {
   readonly #buckets: Bucket[] = [];
   readonly #bucketOf = new Map<Tensor, Bucket>();
-  /** Buckets of this batch that have left. */
+  /** Of the bucket that was sent last. */
+  #leaving: Pending<unknown> = new Pending(Promise.resolve());
+  /** Buckets of this batch that have been sent. */
   #sent = 0;
   #isFirst = true;
   #isLast = true;
@@ -150,20 +152,23 @@ export class WorldSum implements GradientSum {
     const [first, ...others] = grads.filter((grad) => grad !== null);
     // Read now, in the order of the queue: the next batch's gradients come to where these are.
     const data = first ? Tensor.dataOf([first, ...others]) : Promise.resolve([]);
-    const { travel: before } = bucket;
     const options = { isFirst: this.#isFirst, isLast: this.#isLast, wire: this.wire };
-    bucket.travel = new Pending(this.#reduce(bucket, grads, new Pending(data), before, options));
+    const leaving = new Pending(this.#leave(bucket, grads, new Pending(data), this.#leaving, options));
+    this.#leaving = leaving;
+    bucket.travel = new Pending(leaving.value().then((travel) => travel.value()));
   }
 
-  async #reduce(
-    { params, values, sum }: Bucket,
+  /** Gives a bucket to the world, after the one before it: they may have been read in another order than on other ranks. */
+  async #leave(
+    { params, values, sum, travel: earlier }: Bucket,
     grads: readonly (Tensor | null)[],
     reading: Pending<ArrayLike<number>[]>,
-    before: Pending<void>,
+    before: Pending<unknown>,
     options: ReduceOptions,
-  ): Promise<void> {
-    await before.value();
+  ): Promise<Pending<void>> {
+    await earlier.value();
     const data = await reading.value();
+    await before.value();
     let at = 0;
     let taken = 0;
     for (const [i, { size }] of params.entries()) {
@@ -173,7 +178,7 @@ export class WorldSum implements GradientSum {
       values[values.length - params.length + i] = own ? 1 : 0;
       at += size;
     }
-    await this.world.reduce(values, sum, options);
+    return new Pending(this.world.reduce(values, sum, options));
   }
 
   end(): void {

@@ -111,6 +111,13 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
     await outcome(2, { options: { ...steps, steps: 8, gradientAccumulation: 2, zeroStage: 1 } }); // from a whole one
   });
 
+  it('give these of a model whose gradients travel in many buckets', async () => {
+    const sizes = { dModel: 256, dFF: 1024, decoderLayers: 4 };
+    const { hash } = await outcome(1, { options: { ...options, gradientAccumulation: 2 }, sizes });
+    for (const zeroStage of [0, 1] as const)
+      expect((await outcome(2, { options: { ...options, zeroStage }, sizes })).hash).toBe(hash);
+  });
+
   it('go on as another number of them from a checkpoint, with the same bits', async () => {
     const whole = await outcome(1, { options: { ...options, gradientAccumulation: 2 } });
     const checkpoint = join(folder, `${name}.safetensors`);

@@ -1,7 +1,7 @@
 // A rank of a job that trains a small model: `rank.ts JSON`. Rank 0 prints what came of it as JSON.
 
 import { createHash } from 'node:crypto';
-import { createDevice, type FitOptions, fit, Transformer } from '../../src/index.js';
+import { createDevice, type FitOptions, fit, Transformer, type TransformerOptions } from '../../src/index.js';
 import { mpi } from '../../src/mpi/index.js';
 import { Adafactor, AdamW, Lion, parameterGroups, SGD } from '../../src/train/index.js';
 
@@ -9,6 +9,8 @@ export interface Job {
   readonly options: FitOptions;
   readonly timeout?: number;
   readonly optimizer?: keyof typeof optimizers;
+  /** Other sizes than the small ones. */
+  readonly sizes?: Partial<TransformerOptions>;
   /** A rank that has another option, or does this at a step. */
   readonly odd?: { readonly rank: number; readonly seed?: number; readonly step?: number; readonly does?: Odd };
 }
@@ -35,12 +37,12 @@ const optimizers = {
   sgd: (model: Transformer) => new SGD(model.parameters(), { momentum: 0.9 }),
 };
 
-const { options, timeout, odd, optimizer } = JSON.parse(process.argv[2] as string) as Job;
+const { options, timeout, odd, optimizer, sizes: others } = JSON.parse(process.argv[2] as string) as Job;
 const world = await mpi({ timeout });
 const isOdd = odd?.rank === world.rank;
 const device = await createDevice({ threads: 1 });
 const sizes = { dModel: 32, heads: 2, dFF: 64, encoderLayers: 1, decoderLayers: 1, sourceVocab: 20, targetVocab: 20 };
-const model = new Transformer(device, { ...sizes, dropout: 0.1, seed: world.rank }); // rank 0's weights are everyone's
+const model = new Transformer(device, { ...sizes, ...others, dropout: 0.1, seed: world.rank }); // rank 0's weights are everyone's
 const examples = Array.from({ length: 64 }, (_, i) => ({
   source: [3 + (i % 17), 4, 5 + (i % 3)].slice(0, 1 + (i % 3)),
   target: [1, 3 + ((i * 7) % 17), 4, 2],
@@ -52,6 +54,7 @@ function misbehave(does: Odd | undefined): void {
   if (does === 'stops' || does === 'dies') process.kill(process.pid, does === 'stops' ? 'SIGSTOP' : 'SIGKILL');
 }
 
+console.error(`rank ${world.rank} is process ${process.pid}`);
 const steps: number[] = [];
 let tokens = 0;
 let memory = 0;
