@@ -23,7 +23,7 @@ const launcher = [`mpirun.${name}`, ...(name === 'openmpi' ? ['--oversubscribe',
 const RANK = fileURLToPath(new URL('rank.ts', import.meta.url));
 const TSX = fileURLToPath(import.meta.resolve('tsx'));
 const BATCHES = 6;
-const STEPS = 300;
+const STEPS = 120;
 
 /** Runs a job of some ranks; with `patience`, kills one of them so many milliseconds after all have begun. */
 async function run(ranks: number, options: Job['options'], patience?: number): Promise<Outcome | null> {
@@ -42,7 +42,9 @@ async function run(ranks: number, options: Job['options'], patience?: number): P
     if (patience === undefined || isAimed || processes.length < ranks) return;
     isAimed = true;
     await sleep(patience);
-    if (child.exitCode === null) process.kill(processes[draw(ranks)] as number, 'SIGKILL');
+    try {
+      process.kill(processes[draw(ranks)] as number, 'SIGKILL');
+    } catch {} // it has just come to its end
   });
   const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
   if (code === 0) return JSON.parse(stdout.trim().split('\n').at(-1) as string) as Outcome;

@@ -1,0 +1,24 @@
+// A worker of a queue: `worker.ts URL QUEUE`. Prints a line once it works, and then each second how many jobs it has done and the
+// bytes it takes.
+
+import { createWorker, transformerTask } from '../../src/bulk/index.js';
+import { createDevice, Transformer } from '../../src/index.js';
+
+const [redis, queue] = process.argv.slice(2) as [string, string];
+const device = await createDevice({ threads: 1 });
+const task = transformerTask(await Transformer.load(device, 'models/g2p-en'));
+const worker = await createWorker({
+  ...{ redis, queue, task, concurrency: 512, batchTokens: 2048 },
+  worker: { lockDuration: 5000, stalledInterval: 2000 },
+});
+let done = 0;
+worker.on('completed', () => done++);
+worker.on('error', () => {}); // Redis restarts
+const tell = () => console.log(JSON.stringify({ done, bytes: process.memoryUsage.rss() }));
+setInterval(tell, 1000);
+process.on('SIGTERM', async () => {
+  await worker.close();
+  tell();
+  process.exit();
+});
+console.log('ready');

@@ -1,0 +1,64 @@
+// How long a step of N ranks takes, from a few measured ones.
+
+/** A step as it was measured, or is asked for. */
+export interface Point {
+  readonly ranks: number;
+  readonly bitsPerSecond: number;
+  /** One way. */
+  readonly latency: number;
+  readonly parameters: number;
+  /** Seconds that a rank computes. */
+  readonly compute: number;
+  readonly overlapped: boolean;
+}
+
+export interface Measured extends Point {
+  readonly seconds: number;
+}
+
+/** What is fitted. */
+export interface Constants {
+  /** Seconds of a rank's processor for each byte that it sends and receives, which nothing hides. */
+  readonly perByte: number;
+  /** The share of a link's bits that are gradients'. */
+  readonly efficiency: number;
+  /** Delays, one way, that a bucket waits for. */
+  readonly delays: number;
+  /** The share of the computation behind which gradients can travel: that of the backward pass after the first bucket. */
+  readonly hidden: number;
+}
+
+/** Parameters of a bucket. */
+const BUCKET = 1 << 20;
+
+/** Bytes that each rank sends, and receives: its gradients to those who add them up, then sums. */
+export function bytesOf({ ranks, parameters }: Point): number {
+  return (2 * 4 * parameters * (ranks - 1)) / ranks;
+}
+
+/** Seconds of a step: computing, handling bytes, and what the network takes beyond what is hidden. */
+export function secondsOf(point: Point, { perByte, efficiency, delays, hidden }: Constants): number {
+  const { bitsPerSecond, latency, parameters, compute, overlapped } = point;
+  const bytes = bytesOf(point);
+  const buckets = Math.ceil(parameters / BUCKET);
+  const network = (8 * bytes) / (bitsPerSecond * efficiency) + buckets * delays * latency;
+  const last = network / buckets; // leaves when everything is computed
+  const exposed = overlapped ? Math.max(last, network - hidden * compute) : network;
+  return compute + perByte * bytes + exposed;
+}
+
+/** The constants with which the points are met best, by their relative errors: a search that narrows. */
+export function fitted(points: readonly Measured[]): Constants {
+  let best: Constants = { perByte: 2e-9, efficiency: 0.9, delays: 4, hidden: 0.5 };
+  const error = (constants: Constants) =>
+    points.reduce((sum, point) => sum + (secondsOf(point, constants) / point.seconds - 1) ** 2, 0);
+  const most: Constants = { perByte: 1e-6, efficiency: 1, delays: 50, hidden: 0.95 };
+  for (let width = 1; width > 1e-4; width *= 0.7)
+    for (let round = 0; round < 20; round++)
+      for (const name of Object.keys(best) as (keyof Constants)[])
+        for (const factor of [1 - width * 0.9, 1 + width]) {
+          const tried = { ...best, [name]: Math.min(most[name], best[name] * factor) };
+          if (error(tried) < error(best)) best = tried;
+        }
+  return best;
+}
