@@ -15,39 +15,66 @@ interface Inside {
   readonly exits: Int32Array;
 }
 
+/** Which tokens can follow, told by the fewer: those that can, or those that cannot. */
+export interface Mask {
+  readonly ids: Int32Array;
+  readonly areAllowed: boolean;
+  /** Whether there is any that can. */
+  readonly isPossible: boolean;
+  /** The fewest bytes to the end after that of them from which it is furthest. */
+  readonly furthest: number;
+}
+
+/** Masks that are kept: most of them are of few tokens. */
+const MOST_MASKS = 256;
+
+/** Tokens that are kept of places at most, before they are forgotten: masks keep what is needed again. */
+const MOST_INSIDE = 2 ** 22;
+
 export class AllowedTokens {
   readonly #inside = new Map<number, Inside>();
-  readonly #masks = new Map<Places, Uint8Array>();
+  #insideSize = 0;
+  readonly #masks = new Map<Places, Mask>();
+  readonly #found: { readonly tokens: Int32Array; readonly distances: Int32Array };
   #era = -1;
 
   constructor(
     private readonly recognizer: Recognizer,
     private readonly trie: TokenTrie,
     private readonly vocabulary: number,
-  ) {}
+  ) {
+    const { length } = trie.tokens;
+    this.#found = { tokens: new Int32Array(length), distances: new Int32Array(length) };
+  }
 
-  /** 1 for each token that can follow, after which the text can end within `bytes`. */
-  mask(places: Places, bytes: number): Uint8Array {
+  /** The tokens that can follow, after which the text can end within `bytes`. */
+  mask(places: Places, bytes: number): Mask {
     this.#checkEra();
-    const found = bytes === Number.POSITIVE_INFINITY ? this.#masks.get(places) : undefined;
-    if (found) return found;
-    const mask = new Uint8Array(this.vocabulary);
-    this.#mark(places, 0, bytes, mask, new Map());
-    if (bytes < Number.POSITIVE_INFINITY) return mask;
-    if (this.#masks.size > 32) this.#masks.clear();
-    this.#masks.set(places, mask);
-    return mask;
+    let mask = this.#masks.get(places);
+    if (mask === undefined) {
+      mask = this.#find(places, Number.POSITIVE_INFINITY);
+      if (this.#masks.size === MOST_MASKS) this.#masks.delete(this.#masks.keys().next().value as Places); // the oldest
+      this.#masks.set(places, mask);
+    }
+    return mask.furthest <= bytes ? mask : this.#find(places, bytes);
+  }
+
+  #find(places: Places, bytes: number): Mask {
+    const marks = new Uint8Array(this.vocabulary);
+    return maskOf(marks, this.#mark(places, 0, bytes, marks, new Map()));
   }
 
   #checkEra(): void {
     if (this.#era === this.recognizer.era) return;
     this.#era = this.recognizer.era;
     this.#inside.clear();
+    this.#insideSize = 0;
     this.#masks.clear();
   }
 
-  /** Marks what can follow at `places` below a node; `done` by stack: what is marked. */
-  #mark(places: Places, node: number, bytes: number, mask: Uint8Array, done: Map<number, Set<number>>): void {
+  /** Marks what can follow at `places` below a node, and says how far the end is; `done` by stack: what is marked. */
+  #mark(places: Places, node: number, bytes: number, mask: Uint8Array, done: Map<number, Set<number>>): number {
+    let furthest = 0;
     for (const group of this.recognizer.groups(places)) {
       const marked = done.get(group.stack) ?? new Set();
       done.set(group.stack, marked);
@@ -56,11 +83,20 @@ export class AllowedTokens {
       marked.add(key);
       const { tokens, distances, exits } = this.#insideOf(group.places, node);
       const left = bytes - this.recognizer.stackDistance(group.stack);
-      for (let i = 0; i < tokens.length; i++) if ((distances[i] as number) <= left) mask[tokens[i] as number] = 1;
+      let most = 0;
+      for (let i = 0; i < tokens.length; i++) {
+        const distance = distances[i] as number;
+        if (distance > left) continue;
+        mask[tokens[i] as number] = 1;
+        if (distance > most) most = distance;
+      }
+      furthest = Math.max(furthest, most + this.recognizer.stackDistance(group.stack));
       if (exits.length === 0) continue;
       const after = this.recognizer.after(group.stack);
-      if (after !== NOWHERE) for (const exit of exits) this.#mark(after, exit, bytes, mask, done);
+      if (after === NOWHERE) continue;
+      for (const exit of exits) furthest = Math.max(furthest, this.#mark(after, exit, bytes, mask, done));
     }
+    return furthest;
   }
 
   #insideOf(places: Places, node: number): Inside {
@@ -68,6 +104,11 @@ export class AllowedTokens {
     const found = this.#inside.get(key);
     if (found) return found;
     const inside = this.#walk(places, node);
+    this.#insideSize += inside.tokens.length;
+    if (this.#insideSize > MOST_INSIDE) {
+      this.#inside.clear();
+      this.#insideSize = inside.tokens.length;
+    }
     this.#inside.set(key, inside);
     return inside;
   }
@@ -75,28 +116,56 @@ export class AllowedTokens {
   #walk(places: Places, root: number): Inside {
     const { recognizer } = this;
     const { first, count, byte, tokenStart, tokens } = this.trie;
-    const [allowed, distances, exits]: [number[], number[], number[]] = [[], [], []];
+    const allowed = this.#found;
+    let size = 0;
+    const exits: number[] = [];
     const todo: number[] = [root, places];
     while (todo.length > 0) {
       const at = todo.pop() as Places;
       const node = todo.pop() as number;
-      const [from, children] = [first[node] as number, count[node] as number];
+      const from = first[node] as number;
+      const end = from + (count[node] as number);
       if (node !== root) {
-        for (let i = tokenStart[node] as number; i < (tokenStart[node + 1] as number); i++) {
-          allowed.push(tokens[i] as number);
-          distances.push(recognizer.distance(at));
+        const last = tokenStart[node + 1] as number;
+        const distance = recognizer.distance(at);
+        for (let i = tokenStart[node] as number; i < last; i++) {
+          allowed.tokens[size] = tokens[i] as number;
+          allowed.distances[size++] = distance;
         }
-        if (children > 0 && recognizer.isEnd(at)) exits.push(node);
+        if (end > from && recognizer.isEnd(at)) exits.push(node);
       }
-      for (let child = from; child < from + children; child++) {
-        const reached = recognizer.step(at, byte[child] as number);
+      if (end === from) continue;
+      const next = recognizer.nextOf(at);
+      for (let child = from; child < end; child++) {
+        const known = next[byte[child] as number] as Places;
+        const reached = known >= 0 ? known : recognizer.step(at, byte[child] as number);
         if (reached !== NOWHERE) todo.push(child, reached);
       }
     }
     return {
-      tokens: Int32Array.from(allowed),
-      distances: Int32Array.from(distances),
+      tokens: allowed.tokens.slice(0, size),
+      distances: allowed.distances.slice(0, size),
       exits: Int32Array.from(exits),
     };
   }
+}
+
+function maskOf(marks: Uint8Array, furthest: number): Mask {
+  let allowed = 0;
+  for (let id = 0; id < marks.length; id++) allowed += marks[id] as number;
+  const areAllowed = 2 * allowed < marks.length;
+  const ids = new Int32Array(areAllowed ? allowed : marks.length - allowed);
+  for (let id = 0, at = 0; id < marks.length; id++) if ((marks[id] === 1) === areAllowed) ids[at++] = id;
+  return { ids, areAllowed, isPossible: allowed > 0, furthest };
+}
+
+/** Forbids what a mask does not allow, but for `kept`. */
+export function applyMask(scores: Float32Array, { ids, areAllowed }: Mask, kept: readonly number[]): void {
+  const saved = kept.map((id) => scores[id] as number);
+  if (areAllowed) {
+    const values = Float32Array.from(ids, (id) => scores[id] as number);
+    scores.fill(Number.NEGATIVE_INFINITY);
+    for (let i = 0; i < ids.length; i++) scores[ids[i] as number] = values[i] as number;
+  } else for (let i = 0; i < ids.length; i++) scores[ids[i] as number] = Number.NEGATIVE_INFINITY;
+  for (const [i, id] of kept.entries()) scores[id] = saved[i] as number;
 }

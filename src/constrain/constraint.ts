@@ -3,14 +3,13 @@ import { ArgumentError } from '../core/errors.js';
 import type { LogitsProcessor } from '../generate/logits-processor.js';
 import type { FormatConstraint, ResponseFormat } from '../generate/response-format.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
-import { AllowedTokens } from './allowed-tokens.js';
+import { AllowedTokens, applyMask } from './allowed-tokens.js';
+import type { Grammar } from './expression.js';
 import { networkOf } from './network.js';
 import { NOWHERE, type Places, Recognizer } from './recognizer.js';
 import { grammarOf } from './response-format.js';
 import { tokenBytes } from './token-bytes.js';
 import { TokenTrie } from './token-trie.js';
-
-const NEVER = Number.NEGATIVE_INFINITY;
 
 export interface ConstrainOptions {
   /** Tokens that end a text. Default: the tokenizer's end. */
@@ -44,8 +43,7 @@ export async function constrain(
   ]);
   const grammar = grammarOf(format);
   const trie = trieOf(tokenizer, specialsIn(format, tokenizer));
-  const network = networkOf(grammar, trie.usedBytes);
-  const constraint = new Constraint(new Recognizer(network), trie, new Set(stopTokens), network.depth);
+  const constraint = new Constraint(followerOf(grammar, trie), trie, new Set(stopTokens));
   return {
     logitsProcessors: [constraint.process],
     stop: (tokens) => constraint.isComplete(tokens),
@@ -61,6 +59,31 @@ function trieOf(tokenizer: PretrainedTokenizer, written: readonly string[]): Tok
   return trie;
 }
 
+/** A grammar's texts as they are followed, and what was found of them. */
+interface Follower {
+  readonly recognizer: Recognizer;
+  /** By how many scores there are. */
+  readonly allowed: Map<number, AllowedTokens>;
+}
+
+/** Formats that are known: many requests have the same, and what one finds serves the next. */
+const MOST_FORMATS = 8;
+const followers = new WeakMap<TokenTrie, Map<string, Follower>>();
+
+function followerOf(grammar: Grammar, trie: TokenTrie): Follower {
+  const own = followers.get(trie) ?? new Map<string, Follower>();
+  followers.set(trie, own);
+  const key = JSON.stringify([grammar.root, ...grammar.rules]);
+  let found = own.get(key);
+  if (!found) {
+    found = { recognizer: new Recognizer(networkOf(grammar, trie.usedBytes)), allowed: new Map() };
+  }
+  own.delete(key);
+  own.set(key, found); // the latest is the last
+  if (own.size > MOST_FORMATS) own.delete(own.keys().next().value as string);
+  return found;
+}
+
 /** The special tokens with which calls are marked. */
 function specialsIn(format: ResponseFormat, tokenizer: PretrainedTokenizer): string[] {
   if (!('type' in format) || format.type !== 'tool_calls') return [];
@@ -74,55 +97,55 @@ function specialsIn(format: ResponseFormat, tokenizer: PretrainedTokenizer): str
 /** Where texts are that grow by tokens. */
 class Constraint {
   #allowed: AllowedTokens | null = null;
+  readonly #recognizer: Recognizer;
   /** New tokens that there can be, once it is known. */
   #most = Number.POSITIVE_INFINITY;
-  readonly #longest: number;
 
   constructor(
-    private readonly recognizer: Recognizer,
+    private readonly follower: Follower,
     private readonly trie: TokenTrie,
     private readonly stopTokens: ReadonlySet<number>,
-    private readonly depth: number,
   ) {
-    this.#longest = trie.bytes.reduce((most, bytes) => Math.max(most, bytes?.length ?? 0), 0);
+    this.#recognizer = follower.recognizer;
   }
 
   /** Whether nothing can follow but the end, as the format says, or as there is no room for more. */
   isComplete(tokens: readonly number[]): boolean {
     const places = this.#follow(tokens);
-    if (places === NOWHERE || !this.recognizer.isEnd(places)) return false;
-    if (!this.recognizer.goesOn(places)) return true;
+    if (places === NOWHERE || !this.#recognizer.isEnd(places)) return false;
+    if (!this.#recognizer.goesOn(places)) return true;
     const left = this.#most - tokens.length;
-    return this.stopTokens.size === 0 && left > 0 && !this.#allowed?.mask(places, left - 1).includes(1);
+    return this.stopTokens.size === 0 && left > 0 && !this.#allowed?.mask(places, left - 1).isPossible;
   }
 
   readonly process: LogitsProcessor = (scores, tokens, { begin, maxLength }) => {
-    const { recognizer } = this;
+    const recognizer = this.#recognizer;
     const places = this.#follow(tokens.slice(begin));
     const left = maxLength - tokens.length; // with the one that is chosen now
     this.#most = maxLength - begin;
-    // A token may be a byte of text; the end itself needs none.
-    const isTight = recognizer.distance(places) + this.depth * this.#longest >= left;
-    this.#allowed ??= new AllowedTokens(recognizer, this.trie, scores.length);
-    const mask = this.#allowed.mask(places, isTight ? left - 1 : Number.POSITIVE_INFINITY);
+    this.#allowed ??= this.#allowedOf(scores.length);
+    const mask = this.#allowed.mask(places, left - 1); // a token may be a byte of text; the end itself needs none
     const canEnd = places !== NOWHERE && recognizer.isEnd(places);
-    let isPossible = false;
-    for (let token = 0; token < scores.length; token++) {
-      if (mask[token] === 1) isPossible = true;
-      else if (!(canEnd && this.stopTokens.has(token))) scores[token] = NEVER;
-    }
-    if (isPossible || (canEnd && this.stopTokens.size > 0)) return;
+    applyMask(scores, mask, canEnd ? [...this.stopTokens] : []);
+    if (mask.isPossible || (canEnd && this.stopTokens.size > 0)) return;
     throw new ArgumentError(
       `responseFormat: no token can follow after ${tokens.length - begin}: raise maxNewTokens, of which ${left} are left`,
     );
   };
 
+  #allowedOf(vocabulary: number): AllowedTokens {
+    const { allowed, recognizer } = this.follower;
+    const found = allowed.get(vocabulary) ?? new AllowedTokens(recognizer, this.trie, vocabulary);
+    allowed.set(vocabulary, found);
+    return found;
+  }
+
   /** Where a text is; stop tokens are no part of it. */
   #follow(tokens: readonly number[]): Places {
-    let places = this.recognizer.start();
+    let places = this.#recognizer.start();
     for (const token of tokens) {
       if (this.stopTokens.has(token)) break;
-      for (const byte of this.trie.bytes[token] ?? []) places = this.recognizer.step(places, byte);
+      for (const byte of this.trie.bytes[token] ?? []) places = this.#recognizer.step(places, byte);
     }
     return places;
   }

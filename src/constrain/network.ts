@@ -33,8 +33,6 @@ export interface State {
 export interface Network {
   readonly states: readonly State[];
   readonly start: number;
-  /** The most bytes that a single byte can add to what must follow. */
-  readonly depth: number;
 }
 
 /** More would take too much memory, and time to build. */
@@ -73,28 +71,7 @@ export function networkOf({ rules, root }: Grammar, canWrite: Uint8Array): Netwo
   }
   for (const state of states) state.isTail = isTail(states, state);
   checkLeftRecursion(states, starts);
-  return { states, start, depth: depthOf(states) };
-}
-
-/** What calls before a byte can add to what must follow, and what follows in the rule that is called last. */
-function depthOf(states: readonly State[]): number {
-  const pushed = new Float64Array(states.length);
-  const distanceOf = (i: number) => (states[i] as State).distance;
-  for (let isChanged = true; isChanged; ) {
-    isChanged = false;
-    for (const [i, { free, calls }] of states.entries()) {
-      let most = pushed[i] as number;
-      for (const to of free) most = Math.max(most, pushed[to] as number);
-      for (const { start, back } of calls) {
-        most = Math.max(most, distanceOf(back) + (pushed[start] as number));
-        if (distanceOf(start) === 0) most = Math.max(most, pushed[back] as number);
-      }
-      isChanged ||= most > (pushed[i] as number);
-      pushed[i] = most;
-    }
-  }
-  const finite = (most: number, { distance }: State) => (Number.isFinite(distance) ? Math.max(most, distance) : most);
-  return pushed.reduce((a, b) => Math.max(a, b), 0) + states.reduce(finite, 0) + 1;
+  return { states, start };
 }
 
 /** A state that is being made. */

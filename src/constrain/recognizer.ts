@@ -66,6 +66,11 @@ export class Recognizer {
     return next;
   }
 
+  /** Where each byte leads that was tried; -1 for others, which `step` finds. */
+  nextOf(places: Places): Int32Array {
+    return (this.#places[places] as Known).next;
+  }
+
   isEnd(places: Places): boolean {
     return (this.#places[places] as Known).isEnd;
   }

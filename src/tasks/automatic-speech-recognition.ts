@@ -314,7 +314,8 @@ async function soundOf({ extractor }: Listener, samples: Float32Array, signal?: 
 
 function outputOf(listener: Listener, plan: Plan, write: (transcript: Transcript) => void): SpeechRecognitionOutput {
   const { return_timestamps: timestamps = false, return_language: language = false } = plan.options;
-  const transcript = new Transcript(listener, { timestamps, language });
+  const quality = plan.options.return_quality ?? false;
+  const transcript = new Transcript(listener, { timestamps, language, quality });
   write(transcript);
   const { text, chunks } = transcript.finish();
   if (timestamps !== false) return { text, chunks };

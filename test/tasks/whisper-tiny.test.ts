@@ -10,9 +10,15 @@ import { describeReal } from '../real-models.js';
 import { describeShared } from '../shared.js';
 
 /** What transformers' pipeline writes (make_speech.py). */
-const { real: recorded }: { real: { options: SpeechRecognitionOptions; output: unknown }[] } = JSON.parse(
-  readFileSync(new URL('speech.json', import.meta.url), 'utf8'),
-);
+interface Recorded {
+  readonly options: SpeechRecognitionOptions;
+  readonly output: { readonly text: string; readonly chunks?: { text: string; timestamp: [number, number | null] }[] };
+}
+const recordings: {
+  readonly real: readonly Recorded[];
+  readonly long: readonly Recorded[];
+  readonly quality: { readonly averageLogProbability: number; readonly noSpeechProbability: number };
+} = JSON.parse(readFileSync(new URL('speech.json', import.meta.url), 'utf8'));
 
 /** The largest difference. */
 const apart = (a: ArrayLike<number>, b: ArrayLike<number>) =>
@@ -39,7 +45,31 @@ describeReal('whisper-tiny.en', async (path) => {
       const onText = ({ text: piece }: { text: string }) => void pieces.push(piece);
       expect(await recognize(wav, { onText })).toEqual({ text });
       expect(pieces.join('')).toBe(text);
-      for (const { options, output } of recorded) expect(await recognize(wav, options)).toEqual(output);
+      for (const { options, output } of recordings.real) expect(await recognize(wav, options)).toEqual(output);
+      await recognize.dispose();
+    });
+
+    it('goes on over windows, with what was said before in mind, passes over silence, and knows how sure it is', async () => {
+      const recognize = await pipeline('automatic-speech-recognition', path);
+      const jfk = mixDown(readWav(wav));
+      const long = new Float32Array(4 * (jfk.length + 24_000));
+      for (let i = 0; i < 4; i++) long.set(jfk, i * (jfk.length + 24_000));
+      for (const { options, output } of recordings.long) {
+        const told: string[] = [];
+        const onText = ({ text }: { text: string }) => void told.push(text);
+        const heard = await recognize(long, { ...options, return_timestamps: true, onText });
+        expect(heard, JSON.stringify(options)).toEqual(output);
+        expect(told.join('')).toBe(output.text);
+      }
+      const { chunks } = await recognize(jfk, { return_timestamps: true, return_quality: true });
+      const { quality } = chunks![0]!;
+      expect(quality!.averageLogProbability).toBeCloseTo(recordings.quality.averageLogProbability, 2);
+      expect(quality!.noSpeechProbability).toBeCloseTo(recordings.quality.noSpeechProbability, 3);
+      const again = { temperature: [0, 0.7], logprob_threshold: 0, seed: 3, return_quality: true };
+      const drawn = await recognize(jfk, { ...again, return_timestamps: true });
+      expect(drawn.chunks!.every((each) => each.quality?.temperature === 0.7)).toBe(true);
+      await expect(recognize(jfk, { temperature: [] })).rejects.toThrow('a list of numbers from 0');
+      await expect(recognize(jfk, { prompt_ids: [50257] })).rejects.toThrow('tokens of text');
       await recognize.dispose();
     });
   });

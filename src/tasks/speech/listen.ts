@@ -183,7 +183,8 @@ async function atStart(
     ],
     signal,
   });
-  for (const [i, track] of tracks.entries()) track.language ??= codes.get(sequences[i]?.[0] as number) ?? null;
+  if (!isKnown)
+    for (const [i, track] of tracks.entries()) track.language ??= codes.get(sequences[i]?.[0] as number) ?? null;
   return silences;
 }
 

@@ -32,6 +32,8 @@ export interface TranscriptOptions {
   /** Segments with their times, words with theirs, or one chunk for each language. */
   readonly timestamps: boolean | 'word';
   readonly language: boolean;
+  /** Whether segments tell how sure the model is. */
+  readonly quality: boolean;
 }
 
 /** Puts together what was heard of one recording. */
@@ -142,7 +144,7 @@ export class Transcript {
 
   #quality(tokens: readonly number[]): Partial<TranscriptChunk> {
     const { quality, seek = 0 } = this.#part ?? {};
-    return quality ? { quality, tokens, seek } : {};
+    return quality && this.options.quality ? { quality, tokens, seek } : {};
   }
 
   #languageName(): string | null {
