@@ -4,7 +4,8 @@
 // Blocked with an online softmax (Milakov and Gimelshein 2018; FlashAttention-2, Dao 2023): for each block of keys the
 // sums so far are rescaled to the new maximum, so no more than a block of scores ever exists. Saved for backward, in
 // `stats` [2, heads, rows]: each query's largest score (in bits), and 1 / Σ 2^(score - largest), or 0 if it sees no
-// key. relativeWeights [rows, heads, scoreDistances], if wanted, are the probabilities summed up by clipped distance.
+// key. Dropout, if there is any, is of the probabilities that meet values, not of their sum. relativeWeights [rows,
+// heads, scoreDistances], if wanted, are the probabilities summed up by clipped distance.
 #pragma once
 #include "kernels/shared/attention_decode.h"
 
@@ -74,6 +75,7 @@ class Forward {
                    {.c = scores_, .stride = kPanel, .factor = in_.scaleInBits()});
         in_.score(context_, block, it, b, h_, table_);
         softmax(it, block, p);
+        if (out_.dropping.drops()) drop(block, it.q + block.i, h_, out_.dropping);
         if (sumsWeights()) sumEntries(block, weights(it, block.i), it.shift, 1.f);
         if (inOneBlock(seen)) invert(it, block.i, p, lanes);
         columnProduct({scores_, kPanel}, values_, lanes, in_.valueWidth, block.keys, target(it, block, p, seen));
@@ -205,10 +207,13 @@ class Forward {
 
 struct Attention {
   static constexpr const char* name = "attention";
-  static constexpr const char* signature = ATTENTION_INPUTS "out:y out?:stats out?:relativeWeights u32:yStride";
+  static constexpr const char* signature = ATTENTION_INPUTS
+      "out:y out?:stats out?:relativeWeights u32:yStride "
+      "u32:seed u32:stream u32:threshold f32:keptScale";
   attention::Inputs in;
   Span y, stats, relativeWeights;
   uint32_t yStride;
+  Dropping dropping;
 
   const char* check() const {
     if (const char* reason = in.checkValues()) return reason;
@@ -227,8 +232,8 @@ struct Attention {
     in.findOffsets(context);
     if (in.totalQ() == 0) return;
     const attention::Output output{context.f32(y), yStride, stats.present() ? context.f32(stats) : nullptr,
-                                   relativeWeights};
-    if (attention::Decode::fits(in) && !relativeWeights.present()) return decode(context, output);
+                                   relativeWeights, dropping};
+    if (attention::Decode::fits(in) && !relativeWeights.present() && !dropping.drops()) return decode(context, output);
     if (in.workOf(1) < kLeastWork) return attendShort(context, output);
     // Smaller blocks where there are few, for more threads to share.
     const bool many = in.totalQ() * in.heads >= 32 * attention::kQueries;

@@ -8,7 +8,8 @@ struct AttentionBackward {
   static constexpr const char* signature = ATTENTION_INPUTS
       "in:y in:stats in:dy in?:relativeWeights in?:drelativeWeights inout?:dq inout?:dk inout?:dv inout?:dbias "
       "inout?:drelativeBias inout?:drelativeScores inout?:partials inout?:relativePartials u32:yStride u32:dyStride "
-      "u32:dqStride u32:dkStride u32:dvStride u32:itemsTogether u32:chunkKeys u32:accumulate";
+      "u32:dqStride u32:dkStride u32:dvStride u32:itemsTogether u32:chunkKeys u32:accumulate "
+      "u32:seed u32:stream u32:threshold f32:keptScale";
   attention::GradientOperands of;
 
   const char* check() const { return of.check(); }

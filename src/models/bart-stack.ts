@@ -8,7 +8,7 @@ import { TransformerLayer } from '../nn/layer.js';
 import { LayerNorm } from '../nn/norm.js';
 import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
-import { activationOf } from './config-values.js';
+import { activationOf, dropoutOf, layerDropOf } from './config-values.js';
 import type { ModelConfig } from './model-config.js';
 
 export interface BartStackOptions {
@@ -31,10 +31,11 @@ export function bartStack(
   const activation = activationOf(config.text('activation_function'));
   const norm = () => new LayerNorm(init, dModel);
   const dropout = (name: string) => new Dropout(config.number(name), randomness);
+  const attention = () => dropoutOf(config, 'attention_dropout', randomness);
   const layer = () =>
     new TransformerLayer({
-      selfAttn: () => new MultiHeadAttention(init, { dModel, heads, causal: isDecoder }),
-      multiheadAttn: isDecoder ? () => new MultiHeadAttention(init, { dModel, heads }) : null,
+      selfAttn: () => new MultiHeadAttention(init, { dModel, heads, causal: isDecoder, dropout: attention() }),
+      multiheadAttn: isDecoder ? () => new MultiHeadAttention(init, { dModel, heads, dropout: attention() }) : null,
       feedForward: () =>
         new FeedForward(init, {
           dModel,
@@ -47,7 +48,9 @@ export function bartStack(
       wiring,
       randomness,
     });
-  return new Stack(config.size(`${side}_layers`), layer, finalNorm ? norm : null);
+  return new Stack(config.size(`${side}_layers`), layer, finalNorm ? norm : null, {
+    layerDrop: layerDropOf(config, `${side}_layerdrop`, randomness),
+  });
 }
 
 const [encoder, decoder] = ['model.encoder.layers.*', 'model.decoder.layers.*'];

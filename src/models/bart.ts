@@ -7,7 +7,7 @@ import type { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
 import { add } from '../ops/binary.js';
 import { type BartStackOptions, bartStack, bartStackNames } from './bart-stack.js';
-import { labelsOf } from './config-values.js';
+import { dropoutOf, labelsOf } from './config-values.js';
 import { PredictionHead, vocabularyOutput } from './prediction-head.js';
 import type { FamilyContext, HeadKind } from './pretrained-model.js';
 import { Seq2SeqModel } from './seq2seq-model.js';
@@ -45,7 +45,8 @@ export class Bart extends Seq2SeqModel {
   readonly targetPositions: Embedding | null;
   readonly sourceNorm: LayerNorm | null;
   readonly targetNorm: LayerNorm | null;
-  readonly dropout: Dropout;
+  readonly sourceDropout: Dropout;
+  readonly targetDropout: Dropout;
   readonly encoder: Stack;
   readonly decoder: Stack;
   readonly head: PredictionHead | null;
@@ -71,7 +72,8 @@ export class Bart extends Seq2SeqModel {
     this.#sinusoids = waves ? init.table(waves.length / dModel, dModel, () => waves) : null;
     this.sourceNorm = embeddingNorm ? new LayerNorm(init, dModel) : null;
     this.targetNorm = embeddingNorm ? new LayerNorm(init, dModel) : null;
-    this.dropout = new Dropout(config.number('dropout'), this.randomness);
+    this.sourceDropout = new Dropout(config.number('dropout'), this.randomness);
+    this.targetDropout = new Dropout(config.number('dropout'), this.randomness);
     this.encoder = bartStack(init, config, 'encoder', this.randomness, design);
     this.decoder = bartStack(init, config, 'decoder', this.randomness, design);
     this.head = this.#headOf(context);
@@ -94,7 +96,8 @@ export class Bart extends Seq2SeqModel {
       }
       case 'sequence-classification': {
         const [dense, out] = [new Linear(init, features, features), new Linear(init, features, labels)];
-        return new PredictionHead({ pick: 'tokens', dense, activation: 'tanh', out });
+        const [inputDropout, dropout] = [0, 1].map(() => dropoutOf(config, 'classifier_dropout', this.randomness));
+        return new PredictionHead({ pick: 'tokens', inputDropout, dense, activation: 'tanh', dropout, out });
       }
       case 'question-answering':
         return new PredictionHead({ pick: 'tokens', out: new Linear(init, features, 2) });
@@ -104,11 +107,15 @@ export class Bart extends Seq2SeqModel {
   }
 
   protected embedSource(ids: Tensor, positions: Tensor): Tensor {
-    return this.#embed(this.sourceTokens, this.sourcePositions, this.sourceNorm, ids, positions);
+    return this.sourceDropout.forward(
+      this.#embed(this.sourceTokens, this.sourcePositions, this.sourceNorm, ids, positions),
+    );
   }
 
   protected embedTarget(ids: Tensor, positions: Tensor): Tensor {
-    return this.#embed(this.targetTokens, this.targetPositions, this.targetNorm, ids, positions);
+    return this.targetDropout.forward(
+      this.#embed(this.targetTokens, this.targetPositions, this.targetNorm, ids, positions),
+    );
   }
 
   #embed(tokens: Embedding, learnt: Embedding | null, norm: LayerNorm | null, ids: Tensor, places: Tensor): Tensor {
@@ -116,7 +123,7 @@ export class Bart extends Seq2SeqModel {
     const positionIds = this.placesOf(ids, places);
     const paddingId = this.settings.numberOrNull('pad_token_id');
     const x = tokens.forward(ids, { scale: this.#scale, positions, positionIds, paddingId });
-    return this.dropout.forward(norm?.forward(x) ?? x);
+    return norm?.forward(x) ?? x;
   }
 
   /** The rows of tokens in the table of positions. */

@@ -8,7 +8,7 @@ import { Linear } from '../nn/linear.js';
 import { LayerNorm } from '../nn/norm.js';
 import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
-import { activationOf, labelsOf } from './config-values.js';
+import { activationOf, dropoutOf, labelsOf } from './config-values.js';
 import { EncoderModel } from './encoder-model.js';
 import type { ModelConfig } from './model-config.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
@@ -108,20 +108,31 @@ export function bertEmbeddings(
   });
 }
 
-/** A post-norm layer, as most encoders have it; `attention`: what else its attention has. */
+/**
+ * A post-norm layer, as most encoders have it; `attention`: what else its attention has; `dropsNetwork`: whether there is
+ * dropout after the feed-forward network, too.
+ */
 export function bertLayer(
   init: Initializer,
   config: ModelConfig,
   randomness: Randomness,
   attention: Partial<MultiHeadOptions> = {},
+  dropsNetwork = true,
 ): TransformerLayer {
   const dModel = config.size('hidden_size');
   const activation = activationOf(config.text('hidden_act'));
   return new TransformerLayer({
-    selfAttn: () => new MultiHeadAttention(init, { dModel, heads: config.size('num_attention_heads'), ...attention }),
+    selfAttn: () =>
+      new MultiHeadAttention(init, {
+        dModel,
+        heads: config.size('num_attention_heads'),
+        dropout: dropoutOf(config, 'attention_probs_dropout_prob', randomness),
+        ...attention,
+      }),
     feedForward: () => new FeedForward(init, { dModel, dFF: config.size('intermediate_size'), activation }),
     norm: () => new LayerNorm(init, dModel, config.number('layer_norm_eps')),
-    dropout: () => new Dropout(config.number('hidden_dropout_prob'), randomness),
+    dropout: (subLayer) =>
+      subLayer === 0 || dropsNetwork ? new Dropout(config.number('hidden_dropout_prob'), randomness) : null,
     wiring: 'post',
     randomness,
   });

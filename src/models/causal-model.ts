@@ -27,7 +27,7 @@ export abstract class CausalModel extends PretrainedModel {
     layout.target = padded;
     const { batch } = padded;
     const hiddenStates: Tensor[] = [];
-    const features = this.decoder.forward(this.embedTarget(batch.ids, batch.positions), padded.sequences, {
+    const features = this.decoder.forward(this.embedTarget(batch.ids, this.positionsOf(padded)), padded.sequences, {
       hiddenStates,
     });
     const output: ModelOutput = {};
@@ -49,6 +49,11 @@ export abstract class CausalModel extends PretrainedModel {
       output.loss = tokenLoss(logits, isNext ? nextLabels(own, batch.counts) : own);
     }
     return { ...output, logits: padded.unpack(logits) };
+  }
+
+  /** int32 [N]: where tokens, and padding where it is computed, stand. */
+  protected positionsOf({ batch }: PaddedBatch): Tensor {
+    return batch.positions;
   }
 
   /** The rows of the last tokens that are no padding by their ids, as transformers finds them: it takes no mask for that. */

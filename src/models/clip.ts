@@ -1,4 +1,5 @@
 import type { Tensor } from '../core/tensor.js';
+import type { Randomness } from '../nn/dropout.js';
 import type { Initializer } from '../nn/init.js';
 import { Linear } from '../nn/linear.js';
 import { Module } from '../nn/module.js';
@@ -39,8 +40,8 @@ export class Clip extends DualEncoderModel {
       return isUsed ? new ModelConfig(config.object(`${side}_config`)) : null;
     };
     const [text, vision] = [towerConfig('text'), towerConfig('vision')];
-    this.text = text && new TextTower(init, text, true, new EndPooler(text));
-    this.vision = vision && clipVision(init, vision);
+    this.text = text && new TextTower(init, text, true, new EndPooler(text), this.randomness);
+    this.vision = vision && clipVision(init, vision, this.randomness);
     const isProjected = head === 'projection' || (isBoth && head === 'none');
     const projection = (side: ModelConfig | null) =>
       side && isProjected ? new Linear(init, side.size('hidden_size'), config.size('projection_dim'), false) : null;
@@ -77,12 +78,12 @@ export class Clip extends DualEncoderModel {
   }
 }
 
-function clipVision(init: Initializer, config: ModelConfig): VisionTower {
+function clipVision(init: Initializer, config: ModelConfig, randomness: Randomness): VisionTower {
   const norm = () => new LayerNorm(init, config.size('hidden_size'), config.number('layer_norm_eps'));
   return new VisionTower({
     patches: patchesOf(init, config, { bias: false }),
     start: norm(),
-    encoder: towerEncoder(init, config, false),
+    encoder: towerEncoder(init, config, false, randomness),
     pooler: new PredictionHead({ pick: 'first', norm: norm() }),
   });
 }

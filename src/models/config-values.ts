@@ -2,6 +2,7 @@
 
 import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
+import { Dropout, LayerDrop, type Randomness } from '../nn/dropout.js';
 import type { Initializer } from '../nn/init.js';
 import { RotaryEmbedding, type RotaryScaling } from '../nn/rotary-embedding.js';
 import type { Activation } from '../ops/activation.js';
@@ -36,6 +37,17 @@ export function activationOf(name: unknown): Activation {
   throw new FormatError(
     `config.json: the activation is ${describeValue(name)}, expected one of ${Object.keys(activations).join(', ')}`,
   );
+}
+
+/** The dropout of that name; none drops where the config has none. */
+export function dropoutOf(config: ModelConfig, name: string, randomness: Randomness): Dropout {
+  return new Dropout(config.numberOrNull(name) ?? 0, randomness);
+}
+
+/** What leaves out layers, if the setting of that name is above 0. */
+export function layerDropOf(config: ModelConfig, name: string, randomness: Randomness): (() => LayerDrop) | null {
+  const p = config.numberOrNull(name) ?? 0;
+  return p > 0 ? () => new LayerDrop(p, randomness) : null;
 }
 
 /** A height and a width, or one number for both. Throws FormatError for what is neither. */

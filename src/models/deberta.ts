@@ -3,7 +3,7 @@ import { Tensor } from '../core/tensor.js';
 import { MultiHeadAttention } from '../nn/attention.js';
 import { Conv1d } from '../nn/conv.js';
 import { BiasedDisentangledAttention, DisentangledAttention, DistanceVectors } from '../nn/disentangled-attention.js';
-import { Dropout } from '../nn/dropout.js';
+import { Dropout, type Randomness } from '../nn/dropout.js';
 import { FeedForward } from '../nn/feed-forward.js';
 import { type LayerContext, type LayerParts, TransformerLayer } from '../nn/layer.js';
 import { Linear } from '../nn/linear.js';
@@ -18,7 +18,7 @@ import { pack, unpack } from '../ops/move.js';
 import { sum } from '../ops/reduce.js';
 import { logSoftmax } from '../ops/softmax.js';
 import { bertLayerNames } from './bert.js';
-import { activationOf, labelsOf } from './config-values.js';
+import { activationOf, dropoutOf, labelsOf } from './config-values.js';
 import { EncoderModel } from './encoder-model.js';
 import { type ModelInputs, perSequence } from './inputs.js';
 import { IGNORED, tokenLoss } from './losses.js';
@@ -54,7 +54,7 @@ export class DebertaV2 extends EncoderModel {
       },
       dModel,
     );
-    this.distances = config.flag('relative_attention') ? this.distancesOf(context, norm, dropout()) : null;
+    this.distances = config.flag('relative_attention') ? this.distancesOf(context, norm) : null;
     const parts: LayerParts = {
       selfAttn: () => this.attention(context),
       feedForward: () =>
@@ -64,7 +64,7 @@ export class DebertaV2 extends EncoderModel {
           activation: activationOf(config.text('hidden_act')),
         }),
       norm: () => norm(),
-      dropout,
+      dropout: () => dropout(),
       wiring: 'post',
       randomness: this.randomness,
     };
@@ -100,7 +100,7 @@ export class DebertaV2 extends EncoderModel {
     });
   }
 
-  protected distancesOf({ init, config }: FamilyContext, norm: () => LayerNorm, dropout: Dropout): DistanceVectors {
+  protected distancesOf({ init, config }: FamilyContext, norm: () => LayerNorm): DistanceVectors {
     const maxDistance = longestDistance(config);
     const buckets = config.number('position_buckets');
     const isNormed = config
@@ -111,15 +111,12 @@ export class DebertaV2 extends EncoderModel {
       .includes('layer_norm');
     const span = buckets > 0 ? buckets : maxDistance;
     const dModel = config.size('hidden_size');
-    return new DistanceVectors(init, dModel, span, buckets > 0 ? maxDistance : null, {
-      norm: isNormed ? norm() : null,
-      dropout,
-    });
+    return new DistanceVectors(init, dModel, span, buckets > 0 ? maxDistance : null, isNormed ? norm() : null);
   }
 
   protected attention({ init, config }: FamilyContext): MultiHeadAttention {
     const { distances } = this;
-    const options = attentionOptions(config);
+    const options = attentionOptions(config, this.randomness);
     if (distances === null) return new MultiHeadAttention(init, options.plain);
     const shared = config.flag('share_att_key');
     return new DisentangledAttention(init, {
@@ -190,24 +187,17 @@ export class DebertaV2 extends EncoderModel {
 
 /** DeBERTa (He et al. 2020, arXiv 2006.03654): a distance has a row of its own, and keys have no bias. */
 export class Deberta extends DebertaV2 {
-  protected override distancesOf(
-    { init, config }: FamilyContext,
-    norm: () => LayerNorm,
-    dropout: Dropout,
-  ): DistanceVectors {
+  /** Without a norm, whatever `norm_rel_ebd` says, as in transformers. */
+  protected override distancesOf({ init, config }: FamilyContext): DistanceVectors {
     config.expect('talking_head', false);
-    const isNormed = `${config.values.norm_rel_ebd ?? 'none'}`.toLowerCase().includes('layer_norm');
-    return new DistanceVectors(init, config.size('hidden_size'), longestDistance(config), null, {
-      norm: isNormed ? norm() : null,
-      dropout,
-    });
+    return new DistanceVectors(init, config.size('hidden_size'), longestDistance(config), null);
   }
 
   protected override attention({ init, config }: FamilyContext): MultiHeadAttention {
     const { distances } = this;
     if (distances === null)
       throw new FormatError('config.json: relative_attention is false, expected true: nothing else is supported');
-    const { plain, terms } = attentionOptions(config);
+    const { plain, terms } = attentionOptions(config, this.randomness);
     return new BiasedDisentangledAttention(init, {
       ...plain,
       ...terms,
@@ -240,14 +230,23 @@ function longestDistance(config: ModelConfig): number {
   return given < 1 ? config.size('max_position_embeddings') : given;
 }
 
-function attentionOptions(config: ModelConfig) {
+function attentionOptions(config: ModelConfig, randomness: Randomness) {
   const kinds = config.values.pos_att_type == null ? [] : config.list('pos_att_type');
   const [contentToPosition, positionToContent] = [kinds.includes('c2p'), kinds.includes('p2c')];
   const [dModel, heads] = [config.size('hidden_size'), config.size('num_attention_heads')];
   const terms = 1 + Number(contentToPosition) + Number(positionToContent);
   return {
-    plain: { dModel, heads, scale: 1 / Math.sqrt((dModel / heads) * terms) },
-    terms: { contentToPosition, positionToContent },
+    plain: {
+      dModel,
+      heads,
+      scale: 1 / Math.sqrt((dModel / heads) * terms),
+      dropout: dropoutOf(config, 'attention_probs_dropout_prob', randomness),
+    },
+    terms: {
+      contentToPosition,
+      positionToContent,
+      distanceDropout: dropoutOf(config, 'hidden_dropout_prob', randomness),
+    },
   };
 }
 

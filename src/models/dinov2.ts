@@ -1,6 +1,6 @@
 import type { Tensor } from '../core/tensor.js';
 import { MultiHeadAttention } from '../nn/attention.js';
-import { Dropout } from '../nn/dropout.js';
+import { Dropout, DropPath } from '../nn/dropout.js';
 import { FeedForward } from '../nn/feed-forward.js';
 import type { Initializer } from '../nn/init.js';
 import { TransformerLayer } from '../nn/layer.js';
@@ -9,7 +9,7 @@ import { Linear } from '../nn/linear.js';
 import { LayerNorm } from '../nn/norm.js';
 import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
-import { activationOf, labelsOf } from './config-values.js';
+import { activationOf, dropoutOf, labelsOf } from './config-values.js';
 import type { ModelConfig } from './model-config.js';
 import { PredictionHead } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
@@ -18,8 +18,7 @@ import { patchesOf, VisionTower } from './towers.js';
 import { imageNames } from './vit.js';
 
 /**
- * DINOv2 (Oquab et al. 2023, arXiv 2304.07193): a vision Transformer with layer scale, for images of any size. Without the
- * stochastic depth of its pre-training (`drop_path_rate`).
+ * DINOv2 (Oquab et al. 2023, arXiv 2304.07193): a vision Transformer with layer scale, for images of any size.
  */
 export class Dinov2 extends TowerModel {
   override readonly text = null;
@@ -33,14 +32,17 @@ export class Dinov2 extends TowerModel {
     const { init, config, head } = context;
     const dModel = config.size('hidden_size');
     const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
+    const ofAttention = () => dropoutOf(config, 'attention_probs_dropout_prob', this.randomness);
     const attention = { dModel, heads: config.size('num_attention_heads'), bias: config.flag('qkv_bias') };
     const layer = () =>
       new TransformerLayer({
-        selfAttn: () => new MultiHeadAttention(init, { ...attention, outBias: true }),
+        selfAttn: () => new MultiHeadAttention(init, { ...attention, outBias: true, dropout: ofAttention() }),
         feedForward: () => feedForward(init, config),
         norm,
         finish: () => new LayerScale(init, dModel, config.number('layerscale_value')),
+        dropout: () => new DropPath(config.numberOrNull('drop_path_rate') ?? 0, this.randomness),
         wiring: 'pre',
+        randomness: this.randomness,
       });
     this.vision = new VisionTower({
       patches: patchesOf(init, config, { interpolate: true }),

@@ -40,10 +40,15 @@ export class DistilBert extends EncoderModel {
     });
     const layer = () =>
       new TransformerLayer({
-        selfAttn: () => new MultiHeadAttention(init, { dModel, heads: config.size('n_heads') }),
+        selfAttn: () =>
+          new MultiHeadAttention(init, {
+            dModel,
+            heads: config.size('n_heads'),
+            dropout: dropout('attention_dropout'),
+          }),
         feedForward: () => new FeedForward(init, { dModel, dFF: config.size('hidden_dim'), activation }),
         norm,
-        dropout,
+        dropout: (subLayer) => (subLayer === 0 ? null : dropout()),
         wiring: 'post',
         randomness: this.randomness,
       });

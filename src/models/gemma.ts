@@ -1,4 +1,6 @@
 import type { Tensor } from '../core/tensor.js';
+import type { MultiHeadOptions } from '../nn/attention.js';
+import type { Randomness } from '../nn/dropout.js';
 import type { Initializer } from '../nn/init.js';
 import { TransformerLayer } from '../nn/layer.js';
 import { RMSNorm } from '../nn/norm.js';
@@ -24,10 +26,11 @@ export class Gemma extends Llama {
     const rotary = rotaryOf(init, config);
     return () =>
       new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, { rotary, bias: config.flag('attention_bias') }),
+        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, bias: config.flag('attention_bias') }),
         feedForward: () => llamaFeedForward(init, config),
         norm,
         wiring: 'pre',
+        randomness: this.randomness,
       });
   }
 }
@@ -37,7 +40,7 @@ export class Gemma2 extends Gemma {
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
     const rotary = rotaryOf(init, config);
     const softcap = config.numberOrNull('attn_logit_softcapping');
-    return (i) => sandwich(init, config, norm, { rotary, softcap, window: windowOf(config, i) });
+    return (i) => sandwich(init, config, norm, this.randomness, { rotary, softcap, window: windowOf(config, i) });
   }
 
   override logitsOf(features: Tensor): Tensor {
@@ -67,7 +70,7 @@ export class Gemma3 extends Gemma2 {
     return (i) => {
       const window = windowOf(config, i);
       const rotary = window === null ? everywhere : nearby;
-      return sandwich(init, config, norm, { rotary, window, qNorm: headNorm, kNorm: headNorm });
+      return sandwich(init, config, norm, this.randomness, { rotary, window, qNorm: headNorm, kNorm: headNorm });
     };
   }
 }
@@ -81,16 +84,18 @@ function sandwich(
   init: Initializer,
   config: ModelConfig,
   norm: MakeNorm,
-  attention: Parameters<typeof llamaAttention>[2],
+  randomness: Randomness,
+  attention: Partial<MultiHeadOptions>,
 ): TransformerLayer {
   const activation = activationOf(config.text('hidden_activation'));
   const scale = config.number('query_pre_attn_scalar') ** -0.5;
   const bias = config.flag('attention_bias');
   return new TransformerLayer({
-    selfAttn: () => llamaAttention(init, config, { scale, bias, ...attention }),
+    selfAttn: () => llamaAttention(init, config, randomness, { scale, bias, ...attention }),
     feedForward: () => llamaFeedForward(init, config, { activation }),
     norm,
     finish: norm,
     wiring: 'pre',
+    randomness: randomness,
   });
 }

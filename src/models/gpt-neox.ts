@@ -9,7 +9,7 @@ import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
 import { causalHead, headName } from './causal-head.js';
 import { CausalModel } from './causal-model.js';
-import { activationOf, rotaryOf } from './config-values.js';
+import { activationOf, dropoutOf, rotaryOf } from './config-values.js';
 import type { PredictionHead } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 
@@ -28,12 +28,14 @@ export class GptNeox extends CausalModel {
     const bias = config.flag('attention_bias');
     const rotary = rotaryOf(init, config, { headSize: dModel / heads });
     const dropout = () => new Dropout(config.number('hidden_dropout'), this.randomness);
+    const attention = () => dropoutOf(config, 'attention_dropout', this.randomness);
     const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
     this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
     this.dropout = dropout();
     const layer = () =>
       new TransformerLayer({
-        selfAttn: () => new MultiHeadAttention(init, { dModel, heads, causal: true, bias, rotary }),
+        selfAttn: () =>
+          new MultiHeadAttention(init, { dModel, heads, causal: true, bias, rotary, dropout: attention() }),
         feedForward: () => new FeedForward(init, { dModel, dFF: config.size('intermediate_size'), activation }),
         norm,
         dropout,

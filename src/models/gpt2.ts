@@ -36,7 +36,14 @@ export class Gpt2 extends CausalModel {
     this.dropout = dropout('embd_pdrop');
     const layer = (i: number) =>
       new TransformerLayer({
-        selfAttn: () => new MultiHeadAttention(init, { dModel, heads, causal: true, scale: scaleOf(i) }),
+        selfAttn: () =>
+          new MultiHeadAttention(init, {
+            dModel,
+            heads,
+            causal: true,
+            scale: scaleOf(i),
+            dropout: dropout('attn_pdrop'),
+          }),
         feedForward: () => new FeedForward(init, { dModel, dFF: config.size('n_inner'), activation }),
         norm,
         dropout: () => dropout('resid_pdrop'),

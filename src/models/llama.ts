@@ -1,5 +1,6 @@
 import type { Tensor } from '../core/tensor.js';
 import { MultiHeadAttention, type MultiHeadOptions } from '../nn/attention.js';
+import type { Randomness } from '../nn/dropout.js';
 import { Embedding } from '../nn/embedding.js';
 import { FeedForward, type FeedForwardOptions } from '../nn/feed-forward.js';
 import type { Initializer } from '../nn/init.js';
@@ -9,7 +10,7 @@ import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
 import { causalHead, headName } from './causal-head.js';
 import { CausalModel } from './causal-model.js';
-import { activationOf, rotaryOf } from './config-values.js';
+import { activationOf, dropoutOf, rotaryOf } from './config-values.js';
 import type { ModelConfig } from './model-config.js';
 import type { PredictionHead } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
@@ -47,10 +48,11 @@ export class Llama extends CausalModel {
     const [bias, networkBias] = [config.flag('attention_bias'), config.flag('mlp_bias')];
     return () =>
       new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, { rotary, bias }),
+        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, bias }),
         feedForward: () => llamaFeedForward(init, config, { bias: networkBias }),
         norm,
         wiring: 'pre',
+        randomness: this.randomness,
       });
   }
 
@@ -68,6 +70,7 @@ export class Llama extends CausalModel {
 export function llamaAttention(
   init: Initializer,
   config: ModelConfig,
+  randomness: Randomness,
   options: Partial<MultiHeadOptions>,
 ): MultiHeadAttention {
   return new MultiHeadAttention(init, {
@@ -77,6 +80,7 @@ export function llamaAttention(
     headSize: config.size('head_dim'),
     causal: true,
     bias: false,
+    dropout: dropoutOf(config, 'attention_dropout', randomness),
     ...options,
   });
 }

@@ -11,10 +11,11 @@ export class Mistral extends Llama {
     const window = config.sizeOrNull('sliding_window');
     return () =>
       new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, { rotary, window }),
+        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, window }),
         feedForward: () => llamaFeedForward(init, config),
         norm,
         wiring: 'pre',
+        randomness: this.randomness,
       });
   }
 }

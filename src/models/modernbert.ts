@@ -46,6 +46,7 @@ export class ModernBert extends EncoderModel {
         heads,
         bias: config.flag('attention_bias'),
         rotary: rotaries.get(kind),
+        dropout: dropout('attention_dropout'),
         window: kind === 'sliding_attention' ? config.number('sliding_window') + 1 : null,
       });
     const layer = (i: number) =>
@@ -61,6 +62,7 @@ export class ModernBert extends EncoderModel {
             bias: config.flag('mlp_bias'),
             dropout: dropout('mlp_dropout'),
           }),
+        dropout: (subLayer) => (subLayer === 0 ? dropout('attention_dropout') : null),
         norm: (subLayer) => (i === 0 && subLayer === 0 ? new IdentityNorm() : norm()),
         wiring: 'pre',
         randomness: this.randomness,

@@ -15,10 +15,12 @@ export class Olmo2 extends Llama {
     const [qNorm, kNorm] = [normOf('num_attention_heads'), normOf('num_key_value_heads')];
     return () =>
       new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, { rotary, bias: config.flag('attention_bias'), qNorm, kNorm }),
+        selfAttn: () =>
+          llamaAttention(init, config, this.randomness, { rotary, bias: config.flag('attention_bias'), qNorm, kNorm }),
         feedForward: () => llamaFeedForward(init, config),
         norm,
         wiring: 'branch',
+        randomness: this.randomness,
       });
   }
 

@@ -12,7 +12,8 @@ import { add } from '../ops/binary.js';
 import { embedding } from '../ops/embedding.js';
 import { causalHead, headName } from './causal-head.js';
 import { CausalModel } from './causal-model.js';
-import { activationOf } from './config-values.js';
+import { activationOf, dropoutOf, layerDropOf } from './config-values.js';
+import type { PaddedBatch } from './inputs.js';
 import type { PredictionHead } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 
@@ -40,9 +41,10 @@ export class Opt extends CausalModel {
     this.positions = new Embedding(init, this.maxLength + FIRST_POSITION, dModel);
     this.projectIn = features === dModel ? null : new Linear(init, features, dModel, false);
     const heads = config.size('num_attention_heads');
+    const attention = () => dropoutOf(config, 'attention_dropout', this.randomness);
     const layer = () =>
       new TransformerLayer({
-        selfAttn: () => new MultiHeadAttention(init, { dModel, heads, causal: true, bias }),
+        selfAttn: () => new MultiHeadAttention(init, { dModel, heads, causal: true, bias, dropout: attention() }),
         feedForward: () => new FeedForward(init, { dModel, dFF: config.size('ffn_dim'), activation, bias }),
         norm,
         dropout: () => new Dropout(config.number('dropout'), this.randomness),
@@ -51,21 +53,31 @@ export class Opt extends CausalModel {
       });
     const hasNorm = normsFirst && !config.flag('_remove_final_layer_norm');
     const projection = () => new Linear(init, dModel, features, false);
-    this.decoder = new Stack(
-      config.size('num_hidden_layers'),
-      layer,
-      hasNorm ? norm : null,
-      features === dModel ? null : projection,
-    );
+    this.decoder = new Stack(config.size('num_hidden_layers'), layer, hasNorm ? norm : null, {
+      projection: features === dModel ? null : projection,
+      layerDrop: layerDropOf(config, 'layerdrop', this.randomness),
+    });
     this.head = causalHead(context, this.tokens, this.randomness);
   }
 
-  protected embedTarget(ids: Tensor, positionIds: Tensor): Tensor {
-    const { tokens, positions, projectIn } = this;
+  protected embedTarget(ids: Tensor, places: Tensor): Tensor {
+    const { tokens, projectIn } = this;
     const paddingId = this.settings.numberOrNull('pad_token_id');
-    const places = { positions: positions.weight.rows(FIRST_POSITION, this.maxLength + FIRST_POSITION), positionIds };
-    if (projectIn === null) return tokens.forward(ids, { ...places, paddingId });
-    return add(projectIn.forward(tokens.forward(ids, { paddingId })), embedding(places.positions, positionIds));
+    const positions = this.positions.weight;
+    const positionIds = add(places, ids.device.tensor(Int32Array.of(FIRST_POSITION)));
+    if (projectIn === null) return tokens.forward(ids, { positions, positionIds, paddingId });
+    return add(projectIn.forward(tokens.forward(ids, { paddingId })), embedding(positions, positionIds));
+  }
+
+  /** Padding stands before the first token, wherever it is. */
+  protected override positionsOf(padded: PaddedBatch): Tensor {
+    const { isToken } = padded.sequences;
+    if (isToken === null) return super.positionsOf(padded);
+    const places = isToken.flatMap((row) => {
+      let next = 0;
+      return row.map((each) => (each ? next++ : -1));
+    });
+    return this.device.tensor(Int32Array.from(places));
   }
 
   protected override get stateNames(): StateNames {

@@ -13,7 +13,7 @@ export class Phi3 extends Llama {
     const window = config.sizeOrNull('sliding_window');
     return () =>
       new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, { rotary, window }),
+        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, window }),
         feedForward: () => llamaFeedForward(init, config, { fused: true }),
         norm,
         dropout: () => new Dropout(config.number('resid_pdrop'), this.randomness),

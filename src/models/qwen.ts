@@ -13,10 +13,12 @@ export class Qwen2 extends Llama {
     const attention = this.attention(init, config);
     return (i) =>
       new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, { rotary, window: windowOf(config, i), ...attention }),
+        selfAttn: () =>
+          llamaAttention(init, config, this.randomness, { rotary, window: windowOf(config, i), ...attention }),
         feedForward: () => llamaFeedForward(init, config),
         norm,
         wiring: 'pre',
+        randomness: this.randomness,
       });
   }
 

@@ -1,6 +1,7 @@
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { AttentionPooling } from '../nn/attention-pooling.js';
+import type { Randomness } from '../nn/dropout.js';
 import type { Initializer } from '../nn/init.js';
 import { Linear } from '../nn/linear.js';
 import { LayerNorm } from '../nn/norm.js';
@@ -40,8 +41,8 @@ export class Siglip extends DualEncoderModel {
       return isUsed ? new ModelConfig(config.object(`${side}_config`)) : null;
     };
     const [text, vision] = [towerConfig('text'), towerConfig('vision')];
-    this.text = text && siglipText(init, text);
-    this.vision = vision && siglipVision(init, vision);
+    this.text = text && siglipText(init, text, this.randomness);
+    this.vision = vision && siglipVision(init, vision, this.randomness);
     this.logitScale = text && vision ? init.constant([1], 0) : null;
     this.logitBias = text && vision ? init.constant([1], 0) : null;
     this.head =
@@ -98,17 +99,17 @@ export class Siglip extends DualEncoderModel {
   }
 }
 
-function siglipText(init: Initializer, config: ModelConfig): TextTower {
+function siglipText(init: Initializer, config: ModelConfig, randomness: Randomness): TextTower {
   const dense = new Linear(init, config.size('hidden_size'), config.size('projection_size'));
-  return new TextTower(init, config, false, new PredictionHead({ pick: 'last', dense }));
+  return new TextTower(init, config, false, new PredictionHead({ pick: 'last', dense }), randomness);
 }
 
-function siglipVision(init: Initializer, config: ModelConfig): VisionTower {
+function siglipVision(init: Initializer, config: ModelConfig, randomness: Randomness): VisionTower {
   const [dModel, heads] = [config.size('hidden_size'), config.size('num_attention_heads')];
   const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
   return new VisionTower({
     patches: patchesOf(init, config, { classToken: false }),
-    encoder: towerEncoder(init, config, false),
+    encoder: towerEncoder(init, config, false, randomness),
     norm: norm(),
     pooler: config.flag('vision_use_head')
       ? new AttentionPooling(init, { dModel, heads, norm, feedForward: () => towerFeedForward(init, config) })

@@ -13,10 +13,15 @@ export class SmolLM3 extends Llama {
     return (i) =>
       new TransformerLayer({
         selfAttn: () =>
-          llamaAttention(init, config, { rotary: turns[i] ? rotary : null, window: windowOf(config, i), bias }),
+          llamaAttention(init, config, this.randomness, {
+            rotary: turns[i] ? rotary : null,
+            window: windowOf(config, i),
+            bias,
+          }),
         feedForward: () => llamaFeedForward(init, config, { bias: networkBias }),
         norm,
         wiring: 'pre',
+        randomness: this.randomness,
       });
   }
 }

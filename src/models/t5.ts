@@ -12,7 +12,7 @@ import { BucketBias } from '../nn/position-bias.js';
 import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
 import { scale } from '../ops/binary.js';
-import { activationOf, labelsOf } from './config-values.js';
+import { activationOf, dropoutOf, labelsOf } from './config-values.js';
 import { PredictionHead, vocabularyOutput } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 import { Seq2SeqModel } from './seq2seq-model.js';
@@ -30,7 +30,8 @@ export class T5 extends Seq2SeqModel {
   readonly tokens: Embedding;
   readonly sourceTokens: Embedding;
   readonly targetTokens: Embedding;
-  readonly dropout: Dropout;
+  readonly sourceDropout: Dropout;
+  readonly targetDropout: Dropout;
   readonly encoder: Stack;
   readonly decoder: Stack;
   readonly head: PredictionHead | null;
@@ -41,7 +42,8 @@ export class T5 extends Seq2SeqModel {
     this.tokens = new Embedding(init, config.size('vocab_size'), config.size('d_model'));
     this.sourceTokens = this.tokens;
     this.targetTokens = this.tokens;
-    this.dropout = this.#newDropout();
+    this.sourceDropout = this.#newDropout();
+    this.targetDropout = this.#newDropout();
     this.encoder = this.#stackOf(context, false);
     this.decoder = this.#stackOf(context, true);
     this.head = this.#headOf(context);
@@ -61,8 +63,16 @@ export class T5 extends Seq2SeqModel {
     const attention = { dModel, heads, headSize, bias: false, scale: 1 };
     const layer = () =>
       new TransformerLayer({
-        selfAttn: () => new MultiHeadAttention(init, { ...attention, causal: isDecoder, positionBias: bias }),
-        multiheadAttn: isDecoder ? () => new MultiHeadAttention(init, attention) : null,
+        selfAttn: () =>
+          new MultiHeadAttention(init, {
+            ...attention,
+            causal: isDecoder,
+            positionBias: bias,
+            dropout: this.#newDropout(),
+          }),
+        multiheadAttn: isDecoder
+          ? () => new MultiHeadAttention(init, { ...attention, dropout: this.#newDropout() })
+          : null,
         feedForward: () =>
           new FeedForward(init, {
             dModel,
@@ -77,7 +87,9 @@ export class T5 extends Seq2SeqModel {
         wiring: 'pre',
         randomness: this.randomness,
       });
-    return new Stack(config.size(isDecoder ? 'num_decoder_layers' : 'num_layers'), layer, norm);
+    return new Stack(config.size(isDecoder ? 'num_decoder_layers' : 'num_layers'), layer, norm, {
+      dropout: () => this.#newDropout(),
+    });
   }
 
   #headOf({ init, config, head }: FamilyContext): PredictionHead | null {
@@ -92,7 +104,8 @@ export class T5 extends Seq2SeqModel {
           new Linear(init, features, features),
           new Linear(init, features, labelsOf(config).length),
         ];
-        return new PredictionHead({ pick: 'tokens', dense, activation: 'tanh', out });
+        const [inputDropout, dropout] = [0, 1].map(() => dropoutOf(config, 'classifier_dropout', this.randomness));
+        return new PredictionHead({ pick: 'tokens', inputDropout, dense, activation: 'tanh', dropout, out });
       }
       case 'question-answering':
         return new PredictionHead({ pick: 'tokens', out: new Linear(init, features, 2) });
@@ -102,11 +115,11 @@ export class T5 extends Seq2SeqModel {
   }
 
   protected embedSource(ids: Tensor): Tensor {
-    return this.dropout.forward(this.tokens.forward(ids));
+    return this.sourceDropout.forward(this.tokens.forward(ids));
   }
 
   protected embedTarget(ids: Tensor): Tensor {
-    return this.dropout.forward(this.tokens.forward(ids));
+    return this.targetDropout.forward(this.tokens.forward(ids));
   }
 
   /** As an embedding is large and an output projection small, version 1.0, where one is both, scales. */

@@ -4,6 +4,7 @@ import { checkDType, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import { MultiHeadAttention } from '../nn/attention.js';
+import type { Randomness } from '../nn/dropout.js';
 import { Embedding } from '../nn/embedding.js';
 import { FeedForward } from '../nn/feed-forward.js';
 import type { Initializer } from '../nn/init.js';
@@ -15,7 +16,7 @@ import { Sequences } from '../nn/sequences.js';
 import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
 import type { TokenBatch } from '../nn/token-batch.js';
-import { activationOf, heightAndWidth } from './config-values.js';
+import { activationOf, dropoutOf, heightAndWidth } from './config-values.js';
 import type { ModelConfig } from './model-config.js';
 
 /** What a tower makes of its input. */
@@ -45,12 +46,13 @@ export class TextTower extends Module {
     causal: boolean,
     /** Makes one vector of a text. */
     readonly pooler: TowerPooler<TokenBatch>,
+    randomness: Randomness,
   ) {
     super();
     const dModel = config.size('hidden_size');
     this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
     this.positions = new Embedding(init, config.size('max_position_embeddings'), dModel);
-    this.encoder = towerEncoder(init, config, causal);
+    this.encoder = towerEncoder(init, config, causal, randomness);
     this.norm = new LayerNorm(init, dModel, config.number('layer_norm_eps'));
   }
 
@@ -134,14 +136,21 @@ export function patchesOf(
 }
 
 /** Pre-norm layers as those of CLIP. */
-export function towerEncoder(init: Initializer, config: ModelConfig, causal: boolean): Stack {
+export function towerEncoder(init: Initializer, config: ModelConfig, causal: boolean, randomness: Randomness): Stack {
   const dModel = config.size('hidden_size');
   const layer = () =>
     new TransformerLayer({
-      selfAttn: () => new MultiHeadAttention(init, { dModel, heads: config.size('num_attention_heads'), causal }),
+      selfAttn: () =>
+        new MultiHeadAttention(init, {
+          dModel,
+          heads: config.size('num_attention_heads'),
+          causal,
+          dropout: dropoutOf(config, 'attention_dropout', randomness),
+        }),
       feedForward: () => towerFeedForward(init, config),
       norm: () => new LayerNorm(init, dModel, config.number('layer_norm_eps')),
       wiring: 'pre',
+      randomness,
     });
   return new Stack(config.size('num_hidden_layers'), layer, null);
 }

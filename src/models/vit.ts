@@ -6,7 +6,7 @@ import { Linear } from '../nn/linear.js';
 import { LayerNorm } from '../nn/norm.js';
 import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
-import { activationOf, labelsOf } from './config-values.js';
+import { activationOf, dropoutOf, labelsOf } from './config-values.js';
 import { PredictionHead } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 import { TowerModel } from './tower-model.js';
@@ -24,11 +24,12 @@ export class Vit extends TowerModel {
     const dModel = config.size('hidden_size');
     const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
     const dropout = () => new Dropout(config.number('hidden_dropout_prob'), this.randomness);
+    const ofAttention = () => dropoutOf(config, 'attention_probs_dropout_prob', this.randomness);
     const attention = { dModel, heads: config.size('num_attention_heads'), bias: config.flag('qkv_bias') };
     const activation = activationOf(config.text('hidden_act'));
     const layer = () =>
       new TransformerLayer({
-        selfAttn: () => new MultiHeadAttention(init, { ...attention, outBias: true }),
+        selfAttn: () => new MultiHeadAttention(init, { ...attention, outBias: true, dropout: ofAttention() }),
         feedForward: () => new FeedForward(init, { dModel, dFF: config.size('intermediate_size'), activation }),
         norm,
         dropout,

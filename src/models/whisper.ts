@@ -33,7 +33,8 @@ export class Whisper extends Seq2SeqModel {
   readonly sourcePositions: Tensor;
   readonly targetTokens: Embedding;
   readonly targetPositions: Embedding;
-  readonly dropout: Dropout;
+  readonly sourceDropout: Dropout;
+  readonly targetDropout: Dropout;
   readonly encoder: Stack;
   readonly decoder: Stack;
   readonly head: PredictionHead | null;
@@ -49,7 +50,8 @@ export class Whisper extends Seq2SeqModel {
     this.sourcePositions = init.table(places, dModel, () => sinusoids(places, dModel, waves));
     this.targetTokens = new Embedding(init, config.size('vocab_size'), dModel);
     this.targetPositions = new Embedding(init, config.size('max_target_positions'), dModel);
-    this.dropout = new Dropout(config.number('dropout'), this.randomness);
+    this.sourceDropout = new Dropout(config.number('dropout'), this.randomness);
+    this.targetDropout = new Dropout(config.number('dropout'), this.randomness);
     const design = { wiring: 'pre', finalNorm: true } as const;
     this.encoder = bartStack(init, config, 'encoder', this.randomness, design);
     this.decoder = bartStack(init, config, 'decoder', this.randomness, design);
@@ -155,7 +157,7 @@ export class Whisper extends Seq2SeqModel {
       throw new ShapeError(`forward: inputFeatures is ${describeShape(shape)}, expected ${expected}: pad or cut them`);
     const batch = this.#places(features);
     const x = gelu(this.conv2.forward(gelu(this.conv1.forward(transpose(features)))));
-    const sum = this.dropout.forward(add(x, this.sourcePositions)).reshape(batch.total, -1);
+    const sum = this.sourceDropout.forward(add(x, this.sourcePositions)).reshape(batch.total, -1);
     return { token: x.reshape(batch.total, -1), position: this.sourcePositions, sum, batch };
   }
 
@@ -166,7 +168,7 @@ export class Whisper extends Seq2SeqModel {
   protected embedTarget(ids: Tensor, positionIds: Tensor): Tensor {
     const paddingId = this.settings.numberOrNull('pad_token_id');
     const positions = this.targetPositions.weight;
-    return this.dropout.forward(this.targetTokens.forward(ids, { positions, positionIds, paddingId }));
+    return this.targetDropout.forward(this.targetTokens.forward(ids, { positions, positionIds, paddingId }));
   }
 
   override get maxSourceLength(): number {

@@ -8,6 +8,7 @@ import { contiguous } from '../ops/contiguous.js';
 import { cacheAppend, cacheFill, cacheWrite } from '../ops/kv-cache.js';
 import { concat } from '../ops/move.js';
 import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
+import type { Dropout } from './dropout.js';
 import type { Extension } from './extension.js';
 import type { Initializer } from './init.js';
 import { Linear } from './linear.js';
@@ -53,6 +54,8 @@ export interface MultiHeadOptions {
   readonly positionBias?: PositionBias | (() => PositionBias) | null | undefined;
   /** Adds to keys and values of self-attention by distance. Default: nothing. */
   readonly relative?: (() => RelativeVectors) | null | undefined;
+  /** Of the probabilities, in training. Default: none. */
+  readonly dropout?: Dropout | null | undefined;
 }
 
 const maker = orNull('function');
@@ -62,7 +65,7 @@ const kinds = {
   ...({ bias: [true, false], outBias: [true, false], causal: [true, false] } as const),
   ...({ scale: 'positive', softcap: orNull('positive') } as const),
   ...({ qNorm: maker, kNorm: maker, relative: maker } as const),
-  ...({ rotary: orNull('object'), positionBias: 'any' } as const),
+  ...({ rotary: orNull('object'), positionBias: 'any', dropout: orNull('object') } as const),
 };
 
 /** Who attends to whom. */
@@ -88,6 +91,7 @@ export class MultiHeadAttention extends Module {
   readonly outProj: Linear;
   readonly qNorm: Norm | null;
   readonly kNorm: Norm | null;
+  readonly dropout: Dropout | null;
   /** Gets the attention probabilities of each forward pass, if set; not of decoding steps. */
   observe: ((weights: Tensor) => void) | null = null;
   /** Gets what the heads give, [N, heads·headSize], in each forward pass, if set: for regularisers of the loss. */
@@ -115,6 +119,7 @@ export class MultiHeadAttention extends Module {
     this.relative = relative?.() ?? null;
     this.qNorm = qNorm?.() ?? null;
     this.kNorm = kNorm?.() ?? null;
+    this.dropout = options.dropout ?? null;
   }
 
   protected override get stateNames(): StateNames {
@@ -273,7 +278,8 @@ export class MultiHeadAttention extends Module {
       const weights = attentionWeights(q, k, { ...options, lengthsQ: counts[0], lengthsK: counts[1] });
       this.observe(shown ? mul(weights, shown) : weights);
     }
-    const outputs = attention(q, k, v, { relativeValues: this.relative?.values, ...options });
+    const dropout = this.dropout?.options;
+    const outputs = attention(q, k, v, { relativeValues: this.relative?.values, dropout, ...options });
     if (counts) this.observeHeads?.(outputs);
     return outputs;
   }

@@ -17,7 +17,6 @@ export class DistanceVectors extends Module {
   /** [2·span, features]: for the distances −span … span − 1 from key to query; beyond them as at them. */
   readonly weight: Tensor;
   readonly norm: Norm | null;
-  readonly dropout: Dropout | null;
 
   /**
    * `maxDistance`: with it, distances beyond half of the span share buckets, which grow with the distance up to that one
@@ -28,18 +27,16 @@ export class DistanceVectors extends Module {
     features: number,
     readonly span: number,
     private readonly maxDistance: number | null,
-    { norm = null, dropout = null }: { norm?: Norm | null; dropout?: Dropout | null } = {},
+    norm: Norm | null = null,
   ) {
     super();
     this.weight = init.normal([2 * span, features], 0.02);
     this.norm = norm;
-    this.dropout = dropout;
   }
 
   /** [2·span, features], as attentions read it. */
   table(): Tensor {
-    const normed = this.norm?.forward(this.weight) ?? this.weight;
-    return this.dropout?.forward(normed) ?? normed;
+    return this.norm?.forward(this.weight) ?? this.weight;
   }
 
   /** The row of a distance, the query's place less the key's. */
@@ -70,6 +67,8 @@ export interface DisentangledOptions extends MultiHeadOptions {
   readonly shared: boolean;
   /** Whether the own projection to keys adds a bias. */
   readonly positionKeyBias: boolean;
+  /** Of the vectors of distances, in training. */
+  readonly distanceDropout: Dropout;
 }
 
 /** Attention by content and by distance apart (DeBERTa, He et al. 2020, arXiv 2006.03654). */
@@ -78,14 +77,17 @@ export class DisentangledAttention extends MultiHeadAttention {
   /** From vectors of distances to keys, and to queries; null where there is no such term or it is shared. */
   readonly positionKey: Linear | null;
   readonly positionQuery: Linear | null;
+  readonly distanceDropout: Dropout;
   readonly #terms: { readonly contentToPosition: boolean; readonly positionToContent: boolean };
 
   constructor(init: Initializer, options: DisentangledOptions) {
-    const { distances, contentToPosition, positionToContent, shared, positionKeyBias, ...rest } = options;
+    const { distances, contentToPosition, positionToContent, shared, positionKeyBias, distanceDropout, ...rest } =
+      options;
     super(init, rest);
     const width = this.heads * this.headSize;
     const own = (bias: boolean) => new Linear(init, rest.dModel, width, bias);
     this.distances = distances;
+    this.distanceDropout = distanceDropout;
     this.positionKey = contentToPosition && !shared ? own(positionKeyBias) : null;
     this.positionQuery = positionToContent && !shared ? own(true) : null;
     this.#terms = { contentToPosition, positionToContent };
@@ -99,7 +101,7 @@ export class DisentangledAttention extends MultiHeadAttention {
   override scoreBias(q: Tensor, kv: Tensor, batch: Sequences): Tensor | null {
     const { contentToPosition, positionToContent } = this.#terms;
     if (!contentToPosition && !positionToContent) return null;
-    const table = this.distances.table();
+    const table = this.distanceDropout.forward(this.distances.table());
     const terms: Tensor[] = [];
     if (contentToPosition) {
       const keys = this.positionKey?.forward(table) ?? this.qkv.part(table, 1, 2);

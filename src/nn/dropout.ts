@@ -1,7 +1,11 @@
 import type { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
+import { relu } from '../ops/activation.js';
+import { add, mul, sub } from '../ops/binary.js';
 import { checkDropping, type DropoutOptions, dropout } from '../ops/dropout.js';
+import { gather } from '../ops/move.js';
 import { Module } from './module.js';
+import type { Sequences } from './sequences.js';
 
 /** What the dropouts of a model share: one object, given to each of them. */
 export interface Randomness {
@@ -38,8 +42,35 @@ export class Dropout extends Module {
   }
 
   /** `x`: float32, any shape, which the result has, too: `x` itself where nothing is dropped. Throws DTypeError. */
-  forward(x: Tensor): Tensor {
+  forward(x: Tensor, _batch?: Sequences): Tensor {
     const { options } = this;
     return options ? dropout(x, options) : x;
+  }
+}
+
+/** Stochastic depth (Huang et al. 2016, arXiv 1603.09382): drops what is added to a sequence as a whole, or keeps it. */
+export class DropPath extends Dropout {
+  /** `x`: float32 [N, features], the rows of `batch`, without which each is a sequence. Throws DTypeError. */
+  override forward(x: Tensor, batch?: Sequences): Tensor {
+    const { options } = this;
+    if (options === null) return x;
+    const { device } = x;
+    const factors = dropout(device.full([batch?.size ?? (x.shape[0] as number), 1], 1), options);
+    if (batch === undefined) return mul(x, factors);
+    const sequences = batch.counts.flatMap((count, i) => Array<number>(count).fill(i));
+    return mul(x, gather(factors, device.tensor(Int32Array.from(sequences))));
+  }
+}
+
+/** LayerDrop (Fan et al. 2019, arXiv 1909.11556): in a share p of the training passes a layer is left out. */
+export class LayerDrop extends Dropout {
+  /** `y`, what the layer made of `x`, or `x` itself. Both float32 [N, features]. */
+  choose(x: Tensor, y: Tensor): Tensor {
+    const { options } = this;
+    if (options === null) return y;
+    const one = x.device.full([1, 1], 1);
+    const factor = dropout(one, options); // 0 or at least 1
+    const isLeftOut = relu(sub(one, factor));
+    return add(mul(y, sub(one, isLeftOut)), mul(x, isLeftOut));
   }
 }

@@ -3,7 +3,7 @@ export { Random } from '../core/random.js';
 export { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
 export { Conv1d, Conv2d } from './conv.js';
 export { type CacheSizes, DecoderState, type LayerCache, type Memory } from './decoder-state.js';
-export { Dropout, type Randomness } from './dropout.js';
+export { Dropout, DropPath, LayerDrop, type Randomness } from './dropout.js';
 export { Embedding } from './embedding.js';
 export { FeedForward, type FeedForwardOptions } from './feed-forward.js';
 export { Initializer } from './init.js';
@@ -19,7 +19,7 @@ export { branchNorm, parallel, postNorm, preNorm, type SubLayer, type Wiring } f
 export { RotaryEmbedding, type RotaryEmbeddingOptions, type RotaryScaling } from './rotary-embedding.js';
 export { Sequences } from './sequences.js';
 export { AdditiveAttention, SelfAttention } from './simple-attention.js';
-export { Stack, type StackContext } from './stack.js';
+export { Stack, type StackContext, type StackParts } from './stack.js';
 export type { StateNames, StoredAs } from './state-names.js';
 export { type PackedTokens, TokenBatch, type Tokens } from './token-batch.js';
 export { type ActivationFormat, PackedWeight, type Weight } from './weight.js';

@@ -32,8 +32,8 @@ export interface LayerParts {
   readonly norm: (subLayer: number) => Norm;
   /** Another one, between each sub-layer and the addition (Gemma 2's sandwich). Default null: none. */
   readonly finish?: (() => Finish) | null | undefined;
-  /** Of each sub-layer's output, in training. Default null: none. */
-  readonly dropout?: (() => Dropout) | null | undefined;
+  /** Of each sub-layer's output, by its number, in training. Default null: none. */
+  readonly dropout?: ((subLayer: number) => Dropout | null) | null | undefined;
   /** How sub-layers are added up; see residual.ts. Default `post`. */
   readonly wiring?: Wiring | undefined;
   /** What the dropouts share. Needed for gradient checkpointing with dropout. */
@@ -88,11 +88,11 @@ export class TransformerLayer extends Module {
     this.feedForward = parts.feedForward();
     this.norm1 = parts.norm(0);
     this.norm2 = parts.norm(1);
-    this.dropout1 = dropout?.() ?? null;
-    this.dropout2 = dropout?.() ?? null;
+    this.dropout1 = dropout?.(0) ?? null;
+    this.dropout2 = dropout?.(1) ?? null;
     this.multiheadAttn = multiheadAttn?.() ?? null;
     this.norm3 = multiheadAttn && parts.norm(2);
-    this.dropout3 = (multiheadAttn && dropout?.()) ?? null;
+    this.dropout3 = (multiheadAttn && dropout?.(2)) ?? null;
     this.finish = finish ? Array.from({ length: multiheadAttn ? 3 : 2 }, finish) : [];
   }
 
@@ -112,6 +112,7 @@ export class TransformerLayer extends Module {
         x,
         (y) => this.selfAttn.forward(y, batch, cache),
         (y, cross) => cross.cross(y, batch, memory as Memory),
+        batch,
       ),
     );
   }
@@ -141,11 +142,16 @@ export class TransformerLayer extends Module {
     );
   }
 
-  #run(x: Tensor, self: SubLayer['run'], cross: (x: Tensor, attention: MultiHeadAttention) => Tensor): Tensor {
+  #run(
+    x: Tensor,
+    self: SubLayer['run'],
+    cross: (x: Tensor, attention: MultiHeadAttention) => Tensor,
+    batch?: Sequences,
+  ): Tensor {
     const { multiheadAttn, norm1, norm2, norm3, dropout1, dropout2, dropout3, finish, feedForward } = this;
     const finishing = (i: number, dropout: Dropout | null) => (branch: Tensor) => {
       const finished = finish[i]?.forward(branch) ?? branch;
-      return dropout?.forward(finished) ?? finished;
+      return dropout?.forward(finished, batch) ?? finished;
     };
     const network = (y: Tensor) => feedForward.forward(y);
     const attend = { run: self, norm: norm1, finish: finishing(0, dropout1) };

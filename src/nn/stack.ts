@@ -2,6 +2,7 @@ import { checkSizes } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { cacheFill } from '../ops/kv-cache.js';
 import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
+import type { Dropout, LayerDrop } from './dropout.js';
 import type { Extension } from './extension.js';
 import type { TransformerLayer } from './layer.js';
 import type { Linear } from './linear.js';
@@ -19,32 +20,47 @@ export interface StackContext {
   readonly hiddenStates?: Tensor[] | undefined;
 }
 
+/** What a stack has beside its layers, as functions. Default: nothing. */
+export interface StackParts {
+  /** To other features, at the very end (OPT). */
+  readonly projection?: (() => Linear) | null | undefined;
+  /** Of what comes after the last layer and its norm, in training (T5). */
+  readonly dropout?: (() => Dropout) | null | undefined;
+  /** Leaves out layers, in training. */
+  readonly layerDrop?: (() => LayerDrop) | null | undefined;
+}
+
 /** Layers one after the other, and a norm at the end unless there is none: an encoder, or a decoder. */
 export class Stack extends Module {
   readonly layers: readonly TransformerLayer[];
   readonly norm: Norm | null;
-  /** To other features, at the very end (OPT). */
   readonly projection: Linear | null;
+  readonly dropout: Dropout | null;
+  /** One for each layer, or none. */
+  readonly layerDrops: readonly LayerDrop[];
 
-  /** `layers`: how many, 0 or more; `layer` makes number i, `norm` and `projection` what comes after the last. */
+  /** `layers`: how many, 0 or more; `layer` makes number i, `norm` and `parts` what comes after the last. */
   constructor(
     layers: number,
     layer: (i: number) => TransformerLayer,
     norm: (() => Norm) | null,
-    projection: (() => Linear) | null = null,
+    { projection, dropout, layerDrop }: StackParts = {},
   ) {
     super();
     checkSizes('Stack', { layers }, 0);
     this.layers = Array.from({ length: layers }, (_, i) => layer(i));
     this.norm = norm?.() ?? null;
     this.projection = projection?.() ?? null;
+    this.dropout = dropout?.() ?? null;
+    this.layerDrops = layerDrop ? Array.from({ length: layers }, layerDrop) : [];
   }
 
   /** `x`: float32 [N, dModel], the rows of `batch` end to end; so is the result. */
   forward(x: Tensor, batch: Sequences, { memory, state, hiddenStates }: StackContext = {}): Tensor {
     for (const [i, layer] of this.layers.entries()) {
       hiddenStates?.push(x);
-      x = layer.forward(x, batch, { memory, cache: state?.layers[i] });
+      const y = layer.forward(x, batch, { memory, cache: state?.layers[i] });
+      x = this.layerDrops[i]?.choose(x, y) ?? y;
     }
     x = this.#end(x);
     hiddenStates?.push(x);
@@ -66,7 +82,8 @@ export class Stack extends Module {
 
   #end(x: Tensor): Tensor {
     const normed = this.norm?.forward(x) ?? x;
-    return this.projection?.forward(normed) ?? normed;
+    const kept = this.dropout?.forward(normed) ?? normed;
+    return this.projection?.forward(kept) ?? kept;
   }
 
   /** Puts the memory's keys and values into the state, where every step will find them. */

@@ -2,6 +2,7 @@
 
 import { isInt32, type OptionKind, orNull } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
+import type { DropoutOptions } from './dropout.js';
 
 /**
  * How much of each item of a batch takes part: integers, or an int32 tensor [B] whose values are checked when they are
@@ -65,6 +66,8 @@ export interface AttentionOptions {
 export interface AttentionValueOptions extends AttentionOptions {
   /** [2M + 1, dv], as relativeKeys (and as many, if both are given): value j of query p is v[j] + relativeValues[…]. */
   relativeValues?: Tensor | null | undefined;
+  /** Drops probabilities, as `dropout` does; the bits depend on the row of q, the head and the key. Default: none. */
+  dropout?: DropoutOptions | null | undefined;
 }
 
 const STAGES = ['raw', 'capped', 'biased', 'softmax'] as const;
@@ -109,5 +112,9 @@ const SCORES: Kinds<AttentionOptions> = {
   relativeKeys: TENSOR,
   scale: 'number',
 };
-export const ATTENTION_KINDS: Kinds<AttentionValueOptions> = { ...SCORES, relativeValues: TENSOR };
+export const ATTENTION_KINDS: Kinds<AttentionValueOptions> = {
+  ...SCORES,
+  relativeValues: TENSOR,
+  dropout: orNull('object'),
+};
 export const WEIGHTS_KINDS: Kinds<AttentionWeightsOptions> = { ...SCORES, stage: STAGES };

@@ -2,13 +2,14 @@ import { accumulateBits, differentiableMany, isDifferentiated } from '../core/au
 import { checkDType, describeShape, matrixOf } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
-import type { Operand } from '../core/operand.js';
+import type { Operand, Scalar } from '../core/operand.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 import { checkDistances } from './attention-biases.js';
 import { type AttentionInputs, checkAttention, checkTensors, countProducts, headWidth } from './attention-inputs.js';
 import { ATTENTION_KINDS, type AttentionValueOptions } from './attention-options.js';
-import { addApart, gradApart } from './backward.js';
+import { addApart, frozen, gradApart } from './backward.js';
 import { add } from './binary.js';
+import { checkDropping, type DropoutOptions } from './dropout.js';
 import { matmul } from './matmul.js';
 
 export type { AttentionOptions, AttentionValueOptions, Lengths } from './attention-options.js';
@@ -33,7 +34,8 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionVal
 }
 
 function attentionOf(device: Device, q: Tensor, k: Tensor, v: Tensor, options: AttentionValueOptions): Tensor {
-  const { relativeValues = null } = options;
+  const { relativeValues = null, dropout = null } = options;
+  const dropping = droppingOf(dropout);
   const inputs = checkAttention('attention', device, q, k, options);
   checkDType('attention', 'v', v, 'float32');
   const valueWidth = headWidth('attention', 'v', v, inputs.sizes.kvHeads);
@@ -41,7 +43,7 @@ function attentionOf(device: Device, q: Tensor, k: Tensor, v: Tensor, options: A
     const shapes = `k is ${describeShape(k.shape)}, v is ${describeShape(v.shape)}`;
     throw new ShapeError(`attention: ${shapes}: their rows differ`);
   }
-  if (relativeValues === null) return attend(inputs, v, valueWidth, 0).y;
+  if (relativeValues === null) return attend(inputs, v, valueWidth, 0, dropping).y;
   checkDistances('attention', 'relativeValues', relativeValues, 0, valueWidth);
   const distances = relativeValues.shape[0] as number;
   if (options.relativeKeys && options.relativeKeys.shape[0] !== distances) {
@@ -50,13 +52,23 @@ function attentionOf(device: Device, q: Tensor, k: Tensor, v: Tensor, options: A
     throw new ShapeError(`attention: ${shapes}: their distances differ`);
   }
   // Σ p (v + r) = Σ p v + Σ (p summed up by distance) r
-  const { y, relativeWeights } = attend(inputs, v, valueWidth, distances);
+  const { y, relativeWeights } = attend(inputs, v, valueWidth, distances, dropping);
   const relative = matmul((relativeWeights as Tensor).reshape(-1, distances), relativeValues);
   return add(y, relative.reshape(y.shape));
 }
 
+/** The operands of dropout: a threshold of 0 drops nothing. */
+type DroppingOperands = Readonly<Record<'seed' | 'stream' | 'threshold' | 'keptScale', Operand>>;
+
+function droppingOf(options: DropoutOptions | null): DroppingOperands {
+  const dropping = options && checkDropping('attention', options);
+  if (!dropping) return { seed: 0, stream: 0, threshold: 0, keptScale: 1 };
+  const { scale: keptScale, ...rest } = dropping;
+  return { ...rest, keptScale };
+}
+
 /** The command, its outputs and its gradients; with the probabilities by distance, if there are `distances`. */
-function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distances: number) {
+function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distances: number, dropping: DroppingOperands) {
   const { device, q, k, sizes, lengths, sight, biases, factors } = inputs;
   const { bias, mask, relativeBias, relativeScores } = biases;
   const rows = q.size / lastOf(q.shape);
@@ -79,15 +91,17 @@ function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distance
     ...sight,
     ...biases,
     ...factors,
+    ...dropping,
     scoreDistances: distances || biases.scoreDistances,
   };
   const flops = 2 * countProducts(inputs) * (sizes.width + valueWidth);
   device.emit('attention', operands, flops);
 
+  const seed = frozen(device, dropping.seed as number | Scalar);
   const outputs = relativeWeights ? [y, relativeWeights] : [y];
   const backward = ([dy, drelativeWeights]: (Tensor | null)[]) => {
     const upstream = { dy: dy ?? device.zeros(y.shape), drelativeWeights };
-    attendBackward(inputs, operands, upstream, differentiated, 2.5 * flops);
+    attendBackward(inputs, { ...operands, seed }, upstream, differentiated, 2.5 * flops);
   };
   differentiableMany(outputs, differentiated, backward, [lengths.lengthsQ, lengths.lengthsK, mask]);
   return { y, relativeWeights };

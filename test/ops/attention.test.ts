@@ -27,14 +27,17 @@ interface Sizes {
   readonly distances?: number;
   readonly shaw?: { readonly keys?: number; readonly values?: number };
   readonly scale?: number;
+  readonly dropout?: { readonly p: number; readonly seed: number; readonly stream: number };
 }
 
 const full = ({ B = 1, heads = 1, kvHeads = heads, ...sizes }: Sizes) => {
   return { ...sizes, B, heads, kvHeads, dv: sizes.dv ?? sizes.d };
 };
 
-const optionsOf = ({ heads, kvHeads, causal, window, offset, softcap, lengthsQ, lengthsK, scale }: Sizes) => {
-  return { heads, kvHeads, causal, window, offset, softcap, lengthsQ, lengthsK, scale };
+const optionsOf = ({ heads, kvHeads, causal, window, offset, softcap, lengthsQ, lengthsK, ...rest }: Sizes) => {
+  const { scale, dropout } = rest;
+  const all = { heads, kvHeads, causal, window, offset, softcap, lengthsQ, lengthsK, scale };
+  return dropout === undefined ? all : { ...all, dropout };
 };
 
 /** Packed rows [ΣT, cols] of a padded [B, T, cols], and back. */
@@ -137,6 +140,16 @@ const cases: Sizes[] = [
   { B: 2, Tq: 40, Tk: 40, heads: 2, d: 3, bias: [40], mask: [2, 1, 1, 40], causal: true, window: [9, -1] },
   { B: 2, Tq: 5, Tk: 19, heads: 2, d: 3, bias: [1, 2, 5, 1], mask: [2, 2, 5, 19] },
   { B: 2, Tq: 1, Tk: 19, heads: 2, d: 3, mask: [2, 1, 1, 1], lengthsK: [19, 7] },
+  { B: 2, Tq: 21, Tk: 21, heads: 2, d: 4, dropout: { p: 0.3, seed: 7, stream: 3 } },
+  { B: 2, Tq: 3, Tk: 9, heads: 2, d: 4, dropout: { p: 0.5, seed: 1, stream: 0 } },
+  {
+    ...{ Tq: 20, Tk: 150, heads: 2, kvHeads: 1, d: 3, causal: true, window: [140, 0], softcap: 2 },
+    ...{ dropout: { p: 0.1, seed: 0xffffffff, stream: 9 } },
+  },
+  {
+    ...{ B: 3, Tq: 24, Tk: 24, heads: 2, d: 4, causal: true, distances: 7, shaw: { keys: 5, values: 5 } },
+    ...{ packed: true, lengthsQ: [24, 2, 9], lengthsK: [24, 2, 9], dropout: { p: 0.4, seed: 3, stream: 2 } },
+  },
 ];
 
 type Inputs = { q: Values; k: Values; v: Values; mask: Values<Int32Array> | null } & Record<Extra, Values | null>;
@@ -182,7 +195,8 @@ describeOp<Sizes, Inputs>({
     const options = { ...full(sizes), ...extras };
     if (!packed) return reference(q, k, v, options);
     const padded = [scatter(q, lengthsQ, Tq), scatter(k, lengthsK, Tk), scatter(v, lengthsK, Tk)] as const;
-    return gather(reference(...padded, options), lengthsQ, Tq);
+    const firstRows = lengthsQ.map((_, b) => total(lengthsQ.slice(0, b)));
+    return gather(reference(...padded, { ...options, firstRows }), lengthsQ, Tq);
   },
   gradients: ['q', 'k', 'v', 'bias', 'relativeBias', 'relativeKeys', 'relativeValues'],
   tolerance: ({ Tq, Tk, d }) => Math.max(Tq, Tk) + d,
@@ -244,7 +258,7 @@ describe.each(isas)('attention on %s', (isa) => {
 
   it('gives the weights of its sums', async () => {
     const device = await on(isa);
-    for (const { bias, mask, distances, shaw, packed, ...sizes } of cases.map(full)) {
+    for (const { bias, mask, distances, shaw, packed, dropout: _, ...sizes } of cases.map(full)) {
       if (packed || bias || mask || distances || shaw) continue;
       const q = random.normal([sizes.B, sizes.Tq, sizes.heads * sizes.d]);
       const k = random.normal([sizes.B, sizes.Tk, sizes.kvHeads * sizes.d]);

@@ -123,11 +123,11 @@ export async function filesOf(shared: SharedFolder, name: string): Promise<Recor
   );
 }
 
-async function referenceOf(shared: SharedFolder, name: string): Promise<Reference> {
+export async function referenceOf(shared: SharedFolder, name: string): Promise<Reference> {
   return parseSafetensors(await shared.bytes(`${name}/reference.safetensors`)).tensors;
 }
 
-function inputsOf(device: Device, reference: Reference): ModelInputs {
+export function inputsOf(device: Device, reference: Reference): ModelInputs {
   const inputs: Record<string, unknown> = {};
   for (const [theirs, ours] of Object.entries(inputNames)) {
     const entry = reference.get(theirs);

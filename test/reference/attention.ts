@@ -1,4 +1,5 @@
 import { lastOf, type Reals, sum } from './reals.js';
+import { threefry } from './threefry.js';
 
 export interface AttentionOptions {
   readonly heads: number;
@@ -20,6 +21,10 @@ export interface AttentionOptions {
   /** [2M + 1, d] and [2M + 1, dv], added to keys and values by clipped distance. */
   readonly relativeKeys?: Reals | null;
   readonly relativeValues?: Reals | null;
+  /** Of the weights that meet values. */
+  readonly dropout?: { readonly p: number; readonly seed: number; readonly stream: number } | undefined;
+  /** The first row of each item in q, where items lie end to end. */
+  readonly firstRows?: readonly number[] | undefined;
 }
 
 export type Stage = 'raw' | 'capped' | 'biased' | 'softmax';
@@ -105,9 +110,15 @@ function softmaxInPlace(row: Float64Array): void {
   });
 }
 
+/** What dropout multiplies a weight by: each head has a key of its own, two keys of a row share a counter. */
+function factorOf({ p, seed, stream }: { p: number; seed: number; stream: number }, row: number, h: number, j: number) {
+  const bits = threefry([row, Math.floor(j / 2)], [seed, (stream ^ Math.imul(h, 0x9e3779b9)) >>> 0])[j % 2 ? 1 : 0];
+  return bits >= p * 2 ** 32 ? 1 / (1 - p) : 0;
+}
+
 /** The weights times v [B, Tk, kvHeads·dv]: [B, Tq, heads·dv]. */
 export function attention(q: Reals, k: Reals, v: Reals, options: AttentionOptions): Reals {
-  const { heads, kvHeads = heads, lengthsQ, lengthsK, relativeValues } = options;
+  const { heads, kvHeads = heads, lengthsQ, lengthsK, relativeValues, dropout, firstRows } = options;
   const weights = attentionWeights(q, k, options);
   const [B, , Tq, Tk] = weights.shape as [number, number, number, number];
   const widthV = lastOf(v.shape);
@@ -119,6 +130,8 @@ export function attention(q: Reals, k: Reals, v: Reals, options: AttentionOption
       const kvHead = Math.floor(h / (heads / kvHeads));
       for (let i = 0; i < Tq; i++) {
         const row = weights.data.subarray(((b * heads + h) * Tq + i) * Tk).subarray(0, Tk);
+        const place = (firstRows?.[b] ?? b * Tq) + i;
+        if (dropout) row.set(row.map((p, j) => p * factorOf(dropout, place, h, j)));
         for (let c = 0; c < dv; c++) {
           const start = b * Tk * widthV + kvHead * dv + c;
           data[((b * Tq + i) * heads + h) * dv + c] = sum(row, (p, j) => {

@@ -2,7 +2,8 @@
 // D = rowsum(dy ∘ y):
 //   dv = Pᵀ dy,  dS = P ∘ (dy vᵀ - D),  dbias = dS,  dq = scale · dS k,  dk = scale · dSᵀ q
 // (FlashAttention-2, Dao 2023, algorithm 2.) With sums of the probabilities by distance (relativeWeights) as another
-// output, dy vᵀ and D gain their part of it. Where scores have a soft cap, cap · tanh, dq and dk are those of
+// output, dy vᵀ and D gain their part of it. With dropout M, which multiplies P, dv = (M ∘ P)ᵀ dy and dy vᵀ becomes
+// M ∘ dy vᵀ. Where scores have a soft cap, cap · tanh, dq and dk are those of
 // dS ∘ (1 - tanh²).
 #pragma once
 #include "kernels/shared/attention_shape.h"
@@ -22,6 +23,7 @@ struct GradientOperands {
   Span y, stats, dy, relativeWeights, drelativeWeights, dq, dk, dv, dbias, drelativeBias, drelativeScores, partials,
       relativePartials;
   uint32_t yStride, dyStride, dqStride, dkStride, dvStride, itemsTogether, chunkKeys, accumulate;
+  Dropping dropping;
 
   bool adds(Gradient gradient) const { return (accumulate >> gradient & 1) != 0; }
   uint32_t chunks() const { return in.rowsK == 0 ? 1 : 1 + (in.rowsK - 1) / chunkKeys; }
@@ -230,7 +232,9 @@ class HeadGradient {
       fetchSome();
       multiplyValues(slopes, it);
       fetchSome();
+      if (op_.dropping.drops()) drop(slopes, it.q + i, h_, op_.dropping);
       findSlopes(scores);
+      if (op_.dropping.drops()) drop(scores, it.q + i, h_, op_.dropping);
       fetchSome();
       giveBiases(slopes, it, b);
       giveValues(slopes, it);

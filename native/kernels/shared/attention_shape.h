@@ -1,6 +1,7 @@
 // What the attention kernels have in common: their inputs, which rows belong to whom, and the scores of a block.
 #pragma once
 #include "kernels/shared/attention_scores.h"
+#include "kernels/shared/dropping.h"
 #include "kernels/shared/fetch.h"
 
 namespace attention {
@@ -242,12 +243,29 @@ struct Inputs {
   }
 };
 
+// What dropout leaves of a block of probabilities, those of head h and of queries from row `row` of q on. The bits are
+// keyed by (seed, stream and head); a counter is (row, j / 2), whose first word is for key j, the second for the one
+// after it, so that no bit depends on how queries and keys are cut into blocks. Blocks begin at even keys.
+inline void drop(const Block& block, uint64_t row, uint32_t h, const Dropping& dropping) {
+  for (uint32_t j = 0; j < block.keys; j += 2) {
+    for (uint32_t i = 0; i < block.queries; i += kWidth) {
+      Vu even = laneNumbers() + splatBits(static_cast<uint32_t>(row + i));
+      Vu odd = splatBits((block.k + j) / 2);
+      threefry(even, odd, dropping.seed, dropping.stream ^ (h * 0x9E3779B9u));
+      float* at = block.scores + j * block.stride + i;
+      store(at, dropping.kept(load(at), even));
+      if (j + 1 < block.keys) store(at + block.stride, dropping.kept(load(at + block.stride), odd));
+    }
+  }
+}
+
 // Where attention's results go.
 struct Output {
   float* y;
   uint32_t stride;
   float* stats;          // or null
   Span relativeWeights;  // or absent
+  Dropping dropping;     // of the probabilities that meet values
 
   float* row(const Item& it, uint32_t i, uint32_t h, uint32_t valueWidth) const {
     return y + (it.q + i) * stride + uint64_t{h} * valueWidth;

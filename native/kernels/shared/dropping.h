@@ -28,6 +28,12 @@ struct Dropping {
   uint32_t seed, stream, threshold;
   float scale;
 
+  // Whether anything is dropped; of an element in 2^32 no more is known.
+  bool drops() const { return threshold > 0; }
+
+  // What is left of x by its random bits.
+  SIMD_INLINE Vf kept(Vf x, Vu bits) const { return bits > splatBits(threshold) ? x * splat(scale) : splat(0); }
+
   // Calls put(c, lanes, kept) for the vectors of columns first ≤ c < end of a row, `first` a multiple of kWidth: `kept`
   // multiplies what is there by scale or 0.
   template <class Put>
@@ -41,8 +47,7 @@ struct Dropping {
         threefry(low, high, seed, stream);
         const auto part = [&](uint64_t column, Vu bits) {
           if (column < first || column >= end) return;
-          put(column, column + kWidth <= end ? kWidth : end - column,
-              [&](Vf x) { return bits > splatBits(threshold) ? x * splat(scale) : splat(0); });
+          put(column, column + kWidth <= end ? kWidth : end - column, [&](Vf x) { return kept(x, bits); });
         };
         part(c, low);
         part(c + 16, high);
