@@ -108,9 +108,9 @@ async function kills(jobs = 100_000, count = 50): Promise<void> {
   await Promise.all(workers.map(({ ready }) => ready));
   const random = new Random(9);
   for (let kill = 1; kill <= count; kill++) {
+    await Promise.all(workers.map(({ ready }) => ready)); // one that has not begun loses nothing
     await sleep(1000 + 2000 * random.uniform());
     const [victim] = workers.splice(Math.floor(3 * random.uniform()), 1) as [BulkWorker];
-    await victim.ready; // one that has not begun loses nothing
     victim.process.kill('SIGKILL');
     workers.push(new BulkWorker(queue));
     if (kill === Math.ceil(count / 2)) {

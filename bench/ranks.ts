@@ -1,5 +1,5 @@
 // How well training scales over ranks: `npx tsx bench/ranks.ts [pattern]` measures the points whose names fit, about ten seconds
-// each, as root (hosts are network namespaces), and keeps them in bench/results/ranks.json; `node scripts/ranks-chart.mjs` fits a
+// each, as root (hosts are network namespaces), and keeps them in bench/results/ranks.json; `npx tsx bench/ranks/chart.ts` fits a
 // model of a step's time to some of them, checks it against the others, and draws what it predicts.
 
 import { execFileSync, spawn } from 'node:child_process';

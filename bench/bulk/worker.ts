@@ -7,10 +7,12 @@ import { createDevice, Transformer } from '../../src/index.js';
 const [redis, queue] = process.argv.slice(2) as [string, string];
 const device = await createDevice({ threads: 1 });
 const task = transformerTask(await Transformer.load(device, 'models/g2p-en'));
-const worker = await createWorker({
+const options = {
   ...{ redis, queue, task, concurrency: 512, batchTokens: 2048 },
   worker: { lockDuration: 5000, stalledInterval: 2000 },
-});
+};
+const start = (): ReturnType<typeof createWorker> => createWorker(options).catch(start); // Redis may be away just now
+const worker = await start();
 let done = 0;
 worker.on('completed', () => done++);
 worker.on('error', () => {}); // Redis restarts

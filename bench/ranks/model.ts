@@ -9,6 +9,8 @@ export interface Point {
   readonly parameters: number;
   /** Seconds that a rank computes. */
   readonly compute: number;
+  /** Ranks to a core, by which handling bytes takes longer: above 1 where hosts are namespaces of one machine. */
+  readonly sharing: number;
   readonly overlapped: boolean;
 }
 
@@ -18,7 +20,7 @@ export interface Measured extends Point {
 
 /** What is fitted. */
 export interface Constants {
-  /** Seconds of a rank's processor for each byte that it sends and receives, which nothing hides. */
+  /** Seconds of a core for each byte that a rank sends and receives, which nothing hides. */
   readonly perByte: number;
   /** The share of a link's bits that are gradients'. */
   readonly efficiency: number;
@@ -38,13 +40,13 @@ export function bytesOf({ ranks, parameters }: Point): number {
 
 /** Seconds of a step: computing, handling bytes, and what the network takes beyond what is hidden. */
 export function secondsOf(point: Point, { perByte, efficiency, delays, hidden }: Constants): number {
-  const { bitsPerSecond, latency, parameters, compute, overlapped } = point;
+  const { bitsPerSecond, latency, parameters, compute, sharing, overlapped } = point;
   const bytes = bytesOf(point);
   const buckets = Math.ceil(parameters / BUCKET);
   const network = (8 * bytes) / (bitsPerSecond * efficiency) + buckets * delays * latency;
   const last = network / buckets; // leaves when everything is computed
   const exposed = overlapped ? Math.max(last, network - hidden * compute) : network;
-  return compute + perByte * bytes + exposed;
+  return compute + perByte * bytes * sharing + exposed;
 }
 
 /** The constants with which the points are met best, by their relative errors: a search that narrows. */

@@ -25,6 +25,7 @@ export class Network {
   constructor(private readonly hosts: number) {}
 
   async open({ bitsPerSecond, seconds }: Link): Promise<void> {
+    this.#clear(); // what a run has left that was killed
     const program = join(this.#folder, 'link');
     execFileSync('g++', ['-O2', '-std=c++20', fileURLToPath(new URL('link.cc', import.meta.url)), '-o', program]);
     const args = [this.hosts, bitsPerSecond, seconds].map(String);
@@ -67,10 +68,14 @@ export class Network {
 
   close(): void {
     this.#link?.kill();
+    this.#clear();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #clear(): void {
     for (let i = 0; i < this.hosts; i++)
       try {
         ip('netns', 'del', `host${i + 1}`);
-      } catch {} // was not made
-    rmSync(this.#folder, { recursive: true, force: true });
+      } catch {} // is not there
   }
 }

@@ -23,7 +23,7 @@ const launcher = [`mpirun.${name}`, ...(name === 'openmpi' ? ['--oversubscribe',
 const RANK = fileURLToPath(new URL('rank.ts', import.meta.url));
 const TSX = fileURLToPath(import.meta.resolve('tsx'));
 const BATCHES = 6;
-const STEPS = 120;
+const STEPS = 60;
 
 /** Runs a job of some ranks; with `patience`, kills one of them so many milliseconds after all have begun. */
 async function run(ranks: number, options: Job['options'], patience?: number): Promise<Outcome | null> {
@@ -58,7 +58,7 @@ let [killed, ends] = [0, 0];
 while (killed < Number(kills) || existsSync(checkpoint)) {
   const ranks = [2, 3][draw(2)] as number;
   const zeroStage = [0, 1][draw(2)] as 0 | 1;
-  const patience = killed < Number(kills) ? draw(2500) : undefined;
+  const patience = killed < Number(kills) ? draw(5000) : undefined;
   const outcome = await run(ranks, { checkpoint, checkpointEvery: 3, resume: true, zeroStage }, patience);
   if (outcome === null) {
     killed++;
