@@ -3,7 +3,8 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { fitSettings, readTask } from '../../src/cli/config.js';
-import { type PreparedTask, prepareTask } from '../../src/cli/tasks.js';
+import type { PreparedTask } from '../../src/cli/prepared-task.js';
+import { prepareTask } from '../../src/cli/tasks.js';
 import { type Device, fit } from '../../src/index.js';
 import type { Run } from './bench.js';
 import { OURS } from './ours.js';

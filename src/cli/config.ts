@@ -10,10 +10,15 @@ import { readText } from './data.js';
 
 /** A task as a JSON file gives it; what is left out is taken from the built-in task named by `task`. */
 export interface TaskConfig extends FitSettings {
-  /** `pronunciation`: pairs, letters to phonemes. `characters`: a text, character by character. */
-  task: 'pronunciation' | 'characters';
+  /**
+   * `pronunciation`: pairs, letters to phonemes. `translation`: pairs, sentences of two languages. `characters`: a text,
+   * character by character.
+   */
+  task: 'pronunciation' | 'translation' | 'characters';
   /** A file; for `pronunciation` the npm dictionary if it is left out. */
   data?: string;
+  /** For `translation` a file of pairs that are held out. */
+  validationData?: string;
   /** A saved model to begin from: its options, weights and tokenizers. `model` may then change dropout and seed. */
   init?: string;
   /** Its `seed` counts where the task has none; vocabularies and special ids come from the data. */
@@ -28,6 +33,12 @@ export interface TaskConfig extends FitSettings {
   optimizer?: { beta1?: number; beta2?: number; eps?: number; weightDecay?: number };
   /** Pairs, or the share of a text, held out for validation. */
   validation?: number;
+  /** For `translation`: tokens of both languages together, at most. */
+  vocabSize?: number;
+  /** For `translation`: the share of merges that are left out at random whenever a word is read or written in training. */
+  bpeDropout?: number;
+  /** For `translation`: whether all is small letters, as results on tokenized text are reported. */
+  lowerCase?: boolean;
 }
 
 /** What `fit` is told as it stands in a file. */
@@ -63,6 +74,33 @@ const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
     validation: 1500,
     validateEvery: 2000,
   },
+  // fairseq's smallest Transformer, for some ten thousands of sentences, which dropout alone would not keep it from
+  // learning by heart.
+  translation: {
+    task: 'translation',
+    model: {
+      dModel: 128,
+      heads: 4,
+      encoderLayers: 4,
+      decoderLayers: 4,
+      dFF: 256,
+      norm: 'pre',
+      dropout: 0.3,
+      maxLength: 256,
+      tieEmbeddings: 'all',
+    },
+    epochs: 60,
+    batch: 8192,
+    vocabSize: 6000,
+    bpeDropout: 0.1,
+    lowerCase: true,
+    schedule: { kind: 'linear', peak: 4e-3 },
+    optimizer: { beta2: 0.98, eps: 1e-9, weightDecay: 0 },
+    labelSmoothing: 0.1,
+    averageLast: 5,
+    validation: 500,
+    validateEvery: 250,
+  },
   // nanoGPT's configuration for CPUs: config/train_shakespeare_char.py with the arguments of its README.
   characters: {
     task: 'characters',
@@ -93,11 +131,12 @@ const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
 const SPECIAL_IDS: readonly string[] = ['padId', 'bosId', 'eosId'];
 
 /** Steps of warm-up where a task does not say; those of a short trial are cut. */
-export const WARMUP: Record<TaskConfig['task'], number> = { pronunciation: 1000, characters: 100 };
+export const WARMUP: Record<TaskConfig['task'], number> = { pronunciation: 1000, translation: 1000, characters: 100 };
 
 /** What validation measures. */
 const METRICS: Record<TaskConfig['task'], readonly string[]> = {
   pronunciation: ['wordError', 'tokenError'],
+  translation: ['loss'],
   characters: ['loss'],
 };
 
@@ -115,7 +154,12 @@ export async function readTask(nameOrPath: string, overrides: Partial<TaskConfig
   // Steps of one replace epochs of another.
   const ends = [overrides, given, base].find(({ steps, epochs }) => steps !== undefined || epochs !== undefined);
   const init = overrides.init ?? given.init;
-  const model = init === undefined ? { ...base.model, ...given.model } : { ...given.model };
+  const model = { ...(init === undefined ? base.model : {}), ...given.model, ...overrides.model };
+  if (given.task === 'characters' && model.encoderLayers === model.decoderLayers) model.encoderLayers = 0; // --layers
+  for (const name of ['validationData', 'vocabSize', 'bpeDropout', 'lowerCase'] as const) {
+    if (given.task === 'translation' || (overrides[name] ?? given[name]) === undefined) continue;
+    throw new ArgumentError(`${nameOrPath}: ${name} is a setting of translation alone, not of ${given.task}`);
+  }
   checkModel(nameOrPath, given.task, model, init);
   return {
     ...base,
@@ -167,6 +211,7 @@ const share = numberThat(isFraction, 'a number from 0 to below 1');
 const CHECKS: Record<keyof TaskConfig, Check> = {
   task: oneOf(TASKS),
   data: [(value) => typeof value === 'string', 'the path of a file'],
+  validationData: [(value) => typeof value === 'string', 'the path of a file'],
   init: [(value) => typeof value === 'string', 'the folder or name of a model'],
   model: object,
   steps: count,
@@ -187,6 +232,9 @@ const CHECKS: Record<keyof TaskConfig, Check> = {
   averageLast: count,
   emaDecay: share,
   validation: notNegative,
+  vocabSize: count,
+  bpeDropout: share,
+  lowerCase: flag,
   validateEvery: count,
   seed: numberThat(isSeed, SEED),
 };
@@ -216,7 +264,7 @@ function checkConfig(path: string, value: unknown): asserts value is TaskConfig 
   }
   checkStopping(path, config);
   if (config.validation !== undefined) {
-    const [accepts, expected] = config.task === 'pronunciation' ? countOrZero : share;
+    const [accepts, expected] = config.task === 'characters' ? share : countOrZero;
     if (!accepts(config.validation))
       throw new ArgumentError(`${path}: validation is ${config.validation}, expected ${expected}`);
   }
@@ -272,8 +320,8 @@ export function taskProblem(
   task: TaskConfig['task'],
   { encoderLayers, decoderLayers }: { encoderLayers: number; decoderLayers: number },
 ): string | undefined {
-  const fits = decoderLayers > 0 && encoderLayers > 0 === (task === 'pronunciation');
-  if (fits) return undefined;
-  const needs = task === 'pronunciation' ? 'encoder and decoder layers' : 'decoder layers alone';
+  const reads = task !== 'characters';
+  if (decoderLayers > 0 && encoderLayers > 0 === reads) return undefined;
+  const needs = reads ? 'encoder and decoder layers' : 'decoder layers alone';
   return `it has ${encoderLayers} encoder and ${decoderLayers} decoder layers, but ${task} needs ${needs}`;
 }

@@ -40,18 +40,23 @@ function tooLong(name: string, cause: unknown): ArgumentError {
  * joined. Sources become lower case where `lowerCase` says so.
  */
 export async function readPairs(path: string, { lowerCase = false } = {}): Promise<Pair[]> {
-  const pairs: [source: string, targets: readonly string[]][] = [];
+  const pairs = await readPairLines(path);
+  return joined(pairs.map(({ source, targets }) => [lowerCase ? source.toLowerCase() : source, targets]));
+}
+
+/** Reads a file of pairs as `readPairs`, each line as it stands there. */
+export async function readPairLines(path: string): Promise<Pair[]> {
   const lines = (await readText(path)).split(/\r\n?|\n/);
-  lines.forEach((line, i) => {
-    if (line === '') return;
+  const pairs = lines.flatMap((line, i): Pair[] => {
+    if (line === '') return [];
     const [source = '', ...targets] = line.split('\t');
     if (source === '' || targets.length === 0 || targets.some((target) => words(target).length === 0)) {
       throw new ArgumentError(`${path}:${i + 1}: expected a source, a tab and a target, got ${quoted(line)}`);
     }
-    pairs.push([lowerCase ? source.toLowerCase() : source, targets]);
+    return [{ source, targets }];
   });
   if (pairs.length === 0) throw new ArgumentError(`${path} has no pairs in it`);
-  return joined(pairs);
+  return pairs;
 }
 
 const WORDS = wordPattern('whitespace');

@@ -10,6 +10,11 @@ export function isPretrainedFolder(folder: string): boolean {
   return config.format !== 'simdformer' && typeof config.model_type === 'string';
 }
 
+/** Whether a folder holds what `Transformer.save` wrote, as `simdformer train` does. */
+export function isOwnFolder(folder: string): boolean {
+  return read(join(folder, 'config.json'))?.format === 'simdformer';
+}
+
 /** Whether it holds an adapter alone. */
 export function isAdapterFolder(folder: string): boolean {
   return read(join(folder, 'config.json')) === null && read(join(folder, 'adapter_config.json')) !== null;

@@ -11,6 +11,8 @@ import { ArgumentError } from '../core/errors.js';
 const FREE = [
   ...[
     'data',
+    'validationData',
+    'bpeDropout',
     'steps',
     'epochs',
     'schedule',

@@ -3,47 +3,39 @@
 import type { Device } from '../core/device.js';
 import { ArgumentError, NonFiniteError } from '../core/errors.js';
 import { Random } from '../core/random.js';
-import type { TransformerOptions } from '../models/config.js';
-import { Transformer } from '../models/transformer.js';
+import type { Transformer } from '../models/transformer.js';
 import { CharTokenizer } from '../tokenizers/char.js';
-import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import { WordTokenizer } from '../tokenizers/word.js';
-import { AdamW } from '../train/adamw.js';
-import { type Batches, type Example, lengthBatches, windowBatches } from '../train/batches.js';
-import { fingerprint } from '../train/fingerprint.js';
-import { constant, cosine, inverseSquareRoot, linearDecay, type Schedule } from '../train/schedule.js';
-import { type TaskConfig, WARMUP } from './config.js';
+import { lengthBatches, windowBatches } from '../train/batches.js';
+import type { TaskConfig } from './config.js';
 import { type Pair, readDictionary, readPairs, readText, words } from './data.js';
-import { encode, encodeData, encodeInput, quoted, tokenizersOf } from './encoding.js';
+import { encode, encodeData, encodeInput, tokenizersOf } from './encoding.js';
 import { initialModel } from './initial-model.js';
 import { errorRates } from './metrics.js';
+import {
+  checkLength,
+  checkSource,
+  codesOf,
+  newModel,
+  type PreparedTask,
+  SPECIAL,
+  specialIds,
+  withHeldOut,
+  withoutValidation,
+} from './prepared-task.js';
+import { prepareTranslation } from './translation.js';
 
-/** Ready to be trained. */
-export interface PreparedTask {
-  readonly config: Required<Pick<TaskConfig, 'seed'>> & TaskConfig;
-  readonly model: Transformer;
-  readonly batches: Batches;
-  readonly steps: number;
-  readonly schedule: Schedule;
-  readonly optimizer: AdamW;
-  /** What the validation after a step measures; lower is better. None if nothing was held out. */
-  readonly validate: ((step: number) => Promise<Record<string, number>>) | undefined;
-}
+const PREPARE = { pronunciation: preparePairs, translation: prepareTranslation, characters: prepareText };
 
 /** Reads the data of a task and makes its model; `ranks` processes train it together. */
 export async function prepareTask(device: Device, config: TaskConfig, ranks = 1): Promise<PreparedTask> {
-  const prepare = config.task === 'pronunciation' ? preparePairs : prepareText;
-  const task = await prepare(device, config, ranks);
+  const task = await PREPARE[config.task](device, config, ranks);
   const needs = (['averageLast', 'earlyStopping'] as const).find((name) => config[name] !== undefined);
   if (task.validate !== undefined || needs === undefined) return task;
   throw new ArgumentError(
     `${needs} needs validations, but nothing is held out: raise validation, or leave ${needs} out`,
   );
 }
-
-type PairExample = Example & { readonly source: readonly number[] };
-
-const SPECIAL = { pad: '<pad>', bos: '<s>', eos: '</s>' };
 
 async function preparePairs(device: Device, config: TaskConfig, ranks: number): Promise<PreparedTask> {
   const { data, seed = 0, validation = 0, batch = 4096 } = config;
@@ -96,24 +88,6 @@ function pairModel(device: Device, config: TaskConfig, pairs: readonly Pair[]): 
   );
   const vocabularies = { sourceVocab: source.vocabSize, targetVocab: target.vocabSize };
   return newModel(device, config, { ...vocabularies, ...specialIds(target) }, { source, target });
-}
-
-/** Found here, a pair that is too long costs no training. */
-function checkLength(text: string, { source, target }: PairExample, maxLength: number, batch: number): void {
-  const read = target.length - 1; // the end is written, but not read
-  checkSource(text, source.length, maxLength);
-  if (read > maxLength)
-    throw tooLong(`the target of ${quoted(text)}, with its start,`, read, `maxLength is ${maxLength}`);
-  const both = source.length + target.length;
-  if (both > batch) throw tooLong(`${quoted(text)} with its target`, both, `batch is ${batch}`);
-}
-
-function checkSource(text: string, length: number, maxLength: number): void {
-  if (length > maxLength) throw tooLong(quoted(text), length, `maxLength is ${maxLength}`);
-}
-
-function tooLong(what: string, length: number, limit: string): ArgumentError {
-  return new ArgumentError(`${what} has ${length} tokens, but ${limit}: leave it out, or raise that in a JSON file`);
 }
 
 /** Pairs whose outputs are written side by side. */
@@ -177,23 +151,6 @@ function textModel(device: Device, config: TaskConfig, text: string): Transforme
   return newModel(device, config, { targetVocab: target.vocabSize, ...specialIds(target) }, { target });
 }
 
-/** A model as the task wants it. Throws ArgumentError if the task wants something else than what the data decide. */
-function newModel(
-  device: Device,
-  { model: wanted = {}, seed = wanted.seed }: TaskConfig,
-  decided: TransformerOptions,
-  tokenizers: Transformer['tokenizers'],
-): Transformer {
-  for (const option of Object.keys(decided) as (keyof TransformerOptions)[]) {
-    const [has, asked] = [decided[option], wanted[option]];
-    if (asked === undefined || asked === has) continue;
-    throw new ArgumentError(`model.${option} is ${JSON.stringify(asked)}, but the data make it ${has}: leave it out`);
-  }
-  const model = new Transformer(device, { ...wanted, ...decided, seed });
-  model.tokenizers = tokenizers;
-  return model;
-}
-
 /** As many as nanoGPT's configuration for CPUs takes: 20 batches of 12. */
 const VALIDATION_WINDOWS = 240;
 
@@ -229,56 +186,3 @@ export async function textLoss(
 
 /** Windows whose loss is measured at once. */
 const LOSS_BATCH = 64;
-
-/**
- * The same batches, with a fingerprint that depends on what is held out, too: a run that is resumed must not compare
- * its validations with those of other data.
- */
-function withHeldOut(batches: Batches, heldOut: ArrayLike<number>): Batches {
-  const { perEpoch, batch, fingerprint: learnt } = batches;
-  return { perEpoch, batch, fingerprint: fingerprint(heldOut, learnt) };
-}
-
-/** All that pairs say, as numbers for a fingerprint. */
-function codesOf(pairs: readonly Pair[]): Uint16Array {
-  const text = pairs.map(({ source, targets }) => [source, ...targets].join('\t')).join('\n');
-  return Uint16Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
-}
-
-/** A prepared task, but for how its model is validated. */
-function withoutValidation(config: TaskConfig, ranks: number, model: Transformer, batches: Batches): PreparedTask {
-  const { seed = 0, epochs = 1, gradientAccumulation = 1, optimizer = {} } = config;
-  const { steps = Math.ceil((epochs * batches.perEpoch) / (gradientAccumulation * ranks)) } = config;
-  const decayed = model.parameters().filter(({ shape }) => shape.length > 1);
-  const others = model.parameters().filter(({ shape }) => shape.length <= 1);
-  const groups = [{ params: decayed }, { params: others, weightDecay: 0 }];
-  return {
-    config: { ...config, seed },
-    model,
-    batches,
-    steps,
-    schedule: scheduleOf(config, steps),
-    optimizer: new AdamW(groups, { beta1: 0.9, ...optimizer }),
-    validate: undefined,
-  };
-}
-
-function scheduleOf({ task, schedule = {} }: TaskConfig, steps: number): Schedule {
-  // Unless it is asked for otherwise, a short trial still comes down.
-  const { kind, peak = 1e-3, warmup = Math.min(WARMUP[task], Math.floor(steps / 4)) } = schedule;
-  switch (kind) {
-    case 'cosine':
-      return cosine(peak, { steps, warmup, final: peak / 10 });
-    case 'linear':
-      return linearDecay(peak, { steps, warmup });
-    case 'inverseSquareRoot':
-      return inverseSquareRoot(peak, { warmup });
-    default:
-      return constant(peak, { warmup });
-  }
-}
-
-/** Special tokens that a vocabulary does not have are null: no number stands for them. */
-function specialIds({ padId, bosId, eosId }: Tokenizer) {
-  return { padId: padId ?? null, bosId: bosId ?? null, eosId: eosId ?? null };
-}

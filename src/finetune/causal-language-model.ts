@@ -2,14 +2,11 @@
 
 import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import type { ModelInputs } from '../models/inputs.js';
 import { IGNORED } from '../models/losses.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
-import { packed } from '../nn/token-batch.js';
 import type { ChatMessage } from '../tokenizers/chat-template.js';
 import { tokenizerOf } from './encoded.js';
-import { ModelObjective } from './model-objective.js';
-import type { LabelledTokens } from './token-objectives.js';
+import { cut, type LabelledTokens, TokenObjective } from './token-objective.js';
 
 /** A conversation, a text, or ids. */
 export interface CausalRow {
@@ -27,7 +24,7 @@ export interface CausalRow {
  * Teaches a decoder to write: rows are `{ messages }`, of which answers alone are learnt, `{ text }`, `{ prompt, text }` or
  * `{ inputIds, labels }`. Sequences of a batch lie end to end and do not see each other.
  */
-export class CausalLanguageModel extends ModelObjective<CausalRow, LabelledTokens> {
+export class CausalLanguageModel extends TokenObjective<CausalRow> {
   /** Renders conversations. */
   async prepare(rows: readonly CausalRow[]): Promise<void> {
     for (const row of rows) {
@@ -46,25 +43,10 @@ export class CausalLanguageModel extends ModelObjective<CausalRow, LabelledToken
     return cut(encodeContinuation(this.model, prompt, text), this.maxLength);
   }
 
-  override inputs(examples: readonly LabelledTokens[]): ModelInputs {
-    return {
-      inputIds: packed(examples.map(({ inputIds }) => inputIds)),
-      labels: examples.map(({ labels }) => [...labels]),
-    };
-  }
-
-  protected override lengthOf({ inputIds }: LabelledTokens): number {
-    return inputIds.length;
-  }
-
   /** The first token follows nothing. */
   protected override weight(examples: readonly LabelledTokens[]): number {
-    return examples.reduce((sum, { labels }) => sum + labels.slice(1).filter((label) => label !== IGNORED).length, 0);
+    return super.weight(examples.map(({ inputIds, labels }) => ({ inputIds, labels: labels.slice(1) })));
   }
-}
-
-function cut({ inputIds, labels }: LabelledTokens, length: number): LabelledTokens {
-  return { inputIds: inputIds.slice(0, length), labels: labels.slice(0, length) };
 }
 
 /** A prompt and what is to follow it, up to the end token. */

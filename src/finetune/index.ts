@@ -29,8 +29,8 @@ export { Preference, type PreferenceOptions, type PreferenceRow } from './prefer
 export { type FileRow, readRows } from './read-rows.js';
 export { type ClassificationRow, type ProblemType, SequenceClassification } from './sequence-classification.js';
 export { type Seq2SeqRow, SequenceToSequence } from './sequence-to-sequence.js';
+export type { LabelledTokens } from './token-objective.js';
 export {
-  type LabelledTokens,
   MaskedLanguageModel,
   type MaskingOptions,
   TokenClassification,

@@ -14,7 +14,7 @@ import type { ChatMessage } from '../tokenizers/chat-template.js';
 import { encodeChat, encodeContinuation } from './causal-language-model.js';
 import { type AnswerScores, dpoLoss } from './losses.js';
 import { ModelObjective, type ModelObjectiveOptions } from './model-objective.js';
-import type { LabelledTokens } from './token-objectives.js';
+import { cut, type LabelledTokens } from './token-objective.js';
 
 /** A question and two answers: texts, or messages. */
 export interface PreferenceRow {
@@ -59,7 +59,7 @@ export class Preference extends ModelObjective<PreferenceRow, EncodedAnswers> {
       if (typeof row?.prompt === 'string' || this.isKnown(row)) continue;
       const chat = async (answer: PreferenceRow['chosen']) => {
         const turn = typeof answer === 'string' ? [{ role: 'assistant', content: answer }] : answer;
-        return this.#cut(await encodeChat(this.model, [...(row.prompt as readonly ChatMessage[]), ...turn]));
+        return cut(await encodeChat(this.model, [...(row.prompt as readonly ChatMessage[]), ...turn]), this.maxLength);
       };
       this.remember(row, { chosen: await chat(row.chosen), rejected: await chat(row.rejected) });
     }
@@ -68,7 +68,8 @@ export class Preference extends ModelObjective<PreferenceRow, EncodedAnswers> {
   protected override encode({ prompt, chosen, rejected }: PreferenceRow): EncodedAnswers {
     if (![prompt, chosen, rejected].every((text) => typeof text === 'string'))
       throw new ArgumentError('fit: an example has no prompt, chosen and rejected, which are texts or messages');
-    const of = (answer: unknown) => this.#cut(encodeContinuation(this.model, prompt as string, answer as string));
+    const of = (answer: unknown) =>
+      cut(encodeContinuation(this.model, prompt as string, answer as string), this.maxLength);
     return { chosen: of(chosen), rejected: of(rejected) };
   }
 
@@ -108,10 +109,6 @@ export class Preference extends ModelObjective<PreferenceRow, EncodedAnswers> {
     const totals = scale(sum(rows, { axis: [1, 2] }), -1);
     const half = examples.length;
     return { chosen: totals.columns(0, half), rejected: totals.columns(half, 2 * half) };
-  }
-
-  #cut({ inputIds, labels }: LabelledTokens): LabelledTokens {
-    return { inputIds: inputIds.slice(0, this.maxLength), labels: labels.slice(0, this.maxLength) };
   }
 }
 

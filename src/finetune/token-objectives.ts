@@ -1,4 +1,4 @@
-// What is predicted of each token: its label, what a mask hides, the next one.
+// What is predicted of each token: its label, or what a mask hides.
 
 import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -6,33 +6,10 @@ import { Random } from '../core/random.js';
 import type { ModelInputs } from '../models/inputs.js';
 import { IGNORED } from '../models/losses.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
-import { packed } from '../nn/token-batch.js';
 import { tokenizerOf } from './encoded.js';
-import { ModelObjective, type ModelObjectiveOptions } from './model-objective.js';
+import type { ModelObjectiveOptions } from './model-objective.js';
 import { idOf, labelNames } from './sequence-classification.js';
-
-/** Ids, and what is to be predicted at each: -100 where nothing is. */
-export interface LabelledTokens {
-  readonly inputIds: readonly number[];
-  readonly labels: readonly number[];
-}
-
-abstract class TokenObjective<Row extends object> extends ModelObjective<Row, LabelledTokens> {
-  override inputs(examples: readonly LabelledTokens[]): ModelInputs {
-    return {
-      inputIds: packed(examples.map(({ inputIds }) => inputIds)),
-      labels: examples.map(({ labels }) => [...labels]),
-    };
-  }
-
-  protected override lengthOf({ inputIds }: LabelledTokens): number {
-    return inputIds.length;
-  }
-
-  protected override weight(examples: readonly LabelledTokens[]): number {
-    return examples.reduce((sum, { labels }) => sum + labels.filter((label) => label !== IGNORED).length, 0);
-  }
-}
+import { type LabelledTokens, TokenObjective } from './token-objective.js';
 
 /** Words with a label each. */
 export interface TokenClassificationRow {

@@ -1,6 +1,6 @@
 // What `fit` needs of the processes that train one model together: `mpi()` of simdformer/mpi makes one.
 
-import { describeValue } from '../core/check.js';
+import { describeValue, isCount, isWhole } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
 /** How numbers travel: the last two take half the bytes, and are rounded on their way. */
@@ -45,15 +45,13 @@ export function partLength(length: number, size: number): number {
 
 const METHODS = ['exchange', 'exchangeText', 'reduce', 'broadcast', 'allGather', 'fail'] as const;
 
-/** Throws ArgumentError, naming what is missing, for what is no world. */
+/** Throws ArgumentError for what is no world. */
 export function checkWorld(world: World): void {
-  const { rank, size, ...members } = Object(world) as World;
-  const isRank = Number.isInteger(rank) && Number.isInteger(size) && rank >= 0 && rank < size;
-  const given = world as Partial<World> | null | undefined;
-  if (isRank && METHODS.every((name) => typeof given?.[name] === 'function')) return;
-  throw new ArgumentError(
-    `fit: world is ${describeValue(world)}${Object.keys(members).length ? ' of other members' : ''}, expected what mpi() of simdformer/mpi gives`,
-  );
+  const given: Partial<World> = Object(world);
+  const { rank = -1, size = 0 } = given;
+  const isRank = isWhole(rank) && isCount(size) && rank < size;
+  if (isRank && METHODS.every((name) => typeof given[name] === 'function')) return;
+  throw new ArgumentError(`fit: world is ${describeValue(world)}, expected what mpi() of simdformer/mpi gives`);
 }
 
 /**

@@ -49,7 +49,7 @@ describe('arguments', () => {
 
   it.concurrent.each<[string, RegExp]>([
     ['run no-such-model text', /there is no model 'no-such-model': expected the folder/],
-    ['train pronounciation -o x', /neither a task \(pronunciation, characters\) nor a .json file/],
+    ['train pronounciation -o x', /neither a task \(pronunciation, translation, characters\) nor a .json file/],
     ['train no-such.json -o x', /no-such.json: there is no such file/],
     ['train characters -o x', /give the file with --data/],
     ['train characters -o x --data no-such.txt', /no-such.txt: there is no such file/],

@@ -24,6 +24,15 @@ describe('readTask', () => {
     expect((await readTask('pronunciation')).epochs).toBeGreaterThan(1);
   });
 
+  it('lets options of the command change the model, and refuses settings of another task', async () => {
+    const both = { encoderLayers: 2, decoderLayers: 2 };
+    expect((await readTask('translation', { model: both })).model).toMatchObject({ ...both, dModel: 128 });
+    expect((await readTask('characters', { model: both })).model).toMatchObject({ encoderLayers: 0, decoderLayers: 2 });
+    await expect(readTask('characters', { vocabSize: 500 })).rejects.toThrow(
+      'vocabSize is a setting of translation alone, not of characters',
+    );
+  });
+
   it('puts a file on the task, and options on the file, setting by setting', async () => {
     const path = await fileOf({
       task: 'pronunciation',
@@ -57,8 +66,8 @@ describe('readTask', () => {
     ['{"task": ', /is not JSON: /],
     ['[]', /is not a JSON object/],
     ['null', /is not a JSON object/],
-    [{}, /task is undefined, expected pronunciation or characters/],
-    [{ task: 'x' }, /task is "x", expected pronunciation or characters/],
+    [{}, /task is undefined, expected pronunciation or translation or characters/],
+    [{ task: 'x' }, /task is "x", expected pronunciation or translation or characters/],
     [{ task, stepps: 3 }, /there is no setting stepps, only task, data/],
     [{ task, toString: 3 }, /there is no setting toString/],
     [{ task, steps: '3' }, /steps is "3", expected a positive integer/],

@@ -2,15 +2,17 @@ import { Command } from 'commander';
 import type { Device } from '../../core/device.js';
 import { ArgumentError } from '../../core/errors.js';
 import { loadAdapted } from '../../finetune/load-adapted.js';
+import type { Transformer } from '../../models/transformer.js';
 import { type LoadedModel, loadModel as loadPretrained } from '../../pretrained/load-later.js';
 import { collect } from '../collect.js';
-import { readPairs, readText, words } from '../data.js';
+import { type Pair, readPairLines, readPairs, readText, words } from '../data.js';
 import { encode, tokenizersOf } from '../encoding.js';
 import { taskOf } from '../finetune-tasks.js';
-import { integer, MOST_HYPOTHESES } from '../parsers.js';
+import { integer, MOST_HYPOTHESES, positive } from '../parsers.js';
 import { isAdapterFolder, isPretrainedFolder } from '../pretrained-folder.js';
 import { loadModel, openDevice, printJson } from '../shared.js';
 import { evaluatePairs, textLoss } from '../tasks.js';
+import { evaluateTranslations, isTranslator } from '../translation.js';
 
 /** What a fine-tuned model is measured by, and how many rows there were. */
 async function evaluateRows(device: Device, name: string, file: string, beams: number) {
@@ -24,65 +26,89 @@ async function evaluateRows(device: Device, name: string, file: string, beams: n
   return { count: rows.length, ...metrics, seconds: (performance.now() - start) / 1000 };
 }
 
+/** BLEU and chrF of translations. */
+async function printTranslations(model: Transformer, pairs: readonly Pair[], options: EvalOptions): Promise<void> {
+  const { beams, lengthPenalty } = options;
+  const start = performance.now();
+  const { outputs, references, ...metrics } = await evaluateTranslations(model, pairs, { beams, lengthPenalty });
+  const seconds = (performance.now() - start) / 1000;
+  const wrong = pairs.flatMap(({ source }, i) => {
+    const [output, targets] = [outputs[i] as string, references[i] as string[]];
+    return targets.includes(output) ? [] : [{ source, output, targets }];
+  });
+  if (options.json) return printJson({ ...metrics, seconds, ...(options.outputs && { outputs: wrong }) });
+  if (options.outputs)
+    for (const { source, output, targets } of wrong) console.log(`${source}\t${output}\t${targets.join('\t')}`);
+  const { bleu, chrf, count } = metrics;
+  console.log(`BLEU ${bleu.toFixed(2)}, chrF ${chrf.toFixed(2)}, ${count} sentences in ${seconds.toFixed(1)} s`);
+}
+
+interface EvalOptions {
+  readonly beams: number;
+  readonly lengthPenalty: number;
+  readonly outputs?: boolean;
+  readonly json?: boolean;
+}
+
 export function evalCommand(): Command {
   return new Command('eval')
-    .description('measure a model: error rates on pairs, the loss on a text, or what it was fine-tuned for on rows')
+    .description(
+      'measure a model: error rates on pairs, BLEU on translations, the loss on a text, or what it was fine-tuned for on rows',
+    )
     .argument('<model>', 'folder or name of a model')
     .argument('<file>', 'lines of source, tab, target, and further targets that are right, too; a text; or rows')
     .option('--beams <n>', 'hypotheses of beam search', integer(1, MOST_HYPOTHESES), 1)
+    .option(
+      '--length-penalty <p>',
+      'of translations: above 1 longer ones are preferred, below 1 shorter ones',
+      positive(),
+      1,
+    )
     .option('--outputs', 'print every output that is wrong')
     .option('--json', 'print JSON')
-    .action(
-      async (
-        name: string,
-        file: string,
-        options: { beams: number; outputs?: boolean; json?: boolean },
-        command: Command,
-      ) => {
-        using device = await openDevice(command);
-        if (isPretrainedFolder(name)) {
-          if (options.outputs) command.error('error: --outputs is for pairs');
-          const metrics = await evaluateRows(device, name, file, options.beams);
-          if (options.json) return printJson(metrics);
-          console.log(
-            Object.entries(metrics)
-              .map(([metric, value]) => `${metric} ${value.toFixed(4)}`)
-              .join(', '),
-          );
-          return;
-        }
-        const model = await loadModel(device, name);
-        const start = performance.now();
-        if (model.config.encoderLayers === 0) {
-          if (options.beams > 1 || options.outputs) {
-            command.error("error: this model's loss on a text is measured: --beams and --outputs are for pairs");
-          }
-          const ids = Int32Array.from(encode(tokenizersOf(model).target, await readText(file)));
-          if (ids.length < 2) throw new ArgumentError(`${file} has no two tokens: nothing is predicted`);
-          const loss = await textLoss(model, ids);
-          if (options.json) return printJson({ tokens: ids.length - 1, loss });
-          console.log(
-            `loss ${loss.toFixed(4)} per token, perplexity ${Math.exp(loss).toFixed(3)}, ${ids.length - 1} tokens`,
-          );
-          return;
-        }
-        const pairs = await readPairs(file);
-        const { outputs, count, wordError, tokenError } = await evaluatePairs(model, pairs, { beams: options.beams });
-        const seconds = (performance.now() - start) / 1000;
-        const results = pairs.map((pair, i) => ({ ...pair, output: (outputs[i] as string[]).join(' ') }));
-        // Words are what counts, as for the error rates, and not what separates them.
-        const wrong = results.filter(
-          ({ targets, output }) => !targets.some((text) => words(text).join(' ') === output),
-        );
-        if (options.json) {
-          return printJson({ count, wordError, tokenError, seconds, ...(options.outputs && { outputs: wrong }) });
-        }
-        if (options.outputs) {
-          for (const { source, output, targets } of wrong) console.log(`${source}\t${output}\t${targets.join('\t')}`);
-        }
+    .action(async (name: string, file: string, options: EvalOptions, command: Command) => {
+      using device = await openDevice(command);
+      if (isPretrainedFolder(name)) {
+        if (options.outputs) command.error('error: --outputs is for pairs');
+        const metrics = await evaluateRows(device, name, file, options.beams);
+        if (options.json) return printJson(metrics);
         console.log(
-          `word error ${(100 * wordError).toFixed(2)} %, token error ${(100 * tokenError).toFixed(2)} %, ${count} words in ${seconds.toFixed(1)} s`,
+          Object.entries(metrics)
+            .map(([metric, value]) => `${metric} ${value.toFixed(4)}`)
+            .join(', '),
         );
-      },
-    );
+        return;
+      }
+      const model = await loadModel(device, name);
+      const start = performance.now();
+      if (model.config.encoderLayers === 0) {
+        if (options.beams > 1 || options.outputs) {
+          command.error("error: this model's loss on a text is measured: --beams and --outputs are for pairs");
+        }
+        const ids = Int32Array.from(encode(tokenizersOf(model).target, await readText(file)));
+        if (ids.length < 2) throw new ArgumentError(`${file} has no two tokens: nothing is predicted`);
+        const loss = await textLoss(model, ids);
+        if (options.json) return printJson({ tokens: ids.length - 1, loss });
+        console.log(
+          `loss ${loss.toFixed(4)} per token, perplexity ${Math.exp(loss).toFixed(3)}, ${ids.length - 1} tokens`,
+        );
+        return;
+      }
+      if (isTranslator(model)) return printTranslations(model, await readPairLines(file), options);
+      const pairs = await readPairs(file);
+      const { outputs, count, wordError, tokenError } = await evaluatePairs(model, pairs, { beams: options.beams });
+      const seconds = (performance.now() - start) / 1000;
+      const results = pairs.map((pair, i) => ({ ...pair, output: (outputs[i] as string[]).join(' ') }));
+      // Words are what counts, as for the error rates, and not what separates them.
+      const wrong = results.filter(({ targets, output }) => !targets.some((text) => words(text).join(' ') === output));
+      if (options.json) {
+        return printJson({ count, wordError, tokenError, seconds, ...(options.outputs && { outputs: wrong }) });
+      }
+      if (options.outputs) {
+        for (const { source, output, targets } of wrong) console.log(`${source}\t${output}\t${targets.join('\t')}`);
+      }
+      console.log(
+        `word error ${(100 * wordError).toFixed(2)} %, token error ${(100 * tokenError).toFixed(2)} %, ${count} words in ${seconds.toFixed(1)} s`,
+      );
+    });
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { ArgumentError, FormatError, NonFiniteError } from '../../core/errors.js';
 import { placeOf } from '../../io/atomic-write.js';
+import type { TransformerOptions } from '../../models/config.js';
 import { mpi } from '../../mpi/mpi.js';
 import { type FitResult, fit } from '../../train/fit.js';
 import type { WireFormat, World } from '../../train/world.js';
@@ -11,19 +12,29 @@ import { fitSettings, readTask, TASKS, type TaskConfig } from '../config.js';
 import { duration } from '../duration.js';
 import { EXIT } from '../exit.js';
 import { takeFolder } from '../out-folder.js';
-import { integer, positive } from '../parsers.js';
+import { integer, positive, share } from '../parsers.js';
+import type { PreparedTask } from '../prepared-task.js';
 import { showProgress } from '../progress.js';
 import { changedSettings } from '../resumption.js';
 import { openDevice, printJson } from '../shared.js';
 import { type Stopping, stopping } from '../stopping.js';
-import { type PreparedTask, prepareTask } from '../tasks.js';
+import { prepareTask } from '../tasks.js';
 import { TrainingLog } from '../training-log.js';
 import { writeWhole } from '../whole-file.js';
 
 /** Settings of a task that are options of the command, too. */
-const SETTINGS = ['data', 'init', 'steps', 'epochs', 'batch', 'ignoreIndex', 'seed'] as const;
+const SETTINGS = [
+  ...(['data', 'init', 'steps', 'epochs', 'batch', 'vocabSize', 'rDrop', 'ignoreIndex', 'seed'] as const),
+];
 
-interface TrainOptions extends Pick<TaskConfig, (typeof SETTINGS)[number]> {
+/** Options of the model that are options of the command, too. */
+const SIZES = ['dModel', 'dFF', 'heads', 'dropout'] as const;
+
+interface TrainOptions
+  extends Pick<TaskConfig, (typeof SETTINGS)[number]>,
+    Pick<TransformerOptions, (typeof SIZES)[number]> {
+  validation?: string;
+  layers?: number;
   out: string;
   dtype: 'float32' | 'float16';
   wire: WireFormat;
@@ -39,10 +50,22 @@ export function trainCommand(): Command {
     .argument('<task>', `${TASKS.join(' or ')}, or a JSON file that configures one`)
     .requiredOption('-o, --out <folder>', 'where the model goes')
     .option('--data <file>', 'what to learn: lines of source, tab, target; or a text')
+    .option('--validation <file>', 'for translation: other such lines, to measure the model by on the way')
     .option('--init <model>', 'a saved model to begin from: its sizes, weights and tokenizers')
     .addOption(new Option('--steps <n>', 'steps to take').argParser(integer(1)).conflicts('epochs'))
     .option('--epochs <n>', 'times to see all data', positive())
     .option('--batch <n>', 'tokens in a batch; for characters, windows', integer(1))
+    .option('--layers <n>', 'of the model: of its encoder, if it has one, and of its decoder', integer(1))
+    .option('--d-model <n>', 'features of a token', integer(1))
+    .option('--d-ff <n>', 'hidden features of the feed-forward networks', integer(1))
+    .option('--heads <n>', 'heads of each attention', integer(1))
+    .option('--dropout <p>', 'what is dropped in training', share)
+    .option(
+      '--r-drop <strength>',
+      'how much two passes, which drop otherwise, must agree: 1 to 5, twice the work',
+      positive(),
+    )
+    .option('--vocab-size <n>', 'for translation: tokens of both languages together', integer(1))
     .option('--ignore-index <id>', 'a label that is not learnt (default: -100)', integer(-(2 ** 31), 2 ** 31 - 1))
     .option('--seed <n>', 'same seed, same model', integer(0))
     .addOption(
@@ -64,8 +87,7 @@ export function trainCommand(): Command {
     .option('--json', 'print the result as JSON')
     .action(async (taskName: string, options: TrainOptions, command: Command) => {
       const { out, dtype } = options;
-      const given = SETTINGS.map((name) => [name, options[name]] as const).filter(([, value]) => value !== undefined);
-      const config = await readTask(taskName, Object.fromEntries(given));
+      const config = await readTask(taskName, overridesOf(options));
       checkFolder(options);
       const world = await mpi();
       using device = await openDevice(command, world.localSize);
@@ -86,6 +108,24 @@ export function trainCommand(): Command {
       }
       if (isFirst) report(result, options, (performance.now() - start) / 1000);
     });
+}
+
+/** What the command line says of a task. */
+function overridesOf(options: TrainOptions): Partial<TaskConfig> {
+  const { validation: validationData, layers } = options;
+  const sizes = given(SIZES.map((name) => [name, options[name]]));
+  // A text is read and written by the same layers, which are the decoder's.
+  const stacks = layers === undefined ? {} : { encoderLayers: layers, decoderLayers: layers };
+  const model = { ...sizes, ...stacks };
+  return given([
+    ...SETTINGS.map((name) => [name, options[name]] as const),
+    ['validationData', validationData],
+    ['model', Object.keys(model).length > 0 ? model : undefined],
+  ]);
+}
+
+function given(entries: readonly (readonly [name: string, value: unknown])[]): object {
+  return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
 }
 
 const checkpointIn = (folder: string) => join(folder, 'checkpoint.safetensors');

@@ -1,9 +1,15 @@
 import { Command } from 'commander';
+import type { Device } from '../../core/device.js';
+import { ArgumentError } from '../../core/errors.js';
+import type { Pipeline } from '../../tasks/index.js';
+import { encodeInput, tokenizersOf } from '../encoding.js';
 import { integer } from '../parsers.js';
+import { isOwnFolder } from '../pretrained-folder.js';
 import { formatOf, jsonLines, textLines } from '../result-formats.js';
-import { openDevice } from '../shared.js';
+import { loadModel, openDevice } from '../shared.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline, runTextJob, type TextJobOptions, textJobCommand } from '../text-jobs.js';
+import { isTranslator } from '../translation.js';
 
 interface TranslateOptions extends TextJobOptions {
   from?: string;
@@ -24,12 +30,17 @@ export function translateCommand(): Command {
     .option('--beams <n>', 'beams to search with (default: as the model says)', integer(1))
     .option('--max-new-tokens <n>', 'tokens of a translation at most (default: as the model says)', integer(1))
     .action(async (model: string, files: string[], options: TranslateOptions, command: Command) => {
-      const { from, to, beams, maxNewTokens, batch: batchSize, revision } = options;
+      const { from, to, beams, maxNewTokens, revision } = options;
       const format = options.format ?? formatOf(options.out) ?? 'text';
       if (format === 'npy') command.error('error: translations are no array, expected --format text or jsonl');
       using device = await openDevice(command);
       using stop = stopping();
-      await using translate = await loadPipeline('translation', model, { device, revision, stop });
+      await using pipeline = isOwnFolder(model)
+        ? null
+        : await loadPipeline('translation', model, { device, revision, stop });
+      const translate = pipeline
+        ? pretrainedTranslator(pipeline, options)
+        : await trainedTranslator(device, model, options);
       const settings = { command: 'translate', model, revision: revision ?? null, from: from ?? null, to: to ?? null };
       await runTextJob<Translated>(files, options, stop, {
         settings: { ...settings, beams: beams ?? null, maxNewTokens: maxNewTokens ?? null, format },
@@ -38,16 +49,42 @@ export function translateCommand(): Command {
             ? jsonLines((result) => result)
             : textLines(({ translation }) => translation.replace(/\s*\n\s*/g, ' ')),
         work: async (texts) => {
-          const languages = { src_lang: from, tgt_lang: to };
-          const generate = { num_beams: beams, max_new_tokens: maxNewTokens };
           const full = texts.filter((text) => text.trim() !== ''); // an empty line stays one
-          const found = await translate(full, { ...languages, ...generate, batchSize });
+          const found = full.length > 0 ? await translate(full) : [];
           let next = 0;
-          return texts.map((text) => ({
-            text,
-            translation: text.trim() === '' ? '' : (found[next++]?.translation_text ?? ''),
-          }));
+          return texts.map((text) => ({ text, translation: text.trim() === '' ? '' : (found[next++] ?? '') }));
         },
       });
     });
+}
+
+type Translate = (texts: readonly string[]) => Promise<string[]>;
+
+/** Translates with a model of others. */
+function pretrainedTranslator(
+  translate: Pipeline<'translation'>,
+  { from, to, beams, maxNewTokens, batch: batchSize }: TranslateOptions,
+): Translate {
+  const settings = { src_lang: from, tgt_lang: to, num_beams: beams, max_new_tokens: maxNewTokens, batchSize };
+  return async (texts) => (await translate(texts, settings)).map(({ translation_text }) => translation_text);
+}
+
+/** Translates with a model of `simdformer train translation`, which knows two languages, by five beams unless told otherwise. */
+async function trainedTranslator(
+  device: Device,
+  folder: string,
+  { from, to, beams = 5, maxNewTokens }: TranslateOptions,
+): Promise<Translate> {
+  const model = await loadModel(device, folder);
+  if (!isTranslator(model)) throw new ArgumentError(`the model '${folder}' writes no sentences: try simdformer run`);
+  if (from !== undefined || to !== undefined)
+    throw new ArgumentError(
+      `the model '${folder}' translates from one language to one other: leave --from and --to out`,
+    );
+  const { target } = tokenizersOf(model);
+  return async (texts) => {
+    const sources = texts.map((text) => encodeInput(model, text));
+    const { sequences } = await model.generate(sources, { numBeams: beams, maxNewTokens });
+    return sequences.map((ids) => target.decode(ids));
+  };
 }

@@ -1,0 +1,123 @@
+// What the tasks of `simdformer train` have in common: a model as they want it, and how it is fitted.
+
+import type { Device } from '../core/device.js';
+import { ArgumentError } from '../core/errors.js';
+import type { TransformerOptions } from '../models/config.js';
+import { Transformer } from '../models/transformer.js';
+import type { Tokenizer } from '../tokenizers/tokenizer.js';
+import { AdamW } from '../train/adamw.js';
+import type { Batches, Example } from '../train/batches.js';
+import { fingerprint } from '../train/fingerprint.js';
+import { constant, cosine, inverseSquareRoot, linearDecay, type Schedule } from '../train/schedule.js';
+import { type TaskConfig, WARMUP } from './config.js';
+import type { Pair } from './data.js';
+import { quoted } from './encoding.js';
+
+/** Ready to be trained. */
+export interface PreparedTask {
+  readonly config: Required<Pick<TaskConfig, 'seed'>> & TaskConfig;
+  readonly model: Transformer;
+  readonly batches: Batches;
+  readonly steps: number;
+  readonly schedule: Schedule;
+  readonly optimizer: AdamW;
+  /** What the validation after a step measures; lower is better. None if nothing was held out. */
+  readonly validate: ((step: number) => Promise<Record<string, number>>) | undefined;
+}
+
+export const SPECIAL = { pad: '<pad>', bos: '<s>', eos: '</s>' };
+
+export type PairExample = Example & { readonly source: readonly number[] };
+
+/** A model as the task wants it. Throws ArgumentError if the task wants something else than what the data decide. */
+export function newModel(
+  device: Device,
+  { model: wanted = {}, seed = wanted.seed }: TaskConfig,
+  decided: TransformerOptions,
+  tokenizers: Transformer['tokenizers'],
+): Transformer {
+  for (const option of Object.keys(decided) as (keyof TransformerOptions)[]) {
+    const [has, asked] = [decided[option], wanted[option]];
+    if (asked === undefined || asked === has) continue;
+    throw new ArgumentError(`model.${option} is ${JSON.stringify(asked)}, but the data make it ${has}: leave it out`);
+  }
+  const model = new Transformer(device, { ...wanted, ...decided, seed });
+  model.tokenizers = tokenizers;
+  return model;
+}
+
+/** Found here, a pair that is too long costs no training. */
+export function checkLength(text: string, { source, target }: PairExample, maxLength: number, batch: number): void {
+  const read = target.length - 1; // the end is written, but not read
+  checkSource(text, source.length, maxLength);
+  if (read > maxLength)
+    throw tooLong(`the target of ${quoted(text)}, with its start,`, read, `maxLength is ${maxLength}`);
+  const both = source.length + target.length;
+  if (both > batch) throw tooLong(`${quoted(text)} with its target`, both, `batch is ${batch}`);
+}
+
+export function checkSource(text: string, length: number, maxLength: number): void {
+  if (length > maxLength) throw tooLong(quoted(text), length, `maxLength is ${maxLength}`);
+}
+
+function tooLong(what: string, length: number, limit: string): ArgumentError {
+  return new ArgumentError(`${what} has ${length} tokens, but ${limit}: leave it out, or raise that in a JSON file`);
+}
+
+/**
+ * The same batches, with a fingerprint that depends on what is held out, too: a run that is resumed must not compare
+ * its validations with those of other data.
+ */
+export function withHeldOut(batches: Batches, heldOut: ArrayLike<number>): Batches {
+  const { perEpoch, batch, fingerprint: learnt } = batches;
+  return { perEpoch, batch, fingerprint: fingerprint(heldOut, learnt) };
+}
+
+/** All that pairs say, as numbers for a fingerprint. */
+export function codesOf(pairs: readonly Pair[]): Uint16Array {
+  const text = pairs.map(({ source, targets }) => [source, ...targets].join('\t')).join('\n');
+  return Uint16Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
+}
+
+/** A prepared task, but for how its model is validated. */
+export function withoutValidation(
+  config: TaskConfig,
+  ranks: number,
+  model: Transformer,
+  batches: Batches,
+): PreparedTask {
+  const { seed = 0, epochs = 1, gradientAccumulation = 1, optimizer = {} } = config;
+  const { steps = Math.ceil((epochs * batches.perEpoch) / (gradientAccumulation * ranks)) } = config;
+  const decayed = model.parameters().filter(({ shape }) => shape.length > 1);
+  const others = model.parameters().filter(({ shape }) => shape.length <= 1);
+  const groups = [{ params: decayed }, { params: others, weightDecay: 0 }];
+  return {
+    config: { ...config, seed },
+    model,
+    batches,
+    steps,
+    schedule: scheduleOf(config, steps),
+    optimizer: new AdamW(groups, { beta1: 0.9, ...optimizer }),
+    validate: undefined,
+  };
+}
+
+function scheduleOf({ task, schedule = {} }: TaskConfig, steps: number): Schedule {
+  // Unless it is asked for otherwise, a short trial still comes down.
+  const { kind, peak = 1e-3, warmup = Math.min(WARMUP[task], Math.floor(steps / 4)) } = schedule;
+  switch (kind) {
+    case 'cosine':
+      return cosine(peak, { steps, warmup, final: peak / 10 });
+    case 'linear':
+      return linearDecay(peak, { steps, warmup });
+    case 'inverseSquareRoot':
+      return inverseSquareRoot(peak, { warmup });
+    default:
+      return constant(peak, { warmup });
+  }
+}
+
+/** Special tokens that a vocabulary does not have are null: no number stands for them. */
+export function specialIds({ padId, bosId, eosId }: Tokenizer) {
+  return { padId: padId ?? null, bosId: bosId ?? null, eosId: eosId ?? null };
+}

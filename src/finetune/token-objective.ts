@@ -1,0 +1,35 @@
+// What the objectives have in common that predict something of each token.
+
+import type { ModelInputs } from '../models/inputs.js';
+import { IGNORED } from '../models/losses.js';
+import { packed } from '../nn/token-batch.js';
+import { ModelObjective } from './model-objective.js';
+
+/** Ids, and what is to be predicted at each: -100 where nothing is. */
+export interface LabelledTokens {
+  readonly inputIds: readonly number[];
+  readonly labels: readonly number[];
+}
+
+/** The first `length` tokens. */
+export function cut({ inputIds, labels }: LabelledTokens, length: number): LabelledTokens {
+  return { inputIds: inputIds.slice(0, length), labels: labels.slice(0, length) };
+}
+
+/** Teaches labels of tokens, however a row is turned into them. */
+export abstract class TokenObjective<Row extends object> extends ModelObjective<Row, LabelledTokens> {
+  override inputs(examples: readonly LabelledTokens[]): ModelInputs {
+    return {
+      inputIds: packed(examples.map(({ inputIds }) => inputIds)),
+      labels: examples.map(({ labels }) => [...labels]),
+    };
+  }
+
+  protected override lengthOf({ inputIds }: LabelledTokens): number {
+    return inputIds.length;
+  }
+
+  protected override weight(examples: readonly LabelledTokens[]): number {
+    return examples.reduce((sum, { labels }) => sum + labels.filter((label) => label !== IGNORED).length, 0);
+  }
+}

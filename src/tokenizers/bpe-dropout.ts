@@ -1,0 +1,82 @@
+import { checkNumber } from '../core/check.js';
+import { Random } from '../core/random.js';
+import { pairKey } from './bpe-trainer.js';
+import { BYTE_NAMES } from './byte-level.js';
+import type { TokenizerJson } from './json.js';
+
+/** Ways of a word that are drawn; more are hardly ever different. */
+const WAYS = 32;
+
+/** No place. */
+const NONE = -1;
+
+/**
+ * The tokens of words by a byte-level BPE, with merges left out at random (BPE-dropout: Provilkov et al. 2020, arXiv
+ * 1910.13267): a model that sees a word now whole and now in pieces learns what the pieces of rare words mean.
+ */
+export class BpeDropout {
+  /** The place among the merges of each pair of ids, and what it makes. */
+  readonly #merges = new Map<number, { readonly rank: number; readonly made: number }>();
+  /** Of each byte. */
+  readonly #bytes: readonly number[];
+  readonly #whole = new Map<string, readonly number[]>();
+  readonly #ways = new Map<string, readonly (readonly number[])[]>();
+
+  /**
+   * `json`: a `tokenizer.json` whose model is BPE over bytes. `p`: the probability, from 0 to below 1, by which a place where
+   * two tokens could become one is passed over in a step. Throws ArgumentError for others.
+   */
+  constructor(
+    { model }: TokenizerJson,
+    private readonly p: number,
+  ) {
+    checkNumber('BpeDropout', 'p', p, (value) => value >= 0 && value < 1, 'a number from 0 to below 1');
+    const ids = model.vocab as Readonly<Record<string, number>>;
+    const idOf = (token: string) => ids[token] as number;
+    this.#bytes = BYTE_NAMES.map(idOf);
+    for (const [rank, [left, right]] of ((model.merges ?? []) as readonly [string, string][]).entries())
+      this.#merges.set(pairKey(idOf(left), idOf(right)), { rank, made: idOf(left + right) });
+  }
+
+  /** The ids of a word, what the pre-tokenizer makes of a text, without leaving anything out. */
+  whole(word: string): readonly number[] {
+    return remembered(this.#whole, word, () => this.#merged(word, () => false));
+  }
+
+  /** The ids of a word in one of several ways, which depend on the word alone; `random` chooses. */
+  draw(word: string, random: Random): readonly number[] {
+    if (this.p === 0) return this.whole(word);
+    const ways = remembered(this.#ways, word, () => {
+      const own = new Random(
+        0,
+        [...word].reduce((sum, each) => (31 * sum + (each.codePointAt(0) as number)) % 2 ** 31, 7),
+      );
+      return Array.from({ length: WAYS }, () => this.#merged(word, () => own.uniform() < this.p));
+    });
+    return ways[random.below(WAYS)] as readonly number[];
+  }
+
+  /** Joins the pair whose merge was learnt first, again and again, until there is none. */
+  #merged(word: string, isPassedOver: () => boolean): number[] {
+    const ids = Array.from(new TextEncoder().encode(word), (byte) => this.#bytes[byte] as number);
+    for (;;) {
+      let [best, rank, made] = [NONE, Number.POSITIVE_INFINITY, NONE];
+      for (let at = 0; at + 1 < ids.length; at++) {
+        const merge = this.#merges.get(pairKey(ids[at] as number, ids[at + 1] as number));
+        if (merge === undefined || merge.rank >= rank || isPassedOver()) continue;
+        [best, rank, made] = [at, merge.rank, merge.made];
+      }
+      if (best === NONE) return ids;
+      ids.splice(best, 2, made);
+    }
+  }
+}
+
+function remembered<Value>(known: Map<string, Value>, word: string, make: () => Value): Value {
+  let found = known.get(word);
+  if (found === undefined) {
+    found = make();
+    known.set(word, found);
+  }
+  return found;
+}
