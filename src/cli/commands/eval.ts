@@ -94,7 +94,7 @@ export function evalCommand(): Command {
         );
         return;
       }
-      if (isTranslator(model)) return printTranslations(model, await readPairLines(file), options);
+      if (isTranslator(model)) return await printTranslations(model, await readPairLines(file), options);
       const pairs = await readPairs(file);
       const { outputs, count, wordError, tokenError } = await evaluatePairs(model, pairs, { beams: options.beams });
       const seconds = (performance.now() - start) / 1000;
