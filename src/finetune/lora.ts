@@ -150,6 +150,12 @@ export class Lora implements Adapter, LoraParts {
     await saveLora(this, folder, options);
   }
 
+  /** What `save` writes, in memory, by name: for pages, which have no folders. */
+  async toFiles(options: { baseModel?: string | undefined } = {}): Promise<Record<string, Uint8Array>> {
+    const { loraFiles } = await import('./save-lora.js');
+    return loraFiles(this, options);
+  }
+
   /** Takes it off the model, whose weights are as they were; what was frozen is trained again. */
   dispose(): void {
     this.unmerge();

@@ -2,10 +2,9 @@
 
 import { nodeModule } from '../backend/node.js';
 import { checkOptions } from '../core/check.js';
-import { type FileParts, writeAtomically } from '../io/atomic-write.js';
-import { safetensorsParts } from '../io/file.js';
+import { writeAtomically } from '../io/atomic-write.js';
 import { pathOf } from '../io/folder.js';
-import type { SafetensorsArray } from '../io/safetensors.js';
+import { type SafetensorsArray, serializeSafetensors } from '../io/safetensors.js';
 import { shapeOf } from '../nn/state-names.js';
 import { arrange } from '../nn/stored-layout.js';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, type LoraParts, PEFT_PREFIX, piecesOfLora } from './lora-parts.js';
@@ -18,12 +17,26 @@ const TASKS: Readonly<Record<string, string>> = {
   none: 'FEATURE_EXTRACTION',
 };
 
+export interface SaveLoraOptions {
+  /** The folder or id of the model that the adapter belongs to. Default: what the model was loaded from. */
+  readonly baseModel?: string | undefined;
+}
+
 /** See `Lora.save`. */
-export async function saveLora(
+export async function saveLora(adapter: LoraParts, folder: string | URL, options: SaveLoraOptions = {}): Promise<void> {
+  const files = Object.entries(await loraFiles(adapter, options));
+  const path = await pathOf(folder);
+  const { mkdir } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  const { dirname, join } = await nodeModule<typeof import('node:path')>('path');
+  for (const [name] of files) await mkdir(dirname(join(path, name)), { recursive: true });
+  await writeAtomically(new Map(files.map(([name, bytes]) => [join(path, name), [bytes]])));
+}
+
+/** See `Lora.toFiles`. */
+export async function loraFiles(
   adapter: LoraParts,
-  folder: string | URL,
-  options: { baseModel?: string | undefined } = {},
-): Promise<void> {
+  options: SaveLoraOptions = {},
+): Promise<Record<string, Uint8Array>> {
   const { baseModel = adapter.model.origin?.from ?? null } = checkOptions('save', options, { baseModel: 'any' });
   const tensors = await Promise.all(
     piecesOfLora(adapter).map(async (piece): Promise<[string, SafetensorsArray]> => {
@@ -34,19 +47,14 @@ export async function saveLora(
       return [piece.name, { dtype: 'F32', shape: shapeOf(piece), data }];
     }),
   );
-  const path = await pathOf(folder);
-  const { mkdir } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
-  const { dirname, join } = await nodeModule<typeof import('node:path')>('path');
   const config = `${JSON.stringify(configOf(adapter, baseModel), null, 2)}\n`;
-  const parts = new Map<string, FileParts>([
-    [join(path, ADAPTER_WEIGHTS), safetensorsParts(new Map(tensors), { format: 'pt' })],
-    [join(path, ADAPTER_CONFIG), [new TextEncoder().encode(config)]],
-  ]);
+  const files: Record<string, Uint8Array> = {
+    [ADAPTER_WEIGHTS]: serializeSafetensors(new Map(tensors), { format: 'pt' }),
+    [ADAPTER_CONFIG]: new TextEncoder().encode(config),
+  };
   for (const [name, bytes] of (await adapter.model.origin?.companions()) ?? [])
-    if (/^(tokenizer|special_tokens|vocab|merges|chat_template|spiece|sentencepiece)/.test(name))
-      parts.set(join(path, name), [bytes]);
-  for (const file of parts.keys()) await mkdir(dirname(file), { recursive: true });
-  await writeAtomically(parts);
+    if (/^(tokenizer|special_tokens|vocab|merges|chat_template|spiece|sentencepiece)/.test(name)) files[name] = bytes;
+  return files;
 }
 
 function configOf({ options, model, layers }: LoraParts, baseModel: string | null): object {
