@@ -15,9 +15,10 @@ const core = sources.filter((name) => name !== 'native/addon.cc');
 const flags = [...addonFlags.filter((flag) => flag !== '-O3'), '-g', '-Werror', '-Inative'];
 
 function run(command, args, environment = {}) {
-  const { status, error } = spawnSync(command, args, { stdio: 'inherit', env: { ...process.env, ...environment } });
+  const env = { ...process.env, ...environment };
+  const { status, signal, error } = spawnSync(command, args, { stdio: 'inherit', env });
   if (status === 0) return;
-  console.error(`${basename(command)} failed${error ? `: ${error.message}` : ''}`);
+  console.error(`${basename(command)} failed: ${error?.message ?? signal ?? `status ${status}`}`);
   process.exit(1);
 }
 
@@ -69,7 +70,8 @@ const sanitizers = [
 const commands = {
   async check() {
     const clang = compiler('clang++-19', 'clang++');
-    run(await build('sanitized', clang, 'test/native/selftest.cc', sanitizers), ['100']);
+    const program = await build('sanitized', clang, 'test/native/selftest.cc', sanitizers);
+    run(program, ['100'], { ASAN_OPTIONS: 'handle_sigill=1' });
     run(await build('threads', clang, 'test/native/selftest.cc', ['-O1', '-fsanitize=thread']), ['10']);
   },
 

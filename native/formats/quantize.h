@@ -11,10 +11,10 @@ inline void putHalf(uint8_t* to, float value) {
   const uint16_t half = floatToHalf(value);
   memcpy(to, &half, 2);
 }
+// NaN, which is no integer, gives `least`.
 inline int nearest(float value, int least, int most) {
-  const float held = value < static_cast<float>(least)  ? static_cast<float>(least)
-                     : value > static_cast<float>(most) ? static_cast<float>(most)
-                                                        : value;
+  const float low = static_cast<float>(least), high = static_cast<float>(most);
+  const float held = value > low ? (value < high ? value : high) : low;
   return static_cast<int>(held < 0 ? held - .5f : held + .5f);
 }
 
