@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,5 +22,32 @@ await describeShared('GGUF files on the command line', 'gguf', 'SOURCE.txt', asy
     const told = await simdformer(['info', file]);
     expect(told.stdout).toMatch(/^Q4_0 +14 tensors, 1,179,648 numbers/m);
     expect(told.stdout).toContain('chat template    none');
+  });
+
+  it('are run and timed, and become folders of packed weights', async () => {
+    const given = fileURLToPath(new URL('../../../shared/gguf/llama.Q4_K_M.gguf', import.meta.url));
+    const run = async (name: string) => {
+      const { stdout, code } = await simdformer(['run', name, 'Zwei Männer', '--max-tokens', '5', '--json']);
+      expect(code).toBe(0);
+      return JSON.parse(stdout);
+    };
+    const [own] = await run(given);
+    expect(own.input).toBe('Zwei Männer');
+    const packed = join(folder, 'packed');
+    expect((await simdformer(['quantize', given, packed])).code).toBe(0);
+    expect(existsSync(join(packed, 'model.simdformer.safetensors'))).toBe(true);
+    const told = JSON.parse((await simdformer(['info', packed, '--json'])).stdout);
+    expect(told).toMatchObject({ type: 'llama', packed: ['int8'], tokenizer: true });
+    expect(Object.keys(told.types).sort()).toEqual(['F32', 'I8']);
+    const [again] = await run(packed);
+    expect(Math.abs(again.score - own.score)).toBeLessThan(0.5); // weights of tiny models are rounded once more
+    const refused = await simdformer(['quantize', given, packed, '--type', 'q4_0']);
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain('q4_0 is no type of a folder');
+    const timed = await simdformer(['bench', given, '--length', '8', '--tokens', '4', '--json']);
+    const { read, written, bytes } = JSON.parse(timed.stdout);
+    expect(read).toBeGreaterThan(0);
+    expect(written).toBeGreaterThan(0);
+    expect(bytes).toBeLessThan(1_100_000);
   });
 });

@@ -1,13 +1,17 @@
 import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import { Command } from 'commander';
+import type { Device } from '../../core/device.js';
 import { ArgumentError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
 import { profile, renderProfile } from '../../inspect/profile.js';
 import { Transformer } from '../../models/transformer.js';
+import type { LoadModelOptions } from '../../pretrained/index.js';
 import { AdamW } from '../../train/adamw.js';
+import { benchModel } from '../bench-model.js';
 import { integer } from '../parsers.js';
 import { openDevice, printJson } from '../shared.js';
+import { weightsOption } from '../weights-option.js';
 
 interface BenchOptions {
   dModel: number;
@@ -15,6 +19,8 @@ interface BenchOptions {
   layers: number;
   batch: number;
   length: number;
+  tokens: number;
+  weights?: LoadModelOptions['weights'];
   train?: boolean;
   json?: boolean;
 }
@@ -30,18 +36,24 @@ const MIB = 2 ** 20;
 export function benchCommand(): Command {
   return new Command('bench')
     .description(
-      'time a forward pass of an encoder here, op by op (comparisons with other libraries: bench/ of the repository)',
+      'time a forward pass of an encoder here, op by op, or how fast a pretrained model reads and writes (comparisons with ' +
+        'other libraries: bench/ of the repository)',
     )
+    .argument('[model]', 'GGUF file or folder of a pretrained model')
     .option('--d-model <n>', 'features', integer(1), 384)
     .option('--heads <n>', 'attention heads', integer(1), 12)
     .option('--layers <n>', 'layers', integer(1), 6)
     .option('--batch <n>', 'sequences', integer(1), 1)
     .option('--length <n>', 'tokens of each', integer(1), 128)
+    .option('--tokens <n>', 'tokens that a pretrained model writes after them', integer(1), 64)
+    .addOption(weightsOption())
     .option('--train', 'time a training step, and measure its memory without and with gradient checkpointing')
     .option('--json', 'print JSON')
-    .action(async ({ dModel, heads, layers, batch, length, train, json }: BenchOptions, command: Command) => {
+    .action(async (name: string | undefined, options: BenchOptions, command: Command) => {
+      const { dModel, heads, layers, batch, length, train, json } = options;
       checkBatch(dModel, batch, length);
       using device = await openDevice(command);
+      if (name !== undefined) return printSpeed(device, name, options);
       const sizes = { dModel, heads, encoderLayers: layers, decoderLayers: 0, maxLength: length };
       const model = new Transformer(device, { ...sizes, sourceVocab: 256 });
       const random = new Random(0);
@@ -77,6 +89,19 @@ export function benchCommand(): Command {
       );
       console.log(renderProfile(ops));
     });
+}
+
+async function printSpeed(device: Device, name: string, options: BenchOptions): Promise<void> {
+  const { batch, length, tokens, json, weights } = options;
+  const speed = await benchModel(device, name, { batch, length, tokens, weights });
+  if (json) return printJson({ ...device.info, batch, length, tokens, ...speed });
+  const perSecond = (rate: number) => `${rate.toFixed(1).padStart(8)} tokens/s`;
+  console.log(`${name}: ${device.info.isa}, ${device.info.threads} threads`);
+  console.log(
+    `loaded in        ${speed.loadMilliseconds.toFixed(0).padStart(8)} ms, ${(speed.bytes / MIB).toFixed(1)} MiB`,
+  );
+  console.log(`reads            ${perSecond(speed.read)}, ${batch} × ${length}`);
+  if (speed.written !== null) console.log(`writes           ${perSecond(speed.written)}, ${batch} × ${tokens}`);
 }
 
 /** Throws ArgumentError for a batch that this machine cannot hold: V8 ends the program where its own memory does. */

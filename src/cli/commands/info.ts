@@ -1,7 +1,9 @@
 import { Command } from 'commander';
 import { modelCost } from '../../inspect/cost.js';
+import { printFolder } from '../folder-info.js';
 import { ggufAt, printGguf } from '../gguf-info.js';
 import { integer } from '../parsers.js';
+import { isPretrainedFolder } from '../pretrained-folder.js';
 import { loadModel, openDevice, printJson } from '../shared.js';
 
 export function infoCommand(): Command {
@@ -13,6 +15,7 @@ export function infoCommand(): Command {
     .action(async (name: string | undefined, options: { length: number; json?: boolean }, command: Command) => {
       const gguf = name === undefined ? null : ggufAt(name);
       if (gguf !== null) return printGguf(gguf, options.json === true);
+      if (name !== undefined && isPretrainedFolder(name)) return printFolder(name, options.json === true);
       using device = await openDevice(command);
       const { info } = device;
       if (name === undefined) {

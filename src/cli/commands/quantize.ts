@@ -1,22 +1,40 @@
 import { Command, Option } from 'commander';
-import { FormatError } from '../../core/errors.js';
+import { ArgumentError } from '../../core/errors.js';
 import { PretrainedModel } from '../../models/pretrained-model.js';
 import { loadModel, type SaveGgufOptions, saveGguf } from '../../pretrained/index.js';
 import { openDevice } from '../shared.js';
 
+type GgufType = NonNullable<SaveGgufOptions['type']>;
+type FolderType = 'float16' | 'bfloat16' | 'int8' | 'int4';
+
+const ofFiles: readonly string[] = ['f16', 'q8_0', 'q4_0', 'q4_1'] satisfies GgufType[];
+const ofFolders: readonly string[] = ['float16', 'bfloat16', 'int8', 'int4'] satisfies FolderType[];
+
 export function quantizeCommand(): Command {
   return new Command('quantize')
-    .description('write a language model as a GGUF file, in fewer bits')
+    .description('write a model in fewer bits: a language model as a GGUF file, or any model as a folder')
     .argument('<model>', 'folder, GGUF file, or id on the hub')
-    .argument('<file>', 'the GGUF file to write')
+    .argument('<out>', 'the GGUF file to write, which ends in .gguf, or the folder')
     .addOption(
-      new Option('--type <type>', 'what matrices become').choices(['f16', 'q8_0', 'q4_0', 'q4_1']).default('q8_0'),
+      new Option(
+        '--type <type>',
+        'what matrices become: f16, q8_0, q4_0 or q4_1 in a file (default: q8_0), others in a folder (default: int8)',
+      ).choices([...ofFiles, ...ofFolders]),
     )
-    .action(async (name: string, file: string, options: Required<SaveGgufOptions>, command: Command) => {
+    .action(async (name: string, out: string, options: { type?: string }, command: Command) => {
+      const isFile = out.endsWith('.gguf');
+      const type = options.type ?? (isFile ? 'q8_0' : 'int8');
+      const [own, what] = isFile ? [ofFiles, 'a GGUF file'] : [ofFolders, 'a folder'];
+      if (!own.includes(type)) throw new ArgumentError(`${type} is no type of ${what}: expected ${own.join(', ')}`);
       using device = await openDevice(command);
-      const model: unknown = await loadModel(device, name, { weights: 'float32' });
+      if (!isFile) {
+        const model = await loadModel(device, name, { weights: type as FolderType });
+        await model.save(out); // while the device is there
+        return;
+      }
+      const model: unknown = await loadModel(device, name, { weights: 'auto' }); // what is packed so already stays so
       if (!(model instanceof PretrainedModel))
-        throw new FormatError(`'${name}' is a Transformer of this package: GGUF files have no place for it`);
-      await saveGguf(model, file, options);
+        throw new ArgumentError(`'${name}' is a Transformer of this package: GGUF files have no place for it`);
+      await saveGguf(model, out, { type: type as GgufType });
     });
 }

@@ -1,12 +1,13 @@
 import { Command, Option } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import type { GenerateOptions } from '../../generate/generate-options.js';
-import type { Transformer } from '../../models/transformer.js';
-import { encodeInput, tokenizersOf } from '../encoding.js';
+import type { LoadModelOptions } from '../../pretrained/index.js';
 import { EXIT } from '../exit.js';
 import { type GivenText, givenTexts } from '../given-texts.js';
 import { integer, MOST_HYPOTHESES, positive } from '../parsers.js';
-import { loadModel, openDevice, printJson } from '../shared.js';
+import { openDevice, printJson } from '../shared.js';
+import { weightsOption } from '../weights-option.js';
+import { openWriter, type Writer } from '../writer.js';
 
 interface RunOptions {
   beams?: number;
@@ -19,6 +20,7 @@ interface RunOptions {
   maxTokens?: number;
   seed: number;
   json?: boolean;
+  weights?: LoadModelOptions['weights'];
 }
 
 /** Options that only mean something where tokens are drawn. */
@@ -27,7 +29,7 @@ const drawing = (flags: string, description: string) => new Option(flags, descri
 export function runCommand(): Command {
   return new Command('run')
     .description('let a model write: the output for each text, or what follows it')
-    .argument('<model>', 'folder or name of a model, such as g2p-en')
+    .argument('<model>', 'folder or name of a model, such as g2p-en, or a GGUF file')
     .argument('[text...]', 'inputs; without them, the lines of standard input')
     .option('--beams <n>', 'hypotheses of beam search (default: 1, greedy)', integer(1, MOST_HYPOTHESES))
     .option(
@@ -47,12 +49,12 @@ export function runCommand(): Command {
     .addOption(drawing('--min-p <p>', "sample from tokens with this share of the highest's").argParser(positive(1)))
     .option('--max-tokens <n>', 'tokens to write at most (default: 256, or what the model can)', integer(1))
     .option('--seed <n>', 'same seed, same output', integer(0), 0)
+    .addOption(weightsOption())
     .option('--json', 'print JSON, with scores')
     .action(async (name: string, texts: string[], options: RunOptions, command: Command) => {
       using device = await openDevice(command);
-      const model = await loadModel(device, name);
-      const { target } = tokenizersOf(model);
-      const goesOn = model.config.encoderLayers === 0;
+      const writer = await openWriter(device, name, options.weights);
+      const { model, goesOn } = writer;
       // A text that grows beyond what the model can read goes on from its end.
       const settings = { ...generateOptions(options), cropContext: goesOn };
       const single = settings.numBeams === 1 && options.nBest === 1 && !options.json;
@@ -61,19 +63,19 @@ export function runCommand(): Command {
       let { seed } = options;
       for await (const given of givenTexts(texts)) {
         named ||= given.length > 1;
-        const readable = given.flatMap((each) => read(model, each) ?? []);
+        const readable = given.flatMap((each) => read(writer, each) ?? []);
         if (readable.length === 0) continue;
         const drawn = { ...settings, seed };
         seed = (seed + 1) % Number.MAX_SAFE_INTEGER; // what comes later is drawn anew
         if (goesOn && process.stdout.isTTY && given.length === 1 && single) {
-          await write(model, readable[0] as Readable, drawn);
+          await write(writer, readable[0] as Readable, drawn);
           continue;
         }
         const encoded = readable.map(({ ids }) => ids);
         const { sequences, inputs, scores } = await model.generate(encoded, drawn);
         sequences.forEach((ids, i) => {
           const input = (readable[inputs[i] as number] as Readable).text;
-          const output = target.decode(ids);
+          const output = writer.decode(ids);
           if (options.json) results.push({ input, output, score: scores[i] as number });
           else console.log(goesOn ? input + output : named ? `${input}\t${output}` : output);
         });
@@ -94,11 +96,11 @@ interface Result {
 }
 
 /** The ids of a text. A line that the model cannot read does not stop those after it; the exit code remembers it. */
-function read(model: Transformer, given: GivenText): Readable | undefined {
+function read(writer: Writer, given: GivenText): Readable | undefined {
   const { name, isLine } = given;
   try {
     const text = given.read();
-    return { text, ids: encodeInput(model, text, name) };
+    return { text, ids: writer.encode(text, name) };
   } catch (error) {
     if (!isLine || !(error instanceof ArgumentError)) throw error;
     console.error(`simdformer: ${name} is left out: ${error.message}`);
@@ -108,14 +110,17 @@ function read(model: Transformer, given: GivenText): Readable | undefined {
 }
 
 /** Shows each token as it comes. */
-async function write(model: Transformer, { text, ids: prompt }: Readable, settings: GenerateOptions): Promise<void> {
-  const { target } = tokenizersOf(model);
+async function write(
+  { model, decode }: Writer,
+  { text, ids: prompt }: Readable,
+  settings: GenerateOptions,
+): Promise<void> {
   process.stdout.write(text);
   const ids: number[] = [];
   let shown = '';
   for await (const { token } of model.stream([prompt], settings)) {
     ids.push(token);
-    const written = target.decode(ids);
+    const written = decode(ids);
     if (written.endsWith('\ufffd')) continue; // the rest of a character is in the next token
     process.stdout.write(written.slice(shown.length));
     shown = written;

@@ -1,0 +1,42 @@
+// What a folder of Hugging Face's says of itself: headers are read, not weights.
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { openSafetensors } from '../io/file.js';
+import { printJson } from './shared.js';
+
+/** Prints the architecture, how much of which types there is, the tokenizer and the chat template. Throws FormatError. */
+export async function printFolder(folder: string, isJson: boolean): Promise<void> {
+  const types = new Map<string, { tensors: number; bytes: number }>();
+  let bytes = 0;
+  for (const name of readdirSync(folder).filter((each) => each.endsWith('.safetensors'))) {
+    const file = await openSafetensors(join(folder, name));
+    for (const { dtype, byteLength } of file.tensors.values()) {
+      const sum = types.get(dtype) ?? { tensors: 0, bytes: 0 };
+      types.set(dtype, { tensors: sum.tensors + 1, bytes: sum.bytes + byteLength });
+      bytes += byteLength;
+    }
+    file.close();
+  }
+  const config = read(join(folder, 'config.json'));
+  const packed = (config.quantization_config as { formats?: unknown } | undefined)?.formats ?? null;
+  const template = read(join(folder, 'tokenizer_config.json')).chat_template;
+  const chatTemplate = existsSync(join(folder, 'chat_template.jinja')) || template !== undefined;
+  const tokenizer = existsSync(join(folder, 'tokenizer.json'));
+  if (isJson) {
+    const { model_type: type, architectures } = config;
+    return printJson({ type, architectures, bytes, types: Object.fromEntries(types), packed, tokenizer, chatTemplate });
+  }
+  console.log(`architecture     ${config.model_type}, ${[config.architectures ?? []].flat().join(', ') || 'no head'}`);
+  console.log(`weights          ${(bytes / 2 ** 20).toFixed(1)} MiB`);
+  for (const [dtype, { tensors, bytes: of }] of types)
+    console.log(`${dtype.padEnd(16)} ${tensors.toLocaleString('en')} tensors, ${(of / 2 ** 20).toFixed(1)} MiB`);
+  if (Array.isArray(packed)) console.log(`packed as        ${packed.join(', ')}`);
+  console.log(`tokenizer        ${tokenizer ? 'yes' : 'no'}`);
+  console.log(`chat template    ${chatTemplate ? 'yes' : 'none'}`);
+}
+
+/** An object of JSON; empty where there is none. */
+function read(path: string): Readonly<Record<string, unknown>> {
+  return existsSync(path) ? Object(JSON.parse(readFileSync(path, 'utf8'))) : {};
+}

@@ -1,0 +1,48 @@
+// What `run` lets write: a model of this package's own, or a pretrained one of a folder or a GGUF file.
+
+import type { Device } from '../core/device.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Model } from '../models/model.js';
+import { type LoadModelOptions, loadModel as loadPretrained } from '../pretrained/index.js';
+import { encodeData, encodeInput, tokenizersOf } from './encoding.js';
+import { ggufAt } from './gguf-info.js';
+import { isPretrainedFolder } from './pretrained-folder.js';
+import { loadModel } from './shared.js';
+
+export interface Writer {
+  readonly model: Model;
+  /** Whether it goes on with what it reads. */
+  readonly goesOn: boolean;
+  /** Throws ArgumentError, calling the text `name`, for one that it cannot read. */
+  encode(text: string, name: string): number[];
+  decode(ids: Iterable<number>): string;
+}
+
+/** Whether a model is a GGUF file or a folder of Hugging Face's. */
+export const isPretrained = (name: string) => ggufAt(name) !== null || isPretrainedFolder(name);
+
+export async function openWriter(device: Device, name: string, weights: LoadModelOptions['weights']): Promise<Writer> {
+  if (isPretrained(name)) return pretrainedWriter(device, name, weights);
+  if (weights !== undefined) throw new ArgumentError(`--weights is for pretrained models, which '${name}' is not`);
+  const model = await loadModel(device, name);
+  const { target } = tokenizersOf(model);
+  return {
+    model,
+    goesOn: model.config.encoderLayers === 0,
+    encode: (text, named) => encodeInput(model, text, named),
+    decode: (ids) => target.decode(ids),
+  };
+}
+
+async function pretrainedWriter(device: Device, name: string, weights: LoadModelOptions['weights']): Promise<Writer> {
+  const model = await loadPretrained(device, ggufAt(name) ?? name, { weights });
+  const { tokenizer } = model;
+  if (model.decoder === null) throw new ArgumentError(`the model '${name}' writes nothing: it has no decoder`);
+  if (tokenizer === null) throw new ArgumentError(`the model '${name}' has no tokenizer`);
+  return {
+    model,
+    goesOn: model.encoder === null,
+    encode: (text) => encodeData(tokenizer, text, { addSpecial: true }),
+    decode: (ids) => tokenizer.decode(ids),
+  };
+}
