@@ -22,6 +22,7 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   contention: () => import('./contention.js'),
   start: () => import('./start.js'),
   serve: () => import('./serve.js'),
+  packed: () => import('./packed.js'),
   javascript: () => import('./javascript.js'),
 };
 

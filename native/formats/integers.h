@@ -5,8 +5,8 @@
 
 // How products of a format go.
 struct IntegerKind {
-  int offset = 0, bits = 0;    // bits 0: the format has no integers
-  size_t parts = 0;            // of a group, each with a scale; 0: all inputs of a feature share theirs
+  int offset = 0, bits = 0;  // bits 0: the format has no integers
+  size_t parts = 0;          // of a group, each with a scale; 0: all inputs of a feature share theirs
   bool minima = false;
 };
 

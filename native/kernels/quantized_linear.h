@@ -2,6 +2,7 @@
 #include "formats/formats.h"
 #include "kernels/shared/activations.h"
 #include "kernels/shared/gemm.h"
+#include "kernels/shared/half_rows.h"
 #include "kernels/shared/int8_product.h"
 
 // Floats of x that each chunk makes integers of by itself, if these are not given.
@@ -34,6 +35,8 @@ struct QuantizedLinear {
   void run(Context& context) const {
     if (rows == 0 || cols == 0) return;
     if (integers != 0) return runIntegers(context);
+    if (rows <= kHalfRows && format == kFloat16) return runHalves<Float16>(context);
+    if (rows <= kHalfRows && format == kBFloat16) return runHalves<BFloat16>(context);
     const uint64_t down = divideUp(rows, kBlockRows), across = divideUp(cols, kPanel);
     context.team.parallelRange(down * across, 1, [&](uint64_t block, uint64_t) {
       const uint64_t row = block / across * kBlockRows, col = block % across * kPanel;
@@ -96,8 +99,26 @@ struct QuantizedLinear {
     REQUIRE(depth <= kMostInt8Inputs, "depth is larger than int8.mostInputs");
     const bool held = rows <= kInt8Rows && uint64_t{rows} * depth <= kMostHeld;
     REQUIRE(q.present() || held, "q is missing");
-    REQUIRE(!q.present() || q.covers(rows * Int8Layout(kind, depth).rowWords()), "q is smaller than rows and depth say");
+    REQUIRE(!q.present() || q.covers(rows * Int8Layout(kind, depth).rowWords()),
+            "q is smaller than rows and depth say");
     return nullptr;
+  }
+
+  template <class Format>
+  void runHalves(Context& context) const {
+    const uint64_t tiles = divideUp(cols, kTile), bytes = tileBytes<Format>(depth);
+    const uint64_t share = divideUp(tiles, 4 * static_cast<uint64_t>(context.team.threads()));
+    context.team.parallelRange(tiles, divideUp(share, kHalfTiles) * kHalfTiles, [&](uint64_t tile, uint64_t last) {
+      float sums[kHalfTiles][kHalfRows * kTile];
+      for (uint64_t count = 0; tile < last; tile += count) {
+        count = last - tile < kHalfTiles ? 1 : kHalfTiles;
+        const auto multiply = count == 1 ? halfRow<Format, 1> : halfRow<Format, kHalfTiles>;
+        for (uint64_t r = 0; r < rows; ++r)
+          multiply(context.f32(x) + r * xStride, depth, tileAt(context, tile), bytes, sums[0] + r * kTile,
+                   kHalfRows * kTile);
+        for (uint64_t t = 0; t < count; ++t) finishTile(context, sums[t], 0, (tile + t) * kTile, rows);
+      }
+    });
   }
 
   // Chunks of many rows take some tiles each; of few, a thread is to read memory in long runs.

@@ -62,8 +62,8 @@ SIMD_INLINE Vf exp2NonPositive(Vf x) {
 
 SIMD_INLINE Vf halves(const void* p) { return (Vf)_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p))); }
 
-// Dots, with VNNI, and without, which processors before Ice Lake and Zen 4 lack: pairs of products are added in 16 bits,
-// which weights of 7 bits and less cannot exceed, and the eighth bit is a product of its own.
+// Dots, with VNNI, and without, which processors before Ice Lake and Zen 4 lack: pairs of products are added in 16
+// bits, which weights of 7 bits and less cannot exceed, and the eighth bit is a product of its own.
 struct Dots {
   static constexpr size_t kWords = 1;
   static constexpr bool kSigned = false;

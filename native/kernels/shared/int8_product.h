@@ -5,6 +5,9 @@
 
 // Groups that are unpacked together, and rows that meet them.
 inline constexpr size_t kUnpackedGroups = 32, kInt8BlockRows = 20 * kInt8Rows;
+// Of few rows the time is that of reading weights: few groups at a time, so that the next ones are read meanwhile, and
+// so many bytes ahead are fetched.
+inline constexpr size_t kFewGroups = 8, kAhead = 4096;
 
 struct Int8Memory {
   alignas(64) uint8_t bytes[kUnpackedGroups * kTile * kGroup];
@@ -17,7 +20,9 @@ void unpackGroups(const uint8_t* tile, size_t first, size_t count, Int8Memory& m
   for (size_t g = 0; g < count; ++g) {
     const GroupRoom room{memory.bytes + g * kTile * kGroup, memory.scales + g * Format::kParts * kTile,
                          memory.minima + g * kTile};
-    unpackIntegers<Format>(groupAt<Format>(tile, first + g), room);
+    const GroupAt at = groupAt<Format>(tile, first + g);
+    for (size_t line = 0; line < Format::kGroupBytes; line += 64) __builtin_prefetch(at.group + kAhead + line);
+    unpackIntegers<Format>(at, room);
   }
 }
 
@@ -29,11 +34,16 @@ inline Int8Operands unpackTile(uint32_t format, const uint8_t* tile, size_t firs
     if constexpr (kKind.bits == 0) {
       return {};
     } else if constexpr (kKind.parts == 0) {  // as it lies
-      return {groupAt<Format>(tile, first).group, reinterpret_cast<const float*>(tile), nullptr, nullptr, nullptr, 1,
+      return {groupAt<Format>(tile, first).group,
+              reinterpret_cast<const float*>(tile),
+              nullptr,
+              nullptr,
+              nullptr,
+              1,
               2 * count};
     } else {
       unpackGroups<Format>(tile, first, count, memory);
-      return {memory.bytes, memory.scales, kKind.minima ? memory.minima : nullptr, nullptr, nullptr,
+      return {memory.bytes,        memory.scales,  kKind.minima ? memory.minima : nullptr, nullptr, nullptr,
               count * kKind.parts, 2 / kKind.parts};
     }
   });
@@ -43,7 +53,7 @@ inline Int8Operands unpackTile(uint32_t format, const uint8_t* tile, size_t firs
 inline void multiplyInt8(uint32_t format, IntegerKind kind, const uint8_t* tile, const int32_t* x, size_t rows,
                          size_t inputs, Int8Memory& memory) {
   const Int8Layout layout(kind, inputs);
-  const size_t step = kind.parts == 0 ? layout.groups : kUnpackedGroups;
+  const size_t step = kind.parts == 0 ? layout.groups : rows <= kInt8Rows ? kFewGroups : kUnpackedGroups;
   for (size_t g = 0; g < layout.groups; g += step) {
     Int8Operands in = unpackTile(format, tile, g, atMost(step, layout.groups - g), memory);
     for (size_t row = 0; row < rows; row += kInt8Rows) {

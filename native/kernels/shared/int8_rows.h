@@ -4,7 +4,8 @@
 //   - The inputs of a row that share scales, all of them where the weight has one for each output feature, else 32, are
 //     q·s: s = largest/127, q = x·(127/largest) rounded to nearest, of two the even one. Where largest < 10⁻³⁰ all are
 //     0; if any is infinite or NaN, s is NaN and so is every result of the row.
-//   - Integers are multiplied and added exactly, in 32 bits. Of a feature's parts (of inputs that share a scale d of the
+//   - Integers are multiplied and added exactly, in 32 bits. Of a feature's parts (of inputs that share a scale d of
+//   the
 //     weight, and a minimum m) each adds float(Σ q·w)·(d·s), then m·(s·Σ q), in order, to a float that begins as 0:
 //     every operation rounds by itself. The bias comes last.
 //

@@ -4,7 +4,7 @@
 
 // Some parts of the inputs of a tile. All point at the first of these.
 struct Int8Operands {
-  const uint8_t* bytes;  // of the weights, 64 for each 4 inputs
+  const uint8_t* bytes;          // of the weights, 64 for each 4 inputs
   const float *scales, *minima;  // of each part; minima may be null
   const int32_t *words, *heads;  // of a block of rows
   size_t parts, halves;          // halves: of a part, each 16 inputs
@@ -17,9 +17,8 @@ template <class Products, bool kEightBits, size_t kRows>
 void int8Tile(const Int8Operands& in, bool adds, float* sums) {
   for (size_t lane = 0; lane < kTile; lane += kInt8Vecs * kWidth) {
     Vf total[kRows][kInt8Vecs];
-    eachAccumulator<kRows, kInt8Vecs>([&](size_t r, size_t v) {
-      total[r][v] = adds ? load(sums + r * kTile + lane + v * kWidth) : splat(0.f);
-    });
+    eachAccumulator<kRows, kInt8Vecs>(
+        [&](size_t r, size_t v) { total[r][v] = adds ? load(sums + r * kTile + lane + v * kWidth) : splat(0.f); });
     const uint8_t* bytes = in.bytes + lane * 4;
     const int32_t *words = in.words, *heads = in.heads;
     for (size_t part = 0; part < in.parts; ++part, heads += kRows * kHeadWords) {
@@ -33,8 +32,7 @@ void int8Tile(const Int8Operands& in, bool adds, float* sums) {
           eachAccumulator<1, kInt8Vecs>(
               [&](size_t, size_t v) { weights[v] = loadInts(bytes + k * kTile * 4 + v * kWidth * 4); });
           eachAccumulator<kRows, kInt8Vecs>([&](size_t r, size_t v) {
-            Products::template add<kEightBits>(products[r][v], weights[v],
-                                               words + r * kHalfWords + k * Dots::kWords);
+            Products::template add<kEightBits>(products[r][v], weights[v], words + r * kHalfWords + k * Dots::kWords);
           });
         }
       }

@@ -1,0 +1,102 @@
+// Packed weights: a GGUF file with activations of 8 bits beside the same file with float activations, its weights as
+// floats, and llama.cpp's llama-bench, one process a turn.
+//
+//     LLAMA_BENCH=…/llama-bench GGUF_MODEL=…/SmolLM2-135M-Instruct.Q4_1.gguf npm run bench -- packed
+
+import { spawnSync } from 'node:child_process';
+import { statSync } from 'node:fs';
+import { createDevice, type Device, type GenerateOptions } from '../src/index.js';
+import { type LoadModelOptions, loadModel } from '../src/pretrained/index.js';
+import type { Bench } from './harness/bench.js';
+import { type Contestant, contest } from './harness/contest.js';
+import { BenchError } from './harness/error.js';
+import { LIMIT } from './harness/limits.js';
+import { describeDevice } from './harness/machine.js';
+import { OURS } from './harness/ours.js';
+
+const TOKENS = 64;
+const PROMPT = 128;
+
+interface Model {
+  generate(prompts: number[][], options: GenerateOptions): Promise<unknown>;
+  dispose(): void;
+}
+
+interface Task {
+  readonly what: string;
+  readonly prompt: number;
+  readonly tokens: number;
+  readonly batch: number;
+}
+
+const tasks: readonly Task[] = [
+  { what: 'decode', prompt: 1, tokens: TOKENS, batch: 1 },
+  { what: 'prefill', prompt: PROMPT, tokens: 1, batch: 1 },
+  { what: 'decode of 8', prompt: 1, tokens: TOKENS, batch: 8 },
+  { what: 'decode of 16', prompt: 1, tokens: TOKENS, batch: 16 },
+];
+
+const ways: readonly (readonly [name: string, options: LoadModelOptions])[] = [
+  [OURS, {}],
+  ['float32 activations', { activations: 'float32' }],
+  ['float32 weights', { weights: 'float32' }],
+];
+
+export default {
+  question: 'How fast are packed weights, beside llama.cpp and floats?',
+  async run(run) {
+    const { GGUF_MODEL: file, LLAMA_BENCH: llama } = process.env;
+    if (!file) {
+      run.note('Packed weights are NOT measured: GGUF_MODEL names no file');
+      return;
+    }
+    if (!llama) run.note('llama.cpp is NOT measured: LLAMA_BENCH names no program');
+    const device = await createDevice({ threads: run.threads });
+    run.version(OURS, describeDevice(device));
+    const models = new Map<string, Model>();
+    for (const [name, options] of ways) models.set(name, (await loadModel(device, file, options)) as unknown as Model);
+    for (const task of tasks) {
+      if (!run.wants(task.what)) continue;
+      const contestants: Contestant[] = Array.from(models, ([name, model]) => ({
+        name,
+        take: async (repeats) => ({ seconds: await generate(model, device, task, repeats) }),
+      }));
+      if (llama && task.batch === 1)
+        contestants.push({ name: 'llama.cpp', take: () => ({ seconds: byLlama(llama, file, task, run.threads) }) });
+      if (task.what === 'decode') {
+        const bytes = statSync(file).size;
+        contestants.push(run.limits.contestant({ steps: [[TOKENS, { reads: 1, writes: 0, bytes }]] }, run.threads));
+      }
+      const outcome = await contest(contestants, { rounds: run.rounds(9), turn: 0.3, seconds: 40 });
+      const count = task.batch * (task.tokens > 1 ? task.tokens : task.prompt);
+      const perSecond = Object.entries(outcome.times).map(([name, { median }]) => [`${name}, tok/s`, count / median]);
+      run.row(task.what, outcome, Object.fromEntries(perSecond.filter(([name]) => !String(name).startsWith(LIMIT))));
+    }
+    for (const model of models.values()) model.dispose();
+    device.dispose();
+  },
+} satisfies Bench;
+
+/** Seconds of one time. */
+async function generate(model: Model, device: Device, task: Task, repeats: number): Promise<number> {
+  const prompts = Array.from({ length: task.batch }, (_, row) =>
+    Array.from({ length: task.prompt }, (__, i) => 100 + ((row * 131 + i * 37) % 900)),
+  );
+  const options = { maxNewTokens: task.tokens, minNewTokens: task.tokens, doSample: false };
+  await device.flush();
+  const begin = performance.now();
+  for (let i = 0; i < repeats; i++) await model.generate(prompts, options);
+  return (performance.now() - begin) / 1e3 / repeats;
+}
+
+function byLlama(program: string, file: string, { prompt, tokens }: Task, threads: number): number {
+  const sizes = tokens > 1 ? ['-p', '0', '-n', `${tokens}`] : ['-p', `${prompt}`, '-n', '0'];
+  const { stdout, stderr, status } = spawnSync(
+    program,
+    ['-m', file, '-t', `${threads}`, '-r', '2', '-o', 'json', ...sizes],
+    { encoding: 'utf8' },
+  );
+  if (status !== 0) throw new BenchError(`${program} failed: ${stderr.slice(-500)}`);
+  const [{ avg_ts: perSecond }] = JSON.parse(stdout) as [{ avg_ts: number }];
+  return (tokens > 1 ? tokens : prompt) / perSecond;
+}
