@@ -78,6 +78,24 @@ it.each(['int8', 'q8_0', 'q4_0', 'q4_1'] as const)('%s: blocks of rows that they
   expect(device.memory().used).toBe(before);
 });
 
+it.each(isas)('%s: a few rows of halves have the bits that they have in a batch', async (isa) => {
+  const device = await deviceFor(isa, 2);
+  for (const format of ['float16', 'bfloat16'] as const) {
+    device.scope(() => {
+      const random = new Random(`few ${format}`);
+      const [out, inputs] = [150, 1100];
+      const weight = PackedWeight.fromTensor(normal(device, random, out, inputs), format);
+      const [x, bias] = [normal(device, random, 40, inputs), normal(device, random, out)];
+      const all = weight.linear(x, bias, { activation: 'gelu' });
+      for (const count of [1, 2, 4, 5]) {
+        const few = weight.linear(x.rows(7, 7 + count), bias, { activation: 'gelu' });
+        expect(few.dataSync()).toEqual(all.rows(7, 7 + count).dataSync());
+      }
+      weight.dispose();
+    });
+  }
+});
+
 it('gradients go through a packed weight to inputs and bias', async () => {
   const device = await deviceFor(isas[0] as string, 2);
   const random = new Random('gradients');
