@@ -8,7 +8,7 @@ struct Cpu {
   bool avx2 = false;
   bool avx512 = false;
   bool vnni = false;  // of 512 bits
-  size_t cache = 0;  // bytes of the largest one, or 0 if it does not say
+  size_t cache = 0;   // bytes of the largest one, or 0 if it does not say
 };
 
 #if defined(__x86_64__)
