@@ -133,11 +133,7 @@ export function topK(k: number): ScoreProcessor {
   checkNumber('topK', 'k', k, isCount, 'a positive integer');
   return (scores) => {
     if (k >= scores.length) return;
-    const { worst } = greatestOf(
-      scores,
-      () => 1,
-      () => k,
-    );
+    const { worst } = greatestOf(scores, false, k);
     for (let token = 0; token < scores.length; token++) if ((scores[token] as number) < worst) scores[token] = NEVER;
   };
 }
@@ -149,11 +145,7 @@ export function topK(k: number): ScoreProcessor {
 export function topP(p: number): ScoreProcessor {
   checkNumber('topP', 'p', p, (part) => part > 0 && part <= 1, 'a number above 0, at most 1');
   return (scores) => {
-    const nucleus = greatestOf(
-      scores,
-      (distance) => Math.exp(distance),
-      (total) => p * total,
-    );
+    const nucleus = greatestOf(scores, true, p);
     let { equals } = nucleus;
     for (let token = 0; token < scores.length; token++) {
       const score = scores[token] as number;
@@ -166,37 +158,35 @@ export function topP(p: number): ScoreProcessor {
 const PARTS = 512;
 
 /**
- * As many of the greatest scores as together weigh `enough` of the total, all if they never do: the worst of them, and
- * how many that equal it are among them. `weigh` takes a score's distance from the greatest, at most 0. Sorting all
- * would take ten times as long: weights are summed by distance, and only the part in which the worst lies is sorted.
+ * As many of the greatest scores as together weigh `enough`, all if they never do: the worst of them, and how many that
+ * equal it are among them. Each weighs 1, or with `byProbability` its probability. Sorting all would take ten times as
+ * long: weights are summed by distance from the greatest, and only the part in which the worst lies is sorted. The loops
+ * over all scores call nothing that differs between calls, so that they are compiled well.
  */
-function greatestOf(
-  scores: Float32Array,
-  weigh: (distance: number) => number,
-  enough: (total: number) => number,
-): { worst: number; equals: number } {
+function greatestOf(scores: Float32Array, byProbability: boolean, enough: number): { worst: number; equals: number } {
   const greatest = scores[argmax(scores)] as number;
   const last = Math.min(PARTS, scores.length) - 1;
-  const partOf = (score: number) => Math.min((greatest - score) * 16, last) | 0;
   const sums = new Float64Array(last + 1);
   for (let token = 0; token < scores.length; token++) {
-    const score = scores[token] as number;
-    sums[partOf(score)] = (sums[partOf(score)] as number) + weigh(score - greatest);
+    const below = (scores[token] as number) - greatest;
+    const part = Math.min(below * -16, last) | 0;
+    sums[part] = (sums[part] as number) + (byProbability ? Math.exp(below) : 1);
   }
   let total = 0;
   for (let part = 0; part <= last; part++) total += sums[part] as number;
-  const goal = enough(total);
+  const goal = byProbability ? enough * total : enough;
   let sum = 0;
   let part = 0;
   while (part < last && sum + (sums[part] as number) < goal) sum += sums[part++] as number;
   const found: number[] = [];
   for (let token = 0; token < scores.length; token++) {
     const score = scores[token] as number;
-    if (partOf(score) === part) found.push(score);
+    if ((Math.min((score - greatest) * -16, last) | 0) === part) found.push(score);
   }
   const sorted = new Float32Array(found).sort();
   let from = sorted.length;
-  while (from > 0 && sum < goal) sum += weigh((sorted[--from] as number) - greatest);
+  while (from > 0 && sum < goal)
+    sum += byProbability ? Math.exp((sorted[--from] as number) - greatest) : Number(--from >= 0);
   const worst = sorted[from] ?? NEVER;
   return { worst, equals: sorted.lastIndexOf(worst) - from + 1 };
 }
