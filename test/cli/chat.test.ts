@@ -1,13 +1,16 @@
+import { execFile } from 'node:child_process';
 import { cp, readFile, writeFile } from 'node:fs/promises';
+import { platform } from 'node:os';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { converse } from '../../src/cli/conversation.js';
 import { createDevice } from '../../src/index.js';
 import { type LoadedModel, loadModel } from '../../src/pretrained/index.js';
 import { Chat } from '../../src/tasks/index.js';
 import { describeShared } from '../shared.js';
-import { simdformer, temporaryFolder } from './run-cli.js';
+import { argumentsOf, simdformer, temporaryFolder } from './run-cli.js';
 
 const template =
   '{{ bos_token }}{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}' +
@@ -95,6 +98,51 @@ await describeShared('simdformer chat', 'checkpoints', 'tinystories-656k/config.
       await ended;
       expect(chat.messages).toHaveLength(4);
       device.dispose();
+    });
+
+    it.runIf(platform() === 'linux')('is one of its own, whose lines are edited', { timeout: 120_000 }, async () => {
+      const saved = folder.at('terminal.json');
+      // An answer may have ended by itself when Ctrl-C comes, which then tells how to leave.
+      const over = '\\(stopped\\)|leaves\\)';
+      // Each step: what is waited for, and what is typed then.
+      const steps = [
+        ['/help says', 'Tell me a stroy'],
+        ['stroy', '\u001b[D\u001b[D\u007f\u001b[Cr'], // ← ← ⌫ → r
+        ['r', '\u0001\u0005'], // Ctrl-A, Ctrl-E
+        ['G', '\r'],
+        ['\n', ''],
+        ['e', '\u0003'], // once the answer has begun
+        [over, '/help\r'],
+        ['Ctrl-C stops', '\u001b[A\u001b[A\r'], // the line before the last
+        ['Tell me a story', ''],
+        ['\n', ''],
+        ['e', '\u0003'],
+        [over, `/save ${saved}\r`],
+        ['saved to', '\u0004'], // Ctrl-D
+      ];
+      const type = [
+        'import json, os, pty, re, sys',
+        'steps = json.loads(sys.argv[1])',
+        'pid, terminal = pty.fork()',
+        'if pid == 0: os.execvp(sys.argv[2], sys.argv[2:])',
+        "seen = ''",
+        'for wanted, typed in steps:',
+        '    while not re.search(wanted, seen): seen += os.read(terminal, 65536).decode(errors="replace")',
+        '    seen = seen[re.search(wanted, seen).end():]',
+        '    os.write(terminal, typed.encode())',
+        'try:',
+        '    while os.read(terminal, 65536): pass',
+        'except OSError: pass',
+        'print(os.WEXITSTATUS(os.waitpid(pid, 0)[1]))',
+      ].join('\n');
+      const talk = ['chat', folder.at('stories'), '--max-tokens', '400'];
+      const command = ['-c', type, JSON.stringify(steps), process.execPath, ...argumentsOf(talk)];
+      const { stdout } = await promisify(execFile)('python3', command, { env: { ...process.env, TERM: 'xterm' } });
+      expect(stdout.trim()).toBe('0');
+      const { messages } = JSON.parse(await readFile(saved, 'utf8'));
+      const roles = messages.map(({ role }: { role: string }) => role);
+      expect(roles.filter((role: string) => role === 'user').length).toBe(2);
+      for (const { role, content } of messages) if (role === 'user') expect(content).toBe('Tell me a story');
     });
   });
 });
