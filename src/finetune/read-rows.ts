@@ -106,11 +106,14 @@ async function* parquet(path: string): AsyncGenerator<FileRow, void> {
     throw new ArgumentError(`${path}: Parquet needs the package hyparquet: npm install hyparquet`, { cause });
   });
   const file = await asyncBufferFromFile(path);
-  const metadata = await parquetMetadataAsync(file);
+  const damaged = (cause: Error) => {
+    throw new FormatError(`${path} cannot be read: ${cause.message}`, { cause });
+  };
+  const metadata = await parquetMetadataAsync(file).catch(damaged);
   let rowStart = 0;
   for (const group of metadata.row_groups) {
     const rowEnd = rowStart + Number(group.num_rows);
-    const rows = await parquetReadObjects({ file, metadata, rowStart, rowEnd });
+    const rows = await parquetReadObjects({ file, metadata, rowStart, rowEnd }).catch(damaged);
     for (const [i, row] of rows.entries()) yield rowOf(row, path, rowStart + i + 1);
     rowStart = rowEnd;
   }

@@ -49,6 +49,23 @@ describe('rows of files', () => {
     ]);
   });
 
+  it('Parquet, group after group (make_rows.py)', async () => {
+    const rows = [];
+    for await (const row of readRows('test/finetune/rows.parquet')) rows.push(row);
+    expect(rows).toEqual([
+      { text: 'good film', label: 1, labels: ['a'], score: 0.5 },
+      { text: 'bad', label: 0, labels: ['a', 'b'], score: 1.25 },
+      { text: 'ü “so”', label: 1, labels: [], score: -3 },
+      { text: null, label: 0, labels: ['b'], score: 0 },
+      { text: 'the last', label: 1, labels: ['c'], score: 2 },
+    ]);
+    const first = async (path: string) => (await readRows(path).next()).value;
+    await expect(first('test/finetune/packed.parquet')).rejects.toThrow(/packed.parquet cannot be read: .*ZSTD/);
+    writeFileSync(join(folder, 'bad.parquet'), 'PAR1 is no file');
+    await expect(first(join(folder, 'bad.parquet'))).rejects.toThrow(FormatError);
+    await expect(first(join(folder, 'none.parquet'))).rejects.toThrow('ENOENT');
+  });
+
   it('says where they are damaged', async () => {
     await expect(rowsOf('bad.jsonl', '{"text": "a"}\n{"text"')).rejects.toThrow(/bad.jsonl: line 2/);
     await expect(rowsOf('number.jsonl', '3\n')).rejects.toThrow(FormatError);
