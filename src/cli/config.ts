@@ -89,7 +89,7 @@ const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
       maxLength: 256,
       tieEmbeddings: 'all',
     },
-    epochs: 60,
+    epochs: 55,
     batch: 8192,
     vocabSize: 6000,
     bpeDropout: 0.1,

@@ -1,5 +1,5 @@
 // Fine-tuning by the command line, of a small model that others have trained.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { describeShared } from '../shared.js';
@@ -54,5 +54,40 @@ await describeShared('simdformer finetune', 'checkpoints/rxnmapper-albert', 'con
     expect(existsSync(join(out, 'model.safetensors'))).toBe(false);
     const { accuracy } = JSON.parse((await runCli(['eval', out, file, '--json'])).stdout);
     expect(accuracy).toBeGreaterThanOrEqual(0.5);
+  });
+});
+
+await describeShared('simdformer finetune of encoders and decoders', 'reference/mbart', 'config.json', async () => {
+  it('teaches sources and their targets, which eval measures by BLEU and chrF', { timeout: 180_000 }, async () => {
+    mkdirSync(at('mbart'));
+    for (const name of ['config.json', 'generation_config.json', 'model.safetensors'])
+      copyFileSync(`../shared/reference/mbart/${name}`, at(`mbart/${name}`));
+    const { texts } = JSON.parse(readFileSync('test/tasks/media.json', 'utf8'));
+    const { tokenizer } = texts.find(({ model }: { model: string }) => model === 'mbart');
+    writeFileSync(at('mbart/tokenizer.json'), JSON.stringify(tokenizer));
+    const sentences = Array.from({ length: 8 }, (_, i) => `w${20 + i} w${30 + i} w${40 + (i % 3)} w${50 + i}`);
+    const pairs = sentences.map((source) => ({ source, target: source.split(' ').reverse().join(' ') }));
+    writeFileSync(at('pairs.jsonl'), pairs.map((pair) => JSON.stringify(pair)).join('\n'));
+    const task = ['--model', at('mbart'), '--task', 'sequence-to-sequence', '--data', at('pairs.jsonl')];
+    const ended = await runCli([
+      'finetune',
+      ...task,
+      '--epochs',
+      '40',
+      '--batch',
+      '4',
+      '--lr',
+      '2e-2',
+      '--out',
+      at('taught'),
+    ]);
+    expect(ended.code, ended.stderr).toBe(0);
+    const measured = async (model: string) =>
+      JSON.parse((await runCli(['eval', at(model), at('pairs.jsonl'), '--json'])).stdout);
+    const [before, after] = [await measured('mbart'), await measured('taught')];
+    expect(after.count).toBe(8);
+    expect(after.loss).toBeLessThan(before.loss / 2);
+    expect(after.chrf).toBeGreaterThan(before.chrf);
+    expect(after.bleu).toBeGreaterThanOrEqual(before.bleu);
   });
 });
