@@ -71,6 +71,7 @@ struct Int8Row {
 // Up to 16 inputs as integers, zeros behind them. Returns their sum.
 SIMD_INLINE int32_t roundHalf(const float* x, size_t inputs, float inverse, int32_t* words) {
   const Vf magic = splat(12582912.f);  // 1.5·2²³: adding it rounds to an integer
+  if (inverse == 0) inputs = 0;        // what is infinite or NaN is no integer
   int8_t bytes[kHalf];
   Vi total = splatInt(0);
   for (size_t i = 0; i < kHalf; i += kWidth) {
