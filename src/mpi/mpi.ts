@@ -123,8 +123,13 @@ class Ranks implements Mpi {
     this.rank = rank;
     this.size = size;
     setInterval(() => addon.tick(), (timeout / 10) * 1000).unref();
+    let uncaught: unknown;
+    process.on('uncaughtExceptionMonitor', (error) => {
+      uncaught = error;
+    });
     process.on('exit', (code) => {
-      if (code !== 0) this.fail(`it ended with exit code ${code}`);
+      if (uncaught !== undefined) console.error(`rank ${rank}:`, uncaught); // Node says it later, when MPI has ended this process
+      if (code !== 0) this.fail(uncaught instanceof Error ? uncaught.message : `it ended with exit code ${code}`);
       this.close();
     });
   }
