@@ -92,6 +92,19 @@ describe('train translation', () => {
     expect(some.fingerprint).toBe(same.fingerprint);
   });
 
+  it('takes as many steps as fit into some minutes', async () => {
+    const data = ['--data', folder.at('train.tsv'), '--validation', folder.at('dev.tsv')];
+    const command = ['train', folder.at('task.json'), ...data, '--minutes', '0.05', '--json'];
+    const start = performance.now();
+    const { stdout, stderr } = await simdformer([...command, '-o', folder.at('timed')]);
+    const { reason, step, seconds } = JSON.parse(stdout || JSON.stringify(stderr));
+    expect(reason).toBe('done');
+    expect(step).toBeGreaterThan(1);
+    expect(seconds).toBeLessThan((performance.now() - start) / 1000);
+    const both = await simdformer([...command, '--epochs', '1', '-o', folder.at('x')]);
+    expect(both.stderr).toContain("option '--minutes <n>' cannot be used with option '--epochs <n>'");
+  });
+
   it('needs data, and leaves some of them to learn from', async () => {
     const empty = await simdformer(['train', 'translation', '-o', folder.at('x')]);
     expect(empty.stderr).toContain('give them with --data');

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
+import type { Device } from '../../core/device.js';
 import { ArgumentError, FormatError, NonFiniteError } from '../../core/errors.js';
 import { placeOf } from '../../io/atomic-write.js';
 import type { TransformerOptions } from '../../models/config.js';
@@ -19,6 +20,7 @@ import { changedSettings } from '../resumption.js';
 import { openDevice, printJson } from '../shared.js';
 import { type Stopping, stopping } from '../stopping.js';
 import { prepareTask } from '../tasks.js';
+import { stepsBefore, stepsWithin } from '../time-budget.js';
 import { TrainingLog } from '../training-log.js';
 import { writeWhole } from '../whole-file.js';
 
@@ -34,6 +36,7 @@ interface TrainOptions
   extends Pick<TaskConfig, (typeof SETTINGS)[number]>,
     Pick<TransformerOptions, (typeof SIZES)[number]> {
   validation?: string;
+  minutes?: number;
   layers?: number;
   out: string;
   dtype: 'float32' | 'float16';
@@ -54,6 +57,11 @@ export function trainCommand(): Command {
     .option('--init <model>', 'a saved model to begin from: its sizes, weights and tokenizers')
     .addOption(new Option('--steps <n>', 'steps to take').argParser(integer(1)).conflicts('epochs'))
     .option('--epochs <n>', 'times to see all data', positive())
+    .addOption(
+      new Option('--minutes <n>', 'time to take, by the speed of the first steps')
+        .argParser(positive())
+        .conflicts(['steps', 'epochs']),
+    )
     .option('--batch <n>', 'tokens in a batch; for characters, windows', integer(1))
     .option('--layers <n>', 'of the model: of its encoder, if it has one, and of its decoder', integer(1))
     .option('--d-model <n>', 'features of a token', integer(1))
@@ -92,7 +100,7 @@ export function trainCommand(): Command {
       const world = await mpi();
       using device = await openDevice(command, world.localSize);
       if (device.info.reason !== undefined) console.error(`Training in WebAssembly, slowly: ${device.info.reason}`);
-      const task = await prepareTask(device, config, world.size);
+      const task = await prepareWithin(device, config, options, world);
       const isFirst = world.rank === 0;
       using _folder = isFirst ? await takeFolder(out) : null;
       checkFolder(options); // again: another training may have ended there meanwhile
@@ -108,6 +116,23 @@ export function trainCommand(): Command {
       }
       if (isFirst) report(result, options, (performance.now() - start) / 1000);
     });
+}
+
+/** A task with as many steps as fit into `--minutes`, which all ranks take of the first. */
+async function prepareWithin(
+  device: Device,
+  config: TaskConfig,
+  { minutes, resume, out }: TrainOptions,
+  world: World,
+): Promise<PreparedTask> {
+  const before = resume ? stepsBefore(join(out, 'task.json')) : undefined;
+  if (minutes === undefined) return prepareTask(device, config, world.size);
+  if (before !== undefined) return prepareTask(device, { ...config, steps: before, epochs: undefined }, world.size);
+  const trial = await prepareTask(device, config, world.size);
+  const found = await stepsWithin(minutes, trial);
+  trial.model.dispose();
+  const [steps = found] = (await world.exchangeText(`${found}`)).map(Number);
+  return prepareTask(device, { ...config, steps, epochs: undefined }, world.size);
 }
 
 /** What the command line says of a task. */
