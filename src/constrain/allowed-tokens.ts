@@ -163,7 +163,8 @@ function maskOf(marks: Uint8Array, furthest: number): Mask {
 export function applyMask(scores: Float32Array, { ids, areAllowed }: Mask, kept: readonly number[]): void {
   const saved = kept.map((id) => scores[id] as number);
   if (areAllowed) {
-    const values = Float32Array.from(ids, (id) => scores[id] as number);
+    const values = new Float32Array(ids.length);
+    for (let i = 0; i < ids.length; i++) values[i] = scores[ids[i] as number] as number;
     scores.fill(Number.NEGATIVE_INFINITY);
     for (let i = 0; i < ids.length; i++) scores[ids[i] as number] = values[i] as number;
   } else for (let i = 0; i < ids.length; i++) scores[ids[i] as number] = Number.NEGATIVE_INFINITY;
