@@ -18,6 +18,7 @@ worker.on('completed', () => done++);
 worker.on('error', () => {}); // Redis restarts
 const tell = () => console.log(JSON.stringify({ done, bytes: process.memoryUsage.rss() }));
 setInterval(tell, 1000);
+process.stdout.on('error', () => process.exit()); // who has started this one is gone
 process.on('SIGTERM', async () => {
   await worker.close();
   tell();
