@@ -9,9 +9,8 @@
 // A format is a struct:
 //   kName, kBlockBytes                as GGUF has it, of kGroups · 32 inputs of one feature
 //   kTileHead, kHead, kGroups, kGroupBytes
-//   pack(block, lane, record)         puts a block of a file where it belongs; what a tile's head has of a feature
-//   comes
-//                                     before its blocks, and is put there by whoever packs
+//   pack(block, lane, record)         puts a block of a file where it belongs; what a tile's head has of a
+//                                     feature comes before its blocks, and is put there by whoever packs
 //   block(record, lane, to)           the block that was put there
 //   unpack(at, stride, to)            a group as floats: to[i·stride + lane] for inputs i < 32
 // Those of integers have besides

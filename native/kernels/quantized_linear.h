@@ -148,19 +148,20 @@ struct QuantizedLinear {
   }
 
   void finishTile(const Context& context, const float* products, uint64_t row, uint64_t col, size_t height) const {
-    withActivation(activation, [&](auto f) {
-      for (size_t r = 0; r < height; ++r, products += kTile) {
-        eachVector(atMost(kTile, cols - col), [&](size_t c, size_t lanes) {
-          Vf value = load(products + c);
-          if (bias.present()) value += loadLanes(context.f32(bias) + col + c, lanes);
-          if (keeps()) storeLanes(context.f32(pre) + (row + r) * cols + col + c, value, lanes);
-          storeLanes(context.f32(y) + (row + r) * yStride + col + c, activate<f()>(value), lanes);
-        });
-      }
-    });
+    const size_t width = atMost(kTile, cols - col);
+    for (size_t r = 0; r < height; ++r, products += kTile) {
+      float* to = sums(context, row + r, col);
+      eachVector(width, [&](size_t c, size_t lanes) {
+        Vf value = load(products + c);
+        if (bias.present()) value += loadLanes(context.f32(bias) + col + c, lanes);
+        storeLanes(to + c, value, lanes);
+      });
+    }
+    finish(context, row, col, height, width);
   }
 
-  void finish(const Context& context, uint64_t row, uint64_t col, size_t height, size_t width) const {
+  __attribute__((noinline)) void finish(const Context& context, uint64_t row, uint64_t col, size_t height,
+                                        size_t width) const {
     if (activation == kNone && !keeps()) return;
     withActivation(activation, [&](auto f) {
       for (size_t r = 0; r < height; ++r) {

@@ -5,8 +5,8 @@
 
 // Groups that are unpacked together, and rows that meet them.
 inline constexpr size_t kUnpackedGroups = 32, kInt8BlockRows = 20 * kInt8Rows;
-// Of few rows the time is that of reading weights: few groups at a time, so that the next ones are read meanwhile, and
-// so many bytes ahead are fetched.
+// Of few rows the time is that of reading weights: few groups at a time, so that the next ones are read meanwhile; and
+// so many bytes ahead are fetched where processors do not do so by themselves.
 inline constexpr size_t kFewGroups = 8, kAhead = 4096;
 
 struct Int8Memory {
@@ -21,7 +21,8 @@ void unpackGroups(const uint8_t* tile, size_t first, size_t count, Int8Memory& m
     const GroupRoom room{memory.bytes + g * kTile * kGroup, memory.scales + g * Format::kParts * kTile,
                          memory.minima + g * kTile};
     const GroupAt at = groupAt<Format>(tile, first + g);
-    for (size_t line = 0; line < Format::kGroupBytes; line += 64) __builtin_prefetch(at.group + kAhead + line);
+    if constexpr (kTuning.fetchesKeys)
+      for (size_t line = 0; line < Format::kGroupBytes; line += 64) __builtin_prefetch(at.group + kAhead + line);
     unpackIntegers<Format>(at, room);
   }
 }
@@ -49,10 +50,48 @@ inline Int8Operands unpackTile(uint32_t format, const uint8_t* tile, size_t firs
   });
 }
 
+// The product of one row with a tile whose weights are unpacked in registers, which keeps up with memory. Of vectors of
+// 16 alone, as it is compiled for each format.
+template <class Products, class Format>
+__attribute__((noinline)) void int8Row(const uint8_t* tile, const int32_t* x, size_t groups, float* sums) {
+  constexpr size_t kSteps = kQuads / Format::kParts;
+  const int32_t* heads = x + groups * 2 * kHalfWords;
+  const auto head = [&](size_t word) {
+    float value;
+    memcpy(&value, heads + word, sizeof value);
+    return splat(value);
+  };
+  Vf total = splat(0.f);
+  for (size_t g = 0; g < groups; ++g) {
+    const GroupAt at = groupAt<Format>(tile, g);
+#pragma GCC unroll 2
+    for (size_t part = 0; part < Format::kParts; ++part, heads += kHeadWords) {
+      auto products = Products::begin(heads[2]);
+#pragma GCC unroll 8
+      for (size_t k = part * kSteps; k < (part + 1) * kSteps; ++k, x += Dots::kWords)
+        Products::template add<Format::kBits == 8>(products, Format::bytes(at.group, k, 0), x);
+      const Vf scale = Format::scale(at, part, 0) * head(0);
+      total += rounded(toFloat(Products::total(products)) * scale);
+      if constexpr (Format::kMinima) total += rounded(Format::minimum(at, 0) * head(1));
+    }
+  }
+  store(sums, total);
+}
+
+inline void multiplyRow(uint32_t format, const uint8_t* tile, const int32_t* x, size_t groups, float* sums) {
+  withFormat(format, [&](auto f) {
+    using Format = decltype(f);
+    if constexpr (kindOf<Format>().parts > 0)
+      withDots([&](auto products) { int8Row<decltype(products), Format>(tile, x, groups, sums); });
+  });
+}
+
 // Leaves in memory.sums the product of a tile with `rows` rows, at most kInt8BlockRows, whose blocks begin at `x`.
 inline void multiplyInt8(uint32_t format, IntegerKind kind, const uint8_t* tile, const int32_t* x, size_t rows,
                          size_t inputs, Int8Memory& memory) {
   const Int8Layout layout(kind, inputs);
+  if constexpr (kWidth == kTile)
+    if (rows == 1 && kind.parts > 0) return multiplyRow(format, tile, x, layout.groups, memory.sums);
   const size_t step = kind.parts == 0 ? layout.groups : rows <= kInt8Rows ? kFewGroups : kUnpackedGroups;
   for (size_t g = 0; g < layout.groups; g += step) {
     Int8Operands in = unpackTile(format, tile, g, atMost(step, layout.groups - g), memory);

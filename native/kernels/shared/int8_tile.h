@@ -10,6 +10,7 @@ struct Int8Operands {
   size_t parts, halves;          // halves: of a part, each 16 inputs
 };
 
+inline constexpr int kInt8Unrolled = kUnrolled > 1 ? 4 : 1;  // for the pragma, which takes a name or a number
 inline constexpr size_t kInt8Vecs = kWidth == 1 ? 4 : kTile / kWidth < 2 ? 1 : 2;
 
 // sums[row][feature] (+)= the products. A block has `kRows` rows.
@@ -26,7 +27,7 @@ void int8Tile(const Int8Operands& in, bool adds, float* sums) {
       eachAccumulator<kRows, kInt8Vecs>(
           [&](size_t r, size_t v) { products[r][v] = Products::begin(heads[r * kHeadWords + 2]); });
       for (size_t half = 0; half < in.halves; ++half, words += kRows * kHalfWords, bytes += kHalf * kTile) {
-#pragma GCC unroll 4
+#pragma GCC unroll kInt8Unrolled
         for (size_t k = 0; k < kHalf / 4; ++k) {
           Vi weights[kInt8Vecs];
           eachAccumulator<1, kInt8Vecs>(
