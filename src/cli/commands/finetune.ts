@@ -52,7 +52,7 @@ interface FinetuneOptions {
 }
 
 /** The rate where none is given: adapters begin at nothing, and want a higher one. */
-const rateOf = ({ lr, lora }: FinetuneOptions) => lr ?? (lora ? 1e-3 : 5e-5);
+const rateOf = ({ lr, lora }: FinetuneOptions) => lr ?? (lora ? 2e-3 : 5e-5);
 
 export function finetuneCommand(): Command {
   return new Command('finetune')
@@ -66,7 +66,7 @@ export function finetuneCommand(): Command {
     .requiredOption('-o, --out <folder>', 'where the model goes')
     .option('--epochs <n>', 'times to see all rows', positive(), 2)
     .option('--batch <n>', 'rows in a batch', integer(1), 32)
-    .option('--lr <rate>', 'the highest learning rate (default: 5e-5; with --lora 1e-3)', positive())
+    .option('--lr <rate>', 'the highest learning rate (default: 5e-5; with --lora 2e-3)', positive())
     .option('--weight-decay <n>', 'of matrices', share, 0)
     .option('--warmup <share>', 'of the steps, in which the rate rises', share, 0)
     .option('--accumulate <n>', 'batches whose gradients make one step', integer(1), 1)
