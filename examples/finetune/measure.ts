@@ -4,7 +4,7 @@ import { createDevice, loadModel } from 'simdformer';
 import { people } from './src/examples.js';
 import { answersOf, teach } from './src/teach.js';
 
-const [path = '', passes = '1', rate = '2e-3'] = process.argv.slice(2);
+const [path = '', passes = '2', rate = '2e-3'] = process.argv.slice(2);
 const device = await createDevice();
 const model = await loadModel(device, path);
 const all = people(300);

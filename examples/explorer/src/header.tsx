@@ -51,7 +51,7 @@ function WordField({ session }: PartProps) {
   const said = pronunciation.value;
   return (
     <div class="word">
-      <label for="word">Word</label>
+      <label for="word">{model.value?.readsText ? 'Sentence' : 'Word'}</label>
       <input
         id="word"
         value={word.value}
@@ -71,7 +71,7 @@ function WordField({ session }: PartProps) {
         ))}
       </datalist>
       <output id="said" for="word" aria-busy={session.busy.value} class={complaint.value ? 'said complaint' : 'said'}>
-        {complaint.value ?? (said ? spoken(said.phonemes) : model.value ? '…' : 'The model is loading…')}
+        {complaint.value ?? (said ? spoken(said) : model.value ? '…' : 'The model is loading…')}
       </output>
     </div>
   );

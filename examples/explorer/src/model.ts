@@ -6,6 +6,8 @@ export interface Model {
   readonly transformer: Transformer;
   readonly source: Tokenizer;
   readonly target: Tokenizer;
+  /** Whether its tokens are pieces of words, as in translations; otherwise they are letters and sounds. */
+  readonly readsText: boolean;
 }
 
 /** What a person can do something about. Its message is shown as it is. */
@@ -61,13 +63,28 @@ export function describe(name: string, transformer: Transformer): Model {
       `“${name}” was saved without tokenizers. Set model.tokenizers before model.save, then try again.`,
     );
   }
-  return { name, transformer, source, target };
+  return { name, transformer, source, target, readsText: hasPieces(source) && hasPieces(target) };
+}
+
+/** Whether a vocabulary has tokens that begin words, by the space before them. */
+function hasPieces(tokenizer: Tokenizer): boolean {
+  return Array.from({ length: tokenizer.vocabSize }, (_, id) => id).some((id) =>
+    /^[Ġ▁]./.test(tokenizer.idToToken(id) ?? ''),
+  );
+}
+
+/** What the tokens of an answer say together. */
+export function textOf({ target, readsText }: Model, ids: readonly number[]): string {
+  return readsText ? target.decode(ids).trim() : ids.map((id) => tokenName(target, id)).join(' ');
 }
 
 /** The ids of what a person wrote. Throws Complaint if the model cannot read it. */
-export function encodeWord({ name, transformer, source }: Model, word: string): number[] {
+export function encodeWord({ name, transformer, source, readsText }: Model, word: string): number[] {
   const text = readable(source, word.trim());
-  if (text === '') throw new Complaint('Type a word for the model to pronounce.');
+  if (text === '')
+    throw new Complaint(
+      `Type a ${readsText ? 'sentence' : 'word'} for the model to ${readsText ? 'translate' : 'pronounce'}.`,
+    );
   const { maxLength } = transformer.config;
   if (text.length > 4 * maxLength) throw tooLong(text.length, maxLength);
   const unknown = [...new Set(text)].filter((character) => !canRead(source, character));
@@ -85,7 +102,10 @@ export function tokenName(tokenizer: Tokenizer, id: number): string {
   if (id === tokenizer.bosId) return 'start';
   if (id === tokenizer.eosId) return 'end';
   if (id === tokenizer.padId) return 'pad';
-  return tokenizer.idToToken(id) ?? `#${id}`;
+  const token = tokenizer.idToToken(id) ?? `#${id}`;
+  // Of bytes a vocabulary has names of its own; some are no text without those beside them.
+  const text = /^#\d+$/.test(token) ? token : tokenizer.decode([id], { skipSpecial: false }).trim();
+  return text === '' || text.includes('\ufffd') ? token : text;
 }
 
 function tooLong(length: number, most: number): Complaint {

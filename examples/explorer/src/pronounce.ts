@@ -1,6 +1,6 @@
 import type { GenerateOptions } from 'simdformer';
 import { logSoftmax } from 'simdformer/ops';
-import { encodeWord, type Model, tokenName } from './model.js';
+import { encodeWord, type Model, textOf, tokenName } from './model.js';
 
 /** How tokens are chosen. */
 export type Decoding =
@@ -46,6 +46,8 @@ export interface Pronunciation {
   readonly read: readonly number[];
   readonly letters: readonly string[];
   readonly phonemes: readonly string[];
+  /** The answer as it is read. */
+  readonly text: string;
   /** Best first: one, but for beam search. */
   readonly hypotheses: readonly Hypothesis[];
   /** For each token of `read` the log-probabilities of what comes next; before temperature and the like. */
@@ -86,6 +88,7 @@ export async function pronounce(
     ...{ model, word, decoding, forced, source, target, read, hypotheses, asked },
     letters: source.map((id) => tokenName(model.source, id)),
     phonemes: target.map((id) => tokenName(model.target, id)),
+    text: textOf(model, target),
     steps: await nextTokens(model, source, read),
   };
 }

@@ -62,6 +62,8 @@ export class Session {
       this.#asked.abort();
       this.pronunciation.value = null;
       this.forced.value = null;
+      // A word alone is little to translate.
+      if (model.readsText && !this.word.value.includes(' ')) this.word.value = 'A man is riding a bicycle.';
       this.model.value = model;
       before?.transformer.dispose();
     });

@@ -16,6 +16,6 @@ export function decimal(value: number, digits = 2): string {
 }
 
 /** An answer, which may be empty. */
-export function spoken(phonemes: readonly string[]): string {
-  return phonemes.join(' ') || '(silence)';
+export function spoken({ text }: { readonly text: string }): string {
+  return text || '(silence)';
 }

@@ -29,7 +29,7 @@ export function newModel(device: Device, lesson: Lesson, { size, positions: kind
     ...{ sourceVocab: source.vocabSize, targetVocab: target.vocabSize },
   });
   transformer.tokenizers = { source, target };
-  return { name: 'new model', transformer, source, target };
+  return { name: 'new model', transformer, source, target, readsText: false };
 }
 
 interface Stretch {

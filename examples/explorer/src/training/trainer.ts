@@ -160,7 +160,7 @@ export function openTrainingDevice(): Promise<Device> {
 async function pupil(device: Device, lesson: Lesson, from: Settings | Files): Promise<Model> {
   if (isSettings(from)) return newModel(device, lesson, from);
   const { source, target } = lesson;
-  return { name: 'pupil', transformer: await Transformer.fromFiles(device, from), source, target };
+  return { name: 'pupil', transformer: await Transformer.fromFiles(device, from), source, target, readsText: false };
 }
 
 function isSettings(from: Settings | Files): from is Settings {

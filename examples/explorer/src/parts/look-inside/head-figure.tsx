@@ -24,7 +24,7 @@ interface HeadFigureProps {
   readonly onRow: (row: number) => void;
   readonly isOff?: boolean;
   /** What a row and its colours are. Default: of words and their sounds. */
-  readonly says?: string;
+  readonly says?: string | undefined;
   /** Whether the head's numbers can be followed in their part of the page. Default true. */
   readonly isFollowed?: boolean;
   readonly children?: ComponentChildren;

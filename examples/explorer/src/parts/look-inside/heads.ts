@@ -13,10 +13,18 @@ export const attentions: Readonly<Record<Attention, string>> = {
   cross: 'Cross attention',
 };
 
-export const promises: Readonly<Record<Attention, string>> = {
-  encoder: 'letters look at letters',
-  decoder: 'sounds look at the sounds before them',
-  cross: 'sounds look at letters',
+/** Who looks at whom; `readsText`: whether tokens are pieces of words. */
+export function promise(attention: Attention, readsText: boolean): string {
+  const [read, written] = readsText ? ['words', 'translated words'] : ['letters', 'sounds'];
+  if (attention === 'encoder') return `${read} look at ${read}`;
+  return attention === 'decoder' ? `${written} look at the ${written} before them` : `${written} look at ${read}`;
+}
+
+/** What a head's picture shows where tokens are words, or pieces of them. */
+export const ofTokens: Readonly<Record<Attention, string>> = {
+  encoder: 'Each row is a token, and its colours say how much it looks at the tokens above.',
+  decoder: 'Each row is a token, looking back; the corner is empty, for what comes later does not exist yet.',
+  cross: 'Each row is a token about to be written, and its colours say what it is read from.',
 };
 
 export function layersOf(trace: Trace, attention: Attention): AttentionTrace[] {

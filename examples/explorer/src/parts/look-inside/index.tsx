@@ -19,8 +19,9 @@ import {
   type HeadView,
   layersOf,
   nameOf,
+  ofTokens,
   overlap,
-  promises,
+  promise,
   sameHead,
   statisticsOf,
   viewOf,
@@ -79,7 +80,14 @@ function Heads({ session, before }: PartProps & { before: Traced }) {
   const layerOf = ({ attention, layer }: HeadId) =>
     Array.from({ length: heads }, (_, head) => ({ attention, layer, head }));
   const figure = (shown: HeadView) => (
-    <HeadFigure view={shown} pointed={pointed} row={row} onRow={setRow} isOff={isOff(shown.id)}>
+    <HeadFigure
+      view={shown}
+      pointed={pointed}
+      row={row}
+      onRow={setRow}
+      isOff={isOff(shown.id)}
+      says={said.model.readsText ? ofTokens[shown.id.attention] : undefined}
+    >
       <button
         type="button"
         aria-pressed={pinned !== null && sameHead(pinned, shown.id)}
@@ -115,7 +123,7 @@ function Heads({ session, before }: PartProps & { before: Traced }) {
               })
             }
           />
-          <span class="promise">{promises[chosen.attention]}</span>
+          <span class="promise">{promise(chosen.attention, said.model.readsText)}</span>
         </div>
         <HeadGrid views={views} heads={heads} chosen={chosen} pinned={pinned} off={off} onChoose={setChosen} />
       </Figure>

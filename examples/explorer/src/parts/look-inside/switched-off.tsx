@@ -48,10 +48,10 @@ export function SwitchedOff({ before, without, off, onSwitchOn }: SwitchedOffPro
       )}
       <dl class="answers" aria-live="polite">
         <dt>With all heads</dt>
-        <dd class="sound">{spoken(said.phonemes)}</dd>
+        <dd class="sound">{spoken(said)}</dd>
         <dt>Now</dt>
         <dd class="sound" data-now={now.phonemes.join(' ')}>
-          {spoken(now.phonemes)}
+          {spoken(now)}
           {off.length > 0 && (
             <em>{now.phonemes.join(' ') === said.phonemes.join(' ') ? ' (the same)' : ' (changed)'}</em>
           )}

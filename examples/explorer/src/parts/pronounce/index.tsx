@@ -1,5 +1,6 @@
 import './pronounce.css';
 import { spoken } from '../../draw/format.js';
+import type { Pronunciation } from '../../pronounce.js';
 import type { PartProps } from '../parts.js';
 import { BeamFigure } from './beam-figure.js';
 import { DecodingControls } from './decoding-controls.js';
@@ -14,7 +15,7 @@ export default function Pronounce({ session }: PartProps) {
         <p class="empty">{session.complaint.value ?? 'The model is on its way.'}</p>
       ) : (
         <>
-          <Answer word={said.word} phonemes={said.phonemes} />
+          <Answer said={said} />
           {said.decoding.kind === 'beam' && <BeamFigure said={said} />}
           <StepsFigure session={session} said={said} />
         </>
@@ -23,15 +24,15 @@ export default function Pronounce({ session }: PartProps) {
   );
 }
 
-function Answer({ word, phonemes }: { word: string; phonemes: readonly string[] }) {
+function Answer({ said }: { said: Pronunciation }) {
   return (
     <p class="answer">
-      <span class="letters">{word}</span>
-      <span class="visually-hidden"> is pronounced </span>
+      <span class="letters">{said.word}</span>
+      <span class="visually-hidden">{said.model.readsText ? ' is translated ' : ' is pronounced '}</span>
       <span aria-hidden="true" class="arrow">
         →
       </span>
-      <span class="sounds">{spoken(phonemes)}</span>
+      <span class="sounds">{spoken(said)}</span>
     </p>
   );
 }

@@ -5,14 +5,8 @@ import { Choice } from '../../../draw/controls.js';
 import { Figure } from '../../../draw/figure.js';
 import { HeadFigure, type Pointed } from '../../look-inside/head-figure.js';
 import { HeadGrid } from '../../look-inside/head-grid.js';
-import { type Attention, attentions, type HeadWeights, headView, layersOf } from '../../look-inside/heads.js';
+import { type Attention, attentions, type HeadWeights, headView, layersOf, ofTokens } from '../../look-inside/heads.js';
 import type { Reading, Token } from './guest.js';
-
-const says = {
-  encoder: 'Each row is a token, and its colours say how much it looks at the tokens above.',
-  decoder: 'Each row is a token, looking back; the corner is empty, for what comes later does not exist yet.',
-  cross: 'Each row is a token about to be written, and its colours say what it is read from.',
-};
 
 /** Attention of every layer and head on a text. */
 export function HeadsView({ reading }: { reading: Reading }) {
@@ -90,7 +84,7 @@ export function Heads({ views, heads, children }: HeadsProps) {
         pointed={pointed}
         row={row}
         onRow={setRow}
-        says={says[view.id.attention]}
+        says={ofTokens[view.id.attention]}
         isFollowed={false}
       />
     </>
