@@ -1,0 +1,73 @@
+# Makes bert.gguf and t5.gguf, small random models with tokenizers that llama.cpp's converter wrote, and ggufs.json with the ids and
+# numbers that transformers and sentencepiece have for them:
+#   python test/pretrained/make_ggufs.py LLAMA.CPP
+# LLAMA.CPP is the folder of llama.cpp's sources, which the sdist of llama-cpp-python has in vendor/. pip: torch transformers
+# sentencepiece gguf
+import json, os, sys, tempfile
+import sentencepiece, torch
+from transformers import BertConfig, BertModel, BertTokenizerFast, T5Config, T5ForConditionalGeneration
+
+sys.path.insert(0, sys.argv[1])
+import conversion.base, convert_hf_to_gguf
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+torch.manual_seed(1)
+
+
+def rounded(model, deviation):
+    """Weights that float16 holds, so that the file has the same."""
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.dim() > 1:
+                p.normal_(0, deviation)
+            p.copy_(p.half().float())
+    return model.eval()
+
+
+def convert(folder, name):
+    # A tokenizer of a few words is none that the converter knows by its hash.
+    conversion.base.TextModel.get_vocab_base_pre = lambda self, tokenizer: 'default'
+    sys.argv = ['convert', folder, '--outtype', 'f16', '--outfile', os.path.join(HERE, name)]
+    convert_hf_to_gguf.main()
+
+
+def bert(folder):
+    letters = list('abcdefghijklmnopqrstuvwxyz0123456789')
+    words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *letters, *'.,!?', *('##' + c for c in letters), 'the', 'man', 'dog', 'walks', '##ing']
+    vocabulary = os.path.join(folder, 'vocab.txt')
+    open(vocabulary, 'w').write('\n'.join(words) + '\n')
+    tokenizer = BertTokenizerFast(vocab_file=vocabulary)
+    tokenizer.save_pretrained(folder)
+    config = BertConfig(vocab_size=len(words), hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=96, max_position_embeddings=40)
+    model = rounded(BertModel(config), 0.15)
+    model.save_pretrained(folder)
+    convert(folder, 'bert.gguf')
+    text = 'The man walks 3 dogs, walking!'
+    ids = tokenizer(text)['input_ids']
+    with torch.no_grad():
+        hidden = model(torch.tensor([ids])).last_hidden_state
+    return {'text': text, 'ids': ids, 'hidden': [round(x, 6) for x in hidden.flatten().tolist()]}
+
+
+def t5(folder):
+    corpus = os.path.join(folder, 'corpus.txt')
+    text = 'the man walks three dogs in the park while a woman reads her book'
+    open(corpus, 'w').write('\n'.join(' '.join(text.split()[i:] + text.split()[:i]) for i in range(13)))
+    prefix = os.path.join(folder, 'spiece')
+    sentencepiece.SentencePieceTrainer.train(
+        input=corpus, model_prefix=prefix, vocab_size=48, model_type='unigram', pad_id=0, eos_id=1, unk_id=2, bos_id=-1, hard_vocab_limit=False, normalization_rule_name='identity')
+    pieces = sentencepiece.SentencePieceProcessor(model_file=prefix + '.model')
+    config = T5Config(vocab_size=64, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, decoder_start_token_id=0, feed_forward_proj='gated-gelu')
+    model = rounded(T5ForConditionalGeneration(config), 0.15)
+    model.save_pretrained(folder)
+    json.dump({'tokenizer_class': 'T5Tokenizer'}, open(os.path.join(folder, 'tokenizer_config.json'), 'w'))
+    convert(folder, 't5.gguf')
+    ids = pieces.encode('the woman walks her dogs') + [1]
+    read = [0, 5, 9, 3]
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([ids]), decoder_input_ids=torch.tensor([read])).logits
+    return {'text': 'the woman walks her dogs', 'ids': ids, 'read': read, 'logits': [round(x, 6) for x in logits.flatten().tolist()]}
+
+
+with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
+    json.dump({'bert': bert(a), 't5': t5(b)}, open(os.path.join(HERE, 'ggufs.json'), 'w'))
