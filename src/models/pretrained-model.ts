@@ -8,7 +8,7 @@ import { type AttentionMaps, observeAttention } from '../inspect/attention-maps.
 import type { EmbeddingTrace } from '../inspect/trace-types.js';
 import type { Memory } from '../nn/decoder-state.js';
 import type { Initializer } from '../nn/init.js';
-import { inference } from '../nn/module.js';
+import { inference, type LoadableTensor, type StateDict } from '../nn/module.js';
 import { parameterOf, type StateParameterEntry } from '../nn/state-entry.js';
 import type { TokenBatch, Tokens } from '../nn/token-batch.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
@@ -20,6 +20,9 @@ import type { SaveOptions } from './saved.js';
 import type { Origin } from './saved-pretrained.js';
 
 export type { HeadKind } from './prediction-head.js';
+
+/** What names of a body begin with where there is a head. */
+const BODY = /^(model|bert|roberta|mpnet|distilbert|albert|electra|deberta|transformer|gpt_neox|vit|dinov2)\./;
 
 /** What a family's constructor gets. */
 export interface FamilyContext {
@@ -191,7 +194,35 @@ export abstract class PretrainedModel extends Model {
 
   /** All parameters by the names that the checkpoint has for them, in its layouts, each once; live, and so are gradients. */
   override namedParameters(): [name: string, parameter: StateParameterEntry][] {
-    return this.statePieces().map((piece) => [this.origin?.names.get(piece.name) ?? piece.name, parameterOf(piece)]);
+    return this.statePieces().map((piece) => [this.#saved(piece.name), parameterOf(piece)]);
+  }
+
+  /** As of all modules, by the names of the checkpoint: those of a body without a head have no prefix, as in transformers. */
+  override stateDict(): StateDict {
+    return this.#renamed(super.stateDict());
+  }
+
+  override gradientDict(): StateDict {
+    return this.#renamed(super.gradientDict());
+  }
+
+  /** As of all modules; names with and without the prefix of the body are known. */
+  override loadStateDict(
+    tensors: Readonly<Record<string, LoadableTensor>> | ReadonlyMap<string, LoadableTensor>,
+  ): void {
+    const own = new Map([...this.pieceNames().values()].flat().map((name) => [this.#saved(name), name]));
+    const isList = typeof tensors === 'object' && tensors !== null;
+    const entries = tensors instanceof Map ? [...tensors] : isList ? Object.entries(tensors) : null;
+    super.loadStateDict(entries ? new Map(entries.map(([name, each]) => [own.get(name) ?? name, each])) : tensors);
+  }
+
+  #renamed(entries: StateDict): StateDict {
+    return Object.fromEntries(Object.entries(entries).map(([name, entry]) => [this.#saved(name), entry]));
+  }
+
+  /** What checkpoints of the class call a tensor. */
+  #saved(name: string): string {
+    return this.origin?.names.get(name) ?? (this.headKind === 'none' ? name.replace(BODY, '') : name);
   }
 
   /**

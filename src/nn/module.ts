@@ -1,10 +1,10 @@
 // Modules: parameters and other modules under names. The names are PyTorch's in snake_case (`selfAttn.inProjWeight` is
 // saved as `self_attn.in_proj_weight`), so that state dicts of either side load on the other.
 
-import { describeShape, describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
-import { ArgumentError, DTypeError, ShapeError } from '../core/errors.js';
-import { type Shape, sameShape, sizeOf, Tensor } from '../core/tensor.js';
+import { ArgumentError, DTypeError } from '../core/errors.js';
+import { type Shape, sizeOf, Tensor } from '../core/tensor.js';
+import { adopt, checkGiven, checkNames, type LoadableTensor, valuesOf } from './loadable.js';
 import { readPieces, type StoredTensor } from './read-pieces.js';
 import { entryOf, type Parameter, type StateEntry } from './state-entry.js';
 import {
@@ -18,7 +18,7 @@ import {
 } from './state-names.js';
 import { spread } from './stored-layout.js';
 
-export type { Parameter, StateEntry };
+export type { LoadableTensor, Parameter, StateEntry };
 
 /** The values of a state dict, as they were at one time. */
 export type StateValues = Promise<{ name: string; shape: Shape; data: Float32Array }[]>;
@@ -34,15 +34,6 @@ export interface WeightNames {
   readonly perHead: number | null;
   /** Whether state dicts have it as [in, out]. */
   readonly inOut: boolean;
-}
-
-/**
- * What `loadStateDict` takes for a tensor: a Tensor, an entry of a state dict or of a safetensors file, or an array.
- */
-export interface LoadableTensor {
-  readonly shape: Shape;
-  readonly data: ArrayBufferView | (() => unknown);
-  dataSync?(): ArrayBufferView;
 }
 
 /**
@@ -178,8 +169,8 @@ export abstract class Module {
   /** @internal Throws ArgumentError, in the name of `op`, if a weight is packed: what has all weights would lack it. */
   assertUnpacked(op: string): void {
     for (const { part, path } of this.weightNames()) {
-      const { weight } = part as Module & { weight?: Tensor | { format: string } };
-      if (weight === undefined || weight instanceof Tensor) continue;
+      const { weight } = part as Module & { weight?: Tensor | { format: string } | null };
+      if (!weight || weight instanceof Tensor) continue; // a norm that does nothing has none
       throw new ArgumentError(
         `${op}: ${path} is packed as ${weight.format}, which is no tensor: load the model with weights: 'float32'`,
       );
@@ -369,69 +360,4 @@ function placeOf({ tensor, start }: StatePiece): string {
 
 function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
-
-/** For callers without types. */
-function checkGiven(tensors: object): void {
-  if (typeof tensors !== 'object' || tensors === null) {
-    throw new ArgumentError(
-      `loadStateDict: the tensors are ${describeValue(tensors)}, expected an object or a Map of them`,
-    );
-  }
-  for (const [name, entry] of tensors instanceof Map ? tensors : Object.entries(tensors)) {
-    if (!Array.isArray(entry?.shape)) {
-      throw new ArgumentError(
-        `loadStateDict: ${name} is ${describeValue(entry)}, expected a tensor or what has its shape and data`,
-      );
-    }
-  }
-}
-
-/** Moves what was given under another name of a shared parameter to its first name. */
-function adopt<T extends LoadableTensor>(given: Map<string, T>, alias: string, name: string): void {
-  const other = given.get(alias);
-  if (other === undefined) return;
-  given.delete(alias);
-  const own = given.get(name);
-  if (own === undefined) {
-    given.set(name, other);
-    return;
-  }
-  const a = valuesOf(name, own, sizeOf(own.shape));
-  const b = valuesOf(alias, other, sizeOf(other.shape));
-  if (!sameShape(own.shape, other.shape) || a.some((value, i) => value !== b[i] && !Object.is(value, b[i]))) {
-    throw new ArgumentError(
-      `loadStateDict: ${alias} and ${name} differ, but this model shares one parameter between them`,
-    );
-  }
-}
-
-function checkNames(pieces: readonly StatePiece[], given: ReadonlyMap<string, LoadableTensor>): void {
-  const known = new Set(pieces.map(({ name }) => name));
-  const missing = [...known].filter((name) => !given.has(name));
-  const unexpected = [...given.keys()].filter((name) => !known.has(name));
-  const misshapen = pieces.flatMap((piece) => {
-    const shape = given.get(piece.name)?.shape;
-    const expected = shapeOf(piece);
-    if (shape === undefined || sameShape(shape, expected)) return [];
-    return [`${piece.name} is ${describeShape(shape)}, expected ${describeShape(expected)}`];
-  });
-  const problems = Object.entries({ missing, unexpected, 'of another shape': misshapen })
-    .filter(([, list]) => list.length > 0)
-    .map(
-      ([kind, list]) =>
-        `${kind}: ${list.slice(0, 10).join(', ')}${list.length > 10 ? ` and ${list.length - 10} more` : ''}`,
-    );
-  if (problems.length === 0) return;
-  const Kind = missing.length + unexpected.length > 0 ? ArgumentError : ShapeError;
-  throw new Kind(`loadStateDict: the tensors do not fit this model; ${problems.join('; ')}`);
-}
-
-function valuesOf(name: string, entry: LoadableTensor, size: number): Float32Array {
-  const { data } = entry;
-  const values = entry.dataSync?.() ?? (typeof data === 'function' ? data.call(entry) : data);
-  if (!(values instanceof Float32Array)) throw new DTypeError(`loadStateDict: ${name} is not float32`);
-  if (values.length !== size)
-    throw new ShapeError(`loadStateDict: ${name} has ${values.length} values, its shape ${size}`);
-  return values;
 }

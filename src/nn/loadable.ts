@@ -1,0 +1,80 @@
+// What is given to be loaded: whether it is what a model needs, by names and shapes, and its values.
+
+import { describeShape, describeValue } from '../core/check.js';
+import { ArgumentError, DTypeError, ShapeError } from '../core/errors.js';
+import { type Shape, sameShape, sizeOf } from '../core/tensor.js';
+import { type StatePiece, shapeOf } from './state-names.js';
+
+/**
+ * What `loadStateDict` takes for a tensor: a Tensor, an entry of a state dict or of a safetensors file, or an array.
+ */
+export interface LoadableTensor {
+  readonly shape: Shape;
+  readonly data: ArrayBufferView | (() => unknown);
+  dataSync?(): ArrayBufferView;
+}
+
+/** For callers without types. */
+export function checkGiven(tensors: object): void {
+  if (typeof tensors !== 'object' || tensors === null) {
+    throw new ArgumentError(
+      `loadStateDict: the tensors are ${describeValue(tensors)}, expected an object or a Map of them`,
+    );
+  }
+  for (const [name, entry] of tensors instanceof Map ? tensors : Object.entries(tensors)) {
+    if (!Array.isArray(entry?.shape)) {
+      throw new ArgumentError(
+        `loadStateDict: ${name} is ${describeValue(entry)}, expected a tensor or what has its shape and data`,
+      );
+    }
+  }
+}
+
+/** Moves what was given under another name of a shared parameter to its first name. */
+export function adopt<T extends LoadableTensor>(given: Map<string, T>, alias: string, name: string): void {
+  const other = given.get(alias);
+  if (other === undefined) return;
+  given.delete(alias);
+  const own = given.get(name);
+  if (own === undefined) {
+    given.set(name, other);
+    return;
+  }
+  const a = valuesOf(name, own, sizeOf(own.shape));
+  const b = valuesOf(alias, other, sizeOf(other.shape));
+  if (!sameShape(own.shape, other.shape) || a.some((value, i) => value !== b[i] && !Object.is(value, b[i]))) {
+    throw new ArgumentError(
+      `loadStateDict: ${alias} and ${name} differ, but this model shares one parameter between them`,
+    );
+  }
+}
+
+export function checkNames(pieces: readonly StatePiece[], given: ReadonlyMap<string, LoadableTensor>): void {
+  const known = new Set(pieces.map(({ name }) => name));
+  const missing = [...known].filter((name) => !given.has(name));
+  const unexpected = [...given.keys()].filter((name) => !known.has(name));
+  const misshapen = pieces.flatMap((piece) => {
+    const shape = given.get(piece.name)?.shape;
+    const expected = shapeOf(piece);
+    if (shape === undefined || sameShape(shape, expected)) return [];
+    return [`${piece.name} is ${describeShape(shape)}, expected ${describeShape(expected)}`];
+  });
+  const problems = Object.entries({ missing, unexpected, 'of another shape': misshapen })
+    .filter(([, list]) => list.length > 0)
+    .map(
+      ([kind, list]) =>
+        `${kind}: ${list.slice(0, 10).join(', ')}${list.length > 10 ? ` and ${list.length - 10} more` : ''}`,
+    );
+  if (problems.length === 0) return;
+  const Kind = missing.length + unexpected.length > 0 ? ArgumentError : ShapeError;
+  throw new Kind(`loadStateDict: the tensors do not fit this model; ${problems.join('; ')}`);
+}
+
+export function valuesOf(name: string, entry: LoadableTensor, size: number): Float32Array {
+  const { data } = entry;
+  const values = entry.dataSync?.() ?? (typeof data === 'function' ? data.call(entry) : data);
+  if (!(values instanceof Float32Array)) throw new DTypeError(`loadStateDict: ${name} is not float32`);
+  if (values.length !== size)
+    throw new ShapeError(`loadStateDict: ${name} has ${values.length} values, its shape ${size}`);
+  return values;
+}
