@@ -52,6 +52,24 @@ await describeShared('saving pretrained models', shared, 'SOURCE.txt', async () 
     again.dispose();
   });
 
+  it.each(['bert-pooler', 'albert-mlm', 'gpt2', 'modernbert-mlm', 'vit-image', 'bart', 't5'])(
+    '%s: the state dict of a body alone has the names that its class saves, and takes those of both',
+    async (name) => {
+      const model = await load(folderOf(name), { head: 'none' });
+      const state = model.stateDict();
+      const body = /^(bert|albert|transformer|model|vit)\./;
+      const stored = [...weightsOf(folderOf(name)).keys()].map((key) => key.replace(body, ''));
+      const names = Object.keys(state);
+      expect(names.filter((key) => body.test(key))).toEqual([]);
+      expect(stored.filter((key) => names.includes(key)).length).toBeGreaterThan(stored.length / 2);
+      for (const [key] of model.namedParameters()) expect(names).toContain(key);
+      model.loadStateDict(state);
+      const own = new Map(model.statePieces().map(({ name: key }, i) => [key, model.namedParameters()[i]![1]]));
+      model.loadStateDict(own);
+      model.dispose();
+    },
+  );
+
   it("shows parameters and gradients by the checkpoint's names, in its layouts", async () => {
     const model = await load(folderOf('gpt2'));
     const stored = weightsOf(folderOf('gpt2'));
