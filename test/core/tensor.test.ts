@@ -13,6 +13,7 @@ import {
 } from '../../src/index.js';
 import {
   add,
+  argmax,
   attention,
   crossEntropy,
   embedding,
@@ -33,6 +34,8 @@ afterAll(() => {
 const floats = (...shape: number[]) => device.zeros(shape);
 const leaf = () => device.tensor([1, 2], [2], { requiresGrad: true });
 const ints = (...values: number[]) => device.tensor(Int32Array.from(values), [values.length]);
+/** An id that only the run knows, int32 [1]. */
+const computed = (id: number) => argmax(device.tensor([[...new Array(id).fill(0), 1]]), { axis: 1 });
 
 it('is a line of text, in the console of Node, too', () => {
   const x = device.tensor([[1, 2, 3]]);
@@ -191,11 +194,23 @@ describe('bad input is a typed error that names the op, and the device goes on',
       /attention.*3/,
     ],
     ['targets of another shape', () => crossEntropy(floats(2, 5), ints(1, 2, 3)), ShapeError, /crossEntropy/],
-    ['an id outside the vocabulary', () => embedding(floats(4, 2), ints(0, 4)).dataSync(), CommandError, /embedding/],
-    ['a negative id', () => embedding(floats(4, 2), ints(-1)).dataSync(), CommandError, /embedding/],
+    ['an id outside the vocabulary', () => embedding(floats(4, 2), ints(0, 4)), ArgumentError, /embedding: row 1 .* 4/],
+    ['a negative id', () => embedding(floats(4, 2), ints(-1)), ArgumentError, /embedding: row 0 .* -1/],
     [
       'a target outside the classes',
-      () => crossEntropy(floats(2, 5), ints(1, 5)).dataSync(),
+      () => crossEntropy(floats(2, 5), ints(1, 5)),
+      ArgumentError,
+      /crossEntropy: row 1/,
+    ],
+    [
+      'a computed id outside the vocabulary',
+      () => embedding(floats(4, 2), computed(4)).dataSync(),
+      CommandError,
+      /embedding/,
+    ],
+    [
+      'a computed target outside the classes',
+      () => crossEntropy(floats(1, 3), computed(3)).dataSync(),
       CommandError,
       /crossEntropy/,
     ],
@@ -236,7 +251,7 @@ describe('bad input is a typed error that names the op, and the device goes on',
   });
 
   it('rejects an asynchronous read in the same way, and names the command', async () => {
-    const y = embedding(floats(4, 2), ints(9));
+    const y = embedding(floats(4, 2), computed(9));
     const error = await y.data().catch((caught) => caught);
     expect(error).toBeInstanceOf(CommandError);
     expect(error).toMatchObject({ name: 'CommandError', op: 'embedding', index: expect.any(Number) });

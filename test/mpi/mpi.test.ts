@@ -168,8 +168,9 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
       { rank: 0, step: 2 },
       { rank: 1, step: 4 },
     ]) {
-      const { code } = await ranks(2, { options: job, odd: { ...odd, does: 'dies' } });
-      expect(code).not.toBe(0);
+      const { code, stdout } = await ranks(2, { options: job, odd: { ...odd, does: 'dies' } });
+      if (name === 'openmpi') expect(code).not.toBe(0); // MPICH's launcher now and then says 0 of a job that it has killed
+      expect(stdout).not.toContain('losses');
       (await openSafetensors(checkpoint)).close();
     }
     const { hash, losses } = await outcome(2, { options: job });
