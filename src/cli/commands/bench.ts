@@ -53,7 +53,7 @@ export function benchCommand(): Command {
       const { dModel, heads, layers, batch, length, train, json } = options;
       checkBatch(dModel, batch, length);
       using device = await openDevice(command);
-      if (name !== undefined) return printSpeed(device, name, options);
+      if (name !== undefined) return await printSpeed(device, name, options);
       const sizes = { dModel, heads, encoderLayers: layers, decoderLayers: 0, maxLength: length };
       const model = new Transformer(device, { ...sizes, sourceVocab: 256 });
       const random = new Random(0);
