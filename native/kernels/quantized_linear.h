@@ -96,7 +96,6 @@ struct QuantizedLinear {
   const char* checkIntegers() const {
     const IntegerKind kind = kindOfFormat(format);
     REQUIRE(kind.bits > 0, "this format has no integers");
-    REQUIRE(depth <= kMostInt8Inputs, "depth is larger than int8.mostInputs");
     const bool held = rows <= kInt8Rows && uint64_t{rows} * depth <= kMostHeld;
     REQUIRE(q.present() || held, "q is missing");
     REQUIRE(!q.present() || q.covers(rows * Int8Layout(kind, depth).rowWords()),

@@ -65,7 +65,7 @@ export function quantizedLinear(
     const rounded = activations === 'int8' ? new RoundedRows(x, rows, depth, stride) : null;
     eachPart(parts, (w, first) => {
       const columns = (tensor: Tensor | null | undefined) => tensor?.columns(first, first + w.rows);
-      const integers = Number(rounded?.serves(w.format) ?? false);
+      const integers = Number(rounded !== null && isInteger(w.format));
       const q = integers === 1 ? rounded?.of(w.format) : null;
       const format = device.constant(`format.${w.format}`);
       const sizes = { rows, cols: w.rows, depth, xStride: stride, yStride: cols, format, integers, activation: kind };
@@ -115,11 +115,6 @@ class RoundedRows {
     readonly stride: number,
   ) {}
 
-  /** Whether a product with such a weight is one of integers. */
-  serves(format: PackedFormat): boolean {
-    return isInteger(format) && this.depth <= this.x.device.constant('int8.mostInputs');
-  }
-
   /** Null if they are so few that the product makes them itself. */
   of(format: PackedFormat): Tensor | null {
     const { x, rows, depth, stride } = this;
@@ -130,8 +125,9 @@ class RoundedRows {
     let q = this.#made.get(key);
     if (q === undefined) {
       const groups = Math.ceil(depth / 32);
-      const heads = (scales === 0 ? 1 : scales * groups) * device.constant('int8.headWords');
-      q = device.empty([rows, groups * device.constant('int8.groupWords') + heads], 'int32');
+      const heads = scales === 0 ? Math.ceil(groups / device.constant('int8.rowGroups')) : scales * groups;
+      const words = groups * device.constant('int8.groupWords') + heads * device.constant('int8.headWords');
+      q = device.empty([rows, words], 'int32');
       const sizes = { rows, depth, xStride: stride, format: device.constant(`format.${format}`) };
       device.emit('quantizeRows', { x, q, ...sizes }, rows * depth);
       this.#made.set(key, q);

@@ -35,16 +35,18 @@ inline Int8Operands unpackTile(uint32_t format, const uint8_t* tile, size_t firs
     if constexpr (kKind.bits == 0) {
       return {};
     } else if constexpr (kKind.parts == 0) {  // as it lies
+      const size_t together = atMost(kRowGroups, count);
       return {groupAt<Format>(tile, first).group,
               reinterpret_cast<const float*>(tile),
               nullptr,
               nullptr,
               nullptr,
-              1,
-              2 * count};
+              0,
+              count / together,
+              2 * together};
     } else {
       unpackGroups<Format>(tile, first, count, memory);
-      return {memory.bytes,        memory.scales,  kKind.minima ? memory.minima : nullptr, nullptr, nullptr,
+      return {memory.bytes,        memory.scales,  kKind.minima ? memory.minima : nullptr, nullptr, nullptr, kTile,
               count * kKind.parts, 2 / kKind.parts};
     }
   });
@@ -92,14 +94,17 @@ inline void multiplyInt8(uint32_t format, IntegerKind kind, const uint8_t* tile,
   const Int8Layout layout(kind, inputs);
   if constexpr (kWidth == kTile)
     if (rows == 1 && kind.parts > 0) return multiplyRow(format, tile, x, layout.groups, memory.sums);
-  const size_t step = kind.parts == 0 ? layout.groups : rows <= kInt8Rows ? kFewGroups : kUnpackedGroups;
-  for (size_t g = 0; g < layout.groups; g += step) {
-    Int8Operands in = unpackTile(format, tile, g, atMost(step, layout.groups - g), memory);
+  const size_t most = kind.parts == 0 ? layout.groups : rows <= kInt8Rows ? kFewGroups : kUnpackedGroups;
+  for (size_t g = 0, count; g < layout.groups; g += count) {
+    count = atMost(most, layout.groups - g);
+    if (kind.parts == 0 && count > kRowGroups) count -= count % kRowGroups;  // the last groups may be fewer
+    Int8Operands in = unpackTile(format, tile, g, count, memory);
+    const size_t part = kind.parts == 0 ? g / kRowGroups : g * kind.parts;
     for (size_t row = 0; row < rows; row += kInt8Rows) {
       const size_t height = atMost(kInt8Rows, rows - row);
       const int32_t* block = x + row * layout.rowWords();
       in.words = block + g * 2 * kHalfWords * height;
-      in.heads = block + (layout.quadWords() + g * kind.parts * kHeadWords) * height;
+      in.heads = block + (layout.quadWords() + part * kHeadWords) * height;
       int8TileOf(kind, height)(in, g > 0, memory.sums + row * kTile);
     }
   }

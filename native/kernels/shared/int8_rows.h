@@ -1,12 +1,12 @@
 // Rows of activations as integers of 8 bits, for products with packed weights of integers. This is what they mean, on
 // every instruction set alike, to the bit:
 //
-//   - The inputs of a row that share scales, all of them where the weight has one for each output feature, else 32, are
-//     q·s: s = largest/127, q = x·(127/largest) rounded to nearest, of two the even one. Where largest < 10⁻³⁰ all are
-//     0; if any is infinite or NaN, s is NaN and so is every result of the row.
-//   - Integers are multiplied and added exactly, in 32 bits. Of a feature's parts (of inputs that share a scale d of
-//   the
-//     weight, and a minimum m) each adds float(Σ q·w)·(d·s), then m·(s·Σ q), in order, to a float that begins as 0:
+//   - The inputs of a row that share a scale, 64 where the weight has one for each output feature, else 32, are q·s:
+//     s = largest/127, q = x·(127/largest) rounded to nearest, of two the even one. Where largest < 10⁻³⁰ all are 0; if
+//     any is infinite or NaN, s is NaN and so is every result of the row. One scale for a whole row would be too
+//     coarse: rows of real models have a few inputs that are many times as large as the others.
+//   - Integers are multiplied and added exactly, in 32 bits. Of a feature's parts (of inputs that share s, a scale d of
+//     the weight, and a minimum m) each adds float(Σ q·w)·(d·s), then m·(s·Σ q), in order, to a float that begins as 0:
 //     every operation rounds by itself. The bias comes last.
 //
 // Rows are kept in blocks of up to kInt8Rows, in the order in which a tile of a product reads them: of 4 inputs each a
@@ -24,9 +24,10 @@ struct Int8Head {
 };
 inline constexpr size_t kHeadWords = sizeof(Int8Head) / 4;
 
-// Sums of whole rows must fit into 32 bits.
-inline constexpr uint32_t kMostInt8Inputs = 1 << 17;
-CONSTANT("int8.mostInputs", kMostInt8Inputs)
+// Groups of inputs that share a scale where the weight has one for each output feature.
+inline constexpr size_t kRowGroups = 2;
+CONSTANT("int8.rowGroups", kRowGroups)
+
 CONSTANT("int8.groupWords", 2 * kHalfWords)
 CONSTANT("int8.headWords", kHeadWords)
 
@@ -35,7 +36,7 @@ struct Int8Layout {
   size_t groups, parts;
 
   Int8Layout(IntegerKind kind, size_t inputs)
-      : groups(divideUp(inputs, kGroup)), parts(kind.parts == 0 ? 1 : groups * kind.parts) {}
+      : groups(divideUp(inputs, kGroup)), parts(kind.parts == 0 ? divideUp(groups, kRowGroups) : groups * kind.parts) {}
   size_t quadWords() const { return groups * 2 * kHalfWords; }
   size_t rowWords() const { return quadWords() + parts * kHeadWords; }
 };
@@ -101,17 +102,17 @@ inline void quantizeRow(const float* x, size_t inputs, IntegerKind kind, const I
     const Int8Head head{scale, static_cast<float>(total) * scale, -offset * total};
     memcpy(heads + (part * to.height + to.row) * kHeadWords, &head, sizeof head);
   };
-  const size_t together = kind.parts == 0 ? layout.groups : 1;
+  const size_t together = kind.parts == 0 ? kRowGroups : 1;
   for (size_t g = 0; g < layout.groups; g += together) {
     const size_t first = g * kGroup, last = atMost(inputs, first + together * kGroup);
     const Int8Scale scale = int8Scale(largestBits(x + first, last - first));
     int32_t total = 0;
-    for (size_t half = 2 * g; half < 2 * (g + together); ++half) {
+    for (size_t half = 2 * g; half < 2 * atMost(g + together, layout.groups); ++half) {
       const size_t from = half * kHalf, count = from < last ? atMost(kHalf, last - from) : 0;
       total += roundHalf(x + from, count, scale.inverse, to.words(half));
       if (kind.parts == 2) putHead(half, scale.scale, total), total = 0;
     }
-    if (kind.parts < 2) putHead(g, scale.scale, total);
+    if (kind.parts < 2) putHead(g / together, scale.scale, total);
   }
 }
 

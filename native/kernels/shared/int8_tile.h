@@ -7,6 +7,7 @@ struct Int8Operands {
   const uint8_t* bytes;          // of the weights, 64 for each 4 inputs
   const float *scales, *minima;  // of each part; minima may be null
   const int32_t *words, *heads;  // of a block of rows
+  size_t scaleStride;            // from a part's scales to the next one's
   size_t parts, halves;          // halves: of a part, each 16 inputs
 };
 
@@ -43,7 +44,7 @@ void int8Tile(const Int8Operands& in, bool adds, float* sums) {
         return splat(value);
       };
       eachAccumulator<kRows, kInt8Vecs>([&](size_t r, size_t v) {
-        const Vf scale = load(in.scales + part * kTile + lane + v * kWidth) * floatAt(r * kHeadWords);
+        const Vf scale = load(in.scales + part * in.scaleStride + lane + v * kWidth) * floatAt(r * kHeadWords);
         total[r][v] += rounded(toFloat(Products::total(products[r][v])) * scale);
       });
       if (in.minima == nullptr) continue;
