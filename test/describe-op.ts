@@ -219,7 +219,11 @@ function finiteDifferences<Case, In extends Inputs>(
     }
     if (at.length < chosen.length * 0.75) throw new Error(`${name}: too many kinks, give inputs away from them`);
     const floor = largest(values) + cancelling;
-    const errors = Float64Array.from(magnitudes, (magnitude) => allowedError(length, magnitude + floor));
+    // The differences are of numbers that were rounded to 53 bits each.
+    const rounding =
+      centre.reduce((sum: number, y: number, j: number) => sum + Math.abs(upstream[j]! * y), 0) *
+      (Number.EPSILON / step);
+    const errors = Float64Array.from(magnitudes, (magnitude) => allowedError(length, magnitude + floor) + rounding);
     expected.set(name, { at, values: Float64Array.from(values), errors });
   }
   return expected;
