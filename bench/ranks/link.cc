@@ -45,7 +45,7 @@ int openDevice(int number) {
   if (fd < 0 || ioctl(fd, TUNSETIFF, &request) < 0 ||
       ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) < 0) {
     std::perror("link: /dev/net/tun");
-    std::exit(1);
+    _exit(1);
   }
   return fd;
 }
@@ -61,7 +61,8 @@ int main(int, char** argv) {
   std::fflush(stdout);
   std::vector<char> buffer(kLargest);
   const auto send = [&](Host& from, Host& to, ssize_t size) {
-    const double bits = 8.0 * (size + (size / kSegment + 1) * kOverhead);
+    const ssize_t segments = size / kSegment + 1;
+    const double bits = 8.0 * (size + segments * kOverhead);
     const double takes = rate > 0 ? bits / rate : 0;
     from.sends = std::max(from.sends, now()) + takes;
     to.receives = std::max(from.sends, to.receives + takes);

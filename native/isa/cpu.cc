@@ -40,7 +40,8 @@ Cpu identify() {
   cpu.avx2 = fma && (low & kYmm) == kYmm && (b & (kAvx2 | kBmi | kBmi2)) == (kAvx2 | kBmi | kBmi2);
   constexpr unsigned kVnni = 1u << 11;
   cpu.avx512 = cpu.avx2 && (low & kZmm) == kZmm && (b & kAvx512) == kAvx512;
-  const char* wanted = std::getenv("SIMDFORMER_VNNI");  // 0: as on a machine without, for tests
+  // 0: as on a machine without, for tests. Nothing writes to the environment while an addon is loaded.
+  const char* wanted = std::getenv("SIMDFORMER_VNNI");  // NOLINT(concurrency-mt-unsafe)
   cpu.vnni = cpu.avx512 && (c & kVnni) != 0 && (wanted == nullptr || *wanted != '0');
   return cpu;
 }

@@ -152,6 +152,7 @@ struct Unpack {
     REQUIRE(uint64_t{firstRow} + count <= rows, "firstRow and count reach beyond rows");
     REQUIRE(count == 0 || cols == 0 || uint64_t{count - 1} * rowStride + uint64_t{cols - 1} * colStride + 1 <= y.length,
             "y is smaller than its shape and strides say");
+    REQUIRE(areApart(), "elements of y overlap");
     return nullptr;
   }
 
@@ -168,6 +169,14 @@ struct Unpack {
   }
 
  private:
+  // Threads write rows at the same time.
+  bool areApart() const {
+    if (count == 0 || cols == 0) return true;
+    const bool rowsAreApart = count == 1 || rowStride > uint64_t{cols - 1} * colStride;
+    const bool colsAreApart = cols == 1 || colStride > uint64_t{count - 1} * rowStride;
+    return (rowsAreApart && (cols == 1 || colStride > 0)) || (colsAreApart && (count == 1 || rowStride > 0));
+  }
+
   template <class Format>
   void unpackTile(const Context& context, const uint8_t* tile, uint64_t row) const {
     const uint64_t first = row < firstRow ? firstRow - row : 0;
