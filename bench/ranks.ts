@@ -2,8 +2,7 @@
 // each, as root (hosts are network namespaces), and keeps them in bench/results/ranks.json; `npx tsx bench/ranks/chart.ts` fits a
 // model of a step's time to some of them, checks it against the others, and draws what it predicts.
 
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +10,7 @@ import { buildMpi } from '../src/mpi/index.js';
 import { resultsFolder } from './harness/bench.js';
 import { commit, thisMachine } from './harness/machine.js';
 import { median } from './harness/statistics.js';
-import { type Link, Network } from './ranks/network.js';
+import { type Link, Network, printed } from './ranks/network.js';
 import type { RankJob, Timed } from './ranks/rank.js';
 
 /** A point of bench/results/ranks.json. */
@@ -71,16 +70,7 @@ async function run({ ranks, link }: Pick<Plan, 'ranks' | 'link'>, command: reado
   if (ranks === 1) return execFileSync(command[0] as string, command.slice(1), { encoding: 'utf8' });
   if (link === null) {
     const here = ['--allow-run-as-root', '--bind-to', 'none', '--mca', 'btl', 'self,vader', '-n', `${ranks}`];
-    const child = spawn('mpirun.openmpi', ['--oversubscribe', ...here, ...command], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    let text = '';
-    child.stdout.setEncoding('utf8').on('data', (part: string) => {
-      text += part;
-    });
-    const [code] = (await once(child, 'close')) as [number | null];
-    if (code !== 0) throw new Error(`ranks: the job ended with code ${code}`);
-    return text;
+    return printed('mpirun.openmpi', ['--oversubscribe', ...here, ...command]);
   }
   const network = new Network(ranks);
   try {

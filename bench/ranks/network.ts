@@ -56,14 +56,7 @@ export class Network {
     const exported = ['SIMDFORMER_MPI', 'PATH'].flatMap((name) => ['-x', name]);
     const all = ['netns', 'exec', 'host1', 'unshare', '--uts', 'sh', '-c', 'hostname host1; exec "$@"', 'sh'];
     const args = [...all, ...launcher, ...exported, '-n', `${this.hosts}`, ...command];
-    const child = spawn('ip', args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    let text = '';
-    child.stdout.setEncoding('utf8').on('data', (part: string) => {
-      text += part;
-    });
-    const [code] = (await once(child, 'close')) as [number | null];
-    if (code !== 0) throw new Error(`ranks: the job ended with code ${code}`);
-    return text;
+    return printed('ip', args);
   }
 
   close(): void {
@@ -78,4 +71,16 @@ export class Network {
         ip('netns', 'del', `host${i + 1}`);
       } catch {} // is not there
   }
+}
+
+/** What a job prints. Throws if it fails. */
+export async function printed(program: string, args: readonly string[]): Promise<string> {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  child.stdout.setEncoding('utf8').on('data', (part: string) => {
+    text += part;
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  if (code !== 0) throw new Error(`ranks: the job ended with code ${code}`);
+  return text;
 }
