@@ -1,15 +1,10 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
 import { files, without } from './plugins/files.js';
+import { isolated, sources } from './plugins/sources.js';
 import { wordList } from './plugins/words.js';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-
-/** Without these headers a page has no shared memory, and the engine one thread. */
-const isolated = {
-  'Cross-Origin-Opener-Policy': 'same-origin',
-  'Cross-Origin-Embedder-Policy': 'require-corp',
-};
 
 const modelFiles = ['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'];
 
@@ -17,12 +12,7 @@ export default defineConfig({
   root: here('.'),
   base: './',
   publicDir: false,
-  resolve: {
-    alias: [
-      { find: /^simdformer$/, replacement: here('../../src/index.ts') },
-      { find: /^simdformer\/(\w+)$/, replacement: here('../../src/$1/index.ts') },
-    ],
-  },
+  resolve: { alias: sources },
   plugins: [
     files({
       ...Object.fromEntries(modelFiles.map((name) => [`model/${name}`, here(`../../models/g2p-en/${name}`)])),

@@ -1,25 +1,15 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
 import { without } from '../explorer/plugins/files.js';
+import { isolated, sources } from '../explorer/plugins/sources.js';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-
-/** Without these headers a page has no shared memory, and the engine one thread. */
-const isolated = {
-  'Cross-Origin-Opener-Policy': 'same-origin',
-  'Cross-Origin-Embedder-Policy': 'require-corp',
-};
 
 export default defineConfig({
   root: here('.'),
   base: './',
   publicDir: false,
-  resolve: {
-    alias: [
-      { find: /^simdformer$/, replacement: here('../../src/index.ts') },
-      { find: /^simdformer\/(\w+)$/, replacement: here('../../src/$1/index.ts') },
-    ],
-  },
+  resolve: { alias: sources },
   plugins: [without(/\.node$/, /\.ts$/)],
   server: { headers: isolated },
   preview: { headers: isolated },
