@@ -17,7 +17,7 @@ export type ActivationFormat = 'int8' | 'float32';
 
 export interface QuantizedLinearOptions extends LinearOptions {
   /**
-   * 'int8' rounds x to integers, of a scale for each row, or 32 inputs of it where the weight has groups, and multiplies
+   * 'int8' rounds x to integers, of a scale for each 64 inputs, or 32 where the weight has groups, and multiplies
    * integers where the weight has them: the same bits on every machine and in WebAssembly. 'float32': the product with the
    * unpacked weight. Default: 'float32'.
    */
