@@ -23,6 +23,8 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   start: () => import('./start.js'),
   serve: () => import('./serve.js'),
   packed: () => import('./packed.js'),
+  int8: () => import('./int8.js'),
+  integers: () => import('./integers.js'),
   javascript: () => import('./javascript.js'),
 };
 

@@ -13,9 +13,10 @@ export interface Traffic {
   readonly bytes: number;
 }
 
-/** What something has to do: operations while weights are read once; a pass over memory; or several after another, each so often. */
+/** What something has to do: operations while weights are read once, products of bytes, a pass over memory, or several, each so often. */
 export type Work =
   | { readonly flops: number; readonly bytes: number }
+  | { readonly byteOperations: number }
   | Traffic
   | { readonly steps: readonly (readonly [times: number, work: Work])[] };
 
@@ -37,6 +38,12 @@ export class Limits {
   /** Floating-point operations a second of multiply-adds in registers. */
   async flops(threads: number): Promise<number> {
     const { seconds, flops } = await this.#measure([0, threads, 10]);
+    return flops / seconds;
+  }
+
+  /** The same of products of bytes, added by fours (VNNI); 0 where the machine has none. */
+  async byteOperations(threads: number): Promise<number> {
+    const { seconds, flops } = await this.#measure([2, threads, 10]);
     return flops / seconds;
   }
 
@@ -66,6 +73,7 @@ export class Limits {
       return seconds;
     }
     if ('reads' in work) return this.moving(work, threads);
+    if ('byteOperations' in work) return work.byteOperations / (await this.byteOperations(threads));
     const moving = work.bytes / (await this.reading(threads, work.bytes));
     return Math.max(work.flops / (await this.flops(threads)), moving);
   }

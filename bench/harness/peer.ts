@@ -28,12 +28,12 @@ export class Peer {
   }
 
   /**
-   * A peer in Python, with the system's packages. What its tensors free stays with the process, for which PyTorch's tuning guide
+   * A peer in Python: the system's, or PYTHON, with its packages. What its tensors free stays with the process, for which PyTorch's tuning guide
    * has other allocators: otherwise every large result would come as new pages from the system.
    */
   static python(script: string): Peer {
     const keepMemory = { MALLOC_MMAP_THRESHOLD_: '4294967296', MALLOC_TRIM_THRESHOLD_: '4294967296' };
-    return new Peer('/usr/bin/python3', [`${peersFolder}${script}`], keepMemory);
+    return new Peer(process.env.PYTHON ?? '/usr/bin/python3', [`${peersFolder}${script}`], keepMemory);
   }
 
   /** A peer in Node. */

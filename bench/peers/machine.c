@@ -2,6 +2,8 @@
 //
 // Reads a line, answers with {"seconds": …} of one repetition by the slowest thread, all of them having begun together:
 //   [0, threads, repeats]                        a million rounds of twelve multiply-adds of vectors in registers; also "flops"
+//   [2, threads, repeats]                        the same of vectors of bytes, products of four of which are added; also "flops",
+//                                                0 where this machine has no such instruction
 //   [1, threads, repeats, reads, writes, bytes]  one pass over `reads` + `writes` arrays of `bytes` each
 // Large arrays are written past the caches as well, and the faster of both counts.
 #define _GNU_SOURCE
@@ -56,6 +58,23 @@ static void multiplyAdd(void) {
   }
   for (int c = 0; c < kChains; ++c) sink = sum[c][0];
 }
+
+#ifdef __AVX512VNNI__
+enum { kByteOperations = 128 };
+static void multiplyBytes(void) {
+  const __m512i x = _mm512_set1_epi8(3), y = _mm512_set1_epi8((char)question.repeats);
+  __m512i sum[kChains];
+  for (int c = 0; c < kChains; ++c) sum[c] = _mm512_set1_epi32(c);
+  for (long i = question.repeats * (long)kRound; i > 0; --i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) sum[c] = _mm512_dpbusd_epi32(sum[c], x, y);
+  }
+  for (int c = 0; c < kChains; ++c) sink = (float)_mm512_reduce_add_epi32(sum[c]);
+}
+#else
+enum { kByteOperations = 0 };
+static void multiplyBytes(void) {}
+#endif
 
 static inline void put(Vector* to, Vector x, bool streaming) {
 #if defined __AVX512F__
@@ -123,6 +142,7 @@ static void* work(void* threadAndTime) {
   pthread_barrier_wait(&together);
   const double start = now();
   if (question.kind == 0) multiplyAdd();
+  else if (question.kind == 2) multiplyBytes();
   else move(thread);
   *time = now() - start;
   return NULL;
@@ -194,8 +214,8 @@ int main(void) {
       const double past = measure();
       seconds = past < seconds ? past : seconds;
     }
-    const double flops = 2. * kBytes / sizeof(float) * kChains * kRound * question.threads;
-    printf("{\"seconds\": %.9g, \"flops\": %.9g}\n", seconds, question.kind == 0 ? flops : 0);
+    const double inVector = question.kind == 0 ? 2. * kBytes / sizeof(float) : question.kind == 2 ? kByteOperations : 0;
+    printf("{\"seconds\": %.9g, \"flops\": %.9g}\n", seconds, inVector * kChains * kRound * question.threads);
     fflush(stdout);
   }
   return 0;

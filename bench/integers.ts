@@ -1,0 +1,87 @@
+// Products of packed weights with rows as integers, beside a loop of vpdpbusd alone and beside the float32 product; and the
+// same without AVX-512.
+
+import { createDevice, type Device } from '../src/index.js';
+import { PackedWeight } from '../src/nn/index.js';
+import { linear, type PackedFormat, transpose } from '../src/ops/index.js';
+import type { Bench, Run } from './harness/bench.js';
+import { type Contestant, contest } from './harness/contest.js';
+import { LIMIT } from './harness/limits.js';
+import { describeDevice } from './harness/machine.js';
+import { OURS, patterned } from './harness/ours.js';
+import { geometricMean } from './harness/statistics.js';
+
+const FLOATS = 'float32';
+const formats: readonly PackedFormat[] = ['int8', 'q8_0', 'q4_1'];
+const rows = [1, 8, 16, 128, 512];
+const layers = [
+  [576, 1536],
+  [1536, 576],
+  [768, 3072],
+] as const;
+/** As many products as make up for a call from JavaScript are recorded in one program. */
+const LEAST = 2e8;
+const MOST_COPIES = 32;
+
+export default {
+  question: 'How near do products of packed integers come to what the machine multiplies?',
+  async run(run) {
+    const limit = (await run.limits.byteOperations(run.threads)) > 0;
+    if (!limit) run.note('This machine has no VNNI: products have no limit beside them');
+    for (const isa of [undefined, 'avx2']) {
+      const device = await createDevice({ threads: run.threads, ...(isa ? { isa } : {}) });
+      run.version(isa ? `${OURS}, ${isa}` : OURS, describeDevice(device));
+      for (const format of formats) await products(run, device, format, isa ? `, ${isa}` : '', limit && !isa);
+      device.dispose();
+    }
+  },
+} satisfies Bench;
+
+async function products(run: Run, device: Device, format: PackedFormat, suffix: string, limited: boolean) {
+  const shares: number[] = [];
+  const besideFloats: number[] = [];
+  for (const [inputs, outputs] of layers) {
+    for (const count of rows) {
+      const what = `${format}, ${count}: ${inputs}→${outputs}${suffix}`;
+      if (!run.wants(what) || (suffix !== '' && count < 128)) continue;
+      const x = patterned(device, [count, inputs], 1021);
+      const floats = patterned(device, [outputs, inputs], 1019);
+      const weight = PackedWeight.fromTensor(floats, format);
+      const w = device.noGrad(() => transpose(floats));
+      const operations = 2 * count * inputs * outputs;
+      const copies = Math.ceil(Math.min(MOST_COPIES, LEAST / operations));
+      const contestants = (
+        [
+          [OURS, () => weight.linear(x, null)],
+          [FLOATS, () => linear(x, w)],
+        ] as const
+      ).map(([name, product]): Contestant & { dispose(): void } => {
+        const program = device.noGrad(() => device.record(() => Array.from({ length: copies }, product).at(-1)));
+        const take = (repeats: number) => {
+          const start = performance.now();
+          for (let i = 0; i < repeats; i++) program.run();
+          device.flushSync();
+          return { seconds: (performance.now() - start) / 1e3 / repeats / copies };
+        };
+        return { name, take, dispose: () => program.dispose() };
+      });
+      const reference = limited ? [run.limits.contestant({ byteOperations: operations }, run.threads)] : [];
+      const outcome = await contest([...contestants, ...reference], {
+        rounds: run.rounds(5),
+        seconds: 1,
+        turn: 0.05,
+        warming: 0.1,
+      });
+      run.row(what, outcome, { 'GOP/s': operations / (outcome.times[OURS]?.median as number) / 1e9 });
+      if (count >= 128) {
+        if (limited) shares.push(outcome.shares[LIMIT] as number);
+        besideFloats.push(outcome.ratios[FLOATS] as number);
+      }
+      for (const { dispose } of contestants) dispose();
+      for (const each of [x, floats, w, weight]) each.dispose();
+    }
+  }
+  if (shares.length > 0) run.summary[`${format}, part of the limit from 128 rows on`] = geometricMean(shares);
+  if (besideFloats.length > 0)
+    run.summary[`${format}${suffix}, times float32 from 128 rows on`] = geometricMean(besideFloats);
+}
