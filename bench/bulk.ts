@@ -1,6 +1,7 @@
 // Whether bulk inference loses nothing, and what a queue costs, on a Redis of its own:
 //
-//   npx tsx bench/bulk.ts kills [jobs] [kills]    three workers, one of which is killed every few seconds; Redis restarts halfway
+//   npx tsx bench/bulk.ts kills [jobs] [kills]    three workers, one of which is killed every few seconds; Redis restarts halfway;
+//                                                 how the memory grows of one that is not killed
 //   npx tsx bench/bulk.ts share [jobs]            how evenly three workers share a queue, and how their memory grows
 //   npx tsx bench/bulk.ts throughput [jobs]       one worker beside the same batches without a queue
 
@@ -83,6 +84,21 @@ async function countsOf(queue: string) {
   return counts as { completed: number; failed: number; waiting: number; active: number; delayed: number };
 }
 
+async function isOpen(queue: string): Promise<boolean> {
+  const { waiting, active, delayed } = await countsOf(queue);
+  return waiting + active + delayed > 0;
+}
+
+/** How the memory of a worker grew while it worked, once it had done a tenth. */
+function memoryOf({ told }: BulkWorker): string {
+  const busy = told.filter((each, i) => each.done !== (told[i - 1]?.done ?? 0));
+  const after = busy.filter(({ done }) => done > (told.at(-1)?.done ?? 0) / 10).map(({ bytes }) => bytes / 1e6);
+  const mean = after.reduce((sum, each) => sum + each, 0) / after.length;
+  const share = (each: number) => `${(100 * (each / mean - 1)).toFixed(1)} %`;
+  const shown = after.filter((_, i) => i % Math.ceil(after.length / 12) === 0).map((each) => each.toFixed(0));
+  return `${shown.join(' ')} MB, from ${share(Math.min(...after))} to ${share(Math.max(...after))} of the mean`;
+}
+
 /** What one process gives. */
 async function expectedOf(words: readonly string[]): Promise<Collected[]> {
   const device = await createDevice({ threads: 1 });
@@ -110,7 +126,8 @@ async function kills(jobs = 100_000, count = 50): Promise<void> {
   for (let kill = 1; kill <= count; kill++) {
     await Promise.all(workers.map(({ ready }) => ready)); // one that has not begun loses nothing
     await sleep(1000 + 2000 * random.uniform());
-    const [victim] = workers.splice(Math.floor(3 * random.uniform()), 1) as [BulkWorker];
+    while ((await countsOf(queue)).completed < (kill / (count + 1)) * jobs) await sleep(100);
+    const [victim] = workers.splice(1 + Math.floor(2 * random.uniform()), 1) as [BulkWorker];
     victim.process.kill('SIGKILL');
     workers.push(new BulkWorker(queue));
     if (kill === Math.ceil(count / 2)) {
@@ -120,9 +137,9 @@ async function kills(jobs = 100_000, count = 50): Promise<void> {
       console.log('Redis was killed, and is back');
     }
     if (kill % 10 === 0) console.log(`${kill} kills: ${JSON.stringify(await countsOf(queue))}`);
-    if (kill === count && (await countsOf(queue)).waiting === 0)
-      console.log('note: there was nothing left to do at the last kill');
   }
+  while (await isOpen(queue)) await sleep(500);
+  console.log(`of the worker that was not killed: ${memoryOf(workers[0] as BulkWorker)}`);
   let [at, wrong] = [0, 0];
   const expected = await expectedOf(words);
   for await (const each of collect(inputs, { redis, queue })) {
@@ -144,17 +161,12 @@ async function share(jobs = 30_000): Promise<void> {
   const workers = [new BulkWorker(queue), new BulkWorker(queue), new BulkWorker(queue)];
   await Promise.all(workers.map(({ ready }) => ready));
   await submit(wordsOf(jobs), { redis, queue });
-  while ((await countsOf(queue)).completed < jobs) await sleep(500);
+  while (await isOpen(queue)) await sleep(500);
   await Promise.all(workers.map((worker) => worker.stop()));
   await server.stop();
   const done = workers.map(({ told }) => told.at(-1)?.done ?? 0);
   console.log(`done by each: ${done.join(', ')}; most / least ${(Math.max(...done) / Math.min(...done)).toFixed(3)}`);
-  for (const { told } of workers) {
-    const busy = told.filter((each, i) => each.done !== (told[i - 1]?.done ?? 0)).map(({ bytes }) => bytes / 1e6);
-    const after = busy.slice(Math.floor(busy.length / 3));
-    const shown = after.filter((_, i) => i % Math.ceil(after.length / 8) === 0).map((each) => each.toFixed(0));
-    console.log(`MB over the last two thirds: ${shown.join(' ')}`);
-  }
+  for (const worker of workers) console.log(memoryOf(worker));
 }
 
 async function throughput(jobs = 10_000): Promise<void> {

@@ -11,8 +11,7 @@ const options = {
   ...{ redis, queue, task, concurrency: 512, batchTokens: 2048 },
   worker: { lockDuration: 5000, stalledInterval: 2000 },
 };
-const start = (): ReturnType<typeof createWorker> => createWorker(options).catch(start); // Redis may be away just now
-const worker = await start();
+const worker = await createWorker(options);
 let done = 0;
 worker.on('completed', () => done++);
 worker.on('error', () => {}); // Redis restarts

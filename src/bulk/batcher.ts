@@ -10,6 +10,7 @@ export interface BatcherOptions {
 interface Waiting<Input, Result> {
   readonly input: Input;
   readonly cost: number;
+  readonly onProgress: ((percent: number) => void) | undefined;
   readonly resolve: (result: Result) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -29,11 +30,14 @@ export class Batcher<Input, Result> {
     private readonly options: BatcherOptions,
   ) {}
 
-  /** The result of one input, once its batch has run. Rejects for this input alone if it is to blame. */
-  add(input: Input): Promise<Result> {
+  /**
+   * The result of one input, once its batch has run. Rejects for this input alone if it is to blame. `onProgress` is told 0
+   * when its batch begins, then how many percent of the batch are done.
+   */
+  add(input: Input, onProgress?: (percent: number) => void): Promise<Result> {
     const cost = this.task.cost(input);
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ input, cost, resolve, reject });
+      this.#waiting.push({ input, cost, onProgress, resolve, reject });
       this.#cost += cost;
       this.#timer ??= setTimeout(() => this.#ripen(), this.options.linger);
       if (this.#cost >= this.options.batchTokens) this.#ripen();
@@ -75,7 +79,13 @@ export class Batcher<Input, Result> {
   /** Runs a batch; if it fails, each of its inputs alone, so that only those fail that are to blame. */
   async #finish(batch: readonly Waiting<Input, Result>[]): Promise<void> {
     try {
-      const results = await this.task.run(batch.map(({ input }) => input));
+      const inputs = batch.map(({ input }) => input);
+      const tell = (percent: number) => {
+        for (const { onProgress } of batch) onProgress?.(percent);
+      };
+      const running = this.task.run(inputs, tell);
+      tell(0);
+      const results = await running;
       for (const [i, { resolve }] of batch.entries()) resolve(results[i] as Result);
     } catch (error) {
       if (batch.length === 1) batch[0]?.reject(error);

@@ -6,6 +6,6 @@ export interface BulkTask<Input = unknown, Result = unknown> {
   readonly name: string;
   /** Tokens of an input, or what else makes a batch large. Throws ArgumentError for what is no input. */
   cost(input: Input): number;
-  /** A result for each input, in their order; results are JSON. */
-  run(inputs: readonly Input[]): Promise<readonly Result[]>;
+  /** A result for each input, in their order; results are JSON. It may tell how many percent of them are done. */
+  run(inputs: readonly Input[], onProgress?: (percent: number) => void): Promise<readonly Result[]>;
 }

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Job, Queue } from 'bullmq';
+import { checkKnown, checkNumber, isWhole } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { checkQueue, type JobData } from './create-worker.js';
 import { jobId } from './job-ids.js';
 import { connect, loadBullMQ } from './redis.js';
-import type { QueueOptions } from './submit.js';
+import { QUEUE_OPTIONS, type QueueOptions } from './submit.js';
 
 /** What became of an input: its result, or why there is none. */
 export type Collected = { readonly result: unknown } | { readonly error: string };
@@ -25,11 +26,13 @@ export async function* collect(
   inputs: AsyncIterable<unknown> | Iterable<unknown>,
   options: CollectOptions,
 ): AsyncGenerator<Collected> {
-  const { redis = 'redis://localhost:6379', queue: name, task = 'run', signal, from = 0 } = options;
+  const given = checkKnown('collect', options, [...QUEUE_OPTIONS, 'from']);
+  const { redis = 'redis://localhost:6379', queue: name, prefix, task = 'run', signal, from = 0 } = given;
   checkQueue('collect', name);
+  checkNumber('collect', 'from', from, isWhole, 'an integer, 0 or more');
   const { Queue: BullQueue } = await loadBullMQ();
-  const connection = await connect(redis);
-  const queue = new BullQueue<JobData>(name, { connection });
+  const { connection, close } = await connect(redis, { queue: name, prefix });
+  const queue = new BullQueue<JobData>(name, { connection, ...(prefix !== undefined && { prefix }) });
   try {
     for await (const { first, chunk } of chunks(inputs, from)) {
       const ids = chunk.map((input, i) => jobId(first + i, task, input));
@@ -37,7 +40,7 @@ export async function* collect(
     }
   } finally {
     await queue.close();
-    connection.disconnect();
+    close();
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Job, Worker, WorkerOptions } from 'bullmq';
+import type { ConnectionOptions, Job, Worker, WorkerOptions } from 'bullmq';
 import { checkKnown, checkNumber, isCount, isNotNegative } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Batcher } from './batcher.js';
@@ -13,9 +13,12 @@ export interface JobData {
 }
 
 export interface CreateWorkerOptions {
-  /** Where Redis is. Default: `redis://localhost:6379`. */
-  redis?: string | undefined;
-  /** The name of the queue. */
+  /**
+   * Where Redis is: `redis://user:password@host:6379/0`, `rediss://` with TLS, nodes of a cluster as `redis://a:7000,b:7000`; or what
+   * BullMQ takes as `connection`, such as a client of ioredis. Default: `redis://localhost:6379`.
+   */
+  redis?: string | ConnectionOptions | undefined;
+  /** The name of the queue; of a cluster's in braces, `{names}`. */
   queue: string;
   /** What its jobs are done by. */
   task: BulkTask<never, unknown>;
@@ -25,6 +28,11 @@ export interface CreateWorkerOptions {
   linger?: number | undefined;
   /** Jobs that this worker holds at once, of the batch that runs and of the next. Default: 256. */
   concurrency?: number | undefined;
+  /**
+   * Milliseconds between two reports of a job's progress. It is what percentage of its batch is done: 0 once that begins, and
+   * BullMQ's `job.progress` and the event `progress` of its QueueEvents. Default: 1000.
+   */
+  progressEvery?: number | undefined;
   /** Other options of BullMQ's Worker, such as `prefix`, `lockDuration`, `limiter`. */
   worker?: Omit<WorkerOptions, 'connection' | 'concurrency'> | undefined;
 }
@@ -38,6 +46,10 @@ const LOCK = 10_000;
 /** How often a job may lose its worker: that is the machine's fault, and hardly ever the job's. */
 const KILLS = 100;
 
+const NAMES = [
+  ...(['redis', 'queue', 'task', 'batchTokens', 'linger', 'concurrency', 'progressEvery', 'worker'] as const),
+];
+
 /**
  * A BullMQ Worker, running, that takes the jobs of a queue in batches. Jobs are `{ task, input }`; what `submit` of the
  * command line, or BullMQ's own `Queue`, adds:
@@ -47,26 +59,28 @@ const KILLS = 100;
  *     const job = await queue.add('run', { task: 'run', input: 'wood' });
  *
  * A job fails alone: its error is the reason in the queue's failed set, and `attempts` and `backoff` of the job are obeyed,
- * but for inputs that are wrong (ArgumentError), which no attempt mends. `close()` waits for the jobs that have begun.
- * Throws ArgumentError for options that make no sense and if there is no Redis, DeviceError if BullMQ is not installed.
+ * but for inputs that are wrong (ArgumentError), which no attempt mends. `close()` waits for the jobs that have begun. While
+ * Redis is away, at the start too, the worker waits for it, and its event `error` says why. Throws ArgumentError for options
+ * that make no sense and if Redis refuses, as a wrong password; DeviceError if BullMQ is not installed.
  */
 export async function createWorker(options: CreateWorkerOptions): Promise<Worker<JobData>> {
-  const names = ['redis', 'queue', 'task', 'batchTokens', 'linger', 'concurrency', 'worker'] as const;
-  const given = checkKnown('createWorker', options, names);
+  const given = checkKnown('createWorker', options, NAMES);
   const { redis = 'redis://localhost:6379', queue, task, batchTokens = 8192, linger = 20, concurrency = 256 } = given;
+  const { progressEvery = 1000 } = given;
   checkQueue('createWorker', queue);
   checkNumber('createWorker', 'batchTokens', batchTokens, isCount, 'a positive integer');
   checkNumber('createWorker', 'linger', linger, isNotNegative, 'milliseconds, 0 or more');
   checkNumber('createWorker', 'concurrency', concurrency, isCount, 'a positive integer');
+  checkNumber('createWorker', 'progressEvery', progressEvery, isNotNegative, 'milliseconds, 0 or more');
   const { Worker: BullWorker, UnrecoverableError } = await loadBullMQ();
-  const connection = await connect(redis);
+  const { connection, close } = await connect(redis, { queue, prefix: given.worker?.prefix, isPatient: true });
   const batcher = new Batcher(task as BulkTask, { batchTokens, linger });
   const process = async (job: Job<JobData>): Promise<unknown> => {
     try {
       const { data } = job;
       if (data?.task !== task.name)
         throw new ArgumentError(`the job is for '${data?.task}', but this worker does '${task.name}'`);
-      return await batcher.add(data.input);
+      return await batcher.add(data.input, progressOf(job, progressEvery));
     } catch (error) {
       if (error instanceof ArgumentError) throw new UnrecoverableError(error.message);
       throw error;
@@ -77,8 +91,19 @@ export async function createWorker(options: CreateWorkerOptions): Promise<Worker
     ...given.worker,
     ...{ concurrency, connection },
   });
-  worker.on('closed', () => connection.disconnect());
+  worker.on('closed', close);
   return worker;
+}
+
+/** Tells BullMQ how far a job is, now and then. */
+function progressOf(job: Job<JobData>, every: number): (percent: number) => void {
+  let next = 0;
+  return (percent) => {
+    const now = performance.now();
+    if (now < next) return;
+    next = now + every;
+    job.updateProgress(percent).catch(() => {}); // the job was removed meanwhile, or Redis is away: its result tells more
+  };
 }
 
 /** Throws ArgumentError for what BullMQ does not take as the name of a queue. */

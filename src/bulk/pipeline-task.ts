@@ -1,4 +1,5 @@
 import { ArgumentError } from '../core/errors.js';
+import type { TaskProgress } from '../tasks/task.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { BulkTask } from './bulk-task.js';
 
@@ -22,8 +23,9 @@ export function pipelineTask(pipe: PipelineLike, options: object = {}): BulkTask
         throw new ArgumentError(`the input is ${input}, expected one of ${pipe.task}`);
       return typeof input === 'string' && tokenizer ? tokenizer.encode(input).length : 1;
     },
-    async run(inputs) {
-      const results = await call([...inputs], options);
+    async run(inputs, tell) {
+      const onProgress = ({ done, total }: TaskProgress) => tell?.(Math.floor((100 * done) / total));
+      const results = await call([...inputs], { onProgress, ...options });
       return inputs.map((_, i) => plain(rowOf(results, i)));
     },
   };

@@ -1,9 +1,24 @@
 // BullMQ and its Redis client, which only those need who share work between machines.
 
-import type { Redis } from 'ioredis';
+import type { ConnectionOptions } from 'bullmq';
+import type { Cluster, Redis } from 'ioredis';
 import { ArgumentError, DeviceError } from '../core/errors.js';
 
 export type BullMQ = typeof import('bullmq');
+
+/** A connection, and how it ends; one that the caller gave is the caller's to end. */
+export interface Connection {
+  readonly connection: ConnectionOptions;
+  close(): void;
+}
+
+export interface ConnectOptions {
+  /** The queue, and what BullMQ puts before its name: in a cluster their keys must be in one slot. */
+  readonly queue: string;
+  readonly prefix?: string | undefined;
+  /** Whether it waits for a server that is away, however long. */
+  readonly isPatient?: boolean;
+}
 
 const ADVICE = 'bulk inference stands on BullMQ and ioredis: `npm install bullmq ioredis`';
 
@@ -20,42 +35,96 @@ export async function loadBullMQ(): Promise<BullMQ> {
 const PATIENCE = 5000;
 
 /**
- * A connection to the Redis at `url`, `redis://localhost:6379` for example. Once it stands, commands wait for a server
- * that restarts. Throws ArgumentError if nobody answers at first.
+ * A connection to the Redis at a URL: `redis://localhost:6379`, `rediss://user:password@host:6380/1` with TLS,
+ * `redis://a:7000,b:7000` for nodes of a cluster; BullMQ's own ConnectionOptions are taken as they are. Once it stands, commands
+ * wait for a server that restarts. Throws ArgumentError if the server refuses, and if nobody answers at first unless it `isPatient`.
  */
-export async function connect(url: string): Promise<Redis> {
-  if (!/^rediss?:\/\//.test(url)) throw new ArgumentError(`bulk: '${url}' is no redis:// URL`);
-  const { Redis: Client } = await import('ioredis').catch((error: Error) => {
+export async function connect(redis: string | ConnectionOptions, options: ConnectOptions): Promise<Connection> {
+  if (typeof redis !== 'string') return { connection: redis, close() {} };
+  let client = await clientOf(redis, false);
+  let isReady = await opened(client, redis, options);
+  if (isReady && !client.isCluster && /cluster_enabled:1/.test(await (client as Redis).info('cluster'))) {
+    client.disconnect();
+    client = await clientOf(redis, true);
+    isReady = await opened(client, redis, options);
+  }
+  const { queue, prefix = '' } = options;
+  if (client.isCluster && !/\{.+\}/.test(`${prefix}${queue}`)) {
+    client.disconnect();
+    throw new ArgumentError(
+      `bulk: ${hidden(redis)} is a cluster, where all keys of a queue must be in one slot: write its name in braces, '{${queue}}'`,
+    );
+  }
+  return { connection: client as ConnectionOptions, close: () => client.disconnect() };
+}
+
+/** A client that tries to connect, and goes on trying. */
+async function clientOf(url: string, isCluster: boolean): Promise<Redis | Cluster> {
+  const { Redis: One, Cluster: Many } = await import('ioredis').catch((error: Error) => {
     throw new DeviceError(`${ADVICE} (${error.message})`, { cause: error });
   });
-  const client = new Client(url, {
+  const [first = '', ...others] = url.split(',');
+  const { hostname, port, protocol, username, password, pathname } = parsed(first, url);
+  const shared = {
     maxRetriesPerRequest: null,
-    lazyConnect: true,
     connectTimeout: PATIENCE,
-    retryStrategy: (times) => Math.min(100 * times, 2000),
+    ...(username && { username: decodeURIComponent(username) }),
+    ...(password && { password: decodeURIComponent(password) }),
+    ...(protocol === 'rediss:' && { tls: {} }),
+  };
+  const retry = (times: number) => Math.min(100 * times, 2000);
+  const node = { host: hostname || 'localhost', port: Number(port || 6379) };
+  if (!isCluster && others.length === 0) {
+    const db = Number(pathname.slice(1) || 0);
+    if (!Number.isInteger(db)) throw new ArgumentError(`bulk: '${hidden(url)}' ends in no number of a database`);
+    return new One({ ...node, ...shared, db, retryStrategy: retry });
+  }
+  const rest = others.filter(Boolean).map((each) => parsed(each.includes('//') ? each : `redis://${each}`, url));
+  const nodes = [node, ...rest.map((each) => ({ host: each.hostname, port: Number(each.port || 6379) }))];
+  return new Many(nodes, {
+    ...{ redisOptions: shared, clusterRetryStrategy: retry },
+    dnsLookup: (address, found) => found(null, address), // certificates are of names
   });
+}
+
+function parsed(text: string, url: string): URL {
+  if (/^rediss?:\/\//.test(text) && URL.canParse(text)) return new URL(text);
+  throw new ArgumentError(
+    `bulk: '${hidden(url)}' is no redis:// or rediss:// URL; of a password, write / as %2F, @ as %40, and so on`,
+  );
+}
+
+/** Whether the server is there; false: it is away, and the client goes on trying. */
+async function opened(client: Redis | Cluster, url: string, { isPatient = false }: ConnectOptions): Promise<boolean> {
   let reason: Error | undefined;
-  client.on('error', (error: Error) => {
-    reason = error; // else it is thrown; what waits for the server goes on waiting
-  });
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(reason ?? new Error('no answer')), PATIENCE);
+  const ready = new Promise<boolean>((resolve, reject) => {
+    timer = setTimeout(() => (isPatient ? resolve(false) : reject(reason ?? new Error('no answer'))), PATIENCE);
+    client.once('ready', () => resolve(true));
+    client.on('error', (error: Error & { lastNodeError?: Error }) => {
+      reason = error.lastNodeError ?? error; // were nobody to listen, it would be thrown
+      if (!isAway(reason)) reject(reason);
+      else if (isPatient) resolve(false);
+    });
   });
   try {
-    await Promise.race([client.connect().then(() => client.ping()), late]);
-    return client;
+    return await ready;
   } catch (error) {
     client.disconnect();
-    throw new ArgumentError(`bulk: there is no Redis at ${hidden(url)}: ${(reason ?? (error as Error)).message}`, {
-      cause: error,
-    });
+    const what = isAway(error as Error) ? 'there is no Redis at' : 'it cannot use the Redis at';
+    throw new ArgumentError(`bulk: ${what} ${hidden(url)}: ${(error as Error).message}`, { cause: error });
   } finally {
     clearTimeout(timer);
   }
 }
 
+/** Whether an error may pass: the network's do, the answers of a server, or of what is none, do not. */
+function isAway(error: NodeJS.ErrnoException): boolean {
+  const { code, message } = error;
+  return code === undefined ? /closed|timed? ?out|no answer/i.test(message) : /^E(?!RR_)[A-Z_]+$/.test(code);
+}
+
 /** Without the password. */
 function hidden(url: string): string {
-  return url.replace(/\/\/[^@/]*@/, '//');
+  return url.replace(/\/\/.*@/, '//');
 }

@@ -1,21 +1,29 @@
-import type { JobsOptions } from 'bullmq';
+import type { ConnectionOptions, JobsOptions } from 'bullmq';
+import { checkKnown, checkNumber, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { checkQueue, type JobData } from './create-worker.js';
 import { jobId } from './job-ids.js';
 import { connect, loadBullMQ } from './redis.js';
 
 export interface QueueOptions {
-  /** Default: `redis://localhost:6379`. */
-  redis?: string | undefined;
+  /** As of `createWorker`. Default: `redis://localhost:6379`. */
+  redis?: string | ConnectionOptions | undefined;
   queue: string;
   /** The name of the task that the jobs are for. Default: `run`. */
   task?: string | undefined;
+  /** What BullMQ's keys begin with. Default: `bull`, as BullMQ has it. */
+  prefix?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
+/** Names of QueueOptions. */
+export const QUEUE_OPTIONS = ['redis', 'queue', 'task', 'prefix', 'signal'] as const;
+
 export interface SubmitOptions extends QueueOptions {
-  /** How often a job is tried that fails for no fault of its input. Default: 3, with exponential back-off from 1 s. */
+  /** How often a job is tried that fails for no fault of its input. Default: 3. */
   attempts?: number | undefined;
+  /** Other options of BullMQ's jobs, such as `priority`. `backoff`, by default, is exponential, from 1 s. */
+  job?: Omit<JobsOptions, 'jobId' | 'attempts'> | undefined;
   /** Called after each thousand. */
   onProgress?: ((submitted: number) => void) | undefined;
 }
@@ -31,12 +39,15 @@ export async function submit(
   inputs: AsyncIterable<unknown> | Iterable<unknown>,
   options: SubmitOptions,
 ): Promise<number> {
-  const { redis = 'redis://localhost:6379', queue: name, task = 'run', attempts = 3, signal, onProgress } = options;
+  const given = checkKnown('submit', options, [...QUEUE_OPTIONS, 'attempts', 'job', 'onProgress']);
+  const { redis = 'redis://localhost:6379', queue: name, prefix, task = 'run', attempts = 3 } = given;
+  const { signal, onProgress } = given;
   checkQueue('submit', name);
+  checkNumber('submit', 'attempts', attempts, isCount, 'a positive integer');
   const { Queue } = await loadBullMQ();
-  const connection = await connect(redis);
-  const queue = new Queue<JobData>(name, { connection });
-  const shared: JobsOptions = { attempts, backoff: { type: 'exponential', delay: 1000 } };
+  const { connection, close } = await connect(redis, { queue: name, prefix });
+  const queue = new Queue<JobData>(name, { connection, ...(prefix !== undefined && { prefix }) });
+  const shared: JobsOptions = { backoff: { type: 'exponential', delay: 1000 }, ...given.job, attempts };
   let count = 0;
   let chunk: { name: string; data: JobData; opts: JobsOptions }[] = [];
   const add = async () => {
@@ -60,6 +71,6 @@ export async function submit(
     return count;
   } finally {
     await queue.close();
-    connection.disconnect();
+    close();
   }
 }

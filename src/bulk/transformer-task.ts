@@ -1,6 +1,8 @@
 import { ArgumentError } from '../core/errors.js';
 import type { GenerateOptions } from '../generate/generate-options.js';
 import type { Transformer } from '../models/transformer.js';
+import { inBatches } from '../tasks/batches.js';
+import type { TaskProgress } from '../tasks/task.js';
 import type { BulkTask } from './bulk-task.js';
 
 /** What a Transformer has written for a text. */
@@ -9,6 +11,9 @@ export interface Written {
   /** Log-probability, as `generate` scores it. */
   readonly score: number;
 }
+
+/** Texts that are read and written side by side, as `generate` has it. */
+const TOGETHER = 64;
 
 /**
  * Lets a Transformer that was saved with its tokenizers write the output for texts, as pronunciations or translations;
@@ -33,9 +38,14 @@ export function transformerTask(
   return {
     name: 'run',
     cost: (input) => encode(input).length,
-    async run(inputs) {
-      const { sequences, scores } = await model.generate(inputs.map(encode), options);
-      return sequences.map((ids, i) => ({ output: writer.decode(ids), score: scores[i] as number }));
+    async run(inputs, tell) {
+      const write = async (rows: number[][]): Promise<Written[]> => {
+        const { sequences, scores } = await model.generate(rows, options);
+        return sequences.map((ids, i) => ({ output: writer.decode(ids), score: scores[i] as number }));
+      };
+      const onProgress = ({ done, total }: TaskProgress) => tell?.(Math.floor((100 * done) / total));
+      const { batchSize = TOGETHER } = options;
+      return inBatches(inputs.map(encode), ({ length }) => length, write, { batchSize, onProgress });
     },
   };
 }

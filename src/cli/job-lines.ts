@@ -30,7 +30,7 @@ export async function* readInputs(path: string): AsyncGenerator<unknown> {
 /** The options by which commands find a queue. */
 export function withQueue(command: Command): Command {
   return command
-    .option('--redis <url>', 'the Redis that holds the queue', 'redis://localhost:6379')
+    .option('--redis <url>', 'the Redis that holds the queue; nodes of a cluster with commas', 'redis://localhost:6379')
     .requiredOption('--queue <name>', 'the queue')
     .option('--task <name>', 'what its jobs are for: run, or a task of pipelines', 'run');
 }

@@ -159,6 +159,131 @@ describe.runIf(hasRedis)('bulk inference', () => {
     expect(alone.filter((input) => input === 'unlucky')).toHaveLength(2);
   });
 
+  it('tells of progress, and keeps its locks, while a batch runs', async () => {
+    const queue = 'slow';
+    let runs = 0;
+    const task: BulkTask<string, string> = {
+      name: 'run',
+      cost: () => 1,
+      async run(inputs, onProgress) {
+        runs++;
+        await sleep(1000);
+        onProgress?.(50);
+        await sleep(1000);
+        return inputs;
+      },
+    };
+    const options = { redis, queue, task, progressEvery: 0, worker: { lockDuration: 500, stalledInterval: 200 } };
+    const workers = [await createWorker(options), await createWorker(options)];
+    const events = new QueueEvents(queue, { connection: { port } });
+    const told: unknown[] = [];
+    events.on('progress', ({ data }) => told.push(data));
+    await events.waitUntilReady();
+    await submit(['a'], { redis, queue });
+    expect(await all(['a'], queue)).toEqual([{ result: 'a' }]);
+    expect(runs).toBe(1);
+    await expect.poll(() => told).toEqual([0, 50]);
+    await Promise.all([...workers.map((worker) => worker.close()), events.close()]);
+  });
+
+  it('waits for a Redis that is away, and ends without it', async () => {
+    const away = await free();
+    const [queue, task] = ['away', transformerTask(model)];
+    const late = createWorker({ redis: `redis://127.0.0.1:${away}`, queue, task });
+    const errors: string[] = [];
+    const worker = (await late).on('error', ({ message }) => errors.push(message));
+    await expect.poll(() => errors.length, { timeout: 5000 }).toBeGreaterThan(1);
+    expect(errors[0]).toContain('ECONNREFUSED');
+    const there = spawn('redis-server', ['--port', `${away}`, '--save', ''], { stdio: 'ignore' });
+    const inputs = ['wood'];
+    await submit(inputs, { redis: `redis://127.0.0.1:${away}`, queue });
+    for await (const given of collect(inputs, { redis: `redis://127.0.0.1:${away}`, queue }))
+      expect(given).toMatchObject({ result: { output: 'W UH D' } });
+    there.kill('SIGKILL');
+    await once(there, 'close');
+    await worker.close();
+    await (await createWorker({ redis: `redis://127.0.0.1:${away}`, queue, task })).close(); // which has never had one
+  });
+
+  it('knows passwords, databases, TLS and clusters', async () => {
+    const [plain, secure, inCluster] = [await free(), await free(), await free()];
+    const files = { key: join(folder, 'key.pem'), certificate: join(folder, 'certificate.pem') };
+    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
+    const made = ['-keyout', files.key, '-out', files.certificate];
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...made, ...subject], {
+      stdio: 'ignore',
+    });
+    const certificates = [
+      '--tls-cert-file',
+      files.certificate,
+      '--tls-key-file',
+      files.key,
+      '--tls-auth-clients',
+      'no',
+    ];
+    const servers = [
+      ['--port', `${plain}`, '--requirepass', 'a/b@c', '--tls-port', `${secure}`, ...certificates],
+      [
+        '--port',
+        `${inCluster}`,
+        '--cluster-enabled',
+        'yes',
+        '--cluster-announce-ip',
+        '127.0.0.1',
+        '--dir',
+        folder,
+        '--cluster-config-file',
+        'nodes.conf',
+      ],
+    ].map((settings) => spawn('redis-server', [...settings, '--save', ''], { stdio: 'ignore' }));
+    const task = transformerTask(model);
+    const does = async (url: string, queue = 'names') => {
+      const worker = await createWorker({ redis: url, queue, task });
+      await submit(['wood'], { redis: url, queue });
+      for await (const each of collect(['wood'], { redis: url, queue }))
+        expect(each).toMatchObject({ result: { output: 'W UH D' } });
+      await worker.close();
+    };
+    await does(`redis://:a%2Fb%40c@localhost:${plain}`);
+    await does(`redis://default:a%2Fb%40c@localhost:${plain}/3`);
+    const secured = `rediss://:a%2Fb%40c@localhost:${secure}`;
+    await expect(createWorker({ redis: secured, queue: 'q', task })).rejects.toThrow(
+      /cannot use the Redis.*certificate/,
+    );
+    const trusted = {
+      host: 'localhost',
+      port: secure,
+      password: 'a/b@c',
+      tls: { ca: readFileSync(files.certificate) },
+    };
+    const worker = await createWorker({ redis: trusted, queue: 'q', task });
+    expect(await submit(['wood'], { redis: trusted, queue: 'q' })).toBe(1);
+    await expect.poll(() => countOf({ ...trusted }, 'q')).toBe(1);
+    await worker.close();
+    for (const [url, reason] of [
+      [`redis://:wrong@localhost:${plain}`, /cannot use the Redis at redis:\/\/localhost:\d+: WRONGPASS/],
+      [`redis://localhost:${plain}`, /NOAUTH/],
+      [`redis://:a/b@c@localhost:${plain}`, /'redis:\/\/localhost:\d+' is no redis:.*%2F/],
+    ] as const)
+      await expect(createWorker({ redis: url, queue: 'q', task })).rejects.toThrow(reason);
+    execFileSync('redis-cli', ['-p', `${inCluster}`, 'cluster', 'addslotsrange', '0', '16383'], { stdio: 'ignore' });
+    const cluster = `redis://127.0.0.1:${inCluster}`;
+    const isUp = () => execFileSync('redis-cli', ['-p', `${inCluster}`, 'cluster', 'info'], { encoding: 'utf8' });
+    await expect.poll(isUp, { timeout: 10_000 }).toContain('cluster_state:ok');
+    await does(cluster, '{names}');
+    await does(`${cluster},127.0.0.1:${inCluster}`, '{others}');
+    await expect(submit(['a'], { redis: cluster, queue: 'q' })).rejects.toThrow(/write its name in braces, '{q}'/);
+    for (const server of servers) server.kill();
+    await Promise.all(servers.map((server) => once(server, 'close')));
+  });
+
+  const countOf = async (connection: object, queue: string) => {
+    const jobs = new Queue(queue, { connection });
+    const count = await jobs.getCompletedCount();
+    await jobs.close();
+    return count;
+  };
+
   it('takes jobs of BullMQ’s own Queue', async () => {
     const queue = 'own';
     const worker = await createWorker({ redis, queue, task: transformerTask(model) });
@@ -205,9 +330,9 @@ describe.runIf(hasRedis)('bulk inference', () => {
   it('says what is wrong', async () => {
     const task = transformerTask(model);
     await expect(createWorker({ redis: 'http://a', queue: 'q', task })).rejects.toThrow(/no redis:/);
-    await expect(createWorker({ redis: 'redis://127.0.0.1:1', queue: 'q', task })).rejects.toThrow(
-      /there is no Redis at/,
-    );
+    await expect(submit(['a'], { redis: 'redis://127.0.0.1:1', queue: 'q' })).rejects.toThrow(/there is no Redis at/);
+    await expect(submit(['a'], { redis, queue: 'q', atempts: 2 } as never)).rejects.toThrow(/atempts/);
+    await expect(collect(['a'], { redis, queue: 'q', form: 2 } as never).next()).rejects.toThrow(/form/);
     await expect(createWorker({ redis, queue: 'a:b', task })).rejects.toThrow(/without colons/);
     await expect(createWorker({ redis, queue: 'q', task, lingre: 3 } as never)).rejects.toThrow(/lingre/);
   });

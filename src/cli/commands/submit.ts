@@ -5,17 +5,24 @@ import { type QueueFlags, readInputs, withQueue } from '../job-lines.js';
 import { integer } from '../parsers.js';
 import { stopping } from '../stopping.js';
 
+interface SubmitFlags extends QueueFlags {
+  readonly attempts: number;
+  readonly backoff: number;
+}
+
 export function submitCommand(): Command {
   return withQueue(new Command('submit'))
     .description('add a job for each line of a file to a queue; again, only for those that are not there')
     .argument('<file>', 'JSON lines: an input each, or objects with input or text')
     .option('--attempts <n>', 'how often a job is tried that fails for no fault of its input', integer(1), 3)
-    .action(async (file: string, { redis, queue, task, attempts }: QueueFlags & { attempts: number }) => {
+    .option('--backoff <ms>', 'milliseconds before the second time, twice as many before each other', integer(0), 1000)
+    .action(async (file: string, { redis, queue, task, attempts, backoff }: SubmitFlags) => {
       using stop = stopping();
       const { signal } = stop;
       const onProgress = (count: number) => console.error(`${count} submitted`);
       try {
-        const count = await submit(readInputs(file), { redis, queue, task, attempts, signal, onProgress });
+        const job = { backoff: { type: 'exponential', delay: backoff } };
+        const count = await submit(readInputs(file), { redis, queue, task, attempts, job, signal, onProgress });
         console.log(`${count} jobs are in the queue ${queue}: \`simdformer collect ${file} --queue ${queue}\``);
       } catch (error) {
         if (!signal.aborted) throw error;

@@ -39,7 +39,14 @@ export function workerCommand(): Command {
       let [done, failed] = [0, 0];
       worker.on('completed', () => done++);
       worker.on('failed', () => failed++);
-      worker.on('error', (error) => console.error(`simdformer: ${error.message}`)); // Redis is away, or a lock was lost
+      let said = '';
+      worker.on('error', ({ message }) => {
+        if (message !== said) console.error(`simdformer: ${message}`); // Redis is away, which each attempt says, or a lock was lost
+        said = message;
+      });
+      worker.on('ready', () => {
+        said = '';
+      });
       const tell = () => console.error(`${done} jobs done${failed > 0 ? `, ${failed} failed` : ''}`);
       const timer = setInterval(tell, TELL_EVERY);
       console.error(`Waiting for jobs of the queue ${queue}.`);
