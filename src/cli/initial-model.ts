@@ -9,7 +9,7 @@ import { tokenizerProblem } from './encoding.js';
 import { loadModel } from './shared.js';
 
 /** What training alone decides: it may differ from what the model was saved with. */
-const FREE: readonly string[] = ['dropout', 'seed'];
+const FREE: readonly string[] = ['dropout', 'activationDropout', 'seed'];
 
 /**
  * The saved model that `config.init` names, with its tokenizers, or null without one. Of the `config.model` options
@@ -23,7 +23,9 @@ export async function initialModel(device: Device, config: TaskConfig): Promise<
   checkFits(name, saved, config);
   checkAgreement(name, saved.config, wanted);
   const { dropout = saved.config.dropout } = wanted;
-  const model = new Transformer(device, { ...saved.config, dropout, seed });
+  const isOne = saved.config.activationDropout === saved.config.dropout;
+  const { activationDropout = isOne ? dropout : saved.config.activationDropout } = wanted;
+  const model = new Transformer(device, { ...saved.config, dropout, activationDropout, seed });
   model.loadStateDict(saved.stateDict());
   model.tokenizers = saved.tokenizers;
   saved.dispose();

@@ -32,6 +32,7 @@ const FREE = [
     'checkpointEvery',
     'earlyStopping.patience',
     'model.dropout',
+    'model.activationDropout',
   ],
 ];
 

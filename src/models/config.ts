@@ -62,6 +62,8 @@ export interface TransformerOptions {
    * whole here, are not dropped). Default 0; the paper's base model has 0.1.
    */
   dropout?: number | undefined;
+  /** The same for the hidden layer of the feed-forward networks alone. Default `dropout`; fairseq's models have 0. */
+  activationDropout?: number | undefined;
   /** Ids of the source are below it. Needed with encoder layers. */
   sourceVocab?: number | undefined;
   /**
@@ -122,6 +124,7 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     encoderLayers = 6,
     decoderLayers = 6,
     sourceVocab = 0,
+    dropout = 0,
   } = checkOptions('Transformer', options);
   const { embeddingScale: scale = true, positions, ...others } = options;
   const config = withDefaults<TransformerConfig>(others, {
@@ -138,7 +141,8 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
     finalNorm: true,
     bias: true,
     positions: resolvePositions(positions),
-    dropout: 0,
+    dropout,
+    activationDropout: dropout,
     sourceVocab,
     targetVocab: decoderLayers > 0 ? 0 : sourceVocab,
     tieEmbeddings: false,
@@ -173,7 +177,9 @@ function checkEach(config: TransformerConfig, given: TransformerOptions): void {
   check(encoderLayers + decoderLayers > 0, 'encoderLayers and decoderLayers are both 0, expected one of them above');
   if (encoderLayers > 0) checkSizes('Transformer', { sourceVocab: given.sourceVocab }, 1);
   checkSizes('Transformer', { targetVocab: (decoderLayers > 0 ? given : config).targetVocab }, 1);
-  checkNumber('Transformer', 'dropout', config.dropout, isFraction, 'a number from 0 to below 1');
+  for (const name of ['dropout', 'activationDropout'] as const) {
+    checkNumber('Transformer', name, config[name], isFraction, 'a number from 0 to below 1');
+  }
   const isScale = Number.isFinite(config.embeddingScale);
   check(
     isScale,

@@ -87,6 +87,7 @@ export class Transformer extends SequenceModel {
     const { kind, layout, firstPosition, frequencies, maxDistance } = positions;
     const headSize = dModel / heads;
     const dropout = () => new Dropout(config.dropout, this.randomness);
+    const ofHidden = () => new Dropout(config.activationDropout, this.randomness);
     const norm = () =>
       config.normalization === 'rms'
         ? new RMSNorm(init, dModel, config.layerNormEps)
@@ -102,7 +103,7 @@ export class Transformer extends SequenceModel {
       new TransformerLayer({
         selfAttn: () => attention({ ...byPosition, causal: isDecoder }),
         multiheadAttn: isDecoder && config.encoderLayers > 0 ? () => attention({}) : null,
-        feedForward: () => new FeedForward(init, { dModel, dFF, activation, gated, bias, dropout: dropout() }),
+        feedForward: () => new FeedForward(init, { dModel, dFF, activation, gated, bias, dropout: ofHidden() }),
         norm,
         dropout,
         wiring: config.norm,

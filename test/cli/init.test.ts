@@ -60,7 +60,7 @@ describe('train --init', () => {
 
   it('takes another dropout, and sizes that agree', async () => {
     const { model } = await prepare({ model: { dropout: 0.5, dModel: 16, positions: 'sinusoidal' } });
-    expect(model.config).toMatchObject({ dropout: 0.5, dModel: 16 });
+    expect(model.config).toMatchObject({ dropout: 0.5, activationDropout: 0.5, dModel: 16 });
     expect(model.dropout.forward(device.tensor(new Float32Array(100).fill(1))).dataSync()).toContain(2);
     model.dispose();
   });

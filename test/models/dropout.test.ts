@@ -105,6 +105,20 @@ describe('dropout', () => {
     expect(lossAt(model)).not.toBe(lossAt(model));
   });
 
+  it('of hidden features has a share of its own', async () => {
+    const device = await deviceFor(best, 2);
+    const plain = lossAt(build(device, { dropout: 0 }));
+    const hidden = build(device, { dropout: 0, activationDropout: 0.3 });
+    expect(lossAt(hidden)).not.toBe(plain);
+    for (const activationDropout of [0, 0.3]) {
+      const model = build(device, { dropout: 0.3, activationDropout });
+      const { feedForward } = model.transformer.encoder!.layers[0]!;
+      expect(feedForward.dropout?.options?.p).toBe(activationDropout || undefined);
+      expect(model.dropout.options?.p).toBe(0.3);
+    }
+    expect(build(device, { dropout: 0.3 }).config.activationDropout).toBe(0.3);
+  });
+
   it('is the same in backward', async () => {
     const model = build(await deviceFor(best, 2), options);
     const passAt = () => {

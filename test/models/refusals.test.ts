@@ -36,6 +36,7 @@ describe('what cannot be', () => {
       normalization: { normalization: 'batch' as 'rms' },
       'gated is 1': { gated: 1 as never },
       dropout: { dropout: 1 },
+      'activationDropout is 1': { activationDropout: 1 },
       'dropout is "0.1"': { dropout: '0.1' as never },
       layerNormEps: { layerNormEps: Number.NaN },
       'layerNormEps is "1e-5"': { layerNormEps: '1e-5' as never },

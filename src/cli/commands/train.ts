@@ -30,7 +30,7 @@ const SETTINGS = [
 ];
 
 /** Options of the model that are options of the command, too. */
-const SIZES = ['dModel', 'dFF', 'heads', 'dropout'] as const;
+const SIZES = ['dModel', 'dFF', 'heads', 'dropout', 'activationDropout'] as const;
 
 interface TrainOptions
   extends Pick<TaskConfig, (typeof SETTINGS)[number]>,
@@ -68,6 +68,7 @@ export function trainCommand(): Command {
     .option('--d-ff <n>', 'hidden features of the feed-forward networks', integer(1))
     .option('--heads <n>', 'heads of each attention', integer(1))
     .option('--dropout <p>', 'what is dropped in training', share)
+    .option('--activation-dropout <p>', 'of the hidden features of the feed-forward networks (default: dropout)', share)
     .option(
       '--r-drop <strength>',
       'how much two passes, which drop otherwise, must agree: 1 to 5, twice the work',
