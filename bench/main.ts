@@ -25,6 +25,7 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   packed: () => import('./packed.js'),
   int8: () => import('./int8.js'),
   integers: () => import('./integers.js'),
+  pretrained: () => import('./pretrained.js'),
   javascript: () => import('./javascript.js'),
 };
 

@@ -6,15 +6,19 @@ import { fileURLToPath } from 'node:url';
 /** What is made once on a machine and used by every benchmark. Not in git. */
 export const cacheFolder = fileURLToPath(new URL('../../.cache/bench/', import.meta.url));
 
-/** Peers from npm that are too large to install with the development dependencies: 288 and 139 MB. */
-const versions = { 'onnxruntime-node': '1.30.0', 'onnxruntime-web': '1.30.0' } as const;
+/** Peers from npm that are too large to install with the development dependencies: 139 MB to 450 MB. */
+const versions = {
+  'onnxruntime-node': '1.30.0',
+  'onnxruntime-web': '1.30.0',
+  '@huggingface/transformers': '4.3.2',
+} as const;
 
 export type PeerPackage = keyof typeof versions;
 
 /** The folder of a peer's package and its version, installed now if this machine has not had it yet. */
 export function peerPackage(name: PeerPackage): { folder: string; version: string } {
   const version = versions[name];
-  const home = join(cacheFolder, `${name}-${version}`);
+  const home = join(cacheFolder, `${name.replace('/', '+')}-${version}`);
   const folder = join(home, 'node_modules', name);
   if (!existsSync(home)) {
     console.error(`installing ${name} ${version} into .cache/bench, once …`);

@@ -1,75 +1,135 @@
-// The encoders of bench/harness/encoders.ts as ONNX graphs with the same weights.
+// The encoders of bench/harness/encoders.ts, and BERT, as ONNX graphs with the same weights.
 
 import type { Tensor } from '../../src/index.js';
-import type { Linear, Stack } from '../../src/nn/index.js';
+import type { Bert } from '../../src/models/bert.js';
+import type { Linear, Norm, Stack } from '../../src/nn/index.js';
 import type { EncoderSizes } from '../harness/encoders.js';
 import { type Initializer, type Node, serializeOnnx } from './onnx.js';
 
 const MICROSOFT = 'com.microsoft';
+const INT32 = 6;
+
+/** Gathers what a graph is made of, in the operators into which ONNX Runtime's own tools fuse graphs. */
+class Nodes {
+  readonly nodes: Node[] = [];
+  readonly initializers: Initializer[] = [];
+
+  constant(name: string, tensor: Tensor): string {
+    this.initializers.push({ name, shape: tensor.shape, data: tensor.dataSync() as Float32Array });
+    return name;
+  }
+
+  node(op: string, outputs: string | string[], inputs: string[], attributes: Node['attributes'] = {}, domain = '') {
+    const names = [outputs].flat();
+    this.nodes.push({ op, domain, inputs, outputs: names, attributes });
+    return names[0] as string;
+  }
+
+  fused(op: string, outputs: string | string[], inputs: string[], attributes?: Node['attributes']) {
+    return this.node(op, outputs, inputs, attributes, MICROSOFT);
+  }
+
+  product(name: string, x: string, { weight }: Linear): string {
+    return this.node('MatMul', name, [x, this.constant(`${name}.weight`, weight)]);
+  }
+
+  /** Scale and shift of a norm. */
+  norm(name: string, { weight, bias }: Norm): string[] {
+    return [this.constant(`${name}.weight`, weight as Tensor), this.constant(`${name}.bias`, bias as Tensor)];
+  }
+}
+
+interface Layers {
+  readonly heads: number;
+  readonly epsilon: number;
+  readonly output: string;
+  /** Where there is one, the lengths of the sequences. */
+  readonly lengths?: string;
+}
+
+/** Post-norm layers on `x`, [batch, tokens, dModel]. */
+function addLayers(graph: Nodes, x: string, encoder: Stack, { heads, epsilon, output, lengths }: Layers): void {
+  let input = x;
+  encoder.layers.forEach(({ selfAttn, feedForward: { linear1, linear2 }, norm1, norm2 }, i) => {
+    const at = (name: string) => `layer${i}.${name}`;
+    const qkv = [
+      graph.constant(at('qkv.weight'), selfAttn.qkv.weight),
+      graph.constant(at('qkv.bias'), selfAttn.qkv.bias as Tensor),
+    ];
+    const mixed = graph.fused('Attention', at('attention'), [input, ...qkv, ...(lengths ? [lengths] : [])], {
+      num_heads: { int: heads },
+    });
+    const normed = graph.fused(
+      'SkipLayerNormalization',
+      at('norm1'),
+      [
+        graph.product(at('out'), mixed, selfAttn.outProj),
+        input,
+        ...graph.norm(at('norm1'), norm1),
+        graph.constant(at('out.bias'), selfAttn.outProj.bias as Tensor),
+      ],
+      { epsilon: { float: epsilon } },
+    );
+    const hidden = graph.fused('BiasGelu', at('hidden'), [
+      graph.product(at('linear1'), normed, linear1),
+      graph.constant(at('linear1.bias'), linear1.bias as Tensor),
+    ]);
+    input = graph.fused(
+      'SkipLayerNormalization',
+      i === encoder.layers.length - 1 ? output : at('norm2'),
+      [
+        graph.product(at('linear2'), hidden, linear2),
+        normed,
+        ...graph.norm(at('norm2'), norm2),
+        graph.constant(at('linear2.bias'), linear2.bias as Tensor),
+      ],
+      { epsilon: { float: epsilon } },
+    );
+  });
+}
 
 /**
  * A .onnx file: input `x` and output `y`, float32 [batch, tokens, dModel] of any batch and tokens. It has the operators into
  * which ONNX Runtime's own tool for BERT (`python -m onnxruntime.transformers.optimizer`) fuses a graph: its fastest form.
  */
 export function encoderOnnx(encoder: Stack, { dModel, heads }: EncoderSizes): Uint8Array {
-  const nodes: Node[] = [];
-  const initializers: Initializer[] = [];
-  const constant = (name: string, tensor: Tensor): string => {
-    initializers.push({ name, shape: tensor.shape, data: tensor.dataSync() as Float32Array });
-    return name;
-  };
-  const node = (
-    op: string,
-    output: string,
-    inputs: string[],
-    attributes: Node['attributes'] = {},
-    domain = MICROSOFT,
-  ) => {
-    nodes.push({ op, domain, inputs, outputs: [output], attributes });
-    return output;
-  };
-  const product = (name: string, x: string, { weight }: Linear) =>
-    node('MatMul', name, [x, constant(`${name}.weight`, weight)], {}, '');
-
-  const epsilon = { epsilon: { float: 1e-5 } };
-  let x = 'x';
-  encoder.layers.forEach(({ selfAttn, feedForward: { linear1, linear2 }, norm1, norm2 }, i) => {
-    const at = (name: string) => `layer${i}.${name}`;
-    const mixed = node(
-      'Attention',
-      at('attention'),
-      [x, constant(at('qkv.weight'), selfAttn.qkv.weight), constant(at('qkv.bias'), selfAttn.qkv.bias as Tensor)],
-      { num_heads: { int: heads } },
-    );
-    const normed = node(
-      'SkipLayerNormalization',
-      at('norm1'),
-      [
-        product(at('out'), mixed, selfAttn.outProj),
-        x,
-        constant(at('norm1.weight'), norm1.weight as Tensor),
-        constant(at('norm1.bias'), norm1.bias as Tensor),
-        constant(at('out.bias'), selfAttn.outProj.bias as Tensor),
-      ],
-      epsilon,
-    );
-    const hidden = node('BiasGelu', at('hidden'), [
-      product(at('linear1'), normed, linear1),
-      constant(at('linear1.bias'), linear1.bias as Tensor),
-    ]);
-    x = node(
-      'SkipLayerNormalization',
-      i === encoder.layers.length - 1 ? 'y' : at('norm2'),
-      [
-        product(at('linear2'), hidden, linear2),
-        normed,
-        constant(at('norm2.weight'), norm2.weight as Tensor),
-        constant(at('norm2.bias'), norm2.bias as Tensor),
-        constant(at('linear2.bias'), linear2.bias as Tensor),
-      ],
-      epsilon,
-    );
-  });
+  const graph = new Nodes();
+  addLayers(graph, 'x', encoder, { heads, epsilon: 1e-5, output: 'y' });
   const shape = ['batch', 'tokens', dModel];
-  return serializeOnnx({ inputs: [{ name: 'x', shape }], outputs: [{ name: 'y', shape }], nodes, initializers });
+  return serializeOnnx({ inputs: [{ name: 'x', shape }], outputs: [{ name: 'y', shape }], ...graph });
+}
+
+/**
+ * The same of a BERT without a head, from ids to the last hidden state, with the names that exported models have: int64
+ * [batch, tokens] `input_ids`, `attention_mask` and `token_type_ids`; padding is on the right.
+ */
+export function bertOnnx({ config, embeddings, encoder }: Bert): Uint8Array {
+  const graph = new Nodes();
+  const epsilon = config.layer_norm_eps as number;
+  const inputs = ['input_ids', 'token_type_ids', 'attention_mask'];
+  const [ids, types, mask] = inputs.map((name) => graph.node('Cast', `${name}.int32`, [name], { to: { int: INT32 } }));
+  const table = (name: 'tokens' | 'positions' | 'types') =>
+    graph.constant(`embeddings.${name}`, (embeddings[name] as { weight: Tensor }).weight);
+  const x = graph.fused(
+    'EmbedLayerNormalization',
+    ['embedded', 'lengths'],
+    [
+      ids as string,
+      types as string,
+      table('tokens'),
+      table('positions'),
+      table('types'),
+      ...graph.norm('embeddings.norm', embeddings.norm),
+      mask as string,
+    ],
+    { epsilon: { float: epsilon } },
+  );
+  const output = 'last_hidden_state';
+  addLayers(graph, x, encoder, { heads: config.num_attention_heads as number, epsilon, output, lengths: 'lengths' });
+  const shape = ['batch', 'tokens'];
+  return serializeOnnx({
+    inputs: inputs.map((name) => ({ name, shape, type: 'int64' })),
+    outputs: [{ name: output, shape: [...shape, config.hidden_size as number] }],
+    ...graph,
+  });
 }

@@ -23,6 +23,8 @@ export type Attribute = { float: number } | { int: number } | { ints: readonly n
 export interface Value {
   readonly name: string;
   readonly shape: readonly (number | string)[];
+  /** Default float32. */
+  readonly type?: 'float32' | 'int64';
 }
 
 export interface Graph {
@@ -37,6 +39,7 @@ const OPSET = 17;
 /** IR 8 came with opset 17's release. */
 const IR_VERSION = 8;
 const FLOAT = 1;
+const INT64 = 7;
 
 /** The bytes of a .onnx file. */
 export function serializeOnnx(graph: Graph): Uint8Array {
@@ -91,17 +94,17 @@ function writeTensor({ name, shape, data }: Initializer, pbf: PbfWriter): void {
   pbf.writeBytesField(9, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
 }
 
-function writeValue({ name, shape }: Value, pbf: PbfWriter): void {
-  pbf.writeStringField(1, name);
-  pbf.writeMessage(2, writeType, shape);
+function writeValue(value: Value, pbf: PbfWriter): void {
+  pbf.writeStringField(1, value.name);
+  pbf.writeMessage(2, writeType, value);
 }
 
-function writeType(shape: Value['shape'], pbf: PbfWriter): void {
-  pbf.writeMessage(1, writeTensorType, shape);
+function writeType(value: Value, pbf: PbfWriter): void {
+  pbf.writeMessage(1, writeTensorType, value);
 }
 
-function writeTensorType(shape: Value['shape'], pbf: PbfWriter): void {
-  pbf.writeVarintField(1, FLOAT);
+function writeTensorType({ shape, type }: Value, pbf: PbfWriter): void {
+  pbf.writeVarintField(1, type === 'int64' ? INT64 : FLOAT);
   pbf.writeMessage(2, writeShape, shape);
 }
 

@@ -1,0 +1,90 @@
+// whisper-tiny.en: encoding 30 seconds, and writing what was said in them.
+
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Device, Tensor } from '../../src/index.js';
+import type { Whisper } from '../../src/models/whisper.js';
+import { loadModel, readWav } from '../../src/pretrained/index.js';
+import type { WhisperFeatureExtractor } from '../../src/pretrained/processors/whisper.js';
+import type { Run } from '../harness/bench.js';
+import { type Contestant, contest } from '../harness/contest.js';
+import { OURS, sampleOf } from '../harness/ours.js';
+import type { Peer } from '../harness/peer.js';
+import { asContestant } from '../harness/peers.js';
+import { modelFolder } from './model-folder.js';
+
+const SPEECH = '../shared/checkpoints/real/jfk-16k.wav';
+
+export async function measureWhisper(run: Run, device: Device, peer: Peer | null): Promise<void> {
+  const folder = modelFolder(run, 'whisper-tiny.en');
+  if (folder === null) return;
+  if (!existsSync(SPEECH)) return run.note(`Whisper is NOT measured: there is no ${SPEECH}`);
+  const model = await loadModel(device, folder);
+  await peer?.ask({ whisper: join(folder, 'ctranslate2') });
+  const work = mkdtempSync(join(tmpdir(), 'simdformer-pretrained-'));
+  try {
+    const processor = model.processor as WhisperFeatureExtractor;
+    const { data, shape } = processor.process([readWav(readFileSync(SPEECH)).channels[0] as Float32Array]);
+    const features = join(work, 'features');
+    writeFileSync(features, data);
+    const input = device.tensor(data, shape);
+    const whisper = model as unknown as Whisper;
+    const { hidden } = whisper.encode(input);
+    const encoded = hidden.reshape(1, ...whisper.encodedShape);
+    const question = { features, bins: processor.featureSize, prompt: [whisper.startId] };
+    const tasks = [
+      { what: 'Whisper tiny.en, encoding 30 s', ours: encoding(device, whisper, input), asked: question },
+      {
+        what: 'Whisper tiny.en, writing 24 tokens',
+        ours: writing(whisper, encoded),
+        asked: { ...question, prompt: [...question.prompt, NO_TIMESTAMPS], decode: true },
+      },
+    ];
+    for (const { what, ours, asked } of tasks) {
+      if (!run.wants(what)) continue;
+      const peers = asContestant('CTranslate2', peer, (repeats) => ({ ...asked, repeats }));
+      const outcome = await contest([ours, ...peers], {
+        rounds: run.rounds(11),
+        tolerance: 1e-2,
+        turn: 0.3,
+        seconds: 20,
+      });
+      run.row(what, outcome);
+    }
+  } finally {
+    rmSync(work, { recursive: true });
+    model.dispose();
+  }
+}
+
+/** The token that comes first where no times are wanted: CTranslate2 is given it, we choose it as one token more. */
+const NO_TIMESTAMPS = 50362;
+
+function encoding(device: Device, model: Whisper, input: Tensor): Contestant {
+  const encode = () => device.noGrad(() => model.encode(input).hidden);
+  return {
+    name: OURS,
+    take: (repeats) => {
+      const start = performance.now();
+      for (let i = 0; i < repeats; i++) {
+        device.scope(() => void encode());
+        device.flushSync();
+      }
+      const seconds = (performance.now() - start) / 1e3 / repeats;
+      return device.scope(() => ({ seconds, sample: sampleOf(encode().dataSync()) }));
+    },
+  };
+}
+
+function writing(model: Whisper, encoded: Tensor): Contestant {
+  return {
+    name: OURS,
+    take: async (repeats) => {
+      let last: readonly number[] = [];
+      const start = performance.now();
+      for (let i = 0; i < repeats; i++) last = (await model.generate(encoded)).sequences[0] as number[];
+      return { seconds: (performance.now() - start) / 1e3 / repeats, sample: last.slice(1) };
+    },
+  };
+}
