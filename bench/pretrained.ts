@@ -2,7 +2,7 @@
 //
 //     python3 ../shared/tools/get_models.py models-folder && SIMDFORMER_MODELS=models-folder npm run bench -- pretrained
 //
-// CTranslate2 converts with Python's transformers: SIMDFORMER_PYTHON=venv/bin/python after pip install ctranslate2 transformers torch.
+// CTranslate2 converts with Python's transformers: PYTHON=venv/bin/python after pip install ctranslate2 transformers torch.
 
 import { createDevice } from '../src/index.js';
 import type { Bench } from './harness/bench.js';
