@@ -82,11 +82,17 @@ export function checkOptions<Options extends object>(
     );
   }
   if (kinds === undefined) return options;
-  checkKnown(op, options, Object.keys(kinds) as (keyof Options & string)[]);
-  for (const name in kinds) {
-    const value = options[name];
+  const known: Readonly<Record<string, OptionKind>> = kinds;
+  // Ops come by here at each call: what is given is looked at, not all that might be.
+  for (const name in options) {
+    const kind = Object.hasOwn(known, name) ? known[name] : undefined;
+    if (kind === undefined) {
+      if (Object.hasOwn(options, name)) throw unknownOption(op, name, Object.keys(known));
+      continue;
+    }
+    const value: unknown = options[name];
     if (value === undefined) continue;
-    const { accepts, expected } = ruleOf(kinds[name]);
+    const { accepts, expected } = ruleOf(kind);
     if (!accepts(value)) throw new ArgumentError(`${op}: ${name} is ${describeValue(value)}, expected ${expected}`);
   }
   return options;
@@ -126,9 +132,18 @@ export function checkKnown<Options extends object>(
   const known: readonly string[] = names;
   const unknown = Object.keys(checkOptions(op, options)).find((name) => !known.includes(name));
   if (unknown === undefined) return options;
+  throw unknownOption(op, unknown, known, otherNames);
+}
+
+function unknownOption(
+  op: string,
+  unknown: string,
+  known: readonly string[],
+  otherNames: Readonly<Record<string, string>> = {},
+): ArgumentError {
   const letters = lettersOf(unknown);
   const meant = known.find((name) => lettersOf(name) === letters) ?? new Map(Object.entries(otherNames)).get(letters);
-  throw new ArgumentError(
+  return new ArgumentError(
     `${op}: there is no option ${unknown}${meant === undefined ? `, only ${known.join(', ')}` : `: it is ${meant} here`}`,
   );
 }

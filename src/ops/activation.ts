@@ -31,9 +31,12 @@ export function checkActivation(op: string, activation: Activation): void {
   checkOneOf(op, 'activation', activation, activations);
 }
 
+/** What the manifest calls them; a name that is put together at each call would be slow to look up. */
+const constants = new Map(activations.map((name) => [name, `activation.${name}`]));
+
 /** @internal The activation's number in commands. */
 export function activationKind(device: Device, activation: Activation): number {
-  return device.constant(`activation.${activation}`);
+  return device.constant(constants.get(activation) as string);
 }
 
 /** @internal The activation of that name. */
