@@ -22,6 +22,7 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   contention: () => import('./contention.js'),
   start: () => import('./start.js'),
   serve: () => import('./serve.js'),
+  soak: () => import('./soak.js'),
   packed: () => import('./packed.js'),
   int8: () => import('./int8.js'),
   integers: () => import('./integers.js'),

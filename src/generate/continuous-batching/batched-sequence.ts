@@ -29,7 +29,7 @@ export interface Listener {
 /** A request on its way. */
 export class BatchedSequence {
   readonly prompt: readonly number[];
-  /** Tokens whose keys and values lie in its row. */
+  /** Tokens whose keys and values lie in its row once what is queued has run. */
   read = 0;
   cachedTokens = 0;
   #ended = false;
@@ -59,6 +59,11 @@ export class BatchedSequence {
   /** Tokens of the prompt that are to be read still. */
   get unread(): number {
     return Math.max(0, this.prompt.length - this.read);
+  }
+
+  /** Whether its prompt is read, and its first token chosen. */
+  get isWriting(): boolean {
+    return this.#generated.length > 0;
   }
 
   /** What a step reads next: the latest token. */

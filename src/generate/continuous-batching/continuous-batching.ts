@@ -14,12 +14,12 @@ import { giveWay } from '../give-way.js';
 import { type BatchedResult, BatchedSequence, type BatchedToken, type Listener } from './batched-sequence.js';
 import { FairQueue } from './fair-queue.js';
 import { type BatchedOptions, type BatchingOptions, planFor } from './options.js';
-import { Passes, type RankingOf } from './passes.js';
+import { type Pass, Passes, type RankingOf } from './passes.js';
 import { Rows } from './rows.js';
 import { TokenStream } from './token-stream.js';
 
-/** How many chunks are read at once while nobody waits for a next token. */
-const ALONE = 4;
+/** How many chunks are read at once at most, where few or none wait for a next token. */
+const MOST_CHUNKS = 4;
 /** Tokens of a prompt that are worth a turn. */
 const LEAST_CHUNK = 16;
 
@@ -53,6 +53,13 @@ export interface BatchedRequest {
   readonly options?: BatchedOptions | undefined;
 }
 
+/** Parts of prompts that are queued to be read. */
+interface Reading {
+  readonly pass: Pass | null;
+  /** Those whose prompts end, by their places in the pass. */
+  readonly finishing: readonly (readonly [place: number, sequence: BatchedSequence])[];
+}
+
 /** Tokens as they are chosen; what the iterator returns is why there are no more. */
 export type BatchedStream = AsyncGenerator<BatchedToken, BatchedResult, void>;
 
@@ -79,6 +86,8 @@ export class ContinuousBatching {
   /** Milliseconds of a request from its coming to its end, as of late. */
   #stay = 1000;
   #turns = 0;
+  /** What was queued while the turn before ran. */
+  #ahead: Reading | null = null;
   readonly #counts = { promptTokens: 0, cachedTokens: 0, generatedTokens: 0, steps: 0 };
 
   constructor(model: Generative, options: BatchingOptions = {}) {
@@ -201,14 +210,15 @@ export class ContinuousBatching {
     for (;;) {
       this.#release();
       this.#admit();
-      if (this.#rows.used === 0) return;
+      if (this.#rows.used === 0) return this.#forget();
       try {
         await this.#turn();
       } catch (error) {
         for (const [, sequence] of this.#rows.active) sequence.fail(error);
         this.#rows.clear();
+        this.#forget();
       }
-      await giveWay();
+      if (this.#passes.areBrief) await giveWay(); // others let events in while they run
     }
   }
 
@@ -236,47 +246,57 @@ export class ContinuousBatching {
 
   /** Reads some of the prompts, and one more token of every sequence whose prompt is read. */
   async #turn(): Promise<void> {
-    const { active } = this.#rows;
-    const writing = active.filter(([, { unread }]) => unread === 0);
-    const reading = this.#chunks(
-      active.filter(([, { unread }]) => unread > 0),
-      writing.length > 0 ? this.#chunk : ALONE * this.#chunk,
-    );
-    const finishing = reading.map(([, sequence, count]) => sequence.unread === count);
-    const read =
-      reading.length > 0
-        ? this.#passes.read(
-            reading.map(([row, { read, prompt }, count]) => ({
-              row,
-              start: read,
-              tokens: prompt.slice(read, read + count),
-            })),
-            finishing.includes(true),
-          )
-        : null;
+    const writing = this.#rows.active.filter(([, { isWriting }]) => isWriting);
+    const reading = this.#ahead ?? this.#read(writing.length);
+    this.#ahead = null;
     const step =
       writing.length > 0
         ? this.#passes.step(writing.map(([row, { next, read }]) => ({ row, token: next, length: read })))
         : null;
     const choosing = [
-      ...(read
-        ? [[read, reading.map(([, each], i) => [i, each] as const).filter(([i]) => finishing[i])] as const]
-        : []),
+      ...(reading?.pass ? [[reading.pass, reading.finishing] as const] : []),
       ...(step ? [[step, writing] as const] : []),
     ];
-    const rankings = await this.#passes.run(
+    const run = this.#passes.run(
       choosing.map(([pass, sequences]) => [pass, sequences.some(([, { wantsLogits }]) => wantsLogits)]),
     );
-    for (const [row, sequence, count] of reading) {
-      sequence.read += count;
-      this.#counts.promptTokens += count;
-      this.#rows.keep(row, sequence.read);
-    }
+    run.catch(() => {}); // awaited below, if what is next can be queued
+    // To queue what is read next takes as long as some steps: meanwhile this turn runs.
+    this.#ahead = this.#read(writing.length + (reading?.finishing.length ?? 0));
+    const rankings = await run;
     for (const [, sequence] of writing) sequence.read++;
     if (step) this.#counts.steps++;
     for (const [pass, [, sequences]] of choosing.entries())
       for (const [i, sequence] of sequences)
         if (!sequence.ended) sequence.choose((rankings[pass] as RankingOf)(i, sequence.wantsLogits));
+  }
+
+  /** Queues the reading of some of the prompts, beside `writing` sequences whose prompts are read; null if none is left. */
+  #read(writing: number): Reading | null {
+    const unread = this.#rows.active.filter(([, { unread, ended }]) => unread > 0 && !ended);
+    if (unread.length === 0) return null;
+    const most = Math.max(1, Math.min(MOST_CHUNKS, Math.floor(unread.length / writing))); // all where none writes
+    const chunks = this.#chunks(unread, most * this.#chunk);
+    const finishing = chunks.flatMap(([, sequence, count], place) =>
+      sequence.unread === count ? [[place, sequence] as const] : [],
+    );
+    const pass = this.#passes.read(
+      chunks.map(([row, { read, prompt }, count]) => ({ row, start: read, tokens: prompt.slice(read, read + count) })),
+      finishing.length > 0,
+    );
+    // What is queued later finds it read.
+    for (const [row, sequence, count] of chunks) {
+      sequence.read += count;
+      this.#counts.promptTokens += count;
+      this.#rows.keep(row, sequence.read);
+    }
+    return { pass, finishing };
+  }
+
+  /** Whose prompts were to be read next have left. */
+  #forget(): void {
+    if (this.#ahead?.pass) this.#passes.forget(this.#ahead.pass);
+    this.#ahead = null;
   }
 
   /** How much of which prompts is read next: about `most` tokens, as many of each, another one first every time. */

@@ -64,6 +64,11 @@ export class Passes {
     this.#bestOfChunks = orDispose(this.#state, () => this.#bestOf(rows));
   }
 
+  /** Whether they are too short for the event loop to get to anything meanwhile. */
+  get areBrief(): boolean {
+    return this.#pace <= BRIEF;
+  }
+
   /** Lets row `to` have the first `length` tokens of row `from`. */
   copy(to: number, from: number, length: number): void {
     this.#state.copySequence(to, from, length);
@@ -124,8 +129,7 @@ export class Passes {
       return withLogits ? [values, ids, logSums, logits] : [values, ids, logSums];
     });
     try {
-      const isBrief = this.#pace <= BRIEF;
-      const read = tensors.length > 0 ? await Tensor.dataOf(tensors as [Tensor, ...Tensor[]], isBrief) : [];
+      const read = tensors.length > 0 ? await Tensor.dataOf(tensors as [Tensor, ...Tensor[]], this.areBrief) : [];
       if (tensors.length === 0) await this.model.device.flush();
       this.#pace = performance.now() - start;
       let at = 0;
@@ -144,8 +148,13 @@ export class Passes {
           );
       });
     } finally {
-      for (const [{ logits, isOwn }] of passes) if (isOwn) logits.dispose();
+      for (const [pass] of passes) this.forget(pass);
     }
+  }
+
+  /** Gives back what a pass has for itself. */
+  forget({ logits, isOwn }: Pass): void {
+    if (isOwn) logits.dispose();
   }
 
   dispose(): void {

@@ -1,0 +1,53 @@
+// A server in a process of its own, for as long as a benchmark asks it.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { BenchError } from './error.js';
+
+/** Begins to listen at a port of this machine. */
+export type Server = (port: number) => ChildProcess;
+
+const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+
+/** `simdformer serve` with these arguments. */
+export function ourServer(threads: number, args: readonly string[]): Server {
+  return (port) => {
+    const command = ['--threads', `${threads}`, 'serve', '--port', `${port}`, ...args];
+    return spawn(process.execPath, ['--import', 'tsx', main, ...command], { stdio: 'ignore' });
+  };
+}
+
+/** What `use` makes of a server that runs for so long. */
+export async function served<T>(start: Server, use: (url: string, server: ChildProcess) => Promise<T>): Promise<T> {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const child = start(port);
+  const left = new Promise<never>((_, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new BenchError(`a server ended with ${code}`)));
+  });
+  left.catch(() => {}); // as it does in the end
+  try {
+    return await Promise.race([left, ready(url).then(() => use(url, child))]);
+  } finally {
+    child.kill();
+  }
+}
+
+async function ready(url: string): Promise<void> {
+  for (let i = 0; i < 600; i++) {
+    const response = await fetch(`${url}/health`).catch(() => null);
+    if (response?.ok) return;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  throw new BenchError(`no server answers at ${url}`);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
