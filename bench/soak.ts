@@ -67,7 +67,7 @@ export default {
     });
     if (result.errors + result.non2xx + result.timeouts > 0)
       throw new BenchError(`${result.errors} errors, ${result.non2xx} refusals, ${result.timeouts} timeouts`);
-    const warm = looks.slice(looks.length / 5).map(({ resident }) => resident); // after a fifth of the time
+    const warm = looks.slice(looks.length / 3).map(({ resident }) => resident); // all places were used by then
     const { median } = summarize(warm);
     run.row(
       what,

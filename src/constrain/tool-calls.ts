@@ -2,14 +2,26 @@
 
 import { checkKnown, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import type { ToolCallsFormat } from '../generate/response-format.js';
-import { choice, type Expression, type Grammar, repeat, rule, sequence, text } from './expression.js';
+import type { ToolCallSyntax, ToolCallsFormat } from '../generate/response-format.js';
+import {
+  choice,
+  complement,
+  type Expression,
+  type Grammar,
+  LAST,
+  optional,
+  repeat,
+  rule,
+  sequence,
+  set,
+  text,
+} from './expression.js';
 import { jsonSchemaGrammar } from './json-schema.js';
 
 /** Throws ArgumentError without tools, and for schemas that are not supported. */
 export function toolCallsGrammar(format: ToolCallsFormat): Grammar {
-  checkKnown('responseFormat', format, ['type', 'tools', 'syntax', 'parallel']);
-  const { tools, syntax, parallel = false } = format;
+  checkKnown('responseFormat', format, ['type', 'tools', 'syntax', 'optional', 'parallel']);
+  const { tools, syntax, optional: isOptional = false, parallel = false } = format;
   if (!Array.isArray(tools) || tools.length === 0)
     throw new ArgumentError(`responseFormat: tools is ${describeValue(tools)}, expected one at least`);
   const rules = new Map<string, Expression>();
@@ -22,8 +34,36 @@ export function toolCallsGrammar(format: ToolCallsFormat): Grammar {
   });
   rules.set('call', choice(...calls));
   const more = parallel ? [repeat(sequence(text(syntax.separator), rule('call')), 0)] : [];
-  rules.set('root', sequence(text(syntax.begin), rule('call'), ...more, text(syntax.end)));
+  rules.set('calls', sequence(text(syntax.begin), rule('call'), ...more, text(syntax.end)));
+  rules.set('root', isOptional ? amongText(syntax) : rule('calls'));
   return { rules, root: 'root' };
+}
+
+/** Text, behind which calls may stand where their mark is; JSON without a mark is a call where the answer begins with it. */
+function amongText({ begin, open }: ToolCallSyntax): Expression {
+  const mark = /^(?:<[^<>\s]+>|\[[A-Z_]+\])/.exec(begin + open)?.[0];
+  if (mark !== undefined) return sequence(without(mark), optional(rule('calls')));
+  const spaces = [...' \t\n\r'].map((each) => [each.charCodeAt(0), each.charCodeAt(0)] as const);
+  const first = complement([...spaces, ...rangesOf('{')]);
+  const other = sequence(set(...first), repeat(set([0, LAST]), 0));
+  return sequence(repeat(set(...spaces), 0), optional(choice(rule('calls'), other)));
+}
+
+/** Texts in which a mark does not occur, whose first character comes in it once. */
+function without(mark: string): Expression {
+  const [first = ''] = mark;
+  const beginnings = Array.from({ length: mark.length - 1 }, (_, i) => mark.slice(0, i + 1));
+  const some = repeat(choice(...beginnings.map(text)), 0);
+  // What goes on otherwise than the mark does; a beginning that another one follows is one of `some`.
+  const broken = beginnings.map((each) =>
+    sequence(text(each), set(...complement([...rangesOf(first), ...rangesOf(mark[each.length] as string)]))),
+  );
+  return sequence(repeat(choice(set(...complement(rangesOf(first))), sequence(some, choice(...broken))), 0), some);
+}
+
+function rangesOf(character: string): [number, number][] {
+  const code = character.codePointAt(0) as number;
+  return [[code, code]];
 }
 
 function argumentsGrammar(name: string, parameters: object = {}): Grammar {

@@ -21,11 +21,13 @@ export type ResponseFormat =
   | { readonly grammar: string }
   | ToolCallsFormat;
 
-/** Calls of tools and nothing else. */
+/** Calls of tools and nothing else, unless they are `optional`. */
 export interface ToolCallsFormat {
   readonly type: 'tool_calls';
   readonly tools: readonly CallableTool[];
   readonly syntax: ToolCallSyntax;
+  /** Whether the answer may be text as well, as long as what begins as a call is one. Default false. */
+  readonly optional?: boolean | undefined;
   /** Whether several calls may follow each other. Default false. */
   readonly parallel?: boolean | undefined;
 }

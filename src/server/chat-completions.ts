@@ -4,7 +4,7 @@ import { stopsOf as endsOfTurns } from '../tasks/chat/stops.js';
 import type { ChatTemplate } from '../tokenizers/chat-template.js';
 import type { TokenLogprobs } from './answer-text.js';
 import { type AnswerEnd, Answers, collect } from './answers.js';
-import { messages, templateMessages, templateTools, tools } from './chat-messages.js';
+import { messages, strictTools, templateMessages, templateTools, tools } from './chat-messages.js';
 import { type Frame, frameOf, noted, usageOf } from './completion-frame.js';
 import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
@@ -172,14 +172,23 @@ async function begin(
       'model',
     );
   const { parallel_tool_calls: isParallel = true } = body;
-  const chosen = chosenTools(templateTools(body.tools), body.tool_choice, isParallel, template);
+  const chosen = chosenTools(
+    templateTools(body.tools),
+    strictTools(body.tools),
+    body.tool_choice,
+    isParallel,
+    template,
+  );
   const calls = toolCallsOf(chosen, body, isParallel);
   const prompt = await tokenizer.applyChatTemplate(templateMessages(body.messages), {
     addGenerationPrompt: true,
     tools: chosen.tools.length > 0 ? chosen.tools : null,
   });
   const stopTokens = stopTokensOf(served.model, template);
-  const wanted = chosen.format ?? body.response_format;
+  // An answer of a format has no room for calls that the model decides on.
+  const isFormatted = body.response_format !== undefined && body.response_format.type !== 'text';
+  const wanted =
+    chosen.format?.optional && isFormatted ? body.response_format : (chosen.format ?? body.response_format);
   const formatted = wanted && wanted.type !== 'text' ? await constrain(wanted, writer, stopTokens) : {};
   const sampling = samplingOptions(body, served.model.vocabSize);
   const logitsProcessors = [...(sampling.logitsProcessors ?? []), ...(formatted.logitsProcessors ?? [])];

@@ -83,3 +83,8 @@ export function templateTools(given: Read<typeof tools>): ChatTool[] {
     function: { name: called.name, description: called.description ?? '', parameters: called.parameters ?? {} },
   }));
 }
+
+/** The names of tools whose calls are to fit their schemas. */
+export function strictTools(given: Read<typeof tools>): ReadonlySet<string> {
+  return new Set((given ?? []).flatMap(({ function: { name, strict } }) => (strict ? [name] : [])));
+}

@@ -1,6 +1,6 @@
 // Which tools a model may call, or must.
 
-import type { ToolCallsFormat } from '../generate/index.js';
+import type { CallableTool, ToolCallsFormat } from '../generate/index.js';
 import { callSyntaxOf } from '../tasks/chat/tool-calls.js';
 import type { ChatTemplate, ChatTool } from '../tokenizers/chat-template.js';
 import { ApiError } from './errors.js';
@@ -28,15 +28,16 @@ export const toolChoice = optional(
 export interface ChosenTools {
   /** Those that the model is told of, and may call. */
   readonly tools: readonly ChatTool[];
-  /** What the answer must be, if it must be calls. */
+  /** What the answer must be, if it must be calls, or if calls must fit. */
   readonly format: ToolCallsFormat | null;
   /** Whether the request names the one tool that is called. */
   readonly isNamed: boolean;
 }
 
-/** Throws ApiError 400 for a choice of tools that the request has not. */
+/** `strict`: the tools whose calls fit their schemas whoever decides on them. Throws ApiError 400 for tools that the request has not. */
 export function chosenTools(
   all: readonly ChatTool[],
+  strict: ReadonlySet<string>,
   choice: Read<typeof toolChoice> = 'auto',
   parallel: boolean,
   template: ChatTemplate,
@@ -56,9 +57,13 @@ export function chosenTools(
   if (isForced && all.length === 0) throw refused("'tool_choice' is only allowed when 'tools' are specified");
   const tools = names === null ? all : all.filter((tool) => names.includes(tool.function.name));
   const syntax = callSyntaxOf(typeof template === 'string' ? template : Object.values(template).join());
-  const callable = tools.map(({ function: { name, parameters } }) => ({ name, parameters: parameters as object }));
-  const format = isForced
-    ? ({ type: 'tool_calls', tools: callable, syntax, parallel: parallel && !isNamed } as ToolCallsFormat)
+  const isStrict = ({ function: { name } }: ChatTool) => isForced || strict.has(name);
+  const callable = tools.map((tool): CallableTool => {
+    const { name, parameters } = tool.function;
+    return { name, parameters: isStrict(tool) ? (parameters as Record<string, unknown>) : undefined };
+  });
+  const format: ToolCallsFormat | null = tools.some(isStrict)
+    ? { type: 'tool_calls', tools: callable, syntax, optional: !isForced, parallel: parallel && !isNamed }
     : null;
   return { tools, format, isNamed };
 }

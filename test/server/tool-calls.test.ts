@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { createDevice, loadModel } from '../../src/index.js';
 import type { LoadedModel } from '../../src/pretrained/index.js';
 import { type RunningServer, serve } from '../../src/server/index.js';
+import type { PretrainedTokenizer } from '../../src/tokenizers/huggingface.js';
 import { describeShared } from '../shared.js';
 
 const begin =
@@ -44,6 +45,7 @@ await describeShared('calls that are asked for', 'gguf', 'qwen2.Q8_0.gguf', asyn
   let server: RunningServer;
   let client: OpenAI;
   let end = () => {};
+  const tokenizers: Record<string, PretrainedTokenizer> = {};
   const base = { messages: [{ role: 'user' as const, content: 'Weather?' }], max_tokens: 200, tools };
   beforeAll(async () => {
     const device = await createDevice({ threads: 2 });
@@ -51,7 +53,8 @@ await describeShared('calls that are asked for', 'gguf', 'qwen2.Q8_0.gguf', asyn
     const models: Record<string, LoadedModel> = {};
     for (const [name, marks] of Object.entries(TEMPLATES)) {
       models[name] = await loadModel<LoadedModel>(device, { 'model.gguf': file });
-      models[name].tokenizer!.chatTemplate = `${begin}{# ${marks} #}assistant: `;
+      tokenizers[name] = models[name].tokenizer!;
+      tokenizers[name].chatTemplate = `${begin}{# ${marks} #}assistant: `;
     }
     server = await serve({ models, port: 0, log: 'none', parallel: 4 });
     client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
@@ -113,6 +116,28 @@ await describeShared('calls that are asked for', 'gguf', 'qwen2.Q8_0.gguf', asyn
       expect((again.choices[0]!.message.tool_calls as unknown as Call[])[0]!.function).toMatchObject(
         calls[0]!.function,
       );
+    });
+  });
+
+  it('auto: what the model begins as a call of a strict tool fits its schema', async () => {
+    const strict = tools.map(({ type, function: called }) => ({ type, function: { ...called, strict: true } }));
+    const brace = tokenizers.bare!.encode('{', { addSpecial: false })[0]!;
+    const given = { ...base, model: 'bare', tools: strict, seed: 3, temperature: 1.5, n: 4 };
+    const { choices } = await client.chat.completions.create({ ...given, logit_bias: { [brace]: 50 } });
+    for (const { message, finish_reason: reason } of choices) {
+      check(message.tool_calls as unknown as Call[]);
+      expect([message.content, reason]).toEqual([null, 'tool_calls']);
+    }
+    const plain = await client.chat.completions.create({ ...given, max_tokens: 10 });
+    for (const { message } of plain.choices)
+      expect([message.tool_calls, typeof message.content]).toEqual([undefined, 'string']);
+    const odd = {
+      type: 'function' as const,
+      function: { name: 'odd', strict: true, parameters: { patternProperties: {} } },
+    };
+    await expect(client.chat.completions.create({ ...given, tools: [odd] })).rejects.toMatchObject({
+      status: 400,
+      message: expect.stringContaining("'odd'"),
     });
   });
 
