@@ -1,0 +1,20 @@
+/** What bench/soak.ts uses of it: the package has no types of its own. */
+declare module 'autocannon' {
+  interface Options {
+    readonly url: string;
+    readonly connections: number;
+    /** Seconds, of all and of an answer. */
+    readonly duration: number;
+    readonly timeout: number;
+    readonly requests: readonly object[];
+  }
+  interface Result {
+    readonly errors: number;
+    readonly timeouts: number;
+    readonly non2xx: number;
+    readonly '2xx': number;
+    /** In milliseconds. */
+    readonly latency: { readonly p50: number };
+  }
+  export default function autocannon(options: Options): Promise<Result>;
+}
