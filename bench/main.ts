@@ -16,6 +16,7 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   pointwise: () => import('./pointwise.js'),
   encoder: () => import('./encoder.js'),
   train: () => import('./train.js'),
+  finetune: () => import('./finetune.js'),
   decode: () => import('./decode.js'),
   speculative: () => import('./speculative.js'),
   wasm: () => import('./wasm.js'),

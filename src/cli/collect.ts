@@ -1,13 +1,34 @@
 import { ArgumentError } from '../core/errors.js';
-import { type FileRow, readRows } from '../finetune/read-rows.js';
+import type { ModelObjective } from '../finetune/model-objective.js';
+import { type FileRow, placeOfRow, type ReadRowsOptions, readRows } from '../finetune/read-rows.js';
 
 /** The rows of a file, or the first of them. */
-export async function collect(path: string, limit = Number.POSITIVE_INFINITY): Promise<FileRow[]> {
+export async function collect(
+  path: string,
+  { limit = Number.POSITIVE_INFINITY, columns }: ReadRowsOptions & { limit?: number | undefined } = {},
+): Promise<FileRow[]> {
   const rows: FileRow[] = [];
-  for await (const row of readRows(path)) {
+  for await (const row of readRows(path, { columns })) {
     rows.push(row);
     if (rows.length >= limit) break;
   }
   if (rows.length === 0) throw new ArgumentError(`${path} has no rows`);
   return rows;
+}
+
+/** Throws ArgumentError, naming its file and line, for a row that the objective cannot learn from. */
+export async function checkRows(
+  objective: Pick<ModelObjective<FileRow, unknown>, 'tokensOf'> & { prepare?(rows: readonly FileRow[]): Promise<void> },
+  rows: readonly FileRow[],
+): Promise<void> {
+  for (const row of rows) {
+    try {
+      await objective.prepare?.([row]);
+      objective.tokensOf(row);
+    } catch (error) {
+      if (!(error instanceof ArgumentError)) throw error;
+      const message = error.message.replace(/^fit: /, '');
+      throw new ArgumentError(`${placeOfRow(row) ?? 'a row'}: ${message}`, { cause: error });
+    }
+  }
 }

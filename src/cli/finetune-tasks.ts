@@ -3,6 +3,7 @@
 import { ArgumentError } from '../core/errors.js';
 import { CausalLanguageModel, type CausalRow } from '../finetune/causal-language-model.js';
 import { type EmbeddingRow, Embeddings } from '../finetune/embedding.js';
+import { numberOf } from '../finetune/encoded.js';
 import { evaluateClassification } from '../finetune/evaluate-classification.js';
 import {
   type EvaluationOptions,
@@ -13,7 +14,7 @@ import {
   evaluateWriting,
   lossOver,
 } from '../finetune/evaluate-tokens.js';
-import type { ModelObjectiveOptions } from '../finetune/model-objective.js';
+import type { ModelObjective, ModelObjectiveOptions } from '../finetune/model-objective.js';
 import { Preference, type PreferenceRow } from '../finetune/preference.js';
 import type { FileRow } from '../finetune/read-rows.js';
 import { type ClassificationRow, SequenceClassification } from '../finetune/sequence-classification.js';
@@ -21,12 +22,13 @@ import { type Seq2SeqRow, SequenceToSequence } from '../finetune/sequence-to-seq
 import { MaskedLanguageModel, TokenClassification, type TokenClassificationRow } from '../finetune/token-objectives.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
 import type { LoadModelOptions } from '../pretrained/load-model.js';
-import type { Objective } from '../train/fit.js';
 
 export interface FinetuneTask {
-  /** What the model is to predict, as rows show it. */
+  /** Rows as the objective takes them; changes them in place. */
+  normalize?(rows: readonly FileRow[]): void;
+  /** What the model is to predict, as rows show it, those of the validation among them. */
   head(rows: readonly FileRow[]): Pick<LoadModelOptions, 'head' | 'labels' | 'problemType'>;
-  objective(model: PretrainedModel, options: ModelObjectiveOptions): Objective<object>;
+  objective(model: PretrainedModel, options: ModelObjectiveOptions): ModelObjective<FileRow, unknown>;
   /** Metrics of a model on rows; `loss` among them, where the task has one that can be compared. */
   evaluate(
     model: PretrainedModel,
@@ -36,62 +38,90 @@ export interface FinetuneTask {
 }
 
 const sequenceClassification: FinetuneTask = {
+  normalize: idsOfShares,
   head(rows) {
     const head = 'sequence-classification';
-    if (rows.some(({ score: given }) => given !== undefined && given !== ''))
+    const isScored = rows.some(({ score }) => score !== undefined && score !== '');
+    if (isScored || areMeasures(rows.map(({ label }) => label)))
       return { head, labels: ['LABEL_0'], problemType: 'regression' };
     if (rows.some(({ labels }) => Array.isArray(labels))) {
       const labels = sorted(rows.flatMap(({ labels: own }) => (Array.isArray(own) ? own : [])));
       return { head, labels, problemType: 'multi_label_classification' };
     }
     const labels = sorted(rows.map(({ label }) => label));
+    if (labels.length > MANY && labels.length > rows.length / 2)
+      throw new ArgumentError(`${rows.length} rows have ${labels.length} labels: is the column of labels another one?`);
     if (labels.length > 1) return { head, labels, problemType: 'single_label_classification' };
-    throw new ArgumentError(`all rows have the label ${labels[0] ?? 'undefined'}: expected two labels or more`);
+    throw new ArgumentError(
+      labels.length === 0 ? 'no row has a label' : `all rows have the label ${labels[0]}: expected two labels or more`,
+    );
   },
-  objective: (model, options) => new SequenceClassification(model, options) as Objective<object>,
+  objective: (model, options) => new SequenceClassification(model, options),
   evaluate: (model, rows, options) =>
-    evaluateClassification(model, rows.map(classificationRow), {
+    evaluateClassification(model, rows as unknown as ClassificationRow[], {
       maxLength: options.maxLength,
       signal: options.signal,
     }),
 };
 
+/** Labels beyond which it is asked whether they are labels. */
+const MANY = 100;
+
+/** Whether labels are numbers that are measured, not counted: some are no integers, as in STS-B. */
+function areMeasures(labels: readonly unknown[]): boolean {
+  const numbers = labels.map(numberOf);
+  return numbers.every((number) => number !== undefined) && !numbers.every(Number.isInteger);
+}
+
+/** Several labels as a 1 or 0 for each, which transformers takes, become the ids of those that hold. */
+function idsOfShares(rows: readonly FileRow[]): void {
+  const all = rows.map(({ labels }) => labels);
+  const width = Array.isArray(all[0]) ? all[0].length : 0;
+  const isShares = (labels: unknown): labels is number[] =>
+    Array.isArray(labels) && labels.length === width && labels.every((each) => each === 0 || each === 1);
+  // Ids of labels, which look alike, are each there once.
+  if (width < 2 || !all.every(isShares) || all.every((labels) => new Set(labels).size === width)) return;
+  for (const row of rows) row.labels = (row.labels as number[]).flatMap((share, id) => (share === 1 ? [id] : []));
+}
+
 const tokenClassification: FinetuneTask = {
   head(rows) {
     const labels = sorted(rows.flatMap((row) => (Array.isArray(row.labels) ? row.labels : [])));
+    if (labels.length === 0)
+      throw new ArgumentError('no row has labels of its tokens: expected { "tokens", "labels" }');
     return { head: 'token-classification', labels };
   },
-  objective: (model, options) => new TokenClassification(model, options) as Objective<object>,
+  objective: (model, options) => new TokenClassification(model, options),
   evaluate: (model, rows, options) => evaluateTokens(model, rows as unknown as TokenClassificationRow[], options),
 };
 
 const embedding: FinetuneTask = {
   head: () => ({ head: 'none' }),
-  objective: (model, options) => new Embeddings(model, options) as Objective<object>,
+  objective: (model, options) => new Embeddings(model, options),
   evaluate: (model, rows, options) => evaluateEmbeddings(model, rows as readonly EmbeddingRow[], options),
 };
 
 const languageModel: FinetuneTask = {
   head: () => ({ head: 'language-model' }),
-  objective: (model, options) => new CausalLanguageModel(model, options) as Objective<object>,
+  objective: (model, options) => new CausalLanguageModel(model, options),
   evaluate: (model, rows, options) => evaluateCausal(model, rows as readonly CausalRow[], options),
 };
 
 const maskedLanguageModel: FinetuneTask = {
   head: () => ({ head: 'masked-language-model' }),
-  objective: (model, options) => new MaskedLanguageModel(model, options) as Objective<object>,
+  objective: (model, options) => new MaskedLanguageModel(model, options),
   evaluate: (model, rows, options) => evaluateMasked(model, rows as { text: string }[], options),
 };
 
 const sequenceToSequence: FinetuneTask = {
   head: () => ({ head: 'language-model' }),
-  objective: (model, options) => new SequenceToSequence(model, options) as Objective<object>,
+  objective: (model, options) => new SequenceToSequence(model, options),
   evaluate: (model, rows, options) => evaluateWriting(model, rows as unknown as Seq2SeqRow[], options),
 };
 
 const preference: FinetuneTask = {
   head: () => ({ head: 'language-model' }),
-  objective: (model, options) => new Preference(model, options) as Objective<object>,
+  objective: (model, options) => new Preference(model, options),
   evaluate: async (model, rows, { maxLength, signal }) => ({
     loss: await lossOver(new Preference(model, { maxLength }), rows as unknown as PreferenceRow[], signal),
   }),
@@ -117,14 +147,8 @@ export function taskOf(model: PretrainedModel): FinetuneTask {
   throw new ArgumentError(`a model with the head ${model.headKind} cannot be measured`);
 }
 
-/** Columns of text files are texts, where scores are numbers. */
-export function classificationRow(row: FileRow): ClassificationRow {
-  const { score, ...rest } = row;
-  return { ...rest, score: score === undefined || score === '' ? undefined : Number(score) } as ClassificationRow;
-}
-
 /** Names of labels, numbers in their order. */
 function sorted(labels: readonly unknown[]): string[] {
-  const names = [...new Set(labels.filter((label) => label !== undefined).map(String))];
+  const names = [...new Set(labels.filter((label) => label !== undefined && label !== null).map(String))];
   return names.sort((a, b) => Number(a) - Number(b) || (a < b ? -1 : 1));
 }

@@ -45,6 +45,13 @@ export function share(text: string): number {
   throw new InvalidArgumentError('Expected a number from 0 to below 1.');
 }
 
+/** `text=review,label=stars`: names of columns by what rows call them. */
+export function columnNames(text: string): Record<string, string> {
+  const pairs = text.split(',').map((pair) => pair.split('=').map((name) => name.trim()));
+  if (pairs.every((pair) => pair.length === 2 && !pair.includes(''))) return Object.fromEntries(pairs);
+  throw new InvalidArgumentError('Expected names of columns, such as text=review,label=stars.');
+}
+
 /** `Number`, but for blank text, which is no number. */
 function parse(text: string): number {
   return text.trim() === '' ? Number.NaN : Number(text);

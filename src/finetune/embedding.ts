@@ -1,6 +1,6 @@
 // Vectors of texts that are near where meanings are.
 
-import { checkOneOf } from '../core/check.js';
+import { checkOneOf, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ModelInputs } from '../models/inputs.js';
@@ -8,7 +8,7 @@ import type { PretrainedModel } from '../models/pretrained-model.js';
 import { inference } from '../nn/module.js';
 import { pool } from '../nn/pooling.js';
 import { Sequences } from '../nn/sequences.js';
-import { type EncodedText, encodeText, inputsOf, limitOf } from './encoded.js';
+import { type EncodedText, encodeText, inputsOf, limitOf, numberOf } from './encoded.js';
 import { byLength } from './in-batches.js';
 import { cosineLoss, inBatchNegatives, rankedCosineLoss, tripletLoss } from './losses.js';
 import { ModelObjective, type ModelObjectiveOptions } from './model-objective.js';
@@ -18,7 +18,7 @@ export interface EmbeddingRow {
   readonly text?: string | undefined;
   readonly pair?: string | undefined;
   /** How near the two are, on any scale. */
-  readonly score?: number | undefined;
+  readonly score?: number | string | undefined;
   /** The same as `text` and `pair`, with what is farther from the first. */
   readonly anchor?: string | undefined;
   readonly positive?: string | undefined;
@@ -59,7 +59,7 @@ export class Embeddings extends ModelObjective<EmbeddingRow, EncodedTexts> {
     if (!given.every((each) => typeof each === 'string'))
       throw new ArgumentError('fit: an example has no text and pair, and no anchor and positive');
     const texts = given.map((each) => encodeText(this.model, each as string, undefined, this.maxLength));
-    return { texts, score: score === undefined ? null : Number(score) };
+    return { texts, score: score === undefined ? null : scoreOf(score) };
   }
 
   override inputs(examples: readonly EncodedTexts[]): ModelInputs {
@@ -95,6 +95,13 @@ export class Embeddings extends ModelObjective<EmbeddingRow, EncodedTexts> {
         return inBatchNegatives(a, b, { scale, negatives: count > 2 ? part(2) : null });
     }
   }
+}
+
+/** Throws ArgumentError for what is no number. */
+export function scoreOf(score: unknown): number {
+  const value = numberOf(score);
+  if (value !== undefined) return value;
+  throw new ArgumentError(`fit: an example's score is ${describeValue(score)}, expected a number`);
 }
 
 /** Vectors of texts, [B, d], by the modules of sentence-transformers, or the mean of the tokens' where there are none. */

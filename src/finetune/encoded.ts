@@ -50,3 +50,9 @@ export function inputsOf(texts: readonly EncodedText[]): ModelInputs {
   const tokenTypeIds = texts.map((text) => [...(text.tokenTypeIds ?? text.inputIds.map(() => 0))]);
   return { ...inputs, tokenTypeIds };
 }
+
+/** A number that a row has, which columns of text files have as text. Undefined for what is none. */
+export function numberOf(value: unknown): number | undefined {
+  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+  return typeof number === 'number' && Number.isFinite(number) ? number : undefined;
+}

@@ -12,7 +12,7 @@ import { inference } from '../nn/module.js';
 import { packed } from '../nn/token-batch.js';
 import type { ChatMessage } from '../tokenizers/chat-template.js';
 import { CausalLanguageModel, type CausalRow } from './causal-language-model.js';
-import { type EmbeddingRow, embedTexts } from './embedding.js';
+import { type EmbeddingRow, embedTexts, scoreOf } from './embedding.js';
 import { encodeText, limitOf, tokenizerOf } from './encoded.js';
 import { byLength } from './in-batches.js';
 import type { ModelObjective } from './model-objective.js';
@@ -181,7 +181,7 @@ export async function evaluateEmbeddings(
     return {
       spearman: spearman(
         cosines,
-        rows.map(({ score }) => Number(score)),
+        rows.map(({ score }) => scoreOf(score)),
       ),
     };
   }

@@ -26,7 +26,7 @@ export {
 } from './losses.js';
 export { ModelObjective, type ModelObjectiveOptions } from './model-objective.js';
 export { Preference, type PreferenceOptions, type PreferenceRow } from './preference.js';
-export { type FileRow, readRows } from './read-rows.js';
+export { type FileRow, placeOfRow, type ReadRowsOptions, readRows } from './read-rows.js';
 export { type ClassificationRow, type ProblemType, SequenceClassification } from './sequence-classification.js';
 export { type Seq2SeqRow, SequenceToSequence } from './sequence-to-sequence.js';
 export type { LabelledTokens } from './token-objective.js';

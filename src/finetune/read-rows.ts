@@ -1,8 +1,10 @@
 // Examples out of files, one after another, whatever their size.
 
+import type { Readable } from 'node:stream';
 import { nodeModule } from '../backend/node.js';
-import { isObject } from '../core/check.js';
+import { checkOptions, isObject } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
+import { type ColumnNames, isHeader, named, namesOf } from './row-columns.js';
 
 /** Named so that bundlers for pages, which have no files, do not look for it. */
 const CSV_PARSE = 'csv-parse';
@@ -10,98 +12,151 @@ const CSV_PARSE = 'csv-parse';
 /** A row of a file: columns by name. */
 export type FileRow = Record<string, unknown>;
 
+/** Where each row was read. */
+const places = new WeakMap<FileRow, string>();
+
+/** The file of a row that `readRows` gave, and its line or its number there. */
+export function placeOfRow(row: FileRow): string | undefined {
+  return places.get(row);
+}
+
+export interface ReadRowsOptions {
+  /** Columns of the file by what rows are to call them: `{ text: 'review', label: 'sentiment' }`. */
+  columns?: ColumnNames | undefined;
+}
+
+/** The file that is read, and what its columns are called. */
+interface Reading {
+  readonly path: string;
+  readonly columns: ColumnNames;
+}
+
 /**
  * The rows of a file, read as they are asked for, by its extension: `.jsonl` (or `.ndjson`) has an object of JSON in each
  * line, `.json` a list of them, `.csv` and `.tsv` columns under a first line of names, `.parquet` columns by name, `.txt`
- * a label, a space and a text in each line; all but Parquet may be packed, as `.jsonl.gz`. A `.tsv` whose first line has
- * no known name has a text and its label in each line, or two texts and their score. Columns called as in GLUE
- * (`sentence`, `sentence1`, `sentence2`) are the `text` and `pair` of rows. Throws FormatError, naming file and line, for
+ * a label, a space and a text in each line, `.conll` a word in each line, whose last column is its label, and an empty line
+ * behind each sentence; all but Parquet may be packed, as `.jsonl.gz`. A `.tsv` whose first line has no known name has a
+ * text and its label in each line, or two texts and their score, and a number may come first. Columns called as in GLUE
+ * (`sentence`, `sentence1`, `premise` …) are the `text` and `pair` of rows. Throws FormatError, naming file and line, for
  * what is damaged, and the file system's errors.
  */
-export async function* readRows(path: string): AsyncGenerator<FileRow, void> {
+export async function* readRows(path: string, options: ReadRowsOptions = {}): AsyncGenerator<FileRow, void> {
+  const { columns = {} } = checkOptions('readRows', options, { columns: 'object' });
+  const reading = { path, columns };
   const kind = /\.([a-z]+)(\.gz)?$/i.exec(path)?.[1]?.toLowerCase();
   switch (kind) {
     case 'jsonl':
     case 'ndjson':
-      return yield* jsonLines(path);
+      return yield* jsonLines(reading);
     case 'json':
-      return yield* jsonList(path);
+      return yield* jsonList(reading);
     case 'csv':
-      return yield* columns(path, ',');
+      return yield* cells(reading, ',');
     case 'tsv':
-      return yield* columns(path, '\t');
+      return yield* cells(reading, '\t');
     case 'parquet':
-      return yield* parquet(path);
+      return yield* parquet(reading);
     case 'txt':
-      return yield* labelledLines(path);
+      return yield* (await hasColumns(reading)) ? cells(reading, '\t') : labelledLines(reading);
+    case 'conll':
+      return yield* taggedLines(reading);
     default:
-      throw new ArgumentError(`${path}: expected a file of rows: .jsonl, .json, .csv, .tsv, .parquet or .txt`);
+      throw new ArgumentError(`${path}: expected a file of rows: .jsonl, .json, .csv, .tsv, .parquet, .txt or .conll`);
   }
 }
 
-async function* jsonLines(path: string): AsyncGenerator<FileRow, void> {
+/** Whether a `.txt` begins with names of columns, as some sets do. */
+async function hasColumns({ path, columns }: Reading): Promise<boolean> {
+  for await (const [line] of lines(path)) {
+    const names = line.split('\t');
+    return names.length > 1 && isHeader(names, columns);
+  }
+  return false;
+}
+
+async function* jsonLines(reading: Reading): AsyncGenerator<FileRow, void> {
+  const { path } = reading;
   for await (const [line, number] of lines(path)) {
-    if (line.trim() !== '') yield rowOf(parse(path, line, number), path, number);
+    if (line.trim() !== '') yield rowOf(parse(path, line, number), reading, `line ${number}`);
   }
 }
 
-async function* jsonList(path: string): AsyncGenerator<FileRow, void> {
+async function* jsonList(reading: Reading): AsyncGenerator<FileRow, void> {
+  const { path } = reading;
   let text = '';
   for await (const [line] of lines(path)) text += `${line}\n`;
   const list = parse(path, text, 1);
   if (!Array.isArray(list)) throw new FormatError(`${path}: expected a list of rows`);
-  for (const [i, row] of list.entries()) yield rowOf(row, path, i + 1);
+  for (const [i, row] of list.entries()) yield rowOf(row, reading, `row ${i + 1}`);
 }
 
-async function* labelledLines(path: string): AsyncGenerator<FileRow, void> {
-  for await (const [line, number] of lines(path)) {
+async function* labelledLines(reading: Reading): AsyncGenerator<FileRow, void> {
+  for await (const [line, number] of lines(reading.path)) {
     if (line.trim() === '') continue;
     const [, label, text] = /^(\S+)\s+(.*)$/.exec(line) ?? [];
-    if (text === undefined) throw new FormatError(`${path}: line ${number} is no label, a space and a text`);
-    yield { text, label };
+    if (text === undefined) throw new FormatError(`${reading.path}: line ${number} is no label, a space and a text`);
+    yield rowOf({ text, label }, reading, `line ${number}`);
   }
 }
 
-async function* columns(path: string, delimiter: string): AsyncGenerator<FileRow, void> {
+async function* taggedLines(reading: Reading): AsyncGenerator<FileRow, void> {
+  let [tokens, labels]: [string[], string[]] = [[], []];
+  let first = 1;
+  for await (const [line, number] of lines(reading.path)) {
+    const cells = line.trim().split(/\s+/);
+    if (cells.length > 1 && cells[0] !== '-DOCSTART-') {
+      if (tokens.length === 0) first = number;
+      tokens.push(cells[0] as string);
+      labels.push(cells.at(-1) as string);
+      continue;
+    }
+    if (cells.length === 1 && cells[0] !== '')
+      throw new FormatError(`${reading.path}: line ${number} is no word and its label`);
+    if (tokens.length > 0) yield rowOf({ tokens, labels }, reading, `line ${first}`);
+    [tokens, labels] = [[], []];
+  }
+  if (tokens.length > 0) yield rowOf({ tokens, labels }, reading, `line ${first}`);
+}
+
+async function* cells(reading: Reading, delimiter: string): AsyncGenerator<FileRow, void> {
+  const { path, columns } = reading;
   const loading: Promise<typeof import('csv-parse')> = import(/* @vite-ignore */ /* webpackIgnore: true */ CSV_PARSE);
   const { parse: parser } = await loading.catch((cause) => {
     throw new ArgumentError(`${path}: files of columns need the package csv-parse: npm install csv-parse`, { cause });
   });
   // Quotes of a TSV are characters, as in GLUE's files.
   const quoted = delimiter === ',' ? {} : ({ quote: false } as const);
-  const options = { delimiter, bom: true, skip_empty_lines: true, relax_column_count: true, ...quoted };
-  const records = (await open(path)).pipe(parser(options));
+  const options = { delimiter, bom: true, skip_empty_lines: true, relax_column_count: true, info: true, ...quoted };
+  const source = await open(path);
+  const records = source.pipe(parser(options));
   let names: readonly string[] | undefined;
-  let number = 0;
+  let last = 0;
   try {
-    for await (const record of records as AsyncIterable<string[]>) {
-      number++;
+    for await (const { record, info } of records as AsyncIterable<{ record: string[]; info: { lines: number } }>) {
+      last = info.lines;
       if (names === undefined) {
-        const isHeader = record.some((name) => KNOWN.has(name.trim()));
-        names = isHeader ? record.map((name) => name.trim()) : namesOf(record.length);
-        if (isHeader) continue;
+        const isNamed = isHeader(record, columns);
+        if (!isNamed && delimiter === ',')
+          throw new FormatError(
+            `${path}: the columns are called ${record.join(', ')}: expected text, label, pair or score among them, or ` +
+              'names for them, such as --columns text=review,label=stars',
+          );
+        names = isNamed ? record.map((name) => name.trim()) : namesOf(record);
+        if (isNamed) continue;
       }
       const entries = names.flatMap((name, i) => (record[i] === undefined ? [] : [[name, record[i]] as const]));
-      yield rowOf(Object.fromEntries(entries), path, number);
+      yield rowOf(Object.fromEntries(entries), reading, `line ${last}`);
     }
   } catch (cause) {
     if (!String((cause as { code?: unknown }).code).startsWith('CSV_')) throw cause;
-    throw new FormatError(`${path}: row ${number + 1}: ${(cause as Error).message}`, { cause });
+    throw new FormatError(`${path}: line ${last + 1}: ${(cause as Error).message}`, { cause });
+  } finally {
+    source.destroy();
   }
 }
 
-/** Names by which a first line is known to be one of names. */
-const KNOWN = new Set(
-  'text,pair,label,labels,score,sentence,sentence1,sentence2,text1,text2,source,target,anchor,positive,negative,prompt,chosen,rejected'.split(
-    ',',
-  ),
-);
-
-function namesOf(count: number): readonly string[] {
-  return count > 2 ? ['text', 'pair', 'score'] : ['text', 'label'];
-}
-
-async function* parquet(path: string): AsyncGenerator<FileRow, void> {
+async function* parquet(reading: Reading): AsyncGenerator<FileRow, void> {
+  const { path } = reading;
   const { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } = await import('hyparquet').catch((cause) => {
     throw new ArgumentError(`${path}: Parquet needs the package hyparquet: npm install hyparquet`, { cause });
   });
@@ -114,27 +169,15 @@ async function* parquet(path: string): AsyncGenerator<FileRow, void> {
   for (const group of metadata.row_groups) {
     const rowEnd = rowStart + Number(group.num_rows);
     const rows = await parquetReadObjects({ file, metadata, rowStart, rowEnd }).catch(damaged);
-    for (const [i, row] of rows.entries()) yield rowOf(row, path, rowStart + i + 1);
+    for (const [i, row] of rows.entries()) yield rowOf(row, reading, `row ${rowStart + i + 1}`);
     rowStart = rowEnd;
   }
 }
 
-/** Columns of GLUE's files by what rows call them. */
-const RENAMED: Readonly<Record<string, string>> = {
-  sentence: 'text',
-  sentence1: 'text',
-  sentence2: 'pair',
-  text1: 'text',
-  text2: 'pair',
-};
-
-function rowOf(value: unknown, path: string, number: number): FileRow {
-  if (!isObject(value)) throw new FormatError(`${path}: row ${number} is no object`);
-  const row: FileRow = {};
-  for (const [name, column] of Object.entries(value)) {
-    const known = RENAMED[name];
-    row[known !== undefined && !(known in value) ? known : name] = typeof column === 'bigint' ? Number(column) : column;
-  }
+function rowOf(value: unknown, { path, columns }: Reading, place: string): FileRow {
+  if (!isObject(value)) throw new FormatError(`${path}: ${place} is no object`);
+  const row = named(value as Record<string, unknown>, columns);
+  places.set(row, `${path}: ${place}`);
   return row;
 }
 
@@ -152,14 +195,18 @@ async function* lines(path: string): AsyncGenerator<readonly [line: string, numb
   const input = await open(path);
   let number = 0;
   const reader = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
-  for await (const line of reader) yield [number === 0 ? line.replace(/^\uFEFF/, '') : line, ++number];
+  try {
+    for await (const line of reader) yield [number === 0 ? line.replace(/^\uFEFF/, '') : line, ++number];
+  } finally {
+    input.destroy(); // whoever reads no further leaves no file open
+  }
 }
 
 /** A file's bytes, unpacked if its name ends in .gz. Throws the file system's errors. */
-async function open(path: string): Promise<NodeJS.ReadableStream> {
+async function open(path: string): Promise<Readable> {
   const { open: openFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const bytes = (await openFile(path)).createReadStream();
   if (!path.endsWith('.gz')) return bytes;
   const { createGunzip } = await nodeModule<typeof import('node:zlib')>('zlib');
-  return bytes.pipe(createGunzip());
+  return bytes.pipe(createGunzip()).once('close', () => bytes.destroy());
 }

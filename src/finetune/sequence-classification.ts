@@ -3,7 +3,7 @@
 import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { ModelInputs } from '../models/inputs.js';
-import { type EncodedText, encodeText, inputsOf } from './encoded.js';
+import { type EncodedText, encodeText, inputsOf, numberOf } from './encoded.js';
 import { ModelObjective } from './model-objective.js';
 
 /** A text, or two, and what is true of it: a label by name or id, several labels, or a number. */
@@ -14,7 +14,7 @@ export interface ClassificationRow {
   /** For several labels at once: those that hold. */
   readonly labels?: readonly (string | number)[] | undefined;
   /** For regression. */
-  readonly score?: number | undefined;
+  readonly score?: number | string | undefined;
 }
 
 /** What a classifier's numbers mean; transformers' `problem_type`. */
@@ -47,16 +47,19 @@ export class SequenceClassification extends ModelObjective<ClassificationRow, En
     const names = labelNames(this.model.config);
     switch (problemTypeOf(this.model.config)) {
       case 'regression': {
-        const value = score ?? (typeof label === 'string' ? Number(label) : label);
-        if (typeof value === 'number' && Number.isFinite(value)) return value;
-        throw new ArgumentError(`fit: an example's score is ${describeValue(value)}, expected a number`);
+        const value = numberOf(score ?? label);
+        if (value !== undefined) return value;
+        throw new ArgumentError(`fit: an example's score is ${describeValue(score ?? label)}, expected a number`);
       }
       case 'multi_label_classification': {
-        const held = new Set((labels ?? (label === undefined ? [] : [label])).map((each) => idOf(each, names)));
+        const given = labels ?? (label === undefined ? [] : [label]);
+        if (!Array.isArray(given))
+          throw new ArgumentError(`fit: an example's labels are ${describeValue(given)}, expected an array`);
+        const held = new Set(given.map((each) => idOf(each, names)));
         return names.map((_, id) => (held.has(id) ? 1 : 0));
       }
       default:
-        if (label === undefined) throw new ArgumentError('fit: an example has no label');
+        if (label === undefined || label === null) throw new ArgumentError('fit: an example has no label');
         return idOf(label, names);
     }
   }

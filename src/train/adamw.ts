@@ -5,7 +5,7 @@ import { FormatError, SimdformerError } from '../core/errors.js';
 import { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf, gradsToClip } from './clip.js';
-import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
+import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState, renamed } from './optimizer.js';
 
 export interface AdamWOptions {
   /** Learning rate of groups without their own. Default: 1e-3. */
@@ -27,6 +27,9 @@ export interface ParameterGroup {
   lr?: number | undefined;
   weightDecay?: number | undefined;
 }
+
+/** What version 0.1.0 called its state. */
+const EARLIER_NAMES = { m: 'exp_avg', v: 'exp_avg_sq', steps: 'step' };
 
 /** What makes up for means that begin at zero: 1 − βᵢ to the power of the steps. */
 type Corrections<Value extends number | Scalar> = { readonly correction1: Value; readonly correction2: Value };
@@ -192,19 +195,23 @@ export class AdamW implements Optimizer {
   }
 
   /**
-   * The running means of parameter i as `i.m` and `i.v`, the number of steps, and as `i.steps` its own if they are
-   * fewer.
+   * The running means of parameter i as `i.exp_avg` and `i.exp_avg_sq`, which are PyTorch's names, the number of steps as
+   * `step`, and as `i.step` its own if they are fewer.
    */
   state(): OptimizerState {
-    const tensors = this.#entries.flatMap(({ m, v, index: i }) => [[`${i}.m`, m] as const, [`${i}.v`, v] as const]);
-    const missed = this.#entries.flatMap(({ steps, index: i }) => (steps < this.steps ? [[`${i}.steps`, steps]] : []));
-    return { tensors: new Map(tensors), numbers: { steps: this.steps, ...Object.fromEntries(missed) } };
+    const tensors = this.#entries.flatMap(({ m, v, index: i }): [string, Tensor][] => [
+      [`${i}.exp_avg`, m],
+      [`${i}.exp_avg_sq`, v],
+    ]);
+    const missed = this.#entries.flatMap(({ steps, index: i }) => (steps < this.steps ? [[`${i}.step`, steps]] : []));
+    return { tensors: new Map(tensors), numbers: { step: this.steps, ...Object.fromEntries(missed) } };
   }
 
   /** Throws FormatError, and changes nothing, unless the state is of an AdamW with parameters of the same sizes. */
-  loadState({ tensors, numbers }: Parameters<Optimizer['loadState']>[0]): void {
-    const { steps = Number.NaN } = numbers;
-    const own = this.#entries.map(({ index: i }) => numbers[`${i}.steps`] ?? steps);
+  loadState(state: Parameters<Optimizer['loadState']>[0]): void {
+    const { tensors, numbers } = renamed(state, EARLIER_NAMES);
+    const { step: steps = Number.NaN } = numbers;
+    const own = this.#entries.map(({ index: i }) => numbers[`${i}.step`] ?? steps);
     if (![steps, ...own].every((count) => Number.isSafeInteger(count) && count >= 0 && count <= steps)) {
       throw new FormatError('AdamW: the state has no number of steps, or a wrong one');
     }

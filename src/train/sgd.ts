@@ -4,15 +4,25 @@ import type { Device } from '../core/device.js';
 import type { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf, gradsToClip } from './clip.js';
-import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
+import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState, renamed } from './optimizer.js';
+import { groupsOf, type ParameterGroup } from './parameter-groups.js';
 
 export interface SGDOptions {
-  /** Learning rate. Default: 1e-3. */
+  /** Learning rate of groups without their own. Default: 1e-3. */
   lr?: number | undefined;
   /** The share of the previous direction in the next. Default: 0. */
   momentum?: number | undefined;
-  /** Times the parameter, added to its gradient. Default: 0. */
+  /** Times the parameter, added to its gradient; of groups without their own. Default: 0. */
   weightDecay?: number | undefined;
+}
+
+/** One parameter and its state. */
+interface Entry {
+  readonly param: Tensor;
+  /** Among the parameters. */
+  readonly index: number;
+  readonly v: Tensor;
+  readonly group: ParameterGroup;
 }
 
 /**
@@ -23,27 +33,31 @@ export interface SGDOptions {
  * set last, by whichever step or run.
  */
 export class SGD implements Optimizer {
+  readonly params: readonly Tensor[];
   readonly #device: Device;
-  #entries: readonly { readonly param: Tensor; readonly index: number; readonly v: Tensor }[];
+  #entries: readonly Entry[];
   readonly #options: Complete<SGDOptions>;
   readonly #lr: Scalar;
 
-  /** `params`, and what it throws: as AdamW's, without groups. */
-  constructor(
-    readonly params: readonly Tensor[],
-    options: SGDOptions = {},
-  ) {
+  /** `params`, and what it throws: as AdamW's. */
+  constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: SGDOptions = {}) {
     const { lr = 1e-3, momentum = 0, weightDecay = 0 } = checkKnown('SGD', options, ['lr', 'momentum', 'weightDecay']);
     this.#options = { lr, momentum, weightDecay };
     checkNumber('SGD', 'lr', lr, isNotNegative, 'a number, 0 or more');
     checkNumber('SGD', 'momentum', momentum, isFraction, 'a number from 0 to below 1');
     checkNumber('SGD', 'weightDecay', weightDecay, isNotNegative, 'a number, 0 or more');
-    const device = checkParameters('SGD', params);
+    const groups = groupsOf('SGD', params);
+    this.params = groups.flatMap((group) => group.params);
+    const device = checkParameters('SGD', this.params);
     this.#device = device;
     this.#lr = device.scalar('lr', lr);
-    this.#entries = params.map((param, index) => {
-      return { param, index, v: device.unscoped(() => device.zeros(param.shape)) };
-    });
+    let index = 0;
+    this.#entries = groups.flatMap((group) =>
+      group.params.map((param) => {
+        const v = device.unscoped(() => device.zeros(param.shape));
+        return { param, index: index++, v, group };
+      }),
+    );
   }
 
   /**
@@ -60,10 +74,11 @@ export class SGD implements Optimizer {
     const { momentum, weightDecay } = this.#options;
     const norm = grads && this.#device.empty([]);
     const factor = norm && clipFactor(grads, maxNorm as number, norm);
-    const shared = { lr: this.#lr, momentum, weightDecay, factor };
-    for (const { param: p, v } of this.#entries) {
+    for (const { param: p, v, group } of this.#entries) {
       const g = p.grad;
-      if (g !== null) this.#device.emit('sgd', { p, g, v, count: p.size, ...shared }, 6 * p.size);
+      if (g === null) continue;
+      const own = { lr: group.lr ?? this.#lr, momentum, weightDecay: group.weightDecay ?? weightDecay, factor };
+      this.#device.emit('sgd', { p, g, v, count: p.size, ...own }, 6 * p.size);
     }
     factor?.dispose();
     norm?.dispose();
@@ -73,11 +88,13 @@ export class SGD implements Optimizer {
     for (const param of this.params) param.zeroGrad();
   }
 
+  /** The last direction of parameter i as `i.momentum_buffer`, which is PyTorch's name. */
   state(): OptimizerState {
-    return { tensors: new Map(this.#entries.map(({ v, index }) => [`${index}.v`, v])), numbers: {} };
+    return { tensors: new Map(this.#entries.map(({ v, index }) => [`${index}.momentum_buffer`, v])), numbers: {} };
   }
 
-  loadState({ tensors }: Parameters<Optimizer['loadState']>[0]): void {
+  loadState(state: Parameters<Optimizer['loadState']>[0]): void {
+    const { tensors } = renamed(state, { v: 'momentum_buffer' }); // as version 0.1.0 called it
     loadTensors('SGD', this.state().tensors, tensors);
   }
 

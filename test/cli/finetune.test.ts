@@ -46,6 +46,21 @@ await describeShared('simdformer finetune', 'checkpoints/rxnmapper-albert', 'con
     expect((await runCli(['finetune', ...model, '--out', out])).stderr).toContain('--resume goes on');
   });
 
+  it('names the line of a row that cannot be learnt, before anything is', async () => {
+    const refused = async (lines: readonly object[], options: readonly string[] = []) => {
+      writeFileSync(at('odd.jsonl'), lines.map((line) => JSON.stringify(line)).join('\n'));
+      const args = ['finetune', ...model.slice(0, 4), '--data', at('odd.jsonl'), ...options, '--out', at('odd')];
+      return (await runCli(args)).stderr;
+    };
+    const labels = [0, 1].map((label) => ({ text: 'CC', label }));
+    expect(await refused([...labels, { text: 'C' }])).toContain('odd.jsonl: line 3: an example has no label');
+    expect(await refused([...labels, { label: 1 }])).toContain("odd.jsonl: line 3: an example's text is undefined");
+    const scores = [1.5, 2].map((label) => ({ text: 'CC', label }));
+    expect(await refused([...scores, { text: 'C', label: 'high' }])).toContain('line 3: an example');
+    const many = Array.from({ length: 150 }, (_, i) => ({ text: 'C', label: `text ${i}` }));
+    expect(await refused(many)).toContain('150 rows have 150 labels: is the column of labels another one?');
+  });
+
   it('writes an adapter that eval finds its model for', async () => {
     const out = at('adapter');
     const options = ['--lora', '--r', '4', '--epochs', '2', '--batch', '4', '--lr', '2e-3'];

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
-import { readRows } from '../../src/finetune/index.js';
+import { placeOfRow, readRows } from '../../src/finetune/index.js';
 import { ArgumentError, FormatError } from '../../src/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'simdformer-rows-'));
@@ -40,6 +40,61 @@ describe('rows of files', () => {
       { text: 'good film', label: '1' },
       { text: 'bad', label: '0' },
     ]);
+  });
+
+  it('columns as published sets call them, and whichever comes first', async () => {
+    expect(await rowsOf('c.tsv', 'Quality\t#1 ID\t#1 String\t#2 String\n1\t7\ta\tb\n')).toEqual([
+      { label: '1', '#1 ID': '7', text: 'a', pair: 'b' },
+    ]);
+    expect(await rowsOf('c.jsonl', '{"question": "a?", "sentence": "b", "label": 0}')).toEqual([
+      { text: 'a?', pair: 'b', label: 0 },
+    ]);
+    expect(await rowsOf('d.jsonl', '{"premise": "a", "hypothesis": "b", "text": "own"}')).toEqual([
+      { premise: 'a', pair: 'b', text: 'own' },
+    ]);
+    expect(await rowsOf('e.jsonl', '{"tokens": ["a"], "ner_tags": [3]}')).toEqual([{ tokens: ['a'], labels: [3] }]);
+    const sick = 'pair_ID\tsentence_A\tsentence_B\trelatedness_score\n1\ta b\tc d\t4.5\n';
+    expect(await rowsOf('sick.txt', sick)).toEqual([{ pair_ID: '1', text: 'a b', pair: 'c d', score: '4.5' }]);
+    expect(await rowsOf('f.tsv', '0\tgood film\n1\tbad\n')).toEqual([
+      { text: 'good film', label: '0' },
+      { text: 'bad', label: '1' },
+    ]);
+    expect(await rowsOf('g.tsv', '3.5\ta b\tc d\n')).toEqual([{ score: '3.5', text: 'a b', pair: 'c d' }]);
+    expect(await rowsOf('h.tsv', 'a b\tc d\tentailment\n')).toEqual([
+      { text: 'a b', pair: 'c d', label: 'entailment' },
+    ]);
+  });
+
+  it('columns by names that are given, without which those of a CSV must be known', async () => {
+    const csv = 'review,sentiment\n"a, b",positive\n';
+    await expect(rowsOf('i.csv', csv)).rejects.toThrow(
+      /i.csv: the columns are called review, sentiment: expected text/,
+    );
+    const rows = [];
+    for await (const row of readRows(join(folder, 'i.csv'), { columns: { text: 'review', label: 'sentiment' } })) {
+      rows.push(row);
+    }
+    expect(rows).toEqual([{ text: 'a, b', label: 'positive' }]);
+    await expect(readRows('i.csv', { names: {} } as never).next()).rejects.toThrow(ArgumentError);
+  });
+
+  it('words and their labels, line by line', async () => {
+    const lines = '-DOCSTART- -X- O\n\nAda NNP B-PER\nwrites VBZ O\n\n\nParis NNP B-LOC';
+    const rows = (await rowsOf('a.conll', lines)) as Record<string, unknown>[];
+    expect(rows).toEqual([
+      { tokens: ['Ada', 'writes'], labels: ['B-PER', 'O'] },
+      { tokens: ['Paris'], labels: ['B-LOC'] },
+    ]);
+    expect(rows.map((row) => placeOfRow(row)?.split(': ')[1])).toEqual(['line 3', 'line 7']);
+    await expect(rowsOf('bad.conll', 'Ada B-PER\nalone\n')).rejects.toThrow(/bad.conll: line 2/);
+  });
+
+  it('and remembers where each was', async () => {
+    const place = async (name: string, content: string) =>
+      ((await rowsOf(name, content)) as Record<string, unknown>[]).map((row) => placeOfRow(row)?.split(': ')[1]);
+    expect(await place('j.jsonl', '{"text": "a"}\n\n{"text": "b"}')).toEqual(['line 1', 'line 3']);
+    expect(await place('j.csv', 'text,label\n"a\nb",1\n\nc,0\n')).toEqual(['line 3', 'line 5']);
+    expect(await place('j.json', '[{"text": "a"}, {"text": "b"}]')).toEqual(['row 1', 'row 2']);
   });
 
   it('lines of a label and a text', async () => {

@@ -142,13 +142,18 @@ describe('AdamW', () => {
       const first = new AdamW(params, options);
       for (const n of steps.slice(0, 12)) step(first, params, n);
       const { tensors, numbers } = first.state();
-      expect(numbers).toEqual({ steps: 12, '1.steps': 3, '2.steps': 6 });
+      expect(numbers).toEqual({ step: 12, '1.step': 3, '2.step': 6 });
       const second = new AdamW(params, options);
       const saved = new Map([...tensors].map(([name, tensor]) => [name, tensor.dataSync() as Float32Array]));
+      // As version 0.1.0 wrote them, too.
+      const earlier = new Map(
+        [...saved].map(([name, values]) => [name.replace('exp_avg_sq', 'v').replace('exp_avg', 'm'), values]),
+      );
+      second.loadState({ tensors: earlier, numbers: { steps: 12, '1.steps': 3, '2.steps': 6 } });
       second.loadState({ tensors: saved, numbers });
       for (const n of steps.slice(12)) step(second, params, n);
       compare(params);
-      const wrong = { steps: 12, '1.steps': 13 };
+      const wrong = { step: 12, '1.step': 13 };
       expect(() => second.loadState({ tensors: saved, numbers: wrong })).toThrow(/no number of steps, or a wrong one/);
     });
 
@@ -167,7 +172,7 @@ describe('AdamW', () => {
       for (const n of steps.slice(16)) step(optimizer, params, n);
       program.dispose();
       compare(params);
-      expect(optimizer.state().numbers).toEqual({ steps: 20, '1.steps': 11, '2.steps': 10 });
+      expect(optimizer.state().numbers).toEqual({ step: 20, '1.step': 11, '2.step': 10 });
     });
   });
 
@@ -211,7 +216,7 @@ describe('AdamW', () => {
       programs[i]!.run(other.advance());
       for (const k of [0, 1]) expect(await replayed[k]!.data()).toEqual(await eager[k]!.data());
     }
-    expect(other.state().numbers).toEqual({ steps: 6, '0.steps': 3, '1.steps': 3 });
+    expect(other.state().numbers).toEqual({ step: 6, '0.step': 3, '1.step': 3 });
   });
 
   it.each(['AdamW', 'SGD'] as const)('%s is not recorded where nothing has a gradient to go on from', async (name) => {

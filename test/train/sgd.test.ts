@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import { createDevice } from '../../src/core/create-device.js';
 import { ArgumentError } from '../../src/core/errors.js';
 import { Random } from '../../src/core/random.js';
+import type { Tensor } from '../../src/core/tensor.js';
 import { mul, sum } from '../../src/ops/index.js';
 import { SGD } from '../../src/train/sgd.js';
 
@@ -58,6 +59,24 @@ it('scales gradients down to a norm, and skips a step whose norm is not finite',
   step([0, 1]);
   const second = first.map((p, i) => p - (0.5 * velocity[i]! + [0, 1, 0][i]! + 0.25 * p) / 2);
   (await values()).forEach((value, i) => void expect(value).toBeCloseTo(second[i]!, 5));
+  device.dispose();
+});
+
+it('has groups with rates and decays of their own, and states by the names that PyTorch has', async () => {
+  const device = await createDevice({ threads: 1 });
+  const [a, b] = [1, 1].map((value) => device.tensor([value], [1], { requiresGrad: true })) as [Tensor, Tensor];
+  const sgd = new SGD([{ params: [a], lr: 0.5, weightDecay: 0.1 }, { params: [b] }], { lr: 0.25, momentum: 0.5 });
+  for (let step = 0; step < 2; step++) {
+    device.scope(() => sum(mul(a, b)).backward());
+    sgd.step({ lr: 0.125 });
+    sgd.zeroGrad();
+  }
+  // PyTorch's torch.optim.SGD, of the same groups and rates.
+  expect((await a.data())[0]).toBeCloseTo(-0.285, 6);
+  expect((await b.data())[0]).toBeCloseTo(0.75625, 6);
+  const { tensors } = sgd.state();
+  expect([...tensors.keys()]).toEqual(['0.momentum_buffer', '1.momentum_buffer']);
+  expect(() => new SGD([{ params: [a], lr: -1 }])).toThrow('SGD: lr is -1');
   device.dispose();
 });
 

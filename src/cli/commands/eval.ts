@@ -4,25 +4,28 @@ import { ArgumentError } from '../../core/errors.js';
 import { loadAdapted } from '../../finetune/load-adapted.js';
 import type { Transformer } from '../../models/transformer.js';
 import { type LoadedModel, loadModel as loadPretrained } from '../../pretrained/load-later.js';
-import { collect } from '../collect.js';
+import { checkRows, collect } from '../collect.js';
 import { type Pair, readPairLines, readPairs, readText, words } from '../data.js';
 import { encode, tokenizersOf } from '../encoding.js';
 import { taskOf } from '../finetune-tasks.js';
-import { integer, MOST_HYPOTHESES, positive } from '../parsers.js';
+import { columnNames, integer, MOST_HYPOTHESES, positive } from '../parsers.js';
 import { isAdapterFolder, isPretrainedFolder } from '../pretrained-folder.js';
 import { loadModel, openDevice, printJson } from '../shared.js';
 import { evaluatePairs, textLoss } from '../tasks.js';
 import { evaluateTranslations, isTranslator } from '../translation.js';
 
 /** What a fine-tuned model is measured by, and how many rows there were. */
-async function evaluateRows(device: Device, name: string, file: string, beams: number) {
-  const rows = await collect(file);
+async function evaluateRows(device: Device, name: string, file: string, { beams, columns }: EvalOptions) {
+  const rows = await collect(file, { columns });
   const quiet = { onWarning: () => {} };
   using model = isAdapterFolder(name)
     ? await loadAdapted(device, name, quiet)
     : await loadPretrained<LoadedModel>(device, name);
   const start = performance.now();
-  const metrics = await taskOf(model).evaluate(model, rows, { beams });
+  const task = taskOf(model);
+  task.normalize?.(rows);
+  await checkRows(task.objective(model, {}), rows);
+  const metrics = await task.evaluate(model, rows, { beams });
   return { count: rows.length, ...metrics, seconds: (performance.now() - start) / 1000 };
 }
 
@@ -46,6 +49,7 @@ async function printTranslations(model: Transformer, pairs: readonly Pair[], opt
 interface EvalOptions {
   readonly beams: number;
   readonly lengthPenalty: number;
+  readonly columns?: Readonly<Record<string, string>>;
   readonly outputs?: boolean;
   readonly json?: boolean;
 }
@@ -64,13 +68,14 @@ export function evalCommand(): Command {
       positive(),
       1,
     )
+    .option('--columns <names>', 'what columns of rows are called, as in text=review,label=stars', columnNames)
     .option('--outputs', 'print every output that is wrong')
     .option('--json', 'print JSON')
     .action(async (name: string, file: string, options: EvalOptions, command: Command) => {
       using device = await openDevice(command);
       if (isPretrainedFolder(name)) {
         if (options.outputs) command.error('error: --outputs is for pairs');
-        const metrics = await evaluateRows(device, name, file, options.beams);
+        const metrics = await evaluateRows(device, name, file, options);
         if (options.json) return printJson(metrics);
         console.log(
           Object.entries(metrics)

@@ -11,12 +11,12 @@ import { type LoadedModel, loadModel } from '../../pretrained/load-later.js';
 import { AdamW } from '../../train/adamw.js';
 import { type FitResult, fit } from '../../train/fit.js';
 import { linearDecay } from '../../train/schedule.js';
-import { collect } from '../collect.js';
+import { checkRows, collect } from '../collect.js';
 import { duration } from '../duration.js';
 import { EXIT } from '../exit.js';
 import { FINETUNE_TASKS, type FinetuneTask } from '../finetune-tasks.js';
 import { takeFolder } from '../out-folder.js';
-import { integer, positive, share } from '../parsers.js';
+import { columnNames, integer, positive, share } from '../parsers.js';
 import { showProgress } from '../progress.js';
 import { changedSettings } from '../resumption.js';
 import { openDevice, printJson } from '../shared.js';
@@ -38,6 +38,7 @@ interface FinetuneOptions {
   accumulate: number;
   maxLength?: number;
   limit?: number;
+  columns?: Readonly<Record<string, string>>;
   lora?: boolean;
   r: number;
   alpha?: number;
@@ -72,6 +73,7 @@ export function finetuneCommand(): Command {
     .option('--accumulate <n>', 'batches whose gradients make one step', integer(1), 1)
     .option('--max-length <n>', 'tokens of a text, beyond which it is cut (default: 512 at most)', integer(1))
     .option('--limit <n>', 'rows to learn from, the first ones', integer(1))
+    .option('--columns <names>', 'what columns of the files are called, as in text=review,label=stars', columnNames)
     .option('--lora', 'train an adapter beside the frozen weights, and save it as PEFT does')
     .option('--r <n>', 'rank of the adapter', integer(1), 8)
     .option('--alpha <n>', 'what it is multiplied by, times r (default: 2r)', positive())
@@ -91,12 +93,14 @@ export function finetuneCommand(): Command {
       if (options.patience !== undefined && options.validation === undefined)
         command.error('error: --patience needs --validation');
       const task = FINETUNE_TASKS[options.task] as FinetuneTask;
-      const rows = await collect(options.data, options.limit);
-      const heldOut = options.validation === undefined ? [] : await collect(options.validation);
+      const { columns, limit } = options;
+      const rows = await collect(options.data, { limit, columns });
+      const heldOut = options.validation === undefined ? [] : await collect(options.validation, { columns });
+      for (const each of [rows, heldOut]) task.normalize?.(each);
       using device = await openDevice(command);
       if (device.info.reason !== undefined) console.error(`Training in WebAssembly, slowly: ${device.info.reason}`);
       using stop = stopping();
-      const head = task.head(rows);
+      const head = task.head([...rows, ...heldOut]);
       const { signal } = stop;
       // That a new head is drawn anew is what was asked for.
       const onWarning = (message: string) => {
@@ -138,6 +142,9 @@ interface Training {
 
 async function train({ task, model, rows, heldOut, options, stop, head }: Training): Promise<FitResult> {
   const { out, batch, epochs, accumulate, weightDecay, seed, maxLength, patience, resume } = options;
+  const objective = task.objective(model, { maxLength });
+  await checkRows(objective, rows);
+  await checkRows(objective, heldOut);
   await rememberSettings(options, head);
   const perEpoch = Math.ceil(rows.length / batch);
   const steps = Math.ceil((epochs * perEpoch) / accumulate);
@@ -157,7 +164,7 @@ async function train({ task, model, rows, heldOut, options, stop, head }: Traini
     ...(patience !== undefined && { earlyStopping: { metric: 'loss', patience } }),
   };
   try {
-    const result = await fit(task.objective(model, { maxLength }), rows, {
+    const result = await fit(objective, rows, {
       batchSize: batch,
       steps,
       gradientAccumulation: accumulate,

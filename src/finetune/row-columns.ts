@@ -1,0 +1,72 @@
+// What columns of files are called, in rows and by those who have published sets.
+
+/** Texts and pairs, of GLUE's sets and others; of those that a row has, the first counts. */
+const TEXTS: readonly (readonly [text: string, pair?: string])[] = [
+  ['sentence1', 'sentence2'],
+  ['text1', 'text2'],
+  ['premise', 'hypothesis'],
+  ['question1', 'question2'],
+  ['question', 'sentence'],
+  ['#1 String', '#2 String'],
+  ['sentence_A', 'sentence_B'],
+  ['sentence'],
+];
+
+const OTHERS: Readonly<Record<string, string>> = {
+  is_duplicate: 'label',
+  Quality: 'label',
+  relatedness_score: 'score',
+  similarity_score: 'score',
+  ner_tags: 'labels',
+  words: 'tokens',
+};
+
+/** What rows call them. */
+const OWN =
+  'text,pair,label,labels,score,tokens,source,target,anchor,positive,negative,prompt,chosen,rejected,messages'.split(
+    ',',
+  );
+
+const KNOWN = new Set([...OWN, ...TEXTS.flat(), ...Object.keys(OTHERS)]);
+
+/** Names of columns in a file by what rows are to call them: `{ text: 'review', label: 'sentiment' }`. */
+export type ColumnNames = Readonly<Record<string, string>>;
+
+/** Whether a first line is one of names. */
+export function isHeader(cells: readonly string[], given: ColumnNames): boolean {
+  const wanted = Object.values(given);
+  return cells.some((cell) => KNOWN.has(cell.trim()) || wanted.includes(cell.trim()));
+}
+
+const isNumber = (cell: string | undefined) =>
+  cell !== undefined && cell.trim() !== '' && Number.isFinite(Number(cell));
+
+/** Names of the columns of a file that has none, as its first line shows them. */
+export function namesOf(cells: readonly string[]): readonly string[] {
+  const [first, second, third] = cells;
+  if (cells.length < 3) return isNumber(first) && !isNumber(second) ? ['label', 'text'] : ['text', 'label'];
+  if ((first === '' || isNumber(first)) && !isNumber(third)) return ['score', 'text', 'pair'];
+  return ['text', 'pair', isNumber(third) ? 'score' : 'label'];
+}
+
+/** A row with the names that rows have. */
+export function named(row: Readonly<Record<string, unknown>>, given: ColumnNames): Record<string, unknown> {
+  const names = new Map<string, string>(Object.entries(given).map(([own, column]) => [column, own]));
+  const taken = (own: string) => own in row || [...names.values()].includes(own);
+  const texts = TEXTS.find((columns) => columns.every((column) => column !== undefined && column in row));
+  for (const [i, column] of (texts ?? []).entries()) {
+    const own = i === 0 ? 'text' : 'pair';
+    if (!taken(own)) names.set(column as string, own);
+  }
+  for (const [column, own] of Object.entries(OTHERS)) if (column in row && !taken(own)) names.set(column, own);
+  return Object.fromEntries(
+    Object.entries(row).map(([column, value]) => [names.get(column) ?? column, withoutBigints(value)]),
+  );
+}
+
+/** Integers of 64 bits, which Parquet has, as numbers. */
+function withoutBigints(value: unknown): unknown {
+  if (typeof value === 'bigint') return Number(value);
+  if (value instanceof BigInt64Array) return Array.from(value, Number);
+  return Array.isArray(value) && typeof value[0] === 'bigint' ? value.map(Number) : value;
+}
