@@ -1,6 +1,6 @@
 import { ArgumentError } from '../core/errors.js';
-import type { ModelObjective } from '../finetune/model-objective.js';
 import { type FileRow, placeOfRow, type ReadRowsOptions, readRows } from '../finetune/read-rows.js';
+import type { Objective } from '../train/fit.js';
 
 /** The rows of a file, or the first of them. */
 export async function collect(
@@ -17,10 +17,7 @@ export async function collect(
 }
 
 /** Throws ArgumentError, naming its file and line, for a row that the objective cannot learn from. */
-export async function checkRows(
-  objective: Pick<ModelObjective<FileRow, unknown>, 'tokensOf'> & { prepare?(rows: readonly FileRow[]): Promise<void> },
-  rows: readonly FileRow[],
-): Promise<void> {
+export async function checkRows(objective: Objective<object>, rows: readonly FileRow[]): Promise<void> {
   for (const row of rows) {
     try {
       await objective.prepare?.([row]);

@@ -14,7 +14,7 @@ import {
   evaluateWriting,
   lossOver,
 } from '../finetune/evaluate-tokens.js';
-import type { ModelObjective, ModelObjectiveOptions } from '../finetune/model-objective.js';
+import type { ModelObjectiveOptions } from '../finetune/model-objective.js';
 import { Preference, type PreferenceRow } from '../finetune/preference.js';
 import type { FileRow } from '../finetune/read-rows.js';
 import { type ClassificationRow, SequenceClassification } from '../finetune/sequence-classification.js';
@@ -22,13 +22,14 @@ import { type Seq2SeqRow, SequenceToSequence } from '../finetune/sequence-to-seq
 import { MaskedLanguageModel, TokenClassification, type TokenClassificationRow } from '../finetune/token-objectives.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
 import type { LoadModelOptions } from '../pretrained/load-model.js';
+import type { Objective } from '../train/fit.js';
 
 export interface FinetuneTask {
   /** Rows as the objective takes them; changes them in place. */
   normalize?(rows: readonly FileRow[]): void;
   /** What the model is to predict, as rows show it, those of the validation among them. */
   head(rows: readonly FileRow[]): Pick<LoadModelOptions, 'head' | 'labels' | 'problemType'>;
-  objective(model: PretrainedModel, options: ModelObjectiveOptions): ModelObjective<FileRow, unknown>;
+  objective(model: PretrainedModel, options: ModelObjectiveOptions): Objective<object>;
   /** Metrics of a model on rows; `loss` among them, where the task has one that can be compared. */
   evaluate(
     model: PretrainedModel,
@@ -56,7 +57,7 @@ const sequenceClassification: FinetuneTask = {
       labels.length === 0 ? 'no row has a label' : `all rows have the label ${labels[0]}: expected two labels or more`,
     );
   },
-  objective: (model, options) => new SequenceClassification(model, options),
+  objective: (model, options) => new SequenceClassification(model, options) as Objective<object>,
   evaluate: (model, rows, options) =>
     evaluateClassification(model, rows as unknown as ClassificationRow[], {
       maxLength: options.maxLength,
@@ -91,37 +92,37 @@ const tokenClassification: FinetuneTask = {
       throw new ArgumentError('no row has labels of its tokens: expected { "tokens", "labels" }');
     return { head: 'token-classification', labels };
   },
-  objective: (model, options) => new TokenClassification(model, options),
+  objective: (model, options) => new TokenClassification(model, options) as Objective<object>,
   evaluate: (model, rows, options) => evaluateTokens(model, rows as unknown as TokenClassificationRow[], options),
 };
 
 const embedding: FinetuneTask = {
   head: () => ({ head: 'none' }),
-  objective: (model, options) => new Embeddings(model, options),
+  objective: (model, options) => new Embeddings(model, options) as Objective<object>,
   evaluate: (model, rows, options) => evaluateEmbeddings(model, rows as readonly EmbeddingRow[], options),
 };
 
 const languageModel: FinetuneTask = {
   head: () => ({ head: 'language-model' }),
-  objective: (model, options) => new CausalLanguageModel(model, options),
+  objective: (model, options) => new CausalLanguageModel(model, options) as Objective<object>,
   evaluate: (model, rows, options) => evaluateCausal(model, rows as readonly CausalRow[], options),
 };
 
 const maskedLanguageModel: FinetuneTask = {
   head: () => ({ head: 'masked-language-model' }),
-  objective: (model, options) => new MaskedLanguageModel(model, options),
+  objective: (model, options) => new MaskedLanguageModel(model, options) as Objective<object>,
   evaluate: (model, rows, options) => evaluateMasked(model, rows as { text: string }[], options),
 };
 
 const sequenceToSequence: FinetuneTask = {
   head: () => ({ head: 'language-model' }),
-  objective: (model, options) => new SequenceToSequence(model, options),
+  objective: (model, options) => new SequenceToSequence(model, options) as Objective<object>,
   evaluate: (model, rows, options) => evaluateWriting(model, rows as unknown as Seq2SeqRow[], options),
 };
 
 const preference: FinetuneTask = {
   head: () => ({ head: 'language-model' }),
-  objective: (model, options) => new Preference(model, options),
+  objective: (model, options) => new Preference(model, options) as Objective<object>,
   evaluate: async (model, rows, { maxLength, signal }) => ({
     loss: await lossOver(new Preference(model, { maxLength }), rows as unknown as PreferenceRow[], signal),
   }),
