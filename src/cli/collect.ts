@@ -21,7 +21,7 @@ export async function checkRows(objective: Objective<object>, rows: readonly Fil
   for (const row of rows) {
     try {
       await objective.prepare?.([row]);
-      objective.tokensOf(row);
+      objective.tokensOf?.(row);
     } catch (error) {
       if (!(error instanceof ArgumentError)) throw error;
       const message = error.message.replace(/^fit: /, '');
