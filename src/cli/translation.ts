@@ -13,6 +13,7 @@ import type { TaskConfig } from './config.js';
 import { type Pair, readPairLines } from './data.js';
 import { encodeInput, tokenizersOf } from './encoding.js';
 import { initialModel } from './initial-model.js';
+import { meanLoss } from './mean-loss.js';
 import {
   checkLength,
   codesOf,
@@ -49,8 +50,9 @@ export async function prepareTranslation(device: Device, config: TaskConfig, ran
   const task = withoutValidation(config, ranks, model, withHeldOut(batches, codesOf(heldOut)));
   if (heldOut.length === 0) return task;
   const measured = heldOut.map(({ source, targets }) => sentences.example(source, targets[0] as string));
+  const [sources, targets] = [measured.map(({ source }) => source), measured.map(({ target }) => target)];
   const validate = async () => {
-    const loss = await meanLoss(model, measured);
+    const loss = await meanLoss(model, sources, targets, { together: LOSS_BATCH });
     const { bleu, chrf } = await evaluateTranslations(model, heldOut).catch((error: unknown) => {
       if (error instanceof NonFiniteError) return { bleu: Number.NaN, chrf: Number.NaN };
       throw error;
@@ -133,21 +135,6 @@ function optional(id: number | undefined): number[] {
 
 /** Pairs whose loss is measured at once. */
 const LOSS_BATCH = 128;
-
-/** The mean loss per token of the targets. */
-async function meanLoss(model: Transformer, examples: readonly PairExample[]): Promise<number> {
-  let [sum, count] = [0, 0];
-  for (let at = 0; at < examples.length; at += LOSS_BATCH) {
-    const part = examples.slice(at, at + LOSS_BATCH);
-    const [sources, targets] = [part.map(({ source }) => source), part.map(({ target }) => target)];
-    const labels = model.countLabels(sources, targets);
-    const loss = model.device.noGrad(() => model.loss(sources, targets));
-    sum += labels * (await loss.item());
-    count += labels;
-    loss.dispose();
-  }
-  return sum / count;
-}
 
 /** Whether a model writes sentences, as those that `train translation` makes, and not the words of a list. */
 export function isTranslator(model: Transformer): boolean {

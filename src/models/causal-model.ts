@@ -86,9 +86,4 @@ export abstract class CausalModel extends PretrainedModel {
   override get startId(): number | null {
     return this.settings.numberOrNull('bos_token_id');
   }
-
-  override get endIds(): readonly number[] {
-    const ids = this.config.eos_token_id;
-    return typeof ids === 'number' ? [ids] : Array.isArray(ids) ? (ids as number[]) : [];
-  }
 }

@@ -53,6 +53,13 @@ export class ModelConfig {
     return this.#read(name, isObject, 'an object');
   }
 
+  /** Token ids, or one alone; none where it is null or missing. */
+  ids(name: string): readonly number[] {
+    const ids = [this.values[name] ?? []].flat();
+    if (ids.every(Number.isInteger)) return ids as number[];
+    throw new FormatError(`config.json: ${name} is ${describeValue(this.values[name])}, expected an id, or several`);
+  }
+
   /** What a text stands for. Throws FormatError for one that is not known. */
   oneOf<T>(name: string, meanings: Readonly<Record<string, T>>): T {
     const text = this.text(name);

@@ -69,6 +69,10 @@ export abstract class PretrainedModel extends Model {
     this.headKind = head;
   }
 
+  override get endIds(): readonly number[] {
+    return this.settings.ids('eos_token_id');
+  }
+
   /**
    * Runs the model. Results are padded as the inputs are, with zeros, and belong to the caller's scope; see
    * `ModelOutput`. Throws ArgumentError, ShapeError, DTypeError for inputs that do not fit, such as an id outside the

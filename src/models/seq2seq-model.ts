@@ -179,11 +179,6 @@ export abstract class Seq2SeqModel extends PretrainedModel {
   override get startId(): number | null {
     return this.settings.numberOrNull('decoder_start_token_id');
   }
-
-  override get endIds(): readonly number[] {
-    const ids = this.config.eos_token_id ?? [];
-    return [ids].flat() as number[];
-  }
 }
 
 function rowsGiven(name: string, tokens: Tokens | undefined): ReturnType<typeof rowsOf> {
