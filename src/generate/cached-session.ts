@@ -8,14 +8,11 @@ import { inference } from '../nn/module.js';
 import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import type { Plan } from './options.js';
-import { PromptCache } from './prompt-cache.js';
+import { CHUNK, PromptCache } from './prompt-cache.js';
 import type { Ranking } from './ranking.js';
 import type { SequenceSteps } from './sequence-steps.js';
 import type { Ahead, Steps } from './session.js';
 import { type Drafter, drafterOf, type Generate } from './speculative.js';
-
-/** Tokens of a prompt that are read at once, before a signal gets its turn. */
-const CHUNK = 512;
 
 /** Whether options ask for it. */
 export const isCached = ({ cache, draft }: GenerateOptions): boolean => cache !== undefined || draft !== undefined;
@@ -110,7 +107,7 @@ export class CachedSession implements Steps {
     const { drafter } = this;
     if (drafter === null) return this.#advance(context, ahead.steps, ahead);
     this.#learn(drafter, context);
-    const most = Math.min(ahead.steps, this.cache.maxLength - context.length + 1) - 1;
+    const most = Math.min(ahead.steps, this.cache.textLength(context.length) - context.length + 1) - 1;
     const tokens = most > 0 ? await drafter.propose(context, most) : [];
     this.#signal?.throwIfAborted();
     this.assertUsable();

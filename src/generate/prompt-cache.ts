@@ -17,6 +17,9 @@ export interface PromptCacheOptions {
 /** Tokens that there is room for at first; it doubles where it ends. */
 const LEAST_ROOM = 256;
 
+/** Tokens that are read at once, before others get their turn. */
+export const CHUNK = 512;
+
 /**
  * The keys and values of a text that a model has read, for `generate` and `stream` with `{ cache }`: of a prompt that
  * begins as that text does, only the rest is read, and what the model writes is kept, too.
@@ -99,8 +102,17 @@ export class PromptCache {
       throw new ArgumentError('PromptCache: the other one is of another model, expected one of the same');
     this.#tokens = [];
     if (length === 0 || other.#state === null) return;
-    this.reserve(length).copySequence(0, 0, length, other.#state);
+    this.#copy(this.reserve(length), other.#tokens.slice(0, length), other.#state);
     this.#tokens = other.#tokens.slice(0, length);
+  }
+
+  /**
+   * @internal How long a text of `length` may become before its tokens turn otherwise, and what was read of it has to be read
+   * once more (longrope): the model's rereadLength, or the cache's end.
+   */
+  textLength(length: number): number {
+    const { rereadLength } = this.model;
+    return rereadLength && length <= rereadLength ? Math.min(rereadLength, this.maxLength) : this.maxLength;
   }
 
   /** @internal What it has in common with `context`, of which the last token is always read anew; the rest is forgotten. */
@@ -115,18 +127,32 @@ export class PromptCache {
     this.#tokens = [...tokens];
   }
 
-  /** @internal A state of one sequence with room for `length` tokens. Those that it holds move along. */
+  /** @internal A state of one sequence with room for a text of `length` tokens. Those that it holds move along. */
   reserve(length: number): DecoderState {
-    const { model, maxLength } = this;
+    const { model } = this;
     const old = this.#state;
-    if (old && old.sizes.capacity >= length) return old;
-    const capacity = Math.min(maxLength, Math.max(LEAST_ROOM, 2 ** Math.ceil(Math.log2(length))));
-    const sizes = { sequences: 1, maxLength: capacity, textLength: maxLength };
+    const textLength = this.textLength(length);
+    if (old && old.sizes.capacity >= length && old.sizes.textLength === textLength) return old;
+    const capacity = Math.min(textLength, Math.max(LEAST_ROOM, 2 ** Math.ceil(Math.log2(length))));
+    const sizes = { sequences: 1, maxLength: capacity, textLength };
     const state = model.device.unscoped(() => inference(model, () => model.startDecoding(sizes)));
-    if (old) orDispose(state, () => state.copySequence(0, 0, this.#tokens.length, old));
+    if (old) orDispose(state, () => this.#copy(state, this.#tokens, old));
     this.#release();
     this.#state = state;
     return state;
+  }
+
+  /** Moves what `from` holds of `tokens`; where they turn otherwise now, they are read again. */
+  #copy(state: DecoderState, tokens: readonly number[], from: DecoderState): void {
+    if (state.sizes.textLength === from.sizes.textLength) {
+      state.copySequence(0, 0, tokens.length, from);
+      return;
+    }
+    const { model } = this;
+    for (let start = 0; start < tokens.length; start += CHUNK)
+      inference(model, () =>
+        model.extend?.(state, [tokens.slice(start, start + CHUNK)], { starts: [start], logits: 'none' }),
+      );
   }
 
   /** @internal Tokens for which there is memory. */
