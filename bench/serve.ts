@@ -4,12 +4,11 @@
 //     LLAMA_SERVER=…/llama-server SERVE_MODEL=…/SmolLM2-135M-Instruct.Q4_1.gguf npm run bench -- serve
 
 import { spawn } from 'node:child_process';
-import { Agent, request as httpRequest } from 'node:http';
 import type { Bench } from './harness/bench.js';
 import { type Contestant, contest } from './harness/contest.js';
 import { BenchError } from './harness/error.js';
 import { OURS } from './harness/ours.js';
-import { ourServer, type Server, served } from './harness/server.js';
+import { allServed, ourServer, post, type Server } from './harness/server.js';
 
 const CLIENTS = 16;
 const PROMPT = 128;
@@ -78,20 +77,9 @@ const together = (a: Heard, b: Heard): Heard => ({
   seconds: a.seconds + b.seconds,
 });
 
-/** What `use` makes of all of the servers. */
-async function allServed<T>(
-  [next, ...others]: readonly { name: string; start: Server }[],
-  use: (urls: { name: string; url: string }[]) => Promise<T>,
-): Promise<T> {
-  if (next === undefined) return use([]);
-  const { name, start } = next;
-  return served(start, (url) => allServed(others, (urls) => use([{ name, url }, ...urls])));
-}
-
 const percentile95 = (times: number[]) => times.sort((a, b) => a - b)[Math.floor(0.95 * times.length)] as number;
 
 let asked = 0;
-const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });
 
 /** All clients at once, each with its own prompts. */
 async function clients(url: string, heard: Heard): Promise<void> {
@@ -109,23 +97,4 @@ async function clients(url: string, heard: Heard): Promise<void> {
     }
   };
   await Promise.all(Array.from({ length: CLIENTS }, client));
-}
-
-/** The body of the answer; `onFirst` is called when it begins. With little work of its own, as it shares the processors. */
-function post(url: string, body: string, onFirst: () => void): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
-    const request = httpRequest(url, { method: 'POST', agent, headers }, (response) => {
-      const pieces: Buffer[] = [];
-      response.once('data', onFirst);
-      response.on('data', (piece: Buffer) => pieces.push(piece));
-      response.once('error', reject);
-      response.once('end', () => {
-        if (response.statusCode === 200) resolve(Buffer.concat(pieces).toString());
-        else reject(new BenchError(`the server answered ${response.statusCode}`));
-      });
-    });
-    request.once('error', reject);
-    request.end(body);
-  });
 }

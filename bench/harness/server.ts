@@ -1,6 +1,7 @@
 // A server in a process of its own, for as long as a benchmark asks it.
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { request as httpRequest } from 'node:http';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { BenchError } from './error.js';
@@ -50,4 +51,33 @@ async function freePort(): Promise<number> {
   const { port } = server.address() as { port: number };
   await new Promise((resolve) => server.close(resolve));
   return port;
+}
+
+/** What `use` makes of all of the servers. */
+export async function allServed<T>(
+  [next, ...others]: readonly { name: string; start: Server }[],
+  use: (urls: { name: string; url: string }[]) => Promise<T>,
+): Promise<T> {
+  if (next === undefined) return use([]);
+  const { name, start } = next;
+  return served(start, (url) => allServed(others, (urls) => use([{ name, url }, ...urls])));
+}
+
+/** The body of the answer; `onFirst` is called when it begins. With little work of its own, as it shares the processors. */
+export function post(url: string, body: string, onFirst = () => {}): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    const request = httpRequest(url, { method: 'POST', agent: false, headers }, (response) => {
+      const pieces: Buffer[] = [];
+      response.once('data', onFirst);
+      response.on('data', (piece: Buffer) => pieces.push(piece));
+      response.once('error', reject);
+      response.once('end', () => {
+        if (response.statusCode === 200) resolve(Buffer.concat(pieces).toString());
+        else reject(new BenchError(`the server answered ${response.statusCode}`));
+      });
+    });
+    request.on('error', reject);
+    request.end(body);
+  });
 }
