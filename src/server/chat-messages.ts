@@ -19,7 +19,8 @@ import {
 const MOST_MESSAGES = 2048;
 const MOST_PARTS = 256;
 
-const textPart = object({ type: oneOf(['text']), text: string() });
+/** Images, recordings and files are refused by what they are called. */
+const textPart = tagged('type', { text: object({ type: oneOf(['text']), text: string() }) });
 const content = anyOf<[string, Read<typeof textPart>[]]>(string(), array(textPart, { min: 1, max: MOST_PARTS }));
 const name = optional(string({ maxLength: 256 }));
 

@@ -150,6 +150,12 @@ describe.runIf(hasModels)('requests', () => {
     expect(await refusal(path, null, { body: '{' })).toMatchObject({ status: 400, code: 'invalid_json' });
     expect(await refusal('/v1/nothing', {})).toMatchObject({ status: 404, code: 'unknown_url' });
     const chat = { model: 'stories', messages: [{ role: 'user', content: 'x' }] };
+    const image = { type: 'image_url', image_url: { url: 'file:///etc/passwd' } };
+    const shown = { model: 'stories', messages: [{ role: 'user', content: [{ type: 'text', text: 'x' }, image] }] };
+    expect(await refusal('/v1/chat/completions', shown)).toMatchObject({
+      ...{ status: 400, param: 'messages[0].content[1].type' },
+      message: `'messages[0].content[1].type' is "image_url", expected text`,
+    });
     const format = { type: 'json_object' };
     expect(await refusal('/v1/chat/completions', { ...chat, response_format: format })).toMatchObject({ status: 400 });
     const wrong = await fetch(`${server.url}/v1/models`, { method: 'DELETE' });
