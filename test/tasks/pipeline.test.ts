@@ -137,8 +137,18 @@ await describeShared('a pipeline', 'reference', 'SOURCE.txt', async () => {
     await pipe.dispose();
   });
 
+  it('packs weights by the dtypes of transformers.js', async () => {
+    const [plain, packed] = await Promise.all(
+      (['fp32', 'q8'] as const).map((dtype) => pipeline('embeddings', smallModel('bert-pooler'), { device, dtype })),
+    );
+    const vectors = await Promise.all([plain!, packed!].map(async (each) => (await each('a cat')).data));
+    expect(vectors[1]).not.toEqual(vectors[0]);
+    await Promise.all([plain!.dispose(), packed!.dispose()]);
+  });
+
   it('refuses what it does not know', async () => {
     const model = smallModel('bert-pooler');
+    await expect(pipeline('embeddings', model, { dtype: 'int9' as 'q8' })).rejects.toThrow('dtype is');
     await expect(pipeline('image-to-poem' as 'embeddings', model)).rejects.toThrow(
       'expected one of automatic-speech-recognition',
     );
