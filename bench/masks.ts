@@ -4,7 +4,8 @@
 //     MASKS_MODEL=…/gemma-3-270m.Q4_K_M.gguf npm run bench -- masks
 
 import { constrain } from '../src/constrain/index.js';
-import { createDevice, type LogitsProcessor } from '../src/index.js';
+import type { LogitsProcessor } from '../src/generate/index.js';
+import { createDevice } from '../src/index.js';
 import { type LoadedModel, loadModel } from '../src/pretrained/index.js';
 import type { Bench } from './harness/bench.js';
 import { OURS } from './harness/ours.js';
