@@ -1,8 +1,11 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import type { BulkTask } from './bulk-task.js';
 
 export interface BatcherOptions {
   /** The cost that a batch may have; an input that costs more is a batch of its own. */
   readonly batchTokens: number;
+  /** Inputs that a batch may have. */
+  readonly batchSize: number;
   /** Milliseconds that the first input of a batch waits for others. */
   readonly linger: number;
 }
@@ -15,9 +18,12 @@ interface Waiting<Input, Result> {
   readonly reject: (error: unknown) => void;
 }
 
+/** Inputs whose results are told of in one turn of the event loop. */
+const AT_ONCE = 16;
+
 /**
  * Gathers inputs that come one by one into batches. A batch begins once it is full, its first input has waited long
- * enough, and the one before it is done; until then it grows.
+ * enough, and the one before it is done; until then it grows. Results are told of while the next batch runs.
  */
 export class Batcher<Input, Result> {
   #waiting: Waiting<Input, Result>[] = [];
@@ -40,8 +46,13 @@ export class Batcher<Input, Result> {
       this.#waiting.push({ input, cost, onProgress, resolve, reject });
       this.#cost += cost;
       this.#timer ??= setTimeout(() => this.#ripen(), this.options.linger);
-      if (this.#cost >= this.options.batchTokens) this.#ripen();
+      if (this.#isFull()) this.#ripen();
     });
+  }
+
+  /** Whether there is enough for a batch. */
+  #isFull(): boolean {
+    return this.#cost >= this.options.batchTokens || this.#waiting.length >= this.options.batchSize;
   }
 
   /** The inputs that wait need not wait for more. */
@@ -56,7 +67,7 @@ export class Batcher<Input, Result> {
     // A timer rings, and calls this again, once what waits has waited long enough.
     while (this.#waiting.length > 0 && this.#timer === undefined) {
       const batch = this.#take();
-      if (this.#waiting.length > 0 && this.#cost < this.options.batchTokens)
+      if (this.#waiting.length > 0 && !this.#isFull())
         this.#timer = setTimeout(() => this.#ripen(), this.options.linger);
       await this.#finish(batch);
     }
@@ -67,7 +78,7 @@ export class Batcher<Input, Result> {
   #take(): Waiting<Input, Result>[] {
     let cost = 0;
     let count = 0;
-    for (const each of this.#waiting) {
+    for (const each of this.#waiting.slice(0, this.options.batchSize)) {
       if (count > 0 && cost + each.cost > this.options.batchTokens) break;
       cost += each.cost;
       count++;
@@ -79,17 +90,27 @@ export class Batcher<Input, Result> {
   /** Runs a batch; if it fails, each of its inputs alone, so that only those fail that are to blame. */
   async #finish(batch: readonly Waiting<Input, Result>[]): Promise<void> {
     try {
-      const inputs = batch.map(({ input }) => input);
       const tell = (percent: number) => {
         for (const { onProgress } of batch) onProgress?.(percent);
       };
-      const running = this.task.run(inputs, tell);
-      tell(0);
+      const running = this.task.run(
+        batch.map(({ input }) => input),
+        tell,
+      );
+      void turn().then(() => tell(0));
       const results = await running;
-      for (const [i, { resolve }] of batch.entries()) resolve(results[i] as Result);
+      void this.#resolve(batch, results);
     } catch (error) {
       if (batch.length === 1) batch[0]?.reject(error);
       else for (const each of batch) await this.#finish([each]);
+    }
+  }
+
+  /** Not at once: whoever hears of results has much to do with them, and the next batch is to begin before. */
+  async #resolve(batch: readonly Waiting<Input, Result>[], results: readonly Result[]): Promise<void> {
+    for (const [i, { resolve }] of batch.entries()) {
+      if (i % AT_ONCE === 0) await turn();
+      resolve(results[i] as Result);
     }
   }
 }

@@ -26,7 +26,7 @@ export interface CreateWorkerOptions {
   batchTokens?: number | undefined;
   /** Milliseconds that a job waits for others to share its batch. Default: 20. */
   linger?: number | undefined;
-  /** Jobs that this worker holds at once, of the batch that runs and of the next. Default: 256. */
+  /** Jobs that this worker holds at once: half of them may be in the batch that runs, the others wait for the next. Default: 256. */
   concurrency?: number | undefined;
   /**
    * Milliseconds between two reports of a job's progress. It is what percentage of its batch is done: 0 once that begins, and
@@ -74,7 +74,7 @@ export async function createWorker(options: CreateWorkerOptions): Promise<Worker
   checkNumber('createWorker', 'progressEvery', progressEvery, isNotNegative, 'milliseconds, 0 or more');
   const { Worker: BullWorker, UnrecoverableError } = await loadBullMQ();
   const { connection, close } = await connect(redis, { queue, prefix: given.worker?.prefix, isPatient: true });
-  const batcher = new Batcher(task as BulkTask, { batchTokens, linger });
+  const batcher = new Batcher(task as BulkTask, { batchTokens, batchSize: Math.ceil(concurrency / 2), linger });
   const process = async (job: Job<JobData>): Promise<unknown> => {
     try {
       const { data } = job;
@@ -98,9 +98,11 @@ export async function createWorker(options: CreateWorkerOptions): Promise<Worker
 /** Tells BullMQ how far a job is, now and then. */
 function progressOf(job: Job<JobData>, every: number): (percent: number) => void {
   let next = 0;
+  let last = -1;
   return (percent) => {
     const now = performance.now();
-    if (now < next) return;
+    if (now < next || percent <= last) return;
+    last = percent;
     next = now + every;
     job.updateProgress(percent).catch(() => {}); // the job was removed meanwhile, or Redis is away: its result tells more
   };

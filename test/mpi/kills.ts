@@ -20,15 +20,14 @@ const { name } = await buildMpi(compiler);
 const random = new Random(Number(seed));
 const draw = (below: number) => Math.floor(random.uniform() * below);
 const launcher = [`mpirun.${name}`, ...(name === 'openmpi' ? ['--oversubscribe', '--mca', 'btl', 'self,vader'] : [])];
-const RANK = fileURLToPath(new URL('rank.ts', import.meta.url));
-const TSX = fileURLToPath(import.meta.resolve('tsx'));
+const RANK = fileURLToPath(new URL('../../build/tests/mpi-rank.js', import.meta.url)); // by `node scripts/setup.mjs --tests`
 const BATCHES = 6;
 const STEPS = 60;
 
 /** Runs a job of some ranks; with `patience`, kills one of them so many milliseconds after all have begun. */
 async function run(ranks: number, options: Job['options'], patience?: number): Promise<Outcome | null> {
   const job: Job = { options: { ...options, batchTokens: 64, steps: STEPS, gradientAccumulation: BATCHES / ranks } };
-  const [program, ...args] = [...launcher, '-n', `${ranks}`, process.execPath, '--import', TSX, RANK];
+  const [program, ...args] = [...launcher, '-n', `${ranks}`, process.execPath, RANK];
   const env = { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: '1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1' };
   const child = spawn(program as string, [...args, JSON.stringify(job)], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let [stdout, stderr] = ['', ''];
