@@ -57,10 +57,10 @@ class Server {
 class BulkWorker {
   readonly process: ChildProcess;
   readonly ready: Promise<unknown>;
-  readonly told: { done: number; bytes: number }[] = [];
+  readonly told: { done: number; bytes: number; live: number }[] = [];
 
-  constructor(queue: string) {
-    this.process = spawn(process.execPath, ['--import', TSX, WORKER, redis, queue], {
+  constructor(queue: string, flags: readonly string[] = ['--expose-gc']) {
+    this.process = spawn(process.execPath, [...flags, '--import', TSX, WORKER, redis, queue], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const output = this.process.stdout as NodeJS.ReadableStream;
@@ -89,14 +89,19 @@ async function isOpen(queue: string): Promise<boolean> {
   return waiting + active + delayed > 0;
 }
 
-/** How the memory of a worker grew while it worked, once it had done a tenth. */
+/** How the memory of a worker grew while it worked, once it had done a tenth: all of it, and what is no garbage. */
 function memoryOf({ told }: BulkWorker): string {
   const busy = told.filter((each, i) => each.done !== (told[i - 1]?.done ?? 0));
-  const after = busy.filter(({ done }) => done > (told.at(-1)?.done ?? 0) / 10).map(({ bytes }) => bytes / 1e6);
-  const mean = after.reduce((sum, each) => sum + each, 0) / after.length;
-  const share = (each: number) => `${(100 * (each / mean - 1)).toFixed(1)} %`;
-  const shown = after.filter((_, i) => i % Math.ceil(after.length / 12) === 0).map((each) => each.toFixed(0));
-  return `${shown.join(' ')} MB, from ${share(Math.min(...after))} to ${share(Math.max(...after))} of the mean`;
+  const after = busy.filter(({ done }) => done > (told.at(-1)?.done ?? 0) / 10);
+  return (['bytes', 'live'] as const)
+    .map((name) => {
+      const values = after.map((each) => each[name] / 1e6);
+      const mean = values.reduce((sum, each) => sum + each, 0) / values.length;
+      const share = (each: number) => `${(100 * (each / mean - 1)).toFixed(1)} %`;
+      const shown = values.filter((_, i) => i % Math.ceil(values.length / 12) === 0).map((each) => each.toFixed(0));
+      return `${name} ${shown.join(' ')} MB, ${share(Math.min(...values))} to ${share(Math.max(...values))} of the mean`;
+    })
+    .join('; ');
 }
 
 /** What one process gives. */
@@ -125,8 +130,9 @@ async function kills(jobs = 100_000, count = 50): Promise<void> {
   const random = new Random(9);
   for (let kill = 1; kill <= count; kill++) {
     await Promise.all(workers.map(({ ready }) => ready)); // one that has not begun loses nothing
-    await sleep(1000 + 2000 * random.uniform());
-    while ((await countsOf(queue)).completed < (kill / (count + 1)) * jobs) await sleep(100);
+    const due = (kill / (count + 1)) * jobs; // kills are spread over all jobs, and where these are quick they follow each other
+    if ((await countsOf(queue)).completed < due) await sleep(1000 + 2000 * random.uniform());
+    while ((await countsOf(queue)).completed < due) await sleep(100);
     const [victim] = workers.splice(1 + Math.floor(2 * random.uniform()), 1) as [BulkWorker];
     victim.process.kill('SIGKILL');
     workers.push(new BulkWorker(queue));
@@ -193,7 +199,7 @@ async function throughput(jobs = 20_000): Promise<void> {
   const server = new Server();
   await server.start();
   await submit(words, { redis, queue });
-  const worker = new BulkWorker(queue);
+  const worker = new BulkWorker(queue, []);
   const counts = new Queue(queue, { connection: { port: PORT } });
   const reached = async (share: number): Promise<{ done: number; at: number }> => {
     for (;;) {

@@ -1,5 +1,5 @@
 // A worker of a queue: `worker.ts URL QUEUE`. Prints a line once it works, and then each second how many jobs it has done and the
-// bytes it takes.
+// bytes it takes, with Node's --expose-gc without what is garbage.
 
 import { createWorker, transformerTask } from '../../src/bulk/index.js';
 import { createDevice, Transformer } from '../../src/index.js';
@@ -15,7 +15,11 @@ const worker = await createWorker(options);
 let done = 0;
 worker.on('completed', () => done++);
 worker.on('error', () => {}); // Redis restarts
-const tell = () => console.log(JSON.stringify({ done, bytes: process.memoryUsage.rss() }));
+const tell = () => {
+  globalThis.gc?.();
+  const { rss, heapUsed, external } = process.memoryUsage();
+  console.log(JSON.stringify({ done, bytes: rss, live: heapUsed + external + device.memory().used }));
+};
 setInterval(tell, 1000);
 process.stdout.on('error', () => process.exit()); // who has started this one is gone
 process.on('SIGTERM', async () => {
