@@ -31,20 +31,30 @@ const MOST_MASKS = 256;
 /** Tokens that are kept of places at most, before they are forgotten: masks keep what is needed again. */
 const MOST_INSIDE = 2 ** 22;
 
+/** What was found of automata that many bytes lead on from, by `signatureOf`: strings are alike in all schemas. */
+const alike = new WeakMap<TokenTrie, Map<string, Inside>>();
+const MOST_ALIKE = 8;
+
 export class AllowedTokens {
   readonly #inside = new Map<number, Inside>();
   #insideSize = 0;
   readonly #masks = new Map<Places, Mask>();
   readonly #found: { readonly tokens: Int32Array; readonly distances: Int32Array };
+  /** Of each token whether it is among those that were marked; all are 0 between calls. */
+  readonly #marks: Uint8Array;
+  readonly #marked: Int32Array;
+  #markedCount = 0;
   #era = -1;
 
   constructor(
     private readonly recognizer: Recognizer,
     private readonly trie: TokenTrie,
-    private readonly vocabulary: number,
+    vocabulary: number,
   ) {
     const { length } = trie.tokens;
     this.#found = { tokens: new Int32Array(length), distances: new Int32Array(length) };
+    this.#marks = new Uint8Array(vocabulary);
+    this.#marked = new Int32Array(vocabulary);
   }
 
   /** The tokens that can follow, after which the text can end within `bytes`. */
@@ -60,8 +70,12 @@ export class AllowedTokens {
   }
 
   #find(places: Places, bytes: number): Mask {
-    const marks = new Uint8Array(this.vocabulary);
-    return maskOf(marks, this.#mark(places, 0, bytes, marks, new Map()));
+    this.#markedCount = 0;
+    const furthest = this.#mark(places, 0, bytes, new Map());
+    const marked = this.#marked.subarray(0, this.#markedCount);
+    const mask = maskOf(this.#marks, marked, furthest);
+    for (let i = 0; i < marked.length; i++) this.#marks[marked[i] as number] = 0;
+    return mask;
   }
 
   #checkEra(): void {
@@ -73,7 +87,8 @@ export class AllowedTokens {
   }
 
   /** Marks what can follow at `places` below a node, and says how far the end is; `done` by stack: what is marked. */
-  #mark(places: Places, node: number, bytes: number, mask: Uint8Array, done: Map<number, Set<number>>): number {
+  #mark(places: Places, node: number, bytes: number, done: Map<number, Set<number>>): number {
+    const marks = this.#marks;
     let furthest = 0;
     for (const group of this.recognizer.groups(places)) {
       const marked = done.get(group.stack) ?? new Set();
@@ -87,14 +102,17 @@ export class AllowedTokens {
       for (let i = 0; i < tokens.length; i++) {
         const distance = distances[i] as number;
         if (distance > left) continue;
-        mask[tokens[i] as number] = 1;
         if (distance > most) most = distance;
+        const token = tokens[i] as number;
+        if (token >= marks.length || marks[token] === 1) continue; // there may be fewer scores than tokens
+        marks[token] = 1;
+        this.#marked[this.#markedCount++] = token;
       }
       furthest = Math.max(furthest, most + this.recognizer.stackDistance(group.stack));
       if (exits.length === 0) continue;
       const after = this.recognizer.after(group.stack);
       if (after === NOWHERE) continue;
-      for (const exit of exits) furthest = Math.max(furthest, this.#mark(after, exit, bytes, mask, done));
+      for (const exit of exits) furthest = Math.max(furthest, this.#mark(after, exit, bytes, done));
     }
     return furthest;
   }
@@ -103,13 +121,25 @@ export class AllowedTokens {
     const key = places * this.trie.size + node;
     const found = this.#inside.get(key);
     if (found) return found;
-    const inside = this.#walk(places, node);
+    const inside = node === 0 ? this.#fromRoot(places) : this.#walk(places, node);
     this.#insideSize += inside.tokens.length;
     if (this.#insideSize > MOST_INSIDE) {
       this.#inside.clear();
       this.#insideSize = inside.tokens.length;
     }
     this.#inside.set(key, inside);
+    return inside;
+  }
+
+  #fromRoot(places: Places): Inside {
+    const signature = signatureOf(this.recognizer, places);
+    if (signature === null) return this.#walk(places, 0);
+    const own = alike.get(this.trie) ?? new Map<string, Inside>();
+    alike.set(this.trie, own);
+    const inside = own.get(signature) ?? this.#walk(places, 0);
+    own.delete(signature);
+    own.set(signature, inside); // the latest is the last
+    if (own.size > MOST_ALIKE) own.delete(own.keys().next().value as string);
     return inside;
   }
 
@@ -150,13 +180,37 @@ export class AllowedTokens {
   }
 }
 
-function maskOf(marks: Uint8Array, furthest: number): Mask {
-  let allowed = 0;
-  for (let id = 0; id < marks.length; id++) allowed += marks[id] as number;
+/** Bytes that lead on where most of the vocabulary may stand, and places of an automaton that is compared. */
+const MANY_BYTES = 64;
+const MOST_PLACES = 48;
+
+/** What can be written from `places` on; null where few bytes lead on, or to more places than are compared. */
+function signatureOf(recognizer: Recognizer, places: Places): string | null {
+  const numbers = new Map<Places, number>([[places, 0]]);
+  const rows: string[] = [];
+  for (const at of numbers.keys()) {
+    const row: number[] = [];
+    let leadOn = 0;
+    for (let byte = 0; byte < 256; byte++) {
+      const next = recognizer.step(at, byte);
+      if (next !== NOWHERE) leadOn++;
+      if (next !== NOWHERE && !numbers.has(next)) numbers.set(next, numbers.size);
+      row.push(numbers.get(next) ?? -1);
+    }
+    if ((at === places && leadOn < MANY_BYTES) || numbers.size > MOST_PLACES) return null;
+    rows.push(`${recognizer.isEnd(at)} ${recognizer.distance(at)} ${row}`);
+  }
+  return rows.join('\n');
+}
+
+function maskOf(marks: Uint8Array, marked: Int32Array, furthest: number): Mask {
+  const allowed = marked.length;
   const areAllowed = 2 * allowed < marks.length;
-  const ids = new Int32Array(areAllowed ? allowed : marks.length - allowed);
-  for (let id = 0, at = 0; id < marks.length; id++) if ((marks[id] === 1) === areAllowed) ids[at++] = id;
-  return { ids, areAllowed, isPossible: allowed > 0, furthest };
+  const mask = { areAllowed, isPossible: allowed > 0, furthest };
+  if (areAllowed) return { ...mask, ids: marked.slice() };
+  const ids = new Int32Array(marks.length - allowed);
+  for (let id = 0, at = 0; id < marks.length; id++) if (marks[id] === 0) ids[at++] = id;
+  return { ...mask, ids };
 }
 
 /** Forbids what a mask does not allow, but for `kept`. */
