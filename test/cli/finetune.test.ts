@@ -61,6 +61,15 @@ await describeShared('simdformer finetune', 'checkpoints/rxnmapper-albert', 'con
     expect(await refused(many)).toContain('150 rows have 150 labels: is the column of labels another one?');
   });
 
+  it('stops early by what is measured, where that is no loss', async () => {
+    const words = [0, 1, 2, 3].map((i) => ({ tokens: ['CC', 'O'], labels: i % 2 ? ['B-A', 'O'] : ['O', 'O'] }));
+    writeFileSync(at('words.jsonl'), words.map((row) => JSON.stringify(row)).join('\n'));
+    const data = ['--data', at('words.jsonl'), '--validation', at('words.jsonl'), '--out', at('early')];
+    const options = ['--task', 'token-classification', '--lora', '--lr', '1e-9', '--epochs', '9', '--patience', '1'];
+    const { stdout, stderr } = await runCli(['finetune', ...model.slice(0, 2), ...data, ...options, '--json']);
+    expect(JSON.parse(stdout || stderr)).toMatchObject({ reason: 'early', step: 2 });
+  });
+
   it('writes an adapter that eval finds its model for', async () => {
     const out = at('adapter');
     const options = ['--lora', '--r', '4', '--epochs', '2', '--batch', '4', '--lr', '2e-3'];

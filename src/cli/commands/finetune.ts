@@ -159,9 +159,12 @@ async function train({ task, model, rows, heldOut, options, stop, head }: Traini
   const progress = showProgress('tokens');
   const { signal } = stop;
   const validating = heldOut.length > 0 && {
-    validate: () => task.evaluate(model, heldOut, { maxLength, signal }),
+    validate: async () => {
+      const metrics = await task.evaluate(model, heldOut, { maxLength, signal });
+      return patience === undefined ? metrics : { ...metrics, error: errorOf(metrics) };
+    },
     validateEvery: Math.max(1, Math.floor(perEpoch / accumulate)),
-    ...(patience !== undefined && { earlyStopping: { metric: 'loss', patience } }),
+    ...(patience !== undefined && { earlyStopping: { metric: 'error', patience } }),
   };
   try {
     const result = await fit(objective, rows, {
@@ -194,6 +197,11 @@ async function train({ task, model, rows, heldOut, options, stop, head }: Traini
   } finally {
     progress.stop();
   }
+}
+
+/** What early stopping watches: the loss, or, where there is none, what another measure lacks to 1. */
+function errorOf({ loss, spearman, f1, accuracy = 0 }: Readonly<Record<string, number>>): number {
+  return loss ?? 1 - (spearman ?? f1 ?? accuracy);
 }
 
 async function drawCurves(log: TrainingLog, out: string): Promise<void> {
