@@ -1,6 +1,6 @@
 import { accumulateBits, differentiableMany, gradOf, isDifferentiated, passGrad } from '../core/autograd.js';
 import { checkAxis, checkDevice, checkDTypes, checkOptions, checkShape, orNull } from '../core/check.js';
-import { sizeOf } from '../core/shape.js';
+import { type Shape, sizeOf } from '../core/shape.js';
 import type { Tensor } from '../core/tensor.js';
 import { addApart, gradApart, partialsOf } from './backward.js';
 import { contiguous } from './contiguous.js';
@@ -67,6 +67,23 @@ export function addLayerNorm(
 
 const kinds = { eps: 'notNegative', residual: orNull('tensor'), axis: 'any' } as const;
 
+/** What is normalised, and what scales and shifts it. */
+interface Inputs {
+  readonly x: Tensor;
+  readonly residual: Tensor | null;
+  readonly gamma: Tensor | null;
+  readonly beta: Tensor | null;
+}
+
+/** What was normalised, and what was measured of its rows. */
+interface Measured {
+  readonly sum: Tensor;
+  readonly mean: Tensor;
+  readonly rstd: Tensor;
+  readonly rows: number;
+  readonly cols: number;
+}
+
 /** All of `sum` and of what was measured that `wants` does not name is null, and only lives as long as backward needs it. */
 function normalise(
   op: string,
@@ -77,16 +94,8 @@ function normalise(
   { eps = 1e-5, residual: added = null, axis = -1 }: LayerNormOptions,
 ): { y: Tensor; sum: Tensor | null; mean: Tensor | null; rstd: Tensor | null } {
   const device = checkDevice(op, { x: given }, { gamma, beta, residual: added });
-  checkDTypes(op, { x: given, gamma, beta, residual: added }, 'float32');
-  const first = checkAxis(op, axis, given.shape);
-  const normal = given.shape.slice(first);
-  if (gamma) checkShape(op, 'gamma', gamma, normal);
-  if (beta) checkShape(op, 'beta', beta, normal);
-  if (added) checkShape(op, 'residual', added, given.shape);
-  const cols = sizeOf(normal);
+  const cols = checkInputs(op, { x: given, residual: added, gamma, beta }, axis);
   const rows = given.size / cols;
-  const measured = given.shape.map((size, d) => (d < first ? size : 1));
-
   return device.scope(() => {
     const x = contiguous(given);
     const residual = added && contiguous(added);
@@ -94,48 +103,67 @@ function normalise(
     const inputs = [x, residual, weight, shift];
     const sum = residual !== null && (wants === 'sum' || isDifferentiated(inputs)) ? device.empty(x.shape) : null;
     const y = device.empty(x.shape);
-    const mean = device.empty(measured);
-    const rstd = device.empty(measured);
+    const measured = statsShape(x.shape, checkAxis(op, axis, x.shape));
+    const [mean, rstd] = [device.empty(measured), device.empty(measured)];
     const operands = { x, residual, gamma: weight, beta: shift, sum, y, mean, rstd, rows, cols, eps };
     device.emit('layerNorm', operands, 8 * x.size);
     const outputs = sum !== null && wants === 'sum' ? [y, sum] : [y];
     const backward = ([dNormed, dSum]: (Tensor | null)[]) => {
-      if (!dNormed) {
-        for (const input of [x, residual]) if (dSum) passGrad(input, dSum);
-        return;
-      }
-      const dx = gradOf(x);
-      // The same elements twice are added to one after the other.
-      const dresidual = gradApart(residual, residual?.offset === x.offset ? null : x);
-      const dgamma = gradOf(weight);
-      const dbeta = gradOf(shift);
-      const partials = dgamma || dbeta ? device.empty([partialsOf(device, rows), 2, cols]) : null;
-      device.emit(
-        'layerNormBackward',
-        {
-          dy: dNormed,
-          dsum: dSum,
-          sum: sum ?? x,
-          gamma: weight,
-          mean,
-          rstd,
-          dx: dx?.tensor,
-          dresidual: dresidual?.tensor,
-          dgamma: dgamma?.tensor,
-          dbeta: dbeta?.tensor,
-          partials,
-          rows,
-          cols,
-          accumulate: accumulateBits(dx, dresidual, dgamma, dbeta),
-        },
-        16 * x.size,
-      );
-      addApart(dresidual);
-      partials?.dispose();
+      if (dNormed) {
+        const given = { x, residual, gamma: weight, beta: shift };
+        normaliseBackward(given, { sum: sum ?? x, mean, rstd, rows, cols }, dNormed, dSum);
+      } else if (dSum) for (const input of [x, residual]) passGrad(input, dSum);
     };
     differentiableMany(outputs, inputs, backward, wants === 'stats' ? [mean, rstd] : []);
     // Their own tensors, which the caller may dispose of before backward has read the values.
     const stats = wants === 'stats' ? { mean: mean.detach(), rstd: rstd.detach() } : { mean: null, rstd: null };
     return { y, sum: wants === 'sum' ? sum : null, ...stats };
   });
+}
+
+/** How many elements are normalised together. */
+function checkInputs(op: string, { x, residual, gamma, beta }: Inputs, axis: number): number {
+  checkDTypes(op, { x, gamma, beta, residual }, 'float32');
+  const normal = x.shape.slice(checkAxis(op, axis, x.shape));
+  if (gamma) checkShape(op, 'gamma', gamma, normal);
+  if (beta) checkShape(op, 'beta', beta, normal);
+  if (residual) checkShape(op, 'residual', residual, x.shape);
+  return sizeOf(normal);
+}
+
+/** 1 for each dimension that is normalised, from `first` on. */
+const statsShape = (shape: Shape, first: number): Shape => shape.map((size, d) => (d < first ? size : 1));
+
+/** The command of all gradients. `dsum` is that of the sum as a result of its own. */
+function normaliseBackward(
+  { x, residual, gamma, beta }: Inputs,
+  { sum, mean, rstd, rows, cols }: Measured,
+  dy: Tensor,
+  dsum: Tensor | null | undefined,
+): void {
+  const { device } = x;
+  const dx = gradOf(x);
+  // The same elements twice are added to one after the other.
+  const dresidual = gradApart(residual, residual?.offset === x.offset ? null : x);
+  const [dgamma, dbeta] = [gradOf(gamma), gradOf(beta)];
+  const partials = dgamma || dbeta ? device.empty([partialsOf(device, rows), 2, cols]) : null;
+  const operands = {
+    dy,
+    dsum,
+    sum,
+    gamma,
+    mean,
+    rstd,
+    dx: dx?.tensor,
+    dresidual: dresidual?.tensor,
+    dgamma: dgamma?.tensor,
+    dbeta: dbeta?.tensor,
+    partials,
+    rows,
+    cols,
+    accumulate: accumulateBits(dx, dresidual, dgamma, dbeta),
+  };
+  device.emit('layerNormBackward', operands, 16 * x.size);
+  addApart(dresidual);
+  partials?.dispose();
 }

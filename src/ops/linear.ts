@@ -25,20 +25,7 @@ export const linearOptions = { activation: 'any', dropout: 'any' } as const;
 export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearOptions = {}): Tensor {
   const { activation = 'none', dropout: dropping = null } = checkOptions('linear', options, linearOptions);
   const device = checkDevice('linear', { x, w }, { b });
-  checkDType('linear', 'x', x, 'float32');
-  checkDType('linear', 'w', w, 'float32');
-  if (w.shape.length !== 2) throw new ShapeError(`linear: w is ${describeShape(w.shape)}, expected [in, out]`);
-  const [depth, cols] = w.shape as [number, number];
-  if (x.shape.length === 0 || lastOf(x.shape) !== depth) {
-    throw new ShapeError(
-      `linear: x is ${describeShape(x.shape)}, w is ${describeShape(w.shape)}: ` +
-        'the last dimension of x must equal the first of w',
-    );
-  }
-  if (b) {
-    checkDType('linear', 'b', b, 'float32');
-    checkShape('linear', 'b', b, [cols]);
-  }
+  const [depth, cols] = checkFactors(x, w, b);
   checkActivation('linear', activation);
   const kind = activationKind(device, activation);
   const random = dropping === null ? null : checkDropping('linear: dropout', dropping);
@@ -60,20 +47,42 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearO
     };
     const fused = { activation: kind, seed, stream, threshold, dropScale };
     emitProduct(device, { a: x, b: w, bias: b, c: y, pre }, { rows, cols, depth }, layout, { fused });
-    return differentiable(y, [x, w, b], (dy) => {
-      const dz = throughActivation(dy, y, pre, activation, dropScale || 1);
-      const upstream = { x: asMatrix(dz), transposed: false };
-      const dx = gradOf(x);
-      if (dx)
-        product(upstream, { x: w, transposed: true }, { tensor: asMatrix(dx.tensor), accumulate: dx.accumulate }, []);
-      const dw = gradOf(w);
-      if (dw) {
-        const db = gradApart(b, w); // the command adds to both at once
-        product({ x: asMatrix(x), transposed: true }, upstream, dw, [], db);
-        addApart(db);
-      } else if (b) broadcastGrad(b, dz);
-    });
+    return differentiable(y, [x, w, b], (dy) =>
+      linearBackward(x, w, b, throughActivation(dy, y, pre, activation, dropScale || 1)),
+    );
   });
+}
+
+/** The inputs and outputs of w. */
+function checkFactors(x: Tensor, w: Tensor, b: Tensor | null | undefined): readonly [depth: number, cols: number] {
+  checkDType('linear', 'x', x, 'float32');
+  checkDType('linear', 'w', w, 'float32');
+  if (w.shape.length !== 2) throw new ShapeError(`linear: w is ${describeShape(w.shape)}, expected [in, out]`);
+  const [depth, cols] = w.shape as [number, number];
+  if (x.shape.length === 0 || lastOf(x.shape) !== depth) {
+    throw new ShapeError(
+      `linear: x is ${describeShape(x.shape)}, w is ${describeShape(w.shape)}: ` +
+        'the last dimension of x must equal the first of w',
+    );
+  }
+  if (b) {
+    checkDType('linear', 'b', b, 'float32');
+    checkShape('linear', 'b', b, [cols]);
+  }
+  return [depth, cols];
+}
+
+/** All gradients, given that of the product with the bias. */
+function linearBackward(x: Tensor, w: Tensor, b: Tensor | null | undefined, dz: Tensor): void {
+  const upstream = { x: asMatrix(dz), transposed: false };
+  const dx = gradOf(x);
+  if (dx) product(upstream, { x: w, transposed: true }, { tensor: asMatrix(dx.tensor), accumulate: dx.accumulate }, []);
+  const dw = gradOf(w);
+  if (dw) {
+    const db = gradApart(b, w); // the command adds to both at once
+    product({ x: asMatrix(x), transposed: true }, upstream, dw, [], db);
+    addApart(db);
+  } else if (b) broadcastGrad(b, dz);
 }
 
 /**

@@ -103,6 +103,14 @@ export function colsOf({ x, transposed }: Factor): number {
   return transposed ? (x.shape.at(-2) as number) : lastOf(x.shape);
 }
 
+/** A dimension of a batch: how many matrices, and words from each to the next in the factors and the result. */
+interface Dimension {
+  readonly size: number;
+  readonly a: number;
+  readonly b: number;
+  readonly c: number;
+}
+
 /**
  * Emits target (+)= left·right, and `sums` (+)= the column sums of a matrix `right`, where `left` is transposed. All
  * three have `batch` for leading dimensions or broadcast to it; where the target does, as the gradient of a broadcast
@@ -116,28 +124,7 @@ export function product(
   sums: GradientTarget | null = null,
 ): void {
   const y = target.tensor;
-  let rows = rowsOf(left);
-  let depth = colsOf(left);
-  const cols = colsOf(right);
-  const stepsIn = (x: Tensor) => broadcastSteps(x, [...batch, ...x.shape.slice(-2)]).slice(0, -2);
-  const dimensions = dimensionsOf(batch, stepsIn(left.x), stepsIn(right.x), stepsIn(y)).map(({ size, steps }) => {
-    const [a, b, c] = steps as [number, number, number];
-    return { size, a, b, c };
-  });
-  // From the innermost on, what can be one matrix becomes one: taller if all share the right factor, a longer sum if
-  // the matrices of each factor follow one another along it.
-  const separate = dimensions.reverse().filter(({ size, a, b, c }) => {
-    if (b === 0 && !left.transposed && a === rows * left.x.rowStride && c === rows * y.rowStride) {
-      rows *= size;
-      return false;
-    }
-    const long = left.transposed && !right.transposed;
-    if (c === 0 && long && a === depth * left.x.rowStride && b === depth * right.x.rowStride) {
-      depth *= size;
-      return false;
-    }
-    return true;
-  });
+  const { sizes, separate } = joined(left, right, y, batch);
   const inner = separate.findIndex(({ c }) => c !== 0);
   const [each] = inner < 0 ? [] : separate.splice(inner, 1);
   const layout = {
@@ -150,19 +137,50 @@ export function product(
   const batches = { batch: each?.size ?? 1, aBatch: each?.a ?? 0, bBatch: each?.b ?? 0, cBatch: each?.c ?? 0 };
   const count = sizeOf(separate.map(({ size }) => size));
   for (let i = 0; i < count; i++) {
-    const from = { a: 0, b: 0, c: 0 };
-    let again = false; // whether an earlier command has written the same matrix
-    let rest = i;
-    for (const { size, ...steps } of separate) {
-      const index = rest % size;
-      rest = Math.floor(rest / size);
-      from.a += index * steps.a;
-      from.b += index * steps.b;
-      from.c += index * steps.c;
-      again ||= steps.c === 0 && index > 0;
-    }
-    const [a, b, c] = [beyond(left.x, from.a), beyond(right.x, from.b), beyond(y, from.c)];
+    const { a, b, c, again } = placeOf(i, separate);
+    const matrices = { a: beyond(left.x, a), b: beyond(right.x, b), c: beyond(y, c), sums: sums?.tensor };
     const accumulate = Number(again || target.accumulate === 1) | ((sums?.accumulate ?? 0) << 1);
-    emitProduct(y.device, { a, b, c, sums: sums?.tensor }, { rows, cols, depth }, layout, { accumulate, batches });
+    emitProduct(y.device, matrices, sizes, layout, { accumulate, batches });
   }
+}
+
+/**
+ * The sizes of the matrices, and the dimensions of the batch, the innermost first, that are left once what can be one
+ * matrix is one: taller if all share the right factor, a longer sum if the matrices of each factor follow one another
+ * along it.
+ */
+function joined(left: Factor, right: Factor, y: Tensor, batch: Shape) {
+  const sizes = { rows: rowsOf(left), cols: colsOf(right), depth: colsOf(left) };
+  const stepsIn = (x: Tensor) => broadcastSteps(x, [...batch, ...x.shape.slice(-2)]).slice(0, -2);
+  const dimensions = dimensionsOf(batch, stepsIn(left.x), stepsIn(right.x), stepsIn(y)).map(({ size, steps }) => {
+    const [a, b, c] = steps as [number, number, number];
+    return { size, a, b, c };
+  });
+  const separate: Dimension[] = dimensions.reverse().filter(({ size, a, b, c }) => {
+    if (b === 0 && !left.transposed && a === sizes.rows * left.x.rowStride && c === sizes.rows * y.rowStride) {
+      sizes.rows *= size;
+      return false;
+    }
+    const isLong = left.transposed && !right.transposed;
+    if (c === 0 && isLong && a === sizes.depth * left.x.rowStride && b === sizes.depth * right.x.rowStride) {
+      sizes.depth *= size;
+      return false;
+    }
+    return true;
+  });
+  return { sizes, separate };
+}
+
+/** Where number `index` of a batch lies, and whether an earlier one has written the same matrix. */
+function placeOf(index: number, dimensions: readonly Dimension[]) {
+  const place = { a: 0, b: 0, c: 0, again: false };
+  for (const { size, a, b, c } of dimensions) {
+    const i = index % size;
+    index = Math.floor(index / size);
+    place.a += i * a;
+    place.b += i * b;
+    place.c += i * c;
+    place.again ||= c === 0 && i > 0;
+  }
+  return place;
 }
