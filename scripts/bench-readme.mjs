@@ -22,6 +22,7 @@ const sections = [
   },
   { bench: 'train', title: 'A training step', headlines: /./ },
   { bench: 'gemm', title: 'Matrix products', headlines: /^linear (8|512|2048): (512→2048|3072→768)/ },
+  { bench: 'pretrained', title: 'Pretrained models in float32', headlines: /./ },
   { bench: 'decode', title: 'Generation, 32 tokens from 32', headlines: /./ },
   { bench: 'pointwise', title: 'Ops that move memory' },
   { bench: 'wasm', title: 'WebAssembly, one thread', headlines: /encoder|import/ },

@@ -48,8 +48,8 @@ export async function measureMiniLM(run: Run, device: Device, byCTranslate2: Pee
     const outcome = await contest(contestants, {
       rounds: run.rounds(11),
       tolerance: TOLERANCE,
-      turn: 0.5,
-      seconds: 30,
+      turn: 0.2,
+      seconds: 12,
     });
     const tokens = batches.flat().reduce((sum, row) => sum + row.length, 0);
     run.row(what, outcome, { 'tokens/s': tokens / (outcome.times[OURS]?.median as number) });
@@ -59,7 +59,7 @@ export async function measureMiniLM(run: Run, device: Device, byCTranslate2: Pee
     const question = (repeats: number) => ({ texts, batchSize: BATCH, repeats });
     const peer = asContestant('transformers.js', peers['transformers.js'], question);
     const contestants = [await fromTexts(device, folder, texts), ...peer];
-    run.row(what, await contest(contestants, { rounds: run.rounds(7), tolerance: TOLERANCE, turn: 0.5, seconds: 20 }));
+    run.row(what, await contest(contestants, { rounds: run.rounds(7), tolerance: TOLERANCE, turn: 0.2, seconds: 8 }));
   }
   model.dispose();
 }

@@ -34,7 +34,7 @@ export async function measureSmolLM(run: Run, device: Device): Promise<void> {
   for (const { what, prompt, tokens, work } of tasks) {
     if (!run.wants(what)) continue;
     const contestants = [writing(model, prompt, tokens), run.limits.contestant(work, run.threads)];
-    const outcome = await contest(contestants, { rounds: run.rounds(9), turn: 0.3, seconds: 20 });
+    const outcome = await contest(contestants, { rounds: run.rounds(9), turn: 0.3, seconds: 8 });
     const count = Math.max(tokens, prompt);
     run.row(what, outcome, { 'tokens/s': count / (outcome.times[OURS]?.median as number) });
   }

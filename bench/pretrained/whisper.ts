@@ -9,6 +9,7 @@ import { loadModel, readWav } from '../../src/pretrained/index.js';
 import type { WhisperFeatureExtractor } from '../../src/pretrained/processors/whisper.js';
 import type { Run } from '../harness/bench.js';
 import { type Contestant, contest } from '../harness/contest.js';
+import type { Work } from '../harness/limits.js';
 import { OURS, sampleOf } from '../harness/ours.js';
 import type { Peer } from '../harness/peer.js';
 import { asContestant } from '../harness/peers.js';
@@ -33,22 +34,28 @@ export async function measureWhisper(run: Run, device: Device, peer: Peer | null
     const { hidden } = whisper.encode(input);
     const encoded = hidden.reshape(1, ...whisper.encodedShape);
     const question = { features, bins: processor.featureSize, prompt: [whisper.startId] };
-    const tasks = [
-      { what: 'Whisper tiny.en, encoding 30 s', ours: encoding(device, whisper, input), asked: question },
+    const tasks: { what: string; ours: Contestant; asked: object; work: Work }[] = [
+      {
+        what: 'Whisper tiny.en, encoding 30 s',
+        ours: encoding(device, whisper, input),
+        asked: question,
+        work: encodingWork(whisper),
+      },
       {
         what: 'Whisper tiny.en, writing 24 tokens',
         ours: writing(whisper, encoded),
         asked: { ...question, prompt: [...question.prompt, NO_TIMESTAMPS], decode: true },
+        work: writingWork(whisper),
       },
     ];
-    for (const { what, ours, asked } of tasks) {
+    for (const { what, ours, asked, work } of tasks) {
       if (!run.wants(what)) continue;
       const peers = asContestant('CTranslate2', peer, (repeats) => ({ ...asked, repeats }));
-      const outcome = await contest([ours, ...peers], {
+      const outcome = await contest([ours, ...peers, run.limits.contestant(work, run.threads)], {
         rounds: run.rounds(11),
         tolerance: 1e-2,
-        turn: 0.3,
-        seconds: 20,
+        turn: 0.2,
+        seconds: 8,
       });
       run.row(what, outcome);
     }
@@ -56,6 +63,22 @@ export async function measureWhisper(run: Run, device: Device, peer: Peer | null
     rmSync(work, { recursive: true });
     model.dispose();
   }
+}
+
+/** Multiplications of the layers and of the convolutions before them. */
+function encodingWork({ encoder, maxSourceLength: places, conv1, conv2 }: Whisper): Work {
+  const weights = encoder.parameters().reduce((sum, { size }) => sum + size, 0);
+  const dModel = encoder.norm?.weight?.size ?? 0;
+  const attention = 4 * encoder.layers.length * places * places * dModel;
+  const flops = 2 * places * (weights + 2 * conv1.weight.size + conv2.weight.size) + attention;
+  return { flops, bytes: 4 * weights };
+}
+
+/** Each step reads the weights, and keys and values of what was heard; 25 are made. */
+function writingWork({ decoder, targetTokens, maxSourceLength: places }: Whisper): Work {
+  const weights = decoder.parameters().reduce((sum, { size }) => sum + size, targetTokens.weight.size);
+  const heard = 2 * decoder.layers.length * places * (targetTokens.weight.shape[1] as number);
+  return { steps: [[25, { reads: 1, writes: 0, bytes: 4 * (weights + heard) }]] };
 }
 
 /** The token that comes first where no times are wanted: CTranslate2 is given it, we choose it as one token more. */
