@@ -1,7 +1,7 @@
 import { checkSizes } from '../core/check.js';
 import { Tensor } from '../core/tensor.js';
 import { type Activation, activate } from '../ops/activation.js';
-import { add } from '../ops/binary.js';
+import { add, scale } from '../ops/binary.js';
 import { linear } from '../ops/linear.js';
 import { matmul } from '../ops/matmul.js';
 import { concat } from '../ops/move.js';
@@ -87,6 +87,7 @@ export class Linear<W extends Weight = Tensor> extends Module {
   #adapted(x: Tensor, first: number, end: number, adapters: readonly LoraLayer[]): Tensor {
     const [from, to] = [this.#start(first), this.#start(end)];
     const y = this.#plain(x, from, to, true);
+    if (this.training && adapters.every(({ isPlain }) => isPlain)) return add(y, together(x, from, to, adapters));
     const changes = adapters.map((each) => {
       const change = each.change(x, (read, start, stop) => this.#plain(read, start, stop, false));
       const cut = [Math.max(from, each.start), Math.min(to, each.end)] as const;
@@ -119,6 +120,28 @@ export class Linear<W extends Weight = Tensor> extends Module {
   #start(section: number): number {
     return this.#sections.slice(0, section).reduce((sum, width) => sum + width, 0);
   }
+}
+
+/**
+ * What plain adapters add to columns, as one product with their matrices side by side: in training rows are many, and each
+ * pass over them that is saved counts, in backward, too.
+ */
+function together(x: Tensor, from: number, to: number, adapters: readonly LoraLayer[]): Tensor {
+  const zeros = (rank: number, width: number) => (width > 0 ? [x.device.zeros([rank, width])] : []);
+  const rows = adapters.map(({ start, end, b, scaling }) => {
+    const cut = [Math.max(from, start), Math.min(to, end)] as const;
+    const rank = b.shape[0] as number;
+    const scaled = scale(b, scaling);
+    const own = cut[0] === start && cut[1] === end ? scaled : scaled.columns(cut[0] - start, cut[1] - start);
+    const parts = [...zeros(rank, cut[0] - from), own, ...zeros(rank, to - cut[1])];
+    return parts.length === 1 ? own : concat(parts, -1);
+  });
+  const [a, b] = [adapters.map((each) => each.a), rows];
+  const [first, second] = [
+    a.length === 1 ? (a[0] as Tensor) : concat(a, -1),
+    b.length === 1 ? (b[0] as Tensor) : concat(b),
+  ];
+  return matmul(matmul(x, first), second);
 }
 
 /** An output projection that shares its matrix [out, in] with an embedding (Press & Wolf 2017). */

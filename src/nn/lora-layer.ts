@@ -70,6 +70,11 @@ export class LoraLayer extends Module {
     for (const each of this.tensors()) each[1].requiresGrad = true;
   }
 
+  /** Whether the change is a product of two matrices and nothing else. */
+  get isPlain(): boolean {
+    return this.magnitude === null && (this.dropout === null || !this.training);
+  }
+
   override get isAdapter(): boolean {
     return true;
   }
