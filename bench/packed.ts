@@ -1,13 +1,17 @@
 // Packed weights: a GGUF file with activations of 8 bits beside the same file with float activations, its weights as
-// floats, and llama.cpp's llama-bench, one process a turn.
+// floats, and llama.cpp's llama-bench, one process a turn. And packed keys and values: steps beside a long text, with
+// caches of each type.
 //
 //     LLAMA_BENCH=…/llama-bench GGUF_MODEL=…/SmolLM2-135M-Instruct.Q4_1.gguf npm run bench -- packed
 
 import { spawnSync } from 'node:child_process';
 import { statSync } from 'node:fs';
-import { createDevice, type Device, type GenerateOptions } from '../src/index.js';
+import { createDevice, type Device } from '../src/index.js';
+import type { Model as AnyModel } from '../src/models/model.js';
+import type { DecoderState } from '../src/nn/index.js';
+import { CACHE_TYPES, type CacheType } from '../src/ops/kv-cache.js';
 import { type LoadModelOptions, loadModel } from '../src/pretrained/index.js';
-import type { Bench } from './harness/bench.js';
+import type { Bench, Run } from './harness/bench.js';
 import { type Contestant, contest } from './harness/contest.js';
 import { BenchError } from './harness/error.js';
 import { LIMIT } from './harness/limits.js';
@@ -17,10 +21,7 @@ import { OURS } from './harness/ours.js';
 const TOKENS = 64;
 const PROMPT = 128;
 
-interface Model {
-  generate(prompts: number[][], options: GenerateOptions): Promise<unknown>;
-  dispose(): void;
-}
+type Model = AnyModel;
 
 interface Task {
   readonly what: string;
@@ -35,6 +36,14 @@ const tasks: readonly Task[] = [
   { what: 'decode of 8', prompt: 1, tokens: TOKENS, batch: 8 },
   { what: 'decode of 16', prompt: 1, tokens: TOKENS, batch: 16 },
 ];
+
+/** So many tokens of each sequence are there when the next ones are written. */
+const contexts = [
+  { what: 'context 512', context: 512, batch: 1 },
+  { what: 'context 2048', context: 2048, batch: 1 },
+  { what: 'context 512 of 16', context: 512, batch: 16 },
+];
+const STEPS = 8;
 
 const ways: readonly (readonly [name: string, options: LoadModelOptions])[] = [
   [OURS, {}],
@@ -72,10 +81,50 @@ export default {
       const perSecond = Object.entries(outcome.times).map(([name, { median }]) => [`${name}, tok/s`, count / median]);
       run.row(task.what, outcome, Object.fromEntries(perSecond.filter(([name]) => !String(name).startsWith(LIMIT))));
     }
-    for (const model of models.values()) model.dispose();
+    const model = models.get(OURS) as Model;
+    for (const sizes of contexts.filter(({ what }) => run.wants(what))) await measureCaches(run, model, sizes);
+    for (const each of models.values()) each.dispose();
     device.dispose();
   },
 } satisfies Bench;
+
+/** Steps of one model with each type of cache. */
+async function measureCaches(run: Run, model: Model, { what, context, batch }: (typeof contexts)[number]) {
+  const { device } = model;
+  const states = new Map<CacheType, DecoderState>();
+  const contestants = [...CACHE_TYPES].reverse().map((cache): Contestant => {
+    const state = model.startDecoding({ sequences: batch, maxLength: context, cache });
+    states.set(cache, state);
+    model.extend(state, [Array.from({ length: context - STEPS }, (_, i) => 100 + ((i * 37) % 900))], {
+      logits: 'none',
+    });
+    for (let row = 1; row < batch; row++) state.copySequence(row, 0, context - STEPS);
+    state.tokens.write(Int32Array.from({ length: batch }, (_, row) => 100 + row));
+    const program = device.record(() => model.step(state));
+    const take = async (repeats: number) => {
+      await device.flush();
+      const begin = performance.now();
+      for (let i = 0; i < repeats; i++) {
+        state.setLengths(new Int32Array(batch).fill(context - STEPS));
+        for (let step = 0; step < STEPS; step++) program.run();
+        await device.flush();
+      }
+      return { seconds: (performance.now() - begin) / 1e3 / repeats };
+    };
+    return { name: cache, take };
+  });
+  const outcome = await contest(contestants, { rounds: run.rounds(9), turn: 0.3, seconds: 20 });
+  const numbers = Object.entries(outcome.times).flatMap(([cache, { median }]) => {
+    const { layers } = states.get(cache as CacheType) as DecoderState;
+    const words = layers.reduce((sum, { self }) => sum + self.size, 0);
+    return [
+      [`${cache}, tok/s`, (batch * STEPS) / median],
+      [`${cache}, MB`, (4 * words) / 1e6],
+    ];
+  });
+  run.row(what, outcome, Object.fromEntries(numbers));
+  for (const state of states.values()) state.dispose();
+}
 
 /** Seconds of one time. */
 async function generate(model: Model, device: Device, task: Task, repeats: number): Promise<number> {

@@ -95,16 +95,22 @@ class Forward {
   }
 
   // Keys and values k … of a block. Where many queries meet them they are copied, as rows far apart would compete for
-  // the same few sets of the level-1 cache.
+  // the same few sets of the level-1 cache; and where they are packed, they become floats.
   void readKeys(const Item& it, uint32_t k, uint32_t size, uint32_t count) {
     const float *keys = in_.keyRow(context_, it, k, h_), *values = in_.valueRow(context_, it, k, h_);
-    if (count <= kPanel) {
+    const bool floats = in_.cells == kFloatCells;
+    if (count <= kPanel && floats) {
       keys_ = {keys, in_.kStride};
       values_ = wholeRows(values, in_.vStride, size, in_.valueWidth, valueMemory_);
       return;
     }
     keys_ = {keyMemory_, wholeVectors(in_.width)};
     values_ = {valueMemory_, wholeVectors(in_.valueWidth)};
+    if (!floats) {
+      unpackCells(in_.cells, keys, in_.kStride, size, in_.width, keyMemory_, keys_.stride);
+      unpackCells(in_.cells, values, in_.vStride, size, in_.valueWidth, valueMemory_, values_.stride);
+      return;
+    }
     packRows(keys, in_.kStride, size, in_.width, keyMemory_, keys_.stride);
     packRows(values, in_.vStride, size, in_.valueWidth, valueMemory_, values_.stride);
   }
@@ -233,7 +239,8 @@ struct Attention {
     if (in.totalQ() == 0) return;
     const attention::Output output{context.f32(y), yStride, stats.present() ? context.f32(stats) : nullptr,
                                    relativeWeights, dropping};
-    if (attention::Decode::fits(in) && !relativeWeights.present() && !dropping.drops()) return decode(context, output);
+    if (attention::fewQueries(in) && !relativeWeights.present() && !dropping.drops())
+      return withCells(in.cells, [&](auto cells) { decode<decltype(cells)>(context, output); });
     if (in.workOf(1) < kLeastWork) return attendShort(context, output);
     // Smaller blocks where there are few, for more threads to share.
     const bool many = in.totalQ() * in.heads >= 32 * attention::kQueries;
@@ -251,12 +258,16 @@ struct Attention {
   }
 
  private:
+  template <class Cells>
   void decode(Context& context, const attention::Output& output) const {
-    const uint32_t heads = attention::Decode::headsTogether(in), headChunks = divideUp(in.heads, heads);
+    using Decode = attention::Decode<Cells>;
+    const uint32_t units = Decode::units(in), together = Decode::unitsTogether(in);
+    const uint32_t headChunks = divideUp(units, together);
     const uint32_t items = divideUp(in.batch, 4 * static_cast<uint32_t>(context.team.threads()));
     context.team.parallel(divideUp(in.batch, items) * headChunks, [&](uint32_t chunk) {
-      const uint32_t h = chunk % headChunks * heads, b = chunk / headChunks * items;
-      attention::Decode(in, context, output, h, in.heads - h < heads ? in.heads : h + heads)
+      const uint32_t unit = chunk % headChunks * together, b = chunk / headChunks * items;
+      const uint32_t end = units - unit < together ? units : unit + together;
+      Decode(in, context, output, Decode::firstHead(in, unit), Decode::firstHead(in, end))
           .attend(b, in.batch - b < items ? in.batch : b + items);
     });
   }

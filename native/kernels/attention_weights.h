@@ -17,6 +17,7 @@ struct AttentionWeights {
 
   const char* check() const {
     if (const char* reason = in.check()) return reason;
+    REQUIRE(in.cells == kFloatCells, "k must be floats");
     const uint64_t matrices = uint64_t{in.batch} * in.heads;
     REQUIRE(maxQ <= attention::kMaxRows && maxK <= attention::kMaxRows, "too many rows");
     REQUIRE(stage <= kSoftmax, "there is no such stage");

@@ -1,32 +1,49 @@
 // What a decoder keeps between steps: the keys and values of the tokens so far, in a table of `slots` rows for each
 // sequence. Which slot comes next is data in the heap, so one recorded step serves every position.
 #include "kernels/shared/blocks.h"
+#include "kernels/shared/cells.h"
 
-// cache[r, positions[r]] = x[r], r < rows, each a row of `cols` floats.
+// cache[r, positions[r]] = x[r], r < rows, or cache[r, 0] without positions: x has `cols` floats in heads of `head`
+// features, the cache what cells.h makes of them, of the type `cells`.
 struct CacheAppend {
   static constexpr const char* name = "cacheAppend";
-  static constexpr const char* signature = "inout:cache in:x in:positions u32:rows u32:slots u32:cols u32:xStride";
+  static constexpr const char* signature =
+      "inout:cache in:x in?:positions u32:rows u32:slots u32:cols u32:xStride u32:cells u32:head";
   Span cache, x, positions;
-  uint32_t rows, slots, cols, xStride;
+  uint32_t rows, slots, cols, xStride, cells, head;
 
   const char* check() const {
-    REQUIRE(cache.covers(uint64_t{rows} * slots, cols, cols), "cache is smaller than rows, slots and cols say");
+    REQUIRE(cells < kCellTypes, "there is no such type of cells");
+    REQUIRE(cells == kFloatCells || head <= kWidestHead, "a head is too wide");
+    REQUIRE(head > 0 && cols % head == 0, "cols are no whole heads");
+    REQUIRE(cache.covers(uint64_t{rows} * slots, words(), words()), "cache is smaller than rows, slots and cols say");
     REQUIRE(x.covers(rows, cols, xStride), "x is smaller than its rows, cols and stride say");
-    REQUIRE(positions.covers(rows), "positions is smaller than rows");
+    REQUIRE(!positions.present() || positions.covers(rows), "positions is smaller than rows");
     return nullptr;
   }
 
   void run(Context& context) const {
     context.team.parallelRange(rows, copyGrain(cols), [&](uint64_t row, uint64_t last) {
       for (; row < last; ++row) {
-        const uint32_t slot = static_cast<uint32_t>(context.i32(positions)[row]);
+        const uint32_t slot = positions.present() ? static_cast<uint32_t>(context.i32(positions)[row]) : 0;
         if (slot >= slots) {
           context.failAt("positions", row, static_cast<int32_t>(slot), slots);
           continue;
         }
-        memmove(context.f32(cache) + (row * slots + slot) * cols, context.f32(x) + row * xStride, cols * sizeof(float));
+        put(context.f32(x) + row * xStride, context.f32(cache) + (row * slots + slot) * words());
       }
     });
+  }
+
+ private:
+  uint64_t words() const { return uint64_t{cols} / head * cellWords(cells, head); }
+
+  void put(const float* from, float* to) const {
+    if (cells == kFloatCells) {
+      memmove(to, from, cols * sizeof(float));
+      return;
+    }
+    for (uint32_t c = 0; c < cols; c += head, to += cellWords(cells, head)) packCells(cells, from + c, head, to);
   }
 };
 KERNEL(CacheAppend)

@@ -57,6 +57,9 @@ SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[8]) {
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
 
+SIMD_INLINE Vi signedBytesToInts(const void* p) {
+  return (Vi)_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p)));
+}
 SIMD_INLINE Vf halves(const void* p) { return (Vf)_mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
 
 // Pairs of products are added in 16 bits: those of 6 bits and less do not exceed them, nor do 8 bits with a sign, which

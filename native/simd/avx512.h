@@ -60,6 +60,9 @@ SIMD_INLINE Vf exp2NonPositive(Vf x) {
   return (Vf)_mm512_maskz_scalef_ps(kept, (__m512)polynomial(held - k, kP), (__m512)k);
 }
 
+SIMD_INLINE Vi signedBytesToInts(const void* p) {
+  return (Vi)_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+}
 SIMD_INLINE Vf halves(const void* p) { return (Vf)_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p))); }
 
 // Dots, with VNNI, and without, which processors before Ice Lake and Zen 4 lack: pairs of products are added in 16

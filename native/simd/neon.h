@@ -16,6 +16,11 @@ SIMD_INLINE Vf sqrt(Vf v) { return (Vf)vsqrtq_f32((float32x4_t)v); }
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
 
+SIMD_INLINE Vi signedBytesToInts(const void* p) {
+  uint32_t word;
+  memcpy(&word, p, sizeof word);
+  return (Vi)vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(word)))));
+}
 SIMD_INLINE Vf halves(const void* p) {
   float16x4_t v;
   memcpy(&v, p, sizeof v);

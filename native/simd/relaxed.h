@@ -18,6 +18,10 @@ SIMD_INLINE const float* inMemory(const float* constants) {
 #include "simd/exp2.h"
 #include "simd/half.h"
 
+SIMD_INLINE Vi signedBytesToInts(const void* p) {
+  return (Vi)wasm_i32x4_extend_low_i16x8(wasm_i16x8_extend_low_i8x16(wasm_v128_load32_zero(p)));
+}
+
 // The second factor has 7 bits: the eighth of a weight is a product of its own.
 struct Dots {
   static constexpr size_t kWords = 1;

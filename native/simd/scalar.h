@@ -28,6 +28,7 @@ SIMD_INLINE Vi shortsToInts(const void* p) {
   return x;
 }
 SIMD_INLINE Vi bytesToInts(const void* p) { return *static_cast<const uint8_t*>(p); }
+SIMD_INLINE Vi signedBytesToInts(const void* p) { return *static_cast<const int8_t*>(p); }
 SIMD_INLINE Vu splatBits(uint32_t x) { return x; }
 SIMD_INLINE Vu laneNumbers() { return 0; }
 
@@ -72,6 +73,10 @@ SIMD_INLINE float maximum(Vf v) { return v; }
 SIMD_INLINE int32_t sum(Vi v) { return v; }
 SIMD_INLINE int32_t maximum(Vi v) { return v; }
 SIMD_INLINE void storeBytes(void* p, Vi v) { *static_cast<int8_t*>(p) = static_cast<int8_t>(v); }
+SIMD_INLINE void storeShorts(void* p, Vi v) {
+  const int16_t x = static_cast<int16_t>(v);
+  memcpy(p, &x, sizeof x);
+}
 SIMD_INLINE Vf swapNeighbours(Vf v, std::index_sequence<0>) { return v; }
 SIMD_INLINE void transpose(Vf (&)[1]) {}
 SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[1]) { return rows[0]; }

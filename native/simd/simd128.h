@@ -14,5 +14,8 @@ SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
 #include "simd/half.h"
 
+SIMD_INLINE Vi signedBytesToInts(const void* p) {
+  return (Vi)wasm_i32x4_extend_low_i16x8(wasm_i16x8_extend_low_i8x16(wasm_v128_load32_zero(p)));
+}
 SIMD_INLINE Vi pairs(Vi a, Vi b) { return (Vi)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b); }
 #include "simd/wide_dots.h"

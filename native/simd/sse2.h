@@ -17,5 +17,11 @@ SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
 #include "simd/half.h"
 
+SIMD_INLINE Vi signedBytesToInts(const void* p) {
+  int32_t word;
+  memcpy(&word, p, sizeof word);
+  const __m128i bytes = _mm_cvtsi32_si128(word), twice = _mm_unpacklo_epi8(bytes, bytes);
+  return (Vi)_mm_srai_epi32(_mm_unpacklo_epi16(twice, twice), 24);
+}
 SIMD_INLINE Vi pairs(Vi a, Vi b) { return (Vi)_mm_madd_epi16((__m128i)a, (__m128i)b); }
 #include "simd/wide_dots.h"

@@ -9,6 +9,7 @@
 //   Vd, Vl                            kWidth doubles and int64_t, more than one register: toDouble toSingle splatDouble
 //   asLong asDouble                   as those of floats
 //   bytesToInts(p), shortsToInts(p)   kWidth unsigned numbers of 8 or 16 bits
+//   signedBytesToInts(p)              kWidth numbers of 8 bits with a sign
 //   halves(p)                         kWidth floats of 16 bits as floats
 //   fma(a, b, c)                      a * b + c, fused where the set can (the compiler contracts it,
 //   -ffp-contract=fast) fused(a, b, c)                    the same, fused by an intrinsic wherever the set can, for
@@ -26,7 +27,7 @@
 //   not order such
 //                                     stores
 //   sum(v), maximum(v)                of a vector's lanes, always in the same order; of integers, too
-//   storeBytes(p, v)                  integers as bytes, of which they keep the low ones
+//   storeBytes(p, v), storeShorts     integers as 8 or 16 bits, of which they keep the low ones
 //   Dots                              products of bytes, of which a word of 32 bits has four. Sums, one for each lane,
 //                                     begin(start), add<kEightBits>(sums, weights, x) the products of the unsigned
 //                                     bytes of `weights` with the signed ones of a word at x, where kEightBits says

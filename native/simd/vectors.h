@@ -58,8 +58,16 @@ SIMD_INLINE auto fold(V v, Combine combine) {
 // kWidth integers as bytes, of which they keep the low ones.
 SIMD_INLINE void storeBytes(void* p, Vi v) {
   typedef int8_t Bytes __attribute__((vector_size(kWidth)));
-  const Bytes bytes = __builtin_convertvector(v, Bytes);
+  typedef int16_t Shorts __attribute__((vector_size(kWidth * 2)));  // by way of which GCC stays in registers
+  const Bytes bytes = __builtin_convertvector(__builtin_convertvector(v, Shorts), Bytes);
   memcpy(p, &bytes, sizeof bytes);
+}
+
+// The same as 16 bits.
+SIMD_INLINE void storeShorts(void* p, Vi v) {
+  typedef int16_t Shorts __attribute__((vector_size(kWidth * 2)));
+  const Shorts shorts = __builtin_convertvector(v, Shorts);
+  memcpy(p, &shorts, sizeof shorts);
 }
 
 // Rows become columns: first the 4 × 4 floats of each quarter (four lanes, which instructions shuffle cheaply), then

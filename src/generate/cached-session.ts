@@ -15,7 +15,8 @@ import type { Ahead, Steps } from './session.js';
 import { type Drafter, drafterOf, type Generate } from './speculative.js';
 
 /** Whether options ask for it. */
-export const isCached = ({ cache, draft }: GenerateOptions): boolean => cache !== undefined || draft !== undefined;
+export const isCached = ({ cache, draft }: GenerateOptions): boolean =>
+  typeof cache === 'object' || draft !== undefined;
 
 /** A session for the one input of `plan`. To be ended by `end`. Throws ArgumentError for a cache that does not fit. */
 export function startCached(
@@ -24,15 +25,16 @@ export function startCached(
   options: GenerateOptions,
   generate: Generate,
 ): CachedSession {
-  const cache = options.cache ?? new PromptCache(model);
+  const isOwn = typeof options.cache !== 'object';
+  const cache = isOwn ? new PromptCache(model, { cache: plan.cacheType }) : options.cache;
   if (!(cache instanceof PromptCache))
     throw new ArgumentError(`generate: cache is ${describeValue(cache)}, expected a PromptCache`);
   cache.acquire(model);
   try {
-    return new CachedSession(cache, drafterOf(cache, options, generate), plan, options);
+    return new CachedSession(cache, drafterOf(cache, options, generate), plan, options.signal, isOwn);
   } catch (error) {
     cache.yield();
-    if (options.cache === undefined) cache.dispose();
+    if (isOwn) cache.dispose();
     throw error;
   }
 }
@@ -40,8 +42,6 @@ export function startCached(
 export class CachedSession implements Steps {
   readonly #stops: readonly number[];
   readonly #suppressed: readonly number[];
-  readonly #signal: AbortSignal | undefined;
-  readonly #isOwn: boolean;
   /** Those that know what stops this session. */
   readonly #ready = new Set<object>();
   #isFirst = true;
@@ -54,12 +54,11 @@ export class CachedSession implements Steps {
     private readonly cache: PromptCache,
     private readonly drafter: Drafter | null,
     { stopTokens, suppressTokens }: Plan,
-    { cache: given, signal }: GenerateOptions,
+    private readonly signal: AbortSignal | undefined,
+    private readonly isOwn: boolean,
   ) {
     this.#stops = [...stopTokens];
     this.#suppressed = [...suppressTokens];
-    this.#signal = signal;
-    this.#isOwn = given === undefined;
   }
 
   get drafts(): boolean {
@@ -92,7 +91,7 @@ export class CachedSession implements Steps {
     for (; context.length - start > CHUNK; start += CHUNK) {
       extend(cache.model, state, context.slice(start, start + CHUNK), start, 'none');
       await cache.model.device.flush();
-      this.#signal?.throwIfAborted();
+      this.signal?.throwIfAborted();
       this.assertUsable();
       cache.remember(context.slice(0, start + CHUNK));
     }
@@ -109,7 +108,7 @@ export class CachedSession implements Steps {
     this.#learn(drafter, context);
     const most = Math.min(ahead.steps, this.cache.textLength(context.length) - context.length + 1) - 1;
     const tokens = most > 0 ? await drafter.propose(context, most) : [];
-    this.#signal?.throwIfAborted();
+    this.signal?.throwIfAborted();
     this.assertUsable();
     if (tokens.length === 0) return this.#advance(context, 1, ahead); // there may be guesses after the next token
     this.#guesses = { tokens, after: context.length };
@@ -193,7 +192,7 @@ export class CachedSession implements Steps {
     const { cache } = this;
     if (!this.#isFirst) cache.remember(context.slice(0, -1));
     cache.yield();
-    if (this.#isOwn) cache.dispose();
+    if (this.isOwn) cache.dispose();
   }
 }
 

@@ -1,6 +1,7 @@
 // What `generate` takes and gives.
 
 import type { AttentionMaps } from '../inspect/attention-maps.js';
+import type { CacheType } from '../ops/kv-cache.js';
 import type { LogitsProcessor } from './logits-processor.js';
 import type { ResponseFormat } from './response-format.js';
 
@@ -116,9 +117,12 @@ export interface GenerateOptions {
 
   /**
    * What the model has read before, for one input: of a prompt that begins like it, only the rest is read. Keeps what is
-   * read and written now. Decoder-only, without beams or several sequences. Default: nothing is kept.
+   * read and written now. Decoder-only, without beams or several sequences. Or what keys and values are to be kept as
+   * while this is written: 'float32', 'float16' (half of the memory) or 'int8' (about a quarter: bytes, and a scale for each
+   * 32 features of a head); that of a PromptCache is its own. See docs/packed-weights.md. Default: the model's `cacheType`,
+   * and nothing is kept afterwards.
    */
-  cache?: CachedText | undefined;
+  cache?: CachedText | CacheType | undefined;
   /**
    * Guesses several tokens, which the model then reads in one pass and keeps as far as it would have chosen them itself:
    * 'prompt' by what followed the newest tokens where they came before, a smaller model with the same vocabulary by what

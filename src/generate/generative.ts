@@ -3,6 +3,7 @@ import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { DecoderState, Memory } from '../nn/decoder-state.js';
 import type { Tokens } from '../nn/token-batch.js';
+import type { CacheType } from '../ops/kv-cache.js';
 import type { GenerateOptions } from './generate-options.js';
 import type { FormatConstraint, ResponseFormat } from './response-format.js';
 
@@ -16,6 +17,11 @@ export interface DecodingOptions {
   beams?: number | undefined;
   /** Tokens that a sequence can have. Default: the model's maxLength. */
   maxLength?: number | undefined;
+  /**
+   * What keys and values are kept as: 'float16' takes half of the memory of 'float32', 'int8' about a quarter. Default: the
+   * model's `cacheType`.
+   */
+  cache?: CacheType | undefined;
   /**
    * Tokens that texts may grow to, where a larger state is to go on with what this one has: positions that turn by the
    * length of a text take it for the length. Default: `maxLength`.
@@ -56,6 +62,8 @@ export interface Generative {
   readonly maxLength: number;
   /** Tokens that a source can have; 0 for models that read none. Default 0. */
   readonly maxSourceLength?: number | undefined;
+  /** What keys and values are kept as where nobody says it. Default 'float32'. */
+  readonly cacheType?: CacheType | undefined;
   /**
    * A sequence that outgrows this length is read once more from its beginning, as its tokens then turn otherwise (longrope).
    * Default null: what was read stays.

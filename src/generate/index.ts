@@ -1,3 +1,4 @@
+export type { CacheType } from '../ops/kv-cache.js';
 export type { BatchedResult, BatchedToken } from './continuous-batching/batched-sequence.js';
 export {
   type BatchedRequest,

@@ -14,9 +14,9 @@ import {
 import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 import { isList } from '../core/kinds.js';
-import { maxCacheRows } from '../ops/kv-cache.js';
+import { CACHE_TYPES, type CacheType, maxCacheRows } from '../ops/kv-cache.js';
 import { maxTopK } from '../ops/top-k.js';
-import type { FinishReason, GenerateOptions } from './generate-options.js';
+import type { CachedText, FinishReason, GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import { lengthsOf } from './lengths.js';
 
@@ -49,6 +49,8 @@ type NotPlanned =
 /** Options with defaults, and what they mean for the inputs. */
 export interface Plan extends Complete<Omit<GenerateOptions, NotPlanned>> {
   readonly stop: ((tokens: readonly number[]) => boolean) | undefined;
+  /** What keys and values are kept as. */
+  readonly cacheType: CacheType;
   /** What may be forced as the last token; [] if nothing is. */
   readonly forcedEosTokenId: readonly number[];
   readonly stopTokens: ReadonlySet<number>;
@@ -68,7 +70,8 @@ export interface Plan extends Complete<Omit<GenerateOptions, NotPlanned>> {
 }
 
 /** The part of a plan that follows from the options alone, whatever the inputs are. */
-type Settings = Omit<Plan, 'inputs' | 'sourceShape' | 'width' | 'group' | 'vocabulary' | 'maxRanked' | 'maxSequences'>;
+type Settings = Omit<Plan, 'inputs' | 'sourceShape' | 'width' | 'group' | OfEngine>;
+type OfEngine = 'vocabulary' | 'maxRanked' | 'maxSequences' | 'cacheType';
 
 /** Checks options. `inputs` are sources, of `sourceShape` if they are numbers, or prompts of a decoder-only model. */
 export function resolveOptions(
@@ -78,7 +81,8 @@ export function resolveOptions(
   sourceShape: readonly number[] | null = null,
 ): Plan {
   const { maxSourceLength = 0 } = model;
-  const { cache, draft } = options;
+  const { draft } = options;
+  const { cache, cacheType } = cacheOf(model, options);
   const maxLength = Math.min(model.maxLength, cache?.maxLength ?? model.maxLength);
   const prompts = promptsOf(model, inputs, options.decoderStartTokenId ?? model.startId);
   const left = maxLength - longest(prompts) + 1;
@@ -94,7 +98,7 @@ export function resolveOptions(
   checkEach(settings, maxSequences);
   checkAllTokens(settings, model);
   checkTogether(settings, options, model, left);
-  if (cache || draft) checkOneSequence(settings, options, inputs.length);
+  if (cache || draft) checkOneSequence(settings, cache, inputs.length);
   const prefixes = prefixesOf(options.prefix, inputs.length);
   checkTokens('generate', 'a token of prefix', prefixes.flat(), model);
   const forced = longest(prefixes);
@@ -125,6 +129,7 @@ export function resolveOptions(
     vocabulary: model.vocabSize,
     maxRanked: maxTopK(model.device),
     maxSequences,
+    cacheType,
     ...settings,
     ...(draft ? { batchSize: 1 } : {}),
   };
@@ -235,7 +240,15 @@ function checkTogether(settings: Settings, options: GenerateOptions, model: Gene
     refuse('temperature, topK, topP and minP need doSample: true');
 }
 
-function checkOneSequence(settings: Settings, { cache }: GenerateOptions, inputs: number): void {
+/** What was read before, if anything, and what keys and values are kept as. */
+function cacheOf({ cacheType = 'float32' }: Generative, { cache }: GenerateOptions) {
+  if (cache === undefined || CACHE_TYPES.some((type) => type === cache))
+    return { cacheType: (cache as CacheType | undefined) ?? cacheType };
+  if (typeof cache === 'object' && cache !== null) return { cache, cacheType };
+  refuse(`cache is ${describeValue(cache)}, expected a PromptCache, or one of ${CACHE_TYPES.join(', ')}`);
+}
+
+function checkOneSequence(settings: Settings, cache: CachedText | undefined, inputs: number): void {
   const { numBeams, numReturnSequences, cropContext } = settings;
   const what = cache ? 'cache' : 'draft';
   if (numBeams > 1 || numReturnSequences > 1) refuse(`${what} needs one sequence: numBeams 1 and numReturnSequences 1`);

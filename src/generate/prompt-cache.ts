@@ -5,6 +5,7 @@ import { ArgumentError, DisposedError } from '../core/errors.js';
 import { orDispose } from '../core/or-dispose.js';
 import type { DecoderState } from '../nn/decoder-state.js';
 import { inference } from '../nn/module.js';
+import { CACHE_TYPES, type CacheType } from '../ops/kv-cache.js';
 import type { Generative } from './generative.js';
 import { SequenceSteps } from './sequence-steps.js';
 import { disposeWith, forget } from './sessions.js';
@@ -12,6 +13,8 @@ import { disposeWith, forget } from './sessions.js';
 export interface PromptCacheOptions {
   /** Tokens at most, of prompts and what is written after them. Default: the model's maxLength. */
   maxLength?: number | undefined;
+  /** What keys and values are kept as, see `generate`. Default: the model's `cacheType`. */
+  cache?: CacheType | undefined;
 }
 
 /** Tokens that there is room for at first; it doubles where it ends. */
@@ -35,6 +38,8 @@ export const CHUNK = 512;
  */
 export class PromptCache {
   readonly maxLength: number;
+  /** What keys and values are kept as. */
+  readonly type: CacheType;
   #tokens: number[] = [];
   #state: DecoderState | null = null;
   #steps: SequenceSteps | null = null;
@@ -47,12 +52,14 @@ export class PromptCache {
     readonly model: Generative,
     options: PromptCacheOptions = {},
   ) {
-    const { maxLength = model.maxLength } = checkOptions('PromptCache', options, { maxLength: 'any' });
+    const kinds = { maxLength: 'any', cache: CACHE_TYPES } as const;
+    const { maxLength = model.maxLength, cache } = checkOptions('PromptCache', options, kinds);
     const isLength = (n: number) => isCount(n) && n <= model.maxLength;
     checkNumber('PromptCache', 'maxLength', maxLength, isLength, `1 to the model's maxLength, ${model.maxLength}`);
     if (!model.extend || model.maxSourceLength)
       throw new ArgumentError('PromptCache: the model reads sources, or has no extend(); expected a decoder-only one');
     this.maxLength = maxLength;
+    this.type = cache ?? model.cacheType ?? 'float32';
     disposeWith(model, this);
   }
 
@@ -80,14 +87,14 @@ export class PromptCache {
   /** Another one with the same tokens, which goes its own way. Throws OutOfMemoryError. */
   fork(): PromptCache {
     this.#assertFree('fork');
-    const fork = new PromptCache(this.model, { maxLength: this.maxLength });
+    const fork = new PromptCache(this.model, { maxLength: this.maxLength, cache: this.type });
     orDispose(fork, () => fork.begin(this));
     return fork;
   }
 
   /**
    * Begins with what `other` has in common with `tokens`, if that is more than it holds itself: conversations that begin
-   * alike are read once. Throws ArgumentError for one of another model.
+   * alike are read once. Throws ArgumentError for one of another model, or of another type.
    */
   share(other: PromptCache, tokens: readonly number[]): void {
     this.#assertFree('share');
@@ -100,6 +107,8 @@ export class PromptCache {
   begin(other: PromptCache, length = other.#tokens.length): void {
     if (other.model !== this.model)
       throw new ArgumentError('PromptCache: the other one is of another model, expected one of the same');
+    if (other.type !== this.type)
+      throw new ArgumentError(`PromptCache: the other one keeps ${other.type}, expected ${this.type}`);
     this.#tokens = [];
     if (length === 0 || other.#state === null) return;
     this.#copy(this.reserve(length), other.#tokens.slice(0, length), other.#state);
@@ -134,7 +143,7 @@ export class PromptCache {
     const textLength = this.textLength(length);
     if (old && old.sizes.capacity >= length && old.sizes.textLength === textLength) return old;
     const capacity = Math.min(textLength, Math.max(LEAST_ROOM, 2 ** Math.ceil(Math.log2(length))));
-    const sizes = { sequences: 1, maxLength: capacity, textLength };
+    const sizes = { sequences: 1, maxLength: capacity, textLength, cache: this.type };
     const state = model.device.unscoped(() => inference(model, () => model.startDecoding(sizes)));
     if (old) orDispose(state, () => this.#copy(state, this.#tokens, old));
     this.#release();

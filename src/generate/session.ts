@@ -6,7 +6,7 @@ import type { Tensor } from '../core/tensor.js';
 import type { DecoderState, Memory } from '../nn/decoder-state.js';
 import { inference } from '../nn/module.js';
 import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';
-import { maxCacheRows } from '../ops/kv-cache.js';
+import { type CacheType, maxCacheRows } from '../ops/kv-cache.js';
 import type { Generative } from './generative.js';
 import { longest, type Plan, type Source } from './options.js';
 import { Pace } from './pace.js';
@@ -34,6 +34,7 @@ interface Sizes {
   readonly ranked: number;
   readonly stops: number;
   readonly suppressed: number;
+  readonly cache: CacheType;
 }
 
 /** The first sequences of a session, with a recorded step that computes for them alone. */
@@ -101,14 +102,14 @@ export class Session implements Steps {
     private readonly model: Generative,
     sources: Sources,
     shape: readonly number[] | null,
-    { groups, beams, maxLength, sourceLength, ranked, stops, suppressed }: Sizes,
+    { groups, beams, maxLength, sourceLength, ranked, stops, suppressed, cache }: Sizes,
   ) {
     this.state = inference(model, () => {
       const from =
         sourceLength > 0
           ? { memory: encode(model, joined(model, sources, shape)), sourceLength }
           : { sequences: groups };
-      return model.startDecoding({ beams, maxLength, ...from });
+      return model.startDecoding({ beams, maxLength, cache, ...from });
     });
     const { device } = model;
     this.#ranker = orDispose(this.state, () => new Ranker(device, ranked, this.state.sequences, stops, suppressed));
@@ -349,6 +350,7 @@ export function startSession(model: Generative, plan: Plan, outgrown = false): S
     ranked: rankedOf(plan),
     stops: stopTokens.size,
     suppressed: suppressTokens.length,
+    cache: plan.cacheType,
   };
   const key = Object.values(sizes).join();
   const known = idle.find((session) => session.key === key) as Session | undefined;

@@ -1,6 +1,6 @@
 // What has to fit together when a model decodes step by step; nn/decoder-state.ts says how that goes.
 
-import { checkKnown, checkNumber, checkOptions, describeValue, isCount, isWhole } from '../core/check.js';
+import { checkKnown, checkNumber, checkOneOf, checkOptions, describeValue, isCount, isWhole } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { DecodingOptions, ExtendOptions } from '../generate/generative.js';
 import type { CacheSizes, DecoderState, Memory } from '../nn/decoder-state.js';
@@ -8,15 +8,17 @@ import type { ExtendedSequence } from '../nn/extension.js';
 import { Sequences } from '../nn/sequences.js';
 import type { Stack } from '../nn/stack.js';
 import type { TokenBatch } from '../nn/token-batch.js';
+import { CACHE_TYPES, type CacheType } from '../ops/kv-cache.js';
 
 /** What of a model decides about its states. */
 interface Decodes {
   readonly encoder: Stack | null;
   readonly decoder: Stack | null;
   readonly maxLength: number;
+  readonly cacheType: CacheType;
 }
 
-const NAMES = ['memory', 'sequences', 'beams', 'maxLength', 'textLength', 'sourceLength'] as const;
+const NAMES = ['cache', 'memory', 'sequences', 'beams', 'maxLength', 'textLength', 'sourceLength'] as const;
 
 /** The sizes of a state for `options`. */
 export function cacheSizes(model: Decodes, options: DecodingOptions): CacheSizes {
@@ -26,6 +28,7 @@ export function cacheSizes(model: Decodes, options: DecodingOptions): CacheSizes
     sequences = 1,
     beams = 1,
     maxLength: capacity = maxLength,
+    cache = model.cacheType,
   } = checkKnown('startDecoding', options, NAMES);
   const { size: sources = sequences, longest = 1 }: Partial<Sequences> = memory?.batch ?? {};
   const { sourceLength = longest, textLength = capacity } = options;
@@ -39,12 +42,13 @@ export function cacheSizes(model: Decodes, options: DecodingOptions): CacheSizes
   })) {
     checkNumber('startDecoding', name, value, isCount, 'a positive integer');
   }
+  checkOneOf('startDecoding', 'cache', cache, CACHE_TYPES);
   if (capacity > maxLength) {
     throw new ArgumentError(`startDecoding: maxLength is ${capacity}, but the model's maxLength is ${maxLength}`);
   }
   const sourceCapacity = memory ? sourceLength : 0;
   checkMemory('startDecoding', model, { sources, sourceCapacity }, memory);
-  return { model, widths: decoder.cacheWidths, sources, beams, capacity, textLength, sourceCapacity };
+  return { model, cache, widths: decoder.cacheWidths(cache), sources, beams, capacity, textLength, sourceCapacity };
 }
 
 /** Throws unless the state is one of this model. */

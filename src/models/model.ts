@@ -17,6 +17,7 @@ import type { TransformerLayer } from '../nn/layer.js';
 import { inference, Module } from '../nn/module.js';
 import type { Stack } from '../nn/stack.js';
 import { TokenBatch, type Tokens } from '../nn/token-batch.js';
+import type { CacheType } from '../ops/kv-cache.js';
 import { gather } from '../ops/move.js';
 import { cacheSizes, checkExtension, checkMemory, checkPrompts, checkState } from './decoding.js';
 
@@ -40,6 +41,8 @@ export abstract class Model extends Module implements Generative {
   abstract readonly startId: number | null;
   abstract readonly endIds: readonly number[];
   abstract readonly padId: number | null;
+  /** What keys and values are kept as while the model writes, where `generate` and the like do not say it. */
+  cacheType: CacheType = 'float32';
   /** What all dropouts of the model share. */
   protected readonly randomness: Randomness = { seed: 0, streams: 0 };
   #seeds: Random;
@@ -123,6 +126,7 @@ export abstract class Model extends Module implements Generative {
     return inference(this, () => {
       const batch = this.toBatch('prefill', prompts);
       checkPrompts(this, state, batch);
+      if (state.sizes.cache !== 'float32') return this.extend(state, batch); // attends to what is packed, as later steps do
       const features = decoder.forward(this.embedTarget(batch.ids, batch.positions), batch, { state });
       state.setLengths(Int32Array.from(batch.counts));
       return this.logitsOf(gather(features, this.device.tensor(batch.ends)));

@@ -1,11 +1,11 @@
 import { checkOptions, checkSizes, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
-import { type AttentionOptions, attention } from '../ops/attention.js';
+import { type AttentionValueOptions, attention } from '../ops/attention.js';
 import { attentionWeights } from '../ops/attention-weights.js';
 import { mul } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
-import { cacheAppend, cacheFill, cacheWrite } from '../ops/kv-cache.js';
+import { type CacheFormat, type CacheType, cacheAppend, cacheFill, cacheWords, cacheWrite } from '../ops/kv-cache.js';
 import { concat } from '../ops/move.js';
 import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
 import type { Dropout } from './dropout.js';
@@ -69,7 +69,7 @@ const kinds = {
 };
 
 /** Who attends to whom. */
-type Which = Pick<AttentionOptions, 'causal' | 'window' | 'lengthsQ' | 'lengthsK' | 'mask' | 'bias'>;
+type Which = Pick<AttentionValueOptions, 'causal' | 'window' | 'lengthsQ' | 'lengthsK' | 'mask' | 'bias' | 'cache'>;
 
 /** Rows of each item, of queries and of keys. */
 type Counts = readonly [readonly number[], readonly number[]];
@@ -132,9 +132,14 @@ export class MultiHeadAttention extends Module {
     };
   }
 
-  /** Features of keys and values together, as a cache holds them. */
-  get cacheWidth(): number {
-    return 2 * this.kvHeads * this.headSize;
+  /** Words of keys and values together, as a cache of this type holds them. */
+  cacheWidth(type: CacheType = 'float32'): number {
+    return 2 * this.kvHeads * cacheWords(this.qkv.weight.device, this.cacheFormat(type));
+  }
+
+  /** How a cache of this type keeps them. */
+  cacheFormat(type: CacheType = 'float32'): CacheFormat {
+    return { type, headSize: this.headSize };
   }
 
   /**
@@ -179,10 +184,10 @@ export class MultiHeadAttention extends Module {
   /** The newest token of each sequence, `x` [sequences, dModel], joins the cache and attends to what is there. */
   step(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
     const { q, kv } = this.project(x, state.positions, textLength(state));
-    cacheAppend(cache.self, kv, state.positions);
+    cacheAppend(cache.self, kv, state.positions, this.cacheFormat(state.sizes.cache));
     const queries = q.reshape(state.sequences, 1, -1);
     // Causal hides nothing from the newest token, but tells distances where it stands: at the end.
-    const which = { ...this.#sees, causal: true, lengthsK: state.lengths };
+    const which = { ...this.#sees, causal: true, lengthsK: state.lengths, cache: state.sizes.cache };
     return this.#attend(queries, cache.self, which).reshape(x.shape);
   }
 
@@ -192,25 +197,27 @@ export class MultiHeadAttention extends Module {
    */
   extend(x: Tensor, { positions, parts, asSteps }: Extension, cache: LayerCache, state: DecoderState): Tensor {
     const { q, kv } = this.project(x, positions, textLength(state));
+    const { cache: type } = state.sizes;
     let first = 0;
     const outputs = parts.flatMap(({ sequence, start, count }) => {
       const [queries, added] = [q, kv].map((rows) => rows.rows(first, first + count)) as [Tensor, Tensor];
       first += count;
-      cacheWrite(cache.self, added, { row: sequence, slot: start });
+      cacheWrite(cache.self, added, { row: sequence, slot: start }, this.cacheFormat(type));
       const own = cache.self.rows(sequence, sequence + 1);
-      if (asSteps) return this.#oneByOne(queries, own, start);
+      if (asSteps) return this.#oneByOne(queries, own, start, type);
       const [, slots, width] = own.shape as readonly [number, number, number];
       const keys = own.reshape(slots, width).rows(0, start + count);
-      return this.#mix(queries, keys, { ...this.#sees, causal: true, lengthsQ: [count], lengthsK: [start + count] });
+      const lengths = { lengthsQ: [count], lengthsK: [start + count] };
+      return this.#mix(queries, keys, { ...this.#sees, causal: true, ...lengths, cache: type });
     });
     return this.outProj.forward(outputs.length === 1 ? (outputs[0] as Tensor) : concat(outputs));
   }
 
   /** What each query by itself makes of the keys up to its own, of which there are `start` before the first one's. */
-  #oneByOne(q: Tensor, kv: Tensor, start: number): Tensor[] {
+  #oneByOne(q: Tensor, kv: Tensor, start: number, cache: CacheType | undefined): Tensor[] {
     return Array.from({ length: q.shape[0] as number }, (_, i) => {
       const query = q.rows(i, i + 1).reshape(1, 1, -1);
-      const mixed = this.#mix(query, kv, { ...this.#sees, causal: true, lengthsK: [start + i + 1] });
+      const mixed = this.#mix(query, kv, { ...this.#sees, causal: true, lengthsK: [start + i + 1], cache });
       return mixed.reshape(1, -1);
     });
   }
@@ -219,7 +226,8 @@ export class MultiHeadAttention extends Module {
   crossStep(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
     const { sources, beams } = state.sizes;
     const queries = this.query(x).reshape(sources, beams, -1);
-    return this.#attend(queries, cache.cross as Tensor, { lengthsK: state.sourceLengths }).reshape(x.shape);
+    const which = { lengthsK: state.sourceLengths, cache: state.sizes.cache };
+    return this.#attend(queries, cache.cross as Tensor, which).reshape(x.shape);
   }
 
   /** [N, keys | values] of `x`, which another sequence attends to. */
@@ -268,18 +276,19 @@ export class MultiHeadAttention extends Module {
    */
   #mix(q: Tensor, kv: Tensor, which: Which, counts?: Counts, shown?: Tensor): Tensor {
     const { heads, kvHeads, scale, softcap } = this;
-    const keys = kvHeads * this.headSize;
-    const [k, v] = [kv.columns(0, keys), kv.columns(keys, 2 * keys)];
+    const half = lastOf(kv.shape) / 2;
+    const [k, v] = [kv.columns(0, half), kv.columns(half, 2 * half)];
     const isSelf = which.causal !== undefined;
     const relativeBias = (isSelf && this.positionBias?.table()) || null;
     const cap = softcap === null ? {} : { softcap };
-    const options = { heads, kvHeads, scale, ...cap, relativeBias, relativeKeys: this.relative?.keys, ...which };
+    const { cache, ...seen } = which;
+    const options = { heads, kvHeads, scale, ...cap, relativeBias, relativeKeys: this.relative?.keys, ...seen };
     if (this.observe && counts) {
       const weights = attentionWeights(q, k, { ...options, lengthsQ: counts[0], lengthsK: counts[1] });
       this.observe(shown ? mul(weights, shown) : weights);
     }
     const dropout = this.dropout?.options;
-    const outputs = attention(q, k, v, { relativeValues: this.relative?.values, dropout, ...options });
+    const outputs = attention(q, k, v, { relativeValues: this.relative?.values, dropout, cache, ...options });
     if (counts) this.observeHeads?.(outputs);
     return outputs;
   }

@@ -29,7 +29,7 @@ import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import { orDispose } from '../core/or-dispose.js';
 import type { Tensor } from '../core/tensor.js';
-import { advance, cacheReorder, cacheWrite } from '../ops/kv-cache.js';
+import { advance, type CacheType, cacheReorder, cacheWrite } from '../ops/kv-cache.js';
 import type { Sequences } from './sequences.js';
 
 /** What `encode` makes of a source batch. */
@@ -39,18 +39,20 @@ export interface Memory {
   readonly batch: Sequences;
 }
 
-/** Keys and values of one decoder layer. */
+/** Keys and values of one decoder layer: float32, or int32 words of a packed type, as `cacheAppend` writes them. */
 export interface LayerCache {
-  /** float32 [sequences, capacity, keys | values]: of the target tokens so far. */
+  /** [sequences, capacity, keys | values]: of the target tokens so far. */
   readonly self: Tensor;
-  /** float32 [sources, sourceCapacity, keys | values]: of the encoder's memory; null without an encoder. */
+  /** [sources, sourceCapacity, keys | values]: of the encoder's memory; null without an encoder. */
   readonly cross: Tensor | null;
 }
 
 export interface CacheSizes {
   /** What tells whose it is: the model. */
   readonly model: object;
-  /** Of each layer, the features of keys and values together. */
+  /** What keys and values are kept as. Default 'float32'. */
+  readonly cache?: CacheType | undefined;
+  /** Of each layer, the words of keys and values together. */
   readonly widths: readonly number[];
   /** Batch items; each has `beams` sequences. */
   readonly sources: number;
@@ -94,6 +96,7 @@ export class DecoderState {
     };
     const rowsOf = (of: Tensor | null | undefined, count: number, make: () => Tensor) =>
       own(() => of?.rows(0, count) ?? make());
+    const dtype = (sizes.cache ?? 'float32') === 'float32' ? 'float32' : 'int32';
     const sequences = sources * beams;
     this.sequences = sequences;
     this.tokens = rowsOf(whole?.tokens, sequences, () => device.zeros([sequences], 'int32'));
@@ -103,9 +106,9 @@ export class DecoderState {
     this.sourceLengths = rowsOf(whole?.sourceLengths, sources, () => device.zeros([sources], 'int32'));
     this.layers = widths.map((width, i) => {
       const { self, cross } = whole?.layers[i] ?? {};
-      const crossCache = () => rowsOf(cross, sources, () => device.zeros([sources, sourceCapacity, width]));
+      const crossCache = () => rowsOf(cross, sources, () => device.zeros([sources, sourceCapacity, width], dtype));
       return {
-        self: rowsOf(self, sequences, () => device.zeros([sequences, capacity, width])),
+        self: rowsOf(self, sequences, () => device.zeros([sequences, capacity, width], dtype)),
         cross: sourceCapacity > 0 ? crossCache() : null,
       };
     });
@@ -186,6 +189,8 @@ function checkCopy(state: DecoderState, source: DecoderState, to: number, from: 
   const op = 'copySequence';
   if (state.sizes.model !== source.sizes.model)
     throw new ArgumentError(`${op}: source is a state of another model, expected one of the same`);
+  const [own, others] = [state, source].map(({ sizes: { cache = 'float32' } }) => cache);
+  if (own !== others) throw new ArgumentError(`${op}: source keeps keys and values as ${others}, expected ${own}`);
   const isIn = (n: number) => (i: number) => isWhole(i) && i < n;
   checkNumber(op, 'to', to, isIn(state.sequences), `0 to ${state.sequences - 1}`);
   checkNumber(op, 'from', from, isIn(source.sequences), `0 to ${source.sequences - 1}`);

@@ -1,6 +1,6 @@
 import { checkSizes } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
-import { cacheFill } from '../ops/kv-cache.js';
+import { type CacheType, cacheFill } from '../ops/kv-cache.js';
 import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
 import type { Dropout, LayerDrop } from './dropout.js';
 import type { Extension } from './extension.js';
@@ -91,12 +91,14 @@ export class Stack extends Module {
     state.sourceLengths.write(Int32Array.from(batch.counts));
     for (const [i, { multiheadAttn }] of this.layers.entries()) {
       const cache = state.layers[i]?.cross;
-      if (multiheadAttn && cache) cacheFill(cache, multiheadAttn.keysAndValues(hidden), batch.lengths);
+      if (!multiheadAttn || !cache) continue;
+      const format = multiheadAttn.cacheFormat(state.sizes.cache);
+      cacheFill(cache, multiheadAttn.keysAndValues(hidden), batch.lengths, format);
     }
   }
 
-  /** Features of keys and values together, of each layer. */
-  get cacheWidths(): readonly number[] {
-    return this.layers.map(({ selfAttn }) => selfAttn.cacheWidth);
+  /** Words of keys and values together, of each layer, in a cache of this type. */
+  cacheWidths(type: CacheType = 'float32'): readonly number[] {
+    return this.layers.map(({ selfAttn }) => selfAttn.cacheWidth(type));
   }
 }

@@ -1,12 +1,13 @@
 // What attention and attentionWeights share: the checks, and the operands of their kernels.
 
-import { checkDevice, checkDTypes, checkNumber, checkOptions, describeShape, matrixOf } from '../core/check.js';
+import { checkDevice, checkDType, checkNumber, checkOptions, describeShape, matrixOf } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 import { type Biases, checkBiases } from './attention-biases.js';
 import { checkLengths, lengthCount, lengthsTensor } from './attention-lengths.js';
 import type { AttentionOptions, AttentionValueOptions } from './attention-options.js';
+import { type CacheType, cacheWords } from './kv-cache.js';
 
 /** The options by `kinds`, and the device of all tensors that are given: an op's `own` ones, and those of the options. */
 export function checkTensors<Options extends AttentionOptions>(
@@ -44,8 +45,9 @@ export function checkAttention(
   q: Tensor,
   k: Tensor,
   options: AttentionOptions,
+  type: CacheType = 'float32',
 ): AttentionInputs {
-  const sizes = divide(op, q, k, options);
+  const sizes = divide(op, q, k, options, type);
   const { batch, heads, width, packed } = sizes;
   const { lengths, maxQ, maxK } = checkItems(op, device, sizes, options);
   const biases = checkBiases(op, options, q, width, { batch, heads, maxQ, maxK, packed });
@@ -74,6 +76,8 @@ interface Sizes {
   /** Of a head. */
   readonly width: number;
   readonly packed: boolean;
+  /** What k and v are kept as. */
+  readonly cells: number;
   /** Rows of q and k: of each item if padded, of all if packed. */
   readonly rowsQ: number;
   readonly rowsK: number;
@@ -82,14 +86,21 @@ interface Sizes {
 }
 
 /** How q and k are divided. */
-function divide(op: string, q: Tensor, k: Tensor, { heads = 1, kvHeads = heads, lengthsQ }: AttentionOptions): Sizes {
-  checkDTypes(op, { q, k }, 'float32');
+function divide(
+  op: string,
+  q: Tensor,
+  k: Tensor,
+  { heads = 1, kvHeads = heads, lengthsQ }: AttentionOptions,
+  type: CacheType,
+): Sizes {
+  checkDType(op, 'q', q, 'float32');
+  checkDType(op, 'k', k, type === 'float32' ? 'float32' : 'int32');
   checkNumber(op, 'kvHeads', kvHeads, (count) => heads % count === 0, `a divisor of heads (${heads})`);
   const { length: rank } = q.shape;
   if ((rank !== 2 && rank !== 3) || k.shape.length !== rank)
     throw new ShapeError(`${op}: ${shapesOf({ q, k })}: expected [B, T, width], or [rows, width] with lengths`);
   const width = headWidth(op, 'q', q, heads);
-  if (headWidth(op, 'k', k, kvHeads) !== width) {
+  if (headWidth(op, 'k', k, kvHeads) !== cacheWords(q.device, { type, headSize: width })) {
     const problem = `a head of q (of ${heads}) and of k (of ${kvHeads}) differ in width`;
     throw new ShapeError(`${op}: ${shapesOf({ q, k })}: ${problem}`);
   }
@@ -98,7 +109,8 @@ function divide(op: string, q: Tensor, k: Tensor, { heads = 1, kvHeads = heads, 
   if (rank === 3 && k.shape[0] !== batch) throw new ShapeError(`${op}: ${shapesOf({ q, k })}: batches differ`);
   const [rowsQ, rowsK] = [q, k].map((tensor) => tensor.shape[rank - 2] as number) as [number, number];
   const [qStride, kStride] = [matrixOf(q).stride, matrixOf(k).stride];
-  return { batch, heads, kvHeads, width, packed, rowsQ, rowsK, qStride, kStride };
+  const cells = q.device.constant(`cache.${type}`);
+  return { batch, heads, kvHeads, width, packed, cells, rowsQ, rowsK, qStride, kStride };
 }
 
 /** The width of a head. */

@@ -3,6 +3,7 @@
 import { isInt32, type OptionKind, orNull } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import type { DropoutOptions } from './dropout.js';
+import { CACHE_TYPES, type CacheType } from './kv-cache.js';
 
 /**
  * How much of each item of a batch takes part: integers, or an int32 tensor [B] whose values are checked when they are
@@ -68,6 +69,11 @@ export interface AttentionValueOptions extends AttentionOptions {
   relativeValues?: Tensor | null | undefined;
   /** Drops probabilities, as `dropout` does; the bits depend on the row of q, the head and the key. Default: none. */
   dropout?: DropoutOptions | null | undefined;
+  /**
+   * What k and v are: the halves of a key–value cache's columns. If they are packed, int32 [B, T, kvHeads · cacheWords],
+   * they are read so, without gradients, and their heads are as wide as q's. Default 'float32': as above.
+   */
+  cache?: CacheType | undefined;
 }
 
 const STAGES = ['raw', 'capped', 'biased', 'softmax'] as const;
@@ -116,5 +122,6 @@ export const ATTENTION_KINDS: Kinds<AttentionValueOptions> = {
   ...SCORES,
   relativeValues: TENSOR,
   dropout: orNull('object'),
+  cache: CACHE_TYPES,
 };
 export const WEIGHTS_KINDS: Kinds<AttentionWeightsOptions> = { ...SCORES, stage: STAGES };

@@ -36,10 +36,12 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionVal
 function attentionOf(device: Device, q: Tensor, k: Tensor, v: Tensor, options: AttentionValueOptions): Tensor {
   const { relativeValues = null, dropout = null } = options;
   const dropping = droppingOf(dropout);
-  const inputs = checkAttention('attention', device, q, k, options);
-  checkDType('attention', 'v', v, 'float32');
-  const valueWidth = headWidth('attention', 'v', v, inputs.sizes.kvHeads);
-  if (v.shape.length !== k.shape.length || v.shape.slice(0, -1).some((dimension, i) => dimension !== k.shape[i])) {
+  const inputs = checkAttention('attention', device, q, k, options, options.cache);
+  checkDType('attention', 'v', v, k.dtype);
+  const isPacked = k.dtype === 'int32';
+  const words = headWidth('attention', 'v', v, inputs.sizes.kvHeads);
+  const valueWidth = isPacked ? inputs.sizes.width : words;
+  if (v.shape.length !== k.shape.length || v.shape.slice(0, isPacked ? 3 : -1).some((d, i) => d !== k.shape[i])) {
     const shapes = `k is ${describeShape(k.shape)}, v is ${describeShape(v.shape)}`;
     throw new ShapeError(`attention: ${shapes}: their rows differ`);
   }

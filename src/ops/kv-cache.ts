@@ -26,66 +26,104 @@ function shapeOfCache(op: string, cache: Tensor): readonly [rows: number, slots:
   return cache.shape as readonly [number, number, number];
 }
 
+/** What keys and values are kept as between steps. */
+export const CACHE_TYPES = ['float32', 'float16', 'int8'] as const;
+
+/** One of them: of 4, 2 and 1 bytes a feature, the latter with a scale of 2 bytes for each 32 features of a head. */
+export type CacheType = (typeof CACHE_TYPES)[number];
+
+/** How the rows of a cache are kept. */
+export interface CacheFormat {
+  readonly type: CacheType;
+  /** Features of a head, each of which begins a word. */
+  readonly headSize: number;
+}
+
+/** Words that a head takes in a cache. Tensors of packed ones are int32. */
+export function cacheWords(device: Device, { type, headSize }: CacheFormat): number {
+  if (type === 'float32') return headSize;
+  const [pad, group] = ['pad', 'group'].map((name) => device.constant(`cache.${name}`)) as [number, number];
+  const cells = Math.ceil(headSize / pad) * pad;
+  return type === 'float16' ? cells / 2 : Math.ceil((cells + 2 * Math.ceil(cells / group)) / 4);
+}
+
+/** Checks that rows of `x` fit into `cache`, and emits what puts row r into slot `positions[r]`, or the first one. */
+function put(op: string, cache: Tensor, x: Tensor, positions: Tensor | null, format: CacheFormat | null): void {
+  const { device } = cache;
+  const [rows, slots, words] = cache.shape as readonly [number, number, number];
+  const { rows: count, cols, stride } = matrixOf(x);
+  const { type, headSize } = format ?? { type: 'float32', headSize: Math.max(cols, 1) };
+  checkDType(op, 'x', x, format ? 'float32' : cache.dtype);
+  checkDType(op, 'cache', cache, type === 'float32' ? x.dtype : 'int32');
+  const heads = words / (format ? cacheWords(device, format) : headSize);
+  checkShape(op, 'x', x, [rows, heads * headSize]);
+  const cells = device.constant(`cache.${type}`);
+  device.emit('cacheAppend', { cache, x, positions, rows: count, slots, cols, xStride: stride, cells, head: headSize });
+}
+
 /**
  * Writes row r of `x` into slot `positions[r]` of sequence r: `cache[r, positions[r]] = x[r]`.
  *
- * `cache` is float32 [rows, slots, cols], `x` float32 [rows, cols], `positions` int32 [rows]. A position outside the
- * cache fails the run.
+ * `cache` is float32 [rows, slots, cols], `x` float32 [rows, cols], `positions` int32 [rows]. With a packed `format` the
+ * cache is int32 [rows, slots, heads · cacheWords] of the same features. A position outside the cache fails the run.
  */
-export function cacheAppend(cache: Tensor, x: Tensor, positions: Tensor): void {
-  const device = checkDevice('cacheAppend', { cache, x, positions });
-  const [rows, slots, cols] = shapeOfCache('cacheAppend', cache);
-  checkDTypes('cacheAppend', { cache, x }, 'float32');
+export function cacheAppend(cache: Tensor, x: Tensor, positions: Tensor, format: CacheFormat | null = null): void {
+  checkDevice('cacheAppend', { cache, x, positions });
+  const [rows] = shapeOfCache('cacheAppend', cache);
   checkDType('cacheAppend', 'positions', positions, 'int32');
-  checkShape('cacheAppend', 'x', x, [rows, cols]);
   checkShape('cacheAppend', 'positions', positions, [rows]);
-  device.emit('cacheAppend', { cache, x, positions, rows, slots, cols, xStride: matrixOf(x).stride });
+  put('cacheAppend', cache, x, positions, format);
 }
 
 /**
  * Fills a cache from packed rows: the `lengths[r]` rows of sequence r go to its first slots, zeros to the others.
  *
- * `cache` is float32 [rows, slots, cols], `x` float32 [sum of lengths, cols], `lengths` int32 [rows]. A sequence longer
- * than the cache fails the run.
+ * `cache` is float32 [rows, slots, cols], `x` float32 [sum of lengths, cols], `lengths` int32 [rows]; with a packed
+ * `format` as of `cacheAppend`. A sequence longer than the cache fails the run.
  */
-export function cacheFill(cache: Tensor, x: Tensor, lengths: Tensor): void {
+export function cacheFill(cache: Tensor, x: Tensor, lengths: Tensor, format: CacheFormat | null = null): void {
   const device = checkDevice('cacheFill', { cache, x, lengths });
   const [batch, time, cols] = shapeOfCache('cacheFill', cache);
-  checkDTypes('cacheFill', { cache, x }, 'float32');
   checkDType('cacheFill', 'lengths', lengths, 'int32');
-  const { rows: total, stride } = matrixOf(x);
-  checkShape('cacheFill', 'x', x, [total, cols]);
   checkShape('cacheFill', 'lengths', lengths, [batch]);
-  const sizes = { batch, time, cols, total, paddedStride: cols, packedStride: stride };
-  device.emit('repack', { padded: cache, packed: x, lengths, ...sizes, packing: false, accumulate: 0 });
+  const { rows: total } = matrixOf(x);
+  device.scope(() => {
+    const packed = format && format.type !== 'float32' ? device.empty([total, 1, cols], 'int32') : x;
+    if (packed !== x) put('cacheFill', packed, x, null, format);
+    const rows = packed.reshape(total, -1);
+    checkDType('cacheFill', 'x', rows, cache.dtype);
+    checkShape('cacheFill', 'x', rows, [total, cols]);
+    const sizes = { batch, time, cols, total, paddedStride: cols, packedStride: matrixOf(rows).stride };
+    device.emit('repack', { padded: cache, packed: rows, lengths, ...sizes, packing: false, accumulate: 0 });
+  });
 }
 
 /**
  * Writes rows that follow each other into one sequence: `cache[row, slot + t] = x[t]`.
  *
- * `cache` is float32 [rows, slots, cols], `x` float32 [T, cols]. Throws ArgumentError for a row or slots that are not
- * there.
+ * `cache` is float32 [rows, slots, cols], `x` float32 [T, cols]; with a packed `format` as of `cacheAppend`, and without
+ * one both may be words of the same format. Throws ArgumentError for a row or slots that are not there.
  */
-export function cacheWrite(cache: Tensor, x: Tensor, { row, slot }: { row: number; slot: number }): void {
-  const device = checkDevice('cacheWrite', { cache, x });
+export function cacheWrite(
+  cache: Tensor,
+  x: Tensor,
+  { row, slot }: { row: number; slot: number },
+  format: CacheFormat | null = null,
+): void {
+  checkDevice('cacheWrite', { cache, x });
   const [rows, slots, cols] = shapeOfCache('cacheWrite', cache);
-  checkDTypes('cacheWrite', { cache, x }, 'float32');
-  const { rows: count, stride } = matrixOf(x);
-  checkShape('cacheWrite', 'x', x, [count, cols]);
+  const { rows: count } = matrixOf(x);
   checkNumber('cacheWrite', 'row', row, (n) => isWhole(n) && n < rows, `0 to ${rows - 1}`);
   checkNumber('cacheWrite', 'slot', slot, (n) => isWhole(n) && n + count <= slots, `0 to ${slots - count}`);
-  const y = cache
-    .rows(row, row + 1)
-    .reshape(slots, cols)
-    .rows(slot, slot + count);
-  device.emit('copy', { x, y, rows: count, cols, xStride: stride, yStride: cols, accumulate: 0 });
+  const sequence = cache.rows(row, row + 1).reshape(slots, cols);
+  put('cacheWrite', sequence.rows(slot, slot + count).reshape(count, 1, cols), x, null, format);
 }
 
 /**
  * Lets every sequence r go on from what was sequence `order[r]`, in place: `cache[r, s] = cache[order[r], s]` for
  * s < lengths[r], all at once. Beam search, where some beams split and others end.
  *
- * `cache` is float32 [rows, slots, cols], `order` and `lengths` int32 [rows]; at most `maxCacheRows` rows.
+ * `cache` is [rows, slots, cols], packed or not, `order` and `lengths` int32 [rows]; at most `maxCacheRows` rows.
  */
 export function cacheReorder(cache: Tensor, order: Tensor, lengths: Tensor): void {
   const device = checkDevice('cacheReorder', { cache, order, lengths });
@@ -93,7 +131,6 @@ export function cacheReorder(cache: Tensor, order: Tensor, lengths: Tensor): voi
   const most = maxCacheRows(device);
   if (rows > most)
     throw new ArgumentError(`cacheReorder: the cache has ${rows} rows, at most ${most} can change places`);
-  checkDType('cacheReorder', 'cache', cache, 'float32');
   checkDTypes('cacheReorder', { order, lengths }, 'int32');
   checkShape('cacheReorder', 'order', order, [rows]);
   checkShape('cacheReorder', 'lengths', lengths, [rows]);

@@ -160,7 +160,7 @@ void longestRows(const Isa& isa) {
   encode(list, isa, "fill", {0, kAll, 0, kAll, kAll, 0});
   encode(list, isa, "copy", {0, kAll, 0, kAll, 0, kAll, kAll, kAll, 0});
   encode(list, isa, "gather", {0, kAll, 0, kAll, 0, kAll, 0, kAll, 1, kAll});
-  encode(list, isa, "cacheAppend", {0, kAll, 0, kAll, 0, kAll, 0, 1, kAll, kAll});
+  encode(list, isa, "cacheAppend", {0, kAll, 0, kAll, 0, kAll, 0, 1, kAll, kAll, 0, kAll});
   expect(engine.run(list.data(), list.size()).reason.empty(), "no rows of 2^32 - 1 words", isa.name);
 }
 

@@ -7,21 +7,34 @@
 
 namespace attention {
 
+// Whether this way is the faster one: Forward has queries in the lanes of vectors, which so few would not fill.
+inline bool fewQueries(const Inputs& in) { return !in.packed && in.rowsQ <= kTuning.decodeQueries; }
+
+// `Cells` says how keys and values are kept, which become floats in registers, as they are read.
+template <class Cells>
 class Decode {
  public:
   static constexpr uint32_t kBlockKeys = kTuning.decodeKeys;  // keys in a block
   static constexpr uint32_t kMostQueries = kTuning.decodeQueries;
 
-  // Whether this way is the faster one: Forward has queries in the lanes of vectors, which so few would not fill.
-  static bool fits(const Inputs& in) { return !in.packed && in.rowsQ <= kMostQueries; }
+  // Heads are cut into units, which share what is read of keys and values: two heads of one that have a query each, one
+  // that has several. So a head has its neighbour, and its bits, whatever the batch is, and there are units for threads
+  // to share.
+  static uint32_t unitHeads(const Inputs& in) { return in.rowsQ == 1 && kMostQueries > 1 ? 2 : 1; }
+  static uint32_t unitsOfGroup(const Inputs& in) { return divideUp(in.heads / in.kvHeads, unitHeads(in)); }
+  static uint32_t units(const Inputs& in) { return in.kvHeads * unitsOfGroup(in); }
+  static uint32_t firstHead(const Inputs& in, uint32_t unit) {
+    return unit / unitsOfGroup(in) * (in.heads / in.kvHeads) + unit % unitsOfGroup(in) * unitHeads(in);
+  }
 
-  // Heads of a chunk: all, if the batch keeps the threads busy, and as many as fit into the scratch memory.
-  static uint32_t headsTogether(const Inputs& in) {
+  // Units of a chunk: all, if the batch keeps the threads busy, and as many as fit into the scratch memory.
+  static uint32_t unitsTogether(const Inputs& in) {
     constexpr size_t kRoom = kScratchFloats - kMostQueries * kBlockKeys;
-    static_assert(kMostQueries * (2 * kWidth + 2 * kMaxWidth) <= kRoom, "a head must fit");
-    const uint64_t wanted = divideUp(uint64_t{in.heads} * in.batch, 16), room = kRoom / (stateSize(in) * in.rowsQ);
-    const uint64_t heads = wanted < room ? wanted : room;
-    return static_cast<uint32_t>(heads < in.heads ? heads : in.heads);
+    static_assert(kMostQueries * (2 * kWidth + 2 * kMaxWidth) <= kRoom, "a unit must fit");
+    const uint64_t wanted = divideUp(uint64_t{units(in)} * in.batch, 16);
+    const uint64_t room = kRoom / (stateSize(in) * in.rowsQ * unitHeads(in));
+    const uint64_t most = wanted < room ? wanted : room;
+    return static_cast<uint32_t>(most < units(in) ? most : units(in));
   }
 
   Decode(const Inputs& in, const Context& context, const Output& output, uint32_t firstHead, uint32_t endHead)
@@ -48,7 +61,7 @@ class Decode {
           const Item next = in_.item(context_, b + 1);
           fetchBlock(next, visible(next).begin);
         }
-        for (uint32_t h = firstHead_; h < endHead_; ++h) step<kMostQueries>(b, it, h, 0, k);
+        for (uint32_t h = firstHead_; h < endHead_;) h += meetBlock(b, it, h, k);
       }
       eachHead(in_.rowsQ, [&](uint32_t h, uint32_t i) { finish(it, h, i); });
     }
@@ -56,16 +69,17 @@ class Decode {
 
  private:
   // Of a query and head: its largest score, in every lane, the total of powers, lane by lane, its row of q and its
-  // sums.
+  // sums, as wide as padded cells.
   static size_t stateSize(const Inputs& in) {
-    return 2 * kWidth + wholeVectors(in.width) + wholeVectors(in.valueWidth);
+    return 2 * kWidth + paddedCells(in.width) + paddedCells(in.valueWidth);
   }
   struct State {
     float *largest, *total, *query, *sums;
   };
-  State state(uint32_t h, uint32_t i) const {
-    float* at = scores_ + kMostQueries * kBlockKeys + (size_t{h - firstHead_} * in_.rowsQ + i) * stateSize(in_);
-    return {at, at + kWidth, at + 2 * kWidth, at + 2 * kWidth + wholeVectors(in_.width)};
+  State state(uint32_t h, uint32_t i, size_t further = 0) const {
+    const size_t place = size_t{h - firstHead_} * in_.rowsQ + i + further;
+    float* at = scores_ + kMostQueries * kBlockKeys + place * stateSize(in_);
+    return {at, at + kWidth, at + 2 * kWidth, at + 2 * kWidth + paddedCells(in_.width)};
   }
 
   template <class Body>
@@ -81,50 +95,72 @@ class Decode {
     if (!kTuning.fetchesKeys) return;
     const uint32_t rows = it.keys - k < kBlockKeys ? it.keys - k : kBlockKeys;
     const size_t kvHeads = divideUp(endHead_ - firstHead_, in_.heads / in_.kvHeads);
-    keysAhead_ = {in_.keyRow(context_, it, k, firstHead_), in_.kStride, rows, kvHeads * in_.width};
-    valuesAhead_ = {in_.valueRow(context_, it, k, firstHead_), in_.vStride, rows, kvHeads * in_.valueWidth};
+    keysAhead_ = {in_.keyRow(context_, it, k, firstHead_), in_.kStride, rows, kvHeads * in_.headWords(in_.width)};
+    valuesAhead_ = {in_.valueRow(context_, it, k, firstHead_), in_.vStride, rows,
+                    kvHeads * in_.headWords(in_.valueWidth)};
   }
 
   void start(const Item& it, uint32_t h, uint32_t i) const {
     const State s = state(h, i);
     store(s.largest, splat(-kLargest));
     store(s.total, Vf{});
-    packRows(in_.queryRow(context_, it, i, h), in_.qStride, 1, in_.width, s.query, wholeVectors(in_.width));
+    packRows(in_.queryRow(context_, it, i, h), in_.qStride, 1, in_.width, s.query, 0);
+    for (size_t d = wholeVectors(in_.width); d < paddedCells(in_.width); d += kWidth) store(s.query + d, Vf{});
     for (size_t d = 0; d < in_.valueWidth; d += kWidth) store(s.sums + d, Vf{});
+  }
+
+  // The unit that begins with head h; gives how many heads it has.
+  uint32_t meetBlock(uint32_t b, const Item& it, uint32_t h, uint32_t k) {
+    const uint32_t group = in_.heads / in_.kvHeads;
+    if constexpr (kMostQueries > 1) {
+      if (unitHeads(in_) > 1 && h % group + 1 < group) {
+        if (it.queries > 0) see<2>(b, it, h, 0, k);
+        return 2;
+      }
+    }
+    step<kMostQueries>(b, it, h, 0, k);
+    return 1;
   }
 
   // Queries i … of one head: kCount at a time as long as there are so many, then fewer. They share what is read of keys
   // and values, unless each sees other keys.
   template <size_t kCount>
   void step(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k) {
-    for (; i + kCount <= it.queries && (kCount == 1 || !in_.limited()); i += kCount) {
-      const Keys seen = in_.visible(it, i, i + 1, kBlockKeys);
-      if (k >= seen.begin && k < seen.end)
-        meet<kCount>(b, it, h, i, k, seen.end - k < kBlockKeys ? seen.end - k : kBlockKeys);
-    }
+    for (; i + kCount <= it.queries && (kCount == 1 || !in_.limited()); i += kCount) see<kCount>(b, it, h, i, k);
     if constexpr (kCount > 1) step<kCount / 2>(b, it, h, i, k);
   }
 
-  // kCount queries of a head meet a block of keys and values: their scores, powers of these, and sums so far.
+  // What queries i … see of a block.
+  template <size_t kCount>
+  void see(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k) {
+    const Keys seen = in_.visible(it, i, i + 1, kBlockKeys);
+    if (k >= seen.begin && k < seen.end)
+      meet<kCount>(b, it, h, i, k, seen.end - k < kBlockKeys ? seen.end - k : kBlockKeys);
+  }
+
+  // kCount queries of a head, or of so many heads with a query each, meet a block of keys and values: their scores,
+  // powers of these, and sums so far. Their states lie side by side.
   template <size_t kCount>
   void meet(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k, uint32_t keys) {
     Vf shrink[kCount];
     Vf largest[kCount];
-    for (size_t q = 0; q < kCount; ++q) largest[q] = load(state(h, i + q).largest);
+    const uint32_t nextHead = in_.rowsQ == 1, nextQuery = 1 - nextHead;
+    for (size_t q = 0; q < kCount; ++q) largest[q] = load(state(h, i, q).largest);
     for (uint32_t j = 0; j < keys; j += kWidth) {
       const uint32_t count = keys - j < kWidth ? keys - j : kWidth;
       Vf dots[kCount][kWidth];
       multiply<kCount>(in_.keyRow(context_, it, k + j, h), state(h, i).query, count, dots);
       for (uint32_t q = 0; q < kCount; ++q) {
         const Vf sums = sumsOfRows(dots[q]) * splat(in_.scaleInBits());
-        const Vf whole = plain_ ? sums : scored(sums, b, it, h, i + q, k + j, count);
+        const Vf whole =
+            plain_ ? sums : scored(sums, b, it, h + q * nextHead, i + q * nextQuery, k + j, count);
         const Vf score = firstLanesOr(whole, count, -INFINITY);
         store(scores_ + q * kBlockKeys + j, score);
         largest[q] = max(largest[q], score);
       }
     }
     for (uint32_t q = 0; q < kCount; ++q) {
-      const State s = state(h, i + q);
+      const State s = state(h, i, q);
       const Vf most = min(splat(maximum(largest[q])), splat(kLargest));
       shrink[q] = exp2NonPositive(load(s.largest) - most);
       Vf total = load(s.total) * shrink[q];
@@ -154,29 +190,60 @@ class Decode {
 
   template <size_t kCount, size_t kTogether>
   SIMD_INLINE void multiplyRows(const float* keys, const float* queries, size_t first, Vf (*dots)[kWidth]) {
-    const size_t next = stateSize(in_);
     Vf sum[kTogether][kCount] = {};
-    const auto add = [&](size_t d, const auto& read) {
-      Vf query[kCount];
-#pragma GCC unroll 4
-      for (size_t q = 0; q < kCount; ++q) query[q] = load(queries + q * next + d);
-#pragma GCC unroll 16
-      for (size_t r = 0; r < kTogether; ++r) {
-        const Vf key = read(keys + r * in_.kStride + d);
-#pragma GCC unroll 4
-        for (size_t q = 0; q < kCount; ++q) sum[r][q] = fma(query[q], key, sum[r][q]);
-      }
-    };
     size_t d = 0;
-    for (; d + kWidth <= in_.width; d += kWidth) {
+    for (; d + Cells::kStep <= in_.width; d += Cells::kStep) {
       if (d % 16 == 0) keysAhead_.fetch<kTogether>();
-      add(d, [](const float* from) { return load(from); });
+      addStep<Cells::kStep / kWidth>(keys, queries, d, sum, [&](const float* row, size_t at) {
+        return Cells::values(row, at);
+      });
     }
-    if (d < in_.width) add(d, [&](const float* from) { return loadFirst(from, in_.width - d); });
+    if constexpr (Cells::kScaled) {
+      for (; d < in_.width; d += kCellPad)
+        addStep<kCellPad / kWidth>(keys, queries, d, sum, [&](const float* row, size_t at) {
+          return Cells::values(row, at);
+        });
+    } else if (d < in_.width) {
+      addStep<1>(keys, queries, d, sum, [&](const float* row, size_t at) {
+        return Cells::firstValues(row, at, in_.width - at);
+      });
+    }
 #pragma GCC unroll 16
     for (size_t r = 0; r < kTogether; ++r) {
 #pragma GCC unroll 4
       for (size_t q = 0; q < kCount; ++q) dots[q][first + r] = sum[r][q];
+    }
+  }
+
+  // sum[r][q] += kVecs vectors of query q from feature d on times those of row r, which share a scale, if any.
+  template <size_t kVecs, size_t kTogether, size_t kCount, class Read>
+  SIMD_INLINE void addStep(const float* keys, const float* queries, size_t d, Vf (&sum)[kTogether][kCount],
+                           const Read& read) const {
+    const size_t next = stateSize(in_);
+    Vf query[kCount][kVecs];
+#pragma GCC unroll 4
+    for (size_t q = 0; q < kCount; ++q) {
+#pragma GCC unroll 32
+      for (size_t v = 0; v < kVecs; ++v) query[q][v] = load(queries + q * next + d + v * kWidth);
+    }
+#pragma GCC unroll 16
+    for (size_t r = 0; r < kTogether; ++r) {
+      const float* row = keys + r * in_.kStride;
+      Vf part[kCount] = {};
+#pragma GCC unroll 32
+      for (size_t v = 0; v < kVecs; ++v) {
+        const Vf key = read(row, d + v * kWidth);
+#pragma GCC unroll 4
+        for (size_t q = 0; q < kCount; ++q) {
+          Vf& to = Cells::kScaled ? part[q] : sum[r][q];
+          to = Cells::kScaled && v == 0 ? query[q][v] * key : fma(query[q][v], key, to);
+        }
+      }
+      if constexpr (Cells::kScaled) {
+        const Vf scale = Cells::scale(row, in_.width, d);
+#pragma GCC unroll 4
+        for (size_t q = 0; q < kCount; ++q) sum[r][q] = fma(part[q], scale, sum[r][q]);
+      }
     }
   }
 
@@ -211,12 +278,15 @@ class Decode {
     for (; d + (kVecs - 1) * kWidth < in_.valueWidth; d += kVecs * kWidth) {
       const size_t n = in_.valueWidth - d - (kVecs - 1) * kWidth;  // columns of the last vector
       const auto add = [&](size_t j, Vf(&sum)[kCount][kVecs]) {
-        const float* row = values + j * in_.vStride + d;
+        const float* row = values + j * in_.vStride;
+        Vf weight[kCount];
 #pragma GCC unroll 4
         for (size_t v = 0; v < kVecs; ++v) {
-          const Vf value = v + 1 < kVecs || n >= kWidth ? load(row + v * kWidth) : loadFirst(row + v * kWidth, n);
+          const size_t at = d + v * kWidth;
+          if (v == 0 || (Cells::kScaled && v * kWidth % kCellGroup == 0)) weigh<kCount>(row, j, at, weight);
+          const Vf value = v + 1 < kVecs || n >= kWidth ? Cells::values(row, at) : Cells::firstValues(row, at, n);
 #pragma GCC unroll 4
-          for (size_t q = 0; q < kCount; ++q) sum[q][v] = fma(splat(scores_[q * kBlockKeys + j]), value, sum[q][v]);
+          for (size_t q = 0; q < kCount; ++q) sum[q][v] = fma(weight[q], value, sum[q][v]);
         }
       };
       Vf sum[kChains][kCount][kVecs] = {};
@@ -239,6 +309,16 @@ class Decode {
       }
     }
     if constexpr (kVecs > 1) addValues<kCount, kVecs / 2>(values, keys, shrink, sums, d);
+  }
+
+  // What each query gives to row j's features from `d` on: its power, times their scale, if any.
+  template <size_t kCount>
+  SIMD_INLINE void weigh(const float* row, size_t j, size_t d, Vf (&weight)[kCount]) const {
+#pragma GCC unroll 4
+    for (size_t q = 0; q < kCount; ++q) {
+      weight[q] = splat(scores_[q * kBlockKeys + j]);
+      if constexpr (Cells::kScaled) weight[q] = weight[q] * Cells::scale(row, in_.valueWidth, d);
+    }
   }
 
   void finish(const Item& it, uint32_t h, uint32_t i) const {

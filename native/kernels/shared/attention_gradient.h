@@ -34,6 +34,7 @@ struct GradientOperands {
 
   const char* check() const {
     if (const char* reason = in.checkValues()) return reason;
+    REQUIRE(in.cells == kFloatCells, "k and v must be floats");
     const uint64_t rows = in.totalQ(), width = uint64_t{in.heads} * in.width;
     REQUIRE(itemsTogether > 0 && chunkKeys > 0, "a task needs items and keys");
     REQUIRE(y.covers(rows, uint64_t{in.heads} * in.valueWidth, yStride), "y is too small");

@@ -20,11 +20,12 @@ struct Keys {
 
 #define ATTENTION_INPUTS                                                                                             \
   "in:q in:k in?:v in?:lengthsQ in?:lengthsK inout?:offsets in?:bias in?:mask in?:relativeBias in?:relativeScores "  \
-  "u32:batch u32:heads u32:kvHeads u32:width u32:valueWidth u32:rowsQ u32:rowsK u32:packed u32:qStride u32:kStride " \
-  "u32:vStride u32:lowerRight u32:offset u32:left u32:right u32:biasItems u32:biasHeads u32:biasRows u32:biasCols "  \
+  "u32:batch u32:heads u32:kvHeads u32:width u32:valueWidth u32:rowsQ u32:rowsK u32:packed u32:cells u32:qStride " \
+  "u32:kStride u32:vStride u32:lowerRight u32:offset u32:left u32:right u32:biasItems u32:biasHeads u32:biasRows u32:biasCols "  \
   "u32:maskItems u32:maskHeads u32:maskRows u32:maskCols u32:distances u32:scoreDistances f32:scale f32:softcap "
 
-// q [rows, heads·width], k [rows, kvHeads·width], v [rows, kvHeads·valueWidth]. Padded (packed = 0): item b has rowsQ
+// q [rows, heads·width], k [rows, kvHeads·width], v [rows, kvHeads·valueWidth], the latter two in heads of `cells`, as
+// cells.h has them; strides are words. Padded (packed = 0): item b has rowsQ
 // rows of q and rowsK of k and v from b·rowsQ and b·rowsK on, of which lengthsQ[b] and lengthsK[b] take part, all if
 // absent. Packed: rowsQ and rowsK rows altogether, the items end to end; findOffsets() puts their first rows into
 // offsets [2, batch + 1].
@@ -38,7 +39,7 @@ struct Keys {
 // relativeScores [rows, heads, scoreDistances]: each query's own entries.
 struct Inputs {
   Span q, k, v, lengthsQ, lengthsK, offsets, bias, mask, relativeBias, relativeScores;
-  uint32_t batch, heads, kvHeads, width, valueWidth, rowsQ, rowsK, packed, qStride, kStride, vStride;
+  uint32_t batch, heads, kvHeads, width, valueWidth, rowsQ, rowsK, packed, cells, qStride, kStride, vStride;
   uint32_t lowerRight, offset, left, right;
   Grid biasGrid, maskGrid;
   uint32_t distances, scoreDistances;
@@ -58,7 +59,8 @@ struct Inputs {
     REQUIRE(width > 0 && width <= kMaxWidth && valueWidth > 0 && valueWidth <= kMaxWidth,
             "a head must be 1 to 1024 wide");
     REQUIRE(q.covers(totalQ(), uint64_t{heads} * width, qStride), "q is too small");
-    REQUIRE(k.covers(totalK(), uint64_t{kvHeads} * width, kStride), "k is too small");
+    REQUIRE(cells < kCellTypes, "there is no such type of cells");
+    REQUIRE(k.covers(totalK(), uint64_t{kvHeads} * headWords(width), kStride), "k is too small");
     REQUIRE(totalQ() <= kMaxRows && totalK() <= kMaxRows && rowsQ <= kMaxRows && rowsK <= kMaxRows, "too many rows");
     REQUIRE(!lengthsQ.present() || lengthsQ.covers(batch), "lengthsQ is too small");
     REQUIRE(!lengthsK.present() || lengthsK.covers(batch), "lengthsK is too small");
@@ -83,9 +85,12 @@ struct Inputs {
   // Of the kernels that use v.
   const char* checkValues() const {
     if (const char* reason = check()) return reason;
-    REQUIRE(v.covers(totalK(), uint64_t{kvHeads} * valueWidth, vStride), "v is too small");
+    REQUIRE(v.covers(totalK(), uint64_t{kvHeads} * headWords(valueWidth), vStride), "v is too small");
     return nullptr;
   }
+
+  // Words of a head of k or v.
+  uint32_t headWords(uint32_t features) const { return static_cast<uint32_t>(cellWords(cells, features)); }
 
   static uint32_t lengthAt(const Context& context, Span lengths, uint32_t b, uint64_t limit) {
     const int32_t length = context.i32(lengths)[b];
@@ -185,18 +190,18 @@ struct Inputs {
     return context.f32(q) + (it.q + i) * qStride + uint64_t{h} * width;
   }
   const float* keyRow(const Context& context, const Item& it, uint32_t j, uint32_t h) const {
-    return context.f32(k) + (it.k + j) * kStride + kvHeadOf(h) * width;
+    return context.f32(k) + (it.k + j) * kStride + kvHeadOf(h) * headWords(width);
   }
   const float* valueRow(const Context& context, const Item& it, uint32_t j, uint32_t h) const {
-    return context.f32(v) + (it.k + j) * vStride + kvHeadOf(h) * valueWidth;
+    return context.f32(v) + (it.k + j) * vStride + kvHeadOf(h) * headWords(valueWidth);
   }
 
   // The rows of an item that head h reads. Of short items there are few at a time, and those of the next wait for
   // memory unless they are on their way before.
   void fetch(const Context& context, const Item& it, uint32_t h) const {
     fetchRows(queryRow(context, it, 0, h), qStride, it.queries, width);
-    fetchRows(keyRow(context, it, 0, h), kStride, it.keys, width);
-    fetchRows(valueRow(context, it, 0, h), vStride, it.keys, valueWidth);
+    fetchRows(keyRow(context, it, 0, h), kStride, it.keys, headWords(width));
+    fetchRows(valueRow(context, it, 0, h), vStride, it.keys, headWords(valueWidth));
   }
 
   // The rows of head h, from query i of an item on, in a tensor [rows, heads, scoreDistances].

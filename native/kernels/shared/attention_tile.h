@@ -1,5 +1,6 @@
 // The matrix products inside attention's blocks, and the shape that its kernels share.
 #pragma once
+#include "kernels/shared/cells.h"
 #include "kernels/shared/pack.h"
 
 namespace attention {
@@ -8,7 +9,7 @@ namespace attention {
 // softmax over keys needs no sums across lanes, and no product needs its keys, values or probabilities transposed.
 inline constexpr size_t kPanel = kTuning.attentionVecs * kWidth;  // queries side by side in one tile
 inline constexpr size_t kKeys = 128;                              // keys in a block: up to so many need no rescaling
-inline constexpr size_t kMaxWidth = 1024;         // of a head, so that a block fits into a thread's scratch memory
+inline constexpr size_t kMaxWidth = kWidestHead;  // of a head, so that a block fits into a thread's scratch memory
 inline constexpr uint32_t kMaxRows = 0x7fffffff;  // of q and k: counters of rows may pass their end
 inline constexpr size_t kMaxDistances = 65537;    // entries in a head's table of relative biases
 

@@ -1,15 +1,18 @@
 import { readFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
+import type { CacheType } from '../../ops/kv-cache.js';
 import { type LoadedModel, loadModel } from '../../pretrained/index.js';
 import { Chat, type ChatGenerateOptions, type ChatOptions } from '../../tasks/chat/index.js';
 import { converse } from '../conversation.js';
 import { integer, positive } from '../parsers.js';
 import { openDevice } from '../shared.js';
+import { cacheOption } from '../weights-option.js';
 
 interface Options {
   system?: string;
   tools?: string;
   context?: number;
+  cache?: CacheType;
   whenFull: 'shift' | 'refuse';
   restore?: string;
   draft?: string;
@@ -31,6 +34,7 @@ export function chatCommand(): Command {
     .option('--system <text>', 'what the model is told before all else')
     .option('--tools <file>', "JSON file with a list of tools that the model may call, in OpenAI's form")
     .option('--context <n>', "tokens of the conversation at most (default: the model's limit)", integer(2))
+    .addOption(cacheOption())
     .addOption(
       new Option('--when-full <what>', 'what happens then: the oldest turns are hidden, or a message is refused')
         .choices(['shift', 'refuse'])
@@ -53,7 +57,7 @@ export function chatCommand(): Command {
     .option('--seed <n>', 'same seed, same answers', integer(0))
     .action(async (name: string, options: Options, command: Command) => {
       using device = await openDevice(command);
-      const model = await loadModel(device, name);
+      const model = await loadModel(device, name, { cache: options.cache });
       const { draft = null } = options;
       const guesses = draft === null || draft === 'prompt' ? draft : await loadModel(device, draft);
       const chat = await start(model, options);

@@ -1,12 +1,13 @@
 import { Command, Option } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import type { GenerateOptions } from '../../generate/generate-options.js';
+import type { CacheType } from '../../ops/kv-cache.js';
 import type { LoadModelOptions } from '../../pretrained/index.js';
 import { EXIT } from '../exit.js';
 import { type GivenText, givenTexts } from '../given-texts.js';
 import { integer, MOST_HYPOTHESES, positive } from '../parsers.js';
 import { openDevice, printJson } from '../shared.js';
-import { weightsOption } from '../weights-option.js';
+import { cacheOption, weightsOption } from '../weights-option.js';
 import { openWriter, type Writer } from '../writer.js';
 
 interface RunOptions {
@@ -21,6 +22,7 @@ interface RunOptions {
   seed: number;
   json?: boolean;
   weights?: LoadModelOptions['weights'];
+  cache?: CacheType;
 }
 
 /** Options that only mean something where tokens are drawn. */
@@ -50,6 +52,7 @@ export function runCommand(): Command {
     .option('--max-tokens <n>', 'tokens to write at most (default: 256, or what the model can)', integer(1))
     .option('--seed <n>', 'same seed, same output', integer(0), 0)
     .addOption(weightsOption())
+    .addOption(cacheOption())
     .option('--json', 'print JSON, with scores')
     .action(async (name: string, texts: string[], options: RunOptions, command: Command) => {
       using device = await openDevice(command);
@@ -129,8 +132,8 @@ async function write(
 }
 
 function generateOptions({ beams = 1, nBest, sample, maxTokens, seed, ...options }: RunOptions): GenerateOptions {
-  const { temperature, topK, topP, minP } = options;
-  const optional = { doSample: sample, temperature, topK, topP, minP, maxNewTokens: maxTokens };
+  const { temperature, topK, topP, minP, cache } = options;
+  const optional = { doSample: sample, temperature, topK, topP, minP, maxNewTokens: maxTokens, cache };
   const given = Object.entries(optional).filter(([, value]) => value !== undefined);
   const numBeams = sample ? beams : Math.max(beams, nBest);
   return { ...Object.fromEntries(given), numBeams, numReturnSequences: nBest, seed };

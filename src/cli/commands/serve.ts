@@ -7,6 +7,7 @@ import { serve } from '../../server/index.js';
 import { EXIT } from '../exit.js';
 import { integer } from '../parsers.js';
 import { openDevice } from '../shared.js';
+import { cacheOption } from '../weights-option.js';
 
 interface Options {
   port: number;
@@ -16,6 +17,7 @@ interface Options {
   context?: number;
   maxWaiting?: number;
   weights?: LoadModelOptions['weights'];
+  cache?: LoadModelOptions['cache'];
 }
 
 export function serveCommand(): Command {
@@ -34,11 +36,12 @@ export function serveCommand(): Command {
         "what matrices are packed as; auto keeps what the files have (default: 'float32')",
       ).choices([...(['float32', 'float16', 'bfloat16', 'int8', 'int4', 'auto'] as const)]),
     )
+    .addOption(cacheOption())
     .action(serveModels);
 }
 
 async function serveModels(names: string[], options: Options, command: Command): Promise<void> {
-  const { port, host, apiKey, parallel, context, maxWaiting, weights } = options;
+  const { port, host, apiKey, parallel, context, maxWaiting, weights, cache } = options;
   const device = await openDevice(command);
   try {
     const models: Record<string, LoadedModel> = {};
@@ -46,7 +49,7 @@ async function serveModels(names: string[], options: Options, command: Command):
       const { id, from } = named(name);
       if (models[id])
         throw new ArgumentError(`two models are called '${id}': give one another name, as in NAME=${from}`);
-      models[id] = await loadModel(device, from, { weights });
+      models[id] = await loadModel(device, from, { weights, cache });
     }
     const environment = process.env.SIMDFORMER_API_KEY;
     const apiKeys = apiKey ?? (environment ? [environment] : []);

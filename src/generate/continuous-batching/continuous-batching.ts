@@ -8,7 +8,7 @@
 
 import { checkOptions, checkSignal } from '../../core/check.js';
 import { ArgumentError, DisposedError, SimdformerError } from '../../core/errors.js';
-import { maxCacheRows } from '../../ops/kv-cache.js';
+import { CACHE_TYPES, maxCacheRows } from '../../ops/kv-cache.js';
 import type { Generative } from '../generative.js';
 import { giveWay } from '../give-way.js';
 import { type BatchedResult, BatchedSequence, type BatchedToken, type Listener } from './batched-sequence.js';
@@ -96,6 +96,7 @@ export class ContinuousBatching {
       context: 'count',
       maxWaiting: 'whole',
       chunk: 'count',
+      cache: CACHE_TYPES,
     });
     const { parallel = 8, context = Math.min(model.maxLength, 2048), maxWaiting = 64, chunk = 128 } = options;
     if (model.decoder === null || model.maxSourceLength) {
@@ -114,7 +115,7 @@ export class ContinuousBatching {
     this.#maxWaiting = maxWaiting;
     this.#rows = new Rows(parallel);
     this.#chunk = chunk;
-    this.#passes = new Passes(model, parallel, context);
+    this.#passes = new Passes(model, parallel, context, options.cache);
   }
 
   get load(): BatchingLoad {

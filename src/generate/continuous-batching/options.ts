@@ -1,5 +1,6 @@
 import { checkOptions } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
+import type { CacheType } from '../../ops/kv-cache.js';
 import type { GenerateOptions } from '../generate-options.js';
 import type { Generative } from '../generative.js';
 import { withModelDefaults } from '../model-defaults.js';
@@ -21,6 +22,8 @@ export interface BatchingOptions {
    * fewer let answers stream more evenly. Default 128.
    */
   chunk?: number | undefined;
+  /** What keys and values are kept as, see `generate`. Default: the model's `cacheType`. */
+  cache?: CacheType | undefined;
 }
 
 /** What a request asks for: of one sequence, without beams. */

@@ -5,6 +5,7 @@ import { Tensor } from '../../core/tensor.js';
 import type { DecoderState } from '../../nn/decoder-state.js';
 import { inference } from '../../nn/module.js';
 import { packed } from '../../nn/token-batch.js';
+import type { CacheType } from '../../ops/kv-cache.js';
 import { type BestTokens, topKInto } from '../../ops/top-k.js';
 import type { Generative } from '../generative.js';
 import { Ranking } from '../ranking.js';
@@ -58,9 +59,10 @@ export class Passes {
     private readonly model: Generative,
     private readonly rows: number,
     private readonly context: number,
+    cache: CacheType | undefined,
   ) {
     if (!model.extend) throw new ArgumentError('ContinuousBatching: the model has no extend(), to read prompts by');
-    this.#state = inference(model, () => model.startDecoding({ sequences: rows, maxLength: context }));
+    this.#state = inference(model, () => model.startDecoding({ sequences: rows, maxLength: context, cache }));
     this.#bestOfChunks = orDispose(this.#state, () => this.#bestOf(rows));
   }
 

@@ -2,6 +2,7 @@ import { checkArray, checkOptions, describeValue, isObject } from '../../core/ch
 import { ArgumentError, SimdformerError } from '../../core/errors.js';
 import type { FinishReason, GenerateOptions } from '../../generate/generate-options.js';
 import type { Generative } from '../../generate/generative.js';
+import { CACHE_TYPES, type CacheType } from '../../ops/kv-cache.js';
 import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
 import type { ChatMessage, ChatTool } from '../../tokenizers/index.js';
 import type { ToolCall } from './tool-calls.js';
@@ -27,6 +28,11 @@ export interface ChatOptions {
   messages?: readonly ChatMessage[] | undefined;
   /** Tokens of the context at most. Default: the model's maxLength. Memory is taken as the conversation grows. */
   maxLength?: number | undefined;
+  /**
+   * What keys and values are kept as, see `generate`. Forks and restored conversations keep them so, too. Default: the
+   * model's `cacheType`.
+   */
+  cache?: CacheType | undefined;
   /**
    * What happens where a message leaves no room for an answer. 'refuse', the default: `send` throws ContextFullError, and
    * the conversation stays as it was. 'shift': the model no longer sees the oldest turns, as few as make room; the
@@ -90,6 +96,7 @@ export function checkChatOptions(model: ChatModel, options: ChatOptions): ChatOp
     tools: 'array',
     messages: 'array',
     maxLength: 'count',
+    cache: CACHE_TYPES,
     whenFull: ['refuse', 'shift'],
     chatTemplate: 'string',
     variables: 'object',

@@ -57,7 +57,7 @@ export class Chat {
     this.#messages = messages.length > 0 ? [...messagesOf(messages)] : [];
     const template = options.chatTemplate ?? JSON.stringify(model.tokenizer?.chatTemplate);
     this.#stops = stopsOf(model, template);
-    this.#cache = new PromptCache(model, { maxLength: options.maxLength });
+    this.#cache = new PromptCache(model, { maxLength: options.maxLength, cache: options.cache });
     const known = conversations.get(model) ?? new Set();
     conversations.set(model, known.add(this.#cache));
   }
@@ -208,7 +208,8 @@ export class Chat {
     let best: PromptCache | null = null;
     let most = own + WORTH_SHARING;
     for (const other of conversations.get(this.model) ?? []) {
-      const common = other === this.#cache || other.isBusy ? 0 : commonLength(other.tokens, ids);
+      const isOther = other !== this.#cache && other.type === this.#cache.type;
+      const common = !isOther || other.isBusy ? 0 : commonLength(other.tokens, ids);
       if (common >= most) [best, most] = [other, common];
     }
     if (best !== null) this.#cache.share(best, ids);

@@ -1,0 +1,80 @@
+// Families write with packed keys and values as with floats, as near as these are: windows, soft caps, grouped heads, norms
+// of queries and keys, turned and counted positions, sources of tokens and of sound.
+
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { CacheType, Generative } from '../../src/generate/index.js';
+import { createDevice } from '../../src/index.js';
+import { loadModel } from '../../src/pretrained/index.js';
+import { Random } from '../random.js';
+
+const decoders = ['gemma', 'gemma2', 'gemma3', 'gpt-neox', 'gpt2', 'llama', 'llama3-rope', 'mistral-window', 'olmo2'];
+const others = [
+  'opt',
+  'phi3',
+  'qwen2',
+  'qwen2-yarn',
+  'qwen3',
+  'smollm3',
+  'bart',
+  'm2m100',
+  'marian',
+  'mbart',
+  't5',
+  'whisper',
+];
+
+/**
+ * How far logits may be off, of the largest, in the median of all steps: what is wired wrongly is off by their size. These
+ * models have random weights and attend to few keys, T5's without scaling scores: where two have nearly the same score,
+ * rounding decides. How much it is of a score is what test/ops/packed-cache.test.ts bounds.
+ */
+const off = { float16: 1e-2, int8: 0.2 };
+
+const device = await createDevice({ threads: 2 });
+afterAll(() => device.dispose());
+
+describe.each([...decoders, ...others])('%s', (name) => {
+  it('writes with packed keys and values', async () => {
+    const model = await loadModel(
+      device,
+      fileURLToPath(new URL(`../../../shared/reference/${name}`, import.meta.url)),
+      { cache: 'float16' },
+    );
+    const random = new Random(name);
+    const rows = [21, 9].map((length) => Array.from({ length }, () => 5 + random.below(40)));
+    const { featureShape }: Generative = model;
+    const shape = featureShape ? [2, ...featureShape] : null;
+    const input = shape ? device.tensor(random.normal(shape).data, shape) : rows;
+    const options = { maxNewTokens: 12, stopTokens: [], doSample: false, numBeams: 1 };
+    const { sequences } = await model.generate(input, { ...options, cache: 'float32' });
+    const of = async (cache: CacheType) => {
+      const start = model.maxSourceLength > 0 ? { memory: model.encode(input) } : { sequences: 2 };
+      using state = model.startDecoding({ ...start, maxLength: 40, cache });
+      const all: (readonly number[])[] = [];
+      if (!('memory' in start)) all.push(Array.from(await model.prefill(state, rows).data()));
+      const first = 'memory' in start ? [model.startId as number] : [];
+      for (let step = 0; step < 12; step++) {
+        const tokens = sequences.map((row) => [...first, ...row][step] as number);
+        state.tokens.write(Int32Array.from(tokens));
+        all.push(Array.from(await model.step(state).data()));
+      }
+      return all;
+    };
+    const plain = await of('float32');
+    for (const cache of ['float16', 'int8'] as const) {
+      const worst = (await of(cache)).map((logits, step) => {
+        const exact = plain[step] as readonly number[];
+        const differences = logits.map((x, i) => Math.abs(x - (exact[i] as number)));
+        return Math.max(...differences) / Math.max(...exact.map(Math.abs));
+      });
+      worst.sort((a, b) => a - b);
+      expect(worst[worst.length >> 1]).toBeLessThan(off[cache]);
+      expect(worst.at(-1)).toBeGreaterThan(0);
+      const told = cache === 'float16' ? undefined : cache; // the model was loaded so
+      const beams = await model.generate(input, { ...options, cache: told, numBeams: 3 });
+      expect(await model.generate(input, { ...options, cache, numBeams: 3 })).toEqual(beams);
+    }
+    model.dispose();
+  });
+});
