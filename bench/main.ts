@@ -29,6 +29,7 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   packed: () => import('./packed.js'),
   int8: () => import('./int8.js'),
   integers: () => import('./integers.js'),
+  pages: () => import('./pages.js'),
   pretrained: () => import('./pretrained.js'),
   javascript: () => import('./javascript.js'),
 };

@@ -6,6 +6,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { createDevice, type Device } from '../src/index.js';
 import type { Model as AnyModel } from '../src/models/model.js';
 import type { DecoderState } from '../src/nn/index.js';
@@ -49,7 +50,11 @@ const ways: readonly (readonly [name: string, options: LoadModelOptions])[] = [
   [OURS, {}],
   ['float32 activations', { activations: 'float32' }],
   ['float32 weights', { weights: 'float32' }],
+  ['float16 weights', { weights: 'float16' }], // in decoding of one alone
 ];
+
+/** Tokens in the cache of the process whose memory is measured. */
+const CONTEXT = 2048;
 
 export default {
   question: 'How fast are packed weights, beside llama.cpp and floats?',
@@ -66,7 +71,8 @@ export default {
     for (const [name, options] of ways) models.set(name, (await loadModel(device, file, options)) as unknown as Model);
     for (const task of tasks) {
       if (!run.wants(task.what)) continue;
-      const contestants: Contestant[] = Array.from(models, ([name, model]) => ({
+      const some = [...models].filter(([name]) => task.what === 'decode' || name !== 'float16 weights');
+      const contestants: Contestant[] = some.map(([name, model]) => ({
         name,
         take: async (repeats) => ({ seconds: await generate(model, device, task, repeats) }),
       }));
@@ -85,6 +91,8 @@ export default {
     for (const sizes of contexts.filter(({ what }) => run.wants(what))) await measureCaches(run, model, sizes);
     for (const each of models.values()) each.dispose();
     device.dispose();
+    if (run.wants('memory'))
+      run.summary[`memory with a context of ${CONTEXT}, of file and cache`] = memory(file, run.threads);
   },
 } satisfies Bench;
 
@@ -124,6 +132,19 @@ async function measureCaches(run: Run, model: Model, { what, context, batch }: (
   });
   run.row(what, outcome, Object.fromEntries(numbers));
   for (const state of states.values()) state.dispose();
+}
+
+/** By how much a process grows that loads the file and writes, in the size of file and cache. */
+function memory(file: string, threads: number): number {
+  const probe = fileURLToPath(new URL('harness/memory-probe.ts', import.meta.url));
+  const { stdout, stderr, status } = spawnSync(
+    process.execPath,
+    ['--import', 'tsx', probe, file, `${threads}`, `${CONTEXT}`],
+    { encoding: 'utf8' },
+  );
+  if (status !== 0) throw new BenchError(`the memory probe failed: ${stderr.slice(-500)}`);
+  const { grown, cache } = JSON.parse(stdout) as { grown: number; cache: number };
+  return grown / (statSync(file).size + cache);
 }
 
 /** Seconds of one time. */

@@ -11,6 +11,7 @@ const versions = {
   'onnxruntime-node': '1.30.0',
   'onnxruntime-web': '1.30.0',
   '@huggingface/transformers': '4.3.2',
+  '@wllama/wllama': '3.13.0',
 } as const;
 
 export type PeerPackage = keyof typeof versions;

@@ -40,6 +40,18 @@ async function serveBuilt(folders: Record<string, string>, headers: Record<strin
   return serve({ ...here, ...folders }, true, headers);
 }
 
+/** A cross-origin isolated page that has a file of this folder as `module`, and further folders by their prefixes. */
+export async function openPage(file: string, folders: Record<string, string>) {
+  const server = await serveBuilt(folders);
+  const entryPoints = [fileURLToPath(new URL(`${file}.ts`, import.meta.url))];
+  await build({ entryPoints, outdir: join(root, built), bundle: true, format: 'esm', plugins: [package_] });
+  const browser = await playwright.launch(chromium);
+  const page = await browser.newPage();
+  await page.goto(server.origin);
+  await page.evaluate(`(async () => (globalThis.module = await import('/${built}/${file}.js')))()`);
+  return { server, browser, page };
+}
+
 type InPage = typeof globalThis & { side: Sides };
 
 /** `Side` in one page, which is cross-origin isolated. */
@@ -52,16 +64,10 @@ export class ChromiumSide implements Sides {
 
   /** With onnxruntime-web from its folder: its build for WebAssembly alone, as its documentation advises. */
   static async open(onnxRuntime: string): Promise<ChromiumSide> {
-    const server = await serveBuilt({ '/onnxruntime-web/': `${onnxRuntime}/` });
-    const entryPoints = [fileURLToPath(new URL('side.ts', import.meta.url))];
-    await build({ entryPoints, outdir: join(root, built), bundle: true, format: 'esm', plugins: [package_] });
-    const browser = await playwright.launch(chromium);
-    const page = await browser.newPage();
-    await page.goto(server.origin);
+    const { server, browser, page } = await openPage('side', { '/onnxruntime-web/': `${onnxRuntime}/` });
     await page.evaluate(`(async () => {
       const onnxRuntime = await import('/onnxruntime-web/dist/ort.wasm.bundle.min.mjs');
-      const { Side } = await import('/${built}/side.js');
-      globalThis.side = new Side(onnxRuntime);
+      globalThis.side = new globalThis.module.Side(onnxRuntime);
     })()`);
     return new ChromiumSide(server, browser, page);
   }

@@ -54,7 +54,7 @@ inline constexpr Tuning avx512{.tileRows = 8,
                                .panelTiles = 1,
                                .fewRows = 64,
                                .fetchesKeys = false,
-                               .int8Rows = 12,
+                               .int8Rows = 8,
                                .decodeKeys = 64,
                                .decodeQueries = 4};
 

@@ -32,6 +32,9 @@ struct QuantizedLinear {
     return integers == 0 ? nullptr : checkIntegers();
   }
 
+  // Of few rows: the time of more is that of products.
+  Span readsOperand() const { return rows <= kHalfRows ? w : Span{}; }
+
   void run(Context& context) const {
     if (rows == 0 || cols == 0) return;
     if (integers != 0) return runIntegers(context);
@@ -115,43 +118,56 @@ struct QuantizedLinear {
         for (uint64_t r = 0; r < rows; ++r)
           multiply(context.f32(x) + r * xStride, depth, tileAt(context, tile), bytes, sums[0] + r * kTile,
                    kHalfRows * kTile);
-        for (uint64_t t = 0; t < count; ++t) finishTile(context, sums[t], 0, (tile + t) * kTile, rows);
+        for (uint64_t t = 0; t < count; ++t) finishTile(context, sums[t], kTile, 0, (tile + t) * kTile, rows);
       }
     });
   }
 
-  // Chunks of many rows take some tiles each; of few, a thread is to read memory in long runs.
+  // Chunks of many rows take two tiles or so each; of few, a thread is to read memory in long runs.
   void runIntegers(Context& context) const {
     const IntegerKind kind = kindOfFormat(format);
     const uint64_t down = divideUp(rows, kInt8BlockRows), tiles = divideUp(cols, kTile);
     const size_t share = divideUp(tiles, 4 * static_cast<size_t>(context.team.threads()));
-    const uint64_t grain = rows <= kInt8Rows ? share : atMost(4, share), across = divideUp(tiles, grain);
+    const uint64_t grain = divideUp(rows <= 16 ? share : atMost(2, share), kInt8Tiles) * kInt8Tiles;
+    const uint64_t across = divideUp(tiles, grain);
+    const size_t words = Int8Layout(kind, depth).rowWords();
+    const size_t bytes = bytesOfTile();
+    auto& memory = *reinterpret_cast<Int8Memory*>(context.scratch());
+    static_assert(sizeof(Int8Memory) + 2 * kMostHeld * 4 <= kScratchBytes);
+    int32_t* held = reinterpret_cast<int32_t*>(&memory + 1);
+    bool holds = false;  // this thread its own integers of x, from its first chunk on
     context.team.parallelRange(down * across, 1, [&](uint64_t block, uint64_t) {
-      const uint64_t row = block / across * kInt8BlockRows, tile = block % across * grain;
-      const size_t height = atMost(kInt8BlockRows, rows - row), words = Int8Layout(kind, depth).rowWords();
-      auto& memory = *reinterpret_cast<Int8Memory*>(context.scratch());
-      static_assert(sizeof(Int8Memory) + 2 * kMostHeld * 4 <= kScratchBytes);
-      int32_t* held = reinterpret_cast<int32_t*>(&memory + 1);
-      if (!q.present()) quantizeRows(context.f32(x), xStride, 0, rows, rows, depth, kind, held);
+      const uint64_t row = block / across * kInt8BlockRows, first = block % across * grain;
+      const size_t height = atMost(kInt8BlockRows, rows - row);
+      if (!q.present() && !holds) quantizeRows(context.f32(x), xStride, 0, rows, rows, depth, kind, held);
+      holds = true;
       const int32_t* from = q.present() ? context.i32(q) + row * words : held;
-      for (uint64_t t = tile; t < tile + grain && t < tiles; ++t) {
-        multiplyInt8(format, kind, tileAt(context, t), from, height, depth, memory);
-        finishTile(context, memory.sums, row, t * kTile, height);
+      for (uint64_t t = first; t < first + grain && t < tiles; t += kInt8Tiles) {
+        const PackedTiles some{tileAt(context, t), bytes, static_cast<size_t>(atMost(kInt8Tiles, tiles - t))};
+        multiplyInt8(format, kind, some, from, height, depth, memory);
+        const float* scales = kind.parts == 0 ? reinterpret_cast<const float*>(some.first) : nullptr;
+        finishTile(context, memory.sums, kInt8Cols, row, t * kTile, height, scales, bytes / sizeof(float));
       }
     });
   }
 
+  size_t bytesOfTile() const {
+    return withFormat(format, [&](auto f) { return static_cast<size_t>(tileBytes<decltype(f)>(depth)); });
+  }
   const uint8_t* tileAt(const Context& context, uint64_t tile) const {
-    const uint64_t bytes = withFormat(format, [&](auto f) { return tileBytes<decltype(f)>(depth); });
-    return reinterpret_cast<const uint8_t*>(context.f32(w)) + tile * bytes;
+    return reinterpret_cast<const uint8_t*>(context.f32(w)) + tile * bytesOfTile();
   }
 
-  void finishTile(const Context& context, const float* products, uint64_t row, uint64_t col, size_t height) const {
-    const size_t width = atMost(kTile, cols - col);
-    for (size_t r = 0; r < height; ++r, products += kTile) {
+  // `stride`: features that lie in a row of the products; `scales`: of features, if they are to be multiplied with
+  // them, those of a tile `scalesStep` floats behind those of the one before.
+  void finishTile(const Context& context, const float* products, size_t stride, uint64_t row, uint64_t col,
+                  size_t height, const float* scales = nullptr, size_t scalesStep = 0) const {
+    const size_t width = atMost(stride, cols - col);
+    for (size_t r = 0; r < height; ++r, products += stride) {
       float* to = sums(context, row + r, col);
       eachVector(width, [&](size_t c, size_t lanes) {
         Vf value = load(products + c);
+        if (scales != nullptr) value = rounded(value * load(scales + c / kTile * scalesStep + c % kTile));
         if (bias.present()) value += loadLanes(context.f32(bias) + col + c, lanes);
         storeLanes(to + c, value, lanes);
       });

@@ -153,7 +153,7 @@ export class PackedWeight {
         `packed weights: ${describeShape(weights[0].shape)} and ${describeShape(other.shape)} have not the same inputs`,
       );
     }
-    const joined = new PackedWeight(weights.flatMap(({ parts }) => parts));
+    const joined = new PackedWeight(merged(weights.flatMap(({ parts }) => parts)));
     joined.activations = weights[0].activations;
     return joined;
   }
@@ -240,6 +240,24 @@ function wordsOf(bytes: Uint8Array): Int32Array {
   const copy = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
   copy.set(bytes);
   return new Int32Array(copy.buffer);
+}
+
+/** Neighbours of one format become one part, so that a product reads them as one: their words follow one another. */
+function merged(parts: readonly PackedMatrix[]): PackedMatrix[] {
+  const runs: [PackedMatrix, ...PackedMatrix[]][] = [];
+  for (const part of parts) {
+    const run = runs.at(-1);
+    const fits = run?.[0].format === part.format && run.every(({ rows }) => rows % TILE === 0);
+    if (run && fits) run.push(part);
+    else runs.push([part]);
+  }
+  return runs.map((run) => {
+    const [first, ...others] = run;
+    if (others.length === 0) return first;
+    const words = first.words.device.unscoped(() => concat(run.map((part) => part.words)));
+    for (const part of run) part.words.dispose();
+    return { ...first, rows: run.reduce((sum, { rows }) => sum + rows, 0), words };
+  });
 }
 
 /** Features `start` to below `end`, as views; null if they do not begin at a tile. */

@@ -5,7 +5,7 @@
 
 inline constexpr size_t kHalfRows = 4;
 // Tiles at once: as many sums as hide the latency of a multiply-add.
-inline constexpr size_t kHalfTiles = kWidth == 16 ? 4 : kWidth == 8 ? 2 : 1;
+inline constexpr size_t kHalfTiles = kWidth >= 8 ? 2 : 1;
 
 // sums[tile][feature] = the products of a row with `kTiles` tiles, `step` bytes apart: in the order of
 // kernels/shared/gemm.h, so that more rows have the same bits.

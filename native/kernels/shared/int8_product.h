@@ -4,22 +4,31 @@
 #include "kernels/shared/int8_tile.h"
 
 // Groups that are unpacked together, and rows that meet them.
-inline constexpr size_t kUnpackedGroups = 32, kInt8BlockRows = 20 * kInt8Rows;
+inline constexpr size_t kUnpackedGroups = 32 / kInt8Tiles, kInt8BlockRows = divideUp(240, kInt8Rows) * kInt8Rows;
 // Of few rows the time is that of reading weights: few groups at a time, so that the next ones are read meanwhile; and
 // so many bytes ahead are fetched where processors do not do so by themselves.
 inline constexpr size_t kFewGroups = 8, kAhead = 4096;
+// So many rows meet weights that are unpacked in registers, where vectors are tiles.
+inline constexpr size_t kInt8FewRows = kWidth == kTile ? 2 * kInt8Rows : 0;
 
 struct Int8Memory {
-  alignas(64) uint8_t bytes[kUnpackedGroups * kTile * kGroup];
-  float scales[2 * kUnpackedGroups * kTile], minima[kUnpackedGroups * kTile];
-  float sums[kInt8BlockRows * kTile];
+  alignas(64) uint8_t bytes[kInt8Tiles][kUnpackedGroups * kTile * kGroup];
+  float scales[kInt8Tiles][2 * kUnpackedGroups * kTile], minima[kInt8Tiles][2 * kUnpackedGroups * kTile];
+  float sums[kInt8BlockRows * kInt8Cols];
+};
+
+// Some tiles, at most kInt8Tiles, that follow one another in a packed weight.
+struct PackedTiles {
+  const uint8_t* first;
+  size_t bytes, count;  // of one
+  const uint8_t* at(size_t tile) const { return first + tile * bytes; }
 };
 
 template <class Format>
-void unpackGroups(const uint8_t* tile, size_t first, size_t count, Int8Memory& memory) {
+void unpackGroups(const uint8_t* tile, size_t first, size_t count, size_t number, Int8Memory& memory) {
   for (size_t g = 0; g < count; ++g) {
-    const GroupRoom room{memory.bytes + g * kTile * kGroup, memory.scales + g * Format::kParts * kTile,
-                         memory.minima + g * kTile};
+    const GroupRoom room{memory.bytes[number] + g * kTile * kGroup, memory.scales[number] + g * Format::kParts * kTile,
+                         memory.minima[number] + g * kTile};
     const GroupAt at = groupAt<Format>(tile, first + g);
     if constexpr (kTuning.fetchesKeys)
       for (size_t line = 0; line < Format::kGroupBytes; line += 64) __builtin_prefetch(at.group + kAhead + line);
@@ -27,85 +36,118 @@ void unpackGroups(const uint8_t* tile, size_t first, size_t count, Int8Memory& m
   }
 }
 
-// Groups from `first` on of a tile: what of operands is the weight's.
-inline Int8Operands unpackTile(uint32_t format, const uint8_t* tile, size_t first, size_t count, Int8Memory& memory) {
+// Groups from `first` on of some tiles: what of operands is the weight's.
+inline Int8Operands unpackTiles(uint32_t format, const PackedTiles& tiles, size_t first, size_t count,
+                                Int8Memory& memory) {
   return withFormat(format, [&](auto f) -> Int8Operands {
     using Format = decltype(f);
     constexpr IntegerKind kKind = kindOf<Format>();
+    Int8Operands in{};
     if constexpr (kKind.bits == 0) {
-      return {};
+      return in;
     } else if constexpr (kKind.parts == 0) {  // as it lies
-      const size_t together = atMost(kRowGroups, count);
-      return {groupAt<Format>(tile, first).group,
-              reinterpret_cast<const float*>(tile),
-              nullptr,
-              nullptr,
-              nullptr,
-              0,
-              count / together,
-              2 * together};
+      in.bytes = groupAt<Format>(tiles.first, first).group;
+      in.bytesStep = tiles.bytes;
+      in.parts = divideUp(count, kRowGroups);
+      in.halves = 2 * kRowGroups;
+      in.tail = 2 * (count - (in.parts - 1) * kRowGroups);
     } else {
-      unpackGroups<Format>(tile, first, count, memory);
-      return {memory.bytes,        memory.scales,  kKind.minima ? memory.minima : nullptr, nullptr, nullptr, kTile,
-              count * kKind.parts, 2 / kKind.parts};
+      for (size_t t = 0; t < tiles.count; ++t) unpackGroups<Format>(tiles.at(t), first, count, t, memory);
+      in.bytes = memory.bytes[0];
+      in.bytesStep = sizeof memory.bytes[0];
+      in.scales = memory.scales[0];
+      if constexpr (kKind.minima) in.minima = memory.minima[0];
+      in.scalesStep = 2 * kUnpackedGroups * kTile;
+      in.parts = count * kKind.parts;
+      in.halves = in.tail = 2 / kKind.parts;
     }
+    return in;
   });
 }
 
-// The product of one row with a tile whose weights are unpacked in registers, which keeps up with memory. Of vectors of
-// 16 alone, as it is compiled for each format.
-template <class Products, class Format>
-__attribute__((noinline)) void int8Row(const uint8_t* tile, const int32_t* x, size_t groups, float* sums) {
-  constexpr size_t kSteps = kQuads / Format::kParts;
-  const int32_t* heads = x + groups * 2 * kHalfWords;
-  const auto head = [&](size_t word) {
-    float value;
-    memcpy(&value, heads + word, sizeof value);
-    return splat(value);
-  };
-  Vf total = splat(0.f);
+// The product of kRows rows with a tile whose weights are unpacked in registers, which keeps up with memory. Of vectors
+// of 16 alone, as it is compiled for each format. The rows are some of a block of `height`, whose heads and words of
+// the first of them are given.
+template <class Products, class Format, size_t kRows>
+__attribute__((noinline)) void int8Few(const uint8_t* tile, const int32_t* words, const int32_t* heads, size_t height,
+                                       size_t groups, float* sums) {
+  constexpr size_t kSteps = kQuads / Format::kParts, kQuadsOfHalf = kHalf / 4;
+  Vf total[kRows];
+  eachAccumulator<kRows, 1>([&](size_t r, size_t) { total[r] = splat(0.f); });
   for (size_t g = 0; g < groups; ++g) {
     const GroupAt at = groupAt<Format>(tile, g);
 #pragma GCC unroll 2
-    for (size_t part = 0; part < Format::kParts; ++part, heads += kHeadWords) {
-      auto products = Products::begin(heads[2]);
+    for (size_t part = 0; part < Format::kParts; ++part, heads += height * kHeadWords) {
+      typename Products::Sums products[kRows];
+      eachAccumulator<kRows, 1>([&](size_t r, size_t) { products[r] = Products::begin(heads[r * kHeadWords + 2]); });
 #pragma GCC unroll 8
-      for (size_t k = part * kSteps; k < (part + 1) * kSteps; ++k, x += Dots::kWords)
-        Products::template add<Format::kBits == 8>(products, Format::bytes(at.group, k, 0), x);
-      const Vf scale = Format::scale(at, part, 0) * head(0);
-      total += rounded(toFloat(Products::total(products)) * scale);
-      if constexpr (Format::kMinima) total += rounded(Format::minimum(at, 0) * head(1));
+      for (size_t k = part * kSteps; k < (part + 1) * kSteps; ++k) {
+        const Vi weights = Format::bytes(at.group, k, 0);
+        const int32_t* x = words + k % kQuadsOfHalf * Dots::kWords;
+        eachAccumulator<kRows, 1>([&](size_t r, size_t) {
+          Products::template add<Format::kBits == 8>(products[r], weights, x + r * kHalfWords);
+        });
+        if (k % kQuadsOfHalf == kQuadsOfHalf - 1) words += height * kHalfWords;
+      }
+      const Vf scale = Format::scale(at, part, 0);
+      eachAccumulator<kRows, 1>([&](size_t r, size_t) {
+        total[r] += rounded(toFloat(Products::total(products[r])) * (scale * splatWord(heads + r * kHeadWords)));
+      });
+      if constexpr (Format::kMinima) {
+        const Vf minimum = Format::minimum(at, 0);
+        eachAccumulator<kRows, 1>(
+            [&](size_t r, size_t) { total[r] += rounded(minimum * splatWord(heads + r * kHeadWords + 1)); });
+      }
     }
   }
-  store(sums, total);
+  eachAccumulator<kRows, 1>([&](size_t r, size_t) { store(sums + r * kInt8Cols, total[r]); });
 }
 
-inline void multiplyRow(uint32_t format, const uint8_t* tile, const int32_t* x, size_t groups, float* sums) {
+// The same of all `height` rows of a block: eight at a time, then four, two and one, of which there are functions.
+template <class Products, class Format, size_t kRows = 8>
+void int8FewRows(const uint8_t* tile, const int32_t* block, const Int8Layout& layout, size_t height, size_t row,
+                 float* sums) {
+  const int32_t* heads = block + layout.quadWords() * height;
+  for (; height - row >= kRows; row += kRows)
+    int8Few<Products, Format, kRows>(tile, block + row * kHalfWords, heads + row * kHeadWords, height, layout.groups,
+                                     sums + row * kInt8Cols);
+  if constexpr (kRows > 1) int8FewRows<Products, Format, kRows / 2>(tile, block, layout, height, row, sums);
+}
+
+inline void multiplyFew(uint32_t format, const PackedTiles& tiles, const int32_t* x, size_t rows,
+                        const Int8Layout& layout, float* sums) {
   withFormat(format, [&](auto f) {
     using Format = decltype(f);
     if constexpr (kindOf<Format>().parts > 0)
-      withDots([&](auto products) { int8Row<decltype(products), Format>(tile, x, groups, sums); });
+      withDots([&](auto products) {
+        for (size_t t = 0; t < tiles.count; ++t)
+          for (size_t row = 0; row < rows; row += kInt8Rows)
+            int8FewRows<decltype(products), Format>(tiles.at(t), x + row * layout.rowWords(), layout,
+                                                    atMost(kInt8Rows, rows - row), 0,
+                                                    sums + row * kInt8Cols + t * kTile);
+      });
   });
 }
 
-// Leaves in memory.sums the product of a tile with `rows` rows, at most kInt8BlockRows, whose blocks begin at `x`.
-inline void multiplyInt8(uint32_t format, IntegerKind kind, const uint8_t* tile, const int32_t* x, size_t rows,
+// Leaves in memory.sums[row][feature] the product of some tiles with `rows` rows, at most kInt8BlockRows, whose blocks
+// begin at `x`; without the scale that all inputs of a feature share, if there is one.
+inline void multiplyInt8(uint32_t format, IntegerKind kind, const PackedTiles& tiles, const int32_t* x, size_t rows,
                          size_t inputs, Int8Memory& memory) {
   const Int8Layout layout(kind, inputs);
-  if constexpr (kWidth == kTile)
-    if (rows == 1 && kind.parts > 0) return multiplyRow(format, tile, x, layout.groups, memory.sums);
-  const size_t most = kind.parts == 0 ? layout.groups : rows <= kInt8Rows ? kFewGroups : kUnpackedGroups;
+  if constexpr (kInt8FewRows > 0)
+    if (rows <= kInt8FewRows && kind.parts > 0) return multiplyFew(format, tiles, x, rows, layout, memory.sums);
+  const size_t most = kind.parts > 0 && rows <= kInt8Rows ? kFewGroups : kUnpackedGroups;
+  static_assert(kFewGroups % kRowGroups == 0 && kUnpackedGroups % kRowGroups == 0);
   for (size_t g = 0, count; g < layout.groups; g += count) {
     count = atMost(most, layout.groups - g);
-    if (kind.parts == 0 && count > kRowGroups) count -= count % kRowGroups;  // the last groups may be fewer
-    Int8Operands in = unpackTile(format, tile, g, count, memory);
+    Int8Operands in = unpackTiles(format, tiles, g, count, memory);
     const size_t part = kind.parts == 0 ? g / kRowGroups : g * kind.parts;
     for (size_t row = 0; row < rows; row += kInt8Rows) {
       const size_t height = atMost(kInt8Rows, rows - row);
       const int32_t* block = x + row * layout.rowWords();
       in.words = block + g * 2 * kHalfWords * height;
       in.heads = block + (layout.quadWords() + part * kHeadWords) * height;
-      int8TileOf(kind, height)(in, g > 0, memory.sums + row * kTile);
+      int8TileOf(kind, height)(in, tiles.count, g > 0, memory.sums + row * kInt8Cols);
     }
   }
 }

@@ -7,7 +7,8 @@
 //     coarse: rows of real models have a few inputs that are many times as large as the others.
 //   - Integers are multiplied and added exactly, in 32 bits. Of a feature's parts (of inputs that share s, a scale d of
 //     the weight, and a minimum m) each adds float(Σ q·w)·(d·s), then m·(s·Σ q), in order, to a float that begins as 0:
-//     every operation rounds by itself. The bias comes last.
+//     every operation rounds by itself. A d that all inputs share is multiplied with once instead, after all parts. The
+//     bias comes last.
 //
 // Rows are kept in blocks of up to kInt8Rows, in the order in which a tile of a product reads them: of 4 inputs each a
 // word (or two, see Dots in simd/vec.h), those of 16 inputs of one row after another, then the next 16; and behind them
@@ -93,6 +94,48 @@ SIMD_INLINE int32_t roundHalf(const float* x, size_t inputs, float inverse, int3
   return sum(total);
 }
 
+// Whether many scales are made at once, those of as many parts as a vector has lanes.
+inline constexpr bool kScalesTogether = kWidth == kHalf && Dots::kWords == 1;
+
+// The first `kWidth` parts of x, of kHalves · 16 inputs each, whose words begin at those of `half`; false, and nothing
+// done, if any input is infinite or NaN. scales and sums: of the parts.
+template <size_t kHalves>
+bool quantizeParts(const float* x, const Int8Row& to, size_t half, float* scales, int32_t* sums) {
+  Vf rows[kWidth];
+  for (size_t p = 0; p < kWidth; ++p) {
+    Vi most = splatInt(0);
+    for (size_t h = 0; h < kHalves; ++h) {
+      const Vi size = asInt(load(x + (p * kHalves + h) * kHalf)) & splatInt(0x7fffffff);
+      most = size > most ? size : most;
+    }
+    rows[p] = asFloat(most);
+  }
+  transpose(rows);
+  Vi most = splatInt(0);
+  for (size_t p = 0; p < kWidth; ++p) {
+    const Vi size = asInt(rows[p]);
+    most = size > most ? size : most;
+  }
+  if (maximum(most) >= 0x7f800000) return false;
+  const Vf largest = asFloat(most), zero = splat(0.f), least = splat(1e-30f);
+  alignas(64) float inverses[kWidth];
+  store(scales, largest < least ? zero : largest / splat(127.f));
+  store(inverses, largest < least ? zero : splat(127.f) / largest);
+  const Vf magic = splat(12582912.f);
+  for (size_t p = 0; p < kWidth; ++p) {
+    Vi total = splatInt(0);
+    for (size_t h = 0; h < kHalves; ++h) {
+      const Vf value = rounded(load(x + (p * kHalves + h) * kHalf) * splat(inverses[p]));
+      const Vi rounding = asInt(value + magic) - asInt(magic);
+      total = total + rounding;
+      storeBytes(to.words(half + p * kHalves + h), rounding);
+    }
+    rows[p] = toFloat(total);  // whose sums are exact
+  }
+  storeInts(sums, toInt(sumsOfRows(rows)));
+  return true;
+}
+
 // One row of a block of `height`.
 inline void quantizeRow(const float* x, size_t inputs, IntegerKind kind, const Int8Row& to) {
   const Int8Layout layout(kind, inputs);
@@ -103,7 +146,20 @@ inline void quantizeRow(const float* x, size_t inputs, IntegerKind kind, const I
     memcpy(heads + (part * to.height + to.row) * kHeadWords, &head, sizeof head);
   };
   const size_t together = kind.parts == 0 ? kRowGroups : 1;
-  for (size_t g = 0; g < layout.groups; g += together) {
+  size_t done = 0;
+  if constexpr (kScalesTogether) {
+    const size_t each = kWidth * together;
+    alignas(64) float scales[kWidth];
+    alignas(64) int32_t sums[kWidth];
+    for (; kind.parts < 2 && (done + each) * kGroup <= inputs; done += each) {
+      const float* from = x + done * kGroup;
+      const bool finite = together == 1 ? quantizeParts<2>(from, to, 2 * done, scales, sums)
+                                        : quantizeParts<4>(from, to, 2 * done, scales, sums);
+      if (!finite) break;
+      for (size_t p = 0; p < kWidth; ++p) putHead(done / together + p, scales[p], sums[p]);
+    }
+  }
+  for (size_t g = done; g < layout.groups; g += together) {
     const size_t first = g * kGroup, last = atMost(inputs, first + together * kGroup);
     const Int8Scale scale = int8Scale(largestBits(x + first, last - first));
     int32_t total = 0;

@@ -1,0 +1,21 @@
+// In a process of its own: loads a GGUF file, writes until `context` tokens are there, and prints by how many bytes the
+// process grew at most, with those of its cache: memory-probe.ts <file> <threads> <context>
+
+import { createDevice } from '../../src/index.js';
+import { TokenBatch } from '../../src/nn/index.js';
+import { loadModel } from '../../src/pretrained/index.js';
+
+const [file, threads, context] = process.argv.slice(2) as [string, string, string];
+const device = await createDevice({ threads: Number(threads) });
+// A first small run, so that what Node itself takes is there before.
+device.scope(() => TokenBatch.from(device, 'probe', [Int32Array.of(1)], null));
+await device.flush();
+const before = process.resourceUsage().maxRSS * 1024;
+const model = await loadModel(device, file);
+const widths = model.decoder?.cacheWidths() ?? [];
+const prompt = Array.from({ length: 32 }, (_, i) => 100 + i);
+const count = Number(context) - prompt.length;
+await model.generate([prompt], { maxNewTokens: count, minNewTokens: count, doSample: false });
+const grown = process.resourceUsage().maxRSS * 1024 - before;
+const cache = 4 * Number(context) * widths.reduce((sum, width) => sum + width, 0);
+console.log(JSON.stringify({ grown, cache }));
