@@ -1,52 +1,26 @@
 // Rows of a table by number, and the sums of rows that their gradients are.
-#include "kernels/shared/blocks.h"
 #include "kernels/shared/results.h"
+#include "kernels/shared/rows_by_id.h"
 
-// y[i] = scale·table[ids[i]] + positions[positionIds[i]] (positions optional), i < count, each a row of `cols` floats.
-// An id outside its table gives a row of zeros and fails the run.
+// RowsById of a table in rows `tableStride` floats apart.
 struct Embedding {
   static constexpr const char* name = "embedding";
   static constexpr const char* signature =
-      "in:table in:ids in?:positions in?:positionIds out:y u32:count u32:cols u32:tableRows u32:tableStride "
+      "in:table u32:tableStride in:ids in?:positions in?:positionIds out:y u32:count u32:cols u32:tableRows "
       "u32:positionRows u32:positionStride f32:scale";
-  Span table, ids, positions, positionIds, y;
-  uint32_t count, cols, tableRows, tableStride, positionRows, positionStride;
-  float scale;
+  Span table;
+  uint32_t tableStride;
+  RowsById wanted;
 
   const char* check() const {
-    REQUIRE(table.covers(tableRows, cols, tableStride), "the table is smaller than its rows, cols and stride say");
-    REQUIRE(ids.covers(count), "ids is smaller than count");
-    REQUIRE(y.covers(count, cols, cols), "y is smaller than count and cols say");
-    if (!positions.present()) return nullptr;
-    REQUIRE(positions.covers(positionRows, cols, positionStride), "positions is smaller than its rows say");
-    REQUIRE(positionIds.covers(count), "positionIds is smaller than count");
-    return nullptr;
+    REQUIRE(table.covers(wanted.tableRows, wanted.cols, tableStride),
+            "the table is smaller than its rows, cols and stride say");
+    return wanted.check();
   }
 
   void run(Context& context) const {
-    const int32_t* words = context.i32(ids);
-    context.team.parallelRange(count, copyGrain(cols), [&](uint64_t i, uint64_t last) {
-      for (; i < last; ++i) {
-        float* target = context.f32(y) + i * cols;
-        const uint32_t word = static_cast<uint32_t>(words[i]);
-        const uint32_t position = positions.present() ? static_cast<uint32_t>(context.i32(positionIds)[i]) : 0;
-        const bool placed = !positions.present() || position < positionRows;
-        if (word >= tableRows || !placed) {
-          if (placed)
-            context.failAt("ids", i, static_cast<int32_t>(word), tableRows);
-          else
-            context.failAt("positionIds", i, static_cast<int32_t>(position), positionRows);
-          memset(target, 0, cols * sizeof(float));
-          continue;
-        }
-        const float* row = context.f32(table) + uint64_t{word} * tableStride;
-        const float* place = context.f32(positions) + uint64_t{position} * positionStride;
-        eachVector(cols, [&](size_t c, size_t lanes) {
-          const Vf value = loadLanes(row + c, lanes) * splat(scale);
-          storeLanes(target + c, positions.present() ? value + loadLanes(place + c, lanes) : value, lanes);
-        });
-      }
-    });
+    wanted.run(context, wanted.cols,
+               [&](uint32_t id, float*) { return context.f32(table) + uint64_t{id} * tableStride; });
   }
 };
 KERNEL(Embedding)
