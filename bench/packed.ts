@@ -121,7 +121,7 @@ async function measureCaches(run: Run, model: Model, { what, context, batch }: (
     };
     return { name: cache, take };
   });
-  const outcome = await contest(contestants, { rounds: run.rounds(9), turn: 0.3, seconds: 20 });
+  const outcome = await contest(contestants, { rounds: run.rounds(9), turn: 0.3, seconds: 15 });
   const numbers = Object.entries(outcome.times).flatMap(([cache, { median }]) => {
     const { layers } = states.get(cache as CacheType) as DecoderState;
     const words = layers.reduce((sum, { self }) => sum + self.size, 0);

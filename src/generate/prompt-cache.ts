@@ -153,7 +153,7 @@ export class PromptCache {
 
   /** Moves what `from` holds of `tokens`; where they turn otherwise now, they are read again. */
   #copy(state: DecoderState, tokens: readonly number[], from: DecoderState): void {
-    if (state.sizes.textLength === from.sizes.textLength) {
+    if (!this.model.rereadLength || state.sizes.textLength === from.sizes.textLength) {
       state.copySequence(0, 0, tokens.length, from);
       return;
     }
