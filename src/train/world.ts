@@ -61,7 +61,7 @@ export function checkWorld(world: World): void {
 export async function checkAgreement(world: World, facts: Readonly<Record<string, unknown>>): Promise<void> {
   const texts = await world.exchangeText(JSON.stringify(facts));
   const all = texts.map((text) => JSON.parse(text) as Record<string, unknown>);
-  for (const name of Object.keys(facts)) {
+  for (const name of new Set(all.flatMap((each) => Object.keys(each)))) {
     const values = all.map((each) => JSON.stringify(each[name]));
     const usual = mostFrequent(values);
     const rank = values.findIndex((value) => value !== usual);

@@ -137,9 +137,18 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
   });
 
   it('end, naming the one that differs', async () => {
-    const { code, stderr } = await ranks(3, { options, odd: { rank: 1, seed: 4 } });
-    expect(code).not.toBe(0);
-    expect(stderr).toContain('rank 1 differs from the others: its seed is 4, theirs 3');
+    for (const [odd, reason] of [
+      [{ rank: 1, options: { seed: 4 } }, 'rank 1 differs from the others: its seed is 4, theirs 3'],
+      [
+        { rank: 0, options: { clipNorm: null } },
+        'rank 0 differs from the others: its clipNorm is null, theirs undefined',
+      ],
+      [{ rank: 2, examples: 60 }, 'rank 2 differs from the others: its data is'],
+    ] as const) {
+      const { code, stderr } = await ranks(3, { options, odd });
+      expect(code).not.toBe(0);
+      expect(stderr).toContain(reason);
+    }
   });
 
   it('end, with its reason, where one of them fails', async () => {

@@ -12,7 +12,14 @@ export interface Job {
   /** Other sizes than the small ones. */
   readonly sizes?: Partial<TransformerOptions>;
   /** A rank that has another option, or does this at a step. */
-  readonly odd?: { readonly rank: number; readonly seed?: number; readonly step?: number; readonly does?: Odd };
+  readonly odd?: {
+    readonly rank: number;
+    readonly options?: FitOptions;
+    /** How many examples it has, of 64. */
+    readonly examples?: number;
+    readonly step?: number;
+    readonly does?: Odd;
+  };
 }
 
 export type Odd = 'throws' | 'stops' | 'dies' | 'exits';
@@ -43,7 +50,7 @@ const isOdd = odd?.rank === world.rank;
 const device = await createDevice({ threads: 1 });
 const sizes = { dModel: 32, heads: 2, dFF: 64, encoderLayers: 1, decoderLayers: 1, sourceVocab: 20, targetVocab: 20 };
 const model = new Transformer(device, { ...sizes, ...others, dropout: 0.1, seed: world.rank }); // rank 0's weights are everyone's
-const examples = Array.from({ length: 64 }, (_, i) => ({
+const examples = Array.from({ length: (isOdd && odd.examples) || 64 }, (_, i) => ({
   source: [3 + (i % 17), 4, 5 + (i % 3)].slice(0, 1 + (i % 3)),
   target: [1, 3 + ((i * 7) % 17), 4, 2],
 }));
@@ -63,7 +70,8 @@ try {
     ...options,
     world,
     ...(optimizer && { optimizer: optimizers[optimizer](model) }),
-    seed: isOdd && odd.seed !== undefined ? odd.seed : 3,
+    seed: 3,
+    ...(isOdd && odd.options),
     onStep(progress) {
       steps.push(progress.step);
       memory = device.memory().used;
