@@ -11,16 +11,18 @@ import { fileURLToPath } from 'node:url';
 import { openSafetensors } from '../../src/io/index.js';
 import { buildMpi } from '../../src/mpi/index.js';
 import { Random } from '../../src/nn/index.js';
+import bundle from '../bundle.mjs';
 import type { Job, Outcome } from './rank.js';
 
 const [kills = '100', compiler = 'mpicxx.openmpi', seed = '0'] = process.argv.slice(2);
 const folder = mkdtempSync(join(tmpdir(), 'simdformer-kills-'));
 process.env.SIMDFORMER_MPI = folder;
+await bundle();
 const { name } = await buildMpi(compiler);
 const random = new Random(Number(seed));
 const draw = (below: number) => Math.floor(random.uniform() * below);
 const launcher = [`mpirun.${name}`, ...(name === 'openmpi' ? ['--oversubscribe', '--mca', 'btl', 'self,vader'] : [])];
-const RANK = fileURLToPath(new URL('../../build/tests/mpi-rank.js', import.meta.url)); // by `node scripts/setup.mjs --tests`
+const RANK = fileURLToPath(new URL('../../build/tests/mpi-rank.js', import.meta.url));
 const BATCHES = 6;
 const STEPS = 60;
 

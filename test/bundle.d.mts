@@ -1,0 +1,2 @@
+/** Bundles the programs that tests start into build/tests. */
+export default function setup(): Promise<void>;
