@@ -141,7 +141,7 @@ export class PromptCache {
     const { model } = this;
     const old = this.#state;
     const textLength = this.textLength(length);
-    if (old && old.sizes.capacity >= length && old.sizes.textLength === textLength) return old;
+    if (old && old.sizes.capacity >= length && this.#turns(old, textLength)) return old;
     const capacity = Math.min(textLength, Math.max(LEAST_ROOM, 2 ** Math.ceil(Math.log2(length))));
     const sizes = { sequences: 1, maxLength: capacity, textLength, cache: this.type };
     const state = model.device.unscoped(() => inference(model, () => model.startDecoding(sizes)));
@@ -151,9 +151,14 @@ export class PromptCache {
     return state;
   }
 
+  /** Whether what a state holds turns as in a text that may become so long: always, but for models that read once more. */
+  #turns({ sizes }: DecoderState, textLength: number | undefined): boolean {
+    return !this.model.rereadLength || sizes.textLength === textLength;
+  }
+
   /** Moves what `from` holds of `tokens`; where they turn otherwise now, they are read again. */
   #copy(state: DecoderState, tokens: readonly number[], from: DecoderState): void {
-    if (!this.model.rereadLength || state.sizes.textLength === from.sizes.textLength) {
+    if (this.#turns(from, state.sizes.textLength)) {
       state.copySequence(0, 0, tokens.length, from);
       return;
     }

@@ -1,4 +1,5 @@
 export type { Constrain, ResponseFormat } from './chat-completions.js';
 export { ApiError } from './errors.js';
-export { type OpenAIApp, type OpenAIOptions, openai, type RequestEntry } from './openai.js';
+export { type OpenAIApp, type OpenAIOptions, openai } from './openai.js';
+export type { RequestEntry } from './requests.js';
 export { type RunningServer, type ServeOptions, serve } from './serve.js';

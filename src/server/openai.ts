@@ -1,6 +1,5 @@
 // OpenAI's API for models of this package, as an app of Hono.
 
-import type { HttpBindings } from '@hono/node-server';
 import type { Context, Hono } from 'hono';
 import { constrain } from '../constrain/index.js';
 import { checkOptions, describeValue, isObject } from '../core/check.js';
@@ -11,17 +10,14 @@ import { type Constrain, chatCompletions } from './chat-completions.js';
 import { completions } from './completions.js';
 import { Embedder } from './embedder.js';
 import { embeddings } from './embeddings.js';
-import type { CallNote, Endpoint } from './endpoint.js';
+import type { Endpoint } from './endpoint.js';
 import { ApiError, apiErrorOf } from './errors.js';
-import { eventResponse } from './events.js';
-import { readForm } from './form.js';
 import { Keys } from './keys.js';
 import { loadOptional } from './load-optional.js';
-import { type Finished, Metrics } from './metrics.js';
+import { Metrics } from './metrics.js';
 import { health, listModels, retrieveModel } from './models.js';
 import { openApiDocument } from './openapi.js';
-import { readJson } from './read-body.js';
-import { read } from './schema.js';
+import { answer, type Bindings, type RequestEntry, refused } from './requests.js';
 import type { ServedModel } from './served-model.js';
 import { Transcriber } from './transcriber.js';
 import { transcriptions } from './transcriptions.js';
@@ -51,15 +47,8 @@ export interface OpenAIOptions {
   onRequest?: ((request: RequestEntry) => void) | undefined;
 }
 
-/** A request that is over. */
-export interface RequestEntry extends Finished {
-  readonly id: string;
-  readonly method: string;
-  readonly client: string;
-}
-
 /** OpenAI's API as an app, to be served or mounted in another one. */
-export type OpenAIApp = Hono<{ Bindings: Partial<HttpBindings> }> & {
+export type OpenAIApp = Hono<Bindings> & {
   /** Refuses further requests, and ends once those under way are answered and the memory is given back. */
   close(): Promise<void>;
 };
@@ -79,34 +68,9 @@ const AUDIO_BYTES = 25 * 2 ** 20;
  * OutOfMemoryError.
  */
 export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
-  const {
-    models: given,
-    apiKeys = [],
-    maxBodyBytes = BODY_BYTES,
-    maxAudioBytes = AUDIO_BYTES,
-    client: clientOf,
-    constrain = constrained,
-    onRequest,
-    ...batching
-  } = checkOptions('openai', options, {
-    models: 'object',
-    apiKeys: 'array',
-    parallel: 'count',
-    context: 'count',
-    maxWaiting: 'whole',
-    maxBodyBytes: 'count',
-    maxAudioBytes: 'count',
-    client: 'function',
-    constrain: 'function',
-    onRequest: 'function',
-  });
-  if (!isObject(given) || Object.keys(given).length === 0)
-    throw new ArgumentError(`openai: models is ${describeValue(given)}, expected models by name, one at least`);
-  for (const key of apiKeys)
-    if (typeof key !== 'string' || !/^\S+$/.test(key))
-      throw new ArgumentError('openai: a key of apiKeys is no text without spaces');
+  const { models: given, apiKeys = [], client, constrain = constrained, onRequest } = checked(options);
   const { Hono } = await loadOptional('hono', () => import('hono'));
-  const models = await serveModels(given, batching);
+  const models = await serveModels(given, options);
   const metrics = await Metrics.create(models);
   const keys = apiKeys.length > 0 ? new Keys(apiKeys) : null;
   let isClosing = false;
@@ -119,71 +83,41 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
     retrieveModel(models),
     health(models, () => isClosing),
   ];
-  const app = new Hono<{ Bindings: Partial<HttpBindings> }>();
-  type AppContext = Context<{ Bindings: Partial<HttpBindings> }>;
-
-  const answer = async (context: AppContext, each: Endpoint): Promise<Response> => {
-    const start = performance.now();
-    const id = `req_${crypto.randomUUID().replaceAll('-', '')}`;
-    const controller = new AbortController();
-    const leave = () => controller.abort(new DOMException('The client has left', 'AbortError'));
-    const { signal } = context.req.raw;
-    signal.addEventListener('abort', leave, { once: true });
-    let note: CallNote = {};
-    let client = '';
-    const end = (status: number, error?: unknown) => {
-      signal.removeEventListener('abort', leave);
-      controller.abort(new DOMException('The request is over', 'AbortError'));
-      const milliseconds = performance.now() - start;
-      // Messages about requests may quote them, and what was asked is not for the log.
-      if (error !== undefined) note = { ...note, error: logged(error) };
-      const finished = { ...note, path: each.path, status, milliseconds };
-      metrics.observe(finished);
-      onRequest?.({ ...finished, id, method: each.method.toUpperCase(), client });
-    };
-    try {
-      const holder = keys && each.path !== '/health' ? keys.check(context.req.header('authorization')) : null;
-      client = clientOf?.(context) ?? clientOfRequest(context, holder, apiKeys.length);
-      if (isClosing && each.method === 'post')
-        throw new ApiError(503, 'The server is shutting down.', 'shutting_down', null, { connection: 'close' });
-      if (signal.aborted) leave();
-      const { raw } = context.req;
-      const given =
-        !each.body || (each.isForm ? await readForm(raw, maxAudioBytes) : await readJson(raw, maxBodyBytes));
-      const body = each.body && read(each.body, given, '');
-      const call = {
-        body,
-        client,
-        signal: controller.signal,
-        note: (entry: CallNote) => {
-          note = { ...note, ...entry };
-        },
-      };
-      const reply = await each.handle(call, context.req.param());
-      const response =
-        'events' in reply
-          ? eventResponse(reply.events, (error) => end(error === undefined ? 200 : apiErrorOf(error).status, error))
-          : 'text' in reply
-            ? new Response(reply.text, { headers: { 'content-type': `${reply.type}; charset=utf-8` } })
-            : Response.json(reply.json);
-      response.headers.set('x-request-id', id);
-      if (!('events' in reply)) end(200);
-      return response;
-    } catch (error) {
-      const refusal = apiErrorOf(error);
-      end(refusal.status, error);
-      return refused(refusal, id);
+  const clientOf = (context: Context<Bindings>, key: string | null) =>
+    client?.(context) ?? (apiKeys.length > 1 ? key : null) ?? context.env?.incoming?.socket?.remoteAddress ?? '';
+  const { maxBodyBytes = BODY_BYTES, maxAudioBytes = AUDIO_BYTES } = options;
+  const limits = { maxBodyBytes, maxAudioBytes };
+  const settings = { keys, metrics, clientOf, onRequest, isClosing: () => isClosing, ...limits };
+  const app = new Hono<Bindings>();
+  for (const each of endpoints)
+    app[each.method](each.path.replace(/{(\w+)}/g, ':$1'), (context) => answer(settings, context, each));
+  serveDocument(app, endpoints, keys, models);
+  serveMetrics(app, metrics, keys);
+  refuseOtherMethods(app, endpoints);
+  const close = async () => {
+    isClosing = true;
+    for (const { batching, embedder, transcriber } of models.values()) {
+      await batching?.close();
+      await embedder?.close();
+      await transcriber?.turns.close();
+      await batching?.dispose();
     }
   };
+  return Object.assign(app, { close });
+}
 
-  for (const each of endpoints)
-    app[each.method](each.path.replace(/{(\w+)}/g, ':$1'), (context) => answer(context, each));
-  const document = openApiDocument(
-    endpoints,
-    keys !== null,
-    models.values().next().value?.model.device.info.version ?? '',
-  );
+function serveDocument(
+  app: Hono<Bindings>,
+  endpoints: readonly Endpoint[],
+  keys: Keys | null,
+  models: ReadonlyMap<string, ServedModel>,
+): void {
+  const version = models.values().next().value?.model.device.info.version ?? '';
+  const document = openApiDocument(endpoints, keys !== null, version);
   app.get('/openapi.json', (context) => context.json(document));
+}
+
+function serveMetrics(app: Hono<Bindings>, metrics: Metrics, keys: Keys | null): void {
   app.get('/metrics', async (context) => {
     try {
       keys?.check(context.req.header('authorization'));
@@ -193,18 +127,20 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
     const { body, type } = await metrics.text();
     return context.body(body, 200, { 'content-type': type });
   });
-  refuseOtherMethods(app, endpoints);
-  return Object.assign(app, {
-    close: async () => {
-      isClosing = true;
-      for (const { batching, embedder, transcriber } of models.values()) {
-        await batching?.close();
-        await embedder?.close();
-        await transcriber?.turns.close();
-        await batching?.dispose();
-      }
-    },
+}
+
+function checked(options: OpenAIOptions): OpenAIOptions {
+  const { models, apiKeys = [] } = checkOptions('openai', options, {
+    ...{ models: 'object', apiKeys: 'array', parallel: 'count', context: 'count', maxWaiting: 'whole' },
+    ...{ maxBodyBytes: 'count', maxAudioBytes: 'count' },
+    ...{ client: 'function', constrain: 'function', onRequest: 'function' },
   });
+  if (!isObject(models) || Object.keys(models).length === 0)
+    throw new ArgumentError(`openai: models is ${describeValue(models)}, expected models by name, one at least`);
+  for (const key of apiKeys)
+    if (typeof key !== 'string' || !/^\S+$/.test(key))
+      throw new ArgumentError('openai: a key of apiKeys is no text without spaces');
+  return options;
 }
 
 async function serveModels(
@@ -223,26 +159,8 @@ async function serveModels(
   return served;
 }
 
-function clientOfRequest(
-  { env }: Context<{ Bindings: Partial<HttpBindings> }>,
-  holder: string | null,
-  keys: number,
-): string {
-  if (holder !== null && keys > 1) return holder;
-  return env?.incoming?.socket?.remoteAddress ?? '';
-}
-
-function logged(error: unknown): string {
-  const { status, code, message } = apiErrorOf(error);
-  return status < 500 ? (code ?? 'invalid_request') : ((error as Error | null)?.message ?? message);
-}
-
-function refused({ status, body, headers }: ApiError, id?: string): Response {
-  return Response.json(body, { status, headers: { ...headers, ...(id === undefined ? {} : { 'x-request-id': id }) } });
-}
-
 /** 405 with what is allowed, for paths that there are; 404 for those that there are not, unless another app has them. */
-function refuseOtherMethods(app: Hono<{ Bindings: Partial<HttpBindings> }>, endpoints: readonly Endpoint[]): void {
+function refuseOtherMethods(app: Hono<Bindings>, endpoints: readonly Endpoint[]): void {
   const paths = new Map<string, string>([
     ['/openapi.json', 'GET'],
     ['/metrics', 'GET'],

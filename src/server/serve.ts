@@ -4,7 +4,8 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { ArgumentError } from '../core/errors.js';
 import { loadOptional } from './load-optional.js';
-import { type OpenAIOptions, openai, type RequestEntry } from './openai.js';
+import { type OpenAIOptions, openai } from './openai.js';
+import type { RequestEntry } from './requests.js';
 
 export interface ServeOptions extends OpenAIOptions {
   /** Default 8080; 0 is any that is free. */

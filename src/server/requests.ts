@@ -1,0 +1,134 @@
+// A request, from its arrival to its line in the log.
+
+import type { HttpBindings } from '@hono/node-server';
+import type { Context } from 'hono';
+import type { CallNote, Endpoint } from './endpoint.js';
+import { ApiError, apiErrorOf } from './errors.js';
+import { eventResponse } from './events.js';
+import { readForm } from './form.js';
+import type { Keys } from './keys.js';
+import type { Finished, Metrics } from './metrics.js';
+import { readJson } from './read-body.js';
+import { read } from './schema.js';
+
+export type Bindings = { Bindings: Partial<HttpBindings> };
+
+/** A request that is over. */
+export interface RequestEntry extends Finished {
+  readonly id: string;
+  readonly method: string;
+  readonly client: string;
+}
+
+/** What all requests of a server share. */
+export interface RequestSettings {
+  readonly keys: Keys | null;
+  readonly metrics: Metrics;
+  readonly maxBodyBytes: number;
+  readonly maxAudioBytes: number;
+  /** Whose request it is, `key` being the name of the key that it came with. */
+  readonly clientOf: (context: Context<Bindings>, key: string | null) => string;
+  readonly onRequest: ((request: RequestEntry) => void) | undefined;
+  readonly isClosing: () => boolean;
+}
+
+/** Answers a request for an endpoint; what goes wrong becomes OpenAI's JSON of an error. */
+export async function answer(
+  settings: RequestSettings,
+  context: Context<Bindings>,
+  endpoint: Endpoint,
+): Promise<Response> {
+  const request = new OngoingRequest(settings, context, endpoint);
+  try {
+    return await request.reply();
+  } catch (error) {
+    const refusal = apiErrorOf(error);
+    request.end(refusal.status, error);
+    return refused(refusal, request.id);
+  }
+}
+
+class OngoingRequest {
+  readonly id = `req_${crypto.randomUUID().replaceAll('-', '')}`;
+  readonly #start = performance.now();
+  readonly #controller = new AbortController();
+  #note: CallNote = {};
+  #client = '';
+
+  constructor(
+    readonly settings: RequestSettings,
+    readonly context: Context<Bindings>,
+    readonly endpoint: Endpoint,
+  ) {
+    context.req.raw.signal.addEventListener('abort', this.#leave, { once: true });
+  }
+
+  async reply(): Promise<Response> {
+    const { context, endpoint, settings } = this;
+    const { keys } = settings;
+    const key = keys && endpoint.path !== '/health' ? keys.check(context.req.header('authorization')) : null;
+    this.#client = settings.clientOf(context, key);
+    if (settings.isClosing() && endpoint.method === 'post')
+      throw new ApiError(503, 'The server is shutting down.', 'shutting_down', null, { connection: 'close' });
+    if (context.req.raw.signal.aborted) this.#leave();
+    const call = {
+      body: await this.#body(),
+      client: this.#client,
+      signal: this.#controller.signal,
+      note: (entry: CallNote) => {
+        this.#note = { ...this.#note, ...entry };
+      },
+    };
+    const response = this.#responseOf(await endpoint.handle(call, context.req.param()));
+    response.headers.set('x-request-id', this.id);
+    return response;
+  }
+
+  async #body(): Promise<unknown> {
+    const { endpoint, settings } = this;
+    if (!endpoint.body) return undefined;
+    const { raw } = this.context.req;
+    const { maxAudioBytes, maxBodyBytes } = settings;
+    const given = endpoint.isForm ? await readForm(raw, maxAudioBytes) : await readJson(raw, maxBodyBytes);
+    return read(endpoint.body, given, '');
+  }
+
+  /** The request is over with it, but for events, which end it themselves. */
+  #responseOf(reply: Awaited<ReturnType<Endpoint['handle']>>): Response {
+    if ('events' in reply) {
+      return eventResponse(reply.events, (error) =>
+        this.end(error === undefined ? 200 : apiErrorOf(error).status, error),
+      );
+    }
+    const response =
+      'text' in reply
+        ? new Response(reply.text, { headers: { 'content-type': `${reply.type}; charset=utf-8` } })
+        : Response.json(reply.json);
+    this.end(200);
+    return response;
+  }
+
+  readonly #leave = () => this.#controller.abort(new DOMException('The client has left', 'AbortError'));
+
+  /** Once what was asked is answered or refused: frees what works for it, counts it and tells of it. */
+  end(status: number, error?: unknown): void {
+    const { context, endpoint, settings } = this;
+    context.req.raw.signal.removeEventListener('abort', this.#leave);
+    this.#controller.abort(new DOMException('The request is over', 'AbortError'));
+    const milliseconds = performance.now() - this.#start;
+    // Messages about requests may quote them, and what was asked is not for the log.
+    const note = error === undefined ? this.#note : { ...this.#note, error: logged(error) };
+    const finished = { ...note, path: endpoint.path, status, milliseconds };
+    settings.metrics.observe(finished);
+    settings.onRequest?.({ ...finished, id: this.id, method: endpoint.method.toUpperCase(), client: this.#client });
+  }
+}
+
+function logged(error: unknown): string {
+  const { status, code, message } = apiErrorOf(error);
+  return status < 500 ? (code ?? 'invalid_request') : ((error as Error | null)?.message ?? message);
+}
+
+export function refused({ status, body, headers }: ApiError, id?: string): Response {
+  return Response.json(body, { status, headers: { ...headers, ...(id === undefined ? {} : { 'x-request-id': id }) } });
+}
