@@ -3,7 +3,7 @@ import { checkKnown, checkNumber, isCount, isNotNegative } from '../core/check.j
 import { ArgumentError } from '../core/errors.js';
 import { Batcher } from './batcher.js';
 import type { BulkTask } from './bulk-task.js';
-import { connect, loadBullMQ } from './redis.js';
+import { connect, loadBullMQ, PATIENCE } from './redis.js';
 
 /** What a job holds. */
 export interface JobData {
@@ -59,7 +59,8 @@ const NAMES = [
  *     const job = await queue.add('run', { task: 'run', input: 'wood' });
  *
  * A job fails alone: its error is the reason in the queue's failed set, and `attempts` and `backoff` of the job are obeyed,
- * but for inputs that are wrong (ArgumentError), which no attempt mends. `close()` waits for the jobs that have begun. While
+ * but for inputs that are wrong (ArgumentError), which no attempt mends. `close()` waits for the jobs that have begun, but not
+ * for a Redis that is away for five seconds. While
  * Redis is away, at the start too, the worker waits for it, and its event `error` says why. Throws ArgumentError for options
  * that make no sense and if Redis refuses, as a wrong password; DeviceError if BullMQ is not installed.
  */
@@ -73,7 +74,8 @@ export async function createWorker(options: CreateWorkerOptions): Promise<Worker
   checkNumber('createWorker', 'concurrency', concurrency, isCount, 'a positive integer');
   checkNumber('createWorker', 'progressEvery', progressEvery, isNotNegative, 'milliseconds, 0 or more');
   const { Worker: BullWorker, UnrecoverableError } = await loadBullMQ();
-  const { connection, close } = await connect(redis, { queue, prefix: given.worker?.prefix, isPatient: true });
+  const redisOf = { queue, prefix: given.worker?.prefix, isPatient: true };
+  const { connection, isAway, close } = await connect(redis, redisOf);
   const batcher = new Batcher(task as BulkTask, { batchTokens, batchSize: Math.ceil(concurrency / 2), linger });
   const process = async (job: Job<JobData>): Promise<unknown> => {
     try {
@@ -90,6 +92,11 @@ export async function createWorker(options: CreateWorkerOptions): Promise<Worker
     ...{ lockDuration: LOCK, stalledInterval: LOCK / 2, maxStalledCount: KILLS },
     ...given.worker,
     ...{ concurrency, connection },
+  });
+  worker.on('closing', () => {
+    // Without a server nothing that was begun could be told, and all would be waited for.
+    const patience = setInterval(() => isAway() && close(), PATIENCE);
+    worker.once('closed', () => clearInterval(patience));
   });
   worker.on('closed', close);
   return worker;

@@ -9,6 +9,9 @@ export type BullMQ = typeof import('bullmq');
 /** A connection, and how it ends; one that the caller gave is the caller's to end. */
 export interface Connection {
   readonly connection: ConnectionOptions;
+  /** Whether commands wait for a server that is away. */
+  isAway(): boolean;
+  /** Ends it and those that BullMQ made like it. Commands that wait fail. */
   close(): void;
 }
 
@@ -31,8 +34,8 @@ export async function loadBullMQ(): Promise<BullMQ> {
   }
 }
 
-/** Milliseconds in which a server must answer for the first time. */
-const PATIENCE = 5000;
+/** Milliseconds in which a server must answer for the first time, and be back for a worker that ends. */
+export const PATIENCE = 5000;
 
 /**
  * A connection to the Redis at a URL: `redis://localhost:6379`, `rediss://user:password@host:6380/1` with TLS,
@@ -40,7 +43,7 @@ const PATIENCE = 5000;
  * wait for a server that restarts. Throws ArgumentError if the server refuses, and if nobody answers at first unless it `isPatient`.
  */
 export async function connect(redis: string | ConnectionOptions, options: ConnectOptions): Promise<Connection> {
-  if (typeof redis !== 'string') return { connection: redis, close() {} };
+  if (typeof redis !== 'string') return { connection: redis, isAway: () => false, close() {} };
   let client = await clientOf(redis, false);
   let isReady = await opened(client, redis, options);
   if (isReady && !client.isCluster && /cluster_enabled:1/.test(await (client as Redis).info('cluster'))) {
@@ -55,7 +58,25 @@ export async function connect(redis: string | ConnectionOptions, options: Connec
       `bulk: ${hidden(redis)} is a cluster, where all keys of a queue must be in one slot: write its name in braces, '{${queue}}'`,
     );
   }
-  return { connection: client as ConnectionOptions, close: () => client.disconnect() };
+  return withDuplicates(client);
+}
+
+/** BullMQ waits for jobs on a connection of its own, a duplicate of this one. */
+function withDuplicates(client: Redis | Cluster): Connection {
+  const all = [client];
+  const duplicate = client.duplicate.bind(client) as (...options: unknown[]) => Redis;
+  const remembering = (...options: unknown[]) => {
+    const made = duplicate(...options);
+    all.push(made);
+    return made;
+  };
+  return {
+    connection: Object.assign(client, { duplicate: remembering }) as ConnectionOptions,
+    isAway: () => client.status !== 'ready',
+    close() {
+      for (const each of all) each.disconnect();
+    },
+  };
 }
 
 /** A client that tries to connect, and goes on trying. */

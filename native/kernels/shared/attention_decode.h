@@ -18,8 +18,7 @@ class Decode {
   static constexpr uint32_t kMostQueries = kTuning.decodeQueries;
 
   // Heads are cut into units, which share what is read of keys and values: two heads of one that have a query each, one
-  // that has several. So a head has its neighbour, and its bits, whatever the batch is, and there are units for threads
-  // to share.
+  // that has several.
   static uint32_t unitHeads(const Inputs& in) { return in.rowsQ == 1 && kMostQueries > 1 ? 2 : 1; }
   static uint32_t unitsOfGroup(const Inputs& in) { return divideUp(in.heads / in.kvHeads, unitHeads(in)); }
   static uint32_t units(const Inputs& in) { return in.kvHeads * unitsOfGroup(in); }
@@ -70,9 +69,7 @@ class Decode {
  private:
   // Of a query and head: its largest score, in every lane, the total of powers, lane by lane, its row of q and its
   // sums, as wide as padded cells.
-  static size_t stateSize(const Inputs& in) {
-    return 2 * kWidth + paddedCells(in.width) + paddedCells(in.valueWidth);
-  }
+  static size_t stateSize(const Inputs& in) { return 2 * kWidth + paddedCells(in.width) + paddedCells(in.valueWidth); }
   struct State {
     float *largest, *total, *query, *sums;
   };
@@ -114,7 +111,7 @@ class Decode {
     const uint32_t group = in_.heads / in_.kvHeads;
     if constexpr (kMostQueries > 1) {
       if (unitHeads(in_) > 1 && h % group + 1 < group) {
-        if (it.queries > 0) see<2>(b, it, h, 0, k);
+        if (it.queries > 0) see<2, 1>(b, it, h, 0, k);
         return 2;
       }
     }
@@ -130,17 +127,17 @@ class Decode {
     if constexpr (kCount > 1) step<kCount / 2>(b, it, h, i, k);
   }
 
-  // What queries i … see of a block.
-  template <size_t kCount>
+  // What queries i … see of a block, kOfHead of each head.
+  template <size_t kCount, size_t kOfHead = kCount>
   void see(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k) {
     const Keys seen = in_.visible(it, i, i + 1, kBlockKeys);
     if (k >= seen.begin && k < seen.end)
-      meet<kCount>(b, it, h, i, k, seen.end - k < kBlockKeys ? seen.end - k : kBlockKeys);
+      meet<kCount, kOfHead>(b, it, h, i, k, seen.end - k < kBlockKeys ? seen.end - k : kBlockKeys);
   }
 
   // kCount queries of a head, or of so many heads with a query each, meet a block of keys and values: their scores,
   // powers of these, and sums so far. Their states lie side by side.
-  template <size_t kCount>
+  template <size_t kCount, size_t kOfHead>
   void meet(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k, uint32_t keys) {
     Vf shrink[kCount];
     Vf largest[kCount];
@@ -152,8 +149,7 @@ class Decode {
       multiply<kCount>(in_.keyRow(context_, it, k + j, h), state(h, i).query, count, dots);
       for (uint32_t q = 0; q < kCount; ++q) {
         const Vf sums = sumsOfRows(dots[q]) * splat(in_.scaleInBits());
-        const Vf whole =
-            plain_ ? sums : scored(sums, b, it, h + q * nextHead, i + q * nextQuery, k + j, count);
+        const Vf whole = plain_ ? sums : scored(sums, b, it, h + q * nextHead, i + q * nextQuery, k + j, count);
         const Vf score = firstLanesOr(whole, count, -INFINITY);
         store(scores_ + q * kBlockKeys + j, score);
         largest[q] = max(largest[q], score);
@@ -173,7 +169,7 @@ class Decode {
       store(s.largest, most);
       store(s.total, total);
     }
-    addValues<kCount, 4>(in_.valueRow(context_, it, k, h), keys, shrink, state(h, i).sums, 0);
+    addValues<kCount, kOfHead, 4>(in_.valueRow(context_, it, k, h), keys, shrink, state(h, i).sums, 0);
   }
 
   // dots[q][r]: query q times row r of the keys, lane by lane. As many rows at a time as leave sums in registers.
@@ -194,19 +190,16 @@ class Decode {
     size_t d = 0;
     for (; d + Cells::kStep <= in_.width; d += Cells::kStep) {
       if (d % 16 == 0) keysAhead_.fetch<kTogether>();
-      addStep<Cells::kStep / kWidth>(keys, queries, d, sum, [&](const float* row, size_t at) {
-        return Cells::values(row, at);
-      });
+      addStep<Cells::kStep / kWidth>(keys, queries, d, sum,
+                                     [&](const float* row, size_t at) { return Cells::values(row, at); });
     }
     if constexpr (Cells::kScaled) {
       for (; d < in_.width; d += kCellPad)
-        addStep<kCellPad / kWidth>(keys, queries, d, sum, [&](const float* row, size_t at) {
-          return Cells::values(row, at);
-        });
+        addStep<kCellPad / kWidth>(keys, queries, d, sum,
+                                   [&](const float* row, size_t at) { return Cells::values(row, at); });
     } else if (d < in_.width) {
-      addStep<1>(keys, queries, d, sum, [&](const float* row, size_t at) {
-        return Cells::firstValues(row, at, in_.width - at);
-      });
+      addStep<1>(keys, queries, d, sum,
+                 [&](const float* row, size_t at) { return Cells::firstValues(row, at, in_.width - at); });
     }
 #pragma GCC unroll 16
     for (size_t r = 0; r < kTogether; ++r) {
@@ -271,10 +264,10 @@ class Decode {
 
   // Of each of kCount queries: sums = sums · shrink + Σ scores[j] · row j of the values, from column d on: kVecs
   // vectors at a time as long as there are so many, then fewer. Every kChains-th key has sums of its own, as an
-  // addition waits for the one before.
-  template <size_t kCount, size_t kVecs>
+  // addition waits for the one before; a head that shares what is read with another has the sums that it has alone.
+  template <size_t kCount, size_t kOfHead, size_t kVecs>
   void addValues(const float* values, uint32_t keys, const Vf (&shrink)[kCount], float* sums, size_t d) {
-    constexpr size_t kChains = kCount * kVecs < 8 ? 8 / (kCount * kVecs) : 1;
+    constexpr size_t kChains = kOfHead * kVecs < 8 ? 8 / (kOfHead * kVecs) : 1;
     for (; d + (kVecs - 1) * kWidth < in_.valueWidth; d += kVecs * kWidth) {
       const size_t n = in_.valueWidth - d - (kVecs - 1) * kWidth;  // columns of the last vector
       const auto add = [&](size_t j, Vf(&sum)[kCount][kVecs]) {
@@ -308,7 +301,7 @@ class Decode {
         }
       }
     }
-    if constexpr (kVecs > 1) addValues<kCount, kVecs / 2>(values, keys, shrink, sums, d);
+    if constexpr (kVecs > 1) addValues<kCount, kOfHead, kVecs / 2>(values, keys, shrink, sums, d);
   }
 
   // What each query gives to row j's features from `d` on: its power, times their scale, if any.
