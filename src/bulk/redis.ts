@@ -74,9 +74,17 @@ function withDuplicates(client: Redis | Cluster): Connection {
     connection: Object.assign(client, { duplicate: remembering }) as ConnectionOptions,
     isAway: () => client.status !== 'ready',
     close() {
-      for (const each of all) each.disconnect();
+      for (const each of all) end(each);
     },
   };
+}
+
+function end(client: Redis | Cluster): void {
+  client.disconnect();
+  // ioredis leaves one that waits for its next try as it is, and its commands wait for ever: this try is its last.
+  if (client.status !== 'reconnecting') return;
+  const again = () => client.disconnect();
+  client.connect().then(again, again);
 }
 
 /** A client that tries to connect, and goes on trying. */
