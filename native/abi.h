@@ -59,8 +59,6 @@ struct Kernel {
   void (*run)(const uint32_t* operands, Context& context);
   // Null, or the operand that may lie in panels. Sees operands that check() has passed.
   Weight (*weight)(const uint32_t* operands);
-  // Null, or what it reads of memory once, from end to end; none if that is not worth fetching ahead. Likewise.
-  Span (*reads)(const uint32_t* operands);
 };
 
 // A number that TypeScript has to know of the kernels: it reads them in the manifest.

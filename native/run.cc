@@ -100,18 +100,8 @@ void Engine::walk(void* data, Job& job, int thread) {
   Walk& walk = *static_cast<Walk*>(data);
   Engine& engine = walk.engine;
   Context context(engine.heap_.data(), engine.scratch_, engine.panels_, job, thread, walk.state);
-  size_t reader = 0;  // a later command that reads memory
-  for (size_t at = 0; at < walk.count && !context.ended(); at += walk.words[at] >> 16, ++context.command) {
-    if (reader <= at && job.threads > 1) {
-      Span span{};
-      for (reader = at + (walk.words[at] >> 16); reader < walk.count; reader += walk.words[reader] >> 16) {
-        const auto reads = engine.isa_.kernels[walk.words[reader] & kOpcodeMask].reads;
-        if (reads != nullptr && (span = reads(walk.words + reader + 1)).present()) break;
-      }
-      context.team.fetchAhead(engine.heap_.data() + size_t{4} * span.offset, uint64_t{4} * span.length);
-    }
+  for (size_t at = 0; at < walk.count && !context.ended(); at += walk.words[at] >> 16, ++context.command)
     engine.isa_.kernels[walk.words[at] & kOpcodeMask].run(walk.words + at + 1, context);
-  }
 }
 
 Failure Engine::run(const uint32_t* words, size_t count) {

@@ -241,19 +241,7 @@ void Team::parallel(uint32_t chunks, void (*body)(const void*, uint32_t), const 
     }
     ticket = job_.ticket.load(std::memory_order_acquire);
   }
-  for (Backoff backoff(thread_); job_.ticket.load(std::memory_order_acquire) >> 32 == phase;)
-    if (!fetchSome()) backoff.wait();
-}
-
-// A few lines, as others are waited for; false if there are none.
-bool Team::fetchSome() {
-  if (ahead_ >= aheadEnd_) return false;
-#ifndef __wasm__
-#pragma GCC unroll 4
-  for (int line = 0; line < 4; ++line) __builtin_prefetch(ahead_ + 64 * line, 0, 2);
-#endif
-  ahead_ += 256;
-  return true;
+  for (Backoff backoff(thread_); job_.ticket.load(std::memory_order_acquire) >> 32 == phase;) backoff.wait();
 }
 
 void runJob(int threads, void (*walk)(void* data, Job& job, int thread), void* data) {

@@ -54,15 +54,6 @@ class Team {
     });
   }
 
-  // While this thread waits for others it fetches its share of such memory into its cache: what a later command reads.
-  // A guess, too.
-  void fetchAhead(const char* from, uint64_t bytes) {
-    const auto number = static_cast<uint64_t>(thread_ % 2 == 0 ? thread_ / 2 : job_.threads - 1 - thread_ / 2);
-    const uint64_t share = bytes / static_cast<uint64_t>(job_.threads);
-    ahead_ = from + number * share;
-    aheadEnd_ = ahead_ + (share < kMostAhead ? share : kMostAhead);
-  }
-
   // The chunk that this thread will run after this one, if all take as long; this one if there is none. A guess, for
   // fetching ahead.
   uint32_t after(uint32_t chunk, uint32_t chunks) const {
@@ -77,14 +68,10 @@ class Team {
   // cache; of very many chunks all claim from the front.
   bool fromBack(uint32_t chunks) const { return chunks <= 0xffff && thread_ % 2 == 1; }
   void parallel(uint32_t chunks, void (*body)(const void*, uint32_t), const void* self);
-  bool fetchSome();
-
-  static constexpr uint64_t kMostAhead = 384 << 10;  // beside what else is in a level-2 cache
 
   Job& job_;
   int thread_;
   uint32_t phase_ = 0;
-  const char *ahead_ = nullptr, *aheadEnd_ = nullptr;
 };
 
 // Runs `walk` on the calling thread and on up to threads-1 pool threads; returns when all have left it.

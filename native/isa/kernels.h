@@ -12,7 +12,6 @@ inline constexpr Tuning kTuning = tuning::ISA;
 //   const char* check() const;      null, or why these operands cannot run
 //   void run(Context&) const;
 //   Weight weightOperand() const;   if there is an operand that may lie in panels
-//   Span readsOperand() const;      if there is one that is read from memory, once
 template <class T>
 T decode(const uint32_t* operands) {
   T command;
@@ -29,14 +28,6 @@ constexpr auto weightOf() -> Weight (*)(const uint32_t*) {
 }
 
 template <class T>
-constexpr auto readsOf() -> Span (*)(const uint32_t*) {
-  if constexpr (kTuning.prefetches && requires { &T::readsOperand; })
-    return [](const uint32_t* operands) { return decode<T>(operands).readsOperand(); };
-  else
-    return nullptr;
-}
-
-template <class T>
 constexpr Kernel describe() {
   return {T::name,
           T::signature,
@@ -44,8 +35,7 @@ constexpr Kernel describe() {
           false,
           [](const uint32_t* operands) { return decode<T>(operands).check(); },
           [](const uint32_t* operands, Context& context) { decode<T>(operands).run(context); },
-          weightOf<T>(),
-          readsOf<T>()};
+          weightOf<T>()};
 }
 
 // A kernel whose command ends in any number of words gets its operands as they lie in the list.
@@ -56,7 +46,7 @@ uint32_t tailWords(const uint32_t* operands) {
 
 template <class T>
 constexpr Kernel describeWithTail() {
-  return {T::name, T::signature, sizeof(T) / 4, true, T::check, T::run, nullptr, nullptr};
+  return {T::name, T::signature, sizeof(T) / 4, true, T::check, T::run, nullptr};
 }
 
 constexpr uint32_t signatureWords(const char* signature) {

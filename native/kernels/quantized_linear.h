@@ -32,9 +32,6 @@ struct QuantizedLinear {
     return integers == 0 ? nullptr : checkIntegers();
   }
 
-  // Of few rows: the time of more is that of products.
-  Span readsOperand() const { return rows <= kHalfRows ? w : Span{}; }
-
   void run(Context& context) const {
     if (rows == 0 || cols == 0) return;
     if (integers != 0) return runIntegers(context);

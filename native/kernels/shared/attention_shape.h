@@ -18,10 +18,11 @@ struct Keys {
   uint32_t begin, end;
 };
 
-#define ATTENTION_INPUTS                                                                                             \
-  "in:q in:k in?:v in?:lengthsQ in?:lengthsK inout?:offsets in?:bias in?:mask in?:relativeBias in?:relativeScores "  \
-  "u32:batch u32:heads u32:kvHeads u32:width u32:valueWidth u32:rowsQ u32:rowsK u32:packed u32:cells u32:qStride " \
-  "u32:kStride u32:vStride u32:lowerRight u32:offset u32:left u32:right u32:biasItems u32:biasHeads u32:biasRows u32:biasCols "  \
+#define ATTENTION_INPUTS                                                                                            \
+  "in:q in:k in?:v in?:lengthsQ in?:lengthsK inout?:offsets in?:bias in?:mask in?:relativeBias in?:relativeScores " \
+  "u32:batch u32:heads u32:kvHeads u32:width u32:valueWidth u32:rowsQ u32:rowsK u32:packed u32:cells u32:qStride "  \
+  "u32:kStride u32:vStride u32:lowerRight u32:offset u32:left u32:right u32:biasItems u32:biasHeads u32:biasRows "  \
+  "u32:biasCols "                                                                                                   \
   "u32:maskItems u32:maskHeads u32:maskRows u32:maskCols u32:distances u32:scoreDistances f32:scale f32:softcap "
 
 // q [rows, heads·width], k [rows, kvHeads·width], v [rows, kvHeads·valueWidth], the latter two in heads of `cells`, as

@@ -84,8 +84,8 @@ SIMD_INLINE void storeHalves(void* to, Vf v) {
   storeShorts(to, size | ((bits >> 16) & splatInt(0x8000)));
 }
 
-// A group of n features as bytes; gives their scale, in the upper half of a float's bits. One with infinity or NaN in it
-// is NaN altogether.
+// A group of n features as bytes; gives their scale, in the upper half of a float's bits. One with infinity or NaN in
+// it is NaN altogether.
 inline uint16_t packBytes(const float* x, size_t n, int8_t* to) {
   constexpr int32_t kLeast = 0x0d800000, kInfinity = 0x7f800000;  // 2⁻¹⁰⁰, below which all count as 0
   Vi most = {};
