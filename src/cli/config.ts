@@ -74,8 +74,8 @@ const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
     validation: 1500,
     validateEvery: 2000,
   },
-  // fairseq's smallest Transformer, for some ten thousands of sentences, which dropout alone would not keep it from
-  // learning by heart.
+  // fairseq's smallest Transformer with twice the hidden features, for some ten thousands of sentences. More dropout kept
+  // it from learning: with 0.3 everywhere it translated what it had learnt no better than what it had not.
   translation: {
     task: 'translation',
     model: {
@@ -85,15 +85,15 @@ const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
       decoderLayers: 4,
       dFF: 512,
       norm: 'pre',
-      dropout: 0.3,
+      dropout: 0.2,
       activationDropout: 0,
       maxLength: 256,
       tieEmbeddings: 'all',
     },
-    epochs: 55,
+    epochs: 100,
     batch: 8192,
     vocabSize: 6000,
-    bpeDropout: 0.1,
+    bpeDropout: 0.05,
     lowerCase: true,
     schedule: { kind: 'linear', peak: 4e-3 },
     optimizer: { beta2: 0.98, eps: 1e-9, weightDecay: 0 },
