@@ -59,10 +59,10 @@ const NAMES = [
  *     const job = await queue.add('run', { task: 'run', input: 'wood' });
  *
  * A job fails alone: its error is the reason in the queue's failed set, and `attempts` and `backoff` of the job are obeyed,
- * but for inputs that are wrong (ArgumentError), which no attempt mends. `close()` waits for the jobs that have begun, but not
- * for a Redis that is away for five seconds. While
- * Redis is away, at the start too, the worker waits for it, and its event `error` says why. Throws ArgumentError for options
- * that make no sense and if Redis refuses, as a wrong password; DeviceError if BullMQ is not installed.
+ * but for inputs that are wrong (ArgumentError), which no attempt mends. While Redis is away, at the start too, the worker
+ * waits for it, and its event `error` says why. `close()` waits for the jobs that have begun, and five seconds for a Redis that
+ * is away. Throws ArgumentError for options that make no sense and if Redis refuses, as a wrong password; DeviceError if BullMQ is
+ * not installed.
  */
 export async function createWorker(options: CreateWorkerOptions): Promise<Worker<JobData>> {
   const given = checkKnown('createWorker', options, NAMES);
