@@ -83,7 +83,9 @@ await describeShared('calls that are asked for', 'gguf', 'qwen2.Q8_0.gguf', asyn
         for (const { message, finish_reason: reason } of choices) {
           const calls = message.tool_calls as unknown as Call[];
           check(calls);
-          expect([message.content, reason]).toEqual([null, 'tool_calls']);
+          expect(message.content).toBeNull();
+          // Calls may follow each other until no token is left; then the last one ends in time.
+          expect(parallel_tool_calls ? ['tool_calls', 'length'] : ['tool_calls']).toContain(reason);
           expect(calls.length).toBeGreaterThanOrEqual(1);
           if (!parallel_tool_calls) expect(calls.length).toBe(1);
           counts.push(calls.length);
