@@ -56,6 +56,9 @@ export default {
         const share = low.bytes / all.bytes;
         await measure(run, `LoRA, r ${RANK}`, [low, ...torch, beside], { 'share of gradients and states': share });
         low.model.dispose();
+        const packed = await trainer(device, folder, batches, RANK, 'int8');
+        await measure(run, `LoRA, r ${RANK}, int8 base`, [packed, beside], {});
+        packed.model.dispose();
       }
       all.model.dispose();
     } finally {
@@ -94,8 +97,9 @@ async function trainer(
   folder: string,
   batches: readonly Rows[],
   rank: number | null,
+  weights: 'float32' | 'int8' = 'float32',
 ): Promise<OurTrainer> {
-  const head = { head: 'sequence-classification', labels: ['0', '1'], onWarning: () => {} } as const;
+  const head = { head: 'sequence-classification', labels: ['0', '1'], weights, onWarning: () => {} } as const;
   const model = await loadModel<LoadedModel>(device, folder, head);
   const adapter = rank === null ? null : lora(model, { r: rank, alpha: 2 * rank });
   const objective = new SequenceClassification(model);
