@@ -95,7 +95,7 @@ export class Lora implements Adapter, LoraParts {
         name: `${PEFT_PREFIX}${path}`,
         inputs: inputsOf(part),
         scaling: alpha / (rsLora ? Math.sqrt(rank) : rank),
-        dora: dora ? tensorOf('lora: dora', part.weight) : null,
+        dora: dora ? part.weight : null,
         dropout: dropout > 0 ? new Dropout(dropout, model.dropoutSource) : null,
         random: new Random(seed, i),
       });
@@ -174,7 +174,7 @@ export class Lora implements Adapter, LoraParts {
 
 /**
  * Puts an adapter on a model (LoRA): its projections x·W become x·W + x·a·b·alpha/r, of which a and b alone are trained, and
- * the head of a classifier; all else is frozen. Weights may be packed, but for DoRA and `merge`. A model can have several
+ * the head of a classifier; all else is frozen. Weights may be packed, but for `merge`. A model can have several
  * adapters, by name, which `model.setAdapter` or the option `adapter` of a call switch.
  *
  *     const adapter = lora(model, { r: 8, alpha: 16, targets: ['q_proj', 'v_proj'] });

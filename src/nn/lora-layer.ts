@@ -3,13 +3,15 @@
 
 import type { Device } from '../core/device.js';
 import type { Random } from '../core/random.js';
-import type { Tensor } from '../core/tensor.js';
+import { Tensor } from '../core/tensor.js';
 import { add, affineInto, div, mul, scale, sub } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
 import { matmul } from '../ops/matmul.js';
+import { transpose } from '../ops/move.js';
 import { norm } from '../ops/statistics.js';
 import type { Dropout } from './dropout.js';
 import { Module } from './module.js';
+import type { Weight } from './weight.js';
 
 export interface LoraLayerOptions {
   readonly device: Device;
@@ -22,8 +24,8 @@ export interface LoraLayerOptions {
   readonly rank: number;
   /** What the product of the two matrices is multiplied by. */
   readonly scaling: number;
-  /** The projection's matrix [in, out], whose columns' lengths are the first magnitudes (DoRA); null without them. */
-  readonly dora: Tensor | null;
+  /** The projection's weight, the lengths of whose columns [in] are the first magnitudes (DoRA); null without them. */
+  readonly dora: Weight | null;
   /** Of what it reads, in training. */
   readonly dropout: Dropout | null;
   /** Draws `a`; `b` begins as 0, and so changes nothing. */
@@ -45,7 +47,7 @@ export class LoraLayer extends Module {
   readonly scaling: number;
   /** Whether it changes anything at the moment. */
   isActive = false;
-  readonly #weight: Tensor | null;
+  readonly #weight: Weight | null;
   /** The columns as they were, while the change is merged into them. */
   #before: Tensor | null = null;
 
@@ -65,7 +67,9 @@ export class LoraLayer extends Module {
     this.magnitude = dora && device.unscoped(() => device.zeros([end - start]));
     if (dora && this.magnitude) {
       const { magnitude } = this;
-      device.noGrad(() => device.scope(() => void affineInto(lengths(dora.columns(start, end)), magnitude, 1, false)));
+      device.noGrad(() =>
+        device.scope(() => void affineInto(lengths(columnsOf(dora, start, end)), magnitude, 1, false)),
+      );
     }
     for (const each of this.tensors()) each[1].requiresGrad = true;
   }
@@ -142,7 +146,7 @@ export class LoraLayer extends Module {
   }
 
   /** The columns and their change. */
-  #sum(columns = (this.#weight as Tensor).columns(this.start, this.end)): Tensor {
+  #sum(columns = columnsOf(this.#weight as Weight, this.start, this.end)): Tensor {
     return add(contiguous(columns), this.#low());
   }
 
@@ -150,6 +154,11 @@ export class LoraLayer extends Module {
     const sum = this.#sum(columns);
     return mul(sum, div(this.magnitude as Tensor, lengths(sum)));
   }
+}
+
+/** Columns [in, end − start] of a projection's matrix, unpacked if need be. */
+function columnsOf(weight: Weight, start: number, end: number): Tensor {
+  return weight instanceof Tensor ? weight.columns(start, end) : transpose(weight.unpack().rows(start, end));
 }
 
 /** Of the columns of a matrix. */

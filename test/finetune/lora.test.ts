@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { loadLora, lora } from '../../src/finetune/index.js';
-import { AdamW, ArgumentError, loadModel, type Tensor } from '../../src/index.js';
+import { AdamW, ArgumentError, loadModel, quantize, type Tensor } from '../../src/index.js';
 import { parseSafetensors } from '../../src/io/index.js';
 import type { LoadedModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
@@ -113,6 +113,24 @@ await describeShared('adapters', 'reference', 'SOURCE.txt', async () => {
       expect(together[i]!.sequences).toEqual(expected[i]!.written);
     }
     expect(() => model.forward(inputs, { adapter: 'third' })).toThrow(ArgumentError);
+  });
+
+  it('magnitudes on packed weights learn what they learn on the same weights unpacked', async () => {
+    const folder = join(temporary, 'packed');
+    using packed = quantize(await load('qwen3'), { weights: 'int8', activations: 'float32' });
+    await packed.save(folder);
+    using floats = await loadModel<LoadedModel>(device, folder, { weights: 'float32' });
+    const [before, learnt] = [await logitsOf(packed), []] as [Float32Array, Float32Array[]];
+    const targets = ['q_proj', 'v_proj', 'down_proj'];
+    for (const model of [packed, floats]) {
+      const adapter = lora(model, { r: 4, alpha: 8, dora: true, targets });
+      expectClose(await logitsOf(model), before, 1e-6);
+      await train(model, adapter.parameters());
+      learnt.push(await logitsOf(model));
+      if (model === packed) expect(() => adapter.merge()).toThrow(/packed as int8/);
+    }
+    expectClose(learnt[0]!, learnt[1]!, 1e-4);
+    expect(learnt[0]).not.toEqual(before);
   });
 
   it("has PEFT's names and layouts, and those of checkpoints for heads", async () => {
