@@ -3,7 +3,7 @@
 //   node scripts/native.mjs check                      the self test: ASan + UBSan, TSan
 //   node scripts/native.mjs arm64                      the self test for arm64, run where qemu-aarch64 is installed
 //   node scripts/native.mjs fuzz run 30 [options]      libFuzzer on Engine::run, 30 seconds
-//   node scripts/native.mjs fuzz safetensors 30        jazzer.js on the safetensors reader, 30 seconds
+//   node scripts/native.mjs fuzz safetensors 30        jazzer.js on the reader of safetensors, or of GGUF files (gguf), 30 seconds
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -86,7 +86,7 @@ const commands = {
   async fuzz(target = 'run', seconds = '30', ...options) {
     const corpus = join('build', 'corpus', target);
     mkdirSync(corpus, { recursive: true });
-    const limits = [`-max_total_time=${seconds}`, '-timeout=10', ...options];
+    const limits = [`-max_total_time=${seconds}`, '-timeout=10', `-artifact_prefix=${corpus}-`, ...options];
     if (target === 'safetensors' || target === 'gguf') {
       const file = `test/fuzz/${target}.fuzz`; // jazzer appends .js, for which tsx finds .ts
       return run('node_modules/.bin/jazzer', ['--sync', file, corpus, '--', ...limits], {
@@ -97,7 +97,7 @@ const commands = {
     const linked = ['-fsanitize=fuzzer,address,undefined'];
     const program = await build('sanitized', clang, 'test/native/fuzz_run.cc', sanitizers, linked);
     // The heap reserves more addresses than libFuzzer's memory limit allows for.
-    run(program, [corpus, '-rss_limit_mb=0', '-max_len=512', `-artifact_prefix=${corpus}-`, ...limits]);
+    run(program, [corpus, '-rss_limit_mb=0', '-max_len=512', ...limits]);
   },
 };
 

@@ -101,6 +101,8 @@ const BOOL = 7;
 const STRING = 8;
 const ARRAY = 9;
 
+const strictly = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /** Reads values from the beginning of a file of `size` bytes, of which `bytes` are at hand. */
 export class GgufCursor {
   at = 0;
@@ -126,9 +128,10 @@ export class GgufCursor {
 
   /** An integer of 64 bits. Throws FormatError for one that no number holds exactly. */
   count(what: string): number {
-    const value = this.#view.getBigUint64(this.#take(what, 8), true);
-    if (value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value);
-    throw new FormatError(`${what} is ${value}, more than any file holds`);
+    const at = this.#take(what, 8);
+    const value = this.#view.getUint32(at, true) + 2 ** 32 * this.#view.getUint32(at + 4, true);
+    if (Number.isSafeInteger(value)) return value;
+    throw new FormatError(`${what} is ${this.#view.getBigUint64(at, true)}, more than any file holds`);
   }
 
   text(what: string): string {
@@ -136,9 +139,7 @@ export class GgufCursor {
     this.expect(what, length, 1);
     const start = this.#take(what, length);
     try {
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
-        this.bytes.subarray(start, start + length),
-      );
+      return strictly.decode(this.bytes.subarray(start, start + length));
     } catch (cause) {
       throw new FormatError(`${what} is not text in UTF-8`, { cause });
     }

@@ -13,10 +13,31 @@ import { GgufMetadata } from '../../src/pretrained/gguf/metadata.js';
 import { ggufTokenizerConfig, ggufTokenizerJson } from '../../src/pretrained/gguf/tokenizer.js';
 import { ggufWeights } from '../../src/pretrained/gguf/weights.js';
 
+/** Files that are made of one input of the fuzzer's: it counts what is reached, they are many. */
+const VARIANTS = 2000;
+let files = 0;
+process.on('exit', () => console.log(`${files} files`));
+
 export function fuzz(bytes: Buffer): void {
-  for (const file of [bytes, nearlyRight(new FuzzedDataProvider(bytes))]) {
+  const draft = nearlyRight(new FuzzedDataProvider(bytes));
+  const stackTraceLimit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0; // most of what is thrown is looked at by nobody
+  try {
+    checkFile(bytes);
+    for (const file of variants(draft, bytes)) checkFile(file);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
+
+function checkFile(file: Uint8Array): void {
+  files++;
+  try {
     const gguf = orFormatError(() => parseGguf(file));
     if (gguf !== undefined) check(gguf, file);
+  } catch (error) {
+    console.error(`the file was ${Buffer.from(file).toString('base64')}`);
+    throw error;
   }
 }
 
@@ -53,11 +74,69 @@ function check(gguf: Gguf, file: Uint8Array): void {
   });
 }
 
+/** A file, and where its numbers begin, of 4 or 8 bytes: counts, lengths, types, offsets. */
+interface Draft {
+  readonly bytes: Uint8Array;
+  readonly numbers: readonly number[];
+}
+
+/** The file and others with a few changes: of bytes, of numbers that lie, of where it ends. */
+function* variants({ bytes, numbers }: Draft, given: Uint8Array): Generator<Uint8Array> {
+  let state = 1;
+  for (const byte of given) state = Math.imul(state ^ byte, 0x01000193) | 1;
+  const below = (count: number) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % count;
+  };
+  const file = bytes.slice();
+  const header = Math.min(bytes.length, (numbers.at(-1) ?? 0) + 64);
+  const lies = [0, 1, 2, 3, 7, 9, 31, 32, 33, 255, 256, 2 ** 16, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1];
+  for (let i = 0; i < VARIANTS; i++) {
+    let end = file.length;
+    for (let changes = below(4); changes > 0; changes--) {
+      const at = numbers[below(numbers.length)] as number;
+      const kind = below(8);
+      if (kind < 2) file[below(header)] = below(256);
+      else if (kind < 4) file[at] = (file[at] as number) + below(5) - 2;
+      else if (kind < 6)
+        for (let j = 0, lie = lies[below(lies.length)] as number; j < 4; j++) file[at + j] = lie >>> (8 * j);
+      else if (kind === 6) file[at + 4 + below(4)] = below(2) * below(256);
+      else end = below(4) === 0 ? below(file.length + 1) : header;
+    }
+    yield file.subarray(0, end);
+    file.set(bytes);
+  }
+}
+
+const [UINT32, FLOAT32, BOOL, STRING, ARRAY] = [4, 6, 7, 8, 9] as const;
+const SIZES: Readonly<Record<number, number>> = { 0: 1, 1: 1, 2: 2, 3: 2, 10: 8, 11: 8, 12: 8 };
+const ARCHITECTURES = ['llama', 'qwen2', 'gemma3', 'phi3', 'gpt2', 'bert', 't5'];
+const WORDS = ['<s>', '</s>', 'a', 'b', 'ab', ' a', 'a b', '\u2581', '[CLS]', '', '<0x41>'];
+/** What most files have: names, types, and types of lists. */
+const ENTRIES: readonly (readonly [key: string, type: number, inner?: number])[] = [
+  ['general.architecture', STRING],
+  ['tokenizer.ggml.model', STRING],
+  ['tokenizer.ggml.tokens', ARRAY, STRING],
+  ['tokenizer.ggml.token_type', ARRAY, 5],
+  ['tokenizer.ggml.merges', ARRAY, STRING],
+  ['tokenizer.ggml.scores', ARRAY, FLOAT32],
+  ['tokenizer.ggml.add_bos_token', BOOL],
+  ['tokenizer.ggml.bos_token_id', UINT32],
+  ['llama.attention.head_count', UINT32],
+  ['tokenizer.ggml.pre', STRING],
+  ['general.alignment', 10],
+  ['tokenizer.ggml.precompiled_charsmap', ARRAY, 0],
+];
+
 /** A file that is right but for a few lies, where mutations of bytes alone seldom arrive. */
-function nearlyRight(random: FuzzedDataProvider): Uint8Array {
+function nearlyRight(random: FuzzedDataProvider): Draft {
   const bytes: number[] = [];
-  const lie = () => random.consumeIntegralInRange(0, 31) === 31;
+  const numbers: number[] = [];
+  const lie = () => random.consumeIntegralInRange(0, 255) === 255;
   const number = (value: number, width: 4 | 8) => {
+    numbers.push(bytes.length);
     const told = lie() ? random.pickValue([value + 1, 2 ** 31, 2 ** 32 - 1, 0, 7]) : value;
     for (let i = 0; i < 4; i++) bytes.push((told >>> (8 * i)) & 255);
     for (let i = 4; i < width; i++) bytes.push(lie() ? random.consumeIntegral(1) : 0);
@@ -67,33 +146,30 @@ function nearlyRight(random: FuzzedDataProvider): Uint8Array {
     number(encoded.byteLength, 8);
     bytes.push(...encoded);
   };
-  const keys = ['general.architecture', 'general.alignment', 'tokenizer.ggml.model', 'tokenizer.ggml.tokens'];
-  const others = [
-    'tokenizer.ggml.scores',
-    'tokenizer.ggml.token_type',
-    'llama.attention.head_count',
-    'tokenizer.ggml.pre',
-  ];
-  const words = ['llama', 'gpt2', 'bert', 't5', 'qwen2', 'default', '<s>', 'a', 'b', 'ab', '▁', ''];
-  const [tensors, entries] = [random.consumeIntegralInRange(0, 3), random.consumeIntegralInRange(0, 6)];
+  const value = (type: number) => {
+    if (type === STRING) text(random.pickValue(WORDS));
+    else if (type === BOOL) bytes.push(random.consumeIntegralInRange(0, 1));
+    else if (type === UINT32) number(random.consumeIntegralInRange(0, 4), 4);
+    else bytes.push(...random.consumeBytes(SIZES[type] ?? 4));
+  };
+  const [tensors, entries] = [random.consumeIntegralInRange(0, 3), random.consumeIntegralInRange(0, ENTRIES.length)];
   bytes.push(0x47, 0x47, 0x55, 0x46);
   number(3, 4);
   number(tensors, 8);
   number(entries, 8);
-  for (let i = 0; i < entries; i++) {
-    text(random.pickValue([...keys, ...others, 'x']));
-    const type = random.pickValue([4, 5, 6, 7, 8, 8, 9, 9, 10, 12]);
+  for (const [key, usual, inner = UINT32] of ENTRIES.slice(0, entries)) {
+    const type = lie() ? random.consumeIntegralInRange(0, 13) : usual;
+    text(lie() ? 'x' : key);
     number(type, 4);
-    if (type === 8) text(random.pickValue(words));
-    else if (type === 9) {
-      const [inner, count] = [random.pickValue([0, 5, 6, 7, 8, 8]), random.consumeIntegralInRange(0, 4)];
+    if (key === 'general.architecture' && type === STRING) text(random.pickValue(ARCHITECTURES));
+    else if (key === 'tokenizer.ggml.model' && type === STRING) text(random.pickValue(['llama', 'gpt2', 'bert', 't5']));
+    else if (type === ARRAY) {
       number(inner, 4);
-      number(count, 8);
-      for (let j = 0; j < count; j++) {
-        if (inner === 8) text(random.pickValue(words));
-        else bytes.push(...random.consumeBytes({ 0: 1, 7: 1 }[inner] ?? 4));
-      }
-    } else bytes.push(...random.consumeBytes({ 7: 1, 10: 8, 12: 8 }[type] ?? 4));
+      number(WORDS.length, 8);
+      for (const word of WORDS)
+        if (inner === STRING) text(word);
+        else value(inner);
+    } else value(type);
   }
   for (let i = 0; i < tensors; i++) {
     text(random.pickValue(['token_embd.weight', 'blk.0.attn_q.weight', 'blk.0.attn_k.bias', 'output.weight', 'x']));
@@ -103,5 +179,5 @@ function nearlyRight(random: FuzzedDataProvider): Uint8Array {
     number(random.pickValue([0, 1, 2, 8, 12, 14, 30]), 4);
     number(32 * random.consumeIntegralInRange(0, 4), 8);
   }
-  return Uint8Array.from([...bytes, ...random.consumeBytes(2048)]);
+  return { bytes: Uint8Array.from([...bytes, ...random.consumeBytes(2048)]), numbers };
 }
