@@ -27,6 +27,7 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   soak: () => import('./soak.js'),
   masks: () => import('./masks.js'),
   packed: () => import('./packed.js'),
+  quality: () => import('./quality.js'),
   int8: () => import('./int8.js'),
   integers: () => import('./integers.js'),
   pages: () => import('./pages.js'),

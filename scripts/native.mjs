@@ -89,7 +89,7 @@ const commands = {
     const limits = [`-max_total_time=${seconds}`, '-timeout=10', `-artifact_prefix=${corpus}-`, ...options];
     if (target === 'safetensors' || target === 'gguf') {
       const file = `test/fuzz/${target}.fuzz`; // jazzer appends .js, for which tsx finds .ts
-      return run('node_modules/.bin/jazzer', ['--sync', file, corpus, '--', ...limits], {
+      return run('node_modules/.bin/jazzer', ['--sync', '--timeout=10000', file, corpus, '--', ...limits], {
         NODE_OPTIONS: '--import tsx',
       });
     }

@@ -30,6 +30,7 @@ const families: Readonly<Record<string, () => Promise<Family>>> = {
   mpnet: async () => (await import('./mpnet.js')).MPNet,
   mt5: async () => (await import('./t5.js')).T5,
   olmo2: async () => (await import('./olmo2.js')).Olmo2,
+  nomic_bert: async () => (await import('./nomic-bert.js')).NomicBert,
   opt: async () => (await import('./opt.js')).Opt,
   phi3: async () => (await import('./phi3.js')).Phi3,
   qwen2: async () => (await import('./qwen.js')).Qwen2,

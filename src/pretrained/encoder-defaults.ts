@@ -109,6 +109,15 @@ export const encoders = {
     classifier_activation: 'gelu',
     tie_word_embeddings: true,
   },
+  nomic_bert: {
+    ...bert,
+    vocab_size: 30528,
+    hidden_act: 'silu',
+    hidden_dropout_prob: 0,
+    attention_probs_dropout_prob: 0,
+    max_position_embeddings: 2048,
+    head_dim: null,
+  },
   deberta,
   'deberta-v2': {
     ...deberta,

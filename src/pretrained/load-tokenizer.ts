@@ -15,7 +15,7 @@ const TEMPLATE = 'chat_template.jinja';
 const NAMED_TEMPLATE = /^additional_chat_templates\/([^/]+)\.jinja$/;
 
 /** Model types whose vocab.txt is BERT's, and whose vocab.json and merges.txt are RoBERTa's. */
-const likeBert = ['bert', 'distilbert', 'electra'];
+const likeBert = ['bert', 'distilbert', 'electra', 'nomic_bert'];
 const likeRoberta = ['roberta', 'bart'];
 
 /**

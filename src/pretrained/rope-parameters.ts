@@ -47,6 +47,7 @@ const thetas: Readonly<Record<string, number | readonly [full: number, sliding: 
   phi3: 10000,
   olmo2: 10000,
   smollm3: 2000000,
+  nomic_bert: 1000,
   modernbert: [160000, 10000],
 };
 

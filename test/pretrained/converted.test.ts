@@ -7,18 +7,26 @@ import { deviceFor, isas } from '../describe-op.js';
 import { assertClose, largest } from '../tolerance.js';
 
 const pathOf = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-const { bert, t5 } = JSON.parse(readFileSync(pathOf('ggufs.json'), 'utf8'));
+const { bert, nomic, t5 } = JSON.parse(readFileSync(pathOf('ggufs.json'), 'utf8'));
 const device = await deviceFor(isas.at(-1) as string, 2);
 
-it.each(['auto', 'float32'] as const)('bert: ids and hidden states, weights %s', async (weights) => {
-  using model = await loadModel(device, pathOf('bert.gguf'), { weights, activations: 'float32' });
-  expect(model.tokenizer!.encode(bert.text, { addSpecial: true })).toEqual(bert.ids);
-  device.scope(() => {
-    const hidden = model.forward({ inputIds: [bert.ids] }).lastHiddenState!.dataSync() as Float32Array;
-    const expected = Float32Array.from(bert.hidden);
-    assertClose('hidden', hidden, expected, () => 1e-3 * largest(expected));
-  });
-});
+const encoders = { 'bert.gguf': bert, 'nomic.gguf': nomic }; // pooled as BGE's, and by means
+
+it.each(Object.keys(encoders).flatMap((name) => [[name, 'auto'] as const, [name, 'float32'] as const]))(
+  '%s: ids, hidden states and the vector of the sentence, weights %s',
+  async (name, weights) => {
+    const { text, ids, ...truth } = encoders[name as keyof typeof encoders];
+    using model = await loadModel(device, pathOf(name), { weights, activations: 'float32' });
+    expect(model.tokenizer!.encode(text, { addSpecial: true })).toEqual(ids);
+    device.scope(() => {
+      const { lastHiddenState, sentenceEmbedding } = model.forward({ inputIds: [ids] });
+      for (const [output, values] of [[lastHiddenState, truth.hidden] as const, [sentenceEmbedding, truth.sentence]]) {
+        const expected = Float32Array.from(values);
+        assertClose(name, output!.dataSync() as Float32Array, expected, () => 1e-3 * largest(expected));
+      }
+    });
+  },
+);
 
 it.each(['auto', 'float32'] as const)('t5: ids and logits, weights %s', async (weights) => {
   using model = await loadModel(device, pathOf('t5.gguf'), { weights, activations: 'float32' });

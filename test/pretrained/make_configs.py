@@ -50,7 +50,7 @@ def case(name, given):
 
 
 cases = []
-for model in sorted("bert distilbert roberta xlm-roberta mpnet albert electra modernbert deberta deberta-v2 gpt2 gpt_neox opt llama mistral qwen2 qwen3 gemma "
+for model in sorted("bert distilbert roberta xlm-roberta mpnet albert electra modernbert nomic_bert deberta deberta-v2 gpt2 gpt_neox opt llama mistral qwen2 qwen3 gemma "
                     "gemma2 gemma3_text phi3 olmo2 smollm3 t5 mt5 bart mbart marian m2m_100 whisper vit dinov2 clip siglip".split()):
     cases.append(case(f"{model} of nothing", {"model_type": model}))
 for file in sorted(glob.glob((sys.argv[1] if len(sys.argv) > 1 else "../../../shared/reference") + "/*/config*.json")):

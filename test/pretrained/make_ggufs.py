@@ -1,11 +1,11 @@
-# Makes bert.gguf and t5.gguf, small random models with tokenizers that llama.cpp's converter wrote, and ggufs.json with the ids and
+# Makes bert.gguf, nomic.gguf and t5.gguf, small random models with tokenizers that llama.cpp's converter wrote, and ggufs.json with the ids and
 # numbers that transformers and sentencepiece have for them:
 #   python test/pretrained/make_ggufs.py LLAMA.CPP
 # LLAMA.CPP is the folder of llama.cpp's sources, which the sdist of llama-cpp-python has in vendor/. pip: torch transformers
 # sentencepiece gguf
 import json, os, sys, tempfile
 import sentencepiece, torch
-from transformers import BertConfig, BertModel, BertTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers import BertConfig, BertModel, BertTokenizerFast, NomicBertConfig, NomicBertModel, T5Config, T5ForConditionalGeneration
 
 sys.path.insert(0, sys.argv[1])
 import conversion.base, convert_hf_to_gguf
@@ -31,22 +31,54 @@ def convert(folder, name):
     convert_hf_to_gguf.main()
 
 
-def bert(folder):
+def pooling(folder, kind):
+    """As sentence-transformers saves it: what becomes of the tokens' vectors."""
+    os.mkdir(os.path.join(folder, '1_Pooling'))
+    modules = [('', 'Transformer'), ('1_Pooling', 'Pooling'), ('2_Normalize', 'Normalize')]
+    listed = [{'idx': i, 'name': str(i), 'path': path, 'type': 'sentence_transformers.models.' + name} for i, (path, name) in enumerate(modules)]
+    json.dump(listed, open(os.path.join(folder, 'modules.json'), 'w'))
+    json.dump({'word_embedding_dimension': 64, kind: True}, open(os.path.join(folder, '1_Pooling/config.json'), 'w'))
+
+
+def encoder(folder, kind, config_of, pooled, more={}):
     letters = list('abcdefghijklmnopqrstuvwxyz0123456789')
     words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *letters, *'.,!?', *('##' + c for c in letters), 'the', 'man', 'dog', 'walks', '##ing']
     vocabulary = os.path.join(folder, 'vocab.txt')
     open(vocabulary, 'w').write('\n'.join(words) + '\n')
     tokenizer = BertTokenizerFast(vocab_file=vocabulary)
     tokenizer.save_pretrained(folder)
-    config = BertConfig(vocab_size=len(words), hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=96, max_position_embeddings=40)
-    model = rounded(BertModel(config), 0.15)
+    model = rounded(kind(config_of(len(words))), 0.15)
     model.save_pretrained(folder)
-    convert(folder, 'bert.gguf')
+    path = os.path.join(folder, 'config.json')
+    config = json.load(open(path))
+    json.dump({**config, **more}, open(path, 'w'))
+    pooling(folder, pooled)
     text = 'The man walks 3 dogs, walking!'
     ids = tokenizer(text)['input_ids']
     with torch.no_grad():
         hidden = model(torch.tensor([ids])).last_hidden_state
-    return {'text': text, 'ids': ids, 'hidden': [round(x, 6) for x in hidden.flatten().tolist()]}
+    vector = hidden[0, 0] if 'cls' in pooled else hidden[0].mean(0)
+    vector = vector / vector.norm()
+    return {'text': text, 'ids': ids, 'hidden': [round(x, 6) for x in hidden.flatten().tolist()], 'sentence': [round(x, 6) for x in vector.tolist()]}
+
+
+def bert(folder):
+    """As BGE: the first token's vector."""
+    sizes = dict(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=96, max_position_embeddings=40)
+    result = encoder(folder, BertModel, lambda size: BertConfig(vocab_size=size, **sizes), 'pooling_mode_cls_token')
+    convert(folder, 'bert.gguf')
+    return result
+
+
+def nomic(folder):
+    """With what the converter reads of a config of Nomic's own, which transformers does not write."""
+    sizes = dict(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=96)
+    more = dict(
+        activation_function='swiglu', causal=False, qkv_proj_bias=False, mlp_fc1_bias=False, mlp_fc2_bias=False, prenorm=False, rotary_emb_fraction=1.0,
+        rotary_emb_interleaved=False, rotary_emb_scale_base=None, rotary_emb_base=1000, n_positions=8192)
+    result = encoder(folder, NomicBertModel, lambda size: NomicBertConfig(vocab_size=size, **sizes), 'pooling_mode_mean_tokens', more)
+    convert(folder, 'nomic.gguf')
+    return result
 
 
 def t5(folder):
@@ -69,5 +101,8 @@ def t5(folder):
     return {'text': 'the woman walks her dogs', 'ids': ids, 'read': read, 'logits': [round(x, 6) for x in logits.flatten().tolist()]}
 
 
-with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
-    json.dump({'bert': bert(a), 't5': t5(b)}, open(os.path.join(HERE, 'ggufs.json'), 'w'))
+made = {}
+for make in [bert, t5, nomic]:
+    with tempfile.TemporaryDirectory() as folder:
+        made[make.__name__] = make(folder)
+json.dump(made, open(os.path.join(HERE, 'ggufs.json'), 'w'))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes switches/ beside this file: tiny random decoders with settings that ../shared/reference has not, and what transformers computes.
+"""Writes switches/ beside this file: tiny random models with settings that ../shared/reference has not, and what transformers computes.
 
   pip install torch transformers && python3 make_switches.py && npx biome check --write .
 
@@ -23,6 +23,9 @@ base = dict(
 grouped = dict(base, num_key_value_heads=1)
 gpt2 = dict(common, n_embd=12, n_layer=2, n_head=3, n_positions=32, initializer_range=0.3)
 opt = dict(common, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, ffn_dim=10, max_position_embeddings=32, init_std=0.3)
+
+
+nomic = {key: value for key, value in base.items() if "token_id" not in key or key == "pad_token_id"}
 
 
 def rope(**settings):
@@ -65,7 +68,29 @@ CASES = {
     ),
     "llama-question": ("LlamaForQuestionAnswering", dict(grouped)),
     "gpt2-question": ("GPT2ForQuestionAnswering", dict(gpt2, n_inner=10)),
+    "nomic-mlm": ("NomicBertForMaskedLM", dict(nomic)),
+    "nomic-sequence": ("NomicBertForSequenceClassification", dict(nomic, num_labels=3)),
 }
+
+
+def as_in_files(tensors):
+    """Gradients of Nomic's BERT by the names of its checkpoints, which transformers changes as it reads them."""
+    names = dict(zip(
+        ["embeddings.LayerNorm", "layers.", "self_attn.o_proj", "up_proj", "gate_proj", "down_proj", "post_attention_layernorm", "post_mlp_layernorm"],
+        ["emb_ln", "encoder.layers.", "attn.out_proj", "fc11", "fc12", "fc2", "norm1", "norm2"],
+    ))
+    found = {}
+    for key, tensor in tensors.items():
+        if ".k_proj." in key or ".v_proj." in key:
+            continue
+        if ".q_proj." in key:
+            tensor = torch.cat([tensors[key.replace("q_proj", of)] for of in ("q_proj", "k_proj", "v_proj")])
+            key = key.replace("self_attn.q_proj", "attn.Wqkv")
+        if key.startswith("grad."):
+            for theirs, own in names.items():
+                key = key.replace(theirs, own)
+        found[key] = tensor
+    return found
 
 
 def targets_of(config, cls, ids, mask):
@@ -116,6 +141,8 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     tensors.update({f"hidden_states.{i}": state for i, state in enumerate(output.hidden_states)})
     tensors.update({f"attentions.{i}": state for i, state in enumerate(output.attentions)})
     tensors.update({f"grad.{key}": p.grad for key, p in model.named_parameters() if p.grad is not None})
+    if "Nomic" in cls:
+        tensors = as_in_files(tensors)
     stored = {key: (t.int() if t.dtype == torch.long else t.detach().float()).contiguous().clone() for key, t in tensors.items()}
     save_file(stored, folder / "reference.safetensors")
     generated = written(model, ids) if model.can_generate() else {}

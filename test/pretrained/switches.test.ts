@@ -1,4 +1,4 @@
-// Decoders with settings that ../shared/reference has not: what make_switches.py had transformers compute.
+// Models with settings that ../shared/reference has not: what make_switches.py had transformers compute.
 import { readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { describe } from 'vitest';

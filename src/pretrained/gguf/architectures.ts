@@ -78,6 +78,20 @@ const bert: Names = {
   'cls.output': 'classifier',
 };
 
+const nomicBlock = 'nomic_bert.encoder.layers.*';
+const nomicBert: Names = {
+  token_embd: 'nomic_bert.embeddings.word_embeddings',
+  token_types: 'nomic_bert.embeddings.token_type_embeddings',
+  token_embd_norm: 'nomic_bert.emb_ln',
+  'blk.*.attn_qkv': `${nomicBlock}.attn.Wqkv`,
+  'blk.*.attn_output': `${nomicBlock}.attn.out_proj`,
+  'blk.*.attn_output_norm': `${nomicBlock}.norm1`,
+  'blk.*.ffn_gate': `${nomicBlock}.mlp.fc12`,
+  'blk.*.ffn_up': `${nomicBlock}.mlp.fc11`,
+  'blk.*.ffn_down': `${nomicBlock}.mlp.fc2`,
+  'blk.*.layer_output_norm': `${nomicBlock}.norm2`,
+};
+
 /** One of T5's stacks; `last`: the number of its feed-forward sub-layer. */
 function t5Stack(from: string, to: string, last: number): Names {
   const sub = `${to}.block.*.layer`;
@@ -118,6 +132,7 @@ const architectures: Readonly<Record<string, GgufArchitecture>> = {
   },
   gpt2: { type: 'gpt2', names: gpt2, inOut: ['attn_qkv', 'attn_output', 'ffn_up', 'ffn_down'] },
   bert: { type: 'bert', names: bert },
+  'nomic-bert': { type: 'nomic_bert', names: nomicBert },
   t5: {
     type: 't5',
     names: {

@@ -28,6 +28,7 @@ const classes: Readonly<Record<string, string>> = {
   phi3: 'Phi3ForCausalLM',
   gpt2: 'GPT2LMHeadModel',
   bert: 'BertModel',
+  nomic_bert: 'NomicBertModel',
   t5: 'T5ForConditionalGeneration',
 };
 
@@ -41,8 +42,7 @@ export async function ggufConfig(
   refuseUnsupported(gguf, metadata);
   const { type } = architecture;
   const given = { gguf, metadata, architecture, divisors: await divisorsOf(gguf, source) };
-  const own =
-    type === 'bert' ? bert(given) : type === 't5' ? t5(given) : type === 'gpt2' ? gpt2(given) : decoder(given);
+  const own = (parts[type] ?? decoder)(given);
   const isClassifier = type === 'bert' && gguf.tensors.has('cls.output.weight');
   return {
     architectures: [isClassifier ? 'BertForSequenceClassification' : classes[type]],
@@ -100,6 +100,14 @@ function specialIds(metadata: GgufMetadata): Record<string, number | null> {
     ]),
   );
 }
+
+/** What is no decoder with rotary positions, by the model's type. */
+const parts: Readonly<Record<string, (given: Given) => Record<string, unknown>>> = {
+  bert,
+  nomic_bert: nomicBert,
+  gpt2,
+  t5,
+};
 
 /** What all decoders with rotary positions have in common. */
 function decoder(given: Given): Record<string, unknown> {
@@ -236,17 +244,34 @@ function gpt2({ gguf, metadata }: Given): Record<string, unknown> {
   };
 }
 
-function bert(given: Given): Record<string, unknown> {
-  const { gguf, metadata } = given;
-  const labels = metadata.texts('bert.classifier.output_labels');
+function encoder(given: Given): Record<string, unknown> {
+  const { metadata } = given;
   return {
     hidden_size: metadata.needed('embedding_length'),
     intermediate_size: metadata.needed('feed_forward_length'),
     num_hidden_layers: metadata.needed('block_count'),
     num_attention_heads: metadata.needed('attention.head_count'),
-    max_position_embeddings: rowsOf(given, 'position_embd.weight'),
     type_vocab_size: rowsOf(given, 'token_types.weight'),
     layer_norm_eps: decimal(metadata.needed('attention.layer_norm_epsilon')),
+  };
+}
+
+function nomicBert(given: Given): Record<string, unknown> {
+  const { metadata } = given;
+  const headSize = metadata.needed('embedding_length') / metadata.needed('attention.head_count');
+  return {
+    ...encoder(given),
+    max_position_embeddings: metadata.needed('context_length'),
+    ...rope(given, headSize),
+  };
+}
+
+function bert(given: Given): Record<string, unknown> {
+  const { gguf, metadata } = given;
+  const labels = metadata.texts('bert.classifier.output_labels');
+  return {
+    ...encoder(given),
+    max_position_embeddings: rowsOf(given, 'position_embd.weight'),
     add_pooling_layer: gguf.tensors.has('cls.weight'),
     ...(labels === undefined ? {} : { id2label: Object.fromEntries(labels.map((label, id) => [String(id), label])) }),
   };

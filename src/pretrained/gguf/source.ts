@@ -43,7 +43,8 @@ async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
     files.set('tokenizer.json', () => ggufTokenizerJson(metadata));
     files.set('tokenizer_config.json', () => ggufTokenizerConfig(metadata));
   }
-  if (architecture.type !== 'bert') {
+  const isEncoder = architecture.type === 'bert' || architecture.type === 'nomic_bert';
+  if (!isEncoder) {
     const { bos_token_id, pad_token_id, decoder_start_token_id } = config;
     const ends = endIds(metadata);
     files.set('generation_config.json', () =>
@@ -51,7 +52,7 @@ async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
     );
   }
   const pooling = POOLINGS[metadata.own('pooling_type') ?? 0];
-  if (architecture.type === 'bert' && pooling !== undefined) {
+  if (isEncoder && pooling !== undefined) {
     const width = config.hidden_size;
     files.set('modules.json', () => sentenceModules);
     files.set('1_Pooling/config.json', () => ({ word_embedding_dimension: width, [pooling]: true }));

@@ -1,0 +1,114 @@
+import type { Tensor } from '../core/tensor.js';
+import { MultiHeadAttention } from '../nn/attention.js';
+import { Dropout } from '../nn/dropout.js';
+import { FeedForward } from '../nn/feed-forward.js';
+import { TransformerLayer } from '../nn/layer.js';
+import { Linear } from '../nn/linear.js';
+import { LayerNorm } from '../nn/norm.js';
+import { Stack } from '../nn/stack.js';
+import type { StateNames } from '../nn/state-names.js';
+import { classifierDropout } from './bert.js';
+import { activationOf, dropoutOf, labelsOf, rotaryOf } from './config-values.js';
+import { EncoderModel } from './encoder-model.js';
+import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
+import type { FamilyContext } from './pretrained-model.js';
+import { TextEmbeddings } from './text-embeddings.js';
+
+/** Nomic's BERT (Nussbaum et al. 2024, arXiv 2402.01613): post-norm layers with rotary positions and SwiGLU, without biases. */
+export class NomicBert extends EncoderModel {
+  readonly embeddings: TextEmbeddings;
+  readonly encoder: Stack;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config } = context;
+    const dModel = config.size('hidden_size');
+    const activation = activationOf(config.text('hidden_act'));
+    const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
+    const dropout = (p = config.number('hidden_dropout_prob')) => new Dropout(p, this.randomness);
+    this.embeddings = new TextEmbeddings(init, {
+      vocabulary: config.size('vocab_size'),
+      features: dModel,
+      types: config.numberOrNull('type_vocab_size') ?? 0,
+      paddingId: config.numberOrNull('pad_token_id'),
+      eps: config.number('layer_norm_eps'),
+      dropout: dropout(),
+    });
+    const rotary = rotaryOf(init, config);
+    const layer = () =>
+      new TransformerLayer({
+        selfAttn: () =>
+          new MultiHeadAttention(init, {
+            dModel,
+            heads: config.size('num_attention_heads'),
+            headSize: config.size('head_dim'),
+            bias: false,
+            rotary,
+            dropout: dropoutOf(config, 'attention_probs_dropout_prob', this.randomness),
+          }),
+        feedForward: () =>
+          new FeedForward(init, {
+            dModel,
+            dFF: config.size('intermediate_size'),
+            activation,
+            gated: true,
+            bias: false,
+          }),
+        norm,
+        dropout: () => dropout(),
+        wiring: 'post',
+        randomness: this.randomness,
+      });
+    this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
+    const dense = () => new Linear(init, dModel, dModel);
+    const labels = () => new Linear(init, dModel, labelsOf(config).length);
+    const dropped = () => dropout(classifierDropout(config));
+    this.head = chooseHead(config, context.head, {
+      'masked-language-model': () =>
+        new PredictionHead({
+          pick: 'tokens',
+          dense: dense(),
+          activation,
+          norm: norm(),
+          out: vocabularyOutput(init, this.embeddings.tokens, config.flag('tie_word_embeddings'), true),
+        }),
+      'sequence-classification': () =>
+        new PredictionHead({ pick: 'first', dense: dense(), activation: 'tanh', dropout: dropped(), out: labels() }),
+      'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropped(), out: labels() }),
+    });
+  }
+
+  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
+    return this.embeddings.forward(ids, positions, types);
+  }
+
+  /** Of the checkpoints, which transformers keeps in files. */
+  protected override get stateNames(): StateNames {
+    const [body, layer] = ['nomic_bert', 'nomic_bert.encoder.layers.*'];
+    const predictions = 'cls.predictions';
+    const bias = this.settings.flag('tie_word_embeddings') ? `${predictions}.bias` : `${predictions}.decoder.bias`;
+    const head =
+      this.headKind === 'masked-language-model'
+        ? {
+            'head.dense': `${predictions}.transform.dense`,
+            'head.norm': `${predictions}.transform.layer_norm`,
+            'head.out.bias': bias,
+            'head.out': `${predictions}.decoder`,
+          }
+        : { 'head.dense': `${body}.pooler.dense`, 'head.out': 'classifier' };
+    return {
+      ...head,
+      'embeddings.tokens': `${body}.embeddings.word_embeddings`,
+      'embeddings.types': `${body}.embeddings.token_type_embeddings`,
+      'embeddings.norm': `${body}.emb_ln`,
+      'encoder.layers.*.self_attn.qkv': `${layer}.attn.Wqkv`,
+      'encoder.layers.*.self_attn.out_proj': `${layer}.attn.out_proj`,
+      'encoder.layers.*.norm1': `${layer}.norm1`,
+      'encoder.layers.*.feed_forward.linear1': `${layer}.mlp.fc12`,
+      'encoder.layers.*.feed_forward.linear2': `${layer}.mlp.fc2`,
+      'encoder.layers.*.feed_forward.linear3': `${layer}.mlp.fc11`,
+      'encoder.layers.*.norm2': `${layer}.norm2`,
+    };
+  }
+}
