@@ -18,6 +18,7 @@ import {
   nameOf,
   object,
   oneOf,
+  onlyWith,
   optional,
   type Read,
   record,
@@ -107,7 +108,7 @@ export function chatCompletions(models: ReadonlyMap<string, ServedModel>, constr
     path: '/v1/chat/completions',
     operationId: 'createChatCompletion',
     summary: 'Goes on with a conversation.',
-    body: chatBody(name),
+    body: onlyWith(onlyWith(chatBody(name), 'top_logprobs', 'logprobs'), 'stream_options', 'stream'),
     response: chatCompletion,
     streams: true,
     async handle(call): Promise<Reply> {

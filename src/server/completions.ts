@@ -13,6 +13,7 @@ import {
   integer,
   nameOf,
   object,
+  onlyWith,
   optional,
   type Read,
   refusedField,
@@ -56,7 +57,7 @@ export function completions(models: ReadonlyMap<string, ServedModel>): Endpoint 
     path: '/v1/completions',
     operationId: 'createCompletion',
     summary: 'Goes on with texts.',
-    body: completionBody(name, limitsOf(writers)),
+    body: onlyWith(completionBody(name, limitsOf(writers)), 'stream_options', 'stream'),
     response: completion,
     streams: true,
     async handle(call): Promise<Reply> {

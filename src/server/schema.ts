@@ -217,6 +217,23 @@ export function object<F extends Fields>(fields: F, description?: string): Schem
   };
 }
 
+/** The same objects, but for those that have the field `name` and in which `flag` is not true: OpenAI refuses them. */
+export function onlyWith<T extends object>(of: Schema<T>, name: keyof T & string, flag: keyof T & string): Schema<T> {
+  const isLeftOut = { properties: { [name]: { type: 'null' } } };
+  const isOn = { required: [flag], properties: { [flag]: { const: true } } };
+  const { allOf = [] } = of.json as { allOf?: readonly unknown[] };
+  return {
+    ...of,
+    json: { ...of.json, allOf: [...allOf, { anyOf: [isLeftOut, isOn] }] },
+    read: (value, param) => {
+      const found = of.read(value, param);
+      if (found === undefined || found[name] === undefined || found[flag] === true) return found;
+      const message = `The '${name}' parameter is only allowed when '${flag}' is enabled.`;
+      throw new ApiError(400, message, null, name);
+    },
+  };
+}
+
 /** An object with any names, that fit `pattern` if given. */
 export function record<T>(
   of: Schema<T>,

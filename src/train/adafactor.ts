@@ -7,7 +7,7 @@ import { add, affineInto, div, maximum, mul, scale } from '../ops/binary.js';
 import { mean } from '../ops/reduce.js';
 import { rsqrt, sqrt } from '../ops/unary.js';
 import { clipFactor, gradsToClip } from './clip.js';
-import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
+import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState, settingsOf } from './optimizer.js';
 import { groupsOf, type ParameterGroup } from './parameter-groups.js';
 
 export interface AdafactorOptions {
@@ -50,6 +50,7 @@ interface Entry {
  */
 export class Adafactor implements Optimizer {
   readonly params: readonly Tensor[];
+  readonly settings: Readonly<Record<string, unknown>>;
   readonly #device: Device;
   #entries: readonly Entry[];
   readonly #options: Settings;
@@ -70,6 +71,7 @@ export class Adafactor implements Optimizer {
     this.#options = own;
     const groups = groupsOf('Adafactor', params);
     this.params = groups.flatMap((group) => group.params);
+    this.settings = settingsOf(this.#options, groups);
     this.#device = checkParameters('Adafactor', this.params);
     let index = 0;
     this.#entries = groups.flatMap((group) =>

@@ -5,7 +5,15 @@ import { FormatError, SimdformerError } from '../core/errors.js';
 import { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf, gradsToClip } from './clip.js';
-import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState, renamed } from './optimizer.js';
+import {
+  checkParameters,
+  keepOwn,
+  loadTensors,
+  type Optimizer,
+  type OptimizerState,
+  renamed,
+  settingsOf,
+} from './optimizer.js';
 
 export interface AdamWOptions {
   /** Learning rate of groups without their own. Default: 1e-3. */
@@ -64,6 +72,7 @@ interface Entry {
  */
 export class AdamW implements Optimizer {
   readonly params: readonly Tensor[];
+  readonly settings: Readonly<Record<string, unknown>>;
   /** The global norm of the gradients before clipping, at the latest step with `maxNorm`. A scalar tensor. */
   readonly gradNorm: Tensor;
   /** Steps taken. */
@@ -94,6 +103,7 @@ export class AdamW implements Optimizer {
       checkValues({ ...this.#options, lr, weightDecay });
     }
     this.params = groups.flatMap((group) => group.params);
+    this.settings = settingsOf(this.#options, groups);
     this.#device = checkParameters('AdamW', this.params);
     // Nothing is refused from here on, so that no memory is lost.
     const device = this.#device;

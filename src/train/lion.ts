@@ -4,7 +4,7 @@ import type { Tensor } from '../core/tensor.js';
 import { add, affineInto, mul, scale } from '../ops/binary.js';
 import { sign } from '../ops/unary.js';
 import { clipFactor, gradsToClip } from './clip.js';
-import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState } from './optimizer.js';
+import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState, settingsOf } from './optimizer.js';
 import { groupsOf, type ParameterGroup } from './parameter-groups.js';
 
 export interface LionOptions {
@@ -32,6 +32,7 @@ interface Entry {
  */
 export class Lion implements Optimizer {
   readonly params: readonly Tensor[];
+  readonly settings: Readonly<Record<string, unknown>>;
   readonly #device: Device;
   #entries: readonly Entry[];
   readonly #options: {
@@ -52,6 +53,7 @@ export class Lion implements Optimizer {
     this.#options = { lr, beta1, beta2, weightDecay };
     const groups = groupsOf('Lion', params);
     this.params = groups.flatMap((group) => group.params);
+    this.settings = settingsOf(this.#options, groups);
     this.#device = checkParameters('Lion', this.params);
     const device = this.#device;
     let index = 0;

@@ -24,6 +24,8 @@ export interface Optimizer {
    * state: other ranks have that (ZeRO stage 1). The gradients of all count for `maxNorm` as before.
    */
   shard?(own: ReadonlySet<Tensor>): void;
+  /** Its settings, which are JSON: ranks that train a model together must have the same. */
+  readonly settings?: Readonly<Record<string, unknown>>;
 }
 
 export interface OptimizerState {
@@ -58,6 +60,19 @@ export function checkLeaves(op: string, params: readonly Tensor[]): Device {
   });
   if (new Set(params).size < params.length) throw new ArgumentError(`${op}: a parameter is given twice`);
   return device;
+}
+
+/** An optimiser's `settings`: its options, and how many parameters have which of their own. */
+export function settingsOf(
+  options: object,
+  groups: readonly {
+    readonly params: readonly Tensor[];
+    readonly lr?: number | undefined;
+    readonly weightDecay?: number | undefined;
+  }[],
+): Readonly<Record<string, unknown>> {
+  const own = groups.map(({ params, lr, weightDecay }) => ({ parameters: params.length, lr, weightDecay }));
+  return { ...options, groups: own };
 }
 
 /** Of what an optimiser has of each parameter: the entries of `own`; what the others hold is given to `drop`. */

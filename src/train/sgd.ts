@@ -4,7 +4,15 @@ import type { Device } from '../core/device.js';
 import type { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf, gradsToClip } from './clip.js';
-import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState, renamed } from './optimizer.js';
+import {
+  checkParameters,
+  keepOwn,
+  loadTensors,
+  type Optimizer,
+  type OptimizerState,
+  renamed,
+  settingsOf,
+} from './optimizer.js';
 import { groupsOf, type ParameterGroup } from './parameter-groups.js';
 
 export interface SGDOptions {
@@ -34,6 +42,7 @@ interface Entry {
  */
 export class SGD implements Optimizer {
   readonly params: readonly Tensor[];
+  readonly settings: Readonly<Record<string, unknown>>;
   readonly #device: Device;
   #entries: readonly Entry[];
   readonly #options: Complete<SGDOptions>;
@@ -48,6 +57,7 @@ export class SGD implements Optimizer {
     checkNumber('SGD', 'weightDecay', weightDecay, isNotNegative, 'a number, 0 or more');
     const groups = groupsOf('SGD', params);
     this.params = groups.flatMap((group) => group.params);
+    this.settings = settingsOf(this.#options, groups);
     const device = checkParameters('SGD', this.params);
     this.#device = device;
     this.#lr = device.scalar('lr', lr);

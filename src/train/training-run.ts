@@ -34,9 +34,6 @@ interface QueuedStep extends Pick<Progress, 'step' | 'learningRate'> {
 /** Milliseconds of work that a run may lose. */
 const SAVE_AFTER = 60_000;
 
-/** Options in which ranks may differ, or that are compared by what they give. */
-const OWN = new Set(['checkpoint', 'signal', 'onStep', 'onValidation', 'optimizer', 'schedule']);
-
 /** Models that a run is training: two would take each other's gradients. */
 const training = new WeakSet<Learner['model']>();
 
@@ -376,19 +373,18 @@ export class TrainingRun {
   async #agree(): Promise<void> {
     const { world, ...options } = this.options;
     if (world === undefined || this.#ranks.size === 1) return;
-    const facts = Object.entries(options).filter(([name, value]) => value !== undefined && !OWN.has(name));
-    const { step: _, skipped: __, validations: ___, ...state } = this.#state;
     const sizes = namedTensorsOf(this.#model).map(([name, { shape }]) => `${name} ${shape.join('×')}`);
-    const schedule = [1, Math.ceil(this.#steps / 2), this.#steps].map((step) => this.#schedule(step));
     await checkAgreement(world, {
+      ...options,
+      ...{ checkpoint: undefined, signal: undefined, onStep: undefined, onValidation: undefined }, // are each rank's own
+      ...this.#state,
+      ...{ step: undefined, skipped: undefined, validations: undefined }, // of the first rank's checkpoint
       version: this.#model.device.info.version,
-      ...state,
       data: this.#data.fingerprint,
       steps: this.#steps,
-      schedule,
+      schedule: [1, Math.ceil(this.#steps / 2), this.#steps].map((step) => this.#schedule(step)),
       parameters: fingerprintOfText(sizes.join()),
-      optimizer: this.#optimizer.constructor.name,
-      ...Object.fromEntries(facts.map(([name, value]) => [name, typeof value === 'function' ? 'a function' : value])),
+      optimizer: { name: this.#optimizer.constructor.name, ...this.#optimizer.settings },
     });
   }
 

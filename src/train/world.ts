@@ -56,24 +56,20 @@ export function checkWorld(world: World): void {
 
 /**
  * Throws ArgumentError, on every rank, unless all gave the same: `facts` by name, such as the version, the data and the
- * options of a run. The error names the rank that differs from most, and in what.
+ * options of a run, those that are undefined left out. The error names the rank that differs from most, and in what.
  */
 export async function checkAgreement(world: World, facts: Readonly<Record<string, unknown>>): Promise<void> {
-  const texts = await world.exchangeText(JSON.stringify(facts));
+  const said = JSON.stringify(facts, (_, value) => (typeof value === 'function' ? 'a function' : value));
+  const texts = await world.exchangeText(said);
   const all = texts.map((text) => JSON.parse(text) as Record<string, unknown>);
   for (const name of new Set(all.flatMap((each) => Object.keys(each)))) {
     const values = all.map((each) => JSON.stringify(each[name]));
-    const usual = mostFrequent(values);
+    const count = (value: string | undefined) => values.filter((each) => each === value).length;
+    const [usual] = [...values].sort((a, b) => count(b) - count(a));
     const rank = values.findIndex((value) => value !== usual);
     if (rank === -1) continue;
     throw new ArgumentError(
       `fit: rank ${rank} differs from the others: its ${name} is ${values[rank]}, theirs ${usual}; start all alike`,
     );
   }
-}
-
-function mostFrequent(values: readonly (string | undefined)[]): string | undefined {
-  const counts = new Map<string | undefined, number>();
-  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
-  return [...counts].reduce((best, each) => (each[1] > best[1] ? each : best))[0];
 }

@@ -143,6 +143,10 @@ describe.each(mpis)('ranks of $name', ({ name, compiler, launcher }) => {
         { rank: 0, options: { clipNorm: null } },
         'rank 0 differs from the others: its clipNorm is null, theirs undefined',
       ],
+      [
+        { rank: 1, adamw: { beta2: 0.98, eps: 1e-9, weightDecay: 0.1 } },
+        'rank 1 differs from the others: its optimizer is {"name":"AdamW","lr":0.001,"beta1":0.9,"beta2":0.98,"eps":1e-9,"weightDecay":0.1,',
+      ],
       [{ rank: 2, examples: 60 }, 'rank 2 differs from the others: its data is'],
     ] as const) {
       const { code, stderr } = await ranks(3, { options, odd });

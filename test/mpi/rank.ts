@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { createDevice, type FitOptions, fit, Transformer, type TransformerOptions } from '../../src/index.js';
 import { mpi } from '../../src/mpi/index.js';
-import { Adafactor, AdamW, Lion, parameterGroups, SGD } from '../../src/train/index.js';
+import { Adafactor, AdamW, type AdamWOptions, Lion, parameterGroups, SGD } from '../../src/train/index.js';
 
 export interface Job {
   readonly options: FitOptions;
@@ -15,6 +15,8 @@ export interface Job {
   readonly odd?: {
     readonly rank: number;
     readonly options?: FitOptions;
+    /** Its AdamW's, where the others have none. */
+    readonly adamw?: AdamWOptions;
     /** How many examples it has, of 64. */
     readonly examples?: number;
     readonly step?: number;
@@ -72,6 +74,7 @@ try {
     ...(optimizer && { optimizer: optimizers[optimizer](model) }),
     seed: 3,
     ...(isOdd && odd.options),
+    ...(isOdd && odd.adamw && { optimizer: new AdamW(model.parameters(), odd.adamw) }),
     onStep(progress) {
       steps.push(progress.step);
       memory = device.memory().used;

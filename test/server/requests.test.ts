@@ -136,6 +136,18 @@ describe.runIf(hasModels)('requests', () => {
       message: "'model' is missing, expected text",
     });
     expect(await refusal(path, { ...base, temperature: 3 })).toMatchObject({ status: 400, param: 'temperature' });
+    expect(await refusal(path, { ...base, stream_options: { include_usage: true } })).toMatchObject({
+      ...{ status: 400, param: 'stream_options' },
+      message: "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+    });
+    const messages = [{ role: 'user', content: 'x' }];
+    const without = { model: 'stories', messages, top_logprobs: 1, logprobs: false };
+    expect(await refusal('/v1/chat/completions', without)).toMatchObject({
+      ...{ status: 400, param: 'top_logprobs' },
+      message: "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.",
+    });
+    const whole = await server.post(path, { ...base, max_tokens: 1, stream_options: null });
+    expect([whole.status, (await whole.text()).length > 0]).toEqual([200, true]);
     expect(await refusal(path, { ...base, model: 'gpt-4' })).toMatchObject({ status: 404, code: 'model_not_found' });
     expect(await refusal(path, { ...base, model: 'vectors' })).toMatchObject({
       status: 400,
