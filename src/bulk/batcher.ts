@@ -21,6 +21,9 @@ interface Waiting<Input, Result> {
 /** Inputs whose results are told of in one turn of the event loop. */
 const AT_ONCE = 16;
 
+/** Inputs by which the mean cost of the latest is known. */
+const LATEST = 32;
+
 /**
  * Gathers inputs that come one by one into batches. A batch begins once it is full, its first input has waited long
  * enough, and the one before it is done; until then it grows. Results are told of while the next batch runs.
@@ -30,11 +33,18 @@ export class Batcher<Input, Result> {
   #cost = 0;
   #isRunning = false;
   #timer: NodeJS.Timeout | undefined;
+  #added = 0;
+  #mean = 0;
 
   constructor(
     private readonly task: BulkTask<Input, Result>,
     private readonly options: BatcherOptions,
   ) {}
+
+  /** Of the latest inputs; of none 0. */
+  get meanCost(): number {
+    return this.#mean;
+  }
 
   /**
    * The result of one input, once its batch has run. Rejects for this input alone if it is to blame. `onProgress` is told 0
@@ -42,6 +52,7 @@ export class Batcher<Input, Result> {
    */
   add(input: Input, onProgress?: (percent: number) => void): Promise<Result> {
     const cost = this.task.cost(input);
+    this.#mean += (cost - this.#mean) / Math.min(++this.#added, LATEST);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ input, cost, onProgress, resolve, reject });
       this.#cost += cost;

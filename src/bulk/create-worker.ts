@@ -26,7 +26,10 @@ export interface CreateWorkerOptions {
   batchTokens?: number | undefined;
   /** Milliseconds that a job waits for others to share its batch. Default: 20. */
   linger?: number | undefined;
-  /** Jobs that this worker holds at once: half of them may be in the batch that runs, the others wait for the next. Default: 256. */
+  /**
+   * Jobs that this worker holds at once, at most: half of them may be in the batch that runs, the others wait for the next. Of
+   * long ones it holds no more than are two batches by `batchTokens`, so that others find some. Default: 256.
+   */
   concurrency?: number | undefined;
   /**
    * Milliseconds between two reports of a job's progress. It is what percentage of its batch is done: 0 once that begins, and
@@ -42,6 +45,9 @@ export interface CreateWorkerOptions {
  * locks are renewed in time.
  */
 const LOCK = 10_000;
+
+/** Jobs that a worker takes before it knows how long they are. */
+const FIRST = 8;
 
 /** How often a job may lose its worker: that is the machine's fault, and hardly ever the job's. */
 const KILLS = 100;
@@ -82,16 +88,19 @@ export async function createWorker(options: CreateWorkerOptions): Promise<Worker
       const { data } = job;
       if (data?.task !== task.name)
         throw new ArgumentError(`the job is for '${data?.task}', but this worker does '${task.name}'`);
-      return await batcher.add(data.input, progressOf(job, progressEvery));
+      const result = batcher.add(data.input, progressOf(job, progressEvery));
+      const held = Math.ceil((2 * batchTokens) / Math.max(1, batcher.meanCost));
+      worker.concurrency = Math.min(concurrency, Math.max(2, held));
+      return await result;
     } catch (error) {
       if (error instanceof ArgumentError) throw new UnrecoverableError(error.message);
       throw error;
     }
   };
-  const worker = new BullWorker<JobData>(queue, process, {
+  const worker: Worker<JobData> = new BullWorker<JobData>(queue, process, {
     ...{ lockDuration: LOCK, stalledInterval: LOCK / 2, maxStalledCount: KILLS },
     ...given.worker,
-    ...{ concurrency, connection },
+    ...{ concurrency: Math.min(concurrency, FIRST), connection },
   });
   worker.on('closing', () => {
     // Without a server nothing that was begun could be told, and all would be waited for.

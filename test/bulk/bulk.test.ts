@@ -186,6 +186,28 @@ describe.runIf(hasRedis)('bulk inference', () => {
     await Promise.all([...workers.map((worker) => worker.close()), events.close()]);
   });
 
+  it('leaves long jobs to others, but for those of two batches', async () => {
+    const queue = 'long';
+    const task: BulkTask<string, string> = {
+      name: 'run',
+      cost: ({ length }) => length,
+      async run(inputs) {
+        await sleep(50);
+        return inputs;
+      },
+    };
+    const long = Array.from({ length: 60 }, (_, i) => `${i}`.padEnd(100));
+    await submit([...long, ...words], { redis, queue });
+    const jobs = new Queue(queue, { connection: { port } });
+    const worker = await createWorker({ redis, queue, task, batchTokens: 300 });
+    await expect.poll(() => jobs.getCompletedCount()).toBeGreaterThan(16); // it has learnt that by now
+    const held: number[] = [];
+    for (let done = 0; done < 50; done = await jobs.getCompletedCount()) held.push(await jobs.getActiveCount());
+    expect(Math.max(...held)).toBeLessThanOrEqual(6);
+    await expect.poll(() => jobs.getActiveCount(), { timeout: 10_000 }).toBeGreaterThan(60); // words are short
+    await Promise.all([worker.close(), jobs.close()]);
+  });
+
   it('waits for a Redis that is away, and ends without it', async () => {
     const away = await free();
     const [queue, task] = ['away', transformerTask(model)];

@@ -28,7 +28,7 @@ export function workerCommand(): Command {
     .requiredOption('--model <model>', 'folder, name or hub id of the model')
     .option('--batch-tokens <n>', 'tokens of a batch, at most', integer(1), 8192)
     .option('--linger <ms>', 'milliseconds that a job waits for others to share its batch', integer(0), 20)
-    .option('--concurrency <n>', 'jobs held at once', integer(1), 256)
+    .option('--concurrency <n>', 'jobs held at once, at most: of long ones two batches', integer(1), 256)
     .option('--beams <n>', 'hypotheses of beam search, for run', integer(1), 1)
     .action(async (options: WorkerFlags, command: Command) => {
       const { redis, queue, batchTokens, linger, concurrency } = options;
