@@ -1,4 +1,4 @@
-import { checkNumber, checkOptions, isCount } from '../core/check.js';
+import { checkNumber, checkOptions, isWhole } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { type ImageInput, imagesOf, look, viewerOf } from './image-inputs.js';
@@ -8,7 +8,7 @@ import type { CallOptions, Task } from './task.js';
 import { type ClassScore, scoresOf } from './text-classification.js';
 
 export interface ImageClassificationOptions extends CallOptions {
-  /** How many classes come back, the likeliest first; null for all. Default 5. */
+  /** How many classes come back, the likeliest first; null or 0 for all. Default 5. */
   top_k?: number | null | undefined;
   /**
    * What makes scores of logits. Default: nothing for a regression, the sigmoid for classes that do not exclude each other
@@ -36,11 +36,11 @@ export const imageClassification: Task<ImageClassification> = {
         function_to_apply: ['sigmoid', 'softmax', 'none'],
         ...callOptionKinds,
       });
-      if (count !== null) checkNumber(TASK, 'top_k', count, isCount, 'a positive integer or null');
+      if (count !== null) checkNumber(TASK, 'top_k', count, isWhole, 'an integer, 0 or more, or null');
       const run = (pixelValues: Tensor) => model.forward({ pixelValues }).logits as Tensor;
       const results = await look(context, imagesOf(TASK, images), options, run, (logits) => {
         const scores = scoresOf(context.model, logits, how);
-        return largest(scores, count ?? scores.length).map((id) => ({
+        return largest(scores, count || scores.length).map((id) => ({
           label: labelOf(context.model, id),
           score: scores[id] as number,
         }));

@@ -25,6 +25,7 @@ export type { ClassScore, TextClassification, TextClassificationOptions, TextPai
 export type { Chat as ChatMessages, GeneratedText, TextGeneration, TextGenerationOptions } from './text-generation.js';
 export type { RankedDocument, TextRanking, TextRankingOptions } from './text-ranking.js';
 export { type Streamer, TextStreamer, type TextStreamerOptions } from './text-streamer.js';
+export type { Text2Text, Text2TextGeneration } from './text2text-generation.js';
 export type { TokenClassification, TokenClassificationOptions } from './token-classification.js';
 export type { Translate, Translation, TranslationOptions } from './translation.js';
 export type {

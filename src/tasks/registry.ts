@@ -14,6 +14,7 @@ const tasks = {
   'question-answering': async () => (await import('./question-answering.js')).questionAnswering,
   'sentence-similarity': async () => (await import('./sentence-similarity.js')).sentenceSimilarity,
   summarization: async () => (await import('./summarization.js')).summarization,
+  'text2text-generation': async () => (await import('./text2text-generation.js')).text2textGeneration,
   'text-classification': async () => (await import('./text-classification.js')).textClassification,
   'text-generation': async () => (await import('./text-generation.js')).textGeneration,
   'text-ranking': async () => (await import('./text-ranking.js')).textRanking,

@@ -23,6 +23,8 @@ export interface TextGenerationOptions extends CallOptions, Omit<GenerationArgum
   documents?: readonly Readonly<Record<string, unknown>>[] | null | undefined;
   /** Another template, or the name of one of the tokenizer's. */
   chat_template?: string | null | undefined;
+  /** What else a chat template knows, as `{ enable_thinking: false }`. Default: nothing. */
+  tokenizer_encode_kwargs?: Readonly<Record<string, unknown>> | undefined;
   /** Is told of tokens as they come, for a single prompt without beams: see `TextStreamer`. */
   streamer?: Streamer | undefined;
   /** Tokens that end a text. Default: the model's. */
@@ -67,7 +69,8 @@ export type TextGeneration = <Inputs extends string | Chat | readonly string[] |
 
 const TASK = 'text-generation';
 const OWN = [
-  ...(['return_full_text', 'add_special_tokens', 'tools', 'documents', 'chat_template', 'streamer'] as const),
+  ...(['return_full_text', 'add_special_tokens', 'tools', 'documents', 'chat_template'] as const),
+  ...(['tokenizer_encode_kwargs', 'streamer'] as const),
   ...(['eos_token_id', 'output_scores', 'output_attentions', 'signal', 'onProgress', 'batchSize'] as const),
 ] as const;
 const DEFAULT_LENGTH = 256;
@@ -97,13 +100,14 @@ export const textGeneration: Task<TextGeneration> = {
 
 /** Those that `generationArguments` leaves to the task. */
 function checkOwn(options: TextGenerationOptions): void {
-  const { return_full_text, add_special_tokens, output_scores, output_attentions } = options;
-  const own = { return_full_text, add_special_tokens, output_scores, output_attentions };
+  const { return_full_text, add_special_tokens, output_scores, output_attentions, tokenizer_encode_kwargs } = options;
+  const own = { return_full_text, add_special_tokens, output_scores, output_attentions, tokenizer_encode_kwargs };
   checkOptions(TASK, own, {
     return_full_text: 'boolean',
     add_special_tokens: 'boolean',
     output_scores: 'boolean',
     output_attentions: 'boolean',
+    tokenizer_encode_kwargs: 'object',
   });
 }
 
@@ -131,13 +135,14 @@ async function promptOf(context: TaskContext, input: string | Chat, options: Tex
     const { inputIds } = tokenizer.encodeBatch([input], { addSpecialTokens, returnOffsets: false });
     return { input, ids: inputIds[0] as number[] };
   }
-  const { tools, documents, chat_template: template } = options;
+  const { tools, documents, chat_template: template, tokenizer_encode_kwargs: variables } = options;
   const chatTemplate = template ?? undefined;
   const messages = withParsedArguments(input);
   const ids = await tokenizer.applyChatTemplate(messages, {
     tools,
     documents,
     chatTemplate,
+    variables,
     addGenerationPrompt: true,
   });
   return { input, ids };

@@ -5,9 +5,9 @@ import { ArgumentError, FormatError } from '../core/errors.js';
 import type { GenerateOptions } from '../generate/generate-options.js';
 import { checkCallOptions, inBatches } from './batches.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
-import type { CallOptions, TaskContext } from './task.js';
-import type { TaskParameters } from './task-parameters.js';
-import { tokenizerOf } from './text-inputs.js';
+import type { CallOptions, Task, TaskContext } from './task.js';
+import { type TaskParameters, taskParameters } from './task-parameters.js';
+import { encode, textsOf, tokenizerOf } from './text-inputs.js';
 import type { Streamer } from './text-streamer.js';
 
 export interface TextToTextOptions extends CallOptions, GenerationArguments {
@@ -99,4 +99,31 @@ export async function rewrite(
     options,
   );
   return written.flat();
+}
+
+/** What a model writes of each text. */
+export type WriteTexts<Result> = (texts: string | readonly string[], options?: TextToTextOptions) => Promise<Result[]>;
+
+/** A task whose prefix and lengths config.json may say by its name, and whose texts are the `key` of results. */
+export function writingTask<Key extends string>(
+  name: string,
+  key: Key,
+): Task<WriteTexts<Partial<WrittenScores> & { readonly [Name in Key]: string }>> {
+  return {
+    head: 'language-model',
+    create: (context) => {
+      const parameters = taskParameters(context.model, [name]) ?? { prefix: '', generate: {} };
+      const read = (all: readonly string[]) =>
+        encode(
+          context,
+          all.map((text) => parameters.prefix + text),
+        ).inputIds;
+      return async (texts, options = {}) => {
+        const generate = textToTextArguments(context, options);
+        const how = { encode: read, parameters, forced: {} };
+        const written = await rewrite(context, textsOf(name, texts), how, generate, options);
+        return written.map(({ text, scores }) => ({ ...({ [key]: text } as { [Name in Key]: string }), ...scores }));
+      };
+    },
+  };
 }

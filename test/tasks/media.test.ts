@@ -86,6 +86,9 @@ for (const { model, processor, options, output } of recorded['image-classificati
       const classify = await pipeline('image-classification', files, { device });
       expectScores(await classify(pictures, { ...options, batchSize: 2 }), output);
       expectScores([await classify(pictures[1]!, options)], [output[1]!]);
+      expect(await classify(pictures[1]!, { ...options, top_k: 0 })).toEqual(
+        await classify(pictures[1]!, { ...options, top_k: null }),
+      );
       await classify.dispose();
     });
   });
@@ -140,6 +143,15 @@ for (const { model, task, options, tokenizer, parameters, output } of recorded.t
       const name = task === 'summarization' ? 'summary_text' : 'translation_text';
       expect(result).toEqual(output.map((text) => ({ [name]: text })));
       await expect(write(texts, { beams: 2 } as never)).rejects.toThrow(ArgumentError);
+      if (task === 'summarization') {
+        const renamed = { task_specific_params: { 'text2text-generation': Object(parameters).summarization } };
+        const same = await filesOf(shared, { 'tokenizer.json': tokenizer }, renamed);
+        const plain = await pipeline('text2text-generation', same, { device });
+        expect(await plain(texts, { ...options, batchSize: 2 })).toEqual(
+          output.map((text) => ({ generated_text: text })),
+        );
+        await plain.dispose();
+      }
       if (task === 'translation')
         await expect(write(texts, { src_lang: 'tlh', tgt_lang: 'vul' })).rejects.toThrow(ArgumentError);
       await write.dispose();

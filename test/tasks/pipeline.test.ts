@@ -200,7 +200,7 @@ await describeShared('a pipeline', 'reference', 'SOURCE.txt', async () => {
 
 await describeShared('text-generation', 'reference', 'SOURCE.txt', async () => {
   const template =
-    "{% for m in messages %}{{ m['role'] }} {{ m['content'] }} {% endfor %}{% if add_generation_prompt %}dog{% endif %}";
+    "{% for m in messages %}{{ m['role'] }} {{ m['content'] }} {% endfor %}{% if add_generation_prompt %}{{ begin or 'dog' }}{% endif %}";
   let device: Device;
   let write: Pipeline<'text-generation'>;
   beforeAll(async () => {
@@ -223,6 +223,9 @@ await describeShared('text-generation', 'reference', 'SOURCE.txt', async () => {
     const [written] = await write('a the cat dog', { ...options, return_full_text: false });
     expect(chat.generated_text[1]).toMatchObject({ content: written?.generated_text });
     expect(await write(messages, options)).toEqual([chat]);
+    const [other] = await write('a the cat sat', { ...options, return_full_text: false });
+    const [told] = await write(messages, { ...options, tokenizer_encode_kwargs: { begin: 'sat' } });
+    expect(told?.generated_text[1]).toMatchObject({ content: other?.generated_text });
     await expect(write([1] as unknown as string)).rejects.toThrow('expected a string or messages');
   });
 
