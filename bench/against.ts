@@ -1,8 +1,7 @@
 // npm run bench -- against <ref>: another commit beside this tree, row by row of the README's tables, in turn.
 
-import { fileURLToPath } from 'node:url';
 import { tables } from './against/rows.js';
-import { buildTree, thisTree, treeOf } from './against/tree.js';
+import { buildSide, buildTree, thisTree, treeOf } from './against/tree.js';
 import { duration } from './harness/bench.js';
 import { contest, type Turn } from './harness/contest.js';
 import { BenchError } from './harness/error.js';
@@ -21,9 +20,6 @@ export interface AgainstOptions {
   readonly only: RegExp | null;
 }
 
-const side = (tree: string) =>
-  new Peer(process.execPath, ['--import', 'tsx', fileURLToPath(new URL('./against/side.ts', import.meta.url)), tree]);
-
 /** How many times as fast as the other tree this one is in a row: the median of the ratios of turns beside each other. */
 async function ratioOf(sides: readonly Peer[], ref: string, table: string, row: string, options: AgainstOptions) {
   for (const peer of sides) await peer.ask({ table, row, threads: options.threads });
@@ -33,7 +29,7 @@ async function ratioOf(sides: readonly Peer[], ref: string, table: string, row: 
   }));
   const { times, ratios } = await contest(contestants, {
     rounds: options.quick ? 3 : 15,
-    seconds: options.quick ? 2 : 10,
+    seconds: options.quick ? 2 : 5,
   });
   const told = [OURS, ref].map((name) => `${name} ${duration(times[name]?.median as number)}`).join('   ');
   const ratio = ratios[ref] as number;
@@ -47,9 +43,9 @@ export async function against(ref: string, options: AgainstOptions): Promise<voi
     return { table, rows: Object.keys(rows).filter((row) => options.only?.test(`${table}: ${row}`) ?? true) };
   });
   if (wanted.every(({ rows }) => rows.length === 0)) throw new BenchError(`no row matches ${options.only}`);
-  const other = treeOf(ref);
-  buildTree(thisTree);
-  const sides = [side(thisTree), side(other)];
+  const packages = [thisTree, treeOf(ref)].map(buildTree);
+  const program = buildSide();
+  const sides = packages.map((folder) => new Peer(process.execPath, [program, folder]));
   const losses: string[] = [];
   try {
     for (const { table, rows } of wanted) {

@@ -21,9 +21,17 @@ export type Package = typeof root &
   typeof inspect &
   typeof io;
 
-/** All names in one object: before there were subpaths the root had them. */
-export async function packageOf(tree: string): Promise<Package> {
-  const files = ['', 'nn', 'ops', 'models', 'train'].map((name) => join(tree, 'src', name, 'index.ts'));
-  const modules = await Promise.all(files.filter(existsSync).map((file) => import(pathToFileURL(file).href)));
+const places = ['index', 'nn', 'ops', 'models', 'train'];
+
+/** The entries that a tree has, as `bundle.mjs` takes them: before there were subpaths the root had all names. */
+export function entriesOf(tree: string): string[] {
+  const files = places.map((name) => [name, name === 'index' ? 'src/index.ts' : `src/${name}/index.ts`] as const);
+  return files.filter(([, file]) => existsSync(join(tree, file))).map(([name, file]) => `${name}=${file}`);
+}
+
+/** All names in one object, from the files that `bundle.mjs` made. */
+export async function packageOf(folder: string): Promise<Package> {
+  const files = places.map((name) => join(folder, `${name}.mjs`)).filter(existsSync);
+  const modules = await Promise.all(files.map((file) => import(pathToFileURL(file).href)));
   return Object.assign({}, ...modules.reverse());
 }

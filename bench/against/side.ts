@@ -1,4 +1,4 @@
-// One of two trees in a process of its own: answers a line of JSON with one. `{ table, row, threads }` prepares a row,
+// The package of one of two trees in a process of its own: answers a line of JSON with one. `{ table, row, threads }` prepares a row,
 // `{ repeats }` does it.
 
 import { createInterface } from 'node:readline';

@@ -1,10 +1,11 @@
 // Another commit of this repository, built beside this one.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BenchError } from '../harness/error.js';
+import { entriesOf } from './package.js';
 
 export const thisTree = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -13,13 +14,25 @@ function run(tree: string, command: string, ...args: string[]): void {
   if (status !== 0) throw new BenchError(`${command} ${args.join(' ')} failed in ${tree}`);
 }
 
-/** Builds what a tree needs to be measured: the addon, and WebAssembly where Emscripten is. */
-export function buildTree(tree: string): void {
+const bundler = fileURLToPath(new URL('./bundle.mjs', import.meta.url));
+
+/** Builds what is measured of a tree: the addon, WebAssembly where Emscripten is, and the package; the latter's folder. */
+export function buildTree(tree: string): string {
   run(tree, process.execPath, 'scripts/setup.mjs');
   run(tree, process.execPath, 'wasm/build.mjs', '--optional');
+  const folder = join(tree, '.cache/against-package');
+  rmSync(folder, { recursive: true, force: true });
+  run(tree, process.execPath, bundler, tree, ...entriesOf(tree));
+  return folder;
 }
 
-/** The tree of a ref: a worktree in .cache/against, made and built when it is first asked for. */
+/** The program that does rows, in plain JavaScript as well: `side.ts`. */
+export function buildSide(): string {
+  run(thisTree, process.execPath, bundler, thisTree, 'side=bench/against/side.ts');
+  return join(thisTree, '.cache/against-package/side.mjs');
+}
+
+/** The tree of a ref: a worktree in .cache/against, made when it is first asked for. */
 export function treeOf(ref: string): string {
   const { status, stdout } = spawnSync('git', ['rev-parse', '--verify', '--quiet', `${ref}^{commit}`], {
     cwd: thisTree,
@@ -36,6 +49,5 @@ export function treeOf(ref: string): string {
   const [ours, its] = [thisTree, tree].map((folder) => readFileSync(join(folder, 'package-lock.json'), 'utf8'));
   const packages = join(tree, 'node_modules');
   if (ours === its && !existsSync(packages)) symlinkSync(join(thisTree, 'node_modules'), packages, 'junction');
-  buildTree(tree);
   return tree;
 }

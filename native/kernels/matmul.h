@@ -101,7 +101,6 @@ struct MatMul {
     g.depth = depth;
     g.accumulate = (accumulate & 1) != 0;
     g.bias = bias.present() ? context.f32(bias) + col : nullptr;
-    g.relu = rectifies();
     g.columnSums = sums.present() && row == 0 ? context.f32(sums) + col : nullptr;
     g.accumulateSums = (accumulate & 2) != 0;
     g.few = few();
@@ -111,8 +110,6 @@ struct MatMul {
   }
 
   bool keeps() const { return pre.present(); }
-  // Whether the sums become those of a ReLU where they are stored.
-  bool rectifies() const { return activation == kRelu && !keeps(); }
   float* result(const Context& context, uint64_t n, uint64_t row, uint64_t col) const {
     return context.f32(c) + n * cBatch + row * cStride + col;
   }
@@ -120,10 +117,9 @@ struct MatMul {
   // What follows a product: `from` has the sums of matrix n's part at (row, col).
   void finish(const Context& context, const float* from, uint64_t n, uint64_t row, uint64_t col, size_t height,
               size_t width) const {
-    const uint32_t left = rectifies() ? uint32_t{kNone} : activation;
-    if (left == kNone && !keeps() && drop.scale == 0) return;
+    if (activation == kNone && !keeps() && drop.scale == 0) return;
     float* to = result(context, n, row, col);
-    withActivation(left, [&](auto f) {
+    withActivation(activation, [&](auto f) {
       for (const uint64_t end = row + height; row < end; ++row, from += keeps() ? cols : cStride, to += cStride) {
         eachVector(width, [&](size_t x, size_t lanes) {
           __builtin_prefetch(to + height * cStride + x, 1);  // below: sums kept apart did not fetch it

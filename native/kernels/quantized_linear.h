@@ -85,7 +85,6 @@ struct QuantizedLinear {
       product.depth = inputs;
       product.accumulate = k > 0;
       product.bias = bias.present() && k + inputs == depth ? context.f32(bias) + col : nullptr;
-      product.relu = false;
       product.columnSums = nullptr;
       product.accumulateSums = false;
       product.few = false;

@@ -33,7 +33,6 @@ struct Gemm {
   size_t rows, cols, depth;
   bool accumulate;
   const float* bias;  // [cols], added at the end, or null
-  bool relu;          // of the result
   float* columnSums;  // [cols] (+)= those of B, or null; not for few rows
   bool accumulateSums;
   bool few;               // isFew(), of the whole product
@@ -43,7 +42,7 @@ struct Gemm {
   // Where the tile at (i, j) leaves the sums of a block of k. The last block completes them.
   TileTarget target(size_t i, size_t j, size_t width, bool first, bool last) const {
     const float* biases = last && bias != nullptr ? bias + j : nullptr;
-    return {c + i * cRow + j, cRow, width, !first || accumulate, biases, last && relu};
+    return {c + i * cRow + j, cRow, width, !first || accumulate, biases};
   }
 };
 
@@ -236,7 +235,6 @@ void fewRowsTransposed(const Gemm& g, const Finish& finish) {
     }
     eachRow([&](size_t r) {
       if (g.bias != nullptr) total[r] += loadLanes(g.bias + j, cols);
-      if (g.relu) total[r] = max(splat(0.f), total[r]);
       storeLanes(g.c + r * g.cRow + j, total[r], cols);
     });
     finish(0, j, kRows, cols);
@@ -250,12 +248,6 @@ void fewRowsTransposed(const Gemm& g, const Finish& finish, std::index_sequence<
   all[g.rows - 1](g, finish);
 }
 
-// Fetches a tile's share, of `tiles`, of rows that are packed next: packing would wait for each of them.
-inline void fetchAhead(const float* from, size_t stride, size_t depth, size_t cols, size_t tile, size_t tiles) {
-  const size_t share = divideUp(depth, tiles), k = atMost(depth, tile * share);
-  fetchRows(from + k * stride, stride, atMost(share, depth - k), cols);
-}
-inline constexpr size_t kLeastTiles = 24;   // with fewer, each would fetch so much that fetching itself waits
 inline constexpr size_t kPackingTiles = 4;  // across C, from which packing A as it lies pays
 
 // The rows of the next tile where so many are left: the last two share theirs, as a row or two compute at a fraction of
@@ -278,7 +270,6 @@ class ManyRows {
       depth_ = atMost(step, g_.depth - k_);
       isLast_ = k_ + depth_ == g_.depth;
       if (packsA_) packA();
-      tilesMet_ = 0;
       for (size_t j = 0; j < g_.cols;) j += multiplyPanels(j);
     }
   }
@@ -294,28 +285,16 @@ class ManyRows {
   // All tiles of A meet the panels of B that begin at column j. Returns how many columns of B these have.
   size_t multiplyPanels(size_t j) {
     PanelsOfB panels = panelsFrom(g_, k_, depth_, j, tileCols_, touchesB_, panel_);
-    const size_t cols = panels.count * panels.width, end = j + cols;
+    const size_t cols = panels.count * panels.width;
     for (size_t i = 0, rows = 0, t = 0; i < g_.rows; i += rows, ++t) {
       rows = packsA_ ? atMost(kTileRows, g_.rows - i) : nextHeight(g_.rows - i);
       const bool packing = packsB_ && panels.b != panel_ && rows == kTileRows;  // by the first whole tile
-      fetchNext(t, end, panels.width);
       multiplyTile(i, rows, t, j, panels, packing);
       if (isLast_) finish_(i, j, rows, cols - panels.width + panels.cols);
       if (packing) panels.b = panel_, panels.row = panels.width, panels.next = depth_ * panels.width;
     }
     if (g_.columnSums != nullptr) addColumnSums(j, panels);
     return cols;
-  }
-
-  // Before tile t is computed: fetches its shares of the next block of A and, as far as `width` goes, of B from column
-  // `end` on, which are packed next.
-  void fetchNext(size_t t, size_t end, size_t width) {
-    if (kTuning.prefetches && packsA_ && !isLast_) {
-      const size_t nextDepth = atMost(depth_, g_.depth - k_ - depth_), all = tiles_ * divideUp(g_.cols, tileCols_);
-      fetchAhead(g_.a + (k_ + depth_) * g_.aCol, g_.aCol, nextDepth, g_.rows, tilesMet_++, all);
-    }
-    if (fetchesB_ && t > 0 && end < g_.cols)
-      fetchAhead(g_.b + k_ * g_.bRow + end, g_.bRow, depth_, atMost(width, g_.cols - end), t - 1, tiles_ - 1);
   }
 
   // Tile t of A, its `rows` rows from i on, meets the panels of B; it packs them if asked to.
@@ -343,15 +322,14 @@ class ManyRows {
   const Gemm& g_;
   float *panel_, *packedA_;
   const Finish& finish_;
-  const size_t tileCols_ = tileColsOf(g_.rows, g_.cols, g_.bTransposed), tiles_ = divideUp(g_.rows, kTileRows);
+  const size_t tileCols_ = tileColsOf(g_.rows, g_.cols, g_.bTransposed);
   // B is read in place unless it is transposed, or its rows lie far apart; A likewise.
   const bool packsB_ = !g_.bTransposed && g_.bRow >= kTuning.farRows;
   const bool touchesB_ = kTuning.touchedTiles > 0 && packsB_&& tileCols_ == kTileCols;
-  const bool fetchesB_ = kTuning.prefetches && packsB_ && g_.bRow * g_.depth > kCachedB&& tiles_ >= kLeastTiles;
   const bool packsRowsOfA_ = kTuning.packsRows && g_.aCol == 1 && g_.cols >= kPackingTiles * tileCols_;
   const bool packsA_ = packsRowsOfA_ || (g_.aRow == 1 && g_.aCol > 1 && g_.cols > tileCols_);
-  // The block of k, and how many tiles it has computed.
-  size_t k_ = 0, depth_ = 0, tilesMet_ = 0;
+  // The block of k.
+  size_t k_ = 0, depth_ = 0;
   bool isLast_ = false;
 };
 

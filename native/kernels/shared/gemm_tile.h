@@ -24,14 +24,12 @@ inline size_t tileColsOf(size_t rows, size_t cols, bool bTransposed) {
 inline size_t blockDepth(size_t depth) { return divideUp(depth, divideUp(depth, kMaxBlockDepth)); }
 
 // Where a tile's sums go: `cols` columns of C, added to what is there if `add`, with `bias` (of these columns) if any.
-// With `relu` negative ones become 0, which needs no pass of its own. Those of few rows begin with the sums at `start`,
-// or with zeros if it is null.
+// Those of few rows begin with the sums at `start`, or with zeros if it is null.
 struct TileTarget {
   float* c;
   size_t row, cols;
   bool add;
   const float* bias;
-  bool relu = false;
   const float* start = nullptr;
   size_t startRow = 0;
 };
@@ -45,7 +43,7 @@ __attribute__((noinline)) inline void storeEdge(const float* sums, size_t tileCo
       float value = sums[r * tileCols + j];
       if (target.add) value += target.c[r * target.row + j];
       if (target.bias != nullptr) value += target.bias[j];
-      target.c[r * target.row + j] = target.relu && value < 0 ? 0 : value;
+      target.c[r * target.row + j] = value;
     }
   }
 }
@@ -123,7 +121,6 @@ class TileSums {
     const auto at = [&](size_t r, size_t v) { return target.c + r * target.row + v * kWidth; };
     if (target.add) each([&](size_t r, size_t v) { sum_[r][v] += load(at(r, v)); });
     if (target.bias != nullptr) each([&](size_t r, size_t v) { sum_[r][v] += load(target.bias + v * kWidth); });
-    if (target.relu) each([&](size_t r, size_t v) { sum_[r][v] = max(splat(0.f), sum_[r][v]); });
     each([&](size_t r, size_t v) { store(at(r, v), sum_[r][v]); });
   }
 

@@ -1,0 +1,15 @@
+// Makes of a tree what is measured of it: its package in plain JavaScript, bundled as the published one is, in .cache/against-package.
+// What tsx does to the modules it loads costs small models up to a tenth of their time, and users nothing.
+//
+//   node bench/against/bundle.mjs <tree> <entry>=<file> …
+import { build } from 'esbuild';
+import { forNode } from '../../scripts/bundle.mjs';
+
+const [tree, ...entries] = process.argv.slice(2);
+await build({
+  ...forNode,
+  absWorkingDir: tree,
+  entryPoints: Object.fromEntries(entries.map((entry) => entry.split('='))),
+  outdir: '.cache/against-package', // as deep as src/backend, for the paths to build/ and wasm/ are relative to that
+  outExtension: { '.js': '.mjs' },
+});
