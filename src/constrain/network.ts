@@ -98,36 +98,16 @@ class Builder {
     const at = (state: number) => this.states[state] as OpenState;
     switch (expression.kind) {
       case 'text': {
-        const bytes = new TextEncoder().encode(expression.text);
-        let last = from;
-        for (const byte of bytes) {
-          const next = this.add();
-          at(last).edges.push({ first: byte, last: byte, to: next });
-          last = next;
-        }
-        at(last).free.push(to);
+        const bytes = Array.from(new TextEncoder().encode(expression.text), (byte) => [byte, byte] as const);
+        at(this.#chain(bytes, from)).free.push(to);
         return;
       }
       case 'set':
-        for (const bytes of utf8Ranges(expression.ranges)) {
-          let last = from;
-          for (const [i, [low, high]] of bytes.entries()) {
-            const next = i + 1 === bytes.length ? to : this.add();
-            at(last).edges.push({ first: low, last: high, to: next });
-            last = next;
-          }
-        }
+        for (const bytes of utf8Ranges(expression.ranges)) this.#chain(bytes, from, to);
         return;
-      case 'sequence': {
-        let last = from;
-        for (const part of expression.parts) {
-          const next = this.add();
-          this.connect(part, last, next, startOf);
-          last = next;
-        }
-        at(last).free.push(to);
+      case 'sequence':
+        at(expression.parts.reduce((last, part) => this.#append(part, last, startOf), from)).free.push(to);
         return;
-      }
       case 'choice':
         for (const option of expression.options) {
           const begin = this.add(); // an option may come back to its beginning, and not to those of others
@@ -135,32 +115,53 @@ class Builder {
           this.connect(option, begin, to, startOf);
         }
         return;
-      case 'repeat': {
-        let last = from;
-        for (let i = 0; i < expression.min; i++) {
-          const next = this.add();
-          this.connect(expression.of, last, next, startOf);
-          last = next;
-        }
-        if (expression.max === Number.POSITIVE_INFINITY) {
-          const loop = this.add();
-          at(last).free.push(loop);
-          this.connect(expression.of, loop, loop, startOf);
-          at(loop).free.push(to);
-          return;
-        }
-        for (let i = expression.min; i < expression.max; i++) {
-          at(last).free.push(to);
-          const next = this.add();
-          this.connect(expression.of, last, next, startOf);
-          last = next;
-        }
-        at(last).free.push(to);
+      case 'repeat':
+        this.#repeat(expression, from, to, startOf);
         return;
-      }
       case 'rule':
         at(from).calls.push({ start: startOf(expression.name), back: to });
     }
+  }
+
+  /** Bytes one after another, each in its range, by new states, the last of which may be given; gives that. */
+  #chain(bytes: readonly (readonly [low: number, high: number])[], from: number, end?: number): number {
+    let last = from;
+    for (const [i, [low, high]] of bytes.entries()) {
+      const to = end !== undefined && i + 1 === bytes.length ? end : this.add();
+      (this.states[last] as OpenState).edges.push({ first: low, last: high, to });
+      last = to;
+    }
+    return last;
+  }
+
+  /** A new state, to which `expression` leads. */
+  #append(expression: Expression, from: number, startOf: (rule: string) => number): number {
+    const to = this.add();
+    this.connect(expression, from, to, startOf);
+    return to;
+  }
+
+  #repeat(
+    { of, min, max }: Extract<Expression, { kind: 'repeat' }>,
+    from: number,
+    to: number,
+    startOf: (rule: string) => number,
+  ): void {
+    const at = (state: number) => this.states[state] as OpenState;
+    let last = from;
+    for (let i = 0; i < min; i++) last = this.#append(of, last, startOf);
+    if (max === Number.POSITIVE_INFINITY) {
+      const loop = this.add();
+      at(last).free.push(loop);
+      this.connect(of, loop, loop, startOf);
+      at(loop).free.push(to);
+      return;
+    }
+    for (let i = min; i < max; i++) {
+      at(last).free.push(to);
+      last = this.#append(of, last, startOf);
+    }
+    at(last).free.push(to);
   }
 }
 

@@ -37,20 +37,7 @@ export function quantizedLinear(
 ): Tensor {
   const { activation = 'none', dropout: dropping = null } = checkOptions('quantizedLinear', options, linearOptions);
   const device = checkDevice('quantizedLinear', { x }, { b });
-  for (const { words } of parts) words.assertUsable('quantizedLinear: w');
-  checkDType('quantizedLinear', 'x', x, 'float32');
-  const cols = parts.reduce((sum, { rows }) => sum + rows, 0);
-  const depth = parts[0]?.cols ?? 0;
-  if (x.shape.length === 0 || lastOf(x.shape) !== depth) {
-    throw new ShapeError(
-      `quantizedLinear: x is ${describeShape(x.shape)}, w is ${describeShape([cols, depth])}: ` +
-        'the last dimension of both must be equal',
-    );
-  }
-  if (b) {
-    checkDType('quantizedLinear', 'b', b, 'float32');
-    checkShape('quantizedLinear', 'b', b, [cols]);
-  }
+  const [cols, depth] = checkShapes(x, parts, b);
   checkActivation('quantizedLinear', activation);
   if (dropping !== null) {
     checkDropping('quantizedLinear: dropout', dropping);
@@ -75,23 +62,43 @@ export function quantizedLinear(
     return differentiable(y, [x, b], (dy) => {
       const dz = throughActivation(dy, y, pre, activation);
       const dx = gradOf(x);
-      if (dx) {
-        const target = dx.tensor.reshape(-1, depth);
-        let { accumulate } = dx;
-        const upstream = dz.reshape(-1, cols);
-        eachPart(parts, (w, first) => {
-          for (let row = 0; row < w.rows; row += FEATURES) {
-            const count = Math.min(FEATURES, w.rows - row);
-            device.scope(() => {
-              const left = { x: upstream.columns(first + row, first + row + count), transposed: false };
-              product(left, { x: unpacked(w, row, count), transposed: false }, { tensor: target, accumulate }, []);
-            });
-            accumulate = 1;
-          }
-        });
-      }
+      if (dx) multiplyUnpacked(dz.reshape(-1, cols), parts, dx.tensor.reshape(-1, depth), dx.accumulate);
       if (b) broadcastGrad(b, dz);
     });
+  });
+}
+
+/** Throws unless x can meet the parts and b; gives how many features these have altogether, and how many inputs. */
+function checkShapes(x: Tensor, parts: readonly PackedMatrix[], b?: Tensor | null): [cols: number, depth: number] {
+  for (const { words } of parts) words.assertUsable('quantizedLinear: w');
+  checkDType('quantizedLinear', 'x', x, 'float32');
+  const cols = parts.reduce((sum, { rows }) => sum + rows, 0);
+  const depth = parts[0]?.cols ?? 0;
+  if (x.shape.length === 0 || lastOf(x.shape) !== depth) {
+    throw new ShapeError(
+      `quantizedLinear: x is ${describeShape(x.shape)}, w is ${describeShape([cols, depth])}: ` +
+        'the last dimension of both must be equal',
+    );
+  }
+  if (b) {
+    checkDType('quantizedLinear', 'b', b, 'float32');
+    checkShape('quantizedLinear', 'b', b, [cols]);
+  }
+  return [cols, depth];
+}
+
+/** tensor (+)= dz·w, some features of w after the others. */
+function multiplyUnpacked(dz: Tensor, parts: readonly PackedMatrix[], tensor: Tensor, accumulate: 0 | 1): void {
+  let accumulates = accumulate;
+  eachPart(parts, (w, first) => {
+    for (let row = 0; row < w.rows; row += FEATURES) {
+      const count = Math.min(FEATURES, w.rows - row);
+      dz.device.scope(() => {
+        const left = { x: dz.columns(first + row, first + row + count), transposed: false };
+        product(left, { x: unpacked(w, row, count), transposed: false }, { tensor, accumulate: accumulates }, []);
+      });
+      accumulates = 1;
+    }
   });
 }
 

@@ -77,22 +77,14 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
     problemType,
     weights: wanted,
     activations,
-    cache = 'float32',
-    ...others
-  } = checkKnown('loadModel', options, NAMES);
-  const { onWarning = warn, ...hub } = others;
-  if (onWarning !== undefined && typeof onWarning !== 'function')
-    throw new ArgumentError(`loadModel: onWarning is ${describeValue(onWarning)}, expected a function`);
-  const isLabel = (label: unknown) => typeof label === 'string';
-  if (labels !== undefined && !(Array.isArray(labels) && labels.length > 0 && labels.every(isLabel)))
-    throw new ArgumentError(`loadModel: labels is ${describeValue(labels)}, expected the names of one label or more`);
-  checkPacking(wanted, activations);
-  checkOneOf('loadModel', 'cache', cache, CACHE_TYPES);
+    cache,
+    onWarning,
+    ...hub
+  } = checkLoadOptions(options);
   const source = await openSource(from, hub);
   const json = await source.json('config.json');
   const file = packedFile(source.name, json);
-  const isPacked = file !== null;
-  const pack = packingOf(isPacked || source.weights !== undefined, { weights: wanted, activations });
+  const pack = packingOf(file !== null || source.weights !== undefined, { weights: wanted, activations });
   if (json.format === 'simdformer') {
     const model = await loadOwn(device, source, { head, labels, problemType }, pack);
     model.cacheType = cache;
@@ -100,43 +92,84 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
   }
   const named = labels ? withLabels(json, labels) : json;
   const labelled = problemType ? { ...named, problem_type: problemType } : named;
+  const { signal, ...again } = hub; // of loading, not of saving
+  const reopen = () => openSource(from, again);
+  const model = await loadFamily(device, { source, reopen, json, labelled, file, head, pack, onWarning, signal });
+  model.cacheType = cache;
+  return model.eval() as Model;
+}
+
+function checkLoadOptions(options: LoadModelOptions) {
+  const { cache = 'float32', onWarning = warn, ...others } = checkKnown('loadModel', options, NAMES);
+  const { labels, weights, activations } = others;
+  if (typeof onWarning !== 'function')
+    throw new ArgumentError(`loadModel: onWarning is ${describeValue(onWarning)}, expected a function`);
+  const isLabel = (label: unknown) => typeof label === 'string';
+  if (labels !== undefined && !(Array.isArray(labels) && labels.length > 0 && labels.every(isLabel)))
+    throw new ArgumentError(`loadModel: labels is ${describeValue(labels)}, expected the names of one label or more`);
+  checkPacking(weights, activations);
+  checkOneOf('loadModel', 'cache', cache, CACHE_TYPES);
+  return { ...others, cache, onWarning };
+}
+
+/** What a model of a family is made of. */
+interface FamilySource extends Pick<LoadModelOptions, 'head' | 'signal'> {
+  readonly source: ModelSource;
+  reopen(): Promise<ModelSource>;
+  /** The config, and the same with the labels that were asked for. */
+  readonly json: Record<string, unknown>;
+  readonly labelled: Record<string, unknown>;
+  /** The file of packed weights of ours, if it is one. */
+  readonly file: ReturnType<typeof packedFile>;
+  readonly pack: Packing | null;
+  readonly onWarning: typeof warn;
+}
+
+async function loadFamily(device: Device, from: FamilySource): Promise<PretrainedModel> {
+  const { source, json, labelled, file, head = headOf(json), signal } = from;
   const values = completeConfig(labelled);
   const Family = await familyOf(values.model_type);
-  const kind = head ?? headOf(json);
-  checkOneOf('loadModel', 'head', kind, headKinds);
+  checkOneOf('loadModel', 'head', head, headKinds);
   const weights = await openWeights(source, file ?? undefined);
   try {
-    const mayDiffer = values.tie_word_embeddings && source.weights === undefined && !isPacked; // their configs are made of what they have
-    const isUntied = mayDiffer && (await hasOwnOutput(weights.tensors, hub.signal));
-    const config = new ModelConfig(isUntied ? { ...values, tie_word_embeddings: false } : values);
-    const model = new Family({ init: new Initializer(device, 0, true), config, head: kind });
+    const mayDiffer = values.tie_word_embeddings && source.weights === undefined && file === null; // their configs are made of what they have
+    const untied = mayDiffer && (await hasOwnOutput(weights.tensors, signal)) ? { tie_word_embeddings: false } : {};
+    const config = new ModelConfig({ ...values, ...untied });
+    const model = new Family({ init: new Initializer(device, 0, true), config, head });
     try {
-      if (model.decoder !== null) await readGenerationConfig(source, config, model);
-      const names = await readWeights(model, source.name, weights, { pack, isPacked, onWarning, signal: hub.signal });
-      const { signal: _, ...again } = hub; // of loading, not of saving
-      const untied = isUntied ? { tie_word_embeddings: false } : {};
-      model.origin = {
-        from: source.name,
-        fractions: fractionsIn(await configText(source)),
-        config: { ...labelled, ...untied, architectures: [architectureOf(json, kind)] },
-        names,
-        vocabulary: source.vocabulary,
-        companions: async () => companionFiles(source.weights ? source : await openSource(from, again)),
-      };
-      if (kind === 'none' && model instanceof EncoderModel) {
-        model.sentenceHead = await sentenceHead(source, new Initializer(device, 0, true));
-        model.origin = { ...model.origin, elsewhere: sentenceFiles(model) };
-      }
-      [model.tokenizer, model.processor] = await companions(source, config.type, onWarning);
+      await fillModel(model, config, weights, { ...from, head, labelled: { ...labelled, ...untied } });
     } catch (error) {
       model.dispose();
       throw error;
     }
-    model.cacheType = cache;
-    return model.eval() as Model;
+    return model;
   } finally {
     weights.close();
   }
+}
+
+/** Reads weights and what comes beside them, and has the model remember where it is from. */
+async function fillModel(
+  model: PretrainedModel,
+  config: ModelConfig,
+  weights: Weights,
+  { source, reopen, json, labelled, file, head, pack, onWarning, signal }: FamilySource & { head: HeadKind },
+): Promise<void> {
+  if (model.decoder !== null) await readGenerationConfig(source, config, model);
+  const names = await readWeights(model, source.name, weights, { pack, isPacked: file !== null, onWarning, signal });
+  model.origin = {
+    from: source.name,
+    fractions: fractionsIn(await configText(source)),
+    config: { ...labelled, architectures: [architectureOf(json, head)] },
+    names,
+    vocabulary: source.vocabulary,
+    companions: async () => companionFiles(source.weights ? source : await reopen()),
+  };
+  if (head === 'none' && model instanceof EncoderModel) {
+    model.sentenceHead = await sentenceHead(source, new Initializer(model.device, 0, true));
+    model.origin = { ...model.origin, elsewhere: sentenceFiles(model) };
+  }
+  [model.tokenizer, model.processor] = await companions(source, config.type, onWarning);
 }
 
 /** A model that `Transformer.save` wrote. */

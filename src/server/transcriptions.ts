@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { FormatError } from '../core/errors.js';
 import { type Recording, readWav } from '../pretrained/processors/wav.js';
 import type { SpeechRecognitionOptions, TranscriptChunk } from '../tasks/index.js';
-import { type Endpoint, endpoint, type Reply } from './endpoint.js';
+import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { field, file, flag, numeral } from './form.js';
 import { count, listOf, nullable, shape, text } from './responses.js';
@@ -67,47 +67,60 @@ export function transcriptions(models: ReadonlyMap<string, ServedModel>): Endpoi
     ),
     texts: ['text/plain', 'text/vtt'],
     streams: true,
-    async handle(call): Promise<Reply> {
-      const { body, client, signal } = call;
-      const served = servedModel(models, body.model);
-      call.note({ model: served.id });
-      const { transcriber } = served;
-      if (!transcriber) throw new ApiError(400, `The model '${served.id}' does not hear`, 'unsupported_model', 'model');
-      const recording = recordingOf(new Uint8Array(await body.file.arrayBuffer()));
-      const { language, temperature = 0, response_format: format = 'json' } = body;
-      const options: SpeechRecognitionOptions = {
-        ...(language === undefined ? {} : { language }),
-        // Words and segments are of one text, for which it is written twice.
-        ...(temperature > 0 ? { doSample: true, temperature } : FALLBACK),
-        seed: randomInt(2 ** 32),
-        prompt_ids: body.prompt === undefined ? [] : transcriber.promptOf(body.prompt),
-      };
-      const hear: Hear = (timestamps, more = {}) =>
-        transcriber.transcribe(
-          recording,
-          { ...options, ...more, return_timestamps: timestamps, return_language: true },
-          client,
-          signal,
-        );
-      if (body.stream) {
-        if (format !== 'json')
-          throw new ApiError(400, "'stream' is for 'response_format' json", 'invalid_value', 'stream');
-        return { events: deltas(hear) };
-      }
-      if (format === 'json' || format === 'text') {
-        const said = (await hear(false)).text.trim();
-        return format === 'json' ? { json: { text: said } } : { text: `${said}\n`, type: 'text/plain' };
-      }
-      const duration = durationOf(recording);
-      if (format !== 'verbose_json') {
-        const segments = segmentsOf((await hear(true)).chunks, duration);
-        return format === 'srt'
-          ? { text: subRip(segments), type: 'text/plain' }
-          : { text: webVtt(segments), type: 'text/vtt' };
-      }
-      return { json: await verbose(hear, duration, body['timestamp_granularities[]'] ?? ['segment']) };
-    },
+    handle: (call) => transcribe(models, call),
   });
+}
+
+type Body = ReturnType<typeof transcriptionBody> extends Schema<infer Checked> ? Checked : never;
+
+async function transcribe(
+  models: ReadonlyMap<string, ServedModel>,
+  { body, client, signal, note }: Call<Body>,
+): Promise<Reply> {
+  const served = servedModel(models, body.model);
+  note({ model: served.id });
+  const { transcriber } = served;
+  if (!transcriber) throw new ApiError(400, `The model '${served.id}' does not hear`, 'unsupported_model', 'model');
+  const recording = recordingOf(new Uint8Array(await body.file.arrayBuffer()));
+  const options = optionsOf(body, transcriber);
+  const hear: Hear = (timestamps, more = {}) =>
+    transcriber.transcribe(
+      recording,
+      { ...options, ...more, return_timestamps: timestamps, return_language: true },
+      client,
+      signal,
+    );
+  const { stream, response_format: format = 'json' } = body;
+  if (!stream) return reply(hear, format, durationOf(recording), body['timestamp_granularities[]']);
+  if (format !== 'json') throw new ApiError(400, "'stream' is for 'response_format' json", 'invalid_value', 'stream');
+  return { events: deltas(hear) };
+}
+
+function optionsOf({ language, temperature = 0, prompt }: Body, transcriber: Transcriber): SpeechRecognitionOptions {
+  return {
+    ...(language === undefined ? {} : { language }),
+    ...(temperature > 0 ? { doSample: true, temperature } : FALLBACK),
+    seed: randomInt(2 ** 32),
+    prompt_ids: prompt === undefined ? [] : transcriber.promptOf(prompt),
+  };
+}
+
+/** What was said, in the format that was asked for. */
+async function reply(
+  hear: Hear,
+  format: (typeof FORMATS)[number],
+  duration: number,
+  wanted: readonly ('segment' | 'word')[] = ['segment'],
+): Promise<Reply> {
+  if (format === 'verbose_json') return { json: await verbose(hear, duration, wanted) };
+  if (format === 'json' || format === 'text') {
+    const said = (await hear(false)).text.trim();
+    return format === 'json' ? { json: { text: said } } : { text: `${said}\n`, type: 'text/plain' };
+  }
+  const segments = segmentsOf((await hear(true)).chunks, duration);
+  return format === 'srt'
+    ? { text: subRip(segments), type: 'text/plain' }
+    : { text: webVtt(segments), type: 'text/vtt' };
 }
 
 type Hear = (
@@ -144,6 +157,7 @@ async function* deltas(hear: Hear): AsyncGenerator<object, void, void> {
   yield { type: 'transcript.text.done', text: (await heard).text.trim() };
 }
 
+/** Words and segments are of one text, for which it is written twice. */
 async function verbose(hear: Hear, duration: number, wanted: readonly ('segment' | 'word')[]): Promise<object> {
   const inWords = wanted.includes('word') ? await hear('word') : null;
   const inSegments = wanted.includes('segment') ? await hear(true, { return_quality: true }) : null;

@@ -30,7 +30,13 @@ export function readerOf(data: Data, learner: Learner, options: FitOptions): Rea
   if (!('batch' in Object(data) || Array.isArray(data))) {
     const limits = { size: batchSize, tokens: batchTokens, tokensOf, buffer: shuffleBuffer, seed };
     const stream = streamBatches(data as ExampleStream<unknown>, limits);
-    return { perEpoch: null, fingerprint: undefined, ...stream };
+    return {
+      perEpoch: null,
+      fingerprint: undefined,
+      batch: (n) => stream.batch(n),
+      count: () => stream.count(),
+      close: () => stream.close(),
+    };
   }
   const { fingerprintOf } = learner;
   const batches = ((): WholeBatches => {

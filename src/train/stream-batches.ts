@@ -56,69 +56,80 @@ export function streamBatches<Item>(
   for (const [name, value] of Object.entries({ size: size ?? 1, tokens, buffer }))
     checkNumber(op, name, value, isCount, 'a positive integer');
   checkSeed(op, seed);
-  const limits = { size, tokens, tokensOf, buffer };
-  let perEpoch: number | undefined;
-  let pass: Pass<Item> | undefined;
+  return new StreamReader(examples, { size, tokens, tokensOf, buffer }, seed);
+}
 
-  let opened = 0;
+class StreamReader<Item> implements StreamBatches<Item> {
+  readonly #examples: ExampleStream<Item>;
+  readonly #limits: Limits<Item>;
+  readonly #seed: number;
+  #perEpoch: number | undefined;
+  #pass: Pass<Item> | undefined;
+  #opened = 0;
   /** The batch that was asked for last: of what can be read once, it may be asked for again. */
-  let latest: { readonly n: number; readonly items: readonly Item[] } | undefined;
+  #latest: { readonly n: number; readonly items: readonly Item[] } | undefined;
 
-  const begin = (epoch: number): Pass<Item> => {
-    opened++;
-    const random = new Random(seed, SHUFFLE_STREAM + epoch);
-    return { epoch, batches: drawn(open(examples), limits, random), next: 0 };
-  };
+  constructor(examples: ExampleStream<Item>, limits: Limits<Item>, seed: number) {
+    this.#examples = examples;
+    this.#limits = limits;
+    this.#seed = seed;
+  }
+
+  async count(): Promise<number> {
+    if (this.#perEpoch !== undefined) return this.#perEpoch;
+    const whole = this.#begin(0);
+    while ((await this.#advance(whole)) !== undefined);
+    return this.#perEpoch as unknown as number;
+  }
+
+  async close(): Promise<void> {
+    await this.#pass?.batches.return();
+    this.#pass = undefined;
+  }
+
+  async batch(n: number): Promise<readonly Item[]> {
+    if (this.#latest?.n === n) return this.#latest.items;
+    // The batches of an epoch are counted when it ends, if not before.
+    for (let first = 0, epoch = 0; ; first += this.#perEpoch as number, epoch++) {
+      if (this.#perEpoch !== undefined && n >= first + this.#perEpoch) continue;
+      const items = await this.#batchOf(epoch, n - first);
+      if (items === undefined) continue;
+      this.#latest = { n, items };
+      return items;
+    }
+  }
+
+  /** Batch n of an epoch; undefined if the epoch turns out to have no more. */
+  async #batchOf(epoch: number, n: number): Promise<readonly Item[] | undefined> {
+    if (this.#pass === undefined || this.#pass.epoch !== epoch || this.#pass.next > n) {
+      await this.close();
+      this.#pass = this.#begin(epoch);
+    }
+    const pass = this.#pass;
+    for (;;) {
+      const isWanted = pass.next === n;
+      const items = await this.#advance(pass);
+      if (items === undefined || isWanted) return items;
+    }
+  }
+
+  #begin(epoch: number): Pass<Item> {
+    this.#opened++;
+    const random = new Random(this.#seed, SHUFFLE_STREAM + epoch);
+    return { epoch, batches: drawn(open(this.#examples), this.#limits, random), next: 0 };
+  }
+
   /** The next batch of a pass; undefined at its end, whose number is then known. */
-  const advance = async (current: Pass<Item>): Promise<readonly Item[] | undefined> => {
-    const { value, done } = await current.batches.next();
+  async #advance(pass: Pass<Item>): Promise<readonly Item[] | undefined> {
+    const { value, done } = await pass.batches.next();
     if (!done) {
-      current.next++;
+      pass.next++;
       return value;
     }
-    if (current.next === 0) throw new ArgumentError(nothingIn(examples, current.epoch, opened > 1));
-    perEpoch = current.next;
+    if (pass.next === 0) throw new ArgumentError(nothingIn(this.#examples, pass.epoch, this.#opened > 1));
+    this.#perEpoch = pass.next;
     return undefined;
-  };
-  const count = async (): Promise<number> => {
-    if (perEpoch !== undefined) return perEpoch;
-    const whole = begin(0);
-    while ((await advance(whole)) !== undefined);
-    return perEpoch as unknown as number;
-  };
-  const batches: StreamBatches<Item> = {
-    count,
-    async close() {
-      await pass?.batches.return();
-      pass = undefined;
-    },
-    async batch(n) {
-      if (latest?.n === n) return latest.items;
-      // The batches of an epoch are counted when it ends, if not before.
-      for (let first = 0, epoch = 0; ; epoch++) {
-        const isHere = perEpoch === undefined || n < first + perEpoch;
-        if (!isHere) {
-          first += perEpoch as number;
-          continue;
-        }
-        if (pass === undefined || pass.epoch !== epoch || pass.next > n - first) {
-          await batches.close();
-          pass = begin(epoch);
-        }
-        for (;;) {
-          const wanted = pass.next === n - first;
-          const found = await advance(pass);
-          if (found === undefined) break;
-          if (!wanted) continue;
-          latest = { n, items: found };
-          return found;
-        }
-        first += pass.next;
-        if (perEpoch !== pass.next) throw new ArgumentError(`${op}: the examples are others in each epoch`);
-      }
-    },
-  };
-  return batches;
+  }
 }
 
 function nothingIn<Item>(examples: ExampleStream<Item>, epoch: number, isAgain: boolean): string {

@@ -30,6 +30,23 @@ async function evaluateRows(device: Device, name: string, file: string, { beams,
   return { count: rows.length, ...metrics, seconds: (performance.now() - start) / 1000 };
 }
 
+/** What fine-tuned models are measured by. */
+function printMetrics(metrics: Readonly<Record<string, number>>, { json }: EvalOptions): void {
+  const told = Object.entries(metrics).map(([metric, value]) => `${metric} ${value.toFixed(4)}`);
+  if (json) printJson(metrics);
+  else console.log(told.join(', '));
+}
+
+/** The loss of a model that continues texts. */
+async function printLoss(model: Transformer, file: string, { json }: EvalOptions): Promise<void> {
+  const ids = Int32Array.from(encode(tokenizersOf(model).target, await readText(file)));
+  if (ids.length < 2) throw new ArgumentError(`${file} has no two tokens: nothing is predicted`);
+  const loss = await textLoss(model, ids);
+  const tokens = ids.length - 1;
+  if (json) return printJson({ tokens, loss });
+  console.log(`loss ${loss.toFixed(4)} per token, perplexity ${Math.exp(loss).toFixed(3)}, ${tokens} tokens`);
+}
+
 /** BLEU and chrF of translations. */
 async function printTranslations(model: Transformer, pairs: readonly Pair[], options: EvalOptions): Promise<void> {
   const { beams, lengthPenalty } = options;
@@ -45,6 +62,29 @@ async function printTranslations(model: Transformer, pairs: readonly Pair[], opt
     for (const { source, output, targets } of wrong) console.log(`${source}\t${output}\t${targets.join('\t')}`);
   const { bleu, chrf, count } = metrics;
   console.log(`BLEU ${bleu.toFixed(2)}, chrF ${chrf.toFixed(2)}, ${count} sentences in ${seconds.toFixed(1)} s`);
+}
+
+/** Error rates of words and their tokens. */
+async function printPronunciations(
+  model: Transformer,
+  pairs: Awaited<ReturnType<typeof readPairs>>,
+  options: EvalOptions,
+): Promise<void> {
+  const start = performance.now();
+  const { outputs, count, wordError, tokenError } = await evaluatePairs(model, pairs, { beams: options.beams });
+  const seconds = (performance.now() - start) / 1000;
+  const results = pairs.map((pair, i) => ({ ...pair, output: (outputs[i] as string[]).join(' ') }));
+  // Words are what counts, as for the error rates, and not what separates them.
+  const wrong = results.filter(({ targets, output }) => !targets.some((text) => words(text).join(' ') === output));
+  if (options.json) {
+    return printJson({ count, wordError, tokenError, seconds, ...(options.outputs && { outputs: wrong }) });
+  }
+  if (options.outputs) {
+    for (const { source, output, targets } of wrong) console.log(`${source}\t${output}\t${targets.join('\t')}`);
+  }
+  console.log(
+    `word error ${(100 * wordError).toFixed(2)} %, token error ${(100 * tokenError).toFixed(2)} %, ${count} words in ${seconds.toFixed(1)} s`,
+  );
 }
 
 interface EvalOptions {
@@ -72,49 +112,22 @@ export function evalCommand(): Command {
     .option('--columns <names>', 'what columns of rows are called, as in text=review,label=stars', columnNames)
     .option('--outputs', 'print every output that is wrong')
     .option('--json', 'print JSON')
-    .action(async (name: string, file: string, options: EvalOptions, command: Command) => {
-      using device = await openDevice(command);
-      if (isPretrainedFolder(name)) {
-        if (options.outputs) command.error('error: --outputs is for pairs');
-        const metrics = await evaluateRows(device, name, file, options);
-        if (options.json) return printJson(metrics);
-        console.log(
-          Object.entries(metrics)
-            .map(([metric, value]) => `${metric} ${value.toFixed(4)}`)
-            .join(', '),
-        );
-        return;
-      }
-      const model = await loadModel(device, name);
-      const start = performance.now();
-      if (model.config.encoderLayers === 0) {
-        if (options.beams > 1 || options.outputs) {
-          command.error("error: this model's loss on a text is measured: --beams and --outputs are for pairs");
-        }
-        const ids = Int32Array.from(encode(tokenizersOf(model).target, await readText(file)));
-        if (ids.length < 2) throw new ArgumentError(`${file} has no two tokens: nothing is predicted`);
-        const loss = await textLoss(model, ids);
-        if (options.json) return printJson({ tokens: ids.length - 1, loss });
-        console.log(
-          `loss ${loss.toFixed(4)} per token, perplexity ${Math.exp(loss).toFixed(3)}, ${ids.length - 1} tokens`,
-        );
-        return;
-      }
-      if (isTranslator(model)) return await printTranslations(model, await readPairLines(file), options);
-      const pairs = await readPairs(file);
-      const { outputs, count, wordError, tokenError } = await evaluatePairs(model, pairs, { beams: options.beams });
-      const seconds = (performance.now() - start) / 1000;
-      const results = pairs.map((pair, i) => ({ ...pair, output: (outputs[i] as string[]).join(' ') }));
-      // Words are what counts, as for the error rates, and not what separates them.
-      const wrong = results.filter(({ targets, output }) => !targets.some((text) => words(text).join(' ') === output));
-      if (options.json) {
-        return printJson({ count, wordError, tokenError, seconds, ...(options.outputs && { outputs: wrong }) });
-      }
-      if (options.outputs) {
-        for (const { source, output, targets } of wrong) console.log(`${source}\t${output}\t${targets.join('\t')}`);
-      }
-      console.log(
-        `word error ${(100 * wordError).toFixed(2)} %, token error ${(100 * tokenError).toFixed(2)} %, ${count} words in ${seconds.toFixed(1)} s`,
-      );
-    });
+    .action(run);
+}
+
+async function run(name: string, file: string, options: EvalOptions, command: Command): Promise<void> {
+  using device = await openDevice(command);
+  if (isPretrainedFolder(name)) {
+    if (options.outputs) command.error('error: --outputs is for pairs');
+    return printMetrics(await evaluateRows(device, name, file, options), options);
+  }
+  const model = await loadModel(device, name);
+  if (model.config.encoderLayers === 0) {
+    if (options.beams > 1 || options.outputs) {
+      command.error("error: this model's loss on a text is measured: --beams and --outputs are for pairs");
+    }
+    return await printLoss(model, file, options);
+  }
+  if (isTranslator(model)) return await printTranslations(model, await readPairLines(file), options);
+  return await printPronunciations(model, await readPairs(file), options);
 }

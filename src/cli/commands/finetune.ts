@@ -88,34 +88,36 @@ export function finetuneCommand(): Command {
     .option('--resume', 'go on from the checkpoint in the folder')
     .addOption(new Option('--overwrite', 'replace an earlier model in the folder').conflicts('resume'))
     .option('--json', 'print the result as JSON')
-    .action(async (options: FinetuneOptions, command: Command) => {
-      checkFolder(options);
-      if (options.patience !== undefined && options.validation === undefined)
-        command.error('error: --patience needs --validation');
-      const task = FINETUNE_TASKS[options.task] as FinetuneTask;
-      const { columns, limit } = options;
-      const rows = await collect(options.data, { limit, columns });
-      const heldOut = options.validation === undefined ? [] : await collect(options.validation, { columns });
-      for (const each of [rows, heldOut]) task.normalize?.(each);
-      using device = await openDevice(command);
-      if (device.info.reason !== undefined) console.error(`Training in WebAssembly, slowly: ${device.info.reason}`);
-      using stop = stopping();
-      const head = task.head([...rows, ...heldOut]);
-      const { signal } = stop;
-      // That a new head is drawn anew is what was asked for.
-      const onWarning = (message: string) => {
-        if (!/drawn anew|does not use/.test(message)) console.error(message);
-      };
-      using model = await loadModel<LoadedModel>(device, options.model, { ...head, signal, onWarning });
-      const adapter = options.lora ? adapterOf(model, options) : null;
-      using _folder = await takeFolder(options.out);
-      checkFolder(options);
-      const start = performance.now();
-      const result = await train({ task, model, rows, heldOut, options, stop, head });
-      await (adapter ?? model).save(options.out);
-      if (result.reason === 'aborted' && stop.by !== undefined) process.exitCode = EXIT[stop.by];
-      report(result, options, (performance.now() - start) / 1000);
-    });
+    .action(run);
+}
+
+async function run(options: FinetuneOptions, command: Command): Promise<void> {
+  checkFolder(options);
+  if (options.patience !== undefined && options.validation === undefined)
+    command.error('error: --patience needs --validation');
+  const task = FINETUNE_TASKS[options.task] as FinetuneTask;
+  const { columns, limit } = options;
+  const rows = await collect(options.data, { limit, columns });
+  const heldOut = options.validation === undefined ? [] : await collect(options.validation, { columns });
+  for (const each of [rows, heldOut]) task.normalize?.(each);
+  using device = await openDevice(command);
+  if (device.info.reason !== undefined) console.error(`Training in WebAssembly, slowly: ${device.info.reason}`);
+  using stop = stopping();
+  const head = task.head([...rows, ...heldOut]);
+  const { signal } = stop;
+  // That a new head is drawn anew is what was asked for.
+  const onWarning = (message: string) => {
+    if (!/drawn anew|does not use/.test(message)) console.error(message);
+  };
+  using model = await loadModel<LoadedModel>(device, options.model, { ...head, signal, onWarning });
+  const adapter = options.lora ? adapterOf(model, options) : null;
+  using _folder = await takeFolder(options.out);
+  checkFolder(options);
+  const start = performance.now();
+  const result = await train({ task, model, rows, heldOut, options, stop, head });
+  await (adapter ?? model).save(options.out);
+  if (result.reason === 'aborted' && stop.by !== undefined) process.exitCode = EXIT[stop.by];
+  report(result, options, (performance.now() - start) / 1000);
 }
 
 /** An adapter with what the options say. */
@@ -140,6 +142,17 @@ interface Training {
   readonly head: ReturnType<FinetuneTask['head']>;
 }
 
+/** Weights of matrices decay, those of norms and biases do not. */
+function optimizerOf(model: LoadedModel, weightDecay: number): AdamW {
+  const trained = model.parameters().filter(({ requiresGrad }) => requiresGrad);
+  const isMatrix = ({ shape }: { shape: readonly number[] }) => shape.length > 1;
+  const groups = [
+    { params: trained.filter(isMatrix), weightDecay },
+    { params: trained.filter((param) => !isMatrix(param)), weightDecay: 0 },
+  ];
+  return new AdamW(groups.filter(({ params }) => params.length > 0));
+}
+
 async function train({ task, model, rows, heldOut, options, stop, head }: Training): Promise<FitResult> {
   const { out, batch, epochs, accumulate, weightDecay, seed, maxLength, patience, resume } = options;
   const objective = task.objective(model, { maxLength });
@@ -148,13 +161,7 @@ async function train({ task, model, rows, heldOut, options, stop, head }: Traini
   await rememberSettings(options, head);
   const perEpoch = Math.ceil(rows.length / batch);
   const steps = Math.ceil((epochs * perEpoch) / accumulate);
-  const trained = model.parameters().filter(({ requiresGrad }) => requiresGrad);
-  const isMatrix = ({ shape }: { shape: readonly number[] }) => shape.length > 1;
-  const groups = [
-    { params: trained.filter(isMatrix), weightDecay },
-    { params: trained.filter((param) => !isMatrix(param)), weightDecay: 0 },
-  ].filter(({ params }) => params.length > 0);
-  using optimizer = new AdamW(groups);
+  using optimizer = optimizerOf(model, weightDecay);
   const log = new TrainingLog(join(out, 'log.jsonl'), stop.now);
   const progress = showProgress('tokens');
   const { signal } = stop;

@@ -94,29 +94,31 @@ export function trainCommand(): Command {
     .option('--resume', 'go on from the checkpoint in the folder; more steps and other rates are fine')
     .addOption(new Option('--overwrite', 'replace an earlier training, or model, in the folder').conflicts('resume'))
     .option('--json', 'print the result as JSON')
-    .action(async (taskName: string, options: TrainOptions, command: Command) => {
-      const { out, dtype } = options;
-      const config = await readTask(taskName, overridesOf(options));
-      checkFolder(options);
-      const world = await mpi();
-      using device = await openDevice(command, world.localSize);
-      if (device.info.reason !== undefined) console.error(`Training in WebAssembly, slowly: ${device.info.reason}`);
-      const task = await prepareWithin(device, config, options, world);
-      const isFirst = world.rank === 0;
-      using _folder = isFirst ? await takeFolder(out) : null;
-      checkFolder(options); // again: another training may have ended there meanwhile
-      using stop = stopping();
-      const start = performance.now();
-      const result = await train(task, options, stop, world);
-      if (isFirst) await task.model.save(out, { dtype });
-      if (result.reason === 'aborted' && stop.by !== undefined) process.exitCode = EXIT[stop.by];
-      const diverged = divergence(result);
-      if (diverged !== undefined) {
-        process.exitCode ||= EXIT.failed;
-        if (isFirst) console.error(`simdformer: the training diverged: ${diverged}. ${ADVICE}`);
-      }
-      if (isFirst) report(result, options, (performance.now() - start) / 1000);
-    });
+    .action(run);
+}
+
+async function run(taskName: string, options: TrainOptions, command: Command): Promise<void> {
+  const { out, dtype } = options;
+  const config = await readTask(taskName, overridesOf(options));
+  checkFolder(options);
+  const world = await mpi();
+  using device = await openDevice(command, world.localSize);
+  if (device.info.reason !== undefined) console.error(`Training in WebAssembly, slowly: ${device.info.reason}`);
+  const task = await prepareWithin(device, config, options, world);
+  const isFirst = world.rank === 0;
+  using _folder = isFirst ? await takeFolder(out) : null;
+  checkFolder(options); // again: another training may have ended there meanwhile
+  using stop = stopping();
+  const start = performance.now();
+  const result = await train(task, options, stop, world);
+  if (isFirst) await task.model.save(out, { dtype });
+  if (result.reason === 'aborted' && stop.by !== undefined) process.exitCode = EXIT[stop.by];
+  const diverged = divergence(result);
+  if (diverged !== undefined) {
+    process.exitCode ||= EXIT.failed;
+    if (isFirst) console.error(`simdformer: the training diverged: ${diverged}. ${ADVICE}`);
+  }
+  if (isFirst) report(result, options, (performance.now() - start) / 1000);
 }
 
 /** A task with as many steps as fit into `--minutes`, which all ranks take of the first. */

@@ -1,0 +1,12 @@
+#pragma once
+
+// What Dots of sets have in common whose sums are one vector.
+struct PlainSums {
+  static constexpr size_t kWords = 1;
+  static constexpr bool kSigned = false, kBitsMatter = false;
+  struct Sums {
+    Vi of;
+  };
+  SIMD_INLINE static Sums begin(int32_t start) { return {splatInt(start)}; }
+  SIMD_INLINE static Vi total(const Sums& sums) { return sums.of; }
+};
