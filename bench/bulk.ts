@@ -17,9 +17,10 @@ import { Redis } from 'ioredis';
 import { type Collected, collect, submit, transformerTask } from '../src/bulk/index.js';
 import { createDevice, Transformer } from '../src/index.js';
 import { Random } from '../src/nn/index.js';
+import bundle from '../test/bundle.mjs';
 
-const WORKER = fileURLToPath(new URL('bulk/worker.ts', import.meta.url));
-const TSX = fileURLToPath(import.meta.resolve('tsx'));
+/** The worker as test/bundle.mjs makes it, as it starts often. */
+const WORKER = fileURLToPath(new URL('../build/tests/bench-bulk-worker.js', import.meta.url));
 const PORT = 6400 + (process.pid % 1000);
 const redis = `redis://127.0.0.1:${PORT}`;
 const folder = mkdtempSync(join(tmpdir(), 'simdformer-bulk-'));
@@ -60,7 +61,7 @@ class BulkWorker {
   readonly told: { done: number; bytes: number; live: number }[] = [];
 
   constructor(queue: string, flags: readonly string[] = ['--expose-gc']) {
-    this.process = spawn(process.execPath, [...flags, '--import', TSX, WORKER, redis, queue], {
+    this.process = spawn(process.execPath, [...flags, WORKER, redis, queue], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const output = this.process.stdout as NodeJS.ReadableStream;
@@ -224,6 +225,7 @@ if (import.meta.url === pathToFileURL(process.argv[1] as string).href) {
   const phase = phases[what];
   if (phase === undefined) throw new Error(`bulk: there is no ${what}: ${Object.keys(phases).join(', ')}`);
   try {
+    await bundle();
     await phase(...numbers.map(Number));
   } finally {
     rmSync(folder, { recursive: true, force: true });

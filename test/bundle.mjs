@@ -7,6 +7,7 @@ export default async function setup() {
     simdformer: 'src/cli/main.ts',
     'mpi-rank': 'test/mpi/rank.ts',
     'bulk-worker': 'test/bulk/worker.ts',
+    'bench-bulk-worker': 'bench/bulk/worker.ts',
     'train-until-killed': 'test/train/train-until-killed.ts',
   };
   // As deep as src/cli, from where paths into the package lead.

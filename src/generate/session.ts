@@ -16,6 +16,9 @@ import { keptOf, sessionsOf } from './sessions.js';
 /** Idle sessions that a model keeps. */
 const KEPT = 4;
 
+/** Times as many places as a batch needs may be in the session that serves it: the encoder reads a token for each that is free. */
+const ROOMY = 8;
+
 /** Tokens of a batch up to which queuing the encoder's commands anew takes a part of the time that they take. */
 const MOST_RECORDED = 256;
 
@@ -98,12 +101,12 @@ export class Session implements Steps {
 
   /** `sources` are ignored without an encoder. */
   constructor(
-    readonly key: string,
+    readonly sizes: Sizes,
     private readonly model: Generative,
     sources: Sources,
     shape: readonly number[] | null,
-    { groups, beams, maxLength, sourceLength, ranked, stops, suppressed, cache }: Sizes,
   ) {
+    const { groups, beams, maxLength, sourceLength, ranked, stops, suppressed, cache } = sizes;
     this.state = inference(model, () => {
       const from =
         sourceLength > 0
@@ -116,8 +119,10 @@ export class Session implements Steps {
     this.#begin(sources);
   }
 
-  /** Makes it ready for another batch. */
-  restart(sources: Sources, shape: readonly number[] | null = null): void {
+  /** Makes it ready for another batch. Places without a source are as those that sequences have left. */
+  restart(given: Sources, shape: readonly number[] | null = null): void {
+    const free = Math.max(0, this.state.sizes.sources - given.length);
+    const sources = [...given, ...Array<Source>(free).fill(given[0]?.slice(0, 1) ?? [])];
     if (this.state.sizes.sourceCapacity > 0) this.#encode(sources, shape);
     else this.model.restartDecoding(this.state);
     this.#begin(sources);
@@ -352,16 +357,28 @@ export function startSession(model: Generative, plan: Plan, outgrown = false): S
     suppressed: suppressTokens.length,
     cache: plan.cacheType,
   };
-  const key = Object.values(sizes).join();
-  const known = idle.find((session) => session.key === key) as Session | undefined;
+  const known = knownFor(model, idle as Session[], sizes);
   if (known) {
     known.restart(sources, sourceShape); // or it stays idle, if it refuses them
     idle.splice(idle.indexOf(known), 1);
   }
-  const session = known ?? new Session(key, model, sources, sourceShape, sizes);
+  const session = known ?? new Session(sizes, model, sources, sourceShape);
   busy.add(session);
   session.setStops(stopTokens, suppressTokens);
   return session;
+}
+
+/** The idle session of these sizes, or else the smallest with more places, of which a step computes no more than it must. */
+function knownFor({ device, featureShape }: Generative, idle: readonly Session[], wanted: Sizes): Session | undefined {
+  const { groups, ...others } = wanted;
+  const isRoomy = ({ state, sizes }: Session) =>
+    sizes.groups > groups && sizes.groups <= ROOMY * groups && !featureShape && state.sequences <= maxCacheRows(device);
+  const fitting = idle.filter(
+    (session) =>
+      Object.entries(others).every(([name, value]) => session.sizes[name as keyof Sizes] === value) &&
+      (session.sizes.groups === groups || isRoomy(session)),
+  );
+  return fitting.sort((a, b) => a.sizes.groups - b.sizes.groups)[0];
 }
 
 /** Keeps it for the next batch, unless it went with its model. */

@@ -5,8 +5,6 @@ import type { Generative } from './generative.js';
 
 /** A session, as far as models know it. */
 export interface KeptSession {
-  /** Its sizes: one of the same serves another batch. */
-  readonly key: string;
   dispose(): void;
 }
 

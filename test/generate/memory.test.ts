@@ -32,6 +32,27 @@ describe('models and memory', () => {
     expect(device.memory().used).toBe(before);
   });
 
+  it.each(Object.entries(kinds))(
+    'smaller batches use what larger ones have left, to the same bits: %s',
+    async (_, kind) => {
+      const rows = Array.from({ length: 16 }, (_, i) => [3 + (i % 5), 4, ...Array(i % 4).fill(5)]);
+      for (const options of [{}, { numBeams: 2 }, { doSample: true, seed: 3 }] as GenerateOptions[]) {
+        const [model, other] = [makeModel(kind), makeModel(kind)];
+        await model.generate(rows, options);
+        const batches = [rows.slice(0, 5), rows.slice(3, 6), rows.slice(2, 13), rows];
+        const found = [];
+        const used = [];
+        for (const batch of batches) {
+          found.push(await model.generate(batch, options));
+          used.push(device.memory().used);
+        }
+        for (const [i, batch] of batches.entries()) expect(found[i]).toEqual(await other.generate(batch, options));
+        expect(Math.max(...used)).toBeLessThan(1.05 * Math.min(...used));
+        for (const each of [model, other]) each.dispose();
+      }
+    },
+  );
+
   it.each(Object.entries(kinds))('a model can go while it generates: %s', async (_, kind) => {
     const before = device.memory().used;
     for (const options of [{}, { numBeams: 3 }, { doSample: true }] as GenerateOptions[]) {
