@@ -30,6 +30,19 @@ describeReal('whisper-tiny.en', async (path) => {
       expect(again.stdout).toMatch(/^WEBVTT\n\n00:00:00\.000 --> 00:00:0/);
     });
 
+    it('reads names of files, or a file, from standard input', async () => {
+      const named = await simdformer(['transcribe', path], { input: `${recording}\n\n${recording}` });
+      expect(
+        named.stdout
+          .trim()
+          .split('\n')
+          .map((line) => line.slice(0, 7)),
+        named.stderr,
+      ).toEqual(['And so ', 'And so ']);
+      const { stdout } = await simdformer(['transcribe', path, '-'], { input: readFileSync(recording) });
+      expect(stdout).toMatch(/^And so my/);
+    });
+
     it('says what is no recording, and what subtitles are for', async () => {
       expect((await simdformer(['transcribe', path, 'README.md'])).stderr).toContain('this is no WAV file');
       const two = await simdformer(['transcribe', path, recording, recording, '--format', 'srt']);

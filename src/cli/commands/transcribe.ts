@@ -1,10 +1,13 @@
 import { readFile } from 'node:fs/promises';
+import { buffer } from 'node:stream/consumers';
 import { Command, Option } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import type { SpeechRecognitionOutput } from '../../tasks/index.js';
 import { srt, vtt } from '../../tasks/speech/subtitles.js';
+import { decodeText } from '../data.js';
 import { EXIT } from '../exit.js';
 import { type JobInput, type ResultFormat, runLineJob } from '../line-jobs.js';
+import { linesOfFiles } from '../lines.js';
 import { jsonLines, textLines } from '../result-formats.js';
 import { openDevice } from '../shared.js';
 import { stopping } from '../stopping.js';
@@ -30,7 +33,10 @@ export function transcribeCommand(): Command {
   return new Command('transcribe')
     .description('write what is said in recordings')
     .argument('<model>', 'a folder, or an id on the hub, of a Whisper')
-    .argument('<file...>', 'WAV files of any rate and length')
+    .argument(
+      '[file...]',
+      'WAV files of any rate and length, - for one on standard input (default: their names on standard input, one a line)',
+    )
     .option(
       '-o, --out <file>',
       'where results go; the same command goes on after it was killed (default: standard output)',
@@ -48,7 +54,7 @@ export function transcribeCommand(): Command {
     .action(async (model: string, files: string[], options: TranscribeOptions, command: Command) => {
       const { out, format, words, language, translate, revision, overwrite = false } = options;
       const isSubtitles = format === 'srt' || format === 'vtt';
-      if (isSubtitles && files.length > 1) throw new ArgumentError(`${format} is for one recording; give one file`);
+      if (isSubtitles && files.length !== 1) throw new ArgumentError(`${format} is for one recording; give one file`);
       using device = await openDevice(command);
       using stop = stopping();
       await using hear = await loadPipeline('automatic-speech-recognition', model, { device, revision, stop });
@@ -96,5 +102,10 @@ const formats: Readonly<Record<(typeof FORMATS)[number], ResultFormat<Transcribe
 };
 
 async function* recordings(files: readonly string[]): AsyncGenerator<JobInput> {
-  for (const name of files) yield { name, bytes: await readFile(name) };
+  for (const name of files) yield { name, bytes: name === '-' ? await buffer(process.stdin) : await readFile(name) };
+  if (files.length > 0) return;
+  for await (const { name: line, bytes } of linesOfFiles([])) {
+    const name = decodeText(line, bytes);
+    if (name !== '') yield { name, bytes: await readFile(name) };
+  }
 }

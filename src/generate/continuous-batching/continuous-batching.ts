@@ -88,6 +88,8 @@ export class ContinuousBatching {
   #turns = 0;
   /** What was queued while the turn before ran. */
   #ahead: Reading | null = null;
+  /** What listeners are to hear: while the next turn runs, as they have much to do with it. */
+  #news: (() => void)[] = [];
   readonly #counts = { promptTokens: 0, cachedTokens: 0, generatedTokens: 0, steps: 0 };
 
   constructor(model: Generative, options: BatchingOptions = {}) {
@@ -164,11 +166,11 @@ export class ContinuousBatching {
     return {
       token: (token) => {
         this.#counts.generatedTokens++;
-        tokens.push(token);
+        this.#news.push(() => tokens.push(token));
       },
       end: (result) => {
         this.#stay += (performance.now() - since - this.#stay) / 8;
-        tokens.end(result);
+        this.#news.push(() => tokens.end(result));
       },
       fail: (error) => tokens.fail(error),
     };
@@ -211,16 +213,24 @@ export class ContinuousBatching {
     for (;;) {
       this.#release();
       this.#admit();
-      if (this.#rows.used === 0) return this.#forget();
+      if (this.#rows.used === 0) {
+        this.#tell();
+        return this.#forget();
+      }
       try {
         await this.#turn();
       } catch (error) {
+        this.#tell();
         for (const [, sequence] of this.#rows.active) sequence.fail(error);
         this.#rows.clear();
         this.#forget();
       }
       if (this.#passes.areBrief) await giveWay(); // others let events in while they run
     }
+  }
+
+  #tell(): void {
+    for (const say of this.#news.splice(0)) say();
   }
 
   /** Frees the rows of sequences that have ended, and closes the gaps that they leave. */
@@ -264,6 +274,7 @@ export class ContinuousBatching {
     run.catch(() => {}); // awaited below, if what is next can be queued
     // To queue what is read next takes as long as some steps: meanwhile this turn runs.
     this.#ahead = this.#read(writing.length + (reading?.finishing.length ?? 0));
+    this.#tell();
     const rankings = await run;
     for (const [, sequence] of writing) sequence.read++;
     if (step) this.#counts.steps++;
