@@ -3,7 +3,9 @@
 //     GGUF_MODEL=…/SmolLM2-135M-Instruct.Q4_1.gguf MINILM=…/all-MiniLM-L6-v2 MINILM_ONNX_INT8=…/model_quantized.onnx
 //     npm run bench -- pages
 
+import { readFileSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import type { Browser } from 'playwright-core';
 import type { Bench, Run } from './harness/bench.js';
 import { type Contestant, contest, type Turn } from './harness/contest.js';
 import { OURS } from './harness/ours.js';
@@ -47,7 +49,12 @@ async function writing(run: Run): Promise<void> {
   try {
     const url = JSON.stringify(`/gguf/${basename(file)}`);
     const sizes = `${run.threads}, ${WRITTEN}, ${READ}`;
+    await page.evaluate(`globalThis.module.prepare(${run.threads})`);
+    const [before, start] = [(await memoryOf(browser)).now, performance.now()];
     run.version(OURS, `wasm ${await page.evaluate(`globalThis.module.openOurs(${url}, ${sizes})`)}`);
+    run.summary['SmolLM2, loaded from its URL, s'] = (performance.now() - start) / 1e3;
+    run.summary['and by how much the page grew at most, of the file'] =
+      ((await memoryOf(browser)).most - before) / statSync(file).size;
     await page.evaluate(
       `globalThis.module.openWllama('/wllama/esm/index.js', '/wllama/esm/wasm/wllama.wasm', ${url}, ${sizes})`,
     );
@@ -62,6 +69,23 @@ async function writing(run: Run): Promise<void> {
     await browser.close();
     server.close();
   }
+}
+
+/** Bytes of the page's process, as Linux tells them. */
+async function memoryOf(browser: Browser): Promise<{ now: number; most: number }> {
+  const session = await browser.newBrowserCDPSession();
+  const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+  const sizes = processInfo
+    .filter(({ type }) => type === 'renderer')
+    .map(({ id }) => {
+      const status = readFileSync(`/proc/${id}/status`, 'utf8');
+      const [now, most] = ['VmRSS', 'VmHWM'].map(
+        (name) => 1024 * Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]),
+      );
+      return { now: now as number, most: most as number };
+    });
+  await session.detach();
+  return sizes.sort((a, b) => b.now - a.now)[0] as { now: number; most: number }; // others are spare
 }
 
 async function encoding(run: Run, batch: number): Promise<void> {

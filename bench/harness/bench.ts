@@ -150,7 +150,8 @@ export class Run {
 
   /** Ends the run: prints the JSON, and keeps it if it is all of it. */
   async finish(): Promise<void> {
-    if (this.#rows.length === 0 && this.#unwanted.length > 0) {
+    const hasNothing = this.#rows.length === 0 && Object.keys(this.summary).length === 0;
+    if (hasNothing && this.#unwanted.length > 0) {
       throw new BenchError(`no row matches ${this.options.only}; there are:\n  ${this.#unwanted.join('\n  ')}`);
     }
     for (const [name, value] of Object.entries(this.summary)) this.say(`${name}: ${value.toPrecision(3)}`);

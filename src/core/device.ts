@@ -84,12 +84,15 @@ export class EngineDevice implements Device {
     return this.#allocate('empty', shape, dtype);
   }
 
-  #allocate(op: string, shape: Shape, dtype: DType): Tensor {
+  emptyLater(shape: Shape): Tensor {
+    return this.#allocate('emptyLater', shape, 'float32', true);
+  }
+
+  #allocate(op: string, shape: Shape, dtype: DType, later = false): Tensor {
     this.assertOpen(op);
     checkForm(op, shape, dtype);
     const pool: Pool = this.#recording !== null && !this.#untracked ? this.#recording.arena : this.#heap;
-    const storage = new Storage(pool.take(sizeOf(shape)), pool);
-    return new Tensor(this, [...shape], dtype, storage, storage.block.offset, lastOf(shape));
+    return new Tensor(this, [...shape], dtype, new Storage(sizeOf(shape), pool, later), 0, lastOf(shape));
   }
 
   full(shape: Shape, value: number, dtype: DType = 'float32'): Tensor {

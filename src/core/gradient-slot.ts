@@ -40,15 +40,15 @@ export class GradientSlot implements Gradient {
 
   viewFor(view: Tensor): Tensor {
     if (view === this.root) return this.tensor;
-    const offset = this.tensor.offset + (view.offset - this.root.offset);
+    const within = this.tensor.within + (view.within - this.root.within);
     const { device, shape, dtype, rowStride } = view;
-    return new Tensor(device, shape, dtype, this.tensor.storage, offset, rowStride, this.tensor.root);
+    return new Tensor(device, shape, dtype, this.tensor.storage, within, rowStride, this.tensor.root);
   }
 
   targetFor(view: Tensor): GradientTarget {
     const cols = lastOf(this.root.shape);
     const whole = view.size === this.root.size;
-    const start = (view.offset - this.root.offset) % cols;
+    const start = (view.within - this.root.within) % cols;
     const isAligned = view.rowStride === cols; // else, as after reshape(), its rows are in other columns each
     const isColumns = isAligned && view.size / lastOf(view.shape) === this.root.size / cols;
     const [from, to] = whole || !isAligned ? [0, cols] : [start, start + lastOf(view.shape)];
@@ -85,8 +85,8 @@ export class GradientSlot implements Gradient {
 function zero(tensor: Tensor, from: number, to: number): void {
   const cols = lastOf(tensor.shape);
   const rows = tensor.size / cols;
-  const { device, dtype, storage, offset } = tensor;
-  const y = new Tensor(device, [rows, to - from], dtype, storage, offset + from, cols, tensor.root);
+  const { device, dtype, storage, within } = tensor;
+  const y = new Tensor(device, [rows, to - from], dtype, storage, within + from, cols, tensor.root);
   device.emit('fill', { y, rows, cols: to - from, stride: cols, value: 0 });
   y.dispose(); // runs of a program come here, and are in no scope
 }

@@ -44,7 +44,7 @@ export class Tensor {
     readonly shape: Shape,
     readonly dtype: DType,
     /** The memory that it looks at, with all that share it. */ readonly storage: Storage,
-    /** In words, within the heap. */ readonly offset: number,
+    /** @internal In words, from the beginning of its memory. */ readonly within: number,
     /** Words from one row (last dimension) to the next. */ readonly rowStride: number,
     root?: Tensor,
   ) {
@@ -52,6 +52,11 @@ export class Tensor {
     this.root = root ?? this;
     storage.retain();
     device.track(this);
+  }
+
+  /** In words, within the heap. */
+  get offset(): number {
+    return this.storage.block.offset + this.within;
   }
 
   /**
@@ -97,7 +102,7 @@ export class Tensor {
    */
   detach(): Tensor {
     this.assertUsable('detach');
-    return new Tensor(this.device, this.shape, this.dtype, this.storage, this.offset, this.rowStride);
+    return new Tensor(this.device, this.shape, this.dtype, this.storage, this.within, this.rowStride);
   }
 
   /** @internal Holds on to what its graph needs until that is used or the tensor disposed of. */
@@ -214,7 +219,7 @@ export class Tensor {
       throw new ShapeError('reshape: a view with gaps between its rows keeps its last dimension; copy it first');
     }
     const stride = this.isContiguous ? lastOf(shape) : this.rowStride;
-    return new Tensor(this.device, shape, this.dtype, this.storage, this.offset, stride, this.root);
+    return new Tensor(this.device, shape, this.dtype, this.storage, this.within, stride, this.root);
   }
 
   /**
@@ -226,8 +231,8 @@ export class Tensor {
     const cols = lastOf(this.shape);
     checkRange('columns', start, end, cols);
     const shape = [...this.shape.slice(0, -1), end - start];
-    const offset = this.offset + start;
-    return new Tensor(this.device, shape, this.dtype, this.storage, offset, this.rowStride, this.root);
+    const within = this.within + start;
+    return new Tensor(this.device, shape, this.dtype, this.storage, within, this.rowStride, this.root);
   }
 
   /**
@@ -240,9 +245,9 @@ export class Tensor {
     const first = this.shape[0] as number;
     checkRange('rows', start, end, first);
     const rowsEach = this.size / first / lastOf(this.shape);
-    const offset = this.offset + start * rowsEach * this.rowStride;
+    const within = this.within + start * rowsEach * this.rowStride;
     const shape = [end - start, ...this.shape.slice(1)];
-    return new Tensor(this.device, shape, this.dtype, this.storage, offset, this.rowStride, this.root);
+    return new Tensor(this.device, shape, this.dtype, this.storage, within, this.rowStride, this.root);
   }
 
   /**
@@ -348,6 +353,9 @@ export interface Device extends Runtime {
    * positive integers, DTypeError for another dtype, OutOfMemoryError if the device cannot grow so far.
    */
   empty(shape: Shape, dtype?: DType): Tensor;
+
+  /** @internal The same of float32 whose memory is taken when it is needed first: something else may come in its place. */
+  emptyLater(shape: Shape): Tensor;
 
   /**
    * A tensor whose elements all equal `value`. Throws as `empty`, and ArgumentError if `value` is no number or, for

@@ -4,7 +4,7 @@ import type { Tensor } from '../core/tensor.js';
 import type { Module } from '../nn/module.js';
 import { type Reading, readPieces } from '../nn/read-pieces.js';
 import type { StatePiece } from '../nn/state-names.js';
-import { type ActivationFormat, PackedWeight } from '../nn/weight.js';
+import { type ActivationFormat, PackedWeight, STAGE } from '../nn/weight.js';
 import type { PackedFormat } from '../ops/packed.js';
 import { type Packable, packables, type QuantizeOptions, replaceWeight } from './quantize.js';
 import type { WeightEntry } from './weight-entry.js';
@@ -38,8 +38,7 @@ function halfOf({ dtype }: WeightEntry): 'float16' | 'bfloat16' | null {
 
 /**
  * Reads what `found` has of a model, by the names of its pieces, in the order of the file, and packs the weights that a format is
- * chosen for. Memory for their floats, which a blank model has taken but not touched, is given back before. Rejects as
- * `readPieces`, and with OutOfMemoryError.
+ * chosen for: a blank model has taken no memory for their floats. Rejects as `readPieces`, and with OutOfMemoryError.
  */
 export async function readPacked(
   model: Module,
@@ -70,6 +69,7 @@ export async function readPacked(
   steps.sort((a, b) => (a.entry.place ?? 0) - (b.entry.place ?? 0)); // streams are read from front to back
   try {
     let plain: Reading[] = [];
+    const buffer = new Uint8Array(unfinished.size > 0 ? STAGE : 0); // one for all: hundreds of them would stay for long
     for (const step of steps) {
       if (step.weight === undefined) {
         plain.push(step);
@@ -78,7 +78,7 @@ export async function readPacked(
       await readPieces(plain, signal);
       plain = [];
       signal?.throwIfAborted();
-      if (await step.weight.read(step.section, signal)) unfinished.delete(step.weight);
+      if (await step.weight.read(step.section, buffer, signal)) unfinished.delete(step.weight);
     }
     await readPieces(plain, signal);
   } finally {
@@ -109,14 +109,14 @@ class UnfinishedWeight {
     this.#left = readings.length;
   }
 
-  /** Reads a section; with the last one the model gets the weight, and the result is true. */
-  async read(section: number, signal?: AbortSignal): Promise<boolean> {
+  /** Reads a section by way of `buffer`; with the last one the model gets the weight, and the result is true. */
+  async read(section: number, buffer: Uint8Array, signal?: AbortSignal): Promise<boolean> {
     const { target, format } = this;
     const { piece, entry } = this.readings[section] as PieceReading;
     const { device } = piece.tensor;
     if (format === 'blocks' && entry.blocks !== undefined) {
       const { format: own, shape, read, ...options } = entry.blocks;
-      this.#sections[section] = await PackedWeight.readBlocks(device, own, shape, read, { signal, ...options });
+      this.#sections[section] = await PackedWeight.readBlocks(device, own, shape, read, { signal, buffer, ...options });
     } else if (format === 'blocks') {
       this.#sections[section] = await this.#readHalves(piece, entry, signal);
     } else {

@@ -70,10 +70,13 @@ export class Initializer {
     return tensor;
   }
 
-  /** Values come after the memory for them: the device knows better than JavaScript what is too much. */
+  /**
+   * Values come after the memory for them: the device knows better than JavaScript what is too much. Of a blank one memory is
+   * taken when values come, for weights may come packed instead.
+   */
   #make(shape: Shape, values: ((size: number) => Float32Array) | null): Tensor {
     return this.device.unscoped(() => {
-      const tensor = this.device.empty(shape);
+      const tensor = values ? this.device.empty(shape) : this.device.emptyLater(shape);
       this.#made.push(tensor);
       if (values) tensor.write(values(tensor.size));
       return tensor;

@@ -355,7 +355,7 @@ export function inference<T>(model: { readonly device: Device }, fn: () => T): T
 
 /** Tells pieces of one parameter from each other and from those of others. */
 function placeOf({ tensor, start }: StatePiece): string {
-  return `${tensor.storage.block.offset}.${tensor.offset}.${start}`;
+  return `${tensor.storage.id}.${tensor.within}.${start}`;
 }
 
 function snakeCase(name: string): string {

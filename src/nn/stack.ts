@@ -59,7 +59,8 @@ export class Stack extends Module {
   forward(x: Tensor, batch: Sequences, { memory, state, hiddenStates }: StackContext = {}): Tensor {
     for (const [i, layer] of this.layers.entries()) {
       hiddenStates?.push(x);
-      const y = layer.forward(x, batch, { memory, cache: state?.layers[i] });
+      const before = x;
+      const y = within(layer, x, () => layer.forward(before, batch, { memory, cache: state?.layers[i] }));
       x = this.layerDrops[i]?.choose(x, y) ?? y;
     }
     x = this.#end(x);
@@ -69,14 +70,19 @@ export class Stack extends Module {
 
   /** `x`: float32 [sequences, dModel], the newest token of each sequence; so is the result. */
   step(x: Tensor, state: DecoderState): Tensor {
-    for (const [i, layer] of this.layers.entries()) x = layer.step(x, state.layers[i] as LayerCache, state);
+    for (const [i, layer] of this.layers.entries()) {
+      const before = x;
+      x = within(layer, x, () => layer.step(before, state.layers[i] as LayerCache, state));
+    }
     return this.#end(x);
   }
 
   /** `x`: float32 [N, dModel], new tokens of some sequences, end to end; so is the result. */
   extend(x: Tensor, extension: Extension, state: DecoderState): Tensor {
-    for (const [i, layer] of this.layers.entries())
-      x = layer.extend(x, extension, state.layers[i] as LayerCache, state);
+    for (const [i, layer] of this.layers.entries()) {
+      const before = x;
+      x = within(layer, x, () => layer.extend(before, extension, state.layers[i] as LayerCache, state));
+    }
     return this.#end(x);
   }
 
@@ -101,4 +107,10 @@ export class Stack extends Module {
   cacheWidths(type: CacheType = 'float32'): readonly number[] {
     return this.layers.map(({ selfAttn }) => selfAttn.cacheWidth(type));
   }
+}
+
+/** What a layer needs on the way is free for the next one, unless it is differentiated or somebody looks at it. */
+function within({ selfAttn, multiheadAttn }: TransformerLayer, { device }: Tensor, run: () => Tensor): Tensor {
+  const isWatched = [selfAttn, multiheadAttn].some((attention) => attention?.observe || attention?.observeHeads);
+  return device.gradientsOn || isWatched ? run() : device.scope(run);
 }

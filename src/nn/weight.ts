@@ -23,7 +23,7 @@ import { type ActivationFormat, quantizedLinear } from '../ops/quantized-linear.
 export type { ActivationFormat };
 
 /** Bytes of a file's blocks that are in the heap at a time. */
-const STAGE = 4 << 20;
+export const STAGE = 4 << 20;
 
 /**
  * A matrix [out, in] (of an embedding [rows, features]) whose elements take fewer than 32 bits: as a state dict has it,
@@ -100,7 +100,7 @@ export class PackedWeight {
     format: PackedFormat,
     shape: Shape,
     read: (buffer: Uint8Array, from: number) => Promise<void> | void,
-    { signal, unit = 1, padded = false }: ReadBlocksOptions = {},
+    { signal, unit = 1, padded = false, buffer: given }: ReadBlocksOptions = {},
   ): Promise<PackedWeight> {
     const { weight, rowBytes, step } = begin(device, format, shape, unit, padded);
     const { rows } = weight;
@@ -109,7 +109,7 @@ export class PackedWeight {
     let packing: Promise<void> = Promise.resolve();
     try {
       stage = device.unscoped(() => device.empty([stageBytes / 4], 'int32'));
-      const buffer = new Uint8Array(stageBytes);
+      const buffer = given && !padded && given.length >= stageBytes ? given : new Uint8Array(stageBytes);
       for (let row = 0; row < rows; row += step) {
         const count = Math.min(step, rows - row);
         const bytes = buffer.subarray(0, count * rowBytes);
@@ -217,6 +217,8 @@ export interface ReadBlocksOptions {
   readonly unit?: number | undefined;
   /** The last block of a row may have more inputs than the row. Default: false. */
   readonly padded?: boolean | undefined;
+  /** What `read` fills, if it is long enough, as STAGE bytes mostly are, and rows are not `padded`. Default: one of its own. */
+  readonly buffer?: Uint8Array | undefined;
 }
 
 const MADE_HERE = ['float16', 'bfloat16', 'int8', 'q8_0', 'q4_0', 'q4_1'] as const;
