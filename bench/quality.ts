@@ -136,6 +136,7 @@ async function hearing(run: Run): Promise<void> {
     }
     await recognize.dispose();
     const [own, floats] = [heard[weights], heard.float32 as string[]];
+    tell(run, `Whisper, the whole recording with the same text, ${weights}`, Number(own[0] === floats[0]));
     tell(run, `Whisper, word error rate to float32, ${weights}`, wer(own, floats));
     tell(run, `Whisper, recordings of 8 with the same text, ${weights}`, own.filter((t, i) => t === floats[i]).length);
   }

@@ -30,7 +30,7 @@ export function filesOf(folders: Folders, headers: Readonly<Record<string, strin
     try {
       const body = await readFile(folders[prefix] + pathname.slice(prefix.length));
       const type = types[extname(pathname)] ?? 'application/octet-stream';
-      response.writeHead(200, { 'Content-Type': type, ...headers }).end(body);
+      response.writeHead(200, { 'Content-Type': type, 'Content-Length': body.length, ...headers }).end(body);
     } catch {
       response.writeHead(404).end();
     }
