@@ -14,20 +14,18 @@ struct Tuning {
   // cache.
   bool panels = true;
   size_t panelTiles = 2;
-  // Up to how many rows of A are few; twice as many if B is so large that it comes from memory.
+  // Up to how many rows of A are few.
   size_t fewRows = 2 * tileRows;
   // A block of C has at most so many rows and columns: its A takes most of a level-2 cache of 1 MB.
   size_t blockRows = 320, blockCols = 384;
-  // Rows of B so many floats apart are packed, nearer ones read in place.
-  size_t farRows = 128;
   // k in one turn of a tile's loop.
   int unrolled = 2;
 
-  // Whether there are prefetch instructions: by how many rows packing is ahead with them, from which depth it is worth
-  // to fetch C, and whether attention of a few queries fetches the next block of keys. That is for sets whose
-  // processors do not see by themselves what comes next.
+  // Whether there are prefetch instructions: by how many rows packing is ahead with them, and whether attention of a
+  // few queries fetches the next block of keys. That is for sets whose processors do not see by themselves what comes
+  // next.
   bool prefetches = true;
-  size_t packAhead = 32, leastAhead = 64;
+  size_t packAhead = 32;
   bool fetchesKeys = true;
   // Without them: a word of every line of so many tiles' columns of B is read before these are packed, …
   size_t touchedTiles = 0;

@@ -82,7 +82,7 @@ struct MatMul {
   static constexpr uint64_t kLeastPanels = 4, kLeastWeight = 1 << 14;  // worth laying out
 
   // Not of a gradient of weights, which brings column sums and reads A across its rows.
-  bool few() const { return !transposeA && !transposeB && isFew(rows, uint64_t{bStride} * depth); }
+  bool few() const { return !transposeA && !transposeB && rows <= kFewRows; }
 
   // Matrix n's part of at most height × width at (row, col).
   Gemm part(const Context& context, uint64_t n, uint64_t row, uint64_t col, uint64_t height, uint64_t width,
@@ -122,7 +122,6 @@ struct MatMul {
     withActivation(activation, [&](auto f) {
       for (const uint64_t end = row + height; row < end; ++row, from += keeps() ? cols : cStride, to += cStride) {
         eachVector(width, [&](size_t x, size_t lanes) {
-          __builtin_prefetch(to + height * cStride + x, 1);  // below: sums kept apart did not fetch it
           storeLanes(to + x, activate<f()>(loadLanes(from + x, lanes)), lanes);
         });
         if (drop.scale == 0) continue;

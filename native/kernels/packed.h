@@ -7,6 +7,20 @@ inline uint64_t fileRowBytes(uint32_t format, uint64_t cols) {
   return withFormat(format, [&](auto f) { return blockRowBytes<decltype(f)>(cols); });
 }
 
+// Null, or why `w` is no weight of this size with features firstRow to below firstRow + count.
+inline const char* checkFeatures(Span w, uint32_t format, uint32_t rows, uint32_t cols, uint32_t firstRow,
+                                 uint32_t count) {
+  if (const char* reason = checkPacked(w, format, rows, cols)) return reason;
+  REQUIRE(uint64_t{firstRow} + count <= rows, "firstRow and count reach beyond rows");
+  return nullptr;
+}
+
+// Whether floats [count, cols] with these strides lie in the span.
+inline bool coversStrided(Span span, uint32_t count, uint32_t cols, uint32_t rowStride, uint32_t colStride) {
+  if (count == 0 || cols == 0) return true;
+  return uint64_t{count - 1} * rowStride + uint64_t{cols - 1} * colStride < span.length;
+}
+
 // Features `firstRow` (a multiple of 16) to below firstRow + count of the weight w [rows, cols] from a file's blocks,
 // those of one feature after another. Features beyond `count` in its last tile become zeros.
 struct PackBlocks {
@@ -16,9 +30,8 @@ struct PackBlocks {
   uint32_t format, rows, cols, firstRow, count;
 
   const char* check() const {
-    if (const char* reason = checkPacked(w, format, rows, cols)) return reason;
+    if (const char* reason = checkFeatures(w, format, rows, cols, firstRow, count)) return reason;
     REQUIRE(firstRow % kTile == 0, "firstRow is no multiple of a tile's features");
-    REQUIRE(uint64_t{firstRow} + count <= rows, "firstRow and count reach beyond rows");
     REQUIRE(blocks.covers((count * fileRowBytes(format, cols) + 3) / 4), "blocks is smaller than count and cols say");
     return nullptr;
   }
@@ -54,8 +67,7 @@ struct UnpackBlocks {
   uint32_t format, rows, cols, firstRow, count;
 
   const char* check() const {
-    if (const char* reason = checkPacked(w, format, rows, cols)) return reason;
-    REQUIRE(uint64_t{firstRow} + count <= rows, "firstRow and count reach beyond rows");
+    if (const char* reason = checkFeatures(w, format, rows, cols, firstRow, count)) return reason;
     REQUIRE(blocks.covers((count * fileRowBytes(format, cols) + 3) / 4), "blocks is smaller than count and cols say");
     return nullptr;
   }
@@ -93,13 +105,11 @@ struct PackFloats {
   uint32_t format, rows, cols, firstRow, count, rowStride, colStride;
 
   const char* check() const {
-    if (const char* reason = checkPacked(w, format, rows, cols)) return reason;
+    if (const char* reason = checkFeatures(w, format, rows, cols, firstRow, count)) return reason;
     const bool exists = withFormat(format, [](auto f) { return Quantizer<decltype(f)>::kExists; });
     REQUIRE(exists, "this format can only come from a file");
     REQUIRE(firstRow % kTile == 0, "firstRow is no multiple of a tile's features");
-    REQUIRE(uint64_t{firstRow} + count <= rows, "firstRow and count reach beyond rows");
-    REQUIRE(count == 0 || cols == 0 || uint64_t{count - 1} * rowStride + uint64_t{cols - 1} * colStride + 1 <= x.length,
-            "x is smaller than its shape and strides say");
+    REQUIRE(coversStrided(x, count, cols, rowStride, colStride), "x is smaller than its shape and strides say");
     return nullptr;
   }
 
@@ -148,10 +158,8 @@ struct Unpack {
   uint32_t format, rows, cols, firstRow, count, rowStride, colStride;
 
   const char* check() const {
-    if (const char* reason = checkPacked(w, format, rows, cols)) return reason;
-    REQUIRE(uint64_t{firstRow} + count <= rows, "firstRow and count reach beyond rows");
-    REQUIRE(count == 0 || cols == 0 || uint64_t{count - 1} * rowStride + uint64_t{cols - 1} * colStride + 1 <= y.length,
-            "y is smaller than its shape and strides say");
+    if (const char* reason = checkFeatures(w, format, rows, cols, firstRow, count)) return reason;
+    REQUIRE(coversStrided(y, count, cols, rowStride, colStride), "y is smaller than its shape and strides say");
     REQUIRE(areApart(), "elements of y overlap");
     return nullptr;
   }

@@ -56,6 +56,7 @@ SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[8]) {
 
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
+#include "simd/plain_sums.h"
 
 SIMD_INLINE Vi signedBytesToInts(const void* p) {
   return (Vi)_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p)));
@@ -64,14 +65,8 @@ SIMD_INLINE Vf halves(const void* p) { return (Vf)_mm256_cvtph_ps(_mm_loadu_si12
 
 // Pairs of products are added in 16 bits: those of 6 bits and less do not exceed them, nor do 8 bits with a sign, which
 // moves to the other factor.
-struct Dots {
-  static constexpr size_t kWords = 1;
-  static constexpr bool kSigned = true;
-  static constexpr bool kBitsMatter = true;
-  struct Sums {
-    Vi of;
-  };
-  SIMD_INLINE static Sums begin(int32_t start) { return {splatInt(start)}; }
+struct Dots : PlainSums {
+  static constexpr bool kSigned = true, kBitsMatter = true;
   template <bool kEightBits>
   SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
     __m256i bytes = _mm256_set1_epi32(*x), size = (__m256i)weights;
@@ -82,7 +77,6 @@ struct Dots {
     }
     sums.of += (Vi)_mm256_madd_epi16(_mm256_maddubs_epi16(size, bytes), _mm256_set1_epi16(1));
   }
-  SIMD_INLINE static Vi total(const Sums& sums) { return sums.of; }
 };
 template <class Body>
 SIMD_INLINE void withDots(const Body& body) {

@@ -49,6 +49,7 @@ SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[16]) {
 }
 
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
+#include "simd/plain_sums.h"
 #include "simd/polynomial.h"
 
 // To the same bits as in simd/exp2.h, with two thirds of the instructions.
@@ -67,19 +68,11 @@ SIMD_INLINE Vf halves(const void* p) { return (Vf)_mm512_cvtph_ps(_mm256_loadu_s
 
 // Dots, with VNNI, and without, which processors before Ice Lake and Zen 4 lack: pairs of products are added in 16
 // bits, which weights of 7 bits and less cannot exceed, and the eighth bit is a product of its own.
-struct Dots {
-  static constexpr size_t kWords = 1;
-  static constexpr bool kSigned = false;
-  static constexpr bool kBitsMatter = false;
-  struct Sums {
-    Vi of;
-  };
-  SIMD_INLINE static Sums begin(int32_t start) { return {splatInt(start)}; }
+struct Dots : PlainSums {
   template <bool kEightBits>
   SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
     sums.of = (Vi)_mm512_dpbusd_epi32((__m512i)sums.of, (__m512i)weights, _mm512_set1_epi32(*x));
   }
-  SIMD_INLINE static Vi total(const Sums& sums) { return sums.of; }
 };
 struct PlainDots : Dots {
   static constexpr bool kBitsMatter = true;

@@ -84,20 +84,13 @@ SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[1]) { return rows[0]; }
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
 #include "simd/half.h"
+#include "simd/plain_sums.h"
 
-struct Dots {
-  static constexpr size_t kWords = 1;
-  static constexpr bool kSigned = false;
-  static constexpr bool kBitsMatter = false;
-  struct Sums {
-    Vi of;
-  };
-  SIMD_INLINE static Sums begin(int32_t start) { return {start}; }
+struct Dots : PlainSums {
   template <bool kEightBits>
   SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
     for (int i = 0; i < 4; ++i) sums.of += (weights >> (8 * i) & 0xff) * static_cast<int8_t>(*x >> (8 * i));
   }
-  SIMD_INLINE static Vi total(const Sums& sums) { return sums.of; }
 };
 template <class Body>
 SIMD_INLINE void withDots(const Body& body) {

@@ -8,17 +8,13 @@ inline constexpr size_t kMaxBlockDepth = 512;
 
 // The tile.
 inline constexpr size_t kTileRows = kTuning.tileRows, kTileVecs = kTuning.tileVecs;
-inline constexpr size_t kWideRows = kTileRows / 2;
 inline constexpr size_t kTileCols = kTileVecs * kWidth, kMaxTileCols = 8 * kWidth;  // the latter for one row alone
-static_assert(2 * kTileCols < kMaxTileCols);
+static_assert(kTileCols < kMaxTileCols);
 // Of a weight in panels (see panels.h).
 inline constexpr size_t kPanelCols = kTuning.panelTiles * kTileCols;
 
-// A tile of few rows is wider, so that it has as many accumulators.
-inline size_t tileColsOf(size_t rows, size_t cols, bool bTransposed) {
-  if (rows == 1 && !bTransposed) return kMaxTileCols;
-  return rows <= kWideRows && cols > kTileCols ? 2 * kTileCols : kTileCols;
-}
+// The tile of a single row is wider, so that it has as many accumulators.
+inline size_t tileColsOf(size_t rows, bool bTransposed) { return rows == 1 && !bTransposed ? kMaxTileCols : kTileCols; }
 
 // Blocks of nearly the same depth; a last one of a few k would cost as much traffic of C as a full one.
 inline size_t blockDepth(size_t depth) { return divideUp(depth, divideUp(depth, kMaxBlockDepth)); }
@@ -134,13 +130,12 @@ class TileSums {
 };
 
 // rows × (vecs vectors) of C: for each k one outer product of a column of A with a row of B. C, whose rows lie on other
-// pages, is fetched meanwhile; a large tile by halves, as all of it at once would hold up the reading of A and B.
+// pages, is fetched meanwhile.
 template <size_t kRows, size_t kVecs, TileMode kMode>
 void tile(const TileOperands& in, const TileTarget& target) {
   constexpr bool kContinues = kMode == TileMode::kContinues || kMode == TileMode::kFetches;
   constexpr bool kFetches = kMode == TileMode::kFetches, kPacks = kMode == TileMode::kPacks;
   constexpr bool kPacked = kMode == TileMode::kPacked;
-  constexpr size_t kParts = kTuning.prefetches && kRows * kVecs > 8 ? 2 : 1, kPartRows = divideUp(kRows, kParts);
   const auto eachOfRow = [](const auto& body) { eachAccumulator<1, kVecs>([&](size_t, size_t v) { body(v); }); };
   const size_t aRow = kPacked ? 1 : in.aRow, aCol = kPacked ? kTileRows : in.aCol;
   const size_t bRow = kPacked ? kVecs * kWidth : in.bRow, depth = in.depth;
@@ -149,32 +144,25 @@ void tile(const TileOperands& in, const TileTarget& target) {
   [[maybe_unused]] const float* next = in.next;
   TileSums<kRows, kVecs> sums;
   if (kContinues && target.start != nullptr) sums.begin(target.start, target.startRow);
-  for (size_t part = 0, k = 0; part < kParts; ++part) {
-    if (depth >= kTuning.leastAhead) {
-      const float* ahead = target.c + part * (kRows - kPartRows) * target.row;
-      eachAccumulator<kPartRows, kVecs>(
-          [&](size_t r, size_t v) { __builtin_prefetch(ahead + r * target.row + v * kWidth, 1); });
-    }
+  eachAccumulator<kRows, kVecs>(
+      [&](size_t r, size_t v) { __builtin_prefetch(target.c + r * target.row + v * kWidth, 1); });
 #pragma GCC unroll kUnrolled
-    for (const size_t end = depth * (part + 1) / kParts; k < end; ++k, a += aCol, b += bRow) {
-      if constexpr (kFetches) {
-        eachOfRow([&](size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
-        next += in.nextRow;
-      }
-      if constexpr (TileSums<kRows, kVecs>::kCrowd && !kPacks) {
-        sums.addByVector(a, aRow, b);
-        continue;
-      }
-      Vf row[kVecs];
-      eachOfRow([&](size_t v) { row[v] = load(b + v * kWidth); });
-      if constexpr (kPacks) {
-        // Hardware prefetchers do not follow from page to page, and rows of B may lie a page apart.
-        eachOfRow([&](size_t v) { __builtin_prefetch(b + kTuning.packAhead * bRow + v * kWidth); });
-        eachOfRow([&](size_t v) { store(panel + v * kWidth, row[v]); });
-        panel += kVecs * kWidth;
-      }
-      sums.add(a, aRow, row);
+  for (size_t k = 0; k < depth; ++k, a += aCol, b += bRow) {
+    if constexpr (kFetches) {
+      eachOfRow([&](size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
+      next += in.nextRow;
     }
+    if constexpr (TileSums<kRows, kVecs>::kCrowd && !kPacks) {
+      sums.addByVector(a, aRow, b);
+      continue;
+    }
+    Vf row[kVecs];
+    eachOfRow([&](size_t v) { row[v] = load(b + v * kWidth); });
+    if constexpr (kPacks) {
+      eachOfRow([&](size_t v) { store(panel + v * kWidth, row[v]); });
+      panel += kVecs * kWidth;
+    }
+    sums.add(a, aRow, row);
   }
   sums.finish(target);
 }
@@ -207,7 +195,6 @@ template <TileMode kMode>
 Tile tileOf(size_t rows, size_t cols) {
   constexpr auto all = std::make_index_sequence<kTileRows - 1>();
   if (rows == 1) return rowTileOf(cols, std::make_index_sequence<kMaxTileCols / kWidth>());
-  if (cols > kTileCols) return tileWith<2 * kTileVecs, kMode>(rows, std::make_index_sequence<kWideRows - 1>());
   if (cols == kTileCols) return tileWith<kTileVecs, kMode>(rows, all);
   if (cols == kWidth) return tileWith<1, kMode>(rows, all);
   return tileWith<2, kMode>(rows, all);
