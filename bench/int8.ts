@@ -97,12 +97,10 @@ async function embedding(run: Run, device: Device, peer: Peer | null): Promise<v
             Array.from({ length: longest }, (_, i) => (i < row.length ? value(row[i] as number) : 0));
           const inputIds = rows.map((row) => fill(row, (id) => id));
           const attentionMask = rows.map((row) => fill(row, () => 1));
-          const { sentenceEmbedding } = device.noGrad(() => model.forward({ inputIds, attentionMask })) as {
-            sentenceEmbedding: Tensor;
-          };
-          const vectors = await sentenceEmbedding.data();
+          const given = device.noGrad(() => model.forward({ inputIds, attentionMask })) as Record<string, Tensor>;
+          const vectors = await (given.sentenceEmbedding as Tensor).data();
           sample.splice(0, sample.length, ...vectors.slice(0, 384));
-          sentenceEmbedding.dispose();
+          for (const tensor of Object.values(given)) tensor.dispose();
         }
       };
       return { name, take: async (repeats) => ({ seconds: await timed(repeats, pass), sample }) };

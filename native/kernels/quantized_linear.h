@@ -41,7 +41,9 @@ struct QuantizedLinear {
     context.team.parallelRange(down * across, 1, [&](uint64_t block, uint64_t) {
       const uint64_t row = block / across * kBlockRows, col = block % across * kPanel;
       multiply(context, row, col, atMost(kBlockRows, rows - row), atMost(kPanel, cols - col));
-      finish(context, row, col, atMost(kBlockRows, rows - row), atMost(kPanel, cols - col));
+      if (activation == kNone && !keeps()) return;
+      activateRows(context, sums(context, row, col), keeps() ? cols : yStride, row, col, atMost(kBlockRows, rows - row),
+                   atMost(kPanel, cols - col));
     });
   }
 
@@ -140,9 +142,11 @@ struct QuantizedLinear {
       const int32_t* from = q.present() ? context.i32(q) + row * words : held;
       for (uint64_t t = first; t < first + grain && t < tiles; t += kInt8Tiles) {
         const PackedTiles some{tileAt(context, t), bytes, static_cast<size_t>(atMost(kInt8Tiles, tiles - t))};
-        multiplyInt8(format, kind, some, from, height, depth, memory);
         const float* scales = kind.parts == 0 ? reinterpret_cast<const float*>(some.first) : nullptr;
-        finishTile(context, memory.sums, kInt8Cols, row, t * kTile, height, scales, bytes / sizeof(float));
+        multiplyInt8(format, kind, some, from, height, depth, memory, [&](size_t r, size_t count) {
+          finishTile(context, memory.sums + r * kInt8Cols, kInt8Cols, row + r, t * kTile, count, scales,
+                     bytes / sizeof(float));
+        });
       }
     });
   }
@@ -156,30 +160,32 @@ struct QuantizedLinear {
 
   // `stride`: features that lie in a row of the products; `scales`: of features, if they are to be multiplied with
   // them, those of a tile `scalesStep` floats behind those of the one before.
-  void finishTile(const Context& context, const float* products, size_t stride, uint64_t row, uint64_t col,
-                  size_t height, const float* scales = nullptr, size_t scalesStep = 0) const {
+  __attribute__((noinline)) void finishTile(const Context& context, float* products, size_t stride, uint64_t row,
+                                            uint64_t col, size_t height, const float* scales = nullptr,
+                                            size_t scalesStep = 0) const {
     const size_t width = atMost(stride, cols - col);
-    for (size_t r = 0; r < height; ++r, products += stride) {
-      float* to = sums(context, row + r, col);
+    const bool activates = activation != kNone && !keeps();
+    float* to = activates ? products : sums(context, row, col);  // what is read again stays in the cache
+    const size_t step = activates ? stride : keeps() ? cols : yStride;
+    for (size_t r = 0; r < height; ++r) {
       eachVector(width, [&](size_t c, size_t lanes) {
-        Vf value = load(products + c);
+        Vf value = load(products + r * stride + c);
         if (scales != nullptr) value = rounded(value * load(scales + c / kTile * scalesStep + c % kTile));
         if (bias.present()) value += loadLanes(context.f32(bias) + col + c, lanes);
-        storeLanes(to + c, value, lanes);
+        storeLanes(to + r * step + c, value, lanes);
       });
     }
-    finish(context, row, col, height, width);
+    if (activates || keeps()) activateRows(context, to, step, row, col, height, width);
   }
 
-  __attribute__((noinline)) void finish(const Context& context, uint64_t row, uint64_t col, size_t height,
-                                        size_t width) const {
-    if (activation == kNone && !keeps()) return;
+  // y of some rows and features, whose arguments of f lie at `from`, `step` from one row to the next.
+  __attribute__((noinline)) void activateRows(const Context& context, const float* from, size_t step, uint64_t row,
+                                              uint64_t col, size_t height, size_t width) const {
+    float* to = context.f32(y) + row * yStride + col;
     withActivation(activation, [&](auto f) {
       for (size_t r = 0; r < height; ++r) {
-        const float* from = sums(context, row + r, col);
-        float* to = context.f32(y) + (row + r) * yStride + col;
         eachVector(width, [&](size_t c, size_t lanes) {
-          storeLanes(to + c, activate<f()>(loadLanes(from + c, lanes)), lanes);
+          storeLanes(to + r * yStride + c, activate<f()>(loadLanes(from + r * step + c, lanes)), lanes);
         });
       }
     });

@@ -130,12 +130,18 @@ inline void multiplyFew(uint32_t format, const PackedTiles& tiles, const int32_t
 }
 
 // Leaves in memory.sums[row][feature] the product of some tiles with `rows` rows, at most kInt8BlockRows, whose blocks
-// begin at `x`; without the scale that all inputs of a feature share, if there is one.
-inline void multiplyInt8(uint32_t format, IntegerKind kind, const PackedTiles& tiles, const int32_t* x, size_t rows,
-                         size_t inputs, Int8Memory& memory) {
+// begin at `x`; without the scale that all inputs of a feature share, if there is one. Calls done(row, height) as soon
+// as rows from `row` on have it, so that what these become is written while the next are multiplied.
+template <class Done>
+void multiplyInt8(uint32_t format, IntegerKind kind, const PackedTiles& tiles, const int32_t* x, size_t rows,
+                  size_t inputs, Int8Memory& memory, const Done& done) {
   const Int8Layout layout(kind, inputs);
-  if constexpr (kInt8FewRows > 0)
-    if (rows <= kInt8FewRows && kind.parts > 0) return multiplyFew(format, tiles, x, rows, layout, memory.sums);
+  if constexpr (kInt8FewRows > 0) {
+    if (rows <= kInt8FewRows && kind.parts > 0) {
+      multiplyFew(format, tiles, x, rows, layout, memory.sums);
+      return done(size_t{0}, rows);
+    }
+  }
   const size_t most = kind.parts > 0 && rows <= kInt8Rows ? kFewGroups : kUnpackedGroups;
   static_assert(kFewGroups % kRowGroups == 0 && kUnpackedGroups % kRowGroups == 0);
   for (size_t g = 0, count; g < layout.groups; g += count) {
@@ -148,6 +154,7 @@ inline void multiplyInt8(uint32_t format, IntegerKind kind, const PackedTiles& t
       in.words = block + g * 2 * kHalfWords * height;
       in.heads = block + (layout.quadWords() + part * kHeadWords) * height;
       int8TileOf(kind, height)(in, tiles.count, g > 0, memory.sums + row * kInt8Cols);
+      if (g + count == layout.groups) done(row, height);
     }
   }
 }
