@@ -70,11 +70,11 @@ async function runOne(name: string, options: Options): Promise<void> {
 }
 
 async function runAgainst(ref: string | undefined, options: Options): Promise<void> {
-  const { threads, quick = false, only = null } = options;
+  const { threads, quick = false, json = false, only = null } = options;
   if (ref === undefined) return program.error('error: against what? npm run bench -- against <commit, branch or tag>');
   const { against } = await import('./against.js');
   try {
-    await against(ref, { threads, quick, only });
+    await against(ref, { threads, quick, json, only });
   } catch (error) {
     if (!(error instanceof BenchError)) throw error;
     console.error(`against: ${error.message}`);
