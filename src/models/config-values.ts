@@ -87,27 +87,25 @@ export function windowOf(config: ModelConfig, layer: number): number | null {
 
 /**
  * What turns queries and keys, of `rope_parameters`, or of one kind of layers in it; pairs are features of the two
- * halves, as in all of transformers.
+ * halves, as in all of transformers. Null where nothing turns.
  */
 export function rotaryOf(
   init: Initializer,
   config: ModelConfig,
   { kind, headSize = config.size('head_dim') }: { kind?: string | undefined; headSize?: number | undefined } = {},
-): RotaryEmbedding {
+): RotaryEmbedding | null {
   const all = config.object('rope_parameters');
   const rope = new ModelConfig((kind !== undefined && isObject(all[kind]) ? all[kind] : all) as Json);
   const features = Math.trunc(headSize * (rope.numberOrNull('partial_rotary_factor') ?? 1));
   const [maxLength, theta] = [config.size('max_position_embeddings'), rope.number('rope_theta')];
   const scaling = rotaryScaling(rope, features, maxLength);
-  const options = { headSize, maxLength, layout: 'halves', theta } as const;
-  if (features % 2 === 0) return new RotaryEmbedding(init, { ...options, rotaryDim: features, scaling });
-  // Of an odd number transformers turns one feature more, at the speeds that follow from the odd one.
-  if (scaling !== null)
-    throw new FormatError(
-      `config.json: RoPE of type ${scaling.type} turns ${features} features, expected an even number`,
-    );
-  const frequencies = Array.from({ length: (features + 1) / 2 }, (_, i) => theta ** ((-2 * i) / features));
-  return new RotaryEmbedding(init, { ...options, rotaryDim: features + 1, frequencies });
+  const isOddYarn = scaling?.type === 'yarn' && features % 2 === 1;
+  if (features === 0 || (isOddYarn && features === 1)) return null; // too small a part of a head for a pair
+  if (isOddYarn) {
+    const why = `YaRN turns ${features} features, expected an even number: transformers has no speeds for it either`;
+    throw new FormatError(`config.json: ${why}`);
+  }
+  return new RotaryEmbedding(init, { headSize, maxLength, layout: 'halves', theta, rotaryDim: features, scaling });
 }
 
 /**
@@ -147,8 +145,8 @@ export function rotaryScaling(rope: ModelConfig, rotaryDim: number, maxLength: n
       const ownFactor = growth <= 1 ? 1 : Math.sqrt(1 + Math.log(growth) / Math.log(originalMaxLength));
       return {
         type,
-        shortDivisors: divisorsOf(rope, 'short_factor', rotaryDim / 2),
-        longDivisors: divisorsOf(rope, 'long_factor', rotaryDim / 2),
+        shortDivisors: divisorsOf(rope, 'short_factor', Math.ceil(rotaryDim / 2)),
+        longDivisors: divisorsOf(rope, 'long_factor', Math.ceil(rotaryDim / 2)),
         originalMaxLength,
         attentionFactor: rope.numberOrNull('attention_factor') ?? ownFactor,
       };

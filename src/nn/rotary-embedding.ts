@@ -57,7 +57,10 @@ export type RotaryScaling =
 export interface RotaryEmbeddingOptions {
   /** Features of a head. */
   readonly headSize: number;
-  /** The first features of each head turn, an even number; the others stay. Default: all. */
+  /**
+   * The first features of each head turn; the others stay. Of an odd number one more turns, at the speeds that follow from
+   * the odd one, as in transformers. Default: all.
+   */
   readonly rotaryDim?: number | undefined;
   /** Positions are below it. The table grows as they are used. */
   readonly maxLength: number;
@@ -83,7 +86,10 @@ const kinds = {
 export class RotaryEmbedding extends Module {
   /** Tables of texts that turn alike, the longest last. */
   readonly #tables = new Map<number, Tensor[]>();
+  /** Features that turn, an even number. */
   readonly #rotaryDim: number;
+  /** What their speeds follow from. */
+  readonly #speedDim: number;
 
   /** Throws ArgumentError for options that make no sense. */
   constructor(
@@ -95,9 +101,10 @@ export class RotaryEmbedding extends Module {
     const { headSize, rotaryDim = headSize, maxLength } = checkOptions('RotaryEmbedding', options, kinds);
     checkNumber('RotaryEmbedding', 'headSize', headSize, isCount, 'a positive integer');
     checkNumber('RotaryEmbedding', 'maxLength', maxLength, isCount, 'a positive integer');
-    const isPart = (n: number) => isCount(n) && n % 2 === 0 && n <= headSize;
-    checkNumber('RotaryEmbedding', 'rotaryDim', rotaryDim, isPart, `an even number up to headSize, ${headSize}`);
-    this.#rotaryDim = rotaryDim;
+    const isPart = (n: number) => isCount(n) && n + (n % 2) <= headSize;
+    checkNumber('RotaryEmbedding', 'rotaryDim', rotaryDim, isPart, `whole pairs of headSize, ${headSize}`);
+    this.#speedDim = rotaryDim;
+    this.#rotaryDim = rotaryDim + (rotaryDim % 2);
     this.#rotations(1, 1); // refuses frequencies that make no sense before memory is taken
   }
 
@@ -130,7 +137,7 @@ export class RotaryEmbedding extends Module {
   /** The table for texts of `length`, [rows, 2 · rotaryDim]. */
   #rotations(rows: number, length: number): Float32Array {
     const { layout, firstPosition, theta = 10000, scaling = null } = this.options;
-    const { frequencies, amplitude } = scaledFrequencies(this.#rotaryDim, theta, scaling, length);
+    const { frequencies, amplitude } = scaledFrequencies(this.#speedDim, theta, scaling, length);
     const turning = { layout, firstPosition, frequencies: this.options.frequencies ?? frequencies };
     const table = rotations(rows, this.#rotaryDim, turning);
     return amplitude === 1 ? table : table.map((value) => value * amplitude);
@@ -155,7 +162,8 @@ export function scaledFrequencies(
   scaling: RotaryScaling | null,
   length = 0,
 ): { frequencies: number[]; amplitude: number } {
-  const plain = (base = theta) => Array.from({ length: features / 2 }, (_, i) => base ** ((-2 * i) / features));
+  const pairs = Math.ceil(features / 2);
+  const plain = (base = theta) => Array.from({ length: pairs }, (_, i) => base ** ((-2 * i) / features));
   if (scaling === null) return { frequencies: plain(), amplitude: 1 };
   const types = ['linear', 'llama3', 'yarn', 'dynamic', 'longrope'] as const;
   checkOneOf('RotaryEmbedding', 'scaling.type', scaling.type, types);
@@ -172,8 +180,8 @@ export function scaledFrequencies(
     }
     case 'longrope': {
       const divisors = length > scaling.originalMaxLength ? scaling.longDivisors : scaling.shortDivisors;
-      if (divisors.length !== features / 2) {
-        const expected = `expected ${features / 2} for ${features} features`;
+      if (divisors.length !== pairs) {
+        const expected = `expected ${pairs} for ${features} features`;
         throw new ArgumentError(`RotaryEmbedding: scaling has ${divisors.length} divisors, ${expected}`);
       }
       const frequencies = plain().map((radians, i) => radians / (divisors[i] as number));

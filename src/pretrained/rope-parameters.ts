@@ -72,8 +72,10 @@ export function ropeParameters(type: string, config: Json): RopeParameters | Lay
       throw new FormatError(`config.json: ${name} is ${describeValue(value)}, expected an object`);
   }
   if (typeof theta === 'number') {
-    const partial = config.partial_rotary_factor ?? (type === 'gpt_neox' ? (config.rotary_pct ?? 0.25) : undefined);
-    const older = { rope_theta: config.rope_theta ?? config.rotary_emb_base ?? theta, partial_rotary_factor: partial };
+    const isNeoX = type === 'gpt_neox';
+    const partial = config.partial_rotary_factor ?? (isNeoX ? (config.rotary_pct ?? 0.25) : undefined);
+    const base = (isNeoX ? config.rotary_emb_base : config.rope_theta) ?? theta;
+    const older = { rope_theta: base, partial_rotary_factor: partial };
     return standard(type, config, older, (scaling ?? given ?? {}) as Json);
   }
   const names = ofKinds[type] as readonly [string, string];

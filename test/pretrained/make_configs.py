@@ -79,6 +79,9 @@ for name, extra in {
     "yarn scaled": {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512, "attention_factor": 0.75}},
     "longrope": {"model_type": "phi3", "max_position_embeddings": 8192, "original_max_position_embeddings": 1024, "rope_scaling": {"type": "longrope", "short_factor": [1.0 + i / 16 for i in range(16)], "long_factor": [1.0 + i for i in range(16)]}},
     "partial": {"model_type": "gpt_neox", "rotary_pct": 0.25},
+    "an odd part, linear": {"model_type": "gpt_neox", "rotary_pct": 0.22, "rotary_emb_base": 500, "rope_scaling": {"type": "linear", "factor": 4.0}},
+    "an odd part, dynamic": {"model_type": "gpt_neox", "rotary_pct": 0.22, "rope_theta": 5e5, "rope_scaling": {"type": "dynamic", "factor": 4.0}},
+    "an odd part, longrope": {"model_type": "gpt_neox", "rotary_pct": 0.22, "rope_scaling": {"type": "longrope", "original_max_position_embeddings": 1024, "factor": 2.0, "short_factor": [1.0, 1.5, 2.0, 3.0], "long_factor": [1.0, 2.0, 3.0, 4.0]}},
 }.items():
     given = {"model_type": "llama", "hidden_size": 128, "num_attention_heads": 4, "max_position_embeddings": 2048, **extra}
     config = CONFIG_MAPPING[given["model_type"]].from_dict(copy.deepcopy(given))
