@@ -155,7 +155,7 @@ async function fillModel(
   weights: Weights,
   { source, reopen, json, labelled, file, head, pack, onWarning, signal }: FamilySource & { head: HeadKind },
 ): Promise<void> {
-  if (model.decoder !== null) await readGenerationConfig(source, config, model);
+  if (model.decoder !== null) await readGenerationConfig(source, labelled, config, model);
   const names = await readWeights(model, source.name, weights, { pack, isPacked: file !== null, onWarning, signal });
   model.origin = {
     from: source.name,
@@ -206,10 +206,18 @@ async function companions(
 
 const GENERATION = 'generation_config.json';
 
-async function readGenerationConfig(source: ModelSource, { values }: ModelConfig, model: PretrainedModel) {
+async function readGenerationConfig(
+  source: ModelSource,
+  given: ModelConfig['values'],
+  { values }: ModelConfig,
+  model: PretrainedModel,
+) {
   const file = (await source.has(GENERATION)) ? await source.json(GENERATION) : null;
-  model.generationConfig = generationOptions(generationSettings(file, values), model);
-  model.generationFile = file ?? values;
+  // As in transformers, a class's defaults are not the file's word on how a sequence begins and ends.
+  const start = given.decoder_start_token_id ?? given.bos_token_id ?? values.decoder_start_token_id;
+  const said = { ...values, decoder_start_token_id: start, forced_eos_token_id: given.forced_eos_token_id };
+  model.generationConfig = generationOptions(generationSettings(file, said), model);
+  model.generationFile = file ?? said;
 }
 
 /** The text of config.json; of a GGUF file, which has none, nothing. */

@@ -57,6 +57,14 @@ await describeShared('generation_config.json', 'reference', 'SOURCE.txt', async 
     expect(await generated({ ...file, num_beams: 3, num_return_sequences: 3 }, { numBeams: 1 })).toEqual([]);
   });
 
+  it('takes how sequences begin and end from what config.json says, not from its class', async () => {
+    const [config, weights] = await Promise.all(names.map((name) => shared.bytes(`bart/${name}`)));
+    const { decoder_start_token_id: _, forced_eos_token_id: __, ...rest } = JSON.parse(new TextDecoder().decode(config));
+    const model = await loadModel(device, { 'config.json': bytesOf(rest), 'model.safetensors': weights as Uint8Array });
+    expect(model.generationConfig).toMatchObject({ decoderStartTokenId: rest.bos_token_id, forcedEosTokenId: [] });
+    model.dispose();
+  });
+
   it('draws as the file says: of top_k tokens, at its temperature', async () => {
     const first = [];
     for (let seed = 0; seed < 12; seed++)
