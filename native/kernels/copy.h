@@ -45,6 +45,33 @@ struct Copy {
 };
 KERNEL(Copy)
 
+// y[i] = the i-th of `count` floats of 16 bits that lie side by side in x: bfloat16 if `brain`, otherwise IEEE's.
+struct Widen {
+  static constexpr const char* name = "widen";
+  static constexpr const char* signature = "in:x out:y u32:count u32:brain";
+  Span x, y;
+  uint32_t count, brain;
+
+  const char* check() const {
+    REQUIRE(x.covers((uint64_t{count} + 1) / 2), "x is shorter than count halves");
+    REQUIRE(y.covers(count), "y is shorter than count");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    const uint8_t* from = reinterpret_cast<const uint8_t*>(context.f32(x));
+    float* to = context.f32(y);
+    const auto values = [this](const uint8_t* at) { return brain ? asFloat(shortsToInts(at) << 16) : halves(at); };
+    context.team.parallelRange(count, 32768, [&](uint64_t i, uint64_t last) {
+      for (; i + kWidth <= last; i += kWidth) store(to + i, values(from + 2 * i));
+      uint8_t rest[2 * kWidth] = {};
+      memcpy(rest, from + 2 * i, 2 * (last - i));
+      storeLanes(to + i, values(rest), last - i);
+    });
+  }
+};
+KERNEL(Widen)
+
 // y[i] = value, the bits of a float or an integer.
 struct Fill {
   static constexpr const char* name = "fill";

@@ -88,6 +88,16 @@ export class SafetensorsEntry {
     }
   }
 
+  /** @internal The same of F16 and BF16 as they are stored. A part has room for an even number of them. */
+  async *streamHalves(buffer: Uint8Array, multiple: number): AsyncGenerator<Uint16Array> {
+    const step = 2 * Math.floor(buffer.byteLength / 8 / multiple) * multiple;
+    for (let start = 0; start < this.byteLength; start += step) {
+      const part = buffer.subarray(0, Math.min(step, this.byteLength - start));
+      await this.readAsync(part, start);
+      yield new Uint16Array(part.buffer, part.byteOffset, part.byteLength / 2);
+    }
+  }
+
   private slice(start: number, length: number): Uint8Array {
     if (this.source.view) return this.source.view(this.position + start, length);
     const bytes = new Uint8Array(length);

@@ -1,13 +1,15 @@
 // Parameters read from a file straight into the device's memory, a piece at a time: nothing is held twice, and no read
-// or copy blocks the event loop for long.
+// or copy blocks the event loop for long. While the engine works on a part the next one is read.
 
 import { lastOf, type Tensor } from '../core/tensor.js';
-import { transposeInto } from '../ops/move.js';
+import { transposeInto, widenInto } from '../ops/move.js';
 import type { StatePiece } from './state-names.js';
 import { spread } from './stored-layout.js';
 
-/** Bytes for a piece, which has half a million to a million values: few enough waits, and no memory to speak of. */
-const PIECE = 8 << 20;
+/** Bytes for a part, which has half a million to a million values: few enough waits, and no memory to speak of. */
+const PART = 8 << 20;
+/** Words of halves from which on they are converted: those of large parts, or of many small tensors. */
+const STAGED = 1 << 18;
 
 /** A tensor of a file. */
 export interface StoredTensor {
@@ -16,9 +18,11 @@ export interface StoredTensor {
   /** Where it lies in a file that is read from front to back; undefined where any order will do. */
   readonly place?: number | undefined;
   /**
-   * Its values in order, a multiple of so many at a time; a piece may lie in `buffer` until the next one is asked for.
+   * Its values in order, a multiple of so many at a time; a part may lie in `buffer` until the next one is asked for.
    */
   stream(buffer: Uint8Array, multiple: number): AsyncIterable<Float32Array | Int32Array>;
+  /** The same of F16 and BF16 as they are stored, in `buffer`. */
+  streamHalves?(buffer: Uint8Array, multiple: number): AsyncIterable<Uint16Array>;
 }
 
 /** A piece of a parameter and what it is to be. */
@@ -27,58 +31,163 @@ export interface Reading {
   readonly entry: StoredTensor;
 }
 
+/** Values of a tensor from number `start` on. */
+interface Part extends Reading {
+  readonly values: Float32Array | Int32Array | Uint16Array;
+  readonly start: number;
+}
+
 /**
  * Reads all of them. If that fails, with an error of the file or the signal's reason, those not reached are as they
  * were.
  */
 export async function readPieces(readings: readonly Reading[], signal?: AbortSignal): Promise<void> {
-  if (readings.length === 0) return;
+  const [first] = readings;
+  if (first === undefined) return;
+  const { device } = first.piece.tensor;
+  const buffer = bufferFor(readings);
+  const parts = partsOf(readings, buffer);
+  const halves = new Halves(device, STAGED + buffer.length / 16 + 1);
+  let next = parts.next();
+  try {
+    for (let part = await next; !part.done; part = await next) {
+      signal?.throwIfAborted();
+      const { piece, values } = part.value;
+      piece.tensor.assertUsable('load'); // the device may have gone meanwhile
+      if (!device.queue.idle) await device.flush(); // what is written while commands wait is copied once more
+      const isFull = values instanceof Uint16Array ? halves.add(part.value, values) : place(part.value, values);
+      next = parts.next(); // whose bytes may lie where these did
+      next.catch(() => {}); // it is awaited above, unless this part fails
+      if (isFull) await halves.convert();
+    }
+    await halves.convert();
+  } finally {
+    halves.dispose();
+    await parts.return(undefined);
+  }
+}
+
+/** As large as a part needs, which has whole rows. */
+function bufferFor(readings: readonly Reading[]): Uint8Array {
   const rows = readings.map(({ entry }) => 8 * lastOf(entry.shape));
   const largest = Math.max(...readings.map(({ entry }) => 8 * entry.shape.reduce((size, n) => size * n, 1)));
-  const buffer = new Uint8Array(Math.max(Math.min(PIECE, largest), ...rows));
+  return new Uint8Array(Math.max(Math.min(PART, largest), ...rows));
+}
+
+/** Their values in the order of the file; a part is there until the next one is asked for. */
+async function* partsOf(readings: readonly Reading[], buffer: Uint8Array): AsyncGenerator<Part, undefined> {
   const inOrder = [...readings].sort((a, b) => (a.entry.place ?? 0) - (b.entry.place ?? 0));
   for (const reading of inOrder) {
-    const { device } = reading.piece.tensor;
-    if (!device.queue.idle) await device.flush(); // what is written while commands wait is copied once more
-    await readPiece(reading, buffer, signal);
+    const { piece, entry } = reading;
+    const multiple = piece.transposed ? lastOf(entry.shape) : 1;
+    if (!isInPlace(piece)) {
+      yield { ...reading, values: await collected(entry, buffer), start: 0 };
+      continue;
+    }
+    const isHalves = entry.dtype === 'F16' || entry.dtype === 'BF16';
+    const stream = (isHalves && entry.streamHalves?.(buffer, multiple)) || entry.stream(buffer, multiple);
+    let start = 0;
+    for await (const values of stream) {
+      yield { ...reading, values, start };
+      start += values.length;
+    }
   }
+  return undefined;
 }
 
-async function readPiece({ piece, entry }: Reading, buffer: Uint8Array, signal?: AbortSignal): Promise<void> {
-  const { tensor, transposed, start, order } = piece;
-  const whole = start === 0 && piece.end === (tensor.shape.at(-1) ?? 1);
-  const cols = lastOf(entry.shape);
-  const inPlace = order === null && (transposed || whole || tensor.shape.length === 1);
-  const collected: (Float32Array | Int32Array)[] = [];
-  let done = 0;
-  for await (const values of entry.stream(buffer, transposed ? cols : 1)) {
-    signal?.throwIfAborted();
-    tensor.assertUsable('load'); // the device may have gone meanwhile
-    if (!inPlace) collected.push(values.slice());
-    else if (transposed) await writeColumns(tensor, start + done / cols, values as Float32Array, cols);
-    else tensor.device.upload(tensor.storage, tensor.offset + start + done, values);
-    done += values.length;
-  }
-  if (!inPlace) spread(piece, joined(collected, done));
+/** Whether values become the piece's in their order, or as columns. */
+function isInPlace({ tensor, transposed, start, end, order }: StatePiece): boolean {
+  const isWhole = start === 0 && end === (tensor.shape.at(-1) ?? 1);
+  return order === null && (transposed || isWhole || tensor.shape.length === 1);
 }
 
-function joined(parts: readonly (Float32Array | Int32Array)[], length: number): Float32Array {
-  const all = new Float32Array(length);
+async function collected(entry: StoredTensor, buffer: Uint8Array): Promise<Float32Array> {
+  const all = new Float32Array(entry.shape.reduce((size, n) => size * n, 1));
   let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
+  for await (const values of entry.stream(buffer, 1)) {
+    all.set(values, at);
+    at += values.length;
   }
   return all;
 }
 
-/** Rows of the transpose, which has `cols` columns, become columns from `first` on. */
-async function writeColumns(target: Tensor, first: number, values: Float32Array, cols: number): Promise<void> {
-  const { device } = target;
-  const rows = device.tensor(values, [values.length / cols, cols]);
-  const columns = target.columns(first, first + values.length / cols);
+/** Writes values where they belong. Returns whether commands wait for that. */
+function place({ piece, entry, start }: Part, values: Float32Array | Int32Array): boolean {
+  const { tensor, transposed } = piece;
+  if (!isInPlace(piece)) spread(piece, values as Float32Array);
+  else if (transposed) {
+    const cols = lastOf(entry.shape);
+    const rows = tensor.device.tensor(values, [values.length / cols, cols]);
+    asColumns(rows, piece, start / cols);
+    rows.dispose();
+  } else tensor.device.upload(tensor.storage, tensor.offset + piece.start + start, values);
+  return !tensor.device.queue.idle;
+}
+
+/** Rows of the transpose become columns from the piece's `first` on. */
+function asColumns(rows: Tensor, { tensor, start }: StatePiece, first: number): void {
+  const columns = tensor.columns(start + first, start + first + (rows.shape[0] as number));
   transposeInto(rows, columns);
   columns.dispose();
-  rows.dispose();
-  await device.flush();
+}
+
+/** Floats of 16 bits on their way: the engine converts them. */
+class Halves {
+  #words: Tensor | null = null;
+  #used = 0;
+  #waiting: (() => void)[] = [];
+
+  /** `room`: in words, for what waits and a part more. */
+  constructor(
+    private readonly device: Tensor['device'],
+    private readonly room: number,
+  ) {}
+
+  /** Takes values, which are free then. Returns whether they are to be converted before the next. */
+  add(part: Part, values: Uint16Array): boolean {
+    const { device } = this;
+    const count = Math.ceil(values.length / 2);
+    this.#words ??= device.unscoped(() => device.empty([Math.ceil(this.room)], 'int32'));
+    const words = this.#words.columns(this.#used, this.#used + count);
+    device.upload(words.storage, words.offset, new Int32Array(values.buffer, values.byteOffset, count));
+    this.#used += count;
+    this.#waiting.push(() => {
+      widened(part, words, values.length);
+      words.dispose();
+    });
+    return this.#used >= STAGED;
+  }
+
+  /** Converts what waits. */
+  async convert(): Promise<void> {
+    for (const emit of this.#waiting.splice(0)) emit();
+    this.#used = 0;
+    if (!this.device.queue.idle) await this.device.flush();
+  }
+
+  dispose(): void {
+    this.#words?.dispose();
+  }
+}
+
+/** `words` have `count` halves for a part. */
+function widened({ piece, entry, start }: Part, words: Tensor, count: number): void {
+  const { tensor, transposed } = piece;
+  const { device } = tensor;
+  const isBrain = entry.dtype === 'BF16';
+  device.unscoped(() => {
+    const cols = lastOf(entry.shape);
+    const target = transposed ? device.empty([count / cols, cols]) : flat(tensor, piece.start + start, count);
+    widenInto(words, target, isBrain);
+    if (transposed) asColumns(target, piece, start / cols);
+    target.dispose();
+  });
+}
+
+/** Values from number `start` on, of a tensor without gaps. */
+function flat(tensor: Tensor, start: number, count: number): Tensor {
+  const all = tensor.reshape(tensor.size);
+  const some = all.columns(start, start + count);
+  all.dispose();
+  return some;
 }

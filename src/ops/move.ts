@@ -68,6 +68,11 @@ export function transposeInto(x: Tensor, y: Tensor): void {
   copyInto(x.device, y, stepsOf(y), x, stepsOf(x).reverse(), y.shape);
 }
 
+/** @internal Writes floats of 16 bits, which lie side by side in `words`, into y, contiguous: bfloat16 if `isBrain`. */
+export function widenInto(words: Tensor, y: Tensor, isBrain: boolean): void {
+  y.device.emit('widen', { x: words, y, count: y.size, brain: isBrain });
+}
+
 /**
  * Tensors joined along dimension `axis` (default 0, negative counts from the end), in which alone their shapes may
  * differ: of [..., n, ...] and [..., m, ...] the result is [..., n + m, ...], a copy. All of one dtype, any. Throws
