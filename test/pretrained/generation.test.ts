@@ -59,7 +59,11 @@ await describeShared('generation_config.json', 'reference', 'SOURCE.txt', async 
 
   it('takes how sequences begin and end from what config.json says, not from its class', async () => {
     const [config, weights] = await Promise.all(names.map((name) => shared.bytes(`bart/${name}`)));
-    const { decoder_start_token_id: _, forced_eos_token_id: __, ...rest } = JSON.parse(new TextDecoder().decode(config));
+    const {
+      decoder_start_token_id: _,
+      forced_eos_token_id: __,
+      ...rest
+    } = JSON.parse(new TextDecoder().decode(config));
     const model = await loadModel(device, { 'config.json': bytesOf(rest), 'model.safetensors': weights as Uint8Array });
     expect(model.generationConfig).toMatchObject({ decoderStartTokenId: rest.bos_token_id, forcedEosTokenId: [] });
     model.dispose();
