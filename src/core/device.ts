@@ -80,12 +80,8 @@ export class EngineDevice implements Device {
     return tensor;
   }
 
-  empty(shape: Shape, dtype: DType = 'float32'): Tensor {
-    return this.#allocate('empty', shape, dtype);
-  }
-
-  emptyLater(shape: Shape): Tensor {
-    return this.#allocate('emptyLater', shape, 'float32', true);
+  empty(shape: Shape, dtype: DType = 'float32', later = false): Tensor {
+    return this.#allocate('empty', shape, dtype, later);
   }
 
   #allocate(op: string, shape: Shape, dtype: DType, later = false): Tensor {

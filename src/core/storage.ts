@@ -7,11 +7,12 @@ interface FromHost {
   readonly version: number;
 }
 
+let count = 0;
+
 /** Memory that one or more tensors look at. */
 export class Storage {
-  static #count = 0;
   /** Tells it from all others. */
-  readonly id = Storage.#count++;
+  readonly id = count++;
   references = 0;
   /** Grows whenever something is written to it. */
   version = 0;

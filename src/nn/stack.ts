@@ -57,31 +57,36 @@ export class Stack extends Module {
 
   /** `x`: float32 [N, dModel], the rows of `batch` end to end; so is the result. */
   forward(x: Tensor, batch: Sequences, { memory, state, hiddenStates }: StackContext = {}): Tensor {
-    for (const [i, layer] of this.layers.entries()) {
-      hiddenStates?.push(x);
-      const before = x;
-      const y = within(layer, x, () => layer.forward(before, batch, { memory, cache: state?.layers[i] }));
-      x = this.layerDrops[i]?.choose(x, y) ?? y;
-    }
-    x = this.#end(x);
+    x = this.#through(x, state, (layer, before, i) => {
+      hiddenStates?.push(before);
+      const y = layer.forward(before, batch, { memory, cache: state?.layers[i] });
+      return this.layerDrops[i]?.choose(before, y) ?? y;
+    });
     hiddenStates?.push(x);
     return x;
   }
 
   /** `x`: float32 [sequences, dModel], the newest token of each sequence; so is the result. */
   step(x: Tensor, state: DecoderState): Tensor {
-    for (const [i, layer] of this.layers.entries()) {
-      const before = x;
-      x = within(layer, x, () => layer.step(before, state.layers[i] as LayerCache, state));
-    }
-    return this.#end(x);
+    return this.#through(x, state, (layer, before, i) => layer.step(before, state.layers[i] as LayerCache, state));
   }
 
   /** `x`: float32 [N, dModel], new tokens of some sequences, end to end; so is the result. */
   extend(x: Tensor, extension: Extension, state: DecoderState): Tensor {
+    return this.#through(x, state, (layer, before, i) =>
+      layer.extend(before, extension, state.layers[i] as LayerCache, state),
+    );
+  }
+
+  /** Where something is written with `state`, what a layer needs on the way is free for the next one. */
+  #through(
+    x: Tensor,
+    state: DecoderState | undefined,
+    run: (layer: TransformerLayer, x: Tensor, i: number) => Tensor,
+  ): Tensor {
     for (const [i, layer] of this.layers.entries()) {
-      const before = x;
-      x = within(layer, x, () => layer.extend(before, extension, state.layers[i] as LayerCache, state));
+      const pass = run.bind(null, layer, x, i);
+      x = state && !x.device.gradientsOn ? x.device.scope(pass) : pass();
     }
     return this.#end(x);
   }
@@ -107,10 +112,4 @@ export class Stack extends Module {
   cacheWidths(type: CacheType = 'float32'): readonly number[] {
     return this.layers.map(({ selfAttn }) => selfAttn.cacheWidth(type));
   }
-}
-
-/** What a layer needs on the way is free for the next one, unless it is differentiated or somebody looks at it. */
-function within({ selfAttn, multiheadAttn }: TransformerLayer, { device }: Tensor, run: () => Tensor): Tensor {
-  const isWatched = [selfAttn, multiheadAttn].some((attention) => attention?.observe || attention?.observeHeads);
-  return device.gradientsOn || isWatched ? run() : device.scope(run);
 }

@@ -9,7 +9,7 @@ function endsAt(device: Device, n: number): () => boolean {
   let left = n;
   for (const name of ['empty', 'zeros'] as const) {
     const make = device[name].bind(device);
-    vi.spyOn(device, name).mockImplementation((...form) => {
+    vi.spyOn(device, name).mockImplementation((...form: Parameters<Device['zeros']>) => {
       if (left-- > 0) return make(...form);
       throw new OutOfMemoryError('no more');
     });
