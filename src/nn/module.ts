@@ -5,7 +5,7 @@ import type { Device } from '../core/device.js';
 import { ArgumentError, DTypeError } from '../core/errors.js';
 import { type Shape, sizeOf, Tensor } from '../core/tensor.js';
 import { adopt, checkGiven, checkNames, type LoadableTensor, valuesOf } from './loadable.js';
-import { readPieces, type StoredTensor } from './read-pieces.js';
+import type { StoredTensor } from './read-pieces.js';
 import { entryOf, type Parameter, type StateEntry } from './state-entry.js';
 import {
   joinPath,
@@ -223,6 +223,7 @@ export abstract class Module {
       if (!/^B?F/.test(entry.dtype)) throw new DTypeError(`loadStateDict: ${piece.name} is not float32`);
       return { piece, entry };
     });
+    const { readPieces } = await import('./read-pieces.js');
     await readPieces(readings, signal);
   }
 
