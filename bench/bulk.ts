@@ -130,11 +130,10 @@ async function kills(jobs = 100_000, count = 50): Promise<void> {
   await Promise.all(workers.map(({ ready }) => ready));
   const random = new Random(9);
   for (let kill = 1; kill <= count; kill++) {
-    await Promise.all(workers.map(({ ready }) => ready)); // one that has not begun loses nothing
-    const due = (kill / (count + 1)) * jobs; // kills are spread over all jobs, and where these are quick they follow each other
-    if ((await countsOf(queue)).completed < due) await sleep(1000 + 2000 * random.uniform());
-    while ((await countsOf(queue)).completed < due) await sleep(100);
-    const [victim] = workers.splice(1 + Math.floor(2 * random.uniform()), 1) as [BulkWorker];
+    const due = (kill / (count + 1)) * jobs; // kills are spread over all jobs
+    while ((await countsOf(queue)).completed < due) await sleep(100 * random.uniform());
+    const [victim] = workers.splice(1, 1) as [BulkWorker]; // that which has worked longer, but for the first
+    await victim.ready; // one that has not begun loses nothing
     victim.process.kill('SIGKILL');
     workers.push(new BulkWorker(queue));
     if (kill === Math.ceil(count / 2)) {
