@@ -63,8 +63,8 @@ export async function checkAgreement(world: World, facts: Readonly<Record<string
   const texts = await world.exchangeText(said);
   const all = texts.map((text) => JSON.parse(text) as Record<string, unknown>);
   for (const name of new Set(all.flatMap((each) => Object.keys(each)))) {
-    const values = all.map((each) => JSON.stringify(each[name]));
-    const count = (value: string | undefined) => values.filter((each) => each === value).length;
+    const values = all.map((each) => JSON.stringify(each[name]) ?? 'undefined'); // which sort() would put last
+    const count = (value: string) => values.filter((each) => each === value).length;
     const [usual] = [...values].sort((a, b) => count(b) - count(a));
     const rank = values.findIndex((value) => value !== usual);
     if (rank === -1) continue;
