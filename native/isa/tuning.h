@@ -21,11 +21,11 @@ struct Tuning {
   // k in one turn of a tile's loop.
   int unrolled = 2;
 
-  // Whether there are prefetch instructions: by how many rows packing is ahead with them, and whether attention of a
-  // few queries fetches the next block of keys. That is for sets whose processors do not see by themselves what comes
-  // next.
+  // Whether there are prefetch instructions: by how many rows packing is ahead with them, from which depth it is worth
+  // to fetch C, and whether attention of a few queries fetches the next block of keys. That is for sets whose
+  // processors do not see by themselves what comes next.
   bool prefetches = true;
-  size_t packAhead = 32;
+  size_t packAhead = 32, leastAhead = 64;
   bool fetchesKeys = true;
   // Without them: a word of every line of so many tiles' columns of B is read before these are packed, …
   size_t touchedTiles = 0;

@@ -122,6 +122,7 @@ struct MatMul {
     withActivation(activation, [&](auto f) {
       for (const uint64_t end = row + height; row < end; ++row, from += keeps() ? cols : cStride, to += cStride) {
         eachVector(width, [&](size_t x, size_t lanes) {
+          __builtin_prefetch(to + height * cStride + x, 1);  // below: sums kept apart did not fetch it
           storeLanes(to + x, activate<f()>(loadLanes(from + x, lanes)), lanes);
         });
         if (drop.scale == 0) continue;

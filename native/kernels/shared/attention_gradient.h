@@ -107,13 +107,16 @@ class HeadGradient {
     const Queries seeing = queriesOf(it, chunk);
     const uint32_t most = blockQueries(it), blocks = divideUp(seeing.end - seeing.begin, most);
 
+    const bool firstHead = h_ % (in_.heads / in_.kvHeads) == 0;
+    // The last queries come first: if they see all keys, gradients of keys begin with what they give.
+    begins_ = firstHead && blocks > 0 && seesAll(it, chunk, seeing.begin + (blocks - 1) * most, seeing.end);
     const uint64_t rows = in_.packed ? chunk.end : limit < in_.rowsK ? limit : in_.rowsK;
-    if (h_ % (in_.heads / in_.kvHeads) == 0) clearKeys(it, begin, rows);
+    if (firstHead) clearKeys(it, begins_ ? chunk.end : begin, rows);
     clearQueries(it, 0, seeing.begin);
     if (op_.drelativeScores.present() && !op_.adds(kDrelativeScores))
       scoreRows(it, 0).clear(in_.packed ? it.queries : in_.rowsQ);
 
-    for (uint32_t left = blocks; left > 0; --left) {
+    for (uint32_t left = blocks; left > 0; --left, begins_ = false) {
       const uint32_t from = seeing.begin + (left - 1) * most;
       const uint32_t count = seeing.end - from < most ? seeing.end - from : most;
       block(b, it, from, count, keysOf(it, chunk, from, from + count));
@@ -172,6 +175,10 @@ class HeadGradient {
     const uint32_t before = key > chunk.begin ? (key - chunk.begin) / kBlockKeys * kBlockKeys : 0;
     return {chunk.begin + before, chunk.end < visible ? chunk.end : visible};
   }
+  bool seesAll(const Item& it, const Keys& chunk, uint32_t first, uint32_t end) const {
+    const Keys seen = keysOf(it, chunk, first, end);
+    return seen.begin == chunk.begin && seen.end == chunk.end;
+  }
 
   // Of short causal items half as many queries: fewer of a block's keys are in their future.
   uint32_t blockQueries(const Item& it) const {
@@ -195,6 +202,7 @@ class HeadGradient {
     return context_.f32(apart() ? op_.partials : op_.dq) + row * queryStride() + size_t{h} * in_.width;
   }
   bool addsQueries() const { return !apart() && op_.adds(kDq); }
+  bool addsKeys(Gradient gradient) const { return !begins_ || op_.adds(gradient); }
 
   DistanceRows scoreRows(const Item& it, uint32_t i) const {
     return in_.distanceRows(context_, op_.drelativeScores, it, i, h_);
@@ -327,13 +335,13 @@ class HeadGradient {
   void giveValues(const Block& block, const Item& it) {
     if (!op_.dv.present()) return;
     rowProduct({probabilities_, kBlockQueries}, dy_, block.keys, in_.valueWidth, block.queries,
-               {.c = valueGradient(it, block.k, h_), .stride = op_.dvStride, .add = true});
+               {.c = valueGradient(it, block.k, h_), .stride = op_.dvStride, .add = addsKeys(kDv)});
   }
 
   void giveKeys(const Block& block, const Item& it) {
     if (!op_.dk.present()) return;
     rowProduct({slopes_, kBlockQueries}, q_, block.keys, in_.width, block.queries,
-               {.c = keyGradient(it, block.k, h_), .stride = op_.dkStride, .add = true, .factor = in_.scale});
+               {.c = keyGradient(it, block.k, h_), .stride = op_.dkStride, .add = addsKeys(kDk), .factor = in_.scale});
   }
 
   void giveQueries(const Block& block, const Item& it, bool add) {
@@ -377,8 +385,9 @@ class HeadGradient {
   struct {
     const float* from;
     size_t stride, rows, cols;
-  } ahead_[8];         // what is still to be fetched
-  size_t aheads_ = 0;  // how many of them
+  } ahead_[8];           // what is still to be fetched
+  size_t aheads_ = 0;    // how many of them
+  bool begins_ = false;  // whether the block under way is the first to write gradients of keys
   RelativeTable table_{nullptr, 0}, dtable_{nullptr, 0};
 };
 

@@ -130,12 +130,13 @@ class TileSums {
 };
 
 // rows × (vecs vectors) of C: for each k one outer product of a column of A with a row of B. C, whose rows lie on other
-// pages, is fetched meanwhile.
+// pages, is fetched meanwhile; a large tile by halves, as all of it at once would hold up the reading of A and B.
 template <size_t kRows, size_t kVecs, TileMode kMode>
 void tile(const TileOperands& in, const TileTarget& target) {
   constexpr bool kContinues = kMode == TileMode::kContinues || kMode == TileMode::kFetches;
   constexpr bool kFetches = kMode == TileMode::kFetches, kPacks = kMode == TileMode::kPacks;
   constexpr bool kPacked = kMode == TileMode::kPacked;
+  constexpr size_t kParts = kTuning.prefetches && kRows * kVecs > 8 ? 2 : 1, kPartRows = divideUp(kRows, kParts);
   const auto eachOfRow = [](const auto& body) { eachAccumulator<1, kVecs>([&](size_t, size_t v) { body(v); }); };
   const size_t aRow = kPacked ? 1 : in.aRow, aCol = kPacked ? kTileRows : in.aCol;
   const size_t bRow = kPacked ? kVecs * kWidth : in.bRow, depth = in.depth;
@@ -144,25 +145,32 @@ void tile(const TileOperands& in, const TileTarget& target) {
   [[maybe_unused]] const float* next = in.next;
   TileSums<kRows, kVecs> sums;
   if (kContinues && target.start != nullptr) sums.begin(target.start, target.startRow);
-  eachAccumulator<kRows, kVecs>(
-      [&](size_t r, size_t v) { __builtin_prefetch(target.c + r * target.row + v * kWidth, 1); });
+  for (size_t part = 0, k = 0; part < kParts; ++part) {
+    if (depth >= kTuning.leastAhead) {
+      const float* ahead = target.c + part * (kRows - kPartRows) * target.row;
+      eachAccumulator<kPartRows, kVecs>(
+          [&](size_t r, size_t v) { __builtin_prefetch(ahead + r * target.row + v * kWidth, 1); });
+    }
 #pragma GCC unroll kUnrolled
-  for (size_t k = 0; k < depth; ++k, a += aCol, b += bRow) {
-    if constexpr (kFetches) {
-      eachOfRow([&](size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
-      next += in.nextRow;
+    for (const size_t end = depth * (part + 1) / kParts; k < end; ++k, a += aCol, b += bRow) {
+      if constexpr (kFetches) {
+        eachOfRow([&](size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
+        next += in.nextRow;
+      }
+      if constexpr (TileSums<kRows, kVecs>::kCrowd && !kPacks) {
+        sums.addByVector(a, aRow, b);
+        continue;
+      }
+      Vf row[kVecs];
+      eachOfRow([&](size_t v) { row[v] = load(b + v * kWidth); });
+      if constexpr (kPacks) {
+        // Hardware prefetchers do not follow from page to page, and rows of B may lie a page apart.
+        eachOfRow([&](size_t v) { __builtin_prefetch(b + kTuning.packAhead * bRow + v * kWidth); });
+        eachOfRow([&](size_t v) { store(panel + v * kWidth, row[v]); });
+        panel += kVecs * kWidth;
+      }
+      sums.add(a, aRow, row);
     }
-    if constexpr (TileSums<kRows, kVecs>::kCrowd && !kPacks) {
-      sums.addByVector(a, aRow, b);
-      continue;
-    }
-    Vf row[kVecs];
-    eachOfRow([&](size_t v) { row[v] = load(b + v * kWidth); });
-    if constexpr (kPacks) {
-      eachOfRow([&](size_t v) { store(panel + v * kWidth, row[v]); });
-      panel += kVecs * kWidth;
-    }
-    sums.add(a, aRow, row);
   }
   sums.finish(target);
 }
