@@ -14,7 +14,7 @@ struct Tuning {
   // cache.
   bool panels = true;
   size_t panelTiles = 2;
-  // Up to how many rows of A are few.
+  // Up to how many rows of A are few; twice as many if B is so large that it comes from memory.
   size_t fewRows = 2 * tileRows;
   // A block of C has at most so many rows and columns: its A takes most of a level-2 cache of 1 MB.
   size_t blockRows = 320, blockCols = 384;

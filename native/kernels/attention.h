@@ -221,9 +221,10 @@ struct Attention {
     return nullptr;
   }
 
-  // A chunk is one head and as many as kQueries rows: of one item or, packed, of whichever items lie there. Those of a
-  // head follow one another, its keys and values still in the cache, and if it is causal those first that see most
-  // keys. Short items share a chunk, and so do their heads, which read the same rows.
+  // A chunk is one head and as many as kQueries rows: of one item or, packed, of whichever items lie there. Those of an
+  // item, or of as many packed rows as an item has on average, follow one another, as threads meet the same rows in one
+  // command after the other; among these those of a head, its keys and values still in the cache, and if it is causal
+  // those first that see most keys. Short items share a chunk, and so do their heads, which read the same rows.
   void run(Context& context) const {
     in.findOffsets(context);
     if (in.totalQ() == 0) return;
@@ -235,15 +236,15 @@ struct Attention {
     // Smaller blocks where there are few, for more threads to share.
     const bool many = in.totalQ() * in.heads >= 32 * attention::kQueries;
     const uint32_t size = many ? attention::kQueries : attention::kQueries / 2;
-    const uint32_t blocks = divideUp(in.rowsQ, size);
+    const uint32_t blocks = divideUp(in.rowsQ, size), together = in.packed ? divideUp(blocks, in.batch) : blocks;
     context.team.parallel(blocks * in.heads * (in.packed ? 1 : in.batch), [&](uint32_t chunk) {
-      const uint32_t h = chunk / blocks % in.heads;
-      attention::Forward forward(in, context, h, output);
-      const uint32_t first = (blocks - 1 - chunk % blocks) * size;
+      const uint32_t place = chunk / (together * in.heads), n = chunk % (together * in.heads);
+      const uint32_t begin = in.packed ? place * together : 0, count = atMost(together, blocks - begin);
+      attention::Forward forward(in, context, n / count, output);
+      const uint32_t first = (begin + count - 1 - n % count) * size;
       const uint32_t end = in.rowsQ - first < size ? in.rowsQ : first + size;
       if (in.packed) return attendPacked(context, forward, first, end);
-      const uint32_t b = chunk / blocks / in.heads;
-      forward.attend(b, in.item(context, b), first, end);
+      forward.attend(place, in.item(context, place), first, end);
     });
   }
 

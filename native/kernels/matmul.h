@@ -82,7 +82,7 @@ struct MatMul {
   static constexpr uint64_t kLeastPanels = 4, kLeastWeight = 1 << 14;  // worth laying out
 
   // Not of a gradient of weights, which brings column sums and reads A across its rows.
-  bool few() const { return !transposeA && !transposeB && rows <= kFewRows; }
+  bool few() const { return !transposeA && !transposeB && isFew(rows, uint64_t{bStride} * depth); }
 
   // Matrix n's part of at most height × width at (row, col).
   Gemm part(const Context& context, uint64_t n, uint64_t row, uint64_t col, uint64_t height, uint64_t width,

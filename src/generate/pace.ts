@@ -6,14 +6,16 @@ import { MAX_STEPS_AHEAD } from './ranking.js';
 const NEWS_AFTER = 20;
 
 /**
- * Milliseconds for which the way to another thread and back, about 0.1, is not worth it; the event loop gets its turns
- * all the same.
+ * Milliseconds for which the way to another thread and back, 0.1 to 1, is not worth it; the event loop gets its turns all
+ * the same. What took that way may have taken as much longer.
  */
 const BRIEF = 2;
+const BRIEF_WITH_WAY = 3;
 
 export class Pace {
   /** Milliseconds of a step, with its share of the encoder's pass, once known. */
   #each = Number.POSITIVE_INFINITY;
+  #wasBrief = false;
 
   /** As many steps, up to `most`, as take little time; one at least. */
   stepsOf(most: number): number {
@@ -23,7 +25,8 @@ export class Pace {
   /** Runs `steps` of them; `read` is told whether they are brief enough for this thread. */
   async time<T>(steps: number, read: (brief: boolean) => Promise<T>): Promise<T> {
     const start = performance.now();
-    const result = await read(steps * this.#each <= BRIEF);
+    this.#wasBrief = steps * this.#each <= (this.#wasBrief ? BRIEF : BRIEF_WITH_WAY);
+    const result = await read(this.#wasBrief);
     this.#each = (performance.now() - start) / steps;
     return result;
   }

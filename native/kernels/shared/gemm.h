@@ -17,7 +17,7 @@
 //
 //   fewRowsTransposed  Bᵀ and up to 8 rows: in registers, B is read once    many()
 //   rowsInPanels       a weight in panels, any number of rows               inPanels()
-//   fewRows            B in rows, up to kFewRows                            few()
+//   fewRows            B in rows, up to kFewRows or, if large, kMostFew     few()
 //   ManyRows           all others: B packed as it is met, or A, or both     many()
 #pragma once
 #include "kernels/shared/gemm_tile.h"
@@ -35,7 +35,7 @@ struct Gemm {
   const float* bias;  // [cols], added at the end, or null
   float* columnSums;  // [cols] (+)= those of B, or null; not for few rows
   bool accumulateSums;
-  bool few;               // whether the whole product has few rows
+  bool few;               // isFew(), of the whole product
   bool inPanels = false;  // a weight of bRow columns at b, of which this reads those from firstCol on
   size_t firstCol = 0;
 
@@ -81,13 +81,18 @@ inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, 
   }
 }
 
-inline constexpr size_t kFewRows = kTuning.fewRows;
+inline constexpr size_t kFewRows = kTuning.fewRows, kMostFew = 2 * kFewRows;
+inline constexpr size_t kLargeB = size_t{1} << 20;
+inline bool isFew(size_t rows, size_t bFloats) { return rows <= (bFloats >= kLargeB ? kMostFew : kFewRows); }
 
 inline constexpr size_t kPanelFloats = kMaxBlockDepth * kMaxTileCols;
 // Of few rows, a block of C has at most so many columns, rounded up to whole vectors.
 inline constexpr size_t kFewFloats = size_t{1} << 18;
 inline size_t maxFewCols(size_t rows) { return atMost(4096, kFewFloats / rows); }
-inline constexpr size_t kSumsFloats = kFewFloats + kFewRows * 2 * kWidth;
+inline constexpr size_t kSumsFloats = kFewFloats + kMostFew * 2 * kWidth;
+
+inline constexpr size_t kPartFloats = size_t{1} << 15;  // of B
+inline constexpr size_t kCachedB = size_t{1} << 16;     // floats of a small B, which some cache still holds
 
 // Calls body(i, rows, t) for the tiles that `rows` rows of A make, of nearly the same height: one of a row or two would
 // compute at a fraction of the speed.
@@ -103,9 +108,14 @@ void eachTile(size_t rows, const Body& body) {
 // A·B for few rows, at most maxFewCols() columns, and a B that lies in rows.
 template <class Finish>
 void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
-  const size_t part = g.rows <= 32 ? 32 : 64, step = blockDepth(g.depth);  // rows of B that are taken at a time
+  // How many rows of B are taken at a time: more where they are short.
+  const bool isCached = g.bRow * g.depth <= kCachedB;
+  const size_t least = g.rows <= 32 ? 32 : 64, most = isCached ? kPartFloats / g.cols : 0;
+  const size_t part = most > least ? most : least, step = blockDepth(g.depth);
   const size_t tileCols = tileColsOf(g.rows, false);
   const size_t sumsRow = wholeVectors(g.cols) + kWidth;  // not a power of two
+  // What a single row of A reads of a small B, the hardware prefetches.
+  const bool fetches = kTuning.prefetches && (!isCached || g.rows > 1);
   for (size_t k = 0, depth = 0; k < g.depth; k += depth) {
     const size_t start = k / step * step, end = atMost(g.depth, start + step);
     depth = atMost(part, end - k);
@@ -113,18 +123,23 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
     for (size_t j = 0, width = 0; j < g.cols; j += width) {
       width = widthOf(g.cols - j, tileCols);
       const size_t cols = atMost(width, g.cols - j);
-      const float* b = g.b + k * g.bRow + j;
+      const float *b = g.b + k * g.bRow + j, *below = b + depth * g.bRow;
+      // While the rows of A meet this part of B, the next is on its way from memory.
+      const float* next = j + width < g.cols ? b + width : below - j;
       const bool whole = cols == width;  // at the edge of C a part is packed
       if (!whole) packRows(b, g.bRow, depth, cols, edge, width);
-      eachTile(g.rows, [&](size_t i, size_t rows, size_t) {
+      eachTile(g.rows, [&](size_t i, size_t rows, size_t t) {
         float* sum = sums + i * sumsRow + j;
         TileTarget target = g.target(i, j, cols, start == 0, last);
         if (!ends) target = {sum, sumsRow, width, false, nullptr};
         target.start = k > start ? sum : nullptr;
         target.startRow = sumsRow;
-        const Tile compute = tileOf<TileMode::kContinues>(rows, width);
-        compute({depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b : edge, whole ? g.bRow : width},
-                target);
+        const bool fetching = fetches && whole && t == 0;
+        const Tile compute =
+            fetching ? tileOf<TileMode::kFetches>(rows, width) : tileOf<TileMode::kContinues>(rows, width);
+        TileOperands in{depth, g.a + i * g.aRow + k * g.aCol, g.aRow, g.aCol, whole ? b : edge, whole ? g.bRow : width};
+        in.next = next, in.nextRow = g.bRow;
+        compute(in, target);
         if (last) finish(i, j, rows, cols);
       });
     }

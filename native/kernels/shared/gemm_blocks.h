@@ -33,12 +33,18 @@ class GemmCut {
                                                                : divideUp(tilesAcross(), across) * tileCols_);
   }
 
-  // Of few rows: see fewRows(). With one task for each thread B is read in the longest runs.
+  // Of few rows: see fewRows(). With one task for each thread B is read in the longest runs. Where B stays in the
+  // caches two are better, as threads then end at the same time; but not for a single row, as a narrow task has few
+  // sums under way. Where runs would become too short the rows are cut, not the columns.
   Blocks few() const {
-    const uint64_t tasks = divideUp(atMost(threads_, tasksWorth()), size_.batch);
-    const uint64_t runs = divideUp(size_.cols, maxFewCols(size_.rows));
-    const uint64_t across = tasks >= runs ? tasks : divideUp(runs, threads_) * threads_;
-    return blocks(size_.rows, wholeVectors(divideUp(size_.cols, across)));
+    const uint64_t worth = tasksWorth();
+    const bool isCached = size_.cols * size_.depth <= kCachedB;
+    const bool halves = isCached && size_.rows > 1 && worth >= 2 * threads_;
+    const uint64_t tasks = divideUp(halves ? 2 * threads_ : atMost(threads_, worth), size_.batch);
+    const uint64_t down = size_.cols < kLongRun * tasks ? atMost(tasks, tilesDown()) : 1;
+    const uint64_t runs = divideUp(size_.cols, maxFewCols(size_.rows)), wanted = divideUp(tasks, down);
+    const uint64_t across = wanted >= runs ? wanted : divideUp(runs, threads_) * threads_;
+    return blocks(divideUp(size_.rows, down), wholeVectors(divideUp(size_.cols, across)));
   }
 
   // Of a weight in panels: see rowsInPanels(). Few rows wait for panels: each thread reads the same number of columns,
@@ -58,6 +64,7 @@ class GemmCut {
 
  private:
   static constexpr uint64_t kWaitingRows = 64;     // that wait for panels
+  static constexpr uint64_t kLongRun = 192;        // floats
   static constexpr uint64_t kLeastWork = 1 << 17;  // multiply-adds that are worth a task: two microseconds
 
   // How many tiles a block is high and wide.
