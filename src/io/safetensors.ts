@@ -76,25 +76,23 @@ export class SafetensorsEntry {
    * eight bytes at least for each of them, until the next one is asked for.
    */
   async *stream(buffer: Uint8Array, multiple: number): AsyncGenerator<Float32Array | Int32Array> {
-    const step = Math.floor(buffer.byteLength / 8 / multiple) * multiple * dtypes[this.dtype].bytes;
-    for (let start = 0; start < this.byteLength; start += step) {
-      const length = Math.min(step, this.byteLength - start);
-      if (this.source.readAsync === undefined) yield this.decode(this.slice(start, length));
-      else {
-        const part = buffer.subarray(0, length);
-        await this.source.readAsync(this.position + start, part);
-        yield this.decode(part);
-      }
-    }
+    const isInMemory = this.source.readAsync === undefined;
+    for await (const part of this.parts(buffer, multiple, isInMemory)) yield this.decode(part);
   }
 
   /** @internal The same of F16 and BF16 as they are stored. A part has room for an even number of them. */
   async *streamHalves(buffer: Uint8Array, multiple: number): AsyncGenerator<Uint16Array> {
-    const step = 2 * Math.floor(buffer.byteLength / 8 / multiple) * multiple;
+    for await (const part of this.parts(buffer, multiple))
+      yield new Uint16Array(part.buffer, part.byteOffset, part.length / 2);
+  }
+
+  private async *parts(buffer: Uint8Array, multiple: number, inPlace = false): AsyncGenerator<Uint8Array> {
+    const step = Math.floor(buffer.byteLength / 8 / multiple) * multiple * dtypes[this.dtype].bytes;
     for (let start = 0; start < this.byteLength; start += step) {
-      const part = buffer.subarray(0, Math.min(step, this.byteLength - start));
-      await this.readAsync(part, start);
-      yield new Uint16Array(part.buffer, part.byteOffset, part.byteLength / 2);
+      const length = Math.min(step, this.byteLength - start);
+      const part = inPlace ? this.slice(start, length) : buffer.subarray(0, length);
+      if (!inPlace) await this.readAsync(part, start);
+      yield part;
     }
   }
 

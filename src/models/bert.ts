@@ -11,7 +11,7 @@ import type { StateNames } from '../nn/state-names.js';
 import { activationOf, dropoutOf, labelsOf } from './config-values.js';
 import { EncoderModel } from './encoder-model.js';
 import type { ModelConfig } from './model-config.js';
-import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
+import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 import { embeddingNames, TextEmbeddings } from './text-embeddings.js';
 
@@ -62,16 +62,9 @@ export class Bert extends EncoderModel {
   }
 
   protected override get stateNames(): StateNames {
-    const predictions = 'cls.predictions';
-    const bias = this.settings.flag('tie_word_embeddings') ? `${predictions}.bias` : `${predictions}.decoder.bias`;
     const head =
       this.headKind === 'masked-language-model'
-        ? {
-            'head.dense': `${predictions}.transform.dense`,
-            'head.norm': `${predictions}.transform.LayerNorm`,
-            'head.out.bias': bias,
-            'head.out': `${predictions}.decoder`,
-          }
+        ? wordPredictionNames(this.settings)
         : {
             'head.dense': 'bert.pooler.dense',
             'head.out': this.headKind === 'question-answering' ? 'qa_outputs' : 'classifier',

@@ -23,7 +23,7 @@ import { EncoderModel } from './encoder-model.js';
 import { type ModelInputs, perSequence } from './inputs.js';
 import { IGNORED, tokenLoss } from './losses.js';
 import type { ModelConfig } from './model-config.js';
-import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
+import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from './prediction-head.js';
 import type { FamilyContext, HeadKind } from './pretrained-model.js';
 import { embeddingNames, TextEmbeddings } from './text-embeddings.js';
 
@@ -257,13 +257,7 @@ function headNames(kind: HeadKind, config: ModelConfig): StateNames {
         const head = 'lm_predictions.lm_head';
         return { 'head.dense': `${head}.dense`, 'head.norm': `${head}.LayerNorm`, 'head.out.bias': `${head}.bias` };
       }
-      const head = 'cls.predictions';
-      return {
-        'head.dense': `${head}.transform.dense`,
-        'head.norm': `${head}.transform.LayerNorm`,
-        'head.out.bias': config.flag('tie_word_embeddings') ? `${head}.bias` : `${head}.decoder.bias`,
-        'head.out': `${head}.decoder`,
-      };
+      return wordPredictionNames(config);
     }
     case 'question-answering':
       return { 'head.out': 'qa_outputs' };

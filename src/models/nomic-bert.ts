@@ -10,7 +10,7 @@ import type { StateNames } from '../nn/state-names.js';
 import { classifierDropout } from './bert.js';
 import { activationOf, dropoutOf, labelsOf, rotaryOf } from './config-values.js';
 import { EncoderModel } from './encoder-model.js';
-import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
+import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 import { TextEmbeddings } from './text-embeddings.js';
 
@@ -86,16 +86,9 @@ export class NomicBert extends EncoderModel {
   /** Of the checkpoints, which transformers keeps in files. */
   protected override get stateNames(): StateNames {
     const [body, layer] = ['nomic_bert', 'nomic_bert.encoder.layers.*'];
-    const predictions = 'cls.predictions';
-    const bias = this.settings.flag('tie_word_embeddings') ? `${predictions}.bias` : `${predictions}.decoder.bias`;
     const head =
       this.headKind === 'masked-language-model'
-        ? {
-            'head.dense': `${predictions}.transform.dense`,
-            'head.norm': `${predictions}.transform.layer_norm`,
-            'head.out.bias': bias,
-            'head.out': `${predictions}.decoder`,
-          }
+        ? wordPredictionNames(this.settings, 'layer_norm')
         : { 'head.dense': `${body}.pooler.dense`, 'head.out': 'classifier' };
     return {
       ...head,

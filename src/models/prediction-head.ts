@@ -8,6 +8,7 @@ import { Module } from '../nn/module.js';
 import type { Norm } from '../nn/norm.js';
 import { type PoolingMode, pool } from '../nn/pooling.js';
 import type { Sequences } from '../nn/sequences.js';
+import type { StateNames } from '../nn/state-names.js';
 import type { Activation } from '../ops/activation.js';
 import { concat } from '../ops/move.js';
 import type { ModelConfig } from './model-config.js';
@@ -105,4 +106,15 @@ export function chooseHead(
   if (head !== undefined) return head();
   const known = ['none', ...Object.keys(heads)].join(', ');
   throw new FormatError(`config.json: ${config.type} has no head for ${kind}, expected one of ${known}`);
+}
+
+/** BERT's names of a head that predicts words. */
+export function wordPredictionNames(config: ModelConfig, norm = 'LayerNorm'): StateNames {
+  const predictions = 'cls.predictions';
+  return {
+    'head.dense': `${predictions}.transform.dense`,
+    'head.norm': `${predictions}.transform.${norm}`,
+    'head.out.bias': config.flag('tie_word_embeddings') ? `${predictions}.bias` : `${predictions}.decoder.bias`,
+    'head.out': `${predictions}.decoder`,
+  };
 }
