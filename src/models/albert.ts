@@ -4,9 +4,10 @@ import { Linear } from '../nn/linear.js';
 import { LayerNorm } from '../nn/norm.js';
 import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
-import { bertEmbeddings, bertLayer } from './bert.js';
+import { bert, bertEmbeddings, bertLayer } from './bert.js';
 import { activationOf, labelsOf } from './config-values.js';
 import { EncoderModel } from './encoder-model.js';
+import type { Family } from './family.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
 import type { FamilyContext, HeadKind } from './pretrained-model.js';
 import { embeddingNames, type TextEmbeddings } from './text-embeddings.js';
@@ -110,3 +111,23 @@ function layerNames(path: string, name: string): StateNames {
     [`${path}.norm2`]: `${name}.full_layer_layer_norm`,
   };
 }
+
+export const albert: Family = {
+  model: Albert,
+  className: 'Albert',
+  defaults: {
+    ...bert.defaults,
+    embedding_size: 128,
+    hidden_size: 4096,
+    num_hidden_groups: 1,
+    inner_group_num: 1,
+    num_attention_heads: 64,
+    intermediate_size: 16384,
+    hidden_act: 'gelu_new',
+    hidden_dropout_prob: 0,
+    attention_probs_dropout_prob: 0,
+    classifier_dropout_prob: 0.1,
+    bos_token_id: 2,
+    eos_token_id: 3,
+  },
+};

@@ -8,6 +8,8 @@ import type { StateNames } from '../nn/state-names.js';
 import { add } from '../ops/binary.js';
 import { type BartStackOptions, bartStack, bartStackNames } from './bart-stack.js';
 import { dropoutOf, labelsOf } from './config-values.js';
+import type { Family } from './family.js';
+import type { Json } from './model-config.js';
 import { PredictionHead, vocabularyOutput } from './prediction-head.js';
 import type { FamilyContext, HeadKind } from './pretrained-model.js';
 import { Seq2SeqModel } from './seq2seq-model.js';
@@ -161,3 +163,37 @@ export class Bart extends Seq2SeqModel {
     this.#sinusoids?.dispose();
   }
 }
+
+/** What BART and those that follow it have in common. */
+export const bartDefaults: Json = {
+  max_position_embeddings: 1024,
+  encoder_layers: 12,
+  encoder_ffn_dim: 4096,
+  encoder_attention_heads: 16,
+  decoder_layers: 12,
+  decoder_ffn_dim: 4096,
+  decoder_attention_heads: 16,
+  encoder_layerdrop: 0,
+  decoder_layerdrop: 0,
+  activation_function: 'gelu',
+  d_model: 1024,
+  dropout: 0.1,
+  attention_dropout: 0,
+  activation_dropout: 0,
+  classifier_dropout: 0,
+  scale_embedding: false,
+  pad_token_id: 1,
+  bos_token_id: 0,
+  eos_token_id: 2,
+  decoder_start_token_id: 2,
+  forced_eos_token_id: 2,
+  tie_word_embeddings: true,
+};
+
+export const bart: Family = {
+  model: Bart,
+  className: 'Bart',
+  writer: 'BartForConditionalGeneration',
+  defaults: { ...bartDefaults, num_labels: 3 },
+  vocabulary: 'roberta',
+};

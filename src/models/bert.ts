@@ -10,7 +10,8 @@ import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
 import { activationOf, dropoutOf, labelsOf } from './config-values.js';
 import { EncoderModel } from './encoder-model.js';
-import type { ModelConfig } from './model-config.js';
+import type { Family, GgufSettings } from './family.js';
+import type { Json, ModelConfig } from './model-config.js';
 import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 import { embeddingNames, TextEmbeddings } from './text-embeddings.js';
@@ -145,5 +146,70 @@ export function bertLayerNames(layer: string): StateNames {
     'encoder.layers.*.feed_forward.linear1': `${layer}.intermediate.dense`,
     'encoder.layers.*.feed_forward.linear2': `${layer}.output.dense`,
     'encoder.layers.*.norm2': `${layer}.output.LayerNorm`,
+  };
+}
+
+const LAYER = 'bert.encoder.layer.*';
+
+export const bert: Family = {
+  model: Bert,
+  className: 'Bert',
+  defaults: {
+    hidden_size: 768,
+    num_hidden_layers: 12,
+    num_attention_heads: 12,
+    intermediate_size: 3072,
+    hidden_act: 'gelu',
+    hidden_dropout_prob: 0.1,
+    attention_probs_dropout_prob: 0.1,
+    max_position_embeddings: 512,
+    type_vocab_size: 2,
+    layer_norm_eps: 1e-12,
+    pad_token_id: 0,
+    classifier_dropout: null,
+    bos_token_id: null,
+    eos_token_id: null,
+    tie_word_embeddings: true,
+  },
+  vocabulary: 'bert',
+  gguf: {
+    isEncoder: true,
+    names: {
+      token_embd: 'bert.embeddings.word_embeddings',
+      position_embd: 'bert.embeddings.position_embeddings',
+      token_types: 'bert.embeddings.token_type_embeddings',
+      token_embd_norm: 'bert.embeddings.LayerNorm',
+      'blk.*.attn_q': `${LAYER}.attention.self.query`,
+      'blk.*.attn_k': `${LAYER}.attention.self.key`,
+      'blk.*.attn_v': `${LAYER}.attention.self.value`,
+      'blk.*.attn_output': `${LAYER}.attention.output.dense`,
+      'blk.*.attn_output_norm': `${LAYER}.attention.output.LayerNorm`,
+      'blk.*.ffn_up': `${LAYER}.intermediate.dense`,
+      'blk.*.ffn_down': `${LAYER}.output.dense`,
+      'blk.*.layer_output_norm': `${LAYER}.output.LayerNorm`,
+      cls: 'bert.pooler.dense',
+      'cls.output': 'classifier',
+    },
+    config: (file) => {
+      const labels = file.texts('bert.classifier.output_labels');
+      return {
+        ...bertSizes(file),
+        max_position_embeddings: file.rows('position_embd.weight'),
+        add_pooling_layer: file.tensors.has('cls.weight'),
+        ...(labels && { id2label: Object.fromEntries(labels.map((label, id) => [String(id), label])) }),
+      };
+    },
+  },
+};
+
+/** What GGUF files say of BERT and of those like it. */
+export function bertSizes(file: GgufSettings): Json {
+  return {
+    hidden_size: file.needed('embedding_length'),
+    intermediate_size: file.needed('feed_forward_length'),
+    num_hidden_layers: file.needed('block_count'),
+    num_attention_heads: file.needed('attention.head_count'),
+    type_vocab_size: file.rows('token_types.weight'),
+    layer_norm_eps: file.needed('attention.layer_norm_epsilon'),
   };
 }

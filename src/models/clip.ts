@@ -11,11 +11,21 @@ import { add, equal, scale, where } from '../ops/binary.js';
 import { gather, transpose, unpack } from '../ops/move.js';
 import { labelsOf } from './config-values.js';
 import { type Contrast, contrast, DualEncoderModel } from './dual-encoder-model.js';
+import type { Family } from './family.js';
 import { tokenLoss } from './losses.js';
 import { ModelConfig } from './model-config.js';
 import { PredictionHead } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
-import { patchesOf, TextTower, type TowerPooler, towerEncoder, towerNames, VisionTower } from './towers.js';
+import {
+  patchesOf,
+  TextTower,
+  type TowerPooler,
+  towerDefaults,
+  towerEncoder,
+  towerNames,
+  towerTokens,
+  VisionTower,
+} from './towers.js';
 
 /**
  * CLIP (Radford et al. 2021, arXiv 2103.00020): a causal encoder of texts and one of images, whose vectors are alike for
@@ -113,3 +123,32 @@ class EndPooler extends Module implements TowerPooler<TokenBatch> {
 
 /** What configs said before the end id was put right. */
 const OLD_END = 2;
+
+export const clip: Family = {
+  model: Clip,
+  className: 'CLIP',
+  defaults: { projection_dim: 512, logit_scale_init_value: 2.6592 },
+  parts: { text_config: 'clip_text_model', vision_config: 'clip_vision_model' },
+};
+
+const towers = { ...towerDefaults, projection_dim: 512, hidden_act: 'quick_gelu', layer_norm_eps: 1e-5 };
+
+export const clipTextModel: Family = {
+  model: Clip,
+  className: 'CLIPText',
+  defaults: {
+    ...towers,
+    ...towerTokens,
+    vocab_size: 49408,
+    hidden_size: 512,
+    intermediate_size: 2048,
+    num_attention_heads: 8,
+    max_position_embeddings: 77,
+  },
+};
+
+export const clipVisionModel: Family = {
+  model: Clip,
+  className: 'CLIPVision',
+  defaults: { ...towers, num_channels: 3, image_size: 224, patch_size: 32 },
+};

@@ -17,9 +17,10 @@ import { mul, scale } from '../ops/binary.js';
 import { pack, unpack } from '../ops/move.js';
 import { sum } from '../ops/reduce.js';
 import { logSoftmax } from '../ops/softmax.js';
-import { bertLayerNames } from './bert.js';
+import { bert, bertLayerNames } from './bert.js';
 import { activationOf, dropoutOf, labelsOf } from './config-values.js';
 import { EncoderModel } from './encoder-model.js';
+import type { Family } from './family.js';
 import { type ModelInputs, perSequence } from './inputs.js';
 import { IGNORED, tokenLoss } from './losses.js';
 import type { ModelConfig } from './model-config.js';
@@ -309,3 +310,45 @@ function tokensOf(x: Tensor, { isToken }: Sequences): Tensor {
   if (isToken === null) return x;
   return mul(x, x.device.tensor(Float32Array.from(isToken.flat(), Number), [x.shape[0] as number, 1]));
 }
+
+/** Files of before have 'p2c|c2p'. */
+function completeDeberta(config: Record<string, unknown>): void {
+  if (typeof config.pos_att_type === 'string') config.pos_att_type = config.pos_att_type.toLowerCase().split('|');
+  config.pooler_hidden_size ??= config.hidden_size;
+}
+
+export const deberta: Family = {
+  model: Deberta,
+  className: 'Deberta',
+  defaults: {
+    ...bert.defaults,
+    type_vocab_size: 0,
+    layer_norm_eps: 1e-7,
+    relative_attention: false,
+    max_relative_positions: -1, // as many as there are positions
+    position_buckets: -1, // distances are not put into buckets
+    position_biased_input: true,
+    pos_att_type: null,
+    pooler_dropout: 0,
+    pooler_hidden_act: 'gelu',
+    pooler_hidden_size: null,
+  },
+  complete: completeDeberta,
+};
+
+export const debertaV2: Family = {
+  model: DebertaV2,
+  className: 'DebertaV2',
+  defaults: {
+    ...deberta.defaults,
+    hidden_size: 1536,
+    num_hidden_layers: 24,
+    num_attention_heads: 24,
+    intermediate_size: 6144,
+    share_att_key: false,
+    norm_rel_ebd: 'none',
+    conv_kernel_size: 0, // DeBERTa-v2's xlarge has a convolution beside its first layer
+    conv_act: 'tanh',
+  },
+  complete: completeDeberta,
+};

@@ -10,12 +10,13 @@ import { LayerNorm } from '../nn/norm.js';
 import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
 import { activationOf, dropoutOf, labelsOf } from './config-values.js';
+import type { Family } from './family.js';
 import type { ModelConfig } from './model-config.js';
 import { PredictionHead } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 import { TowerModel } from './tower-model.js';
 import { patchesOf, VisionTower } from './towers.js';
-import { imageNames } from './vit.js';
+import { imageDefaults, imageNames } from './vit.js';
 
 /**
  * DINOv2 (Oquab et al. 2023, arXiv 2304.07193): a vision Transformer with layer scale, for images of any size.
@@ -84,3 +85,19 @@ function feedForward(init: Initializer, config: ModelConfig): FeedForward {
   const gated = Math.floor((Math.trunc((dFF * 2) / 3) + 7) / 8) * 8;
   return new FeedForward(init, { dModel, dFF: gated, activation: 'silu', gated: true, fused: true });
 }
+
+export const dinov2: Family = {
+  model: Dinov2,
+  className: 'Dinov2',
+  defaults: {
+    ...imageDefaults,
+    mlp_ratio: 4,
+    layer_norm_eps: 1e-6,
+    patch_size: 14,
+    layerscale_value: 1,
+    drop_path_rate: 0,
+    use_swiglu_ffn: false,
+    apply_layernorm: true,
+    use_mask_token: true,
+  },
+};

@@ -9,6 +9,7 @@ import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
 import { activationOf, labelsOf } from './config-values.js';
 import { EncoderModel } from './encoder-model.js';
+import type { Family } from './family.js';
 import type { ModelInputs } from './inputs.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
 import type { FamilyContext, HeadKind } from './pretrained-model.js';
@@ -108,3 +109,25 @@ export class DistilBert extends EncoderModel {
     };
   }
 }
+
+export const distilBert: Family = {
+  model: DistilBert,
+  className: 'DistilBert',
+  defaults: {
+    max_position_embeddings: 512,
+    n_layers: 6,
+    n_heads: 12,
+    dim: 768,
+    hidden_dim: 3072,
+    dropout: 0.1,
+    attention_dropout: 0.1,
+    activation: 'gelu',
+    qa_dropout: 0.1,
+    seq_classif_dropout: 0.2,
+    pad_token_id: 0,
+    eos_token_id: null,
+    bos_token_id: null,
+    tie_word_embeddings: true,
+  },
+  vocabulary: 'bert',
+};

@@ -4,9 +4,10 @@ import { Linear } from '../nn/linear.js';
 import { LayerNorm } from '../nn/norm.js';
 import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
-import { bertEmbeddings, bertLayer, bertLayerNames, classifierDropout } from './bert.js';
+import { bert, bertEmbeddings, bertLayer, bertLayerNames, classifierDropout } from './bert.js';
 import { activationOf, labelsOf } from './config-values.js';
 import { EncoderModel } from './encoder-model.js';
+import type { Family } from './family.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
 import type { FamilyContext, HeadKind } from './pretrained-model.js';
 import { embeddingNames, type TextEmbeddings } from './text-embeddings.js';
@@ -90,3 +91,20 @@ export class Electra extends EncoderModel {
     };
   }
 }
+
+export const electra: Family = {
+  model: Electra,
+  className: 'Electra',
+  defaults: {
+    ...bert.defaults,
+    embedding_size: 128,
+    hidden_size: 256,
+    num_attention_heads: 4,
+    intermediate_size: 1024,
+    summary_type: 'first',
+    summary_use_proj: true,
+    summary_activation: 'gelu',
+    summary_last_dropout: 0.1,
+  },
+  vocabulary: 'bert',
+};

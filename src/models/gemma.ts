@@ -8,8 +8,10 @@ import type { StateNames } from '../nn/state-names.js';
 import { tanh } from '../ops/activation.js';
 import { scale } from '../ops/binary.js';
 import { activationOf, rotaryOf, windowOf } from './config-values.js';
-import { Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import type { Family, GgufSettings } from './family.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 import type { ModelConfig } from './model-config.js';
+import { type Json, numberIn } from './model-config.js';
 
 /** Gemma (2024, arXiv 2403.08295): Llama with GEGLU, scaled embeddings, and norms that multiply by 1 + weight. */
 export class Gemma extends Llama {
@@ -98,4 +100,125 @@ function sandwich(
     wiring: 'pre',
     randomness: randomness,
   });
+}
+
+const ACTIVATION = 'gelu_pytorch_tanh';
+
+export const gemma: Family = {
+  model: Gemma,
+  className: 'Gemma',
+  defaults: {
+    ...decoderDefaults,
+    hidden_size: 3072,
+    intermediate_size: 24576,
+    num_hidden_layers: 28,
+    num_attention_heads: 16,
+    num_key_value_heads: 16,
+    head_dim: 256,
+    max_position_embeddings: 8192,
+    pad_token_id: 0,
+    eos_token_id: 1,
+    bos_token_id: 2,
+    tie_word_embeddings: true,
+    attention_bias: false,
+    hidden_act: ACTIVATION,
+  },
+  complete: (config) => {
+    if (config.hidden_act === 'gelu') config.hidden_act = ACTIVATION; // the first files have it wrong
+  },
+  rope: { theta: 10000 },
+  gguf: {
+    names: ggufNames,
+    plusOne: true,
+    config: (file) => ({ ...file.decoder(), hidden_act: ACTIVATION, hidden_activation: ACTIVATION }),
+    saved: 'decoder',
+  },
+};
+
+/** What GGUF files call tensors where there are norms behind the sub-layers, too. */
+const sandwichNames = {
+  ...ggufNames,
+  'blk.*.post_attention_norm': 'model.layers.*.post_attention_layernorm',
+  'blk.*.ffn_norm': 'model.layers.*.pre_feedforward_layernorm',
+  'blk.*.post_ffw_norm': 'model.layers.*.post_feedforward_layernorm',
+};
+
+export const gemma2: Family = {
+  model: Gemma2,
+  className: 'Gemma2',
+  defaults: {
+    ...gemma.defaults,
+    hidden_size: 2304,
+    intermediate_size: 9216,
+    num_hidden_layers: 26,
+    num_attention_heads: 8,
+    num_key_value_heads: 4,
+    hidden_activation: ACTIVATION,
+    query_pre_attn_scalar: 256,
+    sliding_window: 4096,
+    final_logit_softcapping: 30,
+    attn_logit_softcapping: 50,
+  },
+  isSliding: (layer) => layer % 2 === 0,
+  rope: { theta: 10000 },
+  gguf: {
+    names: sandwichNames,
+    plusOne: true,
+    config: (file) => ({
+      ...windowed(file, { window: 4096, pattern: 2, largest: 46 }),
+      attn_logit_softcapping: cap(file, 'attn_logit_softcapping', 50),
+      final_logit_softcapping: cap(file, 'final_logit_softcapping', 30),
+    }),
+  },
+};
+
+export const gemma3: Family = {
+  model: Gemma3,
+  className: 'Gemma3Text',
+  writer: 'Gemma3ForCausalLM',
+  defaults: {
+    ...gemma2.defaults,
+    max_position_embeddings: 131072,
+    final_logit_softcapping: null,
+    attn_logit_softcapping: null,
+    sliding_window_pattern: 6,
+    use_bidirectional_attention: false,
+  },
+  isSliding: (layer, config) => (layer + 1) % numberIn(config, 'sliding_window_pattern') !== 0,
+  rope: { theta: 1000000, sliding: { theta: 10000, thetaName: 'rope_local_base_freq', isScaled: false } },
+  gguf: {
+    names: sandwichNames,
+    plusOne: true,
+    config: (file) => ({
+      ...windowed(file, { window: 0, pattern: 6, largest: 62 }),
+      attn_logit_softcapping: null,
+      final_logit_softcapping: cap(file, 'final_logit_softcapping', null),
+    }),
+  },
+};
+
+/** What a GGUF file says of windows, and of how scores are scaled; `usual`: where it does not. */
+function windowed(file: GgufSettings, usual: { window: number; pattern: number; largest: number }): Json {
+  const decoder = file.decoder();
+  const layers = numberIn(decoder, 'num_hidden_layers');
+  const window = file.number('attention.sliding_window') ?? usual.window;
+  const pattern = file.pattern('attention.sliding_window_pattern') ?? usual.pattern;
+  const isNear = (layer: number) =>
+    window > 0 &&
+    (typeof pattern === 'number' ? pattern === 0 || (layer + 1) % pattern !== 0 : pattern[layer] === true);
+  // The largest models divide by the root of their width's share, all others of their heads' size.
+  const share = numberIn(decoder, 'hidden_size') / numberIn(decoder, 'num_attention_heads');
+  return {
+    ...decoder,
+    hidden_act: ACTIVATION,
+    hidden_activation: ACTIVATION,
+    sliding_window: window > 0 ? window : null,
+    layer_types: Array.from({ length: layers }, (_, i) => (isNear(i) ? 'sliding_attention' : 'full_attention')),
+    query_pre_attn_scalar: layers === usual.largest ? share : decoder.head_dim,
+  };
+}
+
+/** A cap of a GGUF file, where 0 stands for none. */
+function cap(file: GgufSettings, name: string, usual: number | null): number | null {
+  return (file.number(name) ?? usual) || null;
 }

@@ -10,6 +10,7 @@ import type { StateNames } from '../nn/state-names.js';
 import { causalHead, headName } from './causal-head.js';
 import { CausalModel } from './causal-model.js';
 import { activationOf, dropoutOf, rotaryOf } from './config-values.js';
+import type { Family } from './family.js';
 import type { PredictionHead } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 
@@ -66,3 +67,27 @@ export class GptNeox extends CausalModel {
     };
   }
 }
+
+export const gptNeox: Family = {
+  model: GptNeox,
+  className: 'GPTNeoX',
+  defaults: {
+    hidden_size: 6144,
+    num_hidden_layers: 44,
+    num_attention_heads: 64,
+    intermediate_size: 24576,
+    hidden_act: 'gelu',
+    attention_dropout: 0,
+    hidden_dropout: 0,
+    classifier_dropout: 0.1,
+    max_position_embeddings: 2048,
+    layer_norm_eps: 1e-5,
+    bos_token_id: 0,
+    eos_token_id: 2,
+    pad_token_id: null,
+    tie_word_embeddings: false,
+    use_parallel_residual: true,
+    attention_bias: true,
+  },
+  rope: { theta: 10000, thetaName: 'rotary_emb_base', partial: 0.25, partialName: 'rotary_pct' },
+};

@@ -10,6 +10,8 @@ import type { StateNames } from '../nn/state-names.js';
 import { causalHead, headName } from './causal-head.js';
 import { CausalModel } from './causal-model.js';
 import { activationOf } from './config-values.js';
+import type { Family } from './family.js';
+import { numberIn } from './model-config.js';
 import type { PredictionHead } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 
@@ -80,3 +82,65 @@ export class Gpt2 extends CausalModel {
     };
   }
 }
+
+const BLOCK = 'transformer.h.*';
+
+export const gpt2: Family = {
+  model: Gpt2,
+  className: 'GPT2',
+  writer: 'GPT2LMHeadModel',
+  defaults: {
+    n_positions: 1024,
+    n_embd: 768,
+    n_layer: 12,
+    n_head: 12,
+    n_inner: null,
+    activation_function: 'gelu_new',
+    resid_pdrop: 0.1,
+    embd_pdrop: 0.1,
+    attn_pdrop: 0.1,
+    layer_norm_epsilon: 1e-5,
+    scale_attn_weights: true,
+    scale_attn_by_inverse_layer_idx: false,
+    bos_token_id: 50256,
+    eos_token_id: 50256,
+    pad_token_id: null,
+    tie_word_embeddings: true,
+  },
+  complete: (config) => {
+    config.n_inner ??= 4 * numberIn(config, 'n_embd');
+  },
+  vocabulary: 'gpt2',
+  gguf: {
+    names: {
+      token_embd: 'transformer.wte',
+      position_embd: 'transformer.wpe',
+      output_norm: 'transformer.ln_f',
+      output: 'lm_head',
+      'blk.*.attn_norm': `${BLOCK}.ln_1`,
+      'blk.*.attn_qkv': `${BLOCK}.attn.c_attn`,
+      'blk.*.attn_output': `${BLOCK}.attn.c_proj`,
+      'blk.*.ffn_norm': `${BLOCK}.ln_2`,
+      'blk.*.ffn_up': `${BLOCK}.mlp.c_fc`,
+      'blk.*.ffn_down': `${BLOCK}.mlp.c_proj`,
+    },
+    inOut: ['attn_qkv', 'attn_output', 'ffn_up', 'ffn_down'],
+    config: (file) => ({
+      n_embd: file.needed('embedding_length'),
+      n_inner: file.number('feed_forward_length') ?? 4 * file.needed('embedding_length'),
+      n_layer: file.needed('block_count'),
+      n_head: file.needed('attention.head_count'),
+      n_positions: file.needed('context_length'),
+      layer_norm_epsilon: file.needed('attention.layer_norm_epsilon'),
+      tie_word_embeddings: !file.tensors.has('output.weight'),
+    }),
+    saved: (config) => ({
+      context_length: { uint32: config.size('n_positions') },
+      embedding_length: { uint32: config.size('n_embd') },
+      block_count: { uint32: config.size('n_layer') },
+      feed_forward_length: { uint32: config.size('n_inner') },
+      'attention.head_count': { uint32: config.size('n_head') },
+      'attention.layer_norm_epsilon': { float32: config.number('layer_norm_epsilon') },
+    }),
+  },
+};

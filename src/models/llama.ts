@@ -11,7 +11,8 @@ import type { StateNames } from '../nn/state-names.js';
 import { causalHead, headName } from './causal-head.js';
 import { CausalModel } from './causal-model.js';
 import { activationOf, dropoutOf, rotaryOf } from './config-values.js';
-import type { ModelConfig } from './model-config.js';
+import type { Family, GgufFamily } from './family.js';
+import type { Json, ModelConfig } from './model-config.js';
 import type { PredictionHead } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 
@@ -113,3 +114,49 @@ function llamaNames(body: string): StateNames {
     'decoder.norm': `${body}.norm`,
   };
 }
+
+/** What Llama and all that follow it have in common. */
+export const decoderDefaults: Json = {
+  hidden_size: 4096,
+  intermediate_size: 11008,
+  num_hidden_layers: 32,
+  num_attention_heads: 32,
+  num_key_value_heads: null, // as many as there are heads; files of Llama 1 have none
+  hidden_act: 'silu',
+  max_position_embeddings: 2048,
+  rms_norm_eps: 1e-6,
+  pad_token_id: null,
+  bos_token_id: 1,
+  eos_token_id: 2,
+  tie_word_embeddings: false,
+  attention_dropout: 0,
+  head_dim: null,
+};
+
+const LAYER = 'model.layers.*';
+
+/** What GGUF files call the tensors of most decoders. */
+export const ggufNames: GgufFamily['names'] = {
+  token_embd: 'model.embed_tokens',
+  output_norm: 'model.norm',
+  output: 'lm_head',
+  'blk.*.attn_norm': `${LAYER}.input_layernorm`,
+  'blk.*.attn_q': `${LAYER}.self_attn.q_proj`,
+  'blk.*.attn_k': `${LAYER}.self_attn.k_proj`,
+  'blk.*.attn_v': `${LAYER}.self_attn.v_proj`,
+  'blk.*.attn_output': `${LAYER}.self_attn.o_proj`,
+  'blk.*.attn_q_norm': `${LAYER}.self_attn.q_norm`,
+  'blk.*.attn_k_norm': `${LAYER}.self_attn.k_norm`,
+  'blk.*.ffn_norm': `${LAYER}.post_attention_layernorm`,
+  'blk.*.ffn_gate': `${LAYER}.mlp.gate_proj`,
+  'blk.*.ffn_up': `${LAYER}.mlp.up_proj`,
+  'blk.*.ffn_down': `${LAYER}.mlp.down_proj`,
+};
+
+export const llama: Family = {
+  model: Llama,
+  className: 'Llama',
+  defaults: { ...decoderDefaults, attention_bias: false, mlp_bias: false },
+  rope: { theta: 10000 },
+  gguf: { names: ggufNames, turned: ['attn_q', 'attn_k'], saved: 'decoder' },
+};

@@ -1,7 +1,8 @@
 import type { Tensor } from '../core/tensor.js';
 import { sinusoids } from '../nn/positions.js';
 import { notEqual, where } from '../ops/binary.js';
-import { Bart, bartDesign } from './bart.js';
+import { Bart, bartDefaults, bartDesign } from './bart.js';
+import type { Family } from './family.js';
 import type { FamilyContext } from './pretrained-model.js';
 
 /** M2M-100 (Fan et al. 2020, arXiv 2010.11125) and NLLB: pre-norm layers, and positions as tensor2tensor computes them. */
@@ -31,3 +32,18 @@ export class M2M100 extends Bart {
     return false;
   }
 }
+
+export const m2m100: Family = {
+  model: M2M100,
+  className: 'M2M100',
+  writer: 'M2M100ForConditionalGeneration',
+  defaults: {
+    ...bartDefaults,
+    encoder_layerdrop: 0.05,
+    decoder_layerdrop: 0.05,
+    activation_function: 'relu',
+    attention_dropout: 0.1,
+    scale_embedding: true,
+    forced_eos_token_id: null,
+  },
+};

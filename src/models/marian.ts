@@ -1,5 +1,6 @@
 import { sinusoids } from '../nn/positions.js';
-import { Bart, bartDesign } from './bart.js';
+import { Bart, bartDefaults, bartDesign } from './bart.js';
+import type { Family } from './family.js';
 import type { FamilyContext } from './pretrained-model.js';
 
 /** Marian's translators (Junczys-Dowmunt et al. 2018, arXiv 1804.00344): the Transformer of 2017, sines before cosines. */
@@ -29,3 +30,18 @@ export class Marian extends Bart {
     return own ?? super.vocabSize;
   }
 }
+
+export const marian: Family = {
+  model: Marian,
+  className: 'Marian',
+  writer: 'MarianMTModel',
+  defaults: {
+    ...bartDefaults,
+    decoder_start_token_id: 58100,
+    pad_token_id: 58100,
+    eos_token_id: 0,
+    bos_token_id: null,
+    forced_eos_token_id: 0,
+    share_encoder_decoder_embeddings: true,
+  },
+};

@@ -1,4 +1,5 @@
-import { Bart, bartDesign } from './bart.js';
+import { Bart, bartDefaults, bartDesign } from './bart.js';
+import type { Family } from './family.js';
 import type { FamilyContext } from './pretrained-model.js';
 
 /** mBART (Liu et al. 2020, arXiv 2001.08210): BART of many languages, whose layers are pre-norm. */
@@ -13,3 +14,10 @@ export class MBart extends Bart {
     return ids.at(tokens - 1) as number;
   }
 }
+
+export const mBart: Family = {
+  model: MBart,
+  className: 'MBart',
+  writer: 'MBartForConditionalGeneration',
+  defaults: { ...bartDefaults, decoder_start_token_id: null }, // the target's language
+};

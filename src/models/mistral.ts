@@ -1,7 +1,8 @@
 import type { Initializer } from '../nn/init.js';
 import { TransformerLayer } from '../nn/layer.js';
 import { rotaryOf } from './config-values.js';
-import { Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import type { Family } from './family.js';
+import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 import type { ModelConfig } from './model-config.js';
 
 /** Mistral 7B (Jiang et al. 2023, arXiv 2310.06825): Llama whose tokens see a window of those before them. */
@@ -19,3 +20,16 @@ export class Mistral extends Llama {
       });
   }
 }
+
+export const mistral: Family = {
+  model: Mistral,
+  className: 'Mistral',
+  defaults: {
+    ...decoderDefaults,
+    intermediate_size: 14336,
+    num_key_value_heads: 8,
+    max_position_embeddings: 131072,
+    sliding_window: 4096,
+  },
+  rope: { theta: 10000 },
+};

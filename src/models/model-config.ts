@@ -83,3 +83,15 @@ export class ModelConfig {
     throw new FormatError(`config.json: ${name} is ${describeValue(value)}, expected ${expected}`);
   }
 }
+
+/** A number of a config that is not complete yet. Throws FormatError if it is none: what a size is not must not become a shape. */
+export function numberIn(config: Json, name: string): number {
+  const value = config[name];
+  if (typeof value === 'number' && Number.isFinite(value) && value >= 0 && value < 2 ** 31) return value;
+  throw new FormatError(`config.json: ${name} is ${describeValue(value)}, expected a number from 0 to 2³¹ − 1`);
+}
+
+/** A list with something for each of `num_hidden_layers`. */
+export function eachLayer<T>(config: Json, of: (layer: number) => T): T[] {
+  return Array.from({ length: numberIn(config, 'num_hidden_layers') }, (_, layer) => of(layer));
+}

@@ -10,7 +10,9 @@ import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
 import { activationOf, labelsOf, rotaryOf } from './config-values.js';
 import { EncoderModel } from './encoder-model.js';
+import type { Family } from './family.js';
 import type { ModelInputs } from './inputs.js';
+import { numberIn } from './model-config.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 
@@ -123,3 +125,45 @@ export class ModernBert extends EncoderModel {
 }
 
 const POOLING = { cls: 'first', mean: 'mean' } as const;
+
+export const modernBert: Family = {
+  model: ModernBert,
+  className: 'ModernBert',
+  defaults: {
+    hidden_size: 768,
+    intermediate_size: 1152,
+    num_hidden_layers: 22,
+    num_attention_heads: 12,
+    hidden_activation: 'gelu',
+    max_position_embeddings: 8192,
+    norm_eps: 1e-5,
+    norm_bias: false,
+    pad_token_id: 50283,
+    eos_token_id: 50282,
+    bos_token_id: 50281,
+    cls_token_id: 50281,
+    sep_token_id: 50282,
+    attention_bias: false,
+    attention_dropout: 0,
+    global_attn_every_n_layers: 3,
+    local_attention: 128, // both sides together
+    embedding_dropout: 0,
+    mlp_bias: false,
+    mlp_dropout: 0,
+    decoder_bias: true,
+    classifier_pooling: 'cls',
+    classifier_dropout: 0,
+    classifier_bias: false,
+    classifier_activation: 'gelu',
+    tie_word_embeddings: true,
+  },
+  complete: (config) => {
+    config.sliding_window = Math.floor(numberIn(config, 'local_attention') / 2);
+  },
+  isSliding: (layer, config) => layer % numberIn(config, 'global_attn_every_n_layers') !== 0,
+  rope: {
+    theta: 160000,
+    thetaName: 'global_rope_theta',
+    sliding: { theta: 10000, thetaName: 'local_rope_theta', isScaled: true },
+  },
+};

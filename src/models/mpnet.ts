@@ -5,10 +5,11 @@ import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
 import { bertEmbeddings, bertLayer } from './bert.js';
 import { EncoderModel } from './encoder-model.js';
+import type { Family } from './family.js';
 import type { ModelInputs, PaddedBatch } from './inputs.js';
 import type { PredictionHead } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
-import { robertaHead, robertaHeadNames, robertaPooler, withoutPadding } from './roberta.js';
+import { roberta, robertaHead, robertaHeadNames, robertaPooler, withoutPadding } from './roberta.js';
 import { embeddingNames, type TextEmbeddings } from './text-embeddings.js';
 
 /** What transformers takes whatever the config says. */
@@ -73,3 +74,9 @@ export class MPNet extends EncoderModel {
     };
   }
 }
+
+export const mpnet: Family = {
+  model: MPNet,
+  className: 'MPNet',
+  defaults: { ...roberta.defaults, relative_attention_num_buckets: 32 },
+};

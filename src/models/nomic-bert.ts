@@ -7,9 +7,10 @@ import { Linear } from '../nn/linear.js';
 import { LayerNorm } from '../nn/norm.js';
 import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
-import { classifierDropout } from './bert.js';
+import { bert, bertSizes, classifierDropout } from './bert.js';
 import { activationOf, dropoutOf, labelsOf, rotaryOf } from './config-values.js';
 import { EncoderModel } from './encoder-model.js';
+import type { Family } from './family.js';
 import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 import { TextEmbeddings } from './text-embeddings.js';
@@ -105,3 +106,41 @@ export class NomicBert extends EncoderModel {
     };
   }
 }
+
+const BLOCK = 'nomic_bert.encoder.layers.*';
+
+export const nomicBert: Family = {
+  model: NomicBert,
+  className: 'NomicBert',
+  defaults: {
+    ...bert.defaults,
+    vocab_size: 30528,
+    hidden_act: 'silu',
+    hidden_dropout_prob: 0,
+    attention_probs_dropout_prob: 0,
+    max_position_embeddings: 2048,
+    head_dim: null,
+  },
+  rope: { theta: 1000 },
+  vocabulary: 'bert',
+  gguf: {
+    isEncoder: true,
+    names: {
+      token_embd: 'nomic_bert.embeddings.word_embeddings',
+      token_types: 'nomic_bert.embeddings.token_type_embeddings',
+      token_embd_norm: 'nomic_bert.emb_ln',
+      'blk.*.attn_qkv': `${BLOCK}.attn.Wqkv`,
+      'blk.*.attn_output': `${BLOCK}.attn.out_proj`,
+      'blk.*.attn_output_norm': `${BLOCK}.norm1`,
+      'blk.*.ffn_gate': `${BLOCK}.mlp.fc12`,
+      'blk.*.ffn_up': `${BLOCK}.mlp.fc11`,
+      'blk.*.ffn_down': `${BLOCK}.mlp.fc2`,
+      'blk.*.layer_output_norm': `${BLOCK}.norm2`,
+    },
+    config: (file) => ({
+      ...bertSizes(file),
+      max_position_embeddings: file.needed('context_length'),
+      ...file.rope(file.needed('embedding_length') / file.needed('attention.head_count')),
+    }),
+  },
+};

@@ -3,7 +3,8 @@ import { TransformerLayer } from '../nn/layer.js';
 import { RMSNorm } from '../nn/norm.js';
 import type { StateNames } from '../nn/state-names.js';
 import { rotaryOf } from './config-values.js';
-import { Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import type { Family } from './family.js';
+import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 import type { ModelConfig } from './model-config.js';
 
 /** OLMo 2 (2025, arXiv 2501.00656): norms behind the sub-layers, and of queries and keys as a whole. */
@@ -32,3 +33,17 @@ export class Olmo2 extends Llama {
     };
   }
 }
+
+export const olmo2: Family = {
+  model: Olmo2,
+  className: 'Olmo2',
+  defaults: {
+    ...decoderDefaults,
+    pad_token_id: 1,
+    bos_token_id: null,
+    eos_token_id: 50279,
+    rms_norm_eps: 1e-5,
+    attention_bias: false,
+  },
+  rope: { theta: 10000 },
+};

@@ -13,6 +13,7 @@ import { embedding } from '../ops/embedding.js';
 import { causalHead, headName } from './causal-head.js';
 import { CausalModel } from './causal-model.js';
 import { activationOf, dropoutOf, layerDropOf } from './config-values.js';
+import type { Family } from './family.js';
 import type { PaddedBatch } from './inputs.js';
 import type { PredictionHead } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
@@ -98,3 +99,31 @@ export class Opt extends CausalModel {
     };
   }
 }
+
+export const opt: Family = {
+  model: Opt,
+  className: 'OPT',
+  defaults: {
+    hidden_size: 768,
+    num_hidden_layers: 12,
+    ffn_dim: 3072,
+    max_position_embeddings: 2048, // the table has two rows more
+    do_layer_norm_before: true,
+    word_embed_proj_dim: null,
+    dropout: 0.1,
+    attention_dropout: 0,
+    num_attention_heads: 12,
+    activation_function: 'relu',
+    layerdrop: 0,
+    pad_token_id: 1,
+    bos_token_id: 2,
+    eos_token_id: 2,
+    enable_bias: true,
+    layer_norm_elementwise_affine: true,
+    _remove_final_layer_norm: false,
+    tie_word_embeddings: true,
+  },
+  complete: (config) => {
+    config.word_embed_proj_dim ??= config.hidden_size;
+  },
+};

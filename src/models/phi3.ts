@@ -3,7 +3,8 @@ import type { Initializer } from '../nn/init.js';
 import { TransformerLayer } from '../nn/layer.js';
 import type { StateNames } from '../nn/state-names.js';
 import { rotaryOf } from './config-values.js';
-import { Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import type { Family } from './family.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 import type { ModelConfig } from './model-config.js';
 
 /** Phi-3 (Abdin et al. 2024, arXiv 2404.14219): Llama whose projections of one input are one matrix. */
@@ -31,3 +32,30 @@ export class Phi3 extends Llama {
     };
   }
 }
+
+export const phi3: Family = {
+  model: Phi3,
+  className: 'Phi3',
+  defaults: {
+    ...decoderDefaults,
+    hidden_size: 3072,
+    intermediate_size: 8192,
+    resid_pdrop: 0,
+    embd_pdrop: 0,
+    max_position_embeddings: 4096,
+    original_max_position_embeddings: 4096,
+    rms_norm_eps: 1e-5,
+    eos_token_id: 32000,
+    pad_token_id: 32000,
+    sliding_window: null,
+  },
+  rope: { theta: 10000, partial: 1, typeNames: { yarn: 'longrope' } }, // what the first files called it
+  gguf: {
+    names: {
+      ...ggufNames,
+      'blk.*.attn_qkv': 'model.layers.*.self_attn.qkv_proj',
+      'blk.*.ffn_up': 'model.layers.*.mlp.gate_up_proj',
+    },
+    config: (file) => ({ ...file.decoder(), sliding_window: file.number('attention.sliding_window') ?? null }),
+  },
+};

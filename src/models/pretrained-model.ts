@@ -310,6 +310,3 @@ export interface BatchLayout {
   source: PaddedBatch | null;
   target: PaddedBatch | null;
 }
-
-/** A family: what makes its models. */
-export type Family = new (context: FamilyContext) => PretrainedModel;

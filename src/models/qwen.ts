@@ -3,8 +3,10 @@ import type { Initializer } from '../nn/init.js';
 import { TransformerLayer } from '../nn/layer.js';
 import { RMSNorm } from '../nn/norm.js';
 import { rotaryOf, windowOf } from './config-values.js';
-import { Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import type { Family } from './family.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 import type { ModelConfig } from './model-config.js';
+import { numberIn } from './model-config.js';
 
 /** Qwen2 (Yang et al. 2024, arXiv 2407.10671): Llama with biases of queries, keys and values, and windows in some layers. */
 export class Qwen2 extends Llama {
@@ -34,3 +36,37 @@ export class Qwen3 extends Qwen2 {
     return { bias: config.flag('attention_bias'), qNorm: norm, kNorm: norm };
   }
 }
+
+export const qwen2: Family = {
+  model: Qwen2,
+  className: 'Qwen2',
+  defaults: {
+    ...decoderDefaults,
+    intermediate_size: 22016,
+    num_key_value_heads: 32,
+    max_position_embeddings: 32768,
+    use_sliding_window: false,
+    sliding_window: 4096,
+    max_window_layers: 28,
+    bos_token_id: null,
+    eos_token_id: null,
+  },
+  complete: (config) => {
+    if (config.use_sliding_window !== true) config.sliding_window = null;
+  },
+  isSliding: (layer, config) => config.sliding_window != null && layer >= numberIn(config, 'max_window_layers'),
+  rope: { theta: 10000 },
+  gguf: {
+    names: ggufNames,
+    config: (file) => ({ ...file.decoder(), attention_bias: false }), // queries, keys and values always have a bias
+    saved: 'decoder',
+  },
+};
+
+export const qwen3: Family = {
+  ...qwen2,
+  model: Qwen3,
+  className: 'Qwen3',
+  defaults: { ...qwen2.defaults, head_dim: 128, attention_bias: false },
+  gguf: { names: ggufNames, saved: 'decoder' },
+};

@@ -2,54 +2,74 @@
 
 import { describeValue } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
-import type { Family } from './pretrained-model.js';
+import type { Family, GgufFamily } from './family.js';
 
-const families: Readonly<Record<string, () => Promise<Family>>> = {
-  albert: async () => (await import('./albert.js')).Albert,
-  bart: async () => (await import('./bart.js')).Bart,
-  bert: async () => (await import('./bert.js')).Bert,
-  clip: async () => (await import('./clip.js')).Clip,
-  clip_text_model: async () => (await import('./clip.js')).Clip,
-  clip_vision_model: async () => (await import('./clip.js')).Clip,
-  dinov2: async () => (await import('./dinov2.js')).Dinov2,
-  deberta: async () => (await import('./deberta.js')).Deberta,
-  'deberta-v2': async () => (await import('./deberta.js')).DebertaV2,
-  distilbert: async () => (await import('./distilbert.js')).DistilBert,
-  electra: async () => (await import('./electra.js')).Electra,
-  gemma2: async () => (await import('./gemma.js')).Gemma2,
-  gemma3_text: async () => (await import('./gemma.js')).Gemma3,
-  gemma: async () => (await import('./gemma.js')).Gemma,
-  gpt2: async () => (await import('./gpt2.js')).Gpt2,
-  gpt_neox: async () => (await import('./gpt-neox.js')).GptNeox,
-  llama: async () => (await import('./llama.js')).Llama,
-  m2m_100: async () => (await import('./m2m-100.js')).M2M100,
-  marian: async () => (await import('./marian.js')).Marian,
-  mbart: async () => (await import('./mbart.js')).MBart,
-  mistral: async () => (await import('./mistral.js')).Mistral,
-  modernbert: async () => (await import('./modernbert.js')).ModernBert,
-  mpnet: async () => (await import('./mpnet.js')).MPNet,
-  mt5: async () => (await import('./t5.js')).T5,
-  olmo2: async () => (await import('./olmo2.js')).Olmo2,
-  nomic_bert: async () => (await import('./nomic-bert.js')).NomicBert,
-  opt: async () => (await import('./opt.js')).Opt,
-  phi3: async () => (await import('./phi3.js')).Phi3,
-  qwen2: async () => (await import('./qwen.js')).Qwen2,
-  qwen3: async () => (await import('./qwen.js')).Qwen3,
-  roberta: async () => (await import('./roberta.js')).Roberta,
-  siglip: async () => (await import('./siglip.js')).Siglip,
-  siglip_text_model: async () => (await import('./siglip.js')).Siglip,
-  siglip_vision_model: async () => (await import('./siglip.js')).Siglip,
-  smollm3: async () => (await import('./smollm3.js')).SmolLM3,
-  t5: async () => (await import('./t5.js')).T5,
-  vit: async () => (await import('./vit.js')).Vit,
-  whisper: async () => (await import('./whisper.js')).Whisper,
-  'xlm-roberta': async () => (await import('./roberta.js')).Roberta,
+interface Entry {
+  load(): Promise<Family>;
+  /** The `general.architecture` of its GGUF files. */
+  readonly gguf?: string;
+}
+
+const families: Readonly<Record<string, Entry>> = {
+  albert: { load: async () => (await import('./albert.js')).albert },
+  bart: { load: async () => (await import('./bart.js')).bart },
+  bert: { load: async () => (await import('./bert.js')).bert, gguf: 'bert' },
+  clip: { load: async () => (await import('./clip.js')).clip },
+  clip_text_model: { load: async () => (await import('./clip.js')).clipTextModel },
+  clip_vision_model: { load: async () => (await import('./clip.js')).clipVisionModel },
+  dinov2: { load: async () => (await import('./dinov2.js')).dinov2 },
+  deberta: { load: async () => (await import('./deberta.js')).deberta },
+  'deberta-v2': { load: async () => (await import('./deberta.js')).debertaV2 },
+  distilbert: { load: async () => (await import('./distilbert.js')).distilBert },
+  electra: { load: async () => (await import('./electra.js')).electra },
+  gemma: { load: async () => (await import('./gemma.js')).gemma, gguf: 'gemma' },
+  gemma2: { load: async () => (await import('./gemma.js')).gemma2, gguf: 'gemma2' },
+  gemma3_text: { load: async () => (await import('./gemma.js')).gemma3, gguf: 'gemma3' },
+  gpt2: { load: async () => (await import('./gpt2.js')).gpt2, gguf: 'gpt2' },
+  gpt_neox: { load: async () => (await import('./gpt-neox.js')).gptNeox },
+  llama: { load: async () => (await import('./llama.js')).llama, gguf: 'llama' },
+  m2m_100: { load: async () => (await import('./m2m-100.js')).m2m100 },
+  marian: { load: async () => (await import('./marian.js')).marian },
+  mbart: { load: async () => (await import('./mbart.js')).mBart },
+  mistral: { load: async () => (await import('./mistral.js')).mistral },
+  modernbert: { load: async () => (await import('./modernbert.js')).modernBert },
+  mpnet: { load: async () => (await import('./mpnet.js')).mpnet },
+  mt5: { load: async () => (await import('./t5.js')).mt5 },
+  nomic_bert: { load: async () => (await import('./nomic-bert.js')).nomicBert, gguf: 'nomic-bert' },
+  olmo2: { load: async () => (await import('./olmo2.js')).olmo2 },
+  opt: { load: async () => (await import('./opt.js')).opt },
+  phi3: { load: async () => (await import('./phi3.js')).phi3, gguf: 'phi3' },
+  qwen2: { load: async () => (await import('./qwen.js')).qwen2, gguf: 'qwen2' },
+  qwen3: { load: async () => (await import('./qwen.js')).qwen3, gguf: 'qwen3' },
+  roberta: { load: async () => (await import('./roberta.js')).roberta },
+  siglip: { load: async () => (await import('./siglip.js')).siglip },
+  siglip_text_model: { load: async () => (await import('./siglip.js')).siglipTextModel },
+  siglip_vision_model: { load: async () => (await import('./siglip.js')).siglipVisionModel },
+  smollm3: { load: async () => (await import('./smollm3.js')).smolLM3 },
+  t5: { load: async () => (await import('./t5.js')).t5, gguf: 't5' },
+  vit: { load: async () => (await import('./vit.js')).vit },
+  whisper: { load: async () => (await import('./whisper.js')).whisper },
+  'xlm-roberta': { load: async () => (await import('./roberta.js')).xlmRoberta },
 };
 
 /** The family of a model type. Throws FormatError for one that is not known. */
 export async function familyOf(type: unknown): Promise<Family> {
-  const load = typeof type === 'string' && Object.hasOwn(families, type) ? families[type] : undefined;
-  if (load !== undefined) return load();
-  const known = Object.keys(families).join(', ');
-  throw new FormatError(`config.json: model_type is ${describeValue(type)}, expected one of ${known}`);
+  const entry = typeof type === 'string' && Object.hasOwn(families, type) ? families[type] : undefined;
+  if (entry !== undefined) return entry.load();
+  const known = Object.keys(families).filter((name) => !/_(text|vision)_model$/.test(name));
+  throw new FormatError(`config.json: model_type is ${describeValue(type)}, expected one of ${known.join(', ')}`);
 }
+
+/** The family of a GGUF file's architecture, and its model type. Throws FormatError for one that is not known. */
+export async function familyOfGguf(
+  architecture: string,
+): Promise<{ type: string; family: Family & { readonly gguf: GgufFamily } }> {
+  const [type, entry] = Object.entries(families).find(([, { gguf }]) => gguf === architecture) ?? [];
+  const family = await entry?.load();
+  if (type !== undefined && family?.gguf !== undefined) return { type, family: { ...family, gguf: family.gguf } };
+  const known = ggufTypes.map((each) => families[each]?.gguf).join(', ');
+  throw new FormatError(`general.architecture is ${describeValue(architecture)}, expected one of ${known}`);
+}
+
+/** Model types of which there are GGUF files. */
+export const ggufTypes: readonly string[] = Object.keys(families).filter((type) => families[type]?.gguf !== undefined);

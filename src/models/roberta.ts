@@ -5,9 +5,10 @@ import { Linear } from '../nn/linear.js';
 import { LayerNorm } from '../nn/norm.js';
 import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
-import { bertEmbeddings, bertLayer, bertLayerNames, classifierDropout } from './bert.js';
+import { bert, bertEmbeddings, bertLayer, bertLayerNames, classifierDropout } from './bert.js';
 import { labelsOf } from './config-values.js';
 import { EncoderModel } from './encoder-model.js';
+import type { Family } from './family.js';
 import type { PaddedBatch } from './inputs.js';
 import type { ModelConfig } from './model-config.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
@@ -127,3 +128,12 @@ export function robertaHeadNames(kind: HeadKind, config: ModelConfig): StateName
       return { 'head.out': 'classifier' };
   }
 }
+
+export const roberta: Family = {
+  model: Roberta,
+  className: 'Roberta',
+  defaults: { ...bert.defaults, pad_token_id: 1, bos_token_id: 0, eos_token_id: 2 },
+  vocabulary: 'roberta',
+};
+
+export const xlmRoberta: Family = { model: Roberta, className: 'XLMRoberta', defaults: roberta.defaults };

@@ -11,12 +11,22 @@ import { scale } from '../ops/binary.js';
 import { bceWithLogits } from '../ops/losses.js';
 import { labelsOf } from './config-values.js';
 import { type Contrast, contrast, DualEncoderModel } from './dual-encoder-model.js';
+import type { Family } from './family.js';
 import type { ForwardOptions, ModelInputs } from './inputs.js';
 import { ModelConfig } from './model-config.js';
 import { PredictionHead } from './prediction-head.js';
 import type { BatchLayout, FamilyContext } from './pretrained-model.js';
 import type { TowerRun } from './tower-model.js';
-import { patchesOf, TextTower, towerEncoder, towerFeedForward, towerNames, VisionTower } from './towers.js';
+import {
+  patchesOf,
+  TextTower,
+  towerDefaults,
+  towerEncoder,
+  towerFeedForward,
+  towerNames,
+  towerTokens,
+  VisionTower,
+} from './towers.js';
 
 /**
  * SigLIP (Zhai et al. 2023, arXiv 2303.15343): encoders of texts and of images, trained to tell for each pair whether it
@@ -116,3 +126,27 @@ function siglipVision(init: Initializer, config: ModelConfig, randomness: Random
       : null,
   });
 }
+
+export const siglip: Family = {
+  model: Siglip,
+  className: 'Siglip',
+  defaults: {},
+  parts: { text_config: 'siglip_text_model', vision_config: 'siglip_vision_model' },
+};
+
+const towers = { ...towerDefaults, hidden_act: 'gelu_pytorch_tanh', layer_norm_eps: 1e-6 };
+
+export const siglipTextModel: Family = {
+  model: Siglip,
+  className: 'SiglipText',
+  defaults: { ...towers, ...towerTokens, vocab_size: 32000, max_position_embeddings: 64, projection_size: null },
+  complete: (config) => {
+    config.projection_size ??= config.hidden_size;
+  },
+};
+
+export const siglipVisionModel: Family = {
+  model: Siglip,
+  className: 'SiglipVision',
+  defaults: { ...towers, num_channels: 3, image_size: 224, patch_size: 16, vision_use_head: true },
+};

@@ -1,8 +1,10 @@
 import type { Initializer } from '../nn/init.js';
 import { TransformerLayer } from '../nn/layer.js';
 import { rotaryOf, windowOf } from './config-values.js';
-import { Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import type { Family } from './family.js';
+import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 import type { ModelConfig } from './model-config.js';
+import { eachLayer, numberIn } from './model-config.js';
 
 /** SmolLM3 (2025): Llama of which some layers know no positions (Yang et al. 2025, arXiv 2501.18795). */
 export class SmolLM3 extends Llama {
@@ -25,3 +27,34 @@ export class SmolLM3 extends Llama {
       });
   }
 }
+
+export const smolLM3: Family = {
+  model: SmolLM3,
+  className: 'SmolLM3',
+  defaults: {
+    ...decoderDefaults,
+    hidden_size: 2048,
+    num_hidden_layers: 36,
+    num_attention_heads: 16,
+    num_key_value_heads: 4,
+    max_position_embeddings: 32768,
+    use_sliding_window: false,
+    sliding_window: null,
+    no_rope_layer_interval: 4,
+    pad_token_id: 128004,
+    bos_token_id: 128000,
+    eos_token_id: 128001,
+    attention_bias: false,
+    mlp_bias: false,
+    tie_word_embeddings: true,
+  },
+  complete: (config) => {
+    const interval = numberIn(config, 'no_rope_layer_interval');
+    config.no_rope_layers ??= eachLayer(config, (layer) => ((layer + 1) % interval === 0 ? 0 : 1));
+  },
+  isSliding: (layer, config) =>
+    config.use_sliding_window === true &&
+    config.sliding_window != null &&
+    (config.no_rope_layers as unknown[])[layer] === 0,
+  rope: { theta: 2000000 },
+};

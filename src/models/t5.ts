@@ -1,3 +1,4 @@
+import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { DecodingOptions } from '../generate/generative.js';
 import { MultiHeadAttention } from '../nn/attention.js';
@@ -13,6 +14,8 @@ import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
 import { scale } from '../ops/binary.js';
 import { activationOf, dropoutOf, labelsOf } from './config-values.js';
+import type { Family, GgufSettings } from './family.js';
+import type { Json } from './model-config.js';
 import { PredictionHead, vocabularyOutput } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 import { Seq2SeqModel } from './seq2seq-model.js';
@@ -174,3 +177,109 @@ export class T5 extends Seq2SeqModel {
     };
   }
 }
+
+/**
+ * The feed-forward network, `relu` or `gated-gelu`, whose gelu is the one by tanh; and whether logits are scaled by d_model^−½, which
+ * T5 1.0 does and 1.1 does not: files tell by `tie_word_embeddings`.
+ */
+function completeT5(config: Record<string, unknown>, given: Json): void {
+  config.num_decoder_layers ??= config.num_layers;
+  const feedForward = String(config.feed_forward_proj);
+  const [gated, act] = feedForward.startsWith('gated-') ? [true, feedForward.slice(6)] : [false, feedForward];
+  config.is_gated_act ??= gated; // files of transformers say these, too, and then they count
+  config.dense_act_fn ??= feedForward === 'gated-gelu' ? 'gelu_new' : act;
+  config.tie_word_embeddings = true; // but for files that have both tables: those of 1.1
+  config.scale_decoder_outputs = given.scale_decoder_outputs ?? given.tie_word_embeddings !== false;
+}
+
+/** What a GGUF file calls one of the stacks; `last`: the number of its feed-forward sub-layer. */
+function ggufStack(from: string, to: string, last: number): Record<string, string> {
+  const sub = `${to}.block.*.layer`;
+  return {
+    [`${from}.output_norm`]: `${to}.final_layer_norm`,
+    [`${from}.blk.*.attn_q`]: `${sub}.0.SelfAttention.q`,
+    [`${from}.blk.*.attn_k`]: `${sub}.0.SelfAttention.k`,
+    [`${from}.blk.*.attn_v`]: `${sub}.0.SelfAttention.v`,
+    [`${from}.blk.*.attn_o`]: `${sub}.0.SelfAttention.o`,
+    [`${from}.blk.*.attn_rel_b`]: `${sub}.0.SelfAttention.relative_attention_bias`,
+    [`${from}.blk.*.attn_norm`]: `${sub}.0.layer_norm`,
+    [`${from}.blk.*.cross_attn_q`]: `${sub}.1.EncDecAttention.q`,
+    [`${from}.blk.*.cross_attn_k`]: `${sub}.1.EncDecAttention.k`,
+    [`${from}.blk.*.cross_attn_v`]: `${sub}.1.EncDecAttention.v`,
+    [`${from}.blk.*.cross_attn_o`]: `${sub}.1.EncDecAttention.o`,
+    [`${from}.blk.*.cross_attn_norm`]: `${sub}.1.layer_norm`,
+    [`${from}.blk.*.ffn_gate`]: `${sub}.${last}.DenseReluDense.wi_0`,
+    [`${from}.blk.*.ffn_up`]: `${sub}.${last}.DenseReluDense.wi_1`,
+    [`${from}.blk.*.ffn_down`]: `${sub}.${last}.DenseReluDense.wo`,
+    [`${from}.blk.*.ffn_norm`]: `${sub}.${last}.layer_norm`,
+  };
+}
+
+/** What a GGUF file says of a model. Throws FormatError for UMT5. */
+function ggufConfig(file: GgufSettings): Json {
+  const [layers, heads, width] = ['block_count', 'attention.head_count', 'embedding_length'].map((name) =>
+    file.needed(name),
+  ) as [number, number, number];
+  if (file.tensors.has('enc.blk.1.attn_rel_b.weight'))
+    throw new FormatError('every layer has its own bias of distances, as in UMT5: such models are not supported');
+  return {
+    d_model: width,
+    d_kv: file.number('attention.key_length') ?? Math.floor(width / heads),
+    d_ff: file.needed('feed_forward_length'),
+    num_layers: layers,
+    num_decoder_layers: file.number('decoder_block_count') ?? layers,
+    num_heads: heads,
+    relative_attention_num_buckets: file.number('attention.relative_buckets_count') ?? 32,
+    layer_norm_epsilon: file.needed('attention.layer_norm_rms_epsilon'),
+    feed_forward_proj: file.tensors.has('enc.blk.0.ffn_gate.weight') ? 'gated-gelu' : 'relu',
+    decoder_start_token_id: file.number('decoder_start_token_id') ?? 0,
+    tie_word_embeddings: !file.tensors.has('output.weight'),
+  };
+}
+
+export const t5: Family = {
+  model: T5,
+  className: 'T5',
+  writer: 'T5ForConditionalGeneration',
+  defaults: {
+    d_model: 512,
+    d_kv: 64,
+    d_ff: 2048,
+    num_layers: 6,
+    num_decoder_layers: null,
+    num_heads: 8,
+    relative_attention_num_buckets: 32,
+    relative_attention_max_distance: 128,
+    dropout_rate: 0.1,
+    layer_norm_epsilon: 1e-6,
+    feed_forward_proj: 'relu',
+    pad_token_id: 0,
+    eos_token_id: 1,
+    classifier_dropout: 0,
+  },
+  complete: completeT5,
+  gguf: {
+    names: {
+      token_embd: 'shared',
+      output: 'lm_head',
+      ...ggufStack('enc', 'encoder', 1),
+      ...ggufStack('dec', 'decoder', 2),
+    },
+    config: ggufConfig,
+  },
+};
+
+export const mt5: Family = {
+  model: T5,
+  className: 'MT5',
+  writer: 'MT5ForConditionalGeneration',
+  defaults: {
+    ...t5.defaults,
+    d_ff: 1024,
+    num_layers: 8,
+    num_heads: 6,
+    feed_forward_proj: 'gated-gelu',
+    decoder_start_token_id: 0,
+  },
+  complete: completeT5,
+};

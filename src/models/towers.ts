@@ -1,3 +1,4 @@
+import type { Json } from './model-config.js';
 // Encoders of one kind of input, of which models of texts and images have one or two.
 
 import { checkDType, describeValue } from '../core/check.js';
@@ -178,3 +179,13 @@ export function towerNames(tower: 'text' | 'vision'): StateNames {
     [`${tower}.norm`]: `${tower}_model.${tower === 'text' ? 'final_layer_norm' : 'post_layernorm'}`,
   };
 }
+
+/** What transformers takes for settings of CLIP's and SigLIP's towers that a file lacks. */
+export const towerDefaults: Json = {
+  hidden_size: 768,
+  intermediate_size: 3072,
+  num_hidden_layers: 12,
+  num_attention_heads: 12,
+  attention_dropout: 0,
+};
+export const towerTokens: Json = { pad_token_id: 1, bos_token_id: 49406, eos_token_id: 49407 };

@@ -7,6 +7,8 @@ import { LayerNorm } from '../nn/norm.js';
 import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
 import { activationOf, dropoutOf, labelsOf } from './config-values.js';
+import type { Family } from './family.js';
+import type { Json } from './model-config.js';
 import { PredictionHead } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 import { TowerModel } from './tower-model.js';
@@ -82,3 +84,32 @@ export function imageNames(family: string): StateNames {
     'head.out': 'classifier',
   };
 }
+
+/** What ViT and DINOv2 have in common. */
+export const imageDefaults: Json = {
+  hidden_size: 768,
+  num_hidden_layers: 12,
+  num_attention_heads: 12,
+  hidden_act: 'gelu',
+  hidden_dropout_prob: 0,
+  attention_probs_dropout_prob: 0,
+  image_size: 224,
+  patch_size: 16,
+  num_channels: 3,
+  qkv_bias: true,
+};
+
+export const vit: Family = {
+  model: Vit,
+  className: 'ViT',
+  defaults: {
+    ...imageDefaults,
+    intermediate_size: 3072,
+    layer_norm_eps: 1e-12,
+    pooler_act: 'tanh',
+    pooler_output_size: null,
+  },
+  complete: (config) => {
+    config.pooler_output_size ??= config.hidden_size;
+  },
+};

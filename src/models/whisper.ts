@@ -17,6 +17,7 @@ import { gelu } from '../ops/activation.js';
 import { add } from '../ops/binary.js';
 import { concat, slice, transpose } from '../ops/move.js';
 import { bartStack, bartStackNames } from './bart-stack.js';
+import type { Family } from './family.js';
 import type { ModelInputs } from './inputs.js';
 import { PredictionHead, vocabularyOutput } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
@@ -195,3 +196,36 @@ export class Whisper extends Seq2SeqModel {
     };
   }
 }
+
+export const whisper: Family = {
+  model: Whisper,
+  className: 'Whisper',
+  writer: 'WhisperForConditionalGeneration',
+  defaults: {
+    num_mel_bins: 80,
+    encoder_layers: 4,
+    encoder_attention_heads: 6,
+    decoder_layers: 4,
+    decoder_attention_heads: 6,
+    decoder_ffn_dim: 1536,
+    encoder_ffn_dim: 1536,
+    encoder_layerdrop: 0,
+    decoder_layerdrop: 0,
+    decoder_start_token_id: 50257,
+    activation_function: 'gelu',
+    d_model: 384,
+    dropout: 0,
+    attention_dropout: 0,
+    activation_dropout: 0,
+    scale_embedding: false,
+    max_source_positions: 1500,
+    max_target_positions: 448,
+    pad_token_id: 50256,
+    bos_token_id: 50256,
+    eos_token_id: 50256,
+    suppress_tokens: null,
+    begin_suppress_tokens: [220, 50256],
+    median_filter_width: 7,
+    tie_word_embeddings: true,
+  },
+};

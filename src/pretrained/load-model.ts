@@ -5,6 +5,7 @@ import { Random } from '../core/random.js';
 import { sameShape } from '../core/tensor.js';
 import type { SafetensorsEntry } from '../io/safetensors.js';
 import { EncoderModel } from '../models/encoder-model.js';
+import type { Family } from '../models/family.js';
 import { fractionsIn } from '../models/json-fractions.js';
 import { ModelConfig } from '../models/model-config.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
@@ -127,17 +128,17 @@ interface FamilySource extends Pick<LoadModelOptions, 'head' | 'signal'> {
 
 async function loadFamily(device: Device, from: FamilySource): Promise<PretrainedModel> {
   const { source, json, labelled, file, head = headOf(json), signal } = from;
-  const values = completeConfig(labelled);
-  const Family = await familyOf(values.model_type);
+  const family = await familyOf(json.model_type);
+  const values = await completeConfig(labelled);
   checkOneOf('loadModel', 'head', head, headKinds);
   const weights = await openWeights(source, file ?? undefined);
   try {
     const mayDiffer = values.tie_word_embeddings && source.weights === undefined && file === null; // their configs are made of what they have
     const untied = mayDiffer && (await hasOwnOutput(weights.tensors, signal)) ? { tie_word_embeddings: false } : {};
     const config = new ModelConfig({ ...values, ...untied });
-    const model = new Family({ init: new Initializer(device, 0, true), config, head });
+    const model = new family.model({ init: new Initializer(device, 0, true), config, head });
     try {
-      await fillModel(model, config, weights, { ...from, head, labelled: { ...labelled, ...untied } });
+      await fillModel(family, model, config, weights, { ...from, head, labelled: { ...labelled, ...untied } });
     } catch (error) {
       model.dispose();
       throw error;
@@ -150,6 +151,7 @@ async function loadFamily(device: Device, from: FamilySource): Promise<Pretraine
 
 /** Reads weights and what comes beside them, and has the model remember where it is from. */
 async function fillModel(
+  family: Family,
   model: PretrainedModel,
   config: ModelConfig,
   weights: Weights,
@@ -160,7 +162,7 @@ async function fillModel(
   model.origin = {
     from: source.name,
     fractions: fractionsIn(await configText(source)),
-    config: { ...labelled, architectures: [architectureOf(json, head)] },
+    config: { ...labelled, architectures: [architectureOf(family, json, head)] },
     names,
     vocabulary: source.vocabulary,
     companions: async () => companionFiles(source.weights ? source : await reopen()),
@@ -169,7 +171,7 @@ async function fillModel(
     model.sentenceHead = await sentenceHead(source, new Initializer(model.device, 0, true));
     model.origin = { ...model.origin, elsewhere: sentenceFiles(model) };
   }
-  [model.tokenizer, model.processor] = await companions(source, config.type, onWarning);
+  [model.tokenizer, model.processor] = await companions(source, family, config.type, onWarning);
 }
 
 /** A model that `Transformer.save` wrote. */
@@ -192,6 +194,7 @@ async function loadOwn(
 /** A model runs without them, on ids and numbers: what is wrong with their files is a warning. */
 async function companions(
   source: ModelSource,
+  { vocabulary }: Family,
   type: string,
   onWarning: (message: string) => void,
 ): Promise<[PretrainedTokenizer | null, Processor | null]> {
@@ -201,7 +204,7 @@ async function companions(
       onWarning(error.message);
       return null;
     });
-  return [await orNull(loadModelTokenizer(source, type)), await orNull(loadProcessor(source, type))];
+  return [await orNull(loadModelTokenizer(source, vocabulary)), await orNull(loadProcessor(source, type))];
 }
 
 const GENERATION = 'generation_config.json';

@@ -1,6 +1,7 @@
 // The tokenizer that a model's folder brings.
 
 import { FormatError } from '../core/errors.js';
+import type { Family } from '../models/family.js';
 import { bertTokenizerJson } from '../tokenizers/bert-vocabulary.js';
 import { byteLevelTokenizerJson } from '../tokenizers/byte-level-merges.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
@@ -14,18 +15,17 @@ const TEMPLATE = 'chat_template.jinja';
 /** One of several, as transformers saves them. */
 const NAMED_TEMPLATE = /^additional_chat_templates\/([^/]+)\.jinja$/;
 
-/** Model types whose vocab.txt is BERT's, and whose vocab.json and merges.txt are RoBERTa's. */
-const likeBert = ['bert', 'distilbert', 'electra', 'nomic_bert'];
-const likeRoberta = ['roberta', 'bart'];
-
 /**
  * The tokenizer of a folder: of tokenizer.json, or of BERT's vocab.txt, or of GPT-2's or RoBERTa's vocab.json and
  * merges.txt; null if it has none. tokenizer_config.json and special_tokens_map.json say which special tokens there are.
  * Throws FormatError for files that are damaged, and for those of SentencePiece alone.
  */
-export async function loadModelTokenizer(source: ModelSource, modelType: string): Promise<PretrainedTokenizer | null> {
+export async function loadModelTokenizer(
+  source: ModelSource,
+  vocabulary: Family['vocabulary'],
+): Promise<PretrainedTokenizer | null> {
   const config = await tokenizerConfig(source);
-  const json = await tokenizerJson(source, modelType, config);
+  const json = await tokenizerJson(source, vocabulary, config);
   if (json === null) return null;
   try {
     return await loadTokenizer(json, { ...paddingOf(json), ...config });
@@ -45,15 +45,20 @@ function paddingOf({ added_tokens: added }: { readonly added_tokens?: unknown })
 
 async function tokenizerJson(
   source: ModelSource,
-  modelType: string,
+  vocabulary: Family['vocabulary'],
   config: TokenizerConfig,
 ): Promise<TokenizerJson | object | null> {
   if (await source.has('tokenizer.json')) return source.json('tokenizer.json');
-  if (likeBert.includes(modelType) && (await source.has('vocab.txt')))
+  if (vocabulary === 'bert' && (await source.has('vocab.txt')))
     return bertTokenizerJson(await textOf(source, 'vocab.txt'), config);
-  const kind = modelType === 'gpt2' ? 'gpt2' : likeRoberta.includes(modelType) ? 'roberta' : null;
-  if (kind !== null && (await source.has('vocab.json')) && (await source.has('merges.txt')))
-    return byteLevelTokenizerJson(kind, await source.json('vocab.json'), await textOf(source, 'merges.txt'), config);
+  const isByteLevel = vocabulary === 'gpt2' || vocabulary === 'roberta';
+  if (isByteLevel && (await source.has('vocab.json')) && (await source.has('merges.txt')))
+    return byteLevelTokenizerJson(
+      vocabulary,
+      await source.json('vocab.json'),
+      await textOf(source, 'merges.txt'),
+      config,
+    );
   for (const name of SENTENCEPIECE) {
     if (!(await source.has(name))) continue;
     throw new FormatError(

@@ -3,8 +3,8 @@
 
 import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
-
-type Json = Readonly<Record<string, unknown>>;
+import type { RopeDefaults } from '../models/family.js';
+import type { Json } from '../models/model-config.js';
 
 /** Settings of one kind of layer. */
 export interface RopeParameters {
@@ -34,71 +34,50 @@ export interface LayeredRope {
   readonly sliding_attention: RopeParameters;
 }
 
-/** Frequencies' bases of families that rotate; of those with two kinds of layers one for each, full and windowed. */
-const thetas: Readonly<Record<string, number | readonly [full: number, sliding: number]>> = {
-  llama: 10000,
-  mistral: 10000,
-  qwen2: 10000,
-  qwen3: 10000,
-  gemma: 10000,
-  gemma2: 10000,
-  gemma3_text: [1000000, 10000],
-  gpt_neox: 10000,
-  phi3: 10000,
-  olmo2: 10000,
-  smollm3: 2000000,
-  nomic_bert: 1000,
-  modernbert: [160000, 10000],
-};
-
-/** Names of before for the bases of both kinds of layers. */
-const ofKinds: Readonly<Record<string, readonly [full: string, sliding: string]>> = {
-  gemma3_text: ['rope_theta', 'rope_local_base_freq'],
-  modernbert: ['global_rope_theta', 'local_rope_theta'],
-};
-
 const TYPES = ['default', 'linear', 'dynamic', 'yarn', 'longrope', 'llama3'];
 
 /**
- * The `rope_parameters` of a family's config, one object, or for ModernBERT and Gemma 3 one for `full_attention` and one for
- * `sliding_attention`; null for families that do not rotate. Throws FormatError for settings that are not known.
+ * The `rope_parameters` of a config, one object, or where layers within a window have their own one for `full_attention` and one for
+ * `sliding_attention`. Throws FormatError for settings that are not known.
  */
-export function ropeParameters(type: string, config: Json): RopeParameters | LayeredRope | null {
-  const theta = thetas[type];
-  if (theta === undefined) return null;
+export function ropeParameters(family: RopeDefaults, config: Json): RopeParameters | LayeredRope {
   const { rope_parameters: given, rope_scaling: scaling } = config;
   for (const [name, value] of Object.entries({ rope_parameters: given, rope_scaling: scaling })) {
     if (value != null && !isObject(value))
       throw new FormatError(`config.json: ${name} is ${describeValue(value)}, expected an object`);
   }
-  if (typeof theta === 'number') {
-    const isNeoX = type === 'gpt_neox';
-    const partial = config.partial_rotary_factor ?? (isNeoX ? (config.rotary_pct ?? 0.25) : undefined);
-    const base = (isNeoX ? config.rotary_emb_base : config.rope_theta) ?? theta;
-    const older = { rope_theta: base, partial_rotary_factor: partial };
-    return standard(type, config, older, (scaling ?? given ?? {}) as Json);
-  }
-  const names = ofKinds[type] as readonly [string, string];
+  const { theta, thetaName = 'rope_theta', partial, partialName = 'partial_rotary_factor', sliding } = family;
+  const older = {
+    rope_theta: config[thetaName] ?? theta,
+    partial_rotary_factor: config.partial_rotary_factor ?? config[partialName] ?? partial,
+  };
+  if (sliding === undefined) return standard(family, config, older, (scaling ?? given ?? {}) as Json);
   const parts = (given ?? {}) as Json;
-  // Gemma 3 stretches only the layers that see everything.
-  const scaled = (isObject(scaling) ? scaling : {}) as Json;
-  const full = { ...((parts.full_attention as Json) ?? {}), ...scaled };
-  const sliding = { ...((parts.sliding_attention as Json) ?? {}), ...(type === 'modernbert' ? scaled : {}) };
+  const scaled = (scaling ?? {}) as Json;
+  const ofKind = (kind: string, isScaled: boolean) => ({ ...(parts[kind] as Json), ...(isScaled && scaled) });
+  const near = { rope_theta: config[sliding.thetaName] ?? sliding.theta };
   return {
-    full_attention: standard(type, config, { rope_theta: config[names[0]] ?? theta[0] }, full),
-    sliding_attention: standard(type, config, { rope_theta: config[names[1]] ?? theta[1] }, sliding),
+    full_attention: standard(family, config, older, ofKind('full_attention', true)),
+    sliding_attention: standard(family, config, near, ofKind('sliding_attention', sliding.isScaled)),
   };
 }
 
-function standard(type: string, config: Json, older: Json, { type: oldName, ...given }: Json): RopeParameters {
-  let kind = given.rope_type ?? oldName ?? 'default';
-  if (kind === 'su' || (type === 'phi3' && kind === 'yarn')) kind = 'longrope'; // what Phi-3's first files called it
-  if (!TYPES.includes(kind as string))
-    throw new FormatError(`config.json: rope_type is ${describeValue(kind)}, expected one of ${TYPES.join(', ')}`);
+function standard(
+  { typeNames }: RopeDefaults,
+  config: Json,
+  older: Json,
+  { type: oldName, ...given }: Json,
+): RopeParameters {
+  const said = String(given.rope_type ?? oldName ?? 'default');
+  const kind = typeNames?.[said] ?? (said === 'su' ? 'longrope' : said); // what LongRoPE was called first
+  if (!TYPES.includes(kind))
+    throw new FormatError(
+      `config.json: rope_type is ${describeValue(given.rope_type ?? oldName)}, expected one of ${TYPES.join(', ')}`,
+    );
   const all: Record<string, unknown> = { rope_theta: older.rope_theta, ...given, rope_type: kind };
-  all.partial_rotary_factor ??= older.partial_rotary_factor ?? (type === 'phi3' ? 1 : undefined);
+  all.partial_rotary_factor ??= older.partial_rotary_factor;
   if (all.partial_rotary_factor === undefined) delete all.partial_rotary_factor;
-  if (['llama3', 'yarn', 'longrope'].includes(kind as string)) {
+  if (['llama3', 'yarn', 'longrope'].includes(kind)) {
     const outside = config.original_max_position_embeddings;
     if (outside != null) all.original_max_position_embeddings = outside;
     all.original_max_position_embeddings ??= config.max_position_embeddings;

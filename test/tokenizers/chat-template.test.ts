@@ -81,7 +81,7 @@ describe('applyChatTemplate', () => {
     const load = async (files: Record<string, unknown>) => {
       const all = { 'tokenizer.json': recorded.tokenizer, ...files };
       const bytes = Object.fromEntries(Object.entries(all).map(([name, value]) => [name, text(value)]));
-      return (await loadModelTokenizer(await openSource(bytes, {}), 'llama'))?.chatTemplate;
+      return (await loadModelTokenizer(await openSource(bytes, {}), undefined))?.chatTemplate;
     };
     expect(await load({})).toBeNull();
     expect(await load({ 'tokenizer_config.json': { chat_template: 'a' } })).toBe('a');

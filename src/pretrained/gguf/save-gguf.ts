@@ -6,13 +6,14 @@ import { writeAtomically } from '../../io/atomic-write.js';
 import { pathOf } from '../../io/folder.js';
 import { packBlocks, type WritableType } from '../../io/ggml-pack.js';
 import { type GgufEntry, type GgufPart, ggufParts } from '../../io/gguf-writer.js';
+import type { GgufFamily } from '../../models/family.js';
 import { ModelConfig } from '../../models/model-config.js';
 import { type PackedPiece, packedPieces } from '../../models/packed-state.js';
 import type { PretrainedModel } from '../../models/pretrained-model.js';
+import { familyOf, ggufTypes } from '../../models/registry.js';
 import { entryOf } from '../../nn/state-entry.js';
 import { transpose } from '../../nn/stored-layout.js';
 import type { PackedFormat } from '../../ops/packed.js';
-import { architectureNamed, type GgufArchitecture } from './architectures.js';
 import { copiedEntries, writtenVocabulary } from './written-vocabulary.js';
 
 export interface SaveGgufOptions {
@@ -32,7 +33,6 @@ const typesOfFormats: Readonly<Partial<Record<PackedFormat, WritableType>>> = {
   q4_0: 'Q4_0',
   q4_1: 'Q4_1',
 };
-const FAMILIES = ['llama', 'qwen2', 'qwen3', 'gemma', 'gpt2'];
 
 /**
  * Writes a model of the families llama, qwen2, qwen3, gemma or gpt2, with its tokenizer, to a GGUF file; see load-later.ts.
@@ -44,17 +44,29 @@ export async function saveGguf(
 ): Promise<void> {
   const { type = 'f16' } = checkOptions('saveGguf', options, { type: Object.keys(fileTypes) });
   const family = String(model.config.model_type);
-  checkOneOf('saveGguf', 'the model_type', family, FAMILIES);
+  const gguf = await writableFamily(family);
   if (model.headKind !== 'language-model')
     throw new ArgumentError(`saveGguf: the model's head is for ${model.headKind}, expected a language model`);
-  const architecture = architectureNamed(family);
-  const tensors = partsOf(model, architecture, type);
-  const metadata = metadataOf(model, family, type);
+  const tensors = partsOf(model, gguf, type);
+  const sizes = gguf.saved === 'decoder' ? decoderSizes(model) : gguf.saved(new ModelConfig(model.config));
+  const metadata = metadataOf(model, family, sizes, type);
   await writeAtomically(new Map([[await pathOf(path), ggufParts(metadata, tensors)]]));
 }
 
-function metadataOf(model: PretrainedModel, family: string, type: keyof typeof fileTypes): Map<string, GgufEntry> {
-  const own = family === 'gpt2' ? gpt2Sizes(model) : decoderSizes(model);
+/** How files hold the model type. Throws ArgumentError for one that is not written. */
+async function writableFamily(type: string): Promise<GgufFamily & { saved: NonNullable<GgufFamily['saved']> }> {
+  const families = await Promise.all(ggufTypes.map(async (each) => [each, (await familyOf(each)).gguf] as const));
+  const writable = new Map(families.filter(([, gguf]) => gguf?.saved !== undefined));
+  checkOneOf('saveGguf', 'the model_type', type, [...writable.keys()]);
+  return writable.get(type) as GgufFamily & { saved: NonNullable<GgufFamily['saved']> };
+}
+
+function metadataOf(
+  model: PretrainedModel,
+  family: string,
+  sizes: Readonly<Record<string, GgufEntry>>,
+  type: keyof typeof fileTypes,
+): Map<string, GgufEntry> {
   const vocabulary =
     model.origin?.vocabulary !== undefined
       ? copiedEntries(model.origin.vocabulary)
@@ -66,7 +78,7 @@ function metadataOf(model: PretrainedModel, family: string, type: keyof typeof f
     ['general.type', { string: 'model' }],
     ['general.file_type', { uint32: fileTypes[type] }],
     ['general.quantization_version', { uint32: 2 }],
-    ...Object.entries(own).map(([name, value]) => [`${family}.${name}`, value] as const),
+    ...Object.entries(sizes).map(([name, value]) => [`${family}.${name}`, value] as const),
     ...vocabulary,
   ]);
 }
@@ -98,19 +110,6 @@ function decoderSizes(model: PretrainedModel): Record<string, GgufEntry> {
   };
 }
 
-function gpt2Sizes(model: PretrainedModel): Record<string, GgufEntry> {
-  const config = new ModelConfig(model.config);
-  const count = (name: string) => ({ uint32: config.size(name) });
-  return {
-    context_length: count('n_positions'),
-    embedding_length: count('n_embd'),
-    block_count: count('n_layer'),
-    feed_forward_length: count('n_inner'),
-    'attention.head_count': count('n_head'),
-    'attention.layer_norm_epsilon': { float32: config.number('layer_norm_epsilon') },
-  };
-}
-
 /** What is written, as a state dict calls it; `packed` where it is no tensor but blocks. */
 interface Written {
   readonly name: string;
@@ -119,7 +118,7 @@ interface Written {
   readonly packed?: PackedPiece;
 }
 
-function partsOf(model: PretrainedModel, architecture: GgufArchitecture, wanted: keyof typeof fileTypes): GgufPart[] {
+function partsOf(model: PretrainedModel, architecture: GgufFamily, wanted: keyof typeof fileTypes): GgufPart[] {
   const names = new Map(Object.entries(architecture.names).map(([own, theirs]) => [theirs, own]));
   const tensors = model.statePieces().map((piece): Written => {
     const { shape, data } = entryOf(piece);

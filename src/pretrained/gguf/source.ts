@@ -4,8 +4,8 @@ import { FormatError } from '../../core/errors.js';
 import type { OpenFile } from '../../io/file.js';
 import { readGguf } from '../../io/gguf.js';
 import { inMemory } from '../../io/safetensors.js';
+import { familyOfGguf } from '../../models/registry.js';
 import type { ModelSource } from '../source.js';
-import { architectureNamed } from './architectures.js';
 import { ggufConfig } from './config.js';
 import { endIds } from './end-tokens.js';
 import { GgufMetadata } from './metadata.js';
@@ -35,15 +35,15 @@ export async function ggufSource(name: string, file: OpenFile): Promise<ModelSou
 async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
   const gguf = await readGguf(file);
   const metadata = new GgufMetadata(gguf);
-  const architecture = architectureNamed(metadata.architecture);
-  const tensors = ggufWeights(gguf, metadata, architecture, file);
-  const config = await ggufConfig(gguf, metadata, architecture, file);
+  const { type, family } = await familyOfGguf(metadata.architecture);
+  const tensors = ggufWeights(gguf, metadata, family.gguf, file);
+  const config = await ggufConfig(gguf, metadata, type, family, file);
   const files = new Map<string, () => unknown>([['config.json', () => config]]);
   if (tokenizerKind(metadata) !== null) {
     files.set('tokenizer.json', () => ggufTokenizerJson(metadata));
     files.set('tokenizer_config.json', () => ggufTokenizerConfig(metadata));
   }
-  const isEncoder = architecture.type === 'bert' || architecture.type === 'nomic_bert';
+  const { isEncoder = false } = family.gguf;
   if (!isEncoder) {
     const { bos_token_id, pad_token_id, decoder_start_token_id } = config;
     const ends = endIds(metadata);

@@ -6,9 +6,9 @@ import { type GgmlType, ggmlLayouts } from '../../io/ggml-types.js';
 import { checkReadable, unpackBlocks } from '../../io/ggml-unpack.js';
 import { bytesOf, type Gguf, type GgufTensor } from '../../io/gguf.js';
 import type { ByteSource } from '../../io/safetensors.js';
+import type { GgufFamily } from '../../models/family.js';
 import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
 import type { PackedFormat } from '../../ops/packed.js';
-import { type GgufArchitecture, renamed } from './architectures.js';
 import type { GgufMetadata } from './metadata.js';
 
 /** How a tensor lies in the file, where that is not as transformers has it. */
@@ -138,6 +138,16 @@ function inHalves<Values extends Float32Array | Uint8Array>(values: Values, head
   return result;
 }
 
+/** A tensor's name by patterns such as `blk.*.attn_q`; undefined if none of them fits. `.weight` or `.bias` stays. */
+function renamed(names: GgufFamily['names'], name: string): { name: string; pattern: string } | undefined {
+  const end = name.lastIndexOf('.');
+  const [stem, suffix] = [name.slice(0, end), name.slice(end)];
+  const number = /(?<=blk\.)\d+/.exec(stem)?.[0];
+  const pattern = number === undefined ? stem : stem.replace(`blk.${number}`, 'blk.*');
+  const target = Object.hasOwn(names, pattern) ? names[pattern] : undefined;
+  return target === undefined ? undefined : { name: target.replace('*', number ?? '*') + suffix, pattern };
+}
+
 /** What is no weight of a model but of its positions, which the config says. */
 const OF_POSITIONS = /^rope_(freqs|factors_long|factors_short)\.weight$/;
 
@@ -148,7 +158,7 @@ const OF_POSITIONS = /^rope_(freqs|factors_long|factors_short)\.weight$/;
 export function ggufWeights(
   { tensors }: Gguf,
   metadata: GgufMetadata,
-  architecture: GgufArchitecture,
+  architecture: GgufFamily,
   source: ByteSource,
 ): Map<string, GgufWeight> {
   const weights = new Map<string, GgufWeight>();
