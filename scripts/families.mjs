@@ -29,7 +29,9 @@ function familiesPage() {
       row(join(root, switches, name), `\`${switches}/${name}\``, true),
     ),
   ].sort((a, b) => (a.type < b.type ? -1 : a.type > b.type ? 1 : 0));
-  const types = [...readFileSync(join(root, 'src/models/registry.ts'), 'utf8').matchAll(/^ {2}'?([\w-]+)'?: \{ load:/gm)];
+  const types = [
+    ...readFileSync(join(root, 'src/models/registry.ts'), 'utf8').matchAll(/^ {2}'?([\w-]+)'?: \{ load:/gm),
+  ];
   const others = types.map(([, type]) => type).filter((type) => rows.every((each) => each.type !== type));
   return `# Families
 
