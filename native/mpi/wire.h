@@ -29,23 +29,14 @@ inline uint16_t toFloat16(float value) { return std::bit_cast<uint16_t>(static_c
 
 inline float fromFloat16(uint16_t half) { return static_cast<float>(std::bit_cast<_Float16>(half)); }
 
+// To and from the formats of 16 bits.
 inline void pack(const float* from, size_t count, Wire wire, std::vector<char>& to) {
-  if (wire == Wire::kFloat32) {
-    to.resize(count * 4);
-    std::memcpy(to.data(), from, count * 4);
-    return;
-  }
   to.resize(count * 2);
   auto* half = reinterpret_cast<uint16_t*>(to.data());
   for (size_t i = 0; i < count; i++) half[i] = wire == Wire::kFloat16 ? toFloat16(from[i]) : toBfloat16(from[i]);
 }
 
 inline float unpacked(const char* from, size_t i, Wire wire) {
-  if (wire == Wire::kFloat32) {
-    float value;
-    std::memcpy(&value, from + i * 4, 4);
-    return value;
-  }
   uint16_t half;
   std::memcpy(&half, from + i * 2, 2);
   return wire == Wire::kFloat16 ? fromFloat16(half) : fromBfloat16(half);

@@ -165,6 +165,16 @@ export class Tensor {
     return readings.map(({ target, pick }) => pick(target));
   }
 
+  /** @internal Copies the values of each tensor of one device to the array beside it, which has as many elements. */
+  static async readTo(pairs: readonly [tensor: Tensor, target: Float32Array][]): Promise<void> {
+    const [first] = pairs;
+    if (first === undefined) return;
+    const readings = pairs.map(([tensor, target]) => ({ ...tensor.#reading(target), given: target }));
+    const reads = readings.map(({ region, target }) => ({ byteOffset: region.offset * 4, target }));
+    await first[0].device.queue.run(...reads);
+    for (const { given, target, pick } of readings) if (target !== given) given.set(pick(target));
+  }
+
   /** As `data()`, on this thread. Throws what that rejects with, and DeviceError if the device computes in a worker. */
   dataSync(): Float32Array | Int32Array {
     const { region, target, pick } = this.#reading();
@@ -178,10 +188,12 @@ export class Tensor {
     return (await this.data())[0] as number;
   }
 
-  #reading() {
+  /** What is read, and where to: to `given`, unless there are gaps between the rows. */
+  #reading(given?: Float32Array) {
     this.device.assertNotRecording('data');
     const region = this.region('data');
-    const target = this.dtype === 'float32' ? new Float32Array(region.length) : new Int32Array(region.length);
+    const make = () => (this.dtype === 'float32' ? new Float32Array(region.length) : new Int32Array(region.length));
+    const target = given !== undefined && this.isContiguous ? given : make();
     const pick = (all: typeof target) => {
       if (this.isContiguous) return all;
       const cols = lastOf(this.shape);

@@ -71,19 +71,22 @@ export class LocalSum implements GradientSum {
 }
 
 /** Elements that travel at once: while they do, the backward pass goes on. */
-const BUCKET = 1 << 20;
+const BUCKET = 1 << 19;
 
 /** Parameters whose gradients travel together. */
 interface Bucket {
   readonly params: readonly Tensor[];
-  /** The gradients end to end, then for each parameter whether it has one. */
+  /** The gradients end to end, then for each parameter whether it has one; and what the parts of ranks have more. */
   readonly values: Float32Array;
+  /** Where in `values` it says whether parameters have a gradient. */
+  readonly flagsAt: number;
   /** What this rank adds up. */
   readonly sum: Float32Array;
   /** Parameters whose gradient is not final yet. */
   waiting: number;
-  /** The way of the latest batch's gradients. */
+  /** The way of the latest batch's gradients, and of how many batches they have not arrived. */
   travel: Pending<void>;
+  travelling: number;
 }
 
 /** Over all ranks: gradients travel in buckets, the last parameters' first, as the backward pass comes to them first. */
@@ -105,7 +108,7 @@ export class WorldSum implements GradientSum {
     let gathered: Tensor[] = [];
     let size = 0;
     const close = () => {
-      if (gathered.length > 0) this.#add(gathered, size + gathered.length);
+      if (gathered.length > 0) this.#add(gathered, size);
       [gathered, size] = [[], 0];
     };
     for (const param of [...params].reverse()) {
@@ -116,14 +119,12 @@ export class WorldSum implements GradientSum {
     close();
   }
 
-  #add(params: readonly Tensor[], length: number): void {
-    const sum = new Float32Array(partLength(length, this.world.size));
+  #add(params: readonly Tensor[], flagsAt: number): void {
+    const { size } = this.world;
+    const part = partLength(flagsAt + params.length, size);
     const bucket = {
-      params,
-      values: new Float32Array(length),
-      sum,
-      waiting: 0,
-      travel: new Pending(Promise.resolve()),
+      ...{ params, flagsAt, values: new Float32Array(part * size), sum: new Float32Array(part) },
+      ...{ waiting: 0, travel: new Pending(Promise.resolve()), travelling: 0 },
     };
     this.#buckets.push(bucket);
     for (const param of params) this.#bucketOf.set(param, bucket);
@@ -148,36 +149,43 @@ export class WorldSum implements GradientSum {
 
   #send(bucket: Bucket): void {
     this.#sent++;
-    const grads = bucket.params.map(({ grad }) => grad);
-    const [first, ...others] = grads.filter((grad) => grad !== null);
-    // Read now, in the order of the queue: the next batch's gradients come to where these are.
-    const data = first ? Tensor.dataOf([first, ...others]) : Promise.resolve([]);
+    // Read now, in the order of the queue: the next batch's gradients come to where these are. It is read to where it is sent
+    // from, unless the batch before is still on its way from there.
+    const { params, values, flagsAt } = bucket;
+    const buffer = bucket.travelling > 0 ? values.slice() : values;
+    const pairs: [Tensor, Float32Array][] = [];
+    let at = 0;
+    for (const [i, { size, grad }] of params.entries()) {
+      const own = buffer.subarray(at, at + size);
+      if (grad !== null) pairs.push([grad, own]);
+      else own.fill(0);
+      buffer[flagsAt + i] = grad === null ? 0 : 1;
+      at += size;
+    }
+    const reading = new Pending(Tensor.readTo(pairs));
     const options = { isFirst: this.#isFirst, isLast: this.#isLast, wire: this.wire };
-    const leaving = new Pending(this.#leave(bucket, grads, new Pending(data), this.#leaving, options));
+    const leaving = new Pending(this.#leave(bucket, buffer, reading, this.#leaving, options));
     this.#leaving = leaving;
-    bucket.travel = new Pending(leaving.value().then((travel) => travel.value()));
+    bucket.travelling++;
+    const travel = async () => {
+      await (await leaving.value()).value();
+      bucket.travelling--;
+    };
+    bucket.travel = new Pending(travel());
   }
 
   /** Gives a bucket to the world, after the one before it: they may have been read in another order than on other ranks. */
   async #leave(
-    { params, values, sum, travel: earlier }: Bucket,
-    grads: readonly (Tensor | null)[],
-    reading: Pending<ArrayLike<number>[]>,
+    { values, sum, travel: earlier }: Bucket,
+    buffer: Float32Array,
+    reading: Pending<void>,
     before: Pending<unknown>,
     options: ReduceOptions,
   ): Promise<Pending<void>> {
     await earlier.value();
-    const data = await reading.value();
+    await reading.value();
     await before.value();
-    let at = 0;
-    let taken = 0;
-    for (const [i, { size }] of params.entries()) {
-      const own = grads[i] === null ? undefined : data[taken++];
-      if (own) values.set(own, at);
-      else values.fill(0, at, at + size);
-      values[values.length - params.length + i] = own ? 1 : 0;
-      at += size;
-    }
+    if (buffer !== values) values.set(buffer);
     return new Pending(this.world.reduce(values, sum, options));
   }
 
@@ -188,16 +196,15 @@ export class WorldSum implements GradientSum {
   }
 
   async finish(): Promise<void> {
-    for (const bucket of this.#buckets) {
-      await bucket.travel.value();
-      this.#take(bucket);
-    }
+    for (const { travel } of this.#buckets) await travel.value();
+    // Only now, when nothing runs any more: values are copied to where they belong, not into the queue.
+    for (const bucket of this.#buckets) this.#take(bucket);
   }
 
-  #take({ params, values }: Bucket): void {
+  #take({ params, values, flagsAt }: Bucket): void {
     let at = 0;
     for (const [i, param] of params.entries()) {
-      const isThere = values[values.length - params.length + i] !== 0;
+      const isThere = values[flagsAt + i] !== 0;
       const sum = values.subarray(at, at + param.size);
       if (isThere) (param.grad ?? param.device.autograd.slotOf(param).targetFor(param).tensor).write(sum);
       at += param.size;

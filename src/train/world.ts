@@ -20,8 +20,8 @@ export interface World {
   exchangeText(text: string): Promise<string[]>;
   /**
    * Adds everyone's `values` to `sum`, in the order of ranks: sum ← ((sum + v₀) + v₁) + …, so that many ranks give the
-   * bits of one that adds one after the other. Each rank adds up a part of its own, `sum`, of `partLength(values.length)`
-   * elements, which begins as v₀ where `isFirst`. Where `isLast`, `values` becomes the whole sum.
+   * bits of one that adds one after the other. Each rank adds up a part of its own, `sum`, which begins as v₀ where `isFirst`;
+   * `values` has the length of all ranks' parts together. Where `isLast`, `values` becomes the whole sum.
    */
   reduce(values: Float32Array, sum: Float32Array, options: ReduceOptions): Promise<void>;
   /** Everyone's `values` become those of rank `root`. */
