@@ -21,12 +21,12 @@ const HEADS: Readonly<Record<string, HeadKind>> = {
 
 /**
  * Loads the model that an adapter of PEFT or `Lora.save` is for, whose folder or id its `base_model_name_or_path` is, with the
- * head that it brings, and puts the adapter on. Throws as `loadModel` and `loadLora`.
+ * head that it brings, and puts the adapter on. `weights`: by default what `simdformer finetune` packed them as. Throws as `loadModel` and `loadLora`.
  */
 export async function loadAdapted(
   device: Device,
   folder: string | URL,
-  options: Pick<LoadModelOptions, 'onWarning' | 'signal'> & {
+  options: Pick<LoadModelOptions, 'weights' | 'onWarning' | 'signal'> & {
     /** Instead of the adapter's own. */ baseModel?: string | undefined;
   } = {},
 ): Promise<LoadedModel> {
@@ -38,13 +38,12 @@ export async function loadAdapted(
   if (typeof base !== 'string')
     throw new FormatError(`${source.name}: ${ADAPTER_CONFIG} has no base_model_name_or_path, the model that it is for`);
   const head = HEADS[String(config.task_type)];
-  const known = (await source.has(SETTINGS))
-    ? ((await source.json(SETTINGS)).head as LoadModelOptions | undefined)
-    : undefined;
+  const settings = (await source.has(SETTINGS)) ? await source.json(SETTINGS) : {};
+  const { head: known, weights } = settings as { head?: LoadModelOptions; weights?: LoadModelOptions['weights'] };
   const { tensors } = parseSafetensors(await source.bytes(ADAPTER_WEIGHTS));
   const matrix = [...tensors].find(([name]) => /\.(classifier|score|out_proj)\.weight$/.test(name))?.[1];
   const labels = head && matrix && Array.from({ length: matrix.shape[0] as number }, (_, i) => `LABEL_${i}`);
-  const model = await loadModel<LoadedModel>(device, base, { head, labels, ...known, ...loading });
+  const model = await loadModel<LoadedModel>(device, base, { head, labels, weights, ...known, ...loading });
   try {
     await loadLora(model, folder, { signal });
     return model;

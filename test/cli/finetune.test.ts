@@ -70,9 +70,15 @@ await describeShared('simdformer finetune', 'checkpoints/rxnmapper-albert', 'con
     expect(JSON.parse(stdout || stderr)).toMatchObject({ reason: 'early', step: 2 });
   });
 
-  it('writes an adapter that eval finds its model for', async () => {
-    const out = at('adapter');
-    const options = ['--lora', '--r', '4', '--epochs', '2', '--batch', '4', '--lr', '2e-3'];
+  it('refuses to learn packed weights, which adapters are for', async () => {
+    const ended = await runCli(['finetune', ...model, '--weights', 'int8', '--out', at('packed')]);
+    expect(ended.code).toBe(2);
+    expect(ended.stderr).toContain('--weights int8 needs --lora: packed weights are not learnt');
+  });
+
+  it.each(['float32', 'int8'])('writes an adapter of %s that eval finds its model for', async (weights) => {
+    const out = at(`adapter-${weights}`);
+    const options = ['--lora', '--r', '4', '--epochs', '2', '--batch', '4', '--lr', '2e-3', '--weights', weights];
     const ended = await runCli(['finetune', ...model, ...options, '--out', out]);
     expect(ended.code, ended.stderr).toBe(0);
     expect(existsSync(join(out, 'model.safetensors'))).toBe(false);

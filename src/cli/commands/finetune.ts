@@ -7,7 +7,7 @@ import { SETTINGS } from '../../finetune/load-adapted.js';
 import { type Lora, lora } from '../../finetune/lora.js';
 import type { FileRow } from '../../finetune/read-rows.js';
 import { placeOf } from '../../io/atomic-write.js';
-import { type LoadedModel, loadModel } from '../../pretrained/load-later.js';
+import { type LoadedModel, type LoadModelOptions, loadModel } from '../../pretrained/load-later.js';
 import { AdamW } from '../../train/adamw.js';
 import { type FitResult, fit } from '../../train/fit.js';
 import { linearDecay } from '../../train/schedule.js';
@@ -22,6 +22,7 @@ import { changedSettings } from '../resumption.js';
 import { openDevice, printJson } from '../shared.js';
 import { type Stopping, stopping } from '../stopping.js';
 import { TrainingLog } from '../training-log.js';
+import { weightsOption } from '../weights-option.js';
 import { writeWhole } from '../whole-file.js';
 
 interface FinetuneOptions {
@@ -45,6 +46,7 @@ interface FinetuneOptions {
   loraDropout: number;
   dora?: boolean;
   targets?: string;
+  weights?: LoadModelOptions['weights'];
   seed: number;
   patience?: number;
   resume?: boolean;
@@ -83,6 +85,7 @@ export function finetuneCommand(): Command {
       '--targets <names>',
       "projections that it changes, with commas between, or 'all-linear' (default: queries and values)",
     )
+    .addOption(weightsOption())
     .option('--seed <n>', 'same seed, same model', integer(0), 0)
     .option('--patience <n>', 'end with the best weights once so many validations were no better', integer(1))
     .option('--resume', 'go on from the checkpoint in the folder')
@@ -95,6 +98,9 @@ async function run(options: FinetuneOptions, command: Command): Promise<void> {
   checkFolder(options);
   if (options.patience !== undefined && options.validation === undefined)
     command.error('error: --patience needs --validation');
+  const { weights } = options;
+  if (!options.lora && !(weights === undefined || weights === 'float32' || weights === 'auto'))
+    command.error(`error: --weights ${weights} needs --lora: packed weights are not learnt, adapters beside them are`);
   const task = FINETUNE_TASKS[options.task] as FinetuneTask;
   const { columns, limit } = options;
   const rows = await collect(options.data, { limit, columns });
@@ -109,7 +115,7 @@ async function run(options: FinetuneOptions, command: Command): Promise<void> {
   const onWarning = (message: string) => {
     if (!/drawn anew|does not use/.test(message)) console.error(message);
   };
-  using model = await loadModel<LoadedModel>(device, options.model, { ...head, signal, onWarning });
+  using model = await loadModel<LoadedModel>(device, options.model, { ...head, weights, signal, onWarning });
   const adapter = options.lora ? adapterOf(model, options) : null;
   using _folder = await takeFolder(options.out);
   checkFolder(options);
