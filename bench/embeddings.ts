@@ -32,7 +32,7 @@ export default {
       return;
     }
     const ours = [`bench=${model}`, '--weights', 'int8', '--max-waiting', '1024'];
-    const servers: { name: string; start: Server }[] = [{ name: OURS, start: ourServer(run.threads, ours) }];
+    const servers: { name: string; start: Server }[] = [{ name: OURS, start: await ourServer(run.threads, ours) }];
     if (python) {
       const start = (port: number) => spawn(python, [script, model, `${port}`, `${run.threads}`], { stdio: 'ignore' });
       servers.push({ name: PEER, start });

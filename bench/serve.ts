@@ -30,7 +30,7 @@ export default {
     const context = PROMPT + ANSWER + 64;
     const ours = ['--parallel', `${CLIENTS}`, '--context', `${context}`];
     const servers: { name: string; start: Server }[] = [
-      { name: OURS, start: ourServer(run.threads, [`bench=${model}`, ...ours]) },
+      { name: OURS, start: await ourServer(run.threads, [`bench=${model}`, ...ours]) },
     ];
     if (llama)
       servers.push({

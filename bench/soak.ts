@@ -50,7 +50,13 @@ export default {
     const what = `${CLIENTS} clients, ${seconds} s`;
     if (!run.wants(what)) return;
     const looks: Look[] = [];
-    const start = ourServer(run.threads, [`bench=${model}`, '--context', '512', '--max-waiting', `${2 * CLIENTS}`]);
+    const start = await ourServer(run.threads, [
+      `bench=${model}`,
+      '--context',
+      '512',
+      '--max-waiting',
+      `${2 * CLIENTS}`,
+    ]);
     const result = await served(start, async (url) => {
       const ended = new AbortController();
       const watching = watch(url, looks, ended.signal, (look) => run.say(told(look)));

@@ -4,18 +4,21 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { request as httpRequest } from 'node:http';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { forNode } from '../../scripts/bundle.mjs';
 import { BenchError } from './error.js';
 
 /** Begins to listen at a port of this machine. */
 export type Server = (port: number) => ChildProcess;
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-
-/** `simdformer serve` with these arguments. */
-export function ourServer(threads: number, args: readonly string[]): Server {
+/** `simdformer serve` with these arguments, of the program as it is published. */
+export async function ourServer(threads: number, args: readonly string[]): Promise<Server> {
+  const outdir = 'build/bench'; // as deep as src/cli, from where paths into the package lead
+  await build({ ...forNode, entryPoints: { simdformer: 'src/cli/main.ts' }, outdir });
+  const main = fileURLToPath(new URL(`../../${outdir}/simdformer.js`, import.meta.url));
   return (port) => {
     const command = ['--threads', `${threads}`, 'serve', '--port', `${port}`, ...args];
-    return spawn(process.execPath, ['--import', 'tsx', main, ...command], { stdio: 'ignore' });
+    return spawn(process.execPath, [main, ...command], { stdio: 'ignore' });
   };
 }
 
