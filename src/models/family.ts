@@ -7,6 +7,10 @@ import type { FamilyContext, PretrainedModel } from './pretrained-model.js';
 
 export interface Family {
   readonly model: new (context: FamilyContext) => PretrainedModel;
+  /** The encoder alone, where transformers has classes for it: one of vectors, and one of labels of tokens. */
+  readonly encoder?: new (
+    context: FamilyContext,
+  ) => PretrainedModel;
   /** What transformers' classes begin with: `Bert` of BertModel. */
   readonly className: string;
   /** The class that writes text. Default: `ForCausalLM` behind the name. */

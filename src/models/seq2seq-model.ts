@@ -36,9 +36,9 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     super(context);
     const { config, head } = context;
     const { architectures = [], is_encoder_decoder: isBoth = true } = config.values;
-    const parts = Array.isArray(architectures) && /(ForCausalLM|EncoderModel)$/.test(String(architectures[0]));
-    if (parts || isBoth === false) {
-      const what = `${describeValue(architectures)} of ${config.type}`;
+    const [name] = Array.isArray(architectures) ? architectures : [architectures];
+    if (/(ForCausalLM|EncoderModel)$/.test(String(name)) || isBoth === false) {
+      const what = `${describeValue(name)} of ${config.type}`;
       throw new FormatError(`config.json: ${what} is one stack alone, expected an encoder and a decoder`);
     }
     if (heads.includes(head)) return;

@@ -3,9 +3,10 @@ import type { Tensor } from '../core/tensor.js';
 import type { DecodingOptions } from '../generate/generative.js';
 import { MultiHeadAttention } from '../nn/attention.js';
 import type { DecoderState } from '../nn/decoder-state.js';
-import { Dropout } from '../nn/dropout.js';
+import { Dropout, type Randomness } from '../nn/dropout.js';
 import { Embedding } from '../nn/embedding.js';
 import { FeedForward } from '../nn/feed-forward.js';
+import type { Initializer } from '../nn/init.js';
 import { TransformerLayer } from '../nn/layer.js';
 import { Linear } from '../nn/linear.js';
 import { RMSNorm } from '../nn/norm.js';
@@ -14,9 +15,10 @@ import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
 import { scale } from '../ops/binary.js';
 import { activationOf, dropoutOf, labelsOf } from './config-values.js';
+import { EncoderModel } from './encoder-model.js';
 import type { Family, GgufSettings } from './family.js';
-import type { Json } from './model-config.js';
-import { PredictionHead, vocabularyOutput } from './prediction-head.js';
+import type { Json, ModelConfig } from './model-config.js';
+import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 import { Seq2SeqModel } from './seq2seq-model.js';
 
@@ -45,54 +47,11 @@ export class T5 extends Seq2SeqModel {
     this.tokens = new Embedding(init, config.size('vocab_size'), config.size('d_model'));
     this.sourceTokens = this.tokens;
     this.targetTokens = this.tokens;
-    this.sourceDropout = this.#newDropout();
-    this.targetDropout = this.#newDropout();
-    this.encoder = this.#stackOf(context, false);
-    this.decoder = this.#stackOf(context, true);
+    this.sourceDropout = t5Dropout(config, this.randomness);
+    this.targetDropout = t5Dropout(config, this.randomness);
+    this.encoder = t5Stack(init, config, this.randomness, false);
+    this.decoder = t5Stack(init, config, this.randomness, true);
     this.head = this.#headOf(context);
-  }
-
-  #newDropout(): Dropout {
-    return new Dropout(this.settings.number('dropout_rate'), this.randomness);
-  }
-
-  #stackOf({ init, config }: FamilyContext, isDecoder: boolean): Stack {
-    const [dModel, heads, headSize] = [config.size('d_model'), config.size('num_heads'), config.size('d_kv')];
-    const [buckets, distance] = ['num_buckets', 'max_distance'].map((name) =>
-      config.size(`relative_attention_${name}`),
-    );
-    const bias = new BucketBias(init, heads, buckets as number, distance as number, !isDecoder);
-    const norm = () => new RMSNorm(init, dModel, config.number('layer_norm_epsilon'));
-    const attention = { dModel, heads, headSize, bias: false, scale: 1 };
-    const layer = () =>
-      new TransformerLayer({
-        selfAttn: () =>
-          new MultiHeadAttention(init, {
-            ...attention,
-            causal: isDecoder,
-            positionBias: bias,
-            dropout: this.#newDropout(),
-          }),
-        multiheadAttn: isDecoder
-          ? () => new MultiHeadAttention(init, { ...attention, dropout: this.#newDropout() })
-          : null,
-        feedForward: () =>
-          new FeedForward(init, {
-            dModel,
-            dFF: config.size('d_ff'),
-            activation: activationOf(config.text('dense_act_fn')),
-            gated: config.flag('is_gated_act'),
-            bias: false,
-            dropout: this.#newDropout(),
-          }),
-        norm,
-        dropout: () => this.#newDropout(),
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
-    return new Stack(config.size(isDecoder ? 'num_decoder_layers' : 'num_layers'), layer, norm, {
-      dropout: () => this.#newDropout(),
-    });
   }
 
   #headOf({ init, config, head }: FamilyContext): PredictionHead | null {
@@ -148,34 +107,115 @@ export class T5 extends Seq2SeqModel {
       tokens: `${body}shared`,
       source_tokens: `${encoder}.embed_tokens`,
       target_tokens: `${decoder}.embed_tokens`,
-      ...this.#layerNames('encoder', encoder, 1),
-      ...this.#layerNames('decoder', decoder, 2),
+      ...t5StackNames(this.settings, 'encoder', encoder, 1),
+      ...t5StackNames(this.settings, 'decoder', decoder, 2),
       'head.dense': 'classification_head.dense',
       'head.out': this.headKind === 'language-model' ? 'lm_head' : classifier,
     };
   }
+}
 
-  #layerNames(stack: string, name: string, last: number): StateNames {
-    const [layers, block] = [`${stack}.layers.*`, `${name}.block.*.layer`];
-    const [attention, network] = [`${block}.0.SelfAttention`, `${block}.${last}.DenseReluDense`];
-    const projections = (of: string) => ['q', 'k', 'v'].map((each) => `${of}.${each}`);
-    const cross = `${block}.1.EncDecAttention`;
+/** T5's encoder alone: vectors of tokens, which those of sentence-transformers are made of, or labels of tokens. */
+export class T5Encoder extends EncoderModel {
+  readonly tokens: Embedding;
+  readonly sourceTokens: Embedding;
+  readonly sourceDropout: Dropout;
+  readonly encoder: Stack;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config, head } = context;
+    const features = config.size('d_model');
+    this.tokens = new Embedding(init, config.size('vocab_size'), features);
+    this.sourceTokens = this.tokens;
+    this.sourceDropout = t5Dropout(config, this.randomness);
+    this.encoder = t5Stack(init, config, this.randomness, false);
+    this.head = chooseHead(config, head, {
+      'token-classification': () =>
+        new PredictionHead({
+          pick: 'tokens',
+          dropout: dropoutOf(config, 'classifier_dropout', this.randomness),
+          out: new Linear(init, features, labelsOf(config).length),
+        }),
+    });
+  }
+
+  protected override get inputNames() {
+    return super.inputNames.filter((name) => name !== 'tokenTypeIds');
+  }
+
+  protected embed(ids: Tensor): Tensor {
+    return this.sourceDropout.forward(this.tokens.forward(ids));
+  }
+
+  override get maxLength(): number {
+    return LONGEST;
+  }
+
+  protected override get stateNames(): StateNames {
     return {
-      [`${stack}.layers.0.self_attn.position_bias`]: `${name}.block.0.layer.0.SelfAttention.relative_attention_bias`,
-      [`${layers}.self_attn.position_bias`]: [null], // that of the first layer
-      [`${layers}.self_attn.qkv`]: projections(attention),
-      [`${layers}.self_attn.out_proj`]: `${attention}.o`,
-      [`${layers}.norm1`]: `${block}.0.layer_norm`,
-      [`${layers}.multihead_attn.qkv`]: projections(cross),
-      [`${layers}.multihead_attn.out_proj`]: `${cross}.o`,
-      [`${layers}.norm2`]: `${block}.1.layer_norm`,
-      [`${layers}.norm3`]: `${block}.2.layer_norm`,
-      [`${layers}.feed_forward.linear1`]: `${network}.${this.settings.flag('is_gated_act') ? 'wi_0' : 'wi'}`,
-      [`${layers}.feed_forward.linear2`]: `${network}.wo`,
-      [`${layers}.feed_forward.linear3`]: `${network}.wi_1`,
-      [`${stack}.norm`]: `${name}.final_layer_norm`,
+      tokens: 'transformer.shared',
+      source_tokens: 'transformer.encoder.embed_tokens',
+      ...t5StackNames(this.settings, 'encoder', 'transformer.encoder', 1),
+      'head.out': 'classifier',
     };
   }
+}
+
+function t5Dropout(config: ModelConfig, randomness: Randomness): Dropout {
+  return new Dropout(config.number('dropout_rate'), randomness);
+}
+
+function t5Stack(init: Initializer, config: ModelConfig, randomness: Randomness, isDecoder: boolean): Stack {
+  const [dModel, heads, headSize] = [config.size('d_model'), config.size('num_heads'), config.size('d_kv')];
+  const [buckets, distance] = ['num_buckets', 'max_distance'].map((name) => config.size(`relative_attention_${name}`));
+  const positionBias = new BucketBias(init, heads, buckets as number, distance as number, !isDecoder);
+  const norm = () => new RMSNorm(init, dModel, config.number('layer_norm_epsilon'));
+  const dropout = () => t5Dropout(config, randomness);
+  const attention = () => ({ dModel, heads, headSize, bias: false, scale: 1, dropout: dropout() });
+  const layer = () =>
+    new TransformerLayer({
+      selfAttn: () => new MultiHeadAttention(init, { ...attention(), causal: isDecoder, positionBias }),
+      multiheadAttn: isDecoder ? () => new MultiHeadAttention(init, attention()) : null,
+      feedForward: () =>
+        new FeedForward(init, {
+          dModel,
+          dFF: config.size('d_ff'),
+          activation: activationOf(config.text('dense_act_fn')),
+          gated: config.flag('is_gated_act'),
+          bias: false,
+          dropout: dropout(),
+        }),
+      norm,
+      dropout,
+      wiring: 'pre',
+      randomness,
+    });
+  return new Stack(config.size(isDecoder ? 'num_decoder_layers' : 'num_layers'), layer, norm, { dropout });
+}
+
+/** What a checkpoint calls one of the stacks; `last`: the number of its feed-forward sub-layer. */
+function t5StackNames(config: ModelConfig, stack: string, name: string, last: number): StateNames {
+  const [layers, block] = [`${stack}.layers.*`, `${name}.block.*.layer`];
+  const [attention, network] = [`${block}.0.SelfAttention`, `${block}.${last}.DenseReluDense`];
+  const projections = (of: string) => ['q', 'k', 'v'].map((each) => `${of}.${each}`);
+  const cross = `${block}.1.EncDecAttention`;
+  return {
+    [`${stack}.layers.0.self_attn.position_bias`]: `${name}.block.0.layer.0.SelfAttention.relative_attention_bias`,
+    [`${layers}.self_attn.position_bias`]: [null], // that of the first layer
+    [`${layers}.self_attn.qkv`]: projections(attention),
+    [`${layers}.self_attn.out_proj`]: `${attention}.o`,
+    [`${layers}.norm1`]: `${block}.0.layer_norm`,
+    [`${layers}.multihead_attn.qkv`]: projections(cross),
+    [`${layers}.multihead_attn.out_proj`]: `${cross}.o`,
+    [`${layers}.norm2`]: `${block}.1.layer_norm`,
+    [`${layers}.norm3`]: `${block}.2.layer_norm`,
+    [`${layers}.feed_forward.linear1`]: `${network}.${config.flag('is_gated_act') ? 'wi_0' : 'wi'}`,
+    [`${layers}.feed_forward.linear2`]: `${network}.wo`,
+    [`${layers}.feed_forward.linear3`]: `${network}.wi_1`,
+    [`${stack}.norm`]: `${name}.final_layer_norm`,
+  };
 }
 
 /**
@@ -239,6 +279,7 @@ function ggufConfig(file: GgufSettings): Json {
 
 export const t5: Family = {
   model: T5,
+  encoder: T5Encoder,
   className: 'T5',
   writer: 'T5ForConditionalGeneration',
   defaults: {
@@ -271,6 +312,7 @@ export const t5: Family = {
 
 export const mt5: Family = {
   model: T5,
+  encoder: T5Encoder,
   className: 'MT5',
   writer: 'MT5ForConditionalGeneration',
   defaults: {

@@ -30,9 +30,15 @@ export function headOf({ architectures }: Config): HeadKind {
 }
 
 /** The class of a model that predicts this: the config's own if it does. */
-export function architectureOf({ className, writer }: Family, config: Config, head: HeadKind): string {
+export function architectureOf({ className, writer, encoder }: Family, config: Config, head: HeadKind): string {
   const own = Array.isArray(config.architectures) ? config.architectures[0] : undefined;
   if (typeof own === 'string' && headOf(config) === head) return own;
+  if (head === 'none' && encoder && config.is_encoder_decoder === false) return `${className}EncoderModel`;
   if (head === 'language-model') return writer ?? `${className}ForCausalLM`;
   return `${className}${suffixes.find(([, each]) => each === head)?.[0]}`;
+}
+
+/** What computes what transformers' class of that name does. */
+export function modelOf({ model, encoder }: Family, architecture: string): Family['model'] {
+  return encoder !== undefined && /(EncoderModel|ForTokenClassification)$/.test(architecture) ? encoder : model;
 }

@@ -20,7 +20,7 @@ import { type StatePiece, shapeOf } from '../nn/state-names.js';
 import type { ActivationFormat } from '../nn/weight.js';
 import { CACHE_TYPES, type CacheType } from '../ops/kv-cache.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
-import { architectureOf, headKinds, headOf } from './architectures.js';
+import { architectureOf, headKinds, headOf, modelOf } from './architectures.js';
 import { companionFiles } from './companion-files.js';
 import { completeConfig } from './config.js';
 import { generationOptions, generationSettings } from './generation-config.js';
@@ -136,7 +136,8 @@ async function loadFamily(device: Device, from: FamilySource): Promise<Pretraine
     const mayDiffer = values.tie_word_embeddings && source.weights === undefined && file === null; // their configs are made of what they have
     const untied = mayDiffer && (await hasOwnOutput(weights.tensors, signal)) ? { tie_word_embeddings: false } : {};
     const config = new ModelConfig({ ...values, ...untied });
-    const model = new family.model({ init: new Initializer(device, 0, true), config, head });
+    const Model = modelOf(family, architectureOf(family, json, head));
+    const model = new Model({ init: new Initializer(device, 0, true), config, head });
     try {
       await fillModel(family, model, config, weights, { ...from, head, labelled: { ...labelled, ...untied } });
     } catch (error) {

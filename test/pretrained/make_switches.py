@@ -25,6 +25,10 @@ gpt2 = dict(common, n_embd=12, n_layer=2, n_head=3, n_positions=32, initializer_
 opt = dict(common, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, ffn_dim=10, max_position_embeddings=32, init_std=0.3)
 
 
+t5 = dict(
+    vocab_size=VOCABULARY, d_model=12, d_kv=5, d_ff=10, num_layers=2, num_heads=3, relative_attention_num_buckets=8, relative_attention_max_distance=6,
+    feed_forward_proj="gated-gelu", pad_token_id=0, eos_token_id=1,
+)
 nomic = {key: value for key, value in base.items() if "token_id" not in key or key == "pad_token_id"}
 
 
@@ -70,6 +74,9 @@ CASES = {
     "gpt2-question": ("GPT2ForQuestionAnswering", dict(gpt2, n_inner=10)),
     "nomic-mlm": ("NomicBertForMaskedLM", dict(nomic)),
     "nomic-sequence": ("NomicBertForSequenceClassification", dict(nomic, num_labels=3)),
+    "t5-encoder": ("T5EncoderModel", dict(t5)),
+    "t5-token": ("T5ForTokenClassification", dict(t5, feed_forward_proj="relu", num_labels=3)),
+    "mt5-encoder": ("MT5EncoderModel", dict(t5)),
 }
 
 
@@ -94,6 +101,8 @@ def as_in_files(tensors):
 
 
 def targets_of(config, cls, ids, mask):
+    if cls.endswith("EncoderModel"):
+        return {}
     if "Question" in cls:
         return dict(start_positions=torch.tensor([1, 6]), end_positions=torch.tensor([2, 8]))
     if "Sequence" in cls:
@@ -134,10 +143,11 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     mask[1, -2:] = 0
     ids[mask == 0] = 0
     inputs = dict(input_ids=ids, attention_mask=mask, **targets_of(model.config, cls, ids, mask))
-    output = model(**inputs, output_hidden_states=True, output_attentions=True, use_cache=False)
-    output.loss.backward()
-    logits = dict(start_logits=output.start_logits, end_logits=output.end_logits) if "Question" in cls else dict(logits=output.logits)
-    tensors = dict(inputs, loss=output.loss, **logits)
+    without_cache = {} if cls.startswith(("T5", "MT5")) else dict(use_cache=False)
+    output = model(**inputs, output_hidden_states=True, output_attentions=True, **without_cache)
+    tensors = dict(inputs, **{key: value for key, value in output.items() if torch.is_tensor(value)})
+    if "loss" in tensors:
+        output.loss.backward()
     tensors.update({f"hidden_states.{i}": state for i, state in enumerate(output.hidden_states)})
     tensors.update({f"attentions.{i}": state for i, state in enumerate(output.attentions)})
     tensors.update({f"grad.{key}": p.grad for key, p in model.named_parameters() if p.grad is not None})
