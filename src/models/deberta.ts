@@ -39,7 +39,7 @@ export class DebertaV2 extends EncoderModel {
     super(context);
     const { init, config } = context;
     const dModel = config.size('hidden_size');
-    const norm = (features = dModel) => new LayerNorm(init, features, config.number('layer_norm_eps'));
+    const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
     const dropout = (name = 'hidden_dropout_prob') => new Dropout(config.number(name), this.randomness);
     const embedding = config.numberOrNull('embedding_size') ?? dModel;
     this.embeddings = new TextEmbeddings(
@@ -64,7 +64,7 @@ export class DebertaV2 extends EncoderModel {
           dFF: config.size('intermediate_size'),
           activation: activationOf(config.text('hidden_act')),
         }),
-      norm: () => norm(),
+      norm,
       dropout: () => dropout(),
       wiring: 'post',
       randomness: this.randomness,
@@ -72,16 +72,22 @@ export class DebertaV2 extends EncoderModel {
     const beside = () => this.convolution(context, norm(), dropout());
     const layer = (i: number) => (i === 0 ? new FirstLayer(parts, beside()) : new TransformerLayer(parts));
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
+    this.head = this.#headOf(context);
+  }
+
+  #headOf({ init, config, head }: FamilyContext): PredictionHead | null {
+    const dModel = config.size('hidden_size');
+    const dropout = (name = 'hidden_dropout_prob') => new Dropout(config.number(name), this.randomness);
     const labels = () => new Linear(init, dModel, labelsOf(config).length);
     const legacy = config.values.legacy !== false;
-    const narrow = legacy ? embedding : dModel;
-    this.head = chooseHead(config, context.head, {
+    const narrow = legacy ? (this.embeddings.tokens.weight.shape[1] as number) : dModel;
+    return chooseHead(config, head, {
       'masked-language-model': () =>
         new PredictionHead({
           pick: 'tokens',
           dense: new Linear(init, dModel, narrow),
           activation: activationOf(config.text('hidden_act')),
-          norm: norm(narrow),
+          norm: new LayerNorm(init, narrow, config.number('layer_norm_eps')),
           out: vocabularyOutput(init, this.embeddings.tokens, !legacy || config.flag('tie_word_embeddings'), true),
         }),
       'sequence-classification': () =>
@@ -90,10 +96,7 @@ export class DebertaV2 extends EncoderModel {
           inputDropout: dropout('pooler_dropout'),
           dense: new Linear(init, dModel, dModel),
           activation: activationOf(config.text('pooler_hidden_act')),
-          dropout: new Dropout(
-            config.numberOrNull('cls_dropout') ?? config.number('hidden_dropout_prob'),
-            this.randomness,
-          ),
+          dropout: dropout(config.values.cls_dropout == null ? undefined : 'cls_dropout'),
           out: labels(),
         }),
       'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropout(), out: labels() }),

@@ -54,15 +54,21 @@ export class DistilBert extends EncoderModel {
         randomness: this.randomness,
       });
     this.encoder = new Stack(config.size('n_layers'), layer, null);
+    this.head = this.#headOf(context);
+  }
+
+  #headOf({ init, config, head }: FamilyContext): PredictionHead | null {
+    const dModel = config.size('dim');
+    const dropout = (name = 'dropout') => new Dropout(config.number(name), this.randomness);
     const classes = (count = labelsOf(config).length) => new Linear(init, dModel, count);
     const dense = () => new Linear(init, dModel, dModel);
-    this.head = chooseHead(config, context.head, {
+    return chooseHead(config, head, {
       'masked-language-model': () =>
         new PredictionHead({
           pick: 'tokens',
           dense: dense(),
-          activation,
-          norm: norm(),
+          activation: activationOf(config.text('activation')),
+          norm: new LayerNorm(init, dModel, EPS),
           out: vocabularyOutput(init, this.embeddings.tokens, config.flag('tie_word_embeddings'), true),
         }),
       'sequence-classification': () =>

@@ -70,6 +70,11 @@ export class ModernBert extends EncoderModel {
         randomness: this.randomness,
       });
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, norm);
+    this.head = this.#headOf(context, norm);
+  }
+
+  #headOf({ init, config, head }: FamilyContext, norm: () => LayerNorm): PredictionHead | null {
+    const dModel = config.size('hidden_size');
     const transform = {
       dense: () => new Linear(init, dModel, dModel, config.flag('classifier_bias')),
       activation: activationOf(config.text('classifier_activation')),
@@ -80,10 +85,10 @@ export class ModernBert extends EncoderModel {
         dense: transform.dense(),
         activation: transform.activation,
         norm: norm(),
-        dropout: dropout('classifier_dropout'),
+        dropout: new Dropout(config.number('classifier_dropout'), this.randomness),
         out: new Linear(init, dModel, labels),
       });
-    this.head = chooseHead(config, context.head, {
+    return chooseHead(config, head, {
       'masked-language-model': () =>
         new PredictionHead({
           pick: 'tokens',

@@ -27,7 +27,7 @@ export class NomicBert extends EncoderModel {
     const dModel = config.size('hidden_size');
     const activation = activationOf(config.text('hidden_act'));
     const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
-    const dropout = (p = config.number('hidden_dropout_prob')) => new Dropout(p, this.randomness);
+    const dropout = () => new Dropout(config.number('hidden_dropout_prob'), this.randomness);
     this.embeddings = new TextEmbeddings(init, {
       vocabulary: config.size('vocab_size'),
       features: dModel,
@@ -57,21 +57,26 @@ export class NomicBert extends EncoderModel {
             bias: false,
           }),
         norm,
-        dropout: () => dropout(),
+        dropout,
         wiring: 'post',
         randomness: this.randomness,
       });
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
+    this.head = this.#headOf(context);
+  }
+
+  #headOf({ init, config, head }: FamilyContext): PredictionHead | null {
+    const dModel = config.size('hidden_size');
     const dense = () => new Linear(init, dModel, dModel);
     const labels = () => new Linear(init, dModel, labelsOf(config).length);
-    const dropped = () => dropout(classifierDropout(config));
-    this.head = chooseHead(config, context.head, {
+    const dropped = () => new Dropout(classifierDropout(config), this.randomness);
+    return chooseHead(config, head, {
       'masked-language-model': () =>
         new PredictionHead({
           pick: 'tokens',
           dense: dense(),
-          activation,
-          norm: norm(),
+          activation: activationOf(config.text('hidden_act')),
+          norm: new LayerNorm(init, dModel, config.number('layer_norm_eps')),
           out: vocabularyOutput(init, this.embeddings.tokens, config.flag('tie_word_embeddings'), true),
         }),
       'sequence-classification': () =>
