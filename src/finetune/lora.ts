@@ -9,7 +9,9 @@ import { Dropout } from '../nn/dropout.js';
 import { Linear } from '../nn/linear.js';
 import { LoraLayer } from '../nn/lora-layer.js';
 import type { WeightNames } from '../nn/module.js';
-import { tensorOf, type Weight } from '../nn/weight.js';
+import { PackedWeight, type Weight } from '../nn/weight.js';
+import { affineInto } from '../ops/binary.js';
+import { transpose } from '../ops/move.js';
 import { type LoraParts, type LoraSettings, PEFT_PREFIX } from './lora-parts.js';
 import { headModules, moduleNames } from './peft-names.js';
 
@@ -61,6 +63,8 @@ export class Lora implements Adapter, LoraParts {
   readonly saved: readonly Tensor[];
   /** Those that were trained before. */
   readonly #frozen: readonly Tensor[];
+  /** Weights as they were before a merge unpacked them. */
+  readonly #packed = new Map<Linear<Weight>, PackedWeight>();
 
   /** @internal See `lora`. */
   constructor(
@@ -121,17 +125,35 @@ export class Lora implements Adapter, LoraParts {
     return [...this.layers.flatMap(({ layer }) => layer.tensors().map(([, tensor]) => tensor)), ...this.saved];
   }
 
-  /** Adds what it changes to the model's weights, which then cost no more than without it. Throws ArgumentError for packed ones. */
+  /**
+   * Adds what it changes to the model's weights, which then cost no more than without it. Packed weights are unpacked for
+   * that: rounded once more, they would forget small changes; `quantize` packs them again. Throws OutOfMemoryError.
+   */
   merge(): this {
-    const weights = this.layers.map(({ part }) => tensorOf('merge', part.weight));
-    for (const [i, { layer }] of this.layers.entries()) layer.merge(weights[i] as Tensor);
+    for (const { layer, part } of this.layers) {
+      if (part.weight instanceof PackedWeight) this.#unpack(part, part.weight);
+      layer.merge(part.weight as Tensor);
+    }
     this.model.partsChanged();
     return this;
+  }
+
+  #unpack(part: Linear<Weight>, packed: PackedWeight): void {
+    const { device } = packed;
+    const floats = device.unscoped(() => device.empty([...packed.shape].reverse()));
+    device.noGrad(() => device.scope(() => void affineInto(transpose(packed.unpack()), floats, 1, false)));
+    this.#packed.set(part, packed);
+    Object.assign(part, { weight: floats });
   }
 
   /** Puts the model's weights back, to the bit; of several adapters that were merged the last one first. */
   unmerge(): this {
     for (const { layer, part } of this.layers) layer.unmerge(part.weight as Tensor);
+    for (const [part, weight] of this.#packed) {
+      part.weight.dispose();
+      Object.assign(part, { weight });
+    }
+    this.#packed.clear();
     this.model.partsChanged();
     return this;
   }
@@ -174,8 +196,7 @@ export class Lora implements Adapter, LoraParts {
 
 /**
  * Puts an adapter on a model (LoRA): its projections x·W become x·W + x·a·b·alpha/r, of which a and b alone are trained, and
- * the head of a classifier; all else is frozen. Weights may be packed, but for `merge`. A model can have several
- * adapters, by name, which `model.setAdapter` or the option `adapter` of a call switch.
+ * the head of a classifier; all else is frozen. Weights may be packed. A model can have several adapters, by name, which `model.setAdapter` or the option `adapter` of a call switch.
  *
  *     const adapter = lora(model, { r: 8, alpha: 16, targets: ['q_proj', 'v_proj'] });
  *     await fit(new CausalLanguageModel(model), rows, { epochs: 3 });
