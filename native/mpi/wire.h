@@ -36,10 +36,10 @@ inline void pack(const float* from, size_t count, Wire wire, std::vector<char>& 
   for (size_t i = 0; i < count; i++) half[i] = wire == Wire::kFloat16 ? toFloat16(from[i]) : toBfloat16(from[i]);
 }
 
-inline float unpacked(const char* from, size_t i, Wire wire) {
-  uint16_t half;
-  std::memcpy(&half, from + i * 2, 2);
-  return wire == Wire::kFloat16 ? fromFloat16(half) : fromBfloat16(half);
+// `count` numbers from the one at `at` on.
+inline void unpack(const char* from, size_t at, size_t count, Wire wire, float* to) {
+  const auto* half = reinterpret_cast<const uint16_t*>(from) + at;
+  for (size_t i = 0; i < count; i++) to[i] = wire == Wire::kFloat16 ? fromFloat16(half[i]) : fromBfloat16(half[i]);
 }
 
 }  // namespace simdformer

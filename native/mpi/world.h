@@ -1,8 +1,9 @@
 // The ranks of an MPI job for Node: an addon of its own, compiled on demand with the MPI that a machine has.
 //
 // One thread makes all calls of MPI (MPI_THREAD_FUNNELED), from MPI_Init to MPI_Finalize: it takes operations in the
-// order in which JavaScript asked for them, and between them listens to what other ranks say of themselves. While it
-// waits for the network it sleeps in between, as the cores belong to the computation.
+// order in which JavaScript asked for them, and between them listens to what other ranks say of themselves. Reductions
+// that follow one another are under way together, so that on slow links only the first one waits for an answer. While
+// the thread waits for the network it sleeps in between, as the cores belong to the computation.
 #pragma once
 #define NAPI_VERSION 8
 #define OMPI_SKIP_MPICXX 1
@@ -18,6 +19,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -119,17 +121,24 @@ class World {
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     MPI_Comm_dup(MPI_COMM_WORLD, &control_);
     MPI_Comm_dup(MPI_COMM_WORLD, &comm_);
+    MPI_Comm_dup(MPI_COMM_WORLD, &sums_);
     int rank, size;
     MPI_Comm_rank(comm_, &rank);
     MPI_Comm_size(comm_, &size);
     heard_ = listened_ = now();
     begin(rank, size, "");
     while (Operation* operation = next()) {
+      if (operation->kind == Operation::kReduce) {
+        reduce(*operation);
+        continue;
+      }
       run(*operation);
-      napi_call_threadsafe_function(done_, operation, napi_tsfn_blocking);
+      tell(operation);
     }
     end();
   }
+
+  void tell(Operation* operation) { napi_call_threadsafe_function(done_, operation, napi_tsfn_blocking); }
 
   void begin(int rank, int size, const char* failure) {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -137,20 +146,36 @@ class World {
     wake_.notify_all();
   }
 
-  // The next operation, or null when there will be none.
+  // The next operation, or null when there will be none. Meanwhile reductions move on, which all others wait for.
   Operation* next() {
-    for (;;) {
-      listen();
-      std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait_for(lock, std::chrono::milliseconds(20), [this] { return !queue_.empty() || closing_ || isFailed_; });
-      if (!queue_.empty()) {
-        Operation* operation = queue_.front();
-        queue_.pop_front();
-        return operation;
+    for (int turn = 0;; turn++) {
+      if (turn % 64 == 0) listen();
+      if (advance()) turn = 0;
+      {
+        std::unique_lock<std::mutex> lock(mutex_);
+        const bool isFree = flights_.empty();
+        if (isFree) {
+          wake_.wait_for(lock, std::chrono::milliseconds(20),
+                         [this] { return !queue_.empty() || closing_ || isFailed_; });
+          turn = -1;
+        }
+        if (!queue_.empty()) {
+          Operation* operation = queue_.front();
+          if (isFree || (operation->kind == Operation::kReduce && flights_.size() < kFlights)) {
+            queue_.pop_front();
+            return operation;
+          }
+        } else if (isFree) {
+          if (closing_) return nullptr;
+          if (isFailed_ && isTold_) wake_.wait_for(lock, std::chrono::milliseconds(20));
+        }
       }
-      if (closing_) return nullptr;
-      if (isFailed_ && isTold_) wake_.wait_for(lock, std::chrono::milliseconds(20));
+      if (!flights_.empty()) pause(turn);
     }
+  }
+
+  static void pause(int turn) {
+    if (turn > 200) std::this_thread::sleep_for(std::chrono::microseconds(turn > 2000 ? 100 : 20));
   }
 
   void run(Operation& operation) {
@@ -158,7 +183,7 @@ class World {
       case Operation::kExchange:
         return exchange(operation);
       case Operation::kReduce:
-        return reduce(operation);
+        return;  // goes on beside others
       case Operation::kBroadcast:
         return broadcast(operation);
       case Operation::kAllGather:
@@ -174,14 +199,16 @@ class World {
       if (MPI_Test(&request, &isDone, MPI_STATUS_IGNORE) != MPI_SUCCESS) operation.error = "MPI reports an error";
       if (isDone) return true;
       if (turn % 64 == 0) listen();
-      {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        if (operation.error.empty()) operation.error = failure_;
-        if (operation.error.empty() && isFailed_) operation.error = "this rank has failed: " + said_;
-      }
+      if (operation.error.empty()) operation.error = trouble();
       if (!operation.error.empty()) return false;  // the request is left to MPI_Abort
-      if (turn > 200) std::this_thread::sleep_for(std::chrono::microseconds(turn > 2000 ? 100 : 20));
+      pause(turn);
     }
+  }
+
+  // Why nothing goes on; empty if all is well.
+  std::string trouble() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return failure_.empty() && isFailed_ ? "this rank has failed: " + said_ : failure_;
   }
 
   // What is there of what others say; and says of this rank that it is alive to the next one.
@@ -281,75 +308,128 @@ class World {
     await(request, operation);
   }
 
-  // sum = ((sum + v₀) + v₁) + …: each rank gets everyone's values of its own part and adds them in the order of ranks,
-  // whatever the order in which they came. There are as many values as all parts have together.
-  void reduce(Operation& operation) {
-    if (operation.wire == Wire::kFloat32)
-      reduceFloats(operation);
-    else
-      reduceHalves(operation);
-  }
+  // A reduction under way: everyone's values of this rank's part come, then everyone's sums of theirs.
+  struct Flight {
+    Operation* operation;
+    MPI_Request request;
+    bool isGathering, isDone;
+    std::vector<int> counts, from, to;
+    std::vector<char> packed, received;
+  };
+  static constexpr size_t kFlights = 4;
 
-  // Sent from where they are, and back to there: on one machine, copies are most of what a reduction takes.
-  void reduceFloats(Operation& operation) {
-    auto* values = reinterpret_cast<float*>(operation.data);
-    const size_t part = operation.part;
-    std::vector<int> counts(size_, static_cast<int>(part)), from(size_), to(size_);
-    counts[rank_] = 0;
+  // sum = ((sum + v₀) + v₁) + …: each rank gets everyone's values of its own part and adds them in the order of ranks,
+  // whatever the order in which they came. There are as many values as all parts have together. Numbers of 32 bits are
+  // sent from where they are and come back to there: on one machine, copies are most of what a reduction takes.
+  void reduce(Operation& operation) {
+    if (spare_.empty()) spare_.push_back(std::make_unique<Flight>());
+    Flight& flight = *flights_.emplace_back(std::move(spare_.back()));
+    spare_.pop_back();
+    flight.operation = &operation;
+    flight.isGathering = flight.isDone = false;
+    const int part = static_cast<int>(operation.part);
+    flight.counts.assign(size_, part);
+    flight.counts[rank_] = 0;
+    flight.from.resize(size_), flight.to.resize(size_);
     for (int rank = 0, others = 0; rank < size_; rank++) {
-      from[rank] = static_cast<int>(rank * part);
-      to[rank] = static_cast<int>(others * part);
+      flight.from[rank] = rank * part;
+      flight.to[rank] = others * part;
       if (rank != rank_) others++;
     }
-    received_.resize(part * (size_ - 1) * sizeof(float));
-    auto* received = reinterpret_cast<float*>(received_.data());
-    MPI_Request request;
-    MPI_Ialltoallv(values, counts.data(), from.data(), MPI_FLOAT, received, counts.data(), to.data(), MPI_FLOAT, comm_,
-                   &request);
-    if (!await(request, operation)) return;
-    float* own = values + from[rank_];
+    const bool isWhole = operation.wire == Wire::kFloat32;
+    if (!isWhole) pack(valuesOf(operation), operation.part * size_, operation.wire, flight.packed);
+    const void* values = isWhole ? operation.data : flight.packed.data();
+    flight.received.resize(operation.part * size_ * widthOf(operation));
+    MPI_Ialltoallv(values, flight.counts.data(), flight.from.data(), typeOf(operation), flight.received.data(),
+                   flight.counts.data(), flight.to.data(), typeOf(operation), comm_, &flight.request);
+  }
+
+  static float* valuesOf(const Operation& operation) { return reinterpret_cast<float*>(operation.data); }
+  static size_t widthOf(const Operation& operation) { return operation.wire == Wire::kFloat32 ? 4 : 2; }
+  static MPI_Datatype typeOf(const Operation& operation) {
+    return operation.wire == Wire::kFloat32 ? MPI_FLOAT : MPI_UINT16_T;
+  }
+
+  // Whether a reduction has come further.
+  bool advance() {
+    if (flights_.empty()) return false;
+    std::string error = trouble();
+    bool hasMoved = false, gathersAll = true;
+    for (const auto& flight : flights_) {
+      int isThere = flight->isDone;
+      if (!isThere && MPI_Test(&flight->request, &isThere, MPI_STATUS_IGNORE) != MPI_SUCCESS)
+        error = "MPI reports an error";
+      // Sums are gathered in the order of reductions, as on all other ranks.
+      if (isThere && !flight->isDone && (flight->isGathering || gathersAll)) {
+        hasMoved = true;
+        if (flight->isGathering || !gather(*flight)) finish(*flight);
+      }
+      gathersAll &= flight->isGathering || flight->isDone;
+    }
+    if (!error.empty()) {
+      for (auto& flight : flights_) {
+        flight->operation->error = error;
+        tell(flight->operation);
+        lost_.push_back(std::move(flight));  // what has been asked for is left to MPI_Abort
+      }
+      flights_.clear();
+      return true;
+    }
+    for (; !flights_.empty() && flights_.front()->isDone; flights_.pop_front()) {
+      tell(flights_.front()->operation);
+      spare_.push_back(std::move(flights_.front()));
+    }
+    return hasMoved;
+  }
+
+  // Adds up this rank's part and asks for everyone's sums; false if the next batch adds to it first.
+  bool gather(Flight& flight) {
+    Operation& operation = *flight.operation;
+    const size_t part = operation.part;
+    float* own = valuesOf(operation) + flight.from[rank_];
     constexpr size_t kBlock = 2048;
-    float sums[kBlock];
+    float sums[kBlock], theirs[kBlock];
     for (size_t start = 0; start < part; start += kBlock) {
       const size_t count = std::min(kBlock, part - start);
       for (int rank = 0; rank < size_; rank++) {
-        const float* theirs = (rank == rank_ ? own : received + to[rank]) + start;
+        // What stays here is rounded as what travels.
+        const float* values = own + start;
+        if (operation.wire != Wire::kFloat32) {
+          const auto& from = rank == rank_ ? flight.packed : flight.received;
+          const size_t at = (rank == rank_ ? flight.from[rank] : flight.to[rank]) + start;
+          unpack(from.data(), at, count, operation.wire, theirs);
+          values = theirs;
+        } else if (rank != rank_) {
+          values = reinterpret_cast<const float*>(flight.received.data()) + flight.to[rank] + start;
+        }
         if (rank == 0 && operation.isFirst) {
-          std::copy_n(theirs, count, sums);
+          std::copy_n(values, count, sums);
           continue;
         }
         const float* before = rank == 0 ? operation.sum + start : sums;
-        for (size_t i = 0; i < count; i++) sums[i] = before[i] + theirs[i];
+        for (size_t i = 0; i < count; i++) sums[i] = before[i] + values[i];
       }
       std::copy_n(sums, count, (operation.isLast ? own : operation.sum) + start);
     }
-    if (!operation.isLast) return;
-    MPI_Iallgather(MPI_IN_PLACE, 0, MPI_FLOAT, values, static_cast<int>(part), MPI_FLOAT, comm_, &request);
-    await(request, operation);
+    if (!operation.isLast) return false;
+    flight.isGathering = true;
+    void* all = operation.data;
+    if (operation.wire != Wire::kFloat32) {
+      pack(own, part, operation.wire, flight.packed);
+      std::memcpy(flight.received.data() + flight.from[rank_] * sizeof(uint16_t), flight.packed.data(),
+                  flight.packed.size());
+      all = flight.received.data();
+    }
+    MPI_Iallgather(MPI_IN_PLACE, 0, typeOf(operation), all, static_cast<int>(part), typeOf(operation), sums_,
+                   &flight.request);
+    return true;
   }
 
-  void reduceHalves(Operation& operation) {
-    auto* values = reinterpret_cast<float*>(operation.data);
-    const size_t part = operation.part, count = part * size_;
-    pack(values, count, operation.wire, packed_);
-    received_.resize(packed_.size());
-    const int bytes = static_cast<int>(part * sizeof(uint16_t));
-    MPI_Request request;
-    MPI_Ialltoall(packed_.data(), bytes, MPI_CHAR, received_.data(), bytes, MPI_CHAR, comm_, &request);
-    if (!await(request, operation)) return;
-    for (int rank = 0; rank < size_; rank++) {
-      const char* from = received_.data() + static_cast<size_t>(rank) * bytes;
-      const bool assigns = rank == 0 && operation.isFirst;
-      for (size_t i = 0; i < part; i++) {
-        const float value = unpacked(from, i, operation.wire);
-        operation.sum[i] = assigns ? value : operation.sum[i] + value;
-      }
-    }
-    if (!operation.isLast) return;
-    pack(operation.sum, part, operation.wire, packed_);
-    MPI_Iallgather(packed_.data(), bytes, MPI_CHAR, received_.data(), bytes, MPI_CHAR, comm_, &request);
-    if (!await(request, operation)) return;
-    for (size_t i = 0; i < count; i++) values[i] = unpacked(received_.data(), i, operation.wire);
+  void finish(Flight& flight) {
+    const Operation& operation = *flight.operation;
+    if (flight.isGathering && operation.wire != Wire::kFloat32)
+      unpack(flight.received.data(), 0, operation.part * size_, operation.wire, valuesOf(operation));
+    flight.isDone = true;
   }
 
   // A world that has failed is not in a state to be finalised: MPI_Abort ends what other ranks still do.
@@ -381,7 +461,7 @@ class World {
 
   const double seconds_;
   int rank_ = -1, size_ = 0;
-  MPI_Comm comm_ = MPI_COMM_NULL, control_ = MPI_COMM_NULL;
+  MPI_Comm comm_ = MPI_COMM_NULL, sums_ = MPI_COMM_NULL, control_ = MPI_COMM_NULL;
   std::thread thread_;
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -395,7 +475,8 @@ class World {
   std::string text_;     // what is on its way to the others
   std::atomic<double> ticked_;
   double heard_ = 0, told_at_ = 0, listened_ = 0;
-  std::vector<char> packed_, received_;
+  std::deque<std::unique_ptr<Flight>> flights_;
+  std::vector<std::unique_ptr<Flight>> spare_, lost_;
 };
 
 }  // namespace simdformer
