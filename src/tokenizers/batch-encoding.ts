@@ -141,7 +141,8 @@ function cutParts(parts: Item[][], room: number, how: EncodeBatchOptions['trunca
   const total = first.length + (second?.length ?? 0);
   if (total <= room) return [parts];
   if (room < 0) refuse(`maxLength leaves no room beside the special tokens: ${-room} too few`);
-  const [a, b] = lengthsOf(first.length, second?.length ?? 0, room, how) as [number, number];
+  const lengths = room === 0 ? [0, 0] : lengthsOf(first.length, second?.length ?? 0, room, how);
+  const [a, b] = lengths as [number, number];
   const firsts = windows(first, a, stride);
   if (second === undefined) return firsts.map((each) => [each]);
   const seconds = windows(second, b, stride);

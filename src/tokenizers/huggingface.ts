@@ -202,11 +202,11 @@ class HuggingFaceTokenizer implements PretrainedTokenizer {
 
   #items(text: string, type: number): Item[] {
     const characters = charactersBefore(text);
-    return this.parts.traceTokens(this.engine, this.json, text).map(({ token, start, end, word }) => {
+    return this.parts.traceTokens(this.engine, this.json, text).map(({ token, text: own, start, end, word }) => {
       const id = this.#idOfTraced(token);
       if (id === undefined) this.encode(text); // which throws
       const offset = [characters[start] as number, characters[end] as number] as const;
-      return { id: id as number, token, type, special: 0, offset, word };
+      return { id: id as number, token: own, type, special: 0, offset, word };
     });
   }
 

@@ -12,6 +12,8 @@ import type { Section } from './sections.js';
 /** A token, the characters of the text that it stands for, in UTF-16 units, and the number of its word. */
 export interface TracedToken {
   readonly token: string;
+  /** What the text has in its place, of an added token with the white space that it takes. */
+  readonly text: string;
   readonly start: number;
   readonly end: number;
   readonly word: number;
@@ -28,9 +30,12 @@ interface Unit {
 export function traceTokens(engine: Engine, json: TokenizerJson, text: string): TracedToken[] {
   const tokens: TracedToken[] = [];
   let word = 0;
-  const take = ({ content, start, end }: Section, place: (unit: number) => [number, number]) => {
-    tokens.push({ token: content as string, start: place(start)[0], end: place(end - 1)[1], word: word++ });
+  const take = ({ content, text, start, end }: Section, place: (unit: number) => [number, number]) => {
+    tokens.push({ token: content as string, text, start: place(start)[0], end: place(end - 1)[1], word: word++ });
   };
+  const withoutSpaces = ['WhitespaceSplit', 'Whitespace', 'BertPreTokenizer'].some((type) =>
+    hasPart(json.pre_tokenizer, type),
+  );
   for (const section of engine.sections(text)) {
     if (section.content !== null) {
       take(section, (unit) => [unit, unit + 1]);
@@ -43,7 +48,8 @@ export function traceTokens(engine: Engine, json: TokenizerJson, text: string): 
         take(part, (unit) => [byUnit[unit]?.start ?? 0, byUnit[unit]?.end ?? 0]);
         continue;
       }
-      const own = [...new Set(byUnit.slice(part.start, part.end))];
+      const all = [...new Set(byUnit.slice(part.start, part.end))];
+      const own = withoutSpaces ? all.filter(({ text }) => !SPACE.test(text)) : all;
       const pieces = placed(part.pieces, hasPart(json.pre_tokenizer, 'ByteLevel') ? inBytes(own) : own);
       for (const [i, piece] of pieces.entries()) {
         const found = engine.model([part.pieces[i] as string]);
@@ -85,7 +91,8 @@ function aligned(units: readonly Unit[], after: string, normalizer: Normalizer):
   if (after.endsWith(before)) return [...replaced(units.slice(0, 1), after.slice(0, -before.length)), ...units];
   const graphemes = together(units);
   const grouped = graphemes.map((group) => normalizer(textOf(group)));
-  if (grouped.join('') === after) return graphemes.flatMap((group, i) => replaced(group, grouped[i] as string));
+  const place = /^NFK?C$/.test(`${normalizer.config?.type}`) ? composed : replaced;
+  if (grouped.join('') === after) return graphemes.flatMap((group, i) => place(group, grouped[i] as string));
   return resynchronized(units, after);
 }
 
@@ -133,6 +140,27 @@ function replaced(group: readonly Unit[], text: string): Unit[] {
   });
 }
 
+/**
+ * The same of what composing a grapheme gives. Each character takes the next place, and a place more for each mark that it was
+ * composed with, wherever that stood.
+ */
+function composed(group: readonly Unit[], text: string): Unit[] {
+  const decomposed = group.flatMap(({ text: own }) =>
+    Array.from(own.normalize('NFKD'), (of, i) => ({ of, isNew: i > 0 })),
+  );
+  let next = 0;
+  return Array.from(text, (character) => {
+    const parts = Array.from(character.normalize('NFKD'), (of) => {
+      const at = decomposed.findIndex((part) => part.of === of);
+      return at < 0 ? undefined : decomposed.splice(at, 1)[0];
+    });
+    const taken = 1 - parts.reduce((sum, part, i) => sum + Number(part?.isNew ?? false) - Number(i > 0), 0);
+    const { start, end } = group[Math.min(taken > 0 ? next : Math.max(0, next - 1), group.length - 1)] as Unit;
+    next += taken;
+    return { text: character, start, end };
+  });
+}
+
 /** Characters that are the same keep their places; others have that of the last one that they stand for. */
 function resynchronized(units: readonly Unit[], after: string): Unit[] {
   const characters = Array.from(after);
@@ -174,6 +202,7 @@ function inBytes(units: readonly Unit[]): Unit[] {
   );
 }
 
+const SPACE = /\p{White_Space}/u;
 const SPACES = new Set([' ', '▁', 'Ġ']);
 const isSame = (unit: Unit | undefined, character: string) =>
   unit !== undefined && (unit.text === character || (SPACES.has(unit.text) && SPACES.has(character)));
@@ -181,8 +210,10 @@ const isSame = (unit: Unit | undefined, character: string) =>
 /** The units of pieces, which follow each other, with gaps. A space before a piece may have been put there. */
 function placed(pieces: readonly string[], units: readonly Unit[]): Unit[][] {
   let at = 0;
-  return pieces.map((piece) => {
+  return pieces.map((piece, i) => {
     const characters = Array.from(piece);
+    if (i === 0 && characters.length === 1 && SPACES.has(piece) && !isSame(units[0], piece))
+      return units.slice(0, 1).map((unit) => ({ ...unit, text: piece }));
     const rest = SPACES.has(characters[0] as string) ? characters.slice(1) : [];
     for (let start = at; start < units.length; start++) {
       for (const own of [characters, rest]) {
@@ -201,7 +232,7 @@ function split(tokens: readonly string[], piece: readonly Unit[], model: Tokeniz
   const type = typeOf(model);
   const unknown = type === 'Unigram' ? undefined : model.unk_token;
   const { end_of_word_suffix: suffix, continuing_subword_prefix: given } = model as unknown as Part;
-  const prefix = type !== 'BPE' ? ((given as string | undefined) ?? '##') : '';
+  const prefix = type === 'WordPiece' ? ((given as string | undefined) ?? '##') : '';
   const charactersOf = (i: number): string[] | null => {
     const token = tokens[i] as string;
     if (token === unknown) return null;
@@ -209,19 +240,31 @@ function split(tokens: readonly string[], piece: readonly Unit[], model: Tokeniz
     return Array.from(i === tokens.length - 1 && suffix ? inner.replace(suffix as string, '') : inner);
   };
   const fits = (i: number, at: number) => charactersOf(i)?.every((each, n) => isSame(piece[at + n], each)) ?? false;
+  const isByte = (i: number) => /^<0x[\dA-F]{2}>$/.test(tokens[i] ?? '');
+  const bytesAt = (at: number) => new TextEncoder().encode(piece[at]?.text ?? '').length;
   let at = 0;
   let bytes = 0;
+  let run: readonly Unit[] = []; // what so many bytes are of
   return tokens.map((token, i) => {
     const start = at;
-    if (fits(i, at)) at += (charactersOf(i) as string[]).length;
-    else if (/^<0x[\dA-F]{2}>$/.test(token)) {
-      if (++bytes >= new TextEncoder().encode(piece[at]?.text ?? '').length) [at, bytes] = [at + 1, 0];
+    if (bytes === 0 && fits(i, at)) at += (charactersOf(i) as string[]).length;
+    else if (isByte(i) && type === 'Unigram') {
+      // Characters without a token are one, and each of its bytes is of all of them.
+      if (bytes === 0) {
+        while (isByte(i + bytes)) bytes++;
+        for (let left = bytes; left > 0 && at < piece.length; at++) left -= bytesAt(at);
+        run = piece.slice(start, at);
+      }
+      bytes--;
+      return { token, text: token, start: run[0]?.start ?? 0, end: run.at(-1)?.end ?? 0 };
+    } else if (isByte(i)) {
+      if (++bytes >= bytesAt(at)) [at, bytes] = [at + 1, 0];
     } else {
       at++; // text without a token: up to where the next one fits
       while (at < piece.length && !(i + 1 < tokens.length && (tokens[i + 1] === unknown || fits(i + 1, at)))) at++;
     }
     const units = piece.slice(start, Math.max(at, start + 1));
-    return { token, start: units[0]?.start ?? 0, end: units.at(-1)?.end ?? 0 };
+    return { token, text: token, start: units[0]?.start ?? 0, end: units.at(-1)?.end ?? 0 };
   });
 }
 

@@ -1,9 +1,13 @@
 import { GPT2_WORDS } from './byte-level.js';
 import { type Part, refuse, sequence } from './part.js';
 
-/** Members of character classes. Letters, marks, digits and joiners, as `\w` is in Rust; punctuation, as BERT has it. */
+/** Members of character classes. Letters, marks, digits and joiners, as `\w` is in Rust. */
 export const WORD = '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u200c\\u200d';
-const SIGN = '\\p{P}!-/:-@\\[-`{-~';
+/** Punctuation, as BERT has it; what Unicode calls so since version 9, which Rust's `tokenizers` does not. */
+const SIGNS = '\\u166d\\x{111c9}\\p{P}!-/:-@\\[-`{-~';
+const LATE_SIGNS =
+  '\\u061d\\u09fd-\\u0a76\\u0c77-\\u0c84\\u1b4e-\\u1b4f\\u1b7d-\\u1b7f\\u2e43-\\u2e5d\\x{10d6e}-\\x{10f89}\\x{113d4}-\\x{1145d}\\x{11660}-\\x{116b9}\\x{1183b}-\\x{11fff}\\x{12ff1}-\\x{12ff2}\\x{16d6d}-\\x{16fe2}\\x{1e5ff}-\\x{1e95f}';
+const SIGN = `(?![${LATE_SIGNS}])[${SIGNS}]`;
 
 /** A pre-tokenizer in the form of which the engine gives what Hugging Face's `tokenizers` does. */
 export function rewritePreTokenizer(part: Part, place: number): Part {
@@ -15,9 +19,9 @@ export function rewritePreTokenizer(part: Part, place: number): Part {
     case 'WhitespaceSplit':
       return keep('\\S+');
     case 'BertPreTokenizer':
-      return keep(`[${SIGN}]|[^\\s${SIGN}]+`);
+      return keep(`${SIGN}|(?:[^\\s${SIGNS}]|[${LATE_SIGNS}])+`);
     case 'Punctuation':
-      return splitAt(`[${SIGN}]`, part.behavior ?? 'Isolated');
+      return splitAt(SIGN, part.behavior ?? 'Isolated');
     case 'Digits':
       return splitAt('\\p{N}', part.individual_digits ? 'Isolated' : 'Contiguous');
     case 'CharDelimiterSplit':

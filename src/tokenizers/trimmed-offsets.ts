@@ -17,7 +17,7 @@ export function trimmer(
       ([start, end], { add_prefix_space: prefixed = true }) => {
         let before = Array.from(leading.exec(token)?.[0] ?? '').length;
         const after = Array.from(trailing.exec(token)?.[0] ?? '').length;
-        if (before > 0 && (i === 0 || start === 0) && prefixed) before--;
+        if (before === 1 && (i === 0 || start === 0) && prefixed) before = 0; // it was put there, which several were not
         const from = Math.min(start + before, end);
         return [from, after > 0 && end >= after ? Math.max(end - after, from) : end];
       },

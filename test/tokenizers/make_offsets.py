@@ -6,7 +6,7 @@ import gzip
 import json
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 CORPUS = [
     'Hello, world! This is a test of tokenizers.',
@@ -21,6 +21,11 @@ CORPUS = [
     'xqzjw unknownwordthatisverylong',
     '',
 ]
+# Found by comparing random texts; no vocabulary is trained on them.
+FOUND = [
+    '\n\u30e5 a \u2581 b', '\tx', '\u2009', ' \u200b', '    \njumps OVER ', '\U0001f660\ua402 <mask>\u03c8<mask> ', '## ', '\u2764\ufe0f a', '<0x41>\u2764',
+    'e\u034e\u0304\u033b8', 'n\u0300\u0336\u035c', 'a\u0321\u032f\u0368o\u0330\u0306\u0313b', ' x \u2581  ', '79\u2e52http \u2e49a', '\uac00\u11a8\u1112\u1161\u0304',
+]  # fmt: skip
 
 
 def bert(lowercase):
@@ -79,6 +84,31 @@ def llama():
     return t
 
 
+def t5():
+    """Spaces are removed, and one is put before each word."""
+    t = unigram()
+    t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    return t
+
+
+def unigram_bytes():
+    data = json.loads(unigram().to_str())
+    vocabulary = data['model']['vocab'] + [[f'<0x{i:02X}>', -20.0] for i in range(256)]
+    return Tokenizer.from_str(json.dumps({**data, 'model': {**data['model'], 'vocab': vocabulary, 'byte_fallback': True}}))
+
+
+def masked():
+    t = bytes_bpe(True, True)
+    t.add_special_tokens([AddedToken('<mask>', lstrip=True)])
+    return t
+
+
+def composed():
+    t = bytes_bpe(False, False)
+    t.normalizer = normalizers.NFC()
+    return t
+
+
 KINDS = {
     'BERT': bert(True),
     'BERT, cased': bert(False),
@@ -87,6 +117,10 @@ KINDS = {
     'RoBERTa with a prefix space': bytes_bpe(True, True),
     'Unigram': unigram(),
     'Llama': llama(),
+    'T5': t5(),
+    'Unigram with bytes': unigram_bytes(),
+    'RoBERTa with a mask': masked(),
+    'GPT-2, composed': composed(),
 }
 
 
@@ -103,11 +137,11 @@ def row(encoding):
 
 result = {}
 for name, tokenizer in KINDS.items():
-    texts = [{'text': text, **row(tokenizer.encode(text))} for text in CORPUS]
+    texts = [{'text': text, **row(tokenizer.encode(text))} for text in CORPUS + FOUND]
     batches = []
     pairs = [(CORPUS[0], CORPUS[1]), (CORPUS[3], CORPUS[0]), ('a', CORPUS[5])]
     for strategy in ('longest_first', 'only_first', 'only_second'):
-        for length, stride, side in ((24, 0, 'right'), (30, 3, 'left')):
+        for length, stride in ((24, 0), (30, 3), (4, 0)):
             for first, second in pairs:
                 tokenizer.enable_truncation(length, stride=stride, strategy=strategy)
                 try:
