@@ -80,8 +80,12 @@ export class EngineDevice implements Device {
     return tensor;
   }
 
-  empty(shape: Shape, dtype: DType = 'float32', later = false): Tensor {
-    return this.#allocate('empty', shape, dtype, later);
+  empty(shape: Shape, dtype: DType = 'float32'): Tensor {
+    return this.#allocate('empty', shape, dtype);
+  }
+
+  reserve(shape: Shape): Tensor {
+    return this.#allocate('empty', shape, 'float32', true);
   }
 
   #allocate(op: string, shape: Shape, dtype: DType, later = false): Tensor {

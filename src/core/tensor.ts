@@ -364,7 +364,10 @@ export interface Device extends Runtime {
    * A tensor whose values are undefined until something writes them. Throws ShapeError for dimensions that are not
    * positive integers, DTypeError for another dtype, OutOfMemoryError if the device cannot grow so far.
    */
-  empty(shape: Shape, dtype?: DType, /** @internal Takes memory when it is needed first. */ later?: boolean): Tensor;
+  empty(shape: Shape, dtype?: DType): Tensor;
+
+  /** @internal As `empty`, but memory is taken when it is needed first. */
+  reserve(shape: Shape): Tensor;
 
   /**
    * A tensor whose elements all equal `value`. Throws as `empty`, and ArgumentError if `value` is no number or, for

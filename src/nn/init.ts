@@ -76,7 +76,7 @@ export class Initializer {
    */
   #make(shape: Shape, values: ((size: number) => Float32Array) | null): Tensor {
     return this.device.unscoped(() => {
-      const tensor = this.device.empty(shape, 'float32', values === null);
+      const tensor = values === null ? this.device.reserve(shape) : this.device.empty(shape);
       this.#made.push(tensor);
       if (values) tensor.write(values(tensor.size));
       return tensor;
