@@ -19,35 +19,55 @@ export type GgufNumbers =
 /** Integers of 64 bits are numbers where a number holds them exactly. */
 export type GgufValue = number | bigint | boolean | string | GgufArray;
 
-/** A list of texts. */
-export class GgufTexts {
-  #decoded: readonly string[] | undefined;
+/** A list of texts, decoded whenever they are asked for. What is no UTF-8 becomes U+FFFD. */
+export class GgufTexts implements Iterable<string> {
+  readonly #view: DataView;
+  /** Where each one begins, once one was asked for by its place. */
+  #starts: Uint32Array | undefined;
 
   constructor(
     readonly length: number,
     private readonly bytes: Uint8Array,
-  ) {}
-
-  /** All of them, decoded at the first call. What is no UTF-8 becomes U+FFFD. */
-  toArray(): readonly string[] {
-    this.#decoded ??= this.#decode();
-    return this.#decoded;
+  ) {
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  #decode(): string[] {
-    const { bytes } = this;
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-    const texts = new Array<string>(this.length);
-    let at = 0;
-    for (let i = 0; i < texts.length; i++) {
-      const end = at + 8 + view.getUint32(at, true); // what was checked has no higher half
-      texts[i] = shortText(bytes, at + 8, end) ?? decoder.decode(bytes.subarray(at + 8, end));
-      at = end;
+  /** One of them; undefined beyond the last. */
+  at(index: number): string | undefined {
+    this.#starts ??= this.#places();
+    const start = this.#starts[index];
+    return start === undefined ? undefined : this.#decode(start, this.#endOf(start));
+  }
+
+  *[Symbol.iterator](): Generator<string> {
+    let start = 0;
+    for (let i = 0; i < this.length; i++) {
+      const end = this.#endOf(start);
+      yield this.#decode(start, end);
+      start = end;
     }
-    return texts;
+  }
+
+  toArray(): string[] {
+    return Array.from(this);
+  }
+
+  #places(): Uint32Array {
+    const starts = new Uint32Array(this.length);
+    for (let i = 1; i < starts.length; i++) starts[i] = this.#endOf(starts[i - 1] as number);
+    return starts;
+  }
+
+  #endOf(start: number): number {
+    return start + 8 + this.#view.getUint32(start, true); // what was checked has no higher half
+  }
+
+  #decode(start: number, end: number): string {
+    return shortText(this.bytes, start + 8, end) ?? leniently.decode(this.bytes.subarray(start + 8, end));
   }
 }
+
+const leniently = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** A few characters of one to three bytes, which most tokens are, without the cost of a decoder's call; undefined for others. */
 function shortText(bytes: Uint8Array, start: number, end: number): string | undefined {

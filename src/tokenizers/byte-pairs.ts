@@ -5,11 +5,13 @@ import { FormatError } from '../core/errors.js';
 import type { Engine } from './engine-parts.js';
 import type { TokenizerJson, TokenizerModel } from './json.js';
 import { refuse } from './part.js';
+import { type TokenIds, TokenTable } from './token-table.js';
 
 export interface BytePairs {
-  /** By id. */
-  readonly tokens: readonly string[];
-  readonly ids: ReadonlyMap<string, number>;
+  readonly ids: TokenIds;
+  /** One more than the last id. */
+  readonly size: number;
+  tokenOf(id: number): string | undefined;
   /** Of pairs the one with the lowest is merged first; undefined for a pair that is not merged. */
   rankOf(left: string, right: string): number | undefined;
 }
@@ -58,25 +60,31 @@ export function bytePairsOf(model: TokenizerModel): BytePairs {
     ids.set(token, id);
     tokens[id] = token;
   }
-  return { tokens, ids, rankOf: ranksOf(model.merges ?? [], ids) };
+  const merges = model.merges ?? [];
+  return { ids, size: tokens.length, tokenOf: (id) => tokens[id], rankOf: ranksOf(merges, merges.length, numbered(ids)) };
 }
 
-/** The place of each pair in a list of merges, of which the last counts if there are several. Throws as `bytePairsOf`. */
+/**
+ * The place of each pair among `count` merges, of which the last counts if there are several; `numbers` has another one for each
+ * token. Throws as `bytePairsOf`.
+ */
 export function ranksOf(
-  merges: readonly (string | readonly string[])[],
-  ids: ReadonlyMap<string, number>,
+  merges: Iterable<string | readonly string[]>,
+  count: number,
+  numbers: TokenIds,
 ): BytePairs['rankOf'] {
-  const numbers = numbered(ids);
-  const table = new PairTable(merges.length);
-  for (const [rank, merge] of merges.entries()) {
+  const find = (token: string) => (numbers instanceof TokenTable ? numbers.find(token) : numbers.get(token));
+  const table = new PairTable(count);
+  let rank = 0;
+  for (const merge of merges) {
     const pair: readonly unknown[] = typeof merge === 'string' ? merge.split(' ') : merge;
     const [left, right] = (Array.isArray(pair) && pair.length === 2 ? pair : []) as [string, string];
-    const [a, b] = [numbers.get(left), numbers.get(right)];
-    if (a === undefined || b === undefined || !numbers.has(left + right))
+    const [a, b] = [find(left), find(right)];
+    if (a === undefined || b === undefined || find(left + right) === undefined)
       throw new FormatError(
         `this tokenizer.json has the merge ${JSON.stringify(merge)}, expected two tokens of its vocabulary that make a third`,
       );
-    table.set(a, b, rank);
+    table.set(a, b, rank++);
   }
   return (left, right) => {
     const [a, b] = [numbers.get(left), numbers.get(right)];
@@ -104,7 +112,9 @@ class PairTable {
 
   set(left: number, right: number, value: number): void {
     const slot = this.#slotOf(left, right);
-    this.#slots.set([left, right, value + 1], slot);
+    this.#slots[slot] = left;
+    this.#slots[slot + 1] = right;
+    this.#slots[slot + 2] = value + 1;
   }
 
   get(left: number, right: number): number | undefined {
@@ -131,6 +141,18 @@ export function withoutTables(model: TokenizerModel): TokenizerModel {
   return { type: 'BPE', ...Object.fromEntries(given), vocab: {}, merges: [] };
 }
 
+/** What the engine reads as a list of tokens by id: that of `pairs`, and added ones. */
+function vocabularyOf({ size, tokenOf }: BytePairs, added: TokenizerJson['added_tokens']): string[] {
+  const own = new Map(added.map(({ id, content }) => [id, content]));
+  const length = added.reduce((most, { id }) => Math.max(most, id + 1), size);
+  const at = (key: string | symbol) => {
+    if (key === 'length') return length;
+    const id = Number(key);
+    return own.get(id) ?? tokenOf(id);
+  };
+  return new Proxy([], { get: (_, key) => at(key) });
+}
+
 /** Gives the engine the tables, and added tokens the ids that they have beyond the vocabulary. */
 export function useBytePairs(engine: Engine, pairs: BytePairs, { added_tokens, model: file }: TokenizerJson): void {
   const { model } = engine;
@@ -140,8 +162,7 @@ export function useBytePairs(engine: Engine, pairs: BytePairs, { added_tokens, m
     ? new Map([...pairs.ids, [unknown.content, unknown.id]])
     : (pairs.ids as Map<string, number>); // nothing writes to it
   model.unk_token_id = typeof unk_token === 'string' ? pairs.ids.get(unk_token) : undefined;
-  model.vocab = pairs.tokens.slice();
-  for (const { id, content } of added_tokens) model.vocab[id] = content;
+  model.vocab = vocabularyOf(pairs, added_tokens);
   model.add_node = (queue, node) => {
     const rank = pairs.rankOf(node.token, node.next.token);
     if (rank === undefined) return;

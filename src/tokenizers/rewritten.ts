@@ -135,7 +135,7 @@ function rewriteNormalizer(part: Part): Part {
 /** Tokens around the text by their ids, each a name in the vocabulary: the engine goes by the names alone. */
 function rewriteProcessor(part: Part, { added_tokens, model }: TokenizerJson, pairs: BytePairs | null): Part {
   const ownToken = (id: number): string | undefined => {
-    if (pairs !== null) return pairs.tokens[id];
+    if (pairs !== null) return pairs.tokenOf(id);
     const scored = scoredTokensOf(model);
     return scored ? scored[id]?.[0] : Object.entries(model.vocab).find((entry) => entry[1] === id)?.[0];
   };

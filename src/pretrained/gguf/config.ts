@@ -103,7 +103,7 @@ class Settings implements GgufSettings {
   }
 
   texts(name: string): readonly string[] | undefined {
-    return this.metadata.texts(name);
+    return this.metadata.texts(name)?.toArray();
   }
 
   pattern(name: string): number | readonly boolean[] | undefined {

@@ -10,8 +10,10 @@ const CONTROL = 3;
 /** The ids that end what a model writes: those that the file names, and control tokens that are known to. */
 export function endIds(metadata: GgufMetadata): number[] {
   const named = ['eos', 'eot', 'eom'].flatMap((name) => metadata.whole(`tokenizer.ggml.${name}_token_id`) ?? []);
-  const tokens = metadata.texts('tokenizer.ggml.tokens') ?? [];
-  const kinds = metadata.numbers('tokenizer.ggml.token_type', tokens.length) ?? [];
-  const known = tokens.flatMap((token, id) => (kinds[id] === CONTROL && ENDS.has(token) ? [id] : []));
+  const tokens = metadata.texts('tokenizer.ggml.tokens');
+  const kinds = metadata.numbers('tokenizer.ggml.token_type', tokens?.length) ?? [];
+  const known: number[] = [];
+  for (let id = 0; id < kinds.length; id++)
+    if (kinds[id] === CONTROL && ENDS.has(tokens?.at(id) ?? '')) known.push(id);
   return [...new Set([...named, ...known])];
 }

@@ -40,10 +40,10 @@ export class GgufMetadata {
     return value === undefined || typeof value === 'string' ? value : refuse(name, value, 'a text');
   }
 
-  texts(name: string): readonly string[] | undefined {
+  texts(name: string): GgufTexts | undefined {
     const value = this.#values.get(name);
     if (value === undefined) return undefined;
-    return value instanceof GgufTexts ? value.toArray() : refuse(name, value, 'a list of texts');
+    return value instanceof GgufTexts ? value : refuse(name, value, 'a list of texts');
   }
 
   /** A list of numbers, `count` at least where that is known. */

@@ -4,6 +4,7 @@ import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
 import { type BytePairs, bytePairModel, ranksOf } from '../../tokenizers/byte-pairs.js';
 import type { TokenizerConfig, TokenizerJson } from '../../tokenizers/json.js';
+import { TokenTable } from '../../tokenizers/token-table.js';
 import type { GgufMetadata } from './metadata.js';
 import { preTokenizerNamed } from './pre-tokenizers.js';
 
@@ -15,8 +16,7 @@ const USER_DEFINED = 4;
 /** What a file says of its vocabulary. */
 interface Vocabulary {
   readonly metadata: GgufMetadata;
-  readonly tokens: readonly string[];
-  readonly ids: ReadonlyMap<string, number>;
+  readonly tokens: TokenTable;
   readonly scores: ArrayLike<number>;
   readonly kinds: ArrayLike<number>;
 }
@@ -54,9 +54,9 @@ export function ggufTokenizerJson(metadata: GgufMetadata): TokenizerJson {
   const { tokens, kinds } = vocabulary;
   const added: TokenizerJson['added_tokens'][number][] = [];
   const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
-  for (let id = 0; id < tokens.length; id++) {
+  for (let id = 0; id < tokens.size; id++) {
     const isAdded = kinds[id] === CONTROL || kinds[id] === USER_DEFINED || kinds[id] === UNKNOWN;
-    if (isAdded) added.push({ id, content: tokens[id] as string, ...flags, special: kinds[id] !== USER_DEFINED });
+    if (isAdded) added.push({ id, content: tokens.at(id) as string, ...flags, special: kinds[id] !== USER_DEFINED });
   }
   return {
     version: '1.0',
@@ -70,11 +70,11 @@ export function ggufTokenizerJson(metadata: GgufMetadata): TokenizerJson {
 
 /** Special tokens, what template messages have, and whether text has tokens around it. */
 export function ggufTokenizerConfig(metadata: GgufMetadata): TokenizerConfig {
-  const tokens = metadata.texts('tokenizer.ggml.tokens') ?? [];
+  const tokens = metadata.texts('tokenizer.ggml.tokens');
   const kind = tokenizerKind(metadata) as string;
   const token = (name: string, usual?: number) => {
     const id = metadata.whole(`tokenizer.ggml.${name}_token_id`) ?? usual;
-    return id === undefined ? undefined : tokens[id];
+    return id === undefined ? undefined : tokens?.at(id);
   };
   const usual = usualIds[kind] ?? {};
   const named = {
@@ -100,19 +100,16 @@ const usualIds: Readonly<Record<string, Readonly<Record<string, number>>>> = {
 function vocabularyOf(metadata: GgufMetadata): Vocabulary {
   const given = metadata.texts('tokenizer.ggml.tokens');
   if (given === undefined) throw new FormatError('the file has no tokenizer.ggml.tokens');
-  const tokens = given.map((token, id) => token || `[EMPTY_${id}]`);
-  const ids = new Map<string, number>();
-  for (let id = 0; id < tokens.length; id++) ids.set(tokens[id] as string, id);
-  if (ids.size < tokens.length) {
-    const twice = tokens.find((token, id) => ids.get(token) !== id);
-    throw new FormatError(`tokenizer.ggml.tokens has ${describeValue(twice)} twice`);
+  const tokens = new TokenTable(given.length);
+  for (const text of given) {
+    const token = text || `[EMPTY_${tokens.size}]`;
+    if (!tokens.add(token)) throw new FormatError(`tokenizer.ggml.tokens has ${describeValue(token)} twice`);
   }
   return {
     metadata,
     tokens,
-    ids,
-    scores: metadata.numbers('tokenizer.ggml.scores', tokens.length) ?? new Float32Array(tokens.length),
-    kinds: metadata.numbers('tokenizer.ggml.token_type', tokens.length) ?? new Int32Array(tokens.length).fill(1),
+    scores: metadata.numbers('tokenizer.ggml.scores', tokens.size) ?? new Float32Array(tokens.size),
+    kinds: metadata.numbers('tokenizer.ggml.token_type', tokens.size) ?? new Int32Array(tokens.size).fill(1),
   };
 }
 
@@ -126,7 +123,7 @@ const SPACE = '\u2581';
  * left. Text without a token is bytes.
  */
 function sentencePiece(vocabulary: Vocabulary): Model {
-  const { metadata, tokens, ids, kinds } = vocabulary;
+  const { metadata, tokens, kinds } = vocabulary;
   const prefix = metadata.flag('tokenizer.ggml.add_space_prefix') ?? true;
   const unknown = metadata.whole('tokenizer.ggml.unknown_token_id') ?? 0;
   const replace = { type: 'Replace', pattern: { String: ' ' }, content: SPACE };
@@ -147,27 +144,29 @@ function sentencePiece(vocabulary: Vocabulary): Model {
     model: bytePairModel(
       {
         ...{ type: 'BPE', dropout: null, fuse_unk: true, byte_fallback: true, ignore_merges: false },
-        unk_token: kinds[unknown] === UNKNOWN ? (tokens[unknown] as string) : null,
+        unk_token: kinds[unknown] === UNKNOWN ? (tokens.at(unknown) as string) : null,
       },
-      { tokens, ids, rankOf: rankByScore(vocabulary) },
+      bytePairs(tokens, rankByScore(vocabulary)),
       () => mergesByScore(vocabulary),
     ),
   };
 }
 
+function bytePairs(tokens: TokenTable, rankOf: BytePairs['rankOf']): BytePairs {
+  return { ids: tokens, size: tokens.size, tokenOf: (id) => tokens.at(id), rankOf };
+}
+
 /** The places of `mergesByScore`, of which there are millions, one by one. */
-function rankByScore({ tokens, scores, ids }: Vocabulary): BytePairs['rankOf'] {
+function rankByScore({ tokens, scores }: Vocabulary): BytePairs['rankOf'] {
   let places: Int32Array | undefined;
-  let step = 0;
   return (left, right) => {
-    const id = ids.get(left + right);
-    if (id === undefined || !ids.has(left) || !ids.has(right)) return undefined;
+    const id = tokens.get(left + right);
+    if (id === undefined || !tokens.has(left) || !tokens.has(right)) return undefined;
     if (places === undefined) {
-      places = new Int32Array(tokens.length);
-      for (const [place, each] of byScore(scores, tokens.length).entries()) places[each] = place;
-      step = tokens.reduce((most, { length }) => Math.max(most, length), 0);
+      places = new Int32Array(tokens.size);
+      for (const [place, each] of byScore(scores, tokens.size).entries()) places[each] = place;
     }
-    return (places[id] as number) * step + left.length;
+    return (places[id] as number) * tokens.longest + left.length;
   };
 }
 
@@ -182,27 +181,29 @@ function byScore(scores: ArrayLike<number>, count: number): Int32Array {
 }
 
 /** The pairs of tokens that make a third, by its score; equal ones in the order of ids. */
-function mergesByScore({ tokens, scores, ids }: Vocabulary): [string, string][] {
+function mergesByScore({ tokens, scores }: Vocabulary): [string, string][] {
   const found: { pair: [string, string]; score: number }[] = [];
-  for (const [id, token] of tokens.entries()) {
+  for (const [token, id] of tokens) {
     const score = scores[id] as number;
     for (let cut = 1; cut < token.length; cut++) {
       const [left, right] = [token.slice(0, cut), token.slice(cut)];
-      if (ids.has(left) && ids.has(right)) found.push({ pair: [left, right], score });
+      if (tokens.has(left) && tokens.has(right)) found.push({ pair: [left, right], score });
     }
   }
   return found.sort((a, b) => b.score - a.score).map(({ pair }) => pair);
 }
 
-function byteLevel({ metadata, tokens, ids }: Vocabulary): Model {
+function byteLevel({ metadata, tokens }: Vocabulary): Model {
   const name = metadata.text('tokenizer.ggml.pre') ?? 'default';
   const { patterns, wholeWords = false } = preTokenizerNamed(name);
   const merges = metadata.texts('tokenizer.ggml.merges');
   if (merges === undefined) throw new FormatError('the file has no tokenizer.ggml.merges');
-  const pairs = merges.map((merge) => {
-    const cut = merge.indexOf(' ', 1);
-    return [merge.slice(0, cut), merge.slice(cut + 1)] as const;
-  });
+  const pairs = function* () {
+    for (const merge of merges) {
+      const cut = merge.indexOf(' ', 1);
+      yield [merge.slice(0, cut), merge.slice(cut + 1)] as const;
+    }
+  };
   const bytes = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false };
   const splits = patterns.map((Regex) => ({ type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false }));
   return {
@@ -214,8 +215,8 @@ function byteLevel({ metadata, tokens, ids }: Vocabulary): Model {
         ...{ type: 'BPE', dropout: null, unk_token: null, fuse_unk: false, byte_fallback: false },
         ignore_merges: wholeWords,
       },
-      { tokens, ids, rankOf: ranksOf(pairs, ids) },
-      () => pairs,
+      bytePairs(tokens, ranksOf(pairs(), merges.length, tokens)),
+      () => [...pairs()],
     ),
   };
 }
@@ -223,7 +224,7 @@ function byteLevel({ metadata, tokens, ids }: Vocabulary): Model {
 /** The file marks the beginnings of words, BERT what follows them. */
 function wordPiece({ metadata, tokens, kinds }: Vocabulary): Model {
   const lowercase = metadata.flag('tokenizer.ggml.normalizer.lowercase') ?? true;
-  const pieces = tokens.map((token, id) => {
+  const pieces = Array.from(tokens, ([token, id]) => {
     if (kinds[id] === CONTROL || kinds[id] === UNKNOWN) return token;
     return token.startsWith(SPACE) ? token.slice(1) : `##${token}`;
   });
@@ -265,7 +266,7 @@ function unigram({ metadata, tokens, scores }: Vocabulary): Model {
       type: 'Unigram',
       unk_id: metadata.whole('tokenizer.ggml.unknown_token_id') ?? 2,
       byte_fallback: false,
-      vocab: tokens.map((token, id) => [token, scores[id] as number] as const),
+      vocab: Array.from(tokens, ([token, id]) => [token, scores[id] as number] as const),
     },
   };
 }
@@ -281,7 +282,7 @@ function templateOf(kind: string, { metadata, tokens }: Vocabulary): TokenizerJs
   const usual = usualIds[kind] ?? {};
   const idOf = (name: string, fallback?: number) => {
     const id = metadata.whole(`tokenizer.ggml.${name}_token_id`) ?? fallback;
-    return id !== undefined && id < tokens.length ? id : undefined;
+    return id !== undefined && id < tokens.size ? id : undefined;
   };
   const pre = kind === 'gpt2' ? preTokenizerNamed(metadata.text('tokenizer.ggml.pre') ?? 'default') : null;
   const around: Around = {
@@ -293,7 +294,7 @@ function templateOf(kind: string, { metadata, tokens }: Vocabulary): TokenizerJs
   const last = around.sep ? idOf('seperator', usual.sep) : around.eos ? idOf('eos', usual.eos) : undefined;
   if (first === undefined && last === undefined) return null;
   const named = (id: number | undefined, type_id: number) =>
-    id === undefined ? [] : [{ SpecialToken: { id: tokens[id] as string, type_id } }];
+    id === undefined ? [] : [{ SpecialToken: { id: tokens.at(id) as string, type_id } }];
   const text = (id: string, type_id: number) => ({ Sequence: { id, type_id } });
   const second = kind === 'bert' ? 1 : 0;
   const used = [...new Set([first, last])].filter((id) => id !== undefined);
@@ -302,7 +303,10 @@ function templateOf(kind: string, { metadata, tokens }: Vocabulary): TokenizerJs
     single: [...named(first, 0), text('A', 0), ...named(last, 0)],
     pair: [...named(first, 0), text('A', 0), ...named(last, 0), text('B', second), ...named(last, second)],
     special_tokens: Object.fromEntries(
-      used.map((id) => [tokens[id] as string, { id: tokens[id], ids: [id], tokens: [tokens[id]] }]),
+      used.map((id) => {
+        const token = tokens.at(id) as string;
+        return [token, { id: token, ids: [id], tokens: [token] }];
+      }),
     ),
   };
 }

@@ -74,7 +74,7 @@ export class GgufWeight implements WeightEntry {
       unit: headSize ?? 1,
       read: async (buffer, from) => {
         await fill(this.source, position + from, buffer);
-        if (headSize !== null) buffer.set(inHalves(buffer, headSize, rowBytes));
+        if (headSize !== null) inHalves(buffer, headSize, rowBytes);
       },
     };
   }
@@ -107,12 +107,13 @@ export class GgufWeight implements WeightEntry {
     const columns = tensor.shape.at(-1) ?? 1;
     if (storage.transposed) return turned(values, count / columns, columns);
     const lineWidth = tensor.shape.length > 1 ? columns : 1;
-    return storage.headSize === null ? values : inHalves(values, storage.headSize, lineWidth);
+    if (storage.headSize !== null) inHalves(values, storage.headSize, lineWidth);
+    return values;
   }
 }
 
 /** Values that are unpacked at a time. */
-const AT_ONCE = 1 << 20;
+const AT_ONCE = 1 << 18;
 
 function turned(values: Float32Array, rows: number, columns: number): Float32Array {
   const result = new Float32Array(values.length);
@@ -127,15 +128,16 @@ async function fill(source: ByteSource, position: number, into: Uint8Array): Pro
 }
 
 /** Row 2i + j of each head becomes row j · headSize / 2 + i; rows have `columns` values, or bytes. */
-function inHalves<Values extends Float32Array | Uint8Array>(values: Values, headSize: number, columns: number): Values {
-  const result = values.slice() as Values;
-  const rows = values.length / columns;
-  for (let row = 0; row < rows; row++) {
-    const inHead = row % headSize;
-    const to = row - inHead + (inHead & 1) * (headSize / 2) + (inHead >> 1);
-    result.set(values.subarray(row * columns, (row + 1) * columns), to * columns);
+function inHalves(values: Float32Array | Uint8Array, headSize: number, columns: number): void {
+  const size = headSize * columns;
+  const head = values.slice(0, size);
+  for (let start = 0; start < values.length; start += size) {
+    head.set(values.subarray(start, start + size));
+    for (let row = 0; row < headSize; row++) {
+      const to = (row & 1) * (headSize / 2) + (row >> 1);
+      values.set(head.subarray(row * columns, (row + 1) * columns), start + to * columns);
+    }
   }
-  return result;
 }
 
 /** A tensor's name by patterns such as `blk.*.attn_q`; undefined if none of them fits. `.weight` or `.bias` stays. */
