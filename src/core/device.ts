@@ -274,7 +274,8 @@ export class EngineDevice implements Device {
     throw new DeviceError(`the loaded engine has no constant '${name}': it is older than this package, rebuild it`);
   }
 
-  upload(storage: Storage, offset: number, values: Float32Array | Int32Array): void {
+  /** What is `packed` is no ids, and is not kept. */
+  upload(storage: Storage, offset: number, values: Float32Array | Int32Array, packed = false): void {
     const recording = this.#recording;
     if (recording === null || this.#untracked) this.queue.upload(offset, values);
     else {
@@ -285,7 +286,8 @@ export class EngineDevice implements Device {
     }
     storage.version++;
     // Ops check ids at their call as long as the host knows them; the caller may use its array for something else.
-    if (isTyped(values, 'Int32Array')) storage.fromHost = { values: values.slice(), offset, version: storage.version };
+    if (!packed && isTyped(values, 'Int32Array'))
+      storage.fromHost = { values: values.slice(), offset, version: storage.version };
   }
 
   track(tensor: Tensor): void {

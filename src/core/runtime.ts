@@ -87,7 +87,7 @@ export interface Runtime extends Disposable {
   constant(name: string): number;
 
   /** @internal */
-  upload(storage: Storage, offset: number, values: Float32Array | Int32Array): void;
+  upload(storage: Storage, offset: number, values: Float32Array | Int32Array, packed?: boolean): void;
 
   /** @internal Called before the gradient of a leaf changes, so that a recording can put it back. */
   noteGradient(slot: RecordedGradient): void;

@@ -149,7 +149,7 @@ class Halves {
     const count = Math.ceil(values.length / 2);
     this.#words ??= device.unscoped(() => device.empty([Math.ceil(this.room)], 'int32'));
     const words = this.#words.columns(this.#used, this.#used + count);
-    device.upload(words.storage, words.offset, new Int32Array(values.buffer, values.byteOffset, count));
+    device.upload(words.storage, words.offset, new Int32Array(values.buffer, values.byteOffset, count), true);
     this.#used += count;
     this.#waiting.push(() => {
       widened(part, words, values.length);

@@ -23,7 +23,7 @@ import { type ActivationFormat, quantizedLinear } from '../ops/quantized-linear.
 export type { ActivationFormat };
 
 /** Bytes of a file's blocks that are in the heap at a time. */
-export const STAGE = 4 << 20;
+export const STAGE = 1 << 20;
 
 /**
  * A matrix [out, in] (of an embedding [rows, features]) whose elements take fewer than 32 bits: as a state dict has it,
@@ -76,6 +76,7 @@ export class PackedWeight {
               stage.storage,
               stage.offset,
               wordsOf(bytes.subarray(row * rowBytes, (row + count) * rowBytes)),
+              true,
             );
             packBlocks(stage, weight, row, count);
             if (device.queue.isFree) device.queue.runSync(); // so that the next bytes go straight into the heap
@@ -116,7 +117,7 @@ export class PackedWeight {
         await read(bytes, row * rowBytes);
         await packing;
         signal?.throwIfAborted();
-        device.upload(stage.storage, stage.offset, wordsOf(bytes));
+        device.upload(stage.storage, stage.offset, wordsOf(bytes), true);
         packBlocks(stage, weight, row, count);
         packing = device.flush();
       }

@@ -61,7 +61,12 @@ export function bytePairsOf(model: TokenizerModel): BytePairs {
     tokens[id] = token;
   }
   const merges = model.merges ?? [];
-  return { ids, size: tokens.length, tokenOf: (id) => tokens[id], rankOf: ranksOf(merges, merges.length, numbered(ids)) };
+  return {
+    ids,
+    size: tokens.length,
+    tokenOf: (id) => tokens[id],
+    rankOf: ranksOf(merges, merges.length, numbered(ids)),
+  };
 }
 
 /**

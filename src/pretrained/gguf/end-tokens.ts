@@ -13,7 +13,6 @@ export function endIds(metadata: GgufMetadata): number[] {
   const tokens = metadata.texts('tokenizer.ggml.tokens');
   const kinds = metadata.numbers('tokenizer.ggml.token_type', tokens?.length) ?? [];
   const known: number[] = [];
-  for (let id = 0; id < kinds.length; id++)
-    if (kinds[id] === CONTROL && ENDS.has(tokens?.at(id) ?? '')) known.push(id);
+  for (let id = 0; id < kinds.length; id++) if (kinds[id] === CONTROL && ENDS.has(tokens?.at(id) ?? '')) known.push(id);
   return [...new Set([...named, ...known])];
 }
