@@ -70,6 +70,10 @@ export class Albert extends EncoderModel {
     return this.projection.forward(this.embeddings.forward(ids, positions, types));
   }
 
+  protected override get bodyName(): string {
+    return 'albert';
+  }
+
   protected override get stateNames(): StateNames {
     const bias = this.settings.flag('tie_word_embeddings') ? 'predictions.bias' : 'predictions.decoder.bias';
     const heads: Partial<Record<HeadKind, StateNames>> = {

@@ -20,6 +20,8 @@ export interface BartDesign extends BartStackOptions {
   readonly embeddingNorm: boolean;
   /** Positions that are computed, [length or more, dModel]; null if they are learnt. */
   readonly sinusoids: ((length: number, dModel: number) => Float32Array) | null;
+  /** Whether files may have these, one table of each side, and then count: those in half precision are rounded. */
+  readonly storesSinusoids: boolean;
   /** Whether logits have a bias, which is not learnt. */
   readonly logitsBias: boolean;
   readonly heads: readonly HeadKind[];
@@ -30,6 +32,7 @@ export const bartDesign: BartDesign = {
   finalNorm: false,
   embeddingNorm: true,
   sinusoids: null,
+  storesSinusoids: false,
   logitsBias: true,
   heads: ['none', 'language-model', 'sequence-classification', 'question-answering'],
 };
@@ -54,12 +57,15 @@ export class Bart extends Seq2SeqModel {
   readonly head: PredictionHead | null;
   /** [1, vocabulary]: is added to logits and not learnt. */
   readonly finalLogitsBias: Tensor | null;
-  /** [positions or more, dModel] */
-  readonly #sinusoids: Tensor | null;
+  /** [positions or more, dModel]: computed, and not learnt. */
+  readonly sourceSinusoids: Tensor | null;
+  readonly targetSinusoids: Tensor | null;
   readonly #scale: number;
+  readonly #design: BartDesign;
 
   constructor(context: FamilyContext, design: BartDesign = bartDesign) {
     super(context, design.heads);
+    this.#design = design;
     const { init, config, head } = context;
     const { embeddingNorm, sinusoids } = design;
     const [dModel, places] = [config.size('d_model'), config.size('max_position_embeddings')];
@@ -71,7 +77,9 @@ export class Bart extends Seq2SeqModel {
     this.sourcePositions = sinusoids ? null : table(places + OFFSET);
     this.targetPositions = sinusoids ? null : table(places + OFFSET);
     const waves = sinusoids?.(places, dModel);
-    this.#sinusoids = waves ? init.table(waves.length / dModel, dModel, () => waves) : null;
+    const computed = () => (waves ? init.table(waves.length / dModel, dModel, () => waves) : null);
+    this.sourceSinusoids = computed();
+    this.targetSinusoids = design.storesSinusoids ? computed() : this.sourceSinusoids;
     this.sourceNorm = embeddingNorm ? new LayerNorm(init, dModel) : null;
     this.targetNorm = embeddingNorm ? new LayerNorm(init, dModel) : null;
     this.sourceDropout = new Dropout(config.number('dropout'), this.randomness);
@@ -110,18 +118,34 @@ export class Bart extends Seq2SeqModel {
 
   protected embedSource(ids: Tensor, positions: Tensor): Tensor {
     return this.sourceDropout.forward(
-      this.#embed(this.sourceTokens, this.sourcePositions, this.sourceNorm, ids, positions),
+      this.#embed(
+        this.sourceTokens,
+        this.#rows(this.sourcePositions, this.sourceSinusoids),
+        this.sourceNorm,
+        ids,
+        positions,
+      ),
     );
   }
 
   protected embedTarget(ids: Tensor, positions: Tensor): Tensor {
     return this.targetDropout.forward(
-      this.#embed(this.targetTokens, this.targetPositions, this.targetNorm, ids, positions),
+      this.#embed(
+        this.targetTokens,
+        this.#rows(this.targetPositions, this.targetSinusoids),
+        this.targetNorm,
+        ids,
+        positions,
+      ),
     );
   }
 
-  #embed(tokens: Embedding, learnt: Embedding | null, norm: LayerNorm | null, ids: Tensor, places: Tensor): Tensor {
-    const positions = learnt?.weight.rows(OFFSET, learnt.weight.shape[0] as number) ?? this.#sinusoids;
+  /** A row for each position. */
+  #rows(learnt: Embedding | null, computed: Tensor | null): Tensor | null {
+    return learnt?.weight.rows(OFFSET, learnt.weight.shape[0] as number) ?? computed;
+  }
+
+  #embed(tokens: Embedding, positions: Tensor | null, norm: LayerNorm | null, ids: Tensor, places: Tensor): Tensor {
     const positionIds = this.placesOf(ids, places);
     const paddingId = this.settings.numberOrNull('pad_token_id');
     const x = tokens.forward(ids, { scale: this.#scale, positions, positionIds, paddingId });
@@ -150,6 +174,8 @@ export class Bart extends Seq2SeqModel {
       target_tokens: 'model.decoder.embed_tokens',
       source_positions: 'model.encoder.embed_positions',
       target_positions: 'model.decoder.embed_positions',
+      source_sinusoids: this.#storedAs('model.encoder'),
+      target_sinusoids: this.#storedAs('model.decoder'),
       source_norm: 'model.encoder.layernorm_embedding',
       target_norm: 'model.decoder.layernorm_embedding',
       ...bartStackNames,
@@ -158,9 +184,8 @@ export class Bart extends Seq2SeqModel {
     };
   }
 
-  protected override release(): void {
-    super.release();
-    this.#sinusoids?.dispose();
+  #storedAs(stack: string): string | [null] {
+    return this.#design.storesSinusoids ? `${stack}.embed_positions.weight` : [null];
   }
 }
 

@@ -62,6 +62,10 @@ export class Bert extends EncoderModel {
     return this.embeddings.forward(ids, positions, types);
   }
 
+  protected override get bodyName(): string {
+    return 'bert';
+  }
+
   protected override get stateNames(): StateNames {
     const head =
       this.headKind === 'masked-language-model'

@@ -5,17 +5,16 @@ import { labelsOf } from './config-values.js';
 import { chooseHead, type HeadKind, PredictionHead, vocabularyOutput } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 
-/** Decoders that answer questions in transformers, too. */
-const ANSWERING = ['gpt2', 'gpt_neox', 'opt', 'llama', 'mistral', 'qwen2', 'qwen3', 'smollm3'];
-
 /**
  * What a decoder predicts: the next token, of the body's features or, if tied, with the table of tokens; labels of tokens;
- * or of a sequence, of the features of its last token; where an answer begins and ends.
+ * or of a sequence, of the features of its last token; where `answers` an answer begins and ends, as transformers has a class
+ * for.
  */
 export function causalHead(
   { init, config, head }: FamilyContext,
   tokens: Embedding,
   randomness: Randomness,
+  answers = true,
 ): PredictionHead | null {
   const features = tokens.weight.shape[1] as number;
   const labels = (bias: boolean) => new Linear(init, features, labelsOf(config).length, bias);
@@ -29,7 +28,7 @@ export function causalHead(
     'sequence-classification': () => new PredictionHead({ pick: 'last', out: labels(false) }),
     'token-classification': () =>
       new PredictionHead({ pick: 'tokens', dropout: new Dropout(p, randomness), out: labels(true) }),
-    ...(ANSWERING.includes(config.type) && {
+    ...(answers && {
       'question-answering': () => new PredictionHead({ pick: 'tokens', out: new Linear(init, features, 2) }),
     }),
   });

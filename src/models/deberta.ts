@@ -162,6 +162,10 @@ export class DebertaV2 extends EncoderModel {
     return scale(sum(mul(logSoftmax(logits), shares)), -1 / batch);
   }
 
+  protected override get bodyName(): string {
+    return 'deberta';
+  }
+
   protected override get stateNames(): StateNames {
     const rows = 'deberta.encoder.rel_embeddings';
     const layer = 'deberta.encoder.layer.*';

@@ -60,6 +60,10 @@ export class Dinov2 extends TowerModel {
         : null;
   }
 
+  protected override get bodyName(): string {
+    return 'dinov2';
+  }
+
   protected override get stateNames(): StateNames {
     const [layer, isGated] = ['dinov2.encoder.layer.*', this.settings.flag('use_swiglu_ffn')];
     const [inner, outer] = isGated ? ['weights_in', 'weights_out'] : ['fc1', 'fc2'];

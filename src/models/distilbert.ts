@@ -93,6 +93,10 @@ export class DistilBert extends EncoderModel {
     return this.embeddings.forward(ids, positions, null);
   }
 
+  protected override get bodyName(): string {
+    return 'distilbert';
+  }
+
   protected override get stateNames(): StateNames {
     const layer = 'distilbert.transformer.layer.*';
     const heads: Partial<Record<HeadKind, StateNames>> = {

@@ -68,6 +68,10 @@ export class Electra extends EncoderModel {
     return this.projection?.forward(x) ?? x;
   }
 
+  protected override get bodyName(): string {
+    return 'electra';
+  }
+
   protected override get stateNames(): StateNames {
     const heads: Partial<Record<HeadKind, StateNames>> = {
       'masked-language-model': {

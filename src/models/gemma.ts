@@ -15,6 +15,10 @@ import { type Json, numberIn } from './model-config.js';
 
 /** Gemma (2024, arXiv 2403.08295): Llama with GEGLU, scaled embeddings, and norms that multiply by 1 + weight. */
 export class Gemma extends Llama {
+  protected override get answersQuestions(): boolean {
+    return false;
+  }
+
   protected override norm(init: Initializer, config: ModelConfig): RMSNorm {
     config.expect('use_bidirectional_attention', false);
     return gemmaNorm(init, config, config.size('hidden_size'));

@@ -51,6 +51,10 @@ export class GptNeox extends CausalModel {
     return this.dropout.forward(this.tokens.forward(ids));
   }
 
+  protected override get bodyName(): string {
+    return 'gpt_neox';
+  }
+
   protected override get stateNames(): StateNames {
     const layer = 'gpt_neox.layers.*';
     const perHead = this.settings.size('num_attention_heads');

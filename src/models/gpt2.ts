@@ -65,6 +65,10 @@ export class Gpt2 extends CausalModel {
     return this.settings.size('n_positions');
   }
 
+  protected override get bodyName(): string {
+    return 'transformer';
+  }
+
   protected override get stateNames(): StateNames {
     const layer = 'transformer.h.*';
     const stored = (name: string) => ({ name: `${layer}.${name}`, inOut: true });

@@ -31,7 +31,12 @@ export class Llama extends CausalModel {
     this.tokens = new Embedding(init, config.size('vocab_size'), config.size('hidden_size'));
     const norm = () => this.norm(init, config);
     this.decoder = new Stack(config.size('num_hidden_layers'), this.layers(init, config, norm), norm);
-    this.head = causalHead(context, this.tokens, this.randomness);
+    this.head = causalHead(context, this.tokens, this.randomness, this.answersQuestions);
+  }
+
+  /** Whether transformers has a class of it that does. */
+  protected get answersQuestions(): boolean {
+    return true;
   }
 
   protected norm(init: Initializer, config: ModelConfig): RMSNorm {

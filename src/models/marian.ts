@@ -10,6 +10,7 @@ export class Marian extends Bart {
       ...bartDesign,
       embeddingNorm: false,
       sinusoids: (length, dModel) => sinusoids(length, dModel, { layout: 'halves' }),
+      storesSinusoids: true,
       heads: ['none', 'language-model'],
     });
   }

@@ -57,6 +57,10 @@ export class MPNet extends EncoderModel {
     return super.maxLength - PAD - 1;
   }
 
+  protected override get bodyName(): string {
+    return 'mpnet';
+  }
+
   protected override get stateNames(): StateNames {
     const layer = 'mpnet.encoder.layer.*';
     return {

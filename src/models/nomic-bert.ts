@@ -89,6 +89,10 @@ export class NomicBert extends EncoderModel {
     return this.embeddings.forward(ids, positions, types);
   }
 
+  protected override get bodyName(): string {
+    return 'nomic_bert';
+  }
+
   /** Of the checkpoints, which transformers keeps in files. */
   protected override get stateNames(): StateNames {
     const [body, layer] = ['nomic_bert', 'nomic_bert.encoder.layers.*'];

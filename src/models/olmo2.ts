@@ -9,6 +9,10 @@ import type { ModelConfig } from './model-config.js';
 
 /** OLMo 2 (2025, arXiv 2501.00656): norms behind the sub-layers, and of queries and keys as a whole. */
 export class Olmo2 extends Llama {
+  protected override get answersQuestions(): boolean {
+    return false;
+  }
+
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
     const rotary = rotaryOf(init, config);
     const normOf = (heads: string) => () =>

@@ -9,6 +9,10 @@ import type { ModelConfig } from './model-config.js';
 
 /** Phi-3 (Abdin et al. 2024, arXiv 2404.14219): Llama whose projections of one input are one matrix. */
 export class Phi3 extends Llama {
+  protected override get answersQuestions(): boolean {
+    return false;
+  }
+
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
     const rotary = rotaryOf(init, config);
     const window = config.sizeOrNull('sliding_window');

@@ -21,9 +21,6 @@ import type { Origin } from './saved-pretrained.js';
 
 export type { HeadKind } from './prediction-head.js';
 
-/** What names of a body begin with where there is a head. */
-const BODY = /^(model|bert|roberta|mpnet|distilbert|albert|electra|deberta|transformer|gpt_neox|vit|dinov2)\./;
-
 /** What a family's constructor gets. */
 export interface FamilyContext {
   readonly init: Initializer;
@@ -226,7 +223,13 @@ export abstract class PretrainedModel extends Model {
 
   /** What checkpoints of the class call a tensor. */
   #saved(name: string): string {
-    return this.origin?.names.get(name) ?? (this.headKind === 'none' ? name.replace(BODY, '') : name);
+    const isBody = this.headKind === 'none' && name.startsWith(`${this.bodyName}.`);
+    return this.origin?.names.get(name) ?? (isBody ? name.slice(this.bodyName.length + 1) : name);
+  }
+
+  /** What `stateNames` begin with: checkpoints of a class with a head have it, those of the body alone have not. */
+  protected get bodyName(): string {
+    return 'model';
   }
 
   /**

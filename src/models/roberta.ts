@@ -52,6 +52,10 @@ export class Roberta extends EncoderModel {
     return super.maxLength - this.settings.number('pad_token_id') - 1;
   }
 
+  protected override get bodyName(): string {
+    return 'roberta';
+  }
+
   protected override get stateNames(): StateNames {
     return {
       ...robertaHeadNames(this.headKind, this.settings),

@@ -153,6 +153,10 @@ export class T5Encoder extends EncoderModel {
     return LONGEST;
   }
 
+  protected override get bodyName(): string {
+    return 'transformer';
+  }
+
   protected override get stateNames(): StateNames {
     return {
       tokens: 'transformer.shared',

@@ -58,6 +58,10 @@ export class Vit extends TowerModel {
         : null;
   }
 
+  protected override get bodyName(): string {
+    return 'vit';
+  }
+
   protected override get stateNames(): StateNames {
     const layer = 'vit.encoder.layer.*';
     return {

@@ -77,6 +77,15 @@ CASES = {
     "t5-encoder": ("T5EncoderModel", dict(t5)),
     "t5-token": ("T5ForTokenClassification", dict(t5, feed_forward_proj="relu", num_labels=3)),
     "mt5-encoder": ("MT5EncoderModel", dict(t5)),
+    # Its file has the tables of positions, rounded.
+    "marian-half": (
+        "MarianModel",
+        dict(
+            vocab_size=VOCABULARY, decoder_vocab_size=VOCABULARY, d_model=12, encoder_layers=2, decoder_layers=1, encoder_attention_heads=3,
+            decoder_attention_heads=2, encoder_ffn_dim=10, decoder_ffn_dim=8, max_position_embeddings=32, scale_embedding=True, init_std=0.3,
+            pad_token_id=0, eos_token_id=2, decoder_start_token_id=0,
+        ),
+    ),
 }
 
 
@@ -101,7 +110,7 @@ def as_in_files(tensors):
 
 
 def targets_of(config, cls, ids, mask):
-    if cls.endswith("EncoderModel"):
+    if cls.endswith(("EncoderModel", "MarianModel")):
         return {}
     if "Question" in cls:
         return dict(start_positions=torch.tensor([1, 6]), end_positions=torch.tensor([2, 8]))
@@ -135,7 +144,11 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
         parameter.data += 0.1 * torch.randn_like(parameter)  # biases and norms, too
     model.tie_weights()
     folder = HERE / name
-    model.save_pretrained(folder)
+    if name.endswith("half"):
+        model.half().save_pretrained(folder)
+        model = kind.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32)
+    else:
+        model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     model = model.double().eval()
     ids = torch.randint(3, VOCABULARY, (2, TIME))
@@ -143,13 +156,16 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     mask[1, -2:] = 0
     ids[mask == 0] = 0
     inputs = dict(input_ids=ids, attention_mask=mask, **targets_of(model.config, cls, ids, mask))
+    if model.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = torch.randint(3, VOCABULARY, (2, 4))
     without_cache = {} if cls.startswith(("T5", "MT5")) else dict(use_cache=False)
     output = model(**inputs, output_hidden_states=True, output_attentions=True, **without_cache)
     tensors = dict(inputs, **{key: value for key, value in output.items() if torch.is_tensor(value)})
     if "loss" in tensors:
         output.loss.backward()
-    tensors.update({f"hidden_states.{i}": state for i, state in enumerate(output.hidden_states)})
-    tensors.update({f"attentions.{i}": state for i, state in enumerate(output.attentions)})
+    for key, states in output.items():
+        if key.endswith(("hidden_states", "attentions")):
+            tensors.update({f"{key}.{i}": state for i, state in enumerate(states)})
     tensors.update({f"grad.{key}": p.grad for key, p in model.named_parameters() if p.grad is not None})
     if "Nomic" in cls:
         tensors = as_in_files(tensors)
