@@ -32,6 +32,7 @@ struct Dots {
   static constexpr size_t kWords = 1;
   static constexpr bool kSigned = true;
   static constexpr bool kBitsMatter = true;
+  static constexpr bool takesEightBits() { return false; }
   struct Sums {
     int32x4_t low, high;
     Vi start;

@@ -4,6 +4,7 @@
 struct PlainSums {
   static constexpr size_t kWords = 1;
   static constexpr bool kSigned = false, kBitsMatter = false;
+  static constexpr bool takesEightBits() { return false; }
   struct Sums {
     Vi of;
   };

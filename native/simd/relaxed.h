@@ -22,7 +22,8 @@ SIMD_INLINE Vi signedBytesToInts(const void* p) {
   return (Vi)wasm_i32x4_extend_low_i16x8(wasm_i16x8_extend_low_i8x16(wasm_v128_load32_zero(p)));
 }
 
-// The second factor has 7 bits: the eighth of a weight is a product of its own.
+// The second factor has 7 bits: the eighth of a weight is a product of its own, unless the machine takes all 8, as VNNI
+// does. WebAssembly leaves it open, but has each engine do the same always.
 struct Dots {
   static constexpr size_t kWords = 1;
   static constexpr bool kSigned = false;
@@ -31,6 +32,17 @@ struct Dots {
     Vi of, high;
   };
   SIMD_INLINE static Sums begin(int32_t start) { return {splatInt(start), Vi{}}; }
+  static bool takesEightBits() {
+    static constexpr uint32_t kBytes[] = {0xffffffff, 0x80808080, 0x7f7f7f7f};
+    const uint32_t* bytes = kBytes;
+    asm("" : "+r"(bytes));  // it is the engine that is to multiply
+    const v128_t weights = wasm_v128_load32_splat(bytes);
+    const auto dot = [&](const uint32_t* x) {
+      return wasm_i32x4_extract_lane(
+          wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_v128_load32_splat(x), weights, wasm_i32x4_splat(7)), 0);
+    };
+    return dot(bytes + 1) == 7 - 4 * 128 * 255 && dot(bytes + 2) == 7 + 4 * 127 * 255;
+  }
   template <bool kEightBits>
   SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
     const v128_t bytes = wasm_v128_load32_splat(x);

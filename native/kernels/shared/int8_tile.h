@@ -103,8 +103,8 @@ inline Int8Tile int8TileOf(IntegerKind kind, size_t rows) {
   Int8Tile tile = nullptr;
   withDots([&](auto products) {
     using Products = decltype(products);
-    tile = Products::kBitsMatter && kind.bits < 8 ? int8TileWith<Products, false>(rows, all)
-                                                  : int8TileWith<Products, true>(rows, all);
+    const bool isOneProduct = Products::kBitsMatter && (kind.bits < 8 || Products::takesEightBits());
+    tile = isOneProduct ? int8TileWith<Products, false>(rows, all) : int8TileWith<Products, true>(rows, all);
   });
   return tile;
 }
