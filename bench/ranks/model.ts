@@ -31,7 +31,7 @@ export interface Constants {
 }
 
 /** Parameters of a bucket. */
-const BUCKET = 1 << 20;
+const BUCKET = 1 << 19;
 
 /** Bytes that each rank sends, and receives: its gradients to those who add them up, then sums. */
 export function bytesOf({ ranks, parameters }: Point): number {

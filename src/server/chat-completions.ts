@@ -185,25 +185,12 @@ async function begin(
     addGenerationPrompt: true,
     tools: chosen.tools.length > 0 ? chosen.tools : null,
   });
-  const stopTokens = stopTokensOf(served.model, template);
-  // An answer of a format has no room for calls that the model decides on.
-  const isFormatted = body.response_format !== undefined && body.response_format.type !== 'text';
-  const wanted =
-    chosen.format?.optional && isFormatted ? body.response_format : (chosen.format ?? body.response_format);
-  const formatted = wanted && wanted.type !== 'text' ? await constrain(wanted, writer, stopTokens) : {};
-  const sampling = samplingOptions(body, served.model.vocabSize);
-  const logitsProcessors = [...(sampling.logitsProcessors ?? []), ...(formatted.logitsProcessors ?? [])];
   const answers = new Answers(
     writer,
     {
       prompts: [prompt],
       choices: body.n ?? 1,
-      options: {
-        stopTokens,
-        ...sampling,
-        ...formatted,
-        ...(logitsProcessors.length > 0 ? { logitsProcessors } : {}),
-      },
+      options: await optionsOf(body, chosen, writer, stopTokensOf(served.model, template), constrain),
       maxTokens: body.max_completion_tokens ?? body.max_tokens,
       stops: stopsOf(body),
       logprobs: body.logprobs ? (body.top_logprobs ?? 0) : null,
@@ -217,6 +204,29 @@ async function begin(
     answers,
     calls,
     reasonOf: (reason, called) => (called && !isNamed && reason === 'stop' ? 'tool_calls' : reason),
+  };
+}
+
+/** What a request says of how an answer is written: how tokens are drawn, and of which format it is. */
+async function optionsOf(
+  body: ChatRequest,
+  chosen: ChosenTools,
+  writer: Writer,
+  stopTokens: readonly number[],
+  constrain: Constrain,
+): Promise<BatchedOptions> {
+  // An answer of a format has no room for calls that the model decides on.
+  const isFormatted = body.response_format !== undefined && body.response_format.type !== 'text';
+  const wanted =
+    chosen.format?.optional && isFormatted ? body.response_format : (chosen.format ?? body.response_format);
+  const formatted = wanted && wanted.type !== 'text' ? await constrain(wanted, writer, stopTokens) : {};
+  const sampling = samplingOptions(body, writer.served.model.vocabSize);
+  const logitsProcessors = [...(sampling.logitsProcessors ?? []), ...(formatted.logitsProcessors ?? [])];
+  return {
+    stopTokens,
+    ...sampling,
+    ...formatted,
+    ...(logitsProcessors.length > 0 ? { logitsProcessors } : {}),
   };
 }
 
