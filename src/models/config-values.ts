@@ -6,7 +6,7 @@ import { Dropout, LayerDrop, type Randomness } from '../nn/dropout.js';
 import type { Initializer } from '../nn/init.js';
 import { RotaryEmbedding, type RotaryScaling } from '../nn/rotary-embedding.js';
 import type { Activation } from '../ops/activation.js';
-import { type Json, ModelConfig } from './model-config.js';
+import { ModelConfig } from './model-config.js';
 
 const activations: Readonly<Record<string, Activation>> = {
   relu: 'relu',
@@ -95,7 +95,9 @@ export function rotaryOf(
   { kind, headSize = config.size('head_dim') }: { kind?: string | undefined; headSize?: number | undefined } = {},
 ): RotaryEmbedding | null {
   const all = config.object('rope_parameters');
-  const rope = new ModelConfig((kind !== undefined && isObject(all[kind]) ? all[kind] : all) as Json);
+  const ofKind = kind === undefined ? undefined : all[kind];
+  // transformers looks for `truncate` beside the kinds of layers alone.
+  const rope = new ModelConfig(isObject(ofKind) ? { ...ofKind, truncate: undefined } : all);
   const features = Math.trunc(headSize * (rope.numberOrNull('partial_rotary_factor') ?? 1));
   const [maxLength, theta] = [config.size('max_position_embeddings'), rope.number('rope_theta')];
   const scaling = rotaryScaling(rope, features, maxLength);

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   existsSync,
   lstatSync,
@@ -6,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmdirSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -55,6 +58,15 @@ afterEach(async () => {
 const repository = () => join(home, 'hub', 'models--org--model');
 const blobs = () => readdirSync(join(repository(), 'blobs'));
 
+/** What a process of its own does with the model. */
+function downloading(action: string) {
+  const hubModule = JSON.stringify(new URL('../../src/pretrained/hub.ts', import.meta.url));
+  const script = `import { openHub } from ${hubModule}; await openHub('org/model').then(${action});`;
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { stdio: 'inherit' });
+  const ended = new Promise<number | null>((resolve) => child.on('close', (code) => resolve(code)));
+  return { process: child, ended };
+}
+
 async function rejected(action: Promise<unknown>): Promise<HubError> {
   const error = await action.then(
     () => expect.fail('it was accepted'),
@@ -78,7 +90,6 @@ describe('openHub', () => {
     expect(readFileSync(join(repository(), 'refs/main'), 'utf8')).toBe(SHA);
     const snapshot = join(repository(), 'snapshots', SHA);
     expect(readdirSync(snapshot).sort()).toEqual(['1_Pooling', 'config.json', 'model.safetensors']);
-    const { createHash } = await import('node:crypto');
     const tag = createHash('sha256').update(weights).digest('hex');
     expect(readlinkSync(join(snapshot, 'model.safetensors'))).toBe(`../../blobs/${tag}`);
     expect(readlinkSync(join(snapshot, '1_Pooling/config.json'))).toMatch(/^\.\.\/\.\.\/\.\.\/blobs\/[\da-f]{40}$/);
@@ -115,7 +126,6 @@ describe('openHub', () => {
   });
 
   it('reads files that Python’s library left, and its partial downloads', async () => {
-    const { createHash } = await import('node:crypto');
     const tag = createHash('sha256').update(weights).digest('hex');
     mkdirSync(join(repository(), 'blobs'), { recursive: true });
     writeFileSync(join(repository(), 'blobs', `${tag}.incomplete`), weights.subarray(0, 1234));
@@ -129,7 +139,6 @@ describe('openHub', () => {
     await source.bytes('config.json');
     await source.bytes('model.safetensors');
     expect(hub.requests.filter(({ method }) => method === 'HEAD').map(({ host }) => host)).toEqual(['hub', 'hub']);
-    const { createHash } = await import('node:crypto');
     const names = [config, weights].map((data, i) =>
       i === 1
         ? createHash('sha256').update(data).digest('hex')
@@ -295,6 +304,48 @@ describe('openHub', () => {
     const both = await Promise.all([a.bytes('model.safetensors'), b.bytes('model.safetensors')]);
     for (const bytes of both) expect(Buffer.from(bytes).equals(weights)).toBe(true);
     expect(blobs()).toHaveLength(1);
+  });
+
+  it('lets processes download the same file, one of which is killed', async () => {
+    const waiting: (() => void)[] = [];
+    let allCame = () => {};
+    const reached = new Promise<void>((resolve) => {
+      allCame = resolve;
+    });
+    hub.faults = [
+      (request, response) => {
+        if (!request.url?.endsWith('?signed')) return false;
+        response.writeHead(200, { 'content-length': weights.length }).write(weights.subarray(0, 100_000));
+        waiting.push(() => response.end(weights.subarray(100_000)));
+        if (waiting.length === 3) allCame();
+        return true;
+      },
+    ];
+    const children = Array.from({ length: 3 }, () => downloading(`s => s.bytes('model.safetensors')`));
+    await reached;
+    children[0]!.process.kill('SIGKILL');
+    for (const go of waiting) go();
+    expect(await Promise.all(children.map(({ ended }) => ended))).toEqual([null, 0, 0]);
+    expect(blobs()).toHaveLength(1);
+    hub.faults = [failing(503, 99)];
+    expect(Buffer.from(await (await openHub('org/model')).bytes('model.safetensors')).equals(weights)).toBe(true);
+  }, 60_000);
+
+  it('says which file cannot be written, and goes on with it later', async () => {
+    const blob = join(repository(), 'blobs', createHash('sha256').update(weights).digest('hex'));
+    mkdirSync(`${blob}.incomplete`, { recursive: true });
+    const source = await openHub('org/model');
+    await expect(source.bytes('model.safetensors')).rejects.toMatchObject({
+      code: 'EISDIR',
+      path: `${blob}.incomplete`,
+    });
+    rmdirSync(`${blob}.incomplete`);
+    mkdirSync(join(blob, 'full'), { recursive: true });
+    await expect(source.bytes('model.safetensors')).rejects.toMatchObject({ syscall: 'rename' });
+    rmSync(blob, { recursive: true });
+    hub.requests.length = 0;
+    expect(Buffer.from(await source.bytes('model.safetensors')).equals(weights)).toBe(true);
+    expect(hub.requests).toEqual([]); // all of it was there
   });
 
   it('stays in its folder, whatever a server calls its files', async () => {

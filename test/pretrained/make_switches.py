@@ -86,6 +86,17 @@ CASES = {
             pad_token_id=0, eos_token_id=2, decoder_start_token_id=0,
         ),
     ),
+    # transformers looks for `truncate` beside the kinds of layers, not in them.
+    "gemma3-yarn": (
+        "Gemma3ForCausalLM",
+        dict(
+            grouped, head_dim=8, layer_types=["full_attention", "sliding_attention"], sliding_window=4, query_pre_attn_scalar=10,
+            rope_parameters=dict(
+                full_attention=dict(rope_type="yarn", rope_theta=100.0, factor=2.0, original_max_position_embeddings=16, truncate=False),
+                sliding_attention=dict(rope_type="default", rope_theta=50.0),
+            ),
+        ),
+    ),
 }
 
 
