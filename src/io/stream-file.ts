@@ -12,25 +12,28 @@ export function streamFile(response: Response): OpenFile {
   if (!ok) throw new FetchError(`${name} cannot be read: HTTP status ${status}`);
   const length = headers.get('content-encoding') === null ? Number(headers.get('content-length')) : 0;
   if (body === null || !(length > 0)) throw new FormatError(`${name} does not say its length, expected content-length`);
-  const reader = body.getReader();
+  const next = reading(body);
   /** What was read and not yet asked for, from `start` on. */
   let parts: Uint8Array[] = [];
   let start = 0;
   let end = 0;
   const fetchUntil = async (position: number) => {
     while (end < position) {
-      const { done, value } = await reader.read().catch((cause: unknown) => {
+      const value = await next.read().catch((cause: unknown) => {
         throw new FetchError(`${name} broke off after ${end} bytes: ${(cause as Error).message}`, { cause });
       });
-      if (done) throw new FormatError(`${name} ends after ${end} of ${length} bytes`);
+      if (value === null) throw new FormatError(`${name} ends after ${end} of ${length} bytes`);
       parts.push(value);
       end += value.byteLength;
     }
   };
   /** Forgets what is before a position. */
   const forget = (position: number) => {
-    while (parts.length > 0 && start + (parts[0] as Uint8Array).byteLength <= position)
-      start += (parts.shift() as Uint8Array).byteLength;
+    while (parts.length > 0 && start + (parts[0] as Uint8Array).byteLength <= position) {
+      const part = parts.shift() as Uint8Array;
+      start += part.byteLength;
+      next.giveBack(part);
+    }
   };
   const copy = (position: number, into: Uint8Array) => {
     let at = start;
@@ -54,7 +57,38 @@ export function streamFile(response: Response): OpenFile {
     },
     close() {
       parts = [];
-      reader.cancel().catch(() => {}); // it may have ended already
+      next.cancel().catch(() => {}); // it may have ended already
     },
   };
+}
+
+/** Bytes that are read at a time where the stream fills buffers of ours. */
+const CHUNK = 1 << 16;
+
+/** What reads a stream, into the same few buffers where it can: those of all its parts would stay until they are collected. */
+function reading(body: ReadableStream<Uint8Array>) {
+  const spare: ArrayBuffer[] = [];
+  const reader = filling(body);
+  if (reader === null) {
+    const plain = body.getReader();
+    const read = async () => (await plain.read()).value ?? null;
+    return { read, giveBack: (_: Uint8Array) => {}, cancel: () => plain.cancel() };
+  }
+  return {
+    async read(): Promise<Uint8Array | null> {
+      const { done, value } = await reader.read(new Uint8Array(spare.pop() ?? new ArrayBuffer(CHUNK)));
+      return done ? null : (value as Uint8Array);
+    },
+    giveBack: ({ buffer }: Uint8Array) => void spare.push(buffer as ArrayBuffer),
+    cancel: () => reader.cancel(),
+  };
+}
+
+/** Null of streams that have buffers of their own. */
+function filling(body: ReadableStream<Uint8Array>): ReadableStreamBYOBReader | null {
+  try {
+    return body.getReader({ mode: 'byob' });
+  } catch {
+    return null;
+  }
 }
