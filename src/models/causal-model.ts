@@ -33,7 +33,11 @@ export abstract class CausalModel extends PretrainedModel {
     const output: ModelOutput = {};
     if (options.hiddenStates) output.hiddenStates = hiddenStates.map((state) => padded.unpack(state));
     const { head } = this;
-    if (head === null) return { ...output, lastHiddenState: padded.unpack(features) };
+    if (head === null) {
+      output.lastHiddenState = padded.unpack(features);
+      if (this.sentenceHead) output.sentenceEmbedding = this.sentenceHead.forward(features, batch);
+      return output;
+    }
     if (this.headKind === 'question-answering')
       return { ...output, ...answerOutput(head.forward(features, batch), padded, inputs, options.loss ?? true) };
     const labels = (options.loss ?? true) ? inputs.labels : undefined;

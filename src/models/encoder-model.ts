@@ -7,7 +7,6 @@ import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, u
 import { answerOutput, sequenceLoss, tokenLoss, wantsSpans } from './losses.js';
 import type { PredictionHead } from './prediction-head.js';
 import { type BatchLayout, PretrainedModel } from './pretrained-model.js';
-import type { SentenceHead } from './sentence-head.js';
 
 /** A model that reads a text as a whole: BERT and its descendants. */
 export abstract class EncoderModel extends PretrainedModel {
@@ -16,12 +15,6 @@ export abstract class EncoderModel extends PretrainedModel {
   /** Makes one vector of a sequence, beside what the head does. */
   readonly pooler: PredictionHead | null = null;
   abstract override readonly head: PredictionHead | null;
-  /** Makes one vector of a text, in a model of sentence-transformers. */
-  sentenceHead: SentenceHead | null = null;
-
-  override get sentenceTokens(): number | null {
-    return this.sentenceHead?.maxTokens ?? null;
-  }
 
   /**
    * Vectors of tokens, float32 [N, hidden]. `ids`, `positions` from 0 on, and `types`, the segments, null where all are

@@ -18,6 +18,7 @@ import type { Json, ModelConfig } from './model-config.js';
 import type { HeadKind, PredictionHead } from './prediction-head.js';
 import type { SaveOptions } from './saved.js';
 import type { Origin } from './saved-pretrained.js';
+import type { SentenceHead } from './sentence-head.js';
 
 export type { HeadKind } from './prediction-head.js';
 
@@ -52,6 +53,8 @@ export abstract class PretrainedModel extends Model {
   tokenizer: PretrainedTokenizer | null = null;
   /** What turns sounds or images into inputs, if the model brought it. */
   processor: object | null = null;
+  /** Makes one vector of a text, in a model of sentence-transformers. */
+  sentenceHead: SentenceHead | null = null;
   /** @internal What it was loaded from. */
   origin: Origin | null = null;
   protected readonly settings: ModelConfig;
@@ -253,7 +256,7 @@ export abstract class PretrainedModel extends Model {
 
   /** Tokens that a model of sentences reads of a text, if that is fewer than it could. */
   get sentenceTokens(): number | null {
-    return null;
+    return this.sentenceHead?.maxTokens ?? null;
   }
 
   /** Whether the family has such an input. */

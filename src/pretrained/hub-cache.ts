@@ -14,63 +14,83 @@ import { type OpenFile, openFileOf } from '../io/file.js';
 import type { HubClient } from './hub-client.js';
 import type { HubCache, HubFile, HubRevision } from './hub-store.js';
 
+type Fs = typeof import('node:fs/promises');
+type Path = typeof import('node:path');
+
+/** The cache of a model, in Hugging Face's folder for all. */
 export async function openNodeCache(cacheDir: string, id: string): Promise<HubCache> {
-  const fs = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
-  const { dirname, join, relative } = await nodeModule<typeof import('node:path')>('path');
-  const root = join(cacheDir, `models--${id.replaceAll('/', '--')}`);
-  const snapshotOf = (sha: string) => join(root, 'snapshots', sha);
+  const fs = await nodeModule<Fs>('fs/promises');
+  const path = await nodeModule<Path>('path');
+  return new NodeCache(fs, path, path.join(cacheDir, `models--${id.replaceAll('/', '--')}`));
+}
+
+class NodeCache implements HubCache {
+  constructor(
+    private readonly fs: Fs,
+    private readonly path: Path,
+    private readonly root: string,
+  ) {}
+
+  async remembered(revision: string): Promise<HubRevision | null> {
+    const ref = /^[\da-f]{40}$/.test(revision) ? revision : await this.#textOf(this.#refOf(revision));
+    if (ref === null) return null;
+    const files = await this.#namesIn(this.#snapshotOf(ref.trim()));
+    return files && { sha: ref.trim(), files: new Map(files.map((name) => [name, { name }])) };
+  }
+
+  async remember(revision: string, { sha }: HubRevision): Promise<void> {
+    const ref = this.#refOf(revision);
+    if (revision === sha || (await this.#textOf(ref)) === sha) return;
+    await this.fs.mkdir(this.path.dirname(ref), { recursive: true });
+    await writeAtomically(new Map([[ref, [new TextEncoder().encode(sha)]]]));
+  }
+
+  open(sha: string, name: string): Promise<OpenFile | null> {
+    return openFileOf(this.#snapshotOf(sha), name);
+  }
+
+  async fetch(sha: string, file: HubFile, url: string, client: HubClient, onProgress: OnProgress): Promise<void> {
+    const known = await completed(file, url, client);
+    const blob = this.path.join(this.root, 'blobs', known.etag);
+    const size = await this.#sizeOf(blob);
+    if (size === undefined || (known.size !== undefined && size !== known.size))
+      await this.#download(url, client, blob, known, onProgress);
+    await this.#link(blob, this.path.join(this.#snapshotOf(sha), file.name));
+  }
+
+  #refOf(revision: string): string {
+    return this.path.join(this.root, 'refs', revision);
+  }
+
+  #snapshotOf(sha: string): string {
+    return this.path.join(this.root, 'snapshots', sha);
+  }
 
   /** Links the name in the snapshot to the blob; copies it where there are no links, as on Windows without its developer mode. */
-  async function link(blob: string, path: string): Promise<void> {
-    await fs.mkdir(dirname(path), { recursive: true });
-    const temporary = path + temporarySuffix();
+  async #link(blob: string, name: string): Promise<void> {
+    const { fs, path } = this;
+    await fs.mkdir(path.dirname(name), { recursive: true });
+    const temporary = name + temporarySuffix();
     try {
       try {
-        await fs.symlink(relative(dirname(path), blob), temporary);
+        await fs.symlink(path.relative(path.dirname(name), blob), temporary);
       } catch (error) {
         if (!['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EACCES', 'EINVAL'].includes(codeOf(error))) throw error;
         await fs.copyFile(blob, temporary);
       }
-      await fs.rename(temporary, path);
+      await fs.rename(temporary, name);
     } catch (error) {
       await fs.rm(temporary, { force: true });
       throw error;
     }
   }
 
-  return {
-    async remembered(revision) {
-      const ref = /^[\da-f]{40}$/.test(revision) ? revision : await textOf(join(root, 'refs', revision));
-      if (ref === null) return null;
-      const files = await namesIn(snapshotOf(ref.trim()));
-      return files && { sha: ref.trim(), files: new Map(files.map((name) => [name, { name }])) };
-    },
-
-    async remember(revision, { sha }: HubRevision) {
-      const path = join(root, 'refs', revision);
-      if (revision === sha || (await textOf(path)) === sha) return;
-      await fs.mkdir(dirname(path), { recursive: true });
-      await writeAtomically(new Map([[path, [new TextEncoder().encode(sha)]]]));
-    },
-
-    open: (sha, name): Promise<OpenFile | null> => openFileOf(snapshotOf(sha), name),
-
-    async fetch(sha, file, url, client, onProgress) {
-      const known = await completed(file, url, client);
-      const blob = join(root, 'blobs', known.etag);
-      const size = await sizeOf(blob);
-      if (size === undefined || (known.size !== undefined && size !== known.size))
-        await download(url, client, blob, known, onProgress);
-      await link(blob, join(snapshotOf(sha), file.name));
-    },
-  };
-
-  async function download(url: string, client: HubClient, blob: string, file: KnownFile, onProgress: OnProgress) {
-    await fs.mkdir(dirname(blob), { recursive: true });
+  async #download(url: string, client: HubClient, blob: string, file: KnownFile, onProgress: OnProgress) {
+    await this.fs.mkdir(this.path.dirname(blob), { recursive: true });
     const incomplete = `${blob}.incomplete`;
-    let at = (await sizeOf(incomplete)) ?? 0;
+    let at = (await this.#sizeOf(incomplete)) ?? 0;
     if (file.size === undefined || at > file.size) at = 0;
-    const handle = await fs.open(incomplete, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o644);
+    const handle = await this.fs.open(incomplete, this.fs.constants.O_RDWR | this.fs.constants.O_CREAT, 0o644);
     try {
       onProgress(at, file.size);
       for await (const part of client.bytes(url, at, file.size)) {
@@ -88,16 +108,16 @@ export async function openNodeCache(cacheDir: string, id: string): Promise<HubCa
     } finally {
       await handle.close();
     }
-    await checkHash(incomplete, file.etag, url);
+    await this.#checkHash(incomplete, file.etag, url);
     try {
-      await fs.rename(incomplete, blob);
+      await this.fs.rename(incomplete, blob);
     } catch (error) {
-      if ((await sizeOf(blob)) === undefined) throw error; // or another process was first
+      if ((await this.#sizeOf(blob)) === undefined) throw error; // or another process was first
     }
   }
 
   /** Large files are tagged with their SHA-256; a partial download may come from any program. */
-  async function checkHash(path: string, etag: string, url: string): Promise<void> {
+  async #checkHash(path: string, etag: string, url: string): Promise<void> {
     if (!/^[\da-f]{64}$/.test(etag)) return;
     const { createHash } = await nodeModule<typeof import('node:crypto')>('crypto');
     const { createReadStream } = await nodeModule<typeof import('node:fs')>('fs');
@@ -111,29 +131,29 @@ export async function openNodeCache(cacheDir: string, id: string): Promise<HubCa
       return; // another process finished it
     }
     if (found === etag) return;
-    await fs.rm(path, { force: true });
+    await this.fs.rm(path, { force: true });
     throw new HubError(`${url} has the SHA-256 ${found}, expected ${etag}: it was removed, try again`, url);
   }
 
-  async function textOf(path: string): Promise<string | null> {
-    return fs.readFile(path, 'utf8').catch((error) => {
+  async #textOf(path: string): Promise<string | null> {
+    return this.fs.readFile(path, 'utf8').catch((error) => {
       if (['ENOENT', 'ENOTDIR', 'EISDIR'].includes(codeOf(error))) return null;
       throw error;
     });
   }
 
-  async function sizeOf(path: string): Promise<number | undefined> {
-    const stats = await fs.stat(path).catch(() => undefined);
+  async #sizeOf(path: string): Promise<number | undefined> {
+    const stats = await this.fs.stat(path).catch(() => undefined);
     return stats?.isFile() ? stats.size : undefined;
   }
 
   /** Files of a folder and those inside it, by their names in it; null if there is none. */
-  async function namesIn(folder: string): Promise<string[] | null> {
-    const all = await fs.readdir(folder, { recursive: true }).catch(() => null);
+  async #namesIn(folder: string): Promise<string[] | null> {
+    const all = await this.fs.readdir(folder, { recursive: true }).catch(() => null);
     if (all === null) return null;
     const names: string[] = [];
     for (const name of all) {
-      if ((await sizeOf(join(folder, name))) !== undefined) names.push(name.replaceAll('\\', '/'));
+      if ((await this.#sizeOf(this.path.join(folder, name))) !== undefined) names.push(name.replaceAll('\\', '/'));
     }
     return names.sort();
   }

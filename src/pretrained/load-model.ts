@@ -4,6 +4,7 @@ import { ArgumentError, FormatError, ShapeError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { sameShape } from '../core/tensor.js';
 import type { SafetensorsEntry } from '../io/safetensors.js';
+import { CausalModel } from '../models/causal-model.js';
 import { EncoderModel } from '../models/encoder-model.js';
 import type { Family } from '../models/family.js';
 import { fractionsIn } from '../models/json-fractions.js';
@@ -40,7 +41,7 @@ export interface LoadedModel extends PretrainedModel {
 }
 
 export interface LoadModelOptions extends HubOptions {
-  /** What the model is to predict. Default: what `architectures` of config.json says. */
+  /** What the model is to predict. Default: what `architectures` of config.json says; of sentence-transformers' folders 'none'. */
   head?: HeadKind | undefined;
   /** The labels of a head that is put on anew. */
   labels?: readonly string[] | undefined;
@@ -127,7 +128,8 @@ interface FamilySource extends Pick<LoadModelOptions, 'head' | 'signal'> {
 }
 
 async function loadFamily(device: Device, from: FamilySource): Promise<PretrainedModel> {
-  const { source, json, labelled, file, head = headOf(json), signal } = from;
+  const { source, json, labelled, file, signal } = from;
+  const head = from.head ?? ((await source.has('modules.json')) ? 'none' : headOf(json)); // as sentence-transformers takes it
   const family = await familyOf(json.model_type);
   const values = await completeConfig(labelled);
   checkOneOf('loadModel', 'head', head, headKinds);
@@ -168,7 +170,7 @@ async function fillModel(
     vocabulary: source.vocabulary,
     companions: async () => companionFiles(source.weights ? source : await reopen()),
   };
-  if (head === 'none' && model instanceof EncoderModel) {
+  if (head === 'none' && (model instanceof EncoderModel || model instanceof CausalModel)) {
     model.sentenceHead = await sentenceHead(source, new Initializer(model.device, 0, true));
     model.origin = { ...model.origin, elsewhere: sentenceFiles(model) };
   }

@@ -3,7 +3,7 @@
 import { describeValue, isCount, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import { readSafetensors } from '../io/safetensors.js';
-import type { EncoderModel } from '../models/encoder-model.js';
+import type { PretrainedModel } from '../models/pretrained-model.js';
 import type { StoredElsewhere } from '../models/saved-pretrained.js';
 import { SentenceHead, type SentencePooling, type SentenceStep } from '../models/sentence-head.js';
 import type { Initializer } from '../nn/init.js';
@@ -12,7 +12,7 @@ import type { Activation } from '../ops/activation.js';
 import type { ModelSource } from './source.js';
 
 /** Where the parameters of a head lie, by their names in the model that has it. */
-export function sentenceFiles(model: EncoderModel): Map<string, StoredElsewhere> {
+export function sentenceFiles(model: PretrainedModel): Map<string, StoredElsewhere> {
   const projections = model.sentenceHead?.steps.filter((step) => step !== 'normalize') ?? [];
   const pieces = model.statePieces();
   return new Map(

@@ -4,6 +4,7 @@
 import { ArgumentError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import { QueueFullError } from '../generate/index.js';
+import { CausalModel } from '../models/causal-model.js';
 import { EncoderModel } from '../models/encoder-model.js';
 import { inference } from '../nn/module.js';
 import { pool } from '../nn/pooling.js';
@@ -27,13 +28,14 @@ export class Embedder {
   #running: Promise<void> | null = null;
 
   private constructor(
-    private readonly model: EncoderModel & LoadedModel,
+    private readonly model: LoadedModel,
     private readonly mostWaiting: number,
   ) {}
 
   /** Null for models that make no vectors of texts. */
   static of(model: LoadedModel, mostWaiting: number): Embedder | null {
-    return model instanceof EncoderModel && model.headKind === 'none' ? new Embedder(model, mostWaiting) : null;
+    const readsTexts = model instanceof EncoderModel || model instanceof CausalModel;
+    return readsTexts && model.headKind === 'none' ? new Embedder(model, mostWaiting) : null;
   }
 
   /** Texts that wait. */
@@ -48,7 +50,7 @@ export class Embedder {
 
   /** Tokens of a text at most. */
   get maxTokens(): number {
-    return Math.min(this.model.sentenceHead?.maxTokens ?? Number.POSITIVE_INFINITY, this.model.maxLength);
+    return Math.min(this.model.sentenceTokens ?? Number.POSITIVE_INFINITY, this.model.maxLength);
   }
 
   /** A vector of each sequence of ids. Throws QueueFullError where too many wait already. */

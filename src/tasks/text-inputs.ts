@@ -33,8 +33,7 @@ export function tokenLimit(model: LoadedModel): number {
 
 /** As `tokenLimit`, or fewer, if a model of sentence-transformers says so. */
 export function sentenceLimit(model: LoadedModel): number {
-  const most = model instanceof EncoderModel ? model.sentenceHead?.maxTokens : null;
-  return Math.min(most ?? Infinity, tokenLimit(model));
+  return Math.min(model.sentenceTokens ?? Infinity, tokenLimit(model));
 }
 
 /** Texts, or pairs, cut to what the model reads, without padding; offsets and words are found if they are asked for. */

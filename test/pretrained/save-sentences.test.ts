@@ -79,3 +79,35 @@ await describeShared('saving models of sentences', 'reference/bert-pooler', 'con
     again.dispose();
   });
 });
+
+await describeShared('models of sentences that are decoders', 'reference/qwen3', 'config.json', async () => {
+  it('are bodies whose last token counts, as Qwen3-Embedding', async () => {
+    const folder = join(temporary, 'decoder');
+    cpSync('../shared/reference/qwen3', folder, { recursive: true });
+    const kinds = ['Transformer', 'Pooling', 'Normalize'];
+    const list = kinds.map((kind, idx) => ({
+      ...modules[0],
+      idx,
+      path: idx === 0 ? '' : `${idx}_${kind}`,
+      type: kind,
+    }));
+    writeFileSync(join(folder, 'modules.json'), JSON.stringify(list));
+    mkdirSync(join(folder, '1_Pooling'));
+    writeFileSync(join(folder, '1_Pooling/config.json'), JSON.stringify({ pooling_mode_lasttoken: true }));
+    const device = await deviceFor(isas[0]!, 2);
+    const model = await loadModel<LoadedModel>(device, folder, { onWarning() {} });
+    expect(model.headKind).toBe('none');
+    const inputIds = [[3, 4, 5], [6]];
+    const { lastHiddenState, sentenceEmbedding } = model.forward({ inputIds });
+    const [all, found] = [await lastHiddenState!.data(), await sentenceEmbedding!.data()];
+    const [rows, features] = sentenceEmbedding!.shape as [number, number];
+    expect(rows).toBe(2);
+    for (const [i, ids] of inputIds.entries()) {
+      const start = (i * 3 + ids.length - 1) * features;
+      const last = all.slice(start, start + features);
+      const length = Math.hypot(...last);
+      for (const [at, value] of last.entries()) expect(found[i * features + at]).toBeCloseTo(value / length, 5);
+    }
+    device.dispose();
+  });
+});

@@ -52,7 +52,7 @@ async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
     );
   }
   const pooling = POOLINGS[metadata.own('pooling_type') ?? 0];
-  if (isEncoder && pooling !== undefined) {
+  if (pooling !== undefined) {
     const width = config.hidden_size;
     files.set('modules.json', () => sentenceModules);
     files.set('1_Pooling/config.json', () => ({ word_embedding_dimension: width, [pooling]: true }));
