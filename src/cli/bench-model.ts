@@ -39,21 +39,23 @@ export async function benchModel(device: Device, name: string, bench: ModelBench
     const lengths = { maxNewTokens: count, minNewTokens: count };
     await model.generate(ids, { ...lengths, doSample: false, numBeams: 1, batchSize: batch });
   };
-  const first = await medianOf(() => pass(1));
+  const writes = model.decoder !== null && tokens > 1;
+  const [first = 0, rest = 0] = await medians(writes ? [() => pass(1), () => pass(tokens)] : [() => pass(1)]);
   const read = (1000 * batch * length) / first;
-  if (model.decoder === null || tokens < 2) return { loadMilliseconds, read, written: null, bytes };
-  const all = await medianOf(() => pass(tokens));
-  return { loadMilliseconds, read, written: (1000 * batch * (tokens - 1)) / (all - first), bytes };
+  // Of models so small that the difference is lost in the noise, nothing is said.
+  const written = writes && rest > first ? (1000 * batch * (tokens - 1)) / (rest - first) : null;
+  return { loadMilliseconds, read, written, bytes };
 }
 
-/** Milliseconds, after a pass that warms up. */
-async function medianOf(run: () => Promise<void>): Promise<number> {
-  await run();
-  const times: number[] = [];
-  for (const end = performance.now() + 2000; times.length < 3 || performance.now() < end; ) {
-    const start = performance.now();
-    await run();
-    times.push(performance.now() - start);
-  }
-  return times.sort((a, b) => a - b)[times.length >> 1] as number;
+/** Milliseconds of each, in turn, after a pass of each that warms up. */
+async function medians(runs: readonly (() => Promise<void>)[]): Promise<number[]> {
+  const times = runs.map((): number[] => []);
+  for (const run of runs) await run();
+  for (const end = performance.now() + 2000 * runs.length; (times[0]?.length ?? 0) < 3 || performance.now() < end; )
+    for (const [i, run] of runs.entries()) {
+      const start = performance.now();
+      await run();
+      times[i]?.push(performance.now() - start);
+    }
+  return times.map((each) => each.sort((a, b) => a - b)[each.length >> 1] as number);
 }

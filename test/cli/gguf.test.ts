@@ -44,7 +44,7 @@ await describeShared('GGUF files on the command line', 'gguf', 'SOURCE.txt', asy
     const refused = await simdformer(['quantize', given, packed, '--type', 'q4_0']);
     expect(refused.code).not.toBe(0);
     expect(refused.stderr).toContain('q4_0 is no type of a folder');
-    const timed = await simdformer(['bench', given, '--length', '8', '--tokens', '4', '--json']);
+    const timed = await simdformer(['bench', given, '--length', '8', '--tokens', '32', '--json']);
     const { read, written, bytes } = JSON.parse(timed.stdout);
     expect(read).toBeGreaterThan(0);
     expect(written).toBeGreaterThan(0);

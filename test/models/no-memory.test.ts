@@ -12,11 +12,13 @@ afterEach(() => vi.restoreAllMocks());
 
 /** Lets the device give so many tensors. */
 function give(count: number): void {
-  const make = device.empty.bind(device);
-  vi.spyOn(device, 'empty').mockImplementation((...form) => {
-    if (count-- > 0) return make(...form);
-    throw new OutOfMemoryError('no more');
-  });
+  for (const name of ['empty', 'reserve'] as const) {
+    const make = device[name].bind(device);
+    vi.spyOn(device, name).mockImplementation((...form) => {
+      if (count-- > 0) return make(...form);
+      throw new OutOfMemoryError('no more');
+    });
+  }
 }
 
 it.each(Object.entries(models))('if memory ends in the middle: %s', (_, options) => {
