@@ -12,13 +12,14 @@ afterEach(() => vi.restoreAllMocks());
 
 /** Lets the device give so many tensors. */
 function give(count: number): void {
-  for (const name of ['empty', 'reserve'] as const) {
-    const make = device[name].bind(device);
-    vi.spyOn(device, name).mockImplementation((...form) => {
+  const counted =
+    <Form extends unknown[], T>(make: (...form: Form) => T) =>
+    (...form: Form) => {
       if (count-- > 0) return make(...form);
       throw new OutOfMemoryError('no more');
-    });
-  }
+    };
+  vi.spyOn(device, 'empty').mockImplementation(counted(device.empty.bind(device)));
+  vi.spyOn(device, 'reserve').mockImplementation(counted(device.reserve.bind(device)));
 }
 
 it.each(Object.entries(models))('if memory ends in the middle: %s', (_, options) => {
