@@ -85,7 +85,7 @@ const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
       decoderLayers: 4,
       dFF: 512,
       norm: 'pre',
-      dropout: 0.2,
+      dropout: 0.25,
       activationDropout: 0,
       maxLength: 256,
       tieEmbeddings: 'all',
