@@ -12,10 +12,17 @@ const known = [
 /** Folders: what sentence-transformers has, such as `1_Pooling/config.json`, and chat templates beside the default. */
 const MODULE = /^(\d+_[A-Za-z]+|additional_chat_templates)\//;
 
-/** The files of a model that are neither config.json nor its weights: tokenizer, processor, settings of generation. */
-export async function companionFiles(source: ModelSource): Promise<Map<string, Uint8Array>> {
+/** What sentence-transformers takes a folder for a model of sentences by. */
+const OF_SENTENCES = /^(modules|sentence_bert_config|config_sentence_transformers)\.json$|^\d+_/;
+
+/**
+ * The files of a model that are neither config.json nor its weights: tokenizer, processor, settings of generation, and of a
+ * body without a head the modules behind it.
+ */
+export async function companionFiles(source: ModelSource, hasHead: boolean): Promise<Map<string, Uint8Array>> {
   const names = (await source.list())?.filter((name) => known.includes(name) || MODULE.test(name)) ?? known;
   const files = new Map<string, Uint8Array>();
-  for (const name of names) if (await source.has(name)) files.set(name, await source.bytes(name));
+  for (const name of names)
+    if (!(hasHead && OF_SENTENCES.test(name)) && (await source.has(name))) files.set(name, await source.bytes(name));
   return files;
 }

@@ -41,7 +41,7 @@ export interface LoadedModel extends PretrainedModel {
 }
 
 export interface LoadModelOptions extends HubOptions {
-  /** What the model is to predict. Default: what `architectures` of config.json says; of sentence-transformers' folders 'none'. */
+  /** What the model is to predict. Default: what `architectures` of config.json says; of a decoder of sentence-transformers 'none'. */
   head?: HeadKind | undefined;
   /** The labels of a head that is put on anew. */
   labels?: readonly string[] | undefined;
@@ -129,7 +129,10 @@ interface FamilySource extends Pick<LoadModelOptions, 'head' | 'signal'> {
 
 async function loadFamily(device: Device, from: FamilySource): Promise<PretrainedModel> {
   const { source, json, labelled, file, signal } = from;
-  const head = from.head ?? ((await source.has('modules.json')) ? 'none' : headOf(json)); // as sentence-transformers takes it
+  const named = headOf(json);
+  // A decoder that sentence-transformers reads, whose class is nevertheless that of a language model.
+  const isOfSentences = named === 'language-model' && (await source.has('modules.json'));
+  const head = from.head ?? (isOfSentences ? 'none' : named);
   const family = await familyOf(json.model_type);
   const values = await completeConfig(labelled);
   checkOneOf('loadModel', 'head', head, headKinds);
@@ -168,7 +171,7 @@ async function fillModel(
     config: { ...labelled, architectures: [architectureOf(family, json, head)] },
     names,
     vocabulary: source.vocabulary,
-    companions: async () => companionFiles(source.weights ? source : await reopen()),
+    companions: async () => companionFiles(source.weights ? source : await reopen(), head !== 'none'),
   };
   if (head === 'none' && (model instanceof EncoderModel || model instanceof CausalModel)) {
     model.sentenceHead = await sentenceHead(source, new Initializer(model.device, 0, true));

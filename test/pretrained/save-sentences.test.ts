@@ -1,5 +1,5 @@
 // Models of sentence-transformers, whose projections have files of their own, taught and saved.
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
@@ -108,6 +108,11 @@ await describeShared('models of sentences that are decoders', 'reference/qwen3',
       const length = Math.hypot(...last);
       for (const [at, value] of last.entries()) expect(found[i * features + at]).toBeCloseTo(value / length, 5);
     }
+    // With a head it is no model of sentences any more, and neither is what is saved of it.
+    const writer = await loadModel<LoadedModel>(device, folder, { head: 'language-model' });
+    await writer.save(join(temporary, 'writer'));
+    expect(existsSync(join(temporary, 'writer/modules.json'))).toBe(false);
+    expect((await loadModel<LoadedModel>(device, join(temporary, 'writer'))).headKind).toBe('language-model');
     device.dispose();
   });
 });
