@@ -67,6 +67,9 @@ export interface GgufFamily {
   readonly saved?: 'decoder' | ((config: ModelConfig) => Readonly<Record<string, GgufNumber>>);
 }
 
+/** A family of which there are GGUF files. */
+export type GgufReadable = Family & { readonly gguf: GgufFamily };
+
 export type GgufNumber = { readonly uint32: number } | { readonly float32: number };
 
 /** What a GGUF file says of its model. */

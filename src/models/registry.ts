@@ -2,7 +2,7 @@
 
 import { describeValue } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
-import type { Family, GgufFamily } from './family.js';
+import type { Family, GgufReadable } from './family.js';
 
 interface Entry {
   load(): Promise<Family>;
@@ -61,9 +61,7 @@ export async function familyOf(type: unknown): Promise<Family> {
 }
 
 /** The family of a GGUF file's architecture, and its model type. Throws FormatError for one that is not known. */
-export async function familyOfGguf(
-  architecture: string,
-): Promise<{ type: string; family: Family & { readonly gguf: GgufFamily } }> {
+export async function familyOfGguf(architecture: string): Promise<{ type: string; family: GgufReadable }> {
   const [type, entry] = Object.entries(families).find(([, { gguf }]) => gguf === architecture) ?? [];
   const family = await entry?.load();
   if (type !== undefined && family?.gguf !== undefined) return { type, family: { ...family, gguf: family.gguf } };

@@ -4,13 +4,10 @@ import { FormatError } from '../../core/errors.js';
 import { unpackBlocks } from '../../io/ggml-unpack.js';
 import { bytesOf, type Gguf } from '../../io/gguf.js';
 import type { ByteSource } from '../../io/safetensors.js';
-import type { Family, GgufFamily, GgufSettings } from '../../models/family.js';
+import type { Family, GgufReadable, GgufSettings } from '../../models/family.js';
 import type { Json } from '../../models/model-config.js';
 import type { Config } from '../config.js';
 import type { GgufMetadata } from './metadata.js';
-
-/** A family of which there are GGUF files. */
-type GgufReadable = Family & { readonly gguf: GgufFamily };
 
 /** Throws FormatError for what a model needs and the file does not say, and for kinds of models that are not supported. */
 export async function ggufConfig(
