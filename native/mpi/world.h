@@ -25,34 +25,13 @@
 #include <thread>
 #include <vector>
 
-#include "wire.h"
+#include "reduction.h"
 
 namespace simdformer {
 
 using Clock = std::chrono::steady_clock;
 
 enum Tag : int { kAlive = 1, kFailed = 2 };
-
-// What JavaScript asked for. Its arrays are kept alive by a reference until it is told.
-struct Operation {
-  enum Kind { kExchange, kReduce, kBroadcast, kAllGather };
-
-  explicit Operation(Kind kind) : kind(kind) {}
-
-  const Kind kind;
-  char* data = nullptr;
-  size_t bytes = 0;
-  float* sum = nullptr;
-  size_t part = 0;
-  bool isFirst = false, isLast = false;
-  Wire wire = Wire::kFloat32;
-  int root = 0;
-  std::vector<char> result;  // of an exchange: everyone's bytes, with their lengths before them
-  std::vector<int> lengths;  // of everyone's part
-  std::string error;
-  napi_deferred deferred = nullptr;
-  napi_ref array = nullptr, sumArray = nullptr;
-};
 
 class World {
  public:
@@ -153,7 +132,7 @@ class World {
       if (advance()) turn = 0;
       {
         std::unique_lock<std::mutex> lock(mutex_);
-        const bool isFree = flights_.empty();
+        const bool isFree = reductions_.empty();
         if (isFree) {
           wake_.wait_for(lock, std::chrono::milliseconds(20),
                          [this] { return !queue_.empty() || closing_ || isFailed_; });
@@ -161,7 +140,7 @@ class World {
         }
         if (!queue_.empty()) {
           Operation* operation = queue_.front();
-          if (isFree || (operation->kind == Operation::kReduce && flights_.size() < kFlights)) {
+          if (isFree || (operation->kind == Operation::kReduce && reductions_.size() < kReductions)) {
             queue_.pop_front();
             return operation;
           }
@@ -170,7 +149,7 @@ class World {
           if (isFailed_ && isTold_) wake_.wait_for(lock, std::chrono::milliseconds(20));
         }
       }
-      if (!flights_.empty()) pause(turn);
+      if (!reductions_.empty()) pause(turn);
     }
   }
 
@@ -308,128 +287,45 @@ class World {
     await(request, operation);
   }
 
-  // A reduction under way: everyone's values of this rank's part come, then everyone's sums of theirs.
-  struct Flight {
-    Operation* operation;
-    MPI_Request request;
-    bool isGathering, isDone;
-    std::vector<int> counts, from, to;
-    std::vector<char> packed, received;
-  };
-  static constexpr size_t kFlights = 4;
+  static constexpr size_t kReductions = 4;
 
-  // sum = ((sum + v₀) + v₁) + …: each rank gets everyone's values of its own part and adds them in the order of ranks,
-  // whatever the order in which they came. There are as many values as all parts have together. Numbers of 32 bits are
-  // sent from where they are and come back to there: on one machine, copies are most of what a reduction takes.
   void reduce(Operation& operation) {
-    if (spare_.empty()) spare_.push_back(std::make_unique<Flight>());
-    Flight& flight = *flights_.emplace_back(std::move(spare_.back()));
+    if (spare_.empty()) spare_.push_back(std::make_unique<Reduction>(rank_, size_));
+    reductions_.push_back(std::move(spare_.back()));
     spare_.pop_back();
-    flight.operation = &operation;
-    flight.isGathering = flight.isDone = false;
-    const int part = static_cast<int>(operation.part);
-    flight.counts.assign(size_, part);
-    flight.counts[rank_] = 0;
-    flight.from.resize(size_), flight.to.resize(size_);
-    for (int rank = 0, others = 0; rank < size_; rank++) {
-      flight.from[rank] = rank * part;
-      flight.to[rank] = others * part;
-      if (rank != rank_) others++;
-    }
-    const bool isWhole = operation.wire == Wire::kFloat32;
-    if (!isWhole) pack(valuesOf(operation), operation.part * size_, operation.wire, flight.packed);
-    const void* values = isWhole ? operation.data : flight.packed.data();
-    flight.received.resize(operation.part * size_ * widthOf(operation));
-    MPI_Ialltoallv(values, flight.counts.data(), flight.from.data(), typeOf(operation), flight.received.data(),
-                   flight.counts.data(), flight.to.data(), typeOf(operation), comm_, &flight.request);
-  }
-
-  static float* valuesOf(const Operation& operation) { return reinterpret_cast<float*>(operation.data); }
-  static size_t widthOf(const Operation& operation) { return operation.wire == Wire::kFloat32 ? 4 : 2; }
-  static MPI_Datatype typeOf(const Operation& operation) {
-    return operation.wire == Wire::kFloat32 ? MPI_FLOAT : MPI_UINT16_T;
+    reductions_.back()->start(operation, comm_);
   }
 
   // Whether a reduction has come further.
   bool advance() {
-    if (flights_.empty()) return false;
+    if (reductions_.empty()) return false;
     std::string error = trouble();
     bool hasMoved = false, gathersAll = true;
-    for (const auto& flight : flights_) {
-      int isThere = flight->isDone;
-      if (!isThere && MPI_Test(&flight->request, &isThere, MPI_STATUS_IGNORE) != MPI_SUCCESS)
+    for (const auto& reduction : reductions_) {
+      int isThere = reduction->isDone;
+      if (!isThere && MPI_Test(&reduction->request, &isThere, MPI_STATUS_IGNORE) != MPI_SUCCESS)
         error = "MPI reports an error";
       // Sums are gathered in the order of reductions, as on all other ranks.
-      if (isThere && !flight->isDone && (flight->isGathering || gathersAll)) {
+      if (isThere && !reduction->isDone && (reduction->isGathering || gathersAll)) {
         hasMoved = true;
-        if (flight->isGathering || !gather(*flight)) finish(*flight);
+        if (reduction->isGathering || !reduction->gather(sums_)) reduction->finish();
       }
-      gathersAll &= flight->isGathering || flight->isDone;
+      gathersAll &= reduction->isGathering || reduction->isDone;
     }
     if (!error.empty()) {
-      for (auto& flight : flights_) {
-        flight->operation->error = error;
-        tell(flight->operation);
-        lost_.push_back(std::move(flight));  // what has been asked for is left to MPI_Abort
+      for (auto& reduction : reductions_) {
+        reduction->operation->error = error;
+        tell(reduction->operation);
+        lost_.push_back(std::move(reduction));  // what has been asked for is left to MPI_Abort
       }
-      flights_.clear();
+      reductions_.clear();
       return true;
     }
-    for (; !flights_.empty() && flights_.front()->isDone; flights_.pop_front()) {
-      tell(flights_.front()->operation);
-      spare_.push_back(std::move(flights_.front()));
+    for (; !reductions_.empty() && reductions_.front()->isDone; reductions_.pop_front()) {
+      tell(reductions_.front()->operation);
+      spare_.push_back(std::move(reductions_.front()));
     }
     return hasMoved;
-  }
-
-  // Adds up this rank's part and asks for everyone's sums; false if the next batch adds to it first.
-  bool gather(Flight& flight) {
-    Operation& operation = *flight.operation;
-    const size_t part = operation.part;
-    float* own = valuesOf(operation) + flight.from[rank_];
-    constexpr size_t kBlock = 2048;
-    float sums[kBlock], theirs[kBlock];
-    for (size_t start = 0; start < part; start += kBlock) {
-      const size_t count = std::min(kBlock, part - start);
-      for (int rank = 0; rank < size_; rank++) {
-        // What stays here is rounded as what travels.
-        const float* values = own + start;
-        if (operation.wire != Wire::kFloat32) {
-          const auto& from = rank == rank_ ? flight.packed : flight.received;
-          const size_t at = (rank == rank_ ? flight.from[rank] : flight.to[rank]) + start;
-          unpack(from.data(), at, count, operation.wire, theirs);
-          values = theirs;
-        } else if (rank != rank_) {
-          values = reinterpret_cast<const float*>(flight.received.data()) + flight.to[rank] + start;
-        }
-        if (rank == 0 && operation.isFirst) {
-          std::copy_n(values, count, sums);
-          continue;
-        }
-        const float* before = rank == 0 ? operation.sum + start : sums;
-        for (size_t i = 0; i < count; i++) sums[i] = before[i] + values[i];
-      }
-      std::copy_n(sums, count, (operation.isLast ? own : operation.sum) + start);
-    }
-    if (!operation.isLast) return false;
-    flight.isGathering = true;
-    void* all = operation.data;
-    if (operation.wire != Wire::kFloat32) {
-      pack(own, part, operation.wire, flight.packed);
-      std::memcpy(flight.received.data() + flight.from[rank_] * sizeof(uint16_t), flight.packed.data(),
-                  flight.packed.size());
-      all = flight.received.data();
-    }
-    MPI_Iallgather(MPI_IN_PLACE, 0, typeOf(operation), all, static_cast<int>(part), typeOf(operation), sums_,
-                   &flight.request);
-    return true;
-  }
-
-  void finish(Flight& flight) {
-    const Operation& operation = *flight.operation;
-    if (flight.isGathering && operation.wire != Wire::kFloat32)
-      unpack(flight.received.data(), 0, operation.part * size_, operation.wire, valuesOf(operation));
-    flight.isDone = true;
   }
 
   // A world that has failed is not in a state to be finalised: MPI_Abort ends what other ranks still do.
@@ -475,8 +371,8 @@ class World {
   std::string text_;     // what is on its way to the others
   std::atomic<double> ticked_;
   double heard_ = 0, told_at_ = 0, listened_ = 0;
-  std::deque<std::unique_ptr<Flight>> flights_;
-  std::vector<std::unique_ptr<Flight>> spare_, lost_;
+  std::deque<std::unique_ptr<Reduction>> reductions_;
+  std::vector<std::unique_ptr<Reduction>> spare_, lost_;
 };
 
 }  // namespace simdformer
