@@ -4,8 +4,8 @@ import { checkOneOf, describeShape } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { type Device, type Shape, Tensor } from '../core/tensor.js';
 import type { EmbeddingOptions } from '../ops/embedding.js';
-import { type LinearOptions, linear } from '../ops/linear.js';
-import { concat, transpose } from '../ops/move.js';
+import type { LinearOptions } from '../ops/linear.js';
+import { concat } from '../ops/move.js';
 import {
   blockRowBytes,
   emptyPacked,
@@ -190,9 +190,10 @@ export class PackedWeight {
   /** As `linear` with the features `start` to below `end` alone. */
   linearPart(x: Tensor, start: number, end: number, bias: Tensor | null, options?: LinearOptions): Tensor {
     return this.device.scope(() => {
-      const parts = slice(this.parts, start, end);
-      if (parts !== null) return quantizedLinear(x, parts, bias, { ...options, activations: this.activations });
-      return linear(x, transpose(this.unpack().rows(start, end)), bias, options); // they begin inside a tile
+      const { parts, before } = slice(this.parts, start, end);
+      const all = bias && before > 0 ? concat([this.device.zeros([before]), bias]) : bias;
+      const y = quantizedLinear(x, parts, all, { ...options, activations: this.activations });
+      return before === 0 ? y : y.columns(before, before + end - start);
     });
   }
 
@@ -263,19 +264,24 @@ function merged(parts: readonly PackedMatrix[]): PackedMatrix[] {
   });
 }
 
-/** Features `start` to below `end`, as views; null if they do not begin at a tile. */
-function slice(parts: readonly PackedMatrix[], start: number, end: number): PackedMatrix[] | null {
+/**
+ * Features `start` to below `end`, as views, and the number of features `before` them: products begin at a tile, as there alone
+ * they have the bits that these features have wherever they are kept.
+ */
+function slice(parts: readonly PackedMatrix[], start: number, end: number) {
   const found: PackedMatrix[] = [];
   let first = 0;
+  let before = 0;
   for (const { format, rows, cols, words } of parts) {
     const [from, to] = [Math.max(0, start - first), Math.min(rows, end - first)];
     first += rows;
     if (from >= to) continue;
-    if (from % TILE !== 0) return null;
-    const view = words.columns(tileWords(format, from, cols), tileWords(format, to, cols));
-    found.push({ format, rows: to - from, cols, words: view });
+    const tile = from - (from % TILE);
+    before += from - tile;
+    const view = words.columns(tileWords(format, tile, cols), tileWords(format, to, cols));
+    found.push({ format, rows: to - tile, cols, words: view });
   }
-  return found;
+  return { parts: found, before };
 }
 
 /** The weight as a tensor, for what reads or writes single numbers of it. Throws ArgumentError if it is packed. */

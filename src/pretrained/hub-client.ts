@@ -6,6 +6,8 @@ import type { HubSettings } from './hub-options.js';
 
 /** How often a request is made that fails for reasons that pass. */
 const TRIES = 5;
+/** HTTP's status for a part that a file does not have, as the server sees it. */
+const RANGE_REFUSED = 416;
 /** Milliseconds without a byte after which a connection counts as cut. */
 const STALLED = 60_000;
 /** The longest time, in seconds, that a server may ask to wait; the hub counts requests in windows of five minutes. */
@@ -73,9 +75,19 @@ export class HubClient {
   async *bytes(url: string, from: number, size: number | undefined, to = size): AsyncGenerator<Uint8Array> {
     let at = from;
     let failures = 0;
+    let asksForParts = true;
     while (to === undefined || at < to) {
       const before = at;
-      const { response, watch } = await this.#request(url, { headers: rangeOf(at, to, size) });
+      const headers = asksForParts ? rangeOf(at, to, size) : undefined;
+      const answer = await this.#request(url, { headers }).catch((error) => {
+        if (headers === undefined || !(error instanceof HubError && error.status === RANGE_REFUSED)) throw error;
+        return null;
+      });
+      if (answer === null) {
+        asksForParts = false; // all of it says whether it is complete, or another file by now
+        continue;
+      }
+      const { response, watch } = answer;
       let cut: unknown;
       try {
         checkLength(url, response, at, size);

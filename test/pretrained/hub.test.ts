@@ -18,7 +18,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ArgumentError, FetchError, FormatError, HubError } from '../../src/core/errors.js';
 import { isHubId, openHub } from '../../src/pretrained/hub.js';
 import type { DownloadProgress } from '../../src/pretrained/hub-options.js';
-import { cutting, failing, Hub, SHA } from './hub-server.js';
+import { cutting, type Fault, failing, Hub, SHA } from './hub-server.js';
 
 const weights = Buffer.alloc(300_000);
 for (let i = 0; i < weights.length; i++) weights[i] = (i * 2654435761) >>> 24;
@@ -215,13 +215,13 @@ describe('openHub', () => {
     expect(hub.requests.at(-1)).toMatchObject({ host: 'store', range: `bytes=${size}-` });
   });
 
-  it('reads on where a server knows no ranges', async () => {
+  it.each<[string, Fault]>([
+    ['knows no ranges', (request) => !delete request.headers.range],
+    ['refuses the rest', (request, response) => !!request.headers.range && failing(416, 1)(request, response)],
+  ])('reads on where a server %s', async (_, fault) => {
     hub.faults = [
       cutting(weights, 100_000, 1),
-      (request) => {
-        if (request.url?.endsWith('?signed')) delete request.headers.range;
-        return false;
-      },
+      (request, response) => !!request.url?.endsWith('?signed') && fault(request, response),
     ];
     expect(Buffer.from(await (await openHub('org/model')).bytes('model.safetensors')).equals(weights)).toBe(true);
   });
