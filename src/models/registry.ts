@@ -6,14 +6,14 @@ import type { Family, GgufReadable } from './family.js';
 
 interface Entry {
   load(): Promise<Family>;
-  /** The `general.architecture` of its GGUF files. */
-  readonly gguf?: string;
+  /** What `general.architecture` may be in its GGUF files. */
+  readonly gguf?: readonly string[];
 }
 
 const families: Readonly<Record<string, Entry>> = {
   albert: { load: async () => (await import('./albert.js')).albert },
   bart: { load: async () => (await import('./bart.js')).bart },
-  bert: { load: async () => (await import('./bert.js')).bert, gguf: 'bert' },
+  bert: { load: async () => (await import('./bert.js')).bert, gguf: ['bert'] },
   clip: { load: async () => (await import('./clip.js')).clip },
   clip_text_model: { load: async () => (await import('./clip.js')).clipTextModel },
   clip_vision_model: { load: async () => (await import('./clip.js')).clipVisionModel },
@@ -22,12 +22,12 @@ const families: Readonly<Record<string, Entry>> = {
   'deberta-v2': { load: async () => (await import('./deberta.js')).debertaV2 },
   distilbert: { load: async () => (await import('./distilbert.js')).distilBert },
   electra: { load: async () => (await import('./electra.js')).electra },
-  gemma: { load: async () => (await import('./gemma.js')).gemma, gguf: 'gemma' },
-  gemma2: { load: async () => (await import('./gemma.js')).gemma2, gguf: 'gemma2' },
-  gemma3_text: { load: async () => (await import('./gemma.js')).gemma3, gguf: 'gemma3' },
-  gpt2: { load: async () => (await import('./gpt2.js')).gpt2, gguf: 'gpt2' },
+  gemma: { load: async () => (await import('./gemma.js')).gemma, gguf: ['gemma'] },
+  gemma2: { load: async () => (await import('./gemma.js')).gemma2, gguf: ['gemma2'] },
+  gemma3_text: { load: async () => (await import('./gemma.js')).gemma3, gguf: ['gemma3'] },
+  gpt2: { load: async () => (await import('./gpt2.js')).gpt2, gguf: ['gpt2'] },
   gpt_neox: { load: async () => (await import('./gpt-neox.js')).gptNeox },
-  llama: { load: async () => (await import('./llama.js')).llama, gguf: 'llama' },
+  llama: { load: async () => (await import('./llama.js')).llama, gguf: ['llama'] },
   m2m_100: { load: async () => (await import('./m2m-100.js')).m2m100 },
   marian: { load: async () => (await import('./marian.js')).marian },
   mbart: { load: async () => (await import('./mbart.js')).mBart },
@@ -35,18 +35,18 @@ const families: Readonly<Record<string, Entry>> = {
   modernbert: { load: async () => (await import('./modernbert.js')).modernBert },
   mpnet: { load: async () => (await import('./mpnet.js')).mpnet },
   mt5: { load: async () => (await import('./t5.js')).mt5 },
-  nomic_bert: { load: async () => (await import('./nomic-bert.js')).nomicBert, gguf: 'nomic-bert' },
+  nomic_bert: { load: async () => (await import('./nomic-bert.js')).nomicBert, gguf: ['nomic-bert'] },
   olmo2: { load: async () => (await import('./olmo2.js')).olmo2 },
   opt: { load: async () => (await import('./opt.js')).opt },
-  phi3: { load: async () => (await import('./phi3.js')).phi3, gguf: 'phi3' },
-  qwen2: { load: async () => (await import('./qwen.js')).qwen2, gguf: 'qwen2' },
-  qwen3: { load: async () => (await import('./qwen.js')).qwen3, gguf: 'qwen3' },
+  phi3: { load: async () => (await import('./phi3.js')).phi3, gguf: ['phi3'] },
+  qwen2: { load: async () => (await import('./qwen.js')).qwen2, gguf: ['qwen2'] },
+  qwen3: { load: async () => (await import('./qwen.js')).qwen3, gguf: ['qwen3'] },
   roberta: { load: async () => (await import('./roberta.js')).roberta },
   siglip: { load: async () => (await import('./siglip.js')).siglip },
   siglip_text_model: { load: async () => (await import('./siglip.js')).siglipTextModel },
   siglip_vision_model: { load: async () => (await import('./siglip.js')).siglipVisionModel },
   smollm3: { load: async () => (await import('./smollm3.js')).smolLM3 },
-  t5: { load: async () => (await import('./t5.js')).t5, gguf: 't5' },
+  t5: { load: async () => (await import('./t5.js')).t5, gguf: ['t5', 't5encoder'] },
   vit: { load: async () => (await import('./vit.js')).vit },
   whisper: { load: async () => (await import('./whisper.js')).whisper },
   'xlm-roberta': { load: async () => (await import('./roberta.js')).xlmRoberta },
@@ -62,10 +62,10 @@ export async function familyOf(type: unknown): Promise<Family> {
 
 /** The family of a GGUF file's architecture, and its model type. Throws FormatError for one that is not known. */
 export async function familyOfGguf(architecture: string): Promise<{ type: string; family: GgufReadable }> {
-  const [type, entry] = Object.entries(families).find(([, { gguf }]) => gguf === architecture) ?? [];
+  const [type, entry] = Object.entries(families).find(([, { gguf }]) => gguf?.includes(architecture)) ?? [];
   const family = await entry?.load();
   if (type !== undefined && family?.gguf !== undefined) return { type, family: { ...family, gguf: family.gguf } };
-  const known = ggufTypes.map((each) => families[each]?.gguf).join(', ');
+  const known = ggufTypes.flatMap((each) => families[each]?.gguf ?? []).join(', ');
   throw new FormatError(`general.architecture is ${describeValue(architecture)}, expected one of ${known}`);
 }
 

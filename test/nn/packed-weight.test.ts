@@ -145,32 +145,35 @@ it('parts of a joined weight have formats of their own, and sections can be comp
   });
 });
 
-it.each(['float16', 'int8', 'q8_0', 'q4_0'] as const)('%s: a section has its bits inside a tile, too', async (format) => {
-  const device = await deviceFor(isas.at(-1) as string, 2);
-  device.scope(() => {
-    const random = new Random(`section ${format}`);
-    const floats = normal(device, random, 72, 40);
-    const [whole, alone] = [floats, floats.rows(24, 48)].map((each) => PackedWeight.fromTensor(each, format));
-    const upstream = normal(device, random, 5, 24);
-    const [x, bias] = [normal(device, random, 5, 40), normal(device, random, 24)];
-    const results = [
-      (input: Tensor, b: Tensor) => whole!.linearPart(input, 24, 48, b, { activation: 'gelu' }),
-      (input: Tensor, b: Tensor) => alone!.linear(input, b, { activation: 'gelu' }),
-    ].map((compute) => {
-      const leaves = [x, bias].map((tensor) => {
-        const leaf = add(tensor, 0).detach();
-        leaf.requiresGrad = true;
-        return leaf;
-      }) as [Tensor, Tensor];
-      const y = compute(...leaves);
-      sum(mul(y, upstream)).backward();
-      return { y, grads: leaves.map(({ grad }) => grad as Tensor) };
+it.each(['float16', 'int8', 'q8_0', 'q4_0'] as const)(
+  '%s: a section has its bits inside a tile, too',
+  async (format) => {
+    const device = await deviceFor(isas.at(-1) as string, 2);
+    device.scope(() => {
+      const random = new Random(`section ${format}`);
+      const floats = normal(device, random, 72, 40);
+      const [whole, alone] = [floats, floats.rows(24, 48)].map((each) => PackedWeight.fromTensor(each, format));
+      const upstream = normal(device, random, 5, 24);
+      const [x, bias] = [normal(device, random, 5, 40), normal(device, random, 24)];
+      const results = [
+        (input: Tensor, b: Tensor) => whole!.linearPart(input, 24, 48, b, { activation: 'gelu' }),
+        (input: Tensor, b: Tensor) => alone!.linear(input, b, { activation: 'gelu' }),
+      ].map((compute) => {
+        const leaves = [x, bias].map((tensor) => {
+          const leaf = add(tensor, 0).detach();
+          leaf.requiresGrad = true;
+          return leaf;
+        }) as [Tensor, Tensor];
+        const y = compute(...leaves);
+        sum(mul(y, upstream)).backward();
+        return { y, grads: leaves.map(({ grad }) => grad as Tensor) };
+      });
+      expect(add(results[0]!.y, 0).dataSync()).toEqual(results[1]!.y.dataSync());
+      for (const i of [0, 1]) expectClose(results[0]!.grads[i]!, results[1]!.grads[i]!);
+      for (const weight of [whole, alone]) weight!.dispose();
     });
-    expect(add(results[0]!.y, 0).dataSync()).toEqual(results[1]!.y.dataSync());
-    for (const i of [0, 1]) expectClose(results[0]!.grads[i]!, results[1]!.grads[i]!);
-    for (const weight of [whole, alone]) weight!.dispose();
-  });
-});
+  },
+);
 
 it('what is no weight is refused by name', async () => {
   const device = await deviceFor(isas[0] as string, 1);

@@ -7,7 +7,7 @@ import { deviceFor, isas } from '../describe-op.js';
 import { assertClose, largest } from '../tolerance.js';
 
 const pathOf = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-const { bert, nomic, t5 } = JSON.parse(readFileSync(pathOf('ggufs.json'), 'utf8'));
+const { bert, nomic, t5, t5encoder } = JSON.parse(readFileSync(pathOf('ggufs.json'), 'utf8'));
 const device = await deviceFor(isas.at(-1) as string, 2);
 
 const encoders = { 'bert.gguf': bert, 'nomic.gguf': nomic }; // pooled as BGE's, and by means
@@ -35,5 +35,16 @@ it.each(['auto', 'float32'] as const)('t5: ids and logits, weights %s', async (w
     const { logits } = model.forward({ inputIds: [t5.ids], decoderInputIds: [t5.read] });
     const expected = Float32Array.from(t5.logits);
     assertClose('logits', logits!.dataSync() as Float32Array, expected, () => 1e-3 * largest(expected));
+  });
+});
+
+it.each(['auto', 'float32'] as const)('t5encoder: ids and hidden states, weights %s', async (weights) => {
+  using model = await loadModel(device, pathOf('t5encoder.gguf'), { weights, activations: 'float32' });
+  expect(model.headKind).toBe('none');
+  expect(model.tokenizer!.encode(t5encoder.text, { addSpecial: true })).toEqual(t5encoder.ids);
+  device.scope(() => {
+    const { lastHiddenState } = model.forward({ inputIds: [t5encoder.ids] });
+    const expected = Float32Array.from(t5encoder.hidden);
+    assertClose('hidden', lastHiddenState!.dataSync() as Float32Array, expected, () => 1e-3 * largest(expected));
   });
 });

@@ -1,11 +1,11 @@
-# Makes bert.gguf, nomic.gguf and t5.gguf, small random models with tokenizers that llama.cpp's converter wrote, and ggufs.json with the ids and
+# Makes bert.gguf, nomic.gguf, t5.gguf and t5encoder.gguf, small random models with tokenizers that llama.cpp's converter wrote, and ggufs.json with the ids and
 # numbers that transformers and sentencepiece have for them:
 #   python test/pretrained/make_ggufs.py LLAMA.CPP
 # LLAMA.CPP is the folder of llama.cpp's sources, which the sdist of llama-cpp-python has in vendor/. pip: torch transformers
 # sentencepiece gguf
 import json, os, sys, tempfile
 import sentencepiece, torch
-from transformers import BertConfig, BertModel, BertTokenizerFast, NomicBertConfig, NomicBertModel, T5Config, T5ForConditionalGeneration
+from transformers import BertConfig, BertModel, BertTokenizerFast, NomicBertConfig, NomicBertModel, T5Config, T5EncoderModel, T5ForConditionalGeneration
 
 sys.path.insert(0, sys.argv[1])
 import conversion.base, convert_hf_to_gguf
@@ -82,17 +82,10 @@ def nomic(folder):
 
 
 def t5(folder):
-    corpus = os.path.join(folder, 'corpus.txt')
-    text = 'the man walks three dogs in the park while a woman reads her book'
-    open(corpus, 'w').write('\n'.join(' '.join(text.split()[i:] + text.split()[:i]) for i in range(13)))
-    prefix = os.path.join(folder, 'spiece')
-    sentencepiece.SentencePieceTrainer.train(
-        input=corpus, model_prefix=prefix, vocab_size=48, model_type='unigram', pad_id=0, eos_id=1, unk_id=2, bos_id=-1, hard_vocab_limit=False, normalization_rule_name='identity')
-    pieces = sentencepiece.SentencePieceProcessor(model_file=prefix + '.model')
+    pieces = spiece(folder)
     config = T5Config(vocab_size=64, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, decoder_start_token_id=0, feed_forward_proj='gated-gelu')
     model = rounded(T5ForConditionalGeneration(config), 0.15)
     model.save_pretrained(folder)
-    json.dump({'tokenizer_class': 'T5Tokenizer'}, open(os.path.join(folder, 'tokenizer_config.json'), 'w'))
     convert(folder, 't5.gguf')
     ids = pieces.encode('the woman walks her dogs') + [1]
     read = [0, 5, 9, 3]
@@ -101,8 +94,33 @@ def t5(folder):
     return {'text': 'the woman walks her dogs', 'ids': ids, 'read': read, 'logits': [round(x, 6) for x in logits.flatten().tolist()]}
 
 
+def t5encoder(folder):
+    """As sentence-t5 and GTR, whose vectors the file does not say how to pool."""
+    pieces = spiece(folder)
+    config = T5Config(vocab_size=64, d_model=32, d_kv=4, d_ff=64, num_layers=3, num_heads=5, relative_attention_num_buckets=16)
+    model = rounded(T5EncoderModel(config), 0.15)
+    model.save_pretrained(folder)
+    convert(folder, 't5encoder.gguf')
+    ids = pieces.encode('a dog reads three books in the park') + [1]
+    with torch.no_grad():
+        hidden = model(input_ids=torch.tensor([ids])).last_hidden_state
+    return {'text': 'a dog reads three books in the park', 'ids': ids, 'hidden': [round(x, 6) for x in hidden.flatten().tolist()]}
+
+
+def spiece(folder):
+    """T5's tokenizer, which it finds in the folder."""
+    corpus = os.path.join(folder, 'corpus.txt')
+    text = 'the man walks three dogs in the park while a woman reads her book'
+    open(corpus, 'w').write('\n'.join(' '.join(text.split()[i:] + text.split()[:i]) for i in range(13)))
+    prefix = os.path.join(folder, 'spiece')
+    sentencepiece.SentencePieceTrainer.train(
+        input=corpus, model_prefix=prefix, vocab_size=48, model_type='unigram', pad_id=0, eos_id=1, unk_id=2, bos_id=-1, hard_vocab_limit=False, normalization_rule_name='identity')
+    json.dump({'tokenizer_class': 'T5Tokenizer'}, open(os.path.join(folder, 'tokenizer_config.json'), 'w'))
+    return sentencepiece.SentencePieceProcessor(model_file=prefix + '.model')
+
+
 made = {}
-for make in [bert, t5, nomic]:
+for make in [bert, t5, nomic, t5encoder]:
     with tempfile.TemporaryDirectory() as folder:
         made[make.__name__] = make(folder)
 json.dump(made, open(os.path.join(HERE, 'ggufs.json'), 'w'))

@@ -19,17 +19,19 @@ export async function ggufConfig(
 ): Promise<Config> {
   refuseUnsupported(gguf, metadata);
   const file = new Settings(gguf, metadata, family, await divisorsOf(gguf, source));
+  const own = family.gguf.config?.(file) ?? file.decoder();
   return {
-    architectures: [classOf(family, gguf)],
+    architectures: [classOf(family, gguf, own.is_encoder_decoder)],
     model_type: type,
-    ...(family.gguf.config?.(file) ?? file.decoder()),
+    ...own,
     vocab_size: file.rows('token_embd.weight'),
     ...specialIds(metadata),
   };
 }
 
 /** What transformers' class is called. */
-function classOf({ className, writer, gguf }: GgufReadable, { tensors }: Gguf): string {
+function classOf({ className, writer, gguf }: GgufReadable, { tensors }: Gguf, isEncoderDecoder: unknown): string {
+  if (isEncoderDecoder === false) return `${className}EncoderModel`;
   if (!gguf.isEncoder) return writer ?? `${className}ForCausalLM`;
   return tensors.has('cls.output.weight') ? `${className}ForSequenceClassification` : `${className}Model`;
 }

@@ -43,8 +43,8 @@ async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
     files.set('tokenizer.json', () => ggufTokenizerJson(metadata));
     files.set('tokenizer_config.json', () => ggufTokenizerConfig(metadata));
   }
-  const { isEncoder = false } = family.gguf;
-  if (!isEncoder) {
+  const writes = !family.gguf.isEncoder && config.is_encoder_decoder !== false;
+  if (writes) {
     const { bos_token_id, pad_token_id, decoder_start_token_id } = config;
     const ends = endIds(metadata);
     files.set('generation_config.json', () =>
@@ -53,7 +53,7 @@ async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
   }
   const pooling = POOLINGS[metadata.own('pooling_type') ?? 0];
   if (pooling !== undefined) {
-    const width = config.hidden_size;
+    const width = config.hidden_size ?? config.d_model;
     files.set('modules.json', () => sentenceModules);
     files.set('1_Pooling/config.json', () => ({ word_embedding_dimension: width, [pooling]: true }));
   }
