@@ -9,5 +9,7 @@ export const weightsOption = () =>
   ).choices([...['float32', 'float16', 'bfloat16', 'int8', 'int4', 'auto']]);
 
 /** Of commands that let pretrained models write. */
-export const cacheOption = () =>
-  new Option('--cache <type>', "what keys and values are kept as meanwhile (default: 'float32')").choices(CACHE_TYPES);
+export const cacheOption = (byDefault = "'float32'") =>
+  new Option('--cache <type>', `what keys and values are kept as meanwhile (default: ${byDefault})`).choices(
+    CACHE_TYPES,
+  );

@@ -102,6 +102,11 @@ export function packables(model: Module): Packable[] {
   });
 }
 
+/** @internal Whether any weight of a model is packed. */
+export function hasPackedWeights(model: Module): boolean {
+  return packables(model).some(({ weight }) => weight instanceof PackedWeight);
+}
+
 /** @internal Gives all modules that share a weight another one. */
 export function replaceWeight(owners: Packable['owners'], weight: Weight): void {
   for (const owner of owners) Object.assign(owner, { weight });

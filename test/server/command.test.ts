@@ -1,8 +1,28 @@
 // `simdformer serve`, as a process.
 import { spawn, spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ContinuousBatching } from '../../src/generate/index.js';
+import { loadModel } from '../../src/pretrained/index.js';
 import { argumentsOf, simdformer } from '../cli/run-cli.js';
 import { hasModels, type Served, startServer } from './served.js';
+
+const PROMPT = [1, 403, 407, 261, 378];
+
+/** The command as a process that listens, whose log is told as it is by then. */
+async function started(args: string[]) {
+  const child = spawn(process.execPath, argumentsOf(args, 1), { stdio: ['ignore', 'pipe', 'pipe'] });
+  let log = '';
+  const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
+  const url = await new Promise<string>((resolve, reject) => {
+    child.on('close', () => reject(new Error(log)));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      log += text;
+      const found = /at (http:\S+)\/v1/.exec(log)?.[1];
+      if (found) resolve(found);
+    });
+  });
+  return { child, url, ended, log: () => log };
+}
 
 describe.runIf(hasModels)('simdformer serve', () => {
   let server: Served;
@@ -26,17 +46,7 @@ describe.runIf(hasModels)('simdformer serve', () => {
       '--api-key',
       'k',
     ];
-    const child = spawn(process.execPath, argumentsOf(args, 1), { stdio: ['ignore', 'pipe', 'pipe'] });
-    let log = '';
-    const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
-    const url = await new Promise<string>((resolve, reject) => {
-      child.on('close', () => reject(new Error(log)));
-      child.stderr.setEncoding('utf8').on('data', (text: string) => {
-        log += text;
-        const found = /at (http:\S+)\/v1/.exec(log)?.[1];
-        if (found) resolve(found);
-      });
-    });
+    const { child, url, ended, log } = await started(args);
     expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
     const ask = (key: string) =>
       fetch(`${url}/v1/completions`, {
@@ -57,13 +67,42 @@ describe.runIf(hasModels)('simdformer serve', () => {
     expect(events.at(-1)).toBe('data: [DONE]');
     expect(JSON.parse(events.at(-2)!.slice('data: '.length)).choices[0].finish_reason).toBe('length');
     expect(await ended).toBe(0);
-    const lines = log
+    const lines = log()
       .split('\n')
       .filter((line) => line.startsWith('{'))
       .map((line) => JSON.parse(line));
     expect(lines.map(({ status }) => status)).toEqual([401, 200]);
     expect(lines[1]).toMatchObject({ path: '/v1/completions', model: 'stories' });
-    expect(log).not.toMatch(/secret|dog/);
+    expect(log()).not.toMatch(/secret|dog/);
+  });
+
+  it('keeps keys and values as float16 where weights are packed, unless it is told otherwise', async () => {
+    const told = async (options: string[]) => {
+      const common = ['serve', `stories=${server.folder}`, '--port', '0', '--context', '64', '--parallel', '1'];
+      const { child, url, ended } = await started([...common, ...options]);
+      const body = { model: 'stories', prompt: PROMPT, max_tokens: 24, temperature: 0, logprobs: 0 };
+      const headers = { 'content-type': 'application/json' };
+      const answer = await fetch(`${url}/v1/completions`, { method: 'POST', headers, body: JSON.stringify(body) });
+      const { choices } = (await answer.json()) as { choices: { logprobs: { token_logprobs: number[] } }[] };
+      child.kill('SIGTERM');
+      await ended;
+      return choices[0]!.logprobs.token_logprobs;
+    };
+    const byItself = async (weights: 'int8' | 'float32', cache: 'float16' | 'float32') => {
+      const model = await loadModel(server.models.stories.device, server.folder, { weights, cache });
+      const options = { maxNewTokens: 24, doSample: false };
+      const batching = new ContinuousBatching(model, { parallel: 1, context: 64 });
+      const logProbabilities: number[] = [];
+      for await (const { logProbability } of batching.stream(PROMPT, options)) logProbabilities.push(logProbability);
+      await batching.dispose();
+      model.dispose();
+      return logProbabilities;
+    };
+    const [halves, floats] = [await byItself('int8', 'float16'), await byItself('int8', 'float32')];
+    expect(halves).not.toEqual(floats);
+    expect(await told(['--weights', 'int8'])).toEqual(halves);
+    expect(await told(['--weights', 'int8', '--cache', 'float32'])).toEqual(floats);
+    expect(await told([])).toEqual(await byItself('float32', 'float32'));
   });
 
   it('says what is wrong with its arguments', async () => {

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
+import { hasPackedWeights } from '../../models/quantize.js';
 import { type LoadedModel, type LoadModelOptions, loadModel } from '../../pretrained/index.js';
 import { serve } from '../../server/index.js';
 import { EXIT } from '../exit.js';
@@ -36,7 +37,7 @@ export function serveCommand(): Command {
         "what matrices are packed as; auto keeps what the files have (default: 'float32')",
       ).choices([...(['float32', 'float16', 'bfloat16', 'int8', 'int4', 'auto'] as const)]),
     )
-    .addOption(cacheOption())
+    .addOption(cacheOption("'float16' where weights are packed, otherwise 'float32'"))
     .action(serveModels);
 }
 
@@ -49,7 +50,10 @@ async function serveModels(names: string[], options: Options, command: Command):
       const { id, from } = named(name);
       if (models[id])
         throw new ArgumentError(`two models are called '${id}': give one another name, as in NAME=${from}`);
-      models[id] = await loadModel(device, from, { weights, cache });
+      const model = await loadModel(device, from, { weights, cache });
+      // Keys and values of many sequences are as much to read as the weights: who packs those wants these small, too.
+      if (cache === undefined && hasPackedWeights(model)) model.cacheType = 'float16';
+      models[id] = model;
     }
     const environment = process.env.SIMDFORMER_API_KEY;
     const apiKeys = apiKey ?? (environment ? [environment] : []);

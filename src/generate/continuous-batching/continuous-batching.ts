@@ -19,7 +19,7 @@ import { Rows } from './rows.js';
 import { TokenStream } from './token-stream.js';
 
 /** How many chunks are read at once at most, where few or none wait for a next token. */
-const MOST_CHUNKS = 4;
+const MOST_CHUNKS = 8;
 /** Tokens of a prompt that are worth a turn. */
 const LEAST_CHUNK = 16;
 
