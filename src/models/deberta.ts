@@ -21,11 +21,11 @@ import { bert, bertLayerNames } from './bert.js';
 import { activationOf, dropoutOf, labelsOf } from './config-values.js';
 import { EncoderModel } from './encoder-model.js';
 import type { Family } from './family.js';
-import { type ModelInputs, perSequence } from './inputs.js';
+import { type ForwardOptions, type ModelInputs, type ModelOutput, perSequence } from './inputs.js';
 import { IGNORED, tokenLoss } from './losses.js';
 import type { ModelConfig } from './model-config.js';
 import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from './prediction-head.js';
-import type { FamilyContext, HeadKind } from './pretrained-model.js';
+import type { BatchLayout, FamilyContext, HeadKind } from './pretrained-model.js';
 import { embeddingNames, TextEmbeddings } from './text-embeddings.js';
 
 /** DeBERTa-v2 and v3 (He et al. 2020 and 2021, arXiv 2006.03654, 2111.09543): attention by content and by distance apart. */
@@ -160,6 +160,14 @@ export class DebertaV2 extends EncoderModel {
       );
     const shares = labels instanceof Tensor ? labels : logits.device.tensor(labels as readonly number[][]);
     return scale(sum(mul(logSoftmax(logits), shares)), -1 / batch);
+  }
+
+  /** One number for each text, once labels are given without a `problem_type`: [B] instead of [B, 1], as in transformers. */
+  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
+    const output = super.run(inputs, options, layout);
+    const { logits, loss } = output;
+    const isFlat = this.headKind === 'sequence-classification' && loss && this.config.problem_type == null;
+    return isFlat && logits?.shape[1] === 1 ? { ...output, logits: logits.reshape(-1) } : output;
   }
 
   protected override get bodyName(): string {

@@ -148,8 +148,8 @@ export class MultiHeadAttention extends Module {
    */
   forward(x: Tensor, batch: Sequences, cache?: LayerCache): Tensor {
     const { lengths, counts, positions, longest } = checkSequences('MultiHeadAttention', batch);
-    // What is written afterwards must turn alike: the text is as long as the cache.
-    const { q, kv } = this.project(x, positions, cache ? (cache.self.shape[1] as number) : longest);
+    const room = cache?.self.shape[1] ?? longest;
+    const { q, kv } = this.project(x, positions, this.rotary?.lengthOf(longest, room) ?? longest);
     if (cache) cacheFill(cache.self, kv, lengths);
     const packed = { lengthsQ: lengths, lengthsK: lengths };
     const sight = this.sightOf(batch);
@@ -183,7 +183,7 @@ export class MultiHeadAttention extends Module {
 
   /** The newest token of each sequence, `x` [sequences, dModel], joins the cache and attends to what is there. */
   step(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
-    const { q, kv } = this.project(x, state.positions, textLength(state));
+    const { q, kv } = this.project(x, state.positions, textLength(state), true);
     cacheAppend(cache.self, kv, state.positions, this.cacheFormat(state.sizes.cache));
     const queries = q.reshape(state.sequences, 1, -1);
     // Causal hides nothing from the newest token, but tells distances where it stands: at the end.
@@ -196,7 +196,7 @@ export class MultiHeadAttention extends Module {
    * to each other.
    */
   extend(x: Tensor, { positions, parts, asSteps }: Extension, cache: LayerCache, state: DecoderState): Tensor {
-    const { q, kv } = this.project(x, positions, textLength(state));
+    const { q, kv } = this.project(x, positions, textLength(state), true);
     const { cache: type } = state.sizes;
     let first = 0;
     const outputs = parts.flatMap(({ sequence, start, count }) => {
@@ -240,20 +240,23 @@ export class MultiHeadAttention extends Module {
     return this.qkv.part(x, 0, 1);
   }
 
-  /** Queries [N, heads·headSize], and keys and values, of `x`, whose tokens stand at `positions`, all below `length`. */
-  project(x: Tensor, positions: Tensor, length: number): { q: Tensor; kv: Tensor } {
+  /**
+   * Queries [N, heads·headSize], and keys and values, of `x`, whose tokens stand at `positions`, all below `length`; with `grows`
+   * they are written one by one.
+   */
+  project(x: Tensor, positions: Tensor, length: number, grows = false): { q: Tensor; kv: Tensor } {
     const { rotary } = this;
     const [queries, keys] = [this.heads * this.headSize, this.kvHeads * this.headSize];
     const all = this.qkv.forward(x);
     const end = queries + 2 * keys;
     if (this.qNorm === null && this.kNorm === null) {
       // Queries and keys lie side by side, values behind them.
-      const turned = rotary ? rotary.forward(all, positions, length, queries + keys) : all;
+      const turned = rotary ? rotary.forward(all, positions, length, { columns: queries + keys, grows }) : all;
       return { q: turned.columns(0, queries), kv: turned.columns(queries, end) };
     }
     const ready = (part: Tensor, norm: Norm | null) => {
       const normed = norm ? normalised(part, norm) : part;
-      return rotary ? rotary.forward(normed, positions, length) : normed;
+      return rotary ? rotary.forward(normed, positions, length, { grows }) : normed;
     };
     const k = ready(all.columns(queries, queries + keys), this.kNorm);
     const kv = concat([k, all.columns(queries + keys, end)], -1);

@@ -38,7 +38,7 @@ export type RotaryScaling =
     }
   /**
    * NTK-aware: for a text longer than `maxLength`, theta grows with its length, so that the slowest pair turns as far as
-   * with `linear`.
+   * with `linear`. What is written after a text turns as the last token of so long a text.
    */
   | { readonly type: 'dynamic'; readonly factor: number; readonly maxLength: number }
   /**
@@ -110,35 +110,61 @@ export class RotaryEmbedding extends Module {
 
   /**
    * Turns the heads in the first `columns` features of `x`, float32 [N, n], whose tokens stand at `positions`, int32
-   * [N], all below `length`; the other features stay. The result is float32 [N, n]. Throws ShapeError, DTypeError.
+   * [N], all below `length`; the other features stay. They are of texts of that length, or with `grows` they come one by one.
+   * The result is float32 [N, n]. Throws ShapeError, DTypeError.
    */
-  forward(x: Tensor, positions: Tensor, length: number, columns = x.shape.at(-1) as number): Tensor {
+  forward(
+    x: Tensor,
+    positions: Tensor,
+    length: number,
+    { columns = x.shape.at(-1) as number, grows = false }: TurnOptions = {},
+  ): Tensor {
     const { headSize, layout } = this.options;
-    return rotary(x, positions, this.#table(length), {
+    return rotary(x, positions, this.#table(length, grows), {
       columns,
       layout,
       ...(this.#rotaryDim < headSize ? { headSize } : {}),
     });
   }
 
+  /** The length of a text of `longest` tokens that is written on, for which there is `room`. */
+  lengthOf(longest: number, room: number): number {
+    return this.options.scaling?.type === 'longrope' ? room : longest;
+  }
+
   /** [at least `length`, 2 · rotaryDim]. A longer one is made where it is needed; others may use the shorter still. */
-  #table(length: number): Tensor {
-    const kind = kindOfLength(this.options.scaling ?? null, length);
+  #table(length: number, grows: boolean): Tensor {
+    const { scaling = null } = this.options;
+    const growsOn = grows && scaling?.type === 'dynamic';
+    const kind = growsOn ? GROWING : kindOfLength(scaling, length);
     const tables = this.#tables.get(kind) ?? [];
     const known = tables.at(-1);
     if (known && (known.shape[0] as number) >= length) return known;
     const { maxLength } = this.options;
     const rows = Math.min(Math.max(maxLength, length), Math.max(256, 2 ** Math.ceil(Math.log2(length))));
-    const table = this.init.table(rows, 2 * this.#rotaryDim, () => this.#rotations(rows, length));
+    const values = growsOn ? () => this.#growing(rows, scaling.maxLength) : () => this.#rotations(rows, length);
+    const table = this.init.table(rows, 2 * this.#rotaryDim, values);
     this.#tables.set(kind, [...tables, table]);
     return table;
   }
 
-  /** The table for texts of `length`, [rows, 2 · rotaryDim]. */
-  #rotations(rows: number, length: number): Float32Array {
-    const { layout, firstPosition, theta = 10000, scaling = null } = this.options;
+  /** The same of a text that grows: from `maxLength` on each row is the last one of the table for that length. */
+  #growing(rows: number, maxLength: number): Float32Array {
+    const table = this.#rotations(rows, Math.min(rows, maxLength));
+    const width = 2 * this.#rotaryDim;
+    for (let row = maxLength; row < rows; row++) table.set(this.#rotations(1, row + 1, row), row * width);
+    return table;
+  }
+
+  /** The table for texts of `length`, [rows, 2 · rotaryDim], from row `first` on. */
+  #rotations(rows: number, length: number, first = 0): Float32Array {
+    const { layout, firstPosition = 0, theta = 10000, scaling = null } = this.options;
     const { frequencies, amplitude } = scaledFrequencies(this.#speedDim, theta, scaling, length);
-    const turning = { layout, firstPosition, frequencies: this.options.frequencies ?? frequencies };
+    const turning = {
+      layout,
+      firstPosition: firstPosition + first,
+      frequencies: this.options.frequencies ?? frequencies,
+    };
     const table = rotations(rows, this.#rotaryDim, turning);
     return amplitude === 1 ? table : table.map((value) => value * amplitude);
   }
@@ -148,6 +174,17 @@ export class RotaryEmbedding extends Module {
     for (const table of [...this.#tables.values()].flat()) table.dispose();
   }
 }
+
+/** How tokens turn. */
+interface TurnOptions {
+  /** Features of which the heads turn. Default: all. */
+  readonly columns?: number | undefined;
+  /** Whether each token is the last one of the text so far, so that its own place is what counts. Default: false. */
+  readonly grows?: boolean | undefined;
+}
+
+/** The number of texts that grow, none of a length. */
+const GROWING = -1;
 
 /** The same number for lengths of texts that turn alike. */
 function kindOfLength(scaling: RotaryScaling | null, length: number): number {

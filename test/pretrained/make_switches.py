@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Writes switches/ beside this file: tiny random models with settings that ../shared/reference has not, and what transformers computes.
 
-  pip install torch transformers && python3 make_switches.py && npx biome check --write .
+  pip install torch transformers && python3 make_switches.py [NAME …] && npx biome check --write .
 
 Each folder is as those of ../shared/reference: float64 arithmetic, stored as float32.
 """
 import json
 import pathlib
+import sys
 
 import torch
 import transformers
@@ -97,6 +98,8 @@ CASES = {
             ),
         ),
     ),
+    # Logits are [B] once there are labels.
+    "deberta-regression": ("DebertaV2ForSequenceClassification", dict(base, relative_attention=True, pos_att_type=["c2p", "p2c"], position_buckets=4, num_labels=1)),
 }
 
 
@@ -131,16 +134,26 @@ def targets_of(config, cls, ids, mask):
     return dict(labels=torch.where(mask == 1, targets, -100))
 
 
+def renewed(model):
+    """Without what it remembers of the longest text, by which it turns shorter ones, too."""
+    for module in model.modules():
+        if getattr(module, "rope_type", None) == "dynamic":
+            module.max_seq_len_cached = module.original_max_seq_len
+            module.inv_freq = module.original_inv_freq
+    return model
+
+
 def written(model, ids):
     greedy, beams = [], []
     for row in (0, 1):
         prompt = ids[row : row + 1, :6]
-        if prompt.shape[1] + NEW > model.config.max_position_embeddings:
+        grows = (getattr(model.config, "rope_parameters", None) or {}).get("rope_type") == "dynamic"
+        if prompt.shape[1] + NEW > model.config.max_position_embeddings and not grows:
             return {}
         same = dict(attention_mask=torch.ones_like(prompt), max_new_tokens=NEW, eos_token_id=None, pad_token_id=0, do_sample=False)
-        found = model.generate(prompt, **same)
+        found = renewed(model).generate(prompt, **same)
         greedy.append(dict(prompt=prompt[0].tolist(), ids=found[0].tolist()))
-        found = model.generate(
+        found = renewed(model).generate(
             prompt, num_beams=4, length_penalty=1.0, early_stopping=False, return_dict_in_generate=True, output_scores=True, **same
         )
         beams.append(dict(prompt=prompt[0].tolist(), ids=found.sequences[0].tolist(), score=float(found.sequences_scores[0])))
@@ -148,6 +161,8 @@ def written(model, ids):
 
 
 for seed, (name, (cls, settings)) in enumerate(CASES.items()):
+    if sys.argv[1:] and name not in sys.argv[1:]:
+        continue
     torch.manual_seed(seed)
     kind = getattr(transformers, cls)
     model = kind._from_config(kind.config_class(**settings), attn_implementation="eager").float()
