@@ -61,7 +61,7 @@ export interface GgufFamily {
   readonly inOut?: readonly string[];
   /** Its vectors of tokens become one: it writes nothing. */
   readonly isEncoder?: boolean;
-  /** What config.json would say. Default: that of decoders whose positions rotate. */
+  /** What config.json would say, `architectures` where they are not the usual. Default: that of decoders whose positions rotate. */
   readonly config?: (file: GgufSettings) => Json;
   /** What `saveGguf` writes of the config; 'decoder': the same as of decoders whose positions rotate. Without it, it refuses. */
   readonly saved?: 'decoder' | ((config: ModelConfig) => Readonly<Record<string, GgufNumber>>);
@@ -75,6 +75,8 @@ export type GgufNumber = { readonly uint32: number } | { readonly float32: numbe
 /** What a GGUF file says of its model. */
 export interface GgufSettings {
   readonly tensors: Gguf['tensors'];
+  /** `general.architecture`. */
+  readonly architecture: string;
   /** A number by a name such as `block_count`; of a float32 the decimal that is meant: 1e-6, not 9.999999974752427e-7. */
   number(name: string): number | undefined;
   /** The same of what must be there. Throws FormatError. */

@@ -1,3 +1,4 @@
+import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { MultiHeadOptions } from '../nn/attention.js';
 import type { Randomness } from '../nn/dropout.js';
@@ -66,17 +67,31 @@ export class Gemma2 extends Gemma {
   }
 }
 
-/** Gemma 3 (2025, arXiv 2503.19786), text alone: normalised queries and keys, which turn faster in layers with windows. */
+/**
+ * Gemma 3 (2025, arXiv 2503.19786), text alone: normalised queries and keys, which turn faster in layers with windows. And
+ * EmbeddingGemma (2025, arXiv 2509.20354), whose tokens see those behind them, too: half of a window on each side.
+ */
 export class Gemma3 extends Gemma2 {
+  protected override norm(init: Initializer, config: ModelConfig): RMSNorm {
+    return gemmaNorm(init, config, config.size('hidden_size'));
+  }
+
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
     const [everywhere, nearby] = ['full_attention', 'sliding_attention'].map((kind) =>
       rotaryOf(init, config, { kind }),
     );
     const headNorm = () => gemmaNorm(init, config, config.size('head_dim'));
+    const causal = !config.flag('use_bidirectional_attention');
+    if (!causal && this.headKind === 'language-model')
+      throw new FormatError(
+        "config.json: use_bidirectional_attention is true: such a model writes nothing; give head 'none'",
+      );
     return (i) => {
-      const window = windowOf(config, i);
+      const whole = windowOf(config, i);
+      const window = causal || whole === null ? whole : Math.floor(whole / 2) + 1;
       const rotary = window === null ? everywhere : nearby;
-      return sandwich(init, config, norm, this.randomness, { rotary, window, qNorm: headNorm, kNorm: headNorm });
+      const attention = { causal, rotary, window, qNorm: headNorm, kNorm: headNorm };
+      return sandwich(init, config, norm, this.randomness, attention);
     };
   }
 }
@@ -195,6 +210,10 @@ export const gemma3: Family = {
     plusOne: true,
     config: (file) => ({
       ...windowed(file, { window: 0, pattern: 6, largest: 62 }),
+      ...(file.architecture === 'gemma-embedding' && {
+        architectures: ['Gemma3TextModel'],
+        use_bidirectional_attention: true,
+      }),
       attn_logit_softcapping: null,
       final_logit_softcapping: cap(file, 'final_logit_softcapping', null),
     }),

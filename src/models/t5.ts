@@ -278,7 +278,7 @@ function ggufConfig(file: GgufSettings): Json {
     feed_forward_proj: file.tensors.has('enc.blk.0.ffn_gate.weight') ? 'gated-gelu' : 'relu',
     decoder_start_token_id: file.number('decoder_start_token_id') ?? 0,
     tie_word_embeddings: !file.tensors.has('output.weight'),
-    ...(!file.tensors.has('dec.blk.0.attn_q.weight') && { is_encoder_decoder: false }), // of architecture t5encoder
+    ...(file.architecture === 't5encoder' && { architectures: ['T5EncoderModel'], is_encoder_decoder: false }),
   };
 }
 

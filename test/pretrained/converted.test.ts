@@ -7,10 +7,10 @@ import { deviceFor, isas } from '../describe-op.js';
 import { assertClose, largest } from '../tolerance.js';
 
 const pathOf = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-const { bert, nomic, t5, t5encoder } = JSON.parse(readFileSync(pathOf('ggufs.json'), 'utf8'));
+const { bert, nomic, t5, t5encoder, gemma_embedding: gemma } = JSON.parse(readFileSync(pathOf('ggufs.json'), 'utf8'));
 const device = await deviceFor(isas.at(-1) as string, 2);
 
-const encoders = { 'bert.gguf': bert, 'nomic.gguf': nomic }; // pooled as BGE's, and by means
+const encoders = { 'bert.gguf': bert, 'nomic.gguf': nomic, 'gemma-embedding.gguf': gemma }; // pooled as BGE's, and by means
 
 it.each(Object.keys(encoders).flatMap((name) => [[name, 'auto'] as const, [name, 'float32'] as const]))(
   '%s: ids, hidden states and the vector of the sentence, weights %s',

@@ -1,11 +1,11 @@
-# Makes bert.gguf, nomic.gguf, t5.gguf and t5encoder.gguf, small random models with tokenizers that llama.cpp's converter wrote, and ggufs.json with the ids and
+# Makes bert.gguf, nomic.gguf, t5.gguf, t5encoder.gguf and gemma-embedding.gguf, small random models with tokenizers that llama.cpp's converter wrote, and ggufs.json with the ids and
 # numbers that transformers and sentencepiece have for them:
 #   python test/pretrained/make_ggufs.py LLAMA.CPP
 # LLAMA.CPP is the folder of llama.cpp's sources, which the sdist of llama-cpp-python has in vendor/. pip: torch transformers
 # sentencepiece gguf
 import json, os, sys, tempfile
 import sentencepiece, torch
-from transformers import BertConfig, BertModel, BertTokenizerFast, NomicBertConfig, NomicBertModel, T5Config, T5EncoderModel, T5ForConditionalGeneration
+from transformers import BertConfig, BertModel, BertTokenizerFast, Gemma3TextConfig, Gemma3TextModel, NomicBertConfig, NomicBertModel, T5Config, T5EncoderModel, T5ForConditionalGeneration
 
 sys.path.insert(0, sys.argv[1])
 import conversion.base, convert_hf_to_gguf
@@ -107,20 +107,44 @@ def t5encoder(folder):
     return {'text': 'a dog reads three books in the park', 'ids': ids, 'hidden': [round(x, 6) for x in hidden.flatten().tolist()]}
 
 
-def spiece(folder):
+def gemma_embedding(folder):
+    """As EmbeddingGemma: tokens see those behind them, and the mean is the vector."""
+    spiece(folder, 'tokenizer', model_type='bpe', pad_id=0, eos_id=1, bos_id=2, unk_id=3, byte_fallback=True, vocab_size=330, add_dummy_prefix=False)
+    pieces = sentencepiece.SentencePieceProcessor(model_file=os.path.join(folder, 'tokenizer.model'))
+    config = Gemma3TextConfig(
+        vocab_size=pieces.vocab_size(), hidden_size=32, num_hidden_layers=6, num_attention_heads=3, num_key_value_heads=1, head_dim=8, intermediate_size=40,
+        max_position_embeddings=64, sliding_window=6, use_bidirectional_attention=True,
+        query_pre_attn_scalar=8, pad_token_id=0, eos_token_id=1, bos_token_id=2)
+    model = rounded(Gemma3TextModel(config), 0.15)
+    model.save_pretrained(folder)
+    json.dump({'tokenizer_class': 'GemmaTokenizer', 'add_bos_token': True, 'add_eos_token': True}, open(os.path.join(folder, 'tokenizer_config.json'), 'w'))
+    pooling(folder, 'pooling_mode_mean_tokens')
+    text = 'the woman walks three dogs in the park'
+    ids = [2, *pieces.encode(text), 1]
+    with torch.no_grad():
+        hidden = model(torch.tensor([ids])).last_hidden_state
+    vector = hidden[0].mean(0)
+    vector = vector / vector.norm()
+    convert(folder, 'gemma-embedding.gguf')
+    return {'text': text, 'ids': ids, 'hidden': [round(x, 6) for x in hidden.flatten().tolist()], 'sentence': [round(x, 6) for x in vector.tolist()]}
+
+
+def spiece(folder, name='spiece', **more):
     """T5's tokenizer, which it finds in the folder."""
     corpus = os.path.join(folder, 'corpus.txt')
     text = 'the man walks three dogs in the park while a woman reads her book'
     open(corpus, 'w').write('\n'.join(' '.join(text.split()[i:] + text.split()[:i]) for i in range(13)))
-    prefix = os.path.join(folder, 'spiece')
+    prefix = os.path.join(folder, name)
     sentencepiece.SentencePieceTrainer.train(
-        input=corpus, model_prefix=prefix, vocab_size=48, model_type='unigram', pad_id=0, eos_id=1, unk_id=2, bos_id=-1, hard_vocab_limit=False, normalization_rule_name='identity')
+        **{**dict(
+            input=corpus, model_prefix=prefix, vocab_size=48, model_type='unigram', pad_id=0, eos_id=1, unk_id=2, bos_id=-1, hard_vocab_limit=False,
+            normalization_rule_name='identity'), **more})
     json.dump({'tokenizer_class': 'T5Tokenizer'}, open(os.path.join(folder, 'tokenizer_config.json'), 'w'))
     return sentencepiece.SentencePieceProcessor(model_file=prefix + '.model')
 
 
 made = {}
-for make in [bert, t5, nomic, t5encoder]:
+for make in [bert, t5, nomic, t5encoder, gemma_embedding]:
     with tempfile.TemporaryDirectory() as folder:
         made[make.__name__] = make(folder)
 json.dump(made, open(os.path.join(HERE, 'ggufs.json'), 'w'))

@@ -98,6 +98,12 @@ CASES = {
             ),
         ),
     ),
+    # Each token sees those behind it, too: EmbeddingGemma.
+    "gemma3-embedding": ("Gemma3TextModel", dict(grouped, head_dim=6, use_bidirectional_attention=True, sliding_window=4, layer_types=["sliding_attention", "full_attention"])),
+    "gemma3-sequence": (
+        "Gemma3TextForSequenceClassification",
+        dict(grouped, head_dim=6, use_bidirectional_attention=True, sliding_window=4, layer_types=["sliding_attention", "full_attention"], num_labels=3),
+    ),
     # Logits are [B] once there are labels.
     "deberta-regression": ("DebertaV2ForSequenceClassification", dict(base, relative_attention=True, pos_att_type=["c2p", "p2c"], position_buckets=4, num_labels=1)),
 }
@@ -124,7 +130,7 @@ def as_in_files(tensors):
 
 
 def targets_of(config, cls, ids, mask):
-    if cls.endswith(("EncoderModel", "MarianModel")):
+    if cls.endswith(("EncoderModel", "MarianModel", "TextModel")):
         return {}
     if "Question" in cls:
         return dict(start_positions=torch.tensor([1, 6]), end_positions=torch.tensor([2, 8]))

@@ -19,19 +19,17 @@ export async function ggufConfig(
 ): Promise<Config> {
   refuseUnsupported(gguf, metadata);
   const file = new Settings(gguf, metadata, family, await divisorsOf(gguf, source));
-  const own = family.gguf.config?.(file) ?? file.decoder();
   return {
-    architectures: [classOf(family, gguf, own.is_encoder_decoder)],
+    architectures: [classOf(family, gguf)],
     model_type: type,
-    ...own,
+    ...(family.gguf.config?.(file) ?? file.decoder()),
     vocab_size: file.rows('token_embd.weight'),
     ...specialIds(metadata),
   };
 }
 
 /** What transformers' class is called. */
-function classOf({ className, writer, gguf }: GgufReadable, { tensors }: Gguf, isEncoderDecoder: unknown): string {
-  if (isEncoderDecoder === false) return `${className}EncoderModel`;
+function classOf({ className, writer, gguf }: GgufReadable, { tensors }: Gguf): string {
   if (!gguf.isEncoder) return writer ?? `${className}ForCausalLM`;
   return tensors.has('cls.output.weight') ? `${className}ForSequenceClassification` : `${className}Model`;
 }
@@ -90,6 +88,10 @@ class Settings implements GgufSettings {
     private readonly divisors: ReadonlyMap<string, readonly number[]>,
   ) {
     this.tensors = gguf.tensors;
+  }
+
+  get architecture(): string {
+    return this.metadata.architecture;
   }
 
   number(name: string): number | undefined {

@@ -5,6 +5,7 @@ import type { OpenFile } from '../../io/file.js';
 import { readGguf } from '../../io/gguf.js';
 import { inMemory } from '../../io/safetensors.js';
 import { familyOfGguf } from '../../models/registry.js';
+import { headOf } from '../architectures.js';
 import type { ModelSource } from '../source.js';
 import { ggufConfig } from './config.js';
 import { endIds } from './end-tokens.js';
@@ -43,8 +44,7 @@ async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
     files.set('tokenizer.json', () => ggufTokenizerJson(metadata));
     files.set('tokenizer_config.json', () => ggufTokenizerConfig(metadata));
   }
-  const writes = !family.gguf.isEncoder && config.is_encoder_decoder !== false;
-  if (writes) {
+  if (headOf(config) === 'language-model') {
     const { bos_token_id, pad_token_id, decoder_start_token_id } = config;
     const ends = endIds(metadata);
     files.set('generation_config.json', () =>
