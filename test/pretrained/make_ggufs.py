@@ -112,7 +112,7 @@ def gemma_embedding(folder):
     spiece(folder, 'tokenizer', model_type='bpe', pad_id=0, eos_id=1, bos_id=2, unk_id=3, byte_fallback=True, vocab_size=330, add_dummy_prefix=False)
     pieces = sentencepiece.SentencePieceProcessor(model_file=os.path.join(folder, 'tokenizer.model'))
     config = Gemma3TextConfig(
-        vocab_size=pieces.vocab_size(), hidden_size=32, num_hidden_layers=6, num_attention_heads=3, num_key_value_heads=1, head_dim=8, intermediate_size=40,
+        vocab_size=pieces.vocab_size(), hidden_size=32, num_hidden_layers=6, num_attention_heads=4, num_key_value_heads=1, head_dim=8, intermediate_size=40,
         max_position_embeddings=64, sliding_window=6, use_bidirectional_attention=True,
         query_pre_attn_scalar=8, pad_token_id=0, eos_token_id=1, bos_token_id=2)
     model = rounded(Gemma3TextModel(config), 0.15)
