@@ -89,7 +89,7 @@ class Decode {
   Keys visible(const Item& it) const { return in_.visible(it, 0, it.queries, kBlockKeys); }
 
   void fetchBlock(const Item& it, uint32_t k) {
-    if (!kTuning.fetchesKeys) return;
+    if (!kTuning.fetchesKeys && (!kTuning.fetchesSharedKeys || in_.heads == in_.kvHeads)) return;
     const uint32_t rows = it.keys - k < kBlockKeys ? it.keys - k : kBlockKeys;
     const size_t kvHeads = divideUp(endHead_ - firstHead_, in_.heads / in_.kvHeads);
     keysAhead_ = {in_.keyRow(context_, it, k, firstHead_), in_.kStride, rows, kvHeads * in_.headWords(in_.width)};

@@ -34,7 +34,7 @@ class RowsAhead {
   // So many lines, or a few more at the end of a row.
   template <size_t kLines>
   SIMD_INLINE void fetch() {
-    if constexpr (!kTuning.fetchesKeys) return;
+    if constexpr (!kTuning.fetchesSharedKeys) return;
     constexpr size_t kStep = kLines < 4 ? kLines : 4;
     for (size_t done = 0; done < kLines && rows_ > 0; done += kStep) {
 #pragma GCC unroll 4
