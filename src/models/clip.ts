@@ -41,9 +41,9 @@ export class Clip extends DualEncoderModel {
   readonly head: PredictionHead | null;
 
   constructor(context: FamilyContext) {
-    super(context);
     const { init, config, head } = context;
     const isBoth = config.type === 'clip';
+    super(context, [isBoth ? 'image-classification' : 'projection']);
     const towerConfig = (side: 'text' | 'vision') => {
       if (config.type === `clip_${side}_model`) return config;
       const isUsed = isBoth && !(side === 'text' && head === 'image-classification');

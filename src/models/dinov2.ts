@@ -29,7 +29,7 @@ export class Dinov2 extends TowerModel {
   readonly head: PredictionHead | null;
 
   constructor(context: FamilyContext) {
-    super(context);
+    super(context, ['image-classification']);
     const { init, config, head } = context;
     const dModel = config.size('hidden_size');
     const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));

@@ -102,10 +102,17 @@ export function chooseHead(
   heads: Partial<Record<HeadKind, () => PredictionHead>>,
 ): PredictionHead | null {
   if (kind === 'none') return null;
-  const head = heads[kind];
-  if (head !== undefined) return head();
-  const known = ['none', ...Object.keys(heads)].join(', ');
-  throw new FormatError(`config.json: ${config.type} has no head for ${kind}, expected one of ${known}`);
+  checkHead({ config, head: kind }, ['none', ...(Object.keys(heads) as HeadKind[])]);
+  return heads[kind]?.() ?? null;
+}
+
+/** Throws FormatError for a head that a family has not. */
+export function checkHead(
+  { config, head }: { readonly config: ModelConfig; readonly head: HeadKind },
+  known: readonly HeadKind[],
+): void {
+  if (!known.includes(head))
+    throw new FormatError(`config.json: ${config.type} has no head for ${head}, expected one of ${known.join(', ')}`);
 }
 
 /** BERT's names of a head that predicts words. */

@@ -15,7 +15,7 @@ import {
   unpackMaps,
 } from './inputs.js';
 import { answerOutput, IGNORED, sequenceLoss, tokenLoss } from './losses.js';
-import type { PredictionHead } from './prediction-head.js';
+import { checkHead, type PredictionHead } from './prediction-head.js';
 import { type BatchLayout, type FamilyContext, type HeadKind, PretrainedModel } from './pretrained-model.js';
 
 /** What the encoder makes of a source. */
@@ -34,15 +34,14 @@ export abstract class Seq2SeqModel extends PretrainedModel {
   /** `heads`: those that the family has. Throws FormatError for another one, and for a decoder without its encoder. */
   constructor(context: FamilyContext, heads: readonly HeadKind[]) {
     super(context);
-    const { config, head } = context;
+    const { config } = context;
     const { architectures = [], is_encoder_decoder: isBoth = true } = config.values;
     const [name] = Array.isArray(architectures) ? architectures : [architectures];
     if (/(ForCausalLM|EncoderModel)$/.test(String(name)) || isBoth === false) {
       const what = `${describeValue(name)} of ${config.type}`;
       throw new FormatError(`config.json: ${what} is one stack alone, expected an encoder and a decoder`);
     }
-    if (heads.includes(head)) return;
-    throw new FormatError(`config.json: ${config.type} has no head for ${head}, expected one of ${heads.join(', ')}`);
+    checkHead(context, heads);
   }
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {

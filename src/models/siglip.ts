@@ -42,9 +42,9 @@ export class Siglip extends DualEncoderModel {
   readonly head: PredictionHead | null;
 
   constructor(context: FamilyContext) {
-    super(context);
     const { init, config, head } = context;
     const isBoth = config.type === 'siglip';
+    super(context, isBoth ? ['image-classification'] : []);
     const towerConfig = (side: 'text' | 'vision') => {
       if (config.type === `siglip_${side}_model`) return config;
       const isUsed = isBoth && !(side === 'text' && head === 'image-classification');

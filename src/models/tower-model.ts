@@ -9,8 +9,8 @@ import { packed, type Tokens } from '../nn/token-batch.js';
 import { unpack } from '../ops/move.js';
 import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, unpackMaps } from './inputs.js';
 import { sequenceLoss } from './losses.js';
-import type { PredictionHead } from './prediction-head.js';
-import { type BatchLayout, PretrainedModel } from './pretrained-model.js';
+import { checkHead, type PredictionHead } from './prediction-head.js';
+import { type BatchLayout, type FamilyContext, type HeadKind, PretrainedModel } from './pretrained-model.js';
 import type { TextTower, TowerOutput, VisionTower } from './towers.js';
 
 /** What a tower gives, also as the output that users see. */
@@ -29,6 +29,12 @@ export abstract class TowerModel extends PretrainedModel {
   readonly visualProjection: Linear | null = null;
   abstract override readonly head: PredictionHead | null;
   override readonly decoder = null;
+
+  /** `heads`: those that it may have beside 'none'. Throws FormatError for another one. */
+  constructor(context: FamilyContext, heads: readonly HeadKind[]) {
+    super(context);
+    checkHead(context, ['none', ...heads]);
+  }
 
   override get encoder(): Stack | null {
     return this.text && this.vision ? null : ((this.text ?? this.vision)?.encoder ?? null);

@@ -1,4 +1,4 @@
-import { checkKnown, checkOneOf, describeValue } from '../core/check.js';
+import { checkKnown, checkOneOf, describeValue, isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError, ShapeError } from '../core/errors.js';
 import { Random } from '../core/random.js';
@@ -144,7 +144,8 @@ async function loadFamily(device: Device, from: FamilySource): Promise<Pretraine
     const Model = modelOf(family, architectureOf(family, json, head));
     const model = new Model({ init: new Initializer(device, 0, true), config, head });
     try {
-      await fillModel(family, model, config, weights, { ...from, head, labelled: { ...labelled, ...untied } });
+      const saved = { ...(head === 'question-answering' ? withoutLabels(labelled) : labelled), ...untied };
+      await fillModel(family, model, config, weights, { ...from, head, labelled: saved });
     } catch (error) {
       model.dispose();
       throw error;
@@ -244,6 +245,12 @@ function withLabels(json: object, labels: readonly string[]): Record<string, unk
   const id2label = Object.fromEntries(labels.map((label, id) => [String(id), label]));
   const label2id = Object.fromEntries(labels.map((label, id) => [label, id]));
   return { ...json, id2label, label2id, num_labels: labels.length };
+}
+
+/** Without labels of a classifier, as many of which transformers would expect where answers begin and end. */
+function withoutLabels(config: Record<string, unknown>): Record<string, unknown> {
+  const { id2label, label2id: _, num_labels: count, ...others } = config;
+  return (isObject(id2label) ? Object.keys(id2label).length : count) === 2 ? config : others;
 }
 
 /**

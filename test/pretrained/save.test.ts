@@ -106,6 +106,25 @@ await describeShared('saving pretrained models', shared, 'SOURCE.txt', async () 
     again.dispose();
   });
 
+  it('keeps no labels of a classifier for a head that finds answers, which would be as many numbers there', async () => {
+    const model = await load(folderOf('bert-sequence'), { head: 'question-answering' });
+    const folder = join(temporary, 'answers');
+    await model.save(folder);
+    const { id2label, label2id, architectures } = configOf(folder);
+    expect([id2label, label2id, architectures]).toEqual([undefined, undefined, ['BertForQuestionAnswering']]);
+    expect(weightsOf(folder).get('qa_outputs.weight')!.shape[0]).toBe(2);
+    model.dispose();
+  });
+
+  it.each([
+    ['vit-image', 'question-answering', /vit has no head for question-answering, expected one of none, image-class/],
+    ['dinov2', 'language-model', /dinov2 has no head for language-model/],
+    ['clip', 'projection', /clip has no head for projection/],
+    ['siglip', 'sequence-classification', /siglip has no head for sequence-classification/],
+  ])('%s: a head that its family has not is refused', async (name, head, message) => {
+    await expect(load(folderOf(name), { head })).rejects.toThrow(message);
+  });
+
   describe('in a folder that has a model', () => {
     it('copies what lies beside the weights, and leaves no shards of before', async () => {
       const [from, to] = [join(temporary, 'from'), join(temporary, 'to')];
