@@ -60,6 +60,11 @@ export const phi3: Family = {
       'blk.*.attn_qkv': 'model.layers.*.self_attn.qkv_proj',
       'blk.*.ffn_up': 'model.layers.*.mlp.gate_up_proj',
     },
-    config: (file) => ({ ...file.decoder(), sliding_window: file.number('attention.sliding_window') || null }),
+    config: (file) => ({
+      ...file.decoder(),
+      original_max_position_embeddings:
+        file.number('rope.scaling.original_context_length') ?? file.needed('context_length'),
+      sliding_window: file.number('attention.sliding_window') || null, // of Phi-4 it is 0
+    }),
   },
 };

@@ -7,7 +7,14 @@ import { deviceFor, isas } from '../describe-op.js';
 import { assertClose, largest } from '../tolerance.js';
 
 const pathOf = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-const { bert, nomic, t5, t5encoder, gemma_embedding: gemma } = JSON.parse(readFileSync(pathOf('ggufs.json'), 'utf8'));
+const {
+  bert,
+  nomic,
+  t5,
+  t5encoder,
+  gemma_embedding: gemma,
+  phi3,
+} = JSON.parse(readFileSync(pathOf('ggufs.json'), 'utf8'));
 const device = await deviceFor(isas.at(-1) as string, 2);
 
 const encoders = { 'bert.gguf': bert, 'nomic.gguf': nomic, 'gemma-embedding.gguf': gemma }; // pooled as BGE's, and by means
@@ -37,6 +44,20 @@ it.each(['auto', 'float32'] as const)('t5: ids and logits, weights %s', async (w
     assertClose('logits', logits!.dataSync() as Float32Array, expected, () => 1e-3 * largest(expected));
   });
 });
+
+it.each(['auto', 'float32'] as const)(
+  'phi3: ids and logits of a text that outgrew its training, weights %s',
+  async (weights) => {
+    using model = await loadModel(device, pathOf('phi3.gguf'), { weights, activations: 'float32' });
+    expect(model.config.sliding_window).toBe(null);
+    expect(model.tokenizer!.encode(phi3.text, { addSpecial: true })).toEqual(phi3.ids);
+    device.scope(() => {
+      const expected = Float32Array.from(phi3.logits);
+      const { logits } = model.forward({ inputIds: [phi3.ids] });
+      assertClose('logits', logits!.dataSync() as Float32Array, expected, () => 1e-3 * largest(expected));
+    });
+  },
+);
 
 it.each(['auto', 'float32'] as const)('t5encoder: ids and hidden states, weights %s', async (weights) => {
   using model = await loadModel(device, pathOf('t5encoder.gguf'), { weights, activations: 'float32' });

@@ -1,11 +1,11 @@
-# Makes bert.gguf, nomic.gguf, t5.gguf, t5encoder.gguf and gemma-embedding.gguf, small random models with tokenizers that llama.cpp's converter wrote, and ggufs.json with the ids and
+# Makes bert.gguf, nomic.gguf, t5.gguf, t5encoder.gguf, gemma-embedding.gguf and phi3.gguf, small random models with tokenizers that llama.cpp's converter wrote, and ggufs.json with the ids and
 # numbers that transformers and sentencepiece have for them:
 #   python test/pretrained/make_ggufs.py LLAMA.CPP
 # LLAMA.CPP is the folder of llama.cpp's sources, which the sdist of llama-cpp-python has in vendor/. pip: torch transformers
 # sentencepiece gguf
 import json, os, sys, tempfile
 import sentencepiece, torch
-from transformers import BertConfig, BertModel, BertTokenizerFast, Gemma3TextConfig, Gemma3TextModel, NomicBertConfig, NomicBertModel, T5Config, T5EncoderModel, T5ForConditionalGeneration
+from transformers import BertConfig, BertModel, BertTokenizerFast, Gemma3TextConfig, Gemma3TextModel, NomicBertConfig, NomicBertModel, Phi3Config, Phi3ForCausalLM, T5Config, T5EncoderModel, T5ForConditionalGeneration
 
 sys.path.insert(0, sys.argv[1])
 import conversion.base, convert_hf_to_gguf
@@ -129,6 +129,25 @@ def gemma_embedding(folder):
     return {'text': text, 'ids': ids, 'hidden': [round(x, 6) for x in hidden.flatten().tolist()], 'sentence': [round(x, 6) for x in vector.tolist()]}
 
 
+def phi3(folder):
+    """Longer than what it was trained on first, so that the long divisors count; without a window, as Phi-4."""
+    spiece(folder, 'tokenizer', model_type='bpe', pad_id=0, eos_id=1, bos_id=2, unk_id=3, byte_fallback=True, vocab_size=330)
+    pieces = sentencepiece.SentencePieceProcessor(model_file=os.path.join(folder, 'tokenizer.model'))
+    rope = dict(rope_type='longrope', rope_theta=100.0, short_factor=[1.0, 1.5, 1.1, 1.3], long_factor=[2.0, 3.0, 4.0, 5.0])
+    config = Phi3Config(
+        vocab_size=pieces.vocab_size(), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=40,
+        max_position_embeddings=64, original_max_position_embeddings=6, sliding_window=None, rope_parameters=rope, pad_token_id=0, eos_token_id=1, bos_token_id=2)
+    model = rounded(Phi3ForCausalLM(config), 0.15)
+    model.save_pretrained(folder)
+    json.dump({'tokenizer_class': 'LlamaTokenizer', 'add_bos_token': True, 'legacy': False}, open(os.path.join(folder, 'tokenizer_config.json'), 'w'))
+    text = 'the woman walks three dogs in the park'
+    ids = [2, *pieces.encode(text)]
+    with torch.no_grad():
+        logits = model(torch.tensor([ids])).logits
+    convert(folder, 'phi3.gguf')
+    return {'text': text, 'ids': ids, 'logits': [round(x, 6) for x in logits.flatten().tolist()]}
+
+
 def spiece(folder, name='spiece', **more):
     """T5's tokenizer, which it finds in the folder."""
     corpus = os.path.join(folder, 'corpus.txt')
@@ -144,7 +163,7 @@ def spiece(folder, name='spiece', **more):
 
 
 made = {}
-for make in [bert, t5, nomic, t5encoder, gemma_embedding]:
+for make in [bert, t5, nomic, t5encoder, gemma_embedding, phi3]:
     with tempfile.TemporaryDirectory() as folder:
         made[make.__name__] = make(folder)
 json.dump(made, open(os.path.join(HERE, 'ggufs.json'), 'w'))
