@@ -33,7 +33,6 @@ export const forNode = {
   // One file each, or loaded only when used.
   external: [
     '@hono/node-server',
-    '@huggingface/tokenizers',
     'bullmq',
     'cli-progress',
     'cmu-pronouncing-dictionary',

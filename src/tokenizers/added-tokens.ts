@@ -1,77 +1,144 @@
-import type { Engine } from './engine-parts.js';
+// Tokens that are found in the text itself, before the model looks at what is between them.
+
+import { AlignedText } from './aligned-text.js';
 import type { TokenizerJson } from './json.js';
-import { WORD } from './rewritten-splits.js';
-import type { Section } from './sections.js';
+import type { Normalizer } from './normalizers.js';
+import type { TokenIds } from './token-table.js';
+import { WORD_IN_RUST } from './unicode-tables.js';
 
-type AddedToken = TokenizerJson['added_tokens'][number];
+export type AddedToken = TokenizerJson['added_tokens'][number];
 
-const SPACE = /\p{White_Space}/u;
-const BEFORE_WORD = new RegExp(`(?=[${WORD}])`, 'uy');
-const AFTER_WORD = new RegExp(`(?<=[${WORD}])`, 'uy');
-
-/**
- * Has the engine find added tokens as Hugging Face's `tokenizers` does: those that are not normalized in the text, then
- * the others in what is left of it, normalized. `isOwn` tells tokens of the model. The engine takes single words anywhere and other characters for white
- * space, and has its model know all of them, which finds them in what is left.
- */
-export function findAddedTokens(engine: Engine, added: readonly AddedToken[], isOwn: (token: string) => boolean): void {
-  const { normalizer, pre_tokenizer: preTokenize, splitter_unnormalized, splitter_normalized, model } = engine;
-  const raw = new Map<string, AddedToken>();
-  const normalized = new Map<string, AddedToken>();
-  for (const token of added) {
-    if (token.normalized ?? !token.special) normalized.set(normalizer(token.content), token);
-    else raw.set(token.content, token);
-  }
-  engine.added_tokens_map.clear(); // by normalized forms, too, which may be tokens of the model
-  for (const token of added) {
-    engine.added_tokens_map.set(token.content, token);
-    if (!isOwn(token.content)) model.tokens_to_ids.delete(token.content);
-  }
-  engine.token_to_id = (token) => engine.added_tokens_map.get(token)?.id ?? model.tokens_to_ids.get(token);
-  engine.sections = (text) => {
-    const wellFormed = text.replace(/\p{Surrogate}/gu, '\ufffd'); // as half a character is in UTF-8
-    return sectionsOf(wellFormed, splitter_unnormalized, raw).map((section, i) => {
-      if (section.content !== null) return { ...section, parts: [] };
-      const parts = sectionsOf(normalizer(section.text), splitter_normalized, normalized);
-      const piecesOf = ({ text: part, content }: Section, j: number) =>
-        content !== null ? [] : preTokenize === null ? [part] : preTokenize(part, { section_index: i + j });
-      return { ...section, parts: parts.map((part, j) => ({ ...part, pieces: piecesOf(part, j) })) };
-    });
-  };
-  engine.encode_text = (text) => {
-    if (text === null) return null;
-    return engine
-      .sections(text)
-      .flatMap(({ content, parts }) => content ?? parts.flatMap((part) => part.content ?? model([...part.pieces])));
-  };
+/** A part of a text, normalized: an added token, or what is between two. */
+export interface Section {
+  readonly part: AlignedText;
+  /** The id of the added token; null for other text. */
+  readonly id: number | null;
 }
 
-/** The added tokens in a text, with the white space that they take, and what is between them. */
-function sectionsOf(
-  text: string,
-  splitter: { split(text: string): string[] },
-  tokens: ReadonlyMap<string, AddedToken>,
-): Section[] {
-  const sections: Section[] = [];
-  const push = (start: number, end: number, content: string | null) =>
-    sections.push({ start, end, content, text: text.slice(start, end) });
-  let done = 0;
-  let next = 0;
-  for (const piece of splitter.split(text)) {
-    let start = next;
-    next += piece.length;
-    const token = tokens.get(piece);
-    if (token === undefined) continue;
-    let end = next;
-    if (token.single_word && (isAt(AFTER_WORD, text, start) || isAt(BEFORE_WORD, text, end))) continue;
-    if (token.lstrip) while (start > done && SPACE.test(text[start - 1] as string)) start--;
-    if (token.rstrip) while (end < text.length && SPACE.test(text[end] as string)) end++;
-    if (done < start) push(done, start, null);
-    if (start < end) push(start, end, token.content); // else the one before took all of it
-    done = end;
+const SPACE = /\p{White_Space}/u;
+const BEFORE_WORD = new RegExp(`(?=[${WORD_IN_RUST}])`, 'vy');
+const AFTER_WORD = new RegExp(`(?<=[${WORD_IN_RUST}])`, 'vy');
+
+/** The added tokens of a tokenizer.json: some are looked for in the text, the others in what is left of it, normalized. */
+export class AddedTokens {
+  readonly ids = new Map<string, number>();
+  readonly contents = new Map<number, string>();
+  /** What decoding has for their ids. */
+  readonly texts = new Map<number, string>();
+  readonly special = new Set<string>();
+  readonly #raw = new Finder();
+  readonly #normalized = new Finder();
+
+  /** What the model has no id for gets the next one, whatever the file says. */
+  constructor(
+    added: readonly AddedToken[],
+    model: { readonly ids: TokenIds },
+    private readonly normalize: Normalizer,
+  ) {
+    let next = model.ids.size;
+    const tokens = new Map<number, AddedToken>();
+    for (const token of added) {
+      const { content } = token;
+      if (content === '') continue;
+      const id = this.ids.get(content) ?? model.ids.get(content) ?? next++;
+      this.ids.set(content, id);
+      tokens.set(id, token);
+      if (token.special) this.special.add(content);
+    }
+    for (const [id, token] of tokens) {
+      this.contents.set(id, token.content);
+      const isNormalized = token.normalized ?? !token.special;
+      const content = isNormalized ? this.#normal(token.content) : token.content;
+      this.texts.set(id, content);
+      (isNormalized ? this.#normalized : this.#raw).add(content, { id, token });
+    }
   }
-  if (done < text.length) push(done, text.length, null);
-  return sections;
+
+  /** The parts of a text. */
+  sections(text: string): Section[] {
+    return this.#raw.split(AlignedText.of(text)).flatMap((section) => {
+      if (section.id !== null) return [section];
+      this.normalize(section.part);
+      return this.#normalized.split(section.part);
+    });
+  }
+
+  #normal(content: string): string {
+    const text = AlignedText.of(content);
+    this.normalize(text);
+    return text.text;
+  }
+}
+
+interface Found {
+  readonly id: number;
+  readonly token: AddedToken;
+}
+
+interface Node {
+  readonly next: Map<number, Node>;
+  found?: Found;
+}
+
+/** Finds texts in another, of those that begin at a place the longest. */
+class Finder {
+  readonly #root: Node = { next: new Map() };
+
+  add(text: string, found: Found): void {
+    if (text === '') return;
+    let node = this.#root;
+    for (let i = 0; i < text.length; i++) {
+      const unit = text.charCodeAt(i);
+      let next = node.next.get(unit);
+      if (next === undefined) {
+        next = { next: new Map() };
+        node.next.set(unit, next);
+      }
+      node = next;
+    }
+    node.found = found;
+  }
+
+  /** Added tokens with the white space that they take, and what is between them. */
+  split(part: AlignedText): Section[] {
+    const { text } = part;
+    const sections: Section[] = [];
+    const push = (start: number, end: number, id: number | null) => {
+      if (start < end) sections.push({ part: part.slice(start, end), id });
+    };
+    let done = 0;
+    for (const { from, to, found } of this.#all(text)) {
+      const { token, id } = found;
+      let [start, end] = [from, to];
+      if (token.single_word && (isAt(AFTER_WORD, text, start) || isAt(BEFORE_WORD, text, end))) continue;
+      if (token.lstrip) {
+        while (start > 0 && SPACE.test(text[start - 1] as string)) start--;
+        start = Math.max(start, done);
+      }
+      if (token.rstrip) while (end < text.length && SPACE.test(text[end] as string)) end++;
+      push(done, start, null);
+      push(start, end, id);
+      done = end;
+    }
+    push(done, text.length, null);
+    return sections;
+  }
+
+  *#all(text: string): Generator<{ from: number; to: number; found: Found }> {
+    if (this.#root.next.size === 0) return;
+    for (let from = 0; from < text.length; from++) {
+      let node: Node | undefined = this.#root;
+      let longest: { from: number; to: number; found: Found } | undefined;
+      for (let at = from; at < text.length; at++) {
+        node = node.next.get(text.charCodeAt(at));
+        if (node === undefined) break;
+        if (node.found !== undefined) longest = { from, to: at + 1, found: node.found };
+      }
+      if (longest === undefined) continue;
+      yield longest;
+      from = longest.to - 1;
+    }
+  }
 }
 
 function isAt(pattern: RegExp, text: string, place: number): boolean {

@@ -2,7 +2,7 @@
 
 import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import type { Item, Template } from './template.js';
+import { type Item, type PostProcessor, sequencesOf } from './post-processor.js';
 
 export interface EncodeBatchOptions {
   /** A second text for each: a pair is read as one sequence. */
@@ -22,10 +22,7 @@ export interface EncodeBatchOptions {
   stride?: number | undefined;
   /** Whether parts that were cut off follow as sequences of their own. Default false. */
   returnOverflowingTokens?: boolean | undefined;
-  /**
-   * Whether `offsets` and `wordIds` are found, which takes several times as long as the ids; both are empty otherwise.
-   * Default true.
-   */
+  /** Whether there are `offsets` and `wordIds`; both are empty otherwise. Default true. */
   returnOffsets?: boolean | undefined;
   /** Lengths are padded to a multiple of this. Default 1. */
   padToMultipleOf?: number | undefined;
@@ -52,15 +49,13 @@ export interface BatchEncoding {
 
 /** What a batch needs of a tokenizer. */
 export interface BatchSettings {
-  readonly template: Template;
+  readonly postProcessor: PostProcessor;
   readonly padId: number | undefined;
   readonly padTypeId: number;
   readonly paddingSide: 'left' | 'right';
   readonly maxLength: number | undefined;
-  /** What the post-processor leaves of the offsets of a token, the `i`th of its part. */
-  trim(token: string, offset: Item['offset'], i: number): [number, number];
-  /** The tokens of the first or second text. */
-  items(text: string, isSecond: boolean): Item[];
+  /** The tokens of a text, of type 0 or, of the second, 1. */
+  items(text: string, type: 0 | 1): Item[];
 }
 
 /** The sequences of texts. Throws ArgumentError for options that make no sense together. */
@@ -69,38 +64,24 @@ export function encodeBatch(
   options: EncodeBatchOptions,
   settings: BatchSettings,
 ): BatchEncoding {
-  const { textPair, addSpecialTokens = true, padding = false, stride = 0, padToMultipleOf = 1 } = checked(options);
-  const { returnOffsets = true } = options;
-  const isList = (list: unknown) => Array.isArray(list) && list.every((text) => typeof text === 'string');
-  if (!isList(texts)) refuse(`the texts are ${describeValue(texts)}, expected an array of strings`);
-  if (textPair && (!isList(textPair) || textPair.length !== texts.length))
-    refuse(`textPair is ${describeValue(textPair)}, expected a string for each of ${texts.length} texts`);
+  const { textPair, padding = false, padToMultipleOf = 1, returnOffsets = true } = checked(texts, options);
   const { truncation = options.maxLength !== undefined && padding !== 'max_length' } = options;
   const maxLength = options.maxLength ?? settings.maxLength;
   if ((padding === 'max_length' || truncation) && maxLength === undefined)
     refuse('maxLength is missing, which padding or truncation needs: the tokenizer has no model_max_length');
-  const { template } = settings;
-  const trimmed = (items: Item[]) =>
-    !returnOffsets ? items : items.map((item, i) => ({ ...item, offset: settings.trim(item.token, item.offset, i) }));
-  const sequences: { items: Item[]; sample: number }[] = [];
-  for (const [sample, text] of texts.entries()) {
-    const second = textPair?.[sample];
-    const parts = [settings.items(text, false), ...(second === undefined ? [] : [settings.items(second, true)])];
-    const around = addSpecialTokens ? template.around(parts.length === 2) : 0;
-    const cut = truncation ? cutParts(parts, (maxLength as number) - around, truncation, stride) : [parts];
-    for (const each of options.returnOverflowingTokens ? cut : cut.slice(0, 1))
-      sequences.push({ items: template.join(each.map(trimmed), addSpecialTokens), sample });
-  }
-  const longest = sequences.reduce((most, { items }) => Math.max(most, items.length), 0);
+  const all = texts.map((text, i) => encoded(text, textPair?.[i], { ...options, truncation, maxLength }, settings));
+  const samples = all.flatMap((rows, sample) => rows.map(() => sample));
+  const longest = all.reduce((most, rows) => Math.max(most, (rows[0] as Item[]).length), 0);
   const wanted = padding === 'max_length' ? (maxLength as number) : padding ? longest : 0;
   const length = Math.ceil(wanted / padToMultipleOf) * padToMultipleOf;
   const side = options.paddingSide ?? settings.paddingSide;
   const { padId, padTypeId } = settings;
-  if (padId === undefined && sequences.some(({ items }) => items.length < length))
+  const sequences = all.flat();
+  if (padId === undefined && sequences.some((items) => items.length < length))
     refuse('padding is wanted, but the tokenizer has no token for it: give its config a pad_token');
   const pad: Item = { id: padId as number, token: '', type: padTypeId, special: 1, offset: [0, 0], word: null };
   const rowsOf = <T>(value: (item: Item) => T): T[][] =>
-    sequences.map(({ items }) => {
+    sequences.map((items) => {
       const missing = new Array<T>(Math.max(0, length - items.length)).fill(value(pad));
       return side === 'left' ? [...missing, ...items.map(value)] : [...items.map(value), ...missing];
     });
@@ -111,12 +92,28 @@ export function encodeBatch(
     specialTokensMask: rowsOf(({ special }) => special),
     offsets: returnOffsets ? rowsOf(({ offset: [start, end] }) => [start, end] as [number, number]) : [],
     wordIds: returnOffsets ? rowsOf(({ word }) => word) : [],
-    overflowToSampleMapping: sequences.map(({ sample }) => sample),
+    overflowToSampleMapping: samples,
   };
 }
 
-function checked(options: EncodeBatchOptions): EncodeBatchOptions {
-  return checkOptions('encodeBatch', options, {
+/** The sequence of one text or pair, and if they are wanted those of what was cut off. */
+function encoded(
+  first: string,
+  second: string | undefined,
+  options: EncodeBatchOptions,
+  { postProcessor, items }: BatchSettings,
+): Item[][] {
+  const { addSpecialTokens: addsSpecial = true, truncation, maxLength, stride = 0, returnOverflowingTokens } = options;
+  const texts = [items(first, 0), ...(second === undefined ? [] : [items(second, 1)])];
+  const around = addsSpecial ? postProcessor.around(texts.length === 2) : 0;
+  const parts = truncation ? cut(texts, (maxLength as number) - around, truncation, stride) : texts.map((all) => [all]);
+  const sequences = sequencesOf(postProcessor.process(parts, addsSpecial));
+  return returnOverflowingTokens ? sequences : sequences.slice(0, 1);
+}
+
+function checked(texts: readonly string[], options: EncodeBatchOptions): EncodeBatchOptions {
+  const isList = (list: unknown) => Array.isArray(list) && list.every((text) => typeof text === 'string');
+  const { textPair } = checkOptions('encodeBatch', options, {
     textPair: 'array',
     addSpecialTokens: 'boolean',
     padding: [true, false, 'longest', 'max_length'],
@@ -128,27 +125,23 @@ function checked(options: EncodeBatchOptions): EncodeBatchOptions {
     padToMultipleOf: 'count',
     paddingSide: ['left', 'right'],
   });
+  if (!isList(texts)) refuse(`the texts are ${describeValue(texts)}, expected an array of strings`);
+  if (textPair && (!isList(textPair) || textPair.length !== texts.length))
+    refuse(`textPair is ${describeValue(textPair)}, expected a string for each of ${texts.length} texts`);
+  return options;
 }
 
 function refuse(message: string): never {
   throw new ArgumentError(`encodeBatch: ${message}`);
 }
 
-/** The texts of a sequence cut to `room` tokens, and what was cut off, each beside the begin of the other text. */
-function cutParts(parts: Item[][], room: number, how: EncodeBatchOptions['truncation'], stride: number): Item[][][] {
-  const first = parts[0] as Item[];
-  const second = parts[1];
-  const total = first.length + (second?.length ?? 0);
-  if (total <= room) return [parts];
+/** The parts of each text when all are cut to `room` tokens. */
+function cut(parts: Item[][], room: number, how: EncodeBatchOptions['truncation'], stride: number): Item[][][] {
+  const [first, second] = parts.map(({ length }) => length) as [number, number | undefined];
+  if (first + (second ?? 0) <= room) return parts.map((all) => [all]);
   if (room < 0) refuse(`maxLength leaves no room beside the special tokens: ${-room} too few`);
-  const lengths = room === 0 ? [0, 0] : lengthsOf(first.length, second?.length ?? 0, room, how);
-  const [a, b] = lengths as [number, number];
-  const firsts = windows(first, a, stride);
-  if (second === undefined) return firsts.map((each) => [each]);
-  const seconds = windows(second, b, stride);
-  const cut: Item[][][] = [];
-  for (const each of firsts) for (const other of seconds) cut.push([each, other]);
-  return cut;
+  const lengths = room === 0 ? [0, 0] : lengthsOf(first, second ?? 0, room, how);
+  return parts.map((all, i) => windows(all, lengths[i] as number, stride));
 }
 
 /** How many tokens of each text stay. */

@@ -20,3 +20,10 @@ export const BYTE_LEVEL = { type: 'ByteLevel', add_prefix_space: false, trim_off
 export const GPT2_WORDS =
   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\p{White_Space}\\p{L}\\p{N}]+" +
   '|\\p{White_Space}+(?!\\P{White_Space})|\\p{White_Space}+';
+
+const encoder = new TextEncoder();
+
+/** The tokens that vocabularies of SentencePiece have for the bytes of a text, as <0xE2>. */
+export function byteTokens(text: string): string[] {
+  return Array.from(encoder.encode(text), (byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
+}

@@ -1,10 +1,8 @@
-// The tokens of a BPE model and which of them are merged first, as tables that are looked into by number. The engine has a key of
-// text for each merge, which takes seconds where there are half a million.
+// The tokens of a BPE model and which of them are merged first, as tables that are looked into by number: keys of text for
+// half a million merges would take seconds.
 
 import { FormatError } from '../core/errors.js';
-import type { Engine } from './engine-parts.js';
-import type { TokenizerJson, TokenizerModel } from './json.js';
-import { refuse } from './part.js';
+import type { TokenizerModel } from './json.js';
 import { type TokenIds, TokenTable } from './token-table.js';
 
 export interface BytePairs {
@@ -50,8 +48,6 @@ export function hasBytePairs(model: object): boolean {
 export function bytePairsOf(model: TokenizerModel): BytePairs {
   const known = made.get(model);
   if (known !== undefined) return known;
-  const { continuing_subword_prefix: prefix } = model;
-  if (prefix) refuse(`the continuing_subword_prefix ${JSON.stringify(prefix)} in its BPE model`);
   const vocab = model.vocab as Readonly<Record<string, number>>;
   const ids = new Map<string, number>();
   const tokens: string[] = [];
@@ -65,18 +61,19 @@ export function bytePairsOf(model: TokenizerModel): BytePairs {
     ids,
     size: tokens.length,
     tokenOf: (id) => tokens[id],
-    rankOf: ranksOf(merges, merges.length, numbered(ids)),
+    rankOf: ranksOf(merges, merges.length, numbered(ids), model.continuing_subword_prefix?.length),
   };
 }
 
 /**
  * The place of each pair among `count` merges, of which the last counts if there are several; `numbers` has another one for each
- * token. Throws as `bytePairsOf`.
+ * token. Of the right one of a pair the merged token lacks the first `prefix` units. Throws as `bytePairsOf`.
  */
 export function ranksOf(
   merges: Iterable<string | readonly string[]>,
   count: number,
   numbers: TokenIds,
+  prefix = 0,
 ): BytePairs['rankOf'] {
   const find = (token: string) => (numbers instanceof TokenTable ? numbers.find(token) : numbers.get(token));
   const table = new PairTable(count);
@@ -85,7 +82,7 @@ export function ranksOf(
     const pair: readonly unknown[] = typeof merge === 'string' ? merge.split(' ') : merge;
     const [left, right] = (Array.isArray(pair) && pair.length === 2 ? pair : []) as [string, string];
     const [a, b] = [find(left), find(right)];
-    if (a === undefined || b === undefined || find(left + right) === undefined)
+    if (a === undefined || b === undefined || find(left + right.slice(prefix)) === undefined)
       throw new FormatError(
         `this tokenizer.json has the merge ${JSON.stringify(merge)}, expected two tokens of its vocabulary that make a third`,
       );
@@ -135,43 +132,4 @@ class PairTable {
       if (slots[at + 2] === 0 || (slots[at] === left && slots[at + 1] === right)) return at;
     }
   }
-}
-
-/** What the engine is given of a BPE model instead of its tables. */
-export function withoutTables(model: TokenizerModel): TokenizerModel {
-  const { unk_token, fuse_unk, byte_fallback, ignore_merges, end_of_word_suffix, continuing_subword_suffix } =
-    model as TokenizerModel & Readonly<Record<string, unknown>>;
-  const flags = { unk_token, fuse_unk, byte_fallback, ignore_merges, end_of_word_suffix, continuing_subword_suffix };
-  const given = Object.entries(flags).filter(([, value]) => value !== undefined);
-  return { type: 'BPE', ...Object.fromEntries(given), vocab: {}, merges: [] };
-}
-
-/** What the engine reads as a list of tokens by id: that of `pairs`, and added ones. */
-function vocabularyOf({ size, tokenOf }: BytePairs, added: TokenizerJson['added_tokens']): string[] {
-  const own = new Map(added.map(({ id, content }) => [id, content]));
-  const length = added.reduce((most, { id }) => Math.max(most, id + 1), size);
-  const at = (key: string | symbol) => {
-    if (key === 'length') return length;
-    const id = Number(key);
-    return own.get(id) ?? tokenOf(id);
-  };
-  return new Proxy([], { get: (_, key) => at(key) });
-}
-
-/** Gives the engine the tables, and added tokens the ids that they have beyond the vocabulary. */
-export function useBytePairs(engine: Engine, pairs: BytePairs, { added_tokens, model: file }: TokenizerJson): void {
-  const { model } = engine;
-  const { unk_token } = file;
-  const unknown = added_tokens.find(({ content }) => content === unk_token && !pairs.ids.has(content));
-  model.tokens_to_ids = unknown
-    ? new Map([...pairs.ids, [unknown.content, unknown.id]])
-    : (pairs.ids as Map<string, number>); // nothing writes to it
-  model.unk_token_id = typeof unk_token === 'string' ? pairs.ids.get(unk_token) : undefined;
-  model.vocab = vocabularyOf(pairs, added_tokens);
-  model.add_node = (queue, node) => {
-    const rank = pairs.rankOf(node.token, node.next.token);
-    if (rank === undefined) return;
-    node.score = rank + node.bias; // of equal ones the first
-    queue.push(node);
-  };
 }

@@ -6,11 +6,17 @@ const LONGEST_GRAPHEME = 5;
 const KNOWN_ENTRIES = 1 << 14;
 const KNOWN_LENGTH = 64;
 
+/** A part of a text, and what the map has for it; null if it has nothing. */
+export interface CharsmapEntry {
+  readonly before: string;
+  readonly after: string | null;
+}
+
 /**
  * What the `precompiled_charsmap` of a SentencePiece model makes of text, as Rust's `tokenizers` applies it: the first
  * entry that a grapheme begins with stands for all of it. Throws FormatError for what is no such map.
  */
-export function charsmapNormalizer(base64: string): (text: string) => string {
+export function charsmap(base64: string): (text: string) => Iterable<CharsmapEntry> {
   const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
   const trieBytes = bytes.length < 4 ? -1 : new DataView(bytes.buffer).getUint32(0, true);
   if (trieBytes <= 0 || trieBytes % 4 !== 0 || 4 + trieBytes > bytes.length) {
@@ -40,25 +46,25 @@ export function charsmapNormalizer(base64: string): (text: string) => string {
     return undefined;
   };
 
-  const normalizeGrapheme = (grapheme: string): string => {
+  const entriesOf = (grapheme: string): CharsmapEntry[] => {
     const key = encoder.encode(grapheme);
     const whole = key.length <= LONGEST_GRAPHEME ? find(key) : undefined;
-    if (whole !== undefined) return whole;
-    return Array.from(grapheme, (char) => find(encoder.encode(char)) ?? char).join('');
+    if (whole !== undefined) return [{ before: grapheme, after: whole }];
+    return Array.from(grapheme, (before) => ({ before, after: find(encoder.encode(before)) ?? null }));
   };
 
-  const known = new Map<string, string>();
-  const normalizeKnown = (grapheme: string): string => {
-    let normalized = known.get(grapheme);
-    if (normalized === undefined) {
-      normalized = normalizeGrapheme(grapheme);
-      if (known.size >= KNOWN_ENTRIES) known.clear();
-      if (grapheme.length <= KNOWN_LENGTH) known.set(grapheme, normalized);
+  const known = new Map<string, CharsmapEntry[]>();
+  return function* (text) {
+    for (const grapheme of graphemesOf(text)) {
+      let entries = known.get(grapheme);
+      if (entries === undefined) {
+        entries = entriesOf(grapheme);
+        if (known.size >= KNOWN_ENTRIES) known.clear();
+        if (grapheme.length <= KNOWN_LENGTH) known.set(grapheme, entries);
+      }
+      yield* entries;
     }
-    return normalized;
   };
-
-  return (text) => Array.from(graphemesOf(text), normalizeKnown).join('');
 }
 
 /** Without carriage returns, each character is a grapheme. */

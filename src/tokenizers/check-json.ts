@@ -66,7 +66,7 @@ function checkAddedTokens(tokens: unknown): void {
 
 function checkPostProcessor(processor: unknown): void {
   if (!isFields(processor)) return;
-  const { type, processors, single, pair = [], cls, sep } = processor;
+  const { type, processors, single, pair = [], special_tokens: tokens, cls, sep } = processor;
   if (type === 'Sequence') {
     if (!Array.isArray(processors)) refuse('has a sequence of post-processors that is not a list');
     processors.forEach(checkPostProcessor);
@@ -75,6 +75,12 @@ function checkPostProcessor(processor: unknown): void {
       if (!Array.isArray(template)) refuse(`has ${JSON.stringify(template)} for a template, expected a list`);
       const odd = template.find((piece) => !isPiece(piece));
       if (odd !== undefined) refuse(`has ${JSON.stringify(odd)} in a template, expected a SpecialToken or a Sequence`);
+    }
+    for (const [token, named] of Object.entries(isFields(tokens) ? tokens : {})) {
+      const ids = isFields(named) ? named.ids : undefined;
+      if (!Array.isArray(ids))
+        refuse(`has ${JSON.stringify(ids)} for the ids of ${JSON.stringify(token)}, expected a list`);
+      for (const id of ids as unknown[]) checkId(token, id);
     }
     if ((single as { Sequence?: Fields }[]).some((piece) => piece.Sequence?.id === 'B'))
       refuse('has a second text B in its template for a single one, expected A');

@@ -1,32 +1,73 @@
+// How a tokenizer.json makes text of tokens.
+
 import { BYTE_NAMES } from './byte-level.js';
-import type { Decoder } from './engine-parts.js';
-import type { Part } from './part.js';
+import { patternOf } from './normalizers.js';
+import { spansOf } from './oniguruma.js';
+import { type Part, partsOf, refuse } from './part.js';
 
-const BYTES_BY_NAME = new Map(BYTE_NAMES.map((name, byte) => [name, byte]));
+export type Decoder = (tokens: readonly string[]) => string;
 
-/** Has the engine decode tokens as Hugging Face's `tokenizers` does, where its own decoder of that type does not. */
-export function mendDecoder(decoder: Decoder): void {
-  decoder.decoders?.forEach(mendDecoder);
-  const { config } = decoder;
-  switch (config.type) {
+type Step = (tokens: readonly string[]) => string[];
+
+/** The decoder of a tokenizer.json; without one there are spaces between tokens. Throws FormatError if it is not known. */
+export function decoderOf(part: unknown): Decoder {
+  const steps = partsOf(part, 'decoders').map(stepOf);
+  const between = part === null || part === undefined ? ' ' : '';
+  return (tokens) => steps.reduce<readonly string[]>((all, step) => step(all), tokens).join(between);
+}
+
+function stepOf(part: Part): Step {
+  switch (part.type) {
+    case 'BPEDecoder': {
+      const suffix = (part.suffix ?? '</w>') as string;
+      return (tokens) => tokens.map((token, i) => token.replaceAll(suffix, i < tokens.length - 1 ? ' ' : ''));
+    }
     case 'ByteFallback':
-      decoder.decode_chain = decodeBytes;
-      break;
+      return decodeBytes;
     case 'ByteLevel':
-      decoder.convert_tokens_to_string = decodeByteNames;
-      break;
+      return (tokens) => [decodeByteNames(tokens)];
     case 'CTC':
-      decoder.decode_chain = (tokens) => decodeCtc(tokens, config);
-      break;
+      return (tokens) => decodeCtc(tokens, part);
+    case 'Fuse':
+      return (tokens) => [tokens.join('')];
     case 'Metaspace':
-      decoder.decode_chain = (tokens) => decodeMetaspace(tokens, config);
-      break;
+      return (tokens) => decodeMetaspace(tokens, part);
+    case 'Replace': {
+      const pattern = patternOf(part);
+      return (tokens) => tokens.map((token) => replaced(token, pattern, part.content as string));
+    }
+    case 'Strip':
+      return (tokens) => tokens.map((token) => stripped(token, part));
     case 'WordPiece':
-      decoder.decode_chain = (tokens) => decodeWordPieces(tokens, config);
+      return (tokens) => decodeWordPieces(tokens, part);
+    default:
+      return refuse(`a decoder of type ${JSON.stringify(part.type)}`);
   }
 }
 
-/** Of a run of bytes that is not UTF-8, every byte is U+FFFD. */
+function replaced(token: string, pattern: RegExp, content: string): string {
+  let text = '';
+  let done = 0;
+  for (const [start, end] of spansOf(pattern, token)) {
+    text += token.slice(done, start) + content;
+    done = end;
+  }
+  return text + token.slice(done);
+}
+
+/** Without so many of a character at the beginning and the end. */
+function stripped(token: string, { content, start = 0, stop = 0 }: Part): string {
+  const characters = Array.from(token);
+  let from = 0;
+  while (from < (start as number) && characters[from] === content) from++;
+  let to = characters.length;
+  while (characters.length - to < (stop as number) && characters[to - 1] === content) to--;
+  return characters.slice(from, to).join('');
+}
+
+const UTF8 = { ignoreBOM: true };
+
+/** Of a run of bytes that is not UTF-8, every byte is U+FFFD, each a text of its own. */
 function decodeBytes(tokens: readonly string[]): string[] {
   const texts: string[] = [];
   const bytes: number[] = [];
@@ -34,9 +75,9 @@ function decodeBytes(tokens: readonly string[]): string[] {
     if (bytes.length === 0) return;
     const run = Uint8Array.from(bytes.splice(0));
     try {
-      texts.push(new TextDecoder('utf-8', { ignoreBOM: true, fatal: true }).decode(run));
+      texts.push(new TextDecoder('utf-8', { ...UTF8, fatal: true }).decode(run));
     } catch {
-      texts.push('\ufffd'.repeat(run.length));
+      texts.push(...Array.from(run, () => '\ufffd'));
     }
   };
   for (const token of tokens) {
@@ -51,6 +92,8 @@ function decodeBytes(tokens: readonly string[]): string[] {
   return texts;
 }
 
+const BYTES_BY_NAME = new Map(BYTE_NAMES.map((name, byte) => [name, byte]));
+
 /** Text keeps a byte order mark that bytes spell, and tokens that names of bytes do not spell are themselves. */
 function decodeByteNames(tokens: readonly string[]): string {
   const encoder = new TextEncoder();
@@ -58,38 +101,46 @@ function decodeByteNames(tokens: readonly string[]): string {
     const named = Array.from(token, (name) => BYTES_BY_NAME.get(name));
     return named.includes(undefined) ? [...encoder.encode(token)] : (named as number[]);
   });
-  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(Uint8Array.from(bytes));
+  return new TextDecoder('utf-8', UTF8).decode(Uint8Array.from(bytes));
 }
 
 /** Of equal tokens in a row one stays; the delimiter is a space only where there is a clean-up. */
 function decodeCtc(
   tokens: readonly string[],
-  { pad_token = '<pad>', word_delimiter_token = '|', cleanup }: Part,
+  { pad_token = '<pad>', word_delimiter_token = '|', cleanup = true }: Part,
 ): string[] {
   return tokens
     .filter((token, at) => token !== tokens[at - 1])
     .map((token) => token.replaceAll(pad_token as string, ''))
-    .map((text) => (cleanup ? cleanedUp(text).replaceAll(word_delimiter_token as string, ' ') : text))
+    .map((text) => (cleanup ? cleanedUpWord(text).replaceAll(word_delimiter_token as string, ' ') : text))
     .filter((text) => text !== '');
 }
 
-function decodeMetaspace(tokens: readonly string[], { replacement = '▁', prepend_scheme }: Part): string[] {
-  return tokens.map((token, at) =>
-    token.replaceAll(replacement as string, at === 0 && prepend_scheme !== 'never' ? '' : ' '),
-  );
+function decodeMetaspace(tokens: readonly string[], { replacement = '▁', ...part }: Part): string[] {
+  const isPrepended = part.add_prefix_space !== false && part.prepend_scheme !== 'never';
+  return tokens.map((token, at) => token.replaceAll(replacement as string, at === 0 && isPrepended ? '' : ' '));
 }
 
-function decodeWordPieces(tokens: readonly string[], { prefix = '##', cleanup }: Part): string[] {
+function decodeWordPieces(tokens: readonly string[], { prefix = '##', cleanup = true }: Part): string[] {
   return tokens.map((token, at) => {
     const continues = token.startsWith(prefix as string);
     const text = at === 0 ? token : continues ? token.slice((prefix as string).length) : ` ${token}`;
-    return cleanup ? cleanedUp(text) : text;
+    return cleanup ? cleanedUpWord(text) : text;
   });
 }
 
 // biome-ignore format: one line
-const CLEANER = [[' .', '.'], [' ?', '?'], [' !', '!'], [' ,', ','], [" ' ", "'"], [" n't", "n't"], [" 'm", "'m"], [' do not', " don't"], [" 's", "'s"], [" 've", "'ve"], [" 're", "'re"]] as const;
+const CLEANER = [[' .', '.'], [' ?', '?'], [' !', '!'], [' ,', ','], [" ' ", "'"], [" n't", "n't"], [" 'm", "'m"], [" 's", "'s"], [" 've", "'ve"], [" 're", "'re"]] as const;
 
-function cleanedUp(text: string): string {
+/** Text without the spaces that tokens of English leave, as transformers cleans it up. */
+export function cleanedUp(text: string): string {
   return CLEANER.reduce((cleaner, [from, to]) => cleaner.replaceAll(from, to), text);
+}
+
+/** What Rust's `tokenizers` cleans up in each token, which is a little more. */
+function cleanedUpWord(text: string): string {
+  return [...CLEANER.slice(0, 7), [' do not', " don't"] as const, ...CLEANER.slice(7)].reduce(
+    (cleaner, [from, to]) => cleaner.replaceAll(from, to),
+    text,
+  );
 }

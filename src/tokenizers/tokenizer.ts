@@ -38,14 +38,12 @@ export class UnknownTokenError extends SimdformerError {
 
   constructor(
     readonly token: string,
-    /**
-     * Of its first character in the text, counted in code points from 0. Undefined where it cannot be known: a loaded
-     * tokenizer has changed the text before.
-     */
-    readonly position: number | undefined,
+    /** Of its first character in the text, counted in code points from 0. */
+    readonly position: number,
   ) {
-    const place = position === undefined ? '' : ` at position ${position}`;
-    super(`${JSON.stringify(token)}${place} is not in the vocabulary, and no 'unk' token stands for it`);
+    super(
+      `${JSON.stringify(token)} at position ${position} is not in the vocabulary, and no 'unk' token stands for it`,
+    );
   }
 }
 

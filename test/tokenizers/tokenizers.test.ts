@@ -279,13 +279,14 @@ describe('every tokenizer', () => {
 
   it('takes roles from tokenizer_config.json', async () => {
     const json = tokenizers['bpe without special tokens'].toJSON();
-    const added_tokens = [{ id: 300, content: '<|endoftext|>', special: true }];
+    const id = Object.keys(json.model.vocab).length;
+    const added_tokens = [{ id, content: '<|endoftext|>', special: true }];
     const config = { eos_token: '<|endoftext|>', bos_token: { content: '<|endoftext|>' } };
     const tokenizer = await loadTokenizer({ ...json, added_tokens }, config);
     expect([tokenizer.vocabSize, tokenizer.bosId, tokenizer.eosId, tokenizer.padId]).toEqual([
-      301,
-      300,
-      300,
+      id + 1,
+      id,
+      id,
       undefined,
     ]);
   });

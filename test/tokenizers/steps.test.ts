@@ -222,44 +222,24 @@ describe('loadTokenizer gives the ids of Hugging Face for', () => {
 });
 
 describe('loadTokenizer refuses', () => {
-  const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'first', split: true };
-  const bpe = {
-    type: 'BPE',
-    vocab: { a: 0, '##b': 1, ab: 2 },
-    merges: [['a', '##b']],
-    continuing_subword_prefix: '##',
-  };
   const merging = { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 } };
   const template = { type: 'TemplateProcessing', single: [{ SpecialToken: { id: 'x', type_id: 0 } }] };
   it.each<[string, object, string]>([
-    ['prefixes in BPE', { model: bpe }, 'continuing_subword_prefix "##" in its BPE model'],
-    ['splits at nothing', split({ Regex: 'x*' }, 'Contiguous'), 'Split with Contiguous at /x*/, which matches'],
-    ['splits that refer back', split({ Regex: '(x)\\1' }, 'Removed'), 'Split with Removed at /(x)\\1/, which refers'],
     ['another behavior', split({ Regex: 'x' }, 'Kept'), 'the behavior "Kept" in its pre_tokenizer'],
     [
-      'a Metaspace at the first of many pieces',
-      { pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'WhitespaceSplit' }, metaspace] } },
-      'a Metaspace with prepend_scheme first after other splits',
+      'ids that are none',
+      { post_processor: { ...template, special_tokens: { x: { id: 'x', ids: [-7], tokens: ['x'] } } } },
+      'gives the token "x" the id -7',
     ],
-    [
-      'a Metaspace at the first of many pieces in a sequence of its own',
-      {
-        pre_tokenizer: {
-          type: 'Sequence',
-          pretokenizers: [{ type: 'WhitespaceSplit' }, { type: 'Sequence', pretokenizers: [metaspace] }],
-        },
-      },
-      'a Metaspace with prepend_scheme first after other splits',
-    ],
-    [
-      'ids of no token',
-      { post_processor: { ...template, special_tokens: { x: { id: 'x', ids: [7], tokens: ['x'] } } } },
-      "the id 7 for x in its template, which is no token's",
-    ],
+    ['tokens of a template that it does not name', { post_processor: template }, 'no ids for "x" of its template'],
     ['no merges', { model: { type: 'BPE', vocab: { a: 0 } } }, 'undefined for the merges of its BPE model'],
     ['models of no type', { model: { vocab: { a: 0 } } }, 'a model of no type, and neither merges nor an unk_token'],
     ['no step', { decoder: { type: 'Sequence', decoders: [null] } }, 'null among its decoders, expected an object'],
-    ['prefixes that are no text', { model: { ...bpe, continuing_subword_prefix: {} } }, 'for a prefix or suffix'],
+    [
+      'prefixes that are no text',
+      { model: { ...merging, merges: [], continuing_subword_prefix: {} } },
+      'for a prefix or suffix',
+    ],
     [
       'a merge of no token',
       { model: { ...merging, merges: [['a', 'c']] } },
@@ -272,27 +252,9 @@ describe('loadTokenizer refuses', () => {
       'no continuing_subword_prefix in its WordPiece model',
     ],
     [
-      'an id of no token beside the text',
-      { post_processor: { type: 'BertProcessing', cls: ['a', 1], sep: ['x', 7] } },
-      "the id 7 for x in its BertProcessing, which is no token's",
-    ],
-    [
       'a second text where there is one',
       { post_processor: { ...template, single: [{ Sequence: { id: 'B', type_id: 0 } }] } },
       'a second text B in its template for a single one',
-    ],
-    [
-      'what comes after a template',
-      {
-        post_processor: {
-          type: 'Sequence',
-          processors: [
-            { ...template, single: [] },
-            { ...template, single: [] },
-          ],
-        },
-      },
-      'a TemplateProcessing after a template in its post_processor',
     ],
     ['scripts', { pre_tokenizer: { type: 'UnicodeScripts' } }, 'UnicodeScripts'],
     [

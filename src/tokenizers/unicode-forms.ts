@@ -1,0 +1,135 @@
+// Unicode's normalization forms with what became of each character, as Rust's `tokenizers` knows them: characters that
+// are newer than its tables are neither marks nor made of others. V8 has the tables, and gives them away through
+// String.normalize.
+
+import type { Edit } from './aligned-text.js';
+import { LATE_IN_FORMS } from './unicode-tables.js';
+
+export type Form = 'NFC' | 'NFD' | 'NFKC' | 'NFKD';
+
+/** Which parts of a text may be another in a form: what composes does so with the character before it. */
+export const CHANGED_BY: Readonly<Record<Form, RegExp>> = {
+  NFC: /[\0-\u02ff]?[\u0300-\u{10ffff}]+/gu,
+  NFD: /[\xc0-\u{10ffff}]+/gu,
+  NFKC: /[\0-\x9f]?[\xa0-\u{10ffff}]+/gu,
+  NFKD: /[\xa0-\u{10ffff}]+/gu,
+};
+
+/** A text in a form. */
+export function inForm(text: string, form: Form): Edit {
+  const decomposed = decomposition(text, form.includes('K') ? 'NFKD' : 'NFD');
+  return form.endsWith('C') ? composition(decomposed) : decomposed;
+}
+
+function decomposition(text: string, form: 'NFD' | 'NFKD'): Edit {
+  const characters: string[] = [];
+  const changes: number[] = [];
+  let marks = 0; // at the end, in the order of the text
+  const endRun = () => {
+    if (marks > 1) sortRun(characters, changes, characters.length - marks);
+    marks = 0;
+  };
+  for (const character of text) {
+    let change = 0;
+    for (const part of partsOf(character, form)) {
+      if (isMark(part)) marks++;
+      else endRun();
+      characters.push(part);
+      changes.push(change);
+      change = 1;
+    }
+  }
+  endRun();
+  return { characters, changes };
+}
+
+function partsOf(character: string, form: 'NFD' | 'NFKD'): string {
+  return character <= '\x7f' || LATE_IN_FORMS.test(character) ? character : character.normalize(form);
+}
+
+/** Puts marks in the order that their classes have; of one class they stay as they are. */
+function sortRun(characters: string[], changes: number[], from: number): void {
+  const marks = characters.splice(from);
+  const own = changes.splice(from);
+  const isTaken = marks.map(() => false);
+  for (const mark of marks.join('').normalize('NFD')) {
+    const at = marks.findIndex((each, i) => each === mark && !isTaken[i]);
+    isTaken[at] = true;
+    characters.push(mark);
+    changes.push(own[at] as number);
+  }
+}
+
+function composition({ characters, changes }: Edit): Edit {
+  const result: { characters: string[]; changes: number[] } = { characters: [], changes: [] };
+  let starter: readonly [character: string, change: number] | null = null;
+  let marks: (readonly [character: string, change: number])[] = []; // that are not part of it
+  const end = () => {
+    for (const [character, change] of starter === null ? marks : [starter, ...marks]) {
+      result.characters.push(character);
+      result.changes.push(change);
+    }
+    marks = [];
+  };
+  for (const [i, character] of characters.entries()) {
+    const change = changes[i] as number;
+    const last = marks.at(-1)?.[0];
+    const mark = isMark(character);
+    const isBlocked = last !== undefined && (!mark || haveOneClass(last, character));
+    const whole: string | null = starter === null || isBlocked ? null : composed(starter[0], character);
+    if (starter !== null && whole !== null) starter = [whole, starter[1] + change - 1];
+    else if (mark) {
+      marks.push([character, change]);
+      if (starter === null) end();
+    } else {
+      end();
+      starter = [character, change];
+    }
+  }
+  end();
+  return result;
+}
+
+const wholes = new Map<string, string | null>();
+
+/** The character that two make together. */
+function composed(first: string, second: string): string | null {
+  if (second <= '\u02ff') return null;
+  return remembered(wholes, first + second, (pair) => {
+    if (LATE_IN_FORMS.test(first) || LATE_IN_FORMS.test(second)) return null;
+    const whole = pair.normalize('NFC');
+    return Array.from(whole).length > 1 || LATE_IN_FORMS.test(whole) ? null : whole;
+  });
+}
+
+const marks = new Map<string, boolean>();
+
+/** Whether its combining class is not 0: whether it changes places with a mark of a low class, or a high one. */
+function isMark(character: string): boolean {
+  if (character <= '\u02ff') return false;
+  return remembered(marks, character, () => {
+    if (LATE_IN_FORMS.test(character)) return false;
+    return !(isInOrder(character, '\u0334') && isInOrder('\u0345', character));
+  });
+}
+
+/** Of marks in order. */
+function haveOneClass(first: string, second: string): boolean {
+  return isInOrder(second, first);
+}
+
+function isInOrder(first: string, second: string): boolean {
+  return (first + second).normalize('NFD') === first + second;
+}
+
+const MOST = 1 << 14;
+
+function remembered<T>(known: Map<string, T>, key: string, find: (key: string) => T): T {
+  let value = known.get(key);
+  if (value === undefined) {
+    value = find(key);
+    if (known.size >= MOST) known.clear();
+    known.set(key, value);
+  }
+  return value;
+}

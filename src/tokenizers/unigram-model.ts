@@ -1,0 +1,142 @@
+import { byteTokens } from './byte-level.js';
+import type { TokenizerModel } from './json.js';
+import type { Model, ModelToken } from './model.js';
+
+/** How much less than the worst token a character without one is worth. */
+const UNKNOWN_PENALTY = 10;
+
+const MOST_REMEMBERED = 10_000;
+const LONGEST_REMEMBERED = 256;
+
+/** A vocabulary with scores: of all ways to write a word, the one whose scores have the largest sum. */
+export class UnigramModel implements Model {
+  readonly ids = new Map<string, number>();
+  readonly size: number;
+  readonly #vocab: readonly (readonly [token: string, score: number])[];
+  readonly #unknown: number | null;
+  readonly #unknownScore: number;
+  readonly #hasBytes: boolean;
+  readonly #prefixes: Prefixes;
+  readonly #known = new Map<string, readonly ModelToken[]>();
+
+  constructor(model: TokenizerModel) {
+    this.#vocab = model.vocab as readonly (readonly [string, number])[];
+    for (const [id, [token]] of this.#vocab.entries()) this.ids.set(token, id);
+    this.size = this.#vocab.length;
+    this.#unknown = model.unk_id ?? null;
+    const least = this.#vocab.reduce((min, [, score]) => Math.min(min, score), Number.POSITIVE_INFINITY);
+    this.#unknownScore = least - UNKNOWN_PENALTY;
+    this.#hasBytes = model.byte_fallback === true;
+    this.#prefixes = new Prefixes(this.ids.keys());
+  }
+
+  tokenOf(id: number): string | undefined {
+    return this.#vocab[id]?.[0];
+  }
+
+  tokensOf(word: string): readonly ModelToken[] {
+    let tokens = this.#known.get(word);
+    if (tokens === undefined) {
+      tokens = this.#spans(word).flatMap(([start, end]) => this.#tokensAt(word, start, end));
+      if (this.#known.size >= MOST_REMEMBERED) this.#known.clear();
+      if (word.length <= LONGEST_REMEMBERED) this.#known.set(word, tokens);
+    }
+    return tokens;
+  }
+
+  #tokensAt(word: string, start: number, end: number): ModelToken[] {
+    const token = word.slice(start, end);
+    const id = this.ids.get(token);
+    if (id !== undefined) return [{ id, token, start, end }];
+    const bytes = this.#hasBytes ? byteTokens(token) : [];
+    if (bytes.length > 0 && bytes.every((byte) => this.ids.has(byte)))
+      return bytes.map((byte) => ({ id: this.ids.get(byte) as number, token: byte, start, end }));
+    return [{ id: this.#unknown, token, start, end }];
+  }
+
+  /** The best way to write a word; characters without a token that follow each other are one. */
+  #spans(word: string): (readonly [start: number, end: number])[] {
+    const { starts, isUnknown } = this.#bestPaths(word);
+    const spans: (readonly [start: number, end: number])[] = [];
+    let wasUnknown = false;
+    for (let end = word.length; end > 0; end = starts[end] as number) {
+      const start = starts[end] as number;
+      const last = spans.at(-1);
+      const joins = wasUnknown && isUnknown[end] === 1 && last !== undefined;
+      if (joins) spans[spans.length - 1] = [start, last[1]];
+      else spans.push([start, end]);
+      wasUnknown = isUnknown[end] === 1;
+    }
+    return spans.reverse();
+  }
+
+  /** Of what ends at each place, the best: where its last token starts, and whether that is the unknown one. */
+  #bestPaths(word: string) {
+    const scores = new Float64Array(word.length + 1);
+    const starts = new Int32Array(word.length + 1).fill(-1);
+    const isUnknown = new Uint8Array(word.length + 1);
+    const offer = (start: number, end: number, score: number, id: number | null) => {
+      const sum = score + (scores[start] as number);
+      if (starts[end] !== -1 && !(sum > (scores[end] as number))) return;
+      scores[end] = sum;
+      starts[end] = start;
+      isUnknown[end] = Number(id === this.#unknown);
+    };
+    for (let start = 0; start < word.length; ) {
+      const next = start + String.fromCodePoint(word.codePointAt(start) as number).length;
+      let hasOne = false;
+      for (const end of this.#prefixes.endsFrom(word, start)) {
+        const id = this.ids.get(word.slice(start, end)) as number;
+        offer(start, end, (this.#vocab[id] as readonly [string, number])[1], id);
+        hasOne ||= end === next;
+      }
+      if (!hasOne) offer(start, next, this.#unknownScore, this.#unknown);
+      start = next;
+    }
+    return { starts, isUnknown };
+  }
+}
+
+/** Finds which of many texts begin at a place of another: they are sorted, and each unit narrows down the range. */
+class Prefixes {
+  readonly #sorted: readonly string[];
+  /** Where those with the same first unit begin and end. */
+  readonly #ranges = new Map<number, readonly [from: number, to: number]>();
+
+  constructor(texts: Iterable<string>) {
+    this.#sorted = Array.from(texts)
+      .filter((text) => text !== '')
+      .sort();
+    for (let from = 0; from < this.#sorted.length; ) {
+      const first = (this.#sorted[from] as string).charCodeAt(0);
+      const to = this.#bound(from, this.#sorted.length, 0, first + 1);
+      this.#ranges.set(first, [from, to]);
+      from = to;
+    }
+  }
+
+  *endsFrom(text: string, start: number): Generator<number> {
+    let [from, to] = this.#ranges.get(text.charCodeAt(start)) ?? [0, 0];
+    for (let depth = 1; from < to; depth++) {
+      if ((this.#sorted[from] as string).length === depth) {
+        yield start + depth;
+        from++;
+      }
+      const unit = text.charCodeAt(start + depth);
+      if (Number.isNaN(unit)) return;
+      from = this.#bound(from, to, depth, unit);
+      to = this.#bound(from, to, depth, unit + 1);
+    }
+  }
+
+  /** The first in a range whose unit at `depth` is not below `unit`. */
+  #bound(from: number, to: number, depth: number, unit: number): number {
+    let [low, high] = [from, to];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#sorted[middle] as string).charCodeAt(depth) < unit) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

@@ -1,0 +1,47 @@
+// Every step of a tokenizer.json, alone and with others: what Rust's tokenizers make of texts, recorded by make_steps.py.
+import { describe, expect, it } from 'vitest';
+import type { BatchEncoding } from '../../src/tokenizers/batch-encoding.js';
+import { loadTokenizer } from '../../src/tokenizers/huggingface.js';
+import { recordedIn } from './recorded.js';
+
+/** Ids, types, special tokens, places one after another, and words. */
+type Row = readonly [number[], number[], number[], number[], (number | null)[]];
+
+interface Case {
+  readonly model: string;
+  readonly parts: Readonly<Record<string, unknown>>;
+  readonly rows: readonly Row[];
+  /** Of rows that are not empty. */
+  readonly decoded: readonly string[];
+  readonly pairs: readonly Row[][];
+}
+
+const { texts, cases } = recordedIn<{ texts: string[]; cases: Case[] }>('steps.json.gz');
+const models = recordedIn<{ tokenizers: Record<string, { json: object }> }>('ids.json.gz').tokenizers;
+
+function rowsOf({ inputIds, tokenTypeIds, specialTokensMask, offsets, wordIds }: BatchEncoding): unknown[] {
+  return inputIds.map((ids, i) => [ids, tokenTypeIds[i], specialTokensMask[i], offsets[i]?.flat(), wordIds[i]]);
+}
+
+const named = cases.map(
+  (each, i) => [`${i}: ${each.model} with ${JSON.stringify(each.parts)}`.slice(0, 300), each] as const,
+);
+
+describe.each(named)('%s', async (_, { model, parts, rows, decoded, pairs }) => {
+  const tokenizer = await loadTokenizer({ ...models[model]?.json, ...parts });
+
+  it('makes the same tokens of every text, in the same places', () => {
+    const got = rowsOf(tokenizer.encodeBatch(texts));
+    for (const [i, text] of texts.entries()) expect({ text, row: got[i] }).toEqual({ text, row: rows[i] });
+  });
+
+  it('makes the same texts of ids', () => {
+    const full = rows.filter(([ids]) => ids.length > 0);
+    expect(full.map(([ids]) => tokenizer.decode(ids))).toEqual(decoded);
+  });
+
+  it('cuts pairs alike', () => {
+    const cut = { textPair: texts.slice(40, 46), maxLength: 12, stride: 1, returnOverflowingTokens: true };
+    expect(rowsOf(tokenizer.encodeBatch(texts.slice(20, 26), cut))).toEqual(pairs.flat());
+  });
+});
