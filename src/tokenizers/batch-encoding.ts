@@ -13,9 +13,11 @@ export interface EncodeBatchOptions {
   padding?: boolean | 'longest' | 'max_length' | undefined;
   /**
    * What is cut where a sequence is longer than `maxLength`: true or 'longest_first' cuts the longer of a pair. Default
-   * false; true if `maxLength` is given without padding to it.
+   * false; true if `maxLength` is given without padding.
    */
   truncation?: boolean | 'longest_first' | 'only_first' | 'only_second' | undefined;
+  /** Where texts are cut. Default: the config's `truncation_side`, or right. */
+  truncationSide?: 'left' | 'right' | undefined;
   /** Tokens of a sequence, special ones included. Default: the `model_max_length` of the tokenizer's config. */
   maxLength?: number | undefined;
   /** Tokens that a part that was cut off has in common with the one before it. Default 0. */
@@ -53,6 +55,7 @@ export interface BatchSettings {
   readonly padId: number | undefined;
   readonly padTypeId: number;
   readonly paddingSide: 'left' | 'right';
+  readonly truncationSide: 'left' | 'right';
   readonly maxLength: number | undefined;
   /** The tokens of a text, of type 0 or, of the second, 1. */
   items(text: string, type: 0 | 1): Item[];
@@ -65,7 +68,7 @@ export function encodeBatch(
   settings: BatchSettings,
 ): BatchEncoding {
   const { textPair, padding = false, padToMultipleOf = 1, returnOffsets = true } = checked(texts, options);
-  const { truncation = options.maxLength !== undefined && padding !== 'max_length' } = options;
+  const { truncation = options.maxLength !== undefined && padding === false } = options;
   const maxLength = options.maxLength ?? settings.maxLength;
   if ((padding === 'max_length' || truncation) && maxLength === undefined)
     refuse('maxLength is missing, which padding or truncation needs: the tokenizer has no model_max_length');
@@ -101,12 +104,16 @@ function encoded(
   first: string,
   second: string | undefined,
   options: EncodeBatchOptions,
-  { postProcessor, items }: BatchSettings,
+  { postProcessor, items, truncationSide }: BatchSettings,
 ): Item[][] {
   const { addSpecialTokens: addsSpecial = true, truncation, maxLength, stride = 0, returnOverflowingTokens } = options;
   const texts = [items(first, 0), ...(second === undefined ? [] : [items(second, 1)])];
   const around = addsSpecial ? postProcessor.around(texts.length === 2) : 0;
-  const parts = truncation ? cut(texts, (maxLength as number) - around, truncation, stride) : texts.map((all) => [all]);
+  const side = options.truncationSide ?? truncationSide;
+  const room = (maxLength as number) - around;
+  const parts = truncation
+    ? lengthsIn(texts, room, truncation).map((length, i) => windows(texts[i] as Item[], length, stride, side))
+    : texts.map((all) => [all]);
   const sequences = sequencesOf(postProcessor.process(parts, addsSpecial));
   return returnOverflowingTokens ? sequences : sequences.slice(0, 1);
 }
@@ -118,6 +125,7 @@ function checked(texts: readonly string[], options: EncodeBatchOptions): EncodeB
     addSpecialTokens: 'boolean',
     padding: [true, false, 'longest', 'max_length'],
     truncation: [true, false, 'longest_first', 'only_first', 'only_second'],
+    truncationSide: ['left', 'right'],
     maxLength: 'count',
     stride: 'whole',
     returnOverflowingTokens: 'boolean',
@@ -135,16 +143,15 @@ function refuse(message: string): never {
   throw new ArgumentError(`encodeBatch: ${message}`);
 }
 
-/** The parts of each text when all are cut to `room` tokens. */
-function cut(parts: Item[][], room: number, how: EncodeBatchOptions['truncation'], stride: number): Item[][][] {
-  const [first, second] = parts.map(({ length }) => length) as [number, number | undefined];
-  if (first + (second ?? 0) <= room) return parts.map((all) => [all]);
+/** How many tokens of each text stay when all are cut to `room`. */
+function lengthsIn(texts: readonly Item[][], room: number, how: EncodeBatchOptions['truncation']): number[] {
+  const [first, second = 0] = texts.map(({ length }) => length) as [number, number?];
+  if (first + second <= room) return [first, second].slice(0, texts.length);
   if (room < 0) refuse(`maxLength leaves no room beside the special tokens: ${-room} too few`);
-  const lengths = room === 0 ? [0, 0] : lengthsOf(first, second ?? 0, room, how);
-  return parts.map((all, i) => windows(all, lengths[i] as number, stride));
+  return (room === 0 ? [0, 0] : lengthsOf(first, second, room, how)).slice(0, texts.length);
 }
 
-/** How many tokens of each text stay. */
+/** The same where they are too many. */
 function lengthsOf(first: number, second: number, room: number, how: EncodeBatchOptions['truncation']) {
   if (how === 'only_first' || how === 'only_second') {
     const kept = room - (how === 'only_first' ? second : first);
@@ -157,14 +164,15 @@ function lengthsOf(first: number, second: number, room: number, how: EncodeBatch
   return first > second ? [longer, shorter] : [shorter, longer];
 }
 
-/** Parts of `length` tokens, each of which repeats the last `stride` of the one before. */
-function windows(items: Item[], length: number, stride: number): Item[][] {
+/** Parts of `length` tokens, each of which repeats `stride` of the one before; cut at the left side, the last come first. */
+function windows(items: Item[], length: number, stride: number, side: 'left' | 'right'): Item[][] {
   if (items.length <= length) return [items];
   if (length === 0) return [[], items];
   if (stride >= length) refuse(`stride is ${stride}, expected less than the ${length} tokens of a part`);
   const found: Item[][] = [];
-  for (let start = 0; ; start += length - stride) {
-    found.push(items.slice(start, start + length));
-    if (start + length >= items.length) return found;
+  for (let done = 0; ; done += length - stride) {
+    const end = items.length - done;
+    found.push(side === 'left' ? items.slice(Math.max(0, end - length), end) : items.slice(done, done + length));
+    if (done + length >= items.length) return found;
   }
 }

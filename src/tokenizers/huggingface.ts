@@ -3,7 +3,14 @@ import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import type { BatchEncoding, EncodeBatchOptions } from './batch-encoding.js';
 import { type ApplyChatTemplateOptions, type ChatMessage, type ChatTemplate, chatTemplateOf } from './chat-template.js';
 import type { Engine } from './engine.js';
-import { type ConfiguredToken, contentOf, specialTokensOf, type TokenizerConfig, type TokenizerJson } from './json.js';
+import {
+  type ConfiguredToken,
+  contentOf,
+  specialTokensOf,
+  type TokenizerConfig,
+  type TokenizerJson,
+  typeOf,
+} from './json.js';
 import { checkText, knownIds, type Tokenizer } from './tokenizer.js';
 
 /**
@@ -49,6 +56,11 @@ export interface PretrainedTokenizer extends Tokenizer {
    * comes from. Throws ArgumentError for options that make no sense, UnknownTokenError as `encode`.
    */
   encodeBatch(texts: readonly string[], options?: EncodeBatchOptions): BatchEncoding;
+  /**
+   * As of every tokenizer. `cleanUp`, by default the config's `clean_up_tokenization_spaces`, leaves out spaces before
+   * punctuation and contractions of English, but not of byte pairs, whose spaces are those of the text.
+   */
+  decode(ids: Iterable<number>, options?: { skipSpecial?: boolean | undefined; cleanUp?: boolean | undefined }): string;
   /** The texts of several rows of ids; see `decode`. */
   batchDecode(
     batch: readonly Iterable<number>[],
@@ -117,7 +129,7 @@ class HuggingFaceTokenizer implements PretrainedTokenizer {
       options,
       { skipSpecial: 'boolean', cleanUp: 'boolean' },
     );
-    return this.engine.decode(knownIds(this, ids), skipSpecial, cleanUp);
+    return this.engine.decode(knownIds(this, ids), skipSpecial, cleanUp && this.#isCleanedUp());
   }
 
   batchDecode(
@@ -130,12 +142,13 @@ class HuggingFaceTokenizer implements PretrainedTokenizer {
   }
 
   encodeBatch(texts: readonly string[], options: EncodeBatchOptions = {}): BatchEncoding {
-    const { padding_side: side, model_max_length: most, pad_token_type_id: type } = this.config ?? {};
+    const { padding_side: side, truncation_side, model_max_length: most, pad_token_type_id: type } = this.config ?? {};
     return this.parts.encodeBatch(texts, options, {
       postProcessor: this.engine.postProcessor,
       padId: this.padId,
       padTypeId: typeof type === 'number' ? type : 0,
       paddingSide: side === 'left' ? 'left' : 'right',
+      truncationSide: truncation_side === 'left' ? 'left' : 'right',
       maxLength: typeof most === 'number' && most < 1e9 ? most : undefined, // transformers writes 1e30 for none
       items: (text, type) => this.engine.items(text, type),
     });
@@ -151,6 +164,12 @@ class HuggingFaceTokenizer implements PretrainedTokenizer {
     const tokens = { ...this.#foundTokens(), ...namedTokens(this.config ?? {}) };
     const text = renderChat(chatRendering(this.chatTemplate, messages, options, tokens));
     return (options.tokenize ?? true) ? this.encode(text) : text;
+  }
+
+  /** Byte pairs write the spaces that the text had, so that none is cleaned away unless the config insists. */
+  #isCleanedUp(): boolean {
+    const insists = this.config?.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output;
+    return typeOf(this.json.model) !== 'BPE' || insists === true;
   }
 
   /** Special tokens that the file itself shows, by the names of a config. */

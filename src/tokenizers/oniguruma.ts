@@ -53,6 +53,7 @@ const SETS: Readonly<Record<string, string>> = { d: known('Nd'), h: '0-9A-Fa-f',
 const NAMED: Readonly<Record<string, string>> = {
   alnum: `${known('Alphabetic')}${known('Nd')}`,
   alpha: known('Alphabetic'),
+  any: '\\s\\S',
   ascii: '\\x00-\\x7f',
   blank: '\\t\\p{Zs}',
   cntrl: '\\p{Cc}',
@@ -95,6 +96,7 @@ class Translation {
   /** Groups that keep what they match, of the pattern and of what stands for its atomic ones. */
   #groups = 0;
   #atomic = 0;
+  readonly #names = new Map<string, number>();
   #flags: Flags = { ignoreCase: false, dotAll: false, extended: false };
 
   constructor(private readonly pattern: string) {}
@@ -123,13 +125,12 @@ class Translation {
     for (;;) {
       const found = this.#match(/(?:[?*+]|\{(?:\d+(?:,\d*)?|,\d+)\})[?+]?/y);
       if (found === undefined) return atom;
-      const isInterval = found.startsWith('{');
-      const most = found.replace('{,', '{0,').replace(/(?<=.)\+$/, '');
-      const isPossessive = found.length > 1 && found.endsWith('+');
-      // Of an interval the plus repeats it.
       if (isQuantified) atom = `(?:${atom})`;
-      atom += most;
-      if (isPossessive) atom = isInterval ? `(?:${atom})+` : this.#once(atom);
+      const isInterval = found.startsWith('{');
+      const [, own = '', behind = ''] = /^(.[^?+]*)(.?)$/.exec(found.replace('{,', '{0,')) as RegExpExecArray;
+      // What is behind an interval is a quantifier of its own, but for one that makes it lazy.
+      if (isInterval && (behind === '+' || !own.includes(','))) atom = `(?:${atom}${own})${behind}`;
+      else atom = behind === '+' ? this.#once(atom + own) : atom + own + behind;
       isQuantified = true;
     }
   }
@@ -172,7 +173,10 @@ class Translation {
       const text = this.#closed('');
       return this.#once(text.slice(0, -1));
     }
-    if (/^\?<\w/.test(kind)) return this.#closed(`(?<g${++this.#groups}>`);
+    if (/^\?<\w/.test(kind)) {
+      this.#names.set(kind.slice(2, -1), ++this.#groups);
+      return this.#closed(`(?<g${this.#groups}>`);
+    }
     const flags = /^\?([imx]*)(?:-([imx]*))?[:)]$/.exec(kind);
     if (flags === null || kind === '?:') return this.#closed(`(${kind}`);
     const before = this.#flags;
@@ -195,8 +199,8 @@ class Translation {
   }
 
   #escape(): string {
-    const reference = this.#match(/[1-9]\d?/y);
-    if (reference !== undefined) return `\\k<g${reference}>`;
+    const reference = this.#match(/[1-9]\d?|k<\w+>/y)?.replace(/^k<|>$/g, '');
+    if (reference !== undefined) return `\\k<g${this.#names.get(reference) ?? reference}>`;
     const letter = this.pattern[this.#at] as string;
     if (letter in EDGES) {
       this.#at++;

@@ -9,7 +9,7 @@ import json
 import random
 from pathlib import Path
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders as d, normalizers as n, pre_tokenizers as p, processors as x
+from tokenizers import AddedToken, Regex, Tokenizer, decoders as d, models, normalizers as n, pre_tokenizers as p, processors as x
 
 here = Path(__file__).parent
 MODELS = {name: kind['json'] for name, kind in json.loads(gzip.decompress((here / 'ids.json.gz').read_bytes()))['tokenizers'].items()}
@@ -22,7 +22,7 @@ PIECES = [
     '\u0000', '\u0007', '\u0085', '\u00ad', '\u200b', '\ufeff', '\ufffd', '\ue000', '\u0378', '<x>', '<Y>', 'é', ' b', '12345', '<s>', '[MASK]', '</s>',
     '\u1adf', '\u08d9', '\u0e38\u0eba', '\U00011935\U00011930', '\U0001e6e3a', '\u1715', '\U000105c9', '\ua7f1', '\u2e52', '\U00011c41', '\ua7ce', '\U00032400', '\U0001e4d5',
 ]  # fmt: skip
-TEXTS = ['', ' ', 'The quick brown fox', 'x  ', '  x', '\n\nThe', ' b<x> é <Y>ab aba e\u0301', *PIECES[-13:]] + [
+TEXTS = ['abab', 'aab\nABC\n', 'DeadBeef12345', '', ' ', 'The quick brown fox', 'x  ', '  x', '\n\nThe', ' b<x> é <Y>ab aba e\u0301', *PIECES[-13:]] + [
     draw.choice(['', ' ']).join(draw.choice(PIECES) for _ in range(draw.randint(2, 9))) for _ in range(40)
 ]
 GPT4O = (
@@ -35,6 +35,14 @@ bert_template = x.TemplateProcessing(
 )
 added = lambda content, **flags: AddedToken(content, **{'normalized': False, **flags})
 ADDED = [added('<x>', lstrip=True), added('<Y>', normalized=True, rstrip=True), added('é', normalized=True), added('ab', single_word=True), added(' b', normalized=True)]
+
+# Regular expressions, as models have them and as Oniguruma reads them.
+PATTERNS = [
+    r" ?[^(\s|[.,!?…。，、।۔،])]+", r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s++$|\s+",
+    r"\s?[A-Za-zµÀ-ÖØ-öø-ƺ]+", r"\p{N}{1,3}(?=(?:\p{N}{3})*\b)", r"(?i)[^a-y]", r"(?<n>ab)\k<n>", r"(a|b)\1", r"(?>a+)b?", r"a{,2}b", r"b{2}?", r"(?m)x.+", r".+", r"^.", r".$", r"\A\w+", r"\w+\z", r"\w+\Z",
+    r"[[:alpha:][:digit:]_-]+", r"[^[:space:]]+", r"[a-z&&[^aeiou]]+", r"[\]\-\\^<]", r"[]a]", r"[a-]", r"\p{^L}+", r"\P{L}+", r"\p{Latin}+", r"\p{greek}", r"[\p{Han}\p{Hiragana}]+", r"\h{2,}", r"\R", r"(?x) a b # comment",
+    r"a(?i)B|c", r"\u0061|\x{1F600}", r"(?#a)b", r"[^\S\r\n]+", r"a??", r"x*", r"\B.", r"\p{Lu}(?=\p{Ll})|(?<=\p{Ll})(?=\p{Lu})", r"[[:punct:]]", r"\p{Punct}", r"\w", r"[\w]+", r"\W+", r"\p{Any}",
+]  # fmt: skip
 
 # What is not the model's own: a model, and the steps that take the place of its ones.
 CASES = [
@@ -90,7 +98,12 @@ for model, steps in CASES:
     texts = [row(each) for each in encodings]
     decoded = [tokenizer.decode(each.ids) for each in encodings if each.ids]
     tokenizer.enable_truncation(12, stride=1)
-    pairs = [[row(each) for each in (encoding, *encoding.overflowing)] for encoding in tokenizer.encode_batch(list(zip(TEXTS[20:26], TEXTS[40:46])))]
+    pairs = [[row(each) for each in (encoding, *encoding.overflowing)] for encoding in tokenizer.encode_batch(list(zip(TEXTS[23:29], TEXTS[43:49])))]
     result['cases'].append({'model': model, 'parts': parts, 'rows': texts, 'decoded': decoded, 'pairs': pairs})
+words = Tokenizer(models.WordLevel({'?': 0}, unk_token='?'))
+result['patterns'] = []
+for pattern in PATTERNS:
+    words.pre_tokenizer = p.Split(Regex(pattern), 'isolated')
+    result['patterns'].append([pattern, [row(words.encode(text))[3] for text in TEXTS]])
 text = json.dumps(result, separators=(',', ':')) + '\n'
 (here / 'steps.json.gz').write_bytes(gzip.compress(text.encode(), 9, mtime=0))

@@ -16,7 +16,14 @@ interface Case {
   readonly pairs: readonly Row[][];
 }
 
-const { texts, cases } = recordedIn<{ texts: string[]; cases: Case[] }>('steps.json.gz');
+interface Recorded {
+  readonly texts: readonly string[];
+  readonly cases: readonly Case[];
+  /** Places of the parts of each text that patterns cut it into. */
+  readonly patterns: readonly (readonly [pattern: string, places: readonly number[][]])[];
+}
+
+const { texts, cases, patterns } = recordedIn<Recorded>('steps.json.gz');
 const models = recordedIn<{ tokenizers: Record<string, { json: object }> }>('ids.json.gz').tokenizers;
 
 function rowsOf({ inputIds, tokenTypeIds, specialTokensMask, offsets, wordIds }: BatchEncoding): unknown[] {
@@ -41,7 +48,14 @@ describe.each(named)('%s', async (_, { model, parts, rows, decoded, pairs }) => 
   });
 
   it('cuts pairs alike', () => {
-    const cut = { textPair: texts.slice(40, 46), maxLength: 12, stride: 1, returnOverflowingTokens: true };
-    expect(rowsOf(tokenizer.encodeBatch(texts.slice(20, 26), cut))).toEqual(pairs.flat());
+    const cut = { textPair: texts.slice(43, 49), maxLength: 12, stride: 1, returnOverflowingTokens: true };
+    expect(rowsOf(tokenizer.encodeBatch(texts.slice(23, 29), cut))).toEqual(pairs.flat());
   });
+});
+
+it.each(patterns)('splits at %s', async (Regex, places) => {
+  const pre_tokenizer = { type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false };
+  const model = { type: 'WordLevel', vocab: { '?': 0 }, unk_token: '?' };
+  const { offsets } = (await loadTokenizer({ model, pre_tokenizer })).encodeBatch(texts);
+  expect(offsets.map((each) => each.flat())).toEqual(places);
 });
