@@ -6,7 +6,7 @@ import { afterAll, expect, it } from 'vitest';
 import { packBlocks } from '../../src/io/ggml-pack.js';
 import { parseGguf } from '../../src/io/gguf.js';
 import { saveGguf } from '../../src/pretrained/index.js';
-import { loadModel } from '../../src/pretrained/load-model.js';
+import { type LoadedModel, loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { describeShared } from '../shared.js';
 import { assertClose, largest } from '../tolerance.js';
@@ -112,6 +112,22 @@ await describeShared('a folder of transformers', 'checkpoints/tinystories-656k',
     const prompt = [ids.slice(0, 8)];
     const { sequences } = await again.generate(prompt, { maxNewTokens: 40 });
     expect(sequences).toEqual((await model.generate(prompt, { maxNewTokens: 40 })).sequences);
+  });
+});
+
+await describeShared('positions that are scaled', 'reference', 'SOURCE.txt', async (shared) => {
+  it.each(['llama3-rope', 'qwen2-yarn'])('%s: logits of a text beyond what it was trained on', async (name) => {
+    const names = ['config.json', 'model.safetensors'];
+    const files = await Promise.all(names.map(async (each) => [each, await shared.bytes(`${name}/${each}`)] as const));
+    using model = await loadModel(device, Object.fromEntries(files));
+    const original = (model.config.rope_parameters as { original_max_position_embeddings: number })
+      .original_max_position_embeddings;
+    const ids = [Array.from({ length: original + 20 }, (_, i) => 5 + ((7 * i) % 90))];
+    const logits = (each: LoadedModel) => device.scope(() => each.forward({ inputIds: ids }).logits!.dataSync());
+    await saveGguf(model, path);
+    using again = await loadModel(device, path, { weights: 'float32' });
+    const expected = logits(model) as Float32Array;
+    assertClose(name, logits(again) as Float32Array, expected, () => 1e-2 * largest(expected));
   });
 });
 

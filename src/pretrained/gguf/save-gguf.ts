@@ -14,6 +14,7 @@ import { familyOf, ggufTypes } from '../../models/registry.js';
 import { entryOf } from '../../nn/state-entry.js';
 import { transpose } from '../../nn/stored-layout.js';
 import type { PackedFormat } from '../../ops/packed.js';
+import { writtenRope } from './written-rope.js';
 import { copiedEntries, writtenVocabulary } from './written-vocabulary.js';
 
 export interface SaveGgufOptions {
@@ -47,10 +48,13 @@ export async function saveGguf(
   const gguf = await writableFamily(family);
   if (model.headKind !== 'language-model')
     throw new ArgumentError(`saveGguf: the model's head is for ${model.headKind}, expected a language model`);
+  const config = new ModelConfig(model.config);
   const tensors = partsOf(model, gguf, type);
-  const sizes = gguf.saved === 'decoder' ? decoderSizes(model) : gguf.saved(new ModelConfig(model.config));
+  const rope = gguf.saved === 'decoder' ? writtenRope(config) : null;
+  const sizes = gguf.saved === 'decoder' ? { ...decoderSizes(model, config), ...rope?.sizes } : gguf.saved(config);
   const metadata = metadataOf(model, family, sizes, type);
-  await writeAtomically(new Map([[await pathOf(path), ggufParts(metadata, tensors)]]));
+  const parts = ggufParts(metadata, [...(rope?.parts ?? []), ...tensors]);
+  await writeAtomically(new Map([[await pathOf(path), parts]]));
 }
 
 /** How files hold the model type. Throws ArgumentError for one that is not written. */
@@ -83,12 +87,7 @@ function metadataOf(
   ]);
 }
 
-function decoderSizes(model: PretrainedModel): Record<string, GgufEntry> {
-  const config = new ModelConfig(model.config);
-  const rope = new ModelConfig(config.object('rope_parameters'));
-  const kind = rope.values.rope_type ?? 'default';
-  if (kind !== 'default' && kind !== 'linear')
-    throw new ArgumentError(`saveGguf: rotary positions are scaled as ${kind}, expected default or linear`);
+function decoderSizes(model: PretrainedModel, config: ModelConfig): Record<string, GgufEntry> {
   const count = (name: string) => ({ uint32: config.size(name) });
   const headSize = config.size('head_dim');
   return {
@@ -102,11 +101,6 @@ function decoderSizes(model: PretrainedModel): Record<string, GgufEntry> {
     'attention.key_length': { uint32: headSize },
     'attention.value_length': { uint32: headSize },
     'attention.layer_norm_rms_epsilon': { float32: config.number('rms_norm_eps') },
-    'rope.freq_base': { float32: rope.number('rope_theta') },
-    'rope.dimension_count': { uint32: Math.trunc(headSize * (rope.numberOrNull('partial_rotary_factor') ?? 1)) },
-    ...(kind === 'linear'
-      ? { 'rope.scaling.type': { string: 'linear' }, 'rope.scaling.factor': { float32: rope.number('factor') } }
-      : {}),
   };
 }
 

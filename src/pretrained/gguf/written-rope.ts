@@ -1,0 +1,58 @@
+// How queries and keys turn, as GGUF files say it: by settings, or by a tensor of divisors.
+
+import { ArgumentError } from '../../core/errors.js';
+import { packBlocks } from '../../io/ggml-pack.js';
+import type { GgufEntry, GgufPart } from '../../io/gguf-writer.js';
+import { rotaryScaling } from '../../models/config-values.js';
+import { ModelConfig } from '../../models/model-config.js';
+import { scaledFrequencies } from '../../nn/rotary-embedding.js';
+
+/** What a file says of a decoder's positions, by names without the architecture, and the tensor of divisors, if it needs one. */
+export interface WrittenRope {
+  readonly sizes: Readonly<Record<string, GgufEntry>>;
+  readonly parts: readonly GgufPart[];
+}
+
+/** Throws ArgumentError for scalings that files cannot say. */
+export function writtenRope(config: ModelConfig): WrittenRope {
+  const rope = new ModelConfig(config.object('rope_parameters'));
+  const features = Math.trunc(config.size('head_dim') * (rope.numberOrNull('partial_rotary_factor') ?? 1));
+  const theta = rope.number('rope_theta');
+  const sizes = { 'rope.freq_base': { float32: theta }, 'rope.dimension_count': { uint32: features } };
+  const scaling = rotaryScaling(rope, features, config.size('max_position_embeddings'));
+  switch (scaling?.type) {
+    case undefined:
+      return { sizes, parts: [] };
+    case 'linear':
+      return { sizes: { ...sizes, ...scaled('linear', scaling.factor) }, parts: [] };
+    case 'yarn': {
+      const { factor, originalMaxLength, attentionFactor, betaFast, betaSlow, truncate } = scaling;
+      if (truncate === false) break;
+      const own = { attn_factor: attentionFactor, beta_fast: betaFast, beta_slow: betaSlow };
+      const given = Object.entries(own).flatMap(([name, value]) =>
+        value === undefined ? [] : [[`rope.scaling.yarn_${name}`, { float32: value }] as const],
+      );
+      const original = { 'rope.scaling.original_context_length': { uint32: originalMaxLength } };
+      return { sizes: { ...sizes, ...scaled('yarn', factor), ...original, ...Object.fromEntries(given) }, parts: [] };
+    }
+    case 'longrope':
+      if (scaling.attentionFactor !== 1 || `${scaling.shortDivisors}` !== `${scaling.longDivisors}`) break;
+      return { sizes, parts: [divisors(scaling.shortDivisors)] };
+    case 'llama3': {
+      const [plain, slower] = [null, scaling].map((each) => scaledFrequencies(features, theta, each).frequencies);
+      return { sizes, parts: [divisors((plain as number[]).map((speed, i) => speed / (slower?.[i] as number)))] };
+    }
+  }
+  throw new ArgumentError(
+    `saveGguf: rotary positions are scaled as ${scaling?.type}, with settings that GGUF files of this family cannot hold`,
+  );
+}
+
+function scaled(type: string, factor: number): Record<string, GgufEntry> {
+  return { 'rope.scaling.type': { string: type }, 'rope.scaling.factor': { float32: factor } };
+}
+
+function divisors(values: readonly number[]): GgufPart {
+  const bytes = () => packBlocks('F32', Float32Array.from(values));
+  return { name: 'rope_freqs.weight', type: 'F32', shape: [values.length], bytes };
+}
