@@ -5,6 +5,7 @@
 # sentencepiece gguf
 import json, os, sys, tempfile
 import sentencepiece, torch
+from safetensors.torch import save_file
 from transformers import BertConfig, BertModel, BertTokenizerFast, Gemma3TextConfig, Gemma3TextModel, NomicBertConfig, NomicBertModel, Phi3Config, Phi3ForCausalLM, T5Config, T5EncoderModel, T5ForConditionalGeneration
 
 sys.path.insert(0, sys.argv[1])
@@ -24,17 +25,24 @@ def rounded(model, deviation):
     return model.eval()
 
 
-def convert(folder, name):
+def convert(folder, name, *more):
     # A tokenizer of a few words is none that the converter knows by its hash.
     conversion.base.TextModel.get_vocab_base_pre = lambda self, tokenizer: 'default'
-    sys.argv = ['convert', folder, '--outtype', 'f16', '--outfile', os.path.join(HERE, name)]
+    sys.argv = ['convert', folder, '--outtype', 'f16', '--outfile', os.path.join(HERE, name), *more]
     convert_hf_to_gguf.main()
 
 
-def pooling(folder, kind):
+def pooling(folder, kind, projections=()):
     """As sentence-transformers saves it: what becomes of the tokens' vectors."""
     os.mkdir(os.path.join(folder, '1_Pooling'))
-    modules = [('', 'Transformer'), ('1_Pooling', 'Pooling'), ('2_Normalize', 'Normalize')]
+    dense = [(f'{i}_Dense', 'Dense') for i, _ in enumerate(projections, 2)]
+    modules = [('', 'Transformer'), ('1_Pooling', 'Pooling'), *dense, (f'{len(dense) + 2}_Normalize', 'Normalize')]
+    for (path, _), weight in zip(dense, projections):
+        os.mkdir(os.path.join(folder, path))
+        save_file({'linear.weight': weight}, os.path.join(folder, path, 'model.safetensors'))
+        out, width = weight.shape
+        settings = dict(in_features=width, out_features=out, bias=False, activation_function='torch.nn.modules.linear.Identity')
+        json.dump(settings, open(os.path.join(folder, path, 'config.json'), 'w'))
     listed = [{'idx': i, 'name': str(i), 'path': path, 'type': 'sentence_transformers.models.' + name} for i, (path, name) in enumerate(modules)]
     json.dump(listed, open(os.path.join(folder, 'modules.json'), 'w'))
     json.dump({'word_embedding_dimension': 64, kind: True}, open(os.path.join(folder, '1_Pooling/config.json'), 'w'))
@@ -108,7 +116,7 @@ def t5encoder(folder):
 
 
 def gemma_embedding(folder):
-    """As EmbeddingGemma: tokens see those behind them, and the mean is the vector."""
+    """As EmbeddingGemma: tokens see those behind them, and the mean becomes the vector by way of two projections."""
     spiece(folder, 'tokenizer', model_type='bpe', pad_id=0, eos_id=1, bos_id=2, unk_id=3, byte_fallback=True, vocab_size=330, add_dummy_prefix=False)
     pieces = sentencepiece.SentencePieceProcessor(model_file=os.path.join(folder, 'tokenizer.model'))
     config = Gemma3TextConfig(
@@ -118,14 +126,15 @@ def gemma_embedding(folder):
     model = rounded(Gemma3TextModel(config), 0.15)
     model.save_pretrained(folder)
     json.dump({'tokenizer_class': 'GemmaTokenizer', 'add_bos_token': True, 'add_eos_token': True}, open(os.path.join(folder, 'tokenizer_config.json'), 'w'))
-    pooling(folder, 'pooling_mode_mean_tokens')
+    wide, back = [(0.2 * torch.randn(shape)).half().float() for shape in [(64, 32), (32, 64)]]
+    pooling(folder, 'pooling_mode_mean_tokens', [wide, back])
     text = 'the woman walks three dogs in the park'
     ids = [2, *pieces.encode(text), 1]
     with torch.no_grad():
         hidden = model(torch.tensor([ids])).last_hidden_state
-    vector = hidden[0].mean(0)
+    vector = hidden[0].mean(0) @ wide.T @ back.T
     vector = vector / vector.norm()
-    convert(folder, 'gemma-embedding.gguf')
+    convert(folder, 'gemma-embedding.gguf', '--sentence-transformers-dense-modules')
     return {'text': text, 'ids': ids, 'hidden': [round(x, 6) for x in hidden.flatten().tolist()], 'sentence': [round(x, 6) for x in vector.tolist()]}
 
 

@@ -3,7 +3,7 @@
 import { FormatError } from '../../core/errors.js';
 import type { OpenFile } from '../../io/file.js';
 import { readGguf } from '../../io/gguf.js';
-import { inMemory } from '../../io/safetensors.js';
+import { inMemory, serializeSafetensors } from '../../io/safetensors.js';
 import { familyOfGguf } from '../../models/registry.js';
 import { headOf } from '../architectures.js';
 import type { ModelSource } from '../source.js';
@@ -11,7 +11,7 @@ import { ggufConfig } from './config.js';
 import { endIds } from './end-tokens.js';
 import { GgufMetadata } from './metadata.js';
 import { ggufTokenizerConfig, ggufTokenizerJson, tokenizerKind } from './tokenizer.js';
-import { ggufWeights } from './weights.js';
+import { type GgufWeight, ggufWeights } from './weights.js';
 
 /** How vectors of tokens become one, by the numbers of `pooling_type`. */
 const POOLINGS: Readonly<Record<number, string>> = {
@@ -54,15 +54,26 @@ async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
   const pooling = POOLINGS[metadata.own('pooling_type') ?? 0];
   if (pooling !== undefined) {
     const width = config.hidden_size ?? config.d_model;
-    files.set('modules.json', () => sentenceModules);
+    const projections = denseFiles(tensors);
+    files.set('modules.json', () => sentenceModules([...projections.keys()]));
     files.set('1_Pooling/config.json', () => ({ word_embedding_dimension: width, [pooling]: true }));
+    for (const [path, weight] of projections) {
+      files.set(`${path}/config.json`, () => ({ activation_function: 'torch.nn.modules.linear.Identity' }));
+      files.set(`${path}/model.safetensors`, async () => {
+        const entry = { dtype: 'F32', shape: weight.shape, data: await weight.data() } as const;
+        return serializeSafetensors(new Map([['linear.weight', entry]]));
+      });
+    }
   }
   const contentOf = (path: string): unknown => {
     const make = files.get(path);
     if (make === undefined) throw new FormatError(`${name} has no ${path}`);
     return make();
   };
-  const bytes = async (path: string) => new TextEncoder().encode(JSON.stringify(contentOf(path), null, 1));
+  const bytes = async (path: string) => {
+    const content = await contentOf(path);
+    return content instanceof Uint8Array ? content : new TextEncoder().encode(JSON.stringify(content, null, 1));
+  };
   return {
     name,
     list: async () => [...files.keys()],
@@ -78,8 +89,21 @@ async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
 const withoutNothing = (values: Record<string, unknown>) =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value != null));
 
-const sentenceModules = [
-  ['', 'Transformer'],
-  ['1_Pooling', 'Pooling'],
-  ['2_Normalize', 'Normalize'],
-].map(([path, kind], idx) => ({ idx, name: String(idx), path, type: `sentence_transformers.models.${kind}` }));
+/** The projections behind the pooling, by their folders; they are no weights of the model. */
+function denseFiles(tensors: Map<string, GgufWeight>): Map<string, GgufWeight> {
+  const found = new Map<string, GgufWeight>();
+  for (const number of [2, 3]) {
+    const name = `dense_${number}.weight`;
+    const weight = tensors.get(name);
+    if (weight && tensors.delete(name)) found.set(`${number}_Dense`, weight);
+  }
+  return found;
+}
+
+const sentenceModules = (projections: readonly string[]) =>
+  [
+    ['', 'Transformer'],
+    ['1_Pooling', 'Pooling'],
+    ...projections.map((path) => [path, 'Dense']),
+    [`${2 + projections.length}_Normalize`, 'Normalize'],
+  ].map(([path, kind], idx) => ({ idx, name: String(idx), path, type: `sentence_transformers.models.${kind}` }));
