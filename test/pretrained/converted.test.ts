@@ -1,5 +1,7 @@
 // GGUF files of llama.cpp's converter for which ../shared/gguf has none: make_ggufs.py wrote them, and what transformers has for them.
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { loadModel } from '../../src/pretrained/load-model.js';
@@ -34,6 +36,20 @@ it.each(Object.keys(encoders).flatMap((name) => [[name, 'auto'] as const, [name,
     });
   },
 );
+
+it('a folder of EmbeddingGemma has its projections', async () => {
+  using model = await loadModel(device, pathOf('gemma-embedding.gguf'), { weights: 'float32' });
+  const folder = mkdtempSync(join(tmpdir(), 'converted-'));
+  try {
+    await model.save(folder);
+    using again = await loadModel(device, folder);
+    const vector = (each: typeof model) =>
+      device.scope(() => each.forward({ inputIds: [gemma.ids] }).sentenceEmbedding!.dataSync());
+    expect(vector(again)).toEqual(vector(model));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
 
 it.each(['auto', 'float32'] as const)('t5: ids and logits, weights %s', async (weights) => {
   using model = await loadModel(device, pathOf('t5.gguf'), { weights, activations: 'float32' });

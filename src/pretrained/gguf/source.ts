@@ -58,7 +58,9 @@ async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
     files.set('modules.json', () => sentenceModules([...projections.keys()]));
     files.set('1_Pooling/config.json', () => ({ word_embedding_dimension: width, [pooling]: true }));
     for (const [path, weight] of projections) {
-      files.set(`${path}/config.json`, () => ({ activation_function: 'torch.nn.modules.linear.Identity' }));
+      const [out_features, in_features] = weight.shape;
+      const activation_function = 'torch.nn.modules.linear.Identity';
+      files.set(`${path}/config.json`, () => ({ in_features, out_features, bias: false, activation_function }));
       files.set(`${path}/model.safetensors`, async () => {
         const entry = { dtype: 'F32', shape: weight.shape, data: await weight.data() } as const;
         return serializeSafetensors(new Map([['linear.weight', entry]]));
@@ -76,7 +78,7 @@ async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
   };
   return {
     name,
-    list: async () => [...files.keys()],
+    list: async () => [...files.keys()].filter((path) => !path.endsWith('.safetensors')), // those the model has, and writes
     has: async (path) => files.has(path),
     bytes,
     json: async (path) => contentOf(path) as Readonly<Record<string, unknown>>,
