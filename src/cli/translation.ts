@@ -68,8 +68,14 @@ async function pairModel(device: Device, config: TaskConfig, pairs: readonly Pai
   const sentences = pairs.flatMap(({ source, targets }) => [source, ...targets]);
   const tokenizer = await trainTranslationTokenizer(sentences, { vocabSize, lowerCase, special: SPECIAL });
   const sizes = { sourceVocab: tokenizer.vocabSize, targetVocab: tokenizer.vocabSize };
-  return newModel(device, config, { ...sizes, ...specialIds(tokenizer) }, { source: tokenizer, target: tokenizer });
+  const tokenizers = { source: tokenizer, target: tokenizer };
+  const model = newModel(device, config, { ...sizes, ...specialIds(tokenizer) }, tokenizers);
+  model.generationConfig = { lengthPenalty: LENGTH_PENALTY };
+  return model;
 }
+
+/** "Attention Is All You Need", §6.1. */
+const LENGTH_PENALTY = 0.6;
 
 /** Added to the number of a batch, for random numbers that nothing else has. */
 const DROPOUT_STREAM = 0x2b7e1516;
@@ -149,7 +155,7 @@ export function isTranslator(model: Transformer): boolean {
 export async function evaluateTranslations(
   model: Transformer,
   pairs: readonly Pair[],
-  { beams = 1, lengthPenalty = 1 } = {},
+  { beams = 1, lengthPenalty }: { beams?: number; lengthPenalty?: number | undefined } = {},
 ) {
   const { target } = tokenizersOf(model);
   const sources = pairs.map(({ source }) => encodeInput(model, source));

@@ -35,10 +35,17 @@ export interface Tokenizers {
   readonly target?: Tokenizer | undefined;
 }
 
-/** What is saved: a module with a config and tokenizers. */
+/** What a model keeps of options of `generate`. */
+export interface GenerationDefaults {
+  /** Of beam search: above 1 longer outputs are preferred, below 1 shorter ones. */
+  readonly lengthPenalty?: number | undefined;
+}
+
+/** What is saved: a module with a config, tokenizers, and how it generates. */
 interface Saved extends Module {
   readonly config: TransformerConfig;
   tokenizers: Tokenizers;
+  generationConfig: GenerationDefaults;
 }
 
 export interface SaveOptions {
@@ -59,6 +66,8 @@ const METADATA = { format: FORMAT };
 interface Config {
   readonly format: typeof FORMAT;
   readonly model: TransformerOptions;
+  /** Left out where there are none. */
+  readonly generation?: GenerationDefaults | undefined;
   /** Those of tokenizers that were loaded with one. */
   readonly tokenizers?: { readonly [Side in keyof Tokenizers]: TokenizerConfig | undefined } | undefined;
 }
@@ -113,7 +122,14 @@ async function contentsOf(model: Saved, values: StateValues, options: SaveOption
   const configs = { source: source?.config, target: target?.config };
   const tokenizers = (configs.source ?? configs.target) ? configs : undefined;
   const packing = packingFields(packed);
-  files[CONFIG] = encodeJson({ format: FORMAT, model: model.config, tokenizers, ...packing } satisfies Config);
+  const generation = Object.keys(model.generationConfig).length > 0 ? model.generationConfig : undefined;
+  files[CONFIG] = encodeJson({
+    format: FORMAT,
+    model: model.config,
+    generation,
+    tokenizers,
+    ...packing,
+  } satisfies Config);
   return {
     files,
     weights: new Map<string, SafetensorsArray | SafetensorsLater>([...tensors, ...packedArrays(packed)]),
@@ -124,20 +140,31 @@ interface Read {
   readonly config: TransformerOptions;
   readonly tensors: ReadonlyMap<string, SafetensorsEntry>;
   readonly tokenizers: Tokenizers;
+  readonly generation: GenerationDefaults;
   readonly isPacked: boolean;
 }
 
 /** What the files of a saved model say. Throws FormatError if one is missing or damaged. */
 async function readFiles(files: ModelFiles, weights: ByteSource | undefined): Promise<Read> {
   checkOrigin(files);
-  const { model, tokenizers: configs, ...packing } = decodeJson(files, CONFIG) as Config;
+  const { model, generation, tokenizers: configs, ...packing } = decodeJson(files, CONFIG) as Config;
   if (!weights) throw new FormatError(`the model has no ${WEIGHTS}`);
   const tokenizers: { source?: Tokenizer; target?: Tokenizer } = {};
   for (const side of ['source', 'target'] as const) {
     if (files[TOKENIZERS[side]] !== undefined) tokenizers[side] = await readTokenizer(files, side, configs?.[side]);
   }
   const isPacked = packedFile(CONFIG, packing) !== null;
-  return { config: model as TransformerOptions, tensors: parseWeights(weights), tokenizers, isPacked };
+  const defaults = generationDefaults(generation);
+  const config = model as TransformerOptions;
+  return { config, tensors: parseWeights(weights), tokenizers, generation: defaults, isPacked };
+}
+
+function generationDefaults(given: unknown = {}): GenerationDefaults {
+  const { lengthPenalty, ...others } = Object(given) as Record<string, unknown>;
+  const isNumber = lengthPenalty === undefined || Number.isFinite(lengthPenalty);
+  if (Object(given) !== given || !isNumber || Object.keys(others).length > 0)
+    throw new FormatError(`${CONFIG}: generation is ${describeValue(given)}, expected an object with a lengthPenalty`);
+  return given as GenerationDefaults;
 }
 
 /** Throws FormatError unless config.json is one that `save` wrote, saying whose it is if it is known. */
@@ -205,7 +232,7 @@ async function modelFrom<Model extends Saved>(
   signal?: AbortSignal,
   wanted?: Packing | null,
 ): Promise<Model> {
-  const { config, tensors, tokenizers, isPacked } = await readFiles(files, weights);
+  const { config, tensors, tokenizers, generation, isPacked } = await readFiles(files, weights);
   const packing = wanted !== undefined ? wanted : isPacked ? (await import('./read-packed.js')).asStoredWith() : null;
   let model: Model | undefined;
   try {
@@ -223,6 +250,7 @@ async function modelFrom<Model extends Saved>(
     throw new FormatError(`${problem}: ${(cause as Error).message}`, { cause });
   }
   model.tokenizers = tokenizers;
+  model.generationConfig = generation;
   return model.eval();
 }
 

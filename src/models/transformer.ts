@@ -20,7 +20,7 @@ import { tensorOf } from '../nn/weight.js';
 import { add } from '../ops/binary.js';
 import { gather } from '../ops/move.js';
 import { resolveConfig, type TransformerConfig, type TransformerOptions } from './config.js';
-import type { ModelFiles, SaveOptions, Tokenizers } from './saved.js';
+import type { GenerationDefaults, ModelFiles, SaveOptions, Tokenizers } from './saved.js';
 import { SequenceModel } from './sequence-model.js';
 
 /**
@@ -42,6 +42,8 @@ export class Transformer extends SequenceModel {
   readonly config: TransformerConfig;
   /** What it was trained with: saved and loaded together with it. Its begin and end stand for the config's. */
   tokenizers: Tokenizers = {};
+  /** What `generate` does where its options do not say it: saved and loaded, too. */
+  generationConfig: GenerationDefaults = {};
   /** float32 [maxLength, dModel], where positions are sinusoidal. */
   readonly #sinusoids: Tensor | null;
 

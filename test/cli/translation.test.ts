@@ -1,6 +1,6 @@
 // A made-up language from training to translations, as a user does it.
 
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readTask } from '../../src/cli/config.js';
 import { prepareTask } from '../../src/cli/tasks.js';
@@ -73,6 +73,19 @@ describe('train translation', () => {
     expect(lines.stdout).toBe(`${plain.stdout}\n`);
     const named = await simdformer(['translate', folder.at('m'), '--to', 'de'], { input: 'a\n' });
     expect(named.stderr).toContain('leave --from and --to out');
+  });
+
+  it('prefers lengths as the paper does, unless it is told otherwise', async () => {
+    const config = JSON.parse(await readFile(folder.at('m/config.json'), 'utf8'));
+    expect(config.generation).toEqual({ lengthPenalty: 0.6 });
+    const measured = async (...options: string[]) => {
+      const command = ['eval', folder.at('m'), folder.at('dev.tsv'), '--beams', '5', '--json', '--outputs', ...options];
+      const { seconds, ...result } = JSON.parse((await simdformer(command)).stdout);
+      return result;
+    };
+    const own = await measured();
+    expect(own).toEqual(await measured('--length-penalty', '0.6'));
+    expect(own).not.toEqual(await measured('--length-penalty', '20'));
   });
 
   it('draws the same tokens for a batch whenever it is asked for', async () => {

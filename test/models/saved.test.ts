@@ -51,6 +51,27 @@ describe('save and load', () => {
     }
   });
 
+  it('give back how the model generates, and refuse what says nothing of it', async () => {
+    const files = await model.toFiles();
+    expect((await Transformer.fromFiles(device, files)).generationConfig).toEqual({});
+    const short = await Transformer.fromFiles(device, files);
+    short.generationConfig = { lengthPenalty: 0.1 };
+    const again = await Transformer.fromFiles(device, await short.toFiles());
+    expect(again.generationConfig).toEqual({ lengthPenalty: 0.1 });
+    const beams = { numBeams: 3, maxNewTokens: 12, minNewTokens: 4 };
+    const { scores: asGiven } = await model.eval().generate(source, { ...beams, lengthPenalty: 0.1 });
+    const { scores: byDefault } = await model.generate(source, beams);
+    expect((await again.generate(source, beams)).scores).toEqual(asGiven);
+    expect(byDefault).not.toEqual(asGiven);
+    const config = JSON.parse(new TextDecoder().decode(files['config.json']));
+    for (const generation of [5, null, { lengthPenalty: '1' }, { lengthPenalties: 1 }]) {
+      const damaged = new TextEncoder().encode(JSON.stringify({ ...config, generation }));
+      const refused = Transformer.fromFiles(device, { ...files, 'config.json': damaged });
+      await expect(refused).rejects.toThrow(/^config.json: generation is .*expected an object with a lengthPenalty/);
+      await refused.catch((error) => expect(error).toBeInstanceOf(FormatError));
+    }
+  });
+
   it('give the same model and tokenizers back', async () => {
     const path = join(folder, 'whole');
     await model.save(path);

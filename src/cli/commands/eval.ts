@@ -89,7 +89,7 @@ async function printPronunciations(
 
 interface EvalOptions {
   readonly beams: number;
-  readonly lengthPenalty: number;
+  readonly lengthPenalty?: number;
   readonly columns?: Readonly<Record<string, string>>;
   readonly outputs?: boolean;
   readonly json?: boolean;
@@ -105,9 +105,8 @@ export function evalCommand(): Command {
     .option('--beams <n>', 'hypotheses of beam search', integer(1, MOST_HYPOTHESES), 1)
     .option(
       '--length-penalty <p>',
-      'of translations: above 1 longer ones are preferred, below 1 shorter ones',
+      "of translations: above 1 longer ones are preferred, below 1 shorter ones (default: the model's)",
       positive(),
-      1,
     )
     .option('--columns <names>', 'what columns of rows are called, as in text=review,label=stars', columnNames)
     .option('--outputs', 'print every output that is wrong')
