@@ -130,7 +130,7 @@ function decodeWordPieces(tokens: readonly string[], { prefix = '##', cleanup = 
 }
 
 // biome-ignore format: one line
-const CLEANER = [[' .', '.'], [' ?', '?'], [' !', '!'], [' ,', ','], [" ' ", "'"], [" n't", "n't"], [" 'm", "'m"], [" 's", "'s"], [" 've", "'ve"], [" 're", "'re"]] as const;
+const CLEANER: readonly (readonly [string, string])[] = [[' .', '.'], [' ?', '?'], [' !', '!'], [' ,', ','], [" ' ", "'"], [" n't", "n't"], [" 'm", "'m"], [" 's", "'s"], [" 've", "'ve"], [" 're", "'re"]];
 
 /** Text without the spaces that tokens of English leave, as transformers cleans it up. */
 export function cleanedUp(text: string): string {
@@ -138,9 +138,8 @@ export function cleanedUp(text: string): string {
 }
 
 /** What Rust's `tokenizers` cleans up in each token, which is a little more. */
+const WORD_CLEANER = CLEANER.toSpliced(7, 0, [' do not', " don't"]);
+
 function cleanedUpWord(text: string): string {
-  return [...CLEANER.slice(0, 7), [' do not', " don't"] as const, ...CLEANER.slice(7)].reduce(
-    (cleaner, [from, to]) => cleaner.replaceAll(from, to),
-    text,
-  );
+  return WORD_CLEANER.reduce((cleaner, [from, to]) => cleaner.replaceAll(from, to), text);
 }

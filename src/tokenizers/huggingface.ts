@@ -15,12 +15,18 @@ import { checkText, knownIds, type Tokenizer } from './tokenizer.js';
 
 /**
  * Reads a `tokenizer.json` (its text or what it parses to) with a BPE, Unigram, WordLevel or WordPiece model, for what
- * Hugging Face's `tokenizers` makes of text: its ids, their places, and text again. Truncation, padding and dropout of the
- * file are left out. `config` is the `tokenizer_config.json` beside it, if there is one; without it, the tokens for pad,
- * begin, end and unknown are found where the file itself says them. Throws FormatError if it cannot be read or has a step
- * that is not known (the pre-tokenizer UnicodeScripts is none), ArgumentError for a path or a URL instead of
- * what lies there, or if the config is not an object,
- * SimdformerError if the code that reads it does not load.
+ * Hugging Face's `tokenizers` in Rust makes of text: ids and where they come from, and text of ids. Truncation, padding
+ * and dropout of the file are left out. `config` is the `tokenizer_config.json` beside it, if there is one; without it,
+ * the tokens for pad, begin, end and unknown are found where the file itself says them.
+ *
+ * ```ts
+ * const tokenizer = await loadTokenizer(await readFile('tokenizer.json', 'utf8'));
+ * const { inputIds, offsets } = tokenizer.encodeBatch(['Hello, world!']);
+ * ```
+ *
+ * Throws FormatError if it cannot be read or has a step that is not known, such as the pre-tokenizer UnicodeScripts,
+ * ArgumentError for a path or a URL instead of what lies there, or if the config is not an object, SimdformerError if the
+ * code that reads it does not load.
  */
 export async function loadTokenizer(json: string | object, config?: TokenizerConfig): Promise<PretrainedTokenizer> {
   checkOptions('loadTokenizer', config ?? {});

@@ -5,7 +5,7 @@ import { BYTE_NAMES } from './byte-level.js';
 import { type CharsmapEntry, charsmap } from './charsmap.js';
 import { literally, oniguruma, spansOf } from './oniguruma.js';
 import { type Part, partsOf, refuse } from './part.js';
-import { CHANGED_BY, type Form, inForm } from './unicode-forms.js';
+import { CHANGED_BY, type Form, inForm, mayChange } from './unicode-forms.js';
 import { ACCENT, BERT_MARK, CONTROL, NMT_CONTROL, OTHER_SPACE } from './unicode-tables.js';
 
 export type Normalizer = (text: AlignedText) => void;
@@ -112,7 +112,9 @@ function byteNames(character: string): string {
 }
 
 function putInForm(text: AlignedText, form: Form): void {
-  text.edit(spansOf(CHANGED_BY[form], text.text), (found) => inForm(found, form));
+  const spans = spansOf(CHANGED_BY[form], text.text);
+  const changed = spans.filter(([start, end]) => mayChange(text.text.slice(start, end), form));
+  text.edit(changed, (found) => inForm(found, form));
 }
 
 function lower(text: AlignedText): void {

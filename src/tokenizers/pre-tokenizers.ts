@@ -18,13 +18,13 @@ export function preTokenizerOf(part: unknown): PreTokenizer {
 
 const WHITE_SPACE = /\p{White_Space}/gu;
 const WORDS = new RegExp(`[${WORD_IN_RUST}]+|[^${WORD_IN_RUST}\\p{White_Space}]+`, 'gv');
-const SIGN = new RegExp(PUNCTUATION.source, 'gv');
 const DIGIT = /\p{N}/gu;
 
 function stepOf(part: Part): PreTokenizer {
   switch (part.type) {
     case 'BertPreTokenizer':
-      return (text) => splitter(WHITE_SPACE, 'Removed')(text).flatMap(splitter(SIGN, 'Isolated'));
+      return (text) =>
+        text.split(spansOf(WHITE_SPACE, text.text), 'Removed').flatMap(splitter(PUNCTUATION, 'Isolated'));
     case 'ByteLevel':
       return byteLevel(part);
     case 'CharDelimiterSplit':
@@ -37,7 +37,7 @@ function stepOf(part: Part): PreTokenizer {
     case 'Metaspace':
       return metaspace(part);
     case 'Punctuation':
-      return splitter(SIGN, behaviorOf(part.behavior ?? 'Isolated'));
+      return splitter(PUNCTUATION, behaviorOf(part.behavior ?? 'Isolated'));
     case 'Split':
       return splitter(patternOf(part), behaviorOf(part.behavior), part.invert === true);
     case 'Whitespace':

@@ -15,6 +15,14 @@ export const CHANGED_BY: Readonly<Record<Form, RegExp>> = {
   NFKD: /[\xa0-\u{10ffff}]+/gu,
 };
 
+/** Marks, and the letters of Hangul, which make others together. */
+const COMPOSING = /[\p{M}\u1160-\u11ff]/u;
+
+/** Whether a text may be another in a form: nearly all text is not. */
+export function mayChange(text: string, form: Form): boolean {
+  return COMPOSING.test(text) || text.normalize(form) !== text;
+}
+
 /** A text in a form. */
 export function inForm(text: string, form: Form): Edit {
   const decomposed = decomposition(text, form.includes('K') ? 'NFKD' : 'NFD');
