@@ -91,7 +91,7 @@ const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
       maxLength: 256,
       tieEmbeddings: 'all',
     },
-    epochs: 100,
+    epochs: 110,
     batch: 8192,
     vocabSize: 6000,
     bpeDropout: 0.05,
