@@ -11,11 +11,10 @@
 //   bytesToInts(p), shortsToInts(p)   kWidth unsigned numbers of 8 or 16 bits
 //   signedBytesToInts(p)              kWidth numbers of 8 bits with a sign
 //   halves(p)                         kWidth floats of 16 bits as floats
-//   fma(a, b, c)                      a * b + c, fused where the set can (the compiler contracts it,
-//   -ffp-contract=fast) fused(a, b, c)                    the same, fused by an intrinsic wherever the set can, for
-//   sums that must round alike
-//                                     in every loop: the compiler does not contract all of those that go from one
-//                                     iteration to the next
+//   fma(a, b, c)                      a * b + c, fused where the set can: the compiler contracts it
+//   fused(a, b, c)                    the same, fused by an intrinsic wherever the set can, for sums that must round
+//                                     alike in every loop: the compiler does not contract all of those that go from
+//                                     one iteration to the next
 //   rounded(v)                        v itself, but opaque to the compiler: if it is a product, it is rounded, not
 //                                     contracted with the addition that follows
 //   max(a, b), min(a, b)              as x86 does it: the second operand if either is NaN

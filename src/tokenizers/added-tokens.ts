@@ -25,7 +25,7 @@ export class AddedTokens {
   readonly contents = new Map<number, string>();
   /** What decoding has for their ids. */
   readonly texts = new Map<number, string>();
-  readonly special = new Set<string>();
+  readonly special = new Set<number>();
   readonly #raw = new Finder();
   readonly #normalized = new Finder();
 
@@ -43,7 +43,7 @@ export class AddedTokens {
       const id = this.ids.get(content) ?? model.ids.get(content) ?? next++;
       this.ids.set(content, id);
       tokens.set(id, token);
-      if (token.special) this.special.add(content);
+      if (token.special) this.special.add(id);
     }
     for (const [id, token] of tokens) {
       this.contents.set(id, token.content);

@@ -60,9 +60,10 @@ export class Engine {
   }
 
   decode(ids: readonly number[], skipsSpecial: boolean, cleansUp: boolean): string {
+    // Those whose text normalizing changes are skipped, too: Rust's library does not, transformers does.
     const tokens = ids
-      .map((id) => this.#added.texts.get(id) ?? (this.#model.tokenOf(id) as string))
-      .filter((token) => !(skipsSpecial && this.#added.special.has(token)));
+      .filter((id) => !(skipsSpecial && this.#added.special.has(id)))
+      .map((id) => this.#added.texts.get(id) ?? (this.#model.tokenOf(id) as string));
     const text = tokens.length === 0 ? '' : this.#decoder(tokens);
     return cleansUp ? cleanedUp(text) : text;
   }
