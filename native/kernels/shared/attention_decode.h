@@ -229,13 +229,13 @@ class Decode {
 #pragma GCC unroll 4
         for (size_t q = 0; q < kCount; ++q) {
           Vf& to = Cells::kScaled ? part[q] : sum[r][q];
-          to = Cells::kScaled && v == 0 ? query[q][v] * key : fused(query[q][v], key, to);
+          to = Cells::kScaled && v == 0 ? query[q][v] * key : Cells::add(query[q][v], key, to);
         }
       }
       if constexpr (Cells::kScaled) {
         const Vf scale = Cells::scale(row, in_.width, d);
 #pragma GCC unroll 4
-        for (size_t q = 0; q < kCount; ++q) sum[r][q] = fused(part[q], scale, sum[r][q]);
+        for (size_t q = 0; q < kCount; ++q) sum[r][q] = Cells::add(part[q], scale, sum[r][q]);
       }
     }
   }
@@ -279,7 +279,7 @@ class Decode {
           if (v == 0 || (Cells::kScaled && v * kWidth % kCellGroup == 0)) weigh<kCount>(row, j, at, weight);
           const Vf value = v + 1 < kVecs || n >= kWidth ? Cells::values(row, at) : Cells::firstValues(row, at, n);
 #pragma GCC unroll 4
-          for (size_t q = 0; q < kCount; ++q) sum[q][v] = fused(weight[q], value, sum[q][v]);
+          for (size_t q = 0; q < kCount; ++q) sum[q][v] = Cells::add(weight[q], value, sum[q][v]);
         }
       };
       Vf sum[kChains][kCount][kVecs] = {};
@@ -297,7 +297,7 @@ class Decode {
 #pragma GCC unroll 8
           for (size_t c = 1; c < kChains; ++c) sum[0][q][v] += sum[c][q][v];
           float* to = sums + q * stateSize(in_) + d + v * kWidth;
-          store(to, fused(load(to), shrink[q], sum[0][q][v]));
+          store(to, Cells::add(load(to), shrink[q], sum[0][q][v]));
         }
       }
     }

@@ -19,12 +19,14 @@ CONSTANT("cache.group", kCellGroup)
 constexpr size_t paddedCells(size_t width) { return divideUp(width, kCellPad) * kCellPad; }
 
 // How a head of `width` features is read: `values` are those from d on, to be multiplied by `scale` where there is one.
-// A step is what shares a scale.
+// A step is what shares a scale. `add` is a · b + c: of values that are converted, the compiler does not contract all
+// sums of a loop alike.
 struct FloatCells {
   static constexpr bool kScaled = false;
   static constexpr size_t kStep = kWidth;
   SIMD_INLINE static Vf values(const float* head, size_t d) { return load(head + d); }
   SIMD_INLINE static Vf firstValues(const float* head, size_t d, size_t n) { return loadFirst(head + d, n); }
+  SIMD_INLINE static Vf add(Vf a, Vf b, Vf c) { return fma(a, b, c); }
 };
 struct HalfCells {
   static constexpr bool kScaled = false;
@@ -33,6 +35,7 @@ struct HalfCells {
     return halves(reinterpret_cast<const uint16_t*>(head) + d);
   }
   SIMD_INLINE static Vf firstValues(const float* head, size_t d, size_t) { return values(head, d); }
+  SIMD_INLINE static Vf add(Vf a, Vf b, Vf c) { return fused(a, b, c); }
 };
 struct ByteCells {
   static constexpr bool kScaled = true;
@@ -41,6 +44,7 @@ struct ByteCells {
     return toFloat(signedBytesToInts(reinterpret_cast<const int8_t*>(head) + d));
   }
   SIMD_INLINE static Vf firstValues(const float* head, size_t d, size_t) { return values(head, d); }
+  SIMD_INLINE static Vf add(Vf a, Vf b, Vf c) { return fused(a, b, c); }
   SIMD_INLINE static Vf scale(const float* head, size_t width, size_t d) {
     uint16_t upper;
     memcpy(&upper, reinterpret_cast<const char*>(head) + paddedCells(width) + d / kCellGroup * 2, sizeof upper);
