@@ -25,11 +25,11 @@ export interface GenerateOptions {
    * maxLength leaves.
    */
   maxNewTokens?: number | undefined;
-  /** The same, counted with the start or the longest prompt. Counts less than `maxNewTokens`. */
+  /** The same, counted with the start or the longest prompt. Counts less than `maxNewTokens`, be that the model's own. */
   maxLength?: number | undefined;
   /** End tokens are forbidden until there are this many new tokens. Default 0. */
   minNewTokens?: number | undefined;
-  /** The same, counted with the start or the longest prompt. Counts less than `minNewTokens`. */
+  /** The same, counted with the start or the longest prompt. Counts less than `minNewTokens`, be that the model's own. */
   minLength?: number | undefined;
   /**
    * With what a decoder begins that writes from sources, and one of its own where a prompt is empty. Default: the

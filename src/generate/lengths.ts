@@ -9,7 +9,8 @@ const DEFAULT = 256;
 
 /**
  * The lengths that options ask for, where the longest prompt has `promptLength` tokens and the model has room for `room`
- * more. What the model's own settings say gives way to what there is room for; options do not.
+ * more. Numbers of new tokens count more than lengths, also those of the model's own settings, as in transformers. What
+ * these say gives way to what there is room for; options do not.
  */
 export function lengthsOf(
   { generationConfig: own = {} }: Pick<Generative, 'generationConfig'>,
@@ -22,14 +23,11 @@ export function lengthsOf(
     const expected = name === 'maxLength' ? `more than the longest prompt, ${promptLength}` : 'an integer, 0 or more';
     if (options[name] !== undefined) checkNumber('generate', name, options[name], accepts, expected);
   }
-  const most = newTokens(options.maxNewTokens, options.maxLength, promptLength);
-  const ownMost = newTokens(own.maxNewTokens, own.maxLength, promptLength) ?? DEFAULT;
+  const after = (length: number | undefined) => (length === undefined ? undefined : Math.max(0, length - promptLength));
+  const most = options.maxNewTokens ?? (own.maxNewTokens === undefined ? after(options.maxLength) : undefined);
+  const ownMost = own.maxNewTokens ?? after(own.maxLength) ?? DEFAULT;
   const maxNewTokens = most ?? Math.max(1, Math.min(ownMost, room));
-  const least = newTokens(options.minNewTokens, options.minLength, promptLength);
-  const ownLeast = newTokens(own.minNewTokens, own.minLength, promptLength) ?? 0;
+  const least = options.minNewTokens ?? (own.minNewTokens === undefined ? after(options.minLength) : undefined);
+  const ownLeast = own.minNewTokens ?? after(own.minLength) ?? 0;
   return { maxNewTokens, minNewTokens: least ?? Math.min(ownLeast, maxNewTokens) };
-}
-
-function newTokens(count: number | undefined, length: number | undefined, promptLength: number): number | undefined {
-  return count ?? (length === undefined ? undefined : Math.max(0, length - promptLength));
 }

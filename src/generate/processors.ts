@@ -26,12 +26,17 @@ export interface Choosing {
   readonly topK: number;
   readonly topP: number;
   readonly minP: number;
+  /** Of each source, where sources are features: of sound; else null. */
+  readonly sourceShape: readonly number[] | null;
 }
 
-/** How much is read before the model chooses its first token: the start or prompt, and what is forced after it. */
+/**
+ * How much is read before the model chooses its first token: the start or prompt, and what is forced after it; as in
+ * transformers, where Whisper's `forcedBosTokenId` does not count.
+ */
 export function beginOf(plan: Choosing, promptLength: number, prefixLength: number): number {
   const length = promptLength + prefixLength;
-  return length === 1 && plan.forcedBosTokenId !== null ? 2 : length;
+  return length === 1 && plan.forcedBosTokenId !== null && plan.sourceShape === null ? 2 : length;
 }
 
 /**

@@ -9,6 +9,7 @@ import { add } from '../ops/binary.js';
 import { type BartStackOptions, bartStack, bartStackNames } from './bart-stack.js';
 import { dropoutOf, labelsOf } from './config-values.js';
 import type { Family } from './family.js';
+import type { PaddedBatch } from './inputs.js';
 import type { Json } from './model-config.js';
 import { PredictionHead, vocabularyOutput } from './prediction-head.js';
 import type { FamilyContext, HeadKind } from './pretrained-model.js';
@@ -150,6 +151,10 @@ export class Bart extends Seq2SeqModel {
     const paddingId = this.settings.numberOrNull('pad_token_id');
     const x = tokens.forward(ids, { scale: this.#scale, positions, positionIds, paddingId });
     return norm?.forward(x) ?? x;
+  }
+
+  protected override positionsOf(padded: PaddedBatch): Tensor {
+    return padded.columns;
   }
 
   /** The rows of tokens in the table of positions. */

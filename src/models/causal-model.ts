@@ -22,8 +22,8 @@ export abstract class CausalModel extends PretrainedModel {
 
   protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
     // transformers' loss of answers is over all places of a row, padding among them.
-    const ofPadding = this.headKind === 'question-answering' && wantsSpans(inputs, options);
-    const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, ofPadding);
+    const padding = this.headKind === 'question-answering' && wantsSpans(inputs, options) ? 'kept' : 'dropped';
+    const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, padding);
     layout.target = padded;
     const { batch } = padded;
     const hiddenStates: Tensor[] = [];

@@ -1,8 +1,13 @@
 import { FormatError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
-import { MultiHeadAttention } from '../nn/attention.js';
+import type { MultiHeadAttention } from '../nn/attention.js';
 import { Conv1d } from '../nn/conv.js';
-import { BiasedDisentangledAttention, DisentangledAttention, DistanceVectors } from '../nn/disentangled-attention.js';
+import {
+  BiasedDisentangledAttention,
+  BlindAttention,
+  DisentangledAttention,
+  DistanceVectors,
+} from '../nn/disentangled-attention.js';
 import { Dropout, type Randomness } from '../nn/dropout.js';
 import { FeedForward } from '../nn/feed-forward.js';
 import { type LayerContext, type LayerParts, TransformerLayer } from '../nn/layer.js';
@@ -121,7 +126,7 @@ export class DebertaV2 extends EncoderModel {
   protected attention({ init, config }: FamilyContext): MultiHeadAttention {
     const { distances } = this;
     const options = attentionOptions(config, this.randomness);
-    if (distances === null) return new MultiHeadAttention(init, options.plain);
+    if (distances === null) return new BlindAttention(init, options.plain);
     const shared = config.flag('share_att_key');
     return new DisentangledAttention(init, {
       ...options.plain,

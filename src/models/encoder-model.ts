@@ -28,8 +28,8 @@ export abstract class EncoderModel extends PretrainedModel {
 
   protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
     // transformers' loss of answers is over all places of a row, padding among them.
-    const ofPadding = this.headKind === 'question-answering' && wantsSpans(inputs, options);
-    const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, ofPadding);
+    const padding = this.headKind === 'question-answering' && wantsSpans(inputs, options) ? 'kept' : 'keptAhead';
+    const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, padding);
     layout.source = padded;
     const batch = padded.batch;
     const types = inputs.tokenTypeIds && Int32Array.from(padded.pack('tokenTypeIds', inputs.tokenTypeIds));
@@ -43,7 +43,10 @@ export abstract class EncoderModel extends PretrainedModel {
     if (this.head === null) {
       output.lastHiddenState = padded.unpack(features);
       if (pooled) output.poolerOutput = pooled;
-      if (this.sentenceHead) output.sentenceEmbedding = this.sentenceHead.forward(features, batch);
+      if (this.sentenceHead) {
+        const own = padded.ofTokens(features);
+        output.sentenceEmbedding = this.sentenceHead.forward(own.x, own.batch);
+      }
       return output;
     }
     return { ...output, ...this.#predict(this.head, features, padded, inputs, options) };
@@ -62,7 +65,7 @@ export abstract class EncoderModel extends PretrainedModel {
     options: ForwardOptions,
   ): ModelOutput {
     const { batch } = padded;
-    const logits = head.forward(features, batch);
+    const logits = head.forward(features, padded.sequences);
     const { labels } = inputs;
     const wanted = options.loss ?? true;
     switch (this.headKind) {
@@ -77,7 +80,7 @@ export abstract class EncoderModel extends PretrainedModel {
         const output: ModelOutput = { logits: padded.unpack(logits).reshape(batch.size, -1) };
         if (wanted && labels) {
           const targets = this.device.tensor(padded.pack('labels', labels as number[][]), logits.shape);
-          output.loss = bceWithLogits(logits, targets);
+          output.loss = bceWithLogits(padded.ofTokens(logits).x, padded.ofTokens(targets).x);
         }
         return output;
       }

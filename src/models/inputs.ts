@@ -18,7 +18,11 @@ export type Rows = readonly (readonly number[] | Int32Array)[] | Tensor;
 export interface ModelInputs {
   /** Rows of token ids, int32 [B, T], or packed sequences. */
   inputIds?: Tokens | undefined;
-  /** 1 for tokens, 0 for padding, which is on one side of each row. Default: all are tokens. */
+  /**
+   * 1 for tokens, 0 for padding. Default: all are tokens. Encoders take any mask: behind the tokens padding changes
+   * nothing, before them and between them it takes places and may be the first row, as in transformers. Others take
+   * padding on one side of each row; decoders without an encoder count from the first token then, as `generate` does.
+   */
   attentionMask?: Rows | undefined;
   /** The number of the segment of each token. Default 0. */
   tokenTypeIds?: Rows | undefined;
@@ -76,6 +80,12 @@ export interface ModelOutput {
   visionModelOutput?: ModelOutput;
 }
 
+/**
+ * What becomes of padding: nowhere computed; along with tokens, for a loss that wants what comes out there; or so only in
+ * batches that have some before a token, whose results it changes.
+ */
+export type PaddingUse = 'dropped' | 'kept' | 'keptAhead';
+
 /** Padded rows, packed, and the way back. */
 export class PaddedBatch {
   private constructor(
@@ -89,15 +99,15 @@ export class PaddedBatch {
   ) {}
 
   /**
-   * Packs rows by their mask; with `withPadding` what the mask hides is kept, for a loss that wants it, but is zero in
-   * results. Throws ArgumentError, ShapeError if they do not fit together.
+   * Packs rows by their mask; what it hides is zero in results, computed or not. Throws ArgumentError, ShapeError if they
+   * do not fit together.
    */
   static from(
     device: Device,
     name: string,
     tokens: Tokens | undefined,
     mask: Rows | undefined,
-    withPadding = false,
+    padding: PaddingUse = 'dropped',
   ): PaddedBatch {
     if (tokens === undefined) throw new ArgumentError(`forward: ${name} is missing`);
     if (tokens instanceof TokenBatch || mask === undefined) {
@@ -110,12 +120,14 @@ export class PaddedBatch {
     const marks = rowsOf('attentionMask', mask, null).rows;
     if (marks.length !== rows.length)
       throw new ShapeError(`forward: attentionMask has ${marks.length} rows, ${name} has ${rows.length}`);
-    const spans = rows.map((row, i) => spanOf(marks[i] as ArrayLike<number>, row.length, i));
-    if (withPadding && spans.some(({ start, end }) => end - start < time)) {
-      const isToken = spans.map(({ start, end }) => Array.from({ length: time }, (_, i) => i >= start && i < end));
+    const seen = rows.map((row, i) => tokensOf(marks[i] as ArrayLike<number>, row.length, i));
+    if (padding !== 'dropped' && seen.some((row) => hasPadding(row, padding))) {
+      if (seen.some((row) => row.length < time))
+        throw new ShapeError(`forward: rows of ${name} differ in length, expected ${time} tokens and padding in each`);
       const batch = TokenBatch.from(device, name, tokens, null);
-      return new PaddedBatch(batch, Array<number>(batch.size).fill(0), rows, isToken);
+      return new PaddedBatch(batch, Array<number>(batch.size).fill(0), rows, seen);
     }
+    const spans = seen.map(spanOf);
     const kept = rows.map((row, i) => Array.from(row).slice(spans[i]?.start, spans[i]?.end));
     const batch = TokenBatch.from(device, name, packed(kept), null, time);
     return new PaddedBatch(
@@ -125,10 +137,39 @@ export class PaddedBatch {
     );
   }
 
+  /** int32 [N]: where tokens stand in their rows, padding before them counted. */
+  get columns(): Tensor {
+    const { batch, starts } = this;
+    if (starts.every((start) => start === 0)) return batch.positions;
+    const shifts = batch.counts.flatMap((count, i) => Array<number>(count).fill(starts[i] as number));
+    return add(batch.positions, batch.ids.device.tensor(Int32Array.from(shifts)));
+  }
+
+  /** int32 [N]: places that count the tokens which are not the padding id; the others, wherever they are, have −1. */
+  placesWithout(padId: number): Tensor {
+    const { batch } = this;
+    const rows = this.rows?.map((row) => Array.from(row)) ?? [];
+    if (!rows.some((row) => row.includes(padId))) return batch.positions;
+    const places = rows.flatMap((row) => {
+      let next = 0;
+      return row.map((id) => (id === padId ? -1 : next++));
+    });
+    return batch.ids.device.tensor(Int32Array.from(places));
+  }
+
   /** The sequences as layers take them. */
   get sequences(): Sequences {
     const { batch, isToken } = this;
     return isToken ? new Sequences(batch.positions, batch.lengths, batch.counts, isToken) : batch;
+  }
+
+  /** The rows of tokens, float32 [N, features], without those of padding. */
+  ofTokens(x: Tensor): { x: Tensor; batch: Sequences } {
+    const { batch, isToken } = this;
+    if (isToken === null) return { x, batch };
+    const places = isToken.flat().flatMap((each, i) => (each ? [i] : []));
+    const counts = isToken.map((row) => row.filter(Boolean).length);
+    return { x: gather(x, x.device.tensor(Int32Array.from(places))), batch: Sequences.of(x.device, counts) };
   }
 
   /** One number for each row of tokens, [N, 1], as [B, T] for a softmax over T, in which what is no row has no share. */
@@ -155,14 +196,19 @@ export class PaddedBatch {
     });
   }
 
+  /** float32 [B, T, 1]: 1 for tokens, 0 for padding; null if none is computed. */
+  get tokenMarks(): Tensor | null {
+    const { batch, isToken } = this;
+    if (isToken === null) return null;
+    return batch.ids.device.tensor(Float32Array.from(isToken.flat(), Number), [batch.size, batch.longest, 1]);
+  }
+
   /** [N, features] as [B, T, features], zero at padding; as it is, if the input was packed. */
   unpack(x: Tensor): Tensor {
     const { lengths, time, counts, size } = this.batch;
     if (time === null) return x;
-    if (this.isToken) {
-      const marks = Float32Array.from(this.isToken.flat(), Number);
-      return mul(x.reshape(size, time, -1), x.device.tensor(marks, [size, time, 1]));
-    }
+    const marks = this.tokenMarks;
+    if (marks) return mul(x.reshape(size, time, -1), marks);
     if (this.starts.every((start) => start === 0)) return unpack(x, lengths, time);
     const [total, features] = x.shape as [number, number];
     const rows = new Int32Array(size * time).fill(total); // a row of zeros behind the others
@@ -182,6 +228,8 @@ export function unpackMaps(maps: readonly Tensor[], queries: PaddedBatch | null,
 function unpackMap(map: Tensor, queries: PaddedBatch | null, keys: PaddedBatch | null): Tensor {
   const [size, heads, rows, columns] = map.shape as readonly number[] as [number, number, number, number];
   const [time, width] = [queries?.batch.time ?? rows, keys?.batch.time ?? columns];
+  const marks = queries?.tokenMarks;
+  if (marks) return mul(map, marks.reshape(size, 1, rows, 1));
   const starts = [queries, keys].map((batch) => batch?.starts ?? Array<number>(size).fill(0)) as [number[], number[]];
   if (time === rows && width === columns && starts.flat().every((start) => start === 0)) return map;
   const places = new Int32Array(size * heads * time * width).fill(map.size); // a zero behind the others
@@ -197,20 +245,31 @@ function unpackMap(map: Tensor, queries: PaddedBatch | null, keys: PaddedBatch |
   return gather(values, map.device.tensor(places)).reshape(size, heads, time, width);
 }
 
-/** Where the ones of a row of a mask are, which have no zeros between them. */
-function spanOf(marks: ArrayLike<number>, length: number, row: number): { start: number; end: number } {
+/** Which places of a row of a mask are tokens. */
+function tokensOf(marks: ArrayLike<number>, length: number, row: number): boolean[] {
   if (marks.length !== length)
     throw new ShapeError(`forward: row ${row} of attentionMask has ${marks.length} numbers, expected ${length}`);
   const all = Array.from(marks);
-  const start = all.indexOf(1);
-  const end = all.lastIndexOf(1) + 1;
-  if (start < 0) throw new ShapeError(`forward: row ${row} of attentionMask is all padding`);
-  if (all.some((mark, i) => mark !== (i >= start && i < end ? 1 : 0))) {
-    throw new ArgumentError(
-      `forward: row ${row} of attentionMask hides tokens between others, expected ones with zeros before or after them`,
-    );
-  }
-  return { start, end };
+  const wrong = all.find((mark) => mark !== 0 && mark !== 1);
+  if (wrong !== undefined)
+    throw new ArgumentError(`forward: row ${row} of attentionMask has ${wrong}, expected 0 or 1`);
+  if (!all.includes(1)) throw new ShapeError(`forward: row ${row} of attentionMask is all padding`);
+  return all.map((mark) => mark === 1);
+}
+
+/** Whether a row has padding; `keptAhead`: before a token. */
+function hasPadding(isToken: readonly boolean[], padding: PaddingUse): boolean {
+  const first = isToken.indexOf(false);
+  return first >= 0 && (padding === 'kept' || first < isToken.lastIndexOf(true));
+}
+
+/** Where the tokens of a row are, which has no padding between them. */
+function spanOf(isToken: readonly boolean[], row: number): { start: number; end: number } {
+  const [start, end] = [isToken.indexOf(true), isToken.lastIndexOf(true) + 1];
+  if (!isToken.slice(start, end).includes(false)) return { start, end };
+  throw new ArgumentError(
+    `forward: row ${row} of attentionMask hides tokens between others, expected ones with zeros before or after them`,
+  );
 }
 
 /** A number for each sequence. */

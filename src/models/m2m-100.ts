@@ -3,6 +3,7 @@ import { sinusoids } from '../nn/positions.js';
 import { notEqual, where } from '../ops/binary.js';
 import { Bart, bartDefaults, bartDesign } from './bart.js';
 import type { Family } from './family.js';
+import type { PaddedBatch } from './inputs.js';
 import type { FamilyContext } from './pretrained-model.js';
 
 /** M2M-100 (Fan et al. 2020, arXiv 2010.11125) and NLLB: pre-norm layers, and positions as tensor2tensor computes them. */
@@ -22,6 +23,11 @@ export class M2M100 extends Bart {
       logitsBias: false,
       heads: ['none', 'language-model'],
     });
+  }
+
+  /** Padding has none. */
+  protected override positionsOf(padded: PaddedBatch): Tensor {
+    return padded.placesWithout(this.settings.number('pad_token_id'));
   }
 
   protected override placesOf(ids: Tensor, positions: Tensor): Tensor {

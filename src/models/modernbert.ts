@@ -30,7 +30,6 @@ export class ModernBert extends EncoderModel {
   constructor(context: FamilyContext) {
     super(context);
     const { init, config } = context;
-    config.expect('sparse_prediction', false);
     const [dModel, heads] = [config.size('hidden_size'), config.size('num_attention_heads')];
     const norm = () => new LayerNorm(init, dModel, config.number('norm_eps'), config.flag('norm_bias'));
     const dropout = (name: string) => new Dropout(config.number(name), this.randomness);

@@ -9,7 +9,7 @@ import type { Family } from './family.js';
 import type { ModelInputs, PaddedBatch } from './inputs.js';
 import type { PredictionHead } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
-import { roberta, robertaHead, robertaHeadNames, robertaPooler, withoutPadding } from './roberta.js';
+import { roberta, robertaHead, robertaHeadNames, robertaPooler } from './roberta.js';
 import { embeddingNames, type TextEmbeddings } from './text-embeddings.js';
 
 /** What transformers takes whatever the config says. */
@@ -50,7 +50,7 @@ export class MPNet extends EncoderModel {
   }
 
   protected override positionsOf(padded: PaddedBatch): Tensor {
-    return withoutPadding(padded, PAD);
+    return padded.placesWithout(PAD);
   }
 
   override get maxLength(): number {

@@ -45,7 +45,7 @@ export class Roberta extends EncoderModel {
   }
 
   protected override positionsOf(padded: PaddedBatch): Tensor {
-    return withoutPadding(padded, this.settings.number('pad_token_id'));
+    return padded.placesWithout(this.settings.number('pad_token_id'));
   }
 
   override get maxLength(): number {
@@ -64,17 +64,6 @@ export class Roberta extends EncoderModel {
       ...bertLayerNames('roberta.encoder.layer.*'),
     };
   }
-}
-
-/** Places that count the tokens which are not the padding id; the others, wherever they are, stand before the first. */
-export function withoutPadding({ batch, rows }: PaddedBatch, padId: number): Tensor {
-  const all = rows?.map((row) => Array.from(row)) ?? [];
-  if (!all.some((row) => row.includes(padId))) return batch.positions;
-  const places = all.flatMap((row) => {
-    let next = 0;
-    return row.map((id) => (id === padId ? -1 : next++));
-  });
-  return batch.ids.device.tensor(Int32Array.from(places));
 }
 
 /** What makes the first token's features one vector of the sequence. */

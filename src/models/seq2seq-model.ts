@@ -57,7 +57,7 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     const { batch } = target;
     if (memory.batch.size !== batch.size)
       throw new ShapeError(`forward: there are ${memory.batch.size} sources, but ${batch.size} targets`);
-    const x = this.embedTarget(batch.ids, batch.positions);
+    const x = this.embedTarget(batch.ids, this.positionsOf(target));
     const features = this.decoder.forward(x, batch, { memory, hiddenStates: decoderStates });
     const output: ModelOutput = { encoderLastHiddenState: unpack(memory.hidden) };
     if (options.hiddenStates) {
@@ -77,8 +77,14 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask);
     layout.source = padded;
     const { batch } = padded;
-    const hidden = this.encoder.forward(this.embedSource(batch.ids, batch.positions), batch, { hiddenStates });
+    const x = this.embedSource(batch.ids, this.positionsOf(padded));
+    const hidden = this.encoder.forward(x, batch, { hiddenStates });
     return { memory: { hidden, batch }, unpack: (x) => padded.unpack(x) };
+  }
+
+  /** int32 [N]: where tokens stand. */
+  protected positionsOf({ batch }: PaddedBatch): Tensor {
+    return batch.positions;
   }
 
   #predict(

@@ -1,4 +1,3 @@
-import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { AttentionPooling } from '../nn/attention-pooling.js';
 import type { Randomness } from '../nn/dropout.js';
@@ -6,17 +5,15 @@ import type { Initializer } from '../nn/init.js';
 import { Linear } from '../nn/linear.js';
 import { LayerNorm } from '../nn/norm.js';
 import type { StateNames } from '../nn/state-names.js';
-import { TokenBatch } from '../nn/token-batch.js';
 import { scale } from '../ops/binary.js';
 import { bceWithLogits } from '../ops/losses.js';
 import { labelsOf } from './config-values.js';
 import { type Contrast, contrast, DualEncoderModel } from './dual-encoder-model.js';
 import type { Family } from './family.js';
-import type { ForwardOptions, ModelInputs } from './inputs.js';
+import type { PaddingUse } from './inputs.js';
 import { ModelConfig } from './model-config.js';
 import { PredictionHead } from './prediction-head.js';
-import type { BatchLayout, FamilyContext } from './pretrained-model.js';
-import type { TowerRun } from './tower-model.js';
+import type { FamilyContext } from './pretrained-model.js';
 import {
   patchesOf,
   TextTower,
@@ -64,20 +61,9 @@ export class Siglip extends DualEncoderModel {
         : null;
   }
 
-  /** A text's last token is its vector; transformers takes that of the padded row, which attention gives no meaning. */
-  protected override readText(
-    text: TextTower,
-    inputs: ModelInputs,
-    options: ForwardOptions,
-    layout: BatchLayout,
-  ): TowerRun {
-    const run = super.readText(text, inputs, options, layout);
-    const { batch } = run.tower;
-    if (inputs.attentionMask && batch instanceof TokenBatch && batch.counts.some((count) => count !== batch.time))
-      throw new ArgumentError(
-        'forward: attentionMask hides padding, but SigLIP reads texts with theirs: leave the mask out, as in training',
-      );
-    return run;
+  /** The last row stands for a text, padding or not: the model has learnt from texts with theirs, and without a mask. */
+  protected override get textPadding(): PaddingUse {
+    return 'kept';
   }
 
   protected override compare(texts: Tensor, images: Tensor): Contrast {

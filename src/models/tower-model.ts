@@ -7,7 +7,14 @@ import type { Linear } from '../nn/linear.js';
 import type { Stack } from '../nn/stack.js';
 import { packed, type Tokens } from '../nn/token-batch.js';
 import { unpack } from '../ops/move.js';
-import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, unpackMaps } from './inputs.js';
+import {
+  type ForwardOptions,
+  type ModelInputs,
+  type ModelOutput,
+  PaddedBatch,
+  type PaddingUse,
+  unpackMaps,
+} from './inputs.js';
 import { sequenceLoss } from './losses.js';
 import { checkHead, type PredictionHead } from './prediction-head.js';
 import { type BatchLayout, type FamilyContext, type HeadKind, PretrainedModel } from './pretrained-model.js';
@@ -70,15 +77,20 @@ export abstract class TowerModel extends PretrainedModel {
     return { ...rest, [text ? 'textEmbeds' : 'imageEmbeds']: projection.forward(pooled) };
   }
 
+  /** What becomes of padding of texts. */
+  protected get textPadding(): PaddingUse {
+    return 'keptAhead';
+  }
+
   protected readText(
     text: TextTower,
     { inputIds, attentionMask }: ModelInputs,
     options: ForwardOptions,
     layout: BatchLayout,
   ): TowerRun {
-    const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask);
+    const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, this.textPadding);
     layout.source = padded;
-    const tower = text.forward(this.toBatch('inputIds', padded.batch));
+    const tower = text.forward(this.toBatch('inputIds', padded.batch), padded.sequences);
     const pooled = text.pooler.forward(tower.features, padded.batch);
     return outputOf(tower, pooled, options, (x) => padded.unpack(x));
   }

@@ -62,9 +62,10 @@ export class TextTower extends Module {
     return this.tokens.forward(ids, { positions: this.positions.weight, positionIds: positions });
   }
 
-  forward(batch: TokenBatch): TowerOutput<TokenBatch> {
+  /** `sequences`: the rows of the batch once more, where some are padding. */
+  forward(batch: TokenBatch, sequences: Sequences = batch): TowerOutput<TokenBatch> {
     const hiddenStates: Tensor[] = [];
-    const x = this.encoder.forward(this.embed(batch), batch, { hiddenStates });
+    const x = this.encoder.forward(this.embed(batch), sequences, { hiddenStates });
     return { features: this.norm.forward(x), batch, hiddenStates };
   }
 }

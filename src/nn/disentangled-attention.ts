@@ -71,8 +71,15 @@ export interface DisentangledOptions extends MultiHeadOptions {
   readonly distanceDropout: Dropout;
 }
 
+/** Attention as DeBERTa's: padding sees nothing. */
+export class BlindAttention extends MultiHeadAttention {
+  protected override sightOf(batch: Sequences): PaddingSight | null {
+    return paddingSight(batch, this.window, true);
+  }
+}
+
 /** Attention by content and by distance apart (DeBERTa, He et al. 2020, arXiv 2006.03654). */
-export class DisentangledAttention extends MultiHeadAttention {
+export class DisentangledAttention extends BlindAttention {
   readonly distances: DistanceVectors;
   /** From vectors of distances to keys, and to queries; null where there is no such term or it is shared. */
   readonly positionKey: Linear | null;
@@ -91,11 +98,6 @@ export class DisentangledAttention extends MultiHeadAttention {
     this.positionKey = contentToPosition && !shared ? own(positionKeyBias) : null;
     this.positionQuery = positionToContent && !shared ? own(true) : null;
     this.#terms = { contentToPosition, positionToContent };
-  }
-
-  /** As in DeBERTa, padding sees nothing. */
-  protected override sightOf(batch: Sequences): PaddingSight | null {
-    return paddingSight(batch, this.window, true);
   }
 
   override scoreBias(q: Tensor, kv: Tensor, batch: Sequences): Tensor | null {

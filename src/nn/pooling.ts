@@ -1,12 +1,12 @@
 import { checkOneOf } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import { div } from '../ops/binary.js';
+import { div, mul } from '../ops/binary.js';
 import { gather, unpack } from '../ops/move.js';
 import { sum } from '../ops/reduce.js';
 import { checkSequences, Sequences } from './sequences.js';
 
-/** How the rows of a sequence become one: its first or last, the mean of all, or of all but the first. */
+/** How the rows of a sequence become one: its first or last, the mean of all its tokens, or of all rows but the first. */
 export type PoolingMode = 'first' | 'last' | 'mean' | 'meanOfRest';
 
 /**
@@ -15,11 +15,13 @@ export type PoolingMode = 'first' | 'last' | 'mean' | 'meanOfRest';
  */
 export function pool(x: Tensor, batch: Sequences, mode: PoolingMode): Tensor {
   checkOneOf('pool', 'mode', mode, ['first', 'last', 'mean', 'meanOfRest']);
-  const { lengths, counts, longest, starts, ends } = checkSequences('pool', batch);
+  const { lengths, counts, longest, starts, ends, isToken } = checkSequences('pool', batch);
   if (mode === 'meanOfRest') return pool(...rest(x, batch), 'mean');
   if (mode !== 'mean') return gather(x, x.device.tensor(mode === 'first' ? starts : ends));
-  const total = sum(unpack(x, lengths, longest), { axis: 1 }); // zeros at padding add nothing
-  return div(total, x.device.tensor(counts.map((count) => [count])));
+  const marks = isToken && x.device.tensor(Float32Array.from(isToken.flat(), Number), [x.shape[0] as number, 1]);
+  const total = sum(unpack(marks ? mul(x, marks) : x, lengths, longest), { axis: 1 }); // zeros at padding add nothing
+  const tokens = isToken?.map((row) => row.filter(Boolean).length) ?? counts;
+  return div(total, x.device.tensor(tokens.map((count) => [count])));
 }
 
 /** All rows but the first of each sequence. Throws ShapeError if there is but one. */

@@ -26,13 +26,19 @@ export const headKinds: readonly HeadKind[] = [...new Set(suffixes.map(([, head]
 /** What the model of a config.json predicts. */
 export function headOf({ architectures }: Config): HeadKind {
   const name = Array.isArray(architectures) ? String(architectures[0]) : '';
+  if (predictsPairs(name)) return 'masked-language-model';
   return suffixes.find(([suffix]) => name.endsWith(suffix))?.[1] ?? 'none';
+}
+
+/** Whether a class says which of two texts comes first, beside the words that are hidden: BERT's and ALBERT's, not ELECTRA's. */
+function predictsPairs(name: string): boolean {
+  return name.endsWith('ForPreTraining') && !name.startsWith('Electra');
 }
 
 /** The class of a model that predicts this: the config's own if it does. */
 export function architectureOf({ className, writer, encoder }: Family, config: Config, head: HeadKind): string {
   const own = Array.isArray(config.architectures) ? config.architectures[0] : undefined;
-  if (typeof own === 'string' && headOf(config) === head) return own;
+  if (typeof own === 'string' && headOf(config) === head && !predictsPairs(own)) return own;
   if (head === 'none' && encoder && config.is_encoder_decoder === false) return `${className}EncoderModel`;
   if (head === 'language-model') return writer ?? `${className}ForCausalLM`;
   return `${className}${suffixes.find(([, each]) => each === head)?.[0]}`;

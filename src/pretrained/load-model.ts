@@ -225,7 +225,8 @@ async function readGenerationConfig(
   const file = (await source.has(GENERATION)) ? await source.json(GENERATION) : null;
   // As in transformers, a class's defaults are not the file's word on how a sequence begins and ends.
   const start = given.decoder_start_token_id ?? given.bos_token_id ?? values.decoder_start_token_id;
-  const said = { ...values, decoder_start_token_id: start, forced_eos_token_id: given.forced_eos_token_id };
+  const { eos_token_id, forced_eos_token_id } = given;
+  const said = { ...values, decoder_start_token_id: start, eos_token_id, forced_eos_token_id };
   model.generationConfig = generationOptions(generationSettings(file, said), model);
   model.generationFile = file ?? said;
 }

@@ -9,6 +9,7 @@ import recorded from './generation.json' with { type: 'json' };
 
 interface Case {
   readonly file: { readonly num_beams: number; readonly eos_token_id?: number | number[] };
+  readonly call?: Readonly<Record<string, number>>;
   readonly prompt: readonly number[];
   readonly ids: readonly number[];
   readonly score?: number;
@@ -28,11 +29,15 @@ await describeShared('generation_config.json', 'reference', 'SOURCE.txt', async 
     await use(model).finally(() => model.dispose());
   };
 
-  it.each(recorded as Case[])('$file after $prompt', async ({ file, prompt, ids, score }) => {
+  it.each(recorded as Case[])('$file, $call after $prompt', async ({ file, call = {}, prompt, ids, score }) => {
     await withModel(file, async (model) => {
       const ends = [file.eos_token_id ?? []].flat();
+      const given = Object.entries(call).map(([name, value]) => [
+        name.replace(/_(.)/g, (_, c) => c.toUpperCase()),
+        value,
+      ]);
       const options = ends.length > 0 ? {} : { stopTokens: [] }; // a model has an end of its own
-      const { sequences, scores } = await model.generate([prompt], options);
+      const { sequences, scores } = await model.generate([prompt], { ...options, ...Object.fromEntries(given) });
       expect(sequences[0]).toEqual(ends.includes(ids.at(-1) as number) ? ids.slice(0, -1) : ids);
       if (score !== undefined) expect(scores[0]).toBeCloseTo(score, 4);
     });
@@ -52,7 +57,7 @@ await describeShared('generation_config.json', 'reference', 'SOURCE.txt', async 
     expect(await generated(file)).toEqual([]);
     expect(await generated(file, { suppressTokens: [] })).toEqual([62]);
     expect(await generated(file, { suppressTokens: [], stopTokens: [] })).toEqual([62, 90, 40, 66]);
-    expect(await generated(file, { suppressTokens: [], stopTokens: [], maxLength: 8 })).toEqual([62, 90]);
+    expect(await generated(file, { suppressTokens: [], stopTokens: [], maxNewTokens: 2 })).toEqual([62, 90]);
     expect(await generated({ ...file, do_sample: true }, { doSample: false, suppressTokens: [] })).toEqual([62]);
     expect(await generated({ ...file, num_beams: 3, num_return_sequences: 3 }, { numBeams: 1 })).toEqual([]);
   });
@@ -67,6 +72,10 @@ await describeShared('generation_config.json', 'reference', 'SOURCE.txt', async 
     const model = await loadModel(device, { 'config.json': bytesOf(rest), 'model.safetensors': weights as Uint8Array });
     expect(model.generationConfig).toMatchObject({ decoderStartTokenId: rest.bos_token_id, forcedEosTokenId: [] });
     model.dispose();
+    const { eos_token_id: ___, ...endless } = JSON.parse(new TextDecoder().decode(files['config.json']));
+    const llama = await loadModel(device, { ...files, 'config.json': bytesOf(endless) });
+    expect(llama.generationConfig.stopTokens).toEqual([]);
+    llama.dispose();
   });
 
   it('draws as the file says: of top_k tokens, at its temperature', async () => {

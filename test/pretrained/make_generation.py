@@ -28,6 +28,14 @@ SETTINGS = [
     {'forced_eos_token_id': 9, 'eos_token_id': 9, 'suppress_tokens': [62, 12], 'length_penalty': 0.3},
     {'eos_token_id': [40, 12, 52], 'early_stopping': True, 'length_penalty': 2.0, 'suppress_tokens': [9]},
 ]
+# The file, and what a call says beside it.
+CALLS = [
+    ({'eos_token_id': [90, 40, 12], 'max_new_tokens': 8, 'min_new_tokens': 4}, {'min_length': 7}),
+    ({'eos_token_id': [90, 40, 12], 'max_new_tokens': 8, 'min_new_tokens': 1}, {'min_length': 8}),
+    ({'eos_token_id': [90, 40, 12], 'max_new_tokens': 8, 'min_length': 9}, {'min_new_tokens': 2}),
+    ({'max_new_tokens': 4}, {'max_length': 9}),
+    ({'max_length': 9}, {'max_new_tokens': 2}),
+]
 
 cases = []
 for settings in SETTINGS:
@@ -45,5 +53,12 @@ for settings in SETTINGS:
             if beams > 1:
                 case['score'] = float(output.sequences_scores[0])
             cases.append(case)
+for file, call in CALLS:
+    for prompt in PROMPTS:
+        file = {**file, 'num_beams': 1, 'do_sample': False}
+        model.generation_config = GenerationConfig(**file, pad_token_id=0)
+        with torch.no_grad():
+            output = model.generate(torch.tensor([prompt]), **call)
+        cases.append({'file': file, 'call': call, 'prompt': prompt, 'ids': output[0].tolist()[len(prompt) :]})
 lines = ',\n'.join(json.dumps(case) for case in cases)
 Path(__file__).with_name('generation.json').write_text(f'[\n{lines}\n]\n')

@@ -106,6 +106,7 @@ CASES = {
     ),
     # Logits are [B] once there are labels.
     "deberta-regression": ("DebertaV2ForSequenceClassification", dict(base, relative_attention=True, pos_att_type=["c2p", "p2c"], position_buckets=4, num_labels=1)),
+    "deberta-plain": ("DebertaV2ForQuestionAnswering", dict(base, relative_attention=False, conv_kernel_size=3)),
 }
 
 

@@ -106,6 +106,17 @@ await describeShared('saving pretrained models', shared, 'SOURCE.txt', async () 
     again.dispose();
   });
 
+  it('reads what predicts hidden words and pairs of texts as what predicts hidden words', async () => {
+    const [folder, files] = [join(temporary, 'pairs'), folderOf('bert-mlm')];
+    const config = JSON.stringify({ ...configOf(files), architectures: ['BertForPreTraining'] });
+    const weights = readFileSync(join(files, 'model.safetensors'));
+    const model = await loadModel(device, { 'config.json': Buffer.from(config), 'model.safetensors': weights }, quiet);
+    expect(model.headKind).toBe('masked-language-model');
+    await model.save(folder);
+    expect(configOf(folder).architectures).toEqual(['BertForMaskedLM']);
+    model.dispose();
+  });
+
   it('keeps no labels of a classifier for a head that finds answers, which would be as many numbers there', async () => {
     const model = await load(folderOf('bert-sequence'), { head: 'question-answering' });
     const folder = join(temporary, 'answers');
