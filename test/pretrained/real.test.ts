@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { parseSafetensors } from '../../src/io/safetensors.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
+import { describeReal } from '../real-models.js';
 import { describeShared, type SharedFolder } from '../shared.js';
 import { assertClose } from '../tolerance.js';
 
@@ -26,18 +27,11 @@ await describeShared('misaki-g2p-bart-us', 'checkpoints/misaki-g2p-bart-us', 'co
   });
 });
 
-await describeShared('whisper-tiny.en', 'models/whisper-tiny.en', 'config.json', async (shared) => {
-  const names = [
-    'config.json',
-    'generation_config.json',
-    'preprocessor_config.json',
-    'tokenizer.json',
-    'model.safetensors',
-  ];
+describeReal('whisper-tiny.en', async (folder) => {
   await describeShared('on the speech of JFK', 'checkpoints/real', 'whisper-tiny.en.json', async (truth) => {
     it('gives the features, the encoding, the tokens and the text', async () => {
       const device = await deviceFor(isas[0] as string, 2);
-      const model = await loadModel(device, await filesOf(shared, names));
+      const model = await loadModel(device, folder);
       const { tensors } = parseSafetensors(await truth.bytes('whisper-tiny.en.safetensors'));
       const features = tensors.get('input_features')!;
       const bins = features.shape.at(-2) as number;

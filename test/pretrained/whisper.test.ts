@@ -33,6 +33,13 @@ await describeShared('Whisper', 'reference/whisper', 'reference.json', async (sh
     expect(beams.inputs).toEqual([0, 0, 1, 1]);
   });
 
+  it('counts no forced first token where others are forbidden as the first, as transformers', async () => {
+    const first = device.tensor(values.subarray(0, values.length / 2), [1, ...shape.slice(1)]);
+    const forced = { ...options, maxNewTokens: 6, forcedBosTokenId: 27 };
+    const { sequences } = await model.generate(first, { ...forced, beginSuppressTokens: [71] });
+    expect(sequences).toEqual([[27, 71, 71, 82, 71, 82]]);
+  });
+
   it('writes the same from what was encoded before, and shows what tokens look at', async () => {
     const features = device.tensor(values, shape);
     const { hidden } = model.encode(features);
