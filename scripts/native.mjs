@@ -72,6 +72,7 @@ const commands = {
     const clang = compiler('clang++-19', 'clang++');
     const program = await build('sanitized', clang, 'test/native/selftest.cc', sanitizers);
     run(program, ['100'], { ASAN_OPTIONS: 'handle_sigill=1' });
+    run(program, ['1'], { ASAN_OPTIONS: 'handle_sigill=1', SIMDFORMER_VNNI: '0' });
     run(await build('threads', clang, 'test/native/selftest.cc', ['-O1', '-fsanitize=thread']), ['10']);
   },
 
@@ -79,7 +80,8 @@ const commands = {
     const cross = compiler('aarch64-linux-gnu-g++');
     const program = await build('arm64', cross, 'test/native/selftest.cc', ['-O2', '-static']);
     const qemu = findCommand('qemu-aarch64', 'qemu-aarch64-static');
-    if (qemu) run(qemu, [program, '10']);
+    if (qemu)
+      for (const cpu of ['max', 'cortex-a72']) run(qemu, ['-cpu', cpu, program, '10']); // with dot products and without
     else console.log('compiled; qemu-aarch64 is not installed, so it was not run');
   },
 

@@ -1,13 +1,13 @@
-// x86-64 since Haswell (2013) and Zen: 8 floats, FMA, 16 registers.
+// x86-64 since Haswell (2013) and Zen: 8 floats, FMA, 16 registers; and AVX-VNNI where the processor has it.
 #include "isa/begin.h"
 
 #if defined(__x86_64__)
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi,bmi2"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi,bmi2,avxvnni"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2,fma,f16c,bmi,bmi2")
+#pragma GCC target("avx2,fma,f16c,bmi,bmi2,avxvnni")
 #endif
 
 #define ISA avx2

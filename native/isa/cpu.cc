@@ -1,15 +1,29 @@
-// Reads cpuid itself: __builtin_cpu_supports differs by compiler and does not ask the operating system whether it saves
-// the wide registers.
+// Of x86-64 it reads cpuid itself: __builtin_cpu_supports differs by compiler and does not ask the operating system
+// whether it saves the wide registers.
 #include "isa/cpu.h"
+
+#include <cstdlib>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(_WIN32)
+#include <windows.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
 
-#include <cstdlib>
+#if defined(__x86_64__) || defined(__aarch64__)
 
 namespace simdformer {
 namespace {
 
+// 0 in the environment: as on a machine without, for tests.
+bool isWanted(const char* variable) {
+  const char* wanted = std::getenv(variable);  // NOLINT(concurrency-mt-unsafe): nothing writes to it while addons load
+  return wanted == nullptr || *wanted != '0';
+}
+
+#if defined(__x86_64__)
 size_t largestCache(bool amd) {
   const unsigned leaf = amd ? 0x8000001d : 4;
   size_t largest = 0;
@@ -40,11 +54,33 @@ Cpu identify() {
   cpu.avx2 = fma && (low & kYmm) == kYmm && (b & (kAvx2 | kBmi | kBmi2)) == (kAvx2 | kBmi | kBmi2);
   constexpr unsigned kVnni = 1u << 11;
   cpu.avx512 = cpu.avx2 && (low & kZmm) == kZmm && (b & kAvx512) == kAvx512;
-  // 0: as on a machine without, for tests. Nothing writes to the environment while an addon is loaded.
-  const char* wanted = std::getenv("SIMDFORMER_VNNI");  // NOLINT(concurrency-mt-unsafe)
-  cpu.vnni = cpu.avx512 && (c & kVnni) != 0 && (wanted == nullptr || *wanted != '0');
+  if (!isWanted("SIMDFORMER_VNNI")) return cpu;
+  cpu.vnni = cpu.avx512 && (c & kVnni) != 0;
+  constexpr unsigned kAvxVnni = 1u << 4;
+  cpu.avxVnni = cpu.avx2 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & kAvxVnni) != 0;
   return cpu;
 }
+#else
+bool hasDotProd() {
+#if defined(__APPLE__)
+  return true;  // since the first of these machines
+#elif defined(_WIN32)
+  constexpr DWORD kDotProd = 43;  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE, which older headers lack
+  return IsProcessorFeaturePresent(kDotProd) != 0;
+#elif defined(__linux__)
+  constexpr unsigned long kDotProd = 1ul << 20;  // HWCAP_ASIMDDP, which older headers lack
+  return (getauxval(AT_HWCAP) & kDotProd) != 0;
+#else
+  return false;
+#endif
+}
+
+Cpu identify() {
+  Cpu cpu;
+  cpu.dotProd = hasDotProd() && isWanted("SIMDFORMER_DOTPROD");
+  return cpu;
+}
+#endif
 
 }  // namespace
 

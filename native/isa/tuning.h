@@ -34,8 +34,10 @@ struct Tuning {
   // … and A is packed where it lies in rows, so that all distances are constants.
   bool packsRows = false;
 
-  // Rows of a tile of a product of integers.
+  // Rows of a tile of a product of integers; whether few rows meet weights that are unpacked in registers, of which
+  // there is a function for each format.
   size_t int8Rows = 4;
+  bool int8InRegisters = false;
 
   // Attention of a few queries: keys in a block, queries that share what is read of them.
   unsigned decodeKeys = 32, decodeQueries = 1;
@@ -55,14 +57,16 @@ inline constexpr Tuning avx512{.tileRows = 8,
                                .fetchesKeys = false,
                                .fetchesSharedKeys = true,
                                .int8Rows = 8,
+                               .int8InRegisters = true,
                                .decodeKeys = 64,
                                .decodeQueries = 4};
 
 // Panels of narrow vectors read a single line of each row of B: from some rows on packing costs less than waiting for
 // these (128 rows take two thirds of the time on Zen 3), so few rows are fewer than with 16 floats.
-inline constexpr Tuning avx2{.tileRows = 6, .tileVecs = 2, .attentionRows = 6, .decodeQueries = 2};
+inline constexpr Tuning avx2{
+    .tileRows = 6, .tileVecs = 2, .attentionRows = 6, .int8InRegisters = true, .decodeQueries = 2};
 inline constexpr Tuning sse2{.tileRows = 6, .tileVecs = 2, .attentionRows = 6};
-inline constexpr Tuning neon{.tileRows = 8, .tileVecs = 2, .attentionRows = 8};
+inline constexpr Tuning neon{.tileRows = 8, .tileVecs = 2, .attentionRows = 8, .int8InRegisters = true};
 inline constexpr Tuning scalar{.tileRows = 4, .tileVecs = 2, .attentionRows = 4};
 
 // WebAssembly cannot prefetch, and its narrow tiles read and write half a line at a time; blocks of C are larger, as

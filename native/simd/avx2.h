@@ -56,29 +56,29 @@ SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[8]) {
 
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
-#include "simd/plain_sums.h"
 
 SIMD_INLINE Vi signedBytesToInts(const void* p) {
   return (Vi)_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p)));
 }
 SIMD_INLINE Vf halves(const void* p) { return (Vf)_mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
 
-// Pairs of products are added in 16 bits: those of 6 bits and less do not exceed them, nor do 8 bits with a sign, which
-// moves to the other factor.
-struct Dots : PlainSums {
-  static constexpr bool kSigned = true, kBitsMatter = true;
-  template <bool kEightBits>
+SIMD_INLINE Vi bytePairs(Vi a, Vi b) { return (Vi)_mm256_maddubs_epi16((__m256i)a, (__m256i)b); }
+SIMD_INLINE Vi addPairs(Vi a, Vi b) { return (Vi)_mm256_add_epi16((__m256i)a, (__m256i)b); }
+SIMD_INLINE Vi sumsOfPairs(Vi v) { return (Vi)_mm256_madd_epi16((__m256i)v, _mm256_set1_epi16(1)); }
+SIMD_INLINE Vi magnitudes(Vi v) { return (Vi)_mm256_abs_epi8((__m256i)v); }
+SIMD_INLINE Vi withSign(Vi v, Vi of) { return (Vi)_mm256_sign_epi8((__m256i)v, (__m256i)of); }
+#include "simd/pair_dots.h"
+
+// With AVX-VNNI, which processors have that lack AVX-512: Intel's since Alder Lake.
+struct VnniDots : PlainSums {
+  template <int kBits>
   SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
-    __m256i bytes = _mm256_set1_epi32(*x), size = (__m256i)weights;
-    if constexpr (kEightBits) {
-      const __m256i given = _mm256_xor_si256((__m256i)weights, _mm256_set1_epi8(-128));
-      size = _mm256_abs_epi8(given);
-      bytes = _mm256_sign_epi8(bytes, given);
-    }
-    sums.of += (Vi)_mm256_madd_epi16(_mm256_maddubs_epi16(size, bytes), _mm256_set1_epi16(1));
+    sums.of = (Vi)_mm256_dpbusd_avx_epi32((__m256i)sums.of, (__m256i)weights, _mm256_set1_epi32(*x));
   }
 };
+using Dots = PairDots;
 template <class Body>
 SIMD_INLINE void withDots(const Body& body) {
-  body(Dots());
+  if (cpu().avxVnni) return body(VnniDots());
+  body(PairDots());
 }

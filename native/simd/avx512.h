@@ -49,7 +49,6 @@ SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[16]) {
 }
 
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
-#include "simd/plain_sums.h"
 #include "simd/polynomial.h"
 
 // To the same bits as in simd/exp2.h, with two thirds of the instructions.
@@ -66,27 +65,25 @@ SIMD_INLINE Vi signedBytesToInts(const void* p) {
 }
 SIMD_INLINE Vf halves(const void* p) { return (Vf)_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p))); }
 
-// Dots, with VNNI, and without, which processors before Ice Lake and Zen 4 lack: pairs of products are added in 16
-// bits, which weights of 7 bits and less cannot exceed, and the eighth bit is a product of its own.
-struct Dots : PlainSums {
-  template <bool kEightBits>
+SIMD_INLINE Vi bytePairs(Vi a, Vi b) { return (Vi)_mm512_maddubs_epi16((__m512i)a, (__m512i)b); }
+SIMD_INLINE Vi addPairs(Vi a, Vi b) { return (Vi)_mm512_add_epi16((__m512i)a, (__m512i)b); }
+SIMD_INLINE Vi sumsOfPairs(Vi v) { return (Vi)_mm512_madd_epi16((__m512i)v, _mm512_set1_epi16(1)); }
+SIMD_INLINE Vi magnitudes(Vi v) { return (Vi)_mm512_abs_epi8((__m512i)v); }
+SIMD_INLINE Vi withSign(Vi v, Vi of) {
+  return (Vi)_mm512_mask_sub_epi8((__m512i)v, _mm512_movepi8_mask((__m512i)of), __m512i{}, (__m512i)v);
+}
+#include "simd/pair_dots.h"
+
+// Processors before Ice Lake and Zen 4 lack VNNI.
+struct VnniDots : PlainSums {
+  template <int kBits>
   SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
     sums.of = (Vi)_mm512_dpbusd_epi32((__m512i)sums.of, (__m512i)weights, _mm512_set1_epi32(*x));
   }
 };
-struct PlainDots : Dots {
-  static constexpr bool kBitsMatter = true;
-  template <bool kEightBits>
-  SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
-    const __m512i bytes = _mm512_set1_epi32(*x), low = (__m512i)(weights & splatInt(0x7f7f7f7f));
-    sums.of += (Vi)_mm512_madd_epi16(_mm512_maddubs_epi16(low, bytes), _mm512_set1_epi16(1));
-    if constexpr (!kEightBits) return;
-    const __m512i high = (__m512i)((weights >> 7) & splatInt(0x01010101));
-    sums.of += (Vi)_mm512_madd_epi16(_mm512_maddubs_epi16(high, bytes), _mm512_set1_epi16(128));
-  }
-};
+using Dots = PairDots;
 template <class Body>
 SIMD_INLINE void withDots(const Body& body) {
-  if (cpu().vnni) return body(Dots());
-  body(PlainDots());
+  if (cpu().vnni) return body(VnniDots());
+  body(PairDots());
 }

@@ -15,6 +15,7 @@ SIMD_INLINE Vf sqrt(Vf v) { return (Vf)vsqrtq_f32((float32x4_t)v); }
 
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
+#include "simd/plain_sums.h"
 
 SIMD_INLINE Vi signedBytesToInts(const void* p) {
   uint32_t word;
@@ -27,27 +28,46 @@ SIMD_INLINE Vf halves(const void* p) {
   return (Vf)vcvt_f32_f16(v);
 }
 
-// Bytes with signs: 16 products, of which neighbours are added in 32 bits, and neighbours of these at the end.
+// Bytes with signs, 16 at a time. As a machine without dot products has it: neighbours are added in 32 bits, and
+// neighbours of these at the end.
+SIMD_INLINE int8x16_t signedBytes(Vi weights, bool eightBits) {
+  return vreinterpretq_s8_s32((int32x4_t)(eightBits ? weights ^ splatInt(-0x7f7f7f80) : weights));
+}
 struct Dots {
   static constexpr size_t kWords = 1;
   static constexpr bool kSigned = true;
-  static constexpr bool kBitsMatter = true;
+  static constexpr bool kBitsMatter = true, kFourBitsMatter = false;
   static constexpr bool takesEightBits() { return false; }
   struct Sums {
     int32x4_t low, high;
-    Vi start;
   };
-  SIMD_INLINE static Sums begin(int32_t start) { return {vdupq_n_s32(0), vdupq_n_s32(0), splatInt(start)}; }
-  template <bool kEightBits>
+  template <int kBits>
+  SIMD_INLINE static Sums begin(int32_t) {
+    return {vdupq_n_s32(0), vdupq_n_s32(0)};
+  }
+  template <int kBits>
   SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
-    const int8x16_t w = vreinterpretq_s8_s32((int32x4_t)(kEightBits ? weights ^ splatInt(-0x7f7f7f80) : weights));
+    const int8x16_t w = signedBytes(weights, kBits == 8);
     const int8x16_t bytes = vreinterpretq_s8_s32(vdupq_n_s32(*x));
     sums.low = vpadalq_s16(sums.low, vmull_s8(vget_low_s8(w), vget_low_s8(bytes)));
     sums.high = vpadalq_s16(sums.high, vmull_high_s8(w, bytes));
   }
-  SIMD_INLINE static Vi total(const Sums& sums) { return (Vi)vpaddq_s32(sums.low, sums.high) + sums.start; }
+  template <int kBits>
+  SIMD_INLINE static Vi total(const Sums& sums, int32_t start) {
+    return (Vi)vpaddq_s32(sums.low, sums.high) + splatInt(start);
+  }
+};
+// With them, as machines of Apple have, and most others since 2019.
+struct FourDots : PlainSums {
+  static constexpr bool kSigned = true, kBitsMatter = true;
+  template <int kBits>
+  SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
+    const int8x16_t bytes = vreinterpretq_s8_s32(vdupq_n_s32(*x));
+    sums.of = (Vi)vdotq_s32((int32x4_t)sums.of, signedBytes(weights, kBits == 8), bytes);
+  }
 };
 template <class Body>
 SIMD_INLINE void withDots(const Body& body) {
+  if (cpu().dotProd) return body(FourDots());
   body(Dots());
 }

@@ -3,11 +3,17 @@
 // What Dots of sets have in common whose sums are one vector.
 struct PlainSums {
   static constexpr size_t kWords = 1;
-  static constexpr bool kSigned = false, kBitsMatter = false;
+  static constexpr bool kSigned = false, kBitsMatter = false, kFourBitsMatter = false;
   static constexpr bool takesEightBits() { return false; }
   struct Sums {
     Vi of;
   };
-  SIMD_INLINE static Sums begin(int32_t start) { return {splatInt(start)}; }
-  SIMD_INLINE static Vi total(const Sums& sums) { return sums.of; }
+  template <int kBits>
+  SIMD_INLINE static Sums begin(int32_t start) {
+    return {splatInt(start)};
+  }
+  template <int kBits>
+  SIMD_INLINE static Vi total(const Sums& sums, int32_t) {
+    return sums.of;
+  }
 };

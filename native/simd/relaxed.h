@@ -27,11 +27,14 @@ SIMD_INLINE Vi signedBytesToInts(const void* p) {
 struct Dots {
   static constexpr size_t kWords = 1;
   static constexpr bool kSigned = false;
-  static constexpr bool kBitsMatter = true;
+  static constexpr bool kBitsMatter = true, kFourBitsMatter = false;
   struct Sums {
     Vi of, high;
   };
-  SIMD_INLINE static Sums begin(int32_t start) { return {splatInt(start), Vi{}}; }
+  template <int kBits>
+  SIMD_INLINE static Sums begin(int32_t start) {
+    return {splatInt(start), Vi{}};
+  }
   static bool takesEightBits() {
     static constexpr uint32_t kBytes[] = {0xffffffff, 0x80808080, 0x7f7f7f7f};
     const uint32_t* bytes = kBytes;
@@ -43,16 +46,19 @@ struct Dots {
     };
     return dot(bytes + 1) == 7 - 4 * 128 * 255 && dot(bytes + 2) == 7 + 4 * 127 * 255;
   }
-  template <bool kEightBits>
+  template <int kBits>
   SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
     const v128_t bytes = wasm_v128_load32_splat(x);
-    const Vi low = kEightBits ? weights & splatInt(0x7f7f7f7f) : weights;
+    const Vi low = kBits == 8 ? weights & splatInt(0x7f7f7f7f) : weights;
     sums.of = (Vi)wasm_i32x4_relaxed_dot_i8x16_i7x16_add(bytes, (v128_t)low, (v128_t)sums.of);
-    if constexpr (!kEightBits) return;
+    if constexpr (kBits < 8) return;
     const Vi high = (weights >> 7) & splatInt(0x01010101);
     sums.high = (Vi)wasm_i32x4_relaxed_dot_i8x16_i7x16_add(bytes, (v128_t)high, (v128_t)sums.high);
   }
-  SIMD_INLINE static Vi total(const Sums& sums) { return sums.of + (sums.high << 7); }
+  template <int kBits>
+  SIMD_INLINE static Vi total(const Sums& sums, int32_t) {
+    return sums.of + (sums.high << 7);
+  }
 };
 template <class Body>
 SIMD_INLINE void withDots(const Body& body) {

@@ -87,7 +87,7 @@ SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/plain_sums.h"
 
 struct Dots : PlainSums {
-  template <bool kEightBits>
+  template <int kBits>
   SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
     for (int i = 0; i < 4; ++i) sums.of += (weights >> (8 * i) & 0xff) * static_cast<int8_t>(*x >> (8 * i));
   }

@@ -28,12 +28,13 @@
 //   sum(v), maximum(v)                of a vector's lanes, always in the same order; of integers, too
 //   storeBytes(p, v), storeShorts     integers as 8 or 16 bits, of which they keep the low ones
 //   Dots                              products of bytes, of which a word of 32 bits has four. Sums, one for each lane,
-//                                     begin(start), add<kEightBits>(sums, weights, x) the products of the unsigned
-//                                     bytes of `weights` with the signed ones of a word at x, where kEightBits says
-//                                     whether weights may have more than 6, which kBitsMatter tells to matter where not
-//                                     takesEightBits(), and have a total(sums). With kSigned those of 8 bits count from
-//                                     -128 on. At x there are kWords: 1 word, or 2 of which the first has the bytes 0
-//                                     and 2 as 16 bits, the second 1 and 3
+//                                     begin<kBits>(start), add<kBits>(sums, weights, x) the products of the unsigned
+//                                     bytes of `weights` with the signed ones of a word at x, and have a
+//                                     total<kBits>(sums, start). Of weights kBits may be set: 8; 7 or less, which
+//                                     kBitsMatter tells to matter where not takesEightBits(); 4, of 8 words at most, if
+//                                     kFourBitsMatter. With kSigned those of 8 bits count from -128 on. At x there are
+//                                     kWords: 1 word, or 2 of which the first has the bytes 0 and 2 as 16 bits, the
+//                                     second 1 and 3
 //   withDots(body)                    calls body(Dots()) with those that this machine has
 //   swapNeighbours(v, lanes)          lanes 2i and 2i + 1 change places
 //   transpose(rows)                   kWidth vectors: rows become columns

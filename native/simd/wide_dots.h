@@ -4,7 +4,7 @@
 // Dots of sets that multiply pairs of 16 bits: the bytes 0 and 2 of a word, then 1 and 3.
 struct Dots : PlainSums {
   static constexpr size_t kWords = 2;
-  template <bool kEightBits>
+  template <int kBits>
   SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {
     const Vi mask = splatInt(0x00ff00ff);
     sums.of += pairs(weights & mask, splatInt(x[0])) + pairs((weights >> 8) & mask, splatInt(x[1]));

@@ -131,6 +131,41 @@ void productsInPanels(const Isa& isa) {
   expect(memcmp(weight.data(), values.data(), weight.size() * 4) == 0, "the weight is as it was", isa.name);
 }
 
+uint32_t constantOf(const Isa& isa, std::string_view name) {
+  for (uint32_t i = 0; i < isa.constantCount; ++i)
+    if (name == isa.constants[i].name) return isa.constants[i].value;
+  std::fprintf(stderr, "no constant %s\n", std::string(name).c_str());
+  std::abort();
+}
+
+// Products of packed weights with rows as integers, of which all instruction sets are to give the same bits. Every
+// other feature and row is as large as can be in all inputs, so that sums of too few bits would show.
+std::vector<uint32_t> integerProducts(const Isa& isa) {
+  constexpr uint32_t kDepth = 608, kCols = 40, kRows = 45, kSize = kRows * kDepth;
+  constexpr uint32_t kX = kCols * kDepth, kW = kX + kSize, kQ = kW + kCols * kDepth * 2, kY = kQ + 4 * kSize;
+  Engine engine(isa, 2);
+  expect(engine.grow(uint64_t{4} * (kY + kRows * kCols)), "an engine has memory", isa.name);
+  std::vector<float> values(kW);
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = i / kDepth % 2 == 1 ? 1 : static_cast<float>(i * 2654435761u % 2048) / 1024 - 1;
+  engine.write(0, values.data(), values.size() * 4);
+  std::vector<uint32_t> all;
+  for (const char* name : {"format.int8", "format.q8_0", "format.q4_0", "format.q4_1"}) {
+    const uint32_t format = constantOf(isa, name);
+    for (const uint32_t rows : {1u, 2u, 4u, 7u, 14u, kRows}) {
+      std::vector<uint32_t> list, y(size_t{rows} * kCols);
+      encode(list, isa, "packFloats", {0, kX, kW, kQ - kW, format, kCols, kDepth, 0, kCols, kDepth, 1});
+      encode(list, isa, "quantizeRows", {kX, kSize, kQ, kY - kQ, rows, kDepth, kDepth, format});
+      encode(list, isa, "quantizedLinear", {kX, kSize, kQ,   kY - kQ, kW,     kQ - kW, 0,     0,      kY, kRows * kCols,
+                                            0,  0,     rows, kCols,   kDepth, kDepth,  kCols, format, 1,  0});
+      expect(engine.run(list.data(), list.size()).reason.empty(), "a product of integers runs", isa.name);
+      engine.read(uint64_t{4} * kY, y.data(), y.size() * 4);
+      all.insert(all.end(), y.begin(), y.end());
+    }
+  }
+  return all;
+}
+
 // Random bytes, the same in every run.
 class Random {
  public:
@@ -235,9 +270,11 @@ int main(int argc, char** argv) {
   using namespace simdformer::test;
   const int wanted = argc > 1 ? std::atoi(argv[1]) : 100;
   weightInPanels();
+  const std::vector<uint32_t> products = integerProducts(**simdformer::availableIsas());
   for (const simdformer::Isa* const* isa = simdformer::availableIsas(); *isa != nullptr; ++isa) {
     knownAnswers(**isa);
     productsInPanels(**isa);
+    expect(integerProducts(**isa) == products, "products of integers have the same bits as of others", (*isa)->name);
     everyKernel(**isa, wanted);
     longestRows(**isa);
     sharedPool(**isa);

@@ -8,8 +8,8 @@ inline constexpr size_t kUnpackedGroups = 32 / kInt8Tiles, kInt8BlockRows = divi
 // Of few rows the time is that of reading weights: few groups at a time, so that the next ones are read meanwhile; and
 // so many bytes ahead are fetched where processors do not do so by themselves.
 inline constexpr size_t kFewGroups = 8, kAhead = 4096;
-// So many rows meet weights that are unpacked in registers, where vectors are tiles.
-inline constexpr size_t kInt8FewRows = kWidth == kTile ? 2 * kInt8Rows : 0;
+// So many rows meet weights that are unpacked in registers.
+inline constexpr size_t kInt8FewRows = kTuning.int8InRegisters ? 2 * kInt8Rows : 0;
 
 struct Int8Memory {
   alignas(64) uint8_t bytes[kInt8Tiles][kUnpackedGroups * kTile * kGroup];
@@ -25,13 +25,18 @@ struct PackedTiles {
 };
 
 template <class Format>
+SIMD_INLINE void fetchAhead(const GroupAt& at) {
+  if constexpr (kTuning.fetchesKeys)
+    for (size_t line = 0; line < Format::kGroupBytes; line += 64) __builtin_prefetch(at.group + kAhead + line);
+}
+
+template <class Format>
 void unpackGroups(const uint8_t* tile, size_t first, size_t count, size_t number, Int8Memory& memory) {
   for (size_t g = 0; g < count; ++g) {
     const GroupRoom room{memory.bytes[number] + g * kTile * kGroup, memory.scales[number] + g * Format::kParts * kTile,
                          memory.minima[number] + g * kTile};
     const GroupAt at = groupAt<Format>(tile, first + g);
-    if constexpr (kTuning.fetchesKeys)
-      for (size_t line = 0; line < Format::kGroupBytes; line += 64) __builtin_prefetch(at.group + kAhead + line);
+    fetchAhead<Format>(at);
     unpackIntegers<Format>(at, room);
   }
 }
@@ -65,52 +70,66 @@ inline Int8Operands unpackTiles(uint32_t format, const PackedTiles& tiles, size_
   });
 }
 
-// The product of kRows rows with a tile whose weights are unpacked in registers, which keeps up with memory. Of vectors
-// of 16 alone, as it is compiled for each format. The rows are some of a block of `height`, whose heads and words of
-// the first of them are given.
-template <class Products, class Format, size_t kRows>
-__attribute__((noinline)) void int8Few(const uint8_t* tile, const int32_t* words, const int32_t* heads, size_t height,
-                                       size_t groups, float* sums) {
+// The product of kRows rows with kVecs vectors of a tile's features, from `lane` on, whose weights are unpacked in
+// registers, which keeps up with memory. The rows are some of a block of `height`, whose heads and words of the first
+// of them are given.
+template <class Products, class Format, size_t kRows, size_t kVecs>
+__attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const int32_t* words, const int32_t* heads,
+                                       size_t height, size_t groups, float* sums) {
   constexpr size_t kSteps = kQuads / Format::kParts, kQuadsOfHalf = kHalf / 4;
-  Vf total[kRows];
-  eachAccumulator<kRows, 1>([&](size_t r, size_t) { total[r] = splat(0.f); });
+  Vf total[kRows][kVecs];
+  eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { total[r][v] = splat(0.f); });
   for (size_t g = 0; g < groups; ++g) {
     const GroupAt at = groupAt<Format>(tile, g);
+    if (lane == 0) fetchAhead<Format>(at);
 #pragma GCC unroll 2
     for (size_t part = 0; part < Format::kParts; ++part, heads += height * kHeadWords) {
-      typename Products::Sums products[kRows];
-      eachAccumulator<kRows, 1>([&](size_t r, size_t) { products[r] = Products::begin(heads[r * kHeadWords + 2]); });
+      typename Products::Sums products[kRows][kVecs];
+      eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) {
+        products[r][v] = Products::template begin<Format::kBits>(heads[r * kHeadWords + 2]);
+      });
 #pragma GCC unroll 8
       for (size_t k = part * kSteps; k < (part + 1) * kSteps; ++k) {
-        const Vi weights = Format::bytes(at.group, k, 0);
+        Vi weights[kVecs];
+        eachAccumulator<1, kVecs>(
+            [&](size_t, size_t v) { weights[v] = Format::bytes(at.group, k, lane + v * kWidth); });
         const int32_t* x = words + k % kQuadsOfHalf * Dots::kWords;
-        eachAccumulator<kRows, 1>([&](size_t r, size_t) {
-          Products::template add<Format::kBits == 8>(products[r], weights, x + r * kHalfWords);
+        eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) {
+          Products::template add<Format::kBits>(products[r][v], weights[v], x + r * kHalfWords);
         });
         if (k % kQuadsOfHalf == kQuadsOfHalf - 1) words += height * kHalfWords;
       }
-      const Vf scale = Format::scale(at, part, 0);
-      eachAccumulator<kRows, 1>([&](size_t r, size_t) {
-        total[r] += rounded(toFloat(Products::total(products[r])) * (scale * splatWord(heads + r * kHeadWords)));
+      Vf scales[kVecs];
+      eachAccumulator<1, kVecs>([&](size_t, size_t v) { scales[v] = Format::scale(at, part, lane + v * kWidth); });
+      eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) {
+        const Vi product = Products::template total<Format::kBits>(products[r][v], heads[r * kHeadWords + 2]);
+        total[r][v] += rounded(toFloat(product) * (scales[v] * splatWord(heads + r * kHeadWords)));
       });
       if constexpr (Format::kMinima) {
-        const Vf minimum = Format::minimum(at, 0);
-        eachAccumulator<kRows, 1>(
-            [&](size_t r, size_t) { total[r] += rounded(minimum * splatWord(heads + r * kHeadWords + 1)); });
+        Vf minima[kVecs];
+        eachAccumulator<1, kVecs>([&](size_t, size_t v) { minima[v] = Format::minimum(at, lane + v * kWidth); });
+        eachAccumulator<kRows, kVecs>(
+            [&](size_t r, size_t v) { total[r][v] += rounded(minima[v] * splatWord(heads + r * kHeadWords + 1)); });
       }
     }
   }
-  eachAccumulator<kRows, 1>([&](size_t r, size_t) { store(sums + r * kInt8Cols, total[r]); });
+  eachAccumulator<kRows, kVecs>(
+      [&](size_t r, size_t v) { store(sums + r * kInt8Cols + lane + v * kWidth, total[r][v]); });
 }
 
-// The same of all `height` rows of a block: eight at a time, then four, two and one, of which there are functions.
-template <class Products, class Format, size_t kRows = 8>
+// The same of all features of a tile and all `height` rows of a block: as many rows at a time as a tile of products
+// has, then half as many and so on, of which there are functions.
+template <class Products, class Format, size_t kRows = kInt8Rows>
 void int8FewRows(const uint8_t* tile, const int32_t* block, const Int8Layout& layout, size_t height, size_t row,
                  float* sums) {
+  constexpr size_t kSums = 2 * kInt8Rows, kAll = kTile / kWidth,
+                   kVecs = kRows * kAll < kSums ? kAll : kSums / kRows / 2;
+  static_assert(kAll % kVecs == 0);
   const int32_t* heads = block + layout.quadWords() * height;
   for (; height - row >= kRows; row += kRows)
-    int8Few<Products, Format, kRows>(tile, block + row * kHalfWords, heads + row * kHeadWords, height, layout.groups,
-                                     sums + row * kInt8Cols);
+    for (size_t lane = 0; lane < kTile; lane += kVecs * kWidth)
+      int8Few<Products, Format, kRows, kVecs>(tile, lane, block + row * kHalfWords, heads + row * kHeadWords, height,
+                                              layout.groups, sums + row * kInt8Cols);
   if constexpr (kRows > 1) int8FewRows<Products, Format, kRows / 2>(tile, block, layout, height, row, sums);
 }
 

@@ -139,7 +139,8 @@ bool quantizeParts(const float* x, const Int8Row& to, size_t half, float* scales
 // One row of a block of `height`.
 inline void quantizeRow(const float* x, size_t inputs, IntegerKind kind, const Int8Row& to) {
   const Int8Layout layout(kind, inputs);
-  const int offset = kind.offset - (kind.bits == 8 && Dots::kSigned ? 128 : 0);
+  int offset = kind.offset;
+  withDots([&](auto products) { offset -= kind.bits == 8 && decltype(products)::kSigned ? 128 : 0; });
   int32_t* heads = to.block + layout.quadWords() * to.height;
   const auto putHead = [&](size_t part, float scale, int32_t total) {
     const Int8Head head{scale, static_cast<float>(total) * scale, -offset * total};

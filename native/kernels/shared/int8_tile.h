@@ -27,7 +27,7 @@ inline constexpr float kNoSums[kInt8Rows * kInt8Cols] = {};
 
 // sums[row][feature] (+)= the products with kVecs vectors of features from `lane` on. A block has `kRows` rows. Sums
 // lie in memory, as registers are for the products.
-template <class Products, bool kEightBits, size_t kRows, size_t kVecs>
+template <class Products, int kBits, size_t kRows, size_t kVecs>
 SIMD_INLINE void int8Lanes(const Int8Operands& in, size_t lane, bool adds, float* sums) {
   constexpr bool kWhole = kWidth == kTile;  // vectors are tiles
   const size_t bytesStep = kWhole ? in.bytesStep : kWidth * 4, scalesStep = kWhole ? in.scalesStep : kWidth;
@@ -39,7 +39,7 @@ SIMD_INLINE void int8Lanes(const Int8Operands& in, size_t lane, bool adds, float
   for (size_t part = 0; part < in.parts; ++part, heads += kRows * kHeadWords) {
     typename Products::Sums products[kRows][kVecs];
     eachAccumulator<kRows, kVecs>(
-        [&](size_t r, size_t v) { products[r][v] = Products::begin(heads[r * kHeadWords + 2]); });
+        [&](size_t r, size_t v) { products[r][v] = Products::template begin<kBits>(heads[r * kHeadWords + 2]); });
     const size_t halves = part + 1 < in.parts ? in.halves : in.tail;
     for (size_t half = 0; half < halves; ++half, words += kRows * kHalfWords, bytes += kHalf * kTile) {
 #pragma GCC unroll kInt8Unrolled
@@ -48,7 +48,7 @@ SIMD_INLINE void int8Lanes(const Int8Operands& in, size_t lane, bool adds, float
         eachAccumulator<1, kVecs>(
             [&](size_t, size_t v) { weights[v] = loadInts(bytes + k * kTile * 4 + v * bytesStep); });
         eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) {
-          Products::template add<kEightBits>(products[r][v], weights[v], words + r * kHalfWords + k * Dots::kWords);
+          Products::template add<kBits>(products[r][v], weights[v], words + r * kHalfWords + k * Dots::kWords);
         });
       }
     }
@@ -56,7 +56,8 @@ SIMD_INLINE void int8Lanes(const Int8Operands& in, size_t lane, bool adds, float
     const auto addAll = [&](const auto& add) {
       eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) {
         const size_t to = r * kInt8Cols + lane + v * kWidth;
-        store(sums + to, add(load(from + to), r, toFloat(Products::total(products[r][v])), v * scalesStep));
+        const Vi total = Products::template total<kBits>(products[r][v], heads[r * kHeadWords + 2]);
+        store(sums + to, add(load(from + to), r, toFloat(total), v * scalesStep));
       });
     };
     const auto scale = [&](size_t r) { return splatWord(heads + r * kHeadWords); };
@@ -78,23 +79,23 @@ SIMD_INLINE void int8Lanes(const Int8Operands& in, size_t lane, bool adds, float
   }
 }
 
-template <class Products, bool kEightBits, size_t kRows>
+template <class Products, int kBits, size_t kRows>
 void int8Tile(const Int8Operands& in, size_t tiles, bool adds, float* sums) {
   if constexpr (kWidth == kTile) {
-    if (tiles == 2) return int8Lanes<Products, kEightBits, kRows, 2>(in, 0, adds, sums);
-    int8Lanes<Products, kEightBits, kRows, 1>(in, 0, adds, sums);
+    if (tiles == 2) return int8Lanes<Products, kBits, kRows, 2>(in, 0, adds, sums);
+    int8Lanes<Products, kBits, kRows, 1>(in, 0, adds, sums);
   } else {
     constexpr size_t kVecs = kWidth == 1 ? 4 : 2;
     for (size_t lane = 0; lane < kTile; lane += kVecs * kWidth)
-      int8Lanes<Products, kEightBits, kRows, kVecs>(in, lane, adds, sums);
+      int8Lanes<Products, kBits, kRows, kVecs>(in, lane, adds, sums);
   }
 }
 
 using Int8Tile = void (*)(const Int8Operands& in, size_t tiles, bool adds, float* sums);
 
-template <class Products, bool kEightBits, size_t... I>
+template <class Products, int kBits, size_t... I>
 Int8Tile int8TileWith(size_t rows, std::index_sequence<I...>) {
-  static constexpr Int8Tile tiles[] = {int8Tile<Products, kEightBits, I + 1>...};
+  static constexpr Int8Tile tiles[] = {int8Tile<Products, kBits, I + 1>...};
   return tiles[rows - 1];
 }
 
@@ -103,8 +104,11 @@ inline Int8Tile int8TileOf(IntegerKind kind, size_t rows) {
   Int8Tile tile = nullptr;
   withDots([&](auto products) {
     using Products = decltype(products);
-    const bool isOneProduct = Products::kBitsMatter && (kind.bits < 8 || Products::takesEightBits());
-    tile = isOneProduct ? int8TileWith<Products, false>(rows, all) : int8TileWith<Products, true>(rows, all);
+    tile = int8TileWith<Products, 8>(rows, all);
+    if constexpr (Products::kBitsMatter)
+      if (kind.bits < 8 || Products::takesEightBits()) tile = int8TileWith<Products, 7>(rows, all);
+    if constexpr (Products::kFourBitsMatter)
+      if (kind.bits == 4) tile = int8TileWith<Products, 4>(rows, all);
   });
   return tile;
 }
