@@ -103,6 +103,33 @@ export function generationSettings(file: Config | null, config: Config): Generat
   };
 }
 
+/** Settings of transformers' that change what is written and have no option here, with the values that change nothing. */
+const UNFOLLOWED: Readonly<Record<string, unknown>> = {
+  constraints: null,
+  diversity_penalty: 0,
+  dola_layers: null,
+  encoder_no_repeat_ngram_size: 0,
+  encoder_repetition_penalty: 1,
+  epsilon_cutoff: 0,
+  eta_cutoff: 0,
+  exponential_decay_length_penalty: null,
+  force_words_ids: null,
+  guidance_scale: 1,
+  num_beam_groups: 1,
+  penalty_alpha: 0,
+  renormalize_logits: false,
+  sequence_bias: null,
+  stop_strings: null,
+  top_h: null,
+  typical_p: 1,
+  watermarking_config: null,
+};
+
+/** The names of settings in a file that `generate` does not follow. */
+export function unfollowed(file: Config): string[] {
+  return Object.keys(UNFOLLOWED).filter((name) => file[name] != null && file[name] !== UNFOLLOWED[name]);
+}
+
 /**
  * `forced_decoder_ids`, pairs of a place after the start and a token, up to the first that is missing or null, which is
  * the model's choice; a Whisper of one language without them writes no times.

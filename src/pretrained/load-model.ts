@@ -24,7 +24,7 @@ import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { architectureOf, headKinds, headOf, modelOf } from './architectures.js';
 import { companionFiles } from './companion-files.js';
 import { completeConfig } from './config.js';
-import { generationOptions, generationSettings } from './generation-config.js';
+import { generationOptions, generationSettings, unfollowed } from './generation-config.js';
 import type { HubOptions } from './hub-options.js';
 import { loadModelTokenizer } from './load-tokenizer.js';
 import { type ModelLocation, openSource } from './open-source.js';
@@ -164,7 +164,7 @@ async function fillModel(
   weights: Weights,
   { source, reopen, json, labelled, file, head, pack, onWarning, signal }: FamilySource & { head: HeadKind },
 ): Promise<void> {
-  if (model.decoder !== null) await readGenerationConfig(source, labelled, config, model);
+  if (model.decoder !== null) await readGenerationConfig(source, labelled, config, model, onWarning);
   const names = await readWeights(model, source.name, weights, { pack, isPacked: file !== null, onWarning, signal });
   model.origin = {
     from: source.name,
@@ -221,6 +221,7 @@ async function readGenerationConfig(
   given: ModelConfig['values'],
   { values }: ModelConfig,
   model: PretrainedModel,
+  onWarning: typeof warn,
 ) {
   const file = (await source.has(GENERATION)) ? await source.json(GENERATION) : null;
   // As in transformers, a class's defaults are not the file's word on how a sequence begins and ends.
@@ -229,6 +230,8 @@ async function readGenerationConfig(
   const said = { ...values, decoder_start_token_id: start, eos_token_id, forced_eos_token_id };
   model.generationConfig = generationOptions(generationSettings(file, said), model);
   model.generationFile = file ?? said;
+  const others = unfollowed(file ?? given);
+  if (others.length > 0) onWarning(`${source.name} asks for ${others.join(', ')}, which generate does not have`);
 }
 
 /** The text of config.json; of a GGUF file, which has none, nothing. */

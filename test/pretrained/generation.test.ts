@@ -62,6 +62,15 @@ await describeShared('generation_config.json', 'reference', 'SOURCE.txt', async 
     expect(await generated({ ...file, num_beams: 3, num_return_sequences: 3 }, { numBeams: 1 })).toEqual([]);
   });
 
+  it('says what it does not follow', async () => {
+    const warnings: string[] = [];
+    const file = { typical_p: 0.9, num_beam_groups: 1, stop_strings: ['.'], epsilon_cutoff: null, max_new_tokens: 3 };
+    const given = { ...files, 'generation_config.json': bytesOf(file) };
+    const model = await loadModel(device, given, { onWarning: (message) => warnings.push(message) });
+    expect(warnings).toEqual(['the given files asks for stop_strings, typical_p, which generate does not have']);
+    model.dispose();
+  });
+
   it('takes how sequences begin and end from what config.json says, not from its class', async () => {
     const [config, weights] = await Promise.all(names.map((name) => shared.bytes(`bart/${name}`)));
     const {
