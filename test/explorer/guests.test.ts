@@ -138,39 +138,55 @@ await suite('the explorer shows models of Hugging Face’s', 'reference', 'SOURC
     model.dispose();
   });
 
-  it.each(['bert-mlm', 'gpt2', 'llama', 'roberta-sequence', 'electra-discriminator', 'bert-token', 't5', 'mpnet'])(
-    '%s, by numbers, as it has no tokenizer',
-    { timeout: 60_000 },
-    async (name) => {
-      const folder = `${shared}reference/${name}`;
-      const model = await loadModel(device, folder, { onWarning: () => {} });
-      await bring(await filesOf(folder));
-      await field().fill('5 9 17 4 6');
-      const answer = await said();
-      const ids = [5, 9, 17, 4, 6];
-      await brought.page.locator('.thumbnail').first().waitFor();
-      if (model.encoder && model.decoder) {
-        const { sequences } = await model.generate([ids], { numBeams: 1, doSample: false, maxNewTokens: 32 });
-        expect(answer).toBe(`It writes: ${sequences[0]!.join(' ') || '(nothing)'}`);
-        expect(await brought.page.locator('.choice label').allTextContents()).toEqual([
-          'Encoder',
-          'Masked decoder',
-          'Cross attention',
-        ]);
-      } else if (model.decoder) {
-        await expectGuesses(model, rowOf((await trace(model, null, ids)).probabilities, 4));
-      } else if (name === 'roberta-sequence') {
-        const logits = (await model.forward({ inputIds: [ids] }).logits!.data()) as Float32Array;
-        const powers = logits.map(Math.exp);
-        const most = powers.reduce((a, b) => Math.max(a, b)) / powers.reduce((a, b) => a + b);
-        expect((await guesses()).percents[0]).toBeCloseTo(100 * most, 0);
+  it.each([
+    ...[
+      'bert-mlm',
+      'gpt2',
+      'llama',
+      'roberta-sequence',
+      'electra-discriminator',
+      'bert-token',
+      'bert-qa',
+      't5',
+      'mpnet',
+    ],
+  ])('%s, by numbers, as it has no tokenizer', { timeout: 60_000 }, async (name) => {
+    const folder = `${shared}reference/${name}`;
+    const model = await loadModel(device, folder, { onWarning: () => {} });
+    await bring(await filesOf(folder));
+    await field().fill('5 9 17 4 6');
+    const answer = await said();
+    const ids = [5, 9, 17, 4, 6];
+    await brought.page.locator('.thumbnail').first().waitFor();
+    if (model.encoder && model.decoder) {
+      const { sequences } = await model.generate([ids], { numBeams: 1, doSample: false, maxNewTokens: 32 });
+      expect(answer).toBe(`It writes: ${sequences[0]!.join(' ') || '(nothing)'}`);
+      expect(await brought.page.locator('.choice label').allTextContents()).toEqual([
+        'Encoder',
+        'Masked decoder',
+        'Cross attention',
+      ]);
+    } else if (model.decoder) {
+      await expectGuesses(model, rowOf((await trace(model, null, ids)).probabilities, 4));
+    } else if (name === 'bert-qa') {
+      const { startLogits, endLogits } = model.forward({ inputIds: [ids] });
+      const { names, percents } = await guesses();
+      expect(names).toEqual(['begins', 'ends']);
+      for (const [i, logits] of [startLogits!, endLogits!].entries()) {
+        const powers = ((await logits.data()) as Float32Array).map(Math.exp);
+        expect(percents[i]).toBeCloseTo((100 * powers[4]!) / powers.reduce((a, b) => a + b), 0);
       }
-      await field().fill('5 nine');
-      expect(await said()).toMatch(/reads numbers of tokens, 0 to \d+: not “nine”/);
-      expect(brought.trouble).toEqual([]);
-      model.dispose();
-    },
-  );
+    } else if (name === 'roberta-sequence') {
+      const logits = (await model.forward({ inputIds: [ids] }).logits!.data()) as Float32Array;
+      const powers = logits.map(Math.exp);
+      const most = powers.reduce((a, b) => Math.max(a, b)) / powers.reduce((a, b) => a + b);
+      expect((await guesses()).percents[0]).toBeCloseTo(100 * most, 0);
+    }
+    await field().fill('5 nine');
+    expect(await said()).toMatch(/reads numbers of tokens, 0 to \d+: not “nine”/);
+    expect(brought.trouble).toEqual([]);
+    model.dispose();
+  });
 
   const config = (values: object) => payload('config.json', JSON.stringify(values));
   it.each<[string, () => Promise<Payload[]>, RegExp]>([

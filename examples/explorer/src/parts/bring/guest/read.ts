@@ -80,9 +80,19 @@ function guessesOf(guest: Guest, { logits, probabilities }: Trace, token: number
       const replaced = 1 / (1 + Math.exp(-(rowOf(logits, token)[0] as number)));
       return [{ name: 'replaced', probability: replaced }];
     }
+    case 'question-answering':
+      return ['begins', 'ends'].map((name, side) => ({ name, probability: shareOf(logits, side, token) }));
     default:
       return [];
   }
+}
+
+/** How probable it is that the answer begins, or ends, at a token rather than at the others. `logits`: [tokens, 2]. */
+function shareOf({ data, shape }: Trace['logits'], side: number, token: number): number {
+  const scores = Array.from({ length: shape[0] as number }, (_, i) => data[2 * i + side] as number);
+  const most = Math.max(...scores);
+  const powers = scores.map((score) => Math.exp(score - most));
+  return (powers[token] as number) / powers.reduce((a, b) => a + b);
 }
 
 function best(row: Float32Array, nameOf: (id: number) => string): Guess[] {

@@ -118,6 +118,10 @@ const titles = {
   'language-model': ['What comes next', 'Choose a token for what the model expects behind it.'],
   'masked-language-model': ['Hidden words', 'Choose a token to hide it, and the model says what it takes it for.'],
   'token-classification': ['What each token is', 'Choose a token for the labels that the model gives it.'],
+  'question-answering': [
+    'Where the answer is',
+    'Write a question, [SEP] and a text, and choose a token for how likely the answer begins and ends there.',
+  ],
   discriminator: ['Which tokens were put there', 'Choose a token for how sure the model is that it was replaced.'],
 } as Readonly<Record<string, readonly [string, string]>>;
 
