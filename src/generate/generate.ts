@@ -9,7 +9,7 @@ import type { GenerateOptions, GenerateResult, TokenEvent } from './generate-opt
 import type { Generative } from './generative.js';
 import { giveWay } from './give-way.js';
 import { withModelDefaults } from './model-defaults.js';
-import { type Hypothesis, type Plan, type PlannedInput, resolveOptions } from './options.js';
+import { type DeviceSource, type Hypothesis, type Plan, type PlannedInput, resolveOptions } from './options.js';
 import { needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
 import type { ResponseFormat } from './response-format.js';
 import { type Search, TokenSearch } from './search.js';
@@ -58,10 +58,12 @@ async function* run(
   const { responseFormat } = options;
   if (responseFormat !== undefined) return yield* run(model, input, await formatted(model, responseFormat, options));
   const { inputs, shape } = model.featureShape
-    ? await readFeatures(model.featureShape, model.encodedShape ?? null, input)
+    ? featuresOf(model.featureShape, model.encodedShape ?? null, input)
     : { inputs: await readSequences('generate', model, input), shape: null };
   if (inputs.length === 0) throw new ArgumentError('generate: there are no inputs');
-  const plan = resolveOptions(model, inputs, options, shape);
+  let plan = resolveOptions(model, inputs, options, shape);
+  // Features of one batch are encoded now, others later, when their tensor may have been disposed of.
+  if (shape && (options.outputAttentions || batches(plan).length > 1)) plan = await readFeatures(plan);
   const found: Hypothesis[][] = [];
   for (const batch of batches(plan)) {
     const search = yield* decode(model, batch, options);
@@ -193,11 +195,11 @@ function attentionsOf(model: Generative, { inputs, sourceShape }: Plan, result: 
 }
 
 /** The features of each source, or what was encoded of it, and their shape. */
-async function readFeatures(
+function featuresOf(
   features: readonly number[],
   encoded: readonly number[] | null,
   input: unknown,
-): Promise<{ inputs: Float32Array[]; shape: readonly number[] }> {
+): { inputs: DeviceSource[]; shape: readonly number[] } {
   const instead = encoded ? ` or encoded ones [sources, ${encoded.join(', ')}]` : '';
   const expected = `float32 features [sources, ${features.join(', ')}]${instead}`;
   if (!(input instanceof Tensor))
@@ -206,10 +208,16 @@ async function readFeatures(
   const shape = input.shape.slice(1);
   if (!sameShape(shape, features) && !(encoded && sameShape(shape, encoded)))
     throw new ShapeError(`generate: the sources are ${describeShape(input.shape)}, expected ${expected}`);
-  const all = (await input.data()) as Float32Array;
   const count = input.shape[0] as number;
-  const size = all.length / count;
-  return { inputs: Array.from({ length: count }, (_, i) => all.subarray(i * size, (i + 1) * size)), shape };
+  return { inputs: Array.from({ length: count }, () => ({ of: input, length: input.size / count })), shape };
+}
+
+/** The plan with features that were read from the device. */
+async function readFeatures(plan: Plan): Promise<Plan> {
+  const all = (await ((plan.inputs[0] as PlannedInput).tokens as DeviceSource).of.data()) as Float32Array;
+  const size = all.length / plan.inputs.length;
+  const inputs = plan.inputs.map((input, i) => ({ ...input, tokens: all.subarray(i * size, (i + 1) * size) }));
+  return { ...plan, inputs };
 }
 
 /** The sequences as arrays of tokens. */

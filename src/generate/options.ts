@@ -14,6 +14,7 @@ import {
 import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 import { isList } from '../core/kinds.js';
+import type { Tensor } from '../core/tensor.js';
 import { CACHE_TYPES, type CacheType, maxCacheRows } from '../ops/kv-cache.js';
 import { maxTopK } from '../ops/top-k.js';
 import type { CachedText, FinishReason, GenerateOptions } from './generate-options.js';
@@ -28,8 +29,14 @@ export interface Hypothesis {
   readonly reason: FinishReason;
 }
 
-/** Ids of tokens, or features. */
-export type Source = readonly number[] | Float32Array;
+/** One of the sources that a tensor on the device has, [sources, …], and how many elements it has. */
+export interface DeviceSource {
+  readonly of: Tensor;
+  readonly length: number;
+}
+
+/** Ids of tokens, or features, which stay on the device as long as all sources are in one batch. */
+export type Source = readonly number[] | Float32Array | DeviceSource;
 
 /** One input, and what its outputs begin with. */
 export interface PlannedInput {

@@ -122,7 +122,8 @@ export class Session implements Steps {
   /** Makes it ready for another batch. Places without a source are as those that sequences have left. */
   restart(given: Sources, shape: readonly number[] | null = null): void {
     const free = Math.max(0, this.state.sizes.sources - given.length);
-    const sources = [...given, ...Array<Source>(free).fill(given[0]?.slice(0, 1) ?? [])];
+    const short = Array.isArray(given[0]) ? given[0].slice(0, 1) : [];
+    const sources = [...given, ...Array<Source>(free).fill(short)];
     if (this.state.sizes.sourceCapacity > 0) this.#encode(sources, shape);
     else this.model.restartDecoding(this.state);
     this.#begin(sources);
@@ -130,7 +131,7 @@ export class Session implements Steps {
 
   #encode(sources: Sources, shape: readonly number[] | null): void {
     const { model } = this;
-    const tokens = packed(shape ? [] : sources);
+    const tokens = packed(shape ? [] : (sources as readonly (readonly number[])[]));
     if (shape) this.#remember(joined(model, sources, shape));
     else if (`${tokens.lengths}` === this.#encodedLengths && tokens.ids.length <= MOST_RECORDED) {
       if (this.#encoding === null) {
@@ -302,12 +303,14 @@ export class Session implements Steps {
   }
 }
 
-/** Sources as `encode` takes them; of `shape` each, if they are features. */
+/** Sources as `encode` takes them; of `shape` each, if they are features: all that their tensor has, if they are there. */
 export function joined({ device }: Generative, sources: Sources, shape: readonly number[] | null): Tokens {
-  if (!shape) return packed(sources);
-  const size = sources[0]?.length ?? 0;
+  if (!shape) return packed(sources as readonly (readonly number[])[]);
+  const [first] = sources;
+  if (first !== undefined && 'of' in first) return first.of;
+  const size = first?.length ?? 0;
   const all = new Float32Array(sources.length * size);
-  for (const [i, source] of sources.entries()) all.set(source, i * size);
+  for (const [i, source] of sources.entries()) all.set(source as Float32Array, i * size);
   return device.tensor(all, [sources.length, ...shape]);
 }
 

@@ -29,6 +29,14 @@ await describeShared('Whisper', 'reference/whisper', 'reference.json', async (sh
     const streamed: number[][] = [[], []];
     for await (const { sequence, token } of model.stream(features, options)) streamed[sequence]!.push(token);
     expect(streamed).toEqual(expected);
+    // Of features as they were when it was called.
+    for (const batchSize of [2, 1]) {
+      const given = device.tensor(values, shape);
+      const writing = model.generate(given, { ...options, batchSize });
+      given.write(new Float32Array(values.length));
+      given.dispose();
+      expect((await writing).sequences, `batches of ${batchSize}`).toEqual(expected);
+    }
     const beams = await model.generate(features, { ...options, numBeams: 3, numReturnSequences: 2 });
     expect(beams.inputs).toEqual([0, 0, 1, 1]);
   });
