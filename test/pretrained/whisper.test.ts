@@ -29,10 +29,11 @@ await describeShared('Whisper', 'reference/whisper', 'reference.json', async (sh
     const streamed: number[][] = [[], []];
     for await (const { sequence, token } of model.stream(features, options)) streamed[sequence]!.push(token);
     expect(streamed).toEqual(expected);
-    // Of features as they were when it was called.
+    // Of features as they were when it began.
     for (const batchSize of [2, 1]) {
       const given = device.tensor(values, shape);
       const writing = model.generate(given, { ...options, batchSize });
+      await new Promise((begun) => setTimeout(begun));
       given.write(new Float32Array(values.length));
       given.dispose();
       expect((await writing).sequences, `batches of ${batchSize}`).toEqual(expected);
