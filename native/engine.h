@@ -52,7 +52,7 @@ class Engine {
   const int threads_;
   std::vector<std::vector<TensorOperand>> tensors_;  // by opcode: a signature takes longer to read than a small command
   Heap heap_;
-  Heap scratch_heap_;
+  Heap scratch_heap_{false};  // most work touches little of it
   char* scratch_ = nullptr;
   Panels panels_;
   std::mutex growing_;

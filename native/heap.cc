@@ -13,7 +13,7 @@ constexpr uint64_t kStep = uint64_t{2} << 20;  // the size of a huge page, where
 
 #ifdef _WIN32
 char* reserve(uint64_t bytes) { return static_cast<char*>(VirtualAlloc(nullptr, bytes, MEM_RESERVE, PAGE_NOACCESS)); }
-bool commit(char* at, uint64_t bytes) { return VirtualAlloc(at, bytes, MEM_COMMIT, PAGE_READWRITE) != nullptr; }
+bool commit(char* at, uint64_t bytes, bool) { return VirtualAlloc(at, bytes, MEM_COMMIT, PAGE_READWRITE) != nullptr; }
 void release(char* data, uint64_t) { VirtualFree(data, 0, MEM_RELEASE); }
 #else
 #ifndef MAP_NORESERVE
@@ -23,10 +23,10 @@ char* reserve(uint64_t bytes) {
   void* data = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return data == MAP_FAILED ? nullptr : static_cast<char*>(data);
 }
-bool commit(char* at, uint64_t bytes) {
+bool commit(char* at, uint64_t bytes, [[maybe_unused]] bool huge) {
   if (mprotect(at, bytes, PROT_READ | PROT_WRITE) != 0) return false;
 #ifdef MADV_HUGEPAGE
-  madvise(at, bytes, MADV_HUGEPAGE);  // fewer TLB misses in large matrices; a wish, not a need
+  if (huge) madvise(at, bytes, MADV_HUGEPAGE);  // fewer TLB misses in large matrices; a wish, not a need
 #endif
   return true;
 }
@@ -35,7 +35,7 @@ void release(char* data, uint64_t bytes) { munmap(data, bytes); }
 
 }  // namespace
 
-Heap::Heap() {
+Heap::Heap(bool huge) : huge_(huge) {
   // Where address space is limited (ulimit -v, 32-bit), take what there is.
   for (uint64_t bytes = kMaxBytes + kStep; base_ == nullptr && bytes > kStep; bytes /= 2) {
     if (bytes > SIZE_MAX) continue;  // a 32-bit mmap() would get the low half: 2 MiB
@@ -54,7 +54,7 @@ bool Heap::grow(uint64_t bytes) {
   if (bytes <= had) return true;
   const uint64_t wanted = (bytes + kStep - 1) / kStep * kStep;
   if (data_ == nullptr || wanted > reserved_ - kStep) return false;
-  if (!commit(data_ + had, wanted - had)) return false;
+  if (!commit(data_ + had, wanted - had, huge_)) return false;
   bytes_.store(wanted, std::memory_order_release);
   return true;
 }

@@ -12,7 +12,8 @@ class Heap {
   // Word offsets are 32 bits wide, so this is all that a command can address: 16 GiB.
   static constexpr uint64_t kMaxBytes = uint64_t{4} << 32;
 
-  Heap();
+  // `huge`: in huge pages where the system has them, of which each that is touched at all is there as a whole.
+  explicit Heap(bool huge = true);
   ~Heap();
   Heap(const Heap&) = delete;
   Heap& operator=(const Heap&) = delete;
@@ -32,6 +33,7 @@ class Heap {
 #ifndef __wasm__
   char* base_ = nullptr;  // of the reserved range; data_ is the first huge page boundary in it
   uint64_t reserved_ = 0;
+  bool huge_;
 #endif
   char* data_ = nullptr;
   std::atomic<uint64_t> bytes_{0};

@@ -16,7 +16,7 @@ bool extend(uint64_t bytes) {
 
 }  // namespace
 
-Heap::Heap() = default;
+Heap::Heap(bool) {}
 Heap::~Heap() = default;
 
 bool Heap::grow(uint64_t bytes) {
