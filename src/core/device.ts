@@ -17,7 +17,7 @@ import { DeviceError, DTypeError, ShapeError, SimdformerError } from './errors.j
 import { Arena, Heap, type Pool } from './heap.js';
 import { isTyped } from './kinds.js';
 import { type Operand, Scalar } from './operand.js';
-import { describeCommand, Program, type RecordedGradient, type WrittenColumns } from './program.js';
+import { Program, type RecordedGradient, recordedCommand, type WrittenColumns } from './program.js';
 import { Queue } from './queue.js';
 import { hold, letGo, type Recording } from './recording.js';
 import type { DeviceInfo } from './runtime.js';
@@ -264,7 +264,7 @@ export class EngineDevice implements Device {
         if (typeof operand === 'object' && operand !== null && 'storage' in operand) hold(recording, operand.storage);
       }
       this.queue.emit(op, operands, recording.list);
-      recording.commands.push(describeCommand(op, operands, flops));
+      recording.commands.push(recordedCommand(op, operands, flops));
     }
   }
 
@@ -281,7 +281,7 @@ export class EngineDevice implements Device {
     else {
       hold(recording, storage);
       for (const length of this.queue.upload(offset, values, recording.list)) {
-        recording.commands.push({ op: 'upload', operands: [['y', [length]]], flops: 0 });
+        recording.commands.push({ op: 'upload', operands: ['y', [length]], flops: 0 });
       }
     }
     storage.version++;

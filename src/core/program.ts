@@ -17,6 +17,13 @@ export interface CommandInfo {
   readonly flops: number;
 }
 
+/** The same as it is kept: names and values of operands in turn, and nothing that can be made when somebody asks. */
+export interface RecordedCommand {
+  readonly op: string;
+  readonly operands: readonly (string | number | Shape)[];
+  readonly flops: number;
+}
+
 /** A command that was run, and how long it took, the way there and back included. */
 export interface CommandTiming extends CommandInfo {
   readonly milliseconds: number;
@@ -75,7 +82,7 @@ export class Program<Result = unknown> {
     private readonly device: Host,
     /** What the recorded function returned. */
     readonly result: Result,
-    readonly commands: readonly CommandInfo[],
+    private readonly recorded: readonly RecordedCommand[],
     private readonly list: CommandList,
     private readonly arena: Arena,
     private readonly effects: Effects,
@@ -90,9 +97,14 @@ export class Program<Result = unknown> {
     return [...new Set([...this.#scalars].map(({ name }) => name))];
   }
 
+  /** In the order of a run. */
+  get commands(): readonly CommandInfo[] {
+    return this.recorded.map(commandInfo);
+  }
+
   /** Floating-point operations of one run. */
   get flops(): number {
-    return this.commands.reduce((sum, { flops }) => sum + flops, 0);
+    return this.recorded.reduce((sum, { flops }) => sum + flops, 0);
   }
 
   /**
@@ -151,7 +163,8 @@ export class Program<Result = unknown> {
       queue.append(words.subarray(at, at + size));
       const start = performance.now();
       queue.runSync();
-      timings.push({ ...(this.commands[timings.length] as CommandInfo), milliseconds: performance.now() - start });
+      const command = this.recorded[timings.length] as RecordedCommand;
+      timings.push({ ...commandInfo(command), milliseconds: performance.now() - start });
     }
     return timings;
   }
@@ -196,16 +209,30 @@ export class Program<Result = unknown> {
   }
 }
 
-/** Describes a command for `Program.toString`. */
-export function describeCommand(op: string, operands: Readonly<Record<string, unknown>>, flops: number): CommandInfo {
-  const described: [string, Shape | number | string][] = [];
-  for (const [name, value] of Object.entries(operands)) {
+/** What is kept of a command for those who read it. */
+export function recordedCommand(
+  op: string,
+  operands: Readonly<Record<string, unknown>>,
+  flops: number,
+): RecordedCommand {
+  const kept: (string | number | Shape)[] = [];
+  for (const name in operands) {
+    const value = operands[name];
     if (value === null || value === undefined) continue;
-    if (value instanceof Scalar) described.push([name, `$${value.name}`]);
-    else if (typeof value === 'object') described.push([name, (value as Placed).shape]);
-    else described.push([name, typeof value === 'number' ? Number(value.toPrecision(6)) : String(value)]);
+    if (value instanceof Scalar) kept.push(name, `$${value.name}`);
+    else if (typeof value === 'object') kept.push(name, (value as Placed).shape);
+    else kept.push(name, typeof value === 'number' ? value : String(value));
   }
-  return { op, operands: described, flops };
+  return { op, operands: kept, flops };
+}
+
+function commandInfo({ op, operands, flops }: RecordedCommand): CommandInfo {
+  const pairs: [string, Shape | number | string][] = [];
+  for (let i = 0; i < operands.length; i += 2) {
+    const value = operands[i + 1] as Shape | number | string;
+    pairs.push([operands[i] as string, typeof value === 'number' ? Number(value.toPrecision(6)) : value]);
+  }
+  return { op, operands: pairs, flops };
 }
 
 function countFlops(flops: number): string {

@@ -2,12 +2,12 @@
 
 import type { CommandList } from './command-list.js';
 import { Arena } from './heap.js';
-import type { CommandInfo, RecordedGradient, WrittenColumns } from './program.js';
+import type { RecordedCommand, RecordedGradient, WrittenColumns } from './program.js';
 import type { Storage } from './storage.js';
 
 export interface Recording {
   readonly list: CommandList;
-  readonly commands: CommandInfo[];
+  readonly commands: RecordedCommand[];
   readonly arena: Arena;
   /** Memory from outside that the commands use, with its version before. */
   readonly inputs: Map<Storage, number>;

@@ -115,6 +115,7 @@ export function replaceWeight(owners: Packable['owners'], weight: Weight): void 
 function* withPaths(module: Module, path: string): Generator<[path: string, module: Module]> {
   yield [path, module];
   for (const [key, value] of Object.entries(module)) {
+    if (!(value instanceof Module || Array.isArray(value))) continue;
     for (const [i, part] of [value].flat().entries()) {
       if (!(part instanceof Module)) continue;
       const name =

@@ -77,7 +77,8 @@ export abstract class Module {
   #withParts(found: Module[]): Module[] {
     found.push(this);
     for (const value of Object.values(this)) {
-      for (const part of Array.isArray(value) ? value : [value]) if (part instanceof Module) part.#withParts(found);
+      if (value instanceof Module) value.#withParts(found);
+      else if (Array.isArray(value)) for (const part of value) if (part instanceof Module) part.#withParts(found);
     }
     return found;
   }
@@ -275,33 +276,34 @@ export abstract class Module {
     return { pieces, given };
   }
 
-  /** Own properties, and what is in those that are arrays. */
-  *#properties(): Generator<[key: string, index: string, value: unknown]> {
+  /** Own properties of a class, and what is in arrays, each with the name of its property and its own in a state dict. */
+  #properties<T>(type: abstract new (...args: never[]) => T): [key: string, name: string, value: T][] {
+    const found: [string, string, T][] = [];
     for (const [key, value] of Object.entries(this)) {
-      if (!Array.isArray(value)) yield [key, '', value];
-      else for (const [i, one] of value.entries()) yield [key, `.${i}`, one];
+      if (value instanceof type) found.push([key, snakeCase(key), value]);
+      else if (Array.isArray(value))
+        for (let i = 0; i < value.length; i++)
+          if (value[i] instanceof type) found.push([key, `${snakeCase(key)}.${i}`, value[i] as T]);
     }
+    return found;
   }
 
-  *#parts(): Generator<[name: string, part: Module]> {
-    for (const [key, index, value] of this.#properties()) {
-      if (value instanceof Module) yield [snakeCase(key) + index, value];
-    }
+  #parts(): [name: string, part: Module][] {
+    return this.#properties(Module).map(([, name, part]) => [name, part]);
   }
 
-  *#own(): Generator<StateParameter> {
-    for (const [key, index, tensor] of this.#properties()) {
-      if (!(tensor instanceof Tensor) || tensor.dtype !== 'float32') continue;
-      const path = snakeCase(key) + index;
+  #own(): StateParameter[] {
+    const tensors = this.#properties(Tensor).filter(([, , { dtype }]) => dtype === 'float32');
+    return tensors.map(([key, path, tensor]) => {
       const transposed = this.transposed.includes(key);
-      yield { path, names: [path], tensor, transposed, sections: this.sections, perHead: null, ones: 0 };
-    }
+      return { path, names: [path], tensor, transposed, sections: this.sections, perHead: null, ones: 0 };
+    });
   }
 
   /** Own parameters and those of the parts, under all of their names. */
   #all(): StateParameter[] {
     const { stateNames } = this;
-    const parameters: StateParameter[] = [...this.#own()];
+    const parameters = this.#own();
     for (const [part, module] of this.#parts()) {
       if (module.isAdapter) continue;
       for (const { path, names, ...rest } of module.#all()) {

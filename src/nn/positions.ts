@@ -96,11 +96,11 @@ export function rotations(length: number, features: number, options: TableOption
   checkNumber('rotations', 'features', features, (value) => isCount(value) && value % 2 === 0, 'an even number');
   const table = new Float32Array(length * 2 * features);
   eachAngle('rotations', length, features, positions, (row, first, second, angle) => {
-    const cosines = table.subarray(row * 2 * features);
-    const sines = cosines.subarray(features);
-    cosines[first] = cosines[second] = Math.cos(angle);
-    sines[second] = Math.sin(angle);
-    sines[first] = -Math.sin(angle);
+    const cosines = row * 2 * features;
+    const sines = cosines + features;
+    table[cosines + first] = table[cosines + second] = Math.cos(angle);
+    table[sines + second] = Math.sin(angle);
+    table[sines + first] = -Math.sin(angle);
   });
   return table;
 }
