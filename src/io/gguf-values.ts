@@ -1,6 +1,7 @@
 // What stands in the metadata of a GGUF file: values of thirteen types, read one after another from bytes that a stranger wrote.
 
 import { FormatError } from '../core/errors.js';
+import { decodeText, type TextBytes } from '../core/utf8.js';
 import { quote } from './dtypes.js';
 
 /** A list in the metadata. Texts are decoded when they are asked for: vocabularies have hundreds of thousands. */
@@ -20,77 +21,47 @@ export type GgufNumbers =
 export type GgufValue = number | bigint | boolean | string | GgufArray;
 
 /** A list of texts, decoded whenever they are asked for. What is no UTF-8 becomes U+FFFD. */
-export class GgufTexts implements Iterable<string> {
-  readonly #view: DataView;
-  /** Where each one begins, once one was asked for by its place. */
+export class GgufTexts implements TextBytes, Iterable<string> {
+  /** Bytes between two texts: the length of the second. */
+  readonly gap = 8;
   #starts: Uint32Array | undefined;
 
   constructor(
     readonly length: number,
-    private readonly bytes: Uint8Array,
-  ) {
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    readonly bytes: Uint8Array,
+  ) {}
+
+  /** Where each one begins, and where one more would. */
+  get starts(): Uint32Array {
+    this.#starts ??= startsOf(this);
+    return this.#starts;
   }
 
   /** One of them; undefined beyond the last. */
   at(index: number): string | undefined {
-    this.#starts ??= this.#places();
-    const start = this.#starts[index];
-    return start === undefined ? undefined : this.#decode(start, this.#endOf(start));
+    const { starts, gap } = this;
+    if (!(Number.isInteger(index) && index >= 0 && index < this.length)) return undefined;
+    return decodeText(this.bytes, starts[index] as number, (starts[index + 1] as number) - gap);
   }
 
   *[Symbol.iterator](): Generator<string> {
-    let start = 0;
-    for (let i = 0; i < this.length; i++) {
-      const end = this.#endOf(start);
-      yield this.#decode(start, end);
-      start = end;
-    }
+    for (let i = 0; i < this.length; i++) yield this.at(i) as string;
   }
 
   toArray(): string[] {
     return Array.from(this);
   }
-
-  #places(): Uint32Array {
-    const starts = new Uint32Array(this.length);
-    for (let i = 1; i < starts.length; i++) starts[i] = this.#endOf(starts[i - 1] as number);
-    return starts;
-  }
-
-  #endOf(start: number): number {
-    return start + 8 + this.#view.getUint32(start, true); // what was checked has no higher half
-  }
-
-  #decode(start: number, end: number): string {
-    return shortText(this.bytes, start + 8, end) ?? leniently.decode(this.bytes.subarray(start + 8, end));
-  }
 }
 
-const leniently = new TextDecoder('utf-8', { ignoreBOM: true });
-
-/** A few characters of one to three bytes, which most tokens are, without the cost of a decoder's call; undefined for others. */
-function shortText(bytes: Uint8Array, start: number, end: number): string | undefined {
-  if (end - start > 36) return undefined;
-  let text = '';
-  for (let i = start; i < end; ) {
-    const first = bytes[i++] as number;
-    if (first < 0x80) {
-      text += String.fromCharCode(first);
-      continue;
-    }
-    const width = first >> 5 === 6 ? 2 : first >> 4 === 14 ? 3 : 0;
-    if (width === 0 || i + width - 1 > end) return undefined;
-    let code = first & (width === 2 ? 31 : 15);
-    for (let left = width; left > 1; left--) {
-      const next = bytes[i++] as number;
-      if (next >> 6 !== 2) return undefined;
-      code = (code << 6) | (next & 63);
-    }
-    if (code < (width === 2 ? 0x80 : 0x800) || code >> 11 === 27) return undefined; // longer than need be, or half a pair
-    text += String.fromCharCode(code);
+function startsOf({ length, bytes, gap }: GgufTexts): Uint32Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const starts = new Uint32Array(length + 1);
+  starts[0] = gap;
+  for (let i = 0, start = gap; i < length; i++) {
+    start += view.getUint32(start - gap, true) + gap; // what was checked has no higher half
+    starts[i + 1] = start;
   }
-  return text;
+  return starts;
 }
 
 /** Thrown where the bytes at hand end before what is read: the file may have more. */
@@ -149,7 +120,9 @@ export class GgufCursor {
   /** An integer of 64 bits. Throws FormatError for one that no number holds exactly. */
   count(what: string): number {
     const at = this.#take(what, 8);
-    const value = this.#view.getUint32(at, true) + 2 ** 32 * this.#view.getUint32(at + 4, true);
+    const high = this.#view.getUint32(at + 4, true);
+    const low = this.#view.getUint32(at, true);
+    const value = high === 0 ? low : low + 2 ** 32 * high; // a sum would be a float, and what is added to it later as well
     if (Number.isSafeInteger(value)) return value;
     throw new FormatError(`${what} is ${this.#view.getBigUint64(at, true)}, more than any file holds`);
   }
@@ -184,10 +157,14 @@ export class GgufCursor {
   /** Moves on by so many bytes and gives where they begin. */
   #take(what: string, bytes: number): number {
     const start = this.at;
-    if (start + bytes > this.size) throw new FormatError(`the file ends at byte ${this.size}, within ${what}`);
-    if (start + bytes > this.bytes.byteLength) throw new MoreBytes(start + bytes);
+    this.#need(what, start, bytes);
     this.at += bytes;
     return start;
+  }
+
+  #need(what: string, start: number, bytes: number): void {
+    if (start + bytes > this.size) throw new FormatError(`the file ends at byte ${this.size}, within ${what}`);
+    if (start + bytes > this.bytes.byteLength) throw new MoreBytes(start + bytes);
   }
 
   #numbers(what: string, type: number, count: number): GgufNumbers {
@@ -196,7 +173,7 @@ export class GgufCursor {
     const width = Kind.BYTES_PER_ELEMENT;
     this.expect(what, count, width);
     const start = this.#take(what, count * width);
-    const copy = Uint8Array.from(this.bytes.subarray(start, start + count * width)); // aligned, and the header need not stay
+    const copy = new Uint8Array(this.bytes.subarray(start, start + count * width)); // aligned, and the header need not stay
     return new Kind(copy.buffer, 0, count);
   }
 
@@ -209,14 +186,24 @@ export class GgufCursor {
   #texts(what: string, count: number): GgufTexts {
     this.expect(what, count, 8);
     const start = this.at;
+    const view = this.#view;
+    const have = Math.min(this.size, this.bytes.byteLength);
+    let at = start; // in numbers that take no memory, as there may be hundreds of thousands
     for (let i = 0; i < count; i++) {
-      const at = this.#take(what, 8);
-      const length = this.#view.getUint32(at, true) + 2 ** 32 * this.#view.getUint32(at + 4, true);
-      this.expect(what, length, 1);
-      if (length >= 2 ** 32) throw new FormatError(`${what} has a text of ${length} bytes`);
-      this.#take(what, length);
+      if (at + 8 > have) this.#need(what, at, 8);
+      const length = view.getUint32(at, true);
+      const beyond = view.getUint32(at + 4, true); // in units of 4 GiB
+      at += 8;
+      if (beyond > 0 || at + length > have) {
+        this.at = at;
+        this.expect(what, length + 2 ** 32 * beyond, 1);
+        if (beyond > 0) throw new FormatError(`${what} has a text of 4 GiB or more`);
+        this.#need(what, at, length);
+      }
+      at += length;
     }
-    return new GgufTexts(count, Uint8Array.from(this.bytes.subarray(start, this.at)));
+    this.at = at;
+    return new GgufTexts(count, new Uint8Array(this.bytes.subarray(start, this.at)));
   }
 }
 

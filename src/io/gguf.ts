@@ -7,6 +7,7 @@
  */
 
 import { FormatError } from '../core/errors.js';
+import { giveBack, passingBytes } from '../core/passing-bytes.js';
 import { quote } from './dtypes.js';
 import { type GgmlType, ggmlLayouts, ggmlTypeOf } from './ggml-types.js';
 import { GgufCursor, type GgufValue, MoreBytes } from './gguf-values.js';
@@ -54,20 +55,27 @@ const GROWTH = 2;
 export async function readGguf(source: ByteSource): Promise<Gguf> {
   let length = Math.min(FIRST, source.size);
   for (;;) {
-    const bytes = await bytesOf(source, 0, length);
+    const bytes = await bytesOf(source, 0, length, passingBytes);
     try {
       return parse(new GgufCursor(bytes, source.size));
     } catch (error) {
       if (!(error instanceof MoreBytes)) throw error;
       length = Math.min(source.size, Math.max(error.wanted, length * GROWTH));
+    } finally {
+      if (!source.view) giveBack(bytes); // all that is kept of it was copied
     }
   }
 }
 
-/** Bytes of a file: a view of it where it lies in memory. */
-export async function bytesOf(source: ByteSource, position: number, length: number): Promise<Uint8Array> {
+/** Bytes of a file: a view of it where it lies in memory, or in what `make` gives. */
+export async function bytesOf(
+  source: ByteSource,
+  position: number,
+  length: number,
+  make = (size: number): Uint8Array => new Uint8Array(size),
+): Promise<Uint8Array> {
   if (source.view) return source.view(position, length);
-  const bytes = new Uint8Array(length);
+  const bytes = make(length);
   await (source.readAsync ? source.readAsync(position, bytes) : source.read(position, bytes));
   return bytes;
 }

@@ -1,4 +1,6 @@
+import { isNode } from '../backend/node.js';
 import { FetchError, FormatError } from '../core/errors.js';
+import { giveBack } from '../core/passing-bytes.js';
 import type { OpenFile } from './file.js';
 
 /**
@@ -12,17 +14,19 @@ export function streamFile(response: Response): OpenFile {
   if (!ok) throw new FetchError(`${name} cannot be read: HTTP status ${status}`);
   const length = headers.get('content-encoding') === null ? Number(headers.get('content-length')) : 0;
   if (body === null || !(length > 0)) throw new FormatError(`${name} does not say its length, expected content-length`);
-  const next = reading(body);
+  const reader = body.getReader();
+  // What came over the network is nobody else's; in Node the streams of a cloned response have the same parts.
+  const isOurs = url !== '' && !isNode;
   /** What was read and not yet asked for, from `start` on. */
   let parts: Uint8Array[] = [];
   let start = 0;
   let end = 0;
   const fetchUntil = async (position: number) => {
     while (end < position) {
-      const value = await next.read().catch((cause: unknown) => {
+      const { done, value } = await reader.read().catch((cause: unknown) => {
         throw new FetchError(`${name} broke off after ${end} bytes: ${(cause as Error).message}`, { cause });
       });
-      if (value === null) throw new FormatError(`${name} ends after ${end} of ${length} bytes`);
+      if (done) throw new FormatError(`${name} ends after ${end} of ${length} bytes`);
       parts.push(value);
       end += value.byteLength;
     }
@@ -32,7 +36,7 @@ export function streamFile(response: Response): OpenFile {
     while (parts.length > 0 && start + (parts[0] as Uint8Array).byteLength <= position) {
       const part = parts.shift() as Uint8Array;
       start += part.byteLength;
-      next.giveBack(part);
+      if (isOurs) giveBack(part);
     }
   };
   const copy = (position: number, into: Uint8Array) => {
@@ -57,38 +61,7 @@ export function streamFile(response: Response): OpenFile {
     },
     close() {
       parts = [];
-      next.cancel().catch(() => {}); // it may have ended already
+      reader.cancel().catch(() => {}); // it may have ended already
     },
   };
-}
-
-/** Bytes that are read at a time where the stream fills buffers of ours. */
-const CHUNK = 1 << 16;
-
-/** What reads a stream, into the same few buffers where it can: those of all its parts would stay until they are collected. */
-function reading(body: ReadableStream<Uint8Array>) {
-  const spare: ArrayBuffer[] = [];
-  const reader = filling(body);
-  if (reader === null) {
-    const plain = body.getReader();
-    const read = async () => (await plain.read()).value ?? null;
-    return { read, giveBack: (_: Uint8Array) => {}, cancel: () => plain.cancel() };
-  }
-  return {
-    async read(): Promise<Uint8Array | null> {
-      const { done, value } = await reader.read(new Uint8Array(spare.pop() ?? new ArrayBuffer(CHUNK)));
-      return done ? null : (value as Uint8Array);
-    },
-    giveBack: ({ buffer }: Uint8Array) => void spare.push(buffer as ArrayBuffer),
-    cancel: () => reader.cancel(),
-  };
-}
-
-/** Null of streams that have buffers of their own. */
-function filling(body: ReadableStream<Uint8Array>): ReadableStreamBYOBReader | null {
-  try {
-    return body.getReader({ mode: 'byob' });
-  } catch {
-    return null;
-  }
 }

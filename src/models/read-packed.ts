@@ -1,5 +1,6 @@
 // Weights that are packed while they are read, or packed in the file: no more than one of them is there as floats at a time.
 
+import { giveBack, passingBytes } from '../core/passing-bytes.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Module } from '../nn/module.js';
 import { type Reading, readPieces } from '../nn/read-pieces.js';
@@ -67,9 +68,9 @@ export async function readPacked(
   }
   for (const readings of byTensor.values()) steps.push(...readings);
   steps.sort((a, b) => (a.entry.place ?? 0) - (b.entry.place ?? 0)); // streams are read from front to back
+  const buffer = passingBytes(unfinished.size > 0 ? STAGE : 0); // one for all: hundreds of them would stay for long
   try {
     let plain: Reading[] = [];
-    const buffer = new Uint8Array(unfinished.size > 0 ? STAGE : 0); // one for all: hundreds of them would stay for long
     for (const step of steps) {
       if (step.weight === undefined) {
         plain.push(step);
@@ -83,6 +84,7 @@ export async function readPacked(
     await readPieces(plain, signal);
   } finally {
     for (const weight of unfinished) weight.dispose();
+    giveBack(buffer);
   }
 }
 

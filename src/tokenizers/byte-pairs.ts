@@ -2,8 +2,9 @@
 // half a million merges would take seconds.
 
 import { FormatError } from '../core/errors.js';
+import { type TextBytes, wellFormed } from '../core/utf8.js';
 import type { TokenizerModel } from './json.js';
-import { type TokenIds, TokenTable } from './token-table.js';
+import type { TokenIds, TokenTable } from './token-table.js';
 
 export interface BytePairs {
   readonly ids: TokenIds;
@@ -69,25 +70,49 @@ export function bytePairsOf(model: TokenizerModel): BytePairs {
  * The place of each pair among `count` merges, of which the last counts if there are several; `numbers` has another one for each
  * token. Of the right one of a pair the merged token lacks the first `prefix` units. Throws as `bytePairsOf`.
  */
-export function ranksOf(
+function ranksOf(
   merges: Iterable<string | readonly string[]>,
   count: number,
   numbers: TokenIds,
   prefix = 0,
 ): BytePairs['rankOf'] {
-  const find = (token: string) => (numbers instanceof TokenTable ? numbers.find(token) : numbers.get(token));
   const table = new PairTable(count);
-  let rank = 0;
   for (const merge of merges) {
     const pair: readonly unknown[] = typeof merge === 'string' ? merge.split(' ') : merge;
     const [left, right] = (Array.isArray(pair) && pair.length === 2 ? pair : []) as [string, string];
-    const [a, b] = [find(left), find(right)];
-    if (a === undefined || b === undefined || find(left + right.slice(prefix)) === undefined)
-      throw new FormatError(
-        `this tokenizer.json has the merge ${JSON.stringify(merge)}, expected two tokens of its vocabulary that make a third`,
-      );
-    table.set(a, b, rank++);
+    const [a, b] = [numbers.get(left), numbers.get(right)];
+    if (a === undefined || b === undefined || !numbers.has(left + right.slice(prefix))) throw oddMerge(merge);
+    table.add(a, b);
   }
+  return lookedUp(numbers, table);
+}
+
+/** The same of merges in a file, each of two tokens with a space between, without a string for any. */
+export function ranksOfTexts(merges: TextBytes, tokens: TokenTable): BytePairs['rankOf'] {
+  const { length, bytes, starts, gap } = wellFormed(merges, (merge) => merge);
+  const table = new PairTable(length);
+  for (let i = 0; i < length; i++) {
+    const start = starts[i] as number;
+    const end = (starts[i + 1] as number) - gap;
+    const cut = bytes.indexOf(SPACE, start + 1);
+    const isPair = cut >= 0 && cut < end;
+    const a = isPair ? tokens.findBytes(bytes, start, cut) : undefined;
+    const b = isPair ? tokens.findBytes(bytes, cut + 1, end) : undefined;
+    if (a === undefined || b === undefined || tokens.findBytes(bytes, start, cut, cut + 1, end) === undefined)
+      throw oddMerge(merges.at(i));
+    table.add(a, b);
+  }
+  return lookedUp(tokens, table);
+}
+
+const SPACE = 0x20;
+
+const oddMerge = (merge: unknown) =>
+  new FormatError(
+    `this tokenizer.json has the merge ${JSON.stringify(merge)}, expected two tokens of its vocabulary that make a third`,
+  );
+
+function lookedUp(numbers: TokenIds, table: PairTable): BytePairs['rankOf'] {
   return (left, right) => {
     const [a, b] = [numbers.get(left), numbers.get(right)];
     return a === undefined || b === undefined ? undefined : table.get(a, b);
@@ -100,36 +125,39 @@ function numbered(ids: ReadonlyMap<string, number>): ReadonlyMap<string, number>
   return new Map(Array.from(ids.keys(), (token, i) => [token, i]));
 }
 
-/** Numbers by pairs of numbers: open addressing in typed arrays. */
+/** Places of pairs of numbers in a list, of which the last counts: open addressing in typed arrays. */
 class PairTable {
-  readonly #mask: number;
-  /** Left, right, value + 1 of each slot; a zero is an empty one. */
+  readonly #lefts: Int32Array;
+  readonly #rights: Int32Array;
+  #size = 0;
+  /** Places + 1; a zero is an empty slot. */
   readonly #slots: Int32Array;
 
+  /** For so many pairs. */
   constructor(count: number) {
-    const size = 2 ** Math.ceil(Math.log2(2 * count + 2));
-    this.#mask = size - 1;
-    this.#slots = new Int32Array(3 * size);
+    this.#lefts = new Int32Array(count);
+    this.#rights = new Int32Array(count);
+    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * count + 2)));
   }
 
-  set(left: number, right: number, value: number): void {
-    const slot = this.#slotOf(left, right);
-    this.#slots[slot] = left;
-    this.#slots[slot + 1] = right;
-    this.#slots[slot + 2] = value + 1;
+  add(left: number, right: number): void {
+    this.#lefts[this.#size] = left;
+    this.#rights[this.#size] = right;
+    this.#slots[this.#slotOf(left, right)] = ++this.#size;
   }
 
   get(left: number, right: number): number | undefined {
-    const value = this.#slots[this.#slotOf(left, right) + 2] as number;
-    return value === 0 ? undefined : value - 1;
+    const found = this.#slots[this.#slotOf(left, right)] as number;
+    return found === 0 ? undefined : found - 1;
   }
 
   #slotOf(left: number, right: number): number {
     const slots = this.#slots;
     const mixed = Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b);
     for (let slot = mixed ^ (mixed >>> 15); ; slot++) {
-      const at = 3 * (slot & this.#mask);
-      if (slots[at + 2] === 0 || (slots[at] === left && slots[at + 1] === right)) return at;
+      const at = slot & (slots.length - 1);
+      const found = (slots[at] as number) - 1;
+      if (found < 0 || (this.#lefts[found] === left && this.#rights[found] === right)) return at;
     }
   }
 }

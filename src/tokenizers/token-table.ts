@@ -1,3 +1,6 @@
+import { FormatError } from '../core/errors.js';
+import { type TextBytes, wellFormed, writeText } from '../core/utf8.js';
+
 /** Tokens and their numbers, as a Map has them. */
 export interface TokenIds extends Iterable<[token: string, id: number]> {
   readonly size: number;
@@ -6,44 +9,37 @@ export interface TokenIds extends Iterable<[token: string, id: number]> {
 }
 
 /**
- * Tokens that are numbered as they come, in typed arrays: 20 bytes for each, where an array and a Map of strings take 120, and nothing that
- * a collection of garbage has to walk through.
+ * Tokens numbered as they come, found in the bytes of a file: 12 bytes for each beside those, where an array and a Map of strings take
+ * 120, no string is made of one that nobody asks for, and a collection of garbage has nothing to walk through.
  */
 export class TokenTable implements TokenIds {
-  size = 0;
-  /** Characters of the longest. */
-  longest = 0;
-  /** The UTF-16 units of all tokens, one after another; where each one ends, from 1 on. */
-  #units: Uint16Array;
-  readonly #ends: Uint32Array;
+  readonly size: number;
+  /** Bytes of the longest. */
+  readonly longest: number;
+  readonly #texts: TextBytes;
   /** Numbers + 1 by what tokens are mixed to: open addressing, 0 is an empty slot. */
   readonly #slots: Int32Array;
   /** Some that were asked for: a Map remembers what it made of a text. */
   readonly #recent = new Map<string, number>();
+  /** Of what is looked for. */
+  #bytes = new Uint8Array(256);
 
-  /** For so many tokens at most. */
-  constructor(most: number) {
-    this.#units = new Uint16Array(8 * most);
-    this.#ends = new Uint32Array(most + 1);
-    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * most + 2)));
-  }
-
-  /** Whether it was new, and has got the next number. */
-  add(token: string): boolean {
-    const slot = this.#slotOf(token);
-    if (this.#slots[slot] !== 0) return false;
-    const start = this.#ends[this.size] as number;
-    const end = start + token.length;
-    if (end > this.#units.length) {
-      const larger = new Uint16Array(end + (this.#units.length >> 1));
-      larger.set(this.#units);
-      this.#units = larger;
+  /** An empty text is `[EMPTY_` with its number and `]`. Throws FormatError, which names the list, for a token that is there twice. */
+  constructor(given: TextBytes, name: string) {
+    this.size = given.length;
+    this.#texts = wellFormed(given, (text, id) => text || `[EMPTY_${id}]`);
+    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * given.length + 2)));
+    const { bytes, starts, gap } = this.#texts;
+    let longest = 0;
+    for (let id = 0; id < this.size; id++) {
+      const start = starts[id] as number;
+      const end = (starts[id + 1] as number) - gap;
+      const slot = this.#slotOf(bytes, start, end, end, end);
+      if (this.#slots[slot] !== 0) throw new FormatError(`${name} has ${JSON.stringify(this.at(id))} twice`);
+      this.#slots[slot] = id + 1;
+      longest = Math.max(longest, end - start);
     }
-    for (let i = 0; i < token.length; i++) this.#units[start + i] = token.charCodeAt(i);
-    this.#ends[++this.size] = end;
-    this.#slots[slot] = this.size;
-    this.longest = Math.max(this.longest, token.length);
-    return true;
+    this.longest = longest;
   }
 
   get(token: string): number | undefined {
@@ -58,7 +54,13 @@ export class TokenTable implements TokenIds {
 
   /** As `get`, of tokens that hardly come again. */
   find(token: string): number | undefined {
-    const found = this.#slots[this.#slotOf(token)] as number;
+    if (3 * token.length > this.#bytes.length) this.#bytes = new Uint8Array(6 * token.length);
+    return this.findBytes(this.#bytes, 0, writeText(token, this.#bytes));
+  }
+
+  /** The number of the token that two ranges of bytes make together; by default the second is empty. */
+  findBytes(bytes: Uint8Array, start: number, end: number, start2 = end, end2 = end): number | undefined {
+    const found = this.#slots[this.#slotOf(bytes, start, end, start2, end2)] as number;
     return found === 0 ? undefined : found - 1;
   }
 
@@ -68,37 +70,38 @@ export class TokenTable implements TokenIds {
 
   /** The token of a number; undefined if there is none. */
   at(id: number): string | undefined {
-    if (!(Number.isInteger(id) && id >= 0 && id < this.size)) return undefined;
-    const end = this.#ends[id + 1] as number;
-    let text = '';
-    for (let at = this.#ends[id] as number; at < end; at += PIECE)
-      text += String.fromCharCode(...this.#units.subarray(at, Math.min(end, at + PIECE)));
-    return text;
+    return this.#texts.at(id);
   }
 
   *[Symbol.iterator](): Generator<[string, number]> {
     for (let id = 0; id < this.size; id++) yield [this.at(id) as string, id];
   }
 
-  #slotOf(token: string): number {
+  #slotOf(bytes: Uint8Array, start: number, end: number, start2: number, end2: number): number {
     const slots = this.#slots;
-    let mixed = token.length;
-    for (let i = 0; i < token.length; i++) mixed = Math.imul(mixed ^ token.charCodeAt(i), 0x01000193);
+    const mixed = mix(mix(SEED, bytes, start, end), bytes, start2, end2);
     for (let slot = mixed ^ (mixed >>> 15); ; slot++) {
       const at = slot & (slots.length - 1);
       const found = slots[at] as number;
-      if (found === 0 || this.#is(found - 1, token)) return at;
+      if (found === 0 || this.#is(found - 1, bytes, start, end, start2, end2)) return at;
     }
   }
 
-  #is(id: number, token: string): boolean {
-    const start = this.#ends[id] as number;
-    if ((this.#ends[id + 1] as number) - start !== token.length) return false;
-    for (let i = 0; i < token.length; i++) if (this.#units[start + i] !== token.charCodeAt(i)) return false;
+  #is(id: number, bytes: Uint8Array, start: number, end: number, start2: number, end2: number): boolean {
+    const { bytes: own, starts, gap } = this.#texts;
+    let from = starts[id] as number;
+    if ((starts[id + 1] as number) - gap - from !== end - start + end2 - start2) return false;
+    for (let at = start; at < end; at++) if (own[from++] !== bytes[at]) return false;
+    for (let at = start2; at < end2; at++) if (own[from++] !== bytes[at]) return false;
     return true;
   }
 }
 
-/** Units that are made text at a time: a call has not room for any number of arguments. */
-const PIECE = 1 << 12;
 const RECENT = 1 << 12;
+const SEED = 0x811c9dc5;
+
+function mix(mixed: number, bytes: Uint8Array, start: number, end: number): number {
+  let result = mixed;
+  for (let at = start; at < end; at++) result = Math.imul(result ^ (bytes[at] as number), 0x01000193);
+  return result;
+}

@@ -2,7 +2,7 @@
 
 import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
-import { type BytePairs, bytePairModel, ranksOf } from '../../tokenizers/byte-pairs.js';
+import { type BytePairs, bytePairModel, ranksOfTexts } from '../../tokenizers/byte-pairs.js';
 import type { TokenizerConfig, TokenizerJson } from '../../tokenizers/json.js';
 import { TokenTable } from '../../tokenizers/token-table.js';
 import type { GgufMetadata } from './metadata.js';
@@ -100,11 +100,7 @@ const usualIds: Readonly<Record<string, Readonly<Record<string, number>>>> = {
 function vocabularyOf(metadata: GgufMetadata): Vocabulary {
   const given = metadata.texts('tokenizer.ggml.tokens');
   if (given === undefined) throw new FormatError('the file has no tokenizer.ggml.tokens');
-  const tokens = new TokenTable(given.length);
-  for (const text of given) {
-    const token = text || `[EMPTY_${tokens.size}]`;
-    if (!tokens.add(token)) throw new FormatError(`tokenizer.ggml.tokens has ${describeValue(token)} twice`);
-  }
+  const tokens = new TokenTable(given, 'tokenizer.ggml.tokens');
   return {
     metadata,
     tokens,
@@ -198,12 +194,6 @@ function byteLevel({ metadata, tokens }: Vocabulary): Model {
   const { patterns, wholeWords = false } = preTokenizerNamed(name);
   const merges = metadata.texts('tokenizer.ggml.merges');
   if (merges === undefined) throw new FormatError('the file has no tokenizer.ggml.merges');
-  const pairs = function* () {
-    for (const merge of merges) {
-      const cut = merge.indexOf(' ', 1);
-      yield [merge.slice(0, cut), merge.slice(cut + 1)] as const;
-    }
-  };
   const bytes = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false };
   const splits = patterns.map((Regex) => ({ type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false }));
   return {
@@ -215,8 +205,12 @@ function byteLevel({ metadata, tokens }: Vocabulary): Model {
         ...{ type: 'BPE', dropout: null, unk_token: null, fuse_unk: false, byte_fallback: false },
         ignore_merges: wholeWords,
       },
-      bytePairs(tokens, ranksOf(pairs(), merges.length, tokens)),
-      () => [...pairs()],
+      bytePairs(tokens, ranksOfTexts(merges, tokens)),
+      () =>
+        Array.from(merges, (merge) => {
+          const cut = merge.indexOf(' ', 1);
+          return [merge.slice(0, cut), merge.slice(cut + 1)] as const;
+        }),
     ),
   };
 }

@@ -131,11 +131,12 @@ async function fill(source: ByteSource, position: number, into: Uint8Array): Pro
 function inHalves(values: Float32Array | Uint8Array, headSize: number, columns: number): void {
   const size = headSize * columns;
   const head = values.slice(0, size);
+  const rows = Array.from({ length: headSize }, (_, row) => head.subarray(row * columns, (row + 1) * columns));
   for (let start = 0; start < values.length; start += size) {
     head.set(values.subarray(start, start + size));
     for (let row = 0; row < headSize; row++) {
       const to = (row & 1) * (headSize / 2) + (row >> 1);
-      values.set(head.subarray(row * columns, (row + 1) * columns), start + to * columns);
+      values.set(rows[row] as Float32Array | Uint8Array, start + to * columns);
     }
   }
 }

@@ -1,0 +1,92 @@
+/** A list of texts in UTF-8. Number i begins at `starts[i]`, and ends `gap` bytes before the next one begins, or one more would. */
+export interface TextBytes {
+  readonly length: number;
+  readonly bytes: Uint8Array;
+  readonly starts: Uint32Array;
+  readonly gap: number;
+  /** One of them; undefined if there is none of that number. What is no UTF-8 becomes U+FFFD. */
+  at(number: number): string | undefined;
+}
+
+const leniently = new TextDecoder('utf-8', { ignoreBOM: true });
+
+/** The text of bytes in UTF-8; what is none becomes U+FFFD. */
+export function decodeText(bytes: Uint8Array, start: number, end: number): string {
+  return shortText(bytes, start, end) ?? leniently.decode(bytes.subarray(start, end));
+}
+
+/** A few characters of one to three bytes, which most tokens are, without the cost of a decoder's call; undefined for others. */
+function shortText(bytes: Uint8Array, start: number, end: number): string | undefined {
+  if (end - start > 36) return undefined;
+  let text = '';
+  for (let at = start; at < end; ) {
+    const code = codePointAt(bytes, at, end);
+    if (code < 0 || code > 0xffff) return undefined;
+    text += String.fromCharCode(code);
+    at += widthOf(code);
+  }
+  return text;
+}
+
+const widthOf = (code: number) => (code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4);
+
+/** The character that begins there; -1 of bytes that are none. */
+function codePointAt(bytes: Uint8Array, start: number, end: number): number {
+  const first = bytes[start] as number;
+  if (first < 0x80) return first;
+  const width = first >> 5 === 6 ? 2 : first >> 4 === 14 ? 3 : first >> 3 === 30 ? 4 : 0;
+  if (width === 0 || start + width > end) return -1;
+  let code = first & (0x7f >> width);
+  for (let at = start + 1; at < start + width; at++) {
+    const next = bytes[at] as number;
+    if (next >> 6 !== 2) return -1;
+    code = (code << 6) | (next & 63);
+  }
+  // Longer than need be, half a pair of UTF-16, or more than there are.
+  return widthOf(code) !== width || code >> 11 === 27 || code > 0x10ffff ? -1 : code;
+}
+
+/** The same texts with bytes that say what `textOf` makes of each: itself where it is not empty, and is UTF-8. */
+export function wellFormed(texts: TextBytes, textOf: (text: string, number: number) => string): TextBytes {
+  const { length, bytes, starts, gap } = texts;
+  for (let i = 0; i < length; i++) {
+    const end = (starts[i + 1] as number) - gap;
+    let at = starts[i] as number;
+    if (at === end) return written(texts, textOf);
+    while (at < end) {
+      const code = codePointAt(bytes, at, end);
+      if (code < 0) return written(texts, textOf);
+      at += widthOf(code);
+    }
+  }
+  return texts;
+}
+
+function written(texts: TextBytes, textOf: (text: string, number: number) => string): TextBytes {
+  const { length } = texts;
+  const encoder = new TextEncoder();
+  const parts = Array.from({ length }, (_, i) => encoder.encode(textOf(texts.at(i) as string, i)));
+  const starts = new Uint32Array(length + 1);
+  for (const [i, part] of parts.entries()) starts[i + 1] = (starts[i] as number) + part.length;
+  const bytes = new Uint8Array(starts[length] as number);
+  for (const [i, part] of parts.entries()) bytes.set(part, starts[i]);
+  const at = (i: number) => (parts[i] ? decodeText(bytes, starts[i] as number, starts[i + 1] as number) : undefined);
+  return { length, bytes, starts, gap: 0, at };
+}
+
+/** Writes a text's bytes, three for each unit at most, and returns their number. Half a pair of UTF-16 is no text's: it gets three of its own. */
+export function writeText(text: string, into: Uint8Array): number {
+  let at = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.codePointAt(i) as number;
+    if (code > 0xffff) i++;
+    const width = widthOf(code);
+    if (width === 1) {
+      into[at++] = code;
+      continue;
+    }
+    into[at++] = ((0xf00 >> width) & 0xff) | (code >> (6 * (width - 1)));
+    for (let left = width - 2; left >= 0; left--) into[at++] = 0x80 | ((code >> (6 * left)) & 63);
+  }
+  return at;
+}

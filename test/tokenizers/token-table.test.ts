@@ -1,0 +1,75 @@
+import { expect, it } from 'vitest';
+import { GgufTexts } from '../../src/io/gguf-values.js';
+import { bytePairsOf, ranksOfTexts } from '../../src/tokenizers/byte-pairs.js';
+import { TokenTable } from '../../src/tokenizers/token-table.js';
+
+/** As the metadata of a GGUF file has them. */
+function textsOf(texts: readonly Uint8Array[]): GgufTexts {
+  const bytes = new Uint8Array(texts.reduce((sum, text) => sum + 8 + text.length, 0));
+  let at = 0;
+  for (const text of texts) {
+    new DataView(bytes.buffer).setUint32(at, text.length, true);
+    bytes.set(text, at + 8);
+    at += 8 + text.length;
+  }
+  return new GgufTexts(texts.length, bytes);
+}
+
+const encoder = new TextEncoder();
+const inUtf8 = (texts: readonly string[]) => textsOf(texts.map((text) => encoder.encode(text)));
+
+it('finds what a Map of strings has, whatever bytes tokens are of', () => {
+  let seed = 1;
+  const random = (below: number) => {
+    seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
+    return (seed >>> 8) % below;
+  };
+  const characters = ['a', 'b', ' ', 'Ġ', 'é', '▁', '中', '\u{ffff}', '🙂', '\u{10ffff}', '\ufeff', '\0'];
+  const word = () => Array.from({ length: 1 + random(5) }, () => characters[random(characters.length)]).join('');
+  const expected = new Map<string, number>();
+  const tokens: Uint8Array[] = [];
+  const add = (bytes: Uint8Array) => {
+    const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes) || `[EMPTY_${tokens.length}]`;
+    if (expected.has(text)) return;
+    expected.set(text, tokens.length);
+    tokens.push(bytes);
+  };
+  for (let i = 0; i < 2000; i++) add(encoder.encode(word()));
+  const plain = new TokenTable(textsOf(tokens), 'tokens');
+  expect([...plain]).toEqual([...expected]);
+  add(new Uint8Array());
+  for (let i = 0; i < 200; i++) add(Uint8Array.from({ length: 1 + random(5) }, () => random(256)));
+  const table = new TokenTable(textsOf(tokens), 'tokens');
+  expect([...table]).toEqual([...expected]);
+  for (const [token, id] of expected)
+    expect([table.get(token), table.find(token), table.at(id)]).toEqual([id, id, token]);
+  for (let i = 0; i < 2000; i++) {
+    const [left, right] = [word(), word()];
+    const bytes = encoder.encode(left + right);
+    expect(table.findBytes(bytes, 0, bytes.length)).toBe(expected.get(left + right));
+    const cut = encoder.encode(left).length;
+    expect(table.findBytes(bytes, 0, cut, cut, bytes.length)).toBe(expected.get(left + right));
+  }
+  expect(['\ud800', 'a\udc00', ''].map((half) => table.get(half))).toEqual([undefined, undefined, undefined]);
+  expect([table.at(-1), table.at(0.5), table.at(tokens.length)]).toEqual([undefined, undefined, undefined]);
+});
+
+it('refuses a token that is there twice, by its bytes or by what they become', () => {
+  expect(() => new TokenTable(inUtf8(['a', 'b', 'a']), 'the list')).toThrow(/the list has "a" twice/);
+  const odd = [Uint8Array.of(0xff), encoder.encode('\ufffd')];
+  expect(() => new TokenTable(textsOf(odd), 'the list')).toThrow(/twice/);
+});
+
+it('ranks merges as the strings of a tokenizer.json are', () => {
+  const tokens = ['a', 'b', 'é', 'ab', 'éa', 'éab', 'a b', ' ', ' a'];
+  const merges = ['a b', 'é a', 'éa b', 'a b', '  a'];
+  const ranks = ranksOfTexts(inUtf8(merges), new TokenTable(inUtf8(tokens), 'tokens'));
+  const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
+  const pairs = merges.map((merge) => [merge.slice(0, merge.indexOf(' ', 1)), merge.slice(merge.indexOf(' ', 1) + 1)]);
+  const { rankOf } = bytePairsOf({ type: 'BPE', vocab, merges: pairs } as unknown as Parameters<typeof bytePairsOf>[0]);
+  for (const left of [...tokens, 'x'])
+    for (const right of [...tokens, 'x']) expect(ranks(left, right), `${left} ${right}`).toBe(rankOf(left, right));
+  expect([ranks('a', 'b'), ranks('é', 'a'), ranks('b', 'a')]).toEqual([3, 1, undefined]);
+  const table = new TokenTable(inUtf8(tokens), 'tokens');
+  for (const merge of ['ab', 'a x', 'b a', '']) expect(() => ranksOfTexts(inUtf8([merge]), table)).toThrow(/the merge/);
+});
