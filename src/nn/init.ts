@@ -58,9 +58,18 @@ export class Initializer {
     return parameter;
   }
 
-  /** @internal A matrix of given values, which is no parameter. */
-  table(rows: number, cols: number, values: () => Float32Array): Tensor {
-    return this.#make([rows, cols], values);
+  /** @internal A matrix of given values, which is no parameter: `step` rows at a time, from row `first` on; by default all. */
+  table(rows: number, cols: number, values: (first: number, count: number) => Float32Array, step = rows): Tensor {
+    if (step >= rows) return this.#make([rows, cols], () => values(0, rows));
+    const table = this.device.unscoped(() => this.device.empty([rows, cols]));
+    this.#made.push(table);
+    this.device.unscoped(() => {
+      for (let first = 0; first < rows; first += step) {
+        const part = values(first, Math.min(step, rows - first));
+        this.device.upload(table.storage, table.offset + first * cols, part);
+      }
+    });
+    return table;
   }
 
   /** @internal Integers that are no parameter. */

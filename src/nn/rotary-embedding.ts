@@ -142,8 +142,10 @@ export class RotaryEmbedding extends Module {
     if (known && (known.shape[0] as number) >= length) return known;
     const { maxLength } = this.options;
     const rows = Math.min(Math.max(maxLength, length), Math.max(256, 2 ** Math.ceil(Math.log2(length))));
-    const values = growsOn ? () => this.#growing(rows, scaling.maxLength) : () => this.#rotations(rows, length);
-    const table = this.init.table(rows, 2 * this.#rotaryDim, values);
+    const width = 2 * this.#rotaryDim;
+    const table = growsOn
+      ? this.init.table(rows, width, () => this.#growing(rows, scaling.maxLength))
+      : this.init.table(rows, width, (first, count) => this.#rotations(count, length, first), Math.ceil(PART / width));
     this.#tables.set(kind, [...tables, table]);
     return table;
   }
@@ -182,6 +184,9 @@ interface TurnOptions {
   /** Whether each token is the last one of the text so far, so that its own place is what counts. Default: false. */
   readonly grows?: boolean | undefined;
 }
+
+/** Values of a table that are made at a time: one of a hundred thousand rows would be there three times otherwise. */
+const PART = 1 << 16;
 
 /** The number of texts that grow, none of a length. */
 const GROWING = -1;
