@@ -7,6 +7,8 @@
 import { spawnSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { forNode } from '../scripts/bundle.mjs';
 import { createDevice, type Device } from '../src/index.js';
 import type { Model as AnyModel } from '../src/models/model.js';
 import type { DecoderState } from '../src/nn/index.js';
@@ -18,6 +20,7 @@ import { BenchError } from './harness/error.js';
 import { LIMIT } from './harness/limits.js';
 import { describeDevice } from './harness/machine.js';
 import { OURS } from './harness/ours.js';
+import { summarize } from './harness/statistics.js';
 
 const TOKENS = 64;
 const PROMPT = 128;
@@ -55,6 +58,7 @@ const ways: readonly (readonly [name: string, options: LoadModelOptions])[] = [
 
 /** Tokens in the cache of the process whose memory is measured. */
 const CONTEXT = 2048;
+const PROBES = 5;
 
 export default {
   question: 'How fast are packed weights, beside llama.cpp and floats?',
@@ -92,7 +96,7 @@ export default {
     for (const each of models.values()) each.dispose();
     device.dispose();
     if (run.wants('memory'))
-      run.summary[`memory with a context of ${CONTEXT}, of file and cache`] = memory(file, run.threads);
+      run.summary[`memory with a context of ${CONTEXT}, of file and cache`] = await memory(file, run.threads);
   },
 } satisfies Bench;
 
@@ -134,17 +138,19 @@ async function measureCaches(run: Run, model: Model, { what, context, batch }: (
   for (const state of states.values()) state.dispose();
 }
 
-/** By how much a process grows that loads the file and writes, in the size of file and cache. */
-function memory(file: string, threads: number): number {
-  const probe = fileURLToPath(new URL('harness/memory-probe.ts', import.meta.url));
-  const { stdout, stderr, status } = spawnSync(
-    process.execPath,
-    ['--import', 'tsx', probe, file, `${threads}`, `${CONTEXT}`],
-    { encoding: 'utf8' },
-  );
-  if (status !== 0) throw new BenchError(`the memory probe failed: ${stderr.slice(-500)}`);
-  const { grown, cache } = JSON.parse(stdout) as { grown: number; cache: number };
-  return grown / (statSync(file).size + cache);
+/** By how much a process grows that loads the file and writes, in the size of file and cache: of several, with the package as published. */
+async function memory(file: string, threads: number): Promise<number> {
+  const outdir = 'build/bench'; // as deep as src/cli, from where paths into the package lead
+  await build({ ...forNode, entryPoints: { 'memory-probe': 'bench/harness/memory-probe.ts' }, outdir });
+  const probe = fileURLToPath(new URL(`../${outdir}/memory-probe.js`, import.meta.url));
+  const shares = Array.from({ length: PROBES }, () => {
+    const args = [probe, file, `${threads}`, `${CONTEXT}`];
+    const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    if (status !== 0) throw new BenchError(`the memory probe failed: ${stderr.slice(-500)}`);
+    const { grown, cache } = JSON.parse(stdout) as { grown: number; cache: number };
+    return grown / (statSync(file).size + cache);
+  });
+  return summarize(shares).median;
 }
 
 /** Seconds of one time. */

@@ -1,6 +1,7 @@
 // In a process of its own: loads a GGUF file, writes until `context` tokens are there, and prints by how many bytes the
 // process grew at most, with those of its cache: memory-probe.ts <file> <threads> <context>
 
+import { readFileSync } from 'node:fs';
 import { createDevice } from '../../src/index.js';
 import { TokenBatch } from '../../src/nn/index.js';
 import { loadModel } from '../../src/pretrained/index.js';
@@ -10,12 +11,17 @@ const device = await createDevice({ threads: Number(threads) });
 // A first small run, so that what Node itself takes is there before.
 device.scope(() => TokenBatch.from(device, 'probe', [Int32Array.of(1)], null));
 await device.flush();
-const before = process.resourceUsage().maxRSS * 1024;
+const before = mostBytes();
 const model = await loadModel(device, file);
 const widths = model.decoder?.cacheWidths() ?? [];
 const prompt = Array.from({ length: 32 }, (_, i) => 100 + i);
 const count = Number(context) - prompt.length;
 await model.generate([prompt], { maxNewTokens: count, minNewTokens: count, doSample: false });
-const grown = process.resourceUsage().maxRSS * 1024 - before;
+const grown = mostBytes() - before;
 const cache = 4 * Number(context) * widths.reduce((sum, width) => sum + width, 0);
 console.log(JSON.stringify({ grown, cache }));
+
+/** The most that this process had; `resourceUsage` counts what the one had that started it. */
+function mostBytes(): number {
+  return 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
+}
