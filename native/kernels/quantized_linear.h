@@ -140,7 +140,10 @@ struct QuantizedLinear {
       if (!q.present() && !holds) quantizeRows(context.f32(x), xStride, 0, rows, rows, depth, kind, held);
       holds = true;
       const int32_t* from = q.present() ? context.i32(q) + row * words : held;
+      // A chunk begins with weights that were not fetched ahead, unless they are now: a thread may claim from the back.
+      const uint64_t next = context.team.after(static_cast<uint32_t>(block), static_cast<uint32_t>(down * across));
       for (uint64_t t = first; t < first + grain && t < tiles; t += kInt8Tiles) {
+        if (rows <= 16 && t + kInt8Tiles >= first + grain) fetchWeights(tileAt(context, next % across * grain), kAhead);
         const PackedTiles some{tileAt(context, t), bytes, static_cast<size_t>(atMost(kInt8Tiles, tiles - t))};
         const float* scales = kind.parts == 0 ? reinterpret_cast<const float*>(some.first) : nullptr;
         multiplyInt8(format, kind, some, from, height, depth, memory, [&](size_t r, size_t count) {

@@ -1,13 +1,14 @@
 // The product of rows as integers with some tiles of a packed weight, on one thread. Tiles are unpacked to bytes some
 // groups at a time, which stay in a cache while all rows meet them; so products are compiled once for all formats.
 #pragma once
+#include "kernels/shared/fetch.h"
 #include "kernels/shared/int8_tile.h"
 
 // Groups that are unpacked together, and rows that meet them.
 inline constexpr size_t kUnpackedGroups = 32 / kInt8Tiles, kInt8BlockRows = divideUp(240, kInt8Rows) * kInt8Rows;
 // Of few rows the time is that of reading weights: few groups at a time, so that the next ones are read meanwhile; and
-// so many bytes ahead are fetched where processors do not do so by themselves.
-inline constexpr size_t kFewGroups = 8, kAhead = 4096;
+// so many bytes ahead are fetched, into level 2, as what is computed with fills level 1.
+inline constexpr size_t kFewGroups = 8, kAhead = 8192;
 // So many rows meet weights that are unpacked in registers.
 inline constexpr size_t kInt8FewRows = kTuning.int8InRegisters ? 2 * kInt8Rows : 0;
 
@@ -24,10 +25,14 @@ struct PackedTiles {
   const uint8_t* at(size_t tile) const { return first + tile * bytes; }
 };
 
+// For a weight that comes from memory.
+SIMD_INLINE void fetchWeights(const uint8_t* from, size_t bytes) {
+  if constexpr (kTuning.prefetches)
+    for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(from + line, 0, kFetchTo);
+}
 template <class Format>
 SIMD_INLINE void fetchAhead(const GroupAt& at) {
-  if constexpr (kTuning.fetchesKeys)
-    for (size_t line = 0; line < Format::kGroupBytes; line += 64) __builtin_prefetch(at.group + kAhead + line);
+  fetchWeights(at.group + kAhead, Format::kGroupBytes);
 }
 
 template <class Format>
