@@ -42,10 +42,9 @@ async function writing(run: Run): Promise<void> {
   if (!file) return run.note('GGUF files are NOT measured in a page: GGUF_MODEL names none');
   const { folder, version } = peerPackage('@wllama/wllama');
   run.version('wllama', version);
-  const { page, browser, server } = await openPage('models', {
-    '/wllama/': `${folder}/`,
-    '/gguf/': `${dirname(file)}/`,
-  });
+  const folders = { '/wllama/': `${folder}/`, '/gguf/': `${dirname(file)}/` };
+  // What may be stored Chromium reads ahead of the page, up to a hundred megabytes where a server is as near as this.
+  const { page, browser, server } = await openPage('models', folders, { 'Cache-Control': 'no-store' });
   try {
     const url = JSON.stringify(`/gguf/${basename(file)}`);
     const sizes = `${run.threads}, ${WRITTEN}, ${READ}`;

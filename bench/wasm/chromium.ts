@@ -41,8 +41,8 @@ async function serveBuilt(folders: Record<string, string>, headers: Record<strin
 }
 
 /** A cross-origin isolated page that has a file of this folder as `module`, and further folders by their prefixes. */
-export async function openPage(file: string, folders: Record<string, string>) {
-  const server = await serveBuilt(folders);
+export async function openPage(file: string, folders: Record<string, string>, headers: Record<string, string> = {}) {
+  const server = await serveBuilt(folders, headers);
   const entryPoints = [fileURLToPath(new URL(`${file}.ts`, import.meta.url))];
   await build({ entryPoints, outdir: join(root, built), bundle: true, format: 'esm', plugins: [package_] });
   const browser = await playwright.launch(chromium);
