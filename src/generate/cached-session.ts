@@ -65,7 +65,7 @@ export class CachedSession implements Steps {
     return this.drafter !== null;
   }
 
-  get readsPrompts(): boolean {
+  readsPrompts(): boolean {
     return this.#isFirst;
   }
 

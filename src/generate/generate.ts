@@ -148,7 +148,7 @@ function advance(session: Steps, search: Search, plan: Plan, length: number): Pr
   const left = Math.min(session.room, next - length);
   const steps = !session.drafts && (logits || numBeams > 1 || stop) ? 1 : left;
   const ahead = { steps, logits, forbids, finished: search.finished, contexts: () => search.contexts };
-  if (session.room < 1 || session.readsPrompts) return session.read(search.contexts, ahead);
+  if (session.room < 1 || session.readsPrompts(search.contexts)) return session.read(search.contexts, ahead);
   return session.step(search.tokens, search.order, ahead);
 }
 

@@ -64,8 +64,8 @@ export interface Ahead {
 export interface Steps {
   /** Tokens for which every sequence has room. */
   readonly room: number;
-  /** Whether it begins with prompts, by `read`. */
-  readonly readsPrompts: boolean;
+  /** Whether it begins with these, by `read`. */
+  readsPrompts(contexts: readonly (readonly number[])[]): boolean;
   /** Whether steps may be several though all logits are wanted, as it guesses what is chosen. */
   readonly drafts?: boolean;
   shrinks(groups: number): boolean;
@@ -171,9 +171,9 @@ export class Session implements Steps {
     return this.state.sequences <= maxCacheRows(this.model.device) && this.#groupsFor(groups) < this.#groups;
   }
 
-  /** Whether it begins with prompts, by `read`. */
-  get readsPrompts(): boolean {
-    return this.#isFirst && this.state.sizes.sourceCapacity === 0;
+  /** Prompts of one token are a step as any other. */
+  readsPrompts(contexts: readonly (readonly number[])[]): boolean {
+    return this.#isFirst && this.state.sizes.sourceCapacity === 0 && contexts.some(({ length }) => length > 1);
   }
 
   /** Tokens for which every sequence has room. */
