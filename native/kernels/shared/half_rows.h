@@ -4,8 +4,9 @@
 #include "kernels/shared/gemm_tile.h"
 
 inline constexpr size_t kHalfRows = 4;
-// Tiles at once: as many sums as hide the latency of a multiply-add.
-inline constexpr size_t kHalfTiles = kWidth >= 8 ? 2 : 1;
+// Tiles at once: as many sums as hide the latency of a multiply-add, and as many places of memory that are read at
+// once.
+inline constexpr size_t kHalfTiles = kWidth == kTile ? 8 : kWidth == 8 ? 2 : 1;
 
 // sums[tile][feature] = the products of a row with `kTiles` tiles, `step` bytes apart: in the order of
 // kernels/shared/gemm.h, so that more rows have the same bits.
