@@ -135,6 +135,9 @@ async function listening(run: Run, device: Device, peer: Peer | null): Promise<v
     [FLOATS]: (await loadModel(device, folder)) as unknown as Listener,
   };
   const x = patterned(device, [1, 80, 3000], PERIOD);
+  const heardBy = (name: string, repeats: number) =>
+    ask('listen', { name, bins: 80, frames: 3000, period: PERIOD, repeats });
+  for (const [name] of peers) await heardBy(name, 1); // what they write of
   const [prompt, end, tokens] = [[50257, 50362], 50256, 24];
   for (const what of wanted) {
     const encodes = what === tasks[0];
@@ -153,10 +156,7 @@ async function listening(run: Run, device: Device, peer: Peer | null): Promise<v
     const others = peers.map(
       ([name]): Contestant => ({
         name,
-        take: async (repeats) => {
-          const listen = { name, bins: 80, frames: 3000, period: PERIOD, repeats };
-          return encodes ? ask('listen', listen) : ask('write', { name, prompt, end, tokens, repeats });
-        },
+        take: (repeats) => (encodes ? heardBy(name, repeats) : ask('write', { name, prompt, end, tokens, repeats })),
       }),
     );
     run.row(what, await contest([...ours, ...others], { rounds: run.rounds(9), ...CONTEST }));
