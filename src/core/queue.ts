@@ -94,11 +94,9 @@ export class Queue {
   }
 
   /**
-   * Copies `data` to the heap, in order with the commands around it. Returns how many words each command it took has. What is large
-   * does not go into the queue, which would keep the room for it, where this thread can run the commands before it.
+   * Copies `data` to the heap, in order with the commands around it. Returns how many words each command it took has.
    */
   upload(offset: number, data: Float32Array | Int32Array, list = this.#pending): number[] {
-    if (list === this.#pending && data.length > LONGEST_UPLOAD && this.isFree) this.runSync();
     if (list === this.#pending && this.idle) {
       this.backend.write(offset * 4, data);
       return [];

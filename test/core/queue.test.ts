@@ -3,7 +3,7 @@ import type { Backend } from '../../src/backend/backend.js';
 import { type Device, EngineDevice } from '../../src/core/device.js';
 import { Queue } from '../../src/core/queue.js';
 import { createDevice, type Tensor } from '../../src/index.js';
-import { add, linear, matmul, mul, softmax, sum } from '../../src/ops/index.js';
+import { add, embedding, linear, matmul, mul, softmax, sum } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { Random } from '../random.js';
 
@@ -52,6 +52,18 @@ describe('asynchronous runs', () => {
     for (let turn = 0; turn < 3; turn++) await nextTurn();
     expect(read.isDone).toBe(false);
     await read.end;
+    device.dispose();
+  });
+
+  it('are not waited for by a large tensor, whose values join the queue', async () => {
+    const device = await createDevice({ threads: 1 });
+    const ids = device.scope(() => add(device.tensor(Int32Array.of(4)), device.tensor(Int32Array.of(5))));
+    embedding(device.zeros([3, 2]), ids); // fails where it runs, which is not here
+    const values = new Random('large').normal([70_000]).data;
+    const large = device.tensor(values, [70_000]);
+    await expect(device.flush()).rejects.toThrow('embedding');
+    large.write(values);
+    expect(await large.data()).toEqual(values);
     device.dispose();
   });
 
