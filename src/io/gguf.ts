@@ -48,7 +48,7 @@ export function parseGguf(file: Uint8Array): Gguf {
 }
 
 /** Bytes that are read first; as many times more if a header is longer. */
-const FIRST = 1 << 20;
+const FIRST = 1 << 22;
 const GROWTH = 2;
 
 /** The same of a file that can be read at any position, without blocking where it says how. */

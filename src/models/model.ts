@@ -15,6 +15,7 @@ import { DecoderState, type Memory } from '../nn/decoder-state.js';
 import { Dropout, type Randomness } from '../nn/dropout.js';
 import type { TransformerLayer } from '../nn/layer.js';
 import { inference, Module } from '../nn/module.js';
+import { RotaryEmbedding } from '../nn/rotary-embedding.js';
 import type { Stack } from '../nn/stack.js';
 import { TokenBatch, type Tokens } from '../nn/token-batch.js';
 import type { CacheType } from '../ops/kv-cache.js';
@@ -102,7 +103,11 @@ export abstract class Model extends Module implements Generative {
    * ArgumentError, ShapeError if the sizes do not fit the model or the memory, OutOfMemoryError.
    */
   startDecoding(options: DecodingOptions = {}): DecoderState {
-    const state = new DecoderState(this.device, cacheSizes(this, options));
+    const sizes = cacheSizes(this, options);
+    // Before anything is queued: what is written now goes into the heap, and the queue need not grow for it.
+    for (const part of this.decoder?.modules() ?? [])
+      if (part instanceof RotaryEmbedding) part.reserve(sizes.textLength ?? sizes.capacity);
+    const state = new DecoderState(this.device, sizes);
     orDispose(state, () => this.restartDecoding(state, options.memory));
     return state;
   }

@@ -127,6 +127,11 @@ export class RotaryEmbedding extends Module {
     });
   }
 
+  /** Has the angles of texts that grow to `length` at hand, which else are computed where they are first needed. */
+  reserve(length: number): void {
+    this.#table(length, true);
+  }
+
   /** The length of a text of `longest` tokens that is written on, for which there is `room`. */
   lengthOf(longest: number, room: number): number {
     return this.options.scaling?.type === 'longrope' ? room : longest;

@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { CommandList } from '../../src/core/command-list.js';
 import { DisposedError, type GenerateOptions } from '../../src/index.js';
 import { decoderOnly, device, inputs, kinds, makeModel } from './small-model.js';
 
@@ -30,6 +31,17 @@ describe('models and memory', () => {
     ]);
     model.dispose();
     expect(device.memory().used).toBe(before);
+  });
+
+  it('tables of long texts do not pass through the queue, which would keep the room', async () => {
+    const model = makeModel({ ...decoderOnly, positions: 'rotary', maxLength: 1024 });
+    const append = vi.spyOn(CommandList.prototype, 'append');
+    await model.generate(inputs, { maxNewTokens: 4, maxLength: 1024 });
+    await model.device.flush();
+    const longest = Math.max(...append.mock.calls.map(([words]) => words.length));
+    expect(longest).toBeLessThan(1024);
+    append.mockRestore();
+    model.dispose();
   });
 
   it.each(Object.entries(kinds))(
