@@ -32,10 +32,10 @@ export class AddedTokens {
   /** What the model has no id for gets the next one, whatever the file says. */
   constructor(
     added: readonly AddedToken[],
-    model: { readonly ids: TokenIds },
+    model: { readonly ids: TokenIds; readonly count: number },
     private readonly normalize: Normalizer,
   ) {
-    let next = model.ids.size;
+    let next = model.count;
     const tokens = new Map<number, AddedToken>();
     for (const token of added) {
       const { content } = token;

@@ -28,6 +28,7 @@ interface Merge {
 /** A vocabulary whose tokens are merged from pairs of others, those first that were learned first. */
 export class BytePairModel implements Model {
   readonly ids: TokenIds;
+  readonly count: number;
   readonly size: number;
   readonly #prefix: string;
   readonly #suffix: string;
@@ -38,6 +39,7 @@ export class BytePairModel implements Model {
     private readonly pairs: BytePairs,
   ) {
     this.ids = pairs.ids;
+    this.count = pairs.ids.size;
     this.size = pairs.size;
     this.#prefix = file.continuing_subword_prefix ?? '';
     this.#suffix = file.end_of_word_suffix ?? '';

@@ -4,7 +4,7 @@
 import { FormatError } from '../core/errors.js';
 import { type TextBytes, wellFormed } from '../core/utf8.js';
 import type { TokenizerModel } from './json.js';
-import type { TokenIds, TokenTable } from './token-table.js';
+import { randomInt32, type TokenIds, type TokenTable } from './token-table.js';
 
 export interface BytePairs {
   readonly ids: TokenIds;
@@ -125,13 +125,16 @@ function numbered(ids: ReadonlyMap<string, number>): ReadonlyMap<string, number>
   return new Map(Array.from(ids.keys(), (token, i) => [token, i]));
 }
 
-/** Places of pairs of numbers in a list, of which the last counts: open addressing in typed arrays. */
+/** Places of pairs of numbers in a list, of which the last counts. */
 class PairTable {
   readonly #lefts: Int32Array;
   readonly #rights: Int32Array;
   #size = 0;
-  /** Places + 1; a zero is an empty slot. */
+  /** Places + 1 by the hash of pairs: open addressing, 0 is an empty slot. */
   readonly #slots: Int32Array;
+  /** Of the hash: odd ones, others in each table, as in TokenTable. */
+  readonly #leftFactor = randomInt32() | 1;
+  readonly #rightFactor = randomInt32() | 1;
 
   /** For so many pairs. */
   constructor(count: number) {
@@ -153,8 +156,8 @@ class PairTable {
 
   #slotOf(left: number, right: number): number {
     const slots = this.#slots;
-    const mixed = Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b);
-    for (let slot = mixed ^ (mixed >>> 15); ; slot++) {
+    const hash = Math.imul(left, this.#leftFactor) ^ Math.imul(right, this.#rightFactor);
+    for (let slot = hash ^ (hash >>> 15); ; slot++) {
       const at = slot & (slots.length - 1);
       const found = (slots[at] as number) - 1;
       if (found < 0 || (this.#lefts[found] === left && this.#rights[found] === right)) return at;

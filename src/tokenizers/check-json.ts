@@ -3,6 +3,7 @@
 import { FormatError } from '../core/errors.js';
 import { hasBytePairs } from './byte-pairs.js';
 import type { TokenizerJson } from './json.js';
+import { checkedFields } from './part.js';
 
 const LAST_ID = 2 ** 31 - 1;
 const MODELS = ['BPE', 'Unigram', 'WordLevel', 'WordPiece'];
@@ -26,9 +27,7 @@ function hasVocabulary(json: unknown): boolean {
 }
 
 function checkModel(model: Fields): void {
-  const { type, vocab, merges, unk_token, unk_id, continuing_subword_prefix, end_of_word_suffix } = model;
-  for (const affix of [continuing_subword_prefix ?? '', end_of_word_suffix ?? ''])
-    if (typeof affix !== 'string') refuse(`has ${JSON.stringify(affix)} for a prefix or suffix, expected text`);
+  const { type, vocab, merges, unk_token, unk_id, continuing_subword_prefix } = checkedFields(model);
   if (type === 'WordPiece' && typeof continuing_subword_prefix !== 'string')
     refuse('has no continuing_subword_prefix in its WordPiece model, expected text such as ##');
   // Files of old have no type.
@@ -49,7 +48,7 @@ function checkModel(model: Fields): void {
   }
   const odd = vocab.find((entry) => !isPair(entry) || typeof entry[1] !== 'number');
   if (odd !== undefined) refuse(`has ${JSON.stringify(odd)} in its vocabulary, expected a token and its score`);
-  if (unk_id !== undefined && unk_id !== null && vocab[unk_id as number] === undefined) {
+  if (unk_id !== undefined && vocab[unk_id as number] === undefined) {
     refuse(`has the unk_id ${JSON.stringify(unk_id)}, expected an id of its ${vocab.length} tokens`);
   }
 }
@@ -60,6 +59,7 @@ function checkAddedTokens(tokens: unknown): void {
     if (!isFields(token) || typeof token.content !== 'string') {
       refuse(`has ${JSON.stringify(token)} among its added_tokens, expected an object with id and content`);
     }
+    checkedFields(token);
     checkId(token.content, token.id);
   }
 }

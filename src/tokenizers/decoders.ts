@@ -3,7 +3,7 @@
 import { BYTE_NAMES } from './byte-level.js';
 import { patternOf } from './normalizers.js';
 import { spansOf } from './oniguruma.js';
-import { type Part, partsOf, refuse } from './part.js';
+import { type Part, partsOf, refuse, textOf } from './part.js';
 
 export type Decoder = (tokens: readonly string[]) => string;
 
@@ -34,7 +34,8 @@ function stepOf(part: Part): Step {
       return (tokens) => decodeMetaspace(tokens, part);
     case 'Replace': {
       const pattern = patternOf(part);
-      return (tokens) => tokens.map((token) => replaced(token, pattern, part.content as string));
+      const content = textOf(part, 'content');
+      return (tokens) => tokens.map((token) => replaced(token, pattern, content));
     }
     case 'Strip':
       return (tokens) => tokens.map((token) => stripped(token, part));

@@ -14,6 +14,8 @@ export interface ModelToken {
 /** What makes tokens of words. */
 export interface Model {
   readonly ids: TokenIds;
+  /** How many there are; of a list that has one twice, both. Added tokens are numbered from here on. */
+  readonly count: number;
   /** One more than the last id. */
   readonly size: number;
   tokenOf(id: number): string | undefined;

@@ -4,7 +4,7 @@ import type { AlignedText } from './aligned-text.js';
 import { BYTE_NAMES } from './byte-level.js';
 import { type CharsmapEntry, charsmap } from './charsmap.js';
 import { literally, oniguruma, spansOf } from './oniguruma.js';
-import { type Part, partsOf, refuse } from './part.js';
+import { type Part, partsOf, refuse, textOf } from './part.js';
 import { CHANGED_BY, type Form, inForm, mayChange } from './unicode-forms.js';
 import { ACCENT, BERT_MARK, CONTROL, NMT_CONTROL, OTHER_SPACE } from './unicode-tables.js';
 
@@ -33,10 +33,13 @@ function stepOf(part: Part): Normalizer {
       return (text) => strip(text, part);
     case 'Replace': {
       const pattern = patternOf(part);
-      return (text) => replace(text, pattern, part.content as string);
+      const content = textOf(part, 'content');
+      return (text) => replace(text, pattern, content);
     }
-    case 'Prepend':
-      return (text) => prepend(text, part.prepend as string);
+    case 'Prepend': {
+      const prefix = textOf(part, 'prepend');
+      return (text) => prepend(text, prefix);
+    }
     case 'BertNormalizer':
       return bert(part);
     case 'Nmt':
@@ -56,8 +59,10 @@ function stepOf(part: Part): Normalizer {
 
 /** What a step looks for: a text or a regular expression. */
 export function patternOf({ pattern }: Part): RegExp {
-  const { String: text, Regex: regex } = (pattern ?? {}) as { String?: string; Regex?: string };
-  return regex === undefined ? literally(text ?? '') : oniguruma(regex);
+  const { String: text, Regex: regex } = (pattern ?? {}) as Readonly<Record<string, unknown>>;
+  if (typeof regex === 'string') return oniguruma(regex);
+  if (typeof text === 'string') return literally(text);
+  return refuse(`${JSON.stringify(pattern)} for a pattern, expected a String or a Regex`);
 }
 
 /** Each character that is found by what `replacement` makes of it. */

@@ -11,11 +11,44 @@ export function partsOf(part: unknown, list: string): Part[] {
   if (part === null || part === undefined) return [];
   if (typeof part !== 'object') return refuse(`${JSON.stringify(part)} among its ${list}, expected an object`);
   const { type, [list]: parts } = part as Part;
-  if (type !== 'Sequence') return [part as Part];
+  if (type !== 'Sequence') return [checkedFields(part as Part)];
   if (!Array.isArray(parts)) return refuse(`a sequence without ${list}, expected a list`);
   const odd = parts.find((each) => typeof each !== 'object' || each === null);
   if (odd !== undefined) return refuse(`${JSON.stringify(odd)} among its ${list}, expected an object`);
   return parts.flatMap((each) => partsOf(each, list));
+}
+
+/** The kinds of fields: each has one, in whichever part it is, in a model or an added token. */
+const FIELDS = {
+  string: [
+    ...['content', 'continuing_subword_prefix', 'delimiter', 'end_of_word_suffix', 'pad_token', 'precompiled_charsmap'],
+    ...['prefix', 'prepend', 'prepend_scheme', 'replacement', 'suffix', 'unk_token', 'word_delimiter_token'],
+  ],
+  boolean: [
+    ...['add_prefix_space', 'byte_fallback', 'clean_text', 'cleanup', 'fuse_unk', 'handle_chinese_chars'],
+    ...['ignore_merges', 'individual_digits', 'invert', 'lowercase', 'lstrip', 'normalized', 'rstrip', 'single_word'],
+    ...['special', 'split', 'strip_accents', 'strip_left', 'strip_right', 'trim_offsets', 'use_regex'],
+  ],
+  'whole number': ['length', 'max_input_chars_per_word', 'start', 'stop', 'unk_id'],
+};
+
+const KINDS = new Map(Object.entries(FIELDS).flatMap(([kind, fields]) => fields.map((field) => [field, kind])));
+
+/** A part without the fields that are null, which say as much as absent ones. Throws FormatError for those of another kind. */
+export function checkedFields<T extends object>(part: T): T {
+  const fields = Object.entries(part).filter(([, value]) => value !== null);
+  for (const [name, value] of fields) {
+    const kind = KINDS.get(name) ?? typeof value;
+    const isRight = kind === 'whole number' ? Number.isInteger(value) && value >= 0 : typeof value === kind;
+    if (!isRight) refuse(`${JSON.stringify(value)} for ${name}, expected a ${kind}`);
+  }
+  return Object.fromEntries(fields) as T;
+}
+
+/** The text of a field that a part must have. */
+export function textOf(part: Part, field: string): string {
+  const text = part[field];
+  return typeof text === 'string' ? text : refuse(`no ${field} in a part of type ${JSON.stringify(part.type)}`);
 }
 
 export function refuse(what: string): never {

@@ -4,7 +4,7 @@ import type { AlignedText, SplitBehavior } from './aligned-text.js';
 import { GPT2_WORDS } from './byte-level.js';
 import { nameBytes, patternOf, prepend, replace } from './normalizers.js';
 import { literally, oniguruma, spansOf } from './oniguruma.js';
-import { type Part, partsOf, refuse } from './part.js';
+import { type Part, partsOf, refuse, textOf } from './part.js';
 import { PUNCTUATION, WORD_IN_RUST } from './unicode-tables.js';
 
 /** Cuts a part of a text into parts that are not empty. */
@@ -29,7 +29,7 @@ function stepOf(part: Part): PreTokenizer {
       return byteLevel(part);
     case 'CharDelimiterSplit':
     case 'Delimiter':
-      return splitter(literally(part.delimiter as string), 'Removed');
+      return splitter(literally(textOf(part, 'delimiter')), 'Removed');
     case 'Digits':
       return splitter(DIGIT, part.individual_digits ? 'Isolated' : 'Contiguous');
     case 'FixedLength':

@@ -17,8 +17,10 @@ export class TokenTable implements TokenIds {
   /** Bytes of the longest. */
   readonly longest: number;
   readonly #texts: TextBytes;
-  /** Numbers + 1 by what tokens are mixed to: open addressing, 0 is an empty slot. */
+  /** Numbers + 1 by the hash of tokens: open addressing, 0 is an empty slot. */
   readonly #slots: Int32Array;
+  /** Another one in each table, so that no file can be written whose tokens all have one hash, and take hours. */
+  readonly #seed = randomInt32();
   /** Some that were asked for: a Map remembers what it made of a text. */
   readonly #recent = new Map<string, number>();
   /** Of what is looked for. */
@@ -79,8 +81,8 @@ export class TokenTable implements TokenIds {
 
   #slotOf(bytes: Uint8Array, start: number, end: number, start2: number, end2: number): number {
     const slots = this.#slots;
-    const mixed = mix(mix(SEED, bytes, start, end), bytes, start2, end2);
-    for (let slot = mixed ^ (mixed >>> 15); ; slot++) {
+    const hash = fnv1a(fnv1a(this.#seed, bytes, start, end), bytes, start2, end2);
+    for (let slot = hash ^ (hash >>> 15); ; slot++) {
       const at = slot & (slots.length - 1);
       const found = slots[at] as number;
       if (found === 0 || this.#is(found - 1, bytes, start, end, start2, end2)) return at;
@@ -98,10 +100,12 @@ export class TokenTable implements TokenIds {
 }
 
 const RECENT = 1 << 12;
-const SEED = 0x811c9dc5;
 
-function mix(mixed: number, bytes: Uint8Array, start: number, end: number): number {
-  let result = mixed;
+export const randomInt32 = () => (Math.random() * 2 ** 32) | 0;
+
+/** The hash of bytes that follow those of another hash. */
+function fnv1a(hash: number, bytes: Uint8Array, start: number, end: number): number {
+  let result = hash;
   for (let at = start; at < end; at++) result = Math.imul(result ^ (bytes[at] as number), 0x01000193);
   return result;
 }

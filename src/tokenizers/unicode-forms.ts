@@ -59,12 +59,11 @@ function partsOf(character: string, form: 'NFD' | 'NFKD'): string {
 function sortRun(characters: string[], changes: number[], from: number): void {
   const marks = characters.splice(from);
   const own = changes.splice(from);
-  const isTaken = marks.map(() => false);
+  const changesOf = new Map<string, number[]>(marks.map((mark) => [mark, []]));
+  for (let i = marks.length - 1; i >= 0; i--) changesOf.get(marks[i] as string)?.push(own[i] as number);
   for (const mark of marks.join('').normalize('NFD')) {
-    const at = marks.findIndex((each, i) => each === mark && !isTaken[i]);
-    isTaken[at] = true;
     characters.push(mark);
-    changes.push(own[at] as number);
+    changes.push(changesOf.get(mark)?.pop() as number);
   }
 }
 

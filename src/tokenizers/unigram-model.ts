@@ -11,6 +11,7 @@ const LONGEST_REMEMBERED = 256;
 /** A vocabulary with scores: of all ways to write a word, the one whose scores have the largest sum. */
 export class UnigramModel implements Model {
   readonly ids = new Map<string, number>();
+  readonly count: number;
   readonly size: number;
   readonly #vocab: readonly (readonly [token: string, score: number])[];
   readonly #unknown: number | null;
@@ -22,6 +23,7 @@ export class UnigramModel implements Model {
   constructor(model: TokenizerModel) {
     this.#vocab = model.vocab as readonly (readonly [string, number])[];
     for (const [id, [token]] of this.#vocab.entries()) this.ids.set(token, id);
+    this.count = this.#vocab.length;
     this.size = this.#vocab.length;
     this.#unknown = model.unk_id ?? null;
     const least = this.#vocab.reduce((min, [, score]) => Math.min(min, score), Number.POSITIVE_INFINITY);

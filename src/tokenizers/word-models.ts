@@ -6,6 +6,7 @@ import type { Model, ModelToken } from './model.js';
 /** A vocabulary of words. */
 export class WordLevelModel implements Model {
   readonly ids: ReadonlyMap<string, number>;
+  readonly count: number;
   readonly size: number;
   readonly #tokens: string[] = [];
   readonly #unknown: string;
@@ -13,6 +14,7 @@ export class WordLevelModel implements Model {
   constructor({ vocab, unk_token }: TokenizerModel, unknown = '<unk>') {
     this.ids = new Map(Object.entries(vocab as Readonly<Record<string, number>>));
     for (const [token, id] of this.ids) this.#tokens[id] = token;
+    this.count = this.ids.size;
     this.size = this.#tokens.length;
     this.#unknown = unk_token ?? unknown;
   }
@@ -35,18 +37,20 @@ export class WordLevelModel implements Model {
 /** A vocabulary of beginnings of words and, with a prefix, of what goes on with them. */
 export class WordPieceModel extends WordLevelModel {
   readonly #prefix: string;
-  readonly #longest: number;
+  readonly #maxCharacters: number;
+  /** Of its tokens, in UTF-16 units. */
+  readonly #maxLength: number;
 
   constructor(model: TokenizerModel) {
     super(model, '[UNK]');
-    const { continuing_subword_prefix: prefix, max_input_chars_per_word: longest } = model as WordPieceFields;
+    const { continuing_subword_prefix: prefix, max_input_chars_per_word: maxCharacters } = model as WordPieceFields;
     this.#prefix = prefix ?? '##';
-    this.#longest = longest ?? 100;
+    this.#maxCharacters = maxCharacters ?? 100;
+    this.#maxLength = Array.from(this.ids.keys()).reduce((most, { length }) => Math.max(most, length), 0);
   }
 
   override tokensOf(word: string): readonly ModelToken[] {
-    const characters = Array.from(word);
-    if (characters.length > this.#longest) return this.unknown(word);
+    if (Array.from(word).length > this.#maxCharacters) return this.unknown(word);
     const tokens: ModelToken[] = [];
     for (let start = 0; start < word.length; ) {
       const found = this.#longestFrom(word, start);
@@ -58,7 +62,7 @@ export class WordPieceModel extends WordLevelModel {
   }
 
   #longestFrom(word: string, start: number): ModelToken | undefined {
-    for (let end = word.length; end > start; end--) {
+    for (let end = Math.min(word.length, start + this.#maxLength); end > start; end--) {
       const code = word.charCodeAt(end);
       if (code >= 0xdc00 && code < 0xe000) continue; // not between the halves of a character
       const token = (start > 0 ? this.#prefix : '') + word.slice(start, end);

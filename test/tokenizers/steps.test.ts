@@ -57,6 +57,8 @@ const split = (pattern: object, behavior: string, invert = false) => ({
   pre_tokenizer: { type: 'Split', pattern, behavior, invert },
 });
 
+const added = { id: 9, special: false, single_word: false, lstrip: false, rstrip: false, normalized: false };
+
 // The file's parts, the vocabulary after <unk>, a text and its ids.
 // biome-ignore format: one line each
 const cases: [name: string, parts: object, words: string[], text: string, ids: number[]][] = [
@@ -97,13 +99,15 @@ const cases: [name: string, parts: object, words: string[], text: string, ids: n
   ['half a character, which is U+FFFD', { normalizer: { type: 'Nmt' } }, ['a b'], 'a\ud83db', [1]],
   ['ByteLevel normalizer', { normalizer: { type: 'ByteLevel' } }, ['Ã©Ġ'], 'é ', [1]],
   ['BertNormalizer', { normalizer: { type: 'BertNormalizer', clean_text: true, handle_chinese_chars: true, strip_accents: null, lowercase: true }, pre_tokenizer: { type: 'WhitespaceSplit' } }, ['𠀀', '𠀁', 'ασ'], '𠀀𠀁ΑΣ', [1, 2, 3]],
+  ['marks, each with its own place', { normalizer: { type: 'NFD' }, pre_tokenizer: { type: 'FixedLength', length: 1 } }, ['e', '\u0301', '\u0323', '\u0302'], 'e\u0301\u0323\u0301\u0302\u0323\u0302e', [1, 3, 3, 2, 2, 4, 4, 1]],
+  ['a Unigram model that lists a token twice', { added_tokens: [{ ...added, content: '<t>' }], model: { type: 'Unigram', unk_id: 0, vocab: [['<unk>', 0], ['a', -1], ['a', -2], ['b', -1]] } }, [], 'ab<t>', [2, 3, 4]],
   ['Precompiled', { normalizer: { type: 'Sequence', normalizers: [{ type: 'Precompiled', precompiled_charsmap: map }] } }, ['aéDêⅧ'], 'Ae\u0301D\u00adê\u0301Ⅷ', [1]],
   ['TemplateProcessing of two ids', { added_tokens: [{ id: 1, content: '<s>', special: true, single_word: false, lstrip: false, rstrip: false, normalized: false }], post_processor: { type: 'TemplateProcessing', single: [{ SpecialToken: { id: 'both', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }], pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 1 } }], special_tokens: { both: { id: 'both', ids: [1, 2], tokens: ['<s>', 'a'] } } } }, ['<s>', 'a'], 'a', [1, 2, 2]],
 ];
 
 describe('loadTokenizer gives the ids of Hugging Face for', () => {
   it.each(cases)('%s', async (_, parts, words, text, ids) => {
-    const json = { ...plain, ...parts, model: wordLevel(words) };
+    const json = { ...plain, model: wordLevel(words), ...parts };
     const tokenizer = await loadTokenizer(json);
     expect(tokenizer.encode(text, { addSpecial: true })).toEqual(ids);
     expect(tokenizer.toJSON()).toEqual(json);
@@ -185,6 +189,20 @@ describe('loadTokenizer gives the ids of Hugging Face for', () => {
     expect(tokenizer.encode('hi<tool>hi')).toEqual([2, 1, 3]);
   });
 
+  it('a word of many pieces and a character with many marks', async () => {
+    const vocab = { '[UNK]': 0, a: 1, '##b': 2, e: 3, '##\u0301': 4, '##\u0323': 5 };
+    const model = { type: 'WordPiece', unk_token: '[UNK]', continuing_subword_prefix: '##', vocab };
+    const tokenizer = await loadTokenizer({
+      ...plain,
+      normalizer: { type: 'NFD' },
+      model: { ...model, max_input_chars_per_word: 1 << 20 },
+    });
+    const many = 10_000;
+    expect(tokenizer.encode(`a${'b'.repeat(many)}`)).toEqual([1, ...new Array(many).fill(2)]);
+    const marks = [...new Array(many).fill(5), ...new Array(many).fill(4)];
+    expect(tokenizer.encode(`e${'\u0301'.repeat(many)}${'\u0323'.repeat(many)}`)).toEqual([3, ...marks]);
+  });
+
   it('long texts', async () => {
     // Segmenters take the more time for a character the longer the text is, and get it in pieces.
     const text = `${'e'.repeat(255)}\u0301A`.repeat(4);
@@ -222,8 +240,10 @@ describe('loadTokenizer gives the ids of Hugging Face for', () => {
 });
 
 describe('loadTokenizer refuses', () => {
+  const byteLevelStep = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true };
   const merging = { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 } };
   const template = { type: 'TemplateProcessing', single: [{ SpecialToken: { id: 'x', type_id: 0 } }] };
+  // biome-ignore format: one line each
   it.each<[string, object, string]>([
     ['another behavior', split({ Regex: 'x' }, 'Kept'), 'the behavior "Kept" in its pre_tokenizer'],
     [
@@ -238,8 +258,15 @@ describe('loadTokenizer refuses', () => {
     [
       'prefixes that are no text',
       { model: { ...merging, merges: [], continuing_subword_prefix: {} } },
-      'for a prefix or suffix',
+      '{} for continuing_subword_prefix, expected a string',
     ],
+    ['flags that are none', { pre_tokenizer: { ...byteLevelStep, use_regex: 'no' } }, '"no" for use_regex, expected a boolean'],
+    ['lengths that are none', { pre_tokenizer: { type: 'FixedLength', length: 1.5 } }, '1.5 for length, expected a whole number'],
+    ['added tokens with other flags', { added_tokens: [{ id: 1, content: 'b', lstrip: 1 }] }, '1 for lstrip, expected a boolean'],
+    ['unknown tokens that are no text', { model: { ...wordLevel(['a']), unk_token: {} } }, '{} for unk_token, expected a string'],
+    ['nothing to put in', { normalizer: { type: 'Replace', pattern: { String: 'a' } } }, 'no content in a part of type "Replace"'],
+    ['nothing to split at', { pre_tokenizer: { type: 'CharDelimiterSplit' } }, 'no delimiter in a part of type'],
+    ['patterns that are none', split('x' as never, 'Removed'), '"x" for a pattern, expected a String or a Regex'],
     [
       'a merge of no token',
       { model: { ...merging, merges: [['a', 'c']] } },

@@ -60,6 +60,26 @@ it('refuses a token that is there twice, by its bytes or by what they become', (
   expect(() => new TokenTable(textsOf(odd), 'the list')).toThrow(/twice/);
 });
 
+it('takes no longer for tokens that are chosen to have one hash', () => {
+  const fnv1a = (bytes: Uint8Array) => bytes.reduce((hash, byte) => Math.imul(hash ^ byte, 0x01000193), 0x811c9dc5);
+  const slotOf = (bytes: Uint8Array) => ((hash) => (hash ^ (hash >>> 15)) & 0xfff)(fnv1a(bytes));
+  const tokens: Uint8Array[] = [];
+  for (let i = 0; tokens.length < 2000; i++) {
+    const token = encoder.encode(i.toString(36));
+    if (slotOf(token) < 32) tokens.push(token);
+  }
+  const { length, bytes, starts, gap, at } = textsOf(tokens);
+  let looks = 0;
+  const counted = new Proxy(starts, {
+    get: (target, place) => {
+      looks++;
+      return Reflect.get(target, place, target);
+    },
+  });
+  new TokenTable({ length, bytes, starts: counted, gap, at }, 'tokens');
+  expect(looks).toBeLessThan(40 * tokens.length);
+});
+
 it('ranks merges as the strings of a tokenizer.json are', () => {
   const tokens = ['a', 'b', 'é', 'ab', 'éa', 'éab', 'a b', ' ', ' a'];
   const merges = ['a b', 'é a', 'éa b', 'a b', '  a'];
