@@ -34,9 +34,9 @@ struct Tuning {
   // … and A is packed where it lies in rows, so that all distances are constants.
   bool packsRows = false;
 
-  // Rows of a tile of a product of integers; whether few rows meet weights that are unpacked in registers, of which
-  // there is a function for each format.
-  size_t int8Rows = 4;
+  // Rows of integers that lie together; how many of them, and tiles of 16 features, a tile of a product has; whether
+  // few rows meet weights that are unpacked in registers, of which there is a function for each format.
+  size_t int8Rows = 4, int8TileRows = 4, int8Tiles = 1;
   bool int8InRegisters = false;
 
   // Attention of a few queries: keys in a block, queries that share what is read of them.
@@ -57,6 +57,7 @@ inline constexpr Tuning avx512{.tileRows = 8,
                                .fetchesKeys = false,
                                .fetchesSharedKeys = true,
                                .int8Rows = 8,
+                               .int8Tiles = 3,
                                .int8InRegisters = true,
                                .decodeKeys = 64,
                                .decodeQueries = 4};

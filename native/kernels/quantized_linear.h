@@ -51,6 +51,11 @@ struct QuantizedLinear {
   // Features that are unpacked together, and rows that meet them.
   static constexpr size_t kPanel = 3 * kTile, kBlockRows = kMaxTilesDown * kTileRows;
 
+  // So few rows that their product with integers takes as long as reading the weights.
+  static constexpr size_t kFewRows = 16;
+  // Chunks of a thread that even out what it waits for others, if they keep as many rows.
+  static constexpr size_t kChunks = 12, kLeastRows = 32;
+
   bool keeps() const { return pre.present(); }
   float* sums(const Context& context, uint64_t row, uint64_t col) const {
     return keeps() ? context.f32(pre) + row * cols + col : context.f32(y) + row * yStride + col;
@@ -121,35 +126,45 @@ struct QuantizedLinear {
     });
   }
 
-  // Chunks of many rows take two tiles or so each; of few, a thread is to read memory in long runs.
+  // Chunks of many rows take a few tiles each; of few, a thread is to read memory in long runs.
   void runIntegers(Context& context) const {
     const IntegerKind kind = kindOfFormat(format);
-    const uint64_t down = divideUp(rows, kInt8BlockRows), tiles = divideUp(cols, kTile);
-    const size_t share = divideUp(tiles, 4 * static_cast<size_t>(context.team.threads()));
-    const uint64_t grain = divideUp(rows <= 16 ? share : atMost(2, share), kInt8Tiles) * kInt8Tiles;
+    const bool few = rows <= kFewRows;
+    const uint64_t tiles = divideUp(cols, kTile), threads = static_cast<uint64_t>(context.team.threads());
+    const size_t share = divideUp(tiles, 4 * threads);
+    const uint64_t grain = divideUp(few ? share : atMost(kInt8Tiles, share), kInt8Tiles) * kInt8Tiles;
     const uint64_t across = divideUp(tiles, grain);
+    const uint64_t even = atMost(divideUp(kChunks * threads, across), divideUp(rows, kLeastRows));
+    const uint64_t least = divideUp(rows, kInt8BlockRows), down = few || even < least ? least : even;
+    const uint64_t blockRows = divideUp(divideUp(rows, down), kInt8Rows) * kInt8Rows;
     const size_t words = Int8Layout(kind, depth).rowWords();
     const size_t bytes = bytesOfTile();
     auto& memory = *reinterpret_cast<Int8Memory*>(context.scratch());
     static_assert(sizeof(Int8Memory) + 2 * kMostHeld * 4 <= kScratchBytes);
     int32_t* held = reinterpret_cast<int32_t*>(&memory + 1);
     bool holds = false;  // this thread its own integers of x, from its first chunk on
+    const auto tilesFrom = [&](uint64_t tile) {
+      return PackedTiles{tileAt(context, tile), bytes, static_cast<size_t>(atMost(kInt8Tiles, tiles - tile))};
+    };
     context.team.parallelRange(down * across, 1, [&](uint64_t block, uint64_t) {
-      const uint64_t row = block / across * kInt8BlockRows, first = block % across * grain;
-      const size_t height = atMost(kInt8BlockRows, rows - row);
+      const uint64_t row = block / across * blockRows, first = block % across * grain;
+      const size_t height = atMost(blockRows, rows - row);
       if (!q.present() && !holds) quantizeRows(context.f32(x), xStride, 0, rows, rows, depth, kind, held);
       holds = true;
       const int32_t* from = q.present() ? context.i32(q) + row * words : held;
       // A chunk begins with weights that were not fetched ahead, unless they are now: a thread may claim from the back.
-      const uint64_t next = context.team.after(static_cast<uint32_t>(block), static_cast<uint32_t>(down * across));
-      for (uint64_t t = first; t < first + grain && t < tiles; t += kInt8Tiles) {
-        if (rows <= 16 && t + kInt8Tiles >= first + grain) fetchWeights(tileAt(context, next % across * grain), kAhead);
-        const PackedTiles some{tileAt(context, t), bytes, static_cast<size_t>(atMost(kInt8Tiles, tiles - t))};
+      const uint64_t next =
+          context.team.after(static_cast<uint32_t>(block), static_cast<uint32_t>(down * across)) % across * grain;
+      const uint64_t end = atMost(first + grain, tiles);
+      for (uint64_t t = first; t < end; t += kInt8Tiles) {
+        const bool last = t + kInt8Tiles >= end;
+        if (few && last) fetchWeights(tileAt(context, next), kAhead);
+        const PackedTiles some = tilesFrom(t), after = tilesFrom(last ? next : t + kInt8Tiles);
         const float* scales = kind.parts == 0 ? reinterpret_cast<const float*>(some.first) : nullptr;
-        multiplyInt8(format, kind, some, from, height, depth, memory, [&](size_t r, size_t count) {
-          finishTile(context, memory.sums + r * kInt8Cols, kInt8Cols, row + r, t * kTile, count, scales,
-                     bytes / sizeof(float));
-        });
+        multiplyInt8(format, kind, some, few ? nullptr : &after, from, height, depth, memory,
+                     [&](size_t r, size_t count, float* sums) {
+                       finishTile(context, sums, kInt8Cols, row + r, t * kTile, count, scales, bytes / sizeof(float));
+                     });
       }
     });
   }

@@ -5,7 +5,8 @@
 #include "kernels/shared/int8_tile.h"
 
 // Groups that are unpacked together, and rows that meet them.
-inline constexpr size_t kUnpackedGroups = 32 / kInt8Tiles, kInt8BlockRows = divideUp(240, kInt8Rows) * kInt8Rows;
+inline constexpr size_t kUnpackedGroups = kInt8Tiles == 1 ? 32 : 16,
+                        kInt8BlockRows = divideUp(240, kInt8Rows) * kInt8Rows;
 // Of few rows the time is that of reading weights: few groups at a time, so that the next ones are read meanwhile; and
 // so many bytes ahead are fetched, into level 2, as what is computed with fills level 1.
 inline constexpr size_t kFewGroups = 8, kAhead = 8192;
@@ -34,6 +35,33 @@ template <class Format>
 SIMD_INLINE void fetchAhead(const GroupAt& at) {
   fetchWeights(at.group + kAhead, Format::kGroupBytes);
 }
+
+// Groups of some tiles that are multiplied next: they are fetched some lines at a time, while many rows meet what comes
+// before them. A model's integers are multiplied in 0.93 of the time with it.
+class WeightsAhead {
+ public:
+  WeightsAhead() = default;
+  // `steps`: how often lines are fetched.
+  WeightsAhead(uint32_t format, const PackedTiles& tiles, size_t group, size_t count, size_t steps) : tiles_(tiles) {
+    withFormat(format, [&](auto f) {
+      const auto begin = [&](size_t g) { return groupAt<decltype(f)>(tiles.first, g).group; };
+      at_ = begin(group);
+      left_ = static_cast<size_t>(begin(group + count) - at_);
+    });
+    each_ = divideUp(divideUp(left_, 64), steps) * 64;
+  }
+
+  void fetch() {
+    const size_t bytes = atMost(each_, left_);
+    for (size_t t = 0; t < tiles_.count; ++t) fetchWeights(at_ + t * tiles_.bytes, bytes);
+    at_ += bytes, left_ -= bytes;
+  }
+
+ private:
+  PackedTiles tiles_{};
+  const uint8_t* at_ = nullptr;
+  size_t left_ = 0, each_ = 0;  // bytes of a tile
+};
 
 template <class Format>
 void unpackGroups(const uint8_t* tile, size_t first, size_t count, size_t number, Int8Memory& memory) {
@@ -153,32 +181,47 @@ inline void multiplyFew(uint32_t format, const PackedTiles& tiles, const int32_t
   });
 }
 
-// Leaves in memory.sums[row][feature] the product of some tiles with `rows` rows, at most kInt8BlockRows, whose blocks
-// begin at `x`; without the scale that all inputs of a feature share, if there is one. Calls done(row, height) as soon
-// as rows from `row` on have it, so that what these become is written while the next are multiplied.
+// The product of some tiles with `rows` rows, at most kInt8BlockRows, whose blocks begin at `x`; without the scale that
+// all inputs of a feature share, if there is one. Calls done(row, height, sums) as soon as rows from `row` on have it,
+// sums[r][feature], so that what these become is written while the next are multiplied. `next`: the tiles that come
+// after these, to be fetched meanwhile; null for rows that are too few to hide that.
 template <class Done>
-void multiplyInt8(uint32_t format, IntegerKind kind, const PackedTiles& tiles, const int32_t* x, size_t rows,
-                  size_t inputs, Int8Memory& memory, const Done& done) {
+void multiplyInt8(uint32_t format, IntegerKind kind, const PackedTiles& tiles, const PackedTiles* next,
+                  const int32_t* x, size_t rows, size_t inputs, Int8Memory& memory, const Done& done) {
   const Int8Layout layout(kind, inputs);
   if constexpr (kInt8FewRows > 0) {
     if (rows <= kInt8FewRows && kind.parts > 0) {
       multiplyFew(format, tiles, x, rows, layout, memory.sums);
-      return done(size_t{0}, rows);
+      return done(size_t{0}, rows, memory.sums);
     }
   }
-  const size_t most = kind.parts > 0 && rows <= kInt8Rows ? kFewGroups : kUnpackedGroups;
+  // As few passes as possible, of nearly as many groups each.
+  const size_t room = kind.parts > 0 && rows <= kInt8Rows ? kFewGroups : kUnpackedGroups;
+  const size_t each = divideUp(divideUp(layout.groups, divideUp(layout.groups, room)), kRowGroups) * kRowGroups;
   static_assert(kFewGroups % kRowGroups == 0 && kUnpackedGroups % kRowGroups == 0);
-  for (size_t g = 0, count; g < layout.groups; g += count) {
-    count = atMost(most, layout.groups - g);
+  for (size_t g = 0; g < layout.groups; g += each) {
+    const size_t count = atMost(each, layout.groups - g), after = g + count;
+    const bool last = after == layout.groups;
+    WeightsAhead ahead;
+    if (kTuning.prefetches && next != nullptr) {
+      const size_t steps = divideUp(rows, kInt8TileRows);
+      ahead = last ? WeightsAhead(format, *next, 0, atMost(each, layout.groups), steps)
+                   : WeightsAhead(format, tiles, after, atMost(each, layout.groups - after), steps);
+    }
     Int8Operands in = unpackTiles(format, tiles, g, count, memory);
     const size_t part = kind.parts == 0 ? g / kRowGroups : g * kind.parts;
-    for (size_t row = 0; row < rows; row += kInt8Rows) {
-      const size_t height = atMost(kInt8Rows, rows - row);
-      const int32_t* block = x + row * layout.rowWords();
-      in.words = block + g * 2 * kHalfWords * height;
-      in.heads = block + (layout.quadWords() + part * kHeadWords) * height;
-      int8TileOf(kind, height)(in, tiles.count, g > 0, memory.sums + row * kInt8Cols);
-      if (g + count == layout.groups) done(row, height);
+    for (size_t row = 0; row < rows; row += kInt8TileRows) {
+      const size_t first = row / kInt8Rows * kInt8Rows, inBlock = row - first;
+      const size_t height = atMost(kInt8TileRows, rows - row);
+      const int32_t* block = x + first * layout.rowWords();
+      in.height = atMost(kInt8Rows, rows - first);
+      in.words = block + g * 2 * kHalfWords * in.height + inBlock * kHalfWords;
+      in.heads = block + (layout.quadWords() + part * kHeadWords) * in.height + inBlock * kHeadWords;
+      ahead.fetch();
+      // Sums to which no later pass adds need not be kept: those of the next rows take their place, in level 1.
+      float* sums = memory.sums + (each < layout.groups ? row * kInt8Cols : 0);
+      int8TileOf(kind, height)(in, tiles.count, g > 0, sums);
+      if (last) done(row, height, sums);
     }
   }
 }

@@ -1,16 +1,19 @@
-// Products of rows as integers (int8_rows.h) with 16 features of a packed weight, or of two tiles side by side where
+// Products of rows as integers (int8_rows.h) with 16 features of a packed weight, or of some tiles side by side where
 // one fills a vector, unpacked to bytes.
 #pragma once
 #include "kernels/shared/int8_rows.h"
 
 // Tiles that meet a row together: so many products hide the latency of one, and share what is read of the row.
-inline constexpr size_t kInt8Tiles = kWidth == kTile ? 2 : 1, kInt8Cols = kInt8Tiles * kTile;
+inline constexpr size_t kInt8Tiles = kTuning.int8Tiles, kInt8Cols = kInt8Tiles * kTile;
+inline constexpr size_t kInt8TileRows = kTuning.int8TileRows;
+static_assert(kInt8Rows % kInt8TileRows == 0 && (kInt8Tiles == 1 || kWidth == kTile));
 
 // Some parts of the inputs of one tile, or of kInt8Tiles. All point at the first of these.
 struct Int8Operands {
   const uint8_t* bytes;          // of the weights, 64 for each 4 inputs
   const float *scales, *minima;  // of each part; either may be null
-  const int32_t *words, *heads;  // of a block of rows
+  const int32_t *words, *heads;  // of some rows of a block
+  size_t height;                 // of that block
   size_t parts, halves, tail;    // halves: of a part, each 16 inputs; tail: of the last part
   size_t bytesStep, scalesStep;  // from a tile's to the next one's
 };
@@ -23,25 +26,29 @@ SIMD_INLINE Vf splatWord(const int32_t* word) {
   return splat(value);
 }
 
-inline constexpr float kNoSums[kInt8Rows * kInt8Cols] = {};
+inline constexpr float kNoSums[kInt8TileRows * kInt8Cols] = {};
 
-// sums[row][feature] (+)= the products with kVecs vectors of features from `lane` on. A block has `kRows` rows. Sums
-// lie in memory, as registers are for the products.
+// sums[row][feature] (+)= the products of kRows rows with kVecs vectors of features from `lane` on. Sums stay in memory
+// where registers suffice for the products alone.
 template <class Products, int kBits, size_t kRows, size_t kVecs>
 SIMD_INLINE void int8Lanes(const Int8Operands& in, size_t lane, bool adds, float* sums) {
-  constexpr bool kWhole = kWidth == kTile;  // vectors are tiles
+  constexpr bool kWhole = kWidth == kTile;  // vectors are tiles, and registers are many
   const size_t bytesStep = kWhole ? in.bytesStep : kWidth * 4, scalesStep = kWhole ? in.scalesStep : kWidth;
   const uint8_t* bytes = in.bytes + lane * 4;
   const int32_t *words = in.words, *heads = in.heads;
   const float* scales = in.scales == nullptr ? nullptr : in.scales + lane;
   const float* minima = in.minima == nullptr ? nullptr : in.minima + lane;
   const float* from = adds ? sums : kNoSums;
-  for (size_t part = 0; part < in.parts; ++part, heads += kRows * kHeadWords) {
+  const auto place = [&](size_t r, size_t v) { return r * kInt8Cols + lane + v * kWidth; };
+  [[maybe_unused]] Vf held[kRows][kVecs];
+  if constexpr (kWhole)
+    eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { held[r][v] = load(from + place(r, v)); });
+  for (size_t part = 0; part < in.parts; ++part, heads += in.height * kHeadWords) {
     typename Products::Sums products[kRows][kVecs];
     eachAccumulator<kRows, kVecs>(
         [&](size_t r, size_t v) { products[r][v] = Products::template begin<kBits>(heads[r * kHeadWords + 2]); });
     const size_t halves = part + 1 < in.parts ? in.halves : in.tail;
-    for (size_t half = 0; half < halves; ++half, words += kRows * kHalfWords, bytes += kHalf * kTile) {
+    for (size_t half = 0; half < halves; ++half, words += in.height * kHalfWords, bytes += kHalf * kTile) {
 #pragma GCC unroll kInt8Unrolled
       for (size_t k = 0; k < kHalf / 4; ++k) {
         Vi weights[kVecs];
@@ -55,9 +62,11 @@ SIMD_INLINE void int8Lanes(const Int8Operands& in, size_t lane, bool adds, float
     // add(sum, r, product, at): a sum with one more product, whose scales and minima are that far away.
     const auto addAll = [&](const auto& add) {
       eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) {
-        const size_t to = r * kInt8Cols + lane + v * kWidth;
-        const Vi total = Products::template total<kBits>(products[r][v], heads[r * kHeadWords + 2]);
-        store(sums + to, add(load(from + to), r, toFloat(total), v * scalesStep));
+        const Vf product = toFloat(Products::template total<kBits>(products[r][v], heads[r * kHeadWords + 2]));
+        if constexpr (kWhole)
+          held[r][v] = add(held[r][v], r, product, v * scalesStep);
+        else
+          store(sums + place(r, v), add(load(from + place(r, v)), r, product, v * scalesStep));
       });
     };
     const auto scale = [&](size_t r) { return splatWord(heads + r * kHeadWords); };
@@ -77,13 +86,17 @@ SIMD_INLINE void int8Lanes(const Int8Operands& in, size_t lane, bool adds, float
     if (scales != nullptr) scales += kTile;
     from = sums;
   }
+  if constexpr (kWhole)
+    eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { store(sums + place(r, v), held[r][v]); });
 }
 
-template <class Products, int kBits, size_t kRows>
+// At most kTiles tiles.
+template <class Products, int kBits, size_t kRows, size_t kTiles = kInt8Tiles>
 void int8Tile(const Int8Operands& in, size_t tiles, bool adds, float* sums) {
+  if constexpr (kTiles > 1)
+    if (tiles < kTiles) return int8Tile<Products, kBits, kRows, kTiles - 1>(in, tiles, adds, sums);
   if constexpr (kWidth == kTile) {
-    if (tiles == 2) return int8Lanes<Products, kBits, kRows, 2>(in, 0, adds, sums);
-    int8Lanes<Products, kBits, kRows, 1>(in, 0, adds, sums);
+    int8Lanes<Products, kBits, kRows, kTiles>(in, 0, adds, sums);
   } else {
     constexpr size_t kVecs = kWidth == 1 ? 4 : 2;
     for (size_t lane = 0; lane < kTile; lane += kVecs * kWidth)
@@ -100,7 +113,7 @@ Int8Tile int8TileWith(size_t rows, std::index_sequence<I...>) {
 }
 
 inline Int8Tile int8TileOf(IntegerKind kind, size_t rows) {
-  constexpr auto all = std::make_index_sequence<kInt8Rows>();
+  constexpr auto all = std::make_index_sequence<kInt8TileRows>();
   Int8Tile tile = nullptr;
   withDots([&](auto products) {
     using Products = decltype(products);
