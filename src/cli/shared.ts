@@ -9,6 +9,7 @@ import { createDevice } from '../core/create-device.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import { Transformer } from '../models/transformer.js';
+import { isPretrainedFolder } from './pretrained-folder.js';
 
 /** Models that come with the package. */
 const MODELS = fileURLToPath(new URL('../../models/', import.meta.url));
@@ -25,7 +26,12 @@ export function openDevice(command: Command, processes = 1): Promise<Device> {
 export async function loadModel(device: Device, name: string): Promise<Transformer> {
   const shipped = join(MODELS, name);
   const folder = existsSync(name) || !existsSync(join(shipped, 'config.json')) ? name : shipped;
-  if (!existsSync(folder)) throw new ArgumentError(`there is no model '${name}': expected the folder of a saved model`);
+  if (!existsSync(folder)) {
+    const expected = 'the folder of a saved model, or the name of one that comes with the package, such as g2p-en';
+    throw new ArgumentError(`there is no model '${name}': expected ${expected}`);
+  }
+  if (folder.endsWith('.gguf') || isPretrainedFolder(folder))
+    throw new ArgumentError(`'${name}' is a pretrained model, expected one that \`simdformer train\` saved`);
   try {
     return await Transformer.load(device, folder);
   } catch (cause) {

@@ -1,8 +1,10 @@
 // What `run` lets write: a model of this package's own, or a pretrained one of a folder or a GGUF file.
 
+import { existsSync } from 'node:fs';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Model } from '../models/model.js';
+import { isHubId } from '../pretrained/hub.js';
 import { type LoadModelOptions, loadModel as loadPretrained } from '../pretrained/index.js';
 import { encodeData, encodeInput, tokenizersOf } from './encoding.js';
 import { ggufAt } from './gguf-info.js';
@@ -21,8 +23,11 @@ export interface Writer {
 /** Whether a model is a GGUF file or a folder of Hugging Face's. */
 export const isPretrained = (name: string) => ggufAt(name) !== null || isPretrainedFolder(name);
 
+/** An id on the hub has its organisation: other names are of models that come with the package. */
+const isOnHub = (name: string) => name.includes('/') && !existsSync(name) && isHubId(name);
+
 export async function openWriter(device: Device, name: string, weights: LoadModelOptions['weights']): Promise<Writer> {
-  if (isPretrained(name)) return pretrainedWriter(device, name, weights);
+  if (isPretrained(name) || isOnHub(name)) return pretrainedWriter(device, name, weights);
   if (weights !== undefined) throw new ArgumentError(`--weights is for pretrained models, which '${name}' is not`);
   const model = await loadModel(device, name);
   const { target } = tokenizersOf(model);

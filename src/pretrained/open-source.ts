@@ -2,7 +2,7 @@
 
 import { isNode, nodeModule } from '../backend/node.js';
 import { checkKnown, checkSignal, describeValue } from '../core/check.js';
-import { ArgumentError, FetchError } from '../core/errors.js';
+import { ArgumentError, FetchError, HubError } from '../core/errors.js';
 import { isBlob, isResponse, isTyped, isUrl } from '../core/kinds.js';
 import { type OpenFile, openFileOf } from '../io/file.js';
 import { fetchFile, inside, pathOf, remote } from '../io/folder.js';
@@ -72,11 +72,17 @@ async function folderOf(from: string | URL | ModelFileSet, options: HubOptions):
       const url = remote(from) as URL;
       return url.pathname.endsWith('.gguf') ? fetchGguf(url, signal) : urlSource(url, signal);
     }
-    if (typeof from === 'string' && isHubId(from)) return openHub(from, options);
+    if (typeof from === 'string' && isHubId(from)) return openHub(from, options).catch((error) => notHere(from, error));
     const expected = 'an existing folder or GGUF file, a URL, or an id on the hub such as org/name';
     throw new ArgumentError(`loadModel: ${describeValue(String(from))} is none of these: ${expected}`);
   }
   return filesSource(filesByName(from), signal);
+}
+
+/** Where the hub is out of reach, an id is most likely the path of a model that is not there. */
+function notHere(id: string, error: unknown): never {
+  if (!isNode || !(error instanceof HubError) || error.status !== undefined) throw error;
+  throw new HubError(`there is no folder or file ${id}, and ${error.message}`, error.url, undefined, { cause: error });
 }
 
 /** What is at a path; null for nothing. */

@@ -16,8 +16,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ArgumentError, FetchError, FormatError, HubError } from '../../src/core/errors.js';
-import { isHubId, openHub } from '../../src/pretrained/hub.js';
+import { openHub } from '../../src/pretrained/hub.js';
 import type { DownloadProgress } from '../../src/pretrained/hub-options.js';
+import { openSource } from '../../src/pretrained/open-source.js';
 import { cutting, type Fault, failing, Hub, SHA } from './hub-server.js';
 
 const weights = Buffer.alloc(300_000);
@@ -123,6 +124,9 @@ describe('openHub', () => {
     expect((await rejected(source.open('model.safetensors'))).message).toMatch(/the hub is out of reach/);
     vi.stubEnv('HF_HOME', join(home, 'empty'));
     expect((await rejected(openHub('org/model'))).status).toBeUndefined();
+    expect((await rejected(openSource('org/model'))).message).toMatch(
+      /^there is no folder or file org\/model, and http.* cannot be fetched: /,
+    );
   });
 
   it('reads files that Python’s library left, and its partial downloads', async () => {
@@ -370,36 +374,5 @@ describe('openHub', () => {
     await (await openHub('org/model')).bytes('config.json');
     expect(readdirSync(home).sort()).toEqual(['by environment', 'given']);
     await expect(openHub('org/model', { cacheDirectory: 'x' } as object)).rejects.toThrow(/no option cacheDirectory/);
-  });
-});
-
-describe('isHubId', () => {
-  it('takes ids as Python’s library does', () => {
-    for (const id of [
-      'gpt2',
-      'org/name',
-      'sentence-transformers/all-MiniLM-L6-v2',
-      'a_b/c.d-e',
-      'google/t5-v1_1-small',
-    ])
-      expect(isHubId(id), id).toBe(true);
-    for (const id of [
-      '',
-      '.',
-      './a',
-      '../a',
-      'a/b/c',
-      'a--b',
-      'a..b',
-      '-a',
-      'a-',
-      '/a',
-      'a/',
-      'a b',
-      'a.git',
-      'a\\b',
-      'x'.repeat(97),
-    ])
-      expect(isHubId(id), id).toBe(false);
   });
 });

@@ -31,7 +31,10 @@ const drawing = (flags: string, description: string) => new Option(flags, descri
 export function runCommand(): Command {
   return new Command('run')
     .description('let a model write: the output for each text, or what follows it')
-    .argument('<model>', 'folder or name of a model, such as g2p-en, or a GGUF file')
+    .argument(
+      '<model>',
+      'folder or name of a model, such as g2p-en, a GGUF file, or an id on the hub, such as org/name',
+    )
     .argument('[text...]', 'inputs; without them, the lines of standard input')
     .option('--beams <n>', 'hypotheses of beam search (default: 1, greedy)', integer(1, MOST_HYPOTHESES))
     .option(

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 import { Command, Option } from 'commander';
-import { ArgumentError } from '../../core/errors.js';
+import { ArgumentError, FormatError } from '../../core/errors.js';
 import type { SpeechRecognitionOutput } from '../../tasks/index.js';
 import { srt, vtt } from '../../tasks/speech/subtitles.js';
 import { decodeText } from '../data.js';
@@ -66,6 +66,8 @@ export function transcribeCommand(): Command {
             ...(language === undefined ? {} : { language }),
             ...(translate ? { task: 'translate' as const } : {}),
             signal: stop.signal,
+          }).catch((error: unknown) => {
+            throw error instanceof FormatError ? new FormatError(`${name}: ${error.message}`, { cause: error }) : error;
           });
           results.push({ file: name, ...heard });
         }
