@@ -29,7 +29,7 @@ export function checkDevice(
 export function checkTensor(op: string, name: string, tensor: Tensor, device?: Device): Device {
   if (!(tensor instanceof Tensor))
     throw new ArgumentError(`${op}: ${name} is ${describeValue(tensor)}, expected a tensor`);
-  tensor.assertUsable(`${op}: ${name}`);
+  tensor.assertUsable(op, name);
   if (device !== undefined && tensor.device !== device)
     throw new DeviceError(`${op}: ${name} is on another device than its other tensors`);
   return tensor.device;

@@ -128,8 +128,18 @@ export class EngineDevice implements Device {
       result = checkSynchronous('scope', fn());
       return result;
     } finally {
-      this.#scopes.splice(this.#scopes.indexOf(tracked), 1);
-      this.#endScope(tracked, result, before);
+      if (this.#scopes.at(-1) === tracked) this.#scopes.pop();
+      else this.#scopes.splice(this.#scopes.indexOf(tracked), 1);
+      if (result instanceof Tensor && (result.root.node?.sequence ?? -1) < before) this.#endPlainScope(tracked, result);
+      else this.#endScope(tracked, result, before);
+    }
+  }
+
+  /** That of most ops: one result, without a graph. */
+  #endPlainScope(tracked: readonly Tensor[], result: Tensor): void {
+    for (const tensor of tracked) {
+      if (tensor !== result) tensor.dispose();
+      else this.#scopes.at(-1)?.push(tensor);
     }
   }
 

@@ -11,8 +11,11 @@ const LONGEST_UPLOAD = 0xffff - 3;
 interface OperandLayout {
   readonly name: string;
   readonly kind: OperandKind;
+  /** Words from the command's first one. */
+  readonly at: number;
   readonly isTensor: boolean;
   readonly isWritten: boolean;
+  readonly isRequired: boolean;
 }
 
 /** How commands of one op are encoded. */
@@ -21,8 +24,9 @@ interface OpLayout {
   readonly opcode: number;
   /** Without the tail. */
   readonly words: number;
-  readonly operands: readonly OperandLayout[];
-  readonly names: ReadonlySet<string>;
+  readonly operands: ReadonlyMap<string, OperandLayout>;
+  /** Operands that may not be left out. */
+  readonly required: number;
 }
 
 /** A part of the heap to copy out. */
@@ -55,42 +59,55 @@ export class Queue {
 
   constructor(private readonly backend: Backend) {
     for (const [opcode, { name, operands: given }] of backend.manifest.ops.entries()) {
-      const operands = given.map((operand) => ({
-        ...operand,
-        isTensor: /in|out/.test(operand.kind),
-        isWritten: operand.kind.includes('out'),
-      }));
-      const words = operands.reduce((sum, { kind, isTensor }) => sum + (isTensor ? 2 : kind === 'tail' ? 0 : 1), 1);
-      this.#layouts.set(name, { name, opcode, words, operands, names: new Set(operands.map(({ name }) => name)) });
+      let words = 1;
+      const operands = given.map(({ name, kind }) => {
+        const isTensor = /in|out/.test(kind);
+        const at = words;
+        words += isTensor ? 2 : kind === 'tail' ? 0 : 1;
+        return { name, kind, at, isTensor, isWritten: kind.includes('out'), isRequired: !kind.endsWith('?') };
+      });
+      const required = operands.filter(({ isRequired }) => isRequired).length;
+      const byName = new Map(operands.map((operand) => [operand.name, operand]));
+      this.#layouts.set(name, { name, opcode, words, operands: byName, required });
     }
   }
 
   /** Encodes a command at the end of `list`, by default the queue's own, which runs when it is full. */
   emit(op: string, operands: Readonly<Record<string, Operand>>, list = this.#pending): void {
     const layout = this.#layout(op);
-    checkNames(layout, operands);
     list.reserve(layout.words);
     this.#patches.length = 0;
-    let at = list.length;
-    list.words[at++] = layout.opcode | (layout.words << 16);
-    for (const operand of layout.operands) {
-      const value = operands[operand.name];
-      at = operand.isTensor ? putTensor(list, at, op, operand, value) : this.#putNumber(list, at, op, operand, value);
+    const { words } = list;
+    const at = list.length;
+    const end = at + layout.words;
+    words[at] = layout.opcode | (layout.words << 16);
+    for (let i = at + 1; i < end; i++) words[i] = 0; // of tensors that are left out
+    let missing = layout.required;
+    // Ops come by here at each call: it takes less time to go through what is given than to look for what might be.
+    for (const name in operands) {
+      const value = operands[name];
+      if (value === undefined || value === null) continue;
+      const operand = layout.operands.get(name);
+      if (operand === undefined) throw unknownOperand(op, name);
+      if (operand.isTensor) putTensor(list, at + operand.at, op, operand, value as Placed);
+      else this.#putNumber(list, at + operand.at, op, operand, value);
+      if (operand.isRequired) missing--;
     }
+    if (missing > 0) throw missingOperand(layout, operands);
     // Only now, so that a command that was refused leaves nothing behind.
-    list.length = at;
+    list.length = end;
     if (list === this.#pending) this.#runIfFull();
     else list.patches.push(...this.#patches);
   }
 
-  #putNumber(list: CommandList, at: number, op: string, { name, kind }: OperandLayout, value: Operand): number {
-    if (value instanceof Scalar) {
+  #putNumber(list: CommandList, at: number, op: string, { name, kind }: OperandLayout, value: Operand): void {
+    if (typeof value === 'number') list.setScalar(at, kind, value);
+    else if (typeof value === 'boolean') list.setScalar(at, kind, Number(value));
+    else if (value instanceof Scalar) {
       checkScalar(op, value.name, value.value, kind);
       this.#patches.push({ at, kind, scalar: value });
       list.setScalar(at, kind, value.value);
-    } else if (typeof value === 'number' || typeof value === 'boolean') list.setScalar(at, kind, Number(value));
-    else throw missingOperand(op, name);
-    return at + 1;
+    } else throw new SimdformerError(`${op}: operand '${name}' is missing`);
   }
 
   /**
@@ -240,39 +257,30 @@ export class Queue {
 
 function ignore(): void {}
 
-function checkNames({ name: op, names }: OpLayout, operands: Readonly<Record<string, Operand>>): void {
-  for (const name in operands) {
-    if (names.has(name) || operands[name] === undefined || operands[name] === null) continue;
-    throw new SimdformerError(
-      `the loaded engine's op '${op}' has no operand '${name}': it is older than this package, rebuild it`,
-    );
-  }
+function unknownOperand(op: string, name: string): SimdformerError {
+  return new SimdformerError(
+    `the loaded engine's op '${op}' has no operand '${name}': it is older than this package, rebuild it`,
+  );
 }
 
-/** Where a tensor lies, or two zeros for one that may be left out. Returns where the next operand goes. */
+/** Where a tensor lies. */
 function putTensor(
   { words }: CommandList,
   at: number,
   op: string,
-  { name, kind, isWritten }: OperandLayout,
-  value: Operand,
-): number {
-  if (value === null || value === undefined) {
-    if (!kind.endsWith('?')) throw missingOperand(op, name);
-    words[at] = 0;
-    words[at + 1] = 0;
-  } else {
-    const placed = value as Placed;
-    const { offset, length } = placed.region(op);
-    words[at] = offset;
-    words[at + 1] = length;
-    if (isWritten) placed.storage.version++;
-  }
-  return at + 2;
+  { name, isWritten }: OperandLayout,
+  value: Placed,
+): void {
+  if (typeof value !== 'object') throw new SimdformerError(`${op}: operand '${name}' is missing`);
+  const { offset, length } = value.region(op);
+  words[at] = offset;
+  words[at + 1] = length;
+  if (isWritten) value.storage.version++;
 }
 
-function missingOperand(op: string, name: string): SimdformerError {
-  return new SimdformerError(`${op}: operand '${name}' is missing`);
+function missingOperand({ name: op, operands }: OpLayout, given: Readonly<Record<string, Operand>>): SimdformerError {
+  const [missing] = [...operands].find(([name, { isRequired }]) => isRequired && given[name] == null) ?? [];
+  return new SimdformerError(`${op}: operand '${missing}' is missing`);
 }
 
 function throwIfFailed(failure: CommandFailure | null): void {

@@ -133,10 +133,12 @@ export class Tensor {
     return { offset: this.offset, length: (this.size / cols - 1) * this.rowStride + cols };
   }
 
-  /** @internal */
-  assertUsable(op: string): void {
-    if (this.disposed)
-      throw new DisposedError(`${op}: a tensor ${describeShape(this.shape)} has already been disposed`);
+  /** @internal `name`: what the op calls it. A message is made of them only if there is one, as all ops come by here. */
+  assertUsable(op: string, name?: string): void {
+    if (this.disposed) {
+      const what = name === undefined ? op : `${op}: ${name}`;
+      throw new DisposedError(`${what}: a tensor ${describeShape(this.shape)} has already been disposed`);
+    }
     this.device.assertOpen(op);
   }
 

@@ -128,7 +128,7 @@ export class PaddedBatch {
       return new PaddedBatch(batch, Array<number>(batch.size).fill(0), rows, seen);
     }
     const spans = seen.map(spanOf);
-    const kept = rows.map((row, i) => Array.from(row).slice(spans[i]?.start, spans[i]?.end));
+    const kept = rows.map((row, i) => Array.prototype.slice.call(row, spans[i]?.start, spans[i]?.end) as number[]);
     const batch = TokenBatch.from(device, name, packed(kept), null, time);
     return new PaddedBatch(
       batch,
@@ -249,12 +249,15 @@ function unpackMap(map: Tensor, queries: PaddedBatch | null, keys: PaddedBatch |
 function tokensOf(marks: ArrayLike<number>, length: number, row: number): boolean[] {
   if (marks.length !== length)
     throw new ShapeError(`forward: row ${row} of attentionMask has ${marks.length} numbers, expected ${length}`);
-  const all = Array.from(marks);
-  const wrong = all.find((mark) => mark !== 0 && mark !== 1);
-  if (wrong !== undefined)
-    throw new ArgumentError(`forward: row ${row} of attentionMask has ${wrong}, expected 0 or 1`);
-  if (!all.includes(1)) throw new ShapeError(`forward: row ${row} of attentionMask is all padding`);
-  return all.map((mark) => mark === 1);
+  const isToken: boolean[] = [];
+  for (let i = 0; i < length; i++) {
+    const mark = marks[i];
+    if (mark !== 0 && mark !== 1)
+      throw new ArgumentError(`forward: row ${row} of attentionMask has ${mark}, expected 0 or 1`);
+    isToken.push(mark === 1);
+  }
+  if (!isToken.includes(true)) throw new ShapeError(`forward: row ${row} of attentionMask is all padding`);
+  return isToken;
 }
 
 /** Whether a row has padding; `keptAhead`: before a token. */

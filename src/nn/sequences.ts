@@ -25,7 +25,7 @@ export class Sequences {
   /** Sequences of so many rows each, all at least 1. Belongs to the scope it is made in. */
   static of(device: Device, counts: readonly number[]): Sequences {
     return device.scope(() => {
-      const [positions, lengths] = [placesOf(counts), Int32Array.from(counts)].map((data) => device.tensor(data));
+      const [positions, lengths] = [placesOf(counts), new Int32Array(counts)].map((data) => device.tensor(data));
       return new Sequences(positions as Tensor, lengths as Tensor, counts);
     });
   }

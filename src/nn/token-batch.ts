@@ -57,8 +57,8 @@ export class TokenBatch extends Sequences {
     const { ids } = packed(rows);
     // In a scope: all or, where memory ends, none.
     return device.scope(() => {
-      const [positions, lengths] = [placesOf(counts), Int32Array.from(counts)].map((data) => device.tensor(data));
-      return new TokenBatch(device.tensor(Int32Array.from(ids)), positions as Tensor, lengths as Tensor, counts, time);
+      const [positions, lengths] = [placesOf(counts), new Int32Array(counts)].map((data) => device.tensor(data));
+      return new TokenBatch(device.tensor(new Int32Array(ids)), positions as Tensor, lengths as Tensor, counts, time);
     });
   }
 

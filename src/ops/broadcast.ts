@@ -76,12 +76,24 @@ export function broadcastOperands(
   }
   const operands: Record<string, number> = {};
   const missing = rank - dimensions.length;
+  const numbered = ['n', ...names].map((name) => numberedNames(name, rank));
   for (let d = 0; d < rank; d++) {
-    const { size, steps } = dimensions[d - missing] ?? { size: 1, steps: [] };
-    operands[`n${d}`] = size;
-    names.forEach((name, k) => {
-      operands[`${name}${d}`] = steps[k] ?? 0;
+    const dimension = dimensions[d - missing];
+    numbered.forEach((all, k) => {
+      operands[all[d] as string] = k === 0 ? (dimension?.size ?? 1) : (dimension?.steps[k - 1] ?? 0);
     });
   }
   return operands;
+}
+
+const known = new Map<string, readonly string[]>();
+
+/** name0, name1, …: as names that are put together at each call would be slow to look up. */
+function numberedNames(name: string, count: number): readonly string[] {
+  let names = known.get(name);
+  if (names === undefined || names.length < count) {
+    names = Array.from({ length: count }, (_, i) => `${name}${i}`);
+    known.set(name, names);
+  }
+  return names;
 }

@@ -97,7 +97,11 @@ export function emptyPacked(device: Device, format: PackedFormat, rows: number, 
   return { format, rows, cols, words };
 }
 
-const formatCode = (device: Device, format: PackedFormat) => device.constant(`format.${format}`);
+/** What the manifest calls them; a name that is put together at each call would be slow to look up. */
+const constants = new Map(packedFormats.map((format) => [format, `format.${format}`]));
+
+/** The format's number in commands. */
+export const formatCode = (device: Device, format: PackedFormat) => device.constant(constants.get(format) as string);
 
 /** The operands that say which features of `w` a command is about. */
 function layoutOf(w: PackedMatrix, firstRow: number, count: number) {

@@ -5,7 +5,7 @@ import { lastOf, type Tensor } from '../core/tensor.js';
 import { activationKind, checkActivation } from './activation.js';
 import { checkDropping, dropout } from './dropout.js';
 import { type LinearOptions, linearOptions, throughActivation } from './linear.js';
-import { isInteger, type PackedFormat, type PackedMatrix, scalesPerGroup, unpacked } from './packed.js';
+import { formatCode, isInteger, type PackedFormat, type PackedMatrix, scalesPerGroup, unpacked } from './packed.js';
 import { product } from './product.js';
 import { broadcastGrad } from './reduce.js';
 
@@ -54,7 +54,7 @@ export function quantizedLinear(
       const columns = (tensor: Tensor | null | undefined) => tensor?.columns(first, first + w.rows);
       const integers = Number(rounded !== null && isInteger(w.format));
       const q = integers === 1 ? rounded?.of(w.format) : null;
-      const format = device.constant(`format.${w.format}`);
+      const format = formatCode(device, w.format);
       const sizes = { rows, cols: w.rows, depth, xStride: stride, yStride: cols, format, integers, activation: kind };
       const operands = { x, q, w: w.words, bias: columns(b), y: columns(y), pre: columns(pre), ...sizes };
       device.emit('quantizedLinear', operands, 2 * rows * w.rows * depth);
@@ -135,7 +135,7 @@ class RoundedRows {
       const heads = scales === 0 ? Math.ceil(groups / device.constant('int8.rowGroups')) : scales * groups;
       const words = groups * device.constant('int8.groupWords') + heads * device.constant('int8.headWords');
       q = device.empty([rows, words], 'int32');
-      const sizes = { rows, depth, xStride: stride, format: device.constant(`format.${format}`) };
+      const sizes = { rows, depth, xStride: stride, format: formatCode(device, format) };
       device.emit('quantizeRows', { x, q, ...sizes }, rows * depth);
       this.#made.set(key, q);
     }

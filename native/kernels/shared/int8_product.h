@@ -210,6 +210,7 @@ void multiplyInt8(uint32_t format, IntegerKind kind, const PackedTiles& tiles, c
     }
     Int8Operands in = unpackTiles(format, tiles, g, count, memory);
     const size_t part = kind.parts == 0 ? g / kRowGroups : g * kind.parts;
+    const Int8Tile wholeTile = int8TileOf(kind, kInt8TileRows);
     for (size_t row = 0; row < rows; row += kInt8TileRows) {
       const size_t first = row / kInt8Rows * kInt8Rows, inBlock = row - first;
       const size_t height = atMost(kInt8TileRows, rows - row);
@@ -220,7 +221,7 @@ void multiplyInt8(uint32_t format, IntegerKind kind, const PackedTiles& tiles, c
       ahead.fetch();
       // Sums to which no later pass adds need not be kept: those of the next rows take their place, in level 1.
       float* sums = memory.sums + (each < layout.groups ? row * kInt8Cols : 0);
-      int8TileOf(kind, height)(in, tiles.count, g > 0, sums);
+      (height == kInt8TileRows ? wholeTile : int8TileOf(kind, height))(in, tiles.count, g > 0, sums);
       if (last) done(row, height, sums);
     }
   }

@@ -63,13 +63,6 @@ inline int32_t largestBits(const float* x, size_t inputs) {
   return maximum(most);
 }
 
-// Where the words of a row's inputs from 16·half on lie.
-struct Int8Row {
-  int32_t* block;
-  size_t height, row;
-  int32_t* words(size_t half) const { return block + (half * height + row) * kHalfWords; }
-};
-
 // Up to 16 inputs as integers, zeros behind them. Returns their sum.
 SIMD_INLINE int32_t roundHalf(const float* x, size_t inputs, float inverse, int32_t* words) {
   const Vf magic = splat(12582912.f);  // 1.5·2²³: adding it rounds to an integer
@@ -94,18 +87,36 @@ SIMD_INLINE int32_t roundHalf(const float* x, size_t inputs, float inverse, int3
   return sum(total);
 }
 
-// Whether many scales are made at once, those of as many parts as a vector has lanes.
-inline constexpr bool kScalesTogether = kWidth == kHalf && Dots::kWords == 1;
+// Inputs of a row that share a scale, and where their words begin and their head lies, in a block of some rows.
+struct Int8Part {
+  const float* x;
+  int32_t *words, *head;
+};
 
-// The first `kWidth` parts of x, of kHalves · 16 inputs each, whose words begin at those of `half`; false, and nothing
-// done, if any input is infinite or NaN. scales and sums: of the parts.
+// What the parts of a block have in common.
+struct Int8Block {
+  size_t height;  // rows
+  int offset;     // of the weights' bytes
+
+  int32_t* words(const Int8Part& part, size_t half) const { return part.words + half * height * kHalfWords; }
+  void putHead(int32_t* to, float scale, int32_t total) const {
+    const Int8Head head{scale, static_cast<float>(total) * scale, -offset * total};
+    memcpy(to, &head, sizeof head);
+  }
+};
+
+// Whether many scales are made at once, those of as many parts as a vector has lanes.
+inline constexpr bool kScalesTogether = kWidth >= 8 && Dots::kWords == 1;
+
+// Parts of kHalves · 16 inputs each; false, and nothing is done, if any input is infinite or NaN.
 template <size_t kHalves>
-bool quantizeParts(const float* x, const Int8Row& to, size_t half, float* scales, int32_t* sums) {
+bool quantizeParts(const Int8Part (&parts)[kWidth], const Int8Block& block) {
+  constexpr size_t kInputs = kHalves * kHalf;
   Vf rows[kWidth];
   for (size_t p = 0; p < kWidth; ++p) {
     Vi most = splatInt(0);
-    for (size_t h = 0; h < kHalves; ++h) {
-      const Vi size = asInt(load(x + (p * kHalves + h) * kHalf)) & splatInt(0x7fffffff);
+    for (size_t i = 0; i < kInputs; i += kWidth) {
+      const Vi size = asInt(load(parts[p].x + i)) & splatInt(0x7fffffff);
       most = size > most ? size : most;
     }
     rows[p] = asFloat(most);
@@ -118,59 +129,70 @@ bool quantizeParts(const float* x, const Int8Row& to, size_t half, float* scales
   }
   if (maximum(most) >= 0x7f800000) return false;
   const Vf largest = asFloat(most), zero = splat(0.f), least = splat(1e-30f);
-  alignas(64) float inverses[kWidth];
+  alignas(64) float scales[kWidth], inverses[kWidth];
+  alignas(64) int32_t sums[kWidth];
   store(scales, largest < least ? zero : largest / splat(127.f));
   store(inverses, largest < least ? zero : splat(127.f) / largest);
   const Vf magic = splat(12582912.f);
   for (size_t p = 0; p < kWidth; ++p) {
     Vi total = splatInt(0);
-    for (size_t h = 0; h < kHalves; ++h) {
-      const Vf value = rounded(load(x + (p * kHalves + h) * kHalf) * splat(inverses[p]));
+    for (size_t i = 0; i < kInputs; i += kWidth) {
+      const Vf value = rounded(load(parts[p].x + i) * splat(inverses[p]));
       const Vi rounding = asInt(value + magic) - asInt(magic);
       total = total + rounding;
-      storeBytes(to.words(half + p * kHalves + h), rounding);
+      storeBytes(reinterpret_cast<int8_t*>(block.words(parts[p], i / kHalf)) + i % kHalf, rounding);
     }
     rows[p] = toFloat(total);  // whose sums are exact
   }
   storeInts(sums, toInt(sumsOfRows(rows)));
+  for (size_t p = 0; p < kWidth; ++p) block.putHead(parts[p].head, scales[p], sums[p]);
   return true;
 }
 
-// One row of a block of `height`.
-inline void quantizeRow(const float* x, size_t inputs, IntegerKind kind, const Int8Row& to) {
+// A part of so many halves, of which `inputs` are there. `apart`: each half has a head.
+inline void quantizePart(const Int8Part& part, size_t inputs, size_t halves, bool apart, const Int8Block& block) {
+  const Int8Scale scale = int8Scale(largestBits(part.x, inputs));
+  int32_t total = 0;
+  for (size_t half = 0; half < halves; ++half) {
+    const size_t from = half * kHalf, count = from < inputs ? atMost(kHalf, inputs - from) : 0;
+    total += roundHalf(part.x + from, count, scale.inverse, block.words(part, half));
+    if (!apart) continue;
+    block.putHead(part.head + half * block.height * kHeadWords, scale.scale, total);
+    total = 0;
+  }
+  if (!apart) block.putHead(part.head, scale.scale, total);
+}
+
+// All rows of a block.
+inline void quantizeBlock(const float* x, size_t stride, size_t height, size_t inputs, IntegerKind kind, int32_t* to) {
   const Int8Layout layout(kind, inputs);
-  int offset = kind.offset;
-  withDots([&](auto products) { offset -= kind.bits == 8 && decltype(products)::kSigned ? 128 : 0; });
-  int32_t* heads = to.block + layout.quadWords() * to.height;
-  const auto putHead = [&](size_t part, float scale, int32_t total) {
-    const Int8Head head{scale, static_cast<float>(total) * scale, -offset * total};
-    memcpy(heads + (part * to.height + to.row) * kHeadWords, &head, sizeof head);
+  Int8Block block{height, kind.offset};
+  withDots([&](auto products) { block.offset -= kind.bits == 8 && decltype(products)::kSigned ? 128 : 0; });
+  const size_t groups = kind.parts == 0 ? kRowGroups : 1, each = groups * kGroup, heads = kind.parts == 2 ? 2 : 1;
+  const auto partOf = [&](size_t row, size_t part) {
+    return Int8Part{x + row * stride + part * each, to + (part * groups * 2 * height + row) * kHalfWords,
+                    to + (layout.quadWords() + part * heads * kHeadWords) * height + row * kHeadWords};
   };
-  const size_t together = kind.parts == 0 ? kRowGroups : 1;
-  size_t done = 0;
+  size_t whole = 0;  // parts of a row that are done, all inputs of which there are
   if constexpr (kScalesTogether) {
-    const size_t each = kWidth * together;
-    alignas(64) float scales[kWidth];
-    alignas(64) int32_t sums[kWidth];
-    for (; kind.parts < 2 && (done + each) * kGroup <= inputs; done += each) {
-      const float* from = x + done * kGroup;
-      const bool finite = together == 1 ? quantizeParts<2>(from, to, 2 * done, scales, sums)
-                                        : quantizeParts<4>(from, to, 2 * done, scales, sums);
-      if (!finite) break;
-      for (size_t p = 0; p < kWidth; ++p) putHead(done / together + p, scales[p], sums[p]);
+    if (kind.parts < 2) whole = inputs / each;
+    Int8Part parts[kWidth];
+    for (size_t row = 0, part = 0; row < height && whole > 0;) {
+      size_t count = 0;
+      for (; count < kWidth && row < height; ++count) {
+        parts[count] = partOf(row, part);
+        if (++part == whole) ++row, part = 0;
+      }
+      for (size_t p = count; p < kWidth; ++p) parts[p] = parts[0];
+      const bool finite = groups == 1 ? quantizeParts<2>(parts, block) : quantizeParts<2 * kRowGroups>(parts, block);
+      for (size_t p = 0; p < count && !finite; ++p) quantizePart(parts[p], each, 2 * groups, false, block);
     }
   }
-  for (size_t g = done; g < layout.groups; g += together) {
-    const size_t first = g * kGroup, last = atMost(inputs, first + together * kGroup);
-    const Int8Scale scale = int8Scale(largestBits(x + first, last - first));
-    int32_t total = 0;
-    for (size_t half = 2 * g; half < 2 * atMost(g + together, layout.groups); ++half) {
-      const size_t from = half * kHalf, count = from < last ? atMost(kHalf, last - from) : 0;
-      total += roundHalf(x + from, count, scale.inverse, to.words(half));
-      if (kind.parts == 2) putHead(half, scale.scale, total), total = 0;
+  for (size_t row = 0; row < height; ++row)
+    for (size_t part = whole; part * groups < layout.groups; ++part) {
+      const size_t there = atMost(groups, layout.groups - part * groups);
+      quantizePart(partOf(row, part), atMost(each, inputs - part * each), 2 * there, kind.parts == 2, block);
     }
-    if (kind.parts < 2) putHead(g / together, scale.scale, total);
-  }
 }
 
 inline IntegerKind kindOfFormat(uint32_t format) {
@@ -181,8 +203,6 @@ inline IntegerKind kindOfFormat(uint32_t format) {
 inline void quantizeRows(const float* x, size_t stride, size_t row, size_t last, size_t rows, size_t inputs,
                          IntegerKind kind, int32_t* to) {
   const size_t rowWords = Int8Layout(kind, inputs).rowWords();
-  for (; row < last; ++row) {
-    const size_t first = row / kInt8Rows * kInt8Rows;
-    quantizeRow(x + row * stride, inputs, kind, {to + first * rowWords, atMost(kInt8Rows, rows - first), row - first});
-  }
+  for (; row < last; row += kInt8Rows)
+    quantizeBlock(x + row * stride, stride, atMost(kInt8Rows, rows - row), inputs, kind, to + row * rowWords);
 }
