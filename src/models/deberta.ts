@@ -326,9 +326,8 @@ class FirstLayer extends TransformerLayer {
 }
 
 /** Rows of tokens as they are, those of padding zero. */
-function tokensOf(x: Tensor, { isToken }: Sequences): Tensor {
-  if (isToken === null) return x;
-  return mul(x, x.device.tensor(Float32Array.from(isToken.flat(), Number), [x.shape[0] as number, 1]));
+function tokensOf(x: Tensor, { tokenMask }: Sequences): Tensor {
+  return tokenMask ? mul(x, tokenMask) : x;
 }
 
 /** Files of before have 'p2c|c2p'. */

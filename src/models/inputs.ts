@@ -117,10 +117,10 @@ export class PaddedBatch {
     }
     const { rows, time } = rowsOf(name, tokens, null);
     if (time === null) throw new ArgumentError(`forward: ${name} is packed, whose lengths say what a mask would`);
-    const marks = rowsOf('attentionMask', mask, null).rows;
-    if (marks.length !== rows.length)
-      throw new ShapeError(`forward: attentionMask has ${marks.length} rows, ${name} has ${rows.length}`);
-    const seen = rows.map((row, i) => tokensOf(marks[i] as ArrayLike<number>, row.length, i));
+    const masks = rowsOf('attentionMask', mask, null).rows;
+    if (masks.length !== rows.length)
+      throw new ShapeError(`forward: attentionMask has ${masks.length} rows, ${name} has ${rows.length}`);
+    const seen = rows.map((row, i) => tokensOf(masks[i] as ArrayLike<number>, row.length, i));
     if (padding !== 'dropped' && seen.some((row) => hasPadding(row, padding))) {
       if (seen.some((row) => row.length < time))
         throw new ShapeError(`forward: rows of ${name} differ in length, expected ${time} tokens and padding in each`);
@@ -197,18 +197,17 @@ export class PaddedBatch {
   }
 
   /** float32 [B, T, 1]: 1 for tokens, 0 for padding; null if none is computed. */
-  get tokenMarks(): Tensor | null {
-    const { batch, isToken } = this;
-    if (isToken === null) return null;
-    return batch.ids.device.tensor(Float32Array.from(isToken.flat(), Number), [batch.size, batch.longest, 1]);
+  get tokenMask(): Tensor | null {
+    const { size, longest } = this.batch;
+    return this.sequences.tokenMask?.reshape(size, longest, 1) ?? null;
   }
 
   /** [N, features] as [B, T, features], zero at padding; as it is, if the input was packed. */
   unpack(x: Tensor): Tensor {
     const { lengths, time, counts, size } = this.batch;
     if (time === null) return x;
-    const marks = this.tokenMarks;
-    if (marks) return mul(x.reshape(size, time, -1), marks);
+    const mask = this.tokenMask;
+    if (mask) return mul(x.reshape(size, time, -1), mask);
     if (this.starts.every((start) => start === 0)) return unpack(x, lengths, time);
     const [total, features] = x.shape as [number, number];
     const rows = new Int32Array(size * time).fill(total); // a row of zeros behind the others
@@ -228,8 +227,8 @@ export function unpackMaps(maps: readonly Tensor[], queries: PaddedBatch | null,
 function unpackMap(map: Tensor, queries: PaddedBatch | null, keys: PaddedBatch | null): Tensor {
   const [size, heads, rows, columns] = map.shape as readonly number[] as [number, number, number, number];
   const [time, width] = [queries?.batch.time ?? rows, keys?.batch.time ?? columns];
-  const marks = queries?.tokenMarks;
-  if (marks) return mul(map, marks.reshape(size, 1, rows, 1));
+  const mask = queries?.tokenMask;
+  if (mask) return mul(map, mask.reshape(size, 1, rows, 1));
   const starts = [queries, keys].map((batch) => batch?.starts ?? Array<number>(size).fill(0)) as [number[], number[]];
   if (time === rows && width === columns && starts.flat().every((start) => start === 0)) return map;
   const places = new Int32Array(size * heads * time * width).fill(map.size); // a zero behind the others
@@ -246,15 +245,15 @@ function unpackMap(map: Tensor, queries: PaddedBatch | null, keys: PaddedBatch |
 }
 
 /** Which places of a row of a mask are tokens. */
-function tokensOf(marks: ArrayLike<number>, length: number, row: number): boolean[] {
-  if (marks.length !== length)
-    throw new ShapeError(`forward: row ${row} of attentionMask has ${marks.length} numbers, expected ${length}`);
+function tokensOf(mask: ArrayLike<number>, length: number, row: number): boolean[] {
+  if (mask.length !== length)
+    throw new ShapeError(`forward: row ${row} of attentionMask has ${mask.length} numbers, expected ${length}`);
   const isToken: boolean[] = [];
   for (let i = 0; i < length; i++) {
-    const mark = marks[i];
-    if (mark !== 0 && mark !== 1)
-      throw new ArgumentError(`forward: row ${row} of attentionMask has ${mark}, expected 0 or 1`);
-    isToken.push(mark === 1);
+    const each = mask[i];
+    if (each !== 0 && each !== 1)
+      throw new ArgumentError(`forward: row ${row} of attentionMask has ${each}, expected 0 or 1`);
+    isToken.push(each === 1);
   }
   if (!isToken.includes(true)) throw new ShapeError(`forward: row ${row} of attentionMask is all padding`);
   return isToken;

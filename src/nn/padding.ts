@@ -19,10 +19,10 @@ export interface PaddingSight {
  * transformers adds the least number to all scores. `blind`: padding sees nothing, however near.
  */
 export function paddingSight(batch: Sequences, window: number | null, blind: boolean): PaddingSight | null {
-  const { isToken, longest, size, positions } = batch;
-  if (isToken === null) return null;
+  const { isToken, tokenMask, longest, size, positions } = batch;
+  if (isToken === null || tokenMask === null) return null;
   const { device } = positions;
-  const tokens = device.tensor(Float32Array.from(isToken.flat(), Number), [size, 1, longest, 1]);
+  const tokens = tokenMask.reshape(size, 1, longest, 1);
   if (window === null && !blind) {
     const keys = Int32Array.from(isToken.flat(), Number);
     return { mask: device.tensor(keys, [size, 1, 1, longest]), sighted: null, tokens };

@@ -18,8 +18,8 @@ export function pool(x: Tensor, batch: Sequences, mode: PoolingMode): Tensor {
   const { lengths, counts, longest, starts, ends, isToken } = checkSequences('pool', batch);
   if (mode === 'meanOfRest') return pool(...rest(x, batch), 'mean');
   if (mode !== 'mean') return gather(x, x.device.tensor(mode === 'first' ? starts : ends));
-  const marks = isToken && x.device.tensor(Float32Array.from(isToken.flat(), Number), [x.shape[0] as number, 1]);
-  const total = sum(unpack(marks ? mul(x, marks) : x, lengths, longest), { axis: 1 }); // zeros at padding add nothing
+  const mask = batch.tokenMask;
+  const total = sum(unpack(mask ? mul(x, mask) : x, lengths, longest), { axis: 1 }); // zeros at padding add nothing
   const tokens = isToken?.map((row) => row.filter(Boolean).length) ?? counts;
   return div(total, x.device.tensor(tokens.map((count) => [count])));
 }

@@ -56,6 +56,12 @@ export class Sequences {
     return this.ends.map((end, i) => end + 1 - (this.counts[i] as number));
   }
 
+  /** @internal float32 [N, 1]: 1 for tokens, 0 for padding that is computed along with them; null if none is. */
+  get tokenMask(): Tensor | null {
+    const { isToken, positions } = this;
+    return isToken && positions.device.tensor(Float32Array.from(isToken.flat(), Number), [positions.size, 1]);
+  }
+
   get tensors(): readonly Tensor[] {
     return [this.positions, this.lengths];
   }
