@@ -6,7 +6,7 @@ import { ArgumentError } from '../core/errors.js';
 import { resolveConfig, type TransformerOptions } from '../models/config.js';
 import type { FitOptions } from '../train/fit.js';
 import { checkNoAverage } from '../train/fit-options.js';
-import { readText } from './data.js';
+import { readJson } from './data.js';
 
 /** A task as a JSON file gives it; what is left out is taken from the built-in task named by `task`. */
 export interface TaskConfig extends FitSettings {
@@ -184,13 +184,7 @@ async function readConfig(path: string): Promise<TaskConfig> {
   if (!path.endsWith('.json')) {
     throw new ArgumentError(`'${path}' is neither a task (${TASKS.join(', ')}) nor a .json file`);
   }
-  const text = await readText(path);
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new ArgumentError(`${path} is not JSON: ${(cause as Error).message}`, { cause });
-  }
+  const value = await readJson(path);
   checkConfig(path, value);
   return value;
 }

@@ -20,6 +20,16 @@ export async function readText(path: string): Promise<string> {
   return decodeText(path, bytes);
 }
 
+/** Reads a file of JSON. Throws ArgumentError, as `readText`, and if it is none. */
+export async function readJson(path: string): Promise<unknown> {
+  const text = await readText(path);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new ArgumentError(`${path} is not JSON: ${(cause as Error).message}`, { cause });
+  }
+}
+
 /** Bytes as UTF-8, without a byte order mark. Throws ArgumentError as `readText`, calling them `name`. */
 export function decodeText(name: string, bytes: Uint8Array): string {
   try {

@@ -1,8 +1,9 @@
 // What a folder of Hugging Face's says of itself: headers are read, not weights.
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { openSafetensors } from '../io/file.js';
+import { readJson } from './data.js';
 import { printJson } from './shared.js';
 
 /** Prints the architecture, how much of which types there is, the tokenizer and the chat template. Throws FormatError. */
@@ -18,9 +19,9 @@ export async function printFolder(folder: string, isJson: boolean): Promise<void
     }
     file.close();
   }
-  const config = read(join(folder, 'config.json'));
+  const config = await read(join(folder, 'config.json'));
   const packed = (config.quantization_config as { formats?: unknown } | undefined)?.formats ?? null;
-  const template = read(join(folder, 'tokenizer_config.json')).chat_template;
+  const { chat_template: template } = await read(join(folder, 'tokenizer_config.json'));
   const chatTemplate = existsSync(join(folder, 'chat_template.jinja')) || template !== undefined;
   const tokenizer = existsSync(join(folder, 'tokenizer.json'));
   if (isJson) {
@@ -37,6 +38,6 @@ export async function printFolder(folder: string, isJson: boolean): Promise<void
 }
 
 /** An object of JSON; empty where there is none. */
-function read(path: string): Readonly<Record<string, unknown>> {
-  return existsSync(path) ? Object(JSON.parse(readFileSync(path, 'utf8'))) : {};
+async function read(path: string): Promise<Readonly<Record<string, unknown>>> {
+  return existsSync(path) ? Object(await readJson(path)) : {};
 }

@@ -9,7 +9,7 @@ import { SentenceHead, type SentencePooling, type SentenceStep } from '../models
 import type { Initializer } from '../nn/init.js';
 import { Linear } from '../nn/linear.js';
 import type { Activation } from '../ops/activation.js';
-import type { ModelSource } from './source.js';
+import { type ModelSource, parseJson } from './source.js';
 
 /** Where the parameters of a head lie, by their names in the model that has it. */
 export function sentenceFiles(model: PretrainedModel): Map<string, StoredElsewhere> {
@@ -45,7 +45,7 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
 /** The modules behind the first one; null if there is no modules.json. Throws FormatError for what is not supported. */
 export async function sentenceHead(source: ModelSource, init: Initializer): Promise<SentenceHead | null> {
   if (!(await source.has('modules.json'))) return null;
-  const modules: unknown = JSON.parse(new TextDecoder().decode(await source.bytes('modules.json')));
+  const modules = parseJson(`${source.name}: modules.json`, await source.bytes('modules.json'));
   if (!Array.isArray(modules) || !modules.every(isObject))
     throw new FormatError(`modules.json: it holds ${describeValue(modules)}, expected a list of modules`);
   let poolings: SentencePooling[] | null = null;

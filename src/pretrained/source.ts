@@ -76,20 +76,19 @@ export function sourceOf(
     },
     bytes: (file) => bytes(file),
     async json(file) {
-      return parseJson(`${name}: ${file}`, await bytes(file, MAX_JSON));
+      const value = parseJson(`${name}: ${file}`, await bytes(file, MAX_JSON));
+      if (isObject(value)) return value;
+      throw new FormatError(`${name}: ${file} holds ${describeValue(value)}, expected an object`);
     },
     open,
   };
 }
 
-/** The object in a file of JSON. Throws FormatError, naming the file, if it holds anything else. */
-export function parseJson(where: string, bytes: Uint8Array): Readonly<Record<string, unknown>> {
-  let value: unknown;
+/** What a file of JSON holds. Throws FormatError, naming the file, if it is none. */
+export function parseJson(where: string, bytes: Uint8Array): unknown {
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (cause) {
     throw new FormatError(`${where} is not JSON in UTF-8: ${(cause as Error).message}`, { cause });
   }
-  if (!isObject(value)) throw new FormatError(`${where} holds ${describeValue(value)}, expected an object`);
-  return value;
 }

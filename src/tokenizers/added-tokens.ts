@@ -26,8 +26,8 @@ export class AddedTokens {
   /** What decoding has for their ids. */
   readonly texts = new Map<number, string>();
   readonly special = new Set<number>();
-  readonly #raw = new Finder();
-  readonly #normalized = new Finder();
+  readonly #raw = new Trie();
+  readonly #normalized = new Trie();
 
   /** What the model has no id for gets the next one, whatever the file says. */
   constructor(
@@ -81,7 +81,7 @@ interface Node {
 }
 
 /** Finds texts in another, of those that begin at a place the longest. */
-class Finder {
+class Trie {
   readonly #root: Node = { next: new Map() };
 
   add(text: string, found: Found): void {

@@ -17,34 +17,8 @@ export interface CharsmapEntry {
  * entry that a grapheme begins with stands for all of it. Throws FormatError for what is no such map.
  */
 export function charsmap(base64: string): (text: string) => Iterable<CharsmapEntry> {
-  const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
-  const trieBytes = bytes.length < 4 ? -1 : new DataView(bytes.buffer).getUint32(0, true);
-  if (trieBytes <= 0 || trieBytes % 4 !== 0 || 4 + trieBytes > bytes.length) {
-    throw new FormatError(
-      'this tokenizer.json has a precompiled_charsmap that is damaged, expected that of SentencePiece',
-    );
-  }
-  const view = new DataView(bytes.buffer, 4, trieBytes);
-  const unitAt = (node: number) => (node * 4 < trieBytes ? view.getUint32(node * 4, true) : 0);
-  const texts = bytes.subarray(4 + trieBytes);
-  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  const find = finderIn(base64);
   const encoder = new TextEncoder();
-
-  /** The text of the shortest entry that `key` begins with. */
-  const find = (key: Uint8Array): string | undefined => {
-    let node = childrenOf(unitAt(0));
-    for (const byte of key) {
-      node ^= byte;
-      const unit = unitAt(node);
-      if (byte === 0 || (unit & LABEL) !== byte) return undefined;
-      node ^= childrenOf(unit);
-      if (unit & ENDS_ENTRY) {
-        const start = unitAt(node) & VALUE;
-        return decoder.decode(texts.subarray(start, texts.indexOf(0, start)));
-      }
-    }
-    return undefined;
-  };
 
   const entriesOf = (grapheme: string): CharsmapEntry[] => {
     const key = encoder.encode(grapheme);
@@ -64,6 +38,35 @@ export function charsmap(base64: string): (text: string) => Iterable<CharsmapEnt
       }
       yield* entries;
     }
+  };
+}
+
+/** What finds the text of the shortest entry that a key begins with. */
+function finderIn(base64: string): (key: Uint8Array) => string | undefined {
+  const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+  const trieBytes = bytes.length < 4 ? -1 : new DataView(bytes.buffer).getUint32(0, true);
+  if (trieBytes <= 0 || trieBytes % 4 !== 0 || 4 + trieBytes > bytes.length) {
+    throw new FormatError(
+      'this tokenizer.json has a precompiled_charsmap that is damaged, expected that of SentencePiece',
+    );
+  }
+  const view = new DataView(bytes.buffer, 4, trieBytes);
+  const unitAt = (node: number) => (node * 4 < trieBytes ? view.getUint32(node * 4, true) : 0);
+  const texts = bytes.subarray(4 + trieBytes);
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  return (key) => {
+    let node = childrenOf(unitAt(0));
+    for (const byte of key) {
+      node ^= byte;
+      const unit = unitAt(node);
+      if (byte === 0 || (unit & LABEL) !== byte) return undefined;
+      node ^= childrenOf(unit);
+      if (unit & ENDS_ENTRY) {
+        const start = unitAt(node) & VALUE;
+        return decoder.decode(texts.subarray(start, texts.indexOf(0, start)));
+      }
+    }
+    return undefined;
   };
 }
 

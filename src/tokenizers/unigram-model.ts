@@ -8,7 +8,7 @@ const UNKNOWN_PENALTY = 10;
 const MOST_REMEMBERED = 10_000;
 const LONGEST_REMEMBERED = 256;
 
-/** A vocabulary with scores: of all ways to write a word, the one whose scores have the largest sum. */
+/** A vocabulary with scores: of all ways to write a word, the one whose scores have the largest sum (Viterbi). */
 export class UnigramModel implements Model {
   readonly ids = new Map<string, number>();
   readonly count: number;

@@ -57,6 +57,7 @@ await describeShared('simdformer chat', 'checkpoints', 'tinystories-656k/config.
     expect(JSON.parse(await readFile(saved, 'utf8')).messages).toEqual(messages);
     expect(await talk(['x'], '--restore', folder.at('missing'))).toMatchObject({ code: 1 });
     expect((await talk(['x'], '--context', '1')).code).toBe(2);
+    expect((await talk(['x'], '--tools', 'README.md')).stderr).toMatch(/^simdformer: README.md is not JSON: .*\n$/);
   });
 
   describe('in a terminal', () => {

@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
+import { FormatError } from '../../src/core/errors.js';
 import { loadModel } from '../../src/index.js';
 import { parseSafetensors, saveSafetensors } from '../../src/io/index.js';
 import { mean } from '../../src/ops/index.js';
@@ -77,6 +78,10 @@ await describeShared('saving models of sentences', 'reference/bert-pooler', 'con
       expect(readFileSync(join(folder, name))).toEqual(readFileSync(join(given, name)));
     model.dispose();
     again.dispose();
+    writeFileSync(join(folder, 'modules.json'), '[{');
+    const damaged = loadModel(device, folder, { onWarning });
+    await expect(damaged).rejects.toThrow(FormatError);
+    await expect(damaged).rejects.toThrow(/modules.json is not JSON in UTF-8/);
   });
 });
 

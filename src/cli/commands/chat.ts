@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import type { CacheType } from '../../ops/kv-cache.js';
 import { type LoadedModel, loadModel } from '../../pretrained/index.js';
 import { Chat, type ChatGenerateOptions, type ChatOptions } from '../../tasks/chat/index.js';
 import { converse } from '../conversation.js';
+import { readJson } from '../data.js';
 import { integer, positive } from '../parsers.js';
 import { openDevice } from '../shared.js';
 import { cacheOption } from '../weights-option.js';
@@ -72,7 +72,7 @@ export function chatCommand(): Command {
 async function start(model: LoadedModel, options: Options): Promise<Chat> {
   const { system, context: maxLength, whenFull, restore } = options;
   if (restore !== undefined) return Chat.restore(model, restore);
-  const tools = options.tools && (JSON.parse(await readFile(options.tools, 'utf8')) as ChatOptions['tools']);
+  const tools = options.tools && ((await readJson(options.tools)) as ChatOptions['tools']);
   return new Chat(model, { system, maxLength, whenFull, ...(tools ? { tools } : {}) });
 }
 
