@@ -1,4 +1,4 @@
-// What reads a tokenizer.json of others: loaded when it is first needed.
+// The steps of a tokenizer.json, put together.
 
 import { AddedTokens } from './added-tokens.js';
 import type { AlignedText } from './aligned-text.js';
@@ -13,9 +13,6 @@ import { type PreTokenizer, preTokenizerOf } from './pre-tokenizers.js';
 import { UnknownTokenError } from './tokenizer.js';
 import { UnigramModel } from './unigram-model.js';
 import { WordLevelModel, WordPieceModel } from './word-models.js';
-
-export { encodeBatch } from './batch-encoding.js';
-export { checkTokenizerJson } from './check-json.js';
 
 /** The steps of a tokenizer.json: text to tokens, and ids to text. */
 export class Engine {

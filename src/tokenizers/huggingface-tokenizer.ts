@@ -1,0 +1,131 @@
+// A tokenizer.json at work, loaded with all that reads it when the first one is.
+
+import { checkOptions, describeValue } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import { type BatchEncoding, type EncodeBatchOptions, encodeBatch } from './batch-encoding.js';
+import { type ApplyChatTemplateOptions, type ChatMessage, type ChatTemplate, chatTemplateOf } from './chat-template.js';
+import { Engine } from './engine.js';
+import {
+  type ConfiguredToken,
+  contentOf,
+  specialTokensOf,
+  type TokenizerConfig,
+  type TokenizerJson,
+  typeOf,
+} from './json.js';
+import type { PretrainedTokenizer } from './pretrained-tokenizer.js';
+import { checkText, knownIds } from './tokenizer.js';
+
+export { checkTokenizerJson } from './check-json.js';
+
+export class HuggingFaceTokenizer implements PretrainedTokenizer {
+  readonly vocabSize: number;
+  readonly padId: number | undefined;
+  readonly bosId: number | undefined;
+  readonly eosId: number | undefined;
+  readonly unkId: number | undefined;
+  chatTemplate: ChatTemplate | null;
+  private readonly engine: Engine;
+
+  /** Throws FormatError for steps that are not known. */
+  constructor(
+    private readonly json: TokenizerJson,
+    readonly config?: TokenizerConfig | undefined,
+  ) {
+    this.engine = new Engine(json);
+    this.vocabSize = this.engine.size;
+    const { pad, bos, eos, unk } = specialTokensOf(json);
+    this.padId = this.#idOf(config?.pad_token, pad);
+    this.bosId = this.#idOf(config?.bos_token, bos);
+    this.eosId = this.#idOf(config?.eos_token, eos);
+    this.unkId = this.#idOf(config?.unk_token, unk);
+    this.chatTemplate = chatTemplateOf(config ?? {});
+  }
+
+  encode(text: string, options: { addSpecial?: boolean | undefined } = {}): number[] {
+    checkText('encode', text);
+    checkOptions('encode', options, { addSpecial: 'boolean' });
+    const { postProcessor } = this.engine;
+    const parts = postProcessor.process([[this.engine.items(text, 0)]], options.addSpecial ?? false);
+    return parts.flatMap(([items]) => (items ?? []).map(({ id }) => id));
+  }
+
+  decode(
+    ids: Iterable<number>,
+    options: { skipSpecial?: boolean | undefined; cleanUp?: boolean | undefined } = {},
+  ): string {
+    const { skipSpecial = true, cleanUp = this.config?.clean_up_tokenization_spaces === true } = checkOptions(
+      'decode',
+      options,
+      { skipSpecial: 'boolean', cleanUp: 'boolean' },
+    );
+    return this.engine.decode(knownIds(this, ids), skipSpecial, cleanUp && this.#isCleanedUp());
+  }
+
+  batchDecode(
+    batch: readonly Iterable<number>[],
+    options: { skipSpecial?: boolean | undefined; cleanUp?: boolean | undefined } = {},
+  ): string[] {
+    if (!Array.isArray(batch))
+      throw new ArgumentError(`batchDecode: the batch is ${describeValue(batch)}, expected rows of ids`);
+    return batch.map((ids) => this.decode(ids, options));
+  }
+
+  encodeBatch(texts: readonly string[], options: EncodeBatchOptions = {}): BatchEncoding {
+    const { padding_side: side, truncation_side, model_max_length: most, pad_token_type_id: type } = this.config ?? {};
+    return encodeBatch(texts, options, {
+      postProcessor: this.engine.postProcessor,
+      padId: this.padId,
+      padTypeId: typeof type === 'number' ? type : 0,
+      paddingSide: side === 'left' ? 'left' : 'right',
+      truncationSide: truncation_side === 'left' ? 'left' : 'right',
+      maxLength: typeof most === 'number' && most < 1e9 ? most : undefined, // transformers writes 1e30 for none
+      items: (text, type) => this.engine.items(text, type),
+    });
+  }
+
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options: ApplyChatTemplateOptions & { tokenize: false },
+  ): Promise<string>;
+  applyChatTemplate(messages: readonly ChatMessage[], options?: ApplyChatTemplateOptions): Promise<number[]>;
+  async applyChatTemplate(messages: readonly ChatMessage[], options: ApplyChatTemplateOptions = {}) {
+    const { chatRendering, namedTokens, renderChat } = await import('./render-chat.js');
+    const tokens = { ...this.#foundTokens(), ...namedTokens(this.config ?? {}) };
+    const text = renderChat(chatRendering(this.chatTemplate, messages, options, tokens));
+    return (options.tokenize ?? true) ? this.encode(text) : text;
+  }
+
+  /** Byte pairs write the spaces that the text had, so that none is cleaned away unless the config insists. */
+  #isCleanedUp(): boolean {
+    const insists = this.config?.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output;
+    return typeOf(this.json.model) !== 'BPE' || insists === true;
+  }
+
+  /** Special tokens that the file itself shows, by the names of a config. */
+  #foundTokens(): Record<string, string> {
+    const found = { bos_token: this.bosId, eos_token: this.eosId, unk_token: this.unkId, pad_token: this.padId };
+    const known = Object.entries(found).flatMap(([name, id]) => {
+      const token = id === undefined ? undefined : this.idToToken(id);
+      return token === undefined ? [] : [[name, token]];
+    });
+    return Object.fromEntries(known);
+  }
+
+  tokenToId(token: string): number | undefined {
+    return this.engine.tokenToId(token);
+  }
+
+  idToToken(id: number): string | undefined {
+    return this.engine.idToToken(id);
+  }
+
+  toJSON(): TokenizerJson {
+    return this.json;
+  }
+
+  #idOf(configured: ConfiguredToken | undefined, found: string | undefined): number | undefined {
+    const token = contentOf(configured) ?? found;
+    return token === undefined ? undefined : this.engine.tokenToId(token);
+  }
+}
