@@ -126,17 +126,30 @@ struct QuantizedLinear {
     });
   }
 
+  // How a product is cut into chunks: tiles and rows of each, and how many there are of them.
+  struct Chunks {
+    uint64_t grain, across, blockRows, down;
+  };
+
   // Chunks of many rows take a few tiles each; of few, a thread is to read memory in long runs.
+  Chunks chunksFor(uint64_t threads) const {
+    const uint64_t tiles = divideUp(cols, kTile), share = divideUp(tiles, 4 * threads);
+    const bool few = rows <= kFewRows;
+    Chunks cut;
+    cut.grain = divideUp(few || share < kInt8Tiles ? share : kInt8Tiles, kInt8Tiles) * kInt8Tiles;
+    cut.across = divideUp(tiles, cut.grain);
+    const uint64_t even = atMost(divideUp(kChunks * threads, cut.across), divideUp(rows, kLeastRows));
+    const uint64_t least = divideUp(rows, kInt8BlockRows);
+    cut.blockRows = divideUp(divideUp(rows, few || even < least ? least : even), kInt8Rows) * kInt8Rows;
+    cut.down = divideUp(rows, cut.blockRows);
+    return cut;
+  }
+
   void runIntegers(Context& context) const {
     const IntegerKind kind = kindOfFormat(format);
     const bool few = rows <= kFewRows;
-    const uint64_t tiles = divideUp(cols, kTile), threads = static_cast<uint64_t>(context.team.threads());
-    const size_t share = divideUp(tiles, 4 * threads);
-    const uint64_t grain = divideUp(few ? share : atMost(kInt8Tiles, share), kInt8Tiles) * kInt8Tiles;
-    const uint64_t across = divideUp(tiles, grain);
-    const uint64_t even = atMost(divideUp(kChunks * threads, across), divideUp(rows, kLeastRows));
-    const uint64_t least = divideUp(rows, kInt8BlockRows), down = few || even < least ? least : even;
-    const uint64_t blockRows = divideUp(divideUp(rows, down), kInt8Rows) * kInt8Rows;
+    const auto [grain, across, blockRows, down] = chunksFor(static_cast<uint64_t>(context.team.threads()));
+    const uint64_t chunks = down * across, tiles = divideUp(cols, kTile);
     const size_t words = Int8Layout(kind, depth).rowWords();
     const size_t bytes = bytesOfTile();
     auto& memory = *reinterpret_cast<Int8Memory*>(context.scratch());
@@ -146,7 +159,7 @@ struct QuantizedLinear {
     const auto tilesFrom = [&](uint64_t tile) {
       return PackedTiles{tileAt(context, tile), bytes, static_cast<size_t>(atMost(kInt8Tiles, tiles - tile))};
     };
-    context.team.parallelRange(down * across, 1, [&](uint64_t block, uint64_t) {
+    context.team.parallelRange(chunks, 1, [&](uint64_t block, uint64_t) {
       const uint64_t row = block / across * blockRows, first = block % across * grain;
       const size_t height = atMost(blockRows, rows - row);
       if (!q.present() && !holds) quantizeRows(context.f32(x), xStride, 0, rows, rows, depth, kind, held);
@@ -154,7 +167,7 @@ struct QuantizedLinear {
       const int32_t* from = q.present() ? context.i32(q) + row * words : held;
       // A chunk begins with weights that were not fetched ahead, unless they are now: a thread may claim from the back.
       const uint64_t next =
-          context.team.after(static_cast<uint32_t>(block), static_cast<uint32_t>(down * across)) % across * grain;
+          context.team.after(static_cast<uint32_t>(block), static_cast<uint32_t>(chunks)) % across * grain;
       const uint64_t end = atMost(first + grain, tiles);
       for (uint64_t t = first; t < end; t += kInt8Tiles) {
         const bool last = t + kInt8Tiles >= end;

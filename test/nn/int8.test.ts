@@ -155,6 +155,26 @@ describe.each(formats)('%s', (format) => {
   });
 });
 
+it.each(['int8', 'q4_1'] as const)(
+  '%s: however many rows there are, each has the bits that it has alone',
+  async (format) => {
+    for (const isa of isas) {
+      for (const threads of [2, 7]) {
+        const device = await deviceOf(isa, threads);
+        const most = { rows: 300, out: 190, inputs: 96 };
+        const weight = weightOn(device, format, most);
+        const x = inputsOf(most);
+        const all = bitsOf(device, weight, x, most);
+        for (let rows = 1; rows < most.rows; rows += isa === 'scalar' ? 13 : 1) {
+          const some = bitsOf(device, weight, x.subarray(0, rows * most.inputs), { ...most, rows });
+          expect(some, `${isa}, ${threads} threads, ${rows} rows`).toEqual(all.subarray(0, rows * most.out));
+        }
+        weight.dispose();
+      }
+    }
+  },
+);
+
 it('rows of zeros, of the smallest numbers and of inputs that fill no group', async () => {
   for (const isa of isas) {
     const device = await deviceOf(isa, 2);
