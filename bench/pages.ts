@@ -3,17 +3,19 @@
 //     GGUF_MODEL=…/SmolLM2-135M-Instruct.Q4_1.gguf MINILM=…/all-MiniLM-L6-v2 MINILM_ONNX_INT8=…/model_quantized.onnx
 //     npm run bench -- pages
 
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import type { Browser } from 'playwright-core';
 import type { Bench, Run } from './harness/bench.js';
 import { type Contestant, contest, type Turn } from './harness/contest.js';
 import { OURS } from './harness/ours.js';
 import { peerPackage } from './harness/packages.js';
-import { openPage, whyNoChromium } from './wasm/chromium.js';
+import { openPage, watchPage, whyNoChromium } from './wasm/chromium.js';
 
 const [WRITTEN, READ, TOKENS] = [32, 120, 128];
 const CONTEST = { turn: 0.3, seconds: 12, warming: 0.1 };
+
+/** Where a page may have a file from. */
+const SOURCES = ['a Blob', 'its URL', 'a Response', 'a Response with no-store'] as const;
 
 type Page = Awaited<ReturnType<typeof openPage>>['page'];
 type Takes = typeof globalThis & { module: { take(name: string, repeats: number): Promise<Turn> } };
@@ -23,6 +25,7 @@ export default {
   async run(run) {
     const missing = whyNoChromium();
     if (missing !== null) return run.note(`Chromium is NOT measured: ${missing}`);
+    for (const source of SOURCES) await loading(run, source);
     await writing(run);
     for (const batch of [1, 8]) await encoding(run, batch);
   },
@@ -43,20 +46,13 @@ async function writing(run: Run): Promise<void> {
   const { folder, version } = peerPackage('@wllama/wllama');
   run.version('wllama', version);
   const folders = { '/wllama/': `${folder}/`, '/gguf/': `${dirname(file)}/` };
-  // What may be stored Chromium reads ahead of the page, up to a hundred megabytes where a server is as near as this.
-  const { page, browser, server } = await openPage('models', folders, { 'Cache-Control': 'no-store' });
+  const { page, browser, server } = await openPage('models', folders);
   try {
     const url = JSON.stringify(`/gguf/${basename(file)}`);
     const sizes = `${run.threads}, ${WRITTEN}, ${READ}`;
     await page.evaluate(`globalThis.module.prepare(${run.threads})`);
-    const [before, start] = [await memoryOf(browser), performance.now()];
-    run.version(OURS, `wasm ${await page.evaluate(`globalThis.module.openOurs(${url}, ${sizes})`)}`);
-    run.summary['SmolLM2, loaded from its URL, s'] = (performance.now() - start) / 1e3;
-    const after = await memoryOf(browser);
-    const grown = (kind: keyof Memory) =>
-      Math.max(...Array.from(after, ([id, now]) => now[kind] - (before.get(id)?.[kind] ?? Number.POSITIVE_INFINITY)));
-    run.summary['and by how much the page grew at most, of the file'] = grown('most') / statSync(file).size;
-    run.summary['of that what is no file of Chromium, at the end'] = grown('own') / statSync(file).size;
+    await page.evaluate(`globalThis.module.load('its URL', ${url})`);
+    run.version(OURS, `wasm ${await page.evaluate(`globalThis.module.openOurs(${WRITTEN}, ${READ})`)}`);
     await page.evaluate(
       `globalThis.module.openWllama('/wllama/esm/index.js', '/wllama/esm/wasm/wllama.wasm', ${url}, ${sizes})`,
     );
@@ -73,24 +69,22 @@ async function writing(run: Run): Promise<void> {
   }
 }
 
-/** Bytes of a process: the most there ever were, and those now that are pages of no file, such as its program. */
-interface Memory {
-  readonly most: number;
-  readonly own: number;
-}
-
-/** Of each page's process, as Linux tells them; some are spare. */
-async function memoryOf(browser: Browser): Promise<Map<number, Memory>> {
-  const session = await browser.newBrowserCDPSession();
-  const { processInfo } = await session.send('SystemInfo.getProcessInfo');
-  const pages = processInfo.filter(({ type }) => type === 'renderer');
-  const sizes = pages.map(({ id }): [number, Memory] => {
-    const status = readFileSync(`/proc/${id}/status`, 'utf8');
-    const of = (name: string) => 1024 * Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]);
-    return [id, { most: of('VmHWM'), own: of('RssAnon') + of('RssShmem') }];
-  });
-  await session.detach();
-  return new Map(sizes);
+/** How long a page takes to load a GGUF file, and by how much its process grows meanwhile. */
+async function loading(run: Run, source: (typeof SOURCES)[number]): Promise<void> {
+  const { GGUF_MODEL: file } = process.env;
+  const what = `loading from ${source}`;
+  if (!run.wants(what) || !file) return;
+  const headers = source.endsWith('no-store') ? { 'Cache-Control': 'no-store' } : undefined;
+  const url = `'/gguf/${basename(file)}'`;
+  const script = {
+    prepare: `await module.prepare(${run.threads}, '${source}', ${url})`,
+    act: `await module.load('${source}', ${url})`,
+  };
+  const { seconds, grown } = await watchPage('models', script, { '/gguf/': `${dirname(file)}/` }, headers);
+  const { size } = statSync(file);
+  run.summary[`${what}, s`] = seconds;
+  run.summary[`${what}, the page grows by, of the file`] = grown.all / size;
+  run.summary[`${what}, without Chromium's own files`] = grown.own / size;
 }
 
 async function encoding(run: Run, batch: number): Promise<void> {

@@ -12,6 +12,7 @@ import type * as Ops from '../../src/ops/index.js';
 import { chromium } from '../../test/browser/chromium.js';
 import { type StaticServer, serve } from '../../test/browser/server.js';
 import type { Turn } from '../harness/contest.js';
+import { type Script, type Watched, watch } from './alone.js';
 import type { Sides } from './side.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -34,22 +35,42 @@ const package_: Plugin = {
     })),
 };
 
-async function serveBuilt(folders: Record<string, string>, headers: Record<string, string> = {}) {
+/** Builds the package for pages; gives where its files and those of the engine are. */
+function builtFolders(): Record<string, string> {
   execFileSync(process.execPath, [join(root, 'scripts/browser.mjs'), built]);
-  const here = { [`/${built}/`]: `${root}${built}/`, '/wasm/': `${root}wasm/` };
-  return serve({ ...here, ...folders }, true, headers);
+  return { [`/${built}/`]: `${root}${built}/`, '/wasm/': `${root}wasm/` };
+}
+
+const serveBuilt = (folders: Record<string, string>, headers: Record<string, string> = {}) =>
+  serve({ ...builtFolders(), ...folders }, true, headers);
+
+/** Makes a file of this folder a module for pages; gives where it is. */
+async function buildModule(file: string): Promise<string> {
+  const entryPoints = [fileURLToPath(new URL(`${file}.ts`, import.meta.url))];
+  await build({ entryPoints, outdir: join(root, built), bundle: true, format: 'esm', plugins: [package_] });
+  return `/${built}/${file}.js`;
 }
 
 /** A cross-origin isolated page that has a file of this folder as `module`, and further folders by their prefixes. */
-export async function openPage(file: string, folders: Record<string, string>, headers: Record<string, string> = {}) {
-  const server = await serveBuilt(folders, headers);
-  const entryPoints = [fileURLToPath(new URL(`${file}.ts`, import.meta.url))];
-  await build({ entryPoints, outdir: join(root, built), bundle: true, format: 'esm', plugins: [package_] });
+export async function openPage(file: string, folders: Record<string, string>) {
+  const server = await serveBuilt(folders);
+  const module = await buildModule(file);
   const browser = await playwright.launch(chromium);
   const page = await browser.newPage();
   await page.goto(server.origin);
-  await page.evaluate(`(async () => (globalThis.module = await import('/${built}/${file}.js')))()`);
+  await page.evaluate(`(async () => (globalThis.module = await import('${module}')))()`);
   return { server, browser, page };
+}
+
+/** `watch` of a page that has a file of this folder as `module`. */
+export async function watchPage(
+  file: string,
+  script: Omit<Script, 'module'>,
+  folders: Record<string, string>,
+  headers?: Record<string, string>,
+): Promise<Watched> {
+  const all = { ...builtFolders(), ...folders };
+  return watch({ module: await buildModule(file), ...script }, all, headers);
 }
 
 type InPage = typeof globalThis & { side: Sides };

@@ -39,17 +39,26 @@ async function timed(repeats: number, body: () => Promise<unknown>): Promise<{ s
   return { seconds: (performance.now() - start) / 1e3 / repeats };
 }
 
-let prepared: Device | undefined;
+let device: Device;
+let blob: Blob | undefined;
 
-/** The device is there before memory is measured. */
-export async function prepare(threads: number): Promise<void> {
-  prepared = await createDevice({ backend: 'wasm', threads });
+/** What is there before memory is measured: the device, and the Blob where a model is to be loaded from one. */
+export async function prepare(threads: number, source?: string, path = ''): Promise<void> {
+  device = await createDevice({ backend: 'wasm', threads });
+  if (source === 'a Blob') blob = await (await fetch(path)).blob();
 }
 
-/** `ours decode` and `ours prefill`: so many tokens after one, or one after so many. Returns the instruction set. */
-export async function openOurs(url: string, threads: number, written: number, read: number): Promise<string> {
-  const device = prepared ?? (await createDevice({ backend: 'wasm', threads }));
-  const model = (await loadModel(device, new URL(url, location.href))) as unknown as Writer;
+let model: Writer;
+
+/** Loads a GGUF file from its URL, a Response or the Blob. */
+export async function load(source: string, path: string): Promise<void> {
+  const url = new URL(path, location.href);
+  const from = source === 'its URL' ? url : source === 'a Blob' ? (blob as Blob) : await fetch(url);
+  model = (await loadModel(device, from)) as unknown as Writer;
+}
+
+/** `ours decode` and `ours prefill` of what was loaded: so many tokens after one, or one after so many. Returns the instruction set. */
+export function openOurs(written: number, read: number): string {
   const generate = (prompt: number, count: number) => {
     const ids = Array.from({ length: prompt }, (_, i) => 100 + ((i * 37) % 900));
     return model.generate([ids], { maxNewTokens: count, minNewTokens: count, doSample: false });

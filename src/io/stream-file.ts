@@ -3,32 +3,61 @@ import { FetchError, FormatError } from '../core/errors.js';
 import { giveBack } from '../core/passing-bytes.js';
 import type { OpenFile } from './file.js';
 
+/** The bytes of a file in order, as they come. */
+export interface Chunks {
+  /** Those that come next; undefined after the last. */
+  next(): Promise<Uint8Array | undefined>;
+  /** Ends what is under way. */
+  cancel(): void;
+}
+
+export function chunksOf(body: ReadableStream<Uint8Array>): Chunks {
+  const reader = body.getReader();
+  return {
+    next: async () => (await reader.read()).value,
+    cancel: () => void reader.cancel().catch(() => {}), // it may have ended already
+  };
+}
+
 /**
- * What a server sends as a file that is read once, from front to back, without being kept: what was skipped is gone. The
- * beginning can be read again until something behind it is: `readAsync` of positions that grow, or of 0. Throws FetchError
- * if the server has not sent the file, and FormatError if it does not say how long that is.
+ * What a server sends as a file that is read once, from front to back, without being kept. Throws FetchError if the server has not sent
+ * the file, and FormatError if it does not say how long that is.
  */
-export function streamFile(response: Response): OpenFile {
+export function streamFile(response: Response, signal?: AbortSignal): OpenFile {
   const { body, headers, ok, status, url } = response;
   const name = url || 'the response';
   if (!ok) throw new FetchError(`${name} cannot be read: HTTP status ${status}`);
   const length = headers.get('content-encoding') === null ? Number(headers.get('content-length')) : 0;
   if (body === null || !(length > 0)) throw new FormatError(`${name} does not say its length, expected content-length`);
-  const reader = body.getReader();
   // What came over the network is nobody else's; in Node the streams of a cloned response have the same parts.
-  const isOurs = url !== '' && !isNode;
+  return inOrder(name, length, chunksOf(body), { signal, isOurs: url !== '' && !isNode });
+}
+
+/**
+ * A file of `size` bytes that comes in order: what was skipped is gone. The beginning can be read again until something behind it is:
+ * `readAsync` of positions that grow, or of 0. The memory of what `isOurs` is given back. Reading throws the reason of `signal`,
+ * FetchError if the chunks break off, and FormatError if they end early.
+ */
+export function inOrder(
+  name: string,
+  size: number,
+  chunks: Chunks,
+  { signal, isOurs }: { signal: AbortSignal | undefined; isOurs: boolean },
+): OpenFile {
   /** What was read and not yet asked for, from `start` on. */
   let parts: Uint8Array[] = [];
   let start = 0;
   let end = 0;
   const fetchUntil = async (position: number) => {
     while (end < position) {
-      const { done, value } = await reader.read().catch((cause: unknown) => {
+      const part = await chunks.next().catch((cause: unknown) => {
+        signal?.throwIfAborted();
+        if (cause instanceof FetchError) throw cause;
         throw new FetchError(`${name} broke off after ${end} bytes: ${(cause as Error).message}`, { cause });
       });
-      if (done) throw new FormatError(`${name} ends after ${end} of ${length} bytes`);
-      parts.push(value);
-      end += value.byteLength;
+      if (part === undefined) throw new FormatError(`${name} ends after ${end} of ${size} bytes`);
+      parts.push(part);
+      end += part.byteLength;
     }
   };
   /** Forgets what is before a position. */
@@ -48,7 +77,7 @@ export function streamFile(response: Response): OpenFile {
     }
   };
   return {
-    size: length,
+    size,
     read() {
       throw new FormatError(`${name} cannot be read without waiting: use readAsync`);
     },
@@ -61,7 +90,7 @@ export function streamFile(response: Response): OpenFile {
     },
     close() {
       parts = [];
-      reader.cancel().catch(() => {}); // it may have ended already
+      chunks.cancel();
     },
   };
 }

@@ -2,8 +2,9 @@
 
 import { isNode, nodeModule } from '../backend/node.js';
 import { checkKnown, checkSignal, describeValue } from '../core/check.js';
-import { ArgumentError, FetchError, HubError } from '../core/errors.js';
+import { ArgumentError, HubError } from '../core/errors.js';
 import { isBlob, isResponse, isTyped, isUrl } from '../core/kinds.js';
+import { fetchInParts } from '../io/fetch-parts.js';
 import { type OpenFile, openFileOf } from '../io/file.js';
 import { fetchFile, inside, pathOf, remote } from '../io/folder.js';
 import { inMemory } from '../io/safetensors.js';
@@ -70,7 +71,9 @@ async function folderOf(from: string | URL | ModelFileSet, options: HubOptions):
       if (kind === 'file') return openGguf(path, (await openFileOf(path, '')) as OpenFile);
     } else if (isAddress || /^\.{0,2}\//.test(from)) {
       const url = remote(from) as URL;
-      return url.pathname.endsWith('.gguf') ? fetchGguf(url, signal) : urlSource(url, signal);
+      return url.pathname.endsWith('.gguf')
+        ? openGguf(url.href, await fetchInParts(url, signal))
+        : urlSource(url, signal);
     }
     if (typeof from === 'string' && isHubId(from)) return openHub(from, options).catch((error) => notHere(from, error));
     const expected = 'an existing folder or GGUF file, a URL, or an id on the hub such as org/name';
@@ -90,17 +93,6 @@ async function kindOf(path: string): Promise<'folder' | 'file' | null> {
   const { stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const stats = await stat(path).catch(() => undefined);
   return stats?.isDirectory() ? 'folder' : stats?.isFile() ? 'file' : null;
-}
-
-/** A file on a server, which is not kept: its tensors are read as they come. */
-async function fetchGguf(url: URL, signal?: AbortSignal): Promise<ModelSource> {
-  const response = await fetch(url, { signal: signal ?? null }).catch((error: Error) => {
-    if (signal?.aborted) throw signal.reason;
-    const { cause, message } = error;
-    const why = cause instanceof Error ? cause.message : message; // Node's message is only 'fetch failed'
-    throw new FetchError(`${url} cannot be fetched: ${why}`, { cause: error });
-  });
-  return openGguf(url.href, streamFile(response));
 }
 
 async function folderSource(path: string, signal?: AbortSignal): Promise<ModelSource> {

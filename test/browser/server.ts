@@ -1,8 +1,10 @@
 // Files over HTTP: a small static server, as a page without a bundler would have, and the same as a part of Vite's.
-import { readFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname } from 'node:path';
+import { pipeline } from 'node:stream';
 
 const types: Record<string, string> = {
   '.css': 'text/css',
@@ -21,16 +23,24 @@ export const isolation: Readonly<Record<string, string>> = {
 /** Folders by the prefix of the path. */
 export type Folders = Readonly<Record<string, string>>;
 
-/** Answers what lies in the folders, and leaves the rest to `next`. */
+/** Answers what lies in the folders, or the part of it that is asked for, and leaves the rest to `next`. */
 export function filesOf(folders: Folders, headers: Readonly<Record<string, string>> = {}) {
-  return async ({ url = '/' }: IncomingMessage, response: ServerResponse, next: () => void): Promise<void> => {
+  return async (request: IncomingMessage, response: ServerResponse, next: () => void): Promise<void> => {
+    const { url = '/' } = request;
     const { pathname } = new URL(url, 'http://localhost');
     const prefix = Object.keys(folders).find((start) => pathname.startsWith(start));
     if (prefix === undefined) return next();
     try {
-      const body = await readFile(folders[prefix] + pathname.slice(prefix.length));
+      const path = folders[prefix] + pathname.slice(prefix.length);
+      const { size } = await stat(path);
       const type = types[extname(pathname)] ?? 'application/octet-stream';
-      response.writeHead(200, { 'Content-Type': type, 'Content-Length': body.length, ...headers }).end(body);
+      const part = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
+      const start = Number(part?.[1] ?? 0);
+      const end = Math.min(Number(part?.[2] ?? size), size - 1);
+      const range = part ? { 'Content-Range': `bytes ${start}-${end}/${size}` } : {};
+      const length = { 'Content-Length': end + 1 - start };
+      response.writeHead(part ? 206 : 200, { 'Content-Type': type, ...length, ...range, ...headers });
+      pipeline(createReadStream(path, { start, end: Math.max(start, end) }), response, () => {}); // who asked may have gone
     } catch {
       response.writeHead(404).end();
     }
