@@ -78,7 +78,7 @@ export class Stack extends Module {
     );
   }
 
-  /** Where something is written with `state`, what a layer needs on the way is free for the next one. */
+  /** Where something is written with `state`, what a layer needs on the way is free for the next one, and its input for the one after. */
   #through(
     x: Tensor,
     state: DecoderState | undefined,
@@ -86,7 +86,10 @@ export class Stack extends Module {
   ): Tensor {
     for (const [i, layer] of this.layers.entries()) {
       const pass = run.bind(null, layer, x, i);
-      x = state && !x.device.gradientsOn ? x.device.scope(pass) : pass();
+      const isWriting = state && !x.device.gradientsOn;
+      const y = isWriting ? x.device.scope(pass) : pass();
+      if (isWriting && i > 0 && y !== x) x.dispose(); // the first one is the caller's
+      x = y;
     }
     return this.#end(x);
   }

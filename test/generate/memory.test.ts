@@ -44,6 +44,22 @@ describe('models and memory', () => {
     model.dispose();
   });
 
+  it('reading a prompt takes no more of many layers than of a few', () => {
+    const prompt = Array.from({ length: 200 }, (_, i) => 3 + (i % 7));
+    const [few, many] = [2, 8].map((decoderLayers) => {
+      const model = makeModel({ ...decoderOnly, decoderLayers, maxLength: 256 });
+      const state = model.startDecoding();
+      const before = device.memory().used;
+      device.resetPeak();
+      device.scope(() => model.prefill(state, [prompt]));
+      const { peak } = device.memory();
+      state.dispose();
+      model.dispose();
+      return peak - before;
+    });
+    expect(many).toBe(few);
+  });
+
   it.each(Object.entries(kinds))(
     'smaller batches use what larger ones have left, to the same bits: %s',
     async (_, kind) => {
