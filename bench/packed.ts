@@ -95,8 +95,7 @@ export default {
     for (const sizes of contexts.filter(({ what }) => run.wants(what))) await measureCaches(run, model, sizes);
     for (const each of models.values()) each.dispose();
     device.dispose();
-    if (run.wants('memory'))
-      run.summary[`memory with a context of ${CONTEXT}, of file and cache`] = await memory(file, run.threads);
+    if (run.wants('memory')) await memory(run, file);
   },
 } satisfies Bench;
 
@@ -139,18 +138,21 @@ async function measureCaches(run: Run, model: Model, { what, context, batch }: (
 }
 
 /** By how much a process grows that loads the file and writes, in the size of file and cache: of several, with the package as published. */
-async function memory(file: string, threads: number): Promise<number> {
+async function memory(run: Run, file: string): Promise<void> {
   const outdir = 'build/bench'; // as deep as src/cli, from where paths into the package lead
   await build({ ...forNode, entryPoints: { 'memory-probe': 'bench/harness/memory-probe.ts' }, outdir });
   const probe = fileURLToPath(new URL(`../${outdir}/memory-probe.js`, import.meta.url));
-  const shares = Array.from({ length: PROBES }, () => {
-    const args = [probe, file, `${threads}`, `${CONTEXT}`];
+  const probes = Array.from({ length: PROBES }, () => {
+    const args = [probe, file, `${run.threads}`, `${CONTEXT}`];
     const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: 'utf8' });
     if (status !== 0) throw new BenchError(`the memory probe failed: ${stderr.slice(-500)}`);
-    const { grown, cache } = JSON.parse(stdout) as { grown: number; cache: number };
-    return grown / (statSync(file).size + cache);
+    const { grown, cache, seconds } = JSON.parse(stdout) as { grown: number; cache: number; seconds: number };
+    return { share: grown / (statSync(file).size + cache), seconds };
   });
-  return summarize(shares).median;
+  const shares = probes.map(({ share }) => share);
+  run.summary[`memory with a context of ${CONTEXT}, of file and cache`] = summarize(shares).median;
+  run.summary['the most of these'] = Math.max(...shares);
+  run.summary['the model is there after, s'] = summarize(probes.map(({ seconds }) => seconds)).median;
 }
 
 /** Seconds of one time. */

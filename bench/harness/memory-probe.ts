@@ -1,5 +1,5 @@
 // In a process of its own: loads a GGUF file, writes until `context` tokens are there, and prints by how many bytes the
-// process grew at most, with those of its cache: memory-probe.ts <file> <threads> <context>
+// process grew at most, with those of its cache, and the seconds until the model was there: memory-probe.ts <file> <threads> <context>
 
 import { readFileSync } from 'node:fs';
 import { createDevice } from '../../src/index.js';
@@ -12,14 +12,16 @@ const device = await createDevice({ threads: Number(threads) });
 device.scope(() => TokenBatch.from(device, 'probe', [Int32Array.of(1)], null));
 await device.flush();
 const before = mostBytes();
+const start = performance.now();
 const model = await loadModel(device, file);
+const seconds = (performance.now() - start) / 1e3;
 const widths = model.decoder?.cacheWidths() ?? [];
 const prompt = Array.from({ length: 32 }, (_, i) => 100 + i);
 const count = Number(context) - prompt.length;
 await model.generate([prompt], { maxNewTokens: count, minNewTokens: count, doSample: false });
 const grown = mostBytes() - before;
 const cache = 4 * Number(context) * widths.reduce((sum, width) => sum + width, 0);
-console.log(JSON.stringify({ grown, cache }));
+console.log(JSON.stringify({ grown, cache, seconds }));
 
 /** The most that this process had; `resourceUsage` counts what the one had that started it. */
 function mostBytes(): number {
