@@ -138,6 +138,7 @@ bool quantizeParts(const Int8Part (&parts)[kWidth], const Int8Block& block) {
     Vi total = splatInt(0);
     for (size_t i = 0; i < kInputs; i += kWidth) {
       const Vf value = rounded(load(parts[p].x + i) * splat(inverses[p]));
+      if constexpr (kTuning.prefetches) __builtin_prefetch(parts[p].x + i + kWidth * kInputs);  // the next parts
       const Vi rounding = asInt(value + magic) - asInt(magic);
       total = total + rounding;
       storeBytes(reinterpret_cast<int8_t*>(block.words(parts[p], i / kHalf)) + i % kHalf, rounding);
